@@ -1,0 +1,74 @@
+/**
+ * Every name that we give to things in the cluster and in the cloud (docs/annotations.md explains them to users).
+ * Names that TKE gave and that we honour are grouped at the end.
+ */
+
+/** The ReadinessGate's condition type; TKE's own, configurable as GATE_TYPE. */
+export const DEFAULT_GATE_TYPE = "cloud.tencent.com/load-balancer-backendgroup-ready";
+
+export const FINALIZER = "clb-direct.io/load-balancer";
+export const LOAD_BALANCER_CLASS = "clb-direct.io/clb";
+/** Take-over marker on Services and Ingresses, value "true". */
+export const MANAGED_ANNOTATION = "clb-direct.io/managed";
+export const FIELD_MANAGER = "clb-direct";
+
+/** Tags on load balancers that we created; a user's load balancer gets none. */
+export const CLUSTER_TAG = "clb-direct.io/cluster";
+export const OWNER_TAG = "clb-direct.io/owner";
+
+export const CA_SECRET = "clb-direct-ca";
+export const SERVING_SECRET = "clb-direct-serving";
+export const CA_BUNDLE_CONFIG_MAP = "clb-direct-ca-bundle";
+/** Key of the ConfigMap above; the agents mount it as a file of this name. */
+export const CA_BUNDLE_KEY = "ca.crt";
+/** One per load balancer: `clb-direct-journal-<load balancer id>`, which Pod each bound address was given to. */
+export const JOURNAL_CONFIG_MAP_PREFIX = "clb-direct-journal-";
+
+export const AGENT_SERVICE_ACCOUNT = "clb-direct-agent";
+export const COORDINATOR_SERVICE_ACCOUNT = "clb-direct-coordinator";
+export const COORDINATOR_SERVICE = "clb-direct-coordinator";
+export const TOKEN_AUDIENCE = "clb-direct";
+export const DEFAULT_NAMESPACE = "clb-direct";
+
+export const STREAM_PORT = 9443;
+export const OPS_PORT = 9090;
+export const HEALTH_PORT = 9091;
+export const METRIC_PREFIX = "clb_direct_";
+
+/** Names in grpc.health.v1 besides "" (this process is fit). */
+export const AGENT_READY_HEALTH = "ready";
+export const STREAM_HEALTH = "clb.direct.v1.NodeStreamService";
+export const LEADER_HEALTH = "leader";
+
+/** TKE's annotations on Services that we honour. */
+export const DIRECT_ACCESS = "service.cloud.tencent.com/direct-access";
+export const EXISTING_LOAD_BALANCER = "service.kubernetes.io/tke-existed-lbid";
+export const SERVICE_CONFIG = "service.cloud.tencent.com/tke-service-config";
+export const INTERNAL_SUBNET = "service.kubernetes.io/qcloud-loadbalancer-internal-subnetid";
+/** What TKE writes on an object it manages; we write the first as well, because tools read it, and never use it as input. */
+export const LOAD_BALANCER_ID = "service.kubernetes.io/loadbalance-id";
+export const TKE_SYNC_END = "service.cloud.tencent.com/sync-end-time";
+export const TKE_FINALIZER = "service.k8s.tencent/resources";
+
+/** First 8 hex digits of an UID: the default cluster identity from Namespace kube-system, e.g. "1f0c9a2b". */
+export const clusterIdOf = (kubeSystemUid: string): string => hexDigits(kubeSystemUid).slice(0, 8);
+
+/** Mark of the owner in a listener's name: 12 hex digits of its UID, e.g. "5e21c0ffee12". */
+const ownerMark = (ownerUid: string): string => hexDigits(ownerUid).slice(0, 12);
+
+const hexDigits = (uid: string): string => uid.replaceAll("-", "").toLowerCase();
+
+/** E.g. "cd-1f0c9a2b-5e21c0ffee12-tcp80"; within the 80 characters that the cloud allows. Ours only if cluster and owner match. */
+export const listenerName = (clusterId: string, ownerUid: string, protocol: string, port: number): string =>
+  `cd-${clusterId}-${ownerMark(ownerUid)}-${protocol.toLowerCase()}${port}`;
+
+/** The owner's mark if the name was given by this cluster, else undefined: the listener is foreign. */
+export function ownerMarkOf(name: string, clusterId: string): string | undefined {
+  const prefix = `cd-${clusterId}-`;
+  if (!name.startsWith(prefix)) return undefined;
+  return /^([0-9a-f]{1,12})-(?:tcp|udp)\d{1,5}$/.exec(name.slice(prefix.length))?.[1];
+}
+
+/** True if the listener of this name belongs to this owner in this cluster. */
+export const isOwnListener = (name: string, clusterId: string, ownerUid: string): boolean =>
+  ownerMarkOf(name, clusterId) === ownerMark(ownerUid);
