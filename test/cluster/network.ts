@@ -1,0 +1,100 @@
+/**
+ * Which addresses a demo or a test file may use. As a program, `node test/cluster/network.ts -- <command …>` runs the command where they
+ * are local (namespace.ts).
+ */
+import { createServer } from "node:net";
+import { launch, NETWORK_VARIABLE } from "./namespace.ts";
+
+export type NetworkKind = "namespace" | "loopback";
+
+/** Addresses of one slot; no other slot has any of them. */
+export type AddressPlan = {
+  readonly kind: NetworkKind;
+  readonly slot: number;
+  /** 199 addresses for Pods, e.g. 10.244.3.1 to 10.244.3.199; 127.244.3.x on loopback. */
+  readonly podAddresses: readonly string[];
+  /** VIPs of the cloud, e.g. "198.18.3.0/24"; "127.198.3.0/24" on loopback. */
+  readonly vipRange: string;
+  /** 254 VIPs of that range, e.g. 198.18.3.1 to 198.18.3.254. */
+  readonly vips: readonly string[];
+  readonly coordinator: string;
+  readonly standby: string;
+  readonly cloud: string;
+  readonly apiServer: string;
+  /** Source address for load generators. */
+  readonly client: string;
+  /** Address of node number `index`, 0 to 44: its Pods' hostIP and where its agent listens, e.g. "10.244.3.210". */
+  readonly nodeAddress: (index: number) => string;
+  /** Port for Services: 80, or 8080 where ports below 1024 need root. */
+  readonly servicePort: number;
+};
+
+/** Slots 1 to 249; 0 and 250 to 255 stay free for whoever needs a fixed address (a real API server advertises 10.244.255.254). */
+const SLOTS = { first: 1, last: 249 } as const;
+const FIRST_NODE = 210;
+const LAST_HOST = 254;
+
+/** As the launcher says; without it (a test file started by hand) loopback, which works everywhere on Linux. */
+export const networkKind = (env: NodeJS.ProcessEnv = process.env): NetworkKind =>
+  env[NETWORK_VARIABLE] === "namespace" ? "namespace" : "loopback";
+
+/** Throws RangeError on a slot outside 1 to 249. */
+export function addressPlan(slot: number, kind: NetworkKind = networkKind()): AddressPlan {
+  if (!Number.isInteger(slot) || slot < SLOTS.first || slot > SLOTS.last)
+    throw new RangeError(`slot must be a whole number from ${SLOTS.first} to ${SLOTS.last}, got ${slot}`);
+  const hosts = `${kind === "namespace" ? "10" : "127"}.244.${slot}`;
+  const vips = kind === "namespace" ? `198.18.${slot}` : `127.198.${slot}`;
+  return {
+    kind,
+    slot,
+    podAddresses: Array.from({ length: 199 }, (_, index) => `${hosts}.${index + 1}`),
+    vipRange: `${vips}.0/24`,
+    vips: Array.from({ length: LAST_HOST }, (_, index) => `${vips}.${index + 1}`),
+    coordinator: `${hosts}.200`,
+    standby: `${hosts}.201`,
+    cloud: `${hosts}.202`,
+    apiServer: `${hosts}.203`,
+    client: `${hosts}.204`,
+    nodeAddress: (index) => {
+      if (!Number.isInteger(index) || index < 0 || FIRST_NODE + index > LAST_HOST)
+        throw new RangeError(`node index must be a whole number from 0 to ${LAST_HOST - FIRST_NODE}, got ${index}`);
+      return `${hosts}.${FIRST_NODE + index}`;
+    },
+    servicePort: kind === "namespace" ? 80 : 8080,
+  };
+}
+
+export type SlotClaim = { readonly plan: AddressPlan; readonly release: () => Promise<void> };
+
+/** The lock of slot n is the listener on 127.0.0.1:(20000 + n); it goes with the process that holds it, however that ends. */
+const LOCK_PORT = 20_000;
+
+/** A slot that no other test file or demo of this namespace (on loopback: of this machine) has, until released or the process ends. */
+export async function claimSlot(kind: NetworkKind = networkKind()): Promise<SlotClaim> {
+  for (let slot = SLOTS.first; slot <= SLOTS.last; slot++) {
+    const release = await lock(LOCK_PORT + slot);
+    if (release !== undefined) return { plan: addressPlan(slot, kind), release };
+  }
+  throw new Error(`all address slots are taken: ports ${LOCK_PORT + SLOTS.first} to ${LOCK_PORT + SLOTS.last} of 127.0.0.1 are in use`);
+}
+
+function lock(port: number): Promise<(() => Promise<void>) | undefined> {
+  return new Promise((resolve, reject) => {
+    const server = createServer((socket) => socket.destroy());
+    server.once("error", (error: NodeJS.ErrnoException) => (error.code === "EADDRINUSE" ? resolve(undefined) : reject(error)));
+    server.listen({ host: "127.0.0.1", port, exclusive: true }, () => {
+      server.unref(); // a forgotten release must not keep a test file from ending
+      resolve(() => new Promise((done) => server.close(() => done())));
+    });
+  });
+}
+
+if (import.meta.main) {
+  const command = process.argv.slice(2);
+  try {
+    process.exitCode = await launch(command[0] === "--" ? command.slice(1) : command);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  }
+}
