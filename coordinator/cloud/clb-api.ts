@@ -1,0 +1,332 @@
+import type {
+  BatchDeregisterTargetsRequest,
+  BatchDeregisterTargetsResponse,
+  BatchModifyTargetWeightRequest,
+  BatchRegisterTargetsRequest,
+  BatchRegisterTargetsResponse,
+  CreateListenerRequest,
+  CreateListenerResponse,
+  CreateLoadBalancerRequest,
+  CreateLoadBalancerResponse,
+  DeleteLoadBalancerListenersRequest,
+  DeleteLoadBalancerRequest,
+  DescribeListenersRequest,
+  DescribeListenersResponse,
+  DescribeLoadBalancersRequest,
+  DescribeLoadBalancersResponse,
+  DescribeTargetHealthRequest,
+  DescribeTargetHealthResponse,
+  DescribeTargetsRequest,
+  DescribeTargetsResponse,
+  DescribeTaskStatusRequest,
+  DescribeTaskStatusResponse,
+  HealthCheck as CloudHealthCheck,
+  ModifyListenerRequest,
+} from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
+import type { Clock } from "../../common/clock.ts";
+import { isCancelled } from "../../common/errors.ts";
+import { CLUSTER_TAG, OWNER_TAG } from "../../common/names.ts";
+import {
+  type BoundSlot,
+  DEFAULT_HEALTH_CHECK,
+  type HealthCheck,
+  type HealthState,
+  type Listener,
+  type LoadBalancer,
+  type NewListeners,
+  type Slot,
+  slotKey,
+  type Target,
+  type WeightedSlot,
+} from "../domain/load-balancer.ts";
+import { chunks, weightEntries } from "../domain/plan-load-balancer.ts";
+import { ClbApiError, isThrottled, TASK_FAILED, toClbApiError } from "./clb-error.ts";
+import type { RateLimit } from "./rate-limit.ts";
+import type { CloudTransport } from "./transport.ts";
+
+/** Pages and lists. Source: clb-api.md §2.1 to §2.3. */
+const PAGE = { loadBalancers: 100, loadBalancerIds: 20, targetListeners: 20, healthLoadBalancers: 30 } as const;
+/** First look at a task, then the pause between looks. One task runs per load balancer, and all share 20 looks a second. */
+const TASK_POLL_MS = { first: 100, next: 150 } as const;
+/** A task that runs longer is given up on and looked at anew. A load balancer takes 10 s, the longest known task 12 min (clb-api.md §3.2). */
+const TASK_LIMIT_MS = 720_000;
+
+export type ClbApiDeps = {
+  readonly transport: CloudTransport;
+  readonly rateLimit: RateLimit;
+  readonly clock: Clock;
+  /** Told once per call, e.g. ("BatchRegisterTargets", "ok", 0.45). */
+  readonly onCall?: (action: string, code: string, seconds: number) => void;
+};
+
+/** Every property of an answer may also be null, whatever the SDK's types say (clb-api.md §1.8). */
+type Answer<T> = { readonly [K in keyof T]?: T[K] extends readonly (infer I)[] | undefined ? readonly Answer<I>[] | null : T[K] | null };
+
+/** One method per action in use. Every method rejects with ClbApiError, or with the signal's reason. Writes resolve when their task is over. */
+export type ClbApi = ReturnType<typeof makeClbApi>;
+
+export function makeClbApi(deps: ClbApiDeps) {
+  const call = async <Q extends object, R>(action: string, request: Q, signal: AbortSignal): Promise<Answer<R>> => {
+    await deps.rateLimit.take(action, signal);
+    const startedMs = deps.clock.now();
+    const done = (code: string): void => deps.onCall?.(action, code, (deps.clock.now() - startedMs) / 1000);
+    try {
+      const response = await deps.transport("clb", action, request, signal);
+      done("ok");
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the SDK's model of this action; every field is treated as optional
+      return response as Answer<R>;
+    } catch (err) {
+      if (isCancelled(err, signal) || signal.aborted) {
+        done("Cancelled");
+        throw signal.reason;
+      }
+      const error = toClbApiError(action, err);
+      if (isThrottled(error.call.code)) deps.rateLimit.throttled(action);
+      done(error.call.code);
+      throw error;
+    }
+  };
+
+  /** Waits for the task behind an accepted write. A failed look is ambiguous: the task goes on without us. */
+  const settle = async (action: string, requestId: string | null | undefined, signal: AbortSignal): Promise<readonly string[]> => {
+    if (!requestId) throw new ClbApiError({ action, code: TASK_FAILED, requestId: "" }, "the answer has no RequestId", { kind: "retry" }, true);
+    const deadlineMs = deps.clock.now() + TASK_LIMIT_MS;
+    for (let waitMs: number = TASK_POLL_MS.first; deps.clock.now() < deadlineMs; waitMs = TASK_POLL_MS.next) {
+      await deps.clock.sleep(waitMs, signal);
+      const look = await lookAt(requestId, signal);
+      if (look?.Status === 0) return look.LoadBalancerIds ?? [];
+      if (look?.Status === 1) {
+        const message = look.Message ?? "no reason given";
+        throw new ClbApiError({ action, code: TASK_FAILED, requestId }, message, { kind: "retryAfter", delayMs: 1_000 }, true);
+      }
+    }
+    throw new ClbApiError({ action, code: "TaskStuck", requestId }, `still running after ${TASK_LIMIT_MS / 1000} s`, { kind: "retry" }, true);
+  };
+  /** One look; a failed one counts as "still running". */
+  const lookAt = async (taskId: string, signal: AbortSignal) => {
+    try {
+      return await call<DescribeTaskStatusRequest, DescribeTaskStatusResponse>("DescribeTaskStatus", { TaskId: taskId }, signal);
+    } catch (err) {
+      if (err instanceof ClbApiError) return undefined;
+      throw err;
+    }
+  };
+
+  const describeLoadBalancers = async (request: DescribeLoadBalancersRequest, signal: AbortSignal): Promise<LoadBalancerFacts[]> => {
+    const found: LoadBalancerFacts[] = [];
+    for (let offset = 0; ; offset += PAGE.loadBalancers) {
+      const page = { ...request, Offset: offset, Limit: PAGE.loadBalancers };
+      const answer = await call<DescribeLoadBalancersRequest, DescribeLoadBalancersResponse>("DescribeLoadBalancers", page, signal);
+      const set = answer.LoadBalancerSet ?? [];
+      for (const one of set) {
+        const tags = Object.fromEntries((one.Tags ?? []).map(({ TagKey, TagValue }) => [TagKey ?? "", TagValue ?? ""]));
+        found.push({
+          loadBalancerId: one.LoadBalancerId ?? "",
+          vips: (one.LoadBalancerVips ?? []).map(String),
+          domain: one.LoadBalancerDomain || one.Domain || undefined,
+          running: one.Status === 1,
+          tags,
+        });
+      }
+      if (set.length < PAGE.loadBalancers) return found;
+    }
+  };
+
+  return {
+    /** Undefined if there is no such load balancer. */
+    async loadBalancer(loadBalancerId: string, signal: AbortSignal): Promise<LoadBalancerFacts | undefined> {
+      const found = await describeLoadBalancers({ LoadBalancerIds: [loadBalancerId] }, signal);
+      return found.find((one) => one.loadBalancerId === loadBalancerId);
+    },
+
+    /** Load balancers that this cluster created, by their tags. */
+    ownLoadBalancers: (clusterId: string, signal: AbortSignal): Promise<LoadBalancerFacts[]> =>
+      describeLoadBalancers({ Filters: [{ Name: `tag:${CLUSTER_TAG}`, Values: [clusterId] }] }, signal),
+
+    /** Idempotent by `clientToken` (at most 64 ASCII characters). Resolves with the id when the load balancer runs. */
+    async createLoadBalancer(wish: NewLoadBalancer, signal: AbortSignal): Promise<string> {
+      const request: CreateLoadBalancerRequest = {
+        LoadBalancerType: wish.subnetId === undefined ? "OPEN" : "INTERNAL",
+        Forward: 1,
+        LoadBalancerName: wish.name,
+        ClientToken: wish.clientToken,
+        ...(wish.vpcId !== undefined && { VpcId: wish.vpcId }),
+        ...(wish.subnetId !== undefined && { SubnetId: wish.subnetId }),
+        Tags: [
+          { TagKey: CLUSTER_TAG, TagValue: wish.clusterId },
+          { TagKey: OWNER_TAG, TagValue: wish.ownerUid },
+        ],
+      };
+      const answer = await call<CreateLoadBalancerRequest, CreateLoadBalancerResponse>("CreateLoadBalancer", request, signal);
+      const fromTask = await settle("CreateLoadBalancer", answer.RequestId, signal);
+      const id = fromTask[0] ?? answer.LoadBalancerIds?.map(String)[0];
+      if (id === undefined) {
+        const failed = { action: "CreateLoadBalancer", code: TASK_FAILED, requestId: answer.RequestId ?? "" };
+        throw new ClbApiError(failed, "the task ended without a load balancer", { kind: "retry" }, true);
+      }
+      return id;
+    },
+
+    async deleteLoadBalancer(loadBalancerId: string, signal: AbortSignal): Promise<void> {
+      const answer = await call<DeleteLoadBalancerRequest, { RequestId?: string }>(
+        "DeleteLoadBalancer",
+        { LoadBalancerIds: [loadBalancerId] },
+        signal,
+      );
+      await settle("DeleteLoadBalancer", answer.RequestId, signal);
+    },
+
+    /** All listeners with their targets: one look per 20 listeners besides the list itself. */
+    async listeners(loadBalancerId: string, signal: AbortSignal): Promise<Listener[]> {
+      const answer = await call<DescribeListenersRequest, DescribeListenersResponse>(
+        "DescribeListeners",
+        { LoadBalancerId: loadBalancerId },
+        signal,
+      );
+      const bare = (answer.Listeners ?? []).map((one) => ({
+        listenerId: one.ListenerId ?? "",
+        name: one.ListenerName ?? "",
+        protocol: one.Protocol ?? "",
+        port: one.Port ?? 0,
+        healthCheck: fromCloud(one.HealthCheck),
+      }));
+      const targets = new Map<string, Target[]>();
+      for (const ids of chunks(bare.map(({ listenerId }) => listenerId), PAGE.targetListeners)) {
+        const part = await call<DescribeTargetsRequest, DescribeTargetsResponse>(
+          "DescribeTargets",
+          { LoadBalancerId: loadBalancerId, ListenerIds: ids },
+          signal,
+        );
+        for (const one of part.Listeners ?? []) targets.set(one.ListenerId ?? "", targetsOf(one.Targets));
+      }
+      return bare.map((listener) => ({ ...listener, targets: targets.get(listener.listenerId) ?? [] }));
+    },
+
+    /** Ids in the order of `create.listeners`. */
+    async createListeners(loadBalancerId: string, create: NewListeners, signal: AbortSignal): Promise<readonly string[]> {
+      const request: CreateListenerRequest = {
+        LoadBalancerId: loadBalancerId,
+        Ports: create.listeners.map(({ port }) => port),
+        ListenerNames: create.listeners.map(({ name }) => name),
+        Protocol: create.protocol,
+        HealthCheck: toCloud(create.healthCheck),
+      };
+      const answer = await call<CreateListenerRequest, CreateListenerResponse>("CreateListener", request, signal);
+      await settle("CreateListener", answer.RequestId, signal);
+      return (answer.ListenerIds ?? []).map(String);
+    },
+
+    async modifyHealthCheck(loadBalancerId: string, listenerId: string, healthCheck: HealthCheck, signal: AbortSignal): Promise<void> {
+      const request: ModifyListenerRequest = { LoadBalancerId: loadBalancerId, ListenerId: listenerId, HealthCheck: toCloud(healthCheck) };
+      const answer = await call<ModifyListenerRequest, { RequestId?: string }>("ModifyListener", request, signal);
+      await settle("ModifyListener", answer.RequestId, signal);
+    },
+
+    async deleteListeners(loadBalancerId: string, listenerIds: readonly string[], signal: AbortSignal): Promise<void> {
+      // An empty list would mean every listener of the load balancer, also foreign ones (clb-api.md §2.2).
+      if (listenerIds.length === 0) throw new RangeError("deleteListeners needs at least one listener id");
+      const request: DeleteLoadBalancerListenersRequest = { LoadBalancerId: loadBalancerId, ListenerIds: [...listenerIds] };
+      const answer = await call<DeleteLoadBalancerListenersRequest, { RequestId?: string }>("DeleteLoadBalancerListeners", request, signal);
+      await settle("DeleteLoadBalancerListeners", answer.RequestId, signal);
+    },
+
+    /** Resolves with the listeners whose targets were not (all) bound; empty if all is well. */
+    async bind(loadBalancerId: string, targets: readonly BoundSlot[], signal: AbortSignal): Promise<FailedListeners> {
+      const request: BatchRegisterTargetsRequest = {
+        LoadBalancerId: loadBalancerId,
+        Targets: targets.map(({ listenerId, ip, port, weight }) => ({ ListenerId: listenerId, EniIp: ip, Port: port, Weight: weight })),
+      };
+      const answer = await call<BatchRegisterTargetsRequest, BatchRegisterTargetsResponse>("BatchRegisterTargets", request, signal);
+      return { listenerIds: (answer.FailListenerIdSet ?? []).map(String), message: answer.Message ?? "" };
+    },
+
+    /** Like `bind`. */
+    async unbind(loadBalancerId: string, slots: readonly Slot[], signal: AbortSignal): Promise<FailedListeners> {
+      const request: BatchDeregisterTargetsRequest = {
+        LoadBalancerId: loadBalancerId,
+        Targets: slots.map(({ listenerId, ip, port }) => ({ ListenerId: listenerId, EniIp: ip, Port: port })),
+      };
+      const answer = await call<BatchDeregisterTargetsRequest, BatchDeregisterTargetsResponse>("BatchDeregisterTargets", request, signal);
+      return { listenerIds: (answer.FailListenerIdSet ?? []).map(String), message: "" };
+    },
+
+    async setWeights(loadBalancerId: string, weights: readonly WeightedSlot[], signal: AbortSignal): Promise<void> {
+      const request: BatchModifyTargetWeightRequest = {
+        LoadBalancerId: loadBalancerId,
+        ModifyList: weightEntries(weights).map((entry) => ({
+          ListenerId: entry[0]?.listenerId ?? "",
+          Weight: entry[0]?.weight ?? 0,
+          Targets: entry.map(({ ip, port, weight }) => ({ EniIp: ip, Port: port, Weight: weight })),
+        })),
+      };
+      const answer = await call<BatchModifyTargetWeightRequest, { RequestId?: string }>("BatchModifyTargetWeight", request, signal);
+      await settle("BatchModifyTargetWeight", answer.RequestId, signal);
+    },
+
+    /** Health by load balancer and slot key; at most 30 load balancers. A target that is not in the answer has no data. */
+    async health(loadBalancerIds: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, ReadonlyMap<string, HealthState>>> {
+      if (loadBalancerIds.length > PAGE.healthLoadBalancers) throw new RangeError(`at most ${PAGE.healthLoadBalancers} load balancers per call`);
+      const answer = await call<DescribeTargetHealthRequest, DescribeTargetHealthResponse>(
+        "DescribeTargetHealth",
+        { LoadBalancerIds: [...loadBalancerIds] },
+        signal,
+      );
+      const result = new Map<string, Map<string, HealthState>>();
+      for (const one of answer.LoadBalancers ?? []) {
+        const states = new Map<string, HealthState>();
+        for (const listener of one.Listeners ?? [])
+          for (const rule of listener.Rules ?? [])
+            for (const target of rule.Targets ?? []) {
+              const slot = { listenerId: listener.ListenerId ?? "", ip: target.IP ?? "", port: target.Port ?? 0 };
+              states.set(slotKey(slot), healthState(target.HealthStatusDetail ?? target.HealthStatusDetial));
+            }
+        result.set(one.LoadBalancerId ?? "", states);
+      }
+      return result;
+    },
+  };
+}
+
+export type LoadBalancerFacts = Omit<LoadBalancer, "listeners"> & { readonly running: boolean };
+export type FailedListeners = { readonly listenerIds: readonly string[]; readonly message: string };
+export type NewLoadBalancer = {
+  readonly name: string;
+  readonly clientToken: string;
+  readonly clusterId: string;
+  readonly ownerUid: string;
+  readonly vpcId: string | undefined;
+  /** Given: a private load balancer in that subnet. */
+  readonly subnetId: string | undefined;
+};
+
+const HEALTH_STATES: readonly HealthState[] = ["Alive", "Dead", "Unknown", "Close"];
+const healthState = (detail: string | null | undefined): HealthState => HEALTH_STATES.find((state) => state === detail) ?? "Unknown";
+
+function targetsOf(targets: readonly Answer<{ PrivateIpAddresses?: string[]; Port?: number; Weight?: number }>[] | null | undefined): Target[] {
+  return (targets ?? []).flatMap(({ PrivateIpAddresses, Port, Weight }) => {
+    const ip = PrivateIpAddresses?.map(String)[0];
+    return ip === undefined || typeof Port !== "number" ? [] : [{ ip, port: Port, weight: typeof Weight === "number" ? Weight : 0 }];
+  });
+}
+
+function fromCloud(check: Answer<CloudHealthCheck> | CloudHealthCheck | null | undefined): HealthCheck {
+  const fallback = DEFAULT_HEALTH_CHECK;
+  return {
+    enabled: (check?.HealthSwitch ?? 1) === 1,
+    intervalSeconds: check?.IntervalTime ?? fallback.intervalSeconds,
+    timeoutSeconds: check?.TimeOut ?? fallback.timeoutSeconds,
+    healthyCount: check?.HealthNum ?? fallback.healthyCount,
+    unhealthyCount: check?.UnHealthNum ?? fallback.unhealthyCount,
+  };
+}
+
+/** Only what is said: an absent field leaves the cloud's default or present value. */
+function toCloud(check: Partial<HealthCheck>): CloudHealthCheck {
+  return {
+    ...(check.enabled !== undefined && { HealthSwitch: check.enabled ? 1 : 0 }),
+    ...(check.intervalSeconds !== undefined && { IntervalTime: check.intervalSeconds }),
+    ...(check.timeoutSeconds !== undefined && { TimeOut: check.timeoutSeconds }),
+    ...(check.healthyCount !== undefined && { HealthNum: check.healthyCount }),
+    ...(check.unhealthyCount !== undefined && { UnHealthNum: check.unhealthyCount }),
+  };
+}

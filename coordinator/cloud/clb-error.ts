@@ -1,0 +1,57 @@
+import type { Remedy } from "../../common/errors.ts";
+
+/** `code` is the cloud's own code, e.g. "RequestLimitExceeded", or "Transport" where no answer came; `requestId` is what support asks for. */
+export type FailedCall = { readonly action: string; readonly code: string; readonly requestId: string };
+
+/** A call to the cloud that failed. `ambiguous`: it may have taken effect, so look before you repeat it. */
+export class ClbApiError extends Error {
+  override readonly name = "ClbApiError";
+  readonly call: FailedCall;
+  readonly remedy: Remedy;
+  readonly ambiguous: boolean;
+
+  constructor(call: FailedCall, message: string, remedy: Remedy, ambiguous: boolean, options?: ErrorOptions) {
+    super(`${call.action} failed: ${call.code}: ${message}`, options);
+    this.call = call;
+    this.remedy = remedy;
+    this.ambiguous = ambiguous;
+  }
+}
+
+/** Code of a failure without an answer of the cloud: refused, reset, timeout, not JSON. */
+export const TRANSPORT = "Transport";
+/** Code of a task that ended with status 1. */
+export const TASK_FAILED = "TaskFailed";
+
+/** Retry waits. The lock: a write takes 0.4 to 5 s (clb-api.md §7.5), and nobody queues at the server. */
+const LOCKED_RETRY_MS = 300;
+const THROTTLED_RETRY_MS = 1_000;
+const UNANSWERED_RETRY_MS = 500;
+/** A parameter that is wrong now is wrong again in a second; a look now and then is enough, since the world changes. */
+const HOPELESS_RETRY_MS = 30_000;
+
+/** Codes whose cause passes by itself. Source: clb-api.md §1.6. */
+const PASSING = [/^InternalError/, /^ServiceUnavailable/, /^ResourceInUse/, /^ResourceUnavailable/, /^FailedOperation/];
+
+/** Classifies what the transport threw, once and for all. Cancellation is passed on as it is. */
+export function toClbApiError(action: string, error: unknown): ClbApiError {
+  const text = (name: string): string => {
+    const value: unknown = typeof error === "object" && error !== null ? Reflect.get(error, name) : undefined;
+    return typeof value === "string" ? value : "";
+  };
+  const code = text("code");
+  const call = { action, code: code === "" || !/^[A-Z][A-Za-z.]+$/.test(code) ? TRANSPORT : code, requestId: text("requestId") };
+  const message = text("message");
+  const fail = (delayMs: number, ambiguous: boolean): ClbApiError =>
+    new ClbApiError(call, message, { kind: "retryAfter", delayMs }, ambiguous, { cause: error });
+  if (call.code === TRANSPORT) return fail(UNANSWERED_RETRY_MS, true);
+  if (isThrottled(call.code)) return fail(THROTTLED_RETRY_MS, false);
+  if (isLocked(call.code)) return fail(LOCKED_RETRY_MS, false);
+  if (/^InternalError|^ServiceUnavailable/.test(call.code)) return fail(UNANSWERED_RETRY_MS, true);
+  return fail(PASSING.some((pattern) => pattern.test(call.code)) ? THROTTLED_RETRY_MS : HOPELESS_RETRY_MS, false);
+}
+
+export const isThrottled = (code: string): boolean => code.startsWith("RequestLimitExceeded");
+export const isLocked = (code: string): boolean => code === "FailedOperation.ResourceInOperating";
+export const isUnknownLoadBalancer = (error: unknown): boolean =>
+  error instanceof ClbApiError && error.call.code === "InvalidParameter.LBIdNotFound";

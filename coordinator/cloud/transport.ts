@@ -1,0 +1,41 @@
+import { Client as ClbClient } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_client.js";
+
+/** The cloud's services that we call. */
+export type CloudService = "clb";
+
+/**
+ * One call to the cloud: implemented by the SDK's clients, and by the emulated cloud's core in one process.
+ * Rejects with whatever the other side throws; cloud/clb-api.ts makes a ClbApiError of it.
+ */
+export type CloudTransport = (service: CloudService, action: string, request: object, signal: AbortSignal) => Promise<unknown>;
+
+export type Credential = { readonly secretId: string; readonly secretKey: string; readonly token: string | undefined };
+
+/**
+ * `endpoint` e.g. "clb.tencentcloudapi.com" or "10.244.1.200:8080"; `protocol` e.g. "https://".
+ * `timeoutSeconds`: a synchronous batch call lasts as long as its task, so it must be generous. Source: clb-api.md §3.3.
+ */
+export type CloudOptions = {
+  readonly region: string;
+  readonly endpoint: string;
+  readonly protocol: string;
+  readonly timeoutSeconds: number;
+  /** Asked at every call, so that rotated credentials are picked up. */
+  readonly credential: () => Credential;
+};
+
+/** No agent and no socket limit: the SDK's transport breaks behind one (clb-api.md §1.4); concurrency is bounded by the rate limits. */
+export function makeSdkTransport(options: CloudOptions): CloudTransport {
+  const client = new ClbClient({
+    region: options.region,
+    credential: {
+      getCredential: async () => {
+        const { secretId, secretKey, token } = options.credential();
+        return { secretId, secretKey, ...(token !== undefined && { token }) };
+      },
+    },
+    profile: { httpProfile: { endpoint: options.endpoint, protocol: options.protocol, reqTimeout: options.timeoutSeconds } },
+  });
+  // The SDK's types leave the signal to the DOM's or Node's AbortSignal, whichever is loaded; both are this one.
+  return (_service, action, request, signal) => client.request(action, request, { signal });
+}

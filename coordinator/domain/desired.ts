@@ -1,0 +1,81 @@
+import { listenerName } from "../../common/names.ts";
+import type { PodFact } from "../../common/vocabulary.ts";
+import { type PodStanding, standings, type WantedBackend } from "./backends.ts";
+import type { HealthCheck, Protocol } from "./load-balancer.ts";
+import type { ObjectRef } from "./problem.ts";
+import type { ServiceIntent } from "./service.ts";
+import { type ListenerWishes, wishKey } from "./service-config.ts";
+
+/** A listener as a Service asks for it. */
+export type WantedListener = {
+  readonly name: string;
+  readonly owner: ObjectRef;
+  readonly protocol: Protocol;
+  readonly port: number;
+  readonly healthCheck: Partial<HealthCheck>;
+  readonly backends: readonly WantedBackend[];
+  /** Selected Pods of this listener, bindable or not. */
+  readonly standings: readonly PodStanding[];
+};
+
+/**
+ * What one load balancer should be.
+ * `owners`: every Service that shares it; an owner without intent is `held`: its listeners stay as they are, only ends of Pods count.
+ * `released`: owners whose deletion we have seen: their listeners go.
+ */
+export type DesiredLoadBalancer = {
+  readonly loadBalancerId: string;
+  readonly listeners: readonly WantedListener[];
+  readonly owners: readonly Owner[];
+  readonly conflicts: readonly PortConflict[];
+};
+export type Owner = { readonly ref: ObjectRef; readonly state: "served" | "held" | "released" };
+/** Two Services ask for the same listener; the older assignment keeps it. */
+export type PortConflict = { readonly owner: ObjectRef; readonly holder: ObjectRef; readonly protocol: Protocol; readonly port: number };
+
+/** One owner of a load balancer. `intent` undefined: it cannot be read now and nothing good is remembered. */
+export type Claim = {
+  readonly ref: ObjectRef;
+  readonly released: boolean;
+  readonly intent: ServiceIntent | undefined;
+  readonly wishes: ListenerWishes;
+};
+
+/** Claims must come in a stable order, oldest first: the first one to ask for a port gets it. */
+export function desiredLoadBalancer(from: {
+  readonly loadBalancerId: string;
+  readonly clusterId: string;
+  readonly claims: readonly Claim[];
+  readonly podsOf: (namespace: string) => Iterable<PodFact>;
+}): DesiredLoadBalancer {
+  const listeners: WantedListener[] = [];
+  const conflicts: PortConflict[] = [];
+  const takenBy = new Map<string, ObjectRef>();
+  for (const claim of from.claims) {
+    if (claim.released || claim.intent === undefined) continue;
+    for (const port of claim.intent.ports) {
+      const key = wishKey(port.protocol, port.port);
+      const holder = takenBy.get(key);
+      if (holder !== undefined) {
+        conflicts.push({ owner: claim.ref, holder, protocol: port.protocol, port: port.port });
+        continue;
+      }
+      takenBy.set(key, claim.ref);
+      const all = standings(claim.intent, port, from.podsOf(claim.ref.namespace));
+      listeners.push({
+        name: listenerName(from.clusterId, claim.ref.uid, port.protocol, port.port),
+        owner: claim.ref,
+        protocol: port.protocol,
+        port: port.port,
+        healthCheck: claim.wishes.get(key) ?? {},
+        backends: all.flatMap((entry) => ("backend" in entry ? [entry.backend] : [])),
+        standings: all,
+      });
+    }
+  }
+  const owners = from.claims.map(({ ref, released, intent }): Owner => {
+    if (released) return { ref, state: "released" };
+    return { ref, state: intent === undefined ? "held" : "served" };
+  });
+  return { loadBalancerId: from.loadBalancerId, listeners, owners, conflicts };
+}

@@ -1,0 +1,111 @@
+import type { WantedBackend } from "./backends.ts";
+import { type BoundSlot, type Listener, type Slot, type Target, targetKey, type WeightedSlot } from "./load-balancer.ts";
+
+/** What the planner must know about the Pod behind a bound address. */
+export type Holder =
+  /** No Pod fact and no journal entry claims the address: somebody else bound it. */
+  | { readonly kind: "foreign" }
+  /** It was given to this Pod, of which nothing is known at the moment. */
+  | { readonly kind: "unknown"; readonly podUid: string }
+  /** The Pod lives and still has the address. */
+  | { readonly kind: "live"; readonly podUid: string }
+  /** The Pod terminates; it may still serve running requests. */
+  | { readonly kind: "terminating"; readonly podUid: string }
+  /** Nothing of the Pod runs any more, by evidence; `inferred`: only because a complete view of all nodes lacks it. */
+  | { readonly kind: "over"; readonly podUid: string; readonly inferred: boolean }
+  /** The address belongs to another live Pod now. */
+  | { readonly kind: "reused"; readonly podUid: string };
+
+export type TargetView = {
+  readonly listener: Listener;
+  /** Undefined: nobody asks for this listener's backends at the moment (the owner is held), so only ends of Pods count. */
+  readonly wanted: readonly WantedBackend[] | undefined;
+  readonly holderOf: (ip: string) => Holder;
+  /** True if the cloud sends traffic to this target: healthy, or not checked. */
+  readonly serving: (target: Target) => boolean;
+  /** The drain of this target is over: weight 0 has been effective for the drain time. */
+  readonly drained: (target: Target) => boolean;
+};
+
+/** Changes of one listener's backends, by lane; the caller merges listeners and cuts them into full calls. */
+export type TargetChanges = {
+  readonly conflict: readonly Slot[];
+  readonly drain: readonly WeightedSlot[];
+  readonly bind: readonly BoundSlot[];
+  readonly unbind: readonly Slot[];
+  readonly tune: readonly WeightedSlot[];
+  /** Bound by somebody else into our listener: left alone and reported. */
+  readonly foreign: readonly Target[];
+  /** A removal that waits until what replaces it serves. */
+  readonly waiting: readonly Target[];
+};
+
+/**
+ * A backend leaves at once when its Pod ends, and when its address passed to another Pod. A live Pod that is merely not wanted here any
+ * more (selector, label or port changed) leaves only when every backend that is wanted instead serves: add before remove.
+ */
+export function planTargets(view: TargetView): TargetChanges {
+  const { listener, wanted } = view;
+  const wantedByKey = new Map((wanted ?? []).map((backend) => [targetKey(backend), backend]));
+  const boundByKey = new Map(listener.targets.map((target) => [targetKey(target), target]));
+  const slot = ({ ip, port }: Target | WantedBackend): Slot => ({ listenerId: listener.listenerId, ip, port });
+  const changes = { conflict: [] as Slot[], drain: [] as WeightedSlot[], unbind: [] as Slot[], tune: [] as WeightedSlot[] };
+  const foreign: Target[] = [];
+  const waiting: Target[] = [];
+  const replaced = allServe(view, wantedByKey, boundByKey);
+
+  for (const target of listener.targets) {
+    const backend = wantedByKey.get(targetKey(target));
+    const holder = view.holderOf(target.ip);
+    if (backend !== undefined) {
+      if (holder.kind !== "foreign" && holder.kind !== "terminating" && holder.podUid !== backend.podUid)
+        changes.conflict.push(slot(target));
+      else if (target.weight !== backend.weight) changes.tune.push({ ...slot(target), weight: backend.weight });
+      continue;
+    }
+    const way = wayOut(holder, target, wanted !== undefined && replaced);
+    if (way === "foreign") foreign.push(target);
+    else if (way === "wait") waiting.push(target);
+    else if (way === "conflict") changes.conflict.push(slot(target));
+    else if (way === "leave" && target.weight > 0) changes.drain.push({ ...slot(target), weight: 0 });
+    else if (holder.kind === "over" || view.drained(target)) changes.unbind.push(slot(target));
+  }
+  const bind = [...wantedByKey.values()]
+    .filter((backend) => backend.bindable && !boundByKey.has(targetKey(backend)))
+    .map((backend): BoundSlot => ({ ...slot(backend), weight: backend.weight, podUid: backend.podUid }));
+  return { ...changes, bind, foreign, waiting };
+}
+
+type WayOut = "foreign" | "wait" | "conflict" | "leave";
+
+/** `replaced`: what is wanted instead serves already. */
+function wayOut(holder: Holder, target: Target, replaced: boolean): WayOut {
+  switch (holder.kind) {
+    case "foreign":
+      return "foreign";
+    case "unknown":
+      return "wait"; // absence of facts neither binds nor removes
+    case "reused":
+      return "conflict";
+    case "over":
+      if (holder.inferred && !replaced) return "wait";
+      return target.weight > 0 ? "conflict" : "leave";
+    case "terminating":
+      return "leave";
+    case "live":
+      return replaced || target.weight === 0 ? "leave" : "wait";
+    default:
+      return holder satisfies never;
+  }
+}
+
+/** Something is wanted, and all that could be bound is bound and serves. */
+function allServe(view: TargetView, wanted: ReadonlyMap<string, WantedBackend>, bound: ReadonlyMap<string, Target>): boolean {
+  let serving = 0;
+  for (const [key, backend] of wanted) {
+    const target = bound.get(key);
+    if (target !== undefined && view.serving(target)) serving += 1;
+    else if (backend.bindable) return false;
+  }
+  return serving > 0;
+}
