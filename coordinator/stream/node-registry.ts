@@ -1,41 +1,9 @@
-import type { Clock } from "../../common/clock.ts";
-import type { Logger } from "../../common/log.ts";
-import type { PodFact } from "../../common/vocabulary.ts";
 import type { PodFacts } from "../ports.ts";
+import { NodePods, type NodePodsDeps, type NodeSession, type SessionEnd } from "./node-pods.ts";
+import { makePodMemory } from "./pod-memory.ts";
 
-/** What a watch of one node's Pods tells: a complete list (at start and after each relist), then single Pods. */
-export type NodeWatchEvent =
-  | { readonly kind: "listed"; readonly pods: readonly PodFact[] }
-  | { readonly kind: "changed"; readonly pod: PodFact }
-  | { readonly kind: "deleted"; readonly uid: string };
-
-/** Starts a watch of the Pods of one node; it ends with the signal. In production over makeNodePods. */
-export type WatchNode = (node: string, onEvent: (event: NodeWatchEvent) => void, signal: AbortSignal) => void;
-
-/** For metrics; every callback is synchronous and must not throw. */
-export type StreamObserver = {
-  onStream(change: "opened" | "closed"): void;
-  onMessage(kind: "hello" | "snapshot" | "difference" | "digest" | "token"): void;
-  onResend(reason: "gap" | "digest" | "doubt"): void;
-  onFallback(node: string, change: "on" | "off"): void;
-};
-
+/** E.g. { name: "node-a", uid: "db49…" } of the Node object. */
 export type NodeRef = { readonly name: string; readonly uid: string };
-export type RemovedPod = { readonly uid: string; readonly evidence: "deleted" | "absent" };
-
-/** One stream's session. After it was closed, by whomever, everything it is told is ignored. */
-export interface NodeSession {
-  /** All Pods of the node. "doubted": it drops more than half of them; say it once more and it is believed. */
-  snapshot(pods: readonly PodFact[]): "applied" | "doubted";
-  difference(changed: readonly PodFact[], removed: readonly RemovedPod[]): void;
-  /** UID -> resourceVersion as this session told them; input of the digest. */
-  readonly told: ReadonlyMap<string, string>;
-  /** Any message came. */
-  heard(): void;
-  close(): void;
-}
-
-export type SessionEnd = "superseded" | "node-deleted";
 
 export interface NodeRegistry extends PodFacts {
   /** A complete list of the cluster's Nodes. The first one is needed for `complete`. */
@@ -48,16 +16,66 @@ export interface NodeRegistry extends PodFacts {
   open(node: string, onEnd: (why: SessionEnd) => void): NodeSession | undefined;
 }
 
-export type NodeRegistryDeps = {
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly watchNode: WatchNode;
-  readonly observer: StreamObserver;
-  /** How long a node may be without an agent before we watch its Pods ourselves, e.g. 10_000 (design §10). */
-  readonly agentGraceMs: number;
-};
+/** Names of deleted Nodes, so that a late agent is turned away; twice the Nodes that a cluster may have (5 000: Kubernetes' own limit). */
+const MAX_GONE_NODES = 10_000;
 
-/** Timers and watches end with the signal. */
-export function makeNodeRegistry(_deps: NodeRegistryDeps, _signal: AbortSignal): NodeRegistry {
-  throw new Error("not built yet");
+/** What each node reported and when it was last heard. Timers and watches end with the signal. */
+export function makeNodeRegistry(deps: NodePodsDeps, signal: AbortSignal): NodeRegistry {
+  const memory = makePodMemory(() => deps.clock.now());
+  const nodes = new Map<string, NodePods>();
+  const uids = new Map<string, string>(); // of the Node objects, by name
+  const gone = new Set<string>();
+  let nodesListed = false;
+  let complete = false;
+
+  const nodeOf = (name: string): NodePods => {
+    const node = nodes.get(name) ?? new NodePods(name, memory, deps);
+    if (signal.aborted) node.stop();
+    nodes.set(name, node);
+    return node;
+  };
+  const nodeSeen = ({ name, uid }: NodeRef): void => {
+    gone.delete(name);
+    uids.set(name, uid); // another UID under the same name: the kubelet registered anew, its Pods may well live on
+    nodeOf(name).exists();
+  };
+  const allReported = (): boolean => nodesListed && uids.size > 0 && [...uids.keys()].every((name) => nodes.get(name)?.hasReported);
+  signal.addEventListener("abort", () => nodes.forEach((node) => node.stop()), { once: true });
+
+  return {
+    pods: memory.pods,
+    endOf: (uid) => memory.endOf(uid),
+    subscribe: (listener) => memory.subscribe(listener),
+    nodes: () => [...nodes.values()].map(({ state }) => state),
+    /** Once true it stays: a Node that joins later brings no Pod that is bound already. False while not one Node is known. */
+    get complete() {
+      complete ||= allReported();
+      return complete;
+    },
+    setNodes(list) {
+      nodesListed = true;
+      for (const node of list) nodeSeen(node);
+    },
+    nodeSeen,
+    nodeDeleted({ name, uid }) {
+      if (uids.get(name) !== uid) return;
+      deps.log.info({ node: name }, "Node deleted, its Pods are over");
+      const node = nodeOf(name);
+      nodes.delete(name);
+      uids.delete(name);
+      gone.add(name);
+      if (gone.size > MAX_GONE_NODES) for (const oldest of gone.values().take(1)) gone.delete(oldest);
+      node.delete();
+    },
+    open(name, onEnd) {
+      if (gone.has(name)) return undefined;
+      const node = nodeOf(name);
+      const session = node.open(onEnd);
+      const close = (): void => {
+        session.close();
+        if (node.isEmpty && nodes.get(name) === node) nodes.delete(name);
+      };
+      return { ...session, close };
+    },
+  };
 }

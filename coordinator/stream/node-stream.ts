@@ -1,7 +1,8 @@
 import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
 import type { NodeStreamServiceServer } from "../../proto/gen/clb/direct/v1/node_stream.ts";
-import type { NodeRegistry, StreamObserver } from "./node-registry.ts";
+import type { StreamObserver } from "./node-pods.ts";
+import type { NodeRegistry } from "./node-registry.ts";
 import type { ReviewToken } from "./token-review.ts";
 
 export type NodeStreamDeps = {

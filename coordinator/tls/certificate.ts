@@ -4,7 +4,6 @@ import { isIP } from "node:net";
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
-  cryptoProvider,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
   X509Certificate as IssuedCertificate,
@@ -154,18 +153,20 @@ function keyFits(certificate: X509Certificate, keyPem: string): boolean {
   }
 }
 
-const covers = (certificate: X509Certificate, name: string): boolean =>
-  (isIP(name) === 0 ? certificate.checkHost(name, { subject: "never" }) : certificate.checkIP(name)) !== undefined;
+function covers(certificate: X509Certificate, name: string): boolean {
+  if (name.startsWith("*.")) return (certificate.subjectAltName ?? "").split(", ").includes(`DNS:${name}`);
+  return (isIP(name) === 0 ? certificate.checkHost(name, { subject: "never" }) : certificate.checkIP(name)) !== undefined;
+}
 
-const newKeys = (): Promise<CryptoKeyPair> => webcrypto.subtle.generateKey(KEY, true, ["sign", "verify"]);
+const newKeys = (): Promise<webcrypto.CryptoKeyPair> => webcrypto.subtle.generateKey(KEY, true, ["sign", "verify"]);
 
 const validity = (nowMs: number, lifeMs: number) => ({
-  serialNumber: Buffer.from(webcrypto.getRandomValues(new Uint8Array(15))).toString("hex"),
+  serialNumber: `01${Buffer.from(webcrypto.getRandomValues(new Uint8Array(15))).toString("hex")}`, // 16 bytes, positive
   notBefore: new Date(nowMs - CLOCK_SKEW_MS),
   notAfter: new Date(nowMs + lifeMs),
 });
 
-async function toMaterial(certificate: IssuedCertificate, keys: CryptoKeyPair): Promise<Material> {
+async function toMaterial(certificate: IssuedCertificate, keys: webcrypto.CryptoKeyPair): Promise<Material> {
   const key = await webcrypto.subtle.exportKey("pkcs8", keys.privateKey);
   return { certPem: `${certificate.toString("pem")}\n`, keyPem: `${PemConverter.encode(key, "PRIVATE KEY")}\n` };
 }
