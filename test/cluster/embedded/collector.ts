@@ -1,0 +1,70 @@
+import type { KubeObject } from "./objects.ts";
+import type { ObjectsWriter } from "./objects-writer.ts";
+import { RESOURCES, resourceNamed } from "./resources.ts";
+import type { Store, StoreEvent } from "./store.ts";
+
+/**
+ * What the controller manager does after a deletion: removes dependents whose last owner is gone (background) and empties
+ * terminating namespaces, Pods first. Returns a function that stops it.
+ */
+export function startCollector(store: Store, writer: ObjectsWriter): () => void {
+  const orphaned = new Set<string>();
+  const terminating = new Set<string>();
+  let scheduled: NodeJS.Immediate | undefined;
+
+  const run = (): void => {
+    scheduled = undefined;
+    const owners = [...orphaned];
+    orphaned.clear();
+    if (owners.length > 0) collectDependents(store, writer, new Set(owners));
+    for (const namespace of terminating) if (sweep(store, writer, namespace)) terminating.delete(namespace);
+  };
+  const look = ({ type, plural, object }: StoreEvent): void => {
+    if (type === "DELETED") orphaned.add(object.metadata.uid);
+    else if (plural === "namespaces" && object.metadata.deletionTimestamp !== undefined) terminating.add(object.metadata.name);
+    if (orphaned.size > 0 || terminating.size > 0) scheduled ??= setImmediate(run);
+  };
+  const unsubscribe = store.subscribe(look);
+  return () => {
+    unsubscribe();
+    clearImmediate(scheduled);
+  };
+}
+
+function collectDependents(store: Store, writer: ObjectsWriter, gone: ReadonlySet<string>): void {
+  const all = [...store.all()];
+  const dependents = all.filter(({ object }) => object.metadata.ownerReferences?.some(({ uid }) => gone.has(uid)));
+  if (dependents.length === 0) return;
+  const present = new Set(all.map(({ object }) => object.metadata.uid));
+  for (const { plural, object } of dependents) {
+    const left = object.metadata.ownerReferences?.filter(({ uid }) => present.has(uid)) ?? [];
+    if (left.length === 0) writer.remove(resourceNamed(plural), object);
+    else store.put(plural, { ...object, metadata: { ...object.metadata, ownerReferences: left } });
+  }
+}
+
+/** Takes the owner out of its dependents, before it is deleted with `propagationPolicy: Orphan`. */
+export function orphanDependents(store: Store, { metadata: { uid } }: KubeObject): void {
+  for (const { plural, object } of [...store.all()]) {
+    const { ownerReferences: _all, ...metadata } = object.metadata;
+    if (!object.metadata.ownerReferences?.some((owner) => owner.uid === uid)) continue;
+    const left = object.metadata.ownerReferences.filter((owner) => owner.uid !== uid);
+    store.put(plural, { ...object, metadata: left.length > 0 ? { ...metadata, ownerReferences: left } : metadata });
+  }
+}
+
+/** One step of emptying a namespace; true when the namespace itself is gone. Nothing but Pods is touched while a Pod is there. */
+function sweep(store: Store, writer: ObjectsWriter, name: string): boolean {
+  const namespace = store.get("namespaces", undefined, name);
+  if (namespace === undefined) return true;
+  const pods = store.list("pods", name);
+  const content =
+    pods.length > 0
+      ? pods.map((object) => ({ resource: resourceNamed("pods"), object }))
+      : RESOURCES.filter((one) => one.namespaced).flatMap((resource) =>
+          store.list(resource.plural, name).map((object) => ({ resource, object })),
+        );
+  for (const { resource, object } of content) if (object.metadata.deletionTimestamp === undefined) writer.remove(resource, object);
+  if (content.length === 0) store.remove("namespaces", namespace);
+  return content.length === 0;
+}

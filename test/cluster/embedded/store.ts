@@ -1,0 +1,138 @@
+import type { KubeObject } from "./objects.ts";
+import { failure } from "./status.ts";
+
+/** `plural` names the resource, e.g. "pods". `previous` is what the object was before; a DELETED carries the last content with a new version. */
+export type StoreEvent = {
+  readonly type: "ADDED" | "MODIFIED" | "DELETED";
+  readonly plural: string;
+  readonly version: number;
+  readonly object: KubeObject;
+  readonly previous?: KubeObject;
+};
+
+const keyOf = (namespace: string | undefined, name: string): string => `${namespace ?? ""}/${name}`;
+
+/** Where a fresh store begins: a watch from resourceVersion 1 is too old on a real server, so here too. */
+const FIRST_VERSION = 1_000;
+
+/** All objects, one resourceVersion counter, and the last events for watches and consistent pages. Objects in it are never changed in place. */
+export class Store {
+  readonly #tables = new Map<string, Map<string, KubeObject>>();
+  readonly #listeners = new Set<(event: StoreEvent) => void>();
+  readonly #historyLimit: number;
+  #history: StoreEvent[] = [];
+  #oldest = FIRST_VERSION;
+  #version = FIRST_VERSION;
+
+  constructor(historyLimit: number) {
+    this.#historyLimit = historyLimit;
+  }
+
+  get version(): number {
+    return this.#version;
+  }
+
+  #table(plural: string): Map<string, KubeObject> {
+    let table = this.#tables.get(plural);
+    if (table === undefined) this.#tables.set(plural, (table = new Map()));
+    return table;
+  }
+
+  get(plural: string, namespace: string | undefined, name: string): KubeObject | undefined {
+    return this.#table(plural).get(keyOf(namespace, name));
+  }
+
+  /** In the order of the real server: by namespace and name. */
+  list(plural: string, namespace?: string): KubeObject[] {
+    return sorted(this.#table(plural), namespace);
+  }
+
+  /** Every object of every resource: for garbage collection. */
+  *all(): Generator<{ plural: string; object: KubeObject }> {
+    for (const [plural, table] of this.#tables) for (const object of table.values()) yield { plural, object };
+  }
+
+  /** Stores the object under a new resourceVersion and tells everybody. */
+  put(plural: string, object: KubeObject): KubeObject {
+    const table = this.#table(plural);
+    const key = keyOf(object.metadata.namespace, object.metadata.name);
+    const previous = table.get(key);
+    const stored = this.#versioned(object);
+    table.set(key, stored);
+    this.#tell({ type: previous ? "MODIFIED" : "ADDED", plural, version: this.#version, object: stored, ...(previous && { previous }) });
+    return stored;
+  }
+
+  /** `silent` leaves out the DELETED event: a fault, no server does so. */
+  remove(plural: string, object: KubeObject, silent = false): void {
+    const table = this.#table(plural);
+    const key = keyOf(object.metadata.namespace, object.metadata.name);
+    const previous = table.get(key);
+    if (previous === undefined) return;
+    table.delete(key);
+    const last = this.#versioned(previous);
+    if (!silent) this.#tell({ type: "DELETED", plural, version: this.#version, object: last, previous });
+  }
+
+  /** The list as it was at a version: pages of one list see one state. 410 when the history does not reach back so far. */
+  at(plural: string, version: number, namespace?: string): KubeObject[] {
+    if (version < this.#oldest) {
+      throw failure.expired(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.",
+      );
+    }
+    const then = new Map(this.#table(plural));
+    for (let index = this.#history.length - 1; index >= 0; index--) {
+      const event = this.#history[index];
+      if (event === undefined || event.version <= version) break;
+      if (event.plural !== plural) continue;
+      const key = keyOf(event.object.metadata.namespace, event.object.metadata.name);
+      if (event.previous) then.set(key, event.previous);
+      else then.delete(key);
+    }
+    return sorted(then, namespace);
+  }
+
+  /** Events after a version, oldest first; throws 410 when some of them are forgotten. */
+  since(plural: string, version: number): StoreEvent[] {
+    if (version < this.#oldest) throw failure.tooOld(version, this.#oldest);
+    const newer: StoreEvent[] = [];
+    for (let index = this.#history.length - 1; index >= 0; index--) {
+      const event = this.#history[index];
+      if (event === undefined || event.version <= version) break;
+      if (event.plural === plural) newer.push(event);
+    }
+    return newer.reverse();
+  }
+
+  /** Forgets all history: a watch or a page from any earlier version is 410 from now on. Takes a version itself, as other traffic would. */
+  compact(): void {
+    this.#version += 1;
+    this.#history = [];
+    this.#oldest = this.#version;
+  }
+
+  subscribe(listener: (event: StoreEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #versioned(object: KubeObject): KubeObject {
+    this.#version += 1;
+    return { ...object, metadata: { ...object.metadata, resourceVersion: String(this.#version) } };
+  }
+
+  #tell(event: StoreEvent): void {
+    this.#history.push(event);
+    if (this.#history.length > this.#historyLimit * 1.25) {
+      const forgotten = this.#history.splice(0, this.#history.length - this.#historyLimit);
+      this.#oldest = forgotten.at(-1)?.version ?? this.#oldest;
+    }
+    for (const listener of this.#listeners) listener(event);
+  }
+}
+
+function sorted(table: Map<string, KubeObject>, namespace: string | undefined): KubeObject[] {
+  const keys = [...table.keys()].filter((key) => namespace === undefined || key.startsWith(`${namespace}/`)).sort();
+  return keys.flatMap((key) => table.get(key) ?? []);
+}
