@@ -1,0 +1,70 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Cloud } from "./cloud.ts";
+import { CloudError } from "./errors.ts";
+import { parseFault } from "./faults.ts";
+import type { HealthStatus } from "./state.ts";
+
+type Route = (query: URLSearchParams, body: unknown) => unknown;
+
+/** Journal, state, counts and faults for tests and tools, unsigned: keep it on loopback. Not listening yet. */
+export function makeAdminServer(cloud: Cloud): Server {
+  const routes: Readonly<Record<string, Route>> = {
+    "GET /_admin/journal": (query) => ({
+      lastSeq: cloud.journal.lastSeq,
+      dropped: cloud.journal.dropped,
+      entries: cloud.journal.since(Number(query.get("since") ?? 0), Number(query.get("limit") ?? 10_000)),
+    }),
+    "GET /_admin/state": () => cloud.state(),
+    "GET /_admin/counts": () => cloud.counts(),
+    "GET /_admin/connections": (query) => {
+      const [address, listenerId] = [query.get("clientAddress"), query.get("listenerId")];
+      const port = Number(query.get("clientPort"));
+      return {
+        connections: cloud.connectionsOf({ port, ...(address !== null && { address }), ...(listenerId !== null && { listenerId }) }),
+      };
+    },
+    "GET /_admin/faults": () => ({ faults: cloud.faults.list() }),
+    "POST /_admin/faults": (_query, body) => {
+      cloud.faults.add(parseFault(body));
+      return { faults: cloud.faults.list() };
+    },
+    "DELETE /_admin/faults": () => {
+      cloud.faults.clear();
+      return { faults: [] };
+    },
+    "POST /_admin/load-balancers": (_query, body) => cloud.addLoadBalancer(body as Parameters<Cloud["addLoadBalancer"]>[0]), // a tool of ours
+    "POST /_admin/health": (_query, body) => {
+      const { status, ...target } = body as Parameters<Cloud["setHealth"]>[0] & { status?: HealthStatus };
+      cloud.setHealth(target, status);
+      return {};
+    },
+  };
+  return createServer((request, response) => {
+    void respond(routes, request, response);
+  });
+}
+
+async function respond(routes: Readonly<Record<string, Route>>, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  try {
+    const { status, result } = await answer(routes, request);
+    const body = Buffer.from(JSON.stringify(result));
+    response.writeHead(status, { "content-type": "application/json", "content-length": body.length }).end(body);
+  } catch {
+    request.socket.destroy(); // the client left in the middle of its request
+  }
+}
+
+async function answer(routes: Readonly<Record<string, Route>>, request: IncomingMessage): Promise<{ status: number; result: unknown }> {
+  const url = new URL(request.url ?? "/", "http://admin");
+  const chunks: Buffer[] = [];
+  for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
+  const route = routes[`${request.method} ${url.pathname}`];
+  if (route === undefined) return { status: 404, result: { error: `no such page; there are ${Object.keys(routes).join(", ")}` } };
+  try {
+    const text = Buffer.concat(chunks).toString("utf8");
+    return { status: 200, result: route(url.searchParams, text === "" ? {} : JSON.parse(text)) };
+  } catch (error) {
+    const wrongInput = error instanceof TypeError || error instanceof SyntaxError || error instanceof CloudError;
+    return { status: wrongInput ? 400 : 500, result: { error: String(error) } };
+  }
+}

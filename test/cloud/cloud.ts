@@ -1,0 +1,245 @@
+import { randomUUID } from "node:crypto";
+import { setMaxListeners } from "node:events";
+import { makeClock } from "../../common/clock.ts";
+import { makeServices } from "./actions/index.ts";
+import { newLoadBalancer } from "./actions/load-balancers.ts";
+import { addLoadBalancer, type CallContext, type Caller, type Core } from "./core.ts";
+import { type BackendCounts, type ConnectionRecord, makeDataPlane } from "./data-plane.ts";
+import { CloudError, TransportFault } from "./errors.ts";
+import { type Fault, type Faults, makeFaults } from "./faults.ts";
+import { makeHealth } from "./health.ts";
+import { type Journal, makeJournal } from "./journal.ts";
+import { type CloudOptions, settingsOf } from "./options.ts";
+import { networkProbe } from "./probe.ts";
+import { makeRandom } from "./random.ts";
+import { makeRateLimit } from "./rate-limit.ts";
+import { type HealthStatus, requireListener, requireLoadBalancer, targetKey } from "./state.ts";
+import { LockedError, makeTasks } from "./tasks.ts";
+import { type CloudState, stateOf } from "./view.ts";
+import { makeVips } from "./vips.ts";
+
+/** Numbers since the start. `refused` counts answers with an error, by code. */
+export type Counts = {
+  readonly calls: Readonly<Record<string, number>>;
+  readonly refused: Readonly<Record<string, number>>;
+  /** Writes that came while another one ran on the same load balancer. */
+  readonly overlaps: number;
+  readonly runningTasks: number;
+  readonly backends: readonly BackendCounts[];
+};
+
+export interface Cloud {
+  /** One API call without HTTP and signature. Rejects with CloudError (has `code`) or TransportFault (has none). */
+  call(service: string, action: string, request: unknown, caller?: Partial<Caller>): Promise<Record<string, unknown>>;
+  /** The service that has this action in this API version; undefined if no service has this version. */
+  serviceOf(version: string, action: string): string | undefined;
+  /** A load balancer as a user made it before, at once and without a task. */
+  addLoadBalancer(wanted?: { name?: string; type?: "OPEN" | "INTERNAL"; tags?: Record<string, string>; vip?: string }): {
+    loadBalancerId: string;
+    vip: string;
+  };
+  /** Fixes a target's health, or lets the probes speak again (`undefined`). Throws if it is not bound. */
+  setHealth(target: { loadBalancerId: string; listenerId: string; ip: string; port: number }, status: HealthStatus | undefined): void;
+  readonly journal: Journal;
+  readonly faults: Pick<Faults, "add" | "clear" | "list">;
+  state(): CloudState;
+  counts(): Counts;
+  /** Newest first: which backend served a client's port. */
+  connectionsOf(client: { port: number; address?: string; listenerId?: string }): ConnectionRecord[];
+  /** Ends probes, tasks, listeners and connections. */
+  stop(): Promise<void>;
+}
+
+/** A whole cloud in this process; the HTTP server is only a shell around it. */
+export function makeCloud(options: CloudOptions = {}): Cloud {
+  const settings = settingsOf(options);
+  const clock = options.clock ?? makeClock();
+  const stopping = new AbortController();
+  setMaxListeners(0, stopping.signal);
+  const journal = makeJournal(clock, settings.journalSize);
+  const random = makeRandom(settings.seed);
+  const probe = options.probe ?? networkProbe;
+  const core: Core = {
+    clock,
+    journal,
+    random,
+    settings,
+    account: { loadBalancers: new Map() },
+    clientTokens: new Map(),
+    vips: makeVips(settings.vips),
+    tasks: makeTasks({ clock, journal, stopped: stopping.signal }),
+    health: makeHealth({ clock, journal, random, probe, mode: settings.health }),
+    dataPlane: makeDataPlane({ clock, journal, connectTimeoutMs: settings.connectTimeoutMs }),
+  };
+  const services = makeServices(settings.limits);
+  const faults = makeFaults(clock);
+  const calls = new Map<string, number>();
+  const refused = new Map<string, number>();
+  const call = makeCall({ core, services, faults, stopped: stopping.signal, calls, refused });
+
+  return {
+    call,
+    serviceOf: (version, action) => {
+      const candidates = [...services].filter(([, service]) => service.version === version);
+      return (candidates.find(([, service]) => Object.hasOwn(service.actions, action)) ?? candidates[0])?.[0];
+    },
+    addLoadBalancer: ({ name, type = "OPEN", tags = {}, vip } = {}) => {
+      const loadBalancer = newLoadBalancer(core, {
+        LoadBalancerType: type,
+        Tags: Object.entries(tags).map(([TagKey, TagValue]) => ({ TagKey, TagValue })),
+        ...(name !== undefined && { LoadBalancerName: name }),
+        ...(vip !== undefined && { Vip: vip }),
+      });
+      addLoadBalancer(core, loadBalancer);
+      return { loadBalancerId: loadBalancer.id, vip: loadBalancer.vip };
+    },
+    setHealth: ({ loadBalancerId, listenerId, ip, port }, status) => {
+      const listener = requireListener(requireLoadBalancer(core.account, loadBalancerId), listenerId);
+      const target = listener.targets.get(targetKey(ip, port));
+      if (target === undefined)
+        throw new CloudError("InvalidParameterValue", `target ${ip}:${port} is not bound to listener ${listenerId}`);
+      core.health.pin(listener, target, status);
+    },
+    journal,
+    faults,
+    state: () => stateOf(core),
+    counts: () => ({
+      calls: Object.fromEntries(calls),
+      refused: Object.fromEntries(refused),
+      overlaps: core.tasks.overlaps,
+      runningTasks: core.tasks.running,
+      backends: core.dataPlane.counts(),
+    }),
+    connectionsOf: (client) => core.dataPlane.connectionsOf(client),
+    stop: async () => {
+      stopping.abort();
+      for (const loadBalancer of core.account.loadBalancers.values())
+        for (const listener of loadBalancer.listeners.values())
+          for (const target of listener.targets.values()) core.health.forget(listener, target);
+      await core.dataPlane.closeAll();
+    },
+  };
+}
+
+type CallDeps = {
+  readonly core: Core;
+  readonly services: ReturnType<typeof makeServices>;
+  readonly faults: Faults;
+  readonly stopped: AbortSignal;
+  readonly calls: Map<string, number>;
+  readonly refused: Map<string, number>;
+};
+
+/** Order of the checks: clb-api.md §8.3 (the signature came before, in the HTTP shell). */
+function makeCall(deps: CallDeps): Cloud["call"] {
+  const { core, services } = deps;
+  const { clock, journal, settings } = core;
+  const rateLimit = makeRateLimit();
+
+  const answer = async (
+    service: string,
+    action: string,
+    request: unknown,
+    call: { requestId: string; caller: Caller },
+  ): Promise<object> => {
+    const arrivedMs = clock.now();
+    const offered = services.get(service);
+    rateLimit(
+      `${service}.${action} ${call.caller.region} ${call.caller.name}`,
+      offered?.perSecond ?? settings.limits.clbPerSecond,
+      arrivedMs,
+    );
+    const row = offered !== undefined && Object.hasOwn(offered.actions, action) ? offered.actions[action] : undefined;
+    const isWrite = row?.isWrite ?? false;
+    const met = deps.faults.take({ action, isWrite, loadBalancerIds: loadBalancerIdsOf(request), nowMs: arrivedMs });
+    cutOff(met);
+    const extraMs = met.reduce((sum, fault) => sum + (fault.kind === "latency" ? fault.ms : 0), 0);
+    await clock.sleep(latencyOf(action, isWrite, core) + extraMs, deps.stopped);
+    for (const fault of met) if (fault.kind === "error") throw new CloudError(fault.code, fault.message ?? "injected fault");
+    if (row === undefined) throw new CloudError("InvalidAction", `The action ${action} of ${service} is not known.`);
+    row.check(request);
+    const taskFailure = met.find((fault) => fault.kind === "task-failed")?.message;
+    const context: CallContext = { core, action, taskFailure, ...call };
+    const response = await row.run(request, context);
+    if (met.some(({ kind }) => kind === "lost-response")) throw new TransportFault("LostResponse");
+    return response;
+  };
+
+  return async (service, action, given, caller = {}) => {
+    const startMs = Math.round(clock.now());
+    const requestId = randomUUID();
+    const who: Caller = { name: caller.name ?? "in-process", region: caller.region ?? settings.region };
+    const request = withoutNulls(given ?? {});
+    let failure: unknown;
+    deps.calls.set(action, (deps.calls.get(action) ?? 0) + 1);
+    try {
+      return { ...(await answer(service, action, request, { requestId, caller: who })), RequestId: requestId };
+    } catch (error) {
+      failure = error;
+      if (error instanceof CloudError) error.requestId = requestId;
+      throw error;
+    } finally {
+      const code = codeOf(failure);
+      if (code !== "OK") deps.refused.set(code, (deps.refused.get(code) ?? 0) + 1);
+      journal.add({
+        kind: "call",
+        startMs,
+        caller: who.name,
+        service,
+        action,
+        requestId,
+        code,
+        loadBalancerIds: loadBalancerIdsOf(request),
+        targets: targetsIn(request),
+        ...(failure instanceof Error && { message: failure.message }),
+        lockWaitMs: failure instanceof LockedError ? failure.lockWaitMs : 0,
+      });
+    }
+  };
+}
+
+function latencyOf(action: string, isWrite: boolean, { settings, random }: Core): number {
+  const { byAction = {}, write, default: other, jitterPct } = settings.profile.apiLatencyMs;
+  const middle = byAction[action] ?? (isWrite ? write : other);
+  return middle * (1 + ((random() * 2 - 1) * jitterPct) / 100);
+}
+
+/** Faults below the API: the connection or the gateway fails before the call is looked at. */
+function cutOff(met: readonly Fault[]): void {
+  for (const fault of met) {
+    if (fault.kind === "http") throw new TransportFault(`HTTP ${fault.status}`, fault.status);
+    if (fault.kind === "reset") throw new TransportFault("ConnectionReset");
+  }
+}
+
+function codeOf(failure: unknown): string {
+  if (failure === undefined) return "OK";
+  if (failure instanceof CloudError) return failure.code;
+  return failure instanceof TransportFault ? failure.message : "InternalError";
+}
+
+function loadBalancerIdsOf(request: unknown): string[] {
+  if (typeof request !== "object" || request === null) return [];
+  const one = "LoadBalancerId" in request ? [request.LoadBalancerId] : [];
+  const many = "LoadBalancerIds" in request && Array.isArray(request.LoadBalancerIds) ? request.LoadBalancerIds : [];
+  return [...one, ...many].filter((id) => typeof id === "string");
+}
+
+function targetsIn(request: unknown): number {
+  if (typeof request !== "object" || request === null) return 0;
+  if ("Targets" in request && Array.isArray(request.Targets)) return request.Targets.length;
+  if ("ModifyList" in request && Array.isArray(request.ModifyList))
+    return request.ModifyList.reduce((sum: number, item) => sum + targetsIn(item), 0);
+  return 0;
+}
+
+/** The service takes `null` for "not given". */
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, item]) => item !== null && item !== undefined)
+      .map(([name, item]) => [name, withoutNulls(item)]),
+  );
+}

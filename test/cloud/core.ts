@@ -1,0 +1,160 @@
+import type { Clock } from "../../common/clock.ts";
+import type { DataPlane } from "./data-plane.ts";
+import { CloudError } from "./errors.ts";
+import type { Health } from "./health.ts";
+import type { Journal } from "./journal.ts";
+import type { Settings } from "./options.ts";
+import type { Random } from "./random.ts";
+import {
+  type Account,
+  type ListenerRecord,
+  type LoadBalancerRecord,
+  type Place,
+  ruleCount,
+  type TargetRecord,
+  targetKey,
+} from "./state.ts";
+import type { Tasks } from "./tasks.ts";
+import type { Vips } from "./vips.ts";
+
+/** The parts of a cloud, as actions use them. */
+export type Core = {
+  readonly account: Account;
+  readonly tasks: Tasks;
+  readonly health: Health;
+  readonly dataPlane: DataPlane;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly settings: Settings;
+  readonly vips: Vips;
+  /** What CreateLoadBalancer answered to a ClientToken. */
+  readonly clientTokens: Map<string, { readonly taskId: string; readonly loadBalancerIds: readonly string[] }>;
+};
+
+/** Who calls: `name` is the account in journal and rate limit. */
+export type Caller = { readonly name: string; readonly region: string };
+
+/** One call on its way through an action. */
+export type CallContext = {
+  readonly core: Core;
+  readonly action: string;
+  readonly requestId: string;
+  readonly caller: Caller;
+  /** A fault: the task of this write will fail with this message. */
+  readonly taskFailure: string | undefined;
+};
+
+/** A write on some load balancers that were found free; `targets` is how many the call names. */
+export type Write = {
+  readonly loadBalancers: readonly LoadBalancerRecord[];
+  readonly targets?: number;
+  readonly apply: () => void | Promise<void>;
+};
+
+/** Starts the task of an asynchronous write and returns at once. */
+export function startTask(call: CallContext, write: Write): void {
+  void call.core.tasks.start(workOf(call, write));
+}
+
+/** The batch calls for targets: wait for their task and stay busy a little longer (or not, by the profile). Throws FailedOperation. */
+export async function runBatch(call: CallContext, write: Write): Promise<void> {
+  const { mode, busyAfterReturnMs } = call.core.settings.profile.batchTargets;
+  const running = call.core.tasks.start({ ...workOf(call, write), busyAfterMs: busyAfterReturnMs });
+  if (mode === "async") return;
+  const task = await running;
+  if (task.status === 1) throw new CloudError("FailedOperation", task.message);
+}
+
+function workOf(call: CallContext, write: Write) {
+  const { base, perRuleOnLb, perTarget } = call.core.settings.profile.taskMs;
+  const rules = write.loadBalancers.reduce((sum, loadBalancer) => sum + ruleCount(loadBalancer), 0);
+  return {
+    requestId: call.requestId,
+    action: call.action,
+    locks: write.loadBalancers,
+    loadBalancerIds: write.loadBalancers.map(({ id }) => id),
+    durationMs: base + perRuleOnLb * rules + perTarget * (write.targets ?? 0),
+    failure: call.taskFailure,
+    apply: write.apply,
+  };
+}
+
+/** A load balancer appears. */
+export function addLoadBalancer(core: Core, loadBalancer: LoadBalancerRecord): void {
+  core.account.loadBalancers.set(loadBalancer.id, loadBalancer);
+  core.journal.add({ kind: "load-balancer", change: "created", loadBalancerId: loadBalancer.id, vip: loadBalancer.vip });
+}
+
+/** A load balancer goes, with its listeners and its address. */
+export async function removeLoadBalancer(core: Core, loadBalancer: LoadBalancerRecord): Promise<void> {
+  await Promise.all([...loadBalancer.listeners.values()].map((listener) => removeListener(core, loadBalancer, listener)));
+  core.account.loadBalancers.delete(loadBalancer.id);
+  core.vips.release(loadBalancer.vip);
+  core.journal.add({ kind: "load-balancer", change: "deleted", loadBalancerId: loadBalancer.id, vip: loadBalancer.vip });
+}
+
+/** A listener appears and its port opens. Rejects if the port cannot be listened on: the task fails and says why. */
+export async function addListener(core: Core, loadBalancer: LoadBalancerRecord, listener: ListenerRecord): Promise<void> {
+  if (core.settings.dataPlane) await core.dataPlane.open(listener, loadBalancer.vip);
+  loadBalancer.listeners.set(listener.listenerId, listener);
+  noteListener(core, listener, "created");
+}
+
+export async function removeListener(core: Core, loadBalancer: LoadBalancerRecord, listener: ListenerRecord): Promise<void> {
+  for (const target of listener.targets.values()) unbind(core, listener, target);
+  loadBalancer.listeners.delete(listener.listenerId);
+  await core.dataPlane.close(listener);
+  noteListener(core, listener, "deleted");
+}
+
+export function noteListener(core: Core, listener: ListenerRecord, change: "created" | "modified" | "deleted"): void {
+  const { loadBalancerId, listenerId, name, protocol, port } = listener;
+  core.journal.add({ kind: "listener", change, loadBalancerId, listenerId, name, protocol, port });
+}
+
+/** What a target is bound with. */
+export type NewTarget = { readonly ip: string; readonly port: number; readonly weight: number; readonly tag: string | undefined };
+
+/** Binds, or leaves alone what is bound already (its weight by `reregisterUpdatesWeight`). */
+export function bind(core: Core, listener: ListenerRecord, { ip, port, weight, tag }: NewTarget): void {
+  const bound = listener.targets.get(targetKey(ip, port));
+  if (bound !== undefined) {
+    if (core.settings.reregisterUpdatesWeight) setWeight(core, listener, bound, weight);
+    return;
+  }
+  const target: TargetRecord = {
+    ip,
+    port,
+    weight,
+    tag,
+    registeredMs: core.clock.now(),
+    health: "Unknown",
+    streak: { ok: false, count: 0 },
+    probing: undefined,
+    pinned: undefined,
+    credit: 0,
+  };
+  listener.targets.set(targetKey(ip, port), target);
+  noteTarget(core, listener, target, "bound");
+  core.health.watch(listener, target);
+}
+
+/** Unbinds; the target's connections end. */
+export function unbind(core: Core, listener: ListenerRecord, target: TargetRecord): void {
+  if (!listener.targets.delete(targetKey(target.ip, target.port))) return;
+  core.health.forget(listener, target);
+  core.dataPlane.cut(listener, target);
+  noteTarget(core, listener, target, "unbound");
+}
+
+export function setWeight(core: Core, listener: ListenerRecord, target: TargetRecord, weight: number): void {
+  if (target.weight === weight) return;
+  target.weight = weight;
+  noteTarget(core, listener, target, "weight");
+}
+
+function noteTarget(core: Core, place: Place, target: TargetRecord, change: "bound" | "unbound" | "weight"): void {
+  const { loadBalancerId, listenerId } = place;
+  core.journal.add({ kind: "target", change, loadBalancerId, listenerId, ip: target.ip, port: target.port, weight: target.weight });
+}

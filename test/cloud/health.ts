@@ -1,0 +1,131 @@
+import type { Clock } from "../../common/clock.ts";
+import type { Journal } from "./journal.ts";
+import type { Probe } from "./probe.ts";
+import type { Random } from "./random.ts";
+import type { HealthSettings, HealthStatus, ListenerRecord, TargetRecord } from "./state.ts";
+
+/** Defaults of a check that is not given or given in part. Source: clb-api.md §4.3. */
+export const DEFAULT_CHECK: HealthSettings = {
+  HealthSwitch: 1,
+  TimeOut: 2,
+  IntervalTime: 5,
+  HealthNum: 3,
+  UnHealthNum: 3,
+  CheckType: "TCP",
+  CheckPort: -1,
+};
+
+export interface Health {
+  /** Begins to probe a target that was just bound: Unknown, or Close where checks are off. */
+  watch(listener: ListenerRecord, target: TargetRecord): void;
+  forget(listener: ListenerRecord, target: TargetRecord): void;
+  /** Takes over a changed check: switching it on or off begins anew, other changes count from the next probe on. */
+  reconfigure(listener: ListenerRecord, before: HealthSettings): void;
+  /** Fixes a target's state whatever the probes say, until it is given as `undefined`. */
+  pin(listener: ListenerRecord, target: TargetRecord, status: HealthStatus | undefined): void;
+}
+
+type Deps = { clock: Clock; journal: Journal; random: Random; probe: Probe; mode: "probe" | "scripted" };
+
+/** One loop per target: first probe after a random share of the interval, then one per interval, whatever the weight. */
+export function makeHealth(deps: Deps): Health {
+  const { clock, journal } = deps;
+
+  const set = (listener: ListenerRecord, target: TargetRecord, to: HealthStatus): void => {
+    const { loadBalancerId, listenerId } = listener;
+    const from = target.health;
+    if (from === to) return;
+    if (from === "Alive") listener.lastHealthyMs = clock.now();
+    target.health = to;
+    journal.add({ kind: "health", loadBalancerId, listenerId, ip: target.ip, port: target.port, from, to });
+  };
+
+  const probeOnce = async (listener: ListenerRecord, target: TargetRecord, signal: AbortSignal): Promise<boolean> => {
+    const check = listener.healthCheck;
+    const over = new AbortController();
+    const onGone = (): void => over.abort();
+    signal.addEventListener("abort", onGone, { once: true });
+    const answered = new AbortController();
+    // The timeout goes through the injected clock, so that a scaled run scales it too.
+    void clock.sleep(check.TimeOut * 1000, answered.signal).then(onGone, () => undefined);
+    const port = check.CheckPort > 0 ? check.CheckPort : target.port;
+    const alive = await deps.probe({ protocol: listener.protocol, ip: target.ip, port, check }, over.signal);
+    signal.removeEventListener("abort", onGone);
+    answered.abort();
+    return alive;
+  };
+
+  const loop = async (listener: ListenerRecord, target: TargetRecord, signal: AbortSignal): Promise<void> => {
+    await clock.sleep(deps.random() * listener.healthCheck.IntervalTime * 1000, signal);
+    while (!signal.aborted) {
+      const startedMs = clock.now();
+      const ok = await probeOnce(listener, target, signal);
+      if (signal.aborted) return;
+      target.streak = nextStreak(target.streak, ok);
+      const next = afterProbe(target.health, target.streak, listener.healthCheck);
+      if (target.pinned === undefined) set(listener, target, next);
+      await clock.sleep(Math.max(0, listener.healthCheck.IntervalTime * 1000 - (clock.now() - startedMs)), signal);
+    }
+  };
+
+  const begin = (listener: ListenerRecord, target: TargetRecord): void => {
+    target.probing?.abort();
+    target.probing = undefined;
+    target.streak = { ok: false, count: 0 };
+    if (target.pinned !== undefined) return;
+    set(listener, target, listener.healthCheck.HealthSwitch === 0 ? "Close" : "Unknown");
+    if (listener.healthCheck.HealthSwitch === 0 || deps.mode === "scripted") return;
+    target.probing = new AbortController();
+    loop(listener, target, target.probing.signal).catch(() => undefined); // rejects only when unbound or stopped
+  };
+
+  return {
+    watch: begin,
+    forget: (listener, target) => {
+      target.probing?.abort();
+      if (target.health === "Alive") listener.lastHealthyMs = clock.now();
+    },
+    reconfigure: (listener, before) => {
+      if (listener.healthCheck.HealthSwitch === before.HealthSwitch) return;
+      for (const target of listener.targets.values()) begin(listener, target);
+    },
+    pin: (listener, target, status) => {
+      target.pinned = status;
+      if (status === undefined) begin(listener, target);
+      else set(listener, target, status);
+    },
+  };
+}
+
+const nextStreak = (streak: TargetRecord["streak"], ok: boolean): TargetRecord["streak"] => ({
+  ok,
+  count: streak.ok === ok ? streak.count + 1 : 1,
+});
+
+/** Pure: the state after a probe. `HealthNum` successes or `UnHealthNum` failures in a row change it. */
+export function afterProbe(now: HealthStatus, streak: TargetRecord["streak"], check: HealthSettings): HealthStatus {
+  if (streak.ok && streak.count >= check.HealthNum) return "Alive";
+  if (!streak.ok && streak.count >= check.UnHealthNum) return "Dead";
+  return now;
+}
+
+/**
+ * Pure: the targets that get new connections: healthy or unchecked, weight above 0. If all are dead, all dead ones get them
+ * ("all dead = all alive", clb-api.md §4.2); checking ones count as dead only when none was healthy for an interval, and never get any.
+ */
+export function servingTargets(listener: Pick<ListenerRecord, "targets" | "healthCheck" | "lastHealthyMs">, nowMs: number): TargetRecord[] {
+  const serving: TargetRecord[] = [];
+  const dead: TargetRecord[] = [];
+  let someAlive = false;
+  let someChecking = false;
+  for (const target of listener.targets.values()) {
+    const alive = target.health === "Alive" || target.health === "Close";
+    someAlive ||= alive;
+    someChecking ||= target.health === "Unknown";
+    if (target.weight > 0 && alive) serving.push(target);
+    if (target.weight > 0 && target.health === "Dead") dead.push(target);
+  }
+  if (someAlive) return serving;
+  const healthyLately = nowMs - listener.lastHealthyMs < listener.healthCheck.IntervalTime * 1000;
+  return someChecking && healthyLately ? [] : dead;
+}
