@@ -1,4 +1,5 @@
 import type { Remedy } from "./errors.ts";
+import { member } from "./json-member.ts";
 
 /** What kind of failure it was; a closed set, fit for a metric label. */
 export type KubeFailure =
@@ -78,4 +79,71 @@ function remedyFor(failure: KubeFailure, causes: readonly KubeCause[], retryAfte
     default:
       return failure satisfies never;
   }
+}
+
+/** The error for an answer that is not 2xx. `body` is a Status as JSON, or plain text (429 and proxies), or empty. */
+export function errorFromAnswer(request: string, code: number, body: string, retryAfter?: string): KubeApiError {
+  const { reason, message, causes } = statusOf(body);
+  const seconds = Number(retryAfter);
+  return new KubeApiError(request, failureOf(code), `${code} ${message ?? (body.trim().slice(0, 300) || "without a message")}`, {
+    code,
+    causes,
+    ...(reason !== undefined && { reason }),
+    ...(retryAfter !== undefined && seconds >= 0 && { retryAfterMs: seconds * 1_000 }),
+  });
+}
+
+/** The error where no answer came: `error` as undici throws it. */
+export function errorFromTransport(request: string, error: unknown): KubeApiError {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const code = cause instanceof Error && "code" in cause ? `${String(cause.code)} ` : "";
+  return new KubeApiError(request, "transport", `${code}${cause instanceof Error ? cause.message : String(cause)}`, {}, { cause: error });
+}
+
+function failureOf(code: number): KubeFailure {
+  switch (code) {
+    case 401:
+      return "unauthenticated";
+    case 403:
+      return "denied";
+    case 404:
+      return "notFound";
+    case 409:
+      return "conflict";
+    case 410:
+      return "gone";
+    case 422:
+      return "invalid";
+    case 429:
+      return "throttled";
+    default:
+      return code >= 400 && code < 500 ? "badRequest" : "server";
+  }
+}
+
+/** Reads a Status without trusting it; whatever is not one gives no fields. */
+function statusOf(body: string): { reason?: string; message?: string; causes: readonly KubeCause[] } {
+  let status: unknown;
+  try {
+    status = JSON.parse(body);
+  } catch {
+    return { causes: [] }; // plain text: 429, or a proxy in between
+  }
+  const reason = member(status, "reason");
+  const message = member(status, "message");
+  const causes = member(member(status, "details"), "causes");
+  return {
+    ...(typeof reason === "string" && { reason }),
+    ...(typeof message === "string" && { message }),
+    causes: Array.isArray(causes) ? causes.map(causeOf) : [],
+  };
+}
+
+function causeOf(raw: unknown): KubeCause {
+  const [where, reason, message] = [member(raw, "field"), member(raw, "reason"), member(raw, "message")];
+  return {
+    ...(typeof where === "string" && { field: where }),
+    ...(typeof reason === "string" && { reason }),
+    ...(typeof message === "string" && { message }),
+  };
 }

@@ -1,17 +1,11 @@
+import { backoffMs } from "./backoff.ts";
 import type { Clock } from "./clock.ts";
-import type { KubeClient, KubeFailure, Query } from "./kube-client.ts";
+import { member } from "./json-member.ts";
+import { KubeApiError, type KubeClient, type KubeFailure, type Query, type WatchEventType } from "./kube-client.ts";
 import type { Logger } from "./log.ts";
+import { type Change, identityOf, isOlder, type Listed, makeWatchedStore, type Watched } from "./watched-store.ts";
 
-/** The least that a record carries; the rest is what `decode` keeps of an object. */
-export type Watched = { readonly uid: string; readonly resourceVersion: string };
-
-/**
- * `evidence`: a DELETED event was seen (or the object left a label selector, which looks the same), or the object was missing in a complete, consistent list.
- * A `removed` record is the final state where the server told it.
- */
-export type Change<R> =
-  | { readonly kind: "added" | "changed"; readonly record: R }
-  | { readonly kind: "removed"; readonly record: R; readonly evidence: "deleted" | "absent" };
+export type { Change, Watched } from "./watched-store.ts";
 
 /** Why a watch or list was begun anew. A closed set, fit for a metric label. */
 export type RestartCause = "closed" | "silent" | KubeFailure;
@@ -37,8 +31,10 @@ export type ListWatchOptions<R extends Watched> = {
   readonly onChange: (change: Change<R>) => void;
   /** Once, after onChange has told all of the first list. */
   readonly onSynced?: () => void;
-  /** 403: once per row of refusals. Retried slowly meanwhile. */
+  /** 403 on list or watch: once per row of refusals. Tried again slowly meanwhile. */
   readonly onDenied?: () => void;
+  /** The kind may not be installed (a CRD): then 404 counts as a first list that is complete and empty. Tried again all the same. */
+  readonly optional?: boolean;
   /** Objects per page, default 500. */
   readonly pageSize?: number;
 };
@@ -53,12 +49,206 @@ export type ListWatchDeps = {
   readonly onRestart?: (cause: RestartCause) => void;
 };
 
+/** Source of the limits: client-go's reflector waits 800 ms … 30 s; the first retry may be earlier, since one broken connection is the common case. */
+const BACKOFF = { baseMs: 250, maxMs: 30_000 };
+/** Rights get fixed by people. */
+const DENIED_BACKOFF = { baseMs: 30_000, maxMs: 30_000 };
+/** Client-go's default page; 6 MB of Pods as parsed. */
+const PAGE_SIZE = 500;
+/** A list that would remove most objects is read again after that time: long enough for a server that just started to catch up. */
+const REREAD_MS = 1_000;
+/** The server ends a watch after 5 to 10 minutes, spread, as client-go asks for. */
+const WATCH_SECONDS = { least: 300, most: 600 };
+/** A watch that held so long worked, even if nothing happened. */
+const STEADY_MS = 5_000;
+
+/** How a list and watch ended; `worked` if the server told anything on the watch, or kept it open for a while. */
+type End = { readonly cause: RestartCause; readonly worked: boolean; readonly error?: unknown };
+
 /** A list + watch of one resource that never stops silently (kubernetes.md §6). */
 export function makeListWatch<R extends Watched>(deps: ListWatchDeps, options: ListWatchOptions<R>): WatchedSet<R> {
+  const { client, clock, random = Math.random } = deps;
+  const log = deps.log.child({ path: options.path });
+  const store = makeWatchedStore(makeCarefulDecode(options.decode, log));
+  let synced = false;
+  let lastByteAtMs = clock.now();
+  /** Where the watch goes on; undefined: a list is needed. */
+  let position: string | undefined;
+  /** How far we ever were; a list below it was answered by a server that is behind, or restored. */
+  let furthest = "0";
+
+  function tell(changes: readonly Change<R>[]): void {
+    for (const change of changes) guard(log, () => options.onChange(change));
+  }
+  function move(resourceVersion: string): void {
+    position = resourceVersion;
+    if (isOlder(furthest, resourceVersion)) furthest = resourceVersion;
+  }
+
+  /** All pages. resourceVersion stays unset, which is the consistent read; a cached one could miss what exists. */
+  async function readAll(signal: AbortSignal): Promise<{ listed: Listed<R>; resourceVersion: string }> {
+    const listed: Listed<R> = new Map();
+    for (let next: string | undefined; ; ) {
+      const page = await client.list(options.path, { ...options.query, limit: options.pageSize ?? PAGE_SIZE, continue: next }, { signal });
+      lastByteAtMs = clock.now();
+      store.stage(listed, page.items);
+      next = page.continue;
+      if (next === undefined) return { listed, resourceVersion: page.resourceVersion };
+    }
+  }
+
+  async function list(signal: AbortSignal): Promise<string> {
+    if (synced) deps.onRelist?.();
+    let read = await readAll(signal);
+    if (store.isDoubtful(read.listed) || isOlder(read.resourceVersion, furthest)) {
+      log.warn(
+        { known: store.records.size, listed: read.listed.size, resourceVersion: read.resourceVersion },
+        "list would remove most objects or goes back; reading it again",
+      );
+      await clock.sleep(REREAD_MS, signal);
+      read = await readAll(signal);
+      furthest = read.resourceVersion; // believed now, even if the server was restored from a backup
+    }
+    tell(store.accept(read.listed));
+    move(read.resourceVersion);
+    finishFirstList();
+    return read.resourceVersion;
+  }
+  function finishFirstList(): void {
+    if (synced) return;
+    synced = true;
+    guard(log, () => options.onSynced?.());
+  }
+
+  function receive(type: WatchEventType, object: unknown): void {
+    lastByteAtMs = clock.now();
+    const told = member(member(object, "metadata"), "resourceVersion");
+    if (type !== "BOOKMARK") tell(store.fold(type, object));
+    if (typeof told === "string" && !(position !== undefined && isOlder(told, position))) move(told);
+  }
+
+  async function listAndWatch(signal: AbortSignal): Promise<End> {
+    let sinceMs = Number.POSITIVE_INFINITY;
+    let worked = false;
+    try {
+      const from = position ?? (await list(signal));
+      sinceMs = clock.now();
+      const timeoutSeconds = Math.round(WATCH_SECONDS.least + random() * (WATCH_SECONDS.most - WATCH_SECONDS.least));
+      const watched = (type: WatchEventType, object: unknown): void => {
+        worked = true;
+        receive(type, object);
+      };
+      const end = await client.watch(options.path, { ...options.query, resourceVersion: from, timeoutSeconds }, watched, signal);
+      if (end.kind === "failed") throw end.error;
+      return {
+        cause: end.kind === "silent" ? "silent" : "closed",
+        worked: worked || (end.kind === "closed" && clock.now() - sinceMs >= STEADY_MS),
+      };
+    } catch (error) {
+      return {
+        cause: error instanceof KubeApiError ? error.failure : "server",
+        worked: worked || clock.now() - sinceMs >= STEADY_MS,
+        error,
+      };
+    }
+  }
+
+  async function run(signal: AbortSignal): Promise<void> {
+    let failures = 0;
+    let denied = false;
+    for (;;) {
+      const end = await listAndWatch(signal);
+      if (signal.aborted) return;
+      failures = end.worked ? 0 : failures + 1;
+      if (needsList(end.cause, failures)) position = undefined;
+      deps.onRestart?.(end.cause);
+      if (end.error === undefined) log.debug({ cause: end.cause }, "watch ended; going on");
+      else log.warn({ cause: end.cause, failures, err: end.error }, "list or watch failed; trying again");
+      if (end.cause === "notFound" && options.optional === true) finishFirstList();
+      if (end.cause === "denied" && !denied) guard(log, () => options.onDenied?.());
+      denied = end.cause === "denied";
+      try {
+        await clock.sleep(delayMs(end, failures, random), signal);
+      } catch {
+        return; // the signal
+      }
+    }
+  }
+
   return {
-    synced: false,
-    records: new Map(),
-    lastByteAtMs: deps.clock.now(),
-    run: () => Promise.reject(new Error(`not implemented yet: ${options.path}`)),
+    get synced() {
+      return synced;
+    },
+    get lastByteAtMs() {
+      return lastByteAtMs;
+    },
+    records: store.records,
+    run,
+  };
+}
+
+/**
+ * Whether going on from the last position makes sense. A position that the server does not know (restored from a backup) shows as silence, one that was compacted
+ * sometimes as 5xx; a server that is merely away must not cause lists by everybody.
+ */
+function needsList(cause: RestartCause, failures: number): boolean {
+  switch (cause) {
+    case "gone":
+    case "badRequest":
+    case "invalid":
+    case "notFound":
+    case "conflict":
+      return true;
+    case "silent":
+      return failures >= 2;
+    case "server":
+      return failures >= 5;
+    case "closed":
+    case "denied":
+    case "unauthenticated":
+    case "throttled":
+    case "timeout":
+    case "transport":
+      return false;
+    default:
+      return cause satisfies never;
+  }
+}
+
+function delayMs({ cause, error, worked }: End, failures: number, random: () => number): number {
+  if (error === undefined && worked) return 0;
+  const attempt = Math.max(0, failures - 1);
+  if (cause === "denied") return DENIED_BACKOFF.baseMs / 2 + backoffMs(0, DENIED_BACKOFF, random) / 2;
+  const asked = error instanceof KubeApiError ? (error.retryAfterMs ?? (cause === "throttled" ? 1_000 : 0)) : 0;
+  return asked + backoffMs(attempt, BACKOFF, random);
+}
+
+/** Runs what others gave us: their mistake is logged, and does not stop the watch. */
+function guard(log: Logger, run: () => void): void {
+  try {
+    run();
+  } catch (err) {
+    log.error({ err }, "a listener of the watch failed");
+  }
+}
+
+/** How many UIDs are remembered as already logged. Own choice. */
+const LOGGED_MOST = 1_000;
+
+/** `decode` that never throws; what it does not understand is logged once per UID. */
+function makeCarefulDecode<R>(decode: (raw: unknown) => R | undefined, log: Logger): (raw: unknown) => R | undefined {
+  const logged = new Set<string>();
+  return (raw) => {
+    let err: unknown;
+    try {
+      const record = decode(raw);
+      if (record !== undefined) return record;
+    } catch (error) {
+      err = error;
+    }
+    const { uid = "", name } = identityOf(raw) ?? {};
+    if (!logged.has(uid) && logged.size < LOGGED_MOST) log.warn({ uid, object: name, err }, "object not understood; skipped");
+    logged.add(uid);
+    return undefined;
   };
 }
