@@ -4,11 +4,14 @@ import { type PodEnd, type PodFact, podName } from "../../common/vocabulary.ts";
 import type { NodeState } from "../ports.ts";
 import type { PodMemory, Teller } from "./pod-memory.ts";
 
-/** What a watch of one node's Pods tells: a complete list (at start and after each relist), then single Pods. */
+/** A Pod that its node no longer has: its deletion was seen, or a complete list lacks it. */
+export type RemovedPod = { readonly uid: string; readonly evidence: "deleted" | "absent" };
+
+/** What a watch of one node's Pods tells: first a complete list, then single Pods; "absent" are those that a later list lacks. */
 export type NodeWatchEvent =
   | { readonly kind: "listed"; readonly pods: readonly PodFact[] }
   | { readonly kind: "changed"; readonly pod: PodFact }
-  | { readonly kind: "deleted"; readonly uid: string };
+  | ({ readonly kind: "removed" } & RemovedPod);
 
 /** Starts a watch of the Pods of one node; it ends with the signal. In production over makeNodePods. */
 export type WatchNode = (node: string, onEvent: (event: NodeWatchEvent) => void, signal: AbortSignal) => void;
@@ -22,7 +25,6 @@ export type StreamObserver = {
 };
 
 export type NodeRef = { readonly name: string; readonly uid: string };
-export type RemovedPod = { readonly uid: string; readonly evidence: "deleted" | "absent" };
 
 /** One stream's session. After it was closed, by whomever, everything it is told is ignored. */
 export interface NodeSession {
@@ -188,8 +190,9 @@ export class NodePods {
         // Before its list a watch tells nothing that its list will not tell as well.
         if (this.#watchHas !== undefined) this.#take("watch", [event.pod], this.#watchHas);
         break;
-      case "deleted":
-        this.#end(event.uid, "deleted", "watch");
+      case "removed":
+        if (event.evidence === "absent" && this.#speaking && this.#agentHas.has(event.uid)) this.#watchHas?.delete(event.uid);
+        else this.#end(event.uid, event.evidence, "watch");
         break;
       default:
         event satisfies never;

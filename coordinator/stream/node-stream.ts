@@ -1,9 +1,14 @@
+import { once } from "node:events";
+import { type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { Clock } from "../../common/clock.ts";
+import { KubeApiError } from "../../common/kube-client.ts";
 import type { Logger } from "../../common/log.ts";
-import type { NodeStreamServiceServer } from "../../proto/gen/clb/direct/v1/node_stream.ts";
-import type { StreamObserver } from "./node-pods.ts";
+import type { ConnectRequest, ConnectResponse, Hello, NodeStreamServiceServer } from "../../proto/gen/clb/direct/v1/node_stream.ts";
+import { makeDialogue } from "./dialogue.ts";
+import type { NodeSession, SessionEnd, StreamObserver } from "./node-pods.ts";
 import type { NodeRegistry } from "./node-registry.ts";
-import type { ReviewToken } from "./token-review.ts";
+import { makeTokenLife, type TokenLife } from "./token-life.ts";
+import { type ReviewToken, TokenRefused } from "./token-review.ts";
 
 export type NodeStreamDeps = {
   readonly registry: NodeRegistry;
@@ -15,12 +20,145 @@ export type NodeStreamDeps = {
   readonly log: Logger;
 };
 
-/** The gRPC handler, and the way to end all its streams with UNAVAILABLE. */
+/** The gRPC handler, and the way to end all its streams with UNAVAILABLE (new ones as well). */
 export interface NodeStream {
   readonly service: NodeStreamServiceServer;
   close(): void;
 }
 
-export function makeNodeStream(_deps: NodeStreamDeps): NodeStream {
-  throw new Error("not built yet");
+/** The version of the protocol that we speak (proto/clb/direct/v1/node_stream.proto). */
+export const PROTOCOL_VERSION = 1;
+/** An agent sends its hello at once; whoever is silent for so long is none. */
+const HELLO_WITHIN_MS = 10_000;
+
+type NodeCall = ServerDuplexStream<ConnectRequest, ConnectResponse>;
+type Say = (body: NonNullable<ConnectResponse["body"]>) => Promise<void>;
+/** What ends a stream; only the first one counts. */
+type Fail = (error: unknown) => void;
+
+/** An end that the agent is told as this gRPC status. */
+class StreamEnd extends Error {
+  override readonly name = "StreamEnd";
+  readonly code: status;
+
+  constructor(code: status, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** One stream, one session; see the protocol for the order of messages. */
+export function makeNodeStream(deps: NodeStreamDeps): NodeStream {
+  const live = new Set<Fail>();
+  let closing = false;
+
+  const connect = (call: NodeCall): void => {
+    const over = new AbortController();
+    call.once("cancelled", () => over.abort()).once("close", () => over.abort());
+    const fail: Fail = (error) => {
+      if (over.signal.aborted) return;
+      over.abort();
+      const { code, message } = toStatus(error);
+      if (code === status.INTERNAL) deps.log.error({ err: error, peer: call.getPeer() }, "stream failed");
+      else deps.log.info({ peer: call.getPeer(), status: status[code], why: message }, "stream ended");
+      // The one way in which a status reaches the client (toolchain.md §7); it ends our iterator as well.
+      call.emit("error", Object.assign(new Error(message), { code, details: message }));
+    };
+    live.add(fail);
+    if (closing) fail(new StreamEnd(status.UNAVAILABLE, "this coordinator is stopping: use the other replica"));
+    void serve(call, deps, fail, over.signal)
+      .then(() => over.signal.aborted || call.end(), fail)
+      .finally(() => {
+        over.abort();
+        live.delete(fail);
+      });
+  };
+
+  return {
+    service: { connect },
+    close() {
+      closing = true;
+      for (const fail of live) fail(new StreamEnd(status.UNAVAILABLE, "this coordinator is stopping: use the other replica"));
+    },
+  };
+}
+
+async function serve(call: NodeCall, deps: NodeStreamDeps, fail: Fail, over: AbortSignal): Promise<void> {
+  const say: Say = async (body) => {
+    if (!over.aborted && !call.write({ body })) await once(call, "drain", { signal: over });
+  };
+  const greeted = new AbortController();
+  const late = (): void => fail(new StreamEnd(status.DEADLINE_EXCEEDED, `no hello within ${HELLO_WITHIN_MS / 1_000} s of connecting`));
+  deps.clock.sleep(HELLO_WITHIN_MS, AbortSignal.any([greeted.signal, over])).then(late, () => undefined);
+  let session: NodeSession | undefined;
+  let dialogue: ReturnType<typeof makeDialogue> | undefined;
+  try {
+    // destroyOnReturn: false keeps the call writable after a throw, so that a status can still be sent.
+    const requests: AsyncIterable<ConnectRequest> = call.iterator({ destroyOnReturn: false });
+    for await (const { body } of requests) {
+      if (body === undefined) continue; // from a newer agent
+      deps.observer.onMessage(body.$case);
+      if (dialogue !== undefined) {
+        await dialogue(body);
+        continue;
+      }
+      if (body.$case !== "hello")
+        throw new StreamEnd(status.FAILED_PRECONDITION, `first message was "${body.$case}": hello must come first`);
+      greeted.abort();
+      const life = await admit(body.value, call, deps, say, over);
+      if (over.aborted) return;
+      session = openSession(body.value, deps, fail);
+      life.run(over).catch(fail);
+      dialogue = makeDialogue({ session, nodeName: body.value.nodeName, life, say, ...deps });
+      await say({ $case: "welcome", value: { protocolVersion: PROTOCOL_VERSION, replica: deps.replica } });
+    }
+  } finally {
+    greeted.abort();
+    if (session !== undefined) deps.observer.onStream("closed");
+    session?.close();
+  }
+}
+
+/** Checks the hello and the token that came with the call. Throws what the agent shall be told. */
+async function admit(hello: Hello, call: NodeCall, deps: NodeStreamDeps, say: Say, over: AbortSignal): Promise<TokenLife> {
+  const { nodeName, protocolVersion } = hello;
+  if (protocolVersion !== PROTOCOL_VERSION)
+    throw new StreamEnd(
+      status.FAILED_PRECONDITION,
+      `hello.protocol_version is ${protocolVersion}, this coordinator speaks ${PROTOCOL_VERSION}: run both from the same release`,
+    );
+  if (nodeName === "") throw new StreamEnd(status.FAILED_PRECONDITION, "hello.node_name is empty: set NODE_NAME from spec.nodeName");
+  const [authorization = ""] = call.metadata.get("authorization");
+  const token = /^Bearer +(\S+)$/i.exec(authorization.toString())?.[1] ?? "";
+  const { expiresAtMs } = await deps.review(token, nodeName, over);
+  const ask = (atMs: number): void => void say({ $case: "tokenWanted", value: { expiresAt: new Date(atMs) } }).catch(() => undefined);
+  return makeTokenLife(expiresAtMs, { nodeName, review: deps.review, clock: deps.clock, log: deps.log, ask });
+}
+
+function openSession({ nodeName, instanceId }: Hello, deps: NodeStreamDeps, fail: Fail): NodeSession {
+  const session = deps.registry.open(nodeName, (why) => fail(endOf(why, nodeName)));
+  if (session === undefined)
+    throw new StreamEnd(status.FAILED_PRECONDITION, `Node "${nodeName}" was deleted: nothing to report until it is registered again`);
+  deps.observer.onStream("opened");
+  deps.log.info({ node: nodeName, instanceId }, "agent connected");
+  return session;
+}
+
+function endOf(why: SessionEnd, nodeName: string): StreamEnd {
+  switch (why) {
+    case "superseded":
+      return new StreamEnd(status.ABORTED, `a newer stream of node "${nodeName}" took over`);
+    case "node-deleted":
+      return new StreamEnd(status.FAILED_PRECONDITION, `Node "${nodeName}" was deleted`);
+    default:
+      return why satisfies never;
+  }
+}
+
+function toStatus(error: unknown): { readonly code: status; readonly message: string } {
+  if (error instanceof StreamEnd) return error;
+  if (error instanceof TokenRefused)
+    return { code: error.kind === "forbidden" ? status.PERMISSION_DENIED : status.UNAUTHENTICATED, message: error.message };
+  if (error instanceof KubeApiError) return { code: status.UNAVAILABLE, message: `token cannot be reviewed now: ${error.message}` };
+  return { code: status.INTERNAL, message: error instanceof Error ? error.message : String(error) };
 }

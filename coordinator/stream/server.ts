@@ -1,7 +1,10 @@
+import { experimental, Server } from "@grpc/grpc-js";
 import type { HealthImplementation } from "grpc-health-check";
 import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
-import type { ServingSource } from "../tls/serving.ts";
+import { STREAM_HEALTH } from "../../common/names.ts";
+import { NodeStreamServiceService } from "../../proto/gen/clb/direct/v1/node_stream.ts";
+import type { Serving, ServingSource } from "../tls/serving.ts";
 import type { NodeStream } from "./node-stream.ts";
 
 export type StreamServerDeps = {
@@ -9,20 +12,80 @@ export type StreamServerDeps = {
   readonly address: string;
   readonly stream: NodeStream;
   readonly serving: ServingSource;
+  /** Gets status SERVING for `STREAM_HEALTH` between start and stop. */
   readonly health: HealthImplementation;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Defaults 10 s + 5 s (design §10). */
+  /** A frozen peer is dropped after `timeMs` + `timeoutMs`; default 10 s + 5 s (design §10). */
   readonly keepalive?: { readonly timeMs: number; readonly timeoutMs: number };
 };
 
 export interface StreamServer {
   /** Resolves with the port. Rejects when the address cannot be bound. */
   start(): Promise<number>;
-  /** Streams end with UNAVAILABLE; bounded in time. */
+  /** Streams end with UNAVAILABLE; after two seconds connections are cut. */
   stop(): Promise<void>;
 }
 
-export function makeStreamServer(_deps: StreamServerDeps): StreamServer {
-  throw new Error("not built yet");
+/** A peer that takes longer to read a status than this is not there any more; keeps our part of the shutdown small. */
+const STOP_WITHIN_MS = 2_000;
+
+/** The coordinator's gRPC port: streams of agents and the health service, under TLS. */
+export function makeStreamServer(deps: StreamServerDeps): StreamServer {
+  const { timeMs, timeoutMs } = deps.keepalive ?? { timeMs: 10_000, timeoutMs: 5_000 };
+  const server = new Server({ "grpc.keepalive_time_ms": timeMs, "grpc.keepalive_timeout_ms": timeoutMs });
+  server.addService(NodeStreamServiceService, deps.stream.service);
+  deps.health.addToServer(server);
+
+  return {
+    async start() {
+      // A provider and not createSsl: grpc-js then swaps the context of the listening server in place, and open streams go on.
+      const credentials = experimental.createCertificateProviderServerCredentials(NO_CLIENT_CA, toProvider(deps.serving), false);
+      const port = await new Promise<number>((resolve, reject) => {
+        server.bindAsync(deps.address, credentials, (error, bound) => (error === null ? resolve(bound) : reject(error)));
+      });
+      deps.health.setStatus(STREAM_HEALTH, "SERVING");
+      deps.log.info({ address: deps.address, port }, "listening for agents");
+      return port;
+    },
+    async stop() {
+      deps.health.setStatus(STREAM_HEALTH, "NOT_SERVING");
+      const stopped = new AbortController();
+      const drained = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+      deps.stream.close();
+      await Promise.race([drained, deps.clock.sleep(STOP_WITHIN_MS, stopped.signal).catch(() => undefined)]);
+      stopped.abort();
+      server.forceShutdown();
+    },
+  };
 }
+
+/** The code takes null for "ask clients for no certificate"; its types forget that. Source: server-credentials.ts of grpc-js 1.14.7. */
+const NO_CLIENT_CA = null as unknown as experimental.CertificateProvider;
+
+type Listener = experimental.IdentityCertificateUpdateListener;
+
+/** grpc-js subscribes when it binds and unsubscribes when the server closes. */
+function toProvider(serving: ServingSource): experimental.CertificateProvider {
+  const unsubscribe = new Map<Listener, () => void>();
+  return {
+    addCaCertificateListener: () => undefined,
+    removeCaCertificateListener: () => undefined,
+    addIdentityCertificateListener(listener) {
+      unsubscribe.set(
+        listener,
+        serving.subscribe((changed) => listener(toUpdate(changed))),
+      );
+      queueMicrotask(() => listener(toUpdate(serving.current))); // not at once: grpc-js lists its watcher after this call
+    },
+    removeIdentityCertificateListener(listener) {
+      unsubscribe.get(listener)?.();
+      unsubscribe.delete(listener);
+    },
+  };
+}
+
+const toUpdate = ({ certPem, keyPem }: Serving): experimental.IdentityCertificateUpdate => ({
+  certificate: Buffer.from(certPem),
+  privateKey: Buffer.from(keyPem),
+});

@@ -1,5 +1,21 @@
+import { backoffMs } from "../../common/backoff.ts";
 import type { Clock } from "../../common/clock.ts";
+import type { KubeClient } from "../../common/kube-client.ts";
+import { makeListWatch } from "../../common/list-watch.ts";
 import type { Logger } from "../../common/log.ts";
+import { CA_BUNDLE_CONFIG_MAP, CA_BUNDLE_KEY, CA_SECRET, SERVING_SECRET } from "../../common/names.ts";
+import { makeAlarm } from "../alarm.ts";
+import {
+  authoritiesIn,
+  certificateFault,
+  isIssuedBy,
+  issueAuthority,
+  issuedAtMs,
+  issueServing,
+  type Material,
+  namesOf,
+} from "./certificate.ts";
+import { type Found, makeKeptObjects } from "./kept-objects.ts";
 
 /** What a TLS server of ours serves with, PEM; `caBundlePem` is what its clients must trust. */
 export type Serving = { readonly certPem: string; readonly keyPem: string; readonly caBundlePem: string };
@@ -17,17 +33,154 @@ export interface ServingKeeper extends ServingSource {
 }
 
 export type ServingDeps = {
-  readonly kube: unknown; // KubeClient
+  readonly kube: Pick<KubeClient, "get" | "create" | "patch" | "list" | "watch">;
   readonly namespace: string;
   /** E.g. ["clb-direct-coordinator.clb-direct.svc"] */
   readonly dnsNames: readonly string[];
   /** E.g. ["127.0.0.1"] in the demo. */
   readonly ipAddresses: readonly string[];
+  /** Real time, also in scaled runs: the other end judges certificates by its own clock. */
   readonly clock: Clock;
   readonly log: Logger;
 };
 
-/** Reads or creates the objects; retries until they are there or the signal aborts (then rejects with its reason). */
-export async function makeServing(_deps: ServingDeps, _signal: AbortSignal): Promise<ServingKeeper> {
-  throw new Error("not built yet");
+/** Objects and certificates are looked at anew this often, whatever the watches say; renewal has weeks. */
+const CHECK_EVERY_MS = 3_600_000;
+/**
+ * How long a new authority is only published before it signs: the kubelet brings a changed ConfigMap into a Pod within its sync
+ * period plus cache time (60 s + 60 s by default), and an agent whose node was away for a while shall have it as well.
+ */
+const OVERLAP_MS = 3_600_000;
+const RETRY = { baseMs: 250, maxMs: 30_000 };
+
+type Authority = Material & { readonly previousPem: string };
+
+/**
+ * Reads or creates the Secrets and the ConfigMap; retries until they are there or the signal aborts (then rejects with its reason).
+ * Two replicas that do so at once end up with the same ones: a write that was not based on what is there is refused, and read again.
+ */
+export async function makeServing(deps: ServingDeps, signal: AbortSignal): Promise<ServingKeeper> {
+  const { clock, log } = deps;
+  const objects = makeKeptObjects(deps.kube, deps.namespace);
+  const listeners = new Set<(serving: Serving) => void>();
+  const names = [...deps.dnsNames, ...deps.ipAddresses];
+  let authority: Authority | undefined;
+  let serving: Serving | undefined;
+
+  const keepAuthority = async (found: Found): Promise<Authority> => {
+    const there = {
+      certPem: found.data["tls.crt"] ?? "",
+      keyPem: found.data["tls.key"] ?? "",
+      previousPem: found.data["previous.crt"] ?? "",
+    };
+    const fault = authorityFault(there, clock.now());
+    if (fault === undefined) return there;
+    const kept = authority !== undefined && authorityFault(authority, clock.now()) === undefined ? authority : undefined;
+    const previousPem = fault === "near-expiry" ? there.certPem : (authority?.certPem ?? "");
+    const wanted = kept ?? { ...(await issueAuthority(clock.now())), previousPem };
+    log.info({ secret: CA_SECRET, fault, issued: kept === undefined }, "certificate authority replaced");
+    await objects.write(found, { "tls.crt": wanted.certPem, "tls.key": wanted.keyPem, "previous.crt": wanted.previousPem }, signal);
+    return wanted;
+  };
+
+  const keepServing = async (found: Found, by: Authority): Promise<Material> => {
+    const there = { certPem: found.data["tls.crt"] ?? "", keyPem: found.data["tls.key"] ?? "" };
+    const fault = servingFault(there, by, names, clock.now());
+    if (fault === undefined) return there;
+    const kept = serving !== undefined && servingFault(serving, by, names, clock.now()) === undefined ? serving : undefined;
+    // A replica of another configuration keeps the names it needs; else both would replace each other's for ever.
+    const also = fault === "wrong-name" ? namesOf(there.certPem) : { dnsNames: [], ipAddresses: [] };
+    const wanted =
+      kept ?? (await issueServing(by, union(deps.dnsNames, also.dnsNames), union(deps.ipAddresses, also.ipAddresses), clock.now()));
+    log.info({ secret: SERVING_SECRET, fault, issued: kept === undefined }, "serving certificate replaced");
+    await objects.write(found, { "tls.crt": wanted.certPem, "tls.key": wanted.keyPem }, signal);
+    return { certPem: wanted.certPem, keyPem: wanted.keyPem };
+  };
+
+  const keepBundle = async (found: Found, by: Authority): Promise<string> => {
+    const wanted = authoritiesIn(by.certPem + by.previousPem, clock.now()).join("");
+    if (found.data[CA_BUNDLE_KEY] !== wanted) await objects.write(found, { [CA_BUNDLE_KEY]: wanted }, signal);
+    return wanted;
+  };
+
+  /** Level-based: looks at what is there, puts right what is wrong; in this order, so that no leaf is served before its issuer is published. */
+  const pass = async (): Promise<Serving> => {
+    authority = await keepAuthority(await objects.read("secrets", CA_SECRET, signal));
+    const caBundlePem = await keepBundle(await objects.read("configmaps", CA_BUNDLE_CONFIG_MAP, signal), authority);
+    const leaf = await keepServing(await objects.read("secrets", SERVING_SECRET, signal), authority);
+    const next = { ...leaf, caBundlePem };
+    const before = serving;
+    serving = next;
+    if (before !== undefined && !isSame(before, next)) for (const listener of listeners) listener(next);
+    return next;
+  };
+
+  const alarm = makeAlarm(clock);
+  let failures = 0;
+  const tryPass = async (): Promise<Serving | undefined> => {
+    try {
+      const done = await pass();
+      failures = 0;
+      return done;
+    } catch (err) {
+      if (!signal.aborted) log.warn({ err, failures: ++failures }, "certificate objects not in step, trying again");
+      return undefined;
+    }
+  };
+  const pause = (): Promise<void> => clock.sleep(backoffMs(failures, RETRY, Math.random), signal);
+
+  let first = await tryPass();
+  while (first === undefined) {
+    await pause();
+    first = await tryPass();
+  }
+  const begun = first;
+
+  return {
+    get current() {
+      return serving ?? begun;
+    },
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    async run() {
+      const watches = WATCHED.map(([resource, name]) =>
+        makeListWatch(
+          { client: deps.kube, clock, log },
+          {
+            path: `/api/v1/namespaces/${deps.namespace}/${resource}`,
+            query: { fieldSelector: `metadata.name=${name}` },
+            decode: objects.decode,
+            onChange: () => alarm.ring(),
+          },
+        ).run(signal),
+      );
+      while (!signal.aborted) {
+        await alarm.sleep(failures === 0 ? CHECK_EVERY_MS : backoffMs(failures, RETRY, Math.random), signal);
+        if (!signal.aborted) await tryPass();
+      }
+      await Promise.all(watches);
+    },
+  };
 }
+
+const WATCHED = [
+  ["secrets", CA_SECRET],
+  ["secrets", SERVING_SECRET],
+  ["configmaps", CA_BUNDLE_CONFIG_MAP],
+] as const;
+
+const authorityFault = (material: Material, nowMs: number) => certificateFault({ ...material, caPem: material.certPem }, nowMs, []);
+
+/** As `certificateFault`; besides, a leaf of the previous authority is replaced when the overlap is over. */
+function servingFault(leaf: Material, by: Authority, names: readonly string[], nowMs: number) {
+  const fault = certificateFault({ ...leaf, caPem: by.certPem + by.previousPem }, nowMs, names);
+  if (fault !== undefined || nowMs < issuedAtMs(by.certPem) + OVERLAP_MS) return fault;
+  return isIssuedBy(leaf.certPem, by.certPem) ? undefined : "wrong-issuer";
+}
+
+const union = (some: readonly string[], more: readonly string[]): readonly string[] => [...new Set([...some, ...more])];
+
+const isSame = (one: Serving, other: Serving): boolean =>
+  one.certPem === other.certPem && one.keyPem === other.keyPem && one.caBundlePem === other.caBundlePem;

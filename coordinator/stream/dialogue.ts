@@ -1,0 +1,91 @@
+import type { Logger } from "../../common/log.ts";
+import {
+  type ConnectRequest,
+  type ConnectResponse,
+  type Difference,
+  type Digest,
+  RemovalEvidence,
+  type Snapshot,
+} from "../../proto/gen/clb/direct/v1/node_stream.ts";
+import { digestOf, toPodFact } from "../../proto/wire.ts";
+import type { NodeSession, StreamObserver } from "./node-pods.ts";
+import type { TokenLife } from "./token-life.ts";
+
+export type DialogueDeps = {
+  readonly session: NodeSession;
+  readonly nodeName: string;
+  readonly life: TokenLife;
+  /** Resolves when there is room for the next message. */
+  readonly say: (body: NonNullable<ConnectResponse["body"]>) => Promise<void>;
+  readonly observer: StreamObserver;
+  readonly log: Logger;
+};
+
+/**
+ * What follows the hello: each snapshot and difference is applied and acknowledged, or answered once with `resend`; from then on nothing
+ * but a snapshot counts. One message at a time.
+ */
+export function makeDialogue(deps: DialogueDeps): (body: NonNullable<ConnectRequest["body"]>) => Promise<void> {
+  const { session, nodeName, say } = deps;
+  let applied = 0n;
+  /** Only a snapshot helps; `asked` once the agent knows. */
+  let wanted: "asked" | "first" | undefined = "first";
+
+  const resend = (kind: "gap" | "digest" | "doubt", reason: string): Promise<void> => {
+    wanted = "asked";
+    deps.observer.onResend(kind);
+    deps.log.warn({ node: nodeName, reason }, "asked the agent for a snapshot");
+    return say({ $case: "resend", value: { reason } });
+  };
+  const settle = (sequence: bigint, outcome: "applied" | "doubted"): Promise<void> => {
+    applied = sequence;
+    if (outcome === "doubted") return resend("doubt", "more than half of the node's Pods are gone: please confirm");
+    wanted = undefined;
+    return say({ $case: "ack", value: { sequence } });
+  };
+
+  const onSnapshot = ({ sequence, pods }: Snapshot): Promise<void> =>
+    settle(sequence, session.snapshot(pods.map((pod) => toPodFact(pod, nodeName))));
+
+  const onDifference = async ({ sequence, changed, removed }: Difference): Promise<void> => {
+    if (wanted === "asked") return; // sent before our resend arrived
+    if (wanted === "first") return resend("gap", `difference ${sequence} came before any snapshot`);
+    if (sequence !== applied + 1n) return resend("gap", `expected sequence ${applied + 1n}, got ${sequence}`);
+    const ended = removed.map(({ uid, evidence }) => ({
+      uid,
+      evidence: evidence === RemovalEvidence.REMOVAL_EVIDENCE_DELETED ? ("deleted" as const) : ("absent" as const),
+    }));
+    await settle(
+      sequence,
+      session.difference(
+        changed.map((pod) => toPodFact(pod, nodeName)),
+        ended,
+      ),
+    );
+  };
+
+  const onDigest = async ({ sequence, sha256 }: Digest): Promise<void> => {
+    if (wanted !== undefined || sequence !== applied) return; // one of us is ahead; the next digest will tell
+    const ours = digestOf([...session.told].map(([uid, resourceVersion]) => ({ uid, resourceVersion })));
+    if (!Buffer.from(ours).equals(sha256)) await resend("digest", `digests differ at sequence ${sequence}`);
+  };
+
+  return async (body) => {
+    session.heard();
+    switch (body.$case) {
+      case "snapshot":
+        return onSnapshot(body.value);
+      case "difference":
+        return onDifference(body.value);
+      case "digest":
+        return onDigest(body.value);
+      case "token":
+        return deps.life.offer(body.value.token);
+      case "hello":
+        deps.log.warn({ node: nodeName }, "ignored a second hello");
+        return undefined;
+      default:
+        return body satisfies never;
+    }
+  };
+}
