@@ -127,11 +127,13 @@ async function parsed(text: string): Promise<unknown> {
 }
 
 /** The object in the body, with its place filled in from the path; 400 where the two contradict each other. */
-async function bodyOf({ contentType, text }: Call, target: Target): Promise<Raw> {
+const bodyOf = async (call: Call, target: Target): Promise<Raw> => placed(await decodedBody(call), target);
+
+async function decodedBody({ contentType, text }: Call): Promise<Raw> {
   if (!/^(application\/(json|yaml)|)$/.test(contentType)) throw failure.unsupportedMediaType(["application/json", "application/yaml"]);
   const body = await parsed(text);
   if (!isRaw(body)) throw failure.badRequest("the body of the request must be an object");
-  return placed(body, target);
+  return body;
 }
 
 function placed(body: Raw, { resource, namespace, name, subresource }: Target): Raw {
@@ -228,8 +230,7 @@ async function deleteOne({ store, writer }: RestParts, resource: Resource, old: 
 
 async function createSubresource(parts: RestParts, target: Target, old: KubeObject | undefined, call: Call): Promise<object> {
   const { resource, namespace = "", name, subresource } = target;
-  const body = call.text === "" ? {} : await parsed(call.text);
-  if (!isRaw(body)) throw failure.badRequest("the body of the request must be an object");
+  const body = call.text === "" ? {} : await decodedBody(call);
   if (subresource === "token") return parts.tokens.issue(namespace, name, body);
   if (old === undefined) throw failure.notFound(resource, name);
   if (subresource === "binding") return bind(parts, target, old, body);
