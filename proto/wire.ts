@@ -1,0 +1,79 @@
+/** Generated messages <-> vocabulary. Numbers of enums that this version does not know stop here. */
+import { createHash } from "node:crypto";
+import type { GateStatus, PodFact, PodPhase } from "../common/vocabulary.ts";
+import * as wire from "./gen/clb/direct/v1/node_stream.ts";
+
+/** How the agent knows that a Pod is over. */
+type Evidence = "deleted" | "absent";
+
+/** The version of the protocol that this code speaks; both ends must be equal. Source: Hello.protocol_version in node_stream.proto. */
+export const PROTOCOL_VERSION = 1;
+
+const PHASE_NUMBERS: Readonly<Record<PodPhase, wire.PodPhase>> = {
+  Pending: wire.PodPhase.POD_PHASE_PENDING,
+  Running: wire.PodPhase.POD_PHASE_RUNNING,
+  Succeeded: wire.PodPhase.POD_PHASE_SUCCEEDED,
+  Failed: wire.PodPhase.POD_PHASE_FAILED,
+  Unknown: wire.PodPhase.POD_PHASE_UNSPECIFIED,
+};
+const GATE_NUMBERS: Readonly<Record<GateStatus, wire.GateStatus>> = {
+  absent: wire.GateStatus.GATE_STATUS_UNSPECIFIED,
+  True: wire.GateStatus.GATE_STATUS_TRUE,
+  False: wire.GateStatus.GATE_STATUS_FALSE,
+  Unknown: wire.GateStatus.GATE_STATUS_UNKNOWN,
+};
+
+/** The node's name stays behind: the session says it. */
+export function toPodReport(pod: PodFact): wire.PodReport {
+  const { nodeName: _, containersReadyAtMs, deletionAtMs, startedAtMs, ...same } = pod;
+  return {
+    ...same,
+    ips: [...pod.ips],
+    ports: [...pod.ports],
+    phase: PHASE_NUMBERS[pod.phase],
+    gate: GATE_NUMBERS[pod.gate],
+    containersReadyAt: toDate(containersReadyAtMs),
+    deletionAt: toDate(deletionAtMs),
+    startedAt: toDate(startedAtMs),
+  };
+}
+
+/** `nodeName` is that of the session, e.g. "node-a": an agent reports on its own node only. */
+export function toPodFact(report: wire.PodReport, nodeName: string): PodFact {
+  const { containersReadyAt, deletionAt, startedAt, ...same } = report;
+  return {
+    ...same,
+    nodeName,
+    phase: nameOf(PHASE_NUMBERS, report.phase) ?? "Unknown",
+    gate: nameOf(GATE_NUMBERS, report.gate) ?? "Unknown",
+    containersReadyAtMs: containersReadyAt?.getTime(),
+    deletionAtMs: deletionAt?.getTime(),
+    startedAtMs: startedAt?.getTime(),
+  };
+}
+
+/** E.g. ({ uid: "5e21…", evidence: "deleted" }) */
+export const toRemovedPod = ({ uid, evidence }: { readonly uid: string; readonly evidence: Evidence }): wire.RemovedPod => ({
+  uid,
+  evidence: evidence === "deleted" ? wire.RemovalEvidence.REMOVAL_EVIDENCE_DELETED : wire.RemovalEvidence.REMOVAL_EVIDENCE_ABSENT,
+});
+
+/** Whatever is not known to be a seen deletion counts as absence, the weaker evidence. */
+export const evidenceOf = ({ evidence }: wire.RemovedPod): Evidence =>
+  evidence === wire.RemovalEvidence.REMOVAL_EVIDENCE_DELETED ? "deleted" : "absent";
+
+/** Fingerprint of what a node has reported: SHA-256 over the lines "<uid> <resourceVersion>\n" in ascending order of uid (by code unit). */
+export function digestOf(pods: Iterable<{ readonly uid: string; readonly resourceVersion: string }>): Buffer {
+  const lines = Array.from(pods, ({ uid, resourceVersion }) => ({ uid, line: `${uid} ${resourceVersion}\n` }));
+  lines.sort((one, other) => (one.uid < other.uid ? -1 : Number(one.uid > other.uid)));
+  const hash = createHash("sha256");
+  for (const { line } of lines) hash.update(line);
+  return hash.digest();
+}
+
+const toDate = (ms: number | undefined): Date | undefined => (ms === undefined ? undefined : new Date(ms));
+
+function nameOf<K extends string>(numbers: Readonly<Record<K, number>>, wanted: number): K | undefined {
+  for (const name in numbers) if (numbers[name] === wanted) return name;
+  return undefined;
+}
