@@ -15,13 +15,19 @@ export function planDeploymentStatus(
     of.reduce((sum, set) => sum + (set[field] ?? 0), 0);
   const counts = {
     replicas: total("replicas"),
-    updatedReplicas: total("replicas", sets.filter((set) => set.current)),
+    updatedReplicas: total(
+      "replicas",
+      sets.filter((set) => set.current),
+    ),
     readyReplicas: total("readyReplicas"),
     availableReplicas: total("availableReplicas"),
   };
   const enough = counts.availableReplicas >= wanted - fenceposts(deployment).maxUnavailable;
   const complete =
-    counts.updatedReplicas === wanted && counts.replicas === wanted && counts.availableReplicas >= wanted && sets.some((set) => set.current);
+    counts.updatedReplicas === wanted &&
+    counts.replicas === wanted &&
+    counts.availableReplicas >= wanted &&
+    sets.some((set) => set.current);
   const { condition: progressing, deadlineAtMs } = planProgress(deployment, counts, complete, nowMs);
   const available: Condition = {
     type: "Available",
@@ -66,12 +72,21 @@ function planProgress(
   const condition = (status: string, reason: string, message: string): Condition =>
     stamped(deployment, { type: "Progressing", status, reason, message }, nowMs, moved);
   if (complete)
-    return { condition: condition("True", "NewReplicaSetAvailable", `Deployment "${name}" has successfully progressed.`), deadlineAtMs: undefined };
+    return {
+      condition: condition("True", "NewReplicaSetAvailable", `Deployment "${name}" has successfully progressed.`),
+      deadlineAtMs: undefined,
+    };
   const wasComplete = before?.reason === "NewReplicaSetAvailable" && !moved; // a Pod of a finished rollout became unready: no new deadline
   if (wasComplete) return { condition: before, deadlineAtMs: undefined };
   if (nowMs - sinceMs > limitMs)
-    return { condition: condition("False", "ProgressDeadlineExceeded", `Deployment "${name}" has timed out progressing.`), deadlineAtMs: undefined };
-  return { condition: condition("True", "ReplicaSetUpdated", `Deployment "${name}" is progressing.`), deadlineAtMs: sinceMs + limitMs + 1000 };
+    return {
+      condition: condition("False", "ProgressDeadlineExceeded", `Deployment "${name}" has timed out progressing.`),
+      deadlineAtMs: undefined,
+    };
+  return {
+    condition: condition("True", "ReplicaSetUpdated", `Deployment "${name}" is progressing.`),
+    deadlineAtMs: sinceMs + limitMs + 1000,
+  };
 }
 
 /** Times change only with what they are about, else every look would be a write. */

@@ -13,6 +13,7 @@ export type Metadata = {
   readonly name: string;
   readonly namespace?: string;
   readonly uid: string;
+  readonly resourceVersion?: string;
   readonly generation?: number;
   readonly creationTimestamp?: string;
   readonly deletionTimestamp?: string;

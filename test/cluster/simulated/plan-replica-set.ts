@@ -16,9 +16,7 @@ export const podsOf = (replicaSet: ReplicaSet, pods: readonly Pod[]): readonly P
 export function planReplicaSet(replicaSet: ReplicaSet, pods: readonly Pod[], nowMs: number): ReplicaSetPlan {
   const own = podsOf(replicaSet, pods);
   const wanted = replicaSet.metadata.deletionTimestamp === undefined ? (replicaSet.spec.replicas ?? 1) : 0;
-  const times = own
-    .map((pod) => availableAtMs(pod, replicaSet.spec.minReadySeconds ?? 0))
-    .filter((time) => time !== undefined);
+  const times = own.map((pod) => availableAtMs(pod, replicaSet.spec.minReadySeconds ?? 0)).filter((time) => time !== undefined);
   const later = times.filter((time) => time > nowMs);
   return {
     create: Math.max(0, wanted - own.length),

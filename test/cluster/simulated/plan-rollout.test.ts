@@ -69,7 +69,11 @@ class World {
 
   update(change: Shape): void {
     const next = aDeployment({ ...change });
-    this.deployment = { ...next, metadata: { ...next.metadata, generation: 2 }, ...(this.deployment.status && { status: this.deployment.status }) };
+    this.deployment = {
+      ...next,
+      metadata: { ...next.metadata, generation: 2 },
+      ...(this.deployment.status && { status: this.deployment.status }),
+    };
   }
 
   ready = (): number => this.pods.filter(isReady).length;
@@ -217,5 +221,8 @@ test("deletes the cheaper of two ready Pods, and the unscheduled one before both
     return { ...pod, metadata, spec: index === 2 ? unscheduled : pod.spec };
   });
   const order = planReplicaSet({ ...set, spec: { ...set.spec, replicas: 1 } }, pods, T0).remove;
-  assert.deepEqual(order.map((pod) => pod.metadata.name), [pods[2], pods[1]].map((pod) => pod?.metadata.name));
+  assert.deepEqual(
+    order.map((pod) => pod.metadata.name),
+    [pods[2], pods[1]].map((pod) => pod?.metadata.name),
+  );
 });

@@ -28,12 +28,7 @@ type Member = { readonly name: string; readonly replicas: number; readonly avail
  * The next steps of one Deployment. `replicaSets` and `pods` may hold others' objects. Level-triggered: applied and asked again it ends
  * in a plan without actions, or waits for Pods.
  */
-export function planRollout(
-  deployment: Deployment,
-  replicaSets: readonly ReplicaSet[],
-  pods: readonly Pod[],
-  nowMs: number,
-): RolloutPlan {
+export function planRollout(deployment: Deployment, replicaSets: readonly ReplicaSet[], pods: readonly Pod[], nowMs: number): RolloutPlan {
   const own = replicaSets
     .filter((set) => controllerOf(set.metadata) === deployment.metadata.uid && set.metadata.deletionTimestamp === undefined)
     .sort((a, b) => revisionOf(a) - revisionOf(b));
@@ -125,7 +120,10 @@ function planHistory(deployment: Deployment, old: readonly ReplicaSet[], pods: r
 
 /** 10 hex digits over the template with sorted keys: the same for the same template, however the API server orders it. */
 export const templateHash = (template: Template): string =>
-  createHash("sha256").update(JSON.stringify(sorted(template))).digest("hex").slice(0, 10);
+  createHash("sha256")
+    .update(JSON.stringify(sorted(template)))
+    .digest("hex")
+    .slice(0, 10);
 
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);

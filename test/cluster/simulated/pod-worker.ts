@@ -1,0 +1,167 @@
+/** The life of one Pod on a simulated node: address, application, status, preStop, SIGTERM, last DELETE. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { AddressPool } from "./address-pool.ts";
+import { type Application, startApplication } from "./application.ts";
+import { answered, type Cluster, pathOf } from "./cluster.ts";
+import { type Loop, makeLoop } from "./loop.ts";
+import type { Pod } from "./objects.ts";
+import { type PodRuntime, planPodStatus } from "./pod-status.ts";
+import { runPreStop } from "./pre-stop.ts";
+
+export type WorkerDeps = Pick<Cluster, "client" | "log"> & { readonly hostIp: string; readonly addresses: AddressPool };
+
+/** What a container gets for SIGTERM even when its hook used up the grace period. Source: kubelet's minimumGracePeriodInSeconds. */
+const LEAST_TERM_MS = 2000;
+const RETRY_MS = 200;
+
+export class PodWorker {
+  readonly #deps: WorkerDeps;
+  #pod: Pod;
+  #runtime: PodRuntime;
+  #applications: readonly Application[] = [];
+  #status: Loop;
+  #over = new AbortController();
+  /** Aborts when the grace period ends; a second DELETE with a shorter one moves it. */
+  #grace = new AbortController();
+  #graceTimer: NodeJS.Timeout | undefined;
+  #graceEndsAtMs = Number.POSITIVE_INFINITY;
+  #work: Promise<void>;
+  #terminating = false;
+
+  constructor(deps: WorkerDeps, pod: Pod) {
+    this.#deps = deps;
+    this.#pod = pod;
+    this.#runtime = {
+      phase: "Pending",
+      ip: undefined,
+      hostIp: deps.hostIp,
+      startedAtMs: undefined,
+      containersReady: false,
+      reason: "ContainersNotReady",
+      message: `containers with unready status: [${pod.spec.containers.map(({ name }) => name).join(" ")}]`,
+    };
+    this.#status = makeLoop(`status of ${pod.metadata.name}`, () => this.#writeStatus(), deps.log);
+    this.#work = pod.metadata.deletionTimestamp === undefined ? this.#run() : Promise.resolve();
+    this.see(pod);
+  }
+
+  /** The newest version of the Pod's object. */
+  see(pod: Pod): void {
+    this.#keepNewer(pod);
+    this.#status.trigger();
+    const grace = pod.metadata.deletionGracePeriodSeconds;
+    if (pod.metadata.deletionTimestamp === undefined || grace === undefined) return;
+    this.#endGraceIn(grace * 1000);
+    if (this.#terminating) return;
+    this.#terminating = true;
+    this.#work = this.#terminate();
+  }
+
+  /** The object is gone, or the kubelet stops: SIGKILL, and the address is free. */
+  async stop(): Promise<void> {
+    this.#over.abort();
+    clearTimeout(this.#graceTimer);
+    this.#grace.abort();
+    for (const application of this.#applications) application.kill();
+    this.#giveBack();
+    await this.#status.stop();
+    await this.#work;
+  }
+
+  async #run(): Promise<void> {
+    const { addresses, hostIp, log } = this.#deps;
+    const pod = this.#pod;
+    for (;;) {
+      const ip = pod.spec.hostNetwork === true ? hostIp : addresses.take(pod.status?.podIP);
+      if (ip !== undefined) {
+        this.#be({ phase: "Running", ip, startedAtMs: Date.now() });
+        break;
+      }
+      if (await this.#pause()) return; // all addresses are in use: the Pod stays Pending until one is given back
+    }
+    const address = pod.spec.hostNetwork === true ? undefined : this.#runtime.ip;
+    this.#applications = pod.spec.containers.map((container) => startApplication(container, pod.metadata.name, address));
+    try {
+      await Promise.all(this.#applications.map(({ ready }) => ready));
+      if (!this.#terminating && !this.#over.signal.aborted) this.#be({ containersReady: true });
+    } catch (err) {
+      if (this.#terminating || this.#over.signal.aborted) return; // it was ended before it was ready
+      log.error({ err, pod: pod.metadata.name }, "simulated application cannot listen");
+      this.#be({ reason: "ContainerCannotRun", message: err instanceof Error ? err.message : String(err) });
+    }
+  }
+
+  /** Every container gets SIGTERM after its own hook; the hook's time counts against the grace period. */
+  async #terminate(): Promise<void> {
+    const { spec } = this.#pod;
+    await Promise.all(
+      this.#applications.map(async (application, index) => {
+        const container = spec.containers[index];
+        const failed = container && (await runPreStop(container, this.#runtime.ip ?? "", this.#grace.signal));
+        if (failed !== undefined && !this.#over.signal.aborted)
+          this.#deps.log.debug({ pod: this.#pod.metadata.name, failed }, "preStop hook failed");
+        const left = Math.max(this.#graceEndsAtMs - Date.now(), LEAST_TERM_MS);
+        const timeout = sleep(left, undefined, { signal: this.#over.signal }).catch(() => undefined);
+        await Promise.race([application.terminate(), timeout]);
+        application.kill();
+      }),
+    );
+    if (this.#over.signal.aborted) return;
+    this.#be({ phase: "Succeeded", containersReady: false, reason: "PodCompleted", message: "" });
+    await this.#remove();
+  }
+
+  /** The kubelet's last word: status of the end, then DELETE with grace 0. The answer to it comes as `stop`. */
+  async #remove(): Promise<void> {
+    const { metadata } = this.#pod;
+    const options = { gracePeriodSeconds: 0, preconditions: { uid: metadata.uid } };
+    while (!this.#over.signal.aborted) {
+      try {
+        await this.#writeStatus();
+        return await this.#deps.client.delete(pathOf("pods", metadata), options);
+      } catch (error) {
+        if (answered(error, 404, 409)) return; // gone, or another Pod has the name
+        if (await this.#pause()) return;
+      }
+    }
+  }
+
+  async #writeStatus(): Promise<undefined> {
+    const patch = planPodStatus(this.#pod, this.#runtime, Date.now());
+    if (patch === undefined || this.#over.signal.aborted) return;
+    try {
+      this.#keepNewer(await this.#deps.client.patch<Pod>(pathOf("pods", this.#pod.metadata, "status"), patch, "strategic"));
+    } catch (error) {
+      if (!answered(error, 404, 422)) throw error; // gone, or another Pod has the name: the watch will say so
+    }
+  }
+
+  #be(change: Partial<PodRuntime>): void {
+    this.#runtime = { ...this.#runtime, ...change };
+    this.#status.trigger();
+  }
+
+  /** The watch may tell what we already know better from the answer to our own write. */
+  #keepNewer(pod: Pod): void {
+    if (BigInt(pod.metadata.resourceVersion ?? 0) >= BigInt(this.#pod.metadata.resourceVersion ?? 0)) this.#pod = pod;
+  }
+
+  #endGraceIn(ms: number): void {
+    const endsAtMs = Date.now() + ms;
+    if (endsAtMs >= this.#graceEndsAtMs) return;
+    this.#graceEndsAtMs = endsAtMs;
+    clearTimeout(this.#graceTimer);
+    this.#graceTimer = setTimeout(() => this.#grace.abort(), ms);
+  }
+
+  #giveBack(): void {
+    const { ip } = this.#runtime;
+    if (ip !== undefined && this.#pod.spec.hostNetwork !== true) this.#deps.addresses.giveBack(ip);
+  }
+
+  /** True when the Pod is over. */
+  async #pause(): Promise<boolean> {
+    await sleep(RETRY_MS, undefined, { signal: this.#over.signal }).catch(() => undefined);
+    return this.#over.signal.aborted || (this.#terminating && this.#runtime.phase === "Pending");
+  }
+}
