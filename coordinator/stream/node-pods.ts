@@ -13,8 +13,15 @@ export type NodeWatchEvent =
   | { readonly kind: "changed"; readonly pod: PodFact }
   | ({ readonly kind: "removed" } & RemovedPod);
 
-/** Starts a watch of the Pods of one node; it ends with the signal. In production over makeNodePods. */
-export type WatchNode = (node: string, onEvent: (event: NodeWatchEvent) => void, signal: AbortSignal) => void;
+/** Starts a watch of the Pods of one node; it ends with the signal. In production `makeWatchNode`. Must not call `onEvent` at once. */
+export type WatchNode = (
+  node: string,
+  onEvent: (event: NodeWatchEvent) => void,
+  signal: AbortSignal,
+) => {
+  /** Last event, bookmark or page, milliseconds since the epoch. */
+  readonly lastByteAtMs: number;
+};
 
 /** For metrics; every callback is synchronous and must not throw. */
 export type StreamObserver = {
@@ -67,6 +74,7 @@ export class NodePods {
   /** What the agent had last, also while it is away. */
   #agentHas = new Set<string>();
   #watch: AbortController | undefined;
+  #watching: ReturnType<WatchNode> | undefined;
   /** undefined until our watch has listed. */
   #watchHas: Set<string> | undefined;
   /** Runs while nobody speaks for the node. */
@@ -76,6 +84,7 @@ export class NodePods {
   #reported = false;
   #source: NodeState["source"] = "none";
   #sinceMs: number;
+  /** Last message of the agent. */
   #heardAtMs: number | undefined;
 
   constructor(name: string, memory: PodMemory, deps: NodePodsDeps) {
@@ -86,7 +95,8 @@ export class NodePods {
   }
 
   get state(): NodeState {
-    return { node: this.name, source: this.#source, sinceMs: this.#sinceMs, heardAtMs: this.#heardAtMs };
+    const heardAtMs = this.#source === "watch" ? this.#watching?.lastByteAtMs : this.#heardAtMs;
+    return { node: this.name, source: this.#source, sinceMs: this.#sinceMs, heardAtMs };
   }
 
   /** Has been told completely at least once, by whomever. */
@@ -181,7 +191,6 @@ export class NodePods {
   }
 
   #hearWatch(event: NodeWatchEvent): void {
-    this.#heard();
     switch (event.kind) {
       case "listed":
         this.#listed(event.pods);
@@ -245,7 +254,7 @@ export class NodePods {
     const watch = new AbortController();
     this.#watch = watch;
     this.#watchHas = undefined;
-    this.#deps.watchNode(this.name, (event) => this.#watch === watch && this.#hearWatch(event), watch.signal);
+    this.#watching = this.#deps.watchNode(this.name, (event) => this.#watch === watch && this.#hearWatch(event), watch.signal);
   }
 
   #stopWatch(): void {

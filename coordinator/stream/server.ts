@@ -61,6 +61,7 @@ export function makeStreamServer(deps: StreamServerDeps): StreamServer {
 }
 
 /** The code takes null for "ask clients for no certificate"; its types forget that. Source: server-credentials.ts of grpc-js 1.14.7. */
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion
 const NO_CLIENT_CA = null as unknown as experimental.CertificateProvider;
 
 type Listener = experimental.IdentityCertificateUpdateListener;

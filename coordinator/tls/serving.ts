@@ -59,7 +59,7 @@ type Authority = Material & { readonly previousPem: string };
  * Reads or creates the Secrets and the ConfigMap; retries until they are there or the signal aborts (then rejects with its reason).
  * Two replicas that do so at once end up with the same ones: a write that was not based on what is there is refused, and read again.
  */
-export async function makeServing(deps: ServingDeps, signal: AbortSignal): Promise<ServingKeeper> {
+export async function makeServing(deps: ServingDeps, starting: AbortSignal): Promise<ServingKeeper> {
   const { clock, log } = deps;
   const objects = makeKeptObjects(deps.kube, deps.namespace);
   const listeners = new Set<(serving: Serving) => void>();
@@ -67,7 +67,7 @@ export async function makeServing(deps: ServingDeps, signal: AbortSignal): Promi
   let authority: Authority | undefined;
   let serving: Serving | undefined;
 
-  const keepAuthority = async (found: Found): Promise<Authority> => {
+  const keepAuthority = async (found: Found, signal: AbortSignal): Promise<Authority> => {
     const there = {
       certPem: found.data["tls.crt"] ?? "",
       keyPem: found.data["tls.key"] ?? "",
@@ -83,7 +83,7 @@ export async function makeServing(deps: ServingDeps, signal: AbortSignal): Promi
     return wanted;
   };
 
-  const keepServing = async (found: Found, by: Authority): Promise<Material> => {
+  const keepServing = async (found: Found, by: Authority, signal: AbortSignal): Promise<Material> => {
     const there = { certPem: found.data["tls.crt"] ?? "", keyPem: found.data["tls.key"] ?? "" };
     const fault = servingFault(there, by, names, clock.now());
     if (fault === undefined) return there;
@@ -97,17 +97,17 @@ export async function makeServing(deps: ServingDeps, signal: AbortSignal): Promi
     return { certPem: wanted.certPem, keyPem: wanted.keyPem };
   };
 
-  const keepBundle = async (found: Found, by: Authority): Promise<string> => {
+  const keepBundle = async (found: Found, by: Authority, signal: AbortSignal): Promise<string> => {
     const wanted = authoritiesIn(by.certPem + by.previousPem, clock.now()).join("");
     if (found.data[CA_BUNDLE_KEY] !== wanted) await objects.write(found, { [CA_BUNDLE_KEY]: wanted }, signal);
     return wanted;
   };
 
   /** Level-based: looks at what is there, puts right what is wrong; in this order, so that no leaf is served before its issuer is published. */
-  const pass = async (): Promise<Serving> => {
-    authority = await keepAuthority(await objects.read("secrets", CA_SECRET, signal));
-    const caBundlePem = await keepBundle(await objects.read("configmaps", CA_BUNDLE_CONFIG_MAP, signal), authority);
-    const leaf = await keepServing(await objects.read("secrets", SERVING_SECRET, signal), authority);
+  const pass = async (signal: AbortSignal): Promise<Serving> => {
+    authority = await keepAuthority(await objects.read("secrets", CA_SECRET, signal), signal);
+    const caBundlePem = await keepBundle(await objects.read("configmaps", CA_BUNDLE_CONFIG_MAP, signal), authority, signal);
+    const leaf = await keepServing(await objects.read("secrets", SERVING_SECRET, signal), authority, signal);
     const next = { ...leaf, caBundlePem };
     const before = serving;
     serving = next;
@@ -117,9 +117,9 @@ export async function makeServing(deps: ServingDeps, signal: AbortSignal): Promi
 
   const alarm = makeAlarm(clock);
   let failures = 0;
-  const tryPass = async (): Promise<Serving | undefined> => {
+  const tryPass = async (signal: AbortSignal): Promise<Serving | undefined> => {
     try {
-      const done = await pass();
+      const done = await pass(signal);
       failures = 0;
       return done;
     } catch (err) {
@@ -127,12 +127,10 @@ export async function makeServing(deps: ServingDeps, signal: AbortSignal): Promi
       return undefined;
     }
   };
-  const pause = (): Promise<void> => clock.sleep(backoffMs(failures, RETRY, Math.random), signal);
-
-  let first = await tryPass();
+  let first = await tryPass(starting);
   while (first === undefined) {
-    await pause();
-    first = await tryPass();
+    await clock.sleep(backoffMs(failures, RETRY, Math.random), starting);
+    first = await tryPass(starting);
   }
   const begun = first;
 
@@ -144,7 +142,7 @@ export async function makeServing(deps: ServingDeps, signal: AbortSignal): Promi
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
-    async run() {
+    async run(signal) {
       const watches = WATCHED.map(([resource, name]) =>
         makeListWatch(
           { client: deps.kube, clock, log },
@@ -158,7 +156,7 @@ export async function makeServing(deps: ServingDeps, signal: AbortSignal): Promi
       );
       while (!signal.aborted) {
         await alarm.sleep(failures === 0 ? CHECK_EVERY_MS : backoffMs(failures, RETRY, Math.random), signal);
-        if (!signal.aborted) await tryPass();
+        if (!signal.aborted) await tryPass(signal);
       }
       await Promise.all(watches);
     },
