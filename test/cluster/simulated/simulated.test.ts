@@ -139,7 +139,9 @@ suite("a simulated cluster over the embedded API server", () => {
     };
     const gated = (): Promise<Pod> =>
       until("a Pod that lacks only its gate", async () =>
-        (await podsOf("gated")).find((pod) => isTrue(pod.status?.conditions, "ContainersReady") && !isReady(pod) && isActive(pod)),
+        (await podsOf("gated")).find(
+          (pod) => isTrue(pod.status?.conditions, "ContainersReady") && !isTrue(pod.status?.conditions, GATE) && isActive(pod),
+        ),
       );
     await applyManifests(client, [aDeployment({ name: "gated", replicas: 3, gate: true })]);
     for (let index = 0; index < 3; index++) {
