@@ -105,6 +105,7 @@ export async function makeKubeClient({
 
   async function call<T>(what: Call, options: RequestOptions, timeoutMs = TIMEOUT_MS.request): Promise<T> {
     const request = `${what.method} ${what.path}`;
+    if (closing.signal.aborted) throw new KubeApiError(request, "transport", "this client is closed");
     return await within<T>(clock, options.timeoutMs ?? timeoutMs, options.signal, request, async (signal) => {
       const { headers, tls } = await access.credentials();
       signal.throwIfAborted();
