@@ -48,6 +48,8 @@ export const INTERNAL_SUBNET = "service.kubernetes.io/qcloud-loadbalancer-intern
 /** What TKE writes on an object it manages; we write the first as well, because tools read it, and never use it as input. */
 export const LOAD_BALANCER_ID = "service.kubernetes.io/loadbalance-id";
 export const TKE_SYNC_END = "service.cloud.tencent.com/sync-end-time";
+/** "yes" on load balancers that TKE created for one of its objects. */
+export const TKE_CREATED_TAG = "tke-createdBy-flag";
 export const TKE_FINALIZER = "service.k8s.tencent/resources";
 
 /** First 8 hex digits of an UID: the default cluster identity from Namespace kube-system, e.g. "1f0c9a2b". */

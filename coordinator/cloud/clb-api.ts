@@ -4,6 +4,7 @@ import type {
   BatchModifyTargetWeightRequest,
   BatchRegisterTargetsRequest,
   BatchRegisterTargetsResponse,
+  HealthCheck as CloudHealthCheck,
   CreateListenerRequest,
   CreateListenerResponse,
   CreateLoadBalancerRequest,
@@ -20,7 +21,6 @@ import type {
   DescribeTargetsResponse,
   DescribeTaskStatusRequest,
   DescribeTaskStatusResponse,
-  HealthCheck as CloudHealthCheck,
   ModifyListenerRequest,
 } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import type { Clock } from "../../common/clock.ts";
@@ -66,6 +66,7 @@ type Answer<T> = { readonly [K in keyof T]?: T[K] extends readonly (infer I)[] |
 export type ClbApi = ReturnType<typeof makeClbApi>;
 
 export function makeClbApi(deps: ClbApiDeps) {
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- Q lets the compiler check every request against its model
   const call = async <Q extends object, R>(action: string, request: Q, signal: AbortSignal): Promise<Answer<R>> => {
     await deps.rateLimit.take(action, signal);
     const startedMs = deps.clock.now();
@@ -89,7 +90,8 @@ export function makeClbApi(deps: ClbApiDeps) {
 
   /** Waits for the task behind an accepted write. A failed look is ambiguous: the task goes on without us. */
   const settle = async (action: string, requestId: string | null | undefined, signal: AbortSignal): Promise<readonly string[]> => {
-    if (!requestId) throw new ClbApiError({ action, code: TASK_FAILED, requestId: "" }, "the answer has no RequestId", { kind: "retry" }, true);
+    if (!requestId)
+      throw new ClbApiError({ action, code: TASK_FAILED, requestId: "" }, "the answer has no RequestId", { kind: "retry" }, true);
     const deadlineMs = deps.clock.now() + TASK_LIMIT_MS;
     for (let waitMs: number = TASK_POLL_MS.first; deps.clock.now() < deadlineMs; waitMs = TASK_POLL_MS.next) {
       await deps.clock.sleep(waitMs, signal);
@@ -100,7 +102,12 @@ export function makeClbApi(deps: ClbApiDeps) {
         throw new ClbApiError({ action, code: TASK_FAILED, requestId }, message, { kind: "retryAfter", delayMs: 1_000 }, true);
       }
     }
-    throw new ClbApiError({ action, code: "TaskStuck", requestId }, `still running after ${TASK_LIMIT_MS / 1000} s`, { kind: "retry" }, true);
+    throw new ClbApiError(
+      { action, code: "TaskStuck", requestId },
+      `still running after ${TASK_LIMIT_MS / 1000} s`,
+      { kind: "retry" },
+      true,
+    );
   };
   /** One look; a failed one counts as "still running". */
   const lookAt = async (taskId: string, signal: AbortSignal) => {
@@ -191,7 +198,10 @@ export function makeClbApi(deps: ClbApiDeps) {
         healthCheck: fromCloud(one.HealthCheck),
       }));
       const targets = new Map<string, Target[]>();
-      for (const ids of chunks(bare.map(({ listenerId }) => listenerId), PAGE.targetListeners)) {
+      for (const ids of chunks(
+        bare.map(({ listenerId }) => listenerId),
+        PAGE.targetListeners,
+      )) {
         const part = await call<DescribeTargetsRequest, DescribeTargetsResponse>(
           "DescribeTargets",
           { LoadBalancerId: loadBalancerId, ListenerIds: ids },
@@ -265,7 +275,8 @@ export function makeClbApi(deps: ClbApiDeps) {
 
     /** Health by load balancer and slot key; at most 30 load balancers. A target that is not in the answer has no data. */
     async health(loadBalancerIds: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, ReadonlyMap<string, HealthState>>> {
-      if (loadBalancerIds.length > PAGE.healthLoadBalancers) throw new RangeError(`at most ${PAGE.healthLoadBalancers} load balancers per call`);
+      if (loadBalancerIds.length > PAGE.healthLoadBalancers)
+        throw new RangeError(`at most ${PAGE.healthLoadBalancers} load balancers per call`);
       const answer = await call<DescribeTargetHealthRequest, DescribeTargetHealthResponse>(
         "DescribeTargetHealth",
         { LoadBalancerIds: [...loadBalancerIds] },
@@ -302,7 +313,9 @@ export type NewLoadBalancer = {
 const HEALTH_STATES: readonly HealthState[] = ["Alive", "Dead", "Unknown", "Close"];
 const healthState = (detail: string | null | undefined): HealthState => HEALTH_STATES.find((state) => state === detail) ?? "Unknown";
 
-function targetsOf(targets: readonly Answer<{ PrivateIpAddresses?: string[]; Port?: number; Weight?: number }>[] | null | undefined): Target[] {
+function targetsOf(
+  targets: readonly Answer<{ PrivateIpAddresses?: string[]; Port?: number; Weight?: number }>[] | null | undefined,
+): Target[] {
   return (targets ?? []).flatMap(({ PrivateIpAddresses, Port, Weight }) => {
     const ip = PrivateIpAddresses?.map(String)[0];
     return ip === undefined || typeof Port !== "number" ? [] : [{ ip, port: Port, weight: typeof Weight === "number" ? Weight : 0 }];

@@ -35,7 +35,7 @@ const positive = (gateType: string): GateCondition => ({
 /**
  * The gate is True when every binding of the Pod is healthy, or when no direct-access object selects it. It never goes back: a gate
  * that is True stays True, later unhealth is the load balancer's business (a rollback would hang otherwise).
- * `known` false: Services are not known completely yet, so an empty list of bindings proves nothing.
+ * The caller knows every Service: an empty list of bindings proves that none selects the Pod.
  */
 export function readiness(from: {
   readonly gateType: string;
@@ -43,9 +43,8 @@ export function readiness(from: {
   readonly containersReady: boolean;
   readonly ending: boolean;
   readonly bindings: readonly Binding[];
-  readonly known: boolean;
 }): GateCondition | undefined {
-  if (from.gate === "True" || from.ending || !from.known) return undefined;
+  if (from.gate === "True" || from.ending) return undefined;
   if (from.bindings.length === 0) {
     const message = "No Service with direct access selects this Pod: it waits for no load balancer.";
     return from.containersReady ? { status: "True", reason: "NoDirectAccess", message } : undefined;

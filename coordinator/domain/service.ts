@@ -18,6 +18,8 @@ export type ServiceRecord = {
   readonly resourceVersion: string;
   readonly namespace: string;
   readonly name: string;
+  /** As the API server wrote it, e.g. "2026-01-02T03:04:05Z"; orders Services that share a load balancer. */
+  readonly createdAt: string;
   readonly type: string;
   readonly loadBalancerClass: string | undefined;
   readonly annotations: Readonly<Record<string, string>>;

@@ -1,0 +1,109 @@
+import type { Clock } from "../../common/clock.ts";
+import type { Logger } from "../../common/log.ts";
+import type { Call, LoadBalancer } from "../domain/load-balancer.ts";
+import type { Journal } from "../journal.ts";
+import type { ClbApi, FailedListeners } from "./clb-api.ts";
+import { ClbApiError } from "./clb-error.ts";
+import type { Mirror } from "./mirror.ts";
+
+/** Code of a batch call that was answered well but names listeners that failed (clb-api.md §3.6). */
+export const PARTIAL_FAILURE = "PartialFailure";
+
+export type WritesDeps = {
+  readonly api: ClbApi;
+  readonly mirror: Mirror;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly onWrite?: (lane: Call["lane"], items: number) => void;
+};
+
+/** Makes calls to load balancers, one at a time for each; folds the result into the mirror or marks it stale. */
+export class Writes {
+  readonly #deps: WritesDeps;
+  readonly #running = new Map<string, Call>();
+
+  constructor(deps: WritesDeps) {
+    this.#deps = deps;
+  }
+
+  /** The call that runs at this load balancer now. */
+  running(loadBalancerId: string): Call | undefined {
+    return this.#running.get(loadBalancerId);
+  }
+
+  /** Resolves when the cloud has done it. Rejects with ClbApiError or KubeApiError (the journal); the mirror is stale after any doubt. */
+  async make(loadBalancerId: string, call: Call, signal: AbortSignal): Promise<void> {
+    const { mirror, clock, log, onWrite } = this.#deps;
+    if (this.#running.has(loadBalancerId)) throw new Error(`a write to ${loadBalancerId} is running already`);
+    this.#running.set(loadBalancerId, call);
+    const startedMs = clock.now();
+    try {
+      const created = await this.#perform(loadBalancerId, call, signal);
+      mirror.fold(loadBalancerId, call, created, clock.now());
+      this.#forgetUnbound(loadBalancerId, call);
+      onWrite?.(call.lane, itemsOf(call));
+      log.info({ loadBalancerId, lane: call.lane, items: itemsOf(call), ms: Math.round(clock.now() - startedMs) }, "load balancer written");
+    } catch (err) {
+      // Whatever is not a clear refusal may have taken effect.
+      if (!(err instanceof ClbApiError) || err.ambiguous) mirror.markStale(loadBalancerId, `${call.lane} ended in doubt`);
+      throw err;
+    } finally {
+      this.#running.delete(loadBalancerId);
+    }
+  }
+
+  async #perform(loadBalancerId: string, call: Call, signal: AbortSignal): Promise<readonly string[]> {
+    const { api, journal } = this.#deps;
+    switch (call.lane) {
+      case "bind":
+        await journal.claim(loadBalancerId, new Map(call.targets.map(({ ip, podUid }) => [ip, podUid])), signal);
+        refusePartial("BatchRegisterTargets", await api.bind(loadBalancerId, call.targets, signal));
+        return [];
+      case "conflict":
+      case "unbind":
+        refusePartial("BatchDeregisterTargets", await api.unbind(loadBalancerId, call.slots, signal));
+        return [];
+      case "drain":
+        await api.setWeights(loadBalancerId, call.weights, signal);
+        return [];
+      case "tune":
+        if ("weights" in call) await api.setWeights(loadBalancerId, call.weights, signal);
+        else await api.modifyHealthCheck(loadBalancerId, call.listenerId, call.healthCheck, signal);
+        return [];
+      case "structure":
+        return await api.createListeners(loadBalancerId, call.create, signal);
+      case "delete":
+        await api.deleteListeners(loadBalancerId, call.listenerIds, signal);
+        return [];
+      default:
+        return call satisfies never;
+    }
+  }
+
+  /** Addresses that are bound nowhere any more leave the journal. */
+  #forgetUnbound(loadBalancerId: string, call: Call): void {
+    if (!("slots" in call)) return;
+    const bound = boundIps(this.#deps.mirror.read(loadBalancerId));
+    const gone = call.slots.map(({ ip }) => ip).filter((ip) => !bound.has(ip));
+    this.#deps.journal.release(loadBalancerId, gone);
+  }
+}
+
+const boundIps = (loadBalancer: LoadBalancer | undefined): Set<string> =>
+  new Set(loadBalancer?.listeners.flatMap(({ targets }) => targets.map(({ ip }) => ip)));
+
+function refusePartial(action: string, failed: FailedListeners): void {
+  if (failed.listenerIds.length === 0) return;
+  const message = `targets of ${failed.listenerIds.join(", ")} failed${failed.message === "" ? "" : `: ${failed.message}`}`;
+  throw new ClbApiError({ action, code: PARTIAL_FAILURE, requestId: "" }, message, { kind: "retryAfter", delayMs: 0 }, true);
+}
+
+/** Targets, listeners or weights in a call, for logs and metrics. */
+export function itemsOf(call: Call): number {
+  if ("slots" in call) return call.slots.length;
+  if ("weights" in call) return call.weights.length;
+  if ("targets" in call) return call.targets.length;
+  if ("listenerIds" in call) return call.listenerIds.length;
+  return "create" in call ? call.create.listeners.length : 1;
+}

@@ -1,0 +1,111 @@
+import { hostname } from "node:os";
+import * as z from "zod";
+import { ConfigError } from "../common/errors.ts";
+import { COORDINATOR_SERVICE, DEFAULT_GATE_TYPE, DEFAULT_NAMESPACE, HEALTH_PORT, OPS_PORT, STREAM_PORT } from "../common/names.ts";
+
+const port = z.coerce.number().int().min(1).max(65_535);
+const milliseconds = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
+
+const Environment = z.object({
+  /** Region of the load balancers, e.g. "ap-guangzhou". */
+  CLB_REGION: z.string().min(1),
+  /** Where the CLB API is; inside a VPC without Internet "clb.internal.tencentcloudapi.com". */
+  CLB_ENDPOINT: z.string().min(1).default("clb.tencentcloudapi.com"),
+  CLB_PROTOCOL: z.enum(["https://", "http://"]).default("https://"),
+  /** A synchronous batch call lasts as long as its task. Source: clb-api.md §3.3. */
+  CLB_TIMEOUT_SECONDS: z.coerce.number().int().min(1).max(600).default(60),
+  /** Calls per second and action; the cloud's limit is 20. */
+  CLB_CALLS_PER_SECOND: z.coerce.number().min(1).max(1_000).default(20),
+  TENCENTCLOUD_SECRET_ID: z.string().min(1),
+  TENCENTCLOUD_SECRET_KEY: z.string().min(1),
+  /** Only with temporary credentials. */
+  TENCENTCLOUD_SESSION_TOKEN: z.string().optional(),
+  /** VPC in which load balancers are created; default: the account's. */
+  VPC_ID: z.string().optional(),
+
+  /** Part of every mark in the cloud; default: first 8 hex digits of the UID of Namespace kube-system. */
+  CLUSTER_ID: z
+    .string()
+    .regex(/^[0-9a-z]{1,16}$/, "use 1 to 16 lower-case letters and digits")
+    .optional(),
+  OWNERSHIP: z.enum(["class", "annotation"]).default("class"),
+  GATE_TYPE: z.string().min(1).default(DEFAULT_GATE_TYPE),
+  /** Namespace of our own objects. */
+  POD_NAMESPACE: z.string().min(1).default(DEFAULT_NAMESPACE),
+  /** Identity of this replica; default: the host's name. */
+  POD_NAME: z.string().min(1).default(hostname()),
+
+  LISTEN_HOST: z.string().min(1).default("0.0.0.0"),
+  STREAM_PORT: port.default(STREAM_PORT),
+  OPS_PORT: port.default(OPS_PORT),
+  HEALTH_PORT: port.default(HEALTH_PORT),
+  /** Names and addresses in the serving certificate besides those of our Service, comma list, e.g. "10.244.1.200,localhost". */
+  SERVING_NAMES: z.string().default(""),
+  LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
+
+  /** How long weight 0 lasts before a target is unbound. */
+  DRAIN_MS: milliseconds(0, 3_600_000).default(30_000),
+  /** How long a node may be without an agent before its Pods are watched from here. */
+  AGENT_GRACE_MS: milliseconds(100, 600_000).default(10_000),
+  /** Every load balancer is read anew at least this often, to notice what others changed. */
+  AUDIT_MS: milliseconds(1_000, 3_600_000).default(60_000),
+  /** DescribeTargetHealth while a Pod waits. */
+  HEALTH_POLL_MS: milliseconds(100, 10_000).default(250),
+  /** DescribeTargetHealth while nobody waits. */
+  HEALTH_IDLE_MS: milliseconds(1_000, 3_600_000).default(30_000),
+  /** Keepalive pings on agent streams: a frozen peer is noticed after the sum of both. */
+  KEEPALIVE_MS: milliseconds(100, 600_000).default(10_000),
+  KEEPALIVE_TIMEOUT_MS: milliseconds(100, 600_000).default(5_000),
+  /** Longest shutdown; below the default grace period of a Pod, 30 s. */
+  SHUTDOWN_MS: milliseconds(100, 600_000).default(20_000),
+  /** Product and cloud run this many times as fast, for rehearsals; certificates and signatures stay in real time. */
+  TIME_SCALE: z.coerce.number().positive().default(1),
+});
+
+export type CoordinatorConfig = ReturnType<typeof readConfig>;
+
+/** Reads the environment once. Throws ConfigError that lists every mistake. */
+export function readConfig(env: NodeJS.ProcessEnv) {
+  const { data, error } = Environment.safeParse(env);
+  if (error) throw new ConfigError(`invalid configuration of the coordinator (environment variables)\n${z.prettifyError(error)}`);
+  const service = `${COORDINATOR_SERVICE}.${data.POD_NAMESPACE}`;
+  const extra = data.SERVING_NAMES.split(",").flatMap((name) => name.trim() || []);
+  const isAddress = (name: string): boolean => /^[\d.]+$|:/.test(name);
+  return {
+    region: data.CLB_REGION,
+    cloud: {
+      endpoint: data.CLB_ENDPOINT,
+      protocol: data.CLB_PROTOCOL,
+      timeoutSeconds: data.CLB_TIMEOUT_SECONDS,
+      callsPerSecond: data.CLB_CALLS_PER_SECOND,
+      vpcId: data.VPC_ID,
+      credential: {
+        secretId: data.TENCENTCLOUD_SECRET_ID,
+        secretKey: data.TENCENTCLOUD_SECRET_KEY,
+        token: data.TENCENTCLOUD_SESSION_TOKEN,
+      },
+    },
+    clusterId: data.CLUSTER_ID,
+    ownership: data.OWNERSHIP,
+    gateType: data.GATE_TYPE,
+    namespace: data.POD_NAMESPACE,
+    replica: data.POD_NAME,
+    listenHost: data.LISTEN_HOST,
+    streamPort: data.STREAM_PORT,
+    opsPort: data.OPS_PORT,
+    healthPort: data.HEALTH_PORT,
+    servingNames: {
+      dns: [`${service}.svc`, `${service}.svc.cluster.local`, ...extra.filter((name) => !isAddress(name))],
+      ip: extra.filter(isAddress),
+    },
+    logLevel: data.LOG_LEVEL,
+    drainMs: data.DRAIN_MS,
+    agentGraceMs: data.AGENT_GRACE_MS,
+    auditMs: data.AUDIT_MS,
+    healthPollMs: data.HEALTH_POLL_MS,
+    healthIdleMs: data.HEALTH_IDLE_MS,
+    keepalive: { timeMs: data.KEEPALIVE_MS, timeoutMs: data.KEEPALIVE_TIMEOUT_MS },
+    shutdownMs: data.SHUTDOWN_MS,
+    timeScale: data.TIME_SCALE,
+  } as const;
+}

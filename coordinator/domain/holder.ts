@@ -1,0 +1,28 @@
+import { isOver, type PodEnd, type PodFact } from "../../common/vocabulary.ts";
+import type { Holder } from "./plan-targets.ts";
+
+/**
+ * Who is behind a bound address.
+ * `journaled`: the Pod that we bound it for. `complete`: every node has told its Pods, so a Pod that nobody knows does not exist.
+ */
+export function holderOf(from: {
+  readonly journaled: string | undefined;
+  /** The Pod fact of the journaled Pod. */
+  readonly journaledPod: PodFact | undefined;
+  readonly journaledEnd: PodEnd | undefined;
+  /** The Pod that has the address now. */
+  readonly present: PodFact | undefined;
+  readonly complete: boolean;
+}): Holder {
+  const { journaled, journaledPod, journaledEnd, present } = from;
+  if (journaled === undefined) return present === undefined ? { kind: "foreign" } : alive(present);
+  if (present !== undefined && present.uid !== journaled && !isOver(present)) return { kind: "reused", podUid: journaled };
+  if (journaledPod !== undefined) return alive(journaledPod);
+  if (journaledEnd !== undefined) return { kind: "over", podUid: journaled, inferred: false };
+  return from.complete ? { kind: "over", podUid: journaled, inferred: true } : { kind: "unknown", podUid: journaled };
+}
+
+function alive(pod: PodFact): Holder {
+  if (isOver(pod)) return { kind: "over", podUid: pod.uid, inferred: false };
+  return { kind: pod.deletionAtMs === undefined ? "live" : "terminating", podUid: pod.uid };
+}

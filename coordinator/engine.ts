@@ -1,0 +1,272 @@
+import type { Clock } from "../common/clock.ts";
+import type { KubeClient } from "../common/kube-client.ts";
+import type { Change } from "../common/list-watch.ts";
+import type { Logger } from "../common/log.ts";
+import { isEnding, type PodFact } from "../common/vocabulary.ts";
+import { Bindings } from "./bindings.ts";
+import { type ClbApi, makeClbApi } from "./cloud/clb-api.ts";
+import { Mirror } from "./cloud/mirror.ts";
+import { RateLimit } from "./cloud/rate-limit.ts";
+import type { CloudTransport } from "./cloud/transport.ts";
+import { Writes } from "./cloud/writes.ts";
+import type { DesiredLoadBalancer } from "./domain/desired.ts";
+import { holderOf } from "./domain/holder.ts";
+import type { BoundSlot, Listener, LoadBalancer, Slot, Target } from "./domain/load-balancer.ts";
+import { type Plan, planLoadBalancer } from "./domain/plan-load-balancer.ts";
+import type { ObjectRef } from "./domain/problem.ts";
+import { type OwnershipMode, type ServiceRecord, selects, serviceRef } from "./domain/service.ts";
+import type { EventSink } from "./events.ts";
+import { Explain } from "./explain.ts";
+import { type Awaited, HealthWatch } from "./health-watch.ts";
+import { makeJournal } from "./journal.ts";
+import { Ledger } from "./ledger.ts";
+import type { makeMetrics } from "./metrics.ts";
+import type { ConfigRecord, Objects } from "./objects.ts";
+import { makePodIndex } from "./pod-index.ts";
+import type { PodChange, PodFacts } from "./ports.ts";
+import { makeLoadBalancerReconciler, Refusals } from "./reconcile/load-balancer.ts";
+import { makePodGateReconciler } from "./reconcile/pod-gate.ts";
+import { makeServiceReconciler } from "./reconcile/service.ts";
+import { type Reconcile, Worker } from "./reconcile/worker.ts";
+import { makeReport } from "./report.ts";
+
+export type EngineDeps = {
+  readonly client: KubeClient;
+  readonly transport: CloudTransport;
+  readonly facts: PodFacts;
+  /** Set before the engine runs. */
+  readonly objects: () => Objects;
+  readonly events: EventSink;
+  readonly metrics: ReturnType<typeof makeMetrics>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly settings: EngineSettings;
+};
+export type EngineSettings = {
+  readonly clusterId: string;
+  readonly namespace: string;
+  readonly ownership: OwnershipMode;
+  readonly gateType: string;
+  readonly vpcId: string | undefined;
+  readonly callsPerSecond: number;
+  readonly drainMs: number;
+  readonly auditMs: number;
+  readonly healthPollMs: number;
+  readonly healthIdleMs: number;
+};
+
+/** Load balancers are worked on in parallel; the rate limits bound the calls. */
+const CONCURRENCY = { loadBalancers: 50, services: 10, gates: 16 } as const;
+/** After a throttled call its action pauses this long. Source: clb-api.md §1.5 (fixed one-second windows). */
+const THROTTLE_PAUSE_MS = 1_000;
+/** A Pod that has not become healthy for this long is asked about less often. */
+const PATIENCE_MS = 60_000;
+const PATIENT_POLL_MS = 2_000;
+/** Former owners remembered, to address what is left of them. */
+const MAX_FORMER = 1_000;
+
+/** The coordinator's heart: three queues (Services, load balancers, gates), what they share, and who wakes whom. */
+export class Engine {
+  readonly #deps: EngineDeps;
+  readonly #api: ClbApi;
+  readonly #mirror: Mirror;
+  readonly #ledger: Ledger;
+  readonly #bindings: Bindings;
+  readonly #writes: Writes;
+  readonly #journal: ReturnType<typeof makeJournal>;
+  readonly #pods: ReturnType<typeof makePodIndex>;
+  readonly #health: HealthWatch;
+  readonly #services: Worker;
+  readonly #loadBalancers: Worker;
+  readonly #gates: Worker;
+  readonly #waitingForGate = new Set<string>();
+  readonly #formerOwners = new Map<string, ObjectRef>();
+  /** Services that have not had their first pass: until then, what selects a Pod is not known. */
+  readonly #unread = new Set<string>();
+  readonly explain: Explain;
+
+  constructor(deps: EngineDeps) {
+    this.#deps = deps;
+    const { clock, log, metrics, facts, client, settings, events } = deps;
+    const { clusterId } = settings;
+    const rateLimit = new RateLimit(clock, { perSecond: settings.callsPerSecond, pauseAfterThrottlingMs: THROTTLE_PAUSE_MS });
+    this.#api = makeClbApi({ transport: deps.transport, rateLimit, clock, onCall: metrics.onCall });
+    this.#mirror = new Mirror((id) => this.#mirrorChanged(id));
+    this.#journal = makeJournal(client, settings.namespace);
+    this.#pods = makePodIndex(facts);
+    const wishes = (namespace: string, name: string) => deps.objects().config(namespace, name)?.wishes ?? new Map();
+    this.#ledger = new Ledger({ clusterId, pods: this.#pods, wishes });
+    const shared = { api: this.#api, mirror: this.#mirror, journal: this.#journal, ledger: this.#ledger, clock, log, clusterId };
+    this.#writes = new Writes({ ...shared, onWrite: metrics.onWrite });
+    const refusals = new Refusals((id, slot, message) => this.#tellRefused(id, slot, message));
+    this.#bindings = new Bindings({ ...shared, writes: this.#writes, refusals });
+    const plan = (desired: DesiredLoadBalancer, actual: LoadBalancer): Plan => this.#plan(desired, actual);
+    const synced = (): boolean => deps.objects().synced;
+    const service = (uid: string) => deps.objects().services.records.get(uid);
+    const tell = events.tell.bind(events);
+    const config = (namespace: string, name: string) => deps.objects().config(namespace, name);
+    const report = makeReport({ ledger: this.#ledger, clusterId, config, formerOwners: () => this.#formerOwners.values(), tell, log });
+    const { healthIdleMs: idleMs, drainMs, auditMs } = settings;
+    this.#health = new HealthWatch({ ...shared, idleMs, awaited: (id) => this.#awaited(id) });
+    this.explain = new Explain({ ...shared, facts, bindings: this.#bindings, writes: this.#writes, plan });
+
+    const worker = (name: keyof typeof CONCURRENCY, reconcile: Reconcile): Worker => {
+      const onOutcome = (outcome: string, seconds: number): void => metrics.onPass(name, outcome, seconds);
+      return new Worker({ name, reconcile, clock, log, concurrency: CONCURRENCY[name], onOutcome });
+    };
+    const touch = (id: string): void => this.#touch(id);
+    const { ownership, vpcId, gateType } = settings;
+    const serviceDeps = { ...shared, client, ownership, vpcId, synced, service, tell, touch, attempts: new Map<string, number>() };
+    this.#services = worker("services", this.#reading(makeServiceReconciler(serviceDeps)));
+    const passes = { ...shared, facts, writes: this.#writes, drainMs, auditMs, synced, plan, report, refusals };
+    this.#loadBalancers = worker("loadBalancers", makeLoadBalancerReconciler(passes));
+    const onReady = (_pod: PodFact, waitedMs: number | undefined): void => {
+      if (waitedMs !== undefined) metrics.onReady(Math.max(waitedMs, 0) / 1000);
+    };
+    const gates = { client, facts, bindings: this.#bindings, clock, log, gateType, servicesKnown: () => this.#servicesKnown(), onReady };
+    const gate = makePodGateReconciler(gates);
+    this.#gates = worker("gates", gate);
+    facts.subscribe((change) => this.#podChanged(change, gate.forget));
+  }
+
+  /** Resolves when `stop` has aborted and the running calls have ended; `hard` ends those as well. */
+  async run(stop: AbortSignal, hard: AbortSignal): Promise<void> {
+    await Promise.all([
+      this.#services.run(stop, hard),
+      this.#loadBalancers.run(stop, hard),
+      this.#gates.run(stop, hard),
+      this.#health.run(stop),
+    ]);
+  }
+
+  get queueDepth(): Readonly<Record<string, number>> {
+    return { services: this.#services.depth, loadBalancers: this.#loadBalancers.depth, gates: this.#gates.depth };
+  }
+
+  get mirrorAgeSeconds(): number {
+    const now = this.#deps.clock.now();
+    return Math.max(0, ...this.#mirror.ids.map((id) => (now - (this.#mirror.readAtMs(id) ?? now)) / 1000));
+  }
+
+  serviceChanged(change: Change<ServiceRecord>): void {
+    const { record } = change;
+    if (change.kind === "removed" && this.#ledger.get(record.uid) !== undefined) this.#rememberOwner(record);
+    if (change.kind === "added") this.#unread.add(record.uid);
+    this.#services.add(record.uid);
+  }
+
+  configChanged(change: Change<ConfigRecord>): void {
+    for (const { ref, intent, loadBalancerId } of this.#ledger.entries)
+      if (ref.namespace === change.record.namespace && intent?.configName === change.record.name && loadBalancerId !== undefined)
+        this.#touch(loadBalancerId);
+  }
+
+  #rememberOwner(service: ServiceRecord): void {
+    if (this.#formerOwners.size >= MAX_FORMER) this.#formerOwners.delete(this.#formerOwners.keys().next().value ?? "");
+    this.#formerOwners.set(service.uid, serviceRef(service));
+  }
+
+  #podChanged({ before, after }: PodChange, forget: (podUid: string) => void): void {
+    const pod = after ?? before;
+    if (pod === undefined) return;
+    for (const { ref, intent, loadBalancerId } of this.#ledger.entries) {
+      if (loadBalancerId === undefined || intent === undefined || ref.namespace !== pod.namespace) continue;
+      if (selects(intent.selector, pod.labels) || (before !== undefined && selects(intent.selector, before.labels)))
+        this.#loadBalancers.add(loadBalancerId);
+    }
+    if (after !== undefined && after.hasGate && after.gate !== "True" && !isEnding(after)) this.#waitingForGate.add(pod.uid);
+    else this.#waitingForGate.delete(pod.uid);
+    if (after === undefined) forget(pod.uid);
+    else this.#gates.add(pod.uid);
+  }
+
+  /** A pass may be due: what is wanted of this load balancer, or who it is wanted for, has changed. */
+  #touch(id: string): void {
+    this.#loadBalancers.add(id);
+    this.#touchGates();
+  }
+
+  #mirrorChanged(id: string): void {
+    this.#loadBalancers.add(id);
+    for (const { ref } of this.#ledger.of(id)) this.#services.add(ref.uid);
+    this.#touchGates();
+    this.#health.wake();
+  }
+
+  #touchGates(): void {
+    for (const podUid of this.#waitingForGate) this.#gates.add(podUid);
+  }
+
+  /** Every Service has had its first pass, well or badly: what selects a Pod is known. */
+  #servicesKnown(): boolean {
+    return this.#deps.objects().synced && this.#unread.size === 0;
+  }
+
+  #reading(reconcile: Reconcile): Reconcile {
+    return async (uid, signal) => {
+      const { synced } = this.#deps.objects();
+      try {
+        return await reconcile(uid, signal);
+      } finally {
+        if (synced) this.#unread.delete(uid);
+      }
+    };
+  }
+
+  #plan(desired: DesiredLoadBalancer, actual: LoadBalancer): Plan {
+    const { facts, settings, clock } = this.#deps;
+    const id = actual.loadBalancerId;
+    const slot = (listener: Listener, { ip, port }: Target): Slot => ({ listenerId: listener.listenerId, ip, port });
+    return planLoadBalancer({
+      clusterId: settings.clusterId,
+      desired,
+      actual,
+      holderOf: (ip) => {
+        const journaled = this.#journal.podOf(id, ip);
+        const journaledPod = journaled === undefined ? undefined : facts.pods.get(journaled);
+        const journaledEnd = journaled === undefined ? undefined : facts.endOf(journaled);
+        return holderOf({ journaled, journaledPod, journaledEnd, present: this.#pods.byIp(ip), complete: facts.complete });
+      },
+      serving: (listener, target) =>
+        target.weight > 0 && (!listener.healthCheck.enabled || this.#mirror.health(id, slot(listener, target))?.state === "Alive"),
+      drained: (listener, target) => {
+        const drainedAtMs = this.#mirror.drainedAtMs(id, slot(listener, target));
+        return drainedAtMs !== undefined && drainedAtMs + settings.drainMs <= clock.now();
+      },
+    });
+  }
+
+  /** Who waits for health at this load balancer: targets that are young, or whose Pod's gate is still closed. */
+  #awaited(id: string): Awaited | undefined {
+    const { clock, settings, facts } = this.#deps;
+    const now = clock.now();
+    let fromMs: number | undefined;
+    let everyMs = PATIENT_POLL_MS;
+    for (const listener of this.#mirror.read(id)?.listeners ?? []) {
+      const { enabled, intervalSeconds, healthyCount } = listener.healthCheck;
+      if (!enabled) continue;
+      for (const target of listener.targets) {
+        const slot = { listenerId: listener.listenerId, ip: target.ip, port: target.port };
+        if (target.weight === 0 || this.#mirror.health(id, slot)?.state === "Alive") continue;
+        const podUid = this.#journal.podOf(id, target.ip);
+        if (podUid === undefined || facts.pods.get(podUid) === undefined) continue;
+        const boundAtMs = this.#mirror.boundAtMs(id, slot) ?? now;
+        const young = now - boundAtMs < PATIENCE_MS;
+        if (!young && !this.#waitingForGate.has(podUid)) continue;
+        // The window to change state is interval x (threshold - 1) after the first probe (clb-api.md §4.2).
+        const readyMs = boundAtMs + intervalSeconds * (healthyCount - 1) * 1000;
+        fromMs = Math.min(fromMs ?? readyMs, readyMs);
+        if (young) everyMs = settings.healthPollMs;
+      }
+    }
+    return fromMs === undefined ? undefined : { fromMs, everyMs };
+  }
+
+  #tellRefused(id: string, slot: BoundSlot, refusal: string): void {
+    const pod = this.#deps.facts.pods.get(slot.podUid);
+    if (pod === undefined) return;
+    const { namespace, name, uid } = pod;
+    const message = `Pod ${namespace}/${name}: load balancer ${id} refused to bind ${slot.ip}:${slot.port}: ${refusal}`;
+    this.#deps.events.tell({ object: { kind: "Pod", namespace, name, uid }, type: "Warning", reason: "BindRefused", message });
+  }
+}

@@ -1,0 +1,107 @@
+import { createHash } from "node:crypto";
+import type { Clock } from "../common/clock.ts";
+import { isCancelled } from "../common/errors.ts";
+import { KubeApiError, type KubeClient } from "../common/kube-client.ts";
+import type { Logger } from "../common/log.ts";
+import type { Problem } from "./domain/problem.ts";
+
+/** The same Event (object, reason, message) is told at most once in this time. Source: design §10. */
+const REPEAT_MS = 3_600_000;
+/** Events that wait for the API server; more are dropped, oldest first: the next pass tells them again. */
+const MAX_WAITING = 1_000;
+const MAX_REMEMBERED = 20_000;
+
+/**
+ * Writes core/v1 Events. The name is made from object, reason and message, so that a restarted process finds what it told before and
+ * says nothing twice.
+ */
+export class EventSink {
+  readonly #deps: { client: KubeClient; clock: Clock; log: Logger; component: string };
+  readonly #toldMs = new Map<string, number>();
+  readonly #waiting = new Map<string, Problem>();
+  #wake = Promise.withResolvers<void>();
+
+  constructor(deps: { client: KubeClient; clock: Clock; log: Logger; component: string }) {
+    this.#deps = deps;
+  }
+
+  /** Takes the problem on; never fails, never waits. */
+  tell(problem: Problem): void {
+    const name = eventName(problem);
+    const toldMs = this.#toldMs.get(name);
+    if (toldMs !== undefined && this.#deps.clock.now() - toldMs < REPEAT_MS) return;
+    if (this.#waiting.size >= MAX_WAITING) this.#waiting.delete(this.#waiting.keys().next().value ?? "");
+    this.#waiting.set(name, problem);
+    this.#wake.resolve();
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    signal.addEventListener("abort", () => this.#wake.resolve(), { once: true });
+    while (!signal.aborted) {
+      this.#wake = Promise.withResolvers();
+      for (const [name, problem] of this.#waiting) {
+        if (!(await this.#write(name, problem, signal))) break;
+        this.#waiting.delete(name);
+      }
+      if (this.#waiting.size === 0) await this.#wake.promise;
+      else await this.#deps.clock.sleep(1_000, signal).catch(() => undefined);
+    }
+  }
+
+  /** False: try again later. */
+  async #write(name: string, problem: Problem, signal: AbortSignal): Promise<boolean> {
+    const { client, clock, log } = this.#deps;
+    const path = `/api/v1/namespaces/${problem.object.namespace}/events`;
+    try {
+      await client.create(path, this.#event(name, problem), { signal });
+    } catch (err) {
+      if (isCancelled(err, signal)) return false;
+      if (!(err instanceof KubeApiError) || err.code === undefined || err.code >= 500 || err.code === 429) return false;
+      if (err.code === 409) await this.#repeat(`${path}/${name}`, this.#toldMs.get(name), signal);
+      else log.warn({ err, reason: problem.reason }, "event refused"); // e.g. 403 in a namespace that is being deleted
+    }
+    if (this.#toldMs.size >= MAX_REMEMBERED) this.#toldMs.delete(this.#toldMs.keys().next().value ?? "");
+    this.#toldMs.set(name, clock.now());
+    return true;
+  }
+
+  /** It exists: told before. Only what this process itself told an hour ago is refreshed. */
+  async #repeat(path: string, toldMs: number | undefined, signal: AbortSignal): Promise<void> {
+    if (toldMs === undefined) return;
+    const { client, clock, log } = this.#deps;
+    try {
+      const { count } = await client.get<{ count?: number }>(path, { signal });
+      await client.patch(path, { count: (count ?? 1) + 1, lastTimestamp: toTime(clock.now()) }, "strategic", { signal });
+    } catch (err) {
+      if (!isCancelled(err, signal)) log.debug({ err }, "event not refreshed");
+    }
+  }
+
+  #event(name: string, problem: Problem): object {
+    const { object, type, reason, message } = problem;
+    const time = toTime(this.#deps.clock.now());
+    return {
+      apiVersion: "v1",
+      kind: "Event",
+      metadata: { name, namespace: object.namespace },
+      involvedObject: { apiVersion: "v1", ...object },
+      type,
+      reason,
+      message,
+      firstTimestamp: time,
+      lastTimestamp: time,
+      count: 1,
+      source: { component: this.#deps.component },
+      reportingComponent: this.#deps.component,
+      reportingInstance: "",
+    };
+  }
+}
+
+/** metav1.Time has whole seconds, e.g. "2026-01-02T03:04:05Z". */
+const toTime = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`;
+
+function eventName({ object, reason, message }: Problem): string {
+  const digest = createHash("sha256").update(`${object.uid}\n${reason}\n${message}`).digest("hex").slice(0, 16);
+  return `${object.name.slice(0, 200)}.${digest}`;
+}

@@ -1,0 +1,24 @@
+import { type Explain, loadBalancerText, podText } from "./explain.ts";
+
+export type RouteAnswer = { readonly status: number; readonly contentType: string; readonly body: string };
+
+/**
+ * `GET /explain?pod=<namespace>/<name>`, `?loadBalancer=<id>`, `?namespace=<namespace>` (all Pods of direct-access Services), or without
+ * parameters an overview. JSON, or text for people with `&format=text`.
+ */
+export function explainRoute(explain: Explain, url: URL): RouteAnswer {
+  const { searchParams: query } = url;
+  const text = query.get("format") === "text";
+  const answer = <T>(value: T | undefined, toText: (value: T) => string, what: string): RouteAnswer => {
+    if (value === undefined) return { status: 404, contentType: "text/plain; charset=utf-8", body: `${what} is not known here\n` };
+    if (text) return { status: 200, contentType: "text/plain; charset=utf-8", body: toText(value) };
+    return { status: 200, contentType: "application/json", body: `${JSON.stringify(value)}\n` };
+  };
+  const pod = query.get("pod");
+  if (pod !== null) return answer(explain.pod(pod), podText, `Pod ${pod}`);
+  const loadBalancer = query.get("loadBalancer");
+  if (loadBalancer !== null) return answer(explain.loadBalancer(loadBalancer), loadBalancerText, `load balancer ${loadBalancer}`);
+  const namespace = query.get("namespace");
+  if (namespace !== null) return answer(explain.podsOf(namespace), (pods) => pods.map(podText).join(""), `namespace ${namespace}`);
+  return answer(explain.overview, (overview) => `${JSON.stringify(overview, null, 2)}\n`, "overview");
+}

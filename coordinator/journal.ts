@@ -1,0 +1,73 @@
+import { KubeApiError, type KubeClient } from "../common/kube-client.ts";
+import { JOURNAL_CONFIG_MAP_PREFIX } from "../common/names.ts";
+
+/**
+ * Which Pod each address of a load balancer was bound for, written before the bind, so that a restarted coordinator still knows its own
+ * backends although their Pods are gone. One ConfigMap per load balancer: key is the address, value the Pod's UID.
+ */
+export interface Journal {
+  /** Reads what is stored, once per load balancer and process. */
+  load(loadBalancerId: string, signal: AbortSignal): Promise<void>;
+  /** UID of the Pod that this address was bound for. */
+  podOf(loadBalancerId: string, ip: string): string | undefined;
+  /** Records the intent; resolves when it is stored. */
+  claim(loadBalancerId: string, claims: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void>;
+  /** Forgets addresses that are bound nowhere any more; stored with the next claim. */
+  release(loadBalancerId: string, ips: Iterable<string>): void;
+  /** The load balancer is no longer ours to remember. */
+  drop(loadBalancerId: string, signal: AbortSignal): Promise<void>;
+}
+
+type Book = { readonly pods: Map<string, string>; readonly forgotten: Set<string> };
+
+export function makeJournal(client: KubeClient, namespace: string): Journal {
+  const books = new Map<string, Book>();
+  const collection = `/api/v1/namespaces/${namespace}/configmaps`;
+  const nameOf = (loadBalancerId: string): string => `${JOURNAL_CONFIG_MAP_PREFIX}${loadBalancerId}`;
+  const pathOf = (loadBalancerId: string): string => `${collection}/${nameOf(loadBalancerId)}`;
+  const bookOf = (loadBalancerId: string): Book => {
+    const book = books.get(loadBalancerId) ?? { pods: new Map(), forgotten: new Set() };
+    books.set(loadBalancerId, book);
+    return book;
+  };
+
+  return {
+    async load(loadBalancerId, signal) {
+      if (books.has(loadBalancerId)) return;
+      const stored = await absentAsUndefined(client.get<{ data?: Record<string, string> }>(pathOf(loadBalancerId), { signal }));
+      books.set(loadBalancerId, { pods: new Map(Object.entries(stored?.data ?? {})), forgotten: new Set() });
+    },
+    podOf: (loadBalancerId, ip) => books.get(loadBalancerId)?.pods.get(ip),
+    async claim(loadBalancerId, claims, signal) {
+      const book = bookOf(loadBalancerId);
+      const fresh = [...claims].filter(([ip, podUid]) => book.pods.get(ip) !== podUid);
+      if (fresh.length === 0) return;
+      const forgotten = [...book.forgotten];
+      const data = Object.fromEntries([...forgotten.map((ip) => [ip, null]), ...fresh]);
+      const patched = await absentAsUndefined(client.patch(pathOf(loadBalancerId), { data }, "merge", { signal }));
+      if (patched === undefined) {
+        const metadata = { name: nameOf(loadBalancerId), namespace };
+        await client.create(collection, { apiVersion: "v1", kind: "ConfigMap", metadata, data: Object.fromEntries(fresh) }, { signal });
+      }
+      for (const ip of forgotten) book.forgotten.delete(ip);
+      for (const [ip, podUid] of fresh) book.pods.set(ip, podUid);
+    },
+    release(loadBalancerId, ips) {
+      const book = bookOf(loadBalancerId);
+      for (const ip of ips) if (book.pods.delete(ip)) book.forgotten.add(ip);
+    },
+    async drop(loadBalancerId, signal) {
+      books.delete(loadBalancerId);
+      await absentAsUndefined(client.delete(pathOf(loadBalancerId), undefined, { signal }));
+    },
+  };
+}
+
+async function absentAsUndefined<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (err) {
+    if (err instanceof KubeApiError && err.failure === "notFound") return undefined;
+    throw err;
+  }
+}

@@ -1,0 +1,91 @@
+import type { PodFact } from "../common/vocabulary.ts";
+import { type Claim, type DesiredLoadBalancer, desiredLoadBalancer } from "./domain/desired.ts";
+import type { ObjectRef } from "./domain/problem.ts";
+import type { ServiceIntent } from "./domain/service.ts";
+import type { ListenerWishes } from "./domain/service-config.ts";
+import type { PodIndex } from "./pod-index.ts";
+
+/** What is known of one Service that is ours. */
+export type LedgerEntry = {
+  readonly ref: ObjectRef;
+  /** Orders the Services of one load balancer: creation time, then UID. */
+  readonly order: string;
+  readonly selector: Readonly<Record<string, string>>;
+  /** The last one that could be read. */
+  readonly intent: ServiceIntent | undefined;
+  readonly loadBalancerId: string | undefined;
+  /** Its deletion has been seen: what we made for it goes. */
+  readonly released: boolean;
+  /** Why it has no load balancer; for its Pods' conditions. */
+  readonly blocker: Blocker | undefined;
+};
+export type Blocker = { readonly reason: string; readonly message: string };
+
+/** Which Service uses which load balancer, and what it asks for: written by the Service reconciler, read by everybody else. */
+export class Ledger {
+  readonly #entries = new Map<string, LedgerEntry>();
+  readonly #known = new Set<string>();
+  readonly #deps: LedgerDeps;
+
+  constructor(deps: LedgerDeps) {
+    this.#deps = deps;
+  }
+
+  get(serviceUid: string): LedgerEntry | undefined {
+    return this.#entries.get(serviceUid);
+  }
+
+  get entries(): Iterable<LedgerEntry> {
+    return this.#entries.values();
+  }
+
+  /** Every load balancer that was ever in use by this process: also those whose owners vanished are looked at. */
+  get loadBalancerIds(): ReadonlySet<string> {
+    return this.#known;
+  }
+
+  set(entry: LedgerEntry): void {
+    this.#entries.set(entry.ref.uid, entry);
+    if (entry.loadBalancerId !== undefined) this.#known.add(entry.loadBalancerId);
+  }
+
+  /** The Service is no longer ours or is gone; without `released` before, its listeners stay and are reported as orphaned. */
+  remove(serviceUid: string): void {
+    this.#entries.delete(serviceUid);
+  }
+
+  /** Nothing of ours is left at this load balancer. */
+  forgetLoadBalancer(loadBalancerId: string): void {
+    this.#known.delete(loadBalancerId);
+  }
+
+  /** Services of one load balancer, oldest first. */
+  of(loadBalancerId: string): LedgerEntry[] {
+    const entries = [...this.#entries.values()].filter((entry) => entry.loadBalancerId === loadBalancerId);
+    return entries.sort((a, b) => (a.order < b.order ? -1 : 1));
+  }
+
+  desired(loadBalancerId: string): DesiredLoadBalancer {
+    const claims = this.of(loadBalancerId).map(
+      ({ ref, released, intent }): Claim => ({ ref, released, intent, wishes: this.wishesOf(ref.namespace, intent) }),
+    );
+    const { clusterId, pods } = this.#deps;
+    return desiredLoadBalancer({
+      loadBalancerId,
+      clusterId,
+      claims,
+      podsOf: (namespace): Iterable<PodFact> => pods.inNamespace(namespace),
+    });
+  }
+
+  wishesOf(namespace: string, intent: ServiceIntent | undefined): ListenerWishes {
+    return intent?.configName === undefined ? new Map() : this.#deps.wishes(namespace, intent.configName);
+  }
+}
+
+export type LedgerDeps = {
+  readonly clusterId: string;
+  readonly pods: PodIndex;
+  /** What a TkeServiceConfig says; empty if there is none of that name. */
+  readonly wishes: (namespace: string, configName: string) => ListenerWishes;
+};

@@ -1,0 +1,93 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { METRIC_PREFIX } from "../common/names.ts";
+import type { Call } from "./domain/load-balancer.ts";
+
+/** Values that are read when somebody asks. */
+export type Gauges = {
+  readonly queueDepth: () => Readonly<Record<string, number>>;
+  /** Seconds since the last byte of each watch. */
+  readonly watchAgeSeconds: () => Readonly<Record<string, number>>;
+  /** Seconds since the oldest load balancer was read as a whole. */
+  readonly mirrorAgeSeconds: () => number;
+  readonly nodes: () => Readonly<Record<"agent" | "watch" | "none", number>>;
+  readonly pods: () => number;
+};
+
+/** Every metric of the coordinator; docs/metrics.md explains them. Labels come from closed sets. */
+export function makeMetrics(gauges: Gauges) {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const options = (name: string, help: string) => ({ name: `${METRIC_PREFIX}${name}`, help, registers: [registry] });
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
+    new Counter({ ...options(name, help), labelNames });
+  const histogram = <L extends string>(name: string, help: string, labelNames: readonly L[], buckets: number[]) =>
+    new Histogram({ ...options(name, help), labelNames, buckets });
+  const gauge = <L extends string>(name: string, help: string, label: L, read: () => Readonly<Record<string, number>>) =>
+    new Gauge({
+      ...options(name, help),
+      labelNames: [label],
+      collect() {
+        this.reset();
+        for (const [value, number] of Object.entries(read())) this.set({ [label]: value } as Record<L, string>, number); // oxlint-disable-line typescript/no-unsafe-type-assertion -- one label, named by the type
+      },
+    });
+  const plainGauge = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      ...options(name, help),
+      collect() {
+        this.set(read());
+      },
+    });
+
+  gauge("queue_depth", "Keys that wait or run, by queue", "queue", gauges.queueDepth);
+  gauge("watch_age_seconds", "Seconds since the last byte of a watch", "resource", gauges.watchAgeSeconds);
+  gauge("nodes", "Nodes by the source of their Pod facts", "source", gauges.nodes);
+  plainGauge("mirror_age_seconds", "Seconds since the longest unread load balancer was read as a whole", gauges.mirrorAgeSeconds);
+  plainGauge("pods", "Pods known", gauges.pods);
+
+  const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+  const apiSeconds = histogram("api_call_seconds", "Calls to the cloud, until their answer", ["action"], SECONDS);
+  const apiErrors = counter("api_errors_total", "Calls to the cloud that failed, by the cloud's code", ["action", "code"]);
+  const writes = histogram("write_items", "Targets, weights or listeners per write", ["lane"], [1, 2, 5, 10, 20, 50, 100, 200, 500]);
+  const passes = counter("passes_total", "Passes by queue and outcome", ["queue", "outcome"]);
+  const passSeconds = histogram("pass_seconds", "Length of a pass", ["queue"], SECONDS);
+  const gateSeconds = histogram(
+    "gate_flip_seconds",
+    "From containers ready to the gate turning True (the start has whole seconds)",
+    [],
+    SECONDS,
+  );
+  const streams = counter("streams_total", "Agent streams opened and closed", ["change"]);
+  const messages = counter("stream_messages_total", "Messages of agents", ["kind"]);
+  const resends = counter("stream_resends_total", "Snapshots that we had to ask for", ["reason"]);
+  const fallbacks = counter("fallbacks_total", "Nodes taken over by our own watch and given back", ["change"]);
+  const restarts = counter("watch_restarts_total", "Watches that ended and were begun anew", ["cause"]);
+
+  return {
+    registry,
+    onCall: (action: string, code: string, seconds: number): void => {
+      apiSeconds.observe({ action }, seconds);
+      if (code !== "ok") apiErrors.inc({ action, code });
+    },
+    onWrite: (lane: Call["lane"], items: number): void => {
+      writes.observe({ lane }, items);
+    },
+    onPass: (queue: string, outcome: string, seconds: number): void => {
+      passes.inc({ queue, outcome });
+      passSeconds.observe({ queue }, seconds);
+    },
+    onReady: (seconds: number): void => {
+      gateSeconds.observe(seconds);
+    },
+    onRestart: (cause: string): void => {
+      restarts.inc({ cause });
+    },
+    /** For the streams; see stream/node-pods.ts. */
+    observer: {
+      onStream: (change: "opened" | "closed"): void => streams.inc({ change }),
+      onMessage: (kind: string): void => messages.inc({ kind }),
+      onResend: (reason: string): void => resends.inc({ reason }),
+      onFallback: (_node: string, change: "on" | "off"): void => fallbacks.inc({ change }),
+    },
+  };
+}

@@ -1,0 +1,170 @@
+import * as z from "zod";
+import type { Clock } from "../common/clock.ts";
+import { isCancelled } from "../common/errors.ts";
+import { KubeApiError, type KubeClient } from "../common/kube-client.ts";
+import { type Change, type ListWatchDeps, makeListWatch, type WatchedSet } from "../common/list-watch.ts";
+import type { Logger } from "../common/log.ts";
+import type { ServiceRecord } from "./domain/service.ts";
+import { type ListenerWishes, readServiceConfig } from "./domain/service-config.ts";
+
+const Metadata = z.object({
+  uid: z.string(),
+  resourceVersion: z.string(),
+  namespace: z.string().default(""),
+  name: z.string(),
+  creationTimestamp: z.string().default(""),
+  deletionTimestamp: z.string().optional(),
+  finalizers: z.array(z.string()).default([]),
+  annotations: z.record(z.string(), z.string()).default({}),
+});
+const Service = z.object({
+  metadata: Metadata,
+  spec: z.object({
+    type: z.string().default("ClusterIP"),
+    loadBalancerClass: z.string().optional(),
+    selector: z.record(z.string(), z.string()).nullish(),
+    ports: z
+      .array(
+        z.object({
+          name: z.string().default(""),
+          protocol: z.string().default("TCP"),
+          port: z.number(),
+          targetPort: z.union([z.number(), z.string()]).optional(),
+        }),
+      )
+      .nullish(),
+  }),
+  status: z
+    .object({
+      loadBalancer: z
+        .object({ ingress: z.array(z.object({ ip: z.string().optional(), hostname: z.string().optional() })).nullish() })
+        .nullish(),
+    })
+    .nullish(),
+});
+const Config = z.object({ metadata: Metadata, spec: z.unknown() });
+const Node = z.object({ metadata: Metadata });
+
+/** Only what we read of the annotations: the rest of a Service may be large and changes often. */
+const ANNOTATIONS = /^(service\.cloud\.tencent\.com|service\.kubernetes\.io|clb-direct\.io)\//;
+
+export function decodeService(raw: unknown): ServiceRecord {
+  const { metadata, spec, status } = Service.parse(raw);
+  return {
+    uid: metadata.uid,
+    resourceVersion: metadata.resourceVersion,
+    namespace: metadata.namespace,
+    name: metadata.name,
+    createdAt: metadata.creationTimestamp,
+    type: spec.type,
+    loadBalancerClass: spec.loadBalancerClass,
+    annotations: Object.fromEntries(Object.entries(metadata.annotations).filter(([key]) => ANNOTATIONS.test(key))),
+    finalizers: metadata.finalizers,
+    selector: spec.selector ?? {},
+    ports: (spec.ports ?? []).map(({ name, protocol, port, targetPort }) => ({ name, protocol, port, targetPort: targetPort ?? port })),
+    deleting: metadata.deletionTimestamp !== undefined,
+    ingress: (status?.loadBalancer?.ingress ?? []).flatMap(({ ip, hostname }) => ip ?? hostname ?? []),
+  };
+}
+
+/** A TkeServiceConfig as read: faulty sections are left out and named. */
+export type ConfigRecord = {
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly wishes: ListenerWishes;
+  readonly faults: readonly string[];
+};
+
+function decodeConfig(raw: unknown): ConfigRecord {
+  const { metadata, spec } = Config.parse(raw);
+  const { uid, resourceVersion, namespace, name } = metadata;
+  return { uid, resourceVersion, namespace, name, ...readServiceConfig(`${namespace}/${name}`, spec) };
+}
+
+export type NodeRecord = { readonly uid: string; readonly resourceVersion: string; readonly name: string };
+
+function decodeNode(raw: unknown): NodeRecord {
+  const { uid, resourceVersion, name } = Node.parse(raw).metadata;
+  return { uid, resourceVersion, name };
+}
+
+export type ObjectsDeps = {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly onService: (change: Change<ServiceRecord>) => void;
+  readonly onConfig: (change: Change<ConfigRecord>) => void;
+  readonly onNode: (change: Change<NodeRecord>) => void;
+  readonly onNodesListed: () => void;
+  readonly onRestart?: NonNullable<ListWatchDeps["onRestart"]>;
+};
+
+/** The objects that declare intent, as watched sets. */
+export interface Objects {
+  readonly services: WatchedSet<ServiceRecord>;
+  readonly configs: WatchedSet<ConfigRecord>;
+  readonly nodes: WatchedSet<NodeRecord>;
+  /** All of them have been listed completely once. */
+  readonly synced: boolean;
+  config(namespace: string, name: string): ConfigRecord | undefined;
+  run(signal: AbortSignal): Promise<void>;
+}
+
+const CONFIG_GROUP = "/apis/cloud.tencent.com/v1alpha1";
+/** How often to look whether TkeServiceConfig has been installed meanwhile. */
+const PROBE_MS = 30_000;
+
+export function makeObjects(deps: ObjectsDeps): Objects {
+  const { client, clock, log, onRestart } = deps;
+  const shared: ListWatchDeps = { client, clock, log, ...(onRestart && { onRestart }) };
+  const services = makeListWatch<ServiceRecord>(shared, { path: "/api/v1/services", decode: decodeService, onChange: deps.onService });
+  const configs = makeListWatch<ConfigRecord>(shared, {
+    path: `${CONFIG_GROUP}/tkeserviceconfigs`,
+    decode: decodeConfig,
+    onChange: deps.onConfig,
+  });
+  const nodes = makeListWatch<NodeRecord>(shared, {
+    path: "/api/v1/nodes",
+    decode: decodeNode,
+    onChange: deps.onNode,
+    onSynced: deps.onNodesListed,
+  });
+  let withoutConfigs = false;
+
+  /** A cluster without that resource has none of them; it may be installed later. */
+  const runConfigs = async (signal: AbortSignal): Promise<void> => {
+    while (!signal.aborted) {
+      const present = await exists(client, CONFIG_GROUP, signal);
+      if (present === true) return await configs.run(signal);
+      if (present === false && !withoutConfigs) log.info("this cluster has no TkeServiceConfig");
+      withoutConfigs ||= present === false;
+      await clock.sleep(present === false ? PROBE_MS : 1_000, signal).catch(() => undefined);
+    }
+  };
+
+  return {
+    services,
+    configs,
+    nodes,
+    get synced() {
+      return services.synced && nodes.synced && (configs.synced || withoutConfigs);
+    },
+    config: (namespace, name) => [...configs.records.values()].find((config) => config.namespace === namespace && config.name === name),
+    run: async (signal) => {
+      await Promise.all([services.run(signal), nodes.run(signal), runConfigs(signal)]);
+    },
+  };
+}
+
+/** Undefined: nobody knows at the moment. */
+async function exists(client: KubeClient, path: string, signal: AbortSignal): Promise<boolean | undefined> {
+  try {
+    await client.get(path, { signal });
+    return true;
+  } catch (err) {
+    if (isCancelled(err, signal)) return undefined;
+    return err instanceof KubeApiError && err.failure === "notFound" ? false : undefined;
+  }
+}

@@ -1,0 +1,188 @@
+import type { Clock } from "../../common/clock.ts";
+import type { Logger } from "../../common/log.ts";
+import { CLUSTER_TAG, OWNER_TAG } from "../../common/names.ts";
+import type { ClbApi } from "../cloud/clb-api.ts";
+import { ClbApiError, isLocked, isThrottled } from "../cloud/clb-error.ts";
+import type { Mirror } from "../cloud/mirror.ts";
+import type { Writes } from "../cloud/writes.ts";
+import type { DesiredLoadBalancer } from "../domain/desired.ts";
+import { type BoundSlot, CALL_LIMITS, type Call, type LoadBalancer, slotKey } from "../domain/load-balancer.ts";
+import type { Plan } from "../domain/plan-load-balancer.ts";
+import type { Journal } from "../journal.ts";
+import type { Ledger } from "../ledger.ts";
+import type { PodFacts } from "../ports.ts";
+import type { Outcome, Reconcile } from "./worker.ts";
+
+/** A target that the cloud refused when it was alone in its call is left out for this long. */
+const REFUSED_MS = 30_000;
+
+export type LoadBalancerDeps = {
+  readonly api: ClbApi;
+  readonly mirror: Mirror;
+  readonly writes: Writes;
+  readonly journal: Journal;
+  readonly ledger: Ledger;
+  readonly facts: PodFacts;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly clusterId: string;
+  /** How long weight 0 lasts before the target is unbound. */
+  readonly drainMs: number;
+  /** How often a load balancer is read anew to notice what others changed. */
+  readonly auditMs: number;
+  /** Every watch has synced once. Before that nothing is decided. */
+  readonly synced: () => boolean;
+  readonly plan: (desired: DesiredLoadBalancer, actual: LoadBalancer) => Plan;
+  /** Tells what the plan found but does not touch. */
+  readonly report: (desired: DesiredLoadBalancer, plan: Plan) => void;
+  readonly refusals: Refusals;
+};
+
+/** How to wait for the first synchronisation of the watches. */
+const NOT_SYNCED_MS = 100;
+
+/** One pass over one load balancer: observe, plan, make the first call only, look again. */
+export function makeLoadBalancerReconciler(deps: LoadBalancerDeps): Reconcile {
+  const { mirror, ledger, clock } = deps;
+  return async (id, signal) => {
+    if (!deps.synced()) return { kind: "again", afterMs: NOT_SYNCED_MS, because: "not every watch has synced" };
+    if (!ledger.loadBalancerIds.has(id)) return { kind: "done" };
+    if (!(await ensureCurrent(deps, id, signal))) return audit(deps);
+    const actual = mirror.read(id);
+    if (actual === undefined) return audit(deps);
+    const desired = ledger.desired(id);
+    const plan = deps.plan(desired, actual);
+    deps.report(desired, plan);
+    const call = deps.refusals.firstCall(id, plan.calls, clock.now());
+    if (call !== undefined) {
+      await make(deps, id, call, signal);
+      return { kind: "again", afterMs: 0, because: call.lane };
+    }
+    if (await deleteIfOver(deps, desired, actual, signal)) return { kind: "done" };
+    return next(deps, id, actual);
+  };
+}
+
+/** Reads the load balancer where the mirror is in doubt or old. False: it does not exist. */
+async function ensureCurrent(deps: LoadBalancerDeps, id: string, signal: AbortSignal): Promise<boolean> {
+  const { api, mirror, journal, clock, log } = deps;
+  const readAtMs = mirror.readAtMs(id);
+  const because = mirror.staleBecause(id) ?? (readAtMs !== undefined && clock.now() - readAtMs >= deps.auditMs ? "audit" : undefined);
+  if (because === undefined) return true;
+  await journal.load(id, signal);
+  const facts = await api.loadBalancer(id, signal);
+  if (facts === undefined) {
+    if (mirror.read(id) !== undefined) log.error({ loadBalancerId: id }, "load balancer is gone");
+    mirror.forget(id);
+    return false;
+  }
+  mirror.fill(facts, await api.listeners(id, signal), clock.now());
+  log.debug({ loadBalancerId: id, because }, "load balancer read");
+  return true;
+}
+
+async function make(deps: LoadBalancerDeps, id: string, call: Call, signal: AbortSignal): Promise<void> {
+  try {
+    await deps.writes.make(id, call, signal);
+    deps.refusals.worked(id, call);
+  } catch (err) {
+    if (err instanceof ClbApiError) deps.refusals.failed(id, call, err, deps.clock.now());
+    throw err;
+  }
+}
+
+/** A load balancer that we created goes with its owner, once nothing is on it any more. */
+async function deleteIfOver(
+  deps: LoadBalancerDeps,
+  desired: DesiredLoadBalancer,
+  actual: LoadBalancer,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const [owner, ...others] = desired.owners;
+  if (owner === undefined || others.length > 0 || owner.state !== "released" || actual.listeners.length > 0) return false;
+  if (actual.tags[CLUSTER_TAG] !== deps.clusterId || actual.tags[OWNER_TAG] !== owner.ref.uid) return false;
+  await deps.api.deleteLoadBalancer(actual.loadBalancerId, signal);
+  deps.log.info({ loadBalancerId: actual.loadBalancerId }, "load balancer deleted");
+  deps.mirror.forget(actual.loadBalancerId);
+  return true;
+}
+
+const audit = (deps: LoadBalancerDeps): Outcome => ({ kind: "again", afterMs: deps.auditMs, because: "audit" });
+
+/** When to look again although nothing changes: the end of a drain, of a refusal, or the audit. */
+function next(deps: LoadBalancerDeps, id: string, actual: LoadBalancer): Outcome {
+  const now = deps.clock.now();
+  let atMs = (deps.mirror.readAtMs(id) ?? now) + deps.auditMs;
+  for (const { listenerId, targets } of actual.listeners)
+    for (const { ip, port } of targets) {
+      const drainedAtMs = deps.mirror.drainedAtMs(id, { listenerId, ip, port });
+      if (drainedAtMs !== undefined && drainedAtMs + deps.drainMs > now) atMs = Math.min(atMs, drainedAtMs + deps.drainMs);
+    }
+  const refusedUntilMs = deps.refusals.nextMs(id, now);
+  if (refusedUntilMs !== undefined) atMs = Math.min(atMs, refusedUntilMs);
+  return { kind: "again", afterMs: Math.max(atMs - now, 1), because: "time" };
+}
+
+type Refused = { readonly untilMs: number; readonly podUid: string; readonly message: string };
+type Suspicion = { cap: number; readonly refused: Map<string, Refused> };
+
+/**
+ * One bad target must not block 499 good ones: a refused bind is halved until the bad one is alone; it is then left out for a while.
+ */
+export class Refusals {
+  readonly #suspicions = new Map<string, Suspicion>();
+  readonly #onRefused: (loadBalancerId: string, slot: BoundSlot, message: string) => void;
+
+  constructor(onRefused: (loadBalancerId: string, slot: BoundSlot, message: string) => void) {
+    this.#onRefused = onRefused;
+  }
+
+  /** Why the cloud refused this slot for this Pod; undefined if it did not. */
+  why(loadBalancerId: string, slotKeyOf: string, podUid: string): string | undefined {
+    const refused = this.#suspicions.get(loadBalancerId)?.refused.get(slotKeyOf);
+    return refused?.podUid === podUid ? refused.message : undefined;
+  }
+
+  /** The first call of the plan, without refused targets and no larger than suspicion allows. */
+  firstCall(loadBalancerId: string, calls: readonly Call[], nowMs: number): Call | undefined {
+    const suspicion = this.#suspicions.get(loadBalancerId);
+    if (suspicion === undefined) return calls[0];
+    for (const [key, { untilMs }] of suspicion.refused) if (untilMs <= nowMs) suspicion.refused.delete(key);
+    for (const call of calls) {
+      if (call.lane !== "bind") return call;
+      const targets = call.targets.filter((slot) => suspicion.refused.get(slotKey(slot))?.podUid !== slot.podUid).slice(0, suspicion.cap);
+      if (targets.length > 0) return { lane: "bind", targets };
+    }
+    return undefined;
+  }
+
+  worked(loadBalancerId: string, call: Call): void {
+    const suspicion = this.#suspicions.get(loadBalancerId);
+    if (suspicion !== undefined && call.lane === "bind" && suspicion.refused.size === 0) this.#suspicions.delete(loadBalancerId);
+  }
+
+  /** Only refusals by content count; the lock, throttling and lost answers say nothing about a target. */
+  failed(loadBalancerId: string, call: Call, error: ClbApiError, nowMs: number): void {
+    if (call.lane !== "bind" || !isRefusal(error)) return;
+    const suspicion = this.#suspicions.get(loadBalancerId) ?? { cap: CALL_LIMITS.targets, refused: new Map<string, Refused>() };
+    this.#suspicions.set(loadBalancerId, suspicion);
+    const [alone, ...others] = call.targets;
+    if (alone === undefined) return;
+    if (others.length > 0) {
+      suspicion.cap = Math.ceil(call.targets.length / 2);
+      return;
+    }
+    suspicion.cap = CALL_LIMITS.targets;
+    suspicion.refused.set(slotKey(alone), { untilMs: nowMs + REFUSED_MS, podUid: alone.podUid, message: error.message });
+    this.#onRefused(loadBalancerId, alone, error.message);
+  }
+
+  nextMs(loadBalancerId: string, nowMs: number): number | undefined {
+    const times = [...(this.#suspicions.get(loadBalancerId)?.refused.values() ?? [])].map(({ untilMs }) => untilMs);
+    return times.length === 0 ? undefined : Math.max(Math.min(...times), nowMs + 1);
+  }
+}
+
+const isRefusal = ({ call: { code } }: ClbApiError): boolean =>
+  code === "PartialFailure" ||
+  (/^(InvalidParameter|LimitExceeded|FailedOperation|UnsupportedOperation)/.test(code) && !isLocked(code) && !isThrottled(code));
