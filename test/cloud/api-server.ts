@@ -32,7 +32,8 @@ export function makeApiServer({ cloud, keys, wallMs }: Deps): Server {
     return cloud.call(service, action, parse(body), { name: key.account ?? key.secretId, region: header(request, "x-tc-region") });
   };
 
-  return createServer((request, response) => {
+  // Long enough that a client's idle connection is never closed just when it sends its next request.
+  return createServer({ keepAliveTimeout: 75_000 }, (request, response) => {
     answer(request)
       .then((result) => send(request, response, result))
       .catch((error: unknown) => sendError(request, response, error));

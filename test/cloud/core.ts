@@ -94,11 +94,18 @@ export async function removeLoadBalancer(core: Core, loadBalancer: LoadBalancerR
   core.journal.add({ kind: "load-balancer", change: "deleted", loadBalancerId: loadBalancer.id, vip: loadBalancer.vip });
 }
 
-/** A listener appears and its port opens. Rejects if the port cannot be listened on: the task fails and says why. */
-export async function addListener(core: Core, loadBalancer: LoadBalancerRecord, listener: ListenerRecord): Promise<void> {
-  if (core.settings.dataPlane) await core.dataPlane.open(listener, loadBalancer.vip);
-  loadBalancer.listeners.set(listener.listenerId, listener);
-  noteListener(core, listener, "created");
+/** Listeners appear and their ports open, all or none. Rejects if a port cannot be listened on: the task fails and says why. */
+export async function addListeners(core: Core, loadBalancer: LoadBalancerRecord, listeners: readonly ListenerRecord[]): Promise<void> {
+  try {
+    if (core.settings.dataPlane) for (const listener of listeners) await core.dataPlane.open(listener, loadBalancer.vip);
+  } catch (error) {
+    await Promise.all(listeners.map((listener) => core.dataPlane.close(listener)));
+    throw error;
+  }
+  for (const listener of listeners) {
+    loadBalancer.listeners.set(listener.listenerId, listener);
+    noteListener(core, listener, "created");
+  }
 }
 
 export async function removeListener(core: Core, loadBalancer: LoadBalancerRecord, listener: ListenerRecord): Promise<void> {

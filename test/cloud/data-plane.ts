@@ -46,6 +46,7 @@ export function makeDataPlane(deps: { clock: Clock; journal: Journal; connectTim
   const ports = new Map<string, Port>();
   const counters = new Map<string, BackendCounts>();
   const recent = new Map<string, ConnectionRecord>();
+  let stopped = false;
 
   const remember = (record: ConnectionRecord): void => {
     const key = `${record.listenerId} ${record.clientAddress}:${record.clientPort}`;
@@ -130,6 +131,7 @@ export function makeDataPlane(deps: { clock: Clock; journal: Journal; connectTim
         server.listen({ host: vip, port: listener.port, backlog: 1024 }, resolve);
       });
       ports.set(listener.listenerId, port);
+      if (stopped) await close(listener.listenerId);
     },
     close: (listener) => close(listener.listenerId),
     cut: (listener, target) => {
@@ -143,8 +145,9 @@ export function makeDataPlane(deps: { clock: Clock; journal: Journal; connectTim
         .filter(
           (record) => (address ?? record.clientAddress) === record.clientAddress && (listenerId ?? record.listenerId) === record.listenerId,
         )
-        .reverse(),
+        .toReversed(),
     closeAll: async () => {
+      stopped = true;
       await Promise.all([...ports.keys()].map(close));
     },
   };
@@ -176,8 +179,9 @@ function forward(
     if (connected) backend.resetAndDestroy();
     else backend.destroy();
   });
-  client.once("close", () => backend.destroy());
-  backend.once("close", () => client.destroy());
+  // Soon, not at once: what is still on its way to the other side must arrive.
+  client.once("close", () => backend.destroySoon());
+  backend.once("close", () => client.destroySoon());
   client.pipe(backend);
   backend.pipe(client);
 }

@@ -1,5 +1,5 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
-import { addListener, type CallContext, noteListener, removeListener, startTask } from "../core.ts";
+import { addListeners, type CallContext, noteListener, removeListener, startTask } from "../core.ts";
 import { CloudError } from "../errors.ts";
 import { DEFAULT_CHECK } from "../health.ts";
 import type { Limits } from "../options.ts";
@@ -203,9 +203,7 @@ function createListeners(request: clb.CreateListenerRequest, call: CallContext):
   });
   startTask(call, {
     loadBalancers: [loadBalancer],
-    apply: async () => {
-      for (const listener of created) await addListener(core, loadBalancer, listener);
-    },
+    apply: () => addListeners(core, loadBalancer, created),
   });
   return { ListenerIds: created.map(({ listenerId }) => listenerId) };
 }
