@@ -1,0 +1,77 @@
+import type { PodFact } from "../common/vocabulary.ts";
+import type { WantedBackend } from "../coordinator/domain/backends.ts";
+import { DEFAULT_HEALTH_CHECK, type Listener, type LoadBalancer, type Target } from "../coordinator/domain/load-balancer.ts";
+import type { ServiceRecord } from "../coordinator/domain/service.ts";
+
+/** Valid by default; override what the test is about. */
+export const aPod = (change: Partial<PodFact> = {}): PodFact => ({
+  uid: "pod-1",
+  resourceVersion: "1",
+  namespace: "demo",
+  name: "web-1",
+  nodeName: "node-a",
+  ips: ["10.244.1.1"],
+  hostNetwork: false,
+  phase: "Running",
+  containersReady: true,
+  containersReadyAtMs: 1_000,
+  hasGate: true,
+  gate: "absent",
+  deletionAtMs: undefined,
+  labels: { app: "web" },
+  ports: [{ name: "http", port: 8080, protocol: "TCP" }],
+  startedAtMs: 1_000,
+  hostInterface: undefined,
+  ...change,
+});
+
+export const CLUSTER = "c0ffee00";
+export const SERVICE_UID = "5e21c0ff-ee12-0000-0000-000000000000";
+export const LISTENER_NAME = `cd-${CLUSTER}-5e21c0ffee12-tcp80`;
+
+export const aService = (change: Partial<ServiceRecord> = {}): ServiceRecord => ({
+  uid: SERVICE_UID,
+  resourceVersion: "1",
+  namespace: "demo",
+  name: "web",
+  createdAt: "2026-01-02T03:04:05Z",
+  type: "LoadBalancer",
+  loadBalancerClass: undefined,
+  annotations: { "service.cloud.tencent.com/direct-access": "true" },
+  finalizers: [],
+  selector: { app: "web" },
+  ports: [{ name: "http", protocol: "TCP", port: 80, targetPort: 8080 }],
+  deleting: false,
+  ingress: [],
+  ...change,
+});
+
+export const aBackend = (change: Partial<WantedBackend> = {}): WantedBackend => ({
+  podUid: "pod-1",
+  ip: "10.244.1.1",
+  port: 8080,
+  weight: 10,
+  bindable: true,
+  ...change,
+});
+
+export const aTarget = (change: Partial<Target> = {}): Target => ({ ip: "10.244.1.1", port: 8080, weight: 10, ...change });
+
+export const aListener = (change: Partial<Listener> = {}): Listener => ({
+  listenerId: "lbl-1",
+  name: LISTENER_NAME,
+  protocol: "TCP",
+  port: 80,
+  healthCheck: DEFAULT_HEALTH_CHECK,
+  targets: [],
+  ...change,
+});
+
+export const aLoadBalancer = (change: Partial<LoadBalancer> = {}): LoadBalancer => ({
+  loadBalancerId: "lb-1",
+  vips: ["198.18.0.1"],
+  domain: undefined,
+  tags: {},
+  listeners: [],
+  ...change,
+});

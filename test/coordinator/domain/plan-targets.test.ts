@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { WantedBackend } from "../../../coordinator/domain/backends.ts";
+import { type Holder, planTargets, type TargetChanges, type TargetView } from "../../../coordinator/domain/plan-targets.ts";
+import { aBackend, aListener, aTarget } from "../../builders.ts";
+
+const LANES = ["conflict", "drain", "bind", "unbind", "tune", "foreign", "waiting"] as const;
+/** Only the lanes that have something, by address, e.g. { drain: ["10.244.1.1"] }. */
+const lanes = (changes: TargetChanges): Record<string, string[]> =>
+  Object.fromEntries(LANES.flatMap((lane) => (changes[lane].length === 0 ? [] : [[lane, changes[lane].map(({ ip }) => ip)]])));
+
+const live = (podUid: string): Holder => ({ kind: "live", podUid });
+const view = (change: Partial<TargetView>): TargetView => ({
+  listener: aListener({ targets: [aTarget()] }),
+  wanted: [],
+  holderOf: () => live("pod-1"),
+  serving: () => true,
+  drained: () => false,
+  ...change,
+});
+const replacement = aBackend({ podUid: "pod-2", ip: "10.244.1.2" });
+const both = aListener({ targets: [aTarget(), aTarget({ ip: "10.244.1.2" })] });
+
+const CASES: readonly (readonly [title: string, view: TargetView, expected: Record<string, string[]>])[] = [
+  ["binds a wanted backend that is not bound", view({ listener: aListener(), wanted: [aBackend()] }), { bind: ["10.244.1.1"] }],
+  ["does not bind a backend whose containers are not ready", view({ listener: aListener(), wanted: [aBackend({ bindable: false })] }), {}],
+  ["keeps a bound backend whose containers are not ready any more", view({ wanted: [aBackend({ bindable: false })] }), {}],
+  ["leaves a bound and wanted backend alone", view({ wanted: [aBackend()] }), {}],
+  [
+    "drains a terminating Pod at once, also the last one",
+    view({ holderOf: () => ({ kind: "terminating", podUid: "pod-1" }) }),
+    { drain: ["10.244.1.1"] },
+  ],
+  [
+    "does not unbind while the drain lasts",
+    view({ listener: aListener({ targets: [aTarget({ weight: 0 })] }), holderOf: () => ({ kind: "terminating", podUid: "pod-1" }) }),
+    {},
+  ],
+  [
+    "unbinds when the drain is over",
+    view({
+      listener: aListener({ targets: [aTarget({ weight: 0 })] }),
+      holderOf: () => ({ kind: "terminating", podUid: "pod-1" }),
+      drained: () => true,
+    }),
+    { unbind: ["10.244.1.1"] },
+  ],
+  [
+    "takes a Pod that is over off at once, without a drain",
+    view({ holderOf: () => ({ kind: "over", podUid: "pod-1", inferred: false }) }),
+    { conflict: ["10.244.1.1"] },
+  ],
+  [
+    "unbinds a drained Pod that is over before the drain time",
+    view({ listener: aListener({ targets: [aTarget({ weight: 0 })] }), holderOf: () => ({ kind: "over", podUid: "pod-1", inferred: false }) }),
+    { unbind: ["10.244.1.1"] },
+  ],
+  [
+    "takes a backend off at once when its address belongs to another Pod now",
+    view({ holderOf: () => ({ kind: "reused", podUid: "pod-1" }) }),
+    { conflict: ["10.244.1.1"] },
+  ],
+  [
+    "starts a slot anew whose address passed to another wanted Pod",
+    view({ wanted: [aBackend({ podUid: "pod-2" })], holderOf: () => ({ kind: "reused", podUid: "pod-1" }) }),
+    { conflict: ["10.244.1.1"] },
+  ],
+  ["removes nothing whose Pod is unknown", view({ holderOf: () => ({ kind: "unknown", podUid: "pod-1" }) }), { waiting: ["10.244.1.1"] }],
+  ["removes nothing that somebody else bound", view({ holderOf: () => ({ kind: "foreign" }) }), { foreign: ["10.244.1.1"] }],
+  ["keeps a live Pod that is not selected any more while nothing replaces it", view({}), { waiting: ["10.244.1.1"] }],
+  [
+    "keeps a live Pod that is not selected any more until its replacement serves",
+    view({ listener: both, wanted: [replacement], holderOf: (ip) => live(ip === "10.244.1.1" ? "pod-1" : "pod-2"), serving: ({ ip }) => ip === "10.244.1.1" }),
+    { waiting: ["10.244.1.1"] },
+  ],
+  [
+    "drains a live Pod that is not selected any more once its replacement serves",
+    view({ listener: both, wanted: [replacement], holderOf: (ip) => live(ip === "10.244.1.1" ? "pod-1" : "pod-2") }),
+    { drain: ["10.244.1.1"] },
+  ],
+  [
+    "binds the new port of the same Pod before it drains the old one",
+    view({ wanted: [aBackend({ port: 9090 })] }),
+    { bind: ["10.244.1.1"], waiting: ["10.244.1.1"] },
+  ],
+  [
+    "does not believe that a Pod is over by inference alone while nothing else serves",
+    view({ holderOf: () => ({ kind: "over", podUid: "pod-1", inferred: true }) }),
+    { waiting: ["10.244.1.1"] },
+  ],
+  [
+    "restores the weight of a backend that is wanted again",
+    view({ listener: aListener({ targets: [aTarget({ weight: 0 })] }), wanted: [aBackend()] }),
+    { tune: ["10.244.1.1"] },
+  ],
+  [
+    "while the owner cannot be read, removes only what has ended",
+    view({
+      listener: both,
+      wanted: undefined,
+      holderOf: (ip) => (ip === "10.244.1.1" ? live("pod-1") : { kind: "terminating", podUid: "pod-2" }),
+    }),
+    { drain: ["10.244.1.2"], waiting: ["10.244.1.1"] },
+  ],
+];
+
+for (const [title, given, expected] of CASES) test(title, () => assert.deepEqual(lanes(planTargets(given)), expected));
+
+test("does not depend on the order of wanted backends or bound targets", () => {
+  const wanted: WantedBackend[] = [1, 2, 3, 4, 5].map((n) => aBackend({ podUid: `pod-${n}`, ip: `10.244.1.${n}` }));
+  const targets = [4, 5, 6, 7].map((n) => aTarget({ ip: `10.244.1.${n}` }));
+  const holderOf = (ip: string): Holder => ({ kind: Number(ip.slice(-1)) > 5 ? "terminating" : "live", podUid: `pod-${ip.slice(-1)}` });
+  const sorted = (changes: TargetChanges): Record<string, string[]> =>
+    Object.fromEntries(Object.entries(lanes(changes)).map(([lane, ips]) => [lane, ips.toSorted()]));
+  const forward = sorted(planTargets(view({ wanted, listener: aListener({ targets }), holderOf })));
+  const backward = sorted(planTargets(view({ wanted: wanted.toReversed(), listener: aListener({ targets: targets.toReversed() }), holderOf })));
+  assert.deepEqual(forward, { drain: ["10.244.1.6", "10.244.1.7"], bind: ["10.244.1.1", "10.244.1.2", "10.244.1.3"] });
+  assert.deepEqual(backward, forward);
+});
