@@ -25,7 +25,8 @@ export function makeLoop(name: string, pass: () => Promise<number | undefined>, 
       const atMs = await pass();
       next = atMs === undefined ? undefined : atMs - Date.now();
     } catch (err) {
-      if (!stopped) log.warn({ err, loop: name }, "pass of the simulated cluster failed");
+      if (!stopped)
+        log.warn({ loop: name, reason: err instanceof Error ? err.message : String(err) }, "pass of the simulated cluster failed");
       next = RETRY_MS;
     }
     running = undefined;

@@ -31,7 +31,7 @@ if (unknown.length > 0) throw new Error(`--controllers has ${unknown.join(", ")}
 const nodes = values.nodes.split(",").filter((name) => name !== "");
 const plan = addressPlan(Number(values.slot));
 const clock = makeClock();
-const log = pino({ name: "simulated", level: process.env["LOG_LEVEL"] ?? "warn" }, process.stderr);
+const log = pino({ name: "simulated", level: process.env["LOG_LEVEL"] ?? "error" }, process.stderr);
 const client = await makeKubeClient({ clock, env: { ...process.env, KUBECONFIG: values.kubeconfig }, userAgent: "simulated-cluster" });
 const controllers = CONTROLLERS.filter((name) => asked.includes(name));
 const cluster = await startSimulatedCluster({ client, clock, log, nodes, plan, controllers });

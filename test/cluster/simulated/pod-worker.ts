@@ -14,6 +14,12 @@ export type WorkerDeps = Pick<Cluster, "client" | "log"> & { readonly hostIp: st
 const LEAST_TERM_MS = 2000;
 const RETRY_MS = 200;
 
+/**
+ * Value "true" on a Pod whose process the test harness runs itself, e.g. an agent: its object gets a status and an end, but no server
+ * and no hooks.
+ */
+export const EXTERNAL = "simulated-cluster/external";
+
 export class PodWorker {
   readonly #deps: WorkerDeps;
   #pod: Pod;
@@ -80,7 +86,8 @@ export class PodWorker {
       if (await this.#pause()) return; // all addresses are in use: the Pod stays Pending until one is given back
     }
     const address = pod.spec.hostNetwork === true ? undefined : this.#runtime.ip;
-    this.#applications = pod.spec.containers.map((container) => startApplication(container, pod.metadata.name, address));
+    const containers = pod.metadata.annotations?.[EXTERNAL] === "true" ? [] : pod.spec.containers;
+    this.#applications = containers.map((container) => startApplication(container, pod.metadata.name, address));
     try {
       await Promise.all(this.#applications.map(({ ready }) => ready));
       if (!this.#terminating && !this.#over.signal.aborted) this.#be({ containersReady: true });

@@ -9,10 +9,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { pino } from "pino";
 import { makeClock } from "../../../common/clock.ts";
 import { type KubeClient, makeKubeClient } from "../../../common/kube-client.ts";
-import { type EmbeddedCluster, startApiServer } from "../embedded/server.ts";
+import { type AuditEntry, type EmbeddedCluster, startApiServer } from "../embedded/server.ts";
 import { applyManifests, type Manifest } from "../manifests.ts";
 import { claimSlot, type SlotClaim } from "../network.ts";
 import { type Deployment, isActive, isReady, isTrue, kubernetesTime, type Pod } from "./objects.ts";
+import { EXTERNAL } from "./pod-worker.ts";
 import { type SimulatedCluster, startSimulatedCluster } from "./start.ts";
 
 const GATE = "cloud.tencent.com/load-balancer-backendgroup-ready";
@@ -66,6 +67,7 @@ async function until<T>(what: string, look: () => Promise<T | undefined | false>
 }
 
 suite("a simulated cluster over the embedded API server", () => {
+  const requests: AuditEntry[] = [];
   let folder: string;
   let slot: SlotClaim;
   let api: EmbeddedCluster;
@@ -74,7 +76,7 @@ suite("a simulated cluster over the embedded API server", () => {
 
   before(async () => {
     slot = await claimSlot();
-    api = await startApiServer();
+    api = await startApiServer({ onRequest: (entry) => void requests.push(entry) });
     const clock = makeClock();
     const log = pino({ level: process.env["LOG_LEVEL"] ?? "silent" });
     folder = await mkdtemp(join(tmpdir(), "simulated-"));
@@ -205,6 +207,47 @@ suite("a simulated cluster over the embedded API server", () => {
     assert.deepEqual(heard, ["/hold/t0ken"]);
     assert.ok(Date.now() - startMs > 700 && Date.now() - startMs < 3500, `took ${Date.now() - startMs} ms with a grace period of 1 s`);
     hook.close().closeAllConnections();
+  });
+
+  test("finishes a rollout that the API server left in the middle, and then writes nothing but heartbeats", async () => {
+    await applyManifests(client, [aDeployment({ name: "outage", replicas: 3 })]);
+    await allReady("outage", 3);
+    await client.patch(
+      "/apis/apps/v1/namespaces/demo/deployments/outage",
+      aDeployment({ name: "outage", replicas: 3, image: "web:2" }),
+      "merge",
+    );
+    await until("a new Pod", async () => (await podsOf("outage")).some((pod) => pod.spec.containers[0]?.image === "web:2"));
+    api.faults.inject({ kind: "gone", ms: 1000 });
+    await sleep(1100);
+    await allReady("outage", 3, "web:2");
+    const writes = (): readonly AuditEntry[] =>
+      requests.filter(({ verb, resource }) => !["get", "list", "watch"].includes(verb) && resource !== "nodes/status");
+    await until("rest", async () => {
+      const soFar = writes().length;
+      await sleep(300);
+      return writes().length === soFar;
+    });
+  });
+
+  test("a Pod that the harness runs itself gets a status and an end, but no server", async () => {
+    const pod = {
+      metadata: { name: "agent", namespace: "demo", annotations: { [EXTERNAL]: "true" } },
+      spec: { nodeName: "node-a", containers: [{ name: "agent", image: "agent:1", ports: [{ containerPort: 8080 }] }] },
+    };
+    await client.create(PODS, { apiVersion: "v1", kind: "Pod", ...pod });
+    const running = await until("its status", async () => {
+      const found = await client.get<Pod>(`${PODS}/agent`);
+      return isReady(found) && found;
+    });
+    await assert.rejects(ask(running.status?.podIP ?? ""), { code: "ECONNREFUSED" });
+    await client.delete(`${PODS}/agent`);
+    await until("its end", () =>
+      client.get(`${PODS}/agent`).then(
+        () => false,
+        () => true,
+      ),
+    );
   });
 
   test("a Pod that is deleted by force stops at once, and another takes its place", async () => {
