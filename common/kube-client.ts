@@ -221,8 +221,9 @@ async function within<T>(
     () => over.abort(timeout),
     () => undefined,
   );
+  const ended = new Promise<never>((_resolve, reject) => over.signal.addEventListener("abort", () => reject(timeout), { once: true }));
   try {
-    return await run(over.signal);
+    return await Promise.race([run(over.signal), ended]); // a credential plugin that hangs knows no signal
   } catch (error) {
     if (over.signal.aborted) throw over.signal.reason;
     throw error instanceof KubeApiError ? error : errorFromTransport(request, error);

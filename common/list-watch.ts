@@ -59,11 +59,11 @@ const PAGE_SIZE = 500;
 const REREAD_MS = 1_000;
 /** The server ends a watch after 5 to 10 minutes, spread, as client-go asks for. */
 const WATCH_SECONDS = { least: 300, most: 600 };
-/** A watch that held so long worked, even if nothing happened. */
+/** A watch that ended in order after that time worked, even if nothing happened, and may be followed by the next one at once. */
 const STEADY_MS = 5_000;
 
-/** How a list and watch ended; `worked` if the server told anything on the watch, or kept it open for a while. */
-type End = { readonly cause: RestartCause; readonly worked: boolean; readonly error?: unknown };
+/** How a list and watch ended. `heard`: the server told something on the watch. `watchedMs`: 0 if only the list was tried. */
+type End = { readonly cause: RestartCause; readonly heard: boolean; readonly watchedMs: number; readonly error?: unknown };
 
 /** A list + watch of one resource that never stops silently (kubernetes.md §6). */
 export function makeListWatch<R extends Watched>(deps: ListWatchDeps, options: ListWatchOptions<R>): WatchedSet<R> {
@@ -128,45 +128,46 @@ export function makeListWatch<R extends Watched>(deps: ListWatchDeps, options: L
   }
 
   async function listAndWatch(signal: AbortSignal): Promise<End> {
-    let sinceMs = Number.POSITIVE_INFINITY;
-    let worked = false;
+    let sinceMs: number | undefined;
+    let heard = false;
+    const watchedMs = (): number => (sinceMs === undefined ? 0 : clock.now() - sinceMs);
     try {
       const from = position ?? (await list(signal));
       sinceMs = clock.now();
       const timeoutSeconds = Math.round(WATCH_SECONDS.least + random() * (WATCH_SECONDS.most - WATCH_SECONDS.least));
-      const watched = (type: WatchEventType, object: unknown): void => {
-        worked = true;
+      const hear = (type: WatchEventType, object: unknown): void => {
+        heard = true;
         receive(type, object);
       };
-      const end = await client.watch(options.path, { ...options.query, resourceVersion: from, timeoutSeconds }, watched, signal);
+      const end = await client.watch(options.path, { ...options.query, resourceVersion: from, timeoutSeconds }, hear, signal);
       if (end.kind === "failed") throw end.error;
-      return {
-        cause: end.kind === "silent" ? "silent" : "closed",
-        worked: worked || (end.kind === "closed" && clock.now() - sinceMs >= STEADY_MS),
-      };
+      return { cause: end.kind === "silent" ? "silent" : "closed", heard, watchedMs: watchedMs() };
     } catch (error) {
-      return {
-        cause: error instanceof KubeApiError ? error.failure : "server",
-        worked: worked || clock.now() - sinceMs >= STEADY_MS,
-        error,
-      };
+      return { cause: error instanceof KubeApiError ? error.failure : "server", heard, watchedMs: watchedMs(), error };
     }
+  }
+
+  /** What others are to know of an end: metric, log, listeners. `inRow` counts ends of this cause. */
+  function report(end: End, inRow: number): void {
+    deps.onRestart?.(end.cause);
+    const isMissingKind = end.cause === "notFound" && options.optional === true;
+    if (end.error === undefined || isMissingKind) log.debug({ cause: end.cause }, "watch ended; going on");
+    else log.warn({ cause: end.cause, inRow, err: end.error }, "list or watch failed; trying again");
+    if (isMissingKind) finishFirstList();
+    if (end.cause === "denied" && inRow === 1) guard(log, () => options.onDenied?.());
   }
 
   async function run(signal: AbortSignal): Promise<void> {
     let failures = 0;
-    let denied = false;
+    let last: { readonly cause: RestartCause; readonly inRow: number } = { cause: "closed", inRow: 0 };
     for (;;) {
       const end = await listAndWatch(signal);
       if (signal.aborted) return;
-      failures = end.worked ? 0 : failures + 1;
-      if (needsList(end.cause, failures)) position = undefined;
-      deps.onRestart?.(end.cause);
-      if (end.error === undefined) log.debug({ cause: end.cause }, "watch ended; going on");
-      else log.warn({ cause: end.cause, failures, err: end.error }, "list or watch failed; trying again");
-      if (end.cause === "notFound" && options.optional === true) finishFirstList();
-      if (end.cause === "denied" && !denied) guard(log, () => options.onDenied?.());
-      denied = end.cause === "denied";
+      const worked = end.heard || (end.cause === "closed" && end.watchedMs >= STEADY_MS);
+      failures = worked ? 0 : failures + 1;
+      last = { cause: end.cause, inRow: end.cause === last.cause && !worked ? last.inRow + 1 : 1 };
+      if (needsList(end.cause, worked ? 0 : last.inRow)) position = undefined;
+      report(end, last.inRow);
       try {
         await clock.sleep(delayMs(end, failures, random), signal);
       } catch {
@@ -191,7 +192,7 @@ export function makeListWatch<R extends Watched>(deps: ListWatchDeps, options: L
  * Whether going on from the last position makes sense. A position that the server does not know (restored from a backup) shows as silence, one that was compacted
  * sometimes as 5xx; a server that is merely away must not cause lists by everybody.
  */
-function needsList(cause: RestartCause, failures: number): boolean {
+function needsList(cause: RestartCause, inRow: number): boolean {
   switch (cause) {
     case "gone":
     case "badRequest":
@@ -200,9 +201,9 @@ function needsList(cause: RestartCause, failures: number): boolean {
     case "conflict":
       return true;
     case "silent":
-      return failures >= 2;
+      return inRow >= 2;
     case "server":
-      return failures >= 5;
+      return inRow >= 5;
     case "closed":
     case "denied":
     case "unauthenticated":
@@ -215,8 +216,8 @@ function needsList(cause: RestartCause, failures: number): boolean {
   }
 }
 
-function delayMs({ cause, error, worked }: End, failures: number, random: () => number): number {
-  if (error === undefined && worked) return 0;
+function delayMs({ cause, error, watchedMs }: End, failures: number, random: () => number): number {
+  if (error === undefined && watchedMs >= STEADY_MS) return 0;
   const attempt = Math.max(0, failures - 1);
   if (cause === "denied") return DENIED_BACKOFF.baseMs / 2 + backoffMs(0, DENIED_BACKOFF, random) / 2;
   const asked = error instanceof KubeApiError ? (error.retryAfterMs ?? (cause === "throttled" ? 1_000 : 0)) : 0;

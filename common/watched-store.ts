@@ -16,7 +16,7 @@ export type Listed<R> = Map<string, { readonly name: string; readonly record: R 
 
 export interface WatchedStore<R> {
   readonly records: ReadonlyMap<string, R>;
-  /** Adds one page to a list that is being read. */
+  /** Adds one page to a list that is being read. Throws on what is no API object: skipping it would make its record look absent. */
   stage(listed: Listed<R>, items: readonly unknown[]): void;
   /** True if believing it would remove more than half of the records. */
   isDoubtful(listed: Listed<R>): boolean;
@@ -49,7 +49,8 @@ export function makeWatchedStore<R extends Watched>(decode: (raw: unknown) => R 
     stage: (listed, items) => {
       for (const raw of items) {
         const identity = identityOf(raw);
-        if (identity === undefined) continue;
+        if (identity === undefined)
+          throw new Error("a listed object has no metadata.uid, name or resourceVersion: the list proves nothing");
         const known = records.get(identity.uid);
         listed.set(identity.uid, {
           name: identity.name,

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import "reflect-metadata";
@@ -229,6 +229,23 @@ test("without any cluster it says what it looked for, instead of asking localhos
   );
 });
 
+test("a credential plugin that hangs does not outlast the request's timeout", { timeout: 8_000 }, async (t) => {
+  const server = await startScriptedServer();
+  const kubeconfig = join(server.directory, "with-plugin");
+  const exec = { apiVersion: "client.authentication.k8s.io/v1", command: "sleep", args: ["2"], interactiveMode: "Never" };
+  const text = readFileSync(server.kubeconfig, "utf8").replace('{"token":"from-kubeconfig"}', JSON.stringify({ exec }));
+  writeFileSync(kubeconfig, text);
+  const client = await makeKubeClient({ clock: makeClock(), env: { KUBECONFIG: kubeconfig } });
+  t.after(async () => {
+    await client.close();
+    await server.close();
+  });
+  const startedAt = Date.now();
+  assert.equal((await errorOf(client.get(POD, { timeoutMs: 100 }))).failure, "timeout");
+  assert.ok(Date.now() - startedAt < 1_500);
+  assert.equal(server.seen.length, 0);
+});
+
 test("requests on a closed client fail, and its watches end", async (t) => {
   const { server, client } = await setUp(t);
   const watch = client.watch("/api/v1/pods", {}, () => undefined, new AbortController().signal);
@@ -289,7 +306,7 @@ test("a silent watch and one that is never answered end after the silence limit;
   assert.ok(told.length >= 7, `only ${told.length} bookmarks`);
 });
 
-test("an abort ends a watch whose server never answered", { timeout: 5_000 }, async (t) => {
+test("an abort ends a watch whose server never answered, and its connection", { timeout: 5_000 }, async (t) => {
   const { server, client } = await setUp(t);
   server.watches.push(frozen);
   const stop = new AbortController();
@@ -297,6 +314,7 @@ test("an abort ends a watch whose server never answered", { timeout: 5_000 }, as
   await until("the watch", () => server.seen.length === 1);
   stop.abort();
   assert.deepEqual((await watch).end, { kind: "aborted" });
+  await until("no connection", () => server.connections.open === 0);
 });
 
 test("a callback that throws ends the watch as failed, and no more events come", { timeout: 5_000 }, async (t) => {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { pino } from "pino";
-import { makeClock } from "../../common/clock.ts";
-import { makeKubeClient } from "../../common/kube-client.ts";
+import { type Clock, makeClock } from "../../common/clock.ts";
+import { KubeApiError, type KubeClient, type KubeFailure, makeKubeClient, type WatchEnd } from "../../common/kube-client.ts";
 import { type ListWatchOptions, makeListWatch, type RestartCause, type WatchedSet } from "../../common/list-watch.ts";
 import { identityOf } from "../../common/watched-store.ts";
 import {
@@ -359,6 +359,78 @@ test("the age of the last byte is that of the last event, bookmark or page", lim
   const atList = set.lastByteAtMs;
   await until("the bookmark", () => set.lastByteAtMs > atList);
   assert.ok(set.lastByteAtMs - atList >= 100 * SCALE * 0.5);
+});
+
+/** The delays between ends of watches that take `watchedMs` each; jitter at its longest. */
+async function delaysAfter(watchedMs: number, ends: readonly WatchEnd[]): Promise<number[]> {
+  let nowMs = 0;
+  const delays: number[] = [];
+  const left = [...ends];
+  const stop = new AbortController();
+  const clock: Clock = {
+    now: () => nowMs,
+    sleep: async (ms) => {
+      await Promise.resolve(delays.push(ms));
+      if (left.length === 0) stop.abort();
+    },
+  };
+  const client = {
+    list: () => Promise.resolve({ items: [], resourceVersion: "10" }),
+    watch: () => {
+      nowMs += watchedMs;
+      return Promise.resolve(left.shift() ?? { kind: "aborted" });
+    },
+  } satisfies Pick<KubeClient, "list" | "watch">;
+  const deps = { client, clock, log: pino({ level: "silent" }), random: () => 1 };
+  await makeListWatch<Slim>(deps, { path: "/api/v1/pods", decode: identityOf, onChange: () => undefined }).run(stop.signal);
+  return delays;
+}
+
+const failed = (failure: KubeFailure): WatchEnd => ({ kind: "failed", error: new KubeApiError("WATCH /api/v1/pods", failure, "") });
+
+test("waits longer after every failure in a row, also where each took long to fail", async () => {
+  const broken = failed("transport");
+  assert.deepEqual(await delaysAfter(10_000, [broken, broken, broken, broken]), [250, 500, 1_000, 2_000]);
+  assert.deepEqual(await delaysAfter(10_000, [broken, broken, { kind: "closed" }, broken]), [250, 500, 0, 250]);
+});
+
+test("goes on at once after a watch that ended in order, but not in a tight loop", async () => {
+  const closed: WatchEnd = { kind: "closed" };
+  assert.deepEqual(await delaysAfter(300_000, [closed, closed]), [0, 0]);
+  assert.deepEqual(await delaysAfter(10, [closed, closed]), [250, 500]);
+});
+
+test("throttled waits at least what was asked", async () => {
+  assert.deepEqual(await delaysAfter(10, [failed("throttled")]), [1_250]);
+});
+
+test("a list with something that is no API object is not believed", limits, async (t) => {
+  const { told, set, causes } = await watching(t, ({ requests, watches }) => {
+    requests.push(
+      list(10, [aPod("a", 5), aPod("b", 6), aPod("c", 7)]),
+      list(50, [aPod("a", 5), aPod("b", 6), {}]),
+      list(51, [aPod("a", 5), aPod("b", 6), aPod("c", 7)]),
+    );
+    watches.push(stream([expired]), stream([added("d", 60)]));
+  });
+  await until("the second watch", () => told.includes("added uid-d 60"));
+  assert.deepEqual(causes, ["gone", "server"]);
+  assert.deepEqual(uids(set), ["uid-a", "uid-b", "uid-c", "uid-d"]);
+  assert.ok(!told.some((line) => line.startsWith("removed")));
+});
+
+test("five answers of 5xx in a row lead to a list, a server that is away does not", limits, async (t) => {
+  const { relists } = await watching(t, ({ requests, watches }) => {
+    requests.push(list(10, [aPod("a", 5)]), list(11, [aPod("a", 5)]));
+    watches.push(...[1, 2, 3, 4, 5].map(() => status(500, "")), stream([]));
+  });
+  await until("the list", () => relists() === 1);
+  const away = await watching(t, ({ requests, watches }) => {
+    requests.push(list(10, [aPod("a", 5)]));
+    watches.push(reset, reset, reset, reset, reset, reset, stream([added("b", 11)]));
+  });
+  await until("the event", () => away.told.includes("added uid-b 11"));
+  assert.equal(away.relists(), 0);
 });
 
 test("run ends at once on abort, wherever it stands", limits, async () => {

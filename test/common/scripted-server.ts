@@ -23,8 +23,8 @@ export interface ScriptedServer {
   /** Taken one by one; when used up, requests get 500 and watches stay open in silence. */
   readonly requests: Step[];
   readonly watches: Step[];
-  /** Connections ever opened, and the most at one time. */
-  readonly connections: { total: number; most: number };
+  /** Connections ever opened, and those open now. */
+  readonly connections: { readonly total: number; readonly open: number };
   /** Path of a kubeconfig that leads here. */
   readonly kubeconfig: string;
   /** A directory of this server, removed on close. */
@@ -36,7 +36,7 @@ export interface ScriptedServer {
 export async function startScriptedServer(tls?: { readonly cert: string; readonly key: string }): Promise<ScriptedServer> {
   const directory = mkdtempSync(join(tmpdir(), "scripted-server-"));
   const [seen, requests, watches]: [Seen[], Step[], Step[]] = [[], [], []];
-  const connections = { total: 0, most: 0 };
+  let total = 0;
   const open = new Set<Socket>();
   const serve: RequestListener = (request, answer) => {
     const url = new URL(request.url ?? "/", "http://server");
@@ -51,8 +51,7 @@ export async function startScriptedServer(tls?: { readonly cert: string; readonl
   const server = tls === undefined ? createPlain(serve) : createTls(tls, serve);
   server.on("connection", (socket: Socket) => {
     open.add(socket);
-    connections.total += 1;
-    connections.most = Math.max(connections.most, open.size);
+    total += 1;
     socket.on("close", () => open.delete(socket)).on("error", () => undefined);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -65,7 +64,14 @@ export async function startScriptedServer(tls?: { readonly cert: string; readonl
     seen,
     requests,
     watches,
-    connections,
+    connections: {
+      get total() {
+        return total;
+      },
+      get open() {
+        return open.size;
+      },
+    },
     kubeconfig,
     directory,
     close: async () => {
