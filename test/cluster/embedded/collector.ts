@@ -1,30 +1,27 @@
-import type { KubeObject } from "./objects.ts";
-import type { ObjectsWriter } from "./objects-writer.ts";
 import { RESOURCES, resourceNamed } from "./resources.ts";
 import type { Store, StoreEvent } from "./store.ts";
+import type { ObjectsWriter } from "./writer.ts";
 
 /**
  * What the controller manager does after a deletion: removes dependents whose last owner is gone (background) and empties
  * terminating namespaces, Pods first. Returns a function that stops it.
  */
 export function startCollector(store: Store, writer: ObjectsWriter): () => void {
-  const orphaned = new Set<string>();
+  const gone = new Set<string>();
   const terminating = new Set<string>();
   let scheduled: NodeJS.Immediate | undefined;
-
   const run = (): void => {
     scheduled = undefined;
-    const owners = [...orphaned];
-    orphaned.clear();
-    if (owners.length > 0) collectDependents(store, writer, new Set(owners));
+    const owners = new Set(gone);
+    gone.clear();
+    if (owners.size > 0) collectDependents(store, writer, owners);
     for (const namespace of terminating) if (sweep(store, writer, namespace)) terminating.delete(namespace);
   };
-  const look = ({ type, plural, object }: StoreEvent): void => {
-    if (type === "DELETED") orphaned.add(object.metadata.uid);
+  const unsubscribe = store.subscribe(({ type, plural, object }: StoreEvent) => {
+    if (type === "DELETED") gone.add(object.metadata.uid);
     else if (plural === "namespaces" && object.metadata.deletionTimestamp !== undefined) terminating.add(object.metadata.name);
-    if (orphaned.size > 0 || terminating.size > 0) scheduled ??= setImmediate(run);
-  };
-  const unsubscribe = store.subscribe(look);
+    if (gone.size > 0 || terminating.size > 0) scheduled ??= setImmediate(run);
+  });
   return () => {
     unsubscribe();
     clearImmediate(scheduled);
@@ -40,16 +37,6 @@ function collectDependents(store: Store, writer: ObjectsWriter, gone: ReadonlySe
     const left = object.metadata.ownerReferences?.filter(({ uid }) => present.has(uid)) ?? [];
     if (left.length === 0) writer.remove(resourceNamed(plural), object);
     else store.put(plural, { ...object, metadata: { ...object.metadata, ownerReferences: left } });
-  }
-}
-
-/** Takes the owner out of its dependents, before it is deleted with `propagationPolicy: Orphan`. */
-export function orphanDependents(store: Store, { metadata: { uid } }: KubeObject): void {
-  for (const { plural, object } of [...store.all()]) {
-    const { ownerReferences: _all, ...metadata } = object.metadata;
-    if (!object.metadata.ownerReferences?.some((owner) => owner.uid === uid)) continue;
-    const left = object.metadata.ownerReferences.filter((owner) => owner.uid !== uid);
-    store.put(plural, { ...object, metadata: left.length > 0 ? { ...metadata, ownerReferences: left } : metadata });
   }
 }
 

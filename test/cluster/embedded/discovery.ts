@@ -10,16 +10,10 @@ const SUBRESOURCES: Record<string, object> = {
   token: { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest", verbs: ["create"] },
 };
 
-function entries({ plural, kind, namespaced, shortNames, subresources }: Resource): object[] {
-  const main = {
-    name: plural,
-    singularName: kind.toLowerCase(),
-    namespaced,
-    kind,
-    verbs: VERBS,
-    ...(shortNames.length > 0 && { shortNames }),
-  };
-  return [main, ...subresources.map((name) => ({ name: `${plural}/${name}`, singularName: "", namespaced, kind, ...SUBRESOURCES[name] }))];
+function entries({ plural, kind, namespaced, shortName, subresources }: Resource): object[] {
+  const names = { name: plural, singularName: kind.toLowerCase(), ...(shortName && { shortNames: [shortName] }) };
+  const parts = subresources.map((name) => ({ name: `${plural}/${name}`, singularName: "", namespaced, kind, ...SUBRESOURCES[name] }));
+  return [{ ...names, namespaced, kind, verbs: VERBS }, ...parts];
 }
 
 const groups = (): { group: string; version: string }[] => {

@@ -1,44 +1,22 @@
-import * as z from "zod";
-import type { Target } from "./rest.ts";
 import { failure } from "./status.ts";
 import type { Store } from "./store.ts";
 import type { Watches } from "./watches.ts";
 
-const resource = z.string().optional(); // plural, e.g. "pods"; all without it
-const Fault = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("gone"), ms: z.number() }), // every connection breaks, new ones are refused
-  z.object({ kind: z.literal("freeze"), ms: z.number() }), // connections stay, no byte is sent
-  z.object({
-    kind: z.literal("fail"), // the next `times` requests that fit get `code`
-    code: z.union([z.literal(429), z.literal(500), z.literal(503)]),
-    times: z.number(),
-    resource,
-    verb: z.string().optional(), // get, list, watch, create, update, patch, delete
-    retryAfterSeconds: z.number().default(1),
-  }),
-  z.object({ kind: z.literal("reset-watches"), resource }),
-  z.object({ kind: z.literal("half-line"), resource }), // watches end cleanly in the middle of an event
-  z.object({ kind: z.literal("compact") }), // every earlier resourceVersion is 410 from now on
-  z.object({ kind: z.literal("empty-list"), resource: z.string(), times: z.number() }),
-  z.object({
-    kind: z.literal("vanish"),
-    resource: z.string(),
-    namespace: z.string().optional(),
-    name: z.string(),
-    silent: z.boolean().default(false),
-  }),
-  z.object({ kind: z.literal("clear") }),
-]);
-/** What can be broken, in process or by `POST /_faults`, e.g. { "kind": "fail", "code": 500, "times": 3, "resource": "pods", "verb": "list" }. */
-export type Fault = z.input<typeof Fault>;
+/**
+ * What can be broken, in process or by `POST /_faults`, e.g. { "kind": "fail", "code": 500, "times": 3, "resource": "pods", "verb": "list" }.
+ * `resource` is a plural; without it all are meant. A `fail` without `verb` (get, list, watch, create, update, patch, delete) fits every verb.
+ * gone: every connection breaks, new ones are refused · freeze: connections stay, no byte is sent · half-line: watches end cleanly in the
+ * middle of an event · compact: every earlier resourceVersion is 410 · vanish: removed without deletionTimestamp, `silent`: without an event.
+ */
+export type Fault =
+  | { readonly kind: "gone" | "freeze"; readonly ms: number }
+  | ({ readonly kind: "fail"; readonly times: number } & Failing)
+  | { readonly kind: "reset-watches" | "half-line"; readonly resource?: string }
+  | { readonly kind: "compact" | "clear" }
+  | { readonly kind: "empty-list"; readonly resource: string; readonly times: number }
+  | { readonly kind: "vanish"; readonly resource: string; readonly namespace?: string; readonly name: string; readonly silent?: boolean };
+type Failing = { readonly code: 429 | 500 | 503; readonly resource?: string; readonly verb?: string; readonly retryAfterSeconds?: number };
 
-type Failing = {
-  readonly code: number;
-  times: number;
-  readonly resource?: string | undefined;
-  readonly verb?: string | undefined;
-  readonly retryAfterSeconds: number;
-};
 export type FaultParts = {
   readonly store: Store;
   readonly watches: Watches;
@@ -51,7 +29,7 @@ export type FaultParts = {
 export class Faults {
   readonly #parts: FaultParts;
   readonly #timers = new Set<NodeJS.Timeout>();
-  #failing: Failing[] = [];
+  #failing: (Failing & { left: number })[] = [];
   #empty = new Map<string, number>();
   #thawed: Promise<void> | undefined;
 
@@ -59,47 +37,35 @@ export class Faults {
     this.#parts = parts;
   }
 
-  /** Throws an Error that names the wrong field. */
-  inject(input: Fault): void {
-    const { data: fault, error } = Fault.safeParse(input);
-    if (error) throw failure.badRequest(`no such fault: ${z.prettifyError(error)}`);
+  /** Throws an ApiError (400) for a kind or an object that does not exist. */
+  inject(fault: Fault): void {
     const { store, watches, setReachable } = this.#parts;
     switch (fault.kind) {
       case "gone":
         setReachable(false);
-        this.#later(fault.ms, () => setReachable(true));
-        return;
+        return this.#later(fault.ms, () => setReachable(true));
       case "freeze":
-        this.#freeze(fault.ms);
-        return;
+        return this.#freeze(fault.ms);
       case "fail":
-        this.#failing.push({ ...fault });
-        return;
+        return void this.#failing.push({ ...fault, left: fault.times });
       case "reset-watches":
-        watches.cut("reset", fault.resource);
-        return;
       case "half-line":
-        watches.cut("half-line", fault.resource);
-        return;
+        return watches.cut(fault.kind, fault.resource);
       case "compact":
-        store.compact();
-        return;
+        return store.compact();
       case "empty-list":
-        this.#empty.set(fault.resource, fault.times);
-        return;
+        return void this.#empty.set(fault.resource, fault.times);
       case "vanish": {
         const object = store.get(fault.resource, fault.namespace, fault.name);
         if (object === undefined)
-          throw failure.badRequest(`cannot let ${fault.resource} ${fault.namespace ?? ""}/${fault.name} vanish: there is none`);
-        store.remove(fault.resource, object, fault.silent);
-        return;
+          throw failure.badRequest(`cannot let ${fault.resource} ${fault.namespace}/${fault.name} vanish: there is none`);
+        return store.remove(fault.resource, object, fault.silent);
       }
       case "clear":
         this.#failing = [];
-        this.#empty.clear();
-        return;
+        return this.#empty.clear();
       default:
-        return fault satisfies never;
+        throw failure.badRequest(`no such fault: ${JSON.stringify(fault satisfies never)}`);
     }
   }
 
@@ -127,14 +93,10 @@ export class Faults {
     await this.#thawed;
   }
 
-  /** The code and headers that this request must fail with, if any; counts it. */
-  failureOf(target: Target | undefined, verb: string): { readonly code: number; readonly retryAfterSeconds: number } | undefined {
-    const fits = (one: Failing): boolean =>
-      one.times > 0 &&
-      (one.resource === undefined || one.resource === target?.resource.plural) &&
-      (one.verb === undefined || one.verb === verb);
-    const found = this.#failing.find(fits);
-    if (found) found.times -= 1;
+  /** How this request must fail, if it must; counts it. */
+  failureOf(plural: string, verb: string): Failing | undefined {
+    const found = this.#failing.find((one) => one.left > 0 && (one.resource ?? plural) === plural && (one.verb ?? verb) === verb);
+    if (found) found.left -= 1;
     return found;
   }
 

@@ -22,20 +22,22 @@ function versionOf(text: string): number {
 /** Rules for `resourceVersionMatch` and `sendInitialEvents`. Source: ValidateListOptions of apimachinery. */
 function checkOptions(query: URLSearchParams, watch: boolean): void {
   const match = query.get("resourceVersionMatch") ?? "";
-  const causes: Cause[] = [];
-  const forbid = (why: string) => causes.push(wrong.forbidden("resourceVersionMatch", why));
+  const initial = query.has("sendInitialEvents");
+  const field = "resourceVersionMatch";
+  const check = (refused: boolean, cause: Cause): void => {
+    if (refused) throw failure.invalid({ group: "meta.k8s.io", plural: "", kind: "ListOptions" }, "", [cause]);
+  };
   if (watch) {
-    const initial = query.has("sendInitialEvents");
-    if (initial && match !== "NotOlderThan") forbid("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
-    else if (!initial && match) forbid("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
-  } else {
-    if (query.has("sendInitialEvents")) causes.push(wrong.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
-    if (match && !query.get("resourceVersion")) forbid("resourceVersionMatch is forbidden unless resourceVersion is provided");
-    if (match && query.get("continue")) forbid("resourceVersionMatch is forbidden when continue is provided");
-    const known = ["Exact", "NotOlderThan"];
-    if (match && !known.includes(match)) causes.push(wrong.notSupported("resourceVersionMatch", match, known));
+    check(
+      initial && match !== "NotOlderThan",
+      wrong.forbidden(field, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"),
+    );
+    check(!initial && match !== "", wrong.forbidden(field, `${field} is forbidden for watch unless sendInitialEvents is provided`));
+    return;
   }
-  if (causes.length > 0) throw failure.invalid({ group: "meta.k8s.io", plural: "", kind: "ListOptions" }, "", causes);
+  check(initial, wrong.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+  check(match !== "" && !query.get("resourceVersion"), wrong.forbidden(field, `${field} is forbidden unless resourceVersion is provided`));
+  check(!["", "Exact", "NotOlderThan"].includes(match), wrong.notSupported(field, match, ["Exact", "NotOlderThan"]));
 }
 
 export function watchRequest(resource: Resource, namespace: string | undefined, query: URLSearchParams): WatchRequest {

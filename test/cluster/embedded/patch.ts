@@ -3,28 +3,18 @@ import { isRaw, type Raw } from "./objects.ts";
 import { failure } from "./status.ts";
 
 /** How a strategic merge finds the item of a list; lists that are not named here are replaced. Source: patchMergeKey in k8s.io/api. */
-const MERGE_KEYS: Record<string, string> = {
-  conditions: "type",
-  containers: "name",
-  initContainers: "name",
-  ephemeralContainers: "name",
-  volumes: "name",
-  env: "name",
-  imagePullSecrets: "name",
-  secrets: "name",
-  volumeMounts: "mountPath",
-  ownerReferences: "uid",
-  podIPs: "ip",
-  hostIPs: "ip",
-  addresses: "type",
-  taints: "key",
-  hostAliases: "ip",
-  topologySpreadConstraints: "topologyKey",
+const MERGE_KEYS: Record<string, readonly string[]> = {
+  name: ["containers", "initContainers", "ephemeralContainers", "volumes", "env", "imagePullSecrets", "secrets"],
+  type: ["conditions", "addresses"],
+  ip: ["podIPs", "hostIPs", "hostAliases"],
+  mountPath: ["volumeMounts"],
+  uid: ["ownerReferences"],
+  key: ["taints"],
 };
-const mergeKey = (list: string, parent: string): string | undefined => {
-  if (list === "ports") return parent === "spec" ? "port" : /ontainers$/.test(parent) ? "containerPort" : undefined;
-  return MERGE_KEYS[list];
-};
+function mergeKey(list: string, parent: string): string | undefined {
+  if (list === "ports") return parent === "spec" ? "port" : parent.endsWith("ontainers") ? "containerPort" : undefined;
+  return Object.keys(MERGE_KEYS).find((key) => MERGE_KEYS[key]?.includes(list));
+}
 
 /** RFC 7396. */
 export function mergePatch(target: unknown, patch: unknown): unknown {
@@ -76,67 +66,58 @@ function mergeList(target: unknown, patch: readonly unknown[], list: string, par
   return result;
 }
 
-type Operation = { op?: string; path?: string; from?: string; value?: unknown };
+type Operation = { readonly op?: string; readonly path?: string; readonly from?: string; readonly value?: unknown };
 
 /** RFC 6902. Any operation that does not apply is 422 without a cause, as on the real server. */
 export function jsonPatch(target: unknown, patch: unknown): unknown {
-  if (!Array.isArray(patch))
-    throw failure.badRequest("error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp");
+  const why = "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp";
+  if (!Array.isArray(patch)) throw failure.badRequest(why);
   const root = { "": structuredClone(target) };
-  for (const operation of patch as Operation[]) applyOperation(root, operation);
+  for (const { op = "", path = "", from = "", value } of patch as Operation[]) {
+    const place = locate(root, path);
+    if (op === "test") {
+      if (!isDeepStrictEqual(place.read(), value)) throw failure.unprocessable();
+    } else if (op === "add") place.add(value);
+    else if (op === "remove") place.remove();
+    else if (op === "replace") place.replace(value);
+    else if (op === "copy") place.add(structuredClone(locate(root, from).present()));
+    else if (op === "move") {
+      const moved = locate(root, from).remove();
+      locate(root, path).add(moved);
+    } else throw failure.unprocessable();
+  }
   return root[""];
 }
 
-const pointer = (path: string): string[] => path.split("/").map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
-
-function locate(root: Raw, path: string | undefined): { parent: Raw | unknown[]; key: string } {
-  const parts = pointer(path ?? "");
+function locate(root: Raw, path: string) {
+  const parts = path.split("/").map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
   const key = parts.pop() ?? "";
   let parent: unknown = root;
-  for (const part of parts) parent = Array.isArray(parent) ? parent[Number(part)] : isRaw(parent) ? parent[part] : undefined;
+  for (const part of parts) parent = isRaw(parent) || Array.isArray(parent) ? (parent as Raw)[part] : undefined; // "0" indexes a list as well
   if (!isRaw(parent) && !Array.isArray(parent)) throw failure.unprocessable();
-  return { parent, key };
-}
-
-function read(root: Raw, path: string | undefined): unknown {
-  const { parent, key } = locate(root, path);
-  const value = Array.isArray(parent) ? parent[Number(key)] : parent[key];
-  if (value === undefined) throw failure.unprocessable();
-  return value;
-}
-
-function remove(root: Raw, path: string | undefined): void {
-  read(root, path);
-  const { parent, key } = locate(root, path);
-  if (Array.isArray(parent)) parent.splice(Number(key), 1);
-  else delete parent[key];
-}
-
-function add(root: Raw, path: string | undefined, value: unknown): void {
-  const { parent, key } = locate(root, path);
-  if (!Array.isArray(parent)) {
-    parent[key] = value;
-    return;
-  }
-  const index = key === "-" ? parent.length : Number(key);
-  if (!Number.isInteger(index) || index < 0 || index > parent.length) throw failure.unprocessable();
-  parent.splice(index, 0, value);
-}
-
-function applyOperation(root: Raw, { op, path, from, value }: Operation): void {
-  if (op === "add") add(root, path, value);
-  else if (op === "remove") remove(root, path);
-  else if (op === "replace") {
-    read(root, path);
-    const { parent, key } = locate(root, path);
-    if (Array.isArray(parent)) parent[Number(key)] = value;
-    else parent[key] = value;
-  } else if (op === "test") {
-    const { parent, key } = locate(root, path);
-    if (!isDeepStrictEqual(Array.isArray(parent) ? parent[Number(key)] : parent[key], value)) throw failure.unprocessable();
-  } else if (op === "move" || op === "copy") {
-    const moved = structuredClone(read(root, from));
-    if (op === "move") remove(root, from);
-    add(root, path, moved);
-  } else throw failure.unprocessable();
+  const [list, holder] = [Array.isArray(parent) ? (parent as unknown[]) : undefined, parent as Raw];
+  const present = (): unknown => {
+    if (holder[key] === undefined) throw failure.unprocessable();
+    return holder[key];
+  };
+  return {
+    read: (): unknown => holder[key],
+    present,
+    remove(): unknown {
+      const old = present();
+      if (list) list.splice(Number(key), 1);
+      else delete holder[key];
+      return old;
+    },
+    replace(value: unknown): void {
+      present();
+      holder[key] = value;
+    },
+    add(value: unknown): void {
+      const index = list && (key === "-" ? list.length : Number(key));
+      if (list === undefined || index === undefined) holder[key] = value;
+      else if (Number.isInteger(index) && index >= 0 && index <= list.length) list.splice(index, 0, value);
+      else throw failure.unprocessable();
+    },
+  };
 }

@@ -10,7 +10,7 @@ export type Resource = {
   readonly plural: string;
   readonly kind: string;
   readonly namespaced: boolean;
-  readonly shortNames: readonly string[];
+  readonly shortName: string;
   readonly subresources: readonly string[];
   /** Counts `metadata.generation` whenever anything but metadata and status changes. */
   readonly counted: boolean;
@@ -23,115 +23,74 @@ export type Resource = {
   readonly returnsDeleted: boolean;
   /** What /status may not change besides spec. */
   readonly statusKeeps: readonly ("labels" | "ownerReferences")[];
-  readonly fields: Readonly<Record<string, (object: KubeObject) => string>>;
+  readonly fields: Readonly<Record<string, (object: KubeObject) => string | undefined>>;
   readonly fill: (object: KubeObject, old: KubeObject | undefined) => void;
   readonly causes: (object: KubeObject, old: KubeObject | undefined) => Cause[];
 };
 
-const nothing = (): void => undefined;
-const involved = (name: string) => ({ [`involvedObject.${name}`]: (event: KubeObject) => event.involvedObject?.[name] ?? "" });
+const FLAGS = { counted: false, custom: false, putCreates: false, needsVersion: false, returnsDeleted: false };
+const PLAIN = { group: "", version: "v1", namespaced: true, shortName: "", subresources: [], statusKeeps: [], ...FLAGS };
+const NO_RULES = { fill: () => undefined, causes: () => [] };
+const COMMON: Resource["fields"] = {
+  "metadata.name": ({ metadata }) => metadata.name,
+  "metadata.namespace": ({ metadata }) => metadata.namespace,
+};
+const POD: Resource["fields"] = {
+  "spec.nodeName": ({ spec }) => spec?.nodeName,
+  "spec.serviceAccountName": ({ spec }) => spec?.serviceAccountName,
+  "status.podIP": ({ status }) => status?.podIP,
+};
+const PHASE: Resource["fields"] = { "status.phase": ({ status }) => status?.phase };
+const SERVICE: Resource["fields"] = { "spec.type": ({ spec }) => spec?.type };
+const EVENT: Resource["fields"] = {
+  ...Object.fromEntries(
+    ["kind", "namespace", "name", "uid"].map((name) => [`involvedObject.${name}`, (event: KubeObject) => event.involvedObject?.[name]]),
+  ),
+  reason: ({ reason }) => reason,
+  type: ({ type }) => type,
+};
+const resource = (plural: string, kind: string, { fields, ...more }: Partial<Resource> = {}): Resource =>
+  Object.assign({ ...PLAIN, ...NO_RULES, plural, kind, fields: { ...COMMON, ...fields } }, more);
 
-function resource(group: string, version: string, plural: string, kind: string, more: Partial<Resource> = {}): Resource {
-  return {
-    ...{
-      group,
-      version,
-      plural,
-      kind,
-      namespaced: true,
-      shortNames: [],
-      subresources: [],
-      counted: false,
-      custom: false,
-      putCreates: false,
-    },
-    ...{ needsVersion: false, returnsDeleted: false, statusKeeps: [], fill: nothing, causes: () => [] },
-    ...more,
-    fields: {
-      "metadata.name": ({ metadata }) => metadata.name,
-      "metadata.namespace": ({ metadata }) => metadata.namespace ?? "",
-      ...more.fields,
-    },
-  };
-}
+const status = ["status"];
+const pod: Partial<Resource> = {
+  subresources: ["status", "eviction", "binding"],
+  counted: true,
+  returnsDeleted: true,
+  statusKeeps: ["ownerReferences"],
+};
+const service = { subresources: status, returnsDeleted: true };
+const apps = { group: "apps", counted: true, causes: workloadCauses };
+const tke = { group: "cloud.tencent.com", version: "v1alpha1", shortName: "tsc", counted: true, custom: true, needsVersion: true };
 
 /** Everything that is served, in the order of discovery. */
 export const RESOURCES: readonly Resource[] = [
-  resource("", "v1", "namespaces", "Namespace", {
+  resource("namespaces", "Namespace", {
     namespaced: false,
-    shortNames: ["ns"],
-    subresources: ["status"],
+    shortName: "ns",
+    subresources: status,
     returnsDeleted: true,
-    fields: { "status.phase": ({ status }) => status?.phase ?? "" },
+    fields: PHASE,
     fill: fillNamespace,
   }),
-  resource("", "v1", "nodes", "Node", {
-    namespaced: false,
-    shortNames: ["no"],
-    subresources: ["status"],
-    fields: { "spec.unschedulable": ({ spec }) => String(spec?.unschedulable ?? false) },
-  }),
-  resource("", "v1", "pods", "Pod", {
-    shortNames: ["po"],
-    subresources: ["status", "eviction", "binding"],
-    counted: true,
-    returnsDeleted: true,
-    statusKeeps: ["ownerReferences"],
-    fields: {
-      "spec.nodeName": ({ spec }) => spec?.nodeName ?? "",
-      "spec.restartPolicy": ({ spec }) => spec?.restartPolicy ?? "",
-      "spec.serviceAccountName": ({ spec }) => spec?.serviceAccountName ?? "",
-      "spec.hostNetwork": ({ spec }) => String(spec?.hostNetwork ?? false),
-      "status.phase": ({ status }) => status?.phase ?? "",
-      "status.podIP": ({ status }) => status?.podIP ?? "",
-    },
-    fill: fillPod,
-    causes: podCauses,
-  }),
-  resource("", "v1", "services", "Service", {
-    shortNames: ["svc"],
-    subresources: ["status"],
-    returnsDeleted: true,
-    fields: { "spec.type": ({ spec }) => spec?.type ?? "", "spec.clusterIP": ({ spec }) => spec?.clusterIP ?? "" },
-    fill: fillService,
-    causes: serviceCauses,
-  }),
-  resource("", "v1", "configmaps", "ConfigMap", { shortNames: ["cm"] }),
-  resource("", "v1", "secrets", "Secret", { fields: { type: ({ type }) => type ?? "" }, fill: fillSecret }),
-  resource("", "v1", "serviceaccounts", "ServiceAccount", { shortNames: ["sa"], subresources: ["token"], returnsDeleted: true }),
-  resource("", "v1", "events", "Event", {
-    shortNames: ["ev"],
-    putCreates: true,
-    fields: {
-      ...Object.assign({}, ...["kind", "namespace", "name", "uid", "apiVersion"].map(involved)),
-      reason: ({ reason }) => reason ?? "",
-      type: ({ type }) => type ?? "",
-    },
-    causes: eventCauses,
-  }),
-  resource("apps", "v1", "deployments", "Deployment", {
-    shortNames: ["deploy"],
+  resource("nodes", "Node", { namespaced: false, shortName: "no", subresources: status }),
+  resource("pods", "Pod", { ...pod, shortName: "po", fields: { ...POD, ...PHASE }, fill: fillPod, causes: podCauses }),
+  resource("services", "Service", { ...service, shortName: "svc", fields: SERVICE, fill: fillService, causes: serviceCauses }),
+  resource("configmaps", "ConfigMap", { shortName: "cm" }),
+  resource("secrets", "Secret", { fill: fillSecret }),
+  resource("serviceaccounts", "ServiceAccount", { shortName: "sa", subresources: ["token"], returnsDeleted: true }),
+  resource("events", "Event", { shortName: "ev", putCreates: true, fields: EVENT, causes: eventCauses }),
+  resource("deployments", "Deployment", {
+    ...apps,
+    shortName: "deploy",
     subresources: ["status", "scale"],
-    counted: true,
     statusKeeps: ["labels"],
     fill: fillDeployment,
-    causes: workloadCauses,
   }),
-  resource("apps", "v1", "replicasets", "ReplicaSet", {
-    shortNames: ["rs"],
-    subresources: ["status"],
-    counted: true,
-    fill: fillReplicaSet,
-    causes: workloadCauses,
-  }),
-  resource("coordination.k8s.io", "v1", "leases", "Lease", { putCreates: true, needsVersion: true, causes: leaseCauses }),
-  resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", { counted: true, causes: sliceCauses }),
-  resource("cloud.tencent.com", "v1alpha1", "tkeserviceconfigs", "TkeServiceConfig", {
-    shortNames: ["tsc"],
-    counted: true,
-    custom: true,
-    needsVersion: true,
-  }),
+  resource("replicasets", "ReplicaSet", { ...apps, shortName: "rs", subresources: status, fill: fillReplicaSet }),
+  resource("leases", "Lease", { group: "coordination.k8s.io", putCreates: true, needsVersion: true, causes: leaseCauses }),
+  resource("endpointslices", "EndpointSlice", { group: "discovery.k8s.io", counted: true, causes: sliceCauses }),
+  resource("tkeserviceconfigs", "TkeServiceConfig", tke),
 ];
 
 export const apiVersionOf = ({ group, version }: Pick<Resource, "group" | "version">): string => (group ? `${group}/${version}` : version);

@@ -1,6 +1,6 @@
 import type { KubeObject } from "./objects.ts";
 import type { Resource } from "./resources.ts";
-import { failure, groupResource } from "./status.ts";
+import { failure } from "./status.ts";
 
 export type Matches = (object: KubeObject) => boolean;
 
@@ -33,18 +33,16 @@ export function labelSelector(text: string): Matches {
 
 /** "spec.nodeName=node-a,metadata.name!=x". Fields that the resource does not offer are 400, as on the real server. */
 export function fieldSelector(resource: Resource, text: string): Matches {
-  const parts = text.split(",").filter((part) => part !== "");
-  const all = parts.map((part) => {
+  const all = text.split(",").flatMap((part) => {
+    if (part === "") return [];
     const [, field = "", operator, value] = /^([^=!]+)(==|=|!=)(.*)$/.exec(part) ?? [];
     if (operator === undefined) throw failure.badRequest(`invalid selector: '${part}'; can't understand '${part}'`);
     const read = resource.fields[field];
     if (read === undefined) {
-      const what = `${resource.group ? `${resource.group}/` : "/"}${resource.version}, Resource=${resource.plural}`;
-      throw failure.badRequest(
-        `Unable to find "${what}" that match label selector "", field selector "${text}": field label not supported: ${field} (${groupResource(resource)})`,
-      );
+      const what = `Unable to find "${resource.group}/${resource.version}, Resource=${resource.plural}" that match label selector ""`;
+      throw failure.badRequest(`${what}, field selector "${text}": field label not supported: ${field}`);
     }
-    return (object: KubeObject) => (read(object) === value) === (operator !== "!=");
+    return (object: KubeObject) => ((read(object) ?? "") === value) === (operator !== "!=");
   });
   return (object) => all.every((fits) => fits(object));
 }

@@ -76,18 +76,12 @@ export class Store {
 
   /** The list as it was at a version: pages of one list see one state. 410 when the history does not reach back so far. */
   at(plural: string, version: number, namespace?: string): KubeObject[] {
-    if (version < this.#oldest) {
-      throw failure.expired(
-        "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.",
-      );
-    }
+    const why = "The provided continue parameter is too old to display a consistent list result. You can start a new list without it.";
+    if (version < this.#oldest) throw failure.expired(why);
     const then = new Map(this.#table(plural));
-    for (let index = this.#history.length - 1; index >= 0; index--) {
-      const event = this.#history[index];
-      if (event === undefined || event.version <= version) break;
-      if (event.plural !== plural) continue;
-      const key = keyOf(event.object.metadata.namespace, event.object.metadata.name);
-      if (event.previous) then.set(key, event.previous);
+    for (const { object, previous } of this.since(plural, version).toReversed()) {
+      const key = keyOf(object.metadata.namespace, object.metadata.name);
+      if (previous) then.set(key, previous);
       else then.delete(key);
     }
     return sorted(then, namespace);
@@ -95,14 +89,9 @@ export class Store {
 
   /** Events after a version, oldest first; throws 410 when some of them are forgotten. */
   since(plural: string, version: number): StoreEvent[] {
-    if (version < this.#oldest) throw failure.tooOld(version, this.#oldest);
-    const newer: StoreEvent[] = [];
-    for (let index = this.#history.length - 1; index >= 0; index--) {
-      const event = this.#history[index];
-      if (event === undefined || event.version <= version) break;
-      if (event.plural === plural) newer.push(event);
-    }
-    return newer.reverse();
+    if (version < this.#oldest) throw failure.expired(`too old resource version: ${version} (${this.#oldest})`);
+    const begin = this.#history.findLastIndex((event) => event.version <= version) + 1;
+    return this.#history.slice(begin).filter((event) => event.plural === plural);
   }
 
   /** Forgets all history: a watch or a page from any earlier version is 410 from now on. Takes a version itself, as other traffic would. */

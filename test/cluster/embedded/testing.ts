@@ -7,18 +7,14 @@ type Event = {
   readonly object: { readonly kind?: string; readonly code?: number; readonly metadata: Record<string, unknown> };
 };
 export type WatchLog = { readonly events: Event[]; readonly ended: Promise<unknown>; stop(): void };
+export type RawAnswer = { readonly code: number; readonly body: Record<string, unknown>; readonly text: string };
 export type Harness = {
   readonly cluster: EmbeddedCluster;
   readonly config: KubeConfig;
-  api<T extends ApiType>(type: new (...args: never[]) => T): T;
-  watch(path: string, query?: Record<string, string | number | boolean>): Promise<WatchLog>;
+  readonly api: <T extends ApiType>(type: new (...args: never[]) => T) => T;
+  readonly watch: (path: string, query?: Record<string, string | number | boolean>) => Promise<WatchLog>;
   /** A request without the client, as kubectl --raw would make it. */
-  raw(
-    method: string,
-    path: string,
-    body?: unknown,
-    headers?: Record<string, string>,
-  ): Promise<{ code: number; body: Record<string, unknown>; text: string }>;
+  readonly raw: (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<RawAnswer>;
 };
 
 /** A server for one test, gone with it, and the official client for it; `tls` chooses between its two URLs. */

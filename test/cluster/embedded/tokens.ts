@@ -1,5 +1,5 @@
 import { generateKeyPairSync, randomUUID, sign, verify } from "node:crypto";
-import { isRaw, type Raw, secondsOf } from "./objects.ts";
+import { isRaw, type Raw, rawIn, secondsOf } from "./objects.ts";
 import { resourceNamed } from "./resources.ts";
 import { failure, wrong } from "./status.ts";
 import type { Store } from "./store.ts";
@@ -17,12 +17,13 @@ const API_AUDIENCE = "https://kubernetes.default.svc.cluster.local";
 /** A token is accepted this long after `exp`. Source: kubernetes.md §4, seen. */
 const LEEWAY_SECONDS = 60;
 
-type Ref = { name: string; uid: string };
+const rejected = (why: string): Review => ({ error: `[invalid bearer token, ${why}]` });
+type Ref = { name: string; uid?: string };
 type Claims = {
   aud: string[];
   exp: number;
   jti: string;
-  "kubernetes.io": { namespace: string; serviceaccount: Ref; pod?: Ref; node?: Partial<Ref> & { name: string }; secret?: Ref };
+  "kubernetes.io": { namespace: string; serviceaccount: Required<Ref>; pod?: Ref; node?: Ref };
 };
 export type TokenOptions = { readonly adminToken: string; readonly nowMs: () => number; readonly cacheMs: number };
 
@@ -58,26 +59,20 @@ export class Tokens {
   #check(token: string, wanted: readonly string[]): Review {
     const claims = this.#verified(token);
     if (claims === undefined) return { error: "invalid bearer token" };
-    const error = (why: string): Review => ({ error: `[invalid bearer token, ${why}]` });
     const audiences = wanted.filter((audience) => claims.aud.includes(audience));
-    if (audiences.length === 0)
-      return error(`token audiences ${JSON.stringify(claims.aud)} is invalid for the target audiences ${JSON.stringify(wanted)}`);
-    if (this.#options.nowMs() / 1_000 > claims.exp + LEEWAY_SECONDS) return error("service account token has expired");
-    const { namespace, serviceaccount, pod, node, secret } = claims["kubernetes.io"];
-    const account = this.#store.get("serviceaccounts", namespace, serviceaccount.name);
-    if (account?.metadata.uid !== serviceaccount.uid) return error("service account token has been invalidated");
-    for (const [plural, ref, home] of [["pods", pod, namespace] as const, ["secrets", secret, namespace] as const]) {
-      if (ref === undefined) continue;
-      const bound = this.#store.get(plural, home, ref.name);
-      if (bound === undefined) return error("service account token has been invalidated");
-      if (bound.metadata.uid !== ref.uid) {
-        return error(
-          `${plural === "pods" ? "pod" : "secret"} UID (${bound.metadata.uid}) does not match service account ${plural === "pods" ? "pod" : "secret"} ref claim (${ref.uid})`,
-        );
-      }
-    }
-    if (node && !pod && this.#store.get("nodes", undefined, node.name)?.metadata.uid !== node.uid)
-      return error("service account token has been invalidated");
+    const why = `token audiences ${JSON.stringify(claims.aud)} is invalid for the target audiences ${JSON.stringify(wanted)}`;
+    if (audiences.length === 0) return rejected(why);
+    if (this.#options.nowMs() / 1_000 > claims.exp + LEEWAY_SECONDS) return rejected("service account token has expired");
+    const { namespace, serviceaccount, pod, node } = claims["kubernetes.io"];
+    const uidOf = (plural: string, home: string | undefined, ref: Ref): string | undefined =>
+      this.#store.get(plural, home, ref.name)?.metadata.uid;
+    const podUid = pod && uidOf("pods", namespace, pod);
+    const invalidated =
+      uidOf("serviceaccounts", namespace, serviceaccount) !== serviceaccount.uid ||
+      (pod && podUid === undefined) ||
+      (node && !pod && uidOf("nodes", undefined, node) !== node.uid); // a Pod-bound token outlives its Node
+    if (invalidated) return rejected("service account token has been invalidated");
+    if (pod && podUid !== pod.uid) return rejected(`pod UID (${podUid}) does not match service account pod ref claim (${pod.uid})`);
     const extra: Record<string, string[]> = { "authentication.kubernetes.io/credential-id": [`JTI=${claims.jti}`] };
     const note = (name: string, value: string | undefined): void => {
       if (value !== undefined) extra[`authentication.kubernetes.io/${name}`] = [value];
@@ -104,7 +99,7 @@ export class Tokens {
   issue(namespace: string, name: string, request: Raw): Raw {
     const account = this.#store.get("serviceaccounts", namespace, name);
     if (account === undefined) throw failure.notFound(resourceNamed("serviceaccounts"), name);
-    const spec = isRaw(request["spec"]) ? request["spec"] : {};
+    const spec = rawIn(request, "spec");
     const seconds = typeof spec["expirationSeconds"] === "number" ? spec["expirationSeconds"] : 3_600;
     if (seconds < 600) {
       const cause = wrong.invalid("spec.expirationSeconds", seconds, "may not specify a duration less than 10 minutes");
@@ -114,51 +109,43 @@ export class Tokens {
     const now = Math.floor(this.#options.nowMs() / 1_000);
     const bound = isRaw(spec["boundObjectRef"]) ? this.#bound(namespace, name, spec["boundObjectRef"]) : {};
     const identity = { namespace, ...bound, serviceaccount: { name, uid: account.metadata.uid } };
-    const token = this.#signed({
-      ...{ aud: audiences, exp: now + seconds, iat: now, iss: API_AUDIENCE, jti: randomUUID() },
-      ...{ "kubernetes.io": identity, nbf: now, sub: `system:serviceaccount:${namespace}:${name}` },
-    });
-    return {
-      kind: "TokenRequest",
-      apiVersion: "authentication.k8s.io/v1",
-      metadata: { name, namespace, creationTimestamp: secondsOf(now * 1_000) },
-      spec: { ...spec, audiences, expirationSeconds: seconds },
-      status: { token, expirationTimestamp: secondsOf((now + seconds) * 1_000) },
-    };
+    const claims = { aud: audiences, exp: now + seconds, iat: now, iss: API_AUDIENCE, jti: randomUUID(), nbf: now };
+    const token = this.#signed({ ...claims, "kubernetes.io": identity, sub: `system:serviceaccount:${namespace}:${name}` });
+    const metadata = { name, namespace, creationTimestamp: secondsOf(now * 1_000) };
+    const status = { token, expirationTimestamp: secondsOf((now + seconds) * 1_000) };
+    const answered = { ...spec, audiences, expirationSeconds: seconds };
+    return { kind: "TokenRequest", apiVersion: "authentication.k8s.io/v1", metadata, spec: answered, status };
   }
 
-  #bound(namespace: string, account: string, ref: Raw): Pick<Claims["kubernetes.io"], "pod" | "node" | "secret"> {
-    const resource = { Pod: "pods", Secret: "secrets", Node: "nodes" }[String(ref["kind"])];
-    if (resource === undefined) throw failure.badRequest(`cannot bind token to object of type ${String(ref["kind"])}`);
+  #bound(namespace: string, account: string, ref: Raw): Pick<Claims["kubernetes.io"], "pod" | "node"> {
+    const kind = ref["kind"];
+    if (kind !== "Pod" && kind !== "Node") throw failure.badRequest(`cannot bind token to object of type ${JSON.stringify(kind)}`);
+    const resource = resourceNamed(kind === "Pod" ? "pods" : "nodes");
     const name = String(ref["name"]);
-    const object = this.#store.get(resource, resource === "nodes" ? undefined : namespace, name);
-    if (object === undefined) throw failure.notFound(resourceNamed(resource), name);
+    const object = this.#store.get(resource.plural, kind === "Pod" ? namespace : undefined, name);
+    if (object === undefined) throw failure.notFound(resource, name);
     const { uid } = object.metadata;
-    if (ref["uid"] && ref["uid"] !== uid) {
-      const why = `the UID in the bound object reference (${String(ref["uid"])}) does not match the UID in record. The object might have been deleted and then recreated`;
-      throw failure.conflict(resourceNamed(resource), name, why);
-    }
-    if (resource === "secrets") return { secret: { name, uid } };
-    if (resource === "nodes") return { node: { name, uid } };
-    if (object.spec?.serviceAccountName !== account) {
-      throw failure.badRequest(`cannot bind token for serviceaccount "${account}" to pod running with different serviceaccount name.`);
-    }
-    const { nodeName } = object.spec;
+    const why = `the UID in the bound object reference (${JSON.stringify(ref["uid"])}) does not match the UID in record`;
+    if (ref["uid"] && ref["uid"] !== uid) throw failure.conflict(resource, name, why);
+    if (kind === "Node") return { node: { name, uid } };
+    const { nodeName, serviceAccountName } = object.spec ?? {};
+    const other = `cannot bind token for serviceaccount "${account}" to pod running with different serviceaccount name.`;
+    if (serviceAccountName !== account) throw failure.badRequest(other);
     if (!nodeName) return { pod: { name, uid } };
     const node = this.#store.get("nodes", undefined, nodeName);
     return { node: { name: nodeName, ...(node && { uid: node.metadata.uid }) }, pod: { name, uid } };
   }
 
   #signed(claims: Raw): string {
-    const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
-    const text = `${part({ alg: "ES256", kid: this.#kid })}.${part(claims)}`;
+    const parts = [{ alg: "ES256", kid: this.#kid }, claims];
+    const text = parts.map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".");
     return `${text}.${sign("sha256", Buffer.from(text), { key: this.#keys.privateKey, dsaEncoding: "ieee-p1363" }).toString("base64url")}`;
   }
 }
 
 /** POST of a TokenReview: always an answer, a failure is `authenticated` left out. Only an empty token is refused. */
 export function tokenReview(tokens: Tokens, body: Raw): Raw {
-  const spec = isRaw(body["spec"]) ? body["spec"] : {};
+  const spec = rawIn(body, "spec");
   const token = spec["token"];
   if (typeof token !== "string" || token === "") throw failure.badRequest("token is required for TokenReview in authentication");
   const review = tokens.review(token, Array.isArray(spec["audiences"]) ? spec["audiences"].map(String) : []);

@@ -42,14 +42,14 @@ test("pages one consistent list, also while objects come and go; a compacted pag
   assert.deepEqual([namesOf(first), first.metadata?.remainingItemCount], [["a", "b"], 1]);
   await core.createNamespacedConfigMap({ namespace, body: { metadata: { name: "d" } } });
   await core.deleteNamespacedConfigMap({ namespace, name: "c" });
-  const _continue = first.metadata?._continue ?? "";
-  const second = await core.listNamespacedConfigMap({ namespace, limit: 2, _continue });
+  const { _continue: token = "" } = first.metadata ?? {};
+  const second = await core.listNamespacedConfigMap({ namespace, limit: 2, _continue: token });
   assert.deepEqual(
-    [namesOf(second), second.metadata?._continue, second.metadata?.resourceVersion],
+    [namesOf(second), second.metadata?.remainingItemCount, second.metadata?.resourceVersion],
     [["c"], undefined, first.metadata?.resourceVersion],
   );
   cluster.faults.inject({ kind: "compact" });
-  assert.deepEqual((await refused(core.listNamespacedConfigMap({ namespace, limit: 2, _continue }))).reason, "Expired");
+  assert.deepEqual((await refused(core.listNamespacedConfigMap({ namespace, limit: 2, _continue: token }))).reason, "Expired");
   assert.equal((await refused(core.listNamespacedConfigMap({ namespace, resourceVersion: "999999" }))).code, 504);
 });
 

@@ -73,10 +73,10 @@ export class Watches {
     }
   }
 
-  /** Ends watches of a resource (all without one): "reset" breaks the connection, "half-line" ends cleanly in the middle of an event. */
-  cut(how: "reset" | "half-line", plural?: string): void {
+  /** Ends watches of a resource (all without one): by breaking the connection, or cleanly in the middle of an event. */
+  cut(how: "reset-watches" | "half-line", plural?: string): void {
     for (const { request, response } of this.#running) {
-      if (plural !== undefined && request.resource.plural !== plural) continue;
+      if ((plural ?? request.resource.plural) !== request.resource.plural) continue;
       if (how === "half-line") response.end(`{"type":"MODIFIED","object":{"kind":"${request.resource.kind}","apiVer`);
       else response.destroy();
     }
@@ -84,7 +84,7 @@ export class Watches {
 
   stop(): void {
     clearInterval(this.#bookmarks);
-    this.cut("reset");
+    this.cut("reset-watches");
   }
 }
 

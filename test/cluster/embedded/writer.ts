@@ -2,14 +2,13 @@ import { randomInt, randomUUID } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { cleaned, type KubeObject, type Metadata, type Raw, secondsOf } from "./objects.ts";
 import { type Resource, resourceNamed } from "./resources.ts";
-import { failure } from "./status.ts";
+import { failure, wrong } from "./status.ts";
 import type { Store } from "./store.ts";
 import { metadataCauses } from "./validation.ts";
 
-export type WriteOptions = { readonly dryRun?: boolean; readonly subresource?: "status" | "scale" | "binding" };
+export type WriteOptions = { readonly dryRun?: boolean; readonly subresource?: "status" | "binding" };
 export type DeleteOptions = {
   readonly gracePeriodSeconds?: number;
-  readonly propagationPolicy?: string;
   readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string };
   readonly dryRun?: boolean;
 };
@@ -31,39 +30,24 @@ export class ObjectsWriter {
   create(resource: Resource, namespace: string | undefined, sent: Raw, { dryRun = false }: WriteOptions = {}): KubeObject {
     const object = decoded(resource, sent);
     const { generateName, resourceVersion } = object.metadata;
-    const random = () => Array.from({ length: 5 }, () => ALPHABET[randomInt(ALPHABET.length)]).join("");
-    const name = object.metadata.name || (generateName && generateName + random());
-    if (!name) {
-      const why = "name or generateName is required";
-      throw failure.invalid(resource, "", [{ reason: "FieldValueRequired", message: `Required value: ${why}`, field: "metadata.name" }]);
-    }
+    const name = object.metadata.name || (generateName && generateName + randomSuffix());
+    if (!name) throw failure.invalid(resource, "", [wrong.required("metadata.name", "name or generateName is required")]);
     if (resourceVersion) throw failure.badRequest("resourceVersion should not be set on objects to be created");
     this.#admit(resource, namespace, name, object);
     const existing = this.#store.get(resource.plural, namespace, name);
-    if (existing) throw failure.alreadyExists(resource, name, existing.metadata.deletionTimestamp ? "object is being deleted: " : "");
+    if (existing) throw failure.alreadyExists(resource, name, existing.metadata.deletionTimestamp && "object is being deleted: ");
     for (const key of OWN) delete (object.metadata as Raw)[key];
-    object.metadata = tidy({
-      ...object.metadata,
-      name,
-      ...(generateName && { generateName }),
-      ...(namespace !== undefined && { namespace }),
-      uid: randomUUID(),
-      resourceVersion: "",
-      ...(resource.counted && { generation: 1 }),
-      creationTimestamp: secondsOf(this.#nowMs()),
-    });
+    const place = { name, ...(generateName && { generateName }), ...(namespace !== undefined && { namespace }) };
+    const birth = { uid: randomUUID(), resourceVersion: "", creationTimestamp: secondsOf(this.#nowMs()) };
+    object.metadata = tidy({ ...object.metadata, ...place, ...birth, ...(resource.counted && { generation: 1 }) });
     resource.fill(object, undefined);
     const causes = [...metadataCauses(object, undefined), ...resource.causes(object, undefined)];
     if (causes.length > 0) throw failure.invalid(resource, name, causes);
     if (dryRun) return object;
     const stored = this.#store.put(resource.plural, object);
-    if (resource.plural === "namespaces") this.#furnish(name);
+    // what the controller manager would add
+    if (resource.plural === "namespaces") this.create(resourceNamed("serviceaccounts"), name, { metadata: { name: "default" } });
     return stored;
-  }
-
-  /** A namespace comes with what the controller manager would put there. */
-  #furnish(namespace: string): void {
-    this.create(resourceNamed("serviceaccounts"), namespace, { metadata: { name: "default" } });
   }
 
   #admit(resource: Resource, namespace: string | undefined, name: string, { spec }: KubeObject): void {
@@ -71,44 +55,39 @@ export class ObjectsWriter {
     const home = this.#store.get("namespaces", undefined, namespace);
     if (home === undefined) throw failure.notFound(resourceNamed("namespaces"), namespace);
     if (home.metadata.deletionTimestamp !== undefined) {
-      throw failure.forbidden(resource, name, `unable to create new content in namespace ${namespace} because it is being terminated`, [
-        { reason: "NamespaceTerminating", message: `namespace ${namespace} is being terminated`, field: "metadata.namespace" },
-      ]);
+      const message = `namespace ${namespace} is being terminated`;
+      const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
+      throw failure.forbidden(resource, name, why, [{ reason: "NamespaceTerminating", message, field: "metadata.namespace" }]);
     }
     const account = spec?.serviceAccountName ?? "default";
-    if (resource.plural === "pods" && this.#store.get("serviceaccounts", namespace, account) === undefined) {
-      throw failure.forbidden(
-        resource,
-        name,
-        `error looking up service account ${namespace}/${account}: serviceaccount "${account}" not found`,
-      );
-    }
+    if (resource.plural !== "pods" || this.#store.get("serviceaccounts", namespace, account)) return;
+    const why = `error looking up service account ${namespace}/${account}: serviceaccount "${account}" not found`;
+    throw failure.forbidden(resource, name, why);
   }
 
   /** `sent` is the whole wanted object. An update that changes nothing answers with the old object: no event, same resourceVersion. */
   update(resource: Resource, old: KubeObject, sent: Raw, { dryRun = false, subresource }: WriteOptions = {}): KubeObject {
     const wanted = decoded(resource, sent);
     const { name } = old.metadata;
-    if (wanted.metadata.resourceVersion && wanted.metadata.resourceVersion !== old.metadata.resourceVersion)
-      throw failure.modified(resource, name);
+    const { uid, resourceVersion } = wanted.metadata;
+    if (resourceVersion && resourceVersion !== old.metadata.resourceVersion) {
+      const why = "the object has been modified; please apply your changes to the latest version and try again";
+      throw failure.conflict(resource, name, why);
+    }
     const next = this.#merged(resource, old, wanted, subresource);
     resource.fill(next, old);
     const causes = [...metadataCauses(next, old), ...(subresource === "binding" ? [] : resource.causes(next, old))];
-    const { uid } = wanted.metadata;
-    if (uid && uid !== old.metadata.uid) {
-      causes.unshift({ reason: "FieldValueInvalid", field: "metadata.uid", message: `Invalid value: "${uid}": field is immutable` });
-    }
+    if (uid && uid !== old.metadata.uid) causes.unshift(wrong.invalid("metadata.uid", uid, "field is immutable"));
     if (causes.length > 0) throw failure.invalid(resource, name, causes);
     const { metadata: _was, status: _wasStatus, ...contentBefore } = old;
     const { metadata: _is, status: _isStatus, ...content } = next;
     if (resource.counted && !isDeepStrictEqual(content, contentBefore)) next.metadata.generation = (old.metadata.generation ?? 0) + 1;
     if (dryRun || isDeepStrictEqual(next, old)) return dryRun ? next : old;
     const { deletionTimestamp, deletionGracePeriodSeconds = 0, finalizers } = next.metadata;
-    if (deletionTimestamp !== undefined && deletionGracePeriodSeconds === 0 && !finalizers?.length && resource.plural !== "namespaces") {
-      this.#store.remove(resource.plural, old);
-      return next;
-    }
-    return this.#store.put(resource.plural, next);
+    const over = deletionTimestamp !== undefined && deletionGracePeriodSeconds === 0 && !finalizers?.length;
+    if (!over || resource.plural === "namespaces") return this.#store.put(resource.plural, next);
+    this.#store.remove(resource.plural, old);
+    return next;
   }
 
   #merged(resource: Resource, old: KubeObject, wanted: KubeObject, subresource: WriteOptions["subresource"]): KubeObject {
@@ -132,14 +111,13 @@ export class ObjectsWriter {
   remove(resource: Resource, object: KubeObject, options: DeleteOptions = {}): { readonly object: KubeObject; readonly gone: boolean } {
     const { name, uid, resourceVersion } = object.metadata;
     const { preconditions = {}, dryRun = false } = options;
-    if (preconditions.uid !== undefined && preconditions.uid !== uid) {
-      throw failure.conflict(resource, name, `Precondition failed: UID in precondition: ${preconditions.uid}, UID in object meta: ${uid}`);
-    }
-    if (preconditions.resourceVersion !== undefined && preconditions.resourceVersion !== resourceVersion) {
-      const why = `ResourceVersion in precondition: ${preconditions.resourceVersion}, ResourceVersion in object meta: ${resourceVersion}`;
-      throw failure.conflict(resource, name, `Precondition failed: ${why}`);
-    }
-    const end = resource.plural === "pods" ? this.#podEnd(object, options.gracePeriodSeconds) : this.#end(object);
+    const check = (field: string, wanted: string | undefined, is: string): void => {
+      const why = `Precondition failed: ${field} in precondition: ${wanted}, ${field} in object meta: ${is}`;
+      if (wanted !== undefined && wanted !== is) throw failure.conflict(resource, name, why);
+    };
+    check("UID", preconditions.uid, uid);
+    check("ResourceVersion", preconditions.resourceVersion, resourceVersion);
+    const end = this.#end(resource, object, options.gracePeriodSeconds);
     const gone = resource.plural !== "namespaces" && end?.deletionGracePeriodSeconds === 0 && !object.metadata.finalizers?.length;
     if (dryRun) return { object, gone };
     const marked = end && this.#mark(resource, object, end, gone);
@@ -156,27 +134,24 @@ export class ObjectsWriter {
     return this.#store.put(resource.plural, marked);
   }
 
-  #end({ metadata }: KubeObject): End | undefined {
-    return metadata.deletionTimestamp === undefined ? this.#at(0) : undefined;
-  }
-
   #at(grace: number): End {
     return { deletionTimestamp: secondsOf(this.#nowMs() + grace * 1_000), deletionGracePeriodSeconds: grace };
   }
 
-  /** Grace counts from the first DELETE; a later one can only make it shorter. undefined: nothing changes. */
-  #podEnd({ metadata, spec, status }: KubeObject, asked: number | undefined): End | undefined {
+  /** Grace is for Pods; it counts from the first DELETE, and a later one can only make it shorter. undefined: nothing changes. */
+  #end({ plural }: Resource, { metadata, spec, status }: KubeObject, asked: number | undefined): End | undefined {
     const { deletionTimestamp, deletionGracePeriodSeconds: before = 0 } = metadata;
-    const over = !spec?.nodeName || status?.phase === "Succeeded" || status?.phase === "Failed";
     if (deletionTimestamp === undefined) {
-      const grace = over ? 0 : (asked ?? spec?.terminationGracePeriodSeconds ?? 30);
+      const waits = plural === "pods" && spec?.nodeName && status?.phase !== "Succeeded" && status?.phase !== "Failed";
+      const grace = waits ? (asked ?? spec.terminationGracePeriodSeconds ?? 30) : 0;
       return this.#at(grace < 0 ? 1 : grace);
     }
-    if (before === 0) return metadata.finalizers?.length ? undefined : { deletionTimestamp, deletionGracePeriodSeconds: 0 };
     if (asked === undefined || asked >= before) return undefined;
     return { deletionTimestamp: secondsOf(Date.parse(deletionTimestamp) + (asked - before) * 1_000), deletionGracePeriodSeconds: asked };
   }
 }
+
+const randomSuffix = (): string => Array.from({ length: 5 }, () => ALPHABET[randomInt(ALPHABET.length)]).join("");
 
 type End = { readonly deletionTimestamp: string; readonly deletionGracePeriodSeconds: number };
 

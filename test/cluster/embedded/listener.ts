@@ -1,0 +1,52 @@
+import type { Server } from "node:http";
+import type { Server as TlsServer } from "node:https";
+import type { Socket } from "node:net";
+
+/** A server whose connections can be broken, refused or frozen. */
+export class Listener {
+  readonly #server: Server | TlsServer;
+  readonly #host: string;
+  readonly #sockets = new Set<Socket>();
+  port = 0;
+
+  constructor(server: Server | TlsServer, host: string, connected: "connection" | "secureConnection") {
+    this.#server = server;
+    this.#host = host;
+    server.keepAliveTimeout = 120_000; // longer than the real server's 90 s: who closes first is the client
+    server.on(connected, (socket: Socket) => {
+      this.#sockets.add(socket.setNoDelay(true));
+      socket.once("close", () => this.#sockets.delete(socket));
+    });
+  }
+
+  /** Rejects when the port is taken. */
+  async start(port: number): Promise<void> {
+    await new Promise<void>((resolve, reject) => this.#server.once("error", reject).listen(port, this.#host, resolve));
+    const address = this.#server.address();
+    if (address !== null && typeof address === "object") this.port = address.port;
+  }
+
+  setReachable(reachable: boolean): void {
+    if (reachable) this.#server.listen(this.port, this.#host);
+    else this.#break();
+  }
+
+  setFrozen(frozen: boolean): void {
+    for (const socket of this.#sockets) {
+      if (frozen) socket.cork();
+      else socket.uncork();
+    }
+  }
+
+  #break(): void {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async stop(): Promise<void> {
+    const closed = this.#server.listening ? new Promise((resolve) => this.#server.once("close", resolve)) : undefined;
+    this.#break();
+    this.#server.closeAllConnections(); // those that are still shaking hands
+    await closed;
+  }
+}
