@@ -9,7 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { pino } from "pino";
 import { makeClock } from "../../../common/clock.ts";
 import { type KubeClient, makeKubeClient } from "../../../common/kube-client.ts";
-import { type AuditEntry, type EmbeddedCluster, startApiServer } from "../embedded/server.ts";
+import { type EmbeddedCluster, startApiServer } from "../embedded/server.ts";
 import { applyManifests, type Manifest } from "../manifests.ts";
 import { claimSlot, type SlotClaim } from "../network.ts";
 import { type Deployment, isActive, isReady, isTrue, kubernetesTime, type Pod } from "./objects.ts";
@@ -67,16 +67,21 @@ async function until<T>(what: string, look: () => Promise<T | undefined | false>
 }
 
 suite("a simulated cluster over the embedded API server", () => {
-  const requests: AuditEntry[] = [];
+  let writes = 0;
   let folder: string;
   let slot: SlotClaim;
   let api: EmbeddedCluster;
   let client: KubeClient;
   let simulated: SimulatedCluster;
 
+  const counted = <T>(path: string, call: Promise<T>): Promise<T> => {
+    if (!path.startsWith("/api/v1/nodes/")) writes++; // heartbeats go on for ever
+    return call;
+  };
+
   before(async () => {
     slot = await claimSlot();
-    api = await startApiServer({ onRequest: (entry) => void requests.push(entry) });
+    api = await startApiServer();
     const clock = makeClock();
     const log = pino({ level: process.env["LOG_LEVEL"] ?? "silent" });
     folder = await mkdtemp(join(tmpdir(), "simulated-"));
@@ -84,7 +89,22 @@ suite("a simulated cluster over the embedded API server", () => {
     await writeFile(kubeconfig, api.kubeconfig());
     client = await makeKubeClient({ clock, env: { KUBECONFIG: kubeconfig } });
     await applyManifests(client, [{ apiVersion: "v1", kind: "Namespace", metadata: { name: "demo" } }]);
-    simulated = await startSimulatedCluster({ client, clock, log, nodes: ["node-a", "node-b"], plan: slot.plan, quarantineMs: 300 });
+    // Fewer than all Pods of this file together: addresses have to be given back.
+    const plan = { ...slot.plan, podAddresses: slot.plan.podAddresses.slice(0, 30) };
+    const counting: KubeClient = {
+      ...client,
+      create: (path, ...rest) => counted(path, client.create(path, ...rest)),
+      patch: (path, ...rest) => counted(path, client.patch(path, ...rest)),
+      delete: (path, ...rest) => counted(path, client.delete(path, ...rest)),
+    };
+    simulated = await startSimulatedCluster({
+      client: counting,
+      clock,
+      log,
+      nodes: ["node-a", "node-b"],
+      plan,
+      quarantineMs: 300,
+    });
   });
   after(async () => {
     await simulated.stop();
@@ -167,7 +187,7 @@ suite("a simulated cluster over the embedded API server", () => {
     await allReady("gated", 3, "web:2");
   });
 
-  test("serves through its preStop sleep, refuses connections after SIGTERM, and its address is free afterwards", async () => {
+  test("serves through its preStop sleep, and refuses connections after SIGTERM", async () => {
     await applyManifests(client, [aDeployment({ name: "sleepy", replicas: 2, preStop: { sleep: { seconds: 1 } } })]);
     const pods = await allReady("sleepy", 2);
     const open = await Promise.all(pods.map((pod) => idleConnection(pod.status?.podIP ?? "")));
@@ -221,12 +241,10 @@ suite("a simulated cluster over the embedded API server", () => {
     api.faults.inject({ kind: "gone", ms: 1000 });
     await sleep(1100);
     await allReady("outage", 3, "web:2");
-    const writes = (): readonly AuditEntry[] =>
-      requests.filter(({ verb, resource }) => !["get", "list", "watch"].includes(verb) && resource !== "nodes/status");
     await until("rest", async () => {
-      const soFar = writes().length;
+      const soFar = writes;
       await sleep(300);
-      return writes().length === soFar;
+      return writes === soFar;
     });
   });
 
