@@ -4,10 +4,9 @@ import {
   type ConnectResponse,
   type Difference,
   type Digest,
-  RemovalEvidence,
   type Snapshot,
 } from "../../proto/gen/clb/direct/v1/node_stream.ts";
-import { digestOf, toPodFact } from "../../proto/wire.ts";
+import { digestOf, evidenceOf, toPodFact } from "../../proto/wire.ts";
 import type { NodeSession, StreamObserver } from "./node-pods.ts";
 import type { TokenLife } from "./token-life.ts";
 
@@ -51,23 +50,15 @@ export function makeDialogue(deps: DialogueDeps): (body: NonNullable<ConnectRequ
     if (wanted === "asked") return; // sent before our resend arrived
     if (wanted === "first") return resend("gap", `difference ${sequence} came before any snapshot`);
     if (sequence !== applied + 1n) return resend("gap", `expected sequence ${applied + 1n}, got ${sequence}`);
-    const ended = removed.map(({ uid, evidence }) => ({
-      uid,
-      evidence: evidence === RemovalEvidence.REMOVAL_EVIDENCE_DELETED ? ("deleted" as const) : ("absent" as const),
-    }));
-    await settle(
-      sequence,
-      session.difference(
-        changed.map((pod) => toPodFact(pod, nodeName)),
-        ended,
-      ),
-    );
+    const reported = changed.map((pod) => toPodFact(pod, nodeName));
+    const ended = removed.map((pod) => ({ uid: pod.uid, evidence: evidenceOf(pod) }));
+    await settle(sequence, session.difference(reported, ended));
   };
 
   const onDigest = async ({ sequence, sha256 }: Digest): Promise<void> => {
     if (wanted !== undefined || sequence !== applied) return; // one of us is ahead; the next digest will tell
-    const ours = digestOf([...session.told].map(([uid, resourceVersion]) => ({ uid, resourceVersion })));
-    if (!Buffer.from(ours).equals(sha256)) await resend("digest", `digests differ at sequence ${sequence}`);
+    const ours = digestOf(session.told.entries().map(([uid, resourceVersion]) => ({ uid, resourceVersion })));
+    if (!ours.equals(sha256)) await resend("digest", `digests differ at sequence ${sequence}`);
   };
 
   return async (body) => {

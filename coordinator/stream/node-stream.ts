@@ -4,6 +4,7 @@ import type { Clock } from "../../common/clock.ts";
 import { KubeApiError } from "../../common/kube-client.ts";
 import type { Logger } from "../../common/log.ts";
 import type { ConnectRequest, ConnectResponse, Hello, NodeStreamServiceServer } from "../../proto/gen/clb/direct/v1/node_stream.ts";
+import { PROTOCOL_VERSION } from "../../proto/wire.ts";
 import { makeDialogue } from "./dialogue.ts";
 import type { NodeSession, SessionEnd, StreamObserver } from "./node-pods.ts";
 import type { NodeRegistry } from "./node-registry.ts";
@@ -26,8 +27,6 @@ export interface NodeStream {
   close(): void;
 }
 
-/** The version of the protocol that we speak (proto/clb/direct/v1/node_stream.proto). */
-export const PROTOCOL_VERSION = 1;
 /** An agent sends its hello at once; whoever is silent for so long is none. */
 const HELLO_WITHIN_MS = 10_000;
 

@@ -37,10 +37,25 @@ export function makeStreamServer(deps: StreamServerDeps): StreamServer {
   server.addService(NodeStreamServiceService, deps.stream.service);
   deps.health.addToServer(server);
 
+  const provider = toProvider(deps.serving);
+  let stopping: Promise<void> | undefined;
+
+  const stop = async (): Promise<void> => {
+    deps.health.setStatus(STREAM_HEALTH, "NOT_SERVING");
+    const stopped = new AbortController();
+    const drained = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+    deps.stream.close();
+    await Promise.race([drained, deps.clock.sleep(STOP_WITHIN_MS, stopped.signal).catch(() => undefined)]);
+    stopped.abort();
+    server.forceShutdown();
+    provider.close(); // grpc-js unsubscribes only when the last socket is gone, and that of a frozen peer stays until the kernel gives up
+  };
+
   return {
     async start() {
       // A provider and not createSsl: grpc-js then swaps the context of the listening server in place, and open streams go on.
-      const credentials = experimental.createCertificateProviderServerCredentials(NO_CLIENT_CA, toProvider(deps.serving), false);
+      // The first argument is the server's own certificate, the second the clients' CA: grpc-js 1.14.7 names them the other way round.
+      const credentials = experimental.createCertificateProviderServerCredentials(provider, null, false);
       const port = await new Promise<number>((resolve, reject) => {
         server.bindAsync(deps.address, credentials, (error, bound) => (error === null ? resolve(bound) : reject(error)));
       });
@@ -48,26 +63,14 @@ export function makeStreamServer(deps: StreamServerDeps): StreamServer {
       deps.log.info({ address: deps.address, port }, "listening for agents");
       return port;
     },
-    async stop() {
-      deps.health.setStatus(STREAM_HEALTH, "NOT_SERVING");
-      const stopped = new AbortController();
-      const drained = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-      deps.stream.close();
-      await Promise.race([drained, deps.clock.sleep(STOP_WITHIN_MS, stopped.signal).catch(() => undefined)]);
-      stopped.abort();
-      server.forceShutdown();
-    },
+    stop: () => (stopping ??= stop()),
   };
 }
-
-/** The code takes null for "ask clients for no certificate"; its types forget that. Source: server-credentials.ts of grpc-js 1.14.7. */
-// oxlint-disable-next-line typescript/no-unsafe-type-assertion
-const NO_CLIENT_CA = null as unknown as experimental.CertificateProvider;
 
 type Listener = experimental.IdentityCertificateUpdateListener;
 
 /** grpc-js subscribes when it binds and unsubscribes when the server closes. */
-function toProvider(serving: ServingSource): experimental.CertificateProvider {
+function toProvider(serving: ServingSource): experimental.CertificateProvider & { close(): void } {
   const unsubscribe = new Map<Listener, () => void>();
   return {
     addCaCertificateListener: () => undefined,
@@ -82,6 +85,10 @@ function toProvider(serving: ServingSource): experimental.CertificateProvider {
     removeIdentityCertificateListener(listener) {
       unsubscribe.get(listener)?.();
       unsubscribe.delete(listener);
+    },
+    close() {
+      for (const end of unsubscribe.values()) end();
+      unsubscribe.clear();
     },
   };
 }

@@ -19,7 +19,10 @@ function aRegistry() {
       observer,
       log: silentLog,
       agentGraceMs: GRACE_MS,
-      watchNode: (node, tell, signal) => void watches.push({ node, tell, signal }),
+      watchNode(node, tell, signal) {
+        watches.push({ node, tell, signal });
+        return { lastByteAtMs: 42 };
+      },
     },
     stopped.signal,
   );
@@ -94,8 +97,8 @@ test("a difference whose absences drop more than half is doubted too; deletions 
   const { open, uids } = aRegistry();
   const session = open();
   session.snapshot(pods("p1", "p2", "p3"));
-  const absent = (uid: string) => ({ uid, evidence: "absent" as const });
-  assert.equal(session.difference([], [absent("p1"), absent("p2")]), "doubted");
+  const absent = ["p1", "p2"].map((uid) => ({ uid, evidence: "absent" as const }));
+  assert.equal(session.difference([], absent), "doubted");
   assert.deepEqual(uids(), ["p1", "p2", "p3"]);
   assert.equal(session.snapshot(pods("p3")), "applied");
   assert.deepEqual(uids(), ["p3"]);
@@ -112,7 +115,7 @@ test("a node whose agent never came is watched after the grace, and until the ag
   assert.deepEqual(running(), ["a"]);
   assert.equal(registry.nodes()[0]?.source, "none");
   watch().tell(listed("p1"));
-  assert.equal(registry.nodes()[0]?.source, "watch");
+  assert.deepEqual(registry.nodes(), [{ node: "a", source: "watch", sinceMs: clock.now(), heardAtMs: 42 }]);
   assert.deepEqual(uids(), ["p1"]);
   const session = open();
   assert.deepEqual(running(), ["a"], "a hello is no snapshot");

@@ -1,0 +1,415 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect as connectTcp, createServer, type Socket } from "node:net";
+import { type TestContext, test } from "node:test";
+import { ChannelCredentials, type ClientDuplexStream, Metadata, makeGenericClientConstructor, status } from "@grpc/grpc-js";
+import { HealthImplementation, service as healthService } from "grpc-health-check";
+import { makeClock } from "../../../common/clock.ts";
+import { KubeApiError } from "../../../common/kube-client.ts";
+import { makeNodeRegistry } from "../../../coordinator/stream/node-registry.ts";
+import { makeNodeStream } from "../../../coordinator/stream/node-stream.ts";
+import { makeStreamServer } from "../../../coordinator/stream/server.ts";
+import { makeTokenReview } from "../../../coordinator/stream/token-review.ts";
+import { issueAuthority, issueServing } from "../../../coordinator/tls/certificate.ts";
+import type { Serving } from "../../../coordinator/tls/serving.ts";
+import { type ConnectRequest, type ConnectResponse, NodeStreamServiceClient } from "../../../proto/gen/clb/direct/v1/node_stream.ts";
+import { digestOf, toPodReport } from "../../../proto/wire.ts";
+import { aPod, aRecordingObserver, silentLog } from "./pods.ts";
+
+const authority = await issueAuthority(Date.now());
+const newLeaf = async (): Promise<Serving> => ({
+  ...(await issueServing(authority, ["localhost"], ["127.0.0.1"], Date.now())),
+  caBundlePem: authority.certPem,
+});
+
+/** A token as the kubelet brings it, with what the API server below will say about it in its payload. */
+const aToken = (over: { node?: string; audience?: string; user?: string; exp?: number; error?: string } = {}): string => {
+  const payload = { node: "a", audience: "clb-direct", user: "system:serviceaccount:clb-direct:clb-direct-agent", ...over };
+  const claims = { exp: Math.floor(Date.now() / 1_000) + 3_600, ...payload };
+  return `e30.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.c2ln`;
+};
+
+/** The TokenReview API: answers as a real API server does (kubernetes.md §4); `away` refuses connections. */
+function anApiServer() {
+  const state = { away: false, reviews: 0 };
+  const create = async <T>(path: string, body: unknown): Promise<T> => {
+    state.reviews++;
+    if (state.away) throw new KubeApiError(`POST ${path}`, "transport", "connect ECONNREFUSED");
+    const { token } = (body as { spec: { token: string } }).spec;
+    const claims = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString());
+    const answer =
+      claims.error !== undefined || claims.audience !== "clb-direct"
+        ? { user: {}, error: claims.error ?? "[invalid bearer token, token audiences [x] is invalid]" }
+        : {
+            authenticated: true,
+            audiences: ["clb-direct"],
+            user: {
+              username: claims.user,
+              extra: claims.node === "" ? {} : { "authentication.kubernetes.io/node-name": [claims.node] },
+            },
+          };
+    return { status: answer } as T;
+  };
+  return { state, create };
+}
+
+async function aCoordinator(t: TestContext, options: { keepalive?: { timeMs: number; timeoutMs: number } } = {}) {
+  const clock = makeClock();
+  const stopped = new AbortController();
+  const observer = aRecordingObserver();
+  const api = anApiServer();
+  const common = { clock, log: silentLog, observer };
+  const registry = makeNodeRegistry({ ...common, agentGraceMs: 60_000, watchNode: () => ({ lastByteAtMs: 0 }) }, stopped.signal);
+  const review = makeTokenReview({ kube: api, namespace: "clb-direct", clock });
+  const stream = makeNodeStream({ ...common, registry, review, replica: "replica-1" });
+  let leaf = await newLeaf();
+  const subscribers = new Set<(serving: Serving) => void>();
+  const serving = {
+    get current() {
+      return leaf;
+    },
+    subscribe(listener: (serving: Serving) => void) {
+      subscribers.add(listener);
+      return () => void subscribers.delete(listener);
+    },
+  };
+  const health = new HealthImplementation({ "": "SERVING", "clb.direct.v1.NodeStreamService": "NOT_SERVING" });
+  const server = makeStreamServer({ ...common, ...options, address: "127.0.0.1:0", stream, serving, health });
+  const port = await server.start();
+  t.after(async () => {
+    stopped.abort();
+    await server.stop();
+    assert.equal(subscribers.size, 0, "the stopped server still listens for certificates");
+  });
+  const rotate = async (): Promise<void> => {
+    leaf = await newLeaf();
+    for (const subscriber of subscribers) subscriber(leaf);
+  };
+  return { port, registry, api, observer, server, rotate };
+}
+
+type Body = NonNullable<ConnectRequest["body"]>;
+
+/** An agent's end of a stream: what it hears, and how it ends. */
+function anAgent(t: TestContext, port: number, token: string | undefined = aToken()) {
+  const credentials = ChannelCredentials.createSsl(Buffer.from(authority.certPem));
+  const client = new NodeStreamServiceClient(`localhost:${port}`, credentials, { "grpc.use_local_subchannel_pool": 1 });
+  const metadata = new Metadata();
+  if (token !== "") metadata.set("authorization", `Bearer ${token}`);
+  const call: ClientDuplexStream<ConnectRequest, ConnectResponse> = client.connect(metadata);
+  const heard: ConnectResponse[] = [];
+  let wake = (): void => undefined;
+  const ended = new Promise<{ code: status; details: string }>((resolve) => call.on("status", resolve));
+  call
+    .on("error", () => undefined)
+    .on("data", (message: ConnectResponse) => {
+      heard.push(message);
+      wake();
+    });
+  t.after(() => client.close());
+  t.after(() => call.cancel());
+  const next = async (): Promise<ConnectResponse["body"]> => {
+    const end = ended.then(({ code, details }) => assert.fail(`stream ended: ${status[code]} ${details}`));
+    end.catch(() => undefined);
+    while (heard.length === 0) await Promise.race([new Promise<void>((resolve) => (wake = resolve)), end]);
+    return heard.shift()?.body;
+  };
+  const say = (body: Body): boolean => call.write({ body });
+  const hello = async (nodeName = "a", protocolVersion = 1): Promise<ConnectResponse["body"]> => {
+    say({ $case: "hello", value: { nodeName, protocolVersion, instanceId: "i-1" } });
+    return next();
+  };
+  return { call, client, say, next, hello, ended };
+}
+
+const snapshot = (sequence: bigint, ...uids: string[]): Body => ({
+  $case: "snapshot",
+  value: { sequence, pods: uids.map((uid) => toPodReport(aPod(uid))) },
+});
+const difference = (sequence: bigint, changed: string[], removed: string[] = []): Body => ({
+  $case: "difference",
+  value: {
+    sequence,
+    changed: changed.map((uid) => toPodReport(aPod(uid))),
+    removed: removed.map((uid) => ({ uid, evidence: 1 as const })),
+  },
+});
+const ack = (sequence: bigint) => ({ $case: "ack", value: { sequence } });
+
+/** Waits for what has no event of its own; fails after 5 s. */
+async function until(claim: () => boolean, what: string): Promise<void> {
+  for (let i = 0; i < 500; i++) {
+    if (claim()) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  assert.fail(`never happened: ${what}`);
+}
+
+test("hello, snapshot, difference and digest reach the registry, each acknowledged after it was applied", async (t) => {
+  const { port, registry, observer } = await aCoordinator(t);
+  const agent = anAgent(t, port);
+  assert.deepEqual(await agent.hello(), { $case: "welcome", value: { protocolVersion: 1, replica: "replica-1" } });
+  agent.say(snapshot(1n, "p1", "p2"));
+  assert.deepEqual(await agent.next(), ack(1n));
+  assert.deepEqual([...registry.pods.values()], [aPod("p1"), aPod("p2")]);
+  agent.say(difference(2n, ["p3"], ["p1"]));
+  assert.deepEqual(await agent.next(), ack(2n));
+  assert.deepEqual([...registry.pods.keys()], ["p2", "p3"]);
+  assert.equal(registry.endOf("p1"), "deleted");
+  agent.say({ $case: "digest", value: { sequence: 2n, sha256: digestOf([aPod("p2"), aPod("p3")]) } });
+  agent.say(difference(3n, ["p4"]));
+  assert.deepEqual(await agent.next(), ack(3n));
+  agent.call.end();
+  assert.equal((await agent.ended).code, status.OK);
+  await until(() => observer.lines.includes("stream closed"), "the session ends with the stream");
+  assert.equal(registry.pods.size, 3);
+});
+
+const refused: { why: string; token?: string; node?: string; version?: number; code: status; told: RegExp }[] = [
+  { why: "no token", token: "", code: status.UNAUTHENTICATED, told: /authorization: Bearer/ },
+  { why: "a token for another audience", token: aToken({ audience: "x" }), code: status.UNAUTHENTICATED, told: /audiences \[x\]/ },
+  { why: "an invalidated token", token: aToken({ error: "has been invalidated" }), code: status.UNAUTHENTICATED, told: /invalidated/ },
+  { why: "an expired token", token: aToken({ exp: 1_000 }), code: status.UNAUTHENTICATED, told: /expired at 1970-01-01T00:16:40/ },
+  { why: "another ServiceAccount", token: aToken({ user: "system:serviceaccount:x:y" }), code: status.PERMISSION_DENIED, told: /x:y/ },
+  { why: "a token without node claim", token: aToken({ node: "" }), code: status.PERMISSION_DENIED, told: /names no node/ },
+  { why: "another node's token", token: aToken({ node: "b" }), code: status.PERMISSION_DENIED, told: /node "b".*"a".*NODE_NAME/ },
+  { why: "another protocol version", version: 7, code: status.FAILED_PRECONDITION, told: /protocol_version is 7.*speaks 1/ },
+  { why: "no node name", node: "", code: status.FAILED_PRECONDITION, told: /node_name is empty/ },
+];
+for (const { why, token, node, version, code, told } of refused)
+  test(`refused: ${why}`, async (t) => {
+    const { port, registry, observer } = await aCoordinator(t);
+    const agent = anAgent(t, port, token);
+    agent.hello(node, version).catch(() => undefined);
+    const end = await agent.ended;
+    assert.equal(status[end.code], status[code], end.details);
+    assert.match(end.details, told);
+    assert.deepEqual(registry.nodes(), []);
+    assert.ok(!observer.lines.includes("stream opened"));
+  });
+
+test("a first message that is no hello is refused", async (t) => {
+  const { port } = await aCoordinator(t);
+  const agent = anAgent(t, port);
+  agent.say(snapshot(1n, "p1"));
+  const { code, details } = await agent.ended;
+  assert.equal(code, status.FAILED_PRECONDITION);
+  assert.match(details, /"snapshot": hello must come first/);
+});
+
+test("while the API server is away nobody is let in, and the agent is told to try again", async (t) => {
+  const { port, api } = await aCoordinator(t);
+  api.state.away = true;
+  const agent = anAgent(t, port);
+  agent.hello().catch(() => undefined);
+  const { code, details } = await agent.ended;
+  assert.equal(code, status.UNAVAILABLE);
+  assert.match(details, /ECONNREFUSED/);
+});
+
+test("a deleted Node ends its stream, and a late agent of it is refused", async (t) => {
+  const { port, registry } = await aCoordinator(t);
+  registry.nodeSeen({ name: "a", uid: "1" });
+  const agent = anAgent(t, port);
+  await agent.hello();
+  registry.nodeDeleted({ name: "a", uid: "1" });
+  assert.equal((await agent.ended).code, status.FAILED_PRECONDITION);
+  const late = anAgent(t, port);
+  late.hello().catch(() => undefined);
+  assert.match((await late.ended).details, /Node "a" was deleted/);
+});
+
+test("the second stream of a node ends the first with ABORTED", async (t) => {
+  const { port, registry, observer } = await aCoordinator(t);
+  const first = anAgent(t, port);
+  await first.hello();
+  const second = anAgent(t, port);
+  await second.hello();
+  assert.equal((await first.ended).code, status.ABORTED);
+  second.say(snapshot(1n, "p1"));
+  assert.deepEqual(await second.next(), ack(1n));
+  await until(() => observer.lines.includes("stream closed"), "the first session is closed");
+  assert.equal(registry.nodes()[0]?.source, "agent");
+});
+
+test("a gap is answered with one resend; only a snapshot goes on from there", async (t) => {
+  const { port, registry } = await aCoordinator(t);
+  const agent = anAgent(t, port);
+  await agent.hello();
+  agent.say(snapshot(1n, "p1", "p2", "p3"));
+  assert.deepEqual(await agent.next(), ack(1n));
+  agent.say(difference(3n, [], ["p1"]));
+  assert.deepEqual(await agent.next(), { $case: "resend", value: { reason: "expected sequence 2, got 3" } });
+  agent.say(difference(4n, [], ["p2"])); // was on its way
+  agent.say(snapshot(5n, "p1", "p2"));
+  assert.deepEqual(await agent.next(), ack(5n));
+  assert.deepEqual([...registry.pods.keys()], ["p1", "p2"]);
+});
+
+test("a difference before any snapshot is answered with resend", async (t) => {
+  const { port } = await aCoordinator(t);
+  const agent = anAgent(t, port);
+  await agent.hello();
+  agent.say(difference(1n, ["p1"]));
+  assert.equal((await agent.next())?.$case, "resend");
+});
+
+test("digests that differ are answered with resend; one that covers another sequence is not compared", async (t) => {
+  const { port, observer } = await aCoordinator(t);
+  const agent = anAgent(t, port);
+  await agent.hello();
+  agent.say(snapshot(1n, "p1"));
+  await agent.next();
+  const sha256 = digestOf([aPod("p1", { resourceVersion: "11" })]);
+  agent.say({ $case: "digest", value: { sequence: 2n, sha256 } });
+  agent.say({ $case: "digest", value: { sequence: 1n, sha256 } });
+  assert.deepEqual(await agent.next(), { $case: "resend", value: { reason: "digests differ at sequence 1" } });
+  assert.deepEqual(
+    observer.lines.filter((line) => line.startsWith("resend")),
+    ["resend digest"],
+  );
+});
+
+test("a snapshot that drops most Pods is asked for again and then believed", async (t) => {
+  const { port, registry } = await aCoordinator(t);
+  const agent = anAgent(t, port);
+  await agent.hello();
+  agent.say(snapshot(1n, "p1", "p2", "p3"));
+  await agent.next();
+  agent.say(snapshot(2n));
+  assert.match((await agent.next().then((body) => (body?.$case === "resend" ? body.value.reason : ""))) ?? "", /confirm/);
+  assert.equal(registry.pods.size, 3);
+  agent.say(snapshot(3n));
+  assert.deepEqual(await agent.next(), ack(3n));
+  assert.equal(registry.pods.size, 0);
+});
+
+test("a snapshot of 500 kB is one message", async (t) => {
+  const { port, registry } = await aCoordinator(t);
+  const agent = anAgent(t, port);
+  await agent.hello();
+  const uids = Array.from({ length: 500 }, (_, index) => `p${index}-${"x".repeat(1_000)}`);
+  agent.say(snapshot(1n, ...uids));
+  assert.deepEqual(await agent.next(), ack(1n));
+  assert.equal(registry.pods.size, 500);
+});
+
+test("a client that vanishes without a word closes its session", async (t) => {
+  const { port, registry, observer } = await aCoordinator(t);
+  const { port: proxied, sockets } = await aProxy(t, port);
+  const agent = anAgent(t, proxied);
+  await agent.hello();
+  agent.say(snapshot(1n, "p1"));
+  await agent.next();
+  for (const socket of sockets) socket.resetAndDestroy();
+  await until(() => observer.lines.includes("stream closed"), "the session of a vanished client is closed");
+  assert.equal(registry.pods.size, 1);
+  assert.equal(registry.nodes()[0]?.source, "none");
+});
+
+test("a frozen peer is noticed within the keepalive time", async (t) => {
+  const { port, observer } = await aCoordinator(t, { keepalive: { timeMs: 300, timeoutMs: 200 } });
+  const { port: proxied, sockets } = await aProxy(t, port);
+  const agent = anAgent(t, proxied);
+  await agent.hello();
+  for (const socket of sockets) socket.pause().unpipe();
+  const frozenAtMs = Date.now();
+  await until(() => observer.lines.includes("stream closed"), "the session of a frozen peer is closed");
+  assert.ok(Date.now() - frozenAtMs < 2_000);
+});
+
+test("a stream is asked for a fresh token, lives on with it, and ends when none comes", async (t) => {
+  const { port, api } = await aCoordinator(t);
+  const inSeconds = (seconds: number): number => Math.ceil(Date.now() / 1_000) + seconds;
+  const agent = anAgent(t, port, aToken({ exp: inSeconds(1) }));
+  await agent.hello();
+  assert.equal((await agent.next())?.$case, "tokenWanted");
+  const exp = inSeconds(2);
+  agent.say({ $case: "token", value: { token: aToken({ exp }) } });
+  await until(() => api.state.reviews === 2, "the fresh token is reviewed");
+  const { code, details } = await agent.ended;
+  assert.equal(code, status.UNAUTHENTICATED, details);
+  assert.ok(Date.now() >= exp * 1_000 - 50, "ended with the old token's expiry");
+});
+
+test("a fresh token of another node ends the stream", async (t) => {
+  const { port } = await aCoordinator(t);
+  const agent = anAgent(t, port);
+  await agent.hello();
+  agent.say({ $case: "token", value: { token: aToken({ node: "b" }) } });
+  assert.equal((await agent.ended).code, status.PERMISSION_DENIED);
+});
+
+test("a rotated certificate is served to new connections without a restart, and open streams go on", async (t) => {
+  const { port, rotate } = await aCoordinator(t);
+  const agent = anAgent(t, port);
+  await agent.hello();
+  const before = await servedFingerprint(port);
+  assert.equal(await servedFingerprint(port), before);
+  await rotate();
+  assert.notEqual(await servedFingerprint(port), before);
+  agent.say(snapshot(1n, "p1"));
+  assert.deepEqual(await agent.next(), ack(1n));
+  await anAgent(t, port, aToken({ node: "b" })).hello("b");
+});
+
+test("the health service answers on the same port, under TLS", async (t) => {
+  const { port, server } = await aCoordinator(t);
+  const Health = makeGenericClientConstructor(healthService, "grpc.health.v1.Health");
+  const client = new Health(`localhost:${port}`, ChannelCredentials.createSsl(Buffer.from(authority.certPem)));
+  t.after(() => client.close());
+  const check = (service: string): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const ask = client["check"]?.bind(client);
+      assert.ok(ask);
+      ask({ service }, (error: Error | null, answer: { status: string }) => (error === null ? resolve(answer.status) : reject(error)));
+    });
+  assert.equal(await check("clb.direct.v1.NodeStreamService"), "SERVING");
+  await server.stop();
+});
+
+test("a stopping server ends its streams with UNAVAILABLE, in bounded time even if a peer is frozen", async (t) => {
+  const { port, server } = await aCoordinator(t);
+  const { port: proxied, sockets } = await aProxy(t, port);
+  const agent = anAgent(t, port);
+  await agent.hello();
+  const frozen = anAgent(t, proxied, aToken({ node: "b" }));
+  await frozen.hello("b");
+  for (const socket of sockets) socket.pause().unpipe();
+  const stopAtMs = Date.now();
+  const stopped = server.stop();
+  const { code, details } = await agent.ended;
+  assert.equal(code, status.UNAVAILABLE);
+  assert.match(details, /stopping/);
+  await stopped;
+  assert.ok(Date.now() - stopAtMs < 3_000);
+});
+
+/** TCP in between, so that a connection can be frozen or cut without either end's doing. */
+async function aProxy(t: TestContext, port: number): Promise<{ port: number; sockets: Set<Socket> }> {
+  const sockets = new Set<Socket>();
+  const server = createServer((client) => {
+    const upstream = connectTcp(port, "127.0.0.1");
+    client.pipe(upstream).pipe(client);
+    for (const socket of [client, upstream]) sockets.add(socket.on("error", () => undefined));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const address = server.address();
+  assert.ok(typeof address === "object" && address !== null);
+  return { port: address.port, sockets };
+}
+
+/** SHA-256 of the certificate that a new TLS connection is shown. */
+async function servedFingerprint(port: number): Promise<string> {
+  const { connect } = await import("node:tls");
+  const socket = connect({ port, host: "127.0.0.1", ca: authority.certPem, ALPNProtocols: ["h2"] });
+  await once(socket, "secureConnect");
+  const { fingerprint256 } = socket.getPeerCertificate();
+  socket.destroy();
+  return fingerprint256;
+}
