@@ -291,6 +291,18 @@ test("answers 404, 405, 415 and 400 as the real server does", async (t) => {
   for (const path of ["/readyz", "/healthz", "/livez"]) assert.equal((await raw("GET", path)).text, "ok");
 });
 
+test("32 writers patch one Pod at once and every condition is there, without a conflict", async (t) => {
+  const { raw } = await serverFor(t);
+  const pods = "/api/v1/namespaces/default/pods";
+  await raw("POST", pods, aPod("p"));
+  const patch = (type: string) =>
+    raw("PATCH", `${pods}/p/status`, { status: { conditions: [{ type, status: "True" }] } }, { "content-type": smp });
+  const codes = await Promise.all(Array.from({ length: 32 }, async (_, index) => (await patch(`Type-${index}`)).code));
+  assert.deepEqual(new Set(codes), new Set([200]));
+  const { status } = (await raw("GET", `${pods}/p`)).body as { status: { conditions: object[] } };
+  assert.equal(status.conditions.length, 32);
+});
+
 test("creates and patches hundreds of Pods a second", async (t) => {
   const { raw } = await serverFor(t);
   const start = performance.now();

@@ -27,7 +27,7 @@ export class Watches {
   constructor(store: Store, bookmarkMs: number) {
     this.#store = store;
     this.#bookmarks = setInterval(() => {
-      for (const { request, response } of this.#running) if (request.bookmarks) bookmark(response, request, store.version);
+      for (const { request, response } of this.#running) bookmark(response, request, store.version);
     }, bookmarkMs);
   }
 
@@ -38,6 +38,7 @@ export class Watches {
   serve(request: WatchRequest, response: ServerResponse): void {
     response.writeHead(200, { "content-type": "application/json" });
     response.flushHeaders();
+    if (response.destroyed) return; // the client left while the server was frozen
     try {
       this.#begin(request, response);
     } catch (error) {
@@ -51,7 +52,7 @@ export class Watches {
       if (event.plural === request.resource.plural) tell(response, request, event);
     });
     const deadline = setTimeout(() => {
-      if (request.bookmarks) bookmark(response, request, this.#store.version);
+      bookmark(response, request, this.#store.version);
       response.end();
     }, request.timeoutSeconds * 1_000);
     response.once("close", () => {
@@ -68,9 +69,8 @@ export class Watches {
       return;
     }
     for (const object of this.#store.list(resource.plural, namespace)) if (matches(object)) send(response, "ADDED", resource, object);
-    if (request.initialEvents && request.bookmarks) {
-      bookmark(response, request, this.#store.version, { annotations: { "k8s.io/initial-events-end": "true" } });
-    }
+    const annotations = { "k8s.io/initial-events-end": "true" };
+    if (request.initialEvents) bookmark(response, request, this.#store.version, { annotations });
   }
 
   /** Ends watches of a resource (all without one): by breaking the connection, or cleanly in the middle of an event. */
@@ -89,10 +89,11 @@ export class Watches {
 }
 
 const send = (response: ServerResponse, type: string, resource: Resource, object: KubeObject): void => {
-  response.write(`{"type":"${type}","object":${objectJson(resource, object)}}\n`);
+  if (!response.writableEnded) response.write(`{"type":"${type}","object":${objectJson(resource, object)}}\n`);
 };
 
-function bookmark(response: ServerResponse, { resource }: WatchRequest, version: number, more: object = {}): void {
+function bookmark(response: ServerResponse, { resource, bookmarks, since = 0 }: WatchRequest, version: number, more: object = {}): void {
+  if (!bookmarks || version < since || response.writableEnded) return; // a watch from the future gets none either
   const metadata = { resourceVersion: String(version), creationTimestamp: null, ...more };
   const object = { kind: resource.kind, apiVersion: apiVersionOf(resource), metadata };
   response.write(`${JSON.stringify({ type: "BOOKMARK", object })}\n`);
