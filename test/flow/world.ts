@@ -1,0 +1,107 @@
+/** One whole installation for a flow test: cloud, cluster and nodes in this process, coordinator and agents as the processes they are. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import { pino } from "pino";
+import { makeClock } from "../../common/clock.ts";
+import { type KubeClient, makeKubeClient } from "../../common/kube-client.ts";
+import { type CloudOptions, TEST_KEY } from "../cloud/options.ts";
+import { type StartedCloud, startCloud } from "../cloud/start.ts";
+import { type EmbeddedCluster, startApiServer } from "../cluster/embedded/server.ts";
+import { applyManifests, exampleFile, loadManifests, type Manifest } from "../cluster/manifests.ts";
+import { type AddressPlan, claimSlot } from "../cluster/network.ts";
+import { lastLines, until } from "../cluster/process.ts";
+import { makeProduct, type Product } from "../cluster/product.ts";
+import { type SimulatedCluster, startSimulatedCluster } from "../cluster/simulated/start.ts";
+
+export type WorldOptions = {
+  readonly nodes?: readonly string[];
+  /** Nodes that get an agent; default: all. */
+  readonly agents?: readonly string[];
+  readonly cloud?: Partial<CloudOptions>;
+  readonly coordinatorEnv?: Readonly<Record<string, string>>;
+  readonly agentEnv?: Readonly<Record<string, string>>;
+  readonly bookmarkMs?: number;
+};
+
+export type World = {
+  readonly plan: AddressPlan;
+  readonly cloud: StartedCloud;
+  readonly api: EmbeddedCluster;
+  readonly client: KubeClient;
+  readonly product: Product;
+  readonly simulated: SimulatedCluster;
+  readonly directory: string;
+};
+
+/** Drains are short, so that tests see their end. */
+const COORDINATOR_ENV = { DRAIN_MS: "3000", LOG_LEVEL: "debug" };
+
+/** Ends with the test, which also checks what must hold in every flow: no two writes at one load balancer ever overlapped. */
+export async function startWorld(t: TestContext, options: WorldOptions = {}): Promise<World> {
+  const nodes = options.nodes ?? ["node-a", "node-b"];
+  const { plan, release } = await claimSlot();
+  const directory = await mkdtemp(join(tmpdir(), "clb-direct-flow-"));
+  const keepLogs = process.env["KEEP_LOGS"] !== undefined; // for a look at a run by hand
+  const steps: (() => Promise<unknown>)[] = [release, ...(keepLogs ? [] : [() => rm(directory, { recursive: true, force: true })])];
+  t.after(async () => {
+    if (!(t as TestContext & { passed: boolean }).passed)
+      console.error(`coordinator's log ends:\n${lastLines(join(directory, "coordinator.log"), 40)}`);
+    for (const step of steps.reverse()) await step();
+  });
+
+  const cloud = await startCloud({ host: plan.cloud, vipCidr: plan.vipRange, ...options.cloud });
+  steps.push(() => cloud.stop());
+  const api = await startApiServer({ host: plan.apiServer, bookmarkMs: options.bookmarkMs ?? 5_000 });
+  steps.push(() => api.stop());
+  const kubeconfigFile = join(directory, "kubeconfig");
+  await writeFile(kubeconfigFile, api.kubeconfig(), { mode: 0o600 });
+  const clock = makeClock();
+  const log = pino({ level: "silent" });
+  const client = await makeKubeClient({ clock, env: { KUBECONFIG: kubeconfigFile }, userAgent: "flow-test" });
+  steps.push(() => client.close());
+  const cluster = { client, clock, log };
+  const simulated = await startSimulatedCluster({ ...cluster, nodes, plan });
+  steps.push(() => simulated.stop());
+  const product = makeProduct({
+    cluster,
+    kubeconfigFile,
+    cloudEndpoint: cloud.endpoint,
+    key: TEST_KEY,
+    plan,
+    nodes,
+    directory,
+    coordinatorEnv: { ...COORDINATOR_ENV, ...options.coordinatorEnv },
+    ...(options.agentEnv && { agentEnv: options.agentEnv }),
+  });
+  steps.push(() => product.stop());
+  await product.startCoordinator();
+  await Promise.all((options.agents ?? nodes).map((node) => product.startAgent(node)));
+  return { plan, cloud, api, client, product, simulated, directory };
+}
+
+/** The example manifests, changed for the network at hand and by `change`. */
+export async function exampleManifests(
+  plan: AddressPlan,
+  change: (manifest: Manifest) => Manifest = (manifest) => manifest,
+): Promise<readonly Manifest[]> {
+  const manifests = await loadManifests(exampleFile("web.yaml"));
+  return manifests.map((manifest) =>
+    change(JSON.parse(JSON.stringify(manifest).replaceAll('"port":80,', `"port":${plan.servicePort},`)) as Manifest),
+  );
+}
+
+export async function applyExample(world: World, change?: (manifest: Manifest) => Manifest): Promise<void> {
+  await applyManifests(world.client, await exampleManifests(world.plan, change));
+}
+
+/** What the only load balancer of the cloud has bound: "ip:port" -> weight, over all its listeners. */
+export function boundTargets(world: World): Map<string, number> {
+  const bound = new Map<string, number>();
+  for (const { listeners } of world.cloud.cloud.state().loadBalancers)
+    for (const { targets } of listeners) for (const { ip, port, weight } of targets) bound.set(`${ip}:${port}`, weight);
+  return bound;
+}
+
+export { until };
