@@ -1,0 +1,87 @@
+import { isIP } from "node:net";
+import * as z from "zod";
+import { ConfigError } from "../common/errors.ts";
+import { COORDINATOR_SERVICE, DEFAULT_GATE_TYPE, DEFAULT_NAMESPACE, HEALTH_PORT, OPS_PORT } from "../common/names.ts";
+
+/** Where coordinators are, e.g. { host: "clb-direct-coordinator.clb-direct.svc", port: 9443 }; a name may stand for several. */
+export type Endpoint = { readonly host: string; readonly port: number };
+
+const port = (preset: number) => z.coerce.number().int().min(0).max(65_535).default(preset);
+const milliseconds = (preset: number) => z.coerce.number().int().min(10).max(3_600_000).default(preset);
+const required = (hint: string) => z.string(`is missing; ${hint}`);
+
+const Environment = z.object({
+  NODE_NAME: required("set it from spec.nodeName"),
+  /** `dns:///<name>:<port>` or a comma list `<host>:<port>,<host>:<port>`; IPv6 addresses in brackets. */
+  COORDINATOR_ADDRESS: required("e.g. dns:///clb-direct-coordinator.clb-direct.svc:9443").transform(parseEndpoints),
+  /** The name that the coordinator's certificate must carry: the links go to addresses, not to names. */
+  COORDINATOR_SERVER_NAME: z.string().min(1).default(`${COORDINATOR_SERVICE}.${DEFAULT_NAMESPACE}.svc`),
+  CA_BUNDLE_FILE: required("mount ConfigMap clb-direct-ca-bundle, e.g. /etc/clb-direct/ca/ca.crt"),
+  TOKEN_FILE: required('mount a projected ServiceAccount token with audience "clb-direct", e.g. /var/run/secrets/clb-direct/token'),
+  GATE_TYPE: z.string().min(1).default(DEFAULT_GATE_TYPE),
+  /** Of the ops and the health port. */
+  LISTEN_HOST: z.string().min(1).default("0.0.0.0"),
+  OPS_PORT: port(OPS_PORT),
+  HEALTH_PORT: port(HEALTH_PORT),
+  LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
+  /** A frozen coordinator is noticed after the sum of both at most (design §10). */
+  KEEPALIVE_MS: milliseconds(10_000),
+  KEEPALIVE_TIMEOUT_MS: milliseconds(5_000),
+  /** How long both ends may disagree unnoticed (design §10). */
+  DIGEST_INTERVAL_MS: milliseconds(60_000),
+  /** A difference without acknowledgement for so long is followed by a snapshot; well above a coordinator's worst pause, well below the agent grace of 10 s. */
+  ACK_TIMEOUT_MS: milliseconds(5_000),
+  /** 4 runs four times as fast; for demos and tests, together with a cloud of the same scale. */
+  TIME_SCALE: z.coerce.number().positive().max(1_000).default(1),
+});
+
+export type AgentConfig = ReturnType<typeof readConfig>;
+
+/** Environment -> configuration. Throws ConfigError that lists every mistake. */
+export function readConfig(env: NodeJS.ProcessEnv = process.env) {
+  // Empty counts as not set: that is what a manifest with an unset template value gives.
+  const { data, error } = Environment.safeParse(Object.fromEntries(Object.entries(env).filter(([, value]) => value !== "")));
+  if (error) {
+    const given = (name: string): string => (env[name] === undefined || env[name] === "" ? "" : ` (got "${env[name]}")`);
+    const mistakes = error.issues.map(({ path, message }) => `  ${path.join(".")}: ${message}${given(path.join("."))}`);
+    throw new ConfigError(`invalid configuration of the agent, ${mistakes.length} mistake(s):\n${mistakes.join("\n")}`);
+  }
+  return {
+    nodeName: data.NODE_NAME,
+    coordinators: data.COORDINATOR_ADDRESS,
+    serverName: data.COORDINATOR_SERVER_NAME,
+    caBundleFile: data.CA_BUNDLE_FILE,
+    tokenFile: data.TOKEN_FILE,
+    gateType: data.GATE_TYPE,
+    listenHost: data.LISTEN_HOST,
+    opsPort: data.OPS_PORT,
+    healthPort: data.HEALTH_PORT,
+    logLevel: data.LOG_LEVEL,
+    keepaliveMs: data.KEEPALIVE_MS,
+    keepaliveTimeoutMs: data.KEEPALIVE_TIMEOUT_MS,
+    digestIntervalMs: data.DIGEST_INTERVAL_MS,
+    ackTimeoutMs: data.ACK_TIMEOUT_MS,
+    timeScale: data.TIME_SCALE,
+    /** For the Kubernetes client, which finds the cluster by it. */
+    env,
+  } as const;
+}
+
+function parseEndpoints(text: string, context: z.RefinementCtx): readonly Endpoint[] {
+  const parts = text.startsWith("dns:///") ? [text.slice("dns:///".length)] : text.split(",");
+  const endpoints = parts.map((part) => parseEndpoint(part.trim()));
+  const wrong = parts.filter((_, index) => endpoints[index] === undefined);
+  if (wrong.length > 0)
+    context.addIssue(
+      `${wrong.map((part) => `"${part}"`).join(", ")} is not <host>:<port>; use dns:///<name>:<port> or a comma list of <host>:<port>`,
+    );
+  return endpoints.filter((endpoint) => endpoint !== undefined);
+}
+
+function parseEndpoint(text: string): Endpoint | undefined {
+  const [, v6, name, digits] = /^(?:\[([^\]]+)\]|([^:/\s]+)):(\d{1,5})$/.exec(text) ?? [];
+  const host = v6 ?? name;
+  const number = Number(digits);
+  if (host === undefined || (v6 !== undefined && isIP(v6) !== 6) || !(number >= 1 && number <= 65_535)) return undefined;
+  return { host, port: number };
+}

@@ -1,0 +1,85 @@
+import { status } from "@grpc/grpc-js";
+import { backoffMs } from "../common/backoff.ts";
+import type { Clock } from "../common/clock.ts";
+import type { Logger } from "../common/log.ts";
+import { type LinkObserver, type LinkState, type StreamDeps, StreamFault, speakOn } from "./coordinator-stream.ts";
+import type { ConversationLimits } from "./domain/conversation.ts";
+import type { Report } from "./domain/plan-report.ts";
+import { makeLatch } from "./latch.ts";
+
+export type LinkDeps = {
+  /** E.g. "10.0.3.7:9443" */
+  readonly address: string;
+  readonly connection: StreamDeps["connection"];
+  readonly hello: StreamDeps["hello"];
+  readonly limits: ConversationLimits;
+  /** The latest state of the node; undefined before the Pods were listed. */
+  readonly latest: () => Report | undefined;
+  readonly observer: LinkObserver;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly random?: () => number;
+};
+
+/** The way to one coordinator. */
+export interface CoordinatorLink {
+  readonly state: LinkState;
+  /** `latest` gives something new. */
+  changed(): void;
+  /** Connects again and again until the signal aborts; never rejects. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/** Quick, because a coordinator that restarts is back in seconds; at most 5 s, well within the agent grace of 10 s (design §10). */
+const RECONNECT = { baseMs: 200, maxMs: 5_000 };
+
+export function makeCoordinatorLink(deps: LinkDeps): CoordinatorLink {
+  const { address, clock, log, observer } = deps;
+  const latch = makeLatch(clock);
+  let state: LinkState = "away";
+  let attempt = 0;
+  let toldFault: string | undefined;
+
+  const setState = (next: LinkState): void => {
+    if (next === "acknowledged" && state !== next) {
+      log.info({ coordinator: address }, "coordinator acknowledged the snapshot");
+      attempt = 0;
+      toldFault = undefined;
+    }
+    state = next;
+    observer.onState();
+  };
+  /** Once per row of equal failures. */
+  const tell = (error: unknown, waitMs: number): void => {
+    const code = error instanceof StreamFault ? status[error.code] : "UNKNOWN";
+    const why = error instanceof Error ? error.message : String(error);
+    observer.onStreamEnd(code);
+    log[toldFault === why ? "debug" : "warn"](
+      { coordinator: address, code, why, waitMs: Math.round(waitMs) },
+      "stream to the coordinator ended",
+    );
+    toldFault = why;
+  };
+
+  return {
+    get state() {
+      return state;
+    },
+    changed: () => latch.set(),
+    async run(signal) {
+      while (!signal.aborted) {
+        try {
+          await speakOn({ ...deps, latch, onState: setState }, signal);
+        } catch (error) {
+          if (signal.aborted) break;
+          const waitMs = backoffMs(attempt, RECONNECT, deps.random ?? Math.random);
+          attempt += state === "acknowledged" ? 0 : 1;
+          setState("away");
+          tell(error, waitMs);
+          await clock.sleep(waitMs, signal).catch(() => undefined);
+        }
+      }
+      setState("away");
+    },
+  };
+}

@@ -1,0 +1,214 @@
+import { once } from "node:events";
+import { ChannelCredentials, type ChannelOptions, type ClientDuplexStream, Metadata, status } from "@grpc/grpc-js";
+import type { Clock } from "../common/clock.ts";
+import type { Logger } from "../common/log.ts";
+import { type ConnectRequest, type ConnectResponse, NodeStreamServiceClient } from "../proto/gen/clb/direct/v1/node_stream.ts";
+import { digestOf, PROTOCOL_VERSION, toPodReport, toRemovedPod } from "../proto/wire.ts";
+import {
+  afterHearing,
+  afterSaying,
+  type Conversation,
+  type ConversationLimits,
+  newConversation,
+  nextStep,
+  PATIENCE,
+  type Step,
+} from "./domain/conversation.ts";
+import type { Report } from "./domain/plan-report.ts";
+import type { Latch } from "./latch.ts";
+
+/** `acknowledged`: the first snapshot of the present stream was. */
+export type LinkState = "away" | "connected" | "acknowledged";
+
+/** Metric hooks; synchronous, must not throw. */
+export type LinkObserver = {
+  onSent(kind: "snapshot" | "difference" | "digest" | "token"): void;
+  onAck(seconds: number): void;
+  onAckTimeout(): void;
+  onResend(): void;
+  /** Name of a gRPC status, e.g. "UNAVAILABLE". */
+  onStreamEnd(code: string): void;
+  onState(): void;
+};
+
+/** How to reach a coordinator. Files are read at each connect, so that rotation needs no restart. */
+export type Connection = {
+  /** The name that its certificate must carry, e.g. "clb-direct-coordinator.clb-direct.svc". */
+  readonly serverName: string;
+  /** PEM. */
+  readonly readCaBundle: () => Promise<Buffer>;
+  readonly readToken: () => Promise<string>;
+  /** Real milliseconds; see the configuration. */
+  readonly keepaliveMs: number;
+  readonly keepaliveTimeoutMs: number;
+};
+
+export type StreamDeps = {
+  readonly address: string;
+  readonly connection: Connection;
+  /** E.g. { nodeName: "node-a", instanceId: "5f0c…" } */
+  readonly hello: { readonly nodeName: string; readonly instanceId: string };
+  readonly limits: ConversationLimits;
+  readonly latest: () => Report | undefined;
+  /** Set when `latest` gives something new. */
+  readonly latch: Latch;
+  readonly onState: (state: LinkState) => void;
+  readonly observer: LinkObserver;
+  readonly clock: Clock;
+  readonly log: Logger;
+};
+
+type Call = ClientDuplexStream<ConnectRequest, ConnectResponse>;
+type Body = NonNullable<ConnectRequest["body"]>;
+
+/** Why a stream ended, with the gRPC status that stands for it. */
+export class StreamFault extends Error {
+  override readonly name = "StreamFault";
+  readonly code: status;
+
+  constructor(code: status, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** One stream, from connecting to its end: always rejects, with StreamFault unless a file could not be read. Aborting cancels it. */
+export async function speakOn(deps: StreamDeps, signal: AbortSignal): Promise<never> {
+  const { connection, address } = deps;
+  const [caBundle, token] = await Promise.all([connection.readCaBundle(), connection.readToken()]);
+  signal.throwIfAborted();
+  const client = new NodeStreamServiceClient(address, ChannelCredentials.createSsl(caBundle), optionsOf(connection));
+  const metadata = new Metadata();
+  metadata.set("authorization", `Bearer ${token}`);
+  const call = client.connect(metadata);
+  call.on("error", () => undefined); // the reader throws it; one that comes after the reader has left must not end the process
+  const over = new AbortController();
+  const end = (): void => over.abort();
+  signal.addEventListener("abort", end, { once: true });
+  try {
+    return await converse(call, deps, over.signal);
+  } catch (error) {
+    throw toFault(error);
+  } finally {
+    signal.removeEventListener("abort", end);
+    over.abort();
+    call.cancel();
+    client.close();
+  }
+}
+
+/** Speaks and listens until one of the two fails or `over` aborts. */
+async function converse(call: Call, deps: StreamDeps, over: AbortSignal): Promise<never> {
+  const { clock, latch, observer } = deps;
+  let talk: Conversation = newConversation(clock.now());
+
+  const listen = async (): Promise<never> => {
+    const responses: AsyncIterable<ConnectResponse> = call;
+    for await (const { body } of responses) {
+      if (body === undefined) continue; // from a newer coordinator
+      const before = talk;
+      if (body.$case === "resend") {
+        deps.log.info({ coordinator: deps.address, reason: body.value.reason }, "coordinator wants a snapshot");
+        observer.onResend();
+      }
+      talk = afterHearing(talk, body.$case === "ack" ? { kind: "ack", sequence: body.value.sequence } : { kind: body.$case }, clock.now());
+      if (!before.welcomed && talk.welcomed) deps.onState("connected");
+      if (before.inFlight !== undefined && talk.told !== undefined) {
+        observer.onAck((clock.now() - before.inFlight.sentAtMs) / 1_000);
+        deps.onState("acknowledged");
+      }
+      latch.set();
+    }
+    throw new StreamFault(status.UNAVAILABLE, "the coordinator ended the stream");
+  };
+
+  const speak = async (): Promise<never> => {
+    await write({ $case: "hello", value: { protocolVersion: PROTOCOL_VERSION, ...deps.hello } });
+    for (;;) {
+      over.throwIfAborted();
+      const step = nextStep(talk, deps.latest(), clock.now(), deps.limits);
+      if (step.kind === "wait") {
+        await latch.wait((step.untilMs ?? Number.POSITIVE_INFINITY) - clock.now(), over);
+        continue;
+      }
+      if (step.kind === "reconnect") throw new StreamFault(status.DEADLINE_EXCEEDED, step.because);
+      if (step.kind === "snapshot" && step.because === "unacknowledged") observer.onAckTimeout();
+      talk = afterSaying(talk, step, clock.now());
+      const body = step.kind === "token" ? await freshToken(deps) : bodyOf(step);
+      if (body === undefined) continue;
+      observer.onSent(step.kind);
+      await write(body);
+    }
+  };
+
+  /** Resolves when there is room for the next message: then at most one waits here, however long the other end does not read. */
+  const write = async (body: Body): Promise<void> => {
+    over.throwIfAborted();
+    if (call.write({ body })) return;
+    const stop = new AbortController();
+    const end = (): void => stop.abort();
+    over.addEventListener("abort", end, { once: true });
+    const late = clock.sleep(deps.limits.ackTimeoutMs * PATIENCE, stop.signal).then(() => {
+      throw new StreamFault(status.DEADLINE_EXCEEDED, "the coordinator does not read");
+    });
+    try {
+      await Promise.race([once(call, "drain", { signal: stop.signal }), late]);
+    } finally {
+      over.removeEventListener("abort", end);
+      stop.abort();
+      late.catch(() => undefined);
+    }
+  };
+
+  const called = new Promise<never>((_, reject) => over.addEventListener("abort", () => reject(over.reason), { once: true }));
+  return await Promise.race([listen(), speak(), called]);
+}
+
+async function freshToken({ connection, address, log }: StreamDeps): Promise<Body | undefined> {
+  try {
+    return { $case: "token", value: { token: await connection.readToken() } };
+  } catch (err) {
+    log.warn({ err, coordinator: address }, "token not read, the coordinator will ask again");
+    return undefined;
+  }
+}
+
+function bodyOf(step: Exclude<Step, { kind: "token" | "wait" | "reconnect" }>): Body {
+  switch (step.kind) {
+    case "digest":
+      return { $case: "digest", value: { sequence: step.sequence, sha256: digestOf(step.report.pods.values()) } };
+    case "snapshot":
+      return { $case: "snapshot", value: { sequence: step.sequence, pods: Array.from(step.report.pods.values(), toPodReport) } };
+    case "difference": {
+      const { changed, removed } = step.difference;
+      return {
+        $case: "difference",
+        value: { sequence: step.sequence, changed: changed.map(toPodReport), removed: removed.map(toRemovedPod) },
+      };
+    }
+    default:
+      return step satisfies never;
+  }
+}
+
+function optionsOf({ serverName, keepaliveMs, keepaliveTimeoutMs }: Connection): ChannelOptions {
+  return {
+    "grpc.ssl_target_name_override": serverName,
+    "grpc.default_authority": serverName,
+    "grpc.use_local_subchannel_pool": 1, // else grpc-js keeps the connection, and with it the CA bundle, of an earlier stream
+    "grpc.keepalive_time_ms": keepaliveMs,
+    "grpc.keepalive_timeout_ms": keepaliveTimeoutMs,
+    "grpc.enable_http_proxy": 0, // the node's proxy settings are for the world outside
+    "grpc.enable_retries": 0,
+    "grpc.service_config_disable_resolution": 1,
+  };
+}
+
+/** grpc-js rejects with errors that carry `code` and `details`. */
+function toFault(error: unknown): unknown {
+  if (error instanceof StreamFault || !(error instanceof Error) || !("code" in error)) return error;
+  const code = Object.values(status).find((known) => known === error.code);
+  if (code === undefined || typeof code === "string") return error;
+  const details = "details" in error && typeof error.details === "string" ? error.details : error.message;
+  return new StreamFault(code, details, { cause: error });
+}

@@ -1,0 +1,130 @@
+import { randomUUID } from "node:crypto";
+import { lookup } from "node:dns/promises";
+import { readFile } from "node:fs/promises";
+import { makeClock } from "../common/clock.ts";
+import { ConfigError } from "../common/errors.ts";
+import { makeHealthServer } from "../common/health-server.ts";
+import { makeKubeClient } from "../common/kube-client.ts";
+import { type Part, runParts } from "../common/lifecycle.ts";
+import { makeLogger } from "../common/log.ts";
+import { AGENT_READY_HEALTH } from "../common/names.ts";
+import { makeOpsServer } from "../common/ops-server.ts";
+import { hostKernel, makeHostNetwork } from "./adapters/host-network.ts";
+import { makePodSource } from "./adapters/pod-source.ts";
+import { type AgentConfig, readConfig } from "./config.ts";
+import { makeCoordinatorLink } from "./coordinator-link.ts";
+import { makeCoordinatorLinks } from "./coordinator-links.ts";
+import { makeMetrics } from "./metrics.ts";
+import { makeNodeLoop } from "./node-loop.ts";
+
+/** Nothing an agent does at its end takes longer than closing connections. */
+const STOP_LIMIT_MS = 5_000;
+
+async function main(config: AgentConfig): Promise<void> {
+  const clock = makeClock(config.timeScale);
+  const log = await makeLogger("agent", config.logLevel);
+  const kube = { clock, env: config.env, userAgent: "clb-direct-agent" };
+  const clients = {
+    node: await makeKubeClient({ ...kube, impersonateUser: `system:node:${config.nodeName}` }),
+    self: await makeKubeClient(kube),
+  };
+  const metrics = makeMetrics({
+    pods: () => pods.records.size,
+    podWatchAgeSeconds: () => (clock.now() - pods.lastByteAtMs) / 1_000,
+    linkStates: () => Array.from(links.links.values(), ({ state }) => state),
+  });
+  const { onNetworkRead: onRead, onRelist, onRestart } = metrics;
+  const health = makeHealthServer({ host: config.listenHost, port: config.healthPort, names: ["", AGENT_READY_HEALTH] });
+  const isAcknowledged = (): boolean => Array.from(links.links.values()).some(({ state }) => state === "acknowledged");
+  const onState = (): void => health.health.setStatus(AGENT_READY_HEALTH, isAcknowledged() ? "SERVING" : "NOT_SERVING");
+
+  const hello = { nodeName: config.nodeName, instanceId: randomUUID() };
+  const connection = {
+    serverName: config.serverName,
+    readCaBundle: () => readFile(config.caBundleFile),
+    readToken: async () => (await readFile(config.tokenFile, "utf8")).trim(),
+    keepaliveMs: Math.ceil(config.keepaliveMs / config.timeScale),
+    keepaliveTimeoutMs: Math.ceil(config.keepaliveTimeoutMs / config.timeScale),
+  };
+  const observer = { ...metrics.links, onState };
+  const links = makeCoordinatorLinks({
+    endpoints: config.coordinators,
+    resolve: resolveOneFamily,
+    makeLink: (address, latest) => makeCoordinatorLink({ address, connection, hello, limits: config, latest, observer, clock, log }),
+    clock,
+    log,
+  });
+  const network = makeHostNetwork({ kernel: hostKernel, clock, log, onRead });
+  const loop = makeNodeLoop({ pods: () => pods, network, uplink: links, clock, log });
+  const { nodeName, gateType } = config;
+  const pods = makePodSource({
+    clients,
+    nodeName,
+    gateType,
+    onChange: (change) => loop.podChanged(change),
+    onSynced: () => loop.trigger(),
+    onRelist,
+    onRestart,
+    clock,
+    log,
+  });
+  const ops = makeOpsServer({
+    host: config.listenHost,
+    port: config.opsPort,
+    registry: metrics.registry,
+    notReady: () => (pods.synced ? (isAcknowledged() ? undefined : "no coordinator has acknowledged a snapshot") : "Pods not listed yet"),
+    log,
+  });
+
+  await runParts(
+    [
+      { name: "ops server", start: async () => log.info({ port: await ops.start() }, "ops server listens"), stop: () => ops.stop() },
+      {
+        name: "health server",
+        start: async () => log.info({ port: await health.start() }, "health server listens"),
+        stop: () => health.stop(),
+      },
+      {
+        name: "Kubernetes clients",
+        start: () => undefined,
+        stop: async () => void (await Promise.all([clients.node.close(), clients.self.close()])),
+      },
+      runningPart("links", (signal) => links.run(signal)),
+      runningPart("node loop", (signal) => loop.run(signal)),
+      runningPart("Pods", (signal) => pods.run(signal)),
+      { name: "health", start: () => health.health.setStatus("", "SERVING"), stop: () => health.health.setStatus("", "NOT_SERVING") },
+    ],
+    { log, clock, limitMs: STOP_LIMIT_MS },
+  );
+}
+
+/** A loop that runs until its signal aborts. */
+function runningPart(name: string, run: (signal: AbortSignal) => Promise<void>): Part {
+  const over = new AbortController();
+  let running: Promise<void> | undefined;
+  return {
+    name,
+    start: () => {
+      running = run(over.signal);
+    },
+    stop: async () => {
+      over.abort();
+      await running;
+    },
+  };
+}
+
+/** One family only: over both, a dual-stack replica would get two links that take each other's session away. */
+async function resolveOneFamily(host: string): Promise<readonly string[]> {
+  const found = await lookup(host, { all: true });
+  const v4 = found.filter(({ family }) => family === 4);
+  return (v4.length > 0 ? v4 : found).map(({ address }) => address);
+}
+
+try {
+  await main(readConfig());
+} catch (error) {
+  if (!(error instanceof ConfigError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,83 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { RestartCause } from "../common/list-watch.ts";
+import { METRIC_PREFIX } from "../common/names.ts";
+import type { LinkObserver, LinkState } from "./coordinator-stream.ts";
+
+/** What gauges show at the moment of a scrape. */
+export type AgentView = {
+  readonly pods: () => number;
+  /** Since the API server was last heard. */
+  readonly podWatchAgeSeconds: () => number;
+  readonly linkStates: () => readonly LinkState[];
+};
+
+export type AgentMetrics = {
+  readonly registry: Registry;
+  /** `onState` does nothing here. */
+  readonly links: LinkObserver;
+  readonly onRelist: () => void;
+  readonly onRestart: (cause: RestartCause) => void;
+  readonly onNetworkRead: (outcome: "ok" | "failed") => void;
+};
+
+const NAME = `${METRIC_PREFIX}agent_`;
+/** An acknowledgement takes a round trip, a millisecond or less within a zone; beyond 5 s a snapshot follows. */
+const ACK_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20];
+const LINK_STATES: readonly LinkState[] = ["away", "connected", "acknowledged"];
+
+/** Every metric of the agent. */
+export function makeMetrics(view: AgentView): AgentMetrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> =>
+    new Counter({ name: `${NAME}${name}`, help, labelNames, registers });
+
+  const links: Gauge<"state"> = new Gauge({
+    name: `${NAME}links`,
+    help: "Links to coordinators, by how far they got",
+    labelNames: ["state"],
+    registers: [],
+    collect() {
+      const states = view.linkStates();
+      for (const state of LINK_STATES) this.set({ state }, states.filter((it) => it === state).length);
+    },
+  });
+  registry.registerMetric(links);
+  registry.registerMetric(gauge("pods", "Pods of this node", view.pods));
+  registry.registerMetric(gauge("pod_watch_age_seconds", "Since the API server was last heard on the Pod watch", view.podWatchAgeSeconds));
+  const relists = counter("pod_relists_total", "Complete lists of the node's Pods", []);
+  const restarts = counter("pod_watch_restarts_total", "Lists and watches of Pods begun anew, by cause", ["cause"]);
+  const reads = counter("network_reads_total", "Looks at the kernel's routes", ["outcome"]);
+  const sent = counter("messages_sent_total", "Messages to coordinators", ["kind"]);
+  const resends = counter("resends_total", "Snapshots that coordinators asked for", []);
+  const timeouts = counter("ack_timeouts_total", "Differences that were not acknowledged in time", []);
+  const ended = counter("streams_ended_total", "Streams to coordinators that ended, by gRPC status", ["code"]);
+  const acks = new Histogram({ name: `${NAME}ack_seconds`, help: "From sending to acknowledgement", buckets: ACK_BUCKETS, registers });
+
+  return {
+    registry,
+    links: {
+      onSent: (kind) => sent.inc({ kind }),
+      onAck: (seconds) => acks.observe(seconds),
+      onAckTimeout: () => timeouts.inc(),
+      onResend: () => resends.inc(),
+      onStreamEnd: (code) => ended.inc({ code }),
+      onState: () => undefined,
+    },
+    onRelist: () => relists.inc(),
+    onRestart: (cause) => restarts.inc({ cause }),
+    onNetworkRead: (outcome) => reads.inc({ outcome }),
+  };
+}
+
+function gauge(name: string, help: string, value: () => number): Gauge {
+  return new Gauge({
+    name: `${NAME}${name}`,
+    help,
+    registers: [],
+    collect() {
+      this.set(value());
+    },
+  });
+}
