@@ -100,7 +100,11 @@ class World {
   #newPod(set: ReplicaSet): Pod {
     const name = `${set.metadata.name}-${++this.#born}`;
     const owner = { apiVersion: "apps/v1", kind: "ReplicaSet", name: set.metadata.name, uid: set.metadata.uid, controller: true };
-    return { metadata: { name, uid: name, ownerReferences: [owner] }, spec: { ...set.spec.template.spec, nodeName: "node-a" } };
+    return {
+      metadata: { name, uid: name, ownerReferences: [owner] },
+      spec: { ...set.spec.template.spec, nodeName: "node-a" },
+      status: { phase: "Running" },
+    };
   }
 }
 
@@ -167,6 +171,17 @@ test("touches no old Pod while a gate keeps the new ones from being ready", () =
   const progressing = world.deployment.status?.conditions?.find(({ type }) => type === "Progressing");
   assert.equal(progressing?.reason, "ProgressDeadlineExceeded");
   assert.deepEqual(new Set(world.pods.filter(isReady)), before);
+});
+
+test("replaces Pods that never got ready first, but no more at a time than may be unavailable", () => {
+  const shape = { replicas: 6, maxSurge: 0, maxUnavailable: 2 };
+  const world = new World(aDeployment(shape));
+  world.settle();
+  world.makeReady(2);
+  world.update({ ...shape, image: "web:2" });
+  world.settle();
+  const old = world.pods.filter((pod) => pod.spec.containers[0]?.image === "web:1");
+  assert.deepEqual([world.pods.length, old.length, old.filter(isReady).length], [6, 4, 2]);
 });
 
 test("waits minReadySeconds after Ready and says when to look again", () => {
