@@ -194,6 +194,7 @@ test("an older state of an object never overwrites a newer one, also across a ch
           event("DELETED", aPod("a", 98)),
           event("MODIFIED", aPod("a", 100)),
           added("z", 101),
+          event("MODIFIED", aPod("a", 98)),
         ],
         "end",
       ),
