@@ -23,13 +23,23 @@ export function makeApiServer({ cloud, keys, wallMs }: Deps): Server {
     const body = await bodyOf(request);
     const [path = "/", query = ""] = (request.url ?? "/").split("?");
     const { headers, method = "" } = request;
-    if (method !== "POST" || path !== "/") throw new CloudError("InvalidRequest", `send POST / (got ${method} ${path})`);
-    const key = verifySignature({ method, query, headers, body }, bySecretId, wallMs());
     const action = header(request, "x-tc-action");
-    const version = header(request, "x-tc-version");
-    const service = cloud.serviceOf(version, action);
-    if (service === undefined) throw new CloudError("NoSuchVersion", `The API version ${version} is not known.`);
-    return cloud.call(service, action, parse(body), { name: key.account ?? key.secretId, region: header(request, "x-tc-region") });
+    let caller = "unknown";
+    let key: ApiKey;
+    let service: string;
+    try {
+      if (method !== "POST" || path !== "/") throw new CloudError("InvalidRequest", `send POST / (got ${method} ${path})`);
+      key = verifySignature({ method, query, headers, body }, bySecretId, wallMs());
+      caller = key.account ?? key.secretId;
+      service = serviceOf(cloud, header(request, "x-tc-version"), action);
+    } catch (error) {
+      if (error instanceof CloudError) {
+        error.requestId = randomUUID();
+        cloud.noteRefused(action, caller, error);
+      }
+      throw error;
+    }
+    return cloud.call(service, action, parse(body), { name: caller, region: header(request, "x-tc-region") });
   };
 
   // Long enough that a client's idle connection is never closed just when it sends its next request.
@@ -38,6 +48,13 @@ export function makeApiServer({ cloud, keys, wallMs }: Deps): Server {
       .then((result) => send(request, response, result))
       .catch((error: unknown) => sendError(request, response, error));
   });
+}
+
+/** Throws NoSuchVersion. */
+function serviceOf(cloud: Cloud, version: string, action: string): string {
+  const service = cloud.serviceOf(version, action);
+  if (service === undefined) throw new CloudError("NoSuchVersion", `The API version ${version} is not known.`);
+  return service;
 }
 
 async function bodyOf(request: IncomingMessage): Promise<Buffer> {

@@ -31,6 +31,8 @@ export type Counts = {
 export interface Cloud {
   /** One API call without HTTP and signature. Rejects with CloudError (has `code`) or TransportFault (has none). */
   call(service: string, action: string, request: unknown, caller?: Partial<Caller>): Promise<Record<string, unknown>>;
+  /** Puts a call into journal and counts that was refused before it came here: wrong signature, unknown version. */
+  noteRefused(action: string, caller: string, error: CloudError): void;
   /** The service that has this action in this API version; undefined if no service has this version. */
   serviceOf(version: string, action: string): string | undefined;
   /** A load balancer as a user made it before, at once and without a task. */
@@ -64,7 +66,7 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
     journal,
     random,
     settings,
-    account: { loadBalancers: new Map() },
+    account: { loadBalancers: new Map(), ordered: new Set() },
     clientTokens: new Map(),
     vips: makeVips(settings.vips),
     tasks: makeTasks({ clock, journal, stopped: stopping.signal }),
@@ -79,6 +81,25 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
 
   return {
     call,
+    noteRefused: (action, caller, error) => {
+      count(calls, action);
+      count(refused, error.code);
+      const { code, message, requestId } = error;
+      const startMs = Math.round(clock.now());
+      journal.add({
+        kind: "call",
+        startMs,
+        caller,
+        service: "",
+        action,
+        requestId,
+        loadBalancerIds: [],
+        targets: 0,
+        code,
+        message,
+        lockWaitMs: 0,
+      });
+    },
     serviceOf: (version, action) => {
       const candidates = [...services].filter(([, service]) => service.version === version);
       return (candidates.find(([, service]) => Object.hasOwn(service.actions, action)) ?? candidates[0])?.[0];
@@ -154,7 +175,8 @@ function makeCall(deps: CallDeps): Cloud["call"] {
     const met = deps.faults.take({ action, isWrite, loadBalancerIds: loadBalancerIdsOf(request), nowMs: arrivedMs });
     cutOff(met);
     const extraMs = met.reduce((sum, fault) => sum + (fault.kind === "latency" ? fault.ms : 0), 0);
-    await clock.sleep(latencyOf(action, isWrite, core) + extraMs, deps.stopped);
+    const latencyMs = latencyOf(action, isWrite, core) + extraMs;
+    if (latencyMs > 0) await clock.sleep(latencyMs, deps.stopped); // even a sleep of 0 costs a timer
     for (const fault of met) if (fault.kind === "error") throw new CloudError(fault.code, fault.message ?? "injected fault");
     if (row === undefined) throw new CloudError("InvalidAction", `The action ${action} of ${service} is not known.`);
     row.check(request);
@@ -171,7 +193,7 @@ function makeCall(deps: CallDeps): Cloud["call"] {
     const who: Caller = { name: caller.name ?? "in-process", region: caller.region ?? settings.region };
     const request = withoutNulls(given ?? {});
     let failure: unknown;
-    deps.calls.set(action, (deps.calls.get(action) ?? 0) + 1);
+    count(deps.calls, action);
     try {
       return { ...(await answer(service, action, request, { requestId, caller: who })), RequestId: requestId };
     } catch (error) {
@@ -180,7 +202,7 @@ function makeCall(deps: CallDeps): Cloud["call"] {
       throw error;
     } finally {
       const code = codeOf(failure);
-      if (code !== "OK") deps.refused.set(code, (deps.refused.get(code) ?? 0) + 1);
+      if (code !== "OK") count(deps.refused, code);
       journal.add({
         kind: "call",
         startMs,
@@ -197,6 +219,8 @@ function makeCall(deps: CallDeps): Cloud["call"] {
     }
   };
 }
+
+const count = (counts: Map<string, number>, key: string): void => void counts.set(key, (counts.get(key) ?? 0) + 1);
 
 function latencyOf(action: string, isWrite: boolean, { settings, random }: Core): number {
   const { byAction = {}, write, default: other, jitterPct } = settings.profile.apiLatencyMs;

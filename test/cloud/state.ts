@@ -69,7 +69,11 @@ export type LoadBalancerRecord = {
 };
 
 /** What one account has. Objects appear here when the task that makes them succeeds. */
-export type Account = { readonly loadBalancers: Map<string, LoadBalancerRecord> };
+export type Account = {
+  readonly loadBalancers: Map<string, LoadBalancerRecord>;
+  /** Ordered and not there yet: they count for the quota. */
+  readonly ordered: Set<LoadBalancerRecord>;
+};
 
 /** Key of a target within its place, e.g. "10.244.1.7:8080". */
 export const targetKey = (ip: string, port: number): string => `${ip}:${port}`;

@@ -120,7 +120,9 @@ suite("quotas", () => {
     const { sdk, done, cloud } = await withCloud(t, { dataPlane: false });
     for (let made = 0; made < 99; made++) cloud.addLoadBalancer();
     await failsWith("LimitExceeded", sdk.CreateLoadBalancer({ LoadBalancerType: "OPEN", Number: 2 }));
-    await done(await sdk.CreateLoadBalancer({ LoadBalancerType: "OPEN" }));
+    const ordered = await sdk.CreateLoadBalancer({ LoadBalancerType: "OPEN" });
+    await failsWith("LimitExceeded", sdk.CreateLoadBalancer({ LoadBalancerType: "OPEN" }));
+    await done(ordered);
     await failsWith("LimitExceeded", sdk.CreateLoadBalancer({ LoadBalancerType: "OPEN" }));
     await sdk.CreateLoadBalancer({ LoadBalancerType: "INTERNAL", VpcId: "vpc-1", SubnetId: "subnet-1" });
   });

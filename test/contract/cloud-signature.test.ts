@@ -58,10 +58,12 @@ test("wants the token of temporary credentials", () => {
 });
 
 test("tells the SDK which half of its key is wrong", async (t) => {
-  const { endpoint } = await withCloud(t);
+  const { endpoint, cloud } = await withCloud(t);
   await failsWith("AuthFailure.SecretIdNotFound", sdkFor(endpoint, { ...TEST_KEY, secretId: "AKIDother" }).DescribeQuota(null));
   await failsWith("AuthFailure.SignatureFailure", sdkFor(endpoint, { ...TEST_KEY, secretKey: "other" }).DescribeQuota(null));
   assert.equal((await sdkFor(endpoint).DescribeQuota(null)).QuotaSet?.length, 8);
+  const codes = cloud.journal.of("call").map(({ code }) => code);
+  assert.deepEqual(codes, ["AuthFailure.SecretIdNotFound", "AuthFailure.SignatureFailure", "OK"]);
 });
 
 test("answers errors with HTTP 200, a length, the trace id and a request id", async (t) => {

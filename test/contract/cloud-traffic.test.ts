@@ -147,8 +147,10 @@ suite("traffic", () => {
     const [one, two, checking, dead, idle] = await Promise.all([1, 2, 3, 4, 5].map((digit) => echoBackend(t, `127.244.1.${digit}`)));
     assert.ok(one && two && checking && dead && idle);
     await bind({ ...one, weight: 10 }, { ...two, weight: 30 }, checking, dead, { ...idle, weight: 0 });
-    for (const backend of [one, two, idle]) set(backend, "Alive");
+    set(idle, "Alive");
     set(dead, "Dead");
+    assert.deepEqual(await talkTo(1), ["ECONNRESET"], "the healthy one has weight 0, and it keeps the dead ones dead");
+    for (const backend of [one, two]) set(backend, "Alive");
     const answers = await talkTo(20);
     assert.equal(answers.filter((answer) => answer === "127.244.1.1 x").length, 5);
     assert.equal(answers.filter((answer) => answer === "127.244.1.2 x").length, 15);

@@ -181,6 +181,7 @@ function createLoadBalancers(request: clb.CreateLoadBalancerRequest, call: CallC
   const created = Array.from({ length: count }, () => newLoadBalancer(core, request));
   const loadBalancerIds = created.map(({ id }) => id);
   if (token !== undefined) core.clientTokens.set(token, { taskId: requestId, loadBalancerIds });
+  for (const loadBalancer of created) core.account.ordered.add(loadBalancer);
   void deliver(call, created);
   return { LoadBalancerIds: loadBalancerIds, DealName: requestId };
 }
@@ -195,15 +196,22 @@ async function deliver({ core, action, requestId, taskFailure }: CallContext, cr
     failure: taskFailure,
     durationMs: core.settings.profile.createLoadBalancerMs,
     apply: () => {
-      for (const loadBalancer of created) addLoadBalancer(core, loadBalancer);
+      for (const loadBalancer of created) {
+        core.account.ordered.delete(loadBalancer);
+        addLoadBalancer(core, loadBalancer);
+      }
     },
   });
-  if (task.status === 1) for (const { vip } of created) core.vips.release(vip);
+  for (const loadBalancer of created) {
+    core.account.ordered.delete(loadBalancer);
+    if (task.status === 1) core.vips.release(loadBalancer.vip);
+  }
 }
 
 function requireQuota(core: Core, type: string, more: number): void {
   const limit = type === "OPEN" ? core.settings.limits.openLoadBalancers : core.settings.limits.internalLoadBalancers;
-  const has = [...core.account.loadBalancers.values()].filter((one) => one.type === type).length;
+  const { loadBalancers, ordered } = core.account;
+  const has = [...loadBalancers.values(), ...ordered].filter((one) => one.type === type).length;
   if (has + more > limit)
     throw new CloudError("LimitExceeded", `${type} load balancers: ${has} exist, ${more} more would exceed the quota of ${limit}`);
 }
