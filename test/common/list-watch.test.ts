@@ -421,11 +421,12 @@ test("a list with something that is no API object is not believed", limits, asyn
 });
 
 test("five answers of 5xx in a row lead to a list, a server that is away does not", limits, async (t) => {
-  const { relists } = await watching(t, ({ requests, watches }) => {
+  const { relists, causes } = await watching(t, ({ requests, watches }) => {
     requests.push(list(10, [aPod("a", 5)]), list(11, [aPod("a", 5)]));
     watches.push(...[1, 2, 3, 4, 5].map(() => status(500, "")), stream([]));
   });
   await until("the list", () => relists() === 1);
+  assert.deepEqual(causes, ["server", "server", "server", "server", "server"]);
   const away = await watching(t, ({ requests, watches }) => {
     requests.push(list(10, [aPod("a", 5)]));
     watches.push(reset, reset, reset, reset, reset, reset, stream([added("b", 11)]));
