@@ -64,7 +64,7 @@ export function makeTokenLife(firstExpiryMs: number, deps: TokenLifeDeps): Token
         while (!signal.aborted) {
           if (clock.now() >= expiresAtMs)
             throw new TokenRefused("unauthenticated", `token expired at ${new Date(expiresAtMs).toISOString()} and no fresh one came`);
-          await alarm.sleep(Math.min(dueAtMs, expiresAtMs) - clock.now(), signal);
+          if (offered === undefined) await alarm.sleep(Math.min(dueAtMs, expiresAtMs) - clock.now(), signal);
           if (!signal.aborted) dueAtMs = await step(dueAtMs, signal);
         }
       } catch (err) {
