@@ -99,7 +99,7 @@ function anAgent(t: TestContext, port: number, token: string | undefined = aToke
   const call: ClientDuplexStream<ConnectRequest, ConnectResponse> = client.connect(metadata);
   const heard: ConnectResponse[] = [];
   let wake = (): void => undefined;
-  const ended = new Promise<{ code: status; details: string }>((resolve) => call.on("status", resolve));
+  const over = new Promise<{ code: status; details: string }>((resolve) => call.on("status", resolve));
   call
     .on("error", () => undefined)
     .on("data", (message: ConnectResponse) => {
@@ -109,9 +109,9 @@ function anAgent(t: TestContext, port: number, token: string | undefined = aToke
   t.after(() => client.close());
   t.after(() => call.cancel());
   const next = async (): Promise<ConnectResponse["body"]> => {
-    const end = ended.then(({ code, details }) => assert.fail(`stream ended: ${status[code]} ${details}`));
+    const end = over.then(({ code, details }) => assert.fail(`stream ended: ${status[code]} ${details}`));
     end.catch(() => undefined);
-    while (heard.length === 0) await Promise.race([new Promise<void>((resolve) => (wake = resolve)), end]);
+    while (heard.length === 0) await within(Promise.race([new Promise<void>((resolve) => (wake = resolve)), end]), "answer");
     return heard.shift()?.body;
   };
   const say = (body: Body): boolean => call.write({ body });
@@ -119,6 +119,7 @@ function anAgent(t: TestContext, port: number, token: string | undefined = aToke
     say({ $case: "hello", value: { nodeName, protocolVersion, instanceId: "i-1" } });
     return next();
   };
+  const ended = () => within(over, "end of the stream");
   return { call, client, say, next, hello, ended };
 }
 
@@ -160,7 +161,7 @@ test("hello, snapshot, difference and digest reach the registry, each acknowledg
   agent.say(difference(3n, ["p4"]));
   assert.deepEqual(await agent.next(), ack(3n));
   agent.call.end();
-  assert.equal((await agent.ended).code, status.OK);
+  assert.equal((await agent.ended()).code, status.OK);
   await until(() => observer.lines.includes("stream closed"), "the session ends with the stream");
   assert.equal(registry.pods.size, 3);
 });
@@ -181,7 +182,7 @@ for (const { why, token, node, version, code, told } of refused)
     const { port, registry, observer } = await aCoordinator(t);
     const agent = anAgent(t, port, token);
     agent.hello(node, version).catch(() => undefined);
-    const end = await agent.ended;
+    const end = await agent.ended();
     assert.equal(status[end.code], status[code], end.details);
     assert.match(end.details, told);
     assert.deepEqual(registry.nodes(), []);
@@ -192,7 +193,7 @@ test("a first message that is no hello is refused", async (t) => {
   const { port } = await aCoordinator(t);
   const agent = anAgent(t, port);
   agent.say(snapshot(1n, "p1"));
-  const { code, details } = await agent.ended;
+  const { code, details } = await agent.ended();
   assert.equal(code, status.FAILED_PRECONDITION);
   assert.match(details, /"snapshot": hello must come first/);
 });
@@ -202,7 +203,7 @@ test("while the API server is away nobody is let in, and the agent is told to tr
   api.state.away = true;
   const agent = anAgent(t, port);
   agent.hello().catch(() => undefined);
-  const { code, details } = await agent.ended;
+  const { code, details } = await agent.ended();
   assert.equal(code, status.UNAVAILABLE);
   assert.match(details, /ECONNREFUSED/);
 });
@@ -213,10 +214,10 @@ test("a deleted Node ends its stream, and a late agent of it is refused", async 
   const agent = anAgent(t, port);
   await agent.hello();
   registry.nodeDeleted({ name: "a", uid: "1" });
-  assert.equal((await agent.ended).code, status.FAILED_PRECONDITION);
+  assert.equal((await agent.ended()).code, status.FAILED_PRECONDITION);
   const late = anAgent(t, port);
   late.hello().catch(() => undefined);
-  assert.match((await late.ended).details, /Node "a" was deleted/);
+  assert.match((await late.ended()).details, /Node "a" was deleted/);
 });
 
 test("the second stream of a node ends the first with ABORTED", async (t) => {
@@ -225,7 +226,7 @@ test("the second stream of a node ends the first with ABORTED", async (t) => {
   await first.hello();
   const second = anAgent(t, port);
   await second.hello();
-  assert.equal((await first.ended).code, status.ABORTED);
+  assert.equal((await first.ended()).code, status.ABORTED);
   second.say(snapshot(1n, "p1"));
   assert.deepEqual(await second.next(), ack(1n));
   await until(() => observer.lines.includes("stream closed"), "the first session is closed");
@@ -327,7 +328,7 @@ test("a stream is asked for a fresh token, lives on with it, and ends when none 
   const exp = inSeconds(2);
   agent.say({ $case: "token", value: { token: aToken({ exp }) } });
   await until(() => api.state.reviews === 2, "the fresh token is reviewed");
-  const { code, details } = await agent.ended;
+  const { code, details } = await agent.ended();
   assert.equal(code, status.UNAUTHENTICATED, details);
   assert.ok(Date.now() >= exp * 1_000 - 50, "ended with the old token's expiry");
 });
@@ -337,7 +338,7 @@ test("a fresh token of another node ends the stream", async (t) => {
   const agent = anAgent(t, port);
   await agent.hello();
   agent.say({ $case: "token", value: { token: aToken({ node: "b" }) } });
-  assert.equal((await agent.ended).code, status.PERMISSION_DENIED);
+  assert.equal((await agent.ended()).code, status.PERMISSION_DENIED);
 });
 
 test("a rotated certificate is served to new connections without a restart, and open streams go on", async (t) => {
@@ -378,12 +379,21 @@ test("a stopping server ends its streams with UNAVAILABLE, in bounded time even 
   for (const socket of sockets) socket.pause().unpipe();
   const stopAtMs = Date.now();
   const stopped = server.stop();
-  const { code, details } = await agent.ended;
+  const { code, details } = await agent.ended();
   assert.equal(code, status.UNAVAILABLE);
   assert.match(details, /stopping/);
   await stopped;
   assert.ok(Date.now() - stopAtMs < 3_000);
 });
+
+/** Rejects after 5 s instead of hanging the run. */
+async function within<T>(promise: Promise<T>, what: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no ${what} within 5 s`)), 5_000);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
 
 /** TCP in between, so that a connection can be frozen or cut without either end's doing. */
 async function aProxy(t: TestContext, port: number): Promise<{ port: number; sockets: Set<Socket> }> {
