@@ -1,0 +1,155 @@
+/** A load generator without mercy: no retries; every reset, timeout and non-200 is a failure, kept with its cause and its connection. */
+import { Agent, type ClientRequest, request } from "node:http";
+
+export type LoadOptions = {
+  readonly host: string;
+  readonly port: number;
+  /** Requests per second, evenly spaced; half on new connections, half on kept ones. */
+  readonly rate: number;
+  /** Source address, so that the cloud can tell whose connection it was; undefined: any. */
+  readonly localAddress: string | undefined;
+};
+
+/** `pod` is the one that answered before on the same connection; a new connection that failed has none. */
+export type Failure = {
+  readonly atMs: number;
+  readonly cause: string;
+  readonly connection: "new" | "kept";
+  readonly localPort: number | undefined;
+  readonly pod: string | undefined;
+};
+
+export type LoadResult = {
+  readonly requests: number;
+  readonly failures: readonly Failure[];
+  /** Fewest requests sent in any full second. */
+  readonly minRate: number;
+  /** Answers by Pod. */
+  readonly byPod: ReadonlyMap<string, number>;
+};
+
+/** A request without an answer by then has failed. */
+const TIMEOUT_MS = 2_000;
+/** A kept connection lives so long at most; it gets no request that could outlive it by much. */
+const KEPT_MS = 3_000;
+const TICK_MS = 5;
+
+export type Load = { readonly result: () => LoadResult; readonly stop: () => Promise<LoadResult> };
+
+export function startLoad(options: LoadOptions): Load {
+  const failures: Failure[] = [];
+  const byPod = new Map<string, number>();
+  const perSecond: number[] = [];
+  const kept = new KeptConnections();
+  const running = new Set<Promise<void>>();
+  const startedMs = performance.now();
+  let sent = 0;
+
+  const sendOne = (): void => {
+    const elapsedMs = performance.now() - startedMs;
+    const second = Math.floor(elapsedMs / 1000);
+    perSecond[second] = (perSecond[second] ?? 0) + 1;
+    const connection = sent % 2 === 0 ? undefined : kept.take();
+    sent += 1;
+    const done = send(options, connection).then((outcome) => {
+      if (outcome.pod !== undefined && outcome.cause === undefined) {
+        byPod.set(outcome.pod, (byPod.get(outcome.pod) ?? 0) + 1);
+        if (connection !== undefined) kept.giveBack(connection, outcome.pod);
+        return;
+      }
+      const { cause = "an answer without a Pod's name", localPort } = outcome;
+      const kind = connection === undefined ? "new" : "kept";
+      failures.push({ atMs: Date.now(), cause, connection: kind, localPort, pod: connection?.pod });
+      if (connection !== undefined) connection.agent.destroy();
+    });
+    running.add(done);
+    void done.finally(() => running.delete(done));
+  };
+  const timer = setInterval(() => {
+    const due = Math.floor(((performance.now() - startedMs) / 1000) * options.rate);
+    while (sent < due) sendOne();
+  }, TICK_MS);
+
+  const result = (): LoadResult => {
+    const full = perSecond.slice(0, Math.floor((performance.now() - startedMs) / 1000));
+    return { requests: sent, failures, minRate: full.length === 0 ? 0 : Math.min(...Array.from(full, (count) => count ?? 0)), byPod };
+  };
+  let final: LoadResult | undefined;
+  return {
+    result: () => final ?? result(),
+    stop: async () => {
+      clearInterval(timer);
+      final ??= result();
+      await Promise.all(running);
+      kept.close();
+      return { ...final, failures };
+    },
+  };
+}
+
+type Kept = { readonly agent: Agent; readonly bornMs: number; pod: string | undefined };
+
+/** Connections that carry one request after the other until they are 3 s old. */
+class KeptConnections {
+  readonly #idle: Kept[] = [];
+
+  take(): Kept {
+    for (let one = this.#idle.shift(); one !== undefined; one = this.#idle.shift()) {
+      if (performance.now() - one.bornMs < KEPT_MS) return one;
+      one.agent.destroy();
+    }
+    return { agent: new Agent({ keepAlive: true, maxSockets: 1 }), bornMs: performance.now(), pod: undefined };
+  }
+
+  giveBack(connection: Kept, pod: string): void {
+    connection.pod = pod;
+    if (performance.now() - connection.bornMs < KEPT_MS) this.#idle.push(connection);
+    else connection.agent.destroy();
+  }
+
+  close(): void {
+    for (const { agent } of this.#idle) agent.destroy();
+  }
+}
+
+type Outcome = { readonly cause: string | undefined; readonly pod: string | undefined; readonly localPort: number | undefined };
+
+function send({ host, port, localAddress }: LoadOptions, connection: Kept | undefined): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const agent = connection?.agent ?? false;
+    const local = localAddress === undefined ? {} : { localAddress };
+    const call: ClientRequest = request({
+      host,
+      port,
+      path: "/",
+      agent,
+      ...local,
+      headers: connection === undefined ? { connection: "close" } : {},
+    });
+    let localPort: number | undefined;
+    const end = (cause: string | undefined, pod?: string): void => {
+      clearTimeout(timer);
+      resolve({ cause, pod, localPort });
+    };
+    const timer = setTimeout(() => {
+      end(`timeout after ${TIMEOUT_MS} ms`);
+      call.destroy();
+    }, TIMEOUT_MS);
+    call.once("socket", (socket) => {
+      localPort = socket.localPort;
+      if (socket.connecting) socket.once("connect", () => (localPort = socket.localPort));
+    });
+    call.once("response", (response) => {
+      const pod = response.headers["x-pod"];
+      response.once("error", (error) => end(causeOf(error)));
+      response.once("end", () =>
+        end(response.statusCode === 200 ? undefined : `status ${response.statusCode}`, typeof pod === "string" ? pod : undefined),
+      );
+      response.resume();
+    });
+    call.once("error", (error) => end(causeOf(error)));
+    call.end();
+  });
+}
+
+const causeOf = (error: NodeJS.ErrnoException): string => error.code ?? error.message;

@@ -1,0 +1,125 @@
+/** What the run has shown: requests by the load generator, cloud times by the cloud's journal, Pod times by a watch of the API server. */
+import type { JournalEntry } from "../cloud/journal.ts";
+import type { Failure, LoadResult } from "./load.ts";
+import type { PodTimes } from "./pods.ts";
+
+export type PodShare = { readonly name: string; readonly cloudMs: number; readonly ownMs: number };
+export type Summary = {
+  readonly requests: number;
+  readonly failed: number;
+  readonly causes: Readonly<Record<string, number>>;
+  readonly minRate: number;
+  readonly rolloutSeconds: number;
+  readonly ownMsP50: number;
+  readonly ownMsP99: number;
+  readonly pods: readonly PodShare[];
+  readonly calls: Readonly<Record<string, number>>;
+};
+
+/** A failure with the Pod that it hit, where anybody knows: "old" was ending at that time, "new" had never been ready. */
+export type NamedFailure = Failure & { readonly backend: string | undefined; readonly victim: string };
+
+export function summarize(from: {
+  readonly load: LoadResult;
+  readonly failures: readonly NamedFailure[];
+  readonly pods: Iterable<PodTimes>;
+  readonly journal: readonly JournalEntry[];
+  readonly busyAfterReturnMs: number;
+  readonly rolloutSeconds: number;
+}): Summary {
+  const pods = [...from.pods].flatMap((pod) => shareOf(pod, from.journal, from.busyAfterReturnMs) ?? []);
+  const own = pods.map(({ ownMs }) => ownMs).sort((a, b) => a - b);
+  const causes: Record<string, number> = {};
+  for (const failure of from.failures) {
+    const cause = `${failure.cause} at ${failure.victim}`;
+    causes[cause] = (causes[cause] ?? 0) + 1;
+  }
+  const calls: Record<string, number> = {};
+  for (const entry of from.journal) if (entry.kind === "call") calls[entry.action] = (calls[entry.action] ?? 0) + 1;
+  return {
+    requests: from.load.requests,
+    failed: from.failures.length,
+    causes,
+    minRate: from.load.minRate,
+    rolloutSeconds: Math.round(from.rolloutSeconds * 10) / 10,
+    ownMsP50: percentile(own, 0.5),
+    ownMsP99: percentile(own, 0.99),
+    pods,
+    calls,
+  };
+}
+
+/**
+ * Ours: containers ready (but not before the load balancer is idle) -> the bind is issued, plus the cloud's state turns healthy -> gate True.
+ * The cloud's: the rest of the time from containers ready to gate True. Undefined for a Pod that was not seen through all of it.
+ */
+export function shareOf(pod: PodTimes, journal: readonly JournalEntry[], busyAfterReturnMs: number): PodShare | undefined {
+  const { name, ip, containersReadyMs, gateTrueMs } = pod;
+  if (ip === undefined || containersReadyMs === undefined || gateTrueMs === undefined) return undefined;
+  const bound = journal.find(
+    (entry) => entry.kind === "target" && entry.change === "bound" && entry.ip === ip && entry.timeMs >= containersReadyMs,
+  );
+  const healthy = journal.find(
+    (entry) => entry.kind === "health" && entry.to === "Alive" && entry.ip === ip && entry.timeMs >= containersReadyMs,
+  );
+  if (bound?.kind !== "target" || healthy === undefined) return undefined;
+  const issuedMs = journal.flatMap((entry) =>
+    entry.kind === "call" && entry.action === "BatchRegisterTargets" && entry.startMs <= bound.timeMs && entry.timeMs >= bound.timeMs
+      ? [entry.startMs]
+      : [],
+  )[0];
+  if (issuedMs === undefined) return undefined;
+  const idleMs = idleBefore(journal, bound.loadBalancerId, issuedMs, busyAfterReturnMs);
+  const ownMs =
+    Math.max(0, issuedMs - Math.max(containersReadyMs, idleMs)) + Math.max(0, gateTrueMs - Math.max(healthy.timeMs, containersReadyMs));
+  return { name, ownMs: Math.round(ownMs), cloudMs: Math.round(gateTrueMs - containersReadyMs - ownMs) };
+}
+
+const BATCH = /^Batch(De)?[Rr]egisterTargets$/;
+
+/** When the load balancer's lock was free again before the call at `issuedMs`: the end of the last task or synchronous batch call. */
+function idleBefore(journal: readonly JournalEntry[], loadBalancerId: string, issuedMs: number, busyAfterReturnMs: number): number {
+  let idleMs = 0;
+  for (const entry of journal) {
+    if (entry.timeMs > issuedMs || !("loadBalancerIds" in entry) || !entry.loadBalancerIds.includes(loadBalancerId)) continue;
+    if (entry.kind === "task" && entry.change !== "accepted") idleMs = Math.max(idleMs, entry.timeMs);
+    if (entry.kind === "call" && entry.code === "OK" && BATCH.test(entry.action))
+      idleMs = Math.max(idleMs, entry.timeMs + busyAfterReturnMs);
+  }
+  return idleMs;
+}
+
+/** Of ascending values; 0 for none. */
+export function percentile(ascending: readonly number[], share: number): number {
+  return ascending[Math.min(ascending.length - 1, Math.ceil(share * ascending.length) - 1)] ?? 0;
+}
+
+/** Who the failure hit, by the address that the cloud had chosen and what the Pods were doing at that time. */
+export function nameVictim(failure: Failure, backend: string | undefined, pods: Iterable<PodTimes>): NamedFailure {
+  const ip = backend?.split(":")[0];
+  const hit = [...pods].filter((pod) => (ip === undefined || ip === "" ? pod.name === failure.pod : pod.ip === ip));
+  const ending = hit.some(({ terminatingMs }) => terminatingMs !== undefined && terminatingMs <= failure.atMs);
+  const victim =
+    hit.length === 0 ? "no Pod: the load balancer had none to send to" : ending ? "an old Pod that was ending" : "a Pod in service";
+  return { ...failure, backend, victim };
+}
+
+export function summaryText(summary: Summary): string {
+  const lines = [
+    `requests ${summary.requests}, failed ${summary.failed}; lowest rate of any second ${summary.minRate}/s; rollout ${summary.rolloutSeconds} s`,
+    ...Object.entries(summary.causes).map(([cause, count]) => `  failed ${count}: ${cause}`),
+    "",
+    `${"POD".padEnd(28)} ${"READY -> GATE".padStart(14)} ${"CLOUD".padStart(9)} ${"OURS".padStart(9)}`,
+    ...summary.pods.map(
+      ({ name, cloudMs, ownMs }) =>
+        `${name.padEnd(28)} ${`${cloudMs + ownMs} ms`.padStart(14)} ${`${cloudMs} ms`.padStart(9)} ${`${ownMs} ms`.padStart(9)}`,
+    ),
+    `our share: p50 ${summary.ownMsP50} ms, p99 ${summary.ownMsP99} ms (limit 500 ms)`,
+    "",
+    `calls to the cloud: ${Object.entries(summary.calls)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([action, count]) => `${action} ${count}`)
+      .join(", ")}`,
+  ];
+  return lines.join("\n");
+}
