@@ -187,10 +187,11 @@ suite("a simulated cluster over the embedded API server", () => {
     await allReady("gated", 3, "web:2");
   });
 
-  test("serves through its preStop sleep, and refuses connections after SIGTERM", async () => {
+  test("serves through its preStop sleep, and refuses connections after SIGTERM", async (t) => {
     await applyManifests(client, [aDeployment({ name: "sleepy", replicas: 2, preStop: { sleep: { seconds: 1 } } })]);
     const pods = await allReady("sleepy", 2);
     const open = await Promise.all(pods.map((pod) => idleConnection(pod.status?.podIP ?? "")));
+    t.after(() => open.forEach((socket) => socket.destroy()));
     await client.patch("/apis/apps/v1/namespaces/demo/deployments/sleepy", { spec: { replicas: 1 } }, "merge");
     const leaving = await until("a terminating Pod", async () => (await podsOf("sleepy")).find((pod) => !isActive(pod)));
     const startMs = Date.now();
@@ -208,13 +209,13 @@ suite("a simulated cluster over the embedded API server", () => {
     const index = pods.findIndex((pod) => pod.metadata.uid === leaving.metadata.uid);
     await until("the end of the open connection", async () => open[index]?.destroyed === true);
     assert.equal(open[1 - index]?.destroyed, false, "the other Pod's connections live on");
-    for (const socket of open) socket.destroy();
     await allReady("sleepy", 1);
   });
 
-  test("calls a preStop httpGet at the Pod's own address, and a hook that hangs ends with the grace period", async () => {
+  test("calls a preStop httpGet at the Pod's own address, and a hook that hangs ends with the grace period", async (t) => {
     const heard: string[] = [];
     const hook = createServer((request) => heard.push(request.url ?? "")).listen(0, slot.plan.client);
+    t.after(() => hook.close().closeAllConnections());
     await until("the listener", async () => hook.listening);
     const address = hook.address();
     const port = typeof address === "object" ? address?.port : 0;
@@ -226,7 +227,6 @@ suite("a simulated cluster over the embedded API server", () => {
     await until("its end", async () => (await podsOf("held")).every(({ metadata }) => metadata.uid !== pod?.metadata.uid));
     assert.deepEqual(heard, ["/hold/t0ken"]);
     assert.ok(Date.now() - startMs > 700 && Date.now() - startMs < 3500, `took ${Date.now() - startMs} ms with a grace period of 1 s`);
-    hook.close().closeAllConnections();
   });
 
   test("finishes a rollout that the API server left in the middle, and then writes nothing but heartbeats", async () => {
