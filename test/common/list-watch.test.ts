@@ -176,11 +176,11 @@ test("a Pod replaced under its name while nobody watched is one removed and one 
 test("a Pod replaced under its name without a DELETED event is one removed and one added as well", limits, async (t) => {
   const { told, set } = await watching(t, ({ requests, watches }) => {
     requests.push(list(10, [aPod("a", 5)]));
-    watches.push(stream([added("a", 40, "uid-new"), event("DELETED", aPod("a", 39))]));
+    watches.push(stream([added("a", 40, "uid-new"), event("MODIFIED", aPod("a", 38)), event("DELETED", aPod("a", 39)), added("z", 41)]));
   });
-  await until("the new one", () => told.includes("added uid-new 40"));
-  assert.deepEqual(told.slice(2), ["removed uid-a 5 absent", "added uid-new 40"]);
-  assert.deepEqual(uids(set), ["uid-new"]);
+  await until("the new one", () => told.includes("added uid-z 41"));
+  assert.deepEqual(told.slice(2), ["removed uid-a 5 absent", "added uid-new 40", "added uid-z 41"]);
+  assert.deepEqual(uids(set), ["uid-new", "uid-z"]);
 });
 
 test("an older state of an object never overwrites a newer one, also across a change of digits", limits, async (t) => {
