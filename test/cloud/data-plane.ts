@@ -126,7 +126,7 @@ export function makeDataPlane(deps: { clock: Clock; journal: Journal; connectTim
       server.on("connection", (client) => serve(client, listener, port));
       await new Promise<void>((resolve, reject) => {
         server.once("error", (cause: NodeJS.ErrnoException) =>
-          reject(new Error(`cannot listen on ${vip}:${listener.port}: ${cause.code}`, { cause })),
+          reject(new Error(`cannot listen on ${vip}:${listener.port}: ${cause.code}${fixFor(cause.code)}`, { cause })),
         );
         server.listen({ host: vip, port: listener.port, backlog: 1024 }, resolve);
       });
@@ -151,6 +151,13 @@ export function makeDataPlane(deps: { clock: Clock; journal: Journal; connectTim
       await Promise.all([...ports.keys()].map(close));
     },
   };
+}
+
+/** What to do about an address that cannot be listened on. */
+function fixFor(code: string | undefined): string {
+  if (code === "EADDRNOTAVAIL") return " (the range of VIPs is not local here: make a network namespace for it, or use 127.198.0.0/16)";
+  if (code === "EACCES") return " (ports below 1024 need root or a network namespace of your own)";
+  return code === "EADDRINUSE" ? " (another process, or another cloud with the same range of VIPs, listens there)" : "";
 }
 
 /** Pipes both ways; half-closes pass through. Whichever side breaks, the other one sees a reset. */

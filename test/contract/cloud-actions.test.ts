@@ -142,6 +142,13 @@ suite("listeners", () => {
     assert.equal((await sdk.DescribeListeners({ LoadBalancerId })).TotalCount, 0);
   });
 
+  test("an address range that is not local fails the task with the fix", async (t) => {
+    const { sdk, task, cloud } = await withCloud(t, { vipCidr: "203.0.113.0/24" });
+    const { loadBalancerId: LoadBalancerId } = cloud.addLoadBalancer();
+    const { Message } = await task(await sdk.CreateListener({ LoadBalancerId, Ports: [8001], Protocol: "TCP" }));
+    assert.match(Message ?? "", /cannot listen on 203\.0\.113\.1:8001: EADDRNOTAVAIL \(the range of VIPs is not local here/);
+  });
+
   test("health checks keep to their ranges", async (t) => {
     const { sdk, cloud } = await withCloud(t);
     const { loadBalancerId: LoadBalancerId } = cloud.addLoadBalancer();
