@@ -31,8 +31,6 @@ export type StreamObserver = {
   onFallback(node: string, change: "on" | "off"): void;
 };
 
-export type NodeRef = { readonly name: string; readonly uid: string };
-
 /** One stream's session. After it was closed, by whomever, everything it is told is ignored. */
 export interface NodeSession {
   /** All Pods of the node. "doubted": it drops more than half of them; say it once more and it is believed. */

@@ -3,7 +3,7 @@ import { NodePods, type NodePodsDeps, type NodeSession, type SessionEnd } from "
 import { makePodMemory } from "./pod-memory.ts";
 
 /** E.g. { name: "node-a", uid: "db49…" } of the Node object. */
-export type NodeRef = { readonly name: string; readonly uid: string };
+type NodeRef = { readonly name: string; readonly uid: string };
 
 export interface NodeRegistry extends PodFacts {
   /** A complete list of the cluster's Nodes. The first one is needed for `complete`. */

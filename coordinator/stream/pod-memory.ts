@@ -83,6 +83,6 @@ function revives(fact: PodFact, by: Teller, grave: Grave): boolean {
 }
 
 /** Versions are opaque by contract and counters in fact: compared as numbers where both are, else what was told last wins. */
-export function isOlder(version: string, than: string): boolean {
+function isOlder(version: string, than: string): boolean {
   return /^\d+$/.test(version) && /^\d+$/.test(than) && BigInt(version) < BigInt(than);
 }
