@@ -94,11 +94,14 @@ export function percentile(ascending: readonly number[], share: number): number 
   return ascending[Math.min(ascending.length - 1, Math.ceil(share * ascending.length) - 1)] ?? 0;
 }
 
+/** A kubelet may learn of a deletion, and act on it, a moment before our watch shows it. */
+const WATCH_LAG_MS = 1_000;
+
 /** Who the failure hit, by the address that the cloud had chosen and what the Pods were doing at that time. */
 export function nameVictim(failure: Failure, backend: string | undefined, pods: Iterable<PodTimes>): NamedFailure {
   const ip = backend?.split(":")[0];
   const hit = [...pods].filter((pod) => (ip === undefined || ip === "" ? pod.name === failure.pod : pod.ip === ip));
-  const ending = hit.some(({ terminatingMs }) => terminatingMs !== undefined && terminatingMs <= failure.atMs);
+  const ending = hit.some(({ terminatingMs }) => terminatingMs !== undefined && terminatingMs <= failure.atMs + WATCH_LAG_MS);
   const victim =
     hit.length === 0 ? "no Pod: the load balancer had none to send to" : ending ? "an old Pod that was ending" : "a Pod in service";
   return { ...failure, backend, victim };
