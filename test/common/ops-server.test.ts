@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { pino } from "pino";
+import { Counter, Registry } from "prom-client";
+import { makeOpsServer, type OpsRoute } from "../../common/ops-server.ts";
+
+async function start(t: TestContext, routes: Record<string, OpsRoute> = {}, notReady: () => string | undefined = () => undefined) {
+  const registry = new Registry();
+  new Counter({ name: "tests_total", help: "Tests", registers: [registry] }).inc();
+  const server = makeOpsServer({ host: "127.0.0.1", port: 0, registry, notReady, routes, log: pino({ level: "silent" }) });
+  const port = await server.start();
+  t.after(() => server.stop());
+  return { server, port, ask: (path: string, init?: RequestInit) => fetch(`http://127.0.0.1:${port}${path}`, init) };
+}
+
+test("answers metrics, health and readiness", async (t) => {
+  let reason: string | undefined = "Pods not listed yet";
+  const { ask } = await start(t, {}, () => reason);
+  assert.match(await (await ask("/metrics")).text(), /^tests_total 1$/m);
+  assert.equal((await ask("/healthz")).status, 200);
+  const before = await ask("/readyz");
+  assert.deepEqual([before.status, await before.text()], [503, "not ready: Pods not listed yet\n"]);
+  reason = undefined;
+  assert.equal((await ask("/readyz")).status, 200);
+});
+
+test("serves the routes handed in, with their query", async (t) => {
+  const explain: OpsRoute = (url) =>
+    Promise.resolve({ status: 418, contentType: "application/json", body: `"${url.searchParams.get("pod")}"` });
+  const { ask } = await start(t, { "/explain": explain });
+  const answer = await ask("/explain?pod=demo%2Fweb-1");
+  assert.deepEqual([answer.status, answer.headers.get("content-type"), await answer.text()], [418, "application/json", '"demo/web-1"']);
+});
+
+test("tells unknown paths, other methods and failures apart", async (t) => {
+  const { ask } = await start(t, { "/broken": () => Promise.reject(new Error("no such Pod")) });
+  const unknown = await ask("/nothing");
+  assert.equal(unknown.status, 404);
+  assert.match(await unknown.text(), /\/metrics, \/healthz, \/readyz, \/broken/);
+  assert.equal((await ask("/healthz", { method: "POST" })).status, 405);
+  const broken = await ask("/broken");
+  assert.deepEqual([broken.status, await broken.text()], [500, "no such Pod\n"]);
+  assert.equal((await ask("/healthz", { method: "HEAD" })).status, 200);
+});
+
+test("rejects where the port is taken, and stops with a connection open", async (t) => {
+  const { port, server, ask } = await start(t, { "/slow": () => new Promise(() => undefined) });
+  const second = makeOpsServer({
+    host: "127.0.0.1",
+    port,
+    registry: new Registry(),
+    notReady: () => undefined,
+    log: pino({ level: "silent" }),
+  });
+  await assert.rejects(second.start(), { code: "EADDRINUSE" });
+  await second.stop();
+  const hanging = assert.rejects(ask("/slow"));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await server.stop();
+  await hanging;
+  await assert.rejects(ask("/healthz"));
+});
