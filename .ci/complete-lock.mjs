@@ -15,7 +15,14 @@ for (const entry of Object.values(lock.packages)) {
     const os = OS.find((candidate) => parts.includes(candidate));
     if (lock.packages[path] || os === undefined) continue;
     const cpu = CPU.find((candidate) => parts.includes(candidate)) ?? (parts.includes("armv7") ? "arm" : undefined);
-    const libc = os !== "linux" ? undefined : parts.some((p) => p.startsWith("musl")) ? ["musl"] : parts.some((p) => p.startsWith("gnu")) ? ["glibc"] : undefined;
+    const libc =
+      os !== "linux"
+        ? undefined
+        : parts.some((p) => p.startsWith("musl"))
+          ? ["musl"]
+          : parts.some((p) => p.startsWith("gnu"))
+            ? ["glibc"]
+            : undefined;
     missing.push(name);
     lock.packages[path] = {
       version: version.replace(/^[\^~]/, ""),
@@ -30,8 +37,12 @@ for (const entry of Object.values(lock.packages)) {
 
 if (process.argv.includes("--check")) {
   const resolved = Object.values(lock.packages).filter((entry) => entry.resolved?.startsWith("http")).length;
-  if (missing.length > 0) console.error(`${LOCK} lacks ${missing.length} platform packages (${missing.slice(0, 3).join(", ")} …): run \`npm run lock\` and commit it`);
-  if (resolved > 0) console.error(`${LOCK} records ${resolved} download addresses: reinstall with omit-lockfile-registry-resolved=true (.npmrc)`);
+  if (missing.length > 0)
+    console.error(
+      `${LOCK} lacks ${missing.length} platform packages (${missing.slice(0, 3).join(", ")} …): run \`npm run lock\` and commit it`,
+    );
+  if (resolved > 0)
+    console.error(`${LOCK} records ${resolved} download addresses: reinstall with omit-lockfile-registry-resolved=true (.npmrc)`);
   process.exit(missing.length + resolved > 0 ? 1 : 0);
 }
 lock.packages = Object.fromEntries(Object.entries(lock.packages).sort(([a], [b]) => (a < b ? -1 : 1)));

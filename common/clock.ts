@@ -9,11 +9,6 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
-/** A virtual clock can tell how many sleeps wait on it, so that its driver can jump to the next one when nothing else runs. */
-export interface CountedClock extends Clock {
-  readonly pendingSleeps: number;
-}
-
 /** Wall time at start plus monotonic time since, so that a step of the wall clock moves no deadline. `scale` 4 runs four times as fast. */
 export function makeClock(scale = 1): Clock {
   if (!(scale > 0)) throw new RangeError(`time scale must be above 0, got ${scale}`);

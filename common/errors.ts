@@ -1,13 +1,13 @@
 /** What to do after a failure. `delayMs` is the least wait that the other side asked for. */
 export type Remedy = { readonly kind: "retry" } | { readonly kind: "retryAfter"; readonly delayMs: number } | { readonly kind: "giveUp" };
 
-/** An error that knows its remedy; classes of their own exist per boundary (KubeApiError, ClbApiError). */
-export type Remediable = Error & { readonly remedy: Remedy };
-
-/** The remedy that an error carries; unknown errors are retried. */
+/** The remedy that an error of one of our boundaries carries (KubeApiError, ClbApiError); unknown errors are retried. */
 export function remedyOf(error: unknown): Remedy {
-  return error instanceof Error && "remedy" in error ? (error as Remediable).remedy : { kind: "retry" };
+  const remedy: unknown = error instanceof Error ? Reflect.get(error, "remedy") : undefined;
+  return isRemedy(remedy) ? remedy : { kind: "retry" };
 }
+
+const isRemedy = (value: unknown): value is Remedy => typeof value === "object" && value !== null && "kind" in value;
 
 /** True where the work was called off: not a failure, not to be logged as one. */
 export function isCancelled(error: unknown, signal: AbortSignal): boolean {

@@ -2,7 +2,11 @@ import type { Clock } from "./clock.ts";
 import type { Logger } from "./log.ts";
 
 /** One part of a process. `stop` gets a signal that aborts when the whole shutdown takes too long. */
-export type Part = { readonly name: string; readonly start: () => Promise<void> | void; readonly stop?: (signal: AbortSignal) => Promise<void> | void };
+export type Part = {
+  readonly name: string;
+  readonly start: () => Promise<void> | void;
+  readonly stop?: (signal: AbortSignal) => Promise<void> | void;
+};
 
 /**
  * Starts the parts in order; at SIGTERM or SIGINT stops them in reverse and ends the process, after `limitMs` at the latest.
@@ -27,7 +31,7 @@ export async function runParts(parts: readonly Part[], deps: { log: Logger; cloc
     log.error({ err }, "start failed");
   }
   const limit = new AbortController();
-  const stopped = stopAll(started.reverse(), limit.signal, log);
+  const stopped = stopAll(started.toReversed(), limit.signal, log);
   const timer = new AbortController();
   const late = clock.sleep(deps.limitMs, timer.signal).then(
     () => "late" as const,

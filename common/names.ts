@@ -47,7 +47,6 @@ export const SERVICE_CONFIG = "service.cloud.tencent.com/tke-service-config";
 export const INTERNAL_SUBNET = "service.kubernetes.io/qcloud-loadbalancer-internal-subnetid";
 /** What TKE writes on an object it manages; we write the first as well, because tools read it, and never use it as input. */
 export const LOAD_BALANCER_ID = "service.kubernetes.io/loadbalance-id";
-export const TKE_SYNC_END = "service.cloud.tencent.com/sync-end-time";
 /** "yes" on load balancers that TKE created for one of its objects. */
 export const TKE_CREATED_TAG = "tke-createdBy-flag";
 export const TKE_FINALIZER = "service.k8s.tencent/resources";

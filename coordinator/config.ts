@@ -62,8 +62,6 @@ const Environment = z.object({
   TIME_SCALE: z.coerce.number().positive().default(1),
 });
 
-export type CoordinatorConfig = ReturnType<typeof readConfig>;
-
 /** Reads the environment once. Throws ConfigError that lists every mistake. */
 export function readConfig(env: NodeJS.ProcessEnv) {
   const { data, error } = Environment.safeParse(env);

@@ -42,7 +42,7 @@ export type EngineDeps = {
   readonly log: Logger;
   readonly settings: EngineSettings;
 };
-export type EngineSettings = {
+type EngineSettings = {
   readonly clusterId: string;
   readonly namespace: string;
   readonly ownership: OwnershipMode;

@@ -198,7 +198,7 @@ function awaited(step: Step): Pick<BindingExplanation, "awaited" | "from"> {
 }
 
 /** E.g. "bind 12: new Pods are ready". */
-export function describeCall(call: Call): string {
+function describeCall(call: Call): string {
   const why: Record<Call["lane"], string> = {
     conflict: "their addresses belong to other Pods now, or their Pods are over",
     drain: "their Pods are ending or no longer selected",

@@ -1,7 +1,6 @@
 import * as z from "zod";
 import type { Clock } from "../common/clock.ts";
-import { isCancelled } from "../common/errors.ts";
-import { KubeApiError, type KubeClient } from "../common/kube-client.ts";
+import type { KubeClient } from "../common/kube-client.ts";
 import { type Change, type ListWatchDeps, makeListWatch, type WatchedSet } from "../common/list-watch.ts";
 import type { Logger } from "../common/log.ts";
 import type { ServiceRecord } from "./domain/service.ts";
@@ -83,7 +82,7 @@ function decodeConfig(raw: unknown): ConfigRecord {
   return { uid, resourceVersion, namespace, name, ...readServiceConfig(`${namespace}/${name}`, spec) };
 }
 
-export type NodeRecord = { readonly uid: string; readonly resourceVersion: string; readonly name: string };
+type NodeRecord = { readonly uid: string; readonly resourceVersion: string; readonly name: string };
 
 function decodeNode(raw: unknown): NodeRecord {
   const { uid, resourceVersion, name } = Node.parse(raw).metadata;
@@ -112,59 +111,25 @@ export interface Objects {
   run(signal: AbortSignal): Promise<void>;
 }
 
-const CONFIG_GROUP = "/apis/cloud.tencent.com/v1alpha1";
-/** How often to look whether TkeServiceConfig has been installed meanwhile. */
-const PROBE_MS = 30_000;
+const CONFIGS = "/apis/cloud.tencent.com/v1alpha1/tkeserviceconfigs";
 
 export function makeObjects(deps: ObjectsDeps): Objects {
-  const { client, clock, log, onRestart } = deps;
+  const { client, clock, log, onRestart, onService, onConfig, onNode, onNodesListed } = deps;
   const shared: ListWatchDeps = { client, clock, log, ...(onRestart && { onRestart }) };
-  const services = makeListWatch<ServiceRecord>(shared, { path: "/api/v1/services", decode: decodeService, onChange: deps.onService });
-  const configs = makeListWatch<ConfigRecord>(shared, {
-    path: `${CONFIG_GROUP}/tkeserviceconfigs`,
-    decode: decodeConfig,
-    onChange: deps.onConfig,
-  });
-  const nodes = makeListWatch<NodeRecord>(shared, {
-    path: "/api/v1/nodes",
-    decode: decodeNode,
-    onChange: deps.onNode,
-    onSynced: deps.onNodesListed,
-  });
-  let withoutConfigs = false;
-
-  /** A cluster without that resource has none of them; it may be installed later. */
-  const runConfigs = async (signal: AbortSignal): Promise<void> => {
-    while (!signal.aborted) {
-      const present = await exists(client, CONFIG_GROUP, signal);
-      if (present === true) return await configs.run(signal);
-      if (present === false && !withoutConfigs) log.info("this cluster has no TkeServiceConfig");
-      withoutConfigs ||= present === false;
-      await clock.sleep(present === false ? PROBE_MS : 1_000, signal).catch(() => undefined);
-    }
-  };
-
+  const services = makeListWatch<ServiceRecord>(shared, { path: "/api/v1/services", decode: decodeService, onChange: onService });
+  // Optional: a cluster without that resource has none of them, and it may be installed later.
+  const configs = makeListWatch<ConfigRecord>(shared, { path: CONFIGS, decode: decodeConfig, onChange: onConfig, optional: true });
+  const nodes = makeListWatch<NodeRecord>(shared, { path: "/api/v1/nodes", decode: decodeNode, onChange: onNode, onSynced: onNodesListed });
   return {
     services,
     configs,
     nodes,
     get synced() {
-      return services.synced && nodes.synced && (configs.synced || withoutConfigs);
+      return services.synced && nodes.synced && configs.synced;
     },
     config: (namespace, name) => [...configs.records.values()].find((config) => config.namespace === namespace && config.name === name),
     run: async (signal) => {
-      await Promise.all([services.run(signal), nodes.run(signal), runConfigs(signal)]);
+      await Promise.all([services, configs, nodes].map((set) => set.run(signal)));
     },
   };
-}
-
-/** Undefined: nobody knows at the moment. */
-async function exists(client: KubeClient, path: string, signal: AbortSignal): Promise<boolean | undefined> {
-  try {
-    await client.get(path, { signal });
-    return true;
-  } catch (err) {
-    if (isCancelled(err, signal)) return undefined;
-    return err instanceof KubeApiError && err.failure === "notFound" ? false : undefined;
-  }
 }

@@ -19,7 +19,7 @@ export class ClbApiError extends Error {
 }
 
 /** Code of a failure without an answer of the cloud: refused, reset, timeout, not JSON. */
-export const TRANSPORT = "Transport";
+const TRANSPORT = "Transport";
 /** Code of a task that ended with status 1. */
 export const TASK_FAILED = "TaskFailed";
 
@@ -53,5 +53,3 @@ export function toClbApiError(action: string, error: unknown): ClbApiError {
 
 export const isThrottled = (code: string): boolean => code.startsWith("RequestLimitExceeded");
 export const isLocked = (code: string): boolean => code === "FailedOperation.ResourceInOperating";
-export const isUnknownLoadBalancer = (error: unknown): boolean =>
-  error instanceof ClbApiError && error.call.code === "InvalidParameter.LBIdNotFound";

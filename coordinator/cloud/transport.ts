@@ -1,7 +1,7 @@
 import { Client as ClbClient } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_client.js";
 
 /** The cloud's services that we call. */
-export type CloudService = "clb";
+type CloudService = "clb";
 
 /**
  * One call to the cloud: implemented by the SDK's clients, and by the emulated cloud's core in one process.
@@ -9,7 +9,7 @@ export type CloudService = "clb";
  */
 export type CloudTransport = (service: CloudService, action: string, request: object, signal: AbortSignal) => Promise<unknown>;
 
-export type Credential = { readonly secretId: string; readonly secretKey: string; readonly token: string | undefined };
+type Credential = { readonly secretId: string; readonly secretKey: string; readonly token: string | undefined };
 
 /**
  * `endpoint` e.g. "clb.tencentcloudapi.com" or "10.244.1.200:8080"; `protocol` e.g. "https://".

@@ -16,7 +16,7 @@ export type WantedBackend = {
 };
 
 /** Why a selected Pod is not a backend, for its condition and for people. */
-export type Unbindable = { readonly reason: "PodHostNetwork" | "PortNotDeclared" | "NoAddress" | "Ending"; readonly message: string };
+type Unbindable = { readonly reason: "PodHostNetwork" | "PortNotDeclared" | "NoAddress" | "Ending"; readonly message: string };
 
 export type PodStanding = { readonly pod: PodFact } & ({ readonly backend: WantedBackend } | { readonly unbindable: Unbindable });
 

@@ -29,9 +29,9 @@ export type DesiredLoadBalancer = {
   readonly owners: readonly Owner[];
   readonly conflicts: readonly PortConflict[];
 };
-export type Owner = { readonly ref: ObjectRef; readonly state: "served" | "held" | "released" };
+type Owner = { readonly ref: ObjectRef; readonly state: "served" | "held" | "released" };
 /** Two Services ask for the same listener; the older assignment keeps it. */
-export type PortConflict = { readonly owner: ObjectRef; readonly holder: ObjectRef; readonly protocol: Protocol; readonly port: number };
+type PortConflict = { readonly owner: ObjectRef; readonly holder: ObjectRef; readonly protocol: Protocol; readonly port: number };
 
 /** One owner of a load balancer. `intent` undefined: it cannot be read now and nothing good is remembered. */
 export type Claim = {

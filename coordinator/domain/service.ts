@@ -31,7 +31,7 @@ export type ServiceRecord = {
   readonly ingress: readonly string[];
 };
 /** E.g. { name: "http", protocol: "TCP", port: 80, targetPort: "http" }. */
-export type ServicePort = { readonly name: string; readonly protocol: string; readonly port: number; readonly targetPort: number | string };
+type ServicePort = { readonly name: string; readonly protocol: string; readonly port: number; readonly targetPort: number | string };
 
 export const serviceRef = (service: ServiceRecord): ObjectRef => ({
   kind: "Service",
@@ -70,7 +70,7 @@ function wantsUs(service: ServiceRecord, mode: OwnershipMode): boolean {
 }
 
 /** Where the load balancer comes from. */
-export type Source =
+type Source =
   | { readonly kind: "existing"; readonly loadBalancerId: string }
   | { readonly kind: "create"; readonly subnetId: string | undefined };
 

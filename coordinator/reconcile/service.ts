@@ -5,6 +5,7 @@ import {
   CLUSTER_TAG,
   EXISTING_LOAD_BALANCER,
   FINALIZER,
+  INTERNAL_SUBNET,
   isOwnListener,
   LOAD_BALANCER_ID,
   OWNER_TAG,
@@ -184,6 +185,10 @@ async function findOrCreate(
   const own = (await deps.api.ownLoadBalancers(deps.clusterId, signal)).find(({ tags }) => tags[OWNER_TAG] === service.uid);
   if (own !== undefined) return own.running ? { kind: "found", facts: own } : { kind: "creating" };
   const { clusterId, vpcId } = deps;
+  if (subnetId !== undefined && vpcId === undefined) {
+    const message = `${at}: a private load balancer (annotation ${INTERNAL_SUBNET}) needs the VPC's id: set VPC_ID at the coordinator`;
+    return { kind: "blocked", blocker: { reason: "VpcUnknown", message } };
+  }
   const wish = {
     name: `cd-${clusterId}-${service.namespace}-${service.name}`.slice(0, 80),
     clusterId,

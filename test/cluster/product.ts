@@ -12,6 +12,7 @@ import { applyManifests, type Manifest } from "./manifests.ts";
 import type { AddressPlan } from "./network.ts";
 import { type RunningProcess, startProcess, until } from "./process.ts";
 import type { Cluster } from "./simulated/cluster.ts";
+import { EXTERNAL } from "./simulated/pod-worker.ts";
 import { type Projection, projectConfigMapKey, projectToken } from "./simulated/projected.ts";
 
 export type ProductOptions = {
@@ -170,14 +171,14 @@ async function prepare({ client }: Cluster): Promise<void> {
   ]);
 }
 
-/** The Pod object that the agent's token is bound to; hostNetwork, so that a simulated kubelet runs nothing for it. */
+/** The Pod object that the agent's token is bound to; hostNetwork, external: a simulated kubelet gives it a status and runs nothing for it. */
 async function agentPod({ client }: Cluster, node: string): Promise<{ name: string; uid: string }> {
   const name = `clb-direct-agent-${node}`;
   const path = `/api/v1/namespaces/${DEFAULT_NAMESPACE}/pods`;
   const pod = {
     apiVersion: "v1",
     kind: "Pod",
-    metadata: { name, namespace: DEFAULT_NAMESPACE, labels: { app: "clb-direct-agent" } },
+    metadata: { name, namespace: DEFAULT_NAMESPACE, labels: { app: "clb-direct-agent" }, annotations: { [EXTERNAL]: "true" } },
     spec: {
       nodeName: node,
       hostNetwork: true,

@@ -1,4 +1,5 @@
 /** The live board: what the coordinator's explanation says, and nothing else. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { LoadBalancerExplanation, PodExplanation } from "../../coordinator/explain.ts";
 import type { Product } from "../cluster/product.ts";
 
@@ -53,27 +54,26 @@ const LINE_MS = 2_000;
 
 /** Redraws in place on a terminal, prints a line now and then otherwise. */
 export function startBoard(product: Product, namespace: string, load: () => string): Board {
-  const live = process.stdout.isTTY === true;
-  let over = false;
+  const live = process.stdout.isTTY;
+  const over = new AbortController();
   let height = 0;
   const draw = async (): Promise<void> => {
     const view = await readBoard(product, namespace);
-    if (over) return;
+    if (over.signal.aborted) return;
     if (!live) return void process.stdout.write(`  ${boardLine(view, load())}\n`);
     const text = boardText(view, load());
     process.stdout.write(`${height > 0 ? `\u001b[${height}A\u001b[J` : ""}${text}\n`);
     height = text.split("\n").length;
   };
   const loop = (async () => {
-    while (!over) {
+    while (!over.signal.aborted) {
       await draw().catch(() => undefined); // the coordinator may be starting or stopping
-      for (let waited = 0; waited < (live ? REDRAW_MS : LINE_MS) && !over; waited += 50)
-        await new Promise((resolve) => setTimeout(resolve, 50));
+      await sleep(live ? REDRAW_MS : LINE_MS, undefined, { signal: over.signal }).catch(() => undefined);
     }
   })();
   return {
     stop: async () => {
-      over = true;
+      over.abort();
       await loop;
     },
   };

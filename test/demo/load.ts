@@ -45,29 +45,36 @@ export function startLoad(options: LoadOptions): Load {
   const startedMs = performance.now();
   let sent = 0;
 
+  const sendOn = async (connection: Kept | undefined): Promise<void> => {
+    const { pod, cause, localPort } = await send(options, connection);
+    if (pod !== undefined && cause === undefined) {
+      byPod.set(pod, (byPod.get(pod) ?? 0) + 1);
+      if (connection !== undefined) kept.giveBack(connection, pod);
+      return;
+    }
+    const kind = connection === undefined ? "new" : "kept";
+    failures.push({
+      atMs: Date.now(),
+      cause: cause ?? "an answer without a Pod's name",
+      connection: kind,
+      localPort,
+      pod: connection?.pod,
+    });
+    connection?.agent.destroy();
+  };
   const sendOne = (): void => {
     const elapsedMs = performance.now() - startedMs;
     const second = Math.floor(elapsedMs / 1000);
     perSecond[second] = (perSecond[second] ?? 0) + 1;
     const connection = sent % 2 === 0 ? undefined : kept.take();
     sent += 1;
-    const done = send(options, connection).then((outcome) => {
-      if (outcome.pod !== undefined && outcome.cause === undefined) {
-        byPod.set(outcome.pod, (byPod.get(outcome.pod) ?? 0) + 1);
-        if (connection !== undefined) kept.giveBack(connection, outcome.pod);
-        return;
-      }
-      const { cause = "an answer without a Pod's name", localPort } = outcome;
-      const kind = connection === undefined ? "new" : "kept";
-      failures.push({ atMs: Date.now(), cause, connection: kind, localPort, pod: connection?.pod });
-      if (connection !== undefined) connection.agent.destroy();
-    });
+    const done = sendOn(connection);
     running.add(done);
     void done.finally(() => running.delete(done));
   };
   const timer = setInterval(() => {
     const due = Math.floor(((performance.now() - startedMs) / 1000) * options.rate);
-    while (sent < due) sendOne();
+    for (let missing = due - sent; missing > 0; missing -= 1) sendOne();
   }, TICK_MS);
 
   const result = (): LoadResult => {

@@ -65,7 +65,7 @@ async function main(): Promise<number> {
       console.error(`--- ${name}: ${(await readFile(logFile, "utf8").catch(() => "")).slice(-1_000)}`);
     return 1;
   } finally {
-    for (const step of stageSteps.reverse()) await step();
+    for (const step of stageSteps.toReversed()) await step();
   }
 }
 

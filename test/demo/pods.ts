@@ -24,7 +24,7 @@ export type PodWatch = { readonly pods: ReadonlyMap<string, PodTimes>; readonly 
 export async function watchPods(cluster: Cluster, namespace: string): Promise<PodWatch> {
   const pods = new Map<string, PodTimes>();
   const note = (pod: ApiPod, goneMs: number | undefined): void => {
-    const { name = "", uid = "", deletionTimestamp } = pod.metadata;
+    const { name, uid, deletionTimestamp } = pod.metadata;
     const now = cluster.clock.now();
     const old = pods.get(uid);
     const is = (type: string): boolean =>

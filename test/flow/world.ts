@@ -48,7 +48,7 @@ export async function startWorld(t: TestContext, options: WorldOptions = {}): Pr
   t.after(async () => {
     if (!(t as TestContext & { passed: boolean }).passed)
       console.error(`coordinator's log ends:\n${lastLines(join(directory, "coordinator.log"), 40)}`);
-    for (const step of steps.reverse()) await step();
+    for (const step of steps.toReversed()) await step();
   });
 
   const cloud = await startCloud({ host: plan.cloud, vipCidr: plan.vipRange, ...options.cloud });
