@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import * as z from "zod";
-import { ConfigError } from "../common/errors.ts";
+import { readEnvironment } from "../common/environment.ts";
 import { COORDINATOR_SERVICE, DEFAULT_GATE_TYPE, DEFAULT_NAMESPACE, HEALTH_PORT, OPS_PORT } from "../common/names.ts";
 
 /** Where coordinators are, e.g. { host: "clb-direct-coordinator.clb-direct.svc", port: 9443 }; a name may stand for several. */
@@ -39,13 +39,7 @@ export type AgentConfig = ReturnType<typeof readConfig>;
 
 /** Environment -> configuration. Throws ConfigError that lists every mistake. */
 export function readConfig(env: NodeJS.ProcessEnv = process.env) {
-  // Empty counts as not set: that is what a manifest with an unset template value gives.
-  const { data, error } = Environment.safeParse(Object.fromEntries(Object.entries(env).filter(([, value]) => value !== "")));
-  if (error) {
-    const given = (name: string): string => (env[name] === undefined || env[name] === "" ? "" : ` (got "${env[name]}")`);
-    const mistakes = error.issues.map(({ path, message }) => `  ${path.join(".")}: ${message}${given(path.join("."))}`);
-    throw new ConfigError(`invalid configuration of the agent, ${mistakes.length} mistake(s):\n${mistakes.join("\n")}`);
-  }
+  const data = readEnvironment("agent", Environment, env);
   return {
     nodeName: data.NODE_NAME,
     coordinators: data.COORDINATOR_ADDRESS,

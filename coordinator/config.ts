@@ -1,14 +1,15 @@
 import { hostname } from "node:os";
 import * as z from "zod";
-import { ConfigError } from "../common/errors.ts";
+import { readEnvironment } from "../common/environment.ts";
 import { COORDINATOR_SERVICE, DEFAULT_GATE_TYPE, DEFAULT_NAMESPACE, HEALTH_PORT, OPS_PORT, STREAM_PORT } from "../common/names.ts";
 
+const required = (hint: string) => z.string(`is missing; ${hint}`);
 const port = z.coerce.number().int().min(1).max(65_535);
 const milliseconds = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
 
 const Environment = z.object({
   /** Region of the load balancers, e.g. "ap-guangzhou". */
-  CLB_REGION: z.string().min(1),
+  CLB_REGION: required("e.g. ap-guangzhou"),
   /** Where the CLB API is; inside a VPC without Internet "clb.internal.tencentcloudapi.com". */
   CLB_ENDPOINT: z.string().min(1).default("clb.tencentcloudapi.com"),
   CLB_PROTOCOL: z.enum(["https://", "http://"]).default("https://"),
@@ -16,8 +17,8 @@ const Environment = z.object({
   CLB_TIMEOUT_SECONDS: z.coerce.number().int().min(1).max(600).default(60),
   /** Calls per second and action; the cloud's limit is 20. */
   CLB_CALLS_PER_SECOND: z.coerce.number().min(1).max(1_000).default(20),
-  TENCENTCLOUD_SECRET_ID: z.string().min(1),
-  TENCENTCLOUD_SECRET_KEY: z.string().min(1),
+  TENCENTCLOUD_SECRET_ID: required("mount it from the Secret with the cloud's key"),
+  TENCENTCLOUD_SECRET_KEY: required("mount it from the Secret with the cloud's key"),
   /** Only with temporary credentials. */
   TENCENTCLOUD_SESSION_TOKEN: z.string().optional(),
   /** VPC in which load balancers are created; default: the account's. */
@@ -64,8 +65,7 @@ const Environment = z.object({
 
 /** Reads the environment once. Throws ConfigError that lists every mistake. */
 export function readConfig(env: NodeJS.ProcessEnv) {
-  const { data, error } = Environment.safeParse(env);
-  if (error) throw new ConfigError(`invalid configuration of the coordinator (environment variables)\n${z.prettifyError(error)}`);
+  const data = readEnvironment("coordinator", Environment, env);
   const service = `${COORDINATOR_SERVICE}.${data.POD_NAMESPACE}`;
   const extra = data.SERVING_NAMES.split(",").flatMap((name) => name.trim() || []);
   const isAddress = (name: string): boolean => /^[\d.]+$|:/.test(name);
