@@ -8,7 +8,7 @@ import { makeClock } from "../../common/clock.ts";
 import { type KubeClient, makeKubeClient } from "../../common/kube-client.ts";
 import { type CloudOptions, TEST_KEY } from "../cloud/options.ts";
 import { type StartedCloud, startCloud } from "../cloud/start.ts";
-import { type EmbeddedCluster, startApiServer } from "../cluster/embedded/server.ts";
+import { type AuditEntry, type EmbeddedCluster, startApiServer } from "../cluster/embedded/server.ts";
 import { applyManifests, exampleFile, loadManifests, type Manifest } from "../cluster/manifests.ts";
 import { type AddressPlan, claimSlot } from "../cluster/network.ts";
 import { lastLines, until } from "../cluster/process.ts";
@@ -23,7 +23,16 @@ export type WorldOptions = {
   readonly coordinatorEnv?: Readonly<Record<string, string>>;
   readonly agentEnv?: Readonly<Record<string, string>>;
   readonly bookmarkMs?: number;
+  /** Uses the cloud of another world instead of one of its own: two clusters in one account. */
+  readonly sharing?: World;
 };
+
+/** One answered request to the API server; that of a watch when it began. */
+export type SeenRequest = AuditEntry & { readonly atMs: number };
+
+/** Who the product is at the API server; everything else there (simulated nodes, the test) is `CLUSTER_USER`. */
+export const PRODUCT_USER = "kubernetes-admin";
+const CLUSTER_USER = "simulated-cluster";
 
 export type World = {
   readonly plan: AddressPlan;
@@ -33,6 +42,8 @@ export type World = {
   readonly product: Product;
   readonly simulated: SimulatedCluster;
   readonly directory: string;
+  /** All requests to the API server so far, oldest first. */
+  readonly requests: readonly SeenRequest[];
 };
 
 /** Drains are short, so that tests see their end. */
@@ -51,15 +62,17 @@ export async function startWorld(t: TestContext, options: WorldOptions = {}): Pr
     for (const step of steps.toReversed()) await step();
   });
 
-  const cloud = await startCloud({ host: plan.cloud, vipCidr: plan.vipRange, ...options.cloud });
-  steps.push(() => cloud.stop());
-  const api = await startApiServer({ host: plan.apiServer, bookmarkMs: options.bookmarkMs ?? 5_000 });
+  const cloud = options.sharing?.cloud ?? (await startCloud({ host: plan.cloud, vipCidr: plan.vipRange, ...options.cloud }));
+  if (options.sharing === undefined) steps.push(() => cloud.stop());
+  const requests: SeenRequest[] = [];
+  const onRequest = (entry: AuditEntry): void => void requests.push({ ...entry, atMs: Date.now() });
+  const api = await startApiServer({ host: plan.apiServer, bookmarkMs: options.bookmarkMs ?? 5_000, onRequest });
   steps.push(() => api.stop());
   const kubeconfigFile = join(directory, "kubeconfig");
   await writeFile(kubeconfigFile, api.kubeconfig(), { mode: 0o600 });
   const clock = makeClock();
   const log = pino({ level: "silent" });
-  const client = await makeKubeClient({ clock, env: { KUBECONFIG: kubeconfigFile }, userAgent: "flow-test" });
+  const client = await makeKubeClient({ clock, env: { KUBECONFIG: kubeconfigFile }, impersonateUser: CLUSTER_USER });
   steps.push(() => client.close());
   const cluster = { client, clock, log };
   const simulated = await startSimulatedCluster({ ...cluster, nodes, plan });
@@ -78,7 +91,7 @@ export async function startWorld(t: TestContext, options: WorldOptions = {}): Pr
   steps.push(() => product.stop());
   await product.startCoordinator();
   await Promise.all((options.agents ?? nodes).map((node) => product.startAgent(node)));
-  return { plan, cloud, api, client, product, simulated, directory };
+  return { plan, cloud, api, client, product, simulated, directory, requests };
 }
 
 /** The example manifests, changed for the network at hand and by `change`. */
