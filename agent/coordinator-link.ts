@@ -32,6 +32,8 @@ export interface CoordinatorLink {
 
 /** Quick, because a coordinator that restarts is back in seconds; at most 5 s, well within the agent grace of 10 s (design §10). */
 const RECONNECT = { baseMs: 200, maxMs: 5_000 };
+/** Another agent of this node took the session over (a rollout with surge): as late as after many failures, or the two would take turns for ever. */
+const SUPERSEDED_ATTEMPT = 10;
 
 export function makeCoordinatorLink(deps: LinkDeps): CoordinatorLink {
   const { address, clock, log, observer } = deps;
@@ -72,7 +74,8 @@ export function makeCoordinatorLink(deps: LinkDeps): CoordinatorLink {
           await speakOn({ ...deps, latch, onState: setState }, signal);
         } catch (error) {
           if (signal.aborted) break;
-          const waitMs = backoffMs(attempt, RECONNECT, deps.random ?? Math.random);
+          const superseded = error instanceof StreamFault && error.code === status.ABORTED;
+          const waitMs = backoffMs(superseded ? SUPERSEDED_ATTEMPT : attempt, RECONNECT, deps.random ?? Math.random);
           attempt += state === "acknowledged" ? 0 : 1;
           setState("away");
           tell(error, waitMs);

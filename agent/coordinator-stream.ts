@@ -32,7 +32,7 @@ export type LinkObserver = {
 };
 
 /** How to reach a coordinator. Files are read at each connect, so that rotation needs no restart. */
-export type Connection = {
+type Connection = {
   /** The name that its certificate must carry, e.g. "clb-direct-coordinator.clb-direct.svc". */
   readonly serverName: string;
   /** PEM. */

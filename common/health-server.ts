@@ -1,8 +1,6 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 
-export type { HealthImplementation };
-
 /** grpc.health.v1 on a plaintext port of its own: the kubelet's probe cannot speak TLS (toolchain.md §7). */
 export interface HealthServer {
   /** `setStatus(name, "SERVING" | "NOT_SERVING")`; `addToServer` puts the same answers on another server as well. */

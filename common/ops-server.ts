@@ -3,7 +3,7 @@ import type { Registry } from "prom-client";
 import type { Logger } from "./log.ts";
 
 /** E.g. { status: 200, contentType: "application/json", body: "{}" } */
-export type OpsAnswer = { readonly status: number; readonly contentType: string; readonly body: string };
+type OpsAnswer = { readonly status: number; readonly contentType: string; readonly body: string };
 /** Answers a GET; a throw becomes a 500 and one log line. */
 export type OpsRoute = (url: URL) => Promise<OpsAnswer>;
 

@@ -4,7 +4,7 @@ import type { HostInterface, PodFact } from "../../common/vocabulary.ts";
 export type Report = { readonly pods: ReadonlyMap<string, PodFact>; readonly deleted: ReadonlySet<string> };
 
 /** A Pod that the node no longer has: its deletion was seen, or a complete list lacks it. */
-export type EndedPod = { readonly uid: string; readonly evidence: "deleted" | "absent" };
+type EndedPod = { readonly uid: string; readonly evidence: "deleted" | "absent" };
 
 /** What leads from one report to a later one; each Pod as a whole. */
 export type Difference = { readonly changed: readonly PodFact[]; readonly removed: readonly EndedPod[] };

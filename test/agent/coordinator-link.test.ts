@@ -4,6 +4,7 @@ import { createServer, connect as dial, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { status } from "@grpc/grpc-js";
 import { pino } from "pino";
 import { makeCoordinatorLink } from "../../agent/coordinator-link.ts";
 import type { ConversationLimits } from "../../agent/domain/conversation.ts";
@@ -41,7 +42,7 @@ async function start(t: TestContext, options: Options = {}) {
     ackTimeouts: 0,
     resends: 0,
     ends: new Array<string>(),
-    lines: new Array<{ level: number; code?: string }>(),
+    lines: new Array<{ level: number; waitMs?: number }>(),
   };
   let latest = "latest" in options ? options.latest : at(1);
   const link = makeCoordinatorLink({
@@ -204,6 +205,20 @@ test("keeps its memory while the coordinator does not read", async (t) => {
   assert.ok(grownMb < 100, `grew by ${grownMb} MB over 400 MB of reports`);
 });
 
+test("writes no more than fits on the wire to a coordinator that asks and does not read", async (t) => {
+  const coordinator = new FakeCoordinator();
+  coordinator.reads = false;
+  const { files, seen } = await start(t, { coordinator });
+  await until(() => seen.sent.length > 0);
+  await writeFile(files.token, "x".repeat(20_000));
+  for (let times = 0; times < 500; times++) {
+    coordinator.last?.say({ $case: "tokenWanted", value: { expiresAt: new Date() } });
+    await pause(1);
+  }
+  const tokens = seen.sent.filter((kind) => kind === "token").length;
+  assert.ok(tokens > 0 && tokens < 150, `${tokens} of 500 tokens written`); // 72 here, however often it asks
+});
+
 test("leaves a coordinator that does not read, and tries again", async (t) => {
   const coordinator = new FakeCoordinator();
   coordinator.reads = false;
@@ -268,6 +283,23 @@ test("tries on for as long as the coordinator is gone, and tells it once", async
   await coordinator.start(authority, port);
   await until(() => link.state === "acknowledged");
   assert.ok(seen.ends.every((code) => code === "UNAVAILABLE"));
+});
+
+test("gives way for seconds when another agent of the node took over, else returns at once", async (t) => {
+  const { coordinator, link, seen } = await start(t);
+  await until(() => link.state === "acknowledged");
+  coordinator.last?.fail(status.INTERNAL);
+  await until(() => coordinator.streams.length === 2 && link.state === "acknowledged");
+  coordinator.last?.fail(status.ABORTED);
+  await until(() => seen.ends.length === 2);
+  const waits = seen.lines.flatMap(({ waitMs }) => (waitMs === undefined ? [] : [waitMs]));
+  assert.deepEqual(
+    [seen.ends, waits],
+    [
+      ["INTERNAL", "ABORTED"],
+      [100, 2_500],
+    ],
+  );
 });
 
 test("notices a coordinator that froze", async (t) => {

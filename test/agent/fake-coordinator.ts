@@ -1,4 +1,4 @@
-import { Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
+import { Server, ServerCredentials, type ServerDuplexStream, type status } from "@grpc/grpc-js";
 import { issueAuthority, issueServing, type Material } from "../../coordinator/tls/certificate.ts";
 import { type ConnectRequest, type ConnectResponse, NodeStreamServiceService } from "../../proto/gen/clb/direct/v1/node_stream.ts";
 
@@ -31,6 +31,10 @@ export class FakeStream {
   }
   resend(): void {
     this.say({ $case: "resend", value: { reason: "test" } });
+  }
+  /** Ends the stream with this status. */
+  fail(code: status): void {
+    this.#call.emit("error", Object.assign(new Error("test"), { code, details: "test" }));
   }
   /** The answer of a coordinator that has nothing to complain about. */
   answer(body: Body): void {

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import type { Readable } from "node:stream";
 import { test } from "node:test";
 import { credentials, makeGenericClientConstructor, Server, ServerCredentials, type ServiceError } from "@grpc/grpc-js";
 import { service } from "grpc-health-check";
 import { makeHealthServer } from "../../common/health-server.ts";
+import { pause } from "../agent/until.ts";
 
 const HealthClient = makeGenericClientConstructor(service, "grpc.health.v1.Health");
 
@@ -40,6 +43,19 @@ test("answers what was set, on its own port and on a server that it was added to
     assert.equal(await check(at, "ready"), "NOT_SERVING");
     assert.equal(await check(at, "nobody"), 5);
   }
+});
+
+test("stops at once, also while somebody watches", async () => {
+  const server = makeHealthServer({ host: "127.0.0.1", port: 0, names: [""] });
+  const client = new HealthClient(`127.0.0.1:${await server.start()}`, credentials.createInsecure());
+  const watch = client["watch"];
+  assert.ok(watch);
+  const call: Readable = watch.call(client, { service: "" });
+  await once(call, "data");
+  const ended = once(call, "error");
+  server.stop();
+  assert.equal(await Promise.race([ended.then(() => "ended"), pause(1_000)]), "ended");
+  client.close();
 });
 
 test("rejects where the port is taken", async (t) => {

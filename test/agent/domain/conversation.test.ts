@@ -131,14 +131,19 @@ test("slows down when an end asks for snapshots again and again", () => {
 test("sends digests at their interval, of what was acknowledged, also under constant change", () => {
   const play = settled();
   assert.deepEqual(play.next(), { kind: "wait", untilMs: 10_000 });
+  play.nowMs = 5_000;
+  play.latest = at(9);
+  play.say();
+  play.ack(2n);
+  assert.deepEqual(play.next(), { kind: "wait", untilMs: 10_000 }, "an acknowledgement does not put it off");
   play.nowMs = 10_000;
   const told = play.latest;
-  play.latest = at(2);
+  play.latest = at(10);
   const step = play.next();
   assert.ok(step.kind === "digest");
-  assert.deepEqual([step.sequence, step.report], [1n, told]);
-  assert.equal(play.say(), "digest 1");
-  assert.equal(play.say(), "difference 2");
+  assert.deepEqual([step.sequence, step.report], [2n, told]);
+  assert.equal(play.say(), "digest 2");
+  assert.equal(play.say(), "difference 3");
   play.nowMs = 20_000;
   assert.notEqual(play.next().kind, "digest", "nothing that is under way may be covered");
 });
