@@ -82,9 +82,9 @@ export class Mirror {
 
   /** It does not exist (any more). */
   forget(id: string): void {
-    this.#entries.delete(id);
+    const news = this.#entries.delete(id) || !this.#gone.has(id);
     this.#gone.add(id);
-    this.#onChange(id);
+    if (news) this.#onChange(id); // else the look that this causes would cause the next one
   }
 
   /** A look found that it does not exist. */

@@ -38,12 +38,19 @@ export type LoadBalancerDeps = {
   readonly refusals: Refusals;
 };
 
+/**
+ * Nobody queues at the server, so a locked load balancer is tried again: soon, because the tail of a batch is short, then more rarely,
+ * because a stuck task would eat the calls of all others. Milliseconds. Source: clb-api.md §3.3 (busy after a batch), §7.5.
+ */
+const LOCKED_MS = { first: 80, growth: 1.5, longest: 1_000 } as const;
+
 /** How to wait for the first synchronisation of the watches. */
 const NOT_SYNCED_MS = 100;
 
 /** One pass over one load balancer: observe, plan, make the first call only, look again. */
 export function makeLoadBalancerReconciler(deps: LoadBalancerDeps): Reconcile {
   const { mirror, ledger, clock } = deps;
+  const lockedTries = new Map<string, number>();
   return async (id, signal) => {
     if (!deps.synced()) return { kind: "again", afterMs: NOT_SYNCED_MS, because: "not every watch has synced" };
     if (!ledger.loadBalancerIds.has(id)) return { kind: "done" };
@@ -55,8 +62,13 @@ export function makeLoadBalancerReconciler(deps: LoadBalancerDeps): Reconcile {
     deps.report(desired, plan);
     const call = deps.refusals.firstCall(id, plan.calls, clock.now());
     if (call !== undefined) {
-      await make(deps, id, call, signal);
-      return { kind: "again", afterMs: 0, because: call.lane };
+      if (await make(deps, id, call, signal)) {
+        lockedTries.delete(id);
+        return { kind: "again", afterMs: 0, because: call.lane };
+      }
+      const tries = lockedTries.get(id) ?? 0;
+      lockedTries.set(id, tries + 1);
+      return { kind: "again", afterMs: Math.min(LOCKED_MS.first * LOCKED_MS.growth ** tries, LOCKED_MS.longest), because: "locked" };
     }
     if (await deleteIfOver(deps, desired, actual, signal)) return { kind: "done" };
     return next(deps, id, actual);
@@ -81,12 +93,16 @@ async function ensureCurrent(deps: LoadBalancerDeps, id: string, signal: AbortSi
   return true;
 }
 
-async function make(deps: LoadBalancerDeps, id: string, call: Call, signal: AbortSignal): Promise<void> {
+/** False: the load balancer is locked by another write, perhaps the tail of our own last batch; nothing was done. */
+async function make(deps: LoadBalancerDeps, id: string, call: Call, signal: AbortSignal): Promise<boolean> {
   try {
     await deps.writes.make(id, call, signal);
     deps.refusals.worked(id, call);
+    return true;
   } catch (err) {
-    if (err instanceof ClbApiError) deps.refusals.failed(id, call, err, deps.clock.now());
+    if (!(err instanceof ClbApiError)) throw err;
+    if (isLocked(err.call.code)) return false;
+    deps.refusals.failed(id, call, err, deps.clock.now());
     throw err;
   }
 }
