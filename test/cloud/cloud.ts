@@ -22,7 +22,7 @@ import { makeVips } from "./vips.ts";
 export type Counts = {
   readonly calls: Readonly<Record<string, number>>;
   readonly refused: Readonly<Record<string, number>>;
-  /** Writes that came while another one ran on the same load balancer. */
+  /** Writes that came while another one ran on the same load balancer; not those that only met the rest of its lock. */
   readonly overlaps: number;
   readonly runningTasks: number;
   readonly backends: readonly BackendCounts[];

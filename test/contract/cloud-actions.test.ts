@@ -302,6 +302,7 @@ suite("the lock", () => {
       assert.equal(Date.now() - startedMs >= 295, mode === "sync");
       await done(accepted);
       await failsWith("FailedOperation.ResourceInOperating", register("10.244.0.2"));
+      assert.equal(cloud.counts().overlaps, 0, "nothing was being written");
       while (Date.now() - startedMs < 600) await sdk.DescribeListeners({ LoadBalancerId });
       await register("10.244.0.2");
     });
