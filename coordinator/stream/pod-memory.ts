@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { PodEnd, PodFact } from "../../common/vocabulary.ts";
+import { isOlder } from "../../common/watched-store.ts";
 import type { PodChange } from "../ports.ts";
 
 /** Who told: the node's agent, our own watch of the node, or the watch of Nodes. */
@@ -80,9 +81,4 @@ function revives(fact: PodFact, by: Teller, grave: Grave): boolean {
     default:
       return grave.end satisfies never;
   }
-}
-
-/** Versions are opaque by contract and counters in fact: compared as numbers where both are, else what was told last wins. */
-function isOlder(version: string, than: string): boolean {
-  return /^\d+$/.test(version) && /^\d+$/.test(than) && BigInt(version) < BigInt(than);
 }
