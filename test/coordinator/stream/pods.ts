@@ -3,28 +3,11 @@ import type { Clock } from "../../../common/clock.ts";
 import type { Logger } from "../../../common/log.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import type { StreamObserver } from "../../../coordinator/stream/node-pods.ts";
+import { aPod as anyPod } from "../../builders.ts";
 
 /** A running Pod "demo/<uid>" of node "a", resourceVersion "10". */
-export const aPod = (uid: string, over: Partial<PodFact> = {}): PodFact => ({
-  uid,
-  resourceVersion: "10",
-  namespace: "demo",
-  name: uid,
-  nodeName: "a",
-  ips: ["10.244.0.7"],
-  hostNetwork: false,
-  phase: "Running",
-  containersReady: true,
-  containersReadyAtMs: 1_000,
-  hasGate: true,
-  gate: "absent",
-  deletionAtMs: undefined,
-  labels: { app: "web" },
-  ports: [{ name: "http", port: 8080, protocol: "TCP" }],
-  startedAtMs: 1_000,
-  hostInterface: undefined,
-  ...over,
-});
+export const aPod = (uid: string, over: Partial<PodFact> = {}): PodFact =>
+  anyPod({ uid, name: uid, resourceVersion: "10", nodeName: "a", ips: ["10.244.0.7"], ...over });
 
 /** Time moves only by `advance`, which wakes sleepers in order and lets what they started run. */
 export function aFakeClock(startMs = 1_000_000): Clock & { advance(ms: number): Promise<void>; readonly pendingSleeps: number } {
