@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { becomesIdle, checkSafety, converged, disturbedRollout, podsOf, trackPods } from "./disturbed-rollout.ts";
+import { changedExample } from "./examples.ts";
+import { applyExample, boundTargets, startWorld, until } from "./world.ts";
+
+for (const [signal, code] of [
+  ["SIGTERM", 0],
+  ["SIGKILL", 128],
+] as const)
+  test(`coordinator restarted by ${signal} in the middle of a rollout: no request fails, nothing that lives is unbound, nothing bound twice`, {
+    timeout: 120_000,
+  }, async (t) => {
+    const world = await startWorld(t);
+    await disturbedRollout(t, world, async () => {
+      const old = world.product.coordinator();
+      old?.signal(signal);
+      assert.equal(await old?.exited, code);
+      await world.product.startCoordinator();
+    });
+  });
+
+test("a Pod that ended while the coordinator was away is unbound when it is back, although nobody saw its end", {
+  timeout: 120_000,
+}, async (t) => {
+  const world = await startWorld(t);
+  const lives = trackPods(t, world);
+  await applyExample(world, changedExample({ replicas: 3 }));
+  await converged(world, 3);
+  await world.product.coordinator()?.stop();
+  const [victim] = podsOf(world);
+  const path = `/api/v1/namespaces/demo/pods/${victim?.metadata.name}`;
+  await world.client.delete(path, { gracePeriodSeconds: 0 });
+  await until("the Pod's object gone", () => !podsOf(world).some(({ metadata }) => metadata.uid === victim?.metadata.uid));
+  assert.equal(boundTargets(world).size, 3, "nobody was there to unbind it");
+  await world.product.startCoordinator();
+  await converged(world, 3);
+  checkSafety(world, lives);
+  await becomesIdle(world);
+});
