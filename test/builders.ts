@@ -1,7 +1,7 @@
 import type { PodFact } from "../common/vocabulary.ts";
 import type { WantedBackend } from "../coordinator/domain/backends.ts";
 import { DEFAULT_HEALTH_CHECK, type Listener, type LoadBalancer, type Target } from "../coordinator/domain/load-balancer.ts";
-import type { ServiceRecord } from "../coordinator/domain/service.ts";
+import { readService, type ServiceIntent, type ServiceRecord } from "../coordinator/domain/service.ts";
 
 /** Valid by default; override what the test is about. */
 export const aPod = (change: Partial<PodFact> = {}): PodFact => ({
@@ -75,3 +75,10 @@ export const aLoadBalancer = (change: Partial<LoadBalancer> = {}): LoadBalancer 
   listeners: [],
   ...change,
 });
+
+/** What a valid Service asks for. */
+export function anIntent(service: ServiceRecord = aService()): ServiceIntent {
+  const { intent } = readService(service);
+  if (intent === undefined) throw new Error(`Service ${service.name} cannot be read`);
+  return intent;
+}

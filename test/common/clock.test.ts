@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { makeClock } from "../../common/clock.ts";
+
+test("begins at the wall clock's time", () => {
+  assert.ok(Math.abs(makeClock().now() - Date.now()) < 50);
+});
+
+test("a scaled clock runs and sleeps that many times as fast", async () => {
+  const clock = makeClock(50);
+  const startedMs = performance.now();
+  const before = clock.now();
+  await clock.sleep(2_000);
+  const realMs = performance.now() - startedMs;
+  assert.ok(realMs > 35 && realMs < 1_000, `slept ${realMs} ms`);
+  assert.ok(clock.now() - before >= 1_900, `only ${clock.now() - before} ms have passed`);
+});
+
+test("a sleep that is called off rejects with the signal's reason at once", async () => {
+  const calledOff = new AbortController();
+  const sleep = makeClock().sleep(60_000, calledOff.signal);
+  calledOff.abort(new Error("stop"));
+  await assert.rejects(sleep, /^Error: stop$/);
+  await assert.rejects(makeClock().sleep(60_000, calledOff.signal), /^Error: stop$/);
+});
+
+test("leaves no listener behind at a signal that many sleeps share", async () => {
+  const { signal } = new AbortController();
+  let listeners = 0;
+  const counted = Object.assign(signal, {
+    addEventListener: () => void (listeners += 1),
+    removeEventListener: () => void (listeners -= 1),
+  });
+  await makeClock().sleep(1, counted);
+  assert.equal(listeners, 0);
+});
+
+test("a sleep of months does not end at once", async () => {
+  const calledOff = new AbortController();
+  let over = false;
+  const sleep = makeClock()
+    .sleep(90 * 24 * 3_600_000, calledOff.signal)
+    .then(
+      () => (over = true),
+      () => undefined,
+    );
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(over, false);
+  calledOff.abort();
+  await sleep;
+});
+
+test("refuses a scale that stands still or runs backwards", () => {
+  for (const scale of [0, -1, Number.NaN]) assert.throws(() => makeClock(scale), RangeError);
+});
