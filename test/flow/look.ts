@@ -162,5 +162,12 @@ export async function assertIdle(world: World, forMs = 5_000): Promise<void> {
   assertNoOverlaps(world);
 }
 
-export const assertNoOverlaps = (world: World): void =>
-  assert.equal(world.cloud.cloud.counts().overlaps, 0, "writes at one load balancer overlapped");
+/** Fails with all writes, the refused ones included, if one came while another ran. */
+export function assertNoOverlaps(world: World): void {
+  const { journal, counts } = world.cloud.cloud;
+  const writes = journal.of("call").filter(({ action }) => !action.startsWith("Describe"));
+  const lines = writes.map(
+    ({ startMs, timeMs, action, code }) => `${new Date(startMs).toISOString().slice(11, 23)} +${timeMs - startMs} ms ${action} ${code}`,
+  );
+  assert.equal(counts().overlaps, 0, `writes at one load balancer overlapped:\n${lines.join("\n")}`);
+}

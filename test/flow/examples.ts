@@ -1,0 +1,50 @@
+/** The example's manifests as flow tests change them, and changes to what is applied. */
+import type { Manifest } from "../cluster/manifests.ts";
+import type { Container } from "../cluster/simulated/objects.ts";
+import type { World } from "./world.ts";
+
+export type ExampleChange = {
+  readonly replicas: number;
+  /** Ports that every Pod declares and serves. Default: http 8080. */
+  readonly ports?: Container["ports"];
+  /** preStop sleep; it has to outlast the weight's change and the client's kept connections (3 s). Default 6. */
+  readonly sleepSeconds?: number;
+  /** Added to the Service's annotations. */
+  readonly annotations?: Readonly<Record<string, string>>;
+};
+
+type DeploymentSpec = { readonly template: { readonly spec: { readonly containers: readonly Container[] } } };
+
+/** A smaller and quicker example: so many Pods that are ready half a second after their start. */
+export const changedExample =
+  (change: ExampleChange) =>
+  (manifest: Manifest): Manifest => {
+    if (manifest.kind === "Deployment") return changedDeployment(manifest, change);
+    if (manifest.kind !== "Service" || change.annotations === undefined) return manifest;
+    const annotations = manifest.metadata["annotations"] as Record<string, string>; // the example has some
+    return { ...manifest, metadata: { ...manifest.metadata, annotations: { ...annotations, ...change.annotations } } };
+  };
+
+function changedDeployment(manifest: Manifest, { replicas, ports, sleepSeconds = 6 }: ExampleChange): Manifest {
+  const spec = manifest["spec"] as DeploymentSpec; // the example's own
+  const { template } = spec;
+  const containers = template.spec.containers.map((container) => ({
+    ...container,
+    ...(ports && { ports }),
+    env: [{ name: "STARTUP_SECONDS", value: "0.5" }],
+    lifecycle: { preStop: { sleep: { seconds: sleepSeconds } } },
+  }));
+  return { ...manifest, spec: { ...spec, replicas, template: { ...template, spec: { ...template.spec, containers } } } };
+}
+
+export const DEPLOYMENT = "/apis/apps/v1/namespaces/demo/deployments/web";
+export const SERVICE = "/api/v1/namespaces/demo/services/web";
+
+export const scaleTo = async (world: World, replicas: number): Promise<void> => {
+  await world.client.patch(DEPLOYMENT, { spec: { replicas } }, "merge");
+};
+
+/** A new template: every Pod is replaced. */
+export const rollOut = async (world: World, version: string): Promise<void> => {
+  await world.client.patch(DEPLOYMENT, { spec: { template: { metadata: { annotations: { version } } } } }, "merge");
+};
