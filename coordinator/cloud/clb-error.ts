@@ -3,7 +3,7 @@ import type { Remedy } from "../../common/errors.ts";
 /** `code` is the cloud's own code, e.g. "RequestLimitExceeded", or "Transport" where no answer came; `requestId` is what support asks for. */
 export type FailedCall = { readonly action: string; readonly code: string; readonly requestId: string };
 
-/** A call to the cloud that failed. `ambiguous`: it may have taken effect, so look before you repeat it. */
+/** A call to the cloud that failed. `ambiguous`: it may have taken effect, or we are wrong about what is there, so look before you repeat it. */
 export class ClbApiError extends Error {
   override readonly name = "ClbApiError";
   readonly call: FailedCall;
@@ -33,6 +33,11 @@ const HOPELESS_RETRY_MS = 30_000;
 /** Codes whose cause passes by itself. Source: clb-api.md §1.6. */
 const PASSING = [/^InternalError/, /^ServiceUnavailable/, /^ResourceInUse/, /^ResourceUnavailable/, /^FailedOperation/];
 
+/** What we believed to be there is not: somebody removed it. Source: clb-api.md §1.6. */
+const GONE = /^InvalidParameter\.(LBId|ListenerId|Location)NotFound$/;
+/** The cloud's codes, e.g. "InvalidParameterValue.Length"; not those of the operating system, e.g. "ECONNRESET" while a body is read. */
+const CLOUD_CODE = /^[A-Z][a-z][A-Za-z0-9.]+$/;
+
 /** Classifies what the transport threw, once and for all. Cancellation is passed on as it is. */
 export function toClbApiError(action: string, error: unknown): ClbApiError {
   const text = (name: string): string => {
@@ -40,7 +45,7 @@ export function toClbApiError(action: string, error: unknown): ClbApiError {
     return typeof value === "string" ? value : "";
   };
   const code = text("code");
-  const call = { action, code: code === "" || !/^[A-Z][A-Za-z.]+$/.test(code) ? TRANSPORT : code, requestId: text("requestId") };
+  const call = { action, code: CLOUD_CODE.test(code) ? code : TRANSPORT, requestId: text("requestId") };
   const message = text("message");
   const fail = (delayMs: number, ambiguous: boolean): ClbApiError =>
     new ClbApiError(call, message, { kind: "retryAfter", delayMs }, ambiguous, { cause: error });
@@ -48,6 +53,7 @@ export function toClbApiError(action: string, error: unknown): ClbApiError {
   if (isThrottled(call.code)) return fail(THROTTLED_RETRY_MS, false);
   if (isLocked(call.code)) return fail(LOCKED_RETRY_MS, false);
   if (/^InternalError|^ServiceUnavailable/.test(call.code)) return fail(UNANSWERED_RETRY_MS, true);
+  if (GONE.test(call.code)) return fail(THROTTLED_RETRY_MS, true);
   return fail(PASSING.some((pattern) => pattern.test(call.code)) ? THROTTLED_RETRY_MS : HOPELESS_RETRY_MS, false);
 }
 

@@ -23,7 +23,7 @@ export class RateLimit {
     // A quarter of a second's calls may go at once, the rest flows at three quarters of the rate: together never more than the limit
     // in any second, wherever the cloud's fixed one-second windows begin.
     const gap = 1000 / (this.#limits.perSecond * 0.75);
-    const burst = gap * Math.floor(this.#limits.perSecond / 4);
+    const burst = gap * Math.max(0, Math.floor(this.#limits.perSecond / 4) - 1); // the first call needs no gap before it
     const free = Math.max(this.#nextFree.get(action) ?? 0, now - burst);
     this.#nextFree.set(action, free + gap);
     if (free > now) await this.#clock.sleep(free - now, signal);

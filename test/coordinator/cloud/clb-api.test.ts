@@ -1,0 +1,172 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { makeClbApi } from "../../../coordinator/cloud/clb-api.ts";
+import { RateLimit } from "../../../coordinator/cloud/rate-limit.ts";
+import { CLUSTER, LISTENER_NAME, SERVICE_UID } from "../../builders.ts";
+import { aListeningLoadBalancer, aStage, newListeners, slots, withCode } from "../stage.ts";
+import { aFakeClock } from "../stream/pods.ts";
+
+const WISH = { name: "web", clientToken: "token-1", clusterId: CLUSTER, ownerUid: SERVICE_UID, vpcId: undefined, subnetId: undefined };
+
+test("an order is repeated by its token, and makes one load balancer, tagged as ours", async (t) => {
+  const stage = aStage(t);
+  const [first, second] = await stage.finish(Promise.all([WISH, WISH].map((wish) => stage.api.createLoadBalancer(wish, stage.signal))));
+  assert.equal(first, second);
+  const found = await stage.finish(stage.api.ownLoadBalancers(CLUSTER, stage.signal));
+  assert.deepEqual(
+    found.map(({ loadBalancerId, running, tags }) => [loadBalancerId, running, tags]),
+    [[first, true, { "clb-direct.io/cluster": CLUSTER, "clb-direct.io/owner": SERVICE_UID }]],
+  );
+});
+
+test("finds a cluster's load balancers however many pages they fill, and nobody else's", async (t) => {
+  const stage = aStage(t, { limits: { openLoadBalancers: 300 } });
+  for (let n = 0; n < 205; n++) stage.cloud.addLoadBalancer({ tags: { "clb-direct.io/cluster": n < 201 ? CLUSTER : "0123abcd" } });
+  const found = await stage.finish(stage.api.ownLoadBalancers(CLUSTER, stage.signal));
+  assert.equal(new Set(found.map(({ loadBalancerId }) => loadBalancerId)).size, 201);
+});
+
+test("a load balancer that does not exist is undefined, not an error", async (t) => {
+  const stage = aStage(t);
+  stage.cloud.addLoadBalancer();
+  assert.equal(await stage.finish(stage.api.loadBalancer("lb-nowhere", stage.signal)), undefined);
+});
+
+test("reads the targets of more listeners than one question takes", async (t) => {
+  const stage = aStage(t);
+  const { loadBalancerId: id } = stage.cloud.addLoadBalancer();
+  const listeners = Array.from({ length: 45 }, (_, n) => ({ name: LISTENER_NAME.replace("80", String(1_000 + n)), port: 1_000 + n }));
+  const ids = await stage.finish(stage.api.createListeners(id, newListeners({ listeners }), stage.signal));
+  await stage.finish(stage.api.bind(id, ids.map((listenerId) => slots(listenerId, 1)).flat(), stage.signal));
+  const read = await stage.finish(stage.api.listeners(id, stage.signal));
+  assert.deepEqual(
+    read.map(({ port, targets }) => [port, targets]).toSorted(([a], [b]) => Number(a) - Number(b)),
+    listeners.map(({ port }) => [port, [{ ip: "10.244.0.1", port: 8080, weight: 10 }]]),
+  );
+});
+
+test("gives the ids of new listeners in the order of the names, and leaves the cloud's defaults where nothing is wished", async (t) => {
+  const stage = aStage(t);
+  const { loadBalancerId: id } = stage.cloud.addLoadBalancer();
+  const listeners = [90, 80, 85].map((port) => ({ name: LISTENER_NAME.replace("80", String(port)), port }));
+  const ids = await stage.finish(
+    stage.api.createListeners(id, newListeners({ listeners, healthCheck: { healthyCount: 2 } }), stage.signal),
+  );
+  const read = await stage.finish(stage.api.listeners(id, stage.signal));
+  assert.deepEqual(
+    ids.map((listenerId) => read.find((one) => one.listenerId === listenerId)?.name),
+    listeners.map(({ name }) => name),
+  );
+  assert.deepEqual(read[0]?.healthCheck, { enabled: true, intervalSeconds: 5, timeoutSeconds: 2, healthyCount: 2, unhealthyCount: 3 });
+});
+
+test("tells health by slot, and says nothing of targets that nobody probed", async (t) => {
+  const stage = aStage(t);
+  const { id, listenerId } = await aListeningLoadBalancer(stage);
+  const [one, two] = slots(listenerId, 2);
+  assert.ok(one !== undefined && two !== undefined);
+  await stage.finish(stage.api.bind(id, [one, two], stage.signal));
+  stage.cloud.setHealth({ loadBalancerId: id, ...one }, "Alive");
+  const states = (await stage.finish(stage.api.health([id], stage.signal))).get(id);
+  assert.equal(states?.get(`${listenerId} ${one.ip}:8080`), "Alive");
+  assert.notEqual(states?.get(`${listenerId} ${two.ip}:8080`), "Alive");
+});
+
+test("asks about 30 load balancers at most, and never deletes 'all listeners' by naming none", async (t) => {
+  const stage = aStage(t);
+  const many = Array.from({ length: 31 }, (_, n) => `lb-${n}`);
+  await assert.rejects(stage.api.health(many, stage.signal), RangeError);
+  await assert.rejects(stage.api.deleteListeners("lb-1", [], stage.signal), RangeError);
+  assert.deepEqual(stage.calls, []);
+});
+
+test("throttling pauses only the action that was throttled", async (t) => {
+  const stage = aStage(t);
+  const { id } = await aListeningLoadBalancer(stage);
+  await stage.clock.advance(5_000);
+  stage.cloud.faults.add({ kind: "error", code: "RequestLimitExceeded", action: "DescribeListeners", count: 1 });
+  await assert.rejects(stage.finish(stage.api.listeners(id, stage.signal)), withCode("RequestLimitExceeded"));
+  stage.calls.length = 0;
+  const throttledMs = stage.clock.now();
+  const again = stage.api.listeners(id, stage.signal);
+  await stage.finish(stage.api.loadBalancer(id, stage.signal));
+  await stage.finish(again);
+  const at = (action: string): number => (stage.calls.find((call) => call.action === action)?.atMs ?? 0) - throttledMs;
+  assert.ok(at("DescribeLoadBalancers") < 50, `waited ${at("DescribeLoadBalancers")} ms`);
+  assert.ok(at("DescribeListeners") >= 900, `waited only ${at("DescribeListeners")} ms`);
+});
+
+test("stays within the cloud's own rate limit however much is asked", async (t) => {
+  const stage = aStage(t);
+  const { loadBalancerId: id } = stage.cloud.addLoadBalancer();
+  await stage.finish(Promise.all(Array.from({ length: 200 }, () => stage.api.loadBalancer(id, stage.signal))));
+  assert.equal(stage.cloud.counts().refused["RequestLimitExceeded"], undefined);
+});
+
+test("a look at a task that fails does not fail the write", async (t) => {
+  const stage = aStage(t);
+  const { loadBalancerId: id } = stage.cloud.addLoadBalancer();
+  stage.cloud.faults.add({ kind: "error", code: "InternalError", action: "DescribeTaskStatus", count: 2 });
+  await stage.finish(stage.api.createListeners(id, newListeners(), stage.signal));
+  assert.equal((await stage.look(id)).listeners.length, 1);
+  assert.ok(stage.codes.includes("DescribeTaskStatus InternalError"));
+});
+
+test("gives a task up after 12 minutes, in doubt", async () => {
+  const clock = aFakeClock(1_790_000_000_000);
+  const transport = (_service: string, action: string): Promise<unknown> =>
+    Promise.resolve(action === "DescribeTaskStatus" ? { Status: 2 } : { RequestId: "task-1" });
+  const api = makeClbApi({ transport, clock, rateLimit: new RateLimit(clock, { perSecond: 20, pauseAfterThrottlingMs: 1_000 }) });
+  const ended = assert.rejects(api.setWeights("lb-1", slots("lbl-1", 1), new AbortController().signal), (error: unknown) => {
+    assert.ok(withCode("TaskStuck")(error) && Reflect.get(Object(error), "ambiguous") === true);
+    return true;
+  });
+  await clock.advance(725_000);
+  await ended;
+});
+
+test("what is called off rejects with the signal's reason, and is counted as cancelled", async () => {
+  const clock = aFakeClock();
+  const codes: string[] = [];
+  const transport = (_service: string, _action: string, _request: object, signal: AbortSignal): Promise<unknown> =>
+    new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(new Error("The user aborted a request."))));
+  const rateLimit = new RateLimit(clock, { perSecond: 20, pauseAfterThrottlingMs: 1_000 });
+  const api = makeClbApi({ transport, clock, rateLimit, onCall: (_action, code) => void codes.push(code) });
+  const calledOff = new AbortController();
+  const call = api.loadBalancer("lb-1", calledOff.signal);
+  await clock.advance(10);
+  calledOff.abort(new Error("stop"));
+  await assert.rejects(call, /^Error: stop$/);
+  assert.deepEqual(codes, ["Cancelled"]);
+});
+
+test("reads answers in which everything may be null", async () => {
+  const clock = aFakeClock();
+  const answers: Record<string, unknown> = {
+    DescribeLoadBalancers: { LoadBalancerSet: [{ LoadBalancerId: "lb-1", Status: 1, LoadBalancerVips: null, Tags: null, Domain: null }] },
+    DescribeListeners: { Listeners: [{ ListenerId: "lbl-1", ListenerName: null, Protocol: "TCP", Port: 80, HealthCheck: null }] },
+    DescribeTargets: {
+      Listeners: [
+        {
+          ListenerId: "lbl-1",
+          Targets: [
+            { PrivateIpAddresses: null, Port: 1, Weight: 10 },
+            { PrivateIpAddresses: ["10.244.0.1"], Port: 8080, Weight: null },
+          ],
+        },
+      ],
+    },
+    DescribeTargetHealth: { LoadBalancers: [{ LoadBalancerId: "lb-1", Listeners: [{ ListenerId: "lbl-1", Rules: null }] }] },
+  };
+  const transport = (_service: string, action: string): Promise<unknown> => Promise.resolve(answers[action]);
+  const api = makeClbApi({ transport, clock, rateLimit: new RateLimit(clock, { perSecond: 100, pauseAfterThrottlingMs: 1_000 }) });
+  const { signal } = new AbortController();
+  const facts = await api.loadBalancer("lb-1", signal);
+  assert.deepEqual(facts, { loadBalancerId: "lb-1", vips: [], domain: undefined, running: true, tags: {} });
+  const [listener] = await api.listeners("lb-1", signal);
+  assert.deepEqual(
+    [listener?.name, listener?.healthCheck.enabled, listener?.targets],
+    ["", true, [{ ip: "10.244.0.1", port: 8080, weight: 0 }]],
+  );
+  assert.deepEqual((await api.health(["lb-1"], signal)).get("lb-1"), new Map());
+});

@@ -1,0 +1,115 @@
+import type { TestContext } from "node:test";
+import { makeClbApi } from "../../coordinator/cloud/clb-api.ts";
+import { Mirror } from "../../coordinator/cloud/mirror.ts";
+import { RateLimit } from "../../coordinator/cloud/rate-limit.ts";
+import { Writes } from "../../coordinator/cloud/writes.ts";
+import type { BoundSlot, LoadBalancer, NewListeners } from "../../coordinator/domain/load-balancer.ts";
+import type { Journal } from "../../coordinator/journal.ts";
+import { LISTENER_NAME } from "../builders.ts";
+import { makeCloud } from "../cloud/cloud.ts";
+import type { CloudOptions } from "../cloud/options.ts";
+import { aFakeClock, silentLog } from "./stream/pods.ts";
+
+/** The journal without an API server; `claims` is what has been stored, in order, e.g. "lb-1 10.244.1.1 pod-1". */
+export function aMemoryJournal(): Journal & { readonly claims: string[] } {
+  const books = new Map<string, Map<string, string>>();
+  const claims: string[] = [];
+  const bookOf = (id: string): Map<string, string> => books.get(id) ?? new Map();
+  return {
+    claims,
+    load: () => Promise.resolve(),
+    podOf: (id, ip) => books.get(id)?.get(ip),
+    claim: (id, added) => {
+      books.set(id, new Map([...bookOf(id), ...added]));
+      for (const [ip, podUid] of added) claims.push(`${id} ${ip} ${podUid}`);
+      return Promise.resolve();
+    },
+    release: (id, ips) => {
+      for (const ip of ips) books.get(id)?.delete(ip);
+    },
+    drop: (id) => {
+      books.delete(id);
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Sees each call before the cloud does; what it throws is the answer. */
+type Intercept = (action: string, request: object) => void;
+
+/**
+ * The emulated cloud's core, with its real limits, locks and latencies, and our adapters on it, all in one process and in virtual time.
+ * Health is what the test sets; no port is opened.
+ */
+export function aStage(t: TestContext, options: CloudOptions = {}) {
+  const clock = aFakeClock(1_790_000_000_000);
+  const cloud = makeCloud({ clock, dataPlane: false, health: "scripted", ...options });
+  t.after(() => cloud.stop());
+  const intercept: { by: Intercept } = { by: () => undefined };
+  const calls: { action: string; atMs: number }[] = [];
+  const transport = async (service: string, action: string, request: object): Promise<unknown> => {
+    calls.push({ action, atMs: clock.now() });
+    intercept.by(action, request);
+    return await cloud.call(service, action, request);
+  };
+  const codes: string[] = [];
+  const rateLimit = new RateLimit(clock, { perSecond: 20, pauseAfterThrottlingMs: 1_000 });
+  const api = makeClbApi({ transport, rateLimit, clock, onCall: (action, code) => void codes.push(`${action} ${code}`) });
+  const changed: string[] = [];
+  const mirror = new Mirror((id) => void changed.push(id));
+  const journal = aMemoryJournal();
+  const writes = new Writes({ api, mirror, journal, clock, log: silentLog });
+  const { signal } = new AbortController();
+
+  /** Lets time pass until the work is over. */
+  const finish = async <T>(work: Promise<T>): Promise<T> => {
+    const state = { over: false };
+    const end = (): void => void (state.over = true);
+    work.then(end, end);
+    while (!state.over) await clock.advance(10);
+    return await work;
+  };
+  /** What the load balancer really is. */
+  const look = async (id: string): Promise<LoadBalancer> => {
+    const facts = await finish(api.loadBalancer(id, signal));
+    if (facts === undefined) throw new Error(`there is no load balancer ${id}`);
+    return { ...facts, listeners: await finish(api.listeners(id, signal)) };
+  };
+  const fill = async (id: string): Promise<void> => {
+    const facts = await finish(api.loadBalancer(id, signal));
+    if (facts !== undefined) mirror.fill(facts, await finish(api.listeners(id, signal)), clock.now());
+  };
+  return { clock, cloud, api, mirror, journal, writes, signal, calls, codes, changed, intercept, finish, look, fill };
+}
+export type Stage = ReturnType<typeof aStage>;
+
+/** One listener "TCP:80" of aService, unless told otherwise. */
+export const newListeners = (change: Partial<NewListeners> = {}): NewListeners => ({
+  protocol: "TCP",
+  healthCheck: {},
+  listeners: [{ name: LISTENER_NAME, port: 80 }],
+  ...change,
+});
+
+/** `count` Pods' slots, "pod-0" at 10.244.0.1 and so on. */
+export const slots = (listenerId: string, count: number, from = 0): BoundSlot[] =>
+  Array.from({ length: count }, (_, index) => {
+    const n = from + index;
+    return { listenerId, ip: `10.244.${Math.floor(n / 200)}.${(n % 200) + 1}`, port: 8080, weight: 10, podUid: `pod-${n}` };
+  });
+
+/** A load balancer with one listener "TCP:80" of aService, read into the mirror. */
+export async function aListeningLoadBalancer(stage: Stage, tags: Record<string, string> = {}): Promise<{ id: string; listenerId: string }> {
+  const { loadBalancerId: id } = stage.cloud.addLoadBalancer({ tags });
+  const [listenerId = ""] = await stage.finish(stage.api.createListeners(id, newListeners(), stage.signal));
+  await stage.fill(id);
+  return { id, listenerId };
+}
+
+/** What the API's methods throw on; for `assert.rejects`. */
+export const withCode =
+  (code: string) =>
+  (error: unknown): boolean => {
+    const call: unknown = typeof error === "object" && error !== null ? Reflect.get(error, "call") : undefined;
+    return typeof call === "object" && call !== null && Reflect.get(call, "code") === code;
+  };
