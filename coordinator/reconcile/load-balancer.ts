@@ -13,8 +13,8 @@ import type { Ledger } from "../ledger.ts";
 import type { PodFacts } from "../ports.ts";
 import type { Outcome, Reconcile } from "./worker.ts";
 
-/** A target that the cloud refused when it was alone in its call is left out for this long. */
-const REFUSED_MS = 30_000;
+/** A target that the cloud refused when it was alone in its call is left out for so long, twice as long each time, because one failure may pass. */
+const REFUSED_MS = { first: 1_000, most: 30_000 } as const;
 
 export type LoadBalancerDeps = {
   readonly api: ClbApi;
@@ -139,7 +139,7 @@ function next(deps: LoadBalancerDeps, id: string, actual: LoadBalancer): Outcome
   return { kind: "again", afterMs: Math.max(atMs - now, 1), because: "time" };
 }
 
-type Refused = { readonly untilMs: number; readonly podUid: string; readonly message: string };
+type Refused = { readonly untilMs: number; readonly waitMs: number; readonly podUid: string; readonly message: string };
 type Suspicion = { cap: number; readonly refused: Map<string, Refused> };
 
 /**
@@ -163,10 +163,15 @@ export class Refusals {
   firstCall(loadBalancerId: string, calls: readonly Call[], nowMs: number): Call | undefined {
     const suspicion = this.#suspicions.get(loadBalancerId);
     if (suspicion === undefined) return calls[0];
-    for (const [key, { untilMs }] of suspicion.refused) if (untilMs <= nowMs) suspicion.refused.delete(key);
+    // One whose turn has long come is not asked for any more.
+    for (const [key, { untilMs }] of suspicion.refused) if (untilMs + REFUSED_MS.most <= nowMs) suspicion.refused.delete(key);
+    const isOut = (slot: BoundSlot): boolean => {
+      const refused = suspicion.refused.get(slotKey(slot));
+      return refused?.podUid === slot.podUid && refused.untilMs > nowMs;
+    };
     for (const call of calls) {
       if (call.lane !== "bind") return call;
-      const targets = call.targets.filter((slot) => suspicion.refused.get(slotKey(slot))?.podUid !== slot.podUid).slice(0, suspicion.cap);
+      const targets = call.targets.filter((slot) => !isOut(slot)).slice(0, suspicion.cap);
       if (targets.length > 0) return { lane: "bind", targets };
     }
     return undefined;
@@ -174,7 +179,9 @@ export class Refusals {
 
   worked(loadBalancerId: string, call: Call): void {
     const suspicion = this.#suspicions.get(loadBalancerId);
-    if (suspicion !== undefined && call.lane === "bind" && suspicion.refused.size === 0) this.#suspicions.delete(loadBalancerId);
+    if (suspicion === undefined || call.lane !== "bind") return;
+    for (const slot of call.targets) suspicion.refused.delete(slotKey(slot));
+    if (suspicion.refused.size === 0) this.#suspicions.delete(loadBalancerId);
   }
 
   /** Only refusals by content count; the lock, throttling and lost answers say nothing about a target. */
@@ -189,13 +196,17 @@ export class Refusals {
       return;
     }
     suspicion.cap = CALL_LIMITS.targets;
-    suspicion.refused.set(slotKey(alone), { untilMs: nowMs + REFUSED_MS, podUid: alone.podUid, message: error.message });
+    const { podUid } = alone;
+    const before = suspicion.refused.get(slotKey(alone));
+    const waitMs = before?.podUid === podUid ? Math.min(before.waitMs * 2, REFUSED_MS.most) : REFUSED_MS.first;
+    suspicion.refused.set(slotKey(alone), { untilMs: nowMs + waitMs, waitMs, podUid, message: error.message });
     this.#onRefused(loadBalancerId, alone, error.message);
   }
 
   nextMs(loadBalancerId: string, nowMs: number): number | undefined {
-    const times = [...(this.#suspicions.get(loadBalancerId)?.refused.values() ?? [])].map(({ untilMs }) => untilMs);
-    return times.length === 0 ? undefined : Math.max(Math.min(...times), nowMs + 1);
+    const refused = [...(this.#suspicions.get(loadBalancerId)?.refused.values() ?? [])];
+    const times = refused.flatMap(({ untilMs }) => (untilMs > nowMs ? untilMs : []));
+    return times.length === 0 ? undefined : Math.min(...times);
   }
 }
 

@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { ClbApiError } from "../../../coordinator/cloud/clb-error.ts";
+import type { BoundSlot, Call } from "../../../coordinator/domain/load-balancer.ts";
+import { Refusals } from "../../../coordinator/reconcile/load-balancer.ts";
+
+const slot = (ip: string, podUid = `pod-${ip}`): BoundSlot => ({ listenerId: "lbl-1", ip, port: 8080, weight: 10, podUid });
+const bind = (...targets: BoundSlot[]): Call => ({ lane: "bind", targets });
+const refusal = (code = "FailedOperation"): ClbApiError =>
+  new ClbApiError({ action: "BatchRegisterTargets", code, requestId: "" }, "bad target", { kind: "retryAfter", delayMs: 1_000 }, false);
+
+suite("a refused bind", () => {
+  test("is halved until the bad target is alone; the others go on without it", () => {
+    const told: string[] = [];
+    const refusals = new Refusals((_id, { ip }) => void told.push(ip));
+    const [a, b, c, d] = [slot("10.0.0.1"), slot("10.0.0.2"), slot("10.0.0.3"), slot("10.0.0.4")];
+    refusals.failed("lb-1", bind(a, b, c, d), refusal(), 0);
+    assert.deepEqual(refusals.firstCall("lb-1", [bind(a, b, c, d)], 0), bind(a, b));
+    refusals.failed("lb-1", bind(a, b), refusal(), 0);
+    assert.deepEqual(refusals.firstCall("lb-1", [bind(a, b, c, d)], 0), bind(a));
+    assert.deepEqual(told, []);
+    refusals.failed("lb-1", bind(a), refusal(), 0);
+    assert.deepEqual(told, ["10.0.0.1"]);
+    assert.deepEqual(refusals.firstCall("lb-1", [bind(a, b, c, d)], 0), bind(b, c, d));
+    assert.match(refusals.why("lb-1", "lbl-1 10.0.0.1:8080", a.podUid) ?? "", /bad target/);
+  });
+
+  test("is tried again after 1 s, then twice as late each time, at most after 30 s", () => {
+    const refusals = new Refusals(() => undefined);
+    let now = 0;
+    const waits = [1, 2, 3, 4, 5, 6, 7].map(() => {
+      refusals.failed("lb-1", bind(slot("10.0.0.1")), refusal(), now);
+      const next = refusals.nextMs("lb-1", now) ?? 0;
+      assert.equal(refusals.firstCall("lb-1", [bind(slot("10.0.0.1"))], next - 1), undefined);
+      assert.deepEqual(refusals.firstCall("lb-1", [bind(slot("10.0.0.1"))], next), bind(slot("10.0.0.1")));
+      const waitMs = next - now;
+      now = next;
+      return waitMs;
+    });
+    assert.deepEqual(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
+  });
+
+  test("is forgotten when it works, and does not concern the address's next Pod", () => {
+    const refusals = new Refusals(() => undefined);
+    refusals.failed("lb-1", bind(slot("10.0.0.1")), refusal(), 0);
+    const heir = slot("10.0.0.1", "another");
+    assert.deepEqual(refusals.firstCall("lb-1", [bind(heir)], 0), bind(heir));
+    refusals.worked("lb-1", bind(slot("10.0.0.1")));
+    assert.deepEqual(refusals.firstCall("lb-1", [bind(slot("10.0.0.1"))], 0), bind(slot("10.0.0.1")));
+    assert.equal(refusals.nextMs("lb-1", 0), undefined);
+  });
+
+  test("says nothing about a target when the cloud was locked, throttled or silent", () => {
+    const refusals = new Refusals(() => assert.fail("told"));
+    for (const code of ["FailedOperation.ResourceInOperating", "RequestLimitExceeded", "Transport", "InternalError"])
+      refusals.failed("lb-1", bind(slot("10.0.0.1")), refusal(code), 0);
+    assert.deepEqual(refusals.firstCall("lb-1", [bind(slot("10.0.0.1"))], 0), bind(slot("10.0.0.1")));
+  });
+});
