@@ -1,5 +1,5 @@
 import { RESOURCES, resourceNamed } from "./resources.ts";
-import type { Store, StoreEvent } from "./store.ts";
+import type { Store } from "./store.ts";
 import type { ObjectsWriter } from "./writer.ts";
 
 /**
@@ -13,28 +13,25 @@ export function startCollector(store: Store, writer: ObjectsWriter): () => void 
   const run = (): void => {
     scheduled = undefined;
     const owners = new Set(gone);
-    gone.clear();
-    if (owners.size > 0) collectDependents(store, writer, owners);
+    gone.clear(); // what is removed now leaves dependents of its own
+    collectDependents(store, writer, owners);
     for (const namespace of terminating) if (sweep(store, writer, namespace)) terminating.delete(namespace);
   };
-  const unsubscribe = store.subscribe(({ type, plural, object }: StoreEvent) => {
+  store.subscribe(({ type, plural, object }) => {
     if (type === "DELETED") gone.add(object.metadata.uid);
     else if (plural === "namespaces" && object.metadata.deletionTimestamp !== undefined) terminating.add(object.metadata.name);
     if (gone.size > 0 || terminating.size > 0) scheduled ??= setImmediate(run);
   });
-  return () => {
-    unsubscribe();
-    clearImmediate(scheduled);
-  };
+  return () => clearImmediate(scheduled);
 }
 
 function collectDependents(store: Store, writer: ObjectsWriter, gone: ReadonlySet<string>): void {
-  const all = [...store.all()];
-  const dependents = all.filter(({ object }) => object.metadata.ownerReferences?.some(({ uid }) => gone.has(uid)));
-  if (dependents.length === 0) return;
+  const all = store.all();
   const present = new Set(all.map(({ object }) => object.metadata.uid));
-  for (const { plural, object } of dependents) {
-    const left = object.metadata.ownerReferences?.filter(({ uid }) => present.has(uid)) ?? [];
+  for (const { plural, object } of all) {
+    const { ownerReferences: owners = [] } = object.metadata;
+    if (!owners.some(({ uid }) => gone.has(uid))) continue;
+    const left = owners.filter(({ uid }) => present.has(uid));
     if (left.length === 0) writer.remove(resourceNamed(plural), object);
     else store.put(plural, { ...object, metadata: { ...object.metadata, ownerReferences: left } });
   }
@@ -44,13 +41,8 @@ function collectDependents(store: Store, writer: ObjectsWriter, gone: ReadonlySe
 function sweep(store: Store, writer: ObjectsWriter, name: string): boolean {
   const namespace = store.get("namespaces", undefined, name);
   if (namespace === undefined) return true;
-  const pods = store.list("pods", name);
-  const content =
-    pods.length > 0
-      ? pods.map((object) => ({ resource: resourceNamed("pods"), object }))
-      : RESOURCES.filter((one) => one.namespaced).flatMap((resource) =>
-          store.list(resource.plural, name).map((object) => ({ resource, object })),
-        );
+  const resources = store.list("pods", name).length > 0 ? [resourceNamed("pods")] : RESOURCES.filter((one) => one.namespaced);
+  const content = resources.flatMap((resource) => store.list(resource.plural, name).map((object) => ({ resource, object })));
   for (const { resource, object } of content) if (object.metadata.deletionTimestamp === undefined) writer.remove(resource, object);
   if (content.length === 0) store.remove("namespaces", namespace);
   return content.length === 0;

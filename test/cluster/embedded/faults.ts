@@ -1,3 +1,4 @@
+import type { Listener } from "./listener.ts";
 import { failure } from "./status.ts";
 import type { Store } from "./store.ts";
 import type { Watches } from "./watches.ts";
@@ -17,14 +18,7 @@ export type Fault =
   | { readonly kind: "vanish"; readonly resource: string; readonly namespace?: string; readonly name: string; readonly silent?: boolean };
 type Failing = { readonly code: 429 | 500 | 503; readonly resource?: string; readonly verb?: string; readonly retryAfterSeconds?: number };
 
-export type FaultParts = {
-  readonly store: Store;
-  readonly watches: Watches;
-  /** Breaks all connections and refuses new ones, or lets them in again. */
-  readonly setReachable: (reachable: boolean) => void;
-  /** Holds back everything that is written to connections, or lets it go. */
-  readonly setFrozen: (frozen: boolean) => void;
-};
+export type FaultParts = { readonly store: Store; readonly watches: Watches; readonly listeners: readonly Listener[] };
 
 export class Faults {
   readonly #parts: FaultParts;
@@ -39,11 +33,11 @@ export class Faults {
 
   /** Throws an ApiError (400) for a kind or an object that does not exist. */
   inject(fault: Fault): void {
-    const { store, watches, setReachable } = this.#parts;
+    const { store, watches, listeners } = this.#parts;
     switch (fault.kind) {
       case "gone":
-        setReachable(false);
-        return this.#later(fault.ms, () => setReachable(true));
+        for (const listener of listeners) void listener.stop();
+        return this.#later(fault.ms, () => listeners.forEach((listener) => void listener.start()));
       case "freeze":
         return this.#freeze(fault.ms);
       case "fail":
@@ -56,10 +50,10 @@ export class Faults {
       case "empty-list":
         return void this.#empty.set(fault.resource, fault.times);
       case "vanish": {
-        const object = store.get(fault.resource, fault.namespace, fault.name);
-        if (object === undefined)
-          throw failure.badRequest(`cannot let ${fault.resource} ${fault.namespace}/${fault.name} vanish: there is none`);
-        return store.remove(fault.resource, object, fault.silent);
+        const { resource, namespace, name } = fault;
+        const object = store.get(resource, namespace, name);
+        if (object) return store.remove(resource, object, fault.silent);
+        throw failure.badRequest(`cannot let ${resource} ${namespace}/${name} vanish: there is none`);
       }
       case "clear":
         this.#failing = [];
@@ -70,20 +64,16 @@ export class Faults {
   }
 
   #later(ms: number, run: () => void): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      run();
-    }, ms);
-    this.#timers.add(timer);
+    this.#timers.add(setTimeout(run, ms));
   }
 
   #freeze(ms: number): void {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#thawed = promise;
-    this.#parts.setFrozen(true);
+    for (const listener of this.#parts.listeners) listener.setFrozen(true);
     this.#later(ms, () => {
       this.#thawed = undefined;
-      this.#parts.setFrozen(false);
+      for (const listener of this.#parts.listeners) listener.setFrozen(false);
       resolve();
     });
   }

@@ -19,16 +19,11 @@ export class Listener {
     });
   }
 
-  /** Rejects when the port is taken. */
-  async start(port: number): Promise<void> {
+  /** Rejects when the port is taken; a `port` of 0 takes a free one. */
+  async start(port = this.port): Promise<void> {
     await new Promise<void>((resolve, reject) => this.#server.once("error", reject).listen(port, this.#host, resolve));
     const address = this.#server.address();
     if (address !== null && typeof address === "object") this.port = address.port;
-  }
-
-  setReachable(reachable: boolean): void {
-    if (reachable) this.#server.listen(this.port, this.#host);
-    else this.#break();
   }
 
   setFrozen(frozen: boolean): void {
@@ -38,14 +33,11 @@ export class Listener {
     }
   }
 
-  #break(): void {
-    this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
-  }
-
+  /** Breaks all connections and refuses new ones until the next start. */
   async stop(): Promise<void> {
     const closed = this.#server.listening ? new Promise((resolve) => this.#server.once("close", resolve)) : undefined;
-    this.#break();
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
     this.#server.closeAllConnections(); // those that are still shaking hands
     await closed;
   }

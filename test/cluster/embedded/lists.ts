@@ -1,11 +1,56 @@
+import { isRaw, type KubeObject } from "./objects.ts";
 import { apiVersionOf, itemJson, objectJson, type Resource } from "./resources.ts";
-import { fieldSelector, labelSelector, type Matches } from "./selectors.ts";
-import { type Cause, failure, wrong } from "./status.ts";
+import { failure, wrong } from "./status.ts";
 import type { Store } from "./store.ts";
 import type { WatchRequest } from "./watches.ts";
 
 const isTrue = (value: string | null): boolean => value === "true" || value === "1";
 export const wantsWatch = (query: URLSearchParams): boolean => isTrue(query.get("watch"));
+
+type Matches = WatchRequest["matches"];
+
+function requirement(text: string): (labels: Record<string, string>) => boolean {
+  const set = /^([^\s=!,()]+)\s+(in|notin)\s+\(([^)]*)\)$/.exec(text);
+  if (set) {
+    const [, key = "", operator, list = ""] = set;
+    const values = new Set(list.split(",").map((value) => value.trim()));
+    return (labels) => values.has(labels[key] ?? "") === (operator === "in") && (operator === "notin" || key in labels);
+  }
+  const equality = /^([^\s=!,()]+)\s*(==|=|!=)\s*([^\s=!,()]*)$/.exec(text);
+  if (equality) {
+    const [, key = "", operator, value] = equality;
+    return (labels) => (labels[key] === value) === (operator !== "!=");
+  }
+  const [, not, key = ""] = /^(!?)\s*([^\s=!,()]+)$/.exec(text) ?? [];
+  if (not === undefined) throw failure.badRequest(`unable to parse requirement: ${text}`);
+  return (labels) => key in labels === (not === "");
+}
+
+/** Equality, set-based and existence requirements, e.g. "app=web,tier in (a, b),!legacy". */
+function labelSelector(text: string): Matches {
+  const parts = text.split(/,(?![^(]*\))/).map((part) => part.trim());
+  const all = text.trim() === "" ? [] : parts.map(requirement);
+  return ({ metadata }) => all.every((fits) => fits(metadata.labels ?? {}));
+}
+
+/** "spec.nodeName=node-a,metadata.name!=x". Fields that the resource does not offer are 400, as on the real server. */
+function fieldSelector(resource: Resource, text: string): Matches {
+  const all = text
+    .split(",")
+    .filter(Boolean)
+    .map((part) => {
+      const [, field = "", operator, value] = /^([^=!]+)(==|=|!=)(.*)$/.exec(part) ?? [];
+      if (operator === undefined) throw failure.badRequest(`invalid selector: '${part}'; can't understand '${part}'`);
+      if (!["metadata.name", "metadata.namespace", ...resource.fields].includes(field)) {
+        const what = `Unable to find "${resource.group}/${resource.version}, Resource=${resource.plural}" that match label selector ""`;
+        throw failure.badRequest(`${what}, field selector "${text}": field label not supported: ${field}`);
+      }
+      const path = field.split(".");
+      const read = (object: KubeObject): unknown => path.reduce<unknown>((at, key) => (isRaw(at) ? at[key] : undefined), object);
+      return (object: KubeObject) => ((read(object) ?? "") === value) === (operator !== "!=");
+    });
+  return (object) => all.every((fits) => fits(object));
+}
 
 function selection(resource: Resource, query: URLSearchParams): Matches {
   const byLabel = labelSelector(query.get("labelSelector") ?? "");
@@ -13,81 +58,59 @@ function selection(resource: Resource, query: URLSearchParams): Matches {
   return (object) => byLabel(object) && byField(object);
 }
 
-function versionOf(text: string): number {
-  if (!/^\d*$/.test(text))
-    throw failure.badRequest(`resourceVersion: Invalid value: "${text}": strconv.ParseUint: parsing "${text}": invalid syntax`);
+function versionOf(query: URLSearchParams): number {
+  const text = query.get("resourceVersion") ?? "";
+  const why = `resourceVersion: Invalid value: "${text}": strconv.ParseUint: parsing "${text}": invalid syntax`;
+  if (!/^\d*$/.test(text)) throw failure.badRequest(why);
   return Number(text);
 }
 
-/** Rules for `resourceVersionMatch` and `sendInitialEvents`. Source: ValidateListOptions of apimachinery. */
-function checkOptions(query: URLSearchParams, watch: boolean): void {
-  const match = query.get("resourceVersionMatch") ?? "";
+/** Which `resourceVersionMatch` goes with what. Source: ValidateListOptions of apimachinery, without "Exact". */
+function checkOptions(query: URLSearchParams): void {
   const initial = query.has("sendInitialEvents");
-  const field = "resourceVersionMatch";
-  const check = (refused: boolean, cause: Cause): void => {
-    if (refused) throw failure.invalid({ group: "meta.k8s.io", plural: "", kind: "ListOptions" }, "", [cause]);
-  };
-  if (watch) {
-    check(
-      initial && match !== "NotOlderThan",
-      wrong.forbidden(field, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"),
-    );
-    check(!initial && match !== "", wrong.forbidden(field, `${field} is forbidden for watch unless sendInitialEvents is provided`));
-    return;
-  }
-  check(initial, wrong.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
-  check(match !== "" && !query.get("resourceVersion"), wrong.forbidden(field, `${field} is forbidden unless resourceVersion is provided`));
-  check(!["", "Exact", "NotOlderThan"].includes(match), wrong.notSupported(field, match, ["Exact", "NotOlderThan"]));
+  const match = query.get("resourceVersionMatch") ?? "";
+  const fits = initial ? wantsWatch(query) && match === "NotOlderThan" : match === "" || (match === "NotOlderThan" && !wantsWatch(query));
+  const why = "NotOlderThan goes with sendInitialEvents, which is for watches only; any other value is not served here";
+  if (fits) return;
+  throw failure.invalid({ group: "meta.k8s.io", plural: "", kind: "ListOptions" }, "", [wrong.forbidden("resourceVersionMatch", why)]);
 }
 
+/** The watch that a query asks for; throws ApiError. */
 export function watchRequest(resource: Resource, namespace: string | undefined, query: URLSearchParams): WatchRequest {
-  checkOptions(query, true);
-  const version = versionOf(query.get("resourceVersion") ?? "");
+  checkOptions(query);
+  const version = versionOf(query);
   const initialEvents = isTrue(query.get("sendInitialEvents"));
   return {
     resource,
     namespace,
+    initialEvents,
+    bookmarks: isTrue(query.get("allowWatchBookmarks")),
     matches: selection(resource, query),
     since: version === 0 || initialEvents ? undefined : version,
-    bookmarks: isTrue(query.get("allowWatchBookmarks")),
-    initialEvents,
     timeoutSeconds: Number(query.get("timeoutSeconds") ?? 0) || 1_800 + Math.random() * 1_800, // the real server: 30 to 60 minutes
   };
 }
 
-type Page = { readonly version: number; readonly after: string };
-
-/** The list answer as JSON text; pages of one list come from one state. Items of built-in kinds carry neither kind nor apiVersion. */
+/** The list answer as JSON text; pages of one list come from one state: a continue token is "<version>.<items seen>". */
 export function listJson(store: Store, resource: Resource, namespace: string | undefined, query: URLSearchParams): string {
-  checkOptions(query, false);
-  const asked = query.get("resourceVersion") ?? "";
-  const version = versionOf(asked);
+  checkOptions(query);
+  const version = versionOf(query);
   if (version > store.version) throw failure.tooLarge(version, store.version);
-  const token = query.get("continue");
-  if (token && asked !== "" && asked !== "0") throw failure.badRequest("specifying resource version is not allowed when using continue");
-  const page = token ? pageOf(token) : undefined;
-  const exact = query.get("resourceVersionMatch") === "Exact" ? version : undefined;
-  const at = page?.version ?? exact ?? store.version;
-  const objects = at === store.version ? store.list(resource.plural, namespace) : store.at(resource.plural, at, namespace);
-  const matches = selection(resource, query);
-  const keyOf = ({ metadata }: (typeof objects)[number]): string => `${metadata.namespace ?? ""}/${metadata.name}`;
-  const fitting = objects.filter((object) => (page === undefined || keyOf(object) > page.after) && matches(object));
-  const limit = asked === "0" ? 0 : Number(query.get("limit") ?? 0); // the watch cache answers "0" and knows no pages
-  const items = limit > 0 ? fitting.slice(0, limit) : fitting;
-  const last = items.at(-1);
-  const metadata: Record<string, unknown> = { resourceVersion: String(at) };
-  if (last !== undefined && fitting.length > items.length) {
-    metadata["continue"] = Buffer.from(JSON.stringify({ version: at, after: keyOf(last) } satisfies Page)).toString("base64url");
-    if (!query.get("labelSelector") && !query.get("fieldSelector")) metadata["remainingItemCount"] = fitting.length - items.length;
-  }
-  const json = items.map((object) => (resource.custom ? objectJson(resource, object) : itemJson(object)));
-  return `{"kind":"${resource.kind}List","apiVersion":"${apiVersionOf(resource)}","metadata":${JSON.stringify(metadata)},"items":[${json.join(",")}]}`;
+  const token = query.get("continue") ?? "";
+  if (!/^(\d+\.\d+)?$/.test(token)) throw failure.badRequest("continue key is not valid");
+  if (token && version > 0) throw failure.badRequest("specifying resource version is not allowed when using continue");
+  const [at = store.version, seen = 0] = token ? token.split(".").map(Number) : [];
+  const rest = store.at(resource.plural, at, namespace).filter(selection(resource, query)).slice(seen);
+  const limit = query.get("resourceVersion") === "0" ? 0 : Number(query.get("limit") ?? 0); // the watch cache answers "0" and knows no pages
+  const items = limit > 0 ? rest.slice(0, limit) : rest;
+  const left = rest.length - items.length;
+  const counted = left > 0 && !query.get("labelSelector") && !query.get("fieldSelector") && { remainingItemCount: left };
+  return listOf(resource, items, { resourceVersion: `${at}`, ...(left > 0 && { continue: `${at}.${seen + items.length}` }), ...counted });
 }
 
-function pageOf(token: string): Page {
-  try {
-    return JSON.parse(Buffer.from(token, "base64url").toString()) as Page; // made above; anything else does not parse
-  } catch {
-    throw failure.badRequest("continue key is not valid: illegal base64 data");
-  }
+/** Items of built-in kinds carry neither kind nor apiVersion. */
+export function listOf(resource: Resource, objects: readonly KubeObject[], metadata: object): string {
+  const items = objects.map((object) => (resource.custom ? objectJson(resource, object) : itemJson(object)));
+  const head = `{"kind":"${resource.kind}List","apiVersion":"${apiVersionOf(resource)}"`;
+  return `${head},"metadata":${JSON.stringify(metadata)},"items":[${items.join(",")}]}`;
 }

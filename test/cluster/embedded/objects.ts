@@ -1,52 +1,36 @@
-/** `uid` decides who the owner is: one recreated under the same name is another. */
-export type OwnerReference = { apiVersion: string; kind: string; name: string; uid: string };
 type Strings<Name extends string> = { [name in Name]?: string };
-type Numbers<Name extends string> = { [name in Name]?: number };
 
-export type Metadata = {
-  name: string;
-  uid: string;
-  resourceVersion: string;
-  creationTimestamp: string;
-  labels?: Record<string, string>;
-  annotations?: Record<string, string>;
-  finalizers?: string[];
-  ownerReferences?: OwnerReference[];
-} & Strings<"namespace" | "generateName" | "deletionTimestamp"> &
-  Numbers<"generation" | "deletionGracePeriodSeconds">;
-
-type Condition = { type: string; lastProbeTime?: string | null };
-type Port = Strings<"name" | "protocol"> & { port?: number; targetPort?: number | string };
-type Probe = Numbers<"timeoutSeconds" | "periodSeconds" | "successThreshold" | "failureThreshold"> & { httpGet?: Strings<"scheme"> };
-export type Container = Strings<"name" | "image" | "imagePullPolicy"> & { resources?: object; ports?: Port[] } & {
-  [probe in "readinessProbe" | "livenessProbe" | "startupProbe"]?: Probe;
-};
-
-/** The union of the spec fields that this server reads or fills, over all kinds. */
-export type Spec = Strings<"nodeName" | "serviceAccountName" | "restartPolicy" | "dnsPolicy" | "schedulerName" | "type" | "clusterIP"> &
-  Strings<"sessionAffinity" | "internalTrafficPolicy" | "externalTrafficPolicy" | "loadBalancerClass"> &
-  Numbers<"terminationGracePeriodSeconds" | "activeDeadlineSeconds" | "replicas" | "progressDeadlineSeconds" | "revisionHistoryLimit"> &
-  Numbers<"leaseDurationSeconds"> & {
-    securityContext?: object;
-    tolerations?: unknown[];
-    containers?: Container[];
-    initContainers?: Container[];
-    allocateLoadBalancerNodePorts?: boolean;
-    ports?: Port[];
-    strategy?: { type?: string; rollingUpdate?: { maxSurge?: number | string; maxUnavailable?: number | string } };
-    selector?: { matchLabels?: Record<string, string> };
-    template?: { spec?: Spec };
+/** `uid` of an owner decides who it is: one recreated under the same name is another. */
+export type Metadata = { name: string; uid: string; resourceVersion: string; creationTimestamp: string } & Strings<
+  "namespace" | "generateName" | "deletionTimestamp"
+> & {
+    labels?: Record<string, string>;
+    annotations?: Record<string, string>;
     finalizers?: string[];
+    ownerReferences?: { uid: string }[];
+    generation?: number;
+    deletionGracePeriodSeconds?: number;
   };
 
-export type Status = Strings<"phase" | "qosClass" | "podIP"> & {
+/** The spec fields that this server looks at, over all kinds. */
+export type Spec = Strings<"nodeName" | "serviceAccountName" | "type" | "clusterIP" | "loadBalancerClass" | "externalTrafficPolicy"> & {
+  containers?: { image?: string }[];
+  initContainers?: { image?: string }[];
+  terminationGracePeriodSeconds?: number;
+  leaseDurationSeconds?: number;
   replicas?: number;
-  conditions?: Condition[];
-  loadBalancer?: { ingress?: Strings<"ip" | "ipMode">[] };
+  ports?: unknown[];
+  selector?: { matchLabels?: Record<string, string> };
+};
+
+export type Status = Strings<"phase" | "podIP"> & {
+  replicas?: number;
+  conditions?: { type: string }[];
+  loadBalancer?: { ingress?: Strings<"ip">[] };
 };
 
 /** An object as it is stored: parsed JSON without `kind` and `apiVersion`. Only fields that this server looks at are named. */
-export type KubeObject = Strings<"reason" | "type" | "addressType"> & {
+export type KubeObject = Strings<"addressType"> & {
   metadata: Metadata;
   spec?: Spec;
   status?: Status;
@@ -72,7 +56,6 @@ export function cleaned(value: unknown, key = ""): unknown {
   if (Array.isArray(value)) return value.map((item) => cleaned(item));
   if (typeof value === "string" && SECONDS.test(key) && !Number.isNaN(Date.parse(value))) return secondsOf(Date.parse(value));
   if (!isRaw(value)) return value;
-  const copy: Raw = {};
-  for (const [name, field] of Object.entries(value)) if (field !== null && field !== undefined) copy[name] = cleaned(field, name);
-  return copy;
+  const known = Object.entries(value).filter(([, field]) => field !== null && field !== undefined);
+  return Object.fromEntries(known.map(([name, field]) => [name, cleaned(field, name)]));
 }

@@ -74,50 +74,43 @@ export function jsonPatch(target: unknown, patch: unknown): unknown {
   if (!Array.isArray(patch)) throw failure.badRequest(why);
   const root = { "": structuredClone(target) };
   for (const { op = "", path = "", from = "", value } of patch as Operation[]) {
-    const place = locate(root, path);
-    if (op === "test") {
-      if (!isDeepStrictEqual(place.read(), value)) throw failure.unprocessable();
-    } else if (op === "add") place.add(value);
-    else if (op === "remove") place.remove();
-    else if (op === "replace") place.replace(value);
-    else if (op === "copy") place.add(structuredClone(locate(root, from).present()));
-    else if (op === "move") {
-      const moved = locate(root, from).remove();
-      locate(root, path).add(moved);
-    } else throw failure.unprocessable();
+    const known = ["test", "add", "remove", "replace", "copy", "move"].includes(op);
+    if (!known || (op === "test" && !isDeepStrictEqual(read(root, path), value))) throw failure.unprocessable();
+    const moved = op === "copy" ? structuredClone(read(root, from)) : op === "move" ? take(root, from) : value;
+    if (op === "remove" || op === "replace") take(root, path);
+    if (op !== "remove" && op !== "test") put(root, path, moved);
   }
   return root[""];
 }
 
-function locate(root: Raw, path: string) {
+/** Where a path ends: `holder` is an object or a list, e.g. "/metadata/labels/a~1b" gives the labels and "a/b". */
+function locate(root: Raw, path: string): { readonly holder: Raw; readonly key: string } {
   const parts = path.split("/").map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
   const key = parts.pop() ?? "";
-  let parent: unknown = root;
-  for (const part of parts) parent = isRaw(parent) || Array.isArray(parent) ? (parent as Raw)[part] : undefined; // "0" indexes a list as well
-  if (!isRaw(parent) && !Array.isArray(parent)) throw failure.unprocessable();
-  const [list, holder] = [Array.isArray(parent) ? (parent as unknown[]) : undefined, parent as Raw];
-  const present = (): unknown => {
-    if (holder[key] === undefined) throw failure.unprocessable();
-    return holder[key];
-  };
-  return {
-    read: (): unknown => holder[key],
-    present,
-    remove(): unknown {
-      const old = present();
-      if (list) list.splice(Number(key), 1);
-      else delete holder[key];
-      return old;
-    },
-    replace(value: unknown): void {
-      present();
-      holder[key] = value;
-    },
-    add(value: unknown): void {
-      const index = list && (key === "-" ? list.length : Number(key));
-      if (list === undefined || index === undefined) holder[key] = value;
-      else if (Number.isInteger(index) && index >= 0 && index <= list.length) list.splice(index, 0, value);
-      else throw failure.unprocessable();
-    },
-  };
+  const inside = (at: unknown): at is Raw => isRaw(at) || Array.isArray(at); // "0" indexes a list as well
+  const holder = parts.reduce<unknown>((at, part) => (inside(at) ? at[part] : undefined), root);
+  if (!inside(holder)) throw failure.unprocessable();
+  return { holder, key };
+}
+
+function read(root: Raw, path: string): unknown {
+  const { holder, key } = locate(root, path);
+  if (holder[key] === undefined) throw failure.unprocessable();
+  return holder[key];
+}
+
+function take(root: Raw, path: string): unknown {
+  const old = read(root, path);
+  const { holder, key } = locate(root, path);
+  if (Array.isArray(holder)) holder.splice(Number(key), 1);
+  else delete holder[key];
+  return old;
+}
+
+function put(root: Raw, path: string, value: unknown): void {
+  const { holder, key } = locate(root, path);
+  const index = Array.isArray(holder) && key === "-" ? holder.length : Number(key);
+  if (!Array.isArray(holder)) holder[key] = value;
+  else if (index >= 0 && index <= holder.length) holder.splice(index, 0, value);
+  else throw failure.unprocessable();
 }

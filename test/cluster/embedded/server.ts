@@ -23,10 +23,6 @@ export type ApiServerOptions = {
   readonly httpPort?: number;
   /** Between two bookmarks of a watch. Default 60 000, as on the real server. */
   readonly bookmarkMs?: number;
-  /** How long a positive token review is remembered. Default 10 000, as on the real server. */
-  readonly tokenCacheMs?: number;
-  /** Events kept for watches that resume. Default 20 000. */
-  readonly historyLimit?: number;
   readonly adminToken?: string;
   readonly nowMs?: () => number;
   /** Told of every answered request about a resource; of a watch when it begins. */
@@ -52,23 +48,23 @@ export type EmbeddedCluster = {
 /** Starts an API server on loopback; nothing of it is left after `stop()`. Rejects when a port is taken. */
 export async function startApiServer(options: ApiServerOptions = {}): Promise<EmbeddedCluster> {
   const { host = "127.0.0.1", adminToken = randomUUID(), nowMs = Date.now, onRequest = () => undefined } = options;
-  const store = new Store(options.historyLimit ?? 20_000);
+  const store = new Store();
   const writer = new ObjectsWriter(store, nowMs);
   const watches = new Watches(store, options.bookmarkMs ?? 60_000);
-  const tokens = new Tokens(store, { adminToken, nowMs, cacheMs: options.tokenCacheMs ?? 10_000 });
+  const tokens = new Tokens(store, { adminToken, nowMs });
   const authority = await issueAuthority(Date.now());
-  const [dns, ips] = [
-    ["localhost", "kubernetes.default.svc", ...(isIP(host) ? [] : [host])],
-    new Set(["127.0.0.1", ...(isIP(host) ? [host] : [])]),
-  ];
-  const { certPem: cert, keyPem: key } = await issueServing(authority, dns, [...ips], Date.now());
+  const [names, ips] = isIP(host) ? [[], [host]] : [[host], []];
+  const { certPem: cert, keyPem: key } = await issueServing(
+    authority,
+    ["localhost", "kubernetes.default.svc", ...names],
+    ["127.0.0.1", ...ips],
+    Date.now(),
+  );
   const answer = (request: IncomingMessage, response: ServerResponse): void => void serve(parts, request, response);
   const tls = new Listener(createTlsServer({ cert, key }, answer), host, "secureConnection");
   const plain = new Listener(createServer(answer), host, "connection");
   const both = [tls, plain];
-  const setReachable = (reachable: boolean): void => both.forEach((one) => one.setReachable(reachable));
-  const setFrozen = (frozen: boolean): void => both.forEach((one) => one.setFrozen(frozen));
-  const faults = new Faults({ store, watches, setReachable, setFrozen });
+  const faults = new Faults({ store, watches, listeners: both });
   const parts: Parts = { store, writer, tokens, nowMs, faults, watches, onRequest };
   const stopCollector = startCollector(store, writer);
   const stop = async (): Promise<void> => {

@@ -10,36 +10,34 @@ export type StoreEvent = {
   readonly previous?: KubeObject;
 };
 
-const keyOf = (namespace: string | undefined, name: string): string => `${namespace ?? ""}/${name}`;
+type Table = Map<string, KubeObject>;
+const keyOf = ({ namespace = "", name }: { namespace?: string | undefined; name: string }): string => `${namespace}/${name}`;
 
 /** Where a fresh store begins: a watch from resourceVersion 1 is too old on a real server, so here too. */
 const FIRST_VERSION = 1_000;
+/** Events kept for watches that resume: some minutes of the busiest test. */
+const HISTORY_LIMIT = 20_000;
 
 /** All objects, one resourceVersion counter, and the last events for watches and consistent pages. Objects in it are never changed in place. */
 export class Store {
-  readonly #tables = new Map<string, Map<string, KubeObject>>();
+  readonly #tables = new Map<string, Table>();
   readonly #listeners = new Set<(event: StoreEvent) => void>();
-  readonly #historyLimit: number;
   #history: StoreEvent[] = [];
   #oldest = FIRST_VERSION;
   #version = FIRST_VERSION;
-
-  constructor(historyLimit: number) {
-    this.#historyLimit = historyLimit;
-  }
 
   get version(): number {
     return this.#version;
   }
 
-  #table(plural: string): Map<string, KubeObject> {
+  #table(plural: string): Table {
     let table = this.#tables.get(plural);
     if (table === undefined) this.#tables.set(plural, (table = new Map()));
     return table;
   }
 
   get(plural: string, namespace: string | undefined, name: string): KubeObject | undefined {
-    return this.#table(plural).get(keyOf(namespace, name));
+    return this.#table(plural).get(keyOf({ namespace, name }));
   }
 
   /** In the order of the real server: by namespace and name. */
@@ -48,41 +46,35 @@ export class Store {
   }
 
   /** Every object of every resource: for garbage collection. */
-  *all(): Generator<{ plural: string; object: KubeObject }> {
-    for (const [plural, table] of this.#tables) for (const object of table.values()) yield { plural, object };
+  all(): { plural: string; object: KubeObject }[] {
+    return [...this.#tables].flatMap(([plural, table]) => [...table.values()].map((object) => ({ plural, object })));
   }
 
   /** Stores the object under a new resourceVersion and tells everybody. */
   put(plural: string, object: KubeObject): KubeObject {
     const table = this.#table(plural);
-    const key = keyOf(object.metadata.namespace, object.metadata.name);
-    const previous = table.get(key);
+    const previous = table.get(keyOf(object.metadata));
     const stored = this.#versioned(object);
-    table.set(key, stored);
+    table.set(keyOf(object.metadata), stored);
     this.#tell({ type: previous ? "MODIFIED" : "ADDED", plural, version: this.#version, object: stored, ...(previous && { previous }) });
     return stored;
   }
 
   /** `silent` leaves out the DELETED event: a fault, no server does so. */
-  remove(plural: string, object: KubeObject, silent = false): void {
-    const table = this.#table(plural);
-    const key = keyOf(object.metadata.namespace, object.metadata.name);
-    const previous = table.get(key);
+  remove(plural: string, { metadata }: KubeObject, silent = false): void {
+    const previous = this.#table(plural).get(keyOf(metadata));
     if (previous === undefined) return;
-    table.delete(key);
-    const last = this.#versioned(previous);
-    if (!silent) this.#tell({ type: "DELETED", plural, version: this.#version, object: last, previous });
+    this.#table(plural).delete(keyOf(metadata));
+    const object = this.#versioned(previous);
+    if (!silent) this.#tell({ type: "DELETED", plural, version: this.#version, object, previous });
   }
 
   /** The list as it was at a version: pages of one list see one state. 410 when the history does not reach back so far. */
   at(plural: string, version: number, namespace?: string): KubeObject[] {
-    const why = "The provided continue parameter is too old to display a consistent list result. You can start a new list without it.";
-    if (version < this.#oldest) throw failure.expired(why);
     const then = new Map(this.#table(plural));
     for (const { object, previous } of this.since(plural, version).toReversed()) {
-      const key = keyOf(object.metadata.namespace, object.metadata.name);
-      if (previous) then.set(key, previous);
-      else then.delete(key);
+      if (previous) then.set(keyOf(previous.metadata), previous);
+      else then.delete(keyOf(object.metadata));
     }
     return sorted(then, namespace);
   }
@@ -101,9 +93,8 @@ export class Store {
     this.#oldest = this.#version;
   }
 
-  subscribe(listener: (event: StoreEvent) => void): () => void {
+  subscribe(listener: (event: StoreEvent) => void): void {
     this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
   }
 
   #versioned(object: KubeObject): KubeObject {
@@ -113,15 +104,15 @@ export class Store {
 
   #tell(event: StoreEvent): void {
     this.#history.push(event);
-    if (this.#history.length > this.#historyLimit * 1.25) {
-      const forgotten = this.#history.splice(0, this.#history.length - this.#historyLimit);
+    if (this.#history.length > HISTORY_LIMIT * 1.25) {
+      const forgotten = this.#history.splice(0, this.#history.length - HISTORY_LIMIT);
       this.#oldest = forgotten.at(-1)?.version ?? this.#oldest;
     }
     for (const listener of this.#listeners) listener(event);
   }
 }
 
-function sorted(table: Map<string, KubeObject>, namespace: string | undefined): KubeObject[] {
+function sorted(table: Table, namespace: string | undefined): KubeObject[] {
   const keys = [...table.keys()].filter((key) => namespace === undefined || key.startsWith(`${namespace}/`)).sort();
   return keys.flatMap((key) => table.get(key) ?? []);
 }

@@ -1,14 +1,13 @@
 import type { ServerResponse } from "node:http";
 import type { KubeObject } from "./objects.ts";
 import { apiVersionOf, objectJson, type Resource } from "./resources.ts";
-import type { Matches } from "./selectors.ts";
 import { ApiError } from "./status.ts";
 import type { Store, StoreEvent } from "./store.ts";
 
 export type WatchRequest = {
   readonly resource: Resource;
   readonly namespace: string | undefined;
-  readonly matches: Matches;
+  readonly matches: (object: KubeObject) => boolean;
   /** Events after this version; undefined: the present objects first, as ADDED. */
   readonly since: number | undefined;
   readonly bookmarks: boolean;
@@ -16,7 +15,7 @@ export type WatchRequest = {
   readonly timeoutSeconds: number;
 };
 
-type Running = { readonly request: WatchRequest; readonly response: ServerResponse };
+type Running = WatchRequest & { readonly response: ServerResponse };
 
 /** All running watches. `stop` ends them and leaves no timer. */
 export class Watches {
@@ -27,8 +26,11 @@ export class Watches {
   constructor(store: Store, bookmarkMs: number) {
     this.#store = store;
     this.#bookmarks = setInterval(() => {
-      for (const { request, response } of this.#running) bookmark(response, request, store.version);
+      for (const watch of this.#running) bookmark(watch, store.version);
     }, bookmarkMs);
+    store.subscribe((event) => {
+      for (const watch of this.#running) tell(watch, event);
+    });
   }
 
   get count(): number {
@@ -39,45 +41,40 @@ export class Watches {
     response.writeHead(200, { "content-type": "application/json" });
     response.flushHeaders();
     if (response.destroyed) return; // the client left while the server was frozen
+    const watch = { ...request, response };
     try {
-      this.#begin(request, response);
+      this.#begin(watch);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       response.end(`{"type":"ERROR","object":${JSON.stringify(error.status)}}\n`); // 200 is sent already, as on the real server
       return;
     }
-    const running = { request, response };
-    this.#running.add(running);
-    const unsubscribe = this.#store.subscribe((event) => {
-      if (event.plural === request.resource.plural) tell(response, request, event);
-    });
+    this.#running.add(watch);
     const deadline = setTimeout(() => {
-      bookmark(response, request, this.#store.version);
+      bookmark(watch, this.#store.version);
       response.end();
     }, request.timeoutSeconds * 1_000);
     response.once("close", () => {
       clearTimeout(deadline);
-      unsubscribe();
-      this.#running.delete(running);
+      this.#running.delete(watch);
     });
   }
 
-  #begin(request: WatchRequest, response: ServerResponse): void {
-    const { resource, namespace, matches, since } = request;
+  #begin(watch: Running): void {
+    const { resource, namespace, matches, since } = watch;
     if (since !== undefined) {
-      for (const event of this.#store.since(resource.plural, since)) tell(response, request, event);
+      for (const event of this.#store.since(resource.plural, since)) tell(watch, event);
       return;
     }
-    for (const object of this.#store.list(resource.plural, namespace)) if (matches(object)) send(response, "ADDED", resource, object);
-    const annotations = { "k8s.io/initial-events-end": "true" };
-    if (request.initialEvents) bookmark(response, request, this.#store.version, { annotations });
+    for (const object of this.#store.list(resource.plural, namespace)) if (matches(object)) send(watch, "ADDED", object);
+    if (watch.initialEvents) bookmark(watch, this.#store.version, { annotations: { "k8s.io/initial-events-end": "true" } });
   }
 
   /** Ends watches of a resource (all without one): by breaking the connection, or cleanly in the middle of an event. */
   cut(how: "reset-watches" | "half-line", plural?: string): void {
-    for (const { request, response } of this.#running) {
-      if ((plural ?? request.resource.plural) !== request.resource.plural) continue;
-      if (how === "half-line") response.end(`{"type":"MODIFIED","object":{"kind":"${request.resource.kind}","apiVer`);
+    for (const { resource, response } of this.#running) {
+      if ((plural ?? resource.plural) !== resource.plural) continue;
+      if (how === "half-line") response.end(`{"type":"MODIFIED","object":{"kind":"${resource.kind}","apiVer`);
       else response.destroy();
     }
   }
@@ -88,11 +85,11 @@ export class Watches {
   }
 }
 
-const send = (response: ServerResponse, type: string, resource: Resource, object: KubeObject): void => {
+function send({ response, resource }: Running, type: string, object: KubeObject): void {
   if (!response.writableEnded) response.write(`{"type":"${type}","object":${objectJson(resource, object)}}\n`);
-};
+}
 
-function bookmark(response: ServerResponse, { resource, bookmarks, since = 0 }: WatchRequest, version: number, more: object = {}): void {
+function bookmark({ response, resource, bookmarks, since = 0 }: Running, version: number, more: object = {}): void {
   if (!bookmarks || version < since || response.writableEnded) return; // a watch from the future gets none either
   const metadata = { resourceVersion: String(version), creationTimestamp: null, ...more };
   const object = { kind: resource.kind, apiVersion: apiVersionOf(resource), metadata };
@@ -100,15 +97,12 @@ function bookmark(response: ServerResponse, { resource, bookmarks, since = 0 }: 
 }
 
 /** An object that begins to match is ADDED, one that ceases to match is DELETED with its last matching content. */
-function tell(response: ServerResponse, { resource, namespace, matches, since }: WatchRequest, event: StoreEvent): void {
-  const { object, previous, version } = event;
-  if (namespace !== undefined && object.metadata.namespace !== namespace) return;
-  if (since !== undefined && version <= since) return; // a watch from the future stays silent until then
+function tell(watch: Running, { type, plural, object, previous, version }: StoreEvent): void {
+  const { resource, namespace, matches, since = 0 } = watch;
+  if (plural !== resource.plural || (namespace ?? object.metadata.namespace) !== object.metadata.namespace) return;
+  if (version <= since) return; // a watch from the future stays silent until then
   const saw = previous !== undefined && matches(previous);
-  const sees = event.type !== "DELETED" && matches(object);
-  if (sees) send(response, saw ? "MODIFIED" : "ADDED", resource, object);
-  else if (saw) {
-    const last = event.type === "DELETED" ? object : { ...previous, metadata: { ...previous.metadata, resourceVersion: String(version) } };
-    send(response, "DELETED", resource, last);
-  }
+  const { resourceVersion } = object.metadata;
+  if (type !== "DELETED" && matches(object)) send(watch, saw ? "MODIFIED" : "ADDED", object);
+  else if (saw) send(watch, "DELETED", { ...previous, metadata: { ...previous.metadata, resourceVersion } });
 }

@@ -1,10 +1,10 @@
 import { randomInt, randomUUID } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
+import { fill, QUALIFIED } from "./kinds.ts";
 import { cleaned, type KubeObject, type Metadata, type Raw, secondsOf } from "./objects.ts";
 import { type Resource, resourceNamed } from "./resources.ts";
-import { failure, wrong } from "./status.ts";
+import { type Cause, failure, wrong } from "./status.ts";
 import type { Store } from "./store.ts";
-import { metadataCauses } from "./validation.ts";
 
 export type WriteOptions = { readonly dryRun?: boolean; readonly subresource?: "status" | "binding" };
 export type DeleteOptions = {
@@ -15,7 +15,6 @@ export type DeleteOptions = {
 
 /** What only the server writes. */
 const OWN = "name namespace generateName uid creationTimestamp generation deletionTimestamp deletionGracePeriodSeconds".split(" ");
-const ALPHABET = "bcdfghjklmnpqrstvwxz2456789";
 
 /** Creates, updates and deletes with the rules that every kind shares; throws ApiError. */
 export class ObjectsWriter {
@@ -40,9 +39,8 @@ export class ObjectsWriter {
     const place = { name, ...(generateName && { generateName }), ...(namespace !== undefined && { namespace }) };
     const birth = { uid: randomUUID(), resourceVersion: "", creationTimestamp: secondsOf(this.#nowMs()) };
     object.metadata = tidy({ ...object.metadata, ...place, ...birth, ...(resource.counted && { generation: 1 }) });
-    resource.fill(object, undefined);
-    const causes = [...metadataCauses(object, undefined), ...resource.causes(object, undefined)];
-    if (causes.length > 0) throw failure.invalid(resource, name, causes);
+    if (resource.status) object.status = { ...resource.status };
+    finish(resource, object, undefined);
     if (dryRun) return object;
     const stored = this.#store.put(resource.plural, object);
     // what the controller manager would add
@@ -68,92 +66,111 @@ export class ObjectsWriter {
   /** `sent` is the whole wanted object. An update that changes nothing answers with the old object: no event, same resourceVersion. */
   update(resource: Resource, old: KubeObject, sent: Raw, { dryRun = false, subresource }: WriteOptions = {}): KubeObject {
     const wanted = decoded(resource, sent);
-    const { name } = old.metadata;
-    const { uid, resourceVersion } = wanted.metadata;
-    if (resourceVersion && resourceVersion !== old.metadata.resourceVersion) {
-      const why = "the object has been modified; please apply your changes to the latest version and try again";
-      throw failure.conflict(resource, name, why);
-    }
-    const next = this.#merged(resource, old, wanted, subresource);
-    resource.fill(next, old);
-    const causes = [...metadataCauses(next, old), ...(subresource === "binding" ? [] : resource.causes(next, old))];
-    if (uid && uid !== old.metadata.uid) causes.unshift(wrong.invalid("metadata.uid", uid, "field is immutable"));
-    if (causes.length > 0) throw failure.invalid(resource, name, causes);
-    const { metadata: _was, status: _wasStatus, ...contentBefore } = old;
-    const { metadata: _is, status: _isStatus, ...content } = next;
-    if (resource.counted && !isDeepStrictEqual(content, contentBefore)) next.metadata.generation = (old.metadata.generation ?? 0) + 1;
+    const { resourceVersion } = wanted.metadata;
+    const why = "the object has been modified; please apply your changes to the latest version and try again";
+    const stale = resourceVersion && resourceVersion !== old.metadata.resourceVersion;
+    if (stale) throw failure.conflict(resource, old.metadata.name, why);
+    const next = merged(resource, old, wanted, subresource);
+    finish(resource, next, old, { uid: wanted.metadata.uid, binds: subresource === "binding" });
+    const content = ({ metadata: _metadata, status: _status, ...rest }: KubeObject): object => rest;
+    const changed = resource.counted && !isDeepStrictEqual(content(next), content(old));
+    if (changed) next.metadata.generation = (old.metadata.generation ?? 0) + 1;
     if (dryRun || isDeepStrictEqual(next, old)) return dryRun ? next : old;
-    const { deletionTimestamp, deletionGracePeriodSeconds = 0, finalizers } = next.metadata;
-    const over = deletionTimestamp !== undefined && deletionGracePeriodSeconds === 0 && !finalizers?.length;
-    if (!over || resource.plural === "namespaces") return this.#store.put(resource.plural, next);
+    if (!isOver(resource, next)) return this.#store.put(resource.plural, next);
     this.#store.remove(resource.plural, old);
-    return next;
-  }
-
-  #merged(resource: Resource, old: KubeObject, wanted: KubeObject, subresource: WriteOptions["subresource"]): KubeObject {
-    const metadata: Raw = { ...wanted.metadata, resourceVersion: old.metadata.resourceVersion };
-    const keep = (key: string, from: Raw): void => {
-      if (from[key] === undefined) delete metadata[key];
-      else metadata[key] = from[key];
-    };
-    for (const key of OWN) keep(key, old.metadata);
-    if (subresource === "status") for (const key of resource.statusKeeps) keep(key, old.metadata);
-    const next = subresource === "status" ? { ...structuredClone(old), status: wanted.status ?? {} } : wanted;
-    if (subresource === undefined && resource.subresources.includes("status")) {
-      delete next.status;
-      if (old.status !== undefined) next.status = structuredClone(old.status);
-    }
-    next.metadata = tidy(metadata as Metadata);
     return next;
   }
 
   /** `gone` tells whether the object is removed already; otherwise grace or finalizers keep it. */
   remove(resource: Resource, object: KubeObject, options: DeleteOptions = {}): { readonly object: KubeObject; readonly gone: boolean } {
-    const { name, uid, resourceVersion } = object.metadata;
-    const { preconditions = {}, dryRun = false } = options;
+    const { plural } = resource;
+    const { name, uid, resourceVersion, deletionTimestamp, generation = 0 } = object.metadata;
+    const { preconditions = {}, dryRun = false, gracePeriodSeconds } = options;
     const check = (field: string, wanted: string | undefined, is: string): void => {
       const why = `Precondition failed: ${field} in precondition: ${wanted}, ${field} in object meta: ${is}`;
       if (wanted !== undefined && wanted !== is) throw failure.conflict(resource, name, why);
     };
     check("UID", preconditions.uid, uid);
     check("ResourceVersion", preconditions.resourceVersion, resourceVersion);
-    const end = this.#end(resource, object, options.gracePeriodSeconds);
-    const gone = resource.plural !== "namespaces" && end?.deletionGracePeriodSeconds === 0 && !object.metadata.finalizers?.length;
+    const end = endOf(resource, object, gracePeriodSeconds, this.#nowMs());
+    if (end === undefined) return { object, gone: false };
+    const counted = resource.counted && deletionTimestamp === undefined && { generation: generation + 1 };
+    const marked: KubeObject = { ...object, metadata: { ...object.metadata, ...counted, ...end } };
+    if (plural === "namespaces") marked.status = { ...object.status, phase: "Terminating" };
+    const gone = isOver(resource, marked);
     if (dryRun) return { object, gone };
-    const marked = end && this.#mark(resource, object, end, gone);
-    if (gone) this.#store.remove(resource.plural, object);
-    return { object: marked ?? object, gone };
-  }
-
-  #mark(resource: Resource, object: KubeObject, end: End, gone: boolean): KubeObject | undefined {
-    if (gone && resource.plural !== "pods") return undefined; // only a Pod is seen with grace 0 before it goes
-    const count = resource.counted &&
-      object.metadata.deletionTimestamp === undefined && { generation: (object.metadata.generation ?? 0) + 1 };
-    const marked: KubeObject = { ...object, metadata: { ...object.metadata, ...count, ...end } };
-    if (resource.plural === "namespaces") marked.status = { ...object.status, phase: "Terminating" };
-    return this.#store.put(resource.plural, marked);
-  }
-
-  #at(grace: number): End {
-    return { deletionTimestamp: secondsOf(this.#nowMs() + grace * 1_000), deletionGracePeriodSeconds: grace };
-  }
-
-  /** Grace is for Pods; it counts from the first DELETE, and a later one can only make it shorter. undefined: nothing changes. */
-  #end({ plural }: Resource, { metadata, spec, status }: KubeObject, asked: number | undefined): End | undefined {
-    const { deletionTimestamp, deletionGracePeriodSeconds: before = 0 } = metadata;
-    if (deletionTimestamp === undefined) {
-      const waits = plural === "pods" && spec?.nodeName && status?.phase !== "Succeeded" && status?.phase !== "Failed";
-      const grace = waits ? (asked ?? spec.terminationGracePeriodSeconds ?? 30) : 0;
-      return this.#at(grace < 0 ? 1 : grace);
-    }
-    if (asked === undefined || asked >= before) return undefined;
-    return { deletionTimestamp: secondsOf(Date.parse(deletionTimestamp) + (asked - before) * 1_000), deletionGracePeriodSeconds: asked };
+    const stored = gone && plural !== "pods" ? object : this.#store.put(plural, marked); // only a Pod is seen with grace 0 before it goes
+    if (gone) this.#store.remove(plural, stored);
+    return { object: stored, gone };
   }
 }
 
-const randomSuffix = (): string => Array.from({ length: 5 }, () => ALPHABET[randomInt(ALPHABET.length)]).join("");
+/** Whether a Pod has containers to end: a node, and no end yet. */
+export const isRunning = ({ spec, status, metadata }: KubeObject): boolean =>
+  Boolean(spec?.nodeName) && !metadata.deletionTimestamp && status?.phase !== "Succeeded" && status?.phase !== "Failed";
 
-type End = { readonly deletionTimestamp: string; readonly deletionGracePeriodSeconds: number };
+/** Deleted, and nothing keeps it: neither grace nor finalizers nor, in a namespace, its content. */
+function isOver({ plural }: Resource, { metadata }: KubeObject): boolean {
+  const { deletionTimestamp, deletionGracePeriodSeconds = 0, finalizers = [] } = metadata;
+  return deletionTimestamp !== undefined && deletionGracePeriodSeconds === 0 && finalizers.length === 0 && plural !== "namespaces";
+}
+
+/** Grace is for Pods; it counts from the first DELETE, and a later one can only make it shorter. undefined: nothing changes. */
+function endOf(
+  { plural }: Resource,
+  object: KubeObject,
+  asked: number | undefined,
+  nowMs: number,
+): Pick<Metadata, "deletionTimestamp" | "deletionGracePeriodSeconds"> | undefined {
+  const { deletionTimestamp, deletionGracePeriodSeconds: before = 0 } = object.metadata;
+  if (deletionTimestamp !== undefined && (asked === undefined || asked >= before)) return undefined;
+  const wanted = asked ?? object.spec?.terminationGracePeriodSeconds ?? 30;
+  const first = plural === "pods" && isRunning(object) ? (wanted < 0 ? 1 : wanted) : 0;
+  const grace = deletionTimestamp === undefined ? first : wanted;
+  const fromMs = deletionTimestamp === undefined ? nowMs : Date.parse(deletionTimestamp) - before * 1_000;
+  return { deletionTimestamp: secondsOf(fromMs + grace * 1_000), deletionGracePeriodSeconds: grace };
+}
+
+/** Fills in what is missing, then refuses what is wrong (422). `uid` is the one that was sent. */
+function finish(resource: Resource, next: KubeObject, old: KubeObject | undefined, sent: { uid?: string; binds?: boolean } = {}): void {
+  fill(next as Raw, resource.defaults);
+  resource.fit(next, old);
+  const causes = [...metadataCauses(next, old), ...(sent.binds ? [] : resource.causes(next, old))];
+  const other = sent.uid && sent.uid !== next.metadata.uid;
+  if (other) causes.unshift(wrong.invalid("metadata.uid", sent.uid, "field is immutable"));
+  if (causes.length > 0) throw failure.invalid(resource, next.metadata.name, causes);
+}
+
+const SUBDOMAIN = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
+
+/** What holds for the metadata of every kind. */
+function metadataCauses({ metadata: { name, finalizers = [] } }: KubeObject, old: KubeObject | undefined): Cause[] {
+  const causes = SUBDOMAIN.test(name) ? [] : [wrong.invalid("metadata.name", name, "a lowercase RFC 1123 subdomain is needed")];
+  const unqualified = finalizers.filter((one) => !QUALIFIED.test(one) || !one.includes("/"));
+  for (const one of unqualified) causes.push(wrong.invalid("metadata.finalizers", one, "name is not fully qualified"));
+  const added = finalizers.filter((one) => !old?.metadata.finalizers?.includes(one)).map((one) => JSON.stringify(one));
+  if (old?.metadata.deletionTimestamp === undefined || added.length === 0) return causes;
+  const why = `no new finalizers can be added if the object is being deleted, found new finalizers []string{${added.join(", ")}}`;
+  return [...causes, wrong.forbidden("metadata.finalizers", why)];
+}
+
+/** What an update may change of the old object: /status its status and most metadata, everything else not the status. */
+function merged(resource: Resource, old: KubeObject, wanted: KubeObject, subresource: WriteOptions["subresource"]): KubeObject {
+  const ofStatus = subresource === "status";
+  const kept = new Set([...OWN, "resourceVersion", ...(ofStatus ? ["ownerReferences"] : [])]);
+  const theirs = Object.entries(wanted.metadata).filter(([key]) => !kept.has(key));
+  const ours = Object.entries(old.metadata).filter(([key]) => kept.has(key));
+  const next = ofStatus ? { ...structuredClone(old), status: wanted.status ?? {} } : wanted;
+  if (subresource === undefined && resource.subresources.includes("status")) {
+    delete next.status;
+    if (old.status !== undefined) next.status = structuredClone(old.status);
+  }
+  next.metadata = tidy(Object.fromEntries([...theirs, ...ours]) as Metadata);
+  return next;
+}
+
+const ALPHABET = "bcdfghjklmnpqrstvwxz2456789";
+const randomSuffix = (): string => Array.from({ length: 5 }, () => ALPHABET[randomInt(ALPHABET.length)]).join("");
 
 /** The object without kind and apiVersion, as a copy. Nobody has looked at the types of its fields; the causes of a kind look at those we rely on. */
 function decoded(resource: Resource, sent: Raw): KubeObject {
@@ -161,12 +178,11 @@ function decoded(resource: Resource, sent: Raw): KubeObject {
   return { ...object, metadata: (cleaned(sent["metadata"]) ?? {}) as Metadata };
 }
 
+/** Without managedFields and empty lists and maps; changes and returns `metadata`. */
 function tidy(metadata: Metadata): Metadata {
-  const { labels, annotations, finalizers, ownerReferences } = metadata;
-  if (labels && Object.keys(labels).length === 0) delete metadata.labels;
-  if (annotations && Object.keys(annotations).length === 0) delete metadata.annotations;
-  if (finalizers?.length === 0) delete metadata.finalizers;
-  if (ownerReferences?.length === 0) delete metadata.ownerReferences;
-  delete (metadata as Raw)["managedFields"];
+  for (const [key, value] of Object.entries(metadata)) {
+    const empty = typeof value === "object" && Object.keys(value).length === 0;
+    if (empty || key === "managedFields") delete (metadata as Raw)[key];
+  }
   return metadata;
 }
