@@ -3,7 +3,7 @@ import { type TestContext, test } from "node:test";
 import { CLUSTER_TAG, clusterIdOf, FINALIZER, listenerName, OWNER_TAG } from "../../common/names.ts";
 import type { PodExplanation } from "../../coordinator/explain.ts";
 import type { Pod } from "../cluster/simulated/objects.ts";
-import { assertIdle, clusterWrites, converged, gateOf, isReady, loadBalancer, podsOf, servingTargets } from "./look.ts";
+import { assertAtRest, clusterWrites, converged, gateOf, isReady, loadBalancer, podsOf, servingTargets } from "./look.ts";
 import { applyExample, startWorld, until, type World } from "./world.ts";
 
 type ServiceObject = {
@@ -20,7 +20,7 @@ test("Pods of a Service become backends of a load balancer by their own addresse
   await t.test("gate, status and finalizer in the cluster", () => checkCluster(world, pods));
   await t.test("what the agents told is explained", () => checkExplanation(world, pods));
   await t.test("Pods that no Service selects", (inner) => checkOthers(inner, world));
-  await t.test("then nothing is written any more", () => assertIdle(world));
+  await t.test("then nothing is written any more", () => assertAtRest(world));
 });
 
 async function serviceOf(world: World): Promise<ServiceObject> {

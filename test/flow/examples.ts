@@ -1,7 +1,8 @@
 /** The example's manifests as flow tests change them, and changes to what is applied. */
+import { DIRECT_ACCESS, EXISTING_LOAD_BALANCER } from "../../common/names.ts";
 import type { Manifest } from "../cluster/manifests.ts";
 import type { Container } from "../cluster/simulated/objects.ts";
-import type { World } from "./world.ts";
+import { until, type World } from "./world.ts";
 
 export type ExampleChange = {
   readonly replicas: number;
@@ -48,3 +49,31 @@ export const scaleTo = async (world: World, replicas: number): Promise<void> => 
 export const rollOut = async (world: World, version: string): Promise<void> => {
   await world.client.patch(DEPLOYMENT, { spec: { template: { metadata: { annotations: { version } } } } }, "merge");
 };
+
+/** A Service in front of the example's Pods on a load balancer that exists already. */
+export const serviceOn = (name: string, loadBalancerId: string, port: number): Manifest => ({
+  apiVersion: "v1",
+  kind: "Service",
+  metadata: { name, namespace: "demo", annotations: { [DIRECT_ACCESS]: "true", [EXISTING_LOAD_BALANCER]: loadBalancerId } },
+  spec: {
+    type: "LoadBalancer",
+    allocateLoadBalancerNodePorts: false,
+    selector: { app: "web" },
+    ports: [{ name: "http", protocol: "TCP", port, targetPort: "http" }],
+  },
+});
+
+/** A listener that a person made: its id. Resolves when the load balancer takes writes again. */
+export async function foreignListener({ cloud: { cloud } }: World, loadBalancerId: string, port: number): Promise<string> {
+  await cloud.call("clb", "CreateListener", { LoadBalancerId: loadBalancerId, Ports: [port], Protocol: "TCP", ListenerNames: ["theirs"] });
+  return await until("the foreign listener is there", () => {
+    const found = cloud.state().loadBalancers.find(({ id }) => id === loadBalancerId);
+    return found?.lock === null && found.listeners.find((listener) => listener.port === port)?.id;
+  });
+}
+
+/** Watches of that resource end and cannot go on where they were: everybody lists anew. */
+export function relist(world: World, resource: string): void {
+  world.api.faults.inject({ kind: "compact" });
+  world.api.faults.inject({ kind: "reset-watches", resource });
+}

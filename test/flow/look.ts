@@ -6,7 +6,7 @@ import type { JournalEntry } from "../cloud/journal.ts";
 import type { ListenerView, LoadBalancerView } from "../cloud/view.ts";
 import type { Condition, Deployment, Pod } from "../cluster/simulated/objects.ts";
 import { type Load, type LoadResult, startLoad } from "../demo/load.ts";
-import { PRODUCT_USER, until, type World } from "./world.ts";
+import { isByProduct, until, type World } from "./world.ts";
 
 /** The load balancer of that id, or the only one. Throws if there is none or, without an id, more than one. */
 export function loadBalancer(world: World, id?: string): LoadBalancerView {
@@ -149,25 +149,53 @@ const READS: ReadonlySet<string> = new Set(["get", "list", "watch"]);
 /** E.g. "patch pods/status demo/web-1": what the product changed at the API server after that moment. */
 export const clusterWrites = (world: World, sinceMs = 0): string[] =>
   world.requests
-    .filter(({ atMs, username, verb }) => atMs >= sinceMs && username === PRODUCT_USER && !READS.has(verb))
+    .filter((request) => request.atMs >= sinceMs && isByProduct(request) && !READS.has(request.verb))
     .map(({ verb, resource, namespace, name }) => `${verb} ${resource} ${namespace}/${name}`);
 
-/** The product changes nothing for so long, neither in the cloud nor in the cluster, and all its writes so far came one at a time. */
+/** The product changes nothing for so long, neither in the cloud nor in the cluster. */
 export async function assertIdle(world: World, forMs = 5_000): Promise<void> {
   const { journal } = world.cloud.cloud;
   const [sinceSeq, sinceMs] = [journal.lastSeq, Date.now()];
   await sleep(forMs);
   assert.deepEqual(cloudWrites(world, sinceSeq), [], "an idle system makes no writes in the cloud");
   assert.deepEqual(clusterWrites(world, sinceMs), [], "an idle system makes no writes in the cluster");
+}
+
+/** What every flow ends with: nothing is written any more, and all writes came one at a time. */
+export async function assertAtRest(world: World): Promise<void> {
+  await assertIdle(world);
   assertNoOverlaps(world);
 }
 
-/** Fails with all writes, the refused ones included, if one came while another ran. */
+/** Fails with all writes, the refused ones included, if one came while another ran at the same load balancer. */
 export function assertNoOverlaps(world: World): void {
-  const { journal, counts } = world.cloud.cloud;
-  const writes = journal.of("call").filter(({ action }) => !action.startsWith("Describe"));
-  const lines = writes.map(
-    ({ startMs, timeMs, action, code }) => `${new Date(startMs).toISOString().slice(11, 23)} +${timeMs - startMs} ms ${action} ${code}`,
-  );
-  assert.equal(counts().overlaps, 0, `writes at one load balancer overlapped:\n${lines.join("\n")}`);
+  assert.equal(world.cloud.cloud.counts().overlaps, 0, `writes at one load balancer overlapped:\n${listOfWrites(world)}`);
+}
+
+/** The same where several write to one load balancer: nobody can know of the others, but none of them may overlap with itself. */
+export function assertNoOwnOverlaps(world: World): void {
+  const { journal } = world.cloud.cloud;
+  const callerOf = new Map(journal.of("call").map(({ requestId, caller }) => [requestId, caller]));
+  const running = new Set<string>();
+  for (const entry of journal.since(0)) {
+    if (entry.kind === "task" && entry.change === "accepted") running.add(entry.taskId);
+    else if (entry.kind === "task") running.delete(entry.taskId);
+    else if (entry.kind === "call" && entry.code === "FailedOperation.ResourceInOperating") {
+      const own = [...running].filter((taskId) => callerOf.get(taskId) === entry.caller);
+      assert.deepEqual(
+        own,
+        [],
+        `${entry.action} at ${timeOf(entry.startMs)} overlapped with its caller's own task:\n${listOfWrites(world)}`,
+      );
+    }
+  }
+}
+
+const timeOf = (ms: number): string => new Date(ms).toISOString().slice(11, 23);
+
+function listOfWrites(world: World): string {
+  const calls = world.cloud.cloud.journal.of("call").filter(({ action }) => !action.startsWith("Describe"));
+  return calls
+    .map(({ startMs, timeMs, caller, action, code }) => `${timeOf(startMs)} +${timeMs - startMs} ms ${caller} ${action} ${code}`)
+    .join("\n");
 }

@@ -4,7 +4,7 @@ import { pino } from "pino";
 import { makeClock } from "../../common/clock.ts";
 import { type PodTimes, watchPods } from "../demo/pods.ts";
 import { changedExample, rollOut } from "./examples.ts";
-import { assertDrainedFirst, assertIdle, assertNoFailure, converged, fewestServing, loadBalancer, startClient } from "./look.ts";
+import { assertAtRest, assertDrainedFirst, assertNoFailure, converged, fewestServing, loadBalancer, startClient } from "./look.ts";
 import { applyExample, startWorld, type World } from "./world.ts";
 
 const REPLICAS = 4;
@@ -40,7 +40,7 @@ test("a rollout replaces every Pod while a client sends requests", { timeout: 12
     assert.equal(fresh.length, REPLICAS);
     for (const pod of fresh) assertAliveBeforeReady(world, pod);
   });
-  await t.test("then nothing is written any more", () => assertIdle(world));
+  await t.test("then nothing is written any more", () => assertAtRest(world));
 });
 
 /** By the cloud's journal and the API server's watch, never by the product's own word. */

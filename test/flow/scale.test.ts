@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { changedExample, scaleTo } from "./examples.ts";
-import { assertDrainedFirst, assertIdle, assertNoFailure, converged, fewestServing, loadBalancer, startClient } from "./look.ts";
+import { assertAtRest, assertDrainedFirst, assertNoFailure, converged, fewestServing, loadBalancer, startClient } from "./look.ts";
 import { applyExample, boundTargets, startWorld } from "./world.ts";
 
 /** Longer than the client keeps a connection (3 s). */
@@ -31,5 +31,5 @@ test("a Deployment grows and shrinks while a client sends requests", { timeout: 
     assert.equal(new Set(boundTargets(world).values()).size, 1, "all that is left has the same weight");
   });
   await t.test("no request was lost", async () => assertNoFailure(await client.stop()));
-  await t.test("then nothing is written any more", () => assertIdle(world));
+  await t.test("then nothing is written any more", () => assertAtRest(world));
 });

@@ -6,7 +6,7 @@ import type { TestContext } from "node:test";
 import { pino } from "pino";
 import { makeClock } from "../../common/clock.ts";
 import { type KubeClient, makeKubeClient } from "../../common/kube-client.ts";
-import { type CloudOptions, TEST_KEY } from "../cloud/options.ts";
+import { type ApiKey, type CloudOptions, TEST_KEY } from "../cloud/options.ts";
 import { type StartedCloud, startCloud } from "../cloud/start.ts";
 import { type AuditEntry, type EmbeddedCluster, startApiServer } from "../cluster/embedded/server.ts";
 import { applyManifests, exampleFile, loadManifests, type Manifest } from "../cluster/manifests.ts";
@@ -30,9 +30,9 @@ export type WorldOptions = {
 /** One answered request to the API server; that of a watch when it began. */
 export type SeenRequest = AuditEntry & { readonly atMs: number };
 
-/** Who the product is at the API server; everything else there (simulated nodes, the test) is `CLUSTER_USER`. */
-export const PRODUCT_USER = "kubernetes-admin";
+/** Who the simulated nodes and the test are at the API server; the product is everybody else (an agent acts as its node where it can). */
 const CLUSTER_USER = "simulated-cluster";
+export const isByProduct = ({ username }: AuditEntry): boolean => username !== CLUSTER_USER;
 
 export type World = {
   readonly plan: AddressPlan;
@@ -45,6 +45,9 @@ export type World = {
   /** All requests to the API server so far, oldest first. */
   readonly requests: readonly SeenRequest[];
 };
+
+/** What a second world on the same cloud signs with, so that the cloud's journal tells the two apart. */
+const SECOND_KEY: ApiKey = { secretId: "AKIDCLBDIRECTTEST00000000000000000001", secretKey: TEST_KEY.secretKey };
 
 /** Drains are short, so that tests see their end. */
 const COORDINATOR_ENV = { DRAIN_MS: "3000", LOG_LEVEL: "debug" };
@@ -62,7 +65,9 @@ export async function startWorld(t: TestContext, options: WorldOptions = {}): Pr
     for (const step of steps.toReversed()) await step();
   });
 
-  const cloud = options.sharing?.cloud ?? (await startCloud({ host: plan.cloud, vipCidr: plan.vipRange, ...options.cloud }));
+  const cloud =
+    options.sharing?.cloud ??
+    (await startCloud({ host: plan.cloud, vipCidr: plan.vipRange, keys: [TEST_KEY, SECOND_KEY], ...options.cloud }));
   if (options.sharing === undefined) steps.push(() => cloud.stop());
   const requests: SeenRequest[] = [];
   const onRequest = (entry: AuditEntry): void => void requests.push({ ...entry, atMs: Date.now() });
@@ -81,7 +86,7 @@ export async function startWorld(t: TestContext, options: WorldOptions = {}): Pr
     cluster,
     kubeconfigFile,
     cloudEndpoint: cloud.endpoint,
-    key: TEST_KEY,
+    key: options.sharing === undefined ? TEST_KEY : SECOND_KEY,
     plan,
     nodes,
     directory,
@@ -105,8 +110,12 @@ export async function exampleManifests(
   );
 }
 
-export async function applyExample(world: World, change?: (manifest: Manifest) => Manifest): Promise<void> {
-  await applyManifests(world.client, await exampleManifests(world.plan, change));
+export async function applyExample(
+  world: World,
+  change?: (manifest: Manifest) => Manifest,
+  wanted: (manifest: Manifest) => boolean = () => true,
+): Promise<void> {
+  await applyManifests(world.client, (await exampleManifests(world.plan, change)).filter(wanted));
 }
 
 /** What the only load balancer of the cloud has bound: "ip:port" -> weight, over all its listeners. */

@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { changedExample, SERVICE } from "./examples.ts";
+import {
+  askOnce,
+  assertAtRest,
+  assertDrainedFirst,
+  assertNoFailure,
+  converged,
+  fewestServing,
+  loadBalancer,
+  servingTargets,
+  startClient,
+} from "./look.ts";
+import { applyExample, startWorld, until, type World } from "./world.ts";
+
+/** Longer than the client keeps a connection (3 s). */
+const DRAIN_MS = 4_000;
+const REPLICAS = 3;
+
+test("the ports of a Service change", { timeout: 120_000 }, async (t) => {
+  const world = await startWorld(t, { coordinatorEnv: { DRAIN_MS: String(DRAIN_MS), AUDIT_MS: "1000" } });
+  const ports = [
+    { name: "http", containerPort: 8080 },
+    { name: "next", containerPort: 8090 },
+  ];
+  await applyExample(world, changedExample({ replicas: REPLICAS, ports }));
+  await converged(world, { count: REPLICAS });
+
+  await t.test("targetPort: the new port serves before the old one leaves, and no request is lost", () => changeTargetPort(world));
+  await t.test("port: the new listener serves and the old one is deleted", () => changePort(world));
+  await t.test("then nothing is written any more", () => assertAtRest(world));
+});
+
+async function changeTargetPort(world: World): Promise<void> {
+  const sinceSeq = world.cloud.cloud.journal.lastSeq;
+  const before = loadBalancer(world).listeners[0];
+  const client = startClient(world);
+  try {
+    await patchPort(world, { port: world.plan.servicePort, targetPort: "next" });
+    await until("only port 8090 is bound, and serves", () => {
+      const [listener] = loadBalancer(world).listeners;
+      return listener?.targets.every(({ port }) => port === 8090) && servingTargets(listener).length === REPLICAS;
+    });
+  } finally {
+    await client.stop();
+  }
+  assertNoFailure(client.result());
+  const listeners = loadBalancer(world).listeners;
+  assert.deepEqual(
+    listeners.map(({ id }) => id),
+    [before?.id],
+    "the listener is the same one",
+  );
+  assert.equal(assertDrainedFirst(world, sinceSeq, DRAIN_MS), REPLICAS);
+  assert.ok(fewestServing(world, before?.id ?? "", sinceSeq) >= REPLICAS);
+}
+
+async function changePort(world: World): Promise<void> {
+  const { id, vip, listeners } = loadBalancer(world);
+  const [oldPort, newPort] = [world.plan.servicePort, world.plan.servicePort + 1];
+  const sinceSeq = world.cloud.cloud.journal.lastSeq;
+  await world.client.patch(
+    "/apis/cloud.tencent.com/v1alpha1/namespaces/demo/tkeserviceconfigs/web-clb",
+    configFor([oldPort, newPort]),
+    "merge",
+  );
+  await patchPort(world, { port: newPort, targetPort: "next" });
+  await until("the new listener serves, the old one is gone", () => {
+    const [listener, ...others] = loadBalancer(world).listeners;
+    return others.length === 0 && listener?.port === newPort && servingTargets(listener).length === REPLICAS;
+  });
+  const changes = world.cloud.cloud.journal.of("listener").filter(({ seq, change }) => seq > sinceSeq && change !== "modified");
+  assert.deepEqual(
+    changes.map(({ change, port }) => `${change} ${port}`),
+    [`created ${newPort}`, `deleted ${oldPort}`],
+  );
+  assert.equal(loadBalancer(world).id, id);
+  assert.equal(changes.at(-1)?.listenerId, listeners[0]?.id);
+  assert.match(await askOnce(vip, newPort), /^web-/);
+  assert.equal(await askOnce(vip, oldPort), "ECONNREFUSED");
+}
+
+const patchPort = async (world: World, port: { port: number; targetPort: string }): Promise<void> => {
+  await world.client.patch(SERVICE, { spec: { ports: [{ name: "http", protocol: "TCP", ...port }] } }, "merge");
+};
+
+const configFor = (ports: readonly number[]): object => ({
+  spec: {
+    loadBalancer: {
+      l4Listeners: ports.map((port) => ({
+        protocol: "TCP",
+        port,
+        healthCheck: { enable: true, intervalTime: 2, healthNum: 2, unHealthNum: 2 },
+      })),
+    },
+  },
+});
