@@ -111,7 +111,7 @@ export function readService(service: ServiceRecord): ServiceReading {
     return { intent: undefined, warnings: [...warnings, warn("NoSelector", message)] };
   }
   const existing = service.annotations[EXISTING_LOAD_BALANCER];
-  if (existing !== undefined && !/^lb-[0-9a-z]+$/.test(existing)) {
+  if (existing !== undefined && namedLoadBalancer(service) === undefined) {
     const message = tkeCode(
       "E4018",
       `${at}: annotation ${EXISTING_LOAD_BALANCER} is "${existing}": use the id of a load balancer, e.g. lb-1a2b3c4d`,
@@ -134,6 +134,12 @@ export function readService(service: ServiceRecord): ServiceReading {
     intent: { service: object, source, selector: service.selector, ports, configName: service.annotations[SERVICE_CONFIG] },
     warnings,
   };
+}
+
+/** The load balancer that the Service names, whatever else is wrong with it; undefined if it names none or what it names cannot be one. */
+export function namedLoadBalancer({ annotations }: ServiceRecord): string | undefined {
+  const id = annotations[EXISTING_LOAD_BALANCER];
+  return id !== undefined && /^lb-[0-9a-z]+$/.test(id) ? id : undefined;
 }
 
 /** Every label of the selector is on the Pod. An empty selector matches nothing here. */

@@ -15,7 +15,15 @@ import type { ClbApi, LoadBalancerFacts } from "../cloud/clb-api.ts";
 import { ClbApiError } from "../cloud/clb-error.ts";
 import type { Mirror } from "../cloud/mirror.ts";
 import { type Problem, tkeCode } from "../domain/problem.ts";
-import { type OwnershipMode, ownershipOf, readService, type ServiceIntent, type ServiceRecord, serviceRef } from "../domain/service.ts";
+import {
+  namedLoadBalancer,
+  type OwnershipMode,
+  ownershipOf,
+  readService,
+  type ServiceIntent,
+  type ServiceRecord,
+  serviceRef,
+} from "../domain/service.ts";
 import type { Journal } from "../journal.ts";
 import type { Blocker, Ledger, LedgerEntry } from "../ledger.ts";
 import type { Outcome, Reconcile } from "./worker.ts";
@@ -46,6 +54,9 @@ const NOT_SYNCED_MS = 100;
 const MISSING_MS = 30_000;
 /** A load balancer is created in about 10 s (clb-api.md §2.1); the call waited for that already. */
 const CREATING_MS = 500;
+/** How often, and with what pause, to look for a load balancer that was just created. */
+const LOOKS = 3;
+const LOOK_MS = 1_000;
 const DONE: Outcome = { kind: "done" };
 
 /** One pass over one Service: finalizer, load balancer, ledger, status; its listeners and backends are the load balancer's pass. */
@@ -199,7 +210,8 @@ async function findOrCreate(
   const attempt = deps.attempts.get(service.uid) ?? 0;
   try {
     const loadBalancerId = await deps.api.createLoadBalancer({ ...wish, clientToken: `cd-${service.uid}-${attempt}` }, signal);
-    deps.log.info({ loadBalancerId, service: at }, "load balancer created");
+    if (await appears(deps, loadBalancerId, signal)) deps.log.info({ loadBalancerId, service: at }, "load balancer created");
+    else deps.attempts.set(service.uid, attempt + 1); // the token stands for a load balancer that was deleted since
   } catch (err) {
     // The token is spent: its order failed or expired. Whatever it made would have been found by its tag.
     if (err instanceof ClbApiError && /^TaskFailed$|ClientTokenLimitExceeded$/.test(err.call.code))
@@ -210,6 +222,15 @@ async function findOrCreate(
     throw err;
   }
   return { kind: "creating" }; // the next look finds it by its tag, with its address
+}
+
+/** Looks a few times before it believes that a load balancer, whose order has ended well, is not there: another order would make a second one. */
+async function appears({ api, clock }: ServiceDeps, loadBalancerId: string, signal: AbortSignal): Promise<boolean> {
+  for (let look = 0; look < LOOKS; look += 1) {
+    if ((await api.loadBalancer(loadBalancerId, signal)) !== undefined) return true;
+    await clock.sleep(LOOK_MS, signal);
+  }
+  return false;
 }
 
 /** Writes the address where users and tools look for it, only when it differs. */
@@ -262,8 +283,8 @@ function isCleared(deps: ServiceDeps, service: ServiceRecord, loadBalancerId: st
 
 /** After a restart: the load balancer that the Service names, or that we created for it. */
 async function formerLoadBalancer(deps: ServiceDeps, service: ServiceRecord, signal: AbortSignal): Promise<string | undefined> {
-  const intent = readService(service).intent;
-  if (intent?.source.kind === "existing") return intent.source.loadBalancerId;
+  const named = namedLoadBalancer(service);
+  if (named !== undefined) return named;
   const own = await deps.api.ownLoadBalancers(deps.clusterId, signal);
   return own.find(({ tags }) => tags[OWNER_TAG] === service.uid)?.loadBalancerId;
 }
