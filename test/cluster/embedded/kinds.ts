@@ -32,10 +32,7 @@ export function fill(target: Raw, template: Template): void {
   }
 }
 
-const isLatest = (image: unknown): boolean => /(:latest|^[^:@]+)$/.test(String(image ?? ""));
-const CONTAINERS: readonly [Template] = [
-  { imagePullPolicy: ({ image }) => (isLatest(image) ? "Always" : "IfNotPresent"), resources: {}, ports: [{ protocol: "TCP" }] },
-];
+const CONTAINERS: readonly [Template] = [{ imagePullPolicy: "IfNotPresent", resources: {}, ports: [{ protocol: "TCP" }] }];
 const NAMES = { restartPolicy: "Always", dnsPolicy: "ClusterFirst", schedulerName: "default-scheduler" };
 const POD_SPEC = { ...NAMES, containers: CONTAINERS, initContainers: CONTAINERS, securityContext: {}, terminationGracePeriodSeconds: 30 };
 

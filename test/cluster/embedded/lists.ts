@@ -58,26 +58,20 @@ function selection(resource: Resource, query: URLSearchParams): Matches {
   return (object) => byLabel(object) && byField(object);
 }
 
+/** The resourceVersion that was asked for, 0 without one; refuses what cannot be asked (ValidateListOptions of apimachinery), and "Exact". */
 function versionOf(query: URLSearchParams): number {
-  const text = query.get("resourceVersion") ?? "";
-  const why = `resourceVersion: Invalid value: "${text}": strconv.ParseUint: parsing "${text}": invalid syntax`;
-  if (!/^\d*$/.test(text)) throw failure.badRequest(why);
-  return Number(text);
-}
-
-/** Which `resourceVersionMatch` goes with what. Source: ValidateListOptions of apimachinery, without "Exact". */
-function checkOptions(query: URLSearchParams): void {
-  const initial = query.has("sendInitialEvents");
+  const asked = query.get("resourceVersion") ?? "";
+  if (!/^\d*$/.test(asked)) throw failure.badRequest(`resourceVersion: Invalid value: "${asked}": invalid syntax`);
   const match = query.get("resourceVersionMatch") ?? "";
+  const initial = query.has("sendInitialEvents");
   const fits = initial ? wantsWatch(query) && match === "NotOlderThan" : match === "" || (match === "NotOlderThan" && !wantsWatch(query));
-  const why = "NotOlderThan goes with sendInitialEvents, which is for watches only; any other value is not served here";
-  if (fits) return;
-  throw failure.invalid({ group: "meta.k8s.io", plural: "", kind: "ListOptions" }, "", [wrong.forbidden("resourceVersionMatch", why)]);
+  const cause = wrong.forbidden("resourceVersionMatch", "only NotOlderThan is served, for lists and for watches with sendInitialEvents");
+  if (!fits) throw failure.invalid({ group: "meta.k8s.io", plural: "", kind: "ListOptions" }, "", [cause]);
+  return Number(asked);
 }
 
 /** The watch that a query asks for; throws ApiError. */
 export function watchRequest(resource: Resource, namespace: string | undefined, query: URLSearchParams): WatchRequest {
-  checkOptions(query);
   const version = versionOf(query);
   const initialEvents = isTrue(query.get("sendInitialEvents"));
   return {
@@ -93,7 +87,6 @@ export function watchRequest(resource: Resource, namespace: string | undefined, 
 
 /** The list answer as JSON text; pages of one list come from one state: a continue token is "<version>.<items seen>". */
 export function listJson(store: Store, resource: Resource, namespace: string | undefined, query: URLSearchParams): string {
-  checkOptions(query);
   const version = versionOf(query);
   if (version > store.version) throw failure.tooLarge(version, store.version);
   const token = query.get("continue") ?? "";

@@ -111,6 +111,6 @@ function put(root: Raw, path: string, value: unknown): void {
   const { holder, key } = locate(root, path);
   const index = Array.isArray(holder) && key === "-" ? holder.length : Number(key);
   if (!Array.isArray(holder)) holder[key] = value;
-  else if (index >= 0 && index <= holder.length) holder.splice(index, 0, value);
+  else if (Number.isInteger(index) && index >= 0 && index <= holder.length) holder.splice(index, 0, value);
   else throw failure.unprocessable();
 }

@@ -91,8 +91,7 @@ function userOf(tokens: Tokens, { headers: { authorization, "impersonate-user": 
 
 /** The seam for RBAC: today everybody who is known may do everything. Throws 403. */
 function authorize({ username }: User, verb: string, target: Target | undefined): void {
-  if (username !== ANONYMOUS.username) return;
-  const { resource = { group: "", plural: "path", kind: "path" }, name = "" } = target ?? {};
-  const what = `resource "${resource.plural}" in API group "${resource.group}"`;
-  throw failure.forbidden(resource, name, `User "${username}" cannot ${verb} ${what}`);
+  const resource = target?.resource ?? { group: "", plural: "path", kind: "path" };
+  const why = `User "${username}" cannot ${verb} resource "${resource.plural}" in API group "${resource.group}"`;
+  if (username === ANONYMOUS.username) throw failure.forbidden(resource, target?.name ?? "", why);
 }

@@ -69,7 +69,7 @@ export function rest(parts: RestParts, target: Target, verb: string, call: Call)
   const sent = verb === "patch" ? patched(target, old, call) : placed(bodyOf(call), target);
   const metadata = rawIn(sent, "metadata");
   if (old === undefined && !metadata["uid"]) return create(sent);
-  const why = `Precondition failed: UID in precondition: ${String(metadata["uid"])}, UID in object meta: ${old?.metadata.uid}`;
+  const why = `Precondition failed: UID in precondition: ${String(metadata["uid"])}, UID in object meta: ${old?.metadata.uid ?? ""}`;
   const other = metadata["uid"] && metadata["uid"] !== old?.metadata.uid;
   if (old === undefined || (verb === "update" && other)) throw failure.conflict(resource, name, why);
   const cause = wrong.invalid("metadata.resourceVersion", 0, "must be specified for an update");
@@ -158,7 +158,7 @@ function deleteOne({ writer }: RestParts, resource: Resource, old: KubeObject, c
   const { object, gone } = writer.remove(resource, old, options);
   if (!gone || resource.returnsDeleted) return { code: 200, json: objectJson(resource, object) };
   const { name, uid } = old.metadata;
-  return { code: 200, json: success(200, { name, group: resource.group || undefined, kind: resource.plural, uid }) };
+  return { code: 200, json: success({ details: { name, group: resource.group || undefined, kind: resource.plural, uid } }) };
 }
 
 function createSubresource(parts: RestParts, target: Target, old: KubeObject, body: Raw): string {
@@ -166,7 +166,7 @@ function createSubresource(parts: RestParts, target: Target, old: KubeObject, bo
   if (subresource === "token") return JSON.stringify(parts.tokens.issue(namespace, name, body));
   if (subresource === "binding") bind(parts, target, old, body);
   else evict(parts, target.resource, old, rawIn(body, "deleteOptions"));
-  return success(201);
+  return success({ code: 201 });
 }
 
 function evict({ writer, nowMs }: RestParts, resource: Resource, pod: KubeObject, options: DeleteOptions): void {

@@ -53,13 +53,9 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Em
   const watches = new Watches(store, options.bookmarkMs ?? 60_000);
   const tokens = new Tokens(store, { adminToken, nowMs });
   const authority = await issueAuthority(Date.now());
-  const [names, ips] = isIP(host) ? [[], [host]] : [[host], []];
-  const { certPem: cert, keyPem: key } = await issueServing(
-    authority,
-    ["localhost", "kubernetes.default.svc", ...names],
-    ["127.0.0.1", ...ips],
-    Date.now(),
-  );
+  const [names, ips] = [["localhost", "kubernetes.default.svc"], ["127.0.0.1"]];
+  (isIP(host) ? ips : names).push(host);
+  const { certPem: cert, keyPem: key } = await issueServing(authority, names, [...new Set(ips)], Date.now());
   const answer = (request: IncomingMessage, response: ServerResponse): void => void serve(parts, request, response);
   const tls = new Listener(createTlsServer({ cert, key }, answer), host, "secureConnection");
   const plain = new Listener(createServer(answer), host, "connection");

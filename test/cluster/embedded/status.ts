@@ -68,6 +68,6 @@ export const failure = {
   },
 };
 
-/** A success without an object, e.g. of a binding (201) or of a DELETE that removed at once (200). */
-export const success = (code: number, details?: object): string =>
-  JSON.stringify({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", details, code });
+/** A success without an object, e.g. { code: 201 } of a binding or { details } of a DELETE that removed at once. */
+export const success = (more: { readonly code: number } | { readonly details: object }): string =>
+  JSON.stringify({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", ...more });
