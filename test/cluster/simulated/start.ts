@@ -1,3 +1,4 @@
+import type { KubeClient } from "../../../common/kube-client.ts";
 import type { AddressPlan } from "../network.ts";
 import type { Cluster } from "./cluster.ts";
 import { startDeploymentController } from "./deployments.ts";
@@ -10,6 +11,8 @@ export type SimulatedOptions = Cluster & {
   readonly nodes: readonly string[];
   readonly plan: AddressPlan;
   readonly nodeLabels?: Readonly<Record<string, string>>;
+  /** As whom a Node's kubelet asks the API, e.g. with a certificate of system:node:node-a; the caller closes it. Default: `client`. */
+  readonly kubeletClient?: (nodeName: string) => KubeClient | Promise<KubeClient>;
   /** What a real control plane does itself is left to it. Default: all three. */
   readonly controllers?: readonly ("deployments" | "scheduler" | "garbage")[];
   /** How long a Node must be missing before its Pods end; default 50 s. */
@@ -38,7 +41,9 @@ export async function startSimulatedCluster(options: SimulatedOptions): Promise<
     for (const [index, nodeName] of nodes.entries()) {
       const podAddresses = plan.podAddresses.slice(index * share, (index + 1) * share);
       const labels = options.nodeLabels === undefined ? {} : { labels: options.nodeLabels };
-      kubelets.set(nodeName, await startKubelet({ ...options, ...labels, nodeName, podAddresses, address: plan.nodeAddress(index) }));
+      const client = (await options.kubeletClient?.(nodeName)) ?? options.client;
+      const own = { nodeName, podAddresses, address: plan.nodeAddress(index) };
+      kubelets.set(nodeName, await startKubelet({ ...options, ...labels, ...own, client }));
     }
     if (controllers.includes("scheduler")) parts.push(await startScheduler(options));
     if (controllers.includes("deployments")) parts.push(await startDeploymentController(options));

@@ -1,0 +1,54 @@
+/** A part of the real cluster as a child process: its output in a file, and an end that comes for sure. */
+import { spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
+import type { RunningProcess } from "../process.ts";
+
+export type ChildOptions = {
+  /** For messages, e.g. "kube-apiserver". */
+  readonly name: string;
+  readonly file: string;
+  readonly args: readonly string[];
+  /** Standard output and error go here, appended. */
+  readonly logFile: string;
+  /** The whole environment, PATH apart. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** How long SIGTERM may take before SIGKILL. */
+  readonly graceMs: number;
+};
+
+/**
+ * The kernel ends it with SIGKILL when the thread that starts it ends, so this belongs on the main thread. A file that cannot be started
+ * shows as an exit with 126 or 127.
+ */
+export function startChild({ name, file, args, logFile, env, graceMs }: ChildOptions): RunningProcess {
+  const log = openSync(logFile, "a");
+  const child = spawn("setpriv", ["--pdeathsig", "KILL", file, ...args], {
+    env: { PATH: process.env["PATH"] ?? "", ...env },
+    stdio: ["ignore", log, log],
+  });
+  closeSync(log);
+  const exited = Promise.withResolvers<number>();
+  let over = false;
+  const end = (code: number): void => {
+    over = true;
+    exited.resolve(code);
+  };
+  child.once("exit", (code) => end(code ?? 128)).once("error", () => end(127));
+  return {
+    name,
+    pid: child.pid ?? -1,
+    logFile,
+    exited: exited.promise,
+    hasExited: () => over,
+    signal: (signal) => void child.kill(signal),
+    stop: async () => {
+      if (over) return await exited.promise;
+      child.kill("SIGCONT"); // a frozen process obeys nothing else
+      child.kill("SIGTERM");
+      const timer = setTimeout(() => child.kill("SIGKILL"), graceMs);
+      const code = await exited.promise;
+      clearTimeout(timer);
+      return code;
+    },
+  };
+}
