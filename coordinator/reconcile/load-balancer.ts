@@ -4,7 +4,7 @@ import { CLUSTER_TAG, OWNER_TAG } from "../../common/names.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
 import { ClbApiError, isLocked, isThrottled } from "../cloud/clb-error.ts";
 import type { Mirror } from "../cloud/mirror.ts";
-import type { Writes } from "../cloud/writes.ts";
+import { itemsOf, PARTIAL_FAILURE, type Writes } from "../cloud/writes.ts";
 import type { DesiredLoadBalancer } from "../domain/desired.ts";
 import { type BoundSlot, CALL_LIMITS, type Call, type LoadBalancer, slotKey } from "../domain/load-balancer.ts";
 import type { Plan } from "../domain/plan-load-balancer.ts";
@@ -102,8 +102,9 @@ async function make(deps: LoadBalancerDeps, id: string, call: Call, signal: Abor
   } catch (err) {
     if (!(err instanceof ClbApiError)) throw err;
     if (isLocked(err.call.code)) return false;
-    deps.refusals.failed(id, call, err, deps.clock.now());
-    throw err;
+    if (!deps.refusals.failed(id, call, err, deps.clock.now())) throw err;
+    deps.log.warn({ err, loadBalancerId: id, targets: itemsOf(call) }, "bind refused, narrowing it down");
+    return true;
   }
 }
 
@@ -181,19 +182,24 @@ export class Refusals {
     const suspicion = this.#suspicions.get(loadBalancerId);
     if (suspicion === undefined || call.lane !== "bind") return;
     for (const slot of call.targets) suspicion.refused.delete(slotKey(slot));
-    if (suspicion.refused.size === 0) this.#suspicions.delete(loadBalancerId);
+    // A full call that worked was the good part of a halved one: the bad one is still among the others.
+    if (suspicion.refused.size === 0 && call.targets.length < suspicion.cap) this.#suspicions.delete(loadBalancerId);
   }
 
-  /** Only refusals by content count; the lock, throttling and lost answers say nothing about a target. */
-  failed(loadBalancerId: string, call: Call, error: ClbApiError, nowMs: number): void {
-    if (call.lane !== "bind" || !isRefusal(error)) return;
+  /**
+   * Only refusals by content count; the lock, throttling and lost answers say nothing about a target. True: the next, smaller call is
+   * worth making at once, since the target itself was refused; a quota or a passing failure would only be met again.
+   */
+  failed(loadBalancerId: string, call: Call, error: ClbApiError, nowMs: number): boolean {
+    if (call.lane !== "bind" || !isRefusal(error)) return false;
+    const atOnce = error.call.code === PARTIAL_FAILURE || error.call.code.startsWith("InvalidParameter");
     const suspicion = this.#suspicions.get(loadBalancerId) ?? { cap: CALL_LIMITS.targets, refused: new Map<string, Refused>() };
     this.#suspicions.set(loadBalancerId, suspicion);
     const [alone, ...others] = call.targets;
-    if (alone === undefined) return;
+    if (alone === undefined) return atOnce;
     if (others.length > 0) {
       suspicion.cap = Math.ceil(call.targets.length / 2);
-      return;
+      return atOnce;
     }
     suspicion.cap = CALL_LIMITS.targets;
     const { podUid } = alone;
@@ -201,6 +207,7 @@ export class Refusals {
     const waitMs = before?.podUid === podUid ? Math.min(before.waitMs * 2, REFUSED_MS.most) : REFUSED_MS.first;
     suspicion.refused.set(slotKey(alone), { untilMs: nowMs + waitMs, waitMs, podUid, message: error.message });
     this.#onRefused(loadBalancerId, alone, error.message);
+    return atOnce;
   }
 
   nextMs(loadBalancerId: string, nowMs: number): number | undefined {
@@ -210,6 +217,9 @@ export class Refusals {
   }
 }
 
-const isRefusal = ({ call: { code } }: ClbApiError): boolean =>
-  code === "PartialFailure" ||
-  (/^(InvalidParameter|LimitExceeded|FailedOperation|UnsupportedOperation)/.test(code) && !isLocked(code) && !isThrottled(code));
+const isRefusal = ({ call: { code }, ambiguous }: ClbApiError): boolean =>
+  code === PARTIAL_FAILURE ||
+  (!ambiguous &&
+    /^(InvalidParameter|LimitExceeded|FailedOperation|UnsupportedOperation)/.test(code) &&
+    !isLocked(code) &&
+    !isThrottled(code));

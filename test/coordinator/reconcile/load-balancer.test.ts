@@ -1,0 +1,262 @@
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { remedyOf } from "../../../common/errors.ts";
+import { holderOf } from "../../../coordinator/domain/holder.ts";
+import type { Call } from "../../../coordinator/domain/load-balancer.ts";
+import { planLoadBalancer } from "../../../coordinator/domain/plan-load-balancer.ts";
+import { serviceRef } from "../../../coordinator/domain/service.ts";
+import { Ledger } from "../../../coordinator/ledger.ts";
+import { makePodIndex } from "../../../coordinator/pod-index.ts";
+import { type LoadBalancerDeps, makeLoadBalancerReconciler, Refusals } from "../../../coordinator/reconcile/load-balancer.ts";
+import type { Outcome } from "../../../coordinator/reconcile/worker.ts";
+import { anIntent, aPod, aService, CLUSTER, SERVICE_UID } from "../../builders.ts";
+import type { CloudOptions } from "../../cloud/options.ts";
+import { somePodFacts } from "../pod-facts.ts";
+import { aStage } from "../stage.ts";
+import { silentLog } from "../stream/pods.ts";
+
+type Options = {
+  readonly pods?: number;
+  readonly cloud?: CloudOptions;
+  readonly tags?: Record<string, string>;
+  readonly deps?: Partial<LoadBalancerDeps>;
+};
+
+/** `pods` Pods of one Service on one load balancer. `passes` drives it as the worker would, remedies included, for so long at most. */
+function aWorld(t: TestContext, { pods = 3, cloud = {}, tags = {}, deps = {} }: Options = {}) {
+  const stage = aStage(t, { ...cloud, limits: { targetsPerPlace: 1_000, ...cloud.limits } });
+  const { loadBalancerId: id } = stage.cloud.addLoadBalancer({ tags });
+  const ip = (n: number): string => `10.244.${Math.floor(n / 200)}.${(n % 200) + 1}`;
+  const known = somePodFacts(...Array.from({ length: pods }, (_, n) => aPod({ uid: `pod-${n}`, name: `web-${n}`, ips: [ip(n)] })));
+  const index = makePodIndex(known.facts);
+  const ledger = new Ledger({ clusterId: CLUSTER, pods: index, wishes: () => new Map() });
+  const service = aService();
+  const entry = { ref: serviceRef(service), order: "1", selector: service.selector, intent: anIntent(service), loadBalancerId: id };
+  ledger.set({ ...entry, released: false, blocker: undefined });
+  const refused: string[] = [];
+  const refusals = new Refusals((_id, slot, message) => void refused.push(`${slot.podUid} ${message}`));
+  const drainMs = 5_000;
+  const reconcile = makeLoadBalancerReconciler({
+    api: stage.api,
+    mirror: stage.mirror,
+    writes: stage.writes,
+    journal: stage.journal,
+    clock: stage.clock,
+    ledger,
+    facts: known.facts,
+    log: silentLog,
+    clusterId: CLUSTER,
+    drainMs,
+    auditMs: 60_000,
+    synced: () => true,
+    plan: (desired, actual) =>
+      planLoadBalancer({
+        clusterId: CLUSTER,
+        desired,
+        actual,
+        holderOf: (address) => {
+          const journaled = stage.journal.podOf(id, address);
+          const journaledPod = journaled === undefined ? undefined : known.facts.pods.get(journaled);
+          const journaledEnd = journaled === undefined ? undefined : known.facts.endOf(journaled);
+          return holderOf({ journaled, journaledPod, journaledEnd, present: index.byIp(address), complete: known.facts.complete });
+        },
+        serving: () => true,
+        drained: ({ listenerId }, target) =>
+          (stage.mirror.drainedAtMs(id, { listenerId, ...target }) ?? Number.POSITIVE_INFINITY) + drainMs <= stage.clock.now(),
+      }),
+    report: () => undefined,
+    refusals,
+    ...deps,
+  });
+  const pass = (): Promise<Outcome> => stage.finish(reconcile(id, stage.signal));
+  const passes = async (limitMs: number, isEnough: () => boolean = () => false): Promise<number> => {
+    const startedMs = stage.clock.now();
+    while (stage.clock.now() - startedMs < limitMs && !isEnough()) {
+      const waitMs = await pass().then(
+        (outcome) => (outcome.kind === "again" ? outcome.afterMs : limitMs),
+        (error: unknown) => {
+          const remedy = remedyOf(error);
+          return remedy.kind === "retryAfter" ? remedy.delayMs : 1_000;
+        },
+      );
+      await stage.clock.advance(Math.min(Math.max(waitMs, 1), limitMs));
+    }
+    return stage.clock.now() - startedMs;
+  };
+  const bound = (): string[] =>
+    stage.cloud.state().loadBalancers.flatMap((one) => one.listeners.flatMap(({ targets }) => targets.map((target) => target.ip)));
+  const count = (action: string): number => stage.calls.filter((call) => call.action === action).length;
+  const listenerId = (): string => stage.mirror.read(id)?.listeners[0]?.listenerId ?? "";
+  return { stage, id, ip, ledger, entry, known, refused, refusals, pass, passes, bound, count, listenerId };
+}
+
+test("one call per pass: reads, creates the listener, binds, and then rests until the audit", async (t) => {
+  const { stage, pass, bound } = aWorld(t);
+  assert.deepEqual(await pass(), { kind: "again", afterMs: 0, because: "structure" });
+  await stage.clock.advance(1_000);
+  assert.deepEqual(await pass(), { kind: "again", afterMs: 0, because: "bind" });
+  const calls = stage.calls.length;
+  const rest = await pass();
+  assert.deepEqual([rest.kind, stage.calls.length, bound().length], ["again", calls, 3]);
+  assert.ok(rest.kind === "again" && rest.afterMs > 50_000 && rest.afterMs <= 60_000);
+});
+
+test("the audit finds what somebody else changed, and puts it right", async (t) => {
+  const { stage, id, listenerId, passes, bound, ip } = aWorld(t);
+  await passes(5_000, () => bound().length === 3);
+  await stage.clock.advance(1_000);
+  await stage.finish(stage.api.unbind(id, [{ listenerId: listenerId(), ip: ip(0), port: 8080 }], stage.signal));
+  assert.equal(bound().length, 2);
+  await passes(70_000);
+  assert.equal(bound().length, 3);
+});
+
+test("a lost answer is looked up, not repeated blindly", async (t) => {
+  const { stage, passes, bound, count } = aWorld(t);
+  stage.cloud.faults.add({ kind: "lost-response", action: "BatchRegisterTargets", count: 1 });
+  await passes(10_000);
+  assert.deepEqual([bound().length, count("BatchRegisterTargets")], [3, 1]);
+});
+
+test("a listener that somebody removed is made anew soon, and its Pods are not blamed", async (t) => {
+  const { stage, id, listenerId, passes, bound, known, refused } = aWorld(t);
+  await passes(5_000, () => bound().length === 3);
+  await stage.clock.advance(1_000);
+  await stage.finish(stage.api.deleteListeners(id, [listenerId()], stage.signal));
+  await stage.clock.advance(1_000);
+  known.set(aPod({ uid: "pod-9", name: "web-9", ips: ["10.244.9.9"] }));
+  await passes(5_000, () => bound().length === 4);
+  assert.deepEqual([bound().length, refused], [4, []]);
+});
+
+test("drains a Pod that ends, unbinds it when the drain is over, and not before", async (t) => {
+  const { stage, passes, bound, known, ip, id, listenerId } = aWorld(t);
+  await passes(5_000, () => bound().length === 3);
+  await stage.clock.advance(1_000);
+  known.set(aPod({ uid: "pod-0", name: "web-0", ips: [ip(0)], deletionAtMs: 1 }));
+  const startedMs = stage.clock.now();
+  await passes(20_000, () => bound().length === 2);
+  const tookMs = stage.clock.now() - startedMs;
+  assert.ok(tookMs >= 5_000 && tookMs < 8_000, `unbound after ${tookMs} ms`);
+  assert.equal(stage.journal.podOf(id, ip(0)), undefined);
+  assert.notEqual(listenerId(), "");
+});
+
+/** Refuses every bind that names one of these addresses, as a whole. */
+const refusing =
+  (addresses: readonly string[], code: string) =>
+  (action: string, request: object): void => {
+    if (action === "BatchRegisterTargets" && addresses.some((ip) => JSON.stringify(request).includes(`"${ip}"`)))
+      throw Object.assign(new Error("EniIp is no attached ENI"), { code, requestId: "req-1" });
+  };
+
+test("one bad target among 500, refused with its whole batch: the others are bound within seconds, it is named", async (t) => {
+  const { stage, passes, bound, refused, ip, count } = aWorld(t, { pods: 500 });
+  stage.intercept.by = refusing([ip(321)], "InvalidParameterValue");
+  const tookMs = await passes(120_000, () => bound().length === 499);
+  assert.equal(bound().length, 499);
+  assert.ok(tookMs < 30_000, `took ${tookMs} ms`);
+  assert.ok(count("BatchRegisterTargets") < 25, `${count("BatchRegisterTargets")} binds`);
+  await passes(2_000);
+  assert.equal(new Set(refused).size, 1);
+  assert.match(refused[0] ?? "", /^pod-321 .*no attached ENI/);
+});
+
+test("one bad target in a batch that fails in part: the others are bound, it is named", async (t) => {
+  const { passes, bound, refused, refusals, known, id, listenerId } = aWorld(t, { pods: 60 });
+  known.set(aPod({ uid: "bad", name: "bad", ips: ["192.0.2.1"] })); // no address of this network
+  await passes(60_000, () => bound().length === 60 && refused.length > 0);
+  assert.deepEqual([bound().length, new Set(refused).size], [60, 1]);
+  assert.match(refusals.why(id, `${listenerId()} 192.0.2.1:8080`, "bad") ?? "", /192\.0\.2\.1/);
+  assert.equal(refusals.why(id, `${listenerId()} 192.0.2.1:8080`, "its heir"), undefined);
+});
+
+test("two bad targets are both found", async (t) => {
+  const { stage, passes, bound, refused, ip } = aWorld(t, { pods: 100 });
+  stage.intercept.by = refusing([ip(3), ip(77)], "InvalidParameterValue");
+  const blamed = (): Set<string> => new Set(refused.map((line) => line.split(" ")[0] ?? ""));
+  await passes(60_000, () => bound().length === 98 && blamed().size === 2);
+  assert.deepEqual([bound().length, blamed()], [98, new Set(["pod-3", "pod-77"])]);
+});
+
+test("a target that the cloud takes after all is bound without help", async (t) => {
+  const { stage, passes, bound, refused, ip } = aWorld(t, { pods: 3 });
+  stage.intercept.by = refusing([ip(1)], "InvalidParameterValue");
+  await passes(20_000, () => refused.length > 0);
+  stage.intercept.by = () => undefined;
+  await passes(40_000, () => bound().length === 3);
+  assert.equal(bound().length, 3);
+});
+
+for (const [title, code] of [
+  ["the lock", "FailedOperation.ResourceInOperating"],
+  ["throttling", "RequestLimitExceeded"],
+  ["a fault of the cloud", "InternalError"],
+  ["a listener that is not there", "InvalidParameter.ListenerIdNotFound"],
+] as const)
+  test(`${title} is no refusal of a target`, async (t) => {
+    const { stage, passes, refused, bound } = aWorld(t, { pods: 2 });
+    stage.cloud.faults.add({ kind: "error", code, action: "BatchRegisterTargets", count: 4 });
+    await passes(30_000, () => bound().length === 2);
+    assert.deepEqual([refused, bound().length], [[], 2]);
+  });
+
+test("a refusal says nothing about other lanes", () => {
+  const refusals = new Refusals(() => assert.fail("nobody is blamed"));
+  const drain: Call = { lane: "drain", weights: [] };
+  assert.equal(refusals.firstCall("lb-1", [drain], 0), drain);
+});
+
+test("a load balancer that does not exist is looked for again, and nothing is decided", async (t) => {
+  const { stage, id, passes, pass, bound, count } = aWorld(t);
+  await passes(5_000, () => bound().length === 3);
+  await stage.clock.advance(1_000);
+  await stage.finish(stage.api.deleteLoadBalancer(id, stage.signal));
+  stage.mirror.markStale(id, "a doubt");
+  const writes = count("CreateListener");
+  assert.deepEqual(await pass(), { kind: "again", afterMs: 60_000, because: "audit" });
+  assert.deepEqual([stage.mirror.isGone(id), count("CreateListener")], [true, writes]);
+});
+
+test("deletes a load balancer that we created once its released owner has nothing on it", async (t) => {
+  const tags = { "clb-direct.io/cluster": CLUSTER, "clb-direct.io/owner": SERVICE_UID };
+  const { stage, ledger, entry, passes, bound } = aWorld(t, { tags });
+  await passes(5_000, () => bound().length === 3);
+  ledger.set({ ...entry, released: true, blocker: undefined });
+  await passes(20_000, () => stage.cloud.state().loadBalancers.length === 0);
+  assert.deepEqual([stage.cloud.state().loadBalancers, stage.mirror.isGone(entry.loadBalancerId)], [[], true]);
+});
+
+for (const [title, tags] of [
+  ["a user's", {}],
+  ["another cluster's", { "clb-direct.io/cluster": "0123abcd", "clb-direct.io/owner": SERVICE_UID }],
+  ["another owner's", { "clb-direct.io/cluster": CLUSTER, "clb-direct.io/owner": "other" }],
+] as const)
+  test(`never deletes a load balancer that is ${title}`, async (t) => {
+    const { stage, ledger, entry, passes } = aWorld(t, { tags });
+    ledger.set({ ...entry, released: true, blocker: undefined });
+    await passes(10_000);
+    assert.equal(stage.cloud.state().loadBalancers.length, 1);
+  });
+
+test("keeps a load balancer of ours that has another's listener", async (t) => {
+  const tags = { "clb-direct.io/cluster": CLUSTER, "clb-direct.io/owner": SERVICE_UID };
+  const { stage, id, ledger, entry, passes } = aWorld(t, { tags });
+  const create = { protocol: "TCP", healthCheck: {}, listeners: [{ name: "by hand", port: 443 }] } as const;
+  await stage.finish(stage.api.createListeners(id, create, stage.signal));
+  ledger.set({ ...entry, released: true, blocker: undefined });
+  await passes(10_000);
+  assert.deepEqual(
+    stage.cloud.state().loadBalancers[0]?.listeners.map(({ name }) => name),
+    ["by hand"],
+  );
+});
+
+test("decides nothing before every watch has synced, and looks at no load balancer that is nobody's", async (t) => {
+  const early = aWorld(t, { deps: { synced: () => false } });
+  assert.equal((await early.pass()).kind, "again");
+  const other = aWorld(t);
+  other.ledger.forgetLoadBalancer(other.id);
+  assert.equal((await other.pass()).kind, "done");
+  assert.deepEqual([early.stage.calls, other.stage.calls], [[], []]);
+});
