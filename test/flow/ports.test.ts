@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { changedExample, SERVICE } from "./examples.ts";
+import { changedExample, checkQuickly, SERVICE } from "./examples.ts";
 import {
   askOnce,
   assertAtRest,
@@ -60,11 +60,7 @@ async function changePort(world: World): Promise<void> {
   const { id, vip, listeners } = loadBalancer(world);
   const [oldPort, newPort] = [world.plan.servicePort, world.plan.servicePort + 1];
   const sinceSeq = world.cloud.cloud.journal.lastSeq;
-  await world.client.patch(
-    "/apis/cloud.tencent.com/v1alpha1/namespaces/demo/tkeserviceconfigs/web-clb",
-    configFor([oldPort, newPort]),
-    "merge",
-  );
+  await checkQuickly(world, [oldPort, newPort]);
   await patchPort(world, { port: newPort, targetPort: "next" });
   await until("the new listener serves, the old one is gone", () => {
     const [listener, ...others] = loadBalancer(world).listeners;
@@ -84,15 +80,3 @@ async function changePort(world: World): Promise<void> {
 const patchPort = async (world: World, port: { port: number; targetPort: string }): Promise<void> => {
   await world.client.patch(SERVICE, { spec: { ports: [{ name: "http", protocol: "TCP", ...port }] } }, "merge");
 };
-
-const configFor = (ports: readonly number[]): object => ({
-  spec: {
-    loadBalancer: {
-      l4Listeners: ports.map((port) => ({
-        protocol: "TCP",
-        port,
-        healthCheck: { enable: true, intervalTime: 2, healthNum: 2, unHealthNum: 2 },
-      })),
-    },
-  },
-});

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { changedExample, foreignListener, serviceOn } from "./examples.ts";
+import { changedExample, checkQuickly, foreignListener, serviceOn } from "./examples.ts";
 import { askOnce, assertIdle, assertNoOwnOverlaps, isReady, loadBalancer, podsOf, servingTargets } from "./look.ts";
 import { applyExample, startWorld, until, type World } from "./world.ts";
 
@@ -60,6 +60,7 @@ test("two clusters share a load balancer of a user", { timeout: 120_000 }, async
 /** The example's Deployment, and a Service of our own making instead of the example's. */
 async function serve(world: World, loadBalancerId: string, port: number): Promise<void> {
   await applyExample(world, changedExample({ replicas: REPLICAS }), ({ kind }) => kind !== "Service");
+  await checkQuickly(world, [port]);
   await world.client.create("/api/v1/namespaces/demo/services", serviceOn("shared", loadBalancerId, port));
 }
 
