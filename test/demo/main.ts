@@ -13,10 +13,10 @@ import { firstJson, type RunningProcess, startProcess, until } from "../cluster/
 import { makeProduct, type Product } from "../cluster/product.ts";
 import type { Cluster } from "../cluster/simulated/cluster.ts";
 import { type Board, startBoard } from "./board.ts";
-import { type Load, type LoadResult, startLoad } from "./load.ts";
+import { type Failure, type Load, type LoadResult, startLoad } from "./load.ts";
 import { type DemoOptions, readOptions, USAGE } from "./options.ts";
 import { type PodWatch, watchPods } from "./pods.ts";
-import { nameVictim, type Summary, summarize, summaryText } from "./summary.ts";
+import { brokenBackend, nameVictim, type Summary, summarize, summaryText } from "./summary.ts";
 
 const NAMESPACE = "demo";
 const NODES = ["node-a", "node-b"] as const;
@@ -37,7 +37,13 @@ type Stage = {
 };
 
 async function main(): Promise<number> {
-  const options = readOptions(process.argv.slice(2));
+  let options: DemoOptions | undefined;
+  try {
+    options = readOptions(process.argv.slice(2));
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    return 2;
+  }
   if (options === undefined) {
     console.log(USAGE);
     return 0;
@@ -178,7 +184,7 @@ async function conclude(options: DemoOptions, stage: Stage, watch: PodWatch, loa
   const journal = await readJournal(stage);
   const pods = [...watch.pods.values()];
   const failures = await Promise.all(
-    load.failures.map(async (failure) => nameVictim(failure, await backendOf(stage, failure.localPort), pods)),
+    load.failures.map(async (failure) => nameVictim(failure, brokenBackend(failure, journal) ?? (await backendOf(stage, failure)), pods)),
   );
   const { busyAfterReturnMs } = PROFILES[options.profile].batchTargets;
   return summarize({ load, failures, pods, journal, busyAfterReturnMs, rolloutSeconds });
@@ -243,11 +249,14 @@ async function readJournal(stage: Stage): Promise<readonly JournalEntry[]> {
   }
 }
 
-/** The address that the load balancer had chosen for this connection. */
-async function backendOf(stage: Stage, localPort: number | undefined): Promise<string | undefined> {
+/** The address that the load balancer had chosen for this connection; undefined if the port has been used again since. */
+async function backendOf(stage: Stage, { localPort, atMs }: Failure): Promise<string | undefined> {
   if (localPort === undefined) return undefined;
-  const { connections } = await admin<{ connections: { backend: string }[] }>(stage, `/connections?clientPort=${localPort}`);
-  return connections[0]?.backend;
+  const { connections } = await admin<{ connections: { backend: string; openedMs: number }[] }>(
+    stage,
+    `/connections?clientPort=${localPort}`,
+  );
+  return connections.find(({ openedMs }) => openedMs <= atMs)?.backend;
 }
 
 async function admin<T>(stage: Stage, page: string): Promise<T> {

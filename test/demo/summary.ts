@@ -94,6 +94,18 @@ export function percentile(ascending: readonly number[], share: number): number 
   return ascending[Math.min(ascending.length - 1, Math.ceil(share * ascending.length) - 1)] ?? 0;
 }
 
+/** Client and cloud see the same connection break at about the same time; a port of the client is not used again so soon. */
+const SAME_BREAK_MS = 2_000;
+
+/** The backend of the failed connection by the cloud's journal, "" if it had none to choose; undefined if the cloud saw no failure. */
+export function brokenBackend({ atMs, localPort }: Failure, journal: readonly JournalEntry[]): string | undefined {
+  const away = ({ timeMs }: JournalEntry): number => Math.abs(timeMs - atMs);
+  const same = journal
+    .filter((entry) => entry.kind === "data-plane")
+    .filter((entry) => entry.clientPort === localPort && away(entry) <= SAME_BREAK_MS);
+  return same.sort((a, b) => away(a) - away(b))[0]?.backend;
+}
+
 /** A kubelet may learn of a deletion, and act on it, a moment before our watch shows it. */
 const WATCH_LAG_MS = 1_000;
 

@@ -1,0 +1,146 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { suite, type TestContext, test } from "node:test";
+import { until } from "../cluster/process.ts";
+import type { Summary } from "./summary.ts";
+
+/** Without the sleep an old Pod ends while it still gets requests. Without the gate, besides, the rollout may overtake the load balancer. */
+const CAUSES = {
+  "--without-sleep": [/at an old Pod that was ending$/],
+  "--without-gates": [/at an old Pod that was ending$/, /at no Pod: the load balancer had none to send to$/],
+} as const;
+
+suite("the demo", () => {
+  test("its rollout loses no request", { timeout: 180_000 }, async (t) => {
+    const { code, summary, output } = await perform(t, []);
+    assert.equal(code, 0, output);
+    assert.deepEqual({ failed: summary.failed, causes: summary.causes }, { failed: 0, causes: {} });
+    assert.ok(summary.minRate >= 200, `${summary.minRate} requests in one second`);
+    assert.ok(summary.requests > 10 * 200, `${summary.requests} requests`);
+    assert.ok(summary.ownMsP99 > 0 && summary.ownMsP99 >= summary.ownMsP50, `our share: ${summary.ownMsP50}, ${summary.ownMsP99} ms`);
+    assert.equal(summary.pods.length, REPLICAS * 2, "every Pod, old and new, has its times");
+    assert.ok((summary.calls["BatchRegisterTargets"] ?? 0) > 0);
+    assert.match(output, /requests \d+, failed 0; lowest rate of any second \d+\/s/);
+  });
+
+  for (const [option, expected] of Object.entries(CAUSES))
+    test(`${option} loses requests, for the cause that it should, and says so`, { timeout: 180_000 }, async (t) => {
+      const { code, summary, output } = await perform(t, [option]);
+      assert.equal(code, 1, output);
+      assert.ok(summary.failed > 0);
+      const causes = Object.keys(summary.causes);
+      assert.ok(causes.some((cause) => expected[0].test(cause)));
+      assert.deepEqual(
+        causes.filter((cause) => !expected.some((pattern) => pattern.test(cause))),
+        [],
+        JSON.stringify(summary.causes),
+      );
+      assert.equal(
+        Object.values(summary.causes).reduce((sum, count) => sum + count, 0),
+        summary.failed,
+      );
+    });
+
+  const MISTAKES = [
+    ["--replicas", "0", /--replicas must be a whole number from 1 to 60, got "0"/],
+    ["--rate", "many", /--rate must be a whole number from 1 to 2000, got "many"/],
+    ["--profile", "slow", /--profile must be fast or tke2020, got "slow"/],
+    ["--colour", "red", /'--colour'.*usage: npm run demo/s],
+  ] as const;
+  for (const [option, value, message] of MISTAKES)
+    test(`${option} ${value} is refused with a message that names option and fix`, { timeout: 60_000 }, async (t) => {
+      const demo = startDemo(t, [option, value]);
+      assert.equal(await demo.exited, 2);
+      assert.match(demo.output(), message);
+      assert.doesNotMatch(demo.output(), /^ {4}at /m, "no stack");
+    });
+
+  for (const [moment, said] of [
+    ["while it starts", /emulated cloud/],
+    ["in the middle of its rollout", /rollout started/],
+  ] as const)
+    test(`Ctrl-C ${moment} leaves no process behind`, { timeout: 120_000 }, async (t) => {
+      const demo = startDemo(t, ["--replicas", String(REPLICAS)]);
+      await until(
+        () => `the demo gets there; so far:\n${demo.output()}`,
+        () => said.test(demo.output()),
+        60_000,
+      );
+      const family = descendantsOf(demo.child.pid ?? -1);
+      assert.ok(family.length >= 2, "processes were running");
+      demo.child.kill("SIGINT");
+      assert.equal(await demo.exited, 130);
+      assert.deepEqual([...family, ...descendantsOf(demo.child.pid ?? -1)].filter(isRunning), []);
+      assert.deepEqual(demo.leftovers(), [], "its files are gone as well");
+    });
+});
+
+/** Enough for two steps of the rollout (maxSurge 2), few enough to be quick. */
+const REPLICAS = 3;
+
+type Demo = {
+  readonly child: ChildProcess;
+  readonly exited: Promise<number>;
+  readonly output: () => string;
+  /** Directories that it has left in the temporary folder. */
+  readonly leftovers: () => string[];
+};
+
+/** The demo as a process, with a temporary folder of its own; it ends with the test. */
+function startDemo(t: TestContext, args: readonly string[]): Demo {
+  const directory = mkdtempSync(join(tmpdir(), "clb-direct-demo-test-"));
+  const child = spawn(process.execPath, ["test/demo/main.ts", ...args], {
+    env: { ...process.env, TMPDIR: directory },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let output = "";
+  child.stdout.on("data", (text: Buffer) => (output += text.toString()));
+  child.stderr.on("data", (text: Buffer) => (output += text.toString()));
+  const exited = new Promise<number>((resolve) => child.once("exit", (code) => resolve(code ?? 128)));
+  t.after(async () => {
+    child.kill("SIGTERM");
+    await exited;
+    rmSync(directory, { recursive: true, force: true });
+  });
+  return { child, exited, output: () => output, leftovers: () => readdirSync(directory) };
+}
+
+async function perform(t: TestContext, args: readonly string[]): Promise<{ code: number; summary: Summary; output: string }> {
+  const file = join(tmpdir(), `clb-direct-demo-summary-${process.pid}.json`);
+  t.after(() => rmSync(file, { force: true }));
+  const demo = startDemo(t, ["--replicas", String(REPLICAS), "--json", file, ...args]);
+  const code = await demo.exited;
+  assert.ok(existsSync(file), `no summary was written:\n${demo.output()}`);
+  return { code, summary: JSON.parse(await readFile(file, "utf8")) as Summary, output: demo.output() };
+}
+
+/** All processes that this one started, and those that they started. */
+function descendantsOf(pid: number): number[] {
+  const parents = new Map(
+    readdirSync("/proc").flatMap((name) => {
+      const parent = /^\d+$/.test(name) ? parentOf(Number(name)) : undefined;
+      return parent === undefined ? [] : [[Number(name), parent] as const];
+    }),
+  );
+  const family = [pid];
+  for (const member of family) for (const [child, parent] of parents) if (parent === member) family.push(child);
+  return family.slice(1);
+}
+
+/** `/proc/<pid>/stat` is "<pid> (<name>) <state> <parent> …"; undefined where there is no such process or it has ended (Z). */
+function parentOf(pid: number): number | undefined {
+  try {
+    const [state, parent] = readFileSync(`/proc/${pid}/stat`, "utf8")
+      .replace(/^.*\) /s, "")
+      .split(" ");
+    return state === "Z" ? undefined : Number(parent);
+  } catch {
+    return undefined;
+  }
+}
+
+const isRunning = (pid: number): boolean => parentOf(pid) !== undefined;
