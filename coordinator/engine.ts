@@ -107,7 +107,7 @@ export class Engine {
     const config = (namespace: string, name: string) => deps.objects().config(namespace, name);
     const report = makeReport({ ledger: this.#ledger, clusterId, config, formerOwners: () => this.#formerOwners.values(), tell, log });
     const { healthIdleMs: idleMs, drainMs, auditMs } = settings;
-    this.#health = new HealthWatch({ ...shared, idleMs, awaited: (id) => this.#awaited(id) });
+    this.#health = new HealthWatch({ ...shared, idleMs, awaited: (id) => this.#awaited(id), doubt: (id) => this.#doubt(id) });
     this.explain = new Explain({ ...shared, facts, bindings: this.#bindings, writes: this.#writes, plan });
 
     const worker = (name: keyof typeof CONCURRENCY, reconcile: Reconcile): Worker => {
@@ -184,6 +184,11 @@ export class Engine {
   #touch(id: string): void {
     this.#loadBalancers.add(id);
     this.#touchGates();
+  }
+
+  #doubt(id: string): void {
+    this.#mirror.markStale(id, "health could not be read");
+    this.#loadBalancers.add(id);
   }
 
   #mirrorChanged(id: string): void {

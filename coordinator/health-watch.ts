@@ -2,6 +2,7 @@ import type { Clock } from "../common/clock.ts";
 import { isCancelled } from "../common/errors.ts";
 import type { Logger } from "../common/log.ts";
 import type { ClbApi } from "./cloud/clb-api.ts";
+import { ClbApiError } from "./cloud/clb-error.ts";
 import type { Mirror } from "./cloud/mirror.ts";
 
 /** Load balancers per question. Source: clb-api.md §2.3. */
@@ -16,6 +17,8 @@ export type HealthWatchDeps = {
   readonly idleMs: number;
   /** Undefined if nobody waits at this load balancer. */
   readonly awaited: (loadBalancerId: string) => Awaited | undefined;
+  /** The cloud refused a question about this load balancer and others: it must be read anew, soon. */
+  readonly doubt: (loadBalancerId: string) => void;
 };
 
 /** From when the first of those who wait can be healthy at the earliest, and how often to ask from then on. Milliseconds. */
@@ -82,7 +85,7 @@ export class HealthWatch {
     } catch (err) {
       if (isCancelled(err, signal)) return;
       // One unknown load balancer fails the whole question: each must be read again, which finds the one that is gone.
-      for (const id of ids) mirror.markStale(id, "health could not be read");
+      if (err instanceof ClbApiError && err.call.code.startsWith("InvalidParameter")) for (const id of ids) this.#deps.doubt(id);
       log.warn({ err, loadBalancerIds: ids }, "health not read");
       await clock.sleep(FAILED_MS, signal).catch(() => undefined);
     }

@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { type Awaited, HealthWatch } from "../../coordinator/health-watch.ts";
+import type { CloudOptions } from "../cloud/options.ts";
+import { aListeningLoadBalancer, aStage, slots } from "./stage.ts";
+import { silentLog } from "./stream/pods.ts";
+
+const IDLE_MS = 30_000;
+
+/** A running watch over one load balancer with one bound target. `askedMs` is when it asked, milliseconds since it began. */
+async function aWatch(t: TestContext, options: CloudOptions = {}) {
+  const stage = aStage(t, options);
+  const { id, listenerId } = await aListeningLoadBalancer(stage);
+  const targets = slots(listenerId, 1);
+  await stage.clock.advance(1_000);
+  await stage.finish(stage.writes.make(id, { lane: "bind", targets }, stage.signal));
+  const waiting = new Map<string, Awaited>();
+  const doubted: string[] = [];
+  const watch = new HealthWatch({
+    api: stage.api,
+    mirror: stage.mirror,
+    clock: stage.clock,
+    log: silentLog,
+    idleMs: IDLE_MS,
+    awaited: (one) => waiting.get(one),
+    doubt: (one) => void doubted.push(one),
+  });
+  const stop = new AbortController();
+  const startedMs = stage.clock.now();
+  const ended = watch.run(stop.signal);
+  t.after(async () => {
+    stop.abort(new Error("stop"));
+    await stage.clock.advance(1);
+    await ended;
+  });
+  const askedMs = (): number[] =>
+    stage.calls.filter(({ action }) => action === "DescribeTargetHealth").map(({ atMs }) => Math.round(atMs - startedMs));
+  const { loadBalancerId = id, ...slot } = { loadBalancerId: id, ...(targets[0] ?? { listenerId, ip: "", port: 0 }) };
+  const setHealth = (status: "Alive" | "Dead") => stage.cloud.setHealth({ loadBalancerId, ...slot }, status);
+  return { stage, id, watch, waiting, doubted, askedMs, slot, setHealth, stop, ended, startedMs };
+}
+
+test("asks once at the beginning, and rarely while nobody waits", async (t) => {
+  const { stage, askedMs } = await aWatch(t);
+  await stage.clock.advance(65_000);
+  assert.deepEqual(askedMs(), [0, 30_000, 60_000]);
+});
+
+test("asks not before the check window can end, then four times a second, and no more when nobody waits", async (t) => {
+  const { stage, id, watch, waiting, askedMs, startedMs } = await aWatch(t);
+  await stage.clock.advance(1_000);
+  waiting.set(id, { fromMs: startedMs + 5_000, everyMs: 250 });
+  watch.wake();
+  await stage.clock.advance(3_900);
+  assert.deepEqual(askedMs(), [0]);
+  await stage.clock.advance(2_100);
+  const [, first = 0, ...later] = askedMs();
+  assert.equal(first, 5_000);
+  assert.ok(later.length >= 3 && later.every((atMs, n) => atMs - (askedMs()[n + 1] ?? 0) >= 250), String(askedMs()));
+  waiting.clear();
+  const count = askedMs().length;
+  await stage.clock.advance(20_000);
+  assert.ok(askedMs().length <= count + 1);
+});
+
+test("what it hears reaches the mirror, and a change is told", async (t) => {
+  const { stage, id, slot, setHealth } = await aWatch(t);
+  await stage.clock.advance(1_000);
+  setHealth("Alive");
+  const changes = stage.changed.length;
+  await stage.clock.advance(IDLE_MS);
+  assert.equal(stage.mirror.health(id, slot)?.state, "Alive");
+  assert.ok(stage.changed.length > changes);
+});
+
+test("asks about 30 load balancers at once, and about all of them", async (t) => {
+  const { stage, askedMs } = await aWatch(t);
+  await stage.clock.advance(100);
+  for (let n = 0; n < 44; n++) await stage.fill(stage.cloud.addLoadBalancer().loadBalancerId);
+  const before = askedMs().length;
+  await stage.clock.advance(IDLE_MS + 1_000);
+  assert.equal(askedMs().length - before, 2);
+});
+
+test("a load balancer that is gone puts all that were asked about in doubt, so that each is read at once", async (t) => {
+  const { stage, id, doubted } = await aWatch(t);
+  await stage.clock.advance(100);
+  const { loadBalancerId: gone } = stage.cloud.addLoadBalancer();
+  await stage.fill(gone);
+  await stage.finish(stage.api.deleteLoadBalancer(gone, stage.signal));
+  await stage.clock.advance(IDLE_MS);
+  assert.deepEqual([...new Set(doubted)].toSorted(), [gone, id].toSorted());
+});
+
+for (const [title, code] of [
+  ["throttling", "RequestLimitExceeded"],
+  ["a fault of the cloud", "InternalError"],
+] as const)
+  test(`${title} puts nothing in doubt: the question is asked again`, async (t) => {
+    const { stage, id, doubted, waiting, watch, slot, setHealth, startedMs } = await aWatch(t);
+    await stage.clock.advance(100);
+    stage.cloud.faults.add({ kind: "error", code, action: "DescribeTargetHealth", count: 1 });
+    setHealth("Alive");
+    waiting.set(id, { fromMs: startedMs, everyMs: 250 });
+    watch.wake();
+    await stage.clock.advance(3_000);
+    assert.deepEqual([doubted, stage.mirror.staleBecause(id), stage.mirror.health(id, slot)?.state], [[], undefined, "Alive"]);
+  });
+
+test("stops while it sleeps", async (t) => {
+  const { stage, stop, ended } = await aWatch(t);
+  await stage.clock.advance(2_000);
+  stop.abort(new Error("stop"));
+  await ended;
+  assert.equal(stage.clock.pendingSleeps, 0);
+});
