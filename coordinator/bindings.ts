@@ -5,7 +5,7 @@ import type { Mirror } from "./cloud/mirror.ts";
 import type { Writes } from "./cloud/writes.ts";
 import { standings } from "./domain/backends.ts";
 import { stepOf } from "./domain/binding.ts";
-import { type Call, slotKey, targetKey } from "./domain/load-balancer.ts";
+import { type Call, samePort, slotKey, targetKey } from "./domain/load-balancer.ts";
 import type { Binding, Step } from "./domain/readiness.ts";
 import { type IntentPort, selects } from "./domain/service.ts";
 import type { Journal } from "./journal.ts";
@@ -64,7 +64,7 @@ export class Bindings {
     const name = listenerName(clusterId, entry.ref.uid, port.protocol, port.port);
     const listener = actual.listeners.find((candidate) => candidate.name === name);
     const portTaken =
-      listener === undefined && actual.listeners.some((other) => other.port === port.port && other.protocol === port.protocol);
+      listener === undefined && actual.listeners.some((other) => other.port === port.port && samePort(other.protocol, port.protocol));
     const key = "backend" in standing ? targetKey(standing.backend) : undefined;
     const target = listener?.targets.find((candidate) => targetKey(candidate) === key);
     const slot = listener && "backend" in standing ? { ...standing.backend, listenerId: listener.listenerId } : undefined;

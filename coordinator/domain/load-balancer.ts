@@ -56,6 +56,9 @@ export const targetKey = (target: { readonly ip: string; readonly port: number }
 /** "lbl-1 10.0.3.7:8080": a target inside one load balancer. */
 export const slotKey = (slot: Slot): string => `${slot.listenerId} ${targetKey(slot)}`;
 
+/** TCP and UDP may share a port number; everything else that is not UDP runs over TCP, except QUIC. */
+export const samePort = (actual: string, wanted: string): boolean => (actual === "UDP" || actual === "QUIC") === (wanted === "UDP");
+
 /** One write to one load balancer; never more than one runs at a time. */
 export type Call =
   | { readonly lane: "conflict" | "unbind"; readonly slots: readonly Slot[] }

@@ -7,6 +7,7 @@ import {
   type Listener,
   type LoadBalancer,
   type NewListeners,
+  samePort,
   type Target,
   type WeightedSlot,
 } from "./load-balancer.ts";
@@ -123,9 +124,6 @@ function structure(wanted: readonly WantedListener[], actual: readonly Listener[
   );
   return { create, modify };
 }
-
-/** TCP and UDP may share a port number; everything else that is not UDP runs over TCP, except QUIC. */
-const samePort = (actual: string, wanted: string): boolean => (actual === "UDP" || actual === "QUIC") === (wanted === "UDP");
 
 const sameCheck = (a: HealthCheck, b: HealthCheck): boolean =>
   a.enabled === b.enabled &&

@@ -35,8 +35,8 @@ async function aWatch(t: TestContext, options: CloudOptions = {}) {
   });
   const askedMs = (): number[] =>
     stage.calls.filter(({ action }) => action === "DescribeTargetHealth").map(({ atMs }) => Math.round(atMs - startedMs));
-  const { loadBalancerId = id, ...slot } = { loadBalancerId: id, ...(targets[0] ?? { listenerId, ip: "", port: 0 }) };
-  const setHealth = (status: "Alive" | "Dead") => stage.cloud.setHealth({ loadBalancerId, ...slot }, status);
+  const slot = targets[0] ?? { listenerId, ip: "", port: 0 };
+  const setHealth = (status: "Alive" | "Dead") => stage.cloud.setHealth({ loadBalancerId: id, ...slot }, status);
   return { stage, id, watch, waiting, doubted, askedMs, slot, setHealth, stop, ended, startedMs };
 }
 
