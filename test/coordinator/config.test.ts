@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ConfigError } from "../../common/errors.ts";
+import { readConfig } from "../../coordinator/config.ts";
+
+const LEAST = { CLB_REGION: "ap-guangzhou", TENCENTCLOUD_SECRET_ID: "id", TENCENTCLOUD_SECRET_KEY: "key" };
+
+test("needs the region and the key only; the rest has the defaults of the design", () => {
+  const config = readConfig(LEAST);
+  assert.deepEqual([config.region, config.cloud.endpoint, config.cloud.protocol], ["ap-guangzhou", "clb.tencentcloudapi.com", "https://"]);
+  assert.deepEqual(config.cloud.credential, { secretId: "id", secretKey: "key", token: undefined });
+  assert.deepEqual(
+    [config.ownership, config.clusterId, config.gateType],
+    ["class", undefined, "cloud.tencent.com/load-balancer-backendgroup-ready"],
+  );
+  assert.deepEqual([config.streamPort, config.opsPort, config.healthPort], [9443, 9090, 9091]);
+  assert.deepEqual(
+    [config.drainMs, config.agentGraceMs, config.auditMs, config.healthPollMs, config.healthIdleMs],
+    [30_000, 10_000, 60_000, 250, 30_000],
+  );
+  assert.deepEqual(config.servingNames, {
+    dns: ["clb-direct-coordinator.clb-direct.svc", "clb-direct-coordinator.clb-direct.svc.cluster.local"],
+    ip: [],
+  });
+});
+
+test("lists every mistake at once, by the variable's name", () => {
+  assert.throws(
+    () => readConfig({ OWNERSHIP: "mine", STREAM_PORT: "70000", DRAIN_MS: "soon", CLUSTER_ID: "Prod", TIME_SCALE: "0" }),
+    (error: unknown) => {
+      assert.ok(error instanceof ConfigError);
+      for (const name of [
+        "CLB_REGION",
+        "TENCENTCLOUD_SECRET_ID",
+        "TENCENTCLOUD_SECRET_KEY",
+        "OWNERSHIP",
+        "STREAM_PORT",
+        "DRAIN_MS",
+        "CLUSTER_ID",
+        "TIME_SCALE",
+      ])
+        assert.ok(error.message.includes(name), `${name} is missing in: ${error.message}`);
+      assert.ok(error.message.includes("use 1 to 16 lower-case letters and digits"));
+      return true;
+    },
+  );
+});
+
+const BOUNDS: readonly (readonly [name: string, good: readonly string[], bad: readonly string[]])[] = [
+  ["STREAM_PORT", ["1", "65535"], ["0", "65536", "80.5"]],
+  ["DRAIN_MS", ["0", "3600000"], ["-1", "3600001"]],
+  ["HEALTH_POLL_MS", ["100", "10000"], ["99", "10001"]],
+  ["AUDIT_MS", ["1000", "3600000"], ["999", "3600001"]],
+  ["CLUSTER_ID", ["a", "0123456789abcdef"], ["A", "a-b", "0123456789abcdef0"]],
+  ["CLB_PROTOCOL", ["http://", "https://"], ["https"]],
+];
+
+for (const [name, good, bad] of BOUNDS)
+  test(`${name} at its limits and one past`, () => {
+    for (const value of good) assert.doesNotThrow(() => readConfig({ ...LEAST, [name]: value }), `${name}=${value}`);
+    for (const value of bad) assert.throws(() => readConfig({ ...LEAST, [name]: value }), ConfigError, `${name}="${value}"`);
+  });
+
+test("an empty variable counts as one that is not set", () => {
+  const { streamPort, clusterId, drainMs } = readConfig({ ...LEAST, STREAM_PORT: "", CLUSTER_ID: "", DRAIN_MS: "" });
+  assert.deepEqual([streamPort, clusterId, drainMs], [9443, undefined, 30_000]);
+  assert.throws(() => readConfig({ ...LEAST, CLB_REGION: "" }), /CLB_REGION/);
+});
+
+test("tells names from addresses for the serving certificate", () => {
+  const { servingNames } = readConfig({ ...LEAST, POD_NAMESPACE: "infra", SERVING_NAMES: " localhost, 10.244.1.200 ,fd00::1,," });
+  assert.deepEqual(servingNames, {
+    dns: ["clb-direct-coordinator.infra.svc", "clb-direct-coordinator.infra.svc.cluster.local", "localhost"],
+    ip: ["10.244.1.200", "fd00::1"],
+  });
+});

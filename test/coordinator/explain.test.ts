@@ -1,0 +1,158 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Bindings } from "../../coordinator/bindings.ts";
+import { Mirror } from "../../coordinator/cloud/mirror.ts";
+import type { Writes } from "../../coordinator/cloud/writes.ts";
+import type { Call } from "../../coordinator/domain/load-balancer.ts";
+import type { Plan } from "../../coordinator/domain/plan-load-balancer.ts";
+import { serviceRef } from "../../coordinator/domain/service.ts";
+import { describeFinding, Explain, loadBalancerText, podText } from "../../coordinator/explain.ts";
+import { Ledger } from "../../coordinator/ledger.ts";
+import { makePodIndex } from "../../coordinator/pod-index.ts";
+import { Refusals } from "../../coordinator/reconcile/load-balancer.ts";
+import { aListener, aLoadBalancer, anIntent, aPod, aService, aTarget, CLUSTER, LISTENER_NAME } from "../builders.ts";
+import { somePodFacts } from "./pod-facts.ts";
+import { aMemoryJournal } from "./stage.ts";
+import { aFakeClock } from "./stream/pods.ts";
+
+const SLOT = "lbl-1 10.244.1.1:8080";
+const BIND: Call = { lane: "bind", targets: [{ listenerId: "lbl-1", ip: "10.244.1.1", port: 8080, weight: 10, podUid: "pod-1" }] };
+const NOTHING: Plan = { calls: [], findings: [] };
+
+function aWorld(targets = [aTarget()], plan: Plan = NOTHING) {
+  const clock = aFakeClock();
+  const known = somePodFacts(aPod());
+  const mirror = new Mirror(() => undefined);
+  mirror.fill({ ...aLoadBalancer(), running: true }, [aListener({ targets })], clock.now());
+  const ledger = new Ledger({ clusterId: CLUSTER, pods: makePodIndex(known.facts), wishes: () => new Map() });
+  const service = aService();
+  const entry = { ref: serviceRef(service), order: "1", selector: service.selector, intent: anIntent(service), loadBalancerId: "lb-1" };
+  ledger.set({ ...entry, released: false, blocker: undefined });
+  const running: { call: Call | undefined } = { call: undefined };
+  const writes = { running: () => running.call } as unknown as Writes;
+  const journal = aMemoryJournal();
+  const shared = { ledger, mirror, writes, journal, clock };
+  const bindings = new Bindings({ ...shared, refusals: new Refusals(() => undefined), clusterId: CLUSTER });
+  const explain = new Explain({ ...shared, facts: known.facts, bindings, plan: () => plan });
+  const text = (): string => {
+    const pod = explain.pod("demo/web-1");
+    return pod === undefined ? "" : podText(pod);
+  };
+  return { clock, known, mirror, journal, ledger, running, explain, text };
+}
+
+test("tells of a Pod that waits: step, since when, what is awaited, from whom, and the next call with its reason", async () => {
+  const { clock, text } = aWorld([], { calls: [BIND], findings: [] });
+  text();
+  await clock.advance(4_000);
+  assert.equal(
+    text(),
+    [
+      "Pod demo/web-1 on node-a (facts from: agent), address 10.244.1.1 on interface unknown",
+      "  containers ready: yes, gate: absent",
+      "  Service demo/web at lb-1 TCP:80: bindable for 4 s",
+      "    awaited: waits for the load balancer's next write (from the coordinator)",
+      "    next call: bind 1: Pods that are ready",
+      "",
+    ].join("\n"),
+  );
+});
+
+test("tells of the call that runs, of the check, of its failing, and of nothing more to wait for", () => {
+  const { clock, mirror, running, text } = aWorld([]);
+  running.call = BIND;
+  assert.match(
+    text(),
+    /: binding for 0 s\n {4}awaited: the bind that runs \(from the cloud\)\n {4}running call: bind 1: Pods that are ready/,
+  );
+  running.call = undefined;
+  mirror.fold("lb-1", BIND, [], clock.now());
+  assert.match(text(), /: checking for 0 s\n {4}awaited: the load balancer's health check \(from the cloud\)/);
+  const hear = (state: "Dead" | "Alive") =>
+    mirror.noteHealth("lb-1", new Map([[SLOT, state]]), { askedMs: clock.now(), nowMs: clock.now() });
+  hear("Dead");
+  assert.match(text(), /health check fails: port, path or security group \(from you\)/);
+  hear("Alive");
+  assert.match(text(), /: healthy for 0 s\n {4}awaited: nothing: bound and healthy\n$/);
+});
+
+test("tells who must act on a Pod that cannot be bound", () => {
+  const { known, text } = aWorld([]);
+  known.set(aPod({ containersReady: false }));
+  assert.match(text(), /containers ready: no[^]*awaited: its containers are not ready[^]*\(from the Pod\)/);
+  known.set(aPod({ hostNetwork: true }));
+  assert.match(text(), /awaited: Pod demo\/web-1 has hostNetwork: true[^]*\(from you\)/);
+  known.set(aPod({ deletionAtMs: 1 }));
+  assert.match(text(), /terminating\n[^]*: draining for [^]*awaited: weight 0, then the end of the drain time/);
+  known.set(aPod({ labels: {}, hasGate: false }));
+  assert.match(text(), /gate: no gate\n {2}no Service with direct access selects it\n$/);
+});
+
+test("of Pods that bore the same name explains the youngest; an unknown one not at all", () => {
+  const { known, explain } = aWorld();
+  known.set(aPod({ uid: "pod-2", startedAtMs: 2_000 }));
+  assert.deepEqual([explain.pod("demo/web-1")?.uid, explain.pod("demo/web-9"), explain.pod("web-1")], ["pod-2", undefined, undefined]);
+});
+
+test("lists the Pods of a namespace that are selected, by name", () => {
+  const { known, explain } = aWorld();
+  known.set(aPod({ uid: "b", name: "b" }));
+  known.set(aPod({ uid: "a", name: "a" }));
+  known.set(aPod({ uid: "c", name: "c", labels: {} }));
+  known.set(aPod({ uid: "d", name: "d", namespace: "shop" }));
+  assert.deepEqual(
+    explain.podsOf("demo").map(({ pod }) => pod),
+    ["demo/a", "demo/b", "demo/web-1"],
+  );
+});
+
+test("tells of a load balancer: owners, listeners, who is behind each target, what is planned and found", async () => {
+  const targets = [1, 2, 3, 4].map((n) => aTarget({ ip: `10.244.1.${n}` }));
+  const finding = { kind: "orphaned", listener: aListener() } as const;
+  const { clock, known, mirror, journal, explain } = aWorld(targets, { calls: [BIND], findings: [finding] });
+  const claims = new Map([1, 2, 3].map((n) => [`10.244.1.${n}`, `pod-${n}`]));
+  await journal.claim("lb-1", claims, new AbortController().signal);
+  known.end("pod-2");
+  mirror.noteHealth("lb-1", new Map([[SLOT, "Alive"]]), { askedMs: clock.now(), nowMs: clock.now() });
+  mirror.markStale("lb-1", "bind ended in doubt");
+  await clock.advance(9_000);
+  const one = explain.loadBalancer("lb-1");
+  assert.ok(one !== undefined);
+  assert.equal(
+    loadBalancerText(one),
+    [
+      "Load balancer lb-1 (198.18.0.1), read 9 s ago, in doubt: bind ended in doubt",
+      "  owners: Service demo/web (served)",
+      `  TCP:80 lbl-1 ${LISTENER_NAME}`,
+      "    10.244.1.1:8080 weight 10 Alive demo/web-1",
+      "    10.244.1.2:8080 weight 10 no data UID pod-2 (deleted)",
+      "    10.244.1.3:8080 weight 10 no data UID pod-3 (unknown)",
+      "    10.244.1.4:8080 weight 10 no data not bound by us",
+      "  running call: none",
+      "  planned: bind 1: Pods that are ready",
+      `  found: listener lbl-1 (${LISTENER_NAME}) is ours, but its owner is unknown: kept`,
+      "",
+    ].join("\n"),
+  );
+  assert.equal(explain.loadBalancer("lb-9"), undefined);
+});
+
+test("describes what it found and does not touch", () => {
+  const listener = aListener();
+  const target = aTarget();
+  const wanted = {
+    name: "n",
+    owner: serviceRef(aService()),
+    protocol: "TCP",
+    port: 80,
+    healthCheck: {},
+    backends: [],
+    standings: [],
+  } as const;
+  assert.equal(describeFinding({ kind: "port-taken", wanted, by: listener }), "port TCP:80 is taken by foreign listener lbl-1");
+  assert.equal(
+    describeFinding({ kind: "foreign-target", listener, target }),
+    "target 10.244.1.1:8080 of listener lbl-1 was not bound by us: kept",
+  );
+  assert.match(describeFinding({ kind: "waiting", listener, target }), /stays until what replaces it serves/);
+});
