@@ -44,3 +44,21 @@ test("a document without a name is refused with its place", () => {
   const yaml = "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {}\n";
   assert.throws(() => parseManifests(yaml, "some.yaml"), /some\.yaml: document 2 needs apiVersion, kind and metadata\.name/);
 });
+
+test("fields keep the names that the API has for them", async () => {
+  const yaml = `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: { name: a }
+spec: { versions: [{ name: v1, schema: { openAPIV3Schema: { type: object, x-kubernetes-preserve-unknown-fields: true } } }] }
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: b }
+spec: { ingress: [{ from: [{ podSelector: {} }] }] }
+`;
+  const [definition, policy] = parseManifests(yaml, "some.yaml");
+  const schema = { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } };
+  assert.deepEqual(definition?.["spec"], { versions: [{ name: "v1", schema }] });
+  assert.deepEqual(policy?.["spec"], { ingress: [{ from: [{ podSelector: {} }] }] });
+});

@@ -1,5 +1,7 @@
 /** Manifests from YAML files to the API, as `kubectl apply` brings them there. */
 import { readFile } from "node:fs/promises";
+import { ObjectSerializer } from "@kubernetes/client-node/dist/serializer.js";
+import { getSerializationType } from "@kubernetes/client-node/dist/util.js";
 import { loadAllYaml } from "@kubernetes/client-node/dist/yaml.js";
 import { KubeApiError, type KubeClient } from "../../common/kube-client.ts";
 
@@ -21,11 +23,17 @@ export async function loadManifests(file: string): Promise<readonly Manifest[]> 
 
 /** `origin` is named in errors, e.g. "deploy/examples/web.yaml". */
 export function parseManifests(yaml: string, origin: string): readonly Manifest[] {
-  const documents: readonly unknown[] = JSON.parse(JSON.stringify(loadAllYaml(yaml).filter((document) => Boolean(document)))) as unknown[];
+  const documents: readonly unknown[] = JSON.parse(JSON.stringify(loadAllYaml(yaml).map(asWritten))) as unknown[];
   return documents.map((document, index) => {
     if (isManifest(document)) return document;
     throw new Error(`${origin}: document ${index + 1} needs apiVersion, kind and metadata.name`);
   });
+}
+
+/** The library reads into its models, whose names differ here and there (`x_kubernetes_…`, `_from`); this gives the API's own names back. */
+function asWritten(document: { readonly apiVersion?: string; readonly kind?: string }): unknown {
+  const { apiVersion, kind } = document;
+  return ObjectSerializer.serialize(document, getSerializationType(apiVersion, kind));
 }
 
 function isManifest(value: unknown): value is Manifest {
