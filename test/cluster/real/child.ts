@@ -16,13 +16,16 @@ export type ChildOptions = {
   readonly graceMs: number;
 };
 
+/** From util-linux, as is `unshare`, which the harness needs anyway. */
+const DIES_WITH_US = { file: "setpriv", args: ["--pdeathsig", "KILL"] } as const;
+
 /**
  * The kernel ends it with SIGKILL when the thread that starts it ends, so this belongs on the main thread. A file that cannot be started
  * shows as an exit with 126 or 127.
  */
 export function startChild({ name, file, args, logFile, env, graceMs }: ChildOptions): RunningProcess {
   const log = openSync(logFile, "a");
-  const child = spawn("setpriv", ["--pdeathsig", "KILL", file, ...args], {
+  const child = spawn(DIES_WITH_US.file, [...DIES_WITH_US.args, file, ...args], {
     env: { PATH: process.env["PATH"] ?? "", ...env },
     stdio: ["ignore", log, log],
   });

@@ -214,7 +214,7 @@ async function writeFiles(
     save(files.servingKey, serving.keyPem),
     save(files.kubeletClientCertificate, toKubelets.certPem),
     save(files.kubeletClientKey, toKubelets.keyPem),
-    save(files.serviceAccountKey, privateKey.export({ type: "pkcs8", format: "pem" }).toString()),
+    save(files.serviceAccountKey, privateKey.export({ type: "sec1", format: "pem" }).toString()),
     save(files.auditPolicy, AUDIT_POLICY),
     kubeconfig(CONTROLLER_MANAGER).then((text) => save(files.controllerManagerConfig, text)),
     kubeconfig(SCHEDULER).then((text) => save(files.schedulerConfig, text)),
@@ -228,7 +228,7 @@ async function prepareCluster(client: KubeClient): Promise<string> {
     client.get(path).then(
       () => true,
       (error: unknown) => {
-        if (answered(error, 404, 503)) return false;
+        if (answered(error, 404, 429, 503)) return false; // 429: "storage is (re)initializing", the answer for a new CRD
         throw error;
       },
     );

@@ -21,13 +21,15 @@ export class BuildError extends Error {
   override readonly name = "BuildError";
 }
 
+/** Looked for on PATH; all but Go are in util-linux. */
+const TOOLS = { go: "go", setpriv: "setpriv", flock: "flock" } as const;
 const PROGRESS_MS = 10_000;
 const TEMPORARY = ".build-";
 
 /** Rejects with BuildError. A build that is killed leaves only a temporary folder, which the next one removes. */
 export async function buildBinaries(options: BuildOptions): Promise<void> {
   const { module, names, directory, progress, env = process.env } = options;
-  if (spawnSync("go", ["version"], { env }).status !== 0)
+  if (spawnSync(TOOLS.go, ["version"], { env }).status !== 0)
     throw new BuildError(`no Go toolchain on PATH to build ${names.join(", ")}: install Go (https://go.dev/dl), or set KUBEBUILDER_ASSETS`);
   try {
     mkdirSync(directory, { recursive: true });
@@ -49,10 +51,10 @@ async function install({ module, names, directory, progress, env }: BuildOptions
   const temporary = mkdtempSync(join(directory, TEMPORARY));
   const logFile = join(directory, "build.log");
   const log = openSync(logFile, "w");
-  const goes = ["go", "install", "-v", "-trimpath", "-ldflags", module.linkerFlags, ...names.map(packageOf)];
+  const goes = [TOOLS.go, "install", "-v", "-trimpath", "-ldflags", module.linkerFlags, ...names.map(packageOf)];
   progress(`building ${names.join(", ")} ${module.version} with Go, some minutes when nothing is cached; log: ${logFile}`);
   // The death of this process ends the build as well.
-  const child = spawn("setpriv", ["--pdeathsig", "TERM", "nice", "-n", "19", ...goes], {
+  const child = spawn(TOOLS.setpriv, ["--pdeathsig", "TERM", "nice", "-n", "19", ...goes], {
     cwd: module.directory,
     env: { ...env, GOBIN: temporary, CGO_ENABLED: "0", GOFLAGS: "-mod=readonly", GOWORK: "off" },
     stdio: ["ignore", log, log],
@@ -101,7 +103,7 @@ export function faultOf(log: string, logFile: string, env: NodeJS.ProcessEnv): s
 
 /** Holds a lock of the file system that ends with this process, however that ends: `cat` in it reads the end of our pipe. */
 async function lock(file: string, waiting: () => void): Promise<() => void> {
-  const holder = spawn("flock", [file, "sh", "-c", "echo locked; exec cat"], { stdio: ["pipe", "pipe", "ignore"] });
+  const holder = spawn(TOOLS.flock, [file, "sh", "-c", "echo locked; exec cat"], { stdio: ["pipe", "pipe", "ignore"] });
   holder.stdin.on("error", () => undefined);
   const timer = setTimeout(waiting, 500);
   try {
