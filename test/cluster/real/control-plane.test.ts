@@ -21,6 +21,7 @@ import { type SimulatedCluster, startSimulatedCluster } from "../simulated/start
 import { type ControlPlaneBinaries, findControlPlane } from "./binaries.ts";
 import { ADMIN, kubeletUser } from "./certificates.ts";
 import { type RealCluster, startControlPlane } from "./control-plane.ts";
+import { untilSchedulable } from "./schedulable.ts";
 
 const MAIN = new URL("main.ts", import.meta.url).pathname;
 const found = await findControlPlane();
@@ -87,6 +88,19 @@ realSuite("a real control plane", () => {
     await slot?.release();
   });
 
+  type Audited = {
+    verb: string;
+    user: { username: string };
+    objectRef?: { resource: string; subresource?: string; name?: string };
+    responseStatus?: { code: number };
+  };
+  const audited = (username: string): readonly Audited[] =>
+    readFileSync(cluster.auditLog, "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Audited)
+      .filter(({ user }) => user.username === username);
+
   test("answers kubectl as the version that was chosen", { skip: noKubectl }, async () => {
     const config = await cluster.kubeconfigFile(ADMIN);
     const { stdout } = await promisify(execFile)("kubectl", ["--kubeconfig", config, "get", "nodes,pods", "-A"]);
@@ -120,10 +134,15 @@ realSuite("a real control plane", () => {
     assert.equal((await refusal(kubelet.list("/api/v1/pods"))).code, 403);
     assert.deepEqual((await kubelet.list("/api/v1/pods", { fieldSelector: "spec.nodeName=node-x" })).items, []);
     assert.equal((await refusal((await cluster.client({ name: "alice", groups: [] })).list("/api/v1/pods"))).code, 403);
-    const line = readFileSync(cluster.auditLog, "utf8")
-      .split("\n")
-      .find((text) => text.includes('"username":"system:node:node-x"') && text.includes('"verb":"create"'));
-    assert.match(line ?? "", /"level":"Metadata".*"resource":"nodes"/);
+    assert.deepEqual(
+      audited("system:node:node-x")
+        .filter(({ verb }) => verb === "create")
+        .map(({ objectRef, responseStatus }) => [objectRef?.name, responseStatus?.code]),
+      [
+        ["node-x", 201],
+        ["node-y", 403],
+      ],
+    );
     await admin.delete("/api/v1/nodes/node-x");
   });
 
@@ -140,6 +159,7 @@ realSuite("a real control plane", () => {
       controllers: [],
       kubeletClient: (name) => cluster.client(kubeletUser(name)),
     });
+    await untilSchedulable(admin, ["node-a", "node-b"]);
     const [labels, path] = [{ app: "web" }, "/apis/apps/v1/namespaces/default/deployments/web"];
     const containers = [
       { name: "web", image: "web:1", ports: [{ containerPort: 8080 }], env: [{ name: "STARTUP_SECONDS", value: "0.1" }] },
@@ -163,6 +183,11 @@ realSuite("a real control plane", () => {
     assert.equal(pods.filter(isReady).length, 3);
     assert.deepEqual(new Set(pods.map(({ spec }) => spec.nodeName)), new Set(["node-a", "node-b"]));
     for (const { status } of pods) assert.equal((await fetch(`http://${status?.podIP}:8080/`)).status, 200);
+    for (const user of ["system:node:node-a", "system:node:node-b", "admin"]) {
+      const writesStatus = audited(user).some(({ verb, objectRef }) => verb === "patch" && objectRef?.subresource === "status");
+      assert.equal(writesStatus, user !== "admin", user);
+      assert.deepEqual(user === "admin" ? [] : audited(user).filter(({ responseStatus }) => responseStatus?.code === 403), [], user);
+    }
     const slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
     type Slice = { endpoints: { addresses: string[]; conditions: { ready: boolean } }[] };
     await until("the EndpointSlice has them", async () => {

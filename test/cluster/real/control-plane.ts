@@ -57,6 +57,7 @@ export type RealCluster = {
 };
 
 const READY_MS = 90_000;
+const LOOK_MS = 200;
 /** SIGTERM lets an API server wait for open watches for a minute; nothing here is worth that. */
 const GRACE_MS = 2_000;
 const CRDS = fileURLToPath(new URL("../../../deploy/chart/crds/tkeserviceconfigs.yaml", import.meta.url));
@@ -232,7 +233,8 @@ async function prepareCluster(client: KubeClient): Promise<string> {
         throw error;
       },
     );
-  await until("TkeServiceConfig is served", isThere("/apis/cloud.tencent.com/v1alpha1/tkeserviceconfigs"));
-  await until("ServiceAccount default of Namespace default", isThere("/api/v1/namespaces/default/serviceaccounts/default"));
+  await until("TkeServiceConfig is served", isThere("/apis/cloud.tencent.com/v1alpha1/tkeserviceconfigs"), READY_MS, LOOK_MS);
+  // Comes after some 4 s: a stock controller manager makes a ServiceAccount per controller first, at 20 requests/s.
+  await until("ServiceAccount default is made", isThere("/api/v1/namespaces/default/serviceaccounts/default"), READY_MS, LOOK_MS);
   return (await client.get<{ readonly gitVersion: string }>("/version")).gitVersion;
 }
