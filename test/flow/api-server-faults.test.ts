@@ -14,7 +14,7 @@ const TROUBLES: Readonly<Record<string, Trouble>> = {
   "has forgotten where the watches were (410)": { faults: [{ kind: "compact" }, { kind: "reset-watches" }], lastsMs: 0 },
 };
 
-suite("in the middle of a rollout the API server", { concurrency: 2 }, () => {
+suite("in the middle of a rollout the API server", () => {
   for (const [what, { faults, lastsMs }] of Object.entries(TROUBLES))
     test(what, { timeout: 180_000 }, async (t) => {
       const world = await startWorld(t);

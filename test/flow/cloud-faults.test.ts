@@ -14,7 +14,7 @@ const AWAY: Readonly<Record<string, FaultKind>> = {
   "that the rate limit is exceeded": { kind: "error", code: "RequestLimitExceeded" },
 };
 
-suite("the cloud answers nothing else for 5 s in the middle of a rollout than", { concurrency: 2 }, () => {
+suite("the cloud answers nothing else for 5 s in the middle of a rollout than", () => {
   for (const [what, fault] of Object.entries(AWAY))
     test(what, { timeout: 180_000 }, async (t) => {
       const world = await startWorld(t);
@@ -29,7 +29,7 @@ suite("the cloud answers nothing else for 5 s in the middle of a rollout than", 
     });
 });
 
-suite("one bind goes wrong:", { concurrency: 2 }, () => {
+suite("one bind goes wrong:", () => {
   test("its answer is lost, so it is looked at and not repeated", { timeout: 120_000 }, async (t) => {
     const world = await startWorld(t);
     const { calls } = await bindWith(world, { kind: "lost-response" }, () => trackPods(t, world));
