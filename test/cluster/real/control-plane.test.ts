@@ -247,7 +247,6 @@ realSuite("the end of a real control plane", () => {
 
   for (const [how, signal] of [
     ["is killed", "SIGKILL"],
-    ["is asked to end", "SIGTERM"],
     ["has lost its parent", undefined],
   ] as const) {
     test(`nothing runs any more after main.ts ${how}`, async (t) => {

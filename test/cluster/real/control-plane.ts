@@ -1,22 +1,21 @@
 /** A real control plane: etcd, kube-apiserver, kube-controller-manager and kube-scheduler as child processes of this one, without root. */
-import { generateKeyPairSync } from "node:crypto";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { makeClock } from "../../../common/clock.ts";
-import { type KubeClient, makeKubeClient } from "../../../common/kube-client.ts";
-import { issueAuthority, issueServing, type Material } from "../../../coordinator/tls/certificate.ts";
+import type { KubeClient } from "../../../common/kube-client.ts";
+import { issueAuthority, type Material } from "../../../coordinator/tls/certificate.ts";
 import { applyManifests, loadManifests } from "../manifests.ts";
 import type { AddressPlan } from "../network.ts";
 import { lastLines, type RunningProcess, until } from "../process.ts";
 import { answered } from "../simulated/cluster.ts";
+import { type Access, makeAccess } from "./access.ts";
 import type { ControlPlaneBinaries } from "./binaries.ts";
-import { ADMIN, CONTROLLER_MANAGER, issueClient, type KubeUser, kubeconfigOf, SCHEDULER } from "./certificates.ts";
+import { ADMIN, issueClient } from "./certificates.ts";
 import { startChild } from "./child.ts";
-import { AUDIT_POLICY, apiServerFlags, controllerManagerFlags, etcdFlags, filesIn, PORTS, SERVICE_IP, schedulerFlags } from "./flags.ts";
+import { filesIn, makeDirectory, writeFiles } from "./files.ts";
+import { apiServerFlags, controllerManagerFlags, etcdFlags, schedulerFlags } from "./flags.ts";
 import type { CONTROL_PLANE } from "./modules.ts";
+import { checkPorts, PORTS } from "./ports.ts";
 import { isHealthy } from "./readiness.ts";
 
 export type PartName = (typeof CONTROL_PLANE)[number];
@@ -33,7 +32,7 @@ export type ControlPlaneOptions = {
   readonly flags?: Partial<Readonly<Record<PartName, readonly string[]>>>;
 };
 
-export type RealCluster = {
+export type RealCluster = Access & {
   /** E.g. "https://10.244.3.203:6443". */
   readonly url: string;
   readonly caPem: string;
@@ -43,12 +42,6 @@ export type RealCluster = {
   readonly directory: string;
   /** One JSON object per line and request, level Metadata. */
   readonly auditLog: string;
-  /** Content of a kubeconfig file for that user; ADMIN, kubeletUser("node-a") or anybody. */
-  readonly kubeconfig: (user: KubeUser) => Promise<string>;
-  /** The same as a file in `directory`, written once per user. */
-  readonly kubeconfigFile: (user: KubeUser) => Promise<string>;
-  /** A client for that user, closed with the cluster. */
-  readonly client: (user: KubeUser) => Promise<KubeClient>;
   /** The part's running process, e.g. to freeze it. */
   readonly part: (name: PartName) => RunningProcess;
   /** Ends a part (SIGKILL) and starts it again with the same data; settles when it is healthy. */
@@ -74,50 +67,34 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<R
   const fault = networkFault(plan);
   if (fault !== undefined) throw new Error(fault);
   await checkPorts(address);
-  const directory = options.directory ?? (await mkdtemp(join(tmpdir(), "clb-direct-real-")));
+  const directory = options.directory ?? (await makeDirectory());
+  const url = `https://${address}:${PORTS.api}`;
+  const authority = await issueAuthority(Date.now());
+  const { close, ...access } = makeAccess(url, authority, directory);
   const parts = new Map<PartName, RunningProcess>();
-  const clients: KubeClient[] = [];
   const stop = async (): Promise<void> => {
-    await Promise.all(clients.splice(0).map((client) => client.close()));
+    await close();
     await endParts(parts);
     if (options.directory === undefined) await rm(directory, { recursive: true, force: true });
   };
+  const part = (name: PartName): RunningProcess => {
+    const found = parts.get(name);
+    if (found === undefined) throw new Error(`${name} has been stopped`);
+    return found;
+  };
   try {
-    await mkdir(directory, { recursive: true });
-    const authority = await issueAuthority(Date.now());
-    const url = `https://${address}:${PORTS.api}`;
-    const kubeconfig = async (user: KubeUser): Promise<string> =>
-      kubeconfigOf(url, authority.certPem, user, await issueClient(authority, user));
-    await writeFiles(directory, address, authority, kubeconfig);
+    await writeFiles({ directory, address, authority, kubeconfig: access.kubeconfig });
     const start = makeStart({ binaries, address, directory, flags: options.flags ?? {}, parts, probe: await prober(authority) });
     await start("etcd");
     await start("kube-apiserver");
     await Promise.all([start("kube-controller-manager"), start("kube-scheduler")]);
-    const written = new Map<string, Promise<string>>();
-    const kubeconfigFile = (user: KubeUser): Promise<string> => {
-      const name = `${[user.name, ...user.groups].join("+").replaceAll(/[^\w.+-]/g, "_")}.kubeconfig`;
-      const file = written.get(name) ?? kubeconfig(user).then((text) => save(join(directory, name), text));
-      written.set(name, file);
-      return file;
-    };
-    const client = async (user: KubeUser): Promise<KubeClient> => {
-      const made = await makeKubeClient({ clock: makeClock(), env: { KUBECONFIG: await kubeconfigFile(user) }, userAgent: "real-cluster" });
-      clients.push(made);
-      return made;
-    };
-    const version = await prepareCluster(await client(ADMIN));
-    const part = (name: PartName): RunningProcess => {
-      const found = parts.get(name);
-      if (found === undefined) throw new Error(`${name} has been stopped`);
-      return found;
-    };
+    const version = await prepareCluster(await access.client(ADMIN));
     const restart = async (name: PartName): Promise<void> => {
       part(name).signal("SIGKILL");
       await part(name).exited;
       await start(name);
     };
-    const { auditLog } = filesIn(directory);
-    return { url, caPem: authority.certPem, version, directory, auditLog, kubeconfig, kubeconfigFile, client, part, restart, stop };
+    return { ...access, url, caPem: authority.certPem, version, directory, auditLog: filesIn(directory).auditLog, part, restart, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -174,52 +151,6 @@ async function endParts(parts: Map<PartName, RunningProcess>): Promise<void> {
   await parts.get("kube-apiserver")?.stop();
   await parts.get("etcd")?.stop();
   parts.clear();
-}
-
-async function checkPorts(address: string): Promise<void> {
-  for (const [part, port] of Object.entries(PORTS)) {
-    const code = await listenFault(address, port);
-    if (code === "EADDRINUSE")
-      throw new Error(`${address}:${port} (${part}) is in use: end what listens there (ss -ltnp), or choose another slot`);
-    if (code === "EADDRNOTAVAIL") throw new Error(`${address} is not local here: run it with node test/cluster/network.ts -- <command …>`);
-    if (code !== undefined) throw new Error(`${address}:${port} (${part}) cannot be listened on: ${code}`);
-  }
-}
-
-const listenFault = (host: string, port: number): Promise<string | undefined> =>
-  new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
-    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(undefined)));
-  });
-
-async function save(file: string, text: string): Promise<string> {
-  await writeFile(file, text, { mode: 0o600 });
-  return file;
-}
-
-async function writeFiles(
-  directory: string,
-  address: string,
-  authority: Material,
-  kubeconfig: (user: KubeUser) => Promise<string>,
-): Promise<void> {
-  const files = filesIn(directory);
-  const names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"];
-  const serving = await issueServing(authority, names, [address, SERVICE_IP], Date.now());
-  const toKubelets = await issueClient(authority, { name: "kube-apiserver-kubelet-client", groups: ["system:masters"] });
-  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  await Promise.all([
-    save(files.ca, authority.certPem),
-    save(files.servingCertificate, serving.certPem),
-    save(files.servingKey, serving.keyPem),
-    save(files.kubeletClientCertificate, toKubelets.certPem),
-    save(files.kubeletClientKey, toKubelets.keyPem),
-    save(files.serviceAccountKey, privateKey.export({ type: "sec1", format: "pem" }).toString()),
-    save(files.auditPolicy, AUDIT_POLICY),
-    kubeconfig(CONTROLLER_MANAGER).then((text) => save(files.controllerManagerConfig, text)),
-    kubeconfig(SCHEDULER).then((text) => save(files.schedulerConfig, text)),
-  ]);
 }
 
 /** Installs what the product expects of a TKE cluster, and waits until Pods can be created; gives the server's version. */

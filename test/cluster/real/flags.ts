@@ -1,37 +1,6 @@
 /** Pure: the command lines of the four parts. Why each flag is there: real-cluster.md; the rest are defaults of a stock cluster. */
-import { join } from "node:path";
-
-/** Ports on the address of the control plane, which nobody else has. */
-export const PORTS = { api: 6443, etcd: 2379, etcdPeer: 2380, controllerManager: 10_257, scheduler: 10_259 } as const;
-
-/** Files of the control plane, all in one directory. */
-export const filesIn = (directory: string) =>
-  ({
-    ca: join(directory, "ca.crt"),
-    servingCertificate: join(directory, "serving.crt"),
-    servingKey: join(directory, "serving.key"),
-    kubeletClientCertificate: join(directory, "kubelet-client.crt"),
-    kubeletClientKey: join(directory, "kubelet-client.key"),
-    serviceAccountKey: join(directory, "service-account.key"),
-    auditPolicy: join(directory, "audit-policy.json"),
-    auditLog: join(directory, "audit.jsonl"),
-    controllerManagerConfig: join(directory, "controller-manager.kubeconfig"),
-    schedulerConfig: join(directory, "scheduler.kubeconfig"),
-    etcdData: join(directory, "etcd"),
-  }) as const;
-export type Files = ReturnType<typeof filesIn>;
-
-export const SERVICE_RANGE = "10.96.0.0/16";
-/** The Service `kubernetes` gets the first address of the range. */
-export const SERVICE_IP = "10.96.0.1";
-
-/** Every request, without bodies: who did which verb on which resource. */
-export const AUDIT_POLICY = JSON.stringify({
-  apiVersion: "audit.k8s.io/v1",
-  kind: "Policy",
-  omitStages: ["RequestReceived"],
-  rules: [{ level: "Metadata" }],
-});
+import { type Files, SERVICE } from "./files.ts";
+import { PORTS } from "./ports.ts";
 
 export function etcdFlags(address: string, { etcdData }: Files): readonly string[] {
   const client = `http://${address}:${PORTS.etcd}`;
@@ -65,7 +34,7 @@ export function apiServerFlags(address: string, files: Files): readonly string[]
     `--service-account-key-file=${files.serviceAccountKey}`,
     `--service-account-signing-key-file=${files.serviceAccountKey}`,
     "--service-account-issuer=https://kubernetes.default.svc",
-    `--service-cluster-ip-range=${SERVICE_RANGE}`,
+    `--service-cluster-ip-range=${SERVICE.range}`,
     `--kubelet-client-certificate=${files.kubeletClientCertificate}`,
     `--kubelet-client-key=${files.kubeletClientKey}`,
     `--audit-policy-file=${files.auditPolicy}`,
