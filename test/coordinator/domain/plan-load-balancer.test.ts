@@ -3,8 +3,8 @@ import { test } from "node:test";
 import { Mirror } from "../../../coordinator/cloud/mirror.ts";
 import { desiredLoadBalancer } from "../../../coordinator/domain/desired.ts";
 import type { Call, LoadBalancer } from "../../../coordinator/domain/load-balancer.ts";
-import type { Holder } from "../../../coordinator/domain/plan-targets.ts";
 import { type PlanInput, planLoadBalancer } from "../../../coordinator/domain/plan-load-balancer.ts";
+import type { Holder } from "../../../coordinator/domain/plan-targets.ts";
 import { readService, serviceRef } from "../../../coordinator/domain/service.ts";
 import { aListener, aLoadBalancer, aPod, aService, aTarget, CLUSTER, LISTENER_NAME } from "../../builders.ts";
 
@@ -38,12 +38,18 @@ const lanes = (calls: readonly Call[]): string[] => calls.map(({ lane }) => lane
 test("creates the listener before it binds", () => {
   const { calls } = planLoadBalancer(input({ podFacts: pods(2) }));
   assert.deepEqual(lanes(calls), ["structure"]);
-  assert.deepEqual(calls[0], { lane: "structure", create: { protocol: "TCP", healthCheck: {}, listeners: [{ name: LISTENER_NAME, port: 80 }] } });
+  assert.deepEqual(calls[0], {
+    lane: "structure",
+    create: { protocol: "TCP", healthCheck: {}, listeners: [{ name: LISTENER_NAME, port: 80 }] },
+  });
 });
 
 test("fills binds to 500 targets", () => {
   const { calls } = planLoadBalancer(input({ podFacts: pods(1_201), actual: aLoadBalancer({ listeners: [aListener()] }) }));
-  assert.deepEqual(calls.map((call) => ("targets" in call ? call.targets.length : call.lane)), [500, 500, 201]);
+  assert.deepEqual(
+    calls.map((call) => ("targets" in call ? call.targets.length : call.lane)),
+    [500, 500, 201],
+  );
 });
 
 test("fills weight calls to 50 targets per entry and 500 per call", () => {
@@ -51,12 +57,20 @@ test("fills weight calls to 50 targets per entry and 500 per call", () => {
   const { calls } = planLoadBalancer(
     input({ actual: aLoadBalancer({ listeners: [aListener({ targets })] }), holderOf: () => ({ kind: "terminating", podUid: "x" }) }),
   );
-  assert.deepEqual(calls.map((call) => ("weights" in call ? call.weights.length : call.lane)), [500, 100]);
+  assert.deepEqual(
+    calls.map((call) => ("weights" in call ? call.weights.length : call.lane)),
+    [500, 100],
+  );
 });
 
 test("orders the lanes: what hurts first, what removes last", () => {
   const listener = aListener({
-    targets: [aTarget({ ip: "10.244.0.200" }), aTarget({ ip: "10.244.0.201" }), aTarget({ ip: "10.244.0.202", weight: 0 }), aTarget({ ip: "10.244.0.0", weight: 3 })],
+    targets: [
+      aTarget({ ip: "10.244.0.200" }),
+      aTarget({ ip: "10.244.0.201" }),
+      aTarget({ ip: "10.244.0.202", weight: 0 }),
+      aTarget({ ip: "10.244.0.0", weight: 3 }),
+    ],
   });
   const holderOf = (ip: string): Holder => {
     if (ip === "10.244.0.200") return { kind: "reused", podUid: "old" };
@@ -71,7 +85,9 @@ test("orders the lanes: what hurts first, what removes last", () => {
     ],
   });
   const doomed = aListener({ listenerId: "lbl-2", name: LISTENER_NAME.replace("tcp80", "tcp79"), port: 79 });
-  const { calls } = planLoadBalancer(input({ claims: [claim(service)], podFacts: pods(2), actual: aLoadBalancer({ listeners: [listener, doomed] }), holderOf }));
+  const { calls } = planLoadBalancer(
+    input({ claims: [claim(service)], podFacts: pods(2), actual: aLoadBalancer({ listeners: [listener, doomed] }), holderOf }),
+  );
   assert.deepEqual(lanes(calls), ["conflict", "drain", "structure", "bind", "unbind", "tune", "delete"]);
 });
 
@@ -80,7 +96,9 @@ test("never touches a foreign listener, not even one of another cluster on the s
     aListener({ name: "TKE-DEDICATED-LISTENER", targets: [aTarget()] }),
     aListener({ listenerId: "lbl-2", name: LISTENER_NAME.replace(CLUSTER, "0123abcd"), port: 81, targets: [aTarget()] }),
   ];
-  const plan = planLoadBalancer(input({ claims: [], actual: aLoadBalancer({ listeners: foreign }), holderOf: () => ({ kind: "over", podUid: "x", inferred: false }) }));
+  const plan = planLoadBalancer(
+    input({ claims: [], actual: aLoadBalancer({ listeners: foreign }), holderOf: () => ({ kind: "over", podUid: "x", inferred: false }) }),
+  );
   assert.deepEqual(plan, { calls: [], findings: [] });
 });
 
@@ -90,7 +108,9 @@ test("reports a listener whose owner is unknown, and keeps it", () => {
 });
 
 test("deletes the listeners of an owner whose deletion was seen", () => {
-  const plan = planLoadBalancer(input({ claims: [claim(aService(), true)], actual: aLoadBalancer({ listeners: [aListener({ targets: [aTarget()] })] }) }));
+  const plan = planLoadBalancer(
+    input({ claims: [claim(aService(), true)], actual: aLoadBalancer({ listeners: [aListener({ targets: [aTarget()] })] }) }),
+  );
   assert.deepEqual(plan.calls, [{ lane: "delete", listenerIds: ["lbl-1"] }]);
 });
 
@@ -120,8 +140,10 @@ test("changes a health check only where the wish differs", () => {
 test("a plan that has been carried out leaves an empty plan", () => {
   const mirror = new Mirror(() => {});
   const bare: LoadBalancer = aLoadBalancer({ listeners: [aListener({ targets: [aTarget({ ip: "10.244.3.1" })] })] });
-  mirror.fill({ ...bare, running: true }, bare.listeners, 0);
-  const holderOf = (ip: string): Holder => (ip === "10.244.3.1" ? { kind: "terminating", podUid: "old" } : { kind: "live", podUid: podAt(ip) });
+  const facts = { ...bare, running: true };
+  mirror.fill(facts, bare.listeners, 0);
+  const holderOf = (ip: string): Holder =>
+    ip === "10.244.3.1" ? { kind: "terminating", podUid: "old" } : { kind: "live", podUid: podAt(ip) };
   const podFacts = pods(120);
   const podAt = (ip: string): string => podFacts.find(({ ips }) => ips.includes(ip))?.uid ?? "";
   const service = aService({ ports: [80, 81, 82].map((port) => ({ name: "", protocol: "TCP", port, targetPort: 8080 })) });
@@ -133,5 +155,8 @@ test("a plan that has been carried out leaves an empty plan", () => {
     mirror.fold("lb-1", call, "create" in call ? call.create.listeners.map((_, index) => `lbl-new-${made}-${index}`) : [], made);
   }
   assert.equal(made, 4); // drain, structure, bind of 360, unbind
-  assert.deepEqual(mirror.read("lb-1")?.listeners.map(({ targets }) => targets.length), [120, 120, 120]);
+  assert.deepEqual(
+    mirror.read("lb-1")?.listeners.map(({ targets }) => targets.length),
+    [120, 120, 120],
+  );
 });

@@ -52,7 +52,10 @@ const CASES: readonly (readonly [title: string, view: TargetView, expected: Reco
   ],
   [
     "unbinds a drained Pod that is over before the drain time",
-    view({ listener: aListener({ targets: [aTarget({ weight: 0 })] }), holderOf: () => ({ kind: "over", podUid: "pod-1", inferred: false }) }),
+    view({
+      listener: aListener({ targets: [aTarget({ weight: 0 })] }),
+      holderOf: () => ({ kind: "over", podUid: "pod-1", inferred: false }),
+    }),
     { unbind: ["10.244.1.1"] },
   ],
   [
@@ -70,7 +73,12 @@ const CASES: readonly (readonly [title: string, view: TargetView, expected: Reco
   ["keeps a live Pod that is not selected any more while nothing replaces it", view({}), { waiting: ["10.244.1.1"] }],
   [
     "keeps a live Pod that is not selected any more until its replacement serves",
-    view({ listener: both, wanted: [replacement], holderOf: (ip) => live(ip === "10.244.1.1" ? "pod-1" : "pod-2"), serving: ({ ip }) => ip === "10.244.1.1" }),
+    view({
+      listener: both,
+      wanted: [replacement],
+      holderOf: (ip) => live(ip === "10.244.1.1" ? "pod-1" : "pod-2"),
+      serving: ({ ip }) => ip === "10.244.1.1",
+    }),
     { waiting: ["10.244.1.1"] },
   ],
   [
@@ -113,7 +121,9 @@ test("does not depend on the order of wanted backends or bound targets", () => {
   const sorted = (changes: TargetChanges): Record<string, string[]> =>
     Object.fromEntries(Object.entries(lanes(changes)).map(([lane, ips]) => [lane, ips.toSorted()]));
   const forward = sorted(planTargets(view({ wanted, listener: aListener({ targets }), holderOf })));
-  const backward = sorted(planTargets(view({ wanted: wanted.toReversed(), listener: aListener({ targets: targets.toReversed() }), holderOf })));
+  const backward = sorted(
+    planTargets(view({ wanted: wanted.toReversed(), listener: aListener({ targets: targets.toReversed() }), holderOf })),
+  );
   assert.deepEqual(forward, { drain: ["10.244.1.6", "10.244.1.7"], bind: ["10.244.1.1", "10.244.1.2", "10.244.1.3"] });
   assert.deepEqual(backward, forward);
 });
