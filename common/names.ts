@@ -21,6 +21,7 @@ export const SERVING_SECRET = "clb-direct-serving";
 export const CA_BUNDLE_CONFIG_MAP = "clb-direct-ca-bundle";
 /** Key of the ConfigMap above; the agents mount it as a file of this name. */
 export const CA_BUNDLE_KEY = "ca.crt";
+export const LEADER_LEASE = "clb-direct-leader";
 /** One per load balancer: `clb-direct-journal-<load balancer id>`, which Pod each bound address was given to. */
 export const JOURNAL_CONFIG_MAP_PREFIX = "clb-direct-journal-";
 

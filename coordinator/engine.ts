@@ -34,8 +34,7 @@ export type EngineDeps = {
   readonly client: KubeClient;
   readonly transport: CloudTransport;
   readonly facts: PodFacts;
-  /** Set before the engine runs. */
-  readonly objects: () => Objects;
+  readonly objects: Objects;
   readonly events: EventSink;
   readonly metrics: ReturnType<typeof makeMetrics>;
   readonly clock: Clock;
@@ -65,7 +64,10 @@ const PATIENT_POLL_MS = 2_000;
 /** Former owners remembered, to address what is left of them. */
 const MAX_FORMER = 1_000;
 
-/** The coordinator's heart: three queues (Services, load balancers, gates), what they share, and who wakes whom. */
+/**
+ * The coordinator's heart: three queues (Services, load balancers, gates), what they share, and who wakes whom. One per reign of a
+ * leader: it begins with nothing but the watched objects and Pod facts, so it reads every load balancer before it writes.
+ */
 export class Engine {
   readonly #deps: EngineDeps;
   readonly #api: ClbApi;
@@ -83,6 +85,7 @@ export class Engine {
   readonly #formerOwners = new Map<string, ObjectRef>();
   /** Services that have not had their first pass: until then, what selects a Pod is not known. */
   readonly #unread = new Set<string>();
+  readonly #unsubscribe: () => void;
   readonly explain: Explain;
 
   constructor(deps: EngineDeps) {
@@ -94,17 +97,17 @@ export class Engine {
     this.#mirror = new Mirror((id) => this.#mirrorChanged(id));
     this.#journal = makeJournal(client, settings.namespace);
     this.#pods = makePodIndex(facts);
-    const wishes = (namespace: string, name: string) => deps.objects().config(namespace, name)?.wishes ?? new Map();
+    const wishes = (namespace: string, name: string) => deps.objects.config(namespace, name)?.wishes ?? new Map();
     this.#ledger = new Ledger({ clusterId, pods: this.#pods, wishes });
     const shared = { api: this.#api, mirror: this.#mirror, journal: this.#journal, ledger: this.#ledger, clock, log, clusterId };
     this.#writes = new Writes({ ...shared, onWrite: metrics.onWrite });
     const refusals = new Refusals((id, slot, message) => this.#tellRefused(id, slot, message));
     this.#bindings = new Bindings({ ...shared, writes: this.#writes, refusals });
     const plan = (desired: DesiredLoadBalancer, actual: LoadBalancer): Plan => this.#plan(desired, actual);
-    const synced = (): boolean => deps.objects().synced;
-    const service = (uid: string) => deps.objects().services.records.get(uid);
+    const synced = (): boolean => deps.objects.synced;
+    const service = (uid: string) => deps.objects.services.records.get(uid);
     const tell = events.tell.bind(events);
-    const config = (namespace: string, name: string) => deps.objects().config(namespace, name);
+    const config = (namespace: string, name: string) => deps.objects.config(namespace, name);
     const report = makeReport({ ledger: this.#ledger, clusterId, config, formerOwners: () => this.#formerOwners.values(), tell, log });
     const { healthIdleMs: idleMs, drainMs, auditMs } = settings;
     this.#health = new HealthWatch({ ...shared, idleMs, awaited: (id) => this.#awaited(id), doubt: (id) => this.#doubt(id) });
@@ -126,10 +129,17 @@ export class Engine {
     const gates = { client, facts, bindings: this.#bindings, clock, log, gateType, servicesKnown: () => this.#servicesKnown(), onReady };
     const gate = makePodGateReconciler(gates);
     this.#gates = worker("gates", gate);
-    facts.subscribe((change) => this.#podChanged(change, gate.forget));
+    this.#unsubscribe = facts.subscribe((change) => this.#podChanged(change, gate.forget));
+    this.#begin(gate.forget);
   }
 
-  /** Resolves when `stop` has aborted and the running calls have ended; `hard` ends those as well. */
+  /** What is known already is news to this engine. */
+  #begin(forget: (podUid: string) => void): void {
+    for (const record of this.#deps.objects.services.records.values()) this.serviceChanged({ kind: "added", record });
+    for (const after of this.#deps.facts.pods.values()) this.#podChanged({ before: undefined, after, end: undefined }, forget);
+  }
+
+  /** Once. Resolves when `stop` has aborted and the running calls have ended; `hard` ends those as well. */
   async run(stop: AbortSignal, hard: AbortSignal): Promise<void> {
     await Promise.all([
       this.#services.run(stop, hard),
@@ -137,6 +147,8 @@ export class Engine {
       this.#gates.run(stop, hard),
       this.#health.run(stop),
     ]);
+    this.#unsubscribe();
+    this.#pods.close();
   }
 
   get queueDepth(): Readonly<Record<string, number>> {
@@ -204,12 +216,12 @@ export class Engine {
 
   /** Every Service has had its first pass, well or badly: what selects a Pod is known. */
   #servicesKnown(): boolean {
-    return this.#deps.objects().synced && this.#unread.size === 0;
+    return this.#deps.objects.synced && this.#unread.size === 0;
   }
 
   #reading(reconcile: Reconcile): Reconcile {
     return async (uid, signal) => {
-      const { synced } = this.#deps.objects();
+      const { synced } = this.#deps.objects;
       try {
         return await reconcile(uid, signal);
       } finally {

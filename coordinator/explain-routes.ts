@@ -4,9 +4,12 @@ export type RouteAnswer = { readonly status: number; readonly contentType: strin
 
 /**
  * `GET /explain?pod=<namespace>/<name>`, `?loadBalancer=<id>`, `?namespace=<namespace>` (all Pods of direct-access Services), or without
- * parameters an overview. JSON, or text for people with `&format=text`.
+ * parameters an overview. `explain` is undefined on a replica that does not lead. JSON, or text for people with `&format=text`.
  */
-export function explainRoute(explain: Explain, url: URL): RouteAnswer {
+export function explainRoute(explain: Explain | undefined, url: URL): RouteAnswer {
+  // A standby knows the Pods, but no load balancer: its answer would mislead.
+  if (explain === undefined)
+    return { status: 503, contentType: "text/plain; charset=utf-8", body: "this replica does not lead: ask the other one\n" };
   const { searchParams: query } = url;
   const text = query.get("format") === "text";
   const answer = <T>(value: T | undefined, toText: (value: T) => string, what: string): RouteAnswer => {

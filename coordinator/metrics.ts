@@ -9,8 +9,10 @@ export type Gauges = {
   readonly watchAgeSeconds: () => Readonly<Record<string, number>>;
   /** Seconds since the oldest load balancer was read as a whole. */
   readonly mirrorAgeSeconds: () => number;
-  readonly nodes: () => Readonly<Record<"agent" | "watch" | "none", number>>;
+  /** Where each node's Pod facts come from. */
+  readonly nodes: () => readonly ("agent" | "watch" | "none")[];
   readonly pods: () => number;
+  readonly leading: () => boolean;
 };
 
 /** Every metric of the coordinator; docs/metrics.md explains them. Labels come from closed sets. */
@@ -41,7 +43,12 @@ export function makeMetrics(gauges: Gauges) {
 
   gauge("queue_depth", "Keys that wait or run, by queue", "queue", gauges.queueDepth);
   gauge("watch_age_seconds", "Seconds since the last byte of a watch", "resource", gauges.watchAgeSeconds);
-  gauge("nodes", "Nodes by the source of their Pod facts", "source", gauges.nodes);
+  gauge("nodes", "Nodes by the source of their Pod facts", "source", () => {
+    const counts = { agent: 0, watch: 0, none: 0 };
+    for (const source of gauges.nodes()) counts[source] += 1;
+    return counts;
+  });
+  plainGauge("leader", "1 while this replica leads", () => Number(gauges.leading()));
   plainGauge("mirror_age_seconds", "Seconds since the longest unread load balancer was read as a whole", gauges.mirrorAgeSeconds);
   plainGauge("pods", "Pods known", gauges.pods);
 

@@ -107,6 +107,8 @@ export interface Objects {
   readonly nodes: WatchedSet<NodeRecord>;
   /** All of them have been listed completely once. */
   readonly synced: boolean;
+  /** Seconds since the last byte of each watch, by resource. */
+  readonly watchAgeSeconds: Readonly<Record<string, number>>;
   config(namespace: string, name: string): ConfigRecord | undefined;
   run(signal: AbortSignal): Promise<void>;
 }
@@ -126,6 +128,10 @@ export function makeObjects(deps: ObjectsDeps): Objects {
     nodes,
     get synced() {
       return services.synced && nodes.synced && configs.synced;
+    },
+    get watchAgeSeconds() {
+      const age = ({ lastByteAtMs }: { readonly lastByteAtMs: number }): number => (clock.now() - lastByteAtMs) / 1000;
+      return { services: age(services), tkeserviceconfigs: age(configs), nodes: age(nodes) };
     },
     config: (namespace, name) => [...configs.records.values()].find((config) => config.namespace === namespace && config.name === name),
     run: async (signal) => {

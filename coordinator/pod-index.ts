@@ -6,6 +6,8 @@ export interface PodIndex {
   inNamespace(namespace: string): Iterable<PodFact>;
   /** The Pod that has the address now: a living one before one that ends, the younger before the older. hostNetwork Pods do not count. */
   byIp(ip: string): PodFact | undefined;
+  /** Follows the facts no longer. */
+  close(): void;
 }
 
 export function makePodIndex(facts: PodFacts): PodIndex {
@@ -31,8 +33,9 @@ export function makePodIndex(facts: PodFacts): PodIndex {
     if (!after.hostNetwork) for (const ip of after.ips) put(addresses, ip, after);
   };
   for (const pod of facts.pods.values()) note({ before: undefined, after: pod });
-  facts.subscribe(note);
+  const close = facts.subscribe(note);
   return {
+    close,
     inNamespace: (namespace) => namespaces.get(namespace)?.values() ?? [],
     byIp: (ip) => [...(addresses.get(ip)?.values() ?? [])].sort(livelier)[0],
   };

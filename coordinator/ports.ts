@@ -22,6 +22,6 @@ export interface PodFacts {
   /** Every Node of the cluster has reported or been listed at least once since this process started. */
   readonly complete: boolean;
   nodes(): readonly NodeState[];
-  /** Called synchronously after each change; must not throw. */
-  subscribe(listener: (change: PodChange) => void): void;
+  /** Called synchronously after each change; must not throw. Returns the way to unsubscribe. */
+  subscribe(listener: (change: PodChange) => void): () => void;
 }

@@ -20,8 +20,7 @@ export type CloudOptions = {
   readonly endpoint: string;
   readonly protocol: string;
   readonly timeoutSeconds: number;
-  /** Asked at every call, so that rotated credentials are picked up. */
-  readonly credential: () => Credential;
+  readonly credential: Credential;
 };
 
 /** No agent and no socket limit: the SDK's transport breaks behind one (clb-api.md §1.4); concurrency is bounded by the rate limits. */
@@ -30,7 +29,7 @@ export function makeSdkTransport(options: CloudOptions): CloudTransport {
     region: options.region,
     credential: {
       getCredential: async () => {
-        const { secretId, secretKey, token } = options.credential();
+        const { secretId, secretKey, token } = options.credential;
         return { secretId, secretKey, ...(token !== undefined && { token }) };
       },
     },

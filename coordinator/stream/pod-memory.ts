@@ -21,13 +21,13 @@ export interface PodMemory {
   tell(fact: PodFact, by: Teller): "taken" | "older" | "over" | "foreign";
   /** Ignored for Pods that are not known, or known on another node. */
   end(node: string, uid: string, end: PodEnd, by: Teller): void;
-  subscribe(listener: (change: PodChange) => void): void;
+  subscribe(listener: (change: PodChange) => void): () => void;
 }
 
 export function makePodMemory(now: () => number): PodMemory {
   const pods = new Map<string, PodFact>();
   const graves = new Map<string, Grave>(); // in order of their ends
-  const listeners: ((change: PodChange) => void)[] = [];
+  const listeners = new Set<(change: PodChange) => void>();
   const emit = (change: PodChange): void => listeners.forEach((listener) => listener(change));
 
   const bury = (uid: string, grave: Grave): void => {
@@ -42,7 +42,10 @@ export function makePodMemory(now: () => number): PodMemory {
   return {
     pods,
     endOf: (uid) => graves.get(uid)?.end,
-    subscribe: (listener) => void listeners.push(listener),
+    subscribe: (listener) => {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
     tell(fact, by) {
       const before = pods.get(fact.uid);
       const grave = graves.get(fact.uid);

@@ -1,0 +1,138 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { pino } from "pino";
+import { makeClock } from "../../../common/clock.ts";
+import { makeKubeClient } from "../../../common/kube-client.ts";
+import { Elector, type Reign } from "../../../coordinator/leader/elector.ts";
+import { type EmbeddedCluster, startApiServer } from "../../cluster/embedded/server.ts";
+import { until } from "../../cluster/process.ts";
+
+/** A quarter of the real times: the same proportions. */
+const TIMES = { durationMs: 1_000, renewMs: 250, writesMs: 675, retryMs: 60 };
+
+type Candidate = {
+  readonly elector: Elector;
+  readonly reigns: Reign[];
+  readonly stop: () => Promise<void>;
+  readonly stopGracefully: () => Promise<void>;
+};
+
+async function makeCandidates(
+  t: TestContext,
+  names: readonly string[],
+  lead?: (reign: Reign) => Promise<void>,
+): Promise<{ api: EmbeddedCluster; all: Candidate[] }> {
+  const api = await startApiServer();
+  const directory = await mkdtemp(join(tmpdir(), "elector-"));
+  const file = join(directory, "kubeconfig");
+  await writeFile(file, api.kubeconfig());
+  const clock = makeClock();
+  const all: Candidate[] = [];
+  t.after(async () => {
+    await Promise.all(all.map(({ stop }) => stop()));
+    await api.stop();
+    await rm(directory, { recursive: true });
+  });
+  for (const identity of names) {
+    const client = await makeKubeClient({ clock, env: { KUBECONFIG: file } });
+    const reigns: Reign[] = [];
+    const stop = new AbortController();
+    const elector = new Elector({
+      client,
+      clock,
+      log: pino({ level: "silent" }),
+      namespace: "default",
+      identity,
+      times: TIMES,
+      lead: async (reign) => {
+        reigns.push(reign);
+        if (lead !== undefined) return await lead(reign);
+        await new Promise((resolve) => AbortSignal.any([reign.retire, reign.lost]).addEventListener("abort", resolve));
+      },
+    });
+    const running = elector.run(stop.signal);
+    const stopGracefully = async (): Promise<void> => {
+      stop.abort();
+      await running;
+    };
+    all.push({
+      elector,
+      reigns,
+      stopGracefully,
+      stop: async () => {
+        await stopGracefully();
+        await client.close();
+      },
+    });
+  }
+  return { api, all };
+}
+
+const leaders = (all: readonly Candidate[]): number => all.filter(({ elector }) => elector.leading).length;
+const holderOf = (api: EmbeddedCluster): string => {
+  const lease = api.store.get("leases", "default", "clb-direct-leader") as { spec?: { holderIdentity?: string } } | undefined;
+  return lease?.spec?.holderIdentity ?? "";
+};
+
+test("three candidates, one leader, and it stays the same one", async (t) => {
+  const { all } = await makeCandidates(t, ["a", "b", "c"]);
+  await until("a leader", () => leaders(all) === 1);
+  const first = all.find(({ elector }) => elector.leading);
+  for (let i = 0; i < 20; i += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.equal(leaders(all), 1);
+  }
+  assert.equal(first?.elector.leading, true);
+  assert.equal(first?.elector.mayWrite(), true);
+  assert.equal(all.filter(({ elector }) => elector.mayWrite()).length, 1);
+});
+
+test("a leader that stops finishes its work, still holding the Lease, and then hands over at once", async (t) => {
+  const finish = Promise.withResolvers<void>();
+  let retiring = false;
+  const { api, all } = await makeCandidates(t, ["a", "b"], async ({ retire, lost }) => {
+    await new Promise((resolve) => AbortSignal.any([retire, lost]).addEventListener("abort", resolve));
+    retiring = true;
+    await finish.promise;
+  });
+  await until("a leader", () => leaders(all) === 1);
+  const [old, next] = all[0]?.elector.leading ? [all[0], all[1]] : [all[1], all[0]];
+  const stopped = old?.stopGracefully();
+  await until("its work to end", () => retiring);
+  await new Promise((resolve) => setTimeout(resolve, 2 * TIMES.durationMs));
+  assert.equal(old?.elector.mayWrite(), true, "the Lease is renewed while the last work is finished");
+  assert.equal(next?.elector.leading, false);
+  finish.resolve();
+  await stopped;
+  const fromMs = performance.now();
+  await until("the other to lead", () => next?.elector.leading);
+  assert.ok(performance.now() - fromMs < TIMES.durationMs, "without waiting for the expiry");
+  assert.notEqual(holderOf(api), "");
+});
+
+test("a leader whose API server is frozen may not write after two thirds of the Lease, and is told", async (t) => {
+  const { api, all } = await makeCandidates(t, ["a"]);
+  await until("a leader", () => leaders(all) === 1);
+  api.faults.inject({ kind: "freeze", ms: 3_000 });
+  const fromMs = performance.now();
+  await until("the fence to close", () => all[0]?.elector.mayWrite() === false, 5_000, 10);
+  assert.ok(performance.now() - fromMs < TIMES.durationMs);
+  await until("the reign to end", () => all[0]?.reigns[0]?.lost.aborted);
+  await until("to lead again after the thaw", () => all[0]?.reigns.length === 2, 10_000);
+});
+
+test("a Lease that another took by hand is respected; one that was deleted is made anew", async (t) => {
+  const { api, all } = await makeCandidates(t, ["a"]);
+  await until("a leader", () => leaders(all) === 1);
+  const path = `${api.httpUrl}/apis/coordination.k8s.io/v1/namespaces/default/leases/clb-direct-leader`;
+  const headers = { authorization: `Bearer ${api.adminToken}`, "content-type": "application/merge-patch+json" };
+  await fetch(path, { method: "PATCH", headers, body: JSON.stringify({ spec: { holderIdentity: "somebody", leaseDurationSeconds: 1 } }) });
+  await until("the reign to end", () => all[0]?.reigns[0]?.lost.aborted);
+  await until("to lead again after it expired", () => all[0]?.reigns.length === 2, 10_000);
+  await fetch(path, { method: "DELETE", headers });
+  await until("the Lease to be there again", () => holderOf(api) === "a");
+  assert.equal(leaders(all), 1);
+});
