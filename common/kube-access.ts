@@ -22,9 +22,10 @@ const SERVICE_ACCOUNT_DIR = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /**
  * KUBECONFIG, then the Pod's ServiceAccount, then ~/.kube/config, as other controllers do. Throws ConfigError when there is none or it cannot work.
- * `serviceAccountDir` holds `token` and `ca.crt`; another than the kubelet's is for tests and demos.
+ * `given`, else KUBERNETES_SERVICE_ACCOUNT_DIR, holds `token` and `ca.crt`; another place than the kubelet's is for tests and demos.
  */
-export async function findKubeAccess(env: NodeJS.ProcessEnv, serviceAccountDir: string = SERVICE_ACCOUNT_DIR): Promise<KubeAccess> {
+export async function findKubeAccess(env: NodeJS.ProcessEnv, given?: string): Promise<KubeAccess> {
+  const serviceAccountDir = given ?? env["KUBERNETES_SERVICE_ACCOUNT_DIR"] ?? SERVICE_ACCOUNT_DIR;
   const { KUBECONFIG: files, KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port, HOME: home } = env;
   if (files !== undefined && files !== "") return await accessFromKubeconfig(files.split(delimiter).filter((file) => file !== ""));
   if (host !== undefined && host !== "" && exists(join(serviceAccountDir, "token")))

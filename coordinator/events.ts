@@ -70,8 +70,7 @@ export class EventSink {
     if (toldMs === undefined) return;
     const { client, clock, log } = this.#deps;
     try {
-      const { count } = await client.get<{ count?: number }>(path, { signal });
-      await client.patch(path, { count: (count ?? 1) + 1, lastTimestamp: toTime(clock.now()) }, "strategic", { signal });
+      await client.patch(path, { lastTimestamp: toTime(clock.now()) }, "strategic", { signal });
     } catch (err) {
       if (!isCancelled(err, signal)) log.debug({ err }, "event not refreshed");
     }
