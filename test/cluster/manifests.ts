@@ -5,6 +5,9 @@ import { getSerializationType } from "@kubernetes/client-node/dist/util.js";
 import { loadAllYaml } from "@kubernetes/client-node/dist/yaml.js";
 import { KubeApiError, type KubeClient } from "../../common/kube-client.ts";
 
+/** E.g. manifestFile("access.yaml"): the path of a manifest under deploy/manifests. */
+export const manifestFile = (name: string): string => new URL(`../../deploy/manifests/${name}`, import.meta.url).pathname;
+
 /** One object of a manifest file, as JSON. */
 export type Manifest = {
   readonly apiVersion: string;

@@ -1,4 +1,5 @@
-/** Runs coordinator and agents as processes, as a Deployment and a DaemonSet would: their Pod objects, tokens and mounted files included. */
+/** Runs coordinators and agents as processes, as a Deployment and a DaemonSet would: with the rights, Pod objects, tokens and mounted files of theirs. */
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   AGENT_SERVICE_ACCOUNT,
@@ -8,7 +9,7 @@ import {
   DEFAULT_NAMESPACE,
   TOKEN_AUDIENCE,
 } from "../../common/names.ts";
-import { applyManifests, type Manifest } from "./manifests.ts";
+import { applyManifests, loadManifests, type Manifest, manifestFile } from "./manifests.ts";
 import type { AddressPlan } from "./network.ts";
 import { type RunningProcess, startProcess, until } from "./process.ts";
 import type { Cluster } from "./simulated/cluster.ts";
@@ -16,8 +17,11 @@ import { EXTERNAL } from "./simulated/pod-worker.ts";
 import { type Projection, projectConfigMapKey, projectToken } from "./simulated/projected.ts";
 
 export type ProductOptions = {
+  /** As an administrator. */
   readonly cluster: Cluster;
-  readonly kubeconfigFile: string;
+  readonly apiServer: { readonly url: string; readonly caPem: string };
+  /** What is installed first: a server without RBAC and policies takes the accounts only. */
+  readonly install: "accounts" | "everything";
   /** E.g. "10.244.3.202:8080"; plain HTTP. */
   readonly cloudEndpoint: string;
   readonly key: { readonly secretId: string; readonly secretKey: string };
@@ -30,15 +34,19 @@ export type ProductOptions = {
   readonly agentEnv?: Readonly<Record<string, string>>;
 };
 
+/** 0 is the one that most tests have, 1 the second replica. */
+export type Replica = 0 | 1;
+
 export type Product = {
+  /** Ops port of the first coordinator, e.g. "http://10.244.3.200:9090". */
   readonly opsUrl: string;
-  readonly coordinator: () => RunningProcess | undefined;
+  readonly coordinator: (replica?: Replica) => RunningProcess | undefined;
   readonly agent: (node: string) => RunningProcess | undefined;
-  /** Starts the coordinator and waits until it is ready. */
-  readonly startCoordinator: () => Promise<RunningProcess>;
-  /** Starts the agent of a Node; `ready` waits for its first acknowledged snapshot. `address` replaces the coordinator's. */
+  /** Starts a coordinator and waits until it is ready; the first one also until some replica leads. */
+  readonly startCoordinator: (replica?: Replica) => Promise<RunningProcess>;
+  /** Starts the agent of a Node; `ready` waits for its first acknowledged snapshot. `address` replaces the coordinators'. */
   readonly startAgent: (node: string, options?: { readonly ready?: boolean; readonly address?: string }) => Promise<RunningProcess>;
-  /** GET on the coordinator's ops port, e.g. explain("?namespace=demo"). */
+  /** GET on the leader's ops port, e.g. explain("?namespace=demo"). */
   readonly explain: <T>(query: string) => Promise<T>;
   readonly stop: () => Promise<void>;
 };
@@ -49,97 +57,103 @@ const TOKEN_SECONDS = 3600;
 
 export function makeProduct(options: ProductOptions): Product {
   const { cluster, plan, directory } = options;
-  const opsUrl = `http://${plan.coordinator}:${PORTS.ops}`;
+  const hosts = [plan.coordinator, plan.standby] as const;
+  const opsUrls = hosts.map((host) => `http://${host}:${PORTS.ops}`);
+  const coordinators = new Map<Replica, RunningProcess>();
   const agents = new Map<string, RunningProcess>();
   const projections = new Map<string, Projection>();
-  let coordinator: RunningProcess | undefined;
   let prepared: Promise<void> | undefined;
 
-  const startCoordinator = async (): Promise<RunningProcess> => {
-    await (prepared ??= prepare(cluster));
-    coordinator = startProcess({
-      name: "coordinator",
-      script: "coordinator/main.ts",
-      env: coordinatorEnv(options),
-      logFile: join(directory, "coordinator.log"),
-    });
-    await ready(coordinator, opsUrl);
+  /** Keeps a projected file for the life of the product; resolves when it is there. */
+  const project = async (file: string, make: (file: string) => Projection): Promise<string> => {
+    const projection = projections.get(file) ?? make(file);
+    projections.set(file, projection);
+    await projection.written;
+    return file;
+  };
+  const token = async (file: string, serviceAccount: string, pod: PodRef, audience: string | undefined): Promise<string> => {
+    const shared = { namespace: DEFAULT_NAMESPACE, serviceAccount, expirationSeconds: TOKEN_SECONDS };
+    return await project(file, (path) => projectToken(cluster, { ...shared, audience, pod, file: path }));
+  };
+  /** The environment and files by which a Pod's process finds the API server, with its own ServiceAccount's token. */
+  const inCluster = async (name: string, serviceAccount: string, pod: PodRef): Promise<Record<string, string>> => {
+    const mounted = join(directory, name);
+    await mkdir(mounted, { recursive: true });
+    await writeFile(join(mounted, "ca.crt"), options.apiServer.caPem);
+    await token(join(mounted, "token"), serviceAccount, pod, undefined);
+    const { hostname, port } = new URL(options.apiServer.url);
+    return { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port, KUBERNETES_SERVICE_ACCOUNT_DIR: mounted };
+  };
+
+  const startCoordinator = async (replica: Replica = 0): Promise<RunningProcess> => {
+    await (prepared ??= prepare(cluster, options.install));
+    const name = `clb-direct-coordinator-${replica}`;
+    const pod = await ensurePod(cluster, name, COORDINATOR_SERVICE_ACCOUNT, options.nodes[replica % options.nodes.length]);
+    const env = {
+      ...(await inCluster(name, COORDINATOR_SERVICE_ACCOUNT, pod)),
+      CLB_REGION: "ap-guangzhou",
+      CLB_ENDPOINT: options.cloudEndpoint,
+      CLB_PROTOCOL: "http://",
+      TENCENTCLOUD_SECRET_ID: options.key.secretId,
+      TENCENTCLOUD_SECRET_KEY: options.key.secretKey,
+      OWNERSHIP: "annotation",
+      POD_NAME: name,
+      LISTEN_HOST: hosts[replica],
+      SERVING_NAMES: hosts[replica],
+      ...options.coordinatorEnv,
+    };
+    const logFile = join(directory, replica === 0 ? "coordinator.log" : `coordinator-${replica}.log`);
+    const coordinator = startProcess({ name: `coordinator ${replica}`, script: "coordinator/main.ts", env, logFile });
+    coordinators.set(replica, coordinator);
+    await ready(coordinator, opsUrls[replica] ?? "");
+    await until("a leader", async () => await explain<object>("").catch(() => undefined), READY_MS);
     return coordinator;
   };
 
-  const startAgent: Product["startAgent"] = async (node, { ready: wait = true, address = `${plan.coordinator}:${PORTS.stream}` } = {}) => {
-    await (prepared ??= prepare(cluster));
-    const host = plan.nodeAddress(options.nodes.indexOf(node));
-    const files = { token: join(directory, `${node}.token`), authority: join(directory, `${node}.ca.crt`) };
-    if (!projections.has(`${node} token`)) {
-      const pod = await agentPod(cluster, node);
-      const token = projectToken(cluster, {
-        namespace: DEFAULT_NAMESPACE,
-        serviceAccount: AGENT_SERVICE_ACCOUNT,
-        audience: TOKEN_AUDIENCE,
-        expirationSeconds: TOKEN_SECONDS,
-        pod,
-        file: files.token,
-      });
-      const authority = projectConfigMapKey(cluster, {
-        namespace: DEFAULT_NAMESPACE,
-        name: CA_BUNDLE_CONFIG_MAP,
-        key: CA_BUNDLE_KEY,
-        file: files.authority,
-      });
-      projections.set(`${node} token`, token).set(`${node} authority`, authority);
-      await Promise.all([token.written, authority.written]);
+  const explain = async <T>(query: string): Promise<T> => {
+    let text = "no coordinator runs";
+    for (const [replica, running] of coordinators) {
+      if (running.hasExited()) continue;
+      const response = await fetch(`${opsUrls[replica]}/explain${query}`, { signal: AbortSignal.timeout(5_000) });
+      if (response.ok) return (await response.json()) as T;
+      text = `GET ${opsUrls[replica]}/explain${query}: ${response.status} ${await response.text()}`;
     }
-    const agent = startProcess({
-      name: `agent ${node}`,
-      script: "agent/main.ts",
-      logFile: join(directory, `agent-${node}.log`),
-      env: {
-        KUBECONFIG: options.kubeconfigFile,
-        NODE_NAME: node,
-        COORDINATOR_ADDRESS: address,
-        CA_BUNDLE_FILE: files.authority,
-        TOKEN_FILE: files.token,
-        LISTEN_HOST: host,
-        ...options.agentEnv,
-      },
-    });
+    throw new Error(text);
+  };
+
+  const startAgent: Product["startAgent"] = async (node, { ready: wait = true, address } = {}) => {
+    await (prepared ??= prepare(cluster, options.install));
+    const host = plan.nodeAddress(options.nodes.indexOf(node));
+    const name = `clb-direct-agent-${node}`;
+    const pod = await ensurePod(cluster, name, AGENT_SERVICE_ACCOUNT, node);
+    const access = await inCluster(name, AGENT_SERVICE_ACCOUNT, pod);
+    const bundle = { namespace: DEFAULT_NAMESPACE, name: CA_BUNDLE_CONFIG_MAP, key: CA_BUNDLE_KEY };
+    const env = {
+      ...access,
+      NODE_NAME: node,
+      COORDINATOR_ADDRESS: address ?? hosts.map((one) => `${one}:${PORTS.stream}`).join(","),
+      CA_BUNDLE_FILE: await project(join(directory, name, "bundle.crt"), (file) => projectConfigMapKey(cluster, { ...bundle, file })),
+      TOKEN_FILE: await token(join(directory, name, "stream-token"), AGENT_SERVICE_ACCOUNT, pod, TOKEN_AUDIENCE),
+      LISTEN_HOST: host,
+      ...options.agentEnv,
+    };
+    const agent = startProcess({ name: `agent ${node}`, script: "agent/main.ts", env, logFile: join(directory, `agent-${node}.log`) });
     agents.set(node, agent);
     if (wait) await ready(agent, `http://${host}:${PORTS.ops}`);
     return agent;
   };
 
   return {
-    opsUrl,
-    coordinator: () => coordinator,
+    opsUrl: opsUrls[0] ?? "",
+    coordinator: (replica = 0) => coordinators.get(replica),
     agent: (node) => agents.get(node),
     startCoordinator,
     startAgent,
-    explain: async <T>(query: string): Promise<T> => {
-      const response = await fetch(`${opsUrl}/explain${query}`, { signal: AbortSignal.timeout(5_000) });
-      if (!response.ok) throw new Error(`GET ${opsUrl}/explain${query}: ${response.status} ${await response.text()}`);
-      return (await response.json()) as T;
-    },
+    explain,
     stop: async () => {
-      await Promise.all([...agents.values(), ...(coordinator === undefined ? [] : [coordinator])].map((one) => one.stop()));
+      await Promise.all([...agents.values(), ...coordinators.values()].map((one) => one.stop()));
       await Promise.all([...projections.values()].map((one) => one.stop()));
     },
-  };
-}
-
-function coordinatorEnv(options: ProductOptions): Record<string, string> {
-  return {
-    KUBECONFIG: options.kubeconfigFile,
-    CLB_REGION: "ap-guangzhou",
-    CLB_ENDPOINT: options.cloudEndpoint,
-    CLB_PROTOCOL: "http://",
-    TENCENTCLOUD_SECRET_ID: options.key.secretId,
-    TENCENTCLOUD_SECRET_KEY: options.key.secretKey,
-    OWNERSHIP: "annotation",
-    POD_NAME: "clb-direct-coordinator-0",
-    LISTEN_HOST: options.plan.coordinator,
-    SERVING_NAMES: options.plan.coordinator,
-    ...options.coordinatorEnv,
   };
 }
 
@@ -157,37 +171,25 @@ async function ready(running: RunningProcess, url: string): Promise<void> {
   );
 }
 
-/** What the chart installs: our Namespace and ServiceAccounts. */
-async function prepare({ client }: Cluster): Promise<void> {
-  const account = (name: string): Manifest => ({
-    apiVersion: "v1",
-    kind: "ServiceAccount",
-    metadata: { name, namespace: DEFAULT_NAMESPACE },
-  });
-  await applyManifests(client, [
-    { apiVersion: "v1", kind: "Namespace", metadata: { name: DEFAULT_NAMESPACE } },
-    account(AGENT_SERVICE_ACCOUNT),
-    account(COORDINATOR_SERVICE_ACCOUNT),
-  ]);
+/** Installs what deploy/manifests has, the workloads apart: those are the processes here. */
+async function prepare({ client }: Cluster, install: ProductOptions["install"]): Promise<void> {
+  const access = await loadManifests(manifestFile("access.yaml"));
+  const accounts = access.filter(({ kind }) => kind === "Namespace" || kind === "ServiceAccount");
+  await applyManifests(client, install === "accounts" ? accounts : [...access, ...(await loadManifests(manifestFile("policy.yaml")))]);
 }
 
-/** The Pod object that the agent's token is bound to; hostNetwork, external: a simulated kubelet gives it a status and runs nothing for it. */
-async function agentPod({ client }: Cluster, node: string): Promise<{ name: string; uid: string }> {
-  const name = `clb-direct-agent-${node}`;
+type PodRef = { readonly name: string; readonly uid: string };
+
+/** The Pod object that tokens are bound to; hostNetwork, external: a simulated kubelet gives it a status and runs nothing for it. */
+async function ensurePod({ client }: Cluster, name: string, serviceAccountName: string, nodeName: string | undefined): Promise<PodRef> {
   const path = `/api/v1/namespaces/${DEFAULT_NAMESPACE}/pods`;
-  const pod = {
+  const pod: Manifest = {
     apiVersion: "v1",
     kind: "Pod",
-    metadata: { name, namespace: DEFAULT_NAMESPACE, labels: { app: "clb-direct-agent" }, annotations: { [EXTERNAL]: "true" } },
-    spec: {
-      nodeName: node,
-      hostNetwork: true,
-      serviceAccountName: AGENT_SERVICE_ACCOUNT,
-      containers: [{ name: "agent", image: "registry.example.com/clb-direct:1" }],
-    },
+    metadata: { name, namespace: DEFAULT_NAMESPACE, labels: { app: serviceAccountName }, annotations: { [EXTERNAL]: "true" } },
+    spec: { nodeName, hostNetwork: true, serviceAccountName, containers: [{ name: "main", image: "registry.example.com/clb-direct:1" }] },
   };
-  const created = await client
-    .create<{ metadata: { uid: string } }>(path, pod)
-    .catch(() => client.get<{ metadata: { uid: string } }>(`${path}/${name}`));
+  type Created = { readonly metadata: { readonly uid: string } };
+  const created = await client.create<Created>(path, pod).catch(() => client.get<Created>(`${path}/${name}`));
   return { name, uid: created.metadata.uid };
 }

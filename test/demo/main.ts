@@ -114,8 +114,8 @@ async function setStage(options: DemoOptions, steps: (() => Promise<unknown>)[])
   const apiProcess = start("cluster", "test/cluster/embedded/main.ts", ["--host", plan.apiServer, "--kubeconfig", kubeconfigFile]);
   const cloud = await firstJson<{ endpoint: string; adminUrl: string }>(cloudProcess);
   say(`emulated cloud (profile ${options.profile}) at http://${cloud.endpoint}`);
-  const { url } = await firstJson<{ url: string }>(apiProcess);
-  say(`embedded Kubernetes API server at ${url}`);
+  const apiServer = await firstJson<{ url: string; caPem: string }>(apiProcess);
+  say(`embedded Kubernetes API server at ${apiServer.url}`);
   const clock = makeClock();
   const client = await makeKubeClient({ clock, env: { KUBECONFIG: kubeconfigFile }, userAgent: "demo" });
   steps.push(() => client.close());
@@ -131,7 +131,16 @@ async function setStage(options: DemoOptions, steps: (() => Promise<unknown>)[])
     ]),
   );
   say(`simulated nodes ${NODES.join(", ")}`);
-  const product = makeProduct({ cluster, kubeconfigFile, cloudEndpoint: cloud.endpoint, key: TEST_KEY, plan, nodes: NODES, directory });
+  const product = makeProduct({
+    cluster,
+    apiServer,
+    install: "accounts",
+    cloudEndpoint: cloud.endpoint,
+    key: TEST_KEY,
+    plan,
+    nodes: NODES,
+    directory,
+  });
   steps.push(() => product.stop());
   processes.push(await product.startCoordinator());
   for (const node of NODES) processes.push(await product.startAgent(node));

@@ -84,7 +84,8 @@ export async function startWorld(t: TestContext, options: WorldOptions = {}): Pr
   steps.push(() => simulated.stop());
   const product = makeProduct({
     cluster,
-    kubeconfigFile,
+    apiServer: api,
+    install: "accounts",
     cloudEndpoint: cloud.endpoint,
     key: options.sharing === undefined ? TEST_KEY : SECOND_KEY,
     plan,
