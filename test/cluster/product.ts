@@ -24,7 +24,8 @@ export type ProductOptions = {
   readonly install: "accounts" | "everything";
   /** E.g. "10.244.3.202:8080"; plain HTTP. */
   readonly cloudEndpoint: string;
-  readonly key: { readonly secretId: string; readonly secretKey: string };
+  /** Of the first and the second coordinator; one for both if there is only one. */
+  readonly keys: readonly { readonly secretId: string; readonly secretKey: string }[];
   readonly plan: AddressPlan;
   /** Names of the Nodes in the order of `plan.nodeAddress`. */
   readonly nodes: readonly string[];
@@ -89,13 +90,14 @@ export function makeProduct(options: ProductOptions): Product {
     await (prepared ??= prepare(cluster, options.install));
     const name = `clb-direct-coordinator-${replica}`;
     const pod = await ensurePod(cluster, name, COORDINATOR_SERVICE_ACCOUNT, options.nodes[replica % options.nodes.length]);
+    const key = options.keys[replica] ?? options.keys[0];
     const env = {
       ...(await inCluster(name, COORDINATOR_SERVICE_ACCOUNT, pod)),
       CLB_REGION: "ap-guangzhou",
       CLB_ENDPOINT: options.cloudEndpoint,
       CLB_PROTOCOL: "http://",
-      TENCENTCLOUD_SECRET_ID: options.key.secretId,
-      TENCENTCLOUD_SECRET_KEY: options.key.secretKey,
+      TENCENTCLOUD_SECRET_ID: key?.secretId ?? "",
+      TENCENTCLOUD_SECRET_KEY: key?.secretKey ?? "",
       OWNERSHIP: "annotation",
       POD_NAME: name,
       LISTEN_HOST: hosts[replica],

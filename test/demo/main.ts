@@ -136,7 +136,7 @@ async function setStage(options: DemoOptions, steps: (() => Promise<unknown>)[])
     apiServer,
     install: "accounts",
     cloudEndpoint: cloud.endpoint,
-    key: TEST_KEY,
+    keys: [TEST_KEY],
     plan,
     nodes: NODES,
     directory,

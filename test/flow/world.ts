@@ -47,7 +47,7 @@ export type World = {
 };
 
 /** What a second world on the same cloud signs with, so that the cloud's journal tells the two apart. */
-const SECOND_KEY: ApiKey = { secretId: "AKIDCLBDIRECTTEST00000000000000000001", secretKey: TEST_KEY.secretKey };
+export const SECOND_KEY: ApiKey = { secretId: "AKIDCLBDIRECTTEST00000000000000000001", secretKey: TEST_KEY.secretKey };
 
 /** Drains are short, so that tests see their end. */
 const COORDINATOR_ENV = { DRAIN_MS: "3000", LOG_LEVEL: "debug" };
@@ -87,7 +87,7 @@ export async function startWorld(t: TestContext, options: WorldOptions = {}): Pr
     apiServer: api,
     install: "accounts",
     cloudEndpoint: cloud.endpoint,
-    key: options.sharing === undefined ? TEST_KEY : SECOND_KEY,
+    keys: options.sharing === undefined ? [TEST_KEY, SECOND_KEY] : [SECOND_KEY],
     plan,
     nodes,
     directory,
