@@ -1,6 +1,6 @@
 /** Child processes of a demo or a test: started with this Node, their output kept in a file, ended for sure. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -88,6 +88,7 @@ export async function firstJson<T>(running: RunningProcess, limitMs = 20_000): P
 
 /** The end of a log, for error messages. */
 export function lastLines(file: string, count = 15): string {
+  if (!existsSync(file)) return `(${file} is not there)`;
   return readFileSync(file, "utf8").trimEnd().split("\n").slice(-count).join("\n");
 }
 

@@ -62,7 +62,9 @@ export async function startWorld(t: TestContext, options: WorldOptions = {}): Pr
   t.after(async () => {
     if (!(t as TestContext & { passed: boolean }).passed)
       console.error(`coordinator's log ends:\n${lastLines(join(directory, "coordinator.log"), 40)}`);
-    for (const step of steps.toReversed()) await step();
+    const failures: unknown[] = [];
+    for (const step of steps.toReversed()) await step().catch((error: unknown) => failures.push(error)); // one that fails must not keep the others from running
+    if (failures.length > 0) throw new AggregateError(failures, "the world did not end cleanly");
   });
 
   const cloud =
