@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { findBinaries, findControlPlane } from "./binaries.ts";
 import { binaryFault } from "./binary-file.ts";
@@ -124,6 +124,21 @@ test("two builds at once are one, and what a killed build left goes", { skip: el
   assert.equal(await readFile(join(cache, "count"), "utf8"), "built\n");
   assert.ok(lines.some((line) => line.startsWith("waiting for another build")));
   assert.deepEqual(await only(cache), ["build.log", "etcd", "lock"]);
+});
+
+test("a truncated binary in the cache is named, and built anew where that may be", { skip: elf }, async (t) => {
+  const { cache, env } = await withGo(t, `cp "${process.execPath}" "$GOBIN/server"`);
+  const etcd = join(cache, "clb-direct", moduleOf("etcd", "1.36").key, "etcd");
+  await mkdir(dirname(etcd), { recursive: true });
+  await cp(process.execPath, etcd);
+  await truncate(etcd, 1_000_000);
+  const unbuilt = await findBinaries(["etcd"], { env });
+  assert.match(
+    unbuilt.kind === "missing" ? unbuilt.reason : "",
+    /^etcd is truncated: 1000000 of \d+ bytes in .*\. Run: node .*prepare\.ts$/,
+  );
+  assert.deepEqual(await findBinaries(["etcd"], { env, build: true }), { kind: "found", binaries: { etcd } });
+  assert.equal(binaryFault(etcd), undefined);
 });
 
 test("tells a proxy that cannot be reached, an old toolchain and a compiler's error apart", () => {
