@@ -31,14 +31,17 @@ export async function runParts(parts: readonly Part[], deps: { log: Logger; cloc
     log.error({ err }, "start failed");
   }
   const limit = new AbortController();
-  const stopped = stopAll(started.toReversed(), limit.signal, log);
+  let stopping = "";
+  const stopped = stopAll(started.toReversed(), limit.signal, log, (part) => {
+    stopping = part;
+  });
   const timer = new AbortController();
   const late = clock.sleep(deps.limitMs, timer.signal).then(
     () => "late" as const,
     () => "in time" as const,
   );
   if ((await Promise.race([stopped, late])) === "late") {
-    log.error({ limitMs: deps.limitMs }, "parts did not stop in time");
+    log.error({ limitMs: deps.limitMs, part: stopping }, "parts did not stop in time");
     failed = true;
   }
   limit.abort();
@@ -47,8 +50,9 @@ export async function runParts(parts: readonly Part[], deps: { log: Logger; cloc
   process.exit(failed ? 1 : 0);
 }
 
-async function stopAll(parts: readonly Part[], signal: AbortSignal, log: Logger): Promise<void> {
+async function stopAll(parts: readonly Part[], signal: AbortSignal, log: Logger, onPart: (name: string) => void): Promise<void> {
   for (const part of parts) {
+    onPart(part.name);
     try {
       await part.stop?.(signal);
     } catch (err) {

@@ -10,6 +10,8 @@ const REPEAT_MS = 3_600_000;
 /** Events that wait for the API server; more are dropped, oldest first: the next pass tells them again. */
 const MAX_WAITING = 1_000;
 const MAX_REMEMBERED = 20_000;
+/** So many Events in a row that could not be written end a round; the next one comes a second later. */
+const MAX_FAILURES = 3;
 
 /**
  * Writes core/v1 Events. The name is made from object, reason and message, so that a restarted process finds what it told before and
@@ -39,9 +41,10 @@ export class EventSink {
     signal.addEventListener("abort", () => this.#wake.resolve(), { once: true });
     while (!signal.aborted) {
       this.#wake = Promise.withResolvers();
+      let failures = 0;
       for (const [name, problem] of this.#waiting) {
-        if (!(await this.#write(name, problem, signal))) break;
-        this.#waiting.delete(name);
+        if (await this.#write(name, problem, signal)) this.#waiting.delete(name);
+        else if ((failures += 1) === MAX_FAILURES) break; // nobody answers, rather than one Event that cannot be written
       }
       if (this.#waiting.size === 0) await this.#wake.promise;
       else await this.#deps.clock.sleep(1_000, signal).catch(() => undefined);

@@ -62,11 +62,12 @@ export function ownershipOf(service: ServiceRecord, mode: OwnershipMode): Owners
 }
 
 function wantsUs(service: ServiceRecord, mode: OwnershipMode): boolean {
-  if (service.annotations[DIRECT_ACCESS] === undefined) return false;
+  const access = service.annotations[DIRECT_ACCESS];
+  if (access === undefined || access === "false") return false;
   const byClass = service.loadBalancerClass === LOAD_BALANCER_CLASS || service.annotations[MANAGED_ANNOTATION] === "true";
   if (byClass) return true;
   // A class that is not ours addresses somebody else, whatever the annotation says.
-  return mode === "annotation" && service.loadBalancerClass === undefined && service.annotations[DIRECT_ACCESS] !== "false";
+  return mode === "annotation" && service.loadBalancerClass === undefined;
 }
 
 /** Where the load balancer comes from. */

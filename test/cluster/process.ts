@@ -25,11 +25,12 @@ export type RunningProcess = {
   readonly exited: Promise<number>;
   readonly hasExited: () => boolean;
   signal(signal: NodeJS.Signals): void;
-  /** SIGTERM, and SIGKILL after 15 s; resolves when it is gone. */
+  /** SIGTERM, and SIGKILL after 25 s; resolves when it is gone. */
   stop(): Promise<number>;
 };
 
-const STOP_MS = 15_000;
+/** Above the product's own limit of 20 s, so that its log names what did not stop. */
+const STOP_MS = 25_000;
 
 export function startProcess(options: ProcessOptions): RunningProcess {
   const log = openSync(options.logFile, "a");

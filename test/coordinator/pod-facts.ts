@@ -26,7 +26,10 @@ export function somePodFacts(...given: readonly PodFact[]) {
       return state.complete;
     },
     nodes: () => nodes,
-    subscribe: (listener) => void listeners.push(listener),
+    subscribe: (listener) => {
+      listeners.push(listener);
+      return () => void listeners.splice(listeners.indexOf(listener), 1);
+    },
   };
   for (const pod of given) set(pod);
   return { facts, set, end, state };
