@@ -61,7 +61,7 @@ async function install({ module, names, directory, progress, env }: BuildOptions
   });
   closeSync(log);
   try {
-    const code = await watchBuild(child, () => progress(`building ${module.key}: ${countLines(logFile)} lines of log`));
+    const code = await watchBuild(child, () => progress(`building ${module.key}: ${countPackages(logFile)} packages so far`));
     if (code !== 0) throw new BuildError(faultOf(readFileSync(logFile, "utf8"), logFile, env ?? process.env));
     for (const name of names) renameSync(join(temporary, installedName(name)), join(directory, name));
   } finally {
@@ -81,7 +81,11 @@ async function watchBuild(child: ChildProcess, tell: () => void): Promise<number
   }
 }
 
-const countLines = (file: string): number => readFileSync(file, "utf8").split("\n").length - 1;
+/** `go install -v` names each package that it compiles on a line of its own; its own words begin with "go:". */
+const countPackages = (file: string): number =>
+  readFileSync(file, "utf8")
+    .split("\n")
+    .filter((line) => /^[\w.-]+\S*$/.test(line)).length;
 
 /** What went wrong by the log of `go install`, and what helps. */
 export function faultOf(log: string, logFile: string, env: NodeJS.ProcessEnv): string {
