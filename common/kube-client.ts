@@ -5,7 +5,7 @@ import { errorFromAnswer, errorFromTransport, KubeApiError } from "./kube-api-er
 import { watchOnce } from "./kube-watch.ts";
 import { FIELD_MANAGER } from "./names.ts";
 
-export { KubeApiError, type KubeCause, type KubeFailure } from "./kube-api-error.ts";
+export { KubeApiError, type KubeFailure } from "./kube-api-error.ts";
 
 /** Query parameters, e.g. { labelSelector: "app=web", limit: 500 }; undefined ones are left out. */
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;

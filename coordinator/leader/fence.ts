@@ -3,7 +3,7 @@ import type { KubeClient } from "../../common/kube-client.ts";
 import type { CloudTransport } from "../cloud/transport.ts";
 
 /** A write that was not begun, because another replica may lead already. Nothing has happened. */
-export class NotLeaderError extends Error {
+class NotLeaderError extends Error {
   override readonly name = "NotLeaderError";
   readonly remedy: Remedy = { kind: "retryAfter", delayMs: 1_000 };
 }

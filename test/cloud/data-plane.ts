@@ -194,7 +194,7 @@ function forward(
 }
 
 /** Smooth weighted round robin: in every run of `sum of weights` picks each target comes `weight` times, spread out. */
-export function pickByWeight(targets: readonly TargetRecord[]): TargetRecord | undefined {
+function pickByWeight(targets: readonly TargetRecord[]): TargetRecord | undefined {
   let best: TargetRecord | undefined;
   let total = 0;
   for (const target of targets) {

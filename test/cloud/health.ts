@@ -103,7 +103,7 @@ const nextStreak = (streak: TargetRecord["streak"], ok: boolean): TargetRecord["
 });
 
 /** Pure: the state after a probe. `HealthNum` successes or `UnHealthNum` failures in a row change it. */
-export function afterProbe(now: HealthStatus, streak: TargetRecord["streak"], check: HealthSettings): HealthStatus {
+function afterProbe(now: HealthStatus, streak: TargetRecord["streak"], check: HealthSettings): HealthStatus {
   if (streak.ok && streak.count >= check.HealthNum) return "Alive";
   if (!streak.ok && streak.count >= check.UnHealthNum) return "Dead";
   return now;

@@ -9,7 +9,7 @@ import { constants } from "node:os";
 /** Says to everything below the launcher which addresses it may use: "namespace" or "loopback". */
 export const NETWORK_VARIABLE = "CLB_DIRECT_NETWORK";
 /** Pods and control addresses; VIPs (198.18.0.0/15 is set aside for benchmarks by RFC 2544, so it belongs to nobody). */
-export const LOCAL_RANGES = ["10.244.0.0/16", "198.18.0.0/16"] as const;
+const LOCAL_RANGES = ["10.244.0.0/16", "198.18.0.0/16"] as const;
 
 const SET_UP = ["ip link set lo up", ...LOCAL_RANGES.map((range) => `ip route add local ${range} dev lo`)].join(" && ");
 /** Waits until the launcher holds the namespace, then becomes the command. A launcher that died meanwhile gives end of file: no command. */

@@ -10,7 +10,7 @@ import { type ApiKey, type Profile, TEST_KEY } from "../cloud/options.ts";
 import { type StartOptions, startCloud } from "../cloud/start.ts";
 
 /** For tests that only want to get there. */
-export const QUICK: Profile = {
+const QUICK: Profile = {
   apiLatencyMs: { default: 0, write: 0, jitterPct: 0 },
   taskMs: { base: 40, perRuleOnLb: 0, perTarget: 0 },
   batchTargets: { mode: "sync", busyAfterReturnMs: 0 },

@@ -5,7 +5,7 @@ import type { Product } from "../cluster/product.ts";
 
 export type BoardView = { readonly pods: readonly PodExplanation[]; readonly loadBalancers: readonly LoadBalancerExplanation[] };
 
-export async function readBoard(product: Product, namespace: string): Promise<BoardView> {
+async function readBoard(product: Product, namespace: string): Promise<BoardView> {
   const { loadBalancers: ids } = await product.explain<{ loadBalancers: string[] }>("");
   const pods = await product.explain<PodExplanation[]>(`?namespace=${namespace}`);
   const known = await Promise.all(ids.map((id) => product.explain<LoadBalancerExplanation>(`?loadBalancer=${id}`).catch(() => undefined)));
@@ -13,7 +13,7 @@ export async function readBoard(product: Product, namespace: string): Promise<Bo
 }
 
 /** A table for a terminal. `load` e.g. "4200 requests, 0 failed". */
-export function boardText({ pods, loadBalancers }: BoardView, load: string): string {
+function boardText({ pods, loadBalancers }: BoardView, load: string): string {
   const lines = [
     `${"POD".padEnd(28)} ${"NODE".padEnd(8)} ${"FACTS".padEnd(6)} ${"ADDRESS".padEnd(14)} ${"VIA".padEnd(6)} ${"STAGE".padEnd(10)} ${"FOR".padStart(5)}  ${"HEALTH".padEnd(8)} ${"W".padStart(3)}  GATE`,
   ];
@@ -36,7 +36,7 @@ export function boardText({ pods, loadBalancers }: BoardView, load: string): str
 }
 
 /** One line for a log, e.g. "2 healthy, 4 checking, 2 draining; call: bind 4". */
-export function boardLine({ pods, loadBalancers }: BoardView, load: string): string {
+function boardLine({ pods, loadBalancers }: BoardView, load: string): string {
   const counts = new Map<string, number>();
   for (const pod of pods) {
     const stage = pod.bindings[0]?.step ?? "unselected";

@@ -53,7 +53,7 @@ export function summarize(from: {
  * Ours: containers ready (but not before the load balancer is idle) -> the bind is issued, plus the cloud's state turns healthy -> gate True.
  * The cloud's: the rest of the time from containers ready to gate True. Undefined for a Pod that was not seen through all of it.
  */
-export function shareOf(pod: PodTimes, journal: readonly JournalEntry[], busyAfterReturnMs: number): PodShare | undefined {
+function shareOf(pod: PodTimes, journal: readonly JournalEntry[], busyAfterReturnMs: number): PodShare | undefined {
   const { name, ip, containersReadyMs, gateTrueMs } = pod;
   if (ip === undefined || containersReadyMs === undefined || gateTrueMs === undefined) return undefined;
   const bound = journal.find(
@@ -90,7 +90,7 @@ function idleBefore(journal: readonly JournalEntry[], loadBalancerId: string, is
 }
 
 /** Of ascending values; 0 for none. */
-export function percentile(ascending: readonly number[], share: number): number {
+function percentile(ascending: readonly number[], share: number): number {
   return ascending[Math.min(ascending.length - 1, Math.ceil(share * ascending.length) - 1)] ?? 0;
 }
 

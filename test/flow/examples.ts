@@ -38,7 +38,7 @@ function changedDeployment(manifest: Manifest, { replicas, ports, sleepSeconds =
   return { ...manifest, spec: { ...spec, replicas, template: { ...template, spec: { ...template.spec, containers } } } };
 }
 
-export const DEPLOYMENT = "/apis/apps/v1/namespaces/demo/deployments/web";
+const DEPLOYMENT = "/apis/apps/v1/namespaces/demo/deployments/web";
 export const SERVICE = "/api/v1/namespaces/demo/services/web";
 
 export const scaleTo = async (world: World, replicas: number): Promise<void> => {

@@ -103,7 +103,7 @@ export async function startWorld(t: TestContext, options: WorldOptions = {}): Pr
 }
 
 /** The example manifests, changed for the network at hand and by `change`. */
-export async function exampleManifests(
+async function exampleManifests(
   plan: AddressPlan,
   change: (manifest: Manifest) => Manifest = (manifest) => manifest,
 ): Promise<readonly Manifest[]> {

@@ -133,7 +133,7 @@ function endOf(
 
 /** Fills in what is missing, then refuses what is wrong (422). `uid` is the one that was sent. */
 function finish(resource: Resource, next: KubeObject, old: KubeObject | undefined, sent: { uid?: string; binds?: boolean } = {}): void {
-  fill(next as Raw, resource.defaults);
+  fill(next, resource.defaults);
   resource.fit(next, old);
   const causes = [...metadataCauses(next, old), ...(sent.binds ? [] : resource.causes(next, old))];
   const other = sent.uid && sent.uid !== next.metadata.uid;

@@ -9,7 +9,7 @@ export type ReplicaSetPlan = {
   readonly lookAgainAtMs: number | undefined;
 };
 
-export const podsOf = (replicaSet: ReplicaSet, pods: readonly Pod[]): readonly Pod[] =>
+const podsOf = (replicaSet: ReplicaSet, pods: readonly Pod[]): readonly Pod[] =>
   pods.filter((pod) => controllerOf(pod.metadata) === replicaSet.metadata.uid && isActive(pod));
 
 /** `pods` may hold Pods of others; only active ones that this ReplicaSet controls count. */
