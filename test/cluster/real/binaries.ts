@@ -2,13 +2,14 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
 import { binaryFault } from "./binary-file.ts";
 import { BuildError, buildBinaries } from "./go-build.ts";
 import { type BinaryName, CONTROL_PLANE, DEFAULT_MINOR, type KubernetesMinor, moduleOf } from "./modules.ts";
 
 /** Paths by name, e.g. { etcd: "/home/me/.cache/clb-direct/kubernetes-v1.36.3-linux-x64-1f0c9a2b/etcd" }. */
-export type Binaries<Name extends BinaryName = BinaryName> = Readonly<Record<Name, string>>;
+type Binaries<Name extends BinaryName = BinaryName> = Readonly<Record<Name, string>>;
 export type ControlPlaneBinaries = Binaries<(typeof CONTROL_PLANE)[number]>;
 
 export type Found<Name extends BinaryName> =
@@ -25,7 +26,7 @@ export type FindOptions = {
 };
 
 /** What builds everything that is missing. */
-const PREPARE = "node test/cluster/real/prepare.ts";
+const PREPARE = `node ${relative(process.cwd(), fileURLToPath(new URL("prepare.ts", import.meta.url)))}`;
 
 /**
  * Each name from the first place that has it. A folder named by KUBEBUILDER_ASSETS may lack some (the envtest archive has etcd and
@@ -84,7 +85,7 @@ const minorOf = (file: string): string =>
   spawnSync(file, ["--version"], { encoding: "utf8" }).stdout?.match(/v(\d+\.\d+)\./)?.[1] ?? "of an unknown version";
 
 /** Outside the work tree, a folder per module, version and platform. */
-export function cacheDirectory(name: BinaryName, kubernetes: KubernetesMinor, env: NodeJS.ProcessEnv = process.env): string {
+function cacheDirectory(name: BinaryName, kubernetes: KubernetesMinor, env: NodeJS.ProcessEnv = process.env): string {
   const base = env["XDG_CACHE_HOME"];
   const home = base !== undefined && base !== "" ? base : join(env["HOME"] ?? homedir(), ".cache");
   return join(home, "clb-direct", moduleOf(name, kubernetes).key);

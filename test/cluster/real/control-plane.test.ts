@@ -14,19 +14,18 @@ import { pino } from "pino";
 import { makeClock } from "../../../common/clock.ts";
 import { KubeApiError, type KubeClient } from "../../../common/kube-client.ts";
 import { applyManifests } from "../manifests.ts";
-import { claimSlot, networkKind, type SlotClaim } from "../network.ts";
+import { addressPlan, claimSlot, type SlotClaim } from "../network.ts";
 import { until } from "../process.ts";
 import { type Deployment, isReady, type Pod } from "../simulated/objects.ts";
 import { type SimulatedCluster, startSimulatedCluster } from "../simulated/start.ts";
 import { type ControlPlaneBinaries, findControlPlane } from "./binaries.ts";
 import { ADMIN, kubeletUser } from "./certificates.ts";
-import { type RealCluster, startControlPlane } from "./control-plane.ts";
+import { networkFault, type RealCluster, startControlPlane } from "./control-plane.ts";
 import { untilSchedulable } from "./schedulable.ts";
 
 const MAIN = new URL("main.ts", import.meta.url).pathname;
 const found = await findControlPlane();
-const skip =
-  found.kind === "missing" ? found.reason : networkKind() === "namespace" ? false : "needs node test/cluster/network.ts -- node --test …";
+const skip = found.kind === "missing" ? found.reason : (networkFault(addressPlan(1)) ?? false);
 const binaries = (found.kind === "found" ? found.binaries : {}) as ControlPlaneBinaries; // not used where all is skipped
 
 const noKubectl = spawnSync("kubectl", ["version", "--client"]).status === 0 ? false : "kubectl is not installed";

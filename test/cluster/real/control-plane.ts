@@ -18,7 +18,7 @@ import type { CONTROL_PLANE } from "./modules.ts";
 import { checkPorts, PORTS } from "./ports.ts";
 import { isHealthy } from "./readiness.ts";
 
-export type PartName = (typeof CONTROL_PLANE)[number];
+type PartName = (typeof CONTROL_PLANE)[number];
 
 export type ControlPlaneOptions = {
   /** Everything listens on `plan.apiServer`, e.g. 10.244.3.203, unless `address` says otherwise. */
