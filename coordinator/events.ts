@@ -19,7 +19,8 @@ const MAX_FAILURES = 3;
  */
 export class EventSink {
   readonly #deps: { client: KubeClient; clock: Clock; log: Logger; component: string };
-  readonly #toldMs = new Map<string, number>();
+  /** When it was last told, and how often by this process. */
+  readonly #told = new Map<string, { readonly atMs: number; readonly count: number }>();
   readonly #waiting = new Map<string, Problem>();
   #wake = Promise.withResolvers<void>();
 
@@ -30,8 +31,8 @@ export class EventSink {
   /** Takes the problem on; never fails, never waits. */
   tell(problem: Problem): void {
     const name = eventName(problem);
-    const toldMs = this.#toldMs.get(name);
-    if (toldMs !== undefined && this.#deps.clock.now() - toldMs < REPEAT_MS) return;
+    const told = this.#told.get(name);
+    if (told !== undefined && this.#deps.clock.now() - told.atMs < REPEAT_MS) return;
     if (this.#waiting.size >= MAX_WAITING) this.#waiting.delete(this.#waiting.keys().next().value ?? "");
     this.#waiting.set(name, problem);
     this.#wake.resolve();
@@ -60,20 +61,20 @@ export class EventSink {
     } catch (err) {
       if (isCancelled(err, signal)) return false;
       if (!(err instanceof KubeApiError) || err.code === undefined || err.code >= 500 || err.code === 429) return false;
-      if (err.code === 409) await this.#repeat(`${path}/${name}`, this.#toldMs.get(name), signal);
+      if (err.code === 409) await this.#repeat(`${path}/${name}`, this.#told.get(name)?.count, signal);
       else log.warn({ err, reason: problem.reason }, "event refused"); // e.g. 403 in a namespace that is being deleted
     }
-    if (this.#toldMs.size >= MAX_REMEMBERED) this.#toldMs.delete(this.#toldMs.keys().next().value ?? "");
-    this.#toldMs.set(name, clock.now());
+    if (this.#told.size >= MAX_REMEMBERED) this.#told.delete(this.#told.keys().next().value ?? "");
+    this.#told.set(name, { atMs: clock.now(), count: (this.#told.get(name)?.count ?? 0) + 1 });
     return true;
   }
 
   /** It exists: told before. Only what this process itself told an hour ago is refreshed. */
-  async #repeat(path: string, toldMs: number | undefined, signal: AbortSignal): Promise<void> {
-    if (toldMs === undefined) return;
+  async #repeat(path: string, told: number | undefined, signal: AbortSignal): Promise<void> {
+    if (told === undefined) return;
     const { client, clock, log } = this.#deps;
     try {
-      await client.patch(path, { lastTimestamp: toTime(clock.now()) }, "strategic", { signal });
+      await client.patch(path, { count: told + 1, lastTimestamp: toTime(clock.now()) }, "strategic", { signal });
     } catch (err) {
       if (!isCancelled(err, signal)) log.debug({ err }, "event not refreshed");
     }
