@@ -14,7 +14,7 @@ import { makeProduct, type Product } from "../cluster/product.ts";
 import type { Cluster } from "../cluster/simulated/cluster.ts";
 import { type Board, startBoard } from "./board.ts";
 import { type Failure, type Load, type LoadResult, startLoad } from "./load.ts";
-import { type DemoOptions, readOptions, USAGE } from "./options.ts";
+import { type DemoOptions, optionsOrExit } from "./options.ts";
 import { type PodWatch, watchPods } from "./pods.ts";
 import { brokenBackend, nameVictim, type Summary, summarize, summaryText } from "./summary.ts";
 
@@ -37,17 +37,7 @@ type Stage = {
 };
 
 async function main(): Promise<number> {
-  let options: DemoOptions | undefined;
-  try {
-    options = readOptions(process.argv.slice(2));
-  } catch (error) {
-    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
-    return 2;
-  }
-  if (options === undefined) {
-    console.log(USAGE);
-    return 0;
-  }
+  const options = optionsOrExit(process.argv.slice(2));
   const interrupted = Promise.withResolvers<never>();
   interrupted.promise.catch(() => undefined); // raced below; whoever lost interest must not see it as unhandled
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => interrupted.reject(new Interrupted(signal)));
@@ -111,11 +101,28 @@ async function setStage(options: DemoOptions, steps: (() => Promise<unknown>)[])
     plan.vipRange,
   ]);
   const kubeconfigFile = join(directory, "kubeconfig");
-  const apiProcess = start("cluster", "test/cluster/embedded/main.ts", ["--host", plan.apiServer, "--kubeconfig", kubeconfigFile]);
+  const real = options.cluster === "real";
+  const apiProcess = real
+    ? start("cluster", "test/cluster/real/main.ts", [
+        "--slot",
+        String(plan.slot),
+        "--kubernetes",
+        options.kubernetes,
+        "--kubeconfig",
+        kubeconfigFile,
+        "--nodes",
+        NODES.join(","),
+      ])
+    : start("cluster", "test/cluster/embedded/main.ts", ["--host", plan.apiServer, "--kubeconfig", kubeconfigFile]);
   const cloud = await firstJson<{ endpoint: string; adminUrl: string }>(cloudProcess);
   say(`emulated cloud (profile ${options.profile}) at http://${cloud.endpoint}`);
-  const apiServer = await firstJson<{ url: string; caPem: string }>(apiProcess);
-  say(`embedded Kubernetes API server at ${apiServer.url}`);
+  const apiServer = await firstJson<{ url: string; caPem: string; version?: string; kubelets?: Record<string, string> }>(
+    apiProcess,
+    120_000,
+  );
+  say(
+    `${real ? `Kubernetes ${apiServer.version}: etcd, kube-apiserver, controller manager, scheduler` : "embedded Kubernetes API server"} at ${apiServer.url}`,
+  );
   const clock = makeClock();
   const client = await makeKubeClient({ clock, env: { KUBECONFIG: kubeconfigFile }, userAgent: "demo" });
   steps.push(() => client.close());
@@ -128,13 +135,23 @@ async function setStage(options: DemoOptions, steps: (() => Promise<unknown>)[])
       String(plan.slot),
       "--nodes",
       NODES.join(","),
+      ...(real
+        ? [
+            "--controllers",
+            "",
+            "--kubelets",
+            Object.entries(apiServer.kubelets ?? {})
+              .map((pair) => pair.join("="))
+              .join(","),
+          ]
+        : []),
     ]),
   );
   say(`simulated nodes ${NODES.join(", ")}`);
   const product = makeProduct({
     cluster,
     apiServer,
-    install: "accounts",
+    install: real ? "everything" : "accounts",
     cloudEndpoint: cloud.endpoint,
     keys: [TEST_KEY],
     plan,

@@ -1,6 +1,9 @@
 import { parseArgs } from "node:util";
+import { DEFAULT_MINOR, kubernetesMinor } from "../cluster/real/modules.ts";
 
-export const USAGE = `usage: npm run demo -- [options]
+const USAGE = `usage: npm run demo -- [options]
+  --cluster embedded|real  the API server: embedded, or etcd, kube-apiserver, controller manager and scheduler (default embedded)
+  --kubernetes 1.36|1.34   version of the real one (default 1.36)
   --profile fast|tke2020   how long the emulated cloud takes (default fast)
   --replicas N             Pods of the example, 1 to 60 (default 6)
   --rate N                 requests per second through the load balancer, 1 to 2000 (default 300)
@@ -10,6 +13,8 @@ export const USAGE = `usage: npm run demo -- [options]
   --json FILE              write the summary as JSON`;
 
 export type DemoOptions = {
+  readonly cluster: "embedded" | "real";
+  readonly kubernetes: string;
   readonly profile: "fast" | "tke2020";
   readonly replicas: number;
   readonly rate: number;
@@ -19,11 +24,26 @@ export type DemoOptions = {
   readonly json: string | undefined;
 };
 
+/** The options, or the end of the process: 0 after --help, 2 with the mistake and the usage. */
+export function optionsOrExit(args: readonly string[]): DemoOptions {
+  try {
+    const options = readOptions(args);
+    if (options !== undefined) return options;
+    console.log(USAGE);
+    process.exit(0);
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    process.exit(2);
+  }
+}
+
 /** Throws an Error that names the option, its value and what would do. Undefined: help was asked for. */
-export function readOptions(args: readonly string[]): DemoOptions | undefined {
+function readOptions(args: readonly string[]): DemoOptions | undefined {
   const { values } = parseArgs({
     args: [...args],
     options: {
+      cluster: { type: "string", default: "embedded" },
+      kubernetes: { type: "string", default: DEFAULT_MINOR },
       profile: { type: "string", default: "fast" },
       replicas: { type: "string", default: "6" },
       rate: { type: "string", default: "300" },
@@ -41,9 +61,12 @@ export function readOptions(args: readonly string[]): DemoOptions | undefined {
       throw new RangeError(`--${option} must be a whole number from 1 to ${max}, got "${values[option]}"`);
     return value;
   };
-  const { profile } = values;
+  const { profile, cluster } = values;
+  if (cluster !== "embedded" && cluster !== "real") throw new RangeError(`--cluster must be embedded or real, got "${cluster}"`);
   if (profile !== "fast" && profile !== "tke2020") throw new RangeError(`--profile must be fast or tke2020, got "${profile}"`);
   return {
+    cluster,
+    kubernetes: kubernetesMinor(values.kubernetes),
     profile,
     replicas: number("replicas", 60),
     rate: number("rate", 2_000),

@@ -1,6 +1,6 @@
 /**
  * The real control plane as a process, inside the harness's network namespace: `node test/cluster/network.ts -- node
- * test/cluster/real/main.ts --slot 3 [--kubeconfig FILE] [--kubernetes 1.36] [--directory DIR] [--json] [--exit-with-parent]`.
+ * test/cluster/real/main.ts --slot 3 [--kubeconfig FILE] [--kubernetes 1.36] [--directory DIR] [--nodes node-a,node-b] [--json] [--exit-with-parent]`.
  * With --json it prints one line when it is ready: {"ready":true,"url":"https://10.244.3.203:6443","version":"v1.36.3",…}.
  * The binaries must be there already: prepare.ts builds them.
  */
@@ -8,7 +8,7 @@ import { copyFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { addressPlan } from "../network.ts";
 import { findControlPlane } from "./binaries.ts";
-import { ADMIN } from "./certificates.ts";
+import { ADMIN, kubeletUser } from "./certificates.ts";
 import { type RealCluster, startControlPlane } from "./control-plane.ts";
 import { DEFAULT_MINOR, kubernetesMinor } from "./modules.ts";
 
@@ -18,10 +18,14 @@ const { values } = parseArgs({
     slot: { type: "string" },
     kubernetes: { type: "string", default: DEFAULT_MINOR },
     directory: { type: "string" },
+    nodes: { type: "string", default: "" },
     json: { type: "boolean", default: false },
     "exit-with-parent": { type: "boolean", default: false },
   },
 });
+
+/** Kubeconfig files for the kubelets of --nodes. */
+const kubelets: Record<string, string> = {};
 
 /** The line for a second terminal. */
 const kubectlLine = (file: string): string =>
@@ -35,6 +39,8 @@ async function start(): Promise<{ cluster: RealCluster; kubeconfig: string }> {
   const cluster = await startControlPlane({ plan: addressPlan(Number(values.slot)), binaries: found.binaries, ...directory });
   const own = await cluster.kubeconfigFile(ADMIN);
   if (values.kubeconfig !== undefined) await copyFile(own, values.kubeconfig);
+  for (const node of values.nodes.split(",").filter((name) => name !== ""))
+    kubelets[node] = await cluster.kubeconfigFile(kubeletUser(node));
   return { cluster, kubeconfig: values.kubeconfig ?? own };
 }
 
@@ -45,10 +51,10 @@ if (values["exit-with-parent"]) process.stdin.once("end", over.resolve).once("cl
 
 try {
   const { cluster, kubeconfig } = await start();
-  const { url, version, directory, auditLog } = cluster;
+  const { url, caPem, version, directory, auditLog } = cluster;
   process.stdout.write(
     values.json
-      ? `${JSON.stringify({ ready: true, url, version, kubeconfig, directory, auditLog })}\n`
+      ? `${JSON.stringify({ ready: true, url, caPem, version, kubeconfig, directory, auditLog, kubelets })}\n`
       : `Kubernetes ${version} at ${url}; Ctrl-C ends it. From another terminal:\n  ${kubectlLine(kubeconfig)} get nodes\n`,
   );
   await over.promise;

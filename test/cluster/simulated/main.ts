@@ -1,13 +1,14 @@
 /**
  * The simulated cluster as a process: `node test/cluster/simulated/main.ts --kubeconfig FILE --slot 3 [--nodes node-a,node-b]
- * [--controllers deployments,scheduler,garbage] [--json] [--exit-with-parent]`. With --json it prints one line when it is ready:
+ * [--controllers deployments,scheduler,garbage] [--kubelets node-a=FILE,node-b=FILE] [--json] [--exit-with-parent]`. With --json it prints one line when it is ready:
  * {"ready":true,"nodes":[{"name":"node-a","address":"10.244.3.210"}]}.
  */
 import { parseArgs } from "node:util";
 import { pino } from "pino";
 import { makeClock } from "../../../common/clock.ts";
-import { makeKubeClient } from "../../../common/kube-client.ts";
+import { type KubeClient, makeKubeClient } from "../../../common/kube-client.ts";
 import { addressPlan } from "../network.ts";
+import { untilSchedulable } from "../real/schedulable.ts";
 import { startSimulatedCluster } from "./start.ts";
 
 const CONTROLLERS = ["deployments", "scheduler", "garbage"] as const;
@@ -18,6 +19,7 @@ const { values } = parseArgs({
     slot: { type: "string" },
     nodes: { type: "string", default: "node-a,node-b" },
     controllers: { type: "string", default: CONTROLLERS.join(",") },
+    kubelets: { type: "string", default: "" },
     json: { type: "boolean", default: false },
     "exit-with-parent": { type: "boolean", default: false },
   },
@@ -34,12 +36,25 @@ const clock = makeClock();
 const log = pino({ name: "simulated", level: process.env["LOG_LEVEL"] ?? "error" }, process.stderr);
 const client = await makeKubeClient({ clock, env: { ...process.env, KUBECONFIG: values.kubeconfig }, userAgent: "simulated-cluster" });
 const controllers = CONTROLLERS.filter((name) => asked.includes(name));
-const cluster = await startSimulatedCluster({ client, clock, log, nodes, plan, controllers });
+const kubeconfigs = new Map(
+  values.kubelets.split(",").map((pair): [string, string] => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)]),
+);
+const kubelets: KubeClient[] = [];
+/** Each kubelet as itself where it has a kubeconfig. */
+const kubeletClient = async (nodeName: string): Promise<KubeClient> => {
+  const KUBECONFIG = kubeconfigs.get(nodeName);
+  if (KUBECONFIG === undefined) return client;
+  const own = await makeKubeClient({ clock, env: { KUBECONFIG }, userAgent: "simulated-kubelet" });
+  kubelets.push(own);
+  return own;
+};
+const cluster = await startSimulatedCluster({ client, clock, log, nodes, plan, controllers, kubeletClient });
+if (!controllers.includes("scheduler")) await untilSchedulable(client, nodes);
 
 const stop = (): void => {
   void cluster
     .stop()
-    .then(() => client.close())
+    .then(() => Promise.all([client, ...kubelets].map((one) => one.close())))
     .then(() => process.exit(0));
 };
 process.once("SIGTERM", stop).once("SIGINT", stop);
