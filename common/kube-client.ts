@@ -4,6 +4,7 @@ import { findKubeAccess, type KubeAccess, type TlsOptions } from "./kube-access.
 import { errorFromAnswer, errorFromTransport, KubeApiError } from "./kube-api-error.ts";
 import { watchOnce } from "./kube-watch.ts";
 import { FIELD_MANAGER } from "./names.ts";
+import { withEither } from "./signals.ts";
 
 export { KubeApiError, type KubeFailure } from "./kube-api-error.ts";
 
@@ -137,10 +138,8 @@ export async function makeKubeClient({
       await call({ method: "DELETE", path, body }, options);
     },
     watch: (path, query, onEvent, signal) =>
-      watchOnce(
-        { access, clock, silenceMs: silenceMs ?? SILENCE_MS, makeAgent: watchAgent },
-        { path, query, onEvent },
-        AbortSignal.any([signal, closing.signal]),
+      withEither([signal, closing.signal], (either) =>
+        watchOnce({ access, clock, silenceMs: silenceMs ?? SILENCE_MS, makeAgent: watchAgent }, { path, query, onEvent }, either),
       ),
     close: async () => {
       closing.abort();

@@ -7,6 +7,7 @@ import { type Part, runParts } from "../common/lifecycle.ts";
 import { type Logger, makeLogger } from "../common/log.ts";
 import { clusterIdOf, LEADER_HEALTH, STREAM_HEALTH } from "../common/names.ts";
 import { makeOpsServer } from "../common/ops-server.ts";
+import { eitherSignal } from "../common/signals.ts";
 import { makeSdkTransport } from "./cloud/transport.ts";
 import { readConfig } from "./config.ts";
 import { Engine } from "./engine.ts";
@@ -71,7 +72,7 @@ async function main(env: NodeJS.ProcessEnv): Promise<void> {
   const transport = fencedTransport(makeSdkTransport({ region: config.region, ...config.cloud }), mayWrite);
   const fenced = fencedClient(client, mayWrite);
   const lead = async ({ retire, lost }: Reign): Promise<void> => {
-    const stopped = AbortSignal.any([retire, lost]);
+    const stopped = eitherSignal(retire, lost);
     const events = new EventSink({ client: fenced, clock, log, component: "clb-direct" });
     engine = new Engine({
       client: fenced,

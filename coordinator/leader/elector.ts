@@ -68,8 +68,8 @@ export class Elector {
     const timer = new AbortController();
     const wake = (): void => timer.abort();
     if (!stop.aborted) stop.addEventListener("abort", wake, { once: true });
-    else if (!this.leading) return;
-    void this.#reign?.over.then(wake);
+    else if (this.#reign === undefined) return;
+    else void this.#reign.over.then(wake);
     await this.#deps.clock.sleep(ms, timer.signal).catch(() => undefined);
     stop.removeEventListener("abort", wake);
   }

@@ -3,6 +3,7 @@ import { type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { Clock } from "../../common/clock.ts";
 import { KubeApiError } from "../../common/kube-client.ts";
 import type { Logger } from "../../common/log.ts";
+import { eitherSignal } from "../../common/signals.ts";
 import type { ConnectRequest, ConnectResponse, Hello, NodeStreamServiceServer } from "../../proto/gen/clb/direct/v1/node_stream.ts";
 import { PROTOCOL_VERSION } from "../../proto/wire.ts";
 import { makeDialogue } from "./dialogue.ts";
@@ -88,7 +89,7 @@ async function serve(call: NodeCall, deps: NodeStreamDeps, fail: Fail, over: Abo
   };
   const greeted = new AbortController();
   const late = (): void => fail(new StreamEnd(status.DEADLINE_EXCEEDED, `no hello within ${HELLO_WITHIN_MS / 1_000} s of connecting`));
-  deps.clock.sleep(HELLO_WITHIN_MS, AbortSignal.any([greeted.signal, over])).then(late, () => undefined);
+  deps.clock.sleep(HELLO_WITHIN_MS, eitherSignal(greeted.signal, over)).then(late, () => undefined);
   let session: NodeSession | undefined;
   let dialogue: ReturnType<typeof makeDialogue> | undefined;
   try {

@@ -6,12 +6,13 @@ import { type TestContext, test } from "node:test";
 import { pino } from "pino";
 import { makeClock } from "../../../common/clock.ts";
 import { makeKubeClient } from "../../../common/kube-client.ts";
+import { eitherSignal } from "../../../common/signals.ts";
 import { Elector, type Reign } from "../../../coordinator/leader/elector.ts";
 import { type EmbeddedCluster, startApiServer } from "../../cluster/embedded/server.ts";
 import { until } from "../../cluster/process.ts";
 
-/** A quarter of the real times: the same proportions. */
-const TIMES = { durationMs: 1_000, renewMs: 250, writesMs: 675, retryMs: 60 };
+/** Half of the real times: the same proportions, and slow enough for a busy machine. */
+const TIMES = { durationMs: 2_000, renewMs: 500, writesMs: 1_350, retryMs: 120 };
 
 type Candidate = {
   readonly elector: Elector;
@@ -50,7 +51,7 @@ async function makeCandidates(
       lead: async (reign) => {
         reigns.push(reign);
         if (lead !== undefined) return await lead(reign);
-        await new Promise((resolve) => AbortSignal.any([reign.retire, reign.lost]).addEventListener("abort", resolve));
+        await new Promise((resolve) => eitherSignal(reign.retire, reign.lost).addEventListener("abort", resolve));
       },
     });
     const running = elector.run(stop.signal);
@@ -94,7 +95,7 @@ test("a leader that stops finishes its work, still holding the Lease, and then h
   const finish = Promise.withResolvers<void>();
   let retiring = false;
   const { api, all } = await makeCandidates(t, ["a", "b"], async ({ retire, lost }) => {
-    await new Promise((resolve) => AbortSignal.any([retire, lost]).addEventListener("abort", resolve));
+    await new Promise((resolve) => eitherSignal(retire, lost).addEventListener("abort", resolve));
     retiring = true;
     await finish.promise;
   });
