@@ -6,8 +6,13 @@ import { COORDINATOR_SERVICE, DEFAULT_GATE_TYPE, DEFAULT_NAMESPACE, HEALTH_PORT,
 /** Where coordinators are, e.g. { host: "clb-direct-coordinator.clb-direct.svc", port: 9443 }; a name may stand for several. */
 export type Endpoint = { readonly host: string; readonly port: number };
 
-const port = (preset: number) => z.coerce.number().int().min(0).max(65_535).default(preset);
-const milliseconds = (preset: number) => z.coerce.number().int().min(10).max(3_600_000).default(preset);
+/** A whole number of that range; the message is the fix. */
+const whole = (min: number, max: number) => {
+  const fix = `use a whole number from ${min} to ${max}`;
+  return z.coerce.number(fix).int(fix).min(min, fix).max(max, fix);
+};
+const port = (preset: number) => whole(0, 65_535).default(preset);
+const milliseconds = (preset: number) => whole(10, 3_600_000).default(preset);
 const required = (hint: string) => z.string(`is missing; ${hint}`);
 
 const Environment = z.object({
@@ -23,7 +28,7 @@ const Environment = z.object({
   LISTEN_HOST: z.string().min(1).default("0.0.0.0"),
   OPS_PORT: port(OPS_PORT),
   HEALTH_PORT: port(HEALTH_PORT),
-  LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
+  LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
   /** A frozen coordinator is noticed after the sum of both at most (design §10). */
   KEEPALIVE_MS: milliseconds(10_000),
   KEEPALIVE_TIMEOUT_MS: milliseconds(5_000),

@@ -4,8 +4,13 @@ import { readEnvironment } from "../common/environment.ts";
 import { COORDINATOR_SERVICE, DEFAULT_GATE_TYPE, DEFAULT_NAMESPACE, HEALTH_PORT, OPS_PORT, STREAM_PORT } from "../common/names.ts";
 
 const required = (hint: string) => z.string(`is missing; ${hint}`);
-const port = z.coerce.number().int().min(1).max(65_535);
-const milliseconds = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
+/** A whole number of that range; the message is the fix. */
+const whole = (min: number, max: number) => {
+  const fix = `use a whole number from ${min} to ${max}`;
+  return z.coerce.number(fix).int(fix).min(min, fix).max(max, fix);
+};
+const port = whole(1, 65_535);
+const milliseconds = whole;
 
 const Environment = z.object({
   /** Region of the load balancers, e.g. "ap-guangzhou". */
@@ -14,9 +19,9 @@ const Environment = z.object({
   CLB_ENDPOINT: z.string().min(1).default("clb.tencentcloudapi.com"),
   CLB_PROTOCOL: z.enum(["https://", "http://"]).default("https://"),
   /** A synchronous batch call lasts as long as its task. Source: clb-api.md §3.3. */
-  CLB_TIMEOUT_SECONDS: z.coerce.number().int().min(1).max(600).default(60),
+  CLB_TIMEOUT_SECONDS: whole(1, 600).default(60),
   /** Calls per second and action; the cloud's limit is 20. */
-  CLB_CALLS_PER_SECOND: z.coerce.number().min(1).max(1_000).default(20),
+  CLB_CALLS_PER_SECOND: whole(1, 1_000).default(20),
   TENCENTCLOUD_SECRET_ID: required("mount it from the Secret with the cloud's key"),
   TENCENTCLOUD_SECRET_KEY: required("mount it from the Secret with the cloud's key"),
   /** Only with temporary credentials. */
@@ -60,7 +65,7 @@ const Environment = z.object({
   /** Longest shutdown; below the default grace period of a Pod, 30 s. */
   SHUTDOWN_MS: milliseconds(100, 600_000).default(20_000),
   /** Product and cloud run this many times as fast, for rehearsals; certificates and signatures stay in real time. */
-  TIME_SCALE: z.coerce.number().positive().default(1),
+  TIME_SCALE: z.coerce.number("use a number above 0").positive("use a number above 0").default(1),
 });
 
 /** Reads the environment once. Throws ConfigError that lists every mistake. */

@@ -22,6 +22,11 @@ export function explainRoute(explain: Explain | undefined, url: URL): RouteAnswe
   const loadBalancer = query.get("loadBalancer");
   if (loadBalancer !== null) return answer(explain.loadBalancer(loadBalancer), loadBalancerText, `load balancer ${loadBalancer}`);
   const namespace = query.get("namespace");
-  if (namespace !== null) return answer(explain.podsOf(namespace), (pods) => pods.map(podText).join(""), `namespace ${namespace}`);
+  if (namespace !== null)
+    return answer(
+      explain.podsOf(namespace),
+      (pods) => pods.map(podText).join("") || `no Pod that a Service with direct access selects is known in namespace ${namespace}\n`,
+      `namespace ${namespace}`,
+    );
   return answer(explain.overview, (overview) => `${JSON.stringify(overview, null, 2)}\n`, "overview");
 }

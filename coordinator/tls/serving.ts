@@ -78,8 +78,8 @@ export async function makeServing(deps: ServingDeps, starting: AbortSignal): Pro
     const kept = authority !== undefined && authorityFault(authority, clock.now()) === undefined ? authority : undefined;
     const previousPem = fault === "near-expiry" ? there.certPem : (authority?.certPem ?? "");
     const wanted = kept ?? { ...(await issueAuthority(clock.now())), previousPem };
-    log.info({ secret: CA_SECRET, fault, issued: kept === undefined }, "certificate authority replaced");
     await objects.write(found, { "tls.crt": wanted.certPem, "tls.key": wanted.keyPem, "previous.crt": wanted.previousPem }, signal);
+    tellWritten(log, found, fault);
     return wanted;
   };
 
@@ -92,8 +92,8 @@ export async function makeServing(deps: ServingDeps, starting: AbortSignal): Pro
     const also = fault === "wrong-name" ? namesOf(there.certPem) : { dnsNames: [], ipAddresses: [] };
     const wanted =
       kept ?? (await issueServing(by, union(deps.dnsNames, also.dnsNames), union(deps.ipAddresses, also.ipAddresses), clock.now()));
-    log.info({ secret: SERVING_SECRET, fault, issued: kept === undefined }, "serving certificate replaced");
     await objects.write(found, { "tls.crt": wanted.certPem, "tls.key": wanted.keyPem }, signal);
+    tellWritten(log, found, fault);
     return { certPem: wanted.certPem, keyPem: wanted.keyPem };
   };
 
@@ -161,6 +161,12 @@ export async function makeServing(deps: ServingDeps, starting: AbortSignal): Pro
       await Promise.all(watches);
     },
   };
+}
+
+/** The first time is no event worth a fault. */
+function tellWritten(log: Logger, found: Found, fault: string): void {
+  if (found.resourceVersion === undefined) log.info({ secret: found.name }, "certificate created");
+  else log.info({ secret: found.name, fault }, "certificate replaced");
 }
 
 const WATCHED = [

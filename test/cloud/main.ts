@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { makeClock } from "../../common/clock.ts";
+import { networkKind } from "../cluster/network.ts";
 import { type ApiKey, PROFILES, TEST_KEY } from "./options.ts";
 import { type StartedCloud, type StartOptions, startCloud } from "./start.ts";
 
@@ -8,7 +9,7 @@ const USAGE = `usage: npm run cloud -- [options]
   --port 8080                  API port; 0 takes a free one
   --admin-port 0               port of the admin pages
   --profile fast|tke2020       how long things take
-  --vip-cidr 198.18.0.0/16     addresses of load balancers; must be local (127.198.0.0/16 always is on Linux)
+  --vip-cidr 127.198.0.0/16    addresses of load balancers; must be local, as this default is on Linux (in a namespace: 198.18.0.0/16)
   --backend-cidr 10.244.0.0/16 addresses that may be bound; may be repeated
   --time-scale 1               20: everything twenty times as fast
   --random-seed 1              same seed, same jitter
@@ -22,7 +23,7 @@ const FLAGS = {
   port: { type: "string", default: "8080" },
   "admin-port": { type: "string", default: "0" },
   profile: { type: "string", default: "fast" },
-  "vip-cidr": { type: "string", default: "198.18.0.0/16" },
+  "vip-cidr": { type: "string", default: networkKind() === "namespace" ? "198.18.0.0/16" : "127.198.0.0/16" },
   "backend-cidr": { type: "string", multiple: true },
   "time-scale": { type: "string", default: "1" },
   "random-seed": { type: "string", default: "1" },

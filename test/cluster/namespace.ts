@@ -24,6 +24,10 @@ function inNamespace(script: string, command: readonly string[]): Invocation {
   return { file: "unshare", args: [...user, "--net", "setpriv", "--pdeathsig", "TERM", "sh", "-c", script, "sh", ...command] };
 }
 
+/** What enters the namespace of a process that runs in one, before a command; root got no user namespace of its own. */
+export const enterCommand = (pid: number): string =>
+  process.getuid?.() === 0 ? `nsenter --target ${pid} --net` : `nsenter --target ${pid} --user --net --preserve-credentials`;
+
 /** Why no namespace can be made here, e.g. "unshare: unshare failed: Operation not permitted"; undefined where one can. */
 function namespaceFault(): string | undefined {
   const { file, args } = inNamespace(SET_UP, []);

@@ -27,6 +27,8 @@ export type ProductOptions = {
   /** Of the first and the second coordinator; one for both if there is only one. */
   readonly keys: readonly { readonly secretId: string; readonly secretKey: string }[];
   readonly plan: AddressPlan;
+  /** Coordinators that agents are told of; default 1. */
+  readonly replicas?: 1 | 2;
   /** Names of the Nodes in the order of `plan.nodeAddress`. */
   readonly nodes: readonly string[];
   /** Logs and projected files go here. */
@@ -133,7 +135,12 @@ export function makeProduct(options: ProductOptions): Product {
     const env = {
       ...access,
       NODE_NAME: node,
-      COORDINATOR_ADDRESS: address ?? hosts.map((one) => `${one}:${PORTS.stream}`).join(","),
+      COORDINATOR_ADDRESS:
+        address ??
+        hosts
+          .slice(0, options.replicas ?? 1)
+          .map((one) => `${one}:${PORTS.stream}`)
+          .join(","),
       CA_BUNDLE_FILE: await project(join(directory, name, "bundle.crt"), (file) => projectConfigMapKey(cluster, { ...bundle, file })),
       TOKEN_FILE: await token(join(directory, name, "stream-token"), AGENT_SERVICE_ACCOUNT, pod, TOKEN_AUDIENCE),
       LISTEN_HOST: host,

@@ -1,5 +1,6 @@
 /** `npm run demo`: a rollout behind an emulated load balancer, under load, with every part a process of its own. */
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
@@ -8,6 +9,7 @@ import { makeKubeClient } from "../../common/kube-client.ts";
 import type { JournalEntry } from "../cloud/journal.ts";
 import { PROFILES, TEST_KEY } from "../cloud/options.ts";
 import { applyManifests, exampleFile, loadManifests, type Manifest } from "../cluster/manifests.ts";
+import { enterCommand } from "../cluster/namespace.ts";
 import { type AddressPlan, claimSlot } from "../cluster/network.ts";
 import { firstJson, type RunningProcess, startProcess, until } from "../cluster/process.ts";
 import { makeProduct, type Product } from "../cluster/product.ts";
@@ -40,7 +42,8 @@ async function main(): Promise<number> {
   const options = optionsOrExit(process.argv.slice(2));
   const interrupted = Promise.withResolvers<never>();
   interrupted.promise.catch(() => undefined); // raced below; whoever lost interest must not see it as unhandled
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => interrupted.reject(new Interrupted(signal)));
+  // Not once: a second Ctrl-C, or the launcher passing on what the terminal sent to everybody, must not cut the clean-up short.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => interrupted.reject(new Interrupted(signal)));
   const startedMs = Date.now();
   let stage: Stage | undefined;
   const stageSteps: (() => Promise<unknown>)[] = [];
@@ -67,11 +70,22 @@ async function main(): Promise<number> {
 
 class Interrupted extends Error {}
 
+const DIRECTORY_PREFIX = "clb-direct-demo-";
+
+/** What demos left that were killed: folders named by a process that is no more. */
+async function sweep(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const pid = name.startsWith(DIRECTORY_PREFIX) ? Number(name.slice(DIRECTORY_PREFIX.length).split("-")[0]) : Number.NaN;
+    if (Number.isInteger(pid) && !existsSync(`/proc/${pid}`)) await rm(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}
+
 /** Starts everything; what must be undone is in `steps` as soon as it exists, so that an interrupted start leaves nothing behind. */
 async function setStage(options: DemoOptions, steps: (() => Promise<unknown>)[]): Promise<Stage> {
   const { plan, release } = await claimSlot();
   steps.push(release);
-  const directory = await mkdtemp(join(tmpdir(), "clb-direct-demo-"));
+  await sweep();
+  const directory = await mkdtemp(join(tmpdir(), `${DIRECTORY_PREFIX}${process.pid}-`));
   steps.push(() => rm(directory, { recursive: true, force: true }));
   const processes: RunningProcess[] = [];
   const start = (name: string, script: string, args: readonly string[]): RunningProcess => {
@@ -292,10 +306,11 @@ async function admin<T>(stage: Stage, page: string): Promise<T> {
 }
 
 async function keep(stage: Stage, interrupted: Promise<never>): Promise<void> {
-  const inside = stage.plan.kind === "namespace" ? `nsenter --target ${process.pid} --user --net --preserve-credentials ` : "";
+  const inside = stage.plan.kind === "namespace" ? `${enterCommand(process.pid)} ` : "";
+  const gate = "GATE:.status.conditions[?(@.type=='cloud.tencent.com/load-balancer-backendgroup-ready')].status";
   console.log(`\neverything keeps running until Ctrl-C; from another terminal:
-  ${inside}kubectl --kubeconfig ${stage.kubeconfigFile} -n ${NAMESPACE} get pods
-  ${inside}curl ${stage.product.opsUrl}/explain?namespace=${NAMESPACE}\\&format=text
+  ${inside}kubectl --kubeconfig ${stage.kubeconfigFile} -n ${NAMESPACE} get pods -o custom-columns="NAME:.metadata.name,IP:.status.podIP,${gate}"
+  ${inside}npm run explain -- --url ${stage.product.opsUrl} ${NAMESPACE}
   logs: ${stage.directory}`);
   await interrupted;
 }

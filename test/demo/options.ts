@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { DEFAULT_MINOR, kubernetesMinor } from "../cluster/real/modules.ts";
 
@@ -7,8 +9,8 @@ const USAGE = `usage: npm run demo -- [options]
   --profile fast|tke2020   how long the emulated cloud takes (default fast)
   --replicas N             Pods of the example, 1 to 60 (default 6)
   --rate N                 requests per second through the load balancer, 1 to 2000 (default 300)
-  --without-gates          take the ReadinessGate and the preStop sleep out of the example: shows what they are for
-  --without-sleep          take only the preStop sleep out
+  --without-gates          take the ReadinessGate and the preStop sleep out of the example: shows what they are for (exit code 1)
+  --without-sleep          take only the preStop sleep out (exit code 1)
   --keep                   leave everything running afterwards, and say how to look at it
   --json FILE              write the summary as JSON`;
 
@@ -63,6 +65,8 @@ function readOptions(args: readonly string[]): DemoOptions | undefined {
   };
   const { profile, cluster } = values;
   if (cluster !== "embedded" && cluster !== "real") throw new RangeError(`--cluster must be embedded or real, got "${cluster}"`);
+  if (values.json !== undefined && !existsSync(dirname(resolve(values.json))))
+    throw new RangeError(`--json ${values.json}: the folder ${dirname(resolve(values.json))} does not exist`);
   if (profile !== "fast" && profile !== "tke2020") throw new RangeError(`--profile must be fast or tke2020, got "${profile}"`);
   return {
     cluster,

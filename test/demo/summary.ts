@@ -124,12 +124,7 @@ export function summaryText(summary: Summary): string {
     `requests ${summary.requests}, failed ${summary.failed}; lowest rate of any second ${summary.minRate}/s; rollout ${summary.rolloutSeconds} s`,
     ...Object.entries(summary.causes).map(([cause, count]) => `  failed ${count}: ${cause}`),
     "",
-    `${"POD".padEnd(28)} ${"READY -> GATE".padStart(14)} ${"CLOUD".padStart(9)} ${"OURS".padStart(9)}`,
-    ...summary.pods.map(
-      ({ name, cloudMs, ownMs }) =>
-        `${name.padEnd(28)} ${`${cloudMs + ownMs} ms`.padStart(14)} ${`${cloudMs} ms`.padStart(9)} ${`${ownMs} ms`.padStart(9)}`,
-    ),
-    `our share: p50 ${summary.ownMsP50} ms, p99 ${summary.ownMsP99} ms (limit 500 ms)`,
+    ...(summary.pods.length === 0 ? ["no gates: there is no time from ready to gate to measure"] : shareLines(summary)),
     "",
     `calls to the cloud: ${Object.entries(summary.calls)
       .sort(([a], [b]) => (a < b ? -1 : 1))
@@ -138,3 +133,12 @@ export function summaryText(summary: Summary): string {
   ];
   return lines.join("\n");
 }
+
+const shareLines = (summary: Summary): string[] => [
+  `${"POD".padEnd(28)} ${"READY -> GATE".padStart(14)} ${"CLOUD".padStart(9)} ${"OURS".padStart(9)}`,
+  ...summary.pods.map(
+    ({ name, cloudMs, ownMs }) =>
+      `${name.padEnd(28)} ${`${cloudMs + ownMs} ms`.padStart(14)} ${`${cloudMs} ms`.padStart(9)} ${`${ownMs} ms`.padStart(9)}`,
+  ),
+  `our share: p50 ${summary.ownMsP50} ms, p99 ${summary.ownMsP99} ms (limit 500 ms)`,
+];

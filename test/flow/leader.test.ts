@@ -28,7 +28,7 @@ function writers(world: World, sinceMs: number): string[] {
 }
 
 async function twoCoordinators(t: Parameters<typeof startWorld>[0]): Promise<World> {
-  const world = await startWorld(t);
+  const world = await startWorld(t, { replicas: 2 });
   await world.product.startCoordinator(1);
   await applyExample(world);
   await converged(world, 6);

@@ -22,6 +22,8 @@ export type WorldOptions = {
   readonly cloud?: Partial<CloudOptions>;
   readonly coordinatorEnv?: Readonly<Record<string, string>>;
   readonly agentEnv?: Readonly<Record<string, string>>;
+  /** Coordinators that agents are told of; the test starts the second one. Default 1. */
+  readonly replicas?: 1 | 2;
   readonly bookmarkMs?: number;
   /** Uses the cloud of another world instead of one of its own: two clusters in one account. */
   readonly sharing?: World;
@@ -95,6 +97,7 @@ export async function startWorld(t: TestContext, options: WorldOptions = {}): Pr
     directory,
     coordinatorEnv: { ...COORDINATOR_ENV, ...options.coordinatorEnv },
     ...(options.agentEnv && { agentEnv: options.agentEnv }),
+    ...(options.replicas && { replicas: options.replicas }),
   });
   steps.push(() => product.stop());
   await product.startCoordinator();

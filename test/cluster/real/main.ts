@@ -6,6 +6,7 @@
  */
 import { copyFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
+import { enterCommand } from "../namespace.ts";
 import { addressPlan } from "../network.ts";
 import { findControlPlane } from "./binaries.ts";
 import { ADMIN, kubeletUser } from "./certificates.ts";
@@ -28,8 +29,7 @@ const { values } = parseArgs({
 const kubelets: Record<string, string> = {};
 
 /** The line for a second terminal. */
-const kubectlLine = (file: string): string =>
-  `nsenter --target ${process.pid} ${process.getuid?.() === 0 ? "" : "--user --preserve-credentials "}--net kubectl --kubeconfig ${file}`;
+const kubectlLine = (file: string): string => `${enterCommand(process.pid)} kubectl --kubeconfig ${file}`;
 
 async function start(): Promise<{ cluster: RealCluster; kubeconfig: string }> {
   if (values.slot === undefined) throw new Error("--slot NUMBER is needed, 1 to 249");
