@@ -24,7 +24,7 @@ for (const [signal, code] of [
     assert.equal(await metric(world.product.opsUrl, "clb_direct_fallbacks_total"), 0, "an agent that is back at once needs no stand-in");
   });
 
-/** Design §10 gives an agent 10 s; the issue allows 15 s until a new Pod of its node is bound. */
+/** AGENT_GRACE_MS gives an agent 10 s; a new Pod of its node has to be bound at most 5 s later. */
 const BOUND_BY_FALLBACK_MS = 15_000;
 
 test("an agent that is gone for good: the coordinator watches its node in its stead, until it is back", { timeout: 120_000 }, async (t) => {

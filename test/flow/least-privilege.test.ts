@@ -1,0 +1,162 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { makeClock } from "../../common/clock.ts";
+import { KubeApiError, type KubeClient, makeKubeClient } from "../../common/kube-client.ts";
+import { AGENT_SERVICE_ACCOUNT, COORDINATOR_SERVICE_ACCOUNT, DEFAULT_NAMESPACE } from "../../common/names.ts";
+import { loadManifests, manifestFile } from "../cluster/manifests.ts";
+import { until } from "../cluster/process.ts";
+import { applyRealExample, type RealWorld, realSkip, startRealWorld } from "./real-world.ts";
+
+type Audit = {
+  readonly verb: string;
+  readonly user: { readonly username: string };
+  readonly impersonatedUser?: { readonly username: string };
+  readonly objectRef?: { readonly resource?: string; readonly subresource?: string; readonly namespace?: string; readonly name?: string };
+  readonly responseStatus?: { readonly code?: number };
+};
+type Rule = { readonly resources: readonly string[]; readonly verbs: readonly string[] };
+
+const account = (name: string): string => `system:serviceaccount:${DEFAULT_NAMESPACE}:${name}`;
+
+/** What RBAC grants and this flow does not use, each with its reason. */
+const NOT_USED_HERE = new Map([
+  ["coordinator delete configmaps", "the journal goes with the last Service of a load balancer, which this flow keeps"],
+  ["coordinator patch configmaps", "a second bind at the same load balancer, or a rotated authority"],
+  ["coordinator patch secrets", "rotation, repair"],
+  ["coordinator list pods", "nodes without an agent"],
+  ["coordinator watch pods", "nodes without an agent"],
+  ["coordinator create leases", "made by PUT, which the API server authorizes as update or create"],
+  ["coordinator patch events", "an Event that still holds after an hour"],
+]);
+
+async function requestsOf(world: RealWorld, user: string): Promise<Audit[]> {
+  const lines = (await readFile(world.cluster.auditLog, "utf8")).split("\n").filter((line) => line !== "");
+  return lines.map((line) => JSON.parse(line) as Audit).filter(({ user: { username } }) => username === user);
+}
+
+const uses = (audit: Audit): string => {
+  const { resource = "(none)", subresource } = audit.objectRef ?? {};
+  return `${audit.verb} ${resource}${subresource === undefined ? "" : `/${subresource}`}`;
+};
+
+/** Every verb and resource that the roles of a process grant, e.g. "patch pods/status". */
+async function granted(role: string): Promise<Set<string>> {
+  const manifests = await loadManifests(manifestFile("access.yaml"));
+  const roles = manifests.filter(({ kind, metadata }) => kind.endsWith("Role") && metadata.name === role);
+  const rules = roles.flatMap((one) => one["rules"] as readonly Rule[]);
+  return new Set(rules.flatMap(({ resources, verbs }) => resources.flatMap((resource) => verbs.map((verb) => `${verb} ${resource}`))));
+}
+
+/** A client with a fresh token of a ServiceAccount, bound to one of its Pods. */
+async function as(
+  t: { after: (step: () => Promise<void>) => void },
+  world: RealWorld,
+  serviceAccount: string,
+  pod: string,
+  impersonateUser?: string,
+): Promise<KubeClient> {
+  const path = `/api/v1/namespaces/${DEFAULT_NAMESPACE}`;
+  const { metadata } = await world.admin.get<{ metadata: { uid: string } }>(`${path}/pods/${pod}`);
+  const spec = { expirationSeconds: 600, boundObjectRef: { kind: "Pod", apiVersion: "v1", name: pod, uid: metadata.uid } };
+  const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec };
+  const { status } = await world.admin.create<{ status: { token: string } }>(`${path}/serviceaccounts/${serviceAccount}/token`, body);
+  const directory = await mkdtemp(join(tmpdir(), "least-privilege-"));
+  await writeFile(join(directory, "token"), status.token);
+  await writeFile(join(directory, "ca.crt"), world.cluster.caPem);
+  const { hostname, port } = new URL(world.cluster.url);
+  const env = { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port };
+  const client = await makeKubeClient({
+    clock: makeClock(),
+    env,
+    serviceAccountDir: directory,
+    ...(impersonateUser && { impersonateUser }),
+  });
+  t.after(async () => {
+    await client.close();
+    await rm(directory, { recursive: true });
+  });
+  return client;
+}
+
+const codeOf = async (request: Promise<unknown>): Promise<number | undefined> =>
+  await request.then(
+    () => 200,
+    (error: unknown) => (error instanceof KubeApiError ? error.code : undefined),
+  );
+
+test("both processes can do what they need, and nothing else", { skip: await realSkip(), timeout: 180_000 }, async (t) => {
+  const world = await startRealWorld(t);
+  await applyRealExample(world);
+  const pods = "/api/v1/namespaces/demo/pods";
+  type Pod = {
+    readonly metadata: { readonly name: string; readonly uid: string };
+    readonly spec: { readonly nodeName?: string };
+    readonly status: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+  };
+  const ready = await until(
+    "six ready Pods",
+    async () => {
+      const { items } = await world.admin.list<Pod>(pods);
+      return (
+        items.length === 6 &&
+        items.every(({ status }) => status.conditions?.some(({ type, status: is }) => type === "Ready" && is === "True")) &&
+        items
+      );
+    },
+    90_000,
+  );
+
+  await t.test("the coordinator uses all of its rights, and none was missing", async () => {
+    const requests = await requestsOf(world, account(COORDINATOR_SERVICE_ACCOUNT));
+    assert.deepEqual(requests.filter(({ responseStatus }) => responseStatus?.code === 403).map(uses), []);
+    const used = new Set(requests.map(uses).filter((use) => use !== "get (none)"));
+    const rights = await granted("clb-direct-coordinator");
+    assert.deepEqual(
+      [...used].filter((use) => !rights.has(use)),
+      [],
+      "used without a right",
+    );
+    const unused = [...rights].filter((right) => !used.has(right) && !NOT_USED_HERE.has(`coordinator ${right}`));
+    assert.deepEqual(unused, [], "granted and not used: take it out, or write down why it is needed");
+  });
+
+  await t.test("the agent reads the Pods of its node as its node, and no others", async () => {
+    const requests = await requestsOf(world, account(AGENT_SERVICE_ACCOUNT));
+    assert.deepEqual([...new Set(requests.map(uses))].sort(), ["list pods", "watch pods"]);
+    assert.ok(
+      requests.every(
+        ({ impersonatedUser, responseStatus }) =>
+          impersonatedUser?.username.startsWith("system:node:") && (responseStatus?.code ?? 200) < 400,
+      ),
+    );
+    const agent = await as(t, world, AGENT_SERVICE_ACCOUNT, "clb-direct-agent-node-a", "system:node:node-a");
+    const own = await agent.list<Pod>("/api/v1/pods", { fieldSelector: "spec.nodeName=node-a" });
+    assert.ok(own.items.length > 0 && own.items.every(({ spec }) => spec.nodeName === "node-a"));
+    assert.equal(await codeOf(agent.list("/api/v1/pods", { fieldSelector: "spec.nodeName=node-b" })), 403);
+    assert.equal(await codeOf(agent.list("/api/v1/pods")), 403);
+    const plain = await as(t, world, AGENT_SERVICE_ACCOUNT, "clb-direct-agent-node-a");
+    assert.equal(await codeOf(plain.list("/api/v1/pods", { fieldSelector: "spec.nodeName=node-a" })), 403);
+    assert.equal(await codeOf(plain.list("/api/v1/namespaces/clb-direct/secrets")), 403);
+  });
+
+  await t.test("our token can change our condition of a Pod and nothing else of it", async () => {
+    const coordinator = await as(t, world, COORDINATOR_SERVICE_ACCOUNT, "clb-direct-coordinator-0");
+    const [pod] = ready;
+    assert.ok(pod);
+    const patch = (body: object): Promise<number | undefined> =>
+      codeOf(coordinator.patch(`${pods}/${pod.metadata.name}/status`, { metadata: { uid: pod.metadata.uid }, ...body }, "strategic"));
+    const condition = (type: string): object => ({ status: { conditions: [{ type, status: "True", reason: "Test", message: "" }] } });
+    assert.equal(await patch(condition("cloud.tencent.com/load-balancer-backendgroup-ready")), 200);
+    assert.equal(await patch(condition("Ready2")), 422);
+    assert.equal(await patch({ status: { phase: "Failed" } }), 422);
+    assert.equal(await patch({ metadata: { uid: pod.metadata.uid, labels: { stolen: "true" } } }), 422);
+    assert.equal(
+      await codeOf(coordinator.patch(`${pods}/${pod.metadata.name}`, { metadata: { labels: { stolen: "true" } } }, "merge")),
+      403,
+    );
+    assert.equal(await codeOf(coordinator.delete(`${pods}/${pod.metadata.name}`)), 403);
+  });
+});
