@@ -29,10 +29,10 @@ const Environment = z.object({
   OPS_PORT: port(OPS_PORT),
   HEALTH_PORT: port(HEALTH_PORT),
   LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
-  /** A frozen coordinator is noticed after the sum of both at most (design §10). */
+  /** A frozen coordinator is noticed after the sum of both at most (toolchain.md §7). */
   KEEPALIVE_MS: milliseconds(10_000),
   KEEPALIVE_TIMEOUT_MS: milliseconds(5_000),
-  /** How long both ends may disagree unnoticed (design §10). */
+  /** How long both ends may disagree unnoticed; one hash over the node's Pods each time. */
   DIGEST_INTERVAL_MS: milliseconds(60_000),
   /** A difference without acknowledgement for so long is followed by a snapshot; well above a coordinator's worst pause, well below the agent grace of 10 s. */
   ACK_TIMEOUT_MS: milliseconds(5_000),

@@ -30,7 +30,7 @@ export interface CoordinatorLink {
   run(signal: AbortSignal): Promise<void>;
 }
 
-/** Quick, because a coordinator that restarts is back in seconds; at most 5 s, well within the agent grace of 10 s (design §10). */
+/** Quick, because a coordinator that restarts is back in seconds; at most 5 s, well within the 10 s of AGENT_GRACE_MS. */
 const RECONNECT = { baseMs: 200, maxMs: 5_000 };
 /** Another agent of this node took the session over (a rollout with surge): as late as after many failures, or the two would take turns for ever. */
 const SUPERSEDED_ATTEMPT = 10;

@@ -23,7 +23,7 @@ export interface CoordinatorLinks extends Uplink {
   run(signal: AbortSignal): Promise<void>;
 }
 
-/** How soon a new replica is found (design §7). */
+/** How soon a new replica is found; our choice, one lookup of a headless Service per node. */
 const RESOLVE_EVERY_MS = 5_000;
 /** While not one address is known. */
 const RESOLVE_AGAIN_MS = 500;

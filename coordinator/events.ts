@@ -5,7 +5,7 @@ import { KubeApiError, type KubeClient } from "../common/kube-client.ts";
 import type { Logger } from "../common/log.ts";
 import type { Problem } from "./domain/problem.ts";
 
-/** The same Event (object, reason, message) is told at most once in this time. Source: design §10. */
+/** The same Event (object, reason, message) is told at most once in this time: as long as an API server keeps it by default (kubernetes.md §9). */
 const REPEAT_MS = 3_600_000;
 /** Events that wait for the API server; more are dropped, oldest first: the next pass tells them again. */
 const MAX_WAITING = 1_000;

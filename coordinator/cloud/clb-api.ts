@@ -48,7 +48,7 @@ import type { CloudTransport } from "./transport.ts";
 const PAGE = { loadBalancers: 100, loadBalancerIds: 20, targetListeners: 20, healthLoadBalancers: 30 } as const;
 /** First look at a task, then the pause between looks. One task runs per load balancer, and all share 20 looks a second. */
 const TASK_POLL_MS = { first: 100, next: 150 } as const;
-/** A task that runs longer is given up on and looked at anew. A load balancer takes 10 s, the longest known task 12 min (clb-api.md §3.2). */
+/** A task that runs longer is given up on and looked at anew. A load balancer takes 10 s, the most patient public client waits 12 min (clb-api.md §3.2). */
 const TASK_LIMIT_MS = 720_000;
 
 export type ClbApiDeps = {

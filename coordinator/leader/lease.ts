@@ -14,7 +14,7 @@ export type SeenLease = {
   readonly changedAtMs: number;
 };
 
-/** Sources: design §10. `writesMs` is two thirds of `durationMs`. */
+/** `writesMs` is two thirds of `durationMs`: who cannot renew has long stopped writing when another may begin. */
 export type LeaseTimes = { readonly durationMs: number; readonly renewMs: number; readonly writesMs: number; readonly retryMs: number };
 export const LEASE_TIMES: LeaseTimes = { durationMs: 4_000, renewMs: 1_000, writesMs: 2_700, retryMs: 250 };
 

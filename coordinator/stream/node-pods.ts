@@ -51,7 +51,7 @@ export type NodePodsDeps = {
   readonly log: Logger;
   readonly watchNode: WatchNode;
   readonly observer: StreamObserver;
-  /** How long a node may be without an agent before we watch its Pods ourselves, e.g. 10_000 (design §10). */
+  /** How long a node may be without an agent before we watch its Pods ourselves, e.g. 10_000 (AGENT_GRACE_MS). */
   readonly agentGraceMs: number;
 };
 

@@ -16,7 +16,7 @@ export type StreamServerDeps = {
   readonly health: HealthImplementation;
   readonly clock: Clock;
   readonly log: Logger;
-  /** A frozen peer is dropped after `timeMs` + `timeoutMs`; default 10 s + 5 s (design §10). */
+  /** A frozen peer is dropped after `timeMs` + `timeoutMs`; default 10 s + 5 s (toolchain.md §7). */
   readonly keepalive?: { readonly timeMs: number; readonly timeoutMs: number };
 };
 

@@ -5,7 +5,7 @@ import { ConfigError } from "../../common/errors.ts";
 
 const GOOD = { NODE_NAME: "node-a", COORDINATOR_ADDRESS: "dns:///coordinator.svc:9443", CA_BUNDLE_FILE: "/ca.crt", TOKEN_FILE: "/token" };
 
-test("needs four values and has the design's defaults for the others", () => {
+test("needs four values and has defaults for the others", () => {
   const { env: _, ...config } = readConfig(GOOD);
   assert.deepEqual(config, {
     nodeName: "node-a",

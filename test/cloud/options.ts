@@ -34,7 +34,7 @@ export const PROFILES: { readonly tke2020: Profile; readonly fast: Profile } = {
   },
 };
 
-/** Limits per call, per second and per account. Source: clb-api.md §0, §2, §7.5. */
+/** Limits per call, per second and per account. Source: clb-api.md §0, §2.1 to §2.5. */
 export type Limits = typeof LIMITS;
 
 export const LIMITS = {

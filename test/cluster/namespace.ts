@@ -1,5 +1,5 @@
 /**
- * Runs a command in a network namespace of its own in which the addresses of Pods and load balancers are local (design §8):
+ * Runs a command in a network namespace of its own in which the addresses of Pods and load balancers are local (toolchain.md §12):
  * any address and port can be listened on without root, and nothing can leave. Nothing that ran in it survives the command.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";

@@ -5,7 +5,7 @@ import { readConfig } from "../../coordinator/config.ts";
 
 const LEAST = { CLB_REGION: "ap-guangzhou", TENCENTCLOUD_SECRET_ID: "id", TENCENTCLOUD_SECRET_KEY: "key" };
 
-test("needs the region and the key only; the rest has the defaults of the design", () => {
+test("needs the region and the key only; the rest has defaults", () => {
   const config = readConfig(LEAST);
   assert.deepEqual([config.region, config.cloud.endpoint, config.cloud.protocol], ["ap-guangzhou", "clb.tencentcloudapi.com", "https://"]);
   assert.deepEqual(config.cloud.credential, { secretId: "id", secretKey: "key", token: undefined });

@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { globSync, readFileSync } from "node:fs";
+import { test } from "node:test";
+
+const FOLDERS = "{agent,bench,common,coordinator,deploy,docs,proto,test}";
+const PAGE = /\b(clb-api|kubernetes|real-cluster|tke-contract|toolchain)\.md/;
+
+/** The headings that a text leans on: "clb-api §3.3" and "clb-api §7.5" for a line that names the page once and both sections. */
+function citations(text: string): string[] {
+  return text.split("\n").flatMap((line) => {
+    const [, ...parts] = line.split(PAGE); // page, what follows it, page, …
+    return parts.flatMap((page, index) => {
+      if (index % 2 === 1) return [];
+      const sections = [...(parts[index + 1] ?? "").matchAll(/§(\d+(?:\.\d+)?)/g)];
+      return sections.length === 0 ? [page] : sections.map(([, section]) => `${page} §${section}`);
+    });
+  });
+}
+
+test("citations are found by line, page and section", () => {
+  assert.deepEqual(citations("/** Sources: clb-api.md §0 and §2.3 (500), toolchain.md §7. */\n// see real-cluster.md"), [
+    "clb-api §0",
+    "clb-api §2.3",
+    "toolchain §7",
+    "real-cluster",
+  ]);
+});
+
+test("docs/sources.md has an entry for every fact that a comment cites", () => {
+  const entries = new Set([...readFileSync("docs/sources.md", "utf8").matchAll(/^###? (.+)$/gm)].map(([, heading]) => heading));
+  const missing: string[] = [];
+  let cited = 0;
+  for (const file of globSync([`${FOLDERS}/**/*.{ts,yaml,md,proto}`, "README.md"])) {
+    const text = readFileSync(file, "utf8");
+    for (const citation of citations(text)) {
+      cited += 1;
+      if (!entries.has(citation))
+        missing.push(`${file} cites "${citation}": add "### ${citation}" to docs/sources.md with the fact and its source`);
+    }
+    if (/\bdesign §\d/i.test(text)) missing.push(`${file} cites a design page that readers do not have: say the fact itself`);
+  }
+  assert.deepEqual(missing, []);
+  assert.ok(cited > 50, `${cited} citations found: do they still look as this test expects?`);
+});
