@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { PodExplanation } from "../../coordinator/explain.ts";
+import type { NodeState } from "../../coordinator/ports.ts";
 import { becomesIdle, checkSafety, converged, disturbedRollout, isTrue, metric, podsOf, trackPods } from "./disturbed-rollout.ts";
 import { changedExample, scaleTo } from "./examples.ts";
 import { applyExample, boundTargets, startWorld, until } from "./world.ts";
@@ -32,8 +32,8 @@ test("an agent that is gone for good: the coordinator watches its node in its st
   const { product } = world;
   const lives = trackPods(t, world);
   const sourcesOf = async (): Promise<Record<string, string>> => {
-    const pods = await product.explain<PodExplanation[]>("?namespace=demo");
-    return Object.fromEntries(pods.map(({ node, factsFrom }) => [node, factsFrom]));
+    const { nodes } = await product.explain<{ nodes: readonly NodeState[] }>(""); // not by Pods: both may run on one node
+    return Object.fromEntries(nodes.map(({ node, source }) => [node, source]));
   };
   await applyExample(world, changedExample({ replicas: 2 }));
   await converged(world, 2);
