@@ -39,12 +39,12 @@ test("an agent that is gone for good: the coordinator watches its node in its st
   await converged(world, 2);
   assert.deepEqual(await sourcesOf(), { "node-a": "agent", "node-b": "agent" });
 
+  const before = new Set(podsOf(world).map(({ metadata }) => metadata.uid));
   const goneMs = Date.now();
   await product.agent("node-b")?.stop();
   await scaleTo(world, 6);
-  const fresh = await until(
-    "a new Pod on node-b",
-    () => podsOf(world).filter((pod) => pod.spec.nodeName === "node-b" && isTrue(pod, "ContainersReady"))[1],
+  const fresh = await until("a new Pod on node-b", () =>
+    podsOf(world).find((pod) => pod.spec.nodeName === "node-b" && !before.has(pod.metadata.uid) && isTrue(pod, "ContainersReady")),
   );
   const isBound = (): boolean => boundTargets(world).has(`${fresh.status?.podIP}:8080`);
   assert.ok(!isBound(), "nobody has told of it yet");
