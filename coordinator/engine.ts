@@ -186,7 +186,10 @@ export class Engine {
       if (selects(intent.selector, pod.labels) || (before !== undefined && selects(intent.selector, before.labels)))
         this.#loadBalancers.add(loadBalancerId);
     }
-    if (after !== undefined && after.hasGate && after.gate !== "True" && !isEnding(after)) this.#waitingForGate.add(pod.uid);
+    const waits = after !== undefined && after.hasGate && after.gate !== "True" && !isEnding(after);
+    // A Pod may be bound before anybody told us of it (after a restart): now that it is known, somebody waits for its health.
+    if (waits && !this.#waitingForGate.has(pod.uid)) this.#health.wake();
+    if (waits) this.#waitingForGate.add(pod.uid);
     else this.#waitingForGate.delete(pod.uid);
     if (after === undefined) forget(pod.uid);
     else this.#gates.add(pod.uid);

@@ -28,15 +28,16 @@ export type DemoOptions = {
 
 /** The options, or the end of the process: 0 after --help, 2 with the mistake and the usage. */
 export function optionsOrExit(args: readonly string[]): DemoOptions {
+  let options: DemoOptions | undefined;
   try {
-    const options = readOptions(args);
-    if (options !== undefined) return options;
-    console.log(USAGE);
-    process.exit(0);
+    options = readOptions(args);
   } catch (error) {
     console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
     process.exit(2);
   }
+  if (options !== undefined) return options;
+  console.log(USAGE);
+  return process.exit(0);
 }
 
 /** Throws an Error that names the option, its value and what would do. Undefined: help was asked for. */
