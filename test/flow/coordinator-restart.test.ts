@@ -38,3 +38,19 @@ test("a Pod that ended while the coordinator was away is unbound when it is back
   checkSafety(world, lives);
   await becomesIdle(world);
 });
+
+test("Pods that were bound before a restart get their gates soon after their agents speak, not at the next idle look", {
+  timeout: 120_000,
+}, async (t) => {
+  const world = await startWorld(t);
+  await applyExample(world, changedExample({ replicas: 4 }));
+  await until("all bound, none healthy yet", () => boundTargets(world).size === 4);
+  await Promise.all([world.product.coordinator()?.stop(), ...["node-a", "node-b"].map((node) => world.product.agent(node)?.stop())]);
+  await world.product.startCoordinator();
+  await until("the load balancer read", async () => {
+    const [id] = (await world.product.explain<{ loadBalancers: readonly string[] }>("")).loadBalancers;
+    return id !== undefined && (await world.product.explain<{ listeners: unknown[] }>(`?loadBalancer=${id}`)).listeners.length > 0;
+  });
+  await Promise.all(["node-a", "node-b"].map((node) => world.product.startAgent(node)));
+  await converged(world, 4, 12_000); // far below the 30 s between idle looks
+});
