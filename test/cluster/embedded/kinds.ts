@@ -90,8 +90,11 @@ export const service: Partial<Rules> = {
     } else if (spec.type !== "LoadBalancer" && now !== undefined) {
       causes.push(wrong.forbidden(field, "may only be used when `type` is 'LoadBalancer'"));
     }
-    for (const [index, { ip = "" }] of (status.loadBalancer?.ingress ?? []).entries()) {
-      if (ip && isIP(ip) === 0) causes.push(wrong.invalid(`status.loadBalancer.ingress[${index}].ip`, ip, "must be a valid IP address"));
+    for (const [index, { ip = "", ipMode }] of (status.loadBalancer?.ingress ?? []).entries()) {
+      const at = `status.loadBalancer.ingress[${index}]`;
+      if (ip && isIP(ip) === 0) causes.push(wrong.invalid(`${at}.ip`, ip, "must be a valid IP address"));
+      const fits = ipMode === undefined || (ip && ["VIP", "Proxy"].includes(ipMode));
+      if (!fits) causes.push(wrong.invalid(`${at}.ipMode`, ipMode, "VIP and Proxy are known, with an ip only"));
     }
     return causes;
   },

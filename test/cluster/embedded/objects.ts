@@ -26,7 +26,7 @@ export type Spec = Strings<"nodeName" | "serviceAccountName" | "type" | "cluster
 export type Status = Strings<"phase" | "podIP"> & {
   replicas?: number;
   conditions?: { type: string }[];
-  loadBalancer?: { ingress?: Strings<"ip">[] };
+  loadBalancer?: { ingress?: Strings<"ip" | "ipMode">[] };
 };
 
 /** An object as it is stored: parsed JSON without `kind` and `apiVersion`. Only fields that this server looks at are named. */

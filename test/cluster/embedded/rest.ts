@@ -122,13 +122,15 @@ const JSON_PATCH = "application/json-patch+json";
 const MERGE = "application/merge-patch+json";
 const STRATEGIC = "application/strategic-merge-patch+json";
 const APPLY = "application/apply-patch+yaml";
+const PATCH_OPTIONS = { group: "meta.k8s.io", plural: "", kind: "PatchOptions" };
 
 /** The object as the patch wants it. Server-side apply is a merge here: nothing is remembered of who owns which field. */
 function patched(target: Target, old: KubeObject | undefined, { contentType, body, query }: Call): Raw {
   const { resource, name, subresource } = target;
   const known = [JSON_PATCH, MERGE, ...(resource.custom ? [] : [STRATEGIC]), APPLY];
   if (!known.includes(contentType)) throw failure.unsupportedMediaType(known);
-  if (contentType === APPLY && !query.get("fieldManager")) throw failure.badRequest("fieldManager is required for apply patch");
+  const cause = wrong.required("fieldManager", "is required for apply patch");
+  if (contentType === APPLY && !query.get("fieldManager")) throw failure.invalid(PATCH_OPTIONS, "", [cause]);
   const whole = { kind: resource.kind, apiVersion: apiVersionOf(resource), ...old };
   const from = subresource === "scale" && old ? scaleOf(old) : whole;
   if (contentType === JSON_PATCH) return placed(asRaw(jsonPatch(from, body)), target);

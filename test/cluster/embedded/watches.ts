@@ -17,6 +17,9 @@ export type WatchRequest = {
 
 type Running = WatchRequest & { readonly response: ServerResponse };
 
+/** A watch gets a bookmark so long before its timeout. Source: nextBookmarkTime of k8s.io/apiserver; seen by the contract suite. */
+const LAST_BOOKMARK_MS = 2_000;
+
 /** All running watches. `stop` ends them and leaves no timer. */
 export class Watches {
   readonly #store: Store;
@@ -50,11 +53,11 @@ export class Watches {
       return;
     }
     this.#running.add(watch);
-    const deadline = setTimeout(() => {
-      bookmark(watch, this.#store.version);
-      response.end();
-    }, request.timeoutSeconds * 1_000);
+    const leftMs = request.timeoutSeconds * 1_000;
+    const last = leftMs > LAST_BOOKMARK_MS && setTimeout(() => bookmark(watch, this.#store.version), leftMs - LAST_BOOKMARK_MS);
+    const deadline = setTimeout(() => response.end(), leftMs);
     response.once("close", () => {
+      clearTimeout(last || undefined);
       clearTimeout(deadline);
       this.#running.delete(watch);
     });
