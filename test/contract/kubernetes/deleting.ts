@@ -188,7 +188,8 @@ async function namespaces({ ask, namespace }: Subject): Promise<void> {
     assert.equal(at(refused, "body.details.causes.0.reason"), "NamespaceTerminating");
     assert.match(String(at(refused, "body.message")), /unable to create new content in namespace \S+ because it is being terminated/);
   }
-  assert.equal(at(await ask("GET", `${services}/s`), "body.metadata.deletionTimestamp"), undefined, "the Service waits for the Pods");
+  const service = await ask("GET", `${services}/s`);
+  assert.deepEqual([service.code, at(service, "body.metadata.deletionTimestamp")], [200, undefined], "the Service waits for the Pods");
   await ask("DELETE", `${pods}/p`, { gracePeriodSeconds: 0 });
   await until("the namespace is gone", async () => (await ask("GET", `/api/v1/namespaces/${name}`)).code === 404, 30_000);
   assert.equal((await ask("GET", `${services}/s`)).code, 404);
