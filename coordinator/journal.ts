@@ -47,7 +47,11 @@ export function makeJournal(client: KubeClient, namespace: string): Journal {
       const patched = await absentAsUndefined(client.patch(pathOf(loadBalancerId), { data }, "merge", { signal }));
       if (patched === undefined) {
         const metadata = { name: nameOf(loadBalancerId), namespace };
-        await client.create(collection, { apiVersion: "v1", kind: "ConfigMap", metadata, data: Object.fromEntries(fresh) }, { signal });
+        await client.create(
+          collection,
+          { apiVersion: "v1", kind: "ConfigMap", metadata, data: Object.fromEntries([...book.pods, ...fresh]) },
+          { signal },
+        );
       }
       for (const ip of forgotten) book.forgotten.delete(ip);
       for (const [ip, podUid] of fresh) book.pods.set(ip, podUid);

@@ -49,9 +49,12 @@ export type OwnershipMode = "class" | "annotation";
  */
 export type Ownership = { readonly kind: "ours" | "release" | "none" } | { readonly kind: "foreign"; readonly because: string };
 
-/** Decides whose Service it is from the object alone; tags of the load balancer are judged later. */
-export function ownershipOf(service: ServiceRecord, mode: OwnershipMode): Ownership {
-  const held = service.finalizers.includes(FINALIZER);
+/**
+ * Decides whose Service it is from the object alone; tags of the load balancer are judged later. `served`: this process serves it already,
+ * so that a finalizer of ours that somebody took off by hand is put back, and its Pods go on being drained.
+ */
+export function ownershipOf(service: ServiceRecord, mode: OwnershipMode, served = false): Ownership {
+  const held = served || service.finalizers.includes(FINALIZER);
   if (service.deleting || service.type !== "LoadBalancer") return { kind: held ? "release" : "none" };
   if (held) return { kind: "ours" };
   if (!wantsUs(service, mode)) return { kind: "none" };

@@ -14,7 +14,7 @@ import {
 import type { ClbApi, LoadBalancerFacts } from "../cloud/clb-api.ts";
 import { ClbApiError } from "../cloud/clb-error.ts";
 import type { Mirror } from "../cloud/mirror.ts";
-import { type Problem, tkeCode } from "../domain/problem.ts";
+import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
 import {
   namedLoadBalancer,
   type OwnershipMode,
@@ -65,7 +65,7 @@ export function makeServiceReconciler(deps: ServiceDeps): Reconcile {
     if (!deps.synced()) return { kind: "again", afterMs: NOT_SYNCED_MS, because: "not every watch has synced" };
     const service = deps.service(uid);
     if (service === undefined) return vanished(deps, uid);
-    const ownership = ownershipOf(service, deps.ownership);
+    const ownership = ownershipOf(service, deps.ownership, deps.ledger.get(uid) !== undefined);
     switch (ownership.kind) {
       case "none":
         return vanished(deps, uid);
@@ -82,10 +82,11 @@ export function makeServiceReconciler(deps: ServiceDeps): Reconcile {
   };
 }
 
-/** No evidence that its load balancer should change: what is there stays. */
+/** No evidence that its load balancer should change: what is there stays. Only a release that had begun is finished. */
 function vanished(deps: ServiceDeps, uid: string): Outcome {
   const entry = deps.ledger.get(uid);
-  deps.ledger.remove(uid);
+  const releasing = entry?.released === true && entry.loadBalancerId !== undefined;
+  if (!releasing || isCleared(deps, entry.ref, entry.loadBalancerId)) deps.ledger.remove(uid);
   if (entry?.loadBalancerId !== undefined) deps.touch(entry.loadBalancerId);
   return DONE;
 }
@@ -255,7 +256,7 @@ async function release(deps: ServiceDeps, service: ServiceRecord, signal: AbortS
   const old = deps.ledger.get(service.uid);
   const loadBalancerId = old?.loadBalancerId ?? (await formerLoadBalancer(deps, service, signal));
   enter(deps, service, { intent: old?.intent, blocker: undefined, loadBalancerId, released: true });
-  if (loadBalancerId !== undefined && !isCleared(deps, service, loadBalancerId)) return DONE; // the load balancer's pass brings it back
+  if (loadBalancerId !== undefined && !isCleared(deps, serviceRef(service), loadBalancerId)) return DONE; // the load balancer's pass brings it back
   if (loadBalancerId !== undefined && deps.ledger.of(loadBalancerId).length === 1) {
     deps.ledger.forgetLoadBalancer(loadBalancerId);
     deps.mirror.drop(loadBalancerId);
@@ -268,7 +269,7 @@ async function release(deps: ServiceDeps, service: ServiceRecord, signal: AbortS
 }
 
 /** Nothing of ours is left there: the load balancer is gone, or a current look shows no listener of this Service. */
-function isCleared(deps: ServiceDeps, service: ServiceRecord, loadBalancerId: string): boolean {
+function isCleared(deps: ServiceDeps, service: ObjectRef, loadBalancerId: string): boolean {
   const actual = deps.mirror.read(loadBalancerId);
   if (actual === undefined) return deps.mirror.isGone(loadBalancerId);
   if (deps.mirror.staleBecause(loadBalancerId) !== undefined) return false;
@@ -277,7 +278,7 @@ function isCleared(deps: ServiceDeps, service: ServiceRecord, loadBalancerId: st
   if (!created) return true;
   if (actual.listeners.length === 0) return false; // it is about to be deleted
   const message = `Load balancer ${loadBalancerId} is kept although Service ${service.namespace}/${service.name} goes: it has listeners that we did not create`;
-  deps.tell({ object: serviceRef(service), type: "Warning", reason: "LoadBalancerKept", message });
+  deps.tell({ object: service, type: "Warning", reason: "LoadBalancerKept", message });
   return true;
 }
 

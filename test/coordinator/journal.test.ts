@@ -80,3 +80,14 @@ test("drops a load balancer's book, also one that is gone already", async (t) =>
   assert.deepEqual([journal.podOf("lb-1", "10.244.0.1"), cluster.store.list("configmaps").length], [undefined, 0]);
   await journal.drop("lb-1", signal);
 });
+
+test("a ConfigMap that somebody deleted comes back whole with the next claim", async (t) => {
+  const { client } = await aKube(t);
+  const journal = makeJournal(client, NAMESPACE);
+  await journal.claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal);
+  await client.delete(`/api/v1/namespaces/${NAMESPACE}/configmaps/clb-direct-journal-lb-1`);
+  await journal.claim("lb-1", new Map([["10.244.0.2", "pod-2"]]), signal);
+  const restarted = makeJournal(client, NAMESPACE);
+  await restarted.load("lb-1", signal);
+  assert.deepEqual([restarted.podOf("lb-1", "10.244.0.1"), restarted.podOf("lb-1", "10.244.0.2")], ["pod-1", "pod-2"]);
+});

@@ -168,3 +168,12 @@ test("a selector matches a Pod that has every label; an empty one matches none",
   assert.equal(selects({ app: "web" }, {}), false);
   assert.equal(selects({}, { app: "web" }), false);
 });
+
+test("a Service that this process serves stays ours although our finalizer was taken off by hand", () => {
+  const bare = aService({
+    annotations: { "service.cloud.tencent.com/direct-access": "true", "service.kubernetes.io/loadbalance-id": "lb-1" },
+  });
+  assert.equal(ownershipOf(bare, "annotation").kind, "foreign");
+  assert.equal(ownershipOf(bare, "annotation", true).kind, "ours");
+  assert.equal(ownershipOf({ ...bare, deleting: true }, "annotation", true).kind, "release");
+});
