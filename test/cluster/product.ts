@@ -180,11 +180,17 @@ async function ready(running: RunningProcess, url: string): Promise<void> {
   );
 }
 
+/** First minor of Kubernetes 1 with associated-node impersonation on by default (kubernetes.md §5). */
+const IMPERSONATION_MINOR = 36;
+
 /** Installs what deploy/manifests has, the workloads apart: those are the processes here. */
 async function prepare({ client }: Cluster, install: ProductOptions["install"]): Promise<void> {
   const access = await loadManifests(manifestFile("access.yaml"));
   const accounts = access.filter(({ kind }) => kind === "Namespace" || kind === "ServiceAccount");
-  await applyManifests(client, install === "accounts" ? accounts : [...access, ...(await loadManifests(manifestFile("policy.yaml")))]);
+  if (install === "accounts") return await applyManifests(client, accounts);
+  const { minor } = await client.get<{ minor: string }>("/version"); // e.g. "36", with some vendors "36+"
+  const files = ["policy.yaml", ...(Number.parseInt(minor, 10) < IMPERSONATION_MINOR ? ["access-before-1.36.yaml"] : [])];
+  await applyManifests(client, [...access, ...(await Promise.all(files.map((file) => loadManifests(manifestFile(file))))).flat()]);
 }
 
 type PodRef = { readonly name: string; readonly uid: string };
