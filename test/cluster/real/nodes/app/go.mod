@@ -1,0 +1,3 @@
+module clb-direct.io/test/app
+
+go 1.24

@@ -1,0 +1,51 @@
+/** Builds the sample application, which is the pause container as well: one static binary, standard library only, so it needs no network. */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { binaryFault } from "../binary-file.ts";
+
+const SOURCE = fileURLToPath(new URL("app", import.meta.url));
+
+export type ApplicationFound = { readonly kind: "found"; readonly file: string } | { readonly kind: "missing"; readonly reason: string };
+
+/**
+ * E.g. "/home/me/.cache/clb-direct/app-linux-x64-5f2c01d9/app", named after its source; built where it is not there: some seconds, half a
+ * minute where Go's own cache is empty. Two builds at once do no harm: each brings its result in whole.
+ */
+export function findApplication(env: NodeJS.ProcessEnv = process.env): ApplicationFound {
+  const directory = join(cacheHome(env), "clb-direct", `app-${process.platform}-${process.arch}-${sourceHash()}`);
+  const file = join(directory, "app");
+  if (binaryFault(file) === undefined) return { kind: "found", file };
+  const temporary = join(directory, `.build-${process.pid}`);
+  try {
+    mkdirSync(directory, { recursive: true });
+    const { error, status, stderr } = spawnSync("go", ["build", "-trimpath", "-ldflags", "-s -w", "-o", temporary, "."], {
+      cwd: SOURCE,
+      env: { ...env, CGO_ENABLED: "0", GOFLAGS: "-buildvcs=false", GOWORK: "off", GOTOOLCHAIN: "local", GOPROXY: "off" },
+      encoding: "utf8",
+    });
+    if (error !== undefined)
+      return { kind: "missing", reason: "no Go toolchain on PATH to build the sample application: install Go (https://go.dev/dl)" };
+    if (status !== 0) return { kind: "missing", reason: `the sample application (${SOURCE}) cannot be built:\n${stderr.trim()}` };
+    renameSync(temporary, file);
+    return { kind: "found", file };
+  } catch (error) {
+    return { kind: "missing", reason: `the cache ${directory} cannot be written (${(error as Error).message}): set XDG_CACHE_HOME` };
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+}
+
+function cacheHome(env: NodeJS.ProcessEnv): string {
+  const base = env["XDG_CACHE_HOME"];
+  return base !== undefined && base !== "" ? base : join(env["HOME"] ?? homedir(), ".cache");
+}
+
+function sourceHash(): string {
+  const hash = createHash("sha256");
+  for (const name of ["go.mod", "main.go"]) hash.update(readFileSync(join(SOURCE, name)));
+  return hash.digest("hex").slice(0, 8);
+}

@@ -1,0 +1,84 @@
+/** Control groups of the real nodes: the kernel ends processes, mounts and links with their namespaces, but not these. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const ROOT = "/sys/fs/cgroup";
+const NAME = "clb-direct-node-";
+
+/** Name of a node's group below the root of each hierarchy, e.g. "clb-direct-node-4711-node-a"; 4711 is this process. */
+export const cgroupOf = (node: string): string => `${NAME}${process.pid}-${node}`;
+
+/** In every hierarchy (version 1 has several, version 2 one), with a group `init` in it for what runs beside the containers. */
+export function makeCgroup(group: string): void {
+  for (const hierarchy of hierarchies()) for (const path of [group, join(group, "init")]) makeIn(hierarchy, path);
+}
+
+function makeIn(hierarchy: string, path: string): void {
+  const directory = join(hierarchy, path);
+  mkdirSync(directory, { recursive: true });
+  // Of version 1; an empty set of processors takes no process, and what is seen as the root has no parent to copy from.
+  for (const file of ["cpuset.cpus", "cpuset.mems"])
+    if (existsSync(join(hierarchy, file))) writeFileSync(join(directory, file), readFileSync(join(hierarchy, file)));
+}
+
+/** Removes a group with all below it from every hierarchy. Its processes must have ended. */
+export function removeCgroup(group: string): void {
+  for (const hierarchy of hierarchies()) removeTree(join(hierarchy, group));
+}
+
+/** Removes what processes left that were killed; gives the groups' names. */
+export function sweepCgroups(): readonly string[] {
+  const left = new Set(hierarchies().flatMap((hierarchy) => foldersIn(hierarchy).filter(isLeft)));
+  for (const group of left) removeCgroup(group);
+  return [...left];
+}
+
+/** All groups of real nodes, whoever's, e.g. "/sys/fs/cgroup/pids/clb-direct-node-4711-node-a". */
+export const nodeCgroups = (): readonly string[] =>
+  hierarchies().flatMap((hierarchy) =>
+    foldersIn(hierarchy)
+      .filter((name) => name.startsWith(NAME))
+      .map((name) => join(hierarchy, name)),
+  );
+
+/** A hierarchy's root is a mount of its own; in version 2 that is all of /sys/fs/cgroup. */
+const hierarchies = (): readonly string[] =>
+  existsSync(join(ROOT, "cgroup.procs"))
+    ? [ROOT]
+    : foldersIn(ROOT)
+        .map((name) => join(ROOT, name))
+        .filter((directory) => existsSync(join(directory, "cgroup.procs")));
+
+function isLeft(name: string): boolean {
+  const owner = new RegExp(`^${NAME}(\\d+)-`).exec(name)?.[1];
+  return owner !== undefined && !isAlive(Number(owner));
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "ESRCH";
+  }
+}
+
+function foldersIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name);
+  } catch {
+    return []; // it went meanwhile
+  }
+}
+
+/** rmdir is how a group is removed; its files go with it. */
+function removeTree(directory: string): void {
+  for (const name of foldersIn(directory)) removeTree(join(directory, name));
+  try {
+    rmdirSync(directory);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "ENOENT") throw error;
+  }
+}

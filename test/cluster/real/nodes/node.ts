@@ -1,0 +1,101 @@
+/** One real node: containerd and kubelet in namespaces of their own. */
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { lastLines, type RunningProcess, until } from "../../process.ts";
+import { kubeletUser } from "../certificates.ts";
+import { startChild } from "../child.ts";
+import type { RealCluster } from "../control-plane.ts";
+import { filesIn } from "../files.ts";
+import type { NodeAddresses } from "./addresses.ts";
+import { cgroupOf, makeCgroup, removeCgroup } from "./cgroups.ts";
+import { CONTAINERD_SOCKET, cniConfig, containerdConfig, kubeletConfig } from "./configuration.ts";
+import { type NodeNamespace, startNamespace } from "./node-namespace.ts";
+import { type NodeBinaries, nodePath } from "./requirements.ts";
+import { run } from "./run.ts";
+
+export type NodeOptions = {
+  readonly cluster: Pick<RealCluster, "kubeconfigFile" | "directory">;
+  readonly addresses: NodeAddresses;
+  readonly binaries: NodeBinaries;
+  /** Of this node alone: configuration and logs. */
+  readonly directory: string;
+  /** Tar with the images that its Pods may use. */
+  readonly imageFile: string;
+  /** Lays the node's cable, before anything runs in it. */
+  readonly connect: (pid: number) => Promise<void>;
+};
+
+export type StartedNode = {
+  readonly namespace: NodeNamespace;
+  /** "containerd" or "kubelet", e.g. to freeze it. */
+  readonly part: (name: "containerd" | "kubelet") => RunningProcess;
+  readonly stop: () => Promise<void>;
+};
+
+const CONTAINERD_MS = 20_000;
+
+/** Settles when the kubelet has started; it registers its Node a moment later. Nothing is left running if it rejects. */
+export async function startNode(options: NodeOptions): Promise<StartedNode> {
+  const { addresses, directory } = options;
+  await mkdir(join(directory, "cni"), { recursive: true });
+  makeCgroup(cgroupOf(addresses.name));
+  const namespace = await startNamespace(addresses.name, directory, cgroupOf(addresses.name));
+  const stop = async (): Promise<void> => {
+    await namespace.stop();
+    removeCgroup(cgroupOf(addresses.name));
+  };
+  try {
+    await options.connect(namespace.pid);
+    const containerd = await startContainerd(options, namespace);
+    const kubelet = await startKubelet(options, namespace);
+    return { namespace, part: (name) => (name === "kubelet" ? kubelet : containerd), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function startPart({ directory }: NodeOptions, namespace: NodeNamespace, command: readonly string[], path: string): RunningProcess {
+  const name = command[0]?.split("/").at(-1) ?? "";
+  const [file = "", ...args] = [...namespace.inside, ...command];
+  return startChild({ name, file, args, logFile: join(directory, `${name}.log`), env: { PATH: path }, graceMs: 0 });
+}
+
+async function startContainerd(options: NodeOptions, namespace: NodeNamespace): Promise<RunningProcess> {
+  const { binaries, directory } = options;
+  const file = join(directory, "containerd.toml");
+  await writeFile(file, containerdConfig(join(directory, "cni")));
+  await writeFile(join(directory, "cni", "10-pods.conflist"), cniConfig(options.addresses));
+  const path = `${dirname(binaries["containerd-shim-runc-v2"])}:${nodePath()}`; // it looks for its shim there
+  const containerd = startPart(options, namespace, [binaries.containerd, "--config", file], path);
+  const ctr = [...namespace.inside, binaries.ctr, "--address", CONTAINERD_SOCKET];
+  await until(
+    () => `containerd does not answer:\n${lastLines(containerd.logFile)}`,
+    () => {
+      if (containerd.hasExited()) throw new Error(`containerd ended while starting:\n${lastLines(containerd.logFile)}`);
+      return run([...ctr, "version"]).catch(() => "");
+    },
+    CONTAINERD_MS,
+    100,
+  );
+  await run([...ctr, "--namespace", "k8s.io", "images", "import", options.imageFile]);
+  return containerd;
+}
+
+async function startKubelet(options: NodeOptions, namespace: NodeNamespace): Promise<RunningProcess> {
+  const { addresses, binaries, cluster, directory } = options;
+  const file = join(directory, "kubelet.json");
+  const resolvConf = join(directory, "resolv.conf");
+  await writeFile(resolvConf, "");
+  const clientCa = filesIn(cluster.directory).ca;
+  await writeFile(file, kubeletConfig(addresses, { clientCa, resolvConf }));
+  const flags = {
+    config: file,
+    kubeconfig: await cluster.kubeconfigFile(kubeletUser(addresses.name)),
+    "hostname-override": addresses.name,
+    "node-ip": addresses.address,
+    "root-dir": "/var/lib/kubelet",
+    "cert-dir": "/var/lib/kubelet/pki",
+  };
+  return startPart(options, namespace, [binaries.kubelet, ...Object.entries(flags).map(([key, value]) => `--${key}=${value}`)], nodePath());
+}

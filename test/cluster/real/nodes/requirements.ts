@@ -1,0 +1,68 @@
+/** Whether this machine can run real nodes: root, the apt packages, the binaries; each fault names its fix. */
+import { accessSync, constants, existsSync } from "node:fs";
+import { join } from "node:path";
+import { type FindOptions, findBinaries } from "../binaries.ts";
+import { NODE } from "../modules.ts";
+import { findApplication } from "./application.ts";
+import { CNI_PLUGINS } from "./configuration.ts";
+
+/** Paths by name; `application` is the binary of the sample application. */
+export type NodeBinaries = Readonly<Record<(typeof NODE)[number] | "application", string>>;
+
+export type NodesFound =
+  | { readonly kind: "found"; readonly binaries: NodeBinaries }
+  /** `reason` names the fix; a test is skipped with it. */
+  | { readonly kind: "missing"; readonly reason: string };
+
+/** Packages of Debian and Ubuntu, and what of each is needed here: a program on PATH or a file. */
+const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  runc: ["runc"],
+  "containernetworking-plugins": ["ptp", "host-local", "loopback"].map((name) => join(CNI_PLUGINS, name)),
+  nftables: ["nft"],
+  iproute2: ["ip"],
+};
+
+/** Debian puts some of them where a user's PATH does not look. */
+const ADMIN_PATHS = ["/usr/sbin", "/sbin"];
+
+/** PATH as the nodes' programs get it. */
+export const nodePath = (env: NodeJS.ProcessEnv = process.env): string => [env["PATH"] ?? "", ...ADMIN_PATHS].join(":");
+
+/** E.g. ["runc", "nftables"]: packages of which something is missing. */
+export function missingPackages(env: NodeJS.ProcessEnv = process.env): readonly string[] {
+  const isThere = (wanted: string): boolean =>
+    wanted.includes("/") ? existsSync(wanted) : nodePath(env).split(":").some((folder) => isExecutable(join(folder, wanted)));
+  return Object.keys(PACKAGES).filter((name) => !PACKAGES[name]?.every(isThere));
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Why no real nodes can run on this machine, the binaries apart; undefined: they can. */
+export function machineFault(env: NodeJS.ProcessEnv = process.env, uid: number | undefined = process.getuid?.()): string | undefined {
+  if (process.platform !== "linux") return `real nodes need Linux, this is ${process.platform}`;
+  if (uid !== 0) return "real nodes need root (containers, mounts, network namespaces): run it as root, or use simulated nodes";
+  const missing = missingPackages(env);
+  if (missing.length === 0) return undefined;
+  return `real nodes need ${missing.join(", ")}. Run: apt-get update && apt-get install -y --no-install-recommends ${missing.join(" ")}`;
+}
+
+/** Everything that startRealNodes needs; with `build`, the Go binaries that are missing are built (minutes). */
+export async function findNodes(options: FindOptions = {}): Promise<NodesFound> {
+  const { env = process.env } = options;
+  const fault = machineFault(env);
+  if (fault !== undefined) return { kind: "missing", reason: fault };
+  const found = await findBinaries(NODE, options);
+  // prepare.ts builds the binaries of nodes only where it is told to
+  if (found.kind === "missing") return { kind: "missing", reason: found.reason.replace(/(prepare\.ts)(?!.*--nodes)/, "$1 --nodes") };
+  const application = findApplication(env);
+  return application.kind === "found"
+    ? { kind: "found", binaries: { ...found.binaries, application: application.file } }
+    : application;
+}

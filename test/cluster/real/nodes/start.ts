@@ -1,0 +1,168 @@
+/** Two (or one to three) real nodes in the harness's network namespace: real kubelets, real containers. Needs root. */
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { KubeClient } from "../../../../common/kube-client.ts";
+import type { AddressPlan } from "../../network.ts";
+import { lastLines, type RunningProcess, until } from "../../process.ts";
+import { answered } from "../../simulated/cluster.ts";
+import { ADMIN } from "../certificates.ts";
+import { startChild } from "../child.ts";
+import { networkFault, type RealCluster } from "../control-plane.ts";
+import { untilSchedulable } from "../schedulable.ts";
+import { type NodeNetwork, nodeNetwork, planWithRealNodes } from "./addresses.ts";
+import { sweepCgroups } from "./cgroups.ts";
+import { APPLICATION_IMAGES, PAUSE_IMAGES } from "./configuration.ts";
+import { imageArchive } from "./image.ts";
+import { type StartedNode, startNode } from "./node.ts";
+import { connectNode, removeBridge, setUpBridge } from "./outer-network.ts";
+import { type NodeBinaries, nodePath } from "./requirements.ts";
+
+export type RealNodesOptions = {
+  readonly cluster: RealCluster;
+  readonly plan: AddressPlan;
+  /** Names, 1 to 3. */
+  readonly nodes: readonly string[];
+  /** From findNodes. */
+  readonly binaries: NodeBinaries;
+  /** Configuration, logs and the image go to a folder per node in it; not removed. */
+  readonly directory: string;
+};
+
+export type RealNode = {
+  readonly name: string;
+  /** E.g. "10.245.3.2". */
+  readonly address: string;
+  /** E.g. "10.245.3.64/26". */
+  readonly podRange: string;
+  /** E.g. "/proc/4711/ns/net". */
+  readonly netns: string;
+};
+
+export type ExecOptions = {
+  /** For messages, e.g. "agent node-a". */
+  readonly name: string;
+  /** E.g. [process.execPath, "agent/main.ts"]. */
+  readonly command: readonly string[];
+  /** The whole environment, PATH apart. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly logFile: string;
+};
+
+export type RealNodes = {
+  readonly nodes: readonly RealNode[];
+  /** The given plan with the nodes' real addresses as `nodeAddress`. */
+  readonly plan: AddressPlan;
+  /** All addresses of nodes and Pods, e.g. "10.245.3.0/24", for the emulated cloud's `backendCidrs`. */
+  readonly range: string;
+  /** What to put before a command line that is to run on the node's network as a hostNetwork Pod does, e.g. ["nsenter", …]. */
+  readonly enter: (node: string) => readonly string[];
+  /** Runs a command so; ended with this process, and by stop. */
+  readonly exec: (node: string, options: ExecOptions) => RunningProcess;
+  /** A node's own parts, e.g. to freeze its kubelet. */
+  readonly part: (node: string, name: "containerd" | "kubelet") => RunningProcess;
+  /** Ends everything on the nodes at once, containers included, and leaves nothing but files in `directory`. */
+  readonly stop: () => Promise<void>;
+};
+
+/** For startControlPlane: the names of the Nodes are in no DNS, so that `kubectl logs` and `exec` have to go by address. */
+export const FLAGS_FOR_REAL_NODES = { "kube-apiserver": ["--kubelet-preferred-address-types=InternalIP"] } as const;
+
+const READY_MS = 60_000;
+/** An agent's own limit is 20 s. */
+const EXEC_GRACE_MS = 25_000;
+
+/** Settles when every Node is Ready and takes Pods. Rejects with one message; nothing is left running then. */
+export async function startRealNodes(options: RealNodesOptions): Promise<RealNodes> {
+  const { cluster, plan, directory } = options;
+  const fault = networkFault(plan);
+  if (fault !== undefined) throw new Error(fault);
+  const network = nodeNetwork(plan, options.nodes);
+  sweepCgroups();
+  await mkdir(directory, { recursive: true });
+  const imageFile = await writeImages(options.binaries.application, directory);
+  const started = new Map<string, StartedNode>();
+  const commands: RunningProcess[] = [];
+  const stop = async (): Promise<void> => {
+    await Promise.all(commands.splice(0).map((command) => command.stop()));
+    await endAll([...started.values()].map((node) => node.stop));
+    started.clear();
+    await removeBridge(network);
+  };
+  try {
+    await setUpBridge(network);
+    const begun = network.nodes.map(async (addresses, index) => {
+      const connect = (pid: number): Promise<void> => connectNode(network, index, pid);
+      const own = join(directory, addresses.name);
+      started.set(addresses.name, await startNode({ cluster, addresses, binaries: options.binaries, directory: own, imageFile, connect }));
+    });
+    await endAll(begun.map((one) => () => one)); // all, so that stop knows each of them
+    const admin = await cluster.client(ADMIN);
+    for (const [name, node] of started) await untilRegistered(admin, name, node);
+    await untilSchedulable(admin, options.nodes, READY_MS);
+    return { ...access(network, started, commands), plan: planWithRealNodes(plan, network), range: network.range, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** Rejects at once with the kubelet's last words if it ends. */
+async function untilRegistered(admin: KubeClient, name: string, { part }: StartedNode): Promise<void> {
+  const kubelet = part("kubelet");
+  await until(
+    () => `the kubelet of ${name} does not register its Node:\n${lastLines(kubelet.logFile)}`,
+    async () => {
+      if (kubelet.hasExited()) throw new Error(`the kubelet of ${name} ended while starting:\n${lastLines(kubelet.logFile)}`);
+      return await admin.get(`/api/v1/nodes/${name}`).then(
+        () => true,
+        (error: unknown) => {
+          if (answered(error, 404)) return false;
+          throw error;
+        },
+      );
+    },
+    READY_MS,
+  );
+}
+
+async function writeImages(application: string, directory: string): Promise<string> {
+  const images = [
+    { tags: APPLICATION_IMAGES, args: [] },
+    { tags: PAUSE_IMAGES, args: ["pause"] },
+  ];
+  const file = join(directory, "images.tar");
+  await writeFile(file, imageArchive(await readFile(application), images));
+  return file;
+}
+
+/** Waits for all; rejects with what failed. */
+async function endAll(steps: readonly (() => Promise<void>)[]): Promise<void> {
+  const results = await Promise.allSettled(steps.map((step) => step()));
+  const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));
+  if (failures.length === 1) throw failures[0];
+  if (failures.length > 1) throw new AggregateError(failures, failures.map(String).join("\n"));
+}
+
+function access(
+  network: NodeNetwork,
+  started: ReadonlyMap<string, StartedNode>,
+  commands: RunningProcess[],
+): Pick<RealNodes, "nodes" | "enter" | "exec" | "part"> {
+  const nodeOf = (name: string): StartedNode => {
+    const node = started.get(name);
+    if (node === undefined) throw new Error(`no real node ${name} runs; there are ${[...started.keys()].join(", ") || "none"}`);
+    return node;
+  };
+  const enter = (name: string): readonly string[] => nodeOf(name).namespace.onNetwork;
+  return {
+    nodes: network.nodes.map(({ name, address, podRange }) => ({ name, address, podRange, netns: nodeOf(name).namespace.netns })),
+    enter,
+    exec: (node, { name, command, env, logFile }) => {
+      const [file = "", ...args] = [...enter(node), ...command];
+      const running = startChild({ name, file, args, env: { PATH: nodePath(), ...env }, logFile, graceMs: EXEC_GRACE_MS });
+      commands.push(running);
+      return running;
+    },
+    part: (node, name) => nodeOf(node).part(name),
+  };
+}
