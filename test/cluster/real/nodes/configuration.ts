@@ -42,7 +42,9 @@ export const cniConfig = ({ podRange }: NodeAddresses): string =>
 export type KubeletFiles = { readonly clientCa: string; readonly resolvConf: string };
 
 /** Nothing is ever evicted: the memory and the disk of the machine are not the node's. */
-const NEVER = Object.fromEntries(["memory.available", "nodefs.available", "nodefs.inodesFree", "imagefs.available"].map((key) => [key, "0%"]));
+const NEVER = Object.fromEntries(
+  ["memory.available", "nodefs.available", "nodefs.inodesFree", "imagefs.available"].map((key) => [key, "0%"]),
+);
 
 export const kubeletConfig = ({ address }: NodeAddresses, { clientCa, resolvConf }: KubeletFiles): string =>
   JSON.stringify({

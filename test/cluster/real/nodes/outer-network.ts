@@ -16,7 +16,8 @@ export async function setUpBridge(network: NodeNetwork): Promise<void> {
 export async function removeBridge({ bridge, range, nodes }: NodeNetwork): Promise<void> {
   for (const link of [...nodes.map((node) => node.link), bridge])
     if (await isThere(["ip", "link", "show", link])) await run(["ip", "link", "delete", link]);
-  if ((await run(["ip", "route", "show", "type", "blackhole", range])).trim() !== "") await run(["ip", "route", "delete", "blackhole", range]);
+  if ((await run(["ip", "route", "show", "type", "blackhole", range])).trim() !== "")
+    await run(["ip", "route", "delete", "blackhole", range]);
 }
 
 const isThere = (command: readonly string[]): Promise<boolean> =>

@@ -31,7 +31,11 @@ export const nodePath = (env: NodeJS.ProcessEnv = process.env): string => [env["
 /** E.g. ["runc", "nftables"]: packages of which something is missing. */
 export function missingPackages(env: NodeJS.ProcessEnv = process.env): readonly string[] {
   const isThere = (wanted: string): boolean =>
-    wanted.includes("/") ? existsSync(wanted) : nodePath(env).split(":").some((folder) => isExecutable(join(folder, wanted)));
+    wanted.includes("/")
+      ? existsSync(wanted)
+      : nodePath(env)
+          .split(":")
+          .some((folder) => isExecutable(join(folder, wanted)));
   return Object.keys(PACKAGES).filter((name) => !PACKAGES[name]?.every(isThere));
 }
 
@@ -62,7 +66,5 @@ export async function findNodes(options: FindOptions = {}): Promise<NodesFound> 
   // prepare.ts builds the binaries of nodes only where it is told to
   if (found.kind === "missing") return { kind: "missing", reason: found.reason.replace(/(prepare\.ts)(?!.*--nodes)/, "$1 --nodes") };
   const application = findApplication(env);
-  return application.kind === "found"
-    ? { kind: "found", binaries: { ...found.binaries, application: application.file } }
-    : application;
+  return application.kind === "found" ? { kind: "found", binaries: { ...found.binaries, application: application.file } } : application;
 }

@@ -1,0 +1,91 @@
+/** What the tests of real nodes share: whether they can run, a cluster with two nodes, and what is left of one. */
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import type { KubeClient } from "../../../../common/kube-client.ts";
+import { addressPlan, claimSlot, type SlotClaim } from "../../network.ts";
+import { until } from "../../process.ts";
+import { findControlPlane } from "../binaries.ts";
+import { ADMIN } from "../certificates.ts";
+import { networkFault, type RealCluster, startControlPlane } from "../control-plane.ts";
+import { findNodes } from "./requirements.ts";
+import { FLAGS_FOR_REAL_NODES, type RealNodes, startRealNodes } from "./start.ts";
+
+export const NODE_NAMES = ["node-a", "node-b"];
+
+/** Why no test with real nodes can run here; false: it can. For the `skip` option of a test. */
+export async function realNodesSkip(): Promise<string | false> {
+  const nodes = await findNodes();
+  if (nodes.kind === "missing") return nodes.reason;
+  const control = await findControlPlane();
+  return control.kind === "missing" ? control.reason : (networkFault(addressPlan(1)) ?? false);
+}
+
+export type TestNodes = {
+  readonly slot: SlotClaim;
+  readonly cluster: RealCluster;
+  readonly nodes: RealNodes;
+  readonly admin: KubeClient;
+  readonly stop: () => Promise<void>;
+};
+
+export async function startTestNodes(): Promise<TestNodes> {
+  const [control, found] = [await findControlPlane(), await findNodes()];
+  if (control.kind === "missing") throw new Error(control.reason);
+  if (found.kind === "missing") throw new Error(found.reason);
+  const slot = await claimSlot();
+  const cluster = await startControlPlane({ plan: slot.plan, binaries: control.binaries, flags: FLAGS_FOR_REAL_NODES });
+  const end = async (): Promise<void> => {
+    await cluster.stop();
+    await slot.release();
+  };
+  try {
+    const directory = join(cluster.directory, "nodes");
+    const nodes = await startRealNodes({ cluster, plan: slot.plan, nodes: NODE_NAMES, binaries: found.binaries, directory });
+    const stop = async (): Promise<void> => {
+      await nodes.stop();
+      await end();
+    };
+    return { slot, cluster, nodes, admin: await cluster.client(ADMIN), stop };
+  } catch (error) {
+    await end();
+    throw error;
+  }
+}
+
+/** A new namespace in which Pods can be created. */
+export async function makeNamespace(admin: KubeClient, name: string): Promise<void> {
+  await admin.create("/api/v1/namespaces", { apiVersion: "v1", kind: "Namespace", metadata: { name } });
+  const account = `/api/v1/namespaces/${name}/serviceaccounts/default`;
+  await until(`ServiceAccount default of ${name}`, () =>
+    admin.get(account).then(
+      () => true,
+      () => false,
+    ),
+  );
+}
+
+const KINDS = ["net", "mnt", "pid", "cgroup"] as const;
+
+/** Namespaces of a process, e.g. ["net:[4026532281]", …]; none of one that is gone. */
+export const namespacesOf = (pid: number | string): readonly string[] =>
+  KINDS.flatMap((kind) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/ns/${kind}`)];
+    } catch {
+      return [];
+    }
+  });
+
+/** Command lines of processes in any of those namespaces. */
+export function processesIn(namespaces: readonly string[]): readonly string[] {
+  const wanted = new Set(namespaces);
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && namespacesOf(name).some((namespace) => wanted.has(namespace)))
+    .map((pid) => (existsSync(`/proc/${pid}/cmdline`) ? readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ") : pid));
+}
+
+/** Mounts that are seen here and have to do with containers or with that directory. */
+export const mountsOf = (directory: string): readonly string[] =>
+  readFileSync("/proc/self/mounts", "utf8")
+    .split("\n")
+    .filter((line) => line.includes(directory) || /containerd|kubelet|netns/.test(line));
