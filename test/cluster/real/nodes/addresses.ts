@@ -23,7 +23,7 @@ export type NodeNetwork = {
 /** A /24 has four /26: one for the nodes themselves, one for the Pods of each node. */
 const SHARE = 64;
 const PREFIX = 26;
-export const MOST_NODES = 3;
+const MOST_NODES = 3;
 
 /**
  * Out of 10.245.0.0/16, a /24 per slot: the launcher makes all of 10.244.0.0/16 local to the outer namespace (namespace.ts), where no route

@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { binaryFault } from "../binary-file.ts";
 
+/** Looked for on PATH. */
+const GO = "go";
 const SOURCE = fileURLToPath(new URL("app", import.meta.url));
 
 export type ApplicationFound = { readonly kind: "found"; readonly file: string } | { readonly kind: "missing"; readonly reason: string };
@@ -22,7 +24,7 @@ export function findApplication(env: NodeJS.ProcessEnv = process.env): Applicati
   const temporary = join(directory, `.build-${process.pid}`);
   try {
     mkdirSync(directory, { recursive: true });
-    const { error, status, stderr } = spawnSync("go", ["build", "-trimpath", "-ldflags", "-s -w", "-o", temporary, "."], {
+    const { error, status, stderr } = spawnSync(GO, ["build", "-trimpath", "-ldflags", "-s -w", "-o", temporary, "."], {
       cwd: SOURCE,
       env: { ...env, CGO_ENABLED: "0", GOFLAGS: "-buildvcs=false", GOWORK: "off", GOTOOLCHAIN: "local", GOPROXY: "off" },
       encoding: "utf8",

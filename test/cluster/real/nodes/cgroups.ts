@@ -1,6 +1,7 @@
 /** Control groups of the real nodes: the kernel ends processes, mounts and links with their namespaces, but not these. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { until } from "../../process.ts";
 
 const ROOT = "/sys/fs/cgroup";
 const NAME = "clb-direct-node-";
@@ -21,15 +22,19 @@ function makeIn(hierarchy: string, path: string): void {
     if (existsSync(join(hierarchy, file))) writeFileSync(join(directory, file), readFileSync(join(hierarchy, file)));
 }
 
-/** Removes a group with all below it from every hierarchy. Its processes must have ended. */
-export function removeCgroup(group: string): void {
-  for (const hierarchy of hierarchies()) removeTree(join(hierarchy, group));
+/** What was the last process may take a moment to leave its group. */
+const BUSY_MS = 2_000;
+
+/** Removes a group with all below it from every hierarchy. Its processes must have ended; rejects if one has not after 2 s. */
+export async function removeCgroup(group: string): Promise<void> {
+  for (const hierarchy of hierarchies())
+    await until(`control group ${join(hierarchy, group)} has no processes`, () => removeTree(join(hierarchy, group)), BUSY_MS);
 }
 
 /** Removes what processes left that were killed; gives the groups' names. */
-export function sweepCgroups(): readonly string[] {
+export async function sweepCgroups(): Promise<readonly string[]> {
   const left = new Set(hierarchies().flatMap((hierarchy) => foldersIn(hierarchy).filter(isLeft)));
-  for (const group of left) removeCgroup(group);
+  for (const group of left) await removeCgroup(group);
   return [...left];
 }
 
@@ -72,13 +77,17 @@ function foldersIn(directory: string): readonly string[] {
   }
 }
 
-/** rmdir is how a group is removed; its files go with it. */
-function removeTree(directory: string): void {
-  for (const name of foldersIn(directory)) removeTree(join(directory, name));
+/** rmdir is how a group is removed; its files go with it. False where a process is still in it. */
+function removeTree(directory: string): boolean {
+  const below = foldersIn(directory).map((name) => removeTree(join(directory, name)));
+  if (below.includes(false)) return false;
   try {
     rmdirSync(directory);
+    return true;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code !== "ENOENT") throw error;
+    if (code === "ENOENT") return true;
+    if (code === "EBUSY") return false;
+    throw error;
   }
 }

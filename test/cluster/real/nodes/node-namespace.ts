@@ -67,11 +67,11 @@ export async function startNamespace(name: string, directory: string, cgroup: st
   await rm(pidFile, { force: true });
   const args = ["-c", JOIN, "sh", cgroup, STEP_ASIDE, "sh", cgroup, INIT, "sh", cgroup, pidFile];
   const holder = startChild({ name, file: "sh", args, logFile, graceMs: 0, env: { PATH: nodePath() } });
-  const pid = await until(
-    () => `namespaces of ${name} are not there:\n${lastLines(logFile)}`,
-    () => firstPid(holder, pidFile),
-    START_MS,
-  );
+  const missing = (): string => `namespaces of ${name} are not there:\n${lastLines(logFile)}`;
+  const pid = await until(missing, () => firstPid(holder, pidFile), START_MS).catch(async (error: unknown) => {
+    await holder.stop();
+    throw error;
+  });
   return {
     pid,
     netns: `/proc/${pid}/ns/net`,

@@ -27,8 +27,8 @@ export type NodeOptions = {
 
 export type StartedNode = {
   readonly namespace: NodeNamespace;
-  /** "containerd" or "kubelet", e.g. to freeze it. */
-  readonly part: (name: "containerd" | "kubelet") => RunningProcess;
+  /** Ends when the kubelet does; a signal to it does not reach the kubelet, which is in process namespaces of its own. */
+  readonly kubelet: Pick<RunningProcess, "hasExited" | "logFile">;
   readonly stop: () => Promise<void>;
 };
 
@@ -38,17 +38,18 @@ const CONTAINERD_MS = 20_000;
 export async function startNode(options: NodeOptions): Promise<StartedNode> {
   const { addresses, directory } = options;
   await mkdir(join(directory, "cni"), { recursive: true });
-  makeCgroup(cgroupOf(addresses.name));
-  const namespace = await startNamespace(addresses.name, directory, cgroupOf(addresses.name));
+  const cgroup = cgroupOf(addresses.name);
+  let namespace: NodeNamespace | undefined;
   const stop = async (): Promise<void> => {
-    await namespace.stop();
-    removeCgroup(cgroupOf(addresses.name));
+    await namespace?.stop();
+    await removeCgroup(cgroup);
   };
   try {
+    makeCgroup(cgroup);
+    namespace = await startNamespace(addresses.name, directory, cgroup);
     await options.connect(namespace.pid);
-    const containerd = await startContainerd(options, namespace);
-    const kubelet = await startKubelet(options, namespace);
-    return { namespace, part: (name) => (name === "kubelet" ? kubelet : containerd), stop };
+    await startContainerd(options, namespace);
+    return { namespace, kubelet: await startKubelet(options, namespace), stop };
   } catch (error) {
     await stop();
     throw error;
@@ -61,7 +62,7 @@ function startPart({ directory }: NodeOptions, namespace: NodeNamespace, command
   return startChild({ name, file, args, logFile: join(directory, `${name}.log`), env: { PATH: path }, graceMs: 0 });
 }
 
-async function startContainerd(options: NodeOptions, namespace: NodeNamespace): Promise<RunningProcess> {
+async function startContainerd(options: NodeOptions, namespace: NodeNamespace): Promise<void> {
   const { binaries, directory } = options;
   const file = join(directory, "containerd.toml");
   await writeFile(file, containerdConfig(join(directory, "cni")));
@@ -79,7 +80,6 @@ async function startContainerd(options: NodeOptions, namespace: NodeNamespace): 
     100,
   );
   await run([...ctr, "--namespace", "k8s.io", "images", "import", options.imageFile]);
-  return containerd;
 }
 
 async function startKubelet(options: NodeOptions, namespace: NodeNamespace): Promise<RunningProcess> {

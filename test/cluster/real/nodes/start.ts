@@ -58,8 +58,6 @@ export type RealNodes = {
   readonly enter: (node: string) => readonly string[];
   /** Runs a command so; ended with this process, and by stop. */
   readonly exec: (node: string, options: ExecOptions) => RunningProcess;
-  /** A node's own parts, e.g. to freeze its kubelet. */
-  readonly part: (node: string, name: "containerd" | "kubelet") => RunningProcess;
   /** Ends everything on the nodes at once, containers included, and leaves nothing but files in `directory`. */
   readonly stop: () => Promise<void>;
 };
@@ -77,16 +75,20 @@ export async function startRealNodes(options: RealNodesOptions): Promise<RealNod
   const fault = networkFault(plan);
   if (fault !== undefined) throw new Error(fault);
   const network = nodeNetwork(plan, options.nodes);
-  sweepCgroups();
+  await sweepCgroups();
   await mkdir(directory, { recursive: true });
   const imageFile = await writeImages(options.binaries.application, directory);
   const started = new Map<string, StartedNode>();
   const commands: RunningProcess[] = [];
   const stop = async (): Promise<void> => {
     await Promise.all(commands.splice(0).map((command) => command.stop()));
-    await endAll([...started.values()].map((node) => node.stop));
+    const ends = [...started.values()].map((node) => node.stop);
     started.clear();
-    await removeBridge(network);
+    try {
+      await endAll(ends);
+    } finally {
+      await removeBridge(network);
+    }
   };
   try {
     await setUpBridge(network);
@@ -107,8 +109,7 @@ export async function startRealNodes(options: RealNodesOptions): Promise<RealNod
 }
 
 /** Rejects at once with the kubelet's last words if it ends. */
-async function untilRegistered(admin: KubeClient, name: string, { part }: StartedNode): Promise<void> {
-  const kubelet = part("kubelet");
+async function untilRegistered(admin: KubeClient, name: string, { kubelet }: StartedNode): Promise<void> {
   await until(
     () => `the kubelet of ${name} does not register its Node:\n${lastLines(kubelet.logFile)}`,
     async () => {
@@ -147,7 +148,7 @@ function access(
   network: NodeNetwork,
   started: ReadonlyMap<string, StartedNode>,
   commands: RunningProcess[],
-): Pick<RealNodes, "nodes" | "enter" | "exec" | "part"> {
+): Pick<RealNodes, "nodes" | "enter" | "exec"> {
   const nodeOf = (name: string): StartedNode => {
     const node = started.get(name);
     if (node === undefined) throw new Error(`no real node ${name} runs; there are ${[...started.keys()].join(", ") || "none"}`);
@@ -163,6 +164,5 @@ function access(
       commands.push(running);
       return running;
     },
-    part: (node, name) => nodeOf(node).part(name),
   };
 }
