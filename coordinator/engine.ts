@@ -2,6 +2,7 @@ import type { Clock } from "../common/clock.ts";
 import type { KubeClient } from "../common/kube-client.ts";
 import type { Change } from "../common/list-watch.ts";
 import type { Logger } from "../common/log.ts";
+import { DIRECT_ACCESS } from "../common/names.ts";
 import { isEnding, type PodFact } from "../common/vocabulary.ts";
 import { Bindings } from "./bindings.ts";
 import { type ClbApi, makeClbApi } from "./cloud/clb-api.ts";
@@ -126,7 +127,9 @@ export class Engine {
     const onReady = (_pod: PodFact, waitedMs: number | undefined): void => {
       if (waitedMs !== undefined) metrics.onReady(Math.max(waitedMs, 0) / 1000);
     };
-    const gates = { client, facts, bindings: this.#bindings, clock, log, gateType, servicesKnown: () => this.#servicesKnown(), onReady };
+    const servicesKnown = (): boolean => this.#servicesKnown();
+    const claimedElsewhere = (pod: PodFact): boolean => this.#claimedElsewhere(pod);
+    const gates = { client, facts, bindings: this.#bindings, clock, log, gateType, servicesKnown, claimedElsewhere, onReady };
     const gate = makePodGateReconciler(gates);
     this.#gates = worker("gates", gate);
     this.#unsubscribe = facts.subscribe((change) => this.#podChanged(change, gate.forget));
@@ -220,6 +223,16 @@ export class Engine {
   /** Every Service has had its first pass, well or badly: what selects a Pod is known. */
   #servicesKnown(): boolean {
     return this.#deps.objects.synced && this.#unread.size === 0;
+  }
+
+  /** TKE's controllers use the same gate: where they serve a Service, its Pods are not ours to let through. */
+  #claimedElsewhere(pod: PodFact): boolean {
+    for (const { uid, namespace, annotations, selector, type, deleting } of this.#deps.objects.services.records.values()) {
+      if (namespace !== pod.namespace || deleting || type !== "LoadBalancer" || this.#ledger.get(uid) !== undefined) continue;
+      const access = annotations[DIRECT_ACCESS];
+      if (access !== undefined && access !== "false" && selects(selector, pod.labels)) return true;
+    }
+    return false;
   }
 
   #reading(reconcile: Reconcile): Reconcile {

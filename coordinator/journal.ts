@@ -6,8 +6,10 @@ import { JOURNAL_CONFIG_MAP_PREFIX } from "../common/names.ts";
  * backends although their Pods are gone. One ConfigMap per load balancer: key is the address, value the Pod's UID.
  */
 export interface Journal {
-  /** Reads what is stored, once per load balancer and process. */
-  load(loadBalancerId: string, signal: AbortSignal): Promise<void>;
+  /** Reads what is stored, once per load balancer and process: true if it did. */
+  load(loadBalancerId: string, signal: AbortSignal): Promise<boolean>;
+  /** Forgets what is bound nowhere: a former process may have ended before it stored that. */
+  keepOnly(loadBalancerId: string, boundIps: ReadonlySet<string>): void;
   /** UID of the Pod that this address was bound for. */
   podOf(loadBalancerId: string, ip: string): string | undefined;
   /** Records the intent; resolves when it is stored. */
@@ -33,9 +35,17 @@ export function makeJournal(client: KubeClient, namespace: string): Journal {
 
   return {
     async load(loadBalancerId, signal) {
-      if (books.has(loadBalancerId)) return;
+      if (books.has(loadBalancerId)) return false;
       const stored = await absentAsUndefined(client.get<{ data?: Record<string, string> }>(pathOf(loadBalancerId), { signal }));
       books.set(loadBalancerId, { pods: new Map(Object.entries(stored?.data ?? {})), forgotten: new Set() });
+      return true;
+    },
+    keepOnly(loadBalancerId, boundIps) {
+      const book = bookOf(loadBalancerId);
+      for (const ip of [...book.pods.keys()].filter((known) => !boundIps.has(known))) {
+        book.pods.delete(ip);
+        book.forgotten.add(ip);
+      }
     },
     podOf: (loadBalancerId, ip) => books.get(loadBalancerId)?.pods.get(ip),
     async claim(loadBalancerId, claims, signal) {

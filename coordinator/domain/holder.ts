@@ -18,7 +18,8 @@ export function holderOf(from: {
   if (journaled === undefined) return present === undefined ? { kind: "foreign" } : alive(present);
   if (present !== undefined && present.uid !== journaled && !isOver(present)) return { kind: "reused", podUid: journaled };
   if (journaledPod !== undefined) return alive(journaledPod);
-  if (journaledEnd !== undefined) return { kind: "over", podUid: journaled, inferred: false };
+  // A deleted Node object says nothing of its Pods for sure: they may live on until it registers anew.
+  if (journaledEnd !== undefined) return { kind: "over", podUid: journaled, inferred: journaledEnd === "node-deleted" };
   return from.complete ? { kind: "over", podUid: journaled, inferred: true } : { kind: "unknown", podUid: journaled };
 }
 

@@ -60,7 +60,10 @@ export function ownershipOf(service: ServiceRecord, mode: OwnershipMode, served 
   if (!wantsUs(service, mode)) return { kind: "none" };
   if (service.finalizers.includes(TKE_FINALIZER)) return { kind: "foreign", because: `it has TKE's finalizer ${TKE_FINALIZER}` };
   if (service.annotations[LOAD_BALANCER_ID] !== undefined)
-    return { kind: "foreign", because: `its annotation ${LOAD_BALANCER_ID} was written by another controller` };
+    return {
+      kind: "foreign",
+      because: `its annotation ${LOAD_BALANCER_ID} was written by another controller: remove it if none serves this Service`,
+    };
   return { kind: "ours" };
 }
 

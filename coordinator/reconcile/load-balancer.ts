@@ -6,7 +6,7 @@ import { ClbApiError, isLocked, isThrottled } from "../cloud/clb-error.ts";
 import type { Mirror } from "../cloud/mirror.ts";
 import { itemsOf, PARTIAL_FAILURE, type Writes } from "../cloud/writes.ts";
 import type { DesiredLoadBalancer } from "../domain/desired.ts";
-import { type BoundSlot, CALL_LIMITS, type Call, type LoadBalancer, slotKey } from "../domain/load-balancer.ts";
+import { type BoundSlot, CALL_LIMITS, type Call, type LoadBalancer, slotKey, targetKey } from "../domain/load-balancer.ts";
 import type { Plan } from "../domain/plan-load-balancer.ts";
 import type { Journal } from "../journal.ts";
 import type { Ledger } from "../ledger.ts";
@@ -58,6 +58,7 @@ export function makeLoadBalancerReconciler(deps: LoadBalancerDeps): Reconcile {
     const actual = mirror.read(id);
     if (actual === undefined) return audit(deps);
     const desired = ledger.desired(id);
+    await adopt(deps, desired, actual, signal);
     const plan = deps.plan(desired, actual);
     deps.report(desired, plan);
     const call = deps.refusals.firstCall(id, plan.calls, clock.now());
@@ -75,20 +76,38 @@ export function makeLoadBalancerReconciler(deps: LoadBalancerDeps): Reconcile {
   };
 }
 
+/** A target that is wanted and was bound by somebody else is ours from now on: else nobody would take it off when its Pod ends. */
+async function adopt(
+  { journal }: LoadBalancerDeps,
+  desired: DesiredLoadBalancer,
+  actual: LoadBalancer,
+  signal: AbortSignal,
+): Promise<void> {
+  const claims = new Map<string, string>();
+  const boundTo = new Map(actual.listeners.map(({ name, targets }) => [name, new Set(targets.map(targetKey))]));
+  for (const { name, backends } of desired.listeners)
+    for (const backend of backends)
+      if (boundTo.get(name)?.has(targetKey(backend)) && journal.podOf(actual.loadBalancerId, backend.ip) === undefined)
+        claims.set(backend.ip, backend.podUid);
+  if (claims.size > 0) await journal.claim(actual.loadBalancerId, claims, signal);
+}
+
 /** Reads the load balancer where the mirror is in doubt or old. False: it does not exist. */
 async function ensureCurrent(deps: LoadBalancerDeps, id: string, signal: AbortSignal): Promise<boolean> {
   const { api, mirror, journal, clock, log } = deps;
   const readAtMs = mirror.readAtMs(id);
   const because = mirror.staleBecause(id) ?? (readAtMs !== undefined && clock.now() - readAtMs >= deps.auditMs ? "audit" : undefined);
   if (because === undefined) return true;
-  await journal.load(id, signal);
+  const loaded = await journal.load(id, signal);
   const facts = await api.loadBalancer(id, signal);
   if (facts === undefined) {
     if (mirror.read(id) !== undefined) log.error({ loadBalancerId: id }, "load balancer is gone");
     mirror.forget(id);
     return false;
   }
-  mirror.fill(facts, await api.listeners(id, signal), clock.now());
+  const listeners = await api.listeners(id, signal);
+  if (loaded) journal.keepOnly(id, new Set(listeners.flatMap(({ targets }) => targets.map(({ ip }) => ip))));
+  mirror.fill(facts, listeners, clock.now());
   log.debug({ loadBalancerId: id, because }, "load balancer read");
   return true;
 }

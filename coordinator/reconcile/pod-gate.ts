@@ -14,6 +14,8 @@ export type PodGateDeps = {
   readonly clock: Clock;
   readonly log: Logger;
   readonly gateType: string;
+  /** A direct-access Service that is not ours selects the Pod. */
+  readonly claimedElsewhere: (pod: PodFact) => boolean;
   /** Every Service is known, so that "no Service selects this Pod" can be believed. */
   readonly servicesKnown: () => boolean;
   /** Told when a gate turned True; `waitedMs` since its containers became ready, where known. */
@@ -43,7 +45,12 @@ export function makePodGateReconciler(deps: PodGateDeps): Reconcile & { readonly
     }
     if (!deps.servicesKnown()) return { kind: "again", afterMs: UNKNOWN_MS, because: "not every Service has been read" };
     const condition = conditionOf(deps, pod);
-    if (condition === undefined) return { kind: "done" };
+    if (condition === undefined) {
+      if (pod.gate === "True") forget(podUid); // what we wrote has arrived: should somebody turn it back, it is written again
+      return { kind: "done" };
+    }
+    // A Service that another controller serves selects the Pod: the gate is that one's to open.
+    if (condition.reason === "NoDirectAccess" && deps.claimedElsewhere(pod)) return { kind: "done" };
     const text = JSON.stringify(condition);
     if (written.get(podUid) === text) return { kind: "done" };
     const waitMs = steadyIn(pending, pod, condition, text, deps.clock.now());

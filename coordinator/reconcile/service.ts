@@ -262,7 +262,9 @@ async function release(deps: ServiceDeps, service: ServiceRecord, signal: AbortS
     deps.mirror.drop(loadBalancerId);
     await deps.journal.drop(loadBalancerId, signal);
   }
-  const metadata = { uid: service.uid, "$deleteFromPrimitiveList/finalizers": [FINALIZER] };
+  // With the annotation left behind, a Service that lives on would look like another controller's.
+  const annotations = { [LOAD_BALANCER_ID]: null };
+  const metadata = { uid: service.uid, annotations, "$deleteFromPrimitiveList/finalizers": [FINALIZER] };
   await patchStatus(deps, service, { metadata }, signal);
   deps.ledger.remove(service.uid);
   return DONE;

@@ -28,7 +28,7 @@ const HOLDERS: readonly (readonly [title: string, known: Partial<Known>, expecte
   ["ours, ending", { journaled: "pod-1", journaledPod: ending, present: ending }, { kind: "terminating", podUid: "pod-1" }],
   ["ours, finished", { journaled: "pod-1", journaledPod: over, present: over }, { kind: "over", podUid: "pod-1", inferred: false }],
   ["ours, its deletion was seen", { journaled: "pod-1", journaledEnd: "deleted" }, { kind: "over", podUid: "pod-1", inferred: false }],
-  ["ours, its Node is gone", { journaled: "pod-1", journaledEnd: "node-deleted" }, { kind: "over", podUid: "pod-1", inferred: false }],
+  ["ours, its Node is gone", { journaled: "pod-1", journaledEnd: "node-deleted" }, { kind: "over", podUid: "pod-1", inferred: true }],
   ["ours, nothing known, not every node has told", { journaled: "pod-1" }, { kind: "unknown", podUid: "pod-1" }],
   ["ours, nothing known, every node has told", { journaled: "pod-1", complete: true }, { kind: "over", podUid: "pod-1", inferred: true }],
   ["another Pod has it now", { journaled: "pod-1", present: other }, { kind: "reused", podUid: "pod-1" }],

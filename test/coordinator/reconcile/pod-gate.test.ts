@@ -43,6 +43,7 @@ async function aWorld(t: TestContext, change: Partial<PodFact> = {}, over: Parti
     log: silentLog,
     gateType: GATE,
     servicesKnown: () => true,
+    claimedElsewhere: () => false,
     onReady: (_pod, waitedMs) => void ready.push(waitedMs),
     ...over,
   });
