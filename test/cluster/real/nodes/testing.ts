@@ -14,6 +14,8 @@ export const NODE_NAMES = ["node-a", "node-b"];
 
 /** Why no test with real nodes can run here; false: it can. For the `skip` option of a test. */
 export async function realNodesSkip(): Promise<string | false> {
+  // They change control groups and mounts of the whole machine, which a plain `npm test` should not.
+  if (process.env["REAL_NODES"] === undefined) return "real nodes are started with REAL_NODES=1 only: npm run test:real-nodes";
   const nodes = await findNodes();
   if (nodes.kind === "missing") return nodes.reason;
   const control = await findControlPlane();
