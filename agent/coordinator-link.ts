@@ -1,11 +1,11 @@
 import { status } from "@grpc/grpc-js";
 import { backoffMs } from "../common/backoff.ts";
 import type { Clock } from "../common/clock.ts";
+import { makeLatch } from "../common/latch.ts";
 import type { Logger } from "../common/log.ts";
 import { type LinkObserver, type LinkState, type StreamDeps, StreamFault, speakOn } from "./coordinator-stream.ts";
 import type { ConversationLimits } from "./domain/conversation.ts";
 import type { Report } from "./domain/plan-report.ts";
-import { makeLatch } from "./latch.ts";
 
 export type LinkDeps = {
   /** E.g. "10.0.3.7:9443" */

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { ChannelCredentials, type ChannelOptions, type ClientDuplexStream, Metadata, status } from "@grpc/grpc-js";
 import type { Clock } from "../common/clock.ts";
+import type { Latch } from "../common/latch.ts";
 import type { Logger } from "../common/log.ts";
 import { type ConnectRequest, type ConnectResponse, NodeStreamServiceClient } from "../proto/gen/clb/direct/v1/node_stream.ts";
 import { digestOf, PROTOCOL_VERSION, toPodReport, toRemovedPod } from "../proto/wire.ts";
@@ -15,7 +16,6 @@ import {
   type Step,
 } from "./domain/conversation.ts";
 import type { Report } from "./domain/plan-report.ts";
-import type { Latch } from "./latch.ts";
 
 /** `acknowledged`: the first snapshot of the present stream was. */
 export type LinkState = "away" | "connected" | "acknowledged";

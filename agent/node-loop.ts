@@ -1,10 +1,10 @@
 import type { Clock } from "../common/clock.ts";
 import { isCancelled } from "../common/errors.ts";
+import { makeLatch } from "../common/latch.ts";
 import type { Change } from "../common/list-watch.ts";
 import type { Logger } from "../common/log.ts";
 import type { PodFact } from "../common/vocabulary.ts";
 import { firstAddresses, planReport } from "./domain/plan-report.ts";
-import { makeLatch } from "./latch.ts";
 import type { NetworkSource, PodSource, Uplink } from "./ports.ts";
 
 export type NodeLoopDeps = {

@@ -1,6 +1,6 @@
 import type { Clock } from "../../common/clock.ts";
+import { makeLatch } from "../../common/latch.ts";
 import type { Logger } from "../../common/log.ts";
-import { makeAlarm } from "../alarm.ts";
 import { type ReviewToken, TokenRefused } from "./token-review.ts";
 
 /** A fresh token is asked for at this share of the remaining life; the kubelet has renewed the agent's file by then (it does at 80 % as well). */
@@ -29,7 +29,7 @@ export interface TokenLife {
 export function makeTokenLife(firstExpiryMs: number, deps: TokenLifeDeps): TokenLife {
   const { clock } = deps;
   let offered: string | undefined;
-  const alarm = makeAlarm(clock);
+  const latch = makeLatch(clock);
   let expiresAtMs = firstExpiryMs;
 
   /** Returns when the next thing is due. */
@@ -56,7 +56,7 @@ export function makeTokenLife(firstExpiryMs: number, deps: TokenLifeDeps): Token
   return {
     offer(token) {
       offered = token;
-      alarm.ring();
+      latch.set();
     },
     async run(signal) {
       let dueAtMs = askAt();
@@ -64,7 +64,7 @@ export function makeTokenLife(firstExpiryMs: number, deps: TokenLifeDeps): Token
         while (!signal.aborted) {
           if (clock.now() >= expiresAtMs)
             throw new TokenRefused("unauthenticated", `token expired at ${new Date(expiresAtMs).toISOString()} and no fresh one came`);
-          if (offered === undefined) await alarm.sleep(Math.min(dueAtMs, expiresAtMs) - clock.now(), signal);
+          if (offered === undefined) await latch.wait(Math.min(dueAtMs, expiresAtMs) - clock.now(), signal);
           if (!signal.aborted) dueAtMs = await step(dueAtMs, signal);
         }
       } catch (err) {

@@ -1,10 +1,10 @@
 import { backoffMs } from "../../common/backoff.ts";
 import type { Clock } from "../../common/clock.ts";
 import type { KubeClient } from "../../common/kube-client.ts";
+import { makeLatch } from "../../common/latch.ts";
 import { makeListWatch } from "../../common/list-watch.ts";
 import type { Logger } from "../../common/log.ts";
 import { CA_BUNDLE_CONFIG_MAP, CA_BUNDLE_KEY, CA_SECRET, SERVING_SECRET } from "../../common/names.ts";
-import { makeAlarm } from "../alarm.ts";
 import {
   authoritiesIn,
   certificateFault,
@@ -115,7 +115,7 @@ export async function makeServing(deps: ServingDeps, starting: AbortSignal): Pro
     return next;
   };
 
-  const alarm = makeAlarm(clock);
+  const latch = makeLatch(clock);
   let failures = 0;
   const tryPass = async (signal: AbortSignal): Promise<Serving | undefined> => {
     try {
@@ -150,12 +150,12 @@ export async function makeServing(deps: ServingDeps, starting: AbortSignal): Pro
             path: `/api/v1/namespaces/${deps.namespace}/${resource}`,
             query: { fieldSelector: `metadata.name=${name}` },
             decode: objects.decode,
-            onChange: () => alarm.ring(),
+            onChange: () => latch.set(),
           },
         ).run(signal),
       );
       while (!signal.aborted) {
-        await alarm.sleep(failures === 0 ? CHECK_EVERY_MS : backoffMs(failures, RETRY, Math.random), signal);
+        await latch.wait(failures === 0 ? CHECK_EVERY_MS : backoffMs(failures, RETRY, Math.random), signal);
         if (!signal.aborted) await tryPass(signal);
       }
       await Promise.all(watches);

@@ -25,7 +25,7 @@ export type RunningProcess = {
   readonly exited: Promise<number>;
   readonly hasExited: () => boolean;
   signal(signal: NodeJS.Signals): void;
-  /** SIGTERM, and SIGKILL after 25 s; resolves when it is gone. */
+  /** SIGTERM, and SIGKILL after the grace (25 s for our own programs); resolves when it is gone. */
   stop(): Promise<number>;
 };
 
@@ -39,10 +39,14 @@ export function startProcess(options: ProcessOptions): RunningProcess {
   const child = spawn(process.execPath, [options.script, ...(options.args ?? [])], { cwd: ROOT, env, stdio: ["pipe", log, log] });
   closeSync(log);
   child.stdin?.on("error", () => undefined);
-  return watchProcess(options, child);
+  return watchProcess({ ...options, graceMs: STOP_MS }, child);
 }
 
-function watchProcess({ name, logFile }: ProcessOptions, child: ChildProcess): RunningProcess {
+/** A child that was just spawned, as everybody here uses it; `graceMs` is how long SIGTERM may take before SIGKILL. */
+export function watchProcess(
+  { name, logFile, graceMs }: Pick<ProcessOptions, "name" | "logFile"> & { readonly graceMs: number },
+  child: ChildProcess,
+): RunningProcess {
   const exited = Promise.withResolvers<number>();
   let over = false;
   const end = (code: number): void => {
@@ -61,7 +65,7 @@ function watchProcess({ name, logFile }: ProcessOptions, child: ChildProcess): R
       if (over) return await exited.promise;
       child.kill("SIGCONT"); // a frozen process obeys nothing else
       child.kill("SIGTERM");
-      const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
+      const timer = setTimeout(() => child.kill("SIGKILL"), graceMs);
       const code = await exited.promise;
       clearTimeout(timer);
       return code;

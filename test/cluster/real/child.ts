@@ -1,7 +1,7 @@
 /** A part of the real cluster as a child process: its output in a file, and an end that comes for sure. */
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
-import type { RunningProcess } from "../process.ts";
+import { type RunningProcess, watchProcess } from "../process.ts";
 
 export type ChildOptions = {
   /** For messages, e.g. "kube-apiserver". */
@@ -30,28 +30,5 @@ export function startChild({ name, file, args, logFile, env, graceMs }: ChildOpt
     stdio: ["ignore", log, log],
   });
   closeSync(log);
-  const exited = Promise.withResolvers<number>();
-  let over = false;
-  const end = (code: number): void => {
-    over = true;
-    exited.resolve(code);
-  };
-  child.once("exit", (code) => end(code ?? 128)).once("error", () => end(127));
-  return {
-    name,
-    pid: child.pid ?? -1,
-    logFile,
-    exited: exited.promise,
-    hasExited: () => over,
-    signal: (signal) => void child.kill(signal),
-    stop: async () => {
-      if (over) return await exited.promise;
-      child.kill("SIGCONT"); // a frozen process obeys nothing else
-      child.kill("SIGTERM");
-      const timer = setTimeout(() => child.kill("SIGKILL"), graceMs);
-      const code = await exited.promise;
-      clearTimeout(timer);
-      return code;
-    },
-  };
+  return watchProcess({ name, logFile, graceMs }, child);
 }

@@ -1,4 +1,4 @@
-import type { Clock } from "../common/clock.ts";
+import type { Clock } from "./clock.ts";
 
 /** Many sets become one wake-up. */
 export interface Latch {
@@ -21,7 +21,7 @@ export function makeLatch(clock: Clock): Latch {
         const end = (): void => waiting.abort();
         wake = waiting;
         signal.addEventListener("abort", end, { once: true });
-        await clock.sleep(ms, waiting.signal).catch(() => undefined);
+        await clock.sleep(Math.max(ms, 0), waiting.signal).catch(() => undefined);
         signal.removeEventListener("abort", end);
         wake = undefined;
       }
