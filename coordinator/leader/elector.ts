@@ -53,7 +53,7 @@ export class Elector {
     const never = new AbortController().signal;
     while (!stop.aborted || this.leading) {
       if (stop.aborted) this.#reign?.retire.abort();
-      const waitMs = await this.#turn(this.leading ? never : stop).catch((err: unknown) => {
+      const waitMs = await this.#turn(stop, this.leading ? never : stop).catch((err: unknown) => {
         if (!isCancelled(err, stop)) this.#deps.log.warn({ err }, "Lease not read or written");
         return times.retryMs;
       });
@@ -74,8 +74,8 @@ export class Elector {
     stop.removeEventListener("abort", wake);
   }
 
-  /** One look and, where due, one write; returns how long to wait. */
-  async #turn(signal: AbortSignal): Promise<number> {
+  /** One look and, where due, one write; returns how long to wait. `signal` ends the calls: a last renewal outlives `stop`. */
+  async #turn(stop: AbortSignal, signal: AbortSignal): Promise<number> {
     const { clock, identity, times, log } = this.#deps;
     // The holder does not look before it renews: its write fails if anybody touched the Lease, and that is all it needs to know.
     if (!this.leading) await this.#look(signal);
@@ -94,6 +94,7 @@ export class Elector {
       return 0;
     }
     this.#renewedAtMs = begunMs;
+    if (stop.aborted && !this.leading) return 0; // the reign ended while its last renewal was under way: no other begins
     if (!this.leading) this.#ascend();
     else if (taking) log.warn("Lease was gone or free and has been taken back");
     return times.renewMs;

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { pino } from "pino";
 import { makeClock } from "../../../common/clock.ts";
-import { makeKubeClient } from "../../../common/kube-client.ts";
+import { KubeApiError, makeKubeClient } from "../../../common/kube-client.ts";
 import { eitherSignal } from "../../../common/signals.ts";
 import { Elector, type Reign } from "../../../coordinator/leader/elector.ts";
 import { type EmbeddedCluster, startApiServer } from "../../cluster/embedded/server.ts";
@@ -112,6 +112,42 @@ test("a leader that stops finishes its work, still holding the Lease, and then h
   await until("the other to lead", () => next?.elector.leading);
   assert.ok(performance.now() - fromMs < TIMES.durationMs, "without waiting for the expiry");
   assert.notEqual(holderOf(api), "");
+});
+
+test("a reign that ends while its Lease is being renewed is not followed by another when the process stops", async () => {
+  const written: string[] = [];
+  const renewal = { begun: Promise.withResolvers<void>(), answered: Promise.withResolvers<void>() };
+  let reigns = 0;
+  const stop = new AbortController();
+  const elector = new Elector({
+    client: {
+      get: () => Promise.reject(new KubeApiError("GET", "notFound", "no Lease")),
+      replace: async <T>(_path: string, body: unknown) => {
+        const { spec } = body as { spec: { holderIdentity: string } };
+        written.push(spec.holderIdentity);
+        if (stop.signal.aborted) renewal.begun.resolve();
+        if (stop.signal.aborted && spec.holderIdentity !== "") await renewal.answered.promise;
+        return { metadata: { resourceVersion: String(written.length) }, spec } as T;
+      },
+    },
+    clock: makeClock(),
+    log: pino({ level: "silent" }),
+    namespace: "default",
+    identity: "a",
+    times: { durationMs: 200, renewMs: 20, writesMs: 150, retryMs: 10 },
+    lead: async ({ retire, lost }) => {
+      reigns += 1;
+      await new Promise((resolve) => eitherSignal(retire, lost).addEventListener("abort", resolve));
+      await renewal.begun.promise;
+    },
+  });
+  const running = elector.run(stop.signal);
+  await until("the reign", () => reigns === 1);
+  stop.abort();
+  await until("the reign to end while the renewal is under way", () => !elector.leading);
+  renewal.answered.resolve();
+  await running;
+  assert.deepEqual([reigns, written.at(-1)], [1, ""], "one reign, and the Lease is released");
 });
 
 test("a leader whose API server is frozen may not write after two thirds of the Lease, and is told", async (t) => {
