@@ -1,51 +1,64 @@
 /**
- * `npm test [-- <pattern> …]`: all tests, in two rounds. Whole-process flows come last and two at a time: each runs a dozen
- * processes' worth of work and watches the clock of its load. The last line is the sum, e.g. "820 passed, 0 failed, 2 skipped".
+ * `npm test [-- <pattern> …]`: all tests, each file in a process of its own, in two rounds. Whole-process flows come last and two
+ * at a time: each runs a dozen processes' worth of work and watches the clock of its load. A file that does not end in time is
+ * killed and counts as failed (Node's own runner waits for ever). The last line is the sum, e.g. "820 passed, 0 failed, 2 skipped".
  */
 import { spawn } from "node:child_process";
 import { globSync } from "node:fs";
 
 const FLOWS = ["test/flow/", "test/demo/"];
 const isFlow = (file: string): boolean => FLOWS.some((folder) => file.startsWith(folder));
+/** Above the slowest file on two cores (the real control plane's flows, about 2 minutes) by far. */
+const LIMIT_MS = 8 * 60_000;
+const REPORTERS = ["spec", "./test/counts.ts"].flatMap((reporter) => [`--test-reporter=${reporter}`, "--test-reporter-destination=stdout"]);
+
+const COUNTS = /^(\d+) passed, (\d+) failed, (\d+) skipped$/gm;
 
 type Counts = { passed: number; failed: number; skipped: number };
+const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+const failing: string[] = [];
 
-function round(name: string, files: readonly string[], concurrency: number): Promise<Counts> {
-  const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
-  if (files.length === 0) return Promise.resolve(counts);
+async function round(name: string, files: readonly string[], concurrency: number): Promise<void> {
+  if (files.length === 0) return;
   console.log(`# ${name}: ${files.length} files`);
-  const reporters = ["spec", "./test/counts.ts"].flatMap((reporter) => [
-    `--test-reporter=${reporter}`,
-    "--test-reporter-destination=stdout",
-  ]);
-  const child = spawn(process.execPath, ["--test", `--test-concurrency=${concurrency}`, ...reporters, ...files], {
-    stdio: ["inherit", "pipe", "inherit"],
-  });
-  let tail = "";
-  child.stdout.on("data", (chunk: Buffer) => {
-    process.stdout.write(chunk);
-    tail = (tail + chunk.toString("utf8")).slice(-10_000);
-  });
-  return new Promise((resolve) => {
-    child.once("close", (code) => {
-      const line = [...tail.matchAll(/^(\d+) passed, (\d+) failed, (\d+) skipped$/gm)].at(-1);
-      const [passed = 0, failed = 0, skipped = 0] = line?.slice(1).map(Number) ?? [];
-      resolve({ passed, failed: failed === 0 && code !== 0 ? 1 : failed, skipped });
-    });
-  });
+  const queue = [...files];
+  const lane = async (): Promise<void> => {
+    for (let file = queue.shift(); file !== undefined; file = queue.shift()) await runFile(file);
+  };
+  await Promise.all(Array.from({ length: concurrency }, lane));
+}
+
+async function runFile(file: string): Promise<void> {
+  const fromMs = performance.now();
+  const child = spawn(process.execPath, [...REPORTERS, file], { stdio: ["ignore", "pipe", "pipe"] });
+  const chunks: Buffer[] = [];
+  child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
+  child.stderr.on("data", (chunk: Buffer) => chunks.push(chunk));
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    child.kill("SIGKILL"); // its child processes see their standard input end
+  }, LIMIT_MS);
+  const code = await new Promise<number>((resolve) => child.once("close", (status) => resolve(status ?? 128)));
+  clearTimeout(timer);
+  const output = Buffer.concat(chunks).toString("utf8");
+  const line = [...output.matchAll(COUNTS)].at(-1);
+  const [passed = 0, failed = 0, skipped = 0] = line?.slice(1).map(Number) ?? [];
+  const seconds = ((performance.now() - fromMs) / 1000).toFixed(1);
+  console.log(`\n## ${file} (${seconds} s)\n${output.replace(COUNTS, "").trimEnd()}`);
+  if (late) console.log(`✖ ${file} did not end within ${LIMIT_MS / 60_000} minutes and was killed`);
+  total.passed += passed;
+  total.failed += failed === 0 && code !== 0 ? 1 : failed;
+  total.skipped += skipped;
+  if (code !== 0) failing.push(file);
 }
 
 const patterns = process.argv.slice(2);
 const files = globSync(patterns.length > 0 ? patterns : ["test/**/*.test.ts"]).sort();
 if (files.length === 0) console.error(`no test file matches ${patterns.join(" ")}`);
-const rounds = [
-  await round(
-    "units, contracts and stand-ins",
-    files.filter((file) => !isFlow(file)),
-    4,
-  ),
-  await round("whole-process flows", files.filter(isFlow), 2),
-];
-const sum = (key: keyof Counts): number => rounds.reduce((total, counts) => total + counts[key], 0);
-console.log(`${sum("passed")} passed, ${sum("failed")} failed, ${sum("skipped")} skipped`);
-process.exitCode = sum("failed") > 0 || sum("passed") === 0 ? 1 : 0;
+const units = files.filter((file) => !isFlow(file));
+await round("units, contracts and stand-ins", units, 4);
+await round("whole-process flows", files.filter(isFlow), 2);
+if (failing.length > 0) console.log(`\n✖ failing files:\n  ${failing.join("\n  ")}`);
+console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;
