@@ -20,6 +20,8 @@ export type ProductOptions = {
   /** As an administrator. */
   readonly cluster: Cluster;
   readonly apiServer: { readonly url: string; readonly caPem: string };
+  /** Where the process of that Pod finds the API server instead, e.g. behind a proxy that can be cut. */
+  readonly apiServerUrl?: (pod: string) => Promise<string>;
   /** What is installed first: a server without RBAC and policies takes the accounts only. */
   readonly install: "accounts" | "everything";
   /** E.g. "10.244.3.202:8080"; plain HTTP. */
@@ -84,7 +86,7 @@ export function makeProduct(options: ProductOptions): Product {
     await mkdir(mounted, { recursive: true });
     await writeFile(join(mounted, "ca.crt"), options.apiServer.caPem);
     await token(join(mounted, "token"), serviceAccount, pod, undefined);
-    const { hostname, port } = new URL(options.apiServer.url);
+    const { hostname, port } = new URL((await options.apiServerUrl?.(name)) ?? options.apiServer.url);
     return { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port, KUBERNETES_SERVICE_ACCOUNT_DIR: mounted };
   };
 
