@@ -1,5 +1,6 @@
 import { BlockList, isIPv4 } from "node:net";
 import type { Clock } from "../../common/clock.ts";
+import { isVirtual } from "../virtual-clock.ts";
 import type { Probe } from "./probe.ts";
 
 /** How long things take, in ms of the injected clock. Source of the two profiles below: clb-api.md §7.5. */
@@ -112,13 +113,26 @@ export function settingsOf(options: CloudOptions) {
     region: options.region ?? "ap-guangzhou",
     vips: parseCidr("vipCidr", options.vipCidr ?? "198.18.0.0/16"),
     backends: blockListOf(options.backendCidrs ?? ["10.244.0.0/16", "127.0.0.0/8"]),
-    dataPlane: options.dataPlane ?? true,
-    health: options.health ?? "probe",
+    ...withoutSockets(options),
     keepGoodTargetsOfFailedListener: options.keepGoodTargetsOfFailedListener ?? false,
     reregisterUpdatesWeight: options.reregisterUpdatesWeight ?? false,
     connectTimeoutMs: options.connectTimeoutMs ?? 5000,
     journalSize: options.journalSize ?? 200_000,
   } as const;
+}
+
+/** Data plane and probes, which a virtual run has not: sockets live in real time. Throws a RangeError where one is asked for nevertheless. */
+function withoutSockets({ clock, dataPlane, health, probe }: CloudOptions) {
+  const virtual = isVirtual(clock);
+  if (virtual && dataPlane === true)
+    throw new RangeError(
+      "dataPlane: true does not go with a virtual clock, sockets live in real time; leave it out, or use makeClock(scale)",
+    );
+  if (virtual && health === "probe" && probe === undefined)
+    throw new RangeError(
+      'health: "probe" needs a probe without network in a virtual run; give probe: alwaysHealthy, or health: "scripted"',
+    );
+  return { dataPlane: dataPlane ?? !virtual, health: health ?? (virtual && probe === undefined ? "scripted" : "probe") } as const;
 }
 
 /** E.g. "198.18.0.0/16" -> { address: "198.18.0.0", prefix: 16 }. */

@@ -1,79 +1,136 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import { setImmediate as turn } from "node:timers/promises";
-import type { Clock } from "../../common/clock.ts";
+import { suite, type TestContext, test } from "node:test";
 import { makeCloud } from "../cloud/cloud.ts";
-import { PROFILES } from "../cloud/options.ts";
+import { alwaysHealthy, inProcessTransport } from "../cloud/in-process.ts";
+import { type CloudOptions, PROFILES } from "../cloud/options.ts";
+import { makeVirtualClock } from "../virtual-clock.ts";
 
-/** A clock that stands still until it is told to jump to the next sleeper. */
-function makeVirtualClock() {
-  let nowMs = 1_700_000_000_000;
-  const sleepers = new Set<{ atMs: number; wake: () => void }>();
-  const clock: Clock = {
-    now: () => nowMs,
-    sleep: (ms, signal) =>
-      new Promise((resolve, reject) => {
-        const sleeper = { atMs: nowMs + ms, wake: resolve };
-        sleepers.add(sleeper);
-        signal?.addEventListener("abort", () => sleepers.delete(sleeper) && reject(signal.reason), { once: true });
-      }),
-  };
-  /** Runs until nothing is left to do or the promise is settled. */
-  const runUntil = async <T>(promise: Promise<T>): Promise<T> => {
-    const state = { settled: false };
-    const watched = promise.finally(() => {
-      state.settled = true;
-    });
-    watched.catch(() => undefined);
-    for (await turn(); !state.settled; await turn()) {
-      const [next] = [...sleepers].toSorted((left, right) => left.atMs - right.atMs);
-      if (next === undefined) break;
-      sleepers.delete(next);
-      nowMs = Math.max(nowMs, next.atMs);
-      next.wake();
-    }
-    return watched;
-  };
-  return { clock, runUntil };
-}
+const forever = new AbortController().signal;
 
-test("time passes through the clock alone: an order of 10 s and 500 writes of 2020 run in an instant", async (t) => {
-  const startedMs = performance.now();
-  const { clock, runUntil } = makeVirtualClock();
-  const cloud = makeCloud({ clock, profile: "tke2020", dataPlane: false, health: "scripted" });
+/** A cloud in virtual time with one load balancer and one listener, and calls that return when their task is over. */
+async function virtualCloud(t: TestContext, options: CloudOptions = {}) {
+  const clock = makeVirtualClock();
+  const cloud = makeCloud({ clock, profile: "tke2020", ...options });
   t.after(() => cloud.stop());
-  const finished = async (call: Promise<Record<string, unknown>>): Promise<Record<string, unknown>> => {
-    const accepted = await call;
+  const transport = inProcessTransport(cloud);
+  const call = async <T>(action: string, request: object): Promise<T> => (await transport("clb", action, request, forever)) as T;
+  const done = async <T extends { RequestId: string }>(action: string, request: object): Promise<T> => {
+    const accepted = await call<T>(action, request);
     for (;;) {
-      const { Status } = await cloud.call("clb", "DescribeTaskStatus", { TaskId: accepted["RequestId"] });
+      const { Status } = await call<{ Status: number }>("DescribeTaskStatus", { TaskId: accepted.RequestId });
       if (Status === 0) return accepted;
       await clock.sleep(200);
     }
   };
-  const { LoadBalancerIds } = await runUntil(finished(cloud.call("clb", "CreateLoadBalancer", { LoadBalancerType: "OPEN" })));
-  const createdMs = clock.now() - 1_700_000_000_000;
-  assert.ok(createdMs >= PROFILES.tke2020.createLoadBalancerMs && createdMs < 10_600, `took ${createdMs} ms`);
-  const [LoadBalancerId] = LoadBalancerIds as string[];
-  const { ListenerIds } = await runUntil(finished(cloud.call("clb", "CreateListener", { LoadBalancerId, Ports: [80], Protocol: "TCP" })));
-  const [ListenerId] = ListenerIds as string[];
-  const beforeMs = clock.now();
-  for (let index = 0; index < 250; index++)
-    for (const action of ["BatchRegisterTargets", "BatchDeregisterTargets"])
-      await runUntil(cloud.call("clb", action, { LoadBalancerId, Targets: [{ ListenerId, EniIp: "10.244.0.1", Port: 80 }] }));
-  const perWriteMs = (clock.now() - beforeMs) / 500;
-  assert.ok(Math.abs(perWriteMs - (98 + 3680)) < 10, `a write took ${perWriteMs} ms`);
-  assert.ok(performance.now() - startedMs < 5000, "in real time");
-  assert.equal(cloud.counts().overlaps, 0);
+  const { loadBalancerId: LoadBalancerId } = cloud.addLoadBalancer();
+  const created = await clock.run(
+    done<{ RequestId: string; ListenerIds: string[] }>("CreateListener", { LoadBalancerId, Ports: [80], Protocol: "TCP" }),
+  );
+  const [ListenerId = ""] = created.ListenerIds;
+  const register = (count: number, port = 80): Promise<object> => {
+    const Targets = Array.from({ length: count }, (_, index) => ({ ListenerId, EniIp: `10.244.1.${index}`, Port: port }));
+    return call("BatchRegisterTargets", { LoadBalancerId, Targets });
+  };
+  return { clock, cloud, transport, call, done, register, LoadBalancerId, ListenerId };
+}
+
+suite("virtual time", () => {
+  test("20 batches of 2020 take 76 virtual seconds, and an instant", async (t) => {
+    const { clock, cloud, register } = await virtualCloud(t, { limits: { targetsPerPlace: 1000 } });
+    const [virtualMs, realMs] = [clock.now(), performance.now()];
+    const all = async (): Promise<void> => {
+      for (let batch = 0; batch < 20; batch++) await register(10, 8000 + batch);
+    };
+    await clock.run(all());
+    const seconds = (clock.now() - virtualMs) / 1000;
+    const { apiLatencyMs, taskMs } = PROFILES.tke2020;
+    const expected = (20 * (apiLatencyMs.write + taskMs.base)) / 1000; // 75.6
+    assert.ok(Math.abs(seconds - expected) < 1, `took ${seconds} s`);
+    assert.ok(performance.now() - realMs < 1000, "in real time");
+    assert.deepEqual([cloud.counts().overlaps, cloud.journal.of("target").length], [0, 200]);
+  });
+
+  test("an order of a load balancer takes its 10 s", async (t) => {
+    const { clock, done } = await virtualCloud(t);
+    const startMs = clock.now();
+    await clock.run(done("CreateLoadBalancer", { LoadBalancerType: "OPEN" }));
+    const tookMs = clock.now() - startMs;
+    assert.ok(tookMs >= PROFILES.tke2020.createLoadBalancerMs && tookMs < 10_600, `took ${tookMs} ms`);
+  });
+
+  test("the same seed gives the same times and ids", async (t) => {
+    const run = async (seed: number): Promise<unknown> => {
+      const { clock, done, ListenerId } = await virtualCloud(t, { seed });
+      const made = await clock.run(
+        done<{ RequestId: string; LoadBalancerIds: string[] }>("CreateLoadBalancer", { LoadBalancerType: "OPEN" }),
+      );
+      return [ListenerId, made.LoadBalancerIds, clock.now()];
+    };
+    assert.deepEqual(await run(1), await run(1));
+    assert.notDeepEqual(await run(1), await run(2));
+  });
+
+  test("health comes from the scenario, or from the state machine without a network", async (t) => {
+    const scripted = await virtualCloud(t);
+    await scripted.clock.run(scripted.register(1));
+    await scripted.clock.run(scripted.clock.sleep(60_000));
+    assert.deepEqual(scripted.cloud.journal.of("health"), []);
+    const { clock, cloud, register } = await virtualCloud(t, { health: "probe", probe: alwaysHealthy });
+    await clock.run(register(5));
+    const boundMs = clock.now();
+    await clock.run(clock.sleep(60_000));
+    const alive = cloud.journal.of("health").map(({ to, timeMs }) => ({ to, afterMs: timeMs - boundMs }));
+    assert.deepEqual(new Set(alive.map(({ to }) => to)), new Set(["Alive"]));
+    assert.equal(alive.length, 5);
+    for (const { afterMs } of alive) assert.ok(afterMs >= 10_000 && afterMs <= 15_000, `${afterMs} ms: three checks, 5 s apart`);
+  });
+
+  test("it refuses what needs sockets, and says what to do", () => {
+    const clock = makeVirtualClock();
+    assert.throws(() => makeCloud({ clock, dataPlane: true }), /RangeError: dataPlane: true does not go with a virtual clock/);
+    assert.throws(() => makeCloud({ clock, health: "probe" }), /RangeError: health: "probe" needs a probe without network.*alwaysHealthy/);
+  });
 });
 
-test("the same seed gives the same times and ids", async (t) => {
-  const run = async (seed: number): Promise<unknown> => {
-    const { clock, runUntil } = makeVirtualClock();
-    const cloud = makeCloud({ clock, seed, dataPlane: false });
-    t.after(() => cloud.stop());
-    const made = await runUntil(cloud.call("clb", "CreateLoadBalancer", { LoadBalancerType: "OPEN" }));
-    return [made["LoadBalancerIds"], clock.now()];
-  };
-  assert.deepEqual(await run(1), await run(1));
-  assert.notDeepEqual(await run(1), await run(2));
+suite("in one process", () => {
+  test("an error of the API has the fields that the SDK gives it", async (t) => {
+    const { clock, call } = await virtualCloud(t);
+    const failure: unknown = await clock.run(call("DescribeListeners", { LoadBalancerId: "lb-none" }).catch((error: unknown) => error));
+    assert.ok(failure instanceof Error && "code" in failure && "requestId" in failure);
+    assert.equal(failure.code, "InvalidParameter.LBIdNotFound");
+    assert.match(String(failure.requestId), /^[0-9a-f-]{36}$/);
+  });
+
+  test("a failure below the API has no code", async (t) => {
+    const { clock, cloud, call } = await virtualCloud(t);
+    for (const [fault, message] of [
+      [{ kind: "reset", count: 1 }, /socket hang up/],
+      [{ kind: "http", status: 503, count: 1 }, /Service Unavailable/],
+    ] as const) {
+      cloud.faults.add(fault);
+      const failure: unknown = await clock.run(call("DescribeQuota", {}).catch((error: unknown) => error));
+      assert.ok(failure instanceof Error && !("code" in failure));
+      assert.match(failure.message, message);
+    }
+  });
+
+  test("an aborted call rejects at once; the cloud goes on with it", async (t) => {
+    const { clock, cloud, transport, LoadBalancerId } = await virtualCloud(t);
+    const gone = new AbortController();
+    const asked = { LoadBalancerId, Ports: [81], Protocol: "TCP" };
+    const calling = transport("clb", "CreateListener", asked, gone.signal);
+    gone.abort(new Error("gave up"));
+    await assert.rejects(calling, /gave up/);
+    await assert.rejects(transport("clb", "CreateListener", asked, gone.signal), /gave up/);
+    await clock.run(clock.sleep(10_000));
+    assert.equal(cloud.journal.of("listener").length, 2);
+  });
+
+  test("answers are copies: what a caller does to one changes nothing", async (t) => {
+    const { clock, call, register, LoadBalancerId } = await virtualCloud(t);
+    await clock.run(register(1));
+    const read = () => clock.run(call<{ Listeners: { Targets: unknown[] }[] }>("DescribeTargets", { LoadBalancerId }));
+    (await read()).Listeners[0]?.Targets.pop();
+    assert.equal((await read()).Listeners[0]?.Targets.length, 1);
+  });
 });
