@@ -37,6 +37,8 @@ export type ProductOptions = {
   readonly directory: string;
   readonly coordinatorEnv?: Readonly<Record<string, string>>;
   readonly agentEnv?: Readonly<Record<string, string>>;
+  /** What brings a program onto a Node's own network, e.g. RealNodes.enter. Default: agents run where everything runs. */
+  readonly enter?: (node: string) => readonly string[];
 };
 
 /** 0 is the one that most tests have, 1 the second replica. */
@@ -148,7 +150,9 @@ export function makeProduct(options: ProductOptions): Product {
       LISTEN_HOST: host,
       ...options.agentEnv,
     };
-    const agent = startProcess({ name: `agent ${node}`, script: "agent/main.ts", env, logFile: join(directory, `agent-${node}.log`) });
+    const behind = options.enter?.(node) ?? [];
+    const logFile = join(directory, `agent-${node}.log`);
+    const agent = startProcess({ name: `agent ${node}`, script: "agent/main.ts", behind, env, logFile });
     agents.set(node, agent);
     if (wait) await ready(agent, `http://${host}:${PORTS.ops}`);
     return agent;

@@ -31,11 +31,24 @@ export async function removeCgroup(group: string): Promise<void> {
     await until(`control group ${join(hierarchy, group)} has no processes`, () => removeTree(join(hierarchy, group)), BUSY_MS);
 }
 
-/** Removes what processes left that were killed; gives the groups' names. */
-export async function sweepCgroups(): Promise<readonly string[]> {
-  const left = new Set(hierarchies().flatMap((hierarchy) => foldersIn(hierarchy).filter(isLeft)));
-  for (const group of left) await removeCgroup(group);
-  return [...left];
+/** Removes what processes left that were killed. A group with a process in it has an owner that is not seen from here: it stays whole. */
+export function sweepCgroups(): void {
+  for (const hierarchy of hierarchies())
+    for (const group of foldersIn(hierarchy).filter(isLeft)) if (!isPopulated(join(hierarchy, group))) removeTree(join(hierarchy, group));
+}
+
+/** Why no control group can be made here, e.g. in a container that sees them read-only; undefined: one can. */
+export function cgroupFault(): string | undefined {
+  const group = `${NAME}${process.pid}-probe`;
+  if (hierarchies().length === 0) return `${ROOT} has no control groups`;
+  try {
+    makeCgroup(group);
+  } catch (error) {
+    return (error as Error).message;
+  } finally {
+    for (const hierarchy of hierarchies()) if (existsSync(join(hierarchy, group))) removeTree(join(hierarchy, group));
+  }
+  return undefined;
 }
 
 /** All groups of real nodes, whoever's, e.g. "/sys/fs/cgroup/pids/clb-direct-node-4711-node-a". */
@@ -65,6 +78,16 @@ function isAlive(pid: number): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code !== "ESRCH";
   }
+}
+
+/** True if any process is in the group or below it. */
+function isPopulated(directory: string): boolean {
+  try {
+    if (readFileSync(join(directory, "cgroup.procs"), "utf8") !== "") return true;
+  } catch {
+    return false; // it went meanwhile
+  }
+  return foldersIn(directory).some((name) => isPopulated(join(directory, name)));
 }
 
 function foldersIn(directory: string): readonly string[] {

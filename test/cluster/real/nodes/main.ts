@@ -89,8 +89,11 @@ try {
       : `Kubernetes ${line.version} at ${line.url}; Ctrl-C ends it. From another terminal:\n  ${enterCommand(process.pid)} kubectl --kubeconfig ${line.kubeconfig} get nodes -o wide\n`,
   );
   await over.promise;
-  await started.nodes.stop();
-  await started.cluster.stop();
+  try {
+    await started.nodes.stop();
+  } finally {
+    await started.cluster.stop();
+  }
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;

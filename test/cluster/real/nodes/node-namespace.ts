@@ -76,7 +76,21 @@ export async function startNamespace(name: string, directory: string, cgroup: st
     pid,
     netns: `/proc/${pid}/ns/net`,
     inside: ["nsenter", "--target", String(pid), "--cgroup", "--net", "--mount", "--pid", "--"],
-    onNetwork: ["nsenter", `--net=/proc/${pid}/ns/net`, "--", "unshare", "--mount", "sh", "-c", AGENT, "sh"],
+    // Their process is in none of the namespaces that end with the node, so it ends with us.
+    onNetwork: [
+      "setpriv",
+      "--pdeathsig",
+      "KILL",
+      "nsenter",
+      `--net=/proc/${pid}/ns/net`,
+      "--",
+      "unshare",
+      "--mount",
+      "sh",
+      "-c",
+      AGENT,
+      "sh",
+    ],
     stop: async () => {
       if (!holder.hasExited()) process.kill(pid, "SIGKILL"); // the holder ends only when all that was inside has been reaped
       await holder.exited;

@@ -242,7 +242,7 @@ realSuite("the end of real nodes", () => {
     await exited;
     await until("all processes of the node are gone", () => processesIn(theirs).length === 0, 5_000);
     assert.deepEqual(mountsOf(home), []);
-    await sweepCgroups();
+    sweepCgroups();
     assert.ok(!nodeCgroups().some((name) => name.includes(`-${child.pid}-`)));
     const network = nodeNetwork(slot.plan, ["node-a"]);
     await setUpBridge(network);

@@ -14,14 +14,21 @@ export async function setUpBridge(network: NodeNetwork): Promise<void> {
 
 /** The cables' outer ends went with the nodes. */
 export async function removeBridge({ bridge, range, nodes }: NodeNetwork): Promise<void> {
-  for (const link of [...nodes.map((node) => node.link), bridge])
-    if (await isThere(["ip", "link", "show", link])) await run(["ip", "link", "delete", link]);
+  for (const link of [...nodes.map((node) => node.link), bridge]) await removeLink(link);
   if ((await run(["ip", "route", "show", "type", "blackhole", range])).trim() !== "")
     await run(["ip", "route", "delete", "blackhole", range]);
 }
 
-const isThere = (command: readonly string[]): Promise<boolean> =>
-  run(command).then(
+/** The kernel takes a cable away some time after the last process of its node has ended, so possibly between our look and our deletion. */
+async function removeLink(link: string): Promise<void> {
+  if (!(await isThere(link))) return;
+  await run(["ip", "link", "delete", link]).catch(async (error: unknown) => {
+    if (await isThere(link)) throw error;
+  });
+}
+
+const isThere = (link: string): Promise<boolean> =>
+  run(["ip", "link", "show", link]).then(
     () => true,
     () => false,
   );

@@ -1,9 +1,11 @@
 /** Whether this machine can run real nodes: root, the apt packages, the binaries; each fault names its fix. */
+import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync } from "node:fs";
 import { join } from "node:path";
 import { type FindOptions, findBinaries } from "../binaries.ts";
 import { NODE } from "../modules.ts";
 import { findApplication } from "./application.ts";
+import { cgroupFault } from "./cgroups.ts";
 import { CNI_PLUGINS } from "./configuration.ts";
 
 /** Paths by name; `application` is the binary of the sample application. */
@@ -57,10 +59,20 @@ export function machineFault(env: NodeJS.ProcessEnv = process.env, uid: number |
   return `real nodes need ${missing.join(", ")}. Run: apt-get update && apt-get install -y --no-install-recommends ${missing.join(" ")}`;
 }
 
+const TRY = ["unshare", "--net", "--mount", "--pid", "--fork", "true"] as const;
+
+/** Tried, since root in a container or in a user namespace of its own may do less than root. */
+function rightsFault(): string | undefined {
+  const [file, ...args] = TRY;
+  const { error, status, stderr } = spawnSync(file, args, { encoding: "utf8" });
+  const fault = error?.message ?? (status === 0 ? cgroupFault() : stderr.trim());
+  return fault === undefined ? undefined : `real nodes need to make namespaces and control groups (${fault}): use simulated nodes`;
+}
+
 /** Everything that startRealNodes needs; with `build`, the Go binaries that are missing are built (minutes). */
 export async function findNodes(options: FindOptions = {}): Promise<NodesFound> {
   const { env = process.env } = options;
-  const fault = machineFault(env);
+  const fault = machineFault(env) ?? rightsFault();
   if (fault !== undefined) return { kind: "missing", reason: fault };
   const found = await findBinaries(NODE, options);
   // prepare.ts builds the binaries of nodes only where it is told to

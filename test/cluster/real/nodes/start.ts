@@ -75,7 +75,7 @@ export async function startRealNodes(options: RealNodesOptions): Promise<RealNod
   const fault = networkFault(plan);
   if (fault !== undefined) throw new Error(fault);
   const network = nodeNetwork(plan, options.nodes);
-  await sweepCgroups();
+  sweepCgroups();
   await mkdir(directory, { recursive: true });
   const imageFile = await writeImages(options.binaries.application, directory);
   const started = new Map<string, StartedNode>();
