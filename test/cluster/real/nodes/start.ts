@@ -99,7 +99,7 @@ export async function startRealNodes(options: RealNodesOptions): Promise<RealNod
     });
     await endAll(begun.map((one) => () => one)); // all, so that stop knows each of them
     const admin = await cluster.client(ADMIN);
-    for (const [name, node] of started) await untilRegistered(admin, name, node);
+    for (const name of options.nodes) await untilRegistered(admin, name, started.get(name));
     await untilSchedulable(admin, options.nodes, READY_MS);
     return { ...access(network, started, commands), plan: planWithRealNodes(plan, network), range: network.range, stop };
   } catch (error) {
@@ -109,7 +109,9 @@ export async function startRealNodes(options: RealNodesOptions): Promise<RealNod
 }
 
 /** Rejects at once with the kubelet's last words if it ends. */
-async function untilRegistered(admin: KubeClient, name: string, { kubelet }: StartedNode): Promise<void> {
+async function untilRegistered(admin: KubeClient, name: string, node: StartedNode | undefined): Promise<void> {
+  if (node === undefined) throw new Error(`${name} was stopped while starting`);
+  const { kubelet } = node;
   await until(
     () => `the kubelet of ${name} does not register its Node:\n${lastLines(kubelet.logFile)}`,
     async () => {
