@@ -1,6 +1,7 @@
 import { BlockList, isIPv4 } from "node:net";
 import type { Clock } from "../../common/clock.ts";
 import { isVirtual } from "../virtual-clock.ts";
+import type { Network } from "./network-state.ts";
 import type { Probe } from "./probe.ts";
 
 /** How long things take, in ms of the injected clock. Source of the two profiles below: clb-api.md §7.5. */
@@ -41,6 +42,9 @@ export type Limits = typeof LIMITS;
 export const LIMITS = {
   clbPerSecond: 20,
   tagPerSecond: 20,
+  vpcPerSecond: 100,
+  cvmPerSecond: 40,
+  stsPerSecond: 20,
   registerTargets: 20,
   deregisterTargets: 20,
   batchRegisterTargets: 500,
@@ -67,8 +71,17 @@ export const LIMITS = {
   deleteGuardTargets: 20,
 };
 
-/** An accepted key. With `token` it is a temporary one; `account` is what the rate limit and the journal go by. */
-export type ApiKey = { readonly secretId: string; readonly secretKey: string; readonly token?: string; readonly account?: string };
+/**
+ * An accepted key. With `token` it is a temporary one, which ends at `expiresMs` (ms since the epoch, wall time); `account` is what the
+ * rate limit and the journal go by.
+ */
+export type ApiKey = {
+  readonly secretId: string;
+  readonly secretKey: string;
+  readonly token?: string;
+  readonly account?: string;
+  readonly expiresMs?: number;
+};
 
 /** What clients use unless TENCENTCLOUD_SECRET_ID / TENCENTCLOUD_SECRET_KEY say otherwise. Worth nothing anywhere else. */
 export const TEST_KEY: ApiKey = { secretId: "AKIDCLBDIRECTTEST00000000000000000000", secretKey: "CLBDIRECTTESTKEY0000000000000000" };
@@ -83,7 +96,13 @@ export type CloudOptions = {
   readonly region?: string;
   /** Addresses of load balancers, e.g. "198.18.0.0/16"; without a network namespace "127.198.0.0/16". */
   readonly vipCidr?: string;
-  /** Addresses that may be bound; others fail as an IP that is no attached ENI does. */
+  /** Default: {@link TEST_KEY}. */
+  readonly keys?: readonly ApiKey[];
+  /** The time that signatures and temporary keys go by, whatever the clock does; default Date.now. */
+  readonly wallMs?: () => number;
+  /** VPCs, nodes, ENIs and security groups. If it has ENIs, only their addresses may be bound. */
+  readonly network?: Network;
+  /** Addresses that may be bound where nobody described ENIs; others fail as an IP that is no attached ENI does. */
   readonly backendCidrs?: readonly string[];
   /** `false`: listeners open no port (a virtual run, or only the API is wanted). */
   readonly dataPlane?: boolean;
