@@ -9,10 +9,13 @@ import { CloudError, TransportFault } from "./errors.ts";
 import { type Fault, type Faults, makeFaults } from "./faults.ts";
 import { makeHealth } from "./health.ts";
 import { type Journal, makeJournal } from "./journal.ts";
-import { type CloudOptions, settingsOf } from "./options.ts";
+import { emptyNetwork, type Network } from "./network-state.ts";
+import { type CloudOptions, settingsOf, TEST_KEY } from "./options.ts";
 import { networkProbe } from "./probe.ts";
 import { makeRandom } from "./random.ts";
 import { makeRateLimit } from "./rate-limit.ts";
+import type { AnyFields } from "./schema.ts";
+import { type Keyring, makeKeyring } from "./services/keyring.ts";
 import { type HealthStatus, requireListener, requireLoadBalancer, targetKey } from "./state.ts";
 import { LockedError, makeTasks } from "./tasks.ts";
 import { type CloudState, stateOf } from "./view.ts";
@@ -35,6 +38,8 @@ export interface Cloud {
   noteRefused(action: string, caller: string, error: CloudError): void;
   /** The service that has this action in this API version; undefined if no service has this version. */
   serviceOf(version: string, action: string): string | undefined;
+  /** What a request of this action may hold; undefined if there is no such action. A GET request needs it to tell 1 from "1". */
+  fieldsOf(service: string, action: string): AnyFields | undefined;
   /** A load balancer as a user made it before, at once and without a task. */
   addLoadBalancer(wanted?: { name?: string; type?: "OPEN" | "INTERNAL"; tags?: Record<string, string>; vip?: string }): {
     loadBalancerId: string;
@@ -42,6 +47,9 @@ export interface Cloud {
   };
   /** Fixes a target's health, or lets the probes speak again (`undefined`). Throws if it is not bound. */
   setHealth(target: { loadBalancerId: string; listenerId: string; ip: string; port: number }, status: HealthStatus | undefined): void;
+  /** The account's VPCs, nodes, ENIs and security groups; a test may change them. */
+  readonly network: Network;
+  readonly keyring: Keyring;
   readonly journal: Journal;
   readonly faults: Pick<Faults, "add" | "clear" | "list">;
   state(): CloudState;
@@ -67,6 +75,8 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
     random,
     settings,
     account: { loadBalancers: new Map(), ordered: new Set() },
+    network: options.network ?? emptyNetwork(),
+    keyring: makeKeyring(options.keys ?? [TEST_KEY], options.wallMs ?? Date.now),
     clientTokens: new Map(),
     vips: makeVips(settings.vips),
     tasks: makeTasks({ clock, journal, stopped: stopping.signal }),
@@ -104,6 +114,7 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
       const candidates = [...services].filter(([, service]) => service.version === version);
       return (candidates.find(([, service]) => Object.hasOwn(service.actions, action)) ?? candidates[0])?.[0];
     },
+    fieldsOf: (service, action) => services.get(service)?.actions[action]?.fields,
     addLoadBalancer: ({ name, type = "OPEN", tags = {}, vip } = {}) => {
       const loadBalancer = newLoadBalancer(core, {
         LoadBalancerType: type,
@@ -121,6 +132,8 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
         throw new CloudError("InvalidParameterValue", `target ${ip}:${port} is not bound to listener ${listenerId}`);
       core.health.pin(listener, target, status);
     },
+    network: core.network,
+    keyring: core.keyring,
     journal,
     faults,
     state: () => stateOf(core),

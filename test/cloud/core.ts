@@ -3,8 +3,10 @@ import type { DataPlane } from "./data-plane.ts";
 import { CloudError } from "./errors.ts";
 import type { Health } from "./health.ts";
 import type { Journal } from "./journal.ts";
+import type { Network } from "./network-state.ts";
 import type { Settings } from "./options.ts";
 import type { Random } from "./random.ts";
+import type { Keyring } from "./services/keyring.ts";
 import {
   type Account,
   type ListenerRecord,
@@ -20,6 +22,8 @@ import type { Vips } from "./vips.ts";
 /** The parts of a cloud, as actions use them. */
 export type Core = {
   readonly account: Account;
+  readonly network: Network;
+  readonly keyring: Keyring;
   readonly tasks: Tasks;
   readonly health: Health;
   readonly dataPlane: DataPlane;
