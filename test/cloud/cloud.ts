@@ -16,7 +16,7 @@ import { makeRandom } from "./random.ts";
 import { makeRateLimit } from "./rate-limit.ts";
 import type { AnyFields } from "./schema.ts";
 import { type Keyring, makeKeyring } from "./services/keyring.ts";
-import { type HealthStatus, requireListener, requireLoadBalancer, targetKey } from "./state.ts";
+import { type HealthStatus, placesOf, requireLoadBalancer, requirePlace, targetKey } from "./state.ts";
 import { LockedError, makeTasks } from "./tasks.ts";
 import { type CloudState, stateOf } from "./view.ts";
 import { makeVips } from "./vips.ts";
@@ -46,7 +46,10 @@ export interface Cloud {
     vip: string;
   };
   /** Fixes a target's health, or lets the probes speak again (`undefined`). Throws if it is not bound. */
-  setHealth(target: { loadBalancerId: string; listenerId: string; ip: string; port: number }, status: HealthStatus | undefined): void;
+  setHealth(
+    target: { loadBalancerId: string; listenerId: string; locationId?: string; ip: string; port: number },
+    status: HealthStatus | undefined,
+  ): void;
   /** The account's VPCs, nodes, ENIs and security groups; a test may change them. */
   readonly network: Network;
   readonly keyring: Keyring;
@@ -74,7 +77,7 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
     journal,
     random,
     settings,
-    account: { loadBalancers: new Map(), ordered: new Set() },
+    account: { loadBalancers: new Map(), ordered: new Set(), certificates: new Map() },
     network: options.network ?? emptyNetwork(),
     keyring: makeKeyring(options.keys ?? [TEST_KEY], options.wallMs ?? Date.now),
     clientTokens: new Map(),
@@ -125,12 +128,12 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
       addLoadBalancer(core, loadBalancer);
       return { loadBalancerId: loadBalancer.id, vip: loadBalancer.vip };
     },
-    setHealth: ({ loadBalancerId, listenerId, ip, port }, status) => {
-      const listener = requireListener(requireLoadBalancer(core.account, loadBalancerId), listenerId);
-      const target = listener.targets.get(targetKey(ip, port));
+    setHealth: ({ loadBalancerId, listenerId, locationId = "", ip, port }, status) => {
+      const place = requirePlace(requireLoadBalancer(core.account, loadBalancerId), { ListenerId: listenerId, LocationId: locationId });
+      const target = place.targets.get(targetKey(ip, port));
       if (target === undefined)
-        throw new CloudError("InvalidParameterValue", `target ${ip}:${port} is not bound to listener ${listenerId}`);
-      core.health.pin(listener, target, status);
+        throw new CloudError("InvalidParameterValue", `target ${ip}:${port} is not bound to ${listenerId} ${locationId}`);
+      core.health.pin(place, target, status);
     },
     network: core.network,
     keyring: core.keyring,
@@ -148,8 +151,8 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
     stop: async () => {
       stopping.abort();
       for (const loadBalancer of core.account.loadBalancers.values())
-        for (const listener of loadBalancer.listeners.values())
-          for (const target of listener.targets.values()) core.health.forget(listener, target);
+        for (const place of [...loadBalancer.listeners.values()].flatMap(placesOf))
+          for (const target of place.targets.values()) core.health.forget(place, target);
       await core.dataPlane.closeAll();
     },
   };

@@ -12,6 +12,8 @@ import {
   type ListenerRecord,
   type LoadBalancerRecord,
   type Place,
+  placesOf,
+  type RuleRecord,
   ruleCount,
   type TargetRecord,
   targetKey,
@@ -113,7 +115,7 @@ export async function addListeners(core: Core, loadBalancer: LoadBalancerRecord,
 }
 
 export async function removeListener(core: Core, loadBalancer: LoadBalancerRecord, listener: ListenerRecord): Promise<void> {
-  for (const target of listener.targets.values()) unbind(core, listener, target);
+  for (const place of placesOf(listener)) unbindAll(core, place);
   loadBalancer.listeners.delete(listener.listenerId);
   await core.dataPlane.close(listener);
   noteListener(core, listener, "deleted");
@@ -124,14 +126,35 @@ export function noteListener(core: Core, listener: ListenerRecord, change: "crea
   core.journal.add({ kind: "listener", change, loadBalancerId, listenerId, name, protocol, port });
 }
 
+/** Rules appear. The first domain of a listener becomes its default. */
+export function addRules(core: Core, listener: ListenerRecord, rules: readonly RuleRecord[]): void {
+  for (const rule of rules) {
+    listener.rules.set(rule.locationId, rule);
+    listener.defaultDomain ??= rule.domains[0];
+    noteRule(core, rule, "created");
+  }
+}
+
+/** A rule goes, with its targets. Who is the default domain after it is for the caller to say. */
+export function removeRule(core: Core, listener: ListenerRecord, rule: RuleRecord): void {
+  unbindAll(core, rule);
+  listener.rules.delete(rule.locationId);
+  noteRule(core, rule, "deleted");
+}
+
+export function noteRule(core: Core, rule: RuleRecord, change: "created" | "modified" | "deleted"): void {
+  const { loadBalancerId, listenerId, locationId, domains, url } = rule;
+  core.journal.add({ kind: "rule", change, loadBalancerId, listenerId, locationId, domains, url });
+}
+
 /** What a target is bound with. */
 export type NewTarget = { readonly ip: string; readonly port: number; readonly weight: number; readonly tag: string | undefined };
 
 /** Binds, or leaves alone what is bound already (its weight by `reregisterUpdatesWeight`). */
-export function bind(core: Core, listener: ListenerRecord, { ip, port, weight, tag }: NewTarget): void {
-  const bound = listener.targets.get(targetKey(ip, port));
+export function bind(core: Core, place: Place, { ip, port, weight, tag }: NewTarget): void {
+  const bound = place.targets.get(targetKey(ip, port));
   if (bound !== undefined) {
-    if (core.settings.reregisterUpdatesWeight) setWeight(core, listener, bound, weight);
+    if (core.settings.reregisterUpdatesWeight) setWeight(core, place, bound, weight);
     return;
   }
   const target: TargetRecord = {
@@ -146,26 +169,31 @@ export function bind(core: Core, listener: ListenerRecord, { ip, port, weight, t
     pinned: undefined,
     credit: 0,
   };
-  listener.targets.set(targetKey(ip, port), target);
-  noteTarget(core, listener, target, "bound");
-  core.health.watch(listener, target);
+  place.targets.set(targetKey(ip, port), target);
+  noteTarget(core, place, target, "bound");
+  core.health.watch(place, target);
 }
 
 /** Unbinds; the target's connections end. */
-export function unbind(core: Core, listener: ListenerRecord, target: TargetRecord): void {
-  if (!listener.targets.delete(targetKey(target.ip, target.port))) return;
-  core.health.forget(listener, target);
-  core.dataPlane.cut(listener, target);
-  noteTarget(core, listener, target, "unbound");
+export function unbind(core: Core, place: Place, target: TargetRecord): void {
+  if (!place.targets.delete(targetKey(target.ip, target.port))) return;
+  core.health.forget(place, target);
+  core.dataPlane.cut(place, target);
+  noteTarget(core, place, target, "unbound");
 }
 
-export function setWeight(core: Core, listener: ListenerRecord, target: TargetRecord, weight: number): void {
+function unbindAll(core: Core, place: Place): void {
+  for (const target of place.targets.values()) unbind(core, place, target);
+}
+
+export function setWeight(core: Core, place: Place, target: TargetRecord, weight: number): void {
   if (target.weight === weight) return;
   target.weight = weight;
-  noteTarget(core, listener, target, "weight");
+  noteTarget(core, place, target, "weight");
 }
 
 function noteTarget(core: Core, place: Place, target: TargetRecord, change: "bound" | "unbound" | "weight"): void {
-  const { loadBalancerId, listenerId } = place;
-  core.journal.add({ kind: "target", change, loadBalancerId, listenerId, ip: target.ip, port: target.port, weight: target.weight });
+  const { loadBalancerId, listenerId, locationId } = place;
+  const { ip, port, weight } = target;
+  core.journal.add({ kind: "target", change, loadBalancerId, listenerId, locationId, ip, port, weight });
 }

@@ -2,7 +2,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import type { Clock } from "../../common/clock.ts";
 import { servingTargets } from "./health.ts";
 import type { FailureCause, Journal } from "./journal.ts";
-import type { ListenerRecord, TargetRecord } from "./state.ts";
+import type { ListenerRecord, Place, TargetRecord } from "./state.ts";
 import { targetKey } from "./state.ts";
 
 /** One client connection and the backend it was given to. Bytes are those of the backend's side. */
@@ -22,7 +22,7 @@ export type ConnectionRecord = {
 export type BackendCounts = { listenerId: string; backend: string; connections: number; open: number; bytesTo: number; bytesFrom: number };
 
 type Live = { readonly record: ConnectionRecord; readonly client: Socket; readonly backend: Socket; readonly target: TargetRecord };
-type Port = { readonly server: Server; readonly live: Set<Live> };
+type Port = { readonly listener: ListenerRecord; readonly server: Server; readonly live: Set<Live> };
 
 export interface DataPlane {
   /** Listens on vip:port. Rejects if the address cannot be listened on. UDP listeners carry no data. */
@@ -30,7 +30,7 @@ export interface DataPlane {
   /** Ends all connections of the listener and frees its port. */
   close(listener: ListenerRecord): Promise<void>;
   /** Ends the connections of a target that was unbound. */
-  cut(listener: ListenerRecord, target: TargetRecord): void;
+  cut(place: Place, target: TargetRecord): void;
   counts(): BackendCounts[];
   /** Newest first: who served this client port, e.g. to name the Pod behind a failed request. */
   connectionsOf(client: { port: number; address?: string; listenerId?: string }): ConnectionRecord[];
@@ -122,7 +122,7 @@ export function makeDataPlane(deps: { clock: Clock; journal: Journal; connectTim
     open: async (listener, vip) => {
       if (listener.protocol !== "TCP") return;
       const server = createServer({ allowHalfOpen: true, noDelay: true });
-      const port: Port = { server, live: new Set() };
+      const port: Port = { listener, server, live: new Set() };
       server.on("connection", (client) => serve(client, listener, port));
       await new Promise<void>((resolve, reject) => {
         server.once("error", (cause: NodeJS.ErrnoException) =>
@@ -134,9 +134,9 @@ export function makeDataPlane(deps: { clock: Clock; journal: Journal; connectTim
       if (stopped) await close(listener.listenerId);
     },
     close: (listener) => close(listener.listenerId),
-    cut: (listener, target) => {
-      for (const live of ports.get(listener.listenerId)?.live ?? [])
-        if (live.target === target) cutLive(live, listener.deregisterTargetRst);
+    cut: ({ listenerId }, target) => {
+      const port = ports.get(listenerId);
+      for (const live of port?.live ?? []) if (live.target === target) cutLive(live, port?.listener.deregisterTargetRst ?? false);
     },
     counts: () => withOpenBytes(counters, ports),
     connectionsOf: ({ port, address, listenerId }) =>

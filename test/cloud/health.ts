@@ -2,7 +2,7 @@ import type { Clock } from "../../common/clock.ts";
 import type { Journal } from "./journal.ts";
 import type { Probe } from "./probe.ts";
 import type { Random } from "./random.ts";
-import type { HealthSettings, HealthStatus, ListenerRecord, TargetRecord } from "./state.ts";
+import type { HealthSettings, HealthStatus, Place, TargetRecord } from "./state.ts";
 
 /** Defaults of a check that is not given or given in part. Source: clb-api.md §4.3. */
 export const DEFAULT_CHECK: HealthSettings = {
@@ -17,12 +17,12 @@ export const DEFAULT_CHECK: HealthSettings = {
 
 export interface Health {
   /** Begins to probe a target that was just bound: Unknown, or Close where checks are off. */
-  watch(listener: ListenerRecord, target: TargetRecord): void;
-  forget(listener: ListenerRecord, target: TargetRecord): void;
+  watch(place: Place, target: TargetRecord): void;
+  forget(place: Place, target: TargetRecord): void;
   /** Takes over a changed check: switching it on or off begins anew, other changes count from the next probe on. */
-  reconfigure(listener: ListenerRecord, before: HealthSettings): void;
+  reconfigure(place: Place, before: HealthSettings): void;
   /** Fixes a target's state whatever the probes say, until it is given as `undefined`. */
-  pin(listener: ListenerRecord, target: TargetRecord, status: HealthStatus | undefined): void;
+  pin(place: Place, target: TargetRecord, status: HealthStatus | undefined): void;
 }
 
 type Deps = { clock: Clock; journal: Journal; random: Random; probe: Probe; mode: "probe" | "scripted" };
@@ -31,17 +31,17 @@ type Deps = { clock: Clock; journal: Journal; random: Random; probe: Probe; mode
 export function makeHealth(deps: Deps): Health {
   const { clock, journal } = deps;
 
-  const set = (listener: ListenerRecord, target: TargetRecord, to: HealthStatus): void => {
-    const { loadBalancerId, listenerId } = listener;
+  const set = (place: Place, target: TargetRecord, to: HealthStatus): void => {
+    const { loadBalancerId, listenerId, locationId } = place;
     const from = target.health;
     if (from === to) return;
-    if (from === "Alive") listener.lastHealthyMs = clock.now();
+    if (from === "Alive") place.lastHealthyMs = clock.now();
     target.health = to;
-    journal.add({ kind: "health", loadBalancerId, listenerId, ip: target.ip, port: target.port, from, to });
+    journal.add({ kind: "health", loadBalancerId, listenerId, locationId, ip: target.ip, port: target.port, from, to });
   };
 
-  const probeOnce = async (listener: ListenerRecord, target: TargetRecord, signal: AbortSignal): Promise<boolean> => {
-    const check = listener.healthCheck;
+  const probeOnce = async (place: Place, target: TargetRecord, signal: AbortSignal): Promise<boolean> => {
+    const check = place.healthCheck;
     const over = new AbortController();
     const onGone = (): void => over.abort();
     signal.addEventListener("abort", onGone, { once: true });
@@ -49,50 +49,50 @@ export function makeHealth(deps: Deps): Health {
     // The timeout goes through the injected clock, so that a scaled run scales it too.
     void clock.sleep(check.TimeOut * 1000, answered.signal).then(onGone, () => undefined);
     const port = check.CheckPort > 0 ? check.CheckPort : target.port;
-    const alive = await deps.probe({ protocol: listener.protocol, ip: target.ip, port, check }, over.signal);
+    const alive = await deps.probe({ protocol: place.protocol, ip: target.ip, port, check }, over.signal);
     signal.removeEventListener("abort", onGone);
     answered.abort();
     return alive;
   };
 
-  const loop = async (listener: ListenerRecord, target: TargetRecord, signal: AbortSignal): Promise<void> => {
-    await clock.sleep(deps.random() * listener.healthCheck.IntervalTime * 1000, signal);
+  const loop = async (place: Place, target: TargetRecord, signal: AbortSignal): Promise<void> => {
+    await clock.sleep(deps.random() * place.healthCheck.IntervalTime * 1000, signal);
     while (!signal.aborted) {
       const startedMs = clock.now();
-      const ok = await probeOnce(listener, target, signal);
+      const ok = await probeOnce(place, target, signal);
       if (signal.aborted) return;
       target.streak = nextStreak(target.streak, ok);
-      const next = afterProbe(target.health, target.streak, listener.healthCheck);
-      if (target.pinned === undefined) set(listener, target, next);
-      await clock.sleep(Math.max(0, listener.healthCheck.IntervalTime * 1000 - (clock.now() - startedMs)), signal);
+      const next = afterProbe(target.health, target.streak, place.healthCheck);
+      if (target.pinned === undefined) set(place, target, next);
+      await clock.sleep(Math.max(0, place.healthCheck.IntervalTime * 1000 - (clock.now() - startedMs)), signal);
     }
   };
 
-  const begin = (listener: ListenerRecord, target: TargetRecord): void => {
+  const begin = (place: Place, target: TargetRecord): void => {
     target.probing?.abort();
     target.probing = undefined;
     target.streak = { ok: false, count: 0 };
     if (target.pinned !== undefined) return;
-    set(listener, target, listener.healthCheck.HealthSwitch === 0 ? "Close" : "Unknown");
-    if (listener.healthCheck.HealthSwitch === 0 || deps.mode === "scripted") return;
+    set(place, target, place.healthCheck.HealthSwitch === 0 ? "Close" : "Unknown");
+    if (place.healthCheck.HealthSwitch === 0 || deps.mode === "scripted") return;
     target.probing = new AbortController();
-    loop(listener, target, target.probing.signal).catch(() => undefined); // rejects only when unbound or stopped
+    loop(place, target, target.probing.signal).catch(() => undefined); // rejects only when unbound or stopped
   };
 
   return {
     watch: begin,
-    forget: (listener, target) => {
+    forget: (place, target) => {
       target.probing?.abort();
-      if (target.health === "Alive") listener.lastHealthyMs = clock.now();
+      if (target.health === "Alive") place.lastHealthyMs = clock.now();
     },
-    reconfigure: (listener, before) => {
-      if (listener.healthCheck.HealthSwitch === before.HealthSwitch) return;
-      for (const target of listener.targets.values()) begin(listener, target);
+    reconfigure: (place, before) => {
+      if (place.healthCheck.HealthSwitch === before.HealthSwitch) return;
+      for (const target of place.targets.values()) begin(place, target);
     },
-    pin: (listener, target, status) => {
+    pin: (place, target, status) => {
       target.pinned = status;
-      if (status === undefined) begin(listener, target);
-      else set(listener, target, status);
+      if (status === undefined) begin(place, target);
+      else set(place, target, status);
     },
   };
 }
@@ -113,12 +113,12 @@ function afterProbe(now: HealthStatus, streak: TargetRecord["streak"], check: He
  * Pure: the targets that get new connections: healthy or unchecked, weight above 0. If all are dead, all dead ones get them
  * ("all dead = all alive", clb-api.md §4.2); checking ones count as dead only when none was healthy for an interval, and never get any.
  */
-export function servingTargets(listener: Pick<ListenerRecord, "targets" | "healthCheck" | "lastHealthyMs">, nowMs: number): TargetRecord[] {
+export function servingTargets(place: Pick<Place, "targets" | "healthCheck" | "lastHealthyMs">, nowMs: number): TargetRecord[] {
   const serving: TargetRecord[] = [];
   const dead: TargetRecord[] = [];
   let someAlive = false;
   let someChecking = false;
-  for (const target of listener.targets.values()) {
+  for (const target of place.targets.values()) {
     const alive = target.health === "Alive" || target.health === "Close";
     someAlive ||= alive;
     someChecking ||= target.health === "Unknown";
@@ -126,6 +126,6 @@ export function servingTargets(listener: Pick<ListenerRecord, "targets" | "healt
     if (target.weight > 0 && target.health === "Dead") dead.push(target);
   }
   if (someAlive) return serving;
-  const healthyLately = nowMs - listener.lastHealthyMs < listener.healthCheck.IntervalTime * 1000;
+  const healthyLately = nowMs - place.lastHealthyMs < place.healthCheck.IntervalTime * 1000;
   return someChecking && healthyLately ? [] : dead;
 }

@@ -2,7 +2,13 @@ import type { Clock } from "../../common/clock.ts";
 import type { HealthStatus } from "./state.ts";
 
 /** Where a target is: `locationId` only below an L7 rule. */
-type TargetAddress = { readonly loadBalancerId: string; readonly listenerId: string; readonly ip: string; readonly port: number };
+type TargetAddress = {
+  readonly loadBalancerId: string;
+  readonly listenerId: string;
+  readonly locationId: string | undefined;
+  readonly ip: string;
+  readonly port: number;
+};
 
 /** Why the data plane ended a connection that the client had not ended. */
 export type FailureCause = "refused" | "reset" | "timeout" | "no-backend" | "unbound";
@@ -43,6 +49,15 @@ export type Happening =
       readonly name: string;
       readonly protocol: string;
       readonly port: number;
+    }
+  | {
+      readonly kind: "rule";
+      readonly change: "created" | "modified" | "deleted";
+      readonly loadBalancerId: string;
+      readonly listenerId: string;
+      readonly locationId: string;
+      readonly domains: readonly string[];
+      readonly url: string;
     }
   | { readonly kind: "load-balancer"; readonly change: "created" | "deleted"; readonly loadBalancerId: string; readonly vip: string }
   | {

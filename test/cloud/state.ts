@@ -26,10 +26,21 @@ export type TargetRecord = {
   credit: number;
 };
 
-/** Where targets are bound: an L4 listener, or later an L7 rule. */
+/** What a listener can speak. QUIC is not offered here. */
+export const PROTOCOLS = ["TCP", "UDP", "TCP_SSL", "HTTP", "HTTPS"] as const;
+export type Protocol = (typeof PROTOCOLS)[number];
+
+/** Whether targets are bound to the listener's rules instead of to the listener. */
+export const isLayer7 = (protocol: Protocol): boolean => protocol === "HTTP" || protocol === "HTTPS";
+
+/** Where targets are bound: a layer-4 listener, or a rule of a layer-7 one. */
 export type Place = {
   readonly loadBalancerId: string;
   readonly listenerId: string;
+  /** Undefined for a layer-4 listener. */
+  readonly locationId: string | undefined;
+  /** That of the listener. */
+  readonly protocol: Protocol;
   healthCheck: HealthSettings;
   /** By "ip:port". */
   readonly targets: Map<string, TargetRecord>;
@@ -37,16 +48,61 @@ export type Place = {
   lastHealthyMs: number;
 };
 
-/** L7 rules will be `rules: Map<string, Place & …>` beside the listener's own targets. */
+/** What a listener, or one of its domains with SNI, is served with: ids of `Account.certificates`. */
+export type CertificateChoice = {
+  readonly sslMode: "UNIDIRECTIONAL" | "MUTUAL";
+  /** One, or one RSA and one ECC. */
+  readonly certIds: readonly string[];
+  /** Whose client certificates are accepted in mode MUTUAL. */
+  readonly caCertId: string | undefined;
+};
+
+/** A certificate as uploaded, in PEM; `keyPem` is empty for a CA certificate. */
+export type CertificateRecord = { readonly id: string; readonly name: string; readonly certPem: string; readonly keyPem: string };
+
+export const SCHEDULERS = ["WRR", "LEAST_CONN", "IP_HASH"] as const;
+export type Scheduler = (typeof SCHEDULERS)[number];
+
+/** `targets` and `healthCheck` are in use on layer 4 only, `rules` and `defaultDomain` on layer 7 only. */
 export type ListenerRecord = Place & {
+  readonly locationId: undefined;
   name: string;
-  readonly protocol: string;
   readonly port: number;
   readonly createdMs: number;
-  scheduler: string;
+  scheduler: Scheduler;
+  /** Seconds; 0 is off. */
   sessionExpireTime: number;
+  /** Seconds. */
   idleConnectTimeout: number;
   deregisterTargetRst: boolean;
+  /** TCP_SSL, and HTTPS without SNI. */
+  certificate: CertificateChoice | undefined;
+  /** With SNI each domain has a certificate of its own. Switched on, never off. */
+  sni: boolean;
+  /** By location id, oldest first. */
+  readonly rules: Map<string, RuleRecord>;
+  /** The domain that requests for unknown hosts go to; undefined only while there are no rules. */
+  defaultDomain: string | undefined;
+};
+
+/** One (domains, url) of a layer-7 listener; unique in it. */
+export type RuleRecord = Place & {
+  readonly locationId: string;
+  /** At least one, e.g. ["app.example.com"], ["*.example.com"]; without a name the VIP. The first is `Domain` in answers. */
+  domains: readonly string[];
+  /** E.g. "/api"; may begin with "=", "^~", "~" or "~*". */
+  url: string;
+  readonly createdMs: number;
+  scheduler: Scheduler;
+  /** Seconds; 0 is off. */
+  sessionExpireTime: number;
+  /** What the backends speak. */
+  forwardType: "HTTP" | "HTTPS" | "GRPC" | "GRPCS";
+  http2: boolean;
+  /** Of its domain, with SNI. */
+  certificate: CertificateChoice | undefined;
+  /** Name of the session cookie; undefined takes the service's own. */
+  cookieName: string | undefined;
 };
 
 /** Who writes now, and until when the lock is held as far as known. */
@@ -73,6 +129,8 @@ export type Account = {
   readonly loadBalancers: Map<string, LoadBalancerRecord>;
   /** Ordered and not there yet: they count for the quota. */
   readonly ordered: Set<LoadBalancerRecord>;
+  /** By id. */
+  readonly certificates: Map<string, CertificateRecord>;
 };
 
 /** Key of a target within its place, e.g. "10.244.1.7:8080". */
@@ -92,23 +150,46 @@ export function requireListener(loadBalancer: LoadBalancerRecord, id: string): L
   return found;
 }
 
-/** What a request says about the place of its targets. */
+/** Throws InvalidParameter.LocationNotFound. */
+export function requireRule(listener: ListenerRecord, id: string): RuleRecord {
+  const found = listener.rules.get(id);
+  if (found === undefined) throw locationNotFound(listener, id);
+  return found;
+}
+
+/** What a request says about the place of its targets; `LocationId` wins over `Domain` and `Url`. */
 export type PlaceHint = { readonly ListenerId: string; readonly LocationId?: string; readonly Domain?: string; readonly Url?: string };
 
 /** The place a request means. Throws ListenerIdNotFound, LocationNotFound. */
-export function requirePlace(loadBalancer: LoadBalancerRecord, hint: PlaceHint): ListenerRecord {
+export function requirePlace(loadBalancer: LoadBalancerRecord, hint: PlaceHint): Place {
   const listener = requireListener(loadBalancer, hint.ListenerId);
-  const rule = hint.LocationId ?? hint.Domain ?? hint.Url;
-  if (rule === undefined || rule === "") return listener;
-  throw new CloudError(
-    "InvalidParameter.LocationNotFound",
-    `rule ${rule} not found in listener ${listener.listenerId}, which is ${listener.protocol}`,
-  );
+  const { LocationId: id = "", Domain: domain = "", Url: url = "" } = hint;
+  if (!isLayer7(listener.protocol)) {
+    const named = id || domain || url;
+    if (named !== "") throw locationNotFound(listener, named);
+    return listener;
+  }
+  if (id !== "") return requireRule(listener, id);
+  const found = [...listener.rules.values()].find((rule) => rule.url === url && rule.domains.includes(domain));
+  if (found === undefined) throw locationNotFound(listener, `${domain}${url}` || "(no LocationId, no Domain and Url)");
+  return found;
 }
 
-/** Number of L7 rules, which make writes slower. None before L7 exists here. */
-export const ruleCount = (_loadBalancer: LoadBalancerRecord): number => 0;
+const locationNotFound = ({ listenerId, protocol }: ListenerRecord, named: string): CloudError =>
+  new CloudError("InvalidParameter.LocationNotFound", `rule ${named} not found in listener ${listenerId}, which is ${protocol}`);
+
+/** Whether requests for unknown hosts go to this rule's domain. */
+export const isDefault = ({ defaultDomain }: ListenerRecord, { domains }: RuleRecord): boolean =>
+  defaultDomain !== undefined && domains.includes(defaultDomain);
+
+/** Where targets can be in this listener: itself on layer 4, its rules on layer 7. */
+export const placesOf = (listener: ListenerRecord): readonly Place[] =>
+  isLayer7(listener.protocol) ? [...listener.rules.values()] : [listener];
+
+/** Number of layer-7 rules; they make writes slower. */
+export const ruleCount = (loadBalancer: LoadBalancerRecord): number =>
+  [...loadBalancer.listeners.values()].reduce((sum, { rules }) => sum + rules.size, 0);
 
 /** Bound targets over all places. */
 export const targetCount = (loadBalancer: LoadBalancerRecord): number =>
-  [...loadBalancer.listeners.values()].reduce((sum, listener) => sum + listener.targets.size, 0);
+  [...loadBalancer.listeners.values()].flatMap(placesOf).reduce((sum, { targets }) => sum + targets.size, 0);

@@ -1,5 +1,5 @@
 import type { Core } from "./core.ts";
-import type { HealthStatus } from "./state.ts";
+import { type HealthStatus, isDefault, type Place } from "./state.ts";
 
 /** The cloud as it is now, for boards and tests; plain JSON. */
 export type CloudState = { readonly nowMs: number; readonly overlaps: number; readonly loadBalancers: readonly LoadBalancerView[] };
@@ -20,8 +20,20 @@ export type ListenerView = {
   readonly name: string;
   readonly protocol: string;
   readonly port: number;
-  readonly targets: readonly { readonly ip: string; readonly port: number; readonly weight: number; readonly health: HealthStatus }[];
+  /** Those of a layer-4 listener. */
+  readonly targets: readonly TargetView[];
+  readonly rules: readonly RuleView[];
 };
+
+export type RuleView = {
+  readonly id: string;
+  readonly domains: readonly string[];
+  readonly url: string;
+  readonly isDefault: boolean;
+  readonly targets: readonly TargetView[];
+};
+
+export type TargetView = { readonly ip: string; readonly port: number; readonly weight: number; readonly health: HealthStatus };
 
 export function stateOf(core: Core): CloudState {
   return {
@@ -39,8 +51,18 @@ export function stateOf(core: Core): CloudState {
         name: listener.name,
         protocol: listener.protocol,
         port: listener.port,
-        targets: [...listener.targets.values()].map(({ ip, port, weight, health }) => ({ ip, port, weight, health })),
+        targets: targetsOf(listener),
+        rules: [...listener.rules.values()].map((rule) => ({
+          id: rule.locationId,
+          domains: rule.domains,
+          url: rule.url,
+          isDefault: isDefault(listener, rule),
+          targets: targetsOf(rule),
+        })),
       })),
     })),
   };
 }
+
+const targetsOf = ({ targets }: Place): TargetView[] =>
+  [...targets.values()].map(({ ip, port, weight, health }) => ({ ip, port, weight, health }));

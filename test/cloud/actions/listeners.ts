@@ -4,7 +4,15 @@ import { CloudError } from "../errors.ts";
 import { DEFAULT_CHECK } from "../health.ts";
 import type { Limits } from "../options.ts";
 import { newId } from "../random.ts";
-import { type HealthSettings, type ListenerRecord, type LoadBalancerRecord, requireListener, requireLoadBalancer } from "../state.ts";
+import {
+  type HealthSettings,
+  type ListenerRecord,
+  type LoadBalancerRecord,
+  requireListener,
+  requireLoadBalancer,
+  SCHEDULERS,
+  type Scheduler,
+} from "../state.ts";
 import { type ActionTable, type Answer, cloudTime, flag, integer, port, read, requiredText, text, texts, unused, write } from "./action.ts";
 
 /** Ranges: clb-api.md §4.3. */
@@ -35,7 +43,7 @@ const healthCheck = {
 const settings = {
   HealthCheck: healthCheck,
   SessionExpireTime: { type: "integer", min: 0, max: 3600 },
-  Scheduler: { type: "string", oneOf: ["WRR", "LEAST_CONN", "IP_HASH"] },
+  Scheduler: { type: "string", oneOf: SCHEDULERS },
   SniSwitch: { type: "integer", oneOf: [0, 1] },
   TargetType: { type: "string", oneOf: ["NODE", "TARGETGROUP", "TARGETGROUP-V2"] },
   SessionType: { type: "string", oneOf: ["NORMAL", "QUIC_CID"] },
@@ -86,7 +94,7 @@ export const listenerActions = (limits: Limits): ActionTable => ({
         apply: () => {
           const before = listener.healthCheck;
           listener.name = request.ListenerName ?? listener.name;
-          listener.scheduler = request.Scheduler ?? listener.scheduler;
+          listener.scheduler = schedulerOf(request.Scheduler) ?? listener.scheduler;
           listener.sessionExpireTime = request.SessionExpireTime ?? listener.sessionExpireTime;
           listener.idleConnectTimeout = request.IdleConnectTimeout ?? listener.idleConnectTimeout;
           listener.deregisterTargetRst = request.DeregisterTargetRst ?? listener.deregisterTargetRst;
@@ -138,6 +146,8 @@ export const listenerActions = (limits: Limits): ActionTable => ({
   }),
 });
 
+const schedulerOf = (name: string | undefined): Scheduler | undefined => SCHEDULERS.find((one) => one === name);
+
 /** The listeners that a Describe call means; ids that do not exist are left out. */
 export function selectListeners(
   loadBalancer: LoadBalancerRecord,
@@ -188,6 +198,7 @@ function createListeners(request: clb.CreateListenerRequest, call: CallContext):
     return {
       loadBalancerId: loadBalancer.id,
       listenerId,
+      locationId: undefined,
       name: request.ListenerNames?.[index] ?? listenerId,
       protocol,
       port: listenPort,
@@ -195,10 +206,14 @@ function createListeners(request: clb.CreateListenerRequest, call: CallContext):
       targets: new Map(),
       lastHealthyMs: 0,
       createdMs: core.clock.now(),
-      scheduler: request.Scheduler ?? "WRR",
+      scheduler: schedulerOf(request.Scheduler) ?? "WRR",
       sessionExpireTime: session,
       idleConnectTimeout: request.IdleConnectTimeout ?? (protocol === "TCP" ? 900 : 300),
       deregisterTargetRst: request.DeregisterTargetRst ?? false,
+      certificate: undefined,
+      sni: false,
+      rules: new Map(),
+      defaultDomain: undefined,
     };
   });
   startTask(call, {

@@ -2,13 +2,13 @@ import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20
 import { bind, type CallContext, runBatch, setWeight, startTask, unbind } from "../core.ts";
 import { CloudError } from "../errors.ts";
 import type { Limits } from "../options.ts";
-import { type ListenerRecord, requireLoadBalancer, requirePlace, targetKey } from "../state.ts";
+import { type Place, requireLoadBalancer, requirePlace, targetKey } from "../state.ts";
 import { type ActionTable, type Answer, port, requiredText, text, weight, write } from "./action.ts";
 
 const DEFAULT_WEIGHT = 10;
 
 const target = { type: "object", fields: { Port: port, Type: text, InstanceId: text, Weight: weight, EniIp: text, Tag: text } } as const;
-const place = { LoadBalancerId: requiredText, ListenerId: requiredText, LocationId: text, Domain: text, Url: text } as const;
+const placeFields = { LoadBalancerId: requiredText, ListenerId: requiredText, LocationId: text, Domain: text, Url: text } as const;
 const targets = (max: number) => ({ type: "array", required: true, min: 1, max, of: target }) as const;
 const batch = (max: number) =>
   ({
@@ -28,7 +28,7 @@ const batch = (max: number) =>
 /** Limits: clb-api.md §2.3. */
 export const targetActions = (limits: Limits): ActionTable => ({
   RegisterTargets: write<clb.RegisterTargetsRequest, clb.RegisterTargetsResponse>({
-    fields: { ...place, Targets: targets(limits.registerTargets) },
+    fields: { ...placeFields, Targets: targets(limits.registerTargets) },
     run: (request, call) => {
       const wanted = request.Targets.map((one) => ({ ...one, ListenerId: request.ListenerId }));
       const plan = planBind(request.LoadBalancerId, wanted, request, call);
@@ -39,7 +39,7 @@ export const targetActions = (limits: Limits): ActionTable => ({
   }),
 
   DeregisterTargets: write<clb.DeregisterTargetsRequest, clb.DeregisterTargetsResponse>({
-    fields: { ...place, Targets: targets(limits.deregisterTargets) },
+    fields: { ...placeFields, Targets: targets(limits.deregisterTargets) },
     run: (request, call) => {
       const wanted = request.Targets.map((one) => ({ ...one, ListenerId: request.ListenerId }));
       const plan = planUnbind(request.LoadBalancerId, wanted, request, call);
@@ -60,7 +60,7 @@ export const targetActions = (limits: Limits): ActionTable => ({
   }),
 
   ModifyTargetWeight: write<clb.ModifyTargetWeightRequest, clb.ModifyTargetWeightResponse>({
-    fields: { ...place, Targets: targets(limits.modifyTargetWeight), Weight: weight },
+    fields: { ...placeFields, Targets: targets(limits.modifyTargetWeight), Weight: weight },
     run: (request, call) => {
       modifyWeights(request.LoadBalancerId, [request], call);
       return {};
@@ -115,37 +115,40 @@ type Hint = { readonly LocationId?: string; readonly Domain?: string; readonly U
 /** In the order of clb-api.md §8.3: ids, lock, quota. Throws *NotFound, Duplicate, ResourceInOperating, LimitExceeded. */
 function planBind(loadBalancerId: string, wanted: readonly clb.BatchTarget[], hint: Hint | undefined, call: CallContext): Plan {
   const { core } = call;
-  const { loadBalancer, byListener } = resolve(loadBalancerId, wanted, hint, call);
+  const { loadBalancer, byPlace } = resolve(loadBalancerId, wanted, hint, call);
   const limit = core.settings.limits.targetsPerPlace;
   // Bound ones are counted twice, as the service does (clb-api.md §3.5).
-  for (const [listener, list] of byListener)
-    if (listener.targets.size + list.length > limit)
+  for (const [place, list] of byPlace)
+    if (place.targets.size + list.length > limit)
       throw new CloudError(
         "LimitExceeded",
-        `targets of ${listener.listenerId}: ${listener.targets.size} are bound, ${list.length} more would exceed the quota of ${limit}`,
+        `targets of ${nameOf(place)}: ${place.targets.size} are bound, ${list.length} more would exceed the quota of ${limit}`,
       );
-  return planEach(loadBalancer, byListener, call, (listener, one) => {
+  return planEach(loadBalancer, byPlace, call, (place, one) => {
     const { EniIp: ip, Port, Weight = DEFAULT_WEIGHT, Tag } = one;
     if (ip === undefined) return `target of instance ${one.InstanceId}: only EniIp is known here`;
     if (!core.settings.backends.check(ip)) return `EniIp ${ip} is no attached ENI of ${loadBalancer.vpcId}`;
-    return () => bind(core, listener, { ip, port: Port, weight: Weight, tag: Tag });
+    return () => bind(core, place, { ip, port: Port, weight: Weight, tag: Tag });
   });
 }
 
 function planUnbind(loadBalancerId: string, wanted: readonly clb.BatchTarget[], hint: Hint | undefined, call: CallContext): Plan {
-  const { loadBalancer, byListener } = resolve(loadBalancerId, wanted, hint, call);
-  return planEach(loadBalancer, byListener, call, (listener, one) => {
-    const bound = listener.targets.get(targetKey(one.EniIp ?? "", one.Port));
-    if (bound === undefined) return `target ${one.EniIp ?? one.InstanceId}:${one.Port} is not bound to listener ${listener.listenerId}`;
-    return () => unbind(call.core, listener, bound);
+  const { loadBalancer, byPlace } = resolve(loadBalancerId, wanted, hint, call);
+  return planEach(loadBalancer, byPlace, call, (place, one) => {
+    const bound = place.targets.get(targetKey(one.EniIp ?? "", one.Port));
+    if (bound === undefined) return `target ${one.EniIp ?? one.InstanceId}:${one.Port} is not bound to ${nameOf(place)}`;
+    return () => unbind(call.core, place, bound);
   });
 }
 
-type ByListener = ReadonlyMap<ListenerRecord, readonly clb.BatchTarget[]>;
+type ByPlace = ReadonlyMap<Place, readonly clb.BatchTarget[]>;
+
+/** E.g. "lbl-1" or "lbl-1/loc-2". */
+const nameOf = ({ listenerId, locationId }: Place): string => (locationId === undefined ? listenerId : `${listenerId}/${locationId}`);
 
 /** Finds the places, then asks for the lock. */
 function resolve(loadBalancerId: string, wanted: readonly clb.BatchTarget[], hint: Hint | undefined, { core }: CallContext) {
-  const byListener = new Map<ListenerRecord, clb.BatchTarget[]>();
+  const byPlace = new Map<Place, clb.BatchTarget[]>();
   const seen = new Set<string>();
   for (const one of wanted) {
     requireOneAddress(one);
@@ -156,36 +159,37 @@ function resolve(loadBalancerId: string, wanted: readonly clb.BatchTarget[], hin
   }
   const loadBalancer = requireLoadBalancer(core.account, loadBalancerId);
   for (const one of wanted) {
-    const listener = requirePlace(loadBalancer, { ...hint, ...one });
-    const list = byListener.get(listener);
-    if (list === undefined) byListener.set(listener, [one]);
+    const place = requirePlace(loadBalancer, { ...hint, ...one });
+    const list = byPlace.get(place);
+    if (list === undefined) byPlace.set(place, [one]);
     else list.push(one);
   }
   core.tasks.requireFree([loadBalancer]);
-  return { loadBalancer, byListener: byListener as ByListener };
+  return { loadBalancer, byPlace: byPlace as ByPlace };
 }
 
-/** `plan` gives the change, or the reason why not; one bad target marks its whole listener (clb-api.md §3.6). */
+/** `plan` gives the change, or the reason why not; one bad target marks its whole listener, with all its rules (clb-api.md §3.6). */
 function planEach(
   loadBalancer: ReturnType<typeof requireLoadBalancer>,
-  byListener: ByListener,
+  byPlace: ByPlace,
   call: CallContext,
-  plan: (listener: ListenerRecord, one: clb.BatchTarget) => (() => void) | string,
+  plan: (place: Place, one: clb.BatchTarget) => (() => void) | string,
 ): Plan {
-  const changes: (() => void)[] = [];
+  const outcomes = [...byPlace].flatMap(([place, list]) =>
+    list.map((one) => ({ listenerId: place.listenerId, outcome: plan(place, one) })),
+  );
   const refused = new Set<string>();
   const reasons: string[] = [];
-  let targetsNamed = 0;
-  for (const [listener, list] of byListener) {
-    targetsNamed += list.length;
-    const outcomes = list.map((one) => plan(listener, one));
-    const bad = outcomes.filter((outcome) => typeof outcome === "string");
-    const good = outcomes.filter((outcome) => typeof outcome !== "string");
-    reasons.push(...bad);
-    if (bad.length > 0) refused.add(listener.listenerId);
-    if (bad.length === 0 || call.core.settings.keepGoodTargetsOfFailedListener) changes.push(...good);
+  for (const { listenerId, outcome } of outcomes) {
+    if (typeof outcome !== "string") continue;
+    refused.add(listenerId);
+    reasons.push(outcome);
   }
-  return { loadBalancers: [loadBalancer], targets: targetsNamed, changes, refused, message: reasons.slice(0, 3).join("; ") };
+  const keepGood = call.core.settings.keepGoodTargetsOfFailedListener;
+  const changes = outcomes.flatMap(({ listenerId, outcome }) =>
+    typeof outcome === "string" || (refused.has(listenerId) && !keepGood) ? [] : [outcome],
+  );
+  return { loadBalancers: [loadBalancer], targets: outcomes.length, changes, refused, message: reasons.slice(0, 3).join("; ") };
 }
 
 async function runPlan(plan: Plan, call: CallContext): Promise<Answer<clb.BatchRegisterTargetsResponse>> {
@@ -199,17 +203,14 @@ function modifyWeights(loadBalancerId: string, list: readonly clb.RsWeightRule[]
   for (const { Targets } of list) Targets.forEach(requireOneAddress);
   const loadBalancer = requireLoadBalancer(core.account, loadBalancerId);
   const changes = list.flatMap((item) => {
-    const listener = requirePlace(loadBalancer, item);
+    const place = requirePlace(loadBalancer, item);
     return item.Targets.map((one) => {
-      const bound = listener.targets.get(targetKey(one.EniIp ?? "", one.Port));
+      const bound = place.targets.get(targetKey(one.EniIp ?? "", one.Port));
       if (bound === undefined)
-        throw new CloudError(
-          "InvalidParameterValue",
-          `target ${one.EniIp ?? one.InstanceId}:${one.Port} is not bound to listener ${listener.listenerId}`,
-        );
+        throw new CloudError("InvalidParameterValue", `target ${one.EniIp ?? one.InstanceId}:${one.Port} is not bound to ${nameOf(place)}`);
       const wanted = one.Weight ?? item.Weight ?? DEFAULT_WEIGHT;
       // Looked up again when the task is over: it may have been unbound by another way until then.
-      return () => void (listener.targets.get(targetKey(bound.ip, bound.port)) === bound && setWeight(core, listener, bound, wanted));
+      return () => void (place.targets.get(targetKey(bound.ip, bound.port)) === bound && setWeight(core, place, bound, wanted));
     });
   });
   core.tasks.requireFree([loadBalancer]);
