@@ -96,7 +96,12 @@ export type PolicyRecord = {
 };
 
 /** A template or a group of templates: addresses ("10.0.1.0/24"), services ("tcp:80,443") or ids. */
-export type TemplateRecord = { readonly id: string; readonly name: string; readonly members: readonly string[]; readonly createdMs: number };
+export type TemplateRecord = {
+  readonly id: string;
+  readonly name: string;
+  readonly members: readonly string[];
+  readonly createdMs: number;
+};
 
 export const emptyNetwork = (): Network => ({
   vpcs: new Map(),

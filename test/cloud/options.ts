@@ -114,6 +114,8 @@ export type CloudOptions = {
   readonly keepGoodTargetsOfFailedListener?: boolean;
   /** Assumed (clb-api.md §9): whether registering a bound target again changes its weight. */
   readonly reregisterUpdatesWeight?: boolean;
+  /** Assumed (clb-api.md §6.3): how references that a security group rule does not use come back. */
+  readonly unusedReferences?: "empty" | "null";
   /** How long the data plane waits for a backend to accept; real ms. */
   readonly connectTimeoutMs?: number;
   readonly journalSize?: number;
@@ -135,6 +137,8 @@ export function settingsOf(options: CloudOptions) {
     ...withoutSockets(options),
     keepGoodTargetsOfFailedListener: options.keepGoodTargetsOfFailedListener ?? false,
     reregisterUpdatesWeight: options.reregisterUpdatesWeight ?? false,
+    unusedReferences: options.unusedReferences ?? "empty",
+    wallMs: options.wallMs ?? Date.now,
     connectTimeoutMs: options.connectTimeoutMs ?? 5000,
     journalSize: options.journalSize ?? 200_000,
   } as const;

@@ -60,7 +60,8 @@ export function textPage(request: { readonly Offset?: string; readonly Limit?: s
   const number = (name: "Offset" | "Limit", fallback: number, min: number, max: number): number => {
     const text = request[name];
     if (text === undefined) return fallback;
-    if (!/^\d+$/.test(text)) throw new CloudError("InvalidParameterValue.Malformed", `\`${name}\` must be a number in a string, got "${text}".`);
+    if (!/^\d+$/.test(text))
+      throw new CloudError("InvalidParameterValue.Malformed", `\`${name}\` must be a number in a string, got "${text}".`);
     const value = Number(text);
     if (value < min || value > max)
       throw new CloudError("InvalidParameterValue.Range", `\`${name}\` must be from ${min} to ${max}, got ${value}.`);

@@ -1,0 +1,17 @@
+import type { ActionTable } from "../actions/action.ts";
+import type { Limits } from "../options.ts";
+import { cvmActions } from "./cvm.ts";
+import { stsActions } from "./sts.ts";
+import { tagActions } from "./tags.ts";
+import { vpcActions } from "./vpc.ts";
+
+/** One service of the cloud; `perSecond` is the rate limit of each of its actions. */
+export type Service = { readonly version: string; readonly perSecond: number; readonly actions: ActionTable };
+
+/** What the account has beside load balancers, by service. */
+export const otherServices = (limits: Limits): readonly (readonly [string, Service])[] => [
+  ["vpc", { version: "2017-03-12", perSecond: limits.vpcPerSecond, actions: vpcActions() }],
+  ["cvm", { version: "2017-03-12", perSecond: limits.cvmPerSecond, actions: cvmActions() }],
+  ["tag", { version: "2018-08-13", perSecond: limits.tagPerSecond, actions: tagActions() }],
+  ["sts", { version: "2018-08-13", perSecond: limits.stsPerSecond, actions: stsActions() }],
+];
