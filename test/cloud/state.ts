@@ -75,6 +75,10 @@ export type ListenerRecord = Place & {
   /** Seconds. */
   idleConnectTimeout: number;
   deregisterTargetRst: boolean;
+  /** TCP_SSL: the backend is told the client's address by the PROXY protocol. */
+  proxyProtocol: boolean;
+  /** Layer 7: connections to backends are kept; without it each request has one of its own. */
+  keepalive: boolean;
   /** TCP_SSL, and HTTPS without SNI. */
   certificate: CertificateChoice | undefined;
   /** With SNI each domain has a certificate of its own. Switched on, never off. */

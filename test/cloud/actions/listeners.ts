@@ -98,6 +98,8 @@ export const listenerActions = (limits: Limits): ActionTable => ({
           listener.sessionExpireTime = request.SessionExpireTime ?? listener.sessionExpireTime;
           listener.idleConnectTimeout = request.IdleConnectTimeout ?? listener.idleConnectTimeout;
           listener.deregisterTargetRst = request.DeregisterTargetRst ?? listener.deregisterTargetRst;
+          listener.proxyProtocol = request.ProxyProtocol ?? listener.proxyProtocol;
+          listener.keepalive = request.KeepaliveEnable === undefined ? listener.keepalive : Number(request.KeepaliveEnable) === 1;
           listener.healthCheck = check;
           noteListener(core, listener, "modified");
           core.health.reconfigure(listener, before);
@@ -210,6 +212,8 @@ function createListeners(request: clb.CreateListenerRequest, call: CallContext):
       sessionExpireTime: session,
       idleConnectTimeout: request.IdleConnectTimeout ?? (protocol === "TCP" ? 900 : 300),
       deregisterTargetRst: request.DeregisterTargetRst ?? false,
+      proxyProtocol: request.ProxyProtocol ?? false,
+      keepalive: Number(request.KeepaliveEnable ?? 0) === 1,
       certificate: undefined,
       sni: false,
       rules: new Map(),
@@ -272,7 +276,7 @@ function show(listener: ListenerRecord): Answer<clb.Listener> {
     TargetType: "NODE",
     TargetGroup: null,
     SessionType: "NORMAL",
-    KeepaliveEnable: 0,
+    KeepaliveEnable: listener.keepalive ? 1 : 0,
     Toa: false,
     DeregisterTargetRst: listener.deregisterTargetRst,
     IdleConnectTimeout: listener.idleConnectTimeout,
