@@ -56,8 +56,7 @@ async function install(world: World): Promise<Installation> {
   await sleep(1_100); // creation times have whole seconds, and the younger one shall be younger
   await applyManifests(world.client, [aService("younger", idOf("shared")), aPod("younger-1", "younger")]);
   const nameOf = (ip: string): string => {
-    const pods = world.api.store.list("pods", "demo") as unknown as readonly Pod[];
-    return pods.find(({ status }) => status?.podIP === ip)?.metadata.name ?? ip;
+    return world.pods().find(({ status }) => status?.podIP === ip)?.metadata.name ?? ip;
   };
   const bound = (service: string): string[] => {
     const found = cloud.state().loadBalancers.find(({ id }) => id === ids.get(service));

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { JOURNAL_CONFIG_MAP_PREFIX } from "../../common/names.ts";
+import { listAll } from "../cluster/simulated/cluster.ts";
+import type { Metadata } from "../cluster/simulated/objects.ts";
 import { changedExample, foreignListener, SERVICE, serviceOn } from "./examples.ts";
-import { askOnce, assertAtRest, loadBalancer, podsOf } from "./look.ts";
+import { askOnce, assertAtRest, isGone, loadBalancer, podsOf } from "./look.ts";
 import { applyExample, startWorld, until, type World } from "./world.ts";
 
 const OTHER = "/api/v1/namespaces/demo/services/other";
@@ -17,7 +19,7 @@ test("a Service is deleted: what we made for it goes, and nothing else", { timeo
   await until("both load balancers serve both Pods", () => portsOf(world).filter(({ serving }) => serving === 2).length === 2, 40_000);
   const created = world.cloud.cloud.state().loadBalancers.find(({ id }) => id !== userId);
   assert.ok(created);
-  assert.deepEqual(journalsOf(world), [created.id, userId].toSorted());
+  assert.deepEqual(await journalsOf(world), [created.id, userId].toSorted());
 
   await t.test("on a load balancer of a user: only our listener", async () => {
     await deleted(world, OTHER);
@@ -28,7 +30,7 @@ test("a Service is deleted: what we made for it goes, and nothing else", { timeo
     );
     assert.deepEqual(tags, { team: "a" });
     assert.equal(await askOnce(userVip, port), "ECONNREFUSED");
-    assert.deepEqual(journalsOf(world), [created.id]);
+    assert.deepEqual(await journalsOf(world), [created.id]);
     assert.match(await askOnce(created.vip, port), /^web-/, "the other Service goes on");
   });
   await t.test("on a load balancer that we created: all of it", async () => {
@@ -37,7 +39,7 @@ test("a Service is deleted: what we made for it goes, and nothing else", { timeo
       world.cloud.cloud.state().loadBalancers.map(({ id }) => id),
       [userId],
     );
-    assert.deepEqual(journalsOf(world), []);
+    assert.deepEqual(await journalsOf(world), []);
     assert.equal((await podsOf(world, "app=web")).length, 2, "the Pods stay");
   });
   await t.test("then nothing is written any more", () => assertAtRest(world));
@@ -47,13 +49,12 @@ test("a Service is deleted: what we made for it goes, and nothing else", { timeo
 async function deleted(world: World, path: string): Promise<void> {
   await world.client.delete(path);
   const name = path.split("/").at(-1) ?? "";
-  await until(`Service ${name} is gone`, () => world.api.store.get("services", "demo", name) === undefined);
+  await until(`Service ${name} is gone`, () => isGone(world, path));
 }
 
 /** Ids of the load balancers that the coordinator keeps a journal of. */
-const journalsOf = (world: World): string[] =>
-  world.api.store
-    .list("configmaps", "clb-direct")
+const journalsOf = async (world: World): Promise<string[]> =>
+  (await listAll<{ readonly metadata: Metadata }>(world.client, "/api/v1/namespaces/clb-direct/configmaps"))
     .map(({ metadata }) => metadata.name)
     .filter((name) => name.startsWith(JOURNAL_CONFIG_MAP_PREFIX))
     .map((name) => name.slice(JOURNAL_CONFIG_MAP_PREFIX.length))

@@ -3,29 +3,24 @@ import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import { DEFAULT_GATE_TYPE } from "../../common/names.ts";
 import type { JournalEntry } from "../cloud/journal.ts";
+import type { Pod } from "../cluster/simulated/objects.ts";
 import { changedExample, rollOut } from "./examples.ts";
 import { assertNoOverlaps, cloudWrites, clusterWrites, startClient } from "./look.ts";
 import { applyExample, until, type World } from "./world.ts";
 
-export type ApiPod = {
-  readonly metadata: { readonly name: string; readonly uid: string; readonly deletionTimestamp?: string };
-  readonly spec: { readonly nodeName?: string };
-  readonly status?: { readonly podIP?: string; readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
-};
+/** Whatever the API server answers at the moment. */
+export const podsOf = (world: World): readonly Pod[] => world.pods();
 
-/** As they are stored, whatever the API server answers at the moment. */
-export const podsOf = (world: World): readonly ApiPod[] => world.api.store.list("pods", "demo") as unknown as readonly ApiPod[];
-
-export const isTrue = (pod: ApiPod, condition: string): boolean =>
+export const isTrue = (pod: Pod, condition: string): boolean =>
   pod.status?.conditions?.some(({ type, status }) => type === condition && status === "True") === true;
-const isEnding = (pod: ApiPod): boolean => pod.metadata.deletionTimestamp !== undefined;
+const isEnding = (pod: Pod): boolean => pod.metadata.deletionTimestamp !== undefined;
 
 /** A Pod's life; milliseconds since the epoch. `endingMs`: deletion asked for, or the object gone. */
 export type Life = { readonly name: string; readonly bornMs: number; ip: string | undefined; endingMs: number | undefined };
 
 const TRACK_EVERY_MS = 20;
 
-/** The lives of the example's Pods by UID, from the store and therefore never late by more than a moment. Ends with the test. */
+/** The lives of the example's Pods by UID. Ends with the test. */
 export function trackPods(t: TestContext, world: World): ReadonlyMap<string, Life> {
   const lives = new Map<string, Life>();
   const look = (): void => {
@@ -58,7 +53,7 @@ export function isConverged(world: World, replicas: number): boolean {
 export const converged = (world: World, replicas: number, limitMs = 40_000): Promise<unknown> =>
   until(
     () =>
-      `${replicas} Pods ready and bound; Pods: ${JSON.stringify(podsOf(world).map(({ metadata, status }) => [metadata.name, isTrue({ metadata, spec: {}, ...(status && { status }) }, "Ready"), metadata.deletionTimestamp]))}, cloud: ${JSON.stringify(world.cloud.cloud.state().loadBalancers.map(({ listeners }) => listeners.map(({ targets }) => targets)))}`,
+      `${replicas} Pods ready and bound; Pods: ${JSON.stringify(podsOf(world).map((pod) => [pod.metadata.name, isTrue(pod, "Ready"), pod.metadata.deletionTimestamp]))}, cloud: ${JSON.stringify(world.cloud.cloud.state().loadBalancers.map(({ listeners }) => listeners.map(({ targets }) => targets)))}`,
     () => isConverged(world, replicas),
     limitMs,
   );
@@ -106,6 +101,12 @@ export async function disturbedRollout(t: TestContext, world: World, disturb: (r
   await becomesIdle(world);
 }
 
+/** When the API server was first asked to delete a Pod, by its name: a look at a server that was away comes late. */
+function deletionsOf(world: World): ReadonlyMap<string, number> {
+  const deletions = world.requests().filter(({ verb, resource, code }) => verb === "delete" && resource === "pods" && code < 300);
+  return new Map(deletions.toReversed().map(({ name, atMs }) => [name, atMs]));
+}
+
 const journal = (world: World): readonly JournalEntry[] => world.cloud.cloud.journal.since(0);
 
 /** A coordinator hears of an end after the store has it; our look at the store may be late by this much. */
@@ -113,10 +114,12 @@ const LOOK_LATE_MS = 250;
 
 /** Nothing that lives was taken off, nothing that was bound was bound again, no two writes overlapped. */
 export function checkSafety(world: World, lives: ReadonlyMap<string, Life>): void {
+  const asked = deletionsOf(world);
   for (const entry of journal(world)) {
     if (entry.kind !== "target" || entry.change === "bound" || entry.weight > 0) continue;
     const alive = [...lives.values()].find(
-      ({ ip, bornMs, endingMs }) => ip === entry.ip && bornMs <= entry.timeMs && (endingMs ?? Infinity) > entry.timeMs + LOOK_LATE_MS,
+      ({ name, ip, bornMs, endingMs = Infinity }) =>
+        ip === entry.ip && bornMs <= entry.timeMs && Math.min(endingMs, asked.get(name) ?? Infinity) > entry.timeMs + LOOK_LATE_MS,
     );
     assert.equal(alive, undefined, `${entry.change} of ${entry.ip} at ${entry.timeMs}, whose Pod lived`);
   }

@@ -87,9 +87,3 @@ export async function foreignListener({ cloud: { cloud } }: World, loadBalancerI
     return found?.lock === null && found.listeners.find((listener) => listener.port === port)?.id;
   });
 }
-
-/** Watches of that resource end and cannot go on where they were: everybody lists anew. */
-export function relist(world: World, resource: string): void {
-  world.api.faults.inject({ kind: "compact" });
-  world.api.faults.inject({ kind: "reset-watches", resource });
-}

@@ -4,9 +4,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { DEFAULT_GATE_TYPE } from "../../common/names.ts";
 import type { JournalEntry } from "../cloud/journal.ts";
 import type { ListenerView, LoadBalancerView } from "../cloud/view.ts";
+import { answered } from "../cluster/simulated/cluster.ts";
 import type { Condition, Deployment, Pod } from "../cluster/simulated/objects.ts";
 import { type Load, type LoadResult, startLoad } from "../demo/load.ts";
-import { isByProduct, until, type World } from "./world.ts";
+import { until, type World } from "./world.ts";
 
 /** The load balancer of that id, or the only one. Throws if there is none or, without an id, more than one. */
 export function loadBalancer(world: World, id?: string): LoadBalancerView {
@@ -27,6 +28,16 @@ export const isReady = (pod: Pod): boolean =>
 export async function podsOf(world: World, labelSelector: string, namespace = "demo"): Promise<readonly Pod[]> {
   return (await world.client.list<Pod>(`/api/v1/namespaces/${namespace}/pods`, { labelSelector })).items;
 }
+
+/** Whether no such object is there any more, e.g. isGone(world, "/api/v1/namespaces/demo/services/web"). */
+export const isGone = (world: World, path: string): Promise<boolean> =>
+  world.client.get(path).then(
+    () => false,
+    (error: unknown) => {
+      if (answered(error, 404)) return true;
+      throw error;
+    },
+  );
 
 /** Events of the product, e.g. eventsOf(world, "OrphanedListener"). */
 export async function eventsOf(world: World, reason: string, namespace = "demo"): Promise<readonly Told[]> {
@@ -148,8 +159,9 @@ const READS: ReadonlySet<string> = new Set(["get", "list", "watch"]);
 
 /** E.g. "patch pods/status demo/web-1": what the product changed at the API server after that moment. */
 export const clusterWrites = (world: World, sinceMs = 0): string[] =>
-  world.requests
-    .filter((request) => request.atMs >= sinceMs && isByProduct(request) && !READS.has(request.verb) && request.resource !== "leases") // renewed every second
+  world
+    .requests()
+    .filter((request) => request.atMs >= sinceMs && request.byProduct && !READS.has(request.verb) && request.resource !== "leases") // renewed every second
     .map(({ verb, resource, namespace, name }) => `${verb} ${resource} ${namespace}/${name}`);
 
 /** The product changes nothing for so long, neither in the cloud nor in the cluster. */

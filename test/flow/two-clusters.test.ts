@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { changedExample, checkQuickly, foreignListener, serviceOn } from "./examples.ts";
-import { askOnce, assertIdle, assertNoOwnOverlaps, isReady, loadBalancer, podsOf, servingTargets } from "./look.ts";
+import { askOnce, assertIdle, assertNoOwnOverlaps, isGone, isReady, loadBalancer, podsOf, servingTargets } from "./look.ts";
 import { applyExample, startWorld, until, type World } from "./world.ts";
 
 const CLUSTERS = ["aaaaaaaa", "bbbbbbbb"] as const;
 const REPLICAS = 2;
+const SHARED = "/api/v1/namespaces/demo/services/shared";
 
 test("two clusters share a load balancer of a user", { timeout: 120_000 }, async (t) => {
   const first = await startWorld(t, { coordinatorEnv: { CLUSTER_ID: CLUSTERS[0], AUDIT_MS: "1000" } });
@@ -39,16 +40,16 @@ test("two clusters share a load balancer of a user", { timeout: 120_000 }, async
   });
   await t.test("a deletion in one leaves the other's listener and a third one's alone", async () => {
     const kept = loadBalancer(first, id).listeners.filter(({ port }) => port !== 8001);
-    await first.client.delete("/api/v1/namespaces/demo/services/shared");
-    await until("the Service is gone", () => first.api.store.get("services", "demo", "shared") === undefined);
+    await first.client.delete(SHARED);
+    await until("the Service is gone", () => isGone(first, SHARED));
     const left = loadBalancer(first, id).listeners;
     assert.deepEqual(left.map(shape), kept.map(shape));
     assert.ok(left.some((one) => one.id === foreign));
     assert.match(await askOnce(vip, 8002), /^web-/);
   });
   await t.test("and then the other one", async () => {
-    await second.client.delete("/api/v1/namespaces/demo/services/shared");
-    await until("the Service is gone", () => second.api.store.get("services", "demo", "shared") === undefined);
+    await second.client.delete(SHARED);
+    await until("the Service is gone", () => isGone(second, SHARED));
     assert.deepEqual(
       loadBalancer(first, id).listeners.map((one) => one.id),
       [foreign],

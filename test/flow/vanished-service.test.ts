@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { changedExample, relist, SERVICE, serviceOn } from "./examples.ts";
+import { changedExample, SERVICE, serviceOn } from "./examples.ts";
 import {
   askOnce,
   assertAtRest,
@@ -38,14 +38,13 @@ test("a Service that vanishes without a deletion keeps its listeners and backend
 
   await t.test("an event told it", async () => {
     const uid = await uidOf(world, SERVICE);
-    world.api.faults.inject({ kind: "vanish", resource: "services", namespace: "demo", name: "web" });
+    await world.troubles.vanish("services", "demo", "web", false);
     await toldOnce(world, uid, mainId);
     unchanged();
   });
   await t.test("a new list lacks it", async () => {
     const uid = await uidOf(world, "/api/v1/namespaces/demo/services/other");
-    world.api.faults.inject({ kind: "vanish", resource: "services", namespace: "demo", name: "other", silent: true });
-    relist(world, "services");
+    await world.troubles.vanish("services", "demo", "other", true);
     await toldOnce(world, uid, otherId);
     unchanged();
     assert.match(await askOnce(otherVip, port), /^web-/);

@@ -1,19 +1,21 @@
 /** One whole installation for a flow test: cloud, cluster and nodes in this process, coordinator and agents as the processes they are. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { pino } from "pino";
-import { makeClock } from "../../common/clock.ts";
-import { type KubeClient, makeKubeClient } from "../../common/kube-client.ts";
+import type { KubeClient } from "../../common/kube-client.ts";
 import { type ApiKey, type CloudOptions, TEST_KEY } from "../cloud/options.ts";
 import { type StartedCloud, startCloud } from "../cloud/start.ts";
-import { type AuditEntry, type EmbeddedCluster, startApiServer } from "../cluster/embedded/server.ts";
+import type { EmbeddedCluster } from "../cluster/embedded/server.ts";
 import { applyManifests, exampleFile, loadManifests, type Manifest } from "../cluster/manifests.ts";
-import { type AddressPlan, claimSlot } from "../cluster/network.ts";
+import type { AddressPlan } from "../cluster/network.ts";
 import { lastLines, until } from "../cluster/process.ts";
 import { makeProduct, type Product } from "../cluster/product.ts";
-import { type SimulatedCluster, startSimulatedCluster } from "../cluster/simulated/start.ts";
+import type { Pod } from "../cluster/simulated/objects.ts";
+import { type FlowCluster, KIND, type SeenRequest, type Troubles } from "./cluster.ts";
+import { startEmbedded } from "./embedded-cluster.ts";
+import { startReal } from "./real-cluster.ts";
+import { makeWire, type Wire } from "./wire.ts";
 
 export type WorldOptions = {
   readonly nodes?: readonly string[];
@@ -24,28 +26,29 @@ export type WorldOptions = {
   readonly agentEnv?: Readonly<Record<string, string>>;
   /** Coordinators that agents are told of; the test starts the second one. Default 1. */
   readonly replicas?: 1 | 2;
-  readonly bookmarkMs?: number;
   /** Uses the cloud of another world instead of one of its own: two clusters in one account. */
   readonly sharing?: World;
+  /** Each process of the product reaches the API server by a wire of its own, which a test can break. */
+  readonly wired?: boolean;
 };
-
-/** One answered request to the API server; that of a watch when it began. */
-export type SeenRequest = AuditEntry & { readonly atMs: number };
-
-/** Who the simulated nodes and the test are at the API server; the product is everybody else (an agent acts as its node where it can). */
-const CLUSTER_USER = "simulated-cluster";
-export const isByProduct = ({ username }: AuditEntry): boolean => username !== CLUSTER_USER;
 
 export type World = {
   readonly plan: AddressPlan;
   readonly cloud: StartedCloud;
-  readonly api: EmbeddedCluster;
+  /** Only on an embedded cluster, for faults that no real API server shows. */
+  readonly embedded?: EmbeddedCluster;
+  /** As an administrator. */
   readonly client: KubeClient;
+  readonly apiServer: FlowCluster["apiServer"];
+  readonly troubles: Troubles;
   readonly product: Product;
-  readonly simulated: SimulatedCluster;
   readonly directory: string;
+  /** The Pods of Namespace demo, at once and without a request. */
+  readonly pods: () => readonly Pod[];
   /** All requests to the API server so far, oldest first. */
-  readonly requests: readonly SeenRequest[];
+  readonly requests: () => readonly SeenRequest[];
+  /** By the name of the process's Pod, e.g. "clb-direct-coordinator-0"; empty without `wired`. */
+  readonly wires: ReadonlyMap<string, Wire>;
 };
 
 /** What a second world on the same cloud signs with, so that the cloud's journal tells the two apart. */
@@ -54,13 +57,12 @@ export const SECOND_KEY: ApiKey = { secretId: "AKIDCLBDIRECTTEST0000000000000000
 /** Drains are short, so that tests see their end. */
 const COORDINATOR_ENV = { DRAIN_MS: "3000", LOG_LEVEL: "debug" };
 
-/** Ends with the test, which also checks what must hold in every flow: no two writes at one load balancer ever overlapped. */
+/** On the kind of cluster that CLUSTER names. Ends with the test. */
 export async function startWorld(t: TestContext, options: WorldOptions = {}): Promise<World> {
   const nodes = options.nodes ?? ["node-a", "node-b"];
-  const { plan, release } = await claimSlot();
   const directory = await mkdtemp(join(tmpdir(), "clb-direct-flow-"));
   const keepLogs = process.env["KEEP_LOGS"] !== undefined; // for a look at a run by hand
-  const steps: (() => Promise<unknown>)[] = [release, ...(keepLogs ? [] : [() => rm(directory, { recursive: true, force: true })])];
+  const steps: (() => Promise<unknown>)[] = keepLogs ? [] : [() => rm(directory, { recursive: true, force: true })];
   t.after(async () => {
     if (!(t as TestContext & { passed: boolean }).passed)
       console.error(`coordinator's log ends:\n${lastLines(join(directory, "coordinator.log"), 40)}`);
@@ -69,27 +71,26 @@ export async function startWorld(t: TestContext, options: WorldOptions = {}): Pr
     if (failures.length > 0) throw new AggregateError(failures, "the world did not end cleanly");
   });
 
+  const embedded = KIND === "embedded" ? await startEmbedded(nodes, directory) : undefined;
+  const { cluster, end, install, ...seen } = embedded ?? (await startReal(nodes));
+  steps.push(end);
+  const { plan, apiServer } = seen;
   const cloud =
     options.sharing?.cloud ??
     (await startCloud({ host: plan.cloud, vipCidr: plan.vipRange, keys: [TEST_KEY, SECOND_KEY], ...options.cloud }));
   if (options.sharing === undefined) steps.push(() => cloud.stop());
-  const requests: SeenRequest[] = [];
-  const onRequest = (entry: AuditEntry): void => void requests.push({ ...entry, atMs: Date.now() });
-  const api = await startApiServer({ host: plan.apiServer, bookmarkMs: options.bookmarkMs ?? 5_000, onRequest });
-  steps.push(() => api.stop());
-  const kubeconfigFile = join(directory, "kubeconfig");
-  await writeFile(kubeconfigFile, api.kubeconfig(), { mode: 0o600 });
-  const clock = makeClock();
-  const log = pino({ level: "silent" });
-  const client = await makeKubeClient({ clock, env: { KUBECONFIG: kubeconfigFile }, impersonateUser: CLUSTER_USER });
-  steps.push(() => client.close());
-  const cluster = { client, clock, log };
-  const simulated = await startSimulatedCluster({ ...cluster, nodes, plan });
-  steps.push(() => simulated.stop());
+  const wires = new Map<string, Wire>();
+  steps.push(async () => void (await Promise.all([...wires.values()].map((wire) => wire.stop()))));
+  const apiServerUrl = async (pod: string): Promise<string> => {
+    const wire = wires.get(pod) ?? (await makeWire(apiServer.url));
+    wires.set(pod, wire);
+    return wire.url;
+  };
   const product = makeProduct({
     cluster,
-    apiServer: api,
-    install: "accounts",
+    apiServer,
+    ...(options.wired && { apiServerUrl }),
+    install,
     cloudEndpoint: cloud.endpoint,
     keys: options.sharing === undefined ? [TEST_KEY, SECOND_KEY] : [SECOND_KEY],
     plan,
@@ -102,7 +103,7 @@ export async function startWorld(t: TestContext, options: WorldOptions = {}): Pr
   steps.push(() => product.stop());
   await product.startCoordinator();
   await Promise.all((options.agents ?? nodes).map((node) => product.startAgent(node)));
-  return { plan, cloud, api, client, product, simulated, directory, requests };
+  return { ...seen, ...(embedded && { embedded: embedded.api }), cloud, product, directory, wires };
 }
 
 /** The example manifests, changed for the network at hand and by `change`. */

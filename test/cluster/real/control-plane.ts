@@ -44,8 +44,8 @@ export type RealCluster = Access & {
   readonly auditLog: string;
   /** The part's running process, e.g. to freeze it. */
   readonly part: (name: PartName) => RunningProcess;
-  /** Ends a part (SIGKILL) and starts it again with the same data; settles when it is healthy. */
-  readonly restart: (name: PartName) => Promise<void>;
+  /** Ends a part (SIGKILL) and starts it again with the same data when `meanwhile` is over; settles when it is healthy. */
+  readonly restart: (name: PartName, meanwhile?: () => Promise<unknown>) => Promise<void>;
   readonly stop: () => Promise<void>;
 };
 
@@ -89,9 +89,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<R
     await start("kube-apiserver");
     await Promise.all([start("kube-controller-manager"), start("kube-scheduler")]);
     const version = await prepareCluster(await access.client(ADMIN));
-    const restart = async (name: PartName): Promise<void> => {
+    const restart: RealCluster["restart"] = async (name, meanwhile) => {
       part(name).signal("SIGKILL");
       await part(name).exited;
+      await meanwhile?.();
       await start(name);
     };
     return { ...access, url, caPem: authority.certPem, version, directory, auditLog: filesIn(directory).auditLog, part, restart, stop };

@@ -4,7 +4,7 @@ import type { TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { KubeApiError } from "../../../common/kube-client.ts";
 import { until } from "../../cluster/process.ts";
-import { PORTS } from "../../cluster/real/ports.ts";
+import { etcdAt } from "../../cluster/real/etcd.ts";
 import {
   aPod,
   aService,
@@ -268,11 +268,7 @@ async function compactionReal(subject: OnReal, t: TestContext): Promise<void> {
   const running = watchIn(subject, t, configs, { resourceVersion: versionOf(body) });
   const { body: last } = await ask("POST", configs, config("c"));
   await running.count(1);
-  const compacted = await fetch(`http://${plan.apiServer}:${PORTS.etcd}/v3/kv/compaction`, {
-    method: "POST",
-    body: JSON.stringify({ revision: versionOf(last), physical: true }),
-  });
-  assert.equal(compacted.status, 200, await compacted.text());
+  await etcdAt(plan.apiServer).compact(versionOf(last));
   const next = (token: string) => ask("GET", configs, undefined, { query: { limit: 1, continue: token } });
   const kept = await next(String(at(body, "metadata.continue")));
   assert.deepEqual([kept.code, each(kept, "body.items", "metadata.name")], [200, ["b"]]);

@@ -1,0 +1,223 @@
+/** A real control plane with simulated nodes. Its start costs seconds, so the tests of a file share it one after the other. */
+import { closeSync, openSync, readSync } from "node:fs";
+import { after } from "node:test";
+import { pino } from "pino";
+import { makeClock } from "../../common/clock.ts";
+import type { KubeClient } from "../../common/kube-client.ts";
+import { DEFAULT_NAMESPACE } from "../../common/names.ts";
+import { addressPlan, claimSlot } from "../cluster/network.ts";
+import { until } from "../cluster/process.ts";
+import { findControlPlane } from "../cluster/real/binaries.ts";
+import { ADMIN, kubeletUser } from "../cluster/real/certificates.ts";
+import { networkFault, type RealCluster, startControlPlane } from "../cluster/real/control-plane.ts";
+import { etcdAt } from "../cluster/real/etcd.ts";
+import { DEFAULT_MINOR, kubernetesMinor } from "../cluster/real/modules.ts";
+import { untilSchedulable } from "../cluster/real/schedulable.ts";
+import { answered, type Cluster, listAll, watchAll } from "../cluster/simulated/cluster.ts";
+import type { Metadata, Pod } from "../cluster/simulated/objects.ts";
+import { startSimulatedCluster } from "../cluster/simulated/start.ts";
+import { type FlowCluster, KIND, type SeenRequest, type Troubles } from "./cluster.ts";
+
+type Running = Omit<FlowCluster, "requests" | "end"> & {
+  readonly audit: AuditReader;
+  readonly nodes: string;
+  readonly stop: () => Promise<void>;
+};
+
+/** Control planes that no test has at the moment; they end with the file. */
+const idle: Running[] = [];
+if (KIND === "real")
+  after(async () => {
+    for (const running of idle.splice(0)) await running.stop();
+  });
+
+/** One that is as good as new: an idle one, emptied by the test before, or one that is started. Throws with the reason where none can be. */
+export async function startReal(nodes: readonly string[]): Promise<FlowCluster> {
+  const key = nodes.join();
+  const index = idle.findIndex((one) => one.nodes === key);
+  const running = index >= 0 ? idle.splice(index, 1)[0] : undefined;
+  const { audit, stop, nodes: _, ...shared } = running ?? (await begin(nodes));
+  const from = audit.seen().length;
+  return {
+    ...shared,
+    requests: () => audit.seen().slice(from),
+    end: async () => {
+      await empty(shared.client).catch(async (error: unknown) => {
+        await stop();
+        throw error;
+      });
+      idle.push({ ...shared, audit, stop, nodes: key });
+    },
+  };
+}
+
+async function begin(nodes: readonly string[]): Promise<Running> {
+  const found = await findControlPlane({ kubernetes: kubernetesMinor(process.env["KUBERNETES"] ?? DEFAULT_MINOR) });
+  const fault = found.kind === "missing" ? found.reason : networkFault(addressPlan(1));
+  if (found.kind === "missing" || fault !== undefined) throw new Error(fault);
+  const steps: (() => Promise<unknown>)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const step of steps.toReversed()) await step();
+  };
+  const { plan, release } = await claimSlot();
+  steps.push(release);
+  const api = await startControlPlane({ plan, binaries: found.binaries });
+  steps.push(() => api.stop());
+  try {
+    const client = await api.client(ADMIN);
+    const cluster: Cluster = { client, clock: makeClock(), log: pino({ level: "silent" }) };
+    const kubeletClient = (node: string): Promise<KubeClient> => api.client(kubeletUser(node));
+    const simulated = await startSimulatedCluster({ ...cluster, nodes, plan, controllers: [], kubeletClient });
+    steps.push(() => simulated.stop());
+    await client.create("/api/v1/namespaces", { metadata: { name: "demo" } });
+    const pods = new Map<string, Pod>();
+    const watch = watchAll<Pod>(
+      cluster,
+      "/api/v1/namespaces/demo/pods",
+      {},
+      {
+        changed: (pod) => void pods.set(pod.metadata.uid, pod),
+        gone: ({ metadata }) => void pods.delete(metadata.uid),
+      },
+    );
+    steps.push(() => watch.stop());
+    await untilSchedulable(client, nodes);
+    await until("Pods can be created in demo", () => client.get("/api/v1/namespaces/demo/serviceaccounts/default").catch(() => false));
+    const audit = readAudit(api.auditLog);
+    const troubles = troublesOf(api, plan.apiServer);
+    return {
+      plan,
+      cluster,
+      client,
+      apiServer: api,
+      install: "everything",
+      pods: () => [...pods.values()],
+      troubles,
+      audit,
+      nodes: nodes.join(),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** A server without a memory of the past answers 410 to every watch that wants to go on: a new process, whose etcd was compacted. */
+function troublesOf(api: RealCluster, address: string): Troubles {
+  const etcd = etcdAt(address);
+  const compact = async (): Promise<void> => await etcd.compact(await etcd.revision());
+  const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+  return {
+    freeze: async (ms) => {
+      api.part("kube-apiserver").signal("SIGSTOP");
+      await pause(ms);
+      api.part("kube-apiserver").signal("SIGCONT");
+    },
+    leave: async (ms) => await api.restart("kube-apiserver", () => pause(ms)),
+    forget: async () => await api.restart("kube-apiserver", compact),
+    vanish: async (plural, namespace, name, silently) => {
+      const remove = (): Promise<void> => etcd.remove(`/registry/${plural}/specs/${namespace}/${name}`);
+      if (!silently) return await remove();
+      await api.restart("kube-apiserver", async () => {
+        await remove();
+        await compact();
+      });
+    },
+  };
+}
+
+type Audit = {
+  readonly stage: string;
+  readonly verb: string;
+  readonly user: { readonly username: string };
+  readonly impersonatedUser?: { readonly username: string };
+  readonly objectRef?: { readonly resource?: string; readonly subresource?: string; readonly namespace?: string; readonly name?: string };
+  readonly responseStatus?: { readonly code?: number };
+  readonly requestReceivedTimestamp: string;
+};
+type AuditReader = { readonly seen: () => readonly SeenRequest[] };
+
+/** Reads on where it stopped, each time it is asked; the API server writes a line before it answers. */
+function readAudit(file: string): AuditReader {
+  const seen: SeenRequest[] = [];
+  const chunk = Buffer.alloc(1 << 20);
+  let [offset, rest] = [0, Buffer.alloc(0)];
+  return {
+    seen: () => {
+      const descriptor = openSync(file, "r");
+      for (let read = 1; read > 0; offset += read) {
+        read = readSync(descriptor, chunk, 0, chunk.length, offset);
+        const bytes = Buffer.concat([rest, chunk.subarray(0, read)]);
+        const end = bytes.lastIndexOf("\n") + 1;
+        rest = bytes.subarray(end);
+        for (const line of bytes.toString("utf8", 0, end).split("\n")) if (line !== "") seen.push(...seenIn(JSON.parse(line) as Audit));
+      }
+      closeSync(descriptor);
+      return seen;
+    },
+  };
+}
+
+const PRODUCT = `system:serviceaccount:${DEFAULT_NAMESPACE}:`;
+
+/** A watch is told of when it begins and again when it ends. */
+function seenIn({ stage, verb, user: { username }, ...audit }: Audit): SeenRequest[] {
+  const { resource = "(none)", subresource, namespace, name = "" } = audit.objectRef ?? {};
+  const code = audit.responseStatus?.code ?? 0;
+  if (verb === "watch" ? stage !== "ResponseStarted" && code < 400 : stage !== "ResponseComplete") return [];
+  const impersonated = audit.impersonatedUser?.username;
+  return [
+    {
+      username,
+      verb,
+      resource: subresource === undefined ? resource : `${resource}/${subresource}`,
+      namespace,
+      name,
+      code,
+      atMs: Date.parse(audit.requestReceivedTimestamp),
+      byProduct: username.startsWith(PRODUCT),
+      ...(impersonated !== undefined && { impersonated }),
+    },
+  ];
+}
+
+const DEMO = "/api/v1/namespaces/demo";
+const OURS = `/api/v1/namespaces/${DEFAULT_NAMESPACE}`;
+/** What a test makes, without what the cluster makes for itself; owners first. */
+const LEFT = [
+  "/apis/apps/v1/namespaces/demo/deployments",
+  "/apis/apps/v1/namespaces/demo/replicasets",
+  `${DEMO}/pods`,
+  "/apis/cloud.tencent.com/v1alpha1/namespaces/demo/tkeserviceconfigs",
+  `${OURS}/pods`,
+  `${OURS}/secrets`,
+  `/apis/coordination.k8s.io/v1/namespaces/${DEFAULT_NAMESPACE}/leases`,
+] as const;
+
+/** Nothing of the test is left, only what the cluster had before; who holds a finalizer is not asked. */
+async function empty(client: KubeClient): Promise<void> {
+  const services = await listAll<{ readonly metadata: Metadata }>(client, `${DEMO}/services`);
+  for (const { metadata } of services) {
+    await client.patch(`${DEMO}/services/${metadata.name}`, { metadata: { finalizers: null } }, "merge");
+    await client.delete(`${DEMO}/services/${metadata.name}`).catch(unlessGone);
+  }
+  const maps = await listAll<{ readonly metadata: Metadata }>(client, `${OURS}/configmaps`);
+  for (const { metadata } of maps.filter((one) => one.metadata.name !== "kube-root-ca.crt"))
+    await client.delete(`${OURS}/configmaps/${metadata.name}`).catch(unlessGone);
+  await until(
+    "the test's objects are gone",
+    async () => {
+      for (const path of LEFT) await client.delete(path, { gracePeriodSeconds: 0, propagationPolicy: "Background" });
+      const counts = await Promise.all(LEFT.map(async (path) => (await listAll(client, path)).length));
+      return counts.every((count) => count === 0);
+    },
+    20_000,
+    200,
+  );
+  for (const namespace of [DEMO, OURS]) await client.delete(`${namespace}/events`);
+}
+
+function unlessGone(error: unknown): void {
+  if (!answered(error, 404)) throw error;
+}
