@@ -208,14 +208,14 @@ const policyFilters = (items: readonly Placed[]): Selection<Placed> => ({
   },
 });
 
-/** How references that are not in use come back is not known (clb-api.md §6.3); `unused` decides. */
+/** How references that are not in use come back is not known (clb-api.md §6.3); `unusedReferences` decides. */
 function showPolicy(
   { policy, index }: Placed,
   group: SecurityGroupRecord,
   unusedReferences: "empty" | "null",
 ): Answer<vpc.SecurityGroupPolicy> {
   const none = unusedReferences === "empty" ? "" : null;
-  const reference = <A extends string, B extends string>(id: string | undefined, one: A, many: B, prefix: string) =>
+  const reference = (id: string | undefined, one: string, many: string, prefix: string) =>
     id === undefined && none === null
       ? null
       : { [one]: id?.startsWith(`${prefix}-`) ? id : "", [many]: id?.startsWith(`${prefix}g-`) ? id : "" };
