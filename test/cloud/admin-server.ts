@@ -1,10 +1,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Cloud } from "./cloud.ts";
 import { CloudError } from "./errors.ts";
-import { parseFault } from "./faults.ts";
+import { type Fault, parseFaultScript } from "./fault-script.ts";
+import type { JournalQuery } from "./journal.ts";
 import type { HealthStatus } from "./state.ts";
 
-type Route = (query: URLSearchParams, body: unknown) => unknown;
+/** `body` is JSON that a tool of ours sent, `text` what was sent as it came. */
+type Route = (query: URLSearchParams, body: () => unknown, text: string) => unknown;
 
 /** Journal, state, counts and faults for tests and tools, unsigned: keep it on loopback. Not listening yet. */
 export function makeAdminServer(cloud: Cloud): Server {
@@ -12,7 +14,7 @@ export function makeAdminServer(cloud: Cloud): Server {
     "GET /_admin/journal": (query) => ({
       lastSeq: cloud.journal.lastSeq,
       dropped: cloud.journal.dropped,
-      entries: cloud.journal.since(Number(query.get("since") ?? 0), Number(query.get("limit") ?? 10_000)),
+      entries: cloud.journal.query(journalQuery(query)),
     }),
     "GET /_admin/state": () => cloud.state(),
     "GET /_admin/counts": () => cloud.counts(),
@@ -25,16 +27,20 @@ export function makeAdminServer(cloud: Cloud): Server {
     },
     "GET /_admin/faults": () => ({ faults: cloud.faults.list() }),
     "POST /_admin/faults": (_query, body) => {
-      cloud.faults.add(parseFault(body));
+      cloud.faults.add(body() as Fault); // checked there
+      return { faults: cloud.faults.list() };
+    },
+    "PUT /_admin/faults": (_query, _body, text) => {
+      cloud.faults.replace(parseFaultScript(text, "faults"));
       return { faults: cloud.faults.list() };
     },
     "DELETE /_admin/faults": () => {
       cloud.faults.clear();
       return { faults: [] };
     },
-    "POST /_admin/load-balancers": (_query, body) => cloud.addLoadBalancer(body as Parameters<Cloud["addLoadBalancer"]>[0]), // a tool of ours
+    "POST /_admin/load-balancers": (_query, body) => cloud.addLoadBalancer(body() as Parameters<Cloud["addLoadBalancer"]>[0]), // a tool of ours
     "POST /_admin/health": (_query, body) => {
-      const { status, ...target } = body as Parameters<Cloud["setHealth"]>[0] & { status?: HealthStatus };
+      const { status, ...target } = body() as Parameters<Cloud["setHealth"]>[0] & { status?: HealthStatus };
       cloud.setHealth(target, status);
       return {};
     },
@@ -62,9 +68,27 @@ async function answer(routes: Readonly<Record<string, Route>>, request: Incoming
   if (route === undefined) return { status: 404, result: { error: `no such page; there are ${Object.keys(routes).join(", ")}` } };
   try {
     const text = Buffer.concat(chunks).toString("utf8");
-    return { status: 200, result: route(url.searchParams, text === "" ? {} : JSON.parse(text)) };
+    return { status: 200, result: route(url.searchParams, () => (text === "" ? {} : JSON.parse(text)), text) };
   } catch (error) {
     const wrongInput = error instanceof TypeError || error instanceof SyntaxError || error instanceof CloudError;
     return { status: wrongInput ? 400 : 500, result: { error: String(error) } };
   }
+}
+
+const NUMBERS = ["since", "limit", "from", "until"] as const;
+const WORDS = ["kind", "action", "caller", "loadBalancer", "code"] as const;
+/** Entries in one answer unless asked otherwise. */
+const PAGE = 10_000;
+
+/** E.g. "kind=call&action=BatchRegisterTargets&since=100". Throws a TypeError that names a parameter which is unknown or no number. */
+function journalQuery(query: URLSearchParams): JournalQuery {
+  const wanted: Record<string, string | number> = { limit: PAGE };
+  for (const [name, value] of query) {
+    if (WORDS.some((word) => word === name)) wanted[name] = value;
+    else if (!NUMBERS.some((number) => number === name))
+      throw new TypeError(`the journal has no parameter ${name}; there are ${[...WORDS, ...NUMBERS].join(", ")}`);
+    else if (value === "" || !Number.isFinite(Number(value))) throw new TypeError(`${name} must be a number, got "${value}"`);
+    else wanted[name] = Number(value);
+  }
+  return wanted;
 }

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Cloud } from "./cloud.ts";
 import { CloudError, TransportFault } from "./errors.ts";
+import { SENT_AS, type SentAs } from "./fault-effects.ts";
 import type { ApiKey } from "./options.ts";
 import { verifySignature } from "./signature.ts";
 
@@ -39,7 +40,7 @@ export function makeApiServer({ cloud, keys, wallMs }: Deps): Server {
       }
       throw error;
     }
-    return cloud.call(service, action, parse(body), { name: caller, region: header(request, "x-tc-region") });
+    return cloud.call(service, action, parse(body), { name: caller, region: header(request, "x-tc-region"), bytes: body.length });
   };
 
   // Long enough that a client's idle connection is never closed just when it sends its next request.
@@ -81,15 +82,18 @@ const header = (request: IncomingMessage, name: string): string => {
   return Array.isArray(value) ? (value[0] ?? "") : (value ?? "");
 };
 
-function send(request: IncomingMessage, response: ServerResponse, result: object): void {
-  const body = Buffer.from(JSON.stringify({ Response: result }));
+function send(request: IncomingMessage, response: ServerResponse, result: Record<string, unknown> & SentAs): void {
+  const whole = Buffer.from(JSON.stringify({ Response: result }));
+  const middle = whole.length >> 1;
+  const body = result[SENT_AS] === "truncated" ? whole.subarray(0, middle) : whole;
   const traceId = header(request, "x-tc-traceid");
   response.writeHead(200, {
     "content-type": "application/json",
-    "content-length": body.length,
+    ...(result[SENT_AS] !== "chunked" && { "content-length": body.length }),
     ...(traceId !== "" && { "x-tc-traceid": traceId }),
   });
-  response.end(body);
+  if (result[SENT_AS] === "chunked") response.write(body.subarray(0, middle));
+  response.end(result[SENT_AS] === "chunked" ? body.subarray(middle) : body);
 }
 
 function sendError(request: IncomingMessage, response: ServerResponse, error: unknown): void {

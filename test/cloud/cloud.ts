@@ -6,11 +6,13 @@ import { newLoadBalancer } from "./actions/load-balancers.ts";
 import { addLoadBalancer, type CallContext, type Caller, type Core } from "./core.ts";
 import { type BackendCounts, type ConnectionRecord, makeDataPlane } from "./data-plane.ts";
 import { CloudError, TransportFault } from "./errors.ts";
-import { type Fault, type Faults, makeFaults } from "./faults.ts";
+import { makeFaultEffects, SENT_AS, type SentAs } from "./fault-effects.ts";
+import { type Faults, makeFaults } from "./faults.ts";
 import { makeHealth } from "./health.ts";
 import { type Journal, makeJournal } from "./journal.ts";
 import { emptyNetwork, type Network } from "./network-state.ts";
 import { type CloudOptions, settingsOf, TEST_KEY } from "./options.ts";
+import { makePastStates } from "./past-states.ts";
 import { networkProbe } from "./probe.ts";
 import { makeRandom } from "./random.ts";
 import { makeRateLimit } from "./rate-limit.ts";
@@ -32,8 +34,13 @@ export type Counts = {
 };
 
 export interface Cloud {
-  /** One API call without HTTP and signature. Rejects with CloudError (has `code`) or TransportFault (has none). */
-  call(service: string, action: string, request: unknown, caller?: Partial<Caller>): Promise<Record<string, unknown>>;
+  /** One API call without HTTP and signature; `bytes` is the size of its body. Rejects with CloudError (has `code`) or TransportFault (has none). */
+  call(
+    service: string,
+    action: string,
+    request: unknown,
+    caller?: Partial<Caller> & { readonly bytes?: number },
+  ): Promise<Record<string, unknown> & SentAs>;
   /** Puts a call into journal and counts that was refused before it came here: wrong signature, unknown version. */
   noteRefused(action: string, caller: string, error: CloudError): void;
   /** The service that has this action in this API version; undefined if no service has this version. */
@@ -54,7 +61,7 @@ export interface Cloud {
   readonly network: Network;
   readonly keyring: Keyring;
   readonly journal: Journal;
-  readonly faults: Pick<Faults, "add" | "clear" | "list">;
+  readonly faults: Pick<Faults, "add" | "replace" | "clear" | "list">;
   state(): CloudState;
   counts(): Counts;
   /** Newest first: which backend served a client's port. */
@@ -79,7 +86,7 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
     settings,
     account: { loadBalancers: new Map(), ordered: new Set(), certificates: new Map() },
     network: options.network ?? emptyNetwork(),
-    keyring: makeKeyring(options.keys ?? [TEST_KEY], options.wallMs ?? Date.now),
+    keyring: makeKeyring(options.keys ?? [TEST_KEY], settings.wallMs),
     clientTokens: new Map(),
     vips: makeVips(settings.vips),
     tasks: makeTasks({ clock, journal, stopped: stopping.signal }),
@@ -87,10 +94,13 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
     dataPlane: makeDataPlane({ clock, journal, connectTimeoutMs: settings.connectTimeoutMs }),
   };
   const services = makeServices(settings.limits);
-  const faults = makeFaults(clock);
+  const past = makePastStates({ account: core.account, clock, journal });
+  const faultRandom = makeRandom(settings.seed + 1); // a row of its own: faults change neither ids nor latencies
+  const faults = makeFaults({ clock, random: faultRandom, journal, past });
+  const faultsOf = makeFaultEffects({ clock, random: faultRandom, faults, past, stopped: stopping.signal });
   const calls = new Map<string, number>();
   const refused = new Map<string, number>();
-  const call = makeCall({ core, services, faults, stopped: stopping.signal, calls, refused });
+  const call = makeCall({ core, services, faultsOf, stopped: stopping.signal, calls, refused });
 
   return {
     call,
@@ -105,9 +115,12 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
         caller,
         service: "",
         action,
+        isWrite: false,
         requestId,
         loadBalancerIds: [],
         targets: 0,
+        bytes: 0,
+        faults: [],
         code,
         message,
         lockWaitMs: 0,
@@ -161,7 +174,7 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
 type CallDeps = {
   readonly core: Core;
   readonly services: ReturnType<typeof makeServices>;
-  readonly faults: Faults;
+  readonly faultsOf: ReturnType<typeof makeFaultEffects>;
   readonly stopped: AbortSignal;
   readonly calls: Map<string, number>;
   readonly refused: Map<string, number>;
@@ -173,34 +186,22 @@ function makeCall(deps: CallDeps): Cloud["call"] {
   const { clock, journal, settings } = core;
   const rateLimit = makeRateLimit();
 
-  const answer = async (
-    service: string,
-    action: string,
-    request: unknown,
-    call: { requestId: string; caller: Caller },
-  ): Promise<object> => {
-    const arrivedMs = clock.now();
+  const answer = async (asked: Asked): Promise<object & SentAs> => {
+    const { service, action, request, caller, requestId, loadBalancerIds } = asked;
     const offered = services.get(service);
-    rateLimit(
-      `${service}.${action} ${call.caller.region} ${call.caller.name}`,
-      offered?.perSecond ?? settings.limits.clbPerSecond,
-      arrivedMs,
-    );
     const row = offered !== undefined && Object.hasOwn(offered.actions, action) ? offered.actions[action] : undefined;
-    const isWrite = row?.isWrite ?? false;
-    const met = deps.faults.take({ action, isWrite, loadBalancerIds: loadBalancerIdsOf(request), nowMs: arrivedMs });
-    cutOff(met);
-    const extraMs = met.reduce((sum, fault) => sum + (fault.kind === "latency" ? fault.ms : 0), 0);
-    const latencyMs = latencyOf(action, isWrite, core) + extraMs;
+    asked.isWrite = row?.isWrite ?? false;
+    rateLimit(`${service}.${action} ${caller.region} ${caller.name}`, offered?.perSecond ?? settings.limits.clbPerSecond, clock.now());
+    const faults = deps.faultsOf({ service, action, caller: caller.name, isWrite: asked.isWrite, loadBalancerIds });
+    asked.faults = faults.kinds;
+    faults.cutOff();
+    const latencyMs = latencyOf(action, asked.isWrite, core) + faults.delayMs;
     if (latencyMs > 0) await clock.sleep(latencyMs, deps.stopped); // even a sleep of 0 costs a timer
-    for (const fault of met) if (fault.kind === "error") throw new CloudError(fault.code, fault.message ?? "injected fault");
+    faults.refuse();
     if (row === undefined) throw new CloudError("InvalidAction", `The action ${action} of ${service} is not known.`);
     row.check(request);
-    const taskFailure = met.find((fault) => fault.kind === "task-failed")?.message;
-    const context: CallContext = { core, action, taskFailure, ...call };
-    const response = await row.run(request, context);
-    if (met.some(({ kind }) => kind === "lost-response")) throw new TransportFault("LostResponse");
-    return response;
+    const context: CallContext = { core: faults.core(core), action, faults: faults.onWrite, requestId, caller };
+    return faults.answer(await row.run(request, context));
   };
 
   return async (service, action, given, caller = {}) => {
@@ -208,16 +209,21 @@ function makeCall(deps: CallDeps): Cloud["call"] {
     const requestId = randomUUID();
     const who: Caller = { name: caller.name ?? "in-process", region: caller.region ?? settings.region };
     const request = withoutNulls(given ?? {});
+    const loadBalancerIds = loadBalancerIdsOf(request);
+    const asked: Asked = { service, action, request, caller: who, requestId, loadBalancerIds, isWrite: false, faults: [] };
     let failure: unknown;
+    let sentAs: SentAs[typeof SENT_AS];
     count(deps.calls, action);
     try {
-      return { ...(await answer(service, action, request, { requestId, caller: who })), RequestId: requestId };
+      const response = { ...(await answer(asked)), RequestId: requestId };
+      sentAs = response[SENT_AS];
+      return response;
     } catch (error) {
       failure = error;
       if (error instanceof CloudError) error.requestId = requestId;
       throw error;
     } finally {
-      const code = codeOf(failure);
+      const code = sentAs === "truncated" ? "TruncatedResponse" : codeOf(failure);
       if (code !== "OK") count(deps.refused, code);
       journal.add({
         kind: "call",
@@ -225,16 +231,31 @@ function makeCall(deps: CallDeps): Cloud["call"] {
         caller: who.name,
         service,
         action,
+        isWrite: asked.isWrite,
         requestId,
         code,
-        loadBalancerIds: loadBalancerIdsOf(request),
+        loadBalancerIds,
         targets: targetsIn(request),
+        bytes: caller.bytes ?? 0,
         ...(failure instanceof Error && { message: failure.message }),
         lockWaitMs: failure instanceof LockedError ? failure.lockWaitMs : 0,
+        faults: asked.faults,
       });
     }
   };
 }
+
+/** One call; `isWrite` and `faults` are filled in on its way. */
+type Asked = {
+  readonly service: string;
+  readonly action: string;
+  readonly request: unknown;
+  readonly caller: Caller;
+  readonly requestId: string;
+  readonly loadBalancerIds: readonly string[];
+  isWrite: boolean;
+  faults: readonly string[];
+};
 
 const count = (counts: Map<string, number>, key: string): void => void counts.set(key, (counts.get(key) ?? 0) + 1);
 
@@ -242,14 +263,6 @@ function latencyOf(action: string, isWrite: boolean, { settings, random }: Core)
   const { byAction = {}, write, default: other, jitterPct } = settings.profile.apiLatencyMs;
   const middle = byAction[action] ?? (isWrite ? write : other);
   return middle * (1 + ((random() * 2 - 1) * jitterPct) / 100);
-}
-
-/** Faults below the API: the connection or the gateway fails before the call is looked at. */
-function cutOff(met: readonly Fault[]): void {
-  for (const fault of met) {
-    if (fault.kind === "http") throw new TransportFault(`HTTP ${fault.status}`, fault.status);
-    if (fault.kind === "reset") throw new TransportFault("ConnectionReset");
-  }
 }
 
 function codeOf(failure: unknown): string {

@@ -47,8 +47,17 @@ export type CallContext = {
   readonly action: string;
   readonly requestId: string;
   readonly caller: Caller;
-  /** A fault: the task of this write will fail with this message. */
-  readonly taskFailure: string | undefined;
+  readonly faults: WriteFaults;
+};
+
+/** What injected faults do to a write. */
+export type WriteFaults = {
+  /** Its task fails with this message. */
+  readonly failure: string | undefined;
+  /** Called when its task would end; it does not before this resolves. */
+  readonly stuck: (() => Promise<void>) | undefined;
+  /** For a target of a (de)registration: the reason why it is refused, or what is done in place of what was asked for. */
+  readonly onTarget: (ip: string) => string | (() => void) | undefined;
 };
 
 /** A write on some load balancers that were found free; `targets` is how many the call names. */
@@ -81,7 +90,8 @@ function workOf(call: CallContext, write: Write) {
     locks: write.loadBalancers,
     loadBalancerIds: write.loadBalancers.map(({ id }) => id),
     durationMs: base + perRuleOnLb * rules + perTarget * (write.targets ?? 0),
-    failure: call.taskFailure,
+    failure: call.faults.failure,
+    stuck: call.faults.stuck,
     apply: write.apply,
   };
 }

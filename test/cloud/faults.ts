@@ -1,87 +1,131 @@
-/** What goes wrong. `task-failed` and `lost-response` meet writes only. */
-export type FaultKind =
-  | { readonly kind: "error"; readonly code: string; readonly message?: string }
-  | { readonly kind: "http"; readonly status: number }
-  | { readonly kind: "reset" }
-  | { readonly kind: "latency"; readonly ms: number }
-  | { readonly kind: "task-failed"; readonly message: string }
-  /** The write takes effect, its answer never arrives. */
-  | { readonly kind: "lost-response" };
+import type { Clock } from "../../common/clock.ts";
+import { type Fault, type ReadFault, readFault } from "./fault-script.ts";
+import type { Journal } from "./journal.ts";
+import type { PastStates } from "./past-states.ts";
+import type { Random } from "./random.ts";
 
-/** E.g. `{ kind: "error", code: "InternalError", action: "BatchRegisterTargets", count: 2 }`. Without count and duration it lasts until cleared. */
-export type Fault = FaultKind & {
-  /** One action, or every one. */
-  readonly action?: string;
-  readonly loadBalancerId?: string;
-  /** How many calls it meets. */
-  readonly count?: number;
-  /** How long it lasts, in ms of the cloud's clock. */
-  readonly durationMs?: number;
+/** What a call is chosen by. */
+export type FaultyCall = {
+  readonly service: string;
+  readonly action: string;
+  readonly caller: string;
+  readonly isWrite: boolean;
+  readonly loadBalancerIds: readonly string[];
 };
 
-type Active = { readonly fault: Fault; left: number; readonly untilMs: number };
+/** A fault, since when it is there, how many calls it could have met and how many it has. `state` tells whether it meets any now. */
+export type FaultStatus = {
+  readonly fault: ReadFault;
+  readonly addedMs: number;
+  readonly seen: number;
+  readonly hits: number;
+  readonly state: "waiting" | "active" | "over";
+};
 
 export interface Faults {
-  add(fault: Fault): void;
+  /** Throws a TypeError that names the field and what it must be. */
+  add(fault: Fault | ReadFault): void;
+  /** Takes these in place of all that are there. */
+  replace(faults: readonly ReadFault[]): void;
+  /** Ends all faults; stuck tasks go on. */
   clear(): void;
-  list(): Fault[];
+  list(): FaultStatus[];
   /** The faults that meet this call; each is used up by one. */
-  take(call: { action: string; isWrite: boolean; loadBalancerIds: readonly string[]; nowMs: number }): Fault[];
+  take(call: FaultyCall): ReadFault[];
+  /** Aborts when the faults that are there now have been cleared. */
+  readonly cleared: AbortSignal;
 }
 
-export function makeFaults(clock: { now(): number }): Faults {
+type Active = { readonly fault: ReadFault; readonly addedMs: number; seen: number; hits: number };
+
+export function makeFaults(deps: { clock: Clock; random: Random; journal: Journal; past: PastStates }): Faults {
+  const { clock, random, journal } = deps;
   let active: Active[] = [];
+  let clearing = new AbortController();
+
+  const add = (given: Fault | ReadFault): void => {
+    const fault = readFault(given);
+    if (fault.kind === "stale") deps.past.remember(fault.age);
+    active.push({ fault, addedMs: clock.now(), seen: 0, hits: 0 });
+    journal.add({ kind: "fault", change: "added", fault: fault.kind });
+  };
+  const clear = (): void => {
+    if (active.length === 0) return;
+    for (const { fault } of active) journal.add({ kind: "fault", change: "cleared", fault: fault.kind });
+    active = [];
+    deps.past.forget();
+    clearing.abort();
+    clearing = new AbortController();
+  };
+  const meets = (one: Active, call: FaultyCall): boolean => {
+    if (stateOf(one, clock.now()) !== "active" || !couldMeet(one.fault, call)) return false;
+    one.seen++;
+    if (one.fault.every !== undefined && one.seen % one.fault.every !== 0) return false;
+    if (one.fault.probability !== undefined && random() >= one.fault.probability) return false;
+    one.hits++;
+    return true;
+  };
+
   return {
-    add: (fault) => void active.push({ fault, left: fault.count ?? Infinity, untilMs: clock.now() + (fault.durationMs ?? Infinity) }),
-    clear: () => {
-      active = [];
+    add,
+    clear,
+    replace: (faults) => {
+      clear();
+      for (const fault of faults) add(fault);
     },
-    list: () => active.map(({ fault }) => fault),
-    take: ({ action, isWrite, loadBalancerIds, nowMs }) => {
-      active = active.filter(({ left, untilMs }) => left > 0 && untilMs > nowMs);
-      const met = active.filter(
-        ({ fault }) =>
-          (fault.action ?? action) === action &&
-          (fault.loadBalancerId === undefined || loadBalancerIds.includes(fault.loadBalancerId)) &&
-          (isWrite || (fault.kind !== "task-failed" && fault.kind !== "lost-response")),
-      );
-      for (const one of met) one.left--;
-      return met.map(({ fault }) => fault);
+    list: () => active.map((one) => ({ ...one, state: stateOf(one, clock.now()) })),
+    take: (call) => active.filter((one) => meets(one, call)).map(({ fault }) => fault),
+    get cleared() {
+      return clearing.signal;
     },
   };
 }
 
-const NEEDS: Readonly<Record<FaultKind["kind"], readonly [field: string, type: string] | undefined>> = {
-  error: ["code", "string"],
-  http: ["status", "number"],
-  reset: undefined,
-  latency: ["ms", "number"],
-  "task-failed": ["message", "string"],
-  "lost-response": undefined,
-};
+function stateOf({ fault, addedMs, hits }: Active, nowMs: number): FaultStatus["state"] {
+  const beginsMs = addedMs + (fault.from ?? 0);
+  if (hits >= (fault.count ?? Infinity) || nowMs >= beginsMs + (fault.for ?? Infinity)) return "over";
+  return nowMs < beginsMs ? "waiting" : "active";
+}
 
-/** A fault out of JSON; throws a TypeError that names the field and what it must be. */
-export function parseFault(value: unknown): Fault {
-  if (typeof value !== "object" || value === null) throw new TypeError("a fault must be an object");
-  const given = new Map<string, unknown>(Object.entries(value));
-  const kind = given.get("kind");
-  if (typeof kind !== "string" || !Object.hasOwn(NEEDS, kind)) throw new TypeError(`kind must be one of ${Object.keys(NEEDS).join(", ")}`);
-  const need = NEEDS[kind as FaultKind["kind"]];
-  const allowed: Record<string, string> = {
-    kind: "string",
-    action: "string",
-    loadBalancerId: "string",
-    count: "number",
-    durationMs: "number",
-  };
-  if (kind === "error") allowed["message"] = "string";
-  if (need !== undefined) {
-    allowed[need[0]] = need[1];
-    if (!given.has(need[0])) throw new TypeError(`a fault of kind "${kind}" needs ${need[0]} (a ${need[1]})`);
+/** Actions that a fault of this kind means where it names none. */
+const REGISTRATIONS = ["RegisterTargets", "BatchRegisterTargets"];
+const DEREGISTRATIONS = ["DeregisterTargets", "BatchDeregisterTargets"];
+
+/** Pure: whether the call is of those that the fault names, and of a sort that its kind can meet. */
+function couldMeet(fault: ReadFault, call: FaultyCall): boolean {
+  const named = (names: readonly string[] | undefined, given: readonly string[]): boolean =>
+    names === undefined || given.some((name) => names.includes(name));
+  return (
+    named(fault.action, [call.action]) &&
+    named(fault.loadBalancerId, call.loadBalancerIds) &&
+    named(fault.caller, [call.caller]) &&
+    fitsKind(fault.kind, call)
+  );
+}
+
+function fitsKind(kind: ReadFault["kind"], { action, isWrite }: FaultyCall): boolean {
+  switch (kind) {
+    case "task-failed":
+    case "task-stuck":
+    case "lost-response":
+    case "locked":
+      return isWrite;
+    case "partial":
+      return REGISTRATIONS.includes(action) || DEREGISTRATIONS.includes(action);
+    case "not-bound":
+      return REGISTRATIONS.includes(action);
+    case "stale":
+      return !isWrite;
+    case "error":
+    case "throttled":
+    case "expired-credentials":
+    case "http":
+    case "reset":
+    case "latency":
+    case "chunked":
+    case "truncated":
+      return true;
+    default:
+      return kind satisfies never;
   }
-  for (const [name, item] of given) {
-    if (!Object.hasOwn(allowed, name)) throw new TypeError(`a fault of kind "${kind}" has no field ${name}`);
-    if (typeof item !== allowed[name]) throw new TypeError(`${name} must be a ${allowed[name]}`);
-  }
-  return value as Fault; // every field was checked above
 }

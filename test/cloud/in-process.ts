@@ -4,6 +4,7 @@ import type { CloudTransport } from "../../coordinator/cloud/transport.ts";
 import type { Cloud } from "./cloud.ts";
 import type { Caller } from "./core.ts";
 import { CloudError, TransportFault } from "./errors.ts";
+import { SENT_AS } from "./fault-effects.ts";
 import type { Probe } from "./probe.ts";
 
 /** For `CloudOptions.probe` in a virtual run: every target turns Alive in the time that its check takes, without any network. */
@@ -15,17 +16,22 @@ export const alwaysHealthy: Probe = async () => true;
  * rejects with the signal's reason at once and goes on in the cloud, as it would behind a connection that was closed.
  */
 export function inProcessTransport(cloud: Cloud, caller: Partial<Caller> = {}): CloudTransport {
+  const answer = async (service: string, action: string, request: object): Promise<unknown> => {
+    try {
+      const response = await cloud.call(service, action, overTheWire(request), caller);
+      if (response[SENT_AS] === "truncated") throw new SyntaxError("invalid json response body, reason: Unexpected end of JSON input");
+      return overTheWire(response);
+    } catch (error) {
+      throw asSdkError(error);
+    }
+  };
   return (service, action, request, signal) =>
     new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
       const onAbort = (): void => reject(signal.reason);
       signal.addEventListener("abort", onAbort, { once: true });
-      cloud
-        .call(service, action, overTheWire(request), caller)
-        .then(
-          (response) => resolve(overTheWire(response)),
-          (error: unknown) => reject(asSdkError(error)),
-        )
+      void answer(service, action, request)
+        .then(resolve, reject)
         .finally(() => signal.removeEventListener("abort", onAbort));
     });
 }

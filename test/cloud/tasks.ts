@@ -23,6 +23,8 @@ export type Work = {
   readonly busyAfterMs?: number;
   /** A fault: the task ends as failed with this message and changes nothing. */
   readonly failure?: string | undefined;
+  /** A fault: called when the task would end; it does not before this resolves. */
+  readonly stuck?: (() => Promise<void>) | undefined;
   readonly apply: () => void | Promise<void>;
 };
 
@@ -71,6 +73,7 @@ export function makeTasks(deps: { clock: Clock; journal: Journal; stopped: Abort
   const finish = async (task: Task, work: Work): Promise<void> => {
     try {
       await clock.sleep(work.durationMs, stopped);
+      await work.stuck?.();
       if (work.failure !== undefined) throw new Error(work.failure);
       await work.apply();
       task.status = 0;

@@ -36,7 +36,7 @@ suite("faults", () => {
 
   test("a fault lasts as long as it says, or until it is cleared", async (t) => {
     const { sdk, cloud } = await start(t);
-    cloud.faults.add({ kind: "error", code: "InternalError", durationMs: 100 });
+    cloud.faults.add({ kind: "error", code: "InternalError", for: 100 });
     const startedMs = Date.now();
     await failsWith("InternalError", sdk.DescribeQuota(null));
     while (Date.now() - startedMs < 150) await sdk.DescribeQuota(null).catch(() => undefined);
@@ -84,7 +84,7 @@ suite("faults", () => {
 
   test("latency is added to one load balancer's calls only", async (t) => {
     const { sdk, cloud, LoadBalancerId } = await start(t);
-    cloud.faults.add({ kind: "latency", ms: 200, loadBalancerId: LoadBalancerId });
+    cloud.faults.add({ kind: "latency", delay: 200, loadBalancerId: LoadBalancerId });
     const startedMs = Date.now();
     await sdk.DescribeLoadBalancers({});
     assert.ok(Date.now() - startedMs < 200);
@@ -157,10 +157,10 @@ suite("admin pages", () => {
     const counts = await get<{ calls: object; overlaps: number }>(`${adminUrl}/counts`);
     assert.deepEqual([counts.calls, counts.overlaps], [{ DescribeQuota: 1 }, 0]);
     for (const [bad, reason] of [
-      [{ kind: "explode" }, /kind must be one of error, http/],
-      [{ kind: "error" }, /needs code/],
-      [{ kind: "latency", ms: "5" }, /ms must be a number/],
-      [{ kind: "reset", code: "x" }, /has no field code/],
+      [{ kind: "explode" }, /kind: must be one of error, throttled/],
+      [{ kind: "error" }, /code: .*expected string/],
+      [{ kind: "latency", delay: "5" }, /delay: must be a number of ms or a text such as "500ms"/],
+      [{ kind: "reset", code: "x" }, /Unrecognized key: "code"/],
     ] as const) {
       const { status, body } = await post(`${adminUrl}/faults`, bad);
       assert.equal(status, 400);

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import type { FaultKind } from "../cloud/faults.ts";
+import type { Fault } from "../cloud/fault-script.ts";
 import { becomesIdle, checkSafety, converged, disturbedRollout, pause, trackPods } from "./disturbed-rollout.ts";
 import { changedExample, scaleTo } from "./examples.ts";
 import { loadBalancer } from "./look.ts";
 import { applyExample, boundTargets, startWorld, until, type World } from "./world.ts";
 
 const AWAY_MS = 5_000;
-const AWAY: Readonly<Record<string, FaultKind>> = {
+const AWAY: Readonly<Record<string, Fault>> = {
   "an internal error": { kind: "error", code: "InternalError" },
   "HTTP 503": { kind: "http", status: 503 },
   "a connection reset": { kind: "reset" },
@@ -21,7 +21,7 @@ suite("the cloud answers nothing else for 5 s in the middle of a rollout than", 
       await disturbedRollout(t, world, async () => {
         const { journal, faults } = world.cloud.cloud;
         const sinceSeq = journal.lastSeq;
-        faults.add({ ...fault, durationMs: AWAY_MS });
+        faults.add({ ...fault, for: AWAY_MS });
         await pause(AWAY_MS);
         const calls = journal.since(sinceSeq).filter((entry) => entry.kind === "call");
         assert.ok(calls.length >= 3 && calls.length < 120, `${calls.length} calls in ${AWAY_MS} ms: it goes on asking, but not in a storm`);
@@ -52,7 +52,7 @@ suite("one bind goes wrong:", () => {
 });
 
 /** Two bound Pods, then two more whose bind meets the fault; the calls since then. */
-async function bindWith(world: World, fault: FaultKind, track: () => ReturnType<typeof trackPods>) {
+async function bindWith(world: World, fault: Fault, track: () => ReturnType<typeof trackPods>) {
   const lives = track();
   await applyExample(world, changedExample({ replicas: 2 }));
   await converged(world, 2);

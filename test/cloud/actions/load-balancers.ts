@@ -187,13 +187,14 @@ function createLoadBalancers(request: clb.CreateLoadBalancerRequest, call: CallC
 }
 
 /** Runs the order to its end; an address that found no use becomes free again. Never rejects. */
-async function deliver({ core, action, requestId, taskFailure }: CallContext, created: readonly LoadBalancerRecord[]): Promise<void> {
+async function deliver({ core, action, requestId, faults }: CallContext, created: readonly LoadBalancerRecord[]): Promise<void> {
   const task = await core.tasks.start({
     requestId,
     action,
     locks: [],
     loadBalancerIds: created.map(({ id }) => id),
-    failure: taskFailure,
+    failure: faults.failure,
+    stuck: faults.stuck,
     durationMs: core.settings.profile.createLoadBalancerMs,
     apply: () => {
       for (const loadBalancer of created) {

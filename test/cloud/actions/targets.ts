@@ -176,7 +176,7 @@ function planEach(
   plan: (place: Place, one: clb.BatchTarget) => (() => void) | string,
 ): Plan {
   const outcomes = [...byPlace].flatMap(([place, list]) =>
-    list.map((one) => ({ listenerId: place.listenerId, outcome: plan(place, one) })),
+    list.map((one) => ({ listenerId: place.listenerId, outcome: call.faults.onTarget(one.EniIp ?? "") ?? plan(place, one) })),
   );
   const refused = new Set<string>();
   const reasons: string[] = [];
