@@ -70,6 +70,12 @@ export function makeProduct(options: ProductOptions): Product {
   const agents = new Map<string, RunningProcess>();
   const projections = new Map<string, Projection>();
   let prepared: Promise<void> | undefined;
+  let stopped = false;
+  /** Whoever is still starting when everything ends must not leave a process behind. */
+  const launch = (process: Parameters<typeof startProcess>[0]): RunningProcess => {
+    if (stopped) throw new Error(`${process.name} was stopped while starting`);
+    return startProcess(process);
+  };
 
   /** Keeps a projected file for the life of the product; resolves when it is there. */
   const project = async (file: string, make: (file: string) => Projection): Promise<string> => {
@@ -111,7 +117,7 @@ export function makeProduct(options: ProductOptions): Product {
       ...options.coordinatorEnv,
     };
     const logFile = join(directory, replica === 0 ? "coordinator.log" : `coordinator-${replica}.log`);
-    const coordinator = startProcess({ name: `coordinator ${replica}`, script: "coordinator/main.ts", env, logFile });
+    const coordinator = launch({ name: `coordinator ${replica}`, script: "coordinator/main.ts", env, logFile });
     coordinators.set(replica, coordinator);
     await ready(coordinator, opsUrls[replica] ?? "");
     await until("a leader", async () => await explain<object>("").catch(() => undefined), READY_MS);
@@ -152,7 +158,7 @@ export function makeProduct(options: ProductOptions): Product {
     };
     const behind = options.enter?.(node) ?? [];
     const logFile = join(directory, `agent-${node}.log`);
-    const agent = startProcess({ name: `agent ${node}`, script: "agent/main.ts", behind, env, logFile });
+    const agent = launch({ name: `agent ${node}`, script: "agent/main.ts", behind, env, logFile });
     agents.set(node, agent);
     if (wait) await ready(agent, `http://${host}:${PORTS.ops}`);
     return agent;
@@ -166,6 +172,7 @@ export function makeProduct(options: ProductOptions): Product {
     startAgent,
     explain,
     stop: async () => {
+      stopped = true;
       await Promise.all([...agents.values(), ...coordinators.values()].map((one) => one.stop()));
       await Promise.all([...projections.values()].map((one) => one.stop()));
     },
@@ -199,6 +206,9 @@ async function prepare({ client }: Cluster, install: ProductOptions["install"]):
   await applyManifests(client, [...access, ...(await Promise.all(files.map((file) => loadManifests(manifestFile(file))))).flat()]);
 }
 
+/** On real nodes an image that only waits; where it is not there, nobody is to look for it elsewhere. */
+const PLACEHOLDER = { name: "main", image: "registry.example.com/clb-direct:1", imagePullPolicy: "Never" };
+
 type PodRef = { readonly name: string; readonly uid: string };
 
 /** The Pod object that tokens are bound to; hostNetwork, external: a simulated kubelet gives it a status and runs nothing for it. */
@@ -208,7 +218,7 @@ async function ensurePod({ client }: Cluster, name: string, serviceAccountName: 
     apiVersion: "v1",
     kind: "Pod",
     metadata: { name, namespace: DEFAULT_NAMESPACE, labels: { app: serviceAccountName }, annotations: { [EXTERNAL]: "true" } },
-    spec: { nodeName, hostNetwork: true, serviceAccountName, containers: [{ name: "main", image: "registry.example.com/clb-direct:1" }] },
+    spec: { nodeName, hostNetwork: true, serviceAccountName, containers: [PLACEHOLDER] },
   };
   type Created = { readonly metadata: { readonly uid: string } };
   const created = await client.create<Created>(path, pod).catch(() => client.get<Created>(`${path}/${name}`));

@@ -1,42 +1,24 @@
 /** `npm run demo`: a rollout behind an emulated load balancer, under load, with every part a process of its own. */
-import { existsSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { pino } from "pino";
-import { makeClock } from "../../common/clock.ts";
-import { makeKubeClient } from "../../common/kube-client.ts";
+import { readFile, writeFile } from "node:fs/promises";
 import type { JournalEntry } from "../cloud/journal.ts";
-import { PROFILES, TEST_KEY } from "../cloud/options.ts";
-import { applyManifests, exampleFile, loadManifests, type Manifest } from "../cluster/manifests.ts";
+import { PROFILES } from "../cloud/options.ts";
+import { applyManifests } from "../cluster/manifests.ts";
 import { enterCommand } from "../cluster/namespace.ts";
-import { type AddressPlan, claimSlot } from "../cluster/network.ts";
-import { firstJson, type RunningProcess, startProcess, until } from "../cluster/process.ts";
-import { makeProduct, type Product } from "../cluster/product.ts";
+import { until } from "../cluster/process.ts";
 import type { Cluster } from "../cluster/simulated/cluster.ts";
 import { type Board, startBoard } from "./board.ts";
+import { exampleManifests, NAMESPACE } from "./example.ts";
 import { type Failure, type Load, type LoadResult, startLoad } from "./load.ts";
 import { type DemoOptions, optionsOrExit } from "./options.ts";
+import type { Steps } from "./parts.ts";
 import { type PodWatch, watchPods } from "./pods.ts";
+import { type Stage, setStage } from "./stage.ts";
 import { brokenBackend, nameVictim, type Summary, summarize, summaryText } from "./summary.ts";
 
-const NAMESPACE = "demo";
-const NODES = ["node-a", "node-b"] as const;
 /** How long the first six Pods and a rollout may take before the demo gives up; the slow profile needs minutes for many Pods. */
 const LIMIT_MS = { fast: 180_000, tke2020: 900_000 } as const;
 /** Load before and after the rollout, so that its edges are seen. */
 const EDGE_MS = 2_000;
-
-type Stage = {
-  readonly plan: AddressPlan;
-  readonly directory: string;
-  readonly cloud: { readonly endpoint: string; readonly adminUrl: string };
-  readonly cluster: Cluster;
-  readonly kubeconfigFile: string;
-  readonly product: Product;
-  readonly processes: readonly RunningProcess[];
-  readonly stop: () => Promise<void>;
-};
 
 async function main(): Promise<number> {
   const options = optionsOrExit(process.argv.slice(2));
@@ -46,10 +28,10 @@ async function main(): Promise<number> {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => interrupted.reject(new Interrupted(signal)));
   const startedMs = Date.now();
   let stage: Stage | undefined;
-  const stageSteps: (() => Promise<unknown>)[] = [];
+  const steps: Steps = [];
   try {
     const run = async (): Promise<number> => {
-      stage = await setStage(options, stageSteps);
+      stage = await setStage(options, steps, say);
       const summary = await perform(options, stage);
       console.log(`\n${summaryText(summary)}\n\nthe whole demo took ${Math.round((Date.now() - startedMs) / 1000)} s`);
       if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(summary, null, 2)}\n`);
@@ -64,120 +46,11 @@ async function main(): Promise<number> {
       console.error(`--- ${name}: ${(await readFile(logFile, "utf8").catch(() => "")).slice(-1_000)}`);
     return 1;
   } finally {
-    for (const step of stageSteps.toReversed()) await step();
+    for (const step of steps.toReversed()) await step().catch((error: unknown) => console.error(`clean-up: ${String(error)}`));
   }
 }
 
 class Interrupted extends Error {}
-
-const DIRECTORY_PREFIX = "clb-direct-demo-";
-
-/** What demos left that were killed: folders named by a process that is no more. */
-async function sweep(): Promise<void> {
-  for (const name of await readdir(tmpdir())) {
-    const pid = name.startsWith(DIRECTORY_PREFIX) ? Number(name.slice(DIRECTORY_PREFIX.length).split("-")[0]) : Number.NaN;
-    if (Number.isInteger(pid) && !existsSync(`/proc/${pid}`)) await rm(join(tmpdir(), name), { recursive: true, force: true });
-  }
-}
-
-/** Starts everything; what must be undone is in `steps` as soon as it exists, so that an interrupted start leaves nothing behind. */
-async function setStage(options: DemoOptions, steps: (() => Promise<unknown>)[]): Promise<Stage> {
-  const { plan, release } = await claimSlot();
-  steps.push(release);
-  await sweep();
-  const directory = await mkdtemp(join(tmpdir(), `${DIRECTORY_PREFIX}${process.pid}-`));
-  steps.push(() => rm(directory, { recursive: true, force: true }));
-  const processes: RunningProcess[] = [];
-  const start = (name: string, script: string, args: readonly string[]): RunningProcess => {
-    const running = startProcess({
-      name,
-      script,
-      args: [...args, "--json", "--exit-with-parent"],
-      env: {},
-      logFile: join(directory, `${name}.log`),
-    });
-    processes.push(running);
-    steps.push(() => running.stop());
-    return running;
-  };
-
-  say(
-    `addresses: Pods ${plan.podAddresses[0]} …, VIPs ${plan.vipRange}${plan.kind === "loopback" ? " (no network namespace here: loopback, high ports)" : ""}`,
-  );
-  const cloudProcess = start("cloud", "test/cloud/main.ts", [
-    "--host",
-    plan.cloud,
-    "--port",
-    "0",
-    "--profile",
-    options.profile,
-    "--vip-cidr",
-    plan.vipRange,
-  ]);
-  const kubeconfigFile = join(directory, "kubeconfig");
-  const real = options.cluster === "real";
-  const apiProcess = real
-    ? start("cluster", "test/cluster/real/main.ts", [
-        "--slot",
-        String(plan.slot),
-        "--kubernetes",
-        options.kubernetes,
-        "--kubeconfig",
-        kubeconfigFile,
-        "--nodes",
-        NODES.join(","),
-      ])
-    : start("cluster", "test/cluster/embedded/main.ts", ["--host", plan.apiServer, "--kubeconfig", kubeconfigFile]);
-  const cloud = await firstJson<{ endpoint: string; adminUrl: string }>(cloudProcess);
-  say(`emulated cloud (profile ${options.profile}) at http://${cloud.endpoint}`);
-  const apiServer = await firstJson<{ url: string; caPem: string; version?: string; kubelets?: Record<string, string> }>(
-    apiProcess,
-    120_000,
-  );
-  say(
-    `${real ? `Kubernetes ${apiServer.version}: etcd, kube-apiserver, controller manager, scheduler` : "embedded Kubernetes API server"} at ${apiServer.url}`,
-  );
-  const clock = makeClock();
-  const client = await makeKubeClient({ clock, env: { KUBECONFIG: kubeconfigFile }, userAgent: "demo" });
-  steps.push(() => client.close());
-  const cluster = { client, clock, log: pino({ level: "silent" }) };
-  await firstJson(
-    start("nodes", "test/cluster/simulated/main.ts", [
-      "--kubeconfig",
-      kubeconfigFile,
-      "--slot",
-      String(plan.slot),
-      "--nodes",
-      NODES.join(","),
-      ...(real
-        ? [
-            "--controllers",
-            "",
-            "--kubelets",
-            Object.entries(apiServer.kubelets ?? {})
-              .map((pair) => pair.join("="))
-              .join(","),
-          ]
-        : []),
-    ]),
-  );
-  say(`simulated nodes ${NODES.join(", ")}`);
-  const product = makeProduct({
-    cluster,
-    apiServer,
-    install: real ? "everything" : "accounts",
-    cloudEndpoint: cloud.endpoint,
-    keys: [TEST_KEY],
-    plan,
-    nodes: NODES,
-    directory,
-  });
-  steps.push(() => product.stop());
-  processes.push(await product.startCoordinator());
-  for (const node of NODES) processes.push(await product.startAgent(node));
-  say(`coordinator (${product.opsUrl}) and ${NODES.length} agents are ready`);
-  return { plan, directory, cloud, cluster, kubeconfigFile, product, processes, stop: async () => undefined };
-}
 
 async function perform(options: DemoOptions, stage: Stage): Promise<Summary> {
   const { cluster, product, plan } = stage;
@@ -186,7 +59,7 @@ async function perform(options: DemoOptions, stage: Stage): Promise<Summary> {
   let load: Load | undefined;
   let board: Board | undefined;
   try {
-    await applyManifests(cluster.client, await manifests(options, plan));
+    await applyManifests(cluster.client, await exampleManifests(options, plan));
     say(
       `applied deploy/examples/web.yaml: ${options.replicas} Pods${options.withoutGates ? ", without gate and sleep" : options.withoutSleep ? ", without sleep" : ""}`,
     );
@@ -196,7 +69,14 @@ async function perform(options: DemoOptions, stage: Stage): Promise<Summary> {
     };
     board = startBoard(product, NAMESPACE, loadText);
     const vip = await until("an address in the Service's status", () => addressOf(cluster), limitMs);
-    await until("every Pod ready and the load balancer sending to all of them", () => settled(stage, watch, options.replicas), limitMs);
+    await until(
+      "every Pod ready and the load balancer sending to all of them",
+      async () => {
+        await stage.ground.checkPods();
+        return await settled(stage, watch, options.replicas);
+      },
+      limitMs,
+    );
     load = startLoad({
       host: vip,
       port: plan.servicePort,
@@ -228,17 +108,6 @@ async function conclude(options: DemoOptions, stage: Stage, watch: PodWatch, loa
   );
   const { busyAfterReturnMs } = PROFILES[options.profile].batchTargets;
   return summarize({ load, failures, pods, journal, busyAfterReturnMs, rolloutSeconds });
-}
-
-/** The example as shipped, for the network at hand and less what the options take out. */
-async function manifests(options: DemoOptions, plan: AddressPlan): Promise<readonly Manifest[]> {
-  const shipped = await loadManifests(exampleFile("web.yaml"));
-  const text = JSON.stringify(shipped)
-    .replaceAll(/"port":80(?=[,}])/g, `"port":${plan.servicePort}`)
-    .replaceAll(/"replicas":\d+/g, `"replicas":${options.replicas}`);
-  const withGates = options.withoutGates ? text.replaceAll(/"readinessGates":\[[^\]]*\],?/g, "") : text;
-  const sleep = /,?"lifecycle":\{"preStop":\{"sleep":\{"seconds":\d+\}\}\}/g;
-  return JSON.parse(options.withoutGates || options.withoutSleep ? withGates.replaceAll(sleep, "") : withGates) as Manifest[];
 }
 
 async function addressOf({ client }: Cluster): Promise<string | undefined> {
@@ -309,7 +178,7 @@ async function keep(stage: Stage, interrupted: Promise<never>): Promise<void> {
   const inside = stage.plan.kind === "namespace" ? `${enterCommand(process.pid)} ` : "";
   const gate = "GATE:.status.conditions[?(@.type=='cloud.tencent.com/load-balancer-backendgroup-ready')].status";
   console.log(`\neverything keeps running until Ctrl-C; from another terminal:
-  ${inside}kubectl --kubeconfig ${stage.kubeconfigFile} -n ${NAMESPACE} get pods -o custom-columns="NAME:.metadata.name,IP:.status.podIP,${gate}"
+  ${inside}kubectl --kubeconfig ${stage.ground.kubeconfigFile} -n ${NAMESPACE} get pods -o custom-columns="NAME:.metadata.name,IP:.status.podIP,${gate}"
   ${inside}npm run explain -- --url ${stage.product.opsUrl} ${NAMESPACE}
   logs: ${stage.directory}`);
   await interrupted;

@@ -4,7 +4,10 @@ import { parseArgs } from "node:util";
 import { DEFAULT_MINOR, kubernetesMinor } from "../cluster/real/modules.ts";
 
 const USAGE = `usage: npm run demo -- [options]
-  --cluster embedded|real  the API server: embedded, or etcd, kube-apiserver, controller manager and scheduler (default embedded)
+  --cluster embedded|real|kubeconfig
+                           the API server: embedded; or etcd, kube-apiserver, controller manager and scheduler; or the cluster that
+                           KUBECONFIG names, which gets all that it needs and loses it again at the end (default embedded)
+  --nodes simulated|real   what runs the Pods of --cluster real: this program, or kubelet and containerd, as root (default simulated)
   --kubernetes 1.36|1.34   version of the real one (default 1.36)
   --profile fast|tke2020   how long the emulated cloud takes (default fast)
   --replicas N             Pods of the example, 1 to 60 (default 6)
@@ -15,7 +18,9 @@ const USAGE = `usage: npm run demo -- [options]
   --json FILE              write the summary as JSON`;
 
 export type DemoOptions = {
-  readonly cluster: "embedded" | "real";
+  readonly cluster: "embedded" | "real" | "kubeconfig";
+  /** Of a cluster that KUBECONFIG names: real, as far as the demo can know. */
+  readonly nodes: "simulated" | "real";
   readonly kubernetes: string;
   readonly profile: "fast" | "tke2020";
   readonly replicas: number;
@@ -46,6 +51,7 @@ function readOptions(args: readonly string[]): DemoOptions | undefined {
     args: [...args],
     options: {
       cluster: { type: "string", default: "embedded" },
+      nodes: { type: "string" },
       kubernetes: { type: "string", default: DEFAULT_MINOR },
       profile: { type: "string", default: "fast" },
       replicas: { type: "string", default: "6" },
@@ -65,12 +71,14 @@ function readOptions(args: readonly string[]): DemoOptions | undefined {
     return value;
   };
   const { profile, cluster } = values;
-  if (cluster !== "embedded" && cluster !== "real") throw new RangeError(`--cluster must be embedded or real, got "${cluster}"`);
+  if (cluster !== "embedded" && cluster !== "real" && cluster !== "kubeconfig")
+    throw new RangeError(`--cluster must be embedded, real or kubeconfig, got "${cluster}"`);
   if (values.json !== undefined && !existsSync(dirname(resolve(values.json))))
     throw new RangeError(`--json ${values.json}: the folder ${dirname(resolve(values.json))} does not exist`);
   if (profile !== "fast" && profile !== "tke2020") throw new RangeError(`--profile must be fast or tke2020, got "${profile}"`);
   return {
     cluster,
+    nodes: nodesOf(cluster, values.nodes),
     kubernetes: kubernetesMinor(values.kubernetes),
     profile,
     replicas: number("replicas", 60),
@@ -80,4 +88,16 @@ function readOptions(args: readonly string[]): DemoOptions | undefined {
     keep: values.keep,
     json: values.json,
   };
+}
+
+function nodesOf(cluster: DemoOptions["cluster"], asked: string | undefined): DemoOptions["nodes"] {
+  if (cluster === "kubeconfig") {
+    if (asked !== undefined)
+      throw new RangeError(`--nodes ${asked}: the cluster of --cluster kubeconfig has its own nodes; leave --nodes out`);
+    return "real";
+  }
+  if (asked === undefined || asked === "simulated") return "simulated";
+  if (asked !== "real") throw new RangeError(`--nodes must be simulated or real, got "${asked}"`);
+  if (cluster !== "real") throw new RangeError("--nodes real needs a real API server: add --cluster real");
+  return "real";
 }

@@ -1,5 +1,5 @@
 /** Two (or one to three) real nodes in the harness's network namespace: real kubelets, real containers. Needs root. */
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { KubeClient } from "../../../../common/kube-client.ts";
 import type { AddressPlan } from "../../network.ts";
@@ -11,11 +11,10 @@ import { networkFault, type RealCluster } from "../control-plane.ts";
 import { untilSchedulable } from "../schedulable.ts";
 import { type NodeNetwork, nodeNetwork, planWithRealNodes } from "./addresses.ts";
 import { sweepCgroups } from "./cgroups.ts";
-import { APPLICATION_IMAGES, PAUSE_IMAGES } from "./configuration.ts";
-import { imageArchive } from "./image.ts";
 import { type StartedNode, startNode } from "./node.ts";
 import { connectNode, removeBridge, setUpBridge } from "./outer-network.ts";
 import { type NodeBinaries, nodePath } from "./requirements.ts";
+import { writeImages } from "./write-images.ts";
 
 export type RealNodesOptions = {
   readonly cluster: RealCluster;
@@ -77,7 +76,8 @@ export async function startRealNodes(options: RealNodesOptions): Promise<RealNod
   const network = nodeNetwork(plan, options.nodes);
   sweepCgroups();
   await mkdir(directory, { recursive: true });
-  const imageFile = await writeImages(options.binaries.application, directory);
+  const imageFile = join(directory, "images.tar");
+  await writeImages(options.binaries.application, imageFile);
   const started = new Map<string, StartedNode>();
   const commands: RunningProcess[] = [];
   const stop = async (): Promise<void> => {
@@ -126,16 +126,6 @@ async function untilRegistered(admin: KubeClient, name: string, node: StartedNod
     },
     READY_MS,
   );
-}
-
-async function writeImages(application: string, directory: string): Promise<string> {
-  const images = [
-    { tags: APPLICATION_IMAGES, args: [] },
-    { tags: PAUSE_IMAGES, args: ["pause"] },
-  ];
-  const file = join(directory, "images.tar");
-  await writeFile(file, imageArchive(await readFile(application), images));
-  return file;
 }
 
 /** Waits for all; rejects with what failed. */
