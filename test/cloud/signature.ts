@@ -2,16 +2,20 @@ import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { CloudError } from "./errors.ts";
 import type { ApiKey } from "./options.ts";
+import type { Keyring } from "./services/keyring.ts";
 
 /** Most seconds between the client's timestamp and ours. Source: clb-api.md §1.2. */
 const SKEW_S = 300;
+
+/** What `X-TC-Content-SHA256` may say instead of the hash of the body. Observed in the SDKs for Python and Go (option UnsignedPayload). */
+const UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD";
 
 const sha256 = (text: string | Buffer): string => createHash("sha256").update(text).digest("hex");
 const hmac = (key: string | Buffer, text: string): Buffer => createHmac("sha256", key).update(text).digest();
 
 export type SignedRequest = {
   readonly method: string;
-  /** Without the question mark; empty for POST. */
+  /** As sent, without the question mark; empty for POST. */
   readonly query: string;
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
@@ -27,18 +31,18 @@ type Scope = {
 };
 
 /** The key that signed the request. Throws AuthFailure.* as clb-api.md §8.2 says. */
-export function verifySignature(request: SignedRequest, keys: ReadonlyMap<string, ApiKey>, nowMs: number): ApiKey {
+export function verifySignature(request: SignedRequest, keys: Pick<Keyring, "find">, nowMs: number): ApiKey {
   const scope = parseAuthorization(request.headers.authorization ?? "");
   const timestamp = one(request.headers["x-tc-timestamp"]);
   const seconds = Number(timestamp);
-  if (!Number.isInteger(seconds) || Math.abs(nowMs / 1000 - seconds) > SKEW_S)
+  if (!/^\d+$/.test(timestamp) || Math.abs(nowMs / 1000 - seconds) > SKEW_S)
     throw new CloudError(
       "AuthFailure.SignatureExpire",
       `The signature has expired: X-TC-Timestamp is ${timestamp || "missing"}, the server's time ${Math.floor(nowMs / 1000)}.`,
     );
   if (scope.date !== new Date(seconds * 1000).toISOString().slice(0, 10))
     throw new CloudError("AuthFailure.SignatureFailure", `The date ${scope.date} of the credential scope is not that of X-TC-Timestamp.`);
-  const key = keys.get(scope.secretId);
+  const key = keys.find(scope.secretId);
   if (key === undefined) throw new CloudError("AuthFailure.SecretIdNotFound", `The SecretId ${scope.secretId} is not found.`);
   const host = one(request.headers.host);
   // SDKs sign the host name without the port of the endpoint; a few sign the Host header as sent. Both are honest.
@@ -48,9 +52,17 @@ export function verifySignature(request: SignedRequest, keys: ReadonlyMap<string
       "AuthFailure.SignatureFailure",
       "The provided credentials could not be validated. Please check your signature is correct.",
     );
-  if (key.token !== undefined && key.token !== one(request.headers["x-tc-token"]))
-    throw new CloudError("AuthFailure.TokenFailure", "The token of the temporary credentials is wrong or missing.");
+  requireToken(key, one(request.headers["x-tc-token"]), nowMs);
   return key;
+}
+
+/** Temporary keys end; until then they count only together with their token. Throws AuthFailure.TokenFailure. */
+function requireToken(key: ApiKey, token: string, nowMs: number): void {
+  if (key.token === undefined) return;
+  if (key.token !== token)
+    throw new CloudError("AuthFailure.TokenFailure", "The token of the temporary credentials is wrong or missing (X-TC-Token).");
+  if (key.expiresMs !== undefined && key.expiresMs <= nowMs)
+    throw new CloudError("AuthFailure.TokenFailure", `The temporary credentials have expired at ${new Date(key.expiresMs).toISOString()}.`);
 }
 
 function sign(request: SignedRequest, scope: Scope, key: ApiKey, timestamp: string, hostname: string): string {
@@ -58,18 +70,26 @@ function sign(request: SignedRequest, scope: Scope, key: ApiKey, timestamp: stri
     .split(";")
     .map((name) => `${name}:${(name === "host" ? hostname : one(request.headers[name])).trim().toLowerCase()}\n`)
     .join("");
-  const canonical = [request.method, "/", request.query, headers, scope.signedHeaders, sha256(request.body)].join("\n");
+  const payload = one(request.headers["x-tc-content-sha256"]) === UNSIGNED_PAYLOAD ? UNSIGNED_PAYLOAD : request.body;
+  const canonical = [request.method, "/", request.query, headers, scope.signedHeaders, sha256(payload)].join("\n");
   const credentialScope = `${scope.date}/${scope.service}/tc3_request`;
   const toSign = ["TC3-HMAC-SHA256", timestamp, credentialScope, sha256(canonical)].join("\n");
   return hmac(hmac(hmac(hmac(`TC3${key.secretKey}`, scope.date), scope.service), "tc3_request"), toSign).toString("hex");
 }
 
-const AUTHORIZATION =
-  /^TC3-HMAC-SHA256\s+Credential=([^/\s]+)\/([^/\s]+)\/([^/\s]+)\/tc3_request,\s*SignedHeaders=([^,\s]+),\s*Signature=([0-9a-f]{64})$/;
-
+/** Its three parts may come in any order, with or without spaces. Throws AuthFailure.InvalidAuthorization. */
 function parseAuthorization(header: string): Scope {
-  const [, secretId, date, service, signedHeaders, signature] = AUTHORIZATION.exec(header) ?? [];
-  if (secretId === undefined || date === undefined || service === undefined || signedHeaders === undefined || signature === undefined)
+  const [scheme = "", ...rest] = header.trim().split(/\s+/);
+  const parts = new Map(
+    rest
+      .join("")
+      .split(",")
+      .map((part): [string, string] => [part.slice(0, part.indexOf("=")), part.slice(part.indexOf("=") + 1)]),
+  );
+  const [secretId = "", date = "", service = "", end, ...more] = (parts.get("Credential") ?? "").split("/");
+  const [signedHeaders = "", signature = ""] = [parts.get("SignedHeaders"), parts.get("Signature")];
+  const readable = secretId !== "" && date !== "" && service !== "" && end === "tc3_request" && more.length === 0;
+  if (scheme !== "TC3-HMAC-SHA256" || !readable || signedHeaders === "" || !/^[0-9a-f]{64}$/.test(signature))
     throw new CloudError(
       "AuthFailure.InvalidAuthorization",
       "The Authorization header is missing or not of the form TC3-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=….",

@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { makeAdminServer } from "./admin-server.ts";
 import { makeApiServer } from "./api-server.ts";
 import { type Cloud, makeCloud } from "./cloud.ts";
-import { type ApiKey, type CloudOptions, TEST_KEY } from "./options.ts";
+import type { CloudOptions } from "./options.ts";
 
 export type StartOptions = CloudOptions & {
   /** Default 127.0.0.1. */
@@ -11,7 +11,6 @@ export type StartOptions = CloudOptions & {
   /** 0, the default, takes a free port. */
   readonly port?: number;
   readonly adminPort?: number;
-  readonly keys?: readonly ApiKey[];
 };
 
 export type StartedCloud = {
@@ -25,9 +24,9 @@ export type StartedCloud = {
 
 /** An emulated cloud with its API and its admin pages over HTTP. Rejects if a port is taken. */
 export async function startCloud(options: StartOptions = {}): Promise<StartedCloud> {
-  const { host = "127.0.0.1", port = 0, adminPort = 0, keys = [TEST_KEY], ...rest } = options;
+  const { host = "127.0.0.1", port = 0, adminPort = 0, ...rest } = options;
   const cloud = makeCloud(rest);
-  const api = makeApiServer({ cloud, keys, wallMs: Date.now });
+  const api = makeApiServer({ cloud, wallMs: options.wallMs ?? Date.now });
   const admin = makeAdminServer(cloud);
   await listen(api, host, port);
   await listen(admin, host, adminPort).catch(async (error: unknown) => {
