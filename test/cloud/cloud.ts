@@ -43,8 +43,11 @@ export interface Cloud {
   ): Promise<Record<string, unknown> & SentAs>;
   /** Puts a call into journal and counts that was refused before it came here: wrong signature, unknown version. */
   noteRefused(action: string, caller: string, error: CloudError): void;
-  /** The service that has this action in this API version; undefined if no service has this version. */
-  serviceOf(version: string, action: string): string | undefined;
+  /**
+   * The service that has this action in this API version, or the one that the host name begins with ("clb"); undefined if it has not this
+   * version.
+   */
+  serviceOf(version: string, action: string, named?: string): string | undefined;
   /** What a request of this action may hold; undefined if there is no such action. A GET request needs it to tell 1 from "1". */
   fieldsOf(service: string, action: string): AnyFields | undefined;
   /** A load balancer as a user made it before, at once and without a task. */
@@ -126,8 +129,9 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
         lockWaitMs: 0,
       });
     },
-    serviceOf: (version, action) => {
+    serviceOf: (version, action, named = "") => {
       const candidates = [...services].filter(([, service]) => service.version === version);
+      if (services.has(named)) return candidates.find(([name]) => name === named)?.[0];
       return (candidates.find(([, service]) => Object.hasOwn(service.actions, action)) ?? candidates[0])?.[0];
     },
     fieldsOf: (service, action) => services.get(service)?.actions[action]?.fields,
