@@ -4,7 +4,7 @@ import { makeClock } from "../../common/clock.ts";
 import { makeServices } from "./actions/index.ts";
 import { newLoadBalancer } from "./actions/load-balancers.ts";
 import { addLoadBalancer, type CallContext, type Caller, type Core } from "./core.ts";
-import { type BackendCounts, type ConnectionRecord, makeDataPlane } from "./data-plane.ts";
+import { type BackendCounts, type ConnectionRecord, makeDataPlane } from "./data-plane/data-plane.ts";
 import { CloudError, TransportFault } from "./errors.ts";
 import { makeFaultEffects, SENT_AS, type SentAs } from "./fault-effects.ts";
 import { type Faults, makeFaults } from "./faults.ts";
@@ -18,7 +18,7 @@ import { makeRandom } from "./random.ts";
 import { makeRateLimit } from "./rate-limit.ts";
 import type { AnyFields } from "./schema.ts";
 import { type Keyring, makeKeyring } from "./services/keyring.ts";
-import { type HealthStatus, placesOf, requireLoadBalancer, requirePlace, targetKey } from "./state.ts";
+import { type Account, type HealthStatus, placesOf, requireLoadBalancer, requirePlace, targetKey } from "./state.ts";
 import { LockedError, makeTasks } from "./tasks.ts";
 import { type CloudState, stateOf } from "./view.ts";
 import { makeVips } from "./vips.ts";
@@ -82,19 +82,21 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
   const journal = makeJournal(clock, settings.journalSize);
   const random = makeRandom(settings.seed);
   const probe = options.probe ?? networkProbe;
+  const account: Account = { loadBalancers: new Map(), ordered: new Set(), certificates: new Map() };
+  const { certificates } = account;
   const core: Core = {
     clock,
     journal,
     random,
     settings,
-    account: { loadBalancers: new Map(), ordered: new Set(), certificates: new Map() },
+    account,
     network: options.network ?? emptyNetwork(),
     keyring: makeKeyring(options.keys ?? [TEST_KEY], settings.wallMs),
     clientTokens: new Map(),
     vips: makeVips(settings.vips),
     tasks: makeTasks({ clock, journal, stopped: stopping.signal }),
     health: makeHealth({ clock, journal, random, probe, mode: settings.health }),
-    dataPlane: makeDataPlane({ clock, journal, connectTimeoutMs: settings.connectTimeoutMs }),
+    dataPlane: makeDataPlane({ clock, journal, certificates, connectTimeoutMs: settings.connectTimeoutMs }),
   };
   const services = makeServices(settings.limits);
   const past = makePastStates({ account: core.account, clock, journal });

@@ -1,5 +1,5 @@
 import type { Clock } from "../../common/clock.ts";
-import type { DataPlane } from "./data-plane.ts";
+import type { DataPlane } from "./data-plane/data-plane.ts";
 import { CloudError } from "./errors.ts";
 import type { Health } from "./health.ts";
 import type { Journal } from "./journal.ts";

@@ -1,0 +1,73 @@
+import { Agent, createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer, Agent as TlsAgent } from "node:https";
+import type { Socket } from "node:net";
+import type { ListenerRecord } from "../state.ts";
+import { followCertificate, tlsOptions } from "./certificates.ts";
+import { closed, type Front, type FrontDeps, type Live, listen } from "./front.ts";
+import { type Agents, Exchange } from "./http-exchange.ts";
+import { answerPlainly, clientOf, route } from "./http-requests.ts";
+import { upgrade } from "./upgrade.ts";
+
+/** How long a client's idle connection is kept; real ms. Source: clb-api.md §4.4. */
+const KEEP_ALIVE_MS = 75_000;
+
+/** HTTP and HTTPS. Each request chooses its rule and its backend. Rejects if the address cannot be listened on. */
+export async function openHttpFront(listener: ListenerRecord, vip: string, deps: FrontDeps): Promise<Front> {
+  const live = new Set<Live>();
+  const clients = new Set<Socket>();
+  const agents = makeAgents();
+  const server = serverFor(listener, deps);
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  server.on("connection", (client: Socket) => {
+    clients.add(client);
+    client.once("close", () => clients.delete(client));
+  });
+  server.on("request", (request, response) => serve(request, response, { listener, live, deps, agents }));
+  server.on("upgrade", (request, client, head) => upgrade(request, client as Socket, head, { listener, live, deps }));
+  await listen(server, vip, listener.port);
+  return {
+    cut: (target) => {
+      for (const one of live) if (one.target === target) one.end("unbound");
+    },
+    close: async () => {
+      const free = closed(server);
+      for (const one of live) one.end("closed");
+      for (const client of clients) client.resetAndDestroy();
+      agents.destroy();
+      await free;
+    },
+  };
+}
+
+function serverFor(listener: ListenerRecord, deps: FrontDeps): Server {
+  if (listener.protocol === "HTTP") return createServer({ noDelay: true });
+  const server = createTlsServer({ ...tlsOptions(listener, deps.certificates), noDelay: true });
+  followCertificate(server, listener, deps.certificates);
+  return server;
+}
+
+/** Backends with "HTTPS" are not verified: the service does not know their certificates. */
+function makeAgents(): Agents & { readonly destroy: () => void } {
+  const [short, kept] = [new Agent({ keepAlive: false }), new Agent({ keepAlive: true })];
+  const tls = { rejectUnauthorized: false };
+  const [shortTls, keptTls] = [new TlsAgent({ keepAlive: false, ...tls }), new TlsAgent({ keepAlive: true, ...tls })];
+  return {
+    pick: ({ keepalive }, { forwardType }) => (forwardType === "HTTPS" ? (keepalive ? keptTls : shortTls) : keepalive ? kept : short),
+    destroy: () => [short, kept, shortTls, keptTls].forEach((agent) => agent.destroy()),
+  };
+}
+
+type Setting = { readonly listener: ListenerRecord; readonly live: Set<Live>; readonly deps: FrontDeps };
+
+function serve(request: IncomingMessage, response: ServerResponse, setting: Setting & { readonly agents: Agents }): void {
+  const { listener, deps } = setting;
+  const found = route(request, listener);
+  if (found.kind === "rule") {
+    void new Exchange(request, response, { ...setting, rule: found.rule }).attempt();
+    return;
+  }
+  deps.traffic.end(deps.traffic.begin(listener, clientOf(request)));
+  if (found.kind === "none") return answerPlainly(response, 404);
+  response.setHeader("Location", found.path);
+  answerPlainly(response, 301);
+}

@@ -1,0 +1,25 @@
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
+import { TLSSocket } from "node:tls";
+import type { ListenerRecord } from "../state.ts";
+import { matchRule, plainPath } from "./match-rule.ts";
+import type { Client } from "./traffic-log.ts";
+
+/** The rule for a request, or where to send the client: an absolute URL with its query. */
+export function route(request: IncomingMessage, listener: ListenerRecord) {
+  const { url = "/", headers } = request;
+  const { host = "" } = headers;
+  const found = matchRule(listener.rules.values(), listener.defaultDomain, host, plainPath(url));
+  if (found.kind !== "redirect") return found;
+  const query = url.includes("?") ? url.slice(url.indexOf("?")) : "";
+  return { ...found, path: `${schemeOf(request)}://${host}${encodeURI(found.path)}${query}` };
+}
+
+/** An answer of the load balancer itself. */
+export function answerPlainly(response: ServerResponse, status: number): void {
+  const body = `<html><body><h1>${status} ${STATUS_CODES[status]}</h1></body></html>\n`;
+  response.writeHead(status, { "Content-Type": "text/html", "Content-Length": body.length }).end(body);
+}
+
+export const clientOf = ({ socket }: IncomingMessage): Client => ({ address: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 });
+
+export const schemeOf = ({ socket }: IncomingMessage): "http" | "https" => (socket instanceof TLSSocket ? "https" : "http");

@@ -1,0 +1,33 @@
+import type { TargetRecord } from "../state.ts";
+
+/** HTTP, HTTPS and TCP_SSL listeners watch what they forward: 3 failures block a backend for 10 s. Source: clb-api.md §4.2 (214/6097). */
+const FAILURES = 3;
+const BLOCKED_MS = 10_000;
+
+export interface PassiveCheck {
+  failed(target: TargetRecord, nowMs: number): void;
+  succeeded(target: TargetRecord): void;
+  /** Those that are not blocked; all of them if all are. */
+  allowed(targets: readonly TargetRecord[], nowMs: number): readonly TargetRecord[];
+}
+
+export function makePassiveCheck(): PassiveCheck {
+  const seen = new WeakMap<TargetRecord, { failures: number; blockedUntilMs: number }>();
+  let someBlockedUntilMs = 0;
+  return {
+    failed: (target, nowMs) => {
+      const before = seen.get(target);
+      const failures = (before?.failures ?? 0) + 1;
+      const blocks = failures >= FAILURES;
+      const blockedUntilMs = blocks ? nowMs + BLOCKED_MS : (before?.blockedUntilMs ?? 0);
+      seen.set(target, { failures: blocks ? 0 : failures, blockedUntilMs });
+      someBlockedUntilMs = Math.max(someBlockedUntilMs, blockedUntilMs);
+    },
+    succeeded: (target) => void seen.delete(target),
+    allowed: (targets, nowMs) => {
+      if (someBlockedUntilMs <= nowMs) return targets;
+      const open = targets.filter((target) => (seen.get(target)?.blockedUntilMs ?? 0) <= nowMs);
+      return open.length > 0 ? open : targets;
+    },
+  };
+}

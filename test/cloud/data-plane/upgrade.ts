@@ -1,0 +1,84 @@
+import { type IncomingMessage, STATUS_CODES } from "node:http";
+import { connect, type Socket } from "node:net";
+import type { ListenerRecord, TargetRecord } from "../state.ts";
+import { requestHeaders } from "./forwarded-headers.ts";
+import type { FrontDeps, Live } from "./front.ts";
+import { clientOf, route, schemeOf } from "./http-requests.ts";
+import { join, reset } from "./join.ts";
+import { DEFAULT_COOKIE } from "./session-cookie.ts";
+import type { ConnectionRecord } from "./traffic-log.ts";
+
+type Setting = { readonly listener: ListenerRecord; readonly live: Set<Live>; readonly deps: FrontDeps };
+
+/** WebSocket and the like: the request goes to a backend as it is, and from then on bytes pass both ways. */
+export function upgrade(request: IncomingMessage, client: Socket, head: Buffer, { listener, live, deps }: Setting): void {
+  const found = route(request, listener);
+  const rule = found.kind === "rule" ? found.rule : undefined;
+  const record = deps.traffic.begin(rule ?? listener, clientOf(request));
+  client.on("error", () => undefined).once("close", () => deps.traffic.end(record));
+  if (rule === undefined) return refuse(client, 404);
+  const { address } = clientOf(request);
+  const cookie = { header: request.headers.cookie, name: rule.cookieName ?? DEFAULT_COOKIE };
+  const target = deps.choose(rule, { address, cookie }, deps.clock.now());
+  if (target === undefined) {
+    deps.traffic.fail(record, "no-backend", "");
+    return refuse(client, 502);
+  }
+  tunnel({ request, client, head, record, target, live, deps });
+}
+
+const refuse = (client: Socket, status: number): void =>
+  void client.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+
+function tunnel(from: {
+  readonly request: IncomingMessage;
+  readonly client: Socket;
+  readonly head: Buffer;
+  readonly record: ConnectionRecord;
+  readonly target: TargetRecord;
+  readonly live: Set<Live>;
+  readonly deps: FrontDeps;
+}): void {
+  const { request, client, record, target, live, deps } = from;
+  const backend = connect({ host: target.ip, port: target.port, noDelay: true, allowHalfOpen: true });
+  const bytes = () => ({ to: backend.bytesWritten, from: backend.bytesRead });
+  const accounting = deps.traffic.assign(record, target, bytes);
+  const end: Live["end"] = () => {
+    deps.traffic.fail(record, "unbound", "");
+    client.destroy();
+    backend.destroy();
+  };
+  const one: Live = { target, bytes, end };
+  live.add(one);
+  backend.once("close", () => {
+    live.delete(one);
+    accounting.done();
+  });
+  join({
+    client,
+    backend,
+    connectTimeoutMs: deps.connectTimeoutMs,
+    onConnected: () => {
+      deps.passive.succeeded(target);
+      backend.write(headOf(request));
+      if (from.head.length > 0) backend.write(from.head);
+    },
+    onFailed: (cause, code) => {
+      deps.passive.failed(target, deps.clock.now());
+      deps.traffic.fail(record, cause, code);
+      if (client.destroyed) reset(client);
+      else refuse(client, cause === "timeout" ? 504 : 502);
+    },
+    onBroken: (cause, code) => deps.traffic.fail(record, cause, code),
+  });
+}
+
+/** The request as bytes. */
+function headOf(request: IncomingMessage): string {
+  const { method = "GET", url = "/", rawHeaders, headers, httpVersion } = request;
+  const hop = { clientAddress: clientOf(request).address, scheme: schemeOf(request), httpVersion, keepAlive: true } as const;
+  const lines = [`${method} ${url} HTTP/1.1`];
+  const passed = requestHeaders(rawHeaders, hop, headers.upgrade);
+  for (let index = 0; index + 1 < passed.length; index += 2) lines.push(`${passed[index]}: ${passed[index + 1]}`);
+  return `${lines.join("\r\n")}\r\n\r\n`;
+}
