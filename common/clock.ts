@@ -10,11 +10,12 @@ export interface Clock {
 }
 
 /** Wall time at start plus monotonic time since, so that a step of the wall clock moves no deadline. `scale` 4 runs four times as fast. */
-export function makeClock(scale = 1): Clock {
+export function makeClock(scale = 1): Clock & { readonly scale: number } {
   if (!(scale > 0)) throw new RangeError(`time scale must be above 0, got ${scale}`);
   const wallAtStart = Date.now();
   const monotonicAtStart = performance.now();
   return {
+    scale,
     now: () => wallAtStart + (performance.now() - monotonicAtStart) * scale,
     sleep: (ms, signal) => sleepReal(ms / scale, signal),
   };

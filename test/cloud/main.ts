@@ -1,6 +1,8 @@
+import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { makeClock } from "../../common/clock.ts";
 import { networkKind } from "../cluster/network.ts";
+import { parseFaultScript } from "./fault-script.ts";
 import { type ApiKey, PROFILES, TEST_KEY } from "./options.ts";
 import { type StartedCloud, type StartOptions, startCloud } from "./start.ts";
 
@@ -14,6 +16,7 @@ const USAGE = `usage: npm run cloud -- [options]
   --time-scale 1               20: everything twenty times as fast
   --random-seed 1              same seed, same jitter
   --no-data-plane              open no listener ports
+  --faults faults.yaml         what is to go wrong (docs/emulated-cloud.md); more on the admin page /faults
   --json                       print one line of JSON with the addresses instead of the banner
   --exit-with-parent           end when standard input ends
 TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY set the accepted key.`;
@@ -27,6 +30,7 @@ const FLAGS = {
   "backend-cidr": { type: "string", multiple: true },
   "time-scale": { type: "string", default: "1" },
   "random-seed": { type: "string", default: "1" },
+  faults: { type: "string" },
   "no-data-plane": { type: "boolean", default: false },
   json: { type: "boolean", default: false },
   "exit-with-parent": { type: "boolean", default: false },
@@ -55,7 +59,7 @@ function readFlags(args: readonly string[]) {
     seed: number("random-seed", 2 ** 32 - 1),
     dataPlane: !values["no-data-plane"],
   };
-  return { options, json: values.json, exitWithParent: values["exit-with-parent"], help: values.help };
+  return { options, faultsFile: values.faults, json: values.json, exitWithParent: values["exit-with-parent"], help: values.help };
 }
 
 function keyFrom(env: NodeJS.ProcessEnv): ApiKey {
@@ -92,14 +96,16 @@ function askedToStop(exitWithParent: boolean): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  const { options, json, exitWithParent, help } = readFlags(process.argv.slice(2));
+  const { options, faultsFile, json, exitWithParent, help } = readFlags(process.argv.slice(2));
   if (help) {
     console.log(USAGE);
     return;
   }
+  const faults = faultsFile === undefined ? [] : parseFaultScript(await readFile(faultsFile, "utf8"), faultsFile);
   const key = keyFrom(process.env);
   const stopAsked = askedToStop(exitWithParent);
   const started = await startCloud({ ...options, keys: [key] });
+  started.cloud.faults.replace(faults);
   const { endpoint, adminUrl } = started;
   console.log(json ? JSON.stringify({ endpoint, adminUrl, secretId: key.secretId, pid: process.pid }) : banner(started, options, key));
   await stopAsked;
