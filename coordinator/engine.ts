@@ -12,7 +12,7 @@ import type { CloudTransport } from "./cloud/transport.ts";
 import { Writes } from "./cloud/writes.ts";
 import type { DesiredLoadBalancer } from "./domain/desired.ts";
 import { holderOf } from "./domain/holder.ts";
-import type { BoundSlot, Listener, LoadBalancer, Slot, Target } from "./domain/load-balancer.ts";
+import { type BoundSlot, type LoadBalancer, placesOf, slotOf } from "./domain/load-balancer.ts";
 import { type Plan, planLoadBalancer } from "./domain/plan-load-balancer.ts";
 import type { ObjectRef } from "./domain/problem.ts";
 import { type OwnershipMode, type ServiceRecord, selects, serviceRef } from "./domain/service.ts";
@@ -249,7 +249,6 @@ export class Engine {
   #plan(desired: DesiredLoadBalancer, actual: LoadBalancer): Plan {
     const { facts, settings, clock } = this.#deps;
     const id = actual.loadBalancerId;
-    const slot = (listener: Listener, { ip, port }: Target): Slot => ({ listenerId: listener.listenerId, ip, port });
     return planLoadBalancer({
       clusterId: settings.clusterId,
       desired,
@@ -260,12 +259,13 @@ export class Engine {
         const journaledEnd = journaled === undefined ? undefined : facts.endOf(journaled);
         return holderOf({ journaled, journaledPod, journaledEnd, present: this.#pods.byIp(ip), complete: facts.complete });
       },
-      serving: (listener, target) =>
-        target.weight > 0 && (!listener.healthCheck.enabled || this.#mirror.health(id, slot(listener, target))?.state === "Alive"),
-      drained: (listener, target) => {
-        const drainedAtMs = this.#mirror.drainedAtMs(id, slot(listener, target));
+      serving: (place, target) =>
+        target.weight > 0 && (!place.healthCheck.enabled || this.#mirror.health(id, slotOf(place, target))?.state === "Alive"),
+      drained: (place, target) => {
+        const drainedAtMs = this.#mirror.drainedAtMs(id, slotOf(place, target));
         return drainedAtMs !== undefined && drainedAtMs + settings.drainMs <= clock.now();
       },
+      inFlight: this.#writes.running(id),
     });
   }
 
@@ -275,11 +275,11 @@ export class Engine {
     const now = clock.now();
     let fromMs: number | undefined;
     let everyMs = PATIENT_POLL_MS;
-    for (const listener of this.#mirror.read(id)?.listeners ?? []) {
-      const { enabled, intervalSeconds, healthyCount } = listener.healthCheck;
+    for (const place of placesOf(this.#mirror.read(id) ?? { listeners: [] })) {
+      const { enabled, intervalSeconds, healthyCount } = place.healthCheck;
       if (!enabled) continue;
-      for (const target of listener.targets) {
-        const slot = { listenerId: listener.listenerId, ip: target.ip, port: target.port };
+      for (const target of place.targets) {
+        const slot = slotOf(place, target);
         if (target.weight === 0 || this.#mirror.health(id, slot)?.state === "Alive") continue;
         const podUid = this.#journal.podOf(id, target.ip);
         if (podUid === undefined || facts.pods.get(podUid) === undefined) continue;

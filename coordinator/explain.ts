@@ -4,7 +4,7 @@ import type { Bindings } from "./bindings.ts";
 import type { Mirror } from "./cloud/mirror.ts";
 import { itemsOf, type Writes } from "./cloud/writes.ts";
 import type { DesiredLoadBalancer } from "./domain/desired.ts";
-import { type Call, type LoadBalancer, targetKey } from "./domain/load-balancer.ts";
+import { type Call, type Listener, type LoadBalancer, placesOf, type Rule, slotOf, targetKey } from "./domain/load-balancer.ts";
 import type { Finding, Plan } from "./domain/plan-load-balancer.ts";
 import type { Step } from "./domain/readiness.ts";
 import type { Journal } from "./journal.ts";
@@ -109,12 +109,14 @@ export class Explain {
         listenerId: listener.listenerId,
         name: listener.name,
         port: `${listener.protocol}:${listener.port}`,
-        targets: listener.targets.map((target) => ({
-          target: targetKey(target),
-          weight: target.weight,
-          health: mirror.health(id, { listenerId: listener.listenerId, ip: target.ip, port: target.port })?.state ?? "no data",
-          pod: this.#podBehind(id, target.ip),
-        })),
+        targets: placesOf({ listeners: [listener] }).flatMap((place) =>
+          place.targets.map((target) => ({
+            target: targetKey(target),
+            weight: target.weight,
+            health: mirror.health(id, slotOf(place, target))?.state ?? "no data",
+            pod: this.#podBehind(id, target.ip),
+          })),
+        ),
       })),
       runningCall: running && describeCall(running),
       plannedCalls: plan.calls.map(describeCall),
@@ -202,11 +204,11 @@ function describeCall(call: Call): string {
   const why: Record<Call["lane"], string> = {
     conflict: "their addresses belong to other Pods now, or their Pods are over",
     drain: "their Pods are ending or no longer selected",
-    structure: "listeners that Services ask for",
+    structure: "listeners or rules that are asked for",
     bind: "Pods that are ready",
     unbind: "their drain is over",
     tune: "they differ from what Services ask for",
-    delete: "no Service asks for them any more",
+    delete: "nobody asks for them any more",
   };
   return `${call.lane} ${itemsOf(call)}: ${why[call.lane]}`;
 }
@@ -218,13 +220,16 @@ export function describeFinding(finding: Finding): string {
     case "orphaned":
       return `listener ${finding.listener.listenerId} (${finding.listener.name}) is ours, but its owner is unknown: kept`;
     case "foreign-target":
-      return `target ${targetKey(finding.target)} of listener ${finding.listener.listenerId} was not bound by us: kept`;
+      return `target ${targetKey(finding.target)} of ${placeText(finding)} was not bound by us: kept`;
     case "waiting":
-      return `target ${targetKey(finding.target)} of listener ${finding.listener.listenerId} stays until what replaces it serves`;
+      return `target ${targetKey(finding.target)} of ${placeText(finding)} stays until what replaces it serves`;
     default:
       return finding satisfies never;
   }
 }
+
+const placeText = ({ listener, rule }: { readonly listener: Listener; readonly rule?: Rule }): string =>
+  rule === undefined ? `listener ${listener.listenerId}` : `rule ${rule.domain}${rule.url} of listener ${listener.listenerId}`;
 
 /** For people, e.g. on a terminal. */
 export function podText(pod: PodExplanation): string {

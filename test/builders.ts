@@ -1,6 +1,7 @@
 import type { PodFact } from "../common/vocabulary.ts";
 import type { WantedBackend } from "../coordinator/domain/backends.ts";
-import { DEFAULT_HEALTH_CHECK, type Listener, type LoadBalancer, type Target } from "../coordinator/domain/load-balancer.ts";
+import type { DesiredLoadBalancer, WantedListener, WantedRule } from "../coordinator/domain/desired.ts";
+import { DEFAULT_HEALTH_CHECK, type Listener, type LoadBalancer, type Rule, type Target } from "../coordinator/domain/load-balancer.ts";
 import { readService, type ServiceIntent, type ServiceRecord } from "../coordinator/domain/service.ts";
 
 /** Valid by default; override what the test is about. */
@@ -63,6 +64,19 @@ export const aListener = (change: Partial<Listener> = {}): Listener => ({
   protocol: "TCP",
   port: 80,
   healthCheck: DEFAULT_HEALTH_CHECK,
+  scheduler: "WRR",
+  targets: [],
+  rules: [],
+  ...change,
+});
+
+export const aRule = (change: Partial<Rule> = {}): Rule => ({
+  listenerId: "lbl-1",
+  locationId: "loc-1",
+  domain: "example.com",
+  url: "/",
+  healthCheck: DEFAULT_HEALTH_CHECK,
+  scheduler: "WRR",
   targets: [],
   ...change,
 });
@@ -82,3 +96,33 @@ export function anIntent(service: ServiceRecord = aService()): ServiceIntent {
   if (intent === undefined) throw new Error(`Service ${service.name} cannot be read`);
   return intent;
 }
+
+export const aWantedRule = (change: Partial<WantedRule> = {}): WantedRule => ({
+  domain: "example.com",
+  url: "/",
+  healthCheck: {},
+  backends: [],
+  standings: [],
+  ...change,
+});
+
+/** An HTTP listener on port 80 with its rules, as somebody asks for it. */
+export const aWantedHttpListener = (change: Partial<WantedListener> = {}): WantedListener => ({
+  name: LISTENER_NAME.replace("tcp80", "http80"),
+  owner: { kind: "Service", namespace: "demo", name: "web", uid: SERVICE_UID },
+  protocol: "HTTP",
+  port: 80,
+  healthCheck: {},
+  backends: [],
+  standings: [],
+  rules: [],
+  ...change,
+});
+
+export const aDesired = (change: Partial<DesiredLoadBalancer> = {}): DesiredLoadBalancer => ({
+  loadBalancerId: "lb-1",
+  listeners: [],
+  owners: [{ ref: { kind: "Service", namespace: "demo", name: "web", uid: SERVICE_UID }, state: "served" }],
+  conflicts: [],
+  ...change,
+});

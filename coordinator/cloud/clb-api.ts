@@ -5,12 +5,16 @@ import type {
   BatchRegisterTargetsRequest,
   BatchRegisterTargetsResponse,
   HealthCheck as CloudHealthCheck,
+  Listener as CloudListener,
   CreateListenerRequest,
   CreateListenerResponse,
   CreateLoadBalancerRequest,
   CreateLoadBalancerResponse,
+  CreateRuleRequest,
+  CreateRuleResponse,
   DeleteLoadBalancerListenersRequest,
   DeleteLoadBalancerRequest,
+  DeleteRuleRequest,
   DescribeListenersRequest,
   DescribeListenersResponse,
   DescribeLoadBalancersRequest,
@@ -22,24 +26,32 @@ import type {
   DescribeTaskStatusRequest,
   DescribeTaskStatusResponse,
   ModifyListenerRequest,
+  ModifyRuleRequest,
 } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import type { Clock } from "../../common/clock.ts";
 import { isCancelled } from "../../common/errors.ts";
 import { CLUSTER_TAG, OWNER_TAG } from "../../common/names.ts";
+import { chunks, weightEntries } from "../domain/fill-calls.ts";
 import {
   type BoundSlot,
+  canonicalDomain,
   DEFAULT_HEALTH_CHECK,
   type HealthCheck,
   type HealthState,
+  isLayer7,
   type Listener,
   type LoadBalancer,
   type NewListeners,
+  type NewRules,
+  type PlaceId,
+  type PlaceWish,
+  placeKey,
+  type Scheduler,
   type Slot,
   slotKey,
   type Target,
   type WeightedSlot,
 } from "../domain/load-balancer.ts";
-import { chunks, weightEntries } from "../domain/plan-load-balancer.ts";
 import { ClbApiError, isThrottled, TASK_FAILED, toClbApiError } from "./clb-error.ts";
 import type { RateLimit } from "./rate-limit.ts";
 import type { CloudTransport } from "./transport.ts";
@@ -183,20 +195,14 @@ export function makeClbApi(deps: ClbApiDeps) {
       await settle("DeleteLoadBalancer", answer.RequestId, signal);
     },
 
-    /** All listeners with their targets: one look per 20 listeners besides the list itself. */
+    /** All listeners with their rules and targets: one look per 20 listeners besides the list itself. */
     async listeners(loadBalancerId: string, signal: AbortSignal): Promise<Listener[]> {
       const answer = await call<DescribeListenersRequest, DescribeListenersResponse>(
         "DescribeListeners",
         { LoadBalancerId: loadBalancerId },
         signal,
       );
-      const bare = (answer.Listeners ?? []).map((one) => ({
-        listenerId: one.ListenerId ?? "",
-        name: one.ListenerName ?? "",
-        protocol: one.Protocol ?? "",
-        port: one.Port ?? 0,
-        healthCheck: fromCloud(one.HealthCheck),
-      }));
+      const bare = (answer.Listeners ?? []).map(bareListener);
       const targets = new Map<string, Target[]>();
       for (const ids of chunks(
         bare.map(({ listenerId }) => listenerId),
@@ -207,9 +213,15 @@ export function makeClbApi(deps: ClbApiDeps) {
           { LoadBalancerId: loadBalancerId, ListenerIds: ids },
           signal,
         );
-        for (const one of part.Listeners ?? []) targets.set(one.ListenerId ?? "", targetsOf(one.Targets));
+        for (const one of part.Listeners ?? []) {
+          const listenerId = one.ListenerId ?? "";
+          targets.set(listenerId, targetsOf(one.Targets));
+          for (const rule of one.Rules ?? [])
+            targets.set(placeKey({ listenerId, locationId: rule.LocationId ?? "" }), targetsOf(rule.Targets));
+        }
       }
-      return bare.map((listener) => ({ ...listener, targets: targets.get(listener.listenerId) ?? [] }));
+      const filled = <P extends PlaceId>(place: P) => ({ ...place, targets: targets.get(placeKey(place)) ?? [] });
+      return bare.map((listener) => ({ ...filled(listener), rules: listener.rules.map(filled) }));
     },
 
     /** Ids in the order of `create.listeners`. */
@@ -219,17 +231,47 @@ export function makeClbApi(deps: ClbApiDeps) {
         Ports: create.listeners.map(({ port }) => port),
         ListenerNames: create.listeners.map(({ name }) => name),
         Protocol: create.protocol,
-        HealthCheck: toCloud(create.healthCheck),
+        // Layer 7 has both per rule.
+        ...(!isLayer7(create.protocol) && { HealthCheck: toCloud(create.healthCheck), ...scheduling(create) }),
       };
       const answer = await call<CreateListenerRequest, CreateListenerResponse>("CreateListener", request, signal);
       await settle("CreateListener", answer.RequestId, signal);
       return (answer.ListenerIds ?? []).map(String);
     },
 
-    async modifyHealthCheck(loadBalancerId: string, listenerId: string, healthCheck: HealthCheck, signal: AbortSignal): Promise<void> {
-      const request: ModifyListenerRequest = { LoadBalancerId: loadBalancerId, ListenerId: listenerId, HealthCheck: toCloud(healthCheck) };
-      const answer = await call<ModifyListenerRequest, { RequestId?: string }>("ModifyListener", request, signal);
-      await settle("ModifyListener", answer.RequestId, signal);
+    /** Ids in the order of `create.rules`. */
+    async createRules(loadBalancerId: string, create: NewRules, signal: AbortSignal): Promise<readonly string[]> {
+      const request: CreateRuleRequest = {
+        LoadBalancerId: loadBalancerId,
+        ListenerId: create.listenerId,
+        Rules: create.rules.map((rule) => ({
+          Domain: rule.domain,
+          Url: rule.url,
+          HealthCheck: toCloud(rule.healthCheck),
+          ...scheduling(rule),
+        })),
+      };
+      const answer = await call<CreateRuleRequest, CreateRuleResponse>("CreateRule", request, signal);
+      await settle("CreateRule", answer.RequestId, signal);
+      return (answer.LocationIds ?? []).map(String);
+    },
+
+    /** Changes a listener of layer 4 or a rule. */
+    async modifyPlace(loadBalancerId: string, place: PlaceId, wish: PlaceWish, signal: AbortSignal): Promise<void> {
+      const { listenerId, locationId } = place;
+      const common = {
+        LoadBalancerId: loadBalancerId,
+        ListenerId: listenerId,
+        HealthCheck: toCloud(wish.healthCheck),
+        ...scheduling(wish),
+      };
+      if (locationId === undefined) {
+        const answer = await call<ModifyListenerRequest, { RequestId?: string }>("ModifyListener", common, signal);
+        return void (await settle("ModifyListener", answer.RequestId, signal));
+      }
+      const request: ModifyRuleRequest = { ...common, LocationId: locationId };
+      const answer = await call<ModifyRuleRequest, { RequestId?: string }>("ModifyRule", request, signal);
+      await settle("ModifyRule", answer.RequestId, signal);
     },
 
     async deleteListeners(loadBalancerId: string, listenerIds: readonly string[], signal: AbortSignal): Promise<void> {
@@ -240,11 +282,18 @@ export function makeClbApi(deps: ClbApiDeps) {
       await settle("DeleteLoadBalancerListeners", answer.RequestId, signal);
     },
 
+    async deleteRules(loadBalancerId: string, listenerId: string, locationIds: readonly string[], signal: AbortSignal): Promise<void> {
+      if (locationIds.length === 0) throw new RangeError("deleteRules needs at least one rule id");
+      const request: DeleteRuleRequest = { LoadBalancerId: loadBalancerId, ListenerId: listenerId, LocationIds: [...locationIds] };
+      const answer = await call<DeleteRuleRequest, { RequestId?: string }>("DeleteRule", request, signal);
+      await settle("DeleteRule", answer.RequestId, signal);
+    },
+
     /** Resolves with the listeners whose targets were not (all) bound; empty if all is well. */
     async bind(loadBalancerId: string, targets: readonly BoundSlot[], signal: AbortSignal): Promise<FailedListeners> {
       const request: BatchRegisterTargetsRequest = {
         LoadBalancerId: loadBalancerId,
-        Targets: targets.map(({ listenerId, ip, port, weight }) => ({ ListenerId: listenerId, EniIp: ip, Port: port, Weight: weight })),
+        Targets: targets.map((slot) => ({ ...placeIn(slot), EniIp: slot.ip, Port: slot.port, Weight: slot.weight })),
       };
       const answer = await call<BatchRegisterTargetsRequest, BatchRegisterTargetsResponse>("BatchRegisterTargets", request, signal);
       return { listenerIds: (answer.FailListenerIdSet ?? []).map(String), message: answer.Message ?? "" };
@@ -254,7 +303,7 @@ export function makeClbApi(deps: ClbApiDeps) {
     async unbind(loadBalancerId: string, slots: readonly Slot[], signal: AbortSignal): Promise<FailedListeners> {
       const request: BatchDeregisterTargetsRequest = {
         LoadBalancerId: loadBalancerId,
-        Targets: slots.map(({ listenerId, ip, port }) => ({ ListenerId: listenerId, EniIp: ip, Port: port })),
+        Targets: slots.map((slot) => ({ ...placeIn(slot), EniIp: slot.ip, Port: slot.port })),
       };
       const answer = await call<BatchDeregisterTargetsRequest, BatchDeregisterTargetsResponse>("BatchDeregisterTargets", request, signal);
       return { listenerIds: (answer.FailListenerIdSet ?? []).map(String), message: "" };
@@ -263,11 +312,11 @@ export function makeClbApi(deps: ClbApiDeps) {
     async setWeights(loadBalancerId: string, weights: readonly WeightedSlot[], signal: AbortSignal): Promise<void> {
       const request: BatchModifyTargetWeightRequest = {
         LoadBalancerId: loadBalancerId,
-        ModifyList: weightEntries(weights).map((entry) => ({
-          ListenerId: entry[0]?.listenerId ?? "",
-          Weight: entry[0]?.weight ?? 0,
-          Targets: entry.map(({ ip, port, weight }) => ({ EniIp: ip, Port: port, Weight: weight })),
-        })),
+        ModifyList: weightEntries(weights).flatMap((entry) => {
+          const [first] = entry;
+          const targets = entry.map(({ ip, port, weight }) => ({ EniIp: ip, Port: port, Weight: weight }));
+          return first === undefined ? [] : [{ ...placeIn(first), Weight: first.weight, Targets: targets }];
+        }),
       };
       const answer = await call<BatchModifyTargetWeightRequest, { RequestId?: string }>("BatchModifyTargetWeight", request, signal);
       await settle("BatchModifyTargetWeight", answer.RequestId, signal);
@@ -288,7 +337,7 @@ export function makeClbApi(deps: ClbApiDeps) {
         for (const listener of one.Listeners ?? [])
           for (const rule of listener.Rules ?? [])
             for (const target of rule.Targets ?? []) {
-              const slot = { listenerId: listener.ListenerId ?? "", ip: target.IP ?? "", port: target.Port ?? 0 };
+              const slot = { ...placeFrom(listener.ListenerId, rule.LocationId), ip: target.IP ?? "", port: target.Port ?? 0 };
               states.set(slotKey(slot), healthState(target.HealthStatusDetail ?? target.HealthStatusDetial));
             }
         result.set(one.LoadBalancerId ?? "", states);
@@ -322,6 +371,37 @@ function targetsOf(
   });
 }
 
+const placeIn = ({ listenerId, locationId }: PlaceId): { ListenerId: string; LocationId?: string } =>
+  locationId === undefined ? { ListenerId: listenerId } : { ListenerId: listenerId, LocationId: locationId };
+
+/** Targets of layer 4 come under one rule without an id (clb-api.md §4.1). */
+const placeFrom = (listenerId: string | null | undefined, locationId: string | null | undefined): PlaceId =>
+  locationId ? { listenerId: listenerId ?? "", locationId } : { listenerId: listenerId ?? "" };
+
+const scheduling = ({ scheduler }: PlaceWish): { Scheduler?: string } => (scheduler === undefined ? {} : { Scheduler: scheduler });
+const SCHEDULERS: readonly Scheduler[] = ["WRR", "LEAST_CONN", "IP_HASH"];
+const schedulerOf = (name: string | null | undefined): Scheduler => SCHEDULERS.find((known) => known === name) ?? "WRR";
+
+function bareListener(one: Answer<CloudListener>) {
+  const listenerId = one.ListenerId ?? "";
+  return {
+    listenerId,
+    name: one.ListenerName ?? "",
+    protocol: one.Protocol ?? "",
+    port: one.Port ?? 0,
+    healthCheck: fromCloud(one.HealthCheck),
+    scheduler: schedulerOf(one.Scheduler),
+    rules: (one.Rules ?? []).map((rule) => ({
+      listenerId,
+      locationId: rule.LocationId ?? "",
+      domain: canonicalDomain(rule.Domain ?? ""),
+      url: rule.Url ?? "",
+      healthCheck: ruleCheck(rule.HealthCheck),
+      scheduler: schedulerOf(rule.Scheduler),
+    })),
+  };
+}
+
 function fromCloud(check: Answer<CloudHealthCheck> | CloudHealthCheck | null | undefined): HealthCheck {
   const fallback = DEFAULT_HEALTH_CHECK;
   return {
@@ -333,6 +413,18 @@ function fromCloud(check: Answer<CloudHealthCheck> | CloudHealthCheck | null | u
   };
 }
 
+/** With what an HTTP check asks for, which only rules have. */
+function ruleCheck(check: Answer<CloudHealthCheck> | CloudHealthCheck | null | undefined): HealthCheck {
+  const { HttpCheckPath: httpPath, HttpCheckDomain: httpDomain, HttpCheckMethod: httpMethod, HttpCode: httpCodes } = check ?? {};
+  return {
+    ...fromCloud(check),
+    ...(httpPath && { httpPath }),
+    ...(httpDomain && { httpDomain }),
+    ...((httpMethod === "HEAD" || httpMethod === "GET") && { httpMethod }),
+    ...(httpCodes && { httpCodes }),
+  };
+}
+
 /** Only what is said: an absent field leaves the cloud's default or present value. */
 function toCloud(check: Partial<HealthCheck>): CloudHealthCheck {
   return {
@@ -341,5 +433,9 @@ function toCloud(check: Partial<HealthCheck>): CloudHealthCheck {
     ...(check.timeoutSeconds !== undefined && { TimeOut: check.timeoutSeconds }),
     ...(check.healthyCount !== undefined && { HealthNum: check.healthyCount }),
     ...(check.unhealthyCount !== undefined && { UnHealthNum: check.unhealthyCount }),
+    ...(check.httpPath !== undefined && { HttpCheckPath: check.httpPath }),
+    ...(check.httpDomain !== undefined && { HttpCheckDomain: check.httpDomain }),
+    ...(check.httpMethod !== undefined && { HttpCheckMethod: check.httpMethod }),
+    ...(check.httpCodes !== undefined && { HttpCode: check.httpCodes }),
   };
 }

@@ -1,16 +1,13 @@
+import { applyCall } from "../domain/apply-call.ts";
 import {
-  type BoundSlot,
   type Call,
-  DEFAULT_HEALTH_CHECK,
   type HealthState,
   type Listener,
   type LoadBalancer,
-  type NewListeners,
+  placesOf,
   type Slot,
   slotKey,
-  type Target,
-  targetKey,
-  type WeightedSlot,
+  slotOf,
 } from "../domain/load-balancer.ts";
 import type { LoadBalancerFacts } from "./clb-api.ts";
 
@@ -20,7 +17,7 @@ export type SlotHealth = { readonly state: HealthState; readonly sinceMs: number
 /** What we know of one load balancer besides its shape. */
 type Entry = {
   facts: LoadBalancerFacts;
-  listeners: Map<string, Listener>;
+  listeners: readonly Listener[];
   /** Why it must be read again before it is believed; undefined while it is current. */
   staleBecause: string | undefined;
   readAtMs: number;
@@ -50,7 +47,7 @@ export class Mirror {
 
   read(id: string): LoadBalancer | undefined {
     const entry = this.#entries.get(id);
-    return entry && { ...entry.facts, listeners: [...entry.listeners.values()] };
+    return entry && { ...entry.facts, listeners: entry.listeners };
   }
 
   /** What the load balancer is besides its listeners. */
@@ -97,7 +94,7 @@ export class Mirror {
     const old = this.#entries.get(facts.loadBalancerId);
     const entry: Entry = {
       facts,
-      listeners: new Map(listeners.map((listener) => [listener.listenerId, listener])),
+      listeners,
       staleBecause: undefined,
       readAtMs: nowMs,
       health: old?.health ?? new Map(),
@@ -110,11 +107,11 @@ export class Mirror {
     this.#onChange(facts.loadBalancerId);
   }
 
-  /** Folds a write that the cloud has confirmed at `nowMs`; `created` are the ids of new listeners, in the order of the call. */
+  /** Folds a write that the cloud has confirmed at `nowMs`; `created` are the ids of new listeners or rules, in the order of the call. */
   fold(id: string, call: Call, created: readonly string[], nowMs: number): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
-    applyCall(entry.listeners, call, created);
+    entry.listeners = applyCall(entry.listeners, call, created);
     noteTimes(entry, nowMs);
     this.#onChange(id);
   }
@@ -152,9 +149,9 @@ export class Mirror {
 /** Slots that are gone lose their health and times; new ones start theirs. */
 function noteTimes(entry: Entry, nowMs: number): void {
   const present = new Set<string>();
-  for (const listener of entry.listeners.values())
-    for (const target of listener.targets) {
-      const key = slotKey({ listenerId: listener.listenerId, ip: target.ip, port: target.port });
+  for (const place of placesOf(entry))
+    for (const target of place.targets) {
+      const key = slotKey(slotOf(place, target));
       present.add(key);
       if (!entry.boundAtMs.has(key)) entry.boundAtMs.set(key, nowMs);
       if (target.weight > 0) entry.drainedAtMs.delete(key);
@@ -162,78 +159,4 @@ function noteTimes(entry: Entry, nowMs: number): void {
     }
   for (const times of [entry.health, entry.boundAtMs, entry.drainedAtMs])
     for (const key of times.keys()) if (!present.has(key)) times.delete(key);
-}
-
-function applyCall(listeners: Map<string, Listener>, call: Call, created: readonly string[]): void {
-  switch (call.lane) {
-    case "conflict":
-    case "unbind":
-      return removeTargets(listeners, call.slots);
-    case "bind":
-      return addTargets(listeners, call.targets);
-    case "drain":
-      return setWeights(listeners, call.weights);
-    case "tune":
-      if ("weights" in call) return setWeights(listeners, call.weights);
-      return update(listeners, call.listenerId, (listener) => ({ ...listener, healthCheck: call.healthCheck }));
-    case "structure":
-      return addListeners(listeners, call.create, created);
-    case "delete":
-      for (const listenerId of call.listenerIds) listeners.delete(listenerId);
-      return;
-    default:
-      return call satisfies never;
-  }
-}
-
-function update(listeners: Map<string, Listener>, listenerId: string, change: (listener: Listener) => Listener): void {
-  const listener = listeners.get(listenerId);
-  if (listener !== undefined) listeners.set(listenerId, change(listener));
-}
-
-function byListener<S extends Slot>(slots: readonly S[]): Map<string, S[]> {
-  const groups = new Map<string, S[]>();
-  for (const slot of slots) {
-    const group = groups.get(slot.listenerId);
-    if (group === undefined) groups.set(slot.listenerId, [slot]);
-    else group.push(slot);
-  }
-  return groups;
-}
-
-function removeTargets(listeners: Map<string, Listener>, slots: readonly Slot[]): void {
-  for (const [listenerId, group] of byListener(slots)) {
-    const gone = new Set(group.map(targetKey));
-    update(listeners, listenerId, (listener) => ({
-      ...listener,
-      targets: listener.targets.filter((target) => !gone.has(targetKey(target))),
-    }));
-  }
-}
-
-function addTargets(listeners: Map<string, Listener>, targets: readonly BoundSlot[]): void {
-  for (const [listenerId, group] of byListener(targets)) {
-    update(listeners, listenerId, (listener) => {
-      const all = new Map<string, Target>(listener.targets.map((target) => [targetKey(target), target]));
-      for (const { ip, port, weight } of group) all.set(targetKey({ ip, port }), { ip, port, weight });
-      return { ...listener, targets: [...all.values()] };
-    });
-  }
-}
-
-function setWeights(listeners: Map<string, Listener>, weights: readonly WeightedSlot[]): void {
-  for (const [listenerId, group] of byListener(weights)) {
-    const weightOf = new Map(group.map((slot) => [targetKey(slot), slot.weight]));
-    const reweigh = (target: Target): Target => ({ ...target, weight: weightOf.get(targetKey(target)) ?? target.weight });
-    update(listeners, listenerId, (listener) => ({ ...listener, targets: listener.targets.map(reweigh) }));
-  }
-}
-
-function addListeners(listeners: Map<string, Listener>, create: NewListeners, created: readonly string[]): void {
-  const healthCheck = { ...DEFAULT_HEALTH_CHECK, ...create.healthCheck };
-  for (const [index, { name, port }] of create.listeners.entries()) {
-    const listenerId = created[index];
-    if (listenerId !== undefined)
-      listeners.set(listenerId, { listenerId, name, protocol: create.protocol, port, healthCheck, targets: [] });
-  }
 }

@@ -1,6 +1,6 @@
 import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
-import type { Call, LoadBalancer } from "../domain/load-balancer.ts";
+import { type Call, type LoadBalancer, placesOf } from "../domain/load-balancer.ts";
 import type { Journal } from "../journal.ts";
 import type { ClbApi, FailedListeners } from "./clb-api.ts";
 import { ClbApiError } from "./clb-error.ts";
@@ -69,12 +69,14 @@ export class Writes {
         return [];
       case "tune":
         if ("weights" in call) await api.setWeights(loadBalancerId, call.weights, signal);
-        else await api.modifyHealthCheck(loadBalancerId, call.listenerId, call.healthCheck, signal);
+        else await api.modifyPlace(loadBalancerId, call, call, signal);
         return [];
       case "structure":
-        return await api.createListeners(loadBalancerId, call.create, signal);
+        if ("create" in call) return await api.createListeners(loadBalancerId, call.create, signal);
+        return await api.createRules(loadBalancerId, call.createRules, signal);
       case "delete":
-        await api.deleteListeners(loadBalancerId, call.listenerIds, signal);
+        if ("listenerIds" in call) await api.deleteListeners(loadBalancerId, call.listenerIds, signal);
+        else await api.deleteRules(loadBalancerId, call.rules.listenerId, call.rules.locationIds, signal);
         return [];
       default:
         return call satisfies never;
@@ -91,7 +93,7 @@ export class Writes {
 }
 
 const boundIps = (loadBalancer: LoadBalancer | undefined): Set<string> =>
-  new Set(loadBalancer?.listeners.flatMap(({ targets }) => targets.map(({ ip }) => ip)));
+  new Set(loadBalancer && placesOf(loadBalancer).flatMap(({ targets }) => targets.map(({ ip }) => ip)));
 
 function refusePartial(action: string, failed: FailedListeners): void {
   if (failed.listenerIds.length === 0) return;
@@ -99,11 +101,13 @@ function refusePartial(action: string, failed: FailedListeners): void {
   throw new ClbApiError({ action, code: PARTIAL_FAILURE, requestId: "" }, message, { kind: "retryAfter", delayMs: 0 }, true);
 }
 
-/** Targets, listeners or weights in a call, for logs and metrics. */
+/** Targets, listeners, rules or weights in a call, for logs and metrics. */
 export function itemsOf(call: Call): number {
   if ("slots" in call) return call.slots.length;
   if ("weights" in call) return call.weights.length;
   if ("targets" in call) return call.targets.length;
   if ("listenerIds" in call) return call.listenerIds.length;
+  if ("rules" in call) return call.rules.locationIds.length;
+  if ("createRules" in call) return call.createRules.rules.length;
   return "create" in call ? call.create.listeners.length : 1;
 }

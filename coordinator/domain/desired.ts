@@ -1,22 +1,27 @@
 import { listenerName } from "../../common/names.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
 import { type PodStanding, standings, type WantedBackend } from "./backends.ts";
-import type { HealthCheck, Protocol } from "./load-balancer.ts";
+import type { ListenerProtocol, PlaceWish, Protocol } from "./load-balancer.ts";
 import type { ObjectRef } from "./problem.ts";
 import type { ServiceIntent } from "./service.ts";
 import { type ListenerWishes, wishKey } from "./service-config.ts";
 
-/** A listener as a Service asks for it. */
-export type WantedListener = {
-  readonly name: string;
-  readonly owner: ObjectRef;
-  readonly protocol: Protocol;
-  readonly port: number;
-  readonly healthCheck: Partial<HealthCheck>;
+/** A place as somebody asks for it. */
+export type WantedPlace = PlaceWish & {
   readonly backends: readonly WantedBackend[];
-  /** Selected Pods of this listener, bindable or not. */
+  /** Selected Pods of this place, bindable or not. */
   readonly standings: readonly PodStanding[];
 };
+/** A listener as a Service asks for it; one of layer 7 has `rules` instead of backends of its own. */
+export type WantedListener = WantedPlace & {
+  readonly name: string;
+  readonly owner: ObjectRef;
+  readonly protocol: ListenerProtocol;
+  readonly port: number;
+  readonly rules?: readonly WantedRule[];
+};
+/** Domain and path as somebody asks for them, e.g. { domain: "Shop.example.com", url: "/cart" }; "" stands for the load balancer's address. */
+export type WantedRule = WantedPlace & { readonly domain: string; readonly url: string };
 
 /**
  * What one load balancer should be.

@@ -1,6 +1,8 @@
 /** A load balancer as the cloud has it, in our words, and what we can do to it. */
 
 export type Protocol = "TCP" | "UDP";
+/** What we create listeners for: layer 4, or HTTP, whose targets are bound to rules. */
+export type ListenerProtocol = Protocol | "HTTP";
 
 /** Seconds and consecutive results, as in the cloud's API, e.g. { enabled: true, intervalSeconds: 5, timeoutSeconds: 2, healthyCount: 3, unhealthyCount: 3 }. */
 export type HealthCheck = {
@@ -9,6 +11,11 @@ export type HealthCheck = {
   readonly timeoutSeconds: number;
   readonly healthyCount: number;
   readonly unhealthyCount: number;
+  /** What an HTTP check asks for and expects; only rules have these. `httpCodes` is the cloud's bit mask, e.g. 2 for 2xx. */
+  readonly httpPath?: string;
+  readonly httpDomain?: string;
+  readonly httpMethod?: "HEAD" | "GET";
+  readonly httpCodes?: number;
 };
 
 /** What the cloud uses where nothing is said. Source: clb-api.md §4.3. */
@@ -23,21 +30,33 @@ export const DEFAULT_HEALTH_CHECK: HealthCheck = {
 /** The weight a backend gets unless something says otherwise. Source: clb-api.md §2.3. */
 export const DEFAULT_WEIGHT = 10;
 
+/** How a place spreads requests; the cloud's own words. */
+export type Scheduler = "WRR" | "LEAST_CONN" | "IP_HASH";
+
+/** Where targets are bound: a listener of layer 4, or a rule of an HTTP listener, e.g. { listenerId: "lbl-1", locationId: "loc-2" }. */
+export type PlaceId = { readonly listenerId: string; readonly locationId?: string };
 /** What the cloud tells apart, e.g. { listenerId: "lbl-1", ip: "10.0.3.7", port: 8080 }. */
-export type Slot = { readonly listenerId: string; readonly ip: string; readonly port: number };
+export type Slot = PlaceId & { readonly ip: string; readonly port: number };
 export type Target = { readonly ip: string; readonly port: number; readonly weight: number };
 export type WeightedSlot = Slot & { readonly weight: number };
 /** A backend is a Pod in a slot. */
 export type BoundSlot = WeightedSlot & { readonly podUid: string };
 
-export type Listener = {
-  readonly listenerId: string;
+/** A place as the cloud has it. */
+export type Place = PlaceId & {
+  readonly healthCheck: HealthCheck;
+  readonly scheduler: Scheduler;
+  readonly targets: readonly Target[];
+};
+/** `rules` and `targets`: a listener has the one or the other. */
+export type Listener = Place & {
   readonly name: string;
   readonly protocol: string;
   readonly port: number;
-  readonly healthCheck: HealthCheck;
-  readonly targets: readonly Target[];
+  readonly rules: readonly Rule[];
 };
+/** `domain` as `canonicalDomain` gives it; listener, domain and `url` together are unique. */
+export type Rule = Place & { readonly locationId: string; readonly domain: string; readonly url: string };
 
 export type LoadBalancer = {
   readonly loadBalancerId: string;
@@ -53,8 +72,26 @@ export type HealthState = "Alive" | "Dead" | "Unknown" | "Close";
 
 /** "10.0.3.7:8080": a target inside one listener. */
 export const targetKey = (target: { readonly ip: string; readonly port: number }): string => `${target.ip}:${target.port}`;
-/** "lbl-1 10.0.3.7:8080": a target inside one load balancer. */
-export const slotKey = (slot: Slot): string => `${slot.listenerId} ${targetKey(slot)}`;
+/** "lbl-1" or "lbl-1/loc-2". */
+export const placeKey = ({ listenerId, locationId }: PlaceId): string =>
+  locationId === undefined ? listenerId : `${listenerId}/${locationId}`;
+/** "lbl-1 10.0.3.7:8080" or "lbl-1/loc-2 10.0.3.7:8080": a target inside one load balancer. */
+export const slotKey = (slot: Slot): string => `${placeKey(slot)} ${targetKey(slot)}`;
+/** A target in its place. A layer-4 slot has no `locationId` at all. */
+export const slotOf = ({ listenerId, locationId }: PlaceId, { ip, port }: { readonly ip: string; readonly port: number }): Slot =>
+  locationId === undefined ? { listenerId, ip, port } : { listenerId, locationId, ip, port };
+
+/** Every place of a load balancer, in its order. */
+export const placesOf = ({ listeners }: { readonly listeners: readonly Listener[] }): Place[] =>
+  listeners.flatMap((listener): readonly Place[] => (isLayer7(listener.protocol) ? listener.rules : [listener]));
+
+/** Targets are bound to rules, not to the listener. */
+export const isLayer7 = (protocol: string): boolean => protocol === "HTTP" || protocol === "HTTPS";
+
+/** The cloud keeps domains in lower case; a regular expression ("~…") stays as it is. Source: clb-api.md §2.2. */
+export const canonicalDomain = (domain: string): string => (domain.startsWith("~") ? domain : domain.toLowerCase());
+/** "example.com /api": a rule inside one listener. */
+export const ruleKey = ({ domain, url }: { readonly domain: string; readonly url: string }): string => `${domain} ${url}`;
 
 /** TCP and UDP may share a port number; everything else that is not UDP runs over TCP, except QUIC. */
 export const samePort = (actual: string, wanted: string): boolean => (actual === "UDP" || actual === "QUIC") === (wanted === "UDP");
@@ -64,16 +101,36 @@ export type Call =
   | { readonly lane: "conflict" | "unbind"; readonly slots: readonly Slot[] }
   | { readonly lane: "drain" | "tune"; readonly weights: readonly WeightedSlot[] }
   | { readonly lane: "structure"; readonly create: NewListeners }
+  | { readonly lane: "structure"; readonly createRules: NewRules }
   | { readonly lane: "bind"; readonly targets: readonly BoundSlot[] }
-  | { readonly lane: "tune"; readonly listenerId: string; readonly healthCheck: HealthCheck }
-  | { readonly lane: "delete"; readonly listenerIds: readonly string[] };
+  | (PlaceId & { readonly lane: "tune"; readonly healthCheck: HealthCheck; readonly scheduler?: Scheduler })
+  | { readonly lane: "delete"; readonly listenerIds: readonly string[] }
+  | { readonly lane: "delete"; readonly rules: { readonly listenerId: string; readonly locationIds: readonly string[] } };
 
-/** Listeners of one protocol and one health check: what CreateListener takes at once. */
-export type NewListeners = {
-  readonly protocol: Protocol;
-  readonly healthCheck: Partial<HealthCheck>;
+/** What is wished for a place; an absent field leaves the cloud's default or what is there. */
+export type PlaceWish = { readonly healthCheck: Partial<HealthCheck>; readonly scheduler?: Scheduler };
+
+/** Listeners of one protocol and one wish: what CreateListener takes at once. */
+export type NewListeners = PlaceWish & {
+  readonly protocol: ListenerProtocol;
   readonly listeners: readonly { readonly name: string; readonly port: number }[];
 };
+/** Rules of one listener: what CreateRule takes at once. */
+export type NewRules = {
+  readonly listenerId: string;
+  readonly rules: readonly (PlaceWish & { readonly domain: string; readonly url: string })[];
+};
 
-/** Limits per call. Sources: clb-api.md §0 and §2.3 (weights: 500 targets in at most 100 entries of at most 50), §2.2 (49 ports, 20 listeners). */
-export const CALL_LIMITS = { targets: 500, weightEntries: 100, weightsPerEntry: 50, ports: 49, deletedListeners: 20 } as const;
+/**
+ * Limits per call. Sources: clb-api.md §0 and §2.3 (weights: 500 targets in at most 100 entries of at most 50), §2.2 (49 ports, 20
+ * listeners, 20 rules deleted). Rules per CreateRule are documented nowhere (§9); 20 is what a public controller sends.
+ */
+export const CALL_LIMITS = {
+  targets: 500,
+  weightEntries: 100,
+  weightsPerEntry: 50,
+  ports: 49,
+  deletedListeners: 20,
+  rules: 20,
+  deletedRules: 20,
+} as const;

@@ -1,5 +1,5 @@
 import type { WantedBackend } from "./backends.ts";
-import { type BoundSlot, type Listener, type Slot, type Target, targetKey, type WeightedSlot } from "./load-balancer.ts";
+import { type BoundSlot, type Place, type Slot, slotOf, type Target, targetKey, type WeightedSlot } from "./load-balancer.ts";
 
 /** What the planner must know about the Pod behind a bound address. */
 export type Holder =
@@ -17,8 +17,8 @@ export type Holder =
   | { readonly kind: "reused"; readonly podUid: string };
 
 export type TargetView = {
-  readonly listener: Listener;
-  /** Undefined: nobody asks for this listener's backends at the moment (the owner is held), so only ends of Pods count. */
+  readonly place: Place;
+  /** Undefined: nobody asks for this place's backends at the moment (the owner is held), so only ends of Pods count. */
   readonly wanted: readonly WantedBackend[] | undefined;
   readonly holderOf: (ip: string) => Holder;
   /** True if the cloud sends traffic to this target: healthy, or not checked. */
@@ -27,14 +27,14 @@ export type TargetView = {
   readonly drained: (target: Target) => boolean;
 };
 
-/** Changes of one listener's backends, by lane; the caller merges listeners and cuts them into full calls. */
+/** Changes of one place's backends, by lane; the caller merges places and cuts them into full calls. */
 export type TargetChanges = {
   readonly conflict: readonly Slot[];
   readonly drain: readonly WeightedSlot[];
   readonly bind: readonly BoundSlot[];
   readonly unbind: readonly Slot[];
   readonly tune: readonly WeightedSlot[];
-  /** Bound by somebody else into our listener: left alone and reported. */
+  /** Bound by somebody else into our place: left alone and reported. */
   readonly foreign: readonly Target[];
   /** A removal that waits until what replaces it serves. */
   readonly waiting: readonly Target[];
@@ -45,16 +45,16 @@ export type TargetChanges = {
  * more (selector, label or port changed) leaves only when every backend that is wanted instead serves: add before remove.
  */
 export function planTargets(view: TargetView): TargetChanges {
-  const { listener, wanted } = view;
+  const { place, wanted } = view;
   const wantedByKey = new Map((wanted ?? []).map((backend) => [targetKey(backend), backend]));
-  const boundByKey = new Map(listener.targets.map((target) => [targetKey(target), target]));
-  const slot = ({ ip, port }: Target | WantedBackend): Slot => ({ listenerId: listener.listenerId, ip, port });
+  const boundByKey = new Map(place.targets.map((target) => [targetKey(target), target]));
+  const slot = (target: Target | WantedBackend): Slot => slotOf(place, target);
   const changes = { conflict: [] as Slot[], drain: [] as WeightedSlot[], unbind: [] as Slot[], tune: [] as WeightedSlot[] };
   const foreign: Target[] = [];
   const waiting: Target[] = [];
   const replaced = allServe(view, wantedByKey, boundByKey);
 
-  for (const target of listener.targets) {
+  for (const target of place.targets) {
     const backend = wantedByKey.get(targetKey(target));
     const holder = view.holderOf(target.ip);
     if (backend !== undefined) {
@@ -73,8 +73,14 @@ export function planTargets(view: TargetView): TargetChanges {
   const bind = [...wantedByKey.values()]
     .filter((backend) => backend.bindable && !boundByKey.has(targetKey(backend)))
     .map((backend): BoundSlot => ({ ...slot(backend), weight: backend.weight, podUid: backend.podUid }));
+  const { conflict, drain, unbind, tune } = changes;
+  for (const lane of [conflict, drain, unbind, tune, bind, foreign, waiting]) if (lane.length > 1) lane.sort(byAddress);
   return { ...changes, bind, foreign, waiting };
 }
+
+type Address = { readonly ip: string; readonly port: number };
+/** Any fixed order will do. */
+const byAddress = (a: Address, b: Address): number => (a.ip === b.ip ? a.port - b.port : a.ip < b.ip ? -1 : 1);
 
 type WayOut = "foreign" | "wait" | "conflict" | "leave";
 

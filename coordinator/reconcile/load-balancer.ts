@@ -6,8 +6,18 @@ import { ClbApiError, isLocked, isThrottled } from "../cloud/clb-error.ts";
 import type { Mirror } from "../cloud/mirror.ts";
 import { itemsOf, PARTIAL_FAILURE, type Writes } from "../cloud/writes.ts";
 import type { DesiredLoadBalancer } from "../domain/desired.ts";
-import { type BoundSlot, CALL_LIMITS, type Call, type LoadBalancer, slotKey, targetKey } from "../domain/load-balancer.ts";
+import {
+  type BoundSlot,
+  CALL_LIMITS,
+  type Call,
+  type LoadBalancer,
+  placesOf,
+  slotKey,
+  slotOf,
+  targetKey,
+} from "../domain/load-balancer.ts";
 import type { Plan } from "../domain/plan-load-balancer.ts";
+import { placePairs } from "../domain/plan-structure.ts";
 import type { Journal } from "../journal.ts";
 import type { Ledger } from "../ledger.ts";
 import type { PodFacts } from "../ports.ts";
@@ -84,11 +94,12 @@ async function adopt(
   signal: AbortSignal,
 ): Promise<void> {
   const claims = new Map<string, string>();
-  const boundTo = new Map(actual.listeners.map(({ name, targets }) => [name, new Set(targets.map(targetKey))]));
-  for (const { name, backends } of desired.listeners)
-    for (const backend of backends)
-      if (boundTo.get(name)?.has(targetKey(backend)) && journal.podOf(actual.loadBalancerId, backend.ip) === undefined)
+  for (const { place, wanted } of placePairs(desired, actual)) {
+    const bound = new Set(place.targets.map(targetKey));
+    for (const backend of wanted?.backends ?? [])
+      if (journal.podOf(actual.loadBalancerId, backend.ip) === undefined && bound.has(targetKey(backend)))
         claims.set(backend.ip, backend.podUid);
+  }
   if (claims.size > 0) await journal.claim(actual.loadBalancerId, claims, signal);
 }
 
@@ -106,7 +117,7 @@ async function ensureCurrent(deps: LoadBalancerDeps, id: string, signal: AbortSi
     return false;
   }
   const listeners = await api.listeners(id, signal);
-  if (loaded) journal.keepOnly(id, new Set(listeners.flatMap(({ targets }) => targets.map(({ ip }) => ip))));
+  if (loaded) journal.keepOnly(id, new Set(placesOf({ listeners }).flatMap(({ targets }) => targets.map(({ ip }) => ip))));
   mirror.fill(facts, listeners, clock.now());
   log.debug({ loadBalancerId: id, because }, "load balancer read");
   return true;
@@ -149,9 +160,9 @@ const audit = (deps: LoadBalancerDeps): Outcome => ({ kind: "again", afterMs: de
 function next(deps: LoadBalancerDeps, id: string, actual: LoadBalancer): Outcome {
   const now = deps.clock.now();
   let atMs = (deps.mirror.readAtMs(id) ?? now) + deps.auditMs;
-  for (const { listenerId, targets } of actual.listeners)
-    for (const { ip, port } of targets) {
-      const drainedAtMs = deps.mirror.drainedAtMs(id, { listenerId, ip, port });
+  for (const place of placesOf(actual))
+    for (const target of place.targets) {
+      const drainedAtMs = deps.mirror.drainedAtMs(id, slotOf(place, target));
       if (drainedAtMs !== undefined && drainedAtMs + deps.drainMs > now) atMs = Math.min(atMs, drainedAtMs + deps.drainMs);
     }
   const refusedUntilMs = deps.refusals.nextMs(id, now);

@@ -24,7 +24,7 @@ const MARKS: readonly (readonly [title: string, name: string, mark: string | und
   ["none", "", undefined],
   ["one without a port", "cd-1f0c9a2b-5e21c0ffee12-tcp", undefined],
   ["one without an owner", "cd-1f0c9a2b--tcp80", undefined],
-  ["one with a protocol that we never use", "cd-1f0c9a2b-5e21c0ffee12-http80", undefined],
+  ["one with a protocol that we never use", "cd-1f0c9a2b-5e21c0ffee12-icmp80", undefined],
   ["one with more behind it", "cd-1f0c9a2b-5e21c0ffee12-tcp80-copy", undefined],
   ["one with something before it", "x-cd-1f0c9a2b-5e21c0ffee12-tcp80", undefined],
   ["one with an owner that is not hexadecimal", "cd-1f0c9a2b-5e21c0ffeexy-tcp80", undefined],

@@ -170,3 +170,96 @@ test("reads answers in which everything may be null", async () => {
   );
   assert.deepEqual((await api.health(["lb-1"], signal)).get("lb-1"), new Map());
 });
+
+test("names the rule in every call that concerns one, and reads rules back with their targets and health", async () => {
+  const clock = aFakeClock();
+  const requests: [string, object][] = [];
+  const check = { HealthSwitch: 1, IntervalTime: 5, TimeOut: 2, HealthNum: 3, UnHealthNum: 3, HttpCheckPath: "/", HttpCode: 31 };
+  const rule = { LocationId: "loc-1", Domain: "Shop.example.com", Url: "/", Scheduler: "IP_HASH", HealthCheck: check };
+  const target = { PrivateIpAddresses: ["10.244.0.1"], Port: 8080, Weight: 10 };
+  const answers: Record<string, object> = {
+    DescribeListeners: { Listeners: [{ ListenerId: "lbl-1", ListenerName: "n", Protocol: "HTTP", Port: 80, Rules: [rule] }] },
+    DescribeTargets: { Listeners: [{ ListenerId: "lbl-1", Targets: null, Rules: [{ LocationId: "loc-1", Targets: [target] }] }] },
+    DescribeTargetHealth: {
+      LoadBalancers: [
+        {
+          LoadBalancerId: "lb-1",
+          Listeners: [
+            {
+              ListenerId: "lbl-1",
+              Rules: [{ LocationId: "loc-1", Targets: [{ IP: "10.244.0.1", Port: 8080, HealthStatusDetail: "Alive" }] }],
+            },
+          ],
+        },
+      ],
+    },
+    DescribeTaskStatus: { Status: 0 },
+    CreateRule: { LocationIds: ["loc-2", "loc-3"] },
+  };
+  const transport = (_service: string, action: string, request: object): Promise<unknown> => {
+    if (action !== "DescribeTaskStatus") requests.push([action, request]);
+    return Promise.resolve({ RequestId: "r", ...answers[action] });
+  };
+  const api = makeClbApi({ transport, clock, rateLimit: new RateLimit(clock, { perSecond: 1_000, pauseAfterThrottlingMs: 1_000 }) });
+  const { signal } = new AbortController();
+  const finish = async <T>(work: Promise<T>): Promise<T> => {
+    await clock.advance(1_000);
+    return await work;
+  };
+  const place = { listenerId: "lbl-1", locationId: "loc-1" };
+  const slot = { ...place, ip: "10.244.0.1", port: 8080, weight: 10, podUid: "pod-1" };
+
+  const [listener] = await api.listeners("lb-1", signal);
+  assert.deepEqual(listener?.rules, [
+    {
+      ...place,
+      domain: "shop.example.com",
+      url: "/",
+      scheduler: "IP_HASH",
+      targets: [{ ip: "10.244.0.1", port: 8080, weight: 10 }],
+      healthCheck: {
+        enabled: true,
+        intervalSeconds: 5,
+        timeoutSeconds: 2,
+        healthyCount: 3,
+        unhealthyCount: 3,
+        httpPath: "/",
+        httpCodes: 31,
+      },
+    },
+  ]);
+  assert.deepEqual([...((await api.health(["lb-1"], signal)).get("lb-1") ?? [])], [["lbl-1/loc-1 10.244.0.1:8080", "Alive"]]);
+
+  requests.length = 0;
+  const rules = [
+    { domain: "a.example.com", url: "/", healthCheck: { httpPath: "/ok", httpMethod: "GET" }, scheduler: "LEAST_CONN" },
+    { domain: "b.example.com", url: "/b", healthCheck: {} },
+  ] as const;
+  assert.deepEqual(await finish(api.createRules("lb-1", { listenerId: "lbl-1", rules }, signal)), ["loc-2", "loc-3"]);
+  await finish(api.modifyPlace("lb-1", place, { healthCheck: { enabled: false }, scheduler: "WRR" }, signal));
+  await finish(api.deleteRules("lb-1", "lbl-1", ["loc-1"], signal));
+  await finish(api.bind("lb-1", [slot], signal));
+  await finish(api.unbind("lb-1", [slot], signal));
+  await finish(api.setWeights("lb-1", [{ ...slot, weight: 0 }], signal));
+  const lb = { LoadBalancerId: "lb-1" };
+  const at = { ListenerId: "lbl-1", LocationId: "loc-1" };
+  assert.deepEqual(requests, [
+    [
+      "CreateRule",
+      {
+        ...lb,
+        ListenerId: "lbl-1",
+        Rules: [
+          { Domain: "a.example.com", Url: "/", HealthCheck: { HttpCheckPath: "/ok", HttpCheckMethod: "GET" }, Scheduler: "LEAST_CONN" },
+          { Domain: "b.example.com", Url: "/b", HealthCheck: {} },
+        ],
+      },
+    ],
+    ["ModifyRule", { ...lb, ...at, HealthCheck: { HealthSwitch: 0 }, Scheduler: "WRR" }],
+    ["DeleteRule", { ...lb, ListenerId: "lbl-1", LocationIds: ["loc-1"] }],
+    ["BatchRegisterTargets", { ...lb, Targets: [{ ...at, EniIp: "10.244.0.1", Port: 8080, Weight: 10 }] }],
+    ["BatchDeregisterTargets", { ...lb, Targets: [{ ...at, EniIp: "10.244.0.1", Port: 8080 }] }],
+    ["BatchModifyTargetWeight", { ...lb, ModifyList: [{ ...at, Weight: 0, Targets: [{ EniIp: "10.244.0.1", Port: 8080, Weight: 0 }] }] }],
+  ]);
+  await assert.rejects(api.deleteRules("lb-1", "lbl-1", [], signal), RangeError);
+});

@@ -11,7 +11,7 @@ const lanes = (changes: TargetChanges): Record<string, string[]> =>
 
 const live = (podUid: string): Holder => ({ kind: "live", podUid });
 const view = (change: Partial<TargetView>): TargetView => ({
-  listener: aListener({ targets: [aTarget()] }),
+  place: aListener({ targets: [aTarget()] }),
   wanted: [],
   holderOf: () => live("pod-1"),
   serving: () => true,
@@ -22,8 +22,8 @@ const replacement = aBackend({ podUid: "pod-2", ip: "10.244.1.2" });
 const both = aListener({ targets: [aTarget(), aTarget({ ip: "10.244.1.2" })] });
 
 const CASES: readonly (readonly [title: string, view: TargetView, expected: Record<string, string[]>])[] = [
-  ["binds a wanted backend that is not bound", view({ listener: aListener(), wanted: [aBackend()] }), { bind: ["10.244.1.1"] }],
-  ["does not bind a backend whose containers are not ready", view({ listener: aListener(), wanted: [aBackend({ bindable: false })] }), {}],
+  ["binds a wanted backend that is not bound", view({ place: aListener(), wanted: [aBackend()] }), { bind: ["10.244.1.1"] }],
+  ["does not bind a backend whose containers are not ready", view({ place: aListener(), wanted: [aBackend({ bindable: false })] }), {}],
   ["keeps a bound backend whose containers are not ready any more", view({ wanted: [aBackend({ bindable: false })] }), {}],
   ["leaves a bound and wanted backend alone", view({ wanted: [aBackend()] }), {}],
   [
@@ -33,13 +33,13 @@ const CASES: readonly (readonly [title: string, view: TargetView, expected: Reco
   ],
   [
     "does not unbind while the drain lasts",
-    view({ listener: aListener({ targets: [aTarget({ weight: 0 })] }), holderOf: () => ({ kind: "terminating", podUid: "pod-1" }) }),
+    view({ place: aListener({ targets: [aTarget({ weight: 0 })] }), holderOf: () => ({ kind: "terminating", podUid: "pod-1" }) }),
     {},
   ],
   [
     "unbinds when the drain is over",
     view({
-      listener: aListener({ targets: [aTarget({ weight: 0 })] }),
+      place: aListener({ targets: [aTarget({ weight: 0 })] }),
       holderOf: () => ({ kind: "terminating", podUid: "pod-1" }),
       drained: () => true,
     }),
@@ -53,7 +53,7 @@ const CASES: readonly (readonly [title: string, view: TargetView, expected: Reco
   [
     "unbinds a drained Pod that is over before the drain time",
     view({
-      listener: aListener({ targets: [aTarget({ weight: 0 })] }),
+      place: aListener({ targets: [aTarget({ weight: 0 })] }),
       holderOf: () => ({ kind: "over", podUid: "pod-1", inferred: false }),
     }),
     { unbind: ["10.244.1.1"] },
@@ -74,7 +74,7 @@ const CASES: readonly (readonly [title: string, view: TargetView, expected: Reco
   [
     "keeps a live Pod that is not selected any more until its replacement serves",
     view({
-      listener: both,
+      place: both,
       wanted: [replacement],
       holderOf: (ip) => live(ip === "10.244.1.1" ? "pod-1" : "pod-2"),
       serving: ({ ip }) => ip === "10.244.1.1",
@@ -83,7 +83,7 @@ const CASES: readonly (readonly [title: string, view: TargetView, expected: Reco
   ],
   [
     "drains a live Pod that is not selected any more once its replacement serves",
-    view({ listener: both, wanted: [replacement], holderOf: (ip) => live(ip === "10.244.1.1" ? "pod-1" : "pod-2") }),
+    view({ place: both, wanted: [replacement], holderOf: (ip) => live(ip === "10.244.1.1" ? "pod-1" : "pod-2") }),
     { drain: ["10.244.1.1"] },
   ],
   [
@@ -98,13 +98,13 @@ const CASES: readonly (readonly [title: string, view: TargetView, expected: Reco
   ],
   [
     "restores the weight of a backend that is wanted again",
-    view({ listener: aListener({ targets: [aTarget({ weight: 0 })] }), wanted: [aBackend()] }),
+    view({ place: aListener({ targets: [aTarget({ weight: 0 })] }), wanted: [aBackend()] }),
     { tune: ["10.244.1.1"] },
   ],
   [
     "while the owner cannot be read, removes only what has ended",
     view({
-      listener: both,
+      place: both,
       wanted: undefined,
       holderOf: (ip) => (ip === "10.244.1.1" ? live("pod-1") : { kind: "terminating", podUid: "pod-2" }),
     }),
@@ -120,9 +120,9 @@ test("does not depend on the order of wanted backends or bound targets", () => {
   const holderOf = (ip: string): Holder => ({ kind: Number(ip.slice(-1)) > 5 ? "terminating" : "live", podUid: `pod-${ip.slice(-1)}` });
   const sorted = (changes: TargetChanges): Record<string, string[]> =>
     Object.fromEntries(Object.entries(lanes(changes)).map(([lane, ips]) => [lane, ips.toSorted()]));
-  const forward = sorted(planTargets(view({ wanted, listener: aListener({ targets }), holderOf })));
+  const forward = sorted(planTargets(view({ wanted, place: aListener({ targets }), holderOf })));
   const backward = sorted(
-    planTargets(view({ wanted: wanted.toReversed(), listener: aListener({ targets: targets.toReversed() }), holderOf })),
+    planTargets(view({ wanted: wanted.toReversed(), place: aListener({ targets: targets.toReversed() }), holderOf })),
   );
   assert.deepEqual(forward, { drain: ["10.244.1.6", "10.244.1.7"], bind: ["10.244.1.1", "10.244.1.2", "10.244.1.3"] });
   assert.deepEqual(backward, forward);
