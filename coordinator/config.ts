@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import * as z from "zod";
 import { readEnvironment } from "../common/environment.ts";
 import { COORDINATOR_SERVICE, DEFAULT_GATE_TYPE, DEFAULT_NAMESPACE, HEALTH_PORT, OPS_PORT, STREAM_PORT } from "../common/names.ts";
+import { CALL_LIMITS } from "./domain/load-balancer.ts";
 
 const required = (hint: string) => z.string(`is missing; ${hint}`);
 /** A whole number of that range; the message is the fix. */
@@ -22,6 +23,8 @@ const Environment = z.object({
   CLB_TIMEOUT_SECONDS: whole(1, 600).default(60),
   /** Calls per second and action; the cloud's limit is 20. */
   CLB_CALLS_PER_SECOND: whole(1, 1_000).default(20),
+  /** Rules per CreateRule; the cloud documents no limit (clb-api.md §9), more rules make fewer writes. */
+  CLB_RULES_PER_CALL: whole(1, 50).default(CALL_LIMITS.rules),
   TENCENTCLOUD_SECRET_ID: required("mount it from the Secret with the cloud's key"),
   TENCENTCLOUD_SECRET_KEY: required("mount it from the Secret with the cloud's key"),
   /** Only with temporary credentials. */
@@ -87,6 +90,7 @@ export function readConfig(env: NodeJS.ProcessEnv) {
       },
     },
     callsPerSecond: data.CLB_CALLS_PER_SECOND,
+    rulesPerCall: data.CLB_RULES_PER_CALL,
     vpcId: data.VPC_ID,
     clusterId: data.CLUSTER_ID,
     ownership: data.OWNERSHIP,

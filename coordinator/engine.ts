@@ -49,6 +49,8 @@ type EngineSettings = {
   readonly gateType: string;
   readonly vpcId: string | undefined;
   readonly callsPerSecond: number;
+  /** Rules per CreateRule. */
+  readonly rulesPerCall: number;
   readonly drainMs: number;
   readonly auditMs: number;
   readonly healthPollMs: number;
@@ -266,6 +268,7 @@ export class Engine {
         return drainedAtMs !== undefined && drainedAtMs + settings.drainMs <= clock.now();
       },
       inFlight: this.#writes.running(id),
+      rulesPerCall: settings.rulesPerCall,
     });
   }
 

@@ -50,6 +50,7 @@ const BOUNDS: readonly (readonly [name: string, good: readonly string[], bad: re
   ["STREAM_PORT", ["1", "65535"], ["0", "65536", "80.5"]],
   ["DRAIN_MS", ["0", "3600000"], ["-1", "3600001"]],
   ["HEALTH_POLL_MS", ["100", "10000"], ["99", "10001"]],
+  ["CLB_RULES_PER_CALL", ["1", "50"], ["0", "51"]],
   ["AUDIT_MS", ["1000", "3600000"], ["999", "3600001"]],
   ["CLUSTER_ID", ["a", "0123456789abcdef"], ["A", "a-b", "0123456789abcdef0"]],
   ["CLB_PROTOCOL", ["http://", "https://"], ["https"]],
