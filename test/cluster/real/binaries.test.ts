@@ -87,7 +87,7 @@ test("without any source the reason names the command that builds", { skip: elf 
 
 test("building without Go says so and leaves nothing", { skip: elf }, async (t) => {
   const cache = await folder(t);
-  const found = await findControlPlane({ env: { XDG_CACHE_HOME: cache, PATH: "/nonexistent" }, build: true });
+  const found = await findControlPlane({ env: { XDG_CACHE_HOME: cache, PATH: "/nonexistent", ENVTEST_INDEX_URL: "" }, build: true });
   assert.match(found.kind === "missing" ? found.reason : "", /^no Go toolchain on PATH .* install Go .* KUBEBUILDER_ASSETS$/);
   assert.deepEqual(await readdir(cache), []);
 });
@@ -96,7 +96,8 @@ test("building without Go says so and leaves nothing", { skip: elf }, async (t) 
 async function withGo(t: TestContext, script: string): Promise<{ cache: string; env: NodeJS.ProcessEnv }> {
   const home = await folder(t);
   await writeFile(join(home, "go"), `#!/bin/sh\n[ "$1" = version ] && exit 0\n${script}\n`, { mode: 0o755 });
-  return { cache: join(home, "cache"), env: { XDG_CACHE_HOME: join(home, "cache"), PATH: `${home}:${process.env["PATH"]}` } };
+  const env = { XDG_CACHE_HOME: join(home, "cache"), PATH: `${home}:${process.env["PATH"]}`, ENVTEST_INDEX_URL: "" };
+  return { cache: join(home, "cache"), env };
 }
 
 const only = async (cache: string): Promise<string[]> => {

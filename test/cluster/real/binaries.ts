@@ -1,10 +1,11 @@
-/** Finds the binaries of a real cluster, or builds them: KUBEBUILDER_ASSETS, the project's cache, `go install` of the pinned modules. */
+/** Finds the binaries of a real cluster: KUBEBUILDER_ASSETS, the project's cache, the envtest archive, `go install` of the pinned modules. */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { binaryFault } from "./binary-file.ts";
+import { archiveFolders, fetchArchive, isInArchive } from "./envtest-archive.ts";
 import { BuildError, buildBinaries } from "./go-build.ts";
 import { type BinaryName, CONTROL_PLANE, DEFAULT_MINOR, type KubernetesMinor, moduleOf } from "./modules.ts";
 
@@ -19,7 +20,7 @@ export type Found<Name extends BinaryName> =
 
 export type FindOptions = {
   readonly kubernetes?: KubernetesMinor;
-  /** Whether missing ones are built (minutes, needs the network, so outside the harness's namespace). Default false. */
+  /** Whether missing ones are downloaded or built (minutes, needs the network, so outside the harness's namespace). Default false. */
   readonly build?: boolean;
   readonly progress?: (line: string) => void;
   readonly env?: NodeJS.ProcessEnv;
@@ -30,7 +31,7 @@ const PREPARE = `node ${relative(process.cwd(), fileURLToPath(new URL("prepare.t
 
 /**
  * Each name from the first place that has it. A folder named by KUBEBUILDER_ASSETS may lack some (the envtest archive has etcd and
- * kube-apiserver only), but what it has must be whole and of the chosen version. The archive itself is not downloaded here.
+ * kube-apiserver only), but what it has must be whole and of the chosen version.
  */
 export async function findBinaries<Name extends BinaryName>(names: readonly Name[], options: FindOptions = {}): Promise<Found<Name>> {
   const { kubernetes = DEFAULT_MINOR, build = false, progress = () => undefined, env = process.env } = options;
@@ -38,17 +39,18 @@ export async function findBinaries<Name extends BinaryName>(names: readonly Name
   const found = new Map<Name, string>();
   const fault = takeAssets(names, kubernetes, env["KUBEBUILDER_ASSETS"], found);
   if (fault !== undefined) return { kind: "missing", reason: fault };
-  const absent: { name: Name; fault: string }[] = [];
-  for (const name of names.filter((one) => !found.has(one))) {
-    const file = join(cacheDirectory(name, kubernetes, env), name);
-    const broken = binaryFault(file);
-    if (broken === undefined) found.set(name, file);
-    else absent.push({ name, fault: `${name} ${broken}` });
-  }
+  const fromCache = (): Absent =>
+    names.flatMap((name) => {
+      const file = found.has(name) ? undefined : cachedFile(name, kubernetes, env);
+      const broken = file === undefined ? undefined : binaryFault(file);
+      if (file !== undefined && broken === undefined) found.set(name, file);
+      return broken === undefined ? [] : [{ name, fault: `${name} ${broken}` }];
+    });
+  const absent = fromCache();
   if (absent.length > 0) {
     const reason = await fill(absent, { kubernetes, build, progress, env });
     if (reason !== undefined) return { kind: "missing", reason };
-    for (const { name } of absent) found.set(name, join(cacheDirectory(name, kubernetes, env), name));
+    fromCache();
   }
   return { kind: "found", binaries: Object.fromEntries(found) as Record<Name, string> }; // every name was put into it
 }
@@ -84,16 +86,27 @@ function takeAssets<Name extends BinaryName>(
 const minorOf = (file: string): string =>
   spawnSync(file, ["--version"], { encoding: "utf8" }).stdout?.match(/v(\d+\.\d+)\./)?.[1] ?? "of an unknown version";
 
-/** Outside the work tree, a folder per module, version and platform. */
-function cacheDirectory(name: BinaryName, kubernetes: KubernetesMinor, env: NodeJS.ProcessEnv = process.env): string {
+/** Outside the work tree. */
+function cacheRoot(env: NodeJS.ProcessEnv): string {
   const base = env["XDG_CACHE_HOME"];
   const home = base !== undefined && base !== "" ? base : join(env["HOME"] ?? homedir(), ".cache");
-  return join(home, "clb-direct", moduleOf(name, kubernetes).key);
+  return join(home, "clb-direct");
+}
+
+/** A folder per module, version and platform. */
+const cacheDirectory = (name: BinaryName, kubernetes: KubernetesMinor, env: NodeJS.ProcessEnv): string =>
+  join(cacheRoot(env), moduleOf(name, kubernetes).key);
+
+/** What was built, or else what an archive brought; where neither is, the place of what would be built. */
+function cachedFile(name: BinaryName, kubernetes: KubernetesMinor, env: NodeJS.ProcessEnv): string {
+  const built = join(cacheDirectory(name, kubernetes, env), name);
+  const archived = isInArchive(name) ? archiveFolders(cacheRoot(env), kubernetes).map((folder) => join(folder, name)) : [];
+  return [built, ...archived].find((file) => binaryFault(file) === undefined) ?? built;
 }
 
 type Absent = readonly { readonly name: BinaryName; readonly fault: string }[];
 
-/** Builds what is absent, module by module; the reason where that may not be or fails. */
+/** Downloads what is absent and builds the rest, module by module; the reason where that may not be or fails. */
 async function fill(absent: Absent, { kubernetes, build, progress, env }: Required<FindOptions>): Promise<string | undefined> {
   const chosen = kubernetes === DEFAULT_MINOR ? "" : ` --kubernetes ${kubernetes}`;
   const modules = new Map(absent.map(({ name }) => [cacheDirectory(name, kubernetes, env), moduleOf(name, kubernetes)]));
@@ -101,14 +114,19 @@ async function fill(absent: Absent, { kubernetes, build, progress, env }: Requir
     const faults = absent.map(({ fault }) => fault).join(", ");
     return `${faults} in ${[...modules.keys()].join(" and ")}. Run: ${PREPARE}${chosen}`;
   }
+  const wanted = absent.map(({ name }) => name);
+  let noArchive: string | undefined;
   try {
+    if (wanted.some(isInArchive)) noArchive = await fetchArchive({ kubernetes, cache: cacheRoot(env), progress, env });
+    if (noArchive !== undefined) progress(noArchive);
+    const left = wanted.filter((name) => binaryFault(cachedFile(name, kubernetes, env)) !== undefined);
     for (const [directory, module] of modules) {
-      const names = absent.map(({ name }) => name).filter((name) => cacheDirectory(name, kubernetes, env) === directory);
-      await buildBinaries({ module, names, directory, progress, env });
+      const names = left.filter((name) => cacheDirectory(name, kubernetes, env) === directory);
+      if (names.length > 0) await buildBinaries({ module, names, directory, progress, env });
     }
     return undefined;
   } catch (error) {
-    if (error instanceof BuildError) return error.message;
+    if (error instanceof BuildError) return noArchive === undefined ? error.message : `${error.message}; ${noArchive}`;
     throw error;
   }
 }

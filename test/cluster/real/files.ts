@@ -42,7 +42,8 @@ export async function makeDirectory(): Promise<string> {
   return await mkdtemp(join(tmpdir(), `${TEMPORARY}${process.pid}-`));
 }
 
-function isAlive(pid: number): boolean {
+/** Whether that process runs; true for what is no number. */
+export function isAlive(pid: number): boolean {
   try {
     return Number.isNaN(pid) || process.kill(pid, 0);
   } catch (error) {
