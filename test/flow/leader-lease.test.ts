@@ -47,7 +47,7 @@ testTroubles({
   "both coordinators restarted at once": {
     befall: async ({ product }) => {
       const both = [0, 1] as const;
-      await Promise.all(both.map((replica) => product.coordinator(replica)?.stop()));
+      await Promise.all(both.map(async (replica) => await product.coordinator(replica)?.stop()));
       await Promise.all(both.map((replica) => product.startCoordinator(replica)));
     },
   },
