@@ -17,6 +17,7 @@ export function makeAdminServer(cloud: Cloud): Server {
       entries: cloud.journal.query(journalQuery(query)),
     }),
     "GET /_admin/state": () => cloud.state(),
+    "GET /_admin/time": () => cloud.time(),
     "GET /_admin/counts": () => cloud.counts(),
     "GET /_admin/connections": (query) => {
       const [address, listenerId] = [query.get("clientAddress"), query.get("listenerId")];

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setMaxListeners } from "node:events";
-import { makeClock } from "../../common/clock.ts";
+import { type Clock, makeClock } from "../../common/clock.ts";
+import { isVirtual } from "../virtual-clock.ts";
 import { makeServices } from "./actions/index.ts";
 import { newLoadBalancer } from "./actions/load-balancers.ts";
 import { addLoadBalancer, type CallContext, type Caller, type Core } from "./core.ts";
@@ -66,6 +67,8 @@ export interface Cloud {
   readonly journal: Journal;
   readonly faults: Pick<Faults, "add" | "replace" | "clear" | "list">;
   state(): CloudState;
+  /** Its clock: ms since the epoch, and how many times as fast as real time it runs. */
+  time(): { readonly nowMs: number; readonly scale: number | "virtual" };
   counts(): Counts;
   /** Newest first: which backend served a client's port. */
   connectionsOf(client: { port: number; address?: string; listenerId?: string }): ConnectionRecord[];
@@ -159,6 +162,7 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
     journal,
     faults,
     state: () => stateOf(core),
+    time: () => ({ nowMs: Math.round(clock.now()), scale: scaleOf(clock) }),
     counts: () => ({
       calls: Object.fromEntries(calls),
       refused: Object.fromEntries(refused),
@@ -262,6 +266,9 @@ type Asked = {
   isWrite: boolean;
   faults: readonly string[];
 };
+
+const scaleOf = (clock: Clock): number | "virtual" =>
+  isVirtual(clock) ? "virtual" : "scale" in clock && typeof clock.scale === "number" ? clock.scale : 1;
 
 const count = (counts: Map<string, number>, key: string): void => void counts.set(key, (counts.get(key) ?? 0) + 1);
 

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import type { IncomingMessage } from "node:http";
 import { suite, type TestContext, test } from "node:test";
-import type { JournalEntry } from "../cloud/journal.ts";
-import { failsWith, sdkFor, withCloud } from "./cloud-fixture.ts";
+import { makeCloud } from "../cloud/cloud.ts";
+import type { StartOptions } from "../cloud/start.ts";
+import { makeVirtualClock } from "../virtual-clock.ts";
+import { eventually, failsWith, hurried, withCloud } from "./cloud-fixture.ts";
 
 /** What the SDK throws when there is no answer of the API: no `code`. */
 async function failsWithoutCode(pattern: RegExp, call: Promise<unknown>): Promise<void> {
@@ -17,15 +18,29 @@ async function failsWithoutCode(pattern: RegExp, call: Promise<unknown>): Promis
   assert.equal("code" in failure ? failure.code : undefined, undefined);
 }
 
-suite("faults", () => {
-  const start = async (t: TestContext) => {
-    const started = await withCloud(t, { dataPlane: false, health: "scripted" });
-    const { loadBalancerId: LoadBalancerId } = started.cloud.addLoadBalancer();
-    const create = (port = 80) => started.sdk.CreateListener({ LoadBalancerId, Ports: [port], Protocol: "TCP" });
-    return { ...started, LoadBalancerId, create };
+/** A cloud without data plane and probes, with one load balancer and one listener, whose targets are 10.244.0.<n>:80. */
+async function start(t: TestContext, options: StartOptions = {}) {
+  const started = await withCloud(t, { dataPlane: false, health: "scripted", ...options });
+  const { cloud, sdk } = started;
+  const { loadBalancerId: LoadBalancerId } = cloud.addLoadBalancer();
+  const create = (port: number) => sdk.CreateListener({ LoadBalancerId, Ports: [port], Protocol: "TCP" });
+  const ListenerId = await started.listener(LoadBalancerId, 80);
+  const targets = (...numbers: number[]) => ({
+    LoadBalancerId,
+    Targets: numbers.map((number) => ({ ListenerId, EniIp: `10.244.0.${number}`, Port: 80 })),
+  });
+  const register = (...numbers: number[]) => sdk.BatchRegisterTargets(targets(...numbers));
+  const deregister = (...numbers: number[]) => sdk.BatchDeregisterTargets(targets(...numbers));
+  /** Last digits of the addresses that the cloud says are bound. */
+  const bound = async (): Promise<number[]> => {
+    const { Listeners } = await sdk.DescribeTargets({ LoadBalancerId });
+    return (Listeners?.[0]?.Targets ?? []).map(({ PrivateIpAddresses }) => Number(PrivateIpAddresses?.[0]?.split(".").at(-1)));
   };
+  return { ...started, LoadBalancerId, ListenerId, create, register, deregister, bound };
+}
 
-  test("an error meets its action as often as it says", async (t) => {
+suite("a call fails before anything happens:", () => {
+  test("an error of the API", async (t) => {
     const { sdk, cloud } = await start(t);
     cloud.faults.add({ kind: "error", code: "InternalError", message: "bad day", action: "DescribeQuota", count: 2 });
     await sdk.DescribeLoadBalancers({});
@@ -34,55 +49,64 @@ suite("faults", () => {
     assert.deepEqual(cloud.counts().refused, { InternalError: 2 });
   });
 
-  test("a fault lasts as long as it says, or until it is cleared", async (t) => {
-    const { sdk, cloud } = await start(t);
-    cloud.faults.add({ kind: "error", code: "InternalError", for: 100 });
-    const startedMs = Date.now();
-    await failsWith("InternalError", sdk.DescribeQuota(null));
-    while (Date.now() - startedMs < 150) await sdk.DescribeQuota(null).catch(() => undefined);
-    await sdk.DescribeQuota(null);
-    cloud.faults.add({ kind: "error", code: "InternalError" });
-    await failsWith("InternalError", sdk.DescribeQuota(null));
-    cloud.faults.clear();
-    await sdk.DescribeQuota(null);
-  });
-
-  test("the gateway may answer with a status, or cut the connection; nothing happens then", async (t) => {
+  test("the gateway answers with a status, or the connection is reset", async (t) => {
     const { sdk, cloud, create, LoadBalancerId } = await start(t);
     cloud.faults.add({ kind: "http", status: 503, count: 1 });
-    await failsWithoutCode(/Service Unavailable/, create());
+    await failsWithoutCode(/Service Unavailable/, create(81));
     cloud.faults.add({ kind: "reset", count: 1 });
-    await failsWithoutCode(/ECONNRESET|socket hang up/, create());
-    assert.equal((await sdk.DescribeListeners({ LoadBalancerId })).TotalCount, 0);
-    assert.deepEqual(cloud.journal.of("task"), []);
-  });
-
-  test("a lost response has taken effect; reads are not met", async (t) => {
-    const { sdk, cloud, create, LoadBalancerId } = await start(t);
-    cloud.faults.add({ kind: "lost-response", count: 1 });
-    await sdk.DescribeListeners({ LoadBalancerId });
-    await failsWithoutCode(/ECONNRESET|socket hang up/, create());
-    while (cloud.counts().runningTasks > 0) await sdk.DescribeQuota(null);
+    await failsWithoutCode(/ECONNRESET|socket hang up/, create(81));
     assert.equal((await sdk.DescribeListeners({ LoadBalancerId })).TotalCount, 1);
-    assert.equal(cloud.journal.of("call").find(({ action }) => action === "CreateListener")?.code, "LostResponse");
   });
 
-  test("a failed task changes nothing and frees the lock; a batch call says it itself", async (t) => {
-    const { sdk, cloud, create, task, done, listener, LoadBalancerId } = await start(t);
-    cloud.faults.add({ kind: "task-failed", message: "broken", count: 1 });
-    const { Status, Message } = await task(await create());
-    assert.deepEqual([Status, Message], [1, "broken"]);
-    assert.equal((await sdk.DescribeListeners({ LoadBalancerId })).TotalCount, 0);
-    await done(await create());
-    const ListenerId = await listener(LoadBalancerId, 81);
-    cloud.faults.add({ kind: "task-failed", message: "broken", count: 1 });
-    await failsWith(
-      "FailedOperation",
-      sdk.BatchRegisterTargets({ LoadBalancerId, Targets: [{ ListenerId, EniIp: "10.244.0.1", Port: 80 }] }),
+  test("throttling: of every call, or beyond a rate", async (t) => {
+    const { sdk, cloud } = await start(t, { clock: hurried() });
+    cloud.faults.add({ kind: "throttled", count: 1 });
+    assert.match(await failsWith("RequestLimitExceeded", sdk.DescribeQuota(null)), /exceeds the frequency limit `0`/);
+    await sdk.DescribeQuota(null);
+    cloud.faults.add({ kind: "throttled", perSecond: 1 });
+    const calls = Array.from({ length: 30 }, () =>
+      sdk.DescribeQuota(null).then(
+        () => "OK",
+        (error: { code?: string }) => error.code,
+      ),
     );
+    const codes = await Promise.all(calls);
+    assert.ok(codes.includes("OK") && codes.includes("RequestLimitExceeded"), codes.join());
   });
 
-  test("latency is added to one load balancer's calls only", async (t) => {
+  test("credentials have expired", async (t) => {
+    const { sdk, cloud } = await start(t);
+    cloud.faults.add({ kind: "expired-credentials", count: 1 });
+    await failsWith("AuthFailure.TokenFailure", sdk.DescribeQuota(null));
+    await sdk.DescribeQuota(null);
+  });
+
+  test("another writer holds the lock; it is nobody's overlap", async (t) => {
+    const { sdk, cloud, register, bound } = await start(t);
+    cloud.faults.add({ kind: "locked", hold: "150ms", count: 1 });
+    await failsWith("FailedOperation.ResourceInOperating", register(1));
+    await failsWith("FailedOperation.ResourceInOperating", register(1)); // the fault is used up, the lock is still held
+    await sdk.DescribeQuota(null);
+    const waits = cloud.journal.of("call").filter(({ code }) => code === "FailedOperation.ResourceInOperating");
+    assert.deepEqual(
+      waits.map(({ faults, lockWaitMs }) => [faults, lockWaitMs > 50 && lockWaitMs <= 150]),
+      [
+        [["locked"], true],
+        [[], true],
+      ],
+    );
+    await eventually("the other writer is done", () =>
+      register(1).then(
+        () => true,
+        () => false,
+      ),
+    );
+    assert.deepEqual([await bound(), cloud.counts().overlaps], [[1], 0]);
+  });
+});
+
+suite("a call takes effect, and its answer is", () => {
+  test("late", async (t) => {
     const { sdk, cloud, LoadBalancerId } = await start(t);
     cloud.faults.add({ kind: "latency", delay: 200, loadBalancerId: LoadBalancerId });
     const startedMs = Date.now();
@@ -91,136 +115,193 @@ suite("faults", () => {
     await sdk.DescribeListeners({ LoadBalancerId });
     assert.ok(Date.now() - startedMs >= 195);
   });
-});
 
-suite("admin pages", () => {
-  const post = async (url: string, body: object): Promise<{ status: number; body: Record<string, unknown> }> => {
-    const response = await fetch(url, { method: "POST", body: JSON.stringify(body) });
-    return { status: response.status, body: (await response.json()) as Record<string, unknown> };
-  };
-  const get = async <T>(url: string): Promise<T> => (await fetch(url)).json() as Promise<T>;
+  test("lost; reads are not met", async (t) => {
+    const { sdk, cloud, register, bound } = await start(t);
+    cloud.faults.add({ kind: "lost-response", count: 1 });
+    await sdk.DescribeLoadBalancers({});
+    await failsWithoutCode(/ECONNRESET|socket hang up/, register(1));
+    assert.deepEqual(await bound(), [1]);
+    assert.equal(cloud.journal.of("call").findLast(({ isWrite }) => isWrite)?.code, "LostResponse");
+  });
 
-  test("a user's load balancer is there at once, and all that happens to it is in the journal", async (t) => {
-    const { adminUrl, sdk, done } = await withCloud(t, { dataPlane: false, health: "scripted" });
-    const made = await post(`${adminUrl}/load-balancers`, { name: "mine" });
-    const LoadBalancerId = String(made.body["loadBalancerId"]);
-    assert.match(String(made.body["vip"]), /^127\.198\./);
-    const { ListenerIds: [ListenerId = ""] = [] } = await done(await sdk.CreateListener({ LoadBalancerId, Ports: [80], Protocol: "TCP" }));
-    const target = { EniIp: "10.244.0.1", Port: 80 };
-    await sdk.BatchRegisterTargets({ LoadBalancerId, Targets: [{ ListenerId, ...target }] });
-    await post(`${adminUrl}/health`, {
-      loadBalancerId: LoadBalancerId,
-      listenerId: ListenerId,
-      ip: "10.244.0.1",
-      port: 80,
-      status: "Alive",
-    });
-    await done(await sdk.ModifyTargetWeight({ LoadBalancerId, ListenerId, Targets: [target], Weight: 0 }));
-    await sdk.BatchDeregisterTargets({ LoadBalancerId, Targets: [{ ListenerId, ...target }] });
-    const { entries, lastSeq } = await get<{ entries: JournalEntry[]; lastSeq: number }>(`${adminUrl}/journal?since=0`);
-    const story = entries
-      .filter(({ kind }) => kind !== "call")
-      .map((entry) => `${entry.kind} ${"change" in entry ? entry.change : "to" in entry ? entry.to : ""}`);
-    assert.deepEqual(story, [
-      "load-balancer created",
-      "task accepted",
-      "listener created",
-      "task succeeded",
-      "task accepted",
-      "target bound",
-      "task succeeded",
+  test("cut in the middle of its JSON", async (t) => {
+    const { cloud, register, bound } = await start(t);
+    cloud.faults.add({ kind: "truncated", count: 1 });
+    await failsWithoutCode(/invalid json response body/, register(1));
+    assert.deepEqual(await bound(), [1]);
+    assert.equal(cloud.journal.of("call").findLast(({ isWrite }) => isWrite)?.code, "TruncatedResponse");
+  });
 
-      "health Alive",
-      "task accepted",
-      "target weight",
-      "task succeeded",
-      "task accepted",
-      "target unbound",
-      "task succeeded",
+  test("sent in chunks", async (t) => {
+    const { sdk, cloud, LoadBalancerId } = await start(t);
+    const lengths: unknown[] = [];
+    const onAnswer = (message: unknown): void => {
+      const { headers } = (message as { response: IncomingMessage }).response; // what Node publishes there
+      lengths.push([headers["content-length"] === undefined, headers["transfer-encoding"]]);
+    };
+    subscribe("http.client.response.finish", onAnswer);
+    t.after(() => unsubscribe("http.client.response.finish", onAnswer));
+    cloud.faults.add({ kind: "chunked", count: 1 });
+    for (let turn = 0; turn < 2; turn++) assert.equal((await sdk.DescribeListeners({ LoadBalancerId })).TotalCount, 1);
+    assert.deepEqual(lengths, [
+      [true, "chunked"],
+      [false, undefined],
     ]);
-    const call = entries.find((entry) => entry.kind === "call" && entry.action === "BatchRegisterTargets");
-    assert.ok(call?.kind === "call" && call.timeMs - call.startMs >= 39, "a sync batch lasts as long as its task");
-    assert.deepEqual([call.targets, call.code, call.loadBalancerIds], [1, "OK", [LoadBalancerId]]);
-    assert.deepEqual(
-      entries.map(({ seq }) => seq),
-      entries.map((_, index) => index + 1),
-    );
-    assert.deepEqual((await get<{ entries: JournalEntry[] }>(`${adminUrl}/journal?since=${lastSeq - 1}`)).entries.length, 1);
-  });
-
-  test("counts, state and faults are told and taken; a malformed fault is refused with the reason", async (t) => {
-    const { adminUrl, sdk, cloud } = await withCloud(t);
-    cloud.addLoadBalancer({ name: "mine" });
-    assert.equal((await get<{ loadBalancers: { name: string }[] }>(`${adminUrl}/state`)).loadBalancers[0]?.name, "mine");
-    await post(`${adminUrl}/faults`, { kind: "error", code: "InternalError", count: 1 });
-    await failsWith("InternalError", sdk.DescribeQuota(null));
-    const counts = await get<{ calls: object; overlaps: number }>(`${adminUrl}/counts`);
-    assert.deepEqual([counts.calls, counts.overlaps], [{ DescribeQuota: 1 }, 0]);
-    for (const [bad, reason] of [
-      [{ kind: "explode" }, /kind: must be one of error, throttled/],
-      [{ kind: "error" }, /code: .*expected string/],
-      [{ kind: "latency", delay: "5" }, /delay: must be a number of ms or a text such as "500ms"/],
-      [{ kind: "reset", code: "x" }, /Unrecognized key: "code"/],
-    ] as const) {
-      const { status, body } = await post(`${adminUrl}/faults`, bad);
-      assert.equal(status, 400);
-      assert.match(String(body["error"]), reason);
-    }
-    assert.equal((await fetch(`${adminUrl}/nothing`)).status, 404);
-  });
-
-  test("the journal forgets the oldest entries and says how many", async (t) => {
-    const { cloud, sdk } = await withCloud(t, { journalSize: 3 });
-    for (let turn = 0; turn < 5; turn++) await sdk.DescribeQuota(null);
-    assert.deepEqual(
-      cloud.journal.since(0).map(({ seq }) => seq),
-      [3, 4, 5],
-    );
-    assert.deepEqual(
-      cloud.journal.since(4).map(({ seq }) => seq),
-      [5],
-    );
-    assert.equal(cloud.journal.dropped, 2);
   });
 });
 
-test("the core answers in the same way without HTTP", async (t) => {
-  const { cloud } = await withCloud(t);
-  const made = await cloud.call("clb", "CreateLoadBalancer", { LoadBalancerType: "OPEN" });
-  assert.equal(typeof made["RequestId"], "string");
-  await failsWith("MissingParameter", cloud.call("clb", "CreateListener", {}));
+suite("a task", () => {
+  test("fails, changes nothing and frees the lock; a batch call says it itself", async (t) => {
+    const { sdk, cloud, create, task, register, bound, LoadBalancerId } = await start(t);
+    cloud.faults.add({ kind: "task-failed", message: "broken", count: 1 });
+    const { Status, Message } = await task(await create(81));
+    assert.deepEqual([Status, Message], [1, "broken"]);
+    assert.equal((await sdk.DescribeListeners({ LoadBalancerId })).TotalCount, 1);
+    cloud.faults.add({ kind: "task-failed", message: "broken", count: 1 });
+    await failsWith("FailedOperation", register(1));
+    assert.deepEqual(await bound(), []);
+  });
+
+  test("is stuck: running and locked until it is let go", async (t) => {
+    const { sdk, cloud, create, done, register } = await start(t);
+    cloud.faults.add({ kind: "task-stuck", action: "CreateListener", count: 1 });
+    const accepted = await create(81);
+    for (const startedMs = Date.now(); Date.now() - startedMs < 200; )
+      assert.equal((await sdk.DescribeTaskStatus({ TaskId: accepted.RequestId ?? "" })).Status, 2);
+    await failsWith("FailedOperation.ResourceInOperating", register(1));
+    cloud.faults.clear();
+    await done(accepted);
+    await register(1);
+  });
+
+  test("is stuck for a time", async (t) => {
+    const { cloud, create, done } = await start(t);
+    cloud.faults.add({ kind: "task-stuck", hold: 150, count: 1 });
+    const startedMs = Date.now();
+    await done(await create(81));
+    assert.ok(Date.now() - startedMs >= 185, "40 ms of its own and 150 ms more");
+  });
 });
 
-suite("alone", () => {
-  const run = (t: TestContext, env: NodeJS.ProcessEnv = {}) => {
-    const args = ["test/cloud/main.ts", "--port", "0", "--vip-cidr", "127.198.0.0/16", "--json", "--exit-with-parent"];
-    const child = spawn(process.execPath, args, {
-      cwd: new URL("../..", import.meta.url),
-      env: { ...process.env, ...env },
-      stdio: ["pipe", "pipe", "inherit"],
-    });
-    t.after(() => child.kill("SIGKILL"));
-    const exited = once(child, "exit");
-    const addresses = once(createInterface(child.stdout), "line").then(
-      ([line]) => JSON.parse(String(line)) as { endpoint: string; adminUrl: string },
-    );
-    return { child, exited, addresses };
+suite("some targets of a batch", () => {
+  test("are refused, by address: their listener is named", async (t) => {
+    const { cloud, register, deregister, bound, ListenerId } = await start(t, { keepGoodTargetsOfFailedListener: true });
+    cloud.faults.add({ kind: "partial", ips: ["10.244.0.2"], message: "no route", count: 1 });
+    const { FailListenerIdSet, Message } = (await register(1, 2, 3)) as { FailListenerIdSet?: string[]; Message?: string };
+    assert.deepEqual([FailListenerIdSet, Message, await bound()], [[ListenerId], "no route", [1, 3]]);
+    assert.deepEqual((await register(2)).FailListenerIdSet, []);
+    cloud.faults.add({ kind: "partial", ips: ["10.244.0.3"], count: 1 });
+    assert.deepEqual((await deregister(3)).FailListenerIdSet, [ListenerId]);
+    assert.deepEqual(await bound(), [1, 3, 2]);
+  });
+
+  test("are refused, by share", async (t) => {
+    const { cloud, register, bound } = await start(t, { keepGoodTargetsOfFailedListener: true });
+    cloud.faults.add({ kind: "partial", share: 0.3, count: 1 });
+    await register(...Array.from({ length: 100 }, (_, index) => index));
+    const count = (await bound()).length;
+    assert.ok(count >= 55 && count <= 85, `${count} of 100 are bound`);
+  });
+
+  test("are not bound, and nothing says so", async (t) => {
+    const { cloud, register, deregister, bound } = await start(t);
+    cloud.faults.add({ kind: "not-bound", ips: ["10.244.0.1"] });
+    assert.deepEqual((await register(1, 2)).FailListenerIdSet, []);
+    assert.deepEqual(await bound(), [2]);
+    assert.deepEqual((await deregister(2)).FailListenerIdSet, []);
+    cloud.faults.replace([{ kind: "not-bound", share: 1 }]);
+    await register(3);
+    assert.deepEqual(await bound(), []);
+    assert.deepEqual(cloud.journal.of("call").findLast(({ isWrite }) => isWrite)?.faults, ["not-bound"]);
+  });
+});
+
+test("reads are stale: answered from a state of some time ago, while writes see the present", async (t) => {
+  const { cloud, register, deregister, bound } = await start(t, { clock: hurried() }); // 10 s are half a second
+  await register(1);
+  cloud.faults.add({ kind: "stale", age: "10s" });
+  await register(2);
+  assert.deepEqual(await bound(), [1]);
+  await deregister(1);
+  assert.deepEqual(await bound(), [1]);
+  await eventually("both changes show", async () => (await bound()).join() === "2");
+  await register(3);
+  cloud.faults.clear();
+  assert.deepEqual(await bound(), [2, 3]);
+});
+
+suite("a fault is chosen", () => {
+  const outcomes = async (count: number, call: () => Promise<unknown>): Promise<string> => {
+    const results: string[] = [];
+    for (let turn = 0; turn < count; turn++)
+      results.push(
+        await call().then(
+          () => ".",
+          () => "x",
+        ),
+      );
+    return results.join("");
   };
 
-  test("it tells its addresses in one line, takes the key from the environment, and ends with its parent", async (t) => {
-    const key = { secretId: "AKIDfromenv", secretKey: "fromenv" };
-    const { child, exited, addresses } = run(t, { TENCENTCLOUD_SECRET_ID: key.secretId, TENCENTCLOUD_SECRET_KEY: key.secretKey });
-    const { endpoint } = await addresses;
-    assert.equal((await sdkFor(endpoint, key).DescribeQuota(null)).QuotaSet?.length, 8);
-    await failsWith("AuthFailure.SecretIdNotFound", sdkFor(endpoint).DescribeQuota(null));
-    child.stdin.end();
-    assert.deepEqual(await exited, [0, null]);
+  test("by action, load balancer and caller", async (t) => {
+    const { sdk, cloud, LoadBalancerId } = await start(t);
+    const other = cloud.addLoadBalancer().loadBalancerId;
+    cloud.faults.add({ kind: "error", code: "InternalError", action: ["DescribeListeners", "DescribeTargets"], loadBalancerId: other });
+    cloud.faults.add({ kind: "error", code: "InternalError", caller: "somebody" });
+    await sdk.DescribeListeners({ LoadBalancerId });
+    await failsWith("InternalError", sdk.DescribeListeners({ LoadBalancerId: other }));
+    await failsWith("InternalError", sdk.DescribeTargets({ LoadBalancerId: other }));
+    await sdk.DescribeLoadBalancers({ LoadBalancerIds: [other] });
+    await failsWith("InternalError", cloud.call("clb", "DescribeQuota", {}, { name: "somebody" }));
   });
 
-  test("SIGTERM ends it cleanly", async (t) => {
-    const { child, exited, addresses } = run(t);
-    await addresses;
-    child.kill("SIGTERM");
-    assert.deepEqual(await exited, [0, null]);
+  test("by time: from, for; or until it is cleared", async (t) => {
+    const { sdk, cloud } = await start(t);
+    cloud.faults.add({ kind: "error", code: "InternalError", from: "100ms", for: 100 });
+    const state = () => cloud.faults.list()[0]?.state;
+    assert.equal(state(), "waiting");
+    await sdk.DescribeQuota(null);
+    await eventually("it begins", () => state() === "active");
+    await failsWith("InternalError", sdk.DescribeQuota(null));
+    await eventually("it ends", () => state() === "over");
+    await sdk.DescribeQuota(null);
+    cloud.faults.add({ kind: "error", code: "InternalError" });
+    await failsWith("InternalError", sdk.DescribeQuota(null));
+    cloud.faults.clear();
+    await sdk.DescribeQuota(null);
   });
+
+  test("by turn and count", async (t) => {
+    const { sdk, cloud } = await start(t);
+    cloud.faults.add({ kind: "error", code: "InternalError", every: 3, count: 2 });
+    assert.equal(await outcomes(12, () => sdk.DescribeQuota(null)), "..x..x......");
+    const [status] = cloud.faults.list();
+    assert.deepEqual([status?.seen, status?.hits, status?.state], [6, 2, "over"]);
+  });
+
+  test("by probability, the same for the same seed", async (t) => {
+    const run = async (seed: number): Promise<string> => {
+      const { sdk, cloud } = await start(t, { seed });
+      cloud.faults.add({ kind: "error", code: "InternalError", probability: 0.3 });
+      return outcomes(60, () => sdk.DescribeQuota(null));
+    };
+    const first = await run(7);
+    const share = first.split("x").length - 1;
+    assert.ok(share >= 8 && share <= 30, first);
+    assert.equal(await run(7), first);
+    assert.notEqual(await run(8), first);
+  });
+});
+
+test("faults change neither ids nor latencies of what they do not meet", async (t) => {
+  const ids = async (faulty: boolean): Promise<unknown> => {
+    const clock = makeVirtualClock();
+    const cloud = makeCloud({ clock });
+    t.after(() => cloud.stop());
+    if (faulty) cloud.faults.add({ kind: "error", code: "InternalError", probability: 0.5, action: "DescribeQuota" });
+    await clock.run(cloud.call("clb", "DescribeQuota", {}).catch(() => undefined));
+    return [clock.now(), cloud.addLoadBalancer().loadBalancerId];
+  };
+  assert.deepEqual(await ids(true), await ids(false));
 });

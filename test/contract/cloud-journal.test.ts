@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import type { JournalEntry } from "../cloud/journal.ts";
+import { failsWith, withCloud } from "./cloud-fixture.ts";
+
+const post = async (url: string, body: object): Promise<{ status: number; body: Record<string, unknown> }> => {
+  const response = await fetch(url, { method: "POST", body: JSON.stringify(body) });
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+};
+const get = async <T>(url: string): Promise<T> => (await fetch(url)).json() as Promise<T>;
+type Page = { readonly entries: JournalEntry[]; readonly lastSeq: number };
+
+suite("admin pages", () => {
+  test("a user's load balancer is there at once, and all that happens to it is in the journal", async (t) => {
+    const { adminUrl, sdk, done } = await withCloud(t, { dataPlane: false, health: "scripted" });
+    const made = await post(`${adminUrl}/load-balancers`, { name: "mine" });
+    const LoadBalancerId = String(made.body["loadBalancerId"]);
+    assert.match(String(made.body["vip"]), /^127\.198\./);
+    const { ListenerIds: [ListenerId = ""] = [] } = await done(await sdk.CreateListener({ LoadBalancerId, Ports: [80], Protocol: "TCP" }));
+    const target = { EniIp: "10.244.0.1", Port: 80 };
+    await sdk.BatchRegisterTargets({ LoadBalancerId, Targets: [{ ListenerId, ...target }] });
+    await post(`${adminUrl}/health`, {
+      loadBalancerId: LoadBalancerId,
+      listenerId: ListenerId,
+      ip: "10.244.0.1",
+      port: 80,
+      status: "Alive",
+    });
+    await done(await sdk.ModifyTargetWeight({ LoadBalancerId, ListenerId, Targets: [target], Weight: 0 }));
+    await sdk.BatchDeregisterTargets({ LoadBalancerId, Targets: [{ ListenerId, ...target }] });
+    const { entries, lastSeq } = await get<Page>(`${adminUrl}/journal?since=0`);
+    const story = entries
+      .filter(({ kind }) => kind !== "call")
+      .map((entry) => `${entry.kind} ${"change" in entry ? entry.change : "to" in entry ? entry.to : ""}`);
+    assert.deepEqual(story, [
+      "load-balancer created",
+      "task accepted",
+      "listener created",
+      "task succeeded",
+      "task accepted",
+      "target bound",
+      "task succeeded",
+
+      "health Alive",
+      "task accepted",
+      "target weight",
+      "task succeeded",
+      "task accepted",
+      "target unbound",
+      "task succeeded",
+    ]);
+    const call = entries.find((entry) => entry.kind === "call" && entry.action === "BatchRegisterTargets");
+    assert.ok(call?.kind === "call" && call.timeMs - call.startMs >= 39, "a sync batch lasts as long as its task");
+    assert.deepEqual([call.targets, call.code, call.loadBalancerIds], [1, "OK", [LoadBalancerId]]);
+    assert.deepEqual(
+      entries.map(({ seq }) => seq),
+      entries.map((_, index) => index + 1),
+    );
+    assert.deepEqual((await get<Page>(`${adminUrl}/journal?since=${lastSeq - 1}`)).entries.length, 1);
+  });
+
+  test("counts, state and faults are told and taken; a malformed fault is refused with the reason", async (t) => {
+    const { adminUrl, sdk, cloud } = await withCloud(t);
+    cloud.addLoadBalancer({ name: "mine" });
+    assert.equal((await get<{ loadBalancers: { name: string }[] }>(`${adminUrl}/state`)).loadBalancers[0]?.name, "mine");
+    await post(`${adminUrl}/faults`, { kind: "error", code: "InternalError", count: 1 });
+    await failsWith("InternalError", sdk.DescribeQuota(null));
+    const counts = await get<{ calls: object; overlaps: number }>(`${adminUrl}/counts`);
+    assert.deepEqual([counts.calls, counts.overlaps], [{ DescribeQuota: 1 }, 0]);
+    for (const [bad, reason] of [
+      [{ kind: "explode" }, /kind: must be one of error, throttled/],
+      [{ kind: "error" }, /code: .*expected string/],
+      [{ kind: "latency", delay: "5" }, /delay: must be a number of ms or a text such as "500ms"/],
+      [{ kind: "reset", code: "x" }, /Unrecognized key: "code"/],
+    ] as const) {
+      const { status, body } = await post(`${adminUrl}/faults`, bad);
+      assert.equal(status, 400);
+      assert.match(String(body["error"]), reason);
+    }
+    assert.equal((await fetch(`${adminUrl}/nothing`)).status, 404);
+  });
+});
+
+test("the core answers in the same way without HTTP", async (t) => {
+  const { cloud } = await withCloud(t);
+  const made = await cloud.call("clb", "CreateLoadBalancer", { LoadBalancerType: "OPEN" });
+  assert.equal(typeof made["RequestId"], "string");
+  await failsWith("MissingParameter", cloud.call("clb", "CreateListener", {}));
+});
+
+suite("the journal", () => {
+  test("tells of each call what was asked, how large it was, and how it ended", async (t) => {
+    const { cloud, sdk, adminUrl, listener } = await withCloud(t, { dataPlane: false, health: "scripted" });
+    const { loadBalancerId: LoadBalancerId } = cloud.addLoadBalancer();
+    const ListenerId = await listener(LoadBalancerId, 80);
+    const Targets = Array.from({ length: 50 }, (_, index) => ({ ListenerId, EniIp: `10.244.0.${index}`, Port: 80 }));
+    await sdk.BatchRegisterTargets({ LoadBalancerId, Targets });
+    const { entries } = await get<Page>(`${adminUrl}/journal?kind=call&action=BatchRegisterTargets`);
+    const [call] = entries;
+    assert.ok(call?.kind === "call" && entries.length === 1);
+    const { service, isWrite, targets, bytes, code, caller, loadBalancerIds, lockWaitMs, faults } = call;
+    assert.deepEqual([service, isWrite, targets, code, lockWaitMs, faults], ["clb", true, 50, "OK", 0, []]);
+    assert.equal(bytes, JSON.stringify({ LoadBalancerId, Targets }).length);
+    assert.match(caller, /^AKID/);
+    assert.deepEqual(loadBalancerIds, [LoadBalancerId]);
+    assert.ok(call.timeMs - call.startMs >= 39, "it lasted as long as its task");
+  });
+
+  test("answers what it is asked: kind, action, caller, load balancer, code, time, page", async (t) => {
+    const { cloud, adminUrl } = await withCloud(t, { dataPlane: false });
+    const [one, other] = [cloud.addLoadBalancer().loadBalancerId, cloud.addLoadBalancer().loadBalancerId];
+    for (const name of ["ann", "bob"])
+      for (const LoadBalancerId of [one, other]) await cloud.call("clb", "DescribeListeners", { LoadBalancerId }, { name });
+    await failsWith("InvalidParameter.LBIdNotFound", cloud.call("clb", "DescribeTargets", { LoadBalancerId: "lb-none" }, { name: "bob" }));
+    const count = async (query: string): Promise<number> => (await get<Page>(`${adminUrl}/journal?${query}`)).entries.length;
+    const lastMs = cloud.journal.of("call").at(-1)?.timeMs ?? 0;
+    for (const [query, expected] of [
+      ["", 7],
+      ["kind=call", 5],
+      ["kind=load-balancer", 2],
+      ["action=DescribeTargets", 1],
+      ["caller=bob", 3],
+      ["caller=bob&action=DescribeListeners", 2],
+      [`loadBalancer=${other}`, 3],
+      ["code=InvalidParameter.LBIdNotFound", 1],
+      [`from=${lastMs + 1}`, 0],
+      [`until=${lastMs + 1}`, 7],
+      ["since=3&limit=2", 2],
+    ] as const)
+      assert.equal(await count(query), expected, query);
+    for (const [query, reason] of [
+      ["acton=x", /no parameter acton; there are kind, action/],
+      ["from=noon", /from must be a number, got "noon"/],
+    ] as const) {
+      const response = await fetch(`${adminUrl}/journal?${query}`);
+      assert.equal(response.status, 400);
+      assert.match(await response.text(), reason);
+    }
+  });
+
+  test("forgets the oldest entries, says how many, and leaves no number out", async (t) => {
+    const { cloud, sdk } = await withCloud(t, { journalSize: 3 });
+    const told: number[] = [];
+    const unwatch = cloud.journal.watch(({ seq }) => void told.push(seq));
+    for (let turn = 0; turn < 5; turn++) await sdk.DescribeQuota(null);
+    const numbers = (since: number, limit?: number): number[] => cloud.journal.since(since, limit).map(({ seq }) => seq);
+    assert.deepEqual([numbers(0), numbers(4), numbers(0, 2), numbers(5)], [[3, 4, 5], [5], [3, 4], []]);
+    assert.equal(cloud.journal.dropped, 2);
+    unwatch();
+    await sdk.DescribeQuota(null);
+    assert.deepEqual(told, [1, 2, 3, 4, 5]);
+  });
+});
