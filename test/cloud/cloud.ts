@@ -52,10 +52,16 @@ export interface Cloud {
   /** What a request of this action may hold; undefined if there is no such action. A GET request needs it to tell 1 from "1". */
   fieldsOf(service: string, action: string): AnyFields | undefined;
   /** A load balancer as a user made it before, at once and without a task. */
-  addLoadBalancer(wanted?: { name?: string; type?: "OPEN" | "INTERNAL"; tags?: Record<string, string>; vip?: string }): {
-    loadBalancerId: string;
-    vip: string;
-  };
+  addLoadBalancer(wanted?: {
+    /** E.g. "lb-demo0001"; else made up, as the VIP. */
+    id?: string;
+    name?: string;
+    type?: "OPEN" | "INTERNAL";
+    tags?: Record<string, string>;
+    vip?: string;
+    vpcId?: string;
+    subnetId?: string;
+  }): { loadBalancerId: string; vip: string };
   /** Fixes a target's health, or lets the probes speak again (`undefined`). Throws if it is not bound. */
   setHealth(
     target: { loadBalancerId: string; listenerId: string; locationId?: string; ip: string; port: number },
@@ -85,7 +91,7 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
   const journal = makeJournal(clock, settings.journalSize);
   const random = makeRandom(settings.seed);
   const probe = options.probe ?? networkProbe;
-  const account: Account = { loadBalancers: new Map(), ordered: new Set(), certificates: new Map() };
+  const account: Account = { loadBalancers: new Map(), ordered: new Set(), certificates: new Map((options.certificates ?? []).map((one) => [one.id, one])) };
   const { certificates } = account;
   const core: Core = {
     clock,
@@ -140,13 +146,16 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
       return (candidates.find(([, service]) => Object.hasOwn(service.actions, action)) ?? candidates[0])?.[0];
     },
     fieldsOf: (service, action) => services.get(service)?.actions[action]?.fields,
-    addLoadBalancer: ({ name, type = "OPEN", tags = {}, vip } = {}) => {
-      const loadBalancer = newLoadBalancer(core, {
+    addLoadBalancer: ({ id, name, type = "OPEN", tags = {}, vip, vpcId, subnetId } = {}) => {
+      const made = newLoadBalancer(core, {
         LoadBalancerType: type,
         Tags: Object.entries(tags).map(([TagKey, TagValue]) => ({ TagKey, TagValue })),
         ...(name !== undefined && { LoadBalancerName: name }),
         ...(vip !== undefined && { Vip: vip }),
+        ...(vpcId !== undefined && { VpcId: vpcId }),
+        ...(subnetId !== undefined && { SubnetId: subnetId }),
       });
+      const loadBalancer = { ...made, id: id ?? made.id };
       addLoadBalancer(core, loadBalancer);
       return { loadBalancerId: loadBalancer.id, vip: loadBalancer.vip };
     },

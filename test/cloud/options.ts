@@ -3,6 +3,7 @@ import type { Clock } from "../../common/clock.ts";
 import { isVirtual } from "../virtual-clock.ts";
 import type { Network } from "./network-state.ts";
 import type { Probe } from "./probe.ts";
+import type { CertificateRecord } from "./state.ts";
 
 /** How long things take, in ms of the injected clock. Source of the two profiles below: clb-api.md §7.5. */
 export type Profile = {
@@ -102,6 +103,8 @@ export type CloudOptions = {
   readonly wallMs?: () => number;
   /** VPCs, nodes, ENIs and security groups. If it has ENIs, only their addresses may be bound. */
   readonly network?: Network;
+  /** Uploaded before, for HTTPS and TCP_SSL listeners to name. */
+  readonly certificates?: readonly CertificateRecord[];
   /** Addresses that may be bound where nobody described ENIs; others fail as an IP that is no attached ENI does. */
   readonly backendCidrs?: readonly string[];
   /** `false`: listeners open no port (a virtual run, or only the API is wanted). */
