@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { RateLimit } from "../../../coordinator/cloud/rate-limit.ts";
+import { fallen, RateLimit, recovered } from "../../../coordinator/cloud/rate-limit.ts";
 import { aFakeClock } from "../stream/pods.ts";
 
 const START_MS = 1_790_000_000_000;
@@ -55,4 +55,55 @@ test("a call that is called off rejects with the signal's reason, and the next o
   await assert.rejects(waiting, /^Error: stop$/);
   await assert.rejects(limit.take("B", calledOff.signal), /^Error: stop$/); // also where it need not wait
   assert.equal(clock.pendingSleeps, 0);
+});
+
+test("an action that was throttled goes on at half its rate and recovers, its neighbours keep theirs", async () => {
+  const { clock, limit, atMs, call } = aLimit();
+  const neighbour: number[] = [];
+  limit.throttled("A");
+  for (let calls = 0; calls < 100; calls++) call("A");
+  for (let calls = 0; calls < 100; calls++) call("B", neighbour);
+  await clock.advance(3_000);
+  assert.ok(atMs.length >= 12 && atMs.length <= 22, `${atMs.length} calls in 2 s after the pause`);
+  assert.ok(neighbour.length >= 45, `${neighbour.length} calls of the neighbour in 3 s`);
+  await clock.advance(10_000);
+  assert.equal(limit.state("A").perSecond, 20);
+});
+
+test("who waits is told of a refusal that comes meanwhile", async () => {
+  const { clock, limit, atMs, call } = aLimit(1);
+  call();
+  call();
+  await clock.advance(1_000);
+  limit.throttled("A");
+  await clock.advance(900);
+  assert.deepEqual(atMs, [0]);
+  await clock.advance(200);
+  assert.deepEqual(atMs, [0, 2_000]);
+});
+
+test("waiting calls go in the order in which they came, also when one of them is called off", async () => {
+  const { clock, limit } = aLimit(1);
+  const order: string[] = [];
+  const off = new AbortController();
+  const { signal } = new AbortController();
+  for (const name of ["a", "b", "c", "d"])
+    void limit.take("A", name === "b" ? off.signal : signal).then(
+      () => order.push(name),
+      () => order.push(`${name} off`),
+    );
+  off.abort(new Error("stop"));
+  await clock.advance(10_000);
+  assert.deepEqual(order, ["a", "b off", "c", "d"]);
+  assert.equal(limit.state("A").waiting, 0);
+});
+
+test("refusals of one moment count once, and the rate never falls to nothing", () => {
+  let rate = { perSecond: 20, sinceMs: 0 };
+  for (let n = 0; n < 10; n++) rate = fallen(rate, 20, 1_000 + n);
+  assert.equal(rate.perSecond, 10);
+  for (let n = 0; n < 20; n++) rate = fallen(rate, 20, 2_000 + n * 500);
+  assert.ok(rate.perSecond >= 0.5 && rate.perSecond < 2, String(rate.perSecond));
+  assert.equal(recovered({ perSecond: 10, sinceMs: 0 }, 20, 5_000), 15);
+  assert.equal(recovered({ perSecond: 10, sinceMs: 0 }, 20, 60_000), 20);
 });
