@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
 import { suite, type TestContext, test } from "node:test";
+import { makeClock } from "../../common/clock.ts";
+import { makeClbApi } from "../../coordinator/cloud/clb-api.ts";
+import { RateLimit } from "../../coordinator/cloud/rate-limit.ts";
+import { makeSdkTransport } from "../../coordinator/cloud/transport.ts";
 import { makeCloud } from "../cloud/cloud.ts";
 import { alwaysHealthy, inProcessTransport } from "../cloud/in-process.ts";
-import { type CloudOptions, PROFILES } from "../cloud/options.ts";
+import { type CloudOptions, PROFILES, TEST_KEY } from "../cloud/options.ts";
 import { makeVirtualClock } from "../virtual-clock.ts";
+import { withCloud } from "./cloud-fixture.ts";
 
 const forever = new AbortController().signal;
 
@@ -133,4 +138,37 @@ suite("in one process", () => {
     (await read()).Listeners[0]?.Targets.pop();
     assert.equal((await read()).Listeners[0]?.Targets.length, 1);
   });
+});
+
+suite("scaled time", () => {
+  test("product and cloud run twenty times as fast over HTTP; admin tells the factor", async (t) => {
+    const { endpoint, adminUrl, cloud } = await withCloud(t, { profile: "fast", clock: makeClock(20), dataPlane: false });
+    const { loadBalancerId } = cloud.addLoadBalancer();
+    const clock = makeClock(20); // the product's own, of the same factor
+    const { secretId, secretKey } = TEST_KEY;
+    const credential = { secretId, secretKey, token: undefined };
+    const transport = makeSdkTransport({ region: "ap-guangzhou", endpoint, protocol: "http://", timeoutSeconds: 60, credential });
+    const api = makeClbApi({ transport, rateLimit: new RateLimit(clock, { perSecond: 20, pauseAfterThrottlingMs: 1000 }), clock });
+    const startedMs = performance.now();
+    for (let port = 8000; port < 8005; port++)
+      await api.createListeners(loadBalancerId, { protocol: "TCP", healthCheck: {}, listeners: [{ name: `l${port}`, port }] }, forever);
+    const realMs = performance.now() - startedMs;
+    assert.equal(cloud.journal.of("listener").length, 5);
+    // Five writes of at least 40 + 400 ms each, in the product's time as in the cloud's.
+    assert.ok(realMs > (5 * 440) / 20 && realMs < 2200, `took ${realMs} ms`);
+    const { scale, nowMs } = (await (await fetch(`${adminUrl}/time`)).json()) as { scale: number; nowMs: number };
+    assert.equal(scale, 20);
+    assert.ok(Math.abs(nowMs - clock.now()) < 20_000, "clocks of one factor stay together");
+  });
+
+  test("signatures stay in real time", async (t) => {
+    const { sdk, adminUrl } = await withCloud(t, { clock: makeClock(1000), dataPlane: false });
+    await new Promise((resolve) => setTimeout(resolve, 400)); // 400 s of the cloud's time, more than a signature lives
+    await sdk.DescribeQuota(null);
+    assert.equal(((await (await fetch(`${adminUrl}/time`)).json()) as { scale: number }).scale, 1000);
+  });
+});
+
+test("a virtual cloud says that it is one", () => {
+  assert.deepEqual(makeCloud({ clock: makeVirtualClock(5000) }).time(), { nowMs: 5000, scale: "virtual" });
 });
