@@ -14,12 +14,12 @@ import { type Journal, makeJournal } from "./journal.ts";
 import { emptyNetwork, type Network } from "./network-state.ts";
 import { type CloudOptions, settingsOf, TEST_KEY } from "./options.ts";
 import { makePastStates } from "./past-states.ts";
-import { networkProbe } from "./probe.ts";
+import { makeNetworkProbe } from "./probe.ts";
 import { makeRandom } from "./random.ts";
 import { makeRateLimit } from "./rate-limit.ts";
 import type { AnyFields } from "./schema.ts";
 import { type Keyring, makeKeyring } from "./services/keyring.ts";
-import { type Account, type HealthStatus, placesOf, requireLoadBalancer, requirePlace, targetKey } from "./state.ts";
+import { type Account, type HealthStatus, type Place, placesOf, requireLoadBalancer, requirePlace, targetKey } from "./state.ts";
 import { LockedError, makeTasks } from "./tasks.ts";
 import { type CloudState, stateOf } from "./view.ts";
 import { makeVips } from "./vips.ts";
@@ -82,6 +82,9 @@ export interface Cloud {
   stop(): Promise<void>;
 }
 
+/** Of 100.64.0.0/10, where the service's probes come from. */
+const PROBE_ADDRESS = "100.64.0.1";
+
 /** A whole cloud in this process; the HTTP server is only a shell around it. */
 export function makeCloud(options: CloudOptions = {}): Cloud {
   const settings = settingsOf(options);
@@ -90,9 +93,12 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
   setMaxListeners(0, stopping.signal);
   const journal = makeJournal(clock, settings.journalSize);
   const random = makeRandom(settings.seed);
-  const probe = options.probe ?? networkProbe;
+  const probe = options.probe ?? makeNetworkProbe();
   const account: Account = { loadBalancers: new Map(), ordered: new Set(), certificates: new Map((options.certificates ?? []).map((one) => [one.id, one])) };
   const { certificates } = account;
+  /** The address of the load balancer, or one that the service keeps for its probes (clb-api.md §4.3). */
+  const sourceOf = ({ loadBalancerId, healthCheck }: Place): string | undefined =>
+    healthCheck.SourceIpType === 0 ? account.loadBalancers.get(loadBalancerId)?.vip : PROBE_ADDRESS;
   const core: Core = {
     clock,
     journal,
@@ -104,8 +110,8 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
     clientTokens: new Map(),
     vips: makeVips(settings.vips),
     tasks: makeTasks({ clock, journal, stopped: stopping.signal }),
-    health: makeHealth({ clock, journal, random, probe, mode: settings.health }),
-    dataPlane: makeDataPlane({ clock, journal, certificates, connectTimeoutMs: settings.connectTimeoutMs }),
+    health: makeHealth({ clock, journal, random, probe, sourceOf, mode: settings.health }),
+    dataPlane: makeDataPlane({ ...settings, clock, journal, certificates }),
   };
   const services = makeServices(settings.limits);
   const past = makePastStates({ account: core.account, clock, journal });

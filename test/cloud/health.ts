@@ -2,7 +2,7 @@ import type { Clock } from "../../common/clock.ts";
 import type { Journal } from "./journal.ts";
 import type { Probe } from "./probe.ts";
 import type { Random } from "./random.ts";
-import type { HealthSettings, HealthStatus, Place, TargetRecord } from "./state.ts";
+import { type HealthSettings, type HealthStatus, isLayer7, type Place, type TargetRecord } from "./state.ts";
 
 /** Defaults of a check that is not given or given in part. Source: clb-api.md §4.3. */
 export const DEFAULT_CHECK: HealthSettings = {
@@ -25,9 +25,20 @@ export interface Health {
   pin(place: Place, target: TargetRecord, status: HealthStatus | undefined): void;
 }
 
-type Deps = { clock: Clock; journal: Journal; random: Random; probe: Probe; mode: "probe" | "scripted" };
+type Deps = {
+  readonly clock: Clock;
+  readonly journal: Journal;
+  readonly random: Random;
+  readonly probe: Probe;
+  readonly mode: "probe" | "scripted";
+  /** Where the service's probes of this place come from. */
+  readonly sourceOf?: (place: Place) => string | undefined;
+};
 
-/** One loop per target: first probe after a random share of the interval, then one per interval, whatever the weight. */
+/**
+ * One loop per target: first probe after a random share of the interval, then one per interval, whatever the weight. On layer 4 the
+ * interval runs from probe to probe, on layer 7 from an answer to the next probe. Source: clb-api.md §4.2.
+ */
 export function makeHealth(deps: Deps): Health {
   const { clock, journal } = deps;
 
@@ -49,7 +60,8 @@ export function makeHealth(deps: Deps): Health {
     // The timeout goes through the injected clock, so that a scaled run scales it too.
     void clock.sleep(check.TimeOut * 1000, answered.signal).then(onGone, () => undefined);
     const port = check.CheckPort > 0 ? check.CheckPort : target.port;
-    const alive = await deps.probe({ protocol: place.protocol, ip: target.ip, port, check }, over.signal);
+    const asked = { protocol: place.protocol, ip: target.ip, port, check, source: deps.sourceOf?.(place) };
+    const alive = await deps.probe(asked, over.signal);
     signal.removeEventListener("abort", onGone);
     answered.abort();
     return alive;
@@ -58,13 +70,14 @@ export function makeHealth(deps: Deps): Health {
   const loop = async (place: Place, target: TargetRecord, signal: AbortSignal): Promise<void> => {
     await clock.sleep(deps.random() * place.healthCheck.IntervalTime * 1000, signal);
     while (!signal.aborted) {
-      const startedMs = clock.now();
+      const fromMs = clock.now();
       const ok = await probeOnce(place, target, signal);
       if (signal.aborted) return;
       target.streak = nextStreak(target.streak, ok);
       const next = afterProbe(target.health, target.streak, place.healthCheck);
       if (target.pinned === undefined) set(place, target, next);
-      await clock.sleep(Math.max(0, place.healthCheck.IntervalTime * 1000 - (clock.now() - startedMs)), signal);
+      const passedMs = isLayer7(place.protocol) ? 0 : clock.now() - fromMs;
+      await clock.sleep(Math.max(0, place.healthCheck.IntervalTime * 1000 - passedMs), signal);
     }
   };
 
@@ -113,7 +126,11 @@ function afterProbe(now: HealthStatus, streak: TargetRecord["streak"], check: He
  * Pure: the targets that get new connections: healthy or unchecked, weight above 0. If all are dead, all dead ones get them
  * ("all dead = all alive", clb-api.md §4.2); checking ones count as dead only when none was healthy for an interval, and never get any.
  */
-export function servingTargets(place: Pick<Place, "targets" | "healthCheck" | "lastHealthyMs">, nowMs: number): TargetRecord[] {
+export function servingTargets(
+  place: Pick<Place, "targets" | "healthCheck" | "lastHealthyMs">,
+  nowMs: number,
+  allDeadAllAlive = true,
+): TargetRecord[] {
   const serving: TargetRecord[] = [];
   const dead: TargetRecord[] = [];
   let someAlive = false;
@@ -125,7 +142,7 @@ export function servingTargets(place: Pick<Place, "targets" | "healthCheck" | "l
     if (target.weight > 0 && alive) serving.push(target);
     if (target.weight > 0 && target.health === "Dead") dead.push(target);
   }
-  if (someAlive) return serving;
+  if (someAlive || !allDeadAllAlive) return serving;
   const healthyLately = nowMs - place.lastHealthyMs < place.healthCheck.IntervalTime * 1000;
   return someChecking && healthyLately ? [] : dead;
 }

@@ -121,6 +121,8 @@ export type CloudOptions = {
   readonly unusedReferences?: "empty" | "null";
   /** How long the data plane waits for a backend to accept; real ms. */
   readonly connectTimeoutMs?: number;
+  /** Whether backends get traffic when all of a place are dead (clb-api.md §4.2); `false` shows what depends on that. */
+  readonly allDeadAllAlive?: boolean;
   readonly journalSize?: number;
 };
 
@@ -143,6 +145,7 @@ export function settingsOf(options: CloudOptions) {
     unusedReferences: options.unusedReferences ?? "empty",
     wallMs: options.wallMs ?? Date.now,
     connectTimeoutMs: options.connectTimeoutMs ?? 5000,
+    allDeadAllAlive: options.allDeadAllAlive ?? true,
     journalSize: options.journalSize ?? 200_000,
   } as const;
 }

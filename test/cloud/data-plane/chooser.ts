@@ -22,7 +22,12 @@ export type Choose = (place: BalancedPlace, asking: Asking, nowMs: number) => Ta
  * One for the whole data plane. Health and weight first (also within a session: weight 0 gets nothing new), then what failed lately, then
  * the session, then the scheduler. Sessions exist with WRR only: by source address on layer 4, by cookie on layer 7. Source: clb-api.md §4.4.
  */
-export function makeChooser(deps: { readonly traffic: TrafficLog; readonly passive: PassiveCheck }): Choose {
+export function makeChooser(deps: {
+  readonly traffic: TrafficLog;
+  readonly passive: PassiveCheck;
+  /** Whether dead backends get traffic while there is nothing but dead ones. */
+  readonly allDeadAllAlive: boolean;
+}): Choose {
   const sessions = new WeakMap<Place, Sessions<TargetRecord>>();
 
   const withSession = (place: BalancedPlace, targets: readonly TargetRecord[], asking: Asking, nowMs: number): TargetRecord | undefined => {
@@ -41,7 +46,7 @@ export function makeChooser(deps: { readonly traffic: TrafficLog; readonly passi
   return (place, asking, nowMs) => {
     const { tried } = asking;
     const watched = place.protocol !== "TCP" && place.protocol !== "UDP";
-    const serving = servingTargets(place, nowMs);
+    const serving = servingTargets(place, nowMs, deps.allDeadAllAlive);
     const fresh = tried === undefined || tried.size === 0 ? serving : serving.filter((target) => !tried.has(target));
     const targets = watched ? deps.passive.allowed(fresh, nowMs) : fresh;
     switch (place.scheduler) {

@@ -33,11 +33,12 @@ export function makeDataPlane(given: {
   /** Real ms. */
   readonly connectTimeoutMs: number;
   readonly certificates: ReadonlyMap<string, CertificateRecord>;
+  readonly allDeadAllAlive: boolean;
 }): DataPlane {
-  const { clock, connectTimeoutMs } = given;
+  const { clock, connectTimeoutMs, allDeadAllAlive } = given;
   const traffic = makeTrafficLog(given);
   const passive = makePassiveCheck();
-  const choose = makeChooser({ traffic, passive });
+  const choose = makeChooser({ traffic, passive, allDeadAllAlive });
   const certificates = makeCertificates(given.certificates);
   const deps: FrontDeps = { clock, connectTimeoutMs, traffic, passive, choose, certificates, sources: makeSourceAddresses() };
   const fronts = new Map<string, Front>();
