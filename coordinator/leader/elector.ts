@@ -3,7 +3,7 @@ import { isCancelled } from "../../common/errors.ts";
 import { KubeApiError, type KubeClient } from "../../common/kube-client.ts";
 import type { Logger } from "../../common/log.ts";
 import { LEADER_LEASE } from "../../common/names.ts";
-import { type LeaseTimes, leaseStep, mayWrite, type SeenLease, see } from "./lease.ts";
+import { type LeaseTimes, leaseStep, mayWrite, NO_LEASE, RELEASED_MS, type SeenLease, see } from "./lease.ts";
 
 export type ElectorDeps = {
   readonly client: Pick<KubeClient, "get" | "replace">;
@@ -79,7 +79,7 @@ export class Elector {
     const { clock, identity, times, log } = this.#deps;
     // The holder does not look before it renews: its write fails if anybody touched the Lease, and that is all it needs to know.
     if (!this.leading) await this.#look(signal);
-    const lease = this.#lease ?? EMPTY;
+    const lease = this.#lease ?? NO_LEASE;
     const step = leaseStep({ lease, identity, renewedAtMs: this.leading ? this.#renewedAtMs : undefined, nowMs: clock.now(), times });
     if (step.kind === "wait") return this.leading ? Math.min(step.ms, times.renewMs) : step.ms;
     const taking = step.kind === "acquire";
@@ -96,7 +96,7 @@ export class Elector {
     this.#renewedAtMs = begunMs;
     if (stop.aborted && !this.leading) return 0; // the reign ended while its last renewal was under way: no other begins
     if (!this.leading) this.#ascend();
-    else if (taking) log.warn("Lease was gone or free and has been taken back");
+    else if (taking || lease.resourceVersion === "") log.warn("Lease was gone or free and has been taken back");
     return times.renewMs;
   }
 
@@ -107,7 +107,7 @@ export class Elector {
         if (err instanceof KubeApiError && err.failure === "notFound") return undefined;
         throw err;
       });
-    this.#lease = see(this.#lease, read === undefined ? EMPTY : toSeen(read), this.#deps.clock.now());
+    this.#lease = see(this.#lease, read && toSeen(read), this.#deps.clock.now());
   }
 
   async #write(holder: string, lease: SeenLease, taking: boolean, signal: AbortSignal): Promise<void> {
@@ -119,7 +119,7 @@ export class Elector {
       metadata: { name: LEADER_LEASE, namespace, ...(lease.resourceVersion !== "" && { resourceVersion: lease.resourceVersion }) },
       spec: {
         holderIdentity: holder,
-        leaseDurationSeconds: holder === "" ? 1 : Math.ceil(times.durationMs / 1000),
+        leaseDurationSeconds: Math.ceil((holder === "" ? RELEASED_MS : times.durationMs) / 1000),
         renewTime: time,
         leaseTransitions: lease.transitions + (taking ? 1 : 0),
         ...(taking && { acquireTime: time }),
@@ -161,8 +161,6 @@ export class Elector {
     await this.#write("", lease, false, limit).catch((err: unknown) => this.#deps.log.warn({ err }, "Lease not released, it will expire"));
   }
 }
-
-const EMPTY: SeenLease = { resourceVersion: "", holder: "", durationMs: 0, transitions: 0, changedAtMs: 0 };
 
 const toSeen = ({ metadata, spec }: LeaseObject): Omit<SeenLease, "changedAtMs"> => ({
   resourceVersion: metadata.resourceVersion,

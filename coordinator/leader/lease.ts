@@ -3,7 +3,7 @@
  * of machines differ, and renewTime is only what somebody claims.
  */
 
-/** The Lease as last read. `resourceVersion` "" where there is none yet. */
+/** The Lease as last read. `resourceVersion` "" where there is none: then `holder` is who had it when it was deleted, "" if nobody ever did. */
 export type SeenLease = {
   readonly resourceVersion: string;
   /** "" when it was released. */
@@ -25,6 +25,9 @@ export type LeaseStep =
   | { readonly kind: "renew" }
   | { readonly kind: "wait"; readonly ms: number };
 
+/** The duration that a holder writes who gives the Lease up, as client-go does. */
+export const RELEASED_MS = 1_000;
+
 /** What to do now. `renewedAtMs`: when our last successful write of the Lease was begun; undefined if we never held it. */
 export function leaseStep(from: {
   readonly lease: SeenLease;
@@ -39,7 +42,8 @@ export function leaseStep(from: {
     return dueMs <= 0 ? { kind: "renew" } : { kind: "wait", ms: dueMs };
   }
   // Our name with a Lease that this process never wrote: a former life of ours. It may still be finishing a call, so it counts as another.
-  const free = lease.resourceVersion === "" || lease.holder === "";
+  // A hand that deletes the Lease or clears its holder stops nobody: the leader learns of it by its next renewal, and writes until then.
+  const free = lease.holder === "" && (lease.resourceVersion === "" || lease.durationMs <= RELEASED_MS);
   const leftMs = free ? 0 : lease.changedAtMs + Math.max(lease.durationMs, times.durationMs) - nowMs;
   return leftMs <= 0 ? { kind: "acquire" } : { kind: "wait", ms: Math.min(leftMs, times.retryMs) };
 }
@@ -48,8 +52,12 @@ export function leaseStep(from: {
 export const mayWrite = (renewedAtMs: number | undefined, nowMs: number, times: LeaseTimes): boolean =>
   renewedAtMs !== undefined && nowMs - renewedAtMs < times.writesMs;
 
-/** What a fresh look makes of what was known: `changedAtMs` moves only with the resourceVersion. */
-export function see(known: SeenLease | undefined, read: Omit<SeenLease, "changedAtMs">, nowMs: number): SeenLease {
+/** What a fresh look makes of what was known: `changedAtMs` moves only with the resourceVersion. `read` undefined: there is no Lease. */
+export function see(known: SeenLease | undefined, read: Omit<SeenLease, "changedAtMs"> | undefined, nowMs: number): SeenLease {
+  if (read === undefined) return see(known, { ...(known ?? NO_LEASE), resourceVersion: "" }, nowMs);
   const same = known !== undefined && known.resourceVersion === read.resourceVersion;
   return { ...read, changedAtMs: same ? known.changedAtMs : nowMs };
 }
+
+/** Where nobody has made one yet. */
+export const NO_LEASE: SeenLease = { resourceVersion: "", holder: "", durationMs: 0, transitions: 0, changedAtMs: 0 };

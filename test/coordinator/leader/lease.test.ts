@@ -16,6 +16,10 @@ const step = (change: Partial<SeenLease>, nowMs: number, renewedAtMs?: number): 
 const CASES: readonly (readonly [title: string, got: LeaseStep, expected: LeaseStep])[] = [
   ["takes a Lease that does not exist", step({ resourceVersion: "", holder: "", durationMs: 0 }, 10_000), { kind: "acquire" }],
   ["takes a released Lease at once", step({ holder: "", durationMs: 1_000 }, 10_000), { kind: "acquire" }],
+  ["waits where somebody cleared the holder by hand", step({ holder: "" }, 10_001), { kind: "wait", ms: 250 }],
+  ["waits where another's Lease was deleted", step({ resourceVersion: "" }, 10_001), { kind: "wait", ms: 250 }],
+  ["takes a deleted Lease when its holder must have learnt of it", step({ resourceVersion: "" }, 14_000), { kind: "acquire" }],
+  ["makes its own anew when that was deleted", step({ resourceVersion: "", holder: "me" }, 11_000, 10_000), { kind: "renew" }],
   ["waits for a fresh Lease of another, looking often", step({}, 10_001), { kind: "wait", ms: 250 }],
   ["waits only for the rest of it", step({}, 13_900), { kind: "wait", ms: 100 }],
   ["takes a Lease that was not renewed for its whole life as we saw it", step({}, 14_000), { kind: "acquire" }],
@@ -29,6 +33,16 @@ for (const [title, got, expected] of CASES) test(title, () => assert.deepEqual(g
 
 test("writes stop at two thirds of the Lease, counted from the beginning of the renewal", () => {
   assert.deepEqual([mayWrite(undefined, 0, times), mayWrite(1_000, 3_699, times), mayWrite(1_000, 3_700, times)], [false, true, false]);
+});
+
+test("a Lease that was deleted stays its last holder's, from the first look that missed it", () => {
+  const gone = see(lease(), undefined, 12_000);
+  assert.deepEqual(gone, lease({ resourceVersion: "", changedAtMs: 12_000 }));
+  assert.deepEqual(see(gone, undefined, 13_000), gone);
+  assert.deepEqual(
+    see(undefined, undefined, 13_000),
+    lease({ resourceVersion: "", holder: "", durationMs: 0, transitions: 0, changedAtMs: 13_000 }),
+  );
 });
 
 test("a look moves the time of change only with the resourceVersion", () => {
