@@ -12,7 +12,7 @@ import { isTrue, type Node } from "../cluster/simulated/objects.ts";
 import { NAMESPACE } from "./example.ts";
 import type { Ground, GroundDeps } from "./parts.ts";
 import { makePodCheck } from "./pod-check.ts";
-import { remember } from "./remember.ts";
+import { type Memory, remember } from "./remember.ts";
 
 /** Throws with what must be mended where the demo cannot run in that cluster; changes nothing there before it knows. */
 export async function borrowCluster({ plan, steps, say }: GroundDeps): Promise<Ground> {
@@ -30,7 +30,7 @@ export async function borrowCluster({ plan, steps, say }: GroundDeps): Promise<G
   say(`Kubernetes ${gitVersion} at ${apiServer.url} (KUBECONFIG), nodes ${nodes.map(({ name }) => name).join(", ")}`);
 
   const memory = remember(plain);
-  steps.push(memory.takeAwayRest, () => memory.takeAwayNamespace(NAMESPACE));
+  steps.push(memory.takeAwayRest);
   const cluster = { client: memory.client, clock, log: pino({ level: "silent" }) };
   await ensureConfigKind(memory.client);
   const local = await Promise.all(nodes.map(async ({ name, address }) => ((await isOurs(address)) ? [name] : [])));
@@ -46,7 +46,22 @@ export async function borrowCluster({ plan, steps, say }: GroundDeps): Promise<G
     nodes: nodes.map(({ name }) => name),
     agents: local.flat(),
     checkPods: makePodCheck(plain, NAMESPACE),
+    leave: async () => {
+      say("taking away all that the demo made in the cluster");
+      await takeAwayExample(plain, memory);
+    },
   };
+}
+
+/** While the coordinator runs, which takes its finalizer off the Service. */
+async function takeAwayExample(client: KubeClient, { takeAwayNamespace }: Memory): Promise<void> {
+  try {
+    await takeAwayNamespace(NAMESPACE);
+  } catch {
+    // A coordinator that cannot: the load balancer was an emulated one, so nothing is lost.
+    await client.patch(`/api/v1/namespaces/${NAMESPACE}/services/web`, { metadata: { finalizers: null } }, "merge");
+    await takeAwayNamespace(NAMESPACE);
+  }
 }
 
 /** As processes in that cluster get it: a URL of host and port, and the CA. */

@@ -1,4 +1,4 @@
-/** Where the demo's Pods run: the embedded API server or a real one, with simulated or real nodes, or the cluster that KUBECONFIG names. */
+/** Where the demo's Pods run, as far as the demo starts it: the embedded API server or a real one, with simulated or real nodes. */
 import { join } from "node:path";
 import { pino } from "pino";
 import { makeClock } from "../../common/clock.ts";
@@ -7,7 +7,6 @@ import type { AddressPlan } from "../cluster/network.ts";
 import { firstJson } from "../cluster/process.ts";
 import { nodeNetwork, planWithRealNodes } from "../cluster/real/nodes/addresses.ts";
 import type { ReadyLine } from "../cluster/real/nodes/main.ts";
-import { borrowCluster } from "./borrowed.ts";
 import type { DemoOptions } from "./options.ts";
 import { flagsOf, type Ground, type GroundDeps } from "./parts.ts";
 
@@ -21,9 +20,8 @@ export function backendRanges({ cluster, nodes }: Pick<DemoOptions, "cluster" | 
   return nodes === "real" ? [nodeNetwork(plan, NODES).range] : [];
 }
 
-/** Settles when Pods can be created. */
+/** A cluster of our own; settles when Pods can be created. */
 export function layGround(options: DemoOptions, deps: GroundDeps): Promise<Ground> {
-  if (options.cluster === "kubeconfig") return borrowCluster(deps);
   return options.nodes === "real" ? layRealNodes(options, deps) : laySimulatedNodes(options, deps);
 }
 

@@ -19,6 +19,8 @@ export type Ground = Pick<ProductOptions, "cluster" | "apiServer" | "install" | 
   readonly agents: readonly string[];
   /** Rejects with what must be mended, once it is known that no Pod of the example will ever serve. */
   readonly checkPods: () => Promise<void>;
+  /** Takes the example away; before the product ends. */
+  readonly leave?: () => Promise<void>;
 };
 
 export type GroundDeps = {

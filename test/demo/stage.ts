@@ -8,6 +8,7 @@ import { type AddressPlan, claimSlot } from "../cluster/network.ts";
 import { firstJson, type RunningProcess, startProcess } from "../cluster/process.ts";
 import { makeProduct, type Product } from "../cluster/product.ts";
 import type { Cluster } from "../cluster/simulated/cluster.ts";
+import { borrowCluster } from "./borrowed.ts";
 import { backendRanges, layGround } from "./ground.ts";
 import type { DemoOptions } from "./options.ts";
 import { flagsOf, type Ground, type Start, type Steps } from "./parts.ts";
@@ -48,6 +49,8 @@ export async function setStage(options: DemoOptions, steps: Steps, say: (text: s
     return running;
   };
 
+  const deps = { plan, directory, start, steps, say };
+  const borrowed = options.cluster === "kubeconfig" ? await borrowCluster(deps) : undefined; // before anything is started for it
   say(`addresses: ${addresses(options, plan)}`);
   const flags = { host: plan.cloud, port: "0", profile: options.profile, "vip-cidr": plan.vipRange };
   const ranges = backendRanges(options, plan).flatMap((range) => ["--backend-cidr", range]);
@@ -55,10 +58,10 @@ export async function setStage(options: DemoOptions, steps: Steps, say: (text: s
   const cloud = await firstJson<{ endpoint: string; adminUrl: string }>(cloudProcess);
   say(`emulated cloud (profile ${options.profile}) at http://${cloud.endpoint}`);
 
-  const ground = await layGround(options, { plan, directory, start, steps, say });
+  const ground = borrowed ?? (await layGround(options, deps));
   const { cluster, nodes, agents } = ground;
   const product = makeProduct({ ...ground, cloudEndpoint: cloud.endpoint, keys: [TEST_KEY], directory });
-  steps.push(() => product.stop());
+  steps.push(() => product.stop(), ground.leave ?? (() => Promise.resolve()));
   processes.push(await product.startCoordinator());
   for (const node of agents) processes.push(await product.startAgent(node));
   const missing = nodes.length - agents.length;
