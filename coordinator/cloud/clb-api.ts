@@ -29,7 +29,7 @@ import type {
   ModifyRuleRequest,
 } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import type { Clock } from "../../common/clock.ts";
-import { isCancelled } from "../../common/errors.ts";
+import { isCancelled, type Remedy } from "../../common/errors.ts";
 import { CLUSTER_TAG, OWNER_TAG } from "../../common/names.ts";
 import { chunks, weightEntries } from "../domain/fill-calls.ts";
 import {
@@ -54,15 +54,11 @@ import {
 } from "../domain/load-balancer.ts";
 import { ClbApiError, isThrottled, TASK_FAILED, toClbApiError } from "./clb-error.ts";
 import type { RateLimit } from "./rate-limit.ts";
+import { type Look, TaskWait } from "./task-wait.ts";
 import type { CloudTransport } from "./transport.ts";
 
 /** Pages and lists. Source: clb-api.md §2.1 to §2.3. */
 const PAGE = { loadBalancers: 100, loadBalancerIds: 20, targetListeners: 20, healthLoadBalancers: 30 } as const;
-/** First look at a task, then the pause between looks. One task runs per load balancer, and all share 20 looks a second. */
-const TASK_POLL_MS = { first: 100, next: 150 } as const;
-/** A task that runs longer is given up on and looked at anew. A load balancer takes 10 s, the most patient public client waits 12 min (clb-api.md §3.2). */
-const TASK_LIMIT_MS = 720_000;
-
 export type ClbApiDeps = {
   readonly transport: CloudTransport;
   readonly rateLimit: RateLimit;
@@ -100,35 +96,28 @@ export function makeClbApi(deps: ClbApiDeps) {
     }
   };
 
-  /** Waits for the task behind an accepted write. A failed look is ambiguous: the task goes on without us. */
-  const settle = async (action: string, requestId: string | null | undefined, signal: AbortSignal): Promise<readonly string[]> => {
-    if (!requestId)
-      throw new ClbApiError({ action, code: TASK_FAILED, requestId: "" }, "the answer has no RequestId", { kind: "retry" }, true);
-    const deadlineMs = deps.clock.now() + TASK_LIMIT_MS;
-    for (let waitMs: number = TASK_POLL_MS.first; deps.clock.now() < deadlineMs; waitMs = TASK_POLL_MS.next) {
-      await deps.clock.sleep(waitMs, signal);
-      const look = await lookAt(requestId, signal);
-      if (look?.Status === 0) return look.LoadBalancerIds ?? [];
-      if (look?.Status === 1) {
-        const message = look.Message ?? "no reason given";
-        throw new ClbApiError({ action, code: TASK_FAILED, requestId }, message, { kind: "retryAfter", delayMs: 1_000 }, true);
-      }
-    }
-    throw new ClbApiError(
-      { action, code: "TaskStuck", requestId },
-      `still running after ${TASK_LIMIT_MS / 1000} s`,
-      { kind: "retry" },
-      true,
-    );
-  };
-  /** One look; a failed one counts as "still running". */
-  const lookAt = async (taskId: string, signal: AbortSignal) => {
+  /** One look; a failed one says nothing: the task goes on without us. */
+  const look = async (taskId: string, signal: AbortSignal): Promise<Look | undefined> => {
     try {
-      return await call<DescribeTaskStatusRequest, DescribeTaskStatusResponse>("DescribeTaskStatus", { TaskId: taskId }, signal);
+      const said = await call<DescribeTaskStatusRequest, DescribeTaskStatusResponse>("DescribeTaskStatus", { TaskId: taskId }, signal);
+      const status = said.Status === 0 ? "succeeded" : said.Status === 1 ? "failed" : "running";
+      return { status, message: said.Message ?? "", loadBalancerIds: said.LoadBalancerIds ?? [] };
     } catch (err) {
       if (err instanceof ClbApiError) return undefined;
       throw err;
     }
+  };
+  const tasks = new TaskWait({ clock: deps.clock, look });
+
+  /** Waits for the task behind an accepted write of so many items. */
+  const settle = async (action: string, items: number, requestId: string | null | undefined, signal: AbortSignal) => {
+    const fail = (code: string, message: string, remedy: Remedy): ClbApiError =>
+      new ClbApiError({ action, code, requestId: requestId ?? "" }, message, remedy, true);
+    if (!requestId) throw fail(TASK_FAILED, "the answer has no RequestId", { kind: "retry" });
+    const end = await tasks.end({ taskId: requestId, action, items }, signal);
+    if (end.status === "stuck") throw fail("TaskStuck", `still running after ${Math.round(end.afterMs / 1000)} s`, { kind: "retry" });
+    if (end.status === "failed") throw fail(TASK_FAILED, end.message || "no reason given", { kind: "retryAfter", delayMs: 1_000 });
+    return end.loadBalancerIds;
   };
 
   const describeLoadBalancers = async (request: DescribeLoadBalancersRequest, signal: AbortSignal): Promise<LoadBalancerFacts[]> => {
@@ -177,7 +166,7 @@ export function makeClbApi(deps: ClbApiDeps) {
         ],
       };
       const answer = await call<CreateLoadBalancerRequest, CreateLoadBalancerResponse>("CreateLoadBalancer", request, signal);
-      const fromTask = await settle("CreateLoadBalancer", answer.RequestId, signal);
+      const fromTask = await settle("CreateLoadBalancer", 1, answer.RequestId, signal);
       const id = fromTask[0] ?? answer.LoadBalancerIds?.map(String)[0];
       if (id === undefined) {
         const failed = { action: "CreateLoadBalancer", code: TASK_FAILED, requestId: answer.RequestId ?? "" };
@@ -192,7 +181,7 @@ export function makeClbApi(deps: ClbApiDeps) {
         { LoadBalancerIds: [loadBalancerId] },
         signal,
       );
-      await settle("DeleteLoadBalancer", answer.RequestId, signal);
+      await settle("DeleteLoadBalancer", 1, answer.RequestId, signal);
     },
 
     /** All listeners with their rules and targets: one look per 20 listeners besides the list itself. */
@@ -235,7 +224,7 @@ export function makeClbApi(deps: ClbApiDeps) {
         ...(!isLayer7(create.protocol) && { HealthCheck: toCloud(create.healthCheck), ...scheduling(create) }),
       };
       const answer = await call<CreateListenerRequest, CreateListenerResponse>("CreateListener", request, signal);
-      await settle("CreateListener", answer.RequestId, signal);
+      await settle("CreateListener", create.listeners.length, answer.RequestId, signal);
       return (answer.ListenerIds ?? []).map(String);
     },
 
@@ -252,7 +241,7 @@ export function makeClbApi(deps: ClbApiDeps) {
         })),
       };
       const answer = await call<CreateRuleRequest, CreateRuleResponse>("CreateRule", request, signal);
-      await settle("CreateRule", answer.RequestId, signal);
+      await settle("CreateRule", create.rules.length, answer.RequestId, signal);
       return (answer.LocationIds ?? []).map(String);
     },
 
@@ -267,11 +256,11 @@ export function makeClbApi(deps: ClbApiDeps) {
       };
       if (locationId === undefined) {
         const answer = await call<ModifyListenerRequest, { RequestId?: string }>("ModifyListener", common, signal);
-        return void (await settle("ModifyListener", answer.RequestId, signal));
+        return void (await settle("ModifyListener", 1, answer.RequestId, signal));
       }
       const request: ModifyRuleRequest = { ...common, LocationId: locationId };
       const answer = await call<ModifyRuleRequest, { RequestId?: string }>("ModifyRule", request, signal);
-      await settle("ModifyRule", answer.RequestId, signal);
+      await settle("ModifyRule", 1, answer.RequestId, signal);
     },
 
     async deleteListeners(loadBalancerId: string, listenerIds: readonly string[], signal: AbortSignal): Promise<void> {
@@ -279,14 +268,14 @@ export function makeClbApi(deps: ClbApiDeps) {
       if (listenerIds.length === 0) throw new RangeError("deleteListeners needs at least one listener id");
       const request: DeleteLoadBalancerListenersRequest = { LoadBalancerId: loadBalancerId, ListenerIds: [...listenerIds] };
       const answer = await call<DeleteLoadBalancerListenersRequest, { RequestId?: string }>("DeleteLoadBalancerListeners", request, signal);
-      await settle("DeleteLoadBalancerListeners", answer.RequestId, signal);
+      await settle("DeleteLoadBalancerListeners", listenerIds.length, answer.RequestId, signal);
     },
 
     async deleteRules(loadBalancerId: string, listenerId: string, locationIds: readonly string[], signal: AbortSignal): Promise<void> {
       if (locationIds.length === 0) throw new RangeError("deleteRules needs at least one rule id");
       const request: DeleteRuleRequest = { LoadBalancerId: loadBalancerId, ListenerId: listenerId, LocationIds: [...locationIds] };
       const answer = await call<DeleteRuleRequest, { RequestId?: string }>("DeleteRule", request, signal);
-      await settle("DeleteRule", answer.RequestId, signal);
+      await settle("DeleteRule", locationIds.length, answer.RequestId, signal);
     },
 
     /** Resolves with the listeners whose targets were not (all) bound; empty if all is well. */
@@ -319,7 +308,7 @@ export function makeClbApi(deps: ClbApiDeps) {
         }),
       };
       const answer = await call<BatchModifyTargetWeightRequest, { RequestId?: string }>("BatchModifyTargetWeight", request, signal);
-      await settle("BatchModifyTargetWeight", answer.RequestId, signal);
+      await settle("BatchModifyTargetWeight", weights.length, answer.RequestId, signal);
     },
 
     /** Health by load balancer and slot key; at most 30 load balancers. A target that is not in the answer has no data. */

@@ -1,0 +1,135 @@
+import type { Clock } from "../../common/clock.ts";
+
+/** One end as seen by looking: it was not over at `runningAtMs` (undefined: never looked before) and over at `overAtMs`. Milliseconds since the begin. */
+export type Seen = { readonly runningAtMs: number | undefined; readonly overAtMs: number };
+
+/**
+ * How long a kind of thing takes, e.g. { meanMs: 3680, deviationMs: 40, early: 0 }. `early`: so many times in a row the first look
+ * found it over already; the true end may be much earlier.
+ */
+export type Estimate = { readonly meanMs: number; readonly deviationMs: number; readonly early: number };
+
+/** Weight of what was seen last: durations follow the size of the load balancer, so the last one tells most. */
+const GAIN = 0.5;
+/** A look that found it over moves the estimate down by so much, twice as much each time in a row. */
+const NUDGE_MS = 20;
+
+/** Pure: the estimate after one more end was seen. */
+export function learn(before: Estimate | undefined, { runningAtMs, overAtMs }: Seen): Estimate {
+  const early = runningAtMs === undefined ? Math.min((before?.early ?? 0) + 1, 6) : 0;
+  const sampleMs = runningAtMs === undefined ? Math.max(0, overAtMs - NUDGE_MS * 2 ** (early - 1)) : (runningAtMs + overAtMs) / 2;
+  if (before === undefined) return { meanMs: sampleMs, deviationMs: (overAtMs - (runningAtMs ?? sampleMs)) / 2, early };
+  const offMs = sampleMs - before.meanMs;
+  // A jump is believed at once: a load balancer that has grown does not shrink by the next call.
+  if (Math.abs(offMs) > 8 * Math.max(before.deviationMs, NUDGE_MS)) return { meanMs: sampleMs, deviationMs: Math.abs(offMs) / 8, early };
+  return {
+    meanMs: before.meanMs + GAIN * offMs,
+    deviationMs: before.deviationMs + GAIN * (Math.abs(offMs) - before.deviationMs),
+    early,
+  };
+}
+
+/** A shorter wait would only hear "running". Source: the task of the quickest profile takes 0.4 s (clb-api.md §7.5). */
+const UNKNOWN_FIRST_MS = 100;
+const PAUSE_MS = { shortest: 30, longest: 2_000 } as const;
+/** Of the time that has passed since the end was expected, or since the begin where nothing is known. */
+const PAUSE_SHARE = { late: 1 / 8, unknown: 1 / 16 } as const;
+
+/** Deviations before the expected end at which the first look goes out. */
+const EARLY = 1.5;
+
+/** Pure: when to look first, milliseconds after the begin. A little early, because a look too soon costs a call and one too late costs time. */
+export const firstLookMs = (estimate: Estimate | undefined): number =>
+  estimate === undefined ? UNKNOWN_FIRST_MS : Math.max(0, estimate.meanMs - EARLY * estimate.deviationMs);
+
+/** Pure: the pause before the next look: quick near the expected end, then longer the later it gets. */
+export function pauseMs(estimate: Estimate | undefined, passedMs: number): number {
+  const share = estimate === undefined ? passedMs * PAUSE_SHARE.unknown : (passedMs - estimate.meanMs) * PAUSE_SHARE.late;
+  return Math.min(Math.max(share, PAUSE_MS.shortest), PAUSE_MS.longest);
+}
+
+/** A task that runs longer is given up on: what it did is looked at. At least a minute, or this many times the expected time. */
+const LIMIT = { leastMs: 60_000, mostMs: 720_000, times: 10 } as const;
+
+/** Pure: how long to wait at most. The most patient public client waits 12 min, a load balancer takes 10 s (clb-api.md §3.2). */
+export const limitMs = (estimate: Estimate | undefined): number =>
+  Math.min(Math.max((estimate?.meanMs ?? 0) * LIMIT.times, LIMIT.leastMs), LIMIT.mostMs);
+
+/** Kinds remembered: a few dozen actions in a few sizes each, and load balancers; the one unused for longest goes first. */
+const MAX_KINDS = 2_000;
+
+/** What has been learned, by kind, e.g. "CreateRule" and 6 for a call of 64 to 127 rules. */
+export class Durations {
+  readonly #known = new Map<string, Estimate>();
+
+  /** Of this kind and size; else of the nearest size of the kind. `size` counts in doublings. */
+  of(kind: string, size = 0): Estimate | undefined {
+    for (let away = 0; away <= 10; away++) {
+      const near = this.#known.get(`${kind} ${size - away}`) ?? this.#known.get(`${kind} ${size + away}`);
+      if (near !== undefined) return near;
+    }
+    return undefined;
+  }
+
+  note(kind: string, seen: Seen, size = 0): void {
+    const key = `${kind} ${size}`;
+    const estimate = learn(this.#known.get(key) ?? this.of(kind, size), seen);
+    this.#known.delete(key);
+    if (this.#known.size >= MAX_KINDS) this.#known.delete(this.#known.keys().next().value ?? "");
+    this.#known.set(key, estimate);
+  }
+}
+
+/** What one look at a task says; undefined: it could not be asked, which says nothing. */
+export type Look = {
+  readonly status: "running" | "succeeded" | "failed";
+  readonly message: string;
+  readonly loadBalancerIds: readonly string[];
+};
+export type TaskEnd = Look | { readonly status: "stuck"; readonly afterMs: number };
+
+export type TaskWaitDeps = {
+  readonly clock: Clock;
+  /** Asks once; takes its turn among all who ask (20 looks a second for all load balancers, clb-api.md §3.2). */
+  readonly look: (taskId: string, signal: AbortSignal) => Promise<Look | undefined>;
+};
+export type Task = {
+  readonly taskId: string;
+  readonly action: string /** Listeners, rules or targets in the call. */;
+  readonly items: number;
+};
+
+/**
+ * Waits for tasks: first look near the expected end, then quickly, then ever more rarely. Every task waits by itself: a stuck one
+ * costs its own load balancer a bounded time and the others one look in two seconds.
+ */
+export class TaskWait {
+  readonly #deps: TaskWaitDeps;
+  readonly #durations = new Durations();
+
+  constructor(deps: TaskWaitDeps) {
+    this.#deps = deps;
+  }
+
+  /** Resolves when the task is over, or has taken too long to go on waiting ("stuck"). Rejects with the signal's reason. */
+  async end({ taskId, action, items }: Task, signal: AbortSignal): Promise<TaskEnd> {
+    const { clock, look } = this.#deps;
+    const size = Math.floor(Math.log2(Math.max(items, 1)));
+    const estimate = this.#durations.of(action, size);
+    const begunMs = clock.now();
+    let runningAtMs: number | undefined;
+    for (let waitMs = firstLookMs(estimate); ; ) {
+      await clock.sleep(waitMs, signal);
+      const lookedAtMs = clock.now() - begunMs;
+      const said = await look(taskId, signal);
+      if (said !== undefined && said.status !== "running") {
+        this.#durations.note(action, { runningAtMs, overAtMs: lookedAtMs }, size);
+        return said;
+      }
+      if (said !== undefined) runningAtMs = lookedAtMs;
+      const passedMs = clock.now() - begunMs;
+      if (passedMs >= limitMs(estimate)) return { status: "stuck", afterMs: passedMs };
+      waitMs = pauseMs(estimate, passedMs);
+    }
+  }
+}
