@@ -4,6 +4,8 @@ import { makeAdminServer } from "./admin-server.ts";
 import { makeApiServer } from "./api-server.ts";
 import { type Cloud, makeCloud } from "./cloud.ts";
 import type { CloudOptions } from "./options.ts";
+import { makeMetadataServer } from "./services/metadata.ts";
+import { makeTls } from "./tls.ts";
 
 export type StartOptions = CloudOptions & {
   /** Default 127.0.0.1. */
@@ -11,6 +13,10 @@ export type StartOptions = CloudOptions & {
   /** 0, the default, takes a free port. */
   readonly port?: number;
   readonly adminPort?: number;
+  /** Serves HTTPS as well, under any host name; 0 takes a free port. */
+  readonly tlsPort?: number;
+  /** A metadata service for each instance, from this port upwards; 0 takes free ones. Left out: none. */
+  readonly metadataPort?: number;
 };
 
 export type StartedCloud = {
@@ -18,33 +24,53 @@ export type StartedCloud = {
   readonly endpoint: string;
   /** E.g. "http://127.0.0.1:41235/_admin". */
   readonly adminUrl: string;
+  /** Where HTTPS is served, and the authority to trust (PEM). */
+  readonly tls: { readonly endpoint: string; readonly caPem: string } | undefined;
+  /** By instance, e.g. "ins-node0001" -> "http://127.0.0.1:41236/latest/meta-data/". */
+  readonly metadata: ReadonlyMap<string, string>;
   readonly cloud: Cloud;
   stop(): Promise<void>;
 };
 
-/** An emulated cloud with its API and its admin pages over HTTP. Rejects if a port is taken. */
+/** An emulated cloud with its API, its admin pages and its metadata services over HTTP. Rejects if a port is taken. */
 export async function startCloud(options: StartOptions = {}): Promise<StartedCloud> {
-  const { host = "127.0.0.1", port = 0, adminPort = 0, ...rest } = options;
+  const { host = "127.0.0.1", port = 0, adminPort = 0, tlsPort, metadataPort, ...rest } = options;
+  const wallMs = options.wallMs ?? Date.now;
   const cloud = makeCloud(rest);
-  const api = makeApiServer({ cloud, wallMs: options.wallMs ?? Date.now });
-  const admin = makeAdminServer(cloud);
-  await listen(api, host, port);
-  await listen(admin, host, adminPort).catch(async (error: unknown) => {
-    await close(api);
-    throw error;
-  });
-  return {
-    endpoint: `${host}:${portOf(api)}`,
-    adminUrl: `http://${host}:${portOf(admin)}/_admin`,
-    cloud,
-    stop: async () => {
-      await cloud.stop();
-      await Promise.all([close(api), close(admin)]);
-    },
+  const servers: Server[] = [];
+  const stop = async (): Promise<void> => {
+    await cloud.stop();
+    await Promise.all(servers.map(close));
   };
+  const open = async (server: Server, wanted: number): Promise<string> => {
+    await listen(server, host, wanted);
+    servers.push(server);
+    return `${host}:${(server.address() as AddressInfo).port}`; // it listens on TCP
+  };
+  try {
+    const endpoint = await open(makeApiServer({ cloud, wallMs }), port);
+    const admin = await open(makeAdminServer(cloud), adminPort);
+    const tls = tlsPort === undefined ? undefined : await makeTls([host], wallMs());
+    const secure = tls === undefined ? undefined : await open(makeApiServer({ cloud, wallMs }, tls.options), tlsPort ?? 0);
+    const metadata = new Map<string, string>();
+    const deps = { network: cloud.network, keyring: cloud.keyring, region: options.region ?? "ap-guangzhou" };
+    for (const id of metadataPort === undefined ? [] : cloud.network.instances.keys()) {
+      const at = await open(makeMetadataServer(deps, id), metadataPort === 0 ? 0 : (metadataPort ?? 0) + metadata.size);
+      metadata.set(id, `http://${at}/latest/meta-data/`);
+    }
+    return {
+      endpoint,
+      adminUrl: `http://${admin}/_admin`,
+      tls: tls === undefined || secure === undefined ? undefined : { endpoint: secure, caPem: tls.caPem },
+      metadata,
+      cloud,
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
-
-const portOf = (server: Server): number => (server.address() as AddressInfo).port; // it listens on TCP
 
 const listen = (server: Server, host: string, port: number): Promise<void> =>
   new Promise((resolve, reject) => {
