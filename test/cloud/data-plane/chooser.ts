@@ -24,7 +24,7 @@ export type Choose = (place: BalancedPlace, asking: Asking, nowMs: number) => Ta
  */
 export function makeChooser(deps: {
   readonly traffic: TrafficLog;
-  readonly passive: PassiveCheck;
+  readonly passive: PassiveCheck<TargetRecord>;
   /** Whether dead backends get traffic while there is nothing but dead ones. */
   readonly allDeadAllAlive: boolean;
 }): Choose {

@@ -37,7 +37,7 @@ export function makeDataPlane(given: {
 }): DataPlane {
   const { clock, connectTimeoutMs, allDeadAllAlive } = given;
   const traffic = makeTrafficLog(given);
-  const passive = makePassiveCheck();
+  const passive = makePassiveCheck<TargetRecord>();
   const choose = makeChooser({ traffic, passive, allDeadAllAlive });
   const certificates = makeCertificates(given.certificates);
   const deps: FrontDeps = { clock, connectTimeoutMs, traffic, passive, choose, certificates, sources: makeSourceAddresses() };

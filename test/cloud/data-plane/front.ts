@@ -12,7 +12,7 @@ export type FrontDeps = {
   readonly clock: Clock;
   readonly traffic: TrafficLog;
   readonly choose: Choose;
-  readonly passive: PassiveCheck;
+  readonly passive: PassiveCheck<TargetRecord>;
   readonly sources: SourceAddresses;
   readonly certificates: Certificates;
   /** Real ms. */

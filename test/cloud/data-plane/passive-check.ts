@@ -1,18 +1,16 @@
-import type { TargetRecord } from "../state.ts";
-
 /** HTTP, HTTPS and TCP_SSL listeners watch what they forward: 3 failures block a backend for 10 s. Source: clb-api.md §4.2 (214/6097). */
 const FAILURES = 3;
 const BLOCKED_MS = 10_000;
 
-export interface PassiveCheck {
-  failed(target: TargetRecord, nowMs: number): void;
-  succeeded(target: TargetRecord): void;
+export interface PassiveCheck<Target> {
+  failed(target: Target, nowMs: number): void;
+  succeeded(target: Target): void;
   /** Those that are not blocked; all of them if all are. */
-  allowed(targets: readonly TargetRecord[], nowMs: number): readonly TargetRecord[];
+  allowed(targets: readonly Target[], nowMs: number): readonly Target[];
 }
 
-export function makePassiveCheck(): PassiveCheck {
-  const seen = new WeakMap<TargetRecord, { failures: number; blockedUntilMs: number }>();
+export function makePassiveCheck<Target extends object>(): PassiveCheck<Target> {
+  const seen = new WeakMap<Target, { failures: number; blockedUntilMs: number }>();
   let someBlockedUntilMs = 0;
   return {
     failed: (target, nowMs) => {
