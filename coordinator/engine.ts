@@ -11,6 +11,7 @@ import { RateLimit } from "./cloud/rate-limit.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
 import { Writes } from "./cloud/writes.ts";
 import type { DesiredLoadBalancer } from "./domain/desired.ts";
+import type { Awaited } from "./domain/health-pace.ts";
 import { holderOf } from "./domain/holder.ts";
 import { type BoundSlot, type LoadBalancer, placesOf, slotOf } from "./domain/load-balancer.ts";
 import { type Plan, planLoadBalancer } from "./domain/plan-load-balancer.ts";
@@ -18,7 +19,7 @@ import type { ObjectRef } from "./domain/problem.ts";
 import { type OwnershipMode, type ServiceRecord, selects, serviceRef } from "./domain/service.ts";
 import type { EventSink } from "./events.ts";
 import { Explain } from "./explain.ts";
-import { type Awaited, HealthWatch } from "./health-watch.ts";
+import { HealthWatch } from "./health-watch.ts";
 import { makeJournal } from "./journal.ts";
 import { Ledger } from "./ledger.ts";
 import type { makeMetrics } from "./metrics.ts";
@@ -61,9 +62,8 @@ type EngineSettings = {
 const CONCURRENCY = { loadBalancers: 50, services: 10, gates: 16 } as const;
 /** After a throttled call its action pauses this long. Source: clb-api.md §1.5 (fixed one-second windows). */
 const THROTTLE_PAUSE_MS = 1_000;
-/** A Pod that has not become healthy for this long is asked about less often. */
+/** A target that has not become healthy for this long is waited for only by its Pod's gate. */
 const PATIENCE_MS = 60_000;
-const PATIENT_POLL_MS = 2_000;
 /** Former owners remembered, to address what is left of them. */
 const MAX_FORMER = 1_000;
 
@@ -112,8 +112,9 @@ export class Engine {
     const tell = events.tell.bind(events);
     const config = (namespace: string, name: string) => deps.objects.config(namespace, name);
     const report = makeReport({ ledger: this.#ledger, clusterId, config, formerOwners: () => this.#formerOwners.values(), tell, log });
-    const { healthIdleMs: idleMs, drainMs, auditMs } = settings;
-    this.#health = new HealthWatch({ ...shared, idleMs, awaited: (id) => this.#awaited(id), doubt: (id) => this.#doubt(id) });
+    const { healthIdleMs: idleMs, healthPollMs: pollMs, callsPerSecond, drainMs, auditMs } = settings;
+    const health = { idleMs, pollMs, callsPerSecond, awaited: (id: string) => this.#awaited(id), doubt: (id: string) => this.#doubt(id) };
+    this.#health = new HealthWatch({ ...shared, ...health });
     this.explain = new Explain({ ...shared, facts, bindings: this.#bindings, writes: this.#writes, plan });
 
     const worker = (name: keyof typeof CONCURRENCY, reconcile: Reconcile): Worker => {
@@ -273,11 +274,10 @@ export class Engine {
   }
 
   /** Who waits for health at this load balancer: targets that are young, or whose Pod's gate is still closed. */
-  #awaited(id: string): Awaited | undefined {
-    const { clock, settings, facts } = this.#deps;
+  #awaited(id: string): Awaited[] {
+    const { clock, facts } = this.#deps;
     const now = clock.now();
-    let fromMs: number | undefined;
-    let everyMs = PATIENT_POLL_MS;
+    const awaited: Awaited[] = [];
     for (const place of placesOf(this.#mirror.read(id) ?? { listeners: [] })) {
       const { enabled, intervalSeconds, healthyCount } = place.healthCheck;
       if (!enabled) continue;
@@ -287,15 +287,11 @@ export class Engine {
         const podUid = this.#journal.podOf(id, target.ip);
         if (podUid === undefined || facts.pods.get(podUid) === undefined) continue;
         const boundAtMs = this.#mirror.boundAtMs(id, slot) ?? now;
-        const young = now - boundAtMs < PATIENCE_MS;
-        if (!young && !this.#waitingForGate.has(podUid)) continue;
-        // The window to change state is interval x (threshold - 1) after the first probe (clb-api.md §4.2).
-        const readyMs = boundAtMs + intervalSeconds * (healthyCount - 1) * 1000;
-        fromMs = Math.min(fromMs ?? readyMs, readyMs);
-        if (young) everyMs = settings.healthPollMs;
+        const isYoung = now - boundAtMs < PATIENCE_MS;
+        if (isYoung || this.#waitingForGate.has(podUid)) awaited.push({ boundAtMs, intervalSeconds, healthyCount });
       }
     }
-    return fromMs === undefined ? undefined : { fromMs, everyMs };
+    return awaited;
   }
 
   #tellRefused(id: string, slot: BoundSlot, refusal: string): void {

@@ -4,6 +4,7 @@ import type { Logger } from "../common/log.ts";
 import type { ClbApi } from "./cloud/clb-api.ts";
 import { ClbApiError } from "./cloud/clb-error.ts";
 import type { Mirror } from "./cloud/mirror.ts";
+import { type Awaited, fastestPauseMs, nextQuestionMs } from "./domain/health-pace.ts";
 
 /** Load balancers per question. Source: clb-api.md §2.3. */
 const PER_QUESTION = 30;
@@ -15,14 +16,15 @@ export type HealthWatchDeps = {
   readonly log: Logger;
   /** How often to ask while nobody waits, milliseconds. */
   readonly idleMs: number;
-  /** Undefined if nobody waits at this load balancer. */
-  readonly awaited: (loadBalancerId: string) => Awaited | undefined;
+  /** Longest pause while a check window is open, milliseconds; shorter where the rate allows. */
+  readonly pollMs: number;
+  /** DescribeTargetHealth per second; the watch uses half of it. */
+  readonly callsPerSecond: number;
+  /** Those whose health somebody waits for; empty if nobody does. */
+  readonly awaited: (loadBalancerId: string) => readonly Awaited[];
   /** The cloud refused a question about this load balancer and others: it must be read anew, soon. */
   readonly doubt: (loadBalancerId: string) => void;
 };
-
-/** From when the first of those who wait can be healthy at the earliest, and how often to ask from then on. Milliseconds. */
-export type Awaited = { readonly fromMs: number; readonly everyMs: number };
 
 /** Pause after a question that failed. */
 const FAILED_MS = 500;
@@ -43,17 +45,14 @@ export class HealthWatch {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, mirror } = this.#deps;
+    const { clock } = this.#deps;
     while (!signal.aborted) {
       this.#wake = Promise.withResolvers();
       const now = clock.now();
-      const due = mirror.ids.map((id) => ({ id, atMs: this.#nextMs(id) })).sort((a, b) => a.atMs - b.atMs);
-      const ready = due.filter(({ atMs }) => atMs <= now).slice(0, PER_QUESTION);
+      const due = this.#due(now);
+      const ready = questionOf(due, now);
       if (ready.length > 0) {
-        await this.#ask(
-          ready.map(({ id }) => id),
-          signal,
-        );
+        await this.#ask(ready, signal);
         continue;
       }
       const timer = new AbortController();
@@ -66,12 +65,21 @@ export class HealthWatch {
     }
   }
 
-  #nextMs(id: string): number {
-    const askedMs = this.#askedMs.get(id);
-    const awaited = this.#deps.awaited(id);
-    const idleAtMs = askedMs === undefined ? 0 : askedMs + this.#deps.idleMs;
-    if (awaited === undefined) return idleAtMs;
-    return Math.min(idleAtMs, Math.max(awaited.fromMs, (askedMs ?? 0) + awaited.everyMs));
+  /** When each load balancer is due, soonest first. */
+  #due(nowMs: number): Due[] {
+    const { mirror, idleMs, pollMs, callsPerSecond, awaited } = this.#deps;
+    const waiting = mirror.ids.map((id) => ({ id, targets: awaited(id) }));
+    const calls = Math.ceil(waiting.filter(({ targets }) => targets.length > 0).length / PER_QUESTION);
+    const pace = { fastestMs: fastestPauseMs(calls, callsPerSecond), slowestMs: Math.max(pollMs, fastestPauseMs(calls, callsPerSecond)) };
+    const due = waiting.map(({ id, targets }) => {
+      const askedMs = this.#askedMs.get(id);
+      const idleAtMs = askedMs === undefined ? 0 : askedMs + idleMs;
+      const awaitedAtMs = nextQuestionMs(targets, askedMs, nowMs, pace);
+      // What is due within half a pause comes along, so that all who wait share their questions from then on.
+      if (awaitedAtMs === undefined || awaitedAtMs >= idleAtMs) return { id, atMs: idleAtMs, alongMs: 0 };
+      return { id, atMs: awaitedAtMs, alongMs: pace.fastestMs / 2 };
+    });
+    return due.sort((a, b) => a.atMs - b.atMs);
   }
 
   async #ask(ids: readonly string[], signal: AbortSignal): Promise<void> {
@@ -90,4 +98,15 @@ export class HealthWatch {
       await clock.sleep(FAILED_MS, signal).catch(() => undefined);
     }
   }
+}
+
+type Due = { readonly id: string; readonly atMs: number; readonly alongMs: number };
+
+/** What to ask about now; empty if nothing is due yet. `due` comes soonest first. */
+function questionOf(due: readonly Due[], nowMs: number): string[] {
+  if (due[0] === undefined || due[0].atMs > nowMs) return [];
+  return due
+    .filter(({ atMs, alongMs }) => atMs <= nowMs + alongMs)
+    .slice(0, PER_QUESTION)
+    .map(({ id }) => id);
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { type Awaited, HealthWatch } from "../../coordinator/health-watch.ts";
+import type { Awaited } from "../../coordinator/domain/health-pace.ts";
+import { HealthWatch } from "../../coordinator/health-watch.ts";
 import type { CloudOptions } from "../cloud/options.ts";
 import { aListeningLoadBalancer, aStage, slots } from "./stage.ts";
 import { silentLog } from "./stream/pods.ts";
@@ -14,7 +15,7 @@ async function aWatch(t: TestContext, options: CloudOptions = {}) {
   const targets = slots(listenerId, 1);
   await stage.clock.advance(1_000);
   await stage.finish(stage.writes.make(id, { lane: "bind", targets }, stage.signal));
-  const waiting = new Map<string, Awaited>();
+  const waiting = new Map<string, readonly Awaited[]>();
   const doubted: string[] = [];
   const watch = new HealthWatch({
     api: stage.api,
@@ -22,7 +23,9 @@ async function aWatch(t: TestContext, options: CloudOptions = {}) {
     clock: stage.clock,
     log: silentLog,
     idleMs: IDLE_MS,
-    awaited: (one) => waiting.get(one),
+    pollMs: 250,
+    callsPerSecond: 20,
+    awaited: (one) => waiting.get(one) ?? [],
     doubt: (one) => void doubted.push(one),
   });
   const stop = new AbortController();
@@ -46,10 +49,10 @@ test("asks once at the beginning, and rarely while nobody waits", async (t) => {
   assert.deepEqual(askedMs(), [0, 30_000, 60_000]);
 });
 
-test("asks not before the check window can end, then four times a second, and no more when nobody waits", async (t) => {
+test("asks not before the check window can end, then at least four times a second, and no more when nobody waits", async (t) => {
   const { stage, id, watch, waiting, askedMs, startedMs } = await aWatch(t);
   await stage.clock.advance(1_000);
-  waiting.set(id, { fromMs: startedMs + 5_000, everyMs: 250 });
+  waiting.set(id, [{ boundAtMs: startedMs, intervalSeconds: 5, healthyCount: 2 }]);
   watch.wake();
   await stage.clock.advance(3_900);
   assert.deepEqual(askedMs(), [0]);
@@ -82,6 +85,20 @@ test("asks about 30 load balancers at once, and about all of them", async (t) =>
   assert.equal(askedMs().length - before, 2);
 });
 
+test("load balancers whose windows are open at different times share their questions", async (t) => {
+  const { stage, waiting, watch, askedMs, startedMs } = await aWatch(t);
+  await stage.clock.advance(100);
+  for (let n = 0; n < 10; n++) {
+    const { loadBalancerId } = stage.cloud.addLoadBalancer();
+    await stage.fill(loadBalancerId);
+    waiting.set(loadBalancerId, [{ boundAtMs: startedMs + 1_000 + n * 13, intervalSeconds: 2, healthyCount: 2 }]);
+  }
+  watch.wake();
+  await stage.clock.advance(5_000);
+  const inWindow = askedMs().filter((atMs) => atMs >= 3_500 && atMs < 4_500).length;
+  assert.ok(inWindow >= 6 && inWindow <= 12, `${inWindow} questions in a second for ten load balancers`);
+});
+
 test("a load balancer that is gone puts all that were asked about in doubt, so that each is read at once", async (t) => {
   const { stage, id, doubted } = await aWatch(t);
   await stage.clock.advance(100);
@@ -101,7 +118,7 @@ for (const [title, code] of [
     await stage.clock.advance(100);
     stage.cloud.faults.add({ kind: "error", code, action: "DescribeTargetHealth", count: 1 });
     setHealth("Alive");
-    waiting.set(id, { fromMs: startedMs, everyMs: 250 });
+    waiting.set(id, [{ boundAtMs: startedMs, intervalSeconds: 0, healthyCount: 1 }]);
     watch.wake();
     await stage.clock.advance(3_000);
     assert.deepEqual([doubted, stage.mirror.staleBecause(id), stage.mirror.health(id, slot)?.state], [[], undefined, "Alive"]);

@@ -1,0 +1,35 @@
+/** A target whose health somebody waits for: since when it is bound (milliseconds since the epoch), and how it is checked. */
+export type Awaited = { readonly boundAtMs: number; readonly intervalSeconds: number; readonly healthyCount: number };
+
+/** Fastest and slowest pause between questions, milliseconds, while a check window is open. */
+export type Pace = { readonly fastestMs: number; readonly slowestMs: number };
+
+/**
+ * Questions in one check window. Results come in spread evenly over one check interval, so more questions find each sooner; many targets
+ * share a window's questions, few ones may have more of them. Ten for 50 targets are 0.2 a target.
+ */
+const QUESTIONS = { few: 20, many: 10, manyFrom: 25 } as const;
+/** After the window a target is late: its health is asked for ever more rarely, down to this. */
+const LATE = { graceMs: 500, share: 1 / 8, longestMs: 2_000 } as const;
+
+/**
+ * Pure: when to ask next about targets of one load balancer, milliseconds since the epoch; undefined if none is awaited. A window opens
+ * when the state can change at the earliest, interval x (count - 1) after the bind, and is one interval long (clb-api.md §4.2).
+ */
+export function nextQuestionMs(awaited: readonly Awaited[], askedMs: number | undefined, nowMs: number, pace: Pace): number | undefined {
+  let nextMs: number | undefined;
+  for (const { boundAtMs, intervalSeconds, healthyCount } of awaited) {
+    const windowMs = intervalSeconds * 1000;
+    const opensMs = boundAtMs + windowMs * (healthyCount - 1);
+    const lateMs = nowMs - (opensMs + windowMs + LATE.graceMs);
+    const questions = awaited.length < QUESTIONS.manyFrom ? QUESTIONS.few : QUESTIONS.many;
+    const openMs = Math.min(Math.max(windowMs / questions, pace.fastestMs), pace.slowestMs);
+    const everyMs = lateMs <= 0 ? openMs : Math.min(Math.max(lateMs * LATE.share, openMs), LATE.longestMs);
+    const atMs = Math.max(opensMs, (askedMs ?? 0) + everyMs);
+    if (nextMs === undefined || atMs < nextMs) nextMs = atMs;
+  }
+  return nextMs;
+}
+
+/** Pure: the fastest pause that stays within half of what the action may do: `calls` is how many questions one round takes. */
+export const fastestPauseMs = (calls: number, perSecond: number): number => (Math.max(calls, 1) * 1000) / (perSecond / 2);
