@@ -2,8 +2,8 @@ import { randomUUID } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import { type Clock, makeClock } from "../../common/clock.ts";
 import { isVirtual } from "../virtual-clock.ts";
+import { newLoadBalancer } from "./actions/create-load-balancers.ts";
 import { makeServices } from "./actions/index.ts";
-import { newLoadBalancer } from "./actions/load-balancers.ts";
 import { addLoadBalancer, type CallContext, type Caller, type Core } from "./core.ts";
 import { type BackendCounts, type ConnectionRecord, makeDataPlane } from "./data-plane/data-plane.ts";
 import { CloudError, TransportFault } from "./errors.ts";
@@ -94,7 +94,12 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
   const journal = makeJournal(clock, settings.journalSize);
   const random = makeRandom(settings.seed);
   const probe = options.probe ?? makeNetworkProbe();
-  const account: Account = { loadBalancers: new Map(), ordered: new Set(), certificates: new Map((options.certificates ?? []).map((one) => [one.id, one])) };
+  const account: Account = {
+    loadBalancers: new Map(),
+    ordered: new Set(),
+    deletionsMs: [],
+    certificates: new Map((options.certificates ?? []).map((one) => [one.id, one])),
+  };
   const { certificates } = account;
   /** The address of the load balancer, or one that the service keeps for its probes (clb-api.md §4.3). */
   const sourceOf = ({ loadBalancerId, healthCheck }: Place): string | undefined =>

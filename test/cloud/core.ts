@@ -81,6 +81,12 @@ export async function runBatch(call: CallContext, write: Write): Promise<void> {
   if (task.status === 1) throw new CloudError("FailedOperation", task.message);
 }
 
+/** A write that is over when its call returns and takes no time of its own. Throws FailedOperation. */
+export async function runAtOnce(call: CallContext, write: Write): Promise<void> {
+  const task = await call.core.tasks.start({ ...workOf(call, write), durationMs: 0 });
+  if (task.status === 1) throw new CloudError("FailedOperation", task.message);
+}
+
 function workOf(call: CallContext, write: Write) {
   const { base, perRuleOnLb, perTarget } = call.core.settings.profile.taskMs;
   const rules = write.loadBalancers.reduce((sum, loadBalancer) => sum + ruleCount(loadBalancer), 0);
@@ -158,10 +164,10 @@ export function noteRule(core: Core, rule: RuleRecord, change: "created" | "modi
 }
 
 /** What a target is bound with. */
-export type NewTarget = { readonly ip: string; readonly port: number; readonly weight: number; readonly tag: string | undefined };
+export type NewTarget = Pick<TargetRecord, "ip" | "port" | "weight" | "tag" | "owner">;
 
 /** Binds, or leaves alone what is bound already (its weight by `reregisterUpdatesWeight`). */
-export function bind(core: Core, place: Place, { ip, port, weight, tag }: NewTarget): void {
+export function bind(core: Core, place: Place, { ip, port, weight, tag, owner }: NewTarget): void {
   const bound = place.targets.get(targetKey(ip, port));
   if (bound !== undefined) {
     if (core.settings.reregisterUpdatesWeight) setWeight(core, place, bound, weight);
@@ -172,6 +178,7 @@ export function bind(core: Core, place: Place, { ip, port, weight, tag }: NewTar
     port,
     weight,
     tag,
+    owner,
     registeredMs: core.clock.now(),
     health: "Unknown",
     streak: { ok: false, count: 0 },

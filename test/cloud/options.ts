@@ -56,10 +56,15 @@ export const LIMITS = {
   batchModifyPerItem: 50,
   batchModifyTotal: 500,
   createListenerPorts: 49,
+  /** Not documented, nor is that of DeleteRule; the batch of public controllers. */
+  createRules: 20,
+  deleteRules: 20,
   deleteListeners: 20,
   describeListeners: 100,
   describeTargets: 20,
   describeHealth: 30,
+  /** Not documented. */
+  describeLbListeners: 20,
   describeLoadBalancers: 20,
   deleteLoadBalancers: 20,
   tagsPerLoadBalancer: 20,
@@ -68,8 +73,14 @@ export const LIMITS = {
   targetsPerPlace: 200,
   openLoadBalancers: 100,
   internalLoadBalancers: 100,
+  snatIps: 10,
+  /** What the API page allows in one call, and what the account may have. */
+  setSecurityGroups: 50,
+  securityGroupsPerLoadBalancer: 5,
   /** Backends from which on DeleteLoadBalancer wants ForceDelete. */
   deleteGuardTargets: 20,
+  /** Load balancers deleted in five minutes from which on DeleteLoadBalancer has to wait. */
+  deleteGuardCount: 30,
 };
 
 /**
@@ -115,6 +126,8 @@ export type CloudOptions = {
   readonly probe?: Probe;
   /** Assumed (clb-api.md §9): whether the good targets of a listener in FailListenerIdSet are bound. */
   readonly keepGoodTargetsOfFailedListener?: boolean;
+  /** Assumed: whether a task that fails has made its change all the same. */
+  readonly failedTaskApplies?: boolean;
   /** Assumed (clb-api.md §9): whether registering a bound target again changes its weight. */
   readonly reregisterUpdatesWeight?: boolean;
   /** Assumed (clb-api.md §6.3): how references that a security group rule does not use come back. */
@@ -141,6 +154,7 @@ export function settingsOf(options: CloudOptions) {
     backends: blockListOf(options.backendCidrs ?? ["10.244.0.0/16", "127.0.0.0/8"]),
     ...withoutSockets(options),
     keepGoodTargetsOfFailedListener: options.keepGoodTargetsOfFailedListener ?? false,
+    failedTaskApplies: options.failedTaskApplies ?? false,
     reregisterUpdatesWeight: options.reregisterUpdatesWeight ?? false,
     unusedReferences: options.unusedReferences ?? "empty",
     wallMs: options.wallMs ?? Date.now,

@@ -1,5 +1,6 @@
 import type { HealthCheck } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import { CloudError } from "./errors.ts";
+import type { BackendAddress } from "./network-state.ts";
 
 /** As `HealthStatusDetail` of DescribeTargetHealth. */
 export type HealthStatus = "Alive" | "Dead" | "Unknown" | "Close";
@@ -12,6 +13,8 @@ export type HealthSettings = HealthCheck &
 export type TargetRecord = {
   readonly ip: string;
   readonly port: number;
+  /** Whose address this is; only "ENI" where nobody described the network. */
+  readonly owner: Omit<BackendAddress, "ip">;
   readonly tag: string | undefined;
   readonly registeredMs: number;
   weight: number;
@@ -81,12 +84,25 @@ export type ListenerRecord = Place & {
   keepalive: boolean;
   /** TCP_SSL, and HTTPS without SNI. */
   certificate: CertificateChoice | undefined;
+  /** Kept and shown, without effect. */
+  extras: ListenerExtras;
   /** With SNI each domain has a certificate of its own. Switched on, never off. */
   sni: boolean;
   /** By location id, oldest first. */
   readonly rules: Map<string, RuleRecord>;
   /** The domain that requests for unknown hosts go to; undefined only while there are no rules. */
   defaultDomain: string | undefined;
+};
+
+export type ListenerExtras = {
+  readonly sessionType: string;
+  /** -1 is no limit. */
+  readonly maxConn: number;
+  readonly maxCps: number;
+  readonly dataCompressMode: string;
+  /** Seconds. */
+  readonly rescheduleInterval: number;
+  readonly rescheduleStartTime: number;
 };
 
 /** One (domains, url) of a layer-7 listener; unique in it. */
@@ -105,12 +121,26 @@ export type RuleRecord = Place & {
   http2: boolean;
   /** Of its domain, with SNI. */
   certificate: CertificateChoice | undefined;
+  /** Domain-wide, like `http2`; shown only: QUIC carries no data here. */
+  quic: boolean;
   /** Name of the session cookie; undefined takes the service's own. */
   cookieName: string | undefined;
 };
 
 /** Who writes now, and until when the lock is held as far as known. */
 export type Lock = { readonly requestId: string; readonly action: string; readonly untilMs: number };
+
+/** How a load balancer is paid for; nothing here changes what it does, but `slaType` ("" is the shared kind) widens some ranges. */
+export type Purchase = {
+  readonly chargeType: "POSTPAID_BY_HOUR" | "PREPAID";
+  readonly prepaid: { readonly months: number; readonly renewFlag: string } | undefined;
+  /** E.g. "clb.c2.medium". */
+  readonly slaType: string;
+  /** E.g. "BGP"; "INTERNAL" without a public address. */
+  readonly vipIsp: string;
+  readonly internetChargeType: string;
+  readonly bandwidthMbps: number;
+};
 
 export type LoadBalancerRecord = {
   readonly id: string;
@@ -120,8 +150,21 @@ export type LoadBalancerRecord = {
   readonly vpcId: string;
   readonly subnetId: string;
   readonly projectId: number;
+  /** E.g. "ap-guangzhou-1"; undefined: not asked for. */
+  readonly zone: string | undefined;
   readonly createdMs: number;
   readonly tags: Map<string, string>;
+  purchase: Purchase;
+  /** Whether only its own security groups decide, not those of its backends. */
+  passToTarget: boolean;
+  /** Whether backends of other VPCs may be bound. */
+  snatPro: boolean;
+  snatIps: readonly { readonly subnetId: string; readonly ip: string }[];
+  deleteProtect: boolean;
+  /** In the order in which they are asked. */
+  securityGroups: readonly string[];
+  /** "" is none. */
+  endpointId: string;
   readonly listeners: Map<string, ListenerRecord>;
   lock: Lock | undefined;
   /** Writes refused because another one was running. */
@@ -133,6 +176,8 @@ export type Account = {
   readonly loadBalancers: Map<string, LoadBalancerRecord>;
   /** Ordered and not there yet: they count for the quota. */
   readonly ordered: Set<LoadBalancerRecord>;
+  /** When load balancers were deleted in the last minutes. */
+  deletionsMs: readonly number[];
   /** By id. */
   readonly certificates: Map<string, CertificateRecord>;
 };

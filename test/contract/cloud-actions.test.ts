@@ -49,10 +49,10 @@ suite("load balancers", () => {
     const idsOf = async (request: object): Promise<(string | undefined)[]> =>
       ((await sdk.DescribeLoadBalancers(request)).LoadBalancerSet ?? []).map((one) => one.LoadBalancerId);
     const all = made.map(({ loadBalancerId }) => loadBalancerId);
-    assert.deepEqual(await idsOf({ Filters: [{ Name: "tag:owner", Values: ["o1"] }] }), [all[1], all[3]]);
+    assert.deepEqual(await idsOf({ Filters: [{ Name: "tag:owner", Values: ["o1"] }] }), [all[3], all[1]], "newest first");
     assert.deepEqual(await idsOf({ LoadBalancerIds: [all[2], "lb-none"] }), [all[2]]);
     assert.deepEqual(await idsOf({ LoadBalancerName: "b-4" }), [all[4]]);
-    assert.deepEqual(await idsOf({ Offset: 2, Limit: 2 }), [all[2], all[3]]);
+    assert.deepEqual(await idsOf({ Offset: 2, Limit: 2 }), [all[2], all[1]]);
     assert.equal((await sdk.DescribeLoadBalancers({ Offset: 2, Limit: 2 })).TotalCount, 5);
     await failsWith("InvalidParameterValue.Range", sdk.DescribeLoadBalancers({ Limit: 101 }));
     await failsWith("InvalidParameter.InvalidFilter", sdk.DescribeLoadBalancers({ Filters: [{ Name: "colour", Values: ["red"] }] }));

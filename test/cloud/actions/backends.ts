@@ -1,11 +1,20 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
+import type { Core } from "../core.ts";
 import { CloudError } from "../errors.ts";
 import type { Limits } from "../options.ts";
-import { type ListenerRecord, requireLoadBalancer, type TargetRecord } from "../state.ts";
+import {
+  isLayer7,
+  type ListenerRecord,
+  type LoadBalancerRecord,
+  type Place,
+  placesOf,
+  requireLoadBalancer,
+  type TargetRecord,
+} from "../state.ts";
 import { type ActionTable, type Answer, cloudTime, filters, port, read, requiredText, text, texts } from "./action.ts";
 import { selectListeners } from "./listeners.ts";
 
-/** What is bound, and how it feels. Limits: clb-api.md §2.3; shapes: §2.3, §4.1. */
+/** What is bound where. Limits and shapes: clb-api.md §2.3. */
 export const backendActions = (limits: Limits): ActionTable => ({
   DescribeTargets: read<clb.DescribeTargetsRequest, clb.DescribeTargetsResponse>({
     fields: {
@@ -16,88 +25,107 @@ export const backendActions = (limits: Limits): ActionTable => ({
       Filters: filters,
     },
     run: (request, { core }) => {
+      const wanted = filterOf(request.Filters ?? []);
       const loadBalancer = requireLoadBalancer(core.account, request.LoadBalancerId);
-      const wanted = targetFilter(request.Filters ?? []);
-      return {
-        Listeners: selectListeners(loadBalancer, request).map((listener) => ({
-          ListenerId: listener.listenerId,
-          Protocol: listener.protocol,
-          Port: listener.port,
-          EndPort: 0,
-          Rules: null,
-          Targets: [...listener.targets.values()].filter(wanted).map(showTarget),
-        })),
-      };
+      return { Listeners: selectListeners(loadBalancer, request).map((listener) => showListener(listener, wanted)) };
     },
   }),
 
-  DescribeTargetHealth: read<clb.DescribeTargetHealthRequest, clb.DescribeTargetHealthResponse>({
+  DescribeLBListeners: read<clb.DescribeLBListenersRequest, clb.DescribeLBListenersResponse>({
     fields: {
-      LoadBalancerIds: { type: "array", required: true, min: 1, max: limits.describeHealth, of: text },
-      ListenerIds: texts(),
-      LocationIds: texts(),
+      Backends: {
+        type: "array",
+        required: true,
+        min: 1,
+        max: limits.describeLbListeners,
+        of: { type: "object", fields: { VpcId: requiredText, PrivateIp: requiredText } },
+      },
     },
-    run: (request, { core }) => {
-      const { ListenerIds: listenerIds = [], LocationIds: locationIds = [] } = request;
-      const found = request.LoadBalancerIds.map((id) => requireLoadBalancer(core.account, id));
-      return {
-        LoadBalancers: found.map((loadBalancer) => ({
-          LoadBalancerId: loadBalancer.id,
-          LoadBalancerName: loadBalancer.name,
-          Listeners: selectListeners(loadBalancer, { ListenerIds: listenerIds }).map((listener) => showHealth(listener, locationIds)),
-        })),
-      };
-    },
+    run: (request, { core }) => ({
+      LoadBalancers: [...core.account.loadBalancers.values()].flatMap((one) => showBinders(one, request.Backends, core)),
+    }),
   }),
 });
 
-/** Filters are ANDed, values ORed. L4 targets have no location. Throws InvalidParameter.InvalidFilter. */
-function targetFilter(given: readonly clb.Filter[]): (target: TargetRecord) => boolean {
-  const known = new Map<string, (target: TargetRecord) => string>([
-    ["location-id", () => ""],
-    ["private-ip-address", ({ ip }) => ip],
-    ["tag", ({ tag }) => tag ?? ""],
-  ]);
-  const tests = given.map(({ Name, Values }) => {
-    const valueOf = known.get(Name);
-    if (valueOf === undefined)
-      throw new CloudError("InvalidParameter.InvalidFilter", `filter ${Name} is not one of ${[...known.keys()].join(", ")}`);
-    return (target: TargetRecord): boolean => Values.includes(valueOf(target));
-  });
-  return (target) => tests.every((test) => test(target));
+/** `places` first, then the targets in them. */
+type Wanted = { readonly place: (place: Place) => boolean; readonly target: (target: TargetRecord) => boolean };
+
+/** Filters are ANDed, values ORed. Layer-4 targets have no location. Throws InvalidParameter.InvalidFilter. */
+function filterOf(given: readonly clb.Filter[]): Wanted {
+  const places: Wanted["place"][] = [];
+  const targets: Wanted["target"][] = [];
+  for (const { Name, Values } of given) {
+    if (Name === "location-id") places.push(({ locationId = "" }) => Values.includes(locationId));
+    else if (Name === "private-ip-address") targets.push(({ ip }) => Values.includes(ip));
+    else if (Name === "tag") targets.push(({ tag = "" }) => Values.includes(tag));
+    else throw new CloudError("InvalidParameter.InvalidFilter", `filter ${Name} is not one of location-id, private-ip-address, tag`);
+  }
+  return { place: (place) => places.every((test) => test(place)), target: (target) => targets.every((test) => test(target)) };
+}
+
+function showListener(listener: ListenerRecord, wanted: Wanted): Answer<clb.ListenerBackend> {
+  const show = (place: Place) => [...place.targets.values()].filter(wanted.target).map(showTarget);
+  const rules = [...listener.rules.values()].filter(wanted.place).map((rule) => ({
+    LocationId: rule.locationId,
+    Domain: rule.domains[0] ?? "",
+    Url: rule.url,
+    Targets: show(rule),
+    FunctionTargets: null,
+  }));
+  const layer7 = isLayer7(listener.protocol);
+  return {
+    ListenerId: listener.listenerId,
+    Protocol: listener.protocol,
+    Port: listener.port,
+    EndPort: 0,
+    Rules: layer7 ? rules : null,
+    Targets: layer7 ? null : wanted.place(listener) ? show(listener) : [],
+  };
 }
 
 const showTarget = (target: TargetRecord): Answer<clb.Backend> => ({
-  Type: "ENI",
-  InstanceId: "",
-  EniId: null,
+  Type: target.owner.type,
+  InstanceId: target.owner.instanceId ?? "",
+  EniId: target.owner.eniId ?? null,
   Port: target.port,
   Weight: target.weight,
   PrivateIpAddresses: [target.ip],
   PublicIpAddresses: null,
-  InstanceName: null,
+  InstanceName: target.owner.instanceName ?? null,
   RegisteredTime: cloudTime(target.registeredMs),
   Tag: target.tag ?? null,
-  Zone: null,
+  Zone: target.owner.zone ?? null,
 });
 
-/** L4 listeners answer through one rule with empty ids. */
-function showHealth(listener: ListenerRecord, locationIds: readonly string[]): Answer<clb.ListenerHealth> {
-  const targets = [...listener.targets.values()].map((target) => ({
-    IP: target.ip,
-    Port: target.port,
-    Weight: target.weight,
-    TargetId: "",
-    TargetGroupId: null,
-    HealthStatus: target.health === "Alive" || target.health === "Close",
-    HealthStatusDetail: target.health,
-    HealthStatusDetial: target.health === "Close" ? "Unknown" : target.health, // the deprecated field lacks "Close"
-  }));
-  return {
-    ListenerId: listener.listenerId,
-    ListenerName: listener.name,
-    Protocol: listener.protocol,
-    Port: listener.port,
-    Rules: locationIds.length > 0 ? [] : [{ LocationId: "", Domain: null, Url: null, RuleId: null, Targets: targets }],
-  };
+/** The listeners and rules of a load balancer that bind one of these addresses; nothing if none does. */
+function showBinders(one: LoadBalancerRecord, backends: readonly clb.LbRsItem[], core: Core): Answer<clb.LBItem>[] {
+  const ips = new Set(backends.filter(({ VpcId }) => VpcId === one.vpcId).map(({ PrivateIp }) => PrivateIp));
+  const show = (place: Place) => [...place.targets.values()].filter(({ ip }) => ips.has(ip)).map(showBound);
+  const listeners = [...one.listeners.values()].flatMap((listener) => {
+    if (!placesOf(listener).some((place) => show(place).length > 0)) return [];
+    const rules = [...listener.rules.values()]
+      .map((rule) => ({ LocationId: rule.locationId, Domain: rule.domains[0] ?? "", Url: rule.url, Targets: show(rule) }))
+      .filter(({ Targets }) => Targets.length > 0);
+    const layer7 = isLayer7(listener.protocol);
+    return [
+      {
+        ListenerId: listener.listenerId,
+        Protocol: listener.protocol,
+        Port: listener.port,
+        EndPort: 0,
+        Rules: layer7 ? rules : null,
+        Targets: layer7 ? null : show(listener),
+      },
+    ];
+  });
+  return listeners.length === 0 ? [] : [{ LoadBalancerId: one.id, Vip: one.vip, Region: core.settings.region, Listeners: listeners }];
 }
+
+/** Lower-case types and a numeric VPC, unlike anywhere else. */
+const showBound = (target: TargetRecord): Answer<clb.LbRsTargets> => ({
+  Type: target.owner.type === "CVM" ? "cvm" : "eni",
+  PrivateIp: target.ip,
+  Port: target.port,
+  VpcId: 1,
+  Weight: target.weight,
+});

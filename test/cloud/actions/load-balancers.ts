@@ -50,7 +50,7 @@ export const loadBalancerActions = (limits: Limits): ActionTable => ({
       ExclusiveCluster: unused,
       AvailableZoneAffinityInfo: {
         type: "object",
-        fields: { Enable: { ...flag, required: true }, ExitRatio: integer, ReentryRatio: integer },
+        fields: { Enable: flag, ExitRatio: integer, ReentryRatio: integer },
       },
     },
     run: createLoadBalancers,
