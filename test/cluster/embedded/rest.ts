@@ -68,7 +68,8 @@ export function rest(parts: RestParts, target: Target, verb: string, call: Call)
   if (old !== undefined && verb === "create") return { code: 201, json: createSubresource(parts, target, old, bodyOf(call)) };
   const sent = verb === "patch" ? patched(target, old, call) : placed(bodyOf(call), target);
   const metadata = rawIn(sent, "metadata");
-  if (old === undefined && !metadata["uid"]) return create(sent);
+  // A PUT that creates is not held against the version that it names.
+  if (old === undefined && !metadata["uid"]) return create({ ...sent, metadata: { ...metadata, resourceVersion: undefined } });
   const why = `Precondition failed: UID in precondition: ${String(metadata["uid"])}, UID in object meta: ${old?.metadata.uid ?? ""}`;
   const other = metadata["uid"] && metadata["uid"] !== old?.metadata.uid;
   if (old === undefined || (verb === "update" && other)) throw failure.conflict(resource, name, why);

@@ -123,6 +123,13 @@ async function leases({ ask, namespace }: Subject): Promise<void> {
   assert.deepEqual(refusal(zero), [422, "Invalid", "spec.leaseDurationSeconds"]);
   await ask("DELETE", path);
   assert.deepEqual(refusal(await ask("PUT", path, held(created.body, "e"))).slice(0, 1), [409], "one that was read and deleted meanwhile");
+  const { name, resourceVersion } = at(created, "body.metadata") as { name: string; resourceVersion: string };
+  const anew = await ask("PUT", path, { ...lease("f"), metadata: { name, resourceVersion } });
+  assert.deepEqual(
+    [anew.code, at(anew, "body.spec.holderIdentity")],
+    [201, "f"],
+    "without its UID it is made anew, whatever version is named",
+  );
 }
 
 async function leaseRaces({ ask, namespace }: Subject): Promise<void> {
