@@ -16,7 +16,7 @@ export function readQuery(query: string, fields: AnyFields): unknown {
     for (const part of path.split(".")) node = below(node, part);
     node.value = value;
   }
-  return shape(root, { type: "object", fields });
+  return root.below.size === 0 ? {} : shape(root, { type: "object", fields });
 }
 
 function below(node: Node, part: string): Node {

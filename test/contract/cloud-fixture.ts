@@ -27,9 +27,13 @@ export const UNHURRIED: Profile = { ...QUICK, taskMs: { base: 300, perRuleOnLb: 
 const VIPS = `127.198.${process.pid % 256}.0/24`;
 
 export function sdkFor(endpoint: string, key: ApiKey = TEST_KEY): Client {
-  const { secretId, secretKey } = key;
+  const { secretId, secretKey, token } = key;
   const httpProfile = { protocol: "http://", endpoint, reqTimeout: 10 } as const;
-  return new Client({ credential: { secretId, secretKey }, region: "ap-guangzhou", profile: { httpProfile } });
+  return new Client({
+    credential: { secretId, secretKey, ...(token !== undefined && { token }) },
+    region: "ap-guangzhou",
+    profile: { httpProfile },
+  });
 }
 
 /** A cloud over HTTP that ends with the test, and the official SDK pointed at it. */
