@@ -41,7 +41,7 @@ export function trackPods(t: TestContext, world: World): ReadonlyMap<string, Lif
 }
 
 /** Every Pod that lives is ready, and the cloud sends to these and has nobody else. */
-export function isConverged(world: World, replicas: number): boolean {
+function isConverged(world: World, replicas: number): boolean {
   const pods = podsOf(world);
   if (pods.length !== replicas || pods.some((pod) => isEnding(pod) || !isTrue(pod, "Ready") || !isTrue(pod, DEFAULT_GATE_TYPE)))
     return false;

@@ -121,8 +121,9 @@ test("an archive for another machine is refused", { skip }, async (t) => {
 });
 
 /** Why no small file system can be made here; false: it can. */
+const UNSHARE = "unshare"; // of util-linux
 const MOUNT = ["--user", "--map-root-user", "--mount", "sh", "-c", 'mount -t tmpfs -o size=48k none "$1" && shift && exec "$@"', "sh"];
-const noMount = skip || (spawnSync("unshare", [...MOUNT, tmpdir(), "true"]).status === 0 ? false : "no file system can be mounted here");
+const noMount = skip || (spawnSync(UNSHARE, [...MOUNT, tmpdir(), "true"]).status === 0 ? false : "no file system can be mounted here");
 
 test("a full disk is named with what is needed", { skip: noMount }, async (t) => {
   const { cache, env } = await publish(t);
@@ -130,7 +131,7 @@ test("a full disk is named with what is needed", { skip: noMount }, async (t) =>
   const script = `const { findBinaries } = await import(${JSON.stringify(new URL("binaries.ts", import.meta.url).href)});
     console.log((await findBinaries(["etcd", "kube-apiserver"], { build: true })).reason)`;
   const command = [process.execPath, "--input-type=module-typescript", "--eval", script];
-  const { stdout } = await promisify(execFile)("unshare", [...MOUNT, cache, ...command], { env: { ...process.env, ...env } });
+  const { stdout } = await promisify(execFile)(UNSHARE, [...MOUNT, cache, ...command], { env: { ...process.env, ...env } });
   assert.match(stdout, /^no disk space for the envtest archive in .*clb-direct \(.*ENOSPC.*\): it needs about 250 MB there/);
 });
 
