@@ -30,9 +30,9 @@ export async function openHttpFront(listener: ListenerRecord, vip: string, deps:
       for (const one of live) if (one.target === target) one.end("unbound");
     },
     close: async () => {
-      const free = closed(server);
       for (const one of live) one.end("closed");
       for (const client of clients) client.resetAndDestroy();
+      const free = closed(server); // not before: it ends idle connections in a friendlier way
       agents.destroy();
       await free;
     },
