@@ -11,7 +11,8 @@ const MAX_HEADER_BYTES = 64 * 1024;
 /**
  * The API as SDKs speak it: signed POST or GET, errors in an HTTP 200, always with Content-Length. With `tls` over HTTPS. Not listening yet.
  */
-export function makeApiServer(deps: RequestDeps, tls?: ServerOptions): Server {
+export function makeApiServer(given: Omit<RequestDeps, "signingKeys">, tls?: ServerOptions): Server {
+  const deps: RequestDeps = { ...given, signingKeys: new Map() };
   const answer = async (request: IncomingMessage) => {
     const { service, action, parameters, caller } = await readApiRequest(request, deps);
     return deps.cloud.call(service, action, parameters, caller);
@@ -27,17 +28,17 @@ export function makeApiServer(deps: RequestDeps, tls?: ServerOptions): Server {
 }
 
 function send(request: IncomingMessage, response: ServerResponse, result: Record<string, unknown> & SentAs): void {
-  const whole = Buffer.from(JSON.stringify({ Response: result }));
+  const whole = JSON.stringify({ Response: result });
   const middle = whole.length >> 1;
-  const body = result[SENT_AS] === "truncated" ? whole.subarray(0, middle) : whole;
+  const body = result[SENT_AS] === "truncated" ? whole.slice(0, middle) : whole;
   const traceId = header(request, "x-tc-traceid");
   response.writeHead(200, {
     "content-type": "application/json",
-    ...(result[SENT_AS] !== "chunked" && { "content-length": body.length }),
+    ...(result[SENT_AS] !== "chunked" && { "content-length": Buffer.byteLength(body) }),
     ...(traceId !== "" && { "x-tc-traceid": traceId }),
   });
-  if (result[SENT_AS] === "chunked") response.write(body.subarray(0, middle));
-  response.end(result[SENT_AS] === "chunked" ? body.subarray(middle) : body);
+  if (result[SENT_AS] === "chunked") response.write(body.slice(0, middle));
+  response.end(result[SENT_AS] === "chunked" ? body.slice(middle) : body); // a text, for it leaves in one packet with the headers
 }
 
 function sendError(request: IncomingMessage, response: ServerResponse, error: unknown): void {

@@ -1,4 +1,4 @@
-import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac, createSecretKey, hash, type KeyObject, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { CloudError } from "./errors.ts";
 import type { ApiKey } from "./options.ts";
@@ -10,8 +10,13 @@ const SKEW_S = 300;
 /** What `X-TC-Content-SHA256` may say instead of the hash of the body. Observed in the SDKs for Python and Go (option UnsignedPayload). */
 const UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD";
 
-const sha256 = (text: string | Buffer): string => createHash("sha256").update(text).digest("hex");
-const hmac = (key: string | Buffer, text: string): Buffer => createHmac("sha256", key).update(text).digest();
+const sha256 = (text: string | Buffer): string => hash("sha256", text);
+const hmac = (key: string | Buffer | KeyObject, text: string): Buffer => createHmac("sha256", key).update(text).digest();
+
+/** Keys derived for a day and a service, since deriving one costs more than all the rest of a check. By "secretKey/date/service". */
+export type SigningKeys = Map<string, KeyObject>;
+/** Temporary keys come and go; when there are more than this, all are derived anew. */
+const KEPT_SIGNING_KEYS = 1000;
 
 export type SignedRequest = {
   readonly method: string;
@@ -30,8 +35,13 @@ type Scope = {
   readonly signature: string;
 };
 
-/** The key that signed the request. Throws AuthFailure.* as clb-api.md §8.2 says. */
-export function verifySignature(request: SignedRequest, keys: Pick<Keyring, "find">, nowMs: number): ApiKey {
+/** The key that signed the request; `derived` is kept by the caller from one to the next. Throws AuthFailure.* as clb-api.md §8.2 says. */
+export function verifySignature(
+  request: SignedRequest,
+  keys: Pick<Keyring, "find">,
+  nowMs: number,
+  derived: SigningKeys = new Map(),
+): ApiKey {
   const scope = parseAuthorization(request.headers.authorization ?? "");
   const timestamp = one(request.headers["x-tc-timestamp"]);
   const seconds = Number(timestamp);
@@ -46,7 +56,9 @@ export function verifySignature(request: SignedRequest, keys: Pick<Keyring, "fin
   if (key === undefined) throw new CloudError("AuthFailure.SecretIdNotFound", `The SecretId ${scope.secretId} is not found.`);
   const host = one(request.headers.host);
   // SDKs sign the host name without the port of the endpoint; a few sign the Host header as sent. Both are honest.
-  const matches = [host.replace(/:\d+$/, ""), host].some((name) => sameText(scope.signature, sign(request, scope, key, timestamp, name)));
+  const signingKey = signingKeyOf(key, scope, derived);
+  const names = [host.replace(/:\d+$/, ""), host];
+  const matches = names.some((name) => sameText(scope.signature, sign(request, scope, signingKey, timestamp, name)));
   if (!matches)
     throw new CloudError(
       "AuthFailure.SignatureFailure",
@@ -65,7 +77,17 @@ function requireToken(key: ApiKey, token: string, nowMs: number): void {
     throw new CloudError("AuthFailure.TokenFailure", `The temporary credentials have expired at ${new Date(key.expiresMs).toISOString()}.`);
 }
 
-function sign(request: SignedRequest, scope: Scope, key: ApiKey, timestamp: string, hostname: string): string {
+function signingKeyOf({ secretKey }: ApiKey, { date, service }: Scope, derived: SigningKeys): KeyObject {
+  const name = `${secretKey}/${date}/${service}`;
+  const known = derived.get(name);
+  if (known !== undefined) return known;
+  const signingKey = createSecretKey(hmac(hmac(hmac(`TC3${secretKey}`, date), service), "tc3_request"));
+  if (derived.size >= KEPT_SIGNING_KEYS) derived.clear();
+  derived.set(name, signingKey);
+  return signingKey;
+}
+
+function sign(request: SignedRequest, scope: Scope, signingKey: KeyObject, timestamp: string, hostname: string): string {
   const headers = scope.signedHeaders
     .split(";")
     .map((name) => `${name}:${(name === "host" ? hostname : one(request.headers[name])).trim().toLowerCase()}\n`)
@@ -74,7 +96,7 @@ function sign(request: SignedRequest, scope: Scope, key: ApiKey, timestamp: stri
   const canonical = [request.method, "/", request.query, headers, scope.signedHeaders, sha256(payload)].join("\n");
   const credentialScope = `${scope.date}/${scope.service}/tc3_request`;
   const toSign = ["TC3-HMAC-SHA256", timestamp, credentialScope, sha256(canonical)].join("\n");
-  return hmac(hmac(hmac(hmac(`TC3${key.secretKey}`, scope.date), scope.service), "tc3_request"), toSign).toString("hex");
+  return hmac(signingKey, toSign).toString("hex");
 }
 
 /** Its three parts may come in any order, with or without spaces. Throws AuthFailure.InvalidAuthorization. */
