@@ -97,6 +97,8 @@ const flows = files
   .filter(isFlow)
   .filter(isWanted)
   .sort((a, b) => rank(a) - rank(b));
+const left = files.filter(isFlow).length - flows.length;
+if (left > 0) console.log(`# FLOWS=few: ${left} files of flows are left to npm run test:real`);
 const reason = ON_REAL ? await noReal() : undefined;
 await round(
   "units, contracts and stand-ins",

@@ -1,27 +1,35 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { disturbedRollout } from "./disturbed-rollout.ts";
-import { startWorld, type World } from "./world.ts";
+import { disturbedRollout, metric } from "./disturbed-rollout.ts";
+import { startWorld, until, type World } from "./world.ts";
 
 const AWAY_MS = 5_000;
 
-type Trouble = { readonly befall: (world: World) => Promise<unknown>; readonly isAway: boolean };
+type Trouble = {
+  readonly befall: (world: World) => Promise<unknown>;
+  readonly isAway: boolean;
+  /** Labels by which the coordinator counts the watches that it had to begin anew; undefined: none has to be. */
+  readonly restarts?: string;
+};
 const TROUBLES: Readonly<Record<string, Trouble>> = {
-  "is gone for 5 s": { befall: ({ troubles }) => troubles.leave(AWAY_MS), isAway: true },
+  "is gone for 5 s": { befall: ({ troubles }) => troubles.leave(AWAY_MS), isAway: true, restarts: "" },
   "is frozen for 5 s": { befall: ({ troubles }) => troubles.freeze(AWAY_MS), isAway: true },
-  "resets every watch, in the middle of a line where it can": { befall: async (world) => resetWatches(world), isAway: false },
-  "has forgotten where the watches were (410)": { befall: ({ troubles }) => troubles.forget(), isAway: false },
+  "resets every watch, in the middle of a line where it can": { befall: async (world) => resetWatches(world), isAway: false, restarts: "" },
+  "has forgotten where the watches were (410)": { befall: ({ troubles }) => troubles.forget(), isAway: false, restarts: 'cause="gone"' },
 };
 
 suite("in the middle of a rollout the API server", () => {
-  for (const [what, { befall, isAway }] of Object.entries(TROUBLES))
+  for (const [what, { befall, isAway, restarts }] of Object.entries(TROUBLES))
     test(what, { timeout: 180_000 }, async (t) => {
       const world = await startWorld(t, { wired: true });
+      const counted = (labels: string): Promise<number> => metric(world.product.opsUrl, "clb_direct_watch_restarts_total", labels);
       await disturbedRollout(t, world, async () => {
         const { journal } = world.cloud.cloud;
         const sinceSeq = journal.lastSeq;
+        const before = restarts === undefined ? 0 : await counted(restarts);
         await befall(world);
         const removed = journal.since(sinceSeq).filter((entry) => entry.kind === "target" && entry.change === "unbound");
+        if (restarts !== undefined) await until("the coordinator has noticed", async () => (await counted(restarts)) > before);
         if (isAway) assert.deepEqual(removed, [], "nothing is removed while nobody can tell anything");
       });
       assert.ok(!world.product.coordinator()?.hasExited(), "the coordinator lives through it");
