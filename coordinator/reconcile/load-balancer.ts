@@ -21,6 +21,7 @@ import { placePairs } from "../domain/plan-structure.ts";
 import type { Journal } from "../journal.ts";
 import type { Ledger } from "../ledger.ts";
 import type { PodFacts } from "../ports.ts";
+import { LockTails } from "./lock-tail.ts";
 import type { Outcome, Reconcile } from "./worker.ts";
 
 /** A target that the cloud refused when it was alone in its call is left out for so long, twice as long each time, because one failure may pass. */
@@ -43,16 +44,24 @@ export type LoadBalancerDeps = {
   /** Every watch has synced once. Before that nothing is decided. */
   readonly synced: () => boolean;
   readonly plan: (desired: DesiredLoadBalancer, actual: LoadBalancer) => Plan;
+  /** Those calls of a plan that may be made; default: all. */
+  readonly allowed?: (calls: readonly Call[]) => readonly Call[];
+  /** Told of each write that ended, well or not; not of those that met a lock. */
+  readonly onMade?: (made: Made) => void;
   /** Tells what the plan found but does not touch. */
   readonly report: (desired: DesiredLoadBalancer, plan: Plan) => void;
   readonly refusals: Refusals;
 };
 
-/**
- * Nobody queues at the server, so a locked load balancer is tried again: soon, because the tail of a batch is short, then more rarely,
- * because a stuck task would eat the calls of all others. Milliseconds. Source: clb-api.md §3.3 (busy after a batch), §7.5.
- */
-const LOCKED_MS = { first: 80, growth: 1.5, longest: 1_000 } as const;
+/** A write that ended. `result` is "ok" or the cloud's code; `waitedMs` since its lane was first planned. Times are milliseconds since the epoch. */
+export type Made = {
+  readonly loadBalancerId: string;
+  readonly call: Call;
+  readonly result: string;
+  readonly startedMs: number;
+  readonly endedMs: number;
+  readonly waitedMs: number;
+};
 
 /** How to wait for the first synchronisation of the watches. */
 const NOT_SYNCED_MS = 100;
@@ -60,7 +69,8 @@ const NOT_SYNCED_MS = 100;
 /** One pass over one load balancer: observe, plan, make the first call only, look again. */
 export function makeLoadBalancerReconciler(deps: LoadBalancerDeps): Reconcile {
   const { mirror, ledger, clock } = deps;
-  const lockedTries = new Map<string, number>();
+  const tails = new LockTails();
+  const waits = new LaneWaits();
   return async (id, signal) => {
     if (!deps.synced()) return { kind: "again", afterMs: NOT_SYNCED_MS, because: "not every watch has synced" };
     if (!ledger.loadBalancerIds.has(id)) return { kind: "done" };
@@ -71,20 +81,23 @@ export function makeLoadBalancerReconciler(deps: LoadBalancerDeps): Reconcile {
     await adopt(deps, desired, actual, signal);
     const plan = deps.plan(desired, actual);
     deps.report(desired, plan);
-    const call = deps.refusals.firstCall(id, plan.calls, clock.now());
+    const calls = deps.allowed?.(plan.calls) ?? plan.calls;
+    waits.planned(id, calls, clock.now());
+    const call = deps.refusals.firstCall(id, calls, clock.now());
     if (call !== undefined) {
-      if (await make(deps, id, call, signal)) {
-        lockedTries.delete(id);
-        return { kind: "again", afterMs: 0, because: call.lane };
-      }
-      const tries = lockedTries.get(id) ?? 0;
-      lockedTries.set(id, tries + 1);
-      return { kind: "again", afterMs: Math.min(LOCKED_MS.first * LOCKED_MS.growth ** tries, LOCKED_MS.longest), because: "locked" };
+      const lockedMs = tails.waitMs(id, clock.now());
+      if (lockedMs > 0) return { kind: "again", afterMs: lockedMs, because: "locked" };
+      const made = await make(deps, tails, waits, id, call, signal);
+      return { kind: "again", afterMs: made ? 0 : tails.waitMs(id, clock.now()), because: made ? call.lane : "locked" };
     }
-    if (await deleteIfOver(deps, desired, actual, signal)) return { kind: "done" };
+    if (deps.allowed === undefined || deps.allowed(DELETION).length > 0)
+      if (await deleteIfOver(deps, desired, actual, signal)) return { kind: "done" };
     return next(deps, id, actual);
   };
 }
+
+/** Stands for the deletion of a load balancer, which no lane of a plan is. */
+const DELETION: readonly Call[] = [{ lane: "delete", listenerIds: [] }];
 
 /** A target that is wanted and was bound by somebody else is ours from now on: else nobody would take it off when its Pod ends. */
 async function adopt(
@@ -124,17 +137,56 @@ async function ensureCurrent(deps: LoadBalancerDeps, id: string, signal: AbortSi
 }
 
 /** False: the load balancer is locked by another write, perhaps the tail of our own last batch; nothing was done. */
-async function make(deps: LoadBalancerDeps, id: string, call: Call, signal: AbortSignal): Promise<boolean> {
+async function make(
+  deps: LoadBalancerDeps,
+  tails: LockTails,
+  waits: LaneWaits,
+  id: string,
+  call: Call,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { clock, mirror, refusals, log } = deps;
+  const startedMs = clock.now();
+  const waitedMs = waits.of(id, call.lane, startedMs);
+  const ended = (result: string): void => {
+    const endedMs = clock.now();
+    // Whoever held the lock for so long has changed something: what we knew before is not what our next decision may rest on.
+    if (tails.passed(id, startedMs)) mirror.markStale(id, "another writer held the lock");
+    if (result === "ok") tails.ended(id, isBatch(call) ? "batch" : "task", itemsOf(call), endedMs);
+    deps.onMade?.({ loadBalancerId: id, call, result, startedMs, endedMs, waitedMs });
+  };
   try {
     await deps.writes.make(id, call, signal);
-    deps.refusals.worked(id, call);
+    refusals.worked(id, call);
+    ended("ok");
     return true;
   } catch (err) {
     if (!(err instanceof ClbApiError)) throw err;
-    if (isLocked(err.call.code)) return false;
-    if (!deps.refusals.failed(id, call, err, deps.clock.now())) throw err;
-    deps.log.warn({ err, loadBalancerId: id, targets: itemsOf(call) }, "bind refused, narrowing it down");
+    if (isLocked(err.call.code)) {
+      tails.refused(id, startedMs, clock.now());
+      return false;
+    }
+    ended(err.call.code);
+    if (!refusals.failed(id, call, err, clock.now())) throw err;
+    log.warn({ err, loadBalancerId: id, targets: itemsOf(call) }, "bind refused, narrowing it down");
     return true;
+  }
+}
+
+/** Synchronous calls, after which the load balancer stays locked for a while (clb-api.md §3.3). */
+const isBatch = ({ lane }: Call): boolean => lane === "bind" || lane === "unbind" || lane === "conflict";
+
+/** Since when each lane of each load balancer has had something to do. */
+class LaneWaits {
+  readonly #sinceMs = new Map<string, Map<Call["lane"], number>>();
+
+  planned(id: string, calls: readonly Call[], nowMs: number): void {
+    const before = this.#sinceMs.get(id);
+    this.#sinceMs.set(id, new Map(calls.map(({ lane }) => [lane, before?.get(lane) ?? nowMs])));
+  }
+
+  of(id: string, lane: Call["lane"], nowMs: number): number {
+    return nowMs - (this.#sinceMs.get(id)?.get(lane) ?? nowMs);
   }
 }
 

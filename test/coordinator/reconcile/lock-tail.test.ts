@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { LockTails } from "../../../coordinator/reconcile/lock-tail.ts";
+
+/** A load balancer that stays locked for `tailMs` after each write; a call takes 50 ms. What each write has lost after the lock was gone, and refusals. */
+function writes(tails: LockTails, tailMs: number, count: number, fromMs = 1_000_000) {
+  let nowMs = fromMs;
+  const lost: number[] = [];
+  let refusals = 0;
+  for (let n = 0; n < count; n++) {
+    nowMs += 400;
+    tails.ended("lb-1", "batch", 10, nowMs);
+    const freeMs = nowMs + tailMs;
+    for (;;) {
+      nowMs += tails.waitMs("lb-1", nowMs);
+      const sentMs = nowMs;
+      nowMs += 50;
+      if (nowMs >= freeMs) {
+        tails.passed("lb-1", sentMs);
+        lost.push(Math.max(0, nowMs - freeMs));
+        break;
+      }
+      refusals++;
+      tails.refused("lb-1", sentMs, nowMs);
+    }
+  }
+  return { lost, refusals, endMs: nowMs };
+}
+const average = (numbers: readonly number[]): number => numbers.reduce((sum, one) => sum + one, 0) / numbers.length;
+
+test("the tail of a batch is learned: the next write comes when it is over, with few refusals", () => {
+  const { lost, refusals } = writes(new LockTails(), 500, 30);
+  assert.ok(average(lost.slice(3)) < 70, `${Math.round(average(lost.slice(3)))} ms lost on average: ${lost.join(" ")}`);
+  assert.ok(refusals < 60, `${refusals} refusals of 30 writes`);
+});
+
+test("where there is no tail, the next write goes at once", () => {
+  const tails = new LockTails();
+  const { lost, refusals } = writes(tails, 0, 10);
+  assert.equal(refusals, 0);
+  assert.ok(Math.max(...lost) <= 50, lost.join(" "));
+});
+
+test("a tail that has gone is forgotten", () => {
+  const tails = new LockTails();
+  const { endMs } = writes(tails, 500, 10);
+  const { lost } = writes(tails, 0, 20, endMs);
+  assert.ok(average(lost.slice(-5)) < 100, lost.join(" "));
+});
+
+test("a write long after the last one says nothing of the tail", () => {
+  const tails = new LockTails();
+  tails.ended("lb-1", "batch", 10, 1_000);
+  tails.passed("lb-1", 60_000);
+  tails.ended("lb-1", "batch", 10, 61_000);
+  assert.equal(tails.waitMs("lb-1", 61_000), 0);
+});
+
+test("a lock that lasts is another writer's: tried ever more rarely, never more than a second apart, and told afterwards", () => {
+  const tails = new LockTails();
+  let nowMs = 0;
+  let tries = 0;
+  for (; nowMs < 20_000; tries++) {
+    tails.refused("lb-1", nowMs, nowMs + 50);
+    nowMs += 50;
+    assert.ok(tails.waitMs("lb-1", nowMs) <= 1_000);
+    nowMs += tails.waitMs("lb-1", nowMs);
+  }
+  assert.ok(tries > 15 && tries < 40, String(tries));
+  assert.equal(tails.passed("lb-1", nowMs), true);
+  assert.equal(tails.passed("lb-1", nowMs), false);
+});
+
+test("one load balancer's lock is no other's", () => {
+  const tails = new LockTails();
+  tails.refused("lb-1", 0, 50);
+  assert.equal(tails.waitMs("lb-2", 50), 0);
+});
