@@ -1,0 +1,56 @@
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import type { StartOptions } from "../../test/cloud/start.ts";
+
+/** What can be sent to another process; `scale` makes the clock. */
+type ChildOptions = Omit<StartOptions, "clock" | "probe"> & { readonly scale: number };
+
+export type ChildQuestion =
+  | { readonly kind: "start"; readonly options: ChildOptions }
+  | { readonly kind: "usage"; readonly garbage: boolean };
+export type ChildAnswer =
+  | { readonly kind: "started"; readonly endpoint: string; readonly adminUrl: string }
+  | ({ readonly kind: "usage" } & Usage)
+  | { readonly kind: "failed"; readonly reason: string };
+
+/** CPU time since the start of the process, and its memory now. */
+export type Usage = { readonly cpuMs: number; readonly heapBytes: number; readonly rssBytes: number };
+
+export type CloudProcess = {
+  readonly endpoint: string;
+  readonly adminUrl: string;
+  /** `garbage` is collected first, so that the heap is what is really held. */
+  usage(garbage?: boolean): Promise<Usage>;
+  stop(): Promise<void>;
+};
+
+/** Starts a cloud in a process of its own, so that its CPU and memory can be told apart. Rejects with what it failed with. */
+export async function startCloudProcess(options: ChildOptions): Promise<CloudProcess> {
+  const child = fork(new URL("./cloud-child.ts", import.meta.url));
+  const ended = once(child, "exit");
+  const ask = async (question: ChildQuestion): Promise<ChildAnswer> => {
+    const answered = once(child, "message").then(([answer]) => answer as ChildAnswer); // our own child
+    child.send(question);
+    const answer = await Promise.race([
+      answered,
+      ended.then(([code, signal]): ChildAnswer => ({ kind: "failed", reason: `it ended with ${code ?? signal}` })),
+    ]);
+    if (answer.kind === "failed") throw new Error(`the cloud's process: ${answer.reason}`);
+    return answer;
+  };
+  const started = await ask({ kind: "start", options });
+  if (started.kind !== "started") throw new Error(`the cloud's process answered ${started.kind}`);
+  return {
+    endpoint: started.endpoint,
+    adminUrl: started.adminUrl,
+    usage: async (garbage = false) => {
+      const usage = await ask({ kind: "usage", garbage });
+      if (usage.kind !== "usage") throw new Error(`the cloud's process answered ${usage.kind}`);
+      return usage;
+    },
+    stop: async () => {
+      if (child.connected) child.disconnect();
+      await ended;
+    },
+  };
+}

@@ -1,0 +1,59 @@
+import { writeFile } from "node:fs/promises";
+import { cpus } from "node:os";
+import { parseArgs } from "node:util";
+import { benchCalls } from "./calls.ts";
+import { soak } from "./soak.ts";
+import { type Figure, isReached, table } from "./table.ts";
+
+const USAGE = `usage: npm run bench:cloud -- [options]
+  --seconds 5     how long each rate is measured
+  --soak          random calls and faults instead of the benchmark
+  --minutes 60    of the soak, in the cloud's time
+  --scale 20      how many times as fast as real time the soak runs
+  --seed 1        same seed, same calls and faults
+  --json FILE     writes the figures as JSON too
+Exit code 1 only for errors: a figure that misses its goal is marked, for machines differ.`;
+
+const FLAGS = {
+  seconds: { type: "string", default: "5" },
+  soak: { type: "boolean", default: false },
+  minutes: { type: "string", default: "60" },
+  scale: { type: "string", default: "20" },
+  seed: { type: "string", default: "1" },
+  json: { type: "string" },
+  help: { type: "boolean", default: false },
+} as const;
+
+/** Throws a RangeError that names the flag. */
+function readFlags(args: readonly string[]) {
+  const { values } = parseArgs({ args: [...args], options: FLAGS });
+  const number = (flag: "seconds" | "minutes" | "scale" | "seed"): number => {
+    const value = Number(values[flag]);
+    if (!(value > 0)) throw new RangeError(`--${flag} must be a number above 0, got "${values[flag]}"`);
+    return value;
+  };
+  const numbers = { seconds: number("seconds"), minutes: number("minutes"), scale: number("scale"), seed: number("seed") };
+  return { ...numbers, isSoak: values.soak, json: values.json, help: values.help };
+}
+
+async function main(): Promise<void> {
+  const { seconds, minutes, scale, seed, isSoak, json, help } = readFlags(process.argv.slice(2));
+  if (help) {
+    console.log(USAGE);
+    return;
+  }
+  const figures: Figure[] = isSoak ? await soak({ minutes, scale, seed, report: console.log }) : await benchCalls(seconds);
+  console.log(table(figures));
+  if (json === undefined) return;
+  const machine = { cores: cpus().length, model: cpus()[0]?.model ?? "", node: process.version };
+  const written = figures.map((figure) => ({ ...figure, reached: isReached(figure) }));
+  await writeFile(json, `${JSON.stringify({ machine, figures: written }, undefined, 2)}\n`);
+}
+
+try {
+  await main();
+  process.exit(0);
+} catch (error) {
+  console.error(error instanceof Error ? error.stack : error);
+  process.exit(1);
+}
