@@ -18,7 +18,7 @@ const isFlow = (file: string): boolean => FLOWS.some((folder) => file.startsWith
  * What is run on the embedded cluster where all flows are run on a real one as well: the embedded server fails in ways that a real one
  * cannot be brought to (an end within a line, an empty list), and one flow without any fault.
  */
-const FEW = ["test/flow/api-server-faults", "test/flow/empty-list", "test/flow/bind", "test/demo/"];
+const FEW = ["test/flow/torn-watches", "test/flow/empty-list", "test/flow/bind", "test/demo/"];
 const isWanted = (file: string): boolean => process.env["FLOWS"] !== "few" || FEW.some((start) => file.startsWith(start));
 /** A flow takes 0.4 of a core on the average and waits most of the time; with more at once on two cores its promises of time are not kept. */
 const LANES = { units: 4, flows: ON_REAL ? 4 : 3 } as const;

@@ -14,7 +14,6 @@ type Trouble = {
 const TROUBLES: Readonly<Record<string, Trouble>> = {
   "is gone for 5 s": { befall: ({ troubles }) => troubles.leave(AWAY_MS), isAway: true, restarts: "" },
   "is frozen for 5 s": { befall: ({ troubles }) => troubles.freeze(AWAY_MS), isAway: true },
-  "resets every watch, in the middle of a line where it can": { befall: async (world) => resetWatches(world), isAway: false, restarts: "" },
   "has forgotten where the watches were (410)": { befall: ({ troubles }) => troubles.forget(), isAway: false, restarts: 'cause="gone"' },
 };
 
@@ -36,9 +35,3 @@ suite("in the middle of a rollout the API server", () => {
       for (const node of ["node-a", "node-b"]) assert.ok(!world.product.agent(node)?.hasExited(), `the agent of ${node} lives through it`);
     });
 });
-
-/** The embedded server ends them cleanly within an event; before a real one the cable is torn, wherever in a TLS record that is. */
-function resetWatches({ embedded, wires }: World): void {
-  for (const kind of ["half-line", "reset-watches"] as const) embedded?.faults.inject({ kind });
-  for (const wire of wires.values()) wire.tear();
-}
