@@ -114,7 +114,7 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
     keyring: makeKeyring(options.keys ?? [TEST_KEY], settings.wallMs),
     clientTokens: new Map(),
     vips: makeVips(settings.vips),
-    tasks: makeTasks({ clock, journal, stopped: stopping.signal }),
+    tasks: makeTasks({ clock, journal, stopped: stopping.signal, failedTaskApplies: settings.failedTaskApplies }),
     health: makeHealth({ clock, journal, random, probe, sourceOf, mode: settings.health }),
     dataPlane: makeDataPlane({ ...settings, clock, journal, certificates }),
   };

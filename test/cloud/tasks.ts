@@ -58,8 +58,10 @@ export interface Tasks {
   readonly running: number;
 }
 
-export function makeTasks(deps: { clock: Clock; journal: Journal; stopped: AbortSignal }): Tasks {
-  const { clock, journal, stopped } = deps;
+/** `failedTaskApplies`: whether a task that a fault fails makes its change all the same. */
+type Deps = { readonly clock: Clock; readonly journal: Journal; readonly stopped: AbortSignal; readonly failedTaskApplies: boolean };
+
+export function makeTasks({ clock, journal, stopped, failedTaskApplies }: Deps): Tasks {
   const tasks = new Map<string, Task>();
   let overlaps = 0;
   let running = 0;
@@ -74,8 +76,8 @@ export function makeTasks(deps: { clock: Clock; journal: Journal; stopped: Abort
     try {
       await clock.sleep(work.durationMs, stopped);
       await work.stuck?.();
+      if (work.failure === undefined || failedTaskApplies) await work.apply();
       if (work.failure !== undefined) throw new Error(work.failure);
-      await work.apply();
       task.status = 0;
     } catch (error) {
       if (stopped.aborted) return;

@@ -10,7 +10,7 @@ import { type ApiKey, type Profile, TEST_KEY } from "../cloud/options.ts";
 import { type StartOptions, startCloud } from "../cloud/start.ts";
 
 /** For tests that only want to get there. */
-const QUICK: Profile = {
+export const QUICK: Profile = {
   apiLatencyMs: { default: 0, write: 0, jitterPct: 0 },
   taskMs: { base: 40, perRuleOnLb: 0, perTarget: 0 },
   batchTargets: { mode: "sync", busyAfterReturnMs: 0 },
@@ -24,16 +24,42 @@ export const FAST_CHECK: HealthCheck = { IntervalTime: 2, TimeOut: 2, HealthNum:
 export const UNHURRIED: Profile = { ...QUICK, taskMs: { base: 300, perRuleOnLb: 0, perTarget: 0 }, createLoadBalancerMs: 300 };
 
 /** VIPs of this process: test files run side by side and must not listen on each other's addresses. */
-const VIPS = `127.198.${process.pid % 256}.0/24`;
+export const VIPS = `127.198.${process.pid % 256}.0/24`;
 
-export function sdkFor(endpoint: string, key: ApiKey = TEST_KEY): Client {
+export function sdkFor(endpoint: string, key: ApiKey = TEST_KEY, region = "ap-guangzhou"): Client {
   const { secretId, secretKey, token } = key;
   const httpProfile = { protocol: "http://", endpoint, reqTimeout: 10 } as const;
   return new Client({
     credential: { secretId, secretKey, ...(token !== undefined && { token }) },
-    region: "ap-guangzhou",
+    region,
     profile: { httpProfile },
   });
+}
+
+/** Waiting for tasks. */
+export type Settled = {
+  /** Polls until the task is over. */
+  readonly task: (accepted: { RequestId?: string }) => Promise<{ Status?: number; Message?: string }>;
+  /** The same, and it must have succeeded; gives back what it was given. */
+  readonly done: <T extends { RequestId?: string }>(accepted: T) => Promise<T>;
+};
+
+export function settled(sdk: Client, pollMs = 5): Settled {
+  const task: Settled["task"] = async (accepted) => {
+    for (;;) {
+      const status = await sdk.DescribeTaskStatus({ TaskId: accepted.RequestId ?? "" });
+      if (status.Status !== 2) return status;
+      await delay(pollMs);
+    }
+  };
+  return {
+    task,
+    done: async (accepted) => {
+      const { Status, Message } = await task(accepted);
+      assert.equal(Status, 0, Message);
+      return accepted;
+    },
+  };
 }
 
 /** A cloud over HTTP that ends with the test, and the official SDK pointed at it. */
@@ -42,18 +68,7 @@ export async function withCloud(t: TestContext, options: StartOptions = {}) {
   const started = await startCloud({ vipCidr: VIPS, profile: QUICK, ...options, limits });
   t.after(() => started.stop());
   const sdk = sdkFor(started.endpoint);
-  /** Polls until the task is over. */
-  const task = async (accepted: { RequestId?: string }): Promise<{ Status?: number; Message?: string }> => {
-    for (;;) {
-      const status = await sdk.DescribeTaskStatus({ TaskId: accepted.RequestId ?? "" });
-      if (status.Status !== 2) return status;
-      await delay(5);
-    }
-  };
-  const done = async <T extends { RequestId?: string }>(accepted: T): Promise<T> => {
-    assert.deepEqual((await task(accepted)).Status, 0);
-    return accepted;
-  };
+  const { task, done } = settled(sdk);
   const listener = async (LoadBalancerId: string, port: number, check: HealthCheck = FAST_CHECK): Promise<string> => {
     const created = await done(await sdk.CreateListener({ LoadBalancerId, Ports: [port], Protocol: "TCP", HealthCheck: check }));
     return created.ListenerIds?.[0] ?? "";
@@ -61,8 +76,8 @@ export async function withCloud(t: TestContext, options: StartOptions = {}) {
   return { ...started, sdk, task, done, listener };
 }
 
-/** Time twenty times as fast, so that a check of 2 s comes every 100 ms. */
-export const hurried = () => makeClock(20);
+/** Time so many times as fast; by twenty a check of 2 s comes every 100 ms. */
+export const hurried = (times = 20) => makeClock(times);
 
 /** The call must fail with this code of the API; gives the message. */
 export async function failsWith(code: string, call: Promise<unknown>): Promise<string> {
