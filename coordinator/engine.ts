@@ -15,12 +15,13 @@ import type { Awaited } from "./domain/health-pace.ts";
 import { holderOf } from "./domain/holder.ts";
 import { type BoundSlot, type LoadBalancer, placesOf, slotOf } from "./domain/load-balancer.ts";
 import { type Plan, planLoadBalancer } from "./domain/plan-load-balancer.ts";
+import { PlaceMemo } from "./domain/place-memo.ts";
 import type { ObjectRef } from "./domain/problem.ts";
 import { type OwnershipMode, type ServiceRecord, selects, serviceRef } from "./domain/service.ts";
 import type { EventSink } from "./events.ts";
 import { Explain } from "./explain.ts";
 import { HealthWatch } from "./health-watch.ts";
-import { makeJournal } from "./journal.ts";
+import { makeJournal, noting } from "./journal.ts";
 import { Ledger } from "./ledger.ts";
 import type { makeMetrics } from "./metrics.ts";
 import type { ConfigRecord, Objects } from "./objects.ts";
@@ -85,6 +86,7 @@ export class Engine {
   readonly #loadBalancers: Worker;
   readonly #gates: Worker;
   readonly #waitingForGate = new Set<string>();
+  readonly #memos = new Map<string, PlaceMemo>();
   readonly #formerOwners = new Map<string, ObjectRef>();
   /** Services that have not had their first pass: until then, what selects a Pod is not known. */
   readonly #unread = new Set<string>();
@@ -98,7 +100,8 @@ export class Engine {
     const rateLimit = new RateLimit(clock, { perSecond: settings.callsPerSecond, pauseAfterThrottlingMs: THROTTLE_PAUSE_MS });
     this.#api = makeClbApi({ transport: deps.transport, rateLimit, clock, onCall: metrics.onCall });
     this.#mirror = new Mirror((id) => this.#mirrorChanged(id));
-    this.#journal = makeJournal(client, settings.namespace);
+    const onClaim = (id: string, ips: readonly string[]): void => this.#memos.get(id)?.podsChanged(ips);
+    this.#journal = noting(makeJournal(client, settings.namespace), onClaim);
     this.#pods = makePodIndex(facts);
     const wishes = (namespace: string, name: string) => deps.objects.config(namespace, name)?.wishes ?? new Map();
     this.#ledger = new Ledger({ clusterId, pods: this.#pods, wishes });
@@ -187,6 +190,7 @@ export class Engine {
   #podChanged({ before, after }: PodChange, forget: (podUid: string) => void): void {
     const pod = after ?? before;
     if (pod === undefined) return;
+    for (const memo of this.#memos.values()) memo.podsChanged([pod.uid, ...(before?.ips ?? []), ...(after?.ips ?? [])]);
     for (const { ref, intent, loadBalancerId } of this.#ledger.entries) {
       if (loadBalancerId === undefined || intent === undefined || ref.namespace !== pod.namespace) continue;
       if (selects(intent.selector, pod.labels) || (before !== undefined && selects(intent.selector, before.labels)))
@@ -252,6 +256,7 @@ export class Engine {
   #plan(desired: DesiredLoadBalancer, actual: LoadBalancer): Plan {
     const { facts, settings, clock } = this.#deps;
     const id = actual.loadBalancerId;
+    const inFlight = this.#writes.running(id);
     return planLoadBalancer({
       clusterId: settings.clusterId,
       desired,
@@ -268,9 +273,16 @@ export class Engine {
         const drainedAtMs = this.#mirror.drainedAtMs(id, slotOf(place, target));
         return drainedAtMs !== undefined && drainedAtMs + settings.drainMs <= clock.now();
       },
-      inFlight: this.#writes.running(id),
+      inFlight,
       rulesPerCall: settings.rulesPerCall,
+      ...(inFlight === undefined && { memo: this.#memoOf(id) }),
     });
+  }
+
+  #memoOf(id: string): PlaceMemo {
+    const memo = this.#memos.get(id) ?? new PlaceMemo();
+    this.#memos.set(id, memo);
+    return memo;
   }
 
   /** Who waits for health at this load balancer: targets that are young, or whose Pod's gate is still closed. */

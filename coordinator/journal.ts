@@ -77,6 +77,18 @@ export function makeJournal(client: KubeClient, namespace: string): Journal {
   };
 }
 
+/** Tells which addresses got another Pod. */
+export function noting(journal: Journal, onClaim: (loadBalancerId: string, ips: readonly string[]) => void): Journal {
+  return {
+    ...journal,
+    claim: async (loadBalancerId, claims, signal) => {
+      const fresh = [...claims].flatMap(([ip, podUid]) => (journal.podOf(loadBalancerId, ip) === podUid ? [] : [ip]));
+      await journal.claim(loadBalancerId, claims, signal);
+      onClaim(loadBalancerId, fresh);
+    },
+  };
+}
+
 async function absentAsUndefined<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer;

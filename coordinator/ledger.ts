@@ -1,8 +1,10 @@
+import { isDeepStrictEqual } from "node:util";
 import type { PodFact } from "../common/vocabulary.ts";
+import type { Selection } from "./domain/backends.ts";
 import { type Claim, type DesiredLoadBalancer, desiredLoadBalancer } from "./domain/desired.ts";
 import type { ObjectRef } from "./domain/problem.ts";
-import type { ServiceIntent } from "./domain/service.ts";
-import type { ListenerWishes } from "./domain/service-config.ts";
+import { type IntentPort, type ServiceIntent, selects } from "./domain/service.ts";
+import { type ListenerWishes, wishKey } from "./domain/service-config.ts";
 import type { PodIndex } from "./pod-index.ts";
 
 /** What is known of one Service that is ours. */
@@ -27,8 +29,11 @@ export class Ledger {
   readonly #known = new Set<string>();
   readonly #deps: LedgerDeps;
 
+  readonly #selections: Selections;
+
   constructor(deps: LedgerDeps) {
     this.#deps = deps;
+    this.#selections = new Selections(deps.pods);
   }
 
   get(serviceUid: string): LedgerEntry | undefined {
@@ -45,13 +50,16 @@ export class Ledger {
   }
 
   set(entry: LedgerEntry): void {
-    this.#entries.set(entry.ref.uid, entry);
+    // The same intent stays the same object, so that what was selected for it still holds.
+    const known = this.#entries.get(entry.ref.uid)?.intent;
+    this.#entries.set(entry.ref.uid, isDeepStrictEqual(known, entry.intent) ? { ...entry, intent: known } : entry);
     if (entry.loadBalancerId !== undefined) this.#known.add(entry.loadBalancerId);
   }
 
   /** The Service is no longer ours or is gone; without `released` before, its listeners stay and are reported as orphaned. */
   remove(serviceUid: string): void {
     this.#entries.delete(serviceUid);
+    this.#selections.forget(serviceUid);
   }
 
   /** Nothing of ours is left at this load balancer. */
@@ -75,6 +83,7 @@ export class Ledger {
       clusterId,
       claims,
       podsOf: (namespace): Iterable<PodFact> => pods.inNamespace(namespace),
+      remembered: (claim, port, select) => this.#selections.of(claim, port, select),
     });
   }
 
@@ -82,6 +91,42 @@ export class Ledger {
     return intent?.configName === undefined ? new Map() : this.#deps.wishes(namespace, intent.configName);
   }
 }
+
+type Selected = { readonly intent: ServiceIntent | undefined; readonly kept: Selection; stale: boolean };
+
+/** What each port of each Service selects, until a Pod that it selects or selected changes. */
+class Selections {
+  /** By UID of the Service, then by "TCP/80". */
+  readonly #byService = new Map<string, Map<string, Selected>>();
+
+  constructor(pods: PodIndex) {
+    pods.follow(({ before, after }) => {
+      for (const ports of this.#byService.values())
+        for (const entry of ports.values())
+          if (!entry.stale && [before, after].some((pod) => concerns(entry.intent, pod))) entry.stale = true;
+    });
+  }
+
+  of({ ref, intent }: Claim, port: IntentPort, select: () => Selection): Selection {
+    const ports = this.#byService.get(ref.uid) ?? new Map<string, Selected>();
+    this.#byService.set(ref.uid, ports);
+    const key = wishKey(port.protocol, port.port);
+    const known = ports.get(key);
+    if (known !== undefined && known.intent === intent && !known.stale) return known.kept;
+    const fresh = select();
+    const sameBackends = known !== undefined && isDeepStrictEqual(known.kept.backends, fresh.backends);
+    const kept = sameBackends ? { standings: fresh.standings, backends: known.kept.backends } : fresh;
+    ports.set(key, { intent, stale: false, kept });
+    return kept;
+  }
+
+  forget(serviceUid: string): void {
+    this.#byService.delete(serviceUid);
+  }
+}
+
+const concerns = (intent: ServiceIntent | undefined, pod: PodFact | undefined): boolean =>
+  intent !== undefined && pod !== undefined && pod.namespace === intent.service.namespace && selects(intent.selector, pod.labels);
 
 export type LedgerDeps = {
   readonly clusterId: string;

@@ -6,6 +6,8 @@ export interface PodIndex {
   inNamespace(namespace: string): Iterable<PodFact>;
   /** The Pod that has the address now: a living one before one that ends, the younger before the older. hostNetwork Pods do not count. */
   byIp(ip: string): PodFact | undefined;
+  /** Called after each change has been taken in, until `close`; must not throw. */
+  follow(listener: (change: PodChange) => void): void;
   /** Follows the facts no longer. */
   close(): void;
 }
@@ -33,9 +35,14 @@ export function makePodIndex(facts: PodFacts): PodIndex {
     if (!after.hostNetwork) for (const ip of after.ips) put(addresses, ip, after);
   };
   for (const pod of facts.pods.values()) note({ before: undefined, after: pod });
-  const close = facts.subscribe(note);
+  const followers: ((change: PodChange) => void)[] = [];
+  const close = facts.subscribe((change) => {
+    note(change);
+    for (const listener of followers) listener(change);
+  });
   return {
     close,
+    follow: (listener) => void followers.push(listener),
     inNamespace: (namespace) => namespaces.get(namespace)?.values() ?? [],
     byIp: (ip) => [...(addresses.get(ip)?.values() ?? [])].sort(livelier)[0],
   };

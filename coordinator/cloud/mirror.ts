@@ -4,33 +4,39 @@ import {
   type HealthState,
   type Listener,
   type LoadBalancer,
+  type Place,
+  placeKey,
   placesOf,
   type Slot,
-  slotKey,
-  slotOf,
+  targetKey,
 } from "../domain/load-balancer.ts";
+import { keepKnown, renewed } from "../domain/same-places.ts";
 import type { LoadBalancerFacts } from "./clb-api.ts";
 
 /** Health of one slot and since when it is so; times in milliseconds since the epoch. */
 export type SlotHealth = { readonly state: HealthState; readonly sinceMs: number };
 
-/** What we know of one load balancer besides its shape. */
+/** What a look at the place does not tell: when the target was first seen bound, since when it has weight 0, and its health. */
+type SlotMemory = { readonly boundAtMs: number; drainedAtMs: number | undefined; health: SlotHealth | undefined };
+/** `place` is the one that `slots` was last brought in step with. */
+type PlaceMemory = { place: Place; readonly slots: Map<string, SlotMemory> };
+
+/** What we know of one load balancer. */
 type Entry = {
   facts: LoadBalancerFacts;
   listeners: readonly Listener[];
   /** Why it must be read again before it is believed; undefined while it is current. */
   staleBecause: string | undefined;
   readAtMs: number;
-  readonly health: Map<string, SlotHealth>;
-  /** When a slot was first seen bound, by slot key. */
-  readonly boundAtMs: Map<string, number>;
-  /** Since when a slot has weight 0, by slot key. */
-  readonly drainedAtMs: Map<string, number>;
+  /** By place key. */
+  readonly memory: Map<string, PlaceMemory>;
 };
 
 /**
  * What each load balancer looks like, as far as we know. Filled by Describe, kept by our own successful writes, and read again after
  * any ambiguous answer. It holds no opinion: what should be is decided elsewhere.
+ * A listener or rule is the same object as long as nothing of it has changed, its health and times included, so that whoever compares
+ * objects knows what to look at again.
  */
 export class Mirror {
   readonly #entries = new Map<string, Entry>();
@@ -94,16 +100,14 @@ export class Mirror {
     const old = this.#entries.get(facts.loadBalancerId);
     const entry: Entry = {
       facts,
-      listeners,
+      listeners: old === undefined ? listeners : keepKnown(old.listeners, listeners),
       staleBecause: undefined,
       readAtMs: nowMs,
-      health: old?.health ?? new Map(),
-      boundAtMs: old?.boundAtMs ?? new Map(),
-      drainedAtMs: old?.drainedAtMs ?? new Map(),
+      memory: old?.memory ?? new Map(),
     };
     this.#entries.set(facts.loadBalancerId, entry);
     this.#gone.delete(facts.loadBalancerId);
-    noteTimes(entry, nowMs);
+    remember(entry, nowMs);
     this.#onChange(facts.loadBalancerId);
   }
 
@@ -112,7 +116,7 @@ export class Mirror {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
     entry.listeners = applyCall(entry.listeners, call, created);
-    noteTimes(entry, nowMs);
+    remember(entry, nowMs);
     this.#onChange(id);
   }
 
@@ -123,40 +127,62 @@ export class Mirror {
   noteHealth(id: string, states: ReadonlyMap<string, HealthState>, times: { readonly askedMs: number; readonly nowMs: number }): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
-    let changed = false;
+    const changed = new Set<string>();
     for (const [key, state] of states) {
-      const boundAtMs = entry.boundAtMs.get(key);
-      if (boundAtMs === undefined || boundAtMs > times.askedMs || entry.health.get(key)?.state === state) continue;
-      entry.health.set(key, { state, sinceMs: times.nowMs });
-      changed = true;
+      const at = key.indexOf(" ");
+      const slot = entry.memory.get(key.slice(0, at))?.slots.get(key.slice(at + 1));
+      if (slot === undefined || slot.boundAtMs > times.askedMs || slot.health?.state === state) continue;
+      slot.health = { state, sinceMs: times.nowMs };
+      changed.add(key.slice(0, at));
     }
-    if (changed) this.#onChange(id);
+    if (changed.size === 0) return;
+    entry.listeners = renewed(entry.listeners, changed);
+    remember(entry, times.nowMs);
+    this.#onChange(id);
   }
 
   health(id: string, slot: Slot): SlotHealth | undefined {
-    return this.#entries.get(id)?.health.get(slotKey(slot));
+    return this.#slot(id, slot)?.health;
   }
 
   boundAtMs(id: string, slot: Slot): number | undefined {
-    return this.#entries.get(id)?.boundAtMs.get(slotKey(slot));
+    return this.#slot(id, slot)?.boundAtMs;
   }
 
   drainedAtMs(id: string, slot: Slot): number | undefined {
-    return this.#entries.get(id)?.drainedAtMs.get(slotKey(slot));
+    return this.#slot(id, slot)?.drainedAtMs;
+  }
+
+  #slot(id: string, slot: Slot): SlotMemory | undefined {
+    return this.#entries.get(id)?.memory.get(placeKey(slot))?.slots.get(targetKey(slot));
   }
 }
 
-/** Slots that are gone lose their health and times; new ones start theirs. */
-function noteTimes(entry: Entry, nowMs: number): void {
+/** Slots that are gone lose their health and times; new ones start theirs. Places that are the same objects as before are passed over. */
+function remember({ listeners, memory }: Entry, nowMs: number): void {
   const present = new Set<string>();
-  for (const place of placesOf(entry))
-    for (const target of place.targets) {
-      const key = slotKey(slotOf(place, target));
-      present.add(key);
-      if (!entry.boundAtMs.has(key)) entry.boundAtMs.set(key, nowMs);
-      if (target.weight > 0) entry.drainedAtMs.delete(key);
-      else if (!entry.drainedAtMs.has(key)) entry.drainedAtMs.set(key, nowMs);
-    }
-  for (const times of [entry.health, entry.boundAtMs, entry.drainedAtMs])
-    for (const key of times.keys()) if (!present.has(key)) times.delete(key);
+  for (const place of placesOf({ listeners })) {
+    const key = placeKey(place);
+    present.add(key);
+    const known = memory.get(key);
+    if (known?.place === place) continue;
+    const slots = known?.slots ?? new Map<string, SlotMemory>();
+    if (known === undefined) memory.set(key, { place, slots });
+    else known.place = place;
+    noteTimes(place, slots, nowMs);
+  }
+  for (const key of memory.keys()) if (!present.has(key)) memory.delete(key);
+}
+
+function noteTimes({ targets }: Place, slots: Map<string, SlotMemory>, nowMs: number): void {
+  const present = new Set<string>();
+  for (const target of targets) {
+    const key = targetKey(target);
+    present.add(key);
+    const slot = slots.get(key);
+    const drainedAtMs = target.weight > 0 ? undefined : (slot?.drainedAtMs ?? nowMs);
+    if (slot === undefined) slots.set(key, { boundAtMs: nowMs, drainedAtMs, health: undefined });
+    else slot.drainedAtMs = drainedAtMs;
+  }
+  if (slots.size > present.size) for (const key of slots.keys()) if (!present.has(key)) slots.delete(key);
 }

@@ -20,6 +20,14 @@ type Unbindable = { readonly reason: "PodHostNetwork" | "PortNotDeclared" | "NoA
 
 export type PodStanding = { readonly pod: PodFact } & ({ readonly backend: WantedBackend } | { readonly unbindable: Unbindable });
 
+/** The Pods that one port of a Service selects; `backends` are those of them that a load balancer can have. */
+export type Selection = { readonly standings: readonly PodStanding[]; readonly backends: readonly WantedBackend[] };
+
+export function selection(intent: ServiceIntent, port: IntentPort, pods: Iterable<PodFact>): Selection {
+  const all = standings(intent, port, pods);
+  return { standings: all, backends: all.flatMap((entry) => ("backend" in entry ? [entry.backend] : [])) };
+}
+
 /** Where each selected Pod stands for one port of a Service. */
 export function standings(intent: ServiceIntent, port: IntentPort, pods: Iterable<PodFact>): PodStanding[] {
   const result: PodStanding[] = [];

@@ -1,9 +1,9 @@
 import { listenerName } from "../../common/names.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
-import { type PodStanding, standings, type WantedBackend } from "./backends.ts";
+import { type PodStanding, type Selection, selection, type WantedBackend } from "./backends.ts";
 import type { ListenerProtocol, PlaceWish, Protocol } from "./load-balancer.ts";
 import type { ObjectRef } from "./problem.ts";
-import type { ServiceIntent } from "./service.ts";
+import type { IntentPort, ServiceIntent } from "./service.ts";
 import { type ListenerWishes, wishKey } from "./service-config.ts";
 
 /** A place as somebody asks for it. */
@@ -52,6 +52,8 @@ export function desiredLoadBalancer(from: {
   readonly clusterId: string;
   readonly claims: readonly Claim[];
   readonly podsOf: (namespace: string) => Iterable<PodFact>;
+  /** What was selected before, where that still holds; else the result of `select`. */
+  readonly remembered?: (claim: Claim, port: IntentPort, select: () => Selection) => Selection;
 }): DesiredLoadBalancer {
   const listeners: WantedListener[] = [];
   const conflicts: PortConflict[] = [];
@@ -66,15 +68,15 @@ export function desiredLoadBalancer(from: {
         continue;
       }
       takenBy.set(key, claim.ref);
-      const all = standings(claim.intent, port, from.podsOf(claim.ref.namespace));
+      const { intent } = claim;
+      const select = (): Selection => selection(intent, port, from.podsOf(claim.ref.namespace));
       listeners.push({
         name: listenerName(from.clusterId, claim.ref.uid, port.protocol, port.port),
         owner: claim.ref,
         protocol: port.protocol,
         port: port.port,
         healthCheck: claim.wishes.get(key) ?? {},
-        backends: all.flatMap((entry) => ("backend" in entry ? [entry.backend] : [])),
-        standings: all,
+        ...(from.remembered?.(claim, port, select) ?? select()),
       });
     }
   }

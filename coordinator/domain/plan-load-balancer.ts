@@ -1,7 +1,9 @@
 import { applyCall } from "./apply-call.ts";
+import type { WantedBackend } from "./backends.ts";
 import type { DesiredLoadBalancer, WantedListener } from "./desired.ts";
 import { addingCalls, chunks, weightCalls } from "./fill-calls.ts";
-import { CALL_LIMITS, type Call, type Listener, type LoadBalancer, type Place, type Rule, type Target } from "./load-balancer.ts";
+import { CALL_LIMITS, type Call, type Listener, type LoadBalancer, type Place, placeKey, type Rule, type Target } from "./load-balancer.ts";
+import type { PlaceMemo } from "./place-memo.ts";
 import { planStructure } from "./plan-structure.ts";
 import { type Holder, planTargets, type TargetChanges } from "./plan-targets.ts";
 
@@ -16,6 +18,8 @@ export type PlanInput = {
   readonly inFlight?: Call | undefined;
   /** Rules per CreateRule. */
   readonly rulesPerCall?: number;
+  /** What the last plan of this load balancer found; changes the time it takes, never the plan. */
+  readonly memo?: PlaceMemo;
 };
 
 /** What the plan does not touch but a person should know. `rule`: the target is in this rule of the listener. */
@@ -32,20 +36,20 @@ export type Plan = { readonly calls: readonly Call[]; readonly findings: readonl
  */
 export function planLoadBalancer(input: PlanInput): Plan {
   const { clusterId, desired, inFlight: underWay, rulesPerCall = CALL_LIMITS.rules } = input;
+  input.memo?.beginPass();
   const actual = underWay === undefined ? input.actual : { ...input.actual, listeners: applyCall(input.actual.listeners, underWay, []) };
   const structure = planStructure({ clusterId, desired, actual, underWay, rulesPerCall });
   const findings: Finding[] = structure.orphaned.map((listener) => ({ kind: "orphaned", listener }));
   const changes: (TargetChanges & { readonly serves: boolean })[] = [];
 
   for (const { listener, rule, place, wanted } of structure.pairs) {
-    const serving = (target: Target): boolean => input.serving(place, target);
-    const drained = (target: Target): boolean => input.drained(place, target);
-    const change = planTargets({ place, wanted: wanted?.backends, holderOf: input.holderOf, serving, drained });
+    const change = changesOf(place, wanted?.backends, input);
     const at = rule === undefined ? { listener } : { listener, rule };
     for (const target of change.foreign) findings.push({ kind: "foreign-target", ...at, target });
     for (const target of change.waiting) findings.push({ kind: "waiting", ...at, target });
-    changes.push({ ...change, serves: change.bind.length > 0 && place.targets.some(serving) });
+    changes.push({ ...change, serves: change.bind.length > 0 && place.targets.some((target) => input.serving(place, target)) });
   }
+  input.memo?.endPass(new Set(structure.pairs.map(({ place }) => placeKey(place))));
   for (const taken of structure.portTaken) findings.push({ kind: "port-taken", ...taken });
 
   const all = <K extends keyof TargetChanges>(lane: K): TargetChanges[K][number][] => changes.flatMap((change) => [...change[lane]]);
@@ -63,4 +67,33 @@ export function planLoadBalancer(input: PlanInput): Plan {
     ...structure.delete,
   ];
   return { calls, findings };
+}
+
+/** Remembers the changes if they stay true until place, wish or a Pod changes. */
+function changesOf(
+  place: Place,
+  wanted: readonly WantedBackend[] | undefined,
+  { memo, holderOf, serving, drained }: PlanInput,
+): TargetChanges {
+  const known = memo?.recall(place, wanted);
+  if (known !== undefined) return known;
+  const holders = new Set<string>();
+  let lasting = true;
+  const changes = planTargets({
+    place,
+    wanted,
+    serving: (target) => serving(place, target),
+    holderOf: (ip) => {
+      const holder = holderOf(ip);
+      if (holder.kind === "live" || holder.kind === "terminating") holders.add(holder.podUid);
+      else lasting = false; // may change without a word about a Pod
+      return holder;
+    },
+    drained: (target) => {
+      lasting = false; // depends on time
+      return drained(place, target);
+    },
+  });
+  if (lasting) memo?.keep({ place, wanted, changes, holders });
+  return changes;
 }

@@ -46,16 +46,19 @@ export type TargetChanges = {
  */
 export function planTargets(view: TargetView): TargetChanges {
   const { place, wanted } = view;
-  const wantedByKey = new Map((wanted ?? []).map((backend) => [targetKey(backend), backend]));
-  const boundByKey = new Map(place.targets.map((target) => [targetKey(target), target]));
+  const keyOf = keysFor(wanted?.[0] ?? place.targets[0]);
+  const wantedByKey = new Map<string, WantedBackend>();
+  for (const backend of wanted ?? []) wantedByKey.set(keyOf(backend), backend);
+  const boundByKey = new Map<string, Target>();
+  for (const target of place.targets) boundByKey.set(keyOf(target), target);
   const slot = (target: Target | WantedBackend): Slot => slotOf(place, target);
   const changes = { conflict: [] as Slot[], drain: [] as WeightedSlot[], unbind: [] as Slot[], tune: [] as WeightedSlot[] };
   const foreign: Target[] = [];
   const waiting: Target[] = [];
-  const replaced = allServe(view, wantedByKey, boundByKey);
+  let replaced: boolean | undefined; // looked at only if somebody has to leave
 
-  for (const target of place.targets) {
-    const backend = wantedByKey.get(targetKey(target));
+  for (const [key, target] of boundByKey) {
+    const backend = wantedByKey.get(key);
     const holder = view.holderOf(target.ip);
     if (backend !== undefined) {
       if (holder.kind !== "foreign" && holder.kind !== "terminating" && holder.podUid !== backend.podUid)
@@ -63,19 +66,25 @@ export function planTargets(view: TargetView): TargetChanges {
       else if (target.weight !== backend.weight) changes.tune.push({ ...slot(target), weight: backend.weight });
       continue;
     }
-    const way = wayOut(holder, target, wanted !== undefined && replaced);
+    replaced ??= wanted !== undefined && allServe(view, wantedByKey, boundByKey);
+    const way = wayOut(holder, target, replaced);
     if (way === "foreign") foreign.push(target);
     else if (way === "wait") waiting.push(target);
     else if (way === "conflict") changes.conflict.push(slot(target));
     else if (way === "leave" && target.weight > 0) changes.drain.push({ ...slot(target), weight: 0 });
     else if (holder.kind === "over" || view.drained(target)) changes.unbind.push(slot(target));
   }
-  const bind = [...wantedByKey.values()]
-    .filter((backend) => backend.bindable && !boundByKey.has(targetKey(backend)))
-    .map((backend): BoundSlot => ({ ...slot(backend), weight: backend.weight, podUid: backend.podUid }));
+  const bind: BoundSlot[] = [];
+  for (const [key, backend] of wantedByKey)
+    if (backend.bindable && !boundByKey.has(key)) bind.push({ ...slot(backend), weight: backend.weight, podUid: backend.podUid });
   const { conflict, drain, unbind, tune } = changes;
   for (const lane of [conflict, drain, unbind, tune, bind, foreign, waiting]) if (lane.length > 1) lane.sort(byAddress);
   return { ...changes, bind, foreign, waiting };
+}
+
+/** Keys of targets inside one place. Nearly always they share a port: then the address alone will do, and no text has to be made. */
+function keysFor(first: Address | undefined): (target: Address) => string {
+  return (target) => (target.port === first?.port ? target.ip : targetKey(target));
 }
 
 type Address = { readonly ip: string; readonly port: number };

@@ -30,7 +30,7 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
   };
   const { uid } = (await kube.client.create<Raw>("/api/v1/namespaces/demo/services", manifest)).metadata;
   const told: Problem[] = [];
-  const pods = { inNamespace: () => [], byIp: () => undefined, close: () => {} };
+  const pods = { inNamespace: () => [], byIp: () => undefined, follow: () => {}, close: () => {} };
   const fresh = () => {
     const ledger = new Ledger({ clusterId: CLUSTER, pods, wishes: () => new Map() });
     const records = new Map<string, ServiceRecord>();
