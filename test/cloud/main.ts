@@ -39,8 +39,17 @@ async function writeCa(caPem: string, file: string | undefined): Promise<{ caFil
   return { caFile, remove: async () => (folder === undefined ? undefined : rm(folder, { recursive: true, force: true })) };
 }
 
+/** Throws what readFlags throws, with the usage below. */
+function flagsOf(args: readonly string[]): ReturnType<typeof readFlags> {
+  try {
+    return readFlags(args);
+  } catch (error) {
+    throw new TypeError(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`, { cause: error });
+  }
+}
+
 async function main(): Promise<void> {
-  const flags = readFlags(process.argv.slice(2));
+  const flags = flagsOf(process.argv.slice(2));
   if (flags.help) {
     console.log(USAGE);
     return;
@@ -78,6 +87,6 @@ try {
   await main();
   process.exit(0);
 } catch (error) {
-  console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+  console.error(error instanceof Error ? error.message : String(error));
   process.exit(1);
 }
