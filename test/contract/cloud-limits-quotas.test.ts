@@ -17,7 +17,7 @@ async function start(t: TestContext, options: Parameters<typeof withCloud>[1] = 
 }
 
 suite("rate", EMULATED_ONLY, () => {
-  test("20 calls of one action pass in a second, the 21st does not; other actions, regions and accounts are apart", async (t) => {
+  test("20 calls of one action pass in a second, the 21st does not; other actions and accounts are apart, and the next second is new", async (t) => {
     const other = { secretId: "AKIDother", secretKey: "other" };
     const own = { secretId: "AKIDown", secretKey: "own" };
     const { endpoint } = await withCloud(t, { limits: LIMITS, keys: [own, other] });
@@ -29,7 +29,6 @@ suite("rate", EMULATED_ONLY, () => {
     assert.equal(refused.length, 1);
     assert.match(String(refused[0]?.reason), /equals to `21` in a second, which exceeds the frequency limit `20`/);
     await sdk.DescribeLoadBalancers({});
-    await sdkFor(endpoint, own, "ap-shanghai").DescribeQuota(null);
     await sdkFor(endpoint, other).DescribeQuota(null);
     await delay(1010 - (Date.now() % 1000));
     await sdk.DescribeQuota(null);

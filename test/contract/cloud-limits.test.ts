@@ -118,7 +118,7 @@ const NEEDS_ONE = [
 ];
 
 suite("none at all", () => {
-  for (const { action, request } of LIMITS.filter(({ action, of }) => NEEDS_ONE.includes(action) && !of.includes(" in ")))
+  for (const { action, request } of LIMITS.filter((limit) => NEEDS_ONE.includes(limit.action) && !limit.of.includes(" in ")))
     contract(`${action} refuses an empty list`, async ({ sdk }) => {
       await failsWith("InvalidParameterValue.Length", sdk.request(action, request(0)));
     });
