@@ -75,11 +75,15 @@ export function planTargets(view: TargetView): TargetChanges {
     else if (holder.kind === "over" || view.drained(target)) changes.unbind.push(slot(target));
   }
   const bind: BoundSlot[] = [];
-  for (const [key, backend] of wantedByKey)
-    if (backend.bindable && !boundByKey.has(key)) bind.push({ ...slot(backend), weight: backend.weight, podUid: backend.podUid });
+  for (const [key, backend] of wantedByKey) if (backend.bindable && !boundByKey.has(key)) bind.push(boundSlot(place, backend));
   const { conflict, drain, unbind, tune } = changes;
   for (const lane of [conflict, drain, unbind, tune, bind, foreign, waiting]) if (lane.length > 1) lane.sort(byAddress);
   return { ...changes, bind, foreign, waiting };
+}
+
+/** Written out field by field, because thousands are made at once. */
+function boundSlot({ listenerId, locationId }: Place, { ip, port, weight, podUid }: WantedBackend): BoundSlot {
+  return locationId === undefined ? { listenerId, ip, port, weight, podUid } : { listenerId, locationId, ip, port, weight, podUid };
 }
 
 /** Keys of targets inside one place. Nearly always they share a port: then the address alone will do, and no text has to be made. */
