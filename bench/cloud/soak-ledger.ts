@@ -20,6 +20,7 @@ export function makeLedger(adminUrl: string): Ledger {
   const seen = new Map<string, number>();
   const codes = new Map<string, number>();
   const gaps: string[] = [];
+  const broken = new Map<string, number>();
   let lastSeq = 0;
 
   const fold = (entry: JournalEntry): void => {
@@ -29,6 +30,8 @@ export function makeLedger(adminUrl: string): Ledger {
     add(written, entry.action);
     add(seen, entry.requestId);
     add(codes, entry.code);
+    // What no fault asked for is a mistake of the cloud itself.
+    if (entry.code === "InternalError" && !entry.faults.includes("error")) add(broken, `${entry.action}: ${entry.message ?? "no message"}`);
   };
 
   return {
@@ -53,6 +56,7 @@ export function makeLedger(adminUrl: string): Ledger {
     },
     faults: () => [
       ...gaps,
+      ...[...broken].map(([what, count]) => `${count} internal errors of its own in ${what}`),
       ...[...new Set([...made.keys(), ...written.keys()])]
         .filter((action) => made.get(action) !== written.get(action))
         .map((action) => `${action} was called ${made.get(action) ?? 0} times, and is in the journal ${written.get(action) ?? 0} times`),

@@ -25,7 +25,9 @@ type Deps = {
 };
 
 /** What the generator believes is there, by its own reads: it may well be wrong. */
-type Belief = { readonly vip: string; readonly listeners: readonly { readonly id: string; readonly port: number }[] };
+type Belief = { readonly vip: string; readonly listeners: readonly KnownListener[] };
+/** `rules` only of an HTTP listener. */
+type KnownListener = { readonly id: string; readonly port: number; readonly rules: readonly string[] | undefined };
 
 /** Workers that call at random, backends that answer, and clients that connect, until `over`. */
 export async function startTraffic({ endpoint, clock, random, ledger, over }: Deps) {
@@ -41,15 +43,22 @@ export async function startTraffic({ endpoint, clock, random, ledger, over }: De
   const oneOf = <T>(items: readonly T[]): T | undefined => items[below(items.length)];
   const aLoadBalancer = (): string => (random() < 0.03 ? "lb-unknown1" : (oneOf([...believed.keys()]) ?? "lb-unknown2"));
   const aListener = (id: string): string => oneOf(believed.get(id)?.listeners ?? [])?.id ?? "lbl-unknown";
+  const anHttpListener = (id: string): string =>
+    oneOf((believed.get(id)?.listeners ?? []).filter(({ rules }) => rules !== undefined))?.id ?? "lbl-unknown";
+  const aPlace = (id: string): { readonly ListenerId: string; readonly LocationId?: string } => {
+    const listener = oneOf(believed.get(id)?.listeners ?? []);
+    const LocationId = oneOf(listener?.rules ?? []);
+    return { ListenerId: listener?.id ?? "lbl-unknown", ...(LocationId !== undefined && { LocationId }) };
+  };
   /** Some of 127.0.0.1 to .4; nothing listens but on the first. */
   const someTargets = (id: string) => {
-    const ListenerId = aListener(id);
+    const place = aPlace(id);
     const addresses = Array.from({ length: MOST.addresses }, (_, index) => `127.0.0.${1 + index}`).filter(() => random() < 0.6);
-    return addresses.map((EniIp) => ({ ListenerId, EniIp, Port: backend.port }));
+    return addresses.map((EniIp) => ({ ...place, EniIp, Port: backend.port }));
   };
   /** The same targets as ModifyList wants them. */
   const weights = (id: string) =>
-    someTargets(id).map(({ ListenerId, ...target }) => ({ ListenerId, Targets: [target], Weight: below(101) }));
+    someTargets(id).map(({ EniIp, Port, ...place }) => ({ ...place, Targets: [{ EniIp, Port }], Weight: below(101) }));
 
   const look = async (): Promise<void> => {
     const answer = await ledger.note("DescribeLoadBalancers", () => sdk.DescribeLoadBalancers({}));
@@ -62,8 +71,14 @@ export async function startTraffic({ endpoint, clock, random, ledger, over }: De
     const answer = await ledger.note("DescribeListeners", () => sdk.DescribeListeners({ LoadBalancerId: id }));
     const known = believed.get(id);
     if (answer === undefined || known === undefined) return;
-    believed.set(id, { ...known, listeners: (answer.Listeners ?? []).map((one) => ({ id: one.ListenerId ?? "", port: one.Port ?? 0 })) });
+    const listeners = (answer.Listeners ?? []).map((one) => ({
+      id: one.ListenerId ?? "",
+      port: one.Port ?? 0,
+      rules: one.Protocol === "HTTP" ? (one.Rules ?? []).map(({ LocationId = "" }) => LocationId) : undefined,
+    }));
+    believed.set(id, { ...known, listeners });
   };
+  const aRule = () => ({ Domain: "soak.example.com", Url: `/${below(3)}` });
   const order = () => call("CreateLoadBalancer", { LoadBalancerType: "OPEN" });
   const visit = async (id: string): Promise<void> => {
     const port = oneOf(believed.get(id)?.listeners ?? [])?.port;
@@ -83,6 +98,13 @@ export async function startTraffic({ endpoint, clock, random, ledger, over }: De
     [2, async () => believed.size < MOST.loadBalancers && (await order())],
     [0.5, (id) => call("DeleteLoadBalancer", { LoadBalancerIds: [id], ForceDelete: true })],
     [8, (id) => call("CreateListener", { LoadBalancerId: id, Ports: [8000 + below(MOST.ports)], Protocol: "TCP" })],
+    [3, (id) => call("CreateListener", { LoadBalancerId: id, Ports: [9000], Protocol: "HTTP" })],
+    [5, (id) => call("CreateRule", { LoadBalancerId: id, ListenerId: anHttpListener(id), Rules: [aRule()] })],
+    [
+      1,
+      (id) =>
+        call("DeleteRule", { LoadBalancerId: id, ListenerId: anHttpListener(id), LocationIds: [aPlace(id).LocationId ?? "loc-unknown"] }),
+    ],
     [1, (id) => call("DeleteListener", { LoadBalancerId: id, ListenerId: aListener(id) })],
     [3, (id) => call("ModifyListener", { LoadBalancerId: id, ListenerId: aListener(id), HealthCheck: { IntervalTime: 2 + below(20) } })],
     [12, (id) => call("BatchRegisterTargets", { LoadBalancerId: id, Targets: someTargets(id) })],

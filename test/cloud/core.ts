@@ -105,7 +105,7 @@ function workOf(call: CallContext, write: Write) {
 /** A load balancer appears. */
 export function addLoadBalancer(core: Core, loadBalancer: LoadBalancerRecord): void {
   core.account.loadBalancers.set(loadBalancer.id, loadBalancer);
-  core.journal.add({ kind: "load-balancer", change: "created", loadBalancerId: loadBalancer.id, vip: loadBalancer.vip });
+  noteLoadBalancer(core, loadBalancer, "created");
 }
 
 /** A load balancer goes, with its listeners and its address. */
@@ -113,7 +113,11 @@ export async function removeLoadBalancer(core: Core, loadBalancer: LoadBalancerR
   await Promise.all([...loadBalancer.listeners.values()].map((listener) => removeListener(core, loadBalancer, listener)));
   core.account.loadBalancers.delete(loadBalancer.id);
   core.vips.release(loadBalancer.vip);
-  core.journal.add({ kind: "load-balancer", change: "deleted", loadBalancerId: loadBalancer.id, vip: loadBalancer.vip });
+  noteLoadBalancer(core, loadBalancer, "deleted");
+}
+
+export function noteLoadBalancer(core: Core, { id, vip }: LoadBalancerRecord, change: "created" | "modified" | "deleted"): void {
+  core.journal.add({ kind: "load-balancer", change, loadBalancerId: id, vip });
 }
 
 /** Listeners appear and their ports open, all or none. Rejects if a port cannot be listened on: the task fails and says why. */

@@ -66,7 +66,13 @@ export type Happening =
       readonly domains: readonly string[];
       readonly url: string;
     }
-  | { readonly kind: "load-balancer"; readonly change: "created" | "deleted"; readonly loadBalancerId: string; readonly vip: string }
+  | {
+      /** "modified" is a change of attributes, security groups or tags. */
+      readonly kind: "load-balancer";
+      readonly change: "created" | "modified" | "deleted";
+      readonly loadBalancerId: string;
+      readonly vip: string;
+    }
   | {
       /** A connection that failed; `backend` is "" where none was chosen, `detail` the system's error code, e.g. "ECONNREFUSED". */
       readonly kind: "data-plane";

@@ -111,6 +111,25 @@ suite("the journal", () => {
     assert.ok(call.timeMs - call.startMs >= 39, "it lasted as long as its task");
   });
 
+  test("tells of a load balancer that was changed: attributes, security groups, tags", async (t) => {
+    const { cloud, sdk, done } = await withCloud(t, { dataPlane: false });
+    const { loadBalancerId: LoadBalancerId } = cloud.addLoadBalancer();
+    const changes = (): string =>
+      cloud.journal
+        .of("load-balancer")
+        .map(({ change }) => change)
+        .join();
+    await done(await sdk.ModifyLoadBalancerAttributes({ LoadBalancerId, LoadBalancerName: "other" }));
+    assert.equal(changes(), "created,modified");
+    await sdk.SetLoadBalancerSecurityGroups({ LoadBalancerId, SecurityGroups: [] });
+    assert.equal(changes(), "created,modified,modified");
+    const ResourceList = [`qcs::clb:ap-guangzhou:uin/1:clb/${LoadBalancerId}`];
+    await cloud.call("tag", "TagResources", { ResourceList, Tags: [{ TagKey: "a", TagValue: "b" }] });
+    assert.equal(changes(), "created,modified,modified,modified");
+    await done(await sdk.DeleteLoadBalancer({ LoadBalancerIds: [LoadBalancerId] }));
+    assert.equal(changes(), "created,modified,modified,modified,deleted");
+  });
+
   test("answers what it is asked: kind, action, caller, load balancer, code, time, page", async (t) => {
     const { cloud, adminUrl } = await withCloud(t, { dataPlane: false });
     const [one, other] = [cloud.addLoadBalancer().loadBalancerId, cloud.addLoadBalancer().loadBalancerId];

@@ -1,5 +1,5 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
-import { type CallContext, type Core, removeLoadBalancer, runAtOnce, startTask } from "../core.ts";
+import { type CallContext, type Core, noteLoadBalancer, removeLoadBalancer, runAtOnce, startTask } from "../core.ts";
 import { badValue, CloudError, unsupported } from "../errors.ts";
 import type { Limits } from "../options.ts";
 import { requireLoadBalancer, targetCount } from "../state.ts";
@@ -146,6 +146,7 @@ function modifyAttributes(
         internetChargeType: internet?.InternetChargeType ?? loadBalancer.purchase.internetChargeType,
         bandwidthMbps: internet?.InternetMaxBandwidthOut ?? loadBalancer.purchase.bandwidthMbps,
       };
+      noteLoadBalancer(call.core, loadBalancer, "modified");
     },
   });
   return { DealName: internet === undefined ? null : call.requestId };
@@ -170,6 +171,7 @@ async function setSecurityGroups(
     loadBalancers: [loadBalancer],
     apply: () => {
       loadBalancer.securityGroups = groups;
+      noteLoadBalancer(core, loadBalancer, "modified");
     },
   });
   return {};

@@ -1,6 +1,6 @@
 import type * as tag from "tencentcloud-sdk-nodejs/tencentcloud/services/tag/v20180813/tag_models.js";
 import { type ActionTable, read, requiredText, text, unused, write } from "../actions/action.ts";
-import type { Core } from "../core.ts";
+import { type Core, noteLoadBalancer } from "../core.ts";
 import { CloudError } from "../errors.ts";
 import type { Account, LoadBalancerRecord } from "../state.ts";
 
@@ -25,6 +25,7 @@ export const tagActions = (): ActionTable => ({
     run: (request, { core }) => ({
       FailedResources: eachResource(core.account, request.ResourceList, (loadBalancer) => {
         for (const { TagKey, TagValue } of request.Tags) loadBalancer.tags.set(TagKey, TagValue);
+        noteLoadBalancer(core, loadBalancer, "modified");
       }),
     }),
   }),
@@ -34,6 +35,7 @@ export const tagActions = (): ActionTable => ({
     run: (request, { core }) => ({
       FailedResources: eachResource(core.account, request.ResourceList, (loadBalancer) => {
         for (const key of request.TagKeys) loadBalancer.tags.delete(key);
+        noteLoadBalancer(core, loadBalancer, "modified");
       }),
     }),
   }),
