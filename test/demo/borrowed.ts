@@ -10,7 +10,7 @@ import { until } from "../cluster/process.ts";
 import { answered, listAll } from "../cluster/simulated/cluster.ts";
 import { isTrue, type Node } from "../cluster/simulated/objects.ts";
 import { NAMESPACE } from "./example.ts";
-import type { Ground, GroundDeps } from "./parts.ts";
+import { type Ground, type GroundDeps, Refusal } from "./parts.ts";
 import { makePodCheck } from "./pod-check.ts";
 import { type Memory, remember } from "./remember.ts";
 
@@ -18,7 +18,7 @@ import { type Memory, remember } from "./remember.ts";
 export async function borrowCluster({ plan, steps, say }: GroundDeps): Promise<Ground> {
   const { KUBECONFIG: kubeconfigFile = "" } = process.env; // oxlint-disable-line node/no-process-env -- as kubectl finds it
   if (kubeconfigFile === "")
-    throw new Error("--cluster kubeconfig needs to know which cluster: set KUBECONFIG, e.g. KUBECONFIG=~/.kube/config npm run demo -- …");
+    throw new Refusal("--cluster kubeconfig needs to know which cluster: set KUBECONFIG, e.g. KUBECONFIG=~/.kube/config npm run demo -- …");
   const env = { KUBECONFIG: kubeconfigFile };
   const apiServer = await addressOf(env);
   const clock = makeClock();
@@ -33,18 +33,20 @@ export async function borrowCluster({ plan, steps, say }: GroundDeps): Promise<G
   steps.push(memory.takeAwayRest);
   const cluster = { client: memory.client, clock, log: pino({ level: "silent" }) };
   await ensureConfigKind(memory.client);
-  const local = await Promise.all(nodes.map(async ({ name, address }) => ((await isOurs(address)) ? [name] : [])));
+  const agents = (await Promise.all(nodes.map(async ({ name, address }) => ((await isOurs(address)) ? [name] : [])))).flat();
   const addresses = nodes.map(({ address }) => address);
   return {
     cluster,
     apiServer,
     kubeconfigFile,
     install: "everything",
-    // Only what is addressed to us by class: the cluster may have other Services with that annotation.
-    coordinatorEnv: { OWNERSHIP: "class" },
+    coordinatorEnv: {
+      OWNERSHIP: "class", // only what is addressed to us: the cluster may have other Services with the annotation
+      ...(agents.length < nodes.length ? { AGENT_GRACE_MS: "1000" } : {}), // nobody needs to wait for agents that never come
+    },
     plan: { ...plan, nodeAddress: (index) => addresses[index] ?? "" },
     nodes: nodes.map(({ name }) => name),
-    agents: local.flat(),
+    agents,
     checkPods: makePodCheck(plain, NAMESPACE),
     leave: async () => {
       say("taking away all that the demo made in the cluster");
@@ -70,7 +72,7 @@ async function addressOf(env: { readonly KUBECONFIG: string }): Promise<Ground["
   const { tls } = await access.credentials();
   const { pathname } = new URL(access.server);
   if (tls.ca === undefined || pathname !== "/")
-    throw new Error(
+    throw new Refusal(
       `KUBECONFIG=${env.KUBECONFIG}: ${access.server} needs a certificate-authority and no path, as Pods of that cluster find it`,
     );
   return { url: access.server, caPem: String(tls.ca) };
@@ -94,7 +96,7 @@ async function refuseWhatIsTaken(client: KubeClient): Promise<void> {
   for (const { metadata, spec } of await listAll<Service>(client, "/api/v1/services"))
     if (spec?.loadBalancerClass === LOAD_BALANCER_CLASS) taken.push(`service ${metadata.namespace}/${metadata.name}`);
   if (taken.length > 0)
-    throw new Error(
+    throw new Refusal(
       `the demo needs a cluster without ${taken.join(", ")}, and touches nothing that is not its own: choose another cluster or delete them`,
     );
 }
@@ -125,7 +127,7 @@ async function nodesThatRunPods(client: KubeClient): Promise<readonly { readonly
     else return true;
     return false;
   });
-  if (usable.length === 0) throw new Error(`no Node of that cluster runs Pods: ${faults.join(", ") || "it has none"}`);
+  if (usable.length === 0) throw new Refusal(`no Node of that cluster runs Pods: ${faults.join(", ") || "it has none"}`);
   return usable.map(({ metadata, status }) => ({
     name: metadata.name,
     address: status?.addresses?.find(({ type }) => type === "InternalIP")?.address ?? "",

@@ -1,12 +1,7 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { suite, type TestContext, test } from "node:test";
+import { suite, test } from "node:test";
 import { until } from "../cluster/process.ts";
-import type { Summary } from "./summary.ts";
+import { descendantsOf, isRunning, perform, REPLICAS, startDemo } from "./testing.ts";
 
 /** Without the sleep an old Pod ends while it still gets requests. Without the gate, besides, the rollout may overtake the load balancer. */
 const CAUSES = {
@@ -49,6 +44,9 @@ suite("the demo", () => {
     ["--replicas", "0", /--replicas must be a whole number from 1 to 60, got "0"/],
     ["--rate", "many", /--rate must be a whole number from 1 to 2000, got "many"/],
     ["--profile", "slow", /--profile must be fast or tke2020, got "slow"/],
+    ["--nodes", "many", /--nodes must be simulated or real, got "many"/],
+    ["--nodes", "real", /--nodes real needs a real API server: add --cluster real/],
+    ["--cluster", "cloud", /--cluster must be embedded, real or kubeconfig, got "cloud"/],
     ["--colour", "red", /'--colour'.*usage: npm run demo/s],
   ] as const;
   for (const [option, value, message] of MISTAKES)
@@ -78,69 +76,3 @@ suite("the demo", () => {
       assert.deepEqual(demo.leftovers(), [], "its files are gone as well");
     });
 });
-
-/** Enough for two steps of the rollout (maxSurge 2), few enough to be quick. */
-const REPLICAS = 3;
-
-type Demo = {
-  readonly child: ChildProcess;
-  readonly exited: Promise<number>;
-  readonly output: () => string;
-  /** Directories that it has left in the temporary folder. */
-  readonly leftovers: () => string[];
-};
-
-/** The demo as a process, with a temporary folder of its own; it ends with the test. */
-function startDemo(t: TestContext, args: readonly string[]): Demo {
-  const directory = mkdtempSync(join(tmpdir(), "clb-direct-demo-test-"));
-  const child = spawn(process.execPath, ["test/demo/main.ts", ...args], {
-    env: { ...process.env, TMPDIR: directory },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let output = "";
-  child.stdout.on("data", (text: Buffer) => (output += text.toString()));
-  child.stderr.on("data", (text: Buffer) => (output += text.toString()));
-  const exited = new Promise<number>((resolve) => child.once("exit", (code) => resolve(code ?? 128)));
-  t.after(async () => {
-    child.kill("SIGTERM");
-    await exited;
-    rmSync(directory, { recursive: true, force: true });
-  });
-  return { child, exited, output: () => output, leftovers: () => readdirSync(directory) };
-}
-
-async function perform(t: TestContext, args: readonly string[]): Promise<{ code: number; summary: Summary; output: string }> {
-  const file = join(tmpdir(), `clb-direct-demo-summary-${process.pid}.json`);
-  t.after(() => rmSync(file, { force: true }));
-  const demo = startDemo(t, ["--replicas", String(REPLICAS), "--json", file, ...args]);
-  const code = await demo.exited;
-  assert.ok(existsSync(file), `no summary was written:\n${demo.output()}`);
-  return { code, summary: JSON.parse(await readFile(file, "utf8")) as Summary, output: demo.output() };
-}
-
-/** All processes that this one started, and those that they started. */
-function descendantsOf(pid: number): number[] {
-  const parents = new Map(
-    readdirSync("/proc").flatMap((name) => {
-      const parent = /^\d+$/.test(name) ? parentOf(Number(name)) : undefined;
-      return parent === undefined ? [] : [[Number(name), parent] as const];
-    }),
-  );
-  const family = [pid];
-  for (const member of family) for (const [child, parent] of parents) if (parent === member) family.push(child);
-  return family.slice(1);
-}
-
-/** `/proc/<pid>/stat` is "<pid> (<name>) <state> <parent> …"; undefined where there is no such process or it has ended (Z). */
-function parentOf(pid: number): number | undefined {
-  try {
-    const [state, parent] = readFileSync(`/proc/${pid}/stat`, "utf8")
-      .replace(/^.*\) /s, "")
-      .split(" ");
-    return state === "Z" ? undefined : Number(parent);
-  } catch {
-    return undefined;
-  }
-}
-
-const isRunning = (pid: number): boolean => parentOf(pid) !== undefined;

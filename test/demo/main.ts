@@ -10,7 +10,7 @@ import { type Board, startBoard } from "./board.ts";
 import { exampleManifests, NAMESPACE } from "./example.ts";
 import { type Failure, type Load, type LoadResult, startLoad } from "./load.ts";
 import { type DemoOptions, optionsOrExit } from "./options.ts";
-import type { Steps } from "./parts.ts";
+import { Refusal, type Steps } from "./parts.ts";
 import { type PodWatch, watchPods } from "./pods.ts";
 import { type Stage, setStage } from "./stage.ts";
 import { brokenBackend, nameVictim, type Summary, summarize, summaryText } from "./summary.ts";
@@ -42,6 +42,7 @@ async function main(): Promise<number> {
   } catch (error) {
     if (error instanceof Interrupted) return 130;
     console.error(error instanceof Error ? error.message : error);
+    if (error instanceof Refusal) return 1;
     for (const { name, logFile } of stage?.processes ?? [])
       console.error(`--- ${name}: ${(await readFile(logFile, "utf8").catch(() => "")).slice(-1_000)}`);
     return 1;

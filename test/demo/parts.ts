@@ -30,3 +30,8 @@ export type GroundDeps = {
   readonly steps: Steps;
   readonly say: (text: string) => void;
 };
+
+/** The demo cannot run there; the message says what to mend, and no log says more. */
+export class Refusal extends Error {
+  override readonly name = "Refusal";
+}

@@ -2,6 +2,7 @@
 import { connect } from "node:net";
 import type { KubeClient } from "../../common/kube-client.ts";
 import { isTrue, type Pod } from "../cluster/simulated/objects.ts";
+import { Refusal } from "./parts.ts";
 
 const PORT = 8080; // of the example's container
 const CONNECT_MS = 3_000;
@@ -29,7 +30,7 @@ export function makePodCheck(client: KubeClient, namespace: string): () => Promi
         ?.map(({ state }) => state?.waiting?.reason)
         .find((one) => one !== undefined && NO_IMAGE.has(one));
       if (reason !== undefined)
-        throw new Error(
+        throw new Refusal(
           `Pod ${namespace}/${metadata.name} on ${spec.nodeName}: ${reason}. Write the images with "node test/cluster/real/nodes/write-images.ts FILE" and load them into every node's runtime, e.g. "kind load image-archive FILE" or "ctr -n k8s.io images import FILE"`,
         );
     }
@@ -38,7 +39,7 @@ export function makePodCheck(client: KubeClient, namespace: string): () => Promi
     const { podIP, hostIP } = pod.status;
     reached = await canConnect(podIP);
     if (!reached)
-      throw new Error(
+      throw new Refusal(
         `Pod ${namespace}/${pod.metadata.name} at ${podIP}:${PORT} cannot be reached from here, but the emulated load balancer sends straight to Pods: run the demo where that address is routed (on a node, in its network namespace), or add a route, e.g. ip route add ${podIP} via ${hostIP ?? "<the node's address>"}`,
       );
   };
