@@ -395,6 +395,17 @@ test("waits longer after every failure in a row, also where each took long to fa
   assert.deepEqual(await delaysAfter(10_000, [broken, broken, { kind: "closed" }, broken]), [250, 500, 0, 250]);
 });
 
+test("a server that is away is tried every 4 s at least, one that refuses every 30 s", async () => {
+  const longest = async (failure: KubeFailure): Promise<number> =>
+    Math.max(
+      ...(await delaysAfter(
+        10,
+        Array.from({ length: 10 }, () => failed(failure)),
+      )),
+    );
+  assert.deepEqual([await longest("transport"), await longest("server")], [4_000, 30_000]);
+});
+
 test("goes on at once after a watch that ended in order, but not in a tight loop", async () => {
   const closed: WatchEnd = { kind: "closed" };
   assert.deepEqual(await delaysAfter(300_000, [closed, closed]), [0, 0]);

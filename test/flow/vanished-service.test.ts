@@ -59,7 +59,7 @@ const uidOf = async (world: World, path: string): Promise<string> =>
 /** One Event that names load balancer and listener, and none more after several passes. */
 async function toldOnce(world: World, serviceUid: string, loadBalancerId: string): Promise<void> {
   const told = async () => (await eventsOf(world, "OrphanedListener")).filter(({ involvedObject }) => involvedObject.uid === serviceUid);
-  await until("an Event OrphanedListener", async () => (await told()).length > 0);
+  await until("an Event OrphanedListener", async () => (await told()).length > 0, 40_000); // a real server was started anew
   await sleep(AFTERMATH_MS);
   const [event, ...more] = await told();
   assert.deepEqual(more, []);
