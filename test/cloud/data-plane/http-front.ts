@@ -6,6 +6,7 @@ import { followCertificate, tlsOptions } from "./certificates.ts";
 import { closed, type Front, type FrontDeps, type Live, listen } from "./front.ts";
 import { type Agents, Exchange } from "./http-exchange.ts";
 import { answerPlainly, clientOf, route } from "./http-requests.ts";
+import { drop } from "./join.ts";
 import { upgrade } from "./upgrade.ts";
 
 /** How long a client's idle connection is kept; real ms. Source: clb-api.md §4.4. */
@@ -31,7 +32,7 @@ export async function openHttpFront(listener: ListenerRecord, vip: string, deps:
     },
     close: async () => {
       for (const one of live) one.end("closed");
-      for (const client of clients) client.resetAndDestroy();
+      for (const client of clients) drop(client, listener);
       const free = closed(server); // not before: it ends idle connections in a friendlier way
       agents.destroy();
       await free;

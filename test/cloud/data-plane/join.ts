@@ -1,11 +1,21 @@
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { FailureCause } from "../journal.ts";
+import type { ListenerRecord } from "../state.ts";
 
-/** By RST; a TLS connection has no reset of its own and just ends. */
+/**
+ * By RST; a TLS connection has no reset of its own and just ends. So does one whose end is already on its way: resetting it then leaves a
+ * request in libuv that never completes, and the process spins instead of exiting (seen on Node 24.21).
+ */
 export function reset(socket: Socket): void {
-  if (socket instanceof TLSSocket) socket.destroy();
+  if (socket instanceof TLSSocket || socket.writableEnded) socket.destroy();
   else socket.resetAndDestroy();
+}
+
+/** What is left of a client when its listener goes; below TLS there may be a handshake that never ended. */
+export function drop(client: Socket, { protocol }: Pick<ListenerRecord, "protocol">): void {
+  if (protocol === "TCP_SSL" || protocol === "HTTPS") client.destroy();
+  else reset(client);
 }
 
 /**
@@ -25,7 +35,7 @@ export function join(from: {
   const onClientClose = (): void => {
     // Soon, not at once: what is still on its way to the other side must arrive.
     if (connected && client.errored === null) backend.destroySoon();
-    else if (connected) backend.resetAndDestroy();
+    else if (connected) reset(backend);
     else backend.destroy();
   };
   client.once("close", onClientClose);

@@ -3,7 +3,7 @@ import { createServer as createTlsServer, TLSSocket } from "node:tls";
 import type { ListenerRecord, TargetRecord } from "../state.ts";
 import { followCertificate, tlsOptions } from "./certificates.ts";
 import { closed, endIdle, type Front, type FrontDeps, type Live, listen } from "./front.ts";
-import { join, reset } from "./join.ts";
+import { drop, join, reset } from "./join.ts";
 import { proxyHeader } from "./proxy-protocol.ts";
 import type { ConnectionRecord } from "./traffic-log.ts";
 
@@ -12,10 +12,10 @@ export async function openStreamFront(listener: ListenerRecord, vip: string, dep
   const live = new Set<Live>();
   const clients = new Set<Socket>();
   const stopping = new AbortController();
-  const server = serverFor(listener, deps, (client) => {
+  const server = serverFor(listener, deps, (client) => void new Forwarding(client, { listener, vip, live, deps }).attempt());
+  server.on("connection", (client: Socket) => {
     clients.add(client);
     client.once("close", () => clients.delete(client));
-    void new Forwarding(client, { listener, vip, live, deps }).attempt();
   });
   await listen(server, vip, listener.port);
   void endIdle(listener, live, deps.clock, stopping.signal).catch(() => undefined); // rejects only when stopped
@@ -27,7 +27,7 @@ export async function openStreamFront(listener: ListenerRecord, vip: string, dep
       stopping.abort();
       const free = closed(server);
       for (const one of live) one.end("closed");
-      for (const client of clients) reset(client);
+      for (const client of clients) drop(client, listener);
       await free;
     },
   };
