@@ -10,6 +10,8 @@ export const FINALIZER = "clb-direct.io/load-balancer";
 export const LOAD_BALANCER_CLASS = "clb-direct.io/clb";
 /** Take-over marker on Services and Ingresses, value "true". */
 export const MANAGED_ANNOTATION = "clb-direct.io/managed";
+/** On an owner: ids of parked removals that may go, comma list. */
+export const RELEASE = "clb-direct.io/release";
 export const FIELD_MANAGER = "clb-direct";
 
 /** Tags on load balancers that we created; a user's load balancer gets none. */

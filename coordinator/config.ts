@@ -3,6 +3,7 @@ import * as z from "zod";
 import { readEnvironment } from "../common/environment.ts";
 import { COORDINATOR_SERVICE, DEFAULT_GATE_TYPE, DEFAULT_NAMESPACE, HEALTH_PORT, OPS_PORT, STREAM_PORT } from "../common/names.ts";
 import { CALL_LIMITS } from "./domain/load-balancer.ts";
+import { POLICIES } from "./domain/policy.ts";
 
 const required = (hint: string) => z.string(`is missing; ${hint}`);
 /** A whole number of that range; the message is the fix. */
@@ -38,6 +39,8 @@ const Environment = z.object({
     .regex(/^[0-9a-z]{1,16}$/, "use 1 to 16 lower-case letters and digits")
     .optional(),
   OWNERSHIP: z.enum(["class", "annotation"]).default("class"),
+  /** What it may do: everything; all but take away; nothing. */
+  POLICY: z.enum(POLICIES).default("enforce"),
   GATE_TYPE: z.string().min(1).default(DEFAULT_GATE_TYPE),
   /** Namespace of our own objects. */
   POD_NAMESPACE: z.string().min(1).default(DEFAULT_NAMESPACE),
@@ -94,6 +97,7 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     vpcId: data.VPC_ID,
     clusterId: data.CLUSTER_ID,
     ownership: data.OWNERSHIP,
+    policy: data.POLICY,
     gateType: data.GATE_TYPE,
     namespace: data.POD_NAMESPACE,
     replica: data.POD_NAME,

@@ -2,20 +2,23 @@ import type { Clock } from "../common/clock.ts";
 import type { KubeClient } from "../common/kube-client.ts";
 import type { Change } from "../common/list-watch.ts";
 import type { Logger } from "../common/log.ts";
-import { DIRECT_ACCESS } from "../common/names.ts";
+import { DIRECT_ACCESS, isOwnListener, RELEASE } from "../common/names.ts";
 import { isEnding, type PodFact } from "../common/vocabulary.ts";
+import { Audit, type Causes, reasonsOf } from "./audit.ts";
 import { Bindings } from "./bindings.ts";
 import { type ClbApi, makeClbApi } from "./cloud/clb-api.ts";
 import { Mirror } from "./cloud/mirror.ts";
 import { RateLimit } from "./cloud/rate-limit.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
-import { Writes } from "./cloud/writes.ts";
+import { itemsOf, Writes } from "./cloud/writes.ts";
+import type { Parked } from "./domain/brake.ts";
 import type { DesiredLoadBalancer } from "./domain/desired.ts";
 import type { Awaited } from "./domain/health-pace.ts";
 import { holderOf } from "./domain/holder.ts";
-import { type BoundSlot, type LoadBalancer, placesOf, slotOf } from "./domain/load-balancer.ts";
-import { type Plan, planLoadBalancer } from "./domain/plan-load-balancer.ts";
+import { type BoundSlot, type Call, type LoadBalancer, placesOf, slotOf } from "./domain/load-balancer.ts";
 import { PlaceMemo } from "./domain/place-memo.ts";
+import { type Plan, planLoadBalancer } from "./domain/plan-load-balancer.ts";
+import { allowedCalls, type Policy } from "./domain/policy.ts";
 import type { ObjectRef } from "./domain/problem.ts";
 import { type OwnershipMode, type ServiceRecord, selects, serviceRef } from "./domain/service.ts";
 import type { EventSink } from "./events.ts";
@@ -27,10 +30,11 @@ import type { makeMetrics } from "./metrics.ts";
 import type { ConfigRecord, Objects } from "./objects.ts";
 import { makePodIndex } from "./pod-index.ts";
 import type { PodChange, PodFacts } from "./ports.ts";
-import { makeLoadBalancerReconciler, Refusals } from "./reconcile/load-balancer.ts";
+import { type Made, makeLoadBalancerReconciler, Refusals } from "./reconcile/load-balancer.ts";
 import { makePodGateReconciler } from "./reconcile/pod-gate.ts";
 import { makeServiceReconciler } from "./reconcile/service.ts";
 import { type Reconcile, Worker } from "./reconcile/worker.ts";
+import { Removals } from "./removals.ts";
 import { makeReport } from "./report.ts";
 
 export type EngineDeps = {
@@ -57,6 +61,7 @@ type EngineSettings = {
   readonly auditMs: number;
   readonly healthPollMs: number;
   readonly healthIdleMs: number;
+  readonly policy: Policy;
 };
 
 /** Load balancers are worked on in parallel; the rate limits bound the calls. */
@@ -85,6 +90,7 @@ export class Engine {
   readonly #services: Worker;
   readonly #loadBalancers: Worker;
   readonly #gates: Worker;
+  readonly #removals: Removals;
   readonly #waitingForGate = new Set<string>();
   readonly #memos = new Map<string, PlaceMemo>();
   readonly #formerOwners = new Map<string, ObjectRef>();
@@ -92,6 +98,7 @@ export class Engine {
   readonly #unread = new Set<string>();
   readonly #unsubscribe: () => void;
   readonly explain: Explain;
+  readonly audit = new Audit();
 
   constructor(deps: EngineDeps) {
     this.#deps = deps;
@@ -106,6 +113,8 @@ export class Engine {
     const wishes = (namespace: string, name: string) => deps.objects.config(namespace, name)?.wishes ?? new Map();
     this.#ledger = new Ledger({ clusterId, pods: this.#pods, wishes });
     const shared = { api: this.#api, mirror: this.#mirror, journal: this.#journal, ledger: this.#ledger, clock, log, clusterId };
+    const removals = { ...shared, facts, pods: this.#pods, released: (id: string) => this.#released(id) };
+    this.#removals = new Removals({ ...removals, onParked: (id, parked) => this.#tellParked(id, parked) });
     this.#writes = new Writes({ ...shared, onWrite: metrics.onWrite });
     const refusals = new Refusals((id, slot, message) => this.#tellRefused(id, slot, message));
     this.#bindings = new Bindings({ ...shared, writes: this.#writes, refusals });
@@ -117,8 +126,16 @@ export class Engine {
     const report = makeReport({ ledger: this.#ledger, clusterId, config, formerOwners: () => this.#formerOwners.values(), tell, log });
     const { healthIdleMs: idleMs, healthPollMs: pollMs, callsPerSecond, drainMs, auditMs } = settings;
     const health = { idleMs, pollMs, callsPerSecond, awaited: (id: string) => this.#awaited(id), doubt: (id: string) => this.#doubt(id) };
-    this.#health = new HealthWatch({ ...shared, ...health });
-    this.explain = new Explain({ ...shared, facts, bindings: this.#bindings, writes: this.#writes, plan });
+    const onAnswer = (ids: readonly string[]): void => this.#removals.healthRead(ids);
+    this.#health = new HealthWatch({ ...shared, ...health, onAnswer });
+    this.explain = new Explain({
+      ...shared,
+      facts,
+      bindings: this.#bindings,
+      writes: this.#writes,
+      plan,
+      parked: (id) => this.#removals.parked(id),
+    });
 
     const worker = (name: keyof typeof CONCURRENCY, reconcile: Reconcile): Worker => {
       const onOutcome = (outcome: string, seconds: number): void => metrics.onPass(name, outcome, seconds);
@@ -128,7 +145,7 @@ export class Engine {
     const { ownership, vpcId, gateType } = settings;
     const serviceDeps = { ...shared, client, ownership, vpcId, synced, service, tell, touch, attempts: new Map<string, number>() };
     this.#services = worker("services", this.#reading(makeServiceReconciler(serviceDeps)));
-    const passes = { ...shared, facts, writes: this.#writes, drainMs, auditMs, synced, plan, report, refusals };
+    const passes = { ...shared, facts, writes: this.#writes, drainMs, auditMs, synced, plan, report, refusals, ...this.#rules() };
     this.#loadBalancers = worker("loadBalancers", makeLoadBalancerReconciler(passes));
     const onReady = (_pod: PodFact, waitedMs: number | undefined): void => {
       if (waitedMs !== undefined) metrics.onReady(Math.max(waitedMs, 0) / 1000);
@@ -164,6 +181,10 @@ export class Engine {
     return { services: this.#services.depth, loadBalancers: this.#loadBalancers.depth, gates: this.#gates.depth };
   }
 
+  get parkedRemovals(): number {
+    return this.#removals.parkedCount;
+  }
+
   get mirrorAgeSeconds(): number {
     const now = this.#deps.clock.now();
     return Math.max(0, ...this.#mirror.ids.map((id) => (now - (this.#mirror.readAtMs(id) ?? now)) / 1000));
@@ -174,6 +195,8 @@ export class Engine {
     if (change.kind === "removed" && this.#ledger.get(record.uid) !== undefined) this.#rememberOwner(record);
     if (change.kind === "added") this.#unread.add(record.uid);
     this.#services.add(record.uid);
+    const loadBalancerId = record.annotations[RELEASE] === undefined ? undefined : this.#ledger.get(record.uid)?.loadBalancerId;
+    if (loadBalancerId !== undefined) this.#loadBalancers.add(loadBalancerId);
   }
 
   configChanged(change: Change<ConfigRecord>): void {
@@ -187,15 +210,21 @@ export class Engine {
     this.#formerOwners.set(service.uid, serviceRef(service));
   }
 
-  #podChanged({ before, after }: PodChange, forget: (podUid: string) => void): void {
+  #podChanged(change: PodChange, forget: (podUid: string) => void): void {
+    const { before, after } = change;
     const pod = after ?? before;
     if (pod === undefined) return;
     for (const memo of this.#memos.values()) memo.podsChanged([pod.uid, ...(before?.ips ?? []), ...(after?.ips ?? [])]);
+    let [wasSelected, isSelected] = [false, false];
     for (const { ref, intent, loadBalancerId } of this.#ledger.entries) {
       if (loadBalancerId === undefined || intent === undefined || ref.namespace !== pod.namespace) continue;
-      if (selects(intent.selector, pod.labels) || (before !== undefined && selects(intent.selector, before.labels)))
-        this.#loadBalancers.add(loadBalancerId);
+      const selected = selects(intent.selector, pod.labels);
+      const selectedBefore = before !== undefined && selects(intent.selector, before.labels);
+      isSelected ||= selected;
+      wasSelected ||= selectedBefore;
+      if (selected || selectedBefore) this.#loadBalancers.add(loadBalancerId);
     }
+    this.#removals.podChanged(change, wasSelected, isSelected);
     const waits = after !== undefined && after.hasGate && after.gate !== "True" && !isEnding(after);
     // A Pod may be bound before anybody told us of it (after a restart): now that it is known, somebody waits for its health.
     if (waits && !this.#waitingForGate.has(pod.uid)) this.#health.wake();
@@ -257,7 +286,7 @@ export class Engine {
     const { facts, settings, clock } = this.#deps;
     const id = actual.loadBalancerId;
     const inFlight = this.#writes.running(id);
-    return planLoadBalancer({
+    const plan = planLoadBalancer({
       clusterId: settings.clusterId,
       desired,
       actual,
@@ -277,6 +306,69 @@ export class Engine {
       rulesPerCall: settings.rulesPerCall,
       ...(inFlight === undefined && { memo: this.#memoOf(id) }),
     });
+    return { ...plan, calls: this.#removals.hold(actual, plan.calls) };
+  }
+
+  /** What a pass may do with its plan, and who hears of what it did. */
+  #rules() {
+    const { settings } = this.#deps;
+    return {
+      allowed: (calls: readonly Call[]): readonly Call[] => allowedCalls(settings.policy, calls),
+      onMade: (made: Made): void => this.#noteMade(made),
+    };
+  }
+
+  #noteMade({ loadBalancerId, call, result, startedMs, endedMs, waitedMs }: Made): void {
+    const { log, metrics } = this.#deps;
+    const because = reasonsOf(call, this.#causes(loadBalancerId));
+    const items = itemsOf(call);
+    this.audit.add({ atMs: startedMs, ms: endedMs - startedMs, loadBalancerId, lane: call.lane, items, result, because });
+    metrics.onMade(call, result, waitedMs / 1000);
+    log.info({ loadBalancerId, lane: call.lane, items, result, because }, "write and its reason");
+  }
+
+  #causes(id: string): Causes {
+    const removals = this.#removals;
+    const listeners = this.#mirror.read(id)?.listeners ?? [];
+    return {
+      pod: ({ ip }, podUid) => {
+        if (podUid !== undefined) return `${removals.nameOf(podUid)} is ready`;
+        const journaled = this.#journal.podOf(id, ip);
+        return removals.evidence(id, ip) ?? `${journaled === undefined ? ip : removals.nameOf(journaled)} is gone or was relabelled`;
+      },
+      owner: (named) => {
+        const listener = listeners.find(({ listenerId, name }) => listenerId === named || name === named);
+        const owner = this.#ownerOf(id, listener?.name ?? named);
+        const port = listener === undefined ? "" : ` ${listener.protocol}:${listener.port}`;
+        return `${owner === undefined ? named : `${owner.kind} ${owner.namespace}/${owner.name}`}${port}`;
+      },
+    };
+  }
+
+  #ownerOf(id: string, listenerName: string): ObjectRef | undefined {
+    const refs = [...this.#ledger.of(id).map(({ ref }) => ref), ...this.#formerOwners.values()];
+    return refs.find(({ uid }) => isOwnListener(listenerName, this.#deps.settings.clusterId, uid));
+  }
+
+  /** Removals that a person let go, by an annotation on any owner of the load balancer. */
+  #released(id: string): ReadonlySet<string> {
+    const services = this.#deps.objects.services.records;
+    const named = this.#ledger.of(id).flatMap(({ ref }) => services.get(ref.uid)?.annotations[RELEASE]?.split(/[\s,]+/) ?? []);
+    return new Set(named);
+  }
+
+  #tellParked(id: string, { id: removal, place, slots, staying, floor }: Parked): void {
+    const { events, log, metrics } = this.#deps;
+    const [listenerId] = place.split("/");
+    const listener = this.#mirror.read(id)?.listeners.find((one) => one.listenerId === listenerId);
+    const owner = this.#ownerOf(id, listener?.name ?? "");
+    metrics.onParked();
+    log.warn({ loadBalancerId: id, place, removal, targets: slots.length, staying, floor }, "removal parked");
+    if (owner === undefined) return;
+    const what = `load balancer ${id}, ${place}: removal ${removal} of ${slots.length} backends would leave ${staying}, fewer than ${floor}`;
+    const fix = `If it is right, annotate the ${owner.kind} with ${RELEASE}: ${removal}`;
+    const message = `${owner.kind} ${owner.namespace}/${owner.name}, ${what}, and nobody has seen their Pods end. ${fix}`;
+    events.tell({ object: owner, type: "Warning", reason: "RemovalParked", message });
   }
 
   #memoOf(id: string): PlaceMemo {

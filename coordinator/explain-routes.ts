@@ -1,6 +1,21 @@
+import { type Audit, auditText } from "./audit.ts";
 import { type Explain, loadBalancerText, podText } from "./explain.ts";
 
 export type RouteAnswer = { readonly status: number; readonly contentType: string; readonly body: string };
+
+const NOT_LEADING: RouteAnswer = {
+  status: 503,
+  contentType: "text/plain; charset=utf-8",
+  body: "this replica does not lead: ask the other one\n",
+};
+
+/** `GET /audit`: the last writes and why each was made, oldest first; `?loadBalancer=<id>` of one. JSON, or text with `&format=text`. */
+export function auditRoute(audit: Audit | undefined, { searchParams: query }: URL): RouteAnswer {
+  if (audit === undefined) return NOT_LEADING;
+  const entries = audit.of(query.get("loadBalancer") ?? undefined);
+  if (query.get("format") === "text") return { status: 200, contentType: "text/plain; charset=utf-8", body: auditText(entries) };
+  return { status: 200, contentType: "application/json", body: `${JSON.stringify(entries)}\n` };
+}
 
 /**
  * `GET /explain?pod=<namespace>/<name>`, `?loadBalancer=<id>`, `?namespace=<namespace>` (all Pods of direct-access Services), or without
@@ -8,8 +23,7 @@ export type RouteAnswer = { readonly status: number; readonly contentType: strin
  */
 export function explainRoute(explain: Explain | undefined, url: URL): RouteAnswer {
   // A standby knows the Pods, but no load balancer: its answer would mislead.
-  if (explain === undefined)
-    return { status: 503, contentType: "text/plain; charset=utf-8", body: "this replica does not lead: ask the other one\n" };
+  if (explain === undefined) return NOT_LEADING;
   const { searchParams: query } = url;
   const text = query.get("format") === "text";
   const answer = <T>(value: T | undefined, toText: (value: T) => string, what: string): RouteAnswer => {

@@ -1,8 +1,10 @@
 import type { Clock } from "../common/clock.ts";
+import { RELEASE } from "../common/names.ts";
 import { type PodFact, podName } from "../common/vocabulary.ts";
 import type { Bindings } from "./bindings.ts";
 import type { Mirror } from "./cloud/mirror.ts";
 import { itemsOf, type Writes } from "./cloud/writes.ts";
+import type { Parked } from "./domain/brake.ts";
 import type { DesiredLoadBalancer } from "./domain/desired.ts";
 import { type Call, type Listener, type LoadBalancer, placesOf, type Rule, slotOf, targetKey } from "./domain/load-balancer.ts";
 import type { Finding, Plan } from "./domain/plan-load-balancer.ts";
@@ -20,6 +22,8 @@ export type ExplainDeps = {
   readonly journal: Journal;
   readonly clock: Clock;
   readonly plan: (desired: DesiredLoadBalancer, actual: LoadBalancer) => Plan;
+  /** Removals that wait, as of the last plan. */
+  readonly parked: (loadBalancerId: string) => readonly Parked[];
 };
 
 /** What one Pod waits for, e.g. for the board, for `npm run explain`, for a support ticket. Times are seconds before now. */
@@ -65,6 +69,8 @@ export type LoadBalancerExplanation = {
   readonly runningCall: string | undefined;
   readonly plannedCalls: readonly string[];
   readonly findings: readonly string[];
+  /** Removals that wait for evidence or for a person. */
+  readonly parked: readonly string[];
 };
 
 /** Read-only view of what the process knows; computed when somebody asks. */
@@ -121,6 +127,7 @@ export class Explain {
       runningCall: running && describeCall(running),
       plannedCalls: plan.calls.map(describeCall),
       findings: plan.findings.map(describeFinding),
+      parked: this.#deps.parked(id).map(describeParked),
     };
   }
 
@@ -213,6 +220,9 @@ function describeCall(call: Call): string {
   return `${call.lane} ${itemsOf(call)}: ${why[call.lane]}`;
 }
 
+const describeParked = ({ id, place, slots, staying, floor }: Parked): string =>
+  `removal ${id} of ${slots.length} backends of ${place}: ${staying} would stay, ${floor} must; release it by ${RELEASE}: ${id} on the owner`;
+
 export function describeFinding(finding: Finding): string {
   switch (finding.kind) {
     case "port-taken":
@@ -259,5 +269,6 @@ export function loadBalancerText(one: LoadBalancerExplanation): string {
   lines.push(`  running call: ${one.runningCall ?? "none"}`);
   for (const call of one.plannedCalls) lines.push(`  planned: ${call}`);
   for (const finding of one.findings) lines.push(`  found: ${finding}`);
+  for (const parked of one.parked) lines.push(`  parked: ${parked}`);
   return `${lines.join("\n")}\n`;
 }

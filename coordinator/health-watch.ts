@@ -22,6 +22,8 @@ export type HealthWatchDeps = {
   readonly callsPerSecond: number;
   /** Those whose health somebody waits for; empty if nobody does. */
   readonly awaited: (loadBalancerId: string) => readonly Awaited[];
+  /** An answer about these has come. */
+  readonly onAnswer?: (loadBalancerIds: readonly string[]) => void;
   /** The cloud refused a question about this load balancer and others: it must be read anew, soon. */
   readonly doubt: (loadBalancerId: string) => void;
 };
@@ -89,6 +91,7 @@ export class HealthWatch {
     try {
       const answer = await api.health(ids, signal);
       const nowMs = clock.now();
+      this.#deps.onAnswer?.(ids);
       for (const [id, states] of answer) mirror.noteHealth(id, states, { askedMs, nowMs });
     } catch (err) {
       if (isCancelled(err, signal)) return;

@@ -12,7 +12,7 @@ import { makeSdkTransport } from "./cloud/transport.ts";
 import { readConfig } from "./config.ts";
 import { Engine } from "./engine.ts";
 import { EventSink } from "./events.ts";
-import { explainRoute } from "./explain-routes.ts";
+import { auditRoute, explainRoute } from "./explain-routes.ts";
 import { Elector, type Reign } from "./leader/elector.ts";
 import { fencedClient, fencedTransport } from "./leader/fence.ts";
 import { LEASE_TIMES } from "./leader/lease.ts";
@@ -53,6 +53,7 @@ async function main(env: NodeJS.ProcessEnv): Promise<void> {
     nodes: () => registry.nodes().map(({ source }) => source),
     pods: () => registry.pods.size,
     leading: () => elector.leading,
+    parkedRemovals: () => engine?.parkedRemovals ?? 0,
   });
   const { observer, onRestart } = metrics;
   const watchNode = makeWatchNode({ client, clock, log, onRestart }, gateType);
@@ -97,7 +98,10 @@ async function main(env: NodeJS.ProcessEnv): Promise<void> {
     port: config.opsPort,
     registry: metrics.registry,
     notReady: () => (objects.synced ? undefined : "Services, TkeServiceConfigs and Nodes have not been listed yet"),
-    routes: { "/explain": async (url) => explainRoute(engine?.explain, url) },
+    routes: {
+      "/explain": async (url) => explainRoute(engine?.explain, url),
+      "/audit": async (url) => auditRoute(engine?.audit, url),
+    },
     log,
   });
   const { dns: dnsNames, ip: ipAddresses } = config.servingNames;

@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { METRIC_PREFIX } from "../common/names.ts";
-import type { Call } from "./domain/load-balancer.ts";
+import { itemsOf } from "./cloud/writes.ts";
+import { CALL_LIMITS, type Call } from "./domain/load-balancer.ts";
 
 /** Values that are read when somebody asks. */
 export type Gauges = {
@@ -13,6 +14,8 @@ export type Gauges = {
   readonly nodes: () => readonly ("agent" | "watch" | "none")[];
   readonly pods: () => number;
   readonly leading: () => boolean;
+  /** Removals that the brake holds now. */
+  readonly parkedRemovals: () => number;
 };
 
 /** Every metric of the coordinator; docs/metrics.md explains them. Labels come from closed sets. */
@@ -50,12 +53,18 @@ export function makeMetrics(gauges: Gauges) {
   });
   plainGauge("leader", "1 while this replica leads", () => Number(gauges.leading()));
   plainGauge("mirror_age_seconds", "Seconds since the longest unread load balancer was read as a whole", gauges.mirrorAgeSeconds);
+  plainGauge("brake_parked", "Removals that wait because they would take too much away without a confirmed end", gauges.parkedRemovals);
   plainGauge("pods", "Pods known", gauges.pods);
 
   const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+  const FILLS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 1];
   const apiSeconds = histogram("api_call_seconds", "Calls to the cloud, until their answer", ["action"], SECONDS);
   const apiErrors = counter("api_errors_total", "Calls to the cloud that failed, by the cloud's code", ["action", "code"]);
   const writes = histogram("write_items", "Targets, weights or listeners per write", ["lane"], [1, 2, 5, 10, 20, 50, 100, 200, 500]);
+  const fill = histogram("write_fill_ratio", "Items of a write as a share of what one call takes", ["lane"], FILLS);
+  const results = counter("writes_total", "Writes to load balancers by lane and result", ["lane", "result"]);
+  const laneSeconds = histogram("lane_wait_seconds", "From the first plan that had something for a lane to its write", ["lane"], SECONDS);
+  const parks = counter("brake_parks_total", "Removals that the brake has parked", []);
   const passes = counter("passes_total", "Passes by queue and outcome", ["queue", "outcome"]);
   const passSeconds = histogram("pass_seconds", "Length of a pass", ["queue"], SECONDS);
   const gateSeconds = histogram(
@@ -79,6 +88,15 @@ export function makeMetrics(gauges: Gauges) {
     onWrite: (lane: Call["lane"], items: number): void => {
       writes.observe({ lane }, items);
     },
+    /** A write that ended; those that met a lock are in api_errors_total. */
+    onMade: (call: Call, result: string, waitedSeconds: number): void => {
+      results.inc({ lane: call.lane, result });
+      laneSeconds.observe({ lane: call.lane }, waitedSeconds);
+      if (result === "ok") fill.observe({ lane: call.lane }, Math.min(1, itemsOf(call) / mostItems(call)));
+    },
+    onParked: (): void => {
+      parks.inc();
+    },
     onPass: (queue: string, outcome: string, seconds: number): void => {
       passes.inc({ queue, outcome });
       passSeconds.observe({ queue }, seconds);
@@ -97,4 +115,13 @@ export function makeMetrics(gauges: Gauges) {
       onFallback: (_node: string, change: "on" | "off"): void => fallbacks.inc({ change }),
     },
   };
+}
+
+/** What one call of this kind takes at most. */
+function mostItems(call: Call): number {
+  if ("create" in call) return CALL_LIMITS.ports;
+  if ("createRules" in call) return CALL_LIMITS.rules;
+  if ("listenerIds" in call) return CALL_LIMITS.deletedListeners;
+  if ("rules" in call) return CALL_LIMITS.deletedRules;
+  return "healthCheck" in call ? 1 : CALL_LIMITS.targets;
 }

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { Bindings } from "../../coordinator/bindings.ts";
 import { Mirror } from "../../coordinator/cloud/mirror.ts";
 import type { Writes } from "../../coordinator/cloud/writes.ts";
+import type { Parked } from "../../coordinator/domain/brake.ts";
 import type { Call } from "../../coordinator/domain/load-balancer.ts";
 import type { Plan } from "../../coordinator/domain/plan-load-balancer.ts";
 import { serviceRef } from "../../coordinator/domain/service.ts";
@@ -33,12 +34,13 @@ function aWorld(targets = [aTarget()], plan: Plan = NOTHING) {
   const journal = aMemoryJournal();
   const shared = { ledger, mirror, writes, journal, clock };
   const bindings = new Bindings({ ...shared, refusals: new Refusals(() => undefined), clusterId: CLUSTER });
-  const explain = new Explain({ ...shared, facts: known.facts, bindings, plan: () => plan });
+  const held: Parked[] = [];
+  const explain = new Explain({ ...shared, facts: known.facts, bindings, plan: () => plan, parked: () => held });
   const text = (): string => {
     const pod = explain.pod("demo/web-1");
     return pod === undefined ? "" : podText(pod);
   };
-  return { clock, known, mirror, journal, ledger, running, explain, text };
+  return { clock, known, mirror, journal, ledger, running, held, explain, text };
 }
 
 test("tells of a Pod that waits: step, since when, what is awaited, from whom, and the next call with its reason", async () => {
@@ -155,4 +157,15 @@ test("describes what it found and does not touch", () => {
     "target 10.244.1.1:8080 of listener lbl-1 was not bound by us: kept",
   );
   assert.match(describeFinding({ kind: "waiting", listener, target }), /stays until what replaces it serves/);
+});
+
+test("tells which removals are parked, and how a person lets one go", () => {
+  const { mirror, held, explain } = aWorld([], { calls: [], findings: [] });
+  mirror.fill({ ...aLoadBalancer(), running: true }, [], 0);
+  held.push({ id: "r-5e21c0ff", place: "lbl-1", slots: [{ listenerId: "lbl-1", ip: "10.244.1.1", port: 8080 }], staying: 0, floor: 1 });
+  const one = explain.loadBalancer("lb-1");
+  const line =
+    "removal r-5e21c0ff of 1 backends of lbl-1: 0 would stay, 1 must; release it by clb-direct.io/release: r-5e21c0ff on the owner";
+  assert.deepEqual(one?.parked, [line]);
+  assert.ok(one !== undefined && loadBalancerText(one).includes(`  parked: ${line}\n`));
 });

@@ -1,0 +1,19 @@
+import type { Call } from "./load-balancer.ts";
+
+/** What the process may do: everything; everything but take backends and listeners away; nothing at all. */
+export type Policy = "enforce" | "no-unbind" | "observe";
+export const POLICIES = ["enforce", "no-unbind", "observe"] as const satisfies readonly Policy[];
+
+/** Pure: the calls of a plan that the policy lets pass, in their order. */
+export function allowedCalls(policy: Policy, calls: readonly Call[]): readonly Call[] {
+  switch (policy) {
+    case "enforce":
+      return calls;
+    case "no-unbind":
+      return calls.filter(({ lane }) => lane !== "conflict" && lane !== "drain" && lane !== "unbind" && lane !== "delete");
+    case "observe":
+      return [];
+    default:
+      return policy satisfies never;
+  }
+}
