@@ -20,7 +20,6 @@ import type { Plan } from "../domain/plan-load-balancer.ts";
 import { placePairs } from "../domain/plan-structure.ts";
 import type { Journal } from "../journal.ts";
 import type { Ledger } from "../ledger.ts";
-import type { PodFacts } from "../ports.ts";
 import { LockTails } from "./lock-tail.ts";
 import type { Outcome, Reconcile } from "./worker.ts";
 
@@ -32,8 +31,7 @@ export type LoadBalancerDeps = {
   readonly mirror: Mirror;
   readonly writes: Writes;
   readonly journal: Journal;
-  readonly ledger: Ledger;
-  readonly facts: PodFacts;
+  readonly ledger: Pick<Ledger, "desired" | "loadBalancerIds">;
   readonly clock: Clock;
   readonly log: Logger;
   readonly clusterId: string;

@@ -43,7 +43,6 @@ function aWorld(t: TestContext, { pods = 3, cloud = {}, tags = {}, deps = {} }: 
     journal: stage.journal,
     clock: stage.clock,
     ledger,
-    facts: known.facts,
     log: silentLog,
     clusterId: CLUSTER,
     drainMs,

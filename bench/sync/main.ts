@@ -1,0 +1,74 @@
+/**
+ * `npm run bench:sync`: how long a load balancer takes to follow its wishes, beside what was published and beside the lower bound.
+ * In virtual time; `--wire` repeats some rows over real HTTP.
+ */
+import { writeFile } from "node:fs/promises";
+import { parseArgs } from "node:util";
+import { failings, rowsTable } from "./print.ts";
+import { type ResultRow, virtualRows, wireRow } from "./rows.ts";
+import { PUBLISHED, type PublishedRow } from "./tables.ts";
+
+const USAGE = `usage: npm run bench:sync -- [options]
+  --quick        two rows of each table, nothing else (below 50 s)
+  --wire         two rows of each table over real HTTP and the real SDK as well
+  --scale 10     how many times as fast as real time the wire runs
+  --json FILE    writes the figures as JSON too
+Exit code 1 if a column does not reproduce its published figure, or ours misses its limit.`;
+
+const FLAGS = {
+  quick: { type: "boolean", default: false },
+  wire: { type: "boolean", default: false },
+  scale: { type: "string", default: "10" },
+  json: { type: "string" },
+  help: { type: "boolean", default: false },
+} as const;
+
+/** Rules per CreateRule, which is documented nowhere (clb-api.md §9): 20 fits the published tables, 50 fills a listener at once. */
+const RULES_PER_CALL = { A: [20], B: [20, 50] } as const;
+const LOAD_BALANCERS = [4, 10];
+/** How far ours over the wire may be from ours in virtual time. */
+const WIRE_TOLERANCE = 0.05;
+
+const isQuick = ({ table, rules, backends }: PublishedRow): boolean =>
+  table === "A" ? backends === 10 || backends === 30 : rules === 100 || rules === 200;
+
+async function main(): Promise<boolean> {
+  const { quick, wire, scale, json, help } = parseArgs({ options: FLAGS }).values;
+  if (help) {
+    console.log(USAGE);
+    return true;
+  }
+  const factor = Number(scale);
+  if (!(factor > 0)) throw new RangeError(`--scale must be a number above 0, got "${scale}"`);
+  const rows: ResultRow[] = [];
+  for (const row of quick ? PUBLISHED.filter(isQuick) : PUBLISHED)
+    rows.push(...(await virtualRows(row, RULES_PER_CALL[row.table], quick ? [] : LOAD_BALANCERS)));
+  console.log("Seconds of the cloud's time, profile tke2020, one load balancer. Columns: published/measured.\n");
+  console.log(rowsTable(rows));
+  const failed = failings(rows);
+
+  const wired: ResultRow[] = [];
+  if (wire) {
+    for (const row of PUBLISHED.filter(isQuick)) wired.push(await wireRow(row, RULES_PER_CALL[row.table][0], factor));
+    console.log(`\nThe same over real HTTP and the real SDK, ${factor} times as fast as real time.\n\n${rowsTable(wired)}`);
+    failed.push(...apart(wired, rows));
+  }
+  if (json !== undefined) await writeFile(json, `${JSON.stringify({ rows, wire: wired }, undefined, 2)}\n`);
+  for (const line of failed) console.error(`MISSED ${line}`);
+  return failed.length === 0;
+}
+
+function apart(wired: readonly ResultRow[], rows: readonly ResultRow[]): string[] {
+  return wired.flatMap((row) => {
+    const same = rows.find((other) => other.table === row.table && other.rules === row.rules && other.backends === row.backends);
+    if (same === undefined || Math.abs(row.oursSeconds / same.oursSeconds - 1) <= WIRE_TOLERANCE) return [];
+    return `${row.table} ${row.rules}x${row.backends}: ${row.oursSeconds.toFixed(1)} s over the wire, ${same.oursSeconds.toFixed(1)} s in virtual time`;
+  });
+}
+
+try {
+  process.exit((await main()) ? 0 : 1);
+} catch (error) {
+  console.error(error instanceof Error ? error.stack : error);
+  process.exit(1);
+}

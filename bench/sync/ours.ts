@@ -1,0 +1,116 @@
+/** The coordinator's own planning and execution on one or more load balancers, with everything around them held still. */
+import { pino } from "pino";
+import type { Clock } from "../../common/clock.ts";
+import { listenerName } from "../../common/names.ts";
+import { makeClbApi } from "../../coordinator/cloud/clb-api.ts";
+import { Mirror } from "../../coordinator/cloud/mirror.ts";
+import { RateLimit } from "../../coordinator/cloud/rate-limit.ts";
+import type { CloudTransport } from "../../coordinator/cloud/transport.ts";
+import { Writes } from "../../coordinator/cloud/writes.ts";
+import type { DesiredLoadBalancer } from "../../coordinator/domain/desired.ts";
+import { DEFAULT_WEIGHT } from "../../coordinator/domain/load-balancer.ts";
+import { PlaceMemo } from "../../coordinator/domain/place-memo.ts";
+import { type Plan, planLoadBalancer } from "../../coordinator/domain/plan-load-balancer.ts";
+import { makeLoadBalancerReconciler, Refusals } from "../../coordinator/reconcile/load-balancer.ts";
+import { Worker } from "../../coordinator/reconcile/worker.ts";
+import { aMemoryJournal } from "../../test/coordinator/stage.ts";
+import { BACKEND_PORT, DOMAIN } from "./columns.ts";
+
+const CLUSTER_ID = "be9c0000";
+const OWNER = { kind: "Service", namespace: "bench", name: "rules", uid: "5e21c0ff-ee12-0000-0000-000000000000" } as const;
+const PORT = 80;
+/** Name of the listener that is ours on every load balancer of the benchmark. */
+export const LISTENER = listenerName(CLUSTER_ID, OWNER.uid, "HTTP", PORT);
+
+/** What is wanted of one load balancer: these paths, each with all of these backends. */
+export type Wish = { readonly urls: readonly string[]; readonly ips: readonly string[] };
+
+export type Ours = {
+  /** Resolves when every load balancer is as it was wished. */
+  readonly converge: (wishes: ReadonlyMap<string, Wish>) => Promise<void>;
+  readonly stop: () => Promise<void>;
+};
+
+/** Every backend is a live Pod and serves at once: what is measured is the way from a wish to the last write. */
+export function makeOurs(deps: { readonly transport: CloudTransport; readonly clock: Clock; readonly rulesPerCall: number }): Ours {
+  const { transport, clock, rulesPerCall } = deps;
+  const log = pino({ level: "silent" });
+  const desired = new Map<string, DesiredLoadBalancer>();
+  const known = new Set<string>();
+  const memos = new Map<string, PlaceMemo>();
+  const waiting = new Map<string, () => void>();
+  const api = makeClbApi({ transport, rateLimit: new RateLimit(clock, { perSecond: 20, pauseAfterThrottlingMs: 1_000 }), clock });
+  const mirror = new Mirror((id) => worker.add(id));
+  const journal = aMemoryJournal();
+  const writes = new Writes({ api, mirror, journal, clock, log });
+  const plan = (wanted: DesiredLoadBalancer, actual: Parameters<typeof planLoadBalancer>[0]["actual"]): Plan => {
+    const { loadBalancerId } = actual;
+    const memo = memos.get(loadBalancerId) ?? new PlaceMemo();
+    memos.set(loadBalancerId, memo);
+    const planned = planLoadBalancer({
+      clusterId: CLUSTER_ID,
+      desired: wanted,
+      actual,
+      holderOf: (ip) => ({ kind: "live", podUid: ip }),
+      serving: () => true,
+      drained: () => false,
+      inFlight: writes.running(loadBalancerId),
+      rulesPerCall,
+      memo,
+    });
+    if (planned.calls.length === 0 && desired.get(loadBalancerId) === wanted) waiting.get(loadBalancerId)?.();
+    return planned;
+  };
+  const reconcile = makeLoadBalancerReconciler({
+    api,
+    mirror,
+    writes,
+    journal,
+    ledger: {
+      loadBalancerIds: known,
+      desired: (id: string) => desired.get(id) ?? wish(id, { urls: [], ips: [] }),
+    },
+    clock,
+    log,
+    clusterId: CLUSTER_ID,
+    drainMs: 30_000,
+    auditMs: 86_400_000,
+    synced: () => true,
+    plan,
+    report: () => undefined,
+    refusals: new Refusals(() => undefined),
+  });
+  const worker = new Worker({ name: "load balancers", reconcile, clock, log, concurrency: 50 });
+  const stopping = new AbortController();
+  const running = worker.run(stopping.signal, stopping.signal);
+
+  return {
+    converge: async (wishes) => {
+      const done = [...wishes].map(([id, wanted]) => {
+        const { promise, resolve } = Promise.withResolvers<void>();
+        waiting.set(id, resolve);
+        desired.set(id, wish(id, wanted));
+        known.add(id);
+        worker.add(id);
+        return promise;
+      });
+      await Promise.all(done);
+    },
+    stop: async () => {
+      stopping.abort();
+      await running;
+    },
+  };
+}
+
+function wish(loadBalancerId: string, { urls, ips }: Wish): DesiredLoadBalancer {
+  const backends = ips.map((ip) => ({ podUid: ip, ip, port: BACKEND_PORT, weight: DEFAULT_WEIGHT, bindable: true }));
+  const place = { healthCheck: {}, backends: [], standings: [] };
+  const rules = urls.map((url) => ({ ...place, domain: DOMAIN, url, backends }));
+  return {
+    loadBalancerId,
+    listeners: [{ ...place, name: LISTENER, owner: OWNER, protocol: "HTTP", port: PORT, rules }],
+    owners: [{ ref: OWNER, state: "served" }],
+    conflicts: [],
+  };
+}

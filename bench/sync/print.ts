@@ -1,0 +1,48 @@
+import type { ResultRow } from "./rows.ts";
+
+/** E.g. "1313" or "31.5"; "-" for what was not run. */
+const seconds = (value: number | null | undefined): string =>
+  value === null || value === undefined ? "-" : value >= 1000 ? value.toFixed(0) : value.toFixed(1);
+
+const HEAD = ["table", "rules", "backends", "rules/call", "before", "batched", "optimised", "ours", "limit L1", "ours/L1", "calls"];
+
+/** The rows for people. Of each column the published figure stands before the slash and the measured one behind it. */
+export function rowsTable(rows: readonly ResultRow[]): string {
+  const counts = rows[0]?.parallel?.map(({ loadBalancers }) => loadBalancers) ?? [];
+  const head = [...HEAD, ...counts.map((count) => `${count} CLBs/L1`)];
+  const lines = rows.map((row) => [
+    row.table,
+    String(row.rules),
+    String(row.backends),
+    row.table === "A" ? "" : String(row.rulesPerCall),
+    ...row.publishedSeconds.map((published, index) => `${seconds(published)}/${seconds(row.columnSeconds[index])}`),
+    seconds(row.oursSeconds),
+    seconds(row.limitSeconds),
+    (row.oursSeconds / row.limitSeconds).toFixed(3),
+    String(row.calls),
+    ...(row.parallel ?? []).map(({ oursSeconds, limitSeconds }) => `${seconds(oursSeconds)}/${seconds(limitSeconds)}`),
+  ]);
+  return aligned([head, ...lines]);
+}
+
+/** Columns of text, flush right. */
+export function aligned(lines: readonly (readonly string[])[]): string {
+  const widths: number[] = [];
+  for (const line of lines) for (const [index, cell] of line.entries()) widths[index] = Math.max(widths[index] ?? 0, cell.length);
+  return lines.map((line) => line.map((cell, index) => cell.padStart(widths[index] ?? 0)).join("  ")).join("\n");
+}
+
+/** What must hold of the rows; each failing is one sentence. */
+export function failings(rows: readonly ResultRow[]): string[] {
+  return rows.flatMap((row) => {
+    const name = `${row.table} ${row.rules}x${row.backends}, ${row.rulesPerCall} rules per call`;
+    const off = row.columnSeconds.flatMap((measured, index) => {
+      const published = row.publishedSeconds[index];
+      if (measured === null || published === undefined || Math.abs(measured / published - 1) <= 0.1) return [];
+      return `${name}: column ${index + 1} is ${seconds(measured)} s, published ${seconds(published)} s: more than 10 % apart`;
+    });
+    const slow = row.oursSeconds > 1.05 * row.limitSeconds ? [`${name}: ours is ${seconds(row.oursSeconds)} s, above 1.05 x L1`] : [];
+    const behind = row.oursSeconds >= row.publishedSeconds[2] ? [`${name}: ours is behind the published third column`] : [];
+    return [...off, ...slow, ...behind];
+  });
+}
