@@ -15,6 +15,7 @@ import { QUICK, type Settled, settled, VIPS } from "./cloud-fixture.ts";
  * bind `CLOUD_BACKENDS`, at least three IPs of ENIs of one VPC (`CLOUD_VPC_ID`), separated by commas, and never a load balancer of yours.
  */
 const env = process.env;
+/** E.g. "clb.tencentcloudapi.com", or "http://127.0.0.1:8080" for an emulated cloud that runs by itself. */
 const ENDPOINT = env["CLOUD_ENDPOINT"];
 
 /** For tests that need switches which only the emulated cloud has. */
@@ -42,7 +43,7 @@ function add(sentence: string, changes: boolean, body: (world: World, t: TestCon
 }
 
 async function makeWorld(t: TestContext): Promise<World> {
-  const sdk = ENDPOINT === undefined ? await emulated(t) : patientClient(ENDPOINT, "https://", required);
+  const sdk = ENDPOINT === undefined ? await emulated(t) : patientClient(ENDPOINT, required);
   const { task, done } = settled(sdk, ENDPOINT === undefined ? 5 : 500);
   const backends = (env["CLOUD_BACKENDS"] ?? "10.244.0.1,10.244.0.2,10.244.0.3").split(",");
   const [first, second, third, ...others] = backends;
@@ -68,7 +69,9 @@ async function emulated(t: TestContext): Promise<Client> {
   const limits = { clbPerSecond: 100_000 };
   const started = await startCloud({ vipCidr: VIPS, profile: QUICK, limits, dataPlane: false, health: "scripted" });
   t.after(() => started.stop());
-  return patientClient(started.endpoint, "http://", (name) => (name === "TENCENTCLOUD_SECRET_ID" ? TEST_KEY.secretId : TEST_KEY.secretKey));
+  return patientClient(`http://${started.endpoint}`, (name) =>
+    name === "TENCENTCLOUD_SECRET_ID" ? TEST_KEY.secretId : TEST_KEY.secretKey,
+  );
 }
 
 function required(name: string): string {
@@ -82,7 +85,8 @@ const BUSY = /^(?:RequestLimitExceeded|FailedOperation\.ResourceInOperating)/;
 const TRIES = 30;
 
 /** `secretOf` gives TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY. */
-function patientClient(endpoint: string, protocol: "http://" | "https://", secretOf: (name: string) => string): Client {
+function patientClient(address: string, secretOf: (name: string) => string): Client {
+  const [protocol, endpoint = address] = address.startsWith("http://") ? ["http://", address.slice("http://".length)] : ["https://"];
   class PatientClient extends Client {
     override async request(...call: Parameters<Client["request"]>): Promise<unknown> {
       for (let tried = 1; ; tried++) {
@@ -91,7 +95,7 @@ function patientClient(endpoint: string, protocol: "http://" | "https://", secre
         } catch (error) {
           const code = error instanceof Error && "code" in error ? String(error.code) : "";
           if (tried === TRIES || !BUSY.test(code)) throw error;
-          await delay(endpoint === ENDPOINT ? 1000 : 10);
+          await delay(address === ENDPOINT ? 1000 : 10);
         }
       }
     }
