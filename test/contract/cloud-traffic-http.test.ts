@@ -151,7 +151,7 @@ suite("layer 7: what the backend sees", () => {
     const { vip, bind, cloud } = await layer7(t);
     const backend = await httpBackend(t, ONE);
     backend.server.on("upgrade", (request, socket) => {
-      const seen = `${request.headers.upgrade} ${request.headers["x-real-ip"]}`;
+      const seen = `${request.headers.upgrade} ${String(request.headers["x-real-ip"])}`;
       socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-Seen: ${seen}\r\n\r\n`);
       socket.on("data", (data: Buffer) => socket.write(`back ${data.toString()}`));
       socket.on("error", () => undefined);

@@ -1,9 +1,11 @@
+import "reflect-metadata";
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer as createHttpsServer } from "node:https";
 import { createServer } from "node:net";
 import { suite, test } from "node:test";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
+import { X509CertificateGenerator } from "@peculiar/x509";
 import type { CertificateInput } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import { issueAuthority, issueServing, type Material } from "../../coordinator/tls/certificate.ts";
 import { echoBackend } from "./cloud-fixture.ts";
@@ -22,6 +24,14 @@ const upload = ({ certPem, keyPem }: Material, name: string): CertificateInput =
 const [first, second] = await Promise.all([certificateOf("a.com"), certificateOf("b.com")]);
 const FIRST = upload(first, "first");
 const SECOND = upload(second, "second");
+
+/** A client's own; what the authority issues is for servers only. */
+async function selfSigned(): Promise<Material> {
+  const keys = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, ["sign", "verify"]);
+  const certificate = await X509CertificateGenerator.createSelfSigned({ name: "CN=client", keys });
+  const key = Buffer.from(await crypto.subtle.exportKey("pkcs8", keys.privateKey)).toString("base64");
+  return { certPem: certificate.toString("pem"), keyPem: `-----BEGIN PRIVATE KEY-----\n${key}\n-----END PRIVATE KEY-----\n` };
+}
 
 /** A finished handshake; rejects if there is none. */
 async function handshake(vip: string, options: ConnectionOptions & { readonly localAddress?: string } = {}): Promise<TLSSocket> {
@@ -84,7 +94,8 @@ suite("TCP_SSL", () => {
   });
 
   test("in mode MUTUAL a client needs a certificate of that authority", async (t) => {
-    const mutual = { ...FIRST, SSLMode: "MUTUAL", CertCaName: "clients", CertCaContent: authority.certPem };
+    const client = await selfSigned();
+    const mutual = { ...FIRST, SSLMode: "MUTUAL", CertCaName: "clients", CertCaContent: client.certPem };
     const { vip, bind } = await layer4(t, { Protocol: "TCP_SSL", Certificate: mutual });
     await bind(await echoBackend(t, ONE));
     const outcome = async (options: ConnectionOptions): Promise<string> => {
@@ -94,8 +105,7 @@ suite("TCP_SSL", () => {
       socket.write("x");
       return Promise.race([answered, refused]).finally(() => socket.destroy());
     };
-    // The authority itself: what it issues for servers does not do for clients.
-    assert.equal(await outcome({ cert: authority.certPem, key: authority.keyPem }), `${ONE} x`);
+    assert.equal(await outcome({ cert: client.certPem, key: client.keyPem }), `${ONE} x`);
     assert.equal(await outcome({}), "refused");
   });
 });
