@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DEFAULT_NAMESPACE, LEADER_LEASE } from "../../common/names.ts";
 import { LEASE_TIMES } from "../../coordinator/leader/lease.ts";
-import { testTroubles, writesSince } from "./two-coordinators.ts";
+import { leads, testTroubles, writesSince } from "./two-coordinators.ts";
 import type { World } from "./world.ts";
 
 const LEASE = `/apis/coordination.k8s.io/v1/namespaces/${DEFAULT_NAMESPACE}/leases/${LEADER_LEASE}`;
@@ -30,7 +30,10 @@ testTroubles({
   "an API server that is frozen for longer than the Lease: nobody writes until it goes on": {
     befall: async (world) => {
       const fromMs = Date.now();
-      await world.troubles.freeze(LEASE_TIMES.durationMs + 3_000);
+      const over = world.troubles.freeze(LEASE_TIMES.durationMs + 3_000);
+      await sleep(LEASE_TIMES.durationMs + SLACK_MS);
+      assert.ok(!(await leads(world, "first")), "its own clock tells it, nobody else can");
+      await over;
       assertNoWrite(world, fromMs + LEASE_TIMES.writesMs + SLACK_MS, Date.now(), "who cannot renew its Lease writes nothing");
     },
   },

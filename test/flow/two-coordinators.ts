@@ -52,7 +52,7 @@ function assertOneWriter(writes: readonly Write[]): void {
 const ADDRESS = { first: "coordinator", second: "standby" } as const;
 
 /** Whether that coordinator explains, which only the leader does. */
-const leads = (world: World, who: Writer): Promise<boolean> =>
+export const leads = (world: World, who: Writer): Promise<boolean> =>
   fetch(`http://${world.plan[ADDRESS[who]]}:9090/explain`, { signal: AbortSignal.timeout(1_000) }).then(
     ({ ok }) => ok,
     () => false,
