@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import * as z from "zod";
 import type { Cloud } from "../cloud.ts";
 import { type EniRecord, emptyNetwork, type Network, type PolicyRecord, type TemplateRecord } from "../network-state.ts";
 import type { CloudOptions } from "../options.ts";
@@ -7,11 +8,14 @@ import { faultsIn } from "./references.ts";
 import { type Eni, type Policy, SCENARIO, type Scenario } from "./schema.ts";
 
 /** A cloud as a file describes it: what it is made with, and what is done to it before the first call. */
-export type Plan = { readonly options: CloudOptions; prepare(cloud: Cloud): void };
+export type Plan = { readonly options: CloudOptions; readonly prepare: (cloud: Cloud) => void };
 
-const CHECKED = SCENARIO.superRefine((scenario, context) => {
-  for (const { path, message } of faultsIn(scenario)) context.addIssue({ code: "custom", path: [...path], message });
-});
+/** References are looked at only where everything has the form that it should have. */
+const CHECKED = SCENARIO.pipe(
+  z.custom<Scenario>().superRefine((scenario, context) => {
+    for (const { path, message } of faultsIn(scenario)) context.addIssue({ code: "custom", path: [...path], message });
+  }),
+);
 
 /**
  * Reads a scenario. `name` is the file, for messages; `nowMs` becomes the time at which everything in it was made. Throws a TypeError with

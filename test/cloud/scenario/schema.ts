@@ -27,6 +27,7 @@ const assumed = z.strictObject({
   keepGoodTargetsOfFailedListener: z.boolean().optional(),
   reregisterUpdatesWeight: z.boolean().optional(),
   failedTaskApplies: z.boolean().optional(),
+  allDeadAllAlive: z.boolean().optional(),
   unusedReferences: z.enum(["empty", "null"]).optional(),
 } satisfies { [K in keyof CloudOptions]?: z.ZodType });
 
@@ -34,13 +35,12 @@ const limits = z.partialRecord(z.enum(Object.keys(LIMITS) as (keyof typeof LIMIT
   error: (issue) => (issue.code === "invalid_key" ? `no such limit; there are ${Object.keys(LIMITS).join(", ")}` : undefined),
 });
 
+const PORTS = 'must be like 80, "80,443", "8000-9000" or ALL';
 const policy = z.strictObject({
   action: z.enum(["ACCEPT", "DROP"]),
   protocol: z.enum(["TCP", "UDP", "ICMP", "ICMPv6", "GRE", "ALL"]).optional(),
   /** "80", "80,443", "8000-9000" or "ALL"; YAML gives a single port as a number. */
-  port: z
-    .union([z.int().transform(String), z.string().regex(/^(all|\d+(-\d+)?(,\d+)*)$/i)], 'must be like 80, "80,443", "8000-9000" or ALL')
-    .optional(),
+  port: z.union([z.int().transform(String), z.string().regex(/^(all|\d+-\d+|\d+(,\d+)*)$/i, PORTS)], PORTS).optional(),
   service: z.union([id("ppm"), id("ppmg")], "must be the id of a service template or group (ppm-…, ppmg-…)").optional(),
   cidr: cidr.optional(),
   ipv6Cidr: z.cidrv6().optional(),
