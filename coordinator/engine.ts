@@ -28,6 +28,7 @@ import { makeJournal, noting } from "./journal.ts";
 import { Ledger } from "./ledger.ts";
 import type { makeMetrics } from "./metrics.ts";
 import type { ConfigRecord, Objects } from "./objects.ts";
+import { describeForTable, type Planned } from "./planned.ts";
 import { makePodIndex } from "./pod-index.ts";
 import type { PodChange, PodFacts } from "./ports.ts";
 import { type Made, makeLoadBalancerReconciler, Refusals } from "./reconcile/load-balancer.ts";
@@ -170,7 +171,7 @@ export class Engine {
     await Promise.all([
       this.#services.run(stop, hard),
       this.#loadBalancers.run(stop, hard),
-      this.#gates.run(stop, hard),
+      ...(this.#deps.settings.policy === "observe" ? [] : [this.#gates.run(stop, hard)]), // a gate is a write
       this.#health.run(stop),
     ]);
     this.#unsubscribe();
@@ -307,6 +308,43 @@ export class Engine {
       ...(inFlight === undefined && { memo: this.#memoOf(id) }),
     });
     return { ...plan, calls: this.#removals.hold(actual, plan.calls) };
+  }
+
+  /** What is still to be read before `planned` is complete, e.g. "load balancer lb-1"; undefined: nothing. */
+  get unread(): string | undefined {
+    const { objects, facts } = this.#deps;
+    if (!objects.synced) return "Services, TkeServiceConfigs and Nodes";
+    if (!facts.complete && objects.nodes.records.size > 0) return "the Pods of every Node";
+    if (this.#unread.size > 0) return `${this.#unread.size} Services and their load balancers`;
+    for (const id of this.#ledger.loadBalancerIds) {
+      if (this.#mirror.isGone(id)) continue;
+      if (this.#mirror.read(id) === undefined) return `load balancer ${id}`;
+      if (!this.#removals.isHealthRead(id)) return `the health of load balancer ${id}`;
+    }
+    return undefined;
+  }
+
+  /** Every call that is due now, and every removal that the brake holds, with their causes. */
+  planned(): Planned[] {
+    return [...this.#ledger.loadBalancerIds].flatMap((loadBalancerId) => {
+      const actual = this.#mirror.read(loadBalancerId);
+      if (actual === undefined) return [];
+      const { calls } = this.#plan(this.#ledger.desired(loadBalancerId), actual);
+      const causes = this.#causes(loadBalancerId);
+      const due = calls.map((call): Planned => {
+        return { loadBalancerId, lane: call.lane, ...describeForTable(call), why: reasonsOf(call, causes).join("; ") };
+      });
+      const parked = this.#removals.parked(loadBalancerId).map(({ id, slots }): Planned => {
+        return {
+          loadBalancerId,
+          lane: "parked",
+          call: "(none)",
+          what: `${slots.length} targets`,
+          why: `removal ${id}: nobody saw their Pods end`,
+        };
+      });
+      return [...due, ...parked];
+    });
   }
 
   /** What a pass may do with its plan, and who hears of what it did. */

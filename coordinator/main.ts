@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { pino } from "pino";
 import { type Clock, makeClock } from "../common/clock.ts";
 import { ConfigError } from "../common/errors.ts";
 import { makeHealthServer } from "../common/health-server.ts";
@@ -10,6 +11,7 @@ import { makeOpsServer } from "../common/ops-server.ts";
 import { eitherSignal } from "../common/signals.ts";
 import { makeSdkTransport } from "./cloud/transport.ts";
 import { readConfig } from "./config.ts";
+import { dryClient, dryTransport } from "./dry.ts";
 import { Engine } from "./engine.ts";
 import { EventSink } from "./events.ts";
 import { auditRoute, explainRoute } from "./explain-routes.ts";
@@ -18,6 +20,8 @@ import { fencedClient, fencedTransport } from "./leader/fence.ts";
 import { LEASE_TIMES } from "./leader/lease.ts";
 import { makeMetrics } from "./metrics.ts";
 import { makeObjects } from "./objects.ts";
+import { planOnce, readArguments, USAGE } from "./once.ts";
+import { planTable } from "./planned.ts";
 import { makeNodeRegistry } from "./stream/node-registry.ts";
 import { makeNodeStream } from "./stream/node-stream.ts";
 import { makeWatchNode } from "./stream/node-watch.ts";
@@ -32,8 +36,8 @@ const IDENTITY_RETRY_MS = 1_000;
  * Composition root: configuration -> adapters -> loops. Ends the process. Objects, Pod facts and streams run on every replica; the
  * engine, which is all that writes to the cloud and to users' objects, runs only while this one leads.
  */
-async function main(env: NodeJS.ProcessEnv): Promise<void> {
-  const config = readConfig(env);
+async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
+  const config = { ...readConfig(env), ...(observe && { policy: "observe" as const }) };
   const log = await makeLogger("coordinator", config.logLevel);
   const clock = makeClock(config.timeScale);
   const wallClock = makeClock(); // certificates and tokens stay in real time
@@ -70,8 +74,10 @@ async function main(env: NodeJS.ProcessEnv): Promise<void> {
   });
 
   const mayWrite = (): boolean => elector.mayWrite();
-  const transport = fencedTransport(makeSdkTransport({ region: config.region, ...config.cloud }), mayWrite);
-  const fenced = fencedClient(client, mayWrite);
+  const observing = config.policy === "observe";
+  const sdk = makeSdkTransport({ region: config.region, ...config.cloud });
+  const transport = observing ? dryTransport(sdk) : fencedTransport(sdk, mayWrite);
+  const fenced = observing ? dryClient(client) : fencedClient(client, mayWrite);
   const lead = async ({ retire, lost }: Reign): Promise<void> => {
     const stopped = eitherSignal(retire, lost);
     const events = new EventSink({ client: fenced, clock, log, component: "clb-direct" });
@@ -151,8 +157,39 @@ async function clusterIdentity(client: KubeClient, clock: Clock, log: Logger, si
   }
 }
 
+/** `--once --observe`: prints the plan. Resolves with the exit code. */
+async function once(env: NodeJS.ProcessEnv): Promise<number> {
+  const config = readConfig(env);
+  const clock = makeClock();
+  const log = pino({ level: config.logLevel === "info" ? "warn" : config.logLevel }, pino.destination(2)); // the table has stdout for itself
+  const client = await makeKubeClient({ clock, env, userAgent: "clb-direct-coordinator" });
+  try {
+    const clusterId = config.clusterId ?? (await clusterIdentity(client, clock, log, new AbortController().signal));
+    const transport = makeSdkTransport({ region: config.region, ...config.cloud });
+    const rows = await planOnce({ client, transport, clock, log, settings: { ...config, clusterId } });
+    process.stdout.write(planTable(rows));
+    return rows.length === 0 ? 0 : 2;
+  } finally {
+    await client.close();
+  }
+}
+
+async function start(args: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
+  let wish: ReturnType<typeof readArguments>;
+  try {
+    wish = readArguments(args);
+  } catch (err) {
+    console.error(`${err instanceof Error ? err.message : String(err)}\n\n${USAGE}`);
+    process.exitCode = 1;
+    return;
+  }
+  if (wish.help) console.log(USAGE);
+  else if (wish.once) process.exitCode = await once(env);
+  else await main(env, wish.observe);
+}
+
 try {
-  await main(process.env);
+  await start(process.argv.slice(2), process.env);
 } catch (err) {
   console.error(err instanceof ConfigError ? err.message : err);
   process.exitCode = 1;

@@ -51,6 +51,10 @@ export class Removals {
     for (const id of loadBalancerIds) this.#healthRead.add(id);
   }
 
+  isHealthRead(loadBalancerId: string): boolean {
+    return this.#healthRead.has(loadBalancerId);
+  }
+
   /** `wasSelected` and `isSelected`: by a Service that we serve, before and after the change. */
   podChanged({ before, after }: PodChange, wasSelected: boolean, isSelected: boolean): void {
     const pod = after ?? before;

@@ -1,0 +1,31 @@
+import type { KubeClient } from "../common/kube-client.ts";
+import type { CloudTransport } from "./cloud/transport.ts";
+
+/** A write to the cloud that was not made, e.g. ("CreateLoadBalancer", { LoadBalancerName: … }). */
+type OnWrite = (action: string, request: object) => void;
+
+/** Reads pass; a write is told and refused with the code "PolicyObserve", as the cloud would refuse it. */
+export const dryTransport =
+  (transport: CloudTransport, onWrite: OnWrite = () => undefined): CloudTransport =>
+  async (service, action, request, signal) => {
+    if (action.startsWith("Describe")) return await transport(service, action, request, signal);
+    onWrite(action, request);
+    throw Object.assign(new Error("not made, because the policy is to observe"), { code: "PolicyObserve", requestId: "" });
+  };
+
+/** Reads and watches pass; a write is answered as if it had been made, and nothing is sent. */
+export function dryClient(client: KubeClient): KubeClient {
+  // The caller says what it expects to get back; nobody reads more of a write's answer than that there is one.
+  const unsent = <T>(body: unknown): Promise<T> => Promise.resolve(body as T); // oxlint-disable-line typescript/no-unsafe-type-assertion -- see above
+  return {
+    server: client.server,
+    get: (path, options) => client.get(path, options),
+    list: (path, query, options) => client.list(path, query, options),
+    watch: (path, query, onEvent, signal) => client.watch(path, query, onEvent, signal),
+    close: () => client.close(),
+    create: (_path, body) => unsent(body),
+    replace: (_path, body) => unsent(body),
+    patch: (_path, body) => unsent(body),
+    delete: () => Promise.resolve(),
+  };
+}
