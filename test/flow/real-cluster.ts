@@ -1,5 +1,4 @@
 /** A real control plane with simulated nodes. Its start costs seconds, so the tests of a file share it one after the other. */
-import { closeSync, openSync, readSync } from "node:fs";
 import { after } from "node:test";
 import { pino } from "pino";
 import { makeClock } from "../../common/clock.ts";
@@ -16,7 +15,8 @@ import { untilSchedulable } from "../cluster/real/schedulable.ts";
 import { answered, type Cluster, listAll, watchAll } from "../cluster/simulated/cluster.ts";
 import type { Metadata, Pod } from "../cluster/simulated/objects.ts";
 import { startSimulatedCluster } from "../cluster/simulated/start.ts";
-import { type FlowCluster, KIND, type SeenRequest, type Troubles } from "./cluster.ts";
+import { type AuditReader, readAudit } from "./audit-log.ts";
+import { type FlowCluster, KIND, type Troubles } from "./cluster.ts";
 
 type Running = Omit<FlowCluster, "requests" | "end"> & {
   readonly audit: AuditReader;
@@ -61,9 +61,9 @@ async function begin(nodes: readonly string[]): Promise<Running> {
   };
   const { plan, release } = await claimSlot();
   steps.push(release);
-  const api = await startControlPlane({ plan, binaries: found.binaries });
-  steps.push(() => api.stop());
   try {
+    const api = await startControlPlane({ plan, binaries: found.binaries });
+    steps.push(() => api.stop());
     const client = await api.client(ADMIN);
     const cluster: Cluster = { client, clock: makeClock(), log: pino({ level: "silent" }) };
     const kubeletClient = (node: string): Promise<KubeClient> => api.client(kubeletUser(node));
@@ -128,61 +128,6 @@ function troublesOf(api: RealCluster, address: string): Troubles {
       });
     },
   };
-}
-
-type Audit = {
-  readonly stage: string;
-  readonly verb: string;
-  readonly user: { readonly username: string };
-  readonly impersonatedUser?: { readonly username: string };
-  readonly objectRef?: { readonly resource?: string; readonly subresource?: string; readonly namespace?: string; readonly name?: string };
-  readonly responseStatus?: { readonly code?: number };
-  readonly requestReceivedTimestamp: string;
-};
-type AuditReader = { readonly seen: () => readonly SeenRequest[] };
-
-/** Reads on where it stopped, each time it is asked; the API server writes a line before it answers. */
-function readAudit(file: string): AuditReader {
-  const seen: SeenRequest[] = [];
-  const chunk = Buffer.alloc(1 << 20);
-  let [offset, rest] = [0, Buffer.alloc(0)];
-  return {
-    seen: () => {
-      const descriptor = openSync(file, "r");
-      for (let read = 1; read > 0; offset += read) {
-        read = readSync(descriptor, chunk, 0, chunk.length, offset);
-        const bytes = Buffer.concat([rest, chunk.subarray(0, read)]);
-        const end = bytes.lastIndexOf("\n") + 1;
-        rest = bytes.subarray(end);
-        for (const line of bytes.toString("utf8", 0, end).split("\n")) if (line !== "") seen.push(...seenIn(JSON.parse(line) as Audit));
-      }
-      closeSync(descriptor);
-      return seen;
-    },
-  };
-}
-
-const PRODUCT = `system:serviceaccount:${DEFAULT_NAMESPACE}:`;
-
-/** A watch is told of when it begins and again when it ends. */
-function seenIn({ stage, verb, user: { username }, ...audit }: Audit): SeenRequest[] {
-  const { resource = "(none)", subresource, namespace, name = "" } = audit.objectRef ?? {};
-  const code = audit.responseStatus?.code ?? 0;
-  if (verb === "watch" ? stage !== "ResponseStarted" && code < 400 : stage !== "ResponseComplete") return [];
-  const impersonated = audit.impersonatedUser?.username;
-  return [
-    {
-      username,
-      verb,
-      resource: subresource === undefined ? resource : `${resource}/${subresource}`,
-      namespace,
-      name,
-      code,
-      atMs: Date.parse(audit.requestReceivedTimestamp),
-      byProduct: username.startsWith(PRODUCT),
-      ...(impersonated !== undefined && { impersonated }),
-    },
-  ];
 }
 
 const DEMO = "/api/v1/namespaces/demo";
