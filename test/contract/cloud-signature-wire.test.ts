@@ -64,12 +64,12 @@ test("a GET carries lists, objects, numbers and booleans in its query", async (t
   const get = { method: "GET" } as const;
   const ids = ({ LoadBalancerSet }: Answered["response"]) =>
     (LoadBalancerSet as { LoadBalancerId: string }[]).map((one) => one.LoadBalancerId);
-  assert.deepEqual(ids(await succeeds({ ...get, payload: "" })), [first, second]);
+  assert.deepEqual(ids(await succeeds({ ...get, payload: "" })), [second, first]); // newest first
   assert.deepEqual(ids(await succeeds({ ...get, payload: `LoadBalancerIds.0=${second}&Limit=20` })), [second]);
   assert.deepEqual(ids(await succeeds({ ...get, payload: "Filters.0.Name=tag%3Aowner&Filters.0.Values.1=b&Filters.0.Values.0=x" })), [
     second,
   ]);
-  assert.deepEqual(ids(await succeeds({ ...get, payload: "Offset=1&Limit=1" })), [second]);
+  assert.deepEqual(ids(await succeeds({ ...get, payload: "Offset=1&Limit=1" })), [first]);
   await fails("InvalidParameter", { ...get, payload: "Limit=many" });
   await fails("UnknownParameter", { ...get, payload: "Colour=red" });
   await fails("MissingParameter", { ...get, action: "DeleteLoadBalancer", payload: "ForceDelete=true" });

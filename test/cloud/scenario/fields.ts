@@ -26,7 +26,7 @@ export const ips = formed(
 export const tags = z.record(z.string().min(1), z.string()).default({});
 export const name = z.string().min(1).max(60);
 
-export function isCidr(given: string): boolean {
+function isCidr(given: string): boolean {
   const [address = "", prefix = ""] = given.split("/");
   return isIPv4(address) && /^\d{1,2}$/.test(prefix) && Number(prefix) <= 32;
 }
