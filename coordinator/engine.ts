@@ -8,11 +8,13 @@ import { Audit, type Causes, reasonsOf } from "./audit.ts";
 import { Bindings } from "./bindings.ts";
 import { type ClbApi, makeClbApi } from "./cloud/clb-api.ts";
 import { Mirror } from "./cloud/mirror.ts";
+import { QuotaWatch } from "./cloud/quotas.ts";
 import { RateLimit } from "./cloud/rate-limit.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
 import { itemsOf, Writes } from "./cloud/writes.ts";
 import type { Parked } from "./domain/brake.ts";
 import type { DesiredLoadBalancer } from "./domain/desired.ts";
+import type { Drift } from "./domain/drift.ts";
 import type { Awaited } from "./domain/health-pace.ts";
 import { holderOf } from "./domain/holder.ts";
 import { type BoundSlot, type Call, type LoadBalancer, placesOf, slotOf } from "./domain/load-balancer.ts";
@@ -36,7 +38,7 @@ import { makePodGateReconciler } from "./reconcile/pod-gate.ts";
 import { makeServiceReconciler } from "./reconcile/service.ts";
 import { type Reconcile, Worker } from "./reconcile/worker.ts";
 import { Removals } from "./removals.ts";
-import { makeReport } from "./report.ts";
+import { makeReport, tellDrift } from "./report.ts";
 
 export type EngineDeps = {
   readonly client: KubeClient;
@@ -93,6 +95,7 @@ export class Engine {
   readonly #gates: Worker;
   readonly #removals: Removals;
   readonly #waitingForGate = new Set<string>();
+  readonly #quotas: QuotaWatch;
   readonly #memos = new Map<string, PlaceMemo>();
   readonly #formerOwners = new Map<string, ObjectRef>();
   /** Services that have not had their first pass: until then, what selects a Pod is not known. */
@@ -146,7 +149,9 @@ export class Engine {
     const { ownership, vpcId, gateType } = settings;
     const serviceDeps = { ...shared, client, ownership, vpcId, synced, service, tell, touch, attempts: new Map<string, number>() };
     this.#services = worker("services", this.#reading(makeServiceReconciler(serviceDeps)));
-    const passes = { ...shared, facts, writes: this.#writes, drainMs, auditMs, synced, plan, report, refusals, ...this.#rules() };
+    this.#quotas = new QuotaWatch(shared);
+    const onDrift = (id: string, drifts: readonly Drift[]): void => tellDrift({ ...shared, tell }, id, drifts);
+    const passes = { ...shared, onDrift, facts, writes: this.#writes, drainMs, auditMs, synced, plan, report, refusals, ...this.#rules() };
     this.#loadBalancers = worker("loadBalancers", makeLoadBalancerReconciler(passes));
     const onReady = (_pod: PodFact, waitedMs: number | undefined): void => {
       if (waitedMs !== undefined) metrics.onReady(Math.max(waitedMs, 0) / 1000);
@@ -173,6 +178,7 @@ export class Engine {
       this.#loadBalancers.run(stop, hard),
       ...(this.#deps.settings.policy === "observe" ? [] : [this.#gates.run(stop, hard)]), // a gate is a write
       this.#health.run(stop),
+      this.#quotas.run(stop),
     ]);
     this.#unsubscribe();
     this.#pods.close();
@@ -304,6 +310,8 @@ export class Engine {
         return drainedAtMs !== undefined && drainedAtMs + settings.drainMs <= clock.now();
       },
       inFlight,
+      roomFirst: this.#writes.overQuota(id) > 0,
+      quotas: this.#quotas.current,
       rulesPerCall: settings.rulesPerCall,
       ...(inFlight === undefined && { memo: this.#memoOf(id) }),
     });

@@ -229,6 +229,8 @@ export function describeFinding(finding: Finding): string {
       return `port ${finding.wanted.protocol}:${finding.wanted.port} is taken by foreign listener ${finding.by.listenerId}`;
     case "orphaned":
       return `listener ${finding.listener.listenerId} (${finding.listener.name}) is ours, but its owner is unknown: kept`;
+    case "quota":
+      return `${finding.where} needs ${finding.needed}, quota ${finding.quota} is ${finding.limit}`;
     case "foreign-target":
       return `target ${targetKey(finding.target)} of ${placeText(finding)} was not bound by us: kept`;
     case "waiting":

@@ -2,6 +2,7 @@ import type { Logger } from "../common/log.ts";
 import { isOwnListener, SERVICE_CONFIG } from "../common/names.ts";
 import { standingProblems } from "./domain/backends.ts";
 import type { DesiredLoadBalancer } from "./domain/desired.ts";
+import type { Drift } from "./domain/drift.ts";
 import type { Finding, Plan } from "./domain/plan-load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "./domain/problem.ts";
 import { describeFinding } from "./explain.ts";
@@ -40,6 +41,22 @@ export function makeReport(deps: ReportDeps): (desired: DesiredLoadBalancer, pla
   };
 }
 
+/** An Event and a line in the log for each listener of ours that somebody else changed; the next writes put it back. */
+export function tellDrift(
+  { ledger, tell, log, clusterId }: Pick<ReportDeps, "ledger" | "tell" | "log" | "clusterId">,
+  loadBalancerId: string,
+  drifts: readonly Drift[],
+): void {
+  for (const { listener, what } of drifts) {
+    const { listenerId } = listener;
+    log.warn({ loadBalancerId, listenerId, what }, "listener changed by somebody else");
+    const owner = ledger.of(loadBalancerId).find(({ ref }) => isOwnListener(listener.name, clusterId, ref.uid))?.ref;
+    if (owner === undefined) continue;
+    const message = `Service ${owner.namespace}/${owner.name}, load balancer ${loadBalancerId}: somebody else changed listener ${listenerId}: ${what}. What the Service asks for is put back: change the Service, not the listener.`;
+    tell({ object: owner, type: "Warning", reason: "ListenerDrift", message });
+  }
+}
+
 function configProblems(deps: ReportDeps, service: ObjectRef): Problem[] {
   const name = deps.ledger.get(service.uid)?.intent?.configName;
   if (name === undefined) return [];
@@ -75,6 +92,8 @@ function findingProblem(deps: ReportDeps, desired: DesiredLoadBalancer, finding:
       const owner = ownerOf(finding.listener.name);
       return owner && warn(owner, "ForeignBackend", "Remove it by hand if nobody needs it.");
     }
+    case "quota":
+      return warn(finding.owner, "QuotaExceeded", "Ask for a higher quota, or spread over more load balancers.");
     case "waiting":
       return undefined;
     default:

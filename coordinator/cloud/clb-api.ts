@@ -19,6 +19,7 @@ import type {
   DescribeListenersResponse,
   DescribeLoadBalancersRequest,
   DescribeLoadBalancersResponse,
+  DescribeQuotaResponse,
   DescribeTargetHealthRequest,
   DescribeTargetHealthResponse,
   DescribeTargetsRequest,
@@ -52,6 +53,7 @@ import {
   type Target,
   type WeightedSlot,
 } from "../domain/load-balancer.ts";
+import type { Quotas } from "../domain/quota.ts";
 import { ClbApiError, isThrottled, TASK_FAILED, toClbApiError } from "./clb-error.ts";
 import type { RateLimit } from "./rate-limit.ts";
 import { type Look, TaskWait } from "./task-wait.ts";
@@ -141,6 +143,16 @@ export function makeClbApi(deps: ClbApiDeps) {
   };
 
   return {
+    async quotas(signal: AbortSignal): Promise<Quotas> {
+      const answer = await call<object, DescribeQuotaResponse>("DescribeQuota", {}, signal);
+      const limit = (id: string): number | undefined => answer.QuotaSet?.find(({ QuotaId }) => QuotaId === id)?.QuotaLimit ?? undefined;
+      return {
+        listenersPerLoadBalancer: limit("TOTAL_LISTENER_QUOTA"),
+        rulesPerListener: limit("TOTAL_LISTENER_RULE_QUOTA"),
+        targetsPerPlace: limit("TOTAL_TARGET_BIND_QUOTA"),
+      };
+    },
+
     /** Undefined if there is no such load balancer. */
     async loadBalancer(loadBalancerId: string, signal: AbortSignal): Promise<LoadBalancerFacts | undefined> {
       const found = await describeLoadBalancers({ LoadBalancerIds: [loadBalancerId] }, signal);

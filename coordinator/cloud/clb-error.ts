@@ -30,6 +30,9 @@ const UNANSWERED_RETRY_MS = 500;
 /** A parameter that is wrong now is wrong again in a second; a look now and then is enough, since the world changes. */
 const HOPELESS_RETRY_MS = 30_000;
 
+/** A quota: what is being drained makes room within its drain time. */
+const OVER_QUOTA_RETRY_MS = 5_000;
+
 /** Codes whose cause passes by itself. Source: clb-api.md §1.6. */
 const PASSING = [/^InternalError/, /^ServiceUnavailable/, /^ResourceInUse/, /^ResourceUnavailable/, /^FailedOperation/];
 
@@ -51,6 +54,7 @@ export function toClbApiError(action: string, error: unknown): ClbApiError {
     new ClbApiError(call, message, { kind: "retryAfter", delayMs }, ambiguous, { cause: error });
   if (call.code === TRANSPORT) return fail(UNANSWERED_RETRY_MS, true);
   if (isThrottled(call.code)) return fail(THROTTLED_RETRY_MS, false);
+  if (isQuota(call.code)) return fail(OVER_QUOTA_RETRY_MS, false);
   if (isLocked(call.code)) return fail(LOCKED_RETRY_MS, false);
   if (/^InternalError|^ServiceUnavailable/.test(call.code)) return fail(UNANSWERED_RETRY_MS, true);
   if (GONE.test(call.code)) return fail(THROTTLED_RETRY_MS, true);
@@ -58,4 +62,6 @@ export function toClbApiError(action: string, error: unknown): ClbApiError {
 }
 
 export const isThrottled = (code: string): boolean => code.startsWith("RequestLimitExceeded");
+/** More than the account may have. Source: clb-api.md §1.6. */
+export const isQuota = (code: string): boolean => code.startsWith("LimitExceeded");
 export const isLocked = (code: string): boolean => code === "FailedOperation.ResourceInOperating";

@@ -3,7 +3,7 @@ import type { Logger } from "../../common/log.ts";
 import { type Call, type LoadBalancer, placesOf } from "../domain/load-balancer.ts";
 import type { Journal } from "../journal.ts";
 import type { ClbApi, FailedListeners } from "./clb-api.ts";
-import { ClbApiError } from "./clb-error.ts";
+import { ClbApiError, isQuota } from "./clb-error.ts";
 import type { Mirror } from "./mirror.ts";
 
 /** Code of a batch call that was answered well but names listeners that failed (clb-api.md §3.6). */
@@ -23,6 +23,9 @@ export class Writes {
   readonly #deps: WritesDeps;
   readonly #running = new Map<string, Call>();
 
+  /** Additions in a row that the cloud refused for a quota, by load balancer. */
+  readonly #overQuota = new Map<string, number>();
+
   constructor(deps: WritesDeps) {
     this.#deps = deps;
   }
@@ -30,6 +33,11 @@ export class Writes {
   /** The call that runs at this load balancer now. */
   running(loadBalancerId: string): Call | undefined {
     return this.#running.get(loadBalancerId);
+  }
+
+  /** How many additions in a row were refused for a quota; 0: there is room as far as we know. */
+  overQuota(loadBalancerId: string): number {
+    return this.#overQuota.get(loadBalancerId) ?? 0;
   }
 
   /** Resolves when the cloud has done it. Rejects with ClbApiError or KubeApiError (the journal); the mirror is stale after any doubt. */
@@ -42,9 +50,12 @@ export class Writes {
       const created = await this.#perform(loadBalancerId, call, signal);
       mirror.fold(loadBalancerId, call, created, clock.now());
       this.#forgetUnbound(loadBalancerId, call);
+      if (isAddition(call)) this.#overQuota.delete(loadBalancerId);
       onWrite?.(call.lane, itemsOf(call));
       log.info({ loadBalancerId, lane: call.lane, items: itemsOf(call), ms: Math.round(clock.now() - startedMs) }, "load balancer written");
     } catch (err) {
+      if (isAddition(call) && err instanceof ClbApiError && isQuota(err.call.code))
+        this.#overQuota.set(loadBalancerId, this.overQuota(loadBalancerId) + 1);
       // Whatever is not a clear refusal may have taken effect.
       if (!(err instanceof ClbApiError) || err.ambiguous) mirror.markStale(loadBalancerId, `${call.lane} ended in doubt`);
       throw err;
@@ -91,6 +102,8 @@ export class Writes {
     this.#deps.journal.release(loadBalancerId, gone);
   }
 }
+
+const isAddition = ({ lane }: Call): boolean => lane === "bind" || lane === "structure";
 
 const boundIps = (loadBalancer: LoadBalancer | undefined): Set<string> =>
   new Set(loadBalancer && placesOf(loadBalancer).flatMap(({ targets }) => targets.map(({ ip }) => ip)));

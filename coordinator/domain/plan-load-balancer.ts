@@ -6,6 +6,7 @@ import { CALL_LIMITS, type Call, type Listener, type LoadBalancer, type Place, p
 import type { PlaceMemo } from "./place-memo.ts";
 import { planStructure } from "./plan-structure.ts";
 import { type Holder, planTargets, type TargetChanges } from "./plan-targets.ts";
+import { type QuotaShortage, type Quotas, quotaShortages } from "./quota.ts";
 
 export type PlanInput = {
   readonly clusterId: string;
@@ -20,12 +21,17 @@ export type PlanInput = {
   readonly rulesPerCall?: number;
   /** What the last plan of this load balancer found; changes the time it takes, never the plan. */
   readonly memo?: PlaceMemo;
+  /** The cloud refused more for a quota: what is drained or wanted no more makes room before anything is added. */
+  readonly roomFirst?: boolean;
+  /** For a forecast; undefined while they are not known. */
+  readonly quotas?: Quotas | undefined;
 };
 
 /** What the plan does not touch but a person should know. `rule`: the target is in this rule of the listener. */
 export type Finding =
   | { readonly kind: "port-taken"; readonly wanted: WantedListener; readonly by: Listener }
   | { readonly kind: "orphaned"; readonly listener: Listener }
+  | ({ readonly kind: "quota" } & QuotaShortage)
   | { readonly kind: "foreign-target" | "waiting"; readonly listener: Listener; readonly rule?: Rule; readonly target: Target };
 
 export type Plan = { readonly calls: readonly Call[]; readonly findings: readonly Finding[] };
@@ -50,6 +56,8 @@ export function planLoadBalancer(input: PlanInput): Plan {
     changes.push({ ...change, serves: change.bind.length > 0 && place.targets.some((target) => input.serving(place, target)) });
   }
   input.memo?.endPass(new Set(structure.pairs.map(({ place }) => placeKey(place))));
+  if (input.quotas !== undefined)
+    for (const shortage of quotaShortages(desired, actual, input.quotas)) findings.push({ kind: "quota", ...shortage });
   for (const taken of structure.portTaken) findings.push({ kind: "port-taken", ...taken });
 
   const all = <K extends keyof TargetChanges>(lane: K): TargetChanges[K][number][] => changes.flatMap((change) => [...change[lane]]);
@@ -57,14 +65,16 @@ export function planLoadBalancer(input: PlanInput): Plan {
     serving: changes.flatMap(({ serves, bind }) => (serves ? bind : [])),
     fresh: changes.flatMap(({ serves, bind }) => (serves ? [] : bind)),
   };
+  const adding = addingCalls(structure.create, binds);
+  const unbinding = chunks(all("unbind"), CALL_LIMITS.targets).map((slots): Call => ({ lane: "unbind", slots }));
+  const room = input.roomFirst ?? false;
   const calls: Call[] = [
     ...chunks(all("conflict"), CALL_LIMITS.targets).map((slots): Call => ({ lane: "conflict", slots })),
     ...weightCalls(all("drain")).map((weights): Call => ({ lane: "drain", weights })),
-    ...addingCalls(structure.create, binds),
-    ...chunks(all("unbind"), CALL_LIMITS.targets).map((slots): Call => ({ lane: "unbind", slots })),
+    ...(room ? [...unbinding, ...structure.delete, ...adding] : [...adding, ...unbinding]),
     ...weightCalls(all("tune")).map((weights): Call => ({ lane: "tune", weights })),
     ...structure.modify,
-    ...structure.delete,
+    ...(room ? [] : structure.delete),
   ];
   return { calls, findings };
 }

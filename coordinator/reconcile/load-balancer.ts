@@ -2,10 +2,11 @@ import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
 import { CLUSTER_TAG, OWNER_TAG } from "../../common/names.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
-import { ClbApiError, isLocked, isThrottled } from "../cloud/clb-error.ts";
+import { ClbApiError, isLocked, isQuota, isThrottled } from "../cloud/clb-error.ts";
 import type { Mirror } from "../cloud/mirror.ts";
 import { itemsOf, PARTIAL_FAILURE, type Writes } from "../cloud/writes.ts";
 import type { DesiredLoadBalancer } from "../domain/desired.ts";
+import { type Drift, driftOf } from "../domain/drift.ts";
 import {
   type BoundSlot,
   CALL_LIMITS,
@@ -49,6 +50,8 @@ export type LoadBalancerDeps = {
   /** Tells what the plan found but does not touch. */
   readonly report: (desired: DesiredLoadBalancer, plan: Plan) => void;
   readonly refusals: Refusals;
+  /** Told what somebody else changed in listeners of ours. */
+  readonly onDrift?: (loadBalancerId: string, drifts: readonly Drift[]) => void;
 };
 
 /** A write that ended. `result` is "ok" or the cloud's code; `waitedMs` since its lane was first planned. Times are milliseconds since the epoch. */
@@ -106,10 +109,11 @@ async function adopt(
 ): Promise<void> {
   const claims = new Map<string, string>();
   for (const { place, wanted } of placePairs(desired, actual)) {
+    if (place.targets.length === 0) continue;
+    const unclaimed = wanted?.backends.filter(({ ip }) => journal.podOf(actual.loadBalancerId, ip) === undefined) ?? [];
+    if (unclaimed.length === 0) continue;
     const bound = new Set(place.targets.map(targetKey));
-    for (const backend of wanted?.backends ?? [])
-      if (journal.podOf(actual.loadBalancerId, backend.ip) === undefined && bound.has(targetKey(backend)))
-        claims.set(backend.ip, backend.podUid);
+    for (const backend of unclaimed) if (bound.has(targetKey(backend))) claims.set(backend.ip, backend.podUid);
   }
   if (claims.size > 0) await journal.claim(actual.loadBalancerId, claims, signal);
 }
@@ -129,7 +133,11 @@ async function ensureCurrent(deps: LoadBalancerDeps, id: string, signal: AbortSi
   }
   const listeners = await api.listeners(id, signal);
   if (loaded) journal.keepOnly(id, new Set(placesOf({ listeners }).flatMap(({ targets }) => targets.map(({ ip }) => ip))));
+  const known = mirror.read(id);
   mirror.fill(facts, listeners, clock.now());
+  // A look that nothing of ours made necessary: every difference is somebody else's.
+  if (because === "audit" && known !== undefined)
+    deps.onDrift?.(id, driftOf(deps.clusterId, known.listeners, mirror.read(id)?.listeners ?? []));
   log.debug({ loadBalancerId: id, because }, "load balancer read");
   return true;
 }
@@ -165,6 +173,10 @@ async function make(
       return false;
     }
     ended(err.call.code);
+    if (isQuota(err.call.code) && deps.writes.overQuota(id) === 1) {
+      log.warn({ err, loadBalancerId: id }, "quota met, what is drained makes room first");
+      return true;
+    }
     if (!refusals.failed(id, call, err, clock.now())) throw err;
     log.warn({ err, loadBalancerId: id, targets: itemsOf(call) }, "bind refused, narrowing it down");
     return true;
@@ -212,6 +224,7 @@ function next(deps: LoadBalancerDeps, id: string, actual: LoadBalancer): Outcome
   let atMs = (deps.mirror.readAtMs(id) ?? now) + deps.auditMs;
   for (const place of placesOf(actual))
     for (const target of place.targets) {
+      if (target.weight > 0) continue;
       const drainedAtMs = deps.mirror.drainedAtMs(id, slotOf(place, target));
       if (drainedAtMs !== undefined && drainedAtMs + deps.drainMs > now) atMs = Math.min(atMs, drainedAtMs + deps.drainMs);
     }

@@ -23,7 +23,7 @@ const CODES: readonly (readonly [thrown: string, error: unknown, code: string, d
   ["what passes", sdkError("ResourceInUse"), "ResourceInUse", 1_000, false],
   ["a wrong parameter", sdkError("InvalidParameterValue.Length"), "InvalidParameterValue.Length", 30_000, false],
   ["a code with a digit", sdkError("InvalidParameterValue.Http2NotSupported"), "InvalidParameterValue.Http2NotSupported", 30_000, false],
-  ["a quota", sdkError("LimitExceeded"), "LimitExceeded", 30_000, false],
+  ["a quota", sdkError("LimitExceeded"), "LimitExceeded", 5_000, false],
   ["missing rights", sdkError("AuthFailure.UnauthorizedOperation"), "AuthFailure.UnauthorizedOperation", 30_000, false],
   ["a listener that is not there", sdkError("InvalidParameter.ListenerIdNotFound"), "InvalidParameter.ListenerIdNotFound", 1_000, true],
   ["a load balancer that is not there", sdkError("InvalidParameter.LBIdNotFound"), "InvalidParameter.LBIdNotFound", 1_000, true],

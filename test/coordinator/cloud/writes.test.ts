@@ -123,6 +123,9 @@ test("a clear refusal leaves no doubt", async (t) => {
   stage.cloud.faults.add({ kind: "error", code: "LimitExceeded", action: "BatchRegisterTargets", count: 1 });
   await assert.rejects(make(stage, id, { lane: "bind", targets: slots(listenerId, 1) }), withCode("LimitExceeded"));
   assert.equal(stage.mirror.staleBecause(id), undefined);
+  assert.equal(stage.writes.overQuota(id), 1);
+  await make(stage, id, { lane: "bind", targets: slots(listenerId, 1) });
+  assert.equal(stage.writes.overQuota(id), 0); // there is room again
 });
 
 test("a refusal that says that the listener is not there means that the mirror is wrong", async (t) => {

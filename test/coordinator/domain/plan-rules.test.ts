@@ -218,3 +218,24 @@ test("what a running call does is not planned again", () => {
     [["structure"], []],
   );
 });
+
+test("makes room first where the cloud refused more for a quota", () => {
+  const gone = aRule({ locationId: "loc-gone", url: "/gone" });
+  const kept = aRule({ targets: [aTarget({ ip: "10.244.9.1", weight: 0 })] });
+  const actual = aLoadBalancer({ listeners: [anHttpListener({ rules: [gone, kept] })] });
+  const desired = wanting([aWantedRule({ backends: backends(2) }), ...wantedRules(1, 0)]);
+  const holderOf = (): Holder => ({ kind: "over", podUid: "old", inferred: false });
+  assert.deepEqual(brief(plan({ desired, actual, holderOf })), ["rules 1", "bind 2", "unbind", "delete"]);
+  assert.deepEqual(brief(plan({ desired, actual, holderOf, roomFirst: true })), ["unbind", "delete", "rules 1", "bind 2"]);
+});
+
+test("a quota that will not do is found, and nothing is planned less for it", () => {
+  const quotas = { listenersPerLoadBalancer: 50, rulesPerListener: 50, targetsPerPlace: 3 };
+  const from = input({
+    desired: wanting([aWantedRule({ backends: backends(5) })]),
+    actual: aLoadBalancer({ listeners: [anHttpListener({ rules: [aRule()] })] }),
+    quotas,
+  });
+  const { calls, findings } = planLoadBalancer(from);
+  assert.deepEqual([brief(calls), findings.map(({ kind }) => kind)], [["bind 5"], ["quota"]]);
+});

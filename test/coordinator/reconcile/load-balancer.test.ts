@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { remedyOf } from "../../../common/errors.ts";
+import type { Drift } from "../../../coordinator/domain/drift.ts";
 import { holderOf } from "../../../coordinator/domain/holder.ts";
 import type { Call } from "../../../coordinator/domain/load-balancer.ts";
 import { planLoadBalancer } from "../../../coordinator/domain/plan-load-balancer.ts";
@@ -50,6 +51,7 @@ function aWorld(t: TestContext, { pods = 3, cloud = {}, tags = {}, deps = {} }: 
     synced: () => true,
     plan: (desired, actual) =>
       planLoadBalancer({
+        roomFirst: stage.writes.overQuota(id) > 0,
         clusterId: CLUSTER,
         desired,
         actual,
@@ -101,13 +103,30 @@ test("one call per pass: reads, creates the listener, binds, and then rests unti
 });
 
 test("the audit finds what somebody else changed, and puts it right", async (t) => {
-  const { stage, id, listenerId, passes, bound, ip } = aWorld(t);
+  const drifts: string[] = [];
+  const onDrift = (_id: string, found: readonly Drift[]): void => void drifts.push(...found.map(({ what }) => what));
+  const { stage, id, listenerId, passes, bound, ip } = aWorld(t, { deps: { onDrift } });
   await passes(5_000, () => bound().length === 3);
   await stage.clock.advance(1_000);
   await stage.finish(stage.api.unbind(id, [{ listenerId: listenerId(), ip: ip(0), port: 8080 }], stage.signal));
   assert.equal(bound().length, 2);
   await passes(70_000);
-  assert.equal(bound().length, 3);
+  assert.deepEqual([bound().length, drifts], [3, ["targets removed: 1 (10.244.0.1:8080)"]]);
+  await passes(130_000);
+  assert.equal(drifts.length, 1); // told once; our own writes are no drift
+});
+
+test("a quota that is met during a rollout: what is drained makes room, then the new Pod is bound", async (t) => {
+  const { stage, passes, bound, count, known, ip } = aWorld(t, { cloud: { limits: { targetsPerPlace: 3 } } });
+  await passes(5_000, () => bound().length === 3);
+  known.set(aPod({ uid: "pod-0", name: "web-0", ips: [ip(0)], deletionAtMs: stage.clock.now() + 30_000 }));
+  known.set(aPod({ uid: "new", name: "new", ips: ["10.244.1.9"] }));
+  const before = count("BatchRegisterTargets");
+  const tookMs = await passes(60_000, () => bound().includes("10.244.1.9"));
+  assert.deepEqual(bound().sort(), [ip(1), ip(2), "10.244.1.9"].sort());
+  assert.ok(tookMs < 15_000, `took ${tookMs} ms`); // the drain takes 5 s
+  assert.ok(count("BatchRegisterTargets") - before <= 6, `${count("BatchRegisterTargets") - before} binds`);
+  assert.equal(stage.writes.overQuota("lb-nowhere"), 0);
 });
 
 test("a lost answer is looked up, not repeated blindly", async (t) => {
