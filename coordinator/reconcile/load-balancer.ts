@@ -234,7 +234,8 @@ function next(deps: LoadBalancerDeps, id: string, actual: LoadBalancer): Outcome
 }
 
 type Refused = { readonly untilMs: number; readonly waitMs: number; readonly podUid: string; readonly message: string };
-type Suspicion = { cap: number; readonly refused: Map<string, Refused> };
+/** `suspects`: so many of those that come first in the plan were refused together, so one of them is bad; 0 where nothing is known. */
+type Suspicion = { cap: number; suspects: number; readonly refused: Map<string, Refused> };
 
 /**
  * One bad target must not block 499 good ones: a refused bind is halved until the bad one is alone; it is then left out for a while.
@@ -265,7 +266,10 @@ export class Refusals {
     };
     for (const call of calls) {
       if (call.lane !== "bind") return call;
-      const targets = call.targets.filter((slot) => !isOut(slot)).slice(0, suspicion.cap);
+      const [first, ...others] = call.targets.filter((slot) => !isOut(slot));
+      if (first === undefined) continue;
+      // One that is left over after its neighbours were taken is the bad one: it can wait, the others go first.
+      const targets = suspicion.suspects === 1 && others.length > 0 ? others : [first, ...others].slice(0, suspicion.cap);
       if (targets.length > 0) return { lane: "bind", targets };
     }
     return undefined;
@@ -275,8 +279,12 @@ export class Refusals {
     const suspicion = this.#suspicions.get(loadBalancerId);
     if (suspicion === undefined || call.lane !== "bind") return;
     for (const slot of call.targets) suspicion.refused.delete(slotKey(slot));
-    // A full call that worked was the good part of a halved one: the bad one is still among the others.
-    if (suspicion.refused.size === 0 && call.targets.length < suspicion.cap) this.#suspicions.delete(loadBalancerId);
+    if (suspicion.suspects === 1 && call.targets.length > 1) return;
+    const left = suspicion.suspects - call.targets.length;
+    // The good part of a refused call: the bad one is among the others of it, which need no call of their own to tell.
+    if (left > 0) setSuspects(suspicion, left);
+    else if (suspicion.refused.size === 0) this.#suspicions.delete(loadBalancerId);
+    else setSuspects(suspicion, 0);
   }
 
   /**
@@ -286,15 +294,19 @@ export class Refusals {
   failed(loadBalancerId: string, call: Call, error: ClbApiError, nowMs: number): boolean {
     if (call.lane !== "bind" || !isRefusal(error)) return false;
     const atOnce = error.call.code === PARTIAL_FAILURE || error.call.code.startsWith("InvalidParameter");
-    const suspicion = this.#suspicions.get(loadBalancerId) ?? { cap: CALL_LIMITS.targets, refused: new Map<string, Refused>() };
+    const suspicion = this.#suspicions.get(loadBalancerId) ?? {
+      cap: CALL_LIMITS.targets,
+      suspects: 0,
+      refused: new Map<string, Refused>(),
+    };
     this.#suspicions.set(loadBalancerId, suspicion);
     const [alone, ...others] = call.targets;
     if (alone === undefined) return atOnce;
     if (others.length > 0) {
-      suspicion.cap = Math.ceil(call.targets.length / 2);
+      setSuspects(suspicion, call.targets.length + (suspicion.suspects === 1 ? 1 : 0)); // the one that was left out stands before them
       return atOnce;
     }
-    suspicion.cap = CALL_LIMITS.targets;
+    setSuspects(suspicion, 0);
     const { podUid } = alone;
     const before = suspicion.refused.get(slotKey(alone));
     const waitMs = before?.podUid === podUid ? Math.min(before.waitMs * 2, REFUSED_MS.most) : REFUSED_MS.first;
@@ -308,6 +320,11 @@ export class Refusals {
     const times = refused.flatMap(({ untilMs }) => (untilMs > nowMs ? untilMs : []));
     return times.length === 0 ? undefined : Math.min(...times);
   }
+}
+
+function setSuspects(suspicion: Suspicion, suspects: number): void {
+  suspicion.suspects = suspects;
+  suspicion.cap = suspects === 0 ? CALL_LIMITS.targets : Math.ceil(suspects / 2);
 }
 
 const isRefusal = ({ call: { code }, ambiguous }: ClbApiError): boolean =>

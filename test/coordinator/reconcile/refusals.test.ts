@@ -56,4 +56,25 @@ suite("a refused bind", () => {
       refusals.failed("lb-1", bind(slot("10.0.0.1")), refusal(code), 0);
     assert.deepEqual(refusals.firstCall("lb-1", [bind(slot("10.0.0.1"))], 0), bind(slot("10.0.0.1")));
   });
+
+  test("takes at most eleven calls to find one of 500, wherever it is, and to bind the others", () => {
+    for (const bad of [0, 1, 137, 250, 321, 498, 499]) {
+      const all = Array.from({ length: 500 }, (_, n) => slot(`10.1.${Math.floor(n / 250)}.${n % 250}`));
+      const refusals = new Refusals(() => undefined);
+      const bound = new Set<BoundSlot>();
+      let calls = 0;
+      while (bound.size < 499) {
+        const call = refusals.firstCall("lb-1", [bind(...all.filter((one) => !bound.has(one)))], 0);
+        assert.ok(call?.lane === "bind" && calls < 20, `${bad}: ${bound.size} bound after ${calls} calls`);
+        calls++;
+        const isBad = call.targets.some((one) => one === all[bad]);
+        if (isBad) refusals.failed("lb-1", call, refusal("InvalidParameterValue"), 0);
+        else {
+          for (const one of call.targets) bound.add(one);
+          refusals.worked("lb-1", call);
+        }
+      }
+      assert.ok(calls <= 11, `the one at ${bad}: ${calls} calls`);
+    }
+  });
 });
