@@ -50,7 +50,7 @@ test("DescribeNetworkInterfaces: every filter, alone and together", async (t) =>
   assert.equal(await found(filter("address-ip", "12")), "29"); // one value: any address that ends so
   assert.equal(await found(filter("address-ip", "0.1.12"), filter("ip-exact-match", "true")), "");
   assert.equal(await found(filter("address-ip", "10.0.1.12"), filter("ip-exact-match", "TRUE")), "2");
-  assert.equal(await found(filter("address-ip", "10.0.1.12", "1.2")), "2"); // several: whole addresses
+  assert.equal(await found(filter("address-ip", "1.2", "10.0.1.12")), "2"); // several: whole addresses
   await failsWith("InvalidParameter.FilterInvalidKey", vpc.DescribeNetworkInterfaces({ Filters: [filter("colour", "red")] }));
   const both = { NetworkInterfaceIds: ["eni-1"], Filters: [filter("vpc-id", "vpc-1")] };
   await failsWith("InvalidParameter.Coexist", vpc.DescribeNetworkInterfaces(both));

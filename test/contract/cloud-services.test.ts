@@ -31,10 +31,13 @@ test("tags: read back by resource and by filter, in pages", async (t) => {
     token = page.PaginationToken ?? "";
   }
   assert.deepEqual(pages, ["lb-old,lb-0,lb-1", "lb-2"]);
-  const all = await tags.GetResources({ ResourceList: [named("lb-1"), named("lb-bare")], MaxResults: 1 });
+  const all = await tags.GetResources({ ResourceList: [named("lb-1"), named("lb-2"), named("lb-bare")], MaxResults: 1 });
   assert.deepEqual(
     all.ResourceTagMappingList?.map(({ Tags }) => Tags?.map(({ TagKey, TagValue }) => `${TagKey}=${TagValue}`)),
-    [["owner=shop", "shard=1"]],
+    [
+      ["owner=shop", "shard=1"],
+      ["owner=shop", "shard=0"],
+    ],
   );
   await failsWith("InvalidParameter.PaginationTokenInvalid", tags.GetResources({ PaginationToken: "page 2" }));
   await tags.GetResources({ MaxResults: 200, TagFilters: Array.from({ length: 6 }, () => ({ TagKey: "owner" })) });

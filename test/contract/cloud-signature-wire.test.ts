@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { Client } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_client.js";
 import { type ApiKey, TEST_KEY } from "../cloud/options.ts";
+import { readQuery } from "../cloud/query.ts";
 import { verifySignature } from "../cloud/signature.ts";
 import { failsWith, sdkFor, withCloud } from "./cloud-fixture.ts";
 import { type Answered, call, type Wish } from "./cloud-signer.ts";
@@ -77,6 +78,16 @@ test("a GET carries lists, objects, numbers and booleans in its query", async (t
   const httpProfile = { protocol: "http://", endpoint, reqMethod: "GET" } as const;
   const sdk = new Client({ credential: TEST_KEY, region: "ap-guangzhou", profile: { httpProfile } });
   assert.equal((await sdk.DescribeLoadBalancers({ Filters: [{ Name: "tag:owner", Values: ["b"] }] })).TotalCount, 1);
+});
+
+test("the items of a list in a query are in the order of their numbers, however they are sent", () => {
+  const items = Array.from({ length: 12 }, (_, index) => `item-${index}`);
+  const query = items
+    .map((item, index) => `List.${index}=${item}`)
+    .toReversed()
+    .join("&");
+  const fields = { List: { type: "array", of: { type: "string" } } } as const;
+  assert.deepEqual(readQuery(`${query}&Unknown.0.Name=x`, fields), { List: items, Unknown: { 0: { Name: "x" } } });
 });
 
 test("refuses what is no signed GET or JSON POST", async (t) => {
