@@ -84,7 +84,7 @@ test("the items of a list in a query are in the order of their numbers, however 
   const items = Array.from({ length: 12 }, (_, index) => `item-${index}`);
   const query = items
     .map((item, index) => `List.${index}=${item}`)
-    .toReversed()
+    .toSorted()
     .join("&");
   const fields = { List: { type: "array", of: { type: "string" } } } as const;
   assert.deepEqual(readQuery(`${query}&Unknown.0.Name=x`, fields), { List: items, Unknown: { 0: { Name: "x" } } });
