@@ -77,9 +77,9 @@ export class HealthWatch {
       const askedMs = this.#askedMs.get(id);
       const idleAtMs = askedMs === undefined ? 0 : askedMs + idleMs;
       const awaitedAtMs = nextQuestionMs(targets, askedMs, nowMs, pace);
-      // What is due within half a pause comes along, so that all who wait share their questions from then on.
+      // What is due within half of the longest pause comes along, so that all who wait share their questions from then on.
       if (awaitedAtMs === undefined || awaitedAtMs >= idleAtMs) return { id, atMs: idleAtMs, alongMs: 0 };
-      return { id, atMs: awaitedAtMs, alongMs: pace.fastestMs / 2 };
+      return { id, atMs: awaitedAtMs, alongMs: pace.slowestMs / 2 };
     });
     return due.sort((a, b) => a.atMs - b.atMs);
   }

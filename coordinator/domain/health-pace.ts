@@ -6,9 +6,9 @@ export type Pace = { readonly fastestMs: number; readonly slowestMs: number };
 
 /**
  * Questions in one check window. Results come in spread evenly over one check interval, so more questions find each sooner; many targets
- * share a window's questions, few ones may have more of them. Ten for 50 targets are 0.2 a target.
+ * share a window's questions, few ones may have more of them. Eight for 50 targets are 0.16 a target, and 250 ms in a window of 2 s.
  */
-const QUESTIONS = { few: 20, many: 10, manyFrom: 25 } as const;
+const QUESTIONS = { few: 12, many: 8, manyFrom: 25 } as const;
 /** After the window a target is late: its health is asked for ever more rarely, down to this. */
 const LATE = { graceMs: 500, share: 1 / 8, longestMs: 2_000 } as const;
 
@@ -25,7 +25,8 @@ export function nextQuestionMs(awaited: readonly Awaited[], askedMs: number | un
     const questions = awaited.length < QUESTIONS.manyFrom ? QUESTIONS.few : QUESTIONS.many;
     const openMs = Math.min(Math.max(windowMs / questions, pace.fastestMs), pace.slowestMs);
     const everyMs = lateMs <= 0 ? openMs : Math.min(Math.max(lateMs * LATE.share, openMs), LATE.longestMs);
-    const atMs = Math.max(opensMs, (askedMs ?? 0) + everyMs);
+    // At the very opening there is nothing to hear yet: the first question covers the first pause of the window.
+    const atMs = Math.max(opensMs + openMs, (askedMs ?? 0) + everyMs);
     if (nextMs === undefined || atMs < nextMs) nextMs = atMs;
   }
   return nextMs;
