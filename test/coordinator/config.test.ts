@@ -10,8 +10,8 @@ test("needs the region and the key only; the rest has defaults", () => {
   assert.deepEqual([config.region, config.cloud.endpoint, config.cloud.protocol], ["ap-guangzhou", "clb.tencentcloudapi.com", "https://"]);
   assert.deepEqual(config.cloud.credential, { secretId: "id", secretKey: "key", token: undefined });
   assert.deepEqual(
-    [config.ownership, config.clusterId, config.gateType],
-    ["class", undefined, "cloud.tencent.com/load-balancer-backendgroup-ready"],
+    [config.ownership, config.policy, config.clusterId, config.gateType],
+    ["class", "enforce", undefined, "cloud.tencent.com/load-balancer-backendgroup-ready"],
   );
   assert.deepEqual([config.streamPort, config.opsPort, config.healthPort], [9443, 9090, 9091]);
   assert.deepEqual(
@@ -74,4 +74,9 @@ test("tells names from addresses for the serving certificate", () => {
     dns: ["clb-direct-coordinator.infra.svc", "clb-direct-coordinator.infra.svc.cluster.local", "localhost"],
     ip: ["10.244.1.200", "fd00::1"],
   });
+});
+
+test("knows three policies", () => {
+  for (const POLICY of ["enforce", "no-unbind", "observe"]) assert.equal(readConfig({ ...LEAST, POLICY }).policy, POLICY);
+  assert.throws(() => readConfig({ ...LEAST, POLICY: "dry-run" }), /POLICY/);
 });

@@ -112,7 +112,7 @@ test("a look at a task that fails does not fail the write", async (t) => {
   assert.ok(stage.codes.includes("DescribeTaskStatus InternalError"));
 });
 
-test("gives a task up after 12 minutes, in doubt", async () => {
+test("gives a stuck task up after a minute, in doubt", async () => {
   const clock = aFakeClock(1_790_000_000_000);
   const transport = (_service: string, action: string): Promise<unknown> =>
     Promise.resolve(action === "DescribeTaskStatus" ? { Status: 2 } : { RequestId: "task-1" });
@@ -121,7 +121,7 @@ test("gives a task up after 12 minutes, in doubt", async () => {
     assert.ok(withCode("TaskStuck")(error) && Reflect.get(Object(error), "ambiguous") === true);
     return true;
   });
-  await clock.advance(725_000);
+  await clock.advance(65_000);
   await ended;
 });
 
