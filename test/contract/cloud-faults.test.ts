@@ -163,7 +163,7 @@ suite("a task", () => {
     assert.deepEqual(await bound(), []);
   });
 
-  test("is stuck: running and locked until it is let go", async (t) => {
+  test("is stuck: running and locked until it is let go", { timeout: 20_000 }, async (t) => {
     const { sdk, cloud, create, done, register } = await start(t);
     cloud.faults.add({ kind: "task-stuck", action: "CreateListener", count: 1 });
     const accepted = await create(81);

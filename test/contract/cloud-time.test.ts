@@ -55,6 +55,20 @@ suite("virtual time", () => {
     assert.deepEqual([cloud.counts().overlaps, cloud.journal.of("target").length], [0, 200]);
   });
 
+  test("an hour of writes of 2020 runs in seconds", async (t) => {
+    const { clock, cloud, call, LoadBalancerId, ListenerId } = await virtualCloud(t);
+    const [startMs, realMs] = [clock.now(), performance.now()];
+    const Targets = [{ ListenerId, EniIp: "10.244.1.1", Port: 80 }];
+    const hour = async (): Promise<void> => {
+      for (let write = 0; clock.now() - startMs < 3_600_000; write++)
+        await call(write % 2 === 0 ? "BatchRegisterTargets" : "BatchDeregisterTargets", { LoadBalancerId, Targets });
+    };
+    await clock.run(hour());
+    const writes = cloud.journal.of("target").length;
+    assert.ok(writes >= 945 && writes <= 960, `${writes} writes of about 3.78 s`);
+    assert.ok(performance.now() - realMs < 20_000, "in real time");
+  });
+
   test("an order of a load balancer takes its 10 s", async (t) => {
     const { clock, done } = await virtualCloud(t);
     const startMs = clock.now();
