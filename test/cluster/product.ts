@@ -37,6 +37,8 @@ export type ProductOptions = {
   readonly directory: string;
   readonly coordinatorEnv?: Readonly<Record<string, string>>;
   readonly agentEnv?: Readonly<Record<string, string>>;
+  /** Command line that every process is put behind, e.g. ["setpriv", "--pdeathsig", "TERM"] where nothing else ends it with us. */
+  readonly behind?: readonly string[];
   /** What brings a program onto a Node's own network, e.g. RealNodes.enter. Default: agents run where everything runs. */
   readonly enter?: (node: string) => readonly string[];
 };
@@ -74,7 +76,7 @@ export function makeProduct(options: ProductOptions): Product {
   /** Whoever is still starting when everything ends must not leave a process behind. */
   const launch = (process: Parameters<typeof startProcess>[0]): RunningProcess => {
     if (stopped) throw new Error(`${process.name} was stopped while starting`);
-    return startProcess(process);
+    return startProcess({ ...process, behind: [...(options.behind ?? []), ...(process.behind ?? [])] });
   };
 
   /** Keeps a projected file for the life of the product; resolves when it is there. */

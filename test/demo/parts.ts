@@ -13,7 +13,10 @@ export type Start = (name: string, script: string, args: readonly string[]) => R
 export const flagsOf = (flags: Readonly<Record<string, string>>): readonly string[] =>
   Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]);
 
-export type Ground = Pick<ProductOptions, "cluster" | "apiServer" | "install" | "plan" | "nodes" | "enter" | "coordinatorEnv"> & {
+export type Ground = Pick<
+  ProductOptions,
+  "cluster" | "apiServer" | "install" | "plan" | "nodes" | "enter" | "behind" | "coordinatorEnv"
+> & {
   readonly kubeconfigFile: string;
   /** The Nodes that get an agent. */
   readonly agents: readonly string[];
