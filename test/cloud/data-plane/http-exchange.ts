@@ -1,25 +1,20 @@
-import { type Agent, type ClientRequest, request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
-import { request as httpsRequest } from "node:https";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { FailureCause } from "../journal.ts";
 import type { ListenerRecord, RuleRecord, TargetRecord } from "../state.ts";
+import type { Wire, Wires } from "./backend-wire.ts";
 import { requestHeaders, responseHeaders } from "./forwarded-headers.ts";
 import type { FrontDeps, Live } from "./front.ts";
-import { answerPlainly, clientOf, schemeOf } from "./http-requests.ts";
+import { answerPlainly, clientOf, requestHead, schemeOf } from "./http-requests.ts";
+import type { AnswerHead } from "./response-parser.ts";
 import { DEFAULT_COOKIE, setCookie } from "./session-cookie.ts";
 import type { ConnectionRecord } from "./traffic-log.ts";
-
-/** How long a backend may be silent before it has failed; real ms. Source: clb-api.md §4.4 (214/15171). */
-const READ_TIMEOUT_MS = 60_000;
-
-/** Where connections to backends come from. */
-export type Agents = { readonly pick: (listener: ListenerRecord, rule: RuleRecord) => Agent };
 
 type Setting = {
   readonly listener: ListenerRecord;
   readonly rule: RuleRecord;
   readonly live: Set<Live>;
   readonly deps: FrontDeps;
-  readonly agents: Agents;
+  readonly wires: Wires;
 };
 
 /** One request, its backend (or backends, as long as none has accepted), and the answer. */
@@ -30,6 +25,8 @@ export class Exchange {
   readonly #record: ConnectionRecord;
   readonly #hasBody: boolean;
   readonly #tried = new Set<TargetRecord>();
+  /** Ends the attempt that runs; undefined between attempts and when all is over. */
+  #abandon: (() => void) | undefined;
 
   constructor(request: IncomingMessage, response: ServerResponse, setting: Setting) {
     this.#request = request;
@@ -37,6 +34,7 @@ export class Exchange {
     this.#setting = setting;
     this.#record = setting.deps.traffic.begin(setting.rule, clientOf(request));
     this.#hasBody = request.headers["content-length"] !== undefined || request.headers["transfer-encoding"] !== undefined;
+    response.once("close", () => this.#abandon?.()); // the client is gone, or has everything
   }
 
   async attempt(): Promise<void> {
@@ -54,95 +52,89 @@ export class Exchange {
   }
 
   #send(target: TargetRecord, localAddress: string | undefined): void {
-    const { listener, rule, live, deps, agents } = this.#setting;
-    const { method = "GET", url: path = "/", rawHeaders, httpVersion } = this.#request;
-    const scheme = schemeOf(this.#request);
-    const hop = { clientAddress: this.#record.clientAddress, scheme, httpVersion, keepAlive: listener.keepalive } as const;
-    const send = rule.forwardType === "HTTPS" ? httpsRequest : httpRequest;
-    const asking = send({
-      agent: agents.pick(listener, rule),
-      host: target.ip,
-      port: target.port,
-      method,
-      path,
-      headers: requestHeaders(rawHeaders, hop),
-      setDefaultHeaders: false,
-      ...(localAddress !== undefined && { localAddress }),
-    });
-    const bytes = bytesOf(asking);
+    if (this.#response.closed) return this.#setting.deps.traffic.end(this.#record);
+    const { listener, rule, live, deps, wires } = this.#setting;
+    const { method = "GET", rawHeaders, httpVersion } = this.#request;
+    const wire = wires.take({ host: target.ip, port: target.port, localAddress, isTls: rule.forwardType === "HTTPS" }, listener.keepalive);
+    const { bytesWritten, bytesRead } = wire.socket;
+    const bytes = () => ({ to: wire.socket.bytesWritten - bytesWritten, from: wire.socket.bytesRead - bytesRead });
     const accounting = deps.traffic.assign(this.#record, target, bytes);
-    const one: Live = { target, bytes, end: () => this.#cut(asking) };
+    const one: Live = { target, bytes, end: () => this.#cut() };
     live.add(one);
-    asking.once("close", () => {
+    const over = (): void => {
+      this.#abandon = undefined;
       live.delete(one);
       accounting.done();
-    });
-    this.#watch(asking, target, localAddress);
-  }
-
-  #watch(asking: ClientRequest, target: TargetRecord, localAddress: string | undefined): void {
-    const { deps } = this.#setting;
-    const onClientGone = (): void => void asking.destroy();
-    this.#response.once("close", onClientGone);
-    let connected = false;
-    asking.setTimeout(deps.connectTimeoutMs, () => asking.destroy(Object.assign(new Error("no answer"), { code: "ETIMEDOUT" })));
-    const onConnected = (): void => {
-      connected = true;
-      asking.setTimeout(READ_TIMEOUT_MS);
-      if (this.#hasBody) this.#request.pipe(asking);
     };
-    asking.once("socket", (socket) => {
-      if (socket.connecting) socket.once("connect", onConnected);
-      else onConnected();
-    });
-    if (!this.#hasBody) asking.end();
-    asking.once("response", (answer) => {
-      deps.passive.succeeded(target);
-      this.#pass(answer, target);
-    });
-    asking.on("error", (error: NodeJS.ErrnoException) => {
-      this.#response.off("close", onClientGone);
-      const code = error.code ?? error.message;
-      if (this.#response.closed || this.#record.cause === "unbound") return;
-      if (!connected && localAddress !== undefined && isTaken(code)) return this.#send(target, undefined);
-      this.#failed(target, code === "ETIMEDOUT" ? "timeout" : connected ? "reset" : "refused", code, !connected || this.#isStale(asking));
+    this.#abandon = () => {
+      over();
+      wire.destroy();
+      deps.traffic.end(this.#record);
+    };
+    const scheme = schemeOf(this.#request);
+    const hop = { clientAddress: this.#record.clientAddress, scheme, httpVersion, keepAlive: listener.keepalive } as const;
+    wire.ask(method, requestHead(this.#request, requestHeaders(rawHeaders, hop)), {
+      connected: () => void (this.#hasBody && this.#sendBody(wire)),
+      head: (head) => this.#answer(head, target, wire),
+      body: (data) => this.#response.write(data),
+      end: () => {
+        over();
+        deps.traffic.end(this.#record);
+        this.#response.end();
+      },
+      failed: (code) => {
+        over();
+        this.#failed({ target, code, wire, isBound: localAddress !== undefined });
+      },
     });
   }
 
-  /** A kept connection that the backend ended at the same moment: nothing was answered, and there is no body to send twice. */
-  #isStale(asking: ClientRequest): boolean {
-    return asking.reusedSocket && !this.#hasBody && !this.#response.headersSent;
+  /** Node has taken the chunks out of their frames. */
+  #sendBody({ socket }: Wire): void {
+    const isChunked = this.#request.headers["transfer-encoding"] !== undefined;
+    this.#request.on("data", (data: Buffer) => {
+      if (socket.destroyed || data.length === 0) return;
+      if (isChunked) socket.write(`${data.length.toString(16)}\r\n`, "latin1");
+      const flows = socket.write(data);
+      if (isChunked) socket.write("\r\n", "latin1");
+      if (flows) return;
+      this.#request.pause();
+      socket.once("drain", () => this.#request.resume());
+    });
+    if (isChunked) this.#request.once("end", () => void (socket.destroyed || socket.write("0\r\n\r\n", "latin1")));
+  }
+
+  #answer({ status, message, rawHeaders }: AnswerHead, target: TargetRecord, wire: Wire): void {
+    const { rule, deps } = this.#setting;
+    deps.passive.succeeded(target);
+    const persistent = rule.sessionExpireTime > 0 && rule.scheduler === "WRR";
+    const cookie = persistent ? setCookie(rule.cookieName ?? DEFAULT_COOKIE, target, rule.sessionExpireTime) : undefined;
+    this.#response.on("drain", () => wire.resume());
+    this.#response.writeHead(status, message, responseHeaders(rawHeaders, cookie));
   }
 
   /** The next backend if this one has had nothing of the request; else the client is told. */
-  #failed(target: TargetRecord, cause: FailureCause, code: string, untouched: boolean): void {
+  #failed({ target, code, wire, isBound }: { target: TargetRecord; code: string; wire: Wire; isBound: boolean }): void {
     const { deps, rule } = this.#setting;
+    // The port of the bound address is taken: the system may find a free one on another address.
+    if (isBound && (code === "EADDRNOTAVAIL" || code === "EADDRINUSE")) return this.#send(target, undefined);
+    // The backend ended a kept connection at the same moment: nothing was answered, and there is no body to send twice.
+    const isStale = wire.isReused && !this.#hasBody && !this.#response.headersSent;
+    if (isStale) return this.#send(target, undefined);
+    const cause: FailureCause = code === "ETIMEDOUT" ? "timeout" : wire.isConnected ? "reset" : "refused";
     deps.passive.failed(target, deps.clock.now());
     this.#tried.add(target);
-    const another = untouched && this.#tried.size < rule.targets.size;
+    const another = !wire.isConnected && this.#tried.size < rule.targets.size;
     deps.traffic.fail(this.#record, cause, code, another ? "kept" : undefined);
     if (another) void this.attempt();
     else this.#refuse(cause === "timeout" ? 504 : 502);
   }
 
-  #pass(answer: IncomingMessage, target: TargetRecord): void {
-    const { rule, deps } = this.#setting;
-    const persistent = rule.sessionExpireTime > 0 && rule.scheduler === "WRR";
-    const cookie = persistent ? setCookie(rule.cookieName ?? DEFAULT_COOKIE, target, rule.sessionExpireTime) : undefined;
-    this.#response.writeHead(answer.statusCode ?? 502, answer.statusMessage ?? "", responseHeaders(answer.rawHeaders, cookie));
-    answer.pipe(this.#response);
-    answer.once("end", () => deps.traffic.end(this.#record));
-    answer.once("error", (error: NodeJS.ErrnoException) => {
-      if (!this.#response.closed) deps.traffic.fail(this.#record, "reset", error.code ?? error.message);
-      this.#response.destroy();
-    });
-  }
-
   /** Unbound: an answer that has begun breaks off, another request gets 502. */
-  #cut(asking: ClientRequest): void {
+  #cut(): void {
     this.#setting.deps.traffic.fail(this.#record, "unbound", "");
+    this.#abandon?.();
     this.#refuse(502);
-    asking.destroy();
   }
 
   #refuse(status: number): void {
@@ -151,17 +143,3 @@ export class Exchange {
     else answerPlainly(this.#response, status);
   }
 }
-
-/** Of this request alone; the socket may have served others before. */
-function bytesOf(asking: ClientRequest): () => { to: number; from: number } {
-  let before = { to: 0, from: 0 };
-  asking.once("socket", ({ bytesWritten: to, bytesRead: from }) => {
-    before = { to, from };
-  });
-  return () => {
-    const { bytesWritten = 0, bytesRead = 0 } = asking.socket ?? {};
-    return { to: bytesWritten - before.to, from: bytesRead - before.from };
-  };
-}
-
-const isTaken = (code: string): boolean => code === "EADDRNOTAVAIL" || code === "EADDRINUSE";

@@ -1,10 +1,11 @@
-import { Agent, createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { createServer as createTlsServer, Agent as TlsAgent } from "node:https";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { ListenerRecord } from "../state.ts";
+import { makeWires, type Wires } from "./backend-wire.ts";
 import { followCertificate, tlsOptions } from "./certificates.ts";
 import { closed, type Front, type FrontDeps, type Live, listen } from "./front.ts";
-import { type Agents, Exchange } from "./http-exchange.ts";
+import { Exchange } from "./http-exchange.ts";
 import { answerPlainly, clientOf, route } from "./http-requests.ts";
 import { drop } from "./join.ts";
 import { upgrade } from "./upgrade.ts";
@@ -16,14 +17,14 @@ const KEEP_ALIVE_MS = 75_000;
 export async function openHttpFront(listener: ListenerRecord, vip: string, deps: FrontDeps): Promise<Front> {
   const live = new Set<Live>();
   const clients = new Set<Socket>();
-  const agents = makeAgents();
+  const wires = makeWires(deps.connectTimeoutMs);
   const server = serverFor(listener, deps);
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.on("connection", (client: Socket) => {
     clients.add(client);
     client.once("close", () => clients.delete(client));
   });
-  server.on("request", (request, response) => serve(request, response, { listener, live, deps, agents }));
+  server.on("request", (request, response) => serve(request, response, { listener, live, deps, wires }));
   server.on("upgrade", (request, client, head) => upgrade(request, client as Socket, head, { listener, live, deps }));
   await listen(server, vip, listener.port);
   return {
@@ -34,7 +35,7 @@ export async function openHttpFront(listener: ListenerRecord, vip: string, deps:
       for (const one of live) one.end("closed");
       for (const client of clients) drop(client, listener);
       const free = closed(server); // not before: it ends idle connections in a friendlier way
-      agents.destroy();
+      wires.destroy();
       await free;
     },
   };
@@ -47,20 +48,9 @@ function serverFor(listener: ListenerRecord, deps: FrontDeps): Server {
   return server;
 }
 
-/** Backends with "HTTPS" are not verified: the service does not know their certificates. */
-function makeAgents(): Agents & { readonly destroy: () => void } {
-  const [short, kept] = [new Agent({ keepAlive: false }), new Agent({ keepAlive: true })];
-  const tls = { rejectUnauthorized: false };
-  const [shortTls, keptTls] = [new TlsAgent({ keepAlive: false, ...tls }), new TlsAgent({ keepAlive: true, ...tls })];
-  return {
-    pick: ({ keepalive }, { forwardType }) => (forwardType === "HTTPS" ? (keepalive ? keptTls : shortTls) : keepalive ? kept : short),
-    destroy: () => [short, kept, shortTls, keptTls].forEach((agent) => agent.destroy()),
-  };
-}
-
 type Setting = { readonly listener: ListenerRecord; readonly live: Set<Live>; readonly deps: FrontDeps };
 
-function serve(request: IncomingMessage, response: ServerResponse, setting: Setting & { readonly agents: Agents }): void {
+function serve(request: IncomingMessage, response: ServerResponse, setting: Setting & { readonly wires: Wires }): void {
   const { listener, deps } = setting;
   const found = route(request, listener);
   if (found.kind === "rule") {

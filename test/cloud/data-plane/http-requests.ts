@@ -23,3 +23,10 @@ export function answerPlainly(response: ServerResponse, status: number): void {
 export const clientOf = ({ socket }: IncomingMessage): Client => ({ address: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 });
 
 export const schemeOf = ({ socket }: IncomingMessage): "http" | "https" => (socket instanceof TLSSocket ? "https" : "http");
+
+/** Request line and headers as bytes. */
+export function requestHead({ method = "GET", url = "/" }: IncomingMessage, headers: readonly string[]): string {
+  let head = `${method} ${url} HTTP/1.1\r\n`;
+  for (let index = 0; index + 1 < headers.length; index += 2) head += `${headers[index]}: ${headers[index + 1]}\r\n`;
+  return `${head}\r\n`;
+}

@@ -3,7 +3,7 @@ import { connect, type Socket } from "node:net";
 import type { ListenerRecord, TargetRecord } from "../state.ts";
 import { requestHeaders } from "./forwarded-headers.ts";
 import type { FrontDeps, Live } from "./front.ts";
-import { clientOf, route, schemeOf } from "./http-requests.ts";
+import { clientOf, requestHead, route, schemeOf } from "./http-requests.ts";
 import { join, reset } from "./join.ts";
 import { DEFAULT_COOKIE } from "./session-cookie.ts";
 import type { ConnectionRecord } from "./traffic-log.ts";
@@ -60,7 +60,7 @@ function tunnel(from: {
     connectTimeoutMs: deps.connectTimeoutMs,
     onConnected: () => {
       deps.passive.succeeded(target);
-      backend.write(headOf(request));
+      backend.write(headOf(request), "latin1");
       if (from.head.length > 0) backend.write(from.head);
     },
     onFailed: (cause, code) => {
@@ -73,12 +73,8 @@ function tunnel(from: {
   });
 }
 
-/** The request as bytes. */
 function headOf(request: IncomingMessage): string {
-  const { method = "GET", url = "/", rawHeaders, headers, httpVersion } = request;
+  const { rawHeaders, headers, httpVersion } = request;
   const hop = { clientAddress: clientOf(request).address, scheme: schemeOf(request), httpVersion, keepAlive: true } as const;
-  const lines = [`${method} ${url} HTTP/1.1`];
-  const passed = requestHeaders(rawHeaders, hop, headers.upgrade);
-  for (let index = 0; index + 1 < passed.length; index += 2) lines.push(`${passed[index]}: ${passed[index + 1]}`);
-  return `${lines.join("\r\n")}\r\n\r\n`;
+  return requestHead(request, requestHeaders(rawHeaders, hop, headers.upgrade));
 }
