@@ -1,6 +1,16 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
+import { Client } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_client.js";
+import { type Profile, TEST_KEY } from "../../test/cloud/options.ts";
 import type { StartOptions } from "../../test/cloud/start.ts";
+
+/** Nothing but the cloud's own work: no latency, no task time. */
+export const INSTANT: Profile = {
+  apiLatencyMs: { default: 0, write: 0, jitterPct: 0 },
+  taskMs: { base: 0, perRuleOnLb: 0, perTarget: 0 },
+  batchTargets: { mode: "sync", busyAfterReturnMs: 0 },
+  createLoadBalancerMs: 0,
+};
 
 /** What can be sent to another process; `scale` makes the clock. */
 type ChildOptions = Omit<StartOptions, "clock" | "probe"> & { readonly scale: number };
@@ -53,4 +63,11 @@ export async function startCloudProcess(options: ChildOptions): Promise<CloudPro
       await ended;
     },
   };
+}
+
+/** The official SDK, pointed at the cloud. */
+export function sdkFor(endpoint: string): Client {
+  const { secretId, secretKey } = TEST_KEY;
+  const httpProfile = { protocol: "http://", endpoint, reqTimeout: 60 } as const;
+  return new Client({ credential: { secretId, secretKey }, region: "ap-guangzhou", profile: { httpProfile } });
 }

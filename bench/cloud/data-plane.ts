@@ -1,20 +1,12 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { Client } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_client.js";
-import { type Profile, TEST_KEY } from "../../test/cloud/options.ts";
-import { type CloudProcess, startCloudProcess } from "./cloud-process.ts";
+import { type CloudProcess, INSTANT, sdkFor, startCloudProcess } from "./cloud-process.ts";
 import { type LoadMode, load } from "./load.ts";
 import type { Figure } from "./table.ts";
 
 /** Loopback addresses, local on every Linux. */
 const BACKENDS = ["127.244.250.1", "127.244.250.2", "127.244.250.3", "127.244.250.4"];
 const BACKEND_PORT = 8080;
-const INSTANT: Profile = {
-  apiLatencyMs: { default: 0, write: 0, jitterPct: 0 },
-  taskMs: { base: 0, perRuleOnLb: 0, perTarget: 0 },
-  batchTargets: { mode: "sync", busyAfterReturnMs: 0 },
-  createLoadBalancerMs: 0,
-};
 const UNCHECKED = { HealthSwitch: 0 } as const;
 
 /**
@@ -62,9 +54,7 @@ async function startBackends(): Promise<ChildProcess> {
 
 /** Listeners 8000 TCP, 8001 HTTP, 8002 HTTP with kept connections to the backends, all without health checks. Gives the VIP. */
 async function prepare(cloud: CloudProcess): Promise<string> {
-  const { secretId, secretKey } = TEST_KEY;
-  const httpProfile = { protocol: "http://", endpoint: cloud.endpoint, reqTimeout: 60 } as const;
-  const sdk = new Client({ credential: { secretId, secretKey }, region: "ap-guangzhou", profile: { httpProfile } });
+  const sdk = sdkFor(cloud.endpoint);
   const made = await fetch(`${cloud.adminUrl}/load-balancers`, { method: "POST", body: "{}" });
   const { loadBalancerId: LoadBalancerId, vip } = (await made.json()) as { loadBalancerId: string; vip: string };
   const done = async <T extends { RequestId?: string }>(accepted: T): Promise<T> => {

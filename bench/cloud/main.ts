@@ -2,6 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { benchCalls } from "./calls.ts";
+import { benchDataPlane } from "./data-plane.ts";
 import { soak } from "./soak.ts";
 import { type Figure, isReached, table } from "./table.ts";
 
@@ -42,7 +43,9 @@ async function main(): Promise<void> {
     console.log(USAGE);
     return;
   }
-  const figures: Figure[] = isSoak ? await soak({ minutes, scale, seed, report: console.log }) : await benchCalls(seconds);
+  const figures: Figure[] = isSoak
+    ? await soak({ minutes, scale, seed, report: console.log })
+    : [...(await benchCalls(seconds)), ...(await benchDataPlane(seconds))];
   console.log(table(figures));
   if (json === undefined) return;
   const machine = { cores: cpus().length, model: cpus()[0]?.model ?? "", node: process.version };

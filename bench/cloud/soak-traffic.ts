@@ -1,10 +1,9 @@
 import { once } from "node:events";
 import { connect, createServer, type Server } from "node:net";
-import { Client } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_client.js";
 import type { Clock } from "../../common/clock.ts";
 import type { Fault } from "../../test/cloud/fault-script.ts";
-import { TEST_KEY } from "../../test/cloud/options.ts";
 import type { Random } from "../../test/cloud/random.ts";
+import { sdkFor } from "./cloud-process.ts";
 import type { Ledger } from "./soak-ledger.ts";
 
 const WORKERS = 8;
@@ -31,9 +30,7 @@ type KnownListener = { readonly id: string; readonly port: number; readonly rule
 
 /** Workers that call at random, backends that answer, and clients that connect, until `over`. */
 export async function startTraffic({ endpoint, clock, random, ledger, over }: Deps) {
-  const { secretId, secretKey } = TEST_KEY;
-  const httpProfile = { protocol: "http://", endpoint, reqTimeout: 60 } as const;
-  const sdk = new Client({ credential: { secretId, secretKey }, region: "ap-guangzhou", profile: { httpProfile } });
+  const sdk = sdkFor(endpoint);
   const call = (action: string, request: object) => ledger.note(action, () => sdk.request(action, request));
   const backend = await startBackend();
   const believed = new Map<string, Belief>();
