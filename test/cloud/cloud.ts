@@ -319,13 +319,19 @@ function targetsIn(request: unknown): number {
   return 0;
 }
 
-/** The service takes `null` for "not given". */
+/** The service takes `null` for "not given". Most requests have none and are taken as they are. */
 function withoutNulls(value: unknown): unknown {
+  if (!hasNulls(value) || typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map(withoutNulls);
-  if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
     Object.entries(value)
       .filter(([, item]) => item !== null && item !== undefined)
       .map(([name, item]) => [name, withoutNulls(item)]),
   );
+}
+
+function hasNulls(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return value === null || value === undefined;
+  for (const item of Object.values(value)) if (hasNulls(item)) return true;
+  return false;
 }

@@ -47,17 +47,23 @@ function checkObject(value: unknown, fields: AnyFields, path: string, found: Fin
     found.wrong.push(wrongType(path || "request", "an object", value));
     return;
   }
-  const given = new Map<string, unknown>(Object.entries(value).filter(([, item]) => item !== null && item !== undefined));
+  // Plain look-ups: a batch has thousands of fields, and a map of each target was most of its cost.
+  const given = value as Readonly<Record<string, unknown>>;
   const prefix = path === "" ? "" : `${path}.`;
-  for (const [name, field] of Object.entries(fields)) {
-    if (given.has(name)) checkValue(given.get(name), field, prefix + name, found);
+  for (const name of Object.keys(fields)) {
+    const item = given[name];
+    const field = fields[name];
+    if (field === undefined) continue;
+    if (isGiven(item)) checkValue(item, field, prefix + name, found);
     else if (field.required)
       found.missing.push(new CloudError("MissingParameter", `The request is missing a required parameter \`${prefix}${name}\`.`));
   }
-  for (const name of given.keys())
-    if (!Object.hasOwn(fields, name))
+  for (const name of Object.keys(given))
+    if (isGiven(given[name]) && !Object.hasOwn(fields, name))
       found.unknown.push(new CloudError("UnknownParameter", `The parameter \`${prefix}${name}\` is not recognized.`));
 }
+
+const isGiven = (item: unknown): boolean => item !== null && item !== undefined;
 
 function checkValue(value: unknown, field: AnyField, path: string, found: Findings): void {
   switch (field.type) {
