@@ -6,6 +6,7 @@ import { inspect } from "node:util";
 import { Client } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_client.js";
 import type { HealthCheck } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import { makeClock } from "../../common/clock.ts";
+import { reset } from "../cloud/data-plane/join.ts";
 import { type ApiKey, type Profile, TEST_KEY } from "../cloud/options.ts";
 import { type StartOptions, startCloud } from "../cloud/start.ts";
 
@@ -110,7 +111,7 @@ export async function echoBackend(t: TestContext, host: string, port = 0) {
   });
   await new Promise<void>((resolve) => void server.listen(port, host, resolve));
   const stop = async (): Promise<void> => {
-    for (const socket of open) socket.resetAndDestroy();
+    for (const socket of open) reset(socket);
     await new Promise<void>((resolve) => void server.close(() => resolve()));
   };
   t.after(stop);
