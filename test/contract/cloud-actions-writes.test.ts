@@ -87,8 +87,9 @@ suite("tasks of the emulated cloud", EMULATED_ONLY, () => {
       const [accepted, over] = cloud.journal.of("task").filter(({ taskId }) => taskId === RequestId);
       return (over?.timeMs ?? 0) - (accepted?.timeMs ?? 0);
     };
-    assert.ok((await time(slow)) >= 395, "20 rules of 20 ms");
-    assert.ok((await time(quick)) < 200, "not those of another one");
+    const [withRules, without] = [await time(slow), await time(quick)];
+    assert.ok(withRules >= 395, `20 rules of 20 ms, it took ${withRules}`);
+    assert.ok(without < withRules, `the rules of another load balancer do not count, it took ${without}`);
   });
 });
 
@@ -104,7 +105,7 @@ suite("the lock", EMULATED_ONLY, () => {
   });
 
   test("meets every write, and no read", async (t) => {
-    const { sdk, done, cloud } = await withCloud(t, { profile: UNHURRIED, dataPlane: false, health: "scripted" });
+    const { sdk, done, cloud } = await withCloud(t, { dataPlane: false, health: "scripted" });
     const { loadBalancerId: LoadBalancerId } = cloud.addLoadBalancer();
     const made = await done(await sdk.CreateListener({ LoadBalancerId, Ports: [80], Protocol: "HTTP" }));
     const [ListenerId = ""] = made.ListenerIds ?? [];
@@ -116,6 +117,7 @@ suite("the lock", EMULATED_ONLY, () => {
     const { LocationIds = [] } = await done(await sdk.CreateRule({ ...rules, Rules: [{ Domain: "a.example", Url: "/" }] }));
     const [LocationId = ""] = LocationIds;
     await done(await sdk.RegisterTargets({ ...place, Targets }));
+    cloud.faults.add({ kind: "task-stuck", count: 1 });
     await sdk.ModifyListener({ ...place, ListenerName: "running" });
     const writes: readonly (readonly [action: string, request: object])[] = [
       ["CreateListener", { LoadBalancerId, Ports: [82], Protocol: "TCP" }],

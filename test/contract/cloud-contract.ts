@@ -80,9 +80,9 @@ function required(name: string): string {
   return value;
 }
 
-const BUSY = /^(?:RequestLimitExceeded|FailedOperation\.ResourceInOperating)/;
-/** A real load balancer is busy for seconds after a write. */
-const TRIES = 30;
+/** A real load balancer is busy for seconds after a write; many deletions are refused for five minutes. */
+const BUSY = /^(?:RequestLimitExceeded|FailedOperation\.(?:ResourceInOperating|FrequencyCheckRisk))/;
+const TRIES = 330;
 
 /** `secretOf` gives TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY. */
 function patientClient(address: string, secretOf: (name: string) => string): Client {

@@ -131,7 +131,7 @@ suite("rules", () => {
 });
 
 suite("the default domain", () => {
-  const three: RuleInput[] = ["a", "b", "c"].map((name) => ({ Domain: `${name}.example.com`, Url: "/" }));
+  const four: RuleInput[] = ["a", "b", "c", "d"].map((name) => ({ Domain: `${name}.example.com`, Url: "/" }));
 
   changing("is that of the first rule, whatever it says of itself, until another one asks for it", async (world) => {
     const { create, done, shown } = await start(world);
@@ -144,27 +144,29 @@ suite("the default domain", () => {
   });
 
   changing("passes to the oldest domain left when its last rule goes, or to the one that the call names", async (world) => {
-    const { sdk, done, place, shown } = await start(world, three);
+    const { sdk, done, place, shown } = await start(world, four);
     await failsWith(
       "InvalidParameter.LocationNotFound",
       sdk.DeleteRule({ ...place, Domain: "a.example.com", NewDefaultServerDomain: "a.example.com" }),
     );
     await done(await sdk.DeleteRule({ ...place, Domain: "a.example.com", NewDefaultServerDomain: "c.example.com" }));
-    assert.deepEqual(await shown(), ["b.example.com/", "c.example.com/ *"]);
+    assert.deepEqual(await shown(), ["b.example.com/", "c.example.com/ *", "d.example.com/"]);
     await done(await sdk.DeleteRule({ ...place, Domain: "c.example.com" }));
-    assert.deepEqual(await shown(), ["b.example.com/ *"]);
+    assert.deepEqual(await shown(), ["b.example.com/ *", "d.example.com/"]);
+    await done(await sdk.DeleteRule({ ...place, Domain: "d.example.com" }));
+    assert.deepEqual(await shown(), ["b.example.com/ *"], "it was not the default");
     await done(await sdk.DeleteRule({ ...place, Domain: "b.example.com" }));
     assert.deepEqual(await shown(), []);
   });
 
   changing("is handed on by name, and cannot just be given up", async (world) => {
-    const { sdk, done, place, shown } = await start(world, three);
+    const { sdk, done, place, shown } = await start(world, four);
     const domain = { ...place, Domain: "a.example.com" };
     await failsWith("InvalidParameterValue", sdk.ModifyDomainAttributes({ ...domain, DefaultServer: false }));
     await done(await sdk.ModifyDomainAttributes({ ...domain, DefaultServer: false, NewDefaultServerDomain: "c.example.com" }));
-    assert.deepEqual(await shown(), ["a.example.com/", "b.example.com/", "c.example.com/ *"]);
+    assert.deepEqual(await shown(), ["a.example.com/", "b.example.com/", "c.example.com/ *", "d.example.com/"]);
     await done(await sdk.ModifyDomainAttributes({ ...place, Domain: "b.example.com", DefaultServer: true }));
-    assert.deepEqual(await shown(), ["a.example.com/", "b.example.com/ *", "c.example.com/"]);
+    assert.deepEqual(await shown(), ["a.example.com/", "b.example.com/ *", "c.example.com/", "d.example.com/"]);
   });
 });
 
@@ -230,6 +232,24 @@ suite("targets of rules", () => {
     assert.deepEqual(weights, [[0, 10], [7]]);
     await done(await sdk.DeregisterTargets({ ...place, LocationId: first, Targets: [one] }));
     assert.deepEqual((await bound())[0], [first, [three.EniIp]]);
+  });
+
+  changing("each rule has a check of its own, which can be switched off", async (world) => {
+    const { sdk, done, place, ids, backends, LoadBalancerId } = await start(world, [
+      { Domain: DOMAIN, Url: "/1" },
+      { Domain: DOMAIN, Url: "/2", HealthCheck: { HealthSwitch: 0 } },
+    ]);
+    for (const LocationId of ids)
+      await done(await sdk.RegisterTargets({ ...place, LocationId, Targets: [{ EniIp: backends[0], Port: 80 }] }));
+    const health = async () =>
+      ((await sdk.DescribeTargetHealth({ LoadBalancerIds: [LoadBalancerId] })).LoadBalancers?.[0]?.Listeners?.[0]?.Rules ?? []).map(
+        (rule) => rule.Targets?.[0]?.HealthStatusDetail,
+      );
+    assert.deepEqual(await health(), ["Unknown", "Close"]);
+    const [first = "", second = ""] = ids;
+    await done(await sdk.ModifyRule({ ...place, LocationId: first, HealthCheck: { HealthSwitch: 0 } }));
+    await done(await sdk.ModifyRule({ ...place, LocationId: second, HealthCheck: { HealthSwitch: 1 } }));
+    assert.deepEqual(await health(), ["Close", "Unknown"]);
   });
 
   changing("layer 7 needs a location, layer 4 has none", async (world) => {

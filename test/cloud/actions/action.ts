@@ -8,6 +8,15 @@ export type Answer<T> = T extends readonly (infer Item)[]
     ? { [K in keyof T]?: Answer<T[K]> | null }
     : T;
 
+/** The same with every documented field, so that the compiler tells which one is forgotten. */
+export type Whole<T> = { readonly [K in keyof T]-?: Answer<NonNullable<T[K]>> | null };
+
+/** What an action answers with; the cloud adds the RequestId. */
+export type Reply<Response> = Whole<Omit<Response, "RequestId">>;
+
+/** Of actions that only say that they heard. */
+export type NoReply = Record<string, never>;
+
 /** One row of the tables: what an action accepts and does. */
 export type Action = {
   readonly isWrite: boolean;
@@ -22,7 +31,7 @@ export type ActionTable = { readonly [action: string]: Action };
 
 type Row<Request, Response> = {
   readonly fields: Fields<Request>;
-  readonly run: (request: Request, call: CallContext) => Answer<Omit<Response, "RequestId">> | Promise<Answer<Omit<Response, "RequestId">>>;
+  readonly run: (request: Request, call: CallContext) => Reply<Response> | Promise<Reply<Response>>;
 };
 
 /** An action that changes nothing and is never locked out. */

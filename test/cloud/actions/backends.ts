@@ -11,7 +11,7 @@ import {
   requireLoadBalancer,
   type TargetRecord,
 } from "../state.ts";
-import { type ActionTable, type Answer, cloudTime, filters, port, read, requiredText, text, texts } from "./action.ts";
+import { type ActionTable, cloudTime, filters, port, read, requiredText, text, texts, type Whole } from "./action.ts";
 import { selectListeners } from "./listeners.ts";
 
 /** What is bound where. Limits and shapes: clb-api.md §2.3. */
@@ -63,7 +63,7 @@ function filterOf(given: readonly clb.Filter[]): Wanted {
   return { place: (place) => places.every((test) => test(place)), target: (target) => targets.every((test) => test(target)) };
 }
 
-function showListener(listener: ListenerRecord, wanted: Wanted): Answer<clb.ListenerBackend> {
+function showListener(listener: ListenerRecord, wanted: Wanted): Whole<clb.ListenerBackend> {
   const show = (place: Place) => [...place.targets.values()].filter(wanted.target).map(showTarget);
   const rules = [...listener.rules.values()].filter(wanted.place).map((rule) => ({
     LocationId: rule.locationId,
@@ -83,7 +83,7 @@ function showListener(listener: ListenerRecord, wanted: Wanted): Answer<clb.List
   };
 }
 
-const showTarget = (target: TargetRecord): Answer<clb.Backend> => ({
+const showTarget = (target: TargetRecord): Whole<clb.Backend> => ({
   Type: target.owner.type,
   InstanceId: target.owner.instanceId ?? "",
   EniId: target.owner.eniId ?? null,
@@ -98,7 +98,7 @@ const showTarget = (target: TargetRecord): Answer<clb.Backend> => ({
 });
 
 /** The listeners and rules of a load balancer that bind one of these addresses; nothing if none does. */
-function showBinders(one: LoadBalancerRecord, backends: readonly clb.LbRsItem[], core: Core): Answer<clb.LBItem>[] {
+function showBinders(one: LoadBalancerRecord, backends: readonly clb.LbRsItem[], core: Core): Whole<clb.LBItem>[] {
   const ips = new Set(backends.filter(({ VpcId }) => VpcId === one.vpcId).map(({ PrivateIp }) => PrivateIp));
   const show = (place: Place) => [...place.targets.values()].filter(({ ip }) => ips.has(ip)).map(showBound);
   const listeners = [...one.listeners.values()].flatMap((listener) => {
@@ -122,7 +122,7 @@ function showBinders(one: LoadBalancerRecord, backends: readonly clb.LbRsItem[],
 }
 
 /** Lower-case types and a numeric VPC, unlike anywhere else. */
-const showBound = (target: TargetRecord): Answer<clb.LbRsTargets> => ({
+const showBound = (target: TargetRecord): Whole<clb.LbRsTargets> => ({
   Type: target.owner.type === "CVM" ? "cvm" : "eni",
   PrivateIp: target.ip,
   Port: target.port,

@@ -4,7 +4,7 @@ import type { Core } from "../core.ts";
 import { badValue, CloudError, missing, unsupported } from "../errors.ts";
 import { newId, type Random } from "../random.ts";
 import type { CertificateChoice, CertificateRecord } from "../state.ts";
-import { type Answer, text } from "./action.ts";
+import { text, type Whole } from "./action.ts";
 
 const sslMode = { type: "string", oneOf: ["UNIDIRECTIONAL", "MUTUAL"] } as const;
 const verifyClient = { type: "string", oneOf: ["ON", "OPTIONAL"] } as const;
@@ -130,7 +130,7 @@ export function addCertificates(core: Core, records: readonly CertificateRecord[
   for (const record of records) core.account.certificates.set(record.id, record);
 }
 
-export function showCertificate(choice: CertificateChoice | undefined): Answer<clb.CertificateOutput> | null {
+export function showCertificate(choice: CertificateChoice | undefined): Whole<clb.CertificateOutput> | null {
   if (choice === undefined) return null;
   const [first = "", ...others] = choice.certIds;
   return {

@@ -3,7 +3,7 @@ import { addLoadBalancer, type CallContext, type Core } from "../core.ts";
 import { badValue, CloudError, missing, unsupported } from "../errors.ts";
 import { newId } from "../random.ts";
 import type { LoadBalancerRecord, Purchase } from "../state.ts";
-import { type Answer, text } from "./action.ts";
+import { type Reply, text } from "./action.ts";
 
 /** Length: clb-api.md §2.1. */
 export const loadBalancerName = { type: "string", min: 1, max: 80 } as const;
@@ -31,7 +31,7 @@ export const internetAccessible = {
 } as const;
 
 /** Ids are given at once; the load balancers appear when the task succeeds. A ClientToken seen before gets the same answer. */
-export function createLoadBalancers(request: clb.CreateLoadBalancerRequest, call: CallContext): Answer<clb.CreateLoadBalancerResponse> {
+export function createLoadBalancers(request: clb.CreateLoadBalancerRequest, call: CallContext): Reply<clb.CreateLoadBalancerResponse> {
   const { core, requestId } = call;
   requireShape(request);
   const token = request.ClientToken;
@@ -48,7 +48,7 @@ export function createLoadBalancers(request: clb.CreateLoadBalancerRequest, call
   requireNetwork(core, request);
   const count = request.Number ?? 1;
   requireQuota(core, request.LoadBalancerType, count);
-  const created = Array.from({ length: count }, () => newLoadBalancer(core, request));
+  const created = newLoadBalancers(core, request, count);
   const loadBalancerIds = created.map(({ id }) => id);
   if (token !== undefined) core.clientTokens.set(token, { taskId: requestId, loadBalancerIds });
   for (const loadBalancer of created) core.account.ordered.add(loadBalancer);
@@ -123,6 +123,18 @@ function requireQuota(core: Core, type: string, more: number): void {
   const has = [...loadBalancers.values(), ...ordered].filter((one) => one.type === type).length;
   if (has + more > limit)
     throw new CloudError("LimitExceeded", `${type} load balancers: ${has} exist, ${more} more would exceed the quota of ${limit}`);
+}
+
+/** All or none: what was taken is given back if there are not addresses enough. */
+function newLoadBalancers(core: Core, request: clb.CreateLoadBalancerRequest, count: number): readonly LoadBalancerRecord[] {
+  const created: LoadBalancerRecord[] = [];
+  try {
+    while (created.length < count) created.push(newLoadBalancer(core, request));
+  } catch (error) {
+    for (const { vip } of created) core.vips.release(vip);
+    throw error;
+  }
+  return created;
 }
 
 /** A load balancer with its address; nobody sees it before `addLoadBalancer`. */

@@ -2,11 +2,11 @@ import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20
 import { type CallContext, removeRule, startTask } from "../core.ts";
 import { missing } from "../errors.ts";
 import { type ListenerRecord, type RuleRecord, requireRule } from "../state.ts";
-import type { Answer } from "./action.ts";
+import { type NoReply } from "./action.ts";
 import { noSuchDomain, requireRuleListener } from "./rule-listener.ts";
 
 /** By ids, by domain, or by domain and URL. Where the default domain goes, another one takes its place. */
-export function deleteRules(request: clb.DeleteRuleRequest, call: CallContext): Answer<clb.DeleteRuleResponse> {
+export function deleteRules(request: clb.DeleteRuleRequest, call: CallContext): NoReply {
   if (request.LocationIds === undefined && request.Domain === undefined) throw missing("`LocationIds` or `Domain`");
   const { loadBalancer, listener } = requireRuleListener(call, request);
   const leaving = new Set(namedRules(request, listener));

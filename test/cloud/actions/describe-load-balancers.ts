@@ -3,7 +3,7 @@ import type { Core } from "../core.ts";
 import { CloudError } from "../errors.ts";
 import type { Limits } from "../options.ts";
 import { type LoadBalancerRecord, placesOf, targetCount } from "../state.ts";
-import { type ActionTable, type Answer, cloudTime, filters, integer, read, text, texts } from "./action.ts";
+import { type ActionTable, cloudTime, filters, integer, read, text, texts, type Whole } from "./action.ts";
 
 /** Limits and defaults: clb-api.md §2.1. */
 export const describeLoadBalancerActions = (limits: Limits): ActionTable => ({
@@ -116,7 +116,7 @@ const tagValue =
   };
 
 /** Every documented field, also those that nothing here gives a value. */
-function show(one: LoadBalancerRecord, core: Core, withCount: boolean): Answer<clb.LoadBalancer> {
+function show(one: LoadBalancerRecord, core: Core, withCount: boolean): Whole<clb.LoadBalancer> {
   const { purchase, zone } = one;
   const created = cloudTime(one.createdMs);
   return {
@@ -187,7 +187,7 @@ function show(one: LoadBalancerRecord, core: Core, withCount: boolean): Answer<c
 }
 
 /** Zones are named by number or by name, e.g. "100001" or "ap-guangzhou-1". */
-const showZone = (zone: string, region: string): Answer<clb.ZoneInfo> => ({
+const showZone = (zone: string, region: string): Whole<clb.ZoneInfo> => ({
   ZoneId: /^\d+$/.test(zone) ? Number(zone) : null,
   Zone: zone,
   ZoneName: zone,

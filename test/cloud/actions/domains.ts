@@ -2,7 +2,7 @@ import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20
 import { type CallContext, noteRule, startTask } from "../core.ts";
 import { badValue, CloudError } from "../errors.ts";
 import type { ListenerRecord, RuleRecord } from "../state.ts";
-import { type ActionTable, type Answer, flag, requiredText, text, write } from "./action.ts";
+import { type ActionTable, flag, type NoReply, requiredText, text, write } from "./action.ts";
 import { addCertificates, certificate, multiCertInfo } from "./certificates.ts";
 import { chooseForDomain, noSuchDomain, requireHttps, requireRuleListener } from "./rule-listener.ts";
 import { domainName, requireDomains, requireUnique } from "./rule-names.ts";
@@ -37,7 +37,7 @@ export const domainActions = (): ActionTable => ({
   }),
 });
 
-function modifyDomain(request: clb.ModifyDomainAttributesRequest, call: CallContext): Answer<clb.ModifyDomainAttributesResponse> {
+function modifyDomain(request: clb.ModifyDomainAttributesRequest, call: CallContext): NoReply {
   const { core } = call;
   if (request.NewDomain !== undefined && request.NewDomains !== undefined)
     throw new CloudError("InvalidParameter", "give one of `NewDomain` and `NewDomains`, not both");

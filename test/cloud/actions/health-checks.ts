@@ -2,7 +2,7 @@ import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20
 import { badValue, CloudError, missing } from "../errors.ts";
 import { DEFAULT_CHECK } from "../health.ts";
 import type { HealthSettings, Protocol } from "../state.ts";
-import { type Answer, text } from "./action.ts";
+import { text, type Whole } from "./action.ts";
 
 /** Ranges: clb-api.md §4.3. */
 export const healthCheck = {
@@ -114,7 +114,7 @@ function checkedDomain(check: HealthSettings, subject: CheckSubject): string | u
 }
 
 /** All fields, as the service shows them. */
-export const showCheck = (check: HealthSettings): Answer<clb.HealthCheck> => ({
+export const showCheck = (check: HealthSettings): Whole<clb.HealthCheck> => ({
   HttpCode: null,
   HttpCheckPath: null,
   HttpCheckDomain: null,
@@ -124,5 +124,6 @@ export const showCheck = (check: HealthSettings): Answer<clb.HealthCheck> => ({
   RecvContext: null,
   HttpVersion: null,
   ExtendedCode: null,
+  SourceIpType: null,
   ...check,
 });

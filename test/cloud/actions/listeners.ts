@@ -14,7 +14,19 @@ import {
   requireListener,
   requireLoadBalancer,
 } from "../state.ts";
-import { type ActionTable, type Answer, cloudTime, port, read, requiredText, text, texts, write } from "./action.ts";
+import {
+  type ActionTable,
+  cloudTime,
+  type NoReply,
+  port,
+  type Reply,
+  read,
+  requiredText,
+  text,
+  texts,
+  type Whole,
+  write,
+} from "./action.ts";
 import { addCertificates, chooseCertificate, requireOneWay, showCertificate } from "./certificates.ts";
 import { completeCheck, showCheck } from "./health-checks.ts";
 import {
@@ -110,7 +122,7 @@ export function selectListeners(
   );
 }
 
-function createListeners(request: clb.CreateListenerRequest, call: CallContext): Answer<clb.CreateListenerResponse> {
+function createListeners(request: clb.CreateListenerRequest, call: CallContext): Reply<clb.CreateListenerResponse> {
   const { core } = call;
   const protocol = PROTOCOLS.find((one) => one === request.Protocol);
   if (protocol === undefined) throw unsupported(`the emulated cloud has no ${request.Protocol} listeners, only ${PROTOCOLS.join(", ")}`);
@@ -208,7 +220,7 @@ function requireRoom({ id, listeners }: LoadBalancerRecord, more: number, limit:
     throw new CloudError("LimitExceeded", `listeners of ${id}: ${listeners.size} exist, ${more} more would exceed the quota of ${limit}`);
 }
 
-function modifyListener(request: clb.ModifyListenerRequest, call: CallContext): Answer<clb.ModifyListenerResponse> {
+function modifyListener(request: clb.ModifyListenerRequest, call: CallContext): NoReply {
   const { core } = call;
   requireOneWay(request);
   const loadBalancer = requireLoadBalancer(core.account, request.LoadBalancerId);
@@ -249,7 +261,7 @@ function deleteListeners(call: CallContext, loadBalancer: LoadBalancerRecord, li
   });
 }
 
-function show(listener: ListenerRecord): Answer<clb.Listener> {
+function show(listener: ListenerRecord): Whole<clb.Listener> {
   const { extras, protocol } = listener;
   const layer7 = isLayer7(protocol);
   return {

@@ -3,7 +3,7 @@ import { type CallContext, type Core, noteLoadBalancer, removeLoadBalancer, runA
 import { badValue, CloudError, unsupported } from "../errors.ts";
 import type { Limits } from "../options.ts";
 import { requireLoadBalancer, targetCount } from "../state.ts";
-import { type ActionTable, type Answer, flag, integer, requiredText, text, texts, unused, write } from "./action.ts";
+import { type ActionTable, flag, integer, type NoReply, type Reply, requiredText, text, texts, unused, write } from "./action.ts";
 import { createLoadBalancers, internetAccessible, loadBalancerName, requireBandwidth, SLA_TYPES } from "./create-load-balancers.ts";
 
 /** Limits and defaults: clb-api.md §2.1. */
@@ -87,7 +87,7 @@ export const loadBalancerActions = (limits: Limits): ActionTable => ({
 });
 
 /** The guards are those of the service; ForceDelete passes the number of backends, nothing passes the number of deletions. */
-function deleteLoadBalancers(request: clb.DeleteLoadBalancerRequest, call: CallContext): Answer<clb.DeleteLoadBalancerResponse> {
+function deleteLoadBalancers(request: clb.DeleteLoadBalancerRequest, call: CallContext): NoReply {
   const { core } = call;
   const { limits } = core.settings;
   const loadBalancers = [...new Set(request.LoadBalancerIds)].map((id) => requireLoadBalancer(core.account, id));
@@ -127,7 +127,7 @@ function requireSeldom({ account, clock, settings }: Core, more: number): void {
 function modifyAttributes(
   request: clb.ModifyLoadBalancerAttributesRequest,
   call: CallContext,
-): Answer<clb.ModifyLoadBalancerAttributesResponse> {
+): Reply<clb.ModifyLoadBalancerAttributesResponse> {
   if (request.TargetRegionInfo !== undefined) throw unsupported("the emulated cloud has one region: `TargetRegionInfo` is not offered");
   const loadBalancer = requireLoadBalancer(call.core.account, request.LoadBalancerId);
   const { InternetChargeInfo: internet } = request;
@@ -153,10 +153,7 @@ function modifyAttributes(
 }
 
 /** The whole set, in the order in which they are asked; none given takes all off. Documented as synchronous. */
-async function setSecurityGroups(
-  request: clb.SetLoadBalancerSecurityGroupsRequest,
-  call: CallContext,
-): Promise<Answer<clb.SetLoadBalancerSecurityGroupsResponse>> {
+async function setSecurityGroups(request: clb.SetLoadBalancerSecurityGroupsRequest, call: CallContext): Promise<NoReply> {
   const { core } = call;
   const groups = [...new Set(request.SecurityGroups ?? [])];
   const loadBalancer = requireLoadBalancer(core.account, request.LoadBalancerId);

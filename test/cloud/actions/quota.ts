@@ -1,6 +1,6 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import type { Limits } from "../options.ts";
-import { type ActionTable, read } from "./action.ts";
+import { type ActionTable, read, type Whole } from "./action.ts";
 
 /** Ids and the `null`s of QuotaCurrent: clb-api.md §2.1. */
 export const quotaActions = (limits: Limits): ActionTable => ({
@@ -24,4 +24,8 @@ export const quotaActions = (limits: Limits): ActionTable => ({
   }),
 });
 
-const quota = (QuotaId: string, QuotaLimit: number, QuotaCurrent: number | null = null) => ({ QuotaId, QuotaCurrent, QuotaLimit });
+const quota = (QuotaId: string, QuotaLimit: number, QuotaCurrent: number | null = null): Whole<clb.Quota> => ({
+  QuotaId,
+  QuotaCurrent,
+  QuotaLimit,
+});

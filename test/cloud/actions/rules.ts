@@ -4,7 +4,7 @@ import { CloudError, missing, unsupported } from "../errors.ts";
 import type { Limits } from "../options.ts";
 import { newId } from "../random.ts";
 import { type HealthSettings, isDefault, type ListenerRecord, type LoadBalancerRecord, type RuleRecord, requireRule } from "../state.ts";
-import { type ActionTable, type Answer, cloudTime, flag, requiredText, text, texts, write } from "./action.ts";
+import { type ActionTable, cloudTime, flag, type NoReply, type Reply, requiredText, text, texts, type Whole, write } from "./action.ts";
 import { addCertificates, type ChosenCertificate, certificate, multiCertInfo, showCertificate } from "./certificates.ts";
 import { deleteRules } from "./delete-rules.ts";
 import { completeCheck, healthCheck, showCheck } from "./health-checks.ts";
@@ -87,7 +87,7 @@ export const ruleActions = (limits: Limits): ActionTable => ({
   }),
 });
 
-function createRules(request: clb.CreateRuleRequest, call: CallContext): Answer<clb.CreateRuleResponse> {
+function createRules(request: clb.CreateRuleRequest, call: CallContext): Reply<clb.CreateRuleResponse> {
   const { core } = call;
   request.Rules.forEach(requireShape);
   const defaults = new Set(
@@ -197,7 +197,7 @@ const checkOf = (
   [domain = ""]: readonly string[],
 ): HealthSettings => completeCheck(given, { protocol: protocol === "HTTPS" ? "HTTPS" : "HTTP", forwardType, domain });
 
-function modifyRule(request: clb.ModifyRuleRequest, call: CallContext): Answer<clb.ModifyRuleResponse> {
+function modifyRule(request: clb.ModifyRuleRequest, call: CallContext): NoReply {
   const { core } = call;
   if (request.Url !== undefined) requireUrl(request.Url);
   requireSessionRange(request.SessionExpireTime, LONGEST_SESSION);
@@ -228,7 +228,7 @@ function modifyRule(request: clb.ModifyRuleRequest, call: CallContext): Answer<c
   return {};
 }
 
-export function showRule(listener: ListenerRecord, rule: RuleRecord): Answer<clb.RuleOutput> {
+export function showRule(listener: ListenerRecord, rule: RuleRecord): Whole<clb.RuleOutput> {
   return {
     LocationId: rule.locationId,
     ListenerId: rule.listenerId,

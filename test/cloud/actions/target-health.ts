@@ -1,7 +1,7 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import type { Limits } from "../options.ts";
 import { type ListenerRecord, type Place, placesOf, type RuleRecord, requireLoadBalancer } from "../state.ts";
-import { type ActionTable, type Answer, read, text, texts } from "./action.ts";
+import { type ActionTable, read, text, texts, type Whole } from "./action.ts";
 import { selectListeners } from "./listeners.ts";
 
 /** How targets feel. Limits: clb-api.md §2.3; shape: §4.1. */
@@ -26,7 +26,7 @@ export const targetHealthActions = (limits: Limits): ActionTable => ({
   }),
 });
 
-const showHealth = (listener: ListenerRecord, locationIds: readonly string[]): Answer<clb.ListenerHealth> => ({
+const showHealth = (listener: ListenerRecord, locationIds: readonly string[]): Whole<clb.ListenerHealth> => ({
   ListenerId: listener.listenerId,
   ListenerName: listener.name,
   Protocol: listener.protocol,
@@ -37,7 +37,7 @@ const showHealth = (listener: ListenerRecord, locationIds: readonly string[]): A
 });
 
 /** Layer-4 listeners answer through one rule with empty ids. */
-const showPlace = (place: Place, rule: RuleRecord | undefined): Answer<clb.RuleHealth> => ({
+const showPlace = (place: Place, rule: RuleRecord | undefined): Whole<clb.RuleHealth> => ({
   LocationId: rule?.locationId ?? "",
   Domain: rule?.domains[0] ?? null,
   Url: rule?.url ?? null,

@@ -2,7 +2,7 @@ import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20
 import { type CallContext, runBatch, startTask } from "../core.ts";
 import { badValue } from "../errors.ts";
 import type { Limits } from "../options.ts";
-import { type ActionTable, type Answer, port, requiredText, text, weight, write } from "./action.ts";
+import { type ActionTable, type NoReply, port, type Reply, requiredText, text, weight, write } from "./action.ts";
 import { type Plan, planBind, planUnbind } from "./target-plan.ts";
 
 const target = { type: "object", fields: { Port: port, Type: text, InstanceId: text, Weight: weight, EniIp: text, Tag: text } } as const;
@@ -53,13 +53,13 @@ const inListener = ({ ListenerId, Targets }: { readonly ListenerId: string; read
   Targets.map((one) => ({ ...one, ListenerId }));
 
 /** All or none. The code for a target that cannot be bound or is not bound is not known (clb-api.md §9). */
-function startAll(plan: Plan, call: CallContext): Record<string, never> {
+function startAll(plan: Plan, call: CallContext): NoReply {
   if (plan.refused.size > 0) throw badValue(plan.message);
   startTask(call, { ...plan, apply: () => plan.changes.forEach((change) => change()) });
   return {};
 }
 
-async function runWhatCan(plan: Plan, call: CallContext): Promise<Answer<clb.BatchRegisterTargetsResponse>> {
+async function runWhatCan(plan: Plan, call: CallContext): Promise<Reply<clb.BatchRegisterTargetsResponse>> {
   await runBatch(call, { ...plan, apply: () => plan.changes.forEach((change) => change()) });
   return { FailListenerIdSet: [...plan.refused], Message: plan.message };
 }
