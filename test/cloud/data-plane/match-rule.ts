@@ -65,7 +65,7 @@ function domainRank(domain: string, host: string): number {
  * expressions ("~", "~*" without regard to case) oldest first, then the longest prefix. "/abc/" alone sends "/abc" to itself.
  * Exact before prefix and the redirect are documented; the order of "^~" and regular expressions is that of nginx, which the service uses.
  */
-export function matchPath<Rule extends Pick<RuleRecord, "url">>(rules: readonly Rule[], path: string): Match<Rule> {
+function matchPath<Rule extends Pick<RuleRecord, "url">>(rules: readonly Rule[], path: string): Match<Rule> {
   let longest: { readonly rule: Rule; readonly length: number; readonly isFinal: boolean } | undefined;
   let expressed: Rule | undefined;
   let redirect = false;
