@@ -1,5 +1,5 @@
 import { writeFile } from "node:fs/promises";
-import { cpus } from "node:os";
+import { cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { benchCalls } from "./calls.ts";
 import { benchDataPlane } from "./data-plane.ts";
@@ -43,12 +43,14 @@ async function main(): Promise<void> {
     console.log(USAGE);
     return;
   }
+  const [load = 0] = loadavg(); // of others, before we begin
   const figures: Figure[] = isSoak
     ? await soak({ minutes, scale, seed, report: console.log })
     : [...(await benchCalls(seconds)), ...(await benchDataPlane(seconds))];
   console.log(table(figures));
+  console.log(`on ${cpus().length} cores with a load of ${load.toFixed(1)} before: rates suffer from others, CPU hardly`);
   if (json === undefined) return;
-  const machine = { cores: cpus().length, model: cpus()[0]?.model ?? "", node: process.version };
+  const machine = { cores: cpus().length, model: cpus()[0]?.model ?? "", node: process.version, loadBefore: load };
   const written = figures.map((figure) => ({ ...figure, reached: isReached(figure) }));
   await writeFile(json, `${JSON.stringify({ machine, figures: written }, undefined, 2)}\n`);
 }
