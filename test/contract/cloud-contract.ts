@@ -9,7 +9,7 @@ import { QUICK, type Settled, settled, VIPS } from "./cloud-fixture.ts";
  * Which cloud the contract is held against: the emulated one, or the real one. To run it there:
  * ```
  * CLOUD_ENDPOINT=clb.tencentcloudapi.com CLOUD_REGION=ap-guangzhou TENCENTCLOUD_SECRET_ID=… TENCENTCLOUD_SECRET_KEY=… \
- *   npx node --test 'test/contract/cloud-{actions,limits,rules}*.test.ts'
+ *   npx node --test 'test/contract/cloud-actions-*.test.ts' 'test/contract/cloud-limits*.test.ts' test/contract/cloud-rules.test.ts
  * ```
  * That changes nothing there. `CLOUD_CHANGES=1` also runs the tests that create, change and delete load balancers (they cost money); they
  * bind `CLOUD_BACKENDS`, at least three IPs of ENIs of one VPC (`CLOUD_VPC_ID`), separated by commas, and never a load balancer of yours.

@@ -35,6 +35,18 @@ suite("rate", EMULATED_ONLY, () => {
   });
 });
 
+suite("keys of one account", EMULATED_ONLY, () => {
+  test("share its rate", async (t) => {
+    const keys = ["one", "two"].map((secretKey) => ({ secretId: `AKID${secretKey}`, secretKey, account: "100000000001" }));
+    const { endpoint } = await withCloud(t, { limits: { ...LIMITS, clbPerSecond: 2 }, keys });
+    const clients = keys.map((key) => sdkFor(endpoint, key));
+    for (const sdk of clients) await sdk.DescribeLoadBalancers({});
+    await delay(1010 - (Date.now() % 1000));
+    const results = await Promise.allSettled(clients.flatMap((sdk) => [sdk.DescribeQuota(null), sdk.DescribeQuota(null)]));
+    assert.equal(results.filter(({ status }) => status === "fulfilled").length, 2);
+  });
+});
+
 suite("quotas", EMULATED_ONLY, () => {
   test("50 listeners fit on a load balancer", async (t) => {
     const { sdk, done, LoadBalancerId } = await start(t);

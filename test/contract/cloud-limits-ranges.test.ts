@@ -44,7 +44,7 @@ const rule = (more: object): object => ({ ...place, Rules: [{ Domain: "a.example
 const httpCheck = { CheckType: "HTTP", HttpVersion: "HTTP/1.1", HttpCheckDomain: "a.example" };
 const path = (count: number): string => (count === 0 ? "" : `/${letters(count - 1)}`);
 
-/** Source: clb-api.md §2 and §4.3. */
+/** Source: clb-api.md §2.1, §2.2, §2.3 and §4.3. */
 const RANGES: readonly Range[] = [
   {
     action: "CreateListener",

@@ -18,7 +18,7 @@ type Limit = {
   readonly atLimit?: "OK";
 };
 
-/** How many of something one call may name. Source: clb-api.md §2. */
+/** How many of something one call may name. Source: clb-api.md §2.1, §2.2 and §2.3. */
 const LIMITS: readonly Limit[] = [
   { action: "RegisterTargets", of: "targets", most: 20, request: (count) => ({ ...place, Targets: targets(count) }) },
   { action: "DeregisterTargets", of: "targets", most: 20, request: (count) => ({ ...place, Targets: targets(count) }) },

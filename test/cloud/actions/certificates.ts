@@ -116,7 +116,7 @@ function find(core: Core, one: clb.CertInfo): { readonly record: CertificateReco
 }
 
 /** A certificate with a new id. Throws InvalidParameterValue if it is no PEM, or the key is not its own. */
-export function certificateRecord(random: Random, name: string, certPem: string, keyPem: string): CertificateRecord {
+function certificateRecord(random: Random, name: string, certPem: string, keyPem: string): CertificateRecord {
   try {
     const parsed = new X509Certificate(certPem);
     if (keyPem !== "" && !parsed.checkPrivateKey(createPrivateKey(keyPem))) throw new Error("the key belongs to another certificate");

@@ -115,7 +115,7 @@ export function requireInSpecification(given: GivenSettings, loadBalancer: LoadB
 }
 
 /** What the request sets, over what there was. */
-export const nextExtras = (before: ListenerExtras, given: GivenSettings): ListenerExtras => ({
+const nextExtras = (before: ListenerExtras, given: GivenSettings): ListenerExtras => ({
   sessionType: given.SessionType ?? before.sessionType,
   maxConn: given.MaxConn ?? before.maxConn,
   maxCps: given.MaxCps ?? before.maxCps,
