@@ -48,7 +48,7 @@ async function main(): Promise<void> {
     ? await soak({ minutes, scale, seed, report: console.log })
     : [...(await benchCalls(seconds)), ...(await benchDataPlane(seconds))];
   console.log(table(figures));
-  console.log(`on ${cpus().length} cores with a load of ${load.toFixed(1)} before: rates suffer from others, CPU hardly`);
+  console.log(`on ${cpus().length} cores with a load of ${load.toFixed(1)} before: rates suffer from others, CPU less so`);
   if (json === undefined) return;
   const machine = { cores: cpus().length, model: cpus()[0]?.model ?? "", node: process.version, loadBefore: load };
   const written = figures.map((figure) => ({ ...figure, reached: isReached(figure) }));

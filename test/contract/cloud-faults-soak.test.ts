@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { soak } from "../../bench/cloud/soak.ts";
 import { makeLedger } from "../../bench/cloud/soak-ledger.ts";
-import { isReached } from "../../bench/cloud/table.ts";
+import { isReached, table } from "../../bench/cloud/table.ts";
 import { withCloud } from "./cloud-fixture.ts";
 
 test("a minute and a half of random calls and faults: no crash, no leak, each call in the journal once", { timeout: 60_000 }, async (t) => {
@@ -40,4 +40,20 @@ test("the ledger of a soak finds a gap in the journal", async (t) => {
   for (let turn = 0; turn < 4; turn++) await ledger.note("DescribeQuota", () => sdk.DescribeQuota(null));
   await ledger.readJournal();
   assert.equal(ledger.faults()[0], "after entry 0 of the journal comes 3");
+});
+
+test("a table of figures has the limit beside each, and marks what missed it", () => {
+  const figures = [
+    { name: "calls", value: 3449.2, unit: "/s", goal: { atLeast: 2000 } },
+    { name: "CPU of a batch", value: 6.214, unit: "ms", goal: { atMost: 5 } },
+    { name: "heap", value: 24, unit: "MiB" },
+  ];
+  assert.equal(
+    table(figures),
+    [
+      "calls            3449 /s  at least 2000 /s  reached",
+      "CPU of a batch   6.21 ms  at most 5 ms      MISSED",
+      "heap            24.0 MiB",
+    ].join("\n"),
+  );
 });
