@@ -192,7 +192,31 @@ suite("certificates", EMULATED_ONLY, () => {
   });
 });
 
-suite("ports of the emulated cloud", EMULATED_ONLY, () => {
+suite("listeners of the emulated cloud", EMULATED_ONLY, () => {
+  test("an empty list of listeners to delete means all of them, as none at all does", async (t) => {
+    const { sdk, done, cloud } = await withCloud(t, { dataPlane: false });
+    const { loadBalancerId: LoadBalancerId } = cloud.addLoadBalancer();
+    await done(await sdk.CreateListener({ LoadBalancerId, Ports: [80, 81], Protocol: "TCP" }));
+    await done(await sdk.DeleteLoadBalancerListeners({ LoadBalancerId, ListenerIds: [] }));
+    assert.equal((await sdk.DescribeListeners({ LoadBalancerId })).TotalCount, 0);
+  });
+
+  test("a load balancer with a specification has wider ranges and limits of its own", async (t) => {
+    const { sdk, done } = await withCloud(t, { dataPlane: false });
+    const order = async (more: object): Promise<string> =>
+      (await done(await sdk.CreateLoadBalancer({ LoadBalancerType: "OPEN", ...more }))).LoadBalancerIds?.[0] ?? "";
+    const [shared, specified] = [await order({}), await order({ SlaType: "clb.c2.medium" })];
+    const create = (LoadBalancerId: string, port: number, more: object) =>
+      sdk.CreateListener({ LoadBalancerId, Ports: [port], Protocol: "TCP", ...more });
+    await done(await create(shared, 80, { IdleConnectTimeout: 900 }));
+    await failsWith("InvalidParameterValue.Range", create(shared, 81, { IdleConnectTimeout: 901 }));
+    await failsWith("InvalidParameterValue", create(shared, 81, { MaxConn: 100 }));
+    const wide = await done(await create(specified, 80, { IdleConnectTimeout: 1980, MaxConn: 100, MaxCps: 10 }));
+    await failsWith("InvalidParameterValue.Range", create(specified, 81, { IdleConnectTimeout: 1981 }));
+    const [shown] = (await sdk.DescribeListeners({ LoadBalancerId: specified, ListenerIds: wide.ListenerIds ?? [] })).Listeners ?? [];
+    assert.deepEqual([shown?.IdleConnectTimeout, shown?.MaxConn, shown?.MaxCps], [1980, 100, 10]);
+  });
+
   test("a port that cannot be listened on fails the task, which says why and leaves nothing", async (t) => {
     const { sdk, task, cloud } = await withCloud(t);
     const { loadBalancerId: LoadBalancerId, vip } = cloud.addLoadBalancer();

@@ -124,6 +124,7 @@ suite("rules", () => {
     await failsWith("InvalidParameter.LocationNotFound", sdk.DeleteRule({ ...place, LocationIds: ids.slice(0, 2) }));
     await failsWith("InvalidParameter.LocationNotFound", sdk.DeleteRule({ ...place, Domain: DOMAIN, Url: "/3" }));
     await failsWith("MissingParameter", sdk.DeleteRule(place));
+    await failsWith("MissingParameter", sdk.DeleteRule({ ...place, LocationIds: [] }));
     assert.equal((await shown()).length, 3, "a refused call deletes nothing");
     await done(await sdk.DeleteRule({ ...place, Domain: DOMAIN }));
     assert.deepEqual(await shown(), ["b.example.com/ *"]);

@@ -7,7 +7,7 @@ import { noSuchDomain, requireRuleListener } from "./rule-listener.ts";
 
 /** By ids, by domain, or by domain and URL. Where the default domain goes, another one takes its place. */
 export function deleteRules(request: clb.DeleteRuleRequest, call: CallContext): NoReply {
-  if (request.LocationIds === undefined && request.Domain === undefined) throw missing("`LocationIds` or `Domain`");
+  if ((request.LocationIds ?? []).length === 0 && request.Domain === undefined) throw missing("`LocationIds` or `Domain`");
   const { loadBalancer, listener } = requireRuleListener(call, request);
   const leaving = new Set(namedRules(request, listener));
   const staying = [...listener.rules.values()].filter((rule) => !leaving.has(rule));
@@ -24,8 +24,8 @@ export function deleteRules(request: clb.DeleteRuleRequest, call: CallContext): 
 }
 
 function namedRules(request: clb.DeleteRuleRequest, listener: ListenerRecord): readonly RuleRecord[] {
-  const { LocationIds: ids, Domain: domain = "", Url: url } = request;
-  if (ids !== undefined) return ids.map((id) => requireRule(listener, id));
+  const { LocationIds: ids = [], Domain: domain = "", Url: url } = request;
+  if (ids.length > 0) return ids.map((id) => requireRule(listener, id));
   const found = [...listener.rules.values()].filter((rule) => rule.domains.includes(domain) && (url ?? rule.url) === rule.url);
   if (found.length === 0) throw noSuchDomain(listener, `${domain}${url ?? ""}`);
   return found;

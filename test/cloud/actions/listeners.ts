@@ -82,7 +82,8 @@ export const listenerActions = (limits: Limits): ActionTable => ({
     fields: { LoadBalancerId: requiredText, ListenerIds: texts(limits.deleteListeners) },
     run: (request, call) => {
       const loadBalancer = requireLoadBalancer(call.core.account, request.LoadBalancerId);
-      const ids = request.ListenerIds ?? [...loadBalancer.listeners.keys()]; // none named: all of them
+      const named = request.ListenerIds ?? [];
+      const ids = named.length > 0 ? named : [...loadBalancer.listeners.keys()]; // none named: all of them
       const unknown = ids.filter((id) => !loadBalancer.listeners.has(id));
       if (unknown.length > 0) throw new CloudError("InvalidParameter", `some ListenerId ${unknown.join(",")} not found`);
       deleteListeners(
