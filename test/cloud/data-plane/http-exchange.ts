@@ -118,9 +118,9 @@ export class Exchange {
     const { deps, rule } = this.#setting;
     // The port of the bound address is taken: the system may find a free one on another address.
     if (isBound && (code === "EADDRNOTAVAIL" || code === "EADDRINUSE")) return this.#send(target, undefined);
-    // The backend ended a kept connection at the same moment: nothing was answered, and there is no body to send twice.
-    const isStale = wire.isReused && !this.#hasBody && !this.#response.headersSent;
-    if (isStale) return this.#send(target, undefined);
+    // The backend ended a kept connection at the same moment: nothing was answered, and what changes nothing twice may be sent again.
+    const isRepeatable = !this.#hasBody && this.#request.method !== "POST" && this.#request.method !== "PATCH";
+    if (wire.isReused && isRepeatable && !this.#response.headersSent) return this.#send(target, undefined);
     const cause: FailureCause = code === "ETIMEDOUT" ? "timeout" : wire.isConnected ? "reset" : "refused";
     deps.passive.failed(target, deps.clock.now());
     this.#tried.add(target);

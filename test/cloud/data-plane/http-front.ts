@@ -25,7 +25,7 @@ export async function openHttpFront(listener: ListenerRecord, vip: string, deps:
     client.once("close", () => clients.delete(client));
   });
   server.on("request", (request, response) => serve(request, response, { listener, live, deps, wires }));
-  server.on("upgrade", (request, client, head) => upgrade(request, client as Socket, head, { listener, live, deps }));
+  server.on("upgrade", (request, client, head) => void upgrade(request, client as Socket, head, { listener, live, deps }));
   await listen(server, vip, listener.port);
   return {
     cut: (target) => {

@@ -11,7 +11,8 @@ import type { ConnectionRecord } from "./traffic-log.ts";
 type Setting = { readonly listener: ListenerRecord; readonly live: Set<Live>; readonly deps: FrontDeps };
 
 /** WebSocket and the like: the request goes to a backend as it is, and from then on bytes pass both ways. */
-export function upgrade(request: IncomingMessage, client: Socket, head: Buffer, { listener, live, deps }: Setting): void {
+export async function upgrade(request: IncomingMessage, client: Socket, head: Buffer, setting: Setting): Promise<void> {
+  const { listener, live, deps } = setting;
   const found = route(request, listener);
   const rule = found.kind === "rule" ? found.rule : undefined;
   const record = deps.traffic.begin(rule ?? listener, clientOf(request));
@@ -24,7 +25,8 @@ export function upgrade(request: IncomingMessage, client: Socket, head: Buffer, 
     deps.traffic.fail(record, "no-backend", "");
     return refuse(client, 502);
   }
-  tunnel({ request, client, head, record, target, live, deps });
+  const known = listener.keepalive ? undefined : deps.sources.of(address);
+  tunnel({ request, client, head, record, target, live, deps, localAddress: known instanceof Promise ? await known : known });
 }
 
 const refuse = (client: Socket, status: number): void =>
@@ -38,9 +40,16 @@ function tunnel(from: {
   readonly target: TargetRecord;
   readonly live: Set<Live>;
   readonly deps: FrontDeps;
+  readonly localAddress: string | undefined;
 }): void {
-  const { request, client, record, target, live, deps } = from;
-  const backend = connect({ host: target.ip, port: target.port, noDelay: true, allowHalfOpen: true });
+  const { request, client, record, target, live, deps, localAddress } = from;
+  const backend = connect({
+    host: target.ip,
+    port: target.port,
+    noDelay: true,
+    allowHalfOpen: true,
+    ...(localAddress !== undefined && { localAddress }),
+  });
   const bytes = () => ({ to: backend.bytesWritten, from: backend.bytesRead });
   const accounting = deps.traffic.assign(record, target, bytes);
   const end: Live["end"] = () => {
