@@ -1,4 +1,5 @@
-import { BlockList, isIP } from "node:net";
+import { isIPv4 } from "node:net";
+import { isWithin } from "./ranges.ts";
 
 /**
  * What an account has beside load balancers: its VPCs, nodes, ENIs, security groups and templates. A scenario fills it; a test may
@@ -162,9 +163,9 @@ export function backendAt(
     return backendAt(network, vpcId, { EniIp: primary.primaryIp });
   }
   const ip = wanted.EniIp ?? "";
-  const eni = [...network.enis.values()].find((one) => one.primaryIp === ip || one.secondaryIps.has(ip));
+  const eni = eniWith(network, ip);
   if (eni === undefined)
-    return isIP(ip) === 4 && blockListOf(network.globalRouterCidrs).check(ip)
+    return isIPv4(ip) && network.globalRouterCidrs.some((cidr) => isWithin(ip, cidr))
       ? { ip, type: "GLOBALROUTE" }
       : `EniIp ${ip} is no IP of an ENI of this account`;
   if (eni.attachment === undefined) return `EniIp ${ip} is on ${eni.id}, which is attached to no instance`;
@@ -180,13 +181,10 @@ export function backendAt(
   };
 }
 
-function blockListOf(cidrs: readonly string[]): BlockList {
-  const list = new BlockList();
-  for (const cidr of cidrs) {
-    const [address = "", prefix = "32"] = cidr.split("/");
-    list.addSubnet(address, Number(prefix), "ipv4");
-  }
-  return list;
+/** A plain loop: a batch asks 500 times. */
+function eniWith(network: Network, ip: string): EniRecord | undefined {
+  for (const eni of network.enis.values()) if (eni.primaryIp === ip || eni.secondaryIps.has(ip)) return eni;
+  return undefined;
 }
 
 const names = (records: ReadonlyMap<string, unknown>): string => [...records.keys()].join(", ") || "none";

@@ -1,7 +1,5 @@
 import { CloudError } from "./errors.ts";
-
-const toNumber = (ip: string): number => ip.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
-const toAddress = (value: number): string => [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join(".");
+import { toAddress, toNumber } from "./ranges.ts";
 
 export interface Vips {
   /** The lowest free address from .1 upwards, or the wanted one. Throws ResourceInsufficient, InvalidParameterValue. */

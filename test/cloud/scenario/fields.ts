@@ -1,5 +1,6 @@
-import { BlockList, isIPv4 } from "node:net";
+import { isIPv4 } from "node:net";
 import * as z from "zod";
+import { toAddress, toNumber } from "../ranges.ts";
 
 /** A text of a form that the message names together with an example and what was given instead. */
 const formed = (fits: (given: string) => boolean, form: string, example: string) =>
@@ -31,21 +32,10 @@ function isCidr(given: string): boolean {
   return isIPv4(address) && /^\d{1,2}$/.test(prefix) && Number(prefix) <= 32;
 }
 
-/** Whether an address, or the first one of a range, lies in a range. */
-export function isWithin(inner: string, outer: string): boolean {
-  const [address = "", prefix = "32"] = outer.split("/");
-  const list = new BlockList();
-  list.addSubnet(address, Number(prefix), "ipv4");
-  return list.check(inner.split("/")[0] ?? "") && Number(inner.split("/")[1] ?? 32) >= Number(prefix);
-}
-
-const numberOf = (address: string): number => address.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
-const addressOf = (value: number): string => [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join(".");
-
 /** Empty if it is none. */
 function rowOf(given: string): string[] {
   const [first = "", last = first] = given.split("-").map((part) => part.trim());
   if (!isIPv4(first) || !isIPv4(last)) return [];
-  const count = numberOf(last) - numberOf(first) + 1;
-  return count > MAX_ADDRESSES ? [] : Array.from({ length: Math.max(count, 0) }, (_, index) => addressOf(numberOf(first) + index));
+  const count = toNumber(last) - toNumber(first) + 1;
+  return count > MAX_ADDRESSES ? [] : Array.from({ length: Math.max(count, 0) }, (_, index) => toAddress(toNumber(first) + index));
 }

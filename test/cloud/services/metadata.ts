@@ -1,5 +1,6 @@
 import { createServer, type Server } from "node:http";
 import { addressesOf, type EniRecord, enisOf, type InstanceRecord, type Network } from "../network-state.ts";
+import { toAddress, toNumber } from "../ranges.ts";
 import type { Keyring } from "./keyring.ts";
 import { OWNER_UIN } from "./tags.ts";
 
@@ -78,8 +79,8 @@ function interfacePages(eni: EniRecord, network: Network): Page {
 /** "10.0.1.0/24" -> { gateway: "10.0.1.1", mask: "255.255.255.0" }. */
 function routeOf(cidr: string): { readonly gateway: string; readonly mask: string } {
   const [network = "", prefix = "0"] = cidr.split("/");
-  const mask = [24, 16, 8, 0].map((shift) => Math.floor((2 ** 32 - 2 ** (32 - Number(prefix))) / 2 ** shift) % 256).join(".");
-  return { gateway: network.replace(/\d+$/, (last) => String(Number(last) + 1)), mask };
+  const mask = toAddress(2 ** 32 - 2 ** (32 - Number(prefix)));
+  return { gateway: toAddress(toNumber(network) + 1), mask };
 }
 
 function roleKeys(keyring: Keyring, role: string): string {
