@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { createServer as createHttpServer } from "node:http";
-import { connect, createServer, type Socket } from "node:net";
+import { createServer } from "node:net";
 import { suite, type TestContext, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { echoBackend, eventually, FAST_CHECK, hurried, withCloud } from "./cloud-fixture.ts";
+import { dial } from "./cloud-traffic-fixture.ts";
 
 /** A load balancer with one listener on a free port; time runs twenty times as fast, so that a check of 2 s takes 100 ms. */
 async function start(t: TestContext, options: Parameters<typeof withCloud>[1] = {}, check = FAST_CHECK) {
@@ -30,21 +30,6 @@ async function start(t: TestContext, options: Parameters<typeof withCloud>[1] = 
     },
     open: () => dial(vip, 8000),
   };
-}
-
-/** One client connection; `say` gives the answer or why there was none. */
-function dial(host: string, port: number) {
-  const socket: Socket = connect({ host, port });
-  const ended = new Promise<string>((resolve) => {
-    socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? "error")).once("close", () => resolve("closed"));
-  });
-  const say = async (text: string): Promise<string> => {
-    const answered = once(socket, "data").then(([data]) => String(data));
-    answered.catch(() => undefined);
-    socket.write(text);
-    return Promise.race([answered, ended]);
-  };
-  return { socket, ended, say };
 }
 
 suite("health", () => {
