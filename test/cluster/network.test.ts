@@ -99,7 +99,7 @@ test("where no namespace can be made, the command runs with loopback addresses, 
 });
 
 test("plans of different slots and kinds share no address", () => {
-  const plans = [addressPlan(1, "namespace"), addressPlan(2, "namespace"), addressPlan(1, "loopback"), addressPlan(249, "loopback")];
+  const plans = [addressPlan(1, "namespace"), addressPlan(2, "namespace"), addressPlan(1, "loopback"), addressPlan(124, "loopback")];
   const all = plans.flatMap((plan) => {
     const nodes = Array.from({ length: 45 }, (_, index) => plan.nodeAddress(index));
     return [...plan.podAddresses, ...plan.vips, ...nodes, plan.coordinator, plan.standby, plan.cloud, plan.apiServer, plan.client];
@@ -110,7 +110,7 @@ test("plans of different slots and kinds share no address", () => {
 });
 
 test("a slot or node outside its range is refused with the range", () => {
-  for (const slot of [0, 250, 1.5, Number.NaN]) assert.throws(() => addressPlan(slot), /slot must be a whole number from 1 to 249/);
+  for (const slot of [0, 125, 1.5, Number.NaN]) assert.throws(() => addressPlan(slot), /slot must be a whole number from 1 to 124/);
   assert.throws(() => addressPlan(1).nodeAddress(45), /node index must be a whole number from 0 to 44, got 45/);
 });
 

@@ -11,7 +11,7 @@ export type NetworkKind = "namespace" | "loopback";
 export type AddressPlan = {
   readonly kind: NetworkKind;
   readonly slot: number;
-  /** 199 addresses for Pods, e.g. 10.244.3.1 to 10.244.3.199; 127.244.3.x on loopback. */
+  /** 453 addresses for Pods, e.g. 10.244.3.1 to 10.244.3.199 and 10.244.128.1 to 10.244.128.254; 127.244.x.y on loopback. */
   readonly podAddresses: readonly string[];
   /** VIPs of the cloud, e.g. "198.18.3.0/24"; "127.198.3.0/24" on loopback. */
   readonly vipRange: string;
@@ -29,8 +29,10 @@ export type AddressPlan = {
   readonly servicePort: number;
 };
 
-/** Slots 1 to 249; 0 and 250 to 255 stay free for whoever needs a fixed address (a real API server advertises 10.244.255.254). */
-const SLOTS = { first: 1, last: 249 } as const;
+/** Slots 1 to 124; 0 and 250 to 255 stay free for whoever needs a fixed address (a real API server advertises 10.244.255.254). */
+const SLOTS = { first: 1, last: 124 } as const;
+/** Slot n has the range 125 + n as well, for many Pods. */
+const SECOND_RANGE = 125;
 const FIRST_NODE = 210;
 const LAST_HOST = 254;
 
@@ -38,18 +40,22 @@ const LAST_HOST = 254;
 export const networkKind = (env: NodeJS.ProcessEnv = process.env): NetworkKind =>
   env[NETWORK_VARIABLE] === "namespace" ? "namespace" : "loopback";
 
-/** Throws RangeError on a slot outside 1 to 249. */
+/** Throws RangeError on a slot outside 1 to 124. */
 export function addressPlan(slot: number, kind: NetworkKind = networkKind()): AddressPlan {
   if (!Number.isInteger(slot) || slot < SLOTS.first || slot > SLOTS.last)
     throw new RangeError(`slot must be a whole number from ${SLOTS.first} to ${SLOTS.last}, got ${slot}`);
-  const hosts = `${kind === "namespace" ? "10" : "127"}.244.${slot}`;
+  const range = `${kind === "namespace" ? "10" : "127"}.244`;
+  const hosts = `${range}.${slot}`;
   const vips = kind === "namespace" ? `198.18.${slot}` : `127.198.${slot}`;
   return {
     kind,
     slot,
-    podAddresses: Array.from({ length: 199 }, (_, index) => `${hosts}.${index + 1}`),
+    podAddresses: [
+      ...upTo(199).map((host) => `${hosts}.${host}`),
+      ...upTo(LAST_HOST).map((host) => `${range}.${slot + SECOND_RANGE}.${host}`),
+    ],
     vipRange: `${vips}.0/24`,
-    vips: Array.from({ length: LAST_HOST }, (_, index) => `${vips}.${index + 1}`),
+    vips: upTo(LAST_HOST).map((host) => `${vips}.${host}`),
     coordinator: `${hosts}.200`,
     standby: `${hosts}.201`,
     cloud: `${hosts}.202`,
@@ -63,6 +69,9 @@ export function addressPlan(slot: number, kind: NetworkKind = networkKind()): Ad
     servicePort: kind === "namespace" ? 80 : 8080,
   };
 }
+
+/** [1, 2, …, last]. */
+const upTo = (last: number): number[] => Array.from({ length: last }, (_, index) => index + 1);
 
 export type SlotClaim = { readonly plan: AddressPlan; readonly release: () => Promise<void> };
 

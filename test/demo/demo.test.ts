@@ -41,7 +41,8 @@ suite("the demo", () => {
     });
 
   const MISTAKES = [
-    ["--replicas", "0", /--replicas must be a whole number from 1 to 60, got "0"/],
+    ["--surge", "0%", /--surge must be a number of Pods above 0 or a share, e.g. 2 or 25%, got "0%"/],
+    ["--replicas", "0", /--replicas must be a whole number from 1 to 250, got "0"/],
     ["--rate", "many", /--rate must be a whole number from 1 to 2000, got "many"/],
     ["--profile", "slow", /--profile must be fast or tke2020, got "slow"/],
     ["--nodes", "many", /--nodes must be simulated or real, got "many"/],

@@ -14,7 +14,8 @@ export async function exampleManifests(options: DemoOptions, plan: AddressPlan):
   const shipped = await loadManifests(exampleFile("web.yaml"));
   const text = JSON.stringify(shipped)
     .replaceAll(/"port":80(?=[,}])/g, `"port":${plan.servicePort}`)
-    .replaceAll(/"replicas":\d+/g, `"replicas":${options.replicas}`);
+    .replaceAll(/"replicas":\d+/g, `"replicas":${options.replicas}`)
+    .replaceAll(/"maxSurge":\d+/g, `"maxSurge":${JSON.stringify(options.surge)}`);
   const probed =
     options.nodes === "real" ? text.replaceAll('"lifecycle":', `"readinessProbe":${JSON.stringify(PROBE)},"lifecycle":`) : text;
   const withGates = options.withoutGates ? probed.replaceAll(/"readinessGates":\[[^\]]*\],?/g, "") : probed;

@@ -10,7 +10,8 @@ const USAGE = `usage: npm run demo -- [options]
   --nodes simulated|real   what runs the Pods of --cluster real: this program, or kubelet and containerd, as root (default simulated)
   --kubernetes 1.36|1.34   version of the real one (default 1.36)
   --profile fast|tke2020   how long the emulated cloud takes (default fast)
-  --replicas N             Pods of the example, 1 to 60 (default 6)
+  --replicas N             Pods of the example, 1 to 250 (default 6)
+  --surge N                new Pods of the rollout at a time, e.g. 2 or 25% (default 2)
   --rate N                 requests per second through the load balancer, 1 to 2000 (default 300)
   --without-gates          take the ReadinessGate and the preStop sleep out of the example: shows what they are for (exit code 1)
   --without-sleep          take only the preStop sleep out (exit code 1)
@@ -24,6 +25,8 @@ export type DemoOptions = {
   readonly kubernetes: string;
   readonly profile: "fast" | "tke2020";
   readonly replicas: number;
+  /** As a Deployment's maxSurge has it. */
+  readonly surge: number | string;
   readonly rate: number;
   readonly withoutGates: boolean;
   readonly withoutSleep: boolean;
@@ -55,6 +58,7 @@ function readOptions(args: readonly string[]): DemoOptions | undefined {
       kubernetes: { type: "string", default: DEFAULT_MINOR },
       profile: { type: "string", default: "fast" },
       replicas: { type: "string", default: "6" },
+      surge: { type: "string", default: "2" },
       rate: { type: "string", default: "300" },
       "without-gates": { type: "boolean", default: false },
       "without-sleep": { type: "boolean", default: false },
@@ -81,13 +85,20 @@ function readOptions(args: readonly string[]): DemoOptions | undefined {
     nodes: nodesOf(cluster, values.nodes),
     kubernetes: kubernetesMinor(values.kubernetes),
     profile,
-    replicas: number("replicas", 60),
+    replicas: number("replicas", 250),
+    surge: surgeOf(values.surge),
     rate: number("rate", 2_000),
     withoutGates: values["without-gates"],
     withoutSleep: values["without-sleep"],
     keep: values.keep,
     json: values.json,
   };
+}
+
+function surgeOf(asked: string): number | string {
+  if (/^[1-9]\d{0,2}%$/.test(asked)) return asked;
+  if (/^[1-9]\d{0,2}$/.test(asked)) return Number(asked);
+  throw new RangeError(`--surge must be a number of Pods above 0 or a share, e.g. 2 or 25%, got "${asked}"`);
 }
 
 function nodesOf(cluster: DemoOptions["cluster"], asked: string | undefined): DemoOptions["nodes"] {

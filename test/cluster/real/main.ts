@@ -32,7 +32,7 @@ const kubelets: Record<string, string> = {};
 const kubectlLine = (file: string): string => `${enterCommand(process.pid)} kubectl --kubeconfig ${file}`;
 
 async function start(): Promise<{ cluster: RealCluster; kubeconfig: string }> {
-  if (values.slot === undefined) throw new Error("--slot NUMBER is needed, 1 to 249");
+  if (values.slot === undefined) throw new Error("--slot NUMBER is needed, 1 to 124");
   const found = await findControlPlane({ kubernetes: kubernetesMinor(values.kubernetes) });
   if (found.kind === "missing") throw new Error(found.reason);
   const directory = values.directory === undefined ? {} : { directory: values.directory };
