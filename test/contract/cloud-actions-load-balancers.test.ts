@@ -175,10 +175,20 @@ suite("load balancers of the emulated cloud", EMULATED_ONLY, () => {
     const accepted = await set(["sg-2", "sg-1"]);
     assert.deepEqual(await groups(), ["sg-2", "sg-1"], "in the order in which they are asked");
     assert.equal((await task(accepted)).Status, 0);
+    const [begun, over] = cloud.journal.of("task").map(({ timeMs }) => timeMs);
+    assert.ok((over ?? 0) - (begun ?? 0) < 300, "other writes take 300 ms");
     await set();
     assert.deepEqual(await groups(), []);
     await sdk.CreateListener({ LoadBalancerId, Ports: [80], Protocol: "TCP" });
     await failsWith("FailedOperation.ResourceInOperating", set(["sg-1"]));
+  });
+
+  test("an order that finds too few addresses takes none", async (t) => {
+    const { sdk } = await withCloud(t, { dataPlane: false, vipCidr: "127.198.255.0/30" });
+    const order = (Number: number) => sdk.CreateLoadBalancer({ LoadBalancerType: "OPEN", Number });
+    await failsWith("ResourceInsufficient", order(3));
+    assert.equal((await order(2)).LoadBalancerIds?.length, 2);
+    await failsWith("ResourceInsufficient", order(1));
   });
 
   test("an address that a deleted load balancer had is not given out again at once", async (t) => {
