@@ -1,40 +1,17 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
-import { addListeners, type CallContext, noteListener, removeListener, startTask } from "../core.ts";
-import { badValue, CloudError, missing, unsupported } from "../errors.ts";
-import { DEFAULT_CHECK } from "../health.ts";
-import type { Limits } from "../options.ts";
-import { newId } from "../random.ts";
-import {
-  type HealthSettings,
-  isLayer7,
-  type ListenerRecord,
-  type LoadBalancerRecord,
-  PROTOCOLS,
-  type Protocol,
-  requireListener,
-  requireLoadBalancer,
-} from "../state.ts";
-import {
-  type ActionTable,
-  cloudTime,
-  type NoReply,
-  port,
-  type Reply,
-  read,
-  requiredText,
-  text,
-  texts,
-  type Whole,
-  write,
-} from "./action.ts";
+import { type CallContext, noteListener, removeListener, startTask } from "../core.ts";
+import { badValue, CloudError } from "../errors.ts";
+import { type Limits } from "../options.ts";
+import { isLayer7, type ListenerRecord, type LoadBalancerRecord, PROTOCOLS, requireListener, requireLoadBalancer } from "../state.ts";
+import { type ActionTable, cloudTime, type NoReply, port, read, requiredText, text, texts, type Whole, write } from "./action.ts";
 import { addCertificates, chooseCertificate, requireOneWay, showCertificate } from "./certificates.ts";
-import { completeCheck, showCheck } from "./health-checks.ts";
+import { checkOf, createListeners } from "./create-listeners.ts";
+import { showCheck } from "./health-checks.ts";
 import {
   applySettings,
   creationSettings,
   type GivenSettings,
   listenerName,
-  NO_EXTRAS,
   requireFitting,
   requireInSpecification,
   requireSessionWithScheduler,
@@ -121,104 +98,6 @@ export function selectListeners(
       (protocol === undefined || protocol === listener.protocol) &&
       (only === undefined || only === listener.port),
   );
-}
-
-function createListeners(request: clb.CreateListenerRequest, call: CallContext): Reply<clb.CreateListenerResponse> {
-  const { core } = call;
-  const protocol = PROTOCOLS.find((one) => one === request.Protocol);
-  if (protocol === undefined) throw unsupported(`the emulated cloud has no ${request.Protocol} listeners, only ${PROTOCOLS.join(", ")}`);
-  const ports = requirePorts(request);
-  requireFitting(request, protocol);
-  requireSessionWithScheduler(request.SessionExpireTime ?? 0, schedulerOf(request.Scheduler) ?? "WRR", ["WRR"]);
-  const check = checkOf(request.HealthCheck ?? {}, protocol);
-  const needsCertificate = protocol === "TCP_SSL" || (protocol === "HTTPS" && (request.SniSwitch ?? 0) === 0);
-  requireOneWay(request);
-  if (needsCertificate && request.Certificate === undefined && request.MultiCertInfo === undefined)
-    throw missing(`\`Certificate\` or \`MultiCertInfo\` of a ${protocol} listener${protocol === "HTTPS" ? " without SNI" : ""}`);
-  const loadBalancer = requireLoadBalancer(core.account, request.LoadBalancerId);
-  requireInSpecification(request, loadBalancer);
-  const certificate = chooseCertificate(core, request);
-  core.tasks.requireFree([loadBalancer]);
-  requireFreePorts(loadBalancer, protocol, ports);
-  requireRoom(loadBalancer, ports.length, core.settings.limits.listenersPerLoadBalancer);
-  const created = ports.map((listenPort, index): ListenerRecord => {
-    const listener = newListener(call, loadBalancer, protocol, listenPort, check);
-    listener.name = request.ListenerNames?.[index] ?? listener.name;
-    listener.certificate = certificate?.choice;
-    applySettings(listener, request);
-    return listener;
-  });
-  startTask(call, {
-    loadBalancers: [loadBalancer],
-    apply: () => {
-      addCertificates(core, certificate?.uploads ?? []);
-      return addListeners(core, loadBalancer, created);
-    },
-  });
-  return { ListenerIds: created.map(({ listenerId }) => listenerId) };
-}
-
-function newListener(
-  { core }: CallContext,
-  loadBalancer: LoadBalancerRecord,
-  protocol: Protocol,
-  listenPort: number,
-  check: HealthSettings,
-): ListenerRecord {
-  const listenerId = newId("lbl", core.random);
-  return {
-    loadBalancerId: loadBalancer.id,
-    listenerId,
-    locationId: undefined,
-    name: listenerId,
-    protocol,
-    port: listenPort,
-    healthCheck: check,
-    targets: new Map(),
-    lastHealthyMs: 0,
-    createdMs: core.clock.now(),
-    scheduler: "WRR",
-    sessionExpireTime: 0,
-    idleConnectTimeout: protocol === "UDP" ? 300 : 900,
-    deregisterTargetRst: false,
-    certificate: undefined,
-    proxyProtocol: false,
-    keepalive: false,
-    extras: NO_EXTRAS,
-    sni: false,
-    rules: new Map(),
-    defaultDomain: undefined,
-  };
-}
-
-/** On layer 7 each rule has a check of its own. */
-const checkOf = (given: clb.HealthCheck, protocol: Protocol): HealthSettings =>
-  protocol === "HTTP" || protocol === "HTTPS" ? DEFAULT_CHECK : completeCheck(given, { protocol });
-
-function requirePorts(request: clb.CreateListenerRequest): readonly number[] {
-  const ports = request.Ports.map(Number);
-  if (new Set(ports).size < ports.length) throw new CloudError("InvalidParameterValue.Duplicate", "`Ports` names a port twice");
-  const names = request.ListenerNames;
-  if (names !== undefined && names.length !== ports.length)
-    throw new CloudError("InvalidParameterValue.Length", `\`ListenerNames\` has ${names.length} names for ${ports.length} ports`);
-  return ports;
-}
-
-/** UDP has ports of its own, the others share theirs. */
-function requireFreePorts(loadBalancer: LoadBalancerRecord, protocol: Protocol, ports: readonly number[]): void {
-  const clash = [...loadBalancer.listeners.values()].find(
-    (listener) => (listener.protocol === "UDP") === (protocol === "UDP") && ports.includes(listener.port),
-  );
-  if (clash !== undefined)
-    throw new CloudError(
-      "InvalidParameter.PortCheckFailed",
-      `port ${clash.port}/${clash.protocol} is already used by listener ${clash.listenerId}`,
-    );
-}
-
-function requireRoom({ id, listeners }: LoadBalancerRecord, more: number, limit: number): void {
-  if (listeners.size + more > limit)
-    throw new CloudError("LimitExceeded", `listeners of ${id}: ${listeners.size} exist, ${more} more would exceed the quota of ${limit}`);
 }
 
 function modifyListener(request: clb.ModifyListenerRequest, call: CallContext): NoReply {
