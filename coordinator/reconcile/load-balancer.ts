@@ -233,9 +233,19 @@ function next(deps: LoadBalancerDeps, id: string, actual: LoadBalancer): Outcome
   return { kind: "again", afterMs: Math.max(atMs - now, 1), because: "time" };
 }
 
-type Refused = { readonly untilMs: number; readonly waitMs: number; readonly podUid: string; readonly message: string };
-/** `suspects`: so many of those that come first in the plan were refused together, so one of them is bad; 0 where nothing is known. */
-type Suspicion = { cap: number; suspects: number; readonly refused: Map<string, Refused> };
+/** `forQuota`: there was no room for it; that says nothing of it once something has been taken away. */
+type Refused = {
+  readonly untilMs: number;
+  readonly waitMs: number;
+  readonly podUid: string;
+  readonly message: string;
+  readonly forQuota: boolean;
+};
+/**
+ * `suspects`: so many of those that come first in the plan were refused together, so one of them is bad; 0 where nothing is known.
+ * `forQuota`: the last refusal was one.
+ */
+type Suspicion = { cap: number; suspects: number; forQuota: boolean; readonly refused: Map<string, Refused> };
 
 /**
  * One bad target must not block 499 good ones: a refused bind is halved until the bad one is alone; it is then left out for a while.
@@ -277,7 +287,9 @@ export class Refusals {
 
   worked(loadBalancerId: string, call: Call): void {
     const suspicion = this.#suspicions.get(loadBalancerId);
-    if (suspicion === undefined || call.lane !== "bind") return;
+    if (suspicion === undefined) return;
+    if (makesRoom(call) && forgetQuota(suspicion)) this.#suspicions.delete(loadBalancerId);
+    if (call.lane !== "bind") return;
     for (const slot of call.targets) suspicion.refused.delete(slotKey(slot));
     if (suspicion.suspects === 1 && call.targets.length > 1) return;
     const left = suspicion.suspects - call.targets.length;
@@ -297,9 +309,11 @@ export class Refusals {
     const suspicion = this.#suspicions.get(loadBalancerId) ?? {
       cap: CALL_LIMITS.targets,
       suspects: 0,
+      forQuota: false,
       refused: new Map<string, Refused>(),
     };
     this.#suspicions.set(loadBalancerId, suspicion);
+    suspicion.forQuota = isQuota(error.call.code);
     const [alone, ...others] = call.targets;
     if (alone === undefined) return atOnce;
     if (others.length > 0) {
@@ -310,7 +324,13 @@ export class Refusals {
     const { podUid } = alone;
     const before = suspicion.refused.get(slotKey(alone));
     const waitMs = before?.podUid === podUid ? Math.min(before.waitMs * 2, REFUSED_MS.most) : REFUSED_MS.first;
-    suspicion.refused.set(slotKey(alone), { untilMs: nowMs + waitMs, waitMs, podUid, message: error.message });
+    suspicion.refused.set(slotKey(alone), {
+      untilMs: nowMs + waitMs,
+      waitMs,
+      podUid,
+      message: error.message,
+      forQuota: isQuota(error.call.code),
+    });
     this.#onRefused(loadBalancerId, alone, error.message);
     return atOnce;
   }
@@ -320,6 +340,15 @@ export class Refusals {
     const times = refused.flatMap(({ untilMs }) => (untilMs > nowMs ? untilMs : []));
     return times.length === 0 ? undefined : Math.min(...times);
   }
+}
+
+const makesRoom = ({ lane }: Call): boolean => lane === "unbind" || lane === "conflict" || lane === "delete";
+
+/** Who found no room may come at once, all together. True: nothing else is suspected. */
+function forgetQuota(suspicion: Suspicion): boolean {
+  for (const [key, { forQuota }] of suspicion.refused) if (forQuota) suspicion.refused.delete(key);
+  if (suspicion.forQuota) setSuspects(suspicion, 0);
+  return suspicion.refused.size === 0 && suspicion.suspects === 0;
 }
 
 function setSuspects(suspicion: Suspicion, suspects: number): void {

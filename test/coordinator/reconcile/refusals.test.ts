@@ -57,6 +57,18 @@ suite("a refused bind", () => {
     assert.deepEqual(refusals.firstCall("lb-1", [bind(slot("10.0.0.1"))], 0), bind(slot("10.0.0.1")));
   });
 
+  test("for a quota is forgotten as soon as something was taken away; one for its content is not", () => {
+    const refusals = new Refusals(() => undefined);
+    const [full, full2, bad] = [slot("10.0.0.1"), slot("10.0.0.2"), slot("10.0.0.3")];
+    refusals.failed("lb-1", bind(full, full2), refusal("LimitExceeded"), 0);
+    refusals.failed("lb-1", bind(full), refusal("LimitExceeded"), 0);
+    refusals.failed("lb-1", bind(full2), refusal("LimitExceeded"), 0);
+    refusals.failed("lb-1", bind(bad), refusal("InvalidParameterValue"), 0);
+    assert.equal(refusals.firstCall("lb-1", [bind(full, full2, bad)], 0), undefined);
+    refusals.worked("lb-1", { lane: "unbind", slots: [slot("10.0.0.9")] });
+    assert.deepEqual(refusals.firstCall("lb-1", [bind(full, full2, bad)], 0), bind(full, full2));
+  });
+
   test("takes at most eleven calls to find one of 500, wherever it is, and to bind the others", () => {
     for (const bad of [0, 1, 137, 250, 321, 498, 499]) {
       const all = Array.from({ length: 500 }, (_, n) => slot(`10.1.${Math.floor(n / 250)}.${n % 250}`));
