@@ -11,7 +11,8 @@ test("the first row of each table: the columns reproduce what was published, our
     const results = await virtualRows(row, [20, 50], [4]);
     assert.deepEqual(failings(results), []);
     for (const { parallel } of results)
-      for (const { oursSeconds, limitSeconds } of parallel ?? []) assert.ok(oursSeconds <= 1.05 * limitSeconds, `${table}: ${oursSeconds} s`);
+      for (const { oursSeconds, limitSeconds } of parallel ?? [])
+        assert.ok(oursSeconds <= 1.05 * limitSeconds, `${table}: ${oursSeconds} s`);
   }
 });
 
