@@ -1,0 +1,257 @@
+/** The coordinator's engine on the emulated cloud in one process and in virtual time, with agents, Pods and rollouts around it. */
+import assert from "node:assert/strict";
+import type { TestContext } from "node:test";
+import type { Clock } from "../../../common/clock.ts";
+import { DEFAULT_GATE_TYPE } from "../../../common/names.ts";
+import type { PodFact } from "../../../common/vocabulary.ts";
+import { isLocked } from "../../../coordinator/cloud/clb-error.ts";
+import type { CloudTransport } from "../../../coordinator/cloud/transport.ts";
+import { Engine } from "../../../coordinator/engine.ts";
+import { EventSink } from "../../../coordinator/events.ts";
+import { makeMetrics } from "../../../coordinator/metrics.ts";
+import { makeNodeRegistry } from "../../../coordinator/stream/node-registry.ts";
+import { CLUSTER } from "../../builders.ts";
+import { type Cloud, makeCloud } from "../../cloud/cloud.ts";
+import { CloudError } from "../../cloud/errors.ts";
+import { alwaysHealthy, inProcessTransport } from "../../cloud/in-process.ts";
+import { overlaps } from "../../cloud/journal-facts.ts";
+import type { Limits } from "../../cloud/options.ts";
+import type { CloudState } from "../../cloud/view.ts";
+import { makeVirtualClock } from "../../virtual-clock.ts";
+import { silentLog } from "../stream/pods.ts";
+import { aCluster, type Cluster } from "./cluster.ts";
+import { type Agent, anAgent, aWatch, connectAll } from "./nodes.ts";
+
+const NODES = ["node-a", "node-b", "node-c", "node-d"];
+const LOOK_MS = 250;
+/** The coordinator's own setting for the SDK. */
+const TIMEOUT_MS = 60_000;
+/** No scenario takes longer; milliseconds of virtual time. */
+const LIMIT_MS = 900_000;
+
+export type Options = {
+  /** One load balancer "lb-<app>" with one Service each; default "one" and "two". */
+  readonly apps?: readonly string[];
+  /** Pods of each. */
+  readonly pods?: number;
+  readonly limits?: Partial<Limits>;
+};
+/** `surge`: so many new Pods before as many old ones end; `unavailable`: so many old ones end before as many new ones come. */
+export type Steps = { readonly surge: number } | { readonly unavailable: number };
+type Coordinator = { readonly engine: Engine; readonly agents: readonly Agent[]; readonly stop: () => Promise<void> };
+
+export type World = ReturnType<typeof aWorld>;
+
+export function aWorld(t: TestContext, { apps = ["one", "two"], pods = 8, limits = {} }: Options = {}) {
+  const clock = makeVirtualClock();
+  const cloud = makeCloud({ clock, probe: alwaysHealthy, limits: { targetsPerPlace: 1_000, ...limits } });
+  t.after(() => cloud.stop());
+  for (const app of apps) cloud.addLoadBalancer({ id: `lb-${app}` });
+  const cluster = aCluster(clock, apps, NODES);
+  for (const app of apps) cluster.start(app, pods);
+  const watch = { answers: true, lies: 0 };
+  const tooEarly: string[] = [];
+  cluster.onGate((pod) => {
+    if (!serves(cloud.state(), pod)) tooEarly.push(pod.uid);
+  });
+  const metrics = makeMetrics(noGauges);
+  let generation = 0;
+  let running: Coordinator | undefined;
+
+  /** A process that knows nothing but what is stored; its agents connect within a second. */
+  const start = (): void => {
+    const [stop, hard] = [new AbortController(), new AbortController()];
+    const watchNode = aWatch(clock, cluster, watch);
+    const registry = makeNodeRegistry({ clock, log: silentLog, observer: metrics.observer, agentGraceMs: 10_000, watchNode }, stop.signal);
+    registry.setNodes(NODES.map((name) => ({ name, uid: name })));
+    const { client, objects } = cluster;
+    const shared = { client, clock, log: silentLog };
+    const events = new EventSink({ ...shared, component: "clb-direct" });
+    const transport = withTimeout(clock, inProcessTransport(cloud, { name: `coordinator-${++generation}` }));
+    const engine = new Engine({ ...shared, transport, facts: registry, objects, events, metrics, settings: SETTINGS });
+    const unfollow = cluster.onService((record) => engine.serviceChanged({ kind: "changed", record }));
+    const agents = NODES.map((node) => anAgent(clock, cluster, registry, node));
+    connectAll(clock, agents);
+    const over = Promise.all([engine.run(stop.signal, hard.signal), events.run(stop.signal)]);
+    const end = async (): Promise<void> => {
+      unfollow();
+      for (const agent of agents) agent.disconnect();
+      hard.abort(new DOMException("killed", "AbortError"));
+      stop.abort();
+      await over;
+    };
+    running = { engine, agents, stop: end };
+  };
+  const coordinator = (): Coordinator => {
+    assert.ok(running, "no coordinator runs");
+    return running;
+  };
+
+  const until = async (what: () => string, isSo: () => boolean, limitMs = 300_000): Promise<void> => {
+    for (const endMs = clock.now() + limitMs; !isSo(); await clock.sleep(LOOK_MS))
+      if (clock.now() > endMs) throw new Error(`not within ${limitMs / 1000} s: ${what()}`);
+  };
+  const isOpen = (uid: string): boolean => cluster.pods.get(uid)?.gate === "True";
+  /** All Pods of an app are replaced, by steps as a Deployment makes them. */
+  const rollOut = async (app: string, steps: Steps = { surge: 4 }): Promise<void> => {
+    const old = cluster.alive(app).map(({ uid }) => uid);
+    const size = "surge" in steps ? steps.surge : steps.unavailable;
+    while (old.length > 0) {
+      const leaving = old.splice(0, size);
+      if ("unavailable" in steps) cluster.end(leaving);
+      const coming = cluster.start(app, leaving.length);
+      await until(
+        () => `the gates of ${coming.join(", ")} open`,
+        () => coming.every(isOpen),
+      );
+      if ("surge" in steps) cluster.end(leaving);
+    }
+  };
+  const converged = (app: string, but: readonly string[] = []): Promise<void> =>
+    until(
+      () =>
+        `${app} converged: ${differences(cluster, cloud.state(), app, but).join("; ")} ${coordinator().engine.unread} ${JSON.stringify(coordinator().engine.planned())}`,
+      () => {
+        const { engine } = coordinator();
+        return differences(cluster, cloud.state(), app, but).length === 0 && engine.unread === undefined && isPlanned(engine, app, but);
+      },
+    );
+
+  return {
+    clock,
+    cloud,
+    cluster,
+    apps,
+    watch,
+    /** Pods whose gate was opened although the cloud did not send to them. */
+    tooEarly,
+    coordinator,
+    until,
+    rollOut,
+    converged,
+    start,
+    /** What a person does in the console, as soon as the lock is free; resolves when it has taken effect. */
+    byHand: async (app: string, action: string, request: object): Promise<ByHand> => {
+      const loadBalancerId = `lb-${app}`;
+      const one = action === "DeleteLoadBalancer" ? { LoadBalancerIds: [loadBalancerId] } : { LoadBalancerId: loadBalancerId };
+      for (;;) {
+        try {
+          const fromMs = clock.now();
+          const answer = await cloud.call("clb", action, { ...one, ...request }, { name: "a person" });
+          await until(
+            () => `${action} is over`,
+            () => isOver(cloud, String(answer["RequestId"])),
+          );
+          return { loadBalancerId, fromMs, untilMs: clock.now() };
+        } catch (err) {
+          if (!(err instanceof CloudError && isLocked(err.code))) throw err;
+          await clock.sleep(50);
+        }
+      }
+    },
+    /** As by SIGKILL: nothing is finished, nothing is stored any more. */
+    kill: async () => {
+      await coordinator().stop();
+      running = undefined;
+    },
+    /** Lets virtual time pass until the work is over. */
+    run: async <T>(work: () => Promise<T>): Promise<T> => await clock.run(work(), LIMIT_MS),
+  };
+}
+
+/** A write without a task has ended with its answer. */
+const isOver = (cloud: Cloud, taskId: string): boolean =>
+  cloud.journal.of("task").findLast((task) => task.taskId === taskId)?.change !== "accepted";
+
+/** As the SDK has one: who waits for an answer gives up at last, and does not know what has become of the call. */
+const withTimeout =
+  (clock: Clock, transport: CloudTransport): CloudTransport =>
+  async (service, action, request, signal) => {
+    const answered = new AbortController();
+    const timeout = clock.sleep(TIMEOUT_MS, answered.signal).then(() => {
+      throw Object.assign(new Error(`network timeout at ${action}`), { code: "" });
+    });
+    try {
+      return await Promise.race([transport(service, action, request, signal), timeout]);
+    } finally {
+      answered.abort();
+      timeout.catch(() => undefined);
+    }
+  };
+
+const noGauges = {
+  queueDepth: () => ({}),
+  watchAgeSeconds: () => ({}),
+  mirrorAgeSeconds: () => 0,
+  nodes: () => [],
+  pods: () => 0,
+  leading: () => true,
+  parkedRemovals: () => 0,
+};
+const SETTINGS = {
+  clusterId: CLUSTER,
+  namespace: "clb-direct",
+  ownership: "annotation",
+  gateType: DEFAULT_GATE_TYPE,
+  vpcId: undefined,
+  callsPerSecond: 20,
+  rulesPerCall: 20,
+  drainMs: 3_000,
+  auditMs: 60_000,
+  healthPollMs: 250,
+  healthIdleMs: 10_000,
+  policy: "enforce",
+} as const;
+
+const isPlanned = (engine: Engine, app: string, but: readonly string[]): boolean =>
+  engine.planned().every(({ loadBalancerId, lane }) => loadBalancerId !== `lb-${app}` || (lane === "bind" && but.length > 0));
+
+const serves = ({ loadBalancers }: CloudState, { ips }: PodFact): boolean =>
+  loadBalancers
+    .flatMap(({ listeners }) => listeners.flatMap(({ targets }) => targets))
+    .some(({ ip, weight, health }) => ips.includes(ip) && weight > 0 && health === "Alive");
+
+/** What is not as it should be at the app's load balancer; `but`: Pods that the cloud does not take. */
+function differences(cluster: Cluster, state: CloudState, app: string, but: readonly string[]): string[] {
+  const pods = cluster.alive(app).filter(({ uid }) => !but.includes(uid));
+  const wanted = new Set(pods.flatMap(({ ips }) => ips));
+  const listeners = state.loadBalancers.find(({ id }) => id === `lb-${app}`)?.listeners ?? [];
+  const targets = listeners.flatMap((listener) => listener.targets);
+  const bound = new Set(targets.map(({ ip }) => ip));
+  return [
+    ...pods.filter(({ gate }) => gate !== "True").map(({ uid }) => `the gate of ${uid} is not open`),
+    ...[...cluster.pods.values()]
+      .filter(({ labels, deletionAtMs }) => labels["app"] === app && deletionAtMs !== undefined)
+      .map(({ uid }) => `${uid} still ends`),
+    ...[...wanted].filter((ip) => !bound.has(ip)).map((ip) => `${ip} is not bound`),
+    ...targets.filter(({ ip }) => !wanted.has(ip)).map(({ ip }) => `${ip} is bound`),
+    ...targets
+      .filter(({ weight, health }) => weight !== 10 || health !== "Alive")
+      .map(({ ip, weight, health }) => `${ip} ${weight} ${health}`),
+  ];
+}
+
+/** Takes part of the cloud's journal off the judgement, e.g. what a person did by hand. */
+export type ByHand = { readonly loadBalancerId: string; readonly fromMs: number; readonly untilMs: number };
+
+/** No backend of a Pod that lived was unbound or got weight 0, and no coordinator wrote twice at a time to one load balancer. */
+export function assertNothingWrong(
+  { cloud, cluster, tooEarly }: World,
+  { byHand = [], stuck = false }: { byHand?: ByHand[]; stuck?: boolean } = {},
+): void {
+  const entries = cloud.journal.since(0);
+  for (const entry of entries) {
+    if (entry.kind !== "target" || entry.change === "bound" || (entry.weight > 0 && entry.change === "weight")) continue;
+    const { ip, timeMs, loadBalancerId } = entry;
+    if (byHand.some((one) => one.loadBalancerId === loadBalancerId && one.fromMs <= timeMs && timeMs <= one.untilMs)) continue;
+    const alive = cluster.lives.find((life) => life.ip === ip && life.bornMs <= timeMs && timeMs < life.endingMs);
+    assert.equal(alive, undefined, `${entry.change} of ${ip} at ${loadBalancerId}, whose Pod ${alive?.uid} lived`);
+  }
+  assert.deepEqual(tooEarly, [], "gates were opened before the cloud sent to their Pods");
+  const callers = new Set(entries.flatMap((entry) => (entry.kind === "call" ? entry.caller : [])));
+  for (const caller of callers) {
+    if (stuck || !caller.startsWith("coordinator")) continue;
+    const own = entries.filter((entry) => entry.kind !== "call" || entry.caller === caller);
+    assert.deepEqual(overlaps(own), [], `${caller} wrote twice at a time`);
+  }
+}
