@@ -129,7 +129,7 @@ type AnyAnswer = {
 
 const never = new AbortController().signal;
 
-export async function call({ transport }: Pick<Site, "transport">, action: string, request: object): Promise<AnyAnswer> {
+async function call({ transport }: Pick<Site, "transport">, action: string, request: object): Promise<AnyAnswer> {
   return (await transport("clb", action, request, never)) as AnyAnswer;
 }
 

@@ -26,7 +26,7 @@ export function rowsTable(rows: readonly ResultRow[]): string {
 }
 
 /** Columns of text, flush right. */
-export function aligned(lines: readonly (readonly string[])[]): string {
+function aligned(lines: readonly (readonly string[])[]): string {
   const widths: number[] = [];
   for (const line of lines) for (const [index, cell] of line.entries()) widths[index] = Math.max(widths[index] ?? 0, cell.length);
   return lines.map((line) => line.map((cell, index) => cell.padStart(widths[index] ?? 0)).join("  ")).join("\n");
