@@ -75,6 +75,8 @@ export class NodePods {
   #watching: ReturnType<WatchNode> | undefined;
   /** undefined until our watch has listed. */
   #watchHas: Set<string> | undefined;
+  /** Pods that the agent has lost with most of its others, twice: they end when our own list lacks them too. */
+  #unconfirmed = new Set<string>();
   /** Runs while nobody speaks for the node. */
   #grace: AbortController | undefined;
   /** The last complete telling dropped most Pods and was not believed yet. */
@@ -165,7 +167,7 @@ export class NodePods {
     if (this.#isDoubtful(lost.size)) return "doubted";
     told.clear();
     for (const pod of pods) told.set(pod.uid, pod.resourceVersion);
-    for (const uid of lost) this.#end(uid, "absent", "agent");
+    this.#lose(lost);
     this.#agentHas = new Set();
     this.#take("agent", pods, this.#agentHas);
     this.#speaking = true;
@@ -182,10 +184,20 @@ export class NodePods {
     const missed = uidsOf(removed).intersection(this.#agentHas);
     const lost = this.#onlyAgentHas(missed);
     if (lost.size > 0 && this.#isDoubtful(lost.size)) return "doubted";
-    for (const uid of lost) this.#end(uid, "absent", "agent");
+    this.#lose(lost);
     for (const uid of missed) this.#agentHas.delete(uid);
     this.#settle();
     return "applied";
+  }
+
+  /** An agent without most of its Pods may be wrong twice, e.g. because its list is: where we can, we look for ourselves. */
+  #lose(lost: ReadonlySet<string>): void {
+    if (lost.size * 2 > this.#known().size && this.#exists && !this.#over) {
+      this.#unconfirmed = this.#unconfirmed.union(lost);
+      if (this.#watch !== undefined && this.#watchHas === undefined) return; // its first list is under way
+      this.#stopWatch();
+      this.#fallBack("the agent has lost most of its Pods, listing them");
+    } else for (const uid of lost) this.#end(uid, "absent", "agent");
   }
 
   #hearWatch(event: NodeWatchEvent): void {
@@ -217,6 +229,7 @@ export class NodePods {
       return this.#startWatch();
     }
     for (const uid of lost) this.#end(uid, "absent", "watch");
+    this.#unconfirmed.clear();
     this.#watchHas = new Set();
     this.#take("watch", pods, this.#watchHas);
   }
@@ -237,14 +250,18 @@ export class NodePods {
 
   /** Never rejects. */
   async #startGrace(): Promise<void> {
-    const { clock, log, observer, agentGraceMs } = this.#deps;
+    const { clock, agentGraceMs } = this.#deps;
     const grace = new AbortController();
     this.#grace = grace;
     await clock.sleep(agentGraceMs, grace.signal).catch(() => undefined);
     if (grace.signal.aborted) return; // the agent is back, the Node is gone, or we stop
     this.#grace = undefined;
-    log.info({ node: this.name, agentGraceMs }, "no agent speaks for the node, watching its Pods");
-    observer.onFallback(this.name, "on");
+    this.#fallBack("no agent speaks for the node, watching its Pods");
+  }
+
+  #fallBack(because: string): void {
+    this.#deps.log.info({ node: this.name }, because);
+    this.#deps.observer.onFallback(this.name, "on");
     this.#startWatch();
   }
 
@@ -275,6 +292,7 @@ export class NodePods {
   #end(uid: string, evidence: PodEnd, by: Teller): void {
     this.#agentHas.delete(uid);
     this.#watchHas?.delete(uid);
+    this.#unconfirmed.delete(uid);
     this.#memory.end(this.name, uid, evidence, by);
   }
 
@@ -287,7 +305,7 @@ export class NodePods {
   }
 
   #known(): Set<string> {
-    return this.#agentHas.union(this.#watchHas ?? new Set<string>());
+    return this.#agentHas.union(this.#watchHas ?? new Set<string>()).union(this.#unconfirmed);
   }
 
   #onlyAgentHas(uids: Set<string>): Set<string> {

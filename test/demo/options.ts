@@ -10,6 +10,7 @@ const USAGE = `usage: npm run demo -- [options]
   --nodes simulated|real   what runs the Pods of --cluster real: this program, or kubelet and containerd, as root (default simulated)
   --kubernetes 1.36|1.34   version of the real one (default 1.36)
   --profile fast|tke2020   how long the emulated cloud takes (default fast)
+  --scenario FILE          the account that the emulated cloud begins with (docs/emulated-cloud.md), e.g. with another quota
   --replicas N             Pods of the example, 1 to 250 (default 6)
   --surge N                new Pods of the rollout at a time, e.g. 2 or 25% (default 2)
   --rate N                 requests per second through the load balancer, 1 to 2000 (default 300)
@@ -24,6 +25,7 @@ export type DemoOptions = {
   readonly nodes: "simulated" | "real";
   readonly kubernetes: string;
   readonly profile: "fast" | "tke2020";
+  readonly scenario: string | undefined;
   readonly replicas: number;
   /** As a Deployment's maxSurge has it. */
   readonly surge: number | string;
@@ -58,6 +60,7 @@ function readOptions(args: readonly string[]): DemoOptions | undefined {
       kubernetes: { type: "string", default: DEFAULT_MINOR },
       profile: { type: "string", default: "fast" },
       replicas: { type: "string", default: "6" },
+      scenario: { type: "string" },
       surge: { type: "string", default: "2" },
       rate: { type: "string", default: "300" },
       "without-gates": { type: "boolean", default: false },
@@ -79,12 +82,15 @@ function readOptions(args: readonly string[]): DemoOptions | undefined {
     throw new RangeError(`--cluster must be embedded, real or kubeconfig, got "${cluster}"`);
   if (values.json !== undefined && !existsSync(dirname(resolve(values.json))))
     throw new RangeError(`--json ${values.json}: the folder ${dirname(resolve(values.json))} does not exist`);
+  if (values.scenario !== undefined && !existsSync(values.scenario))
+    throw new RangeError(`--scenario ${values.scenario}: there is no such file`);
   if (profile !== "fast" && profile !== "tke2020") throw new RangeError(`--profile must be fast or tke2020, got "${profile}"`);
   return {
     cluster,
     nodes: nodesOf(cluster, values.nodes),
     kubernetes: kubernetesMinor(values.kubernetes),
     profile,
+    scenario: values.scenario,
     replicas: number("replicas", 250),
     surge: surgeOf(values.surge),
     rate: number("rate", 2_000),

@@ -52,7 +52,13 @@ export async function setStage(options: DemoOptions, steps: Steps, say: (text: s
   const deps = { plan, directory, start, steps, say };
   const borrowed = options.cluster === "kubeconfig" ? await borrowCluster(deps) : undefined; // before anything is started for it
   say(`addresses: ${addresses(options, plan)}`);
-  const flags = { host: plan.cloud, port: "0", profile: options.profile, "vip-cidr": plan.vipRange };
+  const flags = {
+    host: plan.cloud,
+    port: "0",
+    profile: options.profile,
+    "vip-cidr": plan.vipRange,
+    ...(options.scenario !== undefined && { seed: options.scenario }),
+  };
   const ranges = backendRanges(options, plan).flatMap((range) => ["--backend-cidr", range]);
   const cloudProcess = start("cloud", "test/cloud/main.ts", [...flagsOf(flags), ...ranges]);
   const cloud = await firstJson<{ endpoint: string; adminUrl: string }>(cloudProcess);

@@ -303,9 +303,8 @@ test("32 writers patch one Pod at once and every condition is there, without a c
   assert.equal(status.conditions.length, 32);
 });
 
-test("creates and patches hundreds of Pods a second", async (t) => {
+test("three hundred Pods created and patched at once: each has its own version, none is lost", async (t) => {
   const { raw } = await serverFor(t);
-  const start = performance.now();
   const pods = "/api/v1/namespaces/default/pods";
   await Promise.all(
     Array.from({ length: 300 }, async (_, index) => {
@@ -318,7 +317,8 @@ test("creates and patches hundreds of Pods a second", async (t) => {
       );
     }),
   );
-  const seconds = (performance.now() - start) / 1_000;
-  t.diagnostic(`${Math.round(300 / seconds)} Pods created and patched per second`);
-  assert.ok(seconds < 3, `300 Pods took ${seconds} s`);
+  const { body } = await raw("GET", pods);
+  const items = (body as { items: { metadata: { resourceVersion: string }; status: { conditions: unknown[] } }[] }).items;
+  assert.equal(new Set(items.map(({ metadata }) => metadata.resourceVersion)).size, 300);
+  assert.equal(items.filter(({ status }) => status.conditions.length === 1).length, 300);
 });
