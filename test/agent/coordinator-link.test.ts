@@ -353,6 +353,6 @@ test("ends at once when told to, whatever it is doing", async (t) => {
     over.abort();
     await ended;
   }
-  assert.ok(Date.now() - fromMs < 500);
+  assert.ok(Date.now() - fromMs < 5_000);
   assert.equal(connected.link.state, "away");
 });

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { makeClock } from "../../common/clock.ts";
 
 test("begins at the wall clock's time", () => {
-  assert.ok(Math.abs(makeClock().now() - Date.now()) < 50);
+  assert.ok(Math.abs(makeClock().now() - Date.now()) < 1_000);
 });
 
 test("a scaled clock runs and sleeps that many times as fast", async () => {

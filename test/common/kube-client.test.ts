@@ -242,7 +242,7 @@ test("a credential plugin that hangs does not outlast the request's timeout", { 
   });
   const startedAt = Date.now();
   assert.equal((await errorOf(client.get(POD, { timeoutMs: 100 }))).failure, "timeout");
-  assert.ok(Date.now() - startedAt < 1_500);
+  assert.ok(Date.now() - startedAt < 5_000);
   assert.equal(server.seen.length, 0);
 });
 
@@ -300,7 +300,7 @@ test("a silent watch and one that is never answered end after the silence limit;
   const startedAt = Date.now();
   assert.deepEqual((await watchFor(client)).end, { kind: "silent" });
   assert.deepEqual((await watchFor(client)).end, { kind: "silent" });
-  assert.ok(Date.now() - startedAt < 1_500, "took too long");
+  assert.ok(Date.now() - startedAt < 5_000, "took too long");
   const { told, end } = await watchFor(client);
   assert.equal(end.kind, "silent");
   assert.ok(told.length >= 7, `only ${told.length} bookmarks`);

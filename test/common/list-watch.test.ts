@@ -463,7 +463,7 @@ test("run ends at once on abort, wherever it stands", limits, async () => {
     const startedAt = Date.now();
     stop.abort();
     await running;
-    assert.ok(Date.now() - startedAt < 500);
+    assert.ok(Date.now() - startedAt < 5_000);
     await client.close();
     await server.close();
   }
