@@ -33,7 +33,10 @@ export type StreamObserver = {
 
 /** One stream's session. After it was closed, by whomever, everything it is told is ignored. */
 export interface NodeSession {
-  /** All Pods of the node. "doubted": it drops more than half of them; say it once more and it is believed. */
+  /**
+   * All Pods of the node. "doubted": it drops more than half of them; said once more, it is believed as soon as our own list of a Node
+   * that exists lacks them too.
+   */
   snapshot(pods: readonly PodFact[]): "applied" | "doubted";
   /** "doubted": as above, where most Pods are merely absent; everything else of it is applied. */
   difference(changed: readonly PodFact[], removed: readonly RemovedPod[]): "applied" | "doubted";
@@ -192,12 +195,13 @@ export class NodePods {
 
   /** An agent without most of its Pods may be wrong twice, e.g. because its list is: where we can, we look for ourselves. */
   #lose(lost: ReadonlySet<string>): void {
-    if (lost.size * 2 > this.#known().size && this.#exists && !this.#over) {
-      this.#unconfirmed = this.#unconfirmed.union(lost);
-      if (this.#watch !== undefined && this.#watchHas === undefined) return; // its first list is under way
-      this.#stopWatch();
-      this.#fallBack("the agent has lost most of its Pods, listing them");
-    } else for (const uid of lost) this.#end(uid, "absent", "agent");
+    const canLook = this.#exists && !this.#over && this.#watchHas === undefined; // a watch that has listed lacks them too
+    if (!canLook || lost.size * 2 <= this.#known().size) {
+      for (const uid of lost) this.#end(uid, "absent", "agent");
+      return;
+    }
+    this.#unconfirmed = this.#unconfirmed.union(lost);
+    if (this.#watch === undefined) this.#fallBack("the agent has lost most of its Pods, listing them");
   }
 
   #hearWatch(event: NodeWatchEvent): void {
@@ -277,6 +281,7 @@ export class NodePods {
     this.#watch.abort();
     this.#watch = undefined;
     this.#watchHas = undefined;
+    this.#unconfirmed.clear();
     this.#deps.log.info({ node: this.name }, "stopped watching the node's Pods");
     this.#deps.observer.onFallback(this.name, "off");
   }

@@ -132,25 +132,27 @@ async function rollOutWith(t: TestContext, scenario: Scenario): Promise<void> {
   const script = parseFaultScript(`faults: [${faults.map((fault) => `{ ${fault} }`).join()}]`, "scenario");
   const world = aWorld(t, scenario.world);
   const ends = scenario.ends ?? world.apps;
-  const { edits, beganMs } = await world.run(async () => {
+  await world.run(async () => {
     world.start();
     for (const app of world.apps) await world.converged(app);
-    const beganMs = world.clock.now();
+  });
+  const beganMs = world.clock.now();
+  const byHand = await world.run(async () => {
     world.cloud.faults.replace(script);
     const rollouts = new Map(world.apps.map((app) => [app, world.rollOut(app, steps)]));
     for (const over of rollouts.values()) over.catch(() => undefined);
-    const edits = await during?.(world, rollouts);
+    const byPerson = await during?.(world, rollouts);
     for (const app of ends) await rollouts.get(app);
     for (const app of ends) await world.converged(app);
     await world.kill();
-    return { edits: edits ?? [], beganMs };
+    return byPerson ?? [];
   });
   for (const { kind } of script)
     assert.ok(
       world.cloud.journal.of("call").some((call) => call.faults.includes(kind)),
       `no call met ${kind}`,
     );
-  assertNothingWrong(world, { byHand: edits, stuck });
+  assertNothingWrong(world, { byHand, stuck });
   also?.(world, beganMs);
 }
 

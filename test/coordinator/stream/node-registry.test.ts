@@ -93,6 +93,32 @@ test("a snapshot that drops more than half is believed only when told twice", ()
   assert.equal(session.snapshot([]), "doubted");
 });
 
+test("an agent that insists on having lost most of its Pods is believed when our own list lacks them too", () => {
+  const { registry, open, uids, watch, running } = aRegistry();
+  registry.setNodes([NODE]);
+  const session = open();
+  session.snapshot(pods("p1", "p2", "p3", "p4"));
+  for (const answer of ["doubted", "applied"]) assert.equal(session.snapshot(pods("p1")), answer);
+  assert.deepEqual([uids(), running()], [["p1", "p2", "p3", "p4"], ["a"]]);
+  watch().tell(listed("p1", "p2", "p3")); // p4 is gone indeed
+  assert.deepEqual([uids(), registry.endOf("p4")], [["p1", "p2", "p3"], "absent"]);
+  session.snapshot(pods("p1", "p2", "p3"));
+  assert.deepEqual([uids(), running()], [["p1", "p2", "p3"], []]);
+});
+
+test("an agent that gets its Pods back before our own list has come loses none", () => {
+  const { registry, open, uids, running } = aRegistry();
+  registry.setNodes([NODE]);
+  const session = open();
+  session.snapshot(pods("p1", "p2"));
+  session.snapshot([]);
+  session.snapshot([]);
+  session.difference(pods("p1", "p2"), []);
+  assert.deepEqual([uids(), running()], [["p1", "p2"], []]);
+  session.difference([], [{ uid: "p1", evidence: "deleted" }]);
+  assert.deepEqual(uids(), ["p2"]);
+});
+
 test("a difference whose absences drop more than half is doubted too; deletions that were seen are not", () => {
   const { open, uids } = aRegistry();
   const session = open();
