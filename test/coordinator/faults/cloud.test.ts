@@ -37,7 +37,20 @@ const SCENARIOS: readonly Scenario[] = [
     },
   },
   { name: "tasks that fail", faults: ["kind: task-failed, message: no reason given, count: 4, probability: 0.5"] },
-  { name: "answers lost after the write took effect", faults: ["kind: lost-response, count: 6, probability: 0.5"] },
+  {
+    name: "answers lost after the write took effect: it is looked at, and nothing is bound or unbound twice",
+    faults: ["kind: lost-response, count: 6, probability: 0.5"],
+    also: (world) => {
+      const named = (action: string): number =>
+        world.cloud.journal
+          .of("call")
+          .filter((call) => call.action === action && (call.code === "OK" || call.code === "LostResponse"))
+          .reduce((sum, { targets }) => sum + targets, 0);
+      const [bound, unbound] = ["bound", "unbound"].map((what) => changes(world, "lb-one", what) + changes(world, "lb-two", what));
+      assert.deepEqual([named("BatchRegisterTargets"), named("BatchDeregisterTargets")], [bound, unbound]);
+      assert.deepEqual([bound, unbound], [32, 16]);
+    },
+  },
   {
     name: "a quota that is full: what is drained makes room",
     world: { limits: { targetsPerPlace: 8 } },
