@@ -6,8 +6,10 @@ import { Durations, firstLookMs, pauseMs } from "../cloud/task-wait.ts";
  */
 const UNKNOWN_MS = { first: 80, growth: 1.5 } as const;
 const PAUSE_MS = { shortest: 40, longest: 1_000 } as const;
-/** A try that is accepted this long after its time has come tells nothing of the tail: nobody had tried before. */
-const INFORMATIVE_MS = 60;
+/** A try this long after its time has come tells nothing of the tail: nobody had tried before; one that follows a refusal a little more. */
+const INFORMATIVE_MS = { first: 60, again: 1_000 } as const;
+/** A lock that is met this long after our own write is another writer's. Several times the longest tail seen (clb-api.md §3.3, §7.5). */
+const OWN_TAIL_MS = 10_000;
 /** So many refusals in a row are no tail of ours: somebody else writes, and what is there must be looked at afterwards. */
 const FOREIGN_TRIES = 6;
 
@@ -36,7 +38,9 @@ export class LockTails {
 
   /** A write that was sent at `sentMs` met the lock. */
   refused(id: string, sentMs: number, nowMs: number): void {
-    const known = this.#waiting.get(id) ?? { endedMs: sentMs, kind: "other", size: 0, refusedMs: undefined, tries: 0, notBeforeMs: 0 };
+    const present = this.#waiting.get(id);
+    const foreign: Waiting = { endedMs: sentMs, kind: "other", size: 0, refusedMs: undefined, tries: 0, notBeforeMs: 0 };
+    const known = present === undefined || sentMs - present.endedMs > OWN_TAIL_MS ? { ...foreign, tries: present?.tries ?? 0 } : present;
     const estimate = this.#tails.of(known.kind, known.size);
     const pause = estimate === undefined ? UNKNOWN_MS.first * UNKNOWN_MS.growth ** known.tries : pauseMs(estimate, nowMs - known.endedMs);
     const notBeforeMs = nowMs + Math.min(Math.max(pause, PAUSE_MS.shortest), PAUSE_MS.longest);
@@ -49,8 +53,7 @@ export class LockTails {
     if (known === undefined) return false;
     this.#waiting.delete(id);
     if (known.tries >= FOREIGN_TRIES) return true;
-    const informative = known.refusedMs !== undefined || sentMs - known.notBeforeMs <= INFORMATIVE_MS;
-    if (!informative) return false;
+    if (sentMs - known.notBeforeMs > (known.refusedMs === undefined ? INFORMATIVE_MS.first : INFORMATIVE_MS.again)) return false;
     const runningAtMs = known.refusedMs === undefined ? undefined : known.refusedMs - known.endedMs;
     this.#tails.note(known.kind, { runningAtMs, overAtMs: sentMs - known.endedMs }, known.size);
     return false;

@@ -76,3 +76,28 @@ test("one load balancer's lock is no other's", () => {
   tails.refused("lb-1", 0, 50);
   assert.equal(tails.waitMs("lb-2", 50), 0);
 });
+
+/** What the first batch of another load balancer waits for after it has returned. */
+function learned(tails: LockTails, nowMs: number): number {
+  tails.ended("lb-2", "batch", 10, nowMs);
+  return tails.waitMs("lb-2", nowMs);
+}
+
+test("a lock that is met ten minutes after our last write is another's, and no tail of ours", () => {
+  const tails = new LockTails();
+  const { endMs } = writes(tails, 500, 10);
+  tails.ended("lb-1", "batch", 10, endMs);
+  const lateMs = endMs + 600_000;
+  tails.refused("lb-1", lateMs, lateMs + 50);
+  tails.passed("lb-1", lateMs + 50 + tails.waitMs("lb-1", lateMs + 50));
+  assert.ok(learned(tails, lateMs + 2_000) < 1_000, `${learned(tails, lateMs + 2_000)} ms`);
+});
+
+test("a refused write that was wanted no more says nothing of the tail when the next one comes", () => {
+  const tails = new LockTails();
+  const { endMs } = writes(tails, 500, 10);
+  tails.ended("lb-1", "batch", 10, endMs);
+  tails.refused("lb-1", endMs + 300, endMs + 350);
+  tails.passed("lb-1", endMs + 600_000);
+  assert.ok(learned(tails, endMs + 602_000) < 1_000, `${learned(tails, endMs + 602_000)} ms`);
+});
