@@ -8,7 +8,7 @@ import { RateLimit } from "../../coordinator/cloud/rate-limit.ts";
 import type { CloudTransport } from "../../coordinator/cloud/transport.ts";
 import { Writes } from "../../coordinator/cloud/writes.ts";
 import type { DesiredLoadBalancer } from "../../coordinator/domain/desired.ts";
-import { DEFAULT_WEIGHT } from "../../coordinator/domain/load-balancer.ts";
+import { DEFAULT_WEIGHT, slotOf } from "../../coordinator/domain/load-balancer.ts";
 import { PlaceMemo } from "../../coordinator/domain/place-memo.ts";
 import { type Plan, planLoadBalancer } from "../../coordinator/domain/plan-load-balancer.ts";
 import { makeLoadBalancerReconciler, Refusals } from "../../coordinator/reconcile/load-balancer.ts";
@@ -26,17 +26,25 @@ export const LISTENER = listenerName(CLUSTER_ID, OWNER.uid, "HTTP", PORT);
 export type Wish = { readonly urls: readonly string[]; readonly ips: readonly string[] };
 
 export type Ours = {
+  /** What is wanted from now on; what was wanted before and is not any more is a Pod that ends. */
+  readonly set: (loadBalancerId: string, wanted: Wish) => void;
   /** Resolves when every load balancer is as it was wished. */
   readonly converge: (wishes: ReadonlyMap<string, Wish>) => Promise<void>;
   readonly stop: () => Promise<void>;
 };
 
 /** Every backend is a live Pod and serves at once: what is measured is the way from a wish to the last write. */
-export function makeOurs(deps: { readonly transport: CloudTransport; readonly clock: Clock; readonly rulesPerCall: number }): Ours {
-  const { transport, clock, rulesPerCall } = deps;
+export function makeOurs(deps: {
+  readonly transport: CloudTransport;
+  readonly clock: Clock;
+  readonly rulesPerCall: number;
+  readonly drainMs?: number;
+}): Ours {
+  const { transport, clock, rulesPerCall, drainMs = 30_000 } = deps;
   const log = pino({ level: "silent" });
   const desired = new Map<string, DesiredLoadBalancer>();
   const known = new Set<string>();
+  const ips = new Map<string, ReadonlySet<string>>();
   const memos = new Map<string, PlaceMemo>();
   const waiting = new Map<string, () => void>();
   const api = makeClbApi({ transport, rateLimit: new RateLimit(clock, { perSecond: 20, pauseAfterThrottlingMs: 1_000 }), clock });
@@ -51,9 +59,9 @@ export function makeOurs(deps: { readonly transport: CloudTransport; readonly cl
       clusterId: CLUSTER_ID,
       desired: wanted,
       actual,
-      holderOf: (ip) => ({ kind: "live", podUid: ip }),
+      holderOf: (ip) => ({ kind: ips.get(loadBalancerId)?.has(ip) ? "live" : "terminating", podUid: ip }),
       serving: () => true,
-      drained: () => false,
+      drained: (place, target) => (mirror.drainedAtMs(loadBalancerId, slotOf(place, target)) ?? Infinity) + drainMs <= clock.now(),
       inFlight: writes.running(loadBalancerId),
       rulesPerCall,
       memo,
@@ -73,7 +81,7 @@ export function makeOurs(deps: { readonly transport: CloudTransport; readonly cl
     clock,
     log,
     clusterId: CLUSTER_ID,
-    drainMs: 30_000,
+    drainMs,
     auditMs: 86_400_000,
     synced: () => true,
     plan,
@@ -84,14 +92,20 @@ export function makeOurs(deps: { readonly transport: CloudTransport; readonly cl
   const stopping = new AbortController();
   const running = worker.run(stopping.signal, stopping.signal);
 
+  const set = (id: string, wanted: Wish): void => {
+    desired.set(id, wish(id, wanted));
+    ips.set(id, new Set(wanted.ips));
+    known.add(id);
+    worker.add(id);
+  };
+
   return {
+    set,
     converge: async (wishes) => {
       const done = [...wishes].map(([id, wanted]) => {
         const { promise, resolve } = Promise.withResolvers<void>();
         waiting.set(id, resolve);
-        desired.set(id, wish(id, wanted));
-        known.add(id);
-        worker.add(id);
+        set(id, wanted);
         return promise;
       });
       await Promise.all(done);

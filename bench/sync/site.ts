@@ -13,6 +13,8 @@ const urlOf = (index: number): string => `/r${index}`;
 /** E.g. 10.244.1.7: an address that the emulated cloud lets be bound. */
 const ipOf = (index: number): string => `10.244.${1 + Math.floor(index / 200)}.${1 + (index % 200)}`;
 const LISTENER_PORT = 80;
+/** Load balancers prepared at a time: more would exceed the rate of DescribeTaskStatus. */
+const TOGETHER = 2;
 
 export type RowSetup = {
   /** Of each load balancer. */
@@ -57,16 +59,21 @@ export async function wireBed(setup: RowSetup, scale: number): Promise<Bed> {
   const clock = makeClock(scale);
   const started = await startCloud(optionsFor(setup, clock));
   const { cloud, endpoint } = started;
+  return await bedOn({ cloud, transport: sdkTransport(endpoint), clock, run: (work) => work, stop: () => started.stop() }, setup);
+}
+
+/** The product's own way to the cloud, at an endpoint like "127.0.0.1:41234". */
+export function sdkTransport(endpoint: string): CloudTransport {
   const credential = { secretId: TEST_KEY.secretId, secretKey: TEST_KEY.secretKey, token: undefined };
-  const transport = makeSdkTransport({ region: "ap-guangzhou", endpoint, protocol: "http://", timeoutSeconds: 60, credential });
-  return await bedOn({ cloud, transport, clock, run: (work) => work, stop: () => started.stop() }, setup);
+  return makeSdkTransport({ region: "ap-guangzhou", endpoint, protocol: "http://", timeoutSeconds: 60, credential });
 }
 
 async function bedOn(from: Omit<Bed, "sites" | "calls"> & { readonly cloud: Cloud }, setup: RowSetup): Promise<Bed> {
   const { cloud, ...bed } = from;
   const ids = Array.from({ length: setup.loadBalancers ?? 1 }, () => cloud.addLoadBalancer().loadBalancerId);
-  const sites: Site[] = []; // one after another: together they would exceed the rate of DescribeTaskStatus
-  for (const loadBalancerId of ids) sites.push(await bed.run(prepare({ ...bed, loadBalancerId }, setup)));
+  const sites: Site[] = [];
+  for (const some of chunks(ids, TOGETHER))
+    sites.push(...(await bed.run(Promise.all(some.map((loadBalancerId) => prepare({ ...bed, loadBalancerId }, setup))))));
   const total = (): number => Object.values(cloud.counts().calls).reduce((sum, count) => sum + count, 0);
   const before = total();
   return { ...bed, sites, calls: () => total() - before };

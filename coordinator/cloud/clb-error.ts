@@ -38,6 +38,9 @@ const PASSING = [/^InternalError/, /^ServiceUnavailable/, /^ResourceInUse/, /^Re
 
 /** What we believed to be there is not: somebody removed it. Source: clb-api.md §1.6. */
 const GONE = /^InvalidParameter\.(LBId|ListenerId|Location)NotFound$/;
+/** These name targets that are bound as far as we know; one that is not refuses the whole call, with a code that nobody documents (§9). */
+const ABOUT_BOUND = new Set(["BatchDeregisterTargets", "BatchModifyTargetWeight"]);
+const REFUSED = /^(InvalidParameter|FailedOperation|ResourceNotFound|UnsupportedOperation)/;
 /** The cloud's codes, e.g. "InvalidParameterValue.Length"; not those of the operating system, e.g. "ECONNRESET" while a body is read. */
 const CLOUD_CODE = /^[A-Z][a-z][A-Za-z0-9.]+$/;
 
@@ -57,7 +60,7 @@ export function toClbApiError(action: string, error: unknown): ClbApiError {
   if (isQuota(call.code)) return fail(OVER_QUOTA_RETRY_MS, false);
   if (isLocked(call.code)) return fail(LOCKED_RETRY_MS, false);
   if (/^InternalError|^ServiceUnavailable/.test(call.code)) return fail(UNANSWERED_RETRY_MS, true);
-  if (GONE.test(call.code)) return fail(THROTTLED_RETRY_MS, true);
+  if (GONE.test(call.code) || (ABOUT_BOUND.has(action) && REFUSED.test(call.code))) return fail(THROTTLED_RETRY_MS, true);
   return fail(PASSING.some((pattern) => pattern.test(call.code)) ? THROTTLED_RETRY_MS : HOPELESS_RETRY_MS, false);
 }
 

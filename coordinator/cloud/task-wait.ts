@@ -80,6 +80,9 @@ export class Durations {
   }
 }
 
+/** A look that goes out this much later than it was to be tells little of when the task ended: the process stood still, or nothing was answered before. */
+const LATE_MS = 1_000;
+
 /** What one look at a task says; undefined: it could not be asked, which says nothing. */
 export type Look = {
   readonly status: "running" | "succeeded" | "failed";
@@ -118,14 +121,18 @@ export class TaskWait {
     const estimate = this.#durations.of(action, size);
     const begunMs = clock.now();
     let runningAtMs: number | undefined;
+    let informative = true;
     for (let waitMs = firstLookMs(estimate); ; ) {
+      const dueMs = clock.now() + waitMs;
       await clock.sleep(waitMs, signal);
       const lookedAtMs = clock.now() - begunMs;
+      informative &&= clock.now() - dueMs < LATE_MS;
       const said = await look(taskId, signal);
       if (said !== undefined && said.status !== "running") {
-        this.#durations.note(action, { runningAtMs, overAtMs: lookedAtMs }, size);
+        if (informative) this.#durations.note(action, { runningAtMs, overAtMs: lookedAtMs }, size);
         return said;
       }
+      informative = said !== undefined;
       if (said !== undefined) runningAtMs = lookedAtMs;
       const passedMs = clock.now() - begunMs;
       if (passedMs >= limitMs(estimate)) return { status: "stuck", afterMs: passedMs };

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Clock } from "../../../common/clock.ts";
 import {
   Durations,
   type Estimate,
@@ -137,6 +138,42 @@ test("a stuck task holds nobody up, and looks that fail say nothing", async () =
   assert.ok(tookMs < 2_000, `${tookMs} ms`);
   assert.ok(looks < 120, `${looks} looks`);
 });
+
+for (const [what, hinder] of [
+  ["could not be asked about", "mute"],
+  ["ended while the process stood still", "frozen"],
+] as const)
+  test(`a task that ${what} for long does not make the next one look late`, async () => {
+    const virtual = makeVirtualClock();
+    const state = { mute: false, asleepMs: 0 };
+    const clock: Clock = {
+      now: virtual.now,
+      sleep: async (ms, signal) => {
+        await virtual.sleep(ms + state.asleepMs, signal);
+        state.asleepMs = 0;
+      },
+    };
+    let overAtMs = 0;
+    const wait = new TaskWait({ clock, look: async () => (state.mute ? undefined : clock.now() >= overAtMs ? OVER : RUNNING) });
+    const run = async (): Promise<number> => {
+      overAtMs = clock.now() + 400;
+      await wait.end({ taskId: "task", action: "CreateRule", items: 1 }, new AbortController().signal);
+      return clock.now() - overAtMs;
+    };
+    const lagMs = await virtual.run(
+      (async () => {
+        for (let n = 0; n < 5; n++) await run();
+        if (hinder === "frozen") state.asleepMs = 600_000;
+        else {
+          state.mute = true;
+          void virtual.sleep(50_000).then(() => (state.mute = false));
+        }
+        await run();
+        return await run();
+      })(),
+    );
+    assert.ok(lagMs < 200, `noticed ${lagMs} ms after its end`);
+  });
 
 test("waiting ends with the signal", async () => {
   const clock = makeVirtualClock();

@@ -116,6 +116,19 @@ test("the audit finds what somebody else changed, and puts it right", async (t) 
   assert.equal(drifts.length, 1); // told once; our own writes are no drift
 });
 
+test("a target that somebody took away behind our back holds up no drain of its neighbours", async (t) => {
+  const { stage, id, listenerId, known, passes, bound, ip } = aWorld(t, { pods: 6 });
+  await passes(5_000, () => bound().length === 6);
+  await stage.clock.advance(1_000);
+  await stage.finish(stage.api.unbind(id, [{ listenerId: listenerId(), ip: ip(0), port: 8080 }], stage.signal));
+  for (let n = 0; n < 3; n++)
+    known.set(aPod({ uid: `pod-${n}`, name: `web-${n}`, ips: [ip(n)], deletionAtMs: stage.clock.now() + 30_000 }));
+  const weights = (): number[] =>
+    stage.cloud.state().loadBalancers.flatMap((one) => one.listeners.flatMap(({ targets }) => targets.map(({ weight }) => weight)));
+  const tookMs = await passes(60_000, () => weights().filter((weight) => weight === 0).length === 2);
+  assert.ok(tookMs < 5_000, `drained after ${tookMs} ms`);
+});
+
 test("a quota that is met during a rollout: what is drained makes room, then the new Pod is bound", async (t) => {
   const { stage, passes, bound, count, known, ip } = aWorld(t, { cloud: { limits: { targetsPerPlace: 3 } } });
   await passes(5_000, () => bound().length === 3);
