@@ -147,7 +147,7 @@ for (const [what, hinder] of [
     const virtual = makeVirtualClock();
     const state = { mute: false, asleepMs: 0 };
     const clock: Clock = {
-      now: virtual.now,
+      now: () => virtual.now(),
       sleep: async (ms, signal) => {
         await virtual.sleep(ms + state.asleepMs, signal);
         state.asleepMs = 0;
