@@ -19,6 +19,7 @@ import {
 } from "../domain/load-balancer.ts";
 import type { Plan } from "../domain/plan-load-balancer.ts";
 import { placePairs } from "../domain/plan-structure.ts";
+import { inTurn } from "../domain/turns.ts";
 import type { Journal } from "../journal.ts";
 import type { Ledger } from "../ledger.ts";
 import { LockTails } from "./lock-tail.ts";
@@ -72,9 +73,13 @@ export function makeLoadBalancerReconciler(deps: LoadBalancerDeps): Reconcile {
   const { mirror, ledger, clock } = deps;
   const tails = new LockTails();
   const waits = new LaneWaits();
+  const drainsInARow = new Map<string, number>();
   return async (id, signal) => {
     if (!deps.synced()) return { kind: "again", afterMs: NOT_SYNCED_MS, because: "not every watch has synced" };
-    if (!ledger.loadBalancerIds.has(id)) return { kind: "done" };
+    if (!ledger.loadBalancerIds.has(id)) {
+      mirror.drop(id); // once it is deleted, it would fail every question in which it is named
+      return { kind: "done" };
+    }
     if (!(await ensureCurrent(deps, id, signal))) return audit(deps);
     const actual = mirror.read(id);
     if (actual === undefined) return audit(deps);
@@ -82,13 +87,14 @@ export function makeLoadBalancerReconciler(deps: LoadBalancerDeps): Reconcile {
     await adopt(deps, desired, actual, signal);
     const plan = deps.plan(desired, actual);
     deps.report(desired, plan);
-    const calls = deps.allowed?.(plan.calls) ?? plan.calls;
+    const calls = inTurn(deps.allowed?.(plan.calls) ?? plan.calls, drainsInARow.get(id) ?? 0);
     waits.planned(id, calls, clock.now());
     const call = deps.refusals.firstCall(id, calls, clock.now());
     if (call !== undefined) {
       const lockedMs = tails.waitMs(id, clock.now());
       if (lockedMs > 0) return { kind: "again", afterMs: lockedMs, because: "locked" };
       const made = await make(deps, tails, waits, id, call, signal);
+      if (made) drainsInARow.set(id, call.lane === "drain" ? (drainsInARow.get(id) ?? 0) + 1 : 0);
       return { kind: "again", afterMs: made ? 0 : tails.waitMs(id, clock.now()), because: made ? call.lane : "locked" };
     }
     if (deps.allowed === undefined || deps.allowed(DELETION).length > 0)
@@ -118,7 +124,7 @@ async function adopt(
   if (claims.size > 0) await journal.claim(actual.loadBalancerId, claims, signal);
 }
 
-/** Reads the load balancer where the mirror is in doubt or old. False: it does not exist. */
+/** Reads the load balancer where the mirror is in doubt or old. False: it does not exist, or is not ours to look at any more. */
 async function ensureCurrent(deps: LoadBalancerDeps, id: string, signal: AbortSignal): Promise<boolean> {
   const { api, mirror, journal, clock, log } = deps;
   const readAtMs = mirror.readAtMs(id);
@@ -132,6 +138,7 @@ async function ensureCurrent(deps: LoadBalancerDeps, id: string, signal: AbortSi
     return false;
   }
   const listeners = await api.listeners(id, signal);
+  if (!deps.ledger.loadBalancerIds.has(id)) return false; // its last owner went meanwhile
   if (loaded) journal.keepOnly(id, new Set(placesOf({ listeners }).flatMap(({ targets }) => targets.map(({ ip }) => ip))));
   const known = mirror.read(id);
   mirror.fill(facts, listeners, clock.now());

@@ -116,6 +116,22 @@ test("the audit finds what somebody else changed, and puts it right", async (t) 
   assert.equal(drifts.length, 1); // told once; our own writes are no drift
 });
 
+test("a load balancer whose last owner goes while it is read is remembered no longer", async (t) => {
+  const { stage, id, ledger, pass, passes, bound } = aWorld(t);
+  await passes(5_000, () => bound().length === 3);
+  stage.mirror.markStale(id, "test");
+  stage.intercept.by = (action) => {
+    if (action !== "DescribeTargets") return;
+    ledger.forgetLoadBalancer(id);
+    stage.mirror.drop(id);
+  };
+  await pass();
+  assert.deepEqual(stage.mirror.ids, []);
+  await stage.fill(id); // however it got there
+  assert.deepEqual(await pass(), { kind: "done" });
+  assert.deepEqual(stage.mirror.ids, []);
+});
+
 test("a target that somebody took away behind our back holds up no drain of its neighbours", async (t) => {
   const { stage, id, listenerId, known, passes, bound, ip } = aWorld(t, { pods: 6 });
   await passes(5_000, () => bound().length === 6);
