@@ -30,6 +30,8 @@ export class Removals {
   readonly #counted = new Map<string, Place>();
   readonly #healthRead = new Set<string>();
   readonly #parked = new Map<string, readonly Parked[]>();
+  /** Slot keys by load balancer that a person let go and that are not gone yet: half of a removal has another id than the whole. */
+  readonly #letGo = new Map<string, ReadonlySet<string>>();
   /** Live Pods whose own labels took them out of a selection. */
   readonly #relabelled = new Set<string>();
   readonly #names = new Map<string, string>();
@@ -87,8 +89,14 @@ export class Removals {
       loads.set(placeKey(place), { history, stable });
     }
     const slots = removedSlots(calls, (slot) => weights.get(slotKey(slot)) ?? 0);
-    const removals = slots.map((slot) => ({ slot, confirmed: this.evidence(id, slot.ip) }));
-    const parked = brake(loads, removals, released(id), now);
+    const letGo = this.#letGo.get(id);
+    const byPerson = (slot: Slot): string | undefined => (letGo?.has(slotKey(slot)) === true ? "a person let it go" : undefined);
+    const removals = slots.map((slot) => ({ slot, confirmed: this.evidence(id, slot.ip) ?? byPerson(slot) }));
+    const ids = released(id);
+    const doubted = brake(loads, removals, now);
+    const parked = doubted.filter((one) => !ids.has(one.id));
+    const goes = [...slots.filter(byPerson), ...doubted.filter((one) => ids.has(one.id)).flatMap((one) => one.slots)];
+    this.#letGo.set(id, new Set(goes.map(slotKey)));
     const before = new Set(this.parked(id).map((one) => one.id));
     if (parked.length === 0) this.#parked.delete(id);
     else this.#parked.set(id, parked);

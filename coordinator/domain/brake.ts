@@ -34,12 +34,11 @@ export type Parked = {
 /**
  * Pure: which removals wait. A place keeps half of the backends that were stable in the last ten minutes, at least one, unless the end of
  * each that goes is confirmed. All that are not confirmed wait together: what has to be doubted is the fact behind them.
- * `loads` lacks a place whose health was never read: nothing unconfirmed goes there. `released`: ids that a person let go.
+ * `loads` lacks a place whose health was never read: nothing unconfirmed goes there.
  */
 export function brake(
   loads: ReadonlyMap<string, PlaceLoad>,
   removals: readonly Removal[],
-  released: ReadonlySet<string>,
   nowMs: number,
 ): readonly Parked[] {
   const byPlace = new Map<string, Removal[]>();
@@ -56,8 +55,7 @@ export function brake(
     const going = new Set(all.map(({ slot }) => slotKey(slot)));
     const staying = [...(load?.stable ?? [])].filter((key) => !going.has(key)).length;
     const floor = load === undefined ? 1 : floorOf(load.history, nowMs);
-    const id = removalId(place, doubtful);
-    return staying >= floor || released.has(id) ? [] : [{ id, place, slots: doubtful, staying, floor }];
+    return staying >= floor ? [] : [{ id: removalId(place, doubtful), place, slots: doubtful, staying, floor }];
   });
 }
 

@@ -62,6 +62,18 @@ test("Pods that are merely missing stay when they are most of a place, told once
   assert.equal(removals.parkedCount, 0);
 });
 
+test("what a person let go goes to its end, although a call takes only a part of it; what else is doubted waits", async () => {
+  const { alive, hold, known, parked, released, removals } = await aPlace();
+  alive();
+  for (let n = 0; n < 7; n++) known.end(`pod-${n}`, "absent");
+  hold([conflict(6)]);
+  released.add(parked[0]?.id ?? "");
+  assert.equal(hold([conflict(6)]), 6);
+  assert.equal(hold([conflict(5)]), 5);
+  assert.equal(hold([conflict(7)]), 5); // the sixth was taken back meanwhile: it is doubted anew, with the seventh
+  assert.equal(removals.parked("lb-1")[0]?.slots.length, 2);
+});
+
 test("Pods whose deletion was seen go, however many", async () => {
   const { alive, hold, known, removals } = await aPlace();
   alive();

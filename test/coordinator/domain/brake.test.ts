@@ -35,32 +35,32 @@ const CASES: readonly [title: string, backends: number, removals: readonly Remov
   ["one that does not serve anyway may go", 4, missing([9]), 0],
 ];
 for (const [title, backends, removals, parked] of CASES)
-  test(title, () => assert.equal(parkedSlots(load(backends), removals, NOBODY, 0), parked));
+  test(title, () => assert.equal(parkedSlots(load(backends), removals, 0), parked));
 
 test("removals one after the other get no further than all at once", () => {
   const history = noteLevel(load(10).get("lbl-1")?.history ?? [], 5, MINUTE);
-  assert.equal(parkedSlots(load(5, history), missing([1]), NOBODY, 2 * MINUTE), 1);
+  assert.equal(parkedSlots(load(5, history), missing([1]), 2 * MINUTE), 1);
 });
 
 test("what was stable ten minutes ago is forgotten", () => {
   const history = noteLevel([{ stable: 10, untilMs: 0 }], 2, MINUTE);
-  assert.equal(parkedSlots(load(2, history), missing([1]), NOBODY, 5 * MINUTE), 1);
+  assert.equal(parkedSlots(load(2, history), missing([1]), 5 * MINUTE), 1);
   const later = noteLevel(history, 2, 12 * MINUTE);
-  assert.equal(parkedSlots(load(2, later), missing([1]), NOBODY, 12 * MINUTE), 0);
+  assert.equal(parkedSlots(load(2, later), missing([1]), 12 * MINUTE), 0);
 });
 
 test("nothing was stable for ten minutes: there is nothing to protect", () => {
-  assert.equal(parkedSlots(load(0), missing([1, 2]), NOBODY, 0), 0);
+  assert.equal(parkedSlots(load(0), missing([1, 2]), 0), 0);
 });
 
 test("before health was read nothing doubtful goes", () => {
-  assert.equal(parkedSlots(new Map(), missing([1]), NOBODY, 0), 1);
-  assert.equal(parkedSlots(new Map(), confirmed([1]), NOBODY, 0), 0);
+  assert.equal(parkedSlots(new Map(), missing([1]), 0), 1);
+  assert.equal(parkedSlots(new Map(), confirmed([1]), 0), 0);
 });
 
 test("one place's trouble is not another's", () => {
   const loads = new Map([...load(4), ...load(4, undefined, "lbl-2")]);
-  const parked = brake(loads, [...missing(range(4)), ...missing([1], "lbl-2")], NOBODY, 0);
+  const parked = brake(loads, [...missing(range(4)), ...missing([1], "lbl-2")], 0);
   assert.deepEqual(
     parked.map(({ place, staying, floor }) => [place, staying, floor]),
     [["lbl-1", 0, 2]],
@@ -68,9 +68,9 @@ test("one place's trouble is not another's", () => {
 });
 
 test("a released removal goes, and its id does not depend on the order; other removals have other ids", () => {
-  const [first] = brake(load(4), missing([1, 2, 3]), NOBODY, 0);
-  const [again] = brake(load(4), missing([3, 1, 2]), NOBODY, 0);
-  const [other] = brake(load(4), missing([1, 2, 3, 4]), NOBODY, 0);
+  const [first] = brake(load(4), missing([1, 2, 3]), 0);
+  const [again] = brake(load(4), missing([3, 1, 2]), 0);
+  const [other] = brake(load(4), missing([1, 2, 3, 4]), 0);
   assert.match(first?.id ?? "", /^r-[0-9a-f]{8}$/);
   assert.equal(first?.id, again?.id);
   assert.notEqual(first?.id, other?.id);
