@@ -2,11 +2,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Cloud } from "./cloud.ts";
 import { CloudError } from "./errors.ts";
 import { type Fault, parseFaultScript } from "./fault-script.ts";
-import type { JournalQuery } from "./journal.ts";
+import { JOURNAL_KINDS, type JournalQuery } from "./journal.ts";
 import type { HealthStatus } from "./state.ts";
 
-/** `body` is JSON that a tool of ours sent, `text` what was sent as it came. */
-type Route = (query: URLSearchParams, body: () => unknown, text: string) => unknown;
+/** `body` is the JSON object that was sent, `text` what was sent as it came. */
+type Route = (query: URLSearchParams, body: () => object, text: string) => unknown;
 
 /** Journal, state, counts and faults for tests and tools, unsigned: keep it on loopback. Not listening yet. */
 export function makeAdminServer(cloud: Cloud): Server {
@@ -22,6 +22,7 @@ export function makeAdminServer(cloud: Cloud): Server {
     "GET /_admin/connections": (query) => {
       const [address, listenerId] = [query.get("clientAddress"), query.get("listenerId")];
       const port = Number(query.get("clientPort"));
+      if (!Number.isInteger(port) || port < 1) throw new TypeError("connections needs clientPort, e.g. /connections?clientPort=40312");
       return {
         connections: cloud.connectionsOf({ port, ...(address !== null && { address }), ...(listenerId !== null && { listenerId }) }),
       };
@@ -39,7 +40,7 @@ export function makeAdminServer(cloud: Cloud): Server {
       cloud.faults.clear();
       return { faults: [] };
     },
-    "POST /_admin/load-balancers": (_query, body) => cloud.addLoadBalancer(body() as Parameters<Cloud["addLoadBalancer"]>[0]), // a tool of ours
+    "POST /_admin/load-balancers": (_query, body) => cloud.addLoadBalancer(body()), // a tool of ours
     "POST /_admin/health": (_query, body) => {
       const { status, ...target } = body() as Parameters<Cloud["setHealth"]>[0] & { status?: HealthStatus };
       cloud.setHealth(target, status);
@@ -69,11 +70,18 @@ async function answer(routes: Readonly<Record<string, Route>>, request: Incoming
   if (route === undefined) return { status: 404, result: { error: `no such page; there are ${Object.keys(routes).join(", ")}` } };
   try {
     const text = Buffer.concat(chunks).toString("utf8");
-    return { status: 200, result: route(url.searchParams, () => (text === "" ? {} : JSON.parse(text)), text) };
+    return { status: 200, result: route(url.searchParams, () => objectIn(text), text) };
   } catch (error) {
     const wrongInput = error instanceof TypeError || error instanceof SyntaxError || error instanceof CloudError;
     return { status: wrongInput ? 400 : 500, result: { error: String(error) } };
   }
+}
+
+/** Throws a SyntaxError or TypeError if the text is no JSON object; nothing is an empty one. */
+function objectIn(text: string): object {
+  const body: unknown = text === "" ? {} : JSON.parse(text);
+  if (typeof body !== "object" || body === null || Array.isArray(body)) throw new TypeError(`the body must be a JSON object, got ${text}`);
+  return body;
 }
 
 const NUMBERS = ["since", "limit", "from", "until"] as const;
@@ -81,14 +89,17 @@ const WORDS = ["kind", "action", "caller", "loadBalancer", "code"] as const;
 /** Entries in one answer unless asked otherwise. */
 const PAGE = 10_000;
 
-/** E.g. "kind=call&action=BatchRegisterTargets&since=100". Throws a TypeError that names a parameter which is unknown or no number. */
+/** E.g. "kind=call&action=BatchRegisterTargets&since=100". Throws a TypeError that names the parameter which is unknown or has a wrong value. */
 function journalQuery(query: URLSearchParams): JournalQuery {
   const wanted: Record<string, string | number> = { limit: PAGE };
   for (const [name, value] of query) {
+    if (name === "kind" && !JOURNAL_KINDS.some((kind) => kind === value))
+      throw new TypeError(`kind must be one of ${JOURNAL_KINDS.join(", ")}, got "${value}"`);
     if (WORDS.some((word) => word === name)) wanted[name] = value;
     else if (!NUMBERS.some((number) => number === name))
       throw new TypeError(`the journal has no parameter ${name}; there are ${[...WORDS, ...NUMBERS].join(", ")}`);
-    else if (value === "" || !Number.isFinite(Number(value))) throw new TypeError(`${name} must be a number, got "${value}"`);
+    else if (value === "" || !(Number(value) >= 0 && Number.isFinite(Number(value))))
+      throw new TypeError(`${name} must be a number from 0, got "${value}"`);
     else wanted[name] = Number(value);
   }
   return wanted;

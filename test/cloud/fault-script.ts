@@ -1,4 +1,6 @@
 import * as z from "zod";
+import { makeServices } from "./actions/index.ts";
+import { LIMITS } from "./options.ts";
 import { parseScript } from "./yaml-script.ts";
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
@@ -16,9 +18,16 @@ const names = z
   .union([z.string().min(1), z.array(z.string().min(1)).min(1)], "must be a name or a list of names")
   .transform((given) => (typeof given === "string" ? [given] : given));
 
+/** A misspelt action would meet no call, and a test of its fault would pass for nothing. */
+const actions = names.superRefine((given, context) => {
+  const offered = [...makeServices(LIMITS).values()].flatMap((service) => Object.keys(service.actions));
+  for (const name of given.filter((one) => !offered.includes(one)))
+    context.addIssue({ code: "custom", message: `there is no action ${name}; docs/emulated-cloud.md lists them` });
+});
+
 /** Which calls a fault meets; all that is given must hold. */
 const selection = {
-  action: names.optional(),
+  action: actions.optional(),
   loadBalancerId: names.optional(),
   /** The account, as the journal names it. */
   caller: names.optional(),

@@ -85,6 +85,18 @@ export type Happening =
       readonly detail: string;
     };
 
+export const JOURNAL_KINDS = [
+  "call",
+  "fault",
+  "task",
+  "target",
+  "health",
+  "listener",
+  "rule",
+  "load-balancer",
+  "data-plane",
+] as const satisfies readonly Happening["kind"][];
+
 /** `seq` counts from 1 without gaps; `timeMs` never goes back. */
 export type JournalEntry = Happening & { readonly seq: number; readonly timeMs: number };
 

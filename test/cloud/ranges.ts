@@ -1,3 +1,11 @@
+import { isIPv4 } from "node:net";
+
+/** Whether it is written as a range, e.g. "10.0.1.0/24". */
+export function isRange(given: string): boolean {
+  const [address = "", prefix = ""] = given.split("/");
+  return isIPv4(address) && /^\d{1,2}$/.test(prefix) && Number(prefix) <= 32;
+}
+
 /** "10.0.1.7" -> 167772423. */
 export const toNumber = (ip: string): number => ip.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
 

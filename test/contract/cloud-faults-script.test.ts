@@ -61,6 +61,11 @@ suite("a malformed script is refused with line and reason:", () => {
     ],
     ["something missing", "faults:\n\n  - kind: error\n    count: 2", /^f:3: faults\[0\]\.code: .*expected string/],
     ["a misspelt field", "faults:\n  - kind: reset\n    count: 1\n    acton: X", /^f:4: faults\[0\]: no such field: acton$/],
+    [
+      "an action that is none",
+      "faults:\n  - kind: reset\n    action: [DescribeTargetz]",
+      /^f:3: faults\[0\]\.action: there is no action DescribeTargetz;/,
+    ],
     ["a wrong time", "faults:\n  - kind: stale\n    age: 3 s", /^f:3: faults\[0\]\.age: must be a number of ms or a text such as "500ms"/],
     ["no HTTP error", "faults: [{ kind: http, status: 200 }]", /^f:1: faults\[0\]\.status: Too small/],
     ["a share above one", "faults: [{ kind: not-bound, share: 2 }]", /^f:1: faults\[0\]\.share: Too big/],
@@ -74,6 +79,18 @@ suite("a malformed script is refused with line and reason:", () => {
     test(what, () => {
       assert.match(refusalOf(text), reason);
     });
+});
+
+test("the admin pages refuse what is no object, and a question without its parameter", async (t) => {
+  const { adminUrl } = await withCloud(t, { dataPlane: false });
+  const refused = async (page: string, init?: RequestInit): Promise<string> => {
+    const response = await fetch(`${adminUrl}/${page}`, init);
+    assert.equal(response.status, 400);
+    return response.text();
+  };
+  for (const page of ["faults", "health", "load-balancers"])
+    assert.match(await refused(page, { method: "POST", body: "null" }), /must be a JSON object, got null/);
+  assert.match(await refused("connections"), /needs clientPort/);
 });
 
 test("the admin page takes a script in place of what was there, and clears it", async (t) => {

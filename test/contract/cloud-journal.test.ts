@@ -154,7 +154,9 @@ suite("the journal", () => {
       assert.equal(await count(query), expected, query);
     for (const [query, reason] of [
       ["acton=x", /no parameter acton; there are kind, action/],
-      ["from=noon", /from must be a number, got/],
+      ["from=noon", /from must be a number from 0, got/],
+      ["limit=-1", /limit must be a number from 0, got/],
+      ["kind=calls", /kind must be one of call, fault, .*, got/],
     ] as const) {
       const response = await fetch(`${adminUrl}/journal?${query}`);
       assert.equal(response.status, 400);

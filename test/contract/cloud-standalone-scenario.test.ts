@@ -37,7 +37,7 @@ test("the example of the documentation is a scenario", async () => {
 });
 
 test("an empty file is a cloud without a network", () => {
-  const { options } = read("{}");
+  const { options } = read("# nothing yet\n");
   assert.deepEqual([options.network?.enis.size, options.limits, options.certificates], [0, {}, []]);
 });
 
@@ -175,6 +175,11 @@ const FAULTS: readonly (readonly [what: string, text: string, fault: string])[] 
     "scenario.yaml:1: loadBalancers[0]: an INTERNAL load balancer needs vpc and subnet",
   ],
   [
+    "two load balancers at one address",
+    "loadBalancers:\n  - { vip: 127.198.0.9 }\n  - { vip: 127.198.0.9 }",
+    'scenario.yaml:3: loadBalancers[1].vip: "127.198.0.9" is given twice',
+  ],
+  [
     "a certificate that is none",
     "certificates:\n  - id: one\n    cert: abc",
     "scenario.yaml:3: certificates[0].cert: is no PEM certificate",
@@ -194,6 +199,13 @@ suite("refused, with line, field, value and what would be right:", () => {
         },
       );
     });
+
+  test("an address that the cloud has not: known only where its range is, but named all the same", async () => {
+    const cloud = makeCloud({ dataPlane: false });
+    const { prepare } = read("loadBalancers: [{ id: lb-1 }, { id: lb-2, vip: 10.1.1.1 }]");
+    assert.throws(() => prepare(cloud), /^TypeError: scenario\.yaml: loadBalancers\[1\]: Vip 10\.1\.1\.1 is taken or outside /);
+    await cloud.stop();
+  });
 
   test("all faults at once", () => {
     assert.throws(

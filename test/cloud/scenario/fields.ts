@@ -1,6 +1,6 @@
 import { isIPv4 } from "node:net";
 import * as z from "zod";
-import { toAddress, toNumber } from "../ranges.ts";
+import { isRange, toAddress, toNumber } from "../ranges.ts";
 
 /** A text of a form that the message names together with an example and what was given instead. */
 const formed = (fits: (given: string) => boolean, form: string, example: string) =>
@@ -11,7 +11,7 @@ export const id = (prefix: string) =>
   formed((given) => new RegExp(`^${prefix}-[0-9a-z]+$`).test(given), `${prefix}- and digits or small letters`, `${prefix}-1a2b3c4d`);
 
 export const ip = formed(isIPv4, "an IPv4 address", "10.0.1.7");
-export const cidr = formed(isCidr, "an IPv4 range", "10.0.1.0/24");
+export const cidr = formed(isRange, "an IPv4 range", "10.0.1.0/24");
 export const mac = formed((given) => /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(given), "a MAC address", "20:90:6f:00:00:01");
 
 /** Most addresses that one ENI may have here; the real number depends on the kind of instance. */
@@ -26,11 +26,6 @@ export const ips = formed(
 
 export const tags = z.record(z.string().min(1), z.string()).default({});
 export const name = z.string().min(1).max(60);
-
-function isCidr(given: string): boolean {
-  const [address = "", prefix = ""] = given.split("/");
-  return isIPv4(address) && /^\d{1,2}$/.test(prefix) && Number(prefix) <= 32;
-}
 
 /** Empty if it is none. */
 function rowOf(given: string): string[] {

@@ -17,6 +17,11 @@ export function faultsIn(scenario: Scenario): Fault[] {
         group[side].flatMap((policy, place) => policyFaults(scenario, policy, ["securityGroups", index, side, place])),
       ),
     ),
+    ...repeated(
+      scenario.loadBalancers.flatMap(({ vip: value }, index) =>
+        value === undefined ? [] : [{ value, path: ["loadBalancers", index, "vip"] }],
+      ),
+    ),
     ...memberFaults(scenario, "addressTemplateGroups", "addressTemplates"),
     ...memberFaults(scenario, "serviceTemplateGroups", "serviceTemplates"),
     ...scenario.certificates.flatMap((certificate, index) => certificateFaults(certificate, ["certificates", index])),

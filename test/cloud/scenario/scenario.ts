@@ -11,11 +11,13 @@ import { type Eni, type Policy, SCENARIO, type Scenario } from "./schema.ts";
 export type Plan = { readonly options: CloudOptions; readonly prepare: (cloud: Cloud) => void };
 
 /** References are looked at only where everything has the form that it should have. */
-const CHECKED = SCENARIO.pipe(
-  z.custom<Scenario>().superRefine((scenario, context) => {
-    for (const { path, message } of faultsIn(scenario)) context.addIssue({ code: "custom", path: [...path], message });
-  }),
-);
+const CHECKED = z
+  .preprocess((given) => given ?? {}, SCENARIO)
+  .pipe(
+    z.custom<Scenario>().superRefine((scenario, context) => {
+      for (const { path, message } of faultsIn(scenario)) context.addIssue({ code: "custom", path: [...path], message });
+    }),
+  );
 
 /**
  * Reads a scenario. `name` is the file, for messages; `nowMs` becomes the time at which everything in it was made. Throws a TypeError with
@@ -33,8 +35,12 @@ export function readScenario(text: string, name: string, nowMs: number): Plan {
       certificates: scenario.certificates.map(({ id, name: title = id, cert, key }) => ({ id, name: title, certPem: cert, keyPem: key })),
     },
     prepare: (cloud) => {
-      for (const { id, name: title = id, type, tags, vip, vpc, subnet } of scenario.loadBalancers)
-        cloud.addLoadBalancer({ type, tags, ...given({ id, name: title, vip, vpcId: vpc, subnetId: subnet }) });
+      for (const [index, { id, name: title = id, type, tags, vip, vpc, subnet }] of scenario.loadBalancers.entries())
+        try {
+          cloud.addLoadBalancer({ type, tags, ...given({ id, name: title, vip, vpcId: vpc, subnetId: subnet }) });
+        } catch (cause) {
+          throw new TypeError(`${name}: loadBalancers[${index}]: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+        }
     },
   };
 }
