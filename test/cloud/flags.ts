@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { makeClock } from "../../common/clock.ts";
 import { PROFILES } from "./options.ts";
+import { isRange } from "./ranges.ts";
 import type { StartOptions } from "./start.ts";
 
 export const USAGE = `usage: npm run cloud -- [options]
@@ -32,7 +33,7 @@ const FLAGS = {
   "vip-cidr": { type: "string" },
   "backend-cidr": { type: "string", multiple: true },
   tls: { type: "boolean", default: false },
-  "tls-port": { type: "string", default: "8443" },
+  "tls-port": { type: "string" },
   "ca-file": { type: "string" },
   "metadata-port": { type: "string", default: "0" },
   "time-scale": { type: "string", default: "1" },
@@ -44,14 +45,24 @@ const FLAGS = {
   help: { type: "boolean", default: false },
 } as const;
 
+const TLS_PORT = "8443";
+
 /** What the command line says. Throws a TypeError or RangeError that names the flag. */
 export function readFlags(args: readonly string[]) {
   const { values } = parseArgs({ args: [...args], options: FLAGS });
   const number = (flag: "port" | "admin-port" | "tls-port" | "metadata-port" | "time-scale" | "random-seed", max: number): number => {
-    const value = Number(values[flag]);
-    if (!(value >= 0 && value <= max)) throw new RangeError(`--${flag} must be a number from 0 to ${max}, got "${values[flag]}"`);
+    const given = values[flag] ?? TLS_PORT;
+    const value = given === "" ? NaN : Number(given);
+    if (flag === "time-scale" && !(value > 0 && value <= max))
+      throw new RangeError(`--${flag} must be above 0 and at most ${max}, got "${given}"`);
+    if (!(value >= 0 && value <= max) || (flag !== "time-scale" && !Number.isInteger(value)))
+      throw new RangeError(`--${flag} must be a whole number from 0 to ${max}, got "${given}"`);
     return value;
   };
+  for (const flag of ["tls-port", "ca-file"] as const)
+    if (values[flag] !== undefined && !values.tls) throw new TypeError(`--${flag} says how HTTPS is served; add --tls`);
+  for (const range of values["backend-cidr"] ?? [])
+    if (!isRange(range)) throw new RangeError(`--backend-cidr must be an IPv4 range, e.g. 10.244.0.0/16, got "${range}"`);
   const { profile, "vip-cidr": vipCidr } = values;
   if (profile !== undefined && profile !== "fast" && profile !== "tke2020")
     throw new RangeError(`--profile must be one of ${Object.keys(PROFILES).join(", ")}, got "${profile}"`);

@@ -42,20 +42,25 @@ export async function startCloud(options: StartOptions = {}): Promise<StartedClo
     await cloud.stop();
     await Promise.all(servers.map(close));
   };
-  const open = async (server: Server, wanted: number): Promise<string> => {
-    await listen(server, host, wanted);
+  const open = async (server: Server, wanted: number, flag: string): Promise<string> => {
+    await listen(server, host, wanted).catch((cause: NodeJS.ErrnoException) => {
+      const why =
+        cause.code === "EADDRINUSE" ? `is taken; give another one with ${flag}, 0 for any` : `cannot be listened on (${cause.code})`;
+      throw new Error(`${host}:${wanted} ${why}`, { cause });
+    });
     servers.push(server);
     return `${host}:${(server.address() as AddressInfo).port}`; // it listens on TCP
   };
   try {
-    const endpoint = await open(makeApiServer({ cloud, wallMs }), port);
-    const admin = await open(makeAdminServer(cloud), adminPort);
+    const endpoint = await open(makeApiServer({ cloud, wallMs }), port, "--port");
+    const admin = await open(makeAdminServer(cloud), adminPort, "--admin-port");
     const tls = tlsPort === undefined ? undefined : await makeTls([host], wallMs());
-    const secure = tls === undefined ? undefined : await open(makeApiServer({ cloud, wallMs }, tls.options), tlsPort ?? 0);
+    const secure = tls === undefined ? undefined : await open(makeApiServer({ cloud, wallMs }, tls.options), tlsPort ?? 0, "--tls-port");
     const metadata = new Map<string, string>();
     const deps = { network: cloud.network, keyring: cloud.keyring, region: options.region ?? "ap-guangzhou" };
     for (const id of metadataPort === undefined ? [] : cloud.network.instances.keys()) {
-      const at = await open(makeMetadataServer(deps, id), metadataPort === 0 ? 0 : (metadataPort ?? 0) + metadata.size);
+      const wanted = metadataPort === 0 ? 0 : (metadataPort ?? 0) + metadata.size;
+      const at = await open(makeMetadataServer(deps, id), wanted, "--metadata-port");
       metadata.set(id, `http://${at}/latest/meta-data/`);
     }
     return {

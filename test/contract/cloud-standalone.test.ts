@@ -11,7 +11,9 @@ import { type TestContext, test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { readFlags } from "../cloud/flags.ts";
 import { TEST_KEY } from "../cloud/options.ts";
+import { startCloud } from "../cloud/start.ts";
 import { echoBackend, eventually, FAST_CHECK, sdkFor } from "./cloud-fixture.ts";
 import { call, signedHeaders } from "./cloud-signer.ts";
 
@@ -151,6 +153,28 @@ test("a scenario file is the account; the command line wins over it", async (t) 
   assert.deepEqual([own?.LoadBalancerId, own?.LoadBalancerName, own?.VpcId], ["lb-own", "mine", "vpc-own"]);
   const { QuotaSet = [] } = await sdkFor(endpoint).DescribeQuota(null);
   assert.equal(QuotaSet.find(({ QuotaId }) => QuotaId === "TOTAL_LISTENER_QUOTA")?.QuotaLimit, 7);
+});
+
+test("an option that cannot be meant is refused by name", () => {
+  for (const [given, reason] of [
+    ["--port=1.5", '--port must be a whole number from 0 to 65535, got "1.5"'],
+    ["--admin-port=", '--admin-port must be a whole number from 0 to 65535, got ""'],
+    ["--time-scale=0", '--time-scale must be above 0 and at most 1000, got "0"'],
+    ["--backend-cidr=10.0.0.0", '--backend-cidr must be an IPv4 range, e.g. 10.244.0.0/16, got "10.0.0.0"'],
+    ["--ca-file=ca.pem", "--ca-file says how HTTPS is served; add --tls"],
+    ["--tls-port=443", "--tls-port says how HTTPS is served; add --tls"],
+    ["--prot=1", "Unknown option '--prot'"],
+  ] as const)
+    assert.throws(() => readFlags([given]), { message: reason });
+});
+
+test("a port that is taken is named, with the option that chooses another one", async (t) => {
+  const first = await startCloud({ dataPlane: false });
+  t.after(() => first.stop());
+  const port = Number(first.endpoint.split(":")[1]);
+  await assert.rejects(startCloud({ dataPlane: false, port }), {
+    message: `127.0.0.1:${port} is taken; give another one with --port, 0 for any`,
+  });
 });
 
 test("a scenario with faults is refused before anything listens: every fault with its line", async (t) => {
