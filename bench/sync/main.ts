@@ -4,12 +4,15 @@
  */
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { failings, rowsTable } from "./print.ts";
+import { changes } from "./changes.ts";
+import { changesText, failings, rolloutTable, rowsTable } from "./print.ts";
+import { rollout } from "./rollout.ts";
 import { type ResultRow, virtualRows, wireRow } from "./rows.ts";
 import { PUBLISHED, type PublishedRow } from "./tables.ts";
 
 const USAGE = `usage: npm run bench:sync -- [options]
   --quick        two rows of each table, nothing else (below 50 s)
+  --no-rollout   no rollout of 200 Pods and no thousand changes, which take real time
   --wire         two rows of each table over real HTTP and the real SDK as well
   --scale 10     how many times as fast as real time the wire runs
   --json FILE    writes the figures as JSON too
@@ -17,6 +20,7 @@ Exit code 1 if a column does not reproduce its published figure, or ours misses 
 
 const FLAGS = {
   quick: { type: "boolean", default: false },
+  "no-rollout": { type: "boolean", default: false },
   wire: { type: "boolean", default: false },
   scale: { type: "string", default: "10" },
   json: { type: "string" },
@@ -33,7 +37,7 @@ const isQuick = ({ table, rules, backends }: PublishedRow): boolean =>
   table === "A" ? backends === 10 || backends === 30 : rules === 100 || rules === 200;
 
 async function main(): Promise<boolean> {
-  const { quick, wire, scale, json, help } = parseArgs({ options: FLAGS }).values;
+  const { quick, wire, scale, json, help, "no-rollout": noRollout } = parseArgs({ options: FLAGS }).values;
   if (help) {
     console.log(USAGE);
     return true;
@@ -53,9 +57,19 @@ async function main(): Promise<boolean> {
     console.log(`\nThe same over real HTTP and the real SDK, ${factor} times as fast as real time.\n\n${rowsTable(wired)}`);
     failed.push(...apart(wired, rows));
   }
-  if (json !== undefined) await writeFile(json, `${JSON.stringify({ rows, wire: wired }, undefined, 2)}\n`);
+  const real = quick || noRollout ? undefined : await inRealTime();
+  if (json !== undefined) await writeFile(json, `${JSON.stringify({ rows, wire: wired, ...real }, undefined, 2)}\n`);
   for (const line of failed) console.error(`MISSED ${line}`);
   return failed.length === 0;
+}
+
+/** Over HTTP, with the clock on the wall: a rollout through whole processes, and many small changes. */
+async function inRealTime() {
+  const rollouts = [await rollout({ replicas: 200, profile: "tke2020" }), await rollout({ replicas: 200, profile: "fast" })];
+  console.log(`\nA rollout in real time, maxSurge 25 %: figure/limit.\n\n${rolloutTable(rollouts)}\n`);
+  const figures = await changes();
+  console.log(changesText(figures));
+  return { rollout: rollouts[0], rollouts, changes: figures };
 }
 
 function apart(wired: readonly ResultRow[], rows: readonly ResultRow[]): string[] {

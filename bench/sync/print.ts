@@ -1,3 +1,5 @@
+import type { ChangesFigures } from "./changes.ts";
+import type { RolloutFigures } from "./rollout.ts";
 import type { ResultRow } from "./rows.ts";
 
 /** E.g. "1313" or "31.5"; "-" for what was not run. */
@@ -23,6 +25,35 @@ export function rowsTable(rows: readonly ResultRow[]): string {
     ...(row.parallel ?? []).map(({ oursSeconds, limitSeconds }) => `${seconds(oursSeconds)}/${seconds(limitSeconds)}`),
   ]);
   return aligned([head, ...lines]);
+}
+
+/** Goals of a rollout: the own share in ms; writes and health reads per bound Pod where the cloud takes its time. */
+const GOALS = { ownMsP50: 200, ownMsP99: 500, writesPerPod: 0.1, readsPerPod: 0.2 } as const;
+
+/** One line per rollout, each figure with its limit behind the slash. */
+export function rolloutTable(rollouts: readonly RolloutFigures[]): string {
+  const head = ["profile", "Pods", "failed", "rollout s", "cloud p50 ms", "own p50 ms", "own p99 ms", "writes/Pod", "reads/Pod"];
+  const lines = rollouts.map((figures) => {
+    const perPod = figures.profile === "tke2020" ? GOALS : { writesPerPod: "-", readsPerPod: "-" };
+    return [
+      figures.profile,
+      String(figures.replicas),
+      `${figures.failed}/${figures.requests}`,
+      figures.rolloutSeconds.toFixed(1),
+      figures.cloudMsP50.toFixed(0),
+      `${figures.ownMsP50.toFixed(0)}/${GOALS.ownMsP50}`,
+      `${figures.ownMsP99.toFixed(0)}/${GOALS.ownMsP99}`,
+      `${figures.writesPerPod.toFixed(3)}/${perPod.writesPerPod}`,
+      `${figures.readsPerPod.toFixed(3)}/${perPod.readsPerPod}`,
+    ];
+  });
+  return aligned([head, ...lines]);
+}
+
+export function changesText(figures: ChangesFigures): string {
+  const { changes, loadBalancers, boundMsP50, boundMsP99, writesPerChange, overlaps } = figures;
+  const bound = `bound after ${boundMsP50.toFixed(0)} ms (p50), ${boundMsP99.toFixed(0)} ms (p99)`;
+  return `${changes} Pods replaced one by one on ${loadBalancers} load balancers: ${bound}, ${writesPerChange.toFixed(2)} writes each, ${overlaps} overlapping`;
 }
 
 /** Columns of text, flush right. */
