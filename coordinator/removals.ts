@@ -96,7 +96,8 @@ export class Removals {
     const doubted = brake(loads, removals, now);
     const parked = doubted.filter((one) => !ids.has(one.id));
     const goes = [...slots.filter(byPerson), ...doubted.filter((one) => ids.has(one.id)).flatMap((one) => one.slots)];
-    this.#letGo.set(id, new Set(goes.map(slotKey)));
+    if (goes.length === 0) this.#letGo.delete(id);
+    else this.#letGo.set(id, new Set(goes.map(slotKey)));
     const before = new Set(this.parked(id).map((one) => one.id));
     if (parked.length === 0) this.#parked.delete(id);
     else this.#parked.set(id, parked);

@@ -36,11 +36,7 @@ export type Parked = {
  * each that goes is confirmed. All that are not confirmed wait together: what has to be doubted is the fact behind them.
  * `loads` lacks a place whose health was never read: nothing unconfirmed goes there.
  */
-export function brake(
-  loads: ReadonlyMap<string, PlaceLoad>,
-  removals: readonly Removal[],
-  nowMs: number,
-): readonly Parked[] {
+export function brake(loads: ReadonlyMap<string, PlaceLoad>, removals: readonly Removal[], nowMs: number): readonly Parked[] {
   const byPlace = new Map<string, Removal[]>();
   for (const removal of removals) {
     const key = placeKey(removal.slot);
