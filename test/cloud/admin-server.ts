@@ -3,7 +3,7 @@ import type { Cloud } from "./cloud.ts";
 import { CloudError } from "./errors.ts";
 import { type Fault, parseFaultScript } from "./fault-script.ts";
 import { JOURNAL_KINDS, type JournalQuery } from "./journal.ts";
-import type { HealthStatus } from "./state.ts";
+import { HEALTH_STATUSES, type HealthStatus } from "./state.ts";
 
 /** `body` is the JSON object that was sent, `text` what was sent as it came. */
 type Route = (query: URLSearchParams, body: () => object, text: string) => unknown;
@@ -43,6 +43,8 @@ export function makeAdminServer(cloud: Cloud): Server {
     "POST /_admin/load-balancers": (_query, body) => cloud.addLoadBalancer(body()), // a tool of ours
     "POST /_admin/health": (_query, body) => {
       const { status, ...target } = body() as Parameters<Cloud["setHealth"]>[0] & { status?: HealthStatus };
+      if (status !== undefined && !HEALTH_STATUSES.includes(status))
+        throw new TypeError(`status must be one of ${HEALTH_STATUSES.join(", ")}, got ${JSON.stringify(status)}`);
       cloud.setHealth(target, status);
       return {};
     },

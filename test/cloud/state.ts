@@ -3,7 +3,8 @@ import { CloudError } from "./errors.ts";
 import type { BackendAddress } from "./network-state.ts";
 
 /** As `HealthStatusDetail` of DescribeTargetHealth. */
-export type HealthStatus = "Alive" | "Dead" | "Unknown" | "Close";
+export type HealthStatus = (typeof HEALTH_STATUSES)[number];
+export const HEALTH_STATUSES = ["Alive", "Dead", "Unknown", "Close"] as const;
 
 /** A health check with the fields that the engine reads filled in. */
 export type HealthSettings = HealthCheck &

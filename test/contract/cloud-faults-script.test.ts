@@ -90,6 +90,10 @@ test("the admin pages refuse what is no object, and a question without its param
   };
   for (const page of ["faults", "health", "load-balancers"])
     assert.match(await refused(page, { method: "POST", body: "null" }), /must be a JSON object, got null/);
+  assert.match(
+    await refused("health", { method: "POST", body: '{"status":"Well"}' }),
+    /status must be one of Alive, Dead, Unknown, Close, got "Well"/,
+  );
   assert.match(await refused("connections"), /needs clientPort/);
 });
 
