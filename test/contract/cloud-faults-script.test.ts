@@ -92,7 +92,7 @@ test("the admin pages refuse what is no object, and a question without its param
     assert.match(await refused(page, { method: "POST", body: "null" }), /must be a JSON object, got null/);
   assert.match(
     await refused("health", { method: "POST", body: '{"status":"Well"}' }),
-    /status must be one of Alive, Dead, Unknown, Close, got "Well"/,
+    /status must be one of Alive, Dead, Unknown, Close, got .*Well/,
   );
   assert.match(await refused("connections"), /needs clientPort/);
 });
