@@ -5,6 +5,7 @@ import type { ClbApi } from "./cloud/clb-api.ts";
 import { ClbApiError } from "./cloud/clb-error.ts";
 import type { Mirror } from "./cloud/mirror.ts";
 import { type Awaited, fastestPauseMs, nextQuestionMs } from "./domain/health-pace.ts";
+import { placesOf } from "./domain/load-balancer.ts";
 
 /** Load balancers per question. Source: clb-api.md §2.3. */
 const PER_QUESTION = 30;
@@ -22,7 +23,7 @@ export type HealthWatchDeps = {
   readonly callsPerSecond: number;
   /** Those whose health somebody waits for; empty if nobody does. */
   readonly awaited: (loadBalancerId: string) => readonly Awaited[];
-  /** An answer about these has come. */
+  /** An answer about these has come, or nothing is bound there; one that the answer leaves out is still not known. */
   readonly onAnswer?: (loadBalancerIds: readonly string[]) => void;
   /** The cloud refused a question about this load balancer and others: it must be read anew, soon. */
   readonly doubt: (loadBalancerId: string) => void;
@@ -91,7 +92,7 @@ export class HealthWatch {
     try {
       const answer = await api.health(ids, signal);
       const nowMs = clock.now();
-      this.#deps.onAnswer?.(ids);
+      this.#deps.onAnswer?.(ids.filter((id) => answer.has(id) || isEmpty(mirror, id)));
       for (const [id, states] of answer) mirror.noteHealth(id, states, { askedMs, nowMs });
     } catch (err) {
       if (isCancelled(err, signal)) return;
@@ -102,6 +103,12 @@ export class HealthWatch {
     }
   }
 }
+
+/** Nothing is bound there: no answer could tell anything. */
+const isEmpty = (mirror: Mirror, id: string): boolean => {
+  const actual = mirror.read(id);
+  return actual !== undefined && placesOf(actual).every(({ targets }) => targets.length === 0);
+};
 
 type Due = { readonly id: string; readonly atMs: number; readonly alongMs: number };
 

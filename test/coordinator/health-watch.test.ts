@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import type { Awaited } from "../../coordinator/domain/health-pace.ts";
+import type { HealthState } from "../../coordinator/domain/load-balancer.ts";
 import { HealthWatch } from "../../coordinator/health-watch.ts";
 import type { CloudOptions } from "../cloud/options.ts";
 import { aListeningLoadBalancer, aStage, slots } from "./stage.ts";
@@ -17,8 +18,17 @@ async function aWatch(t: TestContext, options: CloudOptions = {}) {
   await stage.finish(stage.writes.make(id, { lane: "bind", targets }, stage.signal));
   const waiting = new Map<string, readonly Awaited[]>();
   const doubted: string[] = [];
+  const answered: string[] = [];
+  const answer = { isSilent: false };
+  const api = {
+    ...stage.api,
+    health: async (...from: Parameters<typeof stage.api.health>) => {
+      const said = await stage.api.health(...from);
+      return answer.isSilent ? new Map<string, ReadonlyMap<string, HealthState>>() : said;
+    },
+  };
   const watch = new HealthWatch({
-    api: stage.api,
+    api,
     mirror: stage.mirror,
     clock: stage.clock,
     log: silentLog,
@@ -26,6 +36,7 @@ async function aWatch(t: TestContext, options: CloudOptions = {}) {
     pollMs: 250,
     callsPerSecond: 20,
     awaited: (one) => waiting.get(one) ?? [],
+    onAnswer: (ids) => void answered.push(...ids),
     doubt: (one) => void doubted.push(one),
   });
   const stop = new AbortController();
@@ -40,7 +51,7 @@ async function aWatch(t: TestContext, options: CloudOptions = {}) {
     stage.calls.filter(({ action }) => action === "DescribeTargetHealth").map(({ atMs }) => Math.round(atMs - startedMs));
   const slot = targets[0] ?? { listenerId, ip: "", port: 0 };
   const setHealth = (status: "Alive" | "Dead") => stage.cloud.setHealth({ loadBalancerId: id, ...slot }, status);
-  return { stage, id, watch, waiting, doubted, askedMs, slot, setHealth, stop, ended, startedMs };
+  return { stage, id, watch, waiting, doubted, answered, answer, askedMs, slot, setHealth, stop, ended, startedMs };
 }
 
 test("asks once at the beginning, and rarely while nobody waits", async (t) => {
@@ -74,6 +85,18 @@ test("what it hears reaches the mirror, and a change is told", async (t) => {
   await stage.clock.advance(IDLE_MS);
   assert.equal(stage.mirror.health(id, slot)?.state, "Alive");
   assert.ok(stage.changed.length > changes);
+});
+
+test("an answer that leaves out a load balancer with targets says nothing of it; one without targets needs no answer", async (t) => {
+  const { stage, id, answer, answered } = await aWatch(t);
+  answer.isSilent = true;
+  const { loadBalancerId: empty } = stage.cloud.addLoadBalancer();
+  await stage.fill(empty);
+  await stage.clock.advance(IDLE_MS);
+  assert.deepEqual([...new Set(answered)], [empty]);
+  answer.isSilent = false;
+  await stage.clock.advance(IDLE_MS);
+  assert.ok(answered.includes(id));
 });
 
 test("asks about 30 load balancers at once, and about all of them", async (t) => {
