@@ -23,10 +23,15 @@ export type LedgerEntry = {
 };
 export type Blocker = { readonly reason: string; readonly message: string };
 
+/** Former selectors remembered of one Service. */
+const MAX_SELECTORS = 8;
+
 /** Which Service uses which load balancer, and what it asks for: written by the Service reconciler, read by everybody else. */
 export class Ledger {
   readonly #entries = new Map<string, LedgerEntry>();
   readonly #known = new Set<string>();
+  /** By UID of the Service, the latest last. */
+  readonly #formerSelectors = new Map<string, readonly LedgerEntry["selector"][]>();
   readonly #deps: LedgerDeps;
 
   readonly #selections: Selections;
@@ -54,11 +59,26 @@ export class Ledger {
     const known = this.#entries.get(entry.ref.uid)?.intent;
     this.#entries.set(entry.ref.uid, isDeepStrictEqual(known, entry.intent) ? { ...entry, intent: known } : entry);
     if (entry.loadBalancerId !== undefined) this.#known.add(entry.loadBalancerId);
+    if (known === undefined || entry.intent === undefined || isDeepStrictEqual(known.selector, entry.intent.selector)) return;
+    const former = this.#formerSelectors.get(entry.ref.uid) ?? [];
+    this.#formerSelectors.set(entry.ref.uid, [...former, known.selector].slice(-MAX_SELECTORS));
+  }
+
+  /**
+   * A Service of this load balancer selects the Pod, or did until the Service itself was changed: that it asks for others, or for another
+   * port, is its owner's word. False: the Pod's labels may have changed instead; a new process cannot know.
+   */
+  hasAskedFor(loadBalancerId: string, pod: PodFact): boolean {
+    return this.of(loadBalancerId).some(({ ref, intent }) => {
+      const selectors = [...(intent === undefined ? [] : [intent.selector]), ...(this.#formerSelectors.get(ref.uid) ?? [])];
+      return ref.namespace === pod.namespace && selectors.some((selector) => selects(selector, pod.labels));
+    });
   }
 
   /** The Service is no longer ours or is gone; without `released` before, its listeners stay and are reported as orphaned. */
   remove(serviceUid: string): void {
     this.#entries.delete(serviceUid);
+    this.#formerSelectors.delete(serviceUid);
     this.#selections.forget(serviceUid);
   }
 

@@ -4,6 +4,7 @@ import type { Mirror } from "./cloud/mirror.ts";
 import { brake, type Level, noteLevel, type Parked, type PlaceLoad, removedSlots, withoutParked } from "./domain/brake.ts";
 import { type Call, type LoadBalancer, type Place, placeKey, placesOf, type Slot, slotKey, slotOf } from "./domain/load-balancer.ts";
 import type { Journal } from "./journal.ts";
+import type { Ledger } from "./ledger.ts";
 import type { PodIndex } from "./pod-index.ts";
 import type { PodChange, PodFacts } from "./ports.ts";
 
@@ -12,6 +13,7 @@ export type RemovalsDeps = {
   readonly journal: Journal;
   readonly facts: PodFacts;
   readonly pods: PodIndex;
+  readonly ledger: Pick<Ledger, "hasAskedFor">;
   readonly clock: Clock;
   /** Ids of removals that a person released at this load balancer. */
   readonly released: (loadBalancerId: string) => ReadonlySet<string>;
@@ -114,7 +116,7 @@ export class Removals {
     if (uid === undefined) return undefined;
     if (present !== undefined && present.uid !== uid && !isOver(present)) return `${ip} belongs to Pod ${podName(present)} now`;
     const pod = facts.pods.get(uid);
-    if (pod !== undefined) return this.#whyLeaves(pod);
+    if (pod !== undefined) return this.#whyLeaves(id, pod);
     const end = facts.endOf(uid);
     if (end === "deleted") return `${this.nameOf(uid)} was deleted`;
     return end === "node-deleted" ? `${this.nameOf(uid)}: its Node was deleted` : undefined;
@@ -126,11 +128,12 @@ export class Removals {
     return `Pod ${pod === undefined ? (this.#names.get(podUid) ?? podUid) : podName(pod)}`;
   }
 
-  #whyLeaves(pod: PodFact): string | undefined {
+  #whyLeaves(id: string, pod: PodFact): string | undefined {
     if (pod.deletionAtMs !== undefined) return `Pod ${podName(pod)} is being deleted`;
     if (isOver(pod)) return `the containers of Pod ${podName(pod)} are over`;
     // A Pod that is as it was: the Service asks for other ones. One that was relabelled may be a mistake of many.
-    return this.#relabelled.has(pod.uid) ? undefined : `Pod ${podName(pod)} is not asked for any more`;
+    if (this.#relabelled.has(pod.uid) || !this.#deps.ledger.hasAskedFor(id, pod)) return undefined;
+    return `Pod ${podName(pod)} is not asked for any more`;
   }
 
   #count(id: string, place: Place, nowMs: number): void {

@@ -54,3 +54,19 @@ test("keeps looking after a load balancer whose Service vanished, until nothing 
   ledger.forgetLoadBalancer("lb-1");
   assert.deepEqual([...ledger.loadBalancerIds], []);
 });
+
+test("has asked for the Pods that a Service selects or selected before it was changed, not for others", () => {
+  const ledger = aLedger();
+  const intent = anIntent();
+  const pod = aPod();
+  const elsewhere = aPod({ namespace: "shop" });
+  const asked = (one = pod): boolean => ledger.hasAskedFor("lb-1", one);
+  ledger.set(anEntry("a", "1", { intent: { ...intent, selector: { app: "other" } } }));
+  assert.equal(asked(), false);
+  ledger.set(anEntry("a", "1", { intent }));
+  assert.equal(asked(), true);
+  ledger.set(anEntry("a", "1", { intent: { ...intent, selector: { app: "other" } } }));
+  assert.deepEqual([asked(), asked(elsewhere), ledger.hasAskedFor("lb-2", pod)], [true, false, false]);
+  ledger.remove("a");
+  assert.equal(asked(), false);
+});

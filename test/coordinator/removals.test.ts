@@ -25,11 +25,13 @@ async function aPlace() {
   await journal.claim("lb-1", new Map(pods.map(({ uid, ips }) => [ips[0] ?? "", uid])), new AbortController().signal);
   const released = new Set<string>();
   const parked: Parked[] = [];
+  const asked = { byService: true };
   const removals = new Removals({
     mirror,
     journal,
     facts: known.facts,
     pods: makePodIndex(known.facts),
+    ledger: { hasAskedFor: () => asked.byService },
     clock,
     released: () => released,
     onParked: (_id, one) => void parked.push(one),
@@ -47,7 +49,7 @@ async function aPlace() {
     assert.ok(actual !== undefined);
     return removals.hold(actual, calls).flatMap((call) => ("slots" in call ? call.slots : "weights" in call ? call.weights : [])).length;
   };
-  return { clock, known, removals, released, parked, alive, hold };
+  return { clock, known, removals, asked, released, parked, alive, hold };
 }
 
 test("Pods that are merely missing stay when they are most of a place, told once; a person can let them go", async () => {
@@ -100,6 +102,13 @@ test("Pods that are as they were leave because the Service asks for others; Pods
   assert.equal(hold([drain]), 0);
   for (const pod of pods) removals.podChanged({ before: pod, after: pod, end: undefined }, false, true);
   assert.equal(hold([drain]), 6);
+});
+
+test("after a restart nobody knows who was relabelled: Pods that no Service is known to have asked for are doubted", async () => {
+  const { alive, hold, asked } = await aPlace();
+  alive();
+  asked.byService = false;
+  assert.equal(hold([{ lane: "drain", weights: slotsOf(6).map((slot) => ({ ...slot, weight: 0 })) }]), 0);
 });
 
 test("a Pod's name outlives it, and an address that passed on is evidence", async () => {
