@@ -1,9 +1,9 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { healthIn, loadBalancerIn } from "./admin-bodies.ts";
 import type { Cloud } from "./cloud.ts";
 import { CloudError } from "./errors.ts";
 import { type Fault, parseFaultScript } from "./fault-script.ts";
 import { JOURNAL_KINDS, type JournalQuery } from "./journal.ts";
-import { HEALTH_STATUSES, type HealthStatus } from "./state.ts";
 
 /** `body` is the JSON object that was sent, `text` what was sent as it came. */
 type Route = (query: URLSearchParams, body: () => object, text: string) => unknown;
@@ -40,11 +40,9 @@ export function makeAdminServer(cloud: Cloud): Server {
       cloud.faults.clear();
       return { faults: [] };
     },
-    "POST /_admin/load-balancers": (_query, body) => cloud.addLoadBalancer(body()), // a tool of ours
-    "POST /_admin/health": (_query, body) => {
-      const { status, ...target } = body() as Parameters<Cloud["setHealth"]>[0] & { status?: HealthStatus };
-      if (status !== undefined && !HEALTH_STATUSES.includes(status))
-        throw new TypeError(`status must be one of ${HEALTH_STATUSES.join(", ")}, got ${JSON.stringify(status)}`);
+    "POST /_admin/load-balancers": (_query, _body, text) => cloud.addLoadBalancer(loadBalancerIn(text)),
+    "POST /_admin/health": (_query, _body, text) => {
+      const { status, ...target } = healthIn(text);
       cloud.setHealth(target, status);
       return {};
     },

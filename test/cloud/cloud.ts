@@ -158,6 +158,8 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
     },
     fieldsOf: (service, action) => services.get(service)?.actions[action]?.fields,
     addLoadBalancer: ({ id, name, type = "OPEN", tags = {}, vip, vpcId, subnetId } = {}) => {
+      if (id !== undefined && core.account.loadBalancers.has(id))
+        throw new CloudError("InvalidParameterValue", `there is a load balancer ${id} already`);
       const made = newLoadBalancer(core, {
         LoadBalancerType: type,
         Tags: Object.entries(tags).map(([TagKey, TagValue]) => ({ TagKey, TagValue })),

@@ -88,12 +88,17 @@ test("the admin pages refuse what is no object, and a question without its param
     assert.equal(response.status, 400);
     return response.text();
   };
-  for (const page of ["faults", "health", "load-balancers"])
-    assert.match(await refused(page, { method: "POST", body: "null" }), /must be a JSON object, got null/);
-  assert.match(
-    await refused("health", { method: "POST", body: '{"status":"Well"}' }),
-    /status must be one of Alive, Dead, Unknown, Close, got .*Well/,
-  );
+  for (const [page, body, reason] of [
+    ["faults", "null", /must be a JSON object, got null/],
+    ["health", "null", /health:1: .*expected object/],
+    ["health", '{"status":"Well"}', /health:1: status: .*"Alive\\"\|\\"Dead/],
+    ["load-balancers", '{"vip":"here"}', /load-balancers:1: vip: must be an IPv4 address/],
+    ["load-balancers", '{"vpc":"vpc-1"}', /no such field: vpc/],
+  ] as const)
+    assert.match(await refused(page, { method: "POST", body }), reason);
+  const again = { method: "POST", body: '{"id":"lb-1"}' };
+  assert.equal((await fetch(`${adminUrl}/load-balancers`, again)).status, 200);
+  assert.match(await refused("load-balancers", again), /there is a load balancer lb-1 already/);
   assert.match(await refused("connections"), /needs clientPort/);
 });
 
