@@ -115,7 +115,8 @@ export class Engine {
     this.#journal = noting(makeJournal(client, settings.namespace), onClaim);
     this.#pods = makePodIndex(facts);
     const wishes = (namespace: string, name: string) => deps.objects.config(namespace, name)?.wishes ?? new Map();
-    this.#ledger = new Ledger({ clusterId, pods: this.#pods, wishes });
+    const listens = (id: string, name: string) => this.#mirror.read(id)?.listeners.some((listener) => listener.name === name) === true;
+    this.#ledger = new Ledger({ clusterId, pods: this.#pods, wishes, listens });
     const shared = { api: this.#api, mirror: this.#mirror, journal: this.#journal, ledger: this.#ledger, clock, log, clusterId };
     const removals = { ...shared, facts, pods: this.#pods, released: (id: string) => this.#released(id) };
     this.#removals = new Removals({ ...removals, onParked: (id, parked) => this.#tellParked(id, parked) });

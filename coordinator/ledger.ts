@@ -97,11 +97,12 @@ export class Ledger {
     const claims = this.of(loadBalancerId).map(
       ({ ref, released, intent }): Claim => ({ ref, released, intent, wishes: this.wishesOf(ref.namespace, intent) }),
     );
-    const { clusterId, pods } = this.#deps;
+    const { clusterId, pods, listens } = this.#deps;
     return desiredLoadBalancer({
       loadBalancerId,
       clusterId,
       claims,
+      ...(listens !== undefined && { listens: (name: string) => listens(loadBalancerId, name) }),
       podsOf: (namespace): Iterable<PodFact> => pods.inNamespace(namespace),
       remembered: (claim, port, select) => this.#selections.of(claim, port, select),
     });
@@ -151,6 +152,8 @@ const concerns = (intent: ServiceIntent | undefined, pod: PodFact | undefined): 
 export type LedgerDeps = {
   readonly clusterId: string;
   readonly pods: PodIndex;
+  /** The load balancer has a listener of this name, as far as is known. */
+  readonly listens?: (loadBalancerId: string, name: string) => boolean;
   /** What a TkeServiceConfig says; empty if there is none of that name. */
   readonly wishes: (namespace: string, configName: string) => ListenerWishes;
 };

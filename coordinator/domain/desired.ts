@@ -46,24 +46,33 @@ export type Claim = {
   readonly wishes: ListenerWishes;
 };
 
-/** Claims must come in a stable order, oldest first: the first one to ask for a port gets it. */
+/**
+ * Claims must come in a stable order, oldest first: the first one to ask for a port gets it, unless another one of them listens there
+ * already: nobody's traffic ends because somebody else asks for its port.
+ */
 export function desiredLoadBalancer(from: {
   readonly loadBalancerId: string;
   readonly clusterId: string;
   readonly claims: readonly Claim[];
   readonly podsOf: (namespace: string) => Iterable<PodFact>;
+  /** A listener of this name is there; default: none is. */
+  readonly listens?: (name: string) => boolean;
   /** What was selected before, where that still holds; else the result of `select`. */
   readonly remembered?: (claim: Claim, port: IntentPort, select: () => Selection) => Selection;
 }): DesiredLoadBalancer {
   const listeners: WantedListener[] = [];
   const conflicts: PortConflict[] = [];
   const takenBy = new Map<string, ObjectRef>();
+  const nameOf = ({ ref }: Claim, { protocol, port }: IntentPort): string => listenerName(from.clusterId, ref.uid, protocol, port);
+  for (const claim of from.claims)
+    for (const port of (!claim.released && claim.intent?.ports) || [])
+      if (from.listens?.(nameOf(claim, port)) === true) takenBy.set(wishKey(port.protocol, port.port), claim.ref);
   for (const claim of from.claims) {
     if (claim.released || claim.intent === undefined) continue;
     for (const port of claim.intent.ports) {
       const key = wishKey(port.protocol, port.port);
       const holder = takenBy.get(key);
-      if (holder !== undefined) {
+      if (holder !== undefined && holder.uid !== claim.ref.uid) {
         conflicts.push({ owner: claim.ref, holder, protocol: port.protocol, port: port.port });
         continue;
       }
@@ -71,7 +80,7 @@ export function desiredLoadBalancer(from: {
       const { intent } = claim;
       const select = (): Selection => selection(intent, port, from.podsOf(claim.ref.namespace));
       listeners.push({
-        name: listenerName(from.clusterId, claim.ref.uid, port.protocol, port.port),
+        name: nameOf(claim, port),
         owner: claim.ref,
         protocol: port.protocol,
         port: port.port,

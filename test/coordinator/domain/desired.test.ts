@@ -10,11 +10,12 @@ const claim = (change: Partial<Parameters<typeof aService>[0]> = {}, over: Parti
 };
 const OLDER = claim({ uid: "aaaaaaaa-aaaa-0000", name: "older" });
 const YOUNGER = claim({ uid: "bbbbbbbb-bbbb-0000", name: "younger", selector: { app: "api" } });
-const desire = (claims: readonly Claim[], pods = [aPod()]) =>
+const desire = (claims: readonly Claim[], pods = [aPod()], listening: readonly string[] = []) =>
   desiredLoadBalancer({
     loadBalancerId: "lb-1",
     clusterId: CLUSTER,
     claims,
+    listens: (name) => listening.includes(name),
     podsOf: (namespace) => pods.filter((pod) => pod.namespace === namespace),
   });
 
@@ -62,6 +63,17 @@ test("a port that two Services ask for goes to the older one; the younger one is
     owners.map(({ ref, state }) => `${ref.name} ${state}`),
     ["older served", "younger served"],
   );
+});
+
+test("an older Service that asks for a port late takes it from nobody who listens there", () => {
+  const [first] = desire([YOUNGER]).listeners;
+  const { listeners, conflicts } = desire([OLDER, YOUNGER], [], [first?.name ?? ""]);
+  assert.deepEqual(
+    listeners.map(({ owner }) => owner.name),
+    ["younger"],
+  );
+  assert.deepEqual(conflicts, [{ owner: OLDER.ref, holder: YOUNGER.ref, protocol: "TCP", port: 80 }]);
+  assert.equal(desire([OLDER, { ...YOUNGER, released: true }], [], [first?.name ?? ""]).listeners[0]?.owner.name, "older");
 });
 
 test("the port passes on when the older Service is released", () => {
