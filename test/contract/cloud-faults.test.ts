@@ -59,7 +59,7 @@ suite("a call fails before anything happens:", () => {
   });
 
   test("throttling: of every call, or beyond a rate", async (t) => {
-    const { sdk, cloud } = await start(t, { clock: hurried() });
+    const { sdk, cloud } = await start(t);
     cloud.faults.add({ kind: "throttled", count: 1 });
     assert.match(await failsWith("RequestLimitExceeded", sdk.DescribeQuota(null)), /exceeds the frequency limit `0`/);
     await sdk.DescribeQuota(null);
