@@ -63,9 +63,10 @@ suite("a call fails before anything happens:", () => {
     cloud.faults.add({ kind: "throttled", count: 1 });
     assert.match(await failsWith("RequestLimitExceeded", sdk.DescribeQuota(null)), /exceeds the frequency limit `0`/);
     await sdk.DescribeQuota(null);
-    cloud.faults.add({ kind: "throttled", perSecond: 1 });
-    const calls = Array.from({ length: 30 }, () =>
-      sdk.DescribeQuota(null).then(
+    cloud.faults.add({ kind: "throttled", perSecond: 1, action: "DescribeLoadBalancers" });
+    const calls = Array.from({ length: 15 }, () =>
+      // below the limit of 20
+      sdk.DescribeLoadBalancers({}).then(
         () => "OK",
         (error: { code?: string }) => error.code,
       ),
