@@ -6,9 +6,9 @@ export type Pace = { readonly fastestMs: number; readonly slowestMs: number };
 
 /**
  * Questions in one check window. Results come in spread evenly over one check interval, so more questions find each sooner; many targets
- * share a window's questions, few ones may have more of them. Eight for 50 targets are 0.16 a target, and 250 ms in a window of 2 s.
+ * share a window's questions, few ones may have more of them. Twelve for 50 targets are 0.24 a target, and 167 ms in a window of 2 s.
  */
-const QUESTIONS = { few: 12, many: 8, manyFrom: 25 } as const;
+const QUESTIONS = { few: 16, many: 12, manyFrom: 25 } as const;
 /** After the window a target is late: its health is asked for ever more rarely, down to this. */
 const LATE = { graceMs: 500, share: 1 / 8, longestMs: 2_000 } as const;
 

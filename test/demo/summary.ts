@@ -3,7 +3,14 @@ import type { JournalEntry } from "../cloud/journal.ts";
 import type { Failure, LoadResult } from "./load.ts";
 import type { PodTimes } from "./pods.ts";
 
-export type PodShare = { readonly name: string; readonly cloudMs: number; readonly ownMs: number };
+/** `ownMs` is `bindMs` (to the first write) and `gateMs` (from healthy to gate True) together. */
+export type PodShare = {
+  readonly name: string;
+  readonly cloudMs: number;
+  readonly ownMs: number;
+  readonly bindMs: number;
+  readonly gateMs: number;
+};
 export type Summary = {
   readonly requests: number;
   readonly failed: number;
@@ -70,9 +77,16 @@ function shareOf(pod: PodTimes, journal: readonly JournalEntry[], busyAfterRetur
   )[0];
   if (issuedMs === undefined) return undefined;
   const idleMs = idleBefore(journal, bound.loadBalancerId, issuedMs, busyAfterReturnMs);
-  const ownMs =
-    Math.max(0, issuedMs - Math.max(containersReadyMs, idleMs)) + Math.max(0, gateTrueMs - Math.max(healthy.timeMs, containersReadyMs));
-  return { name, ownMs: Math.round(ownMs), cloudMs: Math.round(gateTrueMs - containersReadyMs - ownMs) };
+  const bindMs = Math.max(0, issuedMs - Math.max(containersReadyMs, idleMs));
+  const gateMs = Math.max(0, gateTrueMs - Math.max(healthy.timeMs, containersReadyMs));
+  const cloudMs = gateTrueMs - containersReadyMs - bindMs - gateMs;
+  return {
+    name,
+    ownMs: Math.round(bindMs + gateMs),
+    cloudMs: Math.round(cloudMs),
+    bindMs: Math.round(bindMs),
+    gateMs: Math.round(gateMs),
+  };
 }
 
 const BATCH = /^Batch(De)?[Rr]egisterTargets$/;
