@@ -111,7 +111,7 @@ const boundIps = (loadBalancer: LoadBalancer | undefined): Set<string> =>
 function refusePartial(action: string, failed: FailedListeners): void {
   if (failed.listenerIds.length === 0) return;
   const message = `targets of ${failed.listenerIds.join(", ")} failed${failed.message === "" ? "" : `: ${failed.message}`}`;
-  throw new ClbApiError({ action, code: PARTIAL_FAILURE, requestId: "" }, message, { kind: "retryAfter", delayMs: 0 }, true);
+  throw new ClbApiError({ action, code: PARTIAL_FAILURE, requestId: "" }, message, { kind: "retryAfter", delayMs: 1_000 }, true);
 }
 
 /** Targets, listeners, rules or weights in a call, for logs and metrics. */

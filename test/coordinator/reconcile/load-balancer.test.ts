@@ -116,6 +116,19 @@ test("the audit finds what somebody else changed, and puts it right", async (t) 
   assert.equal(drifts.length, 1); // told once; our own writes are no drift
 });
 
+test("a target that the cloud does not unbind is tried again in a while, and costs few calls meanwhile", async (t) => {
+  const { stage, ip, known, passes, bound, count } = aWorld(t);
+  await passes(5_000, () => bound().length === 3);
+  stage.cloud.faults.add({ kind: "partial", ips: [ip(0)], action: "BatchDeregisterTargets" });
+  known.end("pod-0");
+  await passes(20_000);
+  assert.deepEqual([bound().length, count("BatchDeregisterTargets") > 5], [3, true]);
+  assert.ok(count("BatchDeregisterTargets") <= 20, `${count("BatchDeregisterTargets")} tries in 20 s`);
+  stage.cloud.faults.clear();
+  await passes(5_000, () => bound().length === 2);
+  assert.equal(bound().length, 2);
+});
+
 test("a load balancer whose last owner goes while it is read is remembered no longer", async (t) => {
   const { stage, id, ledger, pass, passes, bound } = aWorld(t);
   await passes(5_000, () => bound().length === 3);
