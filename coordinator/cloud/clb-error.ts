@@ -38,7 +38,7 @@ const PASSING = [/^InternalError/, /^ServiceUnavailable/, /^ResourceInUse/, /^Re
 
 /** What we believed to be there is not: somebody removed it. Source: clb-api.md §1.6. */
 const GONE = /^InvalidParameter\.(LBId|ListenerId|Location)NotFound$/;
-/** These name targets that are bound as far as we know; one that is not refuses the whole call, with a code that nobody documents (§9). */
+/** These name targets that are bound as far as we know; one that is not refuses the whole call, with a code that nobody documents (clb-api.md §9). */
 const ABOUT_BOUND = new Set(["BatchDeregisterTargets", "BatchModifyTargetWeight"]);
 const REFUSED = /^(InvalidParameter|FailedOperation|ResourceNotFound|UnsupportedOperation)/;
 /** The cloud's codes, e.g. "InvalidParameterValue.Length"; not those of the operating system, e.g. "ECONNRESET" while a body is read. */

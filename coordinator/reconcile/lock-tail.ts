@@ -8,8 +8,8 @@ const UNKNOWN_MS = { first: 80, growth: 1.5 } as const;
 const PAUSE_MS = { shortest: 40, longest: 1_000 } as const;
 /** A try this long after its time has come tells nothing of the tail: nobody had tried before; one that follows a refusal a little more. */
 const INFORMATIVE_MS = { first: 60, again: 1_000 } as const;
-/** A lock that is met this long after our own write is another writer's. Several times the longest tail seen (clb-api.md §3.3, §7.5). */
-const OWN_TAIL_MS = 10_000;
+/** A lock that is met this long after our own write is another writer's: a public client tries for 15.5 s, no tail is known that long (clb-api.md §3.3). */
+const OWN_TAIL_MS = 15_500;
 /** So many refusals in a row are no tail of ours: somebody else writes, and what is there must be looked at afterwards. */
 const FOREIGN_TRIES = 6;
 
