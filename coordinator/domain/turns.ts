@@ -1,15 +1,20 @@
 import type { Call } from "./load-balancer.ts";
 
 /**
- * So many drains in a row, then what waits to be added has a turn: where Pods end all the time, each drain finds the next one waiting, and
- * new Pods would never be bound. What ends in the meantime is drained in one call afterwards.
+ * What waits to be added goes before the drains once it has waited for so many writes: where Pods end all the time, each drain finds the
+ * next one waiting, and new Pods would never be bound. Not earlier: a drain that comes one write late can cost requests, for its Pod gets
+ * SIGTERM when its preStop sleep is over; what is added one write late costs time.
  */
-const DRAINS_IN_A_ROW = 2;
+const PATIENCE_WRITES = 10;
 
-/** Pure: the calls of a plan with listeners, rules and binds before the drains, where those have had their share; conflicts stay first. */
-export function inTurn(calls: readonly Call[], drainsInARow: number): readonly Call[] {
-  if (drainsInARow < DRAINS_IN_A_ROW) return calls;
-  const adds = ({ lane }: Call): boolean => lane === "structure" || lane === "bind";
+const adds = ({ lane }: Call): boolean => lane === "structure" || lane === "bind";
+
+/**
+ * Pure: the calls of a plan in their order, or with listeners, rules and binds before the drains; conflicts stay first.
+ * `waitedMs`: how long these have been waiting. `writeMs`: how long one write to this load balancer takes.
+ */
+export function inTurn(calls: readonly Call[], waitedMs: number, writeMs: number): readonly Call[] {
+  if (waitedMs < PATIENCE_WRITES * writeMs) return calls;
   const conflicts = calls.filter(({ lane }) => lane === "conflict");
   return [...conflicts, ...calls.filter(adds), ...calls.filter((call) => call.lane !== "conflict" && !adds(call))];
 }

@@ -65,6 +65,9 @@ export type Made = {
   readonly waitedMs: number;
 };
 
+/** How long a write takes, as long as none has been made. Source: clb-api.md §7.5. */
+const FIRST_WRITE_MS = 5_000;
+
 /** How to wait for the first synchronisation of the watches. */
 const NOT_SYNCED_MS = 100;
 
@@ -73,7 +76,7 @@ export function makeLoadBalancerReconciler(deps: LoadBalancerDeps): Reconcile {
   const { mirror, ledger, clock } = deps;
   const tails = new LockTails();
   const waits = new LaneWaits();
-  const drainsInARow = new Map<string, number>();
+  const writeMs = new Map<string, number>();
   return async (id, signal) => {
     if (!deps.synced()) return { kind: "again", afterMs: NOT_SYNCED_MS, because: "not every watch has synced" };
     if (!ledger.loadBalancerIds.has(id)) {
@@ -87,14 +90,17 @@ export function makeLoadBalancerReconciler(deps: LoadBalancerDeps): Reconcile {
     await adopt(deps, desired, actual, signal);
     const plan = deps.plan(desired, actual);
     deps.report(desired, plan);
-    const calls = inTurn(deps.allowed?.(plan.calls) ?? plan.calls, drainsInARow.get(id) ?? 0);
-    waits.planned(id, calls, clock.now());
+    const allowed = deps.allowed?.(plan.calls) ?? plan.calls;
+    waits.planned(id, allowed, clock.now());
+    const addWaitedMs = Math.max(waits.of(id, "structure", clock.now()), waits.of(id, "bind", clock.now()));
+    const calls = inTurn(allowed, addWaitedMs, writeMs.get(id) ?? FIRST_WRITE_MS);
     const call = deps.refusals.firstCall(id, calls, clock.now());
     if (call !== undefined) {
       const lockedMs = tails.waitMs(id, clock.now());
       if (lockedMs > 0) return { kind: "again", afterMs: lockedMs, because: "locked" };
+      const startedMs = clock.now();
       const made = await make(deps, tails, waits, id, call, signal);
-      if (made) drainsInARow.set(id, call.lane === "drain" ? (drainsInARow.get(id) ?? 0) + 1 : 0);
+      if (made) writeMs.set(id, clock.now() - startedMs);
       return { kind: "again", afterMs: made ? 0 : tails.waitMs(id, clock.now()), because: made ? call.lane : "locked" };
     }
     if (deps.allowed === undefined || deps.allowed(DELETION).length > 0)

@@ -12,12 +12,17 @@ const CALLS: readonly Call[] = [
 ];
 const lanes = (calls: readonly Call[]): string => calls.map(({ lane }) => lane).join(" ");
 
-test("drains go before what is added, but not for ever; conflicts always go first", () => {
-  for (const few of [0, 1]) assert.equal(lanes(inTurn(CALLS, few)), "conflict drain structure bind unbind");
-  for (const many of [2, 7]) assert.equal(lanes(inTurn(CALLS, many)), "conflict structure bind drain unbind");
+test("what is added waits behind the drains, but not for more than ten writes; conflicts always go first", () => {
+  for (const [waitedMs, writeMs] of [
+    [0, 500],
+    [4_999, 500],
+    [30_000, 3_800],
+  ] as const)
+    assert.equal(lanes(inTurn(CALLS, waitedMs, writeMs)), "conflict drain structure bind unbind");
+  assert.equal(lanes(inTurn(CALLS, 5_000, 500)), "conflict structure bind drain unbind");
 });
 
 test("where nothing is to be added, drains go on", () => {
   const removing = CALLS.filter(({ lane }) => lane === "drain" || lane === "unbind");
-  assert.equal(lanes(inTurn(removing, 9)), "drain unbind");
+  assert.equal(lanes(inTurn(removing, 90_000, 500)), "drain unbind");
 });
