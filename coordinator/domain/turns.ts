@@ -14,7 +14,8 @@ const adds = ({ lane }: Call): boolean => lane === "structure" || lane === "bind
  * `waitedMs`: how long these have been waiting. `writeMs`: how long one write to this load balancer takes.
  */
 export function inTurn(calls: readonly Call[], waitedMs: number, writeMs: number): readonly Call[] {
-  if (waitedMs < PATIENCE_WRITES * writeMs) return calls;
+  const next = calls.find(({ lane }) => lane !== "conflict");
+  if (next?.lane !== "drain" || waitedMs < PATIENCE_WRITES * writeMs) return calls;
   const conflicts = calls.filter(({ lane }) => lane === "conflict");
   return [...conflicts, ...calls.filter(adds), ...calls.filter((call) => call.lane !== "conflict" && !adds(call))];
 }

@@ -22,6 +22,11 @@ test("what is added waits behind the drains, but not for more than ten writes; c
   assert.equal(lanes(inTurn(CALLS, 5_000, 500)), "conflict structure bind drain unbind");
 });
 
+test("what makes room first is not overtaken", () => {
+  const room = CALLS.toSorted((a, b) => Number(b.lane === "unbind") - Number(a.lane === "unbind"));
+  assert.equal(lanes(inTurn(room, 90_000, 500)), lanes(room));
+});
+
 test("where nothing is to be added, drains go on", () => {
   const removing = CALLS.filter(({ lane }) => lane === "drain" || lane === "unbind");
   assert.equal(lanes(inTurn(removing, 90_000, 500)), "drain unbind");
