@@ -65,7 +65,11 @@ async function main(): Promise<boolean> {
 
 /** Over HTTP, with the clock on the wall: a rollout through whole processes, and many small changes. */
 async function inRealTime() {
-  const rollouts = [await rollout({ replicas: 200, profile: "tke2020" }), await rollout({ replicas: 200, profile: "fast" })];
+  const rollouts = [
+    await rollout({ replicas: 200, profile: "tke2020", checks: true }),
+    await rollout({ replicas: 200, profile: "fast", checks: true }),
+    await rollout({ replicas: 6, profile: "fast", checks: false }),
+  ];
   console.log(`\nA rollout in real time, maxSurge 25 %: figure/limit.\n\n${rolloutTable(rollouts)}\n`);
   const figures = await changes();
   console.log(changesText(figures));

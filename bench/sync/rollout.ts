@@ -8,6 +8,8 @@ import type { Summary } from "../../test/demo/summary.ts";
 export type RolloutFigures = {
   readonly profile: "fast" | "tke2020";
   readonly replicas: number;
+  /** Whether the load balancer checks health; without, its state is known at once. */
+  readonly checks: boolean;
   readonly failed: number;
   readonly requests: number;
   readonly rolloutSeconds: number;
@@ -26,35 +28,50 @@ const READS = ["DescribeTargetHealth"];
 const SCENARIO = "bench/sync/raised-quota.yaml";
 
 /** `replicas` Pods are bound and then rolled once; throws an Error with the demo's last lines if it fails. */
-export async function rollout(options: { readonly replicas: number; readonly profile: "fast" | "tke2020" }): Promise<RolloutFigures> {
+export async function rollout(options: {
+  readonly replicas: number;
+  readonly profile: "fast" | "tke2020";
+  readonly checks: boolean;
+}): Promise<RolloutFigures> {
   const folder = await mkdtemp(join(tmpdir(), "clb-direct-bench-"));
   try {
     const file = join(folder, "summary.json");
     const sizes = ["--replicas", String(options.replicas), "--surge", "25%", "--rate", "50"];
-    await run(["test/demo/launch.ts", ...sizes, "--profile", options.profile, "--scenario", SCENARIO, "--json", file]);
+    const checks = options.checks ? [] : ["--without-checks"];
+    await run(["test/demo/launch.ts", ...sizes, ...checks, "--profile", options.profile, "--scenario", SCENARIO, "--json", file]);
     const summary = JSON.parse(await readFile(file, "utf8")) as Summary;
-    return { profile: options.profile, replicas: options.replicas, ...figuresOf(summary) };
+    return { ...options, ...figuresOf(summary) };
   } finally {
     await rm(folder, { recursive: true });
   }
 }
 
-/** `pods` of the summary are all that were bound: those of the beginning and those of the rollout. */
-function figuresOf(summary: Summary): Omit<RolloutFigures, "profile" | "replicas"> {
+/** Times are those of the rollout's Pods; calls are those of all that were bound, the Pods of the beginning included. */
+function figuresOf(summary: Summary): Omit<RolloutFigures, "profile" | "replicas" | "checks"> {
   const bound = summary.pods.length;
   const count = (actions: readonly string[]): number => actions.reduce((sum, action) => sum + (summary.calls[action] ?? 0), 0);
-  const cloudMs = summary.pods.map((pod) => pod.cloudMs).toSorted((a, b) => a - b);
+  const revision = revisionOf(summary.pods.at(-1)?.name ?? "");
+  const rolled = summary.pods.filter(({ name }) => revisionOf(name) === revision);
+  const at = (times: readonly number[], share: number): number =>
+    times.toSorted((a, b) => a - b)[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0;
+  const ownMs = rolled.map((pod) => pod.ownMs);
   return {
     failed: summary.failed,
     requests: summary.requests,
     rolloutSeconds: summary.rolloutSeconds,
-    cloudMsP50: cloudMs[Math.floor(cloudMs.length / 2)] ?? 0,
-    ownMsP50: summary.ownMsP50,
-    ownMsP99: summary.ownMsP99,
+    cloudMsP50: at(
+      rolled.map((pod) => pod.cloudMs),
+      0.5,
+    ),
+    ownMsP50: at(ownMs, 0.5),
+    ownMsP99: at(ownMs, 0.99),
     writesPerPod: count(WRITES) / bound,
     readsPerPod: count(READS) / bound,
   };
 }
+
+/** The ReplicaSet's part of a Pod's name, e.g. "f1fdd6ef68" of "web-f1fdd6ef68-g2flk". */
+const revisionOf = (name: string): string => name.split("-").at(-2) ?? "";
 
 function run(args: readonly string[]): Promise<void> {
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });

@@ -18,7 +18,8 @@ export async function exampleManifests(options: DemoOptions, plan: AddressPlan):
     .replaceAll(/"maxSurge":\d+/g, `"maxSurge":${JSON.stringify(options.surge)}`);
   const probed =
     options.nodes === "real" ? text.replaceAll('"lifecycle":', `"readinessProbe":${JSON.stringify(PROBE)},"lifecycle":`) : text;
-  const withGates = options.withoutGates ? probed.replaceAll(/"readinessGates":\[[^\]]*\],?/g, "") : probed;
+  const checked = options.withoutChecks ? probed.replaceAll('"healthCheck":{"enable":true', '"healthCheck":{"enable":false') : probed;
+  const withGates = options.withoutGates ? checked.replaceAll(/"readinessGates":\[[^\]]*\],?/g, "") : checked;
   const sleep = /,?"lifecycle":\{"preStop":\{"sleep":\{"seconds":\d+\}\}\}/g;
   return JSON.parse(options.withoutGates || options.withoutSleep ? withGates.replaceAll(sleep, "") : withGates) as Manifest[];
 }

@@ -16,6 +16,7 @@ const USAGE = `usage: npm run demo -- [options]
   --rate N                 requests per second through the load balancer, 1 to 2000 (default 300)
   --without-gates          take the ReadinessGate and the preStop sleep out of the example: shows what they are for (exit code 1)
   --without-sleep          take only the preStop sleep out (exit code 1)
+  --without-checks         switch the load balancer's health checks off: a bound backend serves at once
   --keep                   leave everything running afterwards, and say how to look at it
   --json FILE              write the summary as JSON`;
 
@@ -32,6 +33,7 @@ export type DemoOptions = {
   readonly rate: number;
   readonly withoutGates: boolean;
   readonly withoutSleep: boolean;
+  readonly withoutChecks: boolean;
   readonly keep: boolean;
   readonly json: string | undefined;
 };
@@ -65,6 +67,7 @@ function readOptions(args: readonly string[]): DemoOptions | undefined {
       rate: { type: "string", default: "300" },
       "without-gates": { type: "boolean", default: false },
       "without-sleep": { type: "boolean", default: false },
+      "without-checks": { type: "boolean", default: false },
       keep: { type: "boolean", default: false },
       json: { type: "string" },
       help: { type: "boolean", default: false },
@@ -96,6 +99,7 @@ function readOptions(args: readonly string[]): DemoOptions | undefined {
     rate: number("rate", 2_000),
     withoutGates: values["without-gates"],
     withoutSleep: values["without-sleep"],
+    withoutChecks: values["without-checks"],
     keep: values.keep,
     json: values.json,
   };

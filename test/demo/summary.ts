@@ -67,7 +67,7 @@ function shareOf(pod: PodTimes, journal: readonly JournalEntry[], busyAfterRetur
     (entry) => entry.kind === "target" && entry.change === "bound" && entry.ip === ip && entry.timeMs >= containersReadyMs,
   );
   const healthy = journal.find(
-    (entry) => entry.kind === "health" && entry.to === "Alive" && entry.ip === ip && entry.timeMs >= containersReadyMs,
+    (entry) => entry.kind === "health" && SERVES.has(entry.to) && entry.ip === ip && entry.timeMs >= containersReadyMs,
   );
   if (bound?.kind !== "target" || healthy === undefined) return undefined;
   const issuedMs = journal.flatMap((entry) =>
@@ -88,6 +88,9 @@ function shareOf(pod: PodTimes, journal: readonly JournalEntry[], busyAfterRetur
     gateMs: Math.round(gateMs),
   };
 }
+
+/** Healthy, or not checked at all. */
+const SERVES: ReadonlySet<string> = new Set(["Alive", "Close"]);
 
 const BATCH = /^Batch(De)?[Rr]egisterTargets$/;
 
