@@ -30,7 +30,9 @@ const LONG = [
   "leader-falls",
   "agent-restart",
   "coordinator-restart",
+  "kubeconfig",
   "demo",
+  "real-nodes",
   "by-hand",
 ];
 const rank = (file: string): number => LONG.findIndex((name) => file.endsWith(`/${name}.test.ts`)) + 1 || LONG.length + 1;
