@@ -123,7 +123,7 @@ type State = { loadBalancers: { listeners: { targets: { ip: string; weight: numb
 async function serving(stage: Stage): Promise<Set<string>> {
   const state = await admin<State>(stage, "/state");
   const targets = state.loadBalancers.flatMap(({ listeners }) => listeners.flatMap((listener) => listener.targets));
-  return new Set(targets.filter(({ weight, health }) => weight > 0 && health === "Alive").map(({ ip }) => ip));
+  return new Set(targets.filter(({ weight, health }) => weight > 0 && (health === "Alive" || health === "Close")).map(({ ip }) => ip));
 }
 
 async function settled(stage: Stage, watch: PodWatch, replicas: number): Promise<boolean> {
