@@ -1,11 +1,11 @@
-import type { Server } from "node:net";
+import type { Server, Socket } from "node:net";
 import type { Clock } from "../../../common/clock.ts";
 import type { ListenerRecord, TargetRecord } from "../state.ts";
 import type { Certificates } from "./certificates.ts";
 import type { Choose } from "./chooser.ts";
 import type { PassiveCheck } from "./passive-check.ts";
 import type { SourceAddresses } from "./source-address.ts";
-import type { Bytes, TrafficLog } from "./traffic-log.ts";
+import type { Bytes, ConnectionRecord, TrafficLog } from "./traffic-log.ts";
 
 /** What every kind of listener works with. */
 export type FrontDeps = {
@@ -74,4 +74,22 @@ function fixFor(code: string | undefined): string {
   if (code === "EADDRNOTAVAIL") return " (the range of VIPs is not local here: make a network namespace for it, or use 127.198.0.0/16)";
   if (code === "EACCES") return " (ports below 1024 need root or a network namespace of your own)";
   return code === "EADDRINUSE" ? " (another process, or another cloud with the same range of VIPs, listens there)" : "";
+}
+
+/** Counts a connection to a backend and lists it as alive until it closes. */
+export function enlist(
+  { live, traffic }: { readonly live: Set<Live>; readonly traffic: FrontDeps["traffic"] },
+  record: ConnectionRecord,
+  target: TargetRecord,
+  backend: Socket,
+  end: Live["end"],
+): void {
+  const bytes = () => ({ to: backend.bytesWritten, from: backend.bytesRead });
+  const accounting = traffic.assign(record, target, bytes);
+  const one: Live = { target, bytes, end };
+  live.add(one);
+  backend.once("close", () => {
+    live.delete(one);
+    accounting.done();
+  });
 }

@@ -2,7 +2,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, TLSSocket } from "node:tls";
 import type { ListenerRecord, TargetRecord } from "../state.ts";
 import { followCertificate, tlsOptions } from "./certificates.ts";
-import { closed, endIdle, type Front, type FrontDeps, type Live, listen } from "./front.ts";
+import { closed, endIdle, enlist, type Front, type FrontDeps, type Live, listen } from "./front.ts";
 import { drop, join, reset } from "./join.ts";
 import { proxyHeader } from "./proxy-protocol.ts";
 import type { ConnectionRecord } from "./traffic-log.ts";
@@ -75,19 +75,11 @@ class Forwarding {
     const client = this.#client;
     const { ip: host, port } = target;
     const backend = connect({ host, port, noDelay: true, allowHalfOpen: true, ...(localAddress !== undefined && { localAddress }) });
-    const bytes = () => ({ to: backend.bytesWritten, from: backend.bytesRead });
-    const accounting = deps.traffic.assign(this.#record, target, bytes);
-    const end: Live["end"] = (why) => {
+    enlist({ live, traffic: deps.traffic }, this.#record, target, backend, (why) => {
       if (why === "unbound" || why === "closed") deps.traffic.fail(this.#record, "unbound", "");
       if (why === "closed" || why === "idle" || listener.deregisterTargetRst) reset(client);
       else client.destroy();
       backend.destroy();
-    };
-    const one: Live = { target, bytes, end };
-    live.add(one);
-    backend.once("close", () => {
-      live.delete(one);
-      accounting.done();
     });
     join({
       client,

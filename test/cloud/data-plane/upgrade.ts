@@ -2,7 +2,7 @@ import { type IncomingMessage, STATUS_CODES } from "node:http";
 import { connect, type Socket } from "node:net";
 import type { ListenerRecord, TargetRecord } from "../state.ts";
 import { requestHeaders } from "./forwarded-headers.ts";
-import type { FrontDeps, Live } from "./front.ts";
+import { enlist, type FrontDeps, type Live } from "./front.ts";
 import { clientOf, requestHead, route, schemeOf } from "./http-requests.ts";
 import { join, reset } from "./join.ts";
 import { DEFAULT_COOKIE } from "./session-cookie.ts";
@@ -50,18 +50,10 @@ function tunnel(from: {
     allowHalfOpen: true,
     ...(localAddress !== undefined && { localAddress }),
   });
-  const bytes = () => ({ to: backend.bytesWritten, from: backend.bytesRead });
-  const accounting = deps.traffic.assign(record, target, bytes);
-  const end: Live["end"] = () => {
+  enlist({ live, traffic: deps.traffic }, record, target, backend, () => {
     deps.traffic.fail(record, "unbound", "");
     client.destroy();
     backend.destroy();
-  };
-  const one: Live = { target, bytes, end };
-  live.add(one);
-  backend.once("close", () => {
-    live.delete(one);
-    accounting.done();
   });
   join({
     client,
