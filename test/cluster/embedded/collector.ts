@@ -3,34 +3,36 @@ import type { Store } from "./store.ts";
 import type { ObjectsWriter } from "./writer.ts";
 
 /**
- * What the controller manager does after a deletion: removes dependents whose last owner is gone (background) and empties
- * terminating namespaces, Pods first. Returns a function that stops it.
+ * What the controller manager does after a deletion: removes dependents whose last owner is gone (background), also one that a
+ * controller made before it had heard of the end, and empties terminating namespaces, Pods first. Returns a function that stops it.
  */
 export function startCollector(store: Store, writer: ObjectsWriter): () => void {
-  const gone = new Set<string>();
+  /** Owners that were deleted, and those of new objects, which may be gone already. */
+  const suspects = new Set<string>();
   const terminating = new Set<string>();
   let scheduled: NodeJS.Immediate | undefined;
   const run = (): void => {
     scheduled = undefined;
-    const owners = new Set(gone);
-    gone.clear(); // what is removed now leaves dependents of its own
+    const owners = new Set(suspects);
+    suspects.clear(); // what is removed now leaves dependents of its own
     collectDependents(store, writer, owners);
     for (const namespace of terminating) if (sweep(store, writer, namespace)) terminating.delete(namespace);
   };
   store.subscribe(({ type, plural, object }) => {
-    if (type === "DELETED") gone.add(object.metadata.uid);
+    if (type === "DELETED") suspects.add(object.metadata.uid);
     else if (plural === "namespaces" && object.metadata.deletionTimestamp !== undefined) terminating.add(object.metadata.name);
-    if (gone.size > 0 || terminating.size > 0) scheduled ??= setImmediate(run);
+    if (type === "ADDED") for (const { uid } of object.metadata.ownerReferences ?? []) suspects.add(uid);
+    if (suspects.size > 0 || terminating.size > 0) scheduled ??= setImmediate(run);
   });
   return () => clearImmediate(scheduled);
 }
 
-function collectDependents(store: Store, writer: ObjectsWriter, gone: ReadonlySet<string>): void {
+function collectDependents(store: Store, writer: ObjectsWriter, suspects: ReadonlySet<string>): void {
   const all = store.all();
   const present = new Set(all.map(({ object }) => object.metadata.uid));
   for (const { plural, object } of all) {
     const { ownerReferences: owners = [] } = object.metadata;
-    if (!owners.some(({ uid }) => gone.has(uid))) continue;
+    if (!owners.some(({ uid }) => suspects.has(uid) && !present.has(uid))) continue;
     const left = owners.filter(({ uid }) => present.has(uid));
     if (left.length === 0) writer.remove(resourceNamed(plural), object);
     else store.put(plural, { ...object, metadata: { ...object.metadata, ownerReferences: left } });

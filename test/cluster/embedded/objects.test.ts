@@ -259,6 +259,8 @@ test("binds, evicts, scales, collects dependents in the background and empties a
   await core.createNamespacedConfigMap({ namespace, body: { metadata: { name: "owned", ownerReferences } } });
   await apps.deleteNamespacedDeployment({ namespace, name: "d" });
   await until("the dependent is gone", () => cluster.store.get("configmaps", namespace, "owned") === undefined);
+  await core.createNamespacedConfigMap({ namespace, body: { metadata: { name: "late", ownerReferences } } });
+  await until("one that came too late, too", () => cluster.store.get("configmaps", namespace, "late") === undefined);
 
   await core.createNamespace({ body: { metadata: { name: "n" } } });
   await core.createNamespacedPod({ namespace: "n", body: aPod("p") });
