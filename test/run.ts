@@ -44,7 +44,10 @@ const COUNTS = /^(\d+) passed, (\d+) failed, (\d+) skipped$/gm;
 
 type Counts = { passed: number; failed: number; skipped: number };
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+/** Each with what its report says of the failures. */
 const failing: string[] = [];
+const FAILURES = "✖ failing tests:";
+const MOST_CHARACTERS = 6_000;
 
 async function round(name: string, files: readonly string[], concurrency: number): Promise<void> {
   if (files.length === 0) return;
@@ -78,7 +81,13 @@ async function runFile(file: string): Promise<void> {
   total.passed += passed;
   total.failed += failed === 0 && code !== 0 ? 1 : failed;
   total.skipped += skipped;
-  if (code !== 0) failing.push(file);
+  if (code !== 0) failing.push(`${file}\n${failuresIn(output.replace(COUNTS, "").trim())}`);
+}
+
+/** The report's own summary of what failed; where there is none, its end. */
+function failuresIn(output: string): string {
+  const from = output.lastIndexOf(FAILURES);
+  return from === -1 ? output.slice(-MOST_CHARACTERS) : output.slice(from + FAILURES.length, from + MOST_CHARACTERS);
 }
 
 /** Why no flow can run on a real control plane here. */
@@ -110,6 +119,6 @@ await round(
 if (reason === undefined)
   await round(`whole-process flows on ${ON_REAL ? "a real control plane" : "the embedded cluster"}`, flows, LANES.flows);
 else for (const file of flows) skip(file, reason);
-if (failing.length > 0) console.log(`\n✖ failing files:\n  ${failing.join("\n  ")}`);
+if (failing.length > 0) console.log(`\n✖ failing files:\n${failing.join("\n")}`);
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed > 0 || (total.passed === 0 && reason === undefined) ? 1 : 0;

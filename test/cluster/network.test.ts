@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { suite, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { addressPlan, claimSlot, networkKind } from "./network.ts";
+import { addressPlan, claimSlot, claimTurn, networkKind } from "./network.ts";
 
 const LAUNCHER = new URL("network.ts", import.meta.url).pathname;
 
@@ -123,4 +123,19 @@ test("a claimed slot is nobody else's until it is released", async () => {
   const third = await claimSlot();
   assert.notEqual(third.plan.slot, second.plan.slot);
   await Promise.all([second.release(), third.release()]);
+});
+
+test("the turn is waited for", async () => {
+  const order: string[] = [];
+  const release = await claimTurn();
+  const next = (async () => {
+    const done = await claimTurn();
+    order.push("next");
+    await done();
+  })();
+  await sleep(200);
+  order.push("first is over");
+  await release();
+  await next;
+  assert.deepEqual(order, ["first is over", "next"]);
 });

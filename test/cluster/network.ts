@@ -3,6 +3,7 @@
  * are local (namespace.ts).
  */
 import { createServer } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { launch, NETWORK_VARIABLE } from "./namespace.ts";
 
 export type NetworkKind = "namespace" | "loopback";
@@ -75,7 +76,7 @@ const upTo = (last: number): number[] => Array.from({ length: last }, (_, index)
 
 export type SlotClaim = { readonly plan: AddressPlan; readonly release: () => Promise<void> };
 
-/** The lock of slot n is the listener on 127.0.0.1:(20000 + n); it goes with the process that holds it, however that ends. */
+/** The lock of slot n, and of the turn as n = 0, is the listener on 127.0.0.1:(20000 + n); it goes with the process that holds it, however that ends. */
 const LOCK_PORT = 20_000;
 
 /** A slot that no other test file or demo of this namespace (on loopback: of this machine) has, until released or the process ends. */
@@ -85,6 +86,21 @@ export async function claimSlot(kind: NetworkKind = networkKind()): Promise<Slot
     if (release !== undefined) return { plan: addressPlan(slot, kind), release };
   }
   throw new Error(`all address slots are taken: ports ${LOCK_PORT + SLOTS.first} to ${LOCK_PORT + SLOTS.last} of 127.0.0.1 are in use`);
+}
+
+/** How often a turn that somebody else has is asked for. */
+const TURN_MS = 50;
+
+/**
+ * The one turn of this namespace, waited for, until released or the process ends: for what takes the whole machine for seconds, e.g. the
+ * start of an API server, so that two at once do not each take four times as long.
+ */
+export async function claimTurn(): Promise<() => Promise<void>> {
+  for (;;) {
+    const release = await lock(LOCK_PORT);
+    if (release !== undefined) return release;
+    await sleep(TURN_MS);
+  }
 }
 
 function lock(port: number): Promise<(() => Promise<void>) | undefined> {

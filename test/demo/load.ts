@@ -8,6 +8,8 @@ export type LoadOptions = {
   readonly rate: number;
   /** Source address, so that the cloud can tell whose connection it was; undefined: any. */
   readonly localAddress: string | undefined;
+  /** A request without an answer by then has failed. Default 2 s. */
+  readonly timeoutMs?: number;
 };
 
 /** `pod` is the one that answered before on the same connection; a new connection that failed has none. */
@@ -28,7 +30,6 @@ export type LoadResult = {
   readonly byPod: ReadonlyMap<string, number>;
 };
 
-/** A request without an answer by then has failed. */
 const TIMEOUT_MS = 2_000;
 /** A kept connection lives so long at most; it gets no request that could outlive it by much. */
 const KEPT_MS = 3_000;
@@ -121,7 +122,7 @@ class KeptConnections {
 
 type Outcome = { readonly cause: string | undefined; readonly pod: string | undefined; readonly localPort: number | undefined };
 
-function send({ host, port, localAddress }: LoadOptions, connection: Kept | undefined): Promise<Outcome> {
+function send({ host, port, localAddress, timeoutMs = TIMEOUT_MS }: LoadOptions, connection: Kept | undefined): Promise<Outcome> {
   return new Promise((resolve) => {
     const agent = connection?.agent ?? false;
     const local = localAddress === undefined ? {} : { localAddress };
@@ -139,9 +140,9 @@ function send({ host, port, localAddress }: LoadOptions, connection: Kept | unde
       resolve({ cause, pod, localPort });
     };
     const timer = setTimeout(() => {
-      end(`timeout after ${TIMEOUT_MS} ms`);
+      end(`timeout after ${timeoutMs} ms`);
       call.destroy();
-    }, TIMEOUT_MS);
+    }, timeoutMs);
     call.once("socket", (socket) => {
       localPort = socket.localPort;
       if (socket.connecting) socket.once("connect", () => (localPort = socket.localPort));
