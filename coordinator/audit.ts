@@ -1,4 +1,8 @@
+import type { Mirror } from "./cloud/mirror.ts";
 import type { Call, Slot } from "./domain/load-balancer.ts";
+import type { Journal } from "./journal.ts";
+import type { Owners } from "./owners.ts";
+import type { Removals } from "./removals.ts";
 
 /** One write to a load balancer and why it was made. `result` is "ok" or the cloud's code. Times are milliseconds since the epoch. */
 export type AuditEntry = {
@@ -25,6 +29,32 @@ export type Causes = {
   /** By listener name or id, e.g. "Service shop/web TCP:80". */
   readonly owner: (listener: string) => string;
 };
+
+/** The causes at one load balancer, from who owns its listeners, who was bound, and why who leaves. */
+export function makeCauses(from: {
+  readonly mirror: Pick<Mirror, "read">;
+  readonly journal: Pick<Journal, "podOf">;
+  readonly owners: Owners;
+  readonly removals: Pick<Removals, "nameOf" | "evidence">;
+}): (loadBalancerId: string) => Causes {
+  const { mirror, journal, owners, removals } = from;
+  return (id) => {
+    const listeners = mirror.read(id)?.listeners ?? [];
+    return {
+      pod: ({ ip }, podUid) => {
+        if (podUid !== undefined) return `${removals.nameOf(podUid)} is ready`;
+        const journaled = journal.podOf(id, ip);
+        return removals.evidence(id, ip) ?? `${journaled === undefined ? ip : removals.nameOf(journaled)} is gone or was relabelled`;
+      },
+      owner: (named) => {
+        const listener = listeners.find(({ listenerId, name }) => listenerId === named || name === named);
+        const owner = owners.of(id, listener?.name ?? named);
+        const port = listener === undefined ? "" : ` ${listener.protocol}:${listener.port}`;
+        return `${owner === undefined ? named : `${owner.kind} ${owner.namespace}/${owner.name}`}${port}`;
+      },
+    };
+  };
+}
 
 /** The objects that caused a call, each once. */
 export function reasonsOf(call: Call, causes: Causes): readonly string[] {

@@ -2,9 +2,10 @@ import type { Clock } from "../common/clock.ts";
 import type { KubeClient } from "../common/kube-client.ts";
 import type { Change } from "../common/list-watch.ts";
 import type { Logger } from "../common/log.ts";
-import { DIRECT_ACCESS, isOwnListener, RELEASE } from "../common/names.ts";
+import { DIRECT_ACCESS, RELEASE } from "../common/names.ts";
 import { isEnding, type PodFact } from "../common/vocabulary.ts";
-import { Audit, type Causes, reasonsOf } from "./audit.ts";
+import { Audit, type Causes, makeCauses, reasonsOf } from "./audit.ts";
+import { awaitedAt } from "./awaited.ts";
 import { Bindings } from "./bindings.ts";
 import { type ClbApi, makeClbApi } from "./cloud/clb-api.ts";
 import { Mirror } from "./cloud/mirror.ts";
@@ -15,13 +16,11 @@ import { itemsOf, Writes } from "./cloud/writes.ts";
 import type { Parked } from "./domain/brake.ts";
 import type { DesiredLoadBalancer } from "./domain/desired.ts";
 import type { Drift } from "./domain/drift.ts";
-import type { Awaited } from "./domain/health-pace.ts";
 import { holderOf } from "./domain/holder.ts";
-import { type BoundSlot, type Call, type LoadBalancer, placesOf, slotOf } from "./domain/load-balancer.ts";
+import { type Call, type LoadBalancer, slotOf } from "./domain/load-balancer.ts";
 import { PlaceMemo } from "./domain/place-memo.ts";
 import { type Plan, planLoadBalancer } from "./domain/plan-load-balancer.ts";
 import { allowedCalls, type Policy } from "./domain/policy.ts";
-import type { ObjectRef } from "./domain/problem.ts";
 import { type OwnershipMode, type ServiceRecord, selects, serviceRef } from "./domain/service.ts";
 import type { EventSink } from "./events.ts";
 import { Explain } from "./explain.ts";
@@ -30,7 +29,8 @@ import { makeJournal, noting } from "./journal.ts";
 import { Ledger } from "./ledger.ts";
 import type { makeMetrics } from "./metrics.ts";
 import type { ConfigRecord, Objects } from "./objects.ts";
-import { describeForTable, type Planned } from "./planned.ts";
+import { Owners } from "./owners.ts";
+import { type Planned, plannedAt } from "./planned.ts";
 import { makePodIndex } from "./pod-index.ts";
 import type { PodChange, PodFacts } from "./ports.ts";
 import { type Made, makeLoadBalancerReconciler, Refusals } from "./reconcile/load-balancer.ts";
@@ -38,7 +38,7 @@ import { makePodGateReconciler } from "./reconcile/pod-gate.ts";
 import { makeServiceReconciler } from "./reconcile/service.ts";
 import { type Reconcile, Worker } from "./reconcile/worker.ts";
 import { Removals } from "./removals.ts";
-import { makeReport, tellDrift } from "./report.ts";
+import { makeReport, tellDrift, tellParked, tellRefused } from "./report.ts";
 
 export type EngineDeps = {
   readonly client: KubeClient;
@@ -71,11 +71,6 @@ type EngineSettings = {
 const CONCURRENCY = { loadBalancers: 50, services: 10, gates: 16 } as const;
 /** After a throttled call its action pauses this long. Source: clb-api.md §1.5 (fixed one-second windows). */
 const THROTTLE_PAUSE_MS = 1_000;
-/** A target that has not become healthy for this long is waited for only by its Pod's gate. */
-const PATIENCE_MS = 60_000;
-/** Former owners remembered, to address what is left of them. */
-const MAX_FORMER = 1_000;
-
 /**
  * The coordinator's heart: three queues (Services, load balancers, gates), what they share, and who wakes whom. One per reign of a
  * leader: it begins with nothing but the watched objects and Pod facts, so it reads every load balancer before it writes.
@@ -97,7 +92,8 @@ export class Engine {
   readonly #waitingForGate = new Set<string>();
   readonly #quotas: QuotaWatch;
   readonly #memos = new Map<string, PlaceMemo>();
-  readonly #formerOwners = new Map<string, ObjectRef>();
+  readonly #owners: Owners;
+  readonly #causes: (id: string) => Causes;
   /** Services that have not had their first pass: until then, what selects a Pod is not known. */
   readonly #unread = new Set<string>();
   readonly #unsubscribe: () => void;
@@ -118,19 +114,33 @@ export class Engine {
     const listens = (id: string, name: string) => this.#mirror.read(id)?.listeners.some((listener) => listener.name === name) === true;
     this.#ledger = new Ledger({ clusterId, pods: this.#pods, wishes, listens });
     const shared = { api: this.#api, mirror: this.#mirror, journal: this.#journal, ledger: this.#ledger, clock, log, clusterId };
-    const removals = { ...shared, facts, pods: this.#pods, released: (id: string) => this.#released(id) };
-    this.#removals = new Removals({ ...removals, onParked: (id, parked) => this.#tellParked(id, parked) });
+    this.#owners = new Owners(shared);
+    const tell = events.tell.bind(events);
+    const telling = { ...shared, owners: this.#owners, tell };
+    const onParked = (id: string, parked: Parked): void => {
+      metrics.onParked();
+      tellParked(telling, id, parked);
+    };
+    const removals = { ...shared, facts, pods: this.#pods, onParked, released: (id: string) => this.#released(id) };
+    this.#removals = new Removals(removals);
+    this.#causes = makeCauses({ ...shared, owners: this.#owners, removals: this.#removals });
     this.#writes = new Writes({ ...shared, onWrite: metrics.onWrite });
-    const refusals = new Refusals((id, slot, message) => this.#tellRefused(id, slot, message));
+    const refusals = new Refusals((id, slot, message) => tellRefused({ facts, tell }, id, slot, message));
     this.#bindings = new Bindings({ ...shared, writes: this.#writes, refusals });
     const plan = (desired: DesiredLoadBalancer, actual: LoadBalancer): Plan => this.#plan(desired, actual);
     const synced = (): boolean => deps.objects.synced;
     const service = (uid: string) => deps.objects.services.records.get(uid);
-    const tell = events.tell.bind(events);
     const config = (namespace: string, name: string) => deps.objects.config(namespace, name);
-    const report = makeReport({ ledger: this.#ledger, clusterId, config, formerOwners: () => this.#formerOwners.values(), tell, log });
+    const report = makeReport({ ...telling, config });
+    const waiting = { ...shared, facts, waitingForGate: this.#waitingForGate };
     const { healthIdleMs: idleMs, healthPollMs: pollMs, callsPerSecond, drainMs, auditMs } = settings;
-    const health = { idleMs, pollMs, callsPerSecond, awaited: (id: string) => this.#awaited(id), doubt: (id: string) => this.#doubt(id) };
+    const health = {
+      idleMs,
+      pollMs,
+      callsPerSecond,
+      awaited: (id: string) => awaitedAt(waiting, id),
+      doubt: (id: string) => this.#doubt(id),
+    };
     const onAnswer = (ids: readonly string[]): void => this.#removals.healthRead(ids);
     this.#health = new HealthWatch({ ...shared, ...health, onAnswer });
     this.explain = new Explain({
@@ -151,7 +161,7 @@ export class Engine {
     const serviceDeps = { ...shared, client, ownership, vpcId, synced, service, tell, touch, attempts: new Map<string, number>() };
     this.#services = worker("services", this.#reading(makeServiceReconciler(serviceDeps)));
     this.#quotas = new QuotaWatch(shared);
-    const onDrift = (id: string, drifts: readonly Drift[]): void => tellDrift({ ...shared, tell }, id, drifts);
+    const onDrift = (id: string, drifts: readonly Drift[]): void => tellDrift(telling, id, drifts);
     const passes = { ...shared, onDrift, facts, writes: this.#writes, drainMs, auditMs, synced, plan, report, refusals, ...this.#rules() };
     this.#loadBalancers = worker("loadBalancers", makeLoadBalancerReconciler(passes));
     const onReady = (_pod: PodFact, waitedMs: number | undefined): void => {
@@ -200,7 +210,7 @@ export class Engine {
 
   serviceChanged(change: Change<ServiceRecord>): void {
     const { record } = change;
-    if (change.kind === "removed" && this.#ledger.get(record.uid) !== undefined) this.#rememberOwner(record);
+    if (change.kind === "removed" && this.#ledger.get(record.uid) !== undefined) this.#owners.remember(serviceRef(record));
     if (change.kind === "added") this.#unread.add(record.uid);
     this.#services.add(record.uid);
     const loadBalancerId = record.annotations[RELEASE] === undefined ? undefined : this.#ledger.get(record.uid)?.loadBalancerId;
@@ -211,11 +221,6 @@ export class Engine {
     for (const { ref, intent, loadBalancerId } of this.#ledger.entries)
       if (ref.namespace === change.record.namespace && intent?.configName === change.record.name && loadBalancerId !== undefined)
         this.#touch(loadBalancerId);
-  }
-
-  #rememberOwner(service: ServiceRecord): void {
-    if (this.#formerOwners.size >= MAX_FORMER) this.#formerOwners.delete(this.#formerOwners.keys().next().value ?? "");
-    this.#formerOwners.set(service.uid, serviceRef(service));
   }
 
   #podChanged(change: PodChange, forget: (podUid: string) => void): void {
@@ -339,20 +344,7 @@ export class Engine {
       const actual = this.#mirror.read(loadBalancerId);
       if (actual === undefined) return [];
       const { calls } = this.#plan(this.#ledger.desired(loadBalancerId), actual);
-      const causes = this.#causes(loadBalancerId);
-      const due = calls.map((call): Planned => {
-        return { loadBalancerId, lane: call.lane, ...describeForTable(call), why: reasonsOf(call, causes).join("; ") };
-      });
-      const parked = this.#removals.parked(loadBalancerId).map(({ id, slots }): Planned => {
-        return {
-          loadBalancerId,
-          lane: "parked",
-          call: "(none)",
-          what: `${slots.length} targets`,
-          why: `removal ${id}: nobody saw their Pods end`,
-        };
-      });
-      return [...due, ...parked];
+      return plannedAt(loadBalancerId, calls, this.#removals.parked(loadBalancerId), this.#causes(loadBalancerId));
     });
   }
 
@@ -374,29 +366,6 @@ export class Engine {
     log.info({ loadBalancerId, lane: call.lane, items, result, because }, "write and its reason");
   }
 
-  #causes(id: string): Causes {
-    const removals = this.#removals;
-    const listeners = this.#mirror.read(id)?.listeners ?? [];
-    return {
-      pod: ({ ip }, podUid) => {
-        if (podUid !== undefined) return `${removals.nameOf(podUid)} is ready`;
-        const journaled = this.#journal.podOf(id, ip);
-        return removals.evidence(id, ip) ?? `${journaled === undefined ? ip : removals.nameOf(journaled)} is gone or was relabelled`;
-      },
-      owner: (named) => {
-        const listener = listeners.find(({ listenerId, name }) => listenerId === named || name === named);
-        const owner = this.#ownerOf(id, listener?.name ?? named);
-        const port = listener === undefined ? "" : ` ${listener.protocol}:${listener.port}`;
-        return `${owner === undefined ? named : `${owner.kind} ${owner.namespace}/${owner.name}`}${port}`;
-      },
-    };
-  }
-
-  #ownerOf(id: string, listenerName: string): ObjectRef | undefined {
-    const refs = [...this.#ledger.of(id).map(({ ref }) => ref), ...this.#formerOwners.values()];
-    return refs.find(({ uid }) => isOwnListener(listenerName, this.#deps.settings.clusterId, uid));
-  }
-
   /** Removals that a person let go, by an annotation on any owner of the load balancer. */
   #released(id: string): ReadonlySet<string> {
     const services = this.#deps.objects.services.records;
@@ -404,52 +373,9 @@ export class Engine {
     return new Set(named);
   }
 
-  #tellParked(id: string, { id: removal, place, slots, staying, floor }: Parked): void {
-    const { events, log, metrics } = this.#deps;
-    const [listenerId] = place.split("/");
-    const listener = this.#mirror.read(id)?.listeners.find((one) => one.listenerId === listenerId);
-    const owner = this.#ownerOf(id, listener?.name ?? "");
-    metrics.onParked();
-    log.warn({ loadBalancerId: id, place, removal, targets: slots.length, staying, floor }, "removal parked");
-    if (owner === undefined) return;
-    const what = `load balancer ${id}, ${place}: removal ${removal} of ${slots.length} backends would leave ${staying}, fewer than ${floor}`;
-    const fix = `If it is right, annotate the ${owner.kind} with ${RELEASE}: ${removal}`;
-    const message = `${owner.kind} ${owner.namespace}/${owner.name}, ${what}, and nobody has seen their Pods end. ${fix}`;
-    events.tell({ object: owner, type: "Warning", reason: "RemovalParked", message });
-  }
-
   #memoOf(id: string): PlaceMemo {
     const memo = this.#memos.get(id) ?? new PlaceMemo();
     this.#memos.set(id, memo);
     return memo;
-  }
-
-  /** Who waits for health at this load balancer: targets that are young, or whose Pod's gate is still closed. */
-  #awaited(id: string): Awaited[] {
-    const { clock, facts } = this.#deps;
-    const now = clock.now();
-    const awaited: Awaited[] = [];
-    for (const place of placesOf(this.#mirror.read(id) ?? { listeners: [] })) {
-      const { enabled, intervalSeconds, healthyCount } = place.healthCheck;
-      if (!enabled) continue;
-      for (const target of place.targets) {
-        const slot = slotOf(place, target);
-        if (target.weight === 0 || this.#mirror.health(id, slot)?.state === "Alive") continue;
-        const podUid = this.#journal.podOf(id, target.ip);
-        if (podUid === undefined || facts.pods.get(podUid) === undefined) continue;
-        const boundAtMs = this.#mirror.boundAtMs(id, slot) ?? now;
-        const isYoung = now - boundAtMs < PATIENCE_MS;
-        if (isYoung || this.#waitingForGate.has(podUid)) awaited.push({ boundAtMs, intervalSeconds, healthyCount });
-      }
-    }
-    return awaited;
-  }
-
-  #tellRefused(id: string, slot: BoundSlot, refusal: string): void {
-    const pod = this.#deps.facts.pods.get(slot.podUid);
-    if (pod === undefined) return;
-    const { namespace, name, uid } = pod;
-    const message = `Pod ${namespace}/${name}: load balancer ${id} refused to bind ${slot.ip}:${slot.port}: ${refusal}`;
-    this.#deps.events.tell({ object: { kind: "Pod", namespace, name, uid }, type: "Warning", reason: "BindRefused", message });
   }
 }

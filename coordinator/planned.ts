@@ -1,3 +1,5 @@
+import { type Causes, reasonsOf } from "./audit.ts";
+import type { Parked } from "./domain/brake.ts";
 import { type Call, targetKey } from "./domain/load-balancer.ts";
 
 /** One line of the plan, e.g. { loadBalancerId: "lb-1", lane: "bind", call: "BatchRegisterTargets", what: "2 targets: …", why: "Pod shop/web-1 is ready" }. */
@@ -53,6 +55,18 @@ export function describeForTable(call: Call): Pick<Planned, "call" | "what"> {
     default:
       return call satisfies never;
   }
+}
+
+/** The lines of one load balancer: every call that is due, and every removal that the brake holds. */
+export function plannedAt(loadBalancerId: string, calls: readonly Call[], parked: readonly Parked[], causes: Causes): Planned[] {
+  const due = calls.map((call): Planned => {
+    return { loadBalancerId, lane: call.lane, ...describeForTable(call), why: reasonsOf(call, causes).join("; ") };
+  });
+  const held = parked.map(({ id, slots }): Planned => {
+    const why = `removal ${id}: nobody saw their Pods end`;
+    return { loadBalancerId, lane: "parked", call: "(none)", what: `${slots.length} targets`, why };
+  });
+  return [...due, ...held];
 }
 
 /** The plan as a table; the columns are as wide as what they hold. */

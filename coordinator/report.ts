@@ -1,20 +1,23 @@
 import type { Logger } from "../common/log.ts";
-import { isOwnListener, SERVICE_CONFIG } from "../common/names.ts";
+import { RELEASE, SERVICE_CONFIG } from "../common/names.ts";
+import type { Mirror } from "./cloud/mirror.ts";
 import { standingProblems } from "./domain/backends.ts";
+import type { Parked } from "./domain/brake.ts";
 import type { DesiredLoadBalancer } from "./domain/desired.ts";
 import type { Drift } from "./domain/drift.ts";
+import type { BoundSlot } from "./domain/load-balancer.ts";
 import type { Finding, Plan } from "./domain/plan-load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "./domain/problem.ts";
 import { describeFinding } from "./explain.ts";
 import type { Ledger } from "./ledger.ts";
 import type { ConfigRecord } from "./objects.ts";
+import type { Owners } from "./owners.ts";
+import type { PodFacts } from "./ports.ts";
 
 export type ReportDeps = {
   readonly ledger: Ledger;
-  readonly clusterId: string;
   readonly config: (namespace: string, name: string) => ConfigRecord | undefined;
-  /** Services that were ours and are not any more, also deleted ones; to address what is left of them. */
-  readonly formerOwners: () => Iterable<ObjectRef>;
+  readonly owners: Owners;
   readonly tell: (problem: Problem) => void;
   readonly log: Logger;
 };
@@ -43,18 +46,49 @@ export function makeReport(deps: ReportDeps): (desired: DesiredLoadBalancer, pla
 
 /** An Event and a line in the log for each listener of ours that somebody else changed; the next writes put it back. */
 export function tellDrift(
-  { ledger, tell, log, clusterId }: Pick<ReportDeps, "ledger" | "tell" | "log" | "clusterId">,
+  { owners, tell, log }: Pick<ReportDeps, "owners" | "tell" | "log">,
   loadBalancerId: string,
   drifts: readonly Drift[],
 ): void {
   for (const { listener, what } of drifts) {
     const { listenerId } = listener;
     log.warn({ loadBalancerId, listenerId, what }, "listener changed by somebody else");
-    const owner = ledger.of(loadBalancerId).find(({ ref }) => isOwnListener(listener.name, clusterId, ref.uid))?.ref;
+    const owner = owners.of(loadBalancerId, listener.name);
     if (owner === undefined) continue;
     const message = `Service ${owner.namespace}/${owner.name}, load balancer ${loadBalancerId}: somebody else changed listener ${listenerId}: ${what}. What the Service asks for is put back: change the Service, not the listener.`;
     tell({ object: owner, type: "Warning", reason: "ListenerDrift", message });
   }
+}
+
+/** An Event and a line in the log for removals that the brake holds, with what lets them go. */
+export function tellParked(
+  { owners, tell, log, mirror }: Pick<ReportDeps, "owners" | "tell" | "log"> & { readonly mirror: Pick<Mirror, "read"> },
+  loadBalancerId: string,
+  { id: removal, place, slots, staying, floor }: Parked,
+): void {
+  const [listenerId] = place.split("/");
+  const listener = mirror.read(loadBalancerId)?.listeners.find((one) => one.listenerId === listenerId);
+  log.warn({ loadBalancerId, place, removal, targets: slots.length, staying, floor }, "removal parked");
+  const owner = owners.of(loadBalancerId, listener?.name ?? "");
+  if (owner === undefined) return;
+  const what = `load balancer ${loadBalancerId}, ${place}: removal ${removal} of ${slots.length} backends would leave ${staying}, fewer than ${floor}`;
+  const fix = `If it is right, annotate the ${owner.kind} with ${RELEASE}: ${removal}`;
+  const message = `${owner.kind} ${owner.namespace}/${owner.name}, ${what}, and nobody has seen their Pods end. ${fix}`;
+  tell({ object: owner, type: "Warning", reason: "RemovalParked", message });
+}
+
+/** An Event at the Pod whose target the cloud refused. */
+export function tellRefused(
+  { facts, tell }: Pick<ReportDeps, "tell"> & { readonly facts: Pick<PodFacts, "pods"> },
+  loadBalancerId: string,
+  slot: BoundSlot,
+  refusal: string,
+): void {
+  const pod = facts.pods.get(slot.podUid);
+  if (pod === undefined) return;
+  const { namespace, name, uid } = pod;
+  const message = `Pod ${namespace}/${name}: load balancer ${loadBalancerId} refused to bind ${slot.ip}:${slot.port}: ${refusal}`;
+  tell({ object: { kind: "Pod", namespace, name, uid }, type: "Warning", reason: "BindRefused", message });
 }
 
 function configProblems(deps: ReportDeps, service: ObjectRef): Problem[] {
@@ -76,8 +110,7 @@ function findingProblem(deps: ReportDeps, desired: DesiredLoadBalancer, finding:
     const message = `Service ${object.namespace}/${object.name}, load balancer ${desired.loadBalancerId}: ${describeFinding(finding)}. ${fix}`;
     return { object, type: "Warning", reason, message };
   };
-  const ownerOf = (name: string): ObjectRef | undefined =>
-    [...desired.owners.map(({ ref }) => ref), ...deps.formerOwners()].find(({ uid }) => isOwnListener(name, deps.clusterId, uid));
+  const ownerOf = (name: string): ObjectRef | undefined => deps.owners.of(desired.loadBalancerId, name);
   switch (finding.kind) {
     case "port-taken":
       return warn(finding.wanted.owner, "ListenerPortTaken", "Remove that listener or use another port.");

@@ -6,6 +6,7 @@ import type { ObjectRef, Problem } from "../../coordinator/domain/problem.ts";
 import { type ServiceRecord, serviceRef } from "../../coordinator/domain/service.ts";
 import { Ledger } from "../../coordinator/ledger.ts";
 import type { ConfigRecord } from "../../coordinator/objects.ts";
+import { Owners } from "../../coordinator/owners.ts";
 import { makePodIndex } from "../../coordinator/pod-index.ts";
 import { makeReport } from "../../coordinator/report.ts";
 import { aListener, anIntent, aPod, aService, aTarget, CLUSTER } from "../builders.ts";
@@ -33,7 +34,9 @@ function report(
   }
   const told: Problem[] = [];
   const tell = (problem: Problem): void => void told.push(problem);
-  const run = makeReport({ ledger, clusterId: CLUSTER, config: () => config, formerOwners: () => former, tell, log: silentLog });
+  const owners = new Owners({ ledger, clusterId: CLUSTER });
+  for (const ref of former) owners.remember(ref);
+  const run = makeReport({ ledger, config: () => config, owners, tell, log: silentLog });
   const none = desiredLoadBalancer({ loadBalancerId: "lb-1", clusterId: CLUSTER, claims: [], podsOf: () => [] });
   run(services.length === 0 ? none : ledger.desired("lb-1"), { calls: [], findings });
   return { told, lines: told.map(({ object, reason }) => `${object.kind} ${object.name} ${reason}`) };
