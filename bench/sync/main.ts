@@ -53,7 +53,8 @@ async function main(): Promise<boolean> {
 
   const wired: ResultRow[] = [];
   if (wire) {
-    for (const row of PUBLISHED.filter(isQuick)) wired.push(await wireRow(row, RULES_PER_CALL[row.table][0], factor));
+    // All at once: they wait for the cloud nearly all of the time.
+    wired.push(...(await Promise.all(PUBLISHED.filter(isQuick).map((row) => wireRow(row, RULES_PER_CALL[row.table][0], factor)))));
     console.log(`\nThe same over real HTTP and the real SDK, ${factor} times as fast as real time.\n\n${rowsTable(wired)}`);
     failed.push(...apart(wired, rows));
   }

@@ -3,9 +3,16 @@ import type { JournalEntry } from "../cloud/journal.ts";
 import type { Failure, LoadResult } from "./load.ts";
 import type { PodTimes } from "./pods.ts";
 
-/** `ownMs` is `bindMs` (to the first write) and `gateMs` (from healthy to gate True) together. */
+/**
+ * `ownMs` is `bindMs` (to the first write) and `gateMs` (from healthy to gate True) together. Times of the `At` kind are milliseconds
+ * since the epoch: containers ready, healthy by the cloud's journal, deletion asked for, object gone.
+ */
 export type PodShare = {
   readonly name: string;
+  readonly readyAtMs: number;
+  readonly aliveAtMs: number;
+  readonly endingAtMs: number | undefined;
+  readonly goneAtMs: number | undefined;
   readonly cloudMs: number;
   readonly ownMs: number;
   readonly bindMs: number;
@@ -21,6 +28,8 @@ export type Summary = {
   readonly ownMsP99: number;
   readonly pods: readonly PodShare[];
   readonly calls: Readonly<Record<string, number>>;
+  /** How long a write of backends keeps its load balancer, on the average. */
+  readonly writeMs: number;
 };
 
 /** A failure with the Pod that it hit, where anybody knows: "old" was ending at that time, "new" had never been ready. */
@@ -53,6 +62,7 @@ export function summarize(from: {
     ownMsP99: percentile(own, 0.99),
     pods,
     calls,
+    writeMs: Math.round(meanWriteMs(from.journal, from.busyAfterReturnMs)),
   };
 }
 
@@ -82,6 +92,10 @@ function shareOf(pod: PodTimes, journal: readonly JournalEntry[], busyAfterRetur
   const cloudMs = gateTrueMs - containersReadyMs - bindMs - gateMs;
   return {
     name,
+    readyAtMs: containersReadyMs,
+    aliveAtMs: healthy.timeMs,
+    endingAtMs: pod.terminatingMs,
+    goneAtMs: pod.goneMs,
     ownMs: Math.round(bindMs + gateMs),
     cloudMs: Math.round(cloudMs),
     bindMs: Math.round(bindMs),
@@ -93,6 +107,19 @@ function shareOf(pod: PodTimes, journal: readonly JournalEntry[], busyAfterRetur
 const SERVES: ReadonlySet<string> = new Set(["Alive", "Close"]);
 
 const BATCH = /^Batch(De)?[Rr]egisterTargets$/;
+
+/** From the arrival of a write of backends to the free lock: the end of its task, or of the call and what it is busy after that. */
+function meanWriteMs(journal: readonly JournalEntry[], busyAfterReturnMs: number): number {
+  const ends = new Map<string, number>();
+  for (const entry of journal) if (entry.kind === "task" && entry.change !== "accepted") ends.set(entry.taskId, entry.timeMs);
+  const took = journal.flatMap((entry) => {
+    if (entry.kind !== "call" || entry.code !== "OK") return [];
+    if (BATCH.test(entry.action)) return entry.timeMs + busyAfterReturnMs - entry.startMs;
+    const endMs = ends.get(entry.requestId);
+    return entry.action !== "BatchModifyTargetWeight" || endMs === undefined ? [] : endMs - entry.startMs;
+  });
+  return took.length === 0 ? 0 : took.reduce((sum, ms) => sum + ms, 0) / took.length;
+}
 
 /** When the load balancer's lock was free again before the call at `issuedMs`: the end of the last task or synchronous batch call. */
 function idleBefore(journal: readonly JournalEntry[], loadBalancerId: string, issuedMs: number, busyAfterReturnMs: number): number {
