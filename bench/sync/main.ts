@@ -5,7 +5,7 @@
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { changes } from "./changes.ts";
-import { changesText, failings, rolloutTable, rowsTable } from "./print.ts";
+import { changesText, failings, rolloutFailings, rolloutTable, rowsTable } from "./print.ts";
 import { rollout } from "./rollout.ts";
 import { type ResultRow, virtualRows, wireRow } from "./rows.ts";
 import { PUBLISHED, type PublishedRow } from "./tables.ts";
@@ -59,6 +59,7 @@ async function main(): Promise<boolean> {
     failed.push(...apart(wired, rows));
   }
   const real = quick || noRollout ? undefined : await inRealTime();
+  failed.push(...rolloutFailings(real?.rollouts ?? []));
   if (json !== undefined) await writeFile(json, `${JSON.stringify({ rows, wire: wired, ...real }, undefined, 2)}\n`);
   for (const line of failed) console.error(`MISSED ${line}`);
   return failed.length === 0;

@@ -67,6 +67,23 @@ export function rolloutTable(rollouts: readonly RolloutFigures[]): string {
   return aligned([head, ...lines]);
 }
 
+/** What must hold of the rollouts; each failing is one sentence. */
+export function rolloutFailings(rollouts: readonly RolloutFigures[]): string[] {
+  return rollouts.flatMap((figures) => {
+    const { profile, replicas, checks, failed, ownMsP50, ownMsP99, writesPerPod, readsPerPod } = figures;
+    const perPod = profile === "tke2020" ? GOALS : { writesPerPod: Infinity, readsPerPod: Infinity };
+    const limits: readonly (readonly [what: string, value: number, limit: number])[] = [
+      ["failed requests", failed, 0],
+      ["own share p50 in ms", ownMsP50, checks ? GOALS.ownMsP50 : GOALS.uncheckedMsP99],
+      ["own share p99 in ms", ownMsP99, checks ? GOALS.ownMsP99 : GOALS.uncheckedMsP99],
+      ["writes per Pod", writesPerPod, perPod.writesPerPod],
+      ["health reads per Pod", readsPerPod, perPod.readsPerPod],
+    ];
+    const name = `rollout of ${replicas} Pods, ${profile}, checks ${checks ? "on" : "off"}`;
+    return limits.filter(([, value, limit]) => value > limit).map(([what, value, limit]) => `${name}: ${what} ${value}, limit ${limit}`);
+  });
+}
+
 export function changesText(figures: ChangesFigures): string {
   const { changes, loadBalancers, boundMsP50, boundMsP99, writesPerChange, overlaps } = figures;
   const bound = `bound after ${boundMsP50.toFixed(0)} ms (p50), ${boundMsP99.toFixed(0)} ms (p99)`;
