@@ -5,6 +5,7 @@ import type { Logger } from "../common/log.ts";
 import { DIRECT_ACCESS, RELEASE } from "../common/names.ts";
 import { isEnding, type PodFact } from "../common/vocabulary.ts";
 import { Audit, type Causes, makeCauses, reasonsOf } from "./audit.ts";
+import { AuditWatch } from "./audit-watch.ts";
 import { awaitedAt } from "./awaited.ts";
 import { Bindings } from "./bindings.ts";
 import { type ClbApi, makeClbApi } from "./cloud/clb-api.ts";
@@ -85,6 +86,7 @@ export class Engine {
   readonly #journal: ReturnType<typeof makeJournal>;
   readonly #pods: ReturnType<typeof makePodIndex>;
   readonly #health: HealthWatch;
+  readonly #audits: AuditWatch;
   readonly #services: Worker;
   readonly #loadBalancers: Worker;
   readonly #gates: Worker;
@@ -143,6 +145,8 @@ export class Engine {
     };
     const onAnswer = (ids: readonly string[]): void => this.#removals.healthRead(ids);
     this.#health = new HealthWatch({ ...shared, ...health, onAnswer });
+    const look = (id: string): void => this.#loadBalancers.add(id);
+    this.#audits = new AuditWatch({ ...shared, rateLimit, auditMs, callsPerSecond, look });
     this.explain = new Explain({
       ...shared,
       facts,
@@ -163,7 +167,7 @@ export class Engine {
     this.#quotas = new QuotaWatch(shared);
     const onDrift = (id: string, drifts: readonly Drift[]): void => tellDrift(telling, id, drifts);
     const passes = { ...shared, onDrift, facts, writes: this.#writes, drainMs, auditMs, synced, plan, report, refusals, ...this.#rules() };
-    this.#loadBalancers = worker("loadBalancers", makeLoadBalancerReconciler(passes));
+    this.#loadBalancers = worker("loadBalancers", makeLoadBalancerReconciler({ ...passes, audits: this.#audits }));
     const onReady = (_pod: PodFact, waitedMs: number | undefined): void => {
       if (waitedMs !== undefined) metrics.onReady(Math.max(waitedMs, 0) / 1000);
     };
@@ -189,6 +193,7 @@ export class Engine {
       this.#loadBalancers.run(stop, hard),
       ...(this.#deps.settings.policy === "observe" ? [] : [this.#gates.run(stop, hard)]), // a gate is a write
       this.#health.run(stop),
+      this.#audits.run(stop),
       this.#quotas.run(stop),
     ]);
     this.#unsubscribe();

@@ -196,8 +196,11 @@ export function makeClbApi(deps: ClbApiDeps) {
       await settle("DeleteLoadBalancer", 1, answer.RequestId, signal);
     },
 
-    /** All listeners with their rules and targets: one look per 20 listeners besides the list itself. */
-    async listeners(loadBalancerId: string, signal: AbortSignal): Promise<Listener[]> {
+    /**
+     * All listeners with their rules, and the targets of those whose names `isWanted` picks: one look per 20 of them besides the list
+     * itself. The others come without targets, whatever is bound there.
+     */
+    async listeners(loadBalancerId: string, isWanted: (listenerName: string) => boolean, signal: AbortSignal): Promise<Listener[]> {
       const answer = await call<DescribeListenersRequest, DescribeListenersResponse>(
         "DescribeListeners",
         { LoadBalancerId: loadBalancerId },
@@ -205,10 +208,8 @@ export function makeClbApi(deps: ClbApiDeps) {
       );
       const bare = (answer.Listeners ?? []).map(bareListener);
       const targets = new Map<string, Target[]>();
-      for (const ids of chunks(
-        bare.map(({ listenerId }) => listenerId),
-        PAGE.targetListeners,
-      )) {
+      const wanted = bare.flatMap(({ listenerId, name }) => (isWanted(name) ? listenerId : []));
+      for (const ids of chunks(wanted, PAGE.targetListeners)) {
         const part = await call<DescribeTargetsRequest, DescribeTargetsResponse>(
           "DescribeTargets",
           { LoadBalancerId: loadBalancerId, ListenerIds: ids },

@@ -16,6 +16,7 @@ export function driftOf(clusterId: string, known: readonly Listener[], read: rea
     if (now === listener) return [];
     if (now === undefined) return [{ listener, what: "it was deleted" }];
     const changes = now.name === listener.name ? [] : [`it was renamed to "${now.name}"`];
+    if (ownerMarkOf(now.name, clusterId) === undefined) return changes.map((what) => ({ listener, what })); // foreign now: its targets are not read
     const nowByKey = new Map(placesOf({ listeners: [now] }).map((place) => [placeKey(place), place]));
     const before = placesOf({ listeners: [listener] });
     for (const place of before) changes.push(...placeChanges(place, nowByKey.get(placeKey(place))));

@@ -1,6 +1,7 @@
 import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
-import { CLUSTER_TAG, OWNER_TAG } from "../../common/names.ts";
+import { CLUSTER_TAG, OWNER_TAG, ownerMarkOf } from "../../common/names.ts";
+import type { AuditWatch } from "../audit-watch.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
 import { ClbApiError, isLocked, isQuota, isThrottled } from "../cloud/clb-error.ts";
 import type { Mirror } from "../cloud/mirror.ts";
@@ -39,8 +40,10 @@ export type LoadBalancerDeps = {
   readonly clusterId: string;
   /** How long weight 0 lasts before the target is unbound. */
   readonly drainMs: number;
-  /** How often a load balancer is read anew to notice what others changed. */
+  /** How often a load balancer is passed over although nothing changes. */
   readonly auditMs: number;
+  /** Which are to be read anew to notice what others changed; default: none. */
+  readonly audits?: Pick<AuditWatch, "isDue" | "failed">;
   /** Every watch has synced once. Before that nothing is decided. */
   readonly synced: () => boolean;
   readonly plan: (desired: DesiredLoadBalancer, actual: LoadBalancer) => Plan;
@@ -130,12 +133,23 @@ async function adopt(
   if (claims.size > 0) await journal.claim(actual.loadBalancerId, claims, signal);
 }
 
-/** Reads the load balancer where the mirror is in doubt or old. False: it does not exist, or is not ours to look at any more. */
+/** Reads the load balancer where the mirror is in doubt or its audit is due. False: it does not exist, or is not ours to look at any more. */
 async function ensureCurrent(deps: LoadBalancerDeps, id: string, signal: AbortSignal): Promise<boolean> {
+  const doubt = deps.mirror.staleBecause(id);
+  if (doubt !== undefined) return await readAnew(deps, id, doubt, signal);
+  if (deps.audits?.isDue(id) !== true) return true;
+  try {
+    return await readAnew(deps, id, "audit", signal);
+  } catch (err) {
+    if (!(err instanceof ClbApiError)) throw err;
+    deps.audits.failed(id);
+    deps.log.warn({ err, loadBalancerId: id }, "load balancer not audited"); // nothing of what is known has come into doubt
+    return true;
+  }
+}
+
+async function readAnew(deps: LoadBalancerDeps, id: string, because: string, signal: AbortSignal): Promise<boolean> {
   const { api, mirror, journal, clock, log } = deps;
-  const readAtMs = mirror.readAtMs(id);
-  const because = mirror.staleBecause(id) ?? (readAtMs !== undefined && clock.now() - readAtMs >= deps.auditMs ? "audit" : undefined);
-  if (because === undefined) return true;
   const loaded = await journal.load(id, signal);
   const facts = await api.loadBalancer(id, signal);
   if (facts === undefined) {
@@ -143,7 +157,8 @@ async function ensureCurrent(deps: LoadBalancerDeps, id: string, signal: AbortSi
     mirror.forget(id);
     return false;
   }
-  const listeners = await api.listeners(id, signal);
+  const isOurs = (name: string): boolean => ownerMarkOf(name, deps.clusterId) !== undefined;
+  const listeners = await api.listeners(id, isOurs, signal);
   if (!deps.ledger.loadBalancerIds.has(id)) return false; // its last owner went meanwhile
   if (loaded) journal.keepOnly(id, new Set(placesOf({ listeners }).flatMap(({ targets }) => targets.map(({ ip }) => ip))));
   const known = mirror.read(id);
@@ -231,10 +246,10 @@ async function deleteIfOver(
 
 const audit = (deps: LoadBalancerDeps): Outcome => ({ kind: "again", afterMs: deps.auditMs, because: "audit" });
 
-/** When to look again although nothing changes: the end of a drain, of a refusal, or the audit. */
+/** When to look again although nothing changes: the end of a drain, of a refusal, or now and then. */
 function next(deps: LoadBalancerDeps, id: string, actual: LoadBalancer): Outcome {
   const now = deps.clock.now();
-  let atMs = (deps.mirror.readAtMs(id) ?? now) + deps.auditMs;
+  let atMs = now + deps.auditMs;
   for (const place of placesOf(actual))
     for (const target of place.targets) {
       if (target.weight > 0) continue;

@@ -76,11 +76,11 @@ export function aStage(t: TestContext, options: CloudOptions = {}) {
   const look = async (id: string): Promise<LoadBalancer> => {
     const facts = await finish(api.loadBalancer(id, signal));
     if (facts === undefined) throw new Error(`there is no load balancer ${id}`);
-    return { ...facts, listeners: await finish(api.listeners(id, signal)) };
+    return { ...facts, listeners: await finish(api.listeners(id, () => true, signal)) };
   };
   const fill = async (id: string): Promise<void> => {
     const facts = await finish(api.loadBalancer(id, signal));
-    if (facts !== undefined) mirror.fill(facts, await finish(api.listeners(id, signal)), clock.now());
+    if (facts !== undefined) mirror.fill(facts, await finish(api.listeners(id, () => true, signal)), clock.now());
   };
   return { clock, cloud, api, mirror, journal, writes, signal, calls, codes, changed, intercept, finish, look, fill };
 }

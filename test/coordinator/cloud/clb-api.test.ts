@@ -38,7 +38,7 @@ test("reads the targets of more listeners than one question takes", async (t) =>
   const listeners = Array.from({ length: 45 }, (_, n) => ({ name: LISTENER_NAME.replace("80", String(1_000 + n)), port: 1_000 + n }));
   const ids = await stage.finish(stage.api.createListeners(id, newListeners({ listeners }), stage.signal));
   await stage.finish(stage.api.bind(id, ids.map((listenerId) => slots(listenerId, 1)).flat(), stage.signal));
-  const read = await stage.finish(stage.api.listeners(id, stage.signal));
+  const read = await stage.finish(stage.api.listeners(id, () => true, stage.signal));
   assert.deepEqual(
     read.map(({ port, targets }) => [port, targets]).toSorted(([a], [b]) => Number(a) - Number(b)),
     listeners.map(({ port }) => [port, [{ ip: "10.244.0.1", port: 8080, weight: 10 }]]),
@@ -52,7 +52,7 @@ test("gives the ids of new listeners in the order of the names, and leaves the c
   const ids = await stage.finish(
     stage.api.createListeners(id, newListeners({ listeners, healthCheck: { healthyCount: 2 } }), stage.signal),
   );
-  const read = await stage.finish(stage.api.listeners(id, stage.signal));
+  const read = await stage.finish(stage.api.listeners(id, () => true, stage.signal));
   assert.deepEqual(
     ids.map((listenerId) => read.find((one) => one.listenerId === listenerId)?.name),
     listeners.map(({ name }) => name),
@@ -85,10 +85,10 @@ test("throttling pauses only the action that was throttled", async (t) => {
   const { id } = await aListeningLoadBalancer(stage);
   await stage.clock.advance(5_000);
   stage.cloud.faults.add({ kind: "error", code: "RequestLimitExceeded", action: "DescribeListeners", count: 1 });
-  await assert.rejects(stage.finish(stage.api.listeners(id, stage.signal)), withCode("RequestLimitExceeded"));
+  await assert.rejects(stage.finish(stage.api.listeners(id, () => true, stage.signal)), withCode("RequestLimitExceeded"));
   stage.calls.length = 0;
   const throttledMs = stage.clock.now();
-  const again = stage.api.listeners(id, stage.signal);
+  const again = stage.api.listeners(id, () => true, stage.signal);
   await stage.finish(stage.api.loadBalancer(id, stage.signal));
   await stage.finish(again);
   const at = (action: string): number => (stage.calls.find((call) => call.action === action)?.atMs ?? 0) - throttledMs;
@@ -163,7 +163,7 @@ test("reads answers in which everything may be null", async () => {
   const { signal } = new AbortController();
   const facts = await api.loadBalancer("lb-1", signal);
   assert.deepEqual(facts, { loadBalancerId: "lb-1", vips: [], domain: undefined, running: true, tags: {} });
-  const [listener] = await api.listeners("lb-1", signal);
+  const [listener] = await api.listeners("lb-1", () => true, signal);
   assert.deepEqual(
     [listener?.name, listener?.healthCheck.enabled, listener?.targets],
     ["", true, [{ ip: "10.244.0.1", port: 8080, weight: 0 }]],
@@ -209,7 +209,7 @@ test("names the rule in every call that concerns one, and reads rules back with 
   const place = { listenerId: "lbl-1", locationId: "loc-1" };
   const slot = { ...place, ip: "10.244.0.1", port: 8080, weight: 10, podUid: "pod-1" };
 
-  const [listener] = await api.listeners("lb-1", signal);
+  const [listener] = await api.listeners("lb-1", () => true, signal);
   assert.deepEqual(listener?.rules, [
     {
       ...place,

@@ -13,7 +13,7 @@ import type { Outcome } from "../../../coordinator/reconcile/worker.ts";
 import { anIntent, aPod, aService, CLUSTER, SERVICE_UID } from "../../builders.ts";
 import type { CloudOptions } from "../../cloud/options.ts";
 import { somePodFacts } from "../pod-facts.ts";
-import { aStage } from "../stage.ts";
+import { aStage, newListeners } from "../stage.ts";
 import { silentLog } from "../stream/pods.ts";
 
 type Options = {
@@ -37,6 +37,7 @@ function aWorld(t: TestContext, { pods = 3, cloud = {}, tags = {}, deps = {} }: 
   const refused: string[] = [];
   const refusals = new Refusals((_id, slot, message) => void refused.push(`${slot.podUid} ${message}`));
   const drainMs = 5_000;
+  const failedAudits: string[] = [];
   const reconcile = makeLoadBalancerReconciler({
     api: stage.api,
     mirror: stage.mirror,
@@ -48,6 +49,10 @@ function aWorld(t: TestContext, { pods = 3, cloud = {}, tags = {}, deps = {} }: 
     clusterId: CLUSTER,
     drainMs,
     auditMs: 60_000,
+    audits: {
+      isDue: (one) => stage.clock.now() - (stage.mirror.readAtMs(one) ?? 0) >= 60_000,
+      failed: (one) => void failedAudits.push(one),
+    },
     synced: () => true,
     plan: (desired, actual) =>
       planLoadBalancer({
@@ -88,7 +93,7 @@ function aWorld(t: TestContext, { pods = 3, cloud = {}, tags = {}, deps = {} }: 
     stage.cloud.state().loadBalancers.flatMap((one) => one.listeners.flatMap(({ targets }) => targets.map((target) => target.ip)));
   const count = (action: string): number => stage.calls.filter((call) => call.action === action).length;
   const listenerId = (): string => stage.mirror.read(id)?.listeners[0]?.listenerId ?? "";
-  return { stage, id, ip, ledger, entry, known, refused, refusals, pass, passes, bound, count, listenerId };
+  return { stage, id, ip, ledger, entry, known, refused, refusals, failedAudits, pass, passes, bound, count, listenerId };
 }
 
 test("one call per pass: reads, creates the listener, binds, and then rests until the audit", async (t) => {
@@ -114,6 +119,39 @@ test("the audit finds what somebody else changed, and puts it right", async (t) 
   assert.deepEqual([bound().length, drifts], [3, ["targets removed: 1 (10.244.0.1:8080)"]]);
   await passes(130_000);
   assert.equal(drifts.length, 1); // told once; our own writes are no drift
+});
+
+test("an audit that fails holds up nothing and puts nothing in doubt", async (t) => {
+  const { stage, id, ip, known, failedAudits, passes, bound } = aWorld(t);
+  await passes(5_000, () => bound().length === 3);
+  await stage.clock.advance(61_000);
+  stage.cloud.faults.add({ kind: "error", code: "InternalError", action: "DescribeListeners", count: 1 });
+  known.end("pod-0");
+  await passes(20_000, () => bound().length === 2);
+  assert.deepEqual([failedAudits, stage.mirror.staleBecause(id), bound().includes(ip(0))], [[id], undefined, false]);
+});
+
+test("targets of foreign listeners are not read", async (t) => {
+  const { stage, id, passes, pass, bound, ip } = aWorld(t);
+  const foreign = newListeners({ listeners: [{ name: "somebody-else", port: 443 }] });
+  const [listenerId = ""] = await stage.finish(stage.api.createListeners(id, foreign, stage.signal));
+  await stage.finish(stage.api.bind(id, [{ listenerId, ip: ip(0), port: 8443, weight: 10, podUid: "" }], stage.signal));
+  const asked: unknown[] = [];
+  stage.intercept.by = (action, request) => {
+    if (action === "DescribeTargets") asked.push(...(Reflect.get(request, "ListenerIds") as unknown[])); // oxlint-disable-line typescript/no-unsafe-type-assertion -- our own request
+  };
+  await passes(5_000, () => bound().length === 4);
+  stage.mirror.markStale(id, "test");
+  await pass();
+  const [own] = stage.mirror.read(id)?.listeners.filter((one) => one.listenerId !== listenerId) ?? [];
+  assert.deepEqual(asked, [own?.listenerId]);
+  assert.deepEqual(
+    stage.mirror
+      .read(id)
+      ?.listeners.map(({ targets }) => targets.length)
+      .toSorted((a, b) => a - b),
+    [0, 3],
+  );
 });
 
 test("a target that the cloud does not unbind is tried again in a while, and costs few calls meanwhile", async (t) => {
