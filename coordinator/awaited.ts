@@ -1,7 +1,7 @@
 import type { Clock } from "../common/clock.ts";
 import type { Mirror } from "./cloud/mirror.ts";
 import type { Awaited } from "./domain/health-pace.ts";
-import { placesOf, slotOf } from "./domain/load-balancer.ts";
+import { type Listener, type Place, placesOf, slotOf } from "./domain/load-balancer.ts";
 import type { Journal } from "./journal.ts";
 import type { PodFacts } from "./ports.ts";
 
@@ -17,22 +17,49 @@ export type AwaitedDeps = {
 /** A target that has not become healthy for this long is waited for only by its Pod's gate. */
 const PATIENCE_MS = 60_000;
 
-/** Who waits for health at this load balancer: targets that are young, or whose Pod's gate is still closed. */
-export function awaitedAt({ mirror, journal, facts, clock, waitingForGate }: AwaitedDeps, id: string): Awaited[] {
-  const now = clock.now();
-  const awaited: Awaited[] = [];
-  for (const place of placesOf(mirror.read(id) ?? { listeners: [] })) {
+/** A target that could become healthy. */
+type Unproven = Awaited & { readonly ip: string };
+type AllUnproven = { readonly targets: readonly Unproven[]; readonly youngestMs: number };
+
+/**
+ * Who waits for health at a load balancer: targets that are young, or whose Pod's gate is still closed. Asked all the time, so what the
+ * mirror shows is remembered by its objects, which are others when anything of them has changed, health and times included.
+ */
+export function makeAwaited({ mirror, journal, facts, clock, waitingForGate }: AwaitedDeps): (loadBalancerId: string) => Awaited[] {
+  const byPlace = new WeakMap<Place, readonly Unproven[]>();
+  const byListeners = new WeakMap<readonly Listener[], AllUnproven>();
+
+  const unprovenAt = (id: string, place: Place): readonly Unproven[] => {
+    const known = byPlace.get(place);
+    if (known !== undefined) return known;
     const { enabled, intervalSeconds, healthyCount } = place.healthCheck;
-    if (!enabled) continue;
-    for (const target of place.targets) {
+    const found = place.targets.flatMap((target): Unproven[] => {
       const slot = slotOf(place, target);
-      if (target.weight === 0 || mirror.health(id, slot)?.state === "Alive") continue;
-      const podUid = journal.podOf(id, target.ip);
-      if (podUid === undefined || facts.pods.get(podUid) === undefined) continue;
-      const boundAtMs = mirror.boundAtMs(id, slot) ?? now;
-      const isYoung = now - boundAtMs < PATIENCE_MS;
-      if (isYoung || waitingForGate.has(podUid)) awaited.push({ boundAtMs, intervalSeconds, healthyCount });
-    }
-  }
-  return awaited;
+      if (!enabled || target.weight === 0 || mirror.health(id, slot)?.state === "Alive") return [];
+      return [{ ip: target.ip, boundAtMs: mirror.boundAtMs(id, slot) ?? clock.now(), intervalSeconds, healthyCount }];
+    });
+    byPlace.set(place, found);
+    return found;
+  };
+  const unproven = (id: string, listeners: readonly Listener[]): AllUnproven => {
+    const known = byListeners.get(listeners);
+    if (known !== undefined) return known;
+    const targets = placesOf({ listeners }).flatMap((place) => unprovenAt(id, place));
+    const found = { targets, youngestMs: targets.reduce((latest, { boundAtMs }) => Math.max(latest, boundAtMs), 0) };
+    byListeners.set(listeners, found);
+    return found;
+  };
+
+  return (id) => {
+    const listeners = mirror.read(id)?.listeners;
+    if (listeners === undefined) return [];
+    const { targets, youngestMs } = unproven(id, listeners);
+    const oldMs = clock.now() - PATIENCE_MS;
+    if (youngestMs <= oldMs && waitingForGate.size === 0) return [];
+    return targets.filter(({ ip, boundAtMs }) => {
+      const podUid = journal.podOf(id, ip);
+      if (podUid === undefined || facts.pods.get(podUid) === undefined) return false;
+      return boundAtMs > oldMs || waitingForGate.has(podUid);
+    });
+  };
 }

@@ -6,7 +6,7 @@ import { DIRECT_ACCESS, RELEASE } from "../common/names.ts";
 import { isEnding, type PodFact } from "../common/vocabulary.ts";
 import { Audit, type Causes, makeCauses, reasonsOf } from "./audit.ts";
 import { AuditWatch } from "./audit-watch.ts";
-import { awaitedAt } from "./awaited.ts";
+import { makeAwaited } from "./awaited.ts";
 import { Bindings } from "./bindings.ts";
 import { type ClbApi, makeClbApi } from "./cloud/clb-api.ts";
 import { Mirror } from "./cloud/mirror.ts";
@@ -140,7 +140,7 @@ export class Engine {
       idleMs,
       pollMs,
       callsPerSecond,
-      awaited: (id: string) => awaitedAt(waiting, id),
+      awaited: makeAwaited(waiting),
       doubt: (id: string) => this.#doubt(id),
     };
     const onAnswer = (ids: readonly string[]): void => this.#removals.healthRead(ids);
