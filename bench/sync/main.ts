@@ -14,7 +14,7 @@ const USAGE = `usage: npm run bench:sync -- [options]
   --quick        two rows of each table, nothing else (below 50 s)
   --no-rollout   no rollout of 200 Pods and no thousand changes, which take real time
   --wire         two rows of each table over real HTTP and the real SDK as well
-  --scale 10     how many times as fast as real time the wire runs
+  --scale 5      how many times as fast as real time the wire runs
   --json FILE    writes the figures as JSON too
 Exit code 1 if a column does not reproduce its published figure, or ours misses its limit.`;
 
@@ -22,7 +22,7 @@ const FLAGS = {
   quick: { type: "boolean", default: false },
   "no-rollout": { type: "boolean", default: false },
   wire: { type: "boolean", default: false },
-  scale: { type: "string", default: "10" },
+  scale: { type: "string", default: "5" },
   json: { type: "string" },
   help: { type: "boolean", default: false },
 } as const;
