@@ -41,10 +41,11 @@ export function makeCauses(from: {
   return (id) => {
     const listeners = mirror.read(id)?.listeners ?? [];
     return {
-      pod: ({ ip }, podUid) => {
+      pod: (slot, podUid) => {
         if (podUid !== undefined) return `${removals.nameOf(podUid)} is ready`;
+        const { ip } = slot;
         const journaled = journal.podOf(id, ip);
-        return removals.evidence(id, ip) ?? `${journaled === undefined ? ip : removals.nameOf(journaled)} is gone or was relabelled`;
+        return removals.evidence(id, slot) ?? `${journaled === undefined ? ip : removals.nameOf(journaled)} is gone or was relabelled`;
       },
       owner: (named) => {
         const listener = listeners.find(({ listenerId, name }) => listenerId === named || name === named);

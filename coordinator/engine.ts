@@ -22,6 +22,7 @@ import { type Call, type LoadBalancer, slotOf } from "./domain/load-balancer.ts"
 import { PlaceMemo } from "./domain/place-memo.ts";
 import { type Plan, planLoadBalancer } from "./domain/plan-load-balancer.ts";
 import { allowedCalls, type Policy } from "./domain/policy.ts";
+import type { ObjectRef } from "./domain/problem.ts";
 import { type OwnershipMode, type ServiceRecord, selects, serviceRef } from "./domain/service.ts";
 import type { EventSink } from "./events.ts";
 import { Explain } from "./explain.ts";
@@ -34,8 +35,9 @@ import { Owners } from "./owners.ts";
 import { type Planned, plannedAt } from "./planned.ts";
 import { makePodIndex } from "./pod-index.ts";
 import type { PodChange, PodFacts } from "./ports.ts";
-import { type Made, makeLoadBalancerReconciler, Refusals } from "./reconcile/load-balancer.ts";
+import { type Made, makeLoadBalancerReconciler } from "./reconcile/load-balancer.ts";
 import { makePodGateReconciler } from "./reconcile/pod-gate.ts";
+import { Refusals } from "./reconcile/refusals.ts";
 import { makeServiceReconciler } from "./reconcile/service.ts";
 import { type Reconcile, Worker } from "./reconcile/worker.ts";
 import { Removals } from "./removals.ts";
@@ -123,11 +125,12 @@ export class Engine {
       metrics.onParked();
       tellParked(telling, id, parked);
     };
-    const removals = { ...shared, facts, pods: this.#pods, onParked, released: (id: string) => this.#released(id) };
+    const ownerOf = (id: string, listenerId: string) => this.#ownerOf(id, listenerId)?.uid;
+    const removals = { ...shared, facts, pods: this.#pods, ownerOf, onParked, released: (id: string) => this.#released(id) };
     this.#removals = new Removals(removals);
     this.#causes = makeCauses({ ...shared, owners: this.#owners, removals: this.#removals });
     this.#writes = new Writes({ ...shared, onWrite: metrics.onWrite });
-    const refusals = new Refusals((id, slot, message) => tellRefused({ facts, tell }, id, slot, message));
+    const refusals = new Refusals((id, call, message) => tellRefused({ ...telling, facts }, id, call, message));
     this.#bindings = new Bindings({ ...shared, writes: this.#writes, refusals });
     const plan = (desired: DesiredLoadBalancer, actual: LoadBalancer): Plan => this.#plan(desired, actual);
     const synced = (): boolean => deps.objects.synced;
@@ -218,8 +221,9 @@ export class Engine {
     if (change.kind === "removed" && this.#ledger.get(record.uid) !== undefined) this.#owners.remember(serviceRef(record));
     if (change.kind === "added") this.#unread.add(record.uid);
     this.#services.add(record.uid);
-    const loadBalancerId = record.annotations[RELEASE] === undefined ? undefined : this.#ledger.get(record.uid)?.loadBalancerId;
-    if (loadBalancerId !== undefined) this.#loadBalancers.add(loadBalancerId);
+    const loadBalancerId = this.#ledger.get(record.uid)?.loadBalancerId;
+    // At once: one that is taken away and written again within a moment is a new release.
+    if (loadBalancerId !== undefined && this.#removals.releasesChanged(loadBalancerId)) this.#loadBalancers.add(loadBalancerId);
   }
 
   configChanged(change: Change<ConfigRecord>): void {
@@ -233,16 +237,16 @@ export class Engine {
     const pod = after ?? before;
     if (pod === undefined) return;
     for (const memo of this.#memos.values()) memo.podsChanged([pod.uid, ...(before?.ips ?? []), ...(after?.ips ?? [])]);
-    let [wasSelected, isSelected] = [false, false];
+    const [selecting, left]: [string[], string[]] = [[], []];
     for (const { ref, intent, loadBalancerId } of this.#ledger.entries) {
       if (loadBalancerId === undefined || intent === undefined || ref.namespace !== pod.namespace) continue;
       const selected = selects(intent.selector, pod.labels);
       const selectedBefore = before !== undefined && selects(intent.selector, before.labels);
-      isSelected ||= selected;
-      wasSelected ||= selectedBefore;
+      if (selected) selecting.push(ref.uid);
+      else if (selectedBefore) left.push(ref.uid);
       if (selected || selectedBefore) this.#loadBalancers.add(loadBalancerId);
     }
-    this.#removals.podChanged(change, wasSelected, isSelected);
+    this.#removals.podChanged(change, { selecting, left });
     const waits = after !== undefined && after.hasGate && after.gate !== "True" && !isEnding(after);
     // A Pod may be bound before anybody told us of it (after a restart): now that it is known, somebody waits for its health.
     if (waits && !this.#waitingForGate.has(pod.uid)) this.#health.wake();
@@ -326,7 +330,7 @@ export class Engine {
       rulesPerCall: settings.rulesPerCall,
       ...(inFlight === undefined && { memo: this.#memoOf(id) }),
     });
-    return { ...plan, calls: this.#removals.hold(actual, plan.calls) };
+    return { ...plan, calls: this.#removals.hold(actual, plan.calls, inFlight === undefined) };
   }
 
   /** What is still to be read before `planned` is complete, e.g. "load balancer lb-1"; undefined: nothing. */
@@ -373,9 +377,18 @@ export class Engine {
 
   /** Removals that a person let go, by an annotation on any owner of the load balancer. */
   #released(id: string): ReadonlySet<string> {
-    const services = this.#deps.objects.services.records;
-    const named = this.#ledger.of(id).flatMap(({ ref }) => services.get(ref.uid)?.annotations[RELEASE]?.split(/[\s,]+/) ?? []);
-    return new Set(named);
+    const named = this.#ledger.of(id).flatMap(({ ref }) => this.#annotationsOf(ref)[RELEASE]?.split(/[\s,]+/) ?? []);
+    return new Set(named.filter((one) => one !== ""));
+  }
+
+  /** Empty for an owner that is not there. */
+  #annotationsOf({ kind, uid }: ObjectRef): Readonly<Record<string, string>> {
+    return (kind === "Service" ? this.#deps.objects.services.records.get(uid)?.annotations : undefined) ?? {};
+  }
+
+  #ownerOf(id: string, listenerId: string): ObjectRef | undefined {
+    const listener = this.#mirror.read(id)?.listeners.find((one) => one.listenerId === listenerId);
+    return listener && this.#owners.of(id, listener.name);
   }
 
   #memoOf(id: string): PlaceMemo {

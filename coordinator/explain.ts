@@ -220,8 +220,25 @@ function describeCall(call: Call): string {
   return `${call.lane} ${itemsOf(call)}: ${why[call.lane]}`;
 }
 
-const describeParked = ({ id, place, slots, staying, floor }: Parked): string =>
-  `removal ${id} of ${slots.length} backends of ${place}: ${staying} would stay, ${floor} must; release it by ${RELEASE}: ${id} on the owner`;
+const describeParked = (parked: Parked): string => {
+  const { id, place, slots, staying, floor } = parked;
+  return `removal ${id} of ${slots.length} backends of ${place}: ${staying} would stay, ${floor} must. ${releaseText(parked, "owner")}`;
+};
+
+/** How a person lets a parked removal go. `owner`: the object to annotate, e.g. "Service". */
+export function releaseText({ id, spent }: Parked, owner: string): string {
+  const annotation = `${RELEASE}: ${id}`;
+  switch (spent) {
+    case undefined:
+      return `If it is right, annotate the ${owner} with ${annotation}`;
+    case "used":
+      return `The ${owner} has ${annotation} from the last time, which is used up: if it is right this time as well, take the annotation away and set it again`;
+    case "late":
+      return `The ${owner} has had ${annotation} since long before, which does not count: if it is right now, take the annotation away and set it again`;
+    default:
+      return spent satisfies never;
+  }
+}
 
 export function describeFinding(finding: Finding): string {
   switch (finding.kind) {

@@ -65,14 +65,14 @@ export class Ledger {
   }
 
   /**
-   * A Service of this load balancer selects the Pod, or did until the Service itself was changed: that it asks for others, or for another
-   * port, is its owner's word. False: the Pod's labels may have changed instead; a new process cannot know.
+   * This Service selects the Pod, or did until the Service itself was changed: that it asks for others, or for another port, is its
+   * owner's word. False: the Pod's labels may have changed instead; a new process cannot know.
    */
-  hasAskedFor(loadBalancerId: string, pod: PodFact): boolean {
-    return this.of(loadBalancerId).some(({ ref, intent }) => {
-      const selectors = [...(intent === undefined ? [] : [intent.selector]), ...(this.#formerSelectors.get(ref.uid) ?? [])];
-      return ref.namespace === pod.namespace && selectors.some((selector) => selects(selector, pod.labels));
-    });
+  hasAskedFor(serviceUid: string, pod: PodFact): boolean {
+    const entry = this.#entries.get(serviceUid);
+    if (entry === undefined || entry.ref.namespace !== pod.namespace) return false;
+    const selectors = [...(entry.intent === undefined ? [] : [entry.intent.selector]), ...(this.#formerSelectors.get(serviceUid) ?? [])];
+    return selectors.some((selector) => selects(selector, pod.labels));
   }
 
   /** The Service is no longer ours or is gone; without `released` before, its listeners stay and are reported as orphaned. */

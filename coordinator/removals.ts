@@ -1,12 +1,14 @@
 import type { Clock } from "../common/clock.ts";
 import { isOver, type PodFact, podName } from "../common/vocabulary.ts";
 import type { Mirror } from "./cloud/mirror.ts";
-import { brake, type Level, noteLevel, type Parked, type PlaceLoad, removedSlots, withoutParked } from "./domain/brake.ts";
-import { type Call, type LoadBalancer, type Place, placeKey, placesOf, type Slot, slotKey, slotOf } from "./domain/load-balancer.ts";
+import { brake, type Parked, type Removal, removedSlots, withoutParked } from "./domain/brake.ts";
+import { type Call, type LoadBalancer, type Place, placeKey, placesOf, type Slot, slotKey, targetKey } from "./domain/load-balancer.ts";
 import type { Journal } from "./journal.ts";
 import type { Ledger } from "./ledger.ts";
+import { PlaceLoads } from "./place-loads.ts";
 import type { PodIndex } from "./pod-index.ts";
 import type { PodChange, PodFacts } from "./ports.ts";
+import { Releases } from "./releases.ts";
 
 export type RemovalsDeps = {
   readonly mirror: Mirror;
@@ -15,6 +17,8 @@ export type RemovalsDeps = {
   readonly pods: PodIndex;
   readonly ledger: Pick<Ledger, "hasAskedFor">;
   readonly clock: Clock;
+  /** UID of the Service that a listener belongs to; undefined where nobody knows. */
+  readonly ownerOf: (loadBalancerId: string, listenerId: string) => string | undefined;
   /** Ids of removals that a person released at this load balancer. */
   readonly released: (loadBalancerId: string) => ReadonlySet<string>;
   /** Told once when a removal is parked. */
@@ -24,22 +28,27 @@ export type RemovalsDeps = {
 /** Names and labels remembered of Pods that are gone or were relabelled. */
 const MAX_REMEMBERED = 20_000;
 
+/** Services that select a Pod, or do no longer since its own labels were changed; by UID. */
+export type SelectionChange = { readonly selecting: readonly string[]; readonly left: readonly string[] };
+
 /** What the brake must know besides the plan: how many backends each place had, why each leaves, and what a person released. */
 export class Removals {
   readonly #deps: RemovalsDeps;
-  readonly #history = new Map<string, readonly Level[]>();
-  /** The place as it was last counted, by load balancer and place: it is another object when anything of it has changed. */
-  readonly #counted = new Map<string, Place>();
-  readonly #healthRead = new Set<string>();
+  readonly #loads: PlaceLoads;
+  readonly #releases = new Map<string, Releases>();
   readonly #parked = new Map<string, readonly Parked[]>();
-  /** Slot keys by load balancer that a person let go and that are not gone yet: half of a removal has another id than the whole. */
-  readonly #letGo = new Map<string, ReadonlySet<string>>();
-  /** Live Pods whose own labels took them out of a selection. */
-  readonly #relabelled = new Set<string>();
+  /**
+   * By load balancer the slots that a person let go and that are not gone yet, and by which removal: half of a removal has another id than
+   * the whole.
+   */
+  readonly #letGo = new Map<string, ReadonlyMap<string, LetGo>>();
+  /** By UID of a live Pod: the Services that its own labels took it away from. */
+  readonly #relabelled = new Map<string, Set<string>>();
   readonly #names = new Map<string, string>();
 
   constructor(deps: RemovalsDeps) {
     this.#deps = deps;
+    this.#loads = new PlaceLoads(deps);
   }
 
   /** The removals that wait at one load balancer, as of its last plan. */
@@ -52,71 +61,64 @@ export class Removals {
   }
 
   healthRead(loadBalancerIds: readonly string[]): void {
-    for (const id of loadBalancerIds) this.#healthRead.add(id);
+    this.#loads.healthRead(loadBalancerIds);
   }
 
   isHealthRead(loadBalancerId: string): boolean {
-    return this.#healthRead.has(loadBalancerId);
+    return this.#loads.isHealthRead(loadBalancerId);
   }
 
-  /** `wasSelected` and `isSelected`: by a Service that we serve, before and after the change. */
-  podChanged({ before, after }: PodChange, wasSelected: boolean, isSelected: boolean): void {
+  /** What a person wrote on the owners of a load balancer may have changed. True: it has, so the next plan may be another one. */
+  releasesChanged(loadBalancerId: string): boolean {
+    return this.#releasesOf(loadBalancerId).look(this.#deps.released(loadBalancerId), this.#deps.clock.now());
+  }
+
+  podChanged({ before, after }: PodChange, { selecting, left }: SelectionChange): void {
     const pod = after ?? before;
     if (pod === undefined) return;
-    if (after === undefined || isSelected) this.#relabelled.delete(pod.uid);
-    else if (wasSelected) remember(this.#relabelled, pod.uid);
-    if (after !== undefined) return;
+    if (after !== undefined) {
+      this.#noteLabels(pod.uid, selecting, left);
+      return;
+    }
+    this.#relabelled.delete(pod.uid);
     if (this.#names.size >= MAX_REMEMBERED) this.#names.delete(this.#names.keys().next().value ?? "");
     this.#names.set(pod.uid, podName(pod));
   }
 
-  /** The calls that may go; the others are parked. */
-  hold(actual: LoadBalancer, calls: readonly Call[]): readonly Call[] {
-    const { clock, released, onParked } = this.#deps;
+  /**
+   * The calls that may go; the others are parked. `acting` false: somebody only looks at what would come after the write that runs now,
+   * so nothing is noted.
+   */
+  hold(actual: LoadBalancer, calls: readonly Call[], acting = true): readonly Call[] {
     const id = actual.loadBalancerId;
-    const now = clock.now();
-    const places = placesOf(actual);
-    for (const place of places) this.#count(id, place, now);
-    const weights = new Map<string, number>();
-    const involved = new Set(
-      calls.flatMap((call) => ("slots" in call ? call.slots.map(placeKey) : call.lane === "drain" ? call.weights.map(placeKey) : [])),
-    );
-    const loads = new Map<string, PlaceLoad>();
-    for (const place of places) {
-      if (!involved.has(placeKey(place))) continue;
-      for (const target of place.targets) weights.set(slotKey(slotOf(place, target)), target.weight);
-      if (place.healthCheck.enabled && !this.#healthRead.has(id)) continue;
-      const stable = this.#stable(id, place);
-      const history = noteLevel(this.#history.get(`${id} ${placeKey(place)}`) ?? [], stable.size, now);
-      loads.set(placeKey(place), { history, stable });
-    }
-    const slots = removedSlots(calls, (slot) => weights.get(slotKey(slot)) ?? 0);
-    const letGo = this.#letGo.get(id);
-    const byPerson = (slot: Slot): string | undefined => (letGo?.has(slotKey(slot)) === true ? "a person let it go" : undefined);
-    const removals = slots.map((slot) => ({ slot, confirmed: this.evidence(id, slot.ip) ?? byPerson(slot) }));
-    const ids = released(id);
-    const doubted = brake(loads, removals, now);
-    const parked = doubted.filter((one) => !ids.has(one.id));
-    const goes = [...slots.filter(byPerson), ...doubted.filter((one) => ids.has(one.id)).flatMap((one) => one.slots)];
-    if (goes.length === 0) this.#letGo.delete(id);
-    else this.#letGo.set(id, new Set(goes.map(slotKey)));
-    const before = new Set(this.parked(id).map((one) => one.id));
-    if (parked.length === 0) this.#parked.delete(id);
-    else this.#parked.set(id, parked);
-    // While health was not read yet it is only a matter of a moment.
-    for (const one of parked) if (!before.has(one.id) && loads.has(one.place)) onParked(id, one);
+    const now = this.#deps.clock.now();
+    const places = new Map(placesOf(actual).map((place) => [placeKey(place), place]));
+    this.#loads.count(id, places);
+    const weightOf = weightsOf(places);
+    const slots = removedSlots(calls, (slot) => weightOf(slot) ?? 0);
+    const known = this.#letGo.get(id);
+    const removals = slots.map((slot): Removal => {
+      const byPerson = known?.has(slotKey(slot)) === true ? "a person let it go" : undefined;
+      return { slot, podUid: this.#deps.journal.podOf(id, slot.ip), confirmed: this.evidence(id, slot) ?? byPerson };
+    });
+    const doubted = removals.length === 0 ? [] : brake({ get: (key) => this.#loads.of(id, key, places.get(key)) }, removals, now);
+    if (!acting) return withoutParked(calls, doubted);
+    this.#noteCarriedOut(id, new Set(slots.map(slotKey)), weightOf);
+    const parked = this.#release(id, doubted, now);
+    this.#park(id, parked, places);
     return withoutParked(calls, parked);
   }
 
-  /** Why the Pod behind a bound address is certainly to leave, e.g. "Pod shop/web-1 was deleted"; undefined: it is merely missing. */
-  evidence(id: string, ip: string): string | undefined {
+  /** Why the Pod behind a bound slot is certainly to leave it, e.g. "Pod shop/web-1 was deleted"; undefined: it is merely missing. */
+  evidence(id: string, slot: Slot): string | undefined {
     const { journal, facts, pods } = this.#deps;
+    const { ip } = slot;
     const present = pods.byIp(ip);
     const uid = journal.podOf(id, ip) ?? present?.uid;
     if (uid === undefined) return undefined;
     if (present !== undefined && present.uid !== uid && !isOver(present)) return `${ip} belongs to Pod ${podName(present)} now`;
     const pod = facts.pods.get(uid);
-    if (pod !== undefined) return this.#whyLeaves(id, pod);
+    if (pod !== undefined) return this.#whyLeaves(id, slot, pod);
     const end = facts.endOf(uid);
     if (end === "deleted") return `${this.nameOf(uid)} was deleted`;
     return end === "node-deleted" ? `${this.nameOf(uid)}: its Node was deleted` : undefined;
@@ -128,32 +130,88 @@ export class Removals {
     return `Pod ${pod === undefined ? (this.#names.get(podUid) ?? podUid) : podName(pod)}`;
   }
 
-  #whyLeaves(id: string, pod: PodFact): string | undefined {
+  /** What a Service asks for says nothing of a listener of another one, although both have the same Pods. */
+  #whyLeaves(id: string, { listenerId, ip }: Slot, pod: PodFact): string | undefined {
     if (pod.deletionAtMs !== undefined) return `Pod ${podName(pod)} is being deleted`;
     if (isOver(pod)) return `the containers of Pod ${podName(pod)} are over`;
+    // A Pod that is told without the address that it had: nobody asked for that.
+    if (!pod.ips.includes(ip)) return undefined;
+    const owner = this.#deps.ownerOf(id, listenerId);
+    if (owner === undefined) return undefined;
     // A Pod that is as it was: the Service asks for other ones. One that was relabelled may be a mistake of many.
-    if (this.#relabelled.has(pod.uid) || !this.#deps.ledger.hasAskedFor(id, pod)) return undefined;
+    if (this.#relabelled.get(pod.uid)?.has(owner) === true || !this.#deps.ledger.hasAskedFor(owner, pod)) return undefined;
     return `Pod ${podName(pod)} is not asked for any more`;
   }
 
-  #count(id: string, place: Place, nowMs: number): void {
-    const key = `${id} ${placeKey(place)}`;
-    if (this.#counted.get(key) === place || (place.healthCheck.enabled && !this.#healthRead.has(id))) return;
-    this.#counted.set(key, place);
-    this.#history.set(key, noteLevel(this.#history.get(key) ?? [], this.#stable(id, place).size, nowMs));
+  #noteLabels(podUid: string, selecting: readonly string[], left: readonly string[]): void {
+    const known = this.#relabelled.get(podUid);
+    if (known === undefined && left.length === 0) return;
+    const services = new Set([...(known ?? []), ...left].filter((uid) => !selecting.includes(uid)));
+    this.#relabelled.delete(podUid); // moves it to the young end
+    if (services.size > 0) this.#relabelled.set(podUid, services);
+    const [oldest] = this.#relabelled.keys();
+    if (this.#relabelled.size > MAX_REMEMBERED && oldest !== undefined) this.#relabelled.delete(oldest);
   }
 
-  #stable(id: string, place: Place): Set<string> {
-    const serving = place.targets
-      .map((target) => ({ slot: slotOf(place, target), weight: target.weight }))
-      .filter(({ weight }) => weight > 0);
-    const isStable = (slot: Slot): boolean => !place.healthCheck.enabled || this.#deps.mirror.health(id, slot)?.state === "Alive";
-    return new Set(serving.filter(({ slot }) => isStable(slot)).map(({ slot }) => slotKey(slot)));
+  #releasesOf(id: string): Releases {
+    const releases = this.#releases.get(id) ?? new Releases();
+    this.#releases.set(id, releases);
+    return releases;
+  }
+
+  /** What was let go and has gone uses its release up; what is not to go any more is doubted anew, should it come to that. */
+  #noteCarriedOut(id: string, planned: ReadonlySet<string>, weightOf: WeightOf): void {
+    const letGo = this.#letGo.get(id);
+    if (letGo === undefined) return;
+    const left = [...letGo].filter(([key, { slot, removal }]) => {
+      if (planned.has(key)) return true;
+      if ((weightOf(slot) ?? 0) === 0) this.#releasesOf(id).use(removal);
+      return false;
+    });
+    if (left.length === 0) this.#letGo.delete(id);
+    else this.#letGo.set(id, new Map(left));
+  }
+
+  /** Lets go what a person has released; the rest stays doubted, with what has become of a release that names it. */
+  #release(id: string, doubted: readonly Parked[], nowMs: number): readonly Parked[] {
+    this.releasesChanged(id);
+    const releases = this.#releasesOf(id);
+    const letGo = new Map(this.#letGo.get(id));
+    const parked = doubted.flatMap((one): readonly Parked[] => {
+      const release = releases.judge(one.id, nowMs);
+      if (release !== "good") return [release === undefined ? one : { ...one, spent: release }];
+      for (const slot of one.slots) letGo.set(slotKey(slot), { slot, removal: one.id });
+      return [];
+    });
+    if (letGo.size > 0) this.#letGo.set(id, letGo);
+    return parked;
+  }
+
+  #park(id: string, parked: readonly Parked[], places: ReadonlyMap<string, Place>): void {
+    const before = new Set(this.parked(id).map((one) => one.id));
+    if (parked.length === 0) this.#parked.delete(id);
+    else this.#parked.set(id, parked);
+    for (const one of parked) {
+      const place = places.get(one.place);
+      // While health was not read yet it is only a matter of a moment.
+      if (!before.has(one.id) && place !== undefined && this.#loads.isKnown(id, place)) this.#deps.onParked(id, one);
+    }
   }
 }
 
-function remember(uids: Set<string>, uid: string): void {
-  uids.add(uid);
-  const [oldest] = uids;
-  if (uids.size > MAX_REMEMBERED && oldest !== undefined) uids.delete(oldest);
+type LetGo = { readonly slot: Slot; readonly removal: string };
+type WeightOf = (slot: Slot) => number | undefined;
+
+/** The weight of a bound slot; a place is looked at when it is first asked about. */
+function weightsOf(places: ReadonlyMap<string, Place>): WeightOf {
+  const known = new Map<string, ReadonlyMap<string, number>>();
+  return (slot) => {
+    const key = placeKey(slot);
+    let weights = known.get(key);
+    if (weights === undefined) {
+      weights = new Map(places.get(key)?.targets.map((target) => [targetKey(target), target.weight]));
+      known.set(key, weights);
+    }
+    return weights.get(targetKey(slot));
+  };
 }

@@ -1,17 +1,18 @@
 import type { Logger } from "../common/log.ts";
-import { RELEASE, SERVICE_CONFIG } from "../common/names.ts";
+import { SERVICE_CONFIG } from "../common/names.ts";
 import type { Mirror } from "./cloud/mirror.ts";
 import { standingProblems } from "./domain/backends.ts";
 import type { Parked } from "./domain/brake.ts";
 import type { DesiredLoadBalancer } from "./domain/desired.ts";
 import type { Drift } from "./domain/drift.ts";
-import type { BoundSlot } from "./domain/load-balancer.ts";
+import type { Call } from "./domain/load-balancer.ts";
 import type { Finding, Plan } from "./domain/plan-load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "./domain/problem.ts";
-import { describeFinding } from "./explain.ts";
+import { describeFinding, releaseText } from "./explain.ts";
 import type { Ledger } from "./ledger.ts";
 import type { ConfigRecord } from "./objects.ts";
 import type { Owners } from "./owners.ts";
+import { describeForTable } from "./planned.ts";
 import type { PodFacts } from "./ports.ts";
 
 export type ReportDeps = {
@@ -64,31 +65,52 @@ export function tellDrift(
 export function tellParked(
   { owners, tell, log, mirror }: Pick<ReportDeps, "owners" | "tell" | "log"> & { readonly mirror: Pick<Mirror, "read"> },
   loadBalancerId: string,
-  { id: removal, place, slots, staying, floor }: Parked,
+  parked: Parked,
 ): void {
+  const { id: removal, place, slots, staying, floor, spent } = parked;
   const [listenerId] = place.split("/");
   const listener = mirror.read(loadBalancerId)?.listeners.find((one) => one.listenerId === listenerId);
-  log.warn({ loadBalancerId, place, removal, targets: slots.length, staying, floor }, "removal parked");
+  log.warn({ loadBalancerId, place, removal, targets: slots.length, staying, floor, spent }, "removal parked");
   const owner = owners.of(loadBalancerId, listener?.name ?? "");
   if (owner === undefined) return;
   const what = `load balancer ${loadBalancerId}, ${place}: removal ${removal} of ${slots.length} backends would leave ${staying}, fewer than ${floor}`;
-  const fix = `If it is right, annotate the ${owner.kind} with ${RELEASE}: ${removal}`;
-  const message = `${owner.kind} ${owner.namespace}/${owner.name}, ${what}, and nobody has seen their Pods end. ${fix}`;
+  const message = `${owner.kind} ${owner.namespace}/${owner.name}, ${what}, and nobody has seen their Pods end. ${releaseText(parked, owner.kind)}`;
   tell({ object: owner, type: "Warning", reason: "RemovalParked", message });
 }
 
-/** An Event at the Pod whose target the cloud refused. */
-export function tellRefused(
-  { facts, tell }: Pick<ReportDeps, "tell"> & { readonly facts: Pick<PodFacts, "pods"> },
-  loadBalancerId: string,
-  slot: BoundSlot,
-  refusal: string,
-): void {
-  const pod = facts.pods.get(slot.podUid);
-  if (pod === undefined) return;
-  const { namespace, name, uid } = pod;
-  const message = `Pod ${namespace}/${name}: load balancer ${loadBalancerId} refused to bind ${slot.ip}:${slot.port}: ${refusal}`;
-  tell({ object: { kind: "Pod", namespace, name, uid }, type: "Warning", reason: "BindRefused", message });
+type TellRefusedDeps = Pick<ReportDeps, "owners" | "tell"> & {
+  readonly facts: Pick<PodFacts, "pods">;
+  readonly mirror: Pick<Mirror, "read">;
+};
+
+/** An Event about a call of one item that the cloud refused: at the Pod that it would have bound, else at the owner of the listener. */
+export function tellRefused({ facts, owners, mirror, tell }: TellRefusedDeps, loadBalancerId: string, call: Call, refusal: string): void {
+  if (call.lane === "bind") {
+    const [slot] = call.targets;
+    const pod = slot && facts.pods.get(slot.podUid);
+    if (slot === undefined || pod === undefined) return;
+    const { namespace, name, uid } = pod;
+    const message = `Pod ${namespace}/${name}: load balancer ${loadBalancerId} refused to bind ${slot.ip}:${slot.port}: ${refusal}`;
+    return tell({ object: { kind: "Pod", namespace, name, uid }, type: "Warning", reason: "BindRefused", message });
+  }
+  const named = listenerOf(call);
+  const listener = mirror.read(loadBalancerId)?.listeners.find(({ listenerId }) => listenerId === named);
+  const owner = owners.of(loadBalancerId, listener?.name ?? named ?? "");
+  if (owner === undefined) return;
+  const what = `load balancer ${loadBalancerId} refused ${describeForTable(call).what} of ${listener?.listenerId ?? named}`;
+  const fix = "It is tried again, every 30 s at last, and everything else goes on: correct what the message names.";
+  const message = `${owner.kind} ${owner.namespace}/${owner.name}: ${what}: ${refusal}. ${fix}`;
+  tell({ object: owner, type: "Warning", reason: "WriteRefused", message });
+}
+
+/** The id of the listener that a call is about, or the name of the one that it creates. */
+function listenerOf(call: Exclude<Call, { lane: "bind" }>): string | undefined {
+  if ("slots" in call) return call.slots[0]?.listenerId;
+  if ("weights" in call) return call.weights[0]?.listenerId;
+  if ("create" in call) return call.create.listeners[0]?.name;
+  if ("createRules" in call) return call.createRules.listenerId;
+  if ("listenerIds" in call) return call.listenerIds[0];
+  return "rules" in call ? call.rules.listenerId : call.listenerId;
 }
 
 function configProblems(deps: ReportDeps, service: ObjectRef): Problem[] {

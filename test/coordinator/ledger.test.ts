@@ -60,13 +60,13 @@ test("has asked for the Pods that a Service selects or selected before it was ch
   const intent = anIntent();
   const pod = aPod();
   const elsewhere = aPod({ namespace: "shop" });
-  const asked = (one = pod): boolean => ledger.hasAskedFor("lb-1", one);
+  const asked = (one = pod): boolean => ledger.hasAskedFor("a", one);
   ledger.set(anEntry("a", "1", { intent: { ...intent, selector: { app: "other" } } }));
   assert.equal(asked(), false);
   ledger.set(anEntry("a", "1", { intent }));
   assert.equal(asked(), true);
   ledger.set(anEntry("a", "1", { intent: { ...intent, selector: { app: "other" } } }));
-  assert.deepEqual([asked(), asked(elsewhere), ledger.hasAskedFor("lb-2", pod)], [true, false, false]);
+  assert.deepEqual([asked(), asked(elsewhere), ledger.hasAskedFor("b", pod)], [true, false, false]);
   ledger.remove("a");
   assert.equal(asked(), false);
 });

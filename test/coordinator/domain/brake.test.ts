@@ -18,8 +18,9 @@ const range = (count: number): number[] => Array.from({ length: count }, (_, n) 
 const load = (count: number, history: readonly Level[] = [{ stable: count, untilMs: 0 }], listenerId = "lbl-1"): Map<string, PlaceLoad> =>
   new Map([[listenerId, { history, stable: new Set(range(count).map((n) => slotKey(slot(n, listenerId)))) }]]);
 const missing = (ns: readonly number[], listenerId = "lbl-1"): Removal[] =>
-  ns.map((n) => ({ slot: slot(n, listenerId), confirmed: undefined }));
-const confirmed = (ns: readonly number[]): Removal[] => ns.map((n) => ({ slot: slot(n), confirmed: "Pod shop/web-1 was deleted" }));
+  ns.map((n) => ({ slot: slot(n, listenerId), podUid: `pod-${n}`, confirmed: undefined }));
+const confirmed = (ns: readonly number[]): Removal[] =>
+  ns.map((n) => ({ slot: slot(n), podUid: `pod-${n}`, confirmed: "Pod shop/web-1 was deleted" }));
 const parkedSlots = (...from: Parameters<typeof brake>): number => brake(...from).reduce((sum, { slots }) => sum + slots.length, 0);
 
 const CASES: readonly [title: string, backends: number, removals: readonly Removal[], parked: number][] = [
@@ -72,6 +73,18 @@ test("the id of a removal does not depend on the order; other removals have othe
   assert.match(first?.id ?? "", /^r-[0-9a-f]{8}$/);
   assert.equal(first?.id, again?.id);
   assert.notEqual(first?.id, other?.id);
+});
+
+test("other Pods in the same slots have another id: addresses are used again", () => {
+  const heirs = missing([1, 2, 3]).map((removal) => ({ ...removal, podUid: "heir" }));
+  assert.notEqual(brake(load(4), missing([1, 2, 3]), 0)[0]?.id, brake(load(4), heirs, 0)[0]?.id);
+});
+
+test("a place is counted only if something in it is doubted", () => {
+  const asked: string[] = [];
+  const loads = { get: (place: string) => void asked.push(place) };
+  brake(loads, [...confirmed(range(4)), ...missing([1], "lbl-2")], 0);
+  assert.deepEqual(asked, ["lbl-2"]);
 });
 
 test("the history keeps what was highest of what follows, with the time at which it ended", () => {
