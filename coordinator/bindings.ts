@@ -10,7 +10,7 @@ import type { Binding, Step } from "./domain/readiness.ts";
 import { type IntentPort, selects } from "./domain/service.ts";
 import type { Journal } from "./journal.ts";
 import type { Ledger, LedgerEntry } from "./ledger.ts";
-import type { Refusals } from "./reconcile/load-balancer.ts";
+import type { Refusals } from "./reconcile/refusals.ts";
 
 export type BindingsDeps = {
   readonly ledger: Ledger;

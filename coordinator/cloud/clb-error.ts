@@ -60,11 +60,13 @@ export function toClbApiError(action: string, error: unknown): ClbApiError {
   if (isQuota(call.code)) return fail(OVER_QUOTA_RETRY_MS, false);
   if (isLocked(call.code)) return fail(LOCKED_RETRY_MS, false);
   if (/^InternalError|^ServiceUnavailable/.test(call.code)) return fail(UNANSWERED_RETRY_MS, true);
-  if (GONE.test(call.code) || (ABOUT_BOUND.has(action) && REFUSED.test(call.code))) return fail(THROTTLED_RETRY_MS, true);
+  if (isGone(call.code) || (ABOUT_BOUND.has(action) && REFUSED.test(call.code))) return fail(THROTTLED_RETRY_MS, true);
   return fail(PASSING.some((pattern) => pattern.test(call.code)) ? THROTTLED_RETRY_MS : HOPELESS_RETRY_MS, false);
 }
 
 export const isThrottled = (code: string): boolean => code.startsWith("RequestLimitExceeded");
 /** More than the account may have. Source: clb-api.md §1.6. */
 export const isQuota = (code: string): boolean => code.startsWith("LimitExceeded");
+/** A listener, rule or load balancer that was named is not there. */
+export const isGone = (code: string): boolean => GONE.test(code);
 export const isLocked = (code: string): boolean => code === "FailedOperation.ResourceInOperating";

@@ -40,6 +40,11 @@ export class Writes {
     return this.#overQuota.get(loadBalancerId) ?? 0;
   }
 
+  /** The load balancer is gone, or not ours any more. */
+  forget(loadBalancerId: string): void {
+    this.#overQuota.delete(loadBalancerId);
+  }
+
   /** Resolves when the cloud has done it. Rejects with ClbApiError or KubeApiError (the journal); the mirror is stale after any doubt. */
   async make(loadBalancerId: string, call: Call, signal: AbortSignal): Promise<void> {
     const { mirror, clock, log, onWrite } = this.#deps;

@@ -19,3 +19,17 @@ export function inTurn(calls: readonly Call[], waitedMs: number, writeMs: number
   const conflicts = calls.filter(({ lane }) => lane === "conflict");
   return [...conflicts, ...calls.filter(adds), ...calls.filter((call) => call.lane !== "conflict" && !adds(call))];
 }
+
+/**
+ * Pure: the calls without binds of an address that a conflict still holds somewhere at this load balancer. A bind gives the address to its
+ * new Pod; what the old one has left would then pass for the new one's, with a health that is not its own.
+ */
+export function afterConflicts(calls: readonly Call[]): readonly Call[] {
+  const held = new Set(calls.flatMap((call) => (call.lane === "conflict" ? call.slots.map(({ ip }) => ip) : [])));
+  if (held.size === 0) return calls;
+  return calls.flatMap((call): Call[] => {
+    if (call.lane !== "bind" || !call.targets.some(({ ip }) => held.has(ip))) return [call];
+    const targets = call.targets.filter(({ ip }) => !held.has(ip));
+    return targets.length === 0 ? [] : [{ ...call, targets }];
+  });
+}

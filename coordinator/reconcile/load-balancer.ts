@@ -3,31 +3,22 @@ import type { Logger } from "../../common/log.ts";
 import { CLUSTER_TAG, OWNER_TAG, ownerMarkOf } from "../../common/names.ts";
 import type { AuditWatch } from "../audit-watch.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
-import { ClbApiError, isLocked, isQuota, isThrottled } from "../cloud/clb-error.ts";
+import { ClbApiError, isLocked } from "../cloud/clb-error.ts";
 import type { Mirror } from "../cloud/mirror.ts";
-import { itemsOf, PARTIAL_FAILURE, type Writes } from "../cloud/writes.ts";
+import { itemsOf, type Writes } from "../cloud/writes.ts";
+import { callItems } from "../domain/call-items.ts";
 import type { DesiredLoadBalancer } from "../domain/desired.ts";
 import { type Drift, driftOf } from "../domain/drift.ts";
-import {
-  type BoundSlot,
-  CALL_LIMITS,
-  type Call,
-  type LoadBalancer,
-  placesOf,
-  slotKey,
-  slotOf,
-  targetKey,
-} from "../domain/load-balancer.ts";
+import { type Call, type LoadBalancer, placesOf, slotOf, targetKey } from "../domain/load-balancer.ts";
 import type { Plan } from "../domain/plan-load-balancer.ts";
 import { placePairs } from "../domain/plan-structure.ts";
-import { inTurn } from "../domain/turns.ts";
+import { afterConflicts, inTurn } from "../domain/turns.ts";
 import type { Journal } from "../journal.ts";
 import type { Ledger } from "../ledger.ts";
+import { Lanes } from "./lanes.ts";
 import { LockTails } from "./lock-tail.ts";
+import type { Refusals } from "./refusals.ts";
 import type { Outcome, Reconcile } from "./worker.ts";
-
-/** A target that the cloud refused when it was alone in its call is left out for so long, twice as long each time, because one failure may pass. */
-const REFUSED_MS = { first: 1_000, most: 30_000 } as const;
 
 export type LoadBalancerDeps = {
   readonly api: ClbApi;
@@ -68,25 +59,27 @@ export type Made = {
   readonly waitedMs: number;
 };
 
-/** How long a write takes, as long as none has been made. Source: clb-api.md §7.5. */
-const FIRST_WRITE_MS = 5_000;
-
 /** How to wait for the first synchronisation of the watches. */
 const NOT_SYNCED_MS = 100;
 
 /** One pass over one load balancer: observe, plan, make the first call only, look again. */
 export function makeLoadBalancerReconciler(deps: LoadBalancerDeps): Reconcile {
   const { mirror, ledger, clock } = deps;
-  const tails = new LockTails();
-  const waits = new LaneWaits();
-  const writeMs = new Map<string, number>();
+  const [tails, lanes] = [new LockTails(), new Lanes()];
+  const forget = (id: string): void => {
+    for (const book of [tails, lanes, deps.refusals, deps.writes]) book.forget(id);
+  };
   return async (id, signal) => {
     if (!deps.synced()) return { kind: "again", afterMs: NOT_SYNCED_MS, because: "not every watch has synced" };
     if (!ledger.loadBalancerIds.has(id)) {
       mirror.drop(id); // once it is deleted, it would fail every question in which it is named
+      forget(id);
       return { kind: "done" };
     }
-    if (!(await ensureCurrent(deps, id, signal))) return audit(deps);
+    if (!(await ensureCurrent(deps, id, signal))) {
+      forget(id);
+      return audit(deps);
+    }
     const actual = mirror.read(id);
     if (actual === undefined) return audit(deps);
     const desired = ledger.desired(id);
@@ -94,21 +87,20 @@ export function makeLoadBalancerReconciler(deps: LoadBalancerDeps): Reconcile {
     const plan = deps.plan(desired, actual);
     deps.report(desired, plan);
     const allowed = deps.allowed?.(plan.calls) ?? plan.calls;
-    waits.planned(id, allowed, clock.now());
-    const addWaitedMs = Math.max(waits.of(id, "structure", clock.now()), waits.of(id, "bind", clock.now()));
-    const calls = inTurn(allowed, addWaitedMs, writeMs.get(id) ?? FIRST_WRITE_MS);
-    const call = deps.refusals.firstCall(id, calls, clock.now());
+    const now = clock.now();
+    const open = deps.refusals.openCalls(id, lanes.running(id, afterConflicts(allowed), now), now);
+    lanes.planned(id, open, now); // what is refused waits for another reason than its turn
+    const addWaitedMs = Math.max(lanes.waitedMs(id, "structure", now), lanes.waitedMs(id, "bind", now));
+    const [call] = inTurn(open, addWaitedMs, lanes.writeMs(id));
     if (call !== undefined) {
       const lockedMs = tails.waitMs(id, clock.now());
       if (lockedMs > 0) return { kind: "again", afterMs: lockedMs, because: "locked" };
-      const startedMs = clock.now();
-      const made = await make(deps, tails, waits, id, call, signal);
-      if (made) writeMs.set(id, clock.now() - startedMs);
+      const made = await make(deps, tails, lanes, id, call, signal);
       return { kind: "again", afterMs: made ? 0 : tails.waitMs(id, clock.now()), because: made ? call.lane : "locked" };
     }
     if (deps.allowed === undefined || deps.allowed(DELETION).length > 0)
       if (await deleteIfOver(deps, desired, actual, signal)) return { kind: "done" };
-    return next(deps, id, actual);
+    return next(deps, lanes, id, actual);
   };
 }
 
@@ -171,19 +163,13 @@ async function readAnew(deps: LoadBalancerDeps, id: string, because: string, sig
 }
 
 /** False: the load balancer is locked by another write, perhaps the tail of our own last batch; nothing was done. */
-async function make(
-  deps: LoadBalancerDeps,
-  tails: LockTails,
-  waits: LaneWaits,
-  id: string,
-  call: Call,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const { clock, mirror, refusals, log } = deps;
+async function make(deps: LoadBalancerDeps, tails: LockTails, lanes: Lanes, id: string, call: Call, signal: AbortSignal): Promise<boolean> {
+  const { clock, mirror, refusals } = deps;
   const startedMs = clock.now();
-  const waitedMs = waits.of(id, call.lane, startedMs);
+  const waitedMs = lanes.waitedMs(id, call.lane, startedMs);
   const ended = (result: string): void => {
     const endedMs = clock.now();
+    lanes.wrote(id, endedMs - startedMs);
     // Whoever held the lock for so long has changed something: what we knew before is not what our next decision may rest on.
     if (tails.passed(id, startedMs)) mirror.markStale(id, "another writer held the lock");
     if (result === "ok") tails.ended(id, isBatch(call) ? "batch" : "task", itemsOf(call), endedMs);
@@ -191,7 +177,8 @@ async function make(
   };
   try {
     await deps.writes.make(id, call, signal);
-    refusals.worked(id, call);
+    refusals.worked(id, call, clock.now());
+    lanes.worked(id, call.lane);
     ended("ok");
     return true;
   } catch (err) {
@@ -201,32 +188,34 @@ async function make(
       return false;
     }
     ended(err.call.code);
-    if (isQuota(err.call.code) && deps.writes.overQuota(id) === 1) {
-      log.warn({ err, loadBalancerId: id }, "quota met, what is drained makes room first");
-      return true;
-    }
-    if (!refusals.failed(id, call, err, clock.now())) throw err;
-    log.warn({ err, loadBalancerId: id, targets: itemsOf(call) }, "bind refused, narrowing it down");
+    holdUp(deps, lanes, id, call, err);
     return true;
   }
 }
 
+/** So many failures of one lane in a row hold up the whole load balancer: most pass at once, and the order of the lanes is kept. */
+const PASSING_FAILURES = 2;
+/** A wait that is longer is never the other lanes' wait. */
+const LONG_MS = 5_000;
+
+/** A call that failed holds up what it is about: items that were refused, else its lane, else (throws `err`) the load balancer for a moment. */
+function holdUp({ refusals, clock, log }: LoadBalancerDeps, lanes: Lanes, id: string, call: Call, err: ClbApiError): void {
+  const items = callItems(call);
+  const first = items[0]?.key;
+  const giveWayMs = refusals.failed(id, call, err, clock.now());
+  if (giveWayMs !== undefined) {
+    log.warn({ err, loadBalancerId: id, lane: call.lane, items: items.length, first }, "call refused, what is bad in it is left out");
+    if (giveWayMs > 0) lanes.pause(id, call.lane, clock.now() + giveWayMs);
+    return;
+  }
+  const waitMs = err.remedy.kind === "retryAfter" ? err.remedy.delayMs : 1_000;
+  if (lanes.failed(id, call.lane) <= PASSING_FAILURES && waitMs <= LONG_MS) throw err;
+  log.warn({ err, loadBalancerId: id, lane: call.lane, items: items.length, first, waitMs }, "call failed again, the other lanes go on");
+  lanes.pause(id, call.lane, clock.now() + waitMs);
+}
+
 /** Synchronous calls, after which the load balancer stays locked for a while (clb-api.md §3.3). */
 const isBatch = ({ lane }: Call): boolean => lane === "bind" || lane === "unbind" || lane === "conflict";
-
-/** Since when each lane of each load balancer has had something to do. */
-class LaneWaits {
-  readonly #sinceMs = new Map<string, Map<Call["lane"], number>>();
-
-  planned(id: string, calls: readonly Call[], nowMs: number): void {
-    const before = this.#sinceMs.get(id);
-    this.#sinceMs.set(id, new Map(calls.map(({ lane }) => [lane, before?.get(lane) ?? nowMs])));
-  }
-
-  of(id: string, lane: Call["lane"], nowMs: number): number {
-    return nowMs - (this.#sinceMs.get(id)?.get(lane) ?? nowMs);
-  }
-}
 
 /** A load balancer that we created goes with its owner, once nothing is on it any more. */
 async function deleteIfOver(
@@ -246,8 +235,8 @@ async function deleteIfOver(
 
 const audit = (deps: LoadBalancerDeps): Outcome => ({ kind: "again", afterMs: deps.auditMs, because: "audit" });
 
-/** When to look again although nothing changes: the end of a drain, of a refusal, or now and then. */
-function next(deps: LoadBalancerDeps, id: string, actual: LoadBalancer): Outcome {
+/** When to look again although nothing changes: the end of a drain, of a refusal, of a pause, or now and then. */
+function next(deps: LoadBalancerDeps, lanes: Lanes, id: string, actual: LoadBalancer): Outcome {
   const now = deps.clock.now();
   let atMs = now + deps.auditMs;
   for (const place of placesOf(actual))
@@ -256,137 +245,6 @@ function next(deps: LoadBalancerDeps, id: string, actual: LoadBalancer): Outcome
       const drainedAtMs = deps.mirror.drainedAtMs(id, slotOf(place, target));
       if (drainedAtMs !== undefined && drainedAtMs + deps.drainMs > now) atMs = Math.min(atMs, drainedAtMs + deps.drainMs);
     }
-  const refusedUntilMs = deps.refusals.nextMs(id, now);
-  if (refusedUntilMs !== undefined) atMs = Math.min(atMs, refusedUntilMs);
+  for (const dueMs of [deps.refusals.nextMs(id, now), lanes.nextMs(id, now)]) if (dueMs !== undefined) atMs = Math.min(atMs, dueMs);
   return { kind: "again", afterMs: Math.max(atMs - now, 1), because: "time" };
 }
-
-/** `forQuota`: there was no room for it; that says nothing of it once something has been taken away. */
-type Refused = {
-  readonly untilMs: number;
-  readonly waitMs: number;
-  readonly podUid: string;
-  readonly message: string;
-  readonly forQuota: boolean;
-};
-/**
- * `suspects`: so many of those that come first in the plan were refused together, so one of them is bad; 0 where nothing is known.
- * `forQuota`: the last refusal was one.
- */
-type Suspicion = { cap: number; suspects: number; forQuota: boolean; readonly refused: Map<string, Refused> };
-
-/**
- * One bad target must not block 499 good ones: a refused bind is halved until the bad one is alone; it is then left out for a while.
- */
-export class Refusals {
-  readonly #suspicions = new Map<string, Suspicion>();
-  readonly #onRefused: (loadBalancerId: string, slot: BoundSlot, message: string) => void;
-
-  constructor(onRefused: (loadBalancerId: string, slot: BoundSlot, message: string) => void) {
-    this.#onRefused = onRefused;
-  }
-
-  /** Why the cloud refused this slot for this Pod; undefined if it did not. */
-  why(loadBalancerId: string, slotKeyOf: string, podUid: string): string | undefined {
-    const refused = this.#suspicions.get(loadBalancerId)?.refused.get(slotKeyOf);
-    return refused?.podUid === podUid ? refused.message : undefined;
-  }
-
-  /** The first call of the plan, without refused targets and no larger than suspicion allows. */
-  firstCall(loadBalancerId: string, calls: readonly Call[], nowMs: number): Call | undefined {
-    const suspicion = this.#suspicions.get(loadBalancerId);
-    if (suspicion === undefined) return calls[0];
-    // One whose turn has long come is not asked for any more.
-    for (const [key, { untilMs }] of suspicion.refused) if (untilMs + REFUSED_MS.most <= nowMs) suspicion.refused.delete(key);
-    const isOut = (slot: BoundSlot): boolean => {
-      const refused = suspicion.refused.get(slotKey(slot));
-      return refused?.podUid === slot.podUid && refused.untilMs > nowMs;
-    };
-    for (const call of calls) {
-      if (call.lane !== "bind") return call;
-      const [first, ...others] = call.targets.filter((slot) => !isOut(slot));
-      if (first === undefined) continue;
-      // One that is left over after its neighbours were taken is the bad one: it can wait, the others go first.
-      const targets = suspicion.suspects === 1 && others.length > 0 ? others : [first, ...others].slice(0, suspicion.cap);
-      if (targets.length > 0) return { lane: "bind", targets };
-    }
-    return undefined;
-  }
-
-  worked(loadBalancerId: string, call: Call): void {
-    const suspicion = this.#suspicions.get(loadBalancerId);
-    if (suspicion === undefined) return;
-    if (makesRoom(call) && forgetQuota(suspicion)) this.#suspicions.delete(loadBalancerId);
-    if (call.lane !== "bind") return;
-    for (const slot of call.targets) suspicion.refused.delete(slotKey(slot));
-    if (suspicion.suspects === 1 && call.targets.length > 1) return;
-    const left = suspicion.suspects - call.targets.length;
-    // The good part of a refused call: the bad one is among the others of it, which need no call of their own to tell.
-    if (left > 0) setSuspects(suspicion, left);
-    else if (suspicion.refused.size === 0) this.#suspicions.delete(loadBalancerId);
-    else setSuspects(suspicion, 0);
-  }
-
-  /**
-   * Only refusals by content count; the lock, throttling and lost answers say nothing about a target. True: the next, smaller call is
-   * worth making at once, since the target itself was refused; a quota or a passing failure would only be met again.
-   */
-  failed(loadBalancerId: string, call: Call, error: ClbApiError, nowMs: number): boolean {
-    if (call.lane !== "bind" || !isRefusal(error)) return false;
-    const atOnce = error.call.code === PARTIAL_FAILURE || error.call.code.startsWith("InvalidParameter");
-    const suspicion = this.#suspicions.get(loadBalancerId) ?? {
-      cap: CALL_LIMITS.targets,
-      suspects: 0,
-      forQuota: false,
-      refused: new Map<string, Refused>(),
-    };
-    this.#suspicions.set(loadBalancerId, suspicion);
-    suspicion.forQuota = isQuota(error.call.code);
-    const [alone, ...others] = call.targets;
-    if (alone === undefined) return atOnce;
-    if (others.length > 0) {
-      setSuspects(suspicion, call.targets.length + (suspicion.suspects === 1 ? 1 : 0)); // the one that was left out stands before them
-      return atOnce;
-    }
-    setSuspects(suspicion, 0);
-    const { podUid } = alone;
-    const before = suspicion.refused.get(slotKey(alone));
-    const waitMs = before?.podUid === podUid ? Math.min(before.waitMs * 2, REFUSED_MS.most) : REFUSED_MS.first;
-    suspicion.refused.set(slotKey(alone), {
-      untilMs: nowMs + waitMs,
-      waitMs,
-      podUid,
-      message: error.message,
-      forQuota: isQuota(error.call.code),
-    });
-    this.#onRefused(loadBalancerId, alone, error.message);
-    return atOnce;
-  }
-
-  nextMs(loadBalancerId: string, nowMs: number): number | undefined {
-    const refused = [...(this.#suspicions.get(loadBalancerId)?.refused.values() ?? [])];
-    const times = refused.flatMap(({ untilMs }) => (untilMs > nowMs ? untilMs : []));
-    return times.length === 0 ? undefined : Math.min(...times);
-  }
-}
-
-const makesRoom = ({ lane }: Call): boolean => lane === "unbind" || lane === "conflict" || lane === "delete";
-
-/** Who found no room may come at once, all together. True: nothing else is suspected. */
-function forgetQuota(suspicion: Suspicion): boolean {
-  for (const [key, { forQuota }] of suspicion.refused) if (forQuota) suspicion.refused.delete(key);
-  if (suspicion.forQuota) setSuspects(suspicion, 0);
-  return suspicion.refused.size === 0 && suspicion.suspects === 0;
-}
-
-function setSuspects(suspicion: Suspicion, suspects: number): void {
-  suspicion.suspects = suspects;
-  suspicion.cap = suspects === 0 ? CALL_LIMITS.targets : Math.ceil(suspects / 2);
-}
-
-const isRefusal = ({ call: { code }, ambiguous }: ClbApiError): boolean =>
-  code === PARTIAL_FAILURE ||
-  (!ambiguous &&
-    /^(InvalidParameter|LimitExceeded|FailedOperation|UnsupportedOperation)/.test(code) &&
-    !isLocked(code) &&
-    !isThrottled(code));

@@ -28,6 +28,11 @@ export class LockTails {
     return Math.max(0, (this.#waiting.get(id)?.notBeforeMs ?? 0) - nowMs);
   }
 
+  /** The load balancer is gone, or not ours any more. What was learned of tails stays. */
+  forget(id: string): void {
+    this.#waiting.delete(id);
+  }
+
   /** A write of so many items has returned well. `kind` e.g. "batch": synchronous calls have a tail of their own. */
   ended(id: string, kind: string, items: number, nowMs: number): void {
     const size = Math.floor(Math.log2(Math.max(items, 1)));

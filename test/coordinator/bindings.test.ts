@@ -8,7 +8,7 @@ import type { Call, Listener } from "../../coordinator/domain/load-balancer.ts";
 import { serviceRef } from "../../coordinator/domain/service.ts";
 import { Ledger, type LedgerEntry } from "../../coordinator/ledger.ts";
 import { makePodIndex } from "../../coordinator/pod-index.ts";
-import { Refusals } from "../../coordinator/reconcile/load-balancer.ts";
+import { Refusals } from "../../coordinator/reconcile/refusals.ts";
 import { aListener, aLoadBalancer, anIntent, aPod, aService, aTarget, CLUSTER } from "../builders.ts";
 import { somePodFacts } from "./pod-facts.ts";
 import { aMemoryJournal } from "./stage.ts";

@@ -10,7 +10,7 @@ import { serviceRef } from "../../coordinator/domain/service.ts";
 import { describeFinding, Explain, loadBalancerText, podText } from "../../coordinator/explain.ts";
 import { Ledger } from "../../coordinator/ledger.ts";
 import { makePodIndex } from "../../coordinator/pod-index.ts";
-import { Refusals } from "../../coordinator/reconcile/load-balancer.ts";
+import { Refusals } from "../../coordinator/reconcile/refusals.ts";
 import { aListener, aLoadBalancer, anIntent, aPod, aService, aTarget, CLUSTER, LISTENER_NAME } from "../builders.ts";
 import { somePodFacts } from "./pod-facts.ts";
 import { aMemoryJournal } from "./stage.ts";
@@ -165,7 +165,7 @@ test("tells which removals are parked, and how a person lets one go", () => {
   held.push({ id: "r-5e21c0ff", place: "lbl-1", slots: [{ listenerId: "lbl-1", ip: "10.244.1.1", port: 8080 }], staying: 0, floor: 1 });
   const one = explain.loadBalancer("lb-1");
   const line =
-    "removal r-5e21c0ff of 1 backends of lbl-1: 0 would stay, 1 must; release it by clb-direct.io/release: r-5e21c0ff on the owner";
+    "removal r-5e21c0ff of 1 backends of lbl-1: 0 would stay, 1 must. If it is right, annotate the owner with clb-direct.io/release: r-5e21c0ff";
   assert.deepEqual(one?.parked, [line]);
   assert.ok(one !== undefined && loadBalancerText(one).includes(`  parked: ${line}\n`));
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { ClbApiError } from "../../../coordinator/cloud/clb-error.ts";
 import type { BoundSlot, Call } from "../../../coordinator/domain/load-balancer.ts";
-import { Refusals } from "../../../coordinator/reconcile/load-balancer.ts";
+import { Refusals } from "../../../coordinator/reconcile/refusals.ts";
 
 const slot = (ip: string, podUid = `pod-${ip}`): BoundSlot => ({ listenerId: "lbl-1", ip, port: 8080, weight: 10, podUid });
 const bind = (...targets: BoundSlot[]): Call => ({ lane: "bind", targets });
@@ -12,16 +12,16 @@ const refusal = (code = "FailedOperation"): ClbApiError =>
 suite("a refused bind", () => {
   test("is halved until the bad target is alone; the others go on without it", () => {
     const told: string[] = [];
-    const refusals = new Refusals((_id, { ip }) => void told.push(ip));
+    const refusals = new Refusals((_id, call) => void told.push(...("targets" in call ? call.targets.map(({ ip }) => ip) : [])));
     const [a, b, c, d] = [slot("10.0.0.1"), slot("10.0.0.2"), slot("10.0.0.3"), slot("10.0.0.4")];
     refusals.failed("lb-1", bind(a, b, c, d), refusal(), 0);
-    assert.deepEqual(refusals.firstCall("lb-1", [bind(a, b, c, d)], 0), bind(a, b));
+    assert.deepEqual(refusals.openCalls("lb-1", [bind(a, b, c, d)], 0)[0], bind(a, b));
     refusals.failed("lb-1", bind(a, b), refusal(), 0);
-    assert.deepEqual(refusals.firstCall("lb-1", [bind(a, b, c, d)], 0), bind(a));
+    assert.deepEqual(refusals.openCalls("lb-1", [bind(a, b, c, d)], 0)[0], bind(a));
     assert.deepEqual(told, []);
     refusals.failed("lb-1", bind(a), refusal(), 0);
     assert.deepEqual(told, ["10.0.0.1"]);
-    assert.deepEqual(refusals.firstCall("lb-1", [bind(a, b, c, d)], 0), bind(b, c, d));
+    assert.deepEqual(refusals.openCalls("lb-1", [bind(a, b, c, d)], 0)[0], bind(b, c, d));
     assert.match(refusals.why("lb-1", "lbl-1 10.0.0.1:8080", a.podUid) ?? "", /bad target/);
   });
 
@@ -31,8 +31,8 @@ suite("a refused bind", () => {
     const waits = [1, 2, 3, 4, 5, 6, 7].map(() => {
       refusals.failed("lb-1", bind(slot("10.0.0.1")), refusal(), now);
       const next = refusals.nextMs("lb-1", now) ?? 0;
-      assert.equal(refusals.firstCall("lb-1", [bind(slot("10.0.0.1"))], next - 1), undefined);
-      assert.deepEqual(refusals.firstCall("lb-1", [bind(slot("10.0.0.1"))], next), bind(slot("10.0.0.1")));
+      assert.equal(refusals.openCalls("lb-1", [bind(slot("10.0.0.1"))], next - 1)[0], undefined);
+      assert.deepEqual(refusals.openCalls("lb-1", [bind(slot("10.0.0.1"))], next)[0], bind(slot("10.0.0.1")));
       const waitMs = next - now;
       now = next;
       return waitMs;
@@ -44,9 +44,9 @@ suite("a refused bind", () => {
     const refusals = new Refusals(() => undefined);
     refusals.failed("lb-1", bind(slot("10.0.0.1")), refusal(), 0);
     const heir = slot("10.0.0.1", "another");
-    assert.deepEqual(refusals.firstCall("lb-1", [bind(heir)], 0), bind(heir));
-    refusals.worked("lb-1", bind(slot("10.0.0.1")));
-    assert.deepEqual(refusals.firstCall("lb-1", [bind(slot("10.0.0.1"))], 0), bind(slot("10.0.0.1")));
+    assert.deepEqual(refusals.openCalls("lb-1", [bind(heir)], 0)[0], bind(heir));
+    refusals.worked("lb-1", bind(slot("10.0.0.1")), 0);
+    assert.deepEqual(refusals.openCalls("lb-1", [bind(slot("10.0.0.1"))], 0)[0], bind(slot("10.0.0.1")));
     assert.equal(refusals.nextMs("lb-1", 0), undefined);
   });
 
@@ -54,7 +54,7 @@ suite("a refused bind", () => {
     const refusals = new Refusals(() => assert.fail("told"));
     for (const code of ["FailedOperation.ResourceInOperating", "RequestLimitExceeded", "Transport", "InternalError"])
       refusals.failed("lb-1", bind(slot("10.0.0.1")), refusal(code), 0);
-    assert.deepEqual(refusals.firstCall("lb-1", [bind(slot("10.0.0.1"))], 0), bind(slot("10.0.0.1")));
+    assert.deepEqual(refusals.openCalls("lb-1", [bind(slot("10.0.0.1"))], 0)[0], bind(slot("10.0.0.1")));
   });
 
   test("for a quota is forgotten as soon as something was taken away; one for its content is not", () => {
@@ -64,9 +64,9 @@ suite("a refused bind", () => {
     refusals.failed("lb-1", bind(full), refusal("LimitExceeded"), 0);
     refusals.failed("lb-1", bind(full2), refusal("LimitExceeded"), 0);
     refusals.failed("lb-1", bind(bad), refusal("InvalidParameterValue"), 0);
-    assert.equal(refusals.firstCall("lb-1", [bind(full, full2, bad)], 0), undefined);
-    refusals.worked("lb-1", { lane: "unbind", slots: [slot("10.0.0.9")] });
-    assert.deepEqual(refusals.firstCall("lb-1", [bind(full, full2, bad)], 0), bind(full, full2));
+    assert.equal(refusals.openCalls("lb-1", [bind(full, full2, bad)], 0)[0], undefined);
+    refusals.worked("lb-1", { lane: "unbind", slots: [slot("10.0.0.9")] }, 0);
+    assert.deepEqual(refusals.openCalls("lb-1", [bind(full, full2, bad)], 0)[0], bind(full, full2));
   });
 
   test("takes at most eleven calls to find one of 500, wherever it is, and to bind the others", () => {
@@ -76,14 +76,14 @@ suite("a refused bind", () => {
       const bound = new Set<BoundSlot>();
       let calls = 0;
       while (bound.size < 499) {
-        const call = refusals.firstCall("lb-1", [bind(...all.filter((one) => !bound.has(one)))], 0);
+        const [call] = refusals.openCalls("lb-1", [bind(...all.filter((one) => !bound.has(one)))], 0);
         assert.ok(call?.lane === "bind" && calls < 20, `${bad}: ${bound.size} bound after ${calls} calls`);
         calls++;
         const isBad = call.targets.some((one) => one === all[bad]);
         if (isBad) refusals.failed("lb-1", call, refusal("InvalidParameterValue"), 0);
         else {
           for (const one of call.targets) bound.add(one);
-          refusals.worked("lb-1", call);
+          refusals.worked("lb-1", call, 0);
         }
       }
       assert.ok(calls <= 11, `the one at ${bad}: ${calls} calls`);

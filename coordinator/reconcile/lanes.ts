@@ -1,0 +1,81 @@
+import type { Call } from "../domain/load-balancer.ts";
+
+/** How long a write takes, as long as none has been made. Source: clb-api.md §7.5. */
+const FIRST_WRITE_MS = 5_000;
+
+type Lane = Call["lane"];
+type State = {
+  /** Since when each lane has had something to do. */
+  sinceMs: ReadonlyMap<Lane, number>;
+  readonly failures: Map<Lane, number>;
+  readonly pausedUntilMs: Map<Lane, number>;
+  writeMs: number;
+};
+
+/** How each load balancer gets on, lane by lane. Times are milliseconds since the epoch. */
+export class Lanes {
+  readonly #states = new Map<string, State>();
+
+  /** These calls are due. */
+  planned(id: string, calls: readonly Call[], nowMs: number): void {
+    const state = this.#of(id);
+    state.sinceMs = new Map(calls.map(({ lane }) => [lane, state.sinceMs.get(lane) ?? nowMs]));
+  }
+
+  /** How long a lane has had something to do, milliseconds. */
+  waitedMs(id: string, lane: Lane, nowMs: number): number {
+    return nowMs - (this.#states.get(id)?.sinceMs.get(lane) ?? nowMs);
+  }
+
+  /** How long the last write to this load balancer took, milliseconds. */
+  writeMs(id: string): number {
+    return this.#states.get(id)?.writeMs ?? FIRST_WRITE_MS;
+  }
+
+  /** A write has come to its end, well or not; not one that met a lock. */
+  wrote(id: string, ms: number): void {
+    this.#of(id).writeMs = ms;
+  }
+
+  worked(id: string, lane: Lane): void {
+    this.#states.get(id)?.failures.delete(lane);
+  }
+
+  /** How many calls of the lane have failed in a row, with this one. */
+  failed(id: string, lane: Lane): number {
+    const { failures } = this.#of(id);
+    const inARow = (failures.get(lane) ?? 0) + 1;
+    failures.set(lane, inARow);
+    return inARow;
+  }
+
+  /** The other lanes go on meanwhile. */
+  pause(id: string, lane: Lane, untilMs: number): void {
+    this.#of(id).pausedUntilMs.set(lane, untilMs);
+  }
+
+  /** The calls whose lanes do not pause. */
+  running(id: string, calls: readonly Call[], nowMs: number): readonly Call[] {
+    const paused = this.#states.get(id)?.pausedUntilMs;
+    if (paused === undefined || paused.size === 0) return calls;
+    for (const [lane, untilMs] of paused) if (untilMs <= nowMs) paused.delete(lane);
+    return calls.filter(({ lane }) => !paused.has(lane));
+  }
+
+  /** When the next pause ends. */
+  nextMs(id: string, nowMs: number): number | undefined {
+    const times = [...(this.#states.get(id)?.pausedUntilMs.values() ?? [])].filter((untilMs) => untilMs > nowMs);
+    return times.length === 0 ? undefined : Math.min(...times);
+  }
+
+  /** The load balancer is gone, or not ours any more. */
+  forget(id: string): void {
+    this.#states.delete(id);
+  }
+
+  #of(id: string): State {
+    const state = this.#states.get(id) ?? { sinceMs: new Map(), failures: new Map(), pausedUntilMs: new Map(), writeMs: FIRST_WRITE_MS };
+    this.#states.set(id, state);
+    return state;
+  }
+}
