@@ -18,7 +18,7 @@ import type { Parked } from "./domain/brake.ts";
 import type { DesiredLoadBalancer } from "./domain/desired.ts";
 import type { Drift } from "./domain/drift.ts";
 import { holderOf } from "./domain/holder.ts";
-import { type Call, type LoadBalancer, slotOf } from "./domain/load-balancer.ts";
+import { type Call, type LoadBalancer, type Slot, slotKey, slotOf } from "./domain/load-balancer.ts";
 import { PlaceMemo } from "./domain/place-memo.ts";
 import { type Plan, planLoadBalancer } from "./domain/plan-load-balancer.ts";
 import { allowedCalls, type Policy } from "./domain/policy.ts";
@@ -74,6 +74,8 @@ type EngineSettings = {
 const CONCURRENCY = { loadBalancers: 50, services: 10, gates: 16 } as const;
 /** After a throttled call its action pauses this long. Source: clb-api.md §1.5 (fixed one-second windows). */
 const THROTTLE_PAUSE_MS = 1_000;
+/** A backend that the load balancer has found dead for so long is not waited for: more than a slow start or a restart takes. */
+const BROKEN_MS = 300_000;
 /**
  * The coordinator's heart: three queues (Services, load balancers, gates), what they share, and who wakes whom. One per reign of a
  * leader: it begins with nothing but the watched objects and Pod facts, so it reads every load balancer before it writes.
@@ -93,6 +95,7 @@ export class Engine {
   readonly #loadBalancers: Worker;
   readonly #gates: Worker;
   readonly #removals: Removals;
+  readonly #refusals: Refusals;
   readonly #waitingForGate = new Set<string>();
   readonly #quotas: QuotaWatch;
   readonly #memos = new Map<string, PlaceMemo>();
@@ -131,6 +134,7 @@ export class Engine {
     this.#causes = makeCauses({ ...shared, owners: this.#owners, removals: this.#removals });
     this.#writes = new Writes({ ...shared, onWrite: metrics.onWrite });
     const refusals = new Refusals((id, call, message) => tellRefused({ ...telling, facts }, id, call, message));
+    this.#refusals = refusals;
     this.#bindings = new Bindings({ ...shared, writes: this.#writes, refusals });
     const plan = (desired: DesiredLoadBalancer, actual: LoadBalancer): Plan => this.#plan(desired, actual);
     const synced = (): boolean => deps.objects.synced;
@@ -167,7 +171,11 @@ export class Engine {
     const { ownership, vpcId, gateType } = settings;
     const serviceDeps = { ...shared, client, ownership, vpcId, synced, service, tell, touch, attempts: new Map<string, number>() };
     this.#services = worker("services", this.#reading(makeServiceReconciler(serviceDeps)));
-    this.#quotas = new QuotaWatch(shared);
+    const onRaised = (): void => {
+      refusals.quotasRaised();
+      for (const id of this.#ledger.loadBalancerIds) this.#loadBalancers.add(id);
+    };
+    this.#quotas = new QuotaWatch({ ...shared, onRaised });
     const onDrift = (id: string, drifts: readonly Drift[]): void => tellDrift(telling, id, drifts);
     const passes = { ...shared, onDrift, facts, writes: this.#writes, drainMs, auditMs, synced, plan, report, refusals, ...this.#rules() };
     this.#loadBalancers = worker("loadBalancers", makeLoadBalancerReconciler({ ...passes, audits: this.#audits }));
@@ -324,6 +332,7 @@ export class Engine {
         const drainedAtMs = this.#mirror.drainedAtMs(id, slotOf(place, target));
         return drainedAtMs !== undefined && drainedAtMs + settings.drainMs <= clock.now();
       },
+      broken: (place, backend, target) => this.#isBroken(id, slotOf(place, backend), backend.podUid, target !== undefined),
       inFlight,
       roomFirst: this.#writes.overQuota(id) > 0,
       quotas: this.#quotas.current,
@@ -331,6 +340,12 @@ export class Engine {
       ...(inFlight === undefined && { memo: this.#memoOf(id) }),
     });
     return { ...plan, calls: this.#removals.hold(actual, plan.calls, inFlight === undefined) };
+  }
+
+  #isBroken(id: string, slot: Slot, podUid: string, isBound: boolean): boolean {
+    if (!isBound) return this.#refusals.keepsRefusing(id, slotKey(slot), podUid);
+    const health = this.#mirror.health(id, slot);
+    return health?.state === "Dead" && health.sinceMs + BROKEN_MS <= this.#deps.clock.now();
   }
 
   /** What is still to be read before `planned` is complete, e.g. "load balancer lb-1"; undefined: nothing. */

@@ -61,6 +61,8 @@ import type { CloudTransport } from "./transport.ts";
 
 /** Pages and lists. Source: clb-api.md §2.1 to §2.3. */
 const PAGE = { loadBalancers: 100, loadBalancerIds: 20, targetListeners: 20, healthLoadBalancers: 30 } as const;
+/** The task of the quickest known service takes so long. Source: clb-api.md §7.5. */
+const QUICKEST_WRITE_MS = 400;
 export type ClbApiDeps = {
   readonly transport: CloudTransport;
   readonly rateLimit: RateLimit;
@@ -77,7 +79,7 @@ export type ClbApi = ReturnType<typeof makeClbApi>;
 
 export function makeClbApi(deps: ClbApiDeps) {
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- Q lets the compiler check every request against its model
-  const call = async <Q extends object, R>(action: string, request: Q, signal: AbortSignal): Promise<Answer<R>> => {
+  const timed = async <Q extends object, R>(action: string, request: Q, signal: AbortSignal) => {
     await deps.rateLimit.take(action, signal);
     const startedMs = deps.clock.now();
     const done = (code: string): void => deps.onCall?.(action, code, (deps.clock.now() - startedMs) / 1000);
@@ -85,7 +87,7 @@ export function makeClbApi(deps: ClbApiDeps) {
       const response = await deps.transport("clb", action, request, signal);
       done("ok");
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the SDK's model of this action; every field is treated as optional
-      return response as Answer<R>;
+      return { answer: response as Answer<R>, tookMs: deps.clock.now() - startedMs };
     } catch (err) {
       if (isCancelled(err, signal) || signal.aborted) {
         done("Cancelled");
@@ -98,12 +100,19 @@ export function makeClbApi(deps: ClbApiDeps) {
     }
   };
 
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- as above
+  const call = async <Q extends object, R>(action: string, request: Q, signal: AbortSignal): Promise<Answer<R>> =>
+    (await timed<Q, R>(action, request, signal)).answer;
+
+  const ask = async (taskId: string, signal: AbortSignal): Promise<Look> => {
+    const said = await call<DescribeTaskStatusRequest, DescribeTaskStatusResponse>("DescribeTaskStatus", { TaskId: taskId }, signal);
+    const status = said.Status === 0 ? "succeeded" : said.Status === 1 ? "failed" : "running";
+    return { status, message: said.Message ?? "", loadBalancerIds: said.LoadBalancerIds ?? [] };
+  };
   /** One look; a failed one says nothing: the task goes on without us. */
   const look = async (taskId: string, signal: AbortSignal): Promise<Look | undefined> => {
     try {
-      const said = await call<DescribeTaskStatusRequest, DescribeTaskStatusResponse>("DescribeTaskStatus", { TaskId: taskId }, signal);
-      const status = said.Status === 0 ? "succeeded" : said.Status === 1 ? "failed" : "running";
-      return { status, message: said.Message ?? "", loadBalancerIds: said.LoadBalancerIds ?? [] };
+      return await ask(taskId, signal);
     } catch (err) {
       if (err instanceof ClbApiError) return undefined;
       throw err;
@@ -120,6 +129,27 @@ export function makeClbApi(deps: ClbApiDeps) {
     if (end.status === "stuck") throw fail("TaskStuck", `still running after ${Math.round(end.afterMs / 1000)} s`, { kind: "retry" });
     if (end.status === "failed") throw fail(TASK_FAILED, end.message || "no reason given", { kind: "retryAfter", delayMs: 1_000 });
     return end.loadBalancerIds;
+  };
+
+  /** A batch call was seen to run on after its answer: from then on each is waited for like any other write. */
+  let batchesRunOn = false;
+  /**
+   * Batch calls answer when they are done, as far as is known, and nothing in their answer says so (clb-api.md §3.3). One that is answered
+   * sooner than any write is done is asked about, since what it left undone would be believed until the next look at the load balancer.
+   */
+  const settleBatch = async (action: string, items: number, answered: { requestId: unknown; tookMs: number }, signal: AbortSignal) => {
+    const { requestId, tookMs } = answered;
+    if (typeof requestId !== "string" || (!batchesRunOn && tookMs >= QUICKEST_WRITE_MS)) return;
+    if (!batchesRunOn) {
+      const said = await ask(requestId, signal).catch((err: unknown) => {
+        if (err instanceof ClbApiError) return err;
+        throw err;
+      });
+      // No task of that name: there is nobody to ask, and the audit will show what is there.
+      if (said instanceof ClbApiError ? said.call.code.startsWith("InvalidParameter") : said.status === "succeeded") return;
+      batchesRunOn = !(said instanceof ClbApiError) && said.status === "running";
+    }
+    await settle(action, items, requestId, signal);
   };
 
   const describeLoadBalancers = async (request: DescribeLoadBalancersRequest, signal: AbortSignal): Promise<LoadBalancerFacts[]> => {
@@ -297,7 +327,9 @@ export function makeClbApi(deps: ClbApiDeps) {
         LoadBalancerId: loadBalancerId,
         Targets: targets.map((slot) => ({ ...placeIn(slot), EniIp: slot.ip, Port: slot.port, Weight: slot.weight })),
       };
-      const answer = await call<BatchRegisterTargetsRequest, BatchRegisterTargetsResponse>("BatchRegisterTargets", request, signal);
+      const action = "BatchRegisterTargets";
+      const { answer, tookMs } = await timed<BatchRegisterTargetsRequest, BatchRegisterTargetsResponse>(action, request, signal);
+      await settleBatch(action, targets.length, { requestId: answer.RequestId, tookMs }, signal);
       return { listenerIds: (answer.FailListenerIdSet ?? []).map(String), message: answer.Message ?? "" };
     },
 
@@ -307,7 +339,9 @@ export function makeClbApi(deps: ClbApiDeps) {
         LoadBalancerId: loadBalancerId,
         Targets: slots.map((slot) => ({ ...placeIn(slot), EniIp: slot.ip, Port: slot.port })),
       };
-      const answer = await call<BatchDeregisterTargetsRequest, BatchDeregisterTargetsResponse>("BatchDeregisterTargets", request, signal);
+      const action = "BatchDeregisterTargets";
+      const { answer, tookMs } = await timed<BatchDeregisterTargetsRequest, BatchDeregisterTargetsResponse>(action, request, signal);
+      await settleBatch(action, slots.length, { requestId: answer.RequestId, tookMs }, signal);
       return { listenerIds: (answer.FailListenerIdSet ?? []).map(String), message: "" };
     },
 

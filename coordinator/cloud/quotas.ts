@@ -8,12 +8,20 @@ import type { ClbApi } from "./clb-api.ts";
 const EVERY_MS = 600_000;
 const FAILED_MS = 60_000;
 
+export type QuotaWatchDeps = {
+  readonly api: Pick<ClbApi, "quotas">;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** One of them is higher than when it was read last. */
+  readonly onRaised?: () => void;
+};
+
 /** What the account may have, read now and then. */
 export class QuotaWatch {
-  readonly #deps: { readonly api: ClbApi; readonly clock: Clock; readonly log: Logger };
+  readonly #deps: QuotaWatchDeps;
   #current: Quotas | undefined;
 
-  constructor(deps: { readonly api: ClbApi; readonly clock: Clock; readonly log: Logger }) {
+  constructor(deps: QuotaWatchDeps) {
     this.#deps = deps;
   }
 
@@ -27,7 +35,9 @@ export class QuotaWatch {
     while (!signal.aborted) {
       let waitMs = EVERY_MS;
       try {
+        const before = this.#current;
         this.#current = await api.quotas(signal);
+        if (before !== undefined && isHigher(this.#current, before)) this.#deps.onRaised?.();
       } catch (err) {
         if (isCancelled(err, signal)) return;
         log.warn({ err }, "quotas not read");
@@ -37,3 +47,10 @@ export class QuotaWatch {
     }
   }
 }
+
+const isHigher = (now: Quotas, before: Quotas): boolean =>
+  QUOTAS.some((quota) => {
+    const limit = before[quota];
+    return limit !== undefined && (now[quota] ?? 0) > limit;
+  });
+const QUOTAS = ["listenersPerLoadBalancer", "rulesPerListener", "targetsPerPlace"] as const satisfies readonly (keyof Quotas)[];
