@@ -15,6 +15,8 @@ export type PlanInput = {
   readonly holderOf: (ip: string) => Holder;
   readonly serving: (place: Place, target: Target) => boolean;
   readonly drained: (place: Place, target: Target) => boolean;
+  /** A wanted backend that nobody has to wait for; default: none is. */
+  readonly broken?: (place: Place, backend: WantedBackend, target: Target | undefined) => boolean;
   /** The write that runs now: it counts as done, so it is not planned again. */
   readonly inFlight?: Call | undefined;
   /** Rules per CreateRule. */
@@ -83,7 +85,7 @@ export function planLoadBalancer(input: PlanInput): Plan {
 function changesOf(
   place: Place,
   wanted: readonly WantedBackend[] | undefined,
-  { memo, holderOf, serving, drained }: PlanInput,
+  { memo, holderOf, serving, drained, broken }: PlanInput,
 ): TargetChanges {
   const known = memo?.recall(place, wanted);
   if (known !== undefined) return known;
@@ -98,6 +100,10 @@ function changesOf(
       if (holder.kind === "live" || holder.kind === "terminating") holders.add(holder.podUid);
       else lasting = false; // may change without a word about a Pod
       return holder;
+    },
+    broken: (backend, target) => {
+      lasting = false; // so does this
+      return broken?.(place, backend, target) === true;
     },
     drained: (target) => {
       lasting = false; // depends on time

@@ -1,4 +1,5 @@
 import type { WantedBackend } from "./backends.ts";
+import { STAYING_SHARE } from "./brake.ts";
 import { type BoundSlot, type Place, type Slot, slotOf, type Target, targetKey, type WeightedSlot } from "./load-balancer.ts";
 
 /** What the planner must know about the Pod behind a bound address. */
@@ -23,6 +24,8 @@ export type TargetView = {
   readonly holderOf: (ip: string) => Holder;
   /** True if the cloud sends traffic to this target: healthy, or not checked. */
   readonly serving: (target: Target) => boolean;
+  /** Nobody expects this backend to serve soon: the load balancer has found it dead, or refused to bind it, for long. */
+  readonly broken: (backend: WantedBackend, target: Target | undefined) => boolean;
   /** The drain of this target is over: weight 0 has been effective for the drain time. */
   readonly drained: (target: Target) => boolean;
 };
@@ -42,7 +45,10 @@ export type TargetChanges = {
 
 /**
  * A backend leaves at once when its Pod ends, and when its address passed to another Pod. A live Pod that is merely not wanted here any
- * more (selector, label or port changed) leaves only when every backend that is wanted instead serves: add before remove.
+ * more (selector, label or port changed) leaves when what is wanted instead serves: add before remove. That is so when every wanted
+ * backend whose containers are ready serves. One that is broken is not waited for, else a single bad Pod would keep all others bound for
+ * ever, but then at least half of all that are wanted must serve, and one. So what is left is never less than what is wanted without
+ * what is broken or not ready, and never less than the share that the brake protects.
  */
 export function planTargets(view: TargetView): TargetChanges {
   const { place, wanted } = view;
@@ -66,7 +72,7 @@ export function planTargets(view: TargetView): TargetChanges {
       else if (target.weight !== backend.weight) changes.tune.push({ ...slot(target), weight: backend.weight });
       continue;
     }
-    replaced ??= wanted !== undefined && allServe(view, wantedByKey, boundByKey);
+    replaced ??= wanted !== undefined && areReplaced(view, wantedByKey, boundByKey);
     const way = wayOut(holder, target, replaced);
     if (way === "foreign") foreign.push(target);
     else if (way === "wait") waiting.push(target);
@@ -118,13 +124,13 @@ function wayOut(holder: Holder, target: Target, replaced: boolean): WayOut {
   }
 }
 
-/** Something is wanted, and all that could be bound is bound and serves. */
-function allServe(view: TargetView, wanted: ReadonlyMap<string, WantedBackend>, bound: ReadonlyMap<string, Target>): boolean {
+/** What is wanted serves, so that the others may leave. */
+function areReplaced(view: TargetView, wanted: ReadonlyMap<string, WantedBackend>, bound: ReadonlyMap<string, Target>): boolean {
   let serving = 0;
   for (const [key, backend] of wanted) {
     const target = bound.get(key);
     if (target !== undefined && view.serving(target)) serving += 1;
-    else if (backend.bindable) return false;
+    else if (backend.bindable && !view.broken(backend, target)) return false;
   }
-  return serving > 0;
+  return serving >= Math.max(1, Math.ceil(wanted.size * STAYING_SHARE));
 }

@@ -45,6 +45,13 @@ export class Refusals {
     return binds?.out.get(bindKey(slot, podUid))?.message || binds?.full.get(targetsOf(place))?.message;
   }
 
+  /** The cloud has refused to bind this Pod to this slot again and again, for half a minute or longer. */
+  keepsRefusing(loadBalancerId: string, slot: string, podUid: string): boolean {
+    const binds = this.#suspicions.get(loadBalancerId)?.get("bind");
+    const [place = ""] = slot.split(" ");
+    return [binds?.out.get(bindKey(slot, podUid)), binds?.full.get(targetsOf(place))].some((out) => out?.waitMs === REFUSED_MS.most);
+  }
+
   /** The calls of the plan that may be made, in their order, without what is left out and no larger than suspicion allows. */
   openCalls(loadBalancerId: string, calls: readonly Call[], nowMs: number): readonly Call[] {
     const lanes = this.#suspicions.get(loadBalancerId);

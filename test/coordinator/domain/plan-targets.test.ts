@@ -15,6 +15,7 @@ const view = (change: Partial<TargetView>): TargetView => ({
   wanted: [],
   holderOf: () => live("pod-1"),
   serving: () => true,
+  broken: () => false,
   drained: () => false,
   ...change,
 });
@@ -113,6 +114,47 @@ const CASES: readonly (readonly [title: string, view: TargetView, expected: Reco
 ];
 
 for (const [title, given, expected] of CASES) test(title, () => assert.deepEqual(lanes(planTargets(given)), expected));
+
+/** What is wanted instead of the one that is bound and not wanted any more. */
+type Wanted = "serves" | "new" | "dead" | "unbound" | "refused" | "unready";
+const REPLACEMENTS: readonly (readonly [wanted: readonly Wanted[], leaves: boolean])[] = [
+  [[], false],
+  [["serves"], true],
+  [["serves", "new"], false],
+  [["serves", "unbound"], false],
+  // One that is broken holds nobody back for ever, but at least half must serve, and one.
+  [["serves", "dead"], true],
+  [["serves", "refused"], true],
+  [["dead"], false],
+  [["refused", "refused"], false],
+  [["serves", "serves", "dead"], true],
+  [["serves", "dead", "dead"], false],
+  [["serves", "serves", "dead", "refused"], true],
+  [["serves", "serves", "serves", "dead", "new"], false],
+  // Those that are not ready are not waited for either, as little as a Pod that crashes again and again.
+  [["serves", "unready"], true],
+  [["unready"], false],
+  [["serves", "unready", "unready"], false],
+  [["serves", "dead", "unready"], false],
+  [["serves", "serves", "dead", "unready"], true],
+];
+for (const [wanted, leaves] of REPLACEMENTS)
+  test(`a Pod that is not selected any more ${leaves ? "leaves" : "stays"} where those that are: ${wanted.join(", ") || "nobody"}`, () => {
+    const ip = (n: number): string => `10.244.2.${n}`;
+    const backends = wanted.map((what, n) => aBackend({ podUid: `pod-${n}`, ip: ip(n), bindable: what !== "unready" }));
+    const bound = [...wanted.keys()].filter((n) => wanted[n] !== "unbound" && wanted[n] !== "refused" && wanted[n] !== "unready");
+    const stateOf = (address: string): Wanted | undefined => wanted[Number(address.split(".")[3])];
+    const changes = planTargets(
+      view({
+        place: aListener({ targets: [aTarget(), ...bound.map((n) => aTarget({ ip: ip(n) }))] }),
+        wanted: backends,
+        holderOf: (address) => live(address === "10.244.1.1" ? "pod-quarantined" : `pod-${address.split(".")[3]}`),
+        serving: (target) => target.ip === "10.244.1.1" || stateOf(target.ip) === "serves",
+        broken: (backend, target) => stateOf(backend.ip) === (target === undefined ? "refused" : "dead"),
+      }),
+    );
+    assert.deepEqual([changes.drain.length, changes.waiting.length], leaves ? [1, 0] : [0, 1]);
+  });
 
 test("does not depend on the order of wanted backends or bound targets", () => {
   const wanted: WantedBackend[] = [1, 2, 3, 4, 5].map((n) => aBackend({ podUid: `pod-${n}`, ip: `10.244.1.${n}` }));

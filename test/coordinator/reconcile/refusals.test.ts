@@ -40,6 +40,17 @@ suite("a refused bind", () => {
     assert.deepEqual(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
   });
 
+  test("that comes again for half a minute is not expected to go well any more", () => {
+    const refusals = new Refusals(() => undefined);
+    const bad = slot("10.0.0.1");
+    const keeps = [0, 1, 3, 7, 15, 31].map((second) => {
+      refusals.failed("lb-1", bind(bad), refusal(), second * 1_000);
+      return refusals.keepsRefusing("lb-1", "lbl-1 10.0.0.1:8080", bad.podUid);
+    });
+    assert.deepEqual(keeps, [false, false, false, false, false, true]);
+    assert.equal(refusals.keepsRefusing("lb-1", "lbl-1 10.0.0.1:8080", "another"), false);
+  });
+
   test("is forgotten when it works, and does not concern the address's next Pod", () => {
     const refusals = new Refusals(() => undefined);
     refusals.failed("lb-1", bind(slot("10.0.0.1")), refusal(), 0);
