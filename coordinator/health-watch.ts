@@ -4,7 +4,7 @@ import type { Logger } from "../common/log.ts";
 import type { ClbApi } from "./cloud/clb-api.ts";
 import { ClbApiError } from "./cloud/clb-error.ts";
 import type { Mirror } from "./cloud/mirror.ts";
-import { type Awaited, fastestPauseMs, nextQuestionMs } from "./domain/health-pace.ts";
+import { type Awaited, fastestPauseMs, nextQuestionMs, repeatPauseMs } from "./domain/health-pace.ts";
 import { placesOf } from "./domain/load-balancer.ts";
 
 /** Load balancers per question. Source: clb-api.md §2.3. */
@@ -29,13 +29,28 @@ export type HealthWatchDeps = {
   readonly doubt: (loadBalancerId: string) => void;
 };
 
-/** Pause after a question that failed. */
-const FAILED_MS = 500;
+/** Longest pause after questions that failed, milliseconds. */
+const MOST_FAILED_MS = 5_000;
 
-/** Asks for health only where someone waits, from when the check window can end at the earliest; rarely elsewhere. */
+/**
+ * Why a question brought nothing: the cloud was not heard, it refused what was asked, or the answer left the load balancer out. The next
+ * one may come at `againMs`, milliseconds since the epoch.
+ */
+type Missed = { readonly how: "failed" | "refused" | "left-out"; readonly againMs: number };
+/**
+ * What was asked about a load balancer. `askedMs`: its last question that was answered, milliseconds since the epoch. `isKnown`: an answer
+ * has told of it. `misses`: so many questions in a row brought nothing.
+ */
+type Asked = { readonly askedMs?: number; readonly isKnown: boolean; readonly misses: number; readonly missed?: Missed };
+const NEVER: Asked = { isKnown: false, misses: 0 };
+
+/**
+ * Asks for health only where someone waits, from when the check window can end at the earliest; rarely elsewhere. A question that failed
+ * is repeated soon, and what has never been answered comes first: gates and the brake wait for it.
+ */
 export class HealthWatch {
   readonly #deps: HealthWatchDeps;
-  readonly #askedMs = new Map<string, number>();
+  readonly #asked = new Map<string, Asked>();
   #wake = Promise.withResolvers<void>();
 
   constructor(deps: HealthWatchDeps) {
@@ -71,16 +86,21 @@ export class HealthWatch {
   /** When each load balancer is due, soonest first. */
   #due(nowMs: number): Due[] {
     const { mirror, idleMs, pollMs, callsPerSecond, awaited } = this.#deps;
+    const present = new Set(mirror.ids);
+    for (const id of this.#asked.keys()) if (!present.has(id)) this.#asked.delete(id);
     const waiting = mirror.ids.map((id) => ({ id, targets: awaited(id) }));
     const calls = Math.ceil(waiting.filter(({ targets }) => targets.length > 0).length / PER_QUESTION);
     const pace = { fastestMs: fastestPauseMs(calls, callsPerSecond), slowestMs: Math.max(pollMs, fastestPauseMs(calls, callsPerSecond)) };
-    const due = waiting.map(({ id, targets }) => {
-      const askedMs = this.#askedMs.get(id);
-      const idleAtMs = askedMs === undefined ? 0 : askedMs + idleMs;
+    const due = waiting.map(({ id, targets }): Due => {
+      const { askedMs, missed, misses, isKnown } = this.#asked.get(id) ?? NEVER;
+      // One unknown load balancer spoils a question for all: halves tell which.
+      const one = { id, isKnown, most: missed?.how === "refused" ? Math.max(1, PER_QUESTION >> misses) : PER_QUESTION };
+      const restMs = missed !== undefined ? missed.againMs : askedMs === undefined ? 0 : askedMs + idleMs;
       const awaitedAtMs = nextQuestionMs(targets, askedMs, nowMs, pace);
+      const isHeard = missed === undefined || missed.how === "left-out";
       // What is due within half of the longest pause comes along, so that all who wait share their questions from then on.
-      if (awaitedAtMs === undefined || awaitedAtMs >= idleAtMs) return { id, atMs: idleAtMs, alongMs: 0 };
-      return { id, atMs: awaitedAtMs, alongMs: pace.slowestMs / 2 };
+      if (awaitedAtMs === undefined || awaitedAtMs >= restMs || !isHeard) return { ...one, atMs: restMs, alongMs: 0 };
+      return { ...one, atMs: awaitedAtMs, alongMs: pace.slowestMs / 2 };
     });
     return due.sort((a, b) => a.atMs - b.atMs);
   }
@@ -88,19 +108,35 @@ export class HealthWatch {
   async #ask(ids: readonly string[], signal: AbortSignal): Promise<void> {
     const { api, mirror, clock, log } = this.#deps;
     const askedMs = clock.now();
-    for (const id of ids) this.#askedMs.set(id, askedMs);
     try {
       const answer = await api.health(ids, signal);
       const nowMs = clock.now();
-      this.#deps.onAnswer?.(ids.filter((id) => answer.has(id) || isEmpty(mirror, id)));
+      const told = new Set(ids.filter((id) => answer.has(id) || isEmpty(mirror, id)));
+      for (const id of ids) this.#noteAnswer(id, told.has(id), askedMs);
+      this.#deps.onAnswer?.([...told]);
       for (const [id, states] of answer) mirror.noteHealth(id, states, { askedMs, nowMs });
     } catch (err) {
       if (isCancelled(err, signal)) return;
+      const isRefused = err instanceof ClbApiError && err.call.code.startsWith("InvalidParameter");
+      for (const id of ids) this.#noteMiss(id, isRefused ? "refused" : "failed", MOST_FAILED_MS);
       // One unknown load balancer fails the whole question: each must be read again, which finds the one that is gone.
-      if (err instanceof ClbApiError && err.call.code.startsWith("InvalidParameter")) for (const id of ids) this.#deps.doubt(id);
+      if (isRefused) for (const id of ids) this.#deps.doubt(id);
       log.warn({ err, loadBalancerIds: ids }, "health not read");
-      await clock.sleep(FAILED_MS, signal).catch(() => undefined);
     }
+  }
+
+  /** One that is left out although it was known has nothing to tell; one that never was may be known in a moment. */
+  #noteAnswer(id: string, isTold: boolean, askedMs: number): void {
+    const before = this.#asked.get(id) ?? NEVER;
+    if (isTold || before.isKnown) return void this.#asked.set(id, { askedMs, isKnown: true, misses: 0 });
+    this.#asked.set(id, { ...before, askedMs });
+    this.#noteMiss(id, "left-out", this.#deps.idleMs);
+  }
+
+  #noteMiss(id: string, how: Missed["how"], mostMs: number): void {
+    const before = this.#asked.get(id) ?? NEVER;
+    const misses = before.misses + 1;
+    this.#asked.set(id, { ...before, misses, missed: { how, againMs: this.#deps.clock.now() + repeatPauseMs(misses, mostMs) } });
   }
 }
 
@@ -110,13 +146,19 @@ const isEmpty = (mirror: Mirror, id: string): boolean => {
   return actual !== undefined && placesOf(actual).every(({ targets }) => targets.length === 0);
 };
 
-type Due = { readonly id: string; readonly atMs: number; readonly alongMs: number };
+/** `most`: how many a question may name that names this one. */
+type Due = { readonly id: string; readonly isKnown: boolean; readonly most: number; readonly atMs: number; readonly alongMs: number };
 
-/** What to ask about now; empty if nothing is due yet. `due` comes soonest first. */
+/** What to ask about now, those first that were never answered; empty if nothing is due yet. `due` comes soonest first. */
 function questionOf(due: readonly Due[], nowMs: number): string[] {
   if (due[0] === undefined || due[0].atMs > nowMs) return [];
-  return due
-    .filter(({ atMs, alongMs }) => atMs <= nowMs + alongMs)
-    .slice(0, PER_QUESTION)
-    .map(({ id }) => id);
+  const ready = due.filter(({ atMs, alongMs }) => atMs <= nowMs + alongMs).sort((a, b) => Number(a.isKnown) - Number(b.isKnown));
+  const ids: string[] = [];
+  let most: number = PER_QUESTION;
+  for (const one of ready) {
+    if (ids.length >= Math.min(most, one.most)) continue;
+    most = Math.min(most, one.most);
+    ids.push(one.id);
+  }
+  return ids;
 }

@@ -34,3 +34,9 @@ export function nextQuestionMs(awaited: readonly Awaited[], askedMs: number | un
 
 /** Pure: the fastest pause that stays within half of what the action may do: `calls` is how many questions one round takes. */
 export const fastestPauseMs = (calls: number, perSecond: number): number => (Math.max(calls, 1) * 1000) / (perSecond / 2);
+
+/** After a question that brought nothing, milliseconds; doubles with every further one. */
+const FIRST_REPEAT_MS = 500;
+
+/** Pure: the pause after so many questions in a row that brought nothing, milliseconds, e.g. 500, 1 000, 2 000. */
+export const repeatPauseMs = (misses: number, mostMs: number): number => Math.min(FIRST_REPEAT_MS * 2 ** (misses - 1), mostMs);

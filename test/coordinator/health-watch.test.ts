@@ -4,13 +4,14 @@ import type { Awaited } from "../../coordinator/domain/health-pace.ts";
 import type { HealthState } from "../../coordinator/domain/load-balancer.ts";
 import { HealthWatch } from "../../coordinator/health-watch.ts";
 import type { CloudOptions } from "../cloud/options.ts";
-import { aListeningLoadBalancer, aStage, slots } from "./stage.ts";
+import { aWorld } from "./faults/world.ts";
+import { aListeningLoadBalancer, aStage, type Stage, slots } from "./stage.ts";
 import { silentLog } from "./stream/pods.ts";
 
 const IDLE_MS = 30_000;
 
-/** A running watch over one load balancer with one bound target. `askedMs` is when it asked, milliseconds since it began. */
-async function aWatch(t: TestContext, options: CloudOptions = {}) {
+/** A running watch over one load balancer with one bound target. `askedMs` is when it asked, milliseconds since it began. `first`: before that. */
+async function aWatch(t: TestContext, options: CloudOptions = {}, first: (stage: Stage) => void = () => undefined) {
   const stage = aStage(t, options);
   const { id, listenerId } = await aListeningLoadBalancer(stage);
   const targets = slots(listenerId, 1);
@@ -20,9 +21,11 @@ async function aWatch(t: TestContext, options: CloudOptions = {}) {
   const doubted: string[] = [];
   const answered: string[] = [];
   const answer = { isSilent: false };
+  const asked: (readonly string[])[] = [];
   const api = {
     ...stage.api,
     health: async (...from: Parameters<typeof stage.api.health>) => {
+      asked.push(from[0]);
       const said = await stage.api.health(...from);
       return answer.isSilent ? new Map<string, ReadonlyMap<string, HealthState>>() : said;
     },
@@ -40,6 +43,7 @@ async function aWatch(t: TestContext, options: CloudOptions = {}) {
     doubt: (one) => void doubted.push(one),
   });
   const stop = new AbortController();
+  first(stage);
   const startedMs = stage.clock.now();
   const ended = watch.run(stop.signal);
   t.after(async () => {
@@ -51,7 +55,7 @@ async function aWatch(t: TestContext, options: CloudOptions = {}) {
     stage.calls.filter(({ action }) => action === "DescribeTargetHealth").map(({ atMs }) => Math.round(atMs - startedMs));
   const slot = targets[0] ?? { listenerId, ip: "", port: 0 };
   const setHealth = (status: "Alive" | "Dead") => stage.cloud.setHealth({ loadBalancerId: id, ...slot }, status);
-  return { stage, id, watch, waiting, doubted, answered, answer, askedMs, slot, setHealth, stop, ended, startedMs };
+  return { stage, id, watch, waiting, doubted, answered, answer, asked, askedMs, slot, setHealth, stop, ended, startedMs };
 }
 
 test("asks once at the beginning, and rarely while nobody waits", async (t) => {
@@ -146,6 +150,94 @@ for (const [title, code] of [
     await stage.clock.advance(3_000);
     assert.deepEqual([doubted, stage.mirror.staleBecause(id), stage.mirror.health(id, slot)?.state], [[], undefined, "Alive"]);
   });
+
+test("a question that fails is repeated after 500 ms, then ever more rarely, and every 5 s at last", async (t) => {
+  const { stage, askedMs, answered } = await aWatch(t, {}, ({ cloud }) =>
+    cloud.faults.add({ kind: "error", code: "InternalError", action: "DescribeTargetHealth" }),
+  );
+  await stage.clock.advance(20_000);
+  const pauses = askedMs().map((atMs, n) => atMs - (askedMs()[n - 1] ?? 0));
+  assert.ok(
+    [0, 500, 1_000, 2_000, 4_000, 5_000, 5_000].every((pauseMs, n) => Math.abs((pauses[n] ?? 0) - pauseMs) <= 300),
+    String(pauses),
+  );
+  assert.deepEqual(answered, []);
+  stage.cloud.faults.clear();
+  await stage.clock.advance(5_500);
+  assert.equal(answered.length, 1);
+  await stage.clock.advance(26_000);
+  assert.equal(answered.length, 1); // all is well: rarely again
+});
+
+test("one that was never answered is asked for before others that are due for longer", async (t) => {
+  const { stage, watch, asked } = await aWatch(t);
+  for (let n = 0; n < 160; n++) await stage.fill(stage.cloud.addLoadBalancer().loadBalancerId);
+  watch.wake();
+  await stage.clock.advance(IDLE_MS - 500);
+  const { loadBalancerId: late } = stage.cloud.addLoadBalancer();
+  await stage.fill(late);
+  stage.cloud.faults.add({ kind: "error", code: "InternalError", action: "DescribeTargetHealth", count: 1 });
+  watch.wake();
+  await stage.clock.advance(100);
+  assert.deepEqual(asked.at(-1), [late]);
+  // The next question takes so long that everybody is due when it is answered.
+  stage.cloud.faults.add({ kind: "latency", delay: 2_000, action: "DescribeTargetHealth", count: 1 });
+  const before = asked.length;
+  await stage.clock.advance(5_000);
+  const places = asked.slice(before).map((ids) => ids.indexOf(late));
+  assert.deepEqual(places.slice(0, 2), [-1, 0], String(places));
+});
+
+test("an answer that leaves out one that was never known: it is asked for again soon, then rarely", async (t) => {
+  const { stage, id, answer, asked, answered } = await aWatch(t);
+  answer.isSilent = true;
+  await stage.clock.advance(4_500);
+  assert.ok(asked.length >= 3 && asked.length <= 5, `${asked.length} questions in 4.5 s`);
+  answer.isSilent = false;
+  await stage.clock.advance(5_000);
+  assert.deepEqual(answered, [id]);
+  answer.isSilent = true;
+  const before = asked.length;
+  await stage.clock.advance(IDLE_MS);
+  assert.equal(asked.length, before + 1); // it had something to tell before
+});
+
+test("one load balancer that the cloud refuses to speak of is found by halves, and keeps no other from its answer", async (t) => {
+  const { stage, id, watch, doubted, answered } = await aWatch(t);
+  const ids = Array.from({ length: 29 }, () => stage.cloud.addLoadBalancer().loadBalancerId);
+  const [bad = ""] = ids.slice(17);
+  stage.intercept.by = (action, request) => {
+    if (action !== "DescribeTargetHealth" || !JSON.stringify(request).includes(bad)) return;
+    throw Object.assign(new Error("no such load balancer"), { code: "InvalidParameter.LBIdNotFound", requestId: "r" });
+  };
+  for (const one of ids) await stage.fill(one);
+  watch.wake();
+  await stage.clock.advance(12_000);
+  assert.deepEqual([...new Set(answered)].toSorted(), [id, ...ids].filter((one) => one !== bad).toSorted());
+  const before = doubted.length;
+  await stage.clock.advance(20_000);
+  assert.deepEqual([...new Set(doubted.slice(before))], [bad]);
+});
+
+test("a new leader whose first question fails knows the health of all soon, so that gates and the brake do not wait", async (t) => {
+  const world = aWorld(t, { pods: 2 });
+  let knownMs = 0;
+  await world.run(async () => {
+    world.start();
+    for (const app of world.apps) await world.converged(app);
+    await world.kill();
+    world.cloud.faults.add({ kind: "error", code: "InternalError", action: "DescribeTargetHealth", count: 1 });
+    world.start();
+    const startedMs = world.clock.now();
+    await world.until(
+      () => "everything is read",
+      () => world.coordinator().engine.unread === undefined,
+    );
+    knownMs = world.clock.now() - startedMs;
+    await world.kill();
+  });
+  assert.ok(knownMs <= 3_000, `known after ${knownMs} ms`);
+});
 
 test("stops while it sleeps", async (t) => {
   const { stage, stop, ended } = await aWatch(t);

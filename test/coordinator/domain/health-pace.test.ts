@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Awaited, fastestPauseMs, nextQuestionMs } from "../../../coordinator/domain/health-pace.ts";
+import { type Awaited, fastestPauseMs, nextQuestionMs, repeatPauseMs } from "../../../coordinator/domain/health-pace.ts";
 
 const PACE = { fastestMs: 100, slowestMs: 250 };
 /** `count` targets bound at once, checked twice, 2 s apart: their window is open from 2 000 to 4 000. */
@@ -62,4 +62,12 @@ test("half of the rate is left to others, however many load balancers wait", () 
   assert.equal(fastestPauseMs(1, 20), 100);
   assert.equal(fastestPauseMs(0, 20), 100);
   assert.equal(fastestPauseMs(4, 20), 400);
+});
+
+test("what brought nothing is repeated soon, then ever more rarely, down to a longest pause", () => {
+  assert.deepEqual(
+    [1, 2, 3, 4, 5, 50].map((misses) => repeatPauseMs(misses, 5_000)),
+    [500, 1_000, 2_000, 4_000, 5_000, 5_000],
+  );
+  assert.equal(repeatPauseMs(2_000, 30_000), 30_000);
 });
