@@ -61,7 +61,7 @@ export function rolloutTable(rollouts: readonly RolloutFigures[]): string {
       `${figures.writesPerPod.toFixed(3)}/${perPod.writesPerPod}`,
       figures.bestWritesPerPod.toFixed(3),
       `${figures.readsPerPod.toFixed(3)}/${perPod.readsPerPod}`,
-      figures.bestReadsPerPod.toFixed(3),
+      figures.checks ? figures.bestReadsPerPod.toFixed(3) : "-",
     ];
   });
   return aligned([head, ...lines]);
