@@ -14,6 +14,7 @@ import { QuotaWatch } from "./cloud/quotas.ts";
 import { RateLimit } from "./cloud/rate-limit.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
 import { itemsOf, Writes } from "./cloud/writes.ts";
+import type { WantedBackend } from "./domain/backends.ts";
 import type { Parked } from "./domain/brake.ts";
 import type { DesiredLoadBalancer } from "./domain/desired.ts";
 import type { Drift } from "./domain/drift.ts";
@@ -21,13 +22,13 @@ import { holderOf } from "./domain/holder.ts";
 import { type Call, type LoadBalancer, type Slot, slotKey, slotOf } from "./domain/load-balancer.ts";
 import { PlaceMemo } from "./domain/place-memo.ts";
 import { type Plan, planLoadBalancer } from "./domain/plan-load-balancer.ts";
-import { allowedCalls, type Policy } from "./domain/policy.ts";
+import { allowedCalls, handsOver, type Policy } from "./domain/policy.ts";
 import type { ObjectRef } from "./domain/problem.ts";
 import { type OwnershipMode, type ServiceRecord, selects, serviceRef } from "./domain/service.ts";
 import type { EventSink } from "./events.ts";
 import { Explain } from "./explain.ts";
 import { HealthWatch } from "./health-watch.ts";
-import { makeJournal, noting } from "./journal.ts";
+import { type Claimed, makeJournal, noting } from "./journal.ts";
 import { Ledger } from "./ledger.ts";
 import type { makeMetrics } from "./metrics.ts";
 import type { ConfigRecord, Objects } from "./objects.ts";
@@ -114,7 +115,10 @@ export class Engine {
     const rateLimit = new RateLimit(clock, { perSecond: settings.callsPerSecond, pauseAfterThrottlingMs: THROTTLE_PAUSE_MS });
     this.#api = makeClbApi({ transport: deps.transport, rateLimit, clock, onCall: metrics.onCall });
     this.#mirror = new Mirror((id) => this.#mirrorChanged(id));
-    const onClaim = (id: string, ips: readonly string[]): void => this.#memos.get(id)?.podsChanged(ips);
+    const onClaim = (id: string, { ips, passedOn }: Claimed): void => {
+      this.#memos.get(id)?.podsChanged(ips);
+      if (passedOn.size > 0) this.#mirror.passOn(id, passedOn, clock.now());
+    };
     this.#journal = noting(makeJournal(client, settings.namespace), onClaim);
     this.#pods = makePodIndex(facts);
     const wishes = (namespace: string, name: string) => deps.objects.config(namespace, name)?.wishes ?? new Map();
@@ -160,6 +164,7 @@ export class Engine {
       bindings: this.#bindings,
       writes: this.#writes,
       plan,
+      policy: settings.policy,
       parked: (id) => this.#removals.parked(id),
     });
 
@@ -339,6 +344,8 @@ export class Engine {
       rulesPerCall: settings.rulesPerCall,
       ...(inFlight === undefined && { memo: this.#memoOf(id) }),
     });
+    // Where nothing is taken away anyhow there is nothing to release either.
+    if (settings.policy === "no-unbind") return plan;
     return { ...plan, calls: this.#removals.hold(actual, plan.calls, inFlight === undefined) };
   }
 
@@ -377,6 +384,7 @@ export class Engine {
     const { settings } = this.#deps;
     return {
       allowed: (calls: readonly Call[]): readonly Call[] => allowedCalls(settings.policy, calls),
+      takesOver: ({ ip, podUid }: WantedBackend) => handsOver(settings.policy) && this.#pods.byIp(ip)?.uid === podUid,
       onMade: (made: Made): void => this.#noteMade(made),
     };
   }

@@ -8,6 +8,7 @@ import type { Parked } from "./domain/brake.ts";
 import type { DesiredLoadBalancer } from "./domain/desired.ts";
 import { type Call, type Listener, type LoadBalancer, placesOf, type Rule, slotOf, targetKey } from "./domain/load-balancer.ts";
 import type { Finding, Plan } from "./domain/plan-load-balancer.ts";
+import { allowedCalls, type Policy } from "./domain/policy.ts";
 import type { Step } from "./domain/readiness.ts";
 import type { Journal } from "./journal.ts";
 import type { Ledger } from "./ledger.ts";
@@ -22,6 +23,8 @@ export type ExplainDeps = {
   readonly journal: Journal;
   readonly clock: Clock;
   readonly plan: (desired: DesiredLoadBalancer, actual: LoadBalancer) => Plan;
+  /** Which of the planned calls are made. */
+  readonly policy: Policy;
   /** Removals that wait, as of the last plan. */
   readonly parked: (loadBalancerId: string) => readonly Parked[];
 };
@@ -125,7 +128,7 @@ export class Explain {
         ),
       })),
       runningCall: running && describeCall(running),
-      plannedCalls: plan.calls.map(describeCall),
+      plannedCalls: this.#describePlanned(plan.calls),
       findings: plan.findings.map(describeFinding),
       parked: this.#deps.parked(id).map(describeParked),
     };
@@ -135,6 +138,12 @@ export class Explain {
     const { ledger, facts } = this.#deps;
     const loadBalancers = [...ledger.loadBalancerIds];
     return { loadBalancers, pods: facts.pods.size, nodes: facts.nodes(), complete: facts.complete };
+  }
+
+  #describePlanned(calls: readonly Call[]): string[] {
+    const { policy } = this.#deps;
+    const made = new Set(allowedCalls(policy, calls));
+    return calls.map((call) => `${describeCall(call)}${made.has(call) ? "" : ` (not made: POLICY is ${policy})`}`);
   }
 
   #podBehind(id: string, ip: string): string {
@@ -162,7 +171,7 @@ export class Explain {
   }
 
   #explainBinding(pod: PodFact, binding: ReturnType<Bindings["of"]>[number]): BindingExplanation {
-    const { mirror, writes, clock, ledger } = this.#deps;
+    const { mirror, writes, clock, ledger, policy } = this.#deps;
     const { loadBalancerId: id, step } = binding;
     const actual = id === undefined ? undefined : mirror.read(id);
     const listener = actual?.listeners.find(({ protocol, port }) => `${protocol}:${port}` === binding.listener);
@@ -170,7 +179,8 @@ export class Explain {
     const slot = listener && target && { listenerId: listener.listenerId, ip: target.ip, port: target.port };
     const running = id === undefined ? undefined : writes.running(id);
     const settled = step.kind === "healthy" || id === undefined || actual === undefined;
-    const next = settled ? undefined : this.#deps.plan(ledger.desired(id), actual).calls[0];
+    const calls = settled ? [] : this.#deps.plan(ledger.desired(id), actual).calls;
+    const [next] = this.#describePlanned([...allowedCalls(policy, calls), ...calls].slice(0, 1));
     return {
       service: binding.service,
       loadBalancerId: id,
@@ -181,7 +191,7 @@ export class Explain {
       weight: target?.weight,
       ...awaited(step),
       runningCall: running && describeCall(running),
-      nextCall: next && describeCall(next),
+      nextCall: next,
     };
   }
 }

@@ -77,14 +77,18 @@ export function makeJournal(client: KubeClient, namespace: string): Journal {
   };
 }
 
+/** Addresses that got another Pod; `passedOn`: those of them that had one before. */
+export type Claimed = { readonly ips: readonly string[]; readonly passedOn: ReadonlySet<string> };
+
 /** Tells which addresses got another Pod. */
-export function noting(journal: Journal, onClaim: (loadBalancerId: string, ips: readonly string[]) => void): Journal {
+export function noting(journal: Journal, onClaim: (loadBalancerId: string, claimed: Claimed) => void): Journal {
   return {
     ...journal,
     claim: async (loadBalancerId, claims, signal) => {
-      const fresh = [...claims].flatMap(([ip, podUid]) => (journal.podOf(loadBalancerId, ip) === podUid ? [] : [ip]));
+      const ips = [...claims].flatMap(([ip, podUid]) => (journal.podOf(loadBalancerId, ip) === podUid ? [] : [ip]));
+      const passedOn = new Set(ips.filter((ip) => journal.podOf(loadBalancerId, ip) !== undefined));
       await journal.claim(loadBalancerId, claims, signal);
-      onClaim(loadBalancerId, fresh);
+      onClaim(loadBalancerId, { ips, passedOn });
     },
   };
 }

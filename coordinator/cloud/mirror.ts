@@ -16,8 +16,16 @@ import type { LoadBalancerFacts } from "./clb-api.ts";
 /** Health of one slot and since when it is so; times in milliseconds since the epoch. */
 export type SlotHealth = { readonly state: HealthState; readonly sinceMs: number };
 
-/** What a look at the place does not tell: when the target was first seen bound, since when it has weight 0, and its health. */
-type SlotMemory = { readonly boundAtMs: number; drainedAtMs: number | undefined; health: SlotHealth | undefined };
+/**
+ * What a look at the place does not tell: when the target was first seen bound, since when it has weight 0, and its health.
+ * `believedFromMs`: answers to questions that were asked before speak of somebody else.
+ */
+type SlotMemory = {
+  readonly boundAtMs: number;
+  readonly believedFromMs: number;
+  drainedAtMs: number | undefined;
+  health: SlotHealth | undefined;
+};
 /** `place` is the one that `slots` was last brought in step with. */
 type PlaceMemory = { place: Place; readonly slots: Map<string, SlotMemory> };
 
@@ -131,14 +139,33 @@ export class Mirror {
     for (const [key, state] of states) {
       const at = key.indexOf(" ");
       const slot = entry.memory.get(key.slice(0, at))?.slots.get(key.slice(at + 1));
-      if (slot === undefined || slot.boundAtMs > times.askedMs || slot.health?.state === state) continue;
+      if (slot === undefined || slot.believedFromMs > times.askedMs || slot.health?.state === state) continue;
       slot.health = { state, sinceMs: times.nowMs };
       changed.add(key.slice(0, at));
     }
-    if (changed.size === 0) return;
-    entry.listeners = renewed(entry.listeners, changed);
-    remember(entry, times.nowMs);
-    this.#onChange(id);
+    this.#renew(id, entry, changed, times.nowMs);
+  }
+
+  /**
+   * These addresses belong to other Pods now, and were not bound anew: what was said of their health was said of the former ones. The check
+   * finds a target dead within its window (clb-api.md §4.3), so one that is still alive after that has answered for itself.
+   */
+  passOn(id: string, ips: ReadonlySet<string>, nowMs: number): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    const changed = new Set<string>();
+    for (const place of placesOf(entry)) {
+      const { unhealthyCount, intervalSeconds, timeoutSeconds } = place.healthCheck;
+      const believedFromMs = nowMs + (unhealthyCount * intervalSeconds + timeoutSeconds) * 1_000;
+      const slots = entry.memory.get(placeKey(place))?.slots;
+      for (const target of place.targets) {
+        const slot = ips.has(target.ip) ? slots?.get(targetKey(target)) : undefined;
+        if (slot === undefined) continue;
+        slots?.set(targetKey(target), { ...slot, boundAtMs: nowMs, believedFromMs, health: undefined });
+        changed.add(placeKey(place));
+      }
+    }
+    this.#renew(id, entry, changed, nowMs);
   }
 
   health(id: string, slot: Slot): SlotHealth | undefined {
@@ -151,6 +178,14 @@ export class Mirror {
 
   drainedAtMs(id: string, slot: Slot): number | undefined {
     return this.#slot(id, slot)?.drainedAtMs;
+  }
+
+  /** The places are other objects from now on. */
+  #renew(id: string, entry: Entry, changed: ReadonlySet<string>, nowMs: number): void {
+    if (changed.size === 0) return;
+    entry.listeners = renewed(entry.listeners, changed);
+    remember(entry, nowMs);
+    this.#onChange(id);
   }
 
   #slot(id: string, slot: Slot): SlotMemory | undefined {
@@ -181,7 +216,7 @@ function noteTimes({ targets }: Place, slots: Map<string, SlotMemory>, nowMs: nu
     present.add(key);
     const slot = slots.get(key);
     const drainedAtMs = target.weight > 0 ? undefined : (slot?.drainedAtMs ?? nowMs);
-    if (slot === undefined) slots.set(key, { boundAtMs: nowMs, drainedAtMs, health: undefined });
+    if (slot === undefined) slots.set(key, { boundAtMs: nowMs, believedFromMs: nowMs, drainedAtMs, health: undefined });
     else slot.drainedAtMs = drainedAtMs;
   }
   if (slots.size > present.size) for (const key of slots.keys()) if (!present.has(key)) slots.delete(key);

@@ -35,21 +35,31 @@ export function stepOf(facts: BindingFacts): Step {
     };
   if (listener === undefined) return { kind: "bindable", because: "the listener has to be created first" };
   if (target === undefined) return unbound(facts, facts.standing.backend.bindable);
-  if (facts.strange) return { kind: "bindable", because: "the Pod's address is still bound for a former Pod, which is being removed" };
+  if (facts.strange) return strange(facts.standing.backend.bindable);
   if (target.weight === 0) return { kind: "bindable", because: "bound with weight 0, the weight is being restored" };
   if (!listener.healthCheck.enabled) return { kind: "healthy", checked: false };
   if (facts.health === "Alive") return { kind: "healthy", checked: true };
   return { kind: "checking", health: facts.health === "Dead" ? "Dead" : "Unknown" };
 }
 
+const NOT_READY: Step = {
+  kind: "pending",
+  reason: "ContainersNotReady",
+  because: "its containers are not ready: see the Pod's own conditions and readiness probes",
+};
+
+/** The former binding is removed, or becomes this Pod's where the policy removes nothing. */
+function strange(bindable: boolean): Step {
+  if (!bindable) return NOT_READY;
+  return {
+    kind: "bindable",
+    because: "the Pod's address is still bound for a former Pod: it passes on with the load balancer's next write",
+  };
+}
+
 function unbound(facts: BindingFacts, bindable: boolean): Step {
   if (facts.binding) return { kind: "binding" };
-  if (!bindable)
-    return {
-      kind: "pending",
-      reason: "ContainersNotReady",
-      because: "its containers are not ready: see the Pod's own conditions and readiness probes",
-    };
+  if (!bindable) return NOT_READY;
   if (facts.refused !== undefined)
     return { kind: "pending", reason: "BindRefused", because: `the cloud refused to bind it: ${facts.refused}` };
   return { kind: "bindable", because: "waits for the load balancer's next write" };

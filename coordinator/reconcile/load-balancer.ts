@@ -6,6 +6,7 @@ import type { ClbApi } from "../cloud/clb-api.ts";
 import { ClbApiError, isLocked } from "../cloud/clb-error.ts";
 import type { Mirror } from "../cloud/mirror.ts";
 import { itemsOf, type Writes } from "../cloud/writes.ts";
+import type { WantedBackend } from "../domain/backends.ts";
 import { callItems } from "../domain/call-items.ts";
 import type { DesiredLoadBalancer } from "../domain/desired.ts";
 import { type Drift, driftOf } from "../domain/drift.ts";
@@ -40,6 +41,8 @@ export type LoadBalancerDeps = {
   readonly plan: (desired: DesiredLoadBalancer, actual: LoadBalancer) => Plan;
   /** Those calls of a plan that may be made; default: all. */
   readonly allowed?: (calls: readonly Call[]) => readonly Call[];
+  /** A wanted backend gets the target that is bound for the former Pod of its address, because nothing is ever unbound; default: none does. */
+  readonly takesOver?: (backend: WantedBackend) => boolean;
   /** Told of each write that ended, well or not; not of those that met a lock. */
   readonly onMade?: (made: Made) => void;
   /** Tells what the plan found but does not touch. */
@@ -109,15 +112,19 @@ const DELETION: readonly Call[] = [{ lane: "delete", listenerIds: [] }];
 
 /** A target that is wanted and was bound by somebody else is ours from now on: else nobody would take it off when its Pod ends. */
 async function adopt(
-  { journal }: LoadBalancerDeps,
+  { journal, takesOver }: LoadBalancerDeps,
   desired: DesiredLoadBalancer,
   actual: LoadBalancer,
   signal: AbortSignal,
 ): Promise<void> {
   const claims = new Map<string, string>();
+  const mayClaim = (backend: WantedBackend): boolean => {
+    const former = journal.podOf(actual.loadBalancerId, backend.ip);
+    return former === undefined || (former !== backend.podUid && backend.bindable && takesOver?.(backend) === true);
+  };
   for (const { place, wanted } of placePairs(desired, actual)) {
     if (place.targets.length === 0) continue;
-    const unclaimed = wanted?.backends.filter(({ ip }) => journal.podOf(actual.loadBalancerId, ip) === undefined) ?? [];
+    const unclaimed = wanted?.backends.filter(mayClaim) ?? [];
     if (unclaimed.length === 0) continue;
     const bound = new Set(place.targets.map(targetKey));
     for (const backend of unclaimed) if (bound.has(targetKey(backend))) claims.set(backend.ip, backend.podUid);

@@ -6,6 +6,7 @@ import type { Writes } from "../../coordinator/cloud/writes.ts";
 import type { Parked } from "../../coordinator/domain/brake.ts";
 import type { Call } from "../../coordinator/domain/load-balancer.ts";
 import type { Plan } from "../../coordinator/domain/plan-load-balancer.ts";
+import type { Policy } from "../../coordinator/domain/policy.ts";
 import { serviceRef } from "../../coordinator/domain/service.ts";
 import { describeFinding, Explain, loadBalancerText, podText } from "../../coordinator/explain.ts";
 import { Ledger } from "../../coordinator/ledger.ts";
@@ -35,12 +36,22 @@ function aWorld(targets = [aTarget()], plan: Plan = NOTHING) {
   const shared = { ledger, mirror, writes, journal, clock };
   const bindings = new Bindings({ ...shared, refusals: new Refusals(() => undefined), clusterId: CLUSTER });
   const held: Parked[] = [];
-  const explain = new Explain({ ...shared, facts: known.facts, bindings, plan: () => plan, parked: () => held });
+  const policy: { is: Policy } = { is: "enforce" };
+  const explain = new Explain({
+    ...shared,
+    facts: known.facts,
+    bindings,
+    plan: () => plan,
+    parked: () => held,
+    get policy() {
+      return policy.is;
+    },
+  });
   const text = (): string => {
     const pod = explain.pod("demo/web-1");
     return pod === undefined ? "" : podText(pod);
   };
-  return { clock, known, mirror, journal, ledger, running, held, explain, text };
+  return { clock, known, mirror, journal, ledger, running, held, policy, explain, text };
 }
 
 test("tells of a Pod that waits: step, since when, what is awaited, from whom, and the next call with its reason", async () => {
@@ -168,4 +179,29 @@ test("tells which removals are parked, and how a person lets one go", () => {
     "removal r-5e21c0ff of 1 backends of lbl-1: 0 would stay, 1 must. If it is right, annotate the owner with clb-direct.io/release: r-5e21c0ff";
   assert.deepEqual(one?.parked, [line]);
   assert.ok(one !== undefined && loadBalancerText(one).includes(`  parked: ${line}\n`));
+});
+
+test("of a release that was used up or stood there for long, says that it has to be set again", () => {
+  const { held, explain } = aWorld();
+  const parked: Parked = { id: "r-1", place: "lbl-1", slots: [], staying: 0, floor: 1 };
+  held.push({ ...parked, spent: "used" }, { ...parked, spent: "late" });
+  const [used, late] = explain.loadBalancer("lb-1")?.parked ?? [];
+  assert.match(used ?? "", /has clb-direct.io\/release: r-1 from the last time, .*take the annotation away and set it again$/);
+  assert.match(late ?? "", /since long before, .*take the annotation away and set it again$/);
+});
+
+test("what the policy does not allow is planned, but not made, and nobody's next call", () => {
+  const conflict: Call = { lane: "conflict", slots: [{ listenerId: "lbl-1", ip: "10.244.1.9", port: 8080 }] };
+  const { explain, policy } = aWorld([], { calls: [conflict, BIND], findings: [] });
+  const planned = (): readonly (string | undefined)[] => [
+    ...(explain.loadBalancer("lb-1")?.plannedCalls ?? []).map((call) => /\(.*\)$/.exec(call)?.[0]),
+    explain.pod("demo/web-1")?.bindings[0]?.nextCall,
+  ];
+  assert.deepEqual(planned(), [undefined, undefined, "conflict 1: their addresses belong to other Pods now, or their Pods are over"]);
+  policy.is = "no-unbind";
+  assert.deepEqual(planned(), ["(not made: POLICY is no-unbind)", undefined, "bind 1: Pods that are ready"]);
+  policy.is = "observe";
+  const not = "(not made: POLICY is observe)";
+  const next = `conflict 1: their addresses belong to other Pods now, or their Pods are over ${not}`;
+  assert.deepEqual(planned(), [not, not, next]);
 });

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { makeJournal } from "../../coordinator/journal.ts";
+import { makeJournal, noting } from "../../coordinator/journal.ts";
 import { aKube } from "./kube.ts";
+import { aMemoryJournal } from "./stage.ts";
 
 const NAMESPACE = "clb-direct";
 const { signal } = new AbortController();
@@ -90,4 +91,18 @@ test("a ConfigMap that somebody deleted comes back whole with the next claim", a
   const restarted = makeJournal(client, NAMESPACE);
   await restarted.load("lb-1", signal);
   assert.deepEqual([restarted.podOf("lb-1", "10.244.0.1"), restarted.podOf("lb-1", "10.244.0.2")], ["pod-1", "pod-2"]);
+});
+
+test("tells which addresses a claim gave to another Pod, and which of them had one before", async () => {
+  const told: unknown[] = [];
+  const journal = noting(aMemoryJournal(), (id, { ips, passedOn }) => void told.push([id, ips, [...passedOn]]));
+  await journal.claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal);
+  const claims = new Map([1, 2].map((n) => [`10.244.0.${n}`, "pod-2"]));
+  await journal.claim("lb-1", claims, signal);
+  await journal.claim("lb-1", claims, signal); // known already
+  assert.deepEqual(told, [
+    ["lb-1", ["10.244.0.1"], []],
+    ["lb-1", ["10.244.0.1", "10.244.0.2"], ["10.244.0.1"]],
+    ["lb-1", [], []],
+  ]);
 });

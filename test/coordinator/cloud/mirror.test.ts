@@ -81,3 +81,18 @@ test("tells a load balancer that is gone from one that it was told to drop", () 
   mirror.drop("lb-1");
   assert.deepEqual([mirror.isGone("lb-1"), mirror.ids], [false, []]);
 });
+
+test("a target that passed to another Pod is believed healthy only once its own check would have found it dead", () => {
+  const { mirror } = filled();
+  mirror.noteHealth("lb-1", new Map([[KEY, "Alive"]]), { askedMs: 100, nowMs: 100 });
+  const before = mirror.read("lb-1")?.listeners[0];
+  mirror.passOn("lb-1", new Set([SLOT.ip]), 1_000);
+  assert.deepEqual([mirror.health("lb-1", SLOT), mirror.boundAtMs("lb-1", SLOT)], [undefined, 1_000]);
+  assert.notEqual(mirror.read("lb-1")?.listeners[0], before); // another object: whoever remembers what it knew of it looks again
+  for (const askedMs of [1_500, 17_999]) mirror.noteHealth("lb-1", new Map([[KEY, "Alive"]]), { askedMs, nowMs: askedMs });
+  assert.equal(mirror.health("lb-1", SLOT), undefined);
+  mirror.noteHealth("lb-1", new Map([[KEY, "Alive"]]), { askedMs: 18_000, nowMs: 18_100 }); // 3 checks every 5 s, 2 s for an answer
+  assert.equal(mirror.health("lb-1", SLOT)?.state, "Alive");
+  mirror.passOn("lb-1", new Set(["10.244.9.9"]), 20_000); // bound nowhere here
+  assert.equal(mirror.health("lb-1", SLOT)?.state, "Alive");
+});

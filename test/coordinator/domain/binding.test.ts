@@ -38,6 +38,7 @@ const STEPS: readonly (readonly [title: string, change: Partial<BindingFacts>, e
   ["bound with weight 0, checks off", { listener: unchecked, target: aTarget({ weight: 0 }) }, "bindable"],
   ["its address is still bound for another Pod, healthy", { strange: true }, "bindable"],
   ["its address is still bound for another Pod, checks off", { strange: true, listener: unchecked }, "bindable"],
+  ["its address is still bound for another Pod, containers not ready", { strange: true, standing: unready }, "pending ContainersNotReady"],
   ["bound, its containers fell back: health decides", { standing: unready }, "healthy checked"],
   ["not bound", { target: undefined }, "bindable"],
   ["not bound, the bind runs", { target: undefined, binding: true }, "binding"],
