@@ -6,6 +6,7 @@ import type {
   BatchRegisterTargetsResponse,
   HealthCheck as CloudHealthCheck,
   Listener as CloudListener,
+  LoadBalancer as CloudLoadBalancer,
   CreateListenerRequest,
   CreateListenerResponse,
   CreateLoadBalancerRequest,
@@ -56,6 +57,7 @@ import {
 import type { Quotas } from "../domain/quota.ts";
 import { ClbApiError, isThrottled, TASK_FAILED, toClbApiError } from "./clb-error.ts";
 import type { RateLimit } from "./rate-limit.ts";
+import { SharedLook } from "./shared-look.ts";
 import { type Look, TaskWait } from "./task-wait.ts";
 import type { CloudTransport } from "./transport.ts";
 
@@ -79,8 +81,9 @@ export type ClbApi = ReturnType<typeof makeClbApi>;
 
 export function makeClbApi(deps: ClbApiDeps) {
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- Q lets the compiler check every request against its model
-  const timed = async <Q extends object, R>(action: string, request: Q, signal: AbortSignal) => {
+  const timed = async <Q extends object, R>(action: string, requestNow: () => Q, signal: AbortSignal) => {
     await deps.rateLimit.take(action, signal);
+    const request = requestNow(); // not before the call has its turn
     const startedMs = deps.clock.now();
     const done = (code: string): void => deps.onCall?.(action, code, (deps.clock.now() - startedMs) / 1000);
     try {
@@ -102,7 +105,7 @@ export function makeClbApi(deps: ClbApiDeps) {
 
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- as above
   const call = async <Q extends object, R>(action: string, request: Q, signal: AbortSignal): Promise<Answer<R>> =>
-    (await timed<Q, R>(action, request, signal)).answer;
+    (await timed<Q, R>(action, () => request, signal)).answer;
 
   const ask = async (taskId: string, signal: AbortSignal): Promise<Look> => {
     const said = await call<DescribeTaskStatusRequest, DescribeTaskStatusResponse>("DescribeTaskStatus", { TaskId: taskId }, signal);
@@ -152,25 +155,26 @@ export function makeClbApi(deps: ClbApiDeps) {
     await settle(action, items, requestId, signal);
   };
 
-  const describeLoadBalancers = async (request: DescribeLoadBalancersRequest, signal: AbortSignal): Promise<LoadBalancerFacts[]> => {
+  const ownLoadBalancers = async (clusterId: string, signal: AbortSignal): Promise<LoadBalancerFacts[]> => {
     const found: LoadBalancerFacts[] = [];
+    const Filters = [{ Name: `tag:${CLUSTER_TAG}`, Values: [clusterId] }];
     for (let offset = 0; ; offset += PAGE.loadBalancers) {
-      const page = { ...request, Offset: offset, Limit: PAGE.loadBalancers };
+      const page = { Filters, Offset: offset, Limit: PAGE.loadBalancers };
       const answer = await call<DescribeLoadBalancersRequest, DescribeLoadBalancersResponse>("DescribeLoadBalancers", page, signal);
       const set = answer.LoadBalancerSet ?? [];
-      for (const one of set) {
-        const tags = Object.fromEntries((one.Tags ?? []).map(({ TagKey, TagValue }) => [TagKey ?? "", TagValue ?? ""]));
-        found.push({
-          loadBalancerId: one.LoadBalancerId ?? "",
-          vips: (one.LoadBalancerVips ?? []).map(String),
-          domain: one.LoadBalancerDomain || one.Domain || undefined,
-          running: one.Status === 1,
-          tags,
-        });
-      }
+      found.push(...set.map(factsOf));
       if (set.length < PAGE.loadBalancers) return found;
     }
   };
+  const facts = new SharedLook<LoadBalancerFacts>({
+    most: PAGE.loadBalancerIds,
+    isRefusal: (err) => err instanceof ClbApiError && err.call.code.startsWith("InvalidParameter"),
+    look: async (ids, signal) => {
+      const request = (): DescribeLoadBalancersRequest => ({ LoadBalancerIds: [...ids()], Limit: PAGE.loadBalancerIds });
+      const { answer } = await timed<DescribeLoadBalancersRequest, DescribeLoadBalancersResponse>("DescribeLoadBalancers", request, signal);
+      return new Map((answer.LoadBalancerSet ?? []).map((one) => [one.LoadBalancerId ?? "", factsOf(one)]));
+    },
+  });
 
   return {
     async quotas(signal: AbortSignal): Promise<Quotas> {
@@ -183,15 +187,12 @@ export function makeClbApi(deps: ClbApiDeps) {
       };
     },
 
-    /** Undefined if there is no such load balancer. */
-    async loadBalancer(loadBalancerId: string, signal: AbortSignal): Promise<LoadBalancerFacts | undefined> {
-      const found = await describeLoadBalancers({ LoadBalancerIds: [loadBalancerId] }, signal);
-      return found.find((one) => one.loadBalancerId === loadBalancerId);
-    },
+    /** Undefined if there is no such load balancer. Up to 20 that are asked for at the same time share a call. */
+    loadBalancer: (loadBalancerId: string, signal: AbortSignal): Promise<LoadBalancerFacts | undefined> =>
+      facts.ask(loadBalancerId, signal),
 
     /** Load balancers that this cluster created, by their tags. */
-    ownLoadBalancers: (clusterId: string, signal: AbortSignal): Promise<LoadBalancerFacts[]> =>
-      describeLoadBalancers({ Filters: [{ Name: `tag:${CLUSTER_TAG}`, Values: [clusterId] }] }, signal),
+    ownLoadBalancers,
 
     /** Idempotent by `clientToken` (at most 64 ASCII characters). Resolves with the id when the load balancer runs. */
     async createLoadBalancer(wish: NewLoadBalancer, signal: AbortSignal): Promise<string> {
@@ -328,7 +329,7 @@ export function makeClbApi(deps: ClbApiDeps) {
         Targets: targets.map((slot) => ({ ...placeIn(slot), EniIp: slot.ip, Port: slot.port, Weight: slot.weight })),
       };
       const action = "BatchRegisterTargets";
-      const { answer, tookMs } = await timed<BatchRegisterTargetsRequest, BatchRegisterTargetsResponse>(action, request, signal);
+      const { answer, tookMs } = await timed<BatchRegisterTargetsRequest, BatchRegisterTargetsResponse>(action, () => request, signal);
       await settleBatch(action, targets.length, { requestId: answer.RequestId, tookMs }, signal);
       return { listenerIds: (answer.FailListenerIdSet ?? []).map(String), message: answer.Message ?? "" };
     },
@@ -340,7 +341,7 @@ export function makeClbApi(deps: ClbApiDeps) {
         Targets: slots.map((slot) => ({ ...placeIn(slot), EniIp: slot.ip, Port: slot.port })),
       };
       const action = "BatchDeregisterTargets";
-      const { answer, tookMs } = await timed<BatchDeregisterTargetsRequest, BatchDeregisterTargetsResponse>(action, request, signal);
+      const { answer, tookMs } = await timed<BatchDeregisterTargetsRequest, BatchDeregisterTargetsResponse>(action, () => request, signal);
       await settleBatch(action, slots.length, { requestId: answer.RequestId, tookMs }, signal);
       return { listenerIds: (answer.FailListenerIdSet ?? []).map(String), message: "" };
     },
@@ -380,6 +381,16 @@ export function makeClbApi(deps: ClbApiDeps) {
       }
       return result;
     },
+  };
+}
+
+function factsOf(one: Answer<CloudLoadBalancer>): LoadBalancerFacts {
+  return {
+    loadBalancerId: one.LoadBalancerId ?? "",
+    vips: (one.LoadBalancerVips ?? []).map(String),
+    domain: one.LoadBalancerDomain || one.Domain || undefined,
+    running: one.Status === 1,
+    tags: Object.fromEntries((one.Tags ?? []).map(({ TagKey, TagValue }) => [TagKey ?? "", TagValue ?? ""])),
   };
 }
 
