@@ -15,7 +15,7 @@ import { type Cloud, makeCloud } from "../../cloud/cloud.ts";
 import { CloudError } from "../../cloud/errors.ts";
 import { alwaysHealthy, inProcessTransport } from "../../cloud/in-process.ts";
 import { overlaps } from "../../cloud/journal-facts.ts";
-import type { Limits } from "../../cloud/options.ts";
+import type { CloudOptions, Limits } from "../../cloud/options.ts";
 import type { CloudState } from "../../cloud/view.ts";
 import { makeVirtualClock } from "../../virtual-clock.ts";
 import { silentLog } from "../stream/pods.ts";
@@ -26,6 +26,8 @@ const NODES = ["node-a", "node-b", "node-c", "node-d"];
 const LOOK_MS = 250;
 /** The coordinator's own setting for the SDK. */
 const TIMEOUT_MS = 60_000;
+/** A call that is refused in place of the cloud. */
+const REFUSED_AFTER_MS = 50;
 /** No scenario takes longer; milliseconds of virtual time. */
 const LIMIT_MS = 900_000;
 
@@ -35,22 +37,26 @@ export type Options = {
   /** Pods of each. */
   readonly pods?: number;
   readonly limits?: Partial<Limits>;
+  readonly profile?: NonNullable<CloudOptions["profile"]>;
 };
 /** `surge`: so many new Pods before as many old ones end; `unavailable`: so many old ones end before as many new ones come. */
 export type Steps = { readonly surge: number } | { readonly unavailable: number };
+/** Sees each call of a coordinator before the cloud does; the code that it gives is the answer, e.g. "InvalidParameterValue". */
+type Intercept = (action: string, request: object) => string | undefined;
 type Coordinator = { readonly engine: Engine; readonly agents: readonly Agent[]; readonly stop: () => Promise<void> };
 
 export type World = ReturnType<typeof aWorld>;
 
-export function aWorld(t: TestContext, { apps = ["one", "two"], pods = 8, limits = {} }: Options = {}) {
+export function aWorld(t: TestContext, { apps = ["one", "two"], pods = 8, limits = {}, profile = "fast" }: Options = {}) {
   const clock = makeVirtualClock();
-  const cloud = makeCloud({ clock, probe: alwaysHealthy, limits: { targetsPerPlace: 1_000, ...limits } });
+  const cloud = makeCloud({ clock, profile, probe: alwaysHealthy, limits: { targetsPerPlace: 1_000, ...limits } });
   t.after(() => cloud.stop());
   for (const app of apps) cloud.addLoadBalancer({ id: `lb-${app}` });
   const cluster = aCluster(clock, apps, NODES);
   for (const app of apps) cluster.start(app, pods);
   const watch = { answers: true, lies: 0 };
   const tooEarly: string[] = [];
+  const intercept: { by: Intercept } = { by: () => undefined };
   cluster.onGate((pod) => {
     if (!serves(cloud.state(), pod)) tooEarly.push(pod.uid);
   });
@@ -67,7 +73,13 @@ export function aWorld(t: TestContext, { apps = ["one", "two"], pods = 8, limits
     const { client, objects } = cluster;
     const shared = { client, clock, log: silentLog };
     const events = new EventSink({ ...shared, component: "clb-direct" });
-    const transport = withTimeout(clock, inProcessTransport(cloud, { name: `coordinator-${++generation}` }));
+    const toCloud = inProcessTransport(cloud, { name: `coordinator-${++generation}` });
+    const transport = withTimeout(clock, async (service, action, request, signal) => {
+      const code = intercept.by(action, request);
+      if (code === undefined) return await toCloud(service, action, request, signal);
+      await clock.sleep(REFUSED_AFTER_MS, signal);
+      throw Object.assign(new Error("injected refusal"), { code, requestId: "req-1" });
+    });
     const engine = new Engine({ ...shared, transport, facts: registry, objects, events, metrics, settings: SETTINGS });
     const unfollow = cluster.onService((record) => engine.serviceChanged({ kind: "changed", record }));
     const agents = NODES.map((node) => anAgent(clock, cluster, registry, node));
@@ -123,6 +135,7 @@ export function aWorld(t: TestContext, { apps = ["one", "two"], pods = 8, limits
     cluster,
     apps,
     watch,
+    intercept,
     /** Pods whose gate was opened although the cloud did not send to them. */
     tooEarly,
     coordinator,
