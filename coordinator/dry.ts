@@ -1,5 +1,6 @@
 import type { KubeClient } from "../common/kube-client.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
+import { readsOf } from "./reads.ts";
 
 /** A write to the cloud that was not made, e.g. ("CreateLoadBalancer", { LoadBalancerName: … }). */
 type OnWrite = (action: string, request: object) => void;
@@ -18,11 +19,7 @@ export function dryClient(client: KubeClient): KubeClient {
   // The caller says what it expects to get back; nobody reads more of a write's answer than that there is one.
   const unsent = <T>(body: unknown): Promise<T> => Promise.resolve(body as T); // oxlint-disable-line typescript/no-unsafe-type-assertion -- see above
   return {
-    server: client.server,
-    get: (path, options) => client.get(path, options),
-    list: (path, query, options) => client.list(path, query, options),
-    watch: (path, query, onEvent, signal) => client.watch(path, query, onEvent, signal),
-    close: () => client.close(),
+    ...readsOf(client),
     create: (_path, body) => unsent(body),
     replace: (_path, body) => unsent(body),
     patch: (_path, body) => unsent(body),

@@ -1,6 +1,7 @@
 import type { Remedy } from "../../common/errors.ts";
 import type { KubeClient } from "../../common/kube-client.ts";
 import type { CloudTransport } from "../cloud/transport.ts";
+import { readsOf } from "../reads.ts";
 
 /** A write that was not begun, because another replica may lead already. Nothing has happened. */
 class NotLeaderError extends Error {
@@ -25,11 +26,7 @@ export const fencedTransport =
 /** The same for writes to the API server. */
 export function fencedClient(client: KubeClient, mayWrite: MayWrite): KubeClient {
   return {
-    server: client.server,
-    get: (path, options) => client.get(path, options),
-    list: (path, query, options) => client.list(path, query, options),
-    watch: (path, query, onEvent, signal) => client.watch(path, query, onEvent, signal),
-    close: () => client.close(),
+    ...readsOf(client),
     create: async (path, body, options) => {
       check(mayWrite, `POST ${path}`);
       return await client.create(path, body, options);
