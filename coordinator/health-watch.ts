@@ -38,11 +38,16 @@ const MOST_FAILED_MS = 5_000;
  */
 type Missed = { readonly how: "failed" | "refused" | "left-out"; readonly againMs: number };
 /**
- * What was asked about a load balancer. `askedMs`: its last question that was answered, milliseconds since the epoch. `isKnown`: an answer
- * has told of it. `misses`: so many questions in a row brought nothing.
+ * What was asked about a load balancer. `firstMs`: when its first question may come; `askedMs`: its last one that was answered; both
+ * milliseconds since the epoch. `isKnown`: an answer has told of it. `misses`: so many questions in a row brought nothing.
  */
-type Asked = { readonly askedMs?: number; readonly isKnown: boolean; readonly misses: number; readonly missed?: Missed };
-const NEVER: Asked = { isKnown: false, misses: 0 };
+type Asked = {
+  readonly firstMs: number;
+  readonly askedMs?: number;
+  readonly isKnown: boolean;
+  readonly misses: number;
+  readonly missed?: Missed;
+};
 
 /**
  * Asks for health only where someone waits, from when the check window can end at the earliest; rarely elsewhere. A question that failed
@@ -51,6 +56,8 @@ const NEVER: Asked = { isKnown: false, misses: 0 };
 export class HealthWatch {
   readonly #deps: HealthWatchDeps;
   readonly #asked = new Map<string, Asked>();
+  /** When the last question was asked, about whomever. */
+  #lastMs = 0;
   #wake = Promise.withResolvers<void>();
 
   constructor(deps: HealthWatchDeps) {
@@ -92,10 +99,10 @@ export class HealthWatch {
     const calls = Math.ceil(waiting.filter(({ targets }) => targets.length > 0).length / PER_QUESTION);
     const pace = { fastestMs: fastestPauseMs(calls, callsPerSecond), slowestMs: Math.max(pollMs, fastestPauseMs(calls, callsPerSecond)) };
     const due = waiting.map(({ id, targets }): Due => {
-      const { askedMs, missed, misses, isKnown } = this.#asked.get(id) ?? NEVER;
+      const { firstMs, askedMs, missed, misses, isKnown } = this.#asked.get(id) ?? this.#meet(id, nowMs);
       // One unknown load balancer spoils a question for all: halves tell which.
       const one = { id, isKnown, most: missed?.how === "refused" ? Math.max(1, PER_QUESTION >> misses) : PER_QUESTION };
-      const restMs = missed !== undefined ? missed.againMs : askedMs === undefined ? 0 : askedMs + idleMs;
+      const restMs = missed?.againMs ?? (askedMs === undefined ? firstMs : askedMs + idleMs);
       const awaitedAtMs = nextQuestionMs(targets, askedMs, nowMs, pace);
       const isHeard = missed === undefined || missed.how === "left-out";
       // What is due within half of the longest pause comes along, so that all who wait share their questions from then on.
@@ -108,6 +115,7 @@ export class HealthWatch {
   async #ask(ids: readonly string[], signal: AbortSignal): Promise<void> {
     const { api, mirror, clock, log } = this.#deps;
     const askedMs = clock.now();
+    this.#lastMs = askedMs;
     try {
       const answer = await api.health(ids, signal);
       const nowMs = clock.now();
@@ -125,16 +133,26 @@ export class HealthWatch {
     }
   }
 
+  /** After a start load balancers come one by one: those of one pause share their first question. */
+  #meet(id: string, nowMs: number): Asked {
+    const met: Asked = { firstMs: Math.max(nowMs, this.#lastMs + this.#deps.pollMs), isKnown: false, misses: 0 };
+    this.#asked.set(id, met);
+    return met;
+  }
+
   /** One that is left out although it was known has nothing to tell; one that never was may be known in a moment. */
   #noteAnswer(id: string, isTold: boolean, askedMs: number): void {
-    const before = this.#asked.get(id) ?? NEVER;
-    if (isTold || before.isKnown) return void this.#asked.set(id, { askedMs, isKnown: true, misses: 0 });
+    const before = this.#asked.get(id);
+    if (before === undefined) return;
+    const { firstMs, isKnown } = before;
+    if (isTold || isKnown) return void this.#asked.set(id, { firstMs, askedMs, isKnown: true, misses: 0 });
     this.#asked.set(id, { ...before, askedMs });
     this.#noteMiss(id, "left-out", this.#deps.idleMs);
   }
 
   #noteMiss(id: string, how: Missed["how"], mostMs: number): void {
-    const before = this.#asked.get(id) ?? NEVER;
+    const before = this.#asked.get(id);
+    if (before === undefined) return;
     const misses = before.misses + 1;
     this.#asked.set(id, { ...before, misses, missed: { how, againMs: this.#deps.clock.now() + repeatPauseMs(misses, mostMs) } });
   }

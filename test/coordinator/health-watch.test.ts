@@ -169,6 +169,21 @@ test("a question that fails is repeated after 500 ms, then ever more rarely, and
   assert.equal(answered.length, 1); // all is well: rarely again
 });
 
+test("load balancers that are read one after the other share their first questions, and none waits for long", async (t) => {
+  const { stage, watch, asked } = await aWatch(t);
+  await stage.clock.advance(1_000);
+  const [before, startedMs] = [asked.length, stage.clock.now()];
+  for (let n = 0; n < 25; n++) {
+    await stage.fill(stage.cloud.addLoadBalancer().loadBalancerId);
+    watch.wake();
+  }
+  await stage.clock.advance(300);
+  const questions = asked.slice(before);
+  assert.deepEqual([questions.flat().length, questions[0]?.length], [25, 1]);
+  const most = Math.ceil((stage.clock.now() - startedMs) / 250);
+  assert.ok(questions.length <= most, `${questions.length} questions in ${stage.clock.now() - startedMs} ms`);
+});
+
 test("one that was never answered is asked for before others that are due for longer", async (t) => {
   const { stage, watch, asked } = await aWatch(t);
   for (let n = 0; n < 160; n++) await stage.fill(stage.cloud.addLoadBalancer().loadBalancerId);
