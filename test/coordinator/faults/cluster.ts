@@ -43,11 +43,11 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
     if (pod !== undefined) put({ ...pod, ...what });
   };
 
-  /** Starts Pods of an app; resolves with their UIDs at once, their containers become ready one after the other. */
-  const start = (app: string, count: number): string[] =>
+  /** Starts Pods of an app; gives their UIDs at once, their containers become ready one after the other. `former`: the address of a single one. */
+  const start = (app: string, count: number, former?: string): string[] =>
     Array.from({ length: count }, (_, at) => {
       const n = born++;
-      const ip = `10.244.${Math.floor(n / 200)}.${(n % 200) + 1}`;
+      const ip = former ?? `10.244.${Math.floor(n / 200)}.${(n % 200) + 1}`;
       const uid = `${app}-${n}`;
       const nodeName = nodes[n % nodes.length] ?? "";
       lives.push({ uid, app, ip, bornMs: clock.now(), endingMs: Number.POSITIVE_INFINITY });
@@ -110,6 +110,17 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
     told,
     start,
     end,
+    /** A Pod's own labels are changed: those of its app, or none at all. */
+    relabel: (uid: string, labels: PodFact["labels"]): void => change(uid, { labels }),
+    /** What a person writes on the Service of an app, in place of what was written there before. */
+    annotate: (app: string, annotations: Readonly<Record<string, string>>): void => {
+      const at = apps.indexOf(app);
+      const known = services.get(uidOf(at));
+      if (known === undefined) return;
+      const record = { ...known, annotations: { ...serviceOf(app, at).annotations, ...annotations }, resourceVersion: String(++version) };
+      services.set(record.uid, record);
+      for (const listener of serviceListeners) listener(record);
+    },
     /** The containers of all Pods are ready now. */
     readyTogether: (): void => {
       for (const uid of pods.keys()) change(uid, { containersReady: true, containersReadyAtMs: clock.now() });

@@ -6,6 +6,7 @@ import { DEFAULT_GATE_TYPE } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import { isLocked } from "../../../coordinator/cloud/clb-error.ts";
 import type { CloudTransport } from "../../../coordinator/cloud/transport.ts";
+import type { Policy } from "../../../coordinator/domain/policy.ts";
 import { Engine } from "../../../coordinator/engine.ts";
 import { EventSink } from "../../../coordinator/events.ts";
 import { makeMetrics } from "../../../coordinator/metrics.ts";
@@ -16,6 +17,7 @@ import { CloudError } from "../../cloud/errors.ts";
 import { alwaysHealthy, inProcessTransport } from "../../cloud/in-process.ts";
 import { overlaps } from "../../cloud/journal-facts.ts";
 import type { CloudOptions, Limits } from "../../cloud/options.ts";
+import type { Probe } from "../../cloud/probe.ts";
 import type { CloudState } from "../../cloud/view.ts";
 import { makeVirtualClock } from "../../virtual-clock.ts";
 import { silentLog } from "../stream/pods.ts";
@@ -37,6 +39,9 @@ export type Options = {
   /** Pods of each. */
   readonly pods?: number;
   readonly limits?: Partial<Limits>;
+  /** Default: every backend answers. */
+  readonly probe?: Probe;
+  readonly policy?: Policy;
   readonly profile?: NonNullable<CloudOptions["profile"]>;
 };
 /** `surge`: so many new Pods before as many old ones end; `unavailable`: so many old ones end before as many new ones come. */
@@ -47,9 +52,9 @@ type Coordinator = { readonly engine: Engine; readonly agents: readonly Agent[];
 
 export type World = ReturnType<typeof aWorld>;
 
-export function aWorld(t: TestContext, { apps = ["one", "two"], pods = 8, limits = {}, profile = "fast" }: Options = {}) {
+export function aWorld(t: TestContext, { apps = ["one", "two"], pods = 8, limits = {}, profile = "fast", ...options }: Options = {}) {
   const clock = makeVirtualClock();
-  const cloud = makeCloud({ clock, profile, probe: alwaysHealthy, limits: { targetsPerPlace: 1_000, ...limits } });
+  const cloud = makeCloud({ clock, profile, probe: options.probe ?? alwaysHealthy, limits: { targetsPerPlace: 1_000, ...limits } });
   t.after(() => cloud.stop());
   for (const app of apps) cloud.addLoadBalancer({ id: `lb-${app}` });
   const cluster = aCluster(clock, apps, NODES);
@@ -80,7 +85,8 @@ export function aWorld(t: TestContext, { apps = ["one", "two"], pods = 8, limits
       await clock.sleep(REFUSED_AFTER_MS, signal);
       throw Object.assign(new Error("injected refusal"), { code, requestId: "req-1" });
     });
-    const engine = new Engine({ ...shared, transport, facts: registry, objects, events, metrics, settings: SETTINGS });
+    const settings = { ...SETTINGS, policy: options.policy ?? "enforce" };
+    const engine = new Engine({ ...shared, transport, facts: registry, objects, events, metrics, settings });
     const unfollow = cluster.onService((record) => engine.serviceChanged({ kind: "changed", record }));
     const agents = NODES.map((node) => anAgent(clock, cluster, registry, node));
     connectAll(clock, agents);
@@ -213,7 +219,6 @@ const SETTINGS = {
   auditMs: 60_000,
   healthPollMs: 250,
   healthIdleMs: 10_000,
-  policy: "enforce",
 } as const;
 
 const isPlanned = (engine: Engine, app: string, but: readonly string[]): boolean =>
