@@ -1,5 +1,6 @@
 /** A cable between one process and the API server: a TCP proxy that knows nothing of TLS and can be torn or cut. */
 import { connect, createServer, type Socket } from "node:net";
+import { reset } from "../reset.ts";
 
 export type Wire = {
   /** E.g. "https://10.244.3.203:41234". */
@@ -21,7 +22,7 @@ export async function makeWire(url: string): Promise<Wire> {
     if (isCut) socket.pause();
     socket.on("data", (chunk) => void (other.write(chunk) || socket.pause()));
     socket.on("drain", () => void (isCut || other.resume()));
-    socket.on("end", () => other.end()).on("error", () => other.resetAndDestroy());
+    socket.on("end", () => other.end()).on("error", () => reset(other));
     socket.on("close", () => {
       sockets.delete(socket);
       other.destroy();
@@ -37,7 +38,7 @@ export async function makeWire(url: string): Promise<Wire> {
   const address = server.address();
   const own = typeof address === "object" && address !== null ? address.port : 0;
   const tear = (): void => {
-    for (const socket of sockets) socket.resetAndDestroy();
+    for (const socket of sockets) reset(socket);
   };
   return {
     url: `https://${host}:${own}`,

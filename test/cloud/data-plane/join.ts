@@ -1,16 +1,7 @@
 import type { Socket } from "node:net";
-import { TLSSocket } from "node:tls";
+import { reset } from "../../reset.ts";
 import type { FailureCause } from "../journal.ts";
 import type { ListenerRecord } from "../state.ts";
-
-/**
- * By RST; a TLS connection has no reset of its own and just ends. So does one whose end is already on its way: resetting it then leaves a
- * request in libuv that never completes, and the process spins instead of exiting (seen on Node 24.21).
- */
-export function reset(socket: Socket): void {
-  if (socket instanceof TLSSocket || socket.writableEnded) socket.destroy();
-  else socket.resetAndDestroy();
-}
 
 /** What is left of a client when its listener goes; below TLS there may be a handshake that never ended. */
 export function drop(client: Socket, { protocol }: Pick<ListenerRecord, "protocol">): void {

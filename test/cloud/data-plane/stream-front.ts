@@ -1,9 +1,10 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, TLSSocket } from "node:tls";
+import { reset } from "../../reset.ts";
 import type { ListenerRecord, TargetRecord } from "../state.ts";
 import { followCertificate, tlsOptions } from "./certificates.ts";
 import { closed, endIdle, enlist, type Front, type FrontDeps, type Live, listen } from "./front.ts";
-import { drop, join, reset } from "./join.ts";
+import { drop, join } from "./join.ts";
 import { proxyHeader } from "./proxy-protocol.ts";
 import type { ConnectionRecord } from "./traffic-log.ts";
 

@@ -1,10 +1,11 @@
 import { type IncomingMessage, STATUS_CODES } from "node:http";
 import { connect, type Socket } from "node:net";
+import { reset } from "../../reset.ts";
 import type { ListenerRecord, TargetRecord } from "../state.ts";
 import { requestHeaders } from "./forwarded-headers.ts";
 import { enlist, type FrontDeps, type Live } from "./front.ts";
 import { clientOf, requestHead, route, schemeOf } from "./http-requests.ts";
-import { join, reset } from "./join.ts";
+import { join } from "./join.ts";
 import { DEFAULT_COOKIE } from "./session-cookie.ts";
 import type { ConnectionRecord } from "./traffic-log.ts";
 
