@@ -6,9 +6,9 @@ import { inspect } from "node:util";
 import { Client } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_client.js";
 import type { HealthCheck } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import { makeClock } from "../../common/clock.ts";
-import { reset } from "../cloud/data-plane/join.ts";
 import { type ApiKey, type Profile, TEST_KEY } from "../cloud/options.ts";
 import { type StartOptions, startCloud } from "../cloud/start.ts";
+import { reset } from "../reset.ts";
 
 /** For tests that only want to get there. */
 export const QUICK: Profile = {
