@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Call, LoadBalancer } from "../../../coordinator/domain/load-balancer.ts";
 import { LISTENER_NAME } from "../../builders.ts";
+import { PROFILES } from "../../cloud/options.ts";
 import { aListeningLoadBalancer, aStage, newListeners, type Stage, slots, withCode } from "../stage.ts";
 
 /** In an order of its own, since neither the cloud nor the mirror promises one. */
@@ -156,4 +157,45 @@ test("never makes two writes to one load balancer at once, and tells which one r
   await assert.rejects(stage.writes.make(id, call, stage.signal), /is running already/);
   await stage.finish(first);
   assert.equal(stage.writes.running(id), undefined);
+});
+
+const RUNS_ON = { ...PROFILES.fast, batchTargets: { mode: "async", busyAfterReturnMs: 500 } } as const;
+
+test("a batch that runs on after its answer is believed when it is done; one that fails then leaves the mirror in doubt", async (t) => {
+  const stage = aStage(t, { profile: RUNS_ON });
+  const { id, listenerId } = await aListeningLoadBalancer(stage);
+  const startedMs = stage.clock.now();
+  await stage.finish(stage.writes.make(id, { lane: "bind", targets: slots(listenerId, 2) }, stage.signal));
+  assert.ok(stage.clock.now() - startedMs >= 400, `believed after ${stage.clock.now() - startedMs} ms`);
+  assert.deepEqual(sorted(stage.mirror.read(id)), sorted(await stage.look(id)));
+  await stage.clock.advance(1_000);
+  stage.cloud.faults.add({ kind: "task-failed", message: "device busy", action: "BatchDeregisterTargets", count: 1 });
+  const unbind: Call = { lane: "unbind", slots: slots(listenerId, 1) };
+  await assert.rejects(make(stage, id, unbind), (error: unknown) => withCode("TaskFailed")(error) && String(error).includes("device busy"));
+  assert.deepEqual([stage.mirror.staleBecause(id), stage.journal.podOf(id, "10.244.0.1")], ["unbind ended in doubt", "pod-0"]);
+});
+
+test("a batch that fails in part and runs on is over before it is told: what is read then is what is there", async (t) => {
+  const stage = aStage(t, { profile: RUNS_ON, keepGoodTargetsOfFailedListener: true });
+  const { id, listenerId } = await aListeningLoadBalancer(stage);
+  const [good, bad] = slots(listenerId, 2);
+  assert.ok(good !== undefined && bad !== undefined);
+  const bind: Call = { lane: "bind", targets: [good, { ...bad, ip: "192.0.2.1" }] };
+  await assert.rejects(stage.finish(stage.writes.make(id, bind, stage.signal)), withCode("PartialFailure"));
+  await stage.fill(id);
+  assert.equal(stage.mirror.read(id)?.listeners[0]?.targets.length, 1);
+});
+
+test("a batch that took as long as its work is not asked about; nor one whose task nobody knows", async (t) => {
+  const asked = (stage: Stage): number => stage.calls.filter(({ action }) => action === "DescribeTaskStatus").length;
+  const stage = aStage(t);
+  const { id, listenerId } = await aListeningLoadBalancer(stage);
+  const before = asked(stage);
+  await make(stage, id, { lane: "bind", targets: slots(listenerId, 2) });
+  assert.equal(asked(stage), before);
+  const quick = aStage(t, { profile: RUNS_ON });
+  const other = await aListeningLoadBalancer(quick);
+  quick.cloud.faults.add({ kind: "error", code: "InvalidParameterValue", message: "no such task", action: "DescribeTaskStatus" });
+  await make(quick, other.id, { lane: "bind", targets: slots(other.listenerId, 2) });
+  assert.equal(quick.mirror.staleBecause(other.id), undefined);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Call } from "../../../coordinator/domain/load-balancer.ts";
-import { inTurn } from "../../../coordinator/domain/turns.ts";
+import { afterConflicts, inTurn } from "../../../coordinator/domain/turns.ts";
 
 const CALLS: readonly Call[] = [
   { lane: "conflict", slots: [] },
@@ -30,4 +30,13 @@ test("what makes room first is not overtaken", () => {
 test("where nothing is to be added, drains go on", () => {
   const removing = CALLS.filter(({ lane }) => lane === "drain" || lane === "unbind");
   assert.equal(lanes(inTurn(removing, 90_000, 500)), "drain unbind");
+});
+
+test("an address that a conflict still holds is bound nowhere; its neighbours are", () => {
+  const slot = (listenerId: string, ip: string) => ({ listenerId, ip, port: 80 });
+  const bind = (...ips: string[]): Call => ({ lane: "bind", targets: ips.map((ip) => ({ ...slot("lbl-2", ip), weight: 10, podUid: ip })) });
+  const conflict: Call = { lane: "conflict", slots: [slot("lbl-1", "10.0.0.1")] };
+  assert.deepEqual(afterConflicts([conflict, bind("10.0.0.1"), bind("10.0.0.2", "10.0.0.1")]), [conflict, bind("10.0.0.2")]);
+  const free = [bind("10.0.0.1"), ...CALLS];
+  assert.deepEqual(afterConflicts(free), free);
 });

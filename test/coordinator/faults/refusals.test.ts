@@ -144,4 +144,24 @@ suite("where the cloud answers batch calls before they are done", () => {
     assert.deepEqual([...new Set(toldOf(world, "BindRefused").map((line) => line.split(" ")[0]))], ["one-22"]);
     assertNothingWrong(world);
   });
+
+  test("and nothing tells so, the audit does: what never took effect is repaired within its time", async (t) => {
+    const slow = { ...profile, apiLatencyMs: { default: 30, write: 600, jitterPct: 0 } };
+    const world = aWorld(t, { apps: ["one"], profile: slow });
+    await world.run(async () => {
+      world.cluster.readyTogether();
+      world.cloud.faults.add({ kind: "task-failed", message: "device busy", action: "BatchRegisterTargets", count: 1 });
+      world.start();
+      await world.until(
+        () => "the batch failed",
+        () => world.cloud.journal.of("task").some(({ change }) => change === "failed"),
+      );
+      const failedMs = world.clock.now();
+      await world.converged("one");
+      const tookMs = world.clock.now() - failedMs;
+      assert.ok(tookMs > 30_000 && tookMs < 85_000, `took ${tookMs} ms`); // the audit, a write, the check window
+      await world.kill();
+    });
+    assertNothingWrong(world);
+  });
 });

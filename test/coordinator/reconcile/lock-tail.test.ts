@@ -101,3 +101,12 @@ test("a refused write that was wanted no more says nothing of the tail when the 
   tails.passed("lb-1", endMs + 600_000);
   assert.ok(learned(tails, endMs + 602_000) < 1_000, `${learned(tails, endMs + 602_000)} ms`);
 });
+
+test("a load balancer that is forgotten has no lock; what was learned of tails stays", () => {
+  const tails = new LockTails();
+  const { endMs } = writes(tails, 500, 10);
+  tails.ended("lb-1", "batch", 10, endMs);
+  const waitMs = tails.waitMs("lb-1", endMs);
+  tails.forget("lb-1");
+  assert.deepEqual([tails.waitMs("lb-1", endMs), learned(tails, endMs)], [0, waitMs]);
+});

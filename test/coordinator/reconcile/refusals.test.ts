@@ -100,4 +100,111 @@ suite("a refused bind", () => {
       assert.ok(calls <= 11, `the one at ${bad}: ${calls} calls`);
     }
   });
+
+  test("those that were refused and are due again go last and alone, then twice as many each time that goes well", () => {
+    const refusals = new Refusals(() => undefined);
+    const bad = ["1", "2", "3", "4", "5", "6"].map((n) => slot(`10.0.0.${n}`));
+    for (const one of bad) refusals.failed("lb-1", bind(one), refusal("InvalidParameterValue"), 0);
+    const good = slot("10.0.9.9");
+    assert.deepEqual(refusals.openCalls("lb-1", [bind(...bad, good)], 500)[0], bind(good));
+    const sizes: number[] = [];
+    for (let left = [...bad]; left.length > 0; ) {
+      const [call] = refusals.openCalls("lb-1", [bind(...left)], 1_000);
+      assert.ok(call?.lane === "bind");
+      sizes.push(call.targets.length);
+      refusals.worked("lb-1", call, 1_000);
+      left = left.filter((one) => !call.targets.includes(one));
+    }
+    assert.deepEqual(sizes, [1, 2, 3]);
+  });
+
+  test("where many are refused for themselves, the lane gives way to the others", () => {
+    const refusals = new Refusals(() => undefined);
+    const giveWay = ["1", "2", "3", "4", "5"].map((n) =>
+      refusals.failed("lb-1", bind(slot(`10.0.0.${n}`)), refusal("InvalidParameterValue"), 0),
+    );
+    assert.deepEqual(giveWay, [0, 0, 0, 1_000, 1_000]);
+  });
+});
+
+suite("a quota that is full", () => {
+  const at = (listenerId: string, ip: string): BoundSlot => ({ ...slot(ip), listenerId });
+  const full = refusal("LimitExceeded");
+  const [a1, a2, a3, b1] = [at("lbl-a", "10.0.0.1"), at("lbl-a", "10.0.0.2"), at("lbl-a", "10.0.0.3"), at("lbl-b", "10.0.0.1")];
+  const whole = [bind(a1, a2, a3, b1)];
+  /** The place of `a` is known to be full at 0. */
+  const met = (): Refusals => {
+    const refusals = new Refusals(() => undefined);
+    refusals.failed("lb-1", bind(a1, a2, a3, b1), full, 0);
+    refusals.failed("lb-1", bind(a1, a2), full, 0);
+    refusals.failed("lb-1", bind(a1), full, 0);
+    return refusals;
+  };
+
+  test("leaves out its place as a whole, tells each Pod there why, and lets the other places go on", () => {
+    const refusals = met();
+    assert.deepEqual(refusals.openCalls("lb-1", whole, 0), [bind(b1)]);
+    assert.match(refusals.why("lb-1", "lbl-a 10.0.0.3:8080", a3.podUid) ?? "", /LimitExceeded/);
+    assert.equal(refusals.why("lb-1", "lbl-b 10.0.0.1:8080", b1.podUid), undefined);
+  });
+
+  test("is tried by one target after 1 s, 2 s, … 30 s", () => {
+    const refusals = met();
+    let now = 0;
+    const waits = [1, 2, 3, 4, 5, 6, 7].map(() => {
+      const next = refusals.nextMs("lb-1", now) ?? 0;
+      assert.deepEqual(refusals.openCalls("lb-1", [bind(a1, a2, a3)], next), [bind(a1)]);
+      refusals.failed("lb-1", bind(a1), full, next);
+      const waitMs = next - now;
+      now = next;
+      return waitMs;
+    });
+    assert.deepEqual(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
+  });
+
+  test("is over for all when something was taken away there; elsewhere one tries", () => {
+    const [there, elsewhere] = [met(), met()];
+    there.worked("lb-1", { lane: "unbind", slots: [at("lbl-a", "10.0.0.9")] }, 10);
+    assert.deepEqual(there.openCalls("lb-1", [bind(a1, a2, a3)], 10), [bind(a1, a2, a3)]);
+    elsewhere.worked("lb-1", { lane: "unbind", slots: [at("lbl-c", "10.0.0.9")] }, 10);
+    assert.deepEqual(elsewhere.openCalls("lb-1", [bind(a1, a2, a3)], 10), [bind(a1)]);
+  });
+
+  test("is over when the account may have more", () => {
+    const refusals = met();
+    refusals.failed(
+      "lb-2",
+      { lane: "structure", create: { protocol: "TCP", healthCheck: {}, listeners: [{ name: "l", port: 80 }] } },
+      full,
+      0,
+    );
+    refusals.quotasRaised();
+    assert.deepEqual(refusals.openCalls("lb-1", whole, 0), whole);
+    assert.deepEqual([refusals.nextMs("lb-1", 0), refusals.nextMs("lb-2", 0)], [undefined, undefined]);
+  });
+
+  test("of listeners holds up no rules, and that of one listener's rules no other listener's", () => {
+    const refusals = new Refusals(() => undefined);
+    const listeners: Call = {
+      lane: "structure",
+      create: { protocol: "TCP", healthCheck: {}, listeners: [80, 81].map((port) => ({ name: "l", port })) },
+    };
+    const rules = (listenerId: string): Call => ({
+      lane: "structure",
+      createRules: { listenerId, rules: ["/a", "/b"].map((url) => ({ domain: "example.com", url, healthCheck: {} })) },
+    });
+    const plan = [listeners, rules("lbl-a"), rules("lbl-b")];
+    const made: Call[] = [];
+    for (let tries = 0; tries < 20; tries++) {
+      const [call] = refusals.openCalls(
+        "lb-1",
+        plan.filter((one) => !made.includes(one)),
+        0,
+      );
+      if (call === undefined) break;
+      if (call === plan[2]) made.push(call);
+      else refusals.failed("lb-1", call, full, 0);
+    }
+    assert.deepEqual([made, refusals.nextMs("lb-1", 0)], [[plan[2]], 1_000]);
+  });
 });

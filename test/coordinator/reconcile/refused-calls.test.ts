@@ -79,14 +79,19 @@ test("a weight that the cloud refuses to drain: its neighbours are drained, and 
 
 test("what was learned of a load balancer is forgotten when it is nobody's any more", async (t) => {
   const made: Made[] = [];
-  const world = aWorld(t, { pods: 1, deps: { onMade: (one) => void made.push(one) } });
-  const { stage, id, ip, ledger, entry, refusals, pass, passes, listenerId } = world;
+  const world = aWorld(t, { pods: 2, deps: { onMade: (one) => void made.push(one) } });
+  const { stage, id, ip, ledger, entry, known, refusals, pass, passes, bound, listenerId } = world;
   stage.intercept.by = refusing("BatchRegisterTargets", naming(ip(0)), "InvalidParameterValue");
+  await passes(20_000, () => bound().length === 1);
   await passes(5_000);
-  assert.ok(refusals.why(id, `${listenerId()} ${ip(0)}:8080`, "pod-0"));
+  stage.cloud.faults.add({ kind: "locked", hold: "20s", action: "BatchRegisterTargets", count: 1 });
+  known.set(aPod({ uid: "pod-9", name: "web-9", ips: ["10.244.9.9"] }));
+  await passes(5_000); // it waits for the lock
+  const slot = `${listenerId()} ${ip(0)}:8080`;
+  assert.match(refusals.why(id, slot, "pod-0") ?? "", /not like this/);
   ledger.forgetLoadBalancer(id);
   assert.deepEqual(await pass(), { kind: "done" });
-  assert.equal(refusals.why(id, `${listenerId()} ${ip(0)}:8080`, "pod-0"), undefined);
+  assert.equal(refusals.why(id, slot, "pod-0"), undefined);
   await stage.clock.advance(3_600_000);
   ledger.set({ ...entry, released: false, blocker: undefined });
   made.length = 0;
