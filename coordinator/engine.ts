@@ -22,7 +22,7 @@ import { holderOf } from "./domain/holder.ts";
 import { type Call, type LoadBalancer, type Slot, slotKey, slotOf } from "./domain/load-balancer.ts";
 import { PlaceMemo } from "./domain/place-memo.ts";
 import { type Plan, planLoadBalancer } from "./domain/plan-load-balancer.ts";
-import { allowedCalls, handsOver, type Policy } from "./domain/policy.ts";
+import { allowedCalls, keepsAll, type Policy } from "./domain/policy.ts";
 import type { ObjectRef } from "./domain/problem.ts";
 import { type OwnershipMode, type ServiceRecord, selects, serviceRef } from "./domain/service.ts";
 import type { EventSink } from "./events.ts";
@@ -173,8 +173,8 @@ export class Engine {
       return new Worker({ name, reconcile, clock, log, concurrency: CONCURRENCY[name], onOutcome });
     };
     const touch = (id: string): void => this.#touch(id);
-    const { ownership, vpcId, gateType } = settings;
-    const serviceDeps = { ...shared, client, ownership, vpcId, synced, service, tell, touch, attempts: new Map<string, number>() };
+    const { ownership, vpcId, gateType, policy } = settings;
+    const serviceDeps = { ...shared, client, ownership, policy, vpcId, synced, service, tell, touch, attempts: new Map<string, number>() };
     this.#services = worker("services", this.#reading(makeServiceReconciler(serviceDeps)));
     const onRaised = (): void => {
       refusals.quotasRaised();
@@ -345,7 +345,7 @@ export class Engine {
       ...(inFlight === undefined && { memo: this.#memoOf(id) }),
     });
     // Where nothing is taken away anyhow there is nothing to release either.
-    if (settings.policy === "no-unbind") return plan;
+    if (keepsAll(settings.policy)) return plan;
     return { ...plan, calls: this.#removals.hold(actual, plan.calls, inFlight === undefined) };
   }
 
@@ -384,8 +384,12 @@ export class Engine {
     const { settings } = this.#deps;
     return {
       allowed: (calls: readonly Call[]): readonly Call[] => allowedCalls(settings.policy, calls),
-      takesOver: ({ ip, podUid }: WantedBackend) => handsOver(settings.policy) && this.#pods.byIp(ip)?.uid === podUid,
+      takesOver: ({ ip, podUid }: WantedBackend) => keepsAll(settings.policy) && this.#pods.byIp(ip)?.uid === podUid,
       onMade: (made: Made): void => this.#noteMade(made),
+      onForgotten: (id: string): void => {
+        this.#removals.forget(id);
+        this.#memos.delete(id);
+      },
     };
   }
 

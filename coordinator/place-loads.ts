@@ -19,6 +19,12 @@ export class PlaceLoads {
     this.#clock = clock;
   }
 
+  /** The load balancer is gone; another look at its health is needed should it come back. */
+  delete(loadBalancerId: string): void {
+    this.#counted.delete(loadBalancerId);
+    this.#healthRead.delete(loadBalancerId);
+  }
+
   healthRead(loadBalancerIds: readonly string[]): void {
     for (const id of loadBalancerIds) this.#healthRead.add(id);
   }

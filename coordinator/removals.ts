@@ -60,6 +60,11 @@ export class Removals {
     return [...this.#parked.values()].reduce((sum, parked) => sum + parked.length, 0);
   }
 
+  /** The load balancer is gone, or not ours any more. */
+  forget(loadBalancerId: string): void {
+    for (const book of [this.#loads, this.#releases, this.#parked, this.#letGo]) book.delete(loadBalancerId);
+  }
+
   healthRead(loadBalancerIds: readonly string[]): void {
     this.#loads.healthRead(loadBalancerIds);
   }

@@ -5,10 +5,10 @@ export type Policy = "enforce" | "no-unbind" | "observe";
 export const POLICIES = ["enforce", "no-unbind", "observe"] as const satisfies readonly Policy[];
 
 /**
- * Pure: a target whose address passed to another Pod becomes that Pod's as it is. Where targets may be taken away it is unbound and bound
- * anew instead; where they may not, the new Pod would wait for that for ever, although the load balancer sends to it all the time.
+ * Pure: what is bound or listens stays for ever, although other things are written. So a target whose address passed to another Pod becomes
+ * that Pod's as it is: it would wait for ever for the former binding to be removed, although the load balancer sends to it all the time.
  */
-export const handsOver = (policy: Policy): boolean => policy === "no-unbind";
+export const keepsAll = (policy: Policy): boolean => policy === "no-unbind";
 
 /** Pure: the calls of a plan that the policy lets pass, in their order. */
 export function allowedCalls(policy: Policy, calls: readonly Call[]): readonly Call[] {

@@ -43,6 +43,8 @@ export type LoadBalancerDeps = {
   readonly allowed?: (calls: readonly Call[]) => readonly Call[];
   /** A wanted backend gets the target that is bound for the former Pod of its address, because nothing is ever unbound; default: none does. */
   readonly takesOver?: (backend: WantedBackend) => boolean;
+  /** Told of a load balancer that is gone, or not ours any more. */
+  readonly onForgotten?: (loadBalancerId: string) => void;
   /** Told of each write that ended, well or not; not of those that met a lock. */
   readonly onMade?: (made: Made) => void;
   /** Tells what the plan found but does not touch. */
@@ -71,6 +73,7 @@ export function makeLoadBalancerReconciler(deps: LoadBalancerDeps): Reconcile {
   const [tails, lanes] = [new LockTails(), new Lanes()];
   const forget = (id: string): void => {
     for (const book of [tails, lanes, deps.refusals, deps.writes]) book.forget(id);
+    deps.onForgotten?.(id);
   };
   return async (id, signal) => {
     if (!deps.synced()) return { kind: "again", afterMs: NOT_SYNCED_MS, because: "not every watch has synced" };

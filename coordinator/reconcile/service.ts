@@ -14,6 +14,7 @@ import {
 import type { ClbApi, LoadBalancerFacts } from "../cloud/clb-api.ts";
 import { ClbApiError } from "../cloud/clb-error.ts";
 import type { Mirror } from "../cloud/mirror.ts";
+import { keepsAll, type Policy } from "../domain/policy.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
 import {
   namedLoadBalancer,
@@ -38,6 +39,8 @@ export type ServiceDeps = {
   readonly log: Logger;
   readonly clusterId: string;
   readonly ownership: OwnershipMode;
+  /** Default: what was made for a Service goes with it. */
+  readonly policy?: Policy;
   /** VPC in which load balancers are created; undefined: the account's default. */
   readonly vpcId: string | undefined;
   readonly synced: () => boolean;
@@ -256,7 +259,10 @@ async function release(deps: ServiceDeps, service: ServiceRecord, signal: AbortS
   const old = deps.ledger.get(service.uid);
   const loadBalancerId = old?.loadBalancerId ?? (await formerLoadBalancer(deps, service, signal));
   enter(deps, service, { intent: old?.intent, blocker: undefined, loadBalancerId, released: true });
-  if (loadBalancerId !== undefined && !isCleared(deps, serviceRef(service), loadBalancerId)) return DONE; // the load balancer's pass brings it back
+  if (loadBalancerId !== undefined && !isCleared(deps, serviceRef(service), loadBalancerId)) {
+    if (deps.policy !== undefined && keepsAll(deps.policy)) tellKept(deps, service, loadBalancerId, deps.policy);
+    return DONE; // the load balancer's pass brings it back
+  }
   if (loadBalancerId !== undefined && deps.ledger.of(loadBalancerId).length === 1) {
     deps.ledger.forgetLoadBalancer(loadBalancerId);
     deps.mirror.drop(loadBalancerId);
@@ -268,6 +274,12 @@ async function release(deps: ServiceDeps, service: ServiceRecord, signal: AbortS
   await patchStatus(deps, service, { metadata }, signal);
   deps.ledger.remove(service.uid);
   return DONE;
+}
+
+function tellKept(deps: ServiceDeps, service: ServiceRecord, loadBalancerId: string, policy: Policy): void {
+  const at = `Service ${service.namespace}/${service.name} goes, but its listeners at load balancer ${loadBalancerId} and its finalizer stay`;
+  const message = `${at}: POLICY of the coordinator is ${policy}: set it to enforce to let them go`;
+  deps.tell({ object: serviceRef(service), type: "Warning", reason: "KeptByPolicy", message });
 }
 
 /** Nothing of ours is left there: the load balancer is gone, or a current look shows no listener of this Service. */

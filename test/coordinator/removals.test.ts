@@ -194,6 +194,15 @@ test("half of a released removal that is done, and another coordinator: the othe
   assert.equal(anew.hold([conflict(7)]), 6);
 });
 
+test("what is parked at a load balancer that is gone waits for nobody any more", async () => {
+  const { alive, hold, known, removals } = await aPlace();
+  alive();
+  for (let n = 0; n < 6; n++) known.end(`pod-${n}`, "absent");
+  hold([conflict(6)]);
+  removals.forget("lb-1");
+  assert.deepEqual([removals.parkedCount, removals.isHealthRead("lb-1")], [0, false]);
+});
+
 test("who only looks at what comes after a running write changes nothing of what a person let go", async () => {
   const { alive, hold, known, parked, released } = await aPlace();
   alive();

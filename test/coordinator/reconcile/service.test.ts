@@ -254,6 +254,18 @@ test("a release waits until its listeners are gone, and takes the finalizer away
   );
 });
 
+test("under no-unbind a Service that is deleted stays, and says what holds it", async (t) => {
+  const world = await aWorld(t, {}, { policy: "no-unbind" });
+  const id = await world.settle();
+  await world.listen(id);
+  await world.pass();
+  await world.kube.client.delete(PATH);
+  await world.pass();
+  assert.deepEqual((await world.read()).metadata.finalizers, [FINALIZER]);
+  const message = world.told.find(({ reason }) => reason === "KeptByPolicy")?.message ?? "";
+  assert.match(message, /^Service demo\/web goes, but .* POLICY of the coordinator is no-unbind: set it to enforce/);
+});
+
 test("believes that nothing is left only after a current look", async (t) => {
   const world = await aWorld(t);
   const { loadBalancerId: id } = world.stage.cloud.addLoadBalancer();
