@@ -67,6 +67,14 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
       void clock.sleep(STOP_MS).then(gone);
     }
   };
+  /** A person changes the Service of an app. */
+  const edit = (app: string, what: Partial<ServiceRecord>): void => {
+    const known = services.get(uidOf(apps.indexOf(app)));
+    if (known === undefined) return;
+    const record = { ...known, ...what, resourceVersion: String(++version) };
+    services.set(record.uid, record);
+    for (const listener of serviceListeners) listener(record);
+  };
   const patch = (path: string, body: unknown): object => {
     const [, configMap] = /\/configmaps\/(.+)$/.exec(path) ?? [];
     if (configMap !== undefined) return patchJournal(journals, path, configMap, body);
@@ -112,15 +120,10 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
     end,
     /** A Pod's own labels are changed: those of its app, or none at all. */
     relabel: (uid: string, labels: PodFact["labels"]): void => change(uid, { labels }),
+    edit,
     /** What a person writes on the Service of an app, in place of what was written there before. */
-    annotate: (app: string, annotations: Readonly<Record<string, string>>): void => {
-      const at = apps.indexOf(app);
-      const known = services.get(uidOf(at));
-      if (known === undefined) return;
-      const record = { ...known, annotations: { ...serviceOf(app, at).annotations, ...annotations }, resourceVersion: String(++version) };
-      services.set(record.uid, record);
-      for (const listener of serviceListeners) listener(record);
-    },
+    annotate: (app: string, annotations: Readonly<Record<string, string>>): void =>
+      edit(app, { annotations: { ...serviceOf(app, apps.indexOf(app)).annotations, ...annotations } }),
     /** The containers of all Pods are ready now. */
     readyTogether: (): void => {
       for (const uid of pods.keys()) change(uid, { containersReady: true, containersReadyAtMs: clock.now() });

@@ -120,6 +120,50 @@ test("Pods that one Service lost are doubted there, although another one on the 
   });
 });
 
+suite("a Service that asks for two other Pods in place of six", () => {
+  /** Six blue and two green Pods; the Service selects the blue ones, and the green ones after `change`. */
+  async function reselect(world: World, between: () => Promise<void>): Promise<void> {
+    const { cluster } = world;
+    const [blue, green] = [
+      { app: "one", tier: "blue" },
+      { app: "one", tier: "green" },
+    ];
+    for (const [at, { uid }] of [...cluster.pods.values()].entries()) cluster.relabel(uid, at < 6 ? blue : green);
+    cluster.edit("one", { selector: blue });
+    world.start();
+    await world.until(() => "the blue ones serve", serves(world, 6));
+    await between();
+    cluster.edit("one", { selector: green });
+  }
+
+  test("gets them: nobody is asked", async (t) => {
+    const world = aWorld(t, { apps: ["one"], pods: 8 });
+    await world.run(async () => {
+      await reselect(world, async () => undefined);
+      await world.until(() => "only the green ones are left", serves(world, 2));
+      assert.deepEqual(told(world), []);
+      await world.kill();
+    });
+  });
+
+  test("while no coordinator runs: the next one does not know what it asked for before, so a person has to say so", async (t) => {
+    const world = aWorld(t, { apps: ["one"], pods: 8 });
+    await world.run(async () => {
+      await reselect(world, world.kill);
+      world.start();
+      await world.until(
+        () => "the removal is parked",
+        () => told(world).length > 0,
+      );
+      await world.clock.sleep(MINUTE);
+      assert.ok(serves(world, 8)(), "old and new ones serve meanwhile");
+      world.cluster.annotate("one", { [RELEASE]: idIn(told(world).at(-1)) });
+      await world.until(() => "only the green ones are left", serves(world, 2));
+      await world.kill();
+    });
+  });
+});
+
 test("a Pod that is taken out of its Service is unbound, although another one is broken for good", async (t) => {
   const dead = new Set<string>();
   const world = aWorld(t, { apps: ["one"], pods: 4, probe: async ({ ip }) => !dead.has(ip) });
