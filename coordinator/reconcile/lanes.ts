@@ -32,7 +32,7 @@ export class Lanes {
     return this.#states.get(id)?.writeMs ?? FIRST_WRITE_MS;
   }
 
-  /** A write has come to its end, well or not; not one that met a lock. */
+  /** A write has ended well. */
   wrote(id: string, ms: number): void {
     this.#of(id).writeMs = ms;
   }

@@ -179,9 +179,9 @@ async function make(deps: LoadBalancerDeps, tails: LockTails, lanes: Lanes, id: 
   const waitedMs = lanes.waitedMs(id, call.lane, startedMs);
   const ended = (result: string): void => {
     const endedMs = clock.now();
-    lanes.wrote(id, endedMs - startedMs);
     // Whoever held the lock for so long has changed something: what we knew before is not what our next decision may rest on.
     if (tails.passed(id, startedMs)) mirror.markStale(id, "another writer held the lock");
+    if (result === "ok") lanes.wrote(id, endedMs - startedMs); // a refusal is quick, and no measure of how long others wait
     if (result === "ok") tails.ended(id, isBatch(call) ? "batch" : "task", itemsOf(call), endedMs);
     deps.onMade?.({ loadBalancerId: id, call, result, startedMs, endedMs, waitedMs });
   };

@@ -44,6 +44,11 @@ test("the settings of one place are one item; a wish that was corrected is anoth
     createRules: { listenerId: "lbl-1", rules: [{ ...rule("/a"), healthCheck }] },
   });
   assert.notEqual(callItems(rules({}))[0]?.key, callItems(rules({ httpPath: "/x" }))[0]?.key);
+  const listener = (healthCheck: Partial<HealthCheck>): Call => ({
+    lane: "structure",
+    create: { protocol: "TCP", healthCheck, listeners: [{ name: "l80", port: 80 }] },
+  });
+  assert.notEqual(callItems(listener({}))[0]?.key, callItems(listener({ intervalSeconds: 9 }))[0]?.key);
 });
 
 test("a bind for another Pod is another item, and fills its own place", () => {

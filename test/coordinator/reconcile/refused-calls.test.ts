@@ -77,6 +77,37 @@ test("a weight that the cloud refuses to drain: its neighbours are drained, and 
   assert.ok(tookMs < 8_000, `took ${tookMs} ms`);
 });
 
+test("a listener that the cloud does not delete: the one beside it goes", async (t) => {
+  const world = aWorld(t);
+  const { stage, id, passes, refused } = world;
+  askFor(world, [HTTP, OTHER, { port: 82, targetPort: 8082 }]);
+  await passes(20_000, () => [80, 81, 82].every((port) => boundAt(world, port).length === 3));
+  const kept = stage.mirror.read(id)?.listeners.find(({ port }) => port === 81)?.listenerId ?? "";
+  stage.intercept.by = refusing("DeleteLoadBalancerListeners", naming(kept), "FailedOperation");
+  askFor(world, [HTTP]);
+  const listeners = () => stage.cloud.state().loadBalancers.flatMap((one) => one.listeners.map(({ port }) => port));
+  await passes(20_000, () => listeners().length === 2);
+  await passes(5_000);
+  assert.deepEqual(listeners().toSorted(), [80, 81]);
+  assert.ok(refused.length > 0 && refused.every((line) => line.startsWith("delete ")), refused.join("\n"));
+});
+
+test("a listener that is refused for ever gives binds no right to overtake drains", async (t) => {
+  const made: Made[] = [];
+  const world = aWorld(t, { deps: { onMade: (one) => void made.push(one) } });
+  const { stage, ip, known, passes, bound } = world;
+  stage.intercept.by = refusing("CreateListener", /[[,]81[\],]/, "InvalidParameter.PortCheckFailed");
+  askFor(world, [HTTP, OTHER]);
+  await passes(20_000, () => bound().length === 3);
+  await passes(60_000); // far more than ten writes take
+  made.length = 0;
+  known.set(aPod({ uid: "pod-0", name: "web-0", ips: [ip(0)], deletionAtMs: stage.clock.now() + 30_000 }));
+  known.set(aPod({ uid: "pod-9", name: "web-9", ips: ["10.244.9.9"] }));
+  await passes(4_000, () => bound().includes("10.244.9.9"));
+  const lanes = made.filter(({ result }) => result === "ok").map(({ call }) => call.lane);
+  assert.deepEqual(lanes.slice(0, 2), ["drain", "bind"]);
+});
+
 test("what was learned of a load balancer is forgotten when it is nobody's any more", async (t) => {
   const made: Made[] = [];
   const world = aWorld(t, { pods: 2, deps: { onMade: (one) => void made.push(one) } });
