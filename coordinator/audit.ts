@@ -35,7 +35,7 @@ export function makeCauses(from: {
   readonly mirror: Pick<Mirror, "read">;
   readonly journal: Pick<Journal, "podOf">;
   readonly owners: Owners;
-  readonly removals: Pick<Removals, "nameOf" | "evidence">;
+  readonly removals: Pick<Removals, "nameOf" | "cause">;
 }): (loadBalancerId: string) => Causes {
   const { mirror, journal, owners, removals } = from;
   return (id) => {
@@ -45,7 +45,7 @@ export function makeCauses(from: {
         if (podUid !== undefined) return `${removals.nameOf(podUid)} is ready`;
         const { ip } = slot;
         const journaled = journal.podOf(id, ip);
-        return removals.evidence(id, slot) ?? `${journaled === undefined ? ip : removals.nameOf(journaled)} is gone or was relabelled`;
+        return removals.cause(id, slot) ?? `${journaled === undefined ? ip : removals.nameOf(journaled)} is gone or was relabelled`;
       },
       owner: (named) => {
         const listener = listeners.find(({ listenerId, name }) => listenerId === named || name === named);

@@ -101,17 +101,23 @@ export class Removals {
     this.#loads.count(id, places);
     const weightOf = weightsOf(places);
     const slots = removedSlots(calls, (slot) => weightOf(slot) ?? 0);
-    const known = this.#letGo.get(id);
-    const removals = slots.map((slot): Removal => {
-      const byPerson = known?.has(slotKey(slot)) === true ? "a person let it go" : undefined;
-      return { slot, podUid: this.#deps.journal.podOf(id, slot.ip), confirmed: this.evidence(id, slot) ?? byPerson };
-    });
+    const { journal } = this.#deps;
+    const removals = slots.map((slot): Removal => ({ slot, podUid: journal.podOf(id, slot.ip), confirmed: this.cause(id, slot) }));
     const doubted = removals.length === 0 ? [] : brake({ get: (key) => this.#loads.of(id, key, places.get(key)) }, removals, now);
     if (!acting) return withoutParked(calls, doubted);
     this.#noteCarriedOut(id, new Set(slots.map(slotKey)), weightOf);
     const parked = this.#release(id, doubted, now);
     this.#park(id, parked, places);
     return withoutParked(calls, parked);
+  }
+
+  /** Why a slot may be taken away: evidence, or a person's word, e.g. "Pod shop/web-1: a person released removal r-5e21c0ff". */
+  cause(id: string, slot: Slot): string | undefined {
+    const evidence = this.evidence(id, slot);
+    const letGo = evidence === undefined ? this.#letGo.get(id)?.get(slotKey(slot)) : undefined;
+    if (letGo === undefined) return evidence;
+    const podUid = this.#deps.journal.podOf(id, slot.ip);
+    return `${podUid === undefined ? slot.ip : this.nameOf(podUid)}: a person released removal ${letGo.removal}`;
   }
 
   /** Why the Pod behind a bound slot is certainly to leave it, e.g. "Pod shop/web-1 was deleted"; undefined: it is merely missing. */

@@ -67,9 +67,11 @@ test("Pods that are merely missing stay when they are most of a place, told once
   assert.equal(hold([conflict(6)]), 0);
   assert.equal(hold([conflict(6)]), 0);
   assert.deepEqual([parked.length, removals.parkedCount, parked[0]?.staying, parked[0]?.floor], [1, 1, 2, 4]);
+  assert.equal(removals.cause("lb-1", slotOfPod(1)), undefined);
   released.add(parked[0]?.id ?? "");
   assert.equal(hold([conflict(6)]), 6);
   assert.equal(removals.parkedCount, 0);
+  assert.match(removals.cause("lb-1", slotOfPod(1)) ?? "", /^Pod pod-0: a person released removal r-[0-9a-f]{8}$/);
 });
 
 test("what a person let go goes to its end, although a call takes only a part of it; what else is doubted waits", async () => {
