@@ -1,6 +1,7 @@
 import type { Clock } from "../common/clock.ts";
 import { isCancelled } from "../common/errors.ts";
 import type { Logger } from "../common/log.ts";
+import { withEither } from "../common/signals.ts";
 import type { ClbApi } from "./cloud/clb-api.ts";
 import { ClbApiError } from "./cloud/clb-error.ts";
 import type { Mirror } from "./cloud/mirror.ts";
@@ -31,6 +32,10 @@ export type HealthWatchDeps = {
 
 /** Longest pause after questions that failed, milliseconds. */
 const MOST_FAILED_MS = 5_000;
+/** A question that takes longer is slow: those it does not name are asked about meanwhile. Answers come in about 100 ms (clb-api.md §7.5). */
+const SLOW_MS = 1_000;
+/** A question without an answer for so long has failed: far less than the limit of a call, which is made for writes. */
+const LOST_MS = 10_000;
 
 /**
  * Why a question brought nothing: the cloud was not heard, it refused what was asked, or the answer left the load balancer out. The next
@@ -58,6 +63,9 @@ export class HealthWatch {
   readonly #asked = new Map<string, Asked>();
   /** When the last question was asked, about whomever. */
   #lastMs = 0;
+  /** Those about whom a question is under way. */
+  readonly #underWay = new Set<string>();
+  #questions: Promise<void>[] = [];
   #wake = Promise.withResolvers<void>();
 
   constructor(deps: HealthWatchDeps) {
@@ -76,18 +84,20 @@ export class HealthWatch {
       const now = clock.now();
       const due = this.#due(now);
       const ready = questionOf(due, now);
-      if (ready.length > 0) {
-        await this.#ask(ready, signal);
-        continue;
-      }
-      const timer = new AbortController();
-      const stop = (): void => timer.abort();
-      signal.addEventListener("abort", stop, { once: true });
       const nextMs = Math.max((due[0]?.atMs ?? now + this.#deps.idleMs) - now, 1);
-      await Promise.race([this.#wake.promise, clock.sleep(nextMs, timer.signal).catch(() => undefined)]);
-      signal.removeEventListener("abort", stop);
-      timer.abort();
+      if (ready.length > 0) await this.#rest(SLOW_MS, this.#ask(ready, signal), signal);
+      else await this.#rest(nextMs, this.#wake.promise, signal);
     }
+    await Promise.all(this.#questions);
+  }
+
+  /** Resolves after `ms`, or when `until` does, or when stopped. */
+  async #rest(ms: number, until: Promise<void>, signal: AbortSignal): Promise<void> {
+    const over = new AbortController();
+    await withEither([signal, over.signal], async (either) => {
+      await Promise.race([until, this.#deps.clock.sleep(ms, either).catch(() => undefined)]);
+      over.abort();
+    });
   }
 
   /** When each load balancer is due, soonest first. */
@@ -95,7 +105,7 @@ export class HealthWatch {
     const { mirror, idleMs, pollMs, callsPerSecond, awaited } = this.#deps;
     const present = new Set(mirror.ids);
     for (const id of this.#asked.keys()) if (!present.has(id)) this.#asked.delete(id);
-    const waiting = mirror.ids.map((id) => ({ id, targets: awaited(id) }));
+    const waiting = mirror.ids.filter((id) => !this.#underWay.has(id)).map((id) => ({ id, targets: awaited(id) }));
     const calls = Math.ceil(waiting.filter(({ targets }) => targets.length > 0).length / PER_QUESTION);
     const pace = { fastestMs: fastestPauseMs(calls, callsPerSecond), slowestMs: Math.max(pollMs, fastestPauseMs(calls, callsPerSecond)) };
     const due = waiting.map(({ id, targets }): Due => {
@@ -112,12 +122,24 @@ export class HealthWatch {
     return due.sort((a, b) => a.atMs - b.atMs);
   }
 
-  async #ask(ids: readonly string[], signal: AbortSignal): Promise<void> {
-    const { api, mirror, clock, log } = this.#deps;
+  /** Resolves when the question is over, however it ends. */
+  #ask(ids: readonly string[], signal: AbortSignal): Promise<void> {
+    for (const id of ids) this.#underWay.add(id);
+    this.#lastMs = this.#deps.clock.now();
+    const question = this.#question(ids, signal).finally(() => {
+      for (const id of ids) this.#underWay.delete(id);
+      this.#questions = this.#questions.filter((other) => other !== question);
+      this.wake();
+    });
+    this.#questions.push(question);
+    return question;
+  }
+
+  async #question(ids: readonly string[], signal: AbortSignal): Promise<void> {
+    const { mirror, clock, log } = this.#deps;
     const askedMs = clock.now();
-    this.#lastMs = askedMs;
     try {
-      const answer = await api.health(ids, signal);
+      const answer = await this.#answer(ids, signal);
       const nowMs = clock.now();
       const told = new Set(ids.filter((id) => answer.has(id) || isEmpty(mirror, id)));
       for (const id of ids) this.#noteAnswer(id, told.has(id), askedMs);
@@ -130,6 +152,19 @@ export class HealthWatch {
       // One unknown load balancer fails the whole question: each must be read again, which finds the one that is gone.
       if (isRefused) for (const id of ids) this.#deps.doubt(id);
       log.warn({ err, loadBalancerIds: ids }, "health not read");
+    }
+  }
+
+  /** Rejects with a TimeoutError when it is lost. */
+  async #answer(ids: readonly string[], signal: AbortSignal): ReturnType<ClbApi["health"]> {
+    const { api, clock } = this.#deps;
+    const [answered, lost] = [new AbortController(), new AbortController()];
+    const lose = (): void => lost.abort(new DOMException(`no answer within ${LOST_MS / 1000} s`, "TimeoutError"));
+    clock.sleep(LOST_MS, answered.signal).then(lose, () => undefined);
+    try {
+      return await withEither([signal, lost.signal], (either) => api.health(ids, either));
+    } finally {
+      answered.abort();
     }
   }
 

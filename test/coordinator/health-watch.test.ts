@@ -234,6 +234,21 @@ test("one load balancer that the cloud refuses to speak of is found by halves, a
   assert.deepEqual([...new Set(doubted.slice(before))], [bad]);
 });
 
+test("a question whose answer never comes holds up nobody else, and is asked again after 10 s", async (t) => {
+  const { stage, id, watch, asked, answered, startedMs } = await aWatch(t, {}, ({ cloud }) =>
+    cloud.faults.add({ kind: "latency", delay: 60_000, action: "DescribeTargetHealth", count: 1 }),
+  );
+  const others = Array.from({ length: 40 }, () => stage.cloud.addLoadBalancer().loadBalancerId);
+  for (const one of others) await stage.fill(one);
+  watch.wake();
+  await stage.clock.advance(1_500);
+  assert.deepEqual(answered.toSorted(), others.toSorted());
+  await stage.clock.advance(startedMs + 10_400 - stage.clock.now());
+  assert.equal(asked.filter((ids) => ids.includes(id)).length, 1);
+  await stage.clock.advance(600);
+  assert.ok(answered.includes(id));
+});
+
 test("a new leader whose first question fails knows the health of all soon, so that gates and the brake do not wait", async (t) => {
   const world = aWorld(t, { pods: 2 });
   let knownMs = 0;

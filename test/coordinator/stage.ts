@@ -50,10 +50,11 @@ export function aStage(t: TestContext, options: CloudOptions = {}) {
   t.after(() => cloud.stop());
   const intercept: { by: Intercept } = { by: () => undefined };
   const calls: { action: string; atMs: number }[] = [];
-  const transport = async (service: string, action: string, request: object): Promise<unknown> => {
+  const transport = async (service: string, action: string, request: object, givenUp: AbortSignal): Promise<unknown> => {
     calls.push({ action, atMs: clock.now() });
     intercept.by(action, request);
-    return await cloud.call(service, action, request);
+    const over = new Promise<never>((_, reject) => givenUp.addEventListener("abort", () => reject(givenUp.reason), { once: true }));
+    return await Promise.race([cloud.call(service, action, request), over]);
   };
   const codes: string[] = [];
   const rateLimit = new RateLimit(clock, { perSecond: 20, pauseAfterThrottlingMs: 1_000 });
