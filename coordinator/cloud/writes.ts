@@ -9,6 +9,9 @@ import type { Mirror } from "./mirror.ts";
 /** Code of a batch call that was answered well but names listeners that failed (clb-api.md §3.6). */
 export const PARTIAL_FAILURE = "PartialFailure";
 
+/** So many addresses of one load balancer wait to be confirmed; the journal is a ConfigMap, and Kubernetes lets that hold 1 MiB. */
+const MAX_UNCONFIRMED = 1_000;
+
 export type WritesDeps = {
   readonly api: ClbApi;
   readonly mirror: Mirror;
@@ -25,6 +28,8 @@ export class Writes {
 
   /** Additions in a row that the cloud refused for a quota, by load balancer. */
   readonly #overQuota = new Map<string, number>();
+  /** Addresses that were taken off, with the Pods that had them, by load balancer: until a look shows that they are gone. */
+  readonly #takenOff = new Map<string, Map<string, string>>();
 
   constructor(deps: WritesDeps) {
     this.#deps = deps;
@@ -43,6 +48,22 @@ export class Writes {
   /** The load balancer is gone, or not ours any more. */
   forget(loadBalancerId: string): void {
     this.#overQuota.delete(loadBalancerId);
+    this.#takenOff.delete(loadBalancerId);
+  }
+
+  /**
+   * The mirror holds a fresh look at the load balancer: addresses that were taken off leave the journal. Not before, because a target
+   * that is bound after all, whatever the cloud said, would be nobody's, and would stay for ever.
+   */
+  confirm(loadBalancerId: string): void {
+    const takenOff = this.#takenOff.get(loadBalancerId);
+    if (takenOff === undefined) return;
+    const bound = boundIps(this.#deps.mirror.read(loadBalancerId));
+    this.#release(
+      loadBalancerId,
+      takenOff,
+      [...takenOff.keys()].filter((ip) => !bound.has(ip)),
+    );
   }
 
   /** Resolves when the cloud has done it. Rejects with ClbApiError or KubeApiError (the journal); the mirror is stale after any doubt. */
@@ -54,7 +75,7 @@ export class Writes {
     try {
       const created = await this.#perform(loadBalancerId, call, signal);
       mirror.fold(loadBalancerId, call, created, clock.now());
-      this.#forgetUnbound(loadBalancerId, call);
+      this.#noteTakenOff(loadBalancerId, call);
       if (isAddition(call)) this.#overQuota.delete(loadBalancerId);
       onWrite?.(call.lane, itemsOf(call));
       log.info({ loadBalancerId, lane: call.lane, items: itemsOf(call), ms: Math.round(clock.now() - startedMs) }, "load balancer written");
@@ -99,12 +120,24 @@ export class Writes {
     }
   }
 
-  /** Addresses that are bound nowhere any more leave the journal. */
-  #forgetUnbound(loadBalancerId: string, call: Call): void {
+  #noteTakenOff(loadBalancerId: string, call: Call): void {
     if (!("slots" in call)) return;
-    const bound = boundIps(this.#deps.mirror.read(loadBalancerId));
-    const gone = call.slots.map(({ ip }) => ip).filter((ip) => !bound.has(ip));
-    this.#deps.journal.release(loadBalancerId, gone);
+    const takenOff = this.#takenOff.get(loadBalancerId) ?? new Map<string, string>();
+    this.#takenOff.set(loadBalancerId, takenOff);
+    for (const { ip } of call.slots) {
+      const podUid = this.#deps.journal.podOf(loadBalancerId, ip);
+      if (podUid !== undefined) takenOff.set(ip, podUid);
+    }
+    this.#release(loadBalancerId, takenOff, [...takenOff.keys()].slice(0, -MAX_UNCONFIRMED));
+  }
+
+  /** One that was claimed for another Pod meanwhile stays that Pod's. */
+  #release(loadBalancerId: string, takenOff: Map<string, string>, ips: readonly string[]): void {
+    const { journal } = this.#deps;
+    const gone = ips.filter((ip) => journal.podOf(loadBalancerId, ip) === takenOff.get(ip));
+    for (const ip of ips) takenOff.delete(ip);
+    if (takenOff.size === 0) this.#takenOff.delete(loadBalancerId);
+    journal.release(loadBalancerId, gone);
   }
 }
 

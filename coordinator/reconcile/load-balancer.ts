@@ -165,6 +165,7 @@ async function readAnew(deps: LoadBalancerDeps, id: string, because: string, sig
   if (loaded) journal.keepOnly(id, new Set(placesOf({ listeners }).flatMap(({ targets }) => targets.map(({ ip }) => ip))));
   const known = mirror.read(id);
   mirror.fill(facts, listeners, clock.now());
+  deps.writes.confirm(id);
   // A look that nothing of ours made necessary: every difference is somebody else's.
   if (because === "audit" && known !== undefined)
     deps.onDrift?.(id, driftOf(deps.clusterId, known.listeners, mirror.read(id)?.listeners ?? []));

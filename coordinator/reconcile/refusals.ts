@@ -93,9 +93,9 @@ export class Refusals {
     const before = book.get(key);
     const waitMs = before === undefined ? REFUSED_MS.first : Math.min(Math.max(before.waitMs * 2, REFUSED_MS.first), REFUSED_MS.most);
     book.set(key, { untilMs: nowMs + waitMs, waitMs, message: error.message });
-    // A task may fail once for reasons of its own; one that fails again is worth a word.
-    if (error.call.code !== TASK_FAILED || (before !== undefined && before.message !== ""))
-      this.#onRefused(loadBalancerId, call, error.message);
+    // A task may fail once for reasons of its own, and a removal is refused where somebody else made it: what is there is read first.
+    const mayPass = error.call.code === TASK_FAILED || (error.ambiguous && call.lane !== "bind");
+    if (!mayPass || (before !== undefined && before.message !== "")) this.#onRefused(loadBalancerId, call, error.message);
     return atOnceMs === 0 && suspicion.out.size > MANY ? GIVE_WAY_MS : atOnceMs;
   }
 
