@@ -5,10 +5,10 @@ export type Awaited = { readonly boundAtMs: number; readonly intervalSeconds: nu
 export type Pace = { readonly fastestMs: number; readonly slowestMs: number };
 
 /**
- * Questions in one check window. Results come in spread evenly over one check interval, so more questions find each sooner; many targets
- * share a window's questions, few ones may have more of them. Twelve for 50 targets are 0.24 a target, and 167 ms in a window of 2 s.
+ * Questions in one check window. Results come in spread evenly over one check interval, so more questions find each sooner; all targets
+ * share them. Twelve for 50 targets are 0.24 a target, and 167 ms in a window of 2 s.
  */
-const QUESTIONS = { few: 16, many: 12, manyFrom: 25 } as const;
+const QUESTIONS = 12;
 /** After the window a target is late: its health is asked for ever more rarely, down to this. */
 const LATE = { graceMs: 500, share: 1 / 8, longestMs: 2_000 } as const;
 
@@ -22,8 +22,7 @@ export function nextQuestionMs(awaited: readonly Awaited[], askedMs: number | un
     const windowMs = intervalSeconds * 1000;
     const opensMs = boundAtMs + windowMs * (healthyCount - 1);
     const lateMs = nowMs - (opensMs + windowMs + LATE.graceMs);
-    const questions = awaited.length < QUESTIONS.manyFrom ? QUESTIONS.few : QUESTIONS.many;
-    const openMs = Math.min(Math.max(windowMs / questions, pace.fastestMs), pace.slowestMs);
+    const openMs = Math.min(Math.max(windowMs / QUESTIONS, pace.fastestMs), pace.slowestMs);
     const everyMs = lateMs <= 0 ? openMs : Math.min(Math.max(lateMs * LATE.share, openMs), LATE.longestMs);
     // At the very opening there is nothing to hear yet: the first question covers the first pause of the window.
     const atMs = Math.max(opensMs + openMs, (askedMs ?? 0) + everyMs);
