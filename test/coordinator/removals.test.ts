@@ -161,6 +161,18 @@ test("a release is used up with its removal: the same Pods that are missed again
   assert.equal(hold([conflict(6)]), 6);
 });
 
+test("a released removal that has to wait once more before anything of it is done is released still", async () => {
+  const { alive, hold, known, parked, released } = await aPlace();
+  alive();
+  for (let n = 0; n < 6; n++) known.end(`pod-${n}`, "absent");
+  hold([conflict(6)]);
+  released.add(parked[0]?.id ?? "");
+  assert.equal(hold([conflict(6)]), 6);
+  assert.equal(hold([conflict(6)]), 6);
+  hold([]); // what replaces them does not serve for a moment: they stay bound
+  assert.equal(hold([conflict(6)]), 6);
+});
+
 test("a release that stood there long before its removal lets nothing go", async () => {
   const { alive, clock, hold, known, parked, released } = await aPlace();
   alive();
