@@ -1,4 +1,5 @@
 import type { Call } from "../domain/load-balancer.ts";
+import type { Turn } from "../domain/turns.ts";
 
 /** How long a write takes, as long as none has been made. Source: clb-api.md §7.5. */
 const FIRST_WRITE_MS = 5_000;
@@ -10,6 +11,7 @@ type State = {
   readonly failures: Map<Lane, number>;
   readonly pausedUntilMs: Map<Lane, number>;
   writeMs: number;
+  last: Lane | undefined;
 };
 
 /** How each load balancer gets on, lane by lane. Times are milliseconds since the epoch. */
@@ -27,14 +29,19 @@ export class Lanes {
     return nowMs - (this.#states.get(id)?.sinceMs.get(lane) ?? nowMs);
   }
 
-  /** How long the last write to this load balancer took, milliseconds. */
-  writeMs(id: string): number {
-    return this.#states.get(id)?.writeMs ?? FIRST_WRITE_MS;
+  /** Whose turn it is. */
+  turn(id: string, nowMs: number): Turn {
+    const { writeMs, last } = this.#of(id);
+    const addWaitedMs = Math.max(this.waitedMs(id, "structure", nowMs), this.waitedMs(id, "bind", nowMs));
+    return { addWaitedMs, drainWaitedMs: this.waitedMs(id, "drain", nowMs), writeMs, last };
   }
 
-  /** A write has ended well. */
-  wrote(id: string, ms: number): void {
-    this.#of(id).writeMs = ms;
+  /** A write has ended well; what its lane has to do now has come up since its beginning. */
+  wrote(id: string, lane: Lane, { startedMs, endedMs }: { readonly startedMs: number; readonly endedMs: number }): void {
+    const state = this.#of(id);
+    state.writeMs = endedMs - startedMs;
+    state.last = lane;
+    state.sinceMs = new Map([...state.sinceMs, [lane, startedMs]]);
   }
 
   worked(id: string, lane: Lane): void {
@@ -74,7 +81,13 @@ export class Lanes {
   }
 
   #of(id: string): State {
-    const state = this.#states.get(id) ?? { sinceMs: new Map(), failures: new Map(), pausedUntilMs: new Map(), writeMs: FIRST_WRITE_MS };
+    const state = this.#states.get(id) ?? {
+      sinceMs: new Map(),
+      failures: new Map(),
+      pausedUntilMs: new Map(),
+      writeMs: FIRST_WRITE_MS,
+      last: undefined,
+    };
     this.#states.set(id, state);
     return state;
   }

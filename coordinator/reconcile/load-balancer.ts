@@ -96,8 +96,7 @@ export function makeLoadBalancerReconciler(deps: LoadBalancerDeps): Reconcile {
     const now = clock.now();
     const open = deps.refusals.openCalls(id, lanes.running(id, afterConflicts(allowed), now), now);
     lanes.planned(id, open, now); // what is refused waits for another reason than its turn
-    const addWaitedMs = Math.max(lanes.waitedMs(id, "structure", now), lanes.waitedMs(id, "bind", now));
-    const [call] = inTurn(open, addWaitedMs, lanes.writeMs(id));
+    const [call] = inTurn(open, lanes.turn(id, now));
     if (call !== undefined) {
       const lockedMs = tails.waitMs(id, clock.now());
       if (lockedMs > 0) return { kind: "again", afterMs: lockedMs, because: "locked" };
@@ -182,7 +181,7 @@ async function make(deps: LoadBalancerDeps, tails: LockTails, lanes: Lanes, id: 
     const endedMs = clock.now();
     // Whoever held the lock for so long has changed something: what we knew before is not what our next decision may rest on.
     if (tails.passed(id, startedMs)) mirror.markStale(id, "another writer held the lock");
-    if (result === "ok") lanes.wrote(id, endedMs - startedMs); // a refusal is quick, and no measure of how long others wait
+    if (result === "ok") lanes.wrote(id, call.lane, { startedMs, endedMs }); // a refusal is quick, and no measure of how long others wait
     if (result === "ok") tails.ended(id, isBatch(call) ? "batch" : "task", itemsOf(call), endedMs);
     deps.onMade?.({ loadBalancerId: id, call, result, startedMs, endedMs, waitedMs });
   };

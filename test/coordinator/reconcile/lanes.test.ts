@@ -17,6 +17,14 @@ test("a lane waits since it was first due without a break", () => {
   assert.equal(lanes.waitedMs("lb-2", "drain", 6_000), 0);
 });
 
+test("what a write has left over waits since its beginning", () => {
+  const lanes = new Lanes();
+  lanes.planned("lb-1", [DRAIN, BIND], 1_000);
+  lanes.wrote("lb-1", "drain", { startedMs: 5_000, endedMs: 5_500 });
+  lanes.planned("lb-1", [DRAIN, BIND], 5_500);
+  assert.deepEqual(lanes.turn("lb-1", 5_500), { addWaitedMs: 4_500, drainWaitedMs: 500, writeMs: 500, last: "drain" });
+});
+
 test("a lane that pauses holds up no other, and comes back by itself", () => {
   const lanes = new Lanes();
   lanes.pause("lb-1", "drain", 5_000);
@@ -36,14 +44,14 @@ test("failures of a lane count in a row", () => {
 
 test("a load balancer that is forgotten begins anew", () => {
   const lanes = new Lanes();
-  const before = lanes.writeMs("lb-1");
+  const before = lanes.turn("lb-1", 2_000);
   lanes.planned("lb-1", [DRAIN], 1_000);
-  lanes.wrote("lb-1", 321);
+  lanes.wrote("lb-1", "drain", { startedMs: 1_000, endedMs: 1_321 });
   lanes.pause("lb-1", "drain", 5_000);
-  assert.equal(lanes.writeMs("lb-1"), 321);
+  assert.deepEqual(lanes.turn("lb-1", 2_000), { addWaitedMs: 0, drainWaitedMs: 1_000, writeMs: 321, last: "drain" });
   lanes.forget("lb-1");
   assert.deepEqual(
-    [lanes.writeMs("lb-1"), lanes.waitedMs("lb-1", "drain", 2_000), lanes.running("lb-1", [DRAIN], 2_000)],
+    [lanes.turn("lb-1", 2_000), lanes.waitedMs("lb-1", "drain", 2_000), lanes.running("lb-1", [DRAIN], 2_000)],
     [before, 0, [DRAIN]],
   );
 });
