@@ -1,16 +1,14 @@
 import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
-import { type Call, type LoadBalancer, placesOf } from "../domain/load-balancer.ts";
+import type { Call } from "../domain/load-balancer.ts";
 import type { Journal } from "../journal.ts";
 import type { ClbApi, FailedListeners } from "./clb-api.ts";
 import { ClbApiError, isQuota } from "./clb-error.ts";
 import type { Mirror } from "./mirror.ts";
+import { TakenOff } from "./taken-off.ts";
 
 /** Code of a batch call that was answered well but names listeners that failed (clb-api.md §3.6). */
 export const PARTIAL_FAILURE = "PartialFailure";
-
-/** So many addresses of one load balancer wait to be confirmed; the journal is a ConfigMap, and Kubernetes lets that hold 1 MiB. */
-const MAX_UNCONFIRMED = 1_000;
 
 export type WritesDeps = {
   readonly api: ClbApi;
@@ -28,11 +26,11 @@ export class Writes {
 
   /** Additions in a row that the cloud refused for a quota, by load balancer. */
   readonly #overQuota = new Map<string, number>();
-  /** Addresses that were taken off, with the Pods that had them, by load balancer: until a look shows that they are gone. */
-  readonly #takenOff = new Map<string, Map<string, string>>();
+  readonly #takenOff: TakenOff;
 
   constructor(deps: WritesDeps) {
     this.#deps = deps;
+    this.#takenOff = new TakenOff(deps.journal);
   }
 
   /** The call that runs at this load balancer now. */
@@ -48,22 +46,13 @@ export class Writes {
   /** The load balancer is gone, or not ours any more. */
   forget(loadBalancerId: string): void {
     this.#overQuota.delete(loadBalancerId);
-    this.#takenOff.delete(loadBalancerId);
+    this.#takenOff.forget(loadBalancerId);
   }
 
-  /**
-   * The mirror holds a fresh look at the load balancer: addresses that were taken off leave the journal. Not before, because a target
-   * that is bound after all, whatever the cloud said, would be nobody's, and would stay for ever.
-   */
+  /** The mirror holds a fresh look at the load balancer: what was taken off and is gone leaves the journal. */
   confirm(loadBalancerId: string): void {
-    const takenOff = this.#takenOff.get(loadBalancerId);
-    if (takenOff === undefined) return;
-    const bound = boundIps(this.#deps.mirror.read(loadBalancerId));
-    this.#release(
-      loadBalancerId,
-      takenOff,
-      [...takenOff.keys()].filter((ip) => !bound.has(ip)),
-    );
+    const actual = this.#deps.mirror.read(loadBalancerId);
+    if (actual !== undefined) this.#takenOff.confirm(actual);
   }
 
   /** Resolves when the cloud has done it. Rejects with ClbApiError or KubeApiError (the journal); the mirror is stale after any doubt. */
@@ -73,9 +62,10 @@ export class Writes {
     this.#running.set(loadBalancerId, call);
     const startedMs = clock.now();
     try {
+      this.#takenOff.begins(loadBalancerId, call);
       const created = await this.#perform(loadBalancerId, call, signal);
+      this.#takenOff.ended(loadBalancerId, call, mirror.read(loadBalancerId));
       mirror.fold(loadBalancerId, call, created, clock.now());
-      this.#noteTakenOff(loadBalancerId, call);
       if (isAddition(call)) this.#overQuota.delete(loadBalancerId);
       onWrite?.(call.lane, itemsOf(call));
       log.info({ loadBalancerId, lane: call.lane, items: itemsOf(call), ms: Math.round(clock.now() - startedMs) }, "load balancer written");
@@ -119,32 +109,9 @@ export class Writes {
         return call satisfies never;
     }
   }
-
-  #noteTakenOff(loadBalancerId: string, call: Call): void {
-    if (!("slots" in call)) return;
-    const takenOff = this.#takenOff.get(loadBalancerId) ?? new Map<string, string>();
-    this.#takenOff.set(loadBalancerId, takenOff);
-    for (const { ip } of call.slots) {
-      const podUid = this.#deps.journal.podOf(loadBalancerId, ip);
-      if (podUid !== undefined) takenOff.set(ip, podUid);
-    }
-    this.#release(loadBalancerId, takenOff, [...takenOff.keys()].slice(0, -MAX_UNCONFIRMED));
-  }
-
-  /** One that was claimed for another Pod meanwhile stays that Pod's. */
-  #release(loadBalancerId: string, takenOff: Map<string, string>, ips: readonly string[]): void {
-    const { journal } = this.#deps;
-    const gone = ips.filter((ip) => journal.podOf(loadBalancerId, ip) === takenOff.get(ip));
-    for (const ip of ips) takenOff.delete(ip);
-    if (takenOff.size === 0) this.#takenOff.delete(loadBalancerId);
-    journal.release(loadBalancerId, gone);
-  }
 }
 
 const isAddition = ({ lane }: Call): boolean => lane === "bind" || lane === "structure";
-
-const boundIps = (loadBalancer: LoadBalancer | undefined): Set<string> =>
-  new Set(loadBalancer && placesOf(loadBalancer).flatMap(({ targets }) => targets.map(({ ip }) => ip)));
 
 function refusePartial(action: string, failed: FailedListeners): void {
   if (failed.listenerIds.length === 0) return;

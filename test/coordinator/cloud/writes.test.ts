@@ -74,25 +74,6 @@ test("claims the addresses in the journal before the cloud hears of them, and ke
   assert.equal(stage.journal.podOf(id, "10.244.0.1"), undefined);
 });
 
-test("an address stays in the journal until a look shows that it was taken off, and for good if another Pod has it by then", async (t) => {
-  const stage = aStage(t);
-  const { id, listenerId } = await aListeningLoadBalancer(stage);
-  await make(stage, id, { lane: "bind", targets: slots(listenerId, 3) });
-  await make(stage, id, { lane: "unbind", slots: slots(listenerId, 3) });
-  const pods = (): (string | undefined)[] => slots(listenerId, 3).map(({ ip }) => stage.journal.podOf(id, ip));
-  assert.deepEqual(pods(), ["pod-0", "pod-1", "pod-2"]);
-  await stage.finish(stage.api.bind(id, slots(listenerId, 1), stage.signal)); // the cloud had not done it after all
-  await stage.journal.claim(id, new Map([["10.244.0.2", "heir"]]), stage.signal);
-  await stage.fill(id);
-  stage.writes.confirm(id);
-  assert.deepEqual(pods(), ["pod-0", "heir", undefined]);
-  await stage.clock.advance(1_000);
-  await stage.finish(stage.api.unbind(id, slots(listenerId, 1), stage.signal));
-  await stage.fill(id);
-  stage.writes.confirm(id);
-  assert.deepEqual(pods(), [undefined, "heir", undefined]);
-});
-
 test("binds nothing that the journal could not store", async (t) => {
   const stage = aStage(t);
   const { id, listenerId } = await aListeningLoadBalancer(stage);
