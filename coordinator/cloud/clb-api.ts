@@ -55,6 +55,7 @@ import {
   type WeightedSlot,
 } from "../domain/load-balancer.ts";
 import type { Quotas } from "../domain/quota.ts";
+import { BatchWait } from "./batch-wait.ts";
 import { ClbApiError, isThrottled, TASK_FAILED, toClbApiError } from "./clb-error.ts";
 import type { RateLimit } from "./rate-limit.ts";
 import { SharedLook } from "./shared-look.ts";
@@ -63,8 +64,6 @@ import type { CloudTransport } from "./transport.ts";
 
 /** Pages and lists. Source: clb-api.md §2.1 to §2.3. */
 const PAGE = { loadBalancers: 100, loadBalancerIds: 20, targetListeners: 20, healthLoadBalancers: 30 } as const;
-/** The task of the quickest known service takes so long. Source: clb-api.md §7.5. */
-const QUICKEST_WRITE_MS = 400;
 export type ClbApiDeps = {
   readonly transport: CloudTransport;
   readonly rateLimit: RateLimit;
@@ -134,26 +133,7 @@ export function makeClbApi(deps: ClbApiDeps) {
     return end.loadBalancerIds;
   };
 
-  /** A batch call was seen to run on after its answer: from then on each is waited for like any other write. */
-  let batchesRunOn = false;
-  /**
-   * Batch calls answer when they are done, as far as is known, and nothing in their answer says so (clb-api.md §3.3). One that is answered
-   * sooner than any write is done is asked about, since what it left undone would be believed until the next look at the load balancer.
-   */
-  const settleBatch = async (action: string, items: number, answered: { requestId: unknown; tookMs: number }, signal: AbortSignal) => {
-    const { requestId, tookMs } = answered;
-    if (typeof requestId !== "string" || (!batchesRunOn && tookMs >= QUICKEST_WRITE_MS)) return;
-    if (!batchesRunOn) {
-      const said = await ask(requestId, signal).catch((err: unknown) => {
-        if (err instanceof ClbApiError) return err;
-        throw err;
-      });
-      // No task of that name: there is nobody to ask, and the audit will show what is there.
-      if (said instanceof ClbApiError ? said.call.code.startsWith("InvalidParameter") : said.status === "succeeded") return;
-      batchesRunOn = !(said instanceof ClbApiError) && said.status === "running";
-    }
-    await settle(action, items, requestId, signal);
-  };
+  const batches = new BatchWait({ ask, settle });
 
   const ownLoadBalancers = async (clusterId: string, signal: AbortSignal): Promise<LoadBalancerFacts[]> => {
     const found: LoadBalancerFacts[] = [];
@@ -330,7 +310,7 @@ export function makeClbApi(deps: ClbApiDeps) {
       };
       const action = "BatchRegisterTargets";
       const { answer, tookMs } = await timed<BatchRegisterTargetsRequest, BatchRegisterTargetsResponse>(action, () => request, signal);
-      await settleBatch(action, targets.length, { requestId: answer.RequestId, tookMs }, signal);
+      await batches.end({ action, items: targets.length, taskId: answer.RequestId, tookMs }, signal);
       return { listenerIds: (answer.FailListenerIdSet ?? []).map(String), message: answer.Message ?? "" };
     },
 
@@ -342,7 +322,7 @@ export function makeClbApi(deps: ClbApiDeps) {
       };
       const action = "BatchDeregisterTargets";
       const { answer, tookMs } = await timed<BatchDeregisterTargetsRequest, BatchDeregisterTargetsResponse>(action, () => request, signal);
-      await settleBatch(action, slots.length, { requestId: answer.RequestId, tookMs }, signal);
+      await batches.end({ action, items: slots.length, taskId: answer.RequestId, tookMs }, signal);
       return { listenerIds: (answer.FailListenerIdSet ?? []).map(String), message: "" };
     },
 

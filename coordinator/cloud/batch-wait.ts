@@ -1,0 +1,52 @@
+import { ClbApiError } from "./clb-error.ts";
+import type { Look } from "./task-wait.ts";
+
+/** The task of the quickest known service takes so long. Source: clb-api.md §7.5. */
+const QUICKEST_WRITE_MS = 400;
+
+/** A batch call that was answered; `tookMs` is how long its answer took, e.g. { action: "BatchRegisterTargets", items: 500, taskId: "req-1", tookMs: 450 }. */
+export type Batch = {
+  readonly action: string;
+  readonly items: number;
+  readonly taskId: string | null | undefined;
+  readonly tookMs: number;
+};
+
+export type BatchWaitDeps = {
+  /** One look at a task; rejects with ClbApiError. */
+  readonly ask: (taskId: string, signal: AbortSignal) => Promise<Look>;
+  /** Waits for a task like that of any other write; rejects with ClbApiError if it fails or never ends. */
+  readonly settle: (action: string, items: number, taskId: string, signal: AbortSignal) => Promise<unknown>;
+};
+
+/**
+ * Batch calls answer when they are done, as far as is known, and nothing in their answer says so (clb-api.md §3.3). One that is answered
+ * sooner than any write is done is asked about, since what it left undone would be believed until the next look at the load balancer.
+ */
+export class BatchWait {
+  readonly #deps: BatchWaitDeps;
+  /** One was seen to run after its answer: from then on each is waited for. */
+  #runOn = false;
+
+  constructor(deps: BatchWaitDeps) {
+    this.#deps = deps;
+  }
+
+  /** Resolves when the batch is done, as far as one can know. Rejects like `settle`. */
+  async end({ action, items, taskId, tookMs }: Batch, signal: AbortSignal): Promise<void> {
+    if (!taskId || (!this.#runOn && tookMs >= QUICKEST_WRITE_MS)) return;
+    if (!this.#runOn && (await this.#isOver(taskId, signal))) return;
+    await this.#deps.settle(action, items, taskId, signal);
+  }
+
+  async #isOver(taskId: string, signal: AbortSignal): Promise<boolean> {
+    try {
+      const { status } = await this.#deps.ask(taskId, signal);
+      if (status === "running") this.#runOn = true;
+      return status === "succeeded";
+    } catch (err) {
+      if (!(err instanceof ClbApiError)) throw err;
+      return err.call.code.startsWith("InvalidParameter"); // no task of that name: nobody can tell, and the audit will show what is there
+    }
+  }
+}
