@@ -1,38 +1,35 @@
 import type { Call } from "./load-balancer.ts";
 
 /**
- * What waits to be added goes before the drains once it has waited for so many writes: where Pods end all the time, each drain finds the
+ * What waits to be added goes before the drains once it has waited for so many of these: where Pods end all the time, each drain finds the
  * next one waiting, and new Pods would never be bound. Not earlier where writes are slow: a drain that comes one write late can cost
  * requests, for its Pod gets SIGTERM when its preStop sleep is over; what is added one write late costs time.
  */
-const PATIENCE_WRITES = 10;
-/**
- * Where writes are quick, drains and what is to be added take turns, as long as the drains are done within this time. Below the preStop
- * sleep of anybody who has one: sleeps are whole seconds, and the load balancer's own writes have to fit in as well.
- */
-const DRAINED_WITHIN_MS = 2_000;
+const PATIENCE_DRAINS = 10;
+/** What is added in so short a time takes turns with the drains: whoever sleeps before SIGTERM sleeps for whole seconds, and more than one. */
+const QUICK_MS = 1_000;
 
-/** How the lanes of one load balancer stand, milliseconds: how long each kind has been waiting, how long one write takes, what the last one was. */
+type Lane = Call["lane"];
+
+/** How the lanes of one load balancer stand, milliseconds: how long each has been waiting, how long its last write took; the last write's lane. */
 export type Turn = {
-  readonly addWaitedMs: number;
-  readonly drainWaitedMs: number;
-  readonly writeMs: number;
-  readonly last: Call["lane"] | undefined;
+  readonly waitedMs: (lane: Lane) => number;
+  readonly tookMs: (lane: Lane) => number;
+  readonly last: Lane | undefined;
 };
 
 const adds = ({ lane }: Call): boolean => lane === "structure" || lane === "bind";
 
 /** Pure: the calls of a plan in their order, or with listeners, rules and binds before the drains; conflicts stay first. */
-export function inTurn(calls: readonly Call[], turn: Turn): readonly Call[] {
+export function inTurn(calls: readonly Call[], { waitedMs, tookMs, last }: Turn): readonly Call[] {
   const next = calls.find(({ lane }) => lane !== "conflict");
-  if (next?.lane !== "drain" || !isTheirTurn(turn)) return calls;
+  const added = calls.find(adds);
+  if (next?.lane !== "drain" || added === undefined) return calls;
+  const isQuick = last === "drain" && tookMs(added.lane) <= QUICK_MS;
+  if (!isQuick && waitedMs(added.lane) < PATIENCE_DRAINS * tookMs("drain")) return calls;
   const conflicts = calls.filter(({ lane }) => lane === "conflict");
   return [...conflicts, ...calls.filter(adds), ...calls.filter((call) => call.lane !== "conflict" && !adds(call))];
 }
-
-/** Before the drains there would be one write more, and they take one of their own. */
-const isTheirTurn = ({ addWaitedMs, drainWaitedMs, writeMs, last }: Turn): boolean =>
-  addWaitedMs >= PATIENCE_WRITES * writeMs || (last === "drain" && drainWaitedMs + 2 * writeMs <= DRAINED_WITHIN_MS);
 
 /**
  * Pure: the calls without binds of an address that a conflict still holds somewhere at this load balancer. A bind gives the address to its

@@ -1,7 +1,7 @@
 import type { Call } from "../domain/load-balancer.ts";
 import type { Turn } from "../domain/turns.ts";
 
-/** How long a write takes, as long as none has been made. Source: clb-api.md §7.5. */
+/** How long a write takes, as long as its lane has made none. Source: clb-api.md §7.5. */
 const FIRST_WRITE_MS = 5_000;
 
 type Lane = Call["lane"];
@@ -10,7 +10,7 @@ type State = {
   sinceMs: ReadonlyMap<Lane, number>;
   readonly failures: Map<Lane, number>;
   readonly pausedUntilMs: Map<Lane, number>;
-  writeMs: number;
+  readonly tookMs: Map<Lane, number>;
   last: Lane | undefined;
 };
 
@@ -29,17 +29,15 @@ export class Lanes {
     return nowMs - (this.#states.get(id)?.sinceMs.get(lane) ?? nowMs);
   }
 
-  /** Whose turn it is. */
   turn(id: string, nowMs: number): Turn {
-    const { writeMs, last } = this.#of(id);
-    const addWaitedMs = Math.max(this.waitedMs(id, "structure", nowMs), this.waitedMs(id, "bind", nowMs));
-    return { addWaitedMs, drainWaitedMs: this.waitedMs(id, "drain", nowMs), writeMs, last };
+    const { tookMs, last } = this.#of(id);
+    return { waitedMs: (lane) => this.waitedMs(id, lane, nowMs), tookMs: (lane) => tookMs.get(lane) ?? FIRST_WRITE_MS, last };
   }
 
   /** A write has ended well; what its lane has to do now has come up since its beginning. */
   wrote(id: string, lane: Lane, { startedMs, endedMs }: { readonly startedMs: number; readonly endedMs: number }): void {
     const state = this.#of(id);
-    state.writeMs = endedMs - startedMs;
+    state.tookMs.set(lane, endedMs - startedMs);
     state.last = lane;
     state.sinceMs = new Map([...state.sinceMs, [lane, startedMs]]);
   }
@@ -85,7 +83,7 @@ export class Lanes {
       sinceMs: new Map(),
       failures: new Map(),
       pausedUntilMs: new Map(),
-      writeMs: FIRST_WRITE_MS,
+      tookMs: new Map(),
       last: undefined,
     };
     this.#states.set(id, state);

@@ -12,21 +12,26 @@ const CALLS: readonly Call[] = [
 ];
 const lanes = (calls: readonly Call[]): string => calls.map(({ lane }) => lane).join(" ");
 
-const LATE: Turn = { addWaitedMs: 90_000, drainWaitedMs: 0, writeMs: 500, last: "drain" };
+type Figures = { readonly waited?: number; readonly add?: number; readonly drain?: number; readonly last?: Call["lane"] };
+const aTurn = ({ waited = 0, add = 5_000, drain = 5_000, last }: Figures): Turn => ({
+  waitedMs: (lane) => (lane === "structure" ? waited : 0),
+  tookMs: (lane) => (lane === "drain" ? drain : add),
+  last,
+});
+const LATE = aTurn({ waited: 90_000, last: "drain" });
 const USUAL = "conflict drain structure bind unbind";
 const ADDS_FIRST = "conflict structure bind drain unbind";
 
 suite("drains go first, and what is added waits behind them; conflicts always go first", () => {
-  const cases: readonly [what: string, turn: Turn, order: string][] = [
-    ["nothing was written yet", { addWaitedMs: 0, drainWaitedMs: 0, writeMs: 500, last: undefined }, USUAL],
-    ["after a bind", { addWaitedMs: 500, drainWaitedMs: 500, writeMs: 500, last: "bind" }, USUAL],
-    ["after a drain, where writes are quick", { addWaitedMs: 500, drainWaitedMs: 500, writeMs: 500, last: "drain" }, ADDS_FIRST],
-    ["the drains would be late", { addWaitedMs: 500, drainWaitedMs: 1_001, writeMs: 500, last: "drain" }, USUAL],
-    ["after a drain, where writes are slow", { addWaitedMs: 3_800, drainWaitedMs: 0, writeMs: 3_800, last: "drain" }, USUAL],
-    ["not yet ten writes", { addWaitedMs: 37_999, drainWaitedMs: 3_800, writeMs: 3_800, last: "drain" }, USUAL],
-    ["ten writes", { addWaitedMs: 38_000, drainWaitedMs: 3_800, writeMs: 3_800, last: "drain" }, ADDS_FIRST],
+  const cases: readonly [what: string, figures: Figures, order: string][] = [
+    ["nothing was written yet", {}, USUAL],
+    ["after a drain, where adding is quick", { add: 1_000, last: "drain" }, ADDS_FIRST],
+    ["only one at a time", { add: 1_000, last: "bind" }, USUAL],
+    ["after a drain, where adding is slow", { add: 1_001, last: "drain" }, USUAL],
+    ["not yet ten drains", { waited: 37_999, drain: 3_800, last: "drain" }, USUAL],
+    ["ten drains", { waited: 38_000, drain: 3_800, last: "bind" }, ADDS_FIRST],
   ];
-  for (const [what, turn, order] of cases) test(what, () => assert.equal(lanes(inTurn(CALLS, turn)), order));
+  for (const [what, figures, order] of cases) test(what, () => assert.equal(lanes(inTurn(CALLS, aTurn(figures))), order));
 });
 
 test("what makes room first is not overtaken", () => {
