@@ -18,10 +18,8 @@ import type { WantedBackend } from "./domain/backends.ts";
 import type { Parked } from "./domain/brake.ts";
 import type { DesiredLoadBalancer } from "./domain/desired.ts";
 import type { Drift } from "./domain/drift.ts";
-import { holderOf } from "./domain/holder.ts";
-import { type Call, type LoadBalancer, type Slot, slotKey, slotOf } from "./domain/load-balancer.ts";
-import { PlaceMemo } from "./domain/place-memo.ts";
-import { type Plan, planLoadBalancer } from "./domain/plan-load-balancer.ts";
+import type { Call, LoadBalancer } from "./domain/load-balancer.ts";
+import type { Plan } from "./domain/plan-load-balancer.ts";
 import { allowedCalls, keepsAll, type Policy } from "./domain/policy.ts";
 import type { ObjectRef } from "./domain/problem.ts";
 import { type OwnershipMode, type ServiceRecord, selects, serviceRef } from "./domain/service.ts";
@@ -34,6 +32,7 @@ import type { makeMetrics } from "./metrics.ts";
 import type { ConfigRecord, Objects } from "./objects.ts";
 import { Owners } from "./owners.ts";
 import { type Planned, plannedAt } from "./planned.ts";
+import { Planner } from "./planner.ts";
 import { makePodIndex } from "./pod-index.ts";
 import type { PodChange, PodFacts } from "./ports.ts";
 import { type Made, makeLoadBalancerReconciler } from "./reconcile/load-balancer.ts";
@@ -75,8 +74,7 @@ type EngineSettings = {
 const CONCURRENCY = { loadBalancers: 50, services: 10, gates: 16 } as const;
 /** After a throttled call its action pauses this long. Source: clb-api.md §1.5 (fixed one-second windows). */
 const THROTTLE_PAUSE_MS = 1_000;
-/** A backend that the load balancer has found dead for so long is not waited for: more than a slow start or a restart takes. */
-const BROKEN_MS = 300_000;
+
 /**
  * The coordinator's heart: three queues (Services, load balancers, gates), what they share, and who wakes whom. One per reign of a
  * leader: it begins with nothing but the watched objects and Pod facts, so it reads every load balancer before it writes.
@@ -96,10 +94,9 @@ export class Engine {
   readonly #loadBalancers: Worker;
   readonly #gates: Worker;
   readonly #removals: Removals;
-  readonly #refusals: Refusals;
   readonly #waitingForGate = new Set<string>();
   readonly #quotas: QuotaWatch;
-  readonly #memos = new Map<string, PlaceMemo>();
+  readonly #planner: Planner;
   readonly #owners: Owners;
   readonly #causes: (id: string) => Causes;
   /** Services that have not had their first pass: until then, what selects a Pod is not known. */
@@ -116,7 +113,7 @@ export class Engine {
     this.#api = makeClbApi({ transport: deps.transport, rateLimit, clock, onCall: metrics.onCall });
     this.#mirror = new Mirror((id) => this.#mirrorChanged(id));
     const onClaim = (id: string, { ips, passedOn }: Claimed): void => {
-      this.#memos.get(id)?.podsChanged(ips);
+      this.#planner.podsChanged(ips, id);
       if (passedOn.size > 0) this.#mirror.passOn(id, passedOn, clock.now());
     };
     this.#journal = noting(makeJournal(client, settings.namespace), onClaim);
@@ -138,9 +135,11 @@ export class Engine {
     this.#causes = makeCauses({ ...shared, owners: this.#owners, removals: this.#removals });
     this.#writes = new Writes({ ...shared, onWrite: metrics.onWrite });
     const refusals = new Refusals((id, call, message) => tellRefused({ ...telling, facts }, id, call, message));
-    this.#refusals = refusals;
     this.#bindings = new Bindings({ ...shared, writes: this.#writes, refusals });
-    const plan = (desired: DesiredLoadBalancer, actual: LoadBalancer): Plan => this.#plan(desired, actual);
+    const quotas = () => this.#quotas.current;
+    const planning = { ...shared, settings, facts, pods: this.#pods, writes: this.#writes, refusals, removals: this.#removals, quotas };
+    this.#planner = new Planner(planning);
+    const plan = (desired: DesiredLoadBalancer, actual: LoadBalancer): Plan => this.#planner.plan(desired, actual);
     const synced = (): boolean => deps.objects.synced;
     const service = (uid: string) => deps.objects.services.records.get(uid);
     const config = (namespace: string, name: string) => deps.objects.config(namespace, name);
@@ -249,7 +248,7 @@ export class Engine {
     const { before, after } = change;
     const pod = after ?? before;
     if (pod === undefined) return;
-    for (const memo of this.#memos.values()) memo.podsChanged([pod.uid, ...(before?.ips ?? []), ...(after?.ips ?? [])]);
+    this.#planner.podsChanged([pod.uid, ...(before?.ips ?? []), ...(after?.ips ?? [])]);
     const [selecting, left]: [string[], string[]] = [[], []];
     for (const { ref, intent, loadBalancerId } of this.#ledger.entries) {
       if (loadBalancerId === undefined || intent === undefined || ref.namespace !== pod.namespace) continue;
@@ -317,44 +316,6 @@ export class Engine {
     };
   }
 
-  #plan(desired: DesiredLoadBalancer, actual: LoadBalancer): Plan {
-    const { facts, settings, clock } = this.#deps;
-    const id = actual.loadBalancerId;
-    const inFlight = this.#writes.running(id);
-    const plan = planLoadBalancer({
-      clusterId: settings.clusterId,
-      desired,
-      actual,
-      holderOf: (ip) => {
-        const journaled = this.#journal.podOf(id, ip);
-        const journaledPod = journaled === undefined ? undefined : facts.pods.get(journaled);
-        const journaledEnd = journaled === undefined ? undefined : facts.endOf(journaled);
-        return holderOf({ journaled, journaledPod, journaledEnd, present: this.#pods.byIp(ip), complete: facts.complete });
-      },
-      serving: (place, target) =>
-        target.weight > 0 && (!place.healthCheck.enabled || this.#mirror.health(id, slotOf(place, target))?.state === "Alive"),
-      drained: (place, target) => {
-        const drainedAtMs = this.#mirror.drainedAtMs(id, slotOf(place, target));
-        return drainedAtMs !== undefined && drainedAtMs + settings.drainMs <= clock.now();
-      },
-      broken: (place, backend, target) => this.#isBroken(id, slotOf(place, backend), backend.podUid, target !== undefined),
-      inFlight,
-      roomFirst: this.#writes.overQuota(id) > 0,
-      quotas: this.#quotas.current,
-      rulesPerCall: settings.rulesPerCall,
-      ...(inFlight === undefined && { memo: this.#memoOf(id) }),
-    });
-    // Where nothing is taken away anyhow there is nothing to release either.
-    if (keepsAll(settings.policy)) return plan;
-    return { ...plan, calls: this.#removals.hold(actual, plan.calls, inFlight === undefined) };
-  }
-
-  #isBroken(id: string, slot: Slot, podUid: string, isBound: boolean): boolean {
-    if (!isBound) return this.#refusals.keepsRefusing(id, slotKey(slot), podUid);
-    const health = this.#mirror.health(id, slot);
-    return health?.state === "Dead" && health.sinceMs + BROKEN_MS <= this.#deps.clock.now();
-  }
-
   /** What is still to be read before `planned` is complete, e.g. "load balancer lb-1"; undefined: nothing. */
   get unread(): string | undefined {
     const { objects, facts } = this.#deps;
@@ -374,7 +335,7 @@ export class Engine {
     return [...this.#ledger.loadBalancerIds].flatMap((loadBalancerId) => {
       const actual = this.#mirror.read(loadBalancerId);
       if (actual === undefined) return [];
-      const { calls } = this.#plan(this.#ledger.desired(loadBalancerId), actual);
+      const { calls } = this.#planner.plan(this.#ledger.desired(loadBalancerId), actual);
       return plannedAt(loadBalancerId, calls, this.#removals.parked(loadBalancerId), this.#causes(loadBalancerId));
     });
   }
@@ -388,7 +349,7 @@ export class Engine {
       onMade: (made: Made): void => this.#noteMade(made),
       onForgotten: (id: string): void => {
         this.#removals.forget(id);
-        this.#memos.delete(id);
+        this.#planner.forget(id);
       },
     };
   }
@@ -416,11 +377,5 @@ export class Engine {
   #ownerOf(id: string, listenerId: string): ObjectRef | undefined {
     const listener = this.#mirror.read(id)?.listeners.find((one) => one.listenerId === listenerId);
     return listener && this.#owners.of(id, listener.name);
-  }
-
-  #memoOf(id: string): PlaceMemo {
-    const memo = this.#memos.get(id) ?? new PlaceMemo();
-    this.#memos.set(id, memo);
-    return memo;
   }
 }
