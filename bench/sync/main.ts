@@ -86,6 +86,7 @@ function apart(wired: readonly ResultRow[], rows: readonly ResultRow[]): string[
   });
 }
 
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130)); // what runs ends with us
 try {
   process.exit((await main()) ? 0 : 1);
 } catch (error) {

@@ -1,6 +1,7 @@
 /** A rollout of many Pods in real time: the demo, whole processes over HTTP, read through its summary. */
 import { spawn } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Summary } from "../../test/demo/summary.ts";
@@ -40,6 +41,8 @@ export async function rollout(options: {
   readonly checks: boolean;
 }): Promise<RolloutFigures> {
   const folder = await mkdtemp(join(tmpdir(), "clb-direct-bench-"));
+  const clear = (): void => rmSync(folder, { recursive: true, force: true });
+  process.once("exit", clear);
   try {
     const file = join(folder, "summary.json");
     const sizes = ["--replicas", String(options.replicas), "--surge", "25%", "--rate", "50"];
@@ -48,7 +51,8 @@ export async function rollout(options: {
     const summary = JSON.parse(await readFile(file, "utf8")) as Summary;
     return { ...options, ...figuresOf(summary) };
   } finally {
-    await rm(folder, { recursive: true });
+    process.off("exit", clear);
+    clear();
   }
 }
 
@@ -83,6 +87,8 @@ const revisionOf = (name: string): string => name.split("-").at(-2) ?? "";
 
 function run(args: readonly string[]): Promise<void> {
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const end = (): void => void child.kill("SIGTERM");
+  process.once("exit", end);
   let tail = "";
   const keep = (chunk: Buffer): void => {
     tail = (tail + chunk.toString("utf8")).slice(-2_000);
@@ -91,6 +97,10 @@ function run(args: readonly string[]): Promise<void> {
   child.stderr.on("data", keep);
   return new Promise((resolve, reject) => {
     child.once("error", reject);
-    child.once("close", (code) => (code === 0 ? resolve() : reject(new Error(`the demo ended with ${code}:\n${tail}`))));
+    child.once("close", (code) => {
+      process.off("exit", end);
+      if (code === 0) resolve();
+      else reject(new Error(`the demo ended with ${code}:\n${tail}`));
+    });
   });
 }
