@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
+import { argumentsOrExit, checkJsonFile, positive } from "../arguments.ts";
 import { benchCalls } from "./calls.ts";
 import { benchDataPlane } from "./data-plane.ts";
 import { soak } from "./soak.ts";
@@ -13,7 +14,7 @@ const USAGE = `usage: npm run bench:cloud -- [options]
   --scale 20      how many times as fast as real time the soak runs
   --seed 1        same seed, same calls and faults
   --json FILE     writes the figures as JSON too
-Exit code 1 only for errors: a figure that misses its goal is marked, for machines differ.`;
+Exit code 1 only for errors: a figure that misses its goal is marked, for machines differ. 2 for a mistake in the options.`;
 
 const FLAGS = {
   seconds: { type: "string", default: "5" },
@@ -25,24 +26,16 @@ const FLAGS = {
   help: { type: "boolean", default: false },
 } as const;
 
-/** Throws a RangeError that names the flag. */
-function readFlags(args: readonly string[]) {
-  const { values } = parseArgs({ args: [...args], options: FLAGS });
-  const number = (flag: "seconds" | "minutes" | "scale" | "seed"): number => {
-    const value = Number(values[flag]);
-    if (!(value > 0)) throw new RangeError(`--${flag} must be a number above 0, got "${values[flag]}"`);
-    return value;
-  };
+/** Throws an Error that names the option. */
+function readOptions(args: string[]) {
+  const { values } = parseArgs({ args, options: FLAGS });
+  checkJsonFile(values.json);
+  const number = (flag: "seconds" | "minutes" | "scale" | "seed"): number => positive(flag, values[flag]);
   const numbers = { seconds: number("seconds"), minutes: number("minutes"), scale: number("scale"), seed: number("seed") };
   return { ...numbers, isSoak: values.soak, json: values.json, help: values.help };
 }
 
-async function main(): Promise<void> {
-  const { seconds, minutes, scale, seed, isSoak, json, help } = readFlags(process.argv.slice(2));
-  if (help) {
-    console.log(USAGE);
-    return;
-  }
+async function main({ seconds, minutes, scale, seed, isSoak, json }: ReturnType<typeof readOptions>): Promise<void> {
   const [load = 0] = loadavg(); // of others, before we begin
   const figures: Figure[] = isSoak
     ? await soak({ minutes, scale, seed, report: console.log })
@@ -55,8 +48,9 @@ async function main(): Promise<void> {
   await writeFile(json, `${JSON.stringify({ machine, figures: written }, undefined, 2)}\n`);
 }
 
+const options = argumentsOrExit(USAGE, readOptions);
 try {
-  await main();
+  await main(options);
   process.exit(0);
 } catch (error) {
   console.error(error instanceof Error ? error.stack : error);

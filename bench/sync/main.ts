@@ -4,6 +4,7 @@
  */
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
+import { argumentsOrExit, checkJsonFile, positive } from "../arguments.ts";
 import { changes } from "./changes.ts";
 import { changesText, failings, rolloutFailings, rolloutTable, rowsTable } from "./print.ts";
 import { rollout } from "./rollout.ts";
@@ -16,7 +17,7 @@ const USAGE = `usage: npm run bench:sync -- [options]
   --wire         two rows of each table over real HTTP and the real SDK as well
   --scale 5      how many times as fast as real time the wire runs
   --json FILE    writes the figures as JSON too
-Exit code 1 if a column does not reproduce its published figure, or ours misses its limit.`;
+Exit code 1 if a column does not reproduce its published figure, or ours misses its limit; 2 for a mistake in the options.`;
 
 const FLAGS = {
   quick: { type: "boolean", default: false },
@@ -36,14 +37,14 @@ const WIRE_TOLERANCE = 0.05;
 const isQuick = ({ table, rules, backends }: PublishedRow): boolean =>
   table === "A" ? backends === 10 || backends === 30 : rules === 100 || rules === 200;
 
-async function main(): Promise<boolean> {
-  const { quick, wire, scale, json, help, "no-rollout": noRollout } = parseArgs({ options: FLAGS }).values;
-  if (help) {
-    console.log(USAGE);
-    return true;
-  }
-  const factor = Number(scale);
-  if (!(factor > 0)) throw new RangeError(`--scale must be a number above 0, got "${scale}"`);
+/** Throws an Error that names the option. */
+function readOptions(args: string[]) {
+  const { values } = parseArgs({ args, options: FLAGS });
+  checkJsonFile(values.json);
+  return { ...values, scale: positive("scale", values.scale), noRollout: values["no-rollout"] };
+}
+
+async function main({ quick, wire, scale, json, noRollout }: ReturnType<typeof readOptions>): Promise<boolean> {
   const rows: ResultRow[] = [];
   for (const row of quick ? PUBLISHED.filter(isQuick) : PUBLISHED)
     rows.push(...(await virtualRows(row, RULES_PER_CALL[row.table], quick ? [] : LOAD_BALANCERS)));
@@ -54,8 +55,8 @@ async function main(): Promise<boolean> {
   const wired: ResultRow[] = [];
   if (wire) {
     // All at once: they wait for the cloud nearly all of the time.
-    wired.push(...(await Promise.all(PUBLISHED.filter(isQuick).map((row) => wireRow(row, RULES_PER_CALL[row.table][0], factor)))));
-    console.log(`\nThe same over real HTTP and the real SDK, ${factor} times as fast as real time.\n\n${rowsTable(wired)}`);
+    wired.push(...(await Promise.all(PUBLISHED.filter(isQuick).map((row) => wireRow(row, RULES_PER_CALL[row.table][0], scale)))));
+    console.log(`\nThe same over real HTTP and the real SDK, ${scale} times as fast as real time.\n\n${rowsTable(wired)}`);
     failed.push(...apart(wired, rows));
   }
   const real = quick || noRollout ? undefined : await inRealTime();
@@ -86,9 +87,10 @@ function apart(wired: readonly ResultRow[], rows: readonly ResultRow[]): string[
   });
 }
 
+const options = argumentsOrExit(USAGE, readOptions);
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130)); // what runs ends with us
 try {
-  process.exit((await main()) ? 0 : 1);
+  process.exit((await main(options)) ? 0 : 1);
 } catch (error) {
   console.error(error instanceof Error ? error.stack : error);
   process.exit(1);

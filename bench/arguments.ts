@@ -1,0 +1,33 @@
+import { statSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+
+/** What `read` makes of the command line; or the end of the process: 0 after --help, 2 with the mistake that it throws and the usage. */
+export function argumentsOrExit<Asked extends { readonly help: boolean }>(usage: string, read: (args: string[]) => Asked): Asked {
+  let asked: Asked;
+  try {
+    asked = read(process.argv.slice(2));
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
+    return process.exit(2);
+  }
+  if (!asked.help) return asked;
+  console.log(usage);
+  return process.exit(0);
+}
+
+/** Of `--<flag> <text>`. Throws a RangeError that names both. */
+export function positive(flag: string, text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && Number.isFinite(value))) throw new RangeError(`--${flag} must be a number above 0, got "${text}"`);
+  return value;
+}
+
+/** Throws a RangeError where `file` could not be written after the run, which takes minutes. */
+export function checkJsonFile(file: string | undefined): void {
+  if (file === undefined) return;
+  const folder = dirname(resolve(file));
+  if (!isFolder(folder)) throw new RangeError(`--json ${file}: there is no folder ${folder}`);
+  if (isFolder(resolve(file))) throw new RangeError(`--json ${file}: this is a folder; name a file`);
+}
+
+const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;

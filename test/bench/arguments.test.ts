@@ -1,0 +1,39 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { suite, test } from "node:test";
+
+const run = (script: string, args: readonly string[]) =>
+  spawnSync(process.execPath, [script, ...args], { encoding: "utf8", timeout: 20_000 });
+
+const BENCHMARKS = {
+  "bench:sync": "bench/sync/main.ts",
+  "bench:plan": "bench/plan.ts",
+  "bench:cloud": "bench/cloud/main.ts",
+} as const;
+
+const MISTAKES: readonly [script: keyof typeof BENCHMARKS, args: readonly string[], message: RegExp][] = [
+  ["bench:sync", ["--scale", "fast"], /^--scale must be a number above 0, got "fast"/],
+  ["bench:sync", ["--json", "/no/dir/x"], /^--json \/no\/dir\/x: there is no folder \/no\/dir/],
+  ["bench:sync", ["everything"], /'everything'/],
+  ["bench:plan", ["--json", "x"], /'--json'/],
+  ["bench:cloud", ["--seconds", "0"], /^--seconds must be a number above 0, got "0"/],
+  ["bench:cloud", ["--json", "test"], /^--json test: this is a folder; name a file/],
+];
+
+suite("a benchmark's command line", () => {
+  for (const [name, args, message] of MISTAKES)
+    test(`${name} ${args.join(" ")} is refused before anything runs, with the mistake and the usage`, () => {
+      const { status, stdout, stderr } = run(BENCHMARKS[name], args);
+      assert.match(stderr, message);
+      assert.match(stderr, new RegExp(`^usage: npm run ${name}`, "m"));
+      assert.doesNotMatch(stderr, /^ {4}at /m, "no stack");
+      assert.deepEqual({ status, stdout }, { status: 2, stdout: "" });
+    });
+
+  for (const [name, script] of Object.entries(BENCHMARKS))
+    test(`${name} --help says what there is`, () => {
+      const { status, stdout } = run(script, ["--help"]);
+      assert.match(stdout, new RegExp(`^usage: npm run ${name}`));
+      assert.equal(status, 0);
+    });
+});
