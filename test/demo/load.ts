@@ -1,5 +1,6 @@
 /** A load generator without mercy: no retries; every reset, timeout and non-200 is a failure, kept with its cause and its connection. */
 import { Agent, type ClientRequest, request } from "node:http";
+import { Pace } from "./pace.ts";
 
 export type LoadOptions = {
   readonly host: string;
@@ -8,7 +9,7 @@ export type LoadOptions = {
   readonly rate: number;
   /** Source address, so that the cloud can tell whose connection it was; undefined: any. */
   readonly localAddress: string | undefined;
-  /** A request without an answer by then has failed. Default 2 s. */
+  /** A request without an answer by then has failed; time in which this process stood still does not count. Default 2 s. */
   readonly timeoutMs?: number;
 };
 
@@ -22,7 +23,10 @@ export type Failure = {
 };
 
 export type LoadResult = {
+  /** Sent. */
   readonly requests: number;
+  /** Due, and never sent: this process stood still, or too many were in flight. */
+  readonly unsent: number;
   readonly failures: readonly Failure[];
   /** Fewest requests sent in any full second. */
   readonly minRate: number;
@@ -44,10 +48,11 @@ export function startLoad(options: LoadOptions): Load {
   const kept = new KeptConnections();
   const running = new Set<Promise<void>>();
   const startedMs = performance.now();
+  const pace = new Pace(options.rate, startedMs);
   let sent = 0;
 
   const sendOn = async (connection: Kept | undefined): Promise<void> => {
-    const { pod, cause, localPort } = await send(options, connection);
+    const { pod, cause, localPort } = await send(options, connection, pace);
     if (pod !== undefined && cause === undefined) {
       byPod.set(pod, (byPod.get(pod) ?? 0) + 1);
       if (connection !== undefined) kept.giveBack(connection, pod);
@@ -74,13 +79,12 @@ export function startLoad(options: LoadOptions): Load {
     void done.finally(() => running.delete(done));
   };
   const timer = setInterval(() => {
-    const due = Math.floor(((performance.now() - startedMs) / 1000) * options.rate);
-    for (let missing = due - sent; missing > 0; missing -= 1) sendOne();
+    for (let due = pace.take(performance.now(), running.size); due > 0; due -= 1) sendOne();
   }, TICK_MS);
 
   const result = (): LoadResult => {
-    const full = perSecond.slice(0, Math.floor((performance.now() - startedMs) / 1000));
-    return { requests: sent, failures, minRate: full.length === 0 ? 0 : Math.min(...Array.from(full, (count) => count ?? 0)), byPod };
+    const full = Array.from({ length: Math.floor((performance.now() - startedMs) / 1000) }, (_, second) => perSecond[second] ?? 0);
+    return { requests: sent, unsent: pace.unsent, failures, minRate: full.length === 0 ? 0 : Math.min(...full), byPod };
   };
   let final: LoadResult | undefined;
   return {
@@ -122,7 +126,8 @@ class KeptConnections {
 
 type Outcome = { readonly cause: string | undefined; readonly pod: string | undefined; readonly localPort: number | undefined };
 
-function send({ host, port, localAddress, timeoutMs = TIMEOUT_MS }: LoadOptions, connection: Kept | undefined): Promise<Outcome> {
+function send(options: LoadOptions, connection: Kept | undefined, pace: Pace): Promise<Outcome> {
+  const { host, port, localAddress, timeoutMs = TIMEOUT_MS } = options;
   return new Promise((resolve) => {
     const agent = connection?.agent ?? false;
     const local = localAddress === undefined ? {} : { localAddress };
@@ -139,10 +144,15 @@ function send({ host, port, localAddress, timeoutMs = TIMEOUT_MS }: LoadOptions,
       clearTimeout(timer);
       resolve({ cause, pod, localPort });
     };
-    const timer = setTimeout(() => {
+    let pausedMs = pace.pausedMs;
+    const giveUp = (): void => {
+      const missedMs = pace.pausedMs - pausedMs;
+      pausedMs += missedMs;
+      if (missedMs > 0) return void (timer = setTimeout(giveUp, missedMs)); // the answer may have come meanwhile, unread
       end(`timeout after ${timeoutMs} ms`);
       call.destroy();
-    }, timeoutMs);
+    };
+    let timer = setTimeout(giveUp, timeoutMs);
     call.once("socket", (socket) => {
       localPort = socket.localPort;
       if (socket.connecting) socket.once("connect", () => (localPort = socket.localPort));

@@ -20,6 +20,8 @@ export type PodShare = {
 };
 export type Summary = {
   readonly requests: number;
+  /** Requests that were due and were not sent, because the load generator stood still or had too many in flight. */
+  readonly unsent: number;
   readonly failed: number;
   readonly causes: Readonly<Record<string, number>>;
   readonly minRate: number;
@@ -54,6 +56,7 @@ export function summarize(from: {
   for (const entry of from.journal) if (entry.kind === "call") calls[entry.action] = (calls[entry.action] ?? 0) + 1;
   return {
     requests: from.load.requests,
+    unsent: from.load.unsent,
     failed: from.failures.length,
     causes,
     minRate: from.load.minRate,
@@ -166,6 +169,7 @@ export function nameVictim(failure: Failure, backend: string | undefined, pods: 
 export function summaryText(summary: Summary): string {
   const lines = [
     `requests ${summary.requests}, failed ${summary.failed}; lowest rate of any second ${summary.minRate}/s; rollout ${summary.rolloutSeconds} s`,
+    ...unsentLines(summary),
     ...Object.entries(summary.causes).map(([cause, count]) => `  failed ${count}: ${cause}`),
     "",
     ...(summary.pods.length === 0 ? ["no gates: there is no time from ready to gate to measure"] : shareLines(summary)),
@@ -176,6 +180,13 @@ export function summaryText(summary: Summary): string {
       .join(", ")}`,
   ];
   return lines.join("\n");
+}
+
+/** Told apart from failures: what was not sent says nothing about the load balancer. */
+function unsentLines({ requests, unsent }: Summary): string[] {
+  if (unsent === 0) return [];
+  const missed = `  not sent ${unsent} of ${requests + unsent}: the load generator was held up`;
+  return unsent > requests ? [missed, "this machine is too slow for the rate"] : [missed];
 }
 
 const shareLines = (summary: Summary): string[] => [
