@@ -1,6 +1,13 @@
 import type { KubeClient } from "../common/kube-client.ts";
+import { ClbApiError } from "./cloud/clb-error.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
 import { readsOf } from "./reads.ts";
+import type { Reconcile } from "./reconcile/worker.ts";
+
+/** Code of a write that was not made. */
+const UNSENT = "PolicyObserve";
+/** A pass that wants to write comes back so often, to see whether somebody else has done it. Milliseconds. */
+const LOOK_AGAIN_MS = 30_000;
 
 /** A write to the cloud that was not made, e.g. ("CreateLoadBalancer", { LoadBalancerName: … }). */
 type OnWrite = (action: string, request: object) => void;
@@ -11,7 +18,19 @@ export const dryTransport =
   async (service, action, request, signal) => {
     if (action.startsWith("Describe")) return await transport(service, action, request, signal);
     onWrite(action, request);
-    throw Object.assign(new Error("not made, because the policy is to observe"), { code: "PolicyObserve", requestId: "" });
+    throw Object.assign(new Error("not made, because the policy is to observe"), { code: UNSENT, requestId: "" });
+  };
+
+/** A pass that came to a write that was not made has seen all there is to see: it did not fail. */
+export const unlessUnsent =
+  (reconcile: Reconcile): Reconcile =>
+  async (key, signal) => {
+    try {
+      return await reconcile(key, signal);
+    } catch (err) {
+      if (!(err instanceof ClbApiError && err.call.code === UNSENT)) throw err;
+      return { kind: "again", afterMs: LOOK_AGAIN_MS, because: "the policy is to observe" };
+    }
   };
 
 /** Reads and watches pass; a write is answered as if it had been made, and nothing is sent. */

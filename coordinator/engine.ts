@@ -23,8 +23,10 @@ import type { Plan } from "./domain/plan-load-balancer.ts";
 import { allowedCalls, keepsAll, type Policy } from "./domain/policy.ts";
 import type { ObjectRef } from "./domain/problem.ts";
 import { type OwnershipMode, type ServiceRecord, selects, serviceRef } from "./domain/service.ts";
+import { unlessUnsent } from "./dry.ts";
 import type { EventSink } from "./events.ts";
 import { Explain } from "./explain.ts";
+import { FailedPasses, type Failure } from "./failed-passes.ts";
 import { HealthWatch } from "./health-watch.ts";
 import { type Claimed, makeJournal, noting } from "./journal.ts";
 import { Ledger } from "./ledger.ts";
@@ -48,7 +50,7 @@ export type EngineDeps = {
   readonly transport: CloudTransport;
   readonly facts: PodFacts;
   readonly objects: Objects;
-  readonly events: EventSink;
+  readonly events: Pick<EventSink, "tell">;
   readonly metrics: ReturnType<typeof makeMetrics>;
   readonly clock: Clock;
   readonly log: Logger;
@@ -104,6 +106,8 @@ export class Engine {
   readonly #unsubscribe: () => void;
   readonly explain: Explain;
   readonly audit = new Audit();
+  /** Passes over Services and load balancers that failed, for a look that wants to know all. */
+  readonly #failed: { readonly services: FailedPasses; readonly loadBalancers: FailedPasses };
 
   constructor(deps: EngineDeps) {
     this.#deps = deps;
@@ -170,11 +174,13 @@ export class Engine {
     const worker = (name: keyof typeof CONCURRENCY, reconcile: Reconcile): Worker => {
       const onOutcome = (outcome: string, seconds: number): void => metrics.onPass(name, outcome, seconds);
       return new Worker({ name, reconcile, clock, log, concurrency: CONCURRENCY[name], onOutcome });
+    this.#failed = { services: new FailedPasses(clock), loadBalancers: new FailedPasses(clock) };
     };
     const touch = (id: string): void => this.#touch(id);
     const { ownership, vpcId, gateType, policy } = settings;
     const serviceDeps = { ...shared, client, ownership, policy, vpcId, synced, service, tell, touch, attempts: new Map<string, number>() };
-    this.#services = worker("services", this.#reading(makeServiceReconciler(serviceDeps)));
+    const servicePass = this.#reading(unlessUnsent(makeServiceReconciler(serviceDeps)));
+    this.#services = worker("services", this.#failed.services.noted(servicePass));
     const onRaised = (): void => {
       refusals.quotasRaised();
       for (const id of this.#ledger.loadBalancerIds) this.#loadBalancers.add(id);
@@ -182,7 +188,8 @@ export class Engine {
     this.#quotas = new QuotaWatch({ ...shared, onRaised });
     const onDrift = (id: string, drifts: readonly Drift[]): void => tellDrift(telling, id, drifts);
     const passes = { ...shared, onDrift, facts, writes: this.#writes, drainMs, auditMs, synced, plan, report, refusals, ...this.#rules() };
-    this.#loadBalancers = worker("loadBalancers", makeLoadBalancerReconciler({ ...passes, audits: this.#audits }));
+    const loadBalancerPass = makeLoadBalancerReconciler({ ...passes, audits: this.#audits });
+    this.#loadBalancers = worker("loadBalancers", this.#failed.loadBalancers.noted(loadBalancerPass));
     const onReady = (_pod: PodFact, waitedMs: number | undefined): void => {
       if (waitedMs !== undefined) metrics.onReady(Math.max(waitedMs, 0) / 1000);
     };
@@ -318,9 +325,9 @@ export class Engine {
 
   /** What is still to be read before `planned` is complete, e.g. "load balancer lb-1"; undefined: nothing. */
   get unread(): string | undefined {
-    const { objects, facts } = this.#deps;
-    if (!objects.synced) return "Services, TkeServiceConfigs and Nodes";
-    if (!facts.complete && objects.nodes.records.size > 0) return "the Pods of every Node";
+    const { objects, facts, client } = this.#deps;
+    if (!objects.synced) return `Services, TkeServiceConfigs and Nodes of ${client.server}`;
+    if (!facts.complete && objects.nodes.records.size > 0) return `the Pods of every Node of ${client.server}`;
     if (this.#unread.size > 0) return `${this.#unread.size} Services and their load balancers`;
     for (const id of this.#ledger.loadBalancerIds) {
       if (this.#mirror.isGone(id)) continue;
@@ -338,6 +345,20 @@ export class Engine {
       const { calls } = this.#planner.plan(this.#ledger.desired(loadBalancerId), actual);
       return plannedAt(loadBalancerId, calls, this.#removals.parked(loadBalancerId), this.#causes(loadBalancerId));
     });
+  /** What could not be read when it was last tried, e.g. { what: "Service shop/web", error, sinceMs }. */
+  get failures(): readonly Failure[] {
+    const { records } = this.#deps.objects.services;
+    const nameOf = (uid: string): string => {
+      const service = records.get(uid);
+      return `Service ${service === undefined ? uid : `${service.namespace}/${service.name}`}`;
+    };
+    const { services, loadBalancers } = this.#failed;
+    return [
+      ...services.entries.map(({ key, ...failed }) => ({ what: nameOf(key), ...failed })),
+      ...loadBalancers.entries.map(({ key, ...failed }) => ({ what: `load balancer ${key}`, ...failed })),
+    ];
+  }
+
   }
 
   /** What a pass may do with its plan, and who hears of what it did. */

@@ -1,15 +1,15 @@
 import { randomUUID } from "node:crypto";
-import { pino } from "pino";
-import { type Clock, makeClock } from "../common/clock.ts";
+import { makeClock } from "../common/clock.ts";
 import { ConfigError } from "../common/errors.ts";
 import { makeHealthServer } from "../common/health-server.ts";
-import { type KubeClient, makeKubeClient } from "../common/kube-client.ts";
+import { makeKubeClient } from "../common/kube-client.ts";
 import { type Part, runParts } from "../common/lifecycle.ts";
-import { type Logger, makeLogger } from "../common/log.ts";
-import { clusterIdOf, LEADER_HEALTH, STREAM_HEALTH } from "../common/names.ts";
+import { makeLogger } from "../common/log.ts";
+import { LEADER_HEALTH, STREAM_HEALTH } from "../common/names.ts";
 import { makeOpsServer } from "../common/ops-server.ts";
 import { eitherSignal } from "../common/signals.ts";
 import { makeSdkTransport } from "./cloud/transport.ts";
+import { clusterIdentity } from "./cluster-identity.ts";
 import { readConfig } from "./config.ts";
 import { dryClient, dryTransport } from "./dry.ts";
 import { Engine } from "./engine.ts";
@@ -18,9 +18,10 @@ import { auditRoute, explainRoute } from "./explain-routes.ts";
 import { Elector, type Reign } from "./leader/elector.ts";
 import { fencedClient, fencedTransport } from "./leader/fence.ts";
 import { LEASE_TIMES } from "./leader/lease.ts";
+import { makeLookLog } from "./look-log.ts";
 import { makeMetrics } from "./metrics.ts";
 import { makeObjects } from "./objects.ts";
-import { planOnce, readArguments, USAGE } from "./once.ts";
+import { planOnce, readArguments, UnreadError, USAGE } from "./once.ts";
 import { planTable } from "./planned.ts";
 import { makeNodeRegistry } from "./stream/node-registry.ts";
 import { makeNodeStream } from "./stream/node-stream.ts";
@@ -28,9 +29,6 @@ import { makeWatchNode } from "./stream/node-watch.ts";
 import { makeStreamServer } from "./stream/server.ts";
 import { makeTokenReview } from "./stream/token-review.ts";
 import { makeServing } from "./tls/serving.ts";
-
-/** Retry while the cluster cannot be asked for its identity at start. */
-const IDENTITY_RETRY_MS = 1_000;
 
 /**
  * Composition root: configuration -> adapters -> loops. Ends the process. Objects, Pod facts and streams run on every replica; the
@@ -48,7 +46,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
 
   const client = await makeKubeClient({ clock, env, userAgent: "clb-direct-coordinator" });
   const stop = new AbortController();
-  const clusterId = config.clusterId ?? (await clusterIdentity(client, clock, log, stop.signal));
+  const clusterId = config.clusterId ?? (await clusterIdentity({ client, clock, log }, stop.signal));
   let engine: Engine | undefined;
   const metrics = makeMetrics({
     queueDepth: () => engine?.queueDepth ?? {},
@@ -144,29 +142,16 @@ function loop(name: string, run: (signal: AbortSignal) => Promise<unknown>, stop
   };
 }
 
-/** First 8 hex digits of the UID of Namespace kube-system; asks until the API server answers. */
-async function clusterIdentity(client: KubeClient, clock: Clock, log: Logger, signal: AbortSignal): Promise<string> {
-  for (;;) {
-    try {
-      const namespace = await client.get<{ metadata: { uid: string } }>("/api/v1/namespaces/kube-system", { signal });
-      return clusterIdOf(namespace.metadata.uid);
-    } catch (err) {
-      log.warn({ err }, "the cluster's identity (UID of Namespace kube-system) could not be read, trying again");
-      await clock.sleep(IDENTITY_RETRY_MS, signal);
-    }
-  }
-}
-
 /** `--once --observe`: prints the plan. Resolves with the exit code. */
 async function once(env: NodeJS.ProcessEnv): Promise<number> {
   const config = readConfig(env);
   const clock = makeClock();
-  const log = pino({ level: config.logLevel === "info" ? "warn" : config.logLevel }, pino.destination(2)); // the table has stdout for itself
+  // The table has stdout for itself.
+  const log = makeLookLog(config.logLevel === "info" ? "warn" : config.logLevel, (line) => process.stderr.write(line));
   const client = await makeKubeClient({ clock, env, userAgent: "clb-direct-coordinator" });
   try {
-    const clusterId = config.clusterId ?? (await clusterIdentity(client, clock, log, new AbortController().signal));
     const transport = makeSdkTransport({ region: config.region, ...config.cloud });
-    const rows = await planOnce({ client, transport, clock, log, settings: { ...config, clusterId } });
+    const rows = await planOnce({ client, transport, clock, log, settings: config });
     process.stdout.write(planTable(rows));
     return rows.length === 0 ? 0 : 2;
   } finally {
@@ -191,6 +176,6 @@ async function start(args: readonly string[], env: NodeJS.ProcessEnv): Promise<v
 try {
   await start(process.argv.slice(2), process.env);
 } catch (err) {
-  console.error(err instanceof ConfigError ? err.message : err);
+  console.error(err instanceof ConfigError || err instanceof UnreadError ? err.message : err);
   process.exitCode = 1;
 }

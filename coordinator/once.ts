@@ -4,9 +4,11 @@ import type { KubeClient } from "../common/kube-client.ts";
 import type { Logger } from "../common/log.ts";
 import { OWNER_TAG } from "../common/names.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
+import { clusterIdentity } from "./cluster-identity.ts";
+import type { Problem } from "./domain/problem.ts";
 import { dryClient, dryTransport } from "./dry.ts";
 import { Engine, type EngineDeps } from "./engine.ts";
-import { EventSink } from "./events.ts";
+import type { Failure } from "./failed-passes.ts";
 import { makeMetrics } from "./metrics.ts";
 import { makeObjects } from "./objects.ts";
 import type { Planned } from "./planned.ts";
@@ -15,7 +17,8 @@ import { makeWatchNode } from "./stream/node-watch.ts";
 
 export const USAGE = `usage: npm run coordinator [-- --once --observe]
   --observe  write nothing, whatever POLICY says
-  --once     with --observe: read everything once, print what would be done, and end: 0 nothing, 2 something, 1 it could not be read`;
+  --once     with --observe: read everything once, print what would be done, and end: 0 nothing, 2 something, or something that a
+             person has to mend, 1 it could not be read`;
 
 /** What the command line asks for. Throws a TypeError with the mistake. */
 export function readArguments(args: readonly string[]): { readonly once: boolean; readonly observe: boolean; readonly help: boolean } {
@@ -34,20 +37,50 @@ export type OnceDeps = {
   readonly transport: CloudTransport;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly settings: EngineDeps["settings"];
+  /** Without a `clusterId` the cluster is asked for it. */
+  readonly settings: Omit<EngineDeps["settings"], "clusterId"> & { readonly clusterId: string | undefined };
 };
 
 /** How long reading everything may take, and how often to look whether it is done. */
 const LIMIT_MS = 60_000;
 const LOOK_MS = 50;
+/** What fails for so long does not pass by itself: longer than a throttled call or a lost answer takes to be tried again, several times. */
+const FAILED_MS = 5_000;
+/** Failures named in the message. */
+const MAX_NAMED = 3;
+
+/** A look that did not see everything; the message names what could not be read and why. */
+export class UnreadError extends Error {
+  override readonly name = "UnreadError";
+}
 
 /**
- * Reads everything once and says what would be done; writes nothing anywhere and needs no Lease. Pods are listed from the API server,
- * because agents speak to the coordinators that run. Throws an Error that names what could not be read.
+ * Reads everything once and says what would be done, and what a person has to mend; writes nothing anywhere and needs no Lease. Pods are
+ * listed from the API server, because agents speak to the coordinators that run. Throws an UnreadError that names what could not be read.
  */
-export async function planOnce({ client, transport, clock, log, settings }: OnceDeps): Promise<readonly Planned[]> {
+export async function planOnce({ settings, ...deps }: OnceDeps): Promise<readonly Planned[]> {
+  const { clock, client } = deps;
+  const [stop, over] = [new AbortController(), new AbortController()];
+  const away = `not read within ${LIMIT_MS / 1000} s: UID of Namespace kube-system of ${client.server}`;
+  clock.sleep(LIMIT_MS, over.signal).then(
+    () => stop.abort(new UnreadError(away)),
+    () => undefined,
+  );
+  try {
+    const clusterId = settings.clusterId ?? (await clusterIdentity(deps, stop.signal));
+    return await lookOnce({ ...deps, settings: { ...settings, clusterId } }, stop.signal);
+  } finally {
+    over.abort();
+  }
+}
+
+type LookDeps = Omit<OnceDeps, "settings"> & Pick<EngineDeps, "settings">;
+
+/** Runs an engine that cannot write until it has read everything; `late` aborts when that takes too long. */
+async function lookOnce({ client, transport, clock, log, settings }: LookDeps, late: AbortSignal): Promise<readonly Planned[]> {
   const stop = new AbortController();
   const created = new Map<string, string>();
+  const problems = new Map<string, Problem>();
   const dry = dryClient(client);
   const none = (): number => 0;
   const gauges = { queueDepth: () => ({}), watchAgeSeconds: () => ({}), mirrorAgeSeconds: none, nodes: () => [], pods: none };
@@ -69,31 +102,53 @@ export async function planOnce({ client, transport, clock, log, settings }: Once
     const owner = Array.isArray(tags) ? tags.find((tag: { TagKey?: string }) => tag.TagKey === OWNER_TAG) : undefined;
     created.set(String(owner?.TagValue), action);
   };
-  const events = new EventSink({ client: dry, clock, log, component: "clb-direct" });
-  const observing = { ...settings, policy: "observe" } as const;
   const engine = new Engine({
     client: dry,
     transport: dryTransport(transport, onWrite),
     facts: registry,
     objects,
-    events,
+    events: { tell: (problem) => void problems.set(`${problem.object.uid} ${problem.reason} ${problem.message}`, problem) },
     metrics,
     clock,
     log,
-    settings: observing,
+    settings: { ...settings, policy: "observe" },
   });
   state.engine = engine;
   const running = Promise.all([objects.run(stop.signal), engine.run(stop.signal, stop.signal)]);
   try {
-    for (const untilMs = clock.now() + LIMIT_MS; engine.unread !== undefined; ) {
-      if (clock.now() >= untilMs) throw new Error(`not read within ${LIMIT_MS / 1000} s: ${engine.unread}`);
-      await clock.sleep(LOOK_MS);
-    }
-    return [...orders(created, objects), ...engine.planned()];
+    await allRead(engine, clock, late);
+    return [...orders(created, objects), ...engine.planned(), ...[...problems.values()].flatMap(warningRow)];
   } finally {
     stop.abort(new Error("the look is over"));
     await running;
   }
+}
+
+/** Resolves when there is nothing left to read. Throws an UnreadError when something fails again and again, or when it is late. */
+async function allRead(engine: Engine, clock: Clock, late: AbortSignal): Promise<void> {
+  for (;;) {
+    const { failures, unread } = engine;
+    if (unread === undefined && failures.length === 0) return;
+    const lasting = failures.filter(({ sinceMs }) => sinceMs + FAILED_MS <= clock.now());
+    if (lasting.length > 0) throw new UnreadError(`not read: ${failuresText(lasting)}`);
+    if (late.aborted) throw new UnreadError(`not read within ${LIMIT_MS / 1000} s: ${unread ?? failuresText(failures)}`);
+    await clock.sleep(LOOK_MS);
+  }
+}
+
+function failuresText(failures: readonly Failure[]): string {
+  const named = failures.slice(0, MAX_NAMED).map(({ what, error }) => `${what}: ${error instanceof Error ? error.message : String(error)}`);
+  return [...named, ...(failures.length > MAX_NAMED ? [`and ${failures.length - MAX_NAMED} more`] : [])].join("; ");
+}
+
+/** These have rows of their own: what was only not created because this is a look, and what the brake holds. */
+const ROWS_OF_THEIR_OWN = new Set(["LoadBalancerNotCreated", "RemovalParked"]);
+
+/** What an Event would warn of, at the object that a person has to look at. */
+function warningRow({ object, type, reason, message }: Problem): Planned[] {
+  if (type !== "Warning" || ROWS_OF_THEIR_OWN.has(reason)) return [];
+  const what = `${object.kind} ${object.namespace}/${object.name}`;
+  return [{ loadBalancerId: "-", lane: "warning", call: reason, what, why: message }];
 }
 
 /** Load balancers that would be created, one per Service that has none. */
