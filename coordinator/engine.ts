@@ -72,8 +72,11 @@ type EngineSettings = {
   readonly policy: Policy;
 };
 
-/** Load balancers are worked on in parallel; the rate limits bound the calls. */
-const CONCURRENCY = { loadBalancers: 50, services: 10, gates: 16 } as const;
+/**
+ * Load balancers are worked on in parallel; the rate limits bound the calls. One whose task is stuck keeps its hand for minutes, so there
+ * are more hands than load balancers in any account (by default 300 a region at most, by DescribeQuota).
+ */
+const CONCURRENCY = { loadBalancers: 1_000, services: 10, gates: 16 } as const;
 /** After a throttled call its action pauses this long. Source: clb-api.md §1.5 (fixed one-second windows). */
 const THROTTLE_PAUSE_MS = 1_000;
 
@@ -193,7 +196,7 @@ export class Engine {
     const onReady = (_pod: PodFact, waitedMs: number | undefined): void => {
       if (waitedMs !== undefined) metrics.onReady(Math.max(waitedMs, 0) / 1000);
     };
-    const servicesKnown = (): boolean => this.#servicesKnown();
+    const servicesKnown = (pod: PodFact): boolean => this.#servicesKnown(pod);
     const claimedElsewhere = (pod: PodFact): boolean => this.#claimedElsewhere(pod);
     const gates = { client, facts, bindings: this.#bindings, clock, log, gateType, servicesKnown, claimedElsewhere, onReady };
     const gate = makePodGateReconciler(gates);
@@ -297,9 +300,14 @@ export class Engine {
     for (const podUid of this.#waitingForGate) this.#gates.add(podUid);
   }
 
-  /** Every Service has had its first pass, well or badly: what selects a Pod is known. */
-  #servicesKnown(): boolean {
-    return this.#deps.objects.synced && this.#unread.size === 0;
+  /** Every Service that selects the Pod has had its first pass, well or badly. Others may take their time. */
+  #servicesKnown(pod: PodFact): boolean {
+    const { objects } = this.#deps;
+    const mayServe = (uid: string): boolean => {
+      const service = objects.services.records.get(uid);
+      return service !== undefined && service.namespace === pod.namespace && selects(service.selector, pod.labels);
+    };
+    return objects.synced && ![...this.#unread].some(mayServe);
   }
 
   /** TKE's controllers use the same gate: where they serve a Service, its Pods are not ours to let through. */

@@ -16,8 +16,8 @@ export type PodGateDeps = {
   readonly gateType: string;
   /** A direct-access Service that is not ours selects the Pod. */
   readonly claimedElsewhere: (pod: PodFact) => boolean;
-  /** Every Service is known, so that "no Service selects this Pod" can be believed. */
-  readonly servicesKnown: () => boolean;
+  /** Every Service that may select the Pod is known, so that "no Service selects it", or "no other one", can be believed. */
+  readonly servicesKnown: (pod: PodFact) => boolean;
   /** Told when a gate turned True; `waitedMs` since its containers became ready, where known. */
   readonly onReady?: (pod: PodFact, waitedMs: number | undefined) => void;
 };
@@ -43,15 +43,16 @@ export function makePodGateReconciler(deps: PodGateDeps): Reconcile & { readonly
       forget(podUid);
       return { kind: "done" };
     }
-    if (!deps.servicesKnown()) return { kind: "again", afterMs: UNKNOWN_MS, because: "not every Service has been read" };
+    if (!deps.servicesKnown(pod)) return { kind: "again", afterMs: UNKNOWN_MS, because: "not every Service has been read" };
     const condition = conditionOf(deps, pod);
+    const text = JSON.stringify(condition);
+    if (pending.get(podUid)?.text !== text) pending.delete(podUid); // what comes back later has not lasted meanwhile
     if (condition === undefined) {
       if (pod.gate === "True") forget(podUid); // what we wrote has arrived: should somebody turn it back, it is written again
       return { kind: "done" };
     }
     // A Service that another controller serves selects the Pod: the gate is that one's to open.
     if (condition.reason === "NoDirectAccess" && deps.claimedElsewhere(pod)) return { kind: "done" };
-    const text = JSON.stringify(condition);
     if (written.get(podUid) === text) return { kind: "done" };
     const waitMs = steadyIn(pending, pod, condition, text, deps.clock.now());
     if (waitMs > 0) return { kind: "again", afterMs: waitMs, because: condition.reason };

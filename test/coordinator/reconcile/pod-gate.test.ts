@@ -124,6 +124,23 @@ test("believes that no Service selects the Pod only after a while", async (t) =>
   assert.deepEqual([patches(), (await condition())?.reason], [1, "NoDirectAccess"]);
 });
 
+test("a short absence of the Service counts for nothing at the next one", async (t) => {
+  const { clock, steps, pass, condition } = await aWorld(t);
+  steps.push(CHECKING);
+  await pass();
+  await clock.advance(1_000);
+  await pass();
+  for (let flip = 0; flip < 2; flip++) {
+    steps.length = 0;
+    assert.deepEqual(await pass(), { kind: "again", afterMs: 3_000, because: "NoDirectAccess" });
+    await clock.advance(200);
+    steps.push(CHECKING);
+    assert.deepEqual(await pass(), { kind: "done" });
+    await clock.advance(10_000);
+  }
+  assert.notEqual((await condition())?.reason, "NoDirectAccess");
+});
+
 test("decides nothing before every Service is known", async (t) => {
   const { pass, patches } = await aWorld(t, {}, { servicesKnown: () => false });
   assert.equal((await pass()).kind, "again");

@@ -1,0 +1,60 @@
+/** What one Service or load balancer goes through is not the others' trouble. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { EXISTING_LOAD_BALANCER } from "../../../common/names.ts";
+import { assertNothingWrong, aWorld } from "./world.ts";
+
+test("a new Service whose load balancer is not created for minutes closes no gate but those of its own Pods", async (t) => {
+  const world = aWorld(t, { apps: ["one"], pods: 4 });
+  const { cluster, cloud } = world;
+  await world.run(async () => {
+    world.start();
+    await world.converged("one");
+    cloud.faults.add({ kind: "task-stuck", action: "CreateLoadBalancer", hold: "400s" });
+    const [known] = cluster.services.values();
+    assert.ok(known);
+    const { [EXISTING_LOAD_BALANCER]: _none, ...annotations } = known.annotations;
+    const record = { ...known, uid: "f7077e57-0000-0000-0000-000000000000", name: "fresh", selector: { app: "fresh" }, annotations };
+    cluster.services.set(record.uid, record);
+    world.coordinator().engine.serviceChanged({ kind: "added", record });
+    const [uid = ""] = cluster.start("one", 1);
+    await world.until(
+      () => "the gate of a Pod of the old Service",
+      () => cluster.pods.get(uid)?.gate === "True",
+      15_000,
+    );
+    assert.deepEqual(world.tooEarly, []);
+    await world.kill();
+  });
+});
+
+test("tasks that are stuck at very many load balancers hold up no drain at another", async (t) => {
+  const apps = Array.from({ length: 52 }, (_, index) => `a${index}`);
+  const world = aWorld(t, { apps, pods: 2 });
+  const { cluster, clock, cloud } = world;
+  await world.run(async () => {
+    world.start();
+    for (const app of apps) await world.converged(app);
+    const [well = "", ...ill] = apps;
+    cloud.faults.add({ kind: "task-stuck", loadBalancerId: ill.map((app) => `lb-${app}`), action: ["BatchModifyTargetWeight"] });
+    const endOne = (app: string): string => {
+      const [pod] = cluster.alive(app);
+      cluster.end(pod === undefined ? [] : [pod.uid]);
+      return pod?.ips[0] ?? "";
+    };
+    for (const app of ill) endOne(app);
+    await clock.sleep(5_000);
+    const fromMs = clock.now();
+    const ip = endOne(well);
+    const drained = (): number | undefined =>
+      cloud.journal.of("target").find((entry) => entry.ip === ip && entry.timeMs >= fromMs && entry.change !== "bound")?.timeMs;
+    await world.until(
+      () => "the drain of a load balancer without troubles",
+      () => drained() !== undefined,
+      10_000,
+    );
+    cloud.faults.clear();
+    assertNothingWrong(world);
+    await world.kill();
+  });
+});
