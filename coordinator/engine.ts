@@ -106,11 +106,11 @@ export class Engine {
   readonly #causes: (id: string) => Causes;
   /** Services that have not had their first pass: until then, what selects a Pod is not known. */
   readonly #unread = new Set<string>();
+  /** Passes over Services and load balancers that failed, for a look that wants to know all. */
+  readonly #failed: { readonly services: FailedPasses; readonly loadBalancers: FailedPasses };
   readonly #unsubscribe: () => void;
   readonly explain: Explain;
   readonly audit = new Audit();
-  /** Passes over Services and load balancers that failed, for a look that wants to know all. */
-  readonly #failed: { readonly services: FailedPasses; readonly loadBalancers: FailedPasses };
 
   constructor(deps: EngineDeps) {
     this.#deps = deps;
@@ -174,10 +174,10 @@ export class Engine {
       parked: (id) => this.#removals.parked(id),
     });
 
+    this.#failed = { services: new FailedPasses(clock), loadBalancers: new FailedPasses(clock) };
     const worker = (name: keyof typeof CONCURRENCY, reconcile: Reconcile): Worker => {
       const onOutcome = (outcome: string, seconds: number): void => metrics.onPass(name, outcome, seconds);
       return new Worker({ name, reconcile, clock, log, concurrency: CONCURRENCY[name], onOutcome });
-    this.#failed = { services: new FailedPasses(clock), loadBalancers: new FailedPasses(clock) };
     };
     const touch = (id: string): void => this.#touch(id);
     const { ownership, vpcId, gateType, policy } = settings;
@@ -345,14 +345,6 @@ export class Engine {
     return undefined;
   }
 
-  /** Every call that is due now, and every removal that the brake holds, with their causes. */
-  planned(): Planned[] {
-    return [...this.#ledger.loadBalancerIds].flatMap((loadBalancerId) => {
-      const actual = this.#mirror.read(loadBalancerId);
-      if (actual === undefined) return [];
-      const { calls } = this.#planner.plan(this.#ledger.desired(loadBalancerId), actual);
-      return plannedAt(loadBalancerId, calls, this.#removals.parked(loadBalancerId), this.#causes(loadBalancerId));
-    });
   /** What could not be read when it was last tried, e.g. { what: "Service shop/web", error, sinceMs }. */
   get failures(): readonly Failure[] {
     const { records } = this.#deps.objects.services;
@@ -367,6 +359,14 @@ export class Engine {
     ];
   }
 
+  /** Every call that is due now, and every removal that the brake holds, with their causes. */
+  planned(): Planned[] {
+    return [...this.#ledger.loadBalancerIds].flatMap((loadBalancerId) => {
+      const actual = this.#mirror.read(loadBalancerId);
+      if (actual === undefined) return [];
+      const { calls } = this.#planner.plan(this.#ledger.desired(loadBalancerId), actual);
+      return plannedAt(loadBalancerId, calls, this.#removals.parked(loadBalancerId), this.#causes(loadBalancerId));
+    });
   }
 
   /** What a pass may do with its plan, and who hears of what it did. */
