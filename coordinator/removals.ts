@@ -2,6 +2,7 @@ import type { Clock } from "../common/clock.ts";
 import { isOver, type PodFact, podName } from "../common/vocabulary.ts";
 import type { Mirror } from "./cloud/mirror.ts";
 import { brake, type Parked, type Removal, removedSlots, withoutParked } from "./domain/brake.ts";
+import { takesFrom } from "./domain/holder.ts";
 import { type Call, type LoadBalancer, type Place, placeKey, placesOf, type Slot, slotKey, targetKey } from "./domain/load-balancer.ts";
 import type { Journal } from "./journal.ts";
 import type { Ledger } from "./ledger.ts";
@@ -127,7 +128,7 @@ export class Removals {
     const present = pods.byIp(ip);
     const uid = journal.podOf(id, ip) ?? present?.uid;
     if (uid === undefined) return undefined;
-    if (present !== undefined && present.uid !== uid && !isOver(present)) return `${ip} belongs to Pod ${podName(present)} now`;
+    if (present !== undefined && takesFrom(uid, present)) return `${ip} belongs to Pod ${podName(present)} now`;
     const pod = facts.pods.get(uid);
     if (pod !== undefined) return this.#whyLeaves(id, slot, pod);
     const end = facts.endOf(uid);

@@ -1,4 +1,4 @@
-import { isOver, type PodEnd, type PodFact } from "../../common/vocabulary.ts";
+import { isEnding, isOver, type PodEnd, type PodFact } from "../../common/vocabulary.ts";
 import type { Holder } from "./plan-targets.ts";
 
 /**
@@ -16,12 +16,18 @@ export function holderOf(from: {
 }): Holder {
   const { journaled, journaledPod, journaledEnd, present } = from;
   if (journaled === undefined) return present === undefined ? { kind: "foreign" } : alive(present);
-  if (present !== undefined && present.uid !== journaled && !isOver(present)) return { kind: "reused", podUid: journaled };
+  if (present !== undefined && takesFrom(journaled, present)) return { kind: "reused", podUid: journaled };
   if (journaledPod !== undefined) return alive(journaledPod);
   // A deleted Node object says nothing of its Pods for sure: they may live on until it registers anew.
   if (journaledEnd !== undefined) return { kind: "over", podUid: journaled, inferred: journaledEnd === "node-deleted" };
   return from.complete ? { kind: "over", podUid: journaled, inferred: true } : { kind: "unknown", podUid: journaled };
 }
+
+/**
+ * This Pod has taken its address over from the Pod that the address was bound for. One that ends has not, but may have had it before:
+ * after a restart it may be the only one of the two that is known so far.
+ */
+export const takesFrom = (journaled: string, present: PodFact): boolean => present.uid !== journaled && !isEnding(present);
 
 function alive(pod: PodFact): Holder {
   if (isOver(pod)) return { kind: "over", podUid: pod.uid, inferred: false };

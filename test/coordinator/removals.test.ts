@@ -255,3 +255,14 @@ test("a Pod that is suddenly told without its address is doubted: nobody asked f
   known.set(aPod({ uid: "pod-0", name: "web-0", ips: [] }));
   assert.equal(removals.evidence("lb-1", slotOfPod(1)), undefined);
 });
+
+test("an address has passed on once a Pod that lives has it, and not by one that ends", async () => {
+  const { known, removals } = await aPlace();
+  known.state.complete = false;
+  known.end("pod-0", "absent");
+  const other = aPod({ uid: "other", name: "other", ips: ["10.244.1.1"] });
+  known.set({ ...other, deletionAtMs: 1 });
+  assert.equal(removals.evidence("lb-1", slotOfPod(1)), undefined);
+  known.set(other);
+  assert.equal(removals.evidence("lb-1", slotOfPod(1)), "10.244.1.1 belongs to Pod demo/other now");
+});

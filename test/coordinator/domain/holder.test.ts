@@ -17,6 +17,7 @@ const pod = aPod();
 const ending = aPod({ deletionAtMs: 1 });
 const over = aPod({ phase: "Succeeded" });
 const other = aPod({ uid: "pod-2" });
+const otherEnding = aPod({ uid: "pod-2", deletionAtMs: 1 });
 
 const HOLDERS: readonly (readonly [title: string, known: Partial<Known>, expected: Holder])[] = [
   ["nobody knows the address", {}, { kind: "foreign" }],
@@ -38,9 +39,19 @@ const HOLDERS: readonly (readonly [title: string, known: Partial<Known>, expecte
     { kind: "reused", podUid: "pod-1" },
   ],
   [
-    "another Pod has it now, and ends",
-    { journaled: "pod-1", present: aPod({ uid: "pod-2", deletionAtMs: 1 }) },
-    { kind: "reused", podUid: "pod-1" },
+    "a Pod that ends and still has the address takes nothing from ours, of which nobody has told yet",
+    { journaled: "pod-1", present: otherEnding },
+    { kind: "unknown", podUid: "pod-1" },
+  ],
+  [
+    "a Pod that ends takes nothing from ours",
+    { journaled: "pod-1", journaledPod: pod, present: otherEnding },
+    { kind: "live", podUid: "pod-1" },
+  ],
+  [
+    "a Pod that ends has it, ours is not known although every node has told",
+    { journaled: "pod-1", present: otherEnding, complete: true },
+    { kind: "over", podUid: "pod-1", inferred: true },
   ],
   [
     "a finished Pod that is still listed with the address takes nothing from ours",
