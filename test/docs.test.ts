@@ -42,3 +42,11 @@ test("docs/sources.md has an entry for every fact that a comment cites", () => {
   assert.deepEqual(missing, []);
   assert.ok(cited > 50, `${cited} citations found: do they still look as this test expects?`);
 });
+
+test("docs/install.md lists the actions that the cloud's key needs: all that the code calls, and no others", () => {
+  const actions = (file: string, pattern: RegExp): string[] =>
+    [...new Set([...readFileSync(file, "utf8").matchAll(pattern)].map(([, action = ""]) => action))].toSorted();
+  const called = actions("coordinator/cloud/clb-api.ts", /"((?:Describe|Create|Modify|Delete|Batch)[A-Z]\w+)"/g);
+  assert.ok(called.length > 10, `${called.length} actions found: are they still written as this test expects?`);
+  assert.deepEqual(actions("docs/install.md", /`clb:(\w+)`/g), called);
+});
