@@ -3,11 +3,11 @@ import { readFile, writeFile } from "node:fs/promises";
 import type { JournalEntry } from "../cloud/journal.ts";
 import { PROFILES } from "../cloud/options.ts";
 import { applyManifests } from "../cluster/manifests.ts";
-import { enterCommand } from "../cluster/namespace.ts";
 import { until } from "../cluster/process.ts";
 import type { Cluster } from "../cluster/simulated/cluster.ts";
 import { type Board, startBoard } from "./board.ts";
 import { exampleManifests, NAMESPACE } from "./example.ts";
+import { keepText } from "./keep.ts";
 import { type Failure, type Load, type LoadResult, startLoad } from "./load.ts";
 import { type DemoOptions, optionsOrExit } from "./options.ts";
 import { Refusal, type Steps } from "./parts.ts";
@@ -35,7 +35,10 @@ async function main(): Promise<number> {
       const summary = await perform(options, stage);
       console.log(`\n${summaryText(summary)}\n\nthe whole demo took ${Math.round((Date.now() - startedMs) / 1000)} s`);
       if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(summary, null, 2)}\n`);
-      if (options.keep) await keep(stage, interrupted.promise);
+      if (options.keep) {
+        console.log(`\n${keepText(options, stage)}`);
+        await interrupted.promise;
+      }
       return summary.failed === 0 ? 0 : 1;
     };
     return await Promise.race([run(), interrupted.promise]);
@@ -173,16 +176,6 @@ async function admin<T>(stage: Stage, page: string): Promise<T> {
   const response = await fetch(`${stage.cloud.adminUrl}${page}`, { signal: AbortSignal.timeout(10_000) });
   if (!response.ok) throw new Error(`GET ${stage.cloud.adminUrl}${page}: ${response.status}`);
   return (await response.json()) as T;
-}
-
-async function keep(stage: Stage, interrupted: Promise<never>): Promise<void> {
-  const inside = stage.plan.kind === "namespace" ? `${enterCommand(process.pid)} ` : "";
-  const gate = "GATE:.status.conditions[?(@.type=='cloud.tencent.com/load-balancer-backendgroup-ready')].status";
-  console.log(`\neverything keeps running until Ctrl-C; from another terminal:
-  ${inside}kubectl --kubeconfig ${stage.ground.kubeconfigFile} -n ${NAMESPACE} get pods -o custom-columns="NAME:.metadata.name,IP:.status.podIP,${gate}"
-  ${inside}npm run explain -- --url ${stage.product.opsUrl} ${NAMESPACE}
-  logs: ${stage.directory}`);
-  await interrupted;
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
