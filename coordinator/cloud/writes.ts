@@ -1,14 +1,19 @@
 import type { Clock } from "../../common/clock.ts";
+import { KubeApiError } from "../../common/kube-client.ts";
 import type { Logger } from "../../common/log.ts";
 import type { Call } from "../domain/load-balancer.ts";
 import type { Journal } from "../journal.ts";
 import type { ClbApi, FailedListeners } from "./clb-api.ts";
 import { ClbApiError, isQuota } from "./clb-error.ts";
+import { withDeadline } from "./deadline.ts";
 import type { Mirror } from "./mirror.ts";
 import { TakenOff } from "./taken-off.ts";
 
 /** Code of a batch call that was answered well but names listeners that failed (clb-api.md §3.6). */
 export const PARTIAL_FAILURE = "PartialFailure";
+
+/** Drains wait as long as a bind waits for its claim, so it is given up sooner than other calls of the API server. */
+const CLAIM_MS = 3_000;
 
 export type WritesDeps = {
   readonly api: ClbApi;
@@ -55,7 +60,15 @@ export class Writes {
     if (actual !== undefined) this.#takenOff.confirm(actual);
   }
 
-  /** Resolves when the cloud has done it. Rejects with ClbApiError or KubeApiError (the journal); the mirror is stale after any doubt. */
+  /** Stores in the journal whom each address (key) is bound for. Rejects with KubeApiError, at the latest after a few seconds. */
+  async claim(loadBalancerId: string, claims: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void> {
+    const { journal, clock } = this.#deps;
+    const late = (): Error =>
+      new KubeApiError(`claim of ${claims.size} addresses for ${loadBalancerId}`, "timeout", `not stored within ${CLAIM_MS} ms`);
+    await withDeadline({ clock, limitMs: CLAIM_MS, late }, signal, (either) => journal.claim(loadBalancerId, claims, either));
+  }
+
+  /** Resolves when the cloud has done it. Rejects with ClbApiError, after which the mirror is stale in any doubt, or KubeApiError (`claim`): nothing was asked of the cloud. */
   async make(loadBalancerId: string, call: Call, signal: AbortSignal): Promise<void> {
     const { mirror, clock, log, onWrite } = this.#deps;
     if (this.#running.has(loadBalancerId)) throw new Error(`a write to ${loadBalancerId} is running already`);
@@ -72,8 +85,9 @@ export class Writes {
     } catch (err) {
       if (isAddition(call) && err instanceof ClbApiError && isQuota(err.call.code))
         this.#overQuota.set(loadBalancerId, this.overQuota(loadBalancerId) + 1);
-      // Whatever is not a clear refusal may have taken effect.
-      if (!(err instanceof ClbApiError) || err.ambiguous) mirror.markStale(loadBalancerId, `${call.lane} ended in doubt`);
+      // Whatever is not a clear refusal may have taken effect; without its claim nothing was begun.
+      const isClear = err instanceof KubeApiError || (err instanceof ClbApiError && !err.ambiguous);
+      if (!isClear) mirror.markStale(loadBalancerId, `${call.lane} ended in doubt`);
       throw err;
     } finally {
       this.#running.delete(loadBalancerId);
@@ -81,10 +95,10 @@ export class Writes {
   }
 
   async #perform(loadBalancerId: string, call: Call, signal: AbortSignal): Promise<readonly string[]> {
-    const { api, journal } = this.#deps;
+    const { api } = this.#deps;
     switch (call.lane) {
       case "bind":
-        await journal.claim(loadBalancerId, new Map(call.targets.map(({ ip, podUid }) => [ip, podUid])), signal);
+        await this.claim(loadBalancerId, new Map(call.targets.map(({ ip, podUid }) => [ip, podUid])), signal);
         refusePartial("BatchRegisterTargets", await api.bind(loadBalancerId, call.targets, signal));
         return [];
       case "conflict":

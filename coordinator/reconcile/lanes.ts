@@ -5,11 +5,13 @@ import type { Turn } from "../domain/turns.ts";
 const FIRST_WRITE_MS = 5_000;
 
 type Lane = Call["lane"];
+/** What may fail and pause: the lanes of a plan, and the adoption of targets before it. */
+type Work = Lane | "adopt";
 type State = {
   /** Since when each lane has had something to do. */
   sinceMs: ReadonlyMap<Lane, number>;
-  readonly failures: Map<Lane, number>;
-  readonly pausedUntilMs: Map<Lane, number>;
+  readonly failures: Map<Work, number>;
+  readonly pausedUntilMs: Map<Work, number>;
   readonly tookMs: Map<Lane, number>;
   last: Lane | undefined;
 };
@@ -42,12 +44,12 @@ export class Lanes {
     state.sinceMs = new Map([...state.sinceMs, [lane, startedMs]]);
   }
 
-  worked(id: string, lane: Lane): void {
+  worked(id: string, lane: Work): void {
     this.#states.get(id)?.failures.delete(lane);
   }
 
   /** How many calls of the lane have failed in a row, with this one. */
-  failed(id: string, lane: Lane): number {
+  failed(id: string, lane: Work): number {
     const { failures } = this.#of(id);
     const inARow = (failures.get(lane) ?? 0) + 1;
     failures.set(lane, inARow);
@@ -55,8 +57,12 @@ export class Lanes {
   }
 
   /** The other lanes go on meanwhile. */
-  pause(id: string, lane: Lane, untilMs: number): void {
+  pause(id: string, lane: Work, untilMs: number): void {
     this.#of(id).pausedUntilMs.set(lane, untilMs);
+  }
+
+  pauses(id: string, lane: Work, nowMs: number): boolean {
+    return (this.#states.get(id)?.pausedUntilMs.get(lane) ?? nowMs) > nowMs;
   }
 
   /** The calls whose lanes do not pause. */

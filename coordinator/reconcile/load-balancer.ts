@@ -1,4 +1,5 @@
 import type { Clock } from "../../common/clock.ts";
+import { KubeApiError } from "../../common/kube-client.ts";
 import type { Logger } from "../../common/log.ts";
 import { CLUSTER_TAG, OWNER_TAG, ownerMarkOf } from "../../common/names.ts";
 import type { AuditWatch } from "../audit-watch.ts";
@@ -7,7 +8,6 @@ import { ClbApiError, isLocked } from "../cloud/clb-error.ts";
 import type { Mirror } from "../cloud/mirror.ts";
 import { itemsOf, type Writes } from "../cloud/writes.ts";
 import type { WantedBackend } from "../domain/backends.ts";
-import { callItems } from "../domain/call-items.ts";
 import type { DesiredLoadBalancer } from "../domain/desired.ts";
 import { type Drift, driftOf } from "../domain/drift.ts";
 import { type Call, type LoadBalancer, placesOf, slotOf, targetKey } from "../domain/load-balancer.ts";
@@ -16,6 +16,7 @@ import { placePairs } from "../domain/plan-structure.ts";
 import { afterConflicts, inTurn } from "../domain/turns.ts";
 import type { Journal } from "../journal.ts";
 import type { Ledger } from "../ledger.ts";
+import { holdUp, holdUpClaims } from "./hold-up.ts";
 import { Lanes } from "./lanes.ts";
 import { LockTails } from "./lock-tail.ts";
 import type { Refusals } from "./refusals.ts";
@@ -26,6 +27,8 @@ export type LoadBalancerDeps = {
   readonly mirror: Mirror;
   readonly writes: Writes;
   readonly journal: Journal;
+  /** Pods that are known live, so what the journal says of them is kept; default: none is. */
+  readonly facts?: Pick<PodFacts, "pods">;
   readonly ledger: Pick<Ledger, "desired" | "loadBalancerIds">;
   readonly clock: Clock;
   readonly log: Logger;
@@ -89,7 +92,7 @@ export function makeLoadBalancerReconciler(deps: LoadBalancerDeps): Reconcile {
     const actual = mirror.read(id);
     if (actual === undefined) return audit(deps);
     const desired = ledger.desired(id);
-    await adopt(deps, desired, actual, signal);
+    await adopt(deps, lanes, desired, actual, signal);
     const plan = deps.plan(desired, actual);
     deps.report(desired, plan);
     const allowed = deps.allowed?.(plan.calls) ?? plan.calls;
@@ -112,13 +115,32 @@ export function makeLoadBalancerReconciler(deps: LoadBalancerDeps): Reconcile {
 /** Stands for the deletion of a load balancer, which no lane of a plan is. */
 const DELETION: readonly Call[] = [{ lane: "delete", listenerIds: [] }];
 
-/** A target that is wanted and was bound by somebody else is ours from now on: else nobody would take it off when its Pod ends. */
+/**
+ * A target that is wanted and was bound by somebody else is ours from now on: else nobody would take it off when its Pod ends. What the
+ * journal does not take is tried again by a later pass.
+ */
 async function adopt(
-  { journal, takesOver }: LoadBalancerDeps,
+  deps: LoadBalancerDeps,
+  lanes: Lanes,
   desired: DesiredLoadBalancer,
   actual: LoadBalancer,
   signal: AbortSignal,
 ): Promise<void> {
+  const id = actual.loadBalancerId;
+  if (lanes.pauses(id, "adopt", deps.clock.now())) return;
+  const claims = adoptable(deps, desired, actual);
+  if (claims.size === 0) return;
+  try {
+    await deps.writes.claim(id, claims, signal);
+    lanes.worked(id, "adopt");
+  } catch (err) {
+    if (!(err instanceof KubeApiError)) throw err;
+    holdUpClaims(deps, lanes, id, "adopt", err);
+  }
+}
+
+/** Address -> UID of the Pod that it is to be claimed for. */
+function adoptable({ journal, takesOver }: LoadBalancerDeps, desired: DesiredLoadBalancer, actual: LoadBalancer): Map<string, string> {
   const claims = new Map<string, string>();
   const mayClaim = (backend: WantedBackend): boolean => {
     const former = journal.podOf(actual.loadBalancerId, backend.ip);
@@ -131,7 +153,7 @@ async function adopt(
     const bound = new Set(place.targets.map(targetKey));
     for (const backend of unclaimed) if (bound.has(targetKey(backend))) claims.set(backend.ip, backend.podUid);
   }
-  if (claims.size > 0) await journal.claim(actual.loadBalancerId, claims, signal);
+  return claims;
 }
 
 /** Reads the load balancer where the mirror is in doubt or its audit is due. False: it does not exist, or is not ours to look at any more. */
@@ -192,6 +214,10 @@ async function make(deps: LoadBalancerDeps, tails: LockTails, lanes: Lanes, id: 
     ended("ok");
     return true;
   } catch (err) {
+    if (err instanceof KubeApiError) {
+      holdUpClaims(deps, lanes, id, "bind", err);
+      return true;
+    }
     if (!(err instanceof ClbApiError)) throw err;
     if (isLocked(err.call.code)) {
       tails.refused(id, startedMs, clock.now());
@@ -201,27 +227,6 @@ async function make(deps: LoadBalancerDeps, tails: LockTails, lanes: Lanes, id: 
     holdUp(deps, lanes, id, call, err);
     return true;
   }
-}
-
-/** So many failures of one lane in a row hold up the whole load balancer: most pass at once, and the order of the lanes is kept. */
-const PASSING_FAILURES = 2;
-/** A wait that is longer is never the other lanes' wait. */
-const LONG_MS = 5_000;
-
-/** A call that failed holds up what it is about: items that were refused, else its lane, else (throws `err`) the load balancer for a moment. */
-function holdUp({ refusals, clock, log }: LoadBalancerDeps, lanes: Lanes, id: string, call: Call, err: ClbApiError): void {
-  const items = callItems(call);
-  const first = items[0]?.key;
-  const giveWayMs = refusals.failed(id, call, err, clock.now());
-  if (giveWayMs !== undefined) {
-    log.warn({ err, loadBalancerId: id, lane: call.lane, items: items.length, first }, "call refused, what is bad in it is left out");
-    if (giveWayMs > 0) lanes.pause(id, call.lane, clock.now() + giveWayMs);
-    return;
-  }
-  const waitMs = err.remedy.kind === "retryAfter" ? err.remedy.delayMs : 1_000;
-  if (lanes.failed(id, call.lane) <= PASSING_FAILURES && waitMs <= LONG_MS) throw err;
-  log.warn({ err, loadBalancerId: id, lane: call.lane, items: items.length, first, waitMs }, "call failed again, the other lanes go on");
-  lanes.pause(id, call.lane, clock.now() + waitMs);
 }
 
 /** Synchronous calls, after which the load balancer stays locked for a while (clb-api.md §3.3). */

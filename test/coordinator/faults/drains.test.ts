@@ -1,0 +1,69 @@
+/** Drains come in time, whatever else fails or hangs: a Pod sleeps for some seconds before it ends, and until then must get no new requests. */
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { KubeApiError } from "../../../common/kube-client.ts";
+import { aWorld, type World } from "./world.ts";
+
+/** Where nothing is in the way, a drain has taken effect within 1.6 s. Milliseconds. */
+const SOON_MS = 3_000;
+
+/** Ends the oldest Pod of "one"; resolves `waitMs` later with how long its drain took, milliseconds, Infinity if it has not come. */
+async function endOne({ cluster, clock, cloud }: World, waitMs: number): Promise<number> {
+  const [pod] = cluster.alive("one");
+  assert.ok(pod, "no Pod is left");
+  const endedMs = clock.now();
+  cluster.end([pod.uid]);
+  await clock.sleep(waitMs);
+  const off = cloud.journal.of("target").find((entry) => {
+    return pod.ips.includes(entry.ip) && entry.timeMs >= endedMs && (entry.change === "unbound" || entry.weight === 0);
+  });
+  return off === undefined ? Number.POSITIVE_INFINITY : Math.round(off.timeMs - endedMs);
+}
+
+/** Journals are written as `instead` has it, which is told the signal of each try. Returns how many tries there were. */
+function failJournals({ cluster: { client } }: World, instead: (signal: AbortSignal | undefined) => Promise<void>): () => number {
+  const patch = client.patch.bind(client);
+  let tries = 0;
+  const failing: typeof client.patch = async (path, body, type, options) => {
+    if (path.includes("/configmaps/")) {
+      tries++;
+      await instead(options?.signal);
+    }
+    return await patch(path, body, type, options);
+  };
+  Object.assign(client, { patch: failing });
+  return () => tries;
+}
+
+suite("where the journal cannot be written, drains go on:", () => {
+  for (const how of ["a bind", "an adoption"])
+    for (const what of ["is denied", "hangs"])
+      test(`${how} whose claim ${what}`, async (t) => {
+        const world = aWorld(t, { apps: ["one"] });
+        const { cluster, clock, cloud } = world;
+        await world.run(async () => {
+          world.start();
+          await world.converged("one");
+          let broken = true;
+          const tries = failJournals(world, async (signal) => {
+            if (!broken) return;
+            if (what === "hangs") await clock.sleep(20_000, signal);
+            throw new KubeApiError("PATCH configmap", "denied", "exceeded quota", { code: 403 });
+          });
+          const listenerId = cloud.state().loadBalancers[0]?.listeners[0]?.id;
+          const byHand = { ListenerId: listenerId, Targets: [{ EniIp: "10.244.0.9", Port: 8080, Weight: 10 }] };
+          if (how === "an adoption") await world.byHand("one", "RegisterTargets", byHand);
+          cluster.start("one", 1);
+          await clock.sleep(how === "an adoption" ? 65_000 : 2_000); // the audit sees it
+          const tookMs: number[] = [];
+          for (let n = 0; n < 4; n++) tookMs.push(await endOne(world, 7_900));
+          assert.ok(Math.max(...tookMs) < SOON_MS + (what === "hangs" ? 3_000 : 0), `drains took ${tookMs.join()} ms`);
+          assert.ok(tries() >= 4 && tries() <= 25, `${tries()} tries`);
+          broken = false;
+          await world.converged("one");
+          await clock.sleep(6_000);
+          assert.ok(cluster.journal("lb-one").has("10.244.0.9"), "the new Pod's address is not claimed");
+          await world.kill();
+        });
+      });
+});
