@@ -6,13 +6,13 @@ import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { argumentsOrExit, checkJsonFile, positive } from "../arguments.ts";
 import { changes } from "./changes.ts";
-import { changesText, failings, rolloutFailings, rolloutTable, rowsTable } from "./print.ts";
+import { changesText, failings, LEGEND, rolloutFailings, rolloutTable, rowsTable } from "./print.ts";
 import { rollout } from "./rollout.ts";
 import { type ResultRow, virtualRows, wireRow } from "./rows.ts";
 import { PUBLISHED, type PublishedRow } from "./tables.ts";
 
 const USAGE = `usage: npm run bench:sync -- [options]
-  --quick        two rows of each table, nothing else (below 50 s)
+  --quick        two rows of each table, nothing else (seconds)
   --no-rollout   no rollout of 200 Pods and no thousand changes, which take real time
   --wire         two rows of each table over real HTTP and the real SDK as well
   --scale 5      how many times as fast as real time the wire runs
@@ -49,7 +49,7 @@ async function main({ quick, wire, scale, json, noRollout }: ReturnType<typeof r
   for (const row of quick ? PUBLISHED.filter(isQuick) : PUBLISHED)
     rows.push(...(await virtualRows(row, RULES_PER_CALL[row.table], quick ? [] : LOAD_BALANCERS)));
   console.log("Seconds of the cloud's time, profile tke2020, one load balancer. Columns: published/measured.\n");
-  console.log(rowsTable(rows));
+  console.log(`${rowsTable(rows)}\n\n${LEGEND}`);
   const failed = failings(rows);
 
   const wired: ResultRow[] = [];

@@ -8,6 +8,11 @@ const seconds = (value: number | null | undefined): string =>
 
 const HEAD = ["table", "rules", "backends", "rules/call", "before", "batched", "optimised", "ours", "limit L1", "ours/L1", "calls"];
 
+/** What the columns mean; below the rows. */
+export const LEGEND = `before, batched, optimised: the published ways of working, run anew: 20 targets per call; 500; 500 and one query per rule. "-": not run.
+limit L1: writes one after the other, each full, all rules first; binding between the creations meets fewer rules and can come in below it.
+calls: of ours, reads included. "n CLBs/L1": the same rules spread over n load balancers, and the limit of each.`;
+
 /** The rows for people. Of each column the published figure stands before the slash and the measured one behind it. */
 export function rowsTable(rows: readonly ResultRow[]): string {
   const counts = rows[0]?.parallel?.map(({ loadBalancers }) => loadBalancers) ?? [];
