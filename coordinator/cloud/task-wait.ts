@@ -48,10 +48,12 @@ export function pauseMs(estimate: Estimate | undefined, passedMs: number): numbe
   return Math.min(Math.max(share, PAUSE_MS.shortest), PAUSE_MS.longest);
 }
 
+/** Nothing that was asked of the cloud takes effect later: the most patient public client waits 12 min, a load balancer takes 10 s (clb-api.md §3.2). */
+export const LONGEST_TASK_MS = 720_000;
 /** A task that runs longer is given up on: what it did is looked at. At least a minute, or this many times the expected time. */
-const LIMIT = { leastMs: 60_000, mostMs: 720_000, times: 10 } as const;
+const LIMIT = { leastMs: 60_000, mostMs: LONGEST_TASK_MS, times: 10 } as const;
 
-/** Pure: how long to wait at most. The most patient public client waits 12 min, a load balancer takes 10 s (clb-api.md §3.2). */
+/** Pure: how long to wait at most. */
 export const limitMs = (estimate: Estimate | undefined): number =>
   Math.min(Math.max((estimate?.meanMs ?? 0) * LIMIT.times, LIMIT.leastMs), LIMIT.mostMs);
 

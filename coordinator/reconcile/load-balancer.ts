@@ -16,6 +16,7 @@ import { placePairs } from "../domain/plan-structure.ts";
 import { afterConflicts, inTurn } from "../domain/turns.ts";
 import type { Journal } from "../journal.ts";
 import type { Ledger } from "../ledger.ts";
+import type { PodFacts } from "../ports.ts";
 import { holdUp, holdUpClaims } from "./hold-up.ts";
 import { Lanes } from "./lanes.ts";
 import { LockTails } from "./lock-tail.ts";
@@ -173,7 +174,8 @@ async function ensureCurrent(deps: LoadBalancerDeps, id: string, signal: AbortSi
 
 async function readAnew(deps: LoadBalancerDeps, id: string, because: string, signal: AbortSignal): Promise<boolean> {
   const { api, mirror, journal, clock, log } = deps;
-  const loaded = await journal.load(id, signal);
+  const lookedAtMs = clock.now();
+  await journal.load(id, signal);
   const facts = await api.loadBalancer(id, signal);
   if (facts === undefined) {
     if (mirror.read(id) !== undefined) log.error({ loadBalancerId: id }, "load balancer is gone");
@@ -183,7 +185,8 @@ async function readAnew(deps: LoadBalancerDeps, id: string, because: string, sig
   const isOurs = (name: string): boolean => ownerMarkOf(name, deps.clusterId) !== undefined;
   const listeners = await api.listeners(id, isOurs, signal);
   if (!deps.ledger.loadBalancerIds.has(id)) return false; // its last owner went meanwhile
-  if (loaded) journal.keepOnly(id, new Set(placesOf({ listeners }).flatMap(({ targets }) => targets.map(({ ip }) => ip))));
+  const bound = new Set(placesOf({ listeners }).flatMap(({ targets }) => targets.map(({ ip }) => ip)));
+  journal.keepOnly(id, (ip, podUid) => bound.has(ip) || deps.facts?.pods.has(podUid) === true, lookedAtMs);
   const known = mirror.read(id);
   mirror.fill(facts, listeners, clock.now());
   deps.writes.confirm(id);
