@@ -42,6 +42,7 @@ import { makePodGateReconciler } from "./reconcile/pod-gate.ts";
 import { Refusals } from "./reconcile/refusals.ts";
 import { makeServiceReconciler } from "./reconcile/service.ts";
 import { type Reconcile, Worker } from "./reconcile/worker.ts";
+import { releaseIds } from "./releases.ts";
 import { Removals } from "./removals.ts";
 import { makeReport, tellDrift, tellParked, tellRefused } from "./report.ts";
 
@@ -133,8 +134,10 @@ export class Engine {
     const tell = events.tell.bind(events);
     const telling = { ...shared, owners: this.#owners, tell };
     const onParked = (id: string, parked: Parked): void => {
+      const { id: removal, place, slots, staying, floor, spent } = parked;
+      log.warn({ loadBalancerId: id, place, removal, targets: slots.length, staying, floor, spent }, "removal parked");
       metrics.onParked();
-      tellParked(telling, id, parked);
+      tellParked(telling, id, parked, this.#removals.strayReleases(id));
     };
     const ownerOf = (id: string, listenerId: string) => this.#ownerOf(id, listenerId)?.uid;
     const removals = { ...shared, facts, pods: this.#pods, ownerOf, onParked, released: (id: string) => this.#released(id) };
@@ -150,7 +153,14 @@ export class Engine {
     const synced = (): boolean => deps.objects.synced;
     const service = (uid: string) => deps.objects.services.records.get(uid);
     const config = (namespace: string, name: string) => deps.objects.config(namespace, name);
-    const report = makeReport({ ...telling, config });
+    const tellFindings = makeReport({ ...telling, config });
+    const report = (desired: DesiredLoadBalancer, found: Plan): void => {
+      tellFindings(desired, found);
+      const strays = this.#removals.strayReleases(desired.loadBalancerId);
+      // The annotation was changed after the Event: it says what is wrong with it. The sink tells the same message once.
+      if (strays.length > 0 && this.#removals.isHealthRead(desired.loadBalancerId))
+        for (const parked of this.#removals.parked(desired.loadBalancerId)) tellParked(telling, desired.loadBalancerId, parked, strays);
+    };
     const waiting = { ...shared, facts, waitingForGate: this.#waitingForGate };
     const { healthIdleMs: idleMs, healthPollMs: pollMs, callsPerSecond, drainMs, auditMs } = settings;
     const health = {
@@ -171,7 +181,9 @@ export class Engine {
       writes: this.#writes,
       plan,
       policy: settings.policy,
+      owners: this.#owners,
       parked: (id) => this.#removals.parked(id),
+      strayReleases: (id) => this.#removals.strayReleases(id),
     });
 
     this.#failed = { services: new FailedPasses(clock), loadBalancers: new FailedPasses(clock) };
@@ -394,8 +406,7 @@ export class Engine {
 
   /** Removals that a person let go, by an annotation on any owner of the load balancer. */
   #released(id: string): ReadonlySet<string> {
-    const named = this.#ledger.of(id).flatMap(({ ref }) => this.#annotationsOf(ref)[RELEASE]?.split(/[\s,]+/) ?? []);
-    return new Set(named.filter((one) => one !== ""));
+    return new Set(this.#ledger.of(id).flatMap(({ ref }) => releaseIds(this.#annotationsOf(ref)[RELEASE])));
   }
 
   /** Empty for an owner that is not there. */

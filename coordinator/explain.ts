@@ -9,9 +9,11 @@ import type { DesiredLoadBalancer } from "./domain/desired.ts";
 import { type Call, type Listener, type LoadBalancer, placesOf, type Rule, slotOf, targetKey } from "./domain/load-balancer.ts";
 import type { Finding, Plan } from "./domain/plan-load-balancer.ts";
 import { allowedCalls, type Policy } from "./domain/policy.ts";
+import type { ObjectRef } from "./domain/problem.ts";
 import type { Step } from "./domain/readiness.ts";
 import type { Journal } from "./journal.ts";
 import type { Ledger } from "./ledger.ts";
+import type { Owners } from "./owners.ts";
 import type { NodeState, PodFacts } from "./ports.ts";
 
 export type ExplainDeps = {
@@ -25,8 +27,10 @@ export type ExplainDeps = {
   readonly plan: (desired: DesiredLoadBalancer, actual: LoadBalancer) => Plan;
   /** Which of the planned calls are made. */
   readonly policy: Policy;
-  /** Removals that wait, as of the last plan. */
+  readonly owners: Pick<Owners, "of">;
+  /** Removals that wait, as of the last plan, and ids that a person released and none of them has. */
   readonly parked: (loadBalancerId: string) => readonly Parked[];
+  readonly strayReleases: (loadBalancerId: string) => readonly string[];
 };
 
 /** What one Pod waits for, e.g. for the board, for `npm run explain`, for a support ticket. Times are seconds before now. */
@@ -130,7 +134,7 @@ export class Explain {
       runningCall: running && describeCall(running),
       plannedCalls: this.#describePlanned(plan.calls),
       findings: plan.findings.map(describeFinding),
-      parked: this.#deps.parked(id).map(describeParked),
+      parked: this.#deps.parked(id).map((parked) => this.#describeParked(id, parked)),
     };
   }
 
@@ -144,6 +148,14 @@ export class Explain {
     const { policy } = this.#deps;
     const made = new Set(allowedCalls(policy, calls));
     return calls.map((call) => `${describeCall(call)}${made.has(call) ? "" : ` (not made: POLICY is ${policy})`}`);
+  }
+
+  #describeParked(loadBalancerId: string, parked: Parked): string {
+    const { owners, strayReleases } = this.#deps;
+    const { id, place, slots, staying, floor } = parked;
+    const owner = ownerOfPlace(this.#deps.mirror, owners, loadBalancerId, place);
+    const text = releaseText(parked, owner === undefined ? "its Service" : nameOf(owner), strayReleases(loadBalancerId));
+    return `removal ${id} of ${slots.length} backends of ${place}: ${staying} would stay, ${floor} must. ${text}`;
   }
 
   #podBehind(id: string, ip: string): string {
@@ -230,21 +242,36 @@ function describeCall(call: Call): string {
   return `${call.lane} ${itemsOf(call)}: ${why[call.lane]}`;
 }
 
-const describeParked = (parked: Parked): string => {
-  const { id, place, slots, staying, floor } = parked;
-  return `removal ${id} of ${slots.length} backends of ${place}: ${staying} would stay, ${floor} must. ${releaseText(parked, "owner")}`;
-};
+const nameOf = ({ kind, namespace, name }: ObjectRef): string => `${kind} ${namespace}/${name}`;
 
-/** How a person lets a parked removal go. `owner`: the object to annotate, e.g. "Service". */
-export function releaseText({ id, spent }: Parked, owner: string): string {
-  const annotation = `${RELEASE}: ${id}`;
+/** The owner of the listener that a place is in or is, e.g. of place "lbl-1/loc-2"; undefined: nobody remembers whose it was. */
+export function ownerOfPlace(mirror: Pick<Mirror, "read">, owners: Pick<Owners, "of">, loadBalancerId: string, place: string) {
+  const [listenerId] = place.split("/");
+  const listener = mirror.read(loadBalancerId)?.listeners.find((one) => one.listenerId === listenerId);
+  return owners.of(loadBalancerId, listener?.name ?? "");
+}
+
+/** Ids named in one message; an Event holds 1 024 characters. */
+const MAX_STRAYS = 3;
+
+/** How a person lets a parked removal go. `owner`: the object to annotate, e.g. "Service shop/web". `strays`: ids written there that no removal has. */
+export function releaseText({ id, spent }: Parked, owner: string, strays: readonly string[]): string {
+  const named = strays.slice(0, MAX_STRAYS).map((stray) => stray.slice(0, 40));
+  const ids = `${named.join(", ")}${strays.length > MAX_STRAYS ? ` and ${strays.length - MAX_STRAYS} more` : ""}`;
+  const many = strays.length > 1;
+  const stray =
+    strays.length === 0 ? "" : `. What stands in ${RELEASE} now, ${ids}, ${many ? "name" : "names"} nothing that is parked here`;
+  return `${howToRelease(`${RELEASE}: ${id}`, spent, owner)}${stray}`;
+}
+
+function howToRelease(annotation: string, spent: Parked["spent"], owner: string): string {
   switch (spent) {
     case undefined:
-      return `If it is right, annotate the ${owner} with ${annotation}`;
+      return `If it is right, annotate ${owner} with ${annotation}`;
     case "used":
-      return `The ${owner} has ${annotation} from the last time, which is used up: if it is right this time as well, take the annotation away and set it again`;
+      return `On ${owner} stands ${annotation} from the last time, which is used up: if it is right this time as well, take the annotation away and set it again`;
     case "late":
-      return `The ${owner} has had ${annotation} since long before, which does not count: if it is right now, take the annotation away and set it again`;
+      return `On ${owner} has stood ${annotation} since long before, which does not count: if it is right now, take the annotation away and set it again`;
     default:
       return spent satisfies never;
   }

@@ -6,7 +6,11 @@ import type { Spent } from "./domain/brake.ts";
  */
 const FRESH_MS = 300_000;
 
-type Release = { readonly sinceMs: number; used: boolean };
+/** `named`: a removal of that id has waited. */
+type Release = { readonly sinceMs: number; used: boolean; named: boolean };
+
+/** The ids in the annotation as a person wrote it, e.g. "R-5E21C0FF; r-92b0680c" -> ["r-5e21c0ff", "r-92b0680c"]. */
+export const releaseIds = (written = ""): readonly string[] => written.toLowerCase().match(/[^\s,;]+/g) ?? [];
 
 /**
  * The releases that people wrote at one load balancer. Each lets one removal go, once, and not long after it was written: what is left
@@ -21,8 +25,13 @@ export class Releases {
     const gone = [...this.#known.keys()].filter((id) => !written.has(id));
     const come = [...written].filter((id) => !this.#known.has(id));
     for (const id of gone) this.#known.delete(id);
-    for (const id of come) this.#known.set(id, { sinceMs: nowMs, used: false });
+    for (const id of come) this.#known.set(id, { sinceMs: nowMs, used: false, named: false });
     return gone.length > 0 || come.length > 0;
+  }
+
+  /** Ids that no removal has had since they were written, perhaps for a slip of the pen. */
+  get strays(): readonly string[] {
+    return [...this.#known].flatMap(([id, { named }]) => (named ? [] : id));
   }
 
   /** The removal was carried out, or a part of it. */
@@ -31,10 +40,11 @@ export class Releases {
     if (release !== undefined) release.used = true;
   }
 
-  /** "good": the removal may go. Undefined: nobody released it. */
+  /** Of a removal that waits. "good": it may go. Undefined: nobody released it. */
   judge(id: string, nowMs: number): "good" | Spent | undefined {
     const release = this.#known.get(id);
     if (release === undefined) return undefined;
+    release.named = true;
     if (release.used) return "used";
     return nowMs - release.sinceMs < FRESH_MS ? "good" : "late";
   }

@@ -57,6 +57,11 @@ export class Removals {
     return this.#parked.get(loadBalancerId) ?? [];
   }
 
+  /** What a person let go at one load balancer by ids that no removal has. */
+  strayReleases(loadBalancerId: string): readonly string[] {
+    return this.#releases.get(loadBalancerId)?.strays ?? [];
+  }
+
   get parkedCount(): number {
     return [...this.#parked.values()].reduce((sum, parked) => sum + parked.length, 0);
   }

@@ -8,7 +8,7 @@ import type { Drift } from "./domain/drift.ts";
 import type { Call } from "./domain/load-balancer.ts";
 import type { Finding, Plan } from "./domain/plan-load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "./domain/problem.ts";
-import { describeFinding, releaseText } from "./explain.ts";
+import { describeFinding, ownerOfPlace, releaseText } from "./explain.ts";
 import type { Ledger } from "./ledger.ts";
 import type { ConfigRecord } from "./objects.ts";
 import type { Owners } from "./owners.ts";
@@ -61,20 +61,21 @@ export function tellDrift(
   }
 }
 
-/** An Event and a line in the log for removals that the brake holds, with what lets them go. */
+type TellParkedDeps = Pick<ReportDeps, "owners" | "tell"> & { readonly mirror: Pick<Mirror, "read"> };
+
+/** An Event for a removal that the brake holds, with what lets it go. `strays`: ids that a person released and no removal has. */
 export function tellParked(
-  { owners, tell, log, mirror }: Pick<ReportDeps, "owners" | "tell" | "log"> & { readonly mirror: Pick<Mirror, "read"> },
+  { owners, tell, mirror }: TellParkedDeps,
   loadBalancerId: string,
   parked: Parked,
+  strays: readonly string[],
 ): void {
-  const { id: removal, place, slots, staying, floor, spent } = parked;
-  const [listenerId] = place.split("/");
-  const listener = mirror.read(loadBalancerId)?.listeners.find((one) => one.listenerId === listenerId);
-  log.warn({ loadBalancerId, place, removal, targets: slots.length, staying, floor, spent }, "removal parked");
-  const owner = owners.of(loadBalancerId, listener?.name ?? "");
+  const { id: removal, place, slots, staying, floor } = parked;
+  const owner = ownerOfPlace(mirror, owners, loadBalancerId, place);
   if (owner === undefined) return;
+  const name = `${owner.kind} ${owner.namespace}/${owner.name}`;
   const what = `load balancer ${loadBalancerId}, ${place}: removal ${removal} of ${slots.length} backends would leave ${staying}, fewer than ${floor}`;
-  const message = `${owner.kind} ${owner.namespace}/${owner.name}, ${what}, and nobody has seen their Pods end. ${releaseText(parked, owner.kind)}`;
+  const message = `${name}, ${what}, and nobody has seen their Pods end. ${releaseText(parked, `the ${owner.kind}`, strays)}`;
   tell({ object: owner, type: "Warning", reason: "RemovalParked", message });
 }
 

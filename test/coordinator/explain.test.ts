@@ -10,6 +10,7 @@ import type { Policy } from "../../coordinator/domain/policy.ts";
 import { serviceRef } from "../../coordinator/domain/service.ts";
 import { describeFinding, Explain, loadBalancerText, podText } from "../../coordinator/explain.ts";
 import { Ledger } from "../../coordinator/ledger.ts";
+import { Owners } from "../../coordinator/owners.ts";
 import { makePodIndex } from "../../coordinator/pod-index.ts";
 import { Refusals } from "../../coordinator/reconcile/refusals.ts";
 import { aListener, aLoadBalancer, anIntent, aPod, aService, aTarget, CLUSTER, LISTENER_NAME } from "../builders.ts";
@@ -36,13 +37,16 @@ function aWorld(targets = [aTarget()], plan: Plan = NOTHING) {
   const shared = { ledger, mirror, writes, journal, clock };
   const bindings = new Bindings({ ...shared, refusals: new Refusals(() => undefined), clusterId: CLUSTER });
   const held: Parked[] = [];
+  const strays: string[] = [];
   const policy: { is: Policy } = { is: "enforce" };
   const explain = new Explain({
     ...shared,
     facts: known.facts,
     bindings,
     plan: () => plan,
+    owners: new Owners({ ledger, clusterId: CLUSTER }),
     parked: () => held,
+    strayReleases: () => strays,
     get policy() {
       return policy.is;
     },
@@ -51,7 +55,7 @@ function aWorld(targets = [aTarget()], plan: Plan = NOTHING) {
     const pod = explain.pod("demo/web-1");
     return pod === undefined ? "" : podText(pod);
   };
-  return { clock, known, mirror, journal, ledger, running, held, policy, explain, text };
+  return { clock, known, mirror, journal, ledger, running, held, strays, policy, explain, text };
 }
 
 test("tells of a Pod that waits: step, since when, what is awaited, from whom, and the next call with its reason", async () => {
@@ -171,14 +175,15 @@ test("describes what it found and does not touch", () => {
 });
 
 test("tells which removals are parked, and how a person lets one go", () => {
-  const { mirror, held, explain } = aWorld([], { calls: [], findings: [] });
-  mirror.fill({ ...aLoadBalancer(), running: true }, [], 0);
+  const { held, explain } = aWorld();
   held.push({ id: "r-5e21c0ff", place: "lbl-1", slots: [{ listenerId: "lbl-1", ip: "10.244.1.1", port: 8080 }], staying: 0, floor: 1 });
+  held.push({ id: "r-2", place: "lbl-9", slots: [], staying: 0, floor: 1 });
   const one = explain.loadBalancer("lb-1");
   const line =
-    "removal r-5e21c0ff of 1 backends of lbl-1: 0 would stay, 1 must. If it is right, annotate the owner with clb-direct.io/release: r-5e21c0ff";
-  assert.deepEqual(one?.parked, [line]);
-  assert.ok(one !== undefined && loadBalancerText(one).includes(`  parked: ${line}\n`));
+    "removal r-5e21c0ff of 1 backends of lbl-1: 0 would stay, 1 must. If it is right, annotate Service demo/web with clb-direct.io/release: r-5e21c0ff";
+  assert.equal(one?.parked[0], line);
+  assert.match(one.parked[1] ?? "", /annotate its Service with clb-direct.io\/release: r-2$/); // nobody remembers whose listener it was
+  assert.ok(loadBalancerText(one).includes(`  parked: ${line}\n`));
 });
 
 test("of a release that was used up or stood there for long, says that it has to be set again", () => {
@@ -186,8 +191,19 @@ test("of a release that was used up or stood there for long, says that it has to
   const parked: Parked = { id: "r-1", place: "lbl-1", slots: [], staying: 0, floor: 1 };
   held.push({ ...parked, spent: "used" }, { ...parked, spent: "late" });
   const [used, late] = explain.loadBalancer("lb-1")?.parked ?? [];
-  assert.match(used ?? "", /has clb-direct.io\/release: r-1 from the last time, .*take the annotation away and set it again$/);
+  assert.match(used ?? "", /stands clb-direct.io\/release: r-1 from the last time, .*take the annotation away and set it again$/);
   assert.match(late ?? "", /since long before, .*take the annotation away and set it again$/);
+});
+
+test("names the ids in the annotation that no removal has, a few of them", () => {
+  const { held, strays, explain } = aWorld();
+  held.push({ id: "r-1", place: "lbl-1", slots: [], staying: 0, floor: 1 });
+  const end = (): string => explain.loadBalancer("lb-1")?.parked[0]?.split("release: r-1")[1] ?? "";
+  assert.equal(end(), "");
+  strays.push("r-wrong");
+  assert.equal(end(), ". What stands in clb-direct.io/release now, r-wrong, names nothing that is parked here");
+  strays.push("r-b", "r-c", "r-d", "r-e");
+  assert.match(end(), /now, r-wrong, r-b, r-c and 2 more, name nothing/);
 });
 
 test("what the policy does not allow is planned, but not made, and nobody's next call", () => {

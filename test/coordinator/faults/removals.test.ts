@@ -63,6 +63,27 @@ suite("Pods that lost the label which their Service selects", () => {
     });
   });
 
+  test("are released by an id however it is written; of one that no removal has, the Event says so", async (t) => {
+    const world = aWorld(t, { apps: ["one"], pods: 8 });
+    const { cluster, clock } = world;
+    await world.run(async () => {
+      await sixOfEight(world);
+      const id = idIn(told(world)[0]);
+      cluster.annotate("one", { [RELEASE]: "r-wrong" });
+      await world.until(
+        () => "the annotation is told of",
+        () => told(world).length === 2,
+      );
+      assert.match(told(world)[1] ?? "", new RegExp(`removal ${id} .*, r-wrong, names nothing that is parked here$`));
+      await clock.sleep(MINUTE);
+      assert.ok(serves(world, 8)(), "another id let them go");
+      cluster.annotate("one", { [RELEASE]: `R-wrong;${id.toUpperCase()}` });
+      await world.until(() => "the six are unbound", serves(world, 2));
+      assert.equal(told(world).length, 2);
+      await world.kill();
+    });
+  });
+
   test("are released although the coordinator that told the id is gone", async (t) => {
     const world = aWorld(t, { apps: ["one"], pods: 8 });
     await world.run(async () => {
