@@ -29,6 +29,8 @@ const THROTTLED_RETRY_MS = 1_000;
 const UNANSWERED_RETRY_MS = 500;
 /** A parameter that is wrong now is wrong again in a second; a look now and then is enough, since the world changes. */
 const HOPELESS_RETRY_MS = 30_000;
+/** Of a read: what cannot be seen holds up everything at its load balancer, drains as well. */
+const HOPELESS_READ_RETRY_MS = 5_000;
 
 /** A quota: what is being drained makes room within its drain time. */
 const OVER_QUOTA_RETRY_MS = 5_000;
@@ -61,9 +63,11 @@ export function toClbApiError(action: string, error: unknown): ClbApiError {
   if (isLocked(call.code)) return fail(LOCKED_RETRY_MS, false);
   if (/^InternalError|^ServiceUnavailable/.test(call.code)) return fail(UNANSWERED_RETRY_MS, true);
   if (isGone(call.code) || (ABOUT_BOUND.has(action) && REFUSED.test(call.code))) return fail(THROTTLED_RETRY_MS, true);
-  return fail(PASSING.some((pattern) => pattern.test(call.code)) ? THROTTLED_RETRY_MS : HOPELESS_RETRY_MS, false);
+  if (PASSING.some((pattern) => pattern.test(call.code))) return fail(THROTTLED_RETRY_MS, false);
+  return fail(isRead(action) ? HOPELESS_READ_RETRY_MS : HOPELESS_RETRY_MS, false);
 }
 
+export const isRead = (action: string): boolean => action.startsWith("Describe");
 export const isThrottled = (code: string): boolean => code.startsWith("RequestLimitExceeded");
 /** More than the account may have. Source: clb-api.md §1.6. */
 export const isQuota = (code: string): boolean => code.startsWith("LimitExceeded");

@@ -52,6 +52,11 @@ for (const [title, thrown, code, delayMs, ambiguous] of CODES)
     assert.equal(error.cause, thrown);
   });
 
+test("a read that is refused for a reason that lasts is tried again sooner than a write", () => {
+  const waitMs = (action: string): unknown => Reflect.get(toClbApiError(action, sdkError("UnauthorizedOperation")).remedy, "delayMs");
+  assert.deepEqual([waitMs("DescribeListeners"), waitMs("CreateListener")], [5_000, 30_000]);
+});
+
 test("tells action, code, sentence and the request id that support asks for", () => {
   const error = toClbApiError("CreateListener", sdkError("LimitExceeded"));
   assert.equal(error.message, "CreateListener failed: LimitExceeded: what the cloud said");

@@ -82,6 +82,20 @@ test("binds nothing that the journal could not store", async (t) => {
   assert.deepEqual((await stage.look(id)).listeners[0]?.targets, []);
 });
 
+test("a claim that hangs is given up after three seconds; nothing was asked of the cloud, so nothing is in doubt", async (t) => {
+  const stage = aStage(t);
+  const { id, listenerId } = await aListeningLoadBalancer(stage);
+  stage.journal.claim = (_id, _claims, signal) =>
+    new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+  const [startedMs, calls] = [stage.clock.now(), stage.calls.length];
+  await assert.rejects(stage.finish(stage.writes.make(id, { lane: "bind", targets: slots(listenerId, 1) }, stage.signal)), {
+    name: "KubeApiError",
+    failure: "timeout",
+  });
+  assert.equal(stage.clock.now() - startedMs, 3_000);
+  assert.deepEqual([stage.calls.length, stage.mirror.staleBecause(id), stage.clock.pendingSleeps], [calls, undefined, 0]);
+});
+
 test("a bind that failed in part leaves the mirror in doubt, and the next look tells", async (t) => {
   const stage = aStage(t, { keepGoodTargetsOfFailedListener: true });
   const { id, listenerId } = await aListeningLoadBalancer(stage);

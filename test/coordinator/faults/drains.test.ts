@@ -67,3 +67,43 @@ suite("where the journal cannot be written, drains go on:", () => {
         });
       });
 });
+
+suite("what the cloud says once costs no drain more than a second:", () => {
+  for (const code of ["AuthFailure.TokenFailure", "UnauthorizedOperation", "SomethingNew"])
+    test(code, async (t) => {
+      const world = aWorld(t, { apps: ["one"] });
+      await world.run(async () => {
+        world.start();
+        await world.converged("one");
+        world.cloud.faults.add({ kind: "error", code, action: "BatchModifyTargetWeight", count: 1 });
+        const tookMs = [await endOne(world, 30_000), await endOne(world, 30_000)];
+        assert.ok(Math.max(...tookMs) < SOON_MS, `drains took ${tookMs.join()} ms`);
+        await world.kill();
+      });
+    });
+});
+
+test("a drain that the cloud refuses for its caller is tried twice at once, then every five seconds, and comes soon after the rights do", async (t) => {
+  const world = aWorld(t, { apps: ["one"] });
+  const tries: number[] = [];
+  await world.run(async () => {
+    world.start();
+    await world.converged("one");
+    const endMs = world.clock.now() + 21_000;
+    world.intercept.by = (action) => {
+      if (action !== "BatchModifyTargetWeight" || world.clock.now() > endMs) return undefined;
+      tries.push(world.clock.now());
+      return "UnauthorizedOperation";
+    };
+    const [pod] = world.cluster.alive("one");
+    assert.ok(pod);
+    world.cluster.relabel(pod.uid, {}); // it lives on, and would be sent to
+    await world.clock.sleep(28_000);
+    const [first = 0] = tries;
+    assert.deepEqual(tries.map((atMs) => Math.round((atMs - first) / 500) / 2).slice(0, 4), [0, 0.5, 1, 6]);
+    assert.ok(tries.length <= 8, `${tries.length} tries`);
+    const left = world.cloud.state().loadBalancers.flatMap(({ listeners }) => listeners.flatMap(({ targets }) => targets));
+    assert.ok(!left.some(({ ip, weight }) => pod.ips.includes(ip) && weight > 0), "it is not drained");
+    await world.kill();
+  });
+});
