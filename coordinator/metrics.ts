@@ -44,7 +44,7 @@ export function makeMetrics(gauges: Gauges) {
       },
     });
 
-  gauge("queue_depth", "Keys that wait or run, by queue", "queue", gauges.queueDepth);
+  gauge("queue_depth", "Keys that are due or run, by queue", "queue", gauges.queueDepth);
   gauge("watch_age_seconds", "Seconds since the last byte of a watch", "resource", gauges.watchAgeSeconds);
   gauge("nodes", "Nodes by the source of their Pod facts", "source", () => {
     const counts = { agent: 0, watch: 0, none: 0 };

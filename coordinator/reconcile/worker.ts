@@ -38,9 +38,10 @@ export class Worker {
     this.#deps = deps;
   }
 
-  /** Keys that wait or run. */
+  /** Keys that are due or run; not those whose time is to come. */
   get depth(): number {
-    return this.#due.size + this.#running.size;
+    const now = this.#deps.clock.now();
+    return this.#running.size + [...this.#due.values()].filter((dueMs) => dueMs <= now).length;
   }
 
   isRunning(key: string): boolean {

@@ -98,6 +98,22 @@ test("looks again after the time that a pass asks for", async (t) => {
   );
 });
 
+test("counts what is due or runs, and not what is to be looked at later", async (t) => {
+  const { reconcile, finish } = heldPasses();
+  const { clock, worker } = aWorker(t, reconcile, 1);
+  worker.add("a");
+  worker.add("b");
+  await clock.advance(10);
+  assert.equal(worker.depth, 2); // one runs, one waits for a hand
+  finish("a", { kind: "again", afterMs: 60_000, because: "audit" });
+  await clock.advance(10);
+  finish("b");
+  await clock.advance(10);
+  assert.equal(worker.depth, 0);
+  await clock.advance(60_000);
+  assert.equal(worker.depth, 1);
+});
+
 test("a fact that changes brings a waiting key forward; a later time does not push it back", async (t) => {
   const { clock, worker, passes } = aWorker(t, () => Promise.resolve(DONE));
   worker.add("a", 500);
