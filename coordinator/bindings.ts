@@ -25,18 +25,22 @@ export type BindingsDeps = {
 /** Remembered steps of Pods; a Pod that nobody asks about for long loses its "since" first. */
 const MAX_REMEMBERED = 50_000;
 
+/** A binding, and whether `sinceMs` is when its step began: else it is when somebody first asked, and the step may be older. */
+export type DatedBinding = Binding & { readonly isBeginSeen: boolean };
+type Since = { readonly step: string; readonly sinceMs: number; readonly isBeginSeen: boolean };
+
 /** Where each Pod stands in each listener: the one view behind the gate, the explanation and the board. */
 export class Bindings {
   readonly #deps: BindingsDeps;
-  readonly #since = new Map<string, { readonly step: string; readonly sinceMs: number }>();
+  readonly #since = new Map<string, Since>();
 
   constructor(deps: BindingsDeps) {
     this.#deps = deps;
   }
 
   /** Every listener that should have this Pod, whether it has or not. Empty: no Service with direct access selects the Pod. */
-  of(pod: PodFact): Binding[] {
-    const result: Binding[] = [];
+  of(pod: PodFact): DatedBinding[] {
+    const result: DatedBinding[] = [];
     for (const entry of this.#deps.ledger.entries) {
       if (entry.released || entry.ref.namespace !== pod.namespace || !selects(entry.intent?.selector ?? entry.selector, pod.labels))
         continue;
@@ -81,17 +85,21 @@ export class Bindings {
     });
   }
 
-  /** Adds since when the step has been the same. */
-  #dated(pod: PodFact, binding: Omit<Binding, "sinceMs">): Binding {
+  /**
+   * Adds since when the step has been the same. While a Pod's gate waits, every change of its bindings is looked at, so another step than at
+   * the last look has just begun; later nobody looks but who asks now and then. Nor does the start of a bind make anybody look.
+   */
+  #dated(pod: PodFact, binding: Omit<Binding, "sinceMs">): DatedBinding {
     const key = `${pod.uid} ${binding.service} ${binding.listener}`;
     const step = JSON.stringify(binding.step);
     const known = this.#since.get(key);
-    if (known?.step === step) return { ...binding, sinceMs: known.sinceMs };
-    const sinceMs = this.#deps.clock.now();
+    if (known?.step === step) return { ...binding, sinceMs: known.sinceMs, isBeginSeen: known.isBeginSeen };
+    const isBeginSeen = known !== undefined && binding.step.kind !== "binding" && pod.hasGate && pod.gate !== "True";
+    const since = { sinceMs: this.#deps.clock.now(), isBeginSeen };
     this.#since.delete(key); // moves it to the young end
     if (this.#since.size >= MAX_REMEMBERED) this.#since.delete(this.#since.keys().next().value ?? "");
-    this.#since.set(key, { step, sinceMs });
-    return { ...binding, sinceMs };
+    this.#since.set(key, { step, ...since });
+    return { ...binding, ...since };
   }
 }
 

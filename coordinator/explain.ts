@@ -52,6 +52,8 @@ export type BindingExplanation = {
   readonly listener: string;
   readonly step: Step["kind"];
   readonly sinceSeconds: number;
+  /** False: nobody looked when the step began, so it has lasted for at least so long. */
+  readonly isBeginSeen: boolean;
   readonly health: string | undefined;
   readonly weight: number | undefined;
   /** What is awaited, and from whom. */
@@ -199,6 +201,7 @@ export class Explain {
       listener: binding.listener,
       step: step.kind,
       sinceSeconds: Math.round((clock.now() - binding.sinceMs) / 1000),
+      isBeginSeen: binding.isBeginSeen,
       health: id === undefined || slot === undefined ? undefined : (mirror.health(id, slot)?.state ?? "no data"),
       weight: target?.weight,
       ...awaited(step),
@@ -297,6 +300,12 @@ export function describeFinding(finding: Finding): string {
 const placeText = ({ listener, rule }: { readonly listener: Listener; readonly rule?: Rule }): string =>
   rule === undefined ? `listener ${listener.listenerId}` : `rule ${rule.domain}${rule.url} of listener ${listener.listenerId}`;
 
+/** " for 4 s", or " for at least 4 s"; empty where nothing is known. */
+function lastingText({ sinceSeconds, isBeginSeen }: BindingExplanation): string {
+  if (isBeginSeen) return ` for ${sinceSeconds} s`;
+  return sinceSeconds === 0 ? "" : ` for at least ${sinceSeconds} s`;
+}
+
 /** For people, e.g. on a terminal. */
 export function podText(pod: PodExplanation): string {
   const lines = [
@@ -304,7 +313,7 @@ export function podText(pod: PodExplanation): string {
     `  containers ready: ${pod.containersReady ? "yes" : "no"}, gate: ${pod.gate}${pod.terminating ? ", terminating" : ""}`,
   ];
   for (const one of pod.bindings) {
-    lines.push(`  ${one.service} at ${one.loadBalancerId ?? "(no load balancer)"} ${one.listener}: ${one.step} for ${one.sinceSeconds} s`);
+    lines.push(`  ${one.service} at ${one.loadBalancerId ?? "(no load balancer)"} ${one.listener}: ${one.step}${lastingText(one)}`);
     lines.push(`    awaited: ${one.awaited}${one.from === "nobody" ? "" : ` (from ${one.from})`}`);
     if (one.runningCall !== undefined) lines.push(`    running call: ${one.runningCall}`);
     if (one.nextCall !== undefined) lines.push(`    next call: ${one.nextCall}`);

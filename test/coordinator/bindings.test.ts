@@ -68,6 +68,28 @@ test("tells since when a step has been the same", async () => {
   assert.equal(since(), 0);
 });
 
+test("knows when a step began only where it has seen another one before, of a Pod whose gate waits", () => {
+  const { clock, mirror, running, bindings } = aWorld(bound);
+  const seen = (change: Partial<PodFact> = {}): string[] =>
+    bindings.of(aPod(change)).map(({ step, isBeginSeen }) => `${step.kind} ${isBeginSeen}`);
+  const turn = (state: "Alive" | "Dead"): void => {
+    const nowMs = clock.now() + 60_000;
+    mirror.noteHealth("lb-1", new Map([[SLOT, state]]), { askedMs: nowMs, nowMs });
+  };
+  assert.deepEqual(seen(), ["checking false"]); // it may have been so for hours, before this process began
+  turn("Alive");
+  assert.deepEqual(seen(), ["healthy true"]);
+  assert.deepEqual(seen({ gate: "True" }), ["healthy true"]);
+  turn("Dead");
+  assert.deepEqual(seen({ gate: "True" }), ["checking false"]); // nobody has looked since the gate opened
+  turn("Alive");
+  assert.deepEqual(seen({ hasGate: false }), ["healthy false"]);
+  mirror.fill({ ...aLoadBalancer(), running: true }, [aListener()], clock.now());
+  assert.deepEqual(seen(), ["bindable true"]);
+  running.call = { lane: "bind", targets: [{ listenerId: "lbl-1", ip: "10.244.1.1", port: 8080, weight: 10, podUid: "pod-1" }] };
+  assert.deepEqual(seen(), ["binding false"]);
+});
+
 test("an address that is still bound for a former Pod does not count for the new one", async () => {
   const { clock, mirror, journal, steps } = aWorld(bound);
   mirror.noteHealth("lb-1", new Map([[SLOT, "Alive"]]), { askedMs: clock.now(), nowMs: clock.now() });
