@@ -9,10 +9,23 @@ const NOT_LEADING: RouteAnswer = {
   body: "this replica does not lead: ask the other one\n",
 };
 
+const notKnown = (what: string): RouteAnswer => ({
+  status: 404,
+  contentType: "text/plain; charset=utf-8",
+  body: `${what} is not known here\n`,
+});
+
+/** What /audit reads; undefined on a replica that does not lead. */
+type Leading = { readonly audit: Audit; readonly explain: Pick<Explain, "knows"> } | undefined;
+
 /** `GET /audit`: the last writes and why each was made, oldest first; `?loadBalancer=<id>` of one. JSON, or text with `&format=text`. */
-export function auditRoute(audit: Audit | undefined, { searchParams: query }: URL): RouteAnswer {
-  if (audit === undefined) return NOT_LEADING;
-  const entries = audit.of(query.get("loadBalancer") ?? undefined);
+export function auditRoute(leading: Leading, { searchParams: query }: URL): RouteAnswer {
+  if (leading === undefined) return NOT_LEADING;
+  const loadBalancer = query.get("loadBalancer") ?? undefined;
+  const entries = leading.audit.of(loadBalancer);
+  // One that is gone is told of as long as its writes are remembered.
+  if (loadBalancer !== undefined && entries.length === 0 && !leading.explain.knows(loadBalancer))
+    return notKnown(`load balancer ${loadBalancer}`);
   if (query.get("format") === "text") return { status: 200, contentType: "text/plain; charset=utf-8", body: auditText(entries) };
   return { status: 200, contentType: "application/json", body: `${JSON.stringify(entries)}\n` };
 }
@@ -27,7 +40,7 @@ export function explainRoute(explain: Explain | undefined, url: URL): RouteAnswe
   const { searchParams: query } = url;
   const text = query.get("format") === "text";
   const answer = <T>(value: T | undefined, toText: (value: T) => string, what: string): RouteAnswer => {
-    if (value === undefined) return { status: 404, contentType: "text/plain; charset=utf-8", body: `${what} is not known here\n` };
+    if (value === undefined) return notKnown(what);
     if (text) return { status: 200, contentType: "text/plain; charset=utf-8", body: toText(value) };
     return { status: 200, contentType: "application/json", body: `${JSON.stringify(value)}\n` };
   };

@@ -106,11 +106,17 @@ export class Explain {
       .sort((a, b) => (a.pod < b.pod ? -1 : 1));
   }
 
+  /** A load balancer that a Service has, or that was read. */
+  knows(loadBalancerId: string): boolean {
+    const { mirror, ledger } = this.#deps;
+    return mirror.read(loadBalancerId) !== undefined || ledger.of(loadBalancerId).length > 0;
+  }
+
   loadBalancer(id: string): LoadBalancerExplanation | undefined {
     const { mirror, ledger, writes, clock } = this.#deps;
+    if (!this.knows(id)) return undefined;
     const actual = mirror.read(id);
     const desired = ledger.desired(id);
-    if (actual === undefined && desired.owners.length === 0) return undefined;
     const plan = actual === undefined ? { calls: [], findings: [] } : this.#deps.plan(desired, actual);
     const readAtMs = mirror.readAtMs(id);
     const running = writes.running(id);

@@ -104,7 +104,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
     notReady: () => (objects.synced ? undefined : "Services, TkeServiceConfigs and Nodes have not been listed yet"),
     routes: {
       "/explain": async (url) => explainRoute(engine?.explain, url),
-      "/audit": async (url) => auditRoute(engine?.audit, url),
+      "/audit": async (url) => auditRoute(engine, url),
     },
     log,
   });
