@@ -1,6 +1,8 @@
 import { applyCall } from "../domain/apply-call.ts";
+import { proofMs } from "../domain/health-pace.ts";
 import {
   type Call,
+  type HealthCheck,
   type HealthState,
   type Listener,
   type LoadBalancer,
@@ -18,11 +20,12 @@ export type SlotHealth = { readonly state: HealthState; readonly sinceMs: number
 
 /**
  * What a look at the place does not tell: when the target was first seen bound, since when it has weight 0, and its health.
- * `believedFromMs`: answers to questions that were asked before speak of somebody else.
+ * `believedFromMs`: answers to questions that were asked before speak of somebody else; `aliveFromMs`: so do those that say "Alive".
  */
 type SlotMemory = {
   readonly boundAtMs: number;
   readonly believedFromMs: number;
+  readonly aliveFromMs: number;
   drainedAtMs: number | undefined;
   health: SlotHealth | undefined;
 };
@@ -124,13 +127,14 @@ export class Mirror {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
     entry.listeners = applyCall(entry.listeners, call, created);
-    remember(entry, nowMs);
+    remember(entry, nowMs, boundNow);
     this.#onChange(id);
   }
 
   /**
    * Takes over what DescribeTargetHealth said; slots without data are left out of `states`. An answer to a question asked before the
-   * slot was bound speaks of a former binding and is not believed.
+   * slot was bound speaks of a former binding and is not believed. An answer may be older than its question: a target that we have bound
+   * ourselves cannot be "Alive" before its check has succeeded often enough.
    */
   noteHealth(id: string, states: ReadonlyMap<string, HealthState>, times: { readonly askedMs: number; readonly nowMs: number }): void {
     const entry = this.#entries.get(id);
@@ -139,7 +143,8 @@ export class Mirror {
     for (const [key, state] of states) {
       const at = key.indexOf(" ");
       const slot = entry.memory.get(key.slice(0, at))?.slots.get(key.slice(at + 1));
-      if (slot === undefined || slot.believedFromMs > times.askedMs || slot.health?.state === state) continue;
+      if (slot === undefined || slot.health?.state === state) continue;
+      if (times.askedMs < (state === "Alive" ? Math.max(slot.believedFromMs, slot.aliveFromMs) : slot.believedFromMs)) continue;
       slot.health = { state, sinceMs: times.nowMs };
       changed.add(key.slice(0, at));
     }
@@ -193,8 +198,14 @@ export class Mirror {
   }
 }
 
+/** How long after it appeared a target cannot be healthy, milliseconds. */
+type UnprovenMs = (check: HealthCheck) => number;
+const boundNow: UnprovenMs = (check) => (check.enabled ? proofMs(check) : 0);
+/** Nobody knows how long it has been bound. */
+const foundBound: UnprovenMs = () => 0;
+
 /** Slots that are gone lose their health and times; new ones start theirs. Places that are the same objects as before are passed over. */
-function remember({ listeners, memory }: Entry, nowMs: number): void {
+function remember({ listeners, memory }: Entry, nowMs: number, unprovenMs = foundBound): void {
   const present = new Set<string>();
   for (const place of placesOf({ listeners })) {
     const key = placeKey(place);
@@ -204,19 +215,20 @@ function remember({ listeners, memory }: Entry, nowMs: number): void {
     const slots = known?.slots ?? new Map<string, SlotMemory>();
     if (known === undefined) memory.set(key, { place, slots });
     else known.place = place;
-    noteTimes(place, slots, nowMs);
+    noteTimes(place, slots, nowMs, unprovenMs(place.healthCheck));
   }
   for (const key of memory.keys()) if (!present.has(key)) memory.delete(key);
 }
 
-function noteTimes({ targets }: Place, slots: Map<string, SlotMemory>, nowMs: number): void {
+function noteTimes({ targets }: Place, slots: Map<string, SlotMemory>, nowMs: number, unprovenMs: number): void {
   const present = new Set<string>();
   for (const target of targets) {
     const key = targetKey(target);
     present.add(key);
     const slot = slots.get(key);
     const drainedAtMs = target.weight > 0 ? undefined : (slot?.drainedAtMs ?? nowMs);
-    if (slot === undefined) slots.set(key, { boundAtMs: nowMs, believedFromMs: nowMs, drainedAtMs, health: undefined });
+    if (slot === undefined)
+      slots.set(key, { boundAtMs: nowMs, believedFromMs: nowMs, aliveFromMs: nowMs + unprovenMs, drainedAtMs, health: undefined });
     else slot.drainedAtMs = drainedAtMs;
   }
   if (slots.size > present.size) for (const key of slots.keys()) if (!present.has(key)) slots.delete(key);

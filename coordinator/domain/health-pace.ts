@@ -12,15 +12,19 @@ const QUESTIONS = 12;
 /** After the window a target is late: its health is asked for ever more rarely, down to this. */
 const LATE = { graceMs: 500, share: 1 / 8, longestMs: 2_000 } as const;
 
+/** Pure: how long after a bind the target cannot be healthy yet, milliseconds, e.g. 10 000 for three checks, one every 5 s (clb-api.md §4.2). */
+export const proofMs = ({ intervalSeconds, healthyCount }: Pick<Awaited, "intervalSeconds" | "healthyCount">): number =>
+  intervalSeconds * 1000 * (healthyCount - 1);
+
 /**
  * Pure: when to ask next about targets of one load balancer, milliseconds since the epoch; undefined if none is awaited. A window opens
- * when the state can change at the earliest, interval x (count - 1) after the bind, and is one interval long (clb-api.md §4.2).
+ * when the state can change at the earliest, and is one interval long (clb-api.md §4.2).
  */
 export function nextQuestionMs(awaited: readonly Awaited[], askedMs: number | undefined, nowMs: number, pace: Pace): number | undefined {
   let nextMs: number | undefined;
-  for (const { boundAtMs, intervalSeconds, healthyCount } of awaited) {
-    const windowMs = intervalSeconds * 1000;
-    const opensMs = boundAtMs + windowMs * (healthyCount - 1);
+  for (const one of awaited) {
+    const windowMs = one.intervalSeconds * 1000;
+    const opensMs = one.boundAtMs + proofMs(one);
     const lateMs = nowMs - (opensMs + windowMs + LATE.graceMs);
     const openMs = Math.min(Math.max(windowMs / QUESTIONS, pace.fastestMs), pace.slowestMs);
     const everyMs = lateMs <= 0 ? openMs : Math.min(Math.max(lateMs * LATE.share, openMs), LATE.longestMs);

@@ -54,7 +54,8 @@ test("a binding goes from bindable over binding and checking to healthy", () => 
   running.call = undefined;
   mirror.fold("lb-1", call, [], clock.now());
   assert.deepEqual(steps(), ["TCP:80 checking"]);
-  mirror.noteHealth("lb-1", new Map([[SLOT, "Alive"]]), { askedMs: clock.now(), nowMs: clock.now() });
+  const checkedMs = clock.now() + 10_000; // three checks, one every 5 s
+  mirror.noteHealth("lb-1", new Map([[SLOT, "Alive"]]), { askedMs: checkedMs, nowMs: checkedMs });
   assert.deepEqual(steps(), ["TCP:80 healthy"]);
 });
 

@@ -83,7 +83,7 @@ test("tells of the call that runs, of the check, of its failing, and of nothing 
   mirror.fold("lb-1", BIND, [], clock.now());
   assert.match(text(), /: checking for 0 s\n {4}awaited: the load balancer's health check \(from the cloud\)/);
   const hear = (state: "Dead" | "Alive") =>
-    mirror.noteHealth("lb-1", new Map([[SLOT, state]]), { askedMs: clock.now(), nowMs: clock.now() });
+    mirror.noteHealth("lb-1", new Map([[SLOT, state]]), { askedMs: clock.now() + 10_000, nowMs: clock.now() });
   hear("Dead");
   assert.match(text(), /health check fails: port, path or security group \(from you\)/);
   hear("Alive");

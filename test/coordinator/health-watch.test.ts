@@ -142,7 +142,7 @@ for (const [title, code] of [
 ] as const)
   test(`${title} puts nothing in doubt: the question is asked again`, async (t) => {
     const { stage, id, doubted, waiting, watch, slot, setHealth, startedMs } = await aWatch(t);
-    await stage.clock.advance(100);
+    await stage.clock.advance(10_000); // the check has had its time
     stage.cloud.faults.add({ kind: "error", code, action: "DescribeTargetHealth", count: 1 });
     setHealth("Alive");
     waiting.set(id, [{ boundAtMs: startedMs, intervalSeconds: 0, healthyCount: 1 }]);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Mirror } from "../../../coordinator/cloud/mirror.ts";
+import type { HealthCheck, HealthState } from "../../../coordinator/domain/load-balancer.ts";
 import { aListener, aLoadBalancer, aTarget } from "../../builders.ts";
 
 const { listeners: _none, ...BARE } = aLoadBalancer();
@@ -62,6 +63,27 @@ test("a slot that was unbound and bound again starts without health", () => {
   mirror.fold("lb-1", { lane: "conflict", slots: [SLOT] }, [], 130);
   mirror.fold("lb-1", { lane: "bind", targets: [{ ...SLOT, weight: 10, podUid: "pod-2" }] }, [], 140);
   assert.deepEqual([mirror.health("lb-1", SLOT), mirror.boundAtMs("lb-1", SLOT)], [undefined, 140]);
+});
+
+test("a target that we have bound is not believed alive before its check can have succeeded; dead it may be", () => {
+  const rebound = (healthCheck: Partial<HealthCheck>) => {
+    const mirror = new Mirror(() => undefined);
+    const listener = aListener({ targets: [] });
+    mirror.fill(FACTS, [{ ...listener, healthCheck: { ...listener.healthCheck, ...healthCheck } }], 100);
+    mirror.fold("lb-1", { lane: "bind", targets: [{ ...SLOT, weight: 10, podUid: "pod-1" }] }, [], 1_000);
+    return (state: HealthState, askedMs: number) => {
+      mirror.noteHealth("lb-1", new Map([[KEY, state]]), { askedMs, nowMs: askedMs });
+      return mirror.health("lb-1", SLOT)?.state;
+    };
+  };
+  const hear = rebound({}); // 3 checks, one every 5 s
+  assert.deepEqual(
+    [hear("Alive", 10_999), hear("Dead", 10_999), hear("Alive", 10_999), hear("Alive", 11_000)],
+    [undefined, "Dead", "Dead", "Alive"],
+  );
+  assert.deepEqual([hear("Dead", 12_000), hear("Alive", 12_100)], ["Dead", "Alive"]);
+  assert.equal(rebound({ healthyCount: 1 })("Alive", 1_000), "Alive");
+  assert.equal(rebound({ enabled: false })("Alive", 1_000), "Alive");
 });
 
 test("keeps the health that it knows when a look or an answer says nothing about it", () => {

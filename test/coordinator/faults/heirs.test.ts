@@ -49,4 +49,28 @@ suite("a Pod with the address of another one that still terminates", () => {
       });
       assertNothingWrong(world, { byHand: [passed] }); // the former Pod's target is drained and unbound
     });
+
+  for (const [age, waitedMs] of [
+    ["3s", 8_000],
+    ["5s", 8_000],
+    ["8s", 4_000],
+  ] as const)
+    test(`is not let through by the former Pod's health, which answers of ${age} ago tell`, async (t) => {
+      const world = aWorld(t, { apps: ["one"], pods: 4 });
+      const { cluster, clock, cloud } = world;
+      await world.run(async () => {
+        world.start();
+        await world.converged("one");
+        cloud.faults.add({ kind: "stale", age, action: "DescribeTargetHealth", for: "60s" });
+        cluster.start("one", 1); // waits for its health, so it is asked for all the time
+        await clock.sleep(waitedMs);
+        const heir = await passOn(world);
+        await world.until(
+          () => `the gate of ${heir} opens`,
+          () => cluster.pods.get(heir)?.gate === "True",
+        );
+        await world.kill();
+      });
+      assert.deepEqual(world.tooEarly, []);
+    });
 });
