@@ -278,7 +278,9 @@ export class Engine {
       const selectedBefore = before !== undefined && selects(intent.selector, before.labels);
       if (selected) selecting.push(ref.uid);
       else if (selectedBefore) left.push(ref.uid);
-      if (selected || selectedBefore) this.#loadBalancers.add(loadBalancerId);
+      // Also one that lost its labels long ago and is still bound: when it ends, it has to be drained like any other.
+      const isBound = (): boolean => pod.ips.some((ip) => this.#journal.podOf(loadBalancerId, ip) === pod.uid);
+      if (selected || selectedBefore || isBound()) this.#loadBalancers.add(loadBalancerId);
     }
     this.#removals.podChanged(change, { selecting, left });
     const waits = after !== undefined && after.hasGate && after.gate !== "True" && !isEnding(after);

@@ -34,6 +34,19 @@ async function sixOfEight(world: World): Promise<readonly string[]> {
 }
 
 suite("Pods that lost the label which their Service selects", () => {
+  test("are drained at once when they end after that", async (t) => {
+    const world = aWorld(t, { apps: ["one"], pods: 8 });
+    await world.run(async () => {
+      const [uid = ""] = await sixOfEight(world);
+      await world.clock.sleep(5_000);
+      world.cluster.end([uid]);
+      await world.clock.sleep(3_000);
+      const drained = targets(world).filter(({ weight }) => weight === 0);
+      assert.equal(drained.length + 8 - targets(world).length, 1, "nobody woke the load balancer");
+      await world.kill();
+    });
+  });
+
   test("stay until a person lets them go; when the same ones are missed again, the release that still stands there is used up", async (t) => {
     const world = aWorld(t, { apps: ["one"], pods: 8 });
     const { cluster, clock } = world;
