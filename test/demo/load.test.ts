@@ -22,11 +22,11 @@ suite("the pace of the load", () => {
     assert.deepEqual({ unsent: pace.unsent, pausedMs: pace.pausedMs }, { unsent: 0, pausedMs: 0 });
   });
 
-  test("after a long pause a quarter of a second's worth goes at once, the rest never", () => {
+  test("after a long pause half a second's worth goes at once, the rest never", () => {
     const pace = new Pace(300, 0);
     run(pace, 5, 1_000);
-    assert.equal(pace.take(5_000, 0), 75);
-    assert.deepEqual({ unsent: pace.unsent, pausedMs: pace.pausedMs }, { unsent: 4 * 300 - 75, pausedMs: 3_750 });
+    assert.equal(pace.take(5_000, 0), 150);
+    assert.deepEqual({ unsent: pace.unsent, pausedMs: pace.pausedMs }, { unsent: 4 * 300 - 150, pausedMs: 3_500 });
     assert.equal(run(pace, 5_005, 6_000), 300, "and then as before");
   });
 
@@ -51,7 +51,7 @@ test("a process that stands still sends no flood afterwards, counts no request o
   t.after(() => server.close());
   const address = server.address();
   assert.ok(address !== null && typeof address === "object");
-  const load = startLoad({ host: "127.0.0.1", port: address.port, rate: 200, localAddress: undefined, timeoutMs: 500 });
+  const load = startLoad({ host: "127.0.0.1", port: address.port, rate: 200, localAddress: undefined, timeoutMs: 1_000 });
   await sleep(500);
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_600); // nothing of this process runs meanwhile
   const wokenMs = performance.now();
@@ -59,10 +59,10 @@ test("a process that stands still sends no flood afterwards, counts no request o
   const { requests, unsent, minRate, failures } = await load.stop();
   assert.deepEqual(failures, []);
   assert.equal(minRate, 0, "the second in which it stood still");
-  assert.ok(unsent >= 200 && unsent <= 300, `${unsent} not sent`);
+  assert.ok(unsent >= 150, `${unsent} not sent`);
   assert.ok(requests + unsent >= 550, `${requests} sent`);
   const soon = answered.filter((ms) => ms > wokenMs && ms < wokenMs + 150).length;
-  assert.ok(soon <= 50 + 30 + 10, `${soon} within 150 ms`);
+  assert.ok(soon <= 100 + 30 + 10, `${soon} within 150 ms`);
 });
 
 suite("the summary", () => {

@@ -1,7 +1,7 @@
 /** How many requests are due: evenly spaced, and without a flood after a pause of this process or its machine. */
 
 /** After a pause so much of it is made up at once; the rest of it was not sent, and the lowest rate of any second shows it. */
-const BACKLOG_MS = 250;
+const BACKLOG_MS = 500;
 /** The highest rate (2000/s) times the patience of a request (2 s): with more in flight, it is this machine that is measured. */
 const MOST_IN_FLIGHT = 4_000;
 
