@@ -81,6 +81,7 @@ async function lookOnce({ client, transport, clock, log, settings }: LookDeps, l
   const stop = new AbortController();
   const created = new Map<string, string>();
   const problems = new Map<string, Problem>();
+  const refused = new Map<string, string>();
   const dry = dryClient(client);
   const none = (): number => 0;
   const gauges = { queueDepth: () => ({}), watchAgeSeconds: () => ({}), mirrorAgeSeconds: none, nodes: () => [], pods: none };
@@ -108,7 +109,7 @@ async function lookOnce({ client, transport, clock, log, settings }: LookDeps, l
     facts: registry,
     objects,
     events: { tell: (problem) => void problems.set(`${problem.object.uid} ${problem.reason} ${problem.message}`, problem) },
-    metrics,
+    metrics: { ...metrics, onCall: (action, code) => void (code === "ok" ? refused.delete(action) : refused.set(action, code)) },
     clock,
     log,
     settings: { ...settings, policy: "observe" },
@@ -116,7 +117,7 @@ async function lookOnce({ client, transport, clock, log, settings }: LookDeps, l
   state.engine = engine;
   const running = Promise.all([objects.run(stop.signal), engine.run(stop.signal, stop.signal)]);
   try {
-    await allRead(engine, clock, late);
+    await allRead({ engine, clock, refused }, late);
     return [...orders(created, objects), ...engine.planned(), ...[...problems.values()].flatMap(warningRow)];
   } finally {
     stop.abort(new Error("the look is over"));
@@ -124,14 +125,20 @@ async function lookOnce({ client, transport, clock, log, settings }: LookDeps, l
   }
 }
 
+/** `refused`: the code that the last call of an action came to, e.g. "DescribeTargetHealth" -> "UnauthorizedOperation"; without those that worked. */
+type Reading = { readonly engine: Engine; readonly clock: Clock; readonly refused: ReadonlyMap<string, string> };
+
 /** Resolves when there is nothing left to read. Throws an UnreadError when something fails again and again, or when it is late. */
-async function allRead(engine: Engine, clock: Clock, late: AbortSignal): Promise<void> {
+async function allRead({ engine, clock, refused }: Reading, late: AbortSignal): Promise<void> {
   for (;;) {
     const { failures, unread } = engine;
     if (unread === undefined && failures.length === 0) return;
     const lasting = failures.filter(({ sinceMs }) => sinceMs + FAILED_MS <= clock.now());
     if (lasting.length > 0) throw new UnreadError(`not read: ${failuresText(lasting)}`);
-    if (late.aborted) throw new UnreadError(`not read within ${LIMIT_MS / 1000} s: ${unread ?? failuresText(failures)}`);
+    if (late.aborted) {
+      const because = [...refused].map(([action, code]) => `; ${action} failed: ${code}`).join("");
+      throw new UnreadError(`not read within ${LIMIT_MS / 1000} s: ${unread ?? failuresText(failures)}${because}`);
+    }
     await clock.sleep(LOOK_MS);
   }
 }

@@ -105,6 +105,11 @@ for (const [action, code, what] of [
     assert.equal(said.filter((line) => line.startsWith("pass failed")).length, 1, said.join(""));
   });
 
+test("health that cannot be read ends the look after a minute, with the action and the code", async (t) => {
+  const { message } = await aLook(t, { services: [web], over: failing("DescribeTargetHealth", "UnauthorizedOperation") });
+  assert.equal(message, "not read within 60 s: the health of load balancer lb-1; DescribeTargetHealth failed: UnauthorizedOperation");
+});
+
 test("a failure that passes is no failure of the look", async (t) => {
   let left = 3;
   const { rows, message } = await aLook(t, {
