@@ -2,7 +2,17 @@ import { applyCall } from "./apply-call.ts";
 import type { WantedBackend } from "./backends.ts";
 import type { DesiredLoadBalancer, WantedListener } from "./desired.ts";
 import { addingCalls, chunks, weightCalls } from "./fill-calls.ts";
-import { CALL_LIMITS, type Call, type Listener, type LoadBalancer, type Place, placeKey, type Rule, type Target } from "./load-balancer.ts";
+import {
+  CALL_LIMITS,
+  type Call,
+  type Listener,
+  type LoadBalancer,
+  type Place,
+  placeKey,
+  type Rule,
+  type Slot,
+  type Target,
+} from "./load-balancer.ts";
 import type { PlaceMemo } from "./place-memo.ts";
 import { planStructure } from "./plan-structure.ts";
 import { type Holder, planTargets, type TargetChanges } from "./plan-targets.ts";
@@ -70,9 +80,14 @@ export function planLoadBalancer(input: PlanInput): Plan {
   const adding = addingCalls(structure.create, binds);
   const unbinding = chunks(all("unbind"), CALL_LIMITS.targets).map((slots): Call => ({ lane: "unbind", slots }));
   const room = input.roomFirst ?? false;
+  // A call more would delay the drains; those without a weight come along where there is one anyway.
+  const [urgent, stale] = [all("conflict"), all("staleConflict")];
+  const conflicts = (slots: readonly Slot[]): Call[] =>
+    chunks(slots, CALL_LIMITS.targets).map((some) => ({ lane: "conflict", slots: some }));
   const calls: Call[] = [
-    ...chunks(all("conflict"), CALL_LIMITS.targets).map((slots): Call => ({ lane: "conflict", slots })),
+    ...(urgent.length > 0 ? conflicts([...urgent, ...stale]) : []),
     ...weightCalls(all("drain")).map((weights): Call => ({ lane: "drain", weights })),
+    ...(urgent.length > 0 ? [] : conflicts(stale)),
     ...(room ? [...unbinding, ...structure.delete, ...adding] : [...adding, ...unbinding]),
     ...weightCalls(all("tune")).map((weights): Call => ({ lane: "tune", weights })),
     ...structure.modify,

@@ -33,6 +33,8 @@ export type TargetView = {
 /** Changes of one place's backends, by lane; the caller merges places and cuts them into full calls. */
 export type TargetChanges = {
   readonly conflict: readonly Slot[];
+  /** Conflicts at weight 0: nothing is sent there, so they only keep an heir waiting. */
+  readonly staleConflict: readonly Slot[];
   readonly drain: readonly WeightedSlot[];
   readonly bind: readonly BoundSlot[];
   readonly unbind: readonly Slot[];
@@ -58,7 +60,9 @@ export function planTargets(view: TargetView): TargetChanges {
   const boundByKey = new Map<string, Target>();
   for (const target of place.targets) boundByKey.set(keyOf(target), target);
   const slot = (target: Target | WantedBackend): Slot => slotOf(place, target);
-  const changes = { conflict: [] as Slot[], drain: [] as WeightedSlot[], unbind: [] as Slot[], tune: [] as WeightedSlot[] };
+  const [conflict, staleConflict, unbind]: [Slot[], Slot[], Slot[]] = [[], [], []];
+  const [drain, tune]: [WeightedSlot[], WeightedSlot[]] = [[], []];
+  const isInTheWay = (target: Target): void => void (target.weight > 0 ? conflict : staleConflict).push(slot(target));
   const foreign: Target[] = [];
   const waiting: Target[] = [];
   let replaced: boolean | undefined; // looked at only if somebody has to leave
@@ -67,24 +71,22 @@ export function planTargets(view: TargetView): TargetChanges {
     const backend = wantedByKey.get(key);
     const holder = view.holderOf(target.ip);
     if (backend !== undefined) {
-      if (holder.kind !== "foreign" && holder.kind !== "terminating" && holder.podUid !== backend.podUid)
-        changes.conflict.push(slot(target));
-      else if (target.weight !== backend.weight) changes.tune.push({ ...slot(target), weight: backend.weight });
+      if (holder.kind !== "foreign" && holder.kind !== "terminating" && holder.podUid !== backend.podUid) isInTheWay(target);
+      else if (target.weight !== backend.weight) tune.push({ ...slot(target), weight: backend.weight });
       continue;
     }
     replaced ??= wanted !== undefined && areReplaced(view, wantedByKey, boundByKey);
     const way = wayOut(holder, target, replaced);
     if (way === "foreign") foreign.push(target);
     else if (way === "wait") waiting.push(target);
-    else if (way === "conflict") changes.conflict.push(slot(target));
-    else if (way === "leave" && target.weight > 0) changes.drain.push({ ...slot(target), weight: 0 });
-    else if (holder.kind === "over" || view.drained(target)) changes.unbind.push(slot(target));
+    else if (way === "conflict") isInTheWay(target);
+    else if (way === "leave" && target.weight > 0) drain.push({ ...slot(target), weight: 0 });
+    else if (holder.kind === "over" || view.drained(target)) unbind.push(slot(target));
   }
   const bind: BoundSlot[] = [];
   for (const [key, backend] of wantedByKey) if (backend.bindable && !boundByKey.has(key)) bind.push(boundSlot(place, backend));
-  const { conflict, drain, unbind, tune } = changes;
-  for (const lane of [conflict, drain, unbind, tune, bind, foreign, waiting]) if (lane.length > 1) lane.sort(byAddress);
-  return { ...changes, bind, foreign, waiting };
+  for (const lane of [conflict, staleConflict, drain, unbind, tune, bind, foreign, waiting]) if (lane.length > 1) lane.sort(byAddress);
+  return { conflict, staleConflict, drain, unbind, tune, bind, foreign, waiting };
 }
 
 /** Written out field by field, because thousands are made at once. */

@@ -91,6 +91,36 @@ test("orders the lanes: what hurts first, what removes last", () => {
   assert.deepEqual(lanes(calls), ["conflict", "drain", "structure", "bind", "unbind", "tune", "delete"]);
 });
 
+test("a conflict that gets no traffic any more waits for the drains, unless it can go along with one that does", () => {
+  const holderOf = (ip: string): Holder =>
+    ip === "10.244.0.201" ? { kind: "terminating", podUid: "ending" } : { kind: "reused", podUid: `former ${ip}` };
+  const planned = (weight: number) =>
+    planLoadBalancer(
+      input({
+        actual: aLoadBalancer({
+          listeners: [
+            aListener({
+              targets: [
+                aTarget({ ip: "10.244.0.200", weight: 0 }),
+                aTarget({ ip: "10.244.0.201" }),
+                aTarget({ ip: "10.244.0.202", weight }),
+              ],
+            }),
+          ],
+        }),
+        holderOf,
+      }),
+    ).calls.map((call) => [call.lane, "slots" in call ? call.slots.length : 1]);
+  assert.deepEqual(planned(0), [
+    ["drain", 1],
+    ["conflict", 2],
+  ]);
+  assert.deepEqual(planned(10), [
+    ["conflict", 2],
+    ["drain", 1],
+  ]);
+});
+
 test("never touches a foreign listener, not even one of another cluster on the same load balancer", () => {
   const foreign = [
     aListener({ name: "TKE-DEDICATED-LISTENER", targets: [aTarget()] }),

@@ -4,7 +4,7 @@ import type { WantedBackend } from "../../../coordinator/domain/backends.ts";
 import { type Holder, planTargets, type TargetChanges, type TargetView } from "../../../coordinator/domain/plan-targets.ts";
 import { aBackend, aListener, aTarget } from "../../builders.ts";
 
-const LANES = ["conflict", "drain", "bind", "unbind", "tune", "foreign", "waiting"] as const;
+const LANES = ["conflict", "staleConflict", "drain", "bind", "unbind", "tune", "foreign", "waiting"] as const;
 /** Only the lanes that have something, by address, e.g. { drain: ["10.244.1.1"] }. */
 const lanes = (changes: TargetChanges): Record<string, string[]> =>
   Object.fromEntries(LANES.flatMap((lane) => (changes[lane].length === 0 ? [] : [[lane, changes[lane].map(({ ip }) => ip)]])));
@@ -68,6 +68,15 @@ const CASES: readonly (readonly [title: string, view: TargetView, expected: Reco
     "starts a slot anew whose address passed to another wanted Pod",
     view({ wanted: [aBackend({ podUid: "pod-2" })], holderOf: () => ({ kind: "reused", podUid: "pod-1" }) }),
     { conflict: ["10.244.1.1"] },
+  ],
+  [
+    "is in no hurry with such a slot when it is drained already",
+    view({
+      place: aListener({ targets: [aTarget({ weight: 0 })] }),
+      wanted: [aBackend({ podUid: "pod-2" })],
+      holderOf: () => ({ kind: "reused", podUid: "pod-1" }),
+    }),
+    { staleConflict: ["10.244.1.1"] },
   ],
   ["removes nothing whose Pod is unknown", view({ holderOf: () => ({ kind: "unknown", podUid: "pod-1" }) }), { waiting: ["10.244.1.1"] }],
   ["removes nothing that somebody else bound", view({ holderOf: () => ({ kind: "foreign" }) }), { foreign: ["10.244.1.1"] }],
