@@ -56,7 +56,8 @@ import {
 } from "../domain/load-balancer.ts";
 import type { Quotas } from "../domain/quota.ts";
 import { BatchWait } from "./batch-wait.ts";
-import { ClbApiError, isThrottled, TASK_FAILED, toClbApiError } from "./clb-error.ts";
+import { ClbApiError, isRead, isThrottled, TASK_FAILED, toClbApiError } from "./clb-error.ts";
+import { withDeadline } from "./deadline.ts";
 import type { RateLimit } from "./rate-limit.ts";
 import { SharedLook } from "./shared-look.ts";
 import { type Look, TaskWait } from "./task-wait.ts";
@@ -64,6 +65,13 @@ import type { CloudTransport } from "./transport.ts";
 
 /** Pages and lists. Source: clb-api.md §2.1 to §2.3. */
 const PAGE = { loadBalancers: 100, loadBalancerIds: 20, targetListeners: 20, healthLoadBalancers: 30 } as const;
+
+/**
+ * How long the answer to a read may take. Others wait for what it tells, drains as well, so it is given up and asked again long before the
+ * transport's own limit, which is made for writes that last as long as their task. Most take a tenth of a second (clb-api.md §7.5).
+ */
+const READ_LIMIT_MS = { DescribeTaskStatus: 5_000, others: 10_000 } as const;
+
 export type ClbApiDeps = {
   readonly transport: CloudTransport;
   readonly rateLimit: RateLimit;
@@ -79,6 +87,13 @@ type Answer<T> = { readonly [K in keyof T]?: T[K] extends readonly (infer I)[] |
 export type ClbApi = ReturnType<typeof makeClbApi>;
 
 export function makeClbApi(deps: ClbApiDeps) {
+  const send = async (action: string, request: object, signal: AbortSignal): Promise<unknown> => {
+    if (!isRead(action)) return await deps.transport("clb", action, request, signal);
+    const limitMs = action === "DescribeTaskStatus" ? READ_LIMIT_MS.DescribeTaskStatus : READ_LIMIT_MS.others;
+    const late = (): Error => new Error(`no answer within ${limitMs / 1000} s`);
+    return await withDeadline({ clock: deps.clock, limitMs, late }, signal, (either) => deps.transport("clb", action, request, either));
+  };
+
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- Q lets the compiler check every request against its model
   const timed = async <Q extends object, R>(action: string, requestNow: () => Q, signal: AbortSignal) => {
     await deps.rateLimit.take(action, signal);
@@ -86,7 +101,7 @@ export function makeClbApi(deps: ClbApiDeps) {
     const startedMs = deps.clock.now();
     const done = (code: string): void => deps.onCall?.(action, code, (deps.clock.now() - startedMs) / 1000);
     try {
-      const response = await deps.transport("clb", action, request, signal);
+      const response = await send(action, request, signal);
       done("ok");
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the SDK's model of this action; every field is treated as optional
       return { answer: response as Answer<R>, tookMs: deps.clock.now() - startedMs };

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { suite, test } from "node:test";
 import { makeClbApi } from "../../../coordinator/cloud/clb-api.ts";
 import { RateLimit } from "../../../coordinator/cloud/rate-limit.ts";
 import { CLUSTER, LISTENER_NAME, SERVICE_UID } from "../../builders.ts";
@@ -137,7 +137,58 @@ test("what is called off rejects with the signal's reason, and is counted as can
   await clock.advance(10);
   calledOff.abort(new Error("stop"));
   await assert.rejects(call, /^Error: stop$/);
+  await clock.advance(1);
   assert.deepEqual(codes, ["Cancelled"]);
+});
+
+suite("a call without an answer", () => {
+  /** Answers nothing to what is `silent`; `asked`: the actions in order, and when requests were given up, seconds from the start. */
+  const aSilentCloud = (silent: (action: string, asked: number) => boolean) => {
+    const clock = aFakeClock(0);
+    const asked: string[] = [];
+    const transport = (_service: string, action: string, _request: object, signal: AbortSignal): Promise<unknown> =>
+      new Promise((resolve, reject) => {
+        asked.push(action);
+        if (!silent(action, asked.filter((one) => one === action).length)) return resolve({ RequestId: "task-1", Status: 0 });
+        signal.addEventListener("abort", () => {
+          asked.push(`given up at ${clock.now() / 1000}`);
+          reject(new Error("The user aborted a request."));
+        });
+      });
+    const rateLimit = new RateLimit(clock, { perSecond: 20, pauseAfterThrottlingMs: 1_000 });
+    return { clock, asked, api: makeClbApi({ transport, clock, rateLimit }) };
+  };
+  const { signal } = new AbortController();
+
+  test("is given up after ten seconds where it reads", async () => {
+    const { clock, asked, api } = aSilentCloud(() => true);
+    const reads = [api.loadBalancer("lb-1", signal), api.listeners("lb-1", () => true, signal), api.health(["lb-1"], signal)];
+    const ended = Promise.all(reads.map((read) => assert.rejects(read, withCode("Transport"))));
+    await clock.advance(9_990);
+    assert.equal(asked.length, 3);
+    await clock.advance(20);
+    await ended;
+    assert.deepEqual([asked.slice(3), clock.pendingSleeps], [Array(3).fill("given up at 10"), 0]);
+  });
+
+  test("is given up after five seconds where it asks about a task, which is asked about again", async () => {
+    const { clock, asked, api } = aSilentCloud((action, at) => action === "DescribeTaskStatus" && at === 1);
+    const done = api.setWeights("lb-1", slots("lbl-1", 1), signal);
+    await clock.advance(6_000);
+    await done;
+    assert.deepEqual(asked, ["BatchModifyTargetWeight", "DescribeTaskStatus", "given up at 5.1", "DescribeTaskStatus"]);
+    assert.equal(clock.pendingSleeps, 0);
+  });
+
+  test("is waited for where it writes: it may last as long as its task", async () => {
+    const { clock, asked, api } = aSilentCloud(() => true);
+    const calledOff = new AbortController();
+    const write = api.setWeights("lb-1", slots("lbl-1", 1), calledOff.signal);
+    await clock.advance(50_000);
+    assert.deepEqual(asked, ["BatchModifyTargetWeight"]);
+    calledOff.abort(new Error("stop"));
+    await assert.rejects(write, /^Error: stop$/);
+  });
 });
 
 test("reads answers in which everything may be null", async () => {

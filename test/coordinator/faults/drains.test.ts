@@ -107,3 +107,35 @@ test("a drain that the cloud refuses for its caller is tried twice at once, then
     await world.kill();
   });
 });
+
+test("looks at a load balancer that hang hold up no drain for longer than one of them may take", async (t) => {
+  const world = aWorld(t, { apps: ["one"] });
+  const { cluster, clock, cloud } = world;
+  await world.run(async () => {
+    world.start();
+    await world.converged("one");
+    cloud.faults.add({ kind: "latency", delay: "50s", action: "DescribeTargets", for: "400s" });
+    const tookMs: number[] = [];
+    for (let round = 0; round < 6; round++) {
+      await clock.sleep(31_000);
+      cluster.start("one", 1);
+      tookMs.push(await endOne(world, 25_000));
+    }
+    assert.ok(Math.max(...tookMs) < 10_000 + SOON_MS, `drains took ${tookMs.join()} ms`);
+    await world.kill();
+  });
+});
+
+test("a look at a task that hangs holds up its load balancer for five seconds", async (t) => {
+  const world = aWorld(t, { apps: ["one"] });
+  await world.run(async () => {
+    world.start();
+    await world.converged("one");
+    world.cloud.faults.add({ kind: "latency", delay: "50s", action: "DescribeTaskStatus", count: 1 });
+    const first = endOne(world, 60_000);
+    await world.clock.sleep(2_000);
+    const tookMs = [await endOne(world, 60_000), await first];
+    assert.ok(Math.max(...tookMs) < 5_000 + SOON_MS, `drains took ${tookMs.join()} ms`);
+    await world.kill();
+  });
+});
