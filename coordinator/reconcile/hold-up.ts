@@ -32,7 +32,7 @@ export function holdUp({ refusals, clock, log }: Deps, lanes: Lanes, id: string,
   if (mayPass && askedMs <= LONG_MS) throw err;
   const isUrgent = call.lane === "drain" || call.lane === "conflict";
   const waitMs = isUrgent ? Math.min(askedMs, mayPass ? URGENT_RETRY_MS : LONG_MS) : askedMs;
-  log.warn({ err, loadBalancerId: id, lane: call.lane, items: items.length, first, waitMs }, "call failed again, the other lanes go on");
+  log.warn({ err, loadBalancerId: id, lane: call.lane, items: items.length, first, waitMs }, "call failed, the other lanes go on");
   lanes.pause(id, call.lane, clock.now() + waitMs);
 }
 
