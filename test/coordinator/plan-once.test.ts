@@ -2,29 +2,17 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { KubeApiError, type KubeClient } from "../../common/kube-client.ts";
-import { DEFAULT_GATE_TYPE, DIRECT_ACCESS, EXISTING_LOAD_BALANCER } from "../../common/names.ts";
+import { DIRECT_ACCESS, EXISTING_LOAD_BALANCER } from "../../common/names.ts";
 import type { CloudTransport } from "../../coordinator/cloud/transport.ts";
 import { makeLookLog } from "../../coordinator/look-log.ts";
 import { planOnce, UnreadError } from "../../coordinator/once.ts";
 import { makeCloud } from "../cloud/cloud.ts";
 import { alwaysHealthy, inProcessTransport } from "../cloud/in-process.ts";
 import { makeVirtualClock } from "../virtual-clock.ts";
+import { ENGINE_SETTINGS } from "./stage.ts";
 
 const SERVER = "https://cluster.test";
-const SETTINGS = {
-  clusterId: undefined,
-  namespace: "clb-direct",
-  ownership: "annotation",
-  gateType: DEFAULT_GATE_TYPE,
-  vpcId: undefined,
-  callsPerSecond: 20,
-  rulesPerCall: 20,
-  drainMs: 3_000,
-  auditMs: 60_000,
-  healthPollMs: 250,
-  healthIdleMs: 10_000,
-  policy: "enforce",
-} as const;
+const SETTINGS = { ...ENGINE_SETTINGS, clusterId: undefined, policy: "enforce" } as const;
 
 /** A Service "demo/<name>" with direct access to a load balancer, as the API server tells it. */
 const aServiceObject = (name: string, annotations: Readonly<Record<string, string>>) => ({

@@ -56,8 +56,14 @@ async function aPlace() {
     const going = removals.hold(actual, calls, acting);
     return going.flatMap((call) => ("slots" in call ? call.slots : "weights" in call ? call.weights : [])).length;
   };
+  /** The removal of six is parked, and a person releases it. */
+  const letSixGo = (): void => {
+    hold([conflict(6)]);
+    released.add(parked[0]?.id ?? "");
+    assert.equal(hold([conflict(6)]), 6);
+  };
   const carryOut = (call: Call): void => mirror.fold("lb-1", call, [], clock.now());
-  return { clock, known, removals, asked, released, parked, alive, hold, carryOut };
+  return { clock, known, removals, asked, released, parked, alive, hold, letSixGo, carryOut };
 }
 
 test("Pods that are merely missing stay when they are most of a place, told once; a person can let them go", async () => {
@@ -75,12 +81,10 @@ test("Pods that are merely missing stay when they are most of a place, told once
 });
 
 test("what a person let go goes to its end, although a call takes only a part of it; what else is doubted waits", async () => {
-  const { alive, hold, known, parked, released, removals } = await aPlace();
+  const { alive, hold, known, letSixGo, removals } = await aPlace();
   alive();
   for (let n = 0; n < 7; n++) known.end(`pod-${n}`, "absent");
-  hold([conflict(6)]);
-  released.add(parked[0]?.id ?? "");
-  assert.equal(hold([conflict(6)]), 6);
+  letSixGo();
   assert.equal(hold([conflict(5)]), 5);
   assert.equal(hold([conflict(7)]), 5); // the sixth was taken back meanwhile: it is doubted anew, with the seventh
   assert.equal(removals.parked("lb-1")[0]?.slots.length, 2);
@@ -162,12 +166,10 @@ test("a release is used up with its removal: the same Pods that are missed again
 });
 
 test("a released removal that has to wait once more before anything of it is done is released still", async () => {
-  const { alive, hold, known, parked, released } = await aPlace();
+  const { alive, hold, known, letSixGo } = await aPlace();
   alive();
   for (let n = 0; n < 6; n++) known.end(`pod-${n}`, "absent");
-  hold([conflict(6)]);
-  released.add(parked[0]?.id ?? "");
-  assert.equal(hold([conflict(6)]), 6);
+  letSixGo();
   assert.equal(hold([conflict(6)]), 6);
   hold([]); // what replaces them does not serve for a moment: they stay bound
   assert.equal(hold([conflict(6)]), 6);
@@ -189,12 +191,10 @@ test("a release that stood there long before its removal lets nothing go", async
 });
 
 test("half of a released removal that is done, and another coordinator: the other half is another removal", async () => {
-  const { alive, hold, carryOut, known, parked, released } = await aPlace();
+  const { alive, hold, carryOut, known, parked, letSixGo } = await aPlace();
   alive();
   for (let n = 0; n < 7; n++) known.end(`pod-${n}`, "absent");
-  hold([conflict(6)]);
-  released.add(parked[0]?.id ?? "");
-  assert.equal(hold([conflict(6)]), 6);
+  letSixGo();
   carryOut(conflict(3));
   const other: Call = { lane: "conflict", slots: slotsOf(6).slice(3) };
   assert.equal(hold([other]), 3); // the same coordinator goes on, although the release is used
@@ -218,12 +218,10 @@ test("what is parked at a load balancer that is gone waits for nobody any more",
 });
 
 test("who only looks at what comes after a running write changes nothing of what a person let go", async () => {
-  const { alive, hold, known, parked, released } = await aPlace();
+  const { alive, hold, known, letSixGo } = await aPlace();
   alive();
   for (let n = 0; n < 6; n++) known.end(`pod-${n}`, "absent");
-  hold([conflict(6)]);
-  released.add(parked[0]?.id ?? "");
-  assert.equal(hold([conflict(6)]), 6);
+  letSixGo();
   assert.equal(hold([], false), 0); // all six are under way
   assert.equal(hold([conflict(5)]), 5);
 });

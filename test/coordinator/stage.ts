@@ -1,4 +1,5 @@
 import type { TestContext } from "node:test";
+import { DEFAULT_GATE_TYPE } from "../../common/names.ts";
 import { makeClbApi } from "../../coordinator/cloud/clb-api.ts";
 import { Mirror } from "../../coordinator/cloud/mirror.ts";
 import { RateLimit } from "../../coordinator/cloud/rate-limit.ts";
@@ -9,6 +10,20 @@ import { LISTENER_NAME } from "../builders.ts";
 import { makeCloud } from "../cloud/cloud.ts";
 import type { CloudOptions } from "../cloud/options.ts";
 import { aFakeClock, silentLog } from "./stream/pods.ts";
+
+/** Of an engine for tests; the caller names cluster and policy. */
+export const ENGINE_SETTINGS = {
+  namespace: "clb-direct",
+  ownership: "annotation",
+  gateType: DEFAULT_GATE_TYPE,
+  vpcId: undefined,
+  callsPerSecond: 20,
+  rulesPerCall: 20,
+  drainMs: 3_000,
+  auditMs: 60_000,
+  healthPollMs: 250,
+  healthIdleMs: 10_000,
+} as const;
 
 /** The journal without an API server; `claims` is what has been stored, in order, e.g. "lb-1 10.244.1.1 pod-1". */
 export function aMemoryJournal(): Journal & { readonly claims: string[] } {

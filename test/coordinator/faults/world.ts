@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import type { Clock } from "../../../common/clock.ts";
-import { DEFAULT_GATE_TYPE } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import { isLocked } from "../../../coordinator/cloud/clb-error.ts";
 import type { CloudTransport } from "../../../coordinator/cloud/transport.ts";
@@ -20,6 +19,7 @@ import type { CloudOptions, Limits } from "../../cloud/options.ts";
 import type { Probe } from "../../cloud/probe.ts";
 import type { CloudState } from "../../cloud/view.ts";
 import { makeVirtualClock } from "../../virtual-clock.ts";
+import { ENGINE_SETTINGS } from "../stage.ts";
 import { silentLog } from "../stream/pods.ts";
 import { aCluster, type Cluster } from "./cluster.ts";
 import { type Agent, anAgent, aWatch, connectAll } from "./nodes.ts";
@@ -207,19 +207,7 @@ const noGauges = {
   leading: () => true,
   parkedRemovals: () => 0,
 };
-const SETTINGS = {
-  clusterId: CLUSTER,
-  namespace: "clb-direct",
-  ownership: "annotation",
-  gateType: DEFAULT_GATE_TYPE,
-  vpcId: undefined,
-  callsPerSecond: 20,
-  rulesPerCall: 20,
-  drainMs: 3_000,
-  auditMs: 60_000,
-  healthPollMs: 250,
-  healthIdleMs: 10_000,
-} as const;
+const SETTINGS = { ...ENGINE_SETTINGS, clusterId: CLUSTER } as const;
 
 const isPlanned = (engine: Engine, app: string, but: readonly string[]): boolean =>
   engine.planned().every(({ loadBalancerId, lane }) => loadBalancerId !== `lb-${app}` || (lane === "bind" && but.length > 0));
