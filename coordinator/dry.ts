@@ -1,5 +1,5 @@
 import type { KubeClient } from "../common/kube-client.ts";
-import { ClbApiError } from "./cloud/clb-error.ts";
+import { ClbApiError, isRead } from "./cloud/clb-error.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
 import { readsOf } from "./reads.ts";
 import type { Reconcile } from "./reconcile/worker.ts";
@@ -16,7 +16,7 @@ type OnWrite = (action: string, request: object) => void;
 export const dryTransport =
   (transport: CloudTransport, onWrite: OnWrite = () => undefined): CloudTransport =>
   async (service, action, request, signal) => {
-    if (action.startsWith("Describe")) return await transport(service, action, request, signal);
+    if (isRead(action)) return await transport(service, action, request, signal);
     onWrite(action, request);
     throw Object.assign(new Error("not made, because the policy is to observe"), { code: UNSENT, requestId: "" });
   };

@@ -4,6 +4,7 @@ import type { Logger } from "../common/log.ts";
 import { withEither } from "../common/signals.ts";
 import type { ClbApi } from "./cloud/clb-api.ts";
 import { ClbApiError } from "./cloud/clb-error.ts";
+import { withDeadline } from "./cloud/deadline.ts";
 import type { Mirror } from "./cloud/mirror.ts";
 import { type Awaited, fastestPauseMs, nextQuestionMs, repeatPauseMs } from "./domain/health-pace.ts";
 import { placesOf } from "./domain/load-balancer.ts";
@@ -34,7 +35,7 @@ export type HealthWatchDeps = {
 const MOST_FAILED_MS = 5_000;
 /** A question that takes longer is slow: those it does not name are asked about meanwhile. Answers come in about 100 ms (clb-api.md §7.5). */
 const SLOW_MS = 1_000;
-/** A question without an answer for so long has failed: far less than the limit of a call, which is made for writes. */
+/** A question without an answer for so long has failed, the wait for its turn included. */
 const LOST_MS = 10_000;
 
 /**
@@ -158,14 +159,8 @@ export class HealthWatch {
   /** Rejects with a TimeoutError when it is lost. */
   async #answer(ids: readonly string[], signal: AbortSignal): ReturnType<ClbApi["health"]> {
     const { api, clock } = this.#deps;
-    const [answered, lost] = [new AbortController(), new AbortController()];
-    const lose = (): void => lost.abort(new DOMException(`no answer within ${LOST_MS / 1000} s`, "TimeoutError"));
-    clock.sleep(LOST_MS, answered.signal).then(lose, () => undefined);
-    try {
-      return await withEither([signal, lost.signal], (either) => api.health(ids, either));
-    } finally {
-      answered.abort();
-    }
+    const late = (): Error => new DOMException(`no answer within ${LOST_MS / 1000} s`, "TimeoutError");
+    return await withDeadline({ clock, limitMs: LOST_MS, late }, signal, (either) => api.health(ids, either));
   }
 
   /** After a start load balancers come one by one: those of one pause share their first question. */

@@ -1,5 +1,6 @@
 import type { Remedy } from "../../common/errors.ts";
 import type { KubeClient } from "../../common/kube-client.ts";
+import { isRead } from "../cloud/clb-error.ts";
 import type { CloudTransport } from "../cloud/transport.ts";
 import { readsOf } from "../reads.ts";
 
@@ -19,7 +20,7 @@ function check(mayWrite: MayWrite, what: string): void {
 export const fencedTransport =
   (transport: CloudTransport, mayWrite: MayWrite): CloudTransport =>
   async (service, action, request, signal) => {
-    if (!action.startsWith("Describe")) check(mayWrite, action);
+    if (!isRead(action)) check(mayWrite, action);
     return await transport(service, action, request, signal);
   };
 

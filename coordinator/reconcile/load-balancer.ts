@@ -206,8 +206,10 @@ async function make(deps: LoadBalancerDeps, tails: LockTails, lanes: Lanes, id: 
     const endedMs = clock.now();
     // Whoever held the lock for so long has changed something: what we knew before is not what our next decision may rest on.
     if (tails.passed(id, startedMs)) mirror.markStale(id, "another writer held the lock");
-    if (result === "ok") lanes.wrote(id, call.lane, { startedMs, endedMs }); // a refusal is quick, and no measure of how long others wait
-    if (result === "ok") tails.ended(id, isBatch(call) ? "batch" : "task", itemsOf(call), endedMs);
+    if (result === "ok") {
+      lanes.wrote(id, call.lane, { startedMs, endedMs }); // a refusal is quick, and no measure of how long others wait
+      tails.ended(id, isBatch(call) ? "batch" : "task", itemsOf(call), endedMs);
+    }
     deps.onMade?.({ loadBalancerId: id, call, result, startedMs, endedMs, waitedMs });
   };
   try {

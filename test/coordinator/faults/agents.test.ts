@@ -80,12 +80,10 @@ async function rollOutWith(t: TestContext, { during }: Scenario): Promise<void> 
   const world = aWorld(t);
   await world.run(async () => {
     world.start();
-    for (const app of world.apps) await world.converged(app);
-    const rollouts = Promise.all(world.apps.map((app) => world.rollOut(app)));
-    rollouts.catch(() => undefined);
+    const { over } = await world.beginRollouts();
     await world.clock.sleep(4_000);
     await during(world);
-    await rollouts;
+    await over;
     for (const app of world.apps) await world.converged(app);
     await world.kill();
   });

@@ -22,14 +22,12 @@ async function killAfter(t: TestContext, afterMs: number, awayMs: number): Promi
   const world = aWorld(t);
   await world.run(async () => {
     world.start();
-    for (const app of world.apps) await world.converged(app);
-    const rollouts = Promise.all(world.apps.map((app) => world.rollOut(app)));
-    rollouts.catch(() => undefined);
+    const { over } = await world.beginRollouts();
     await world.clock.sleep(afterMs);
     await world.kill();
     await world.clock.sleep(awayMs);
     world.start();
-    await rollouts;
+    await over;
     for (const app of world.apps) await world.converged(app);
     await world.kill();
   });

@@ -134,6 +134,13 @@ export function aWorld(t: TestContext, { apps = ["one", "two"], pods = 8, limits
         return differences(cluster, cloud.state(), app, but).length === 0 && engine.unread === undefined && isPlanned(engine, app, but);
       },
     );
+  /** Rolls out every app at once, when all have converged; `over` rejects if one does not come to its end. */
+  const beginRollouts = async (): Promise<{ readonly over: Promise<unknown> }> => {
+    for (const app of apps) await converged(app);
+    const over = Promise.all(apps.map((app) => rollOut(app)));
+    over.catch(() => undefined); // until somebody waits for it
+    return { over };
+  };
 
   return {
     clock,
@@ -147,6 +154,7 @@ export function aWorld(t: TestContext, { apps = ["one", "two"], pods = 8, limits
     coordinator,
     until,
     rollOut,
+    beginRollouts,
     converged,
     start,
     /** What a person does in the console, as soon as the lock is free; resolves when it has taken effect. */
