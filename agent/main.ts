@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { makeClock } from "../common/clock.ts";
 import { ConfigError } from "../common/errors.ts";
 import { makeHealthServer } from "../common/health-server.ts";
-import { makeKubeClient } from "../common/kube-client.ts";
+import { makeKubeClient } from "../common/kubernetes/client.ts";
 import { type Part, runParts } from "../common/lifecycle.ts";
 import { makeLogger } from "../common/log.ts";
 import { AGENT_READY_HEALTH } from "../common/names.ts";

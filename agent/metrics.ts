@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import type { RestartCause } from "../common/list-watch.ts";
+import type { RestartCause } from "../common/kubernetes/list-watch.ts";
 import { METRIC_PREFIX } from "../common/names.ts";
 import type { LinkObserver, LinkState } from "./coordinator-stream.ts";
 

@@ -1,7 +1,7 @@
 import type { Clock } from "../common/clock.ts";
 import { isCancelled } from "../common/errors.ts";
+import type { Change } from "../common/kubernetes/list-watch.ts";
 import { makeLatch } from "../common/latch.ts";
-import type { Change } from "../common/list-watch.ts";
 import type { Logger } from "../common/log.ts";
 import type { PodFact } from "../common/vocabulary.ts";
 import { firstAddresses, planReport } from "./domain/plan-report.ts";

@@ -3,7 +3,7 @@ import * as z from "zod";
 import { readEnvironment } from "../common/environment.ts";
 import { COORDINATOR_SERVICE, DEFAULT_GATE_TYPE, DEFAULT_NAMESPACE, HEALTH_PORT, OPS_PORT, STREAM_PORT } from "../common/names.ts";
 import { CALL_LIMITS } from "./domain/load-balancer.ts";
-import { POLICIES } from "./domain/policy.ts";
+import { POLICIES } from "./domain/safety/policy.ts";
 
 const required = (hint: string) => z.string(`is missing; ${hint}`);
 /** A whole number of that range; the message is the fix. */

@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { METRIC_PREFIX } from "../common/names.ts";
-import { itemsOf } from "./cloud/writes.ts";
 import { CALL_LIMITS, type Call } from "./domain/load-balancer.ts";
+import { itemsOf } from "./load-balancers/writer.ts";
 
 /** Values that are read when somebody asks. */
 export type Gauges = {

@@ -1,8 +1,8 @@
 import type { PodFact } from "../common/vocabulary.ts";
-import type { WantedBackend } from "../coordinator/domain/backends.ts";
-import type { DesiredLoadBalancer, WantedListener, WantedRule } from "../coordinator/domain/desired.ts";
+import type { WantedBackend } from "../coordinator/domain/intent/backends.ts";
+import type { DesiredLoadBalancer, WantedListener, WantedRule } from "../coordinator/domain/intent/desired-load-balancer.ts";
+import { readService, type ServiceIntent, type ServiceRecord } from "../coordinator/domain/intent/service.ts";
 import { DEFAULT_HEALTH_CHECK, type Listener, type LoadBalancer, type Rule, type Target } from "../coordinator/domain/load-balancer.ts";
-import { readService, type ServiceIntent, type ServiceRecord } from "../coordinator/domain/service.ts";
 
 /** Valid by default; override what the test is about. */
 export const aPod = (change: Partial<PodFact> = {}): PodFact => ({

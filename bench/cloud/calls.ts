@@ -1,7 +1,7 @@
 import signer from "tencentcloud-sdk-nodejs/tencentcloud/common/sign.js";
 import type { Client } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_client.js";
 import { Pool } from "undici";
-import { TEST_KEY } from "../../test/cloud/options.ts";
+import { TEST_KEY } from "../../test/cloud/runtime/options.ts";
 import { type CloudProcess, INSTANT, sdkFor, startCloudProcess } from "./cloud-process.ts";
 import type { Figure } from "./table.ts";
 

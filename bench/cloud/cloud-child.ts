@@ -1,7 +1,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { makeClock } from "../../common/clock.ts";
-import { startCloud } from "../../test/cloud/start.ts";
+import { startCloud } from "../../test/cloud/cli/start.ts";
 import type { ChildAnswer, ChildQuestion } from "./cloud-process.ts";
 
 /** The emulated cloud in a process of its own: the first message starts it, each further one asks what it costs. Ends with its parent. */

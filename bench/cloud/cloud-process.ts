@@ -1,8 +1,8 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { Client } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_client.js";
-import { type Profile, TEST_KEY } from "../../test/cloud/options.ts";
-import type { StartOptions } from "../../test/cloud/start.ts";
+import type { StartOptions } from "../../test/cloud/cli/start.ts";
+import { type Profile, TEST_KEY } from "../../test/cloud/runtime/options.ts";
 
 /** Nothing but the cloud's own work: no latency, no task time. */
 export const INSTANT: Profile = {

@@ -1,4 +1,4 @@
-import type { JournalEntry } from "../../test/cloud/journal.ts";
+import type { JournalEntry } from "../../test/cloud/journal/journal.ts";
 
 /** What the generator did on one side, what the cloud's journal says on the other. */
 export interface Ledger {

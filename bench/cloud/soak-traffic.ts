@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { connect, createServer, type Server } from "node:net";
 import type { Clock } from "../../common/clock.ts";
-import type { Fault } from "../../test/cloud/fault-script.ts";
-import type { Random } from "../../test/cloud/random.ts";
+import type { Fault } from "../../test/cloud/faults/script.ts";
+import type { Random } from "../../test/cloud/runtime/random.ts";
 import { sdkFor } from "./cloud-process.ts";
 import type { Ledger } from "./soak-ledger.ts";
 

@@ -1,5 +1,5 @@
 import { makeClock } from "../../common/clock.ts";
-import { makeRandom } from "../../test/cloud/random.ts";
+import { makeRandom } from "../../test/cloud/runtime/random.ts";
 import { startCloudProcess } from "./cloud-process.ts";
 import { makeLedger } from "./soak-ledger.ts";
 import { randomFaults, startTraffic } from "./soak-traffic.ts";

@@ -1,7 +1,7 @@
 /** Many small changes in real time over HTTP: 1 000 Pods replaced one by one, spread over 50 load balancers. */
 import { makeClock } from "../../common/clock.ts";
-import { overlaps, targetTimes } from "../../test/cloud/journal-facts.ts";
-import { startCloud } from "../../test/cloud/start.ts";
+import { startCloud } from "../../test/cloud/cli/start.ts";
+import { overlaps, targetTimes } from "../../test/cloud/journal/facts.ts";
 import { makeOurs, type Wish } from "./ours.ts";
 import { sdkTransport } from "./site.ts";
 

@@ -1,10 +1,10 @@
 /** The load balancers of one row: in virtual time on the cloud's core, or over real HTTP on a cloud whose clock runs faster. */
 import { type Clock, makeClock } from "../../common/clock.ts";
 import { type CloudTransport, makeSdkTransport } from "../../coordinator/cloud/transport.ts";
+import { startCloud } from "../../test/cloud/cli/start.ts";
 import { type Cloud, makeCloud } from "../../test/cloud/cloud.ts";
 import { inProcessTransport } from "../../test/cloud/in-process.ts";
-import { type CloudOptions, TEST_KEY } from "../../test/cloud/options.ts";
-import { startCloud } from "../../test/cloud/start.ts";
+import { type CloudOptions, TEST_KEY } from "../../test/cloud/runtime/options.ts";
 import { makeVirtualClock } from "../../test/virtual-clock.ts";
 import { batchRegister, chunks, createRules, type Growth, PER_BATCH, type Site, write } from "./columns.ts";
 import { type PublishedRow, startOf } from "./tables.ts";

@@ -31,9 +31,9 @@ import type {
   ModifyRuleRequest,
 } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import type { Clock } from "../../common/clock.ts";
+import { withDeadline } from "../../common/deadline.ts";
 import { isCancelled, type Remedy } from "../../common/errors.ts";
 import { CLUSTER_TAG, OWNER_TAG } from "../../common/names.ts";
-import { chunks, weightEntries } from "../domain/fill-calls.ts";
 import {
   type BoundSlot,
   canonicalDomain,
@@ -54,12 +54,12 @@ import {
   type Target,
   type WeightedSlot,
 } from "../domain/load-balancer.ts";
-import type { Quotas } from "../domain/quota.ts";
+import { chunks, weightEntries } from "../domain/plan/fill-calls.ts";
+import type { Quotas } from "../domain/plan/quota-forecast.ts";
 import { BatchWait } from "./batch-wait.ts";
 import { ClbApiError, isRead, isThrottled, TASK_FAILED, toClbApiError } from "./clb-error.ts";
-import { withDeadline } from "./deadline.ts";
 import type { RateLimit } from "./rate-limit.ts";
-import { SharedLook } from "./shared-look.ts";
+import { SharedLook } from "./read-batcher.ts";
 import { type Look, TaskWait } from "./task-wait.ts";
 import type { CloudTransport } from "./transport.ts";
 

@@ -1,8 +1,8 @@
 import type { Remedy } from "../../common/errors.ts";
-import type { KubeClient } from "../../common/kube-client.ts";
+import type { KubeClient } from "../../common/kubernetes/client.ts";
+import { readsOf } from "../../common/kubernetes/reads-of.ts";
 import { isRead } from "../cloud/clb-error.ts";
 import type { CloudTransport } from "../cloud/transport.ts";
-import { readsOf } from "../reads.ts";
 
 /** A write that was not begun, because another replica may lead already. Nothing has happened. */
 class NotLeaderError extends Error {

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { KubeApiError, type KubeClient } from "../../common/kube-client.ts";
+import { KubeApiError, type KubeClient } from "../../common/kubernetes/client.ts";
 import { FIELD_MANAGER } from "../../common/names.ts";
 
 type Resource = "secrets" | "configmaps";

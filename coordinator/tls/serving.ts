@@ -1,8 +1,8 @@
 import { backoffMs } from "../../common/backoff.ts";
 import type { Clock } from "../../common/clock.ts";
-import type { KubeClient } from "../../common/kube-client.ts";
+import type { KubeClient } from "../../common/kubernetes/client.ts";
+import { makeListWatch } from "../../common/kubernetes/list-watch.ts";
 import { makeLatch } from "../../common/latch.ts";
-import { makeListWatch } from "../../common/list-watch.ts";
 import type { Logger } from "../../common/log.ts";
 import { CA_BUNDLE_CONFIG_MAP, CA_BUNDLE_KEY, CA_SECRET, SERVING_SECRET } from "../../common/names.ts";
 import {

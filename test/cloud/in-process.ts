@@ -2,10 +2,10 @@ import { STATUS_CODES } from "node:http";
 import sdkException from "tencentcloud-sdk-nodejs/tencentcloud/common/exception/tencent_cloud_sdk_exception.js";
 import type { CloudTransport } from "../../coordinator/cloud/transport.ts";
 import type { Cloud } from "./cloud.ts";
-import type { Caller } from "./core.ts";
-import { CloudError, TransportFault } from "./errors.ts";
-import { SENT_AS } from "./fault-effects.ts";
-import type { Probe } from "./probe.ts";
+import { SENT_AS } from "./faults/effects.ts";
+import { CloudError, TransportFault } from "./model/errors.ts";
+import type { Caller } from "./runtime/core.ts";
+import type { Probe } from "./runtime/probe.ts";
 
 /** For `CloudOptions.probe` in a virtual run: every target turns Alive in the time that its check takes, without any network. */
 export const alwaysHealthy: Probe = async () => true;

@@ -3,12 +3,12 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { networkKind } from "../cluster/network.ts";
-import { banner } from "./banner.ts";
-import { parseFaultScript } from "./fault-script.ts";
-import { readFlags, USAGE } from "./flags.ts";
-import { type ApiKey, TEST_KEY } from "./options.ts";
+import { banner } from "./cli/banner.ts";
+import { readFlags, USAGE } from "./cli/flags.ts";
+import { type StartOptions, startCloud } from "./cli/start.ts";
+import { parseFaultScript } from "./faults/script.ts";
+import { type ApiKey, TEST_KEY } from "./runtime/options.ts";
 import { readScenario } from "./scenario/scenario.ts";
-import { type StartOptions, startCloud } from "./start.ts";
 
 /** The account that it begins with where nobody gives another one. */
 const DEFAULT_ACCOUNT = new URL("scenario/default.yaml", import.meta.url);

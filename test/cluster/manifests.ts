@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { ObjectSerializer } from "@kubernetes/client-node/dist/serializer.js";
 import { getSerializationType } from "@kubernetes/client-node/dist/util.js";
 import { loadAllYaml } from "@kubernetes/client-node/dist/yaml.js";
-import { KubeApiError, type KubeClient } from "../../common/kube-client.ts";
+import { KubeApiError, type KubeClient } from "../../common/kubernetes/client.ts";
 
 /** E.g. manifestFile("access.yaml"): the path of a manifest under deploy/manifests. */
 export const manifestFile = (name: string): string => new URL(`../../deploy/manifests/${name}`, import.meta.url).pathname;

@@ -1,5 +1,5 @@
 import type { PodEnd, PodFact } from "../../common/vocabulary.ts";
-import type { NodeState, PodChange, PodFacts } from "../../coordinator/ports.ts";
+import type { NodeState, PodChange, PodFacts } from "../../coordinator/state/pod-facts.ts";
 
 /** Pod facts that the test changes by hand. */
 export function somePodFacts(...given: readonly PodFact[]) {

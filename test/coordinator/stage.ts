@@ -1,15 +1,15 @@
 import type { TestContext } from "node:test";
 import { DEFAULT_GATE_TYPE } from "../../common/names.ts";
 import { makeClbApi } from "../../coordinator/cloud/clb-api.ts";
-import { Mirror } from "../../coordinator/cloud/mirror.ts";
 import { RateLimit } from "../../coordinator/cloud/rate-limit.ts";
-import { Writes } from "../../coordinator/cloud/writes.ts";
 import type { BoundSlot, LoadBalancer, NewListeners } from "../../coordinator/domain/load-balancer.ts";
-import type { Journal } from "../../coordinator/journal.ts";
+import { Writes } from "../../coordinator/load-balancers/writer.ts";
+import type { Journal } from "../../coordinator/state/address-claims.ts";
+import { Mirror } from "../../coordinator/state/mirror.ts";
 import { LISTENER_NAME } from "../builders.ts";
 import { makeCloud } from "../cloud/cloud.ts";
-import type { CloudOptions } from "../cloud/options.ts";
-import { aFakeClock, silentLog } from "./stream/pods.ts";
+import type { CloudOptions } from "../cloud/runtime/options.ts";
+import { aFakeClock, silentLog } from "./pods.ts";
 
 /** Of an engine for tests; the caller names cluster and policy. */
 export const ENGINE_SETTINGS = {

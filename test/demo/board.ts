@@ -1,6 +1,6 @@
 /** The live board: what the coordinator's explanation says, and nothing else. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { LoadBalancerExplanation, PodExplanation } from "../../coordinator/explain.ts";
+import type { LoadBalancerExplanation, PodExplanation } from "../../coordinator/explain/explain.ts";
 import type { Product } from "../cluster/product.ts";
 
 export type BoardView = { readonly pods: readonly PodExplanation[]; readonly loadBalancers: readonly LoadBalancerExplanation[] };

@@ -2,8 +2,8 @@
 import { createServer } from "node:net";
 import { pino } from "pino";
 import { makeClock } from "../../common/clock.ts";
-import { findKubeAccess } from "../../common/kube-access.ts";
-import { type KubeClient, makeKubeClient } from "../../common/kube-client.ts";
+import { findKubeAccess } from "../../common/kubernetes/access.ts";
+import { type KubeClient, makeKubeClient } from "../../common/kubernetes/client.ts";
 import { DEFAULT_NAMESPACE, LOAD_BALANCER_CLASS } from "../../common/names.ts";
 import { applyManifests, collectionPath, loadManifests, manifestFile } from "../cluster/manifests.ts";
 import { until } from "../cluster/process.ts";

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { pino } from "pino";
 import { makeClock } from "../../common/clock.ts";
-import { makeKubeClient } from "../../common/kube-client.ts";
+import { makeKubeClient } from "../../common/kubernetes/client.ts";
 import type { AddressPlan } from "../cluster/network.ts";
 import { firstJson } from "../cluster/process.ts";
 import { nodeNetwork, planWithRealNodes } from "../cluster/real/nodes/addresses.ts";

@@ -1,5 +1,5 @@
 /** What is said when the demo keeps running: how to look at it from another terminal. */
-import { TEST_KEY } from "../cloud/options.ts";
+import { TEST_KEY } from "../cloud/runtime/options.ts";
 import { enterCommand } from "../cluster/namespace.ts";
 import { NAMESPACE } from "./example.ts";
 import type { DemoOptions } from "./options.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
 import { pino } from "pino";
 import { makeClock } from "../../common/clock.ts";
-import { type KubeClient, makeKubeClient } from "../../common/kube-client.ts";
+import { type KubeClient, makeKubeClient } from "../../common/kubernetes/client.ts";
 import { addressPlan, claimSlot, type SlotClaim } from "../cluster/network.ts";
 import { until } from "../cluster/process.ts";
 import { findControlPlane } from "../cluster/real/binaries.ts";

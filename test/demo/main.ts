@@ -1,7 +1,7 @@
 /** `npm run demo`: a rollout behind an emulated load balancer, under load, with every part a process of its own. */
 import { readFile, writeFile } from "node:fs/promises";
-import type { JournalEntry } from "../cloud/journal.ts";
-import { PROFILES } from "../cloud/options.ts";
+import type { JournalEntry } from "../cloud/journal/journal.ts";
+import { PROFILES } from "../cloud/runtime/options.ts";
 import { applyManifests } from "../cluster/manifests.ts";
 import { until } from "../cluster/process.ts";
 import type { Cluster } from "../cluster/simulated/cluster.ts";

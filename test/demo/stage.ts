@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { TEST_KEY } from "../cloud/options.ts";
+import { TEST_KEY } from "../cloud/runtime/options.ts";
 import { type AddressPlan, claimSlot } from "../cluster/network.ts";
 import { firstJson, type RunningProcess, startProcess } from "../cluster/process.ts";
 import { makeProduct, type Product } from "../cluster/product.ts";

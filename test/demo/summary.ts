@@ -1,5 +1,5 @@
 /** What the run has shown: requests by the load generator, cloud times by the cloud's journal, Pod times by a watch of the API server. */
-import type { JournalEntry } from "../cloud/journal.ts";
+import type { JournalEntry } from "../cloud/journal/journal.ts";
 import type { Failure, LoadResult } from "./load.ts";
 import type { PodTimes } from "./pods.ts";
 

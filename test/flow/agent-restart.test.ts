@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { NodeState } from "../../coordinator/ports.ts";
+import type { NodeState } from "../../coordinator/state/pod-facts.ts";
 import { becomesIdle, checkSafety, converged, disturbedRollout, isTrue, metric, podsOf, trackPods } from "./disturbed-rollout.ts";
 import { changedExample, scaleTo } from "./examples.ts";
 import { applyExample, boundTargets, startWorld, until } from "./world.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { CLUSTER_TAG, clusterIdOf, FINALIZER, listenerName, OWNER_TAG } from "../../common/names.ts";
-import type { PodExplanation } from "../../coordinator/explain.ts";
+import type { PodExplanation } from "../../coordinator/explain/explain.ts";
 import type { Pod } from "../cluster/simulated/objects.ts";
 import { assertAtRest, clusterWrites, converged, gateOf, isReady, loadBalancer, podsOf, servingTargets } from "./look.ts";
 import { applyExample, startWorld, until, type World } from "./world.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import type { Fault } from "../cloud/fault-script.ts";
+import type { Fault } from "../cloud/faults/script.ts";
 import { becomesIdle, checkSafety, converged, disturbedRollout, pause, trackPods } from "./disturbed-rollout.ts";
 import { changedExample, scaleTo } from "./examples.ts";
 import { loadBalancer } from "./look.ts";

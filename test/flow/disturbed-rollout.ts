@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import { DEFAULT_GATE_TYPE } from "../../common/names.ts";
-import type { JournalEntry } from "../cloud/journal.ts";
+import type { JournalEntry } from "../cloud/journal/journal.ts";
 import type { Pod } from "../cluster/simulated/objects.ts";
 import { changedExample, rollOut } from "./examples.ts";
 import { assertNoOverlaps, cloudWrites, clusterWrites, startClient } from "./look.ts";

@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pino } from "pino";
 import { makeClock } from "../../common/clock.ts";
-import { makeKubeClient } from "../../common/kube-client.ts";
+import { makeKubeClient } from "../../common/kubernetes/client.ts";
 import { type AuditEntry, type EmbeddedCluster, startApiServer } from "../cluster/embedded/server.ts";
 import { claimSlot } from "../cluster/network.ts";
 import type { Pod } from "../cluster/simulated/objects.ts";

@@ -35,7 +35,7 @@ test("an empty list removes nothing", { skip, timeout: 120_000 }, async (t) => {
 
 /**
  * Every reader gets an empty list, the simulated cluster's own readers included. All first lists come within half a second; a doubtful
- * one is read again 1 s later (common/list-watch.ts), and the product is seen to have read twice.
+ * one is read again 1 s later (common/kubernetes/list-watch.ts), and the product is seen to have read twice.
  */
 async function emptyRelist(world: World, resource: keyof typeof READERS): Promise<void> {
   const api = world.embedded;

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { makeClock } from "../../common/clock.ts";
-import { KubeApiError, type KubeClient, makeKubeClient } from "../../common/kube-client.ts";
+import { KubeApiError, type KubeClient, makeKubeClient } from "../../common/kubernetes/client.ts";
 import { AGENT_SERVICE_ACCOUNT, COORDINATOR_SERVICE_ACCOUNT, DEFAULT_NAMESPACE } from "../../common/names.ts";
 import { loadManifests, manifestFile } from "../cluster/manifests.ts";
 import { onlyOn, type SeenRequest } from "./cluster.ts";

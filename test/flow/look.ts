@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DEFAULT_GATE_TYPE } from "../../common/names.ts";
-import type { JournalEntry } from "../cloud/journal.ts";
-import type { ListenerView, LoadBalancerView } from "../cloud/view.ts";
+import type { JournalEntry } from "../cloud/journal/journal.ts";
+import type { ListenerView, LoadBalancerView } from "../cloud/model/view.ts";
 import { answered } from "../cluster/simulated/cluster.ts";
 import type { Condition, Deployment, Pod } from "../cluster/simulated/objects.ts";
 import { type Load, type LoadResult, startLoad } from "../demo/load.ts";

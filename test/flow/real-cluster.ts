@@ -2,7 +2,7 @@
 import { after } from "node:test";
 import { pino } from "pino";
 import { makeClock } from "../../common/clock.ts";
-import type { KubeClient } from "../../common/kube-client.ts";
+import type { KubeClient } from "../../common/kubernetes/client.ts";
 import { DEFAULT_NAMESPACE } from "../../common/names.ts";
 import { addressPlan, claimSlot } from "../cluster/network.ts";
 import { until } from "../cluster/process.ts";

@@ -1,7 +1,7 @@
 /** Two coordinators under traffic and rollout, something that befalls the leader, and what must hold: one writer at any time. */
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { TEST_KEY } from "../cloud/options.ts";
+import { TEST_KEY } from "../cloud/runtime/options.ts";
 import type { Replica } from "../cluster/product.ts";
 import { disturbedRollout } from "./disturbed-rollout.ts";
 import { SECOND_KEY, startWorld, until, type World } from "./world.ts";

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { TargetRecord } from "../state.ts";
+import type { TargetRecord } from "../model/account.ts";
 
 type Weighted = Pick<TargetRecord, "weight" | "credit">;
 type Addressed = Pick<TargetRecord, "ip" | "port" | "weight">;

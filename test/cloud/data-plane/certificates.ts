@@ -1,5 +1,5 @@
 import { createSecureContext, type SecureContext, type SecureContextOptions, type Server, type TlsOptions } from "node:tls";
-import type { CertificateChoice, CertificateRecord, ListenerRecord } from "../state.ts";
+import type { CertificateChoice, CertificateRecord, ListenerRecord } from "../model/account.ts";
 import { matchDomain } from "./match-rule.ts";
 
 type Material = { readonly options: SecureContextOptions; readonly context: SecureContext };

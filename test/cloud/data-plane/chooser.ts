@@ -1,5 +1,5 @@
-import { servingTargets } from "../health.ts";
-import type { ListenerRecord, Place, RuleRecord, TargetRecord } from "../state.ts";
+import type { ListenerRecord, Place, RuleRecord, TargetRecord } from "../model/account.ts";
+import { servingTargets } from "../runtime/health.ts";
 import { byAddress, byLoad, byWeight } from "./balance.ts";
 import type { PassiveCheck } from "./passive-check.ts";
 import { targetOfCookie } from "./session-cookie.ts";

@@ -1,6 +1,6 @@
 import type { Clock } from "../../../common/clock.ts";
-import type { Journal } from "../journal.ts";
-import type { CertificateRecord, ListenerRecord, Place, Protocol, TargetRecord } from "../state.ts";
+import type { Journal } from "../journal/journal.ts";
+import type { CertificateRecord, ListenerRecord, Place, Protocol, TargetRecord } from "../model/account.ts";
 import { makeCertificates } from "./certificates.ts";
 import { makeChooser } from "./chooser.ts";
 import type { Front, FrontDeps } from "./front.ts";

@@ -1,6 +1,6 @@
 import type { Server, Socket } from "node:net";
 import type { Clock } from "../../../common/clock.ts";
-import type { ListenerRecord, TargetRecord } from "../state.ts";
+import type { ListenerRecord, TargetRecord } from "../model/account.ts";
 import type { Certificates } from "./certificates.ts";
 import type { Choose } from "./chooser.ts";
 import type { PassiveCheck } from "./passive-check.ts";

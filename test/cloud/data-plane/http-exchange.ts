@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { FailureCause } from "../journal.ts";
-import type { ListenerRecord, RuleRecord, TargetRecord } from "../state.ts";
+import type { FailureCause } from "../journal/journal.ts";
+import type { ListenerRecord, RuleRecord, TargetRecord } from "../model/account.ts";
 import type { Wire, Wires } from "./backend-wire.ts";
 import { requestHeaders, responseHeaders } from "./forwarded-headers.ts";
 import type { FrontDeps, Live } from "./front.ts";

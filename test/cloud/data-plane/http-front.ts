@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
-import type { ListenerRecord } from "../state.ts";
+import type { ListenerRecord } from "../model/account.ts";
 import { makeWires, type Wires } from "./backend-wire.ts";
 import { followCertificate, tlsOptions } from "./certificates.ts";
 import { closed, type Front, type FrontDeps, type Live, listen } from "./front.ts";

@@ -1,6 +1,6 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import { TLSSocket } from "node:tls";
-import type { ListenerRecord } from "../state.ts";
+import type { ListenerRecord } from "../model/account.ts";
 import { matchRule, plainPath } from "./match-rule.ts";
 import type { Client } from "./traffic-log.ts";
 

@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { reset } from "../../reset.ts";
-import type { FailureCause } from "../journal.ts";
-import type { ListenerRecord } from "../state.ts";
+import type { FailureCause } from "../journal/journal.ts";
+import type { ListenerRecord } from "../model/account.ts";
 
 /** What is left of a client when its listener goes; below TLS there may be a handshake that never ended. */
 export function drop(client: Socket, { protocol }: Pick<ListenerRecord, "protocol">): void {

@@ -1,4 +1,4 @@
-import type { RuleRecord } from "../state.ts";
+import type { RuleRecord } from "../model/account.ts";
 
 type Names = Pick<RuleRecord, "domains" | "url">;
 

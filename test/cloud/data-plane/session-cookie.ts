@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { TargetRecord } from "../state.ts";
+import type { TargetRecord } from "../model/account.ts";
 
 /** Name of the cookie where the rule gives none. Assumed: the service's own name is not published. */
 export const DEFAULT_COOKIE = "clb_session";

@@ -1,7 +1,7 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, TLSSocket } from "node:tls";
 import { reset } from "../../reset.ts";
-import type { ListenerRecord, TargetRecord } from "../state.ts";
+import type { ListenerRecord, TargetRecord } from "../model/account.ts";
 import { followCertificate, tlsOptions } from "./certificates.ts";
 import { closed, endIdle, enlist, type Front, type FrontDeps, type Live, listen } from "./front.ts";
 import { drop, join } from "./join.ts";

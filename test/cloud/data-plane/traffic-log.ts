@@ -1,6 +1,6 @@
 import type { Clock } from "../../../common/clock.ts";
-import type { FailureCause, Journal } from "../journal.ts";
-import { type Place, type TargetRecord, targetKey } from "../state.ts";
+import type { FailureCause, Journal } from "../journal/journal.ts";
+import { type Place, type TargetRecord, targetKey } from "../model/account.ts";
 
 /** One client connection (on layer 7: one request) and the backend it was given to. */
 export type ConnectionRecord = {

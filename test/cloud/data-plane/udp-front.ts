@@ -1,6 +1,6 @@
 import { createSocket, type Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
-import type { ListenerRecord, TargetRecord } from "../state.ts";
+import type { ListenerRecord, TargetRecord } from "../model/account.ts";
 import { cannotListen, endIdle, type Front, type FrontDeps, type Live } from "./front.ts";
 import type { Client, ConnectionRecord } from "./traffic-log.ts";
 

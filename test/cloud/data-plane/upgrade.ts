@@ -1,7 +1,7 @@
 import { type IncomingMessage, STATUS_CODES } from "node:http";
 import { connect, type Socket } from "node:net";
 import { reset } from "../../reset.ts";
-import type { ListenerRecord, TargetRecord } from "../state.ts";
+import type { ListenerRecord, TargetRecord } from "../model/account.ts";
 import { requestHeaders } from "./forwarded-headers.ts";
 import { enlist, type FrontDeps, type Live } from "./front.ts";
 import { clientOf, requestHead, route, schemeOf } from "./http-requests.ts";

@@ -1,6 +1,6 @@
 import { isIPv4 } from "node:net";
 import * as z from "zod";
-import { isRange, toAddress, toNumber } from "../ranges.ts";
+import { isRange, toAddress, toNumber } from "../model/ranges.ts";
 
 /** A text of a form that the message names together with an example and what was given instead. */
 const formed = (fits: (given: string) => boolean, form: string, example: string) =>

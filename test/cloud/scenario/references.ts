@@ -1,5 +1,5 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { isWithin } from "../ranges.ts";
+import { isWithin } from "../model/ranges.ts";
 import type { Eni, Policy, Scenario } from "./schema.ts";
 
 type Path = readonly (string | number)[];

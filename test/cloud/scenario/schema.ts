@@ -1,6 +1,6 @@
 import * as z from "zod";
-import type { CloudOptions } from "../options.ts";
-import { LIMITS } from "../options.ts";
+import type { CloudOptions } from "../runtime/options.ts";
+import { LIMITS } from "../runtime/options.ts";
 import { cidr, id, ip, ips, mac, name, tags } from "./fields.ts";
 
 const ms = z.number().min(0);

@@ -1,9 +1,9 @@
-import type { ActionTable } from "../actions/action.ts";
-import type { Limits } from "../options.ts";
-import { cvmActions } from "./cvm.ts";
-import { stsActions } from "./sts.ts";
-import { tagActions } from "./tags.ts";
-import { vpcActions } from "./vpc.ts";
+import type { Limits } from "../runtime/options.ts";
+import type { ActionTable } from "./clb/action.ts";
+import { cvmActions } from "./cvm/cvm.ts";
+import { stsActions } from "./sts/sts.ts";
+import { tagActions } from "./tags/tags.ts";
+import { vpcActions } from "./vpc/vpc.ts";
 
 /** One service of the cloud; `perSecond` is the rate limit of each of its actions. */
 export type Service = { readonly version: string; readonly perSecond: number; readonly actions: ActionTable };

@@ -12,7 +12,7 @@ import { after, before, suite, test } from "node:test";
 import { promisify } from "node:util";
 import { pino } from "pino";
 import { makeClock } from "../../../common/clock.ts";
-import { KubeApiError, type KubeClient } from "../../../common/kube-client.ts";
+import { KubeApiError, type KubeClient } from "../../../common/kubernetes/client.ts";
 import { applyManifests } from "../manifests.ts";
 import { addressPlan, claimSlot, type SlotClaim } from "../network.ts";
 import { until } from "../process.ts";

@@ -6,7 +6,7 @@
 import { parseArgs } from "node:util";
 import { pino } from "pino";
 import { makeClock } from "../../../common/clock.ts";
-import { type KubeClient, makeKubeClient } from "../../../common/kube-client.ts";
+import { type KubeClient, makeKubeClient } from "../../../common/kubernetes/client.ts";
 import { addressPlan } from "../network.ts";
 import { untilSchedulable } from "../real/schedulable.ts";
 import { startSimulatedCluster } from "./start.ts";

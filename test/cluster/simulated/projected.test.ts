@@ -6,7 +6,7 @@ import { after, before, suite, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pino } from "pino";
 import { makeClock } from "../../../common/clock.ts";
-import { makeKubeClient } from "../../../common/kube-client.ts";
+import { makeKubeClient } from "../../../common/kubernetes/client.ts";
 import { type EmbeddedCluster, startApiServer } from "../embedded/server.ts";
 import { applyManifests } from "../manifests.ts";
 import type { Cluster } from "./cluster.ts";

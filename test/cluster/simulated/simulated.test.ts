@@ -8,7 +8,7 @@ import { after, before, suite, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pino } from "pino";
 import { makeClock } from "../../../common/clock.ts";
-import { type KubeClient, makeKubeClient } from "../../../common/kube-client.ts";
+import { type KubeClient, makeKubeClient } from "../../../common/kubernetes/client.ts";
 import { type EmbeddedCluster, startApiServer } from "../embedded/server.ts";
 import { applyManifests, type Manifest } from "../manifests.ts";
 import { claimSlot, type SlotClaim } from "../network.ts";

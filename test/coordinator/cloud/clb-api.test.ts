@@ -3,8 +3,8 @@ import { suite, test } from "node:test";
 import { makeClbApi } from "../../../coordinator/cloud/clb-api.ts";
 import { RateLimit } from "../../../coordinator/cloud/rate-limit.ts";
 import { CLUSTER, LISTENER_NAME, SERVICE_UID } from "../../builders.ts";
+import { aFakeClock } from "../pods.ts";
 import { aListeningLoadBalancer, aStage, newListeners, slots, withCode } from "../stage.ts";
-import { aFakeClock } from "../stream/pods.ts";
 
 const WISH = { name: "web", clientToken: "token-1", clusterId: CLUSTER, ownerUid: SERVICE_UID, vpcId: undefined, subnetId: undefined };
 

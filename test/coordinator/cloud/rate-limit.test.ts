@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fallen, RateLimit, recovered } from "../../../coordinator/cloud/rate-limit.ts";
-import { aFakeClock } from "../stream/pods.ts";
+import { aFakeClock } from "../pods.ts";
 
 const START_MS = 1_790_000_000_000;
 function aLimit(perSecond = 20) {

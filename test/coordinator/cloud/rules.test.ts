@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DEFAULT_HEALTH_CHECK, type LoadBalancer, placesOf } from "../../../coordinator/domain/load-balancer.ts";
-import { type PlanInput, planLoadBalancer } from "../../../coordinator/domain/plan-load-balancer.ts";
+import { type PlanInput, planLoadBalancer } from "../../../coordinator/domain/plan/plan-load-balancer.ts";
 import { aBackend, aDesired, aWantedHttpListener, aWantedRule, CLUSTER } from "../../builders.ts";
 import { aStage, type Stage } from "../stage.ts";
 

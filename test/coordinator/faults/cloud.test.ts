@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { suite, type TestContext, test } from "node:test";
-import { parseFaultScript } from "../../cloud/fault-script.ts";
+import { parseFaultScript } from "../../cloud/faults/script.ts";
 import { assertNothingWrong, aWorld, type ByHand, type Options, type Steps, type World } from "./world.ts";
 
 type Scenario = {

@@ -1,11 +1,11 @@
 /** What an API server keeps, in memory and in virtual time: Services, Pods, Events and the journals of bound addresses. */
 import type { Clock } from "../../../common/clock.ts";
-import { KubeApiError, type KubeClient } from "../../../common/kube-client.ts";
-import type { WatchedSet } from "../../../common/list-watch.ts";
+import { KubeApiError, type KubeClient } from "../../../common/kubernetes/client.ts";
+import type { WatchedSet } from "../../../common/kubernetes/list-watch.ts";
 import { EXISTING_LOAD_BALANCER, FINALIZER, JOURNAL_CONFIG_MAP_PREFIX } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
-import type { ServiceRecord } from "../../../coordinator/domain/service.ts";
-import type { Objects } from "../../../coordinator/objects.ts";
+import type { ServiceRecord } from "../../../coordinator/domain/intent/service.ts";
+import type { Objects } from "../../../coordinator/state/watched-objects.ts";
 import { aPod, aService } from "../../builders.ts";
 
 /** A Pod's life on the clock; `endingMs`: its deletion was asked for. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { suite, type TestContext, test } from "node:test";
-import { makeRandom } from "../../cloud/random.ts";
+import { makeRandom } from "../../cloud/runtime/random.ts";
 import { assertNothingWrong, aWorld } from "./world.ts";
 
 const KILLS = 20;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { PROFILES } from "../../cloud/options.ts";
+import { PROFILES } from "../../cloud/runtime/options.ts";
 import { assertNothingWrong, aWorld, type World } from "./world.ts";
 
 /** Refuses every call of these actions that names the address, as the cloud refuses what it will never take. */

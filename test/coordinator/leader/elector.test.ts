@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { pino } from "pino";
 import { makeClock } from "../../../common/clock.ts";
-import { KubeApiError, makeKubeClient } from "../../../common/kube-client.ts";
+import { KubeApiError, makeKubeClient } from "../../../common/kubernetes/client.ts";
 import { eitherSignal } from "../../../common/signals.ts";
 import { Elector, type Reign } from "../../../coordinator/leader/elector.ts";
 import { type EmbeddedCluster, startApiServer } from "../../cluster/embedded/server.ts";

@@ -5,8 +5,8 @@ import { type TestContext, test } from "node:test";
 import { ChannelCredentials, type ClientDuplexStream, Metadata, makeGenericClientConstructor, status } from "@grpc/grpc-js";
 import { HealthImplementation, service as healthService } from "grpc-health-check";
 import { makeClock } from "../../../common/clock.ts";
-import { KubeApiError } from "../../../common/kube-client.ts";
-import { makeNodeRegistry } from "../../../coordinator/stream/node-registry.ts";
+import { KubeApiError } from "../../../common/kubernetes/client.ts";
+import { makeNodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
 import { makeNodeStream } from "../../../coordinator/stream/node-stream.ts";
 import { makeStreamServer } from "../../../coordinator/stream/server.ts";
 import { makeTokenReview } from "../../../coordinator/stream/token-review.ts";
@@ -14,7 +14,7 @@ import { issueAuthority, issueServing } from "../../../coordinator/tls/certifica
 import type { Serving } from "../../../coordinator/tls/serving.ts";
 import { type ConnectRequest, type ConnectResponse, NodeStreamServiceClient } from "../../../proto/gen/clb/direct/v1/node_stream.ts";
 import { digestOf, toPodReport } from "../../../proto/wire.ts";
-import { aPod, aRecordingObserver, silentLog } from "./pods.ts";
+import { aPod, aRecordingObserver, silentLog } from "../pods.ts";
 
 const authority = await issueAuthority(Date.now());
 const newLeaf = async (): Promise<Serving> => ({

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { makeTokenLife } from "../../../coordinator/stream/token-life.ts";
 import { TokenRefused } from "../../../coordinator/stream/token-review.ts";
-import { aFakeClock, silentLog } from "./pods.ts";
+import { aFakeClock, silentLog } from "../pods.ts";
 
 const HOUR_MS = 3_600_000;
 

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { makeClock } from "../../../common/clock.ts";
-import { KubeApiError, type KubeClient, type ListPage, type WatchEventType } from "../../../common/kube-client.ts";
+import { KubeApiError, type KubeClient, type ListPage, type WatchEventType } from "../../../common/kubernetes/client.ts";
 import { certificateFault, isIssuedBy, issueAuthority, issueServing, namesOf } from "../../../coordinator/tls/certificate.ts";
 import { makeServing, type Serving } from "../../../coordinator/tls/serving.ts";
-import { silentLog } from "../stream/pods.ts";
+import { silentLog } from "../pods.ts";
 
 const DAY_MS = 86_400_000;
 const CA = "secrets/clb-direct-ca";

@@ -1,0 +1,260 @@
+import { Agent, request as send } from "undici";
+import type { Clock } from "../clock.ts";
+import { FIELD_MANAGER } from "../names.ts";
+import { withEither } from "../signals.ts";
+import { findKubeAccess, type KubeAccess, type TlsOptions } from "./access.ts";
+import { errorFromAnswer, errorFromTransport, KubeApiError } from "./api-error.ts";
+import { watchOnce } from "./watch.ts";
+
+export { KubeApiError, type KubeFailure } from "./api-error.ts";
+
+/** Query parameters, e.g. { labelSelector: "app=web", limit: 500 }; undefined ones are left out. */
+export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+
+/** `timeoutMs` covers the whole request, body included; default 10 000, lists 30 000. */
+export type RequestOptions = { readonly query?: Query; readonly timeoutMs?: number; readonly signal?: AbortSignal };
+
+/** How the body of a patch is meant. "apply" is server-side apply; add `force: true` to the query to take fields over. */
+export type PatchType = "strategic" | "merge" | "json" | "apply";
+
+/** One page of a list. Items are JSON as it came: times are strings, `kind` and `apiVersion` are missing on items. */
+export type ListPage<T> = { readonly items: readonly T[]; readonly resourceVersion: string; readonly continue?: string };
+
+/** Why a watch ended. `failed` carries HTTP errors, transport errors and in-stream ERROR events alike; 410 is `error.failure === "gone"`. */
+export type WatchEnd =
+  | { readonly kind: "closed" } // by the server, in order
+  | { readonly kind: "silent" } // neither event nor bookmark for the silence limit
+  | { readonly kind: "aborted" } // by our own signal
+  | { readonly kind: "failed"; readonly error: KubeApiError };
+
+/** What a watch delivers; ERROR never gets here, it ends the watch. */
+export type WatchEventType = "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK";
+
+/**
+ * The Kubernetes API, as paths and plain JSON: the typed APIs of the client library cost 55 MiB of memory (toolchain.md §5).
+ * Everything throws KubeApiError, except after the caller's own abort: then the signal's reason. Nothing is retried here.
+ * `path` e.g. "/api/v1/namespaces/shop/pods/web-1"; escape names that are not DNS names.
+ */
+export interface KubeClient {
+  /** e.g. "https://10.0.0.1:443" */
+  readonly server: string;
+  get<T>(path: string, options?: RequestOptions): Promise<T>;
+  /** One page; ask on with `continue`. */
+  list<T>(path: string, query?: Query, options?: RequestOptions): Promise<ListPage<T>>;
+  create<T>(path: string, body: unknown, options?: RequestOptions): Promise<T>;
+  replace<T>(path: string, body: unknown, options?: RequestOptions): Promise<T>;
+  patch<T>(path: string, body: unknown, type: PatchType, options?: RequestOptions): Promise<T>;
+  /** `body` is DeleteOptions, e.g. { preconditions: { uid } }. */
+  delete(path: string, body?: unknown, options?: RequestOptions): Promise<void>;
+  /** Never rejects. `onEvent` is called in order and never after the promise has settled; if it throws, the watch ends as failed. */
+  watch(path: string, query: Query, onEvent: (type: WatchEventType, object: unknown) => void, signal: AbortSignal): Promise<WatchEnd>;
+  /** Ends watches and connections; requests under way fail. */
+  close(): Promise<void>;
+}
+
+/**
+ * `env` tells the cluster: KUBECONFIG, the Pod's ServiceAccount, ~/.kube/config (kube-access.ts). `impersonateUser` e.g. "system:node:node-a" (kubernetes.md §5).
+ * `silenceMs`: a watch without event or bookmark for so long is ended; default 90 000, because bookmarks come every 60 s (kubernetes.md §6).
+ * `serviceAccountDir`: where `token` and `ca.crt` are, if not where the kubelet mounts them.
+ */
+export type KubeClientOptions = {
+  readonly clock: Clock;
+  readonly env: NodeJS.ProcessEnv;
+  readonly impersonateUser?: string;
+  readonly userAgent?: string;
+  readonly silenceMs?: number;
+  readonly serviceAccountDir?: string;
+};
+
+/** A request has to be answered within that time; a list of thousands takes seconds. Source: kubernetes.md §13. */
+const TIMEOUT_MS = { request: 10_000, list: 30_000 };
+/** 32 connections served 2 000 requests/s; 8 would do as well. Source: kubernetes.md §6, §12. */
+const CONNECTIONS = 32;
+const SILENCE_MS = 90_000;
+/** Shorter than the 90 s after which an API server closes an idle connection, so that we never write into a closing one. */
+const KEEP_ALIVE_MS = 30_000;
+const PATCH_CONTENT_TYPE: Readonly<Record<PatchType, string>> = {
+  strategic: "application/strategic-merge-patch+json",
+  merge: "application/merge-patch+json",
+  json: "application/json-patch+json",
+  apply: "application/apply-patch+yaml", // JSON is YAML
+};
+
+type Call = {
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  readonly path: string;
+  readonly body?: unknown;
+  readonly contentType?: string;
+};
+
+/** Throws ConfigError when no cluster is configured; never falls back to localhost. Makes no connection yet. */
+export async function makeKubeClient({
+  clock,
+  env,
+  impersonateUser,
+  userAgent,
+  silenceMs,
+  serviceAccountDir,
+}: KubeClientOptions): Promise<KubeClient> {
+  const access = withHeaders(await findKubeAccess(env, serviceAccountDir), {
+    "User-Agent": userAgent ?? "clb-direct",
+    Accept: "application/json",
+    ...(impersonateUser !== undefined && { "Impersonate-User": impersonateUser }),
+  });
+  const pool = makePool();
+  const closing = new AbortController();
+
+  async function call<T>(what: Call, options: RequestOptions, timeoutMs = TIMEOUT_MS.request): Promise<T> {
+    const request = `${what.method} ${what.path}`;
+    if (closing.signal.aborted) throw new KubeApiError(request, "transport", "this client is closed");
+    return await within<T>(clock, options.timeoutMs ?? timeoutMs, options.signal, request, async (signal) => {
+      const { headers, tls } = await access.credentials();
+      signal.throwIfAborted();
+      const answer = await send(urlOf(access.server, what.path, options.query), {
+        method: what.method,
+        headers: what.body === undefined ? headers : { ...headers, "Content-Type": what.contentType ?? "application/json" },
+        ...(what.body !== undefined && { body: JSON.stringify(what.body) }),
+        dispatcher: pool.with(tls),
+        signal,
+      });
+      const text = await answer.body.text();
+      const retryAfter = answer.headers["retry-after"];
+      if (answer.statusCode < 200 || answer.statusCode > 299)
+        throw errorFromAnswer(request, answer.statusCode, text, typeof retryAfter === "string" ? retryAfter : undefined);
+      return parsed(request, text) as T; // oxlint-disable-line typescript/no-unsafe-type-assertion -- the caller names what the API answers
+    });
+  }
+
+  return {
+    server: access.server,
+    get: (path, options = {}) => call({ method: "GET", path }, options),
+    list: async <T>(path: string, query?: Query, options: RequestOptions = {}) =>
+      pageOf<T>(`GET ${path}`, await call({ method: "GET", path }, { ...options, query: { ...options.query, ...query } }, TIMEOUT_MS.list)),
+    create: (path, body, options = {}) => call({ method: "POST", path, body }, written(options)),
+    replace: (path, body, options = {}) => call({ method: "PUT", path, body }, written(options)),
+    patch: (path, body, type, options = {}) =>
+      call({ method: "PATCH", path, body, contentType: PATCH_CONTENT_TYPE[type] }, written(options)),
+    delete: async (path, body, options = {}) => {
+      await call({ method: "DELETE", path, body }, options);
+    },
+    watch: (path, query, onEvent, signal) =>
+      withEither([signal, closing.signal], (either) =>
+        watchOnce({ access, clock, silenceMs: silenceMs ?? SILENCE_MS, makeAgent: watchAgent }, { path, query, onEvent }, either),
+      ),
+    close: async () => {
+      closing.abort();
+      await pool.close();
+    },
+  };
+}
+
+/** Options of a call that writes: the fields get our name. */
+function written(options: RequestOptions): RequestOptions {
+  return { ...options, query: { fieldManager: FIELD_MANAGER, ...options.query } };
+}
+
+function withHeaders(access: KubeAccess, more: Readonly<Record<string, string>>): KubeAccess {
+  return {
+    server: access.server,
+    credentials: async () => {
+      const { headers, tls } = await access.credentials();
+      return { headers: { ...headers, ...more }, tls };
+    },
+  };
+}
+
+/** HTTP/1.1 only: over pooled HTTP/2 every retry goes down the same dead connection (kubernetes.md §6). */
+const agentOptions = (tls: TlsOptions): Agent.Options => ({
+  allowH2: false,
+  headersTimeout: 0,
+  bodyTimeout: 0,
+  connect: { ...tls, keepAlive: true, timeout: TIMEOUT_MS.request },
+});
+
+/** A running watch occupies its connection, so each has its own, never one of the pool. */
+const watchAgent = (tls: TlsOptions): Agent => new Agent(agentOptions(tls));
+
+/** The pool for requests; changed certificates make a new one, while requests under way end on the old. */
+function makePool(): { with(tls: TlsOptions): Agent; close(): Promise<void> } {
+  let agent: Agent | undefined;
+  let made: TlsOptions = {};
+  return {
+    with: (tls) => {
+      if (agent !== undefined && sameTls(made, tls)) return agent;
+      agent?.close().catch(() => undefined); // its requests tell their own callers
+      made = tls;
+      agent = new Agent({ ...agentOptions(tls), connections: CONNECTIONS, keepAliveTimeout: KEEP_ALIVE_MS });
+      return agent;
+    },
+    close: async () => {
+      await agent?.destroy();
+    },
+  };
+}
+
+const TLS_KEYS = ["ca", "cert", "key", "pfx", "passphrase", "servername", "rejectUnauthorized"] as const satisfies (keyof TlsOptions)[];
+
+function sameTls(one: TlsOptions, other: TlsOptions): boolean {
+  return TLS_KEYS.every((key) => comparable(one[key]) === comparable(other[key]));
+}
+
+function comparable(value: unknown): unknown {
+  return Buffer.isBuffer(value) ? value.toString("latin1") : value;
+}
+
+/** Runs one request within its time; tells apart what the caller called off, what took too long, and what failed. */
+async function within<T>(
+  clock: Clock,
+  timeoutMs: number,
+  caller: AbortSignal | undefined,
+  request: string,
+  run: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  caller?.throwIfAborted();
+  const over = new AbortController(); // ends the request
+  const done = new AbortController(); // ends the timer
+  const calledOff = (): void => over.abort(caller?.reason);
+  caller?.addEventListener("abort", calledOff, { once: true });
+  const timeout = new KubeApiError(request, "timeout", `no complete answer within ${timeoutMs} ms`);
+  clock.sleep(timeoutMs, done.signal).then(
+    () => over.abort(timeout),
+    () => undefined,
+  );
+  const ended = new Promise<never>((_resolve, reject) => over.signal.addEventListener("abort", () => reject(timeout), { once: true }));
+  try {
+    return await Promise.race([run(over.signal), ended]); // a credential plugin that hangs knows no signal
+  } catch (error) {
+    if (over.signal.aborted) throw over.signal.reason;
+    throw error instanceof KubeApiError ? error : errorFromTransport(request, error);
+  } finally {
+    caller?.removeEventListener("abort", calledOff);
+    done.abort();
+  }
+}
+
+function urlOf(server: string, path: string, query: Query = {}): string {
+  const url = new URL(server + path);
+  for (const [key, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(key, String(value));
+  return url.toString();
+}
+
+/** JSON becomes the type that the caller named in `call`; callers decode what they do not trust. */
+function parsed(request: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new KubeApiError(request, "server", `the answer is no JSON: ${text.slice(0, 100)}`, {}, { cause: error });
+  }
+}
+
+function pageOf<T>(
+  request: string,
+  list: { items?: T[] | null; metadata?: { resourceVersion?: string; continue?: string } } | null,
+): ListPage<T> {
+  const resourceVersion = list?.metadata?.resourceVersion;
+  if (list === null || resourceVersion === undefined || list.items === undefined)
+    // a list without items is no empty list: nobody may take it for one
+    throw new KubeApiError(request, "server", "the answer is no list: items or metadata.resourceVersion is missing");
+  const next = list.metadata?.continue;
+  return { items: list.items ?? [], resourceVersion, ...(next !== undefined && next !== "" && { continue: next }) };
+}

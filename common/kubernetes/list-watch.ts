@@ -1,0 +1,260 @@
+import { backoffMs } from "../backoff.ts";
+import type { Clock } from "../clock.ts";
+import type { Logger } from "../log.ts";
+import { KubeApiError, type KubeClient, type KubeFailure, type Query, type WatchEventType } from "./client.ts";
+import { member } from "./json-member.ts";
+import { type Change, identityOf, isOlder, type Listed, makeWatchedStore, type Watched } from "./watched-store.ts";
+
+export type { Change, Watched } from "./watched-store.ts";
+
+/** Why a watch or list was begun anew. A closed set, fit for a metric label. */
+export type RestartCause = "closed" | "silent" | KubeFailure;
+
+export interface WatchedSet<R> {
+  /** True after the first complete list, and for ever. */
+  readonly synced: boolean;
+  /** By UID; never emptied by an error. */
+  readonly records: ReadonlyMap<string, R>;
+  /** When the last event, bookmark or page arrived, on the injected clock; creation time before the first. */
+  readonly lastByteAtMs: number;
+  /** Lists and watches until the signal aborts, then resolves; never rejects. Once per set. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+export type ListWatchOptions<R extends Watched> = {
+  /** e.g. "/api/v1/pods" */
+  readonly path: string;
+  /** Selectors, e.g. { fieldSelector: "spec.nodeName=node-a" }. */
+  readonly query?: Query;
+  /** The one form for listed and watched objects. undefined or a throw: not understood; logged once per UID, and the last good record stays. */
+  readonly decode: (raw: unknown) => R | undefined;
+  readonly onChange: (change: Change<R>) => void;
+  /** Once, after onChange has told all of the first list. */
+  readonly onSynced?: () => void;
+  /** 403 on list or watch: once per row of refusals. Tried again slowly meanwhile. */
+  readonly onDenied?: () => void;
+  /** The kind may not be installed (a CRD): then 404 counts as a first list that is complete and empty. Tried again all the same. */
+  readonly optional?: boolean;
+  /** Objects per page, default 500. */
+  readonly pageSize?: number;
+};
+
+export type ListWatchDeps = {
+  readonly client: Pick<KubeClient, "list" | "watch">;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly random?: () => number;
+  /** Metric hooks. */
+  readonly onRelist?: () => void;
+  readonly onRestart?: (cause: RestartCause) => void;
+};
+
+/** Source of the limits: client-go's reflector waits 800 ms … 30 s; the first retry may be earlier, since one broken connection is the common case. */
+const BACKOFF = { baseMs: 250, maxMs: 30_000 };
+/**
+ * Where nobody answers, nobody is spared by waiting. A controller that is back first deletes Pods at once, and who hears of it later than
+ * their preStop sleep lasts (8 s in the example) loses their requests.
+ */
+const AWAY_BACKOFF = { baseMs: 250, maxMs: 4_000 };
+/** Rights get fixed by people. */
+const DENIED_BACKOFF = { baseMs: 30_000, maxMs: 30_000 };
+/** Client-go's default page; 6 MB of Pods as parsed. */
+const PAGE_SIZE = 500;
+/** A list that would remove most objects is read again after that time: long enough for a server that just started to catch up. */
+const REREAD_MS = 1_000;
+/** The server ends a watch after 5 to 10 minutes, spread, as client-go asks for. */
+const WATCH_SECONDS = { least: 300, most: 600 };
+/** A watch that ended in order after that time worked, even if nothing happened, and may be followed by the next one at once. */
+const STEADY_MS = 5_000;
+
+/** How a list and watch ended. `heard`: the server told something on the watch. `watchedMs`: 0 if only the list was tried. */
+type End = { readonly cause: RestartCause; readonly heard: boolean; readonly watchedMs: number; readonly error?: unknown };
+
+/** A list + watch of one resource that never stops silently (kubernetes.md §6). */
+export function makeListWatch<R extends Watched>(deps: ListWatchDeps, options: ListWatchOptions<R>): WatchedSet<R> {
+  const { client, clock, random = Math.random } = deps;
+  const log = deps.log.child({ path: options.path });
+  const store = makeWatchedStore(makeCarefulDecode(options.decode, log));
+  let synced = false;
+  let lastByteAtMs = clock.now();
+  /** Where the watch goes on; undefined: a list is needed. */
+  let position: string | undefined;
+  /** How far we ever were; a list below it was answered by a server that is behind, or restored. */
+  let furthest = "0";
+
+  function tell(changes: readonly Change<R>[]): void {
+    for (const change of changes) guard(log, () => options.onChange(change));
+  }
+  function move(resourceVersion: string): void {
+    position = resourceVersion;
+    if (isOlder(furthest, resourceVersion)) furthest = resourceVersion;
+  }
+
+  /** All pages. resourceVersion stays unset, which is the consistent read; a cached one could miss what exists. */
+  async function readAll(signal: AbortSignal): Promise<{ listed: Listed<R>; resourceVersion: string }> {
+    const listed: Listed<R> = new Map();
+    for (let next: string | undefined; ; ) {
+      const page = await client.list(options.path, { ...options.query, limit: options.pageSize ?? PAGE_SIZE, continue: next }, { signal });
+      lastByteAtMs = clock.now();
+      store.stage(listed, page.items);
+      next = page.continue;
+      if (next === undefined) return { listed, resourceVersion: page.resourceVersion };
+    }
+  }
+
+  async function list(signal: AbortSignal): Promise<string> {
+    if (synced) deps.onRelist?.();
+    let read = await readAll(signal);
+    if (store.isDoubtful(read.listed) || isOlder(read.resourceVersion, furthest)) {
+      log.warn(
+        { known: store.records.size, listed: read.listed.size, resourceVersion: read.resourceVersion },
+        "list would remove most objects or goes back; reading it again",
+      );
+      await clock.sleep(REREAD_MS, signal);
+      read = await readAll(signal);
+      furthest = read.resourceVersion; // believed now, even if the server was restored from a backup
+    }
+    tell(store.accept(read.listed));
+    move(read.resourceVersion);
+    finishFirstList();
+    return read.resourceVersion;
+  }
+  function finishFirstList(): void {
+    if (synced) return;
+    synced = true;
+    guard(log, () => options.onSynced?.());
+  }
+
+  function receive(type: WatchEventType, object: unknown): void {
+    lastByteAtMs = clock.now();
+    const told = member(member(object, "metadata"), "resourceVersion");
+    if (type !== "BOOKMARK") tell(store.fold(type, object));
+    if (typeof told === "string" && !(position !== undefined && isOlder(told, position))) move(told);
+  }
+
+  async function listAndWatch(signal: AbortSignal): Promise<End> {
+    let sinceMs: number | undefined;
+    let heard = false;
+    const watchedMs = (): number => (sinceMs === undefined ? 0 : clock.now() - sinceMs);
+    try {
+      const from = position ?? (await list(signal));
+      sinceMs = clock.now();
+      const timeoutSeconds = Math.round(WATCH_SECONDS.least + random() * (WATCH_SECONDS.most - WATCH_SECONDS.least));
+      const hear = (type: WatchEventType, object: unknown): void => {
+        heard = true;
+        receive(type, object);
+      };
+      const end = await client.watch(options.path, { ...options.query, resourceVersion: from, timeoutSeconds }, hear, signal);
+      if (end.kind === "failed") throw end.error;
+      return { cause: end.kind === "silent" ? "silent" : "closed", heard, watchedMs: watchedMs() };
+    } catch (error) {
+      return { cause: error instanceof KubeApiError ? error.failure : "server", heard, watchedMs: watchedMs(), error };
+    }
+  }
+
+  /** What others are to know of an end: metric, log, listeners. `inRow` counts ends of this cause. */
+  function report(end: End, inRow: number): void {
+    deps.onRestart?.(end.cause);
+    const isMissingKind = end.cause === "notFound" && options.optional === true;
+    if (end.error === undefined || isMissingKind) log.debug({ cause: end.cause }, "watch ended; going on");
+    else log.warn({ cause: end.cause, inRow, err: end.error }, "list or watch failed; trying again");
+    if (isMissingKind) finishFirstList();
+    if (end.cause === "denied" && inRow === 1) guard(log, () => options.onDenied?.());
+  }
+
+  async function run(signal: AbortSignal): Promise<void> {
+    let failures = 0;
+    let last: { readonly cause: RestartCause; readonly inRow: number } = { cause: "closed", inRow: 0 };
+    for (;;) {
+      const end = await listAndWatch(signal);
+      if (signal.aborted) return;
+      const worked = end.heard || (end.cause === "closed" && end.watchedMs >= STEADY_MS);
+      failures = worked ? 0 : failures + 1;
+      last = { cause: end.cause, inRow: end.cause === last.cause && !worked ? last.inRow + 1 : 1 };
+      if (needsList(end.cause, worked ? 0 : last.inRow)) position = undefined;
+      report(end, last.inRow);
+      try {
+        await clock.sleep(delayMs(end, failures, random), signal);
+      } catch {
+        return; // the signal
+      }
+    }
+  }
+
+  return {
+    get synced() {
+      return synced;
+    },
+    get lastByteAtMs() {
+      return lastByteAtMs;
+    },
+    records: store.records,
+    run,
+  };
+}
+
+/**
+ * Whether going on from the last position makes sense. A position that the server does not know (restored from a backup) shows as silence, one that was compacted
+ * sometimes as 5xx; a server that is merely away must not cause lists by everybody.
+ */
+function needsList(cause: RestartCause, inRow: number): boolean {
+  switch (cause) {
+    case "gone":
+    case "badRequest":
+    case "invalid":
+    case "notFound":
+    case "conflict":
+      return true;
+    case "silent":
+      return inRow >= 2;
+    case "server":
+      return inRow >= 5;
+    case "closed":
+    case "denied":
+    case "unauthenticated":
+    case "throttled":
+    case "timeout":
+    case "transport":
+      return false;
+    default:
+      return cause satisfies never;
+  }
+}
+
+function delayMs({ cause, error, watchedMs }: End, failures: number, random: () => number): number {
+  if (error === undefined && watchedMs >= STEADY_MS) return 0;
+  const attempt = Math.max(0, failures - 1);
+  if (cause === "denied") return DENIED_BACKOFF.baseMs / 2 + backoffMs(0, DENIED_BACKOFF, random) / 2;
+  const asked = error instanceof KubeApiError ? (error.retryAfterMs ?? (cause === "throttled" ? 1_000 : 0)) : 0;
+  return asked + backoffMs(attempt, cause === "transport" ? AWAY_BACKOFF : BACKOFF, random);
+}
+
+/** Runs what others gave us: their mistake is logged, and does not stop the watch. */
+function guard(log: Logger, run: () => void): void {
+  try {
+    run();
+  } catch (err) {
+    log.error({ err }, "a listener of the watch failed");
+  }
+}
+
+/** How many UIDs are remembered as already logged. Own choice. */
+const LOGGED_MOST = 1_000;
+
+/** `decode` that never throws; what it does not understand is logged once per UID. */
+function makeCarefulDecode<R>(decode: (raw: unknown) => R | undefined, log: Logger): (raw: unknown) => R | undefined {
+  const logged = new Set<string>();
+  return (raw) => {
+    let err: unknown;
+    try {
+      const record = decode(raw);
+      if (record !== undefined) return record;
+    } catch (error) {
+      err = error;
+    }
+    const { uid = "", name } = identityOf(raw) ?? {};
+    if (!logged.has(uid) && logged.size < LOGGED_MOST) log.warn({ uid, object: name, err }, "object not understood; skipped");
+    logged.add(uid);
+    return undefined;
+  };
+}

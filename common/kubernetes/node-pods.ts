@@ -1,0 +1,116 @@
+import * as z from "zod";
+import type { ContainerPort, GateStatus, PodFact, PodPhase } from "../vocabulary.ts";
+import { type Change, type ListWatchDeps, makeListWatch, type WatchedSet } from "./list-watch.ts";
+
+/** `nodeName` e.g. "node-a"; `gateType` is the condition type of our ReadinessGate (names.ts: DEFAULT_GATE_TYPE). The rest as in list-watch.ts. */
+export type NodePodsOptions = {
+  readonly nodeName: string;
+  readonly gateType: string;
+  readonly onChange: (change: Change<PodFact>) => void;
+  readonly onSynced?: () => void;
+  readonly onDenied?: () => void;
+};
+
+/** The Pods of one node, as a watched set; `hostInterface` is left to the agent. */
+export function makeNodePods(deps: ListWatchDeps, { nodeName, gateType, ...callbacks }: NodePodsOptions): WatchedSet<PodFact> {
+  return makeListWatch(deps, {
+    path: "/api/v1/pods",
+    query: { fieldSelector: `spec.nodeName=${nodeName}` },
+    decode: (raw) => decodePod(raw, gateType),
+    ...callbacks,
+  });
+}
+
+/** What the API server leaves out when it is empty, some writers of test objects send as null. */
+const list = <T extends z.ZodType>(of: T) => z.array(of).nullish();
+const Port = z.object({ name: z.string().default(""), containerPort: z.int().min(1).max(65_535), protocol: z.string().default("TCP") });
+const Container = z.object({ ports: list(Port), restartPolicy: z.string().nullish() });
+const Condition = z.object({ type: z.string(), status: z.string(), lastTransitionTime: z.string().nullish() });
+const Pod = z.object({
+  metadata: z.object({
+    uid: z.string().min(1),
+    resourceVersion: z.string().min(1),
+    namespace: z.string().min(1),
+    name: z.string().min(1),
+    labels: z.record(z.string(), z.string()).nullish(),
+    deletionTimestamp: z.string().nullish(),
+  }),
+  spec: z.object({
+    nodeName: z.string().default(""),
+    hostNetwork: z.boolean().nullish(),
+    readinessGates: list(z.object({ conditionType: z.string() })),
+    containers: list(Container),
+    initContainers: list(Container),
+  }),
+  status: z
+    .object({
+      phase: z.string().default(""),
+      podIP: z.string().nullish(),
+      podIPs: list(z.object({ ip: z.string().default("") })),
+      startTime: z.string().nullish(),
+      conditions: list(Condition),
+    })
+    .prefault({}),
+});
+
+/** A Pod as JSON, listed or watched, as a fact. Throws z.ZodError naming the field where it is no Pod. */
+export function decodePod(raw: unknown, gateType: string): PodFact {
+  const { metadata, spec, status } = Pod.parse(raw);
+  const conditions = new Map((status.conditions ?? []).map((condition) => [condition.type, condition]));
+  const containersReady = conditions.get("ContainersReady");
+  return {
+    uid: metadata.uid,
+    resourceVersion: metadata.resourceVersion,
+    namespace: metadata.namespace,
+    name: metadata.name,
+    nodeName: spec.nodeName,
+    ips: ipsOf(status),
+    hostNetwork: spec.hostNetwork ?? false,
+    phase: phaseOf(status.phase),
+    containersReady: containersReady?.status === "True",
+    containersReadyAtMs: timeOf(containersReady?.lastTransitionTime),
+    hasGate: (spec.readinessGates ?? []).some(({ conditionType }) => conditionType === gateType),
+    gate: gateOf(conditions.get(gateType)?.status),
+    deletionAtMs: timeOf(metadata.deletionTimestamp),
+    labels: metadata.labels ?? {},
+    ports: portsOf(spec),
+    startedAtMs: timeOf(status.startTime),
+    hostInterface: undefined,
+  };
+}
+
+/** Init containers that stay (sidecars) count, after the others: so does Kubernetes when it looks for a named port. */
+function portsOf({ containers, initContainers }: z.infer<typeof Pod>["spec"]): readonly ContainerPort[] {
+  const sidecars = (initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === "Always");
+  return [...(containers ?? []), ...sidecars].flatMap(({ ports }) =>
+    (ports ?? []).map(({ name, containerPort, protocol }) => ({ name, port: containerPort, protocol })),
+  );
+}
+
+function ipsOf({ podIP, podIPs }: z.infer<typeof Pod>["status"]): readonly string[] {
+  const ips = (podIPs ?? []).map(({ ip }) => ip).filter((ip) => ip !== "");
+  return ips.length === 0 && podIP !== null && podIP !== undefined && podIP !== "" ? [podIP] : ips;
+}
+
+function phaseOf(phase: string): PodPhase {
+  switch (phase) {
+    case "Pending":
+    case "Running":
+    case "Succeeded":
+    case "Failed":
+      return phase;
+    default:
+      return "Unknown";
+  }
+}
+
+function gateOf(status: string | undefined): GateStatus {
+  if (status === undefined) return "absent";
+  return status === "True" || status === "False" ? status : "Unknown";
+}
+
+/** RFC 3339, e.g. "2026-01-02T03:04:05Z", as milliseconds since the epoch; undefined where it is missing or no time. */
+function timeOf(text: string | null | undefined): number | undefined {
+  const ms = Date.parse(text ?? "");
+  return Number.isNaN(ms) ? undefined : ms;
+}

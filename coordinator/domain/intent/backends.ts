@@ -1,0 +1,89 @@
+import { isEnding, type PodFact, podName } from "../../../common/vocabulary.ts";
+import { DEFAULT_WEIGHT } from "../load-balancer.ts";
+import type { ObjectRef, Problem } from "../problem.ts";
+import { type IntentPort, type ServiceIntent, selects } from "./service.ts";
+
+/**
+ * A Pod that a listener should have. `bindable` false: it stays if it is bound already, but is not bound anew
+ * (its containers are not ready).
+ */
+export type WantedBackend = {
+  readonly podUid: string;
+  readonly ip: string;
+  readonly port: number;
+  readonly weight: number;
+  readonly bindable: boolean;
+};
+
+/** Why a selected Pod is not a backend, for its condition and for people. */
+type Unbindable = { readonly reason: "PodHostNetwork" | "PortNotDeclared" | "NoAddress" | "Ending"; readonly message: string };
+
+export type PodStanding = { readonly pod: PodFact } & ({ readonly backend: WantedBackend } | { readonly unbindable: Unbindable });
+
+/** The Pods that one port of a Service selects; `backends` are those of them that a load balancer can have. */
+export type Selection = { readonly standings: readonly PodStanding[]; readonly backends: readonly WantedBackend[] };
+
+export function selection(intent: ServiceIntent, port: IntentPort, pods: Iterable<PodFact>): Selection {
+  const all = standings(intent, port, pods);
+  return { standings: all, backends: all.flatMap((entry) => ("backend" in entry ? [entry.backend] : [])) };
+}
+
+/** Where each selected Pod stands for one port of a Service. */
+export function standings(intent: ServiceIntent, port: IntentPort, pods: Iterable<PodFact>): PodStanding[] {
+  const result: PodStanding[] = [];
+  for (const pod of pods) {
+    if (pod.namespace !== intent.service.namespace || !selects(intent.selector, pod.labels)) continue;
+    result.push({ pod, ...standing(intent, port, pod) });
+  }
+  return result;
+}
+
+function standing(intent: ServiceIntent, port: IntentPort, pod: PodFact): { backend: WantedBackend } | { unbindable: Unbindable } {
+  const at = `Pod ${podName(pod)}`;
+  const service = `Service ${intent.service.namespace}/${intent.service.name}`;
+  if (isEnding(pod)) return { unbindable: { reason: "Ending", message: `${at} is ending` } };
+  if (pod.hostNetwork) {
+    const message = `${at} has hostNetwork: true, which a load balancer cannot reach as a Pod: give it a Pod network or take it out of the selector of ${service}`;
+    return { unbindable: { reason: "PodHostNetwork", message } };
+  }
+  const number = podPort(pod, port);
+  if (number === undefined) {
+    const message = `${at} declares no ${port.protocol} containerPort named "${port.targetPort}", which port ${port.port} of ${service} targets: name the containerPort or use a number as targetPort`;
+    return { unbindable: { reason: "PortNotDeclared", message } };
+  }
+  const ip = pod.ips.find((address) => !address.includes(":"));
+  if (ip === undefined) return { unbindable: { reason: "NoAddress", message: `${at} has no IPv4 address yet` } };
+  return { backend: { podUid: pod.uid, ip, port: number, weight: DEFAULT_WEIGHT, bindable: pod.containersReady } };
+}
+
+/** A number stands for itself; a name is looked up in the Pod's own declaration. */
+function podPort(pod: PodFact, { targetPort, protocol }: IntentPort): number | undefined {
+  if (typeof targetPort === "number") return targetPort;
+  return pod.ports.find((declared) => declared.name === targetPort && declared.protocol === protocol)?.port;
+}
+
+/** Events for the Pods that cannot be bound for a reason that a person must mend, on the Pod and summed up on the Service. */
+export function standingProblems(service: ObjectRef, all: readonly PodStanding[]): Problem[] {
+  const problems: Problem[] = [];
+  const reasons = new Set<string>();
+  for (const entry of all) {
+    if (!("unbindable" in entry) || !mendable(entry.unbindable)) continue;
+    const { reason, message } = entry.unbindable;
+    const { namespace, name, uid } = entry.pod;
+    problems.push({ object: { kind: "Pod", namespace, name, uid }, type: "Warning", reason, message });
+    if (reasons.has(reason)) continue;
+    reasons.add(reason);
+    problems.push({ object: service, type: "Warning", reason, message: serviceMessage(service, reason) });
+  }
+  return problems;
+}
+
+const mendable = ({ reason }: Unbindable): boolean => reason === "PodHostNetwork" || reason === "PortNotDeclared";
+
+/** Names no Pod, so that one Event on the Service covers all of them. */
+function serviceMessage(service: ObjectRef, reason: string): string {
+  const at = `Service ${service.namespace}/${service.name}`;
+  return reason === "PodHostNetwork"
+    ? `${at} selects Pods with hostNetwork: true, which are not bound; the others are: see the Events of those Pods`
+    : `${at} targets a named port that some selected Pods do not declare; they are not bound, the others are: see the Events of those Pods`;
+}

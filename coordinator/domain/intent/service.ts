@@ -1,0 +1,156 @@
+import {
+  DIRECT_ACCESS,
+  EXISTING_LOAD_BALANCER,
+  FINALIZER,
+  INTERNAL_SUBNET,
+  LOAD_BALANCER_CLASS,
+  LOAD_BALANCER_ID,
+  MANAGED_ANNOTATION,
+  SERVICE_CONFIG,
+  TKE_FINALIZER,
+} from "../../../common/names.ts";
+import type { Protocol } from "../load-balancer.ts";
+import { type ObjectRef, type Problem, tkeCode } from "../problem.ts";
+
+/** A Service as far as we read it. */
+export type ServiceRecord = {
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** As the API server wrote it, e.g. "2026-01-02T03:04:05Z"; orders Services that share a load balancer. */
+  readonly createdAt: string;
+  readonly type: string;
+  readonly loadBalancerClass: string | undefined;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly finalizers: readonly string[];
+  readonly selector: Readonly<Record<string, string>>;
+  readonly ports: readonly ServicePort[];
+  readonly deleting: boolean;
+  /** Addresses in status.loadBalancer, "ip" or "hostname". */
+  readonly ingress: readonly string[];
+};
+/** E.g. { name: "http", protocol: "TCP", port: 80, targetPort: "http" }. */
+type ServicePort = { readonly name: string; readonly protocol: string; readonly port: number; readonly targetPort: number | string };
+
+export const serviceRef = (service: ServiceRecord): ObjectRef => ({
+  kind: "Service",
+  namespace: service.namespace,
+  name: service.name,
+  uid: service.uid,
+});
+
+/** "class": our class or the take-over marker. "annotation": every object with direct-access "true". */
+export type OwnershipMode = "class" | "annotation";
+
+/**
+ * Whose Service it is. `release`: it was ours (it has our finalizer) and is deleted or no longer a LoadBalancer, so what we made for it
+ * must go. `foreign`: another controller acts on it.
+ */
+export type Ownership = { readonly kind: "ours" | "release" | "none" } | { readonly kind: "foreign"; readonly because: string };
+
+/**
+ * Decides whose Service it is from the object alone; tags of the load balancer are judged later. `served`: this process serves it already,
+ * so that a finalizer of ours that somebody took off by hand is put back, and its Pods go on being drained.
+ */
+export function ownershipOf(service: ServiceRecord, mode: OwnershipMode, served = false): Ownership {
+  const held = served || service.finalizers.includes(FINALIZER);
+  if (service.deleting || service.type !== "LoadBalancer") return { kind: held ? "release" : "none" };
+  if (held) return { kind: "ours" };
+  if (!wantsUs(service, mode)) return { kind: "none" };
+  if (service.finalizers.includes(TKE_FINALIZER)) return { kind: "foreign", because: `it has TKE's finalizer ${TKE_FINALIZER}` };
+  if (service.annotations[LOAD_BALANCER_ID] !== undefined)
+    return {
+      kind: "foreign",
+      because: `its annotation ${LOAD_BALANCER_ID} was written by another controller: remove it if none serves this Service`,
+    };
+  return { kind: "ours" };
+}
+
+function wantsUs(service: ServiceRecord, mode: OwnershipMode): boolean {
+  const access = service.annotations[DIRECT_ACCESS];
+  if (access === undefined || access === "false") return false;
+  const byClass = service.loadBalancerClass === LOAD_BALANCER_CLASS || service.annotations[MANAGED_ANNOTATION] === "true";
+  if (byClass) return true;
+  // A class that is not ours addresses somebody else, whatever the annotation says.
+  return mode === "annotation" && service.loadBalancerClass === undefined;
+}
+
+/** Where the load balancer comes from. */
+type Source =
+  | { readonly kind: "existing"; readonly loadBalancerId: string }
+  | { readonly kind: "create"; readonly subnetId: string | undefined };
+
+/** What a valid Service asks for. */
+export type ServiceIntent = {
+  readonly service: ObjectRef;
+  readonly source: Source;
+  readonly selector: Readonly<Record<string, string>>;
+  readonly ports: readonly IntentPort[];
+  /** Name of the TkeServiceConfig it names, same namespace. */
+  readonly configName: string | undefined;
+};
+export type IntentPort = { readonly protocol: Protocol; readonly port: number; readonly targetPort: number | string };
+
+/** A Service that cannot be served as it stands; what we had for it stays as it was. */
+export type ServiceReading =
+  | { readonly intent: ServiceIntent; readonly warnings: readonly Problem[] }
+  | { readonly intent: undefined; readonly warnings: readonly Problem[] };
+
+/** Reads a Service that is ours. A fault that concerns the whole Service yields no intent: the caller keeps the last good one. */
+export function readService(service: ServiceRecord): ServiceReading {
+  const object = serviceRef(service);
+  const at = `Service ${service.namespace}/${service.name}`;
+  const warn = (reason: string, message: string): Problem => ({ object, type: "Warning", reason, message });
+  const warnings: Problem[] = [];
+
+  const access = service.annotations[DIRECT_ACCESS];
+  if (access !== undefined && access !== "true" && access !== "false") {
+    const message = tkeCode("E4037", `${at}: annotation ${DIRECT_ACCESS} is "${access}": use "true" or "false"`);
+    return { intent: undefined, warnings: [warn("InvalidDirectAccess", message)] };
+  }
+  if (access !== "true") {
+    const message = `${at}: annotation ${DIRECT_ACCESS} is ${access === undefined ? "gone" : '"false"'}, but there is no NodePort mode to go back to: its Pods stay bound; delete the Service or set it to "true"`;
+    warnings.push(warn("DirectAccessRemoved", message));
+  }
+  if (Object.keys(service.selector).length === 0) {
+    const message = `${at} has no spec.selector, so no Pods can be bound: add a selector that matches the Pods' labels`;
+    return { intent: undefined, warnings: [...warnings, warn("NoSelector", message)] };
+  }
+  const existing = service.annotations[EXISTING_LOAD_BALANCER];
+  if (existing !== undefined && namedLoadBalancer(service) === undefined) {
+    const message = tkeCode(
+      "E4018",
+      `${at}: annotation ${EXISTING_LOAD_BALANCER} is "${existing}": use the id of a load balancer, e.g. lb-1a2b3c4d`,
+    );
+    return { intent: undefined, warnings: [...warnings, warn("InvalidLoadBalancerId", message)] };
+  }
+  const ports: IntentPort[] = [];
+  for (const { protocol, port, targetPort } of service.ports) {
+    if (protocol === "TCP" || protocol === "UDP") ports.push({ protocol, port, targetPort });
+    else
+      warnings.push(
+        warn("UnsupportedProtocol", `${at}: port ${port} has protocol ${protocol}, which a load balancer cannot serve: use TCP or UDP`),
+      );
+  }
+  const source: Source =
+    existing === undefined
+      ? { kind: "create", subnetId: service.annotations[INTERNAL_SUBNET] }
+      : { kind: "existing", loadBalancerId: existing };
+  return {
+    intent: { service: object, source, selector: service.selector, ports, configName: service.annotations[SERVICE_CONFIG] },
+    warnings,
+  };
+}
+
+/** The load balancer that the Service names, whatever else is wrong with it; undefined if it names none or what it names cannot be one. */
+export function namedLoadBalancer({ annotations }: ServiceRecord): string | undefined {
+  const id = annotations[EXISTING_LOAD_BALANCER];
+  return id !== undefined && /^lb-[0-9a-z]+$/.test(id) ? id : undefined;
+}
+
+/** Every label of the selector is on the Pod. An empty selector matches nothing here. */
+export function selects(selector: Readonly<Record<string, string>>, labels: Readonly<Record<string, string>>): boolean {
+  const entries = Object.entries(selector);
+  return entries.length > 0 && entries.every(([key, value]) => labels[key] === value);
+}

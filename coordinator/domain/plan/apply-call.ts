@@ -1,0 +1,124 @@
+import {
+  type BoundSlot,
+  type Call,
+  canonicalDomain,
+  DEFAULT_HEALTH_CHECK,
+  type Listener,
+  type NewListeners,
+  type NewRules,
+  type Place,
+  placeKey,
+  type Slot,
+  type Target,
+  targetKey,
+  type WeightedSlot,
+} from "../load-balancer.ts";
+
+/**
+ * Pure: the listeners after the call has been carried out. `created` are the ids of new listeners or rules, in the order of the call;
+ * without an id nothing is added. Listeners and rules that the call does not concern stay the same objects.
+ */
+export function applyCall(listeners: readonly Listener[], call: Call, created: readonly string[]): readonly Listener[] {
+  switch (call.lane) {
+    case "conflict":
+    case "unbind":
+      return change(listeners, byPlace(call.slots), removeTargets);
+    case "bind":
+      return change(listeners, byPlace(call.targets), addTargets);
+    case "drain":
+      return change(listeners, byPlace(call.weights), setWeights);
+    case "tune":
+      if ("weights" in call) return change(listeners, byPlace(call.weights), setWeights);
+      return change(listeners, new Map([[placeKey(call), call]]), ({ scheduler }, tuned) => ({
+        healthCheck: tuned.healthCheck,
+        scheduler: tuned.scheduler ?? scheduler,
+      }));
+    case "structure":
+      return "create" in call ? addListeners(listeners, call.create, created) : addRules(listeners, call.createRules, created);
+    case "delete":
+      return "listenerIds" in call
+        ? listeners.filter(({ listenerId }) => !call.listenerIds.includes(listenerId))
+        : removeRules(listeners, call.rules.listenerId, call.rules.locationIds);
+    default:
+      return call satisfies never;
+  }
+}
+
+/** Replaces the places that `groups` names. */
+function change<T>(
+  listeners: readonly Listener[],
+  groups: ReadonlyMap<string, T>,
+  how: (place: Place, group: T) => Partial<Place>,
+): readonly Listener[] {
+  const changed = <P extends Place>(place: P): P => {
+    const group = groups.get(placeKey(place));
+    return group === undefined ? place : { ...place, ...how(place, group) };
+  };
+  return listeners.map((listener) => {
+    const rules = listener.rules.map(changed);
+    const itself = changed(listener);
+    return rules.every((rule, index) => rule === listener.rules[index]) ? itself : { ...itself, rules };
+  });
+}
+
+function byPlace<S extends Slot>(slots: readonly S[]): Map<string, S[]> {
+  const groups = new Map<string, S[]>();
+  for (const slot of slots) {
+    const key = placeKey(slot);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [slot]);
+    else group.push(slot);
+  }
+  return groups;
+}
+
+function removeTargets({ targets }: Place, slots: readonly Slot[]): Partial<Place> {
+  const gone = new Set(slots.map(targetKey));
+  return { targets: targets.filter((target) => !gone.has(targetKey(target))) };
+}
+
+function addTargets({ targets }: Place, slots: readonly BoundSlot[]): Partial<Place> {
+  const all = new Map<string, Target>(targets.map((target) => [targetKey(target), target]));
+  for (const { ip, port, weight } of slots) all.set(targetKey({ ip, port }), { ip, port, weight });
+  return { targets: [...all.values()] };
+}
+
+function setWeights({ targets }: Place, slots: readonly WeightedSlot[]): Partial<Place> {
+  const weightOf = new Map(slots.map((slot) => [targetKey(slot), slot.weight]));
+  return {
+    targets: targets.map((target) => {
+      const weight = weightOf.get(targetKey(target));
+      return weight === undefined ? target : { ...target, weight };
+    }),
+  };
+}
+
+function addListeners(listeners: readonly Listener[], create: NewListeners, created: readonly string[]): readonly Listener[] {
+  const { protocol, scheduler = "WRR" } = create;
+  const healthCheck = { ...DEFAULT_HEALTH_CHECK, ...create.healthCheck };
+  const added = create.listeners.flatMap(({ name, port }, index): Listener[] => {
+    const listenerId = created[index];
+    return listenerId === undefined ? [] : [{ listenerId, name, protocol, port, healthCheck, scheduler, targets: [], rules: [] }];
+  });
+  return [...listeners, ...added];
+}
+
+function addRules(listeners: readonly Listener[], { listenerId, rules }: NewRules, created: readonly string[]): readonly Listener[] {
+  const added = rules.flatMap(({ domain, url, healthCheck, scheduler = "WRR" }, index) => {
+    const locationId = created[index];
+    if (locationId === undefined) return [];
+    const check = { ...DEFAULT_HEALTH_CHECK, ...healthCheck };
+    return [{ listenerId, locationId, domain: canonicalDomain(domain), url, healthCheck: check, scheduler, targets: [] }];
+  });
+  return listeners.map((listener) =>
+    listener.listenerId === listenerId && added.length > 0 ? { ...listener, rules: [...listener.rules, ...added] } : listener,
+  );
+}
+
+function removeRules(listeners: readonly Listener[], listenerId: string, locationIds: readonly string[]): readonly Listener[] {
+  return listeners.map((listener) =>
+    listener.listenerId === listenerId
+      ? { ...listener, rules: listener.rules.filter(({ locationId }) => !locationIds.includes(locationId)) }
+      : listener,
+  );
+}

@@ -1,0 +1,130 @@
+import type { WantedBackend } from "../intent/backends.ts";
+import type { DesiredLoadBalancer, WantedListener } from "../intent/desired-load-balancer.ts";
+import {
+  CALL_LIMITS,
+  type Call,
+  type Listener,
+  type LoadBalancer,
+  type Place,
+  placeKey,
+  type Rule,
+  type Slot,
+  type Target,
+} from "../load-balancer.ts";
+import { applyCall } from "./apply-call.ts";
+import { addingCalls, chunks, weightCalls } from "./fill-calls.ts";
+import type { PlaceMemo } from "./plan-cache.ts";
+import { planStructure } from "./plan-structure.ts";
+import { type Holder, planTargets, type TargetChanges } from "./plan-targets.ts";
+import { type QuotaShortage, type Quotas, quotaShortages } from "./quota-forecast.ts";
+
+export type PlanInput = {
+  readonly clusterId: string;
+  readonly desired: DesiredLoadBalancer;
+  readonly actual: LoadBalancer;
+  readonly holderOf: (ip: string) => Holder;
+  readonly serving: (place: Place, target: Target) => boolean;
+  readonly drained: (place: Place, target: Target) => boolean;
+  /** A wanted backend that nobody has to wait for; default: none is. */
+  readonly broken?: (place: Place, backend: WantedBackend, target: Target | undefined) => boolean;
+  /** The write that runs now: it counts as done, so it is not planned again. */
+  readonly inFlight?: Call | undefined;
+  /** Rules per CreateRule. */
+  readonly rulesPerCall?: number;
+  /** What the last plan of this load balancer found; changes the time it takes, never the plan. */
+  readonly memo?: PlaceMemo;
+  /** The cloud refused more for a quota: what is drained or wanted no more makes room before anything is added. */
+  readonly roomFirst?: boolean;
+  /** For a forecast; undefined while they are not known. */
+  readonly quotas?: Quotas | undefined;
+};
+
+/** What the plan does not touch but a person should know. `rule`: the target is in this rule of the listener. */
+export type Finding =
+  | { readonly kind: "port-taken"; readonly wanted: WantedListener; readonly by: Listener }
+  | { readonly kind: "orphaned"; readonly listener: Listener }
+  | ({ readonly kind: "quota" } & QuotaShortage)
+  | { readonly kind: "foreign-target" | "waiting"; readonly listener: Listener; readonly rule?: Rule; readonly target: Target };
+
+export type Plan = { readonly calls: readonly Call[]; readonly findings: readonly Finding[] };
+
+/**
+ * Calls for one load balancer, most urgent lane first, each filled to its limit across listeners and rules. The caller makes the first
+ * one and plans again. The order of what is given decides nothing.
+ */
+export function planLoadBalancer(input: PlanInput): Plan {
+  const { clusterId, desired, inFlight: underWay, rulesPerCall = CALL_LIMITS.rules } = input;
+  input.memo?.beginPass();
+  const actual = underWay === undefined ? input.actual : { ...input.actual, listeners: applyCall(input.actual.listeners, underWay, []) };
+  const structure = planStructure({ clusterId, desired, actual, underWay, rulesPerCall });
+  const findings: Finding[] = structure.orphaned.map((listener) => ({ kind: "orphaned", listener }));
+  const changes: (TargetChanges & { readonly serves: boolean })[] = [];
+
+  for (const { listener, rule, place, wanted } of structure.pairs) {
+    const change = changesOf(place, wanted?.backends, input);
+    const at = rule === undefined ? { listener } : { listener, rule };
+    for (const target of change.foreign) findings.push({ kind: "foreign-target", ...at, target });
+    for (const target of change.waiting) findings.push({ kind: "waiting", ...at, target });
+    changes.push({ ...change, serves: change.bind.length > 0 && place.targets.some((target) => input.serving(place, target)) });
+  }
+  input.memo?.endPass(new Set(structure.pairs.map(({ place }) => placeKey(place))));
+  if (input.quotas !== undefined)
+    for (const shortage of quotaShortages(desired, actual, input.quotas)) findings.push({ kind: "quota", ...shortage });
+  for (const taken of structure.portTaken) findings.push({ kind: "port-taken", ...taken });
+
+  const all = <K extends keyof TargetChanges>(lane: K): TargetChanges[K][number][] => changes.flatMap((change) => [...change[lane]]);
+  const binds = {
+    serving: changes.flatMap(({ serves, bind }) => (serves ? bind : [])),
+    fresh: changes.flatMap(({ serves, bind }) => (serves ? [] : bind)),
+  };
+  const adding = addingCalls(structure.create, binds);
+  const unbinding = chunks(all("unbind"), CALL_LIMITS.targets).map((slots): Call => ({ lane: "unbind", slots }));
+  const room = input.roomFirst ?? false;
+  // A call more would delay the drains; those without a weight come along where there is one anyway.
+  const [urgent, stale] = [all("conflict"), all("staleConflict")];
+  const conflicts = (slots: readonly Slot[]): Call[] =>
+    chunks(slots, CALL_LIMITS.targets).map((some) => ({ lane: "conflict", slots: some }));
+  const calls: Call[] = [
+    ...(urgent.length > 0 ? conflicts([...urgent, ...stale]) : []),
+    ...weightCalls(all("drain")).map((weights): Call => ({ lane: "drain", weights })),
+    ...(urgent.length > 0 ? [] : conflicts(stale)),
+    ...(room ? [...unbinding, ...structure.delete, ...adding] : [...adding, ...unbinding]),
+    ...weightCalls(all("tune")).map((weights): Call => ({ lane: "tune", weights })),
+    ...structure.modify,
+    ...(room ? [] : structure.delete),
+  ];
+  return { calls, findings };
+}
+
+/** Remembers the changes if they stay true until place, wish or a Pod changes. */
+function changesOf(
+  place: Place,
+  wanted: readonly WantedBackend[] | undefined,
+  { memo, holderOf, serving, drained, broken }: PlanInput,
+): TargetChanges {
+  const known = memo?.recall(place, wanted);
+  if (known !== undefined) return known;
+  const holders = new Set<string>();
+  let lasting = true;
+  const changes = planTargets({
+    place,
+    wanted,
+    serving: (target) => serving(place, target),
+    holderOf: (ip) => {
+      const holder = holderOf(ip);
+      if (holder.kind === "live" || holder.kind === "terminating") holders.add(holder.podUid);
+      else lasting = false; // may change without a word about a Pod
+      return holder;
+    },
+    broken: (backend, target) => {
+      lasting = false; // so does this
+      return broken?.(place, backend, target) === true;
+    },
+    drained: (target) => {
+      lasting = false; // depends on time
+      return drained(place, target);
+    },
+  });
+  if (lasting) memo?.keep({ place, wanted, changes, holders });
+  return changes;
+}

@@ -1,0 +1,138 @@
+import type { WantedBackend } from "../intent/backends.ts";
+import { type BoundSlot, type Place, type Slot, slotOf, type Target, targetKey, type WeightedSlot } from "../load-balancer.ts";
+import { STAYING_SHARE } from "../safety/brake.ts";
+
+/** What the planner must know about the Pod behind a bound address. */
+export type Holder =
+  /** No Pod fact and no journal entry claims the address: somebody else bound it. */
+  | { readonly kind: "foreign" }
+  /** It was given to this Pod, of which nothing is known at the moment. */
+  | { readonly kind: "unknown"; readonly podUid: string }
+  /** The Pod lives and still has the address. */
+  | { readonly kind: "live"; readonly podUid: string }
+  /** The Pod terminates; it may still serve running requests. */
+  | { readonly kind: "terminating"; readonly podUid: string }
+  /** Nothing of the Pod runs any more, by evidence; `inferred`: only because a complete view of all nodes lacks it. */
+  | { readonly kind: "over"; readonly podUid: string; readonly inferred: boolean }
+  /** The address belongs to another live Pod now. */
+  | { readonly kind: "reused"; readonly podUid: string };
+
+export type TargetView = {
+  readonly place: Place;
+  /** Undefined: nobody asks for this place's backends at the moment (the owner is held), so only ends of Pods count. */
+  readonly wanted: readonly WantedBackend[] | undefined;
+  readonly holderOf: (ip: string) => Holder;
+  /** True if the cloud sends traffic to this target: healthy, or not checked. */
+  readonly serving: (target: Target) => boolean;
+  /** Nobody expects this backend to serve soon: the load balancer has found it dead, or refused to bind it, for long. */
+  readonly broken: (backend: WantedBackend, target: Target | undefined) => boolean;
+  /** The drain of this target is over: weight 0 has been effective for the drain time. */
+  readonly drained: (target: Target) => boolean;
+};
+
+/** Changes of one place's backends, by lane; the caller merges places and cuts them into full calls. */
+export type TargetChanges = {
+  readonly conflict: readonly Slot[];
+  /** Conflicts at weight 0: nothing is sent there, so they only keep an heir waiting. */
+  readonly staleConflict: readonly Slot[];
+  readonly drain: readonly WeightedSlot[];
+  readonly bind: readonly BoundSlot[];
+  readonly unbind: readonly Slot[];
+  readonly tune: readonly WeightedSlot[];
+  /** Bound by somebody else into our place: left alone and reported. */
+  readonly foreign: readonly Target[];
+  /** A removal that waits until what replaces it serves. */
+  readonly waiting: readonly Target[];
+};
+
+/**
+ * A backend leaves at once when its Pod ends, and when its address passed to another Pod. A live Pod that is merely not wanted here any
+ * more (selector, label or port changed) leaves when what is wanted instead serves: add before remove. That is so when every wanted
+ * backend whose containers are ready serves. One that is broken is not waited for, else a single bad Pod would keep all others bound for
+ * ever, but then at least half of all that are wanted must serve, and one. So what is left is never less than what is wanted without
+ * what is broken or not ready, and never less than the share that the brake protects.
+ */
+export function planTargets(view: TargetView): TargetChanges {
+  const { place, wanted } = view;
+  const keyOf = keysFor(wanted?.[0] ?? place.targets[0]);
+  const wantedByKey = new Map<string, WantedBackend>();
+  for (const backend of wanted ?? []) wantedByKey.set(keyOf(backend), backend);
+  const boundByKey = new Map<string, Target>();
+  for (const target of place.targets) boundByKey.set(keyOf(target), target);
+  const slot = (target: Target | WantedBackend): Slot => slotOf(place, target);
+  const [conflict, staleConflict, unbind]: [Slot[], Slot[], Slot[]] = [[], [], []];
+  const [drain, tune]: [WeightedSlot[], WeightedSlot[]] = [[], []];
+  const isInTheWay = (target: Target): void => void (target.weight > 0 ? conflict : staleConflict).push(slot(target));
+  const foreign: Target[] = [];
+  const waiting: Target[] = [];
+  let replaced: boolean | undefined; // looked at only if somebody has to leave
+
+  for (const [key, target] of boundByKey) {
+    const backend = wantedByKey.get(key);
+    const holder = view.holderOf(target.ip);
+    if (backend !== undefined) {
+      if (holder.kind !== "foreign" && holder.kind !== "terminating" && holder.podUid !== backend.podUid) isInTheWay(target);
+      else if (target.weight !== backend.weight) tune.push({ ...slot(target), weight: backend.weight });
+      continue;
+    }
+    replaced ??= wanted !== undefined && areReplaced(view, wantedByKey, boundByKey);
+    const way = wayOut(holder, target, replaced);
+    if (way === "foreign") foreign.push(target);
+    else if (way === "wait") waiting.push(target);
+    else if (way === "conflict") isInTheWay(target);
+    else if (way === "leave" && target.weight > 0) drain.push({ ...slot(target), weight: 0 });
+    else if (holder.kind === "over" || view.drained(target)) unbind.push(slot(target));
+  }
+  const bind: BoundSlot[] = [];
+  for (const [key, backend] of wantedByKey) if (backend.bindable && !boundByKey.has(key)) bind.push(boundSlot(place, backend));
+  for (const lane of [conflict, staleConflict, drain, unbind, tune, bind, foreign, waiting]) if (lane.length > 1) lane.sort(byAddress);
+  return { conflict, staleConflict, drain, unbind, tune, bind, foreign, waiting };
+}
+
+/** Written out field by field, because thousands are made at once. */
+function boundSlot({ listenerId, locationId }: Place, { ip, port, weight, podUid }: WantedBackend): BoundSlot {
+  return locationId === undefined ? { listenerId, ip, port, weight, podUid } : { listenerId, locationId, ip, port, weight, podUid };
+}
+
+/** Keys of targets inside one place. Nearly always they share a port: then the address alone will do, and no text has to be made. */
+function keysFor(first: Address | undefined): (target: Address) => string {
+  return (target) => (target.port === first?.port ? target.ip : targetKey(target));
+}
+
+type Address = { readonly ip: string; readonly port: number };
+/** Any fixed order will do. */
+const byAddress = (a: Address, b: Address): number => (a.ip === b.ip ? a.port - b.port : a.ip < b.ip ? -1 : 1);
+
+type WayOut = "foreign" | "wait" | "conflict" | "leave";
+
+/** `replaced`: what is wanted instead serves already. */
+function wayOut(holder: Holder, target: Target, replaced: boolean): WayOut {
+  switch (holder.kind) {
+    case "foreign":
+      return "foreign";
+    case "unknown":
+      return "wait"; // absence of facts neither binds nor removes
+    case "reused":
+      return "conflict";
+    case "over":
+      if (holder.inferred && !replaced) return "wait";
+      return target.weight > 0 ? "conflict" : "leave";
+    case "terminating":
+      return "leave";
+    case "live":
+      return replaced || target.weight === 0 ? "leave" : "wait";
+    default:
+      return holder satisfies never;
+  }
+}
+
+/** What is wanted serves, so that the others may leave. */
+function areReplaced(view: TargetView, wanted: ReadonlyMap<string, WantedBackend>, bound: ReadonlyMap<string, Target>): boolean {
+  let serving = 0;
+  for (const [key, backend] of wanted) {
+    const target = bound.get(key);
+    if (target !== undefined && view.serving(target)) serving += 1;
+    else if (backend.bindable && !view.broken(backend, target)) return false;
+  }
+  return serving >= Math.max(1, Math.ceil(wanted.size * STAYING_SHARE));
+}

@@ -1,0 +1,66 @@
+import type { PodStanding } from "../intent/backends.ts";
+import type { HealthState, Listener, Target } from "../load-balancer.ts";
+import type { Step } from "./gate-condition.ts";
+
+/** Everything that decides where one Pod stands in one listener. */
+export type BindingFacts = {
+  readonly standing: PodStanding;
+  /** The listener as the load balancer has it; undefined while it does not exist. */
+  readonly listener: Listener | undefined;
+  /** Another's listener has the port. */
+  readonly portTaken: boolean;
+  /** The Pod's target in that listener. */
+  readonly target: Target | undefined;
+  /** The target's address was bound for another Pod. */
+  readonly strange: boolean;
+  readonly health: HealthState | undefined;
+  /** A call that binds this target runs at this moment. */
+  readonly binding: boolean;
+  /** The cloud refused this very target, and why. */
+  readonly refused: string | undefined;
+};
+
+/** Pure: the step of one binding. Absence of health data never counts as healthy; `Close` only where the listener's checks are off. */
+export function stepOf(facts: BindingFacts): Step {
+  if ("unbindable" in facts.standing) {
+    const { reason, message } = facts.standing.unbindable;
+    return reason === "Ending" ? { kind: "draining" } : { kind: "pending", reason, because: message };
+  }
+  const { listener, target } = facts;
+  if (facts.portTaken)
+    return {
+      kind: "pending",
+      reason: "ListenerPortTaken",
+      because: "another listener of this load balancer has the port: remove it or use another port",
+    };
+  if (listener === undefined) return { kind: "bindable", because: "the listener has to be created first" };
+  if (target === undefined) return unbound(facts, facts.standing.backend.bindable);
+  if (facts.strange) return strange(facts.standing.backend.bindable);
+  if (target.weight === 0) return { kind: "bindable", because: "bound with weight 0, the weight is being restored" };
+  if (!listener.healthCheck.enabled) return { kind: "healthy", checked: false };
+  if (facts.health === "Alive") return { kind: "healthy", checked: true };
+  return { kind: "checking", health: facts.health === "Dead" ? "Dead" : "Unknown" };
+}
+
+const NOT_READY: Step = {
+  kind: "pending",
+  reason: "ContainersNotReady",
+  because: "its containers are not ready: see the Pod's own conditions and readiness probes",
+};
+
+/** The former binding is removed, or becomes this Pod's where the policy removes nothing. */
+function strange(bindable: boolean): Step {
+  if (!bindable) return NOT_READY;
+  return {
+    kind: "bindable",
+    because: "the Pod's address is still bound for a former Pod: it passes on with the load balancer's next write",
+  };
+}
+
+function unbound(facts: BindingFacts, bindable: boolean): Step {
+  if (facts.binding) return { kind: "binding" };
+  if (!bindable) return NOT_READY;
+  if (facts.refused !== undefined)
+    return { kind: "pending", reason: "BindRefused", because: `the cloud refused to bind it: ${facts.refused}` };
+  return { kind: "bindable", because: "waits for the load balancer's next write" };
+}

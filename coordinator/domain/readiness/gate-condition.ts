@@ -1,0 +1,80 @@
+import type { GateStatus } from "../../../common/vocabulary.ts";
+
+/** Where one Pod stands in one listener. Times are milliseconds since the epoch. */
+export type Binding = {
+  /** "Service demo/web", for people. */
+  readonly service: string;
+  readonly loadBalancerId: string | undefined;
+  readonly listener: string;
+  readonly step: Step;
+  readonly sinceMs: number;
+};
+export type Step =
+  /** The Pod cannot be bound yet; `because` says why and who must act. */
+  | { readonly kind: "pending"; readonly reason: string; readonly because: string }
+  /** Could be bound; waits for its turn or for something else at the load balancer. */
+  | { readonly kind: "bindable"; readonly because: string }
+  | { readonly kind: "binding" }
+  /** Bound; the load balancer has not found it healthy yet. */
+  | { readonly kind: "checking"; readonly health: "Unknown" | "Dead" }
+  /** Bound, and the load balancer sends to it. `checked` false: health checks are off. */
+  | { readonly kind: "healthy"; readonly checked: boolean }
+  /** On its way out: weight 0 or about to be. */
+  | { readonly kind: "draining" };
+
+/** The condition that the gate should have. `undefined` from `readiness`: leave it as it is. */
+export type GateCondition = { readonly status: "True" | "False"; readonly reason: string; readonly message: string };
+
+/** TKE's positive reason and message, which tools compare. Source: tke-contract.md §5. */
+const positive = (gateType: string): GateCondition => ({
+  status: "True",
+  reason: "LoadBalancerNetworkGroupReady",
+  message: `Marking condition "${gateType}" to True.`,
+});
+
+/**
+ * The gate is True when every binding of the Pod is healthy, or when no direct-access object selects it. It never goes back: a gate
+ * that is True stays True, later unhealth is the load balancer's business (a rollback would hang otherwise).
+ * The caller knows every Service: an empty list of bindings proves that none selects the Pod.
+ */
+export function readiness(from: {
+  readonly gateType: string;
+  readonly gate: GateStatus;
+  readonly containersReady: boolean;
+  readonly ending: boolean;
+  readonly bindings: readonly Binding[];
+}): GateCondition | undefined {
+  if (from.gate === "True" || from.ending) return undefined;
+  if (from.bindings.length === 0) {
+    const message = "No Service with direct access selects this Pod: it waits for no load balancer.";
+    return from.containersReady ? { status: "True", reason: "NoDirectAccess", message } : undefined;
+  }
+  const open = from.bindings.find(({ step }) => step.kind !== "healthy");
+  return open === undefined ? positive(from.gateType) : waiting(open);
+}
+
+function waiting(binding: Binding): GateCondition | undefined {
+  const at = `${binding.service}, CLB ${binding.loadBalancerId ?? "(none yet)"}, listener ${binding.listener}`;
+  const no = (reason: string, what: string): GateCondition => ({ status: "False", reason, message: `${at}: ${what}` });
+  switch (binding.step.kind) {
+    case "pending":
+      return no(binding.step.reason, binding.step.because);
+    case "bindable":
+      return no("WaitingForBind", binding.step.because);
+    case "binding":
+      return no("Binding", "the load balancer is being told to send to this Pod");
+    case "checking":
+      return binding.step.health === "Dead"
+        ? no(
+            "HealthCheckFailing",
+            "bound, but the load balancer's health check fails: check the Pod's port, health path and security groups",
+          )
+        : no("HealthChecking", "bound, waiting for the load balancer's health check");
+    case "draining":
+      return no("Draining", "the load balancer is being told to stop sending to this Pod");
+    case "healthy":
+      return undefined;
+    default:
+      return binding.step satisfies never;
+  }
+}

@@ -1,0 +1,25 @@
+import type { Call } from "../load-balancer.ts";
+
+/** What the process may do: everything; everything but take backends and listeners away; nothing at all. */
+export type Policy = "enforce" | "no-unbind" | "observe";
+export const POLICIES = ["enforce", "no-unbind", "observe"] as const satisfies readonly Policy[];
+
+/**
+ * Pure: what is bound or listens stays for ever, although other things are written. So a target whose address passed to another Pod becomes
+ * that Pod's as it is: it would wait for ever for the former binding to be removed, although the load balancer sends to it all the time.
+ */
+export const keepsAll = (policy: Policy): boolean => policy === "no-unbind";
+
+/** Pure: the calls of a plan that the policy lets pass, in their order. */
+export function allowedCalls(policy: Policy, calls: readonly Call[]): readonly Call[] {
+  switch (policy) {
+    case "enforce":
+      return calls;
+    case "no-unbind":
+      return calls.filter(({ lane }) => lane !== "conflict" && lane !== "drain" && lane !== "unbind" && lane !== "delete");
+    case "observe":
+      return [];
+    default:
+      return policy satisfies never;
+  }
+}

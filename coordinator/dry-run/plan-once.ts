@@ -1,0 +1,169 @@
+import { parseArgs } from "node:util";
+import type { Clock } from "../../common/clock.ts";
+import type { KubeClient } from "../../common/kubernetes/client.ts";
+import type { Logger } from "../../common/log.ts";
+import { OWNER_TAG } from "../../common/names.ts";
+import type { CloudTransport } from "../cloud/transport.ts";
+import type { Problem } from "../domain/problem.ts";
+import { Engine, type EngineDeps } from "../engine.ts";
+import { makeMetrics } from "../metrics.ts";
+import { makeNodeRegistry } from "../nodes/node-registry.ts";
+import { makeWatchNode } from "../nodes/pod-watch.ts";
+import { clusterIdentity } from "../state/cluster-id.ts";
+import { makeObjects } from "../state/watched-objects.ts";
+import type { Failure } from "../workqueue/failed-passes.ts";
+import { dryClient, dryTransport } from "./dry-clients.ts";
+import type { Planned } from "./plan-table.ts";
+
+export const USAGE = `usage: npm run coordinator [-- --once --observe]
+  --observe  write nothing, whatever POLICY says
+  --once     with --observe: read everything once, print what would be done, and end: 0 nothing, 2 something, or something that a
+             person has to mend, 1 it could not be read`;
+
+/** What the command line asks for. Throws a TypeError with the mistake. */
+export function readArguments(args: readonly string[]): { readonly once: boolean; readonly observe: boolean; readonly help: boolean } {
+  const options = {
+    once: { type: "boolean", default: false },
+    observe: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
+  } as const;
+  const { values } = parseArgs({ args: [...args], options });
+  if (values.once && !values.observe) throw new TypeError("--once needs --observe: only a look is made once");
+  return values;
+}
+
+export type OnceDeps = {
+  readonly client: KubeClient;
+  readonly transport: CloudTransport;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Without a `clusterId` the cluster is asked for it. */
+  readonly settings: Omit<EngineDeps["settings"], "clusterId"> & { readonly clusterId: string | undefined };
+};
+
+/** How long reading everything may take, and how often to look whether it is done. */
+const LIMIT_MS = 60_000;
+const LOOK_MS = 50;
+/** What fails for so long does not pass by itself: longer than a throttled call or a lost answer takes to be tried again, several times. */
+const FAILED_MS = 5_000;
+/** Failures named in the message. */
+const MAX_NAMED = 3;
+
+/** A look that did not see everything; the message names what could not be read and why. */
+export class UnreadError extends Error {
+  override readonly name = "UnreadError";
+}
+
+/**
+ * Reads everything once and says what would be done, and what a person has to mend; writes nothing anywhere and needs no Lease. Pods are
+ * listed from the API server, because agents speak to the coordinators that run. Throws an UnreadError that names what could not be read.
+ */
+export async function planOnce({ settings, ...deps }: OnceDeps): Promise<readonly Planned[]> {
+  const { clock, client } = deps;
+  const [stop, over] = [new AbortController(), new AbortController()];
+  const away = `not read within ${LIMIT_MS / 1000} s: UID of Namespace kube-system of ${client.server}`;
+  clock.sleep(LIMIT_MS, over.signal).then(
+    () => stop.abort(new UnreadError(away)),
+    () => undefined,
+  );
+  try {
+    const clusterId = settings.clusterId ?? (await clusterIdentity(deps, stop.signal));
+    return await lookOnce({ ...deps, settings: { ...settings, clusterId } }, stop.signal);
+  } finally {
+    over.abort();
+  }
+}
+
+type LookDeps = Omit<OnceDeps, "settings"> & Pick<EngineDeps, "settings">;
+
+/** Runs an engine that cannot write until it has read everything; `late` aborts when that takes too long. */
+async function lookOnce({ client, transport, clock, log, settings }: LookDeps, late: AbortSignal): Promise<readonly Planned[]> {
+  const stop = new AbortController();
+  const created = new Map<string, string>();
+  const problems = new Map<string, Problem>();
+  const refused = new Map<string, string>();
+  const dry = dryClient(client);
+  const none = (): number => 0;
+  const gauges = { queueDepth: () => ({}), watchAgeSeconds: () => ({}), mirrorAgeSeconds: none, nodes: () => [], pods: none };
+  const metrics = makeMetrics({ ...gauges, leading: () => false, parkedRemovals: none });
+  const watchNode = makeWatchNode({ client: dry, clock, log }, settings.gateType);
+  const registry = makeNodeRegistry({ clock, log, watchNode, observer: metrics.observer, agentGraceMs: 0 }, stop.signal);
+  const state: { engine?: Engine } = {};
+  const objects = makeObjects({
+    client: dry,
+    clock,
+    log,
+    onService: (change) => state.engine?.serviceChanged(change),
+    onConfig: (change) => state.engine?.configChanged(change),
+    onNode: ({ kind, record }) => (kind === "removed" ? registry.nodeDeleted(record) : registry.nodeSeen(record)),
+    onNodesListed: () => registry.setNodes([...objects.nodes.records.values()]),
+  });
+  const onWrite = (action: string, request: object): void => {
+    const tags: unknown = Reflect.get(request, "Tags");
+    const owner = Array.isArray(tags) ? tags.find((tag: { TagKey?: string }) => tag.TagKey === OWNER_TAG) : undefined;
+    created.set(String(owner?.TagValue), action);
+  };
+  const engine = new Engine({
+    client: dry,
+    transport: dryTransport(transport, onWrite),
+    facts: registry,
+    objects,
+    events: { tell: (problem) => void problems.set(`${problem.object.uid} ${problem.reason} ${problem.message}`, problem) },
+    metrics: { ...metrics, onCall: (action, code) => void (code === "ok" ? refused.delete(action) : refused.set(action, code)) },
+    clock,
+    log,
+    settings: { ...settings, policy: "observe" },
+  });
+  state.engine = engine;
+  const running = Promise.all([objects.run(stop.signal), engine.run(stop.signal, stop.signal)]);
+  try {
+    await allRead({ engine, clock, refused }, late);
+    return [...orders(created, objects), ...engine.planned(), ...[...problems.values()].flatMap(warningRow)];
+  } finally {
+    stop.abort(new Error("the look is over"));
+    await running;
+  }
+}
+
+/** `refused`: the code that the last call of an action came to, e.g. "DescribeTargetHealth" -> "UnauthorizedOperation"; without those that worked. */
+type Reading = { readonly engine: Engine; readonly clock: Clock; readonly refused: ReadonlyMap<string, string> };
+
+/** Resolves when there is nothing left to read. Throws an UnreadError when something fails again and again, or when it is late. */
+async function allRead({ engine, clock, refused }: Reading, late: AbortSignal): Promise<void> {
+  for (;;) {
+    const { failures, unread } = engine;
+    if (unread === undefined && failures.length === 0) return;
+    const lasting = failures.filter(({ sinceMs }) => sinceMs + FAILED_MS <= clock.now());
+    if (lasting.length > 0) throw new UnreadError(`not read: ${failuresText(lasting)}`);
+    if (late.aborted) {
+      const because = [...refused].map(([action, code]) => `; ${action} failed: ${code}`).join("");
+      throw new UnreadError(`not read within ${LIMIT_MS / 1000} s: ${unread ?? failuresText(failures)}${because}`);
+    }
+    await clock.sleep(LOOK_MS);
+  }
+}
+
+function failuresText(failures: readonly Failure[]): string {
+  const named = failures.slice(0, MAX_NAMED).map(({ what, error }) => `${what}: ${error instanceof Error ? error.message : String(error)}`);
+  return [...named, ...(failures.length > MAX_NAMED ? [`and ${failures.length - MAX_NAMED} more`] : [])].join("; ");
+}
+
+/** These have rows of their own: what was only not created because this is a look, and what the brake holds. */
+const ROWS_OF_THEIR_OWN = new Set(["LoadBalancerNotCreated", "RemovalParked"]);
+
+/** What an Event would warn of, at the object that a person has to look at. */
+function warningRow({ object, type, reason, message }: Problem): Planned[] {
+  if (type !== "Warning" || ROWS_OF_THEIR_OWN.has(reason)) return [];
+  const what = `${object.kind} ${object.namespace}/${object.name}`;
+  return [{ loadBalancerId: "-", lane: "warning", call: reason, what, why: message }];
+}
+
+/** Load balancers that would be created, one per Service that has none. */
+function orders(created: ReadonlyMap<string, string>, objects: ReturnType<typeof makeObjects>): Planned[] {
+  return [...created].map(([uid, call]) => {
+    const service = objects.services.records.get(uid);
+    const name = service === undefined ? uid : `${service.namespace}/${service.name}`;
+    const what = "1 load balancer, then its listeners and targets";
+    return { loadBalancerId: "(new)", lane: "create", call, what, why: `Service ${name} has none` };
+  });
+}

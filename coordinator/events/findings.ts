@@ -1,0 +1,158 @@
+import type { Logger } from "../../common/log.ts";
+import { SERVICE_CONFIG } from "../../common/names.ts";
+import { standingProblems } from "../domain/intent/backends.ts";
+import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
+import type { Call } from "../domain/load-balancer.ts";
+import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
+import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
+import type { Parked } from "../domain/safety/brake.ts";
+import type { Drift } from "../domain/safety/drift.ts";
+import { describeForTable } from "../dry-run/plan-table.ts";
+import { describeFinding, ownerOfPlace, releaseText } from "../explain/explain.ts";
+import type { Ledger } from "../state/intents.ts";
+import type { Owners } from "../state/listener-owners.ts";
+import type { Mirror } from "../state/mirror.ts";
+import type { PodFacts } from "../state/pod-facts.ts";
+import type { ConfigRecord } from "../state/watched-objects.ts";
+
+export type ReportDeps = {
+  readonly ledger: Ledger;
+  readonly config: (namespace: string, name: string) => ConfigRecord | undefined;
+  readonly owners: Owners;
+  readonly tell: (problem: Problem) => void;
+  readonly log: Logger;
+};
+
+/** Turns what a pass found but does not touch into Events; the sink tells each once. */
+export function makeReport(deps: ReportDeps): (desired: DesiredLoadBalancer, plan: Plan) => void {
+  const logged = new Set<string>();
+  return (desired, plan) => {
+    for (const listener of desired.listeners)
+      for (const problem of standingProblems(listener.owner, listener.standings)) deps.tell(problem);
+    for (const { ref } of desired.owners) for (const problem of configProblems(deps, ref)) deps.tell(problem);
+    for (const { owner, holder, protocol, port } of desired.conflicts) {
+      const message = `Service ${owner.namespace}/${owner.name}: listener ${protocol}:${port} of ${desired.loadBalancerId} belongs to Service ${holder.namespace}/${holder.name}: use another port or another load balancer`;
+      deps.tell({ object: owner, type: "Warning", reason: "ListenerConflict", message });
+    }
+    for (const finding of plan.findings) {
+      const told = findingProblem(deps, desired, finding);
+      if (told !== undefined) deps.tell(told);
+      const text = `${desired.loadBalancerId}: ${describeFinding(finding)}`;
+      if (finding.kind === "waiting" || logged.has(text)) continue;
+      logged.add(text);
+      deps.log.warn({ loadBalancerId: desired.loadBalancerId, finding: finding.kind }, text);
+    }
+  };
+}
+
+/** An Event and a line in the log for each listener of ours that somebody else changed; the next writes put it back. */
+export function tellDrift(
+  { owners, tell, log }: Pick<ReportDeps, "owners" | "tell" | "log">,
+  loadBalancerId: string,
+  drifts: readonly Drift[],
+): void {
+  for (const { listener, what } of drifts) {
+    const { listenerId } = listener;
+    log.warn({ loadBalancerId, listenerId, what }, "listener changed by somebody else");
+    const owner = owners.of(loadBalancerId, listener.name);
+    if (owner === undefined) continue;
+    const message = `Service ${owner.namespace}/${owner.name}, load balancer ${loadBalancerId}: somebody else changed listener ${listenerId}: ${what}. What the Service asks for is put back: change the Service, not the listener.`;
+    tell({ object: owner, type: "Warning", reason: "ListenerDrift", message });
+  }
+}
+
+type TellParkedDeps = Pick<ReportDeps, "owners" | "tell"> & { readonly mirror: Pick<Mirror, "read"> };
+
+/** An Event for a removal that the brake holds, with what lets it go. `strays`: ids that a person released and no removal has. */
+export function tellParked(
+  { owners, tell, mirror }: TellParkedDeps,
+  loadBalancerId: string,
+  parked: Parked,
+  strays: readonly string[],
+): void {
+  const { id: removal, place, slots, staying, floor } = parked;
+  const owner = ownerOfPlace(mirror, owners, loadBalancerId, place);
+  if (owner === undefined) return;
+  const name = `${owner.kind} ${owner.namespace}/${owner.name}`;
+  const what = `load balancer ${loadBalancerId}, ${place}: removal ${removal} of ${slots.length} backends would leave ${staying}, fewer than ${floor}`;
+  const message = `${name}, ${what}, and nobody has seen their Pods end. ${releaseText(parked, `the ${owner.kind}`, strays)}`;
+  tell({ object: owner, type: "Warning", reason: "RemovalParked", message });
+}
+
+type TellRefusedDeps = Pick<ReportDeps, "owners" | "tell"> & {
+  readonly facts: Pick<PodFacts, "pods">;
+  readonly mirror: Pick<Mirror, "read">;
+};
+
+/** An Event about a call of one item that the cloud refused: at the Pod that it would have bound, else at the owner of the listener. */
+export function tellRefused({ facts, owners, mirror, tell }: TellRefusedDeps, loadBalancerId: string, call: Call, refusal: string): void {
+  if (call.lane === "bind") {
+    const [slot] = call.targets;
+    const pod = slot && facts.pods.get(slot.podUid);
+    if (slot === undefined || pod === undefined) return;
+    const { namespace, name, uid } = pod;
+    const message = `Pod ${namespace}/${name}: load balancer ${loadBalancerId} refused to bind ${slot.ip}:${slot.port}: ${refusal}`;
+    return tell({ object: { kind: "Pod", namespace, name, uid }, type: "Warning", reason: "BindRefused", message });
+  }
+  const named = listenerOf(call);
+  const listener = mirror.read(loadBalancerId)?.listeners.find(({ listenerId }) => listenerId === named);
+  const owner = owners.of(loadBalancerId, listener?.name ?? named ?? "");
+  if (owner === undefined) return;
+  const what = `load balancer ${loadBalancerId} refused ${describeForTable(call).what} of ${listener?.listenerId ?? named}`;
+  const fix = "It is tried again, every 30 s at last, and everything else goes on: correct what the message names.";
+  const message = `${owner.kind} ${owner.namespace}/${owner.name}: ${what}: ${refusal}. ${fix}`;
+  tell({ object: owner, type: "Warning", reason: "WriteRefused", message });
+}
+
+/** The id of the listener that a call is about, or the name of the one that it creates. */
+function listenerOf(call: Exclude<Call, { lane: "bind" }>): string | undefined {
+  if ("slots" in call) return call.slots[0]?.listenerId;
+  if ("weights" in call) return call.weights[0]?.listenerId;
+  if ("create" in call) return call.create.listeners[0]?.name;
+  if ("createRules" in call) return call.createRules.listenerId;
+  if ("listenerIds" in call) return call.listenerIds[0];
+  return "rules" in call ? call.rules.listenerId : call.listenerId;
+}
+
+function configProblems(deps: ReportDeps, service: ObjectRef): Problem[] {
+  const name = deps.ledger.get(service.uid)?.intent?.configName;
+  if (name === undefined) return [];
+  const config = deps.config(service.namespace, name);
+  const warn = (reason: string, message: string): Problem => ({ object: service, type: "Warning", reason, message });
+  if (config !== undefined) return config.faults.map((fault) => warn("InvalidServiceConfig", fault));
+  const at = `Service ${service.namespace}/${service.name}`;
+  const message = tkeCode(
+    "E4043",
+    `${at}: annotation ${SERVICE_CONFIG} names TkeServiceConfig "${name}", which does not exist in namespace ${service.namespace}: create it or correct the name`,
+  );
+  return [warn("ServiceConfigMissing", message)];
+}
+
+function findingProblem(deps: ReportDeps, desired: DesiredLoadBalancer, finding: Finding): Problem | undefined {
+  const warn = (object: ObjectRef, reason: string, fix: string): Problem => {
+    const message = `Service ${object.namespace}/${object.name}, load balancer ${desired.loadBalancerId}: ${describeFinding(finding)}. ${fix}`;
+    return { object, type: "Warning", reason, message };
+  };
+  const ownerOf = (name: string): ObjectRef | undefined => deps.owners.of(desired.loadBalancerId, name);
+  switch (finding.kind) {
+    case "port-taken":
+      return warn(finding.wanted.owner, "ListenerPortTaken", "Remove that listener or use another port.");
+    case "orphaned": {
+      const owner = ownerOf(finding.listener.name);
+      return (
+        owner &&
+        warn(owner, "OrphanedListener", "The Service vanished without a deletion: create it again, or delete the listener by hand.")
+      );
+    }
+    case "foreign-target": {
+      const owner = ownerOf(finding.listener.name);
+      return owner && warn(owner, "ForeignBackend", "Remove it by hand if nobody needs it.");
+    }
+    case "quota":
+      return warn(finding.owner, "QuotaExceeded", "Ask for a higher quota, or spread over more load balancers.");
+    case "waiting":
+      return undefined;
+    default:
+      return finding satisfies never;
+  }
+}

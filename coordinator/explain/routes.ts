@@ -1,0 +1,59 @@
+import { type Explain, loadBalancerText, podText } from "./explain.ts";
+import { type Audit, auditText } from "./write-log.ts";
+
+export type RouteAnswer = { readonly status: number; readonly contentType: string; readonly body: string };
+
+const NOT_LEADING: RouteAnswer = {
+  status: 503,
+  contentType: "text/plain; charset=utf-8",
+  body: "this replica does not lead: ask the other one\n",
+};
+
+const notKnown = (what: string): RouteAnswer => ({
+  status: 404,
+  contentType: "text/plain; charset=utf-8",
+  body: `${what} is not known here\n`,
+});
+
+/** What /audit reads; undefined on a replica that does not lead. */
+type Leading = { readonly audit: Audit; readonly explain: Pick<Explain, "knows"> } | undefined;
+
+/** `GET /audit`: the last writes and why each was made, oldest first; `?loadBalancer=<id>` of one. JSON, or text with `&format=text`. */
+export function auditRoute(leading: Leading, { searchParams: query }: URL): RouteAnswer {
+  if (leading === undefined) return NOT_LEADING;
+  const loadBalancer = query.get("loadBalancer") ?? undefined;
+  const entries = leading.audit.of(loadBalancer);
+  // One that is gone is told of as long as its writes are remembered.
+  if (loadBalancer !== undefined && entries.length === 0 && !leading.explain.knows(loadBalancer))
+    return notKnown(`load balancer ${loadBalancer}`);
+  if (query.get("format") === "text") return { status: 200, contentType: "text/plain; charset=utf-8", body: auditText(entries) };
+  return { status: 200, contentType: "application/json", body: `${JSON.stringify(entries)}\n` };
+}
+
+/**
+ * `GET /explain?pod=<namespace>/<name>`, `?loadBalancer=<id>`, `?namespace=<namespace>` (all Pods of direct-access Services), or without
+ * parameters an overview. `explain` is undefined on a replica that does not lead. JSON, or text for people with `&format=text`.
+ */
+export function explainRoute(explain: Explain | undefined, url: URL): RouteAnswer {
+  // A standby knows the Pods, but no load balancer: its answer would mislead.
+  if (explain === undefined) return NOT_LEADING;
+  const { searchParams: query } = url;
+  const text = query.get("format") === "text";
+  const answer = <T>(value: T | undefined, toText: (value: T) => string, what: string): RouteAnswer => {
+    if (value === undefined) return notKnown(what);
+    if (text) return { status: 200, contentType: "text/plain; charset=utf-8", body: toText(value) };
+    return { status: 200, contentType: "application/json", body: `${JSON.stringify(value)}\n` };
+  };
+  const pod = query.get("pod");
+  if (pod !== null) return answer(explain.pod(pod), podText, `Pod ${pod}`);
+  const loadBalancer = query.get("loadBalancer");
+  if (loadBalancer !== null) return answer(explain.loadBalancer(loadBalancer), loadBalancerText, `load balancer ${loadBalancer}`);
+  const namespace = query.get("namespace");
+  if (namespace !== null)
+    return answer(
+      explain.podsOf(namespace),
+      (pods) => pods.map(podText).join("") || `no Pod that a Service with direct access selects is known in namespace ${namespace}\n`,
+      `namespace ${namespace}`,
+    );
+  return answer(explain.overview, (overview) => `${JSON.stringify(overview, null, 2)}\n`, "overview");
+}

@@ -1,0 +1,65 @@
+import type { Clock } from "../../common/clock.ts";
+import { type Listener, type Place, placesOf, slotOf } from "../domain/load-balancer.ts";
+import type { Awaited } from "../domain/pace/health-pace.ts";
+import type { Journal } from "../state/address-claims.ts";
+import type { Mirror } from "../state/mirror.ts";
+import type { PodFacts } from "../state/pod-facts.ts";
+
+export type AwaitedDeps = {
+  readonly mirror: Pick<Mirror, "read" | "health" | "boundAtMs">;
+  readonly journal: Pick<Journal, "podOf">;
+  readonly facts: Pick<PodFacts, "pods">;
+  readonly clock: Clock;
+  /** UIDs of Pods whose gates are still closed. */
+  readonly waitingForGate: ReadonlySet<string>;
+};
+
+/** A target that has not become healthy for this long is waited for only by its Pod's gate. */
+const PATIENCE_MS = 60_000;
+
+/** A target that could become healthy. */
+type Unproven = Awaited & { readonly ip: string };
+type AllUnproven = { readonly targets: readonly Unproven[]; readonly youngestMs: number };
+
+/**
+ * Who waits for health at a load balancer: targets that are young, or whose Pod's gate is still closed. Asked all the time, so what the
+ * mirror shows is remembered by its objects, which are others when anything of them has changed, health and times included.
+ */
+export function makeAwaited({ mirror, journal, facts, clock, waitingForGate }: AwaitedDeps): (loadBalancerId: string) => Awaited[] {
+  const byPlace = new WeakMap<Place, readonly Unproven[]>();
+  const byListeners = new WeakMap<readonly Listener[], AllUnproven>();
+
+  const unprovenAt = (id: string, place: Place): readonly Unproven[] => {
+    const known = byPlace.get(place);
+    if (known !== undefined) return known;
+    const { enabled, intervalSeconds, healthyCount } = place.healthCheck;
+    const found = place.targets.flatMap((target): Unproven[] => {
+      const slot = slotOf(place, target);
+      if (!enabled || target.weight === 0 || mirror.health(id, slot)?.state === "Alive") return [];
+      return [{ ip: target.ip, boundAtMs: mirror.boundAtMs(id, slot) ?? clock.now(), intervalSeconds, healthyCount }];
+    });
+    byPlace.set(place, found);
+    return found;
+  };
+  const unproven = (id: string, listeners: readonly Listener[]): AllUnproven => {
+    const known = byListeners.get(listeners);
+    if (known !== undefined) return known;
+    const targets = placesOf({ listeners }).flatMap((place) => unprovenAt(id, place));
+    const found = { targets, youngestMs: targets.reduce((latest, { boundAtMs }) => Math.max(latest, boundAtMs), 0) };
+    byListeners.set(listeners, found);
+    return found;
+  };
+
+  return (id) => {
+    const listeners = mirror.read(id)?.listeners;
+    if (listeners === undefined) return [];
+    const { targets, youngestMs } = unproven(id, listeners);
+    const oldMs = clock.now() - PATIENCE_MS;
+    if (youngestMs <= oldMs && waitingForGate.size === 0) return [];
+    return targets.filter(({ ip, boundAtMs }) => {
+      const podUid = journal.podOf(id, ip);
+      if (podUid === undefined || facts.pods.get(podUid) === undefined) return false;
+      return boundAtMs > oldMs || waitingForGate.has(podUid);
+    });
+  };
+}

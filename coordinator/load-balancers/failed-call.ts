@@ -1,0 +1,44 @@
+import type { Clock } from "../../common/clock.ts";
+import type { KubeApiError } from "../../common/kubernetes/client.ts";
+import type { Logger } from "../../common/log.ts";
+import type { ClbApiError } from "../cloud/clb-error.ts";
+import type { Call } from "../domain/load-balancer.ts";
+import { callItems } from "../domain/plan/call-items.ts";
+import type { Lanes } from "./lanes.ts";
+import type { Refusals } from "./refused-items.ts";
+
+type Deps = { readonly refusals: Refusals; readonly clock: Clock; readonly log: Logger };
+
+/** So many failures of one lane in a row are believed to pass at once; of the cloud's, they hold up the whole load balancer, which keeps the order of the lanes. */
+const PASSING_FAILURES = 2;
+/** A wait that is longer is never the other lanes' wait, nor that of one that takes Pods off: these sleep for seconds before they end. */
+const LONG_MS = 5_000;
+/** What takes Pods off is tried again so soon, whatever the error says, as long as it may pass at once. */
+const URGENT_RETRY_MS = 500;
+const CLAIM_RETRY_MS = 1_000;
+
+/** A call that failed holds up what it is about: items that were refused, else its lane, else (throws `err`) the load balancer for a moment. */
+export function holdUp({ refusals, clock, log }: Deps, lanes: Lanes, id: string, call: Call, err: ClbApiError): void {
+  const items = callItems(call);
+  const first = items[0]?.key;
+  const giveWayMs = refusals.failed(id, call, err, clock.now());
+  if (giveWayMs !== undefined) {
+    log.warn({ err, loadBalancerId: id, lane: call.lane, items: items.length, first }, "call refused, what is bad in it is left out");
+    if (giveWayMs > 0) lanes.pause(id, call.lane, clock.now() + giveWayMs);
+    return;
+  }
+  const askedMs = err.remedy.kind === "retryAfter" ? err.remedy.delayMs : 1_000;
+  const mayPass = lanes.failed(id, call.lane) <= PASSING_FAILURES;
+  if (mayPass && askedMs <= LONG_MS) throw err;
+  const isUrgent = call.lane === "drain" || call.lane === "conflict";
+  const waitMs = isUrgent ? Math.min(askedMs, mayPass ? URGENT_RETRY_MS : LONG_MS) : askedMs;
+  log.warn({ err, loadBalancerId: id, lane: call.lane, items: items.length, first, waitMs }, "call failed, the other lanes go on");
+  lanes.pause(id, call.lane, clock.now() + waitMs);
+}
+
+/** The journal did not take a claim, and nothing was asked of the cloud: only what needs the claim waits, from the first failure on. */
+export function holdUpClaims({ clock, log }: Deps, lanes: Lanes, id: string, lane: "bind" | "adopt", err: KubeApiError): void {
+  const waitMs = lanes.failed(id, lane) <= PASSING_FAILURES ? CLAIM_RETRY_MS : LONG_MS;
+  log.warn({ err, loadBalancerId: id, lane, waitMs }, "addresses not claimed in the journal, the other lanes go on");
+  lanes.pause(id, lane, clock.now() + waitMs);
+}

@@ -1,0 +1,98 @@
+import type { Call } from "../domain/load-balancer.ts";
+import type { Turn } from "../domain/plan/lane-order.ts";
+
+/** How long a write takes, as long as its lane has made none. Source: clb-api.md §7.5. */
+const FIRST_WRITE_MS = 5_000;
+
+type Lane = Call["lane"];
+/** What may fail and pause: the lanes of a plan, and the adoption of targets before it. */
+type Work = Lane | "adopt";
+type State = {
+  /** Since when each lane has had something to do. */
+  sinceMs: ReadonlyMap<Lane, number>;
+  readonly failures: Map<Work, number>;
+  readonly pausedUntilMs: Map<Work, number>;
+  readonly tookMs: Map<Lane, number>;
+  last: Lane | undefined;
+};
+
+/** How each load balancer gets on, lane by lane. Times are milliseconds since the epoch. */
+export class Lanes {
+  readonly #states = new Map<string, State>();
+
+  /** These calls are due. */
+  planned(id: string, calls: readonly Call[], nowMs: number): void {
+    const state = this.#of(id);
+    state.sinceMs = new Map(calls.map(({ lane }) => [lane, state.sinceMs.get(lane) ?? nowMs]));
+  }
+
+  /** How long a lane has had something to do, milliseconds. */
+  waitedMs(id: string, lane: Lane, nowMs: number): number {
+    return nowMs - (this.#states.get(id)?.sinceMs.get(lane) ?? nowMs);
+  }
+
+  turn(id: string, nowMs: number): Turn {
+    const { tookMs, last } = this.#of(id);
+    return { waitedMs: (lane) => this.waitedMs(id, lane, nowMs), tookMs: (lane) => tookMs.get(lane) ?? FIRST_WRITE_MS, last };
+  }
+
+  /** A write has ended well; what its lane has to do now has come up since its beginning. */
+  wrote(id: string, lane: Lane, { startedMs, endedMs }: { readonly startedMs: number; readonly endedMs: number }): void {
+    const state = this.#of(id);
+    state.tookMs.set(lane, endedMs - startedMs);
+    state.last = lane;
+    state.sinceMs = new Map([...state.sinceMs, [lane, startedMs]]);
+  }
+
+  worked(id: string, lane: Work): void {
+    this.#states.get(id)?.failures.delete(lane);
+  }
+
+  /** How many calls of the lane have failed in a row, with this one. */
+  failed(id: string, lane: Work): number {
+    const { failures } = this.#of(id);
+    const inARow = (failures.get(lane) ?? 0) + 1;
+    failures.set(lane, inARow);
+    return inARow;
+  }
+
+  /** The other lanes go on meanwhile. */
+  pause(id: string, lane: Work, untilMs: number): void {
+    this.#of(id).pausedUntilMs.set(lane, untilMs);
+  }
+
+  pauses(id: string, lane: Work, nowMs: number): boolean {
+    return (this.#states.get(id)?.pausedUntilMs.get(lane) ?? nowMs) > nowMs;
+  }
+
+  /** The calls whose lanes do not pause. */
+  running(id: string, calls: readonly Call[], nowMs: number): readonly Call[] {
+    const paused = this.#states.get(id)?.pausedUntilMs;
+    if (paused === undefined || paused.size === 0) return calls;
+    for (const [lane, untilMs] of paused) if (untilMs <= nowMs) paused.delete(lane);
+    return calls.filter(({ lane }) => !paused.has(lane));
+  }
+
+  /** When the next pause ends. */
+  nextMs(id: string, nowMs: number): number | undefined {
+    const times = [...(this.#states.get(id)?.pausedUntilMs.values() ?? [])].filter((untilMs) => untilMs > nowMs);
+    return times.length === 0 ? undefined : Math.min(...times);
+  }
+
+  /** The load balancer is gone, or not ours any more. */
+  forget(id: string): void {
+    this.#states.delete(id);
+  }
+
+  #of(id: string): State {
+    const state = this.#states.get(id) ?? {
+      sinceMs: new Map(),
+      failures: new Map(),
+      pausedUntilMs: new Map(),
+      tookMs: new Map(),
+      last: undefined,
+    };
+    this.#states.set(id, state);
+    return state;
+  }
+}

@@ -1,0 +1,106 @@
+import type { Clock } from "../../common/clock.ts";
+import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
+import { type LoadBalancer, type Slot, slotKey, slotOf } from "../domain/load-balancer.ts";
+import { holderOf } from "../domain/plan/address-holder.ts";
+import { PlaceMemo } from "../domain/plan/plan-cache.ts";
+import { type Plan, planLoadBalancer } from "../domain/plan/plan-load-balancer.ts";
+import type { Holder } from "../domain/plan/plan-targets.ts";
+import type { Quotas } from "../domain/plan/quota-forecast.ts";
+import { keepsAll, type Policy } from "../domain/safety/policy.ts";
+import type { Removals } from "../safety/removal-guard.ts";
+import type { Journal } from "../state/address-claims.ts";
+import type { Mirror } from "../state/mirror.ts";
+import type { PodFacts } from "../state/pod-facts.ts";
+import type { PodIndex } from "../state/pod-index.ts";
+import type { Refusals } from "./refused-items.ts";
+import type { Writes } from "./writer.ts";
+
+export type PlannerDeps = {
+  readonly facts: PodFacts;
+  readonly pods: PodIndex;
+  readonly journal: Pick<Journal, "podOf">;
+  readonly mirror: Mirror;
+  readonly writes: Writes;
+  readonly refusals: Refusals;
+  readonly removals: Removals;
+  readonly quotas: () => Quotas | undefined;
+  readonly clock: Clock;
+  readonly settings: PlannerSettings;
+};
+type PlannerSettings = {
+  readonly clusterId: string;
+  readonly drainMs: number;
+  /** Rules per CreateRule. */
+  readonly rulesPerCall: number;
+  readonly policy: Policy;
+};
+
+/** A backend that the load balancer has found dead for so long is not waited for: more than a slow start or a restart takes. */
+const BROKEN_MS = 300_000;
+
+/** Gathers what a plan rests on, and takes out of it what the brake holds. Remembers the plans of places in which nothing has changed. */
+export class Planner {
+  readonly #deps: PlannerDeps;
+  readonly #memos = new Map<string, PlaceMemo>();
+
+  constructor(deps: PlannerDeps) {
+    this.#deps = deps;
+  }
+
+  plan(desired: DesiredLoadBalancer, actual: LoadBalancer): Plan {
+    const { settings, writes, removals, mirror, clock, quotas } = this.#deps;
+    const id = actual.loadBalancerId;
+    const inFlight = writes.running(id);
+    const plan = planLoadBalancer({
+      clusterId: settings.clusterId,
+      desired,
+      actual,
+      holderOf: (ip) => this.#holderOf(id, ip),
+      serving: (place, target) =>
+        target.weight > 0 && (!place.healthCheck.enabled || mirror.health(id, slotOf(place, target))?.state === "Alive"),
+      drained: (place, target) => {
+        const drainedAtMs = mirror.drainedAtMs(id, slotOf(place, target));
+        return drainedAtMs !== undefined && drainedAtMs + settings.drainMs <= clock.now();
+      },
+      broken: (place, backend, target) => this.#isBroken(id, slotOf(place, backend), backend.podUid, target !== undefined),
+      inFlight,
+      roomFirst: writes.overQuota(id) > 0,
+      quotas: quotas(),
+      rulesPerCall: settings.rulesPerCall,
+      ...(inFlight === undefined && { memo: this.#memoOf(id) }),
+    });
+    // Where nothing is taken away anyhow there is nothing to release either.
+    if (keepsAll(settings.policy)) return plan;
+    return { ...plan, calls: removals.hold(actual, plan.calls, inFlight === undefined) };
+  }
+
+  /** Places that name these Pods or addresses are planned anew, at this load balancer or at all. */
+  podsChanged(names: readonly string[], loadBalancerId?: string): void {
+    if (loadBalancerId !== undefined) this.#memos.get(loadBalancerId)?.podsChanged(names);
+    else for (const memo of this.#memos.values()) memo.podsChanged(names);
+  }
+
+  forget(loadBalancerId: string): void {
+    this.#memos.delete(loadBalancerId);
+  }
+
+  #holderOf(id: string, ip: string): Holder {
+    const { journal, facts, pods } = this.#deps;
+    const journaled = journal.podOf(id, ip);
+    const journaledPod = journaled === undefined ? undefined : facts.pods.get(journaled);
+    const journaledEnd = journaled === undefined ? undefined : facts.endOf(journaled);
+    return holderOf({ journaled, journaledPod, journaledEnd, present: pods.byIp(ip), complete: facts.complete });
+  }
+
+  #isBroken(id: string, slot: Slot, podUid: string, isBound: boolean): boolean {
+    if (!isBound) return this.#deps.refusals.keepsRefusing(id, slotKey(slot), podUid);
+    const health = this.#deps.mirror.health(id, slot);
+    return health?.state === "Dead" && health.sinceMs + BROKEN_MS <= this.#deps.clock.now();
+  }
+
+  #memoOf(id: string): PlaceMemo {
+    const memo = this.#memos.get(id) ?? new PlaceMemo();
+    this.#memos.set(id, memo);
+    return memo;
+  }
+}

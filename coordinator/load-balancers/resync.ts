@@ -1,0 +1,117 @@
+import type { Clock } from "../../common/clock.ts";
+import type { Logger } from "../../common/log.ts";
+import { ownerMarkOf } from "../../common/names.ts";
+import type { RateLimit } from "../cloud/rate-limit.ts";
+import type { Listener } from "../domain/load-balancer.ts";
+import { type Audited, auditCalls, auditPeriodMs, nextAudit } from "../domain/pace/resync-pace.ts";
+import type { Mirror } from "../state/mirror.ts";
+
+/** What one look at a load balancer calls. */
+const READS = ["DescribeLoadBalancers", "DescribeListeners", "DescribeTargets"] as const;
+/** Of what each of these actions may do: the rest is for reads that a write or a Pod waits for. */
+const SHARE = 1 / 4;
+/** How soon to try again while others wait for a read. */
+const GIVE_WAY_MS = 200;
+/** When an audit that failed is due again. */
+const FAILED_MS = 5_000;
+/** Longest pause: whatever was read meanwhile is taken into the round. */
+const LOOK_MS = 1_000;
+
+export type AuditWatchDeps = {
+  readonly mirror: Pick<Mirror, "ids" | "read" | "readAtMs" | "staleBecause">;
+  readonly rateLimit: Pick<RateLimit, "state">;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly clusterId: string;
+  /** How old the knowledge of a load balancer may become, milliseconds. */
+  readonly auditMs: number;
+  /** Calls per second and action, all purposes together. */
+  readonly callsPerSecond: number;
+  /** Brings a pass over the load balancer, which asks `isDue`. */
+  readonly look: (loadBalancerId: string) => void;
+};
+
+/** `due`: its pass has not read it yet. */
+type Call = { readonly atMs: number; readonly due: boolean };
+
+/**
+ * Decides when each load balancer is read anew to notice what others changed: evenly over the period, within a share of the rate, and
+ * not while anybody else waits for a read. Only who has been called reads, so no pass ever waits for the audits' budget.
+ */
+export class AuditWatch {
+  readonly #deps: AuditWatchDeps;
+  /** The last call of each load balancer. */
+  readonly #called = new Map<string, Call>();
+  /** By the listeners of a load balancer, which are another array when anything has changed. */
+  readonly #calls = new WeakMap<readonly Listener[], number>();
+  /** Before that the budget is used up. */
+  #freeMs = 0;
+  #periodMs = 0;
+
+  constructor(deps: AuditWatchDeps) {
+    this.#deps = deps;
+  }
+
+  /** It has been called and not been read since. */
+  isDue(loadBalancerId: string): boolean {
+    const call = this.#called.get(loadBalancerId);
+    return call?.due === true && (this.#deps.mirror.readAtMs(loadBalancerId) ?? 0) < call.atMs;
+  }
+
+  /** The cloud did not let it be read: what is known stays good, and it is called again soon. */
+  failed(loadBalancerId: string): void {
+    this.#called.set(loadBalancerId, { atMs: this.#deps.clock.now() - this.#periodMs + FAILED_MS, due: false });
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) await this.#deps.clock.sleep(Math.min(this.#step(), LOOK_MS), signal).catch(() => undefined);
+  }
+
+  /** Calls those that are due; returns how long until the next one is, milliseconds. */
+  #step(): number {
+    const { clock, rateLimit, look } = this.#deps;
+    for (;;) {
+      const now = clock.now();
+      const next = this.#next();
+      if (next === undefined) return LOOK_MS;
+      const waitMs = Math.max(next.atMs, this.#freeMs) - now;
+      if (waitMs > 0) return waitMs;
+      const states = READS.map((action) => rateLimit.state(action));
+      if (states.some(({ waiting }) => waiting > 0)) return GIVE_WAY_MS;
+      const perSecond = Math.min(...states.map((state) => state.perSecond)) * SHARE;
+      this.#freeMs = now + (next.calls * 1000) / perSecond;
+      this.#called.set(next.id, { atMs: now, due: true });
+      look(next.id);
+    }
+  }
+
+  /** Those in doubt are left out: they are read at once anyway. */
+  #next(): ReturnType<typeof nextAudit> {
+    const { mirror, auditMs, callsPerSecond } = this.#deps;
+    const ids = mirror.ids.filter((id) => mirror.staleBecause(id) === undefined);
+    const all = ids.map((id): Audited => {
+      const lookedAtMs = Math.max(mirror.readAtMs(id) ?? 0, this.#called.get(id)?.atMs ?? 0);
+      return { id, lookedAtMs, calls: this.#callsOf(mirror.read(id)?.listeners ?? []) };
+    });
+    const present = new Set(mirror.ids);
+    for (const id of this.#called.keys()) if (!present.has(id)) this.#called.delete(id);
+    this.#setPeriod(auditPeriodMs(all, auditMs, callsPerSecond * SHARE), all.length);
+    return nextAudit(all, this.#periodMs);
+  }
+
+  #callsOf(listeners: readonly Listener[]): number {
+    const known = this.#calls.get(listeners);
+    if (known !== undefined) return known;
+    const calls = auditCalls(listeners.filter(({ name }) => ownerMarkOf(name, this.#deps.clusterId) !== undefined).length);
+    this.#calls.set(listeners, calls);
+    return calls;
+  }
+
+  #setPeriod(periodMs: number, loadBalancers: number): void {
+    const { log, auditMs } = this.#deps;
+    const [was, is] = [this.#periodMs > auditMs, periodMs > auditMs];
+    this.#periodMs = periodMs;
+    if (is && !was) log.warn({ loadBalancers, periodMs: Math.round(periodMs), auditMs }, "too many load balancers to audit each in time");
+    if (was && !is) log.info({ loadBalancers, auditMs }, "load balancers are audited in time again");
+  }
+}

@@ -1,0 +1,145 @@
+import type { Clock } from "../../common/clock.ts";
+import { withDeadline } from "../../common/deadline.ts";
+import { KubeApiError } from "../../common/kubernetes/client.ts";
+import type { Logger } from "../../common/log.ts";
+import type { ClbApi, FailedListeners } from "../cloud/clb-api.ts";
+import { ClbApiError, isQuota } from "../cloud/clb-error.ts";
+import type { Call } from "../domain/load-balancer.ts";
+import type { Journal } from "../state/address-claims.ts";
+import type { Mirror } from "../state/mirror.ts";
+import { TakenOff } from "./unconfirmed-unbinds.ts";
+
+/** Code of a batch call that was answered well but names listeners that failed (clb-api.md §3.6). */
+export const PARTIAL_FAILURE = "PartialFailure";
+
+/** Drains wait as long as a bind waits for its claim, so it is given up sooner than other calls of the API server. */
+const CLAIM_MS = 3_000;
+
+export type WritesDeps = {
+  readonly api: ClbApi;
+  readonly mirror: Mirror;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly onWrite?: (lane: Call["lane"], items: number) => void;
+};
+
+/** Makes calls to load balancers, one at a time for each; folds the result into the mirror or marks it stale. */
+export class Writes {
+  readonly #deps: WritesDeps;
+  readonly #running = new Map<string, Call>();
+
+  /** Additions in a row that the cloud refused for a quota, by load balancer. */
+  readonly #overQuota = new Map<string, number>();
+  readonly #takenOff: TakenOff;
+
+  constructor(deps: WritesDeps) {
+    this.#deps = deps;
+    this.#takenOff = new TakenOff(deps.journal);
+  }
+
+  /** The call that runs at this load balancer now. */
+  running(loadBalancerId: string): Call | undefined {
+    return this.#running.get(loadBalancerId);
+  }
+
+  /** How many additions in a row were refused for a quota; 0: there is room as far as we know. */
+  overQuota(loadBalancerId: string): number {
+    return this.#overQuota.get(loadBalancerId) ?? 0;
+  }
+
+  /** The load balancer is gone, or not ours any more. */
+  forget(loadBalancerId: string): void {
+    this.#overQuota.delete(loadBalancerId);
+    this.#takenOff.forget(loadBalancerId);
+  }
+
+  /** The mirror holds a fresh look at the load balancer: what was taken off and is gone leaves the journal. */
+  confirm(loadBalancerId: string): void {
+    const actual = this.#deps.mirror.read(loadBalancerId);
+    if (actual !== undefined) this.#takenOff.confirm(actual);
+  }
+
+  /** Stores in the journal whom each address (key) is bound for. Rejects with KubeApiError, at the latest after a few seconds. */
+  async claim(loadBalancerId: string, claims: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void> {
+    const { journal, clock } = this.#deps;
+    const late = (): Error =>
+      new KubeApiError(`claim of ${claims.size} addresses for ${loadBalancerId}`, "timeout", `not stored within ${CLAIM_MS} ms`);
+    await withDeadline({ clock, limitMs: CLAIM_MS, late }, signal, (either) => journal.claim(loadBalancerId, claims, either));
+  }
+
+  /** Resolves when the cloud has done it. Rejects with ClbApiError, after which the mirror is stale in any doubt, or KubeApiError (`claim`): nothing was asked of the cloud. */
+  async make(loadBalancerId: string, call: Call, signal: AbortSignal): Promise<void> {
+    const { mirror, clock, log, onWrite } = this.#deps;
+    if (this.#running.has(loadBalancerId)) throw new Error(`a write to ${loadBalancerId} is running already`);
+    this.#running.set(loadBalancerId, call);
+    const startedMs = clock.now();
+    try {
+      this.#takenOff.begins(loadBalancerId, call);
+      const created = await this.#perform(loadBalancerId, call, signal);
+      this.#takenOff.ended(loadBalancerId, call, mirror.read(loadBalancerId));
+      mirror.fold(loadBalancerId, call, created, clock.now());
+      if (isAddition(call)) this.#overQuota.delete(loadBalancerId);
+      onWrite?.(call.lane, itemsOf(call));
+      log.info({ loadBalancerId, lane: call.lane, items: itemsOf(call), ms: Math.round(clock.now() - startedMs) }, "load balancer written");
+    } catch (err) {
+      if (isAddition(call) && err instanceof ClbApiError && isQuota(err.call.code))
+        this.#overQuota.set(loadBalancerId, this.overQuota(loadBalancerId) + 1);
+      // Whatever is not a clear refusal may have taken effect; without its claim nothing was begun.
+      const isClear = err instanceof KubeApiError || (err instanceof ClbApiError && !err.ambiguous);
+      if (!isClear) mirror.markStale(loadBalancerId, `${call.lane} ended in doubt`);
+      throw err;
+    } finally {
+      this.#running.delete(loadBalancerId);
+    }
+  }
+
+  async #perform(loadBalancerId: string, call: Call, signal: AbortSignal): Promise<readonly string[]> {
+    const { api } = this.#deps;
+    switch (call.lane) {
+      case "bind":
+        await this.claim(loadBalancerId, new Map(call.targets.map(({ ip, podUid }) => [ip, podUid])), signal);
+        refusePartial("BatchRegisterTargets", await api.bind(loadBalancerId, call.targets, signal));
+        return [];
+      case "conflict":
+      case "unbind":
+        refusePartial("BatchDeregisterTargets", await api.unbind(loadBalancerId, call.slots, signal));
+        return [];
+      case "drain":
+        await api.setWeights(loadBalancerId, call.weights, signal);
+        return [];
+      case "tune":
+        if ("weights" in call) await api.setWeights(loadBalancerId, call.weights, signal);
+        else await api.modifyPlace(loadBalancerId, call, call, signal);
+        return [];
+      case "structure":
+        if ("create" in call) return await api.createListeners(loadBalancerId, call.create, signal);
+        return await api.createRules(loadBalancerId, call.createRules, signal);
+      case "delete":
+        if ("listenerIds" in call) await api.deleteListeners(loadBalancerId, call.listenerIds, signal);
+        else await api.deleteRules(loadBalancerId, call.rules.listenerId, call.rules.locationIds, signal);
+        return [];
+      default:
+        return call satisfies never;
+    }
+  }
+}
+
+const isAddition = ({ lane }: Call): boolean => lane === "bind" || lane === "structure";
+
+function refusePartial(action: string, failed: FailedListeners): void {
+  if (failed.listenerIds.length === 0) return;
+  const message = `targets of ${failed.listenerIds.join(", ")} failed${failed.message === "" ? "" : `: ${failed.message}`}`;
+  throw new ClbApiError({ action, code: PARTIAL_FAILURE, requestId: "" }, message, { kind: "retryAfter", delayMs: 1_000 }, true);
+}
+
+/** Targets, listeners, rules or weights in a call, for logs and metrics. */
+export function itemsOf(call: Call): number {
+  if ("slots" in call) return call.slots.length;
+  if ("weights" in call) return call.weights.length;
+  if ("targets" in call) return call.targets.length;
+  if ("listenerIds" in call) return call.listenerIds.length;
+  if ("rules" in call) return call.rules.locationIds.length;
+  if ("createRules" in call) return call.createRules.rules.length;
+  return "create" in call ? call.create.listeners.length : 1;
+}

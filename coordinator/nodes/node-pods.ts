@@ -1,0 +1,325 @@
+import type { Clock } from "../../common/clock.ts";
+import type { Logger } from "../../common/log.ts";
+import { type PodEnd, type PodFact, podName } from "../../common/vocabulary.ts";
+import type { NodeState } from "../state/pod-facts.ts";
+import type { PodMemory, Teller } from "./pod-store.ts";
+
+/** A Pod that its node no longer has: its deletion was seen, or a complete list lacks it. */
+export type RemovedPod = { readonly uid: string; readonly evidence: "deleted" | "absent" };
+
+/** What a watch of one node's Pods tells: first a complete list, then single Pods; "absent" are those that a later list lacks. */
+export type NodeWatchEvent =
+  | { readonly kind: "listed"; readonly pods: readonly PodFact[] }
+  | { readonly kind: "changed"; readonly pod: PodFact }
+  | ({ readonly kind: "removed" } & RemovedPod);
+
+/** Starts a watch of the Pods of one node; it ends with the signal. In production `makeWatchNode`. Must not call `onEvent` at once. */
+export type WatchNode = (
+  node: string,
+  onEvent: (event: NodeWatchEvent) => void,
+  signal: AbortSignal,
+) => {
+  /** Last event, bookmark or page, milliseconds since the epoch. */
+  readonly lastByteAtMs: number;
+};
+
+/** For metrics; every callback is synchronous and must not throw. */
+export type StreamObserver = {
+  onStream(change: "opened" | "closed"): void;
+  onMessage(kind: "hello" | "snapshot" | "difference" | "digest" | "token"): void;
+  onResend(reason: "gap" | "digest" | "doubt"): void;
+  onFallback(node: string, change: "on" | "off"): void;
+};
+
+/** One stream's session. After it was closed, by whomever, everything it is told is ignored. */
+export interface NodeSession {
+  /**
+   * All Pods of the node. "doubted": it drops more than half of them; said once more, it is believed as soon as our own list of a Node
+   * that exists lacks them too.
+   */
+  snapshot(pods: readonly PodFact[]): "applied" | "doubted";
+  /** "doubted": as above, where most Pods are merely absent; everything else of it is applied. */
+  difference(changed: readonly PodFact[], removed: readonly RemovedPod[]): "applied" | "doubted";
+  /** UID -> resourceVersion as this session told them; input of the digest. */
+  readonly told: ReadonlyMap<string, string>;
+  /** Any message came. */
+  heard(): void;
+  close(): void;
+}
+
+export type SessionEnd = "superseded" | "node-deleted";
+
+export type NodePodsDeps = {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly watchNode: WatchNode;
+  readonly observer: StreamObserver;
+  /** How long a node may be without an agent before we watch its Pods ourselves, e.g. 10_000 (AGENT_GRACE_MS). */
+  readonly agentGraceMs: number;
+};
+
+/**
+ * Who speaks for the Pods of one node: the newest session of its agent once its snapshot was applied; without one for the agent grace,
+ * our own watch, until the agent has told all that the watch knows. Every Pod known of the node is in `#agentHas` or `#watchHas`; it
+ * ends when its deletion was seen, or when whoever had it lists completely without it and nobody else has it.
+ */
+export class NodePods {
+  readonly name: string;
+  readonly #deps: NodePodsDeps;
+  readonly #memory: PodMemory;
+  /** Has a Node object: only then do we watch, since an agent alone proves no Node. */
+  #exists = false;
+  #over = false;
+  #session: { readonly end: (why: SessionEnd) => void } | undefined;
+  #speaking = false;
+  /** What the agent had last, also while it is away. */
+  #agentHas = new Set<string>();
+  #watch: AbortController | undefined;
+  #watching: ReturnType<WatchNode> | undefined;
+  /** undefined until our watch has listed. */
+  #watchHas: Set<string> | undefined;
+  /** Pods that the agent has lost with most of its others, twice: they end when our own list lacks them too. */
+  #unconfirmed = new Set<string>();
+  /** Runs while nobody speaks for the node. */
+  #grace: AbortController | undefined;
+  /** The last complete telling dropped most Pods and was not believed yet. */
+  #doubted = false;
+  #reported = false;
+  #source: NodeState["source"] = "none";
+  #sinceMs: number;
+  /** Last message of the agent. */
+  #heardAtMs: number | undefined;
+
+  constructor(name: string, memory: PodMemory, deps: NodePodsDeps) {
+    this.name = name;
+    this.#deps = deps;
+    this.#memory = memory;
+    this.#sinceMs = deps.clock.now();
+  }
+
+  get state(): NodeState {
+    const heardAtMs = this.#source === "watch" ? this.#watching?.lastByteAtMs : this.#heardAtMs;
+    return { node: this.name, source: this.#source, sinceMs: this.#sinceMs, heardAtMs };
+  }
+
+  /** Has been told completely at least once, by whomever. */
+  get hasReported(): boolean {
+    return this.#reported;
+  }
+
+  /** Nothing is known of it and nobody speaks for it. */
+  get isEmpty(): boolean {
+    return !this.#exists && this.#session === undefined && this.#known().size === 0;
+  }
+
+  /** Its Node object is there. */
+  exists(): void {
+    this.#exists = true;
+    this.#settle();
+  }
+
+  /** Its Node object was deleted: its session, its watch and its Pods end. */
+  delete(): void {
+    const known = this.#known();
+    this.#endSession("node-deleted");
+    this.stop();
+    for (const uid of known) this.#end(uid, "node-deleted", "nodes");
+  }
+
+  /** Ends timer and watch for good; what is known stays. */
+  stop(): void {
+    this.#over = true;
+    this.#grace?.abort();
+    this.#stopWatch();
+  }
+
+  /** The newest session wins. */
+  open(onEnd: (why: SessionEnd) => void): NodeSession {
+    this.#endSession("superseded");
+    const session = { end: onEnd };
+    const told = new Map<string, string>();
+    const isOpen = (): boolean => this.#session === session;
+    this.#session = session;
+    this.#heard();
+    this.#settle();
+    return {
+      told,
+      heard: () => isOpen() && this.#heard(),
+      snapshot: (pods) => (isOpen() ? this.#snapshot(pods, told) : "applied"),
+      difference: (changed, removed) => (isOpen() ? this.#difference(changed, removed, told) : "applied"),
+      close: () => isOpen() && this.#close(),
+    };
+  }
+
+  #endSession(why: SessionEnd): void {
+    const session = this.#session;
+    this.#session = undefined;
+    this.#speaking = false;
+    session?.end(why);
+  }
+
+  #close(): void {
+    this.#session = undefined;
+    this.#speaking = false;
+    this.#settle();
+  }
+
+  #snapshot(pods: readonly PodFact[], told: Map<string, string>): "applied" | "doubted" {
+    this.#heard();
+    const lost = this.#onlyAgentHas(this.#agentHas.difference(uidsOf(pods)));
+    if (this.#isDoubtful(lost.size)) return "doubted";
+    told.clear();
+    for (const pod of pods) told.set(pod.uid, pod.resourceVersion);
+    this.#lose(lost);
+    this.#agentHas = new Set();
+    this.#take("agent", pods, this.#agentHas);
+    this.#speaking = true;
+    this.#settle();
+    return "applied";
+  }
+
+  #difference(changed: readonly PodFact[], removed: readonly RemovedPod[], told: Map<string, string>): "applied" | "doubted" {
+    this.#heard();
+    for (const pod of changed) told.set(pod.uid, pod.resourceVersion);
+    for (const { uid } of removed) told.delete(uid);
+    this.#take("agent", changed, this.#agentHas);
+    for (const { uid, evidence } of removed) if (evidence === "deleted") this.#end(uid, "deleted", "agent");
+    const missed = uidsOf(removed).intersection(this.#agentHas);
+    const lost = this.#onlyAgentHas(missed);
+    if (lost.size > 0 && this.#isDoubtful(lost.size)) return "doubted";
+    this.#lose(lost);
+    for (const uid of missed) this.#agentHas.delete(uid);
+    this.#settle();
+    return "applied";
+  }
+
+  /** An agent without most of its Pods may be wrong twice, e.g. because its list is: where we can, we look for ourselves. */
+  #lose(lost: ReadonlySet<string>): void {
+    const canLook = this.#exists && !this.#over && this.#watchHas === undefined; // a watch that has listed lacks them too
+    if (!canLook || lost.size * 2 <= this.#known().size) {
+      for (const uid of lost) this.#end(uid, "absent", "agent");
+      return;
+    }
+    this.#unconfirmed = this.#unconfirmed.union(lost);
+    if (this.#watch === undefined) this.#fallBack("the agent has lost most of its Pods, listing them");
+  }
+
+  #hearWatch(event: NodeWatchEvent): void {
+    switch (event.kind) {
+      case "listed":
+        this.#listed(event.pods);
+        break;
+      case "changed":
+        // Before its list a watch tells nothing that its list will not tell as well.
+        if (this.#watchHas !== undefined) this.#take("watch", [event.pod], this.#watchHas);
+        break;
+      case "removed":
+        if (event.evidence === "absent" && this.#speaking && this.#agentHas.has(event.uid)) this.#watchHas?.delete(event.uid);
+        else this.#end(event.uid, event.evidence, "watch");
+        break;
+      default:
+        event satisfies never;
+    }
+    this.#settle();
+  }
+
+  #listed(pods: readonly PodFact[]): void {
+    // What a speaking agent has is not lost because our watch lacks it; what an absent one had is.
+    const known = this.#speaking ? this.#known().difference(this.#agentHas) : this.#known();
+    const lost = known.difference(uidsOf(pods));
+    // Later lists come from a list-watch that reads twice by itself; only its first one cannot know what we knew.
+    if (this.#watchHas === undefined && this.#isDoubtful(lost.size)) {
+      this.#watch?.abort();
+      return this.#startWatch();
+    }
+    for (const uid of lost) this.#end(uid, "absent", "watch");
+    this.#unconfirmed.clear();
+    this.#watchHas = new Set();
+    this.#take("watch", pods, this.#watchHas);
+  }
+
+  /** After every change: who speaks for the node now, and does it (still) need our watch? */
+  #settle(): void {
+    if (this.#speaking) {
+      this.#grace?.abort();
+      this.#grace = undefined;
+      // What only the watch knows is kept alive by it until the agent has it too, or the watch sees its end.
+      if (this.#known().isSubsetOf(this.#agentHas)) this.#stopWatch();
+    } else if (this.#exists && !this.#over && this.#watch === undefined && this.#grace === undefined) void this.#startGrace();
+    const source = this.#speaking ? "agent" : this.#watchHas === undefined ? "none" : "watch";
+    this.#reported ||= source !== "none";
+    if (source !== this.#source) this.#sinceMs = this.#deps.clock.now();
+    this.#source = source;
+  }
+
+  /** Never rejects. */
+  async #startGrace(): Promise<void> {
+    const { clock, agentGraceMs } = this.#deps;
+    const grace = new AbortController();
+    this.#grace = grace;
+    await clock.sleep(agentGraceMs, grace.signal).catch(() => undefined);
+    if (grace.signal.aborted) return; // the agent is back, the Node is gone, or we stop
+    this.#grace = undefined;
+    this.#fallBack("no agent speaks for the node, watching its Pods");
+  }
+
+  #fallBack(because: string): void {
+    this.#deps.log.info({ node: this.name }, because);
+    this.#deps.observer.onFallback(this.name, "on");
+    this.#startWatch();
+  }
+
+  #startWatch(): void {
+    const watch = new AbortController();
+    this.#watch = watch;
+    this.#watchHas = undefined;
+    this.#watching = this.#deps.watchNode(this.name, (event) => this.#watch === watch && this.#hearWatch(event), watch.signal);
+  }
+
+  #stopWatch(): void {
+    if (this.#watch === undefined) return;
+    this.#watch.abort();
+    this.#watch = undefined;
+    this.#watchHas = undefined;
+    this.#unconfirmed.clear();
+    this.#deps.log.info({ node: this.name }, "stopped watching the node's Pods");
+    this.#deps.observer.onFallback(this.name, "off");
+  }
+
+  #take(by: Teller, pods: readonly PodFact[], has: Set<string>): void {
+    for (const pod of pods) {
+      const outcome = this.#memory.tell(pod, by);
+      if (outcome === "foreign") this.#deps.log.warn({ node: this.name, pod: podName(pod), uid: pod.uid }, "refused a Pod of another node");
+      else if (outcome !== "over") has.add(pod.uid);
+    }
+  }
+
+  #end(uid: string, evidence: PodEnd, by: Teller): void {
+    this.#agentHas.delete(uid);
+    this.#watchHas?.delete(uid);
+    this.#unconfirmed.delete(uid);
+    this.#memory.end(this.name, uid, evidence, by);
+  }
+
+  /** A complete telling that drops more than half of what is known is believed only at the second time. */
+  #isDoubtful(lost: number): boolean {
+    const known = this.#known().size;
+    this.#doubted = lost * 2 > known && !this.#doubted;
+    if (this.#doubted) this.#deps.log.warn({ node: this.name, known, lost }, "more than half of the node's Pods are absent, asking again");
+    return this.#doubted;
+  }
+
+  #known(): Set<string> {
+    return this.#agentHas.union(this.#watchHas ?? new Set<string>()).union(this.#unconfirmed);
+  }
+
+  #onlyAgentHas(uids: Set<string>): Set<string> {
+    return uids.difference(this.#watchHas ?? new Set<string>());
+  }
+
+  #heard(): void {
+    this.#heardAtMs = this.#deps.clock.now();
+  }
+}
+
+const uidsOf = (pods: readonly { readonly uid: string }[]): Set<string> => new Set(pods.map(({ uid }) => uid));

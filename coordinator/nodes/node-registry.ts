@@ -1,0 +1,81 @@
+import type { PodFacts } from "../state/pod-facts.ts";
+import { NodePods, type NodePodsDeps, type NodeSession, type SessionEnd } from "./node-pods.ts";
+import { makePodMemory } from "./pod-store.ts";
+
+/** E.g. { name: "node-a", uid: "db49…" } of the Node object. */
+type NodeRef = { readonly name: string; readonly uid: string };
+
+export interface NodeRegistry extends PodFacts {
+  /** A complete list of the cluster's Nodes. The first one is needed for `complete`. */
+  setNodes(nodes: readonly NodeRef[]): void;
+  /** A Node was added or changed. */
+  nodeSeen(node: NodeRef): void;
+  /** The DELETED event of this Node; ignored unless the UID is the one known. */
+  nodeDeleted(node: NodeRef): void;
+  /** The newest session of a node wins; the older one's `onEnd` is called. undefined: the Node object is deleted. */
+  open(node: string, onEnd: (why: SessionEnd) => void): NodeSession | undefined;
+}
+
+/** Names of deleted Nodes, so that a late agent is turned away; twice the Nodes that a cluster may have (5 000: Kubernetes' own limit). */
+const MAX_GONE_NODES = 10_000;
+
+/** What each node reported and when it was last heard. Timers and watches end with the signal. */
+export function makeNodeRegistry(deps: NodePodsDeps, signal: AbortSignal): NodeRegistry {
+  const memory = makePodMemory(() => deps.clock.now());
+  const nodes = new Map<string, NodePods>();
+  const uids = new Map<string, string>(); // of the Node objects, by name
+  const gone = new Set<string>();
+  let nodesListed = false;
+  let complete = false;
+
+  const nodeOf = (name: string): NodePods => {
+    const node = nodes.get(name) ?? new NodePods(name, memory, deps);
+    if (signal.aborted) node.stop();
+    nodes.set(name, node);
+    return node;
+  };
+  const nodeSeen = ({ name, uid }: NodeRef): void => {
+    gone.delete(name);
+    uids.set(name, uid); // another UID under the same name: the kubelet registered anew, its Pods may well live on
+    nodeOf(name).exists();
+  };
+  const allReported = (): boolean => nodesListed && uids.size > 0 && [...uids.keys()].every((name) => nodes.get(name)?.hasReported);
+  signal.addEventListener("abort", () => nodes.forEach((node) => node.stop()), { once: true });
+
+  return {
+    pods: memory.pods,
+    endOf: (uid) => memory.endOf(uid),
+    subscribe: (listener) => memory.subscribe(listener),
+    nodes: () => [...nodes.values()].map(({ state }) => state),
+    /** Once true it stays: a Node that joins later brings no Pod that is bound already. False while not one Node is known. */
+    get complete() {
+      complete ||= allReported();
+      return complete;
+    },
+    setNodes(list) {
+      nodesListed = true;
+      for (const node of list) nodeSeen(node);
+    },
+    nodeSeen,
+    nodeDeleted({ name, uid }) {
+      if (uids.get(name) !== uid) return;
+      deps.log.info({ node: name }, "Node deleted, its Pods are over");
+      const node = nodeOf(name);
+      nodes.delete(name);
+      uids.delete(name);
+      gone.add(name);
+      if (gone.size > MAX_GONE_NODES) for (const oldest of gone.values().take(1)) gone.delete(oldest);
+      node.delete();
+    },
+    open(name, onEnd) {
+      if (gone.has(name)) return undefined;
+      const node = nodeOf(name);
+      const session = node.open(onEnd);
+      const close = (): void => {
+        session.close();
+        if (node.isEmpty && nodes.get(name) === node) nodes.delete(name);
+      };
+      return { ...session, close };
+    },
+  };
+}

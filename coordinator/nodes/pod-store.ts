@@ -1,0 +1,87 @@
+import { isDeepStrictEqual } from "node:util";
+import { isOlder } from "../../common/kubernetes/watched-store.ts";
+import type { PodEnd, PodFact } from "../../common/vocabulary.ts";
+import type { PodChange } from "../state/pod-facts.ts";
+
+/** Who told: the node's agent, our own watch of the node, or the watch of Nodes. */
+export type Teller = "agent" | "watch" | "nodes";
+
+type Grave = { readonly node: string; readonly end: PodEnd; readonly by: Teller; readonly atMs: number; readonly resourceVersion: string };
+
+/** Ends are told to late askers for an hour (coordinator/state/pod-facts.ts), and kept no longer. */
+const REMEMBER_ENDS_MS = 3_600_000;
+/** About 150 bytes each: 7.5 MB. More than 13 Pods a second would have to end for an hour to reach it. */
+const MAX_ENDS = 50_000;
+
+/** Every Pod that is alive as far as we know, and which ones are known to be over. */
+export interface PodMemory {
+  readonly pods: ReadonlyMap<string, PodFact>;
+  endOf(uid: string): PodEnd | undefined;
+  /** Only "taken" changed anything: the others are older than what is known, of a Pod that is over, or of a Pod of another node. */
+  tell(fact: PodFact, by: Teller): "taken" | "older" | "over" | "foreign";
+  /** Ignored for Pods that are not known, or known on another node. */
+  end(node: string, uid: string, end: PodEnd, by: Teller): void;
+  subscribe(listener: (change: PodChange) => void): () => void;
+}
+
+export function makePodMemory(now: () => number): PodMemory {
+  const pods = new Map<string, PodFact>();
+  const graves = new Map<string, Grave>(); // in order of their ends
+  const listeners = new Set<(change: PodChange) => void>();
+  const emit = (change: PodChange): void => listeners.forEach((listener) => listener(change));
+
+  const bury = (uid: string, grave: Grave): void => {
+    graves.delete(uid);
+    graves.set(uid, grave);
+    for (const [oldest, { atMs }] of graves) {
+      if (graves.size <= MAX_ENDS && atMs > grave.atMs - REMEMBER_ENDS_MS) break;
+      graves.delete(oldest);
+    }
+  };
+
+  return {
+    pods,
+    endOf: (uid) => graves.get(uid)?.end,
+    subscribe: (listener) => {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    tell(fact, by) {
+      const before = pods.get(fact.uid);
+      const grave = graves.get(fact.uid);
+      if ((before?.nodeName ?? grave?.node ?? fact.nodeName) !== fact.nodeName) return "foreign";
+      if (before !== undefined && isOlder(fact.resourceVersion, before.resourceVersion)) return "older";
+      if (grave !== undefined && !revives(fact, by, grave)) return "over";
+      graves.delete(fact.uid);
+      // Only an agent sees the kernel; what it saw is not unsaid by our watch.
+      const after = by === "watch" && before !== undefined ? { ...fact, hostInterface: before.hostInterface } : fact;
+      if (isDeepStrictEqual(before, after)) return "taken";
+      pods.set(fact.uid, after);
+      emit({ before, after, end: undefined });
+      return "taken";
+    },
+    end(node, uid, end, by) {
+      const before = pods.get(uid);
+      const grave = graves.get(uid);
+      if ((before?.nodeName ?? grave?.node) !== node) return;
+      // A deletion that was seen outranks an absence that was only concluded; else the first evidence stands.
+      if (before === undefined && (end !== "deleted" || grave?.end === "deleted")) return;
+      bury(uid, { node, end, by, atMs: now(), resourceVersion: before?.resourceVersion ?? grave?.resourceVersion ?? "" });
+      if (pods.delete(uid)) emit({ before, after: undefined, end });
+    },
+  };
+}
+
+/** A UID that was deleted never comes back. One that was only absent does, if who missed it has it again or anyone has it newer. */
+function revives(fact: PodFact, by: Teller, grave: Grave): boolean {
+  switch (grave.end) {
+    case "deleted":
+      return false;
+    case "absent":
+      return by === grave.by || isOlder(grave.resourceVersion, fact.resourceVersion);
+    case "node-deleted":
+      return true; // sessions and watches of the old Node ended with it: whoever tells now knows the new one
+    default:
+      return grave.end satisfies never;
+  }
+}

@@ -1,0 +1,67 @@
+import type { Clock } from "../../common/clock.ts";
+import { type Place, slotKey, slotOf, type Target } from "../domain/load-balancer.ts";
+import { type Level, noteLevel, type PlaceLoad } from "../domain/safety/brake.ts";
+import type { Mirror } from "../state/mirror.ts";
+
+/** `place` is the object that was last counted: it is another one when anything of it has changed. */
+type Counted = { readonly place: Place; readonly history: readonly Level[] };
+
+/** How many backends serve in each place, and how many did of late. */
+export class PlaceLoads {
+  readonly #mirror: Pick<Mirror, "health">;
+  readonly #clock: Clock;
+  readonly #healthRead = new Set<string>();
+  /** By load balancer and place key. */
+  readonly #counted = new Map<string, Map<string, Counted>>();
+
+  constructor({ mirror, clock }: { readonly mirror: Pick<Mirror, "health">; readonly clock: Clock }) {
+    this.#mirror = mirror;
+    this.#clock = clock;
+  }
+
+  /** The load balancer is gone; another look at its health is needed should it come back. */
+  delete(loadBalancerId: string): void {
+    this.#counted.delete(loadBalancerId);
+    this.#healthRead.delete(loadBalancerId);
+  }
+
+  healthRead(loadBalancerIds: readonly string[]): void {
+    for (const id of loadBalancerIds) this.#healthRead.add(id);
+  }
+
+  isHealthRead(loadBalancerId: string): boolean {
+    return this.#healthRead.has(loadBalancerId);
+  }
+
+  /** What serves in the place can be told: its health was read, or is not checked. */
+  isKnown(id: string, { healthCheck }: Place): boolean {
+    return !healthCheck.enabled || this.#healthRead.has(id);
+  }
+
+  /** A look at all places of a load balancer, by place key; a place in which nothing has changed is passed over. */
+  count(id: string, places: ReadonlyMap<string, Place>): void {
+    const counted = this.#counted.get(id) ?? new Map<string, Counted>();
+    this.#counted.set(id, counted);
+    const now = this.#clock.now();
+    for (const [key, place] of places) {
+      const known = counted.get(key);
+      if (known?.place === place || !this.isKnown(id, place)) continue;
+      counted.set(key, { place, history: noteLevel(known?.history ?? [], this.#serving(id, place).length, now) });
+    }
+    if (counted.size > places.size) for (const key of counted.keys()) if (!places.has(key)) counted.delete(key);
+  }
+
+  /** Undefined while it cannot be told. */
+  of(id: string, key: string, place: Place | undefined): PlaceLoad | undefined {
+    if (place === undefined || !this.isKnown(id, place)) return undefined;
+    const stable = new Set(this.#serving(id, place).map((target) => slotKey(slotOf(place, target))));
+    const history = this.#counted.get(id)?.get(key)?.history ?? [];
+    return { history: noteLevel(history, stable.size, this.#clock.now()), stable };
+  }
+
+  #serving(id: string, place: Place): Target[] {
+    const isHealthy = (target: Target): boolean =>
+      !place.healthCheck.enabled || this.#mirror.health(id, slotOf(place, target))?.state === "Alive";
+    return place.targets.filter((target) => target.weight > 0 && isHealthy(target));
+  }
+}

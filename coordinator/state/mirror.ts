@@ -1,0 +1,235 @@
+import type { LoadBalancerFacts } from "../cloud/clb-api.ts";
+import {
+  type Call,
+  type HealthCheck,
+  type HealthState,
+  type Listener,
+  type LoadBalancer,
+  type Place,
+  placeKey,
+  placesOf,
+  type Slot,
+  targetKey,
+} from "../domain/load-balancer.ts";
+import { proofMs } from "../domain/pace/health-pace.ts";
+import { applyCall } from "../domain/plan/apply-call.ts";
+import { keepKnown, renewed } from "../domain/structural-sharing.ts";
+
+/** Health of one slot and since when it is so; times in milliseconds since the epoch. */
+export type SlotHealth = { readonly state: HealthState; readonly sinceMs: number };
+
+/**
+ * What a look at the place does not tell: when the target was first seen bound, since when it has weight 0, and its health.
+ * `believedFromMs`: answers to questions that were asked before speak of somebody else; `aliveFromMs`: so do those that say "Alive".
+ */
+type SlotMemory = {
+  readonly boundAtMs: number;
+  readonly believedFromMs: number;
+  readonly aliveFromMs: number;
+  drainedAtMs: number | undefined;
+  health: SlotHealth | undefined;
+};
+/** `place` is the one that `slots` was last brought in step with. */
+type PlaceMemory = { place: Place; readonly slots: Map<string, SlotMemory> };
+
+/** What we know of one load balancer. */
+type Entry = {
+  facts: LoadBalancerFacts;
+  listeners: readonly Listener[];
+  /** Why it must be read again before it is believed; undefined while it is current. */
+  staleBecause: string | undefined;
+  readAtMs: number;
+  /** By place key. */
+  readonly memory: Map<string, PlaceMemory>;
+};
+
+/**
+ * What each load balancer looks like, as far as we know. Filled by Describe, kept by our own successful writes, and read again after
+ * any ambiguous answer. It holds no opinion: what should be is decided elsewhere.
+ * A listener or rule is the same object as long as nothing of it has changed, its health and times included, so that whoever compares
+ * objects knows what to look at again.
+ */
+export class Mirror {
+  readonly #entries = new Map<string, Entry>();
+  readonly #gone = new Set<string>();
+  readonly #onChange: (loadBalancerId: string) => void;
+
+  constructor(onChange: (loadBalancerId: string) => void) {
+    this.#onChange = onChange;
+  }
+
+  get ids(): readonly string[] {
+    return [...this.#entries.keys()];
+  }
+
+  read(id: string): LoadBalancer | undefined {
+    const entry = this.#entries.get(id);
+    return entry && { ...entry.facts, listeners: entry.listeners };
+  }
+
+  /** What the load balancer is besides its listeners. */
+  facts(id: string): LoadBalancerFacts | undefined {
+    return this.#entries.get(id)?.facts;
+  }
+
+  /** Why it must be read before the next decision; undefined if it is current. */
+  staleBecause(id: string): string | undefined {
+    const entry = this.#entries.get(id);
+    return entry === undefined ? "never read" : entry.staleBecause;
+  }
+
+  /** When it was last read as a whole, milliseconds since the epoch. */
+  readAtMs(id: string): number | undefined {
+    return this.#entries.get(id)?.readAtMs;
+  }
+
+  markStale(id: string, because: string): void {
+    const entry = this.#entries.get(id);
+    if (entry !== undefined) entry.staleBecause = because;
+  }
+
+  /** We have nothing to do with it any more. */
+  drop(id: string): void {
+    this.#entries.delete(id);
+    this.#gone.delete(id);
+  }
+
+  /** It does not exist (any more). */
+  forget(id: string): void {
+    const news = this.#entries.delete(id) || !this.#gone.has(id);
+    this.#gone.add(id);
+    if (news) this.#onChange(id); // else the look that this causes would cause the next one
+  }
+
+  /** A look found that it does not exist. */
+  isGone(id: string): boolean {
+    return this.#gone.has(id);
+  }
+
+  /** A complete look at the load balancer, taken at `nowMs`. Keeps what the look cannot tell: health and times of slots that still exist. */
+  fill(facts: LoadBalancerFacts, listeners: readonly Listener[], nowMs: number): void {
+    const old = this.#entries.get(facts.loadBalancerId);
+    const entry: Entry = {
+      facts,
+      listeners: old === undefined ? listeners : keepKnown(old.listeners, listeners),
+      staleBecause: undefined,
+      readAtMs: nowMs,
+      memory: old?.memory ?? new Map(),
+    };
+    this.#entries.set(facts.loadBalancerId, entry);
+    this.#gone.delete(facts.loadBalancerId);
+    remember(entry, nowMs);
+    this.#onChange(facts.loadBalancerId);
+  }
+
+  /** Folds a write that the cloud has confirmed at `nowMs`; `created` are the ids of new listeners or rules, in the order of the call. */
+  fold(id: string, call: Call, created: readonly string[], nowMs: number): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    entry.listeners = applyCall(entry.listeners, call, created);
+    remember(entry, nowMs, boundNow);
+    this.#onChange(id);
+  }
+
+  /**
+   * Takes over what DescribeTargetHealth said; slots without data are left out of `states`. An answer to a question asked before the
+   * slot was bound speaks of a former binding and is not believed. An answer may be older than its question: a target that we have bound
+   * ourselves cannot be "Alive" before its check has succeeded often enough.
+   */
+  noteHealth(id: string, states: ReadonlyMap<string, HealthState>, times: { readonly askedMs: number; readonly nowMs: number }): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    const changed = new Set<string>();
+    for (const [key, state] of states) {
+      const at = key.indexOf(" ");
+      const slot = entry.memory.get(key.slice(0, at))?.slots.get(key.slice(at + 1));
+      if (slot === undefined || slot.health?.state === state) continue;
+      if (times.askedMs < (state === "Alive" ? Math.max(slot.believedFromMs, slot.aliveFromMs) : slot.believedFromMs)) continue;
+      slot.health = { state, sinceMs: times.nowMs };
+      changed.add(key.slice(0, at));
+    }
+    this.#renew(id, entry, changed, times.nowMs);
+  }
+
+  /**
+   * These addresses belong to other Pods now, and were not bound anew: what was said of their health was said of the former ones. The check
+   * finds a target dead within its window (clb-api.md §4.3), so one that is still alive after that has answered for itself.
+   */
+  passOn(id: string, ips: ReadonlySet<string>, nowMs: number): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    const changed = new Set<string>();
+    for (const place of placesOf(entry)) {
+      const { unhealthyCount, intervalSeconds, timeoutSeconds } = place.healthCheck;
+      const believedFromMs = nowMs + (unhealthyCount * intervalSeconds + timeoutSeconds) * 1_000;
+      const slots = entry.memory.get(placeKey(place))?.slots;
+      for (const target of place.targets) {
+        const slot = ips.has(target.ip) ? slots?.get(targetKey(target)) : undefined;
+        if (slot === undefined) continue;
+        slots?.set(targetKey(target), { ...slot, boundAtMs: nowMs, believedFromMs, health: undefined });
+        changed.add(placeKey(place));
+      }
+    }
+    this.#renew(id, entry, changed, nowMs);
+  }
+
+  health(id: string, slot: Slot): SlotHealth | undefined {
+    return this.#slot(id, slot)?.health;
+  }
+
+  boundAtMs(id: string, slot: Slot): number | undefined {
+    return this.#slot(id, slot)?.boundAtMs;
+  }
+
+  drainedAtMs(id: string, slot: Slot): number | undefined {
+    return this.#slot(id, slot)?.drainedAtMs;
+  }
+
+  /** The places are other objects from now on. */
+  #renew(id: string, entry: Entry, changed: ReadonlySet<string>, nowMs: number): void {
+    if (changed.size === 0) return;
+    entry.listeners = renewed(entry.listeners, changed);
+    remember(entry, nowMs);
+    this.#onChange(id);
+  }
+
+  #slot(id: string, slot: Slot): SlotMemory | undefined {
+    return this.#entries.get(id)?.memory.get(placeKey(slot))?.slots.get(targetKey(slot));
+  }
+}
+
+/** How long after it appeared a target cannot be healthy, milliseconds. */
+type UnprovenMs = (check: HealthCheck) => number;
+const boundNow: UnprovenMs = (check) => (check.enabled ? proofMs(check) : 0);
+/** Nobody knows how long it has been bound. */
+const foundBound: UnprovenMs = () => 0;
+
+/** Slots that are gone lose their health and times; new ones start theirs. Places that are the same objects as before are passed over. */
+function remember({ listeners, memory }: Entry, nowMs: number, unprovenMs = foundBound): void {
+  const present = new Set<string>();
+  for (const place of placesOf({ listeners })) {
+    const key = placeKey(place);
+    present.add(key);
+    const known = memory.get(key);
+    if (known?.place === place) continue;
+    const slots = known?.slots ?? new Map<string, SlotMemory>();
+    if (known === undefined) memory.set(key, { place, slots });
+    else known.place = place;
+    noteTimes(place, slots, nowMs, unprovenMs(place.healthCheck));
+  }
+  for (const key of memory.keys()) if (!present.has(key)) memory.delete(key);
+}
+
+function noteTimes({ targets }: Place, slots: Map<string, SlotMemory>, nowMs: number, unprovenMs: number): void {
+  const present = new Set<string>();
+  for (const target of targets) {
+    const key = targetKey(target);
+    present.add(key);
+    const slot = slots.get(key);
+    const drainedAtMs = target.weight > 0 ? undefined : (slot?.drainedAtMs ?? nowMs);
+    if (slot === undefined)
+      slots.set(key, { boundAtMs: nowMs, believedFromMs: nowMs, aliveFromMs: nowMs + unprovenMs, drainedAtMs, health: undefined });
+    else slot.drainedAtMs = drainedAtMs;
+  }
+  if (slots.size > present.size) for (const key of slots.keys()) if (!present.has(key)) slots.delete(key);
+}

@@ -1,0 +1,141 @@
+import * as z from "zod";
+import type { Clock } from "../../common/clock.ts";
+import type { KubeClient } from "../../common/kubernetes/client.ts";
+import { type Change, type ListWatchDeps, makeListWatch, type WatchedSet } from "../../common/kubernetes/list-watch.ts";
+import type { Logger } from "../../common/log.ts";
+import type { ServiceRecord } from "../domain/intent/service.ts";
+import { type ListenerWishes, readServiceConfig } from "../domain/intent/service-config.ts";
+
+const Metadata = z.object({
+  uid: z.string(),
+  resourceVersion: z.string(),
+  namespace: z.string().default(""),
+  name: z.string(),
+  creationTimestamp: z.string().default(""),
+  deletionTimestamp: z.string().optional(),
+  finalizers: z.array(z.string()).default([]),
+  annotations: z.record(z.string(), z.string()).default({}),
+});
+const Service = z.object({
+  metadata: Metadata,
+  spec: z.object({
+    type: z.string().default("ClusterIP"),
+    loadBalancerClass: z.string().optional(),
+    selector: z.record(z.string(), z.string()).nullish(),
+    ports: z
+      .array(
+        z.object({
+          name: z.string().default(""),
+          protocol: z.string().default("TCP"),
+          port: z.number(),
+          targetPort: z.union([z.number(), z.string()]).optional(),
+        }),
+      )
+      .nullish(),
+  }),
+  status: z
+    .object({
+      loadBalancer: z
+        .object({ ingress: z.array(z.object({ ip: z.string().optional(), hostname: z.string().optional() })).nullish() })
+        .nullish(),
+    })
+    .nullish(),
+});
+const Config = z.object({ metadata: Metadata, spec: z.unknown() });
+const Node = z.object({ metadata: Metadata });
+
+/** Only what we read of the annotations: the rest of a Service may be large and changes often. */
+const ANNOTATIONS = /^(service\.cloud\.tencent\.com|service\.kubernetes\.io|clb-direct\.io)\//;
+
+export function decodeService(raw: unknown): ServiceRecord {
+  const { metadata, spec, status } = Service.parse(raw);
+  return {
+    uid: metadata.uid,
+    resourceVersion: metadata.resourceVersion,
+    namespace: metadata.namespace,
+    name: metadata.name,
+    createdAt: metadata.creationTimestamp,
+    type: spec.type,
+    loadBalancerClass: spec.loadBalancerClass,
+    annotations: Object.fromEntries(Object.entries(metadata.annotations).filter(([key]) => ANNOTATIONS.test(key))),
+    finalizers: metadata.finalizers,
+    selector: spec.selector ?? {},
+    ports: (spec.ports ?? []).map(({ name, protocol, port, targetPort }) => ({ name, protocol, port, targetPort: targetPort ?? port })),
+    deleting: metadata.deletionTimestamp !== undefined,
+    ingress: (status?.loadBalancer?.ingress ?? []).flatMap(({ ip, hostname }) => ip ?? hostname ?? []),
+  };
+}
+
+/** A TkeServiceConfig as read: faulty sections are left out and named. */
+export type ConfigRecord = {
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly wishes: ListenerWishes;
+  readonly faults: readonly string[];
+};
+
+function decodeConfig(raw: unknown): ConfigRecord {
+  const { metadata, spec } = Config.parse(raw);
+  const { uid, resourceVersion, namespace, name } = metadata;
+  return { uid, resourceVersion, namespace, name, ...readServiceConfig(`${namespace}/${name}`, spec) };
+}
+
+type NodeRecord = { readonly uid: string; readonly resourceVersion: string; readonly name: string };
+
+function decodeNode(raw: unknown): NodeRecord {
+  const { uid, resourceVersion, name } = Node.parse(raw).metadata;
+  return { uid, resourceVersion, name };
+}
+
+export type ObjectsDeps = {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly onService: (change: Change<ServiceRecord>) => void;
+  readonly onConfig: (change: Change<ConfigRecord>) => void;
+  readonly onNode: (change: Change<NodeRecord>) => void;
+  readonly onNodesListed: () => void;
+  readonly onRestart?: NonNullable<ListWatchDeps["onRestart"]>;
+};
+
+/** The objects that declare intent, as watched sets. */
+export interface Objects {
+  readonly services: WatchedSet<ServiceRecord>;
+  readonly configs: WatchedSet<ConfigRecord>;
+  readonly nodes: WatchedSet<NodeRecord>;
+  /** All of them have been listed completely once. */
+  readonly synced: boolean;
+  /** Seconds since the last byte of each watch, by resource. */
+  readonly watchAgeSeconds: Readonly<Record<string, number>>;
+  config(namespace: string, name: string): ConfigRecord | undefined;
+  run(signal: AbortSignal): Promise<void>;
+}
+
+const CONFIGS = "/apis/cloud.tencent.com/v1alpha1/tkeserviceconfigs";
+
+export function makeObjects(deps: ObjectsDeps): Objects {
+  const { client, clock, log, onRestart, onService, onConfig, onNode, onNodesListed } = deps;
+  const shared: ListWatchDeps = { client, clock, log, ...(onRestart && { onRestart }) };
+  const services = makeListWatch<ServiceRecord>(shared, { path: "/api/v1/services", decode: decodeService, onChange: onService });
+  // Optional: a cluster without that resource has none of them, and it may be installed later.
+  const configs = makeListWatch<ConfigRecord>(shared, { path: CONFIGS, decode: decodeConfig, onChange: onConfig, optional: true });
+  const nodes = makeListWatch<NodeRecord>(shared, { path: "/api/v1/nodes", decode: decodeNode, onChange: onNode, onSynced: onNodesListed });
+  return {
+    services,
+    configs,
+    nodes,
+    get synced() {
+      return services.synced && nodes.synced && configs.synced;
+    },
+    get watchAgeSeconds() {
+      const age = ({ lastByteAtMs }: { readonly lastByteAtMs: number }): number => (clock.now() - lastByteAtMs) / 1000;
+      return { services: age(services), tkeserviceconfigs: age(configs), nodes: age(nodes) };
+    },
+    config: (namespace, name) => [...configs.records.values()].find((config) => config.namespace === namespace && config.name === name),
+    run: async (signal) => {
+      await Promise.all([services, configs, nodes].map((set) => set.run(signal)));
+    },
+  };
+}

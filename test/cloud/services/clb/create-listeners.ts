@@ -1,0 +1,123 @@
+import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
+import {
+  type HealthSettings,
+  type ListenerRecord,
+  type LoadBalancerRecord,
+  PROTOCOLS,
+  type Protocol,
+  requireLoadBalancer,
+} from "../../model/account.ts";
+import { CloudError, missing, unsupported } from "../../model/errors.ts";
+import { addListeners, type CallContext, startTask } from "../../runtime/core.ts";
+import { DEFAULT_CHECK } from "../../runtime/health.ts";
+import { newId } from "../../runtime/random.ts";
+import type { Reply } from "./action.ts";
+import { addCertificates, chooseCertificate, requireOneWay } from "./certificates.ts";
+import { completeCheck } from "./health-checks.ts";
+import {
+  applySettings,
+  NO_EXTRAS,
+  requireFitting,
+  requireInSpecification,
+  requireSessionWithScheduler,
+  schedulerOf,
+} from "./listener-settings.ts";
+
+/** Ids are given at once, one listener per port; all appear when the task succeeds. */
+export function createListeners(request: clb.CreateListenerRequest, call: CallContext): Reply<clb.CreateListenerResponse> {
+  const { core } = call;
+  const protocol = PROTOCOLS.find((one) => one === request.Protocol);
+  if (protocol === undefined) throw unsupported(`the emulated cloud has no ${request.Protocol} listeners, only ${PROTOCOLS.join(", ")}`);
+  const ports = requirePorts(request);
+  requireFitting(request, protocol);
+  requireSessionWithScheduler(request.SessionExpireTime ?? 0, schedulerOf(request.Scheduler) ?? "WRR", ["WRR"]);
+  const check = checkOf(request.HealthCheck ?? {}, protocol);
+  const needsCertificate = protocol === "TCP_SSL" || (protocol === "HTTPS" && (request.SniSwitch ?? 0) === 0);
+  requireOneWay(request);
+  if (needsCertificate && request.Certificate === undefined && request.MultiCertInfo === undefined)
+    throw missing(`\`Certificate\` or \`MultiCertInfo\` of a ${protocol} listener${protocol === "HTTPS" ? " without SNI" : ""}`);
+  const loadBalancer = requireLoadBalancer(core.account, request.LoadBalancerId);
+  requireInSpecification(request, loadBalancer);
+  const certificate = chooseCertificate(core, request);
+  core.tasks.requireFree([loadBalancer]);
+  requireFreePorts(loadBalancer, protocol, ports);
+  requireRoom(loadBalancer, ports.length, core.settings.limits.listenersPerLoadBalancer);
+  const created = ports.map((listenPort, index): ListenerRecord => {
+    const listener = newListener(call, loadBalancer, protocol, listenPort, check);
+    listener.name = request.ListenerNames?.[index] ?? listener.name;
+    listener.certificate = certificate?.choice;
+    applySettings(listener, request);
+    return listener;
+  });
+  startTask(call, {
+    loadBalancers: [loadBalancer],
+    apply: () => {
+      addCertificates(core, certificate?.uploads ?? []);
+      return addListeners(core, loadBalancer, created);
+    },
+  });
+  return { ListenerIds: created.map(({ listenerId }) => listenerId) };
+}
+
+function newListener(
+  { core }: CallContext,
+  loadBalancer: LoadBalancerRecord,
+  protocol: Protocol,
+  listenPort: number,
+  check: HealthSettings,
+): ListenerRecord {
+  const listenerId = newId("lbl", core.random);
+  return {
+    loadBalancerId: loadBalancer.id,
+    listenerId,
+    locationId: undefined,
+    name: listenerId,
+    protocol,
+    port: listenPort,
+    healthCheck: check,
+    targets: new Map(),
+    lastHealthyMs: 0,
+    createdMs: core.clock.now(),
+    scheduler: "WRR",
+    sessionExpireTime: 0,
+    idleConnectTimeout: protocol === "UDP" ? 300 : 900,
+    deregisterTargetRst: false,
+    certificate: undefined,
+    proxyProtocol: false,
+    keepalive: false,
+    extras: NO_EXTRAS,
+    sni: false,
+    rules: new Map(),
+    defaultDomain: undefined,
+  };
+}
+
+/** On layer 7 each rule has a check of its own. */
+export const checkOf = (given: clb.HealthCheck, protocol: Protocol): HealthSettings =>
+  protocol === "HTTP" || protocol === "HTTPS" ? DEFAULT_CHECK : completeCheck(given, { protocol });
+
+function requirePorts(request: clb.CreateListenerRequest): readonly number[] {
+  const ports = request.Ports.map(Number);
+  if (new Set(ports).size < ports.length) throw new CloudError("InvalidParameterValue.Duplicate", "`Ports` names a port twice");
+  const names = request.ListenerNames;
+  if (names !== undefined && names.length !== ports.length)
+    throw new CloudError("InvalidParameterValue.Length", `\`ListenerNames\` has ${names.length} names for ${ports.length} ports`);
+  return ports;
+}
+
+/** UDP has ports of its own, the others share theirs. */
+function requireFreePorts(loadBalancer: LoadBalancerRecord, protocol: Protocol, ports: readonly number[]): void {
+  const clash = [...loadBalancer.listeners.values()].find(
+    (listener) => (listener.protocol === "UDP") === (protocol === "UDP") && ports.includes(listener.port),
+  );
+  if (clash !== undefined)
+    throw new CloudError(
+      "InvalidParameter.PortCheckFailed",
+      `port ${clash.port}/${clash.protocol} is already used by listener ${clash.listenerId}`,
+    );
+}
+
+function requireRoom({ id, listeners }: LoadBalancerRecord, more: number, limit: number): void {
+  if (listeners.size + more > limit)
+    throw new CloudError("LimitExceeded", `listeners of ${id}: ${listeners.size} exist, ${more} more would exceed the quota of ${limit}`);
+}

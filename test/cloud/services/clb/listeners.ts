@@ -1,0 +1,182 @@
+import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
+import {
+  isLayer7,
+  type ListenerRecord,
+  type LoadBalancerRecord,
+  PROTOCOLS,
+  requireListener,
+  requireLoadBalancer,
+} from "../../model/account.ts";
+import { badValue, CloudError } from "../../model/errors.ts";
+import { type CallContext, noteListener, removeListener, startTask } from "../../runtime/core.ts";
+import { type Limits } from "../../runtime/options.ts";
+import { type ActionTable, cloudTime, type NoReply, port, read, requiredText, text, texts, type Whole, write } from "./action.ts";
+import { addCertificates, chooseCertificate, requireOneWay, showCertificate } from "./certificates.ts";
+import { checkOf, createListeners } from "./create-listeners.ts";
+import { showCheck } from "./health-checks.ts";
+import {
+  applySettings,
+  creationSettings,
+  type GivenSettings,
+  listenerName,
+  requireFitting,
+  requireInSpecification,
+  requireSessionWithScheduler,
+  schedulerOf,
+  settings,
+} from "./listener-settings.ts";
+import { showRule } from "./rules.ts";
+
+/** Limits: clb-api.md §2.2. */
+export const listenerActions = (limits: Limits): ActionTable => ({
+  CreateListener: write<clb.CreateListenerRequest, clb.CreateListenerResponse>({
+    fields: {
+      LoadBalancerId: requiredText,
+      Ports: { type: "array", required: true, min: 1, max: limits.createListenerPorts, of: { type: "integer", min: 1, max: 65_535 } },
+      Protocol: { type: "string", required: true, oneOf: [...PROTOCOLS, "QUIC"] },
+      ListenerNames: { type: "array", of: listenerName },
+      Scheduler: { type: "string", oneOf: ["WRR", "LEAST_CONN"] },
+      ...settings,
+      ...creationSettings,
+    },
+    run: createListeners,
+  }),
+
+  ModifyListener: write<clb.ModifyListenerRequest, clb.ModifyListenerResponse>({
+    fields: {
+      LoadBalancerId: requiredText,
+      ListenerId: requiredText,
+      ListenerName: listenerName,
+      Scheduler: { type: "string", oneOf: ["WRR", "LEAST_CONN", "IP_HASH"] },
+      ...settings,
+    },
+    run: modifyListener,
+  }),
+
+  DeleteListener: write<clb.DeleteListenerRequest, clb.DeleteListenerResponse>({
+    fields: { LoadBalancerId: requiredText, ListenerId: requiredText },
+    run: (request, call) => {
+      const loadBalancer = requireLoadBalancer(call.core.account, request.LoadBalancerId);
+      deleteListeners(call, loadBalancer, [requireListener(loadBalancer, request.ListenerId)]);
+      return {};
+    },
+  }),
+
+  DeleteLoadBalancerListeners: write<clb.DeleteLoadBalancerListenersRequest, clb.DeleteLoadBalancerListenersResponse>({
+    fields: { LoadBalancerId: requiredText, ListenerIds: texts(limits.deleteListeners) },
+    run: (request, call) => {
+      const loadBalancer = requireLoadBalancer(call.core.account, request.LoadBalancerId);
+      const named = request.ListenerIds ?? [];
+      const ids = named.length > 0 ? named : [...loadBalancer.listeners.keys()]; // none named: all of them
+      const unknown = ids.filter((id) => !loadBalancer.listeners.has(id));
+      if (unknown.length > 0) throw new CloudError("InvalidParameter", `some ListenerId ${unknown.join(",")} not found`);
+      deleteListeners(
+        call,
+        loadBalancer,
+        [...loadBalancer.listeners.values()].filter(({ listenerId }) => ids.includes(listenerId)),
+      );
+      return {};
+    },
+  }),
+
+  DescribeListeners: read<clb.DescribeListenersRequest, clb.DescribeListenersResponse>({
+    fields: {
+      LoadBalancerId: requiredText,
+      ListenerIds: texts(limits.describeListeners),
+      Protocol: text,
+      Port: { ...port, required: false },
+    },
+    run: (request, { core }) => {
+      const found = selectListeners(requireLoadBalancer(core.account, request.LoadBalancerId), request);
+      return { TotalCount: found.length, Listeners: found.map(show) };
+    },
+  }),
+});
+
+/** The listeners that a Describe call means; ids that do not exist are left out. */
+export function selectListeners(
+  loadBalancer: LoadBalancerRecord,
+  request: { readonly ListenerIds?: readonly string[]; readonly Protocol?: string; readonly Port?: number },
+): ListenerRecord[] {
+  const { ListenerIds: ids = [], Protocol: protocol, Port: only } = request;
+  return [...loadBalancer.listeners.values()].filter(
+    (listener) =>
+      (ids.length === 0 || ids.includes(listener.listenerId)) &&
+      (protocol === undefined || protocol === listener.protocol) &&
+      (only === undefined || only === listener.port),
+  );
+}
+
+function modifyListener(request: clb.ModifyListenerRequest, call: CallContext): NoReply {
+  const { core } = call;
+  requireOneWay(request);
+  const loadBalancer = requireLoadBalancer(core.account, request.LoadBalancerId);
+  const listener = requireListener(loadBalancer, request.ListenerId);
+  const given: GivenSettings = request;
+  requireFitting(given, listener.protocol);
+  requireInSpecification(given, loadBalancer);
+  const scheduler = schedulerOf(given.Scheduler) ?? listener.scheduler;
+  requireSessionWithScheduler(given.SessionExpireTime ?? listener.sessionExpireTime, scheduler, ["WRR"]);
+  if (listener.sni && given.SniSwitch !== undefined && given.SniSwitch === 0)
+    throw badValue(`SNI of ${listener.listenerId} is on and cannot be switched off`);
+  const check = checkOf({ ...listener.healthCheck, ...request.HealthCheck }, listener.protocol);
+  const certificate = chooseCertificate(core, request);
+  core.tasks.requireFree([loadBalancer]);
+  startTask(call, {
+    loadBalancers: [loadBalancer],
+    apply: () => {
+      const before = listener.healthCheck;
+      addCertificates(core, certificate?.uploads ?? []);
+      listener.name = request.ListenerName ?? listener.name;
+      listener.certificate = certificate?.choice ?? listener.certificate;
+      applySettings(listener, given);
+      listener.healthCheck = check;
+      noteListener(core, listener, "modified");
+      core.health.reconfigure(listener, before);
+    },
+  });
+  return {};
+}
+
+function deleteListeners(call: CallContext, loadBalancer: LoadBalancerRecord, listeners: readonly ListenerRecord[]): void {
+  call.core.tasks.requireFree([loadBalancer]);
+  startTask(call, {
+    loadBalancers: [loadBalancer],
+    apply: async () => {
+      for (const listener of listeners) await removeListener(call.core, loadBalancer, listener);
+    },
+  });
+}
+
+function show(listener: ListenerRecord): Whole<clb.Listener> {
+  const { extras, protocol } = listener;
+  const layer7 = isLayer7(protocol);
+  return {
+    ListenerId: listener.listenerId,
+    ListenerName: listener.name,
+    Protocol: protocol,
+    Port: listener.port,
+    EndPort: 0,
+    HealthCheck: layer7 ? null : showCheck(listener.healthCheck),
+    Certificate: showCertificate(listener.certificate),
+    Scheduler: layer7 ? null : listener.scheduler,
+    SessionExpireTime: layer7 ? null : listener.sessionExpireTime,
+    SniSwitch: listener.sni ? 1 : 0,
+    Rules: layer7 ? [...listener.rules.values()].map((rule) => showRule(listener, rule)) : null,
+    TargetType: layer7 ? null : "NODE",
+    TargetGroup: null,
+    SessionType: extras.sessionType,
+    KeepaliveEnable: listener.keepalive ? 1 : 0,
+    Toa: false,
+    DeregisterTargetRst: listener.deregisterTargetRst,
+    IdleConnectTimeout: protocol === "TCP" || protocol === "UDP" ? listener.idleConnectTimeout : null,
+    MaxConn: extras.maxConn,
+    MaxCps: extras.maxCps,
+    CreateTime: cloudTime(listener.createdMs),
+    AttrFlags: [],
+    TargetGroupList: null,
+    RescheduleInterval: extras.rescheduleInterval,
+    RescheduleStartTime: extras.rescheduleStartTime,
+    DataCompressMode: extras.dataCompressMode,
+  };
+}

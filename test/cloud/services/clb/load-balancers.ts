@@ -1,0 +1,175 @@
+import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
+import { requireLoadBalancer, targetCount } from "../../model/account.ts";
+import { badValue, CloudError, unsupported } from "../../model/errors.ts";
+import { type CallContext, type Core, noteLoadBalancer, removeLoadBalancer, runAtOnce, startTask } from "../../runtime/core.ts";
+import type { Limits } from "../../runtime/options.ts";
+import { type ActionTable, flag, integer, type NoReply, type Reply, requiredText, text, texts, unused, write } from "./action.ts";
+import { createLoadBalancers, internetAccessible, loadBalancerName, requireBandwidth, SLA_TYPES } from "./create-load-balancers.ts";
+
+/** Limits and defaults: clb-api.md §2.1. */
+export const loadBalancerActions = (limits: Limits): ActionTable => ({
+  CreateLoadBalancer: write<clb.CreateLoadBalancerRequest, clb.CreateLoadBalancerResponse>({
+    fields: {
+      LoadBalancerType: { type: "string", required: true, oneOf: ["OPEN", "INTERNAL"] },
+      Forward: { type: "integer", oneOf: [1] },
+      LoadBalancerName: loadBalancerName,
+      VpcId: text,
+      SubnetId: text,
+      ProjectId: integer,
+      AddressIPVersion: text, // without regard to case
+      Number: { type: "integer", min: 1, max: 20 },
+      Tags: {
+        type: "array",
+        max: limits.tagsPerLoadBalancer,
+        of: { type: "object", fields: { TagKey: requiredText, TagValue: { type: "string", required: true } } },
+      },
+      Vip: text,
+      ClientToken: { type: "string", min: 1, max: 64 },
+      LoadBalancerPassToTarget: flag,
+      MasterZoneId: text,
+      ZoneId: text,
+      SlaveZoneId: text,
+      InternetAccessible: internetAccessible,
+      VipIsp: { type: "string", oneOf: ["BGP", "CMCC", "CUCC", "CTCC"] },
+      BandwidthPackageId: text,
+      SlaType: { type: "string", oneOf: SLA_TYPES },
+      SnatPro: flag,
+      SnatIps: { type: "array", max: limits.snatIps, of: { type: "object", fields: { SubnetId: requiredText, Ip: text } } },
+      LBChargeType: { type: "string", oneOf: ["POSTPAID_BY_HOUR", "PREPAID"] },
+      LBChargePrepaid: {
+        type: "object",
+        fields: { Period: { type: "integer", min: 1 }, RenewFlag: { type: "string", oneOf: ["AUTO_RENEW", "MANUAL_RENEW"] } },
+      },
+      ClusterIds: texts(),
+      ClusterTag: text,
+      EipAddressId: text,
+      DynamicVip: flag,
+      Egress: text,
+      AccessLogTopicId: text,
+      AdvancedRoute: flag,
+      ExclusiveCluster: unused,
+      AvailableZoneAffinityInfo: {
+        type: "object",
+        fields: { Enable: flag, ExitRatio: integer, ReentryRatio: integer },
+      },
+    },
+    run: createLoadBalancers,
+  }),
+
+  DeleteLoadBalancer: write<clb.DeleteLoadBalancerRequest, clb.DeleteLoadBalancerResponse>({
+    fields: {
+      LoadBalancerIds: { type: "array", required: true, min: 1, max: limits.deleteLoadBalancers, of: text },
+      ForceDelete: flag,
+    },
+    run: deleteLoadBalancers,
+  }),
+
+  ModifyLoadBalancerAttributes: write<clb.ModifyLoadBalancerAttributesRequest, clb.ModifyLoadBalancerAttributesResponse>({
+    fields: {
+      LoadBalancerId: requiredText,
+      LoadBalancerName: loadBalancerName,
+      LoadBalancerPassToTarget: flag,
+      InternetChargeInfo: internetAccessible,
+      SwitchFlag: { type: "integer", oneOf: [0, 1, 2] },
+      SnatPro: flag,
+      DeleteProtect: flag,
+      ModifyClassicDomain: flag,
+      AssociateEndpoint: text,
+      TargetRegionInfo: { type: "object", fields: { Region: requiredText, VpcId: requiredText, NumericalVpcId: integer } },
+    },
+    run: modifyAttributes,
+  }),
+
+  SetLoadBalancerSecurityGroups: write<clb.SetLoadBalancerSecurityGroupsRequest, clb.SetLoadBalancerSecurityGroupsResponse>({
+    fields: { LoadBalancerId: requiredText, SecurityGroups: texts(limits.setSecurityGroups) },
+    run: setSecurityGroups,
+  }),
+});
+
+/** The guards are those of the service; ForceDelete passes the number of backends, nothing passes the number of deletions. */
+function deleteLoadBalancers(request: clb.DeleteLoadBalancerRequest, call: CallContext): NoReply {
+  const { core } = call;
+  const { limits } = core.settings;
+  const loadBalancers = [...new Set(request.LoadBalancerIds)].map((id) => requireLoadBalancer(core.account, id));
+  core.tasks.requireFree(loadBalancers);
+  const kept = loadBalancers.find(({ deleteProtect }) => deleteProtect);
+  if (kept !== undefined) throw new CloudError("FailedOperation", `${kept.id} is protected from deletion (\`DeleteProtect\`)`);
+  const risky = loadBalancers.find((loadBalancer) => targetCount(loadBalancer) >= limits.deleteGuardTargets);
+  if (risky !== undefined && request.ForceDelete !== true)
+    throw new CloudError(
+      "FailedOperation.TargetNumCheckRisk",
+      `${risky.id} has ${targetCount(risky)} backends; unbind them or set ForceDelete`,
+    );
+  requireSeldom(core, loadBalancers.length);
+  startTask(call, {
+    loadBalancers,
+    apply: async () => void (await Promise.all(loadBalancers.map((loadBalancer) => removeLoadBalancer(core, loadBalancer)))),
+  });
+  return {};
+}
+
+const FIVE_MINUTES = 300_000;
+
+/** Throws FailedOperation.FrequencyCheckRisk when many were deleted lately; notes these otherwise. */
+function requireSeldom({ account, clock, settings }: Core, more: number): void {
+  const limit = settings.limits.deleteGuardCount;
+  const nowMs = clock.now();
+  const lately = account.deletionsMs.filter((deletedMs) => nowMs - deletedMs < FIVE_MINUTES);
+  if (lately.length >= limit)
+    throw new CloudError(
+      "FailedOperation.FrequencyCheckRisk",
+      `${lately.length} load balancers were deleted in the last five minutes, ${limit} are allowed; wait`,
+    );
+  account.deletionsMs = [...lately, ...Array.from({ length: more }, () => nowMs)];
+}
+
+/** What is not given stays as it is. */
+function modifyAttributes(
+  request: clb.ModifyLoadBalancerAttributesRequest,
+  call: CallContext,
+): Reply<clb.ModifyLoadBalancerAttributesResponse> {
+  if (request.TargetRegionInfo !== undefined) throw unsupported("the emulated cloud has one region: `TargetRegionInfo` is not offered");
+  const loadBalancer = requireLoadBalancer(call.core.account, request.LoadBalancerId);
+  const { InternetChargeInfo: internet } = request;
+  requireBandwidth(internet, loadBalancer.purchase.slaType);
+  call.core.tasks.requireFree([loadBalancer]);
+  startTask(call, {
+    loadBalancers: [loadBalancer],
+    apply: () => {
+      loadBalancer.name = request.LoadBalancerName ?? loadBalancer.name;
+      loadBalancer.passToTarget = request.LoadBalancerPassToTarget ?? loadBalancer.passToTarget;
+      loadBalancer.snatPro = request.SnatPro ?? loadBalancer.snatPro;
+      loadBalancer.deleteProtect = request.DeleteProtect ?? loadBalancer.deleteProtect;
+      loadBalancer.endpointId = request.AssociateEndpoint ?? loadBalancer.endpointId;
+      loadBalancer.purchase = {
+        ...loadBalancer.purchase,
+        internetChargeType: internet?.InternetChargeType ?? loadBalancer.purchase.internetChargeType,
+        bandwidthMbps: internet?.InternetMaxBandwidthOut ?? loadBalancer.purchase.bandwidthMbps,
+      };
+      noteLoadBalancer(call.core, loadBalancer, "modified");
+    },
+  });
+  return { DealName: internet === undefined ? null : call.requestId };
+}
+
+/** The whole set, in the order in which they are asked; none given takes all off. Documented as synchronous. */
+async function setSecurityGroups(request: clb.SetLoadBalancerSecurityGroupsRequest, call: CallContext): Promise<NoReply> {
+  const { core } = call;
+  const groups = [...new Set(request.SecurityGroups ?? [])];
+  const loadBalancer = requireLoadBalancer(core.account, request.LoadBalancerId);
+  const known = core.network.securityGroups;
+  const unknown = known.size === 0 ? undefined : groups.find((id) => !known.has(id));
+  if (unknown !== undefined) throw badValue(`security group ${unknown} does not exist`);
+  core.tasks.requireFree([loadBalancer]);
+  const limit = core.settings.limits.securityGroupsPerLoadBalancer;
+  if (groups.length > limit)
+    throw new CloudError("LimitExceeded", `security groups of ${loadBalancer.id}: ${groups.length} would exceed the quota of ${limit}`);
+  await runAtOnce(call, {
+    loadBalancers: [loadBalancer],
+    apply: () => {
+      loadBalancer.securityGroups = groups;
+      noteLoadBalancer(core, loadBalancer, "modified");
+    },
+  });
+  return {};
+}

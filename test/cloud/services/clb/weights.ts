@@ -1,0 +1,71 @@
+import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
+import { requireLoadBalancer, requirePlace, targetKey } from "../../model/account.ts";
+import { badValue, CloudError } from "../../model/errors.ts";
+import { type CallContext, setWeight, startTask } from "../../runtime/core.ts";
+import type { Limits } from "../../runtime/options.ts";
+import { type ActionTable, requiredText, text, weight, write } from "./action.ts";
+import { boundTarget, DEFAULT_WEIGHT, notBound, requireOneAddress } from "./target-plan.ts";
+import { onePlace, targets } from "./targets.ts";
+
+/** Limits: clb-api.md §2.3. */
+export const weightActions = (limits: Limits): ActionTable => ({
+  ModifyTargetWeight: write<clb.ModifyTargetWeightRequest, clb.ModifyTargetWeightResponse>({
+    fields: { ...onePlace, Targets: targets(limits.modifyTargetWeight), Weight: weight },
+    run: (request, call) => {
+      modifyWeights(request.LoadBalancerId, [request], call);
+      return {};
+    },
+  }),
+
+  BatchModifyTargetWeight: write<clb.BatchModifyTargetWeightRequest, clb.BatchModifyTargetWeightResponse>({
+    fields: {
+      LoadBalancerId: requiredText,
+      ModifyList: {
+        type: "array",
+        required: true,
+        min: 1,
+        max: limits.batchModifyList,
+        of: {
+          type: "object",
+          fields: {
+            ListenerId: requiredText,
+            Targets: targets(limits.batchModifyPerItem),
+            LocationId: text,
+            Domain: text,
+            Url: text,
+            Weight: weight,
+          },
+        },
+      },
+    },
+    run: (request, call) => {
+      const total = request.ModifyList.reduce((sum, { Targets }) => sum + Targets.length, 0);
+      if (total > limits.batchModifyTotal)
+        throw new CloudError(
+          "InvalidParameterValue.Length",
+          `\`ModifyList\` names ${total} targets, at most ${limits.batchModifyTotal} are allowed`,
+        );
+      modifyWeights(request.LoadBalancerId, request.ModifyList, call);
+      return {};
+    },
+  }),
+});
+
+/** All or none: a target that is not bound refuses the whole call. A target's own weight wins over that of its list. */
+function modifyWeights(loadBalancerId: string, list: readonly clb.RsWeightRule[], call: CallContext): void {
+  const { core } = call;
+  for (const { Targets } of list) Targets.forEach(requireOneAddress);
+  const loadBalancer = requireLoadBalancer(core.account, loadBalancerId);
+  const changes = list.flatMap((item) => {
+    const place = requirePlace(loadBalancer, item);
+    return item.Targets.map((one) => {
+      const bound = boundTarget(place, one);
+      if (bound === undefined) throw badValue(notBound(place, one));
+      const wanted = one.Weight ?? item.Weight ?? DEFAULT_WEIGHT;
+      // Looked up again when the task is over: it may have been unbound by another way until then.
+      return () => void (place.targets.get(targetKey(bound.ip, bound.port)) === bound && setWeight(core, place, bound, wanted));
+    });
+  });
+  core.tasks.requireFree([loadBalancer]);
+  startTask(call, { loadBalancers: [loadBalancer], targets: changes.length, apply: () => changes.forEach((change) => change()) });
+}

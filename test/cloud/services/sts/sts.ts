@@ -1,0 +1,57 @@
+import type * as sts from "tencentcloud-sdk-nodejs/tencentcloud/services/sts/v20180813/sts_models.js";
+import { CloudError } from "../../model/errors.ts";
+import { type ActionTable, requiredText, write } from "../clb/action.ts";
+
+/** Source: the SDK's model of AssumeRoleWithWebIdentity (2 h unless asked for more, at most 12 h). */
+const LIFE_S = { default: 7200, max: 43_200 } as const;
+
+/** The only action that may come with `Authorization: SKIP`. Source: clb-api.md §1.2. */
+export const UNSIGNED_ACTION = "AssumeRoleWithWebIdentity";
+
+/** STS service: a ServiceAccount's token for temporary keys, as TKE's Pod identity does. */
+export const stsActions = (): ActionTable => ({
+  [UNSIGNED_ACTION]: write<sts.AssumeRoleWithWebIdentityRequest, sts.AssumeRoleWithWebIdentityResponse>({
+    fields: {
+      ProviderId: requiredText,
+      WebIdentityToken: requiredText,
+      RoleArn: requiredText,
+      RoleSessionName: requiredText,
+      DurationSeconds: { type: "integer", min: 1 },
+    },
+    run: (request, { core }) => {
+      const { DurationSeconds = LIFE_S.default } = request;
+      if (DurationSeconds > LIFE_S.max)
+        throw new CloudError("InvalidParameter.OverTimeError", `\`DurationSeconds\` is ${DurationSeconds}, at most ${LIFE_S.max}.`);
+      const role = /^qcs::cam::uin\/[^:/]*:roleName\/(.+)$/.exec(request.RoleArn)?.[1];
+      if (role === undefined)
+        throw new CloudError(
+          "InvalidParameter.ParamError",
+          `\`RoleArn\` must be qcs::cam::uin/<uin>:roleName/<name>, got ${request.RoleArn}.`,
+        );
+      requireLiving(request.WebIdentityToken, core.settings.wallMs());
+      const { secretId, secretKey, token, expiresMs } = core.keyring.issue(role, DurationSeconds);
+      return {
+        ExpiredTime: Math.floor(expiresMs / 1000),
+        Expiration: new Date(expiresMs).toISOString(),
+        Credentials: { Token: token, TmpSecretId: secretId, TmpSecretKey: secretKey },
+      };
+    },
+  }),
+});
+
+/** The signature of the token is not looked at: any issuer is one of the account's. Throws InvalidParameter.WebIdentityTokenError. */
+function requireLiving(token: string, nowMs: number): void {
+  const [, payload = "", signature] = token.split(".");
+  const claims = signature === undefined ? undefined : claimsOf(payload);
+  if (claims === undefined) throw new CloudError("InvalidParameter.WebIdentityTokenError", "`WebIdentityToken` is no JWT.");
+  if (typeof claims === "object" && claims !== null && "exp" in claims && Number(claims.exp) * 1000 <= nowMs)
+    throw new CloudError("InvalidParameter.WebIdentityTokenError", `\`WebIdentityToken\` has expired: its exp is ${String(claims.exp)}.`);
+}
+
+function claimsOf(payload: string): unknown {
+  try {
+    return JSON.parse(Buffer.from(payload, "base64url").toString("utf8"));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,119 @@
+import type * as tag from "tencentcloud-sdk-nodejs/tencentcloud/services/tag/v20180813/tag_models.js";
+import type { Account, LoadBalancerRecord } from "../../model/account.ts";
+import { CloudError } from "../../model/errors.ts";
+import { type Core, noteLoadBalancer } from "../../runtime/core.ts";
+import { type ActionTable, read, requiredText, text, unused, write } from "../clb/action.ts";
+
+const resources = { type: "array", required: true, min: 1, max: 10, of: text } as const;
+
+/** The account's number in resource names; any other is taken for it. */
+export const OWNER_UIN = "100000000001";
+
+/** Tag service, load balancers only. Limits: clb-api.md §2.5. */
+export const tagActions = (): ActionTable => ({
+  TagResources: write<tag.TagResourcesRequest, tag.TagResourcesResponse>({
+    fields: {
+      ResourceList: resources,
+      Tags: {
+        type: "array",
+        required: true,
+        min: 1,
+        max: 10,
+        of: { type: "object", fields: { TagKey: requiredText, TagValue: { type: "string", required: true }, Category: unused } },
+      },
+    },
+    run: (request, { core }) => ({
+      FailedResources: eachResource(core.account, request.ResourceList, (loadBalancer) => {
+        for (const { TagKey, TagValue } of request.Tags) loadBalancer.tags.set(TagKey, TagValue);
+        noteLoadBalancer(core, loadBalancer, "modified");
+      }),
+    }),
+  }),
+
+  UnTagResources: write<tag.UnTagResourcesRequest, tag.UnTagResourcesResponse>({
+    fields: { ResourceList: resources, TagKeys: { type: "array", required: true, min: 1, max: 10, of: text } },
+    run: (request, { core }) => ({
+      FailedResources: eachResource(core.account, request.ResourceList, (loadBalancer) => {
+        for (const key of request.TagKeys) loadBalancer.tags.delete(key);
+        noteLoadBalancer(core, loadBalancer, "modified");
+      }),
+    }),
+  }),
+
+  GetResources: read<tag.GetResourcesRequest, tag.GetResourcesResponse>({
+    fields: {
+      ResourceList: { ...resources, required: false, min: 0 },
+      TagFilters: {
+        type: "array",
+        max: 6,
+        of: { type: "object", fields: { TagKey: requiredText, TagValue: { type: "array", max: 10, of: text } } },
+      },
+      PaginationToken: text,
+      MaxResults: { type: "integer", min: 1, max: 200 },
+    },
+    run: getResources,
+  }),
+
+  DescribeResourceTagsByResourceIds: read<tag.DescribeResourceTagsByResourceIdsRequest, tag.DescribeResourceTagsByResourceIdsResponse>({
+    fields: {
+      ServiceType: { type: "string", required: true, oneOf: ["clb"] },
+      ResourcePrefix: { type: "string", required: true, oneOf: ["clb"] },
+      ResourceIds: { type: "array", required: true, min: 1, max: 50, of: text },
+      ResourceRegion: requiredText,
+      Offset: { type: "integer", min: 0 },
+      Limit: { type: "integer", min: 1, max: 400 },
+      Category: unused,
+    },
+    run: (request, { core }) => {
+      const rows = request.ResourceIds.flatMap((ResourceId) =>
+        [...(core.account.loadBalancers.get(ResourceId)?.tags ?? [])].map(([TagKey, TagValue]) => ({
+          TagKey,
+          TagValue,
+          ResourceId,
+          TagKeyMd5: null,
+          TagValueMd5: null,
+          ServiceType: "clb",
+          Category: "Custom",
+        })),
+      );
+      const { Offset = 0, Limit = 15 } = request;
+      return { TotalCount: rows.length, Offset, Limit, Tags: rows.slice(Offset, Offset + Limit) };
+    },
+  }),
+});
+
+const RESOURCE = /^qcs::clb:[^:]*:[^:]*:clb\/(.+)$/;
+
+/** Applies to each load balancer; those that do not exist come back as failed. Names: qcs::clb:<region>:uin/<uin>:clb/<id>. */
+function eachResource(account: Account, names: readonly string[], apply: (loadBalancer: LoadBalancerRecord) => void): tag.FailedResource[] {
+  return names.flatMap((Resource) => {
+    const loadBalancer = account.loadBalancers.get(RESOURCE.exec(Resource)?.[1] ?? "");
+    if (loadBalancer === undefined) return [{ Resource, Code: "ResourceNotFound", Message: `no load balancer is called ${Resource}` }];
+    apply(loadBalancer);
+    return [];
+  });
+}
+
+/** Resources with at least one tag, those of `ResourceList` without paging. The token of a page is the id that the next one starts with. */
+function getResources(request: tag.GetResourcesRequest, { core }: { core: Core }) {
+  const { ResourceList: names = [], TagFilters: filters = [], PaginationToken: token = "", MaxResults: size = 50 } = request;
+  const named = names.map((name) => RESOURCE.exec(name)?.[1]);
+  const found = [...core.account.loadBalancers.values()].filter(
+    ({ id, tags }) =>
+      tags.size > 0 &&
+      (names.length === 0 || named.includes(id)) &&
+      filters.every(
+        ({ TagKey, TagValue = [] }) => tags.has(TagKey) && (TagValue.length === 0 || TagValue.includes(tags.get(TagKey) ?? "")),
+      ),
+  );
+  const first = token === "" ? 0 : found.findIndex(({ id }) => id === token);
+  if (first < 0) throw new CloudError("InvalidParameter.PaginationTokenInvalid", `\`PaginationToken\` ${token} is not that of a page.`);
+  const end = names.length > 0 ? found.length : first + size;
+  return {
+    PaginationToken: found[end]?.id ?? "",
+    ResourceTagMappingList: found.slice(first, end).map(({ id, tags }) => ({
+      Resource: `qcs::clb:${core.settings.region}:uin/${OWNER_UIN}:clb/${id}`,
+      Tags: [...tags].map(([TagKey, TagValue]) => ({ TagKey, TagValue, Category: "Custom" })),
+    })),
+  };
+}

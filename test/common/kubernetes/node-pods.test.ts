@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { decodePod } from "../../../common/kubernetes/node-pods.ts";
+
+const GATE = "example.com/gate";
+
+function aRawPod(change: { metadata?: object; spec?: object; status?: object } = {}): unknown {
+  return {
+    metadata: {
+      uid: "pod-1",
+      resourceVersion: "17",
+      namespace: "demo",
+      name: "web-1",
+      labels: { app: "web" },
+      managedFields: [{ manager: "kubelet" }],
+      ...change.metadata,
+    },
+    spec: {
+      nodeName: "node-a",
+      readinessGates: [{ conditionType: GATE }],
+      containers: [
+        {
+          name: "web",
+          image: "web:1",
+          ports: [
+            { name: "http", containerPort: 8080, protocol: "TCP" },
+            { containerPort: 53, protocol: "UDP" },
+          ],
+        },
+      ],
+      ...change.spec,
+    },
+    status: {
+      phase: "Running",
+      podIP: "10.244.1.1",
+      podIPs: [{ ip: "10.244.1.1" }, { ip: "fd00::1" }],
+      startTime: "2026-01-02T03:04:05Z",
+      conditions: [
+        { type: "ContainersReady", status: "True", lastTransitionTime: "2026-01-02T03:04:07Z" },
+        { type: GATE, status: "False", lastTransitionTime: "2026-01-02T03:04:06Z" },
+      ],
+      ...change.status,
+    },
+  };
+}
+
+test("keeps of a Pod what the load balancer needs, and nothing else", () => {
+  assert.deepEqual(decodePod(aRawPod(), GATE), {
+    uid: "pod-1",
+    resourceVersion: "17",
+    namespace: "demo",
+    name: "web-1",
+    nodeName: "node-a",
+    ips: ["10.244.1.1", "fd00::1"],
+    hostNetwork: false,
+    phase: "Running",
+    containersReady: true,
+    containersReadyAtMs: Date.UTC(2026, 0, 2, 3, 4, 7),
+    hasGate: true,
+    gate: "False",
+    deletionAtMs: undefined,
+    labels: { app: "web" },
+    ports: [
+      { name: "http", port: 8080, protocol: "TCP" },
+      { name: "", port: 53, protocol: "UDP" },
+    ],
+    startedAtMs: Date.UTC(2026, 0, 2, 3, 4, 5),
+    hostInterface: undefined,
+  });
+});
+
+test("reads Pods at the edges of their lives", () => {
+  const fresh = decodePod({ ...Object(aRawPod()), status: undefined }, GATE);
+  assert.deepEqual(
+    [fresh.ips, fresh.phase, fresh.containersReady, fresh.gate, fresh.startedAtMs],
+    [[], "Unknown", false, "absent", undefined],
+  );
+  const leaving = decodePod(aRawPod({ metadata: { deletionTimestamp: "2026-01-02T03:05:00Z" } }), GATE);
+  assert.equal(leaving.deletionAtMs, Date.UTC(2026, 0, 2, 3, 5, 0));
+  assert.equal(decodePod(aRawPod({ status: { phase: "Evaporated" } }), GATE).phase, "Unknown");
+});
+
+const cases: readonly [string, Parameters<typeof aRawPod>[0], (pod: ReturnType<typeof decodePod>) => unknown, unknown][] = [
+  ["podIP where podIPs is missing", { status: { podIPs: undefined } }, ({ ips }) => ips, ["10.244.1.1"]],
+  ["no IP yet", { status: { podIP: "", podIPs: [] } }, ({ ips }) => ips, []],
+  ["another gate is not ours", { spec: { readinessGates: [{ conditionType: "other" }] } }, ({ hasGate }) => hasGate, false],
+  ["a gate of any other status", { status: { conditions: [{ type: GATE, status: "Maybe" }] } }, ({ gate }) => gate, "Unknown"],
+  ["hostNetwork", { spec: { hostNetwork: true } }, ({ hostNetwork }) => hostNetwork, true],
+  [
+    "null where nothing is",
+    { metadata: { labels: null }, spec: { containers: [{ ports: null }] } },
+    ({ ports, labels }) => [ports, labels],
+    [[], {}],
+  ],
+  [
+    "ports of sidecars, not of other init containers",
+    {
+      spec: {
+        containers: [],
+        initContainers: [{ restartPolicy: "Always", ports: [{ containerPort: 1 }] }, { ports: [{ containerPort: 2 }] }],
+      },
+    },
+    ({ ports }) => ports,
+    [{ name: "", port: 1, protocol: "TCP" }],
+  ],
+  [
+    "a transition without a time",
+    { status: { conditions: [{ type: "ContainersReady", status: "True", lastTransitionTime: null }] } },
+    (pod) => [pod.containersReady, pod.containersReadyAtMs],
+    [true, undefined],
+  ],
+];
+for (const [name, change, look, expected] of cases)
+  test(`reads ${name}`, () => assert.deepEqual(look(decodePod(aRawPod(change), GATE)), expected));
+
+test("names the field of what is no Pod", () => {
+  assert.throws(() => decodePod(aRawPod({ metadata: { uid: undefined } }), GATE), /uid/);
+  assert.throws(() => decodePod("Pod", GATE), /object/);
+});

@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Claim, desiredLoadBalancer } from "../../../../coordinator/domain/intent/desired-load-balancer.ts";
+import { serviceRef } from "../../../../coordinator/domain/intent/service.ts";
+import { anIntent, aPod, aService, CLUSTER, LISTENER_NAME } from "../../../builders.ts";
+
+const claim = (change: Partial<Parameters<typeof aService>[0]> = {}, over: Partial<Claim> = {}): Claim => {
+  const service = aService(change);
+  return { ref: serviceRef(service), released: false, intent: anIntent(service), wishes: new Map(), ...over };
+};
+const OLDER = claim({ uid: "aaaaaaaa-aaaa-0000", name: "older" });
+const YOUNGER = claim({ uid: "bbbbbbbb-bbbb-0000", name: "younger", selector: { app: "api" } });
+const desire = (claims: readonly Claim[], pods = [aPod()], listening: readonly string[] = []) =>
+  desiredLoadBalancer({
+    loadBalancerId: "lb-1",
+    clusterId: CLUSTER,
+    claims,
+    listens: (name) => listening.includes(name),
+    podsOf: (namespace) => pods.filter((pod) => pod.namespace === namespace),
+  });
+
+test("one listener per port, named after its owner, with the Pods that stand for it", () => {
+  const pods = [aPod(), aPod({ uid: "pod-2", ips: [] }), aPod({ uid: "pod-3", namespace: "shop" })];
+  const { listeners, owners, conflicts } = desire([claim()], pods);
+  assert.deepEqual(
+    listeners.map(({ name, protocol, port, backends, standings }) => [
+      name,
+      protocol,
+      port,
+      backends.map(({ podUid }) => podUid),
+      standings.length,
+    ]),
+    [[LISTENER_NAME, "TCP", 80, ["pod-1"], 2]],
+  );
+  assert.deepEqual([owners.map(({ state }) => state), conflicts], [["served"], []]);
+});
+
+test("takes the wish of exactly that protocol and port", () => {
+  const ports = ["TCP", "UDP"].map((protocol) => ({ name: protocol, protocol, port: 80, targetPort: 8080 }));
+  const wishes = new Map([
+    ["UDP/80", { intervalSeconds: 7 }],
+    ["TCP/81", { intervalSeconds: 9 }],
+  ]);
+  const { listeners, conflicts } = desire([claim({ ports }, { wishes })]);
+  assert.deepEqual(
+    listeners.map(({ protocol, healthCheck }) => [protocol, healthCheck]),
+    [
+      ["TCP", {}],
+      ["UDP", { intervalSeconds: 7 }],
+    ],
+  );
+  assert.deepEqual(conflicts, []);
+});
+
+test("a port that two Services ask for goes to the older one; the younger one is told who has it", () => {
+  const { listeners, owners, conflicts } = desire([OLDER, YOUNGER]);
+  assert.deepEqual(
+    listeners.map(({ owner }) => owner.name),
+    ["older"],
+  );
+  assert.deepEqual(conflicts, [{ owner: YOUNGER.ref, holder: OLDER.ref, protocol: "TCP", port: 80 }]);
+  assert.deepEqual(
+    owners.map(({ ref, state }) => `${ref.name} ${state}`),
+    ["older served", "younger served"],
+  );
+});
+
+test("an older Service that asks for a port late takes it from nobody who listens there", () => {
+  const [first] = desire([YOUNGER]).listeners;
+  const { listeners, conflicts } = desire([OLDER, YOUNGER], [], [first?.name ?? ""]);
+  assert.deepEqual(
+    listeners.map(({ owner }) => owner.name),
+    ["younger"],
+  );
+  assert.deepEqual(conflicts, [{ owner: OLDER.ref, holder: YOUNGER.ref, protocol: "TCP", port: 80 }]);
+  assert.equal(desire([OLDER, { ...YOUNGER, released: true }], [], [first?.name ?? ""]).listeners[0]?.owner.name, "older");
+});
+
+test("the port passes on when the older Service is released", () => {
+  const { listeners, owners, conflicts } = desire([{ ...OLDER, released: true }, YOUNGER]);
+  assert.deepEqual(
+    listeners.map(({ owner }) => owner.name),
+    ["younger"],
+  );
+  assert.deepEqual([conflicts, owners.map(({ state }) => state)], [[], ["released", "served"]]);
+});
+
+test("an owner that cannot be read is held: nothing is wanted for it, and nothing of it is given up", () => {
+  const { listeners, owners } = desire([{ ...OLDER, intent: undefined }]);
+  assert.deepEqual([listeners, owners.map(({ state }) => state)], [[], ["held"]]);
+});
+
+test("a released owner that cannot be read is released", () => {
+  assert.deepEqual(
+    desire([{ ...OLDER, intent: undefined, released: true }]).owners.map(({ state }) => state),
+    ["released"],
+  );
+});

@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { holderOf } from "../../../../coordinator/domain/plan/address-holder.ts";
+import type { Holder } from "../../../../coordinator/domain/plan/plan-targets.ts";
+import { aPod } from "../../../builders.ts";
+
+type Known = Parameters<typeof holderOf>[0];
+const known = (change: Partial<Known>): Known => ({
+  journaled: undefined,
+  journaledPod: undefined,
+  journaledEnd: undefined,
+  present: undefined,
+  complete: false,
+  ...change,
+});
+const pod = aPod();
+const ending = aPod({ deletionAtMs: 1 });
+const over = aPod({ phase: "Succeeded" });
+const other = aPod({ uid: "pod-2" });
+const otherEnding = aPod({ uid: "pod-2", deletionAtMs: 1 });
+
+const HOLDERS: readonly (readonly [title: string, known: Partial<Known>, expected: Holder])[] = [
+  ["nobody knows the address", {}, { kind: "foreign" }],
+  ["nobody knows the address, and all nodes have told", { complete: true }, { kind: "foreign" }],
+  ["no journal, a Pod has it", { present: pod }, { kind: "live", podUid: "pod-1" }],
+  ["no journal, an ending Pod has it", { present: ending }, { kind: "terminating", podUid: "pod-1" }],
+  ["no journal, a finished Pod had it", { present: over }, { kind: "over", podUid: "pod-1", inferred: false }],
+  ["ours, alive", { journaled: "pod-1", journaledPod: pod, present: pod }, { kind: "live", podUid: "pod-1" }],
+  ["ours, ending", { journaled: "pod-1", journaledPod: ending, present: ending }, { kind: "terminating", podUid: "pod-1" }],
+  ["ours, finished", { journaled: "pod-1", journaledPod: over, present: over }, { kind: "over", podUid: "pod-1", inferred: false }],
+  ["ours, its deletion was seen", { journaled: "pod-1", journaledEnd: "deleted" }, { kind: "over", podUid: "pod-1", inferred: false }],
+  ["ours, its Node is gone", { journaled: "pod-1", journaledEnd: "node-deleted" }, { kind: "over", podUid: "pod-1", inferred: true }],
+  ["ours, nothing known, not every node has told", { journaled: "pod-1" }, { kind: "unknown", podUid: "pod-1" }],
+  ["ours, nothing known, every node has told", { journaled: "pod-1", complete: true }, { kind: "over", podUid: "pod-1", inferred: true }],
+  ["another Pod has it now", { journaled: "pod-1", present: other }, { kind: "reused", podUid: "pod-1" }],
+  [
+    "another Pod has it now, ours is still known",
+    { journaled: "pod-1", journaledPod: ending, present: other },
+    { kind: "reused", podUid: "pod-1" },
+  ],
+  [
+    "a Pod that ends and still has the address takes nothing from ours, of which nobody has told yet",
+    { journaled: "pod-1", present: otherEnding },
+    { kind: "unknown", podUid: "pod-1" },
+  ],
+  [
+    "a Pod that ends takes nothing from ours",
+    { journaled: "pod-1", journaledPod: pod, present: otherEnding },
+    { kind: "live", podUid: "pod-1" },
+  ],
+  [
+    "a Pod that ends has it, ours is not known although every node has told",
+    { journaled: "pod-1", present: otherEnding, complete: true },
+    { kind: "over", podUid: "pod-1", inferred: true },
+  ],
+  [
+    "a finished Pod that is still listed with the address takes nothing from ours",
+    { journaled: "pod-1", journaledPod: pod, present: aPod({ uid: "pod-2", phase: "Failed" }) },
+    { kind: "live", podUid: "pod-1" },
+  ],
+];
+
+for (const [title, given, expected] of HOLDERS)
+  test(`who is behind an address: ${title}`, () => assert.deepEqual(holderOf(known(given)), expected));

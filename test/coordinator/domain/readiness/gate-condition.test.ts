@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Binding, readiness, type Step } from "../../../../coordinator/domain/readiness/gate-condition.ts";
+
+const GATE = "cloud.tencent.com/load-balancer-backendgroup-ready";
+const HEALTHY: Step = { kind: "healthy", checked: true };
+const aBinding = (step: Step, listener = "TCP:80"): Binding => ({
+  service: "Service demo/web",
+  loadBalancerId: "lb-1",
+  listener,
+  step,
+  sinceMs: 0,
+});
+const ready = (bindings: readonly Binding[], change: Partial<Parameters<typeof readiness>[0]> = {}) =>
+  readiness({ gateType: GATE, gate: "absent", containersReady: true, ending: false, bindings, ...change });
+
+const STEPS: readonly (readonly [title: string, step: Step, reason: string, says: string])[] = [
+  [
+    "pending: the step's own reason",
+    { kind: "pending", reason: "PortNotDeclared", because: "name the port" },
+    "PortNotDeclared",
+    "name the port",
+  ],
+  ["bindable", { kind: "bindable", because: "waits for the next write" }, "WaitingForBind", "waits for the next write"],
+  ["binding", { kind: "binding" }, "Binding", "being told to send"],
+  ["checking", { kind: "checking", health: "Unknown" }, "HealthChecking", "waiting for the load balancer's health check"],
+  ["checking in vain", { kind: "checking", health: "Dead" }, "HealthCheckFailing", "security groups"],
+  ["draining", { kind: "draining" }, "Draining", "stop sending"],
+];
+
+for (const [title, step, reason, says] of STEPS)
+  test(`keeps the gate closed and says why: ${title}`, () => {
+    const condition = ready([aBinding(HEALTHY, "TCP:443"), aBinding(step)]);
+    assert.deepEqual([condition?.status, condition?.reason], ["False", reason]);
+    assert.ok(condition?.message.startsWith("Service demo/web, CLB lb-1, listener TCP:80: "), condition?.message);
+    assert.ok(condition?.message.includes(says), condition?.message);
+  });
+
+test("every step of waiting has a reason of its own", () => {
+  const reasons = STEPS.map(([, step]) => ready([aBinding(step)])?.reason);
+  assert.equal(new Set(reasons).size, STEPS.length);
+});
+
+test("opens the gate with TKE's words when every binding is healthy, checked or not", () => {
+  assert.deepEqual(ready([aBinding(HEALTHY), aBinding({ kind: "healthy", checked: false }, "TCP:81")]), {
+    status: "True",
+    reason: "LoadBalancerNetworkGroupReady",
+    message: `Marking condition "${GATE}" to True.`,
+  });
+});
+
+test("one of many that is not healthy keeps it closed, wherever it stands", () => {
+  const open = aBinding({ kind: "checking", health: "Unknown" }, "TCP:81");
+  for (const bindings of [
+    [open, aBinding(HEALTHY)],
+    [aBinding(HEALTHY), open],
+  ])
+    assert.equal(ready(bindings)?.status, "False");
+});
+
+test("names the missing load balancer", () => {
+  const nowhere = { ...aBinding({ kind: "bindable", because: "it is being created" }), loadBalancerId: undefined };
+  assert.ok(ready([nowhere])?.message.includes("CLB (none yet)"));
+});
+
+test("a Pod that no Service selects waits for nobody once its containers are ready", () => {
+  assert.deepEqual([ready([])?.status, ready([])?.reason], ["True", "NoDirectAccess"]);
+  assert.equal(ready([], { containersReady: false }), undefined);
+});
+
+test("never takes an open gate back", () => {
+  for (const [, step] of STEPS) assert.equal(ready([aBinding(step)], { gate: "True" }), undefined);
+  assert.equal(ready([], { gate: "True" }), undefined);
+});
+
+test("opens a gate that was closed or unknown", () => {
+  for (const gate of ["absent", "False", "Unknown"] as const) assert.equal(ready([aBinding(HEALTHY)], { gate })?.status, "True");
+});
+
+test("leaves the gate of a Pod that ends as it is", () => {
+  assert.equal(ready([aBinding(HEALTHY)], { ending: true }), undefined);
+  assert.equal(ready([], { ending: true }), undefined);
+});

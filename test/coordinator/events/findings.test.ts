@@ -1,0 +1,111 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { desiredLoadBalancer } from "../../../coordinator/domain/intent/desired-load-balancer.ts";
+import { type ServiceRecord, serviceRef } from "../../../coordinator/domain/intent/service.ts";
+import type { Finding } from "../../../coordinator/domain/plan/plan-load-balancer.ts";
+import type { ObjectRef, Problem } from "../../../coordinator/domain/problem.ts";
+import { makeReport } from "../../../coordinator/events/findings.ts";
+import { Ledger } from "../../../coordinator/state/intents.ts";
+import { Owners } from "../../../coordinator/state/listener-owners.ts";
+import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
+import type { ConfigRecord } from "../../../coordinator/state/watched-objects.ts";
+import { aListener, anIntent, aPod, aService, aTarget, CLUSTER } from "../../builders.ts";
+import { somePodFacts } from "../pod-facts.ts";
+import { silentLog } from "../pods.ts";
+
+/** What is told about these Services on one load balancer, as "kind name reason". */
+function report(
+  services: readonly ServiceRecord[],
+  findings: readonly Finding[],
+  { config, former = [] }: { config?: ConfigRecord; former?: readonly ObjectRef[] } = {},
+) {
+  const known = somePodFacts(aPod(), aPod({ uid: "pod-2", name: "web-2", hostNetwork: true }));
+  const index = makePodIndex(known.facts);
+  const ledger = new Ledger({ clusterId: CLUSTER, pods: index, wishes: () => new Map() });
+  for (const [n, service] of services.entries()) {
+    const entry = {
+      ref: serviceRef(service),
+      order: String(n),
+      selector: service.selector,
+      intent: anIntent(service),
+      loadBalancerId: "lb-1",
+    };
+    ledger.set({ ...entry, released: false, blocker: undefined });
+  }
+  const told: Problem[] = [];
+  const tell = (problem: Problem): void => void told.push(problem);
+  const owners = new Owners({ ledger, clusterId: CLUSTER });
+  for (const ref of former) owners.remember(ref);
+  const run = makeReport({ ledger, config: () => config, owners, tell, log: silentLog });
+  const none = desiredLoadBalancer({ loadBalancerId: "lb-1", clusterId: CLUSTER, claims: [], podsOf: () => [] });
+  run(services.length === 0 ? none : ledger.desired("lb-1"), { calls: [], findings });
+  return { told, lines: told.map(({ object, reason }) => `${object.kind} ${object.name} ${reason}`) };
+}
+const plain = aService({ selector: { app: "none" } });
+const configured = aService({
+  selector: { app: "none" },
+  annotations: { "service.cloud.tencent.com/direct-access": "true", "service.cloud.tencent.com/tke-service-config": "checks" },
+});
+const aConfig = (faults: readonly string[]): ConfigRecord => ({
+  uid: "c",
+  resourceVersion: "1",
+  namespace: "demo",
+  name: "checks",
+  wishes: new Map(),
+  faults,
+});
+
+test("tells nothing where all is well", () => assert.deepEqual(report([plain], []).lines, []));
+
+test("tells of Pods that cannot be bound, on the Pod and on the Service", () => {
+  assert.deepEqual(report([aService()], []).lines, ["Pod web-2 PodHostNetwork", "Service web PodHostNetwork"]);
+});
+
+test("tells the younger Service who has its port", () => {
+  const younger = aService({ uid: "younger-0000", name: "younger", selector: { app: "none" } });
+  const { lines, told } = report([plain, younger], []);
+  assert.deepEqual(lines, ["Service younger ListenerConflict"]);
+  for (const part of ["TCP:80", "lb-1", "Service demo/web", "use another port"]) assert.ok(told[0]?.message.includes(part), part);
+});
+
+test("tells of a TkeServiceConfig that is missing or faulty, with its faults", () => {
+  const missing = report([configured], []);
+  assert.deepEqual(missing.lines, ["Service web ServiceConfigMissing"]);
+  for (const part of ["E4043", '"checks"', "namespace demo"]) assert.ok(missing.told[0]?.message.includes(part), part);
+  const faulty = report([configured], [], { config: aConfig(["fault 1", "fault 2"]) });
+  assert.deepEqual(
+    faulty.told.map(({ reason, message }) => [reason, message]),
+    [
+      ["InvalidServiceConfig", "fault 1"],
+      ["InvalidServiceConfig", "fault 2"],
+    ],
+  );
+  assert.deepEqual(report([configured], [], { config: aConfig([]) }).lines, []);
+});
+
+test("tells of a foreign listener on the port, of a foreign backend, and not of what merely waits", () => {
+  const [wanted] = desiredOf(plain).listeners;
+  assert.ok(wanted !== undefined);
+  const listener = aListener();
+  const { lines, told } = report(
+    [plain],
+    [
+      { kind: "port-taken", wanted, by: aListener({ name: "by hand", listenerId: "lbl-9" }) },
+      { kind: "foreign-target", listener, target: aTarget() },
+      { kind: "waiting", listener, target: aTarget() },
+    ],
+  );
+  assert.deepEqual(lines, ["Service web ListenerPortTaken", "Service web ForeignBackend"]);
+  for (const part of ["lb-1", "TCP:80", "lbl-9", "Remove that listener"]) assert.ok(told[0]?.message.includes(part), part);
+});
+
+test("tells the former owner of a listener that was left behind; without one there is nobody to tell", () => {
+  const orphaned: Finding = { kind: "orphaned", listener: aListener() };
+  assert.deepEqual(report([], [orphaned], { former: [serviceRef(aService())] }).lines, ["Service web OrphanedListener"]);
+  assert.deepEqual(report([], [orphaned]).lines, []);
+});
+
+function desiredOf(service: ServiceRecord) {
+  const claim = { ref: serviceRef(service), released: false, intent: anIntent(service), wishes: new Map() };
+  return desiredLoadBalancer({ loadBalancerId: "lb-1", clusterId: CLUSTER, claims: [claim], podsOf: () => [] });
+}

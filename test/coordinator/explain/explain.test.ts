@@ -1,0 +1,220 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { serviceRef } from "../../../coordinator/domain/intent/service.ts";
+import type { Call } from "../../../coordinator/domain/load-balancer.ts";
+import type { Plan } from "../../../coordinator/domain/plan/plan-load-balancer.ts";
+import type { Parked } from "../../../coordinator/domain/safety/brake.ts";
+import type { Policy } from "../../../coordinator/domain/safety/policy.ts";
+import { describeFinding, Explain, loadBalancerText, podText } from "../../../coordinator/explain/explain.ts";
+import { Bindings } from "../../../coordinator/gates/pod-bindings.ts";
+import { Refusals } from "../../../coordinator/load-balancers/refused-items.ts";
+import type { Writes } from "../../../coordinator/load-balancers/writer.ts";
+import { Ledger } from "../../../coordinator/state/intents.ts";
+import { Owners } from "../../../coordinator/state/listener-owners.ts";
+import { Mirror } from "../../../coordinator/state/mirror.ts";
+import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
+import { aListener, aLoadBalancer, anIntent, aPod, aService, aTarget, CLUSTER, LISTENER_NAME } from "../../builders.ts";
+import { somePodFacts } from "../pod-facts.ts";
+import { aFakeClock } from "../pods.ts";
+import { aMemoryJournal } from "../stage.ts";
+
+const SLOT = "lbl-1 10.244.1.1:8080";
+const BIND: Call = { lane: "bind", targets: [{ listenerId: "lbl-1", ip: "10.244.1.1", port: 8080, weight: 10, podUid: "pod-1" }] };
+const NOTHING: Plan = { calls: [], findings: [] };
+
+function aWorld(targets = [aTarget()], plan: Plan = NOTHING) {
+  const clock = aFakeClock();
+  const known = somePodFacts(aPod());
+  const mirror = new Mirror(() => undefined);
+  mirror.fill({ ...aLoadBalancer(), running: true }, [aListener({ targets })], clock.now());
+  const ledger = new Ledger({ clusterId: CLUSTER, pods: makePodIndex(known.facts), wishes: () => new Map() });
+  const service = aService();
+  const entry = { ref: serviceRef(service), order: "1", selector: service.selector, intent: anIntent(service), loadBalancerId: "lb-1" };
+  ledger.set({ ...entry, released: false, blocker: undefined });
+  const running: { call: Call | undefined } = { call: undefined };
+  const writes = { running: () => running.call } as unknown as Writes;
+  const journal = aMemoryJournal();
+  const shared = { ledger, mirror, writes, journal, clock };
+  const bindings = new Bindings({ ...shared, refusals: new Refusals(() => undefined), clusterId: CLUSTER });
+  const held: Parked[] = [];
+  const strays: string[] = [];
+  const policy: { is: Policy } = { is: "enforce" };
+  const explain = new Explain({
+    ...shared,
+    facts: known.facts,
+    bindings,
+    plan: () => plan,
+    owners: new Owners({ ledger, clusterId: CLUSTER }),
+    parked: () => held,
+    strayReleases: () => strays,
+    get policy() {
+      return policy.is;
+    },
+  });
+  const text = (): string => {
+    const pod = explain.pod("demo/web-1");
+    return pod === undefined ? "" : podText(pod);
+  };
+  return { clock, known, mirror, journal, ledger, running, held, strays, policy, explain, text };
+}
+
+test("tells of a Pod that waits: step, since when, what is awaited, from whom, and the next call with its reason", async () => {
+  const { clock, text } = aWorld([], { calls: [BIND], findings: [] });
+  text();
+  await clock.advance(4_000);
+  assert.equal(
+    text(),
+    [
+      "Pod demo/web-1 on node-a (facts from: agent), address 10.244.1.1 on interface unknown",
+      "  containers ready: yes, gate: absent",
+      "  Service demo/web at lb-1 TCP:80: bindable for at least 4 s",
+      "    awaited: waits for the load balancer's next write (from the coordinator)",
+      "    next call: bind 1: Pods that are ready",
+      "",
+    ].join("\n"),
+  );
+});
+
+test("tells of the call that runs, of the check, of its failing, and of nothing more to wait for", () => {
+  const { clock, mirror, running, text } = aWorld([]);
+  running.call = BIND;
+  assert.match(text(), /: binding\n {4}awaited: the bind that runs \(from the cloud\)\n {4}running call: bind 1: Pods that are ready/);
+  running.call = undefined;
+  mirror.fold("lb-1", BIND, [], clock.now());
+  assert.match(text(), /: checking for 0 s\n {4}awaited: the load balancer's health check \(from the cloud\)/);
+  const hear = (state: "Dead" | "Alive") =>
+    mirror.noteHealth("lb-1", new Map([[SLOT, state]]), { askedMs: clock.now() + 10_000, nowMs: clock.now() });
+  hear("Dead");
+  assert.match(text(), /health check fails: port, path or security group \(from you\)/);
+  hear("Alive");
+  assert.match(text(), /: healthy for 0 s\n {4}awaited: nothing: bound and healthy\n$/);
+});
+
+test("tells who must act on a Pod that cannot be bound", () => {
+  const { known, text } = aWorld([]);
+  known.set(aPod({ containersReady: false }));
+  assert.match(text(), /containers ready: no[^]*awaited: its containers are not ready[^]*\(from the Pod\)/);
+  known.set(aPod({ hostNetwork: true }));
+  assert.match(text(), /awaited: Pod demo\/web-1 has hostNetwork: true[^]*\(from you\)/);
+  known.set(aPod({ deletionAtMs: 1 }));
+  assert.match(text(), /terminating\n[^]*: draining for [^]*awaited: weight 0, then the end of the drain time/);
+  known.set(aPod({ labels: {}, hasGate: false }));
+  assert.match(text(), /gate: no gate\n {2}no Service with direct access selects it\n$/);
+});
+
+test("of Pods that bore the same name explains the youngest; an unknown one not at all", () => {
+  const { known, explain } = aWorld();
+  known.set(aPod({ uid: "pod-2", startedAtMs: 2_000 }));
+  assert.deepEqual([explain.pod("demo/web-1")?.uid, explain.pod("demo/web-9"), explain.pod("web-1")], ["pod-2", undefined, undefined]);
+});
+
+test("lists the Pods of a namespace that are selected, by name", () => {
+  const { known, explain } = aWorld();
+  known.set(aPod({ uid: "b", name: "b" }));
+  known.set(aPod({ uid: "a", name: "a" }));
+  known.set(aPod({ uid: "c", name: "c", labels: {} }));
+  known.set(aPod({ uid: "d", name: "d", namespace: "shop" }));
+  assert.deepEqual(
+    explain.podsOf("demo").map(({ pod }) => pod),
+    ["demo/a", "demo/b", "demo/web-1"],
+  );
+});
+
+test("tells of a load balancer: owners, listeners, who is behind each target, what is planned and found", async () => {
+  const targets = [1, 2, 3, 4].map((n) => aTarget({ ip: `10.244.1.${n}` }));
+  const finding = { kind: "orphaned", listener: aListener() } as const;
+  const { clock, known, mirror, journal, explain } = aWorld(targets, { calls: [BIND], findings: [finding] });
+  const claims = new Map([1, 2, 3].map((n) => [`10.244.1.${n}`, `pod-${n}`]));
+  await journal.claim("lb-1", claims, new AbortController().signal);
+  known.end("pod-2");
+  mirror.noteHealth("lb-1", new Map([[SLOT, "Alive"]]), { askedMs: clock.now(), nowMs: clock.now() });
+  mirror.markStale("lb-1", "bind ended in doubt");
+  await clock.advance(9_000);
+  const one = explain.loadBalancer("lb-1");
+  assert.ok(one !== undefined);
+  assert.equal(
+    loadBalancerText(one),
+    [
+      "Load balancer lb-1 (198.18.0.1), read 9 s ago, in doubt: bind ended in doubt",
+      "  owners: Service demo/web (served)",
+      `  TCP:80 lbl-1 ${LISTENER_NAME}`,
+      "    10.244.1.1:8080 weight 10 Alive demo/web-1",
+      "    10.244.1.2:8080 weight 10 no data UID pod-2 (deleted)",
+      "    10.244.1.3:8080 weight 10 no data UID pod-3 (unknown)",
+      "    10.244.1.4:8080 weight 10 no data not bound by us",
+      "  running call: none",
+      "  planned: bind 1: Pods that are ready",
+      `  found: listener lbl-1 (${LISTENER_NAME}) is ours, but its owner is unknown: kept`,
+      "",
+    ].join("\n"),
+  );
+  assert.equal(explain.loadBalancer("lb-9"), undefined);
+});
+
+test("describes what it found and does not touch", () => {
+  const listener = aListener();
+  const target = aTarget();
+  const wanted = {
+    name: "n",
+    owner: serviceRef(aService()),
+    protocol: "TCP",
+    port: 80,
+    healthCheck: {},
+    backends: [],
+    standings: [],
+  } as const;
+  assert.equal(describeFinding({ kind: "port-taken", wanted, by: listener }), "port TCP:80 is taken by foreign listener lbl-1");
+  assert.equal(
+    describeFinding({ kind: "foreign-target", listener, target }),
+    "target 10.244.1.1:8080 of listener lbl-1 was not bound by us: kept",
+  );
+  assert.match(describeFinding({ kind: "waiting", listener, target }), /stays until what replaces it serves/);
+});
+
+test("tells which removals are parked, and how a person lets one go", () => {
+  const { held, explain } = aWorld();
+  held.push({ id: "r-5e21c0ff", place: "lbl-1", slots: [{ listenerId: "lbl-1", ip: "10.244.1.1", port: 8080 }], staying: 0, floor: 1 });
+  held.push({ id: "r-2", place: "lbl-9", slots: [], staying: 0, floor: 1 });
+  const one = explain.loadBalancer("lb-1");
+  const line =
+    "removal r-5e21c0ff of 1 backends of lbl-1: 0 would stay, 1 must. If it is right, annotate Service demo/web with clb-direct.io/release: r-5e21c0ff";
+  assert.equal(one?.parked[0], line);
+  assert.match(one.parked[1] ?? "", /annotate its Service with clb-direct.io\/release: r-2$/); // nobody remembers whose listener it was
+  assert.ok(loadBalancerText(one).includes(`  parked: ${line}\n`));
+});
+
+test("of a release that was used up or stood there for long, says that it has to be set again", () => {
+  const { held, explain } = aWorld();
+  const parked: Parked = { id: "r-1", place: "lbl-1", slots: [], staying: 0, floor: 1 };
+  held.push({ ...parked, spent: "used" }, { ...parked, spent: "late" });
+  const [used, late] = explain.loadBalancer("lb-1")?.parked ?? [];
+  assert.match(used ?? "", /stands clb-direct.io\/release: r-1 from the last time, .*take the annotation away and set it again$/);
+  assert.match(late ?? "", /since long before, .*take the annotation away and set it again$/);
+});
+
+test("names the ids in the annotation that no removal has, a few of them", () => {
+  const { held, strays, explain } = aWorld();
+  held.push({ id: "r-1", place: "lbl-1", slots: [], staying: 0, floor: 1 });
+  const end = (): string => explain.loadBalancer("lb-1")?.parked[0]?.split("release: r-1")[1] ?? "";
+  assert.equal(end(), "");
+  strays.push("r-wrong");
+  assert.equal(end(), ". What stands in clb-direct.io/release now, r-wrong, names nothing that is parked here");
+  strays.push("r-b", "r-c", "r-d", "r-e");
+  assert.match(end(), /now, r-wrong, r-b, r-c and 2 more, name nothing/);
+});
+
+test("what the policy does not allow is planned, but not made, and nobody's next call", () => {
+  const conflict: Call = { lane: "conflict", slots: [{ listenerId: "lbl-1", ip: "10.244.1.9", port: 8080 }] };
+  const { explain, policy } = aWorld([], { calls: [conflict, BIND], findings: [] });
+  const planned = (): readonly (string | undefined)[] => [
+    ...(explain.loadBalancer("lb-1")?.plannedCalls ?? []).map((call) => /\(.*\)$/.exec(call)?.[0]),
+    explain.pod("demo/web-1")?.bindings[0]?.nextCall,
+  ];
+  assert.deepEqual(planned(), [undefined, undefined, "conflict 1: their addresses belong to other Pods now, or their Pods are over"]);
+  policy.is = "no-unbind";
+  assert.deepEqual(planned(), ["(not made: POLICY is no-unbind)", undefined, "bind 1: Pods that are ready"]);
+  policy.is = "observe";
+  const not = "(not made: POLICY is observe)";
+  const next = `conflict 1: their addresses belong to other Pods now, or their Pods are over ${not}`;
+  assert.deepEqual(planned(), [not, not, next]);
+});

@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Call } from "../../../coordinator/domain/load-balancer.ts";
+import { Audit, auditText, type Causes, reasonsOf } from "../../../coordinator/explain/write-log.ts";
+import { slots } from "../stage.ts";
+
+const causes: Causes = {
+  pod: ({ ip }, podUid) => `Pod ${podUid ?? ip}`,
+  owner: (listener) => `Service of ${listener}`,
+};
+const CASES: readonly [Call, readonly string[]][] = [
+  [{ lane: "bind", targets: slots("lbl-1", 2) }, ["Pod pod-0", "Pod pod-1"]],
+  [{ lane: "drain", weights: slots("lbl-1", 1) }, ["Pod 10.244.0.1"]],
+  [{ lane: "conflict", slots: slots("lbl-1", 1) }, ["Pod 10.244.0.1"]],
+  [{ lane: "unbind", slots: slots("lbl-1", 1) }, ["Pod 10.244.0.1"]],
+  [{ lane: "structure", create: { protocol: "TCP", healthCheck: {}, listeners: [{ name: "cd-1", port: 80 }] } }, ["Service of cd-1"]],
+  [{ lane: "structure", createRules: { listenerId: "lbl-2", rules: [] } }, ["Service of lbl-2"]],
+  [{ lane: "tune", weights: slots("lbl-1", 3) }, ["Service of lbl-1"]],
+  [{ lane: "delete", listenerIds: ["lbl-1", "lbl-2"] }, ["Service of lbl-1", "Service of lbl-2"]],
+  [{ lane: "delete", rules: { listenerId: "lbl-3", locationIds: ["loc-1"] } }, ["Service of lbl-3"]],
+];
+for (const [call, expected] of CASES)
+  test(`a call of lane ${call.lane} names ${expected.join(", ")}`, () => assert.deepEqual(reasonsOf(call, causes), expected));
+
+test("a full batch names a few Pods and how many more", () => {
+  const reasons = reasonsOf({ lane: "bind", targets: slots("lbl-1", 500) }, causes);
+  assert.deepEqual([reasons.length, reasons.at(-1)], [6, "and 495 more"]);
+});
+
+test("the ring keeps the newest thousand, in order, and can be asked for one load balancer", () => {
+  const audit = new Audit();
+  const entry = { atMs: 0, ms: 450.4, lane: "bind", items: 3, result: "ok", because: ["Pod shop/web-1 is ready"] } as const;
+  for (let n = 0; n < 1_200; n++) audit.add({ ...entry, loadBalancerId: `lb-${n % 2}` });
+  assert.deepEqual([audit.of().length, audit.of()[0]?.seq, audit.of().at(-1)?.seq], [1_000, 201, 1_200]);
+  assert.ok(audit.of("lb-1").length === 500 && audit.of("lb-1").every(({ loadBalancerId }) => loadBalancerId === "lb-1"));
+  assert.equal(auditText(audit.of("lb-1").slice(0, 1)), "1970-01-01T00:00:00.000Z lb-1 bind 3 ok 450 ms: Pod shop/web-1 is ready\n");
+  assert.match(auditText([]), /nothing was written/);
+});

@@ -1,0 +1,139 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { PodFact } from "../../../common/vocabulary.ts";
+import { serviceRef } from "../../../coordinator/domain/intent/service.ts";
+import type { Call, Listener } from "../../../coordinator/domain/load-balancer.ts";
+import { Bindings } from "../../../coordinator/gates/pod-bindings.ts";
+import { Refusals } from "../../../coordinator/load-balancers/refused-items.ts";
+import type { Writes } from "../../../coordinator/load-balancers/writer.ts";
+import { Ledger, type LedgerEntry } from "../../../coordinator/state/intents.ts";
+import { Mirror } from "../../../coordinator/state/mirror.ts";
+import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
+import { aListener, aLoadBalancer, anIntent, aPod, aService, aTarget, CLUSTER } from "../../builders.ts";
+import { somePodFacts } from "../pod-facts.ts";
+import { aFakeClock } from "../pods.ts";
+import { aMemoryJournal } from "../stage.ts";
+
+const SLOT = "lbl-1 10.244.1.1:8080";
+const service = aService();
+
+/** One Service on lb-1 as the mirror shows it; `running` is the call that is under way. */
+function aWorld(listeners: readonly Listener[] = [aListener()], entry: Partial<LedgerEntry> = {}) {
+  const clock = aFakeClock();
+  const mirror = new Mirror(() => undefined);
+  mirror.fill({ ...aLoadBalancer(), running: true }, listeners, clock.now());
+  const ledger = new Ledger({ clusterId: CLUSTER, pods: makePodIndex(somePodFacts().facts), wishes: () => new Map() });
+  ledger.set({
+    ref: serviceRef(service),
+    order: "1",
+    selector: service.selector,
+    intent: anIntent(service),
+    loadBalancerId: "lb-1",
+    released: false,
+    blocker: undefined,
+    ...entry,
+  });
+  const running: { call: Call | undefined } = { call: undefined };
+  const journal = aMemoryJournal();
+  const refusals = new Refusals(() => undefined);
+  const writes = { running: () => running.call } as unknown as Writes;
+  const bindings = new Bindings({ ledger, mirror, writes, journal, refusals, clock, clusterId: CLUSTER });
+  const steps = (change: Partial<PodFact> = {}): string[] =>
+    bindings.of(aPod(change)).map(({ listener, step }) => `${listener} ${"reason" in step ? step.reason : step.kind}`);
+  return { clock, mirror, ledger, running, journal, bindings, steps };
+}
+const bound = [aListener({ targets: [aTarget()] })];
+
+test("a binding goes from bindable over binding and checking to healthy", () => {
+  const { clock, mirror, running, steps } = aWorld();
+  assert.deepEqual(steps(), ["TCP:80 bindable"]);
+  const call: Call = { lane: "bind", targets: [{ listenerId: "lbl-1", ip: "10.244.1.1", port: 8080, weight: 10, podUid: "pod-1" }] };
+  running.call = call;
+  assert.deepEqual(steps(), ["TCP:80 binding"]);
+  assert.deepEqual(steps({ ips: ["10.244.1.2"] }), ["TCP:80 bindable"]); // another Pod is not in that call
+  running.call = undefined;
+  mirror.fold("lb-1", call, [], clock.now());
+  assert.deepEqual(steps(), ["TCP:80 checking"]);
+  const checkedMs = clock.now() + 10_000; // three checks, one every 5 s
+  mirror.noteHealth("lb-1", new Map([[SLOT, "Alive"]]), { askedMs: checkedMs, nowMs: checkedMs });
+  assert.deepEqual(steps(), ["TCP:80 healthy"]);
+});
+
+test("tells since when a step has been the same", async () => {
+  const { clock, mirror, bindings } = aWorld(bound);
+  const since = (): number => clock.now() - (bindings.of(aPod())[0]?.sinceMs ?? 0);
+  since();
+  await clock.advance(700);
+  assert.equal(since(), 700);
+  mirror.noteHealth("lb-1", new Map([[SLOT, "Alive"]]), { askedMs: clock.now(), nowMs: clock.now() });
+  assert.equal(since(), 0);
+});
+
+test("knows when a step began only where it has seen another one before, of a Pod whose gate waits", () => {
+  const { clock, mirror, running, bindings } = aWorld(bound);
+  const seen = (change: Partial<PodFact> = {}): string[] =>
+    bindings.of(aPod(change)).map(({ step, isBeginSeen }) => `${step.kind} ${isBeginSeen}`);
+  const turn = (state: "Alive" | "Dead"): void => {
+    const nowMs = clock.now() + 60_000;
+    mirror.noteHealth("lb-1", new Map([[SLOT, state]]), { askedMs: nowMs, nowMs });
+  };
+  assert.deepEqual(seen(), ["checking false"]); // it may have been so for hours, before this process began
+  turn("Alive");
+  assert.deepEqual(seen(), ["healthy true"]);
+  assert.deepEqual(seen({ gate: "True" }), ["healthy true"]);
+  turn("Dead");
+  assert.deepEqual(seen({ gate: "True" }), ["checking false"]); // nobody has looked since the gate opened
+  turn("Alive");
+  assert.deepEqual(seen({ hasGate: false }), ["healthy false"]);
+  mirror.fill({ ...aLoadBalancer(), running: true }, [aListener()], clock.now());
+  assert.deepEqual(seen(), ["bindable true"]);
+  running.call = { lane: "bind", targets: [{ listenerId: "lbl-1", ip: "10.244.1.1", port: 8080, weight: 10, podUid: "pod-1" }] };
+  assert.deepEqual(seen(), ["binding false"]);
+});
+
+test("an address that is still bound for a former Pod does not count for the new one", async () => {
+  const { clock, mirror, journal, steps } = aWorld(bound);
+  mirror.noteHealth("lb-1", new Map([[SLOT, "Alive"]]), { askedMs: clock.now(), nowMs: clock.now() });
+  await journal.claim("lb-1", new Map([["10.244.1.1", "former-pod"]]), new AbortController().signal);
+  assert.deepEqual(steps(), ["TCP:80 bindable"]);
+  await journal.claim("lb-1", new Map([["10.244.1.1", "pod-1"]]), new AbortController().signal);
+  assert.deepEqual(steps(), ["TCP:80 healthy"]);
+});
+
+test("a Pod that no Service selects has no bindings: wrong labels, another namespace, a released Service", () => {
+  const { steps } = aWorld();
+  assert.deepEqual([steps({ labels: { app: "api" } }), steps({ namespace: "shop" })], [[], []]);
+  assert.deepEqual(aWorld([aListener()], { released: true }).steps(), []);
+});
+
+test("a Service without load balancer keeps its Pods waiting, and says why", () => {
+  const none = { loadBalancerId: undefined };
+  assert.deepEqual(aWorld([], none).steps(), ["(none yet) bindable"]);
+  const blocker = { reason: "LoadBalancerNotFound", message: "correct the annotation" };
+  assert.deepEqual(aWorld([], { ...none, blocker }).steps(), ["(none yet) LoadBalancerNotFound"]);
+  // One that cannot be read still selects its Pods: their gates must not open.
+  assert.deepEqual(aWorld([], { intent: undefined, blocker }).steps(), ["(none yet) LoadBalancerNotFound"]);
+});
+
+test("one binding for each port of each Service", () => {
+  const world = aWorld();
+  const other = aService({
+    uid: "other-0000-0000",
+    name: "other",
+    ports: [81, 82].map((port) => ({ name: "", protocol: "TCP", port, targetPort: 1 })),
+  });
+  const entry = { order: "2", selector: other.selector, loadBalancerId: "lb-1", released: false, blocker: undefined };
+  world.ledger.set({ ...entry, ref: serviceRef(other), intent: anIntent(other) });
+  assert.deepEqual(world.steps(), ["TCP:80 bindable", "TCP:81 bindable", "TCP:82 bindable"]);
+});
+
+for (const [protocol, expected] of [
+  ["TCP", "TCP:80 ListenerPortTaken"],
+  ["HTTP", "TCP:80 ListenerPortTaken"],
+  ["TCP_SSL", "TCP:80 ListenerPortTaken"],
+  ["UDP", "TCP:80 bindable"],
+  ["QUIC", "TCP:80 bindable"],
+] as const)
+  test(`another's ${protocol} listener on the same port: ${expected}`, () => {
+    assert.deepEqual(aWorld([aListener({ name: "by hand", protocol })]).steps(), [expected]);
+  });

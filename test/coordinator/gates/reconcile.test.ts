@@ -1,0 +1,185 @@
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import type { PodFact } from "../../../common/vocabulary.ts";
+import type { Step } from "../../../coordinator/domain/readiness/gate-condition.ts";
+import type { Bindings } from "../../../coordinator/gates/pod-bindings.ts";
+import { makePodGateReconciler, type PodGateDeps } from "../../../coordinator/gates/reconcile.ts";
+import { aPod } from "../../builders.ts";
+import { aKube } from "../kube.ts";
+import { somePodFacts } from "../pod-facts.ts";
+import { aFakeClock, silentLog } from "../pods.ts";
+
+const GATE = "cloud.tencent.com/load-balancer-backendgroup-ready";
+const HEALTHY: Step = { kind: "healthy", checked: true };
+const CHECKING: Step = { kind: "checking", health: "Unknown" };
+const { signal } = new AbortController();
+
+type Raw = {
+  metadata: { uid: string };
+  status: { conditions?: { type: string; status: string; reason?: string; lastTransitionTime?: string }[] };
+};
+
+/** A Pod in a real API server, and the reconciler for its gate; `steps` are the Pod's bindings. */
+async function aWorld(t: TestContext, change: Partial<PodFact> = {}, over: Partial<PodGateDeps> = {}) {
+  const { client, written } = await aKube(t);
+  const pod = {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "web-1", namespace: "demo" },
+    spec: { containers: [{ name: "app", image: "app:1" }] },
+  };
+  const { uid } = (await client.create<Raw>("/api/v1/namespaces/demo/pods", pod)).metadata;
+  const known = somePodFacts(aPod({ uid, ...change }));
+  const clock = aFakeClock(1_790_000_000_000);
+  const steps: Step[] = [];
+  const of = () =>
+    steps.map((step, n) => ({ service: "Service demo/web", loadBalancerId: "lb-1", listener: `TCP:${80 + n}`, step, sinceMs: 0 }));
+  const ready: (number | undefined)[] = [];
+  const reconcile = makePodGateReconciler({
+    client,
+    facts: known.facts,
+    bindings: { of } as unknown as Bindings,
+    clock,
+    log: silentLog,
+    gateType: GATE,
+    servicesKnown: () => true,
+    claimedElsewhere: () => false,
+    onReady: (_pod, waitedMs) => void ready.push(waitedMs),
+    ...over,
+  });
+  const pass = (key = uid) => reconcile(key, signal);
+  const patches = (): number => written.filter((line) => line.startsWith("patch")).length;
+  const condition = async () =>
+    (await client.get<Raw>("/api/v1/namespaces/demo/pods/web-1")).status.conditions?.find(({ type }) => type === GATE);
+  return { client, uid, known, clock, steps, ready, reconcile, pass, patches, condition };
+}
+
+test("opens the gate at once when every binding is healthy, once", async (t) => {
+  const { clock, steps, pass, patches, condition, ready } = await aWorld(t, { containersReadyAtMs: 1_789_999_997_000 });
+  steps.push(HEALTHY, HEALTHY);
+  assert.deepEqual(await pass(), { kind: "done" });
+  const { status, reason, lastTransitionTime } = (await condition()) ?? {};
+  assert.deepEqual([status, reason, lastTransitionTime], ["True", "LoadBalancerNetworkGroupReady", "2026-09-21T14:13:20Z"]);
+  assert.deepEqual(ready, [3_000]);
+  await clock.advance(10_000);
+  await pass();
+  assert.equal(patches(), 1);
+});
+
+test("a cause is written only when it lasts, and only once", async (t) => {
+  const { clock, steps, pass, patches, condition, ready } = await aWorld(t);
+  steps.push(CHECKING);
+  assert.deepEqual(await pass(), { kind: "again", afterMs: 1_000, because: "HealthChecking" });
+  await clock.advance(400);
+  assert.deepEqual(await pass(), { kind: "again", afterMs: 600, because: "HealthChecking" });
+  assert.equal(patches(), 0);
+  await clock.advance(600);
+  await pass();
+  await pass();
+  assert.deepEqual([patches(), (await condition())?.status, (await condition())?.reason, ready], [1, "False", "HealthChecking", []]);
+});
+
+test("a cause that gives way to another one in time is never written", async (t) => {
+  const { clock, steps, pass, patches, condition } = await aWorld(t);
+  steps.push({ kind: "binding" });
+  await pass();
+  await clock.advance(900);
+  steps.splice(0, 1, CHECKING);
+  assert.deepEqual(await pass(), { kind: "again", afterMs: 1_000, because: "HealthChecking" });
+  steps.splice(0, 1, HEALTHY);
+  await pass();
+  assert.deepEqual([patches(), (await condition())?.status], [1, "True"]);
+});
+
+test("the time of the transition moves only when the status does", async (t) => {
+  const { clock, steps, pass, condition, known, uid } = await aWorld(t);
+  const closed = async (step: Step): Promise<string | undefined> => {
+    steps.splice(0, 1, step);
+    await pass();
+    await clock.advance(1_000);
+    await pass();
+    return (await condition())?.lastTransitionTime;
+  };
+  const first = await closed(CHECKING);
+  known.set(aPod({ uid, gate: "False" })); // the watch tells what we wrote
+  await clock.advance(5_000);
+  assert.equal(await closed({ kind: "checking", health: "Dead" }), first);
+  assert.equal((await condition())?.reason, "HealthCheckFailing");
+  steps.splice(0, 1, HEALTHY);
+  await pass();
+  assert.notEqual((await condition())?.lastTransitionTime, first);
+});
+
+test("believes that no Service selects the Pod only after a while", async (t) => {
+  const { clock, steps, pass, patches, condition } = await aWorld(t);
+  assert.deepEqual(await pass(), { kind: "again", afterMs: 3_000, because: "NoDirectAccess" });
+  await clock.advance(2_900);
+  steps.push(CHECKING); // the Service came a moment later
+  await pass();
+  assert.equal(patches(), 0);
+  steps.length = 0;
+  await pass();
+  await clock.advance(3_000);
+  await pass();
+  assert.deepEqual([patches(), (await condition())?.reason], [1, "NoDirectAccess"]);
+});
+
+test("a short absence of the Service counts for nothing at the next one", async (t) => {
+  const { clock, steps, pass, condition } = await aWorld(t);
+  steps.push(CHECKING);
+  await pass();
+  await clock.advance(1_000);
+  await pass();
+  for (let flip = 0; flip < 2; flip++) {
+    steps.length = 0;
+    assert.deepEqual(await pass(), { kind: "again", afterMs: 3_000, because: "NoDirectAccess" });
+    await clock.advance(200);
+    steps.push(CHECKING);
+    assert.deepEqual(await pass(), { kind: "done" });
+    await clock.advance(10_000);
+  }
+  assert.notEqual((await condition())?.reason, "NoDirectAccess");
+});
+
+test("decides nothing before every Service is known", async (t) => {
+  const { pass, patches } = await aWorld(t, {}, { servicesKnown: () => false });
+  assert.equal((await pass()).kind, "again");
+  assert.equal(patches(), 0);
+});
+
+test("never touches a Pod that was replaced under the same name", async (t) => {
+  const { steps, pass, condition, known, ready } = await aWorld(t);
+  known.set(aPod({ uid: "former-pod" }));
+  steps.push(HEALTHY);
+  assert.deepEqual(await pass("former-pod"), { kind: "done" });
+  assert.deepEqual([await condition(), ready], [undefined, []]);
+});
+
+test("a Pod that is gone needs no gate", async (t) => {
+  const { client, steps, pass } = await aWorld(t);
+  steps.push(HEALTHY);
+  await client.delete("/api/v1/namespaces/demo/pods/web-1", { gracePeriodSeconds: 0 });
+  assert.deepEqual(await pass(), { kind: "done" });
+});
+
+for (const [title, change] of [
+  ["a Pod without our gate", { hasGate: false }],
+  ["an open gate", { gate: "True" }],
+  ["a Pod that ends", { deletionAtMs: 1 }],
+] as const)
+  test(`leaves ${title} alone`, async (t) => {
+    const { steps, pass, patches } = await aWorld(t, change);
+    steps.push(HEALTHY);
+    assert.deepEqual(await pass(), { kind: "done" });
+    assert.equal(patches(), 0);
+  });
+
+test("a write that failed is made again", async (t) => {
+  const { client, uid, steps, pass, reconcile } = await aWorld(t);
+  steps.push(HEALTHY);
+  const patch = client.patch.bind(client);
+  client.patch = () => Promise.reject(new Error("connection reset"));
+  await assert.rejects(pass(), /connection reset/);
+  client.patch = patch;
+  assert.deepEqual(await reconcile(uid, signal), { kind: "done" });
+});

@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Call } from "../../../coordinator/domain/load-balancer.ts";
+import type { Turn } from "../../../coordinator/domain/plan/lane-order.ts";
+import { Lanes } from "../../../coordinator/load-balancers/lanes.ts";
+
+const DRAIN: Call = { lane: "drain", weights: [] };
+const BIND: Call = { lane: "bind", targets: [] };
+/** Of the drains, and what was last. */
+const figures = ({ waitedMs, tookMs, last }: Turn): unknown[] => [waitedMs("drain"), tookMs("drain"), last];
+
+test("a lane waits since it was first due without a break", () => {
+  const lanes = new Lanes();
+  lanes.planned("lb-1", [DRAIN], 1_000);
+  lanes.planned("lb-1", [DRAIN, BIND], 2_000);
+  assert.deepEqual([lanes.waitedMs("lb-1", "drain", 3_000), lanes.waitedMs("lb-1", "bind", 3_000)], [2_000, 1_000]);
+  lanes.planned("lb-1", [BIND], 4_000);
+  lanes.planned("lb-1", [BIND, DRAIN], 5_000);
+  assert.deepEqual([lanes.waitedMs("lb-1", "drain", 6_000), lanes.waitedMs("lb-1", "bind", 6_000)], [1_000, 4_000]);
+  assert.equal(lanes.waitedMs("lb-2", "drain", 6_000), 0);
+});
+
+test("what a write has left over waits since its beginning", () => {
+  const lanes = new Lanes();
+  lanes.planned("lb-1", [DRAIN, BIND], 1_000);
+  lanes.wrote("lb-1", "drain", { startedMs: 5_000, endedMs: 5_500 });
+  lanes.planned("lb-1", [DRAIN, BIND], 5_500);
+  const turn = lanes.turn("lb-1", 5_500);
+  assert.deepEqual([...figures(turn), turn.waitedMs("bind")], [500, 500, "drain", 4_500]);
+});
+
+test("a lane that pauses holds up no other, and comes back by itself", () => {
+  const lanes = new Lanes();
+  lanes.pause("lb-1", "drain", 5_000);
+  assert.deepEqual(lanes.running("lb-1", [DRAIN, BIND], 4_999), [BIND]);
+  assert.deepEqual(lanes.running("lb-2", [DRAIN, BIND], 4_999), [DRAIN, BIND]);
+  assert.deepEqual([lanes.nextMs("lb-1", 4_999), lanes.nextMs("lb-2", 4_999)], [5_000, undefined]);
+  assert.deepEqual(lanes.running("lb-1", [DRAIN, BIND], 5_000), [DRAIN, BIND]);
+  assert.equal(lanes.nextMs("lb-1", 5_000), undefined);
+});
+
+test("failures of a lane count in a row", () => {
+  const lanes = new Lanes();
+  assert.deepEqual([lanes.failed("lb-1", "drain"), lanes.failed("lb-1", "drain"), lanes.failed("lb-1", "bind")], [1, 2, 1]);
+  lanes.worked("lb-1", "drain");
+  assert.deepEqual([lanes.failed("lb-1", "drain"), lanes.failed("lb-1", "bind")], [1, 2]);
+});
+
+test("a load balancer that is forgotten begins anew", () => {
+  const lanes = new Lanes();
+  lanes.planned("lb-1", [DRAIN], 1_000);
+  lanes.wrote("lb-1", "drain", { startedMs: 1_000, endedMs: 1_321 });
+  lanes.pause("lb-1", "drain", 5_000);
+  assert.deepEqual(figures(lanes.turn("lb-1", 2_000)), [1_000, 321, "drain"]);
+  lanes.forget("lb-1");
+  assert.deepEqual([figures(lanes.turn("lb-1", 2_000)), lanes.running("lb-1", [DRAIN], 2_000)], [[0, 5_000, undefined], [DRAIN]]);
+});

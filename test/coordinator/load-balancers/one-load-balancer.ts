@@ -1,0 +1,98 @@
+/** The pass over one load balancer on the emulated cloud, in virtual time, driven by hand. */
+import type { TestContext } from "node:test";
+import { remedyOf } from "../../../common/errors.ts";
+import { serviceRef } from "../../../coordinator/domain/intent/service.ts";
+import { holderOf } from "../../../coordinator/domain/plan/address-holder.ts";
+import { planLoadBalancer } from "../../../coordinator/domain/plan/plan-load-balancer.ts";
+import { type LoadBalancerDeps, makeLoadBalancerReconciler } from "../../../coordinator/load-balancers/reconcile.ts";
+import { Refusals } from "../../../coordinator/load-balancers/refused-items.ts";
+import { Ledger } from "../../../coordinator/state/intents.ts";
+import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
+import type { Outcome } from "../../../coordinator/workqueue/worker.ts";
+import { anIntent, aPod, aService, CLUSTER } from "../../builders.ts";
+import type { CloudOptions } from "../../cloud/runtime/options.ts";
+import { somePodFacts } from "../pod-facts.ts";
+import { silentLog } from "../pods.ts";
+import { aStage } from "../stage.ts";
+
+type Options = {
+  readonly pods?: number;
+  readonly cloud?: CloudOptions;
+  readonly tags?: Record<string, string>;
+  readonly deps?: Partial<LoadBalancerDeps>;
+};
+
+/** `pods` Pods of one Service on one load balancer. `passes` drives it as the worker would, remedies included, for so long at most. */
+export function aWorld(t: TestContext, { pods = 3, cloud = {}, tags = {}, deps = {} }: Options = {}) {
+  const stage = aStage(t, { ...cloud, limits: { targetsPerPlace: 1_000, ...cloud.limits } });
+  const { loadBalancerId: id } = stage.cloud.addLoadBalancer({ tags });
+  const ip = (n: number): string => `10.244.${Math.floor(n / 200)}.${(n % 200) + 1}`;
+  const known = somePodFacts(...Array.from({ length: pods }, (_, n) => aPod({ uid: `pod-${n}`, name: `web-${n}`, ips: [ip(n)] })));
+  const index = makePodIndex(known.facts);
+  const ledger = new Ledger({ clusterId: CLUSTER, pods: index, wishes: () => new Map() });
+  const service = aService();
+  const entry = { ref: serviceRef(service), order: "1", selector: service.selector, intent: anIntent(service), loadBalancerId: id };
+  ledger.set({ ...entry, released: false, blocker: undefined });
+  const refused: string[] = [];
+  const refusals = new Refusals(
+    (_id, call, message) => void refused.push(`${"targets" in call ? call.targets[0]?.podUid : call.lane} ${message}`),
+  );
+  const drainMs = 5_000;
+  const failedAudits: string[] = [];
+  const reconcile = makeLoadBalancerReconciler({
+    api: stage.api,
+    mirror: stage.mirror,
+    writes: stage.writes,
+    journal: stage.journal,
+    clock: stage.clock,
+    ledger,
+    log: silentLog,
+    clusterId: CLUSTER,
+    drainMs,
+    auditMs: 60_000,
+    audits: {
+      isDue: (one) => stage.clock.now() - (stage.mirror.readAtMs(one) ?? 0) >= 60_000,
+      failed: (one) => void failedAudits.push(one),
+    },
+    synced: () => true,
+    plan: (desired, actual) =>
+      planLoadBalancer({
+        roomFirst: stage.writes.overQuota(id) > 0,
+        clusterId: CLUSTER,
+        desired,
+        actual,
+        holderOf: (address) => {
+          const journaled = stage.journal.podOf(id, address);
+          const journaledPod = journaled === undefined ? undefined : known.facts.pods.get(journaled);
+          const journaledEnd = journaled === undefined ? undefined : known.facts.endOf(journaled);
+          return holderOf({ journaled, journaledPod, journaledEnd, present: index.byIp(address), complete: known.facts.complete });
+        },
+        serving: () => true,
+        drained: ({ listenerId }, target) =>
+          (stage.mirror.drainedAtMs(id, { listenerId, ...target }) ?? Number.POSITIVE_INFINITY) + drainMs <= stage.clock.now(),
+      }),
+    report: () => undefined,
+    refusals,
+    ...deps,
+  });
+  const pass = (): Promise<Outcome> => stage.finish(reconcile(id, stage.signal));
+  const passes = async (limitMs: number, isEnough: () => boolean = () => false): Promise<number> => {
+    const startedMs = stage.clock.now();
+    while (stage.clock.now() - startedMs < limitMs && !isEnough()) {
+      const waitMs = await pass().then(
+        (outcome) => (outcome.kind === "again" ? outcome.afterMs : limitMs),
+        (error: unknown) => {
+          const remedy = remedyOf(error);
+          return remedy.kind === "retryAfter" ? remedy.delayMs : 1_000;
+        },
+      );
+      await stage.clock.advance(Math.min(Math.max(waitMs, 1), limitMs));
+    }
+    return stage.clock.now() - startedMs;
+  };
+  const bound = (): string[] =>
+    stage.cloud.state().loadBalancers.flatMap((one) => one.listeners.flatMap(({ targets }) => targets.map((target) => target.ip)));
+  const count = (action: string): number => stage.calls.filter((call) => call.action === action).length;
+  const listenerId = (): string => stage.mirror.read(id)?.listeners[0]?.listenerId ?? "";
+  return { stage, id, ip, ledger, entry, known, refused, refusals, failedAudits, pass, passes, bound, count, listenerId };
+}

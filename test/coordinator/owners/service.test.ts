@@ -1,0 +1,329 @@
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import type { ServiceRecord } from "../../../coordinator/domain/intent/service.ts";
+import type { Problem } from "../../../coordinator/domain/problem.ts";
+import { makeServiceReconciler, type ServiceDeps } from "../../../coordinator/owners/service.ts";
+import { Ledger } from "../../../coordinator/state/intents.ts";
+import { decodeService } from "../../../coordinator/state/watched-objects.ts";
+import type { Outcome } from "../../../coordinator/workqueue/worker.ts";
+import { CLUSTER } from "../../builders.ts";
+import { aKube } from "../kube.ts";
+import { silentLog } from "../pods.ts";
+import { aStage, newListeners } from "../stage.ts";
+
+const PATH = "/api/v1/namespaces/demo/services/web";
+const ACCESS = "service.cloud.tencent.com/direct-access";
+const EXISTING = "service.kubernetes.io/tke-existed-lbid";
+const FINALIZER = "clb-direct.io/load-balancer";
+
+type Raw = { metadata: { uid: string; finalizers?: string[]; annotations?: Record<string, string> }; status: { loadBalancer?: object } };
+
+/** One Service in a real API server, an emulated cloud, and the reconciler between them; `restart` forgets all that the process knew. */
+async function aWorld(t: TestContext, annotations: Record<string, string> = {}, over: Partial<ServiceDeps> = {}) {
+  const kube = await aKube(t);
+  const stage = aStage(t);
+  const manifest = {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name: "web", namespace: "demo", annotations: { [ACCESS]: "true", ...annotations } },
+    spec: { type: "LoadBalancer", selector: { app: "web" }, ports: [{ name: "http", port: 80, targetPort: 8080 }] },
+  };
+  const { uid } = (await kube.client.create<Raw>("/api/v1/namespaces/demo/services", manifest)).metadata;
+  const told: Problem[] = [];
+  const pods = { inNamespace: () => [], byIp: () => undefined, follow: () => {}, close: () => {} };
+  const fresh = () => {
+    const ledger = new Ledger({ clusterId: CLUSTER, pods, wishes: () => new Map() });
+    const records = new Map<string, ServiceRecord>();
+    const deps: ServiceDeps = {
+      client: kube.client,
+      api: stage.api,
+      mirror: stage.mirror,
+      journal: stage.journal,
+      clock: stage.clock,
+      ledger,
+      log: silentLog,
+      clusterId: CLUSTER,
+      ownership: "annotation",
+      vpcId: undefined,
+      synced: () => true,
+      service: (key) => records.get(key),
+      tell: (problem) => void told.push(problem),
+      attempts: new Map(),
+      touch: () => undefined,
+      ...over,
+    };
+    return { ledger, records, reconcile: makeServiceReconciler(deps) };
+  };
+  let process = fresh();
+  const read = () => kube.client.get<Raw>(PATH);
+  /** One pass over the Service as the API server has it. */
+  const pass = async (): Promise<Outcome> => {
+    const raw = await read().catch(() => undefined);
+    process.records.clear();
+    if (raw !== undefined) process.records.set(uid, decodeService(raw));
+    return await stage.finish(process.reconcile(uid, stage.signal));
+  };
+  /** Passes until the Service has its load balancer. */
+  const settle = async (): Promise<string> => {
+    for (let passes = 0; passes < 5; passes++) {
+      if ((await pass()).kind === "done") break;
+      await stage.clock.advance(1_000);
+    }
+    return process.ledger.get(uid)?.loadBalancerId ?? "";
+  };
+  /** What the load balancer's pass does: its listeners are there, and known. */
+  const listen = async (id: string, name = `cd-${CLUSTER}-${uid.replaceAll("-", "").slice(0, 12)}-tcp80`): Promise<void> => {
+    await stage.finish(
+      stage.api.createListeners(id, newListeners({ listeners: [{ name, port: name.startsWith("cd-") ? 80 : 81 }] }), stage.signal),
+    );
+    await stage.fill(id);
+  };
+  const change = (metadata: object) => kube.client.patch(PATH, { metadata }, "merge");
+  const restart = (): void => {
+    for (const id of stage.mirror.ids) stage.mirror.drop(id);
+    process = fresh();
+  };
+  const reasons = (): string[] => [...new Set(told.map(({ reason }) => reason))];
+  return { kube, stage, uid, told, reasons, pass, settle, listen, read, change, restart, ledger: () => process.ledger };
+}
+const orders = ({ calls }: ReturnType<typeof aStage>): number => calls.filter(({ action }) => action === "CreateLoadBalancer").length;
+
+test("sets the finalizer before it creates the load balancer, and publishes the address when it listens", async (t) => {
+  const { stage, read, pass, settle, listen, reasons } = await aWorld(t);
+  stage.intercept.by = (action) => {
+    if (action === "CreateLoadBalancer") finalizersAtOrder = lastRead?.metadata.finalizers;
+  };
+  let finalizersAtOrder: string[] | undefined;
+  let lastRead: Raw | undefined;
+  stage.cloud.faults.add({ kind: "error", code: "InternalError", action: "CreateLoadBalancer", count: 1 });
+  await assert.rejects(pass());
+  lastRead = await read();
+  const id = await settle();
+  assert.deepEqual(finalizersAtOrder, [FINALIZER]);
+  await pass();
+  assert.deepEqual((await read()).status.loadBalancer, {}); // nothing listens yet
+  await listen(id);
+  await pass();
+  const { status, metadata } = await read();
+  assert.deepEqual(status.loadBalancer, { ingress: [{ ip: "198.18.0.1", ipMode: "VIP" }] });
+  assert.equal(metadata.annotations?.["service.kubernetes.io/loadbalance-id"], id);
+  assert.deepEqual(reasons(), ["EnsureServiceSuccess"]);
+});
+
+test("writes the status only when it changes", async (t) => {
+  const { kube, pass, settle, listen } = await aWorld(t);
+  await listen(await settle());
+  await pass();
+  const before = kube.written.length;
+  for (let passes = 0; passes < 3; passes++) await pass();
+  assert.equal(kube.written.length, before);
+  await kube.client.patch(`${PATH}/status`, { status: { loadBalancer: { ingress: null } } }, "merge");
+  await pass();
+  assert.equal(kube.written.length, before + 2);
+});
+
+test("a crash at any moment of the creation leaves one load balancer", async (t) => {
+  const { stage, pass, settle, restart } = await aWorld(t);
+  stage.cloud.faults.add({ kind: "lost-response", action: "CreateLoadBalancer", count: 1 });
+  await assert.rejects(pass()); // ordered, the answer was lost
+  restart();
+  const id = await settle(); // the order is repeated by its token
+  restart();
+  assert.equal(await settle(), id); // found by its tag, although nothing is remembered
+  assert.equal(stage.cloud.state().loadBalancers.length, 1);
+  assert.equal(stage.cloud.state().loadBalancers[0]?.tags["clb-direct.io/cluster"], CLUSTER);
+});
+
+test("an order that came to nothing is followed by another one", async (t) => {
+  const { stage, pass, settle } = await aWorld(t);
+  stage.cloud.faults.add({ kind: "task-failed", action: "CreateLoadBalancer", message: "sold out", count: 1 });
+  await assert.rejects(pass());
+  assert.notEqual(await settle(), "");
+  assert.equal(stage.cloud.state().loadBalancers.length, 1);
+});
+
+test("a load balancer that was deleted by hand is made anew, although the order's token still stands for it", async (t) => {
+  const { stage, settle } = await aWorld(t);
+  const first = await settle();
+  await stage.fill(first);
+  await stage.finish(stage.api.deleteLoadBalancer(first, stage.signal));
+  stage.mirror.forget(first); // the load balancer's pass has looked
+  const second = await settle();
+  assert.notEqual(second, first);
+  assert.deepEqual(
+    stage.cloud.state().loadBalancers.map(({ id }) => id),
+    [second],
+  );
+  assert.ok(orders(stage) <= 4, `${orders(stage)} orders`);
+});
+
+test("uses the load balancer that the Service names, and leaves it as it is", async (t) => {
+  const world = await aWorld(t);
+  const { loadBalancerId } = world.stage.cloud.addLoadBalancer({ tags: { team: "web" } });
+  await world.change({ annotations: { [EXISTING]: loadBalancerId } });
+  assert.equal(await world.settle(), loadBalancerId);
+  assert.deepEqual(
+    world.stage.cloud.state().loadBalancers.map(({ tags }) => tags),
+    [{ team: "web" }],
+  );
+});
+
+test("tells of a load balancer that does not exist, looks again later, and finds it then", async (t) => {
+  const { stage, pass, settle, told, uid, ledger, change } = await aWorld(t, { [EXISTING]: "lb-nowhere" });
+  const outcome = await pass();
+  assert.deepEqual(outcome, { kind: "again", afterMs: 30_000, because: "LoadBalancerNotFound" });
+  const message = told[0]?.message ?? "";
+  for (const part of ["E4018", "Service demo/web", "lb-nowhere", EXISTING]) assert.ok(message.includes(part), part);
+  assert.deepEqual([ledger().get(uid)?.blocker?.reason, ledger().get(uid)?.loadBalancerId], ["LoadBalancerNotFound", undefined]);
+  const { loadBalancerId } = stage.cloud.addLoadBalancer();
+  await change({ annotations: { [EXISTING]: loadBalancerId } });
+  assert.equal(await settle(), loadBalancerId);
+  assert.equal(ledger().get(uid)?.blocker, undefined);
+});
+
+const FOREIGN: readonly (readonly [title: string, tags: Record<string, string>, says: string])[] = [
+  ["TKE made", { "tke-createdBy-flag": "yes" }, "by TKE"],
+  ["another cluster made", { "clb-direct.io/cluster": "0123abcd", "clb-direct.io/owner": "x" }, "cluster 0123abcd"],
+  ["we made for another Service", { "clb-direct.io/cluster": CLUSTER, "clb-direct.io/owner": "other-uid" }, "Service other-uid"],
+];
+
+for (const [title, tags, says] of FOREIGN)
+  test(`leaves a load balancer alone that ${title}`, async (t) => {
+    const world = await aWorld(t);
+    const { loadBalancerId } = world.stage.cloud.addLoadBalancer({ tags });
+    await world.change({ annotations: { [EXISTING]: loadBalancerId } });
+    assert.equal((await world.pass()).kind, "again");
+    assert.deepEqual([world.reasons(), world.ledger().get(world.uid)?.loadBalancerId], [["ForeignController"], undefined]);
+    assert.ok(world.told[0]?.message.includes(says), world.told[0]?.message);
+  });
+
+test("leaves a Service alone that another controller has, and says so", async (t) => {
+  const { pass, reasons, kube, uid, ledger } = await aWorld(t, { "service.kubernetes.io/loadbalance-id": "lb-theirs" });
+  const before = kube.written.length;
+  assert.deepEqual(await pass(), { kind: "done" });
+  assert.deepEqual([reasons(), ledger().get(uid), kube.written.length], [["ForeignController"], undefined, before]);
+});
+
+test("keeps its load balancer when another one is named, and says that it cannot change", async (t) => {
+  const { stage, settle, pass, change, listen, reasons, told, uid, ledger } = await aWorld(t);
+  const id = await settle();
+  await listen(id);
+  await change({ annotations: { [EXISTING]: stage.cloud.addLoadBalancer().loadBalancerId } });
+  await pass();
+  assert.equal(ledger().get(uid)?.loadBalancerId, id);
+  assert.ok(reasons().includes("LoadBalancerChangeRefused"));
+  assert.ok(told.find(({ reason }) => reason === "LoadBalancerChangeRefused")?.message.includes(id));
+});
+
+test("a Service that cannot be read any more keeps what it has", async (t) => {
+  const { settle, listen, change, pass, uid, ledger, told } = await aWorld(t);
+  const id = await settle();
+  await listen(id);
+  await change({ annotations: { [ACCESS]: "maybe" } });
+  await pass();
+  assert.deepEqual(
+    [ledger().get(uid)?.loadBalancerId, ledger().get(uid)?.intent?.ports.length, told[0]?.reason],
+    [id, 1, "InvalidDirectAccess"],
+  );
+});
+
+test("a private load balancer needs the VPC's id", async (t) => {
+  const { pass, told, reasons } = await aWorld(t, { "service.kubernetes.io/qcloud-loadbalancer-internal-subnetid": "subnet-1" });
+  await pass();
+  assert.deepEqual(reasons(), ["VpcUnknown"]);
+  assert.ok(told[0]?.message.includes("set VPC_ID"));
+});
+
+test("a release waits until its listeners are gone, and takes the finalizer away last", async (t) => {
+  const world = await aWorld(t);
+  const { loadBalancerId: id } = world.stage.cloud.addLoadBalancer();
+  await world.change({ annotations: { [EXISTING]: id } });
+  await world.settle();
+  await world.listen(id);
+  await world.kube.client.delete(PATH);
+  await world.pass();
+  assert.deepEqual([(await world.read()).metadata.finalizers, world.ledger().get(world.uid)?.released], [[FINALIZER], true]);
+  const listeners = world.stage.mirror.read(id)?.listeners.map(({ listenerId }) => listenerId) ?? [];
+  await world.stage.finish(world.stage.api.deleteListeners(id, listeners, world.stage.signal));
+  await world.stage.fill(id);
+  await world.pass();
+  await assert.rejects(world.read(), /404/);
+  assert.deepEqual(
+    [world.ledger().get(world.uid), world.stage.mirror.ids, world.stage.cloud.state().loadBalancers.length],
+    [undefined, [], 1],
+  );
+});
+
+test("under no-unbind a Service that is deleted stays, and says what holds it", async (t) => {
+  const world = await aWorld(t, {}, { policy: "no-unbind" });
+  const id = await world.settle();
+  await world.listen(id);
+  await world.pass();
+  await world.kube.client.delete(PATH);
+  await world.pass();
+  assert.deepEqual((await world.read()).metadata.finalizers, [FINALIZER]);
+  const message = world.told.find(({ reason }) => reason === "KeptByPolicy")?.message ?? "";
+  assert.match(message, /^Service demo\/web goes, but .* POLICY of the coordinator is no-unbind: set it to enforce/);
+});
+
+test("believes that nothing is left only after a current look", async (t) => {
+  const world = await aWorld(t);
+  const { loadBalancerId: id } = world.stage.cloud.addLoadBalancer();
+  await world.change({ annotations: { [EXISTING]: id } });
+  await world.settle();
+  await world.stage.fill(id);
+  world.stage.mirror.markStale(id, "structure ended in doubt"); // a listener may have been created
+  await world.kube.client.delete(PATH);
+  await world.pass();
+  assert.deepEqual((await world.read()).metadata.finalizers, [FINALIZER]);
+});
+
+test("a release keeps a load balancer of ours that has another's listener, and says so", async (t) => {
+  const { stage, settle, listen, kube, pass, read, reasons } = await aWorld(t);
+  const id = await settle();
+  await listen(id, "by hand");
+  await kube.client.delete(PATH);
+  await pass();
+  await assert.rejects(read(), /404/);
+  assert.ok(reasons().includes("LoadBalancerKept"));
+  assert.deepEqual(
+    stage.cloud.state().loadBalancers.map((one) => one.id),
+    [id],
+  );
+});
+
+test("a release of a load balancer of ours waits until that is deleted", async (t) => {
+  const { stage, settle, kube, pass, read } = await aWorld(t);
+  const id = await settle();
+  await stage.fill(id);
+  await kube.client.delete(PATH);
+  await pass();
+  assert.deepEqual((await read()).metadata.finalizers, [FINALIZER]);
+  stage.mirror.forget(id); // the load balancer's pass has deleted it
+  await pass();
+  await assert.rejects(read(), /404/);
+});
+
+test("after a restart, a release cleans up also for a Service that cannot be read any more", async (t) => {
+  const world = await aWorld(t);
+  const { loadBalancerId: id } = world.stage.cloud.addLoadBalancer();
+  await world.change({ annotations: { [EXISTING]: id } });
+  await world.settle();
+  await world.listen(id);
+  await world.change({ annotations: { [ACCESS]: "maybe" } });
+  world.restart();
+  await world.pass();
+  assert.equal(world.ledger().get(world.uid)?.loadBalancerId, id); // held as it is
+  await world.kube.client.delete(PATH);
+  world.restart();
+  await world.pass();
+  assert.deepEqual((await world.read()).metadata.finalizers, [FINALIZER]);
+  assert.equal(world.ledger().get(world.uid)?.loadBalancerId, id);
+});
+
+test("decides nothing before every watch has synced", async (t) => {
+  const { pass, stage, kube, uid, ledger } = await aWorld(t, {}, { synced: () => false });
+  const before = kube.written.length;
+  assert.equal((await pass()).kind, "again");
+  assert.deepEqual([stage.calls, kube.written.length, ledger().get(uid)], [[], before, undefined]);
+});

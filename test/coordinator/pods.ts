@@ -1,0 +1,55 @@
+import { pino } from "pino";
+import type { Clock } from "../../common/clock.ts";
+import type { Logger } from "../../common/log.ts";
+import type { PodFact } from "../../common/vocabulary.ts";
+import type { StreamObserver } from "../../coordinator/nodes/node-pods.ts";
+import { aPod as anyPod } from "../builders.ts";
+
+/** A running Pod "demo/<uid>" of node "a", resourceVersion "10". */
+export const aPod = (uid: string, over: Partial<PodFact> = {}): PodFact =>
+  anyPod({ uid, name: uid, resourceVersion: "10", nodeName: "a", ips: ["10.244.0.7"], ...over });
+
+/** Time moves only by `advance`, which wakes sleepers in order and lets what they started run. */
+export function aFakeClock(startMs = 1_000_000): Clock & { advance(ms: number): Promise<void>; readonly pendingSleeps: number } {
+  let nowMs = startMs;
+  const sleepers = new Set<{ atMs: number; wake: () => void }>();
+  return {
+    now: () => nowMs,
+    sleep: (ms, signal) =>
+      new Promise((resolve, reject) => {
+        if (signal?.aborted) return reject(signal.reason);
+        const sleeper = { atMs: nowMs + ms, wake: resolve };
+        sleepers.add(sleeper);
+        signal?.addEventListener("abort", () => sleepers.delete(sleeper) && reject(signal.reason), { once: true });
+      }),
+    get pendingSleeps() {
+      return sleepers.size;
+    },
+    async advance(ms) {
+      const endMs = nowMs + ms;
+      for (;;) {
+        await new Promise(setImmediate);
+        const [next] = [...sleepers].sort((one, other) => one.atMs - other.atMs);
+        if (next === undefined || next.atMs > endMs) break;
+        nowMs = next.atMs;
+        sleepers.delete(next);
+        next.wake();
+      }
+      nowMs = endMs;
+    },
+  };
+}
+
+export const silentLog: Logger = pino({ level: "silent" });
+
+/** Writes each callback down as one line, e.g. "resend gap". */
+export function aRecordingObserver(): StreamObserver & { readonly lines: string[] } {
+  const lines: string[] = [];
+  return {
+    lines,
+    onStream: (change) => void lines.push(`stream ${change}`),
+    onMessage: (kind) => void lines.push(`message ${kind}`),
+    onResend: (reason) => void lines.push(`resend ${reason}`),
+    onFallback: (node, change) => void lines.push(`fallback ${node} ${change}`),
+  };
+}
