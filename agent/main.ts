@@ -5,7 +5,7 @@ import { makeClock } from "../common/clock.ts";
 import { ConfigError } from "../common/errors.ts";
 import { makeHealthServer } from "../common/health-server.ts";
 import { makeKubeClient } from "../common/kubernetes/client.ts";
-import { type Part, runParts } from "../common/lifecycle.ts";
+import { loop, runParts } from "../common/lifecycle.ts";
 import { makeLogger } from "../common/log.ts";
 import { AGENT_READY_HEALTH } from "../common/names.ts";
 import { makeOpsServer } from "../common/ops-server.ts";
@@ -55,14 +55,14 @@ async function main(config: AgentConfig): Promise<void> {
     log,
   });
   const network = makeHostNetwork({ kernel: hostKernel, clock, log, onRead });
-  const loop = makeNodeLoop({ pods: () => pods, network, uplink: links, clock, log });
+  const nodeLoop = makeNodeLoop({ pods: () => pods, network, uplink: links, clock, log });
   const { nodeName, gateType } = config;
   const pods = makePodSource({
     clients,
     nodeName,
     gateType,
-    onChange: (change) => loop.podChanged(change),
-    onSynced: () => loop.trigger(),
+    onChange: (change) => nodeLoop.podChanged(change),
+    onSynced: () => nodeLoop.trigger(),
     onRelist,
     onRestart,
     clock,
@@ -89,29 +89,13 @@ async function main(config: AgentConfig): Promise<void> {
         start: () => undefined,
         stop: async () => void (await Promise.all([clients.node.close(), clients.self.close()])),
       },
-      runningPart("links", (signal) => links.run(signal)),
-      runningPart("node loop", (signal) => loop.run(signal)),
-      runningPart("Pods", (signal) => pods.run(signal)),
+      loop("links", (signal) => links.run(signal)),
+      loop("node loop", (signal) => nodeLoop.run(signal)),
+      loop("Pods", (signal) => pods.run(signal)),
       { name: "health", start: () => health.health.setStatus("", "SERVING"), stop: () => health.health.setStatus("", "NOT_SERVING") },
     ],
     { log, clock, limitMs: STOP_LIMIT_MS },
   );
-}
-
-/** A loop that runs until its signal aborts. */
-function runningPart(name: string, run: (signal: AbortSignal) => Promise<void>): Part {
-  const over = new AbortController();
-  let running: Promise<void> | undefined;
-  return {
-    name,
-    start: () => {
-      running = run(over.signal);
-    },
-    stop: async () => {
-      over.abort();
-      await running;
-    },
-  };
 }
 
 /** One family only: over both, a dual-stack replica would get two links that take each other's session away. */

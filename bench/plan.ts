@@ -5,9 +5,10 @@
 import { parseArgs } from "node:util";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import type { Call } from "../coordinator/domain/call.ts";
 import type { WantedBackend } from "../coordinator/domain/intent/backends.ts";
 import type { DesiredLoadBalancer, WantedListener, WantedRule } from "../coordinator/domain/intent/desired-load-balancer.ts";
-import { type Call, type LoadBalancer, placesOf, slotKey, slotOf } from "../coordinator/domain/load-balancer.ts";
+import { type LoadBalancer, placesOf, slotKey, slotOf } from "../coordinator/domain/load-balancer.ts";
 import { PlaceMemo } from "../coordinator/domain/plan/plan-cache.ts";
 import { type Plan, type PlanInput, planLoadBalancer } from "../coordinator/domain/plan/plan-load-balancer.ts";
 import { Mirror } from "../coordinator/state/mirror.ts";

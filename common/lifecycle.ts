@@ -8,6 +8,21 @@ export type Part = {
   readonly stop?: (signal: AbortSignal) => Promise<void> | void;
 };
 
+/** A part that runs until it is told to stop, e.g. loop("watches", (signal) => objects.run(signal)). `stop` may be aborted by others, too. */
+export function loop(name: string, run: (signal: AbortSignal) => Promise<unknown>, stop = new AbortController()): Part {
+  let running: Promise<unknown> | undefined;
+  return {
+    name,
+    start: () => {
+      running = run(stop.signal);
+    },
+    stop: async () => {
+      stop.abort();
+      await running;
+    },
+  };
+}
+
 /**
  * Starts the parts in order; at SIGTERM or SIGINT stops them in reverse and ends the process, after `limitMs` at the latest.
  * The returned promise settles when the process has stopped; exit code 0 for a clean end, 1 when starting or stopping failed.

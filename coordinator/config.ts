@@ -2,7 +2,7 @@ import { hostname } from "node:os";
 import * as z from "zod";
 import { readEnvironment } from "../common/environment.ts";
 import { COORDINATOR_SERVICE, DEFAULT_GATE_TYPE, DEFAULT_NAMESPACE, HEALTH_PORT, OPS_PORT, STREAM_PORT } from "../common/names.ts";
-import { CALL_LIMITS } from "./domain/load-balancer.ts";
+import { CALL_LIMITS } from "./domain/call.ts";
 import { POLICIES } from "./domain/safety/policy.ts";
 
 const required = (hint: string) => z.string(`is missing; ${hint}`);

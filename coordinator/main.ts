@@ -3,7 +3,7 @@ import { makeClock } from "../common/clock.ts";
 import { ConfigError } from "../common/errors.ts";
 import { makeHealthServer } from "../common/health-server.ts";
 import { makeKubeClient } from "../common/kubernetes/client.ts";
-import { type Part, runParts } from "../common/lifecycle.ts";
+import { loop, type Part, runParts } from "../common/lifecycle.ts";
 import { makeLogger } from "../common/log.ts";
 import { LEADER_HEALTH, STREAM_HEALTH } from "../common/names.ts";
 import { makeOpsServer } from "../common/ops-server.ts";
@@ -125,21 +125,6 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
     { name: "identity", start: () => log.info({ clusterId, identity, ownership: config.ownership, gateType }, "ready to lead") },
   ];
   await runParts(parts, { log, clock: wallClock, limitMs: config.shutdownMs });
-}
-
-/** A part that runs until it is told to stop. */
-function loop(name: string, run: (signal: AbortSignal) => Promise<unknown>, stop = new AbortController()): Part {
-  let running: Promise<unknown> | undefined;
-  return {
-    name,
-    start: () => {
-      running = run(stop.signal);
-    },
-    stop: async () => {
-      stop.abort();
-      await running;
-    },
-  };
 }
 
 /** `--once --observe`: prints the plan. Resolves with the exit code. */

@@ -1,7 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { METRIC_PREFIX } from "../common/names.ts";
-import { CALL_LIMITS, type Call } from "./domain/load-balancer.ts";
-import { itemsOf } from "./load-balancers/writer.ts";
+import { CALL_LIMITS, type Call, itemsOf } from "./domain/call.ts";
 
 /** Values that are read when somebody asks. */
 export type Gauges = {

@@ -1,7 +1,7 @@
 import type { Clock } from "../../common/clock.ts";
-import type { KubeClient } from "../../common/kubernetes/client.ts";
 import type { Change, ListWatchDeps, WatchedSet } from "../../common/kubernetes/list-watch.ts";
 import { makeNodePods } from "../../common/kubernetes/node-pods.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
 import type { PodSource } from "../ports.ts";

@@ -1,8 +1,9 @@
 import { backoffMs } from "../backoff.ts";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../log.ts";
-import { KubeApiError, type KubeClient, type KubeFailure, type Query, type WatchEventType } from "./client.ts";
+import { KubeApiError, type KubeFailure } from "./api-error.ts";
 import { member } from "./json-member.ts";
+import type { KubeClient, Query, WatchEventType } from "./requests.ts";
 import { type Change, identityOf, isOlder, type Listed, makeWatchedStore, type Watched } from "./watched-store.ts";
 
 export type { Change, Watched } from "./watched-store.ts";

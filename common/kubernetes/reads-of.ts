@@ -1,4 +1,4 @@
-import type { KubeClient } from "./client.ts";
+import type { KubeClient } from "./requests.ts";
 
 /** What of a client only reads, for one that treats its writes in another way. */
 export const readsOf = (client: KubeClient): Pick<KubeClient, "server" | "get" | "list" | "watch" | "close"> => ({

@@ -5,7 +5,7 @@ import type { Agent } from "undici";
 import type { Clock } from "../clock.ts";
 import type { KubeAccess, TlsOptions } from "./access.ts";
 import { errorFromAnswer, errorFromTransport, KubeApiError } from "./api-error.ts";
-import type { Query, WatchEnd, WatchEventType } from "./client.ts";
+import type { Query, WatchEnd, WatchEventType } from "./requests.ts";
 
 type WatchDeps = {
   readonly access: KubeAccess;

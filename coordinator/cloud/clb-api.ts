@@ -34,6 +34,8 @@ import type { Clock } from "../../common/clock.ts";
 import { withDeadline } from "../../common/deadline.ts";
 import { isCancelled, type Remedy } from "../../common/errors.ts";
 import { CLUSTER_TAG, OWNER_TAG } from "../../common/names.ts";
+import type { NewListeners, NewRules } from "../domain/call.ts";
+import { chunks } from "../domain/chunks.ts";
 import {
   type BoundSlot,
   canonicalDomain,
@@ -42,9 +44,7 @@ import {
   type HealthState,
   isLayer7,
   type Listener,
-  type LoadBalancer,
-  type NewListeners,
-  type NewRules,
+  type LoadBalancerFacts,
   type PlaceId,
   type PlaceWish,
   placeKey,
@@ -54,7 +54,7 @@ import {
   type Target,
   type WeightedSlot,
 } from "../domain/load-balancer.ts";
-import { chunks, weightEntries } from "../domain/plan/fill-calls.ts";
+import { weightEntries } from "../domain/plan/fill-calls.ts";
 import type { Quotas } from "../domain/plan/quota-forecast.ts";
 import { BatchWait } from "./batch-wait.ts";
 import { ClbApiError, isRead, isThrottled, TASK_FAILED, toClbApiError } from "./clb-error.ts";
@@ -389,7 +389,6 @@ function factsOf(one: Answer<CloudLoadBalancer>): LoadBalancerFacts {
   };
 }
 
-export type LoadBalancerFacts = Omit<LoadBalancer, "listeners"> & { readonly running: boolean };
 export type FailedListeners = { readonly listenerIds: readonly string[]; readonly message: string };
 export type NewLoadBalancer = {
   readonly name: string;

@@ -1,4 +1,4 @@
-/** A load balancer as the cloud has it, in our words, and what we can do to it. */
+/** A load balancer as the cloud has it, in our words. */
 
 export type Protocol = "TCP" | "UDP";
 /** What we create listeners for: layer 4, or HTTP, whose targets are bound to rules. */
@@ -67,6 +67,9 @@ export type LoadBalancer = {
   readonly listeners: readonly Listener[];
 };
 
+/** What a load balancer is besides its listeners. `running` false: the cloud is still creating it. */
+export type LoadBalancerFacts = Omit<LoadBalancer, "listeners"> & { readonly running: boolean };
+
 /** `Close`: checks are off. `Unknown`: not probed yet, or no data. */
 export type HealthState = "Alive" | "Dead" | "Unknown" | "Close";
 
@@ -96,41 +99,5 @@ export const ruleKey = ({ domain, url }: { readonly domain: string; readonly url
 /** TCP and UDP may share a port number; everything else that is not UDP runs over TCP, except QUIC. */
 export const samePort = (actual: string, wanted: string): boolean => (actual === "UDP" || actual === "QUIC") === (wanted === "UDP");
 
-/** One write to one load balancer; never more than one runs at a time. */
-export type Call =
-  | { readonly lane: "conflict" | "unbind"; readonly slots: readonly Slot[] }
-  | { readonly lane: "drain" | "tune"; readonly weights: readonly WeightedSlot[] }
-  | { readonly lane: "structure"; readonly create: NewListeners }
-  | { readonly lane: "structure"; readonly createRules: NewRules }
-  | { readonly lane: "bind"; readonly targets: readonly BoundSlot[] }
-  | (PlaceId & { readonly lane: "tune"; readonly healthCheck: HealthCheck; readonly scheduler?: Scheduler })
-  | { readonly lane: "delete"; readonly listenerIds: readonly string[] }
-  | { readonly lane: "delete"; readonly rules: { readonly listenerId: string; readonly locationIds: readonly string[] } };
-
 /** What is wished for a place; an absent field leaves the cloud's default or what is there. */
 export type PlaceWish = { readonly healthCheck: Partial<HealthCheck>; readonly scheduler?: Scheduler };
-
-/** Listeners of one protocol and one wish: what CreateListener takes at once. */
-export type NewListeners = PlaceWish & {
-  readonly protocol: ListenerProtocol;
-  readonly listeners: readonly { readonly name: string; readonly port: number }[];
-};
-/** Rules of one listener: what CreateRule takes at once. */
-export type NewRules = {
-  readonly listenerId: string;
-  readonly rules: readonly (PlaceWish & { readonly domain: string; readonly url: string })[];
-};
-
-/**
- * Limits per call. Sources: clb-api.md §0 and §2.3 (weights: 500 targets in at most 100 entries of at most 50), §2.2 (49 ports, 20
- * listeners, 20 rules deleted). Rules per CreateRule are documented nowhere (§9); 20 is what a public controller sends.
- */
-export const CALL_LIMITS = {
-  targets: 500,
-  weightEntries: 100,
-  weightsPerEntry: 50,
-  ports: 49,
-  deletedListeners: 20,
-  rules: 20,
-  deletedRules: 20,
-} as const;

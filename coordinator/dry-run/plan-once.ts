@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 import type { Clock } from "../../common/clock.ts";
-import type { KubeClient } from "../../common/kubernetes/client.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import { OWNER_TAG } from "../../common/names.ts";
 import type { CloudTransport } from "../cloud/transport.ts";

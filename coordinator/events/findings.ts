@@ -1,19 +1,18 @@
 import type { Logger } from "../../common/log.ts";
 import { SERVICE_CONFIG } from "../../common/names.ts";
+import type { Call } from "../domain/call.ts";
 import { standingProblems } from "../domain/intent/backends.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
-import type { Call } from "../domain/load-balancer.ts";
 import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
 import type { Parked } from "../domain/safety/brake.ts";
 import type { Drift } from "../domain/safety/drift.ts";
-import { describeForTable } from "../dry-run/plan-table.ts";
-import { describeFinding, ownerOfPlace, releaseText } from "../explain/explain.ts";
 import type { Ledger } from "../state/intents.ts";
 import type { Owners } from "../state/listener-owners.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 import type { ConfigRecord } from "../state/watched-objects.ts";
+import { describeFinding, describeForTable, ownerOfPlace, releaseText } from "./wording.ts";
 
 export type ReportDeps = {
   readonly ledger: Ledger;

@@ -1,15 +1,15 @@
 import type { Clock } from "../../common/clock.ts";
-import { RELEASE } from "../../common/names.ts";
 import { type PodFact, podName } from "../../common/vocabulary.ts";
+import type { Call } from "../domain/call.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
-import { type Call, type Listener, type LoadBalancer, placesOf, type Rule, slotOf, targetKey } from "../domain/load-balancer.ts";
-import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
-import type { ObjectRef } from "../domain/problem.ts";
+import { type LoadBalancer, placesOf, slotOf, targetKey } from "../domain/load-balancer.ts";
+import type { Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { Step } from "../domain/readiness/gate-condition.ts";
 import type { Parked } from "../domain/safety/brake.ts";
 import { allowedCalls, type Policy } from "../domain/safety/policy.ts";
+import { describeCall, describeFinding, nameOf, ownerOfPlace, releaseText } from "../events/wording.ts";
 import type { Bindings } from "../gates/pod-bindings.ts";
-import { itemsOf, type Writes } from "../load-balancers/writer.ts";
+import type { Writes } from "../load-balancers/writer.ts";
 import type { Journal } from "../state/address-claims.ts";
 import type { Ledger } from "../state/intents.ts";
 import type { Owners } from "../state/listener-owners.ts";
@@ -235,111 +235,4 @@ function awaited(step: Step): Pick<BindingExplanation, "awaited" | "from"> {
     default:
       return step satisfies never;
   }
-}
-
-/** E.g. "bind 12: new Pods are ready". */
-function describeCall(call: Call): string {
-  const why: Record<Call["lane"], string> = {
-    conflict: "their addresses belong to other Pods now, or their Pods are over",
-    drain: "their Pods are ending or no longer selected",
-    structure: "listeners or rules that are asked for",
-    bind: "Pods that are ready",
-    unbind: "their drain is over",
-    tune: "they differ from what Services ask for",
-    delete: "nobody asks for them any more",
-  };
-  return `${call.lane} ${itemsOf(call)}: ${why[call.lane]}`;
-}
-
-const nameOf = ({ kind, namespace, name }: ObjectRef): string => `${kind} ${namespace}/${name}`;
-
-/** The owner of the listener that a place is in or is, e.g. of place "lbl-1/loc-2"; undefined: nobody remembers whose it was. */
-export function ownerOfPlace(mirror: Pick<Mirror, "read">, owners: Pick<Owners, "of">, loadBalancerId: string, place: string) {
-  const [listenerId] = place.split("/");
-  const listener = mirror.read(loadBalancerId)?.listeners.find((one) => one.listenerId === listenerId);
-  return owners.of(loadBalancerId, listener?.name ?? "");
-}
-
-/** Ids named in one message; an Event holds 1 024 characters. */
-const MAX_STRAYS = 3;
-
-/** How a person lets a parked removal go. `owner`: the object to annotate, e.g. "Service shop/web". `strays`: ids written there that no removal has. */
-export function releaseText({ id, spent }: Parked, owner: string, strays: readonly string[]): string {
-  const named = strays.slice(0, MAX_STRAYS).map((stray) => stray.slice(0, 40));
-  const ids = `${named.join(", ")}${strays.length > MAX_STRAYS ? ` and ${strays.length - MAX_STRAYS} more` : ""}`;
-  const many = strays.length > 1;
-  const stray =
-    strays.length === 0 ? "" : `. What stands in ${RELEASE} now, ${ids}, ${many ? "name" : "names"} nothing that is parked here`;
-  return `${howToRelease(`${RELEASE}: ${id}`, spent, owner)}${stray}`;
-}
-
-function howToRelease(annotation: string, spent: Parked["spent"], owner: string): string {
-  switch (spent) {
-    case undefined:
-      return `If it is right, annotate ${owner} with ${annotation}`;
-    case "used":
-      return `On ${owner} stands ${annotation} from the last time, which is used up: if it is right this time as well, take the annotation away and set it again`;
-    case "late":
-      return `On ${owner} has stood ${annotation} since long before, which does not count: if it is right now, take the annotation away and set it again`;
-    default:
-      return spent satisfies never;
-  }
-}
-
-export function describeFinding(finding: Finding): string {
-  switch (finding.kind) {
-    case "port-taken":
-      return `port ${finding.wanted.protocol}:${finding.wanted.port} is taken by foreign listener ${finding.by.listenerId}`;
-    case "orphaned":
-      return `listener ${finding.listener.listenerId} (${finding.listener.name}) is ours, but its owner is unknown: kept`;
-    case "quota":
-      return `${finding.where} needs ${finding.needed}, quota ${finding.quota} is ${finding.limit}`;
-    case "foreign-target":
-      return `target ${targetKey(finding.target)} of ${placeText(finding)} was not bound by us: kept`;
-    case "waiting":
-      return `target ${targetKey(finding.target)} of ${placeText(finding)} stays until what replaces it serves`;
-    default:
-      return finding satisfies never;
-  }
-}
-
-const placeText = ({ listener, rule }: { readonly listener: Listener; readonly rule?: Rule }): string =>
-  rule === undefined ? `listener ${listener.listenerId}` : `rule ${rule.domain}${rule.url} of listener ${listener.listenerId}`;
-
-/** " for 4 s", or " for at least 4 s"; empty where nothing is known. */
-function lastingText({ sinceSeconds, isBeginSeen }: BindingExplanation): string {
-  if (isBeginSeen) return ` for ${sinceSeconds} s`;
-  return sinceSeconds === 0 ? "" : ` for at least ${sinceSeconds} s`;
-}
-
-/** For people, e.g. on a terminal. */
-export function podText(pod: PodExplanation): string {
-  const lines = [
-    `Pod ${pod.pod} on ${pod.node} (facts from: ${pod.factsFrom}), address ${pod.ip ?? "none"} on interface ${pod.hostInterface ?? "unknown"}`,
-    `  containers ready: ${pod.containersReady ? "yes" : "no"}, gate: ${pod.gate}${pod.terminating ? ", terminating" : ""}`,
-  ];
-  for (const one of pod.bindings) {
-    lines.push(`  ${one.service} at ${one.loadBalancerId ?? "(no load balancer)"} ${one.listener}: ${one.step}${lastingText(one)}`);
-    lines.push(`    awaited: ${one.awaited}${one.from === "nobody" ? "" : ` (from ${one.from})`}`);
-    if (one.runningCall !== undefined) lines.push(`    running call: ${one.runningCall}`);
-    if (one.nextCall !== undefined) lines.push(`    next call: ${one.nextCall}`);
-  }
-  if (pod.bindings.length === 0) lines.push("  no Service with direct access selects it");
-  return `${lines.join("\n")}\n`;
-}
-
-export function loadBalancerText(one: LoadBalancerExplanation): string {
-  const lines = [
-    `Load balancer ${one.loadBalancerId} (${one.addresses.join(", ") || "no address"}), read ${one.readSecondsAgo ?? "?"} s ago${one.staleBecause === undefined ? "" : `, in doubt: ${one.staleBecause}`}`,
-    `  owners: ${one.owners.join(", ") || "none"}`,
-  ];
-  for (const listener of one.listeners) {
-    lines.push(`  ${listener.port} ${listener.listenerId} ${listener.name}`);
-    for (const { target, weight, health, pod } of listener.targets) lines.push(`    ${target} weight ${weight} ${health} ${pod}`);
-  }
-  lines.push(`  running call: ${one.runningCall ?? "none"}`);
-  for (const call of one.plannedCalls) lines.push(`  planned: ${call}`);
-  for (const finding of one.findings) lines.push(`  found: ${finding}`);
-  for (const parked of one.parked) lines.push(`  parked: ${parked}`);
-  return `${lines.join("\n")}\n`;
 }

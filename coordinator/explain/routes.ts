@@ -1,4 +1,5 @@
-import { type Explain, loadBalancerText, podText } from "./explain.ts";
+import type { Explain } from "./explain.ts";
+import { loadBalancerText, podText } from "./text.ts";
 import { type Audit, auditText } from "./write-log.ts";
 
 export type RouteAnswer = { readonly status: number; readonly contentType: string; readonly body: string };

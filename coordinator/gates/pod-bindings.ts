@@ -1,9 +1,10 @@
 import type { Clock } from "../../common/clock.ts";
 import { listenerName } from "../../common/names.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
+import type { Call } from "../domain/call.ts";
 import { standings } from "../domain/intent/backends.ts";
 import { type IntentPort, selects } from "../domain/intent/service.ts";
-import { type Call, samePort, slotKey, targetKey } from "../domain/load-balancer.ts";
+import { samePort, slotKey, targetKey } from "../domain/load-balancer.ts";
 import { stepOf } from "../domain/readiness/binding-step.ts";
 import type { Binding, Step } from "../domain/readiness/gate-condition.ts";
 import type { Refusals } from "../load-balancers/refused-items.ts";

@@ -1,5 +1,6 @@
 import type { Clock } from "../../common/clock.ts";
-import { KubeApiError, type KubeClient } from "../../common/kubernetes/client.ts";
+import { KubeApiError } from "../../common/kubernetes/api-error.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import { isEnding, type PodFact, podName } from "../../common/vocabulary.ts";
 import { type GateCondition, readiness } from "../domain/readiness/gate-condition.ts";

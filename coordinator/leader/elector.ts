@@ -1,6 +1,7 @@
 import type { Clock } from "../../common/clock.ts";
 import { isCancelled } from "../../common/errors.ts";
-import { KubeApiError, type KubeClient } from "../../common/kubernetes/client.ts";
+import { KubeApiError } from "../../common/kubernetes/api-error.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import { LEADER_LEASE } from "../../common/names.ts";
 import { type LeaseTimes, leaseStep, mayWrite, NO_LEASE, RELEASED_MS, type SeenLease, see } from "./lease.ts";

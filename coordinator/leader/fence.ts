@@ -1,6 +1,6 @@
 import type { Remedy } from "../../common/errors.ts";
-import type { KubeClient } from "../../common/kubernetes/client.ts";
 import { readsOf } from "../../common/kubernetes/reads-of.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { isRead } from "../cloud/clb-error.ts";
 import type { CloudTransport } from "../cloud/transport.ts";
 

@@ -1,8 +1,8 @@
 import type { Clock } from "../../common/clock.ts";
-import type { KubeApiError } from "../../common/kubernetes/client.ts";
+import type { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import type { Logger } from "../../common/log.ts";
 import type { ClbApiError } from "../cloud/clb-error.ts";
-import type { Call } from "../domain/load-balancer.ts";
+import type { Call } from "../domain/call.ts";
 import { callItems } from "../domain/plan/call-items.ts";
 import type { Lanes } from "./lanes.ts";
 import type { Refusals } from "./refused-items.ts";

@@ -1,4 +1,4 @@
-import type { Call } from "../domain/load-balancer.ts";
+import type { Call } from "../domain/call.ts";
 import type { Turn } from "../domain/plan/lane-order.ts";
 
 /** How long a write takes, as long as its lane has made none. Source: clb-api.md §7.5. */

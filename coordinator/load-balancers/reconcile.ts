@@ -1,12 +1,14 @@
 import type { Clock } from "../../common/clock.ts";
-import { KubeApiError } from "../../common/kubernetes/client.ts";
+import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import type { Logger } from "../../common/log.ts";
 import { CLUSTER_TAG, OWNER_TAG, ownerMarkOf } from "../../common/names.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
 import { ClbApiError, isLocked } from "../cloud/clb-error.ts";
+import type { Call } from "../domain/call.ts";
+import { itemsOf } from "../domain/call.ts";
 import type { WantedBackend } from "../domain/intent/backends.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
-import { type Call, type LoadBalancer, placesOf, slotOf, targetKey } from "../domain/load-balancer.ts";
+import { type LoadBalancer, placesOf, slotOf, targetKey } from "../domain/load-balancer.ts";
 import { afterConflicts, inTurn } from "../domain/plan/lane-order.ts";
 import type { Plan } from "../domain/plan/plan-load-balancer.ts";
 import { placePairs } from "../domain/plan/plan-structure.ts";
@@ -21,7 +23,7 @@ import { Lanes } from "./lanes.ts";
 import { LockTails } from "./lock-wait.ts";
 import type { Refusals } from "./refused-items.ts";
 import type { AuditWatch } from "./resync.ts";
-import { itemsOf, type Writes } from "./writer.ts";
+import type { Writes } from "./writer.ts";
 
 export type LoadBalancerDeps = {
   readonly api: ClbApi;

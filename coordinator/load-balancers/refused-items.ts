@@ -1,5 +1,5 @@
 import { type ClbApiError, isGone, isLocked, isQuota, isThrottled, TASK_FAILED } from "../cloud/clb-error.ts";
-import { CALL_LIMITS, type Call } from "../domain/load-balancer.ts";
+import { CALL_LIMITS, type Call } from "../domain/call.ts";
 import { bindKey, type CallItem, callItems, emptiedBy, targetsOf, withItems } from "../domain/plan/call-items.ts";
 import { PARTIAL_FAILURE } from "./writer.ts";
 

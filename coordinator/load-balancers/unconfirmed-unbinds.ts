@@ -1,4 +1,5 @@
-import { type Call, type LoadBalancer, placesOf, slotKey, slotOf } from "../domain/load-balancer.ts";
+import type { Call } from "../domain/call.ts";
+import { type LoadBalancer, placesOf, slotKey, slotOf } from "../domain/load-balancer.ts";
 import type { Journal } from "../state/address-claims.ts";
 
 /** A target as it was when the cloud said that it was taken off. */

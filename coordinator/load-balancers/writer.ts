@@ -1,10 +1,11 @@
 import type { Clock } from "../../common/clock.ts";
 import { withDeadline } from "../../common/deadline.ts";
-import { KubeApiError } from "../../common/kubernetes/client.ts";
+import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import type { Logger } from "../../common/log.ts";
 import type { ClbApi, FailedListeners } from "../cloud/clb-api.ts";
 import { ClbApiError, isQuota } from "../cloud/clb-error.ts";
-import type { Call } from "../domain/load-balancer.ts";
+import type { Call } from "../domain/call.ts";
+import { itemsOf } from "../domain/call.ts";
 import type { Journal } from "../state/address-claims.ts";
 import type { Mirror } from "../state/mirror.ts";
 import { TakenOff } from "./unconfirmed-unbinds.ts";
@@ -131,15 +132,4 @@ function refusePartial(action: string, failed: FailedListeners): void {
   if (failed.listenerIds.length === 0) return;
   const message = `targets of ${failed.listenerIds.join(", ")} failed${failed.message === "" ? "" : `: ${failed.message}`}`;
   throw new ClbApiError({ action, code: PARTIAL_FAILURE, requestId: "" }, message, { kind: "retryAfter", delayMs: 1_000 }, true);
-}
-
-/** Targets, listeners, rules or weights in a call, for logs and metrics. */
-export function itemsOf(call: Call): number {
-  if ("slots" in call) return call.slots.length;
-  if ("weights" in call) return call.weights.length;
-  if ("targets" in call) return call.targets.length;
-  if ("listenerIds" in call) return call.listenerIds.length;
-  if ("rules" in call) return call.rules.locationIds.length;
-  if ("createRules" in call) return call.createRules.rules.length;
-  return "create" in call ? call.create.listeners.length : 1;
 }

@@ -1,5 +1,6 @@
 import type { PodFacts } from "../state/pod-facts.ts";
-import { NodePods, type NodePodsDeps, type NodeSession, type SessionEnd } from "./node-pods.ts";
+import { NodePods, type NodePodsDeps } from "./node-pods.ts";
+import type { NodeSession, SessionEnd } from "./node-session.ts";
 import { makePodMemory } from "./pod-store.ts";
 
 /** E.g. { name: "node-a", uid: "db49…" } of the Node object. */

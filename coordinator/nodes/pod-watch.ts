@@ -1,6 +1,6 @@
 import type { ListWatchDeps } from "../../common/kubernetes/list-watch.ts";
 import { makeNodePods } from "../../common/kubernetes/node-pods.ts";
-import type { WatchNode } from "./node-pods.ts";
+import type { WatchNode } from "./node-session.ts";
 
 /** Watches the Pods of a node whose agent is away. `gateType` is the condition type of our ReadinessGate. */
 export function makeWatchNode(deps: ListWatchDeps, gateType: string): WatchNode {

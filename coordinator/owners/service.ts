@@ -1,5 +1,6 @@
 import type { Clock } from "../../common/clock.ts";
-import { KubeApiError, type KubeClient } from "../../common/kubernetes/client.ts";
+import { KubeApiError } from "../../common/kubernetes/api-error.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import {
   CLUSTER_TAG,
@@ -11,7 +12,7 @@ import {
   OWNER_TAG,
   TKE_CREATED_TAG,
 } from "../../common/names.ts";
-import type { ClbApi, LoadBalancerFacts } from "../cloud/clb-api.ts";
+import type { ClbApi } from "../cloud/clb-api.ts";
 import { ClbApiError } from "../cloud/clb-error.ts";
 import {
   namedLoadBalancer,
@@ -22,6 +23,7 @@ import {
   type ServiceRecord,
   serviceRef,
 } from "../domain/intent/service.ts";
+import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
 import { keepsAll, type Policy } from "../domain/safety/policy.ts";
 import type { Journal } from "../state/address-claims.ts";

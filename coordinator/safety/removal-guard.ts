@@ -1,6 +1,7 @@
 import type { Clock } from "../../common/clock.ts";
 import { isOver, type PodFact, podName } from "../../common/vocabulary.ts";
-import { type Call, type LoadBalancer, type Place, placeKey, placesOf, type Slot, slotKey, targetKey } from "../domain/load-balancer.ts";
+import type { Call } from "../domain/call.ts";
+import { type LoadBalancer, type Place, placeKey, placesOf, type Slot, slotKey, targetKey } from "../domain/load-balancer.ts";
 import { takesFrom } from "../domain/plan/address-holder.ts";
 import { brake, type Parked, type Removal, removedSlots, withoutParked } from "../domain/safety/brake.ts";
 import type { Journal } from "../state/address-claims.ts";

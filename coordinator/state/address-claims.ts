@@ -1,4 +1,5 @@
-import { KubeApiError, type KubeClient } from "../../common/kubernetes/client.ts";
+import { KubeApiError } from "../../common/kubernetes/api-error.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { JOURNAL_CONFIG_MAP_PREFIX } from "../../common/names.ts";
 import { LONGEST_TASK_MS } from "../cloud/task-wait.ts";
 

@@ -1,6 +1,6 @@
 import type { Clock } from "../../common/clock.ts";
 import { isCancelled } from "../../common/errors.ts";
-import type { KubeClient } from "../../common/kubernetes/client.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import { clusterIdOf } from "../../common/names.ts";
 

@@ -1,6 +1,6 @@
-import type { LoadBalancerFacts } from "../cloud/clb-api.ts";
+import type { Call } from "../domain/call.ts";
+import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
 import {
-  type Call,
   type HealthCheck,
   type HealthState,
   type Listener,

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import type { Clock } from "../../common/clock.ts";
-import type { KubeClient } from "../../common/kubernetes/client.ts";
 import { type Change, type ListWatchDeps, makeListWatch, type WatchedSet } from "../../common/kubernetes/list-watch.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import type { ServiceRecord } from "../domain/intent/service.ts";
 import { type ListenerWishes, readServiceConfig } from "../domain/intent/service-config.ts";

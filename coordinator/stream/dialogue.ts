@@ -7,7 +7,7 @@ import {
   type Snapshot,
 } from "../../proto/gen/clb/direct/v1/node_stream.ts";
 import { digestOf, evidenceOf, toPodFact } from "../../proto/wire.ts";
-import type { NodeSession, StreamObserver } from "../nodes/node-pods.ts";
+import type { NodeSession, StreamObserver } from "../nodes/node-session.ts";
 import type { TokenLife } from "./token-life.ts";
 
 export type DialogueDeps = {

@@ -1,13 +1,13 @@
 import { once } from "node:events";
 import { type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { Clock } from "../../common/clock.ts";
-import { KubeApiError } from "../../common/kubernetes/client.ts";
+import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import type { Logger } from "../../common/log.ts";
 import { eitherSignal } from "../../common/signals.ts";
 import type { ConnectRequest, ConnectResponse, Hello, NodeStreamServiceServer } from "../../proto/gen/clb/direct/v1/node_stream.ts";
 import { PROTOCOL_VERSION } from "../../proto/wire.ts";
-import type { NodeSession, SessionEnd, StreamObserver } from "../nodes/node-pods.ts";
 import type { NodeRegistry } from "../nodes/node-registry.ts";
+import type { NodeSession, SessionEnd, StreamObserver } from "../nodes/node-session.ts";
 import { makeDialogue } from "./dialogue.ts";
 import { makeTokenLife, type TokenLife } from "./token-life.ts";
 import { type ReviewToken, TokenRefused } from "./token-review.ts";

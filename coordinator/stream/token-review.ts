@@ -1,5 +1,5 @@
 import * as z from "zod";
-import type { KubeClient } from "../../common/kubernetes/client.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { AGENT_SERVICE_ACCOUNT, TOKEN_AUDIENCE } from "../../common/names.ts";
 
 /**

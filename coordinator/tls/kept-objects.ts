@@ -1,5 +1,6 @@
 import * as z from "zod";
-import { KubeApiError, type KubeClient } from "../../common/kubernetes/client.ts";
+import { KubeApiError } from "../../common/kubernetes/api-error.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { FIELD_MANAGER } from "../../common/names.ts";
 
 type Resource = "secrets" | "configmaps";

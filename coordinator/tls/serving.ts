@@ -1,7 +1,7 @@
 import { backoffMs } from "../../common/backoff.ts";
 import type { Clock } from "../../common/clock.ts";
-import type { KubeClient } from "../../common/kubernetes/client.ts";
 import { makeListWatch } from "../../common/kubernetes/list-watch.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { makeLatch } from "../../common/latch.ts";
 import type { Logger } from "../../common/log.ts";
 import { CA_BUNDLE_CONFIG_MAP, CA_BUNDLE_KEY, CA_SECRET, SERVING_SECRET } from "../../common/names.ts";

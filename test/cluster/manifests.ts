@@ -3,7 +3,8 @@ import { readFile } from "node:fs/promises";
 import { ObjectSerializer } from "@kubernetes/client-node/dist/serializer.js";
 import { getSerializationType } from "@kubernetes/client-node/dist/util.js";
 import { loadAllYaml } from "@kubernetes/client-node/dist/yaml.js";
-import { KubeApiError, type KubeClient } from "../../common/kubernetes/client.ts";
+import { KubeApiError } from "../../common/kubernetes/api-error.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 
 /** E.g. manifestFile("access.yaml"): the path of a manifest under deploy/manifests. */
 export const manifestFile = (name: string): string => new URL(`../../deploy/manifests/${name}`, import.meta.url).pathname;

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { makeClock } from "../../common/clock.ts";
-import { type KubeClient, makeKubeClient } from "../../common/kubernetes/client.ts";
+import { makeKubeClient } from "../../common/kubernetes/client.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { type AuditEntry, type EmbeddedCluster, startApiServer } from "../cluster/embedded/server.ts";
 
 /** An API server for one test and our client for it. `written` is every write that was answered, e.g. "patch pods/status web-1 200". */

@@ -2,7 +2,7 @@ import { pino } from "pino";
 import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
-import type { StreamObserver } from "../../coordinator/nodes/node-pods.ts";
+import type { StreamObserver } from "../../coordinator/nodes/node-session.ts";
 import { aPod as anyPod } from "../builders.ts";
 
 /** A running Pod "demo/<uid>" of node "a", resourceVersion "10". */

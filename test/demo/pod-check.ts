@@ -1,6 +1,6 @@
 /** Whether Pods of the example will ever serve, asked where the demo knows neither their nodes nor the network to them. */
 import { connect } from "node:net";
-import type { KubeClient } from "../../common/kubernetes/client.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { isTrue, type Pod } from "../cluster/simulated/objects.ts";
 import { Refusal } from "./parts.ts";
 

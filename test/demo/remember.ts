@@ -1,5 +1,5 @@
 /** A client that remembers what was created through it, so that exactly this can be taken away again. */
-import type { KubeClient } from "../../common/kubernetes/client.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { until } from "../cluster/process.ts";
 import { answered } from "../cluster/simulated/cluster.ts";
 

@@ -1,5 +1,5 @@
 /** The Kubernetes below a flow test: embedded in this process, or a real control plane with simulated nodes. `CLUSTER=real` chooses. */
-import type { KubeClient } from "../../common/kubernetes/client.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { AuditEntry } from "../cluster/embedded/server.ts";
 import type { AddressPlan } from "../cluster/network.ts";
 import type { ProductOptions } from "../cluster/product.ts";

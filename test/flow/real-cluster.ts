@@ -2,7 +2,7 @@
 import { after } from "node:test";
 import { pino } from "pino";
 import { makeClock } from "../../common/clock.ts";
-import type { KubeClient } from "../../common/kubernetes/client.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { DEFAULT_NAMESPACE } from "../../common/names.ts";
 import { addressPlan, claimSlot } from "../cluster/network.ts";
 import { until } from "../cluster/process.ts";

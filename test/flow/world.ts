@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import type { KubeClient } from "../../common/kubernetes/client.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { type StartedCloud, startCloud } from "../cloud/cli/start.ts";
 import { type ApiKey, type CloudOptions, TEST_KEY } from "../cloud/runtime/options.ts";
 import type { EmbeddedCluster } from "../cluster/embedded/server.ts";

@@ -1,11 +1,9 @@
+import type { Call, NewListeners, NewRules } from "../call.ts";
 import {
   type BoundSlot,
-  type Call,
   canonicalDomain,
   DEFAULT_HEALTH_CHECK,
   type Listener,
-  type NewListeners,
-  type NewRules,
   type Place,
   placeKey,
   type Slot,

@@ -1,4 +1,5 @@
-import { type Call, placeKey, slotKey } from "../load-balancer.ts";
+import type { Call } from "../call.ts";
+import { placeKey, slotKey } from "../load-balancer.ts";
 
 /**
  * One thing that a call does, and that the cloud may refuse by itself. `key` is the same as long as the same is asked for the same thing,

@@ -1,11 +1,7 @@
-import { type BoundSlot, CALL_LIMITS, type Call, placeKey, type WeightedSlot } from "../load-balancer.ts";
+import { CALL_LIMITS, type Call } from "../call.ts";
+import { chunks } from "../chunks.ts";
+import { type BoundSlot, placeKey, type WeightedSlot } from "../load-balancer.ts";
 import type { Creation } from "./plan-structure.ts";
-
-export function chunks<T>(items: readonly T[], size: number): T[][] {
-  const result: T[][] = [];
-  for (let start = 0; start < items.length; start += size) result.push(items.slice(start, start + size));
-  return result;
-}
 
 /** A weight call takes at most 500 targets in at most 100 entries of at most 50 targets of one place and weight; each is filled. */
 export function weightCalls(items: readonly WeightedSlot[]): WeightedSlot[][] {

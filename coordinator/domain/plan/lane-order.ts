@@ -1,4 +1,4 @@
-import type { Call } from "../load-balancer.ts";
+import type { Call } from "../call.ts";
 
 /**
  * What waits to be added goes before the drains once it has waited for so many of these: where Pods end all the time, each drain finds the

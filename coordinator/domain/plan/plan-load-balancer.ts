@@ -1,18 +1,10 @@
+import { CALL_LIMITS, type Call } from "../call.ts";
+import { chunks } from "../chunks.ts";
 import type { WantedBackend } from "../intent/backends.ts";
 import type { DesiredLoadBalancer, WantedListener } from "../intent/desired-load-balancer.ts";
-import {
-  CALL_LIMITS,
-  type Call,
-  type Listener,
-  type LoadBalancer,
-  type Place,
-  placeKey,
-  type Rule,
-  type Slot,
-  type Target,
-} from "../load-balancer.ts";
+import { type Listener, type LoadBalancer, type Place, placeKey, type Rule, type Slot, type Target } from "../load-balancer.ts";
 import { applyCall } from "./apply-call.ts";
-import { addingCalls, chunks, weightCalls } from "./fill-calls.ts";
+import { addingCalls, weightCalls } from "./fill-calls.ts";
 import type { PlaceMemo } from "./plan-cache.ts";
 import { planStructure } from "./plan-structure.ts";
 import { type Holder, planTargets, type TargetChanges } from "./plan-targets.ts";

@@ -1,21 +1,19 @@
 import { isOwnListener, ownerMarkOf } from "../../../common/names.ts";
+import { CALL_LIMITS, type Call, type NewListeners } from "../call.ts";
+import { chunks } from "../chunks.ts";
 import type { DesiredLoadBalancer, WantedListener, WantedPlace, WantedRule } from "../intent/desired-load-balancer.ts";
 import {
-  CALL_LIMITS,
-  type Call,
   canonicalDomain,
   type HealthCheck,
   isLayer7,
   type Listener,
   type LoadBalancer,
-  type NewListeners,
   type Place,
   type PlaceWish,
   type Rule,
   ruleKey,
   samePort,
 } from "../load-balancer.ts";
-import { chunks } from "./fill-calls.ts";
 
 /** A place of ours and what is wanted there; `wanted` undefined: its owner is held, so only ends of Pods count. */
 export type PlacePair = {

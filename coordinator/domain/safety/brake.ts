@@ -1,4 +1,5 @@
-import { type Call, placeKey, type Slot, slotKey } from "../load-balancer.ts";
+import type { Call } from "../call.ts";
+import { placeKey, type Slot, slotKey } from "../load-balancer.ts";
 
 /** A level of stable backends and until when it was so, milliseconds since the epoch; levels fall with time, e.g. 10 until 12:00, 6 until now. */
 export type Level = { readonly stable: number; readonly untilMs: number };

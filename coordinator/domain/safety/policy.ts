@@ -1,4 +1,4 @@
-import type { Call } from "../load-balancer.ts";
+import type { Call } from "../call.ts";
 
 /** What the process may do: everything; everything but take backends and listeners away; nothing at all. */
 export type Policy = "enforce" | "no-unbind" | "observe";

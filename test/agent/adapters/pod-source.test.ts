@@ -3,7 +3,8 @@ import { type TestContext, test } from "node:test";
 import { pino } from "pino";
 import { type Identity, makePodSource } from "../../../agent/adapters/pod-source.ts";
 import { makeClock } from "../../../common/clock.ts";
-import { KubeApiError, type KubeClient, type ListPage, type Query } from "../../../common/kubernetes/client.ts";
+import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
+import type { KubeClient, ListPage, Query } from "../../../common/kubernetes/requests.ts";
 import { pause, until } from "../until.ts";
 
 /** An API server that lists one Pod to whom it allows to, and whose watches stay silent until cut. */

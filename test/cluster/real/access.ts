@@ -1,7 +1,8 @@
 /** Kubeconfigs and clients for whoever is to ask the real API server. */
 import { join } from "node:path";
 import { makeClock } from "../../../common/clock.ts";
-import { type KubeClient, makeKubeClient } from "../../../common/kubernetes/client.ts";
+import { makeKubeClient } from "../../../common/kubernetes/client.ts";
+import type { KubeClient } from "../../../common/kubernetes/requests.ts";
 import type { Material } from "../../../coordinator/tls/certificate.ts";
 import { issueClient, type KubeUser, kubeconfigOf } from "./certificates.ts";
 import { save } from "./files.ts";

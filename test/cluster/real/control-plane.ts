@@ -2,7 +2,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { KubeClient } from "../../../common/kubernetes/client.ts";
+import type { KubeClient } from "../../../common/kubernetes/requests.ts";
 import { issueAuthority, type Material } from "../../../coordinator/tls/certificate.ts";
 import { applyManifests, loadManifests } from "../manifests.ts";
 import { type AddressPlan, claimTurn } from "../network.ts";

@@ -1,4 +1,4 @@
-import type { KubeClient } from "../../../common/kubernetes/client.ts";
+import type { KubeClient } from "../../../common/kubernetes/requests.ts";
 import { until } from "../process.ts";
 import { isTrue, type Node } from "../simulated/objects.ts";
 

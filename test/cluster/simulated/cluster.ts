@@ -1,7 +1,8 @@
 /** How the simulated cluster reads the API: through the same client and the same watch as the product. */
 import type { Clock } from "../../../common/clock.ts";
-import { KubeApiError, type KubeClient, type Query } from "../../../common/kubernetes/client.ts";
+import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import { makeListWatch, type Watched } from "../../../common/kubernetes/list-watch.ts";
+import type { KubeClient, Query } from "../../../common/kubernetes/requests.ts";
 import type { Logger } from "../../../common/log.ts";
 import type { Metadata } from "./objects.ts";
 

@@ -2,7 +2,7 @@
  * Pod garbage collection: Pods of a Node whose object is gone end after a while (kubernetes.md §11). Objects whose owner is gone are
  * collected by the embedded API server, or by the real one's controller manager.
  */
-import type { KubeClient } from "../../../common/kubernetes/client.ts";
+import type { KubeClient } from "../../../common/kubernetes/requests.ts";
 import { answered, type Cluster, listAll, pathOf, watchAll } from "./cluster.ts";
 import { makeLoop } from "./loop.ts";
 import { kubernetesTime, type Node, type Pod } from "./objects.ts";

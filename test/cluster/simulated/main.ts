@@ -6,7 +6,8 @@
 import { parseArgs } from "node:util";
 import { pino } from "pino";
 import { makeClock } from "../../../common/clock.ts";
-import { type KubeClient, makeKubeClient } from "../../../common/kubernetes/client.ts";
+import { makeKubeClient } from "../../../common/kubernetes/client.ts";
+import type { KubeClient } from "../../../common/kubernetes/requests.ts";
 import { addressPlan } from "../network.ts";
 import { untilSchedulable } from "../real/schedulable.ts";
 import { startSimulatedCluster } from "./start.ts";

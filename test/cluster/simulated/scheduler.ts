@@ -1,5 +1,5 @@
 /** A tiny scheduler: each Pod without a node goes to the fitting one that has the fewest, by the binding subresource. */
-import type { KubeClient } from "../../../common/kubernetes/client.ts";
+import type { KubeClient } from "../../../common/kubernetes/requests.ts";
 import { answered, type Cluster, listAll, pathOf, watchAll } from "./cluster.ts";
 import { makeLoop } from "./loop.ts";
 import { isActive, isTrue, type Node, type Pod } from "./objects.ts";

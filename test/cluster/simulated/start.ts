@@ -1,4 +1,4 @@
-import type { KubeClient } from "../../../common/kubernetes/client.ts";
+import type { KubeClient } from "../../../common/kubernetes/requests.ts";
 import type { AddressPlan } from "../network.ts";
 import type { Cluster } from "./cluster.ts";
 import { startDeploymentController } from "./deployments.ts";

@@ -7,14 +7,9 @@ import { Watch } from "@kubernetes/client-node/dist/watch.js";
 import { X509CertificateGenerator } from "@peculiar/x509";
 import { makeClock } from "../../../common/clock.ts";
 import { ConfigError, remedyOf } from "../../../common/errors.ts";
-import {
-  KubeApiError,
-  type KubeClient,
-  type KubeClientOptions,
-  makeKubeClient,
-  type PatchType,
-  type WatchEnd,
-} from "../../../common/kubernetes/client.ts";
+import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
+import { type KubeClientOptions, makeKubeClient } from "../../../common/kubernetes/client.ts";
+import type { KubeClient, PatchType, WatchEnd } from "../../../common/kubernetes/requests.ts";
 import {
   aPod,
   bookmark,

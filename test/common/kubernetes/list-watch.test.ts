@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { pino } from "pino";
 import { type Clock, makeClock } from "../../../common/clock.ts";
-import { KubeApiError, type KubeClient, type KubeFailure, makeKubeClient, type WatchEnd } from "../../../common/kubernetes/client.ts";
+import { KubeApiError, type KubeFailure } from "../../../common/kubernetes/api-error.ts";
+import { makeKubeClient } from "../../../common/kubernetes/client.ts";
 import { type ListWatchOptions, makeListWatch, type RestartCause, type WatchedSet } from "../../../common/kubernetes/list-watch.ts";
+import type { KubeClient, WatchEnd } from "../../../common/kubernetes/requests.ts";
 import { identityOf } from "../../../common/kubernetes/watched-store.ts";
 import {
   aPod,

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { KubeApiError } from "../../../common/kubernetes/client.ts";
+import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import { until } from "../../cluster/process.ts";
 import { etcdAt } from "../../cluster/real/etcd.ts";
 import {

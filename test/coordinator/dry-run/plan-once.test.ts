@@ -1,7 +1,8 @@
 /** A look on an emulated cloud and an API server in memory, in virtual time. */
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { KubeApiError, type KubeClient } from "../../../common/kubernetes/client.ts";
+import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
+import type { KubeClient } from "../../../common/kubernetes/requests.ts";
 import { DIRECT_ACCESS, EXISTING_LOAD_BALANCER } from "../../../common/names.ts";
 import type { CloudTransport } from "../../../coordinator/cloud/transport.ts";
 import { makeLookLog } from "../../../coordinator/dry-run/console-log.ts";

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Call } from "../../../coordinator/domain/load-balancer.ts";
-import { describeForTable, planTable } from "../../../coordinator/dry-run/plan-table.ts";
+import type { Call } from "../../../coordinator/domain/call.ts";
+import { planTable } from "../../../coordinator/dry-run/plan-table.ts";
+import { describeForTable } from "../../../coordinator/events/wording.ts";
 import { slots } from "../stage.ts";
 
 const CASES: readonly [Call, string, string][] = [

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Call } from "../../../coordinator/domain/call.ts";
 import { serviceRef } from "../../../coordinator/domain/intent/service.ts";
-import type { Call } from "../../../coordinator/domain/load-balancer.ts";
 import type { Plan } from "../../../coordinator/domain/plan/plan-load-balancer.ts";
 import type { Parked } from "../../../coordinator/domain/safety/brake.ts";
 import type { Policy } from "../../../coordinator/domain/safety/policy.ts";
-import { describeFinding, Explain, loadBalancerText, podText } from "../../../coordinator/explain/explain.ts";
+import { describeFinding } from "../../../coordinator/events/wording.ts";
+import { Explain } from "../../../coordinator/explain/explain.ts";
+import { loadBalancerText, podText } from "../../../coordinator/explain/text.ts";
 import { Bindings } from "../../../coordinator/gates/pod-bindings.ts";
 import { Refusals } from "../../../coordinator/load-balancers/refused-items.ts";
 import type { Writes } from "../../../coordinator/load-balancers/writer.ts";

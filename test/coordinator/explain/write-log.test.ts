@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Call } from "../../../coordinator/domain/load-balancer.ts";
-import { Audit, auditText, type Causes, reasonsOf } from "../../../coordinator/explain/write-log.ts";
+import type { Call } from "../../../coordinator/domain/call.ts";
+import { type Causes, reasonsOf } from "../../../coordinator/events/causes.ts";
+import { Audit, auditText } from "../../../coordinator/explain/write-log.ts";
 import { slots } from "../stage.ts";
 
 const causes: Causes = {

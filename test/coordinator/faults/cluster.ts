@@ -1,7 +1,8 @@
 /** What an API server keeps, in memory and in virtual time: Services, Pods, Events and the journals of bound addresses. */
 import type { Clock } from "../../../common/clock.ts";
-import { KubeApiError, type KubeClient } from "../../../common/kubernetes/client.ts";
+import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import type { WatchedSet } from "../../../common/kubernetes/list-watch.ts";
+import type { KubeClient } from "../../../common/kubernetes/requests.ts";
 import { EXISTING_LOAD_BALANCER, FINALIZER, JOURNAL_CONFIG_MAP_PREFIX } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import type { ServiceRecord } from "../../../coordinator/domain/intent/service.ts";

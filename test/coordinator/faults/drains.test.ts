@@ -1,7 +1,7 @@
 /** Drains come in time, whatever else fails or hangs: a Pod sleeps for some seconds before it ends, and until then must get no new requests. */
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { KubeApiError } from "../../../common/kubernetes/client.ts";
+import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import { aWorld, type World } from "./world.ts";
 
 /** Where nothing is in the way, a drain has taken effect within 1.6 s. Milliseconds. */

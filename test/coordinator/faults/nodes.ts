@@ -1,8 +1,8 @@
 /** What tells a coordinator about Pods: one agent per node, and its own watch of a node whose agent is away. */
 import type { Clock } from "../../../common/clock.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
-import type { NodeSession, WatchNode } from "../../../coordinator/nodes/node-pods.ts";
 import type { NodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
+import type { NodeSession, WatchNode } from "../../../coordinator/nodes/node-session.ts";
 import type { Cluster } from "./cluster.ts";
 
 /** An agent connects within a second of its coordinator's start, one after the other. Milliseconds. */

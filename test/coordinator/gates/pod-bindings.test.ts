@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { PodFact } from "../../../common/vocabulary.ts";
+import type { Call } from "../../../coordinator/domain/call.ts";
 import { serviceRef } from "../../../coordinator/domain/intent/service.ts";
-import type { Call, Listener } from "../../../coordinator/domain/load-balancer.ts";
+import type { Listener } from "../../../coordinator/domain/load-balancer.ts";
 import { Bindings } from "../../../coordinator/gates/pod-bindings.ts";
 import { Refusals } from "../../../coordinator/load-balancers/refused-items.ts";
 import type { Writes } from "../../../coordinator/load-balancers/writer.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Call } from "../../../coordinator/domain/load-balancer.ts";
+import type { Call } from "../../../coordinator/domain/call.ts";
 import type { Turn } from "../../../coordinator/domain/plan/lane-order.ts";
 import { Lanes } from "../../../coordinator/load-balancers/lanes.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Call } from "../../../coordinator/domain/load-balancer.ts";
+import type { Call } from "../../../coordinator/domain/call.ts";
 import type { Drift } from "../../../coordinator/domain/safety/drift.ts";
 import { Refusals } from "../../../coordinator/load-balancers/refused-items.ts";
 import { aPod, CLUSTER, SERVICE_UID } from "../../builders.ts";

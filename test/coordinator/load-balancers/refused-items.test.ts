@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { ClbApiError } from "../../../coordinator/cloud/clb-error.ts";
-import type { BoundSlot, Call } from "../../../coordinator/domain/load-balancer.ts";
+import type { Call } from "../../../coordinator/domain/call.ts";
+import type { BoundSlot } from "../../../coordinator/domain/load-balancer.ts";
 import { Refusals } from "../../../coordinator/load-balancers/refused-items.ts";
 
 const slot = (ip: string, podUid = `pod-${ip}`): BoundSlot => ({ listenerId: "lbl-1", ip, port: 8080, weight: 10, podUid });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Call, LoadBalancer, Target } from "../../../coordinator/domain/load-balancer.ts";
+import type { Call } from "../../../coordinator/domain/call.ts";
+import type { LoadBalancer, Target } from "../../../coordinator/domain/load-balancer.ts";
 import { TakenOff } from "../../../coordinator/load-balancers/unconfirmed-unbinds.ts";
 import { aListener } from "../../builders.ts";
 import { aMemoryJournal } from "../stage.ts";

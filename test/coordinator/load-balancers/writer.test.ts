@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Call, LoadBalancer } from "../../../coordinator/domain/load-balancer.ts";
+import type { Call } from "../../../coordinator/domain/call.ts";
+import type { LoadBalancer } from "../../../coordinator/domain/load-balancer.ts";
 import { LISTENER_NAME } from "../../builders.ts";
 import { PROFILES } from "../../cloud/runtime/options.ts";
 import { aListeningLoadBalancer, aStage, newListeners, type Stage, slots, withCode } from "../stage.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { PodFact } from "../../../common/vocabulary.ts";
-import type { NodeSession, NodeWatchEvent } from "../../../coordinator/nodes/node-pods.ts";
 import { makeNodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
+import type { NodeSession, NodeWatchEvent } from "../../../coordinator/nodes/node-session.ts";
 import { aFakeClock, aPod, aRecordingObserver, silentLog } from "../pods.ts";
 
 const NODE = { name: "a", uid: "node-uid-a" };

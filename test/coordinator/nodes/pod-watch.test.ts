@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { makeClock } from "../../../common/clock.ts";
-import type { KubeClient, ListPage, WatchEventType } from "../../../common/kubernetes/client.ts";
+import type { KubeClient, ListPage, WatchEventType } from "../../../common/kubernetes/requests.ts";
 import { makeWatchNode } from "../../../coordinator/nodes/pod-watch.ts";
 import { silentLog } from "../pods.ts";
 

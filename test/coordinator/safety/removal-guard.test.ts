@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Call, slotKey } from "../../../coordinator/domain/load-balancer.ts";
+import type { Call } from "../../../coordinator/domain/call.ts";
+import { slotKey } from "../../../coordinator/domain/load-balancer.ts";
 import type { Parked } from "../../../coordinator/domain/safety/brake.ts";
 import { Removals } from "../../../coordinator/safety/removal-guard.ts";
 import { Mirror } from "../../../coordinator/state/mirror.ts";

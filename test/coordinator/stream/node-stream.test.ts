@@ -5,7 +5,7 @@ import { type TestContext, test } from "node:test";
 import { ChannelCredentials, type ClientDuplexStream, Metadata, makeGenericClientConstructor, status } from "@grpc/grpc-js";
 import { HealthImplementation, service as healthService } from "grpc-health-check";
 import { makeClock } from "../../../common/clock.ts";
-import { KubeApiError } from "../../../common/kubernetes/client.ts";
+import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import { makeNodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
 import { makeNodeStream } from "../../../coordinator/stream/node-stream.ts";
 import { makeStreamServer } from "../../../coordinator/stream/server.ts";

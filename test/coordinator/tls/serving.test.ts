@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { makeClock } from "../../../common/clock.ts";
-import { KubeApiError, type KubeClient, type ListPage, type WatchEventType } from "../../../common/kubernetes/client.ts";
+import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
+import type { KubeClient, ListPage, WatchEventType } from "../../../common/kubernetes/requests.ts";
 import { certificateFault, isIssuedBy, issueAuthority, issueServing, namesOf } from "../../../coordinator/tls/certificate.ts";
 import { makeServing, type Serving } from "../../../coordinator/tls/serving.ts";
 import { silentLog } from "../pods.ts";

@@ -1,7 +1,7 @@
 /** Two (or one to three) real nodes in the harness's network namespace: real kubelets, real containers. Needs root. */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { KubeClient } from "../../../../common/kubernetes/client.ts";
+import type { KubeClient } from "../../../../common/kubernetes/requests.ts";
 import type { AddressPlan } from "../../network.ts";
 import { lastLines, type RunningProcess, until } from "../../process.ts";
 import { answered } from "../../simulated/cluster.ts";

@@ -1,7 +1,7 @@
 /** What the tests of real nodes share: whether they can run, a cluster with two nodes, and what is left of one. */
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
-import type { KubeClient } from "../../../../common/kubernetes/client.ts";
+import type { KubeClient } from "../../../../common/kubernetes/requests.ts";
 import { addressPlan, claimSlot, type SlotClaim } from "../../network.ts";
 import { until } from "../../process.ts";
 import { findControlPlane } from "../binaries.ts";

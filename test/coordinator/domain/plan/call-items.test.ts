@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Call, HealthCheck } from "../../../../coordinator/domain/load-balancer.ts";
+import type { Call } from "../../../../coordinator/domain/call.ts";
+import type { HealthCheck } from "../../../../coordinator/domain/load-balancer.ts";
 import { callItems, emptiedBy, withItems } from "../../../../coordinator/domain/plan/call-items.ts";
 
 const slot = (n: number) => ({ listenerId: "lbl-1", locationId: `loc-${n}`, ip: `10.0.0.${n}`, port: 80 });

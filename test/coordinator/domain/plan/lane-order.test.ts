@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import type { Call } from "../../../../coordinator/domain/load-balancer.ts";
+import type { Call } from "../../../../coordinator/domain/call.ts";
 import { afterConflicts, inTurn, type Turn } from "../../../../coordinator/domain/plan/lane-order.ts";
 
 const CALLS: readonly Call[] = [

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Call } from "../../../../coordinator/domain/call.ts";
 import { desiredLoadBalancer } from "../../../../coordinator/domain/intent/desired-load-balancer.ts";
 import { readService, serviceRef } from "../../../../coordinator/domain/intent/service.ts";
-import type { Call, LoadBalancer } from "../../../../coordinator/domain/load-balancer.ts";
+import type { LoadBalancer } from "../../../../coordinator/domain/load-balancer.ts";
 import { type PlanInput, planLoadBalancer } from "../../../../coordinator/domain/plan/plan-load-balancer.ts";
 import type { Holder } from "../../../../coordinator/domain/plan/plan-targets.ts";
 import { Mirror } from "../../../../coordinator/state/mirror.ts";

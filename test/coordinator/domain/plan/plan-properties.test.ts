@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { CALL_LIMITS, type Call } from "../../../../coordinator/domain/call.ts";
 import type { WantedBackend } from "../../../../coordinator/domain/intent/backends.ts";
 import type { DesiredLoadBalancer, WantedListener } from "../../../../coordinator/domain/intent/desired-load-balancer.ts";
-import { CALL_LIMITS, type Call, isLayer7, type Listener, type LoadBalancer } from "../../../../coordinator/domain/load-balancer.ts";
+import { isLayer7, type Listener, type LoadBalancer } from "../../../../coordinator/domain/load-balancer.ts";
 import { applyCall } from "../../../../coordinator/domain/plan/apply-call.ts";
 import { weightEntries } from "../../../../coordinator/domain/plan/fill-calls.ts";
 import { PlaceMemo } from "../../../../coordinator/domain/plan/plan-cache.ts";

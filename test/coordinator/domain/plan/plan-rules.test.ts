@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Call } from "../../../../coordinator/domain/call.ts";
 import type { DesiredLoadBalancer, WantedListener } from "../../../../coordinator/domain/intent/desired-load-balancer.ts";
-import { type Call, type Listener, placesOf } from "../../../../coordinator/domain/load-balancer.ts";
+import { type Listener, placesOf } from "../../../../coordinator/domain/load-balancer.ts";
 import { applyCall } from "../../../../coordinator/domain/plan/apply-call.ts";
 import { type PlanInput, planLoadBalancer } from "../../../../coordinator/domain/plan/plan-load-balancer.ts";
 import type { Holder } from "../../../../coordinator/domain/plan/plan-targets.ts";

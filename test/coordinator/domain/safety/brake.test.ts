@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Call, type Slot, slotKey } from "../../../../coordinator/domain/load-balancer.ts";
+import type { Call } from "../../../../coordinator/domain/call.ts";
+import { type Slot, slotKey } from "../../../../coordinator/domain/load-balancer.ts";
 import {
   brake,
   type Level,

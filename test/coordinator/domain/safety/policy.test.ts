@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Call } from "../../../../coordinator/domain/load-balancer.ts";
+import type { Call } from "../../../../coordinator/domain/call.ts";
 import { allowedCalls, type Policy } from "../../../../coordinator/domain/safety/policy.ts";
 
 const CALLS: readonly Call[] = [

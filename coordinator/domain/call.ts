@@ -1,0 +1,48 @@
+import type { BoundSlot, HealthCheck, ListenerProtocol, PlaceId, PlaceWish, Scheduler, Slot, WeightedSlot } from "./load-balancer.ts";
+
+/** One write to one load balancer; never more than one runs at a time. */
+export type Call =
+  | { readonly lane: "conflict" | "unbind"; readonly slots: readonly Slot[] }
+  | { readonly lane: "drain" | "tune"; readonly weights: readonly WeightedSlot[] }
+  | { readonly lane: "structure"; readonly create: NewListeners }
+  | { readonly lane: "structure"; readonly createRules: NewRules }
+  | { readonly lane: "bind"; readonly targets: readonly BoundSlot[] }
+  | (PlaceId & { readonly lane: "tune"; readonly healthCheck: HealthCheck; readonly scheduler?: Scheduler })
+  | { readonly lane: "delete"; readonly listenerIds: readonly string[] }
+  | { readonly lane: "delete"; readonly rules: { readonly listenerId: string; readonly locationIds: readonly string[] } };
+
+/** Listeners of one protocol and one wish: what CreateListener takes at once. */
+export type NewListeners = PlaceWish & {
+  readonly protocol: ListenerProtocol;
+  readonly listeners: readonly { readonly name: string; readonly port: number }[];
+};
+/** Rules of one listener: what CreateRule takes at once. */
+export type NewRules = {
+  readonly listenerId: string;
+  readonly rules: readonly (PlaceWish & { readonly domain: string; readonly url: string })[];
+};
+
+/**
+ * Limits per call. Sources: clb-api.md §0 and §2.3 (weights: 500 targets in at most 100 entries of at most 50), §2.2 (49 ports, 20
+ * listeners, 20 rules deleted). Rules per CreateRule are documented nowhere (§9); 20 is what a public controller sends.
+ */
+export const CALL_LIMITS = {
+  targets: 500,
+  weightEntries: 100,
+  weightsPerEntry: 50,
+  ports: 49,
+  deletedListeners: 20,
+  rules: 20,
+  deletedRules: 20,
+} as const;
+
+/** Targets, listeners, rules or weights in a call, for logs and metrics. */
+export function itemsOf(call: Call): number {
+  if ("slots" in call) return call.slots.length;
+  if ("weights" in call) return call.weights.length;
+  if ("targets" in call) return call.targets.length;
+  if ("listenerIds" in call) return call.listenerIds.length;
+  if ("rules" in call) return call.rules.locationIds.length;
+  if ("createRules" in call) return call.createRules.rules.length;
+  return "create" in call ? call.create.listeners.length : 1;
+}

@@ -1,0 +1,70 @@
+import type { Call } from "../domain/call.ts";
+import type { Slot } from "../domain/load-balancer.ts";
+import type { Removals } from "../safety/removal-guard.ts";
+import type { Journal } from "../state/address-claims.ts";
+import type { Owners } from "../state/listener-owners.ts";
+import type { Mirror } from "../state/mirror.ts";
+
+/** Objects named per write; a full batch has 500. */
+const MAX_NAMED = 5;
+
+/** Who is behind what a call names, for people. */
+export type Causes = {
+  /** E.g. "Pod shop/web-1 is ready", "Pod shop/web-1 was deleted". */
+  readonly pod: (slot: Slot, podUid: string | undefined) => string;
+  /** By listener name or id, e.g. "Service shop/web TCP:80". */
+  readonly owner: (listener: string) => string;
+};
+
+/** The causes at one load balancer, from who owns its listeners, who was bound, and why who leaves. */
+export function makeCauses(from: {
+  readonly mirror: Pick<Mirror, "read">;
+  readonly journal: Pick<Journal, "podOf">;
+  readonly owners: Owners;
+  readonly removals: Pick<Removals, "nameOf" | "cause">;
+}): (loadBalancerId: string) => Causes {
+  const { mirror, journal, owners, removals } = from;
+  return (id) => {
+    const listeners = mirror.read(id)?.listeners ?? [];
+    return {
+      pod: (slot, podUid) => {
+        if (podUid !== undefined) return `${removals.nameOf(podUid)} is ready`;
+        const { ip } = slot;
+        const journaled = journal.podOf(id, ip);
+        return removals.cause(id, slot) ?? `${journaled === undefined ? ip : removals.nameOf(journaled)} is gone or was relabelled`;
+      },
+      owner: (named) => {
+        const listener = listeners.find(({ listenerId, name }) => listenerId === named || name === named);
+        const owner = owners.of(id, listener?.name ?? named);
+        const port = listener === undefined ? "" : ` ${listener.protocol}:${listener.port}`;
+        return `${owner === undefined ? named : `${owner.kind} ${owner.namespace}/${owner.name}`}${port}`;
+      },
+    };
+  };
+}
+
+/** The objects that caused a call, each once. */
+export function reasonsOf(call: Call, causes: Causes): readonly string[] {
+  const all = [...new Set(namesOf(call, causes))];
+  return all.length <= MAX_NAMED ? all : [...all.slice(0, MAX_NAMED), `and ${all.length - MAX_NAMED} more`];
+}
+
+function namesOf(call: Call, { pod, owner }: Causes): string[] {
+  switch (call.lane) {
+    case "bind":
+      return call.targets.map((slot) => pod(slot, slot.podUid));
+    case "drain":
+      return call.weights.map((slot) => pod(slot, undefined));
+    case "conflict":
+    case "unbind":
+      return call.slots.map((slot) => pod(slot, undefined));
+    case "structure":
+      return "create" in call ? call.create.listeners.map(({ name }) => owner(name)) : [owner(call.createRules.listenerId)];
+    case "tune":
+      return "weights" in call ? call.weights.map(({ listenerId }) => owner(listenerId)) : [owner(call.listenerId)];
+    case "delete":
+      return "listenerIds" in call ? call.listenerIds.map(owner) : [owner(call.rules.listenerId)];
+    default:
+      return call satisfies never;
+  }
+}

@@ -1,0 +1,123 @@
+import { RELEASE } from "../../common/names.ts";
+import { type Call, itemsOf } from "../domain/call.ts";
+import { type Listener, type Rule, targetKey } from "../domain/load-balancer.ts";
+import type { Finding } from "../domain/plan/plan-load-balancer.ts";
+import type { ObjectRef } from "../domain/problem.ts";
+import type { Parked } from "../domain/safety/brake.ts";
+import type { Owners } from "../state/listener-owners.ts";
+import type { Mirror } from "../state/mirror.ts";
+
+/** E.g. "bind 12: new Pods are ready". */
+export function describeCall(call: Call): string {
+  const why: Record<Call["lane"], string> = {
+    conflict: "their addresses belong to other Pods now, or their Pods are over",
+    drain: "their Pods are ending or no longer selected",
+    structure: "listeners or rules that are asked for",
+    bind: "Pods that are ready",
+    unbind: "their drain is over",
+    tune: "they differ from what Services ask for",
+    delete: "nobody asks for them any more",
+  };
+  return `${call.lane} ${itemsOf(call)}: ${why[call.lane]}`;
+}
+
+export const nameOf = ({ kind, namespace, name }: ObjectRef): string => `${kind} ${namespace}/${name}`;
+
+/** The owner of the listener that a place is in or is, e.g. of place "lbl-1/loc-2"; undefined: nobody remembers whose it was. */
+export function ownerOfPlace(mirror: Pick<Mirror, "read">, owners: Pick<Owners, "of">, loadBalancerId: string, place: string) {
+  const [listenerId] = place.split("/");
+  const listener = mirror.read(loadBalancerId)?.listeners.find((one) => one.listenerId === listenerId);
+  return owners.of(loadBalancerId, listener?.name ?? "");
+}
+
+/** Ids named in one message; an Event holds 1 024 characters. */
+const MAX_STRAYS = 3;
+
+/** How a person lets a parked removal go. `owner`: the object to annotate, e.g. "Service shop/web". `strays`: ids written there that no removal has. */
+export function releaseText({ id, spent }: Parked, owner: string, strays: readonly string[]): string {
+  const named = strays.slice(0, MAX_STRAYS).map((stray) => stray.slice(0, 40));
+  const ids = `${named.join(", ")}${strays.length > MAX_STRAYS ? ` and ${strays.length - MAX_STRAYS} more` : ""}`;
+  const many = strays.length > 1;
+  const stray =
+    strays.length === 0 ? "" : `. What stands in ${RELEASE} now, ${ids}, ${many ? "name" : "names"} nothing that is parked here`;
+  return `${howToRelease(`${RELEASE}: ${id}`, spent, owner)}${stray}`;
+}
+
+function howToRelease(annotation: string, spent: Parked["spent"], owner: string): string {
+  switch (spent) {
+    case undefined:
+      return `If it is right, annotate ${owner} with ${annotation}`;
+    case "used":
+      return `On ${owner} stands ${annotation} from the last time, which is used up: if it is right this time as well, take the annotation away and set it again`;
+    case "late":
+      return `On ${owner} has stood ${annotation} since long before, which does not count: if it is right now, take the annotation away and set it again`;
+    default:
+      return spent satisfies never;
+  }
+}
+
+export function describeFinding(finding: Finding): string {
+  switch (finding.kind) {
+    case "port-taken":
+      return `port ${finding.wanted.protocol}:${finding.wanted.port} is taken by foreign listener ${finding.by.listenerId}`;
+    case "orphaned":
+      return `listener ${finding.listener.listenerId} (${finding.listener.name}) is ours, but its owner is unknown: kept`;
+    case "quota":
+      return `${finding.where} needs ${finding.needed}, quota ${finding.quota} is ${finding.limit}`;
+    case "foreign-target":
+      return `target ${targetKey(finding.target)} of ${placeText(finding)} was not bound by us: kept`;
+    case "waiting":
+      return `target ${targetKey(finding.target)} of ${placeText(finding)} stays until what replaces it serves`;
+    default:
+      return finding satisfies never;
+  }
+}
+
+const placeText = ({ listener, rule }: { readonly listener: Listener; readonly rule?: Rule }): string =>
+  rule === undefined ? `listener ${listener.listenerId}` : `rule ${rule.domain}${rule.url} of listener ${listener.listenerId}`;
+
+/** Items named per line; a call may have 500. */
+const MAX_NAMED = 3;
+const named = (what: string, items: readonly string[]): string => {
+  const more = items.length > MAX_NAMED ? ` and ${items.length - MAX_NAMED} more` : "";
+  return `${items.length} ${what}${items.length === 1 ? "" : "s"}: ${items.slice(0, MAX_NAMED).join(", ")}${more}`;
+};
+
+/** The cloud's action for a call, and what it is about, e.g. { call: "BatchRegisterTargets", what: "2 targets: 10.0.3.7:8080, 10.0.3.8:8080" }. */
+export function describeForTable(call: Call): { readonly call: string; readonly what: string } {
+  switch (call.lane) {
+    case "bind":
+      return { call: "BatchRegisterTargets", what: named("target", call.targets.map(targetKey)) };
+    case "conflict":
+    case "unbind":
+      return { call: "BatchDeregisterTargets", what: named("target", call.slots.map(targetKey)) };
+    case "drain":
+      return { call: "BatchModifyTargetWeight", what: named("target", call.weights.map(targetKey)) };
+    case "structure": {
+      if ("createRules" in call)
+        return {
+          call: "CreateRule",
+          what: named(
+            "rule",
+            call.createRules.rules.map(({ domain, url }) => `${domain}${url}`),
+          ),
+        };
+      const { protocol, listeners } = call.create;
+      return {
+        call: "CreateListener",
+        what: named(
+          "listener",
+          listeners.map(({ port }) => `${protocol}:${port}`),
+        ),
+      };
+    }
+    case "tune":
+      if ("weights" in call) return { call: "BatchModifyTargetWeight", what: named("target", call.weights.map(targetKey)) };
+      return { call: call.locationId === undefined ? "ModifyListener" : "ModifyRule", what: call.locationId ?? call.listenerId };
+    case "delete":
+      if ("rules" in call) return { call: "DeleteRule", what: named("rule", call.rules.locationIds) };
+      return { call: "DeleteLoadBalancerListeners", what: named("listener", call.listenerIds) };
+    default:
+      return call satisfies never;
+  }
+}

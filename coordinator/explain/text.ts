@@ -1,0 +1,39 @@
+import type { BindingExplanation, LoadBalancerExplanation, PodExplanation } from "./explain.ts";
+
+/** " for 4 s", or " for at least 4 s"; empty where nothing is known. */
+function lastingText({ sinceSeconds, isBeginSeen }: BindingExplanation): string {
+  if (isBeginSeen) return ` for ${sinceSeconds} s`;
+  return sinceSeconds === 0 ? "" : ` for at least ${sinceSeconds} s`;
+}
+
+/** For people, e.g. on a terminal. */
+export function podText(pod: PodExplanation): string {
+  const lines = [
+    `Pod ${pod.pod} on ${pod.node} (facts from: ${pod.factsFrom}), address ${pod.ip ?? "none"} on interface ${pod.hostInterface ?? "unknown"}`,
+    `  containers ready: ${pod.containersReady ? "yes" : "no"}, gate: ${pod.gate}${pod.terminating ? ", terminating" : ""}`,
+  ];
+  for (const one of pod.bindings) {
+    lines.push(`  ${one.service} at ${one.loadBalancerId ?? "(no load balancer)"} ${one.listener}: ${one.step}${lastingText(one)}`);
+    lines.push(`    awaited: ${one.awaited}${one.from === "nobody" ? "" : ` (from ${one.from})`}`);
+    if (one.runningCall !== undefined) lines.push(`    running call: ${one.runningCall}`);
+    if (one.nextCall !== undefined) lines.push(`    next call: ${one.nextCall}`);
+  }
+  if (pod.bindings.length === 0) lines.push("  no Service with direct access selects it");
+  return `${lines.join("\n")}\n`;
+}
+
+export function loadBalancerText(one: LoadBalancerExplanation): string {
+  const lines = [
+    `Load balancer ${one.loadBalancerId} (${one.addresses.join(", ") || "no address"}), read ${one.readSecondsAgo ?? "?"} s ago${one.staleBecause === undefined ? "" : `, in doubt: ${one.staleBecause}`}`,
+    `  owners: ${one.owners.join(", ") || "none"}`,
+  ];
+  for (const listener of one.listeners) {
+    lines.push(`  ${listener.port} ${listener.listenerId} ${listener.name}`);
+    for (const { target, weight, health, pod } of listener.targets) lines.push(`    ${target} weight ${weight} ${health} ${pod}`);
+  }
+  lines.push(`  running call: ${one.runningCall ?? "none"}`);
+  for (const call of one.plannedCalls) lines.push(`  planned: ${call}`);
+  for (const finding of one.findings) lines.push(`  found: ${finding}`);
+  for (const parked of one.parked) lines.push(`  parked: ${parked}`);
+  return `${lines.join("\n")}\n`;
+}

@@ -1,0 +1,46 @@
+import type { PodFact } from "../../common/vocabulary.ts";
+
+/** A Pod that its node no longer has: its deletion was seen, or a complete list lacks it. */
+export type RemovedPod = { readonly uid: string; readonly evidence: "deleted" | "absent" };
+
+/** What a watch of one node's Pods tells: first a complete list, then single Pods; "absent" are those that a later list lacks. */
+export type NodeWatchEvent =
+  | { readonly kind: "listed"; readonly pods: readonly PodFact[] }
+  | { readonly kind: "changed"; readonly pod: PodFact }
+  | ({ readonly kind: "removed" } & RemovedPod);
+
+/** Starts a watch of the Pods of one node; it ends with the signal. In production `makeWatchNode`. Must not call `onEvent` at once. */
+export type WatchNode = (
+  node: string,
+  onEvent: (event: NodeWatchEvent) => void,
+  signal: AbortSignal,
+) => {
+  /** Last event, bookmark or page, milliseconds since the epoch. */
+  readonly lastByteAtMs: number;
+};
+
+/** For metrics; every callback is synchronous and must not throw. */
+export type StreamObserver = {
+  onStream(change: "opened" | "closed"): void;
+  onMessage(kind: "hello" | "snapshot" | "difference" | "digest" | "token"): void;
+  onResend(reason: "gap" | "digest" | "doubt"): void;
+  onFallback(node: string, change: "on" | "off"): void;
+};
+
+/** One stream's session. After it was closed, by whomever, everything it is told is ignored. */
+export interface NodeSession {
+  /**
+   * All Pods of the node. "doubted": it drops more than half of them; said once more, it is believed as soon as our own list of a Node
+   * that exists lacks them too.
+   */
+  snapshot(pods: readonly PodFact[]): "applied" | "doubted";
+  /** "doubted": as above, where most Pods are merely absent; everything else of it is applied. */
+  difference(changed: readonly PodFact[], removed: readonly RemovedPod[]): "applied" | "doubted";
+  /** UID -> resourceVersion as this session told them; input of the digest. */
+  readonly told: ReadonlyMap<string, string>;
+  /** Any message came. */
+  heard(): void;
+  close(): void;
+}
+
+export type SessionEnd = "superseded" | "node-deleted";
