@@ -9,7 +9,7 @@ import type { Call } from "../coordinator/domain/call.ts";
 import type { WantedBackend } from "../coordinator/domain/intent/backends.ts";
 import type { DesiredLoadBalancer, WantedListener, WantedRule } from "../coordinator/domain/intent/desired-load-balancer.ts";
 import { type LoadBalancer, placesOf, slotKey, slotOf } from "../coordinator/domain/load-balancer.ts";
-import { PlaceMemo } from "../coordinator/domain/plan/plan-cache.ts";
+import { PlanCache } from "../coordinator/domain/plan/plan-cache.ts";
 import { type Plan, type PlanInput, planLoadBalancer } from "../coordinator/domain/plan/plan-load-balancer.ts";
 import { Mirror } from "../coordinator/state/mirror.ts";
 import { argumentsOrExit } from "./arguments.ts";
@@ -53,7 +53,7 @@ function whatIsWanted(): DesiredLoadBalancer {
 const desired = whatIsWanted();
 const podByIp = new Map(Array.from({ length: TARGETS }, (_, n) => [address(n), podUid(n)]));
 let asked = 0;
-const input = (actual: LoadBalancer, memo?: PlaceMemo): PlanInput => ({
+const input = (actual: LoadBalancer, memo?: PlanCache): PlanInput => ({
   clusterId: CLUSTER,
   desired,
   actual,
@@ -107,7 +107,7 @@ const { calls } = planLoadBalancer(input(actual()));
 const scratchMs = fastest(() => planLoadBalancer(input(actual())));
 
 const heapBefore = heapUsed();
-const memo = new PlaceMemo();
+const memo = new PlanCache();
 const foldsStartedMs = performance.now();
 for (const call of calls) carryOut(call);
 const foldMs = (performance.now() - foldsStartedMs) / calls.length;

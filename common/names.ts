@@ -25,7 +25,7 @@ export const CA_BUNDLE_CONFIG_MAP = "clb-direct-ca-bundle";
 export const CA_BUNDLE_KEY = "ca.crt";
 export const LEADER_LEASE = "clb-direct-leader";
 /** One per load balancer: `clb-direct-journal-<load balancer id>`, which Pod each bound address was given to. */
-export const JOURNAL_CONFIG_MAP_PREFIX = "clb-direct-journal-";
+export const ADDRESS_CLAIMS_PREFIX = "clb-direct-journal-";
 
 export const AGENT_SERVICE_ACCOUNT = "clb-direct-agent";
 export const COORDINATOR_SERVICE_ACCOUNT = "clb-direct-coordinator";

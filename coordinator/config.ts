@@ -112,7 +112,7 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     logLevel: data.LOG_LEVEL,
     drainMs: data.DRAIN_MS,
     agentGraceMs: data.AGENT_GRACE_MS,
-    auditMs: data.AUDIT_MS,
+    resyncMs: data.AUDIT_MS,
     healthPollMs: data.HEALTH_POLL_MS,
     healthIdleMs: data.HEALTH_IDLE_MS,
     keepalive: { timeMs: data.KEEPALIVE_MS, timeoutMs: data.KEEPALIVE_TIMEOUT_MS },

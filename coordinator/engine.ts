@@ -21,30 +21,30 @@ import type { Drift } from "./domain/safety/drift.ts";
 import { allowedCalls, keepsAll, type Policy } from "./domain/safety/policy.ts";
 import { type Planned, plannedAt } from "./dry-run/plan-table.ts";
 import { type Causes, makeCauses, reasonsOf } from "./events/causes.ts";
-import type { EventSink } from "./events/event-recorder.ts";
+import type { EventRecorder } from "./events/event-recorder.ts";
 import { makeReport, tellDrift, tellParked, tellRefused } from "./events/findings.ts";
 import { Explain } from "./explain/explain.ts";
-import { Audit } from "./explain/write-log.ts";
-import { Bindings } from "./gates/pod-bindings.ts";
+import { WriteLog } from "./explain/write-log.ts";
+import { PodBindings } from "./gates/pod-bindings.ts";
 import { makePodGateReconciler } from "./gates/reconcile.ts";
 import { makeAwaited } from "./health/awaited-targets.ts";
-import { HealthWatch } from "./health/health-poller.ts";
+import { HealthPoller } from "./health/health-poller.ts";
 import { Planner } from "./load-balancers/planner.ts";
 import { type Made, makeLoadBalancerReconciler } from "./load-balancers/reconcile.ts";
-import { Refusals } from "./load-balancers/refused-items.ts";
-import { AuditWatch } from "./load-balancers/resync.ts";
-import { Writes } from "./load-balancers/writer.ts";
+import { RefusedItems } from "./load-balancers/refused-items.ts";
+import { Resync } from "./load-balancers/resync.ts";
+import { Writer } from "./load-balancers/writer.ts";
 import type { makeMetrics } from "./metrics.ts";
 import { makeServiceReconciler } from "./owners/service.ts";
 import { releaseIds } from "./safety/releases.ts";
-import { Removals } from "./safety/removal-guard.ts";
-import { type Claimed, makeJournal, noting } from "./state/address-claims.ts";
-import { Ledger } from "./state/intents.ts";
-import { Owners } from "./state/listener-owners.ts";
+import { RemovalGuard } from "./safety/removal-guard.ts";
+import { type Claimed, makeAddressClaims, noting } from "./state/address-claims.ts";
+import { Intents } from "./state/intents.ts";
+import { ListenerOwners } from "./state/listener-owners.ts";
 import { Mirror } from "./state/mirror.ts";
 import type { PodChange, PodFacts } from "./state/pod-facts.ts";
 import { makePodIndex } from "./state/pod-index.ts";
-import type { ConfigRecord, Objects } from "./state/watched-objects.ts";
+import type { ConfigRecord, WatchedObjects } from "./state/watched-objects.ts";
 import { FailedPasses, type Failure } from "./workqueue/failed-passes.ts";
 import { unlessUnsent } from "./workqueue/unsent.ts";
 import { type Reconcile, Worker } from "./workqueue/worker.ts";
@@ -53,8 +53,8 @@ export type EngineDeps = {
   readonly client: KubeClient;
   readonly transport: CloudTransport;
   readonly facts: PodFacts;
-  readonly objects: Objects;
-  readonly events: Pick<EventSink, "tell">;
+  readonly objects: WatchedObjects;
+  readonly events: Pick<EventRecorder, "tell">;
   readonly metrics: ReturnType<typeof makeMetrics>;
   readonly clock: Clock;
   readonly log: Logger;
@@ -70,7 +70,7 @@ type EngineSettings = {
   /** Rules per CreateRule. */
   readonly rulesPerCall: number;
   readonly drainMs: number;
-  readonly auditMs: number;
+  readonly resyncMs: number;
   readonly healthPollMs: number;
   readonly healthIdleMs: number;
   readonly policy: Policy;
@@ -92,21 +92,21 @@ export class Engine {
   readonly #deps: EngineDeps;
   readonly #api: ClbApi;
   readonly #mirror: Mirror;
-  readonly #ledger: Ledger;
-  readonly #bindings: Bindings;
-  readonly #writes: Writes;
-  readonly #journal: ReturnType<typeof makeJournal>;
+  readonly #intents: Intents;
+  readonly #bindings: PodBindings;
+  readonly #writer: Writer;
+  readonly #addressClaims: ReturnType<typeof makeAddressClaims>;
   readonly #pods: ReturnType<typeof makePodIndex>;
-  readonly #health: HealthWatch;
-  readonly #audits: AuditWatch;
+  readonly #health: HealthPoller;
+  readonly #resync: Resync;
   readonly #services: Worker;
   readonly #loadBalancers: Worker;
   readonly #gates: Worker;
-  readonly #removals: Removals;
+  readonly #removals: RemovalGuard;
   readonly #waitingForGate = new Set<string>();
   readonly #quotas: QuotaWatch;
   readonly #planner: Planner;
-  readonly #owners: Owners;
+  readonly #owners: ListenerOwners;
   readonly #causes: (id: string) => Causes;
   /** Services that have not had their first pass: until then, what selects a Pod is not known. */
   readonly #unread = new Set<string>();
@@ -114,7 +114,7 @@ export class Engine {
   readonly #failed: { readonly services: FailedPasses; readonly loadBalancers: FailedPasses };
   readonly #unsubscribe: () => void;
   readonly explain: Explain;
-  readonly audit = new Audit();
+  readonly audit = new WriteLog();
 
   constructor(deps: EngineDeps) {
     this.#deps = deps;
@@ -127,13 +127,21 @@ export class Engine {
       this.#planner.podsChanged(ips, id);
       if (passedOn.size > 0) this.#mirror.passOn(id, passedOn, clock.now());
     };
-    this.#journal = noting(makeJournal(client, settings.namespace), onClaim);
+    this.#addressClaims = noting(makeAddressClaims(client, settings.namespace), onClaim);
     this.#pods = makePodIndex(facts);
     const wishes = (namespace: string, name: string) => deps.objects.config(namespace, name)?.wishes ?? new Map();
     const listens = (id: string, name: string) => this.#mirror.read(id)?.listeners.some((listener) => listener.name === name) === true;
-    this.#ledger = new Ledger({ clusterId, pods: this.#pods, wishes, listens });
-    const shared = { api: this.#api, mirror: this.#mirror, journal: this.#journal, ledger: this.#ledger, clock, log, clusterId };
-    this.#owners = new Owners(shared);
+    this.#intents = new Intents({ clusterId, pods: this.#pods, wishes, listens });
+    const shared = {
+      api: this.#api,
+      mirror: this.#mirror,
+      addressClaims: this.#addressClaims,
+      intents: this.#intents,
+      clock,
+      log,
+      clusterId,
+    };
+    this.#owners = new ListenerOwners(shared);
     const tell = events.tell.bind(events);
     const telling = { ...shared, owners: this.#owners, tell };
     const onParked = (id: string, parked: Parked): void => {
@@ -144,13 +152,13 @@ export class Engine {
     };
     const ownerOf = (id: string, listenerId: string) => this.#ownerOf(id, listenerId)?.uid;
     const removals = { ...shared, facts, pods: this.#pods, ownerOf, onParked, released: (id: string) => this.#released(id) };
-    this.#removals = new Removals(removals);
+    this.#removals = new RemovalGuard(removals);
     this.#causes = makeCauses({ ...shared, owners: this.#owners, removals: this.#removals });
-    this.#writes = new Writes({ ...shared, onWrite: metrics.onWrite });
-    const refusals = new Refusals((id, call, message) => tellRefused({ ...telling, facts }, id, call, message));
-    this.#bindings = new Bindings({ ...shared, writes: this.#writes, refusals });
+    this.#writer = new Writer({ ...shared, onWrite: metrics.onWrite });
+    const refusedItems = new RefusedItems((id, call, message) => tellRefused({ ...telling, facts }, id, call, message));
+    this.#bindings = new PodBindings({ ...shared, writer: this.#writer, refusedItems });
     const quotas = () => this.#quotas.current;
-    const planning = { ...shared, settings, facts, pods: this.#pods, writes: this.#writes, refusals, removals: this.#removals, quotas };
+    const planning = { ...shared, settings, facts, pods: this.#pods, writer: this.#writer, refusedItems, removals: this.#removals, quotas };
     this.#planner = new Planner(planning);
     const plan = (desired: DesiredLoadBalancer, actual: LoadBalancer): Plan => this.#planner.plan(desired, actual);
     const synced = (): boolean => deps.objects.synced;
@@ -165,7 +173,7 @@ export class Engine {
         for (const parked of this.#removals.parked(desired.loadBalancerId)) tellParked(telling, desired.loadBalancerId, parked, strays);
     };
     const waiting = { ...shared, facts, waitingForGate: this.#waitingForGate };
-    const { healthIdleMs: idleMs, healthPollMs: pollMs, callsPerSecond, drainMs, auditMs } = settings;
+    const { healthIdleMs: idleMs, healthPollMs: pollMs, callsPerSecond, drainMs, resyncMs } = settings;
     const health = {
       idleMs,
       pollMs,
@@ -174,14 +182,14 @@ export class Engine {
       doubt: (id: string) => this.#doubt(id),
     };
     const onAnswer = (ids: readonly string[]): void => this.#removals.healthRead(ids);
-    this.#health = new HealthWatch({ ...shared, ...health, onAnswer });
+    this.#health = new HealthPoller({ ...shared, ...health, onAnswer });
     const look = (id: string): void => this.#loadBalancers.add(id);
-    this.#audits = new AuditWatch({ ...shared, rateLimit, auditMs, callsPerSecond, look });
+    this.#resync = new Resync({ ...shared, rateLimit, resyncMs, callsPerSecond, look });
     this.explain = new Explain({
       ...shared,
       facts,
       bindings: this.#bindings,
-      writes: this.#writes,
+      writer: this.#writer,
       plan,
       policy: settings.policy,
       owners: this.#owners,
@@ -200,13 +208,25 @@ export class Engine {
     const servicePass = this.#reading(unlessUnsent(makeServiceReconciler(serviceDeps)));
     this.#services = worker("services", this.#failed.services.noted(servicePass));
     const onRaised = (): void => {
-      refusals.quotasRaised();
-      for (const id of this.#ledger.loadBalancerIds) this.#loadBalancers.add(id);
+      refusedItems.quotasRaised();
+      for (const id of this.#intents.loadBalancerIds) this.#loadBalancers.add(id);
     };
     this.#quotas = new QuotaWatch({ ...shared, onRaised });
     const onDrift = (id: string, drifts: readonly Drift[]): void => tellDrift(telling, id, drifts);
-    const passes = { ...shared, onDrift, facts, writes: this.#writes, drainMs, auditMs, synced, plan, report, refusals, ...this.#rules() };
-    const loadBalancerPass = makeLoadBalancerReconciler({ ...passes, audits: this.#audits });
+    const passes = {
+      ...shared,
+      onDrift,
+      facts,
+      writer: this.#writer,
+      drainMs,
+      resyncMs,
+      synced,
+      plan,
+      report,
+      refusedItems,
+      ...this.#rules(),
+    };
+    const loadBalancerPass = makeLoadBalancerReconciler({ ...passes, resync: this.#resync });
     this.#loadBalancers = worker("loadBalancers", this.#failed.loadBalancers.noted(loadBalancerPass));
     const onReady = (_pod: PodFact, waitedMs: number | undefined): void => {
       if (waitedMs !== undefined) metrics.onReady(Math.max(waitedMs, 0) / 1000);
@@ -233,7 +253,7 @@ export class Engine {
       this.#loadBalancers.run(stop, hard),
       ...(this.#deps.settings.policy === "observe" ? [] : [this.#gates.run(stop, hard)]), // a gate is a write
       this.#health.run(stop),
-      this.#audits.run(stop),
+      this.#resync.run(stop),
       this.#quotas.run(stop),
     ]);
     this.#unsubscribe();
@@ -255,16 +275,16 @@ export class Engine {
 
   serviceChanged(change: Change<ServiceRecord>): void {
     const { record } = change;
-    if (change.kind === "removed" && this.#ledger.get(record.uid) !== undefined) this.#owners.remember(serviceRef(record));
+    if (change.kind === "removed" && this.#intents.get(record.uid) !== undefined) this.#owners.remember(serviceRef(record));
     if (change.kind === "added") this.#unread.add(record.uid);
     this.#services.add(record.uid);
-    const loadBalancerId = this.#ledger.get(record.uid)?.loadBalancerId;
+    const loadBalancerId = this.#intents.get(record.uid)?.loadBalancerId;
     // At once: one that is taken away and written again within a moment is a new release.
     if (loadBalancerId !== undefined && this.#removals.releasesChanged(loadBalancerId)) this.#loadBalancers.add(loadBalancerId);
   }
 
   configChanged(change: Change<ConfigRecord>): void {
-    for (const { ref, intent, loadBalancerId } of this.#ledger.entries)
+    for (const { ref, intent, loadBalancerId } of this.#intents.entries)
       if (ref.namespace === change.record.namespace && intent?.configName === change.record.name && loadBalancerId !== undefined)
         this.#touch(loadBalancerId);
   }
@@ -275,14 +295,14 @@ export class Engine {
     if (pod === undefined) return;
     this.#planner.podsChanged([pod.uid, ...(before?.ips ?? []), ...(after?.ips ?? [])]);
     const [selecting, left]: [string[], string[]] = [[], []];
-    for (const { ref, intent, loadBalancerId } of this.#ledger.entries) {
+    for (const { ref, intent, loadBalancerId } of this.#intents.entries) {
       if (loadBalancerId === undefined || intent === undefined || ref.namespace !== pod.namespace) continue;
       const selected = selects(intent.selector, pod.labels);
       const selectedBefore = before !== undefined && selects(intent.selector, before.labels);
       if (selected) selecting.push(ref.uid);
       else if (selectedBefore) left.push(ref.uid);
       // Also one that lost its labels long ago and is still bound: when it ends, it has to be drained like any other.
-      const isBound = (): boolean => pod.ips.some((ip) => this.#journal.podOf(loadBalancerId, ip) === pod.uid);
+      const isBound = (): boolean => pod.ips.some((ip) => this.#addressClaims.podOf(loadBalancerId, ip) === pod.uid);
       if (selected || selectedBefore || isBound()) this.#loadBalancers.add(loadBalancerId);
     }
     this.#removals.podChanged(change, { selecting, left });
@@ -308,7 +328,7 @@ export class Engine {
 
   #mirrorChanged(id: string): void {
     this.#loadBalancers.add(id);
-    for (const { ref } of this.#ledger.of(id)) this.#services.add(ref.uid);
+    for (const { ref } of this.#intents.of(id)) this.#services.add(ref.uid);
     this.#touchGates();
     this.#health.wake();
   }
@@ -330,7 +350,7 @@ export class Engine {
   /** TKE's controllers use the same gate: where they serve a Service, its Pods are not ours to let through. */
   #claimedElsewhere(pod: PodFact): boolean {
     for (const { uid, namespace, annotations, selector, type, deleting } of this.#deps.objects.services.records.values()) {
-      if (namespace !== pod.namespace || deleting || type !== "LoadBalancer" || this.#ledger.get(uid) !== undefined) continue;
+      if (namespace !== pod.namespace || deleting || type !== "LoadBalancer" || this.#intents.get(uid) !== undefined) continue;
       const access = annotations[DIRECT_ACCESS];
       if (access !== undefined && access !== "false" && selects(selector, pod.labels)) return true;
     }
@@ -354,7 +374,7 @@ export class Engine {
     if (!objects.synced) return `Services, TkeServiceConfigs and Nodes of ${client.server}`;
     if (!facts.complete && objects.nodes.records.size > 0) return `the Pods of every Node of ${client.server}`;
     if (this.#unread.size > 0) return `${this.#unread.size} Services and their load balancers`;
-    for (const id of this.#ledger.loadBalancerIds) {
+    for (const id of this.#intents.loadBalancerIds) {
       if (this.#mirror.isGone(id)) continue;
       if (this.#mirror.read(id) === undefined) return `load balancer ${id}`;
       if (!this.#removals.isHealthRead(id)) return `the health of load balancer ${id}`;
@@ -378,10 +398,10 @@ export class Engine {
 
   /** Every call that is due now, and every removal that the brake holds, with their causes. */
   planned(): Planned[] {
-    return [...this.#ledger.loadBalancerIds].flatMap((loadBalancerId) => {
+    return [...this.#intents.loadBalancerIds].flatMap((loadBalancerId) => {
       const actual = this.#mirror.read(loadBalancerId);
       if (actual === undefined) return [];
-      const { calls } = this.#planner.plan(this.#ledger.desired(loadBalancerId), actual);
+      const { calls } = this.#planner.plan(this.#intents.desired(loadBalancerId), actual);
       return plannedAt(loadBalancerId, calls, this.#removals.parked(loadBalancerId), this.#causes(loadBalancerId));
     });
   }
@@ -411,7 +431,7 @@ export class Engine {
 
   /** Removals that a person let go, by an annotation on any owner of the load balancer. */
   #released(id: string): ReadonlySet<string> {
-    return new Set(this.#ledger.of(id).flatMap(({ ref }) => releaseIds(this.#annotationsOf(ref)[RELEASE])));
+    return new Set(this.#intents.of(id).flatMap(({ ref }) => releaseIds(this.#annotationsOf(ref)[RELEASE])));
   }
 
   /** Empty for an owner that is not there. */

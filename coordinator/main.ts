@@ -10,21 +10,21 @@ import { makeOpsServer } from "../common/ops-server.ts";
 import { eitherSignal } from "../common/signals.ts";
 import { makeSdkTransport } from "./cloud/transport.ts";
 import { readConfig } from "./config.ts";
-import { makeLookLog } from "./dry-run/console-log.ts";
+import { makeConsoleLog } from "./dry-run/console-log.ts";
 import { dryClient, dryTransport } from "./dry-run/dry-clients.ts";
 import { planOnce, readArguments, UnreadError, USAGE } from "./dry-run/plan-once.ts";
 import { planTable } from "./dry-run/plan-table.ts";
 import { Engine } from "./engine.ts";
-import { EventSink } from "./events/event-recorder.ts";
-import { auditRoute, explainRoute } from "./explain/routes.ts";
+import { EventRecorder } from "./events/event-recorder.ts";
+import { explainRoute, writeLogRoute } from "./explain/routes.ts";
 import { Elector, type Reign } from "./leader/elector.ts";
 import { fencedClient, fencedTransport } from "./leader/fence.ts";
 import { LEASE_TIMES } from "./leader/lease.ts";
 import { makeMetrics } from "./metrics.ts";
 import { makeNodeRegistry } from "./nodes/node-registry.ts";
 import { makeWatchNode } from "./nodes/pod-watch.ts";
-import { clusterIdentity } from "./state/cluster-id.ts";
-import { makeObjects } from "./state/watched-objects.ts";
+import { readClusterId } from "./state/cluster-id.ts";
+import { makeWatchedObjects } from "./state/watched-objects.ts";
 import { makeNodeStream } from "./stream/node-stream.ts";
 import { makeStreamServer } from "./stream/server.ts";
 import { makeTokenReview } from "./stream/token-review.ts";
@@ -46,7 +46,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
 
   const client = await makeKubeClient({ clock, env, userAgent: "clb-direct-coordinator" });
   const stop = new AbortController();
-  const clusterId = config.clusterId ?? (await clusterIdentity({ client, clock, log }, stop.signal));
+  const clusterId = config.clusterId ?? (await readClusterId({ client, clock, log }, stop.signal));
   let engine: Engine | undefined;
   const metrics = makeMetrics({
     queueDepth: () => engine?.queueDepth ?? {},
@@ -60,7 +60,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const { observer, onRestart } = metrics;
   const watchNode = makeWatchNode({ client, clock, log, onRestart }, gateType);
   const registry = makeNodeRegistry({ clock, log, watchNode, observer, agentGraceMs }, stop.signal);
-  const objects = makeObjects({
+  const objects = makeWatchedObjects({
     client,
     clock,
     log,
@@ -78,7 +78,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const fenced = observing ? dryClient(client) : fencedClient(client, mayWrite);
   const lead = async ({ retire, lost }: Reign): Promise<void> => {
     const stopped = eitherSignal(retire, lost);
-    const events = new EventSink({ client: fenced, clock, log, component: "clb-direct" });
+    const events = new EventRecorder({ client: fenced, clock, log, component: "clb-direct" });
     engine = new Engine({
       client: fenced,
       transport,
@@ -104,7 +104,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
     notReady: () => (objects.synced ? undefined : "Services, TkeServiceConfigs and Nodes have not been listed yet"),
     routes: {
       "/explain": async (url) => explainRoute(engine?.explain, url),
-      "/audit": async (url) => auditRoute(engine, url),
+      "/audit": async (url) => writeLogRoute(engine, url),
     },
     log,
   });
@@ -132,7 +132,7 @@ async function once(env: NodeJS.ProcessEnv): Promise<number> {
   const config = readConfig(env);
   const clock = makeClock();
   // The table has stdout for itself.
-  const log = makeLookLog(config.logLevel === "info" ? "warn" : config.logLevel, (line) => process.stderr.write(line));
+  const log = makeConsoleLog(config.logLevel === "info" ? "warn" : config.logLevel, (line) => process.stderr.write(line));
   const client = await makeKubeClient({ clock, env, userAgent: "clb-direct-coordinator" });
   try {
     const transport = makeSdkTransport({ region: config.region, ...config.cloud });

@@ -1,7 +1,7 @@
 import type { JournalEntry } from "../../test/cloud/journal/journal.ts";
 
 /** What the generator did on one side, what the cloud's journal says on the other. */
-export interface Ledger {
+export interface Intents {
   /** Makes the call and notes it; gives the answer, undefined for a refusal or none. */
   note<T extends { RequestId?: string }>(action: string, call: () => Promise<T>): Promise<T | undefined>;
   /** Reads what is new in the journal. */
@@ -13,7 +13,7 @@ export interface Ledger {
 
 type Page = { readonly entries: readonly JournalEntry[]; readonly lastSeq: number };
 
-export function makeLedger(adminUrl: string): Ledger {
+export function makeLedger(adminUrl: string): Intents {
   const made = new Map<string, number>();
   const answered = new Set<string>();
   const written = new Map<string, number>();

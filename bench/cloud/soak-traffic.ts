@@ -4,7 +4,7 @@ import type { Clock } from "../../common/clock.ts";
 import type { Fault } from "../../test/cloud/faults/script.ts";
 import type { Random } from "../../test/cloud/runtime/random.ts";
 import { sdkFor } from "./cloud-process.ts";
-import type { Ledger } from "./soak-ledger.ts";
+import type { Intents } from "./soak-ledger.ts";
 
 const WORKERS = 8;
 /** Between two calls of a worker, in the cloud's time. */
@@ -18,7 +18,7 @@ type Deps = {
   readonly endpoint: string;
   readonly clock: Clock;
   readonly random: Random;
-  readonly ledger: Ledger;
+  readonly ledger: Intents;
   /** Ends the random calls. */
   readonly over: AbortSignal;
 };

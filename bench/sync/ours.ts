@@ -7,14 +7,14 @@ import { RateLimit } from "../../coordinator/cloud/rate-limit.ts";
 import type { CloudTransport } from "../../coordinator/cloud/transport.ts";
 import type { DesiredLoadBalancer } from "../../coordinator/domain/intent/desired-load-balancer.ts";
 import { DEFAULT_WEIGHT, slotOf } from "../../coordinator/domain/load-balancer.ts";
-import { PlaceMemo } from "../../coordinator/domain/plan/plan-cache.ts";
+import { PlanCache } from "../../coordinator/domain/plan/plan-cache.ts";
 import { type Plan, planLoadBalancer } from "../../coordinator/domain/plan/plan-load-balancer.ts";
 import { makeLoadBalancerReconciler } from "../../coordinator/load-balancers/reconcile.ts";
-import { Refusals } from "../../coordinator/load-balancers/refused-items.ts";
-import { Writes } from "../../coordinator/load-balancers/writer.ts";
+import { RefusedItems } from "../../coordinator/load-balancers/refused-items.ts";
+import { Writer } from "../../coordinator/load-balancers/writer.ts";
 import { Mirror } from "../../coordinator/state/mirror.ts";
 import { Worker } from "../../coordinator/workqueue/worker.ts";
-import { aMemoryJournal } from "../../test/coordinator/stage.ts";
+import { memoryClaims } from "../../test/coordinator/stage.ts";
 import { BACKEND_PORT, DOMAIN } from "./columns.ts";
 
 const CLUSTER_ID = "be9c0000";
@@ -46,15 +46,15 @@ export function makeOurs(deps: {
   const desired = new Map<string, DesiredLoadBalancer>();
   const known = new Set<string>();
   const ips = new Map<string, ReadonlySet<string>>();
-  const memos = new Map<string, PlaceMemo>();
+  const memos = new Map<string, PlanCache>();
   const waiting = new Map<string, () => void>();
   const api = makeClbApi({ transport, rateLimit: new RateLimit(clock, { perSecond: 20, pauseAfterThrottlingMs: 1_000 }), clock });
   const mirror = new Mirror((id) => worker.add(id));
-  const journal = aMemoryJournal();
-  const writes = new Writes({ api, mirror, journal, clock, log });
+  const addressClaims = memoryClaims();
+  const writer = new Writer({ api, mirror, addressClaims, clock, log });
   const plan = (wanted: DesiredLoadBalancer, actual: Parameters<typeof planLoadBalancer>[0]["actual"]): Plan => {
     const { loadBalancerId } = actual;
-    const memo = memos.get(loadBalancerId) ?? new PlaceMemo();
+    const memo = memos.get(loadBalancerId) ?? new PlanCache();
     memos.set(loadBalancerId, memo);
     const planned = planLoadBalancer({
       clusterId: CLUSTER_ID,
@@ -63,7 +63,7 @@ export function makeOurs(deps: {
       holderOf: (ip) => ({ kind: ips.get(loadBalancerId)?.has(ip) ? "live" : "terminating", podUid: ip }),
       serving: () => true,
       drained: (place, target) => (mirror.drainedAtMs(loadBalancerId, slotOf(place, target)) ?? Infinity) + drainMs <= clock.now(),
-      inFlight: writes.running(loadBalancerId),
+      inFlight: writer.running(loadBalancerId),
       rulesPerCall,
       memo,
     });
@@ -73,9 +73,9 @@ export function makeOurs(deps: {
   const reconcile = makeLoadBalancerReconciler({
     api,
     mirror,
-    writes,
-    journal,
-    ledger: {
+    writer,
+    addressClaims,
+    intents: {
       loadBalancerIds: known,
       desired: (id: string) => desired.get(id) ?? wish(id, { urls: [], ips: [] }),
     },
@@ -83,11 +83,11 @@ export function makeOurs(deps: {
     log,
     clusterId: CLUSTER_ID,
     drainMs,
-    auditMs: 86_400_000,
+    resyncMs: 86_400_000,
     synced: () => true,
     plan,
     report: () => undefined,
-    refusals: new Refusals(() => undefined),
+    refusedItems: new RefusedItems(() => undefined),
   });
   const worker = new Worker({ name: "load balancers", reconcile, clock, log, concurrency: 50 });
   const stopping = new AbortController();

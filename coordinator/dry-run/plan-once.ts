@@ -9,8 +9,8 @@ import { Engine, type EngineDeps } from "../engine.ts";
 import { makeMetrics } from "../metrics.ts";
 import { makeNodeRegistry } from "../nodes/node-registry.ts";
 import { makeWatchNode } from "../nodes/pod-watch.ts";
-import { clusterIdentity } from "../state/cluster-id.ts";
-import { makeObjects } from "../state/watched-objects.ts";
+import { readClusterId } from "../state/cluster-id.ts";
+import { makeWatchedObjects } from "../state/watched-objects.ts";
 import type { Failure } from "../workqueue/failed-passes.ts";
 import { dryClient, dryTransport } from "./dry-clients.ts";
 import type { Planned } from "./plan-table.ts";
@@ -67,7 +67,7 @@ export async function planOnce({ settings, ...deps }: OnceDeps): Promise<readonl
     () => undefined,
   );
   try {
-    const clusterId = settings.clusterId ?? (await clusterIdentity(deps, stop.signal));
+    const clusterId = settings.clusterId ?? (await readClusterId(deps, stop.signal));
     return await lookOnce({ ...deps, settings: { ...settings, clusterId } }, stop.signal);
   } finally {
     over.abort();
@@ -89,7 +89,7 @@ async function lookOnce({ client, transport, clock, log, settings }: LookDeps, l
   const watchNode = makeWatchNode({ client: dry, clock, log }, settings.gateType);
   const registry = makeNodeRegistry({ clock, log, watchNode, observer: metrics.observer, agentGraceMs: 0 }, stop.signal);
   const state: { engine?: Engine } = {};
-  const objects = makeObjects({
+  const objects = makeWatchedObjects({
     client: dry,
     clock,
     log,
@@ -159,7 +159,7 @@ function warningRow({ object, type, reason, message }: Problem): Planned[] {
 }
 
 /** Load balancers that would be created, one per Service that has none. */
-function orders(created: ReadonlyMap<string, string>, objects: ReturnType<typeof makeObjects>): Planned[] {
+function orders(created: ReadonlyMap<string, string>, objects: ReturnType<typeof makeWatchedObjects>): Planned[] {
   return [...created].map(([uid, call]) => {
     const service = objects.services.records.get(uid);
     const name = service === undefined ? uid : `${service.namespace}/${service.name}`;

@@ -1,8 +1,8 @@
 import type { Call } from "../domain/call.ts";
 import type { Slot } from "../domain/load-balancer.ts";
-import type { Removals } from "../safety/removal-guard.ts";
-import type { Journal } from "../state/address-claims.ts";
-import type { Owners } from "../state/listener-owners.ts";
+import type { RemovalGuard } from "../safety/removal-guard.ts";
+import type { AddressClaims } from "../state/address-claims.ts";
+import type { ListenerOwners } from "../state/listener-owners.ts";
 import type { Mirror } from "../state/mirror.ts";
 
 /** Objects named per write; a full batch has 500. */
@@ -19,19 +19,19 @@ export type Causes = {
 /** The causes at one load balancer, from who owns its listeners, who was bound, and why who leaves. */
 export function makeCauses(from: {
   readonly mirror: Pick<Mirror, "read">;
-  readonly journal: Pick<Journal, "podOf">;
-  readonly owners: Owners;
-  readonly removals: Pick<Removals, "nameOf" | "cause">;
+  readonly addressClaims: Pick<AddressClaims, "podOf">;
+  readonly owners: ListenerOwners;
+  readonly removals: Pick<RemovalGuard, "nameOf" | "cause">;
 }): (loadBalancerId: string) => Causes {
-  const { mirror, journal, owners, removals } = from;
+  const { mirror, addressClaims, owners, removals } = from;
   return (id) => {
     const listeners = mirror.read(id)?.listeners ?? [];
     return {
       pod: (slot, podUid) => {
         if (podUid !== undefined) return `${removals.nameOf(podUid)} is ready`;
         const { ip } = slot;
-        const journaled = journal.podOf(id, ip);
-        return removals.cause(id, slot) ?? `${journaled === undefined ? ip : removals.nameOf(journaled)} is gone or was relabelled`;
+        const claimed = addressClaims.podOf(id, ip);
+        return removals.cause(id, slot) ?? `${claimed === undefined ? ip : removals.nameOf(claimed)} is gone or was relabelled`;
       },
       owner: (named) => {
         const listener = listeners.find(({ listenerId, name }) => listenerId === named || name === named);

@@ -18,7 +18,7 @@ const MAX_FAILURES = 3;
  * Writes core/v1 Events. The name is made from object, reason and message, so that a restarted process finds what it told before and
  * says nothing twice.
  */
-export class EventSink {
+export class EventRecorder {
   readonly #deps: { client: KubeClient; clock: Clock; log: Logger; component: string };
   /** When it was last told, and how often by this process. */
   readonly #told = new Map<string, { readonly atMs: number; readonly count: number }>();

@@ -7,17 +7,17 @@ import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
 import type { Parked } from "../domain/safety/brake.ts";
 import type { Drift } from "../domain/safety/drift.ts";
-import type { Ledger } from "../state/intents.ts";
-import type { Owners } from "../state/listener-owners.ts";
+import type { Intents } from "../state/intents.ts";
+import type { ListenerOwners } from "../state/listener-owners.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 import type { ConfigRecord } from "../state/watched-objects.ts";
 import { describeFinding, describeForTable, ownerOfPlace, releaseText } from "./wording.ts";
 
 export type ReportDeps = {
-  readonly ledger: Ledger;
+  readonly intents: Intents;
   readonly config: (namespace: string, name: string) => ConfigRecord | undefined;
-  readonly owners: Owners;
+  readonly owners: ListenerOwners;
   readonly tell: (problem: Problem) => void;
   readonly log: Logger;
 };
@@ -114,7 +114,7 @@ function listenerOf(call: Exclude<Call, { lane: "bind" }>): string | undefined {
 }
 
 function configProblems(deps: ReportDeps, service: ObjectRef): Problem[] {
-  const name = deps.ledger.get(service.uid)?.intent?.configName;
+  const name = deps.intents.get(service.uid)?.intent?.configName;
   if (name === undefined) return [];
   const config = deps.config(service.namespace, name);
   const warn = (reason: string, message: string): Problem => ({ object: service, type: "Warning", reason, message });

@@ -4,7 +4,7 @@ import { type Listener, type Rule, targetKey } from "../domain/load-balancer.ts"
 import type { Finding } from "../domain/plan/plan-load-balancer.ts";
 import type { ObjectRef } from "../domain/problem.ts";
 import type { Parked } from "../domain/safety/brake.ts";
-import type { Owners } from "../state/listener-owners.ts";
+import type { ListenerOwners } from "../state/listener-owners.ts";
 import type { Mirror } from "../state/mirror.ts";
 
 /** E.g. "bind 12: new Pods are ready". */
@@ -24,7 +24,7 @@ export function describeCall(call: Call): string {
 export const nameOf = ({ kind, namespace, name }: ObjectRef): string => `${kind} ${namespace}/${name}`;
 
 /** The owner of the listener that a place is in or is, e.g. of place "lbl-1/loc-2"; undefined: nobody remembers whose it was. */
-export function ownerOfPlace(mirror: Pick<Mirror, "read">, owners: Pick<Owners, "of">, loadBalancerId: string, place: string) {
+export function ownerOfPlace(mirror: Pick<Mirror, "read">, owners: Pick<ListenerOwners, "of">, loadBalancerId: string, place: string) {
   const [listenerId] = place.split("/");
   const listener = mirror.read(loadBalancerId)?.listeners.find((one) => one.listenerId === listenerId);
   return owners.of(loadBalancerId, listener?.name ?? "");

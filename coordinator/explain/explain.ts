@@ -8,26 +8,26 @@ import type { Step } from "../domain/readiness/gate-condition.ts";
 import type { Parked } from "../domain/safety/brake.ts";
 import { allowedCalls, type Policy } from "../domain/safety/policy.ts";
 import { describeCall, describeFinding, nameOf, ownerOfPlace, releaseText } from "../events/wording.ts";
-import type { Bindings } from "../gates/pod-bindings.ts";
-import type { Writes } from "../load-balancers/writer.ts";
-import type { Journal } from "../state/address-claims.ts";
-import type { Ledger } from "../state/intents.ts";
-import type { Owners } from "../state/listener-owners.ts";
+import type { PodBindings } from "../gates/pod-bindings.ts";
+import type { Writer } from "../load-balancers/writer.ts";
+import type { AddressClaims } from "../state/address-claims.ts";
+import type { Intents } from "../state/intents.ts";
+import type { ListenerOwners } from "../state/listener-owners.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { NodeState, PodFacts } from "../state/pod-facts.ts";
 
 export type ExplainDeps = {
   readonly facts: PodFacts;
-  readonly bindings: Bindings;
-  readonly ledger: Ledger;
+  readonly bindings: PodBindings;
+  readonly intents: Intents;
   readonly mirror: Mirror;
-  readonly writes: Writes;
-  readonly journal: Journal;
+  readonly writer: Writer;
+  readonly addressClaims: AddressClaims;
   readonly clock: Clock;
   readonly plan: (desired: DesiredLoadBalancer, actual: LoadBalancer) => Plan;
   /** Which of the planned calls are made. */
   readonly policy: Policy;
-  readonly owners: Pick<Owners, "of">;
+  readonly owners: Pick<ListenerOwners, "of">;
   /** Removals that wait, as of the last plan, and ids that a person released and none of them has. */
   readonly parked: (loadBalancerId: string) => readonly Parked[];
   readonly strayReleases: (loadBalancerId: string) => readonly string[];
@@ -108,18 +108,18 @@ export class Explain {
 
   /** A load balancer that a Service has, or that was read. */
   knows(loadBalancerId: string): boolean {
-    const { mirror, ledger } = this.#deps;
-    return mirror.read(loadBalancerId) !== undefined || ledger.of(loadBalancerId).length > 0;
+    const { mirror, intents } = this.#deps;
+    return mirror.read(loadBalancerId) !== undefined || intents.of(loadBalancerId).length > 0;
   }
 
   loadBalancer(id: string): LoadBalancerExplanation | undefined {
-    const { mirror, ledger, writes, clock } = this.#deps;
+    const { mirror, intents, writer, clock } = this.#deps;
     if (!this.knows(id)) return undefined;
     const actual = mirror.read(id);
-    const desired = ledger.desired(id);
+    const desired = intents.desired(id);
     const plan = actual === undefined ? { calls: [], findings: [] } : this.#deps.plan(desired, actual);
     const readAtMs = mirror.readAtMs(id);
-    const running = writes.running(id);
+    const running = writer.running(id);
     return {
       loadBalancerId: id,
       addresses: actual?.vips ?? [],
@@ -147,8 +147,8 @@ export class Explain {
   }
 
   get overview() {
-    const { ledger, facts } = this.#deps;
-    const loadBalancers = [...ledger.loadBalancerIds];
+    const { intents, facts } = this.#deps;
+    const loadBalancers = [...intents.loadBalancerIds];
     return { loadBalancers, pods: facts.pods.size, nodes: facts.nodes(), complete: facts.complete };
   }
 
@@ -167,7 +167,7 @@ export class Explain {
   }
 
   #podBehind(id: string, ip: string): string {
-    const uid = this.#deps.journal.podOf(id, ip);
+    const uid = this.#deps.addressClaims.podOf(id, ip);
     if (uid === undefined) return "not bound by us";
     const pod = this.#deps.facts.pods.get(uid);
     return pod === undefined ? `UID ${uid} (${this.#deps.facts.endOf(uid) ?? "unknown"})` : podName(pod);
@@ -190,16 +190,16 @@ export class Explain {
     };
   }
 
-  #explainBinding(pod: PodFact, binding: ReturnType<Bindings["of"]>[number]): BindingExplanation {
-    const { mirror, writes, clock, ledger, policy } = this.#deps;
+  #explainBinding(pod: PodFact, binding: ReturnType<PodBindings["of"]>[number]): BindingExplanation {
+    const { mirror, writer, clock, intents, policy } = this.#deps;
     const { loadBalancerId: id, step } = binding;
     const actual = id === undefined ? undefined : mirror.read(id);
     const listener = actual?.listeners.find(({ protocol, port }) => `${protocol}:${port}` === binding.listener);
     const target = listener?.targets.find(({ ip }) => pod.ips.includes(ip));
     const slot = listener && target && { listenerId: listener.listenerId, ip: target.ip, port: target.port };
-    const running = id === undefined ? undefined : writes.running(id);
+    const running = id === undefined ? undefined : writer.running(id);
     const settled = step.kind === "healthy" || id === undefined || actual === undefined;
-    const calls = settled ? [] : this.#deps.plan(ledger.desired(id), actual).calls;
+    const calls = settled ? [] : this.#deps.plan(intents.desired(id), actual).calls;
     const [next] = this.#describePlanned([...allowedCalls(policy, calls), ...calls].slice(0, 1));
     return {
       service: binding.service,

@@ -1,6 +1,6 @@
 import type { Explain } from "./explain.ts";
 import { loadBalancerText, podText } from "./text.ts";
-import { type Audit, auditText } from "./write-log.ts";
+import { type WriteLog, writeLogText } from "./write-log.ts";
 
 export type RouteAnswer = { readonly status: number; readonly contentType: string; readonly body: string };
 
@@ -17,17 +17,17 @@ const notKnown = (what: string): RouteAnswer => ({
 });
 
 /** What /audit reads; undefined on a replica that does not lead. */
-type Leading = { readonly audit: Audit; readonly explain: Pick<Explain, "knows"> } | undefined;
+type Leading = { readonly audit: WriteLog; readonly explain: Pick<Explain, "knows"> } | undefined;
 
 /** `GET /audit`: the last writes and why each was made, oldest first; `?loadBalancer=<id>` of one. JSON, or text with `&format=text`. */
-export function auditRoute(leading: Leading, { searchParams: query }: URL): RouteAnswer {
+export function writeLogRoute(leading: Leading, { searchParams: query }: URL): RouteAnswer {
   if (leading === undefined) return NOT_LEADING;
   const loadBalancer = query.get("loadBalancer") ?? undefined;
   const entries = leading.audit.of(loadBalancer);
   // One that is gone is told of as long as its writes are remembered.
   if (loadBalancer !== undefined && entries.length === 0 && !leading.explain.knows(loadBalancer))
     return notKnown(`load balancer ${loadBalancer}`);
-  if (query.get("format") === "text") return { status: 200, contentType: "text/plain; charset=utf-8", body: auditText(entries) };
+  if (query.get("format") === "text") return { status: 200, contentType: "text/plain; charset=utf-8", body: writeLogText(entries) };
   return { status: 200, contentType: "application/json", body: `${JSON.stringify(entries)}\n` };
 }
 

@@ -1,7 +1,7 @@
 import type { Call } from "../domain/call.ts";
 
 /** One write to a load balancer and why it was made. `result` is "ok" or the cloud's code. Times are milliseconds since the epoch. */
-export type AuditEntry = {
+export type WriteLogEntry = {
   readonly seq: number;
   readonly atMs: number;
   readonly ms: number;
@@ -16,24 +16,24 @@ export type AuditEntry = {
 /** Entries kept: some hours of a busy cluster. */
 const MAX_ENTRIES = 1_000;
 /** The last writes, oldest first; a new one drops the oldest when it is full. */
-export class Audit {
-  readonly #entries: AuditEntry[] = [];
+export class WriteLog {
+  readonly #entries: WriteLogEntry[] = [];
   #seq = 0;
 
-  add(entry: Omit<AuditEntry, "seq">): void {
+  add(entry: Omit<WriteLogEntry, "seq">): void {
     this.#seq += 1;
     this.#entries.push({ seq: this.#seq, ...entry });
     if (this.#entries.length > MAX_ENTRIES) this.#entries.shift();
   }
 
   /** Of one load balancer, or all. */
-  of(loadBalancerId?: string): readonly AuditEntry[] {
+  of(loadBalancerId?: string): readonly WriteLogEntry[] {
     return this.#entries.filter((entry) => loadBalancerId === undefined || entry.loadBalancerId === loadBalancerId);
   }
 }
 
 /** One line per write, newest last, for a terminal. */
-export const auditText = (entries: readonly AuditEntry[]): string =>
+export const writeLogText = (entries: readonly WriteLogEntry[]): string =>
   entries
     .map(({ atMs, loadBalancerId, lane, items, result, ms, because }) => {
       const time = new Date(atMs).toISOString();

@@ -7,18 +7,18 @@ import { type IntentPort, selects } from "../domain/intent/service.ts";
 import { samePort, slotKey, targetKey } from "../domain/load-balancer.ts";
 import { stepOf } from "../domain/readiness/binding-step.ts";
 import type { Binding, Step } from "../domain/readiness/gate-condition.ts";
-import type { Refusals } from "../load-balancers/refused-items.ts";
-import type { Writes } from "../load-balancers/writer.ts";
-import type { Journal } from "../state/address-claims.ts";
-import type { Ledger, LedgerEntry } from "../state/intents.ts";
+import type { RefusedItems } from "../load-balancers/refused-items.ts";
+import type { Writer } from "../load-balancers/writer.ts";
+import type { AddressClaims } from "../state/address-claims.ts";
+import type { Intents, OwnerIntent } from "../state/intents.ts";
 import type { Mirror } from "../state/mirror.ts";
 
-export type BindingsDeps = {
-  readonly ledger: Ledger;
+export type PodBindingsDeps = {
+  readonly intents: Intents;
   readonly mirror: Mirror;
-  readonly writes: Writes;
-  readonly journal: Journal;
-  readonly refusals: Refusals;
+  readonly writer: Writer;
+  readonly addressClaims: AddressClaims;
+  readonly refusedItems: RefusedItems;
   readonly clock: Clock;
   readonly clusterId: string;
 };
@@ -31,18 +31,18 @@ export type DatedBinding = Binding & { readonly isBeginSeen: boolean };
 type Since = { readonly step: string; readonly sinceMs: number; readonly isBeginSeen: boolean };
 
 /** Where each Pod stands in each listener: the one view behind the gate, the explanation and the board. */
-export class Bindings {
-  readonly #deps: BindingsDeps;
+export class PodBindings {
+  readonly #deps: PodBindingsDeps;
   readonly #since = new Map<string, Since>();
 
-  constructor(deps: BindingsDeps) {
+  constructor(deps: PodBindingsDeps) {
     this.#deps = deps;
   }
 
   /** Every listener that should have this Pod, whether it has or not. Empty: no Service with direct access selects the Pod. */
   of(pod: PodFact): DatedBinding[] {
     const result: DatedBinding[] = [];
-    for (const entry of this.#deps.ledger.entries) {
+    for (const entry of this.#deps.intents.entries) {
       if (entry.released || entry.ref.namespace !== pod.namespace || !selects(entry.intent?.selector ?? entry.selector, pod.labels))
         continue;
       const service = `Service ${entry.ref.namespace}/${entry.ref.name}`;
@@ -59,8 +59,8 @@ export class Bindings {
     return result;
   }
 
-  #step(entry: LedgerEntry, loadBalancerId: string, port: IntentPort, pod: PodFact): Step {
-    const { mirror, writes, journal, refusals, clusterId } = this.#deps;
+  #step(entry: OwnerIntent, loadBalancerId: string, port: IntentPort, pod: PodFact): Step {
+    const { mirror, writer, addressClaims, refusedItems, clusterId } = this.#deps;
     const intent = entry.intent;
     const standing = intent && standings(intent, port, [pod])[0];
     if (standing === undefined) return unserved(entry);
@@ -73,16 +73,16 @@ export class Bindings {
     const key = "backend" in standing ? targetKey(standing.backend) : undefined;
     const target = listener?.targets.find((candidate) => targetKey(candidate) === key);
     const slot = listener && "backend" in standing ? { ...standing.backend, listenerId: listener.listenerId } : undefined;
-    const journaled = target && journal.podOf(loadBalancerId, target.ip);
+    const claimed = target && addressClaims.podOf(loadBalancerId, target.ip);
     return stepOf({
       standing,
       listener,
       portTaken,
       target,
-      strange: journaled !== undefined && journaled !== pod.uid,
+      strange: claimed !== undefined && claimed !== pod.uid,
       health: slot && mirror.health(loadBalancerId, slot)?.state,
-      binding: slot !== undefined && binds(writes.running(loadBalancerId), slotKey(slot)),
-      refused: slot && refusals.why(loadBalancerId, slotKey(slot), pod.uid),
+      binding: slot !== undefined && binds(writer.running(loadBalancerId), slotKey(slot)),
+      refused: slot && refusedItems.why(loadBalancerId, slotKey(slot), pod.uid),
     });
   }
 
@@ -104,7 +104,7 @@ export class Bindings {
   }
 }
 
-function unserved({ blocker }: LedgerEntry): Step {
+function unserved({ blocker }: OwnerIntent): Step {
   if (blocker === undefined) return { kind: "bindable", because: "the load balancer has to be found or created first" };
   return { kind: "pending", reason: blocker.reason, because: blocker.message };
 }

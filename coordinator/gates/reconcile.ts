@@ -6,12 +6,12 @@ import { isEnding, type PodFact, podName } from "../../common/vocabulary.ts";
 import { type GateCondition, readiness } from "../domain/readiness/gate-condition.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
-import type { Bindings } from "./pod-bindings.ts";
+import type { PodBindings } from "./pod-bindings.ts";
 
 export type PodGateDeps = {
   readonly client: KubeClient;
   readonly facts: PodFacts;
-  readonly bindings: Bindings;
+  readonly bindings: PodBindings;
   readonly clock: Clock;
   readonly log: Logger;
   readonly gateType: string;

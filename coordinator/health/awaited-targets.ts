@@ -1,13 +1,13 @@
 import type { Clock } from "../../common/clock.ts";
 import { type Listener, type Place, placesOf, slotOf } from "../domain/load-balancer.ts";
 import type { Awaited } from "../domain/pace/health-pace.ts";
-import type { Journal } from "../state/address-claims.ts";
+import type { AddressClaims } from "../state/address-claims.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 
 export type AwaitedDeps = {
   readonly mirror: Pick<Mirror, "read" | "health" | "boundAtMs">;
-  readonly journal: Pick<Journal, "podOf">;
+  readonly addressClaims: Pick<AddressClaims, "podOf">;
   readonly facts: Pick<PodFacts, "pods">;
   readonly clock: Clock;
   /** UIDs of Pods whose gates are still closed. */
@@ -25,7 +25,7 @@ type AllUnproven = { readonly targets: readonly Unproven[]; readonly youngestMs:
  * Who waits for health at a load balancer: targets that are young, or whose Pod's gate is still closed. Asked all the time, so what the
  * mirror shows is remembered by its objects, which are others when anything of them has changed, health and times included.
  */
-export function makeAwaited({ mirror, journal, facts, clock, waitingForGate }: AwaitedDeps): (loadBalancerId: string) => Awaited[] {
+export function makeAwaited({ mirror, addressClaims, facts, clock, waitingForGate }: AwaitedDeps): (loadBalancerId: string) => Awaited[] {
   const byPlace = new WeakMap<Place, readonly Unproven[]>();
   const byListeners = new WeakMap<readonly Listener[], AllUnproven>();
 
@@ -57,7 +57,7 @@ export function makeAwaited({ mirror, journal, facts, clock, waitingForGate }: A
     const oldMs = clock.now() - PATIENCE_MS;
     if (youngestMs <= oldMs && waitingForGate.size === 0) return [];
     return targets.filter(({ ip, boundAtMs }) => {
-      const podUid = journal.podOf(id, ip);
+      const podUid = addressClaims.podOf(id, ip);
       if (podUid === undefined || facts.pods.get(podUid) === undefined) return false;
       return boundAtMs > oldMs || waitingForGate.has(podUid);
     });

@@ -12,7 +12,7 @@ import type { Mirror } from "../state/mirror.ts";
 /** Load balancers per question. Source: clb-api.md §2.3. */
 const PER_QUESTION = 30;
 
-export type HealthWatchDeps = {
+export type HealthPollerDeps = {
   readonly api: ClbApi;
   readonly mirror: Mirror;
   readonly clock: Clock;
@@ -59,8 +59,8 @@ type Asked = {
  * Asks for health only where someone waits, from when the check window can end at the earliest; rarely elsewhere. A question that failed
  * is repeated soon, and what has never been answered comes first: gates and the brake wait for it.
  */
-export class HealthWatch {
-  readonly #deps: HealthWatchDeps;
+export class HealthPoller {
+  readonly #deps: HealthPollerDeps;
   readonly #asked = new Map<string, Asked>();
   /** When the last question was asked, about whomever. */
   #lastMs = 0;
@@ -69,7 +69,7 @@ export class HealthWatch {
   #questions: Promise<void>[] = [];
   #wake = Promise.withResolvers<void>();
 
-  constructor(deps: HealthWatchDeps) {
+  constructor(deps: HealthPollerDeps) {
     this.#deps = deps;
   }
 

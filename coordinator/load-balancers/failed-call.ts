@@ -5,9 +5,9 @@ import type { ClbApiError } from "../cloud/clb-error.ts";
 import type { Call } from "../domain/call.ts";
 import { callItems } from "../domain/plan/call-items.ts";
 import type { Lanes } from "./lanes.ts";
-import type { Refusals } from "./refused-items.ts";
+import type { RefusedItems } from "./refused-items.ts";
 
-type Deps = { readonly refusals: Refusals; readonly clock: Clock; readonly log: Logger };
+type Deps = { readonly refusedItems: RefusedItems; readonly clock: Clock; readonly log: Logger };
 
 /** So many failures of one lane in a row are believed to pass at once; of the cloud's, they hold up the whole load balancer, which keeps the order of the lanes. */
 const PASSING_FAILURES = 2;
@@ -18,10 +18,10 @@ const URGENT_RETRY_MS = 500;
 const CLAIM_RETRY_MS = 1_000;
 
 /** A call that failed holds up what it is about: items that were refused, else its lane, else (throws `err`) the load balancer for a moment. */
-export function holdUp({ refusals, clock, log }: Deps, lanes: Lanes, id: string, call: Call, err: ClbApiError): void {
+export function holdUpFailedCall({ refusedItems, clock, log }: Deps, lanes: Lanes, id: string, call: Call, err: ClbApiError): void {
   const items = callItems(call);
   const first = items[0]?.key;
-  const giveWayMs = refusals.failed(id, call, err, clock.now());
+  const giveWayMs = refusedItems.failed(id, call, err, clock.now());
   if (giveWayMs !== undefined) {
     log.warn({ err, loadBalancerId: id, lane: call.lane, items: items.length, first }, "call refused, what is bad in it is left out");
     if (giveWayMs > 0) lanes.pause(id, call.lane, clock.now() + giveWayMs);
@@ -37,8 +37,8 @@ export function holdUp({ refusals, clock, log }: Deps, lanes: Lanes, id: string,
 }
 
 /** The journal did not take a claim, and nothing was asked of the cloud: only what needs the claim waits, from the first failure on. */
-export function holdUpClaims({ clock, log }: Deps, lanes: Lanes, id: string, lane: "bind" | "adopt", err: KubeApiError): void {
+export function holdUpFailedClaim({ clock, log }: Deps, lanes: Lanes, id: string, lane: "bind" | "adopt", err: KubeApiError): void {
   const waitMs = lanes.failed(id, lane) <= PASSING_FAILURES ? CLAIM_RETRY_MS : LONG_MS;
-  log.warn({ err, loadBalancerId: id, lane, waitMs }, "addresses not claimed in the journal, the other lanes go on");
+  log.warn({ err, loadBalancerId: id, lane, waitMs }, "addresses not claimed, the other lanes go on");
   lanes.pause(id, lane, clock.now() + waitMs);
 }

@@ -1,5 +1,5 @@
 import type { Call } from "../domain/call.ts";
-import type { Turn } from "../domain/plan/lane-order.ts";
+import type { LaneTimes } from "../domain/plan/lane-order.ts";
 
 /** How long a write takes, as long as its lane has made none. Source: clb-api.md §7.5. */
 const FIRST_WRITE_MS = 5_000;
@@ -31,7 +31,7 @@ export class Lanes {
     return nowMs - (this.#states.get(id)?.sinceMs.get(lane) ?? nowMs);
   }
 
-  turn(id: string, nowMs: number): Turn {
+  turn(id: string, nowMs: number): LaneTimes {
     const { tookMs, last } = this.#of(id);
     return { waitedMs: (lane) => this.waitedMs(id, lane, nowMs), tookMs: (lane) => tookMs.get(lane) ?? FIRST_WRITE_MS, last };
   }

@@ -19,7 +19,7 @@ type Waiting = { endedMs: number; kind: string; size: number; refusedMs: number 
  * How long a load balancer stays locked after our own write has returned: learned for all of them, so that the next write comes when the
  * lock is gone and not a refusal later. Times are milliseconds since the epoch.
  */
-export class LockTails {
+export class LockWait {
   readonly #tails = new Durations();
   readonly #waiting = new Map<string, Waiting>();
 

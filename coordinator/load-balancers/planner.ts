@@ -2,27 +2,27 @@ import type { Clock } from "../../common/clock.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
 import { type LoadBalancer, type Slot, slotKey, slotOf } from "../domain/load-balancer.ts";
 import { holderOf } from "../domain/plan/address-holder.ts";
-import { PlaceMemo } from "../domain/plan/plan-cache.ts";
+import { PlanCache } from "../domain/plan/plan-cache.ts";
 import { type Plan, planLoadBalancer } from "../domain/plan/plan-load-balancer.ts";
 import type { Holder } from "../domain/plan/plan-targets.ts";
 import type { Quotas } from "../domain/plan/quota-forecast.ts";
 import { keepsAll, type Policy } from "../domain/safety/policy.ts";
-import type { Removals } from "../safety/removal-guard.ts";
-import type { Journal } from "../state/address-claims.ts";
+import type { RemovalGuard } from "../safety/removal-guard.ts";
+import type { AddressClaims } from "../state/address-claims.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 import type { PodIndex } from "../state/pod-index.ts";
-import type { Refusals } from "./refused-items.ts";
-import type { Writes } from "./writer.ts";
+import type { RefusedItems } from "./refused-items.ts";
+import type { Writer } from "./writer.ts";
 
 export type PlannerDeps = {
   readonly facts: PodFacts;
   readonly pods: PodIndex;
-  readonly journal: Pick<Journal, "podOf">;
+  readonly addressClaims: Pick<AddressClaims, "podOf">;
   readonly mirror: Mirror;
-  readonly writes: Writes;
-  readonly refusals: Refusals;
-  readonly removals: Removals;
+  readonly writer: Writer;
+  readonly refusedItems: RefusedItems;
+  readonly removals: RemovalGuard;
   readonly quotas: () => Quotas | undefined;
   readonly clock: Clock;
   readonly settings: PlannerSettings;
@@ -41,16 +41,16 @@ const BROKEN_MS = 300_000;
 /** Gathers what a plan rests on, and takes out of it what the brake holds. Remembers the plans of places in which nothing has changed. */
 export class Planner {
   readonly #deps: PlannerDeps;
-  readonly #memos = new Map<string, PlaceMemo>();
+  readonly #memos = new Map<string, PlanCache>();
 
   constructor(deps: PlannerDeps) {
     this.#deps = deps;
   }
 
   plan(desired: DesiredLoadBalancer, actual: LoadBalancer): Plan {
-    const { settings, writes, removals, mirror, clock, quotas } = this.#deps;
+    const { settings, writer, removals, mirror, clock, quotas } = this.#deps;
     const id = actual.loadBalancerId;
-    const inFlight = writes.running(id);
+    const inFlight = writer.running(id);
     const plan = planLoadBalancer({
       clusterId: settings.clusterId,
       desired,
@@ -64,7 +64,7 @@ export class Planner {
       },
       broken: (place, backend, target) => this.#isBroken(id, slotOf(place, backend), backend.podUid, target !== undefined),
       inFlight,
-      roomFirst: writes.overQuota(id) > 0,
+      roomFirst: writer.overQuota(id) > 0,
       quotas: quotas(),
       rulesPerCall: settings.rulesPerCall,
       ...(inFlight === undefined && { memo: this.#memoOf(id) }),
@@ -85,21 +85,21 @@ export class Planner {
   }
 
   #holderOf(id: string, ip: string): Holder {
-    const { journal, facts, pods } = this.#deps;
-    const journaled = journal.podOf(id, ip);
-    const journaledPod = journaled === undefined ? undefined : facts.pods.get(journaled);
-    const journaledEnd = journaled === undefined ? undefined : facts.endOf(journaled);
-    return holderOf({ journaled, journaledPod, journaledEnd, present: pods.byIp(ip), complete: facts.complete });
+    const { addressClaims, facts, pods } = this.#deps;
+    const claimed = addressClaims.podOf(id, ip);
+    const claimedPod = claimed === undefined ? undefined : facts.pods.get(claimed);
+    const claimedEnd = claimed === undefined ? undefined : facts.endOf(claimed);
+    return holderOf({ claimed, claimedPod, claimedEnd, present: pods.byIp(ip), complete: facts.complete });
   }
 
   #isBroken(id: string, slot: Slot, podUid: string, isBound: boolean): boolean {
-    if (!isBound) return this.#deps.refusals.keepsRefusing(id, slotKey(slot), podUid);
+    if (!isBound) return this.#deps.refusedItems.keepsRefusing(id, slotKey(slot), podUid);
     const health = this.#deps.mirror.health(id, slot);
     return health?.state === "Dead" && health.sinceMs + BROKEN_MS <= this.#deps.clock.now();
   }
 
-  #memoOf(id: string): PlaceMemo {
-    const memo = this.#memos.get(id) ?? new PlaceMemo();
+  #memoOf(id: string): PlanCache {
+    const memo = this.#memos.get(id) ?? new PlanCache();
     this.#memos.set(id, memo);
     return memo;
   }

@@ -9,39 +9,39 @@ import { itemsOf } from "../domain/call.ts";
 import type { WantedBackend } from "../domain/intent/backends.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
 import { type LoadBalancer, placesOf, slotOf, targetKey } from "../domain/load-balancer.ts";
-import { afterConflicts, inTurn } from "../domain/plan/lane-order.ts";
+import { afterConflicts, inLaneOrder } from "../domain/plan/lane-order.ts";
 import type { Plan } from "../domain/plan/plan-load-balancer.ts";
 import { placePairs } from "../domain/plan/plan-structure.ts";
 import { type Drift, driftOf } from "../domain/safety/drift.ts";
-import type { Journal } from "../state/address-claims.ts";
-import type { Ledger } from "../state/intents.ts";
+import type { AddressClaims } from "../state/address-claims.ts";
+import type { Intents } from "../state/intents.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
-import { holdUp, holdUpClaims } from "./failed-call.ts";
+import { holdUpFailedCall, holdUpFailedClaim } from "./failed-call.ts";
 import { Lanes } from "./lanes.ts";
-import { LockTails } from "./lock-wait.ts";
-import type { Refusals } from "./refused-items.ts";
-import type { AuditWatch } from "./resync.ts";
-import type { Writes } from "./writer.ts";
+import { LockWait } from "./lock-wait.ts";
+import type { RefusedItems } from "./refused-items.ts";
+import type { Resync } from "./resync.ts";
+import type { Writer } from "./writer.ts";
 
 export type LoadBalancerDeps = {
   readonly api: ClbApi;
   readonly mirror: Mirror;
-  readonly writes: Writes;
-  readonly journal: Journal;
+  readonly writer: Writer;
+  readonly addressClaims: AddressClaims;
   /** Pods that are known live, so what the journal says of them is kept; default: none is. */
   readonly facts?: Pick<PodFacts, "pods">;
-  readonly ledger: Pick<Ledger, "desired" | "loadBalancerIds">;
+  readonly intents: Pick<Intents, "desired" | "loadBalancerIds">;
   readonly clock: Clock;
   readonly log: Logger;
   readonly clusterId: string;
   /** How long weight 0 lasts before the target is unbound. */
   readonly drainMs: number;
   /** How often a load balancer is passed over although nothing changes. */
-  readonly auditMs: number;
+  readonly resyncMs: number;
   /** Which are to be read anew to notice what others changed; default: none. */
-  readonly audits?: Pick<AuditWatch, "isDue" | "failed">;
+  readonly resync?: Pick<Resync, "isDue" | "failed">;
   /** Every watch has synced once. Before that nothing is decided. */
   readonly synced: () => boolean;
   readonly plan: (desired: DesiredLoadBalancer, actual: LoadBalancer) => Plan;
@@ -55,7 +55,7 @@ export type LoadBalancerDeps = {
   readonly onMade?: (made: Made) => void;
   /** Tells what the plan found but does not touch. */
   readonly report: (desired: DesiredLoadBalancer, plan: Plan) => void;
-  readonly refusals: Refusals;
+  readonly refusedItems: RefusedItems;
   /** Told what somebody else changed in listeners of ours. */
   readonly onDrift?: (loadBalancerId: string, drifts: readonly Drift[]) => void;
 };
@@ -75,15 +75,15 @@ const NOT_SYNCED_MS = 100;
 
 /** One pass over one load balancer: observe, plan, make the first call only, look again. */
 export function makeLoadBalancerReconciler(deps: LoadBalancerDeps): Reconcile {
-  const { mirror, ledger, clock } = deps;
-  const [tails, lanes] = [new LockTails(), new Lanes()];
+  const { mirror, intents, clock } = deps;
+  const [tails, lanes] = [new LockWait(), new Lanes()];
   const forget = (id: string): void => {
-    for (const book of [tails, lanes, deps.refusals, deps.writes]) book.forget(id);
+    for (const book of [tails, lanes, deps.refusedItems, deps.writer]) book.forget(id);
     deps.onForgotten?.(id);
   };
   return async (id, signal) => {
     if (!deps.synced()) return { kind: "again", afterMs: NOT_SYNCED_MS, because: "not every watch has synced" };
-    if (!ledger.loadBalancerIds.has(id)) {
+    if (!intents.loadBalancerIds.has(id)) {
       mirror.drop(id); // once it is deleted, it would fail every question in which it is named
       forget(id);
       return { kind: "done" };
@@ -94,15 +94,15 @@ export function makeLoadBalancerReconciler(deps: LoadBalancerDeps): Reconcile {
     }
     const actual = mirror.read(id);
     if (actual === undefined) return audit(deps);
-    const desired = ledger.desired(id);
+    const desired = intents.desired(id);
     await adopt(deps, lanes, desired, actual, signal);
     const plan = deps.plan(desired, actual);
     deps.report(desired, plan);
     const allowed = deps.allowed?.(plan.calls) ?? plan.calls;
     const now = clock.now();
-    const open = deps.refusals.openCalls(id, lanes.running(id, afterConflicts(allowed), now), now);
+    const open = deps.refusedItems.openCalls(id, lanes.running(id, afterConflicts(allowed), now), now);
     lanes.planned(id, open, now); // what is refused waits for another reason than its turn
-    const [call] = inTurn(open, lanes.turn(id, now));
+    const [call] = inLaneOrder(open, lanes.turn(id, now));
     if (call !== undefined) {
       const lockedMs = tails.waitMs(id, clock.now());
       if (lockedMs > 0) return { kind: "again", afterMs: lockedMs, because: "locked" };
@@ -134,19 +134,23 @@ async function adopt(
   const claims = adoptable(deps, desired, actual);
   if (claims.size === 0) return;
   try {
-    await deps.writes.claim(id, claims, signal);
+    await deps.writer.claim(id, claims, signal);
     lanes.worked(id, "adopt");
   } catch (err) {
     if (!(err instanceof KubeApiError)) throw err;
-    holdUpClaims(deps, lanes, id, "adopt", err);
+    holdUpFailedClaim(deps, lanes, id, "adopt", err);
   }
 }
 
 /** Address -> UID of the Pod that it is to be claimed for. */
-function adoptable({ journal, takesOver }: LoadBalancerDeps, desired: DesiredLoadBalancer, actual: LoadBalancer): Map<string, string> {
+function adoptable(
+  { addressClaims, takesOver }: LoadBalancerDeps,
+  desired: DesiredLoadBalancer,
+  actual: LoadBalancer,
+): Map<string, string> {
   const claims = new Map<string, string>();
   const mayClaim = (backend: WantedBackend): boolean => {
-    const former = journal.podOf(actual.loadBalancerId, backend.ip);
+    const former = addressClaims.podOf(actual.loadBalancerId, backend.ip);
     return former === undefined || (former !== backend.podUid && backend.bindable && takesOver?.(backend) === true);
   };
   for (const { place, wanted } of placePairs(desired, actual)) {
@@ -163,21 +167,21 @@ function adoptable({ journal, takesOver }: LoadBalancerDeps, desired: DesiredLoa
 async function ensureCurrent(deps: LoadBalancerDeps, id: string, signal: AbortSignal): Promise<boolean> {
   const doubt = deps.mirror.staleBecause(id);
   if (doubt !== undefined) return await readAnew(deps, id, doubt, signal);
-  if (deps.audits?.isDue(id) !== true) return true;
+  if (deps.resync?.isDue(id) !== true) return true;
   try {
     return await readAnew(deps, id, "audit", signal);
   } catch (err) {
     if (!(err instanceof ClbApiError)) throw err;
-    deps.audits.failed(id);
+    deps.resync.failed(id);
     deps.log.warn({ err, loadBalancerId: id }, "load balancer not audited"); // nothing of what is known has come into doubt
     return true;
   }
 }
 
 async function readAnew(deps: LoadBalancerDeps, id: string, because: string, signal: AbortSignal): Promise<boolean> {
-  const { api, mirror, journal, clock, log } = deps;
+  const { api, mirror, addressClaims, clock, log } = deps;
   const lookedAtMs = clock.now();
-  await journal.load(id, signal);
+  await addressClaims.load(id, signal);
   const facts = await api.loadBalancer(id, signal);
   if (facts === undefined) {
     if (mirror.read(id) !== undefined) log.error({ loadBalancerId: id }, "load balancer is gone");
@@ -186,12 +190,12 @@ async function readAnew(deps: LoadBalancerDeps, id: string, because: string, sig
   }
   const isOurs = (name: string): boolean => ownerMarkOf(name, deps.clusterId) !== undefined;
   const listeners = await api.listeners(id, isOurs, signal);
-  if (!deps.ledger.loadBalancerIds.has(id)) return false; // its last owner went meanwhile
+  if (!deps.intents.loadBalancerIds.has(id)) return false; // its last owner went meanwhile
   const bound = new Set(placesOf({ listeners }).flatMap(({ targets }) => targets.map(({ ip }) => ip)));
-  journal.keepOnly(id, (ip, podUid) => bound.has(ip) || deps.facts?.pods.has(podUid) === true, lookedAtMs);
+  addressClaims.keepOnly(id, (ip, podUid) => bound.has(ip) || deps.facts?.pods.has(podUid) === true, lookedAtMs);
   const known = mirror.read(id);
   mirror.fill(facts, listeners, clock.now());
-  deps.writes.confirm(id);
+  deps.writer.confirm(id);
   // A look that nothing of ours made necessary: every difference is somebody else's.
   if (because === "audit" && known !== undefined)
     deps.onDrift?.(id, driftOf(deps.clusterId, known.listeners, mirror.read(id)?.listeners ?? []));
@@ -200,8 +204,8 @@ async function readAnew(deps: LoadBalancerDeps, id: string, because: string, sig
 }
 
 /** False: the load balancer is locked by another write, perhaps the tail of our own last batch; nothing was done. */
-async function make(deps: LoadBalancerDeps, tails: LockTails, lanes: Lanes, id: string, call: Call, signal: AbortSignal): Promise<boolean> {
-  const { clock, mirror, refusals } = deps;
+async function make(deps: LoadBalancerDeps, tails: LockWait, lanes: Lanes, id: string, call: Call, signal: AbortSignal): Promise<boolean> {
+  const { clock, mirror, refusedItems } = deps;
   const startedMs = clock.now();
   const waitedMs = lanes.waitedMs(id, call.lane, startedMs);
   const ended = (result: string): void => {
@@ -215,14 +219,14 @@ async function make(deps: LoadBalancerDeps, tails: LockTails, lanes: Lanes, id: 
     deps.onMade?.({ loadBalancerId: id, call, result, startedMs, endedMs, waitedMs });
   };
   try {
-    await deps.writes.make(id, call, signal);
-    refusals.worked(id, call, clock.now());
+    await deps.writer.make(id, call, signal);
+    refusedItems.worked(id, call, clock.now());
     lanes.worked(id, call.lane);
     ended("ok");
     return true;
   } catch (err) {
     if (err instanceof KubeApiError) {
-      holdUpClaims(deps, lanes, id, "bind", err);
+      holdUpFailedClaim(deps, lanes, id, "bind", err);
       return true;
     }
     if (!(err instanceof ClbApiError)) throw err;
@@ -231,7 +235,7 @@ async function make(deps: LoadBalancerDeps, tails: LockTails, lanes: Lanes, id: 
       return false;
     }
     ended(err.call.code);
-    holdUp(deps, lanes, id, call, err);
+    holdUpFailedCall(deps, lanes, id, call, err);
     return true;
   }
 }
@@ -255,18 +259,18 @@ async function deleteIfOver(
   return true;
 }
 
-const audit = (deps: LoadBalancerDeps): Outcome => ({ kind: "again", afterMs: deps.auditMs, because: "audit" });
+const audit = (deps: LoadBalancerDeps): Outcome => ({ kind: "again", afterMs: deps.resyncMs, because: "audit" });
 
 /** When to look again although nothing changes: the end of a drain, of a refusal, of a pause, or now and then. */
 function next(deps: LoadBalancerDeps, lanes: Lanes, id: string, actual: LoadBalancer): Outcome {
   const now = deps.clock.now();
-  let atMs = now + deps.auditMs;
+  let atMs = now + deps.resyncMs;
   for (const place of placesOf(actual))
     for (const target of place.targets) {
       if (target.weight > 0) continue;
       const drainedAtMs = deps.mirror.drainedAtMs(id, slotOf(place, target));
       if (drainedAtMs !== undefined && drainedAtMs + deps.drainMs > now) atMs = Math.min(atMs, drainedAtMs + deps.drainMs);
     }
-  for (const dueMs of [deps.refusals.nextMs(id, now), lanes.nextMs(id, now)]) if (dueMs !== undefined) atMs = Math.min(atMs, dueMs);
+  for (const dueMs of [deps.refusedItems.nextMs(id, now), lanes.nextMs(id, now)]) if (dueMs !== undefined) atMs = Math.min(atMs, dueMs);
   return { kind: "again", afterMs: Math.max(atMs - now, 1), because: "time" };
 }

@@ -28,7 +28,7 @@ type Suspicion = {
  * One bad item must not block 499 good ones, nor the calls behind its own: a refused call is halved until the bad one is alone, which is
  * left out for a while. A quota that is met leaves out the whole place, until something was taken away or the wait is over.
  */
-export class Refusals {
+export class RefusedItems {
   /** By load balancer and lane. */
   readonly #suspicions = new Map<string, Map<Call["lane"], Suspicion>>();
   readonly #onRefused: (loadBalancerId: string, call: Call, message: string) => void;

@@ -3,7 +3,7 @@ import type { Logger } from "../../common/log.ts";
 import { ownerMarkOf } from "../../common/names.ts";
 import type { RateLimit } from "../cloud/rate-limit.ts";
 import type { Listener } from "../domain/load-balancer.ts";
-import { type Audited, auditCalls, auditPeriodMs, nextAudit } from "../domain/pace/resync-pace.ts";
+import { nextResync, type ResyncState, resyncCalls, resyncPeriodMs } from "../domain/pace/resync-pace.ts";
 import type { Mirror } from "../state/mirror.ts";
 
 /** What one look at a load balancer calls. */
@@ -17,14 +17,14 @@ const FAILED_MS = 5_000;
 /** Longest pause: whatever was read meanwhile is taken into the round. */
 const LOOK_MS = 1_000;
 
-export type AuditWatchDeps = {
+export type ResyncDeps = {
   readonly mirror: Pick<Mirror, "ids" | "read" | "readAtMs" | "staleBecause">;
   readonly rateLimit: Pick<RateLimit, "state">;
   readonly clock: Clock;
   readonly log: Logger;
   readonly clusterId: string;
   /** How old the knowledge of a load balancer may become, milliseconds. */
-  readonly auditMs: number;
+  readonly resyncMs: number;
   /** Calls per second and action, all purposes together. */
   readonly callsPerSecond: number;
   /** Brings a pass over the load balancer, which asks `isDue`. */
@@ -38,8 +38,8 @@ type Call = { readonly atMs: number; readonly due: boolean };
  * Decides when each load balancer is read anew to notice what others changed: evenly over the period, within a share of the rate, and
  * not while anybody else waits for a read. Only who has been called reads, so no pass ever waits for the audits' budget.
  */
-export class AuditWatch {
-  readonly #deps: AuditWatchDeps;
+export class Resync {
+  readonly #deps: ResyncDeps;
   /** The last call of each load balancer. */
   readonly #called = new Map<string, Call>();
   /** By the listeners of a load balancer, which are another array when anything has changed. */
@@ -48,7 +48,7 @@ export class AuditWatch {
   #freeMs = 0;
   #periodMs = 0;
 
-  constructor(deps: AuditWatchDeps) {
+  constructor(deps: ResyncDeps) {
     this.#deps = deps;
   }
 
@@ -86,32 +86,32 @@ export class AuditWatch {
   }
 
   /** Those in doubt are left out: they are read at once anyway. */
-  #next(): ReturnType<typeof nextAudit> {
-    const { mirror, auditMs, callsPerSecond } = this.#deps;
+  #next(): ReturnType<typeof nextResync> {
+    const { mirror, resyncMs, callsPerSecond } = this.#deps;
     const ids = mirror.ids.filter((id) => mirror.staleBecause(id) === undefined);
-    const all = ids.map((id): Audited => {
+    const all = ids.map((id): ResyncState => {
       const lookedAtMs = Math.max(mirror.readAtMs(id) ?? 0, this.#called.get(id)?.atMs ?? 0);
       return { id, lookedAtMs, calls: this.#callsOf(mirror.read(id)?.listeners ?? []) };
     });
     const present = new Set(mirror.ids);
     for (const id of this.#called.keys()) if (!present.has(id)) this.#called.delete(id);
-    this.#setPeriod(auditPeriodMs(all, auditMs, callsPerSecond * SHARE), all.length);
-    return nextAudit(all, this.#periodMs);
+    this.#setPeriod(resyncPeriodMs(all, resyncMs, callsPerSecond * SHARE), all.length);
+    return nextResync(all, this.#periodMs);
   }
 
   #callsOf(listeners: readonly Listener[]): number {
     const known = this.#calls.get(listeners);
     if (known !== undefined) return known;
-    const calls = auditCalls(listeners.filter(({ name }) => ownerMarkOf(name, this.#deps.clusterId) !== undefined).length);
+    const calls = resyncCalls(listeners.filter(({ name }) => ownerMarkOf(name, this.#deps.clusterId) !== undefined).length);
     this.#calls.set(listeners, calls);
     return calls;
   }
 
   #setPeriod(periodMs: number, loadBalancers: number): void {
-    const { log, auditMs } = this.#deps;
-    const [was, is] = [this.#periodMs > auditMs, periodMs > auditMs];
+    const { log, resyncMs } = this.#deps;
+    const [was, is] = [this.#periodMs > resyncMs, periodMs > resyncMs];
     this.#periodMs = periodMs;
-    if (is && !was) log.warn({ loadBalancers, periodMs: Math.round(periodMs), auditMs }, "too many load balancers to audit each in time");
-    if (was && !is) log.info({ loadBalancers, auditMs }, "load balancers are audited in time again");
+    if (is && !was) log.warn({ loadBalancers, periodMs: Math.round(periodMs), resyncMs }, "too many load balancers to audit each in time");
+    if (was && !is) log.info({ loadBalancers, resyncMs }, "load balancers are audited in time again");
   }
 }

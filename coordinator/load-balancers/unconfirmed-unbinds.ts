@@ -1,6 +1,6 @@
 import type { Call } from "../domain/call.ts";
 import { type LoadBalancer, placesOf, slotKey, slotOf } from "../domain/load-balancer.ts";
-import type { Journal } from "../state/address-claims.ts";
+import type { AddressClaims } from "../state/address-claims.ts";
 
 /** A target as it was when the cloud said that it was taken off. */
 type Former = { readonly ip: string; readonly podUid: string; readonly weight: number };
@@ -12,13 +12,13 @@ const MAX_UNCONFIRMED = 1_000;
  * Targets that the cloud says it has taken off. Their addresses leave the journal when a look has shown that they are gone: one that is
  * bound after all, whatever the cloud said, would be nobody's, and would stay for ever.
  */
-export class TakenOff {
-  readonly #journal: Pick<Journal, "podOf" | "release">;
+export class UnconfirmedUnbinds {
+  readonly #addressClaims: Pick<AddressClaims, "podOf" | "release">;
   /** By load balancer and slot key, oldest first. */
   readonly #former = new Map<string, Map<string, Former>>();
 
-  constructor(journal: Pick<Journal, "podOf" | "release">) {
-    this.#journal = journal;
+  constructor(addressClaims: Pick<AddressClaims, "podOf" | "release">) {
+    this.#addressClaims = addressClaims;
   }
 
   /** This call is about to be made: what it names is not merely taken off any more. */
@@ -35,7 +35,7 @@ export class TakenOff {
     const former = this.#former.get(loadBalancerId) ?? new Map<string, Former>();
     this.#former.set(loadBalancerId, former);
     for (const slot of call.slots) {
-      const podUid = this.#journal.podOf(loadBalancerId, slot.ip);
+      const podUid = this.#addressClaims.podOf(loadBalancerId, slot.ip);
       const weight = weights.get(slotKey(slot))?.weight;
       if (podUid !== undefined && weight !== undefined) former.set(slotKey(slot), { ip: slot.ip, podUid, weight });
     }
@@ -67,10 +67,10 @@ export class TakenOff {
     const gone = keys.flatMap((key) => {
       const one = former?.get(key);
       former?.delete(key);
-      return one === undefined || stay.has(one.ip) || this.#journal.podOf(loadBalancerId, one.ip) !== one.podUid ? [] : one.ip;
+      return one === undefined || stay.has(one.ip) || this.#addressClaims.podOf(loadBalancerId, one.ip) !== one.podUid ? [] : one.ip;
     });
     if (former?.size === 0) this.#former.delete(loadBalancerId);
-    this.#journal.release(loadBalancerId, gone);
+    this.#addressClaims.release(loadBalancerId, gone);
   }
 }
 

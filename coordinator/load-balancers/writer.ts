@@ -6,9 +6,9 @@ import type { ClbApi, FailedListeners } from "../cloud/clb-api.ts";
 import { ClbApiError, isQuota } from "../cloud/clb-error.ts";
 import type { Call } from "../domain/call.ts";
 import { itemsOf } from "../domain/call.ts";
-import type { Journal } from "../state/address-claims.ts";
+import type { AddressClaims } from "../state/address-claims.ts";
 import type { Mirror } from "../state/mirror.ts";
-import { TakenOff } from "./unconfirmed-unbinds.ts";
+import { UnconfirmedUnbinds } from "./unconfirmed-unbinds.ts";
 
 /** Code of a batch call that was answered well but names listeners that failed (clb-api.md §3.6). */
 export const PARTIAL_FAILURE = "PartialFailure";
@@ -16,27 +16,27 @@ export const PARTIAL_FAILURE = "PartialFailure";
 /** Drains wait as long as a bind waits for its claim, so it is given up sooner than other calls of the API server. */
 const CLAIM_MS = 3_000;
 
-export type WritesDeps = {
+export type WriterDeps = {
   readonly api: ClbApi;
   readonly mirror: Mirror;
-  readonly journal: Journal;
+  readonly addressClaims: AddressClaims;
   readonly clock: Clock;
   readonly log: Logger;
   readonly onWrite?: (lane: Call["lane"], items: number) => void;
 };
 
 /** Makes calls to load balancers, one at a time for each; folds the result into the mirror or marks it stale. */
-export class Writes {
-  readonly #deps: WritesDeps;
+export class Writer {
+  readonly #deps: WriterDeps;
   readonly #running = new Map<string, Call>();
 
   /** Additions in a row that the cloud refused for a quota, by load balancer. */
   readonly #overQuota = new Map<string, number>();
-  readonly #takenOff: TakenOff;
+  readonly #takenOff: UnconfirmedUnbinds;
 
-  constructor(deps: WritesDeps) {
+  constructor(deps: WriterDeps) {
     this.#deps = deps;
-    this.#takenOff = new TakenOff(deps.journal);
+    this.#takenOff = new UnconfirmedUnbinds(deps.addressClaims);
   }
 
   /** The call that runs at this load balancer now. */
@@ -63,10 +63,10 @@ export class Writes {
 
   /** Stores in the journal whom each address (key) is bound for. Rejects with KubeApiError, at the latest after a few seconds. */
   async claim(loadBalancerId: string, claims: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void> {
-    const { journal, clock } = this.#deps;
+    const { addressClaims, clock } = this.#deps;
     const late = (): Error =>
       new KubeApiError(`claim of ${claims.size} addresses for ${loadBalancerId}`, "timeout", `not stored within ${CLAIM_MS} ms`);
-    await withDeadline({ clock, limitMs: CLAIM_MS, late }, signal, (either) => journal.claim(loadBalancerId, claims, either));
+    await withDeadline({ clock, limitMs: CLAIM_MS, late }, signal, (either) => addressClaims.claim(loadBalancerId, claims, either));
   }
 
   /** Resolves when the cloud has done it. Rejects with ClbApiError, after which the mirror is stale in any doubt, or KubeApiError (`claim`): nothing was asked of the cloud. */

@@ -3,7 +3,7 @@ import type { Logger } from "../../common/log.ts";
 import { type PodEnd, type PodFact, podName } from "../../common/vocabulary.ts";
 import type { NodeState } from "../state/pod-facts.ts";
 import type { NodeSession, NodeWatchEvent, RemovedPod, SessionEnd, StreamObserver, WatchNode } from "./node-session.ts";
-import type { PodMemory, Teller } from "./pod-store.ts";
+import type { PodStore, Teller } from "./pod-store.ts";
 
 export type NodePodsDeps = {
   readonly clock: Clock;
@@ -22,7 +22,7 @@ export type NodePodsDeps = {
 export class NodePods {
   readonly name: string;
   readonly #deps: NodePodsDeps;
-  readonly #memory: PodMemory;
+  readonly #memory: PodStore;
   /** Has a Node object: only then do we watch, since an agent alone proves no Node. */
   #exists = false;
   #over = false;
@@ -46,7 +46,7 @@ export class NodePods {
   /** Last message of the agent. */
   #heardAtMs: number | undefined;
 
-  constructor(name: string, memory: PodMemory, deps: NodePodsDeps) {
+  constructor(name: string, memory: PodStore, deps: NodePodsDeps) {
     this.name = name;
     this.#deps = deps;
     this.#memory = memory;

@@ -1,7 +1,7 @@
 import type { PodFacts } from "../state/pod-facts.ts";
 import { NodePods, type NodePodsDeps } from "./node-pods.ts";
 import type { NodeSession, SessionEnd } from "./node-session.ts";
-import { makePodMemory } from "./pod-store.ts";
+import { makePodStore } from "./pod-store.ts";
 
 /** E.g. { name: "node-a", uid: "db49…" } of the Node object. */
 type NodeRef = { readonly name: string; readonly uid: string };
@@ -22,7 +22,7 @@ const MAX_GONE_NODES = 10_000;
 
 /** What each node reported and when it was last heard. Timers and watches end with the signal. */
 export function makeNodeRegistry(deps: NodePodsDeps, signal: AbortSignal): NodeRegistry {
-  const memory = makePodMemory(() => deps.clock.now());
+  const memory = makePodStore(() => deps.clock.now());
   const nodes = new Map<string, NodePods>();
   const uids = new Map<string, string>(); // of the Node objects, by name
   const gone = new Set<string>();

@@ -14,7 +14,7 @@ const REMEMBER_ENDS_MS = 3_600_000;
 const MAX_ENDS = 50_000;
 
 /** Every Pod that is alive as far as we know, and which ones are known to be over. */
-export interface PodMemory {
+export interface PodStore {
   readonly pods: ReadonlyMap<string, PodFact>;
   endOf(uid: string): PodEnd | undefined;
   /** Only "taken" changed anything: the others are older than what is known, of a Pod that is over, or of a Pod of another node. */
@@ -24,7 +24,7 @@ export interface PodMemory {
   subscribe(listener: (change: PodChange) => void): () => void;
 }
 
-export function makePodMemory(now: () => number): PodMemory {
+export function makePodStore(now: () => number): PodStore {
   const pods = new Map<string, PodFact>();
   const graves = new Map<string, Grave>(); // in order of their ends
   const listeners = new Set<(change: PodChange) => void>();

@@ -26,8 +26,8 @@ import {
 import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
 import { keepsAll, type Policy } from "../domain/safety/policy.ts";
-import type { Journal } from "../state/address-claims.ts";
-import type { Blocker, Ledger, LedgerEntry } from "../state/intents.ts";
+import type { AddressClaims } from "../state/address-claims.ts";
+import type { Blocker, Intents, OwnerIntent } from "../state/intents.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
 
@@ -35,8 +35,8 @@ export type ServiceDeps = {
   readonly client: KubeClient;
   readonly api: ClbApi;
   readonly mirror: Mirror;
-  readonly journal: Journal;
-  readonly ledger: Ledger;
+  readonly addressClaims: AddressClaims;
+  readonly intents: Intents;
   readonly clock: Clock;
   readonly log: Logger;
   readonly clusterId: string;
@@ -70,7 +70,7 @@ export function makeServiceReconciler(deps: ServiceDeps): Reconcile {
     if (!deps.synced()) return { kind: "again", afterMs: NOT_SYNCED_MS, because: "not every watch has synced" };
     const service = deps.service(uid);
     if (service === undefined) return vanished(deps, uid);
-    const ownership = ownershipOf(service, deps.ownership, deps.ledger.get(uid) !== undefined);
+    const ownership = ownershipOf(service, deps.ownership, deps.intents.get(uid) !== undefined);
     switch (ownership.kind) {
       case "none":
         return vanished(deps, uid);
@@ -89,9 +89,9 @@ export function makeServiceReconciler(deps: ServiceDeps): Reconcile {
 
 /** No evidence that its load balancer should change: what is there stays. Only a release that had begun is finished. */
 function vanished(deps: ServiceDeps, uid: string): Outcome {
-  const entry = deps.ledger.get(uid);
+  const entry = deps.intents.get(uid);
   const releasing = entry?.released === true && entry.loadBalancerId !== undefined;
-  if (!releasing || isCleared(deps, entry.ref, entry.loadBalancerId)) deps.ledger.remove(uid);
+  if (!releasing || isCleared(deps, entry.ref, entry.loadBalancerId)) deps.intents.remove(uid);
   if (entry?.loadBalancerId !== undefined) deps.touch(entry.loadBalancerId);
   return DONE;
 }
@@ -104,7 +104,7 @@ function tellForeign(deps: ServiceDeps, service: ServiceRecord, because: string)
 async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSignal): Promise<Outcome> {
   const reading = readService(service);
   for (const problem of reading.warnings) deps.tell(problem);
-  const old = deps.ledger.get(service.uid);
+  const old = deps.intents.get(service.uid);
   const intent = reading.intent ?? old?.intent;
   const first = reading.warnings[0];
   if (intent === undefined) {
@@ -130,11 +130,11 @@ async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSig
   return DONE;
 }
 
-type Entry = Pick<LedgerEntry, "intent" | "blocker" | "loadBalancerId">;
+type Entry = Pick<OwnerIntent, "intent" | "blocker" | "loadBalancerId">;
 
 function enter(deps: ServiceDeps, service: ServiceRecord, entry: Entry & { readonly released?: boolean }): void {
   const order = `${service.createdAt} ${service.uid}`;
-  deps.ledger.set({ released: false, ...entry, ref: serviceRef(service), order, selector: service.selector });
+  deps.intents.set({ released: false, ...entry, ref: serviceRef(service), order, selector: service.selector });
   if (entry.loadBalancerId !== undefined) deps.touch(entry.loadBalancerId);
 }
 
@@ -258,23 +258,23 @@ const listening = (deps: ServiceDeps, { uid }: ServiceRecord, loadBalancerId: st
 
 /** The Service goes: its listeners are removed by the load balancer's pass; the finalizer last. */
 async function release(deps: ServiceDeps, service: ServiceRecord, signal: AbortSignal): Promise<Outcome> {
-  const old = deps.ledger.get(service.uid);
+  const old = deps.intents.get(service.uid);
   const loadBalancerId = old?.loadBalancerId ?? (await formerLoadBalancer(deps, service, signal));
   enter(deps, service, { intent: old?.intent, blocker: undefined, loadBalancerId, released: true });
   if (loadBalancerId !== undefined && !isCleared(deps, serviceRef(service), loadBalancerId)) {
     if (deps.policy !== undefined && keepsAll(deps.policy)) tellKept(deps, service, loadBalancerId, deps.policy);
     return DONE; // the load balancer's pass brings it back
   }
-  if (loadBalancerId !== undefined && deps.ledger.of(loadBalancerId).length === 1) {
-    deps.ledger.forgetLoadBalancer(loadBalancerId);
+  if (loadBalancerId !== undefined && deps.intents.of(loadBalancerId).length === 1) {
+    deps.intents.forgetLoadBalancer(loadBalancerId);
     deps.mirror.drop(loadBalancerId);
-    await deps.journal.drop(loadBalancerId, signal);
+    await deps.addressClaims.drop(loadBalancerId, signal);
   }
   // With the annotation left behind, a Service that lives on would look like another controller's.
   const annotations = { [LOAD_BALANCER_ID]: null };
   const metadata = { uid: service.uid, annotations, "$deleteFromPrimitiveList/finalizers": [FINALIZER] };
   await patchStatus(deps, service, { metadata }, signal);
-  deps.ledger.remove(service.uid);
+  deps.intents.remove(service.uid);
   return DONE;
 }
 

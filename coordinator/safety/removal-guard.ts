@@ -4,20 +4,20 @@ import type { Call } from "../domain/call.ts";
 import { type LoadBalancer, type Place, placeKey, placesOf, type Slot, slotKey, targetKey } from "../domain/load-balancer.ts";
 import { takesFrom } from "../domain/plan/address-holder.ts";
 import { brake, type Parked, type Removal, removedSlots, withoutParked } from "../domain/safety/brake.ts";
-import type { Journal } from "../state/address-claims.ts";
-import type { Ledger } from "../state/intents.ts";
+import type { AddressClaims } from "../state/address-claims.ts";
+import type { Intents } from "../state/intents.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { PodChange, PodFacts } from "../state/pod-facts.ts";
 import type { PodIndex } from "../state/pod-index.ts";
 import { Releases } from "./releases.ts";
-import { PlaceLoads } from "./stable-backends.ts";
+import { StableBackends } from "./stable-backends.ts";
 
-export type RemovalsDeps = {
+export type RemovalGuardDeps = {
   readonly mirror: Mirror;
-  readonly journal: Journal;
+  readonly addressClaims: AddressClaims;
   readonly facts: PodFacts;
   readonly pods: PodIndex;
-  readonly ledger: Pick<Ledger, "hasAskedFor">;
+  readonly intents: Pick<Intents, "hasAskedFor">;
   readonly clock: Clock;
   /** UID of the Service that a listener belongs to; undefined where nobody knows. */
   readonly ownerOf: (loadBalancerId: string, listenerId: string) => string | undefined;
@@ -34,9 +34,9 @@ const MAX_REMEMBERED = 20_000;
 export type SelectionChange = { readonly selecting: readonly string[]; readonly left: readonly string[] };
 
 /** What the brake must know besides the plan: how many backends each place had, why each leaves, and what a person released. */
-export class Removals {
-  readonly #deps: RemovalsDeps;
-  readonly #loads: PlaceLoads;
+export class RemovalGuard {
+  readonly #deps: RemovalGuardDeps;
+  readonly #loads: StableBackends;
   readonly #releases = new Map<string, Releases>();
   readonly #parked = new Map<string, readonly Parked[]>();
   /**
@@ -48,9 +48,9 @@ export class Removals {
   readonly #relabelled = new Map<string, Set<string>>();
   readonly #names = new Map<string, string>();
 
-  constructor(deps: RemovalsDeps) {
+  constructor(deps: RemovalGuardDeps) {
     this.#deps = deps;
-    this.#loads = new PlaceLoads(deps);
+    this.#loads = new StableBackends(deps);
   }
 
   /** The removals that wait at one load balancer, as of its last plan. */
@@ -108,8 +108,8 @@ export class Removals {
     this.#loads.count(id, places);
     const weightOf = weightsOf(places);
     const slots = removedSlots(calls, (slot) => weightOf(slot) ?? 0);
-    const { journal } = this.#deps;
-    const removals = slots.map((slot): Removal => ({ slot, podUid: journal.podOf(id, slot.ip), confirmed: this.cause(id, slot) }));
+    const { addressClaims } = this.#deps;
+    const removals = slots.map((slot): Removal => ({ slot, podUid: addressClaims.podOf(id, slot.ip), confirmed: this.cause(id, slot) }));
     const doubted = removals.length === 0 ? [] : brake({ get: (key) => this.#loads.of(id, key, places.get(key)) }, removals, now);
     if (!acting) return withoutParked(calls, doubted);
     this.#noteCarriedOut(id, new Set(slots.map(slotKey)), weightOf);
@@ -123,16 +123,16 @@ export class Removals {
     const evidence = this.evidence(id, slot);
     const letGo = evidence === undefined ? this.#letGo.get(id)?.get(slotKey(slot)) : undefined;
     if (letGo === undefined) return evidence;
-    const podUid = this.#deps.journal.podOf(id, slot.ip);
+    const podUid = this.#deps.addressClaims.podOf(id, slot.ip);
     return `${podUid === undefined ? slot.ip : this.nameOf(podUid)}: a person released removal ${letGo.removal}`;
   }
 
   /** Why the Pod behind a bound slot is certainly to leave it, e.g. "Pod shop/web-1 was deleted"; undefined: it is merely missing. */
   evidence(id: string, slot: Slot): string | undefined {
-    const { journal, facts, pods } = this.#deps;
+    const { addressClaims, facts, pods } = this.#deps;
     const { ip } = slot;
     const present = pods.byIp(ip);
-    const uid = journal.podOf(id, ip) ?? present?.uid;
+    const uid = addressClaims.podOf(id, ip) ?? present?.uid;
     if (uid === undefined) return undefined;
     if (present !== undefined && takesFrom(uid, present)) return `${ip} belongs to Pod ${podName(present)} now`;
     const pod = facts.pods.get(uid);
@@ -157,7 +157,7 @@ export class Removals {
     const owner = this.#deps.ownerOf(id, listenerId);
     if (owner === undefined) return undefined;
     // A Pod that is as it was: the Service asks for other ones. One that was relabelled may be a mistake of many.
-    if (this.#relabelled.get(pod.uid)?.has(owner) === true || !this.#deps.ledger.hasAskedFor(owner, pod)) return undefined;
+    if (this.#relabelled.get(pod.uid)?.has(owner) === true || !this.#deps.intents.hasAskedFor(owner, pod)) return undefined;
     return `Pod ${podName(pod)} is not asked for any more`;
   }
 

@@ -7,7 +7,7 @@ import type { Mirror } from "../state/mirror.ts";
 type Counted = { readonly place: Place; readonly history: readonly Level[] };
 
 /** How many backends serve in each place, and how many did of late. */
-export class PlaceLoads {
+export class StableBackends {
   readonly #mirror: Pick<Mirror, "health">;
   readonly #clock: Clock;
   readonly #healthRead = new Set<string>();

@@ -1,13 +1,13 @@
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
-import { JOURNAL_CONFIG_MAP_PREFIX } from "../../common/names.ts";
+import { ADDRESS_CLAIMS_PREFIX } from "../../common/names.ts";
 import { LONGEST_TASK_MS } from "../cloud/task-wait.ts";
 
 /**
  * Which Pod each address of a load balancer was bound for, written before the bind, so that a restarted coordinator still knows its own
  * backends although their Pods are gone. One ConfigMap per load balancer: key is the address, value the Pod's UID.
  */
-export interface Journal {
+export interface AddressClaims {
   /** Reads what is stored, once per load balancer and process. */
   load(loadBalancerId: string, signal: AbortSignal): Promise<void>;
   /**
@@ -35,10 +35,10 @@ const bookWith = (stored: Readonly<Record<string, string>> = {}): Book => ({
   missedAtMs: new Map(),
 });
 
-export function makeJournal(client: KubeClient, namespace: string): Journal {
+export function makeAddressClaims(client: KubeClient, namespace: string): AddressClaims {
   const books = new Map<string, Book>();
   const collection = `/api/v1/namespaces/${namespace}/configmaps`;
-  const nameOf = (loadBalancerId: string): string => `${JOURNAL_CONFIG_MAP_PREFIX}${loadBalancerId}`;
+  const nameOf = (loadBalancerId: string): string => `${ADDRESS_CLAIMS_PREFIX}${loadBalancerId}`;
   const pathOf = (loadBalancerId: string): string => `${collection}/${nameOf(loadBalancerId)}`;
   const bookOf = (loadBalancerId: string): Book => {
     const book = books.get(loadBalancerId) ?? bookWith();
@@ -102,13 +102,13 @@ export function makeJournal(client: KubeClient, namespace: string): Journal {
 export type Claimed = { readonly ips: readonly string[]; readonly passedOn: ReadonlySet<string> };
 
 /** Tells which addresses got another Pod. */
-export function noting(journal: Journal, onClaim: (loadBalancerId: string, claimed: Claimed) => void): Journal {
+export function noting(addressClaims: AddressClaims, onClaim: (loadBalancerId: string, claimed: Claimed) => void): AddressClaims {
   return {
-    ...journal,
+    ...addressClaims,
     claim: async (loadBalancerId, claims, signal) => {
-      const ips = [...claims].flatMap(([ip, podUid]) => (journal.podOf(loadBalancerId, ip) === podUid ? [] : [ip]));
-      const passedOn = new Set(ips.filter((ip) => journal.podOf(loadBalancerId, ip) !== undefined));
-      await journal.claim(loadBalancerId, claims, signal);
+      const ips = [...claims].flatMap(([ip, podUid]) => (addressClaims.podOf(loadBalancerId, ip) === podUid ? [] : [ip]));
+      const passedOn = new Set(ips.filter((ip) => addressClaims.podOf(loadBalancerId, ip) !== undefined));
+      await addressClaims.claim(loadBalancerId, claims, signal);
       onClaim(loadBalancerId, { ips, passedOn });
     },
   };

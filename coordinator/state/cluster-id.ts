@@ -8,7 +8,7 @@ import { clusterIdOf } from "../../common/names.ts";
 const RETRY_MS = 1_000;
 
 /** First 8 hex digits of the UID of Namespace kube-system; asks until the API server answers. Rejects with the signal's reason only. */
-export async function clusterIdentity(
+export async function readClusterId(
   { client, clock, log }: { readonly client: Pick<KubeClient, "get" | "server">; readonly clock: Clock; readonly log: Logger },
   signal: AbortSignal,
 ): Promise<string> {

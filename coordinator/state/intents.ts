@@ -8,7 +8,7 @@ import type { ObjectRef } from "../domain/problem.ts";
 import type { PodIndex } from "./pod-index.ts";
 
 /** What is known of one Service that is ours. */
-export type LedgerEntry = {
+export type OwnerIntent = {
   readonly ref: ObjectRef;
   /** Orders the Services of one load balancer: creation time, then UID. */
   readonly order: string;
@@ -27,25 +27,25 @@ export type Blocker = { readonly reason: string; readonly message: string };
 const MAX_SELECTORS = 8;
 
 /** Which Service uses which load balancer, and what it asks for: written by the Service reconciler, read by everybody else. */
-export class Ledger {
-  readonly #entries = new Map<string, LedgerEntry>();
+export class Intents {
+  readonly #entries = new Map<string, OwnerIntent>();
   readonly #known = new Set<string>();
   /** By UID of the Service, the latest last. */
-  readonly #formerSelectors = new Map<string, readonly LedgerEntry["selector"][]>();
-  readonly #deps: LedgerDeps;
+  readonly #formerSelectors = new Map<string, readonly OwnerIntent["selector"][]>();
+  readonly #deps: IntentsDeps;
 
   readonly #selections: Selections;
 
-  constructor(deps: LedgerDeps) {
+  constructor(deps: IntentsDeps) {
     this.#deps = deps;
     this.#selections = new Selections(deps.pods);
   }
 
-  get(serviceUid: string): LedgerEntry | undefined {
+  get(serviceUid: string): OwnerIntent | undefined {
     return this.#entries.get(serviceUid);
   }
 
-  get entries(): Iterable<LedgerEntry> {
+  get entries(): Iterable<OwnerIntent> {
     return this.#entries.values();
   }
 
@@ -54,7 +54,7 @@ export class Ledger {
     return this.#known;
   }
 
-  set(entry: LedgerEntry): void {
+  set(entry: OwnerIntent): void {
     // The same intent stays the same object, so that what was selected for it still holds.
     const known = this.#entries.get(entry.ref.uid)?.intent;
     this.#entries.set(entry.ref.uid, isDeepStrictEqual(known, entry.intent) ? { ...entry, intent: known } : entry);
@@ -88,7 +88,7 @@ export class Ledger {
   }
 
   /** Services of one load balancer, oldest first. */
-  of(loadBalancerId: string): LedgerEntry[] {
+  of(loadBalancerId: string): OwnerIntent[] {
     const entries = [...this.#entries.values()].filter((entry) => entry.loadBalancerId === loadBalancerId);
     return entries.sort((a, b) => (a.order < b.order ? -1 : 1));
   }
@@ -149,7 +149,7 @@ class Selections {
 const concerns = (intent: ServiceIntent | undefined, pod: PodFact | undefined): boolean =>
   intent !== undefined && pod !== undefined && pod.namespace === intent.service.namespace && selects(intent.selector, pod.labels);
 
-export type LedgerDeps = {
+export type IntentsDeps = {
   readonly clusterId: string;
   readonly pods: PodIndex;
   /** The load balancer has a listener of this name, as far as is known. */

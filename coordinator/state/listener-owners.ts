@@ -1,18 +1,18 @@
 import { isOwnListener } from "../../common/names.ts";
 import type { ObjectRef } from "../domain/problem.ts";
-import type { Ledger } from "./intents.ts";
+import type { Intents } from "./intents.ts";
 
 /** Former owners remembered, to address what is left of them. */
 const MAX_FORMER = 1_000;
 
 /** Whose a listener is, also when its owner is gone. */
-export class Owners {
-  readonly #ledger: Pick<Ledger, "of">;
+export class ListenerOwners {
+  readonly #intents: Pick<Intents, "of">;
   readonly #clusterId: string;
   readonly #former = new Map<string, ObjectRef>();
 
-  constructor({ ledger, clusterId }: { readonly ledger: Pick<Ledger, "of">; readonly clusterId: string }) {
-    this.#ledger = ledger;
+  constructor({ intents, clusterId }: { readonly intents: Pick<Intents, "of">; readonly clusterId: string }) {
+    this.#intents = intents;
     this.#clusterId = clusterId;
   }
 
@@ -24,7 +24,7 @@ export class Owners {
 
   /** The owner of a listener by its name; undefined: it is not ours, or nobody remembers whose it was. */
   of(loadBalancerId: string, listenerName: string): ObjectRef | undefined {
-    const refs = [...this.#ledger.of(loadBalancerId).map(({ ref }) => ref), ...this.#former.values()];
+    const refs = [...this.#intents.of(loadBalancerId).map(({ ref }) => ref), ...this.#former.values()];
     return refs.find(({ uid }) => isOwnListener(listenerName, this.#clusterId, uid));
   }
 }

@@ -89,7 +89,7 @@ function decodeNode(raw: unknown): NodeRecord {
   return { uid, resourceVersion, name };
 }
 
-export type ObjectsDeps = {
+export type WatchedObjectsDeps = {
   readonly client: KubeClient;
   readonly clock: Clock;
   readonly log: Logger;
@@ -101,7 +101,7 @@ export type ObjectsDeps = {
 };
 
 /** The objects that declare intent, as watched sets. */
-export interface Objects {
+export interface WatchedObjects {
   readonly services: WatchedSet<ServiceRecord>;
   readonly configs: WatchedSet<ConfigRecord>;
   readonly nodes: WatchedSet<NodeRecord>;
@@ -115,7 +115,7 @@ export interface Objects {
 
 const CONFIGS = "/apis/cloud.tencent.com/v1alpha1/tkeserviceconfigs";
 
-export function makeObjects(deps: ObjectsDeps): Objects {
+export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
   const { client, clock, log, onRestart, onService, onConfig, onNode, onNodesListed } = deps;
   const shared: ListWatchDeps = { client, clock, log, ...(onRestart && { onRestart }) };
   const services = makeListWatch<ServiceRecord>(shared, { path: "/api/v1/services", decode: decodeService, onChange: onService });

@@ -15,7 +15,7 @@ test("needs the region and the key only; the rest has defaults", () => {
   );
   assert.deepEqual([config.streamPort, config.opsPort, config.healthPort], [9443, 9090, 9091]);
   assert.deepEqual(
-    [config.drainMs, config.agentGraceMs, config.auditMs, config.healthPollMs, config.healthIdleMs],
+    [config.drainMs, config.agentGraceMs, config.resyncMs, config.healthPollMs, config.healthIdleMs],
     [30_000, 10_000, 60_000, 250, 30_000],
   );
   assert.deepEqual(config.servingNames, {

@@ -4,8 +4,8 @@ import { makeClbApi } from "../../coordinator/cloud/clb-api.ts";
 import { RateLimit } from "../../coordinator/cloud/rate-limit.ts";
 import type { NewListeners } from "../../coordinator/domain/call.ts";
 import type { BoundSlot, LoadBalancer } from "../../coordinator/domain/load-balancer.ts";
-import { Writes } from "../../coordinator/load-balancers/writer.ts";
-import type { Journal } from "../../coordinator/state/address-claims.ts";
+import { Writer } from "../../coordinator/load-balancers/writer.ts";
+import type { AddressClaims } from "../../coordinator/state/address-claims.ts";
 import { Mirror } from "../../coordinator/state/mirror.ts";
 import { LISTENER_NAME } from "../builders.ts";
 import { makeCloud } from "../cloud/cloud.ts";
@@ -21,13 +21,13 @@ export const ENGINE_SETTINGS = {
   callsPerSecond: 20,
   rulesPerCall: 20,
   drainMs: 3_000,
-  auditMs: 60_000,
+  resyncMs: 60_000,
   healthPollMs: 250,
   healthIdleMs: 10_000,
 } as const;
 
 /** The journal without an API server; `claims` is what has been stored, in order, e.g. "lb-1 10.244.1.1 pod-1". */
-export function aMemoryJournal(): Journal & { readonly claims: string[] } {
+export function memoryClaims(): AddressClaims & { readonly claims: string[] } {
   const books = new Map<string, Map<string, string>>();
   const claims: string[] = [];
   const bookOf = (id: string): Map<string, string> => books.get(id) ?? new Map();
@@ -75,8 +75,8 @@ export function aStage(t: TestContext, options: CloudOptions = {}) {
   const api = makeClbApi({ transport, rateLimit, clock, onCall: (action, code) => void codes.push(`${action} ${code}`) });
   const changed: string[] = [];
   const mirror = new Mirror((id) => void changed.push(id));
-  const journal = aMemoryJournal();
-  const writes = new Writes({ api, mirror, journal, clock, log: silentLog });
+  const addressClaims = memoryClaims();
+  const writer = new Writer({ api, mirror, addressClaims, clock, log: silentLog });
   const { signal } = new AbortController();
 
   /** Lets time pass until the work is over. */
@@ -97,7 +97,7 @@ export function aStage(t: TestContext, options: CloudOptions = {}) {
     const facts = await finish(api.loadBalancer(id, signal));
     if (facts !== undefined) mirror.fill(facts, await finish(api.listeners(id, () => true, signal)), clock.now());
   };
-  return { clock, cloud, api, mirror, journal, writes, signal, calls, codes, changed, intercept, finish, look, fill };
+  return { clock, cloud, api, mirror, addressClaims, writer, signal, calls, codes, changed, intercept, finish, look, fill };
 }
 export type Stage = ReturnType<typeof aStage>;
 

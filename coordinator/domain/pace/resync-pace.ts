@@ -1,5 +1,5 @@
 /** A load balancer in the round of audits: when it was last looked at (milliseconds since the epoch), and how often one audit calls the action that it calls most. */
-export type Audited = { readonly id: string; readonly lookedAtMs: number; readonly calls: number };
+export type ResyncState = { readonly id: string; readonly lookedAtMs: number; readonly calls: number };
 
 /** Audits begin this much earlier than asked for, because a look takes its time, too. */
 const LEAD = 0.9;
@@ -7,12 +7,12 @@ const LEAD = 0.9;
 const LISTENERS_PER_CALL = 20;
 
 /** Pure: calls of one audit in the action that it calls most, for so many listeners whose targets are read. */
-export const auditCalls = (listeners: number): number => Math.max(1, Math.ceil(listeners / LISTENERS_PER_CALL));
+export const resyncCalls = (listeners: number): number => Math.max(1, Math.ceil(listeners / LISTENERS_PER_CALL));
 
 /** Pure: how long a round of audits takes, milliseconds: as long as asked for, longer where `perSecond` calls of each action do not suffice for it. */
-export function auditPeriodMs(all: readonly Audited[], auditMs: number, perSecond: number): number {
+export function resyncPeriodMs(all: readonly ResyncState[], resyncMs: number, perSecond: number): number {
   const calls = all.reduce((sum, one) => sum + one.calls, 0);
-  return Math.max(auditMs * LEAD, (calls * 1000) / perSecond);
+  return Math.max(resyncMs * LEAD, (calls * 1000) / perSecond);
 }
 
 /**
@@ -20,7 +20,7 @@ export function auditPeriodMs(all: readonly Audited[], auditMs: number, perSecon
  * period if all are audited evenly from then on. So they are spread over the period, also when all were read at the same time.
  * Undefined if there is none.
  */
-export function nextAudit(all: readonly Audited[], periodMs: number): (Audited & { readonly atMs: number }) | undefined {
+export function nextResync(all: readonly ResyncState[], periodMs: number): (ResyncState & { readonly atMs: number }) | undefined {
   const oldestFirst = all.toSorted((a, b) => a.lookedAtMs - b.lookedAtMs);
   const [next] = oldestFirst;
   if (next === undefined) return undefined;

@@ -3,31 +3,31 @@ import type { Holder } from "./plan-targets.ts";
 
 /**
  * Who is behind a bound address.
- * `journaled`: the Pod that we bound it for. `complete`: every node has told its Pods, so a Pod that nobody knows does not exist.
+ * `claimed`: the Pod that we bound it for. `complete`: every node has told its Pods, so a Pod that nobody knows does not exist.
  */
 export function holderOf(from: {
-  readonly journaled: string | undefined;
-  /** The Pod fact of the journaled Pod. */
-  readonly journaledPod: PodFact | undefined;
-  readonly journaledEnd: PodEnd | undefined;
+  readonly claimed: string | undefined;
+  /** The Pod fact of the claimed Pod. */
+  readonly claimedPod: PodFact | undefined;
+  readonly claimedEnd: PodEnd | undefined;
   /** The Pod that has the address now. */
   readonly present: PodFact | undefined;
   readonly complete: boolean;
 }): Holder {
-  const { journaled, journaledPod, journaledEnd, present } = from;
-  if (journaled === undefined) return present === undefined ? { kind: "foreign" } : alive(present);
-  if (present !== undefined && takesFrom(journaled, present)) return { kind: "reused", podUid: journaled };
-  if (journaledPod !== undefined) return alive(journaledPod);
+  const { claimed, claimedPod, claimedEnd, present } = from;
+  if (claimed === undefined) return present === undefined ? { kind: "foreign" } : alive(present);
+  if (present !== undefined && takesFrom(claimed, present)) return { kind: "reused", podUid: claimed };
+  if (claimedPod !== undefined) return alive(claimedPod);
   // A deleted Node object says nothing of its Pods for sure: they may live on until it registers anew.
-  if (journaledEnd !== undefined) return { kind: "over", podUid: journaled, inferred: journaledEnd === "node-deleted" };
-  return from.complete ? { kind: "over", podUid: journaled, inferred: true } : { kind: "unknown", podUid: journaled };
+  if (claimedEnd !== undefined) return { kind: "over", podUid: claimed, inferred: claimedEnd === "node-deleted" };
+  return from.complete ? { kind: "over", podUid: claimed, inferred: true } : { kind: "unknown", podUid: claimed };
 }
 
 /**
  * This Pod has taken its address over from the Pod that the address was bound for. One that ends has not, but may have had it before:
  * after a restart it may be the only one of the two that is known so far.
  */
-export const takesFrom = (journaled: string, present: PodFact): boolean => present.uid !== journaled && !isEnding(present);
+export const takesFrom = (claimed: string, present: PodFact): boolean => present.uid !== claimed && !isEnding(present);
 
 function alive(pod: PodFact): Holder {
   if (isOver(pod)) return { kind: "over", podUid: pod.uid, inferred: false };

@@ -12,7 +12,7 @@ const QUICK_MS = 1_000;
 type Lane = Call["lane"];
 
 /** How the lanes of one load balancer stand, milliseconds: how long each has been waiting, how long its last write took; the last write's lane. */
-export type Turn = {
+export type LaneTimes = {
   readonly waitedMs: (lane: Lane) => number;
   readonly tookMs: (lane: Lane) => number;
   readonly last: Lane | undefined;
@@ -21,7 +21,7 @@ export type Turn = {
 const adds = ({ lane }: Call): boolean => lane === "structure" || lane === "bind";
 
 /** Pure: the calls of a plan in their order, or with listeners, rules and binds before the drains; conflicts stay first. */
-export function inTurn(calls: readonly Call[], { waitedMs, tookMs, last }: Turn): readonly Call[] {
+export function inLaneOrder(calls: readonly Call[], { waitedMs, tookMs, last }: LaneTimes): readonly Call[] {
   const next = calls.find(({ lane }) => lane !== "conflict");
   const added = calls.find(adds);
   if (next?.lane !== "drain" || added === undefined) return calls;

@@ -18,7 +18,7 @@ const MAX_CHANGED = 10_000;
  * wanted and what is there are compared as objects, changes of Pods are told by `podsChanged`. A plan that depends on time, or on a Pod
  * of which no fact is held, is not kept.
  */
-export class PlaceMemo {
+export class PlanCache {
   readonly #entries = new Map<string, Entry>();
   readonly #changed = new Set<string>();
 

@@ -5,7 +5,7 @@ import type { DesiredLoadBalancer, WantedListener } from "../intent/desired-load
 import { type Listener, type LoadBalancer, type Place, placeKey, type Rule, type Slot, type Target } from "../load-balancer.ts";
 import { applyCall } from "./apply-call.ts";
 import { addingCalls, weightCalls } from "./fill-calls.ts";
-import type { PlaceMemo } from "./plan-cache.ts";
+import type { PlanCache } from "./plan-cache.ts";
 import { planStructure } from "./plan-structure.ts";
 import { type Holder, planTargets, type TargetChanges } from "./plan-targets.ts";
 import { type QuotaShortage, type Quotas, quotaShortages } from "./quota-forecast.ts";
@@ -24,7 +24,7 @@ export type PlanInput = {
   /** Rules per CreateRule. */
   readonly rulesPerCall?: number;
   /** What the last plan of this load balancer found; changes the time it takes, never the plan. */
-  readonly memo?: PlaceMemo;
+  readonly memo?: PlanCache;
   /** The cloud refused more for a quota: what is drained or wanted no more makes room before anything is added. */
   readonly roomFirst?: boolean;
   /** For a forecast; undefined while they are not known. */

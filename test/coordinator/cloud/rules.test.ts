@@ -15,7 +15,7 @@ async function carryOut(stage: Stage, id: string, change: Partial<PlanInput>): P
     const { calls } = planLoadBalancer({ ...input(stage, id), ...change });
     const [call] = calls;
     if (call === undefined) return lanes;
-    await stage.finish(stage.writes.make(id, call, stage.signal));
+    await stage.finish(stage.writer.make(id, call, stage.signal));
     await stage.clock.advance(1_500); // the lock is kept a little after the answer
     lanes.push(call.lane);
   }
@@ -24,7 +24,7 @@ async function carryOut(stage: Stage, id: string, change: Partial<PlanInput>): P
 const input = (stage: Stage, id: string): PlanInput => {
   const actual = stage.mirror.read(id);
   assert.ok(actual !== undefined);
-  const holderOf: PlanInput["holderOf"] = (ip) => ({ kind: "live", podUid: stage.journal.podOf(id, ip) ?? "" });
+  const holderOf: PlanInput["holderOf"] = (ip) => ({ kind: "live", podUid: stage.addressClaims.podOf(id, ip) ?? "" });
   const desired = aDesired({ loadBalancerId: id, listeners: [aWantedHttpListener({ rules: WANTED })] });
   return { clusterId: CLUSTER, desired, actual, holderOf, serving: () => true, drained: () => true };
 };

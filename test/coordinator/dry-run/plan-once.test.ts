@@ -5,7 +5,7 @@ import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import type { KubeClient } from "../../../common/kubernetes/requests.ts";
 import { DIRECT_ACCESS, EXISTING_LOAD_BALANCER } from "../../../common/names.ts";
 import type { CloudTransport } from "../../../coordinator/cloud/transport.ts";
-import { makeLookLog } from "../../../coordinator/dry-run/console-log.ts";
+import { makeConsoleLog } from "../../../coordinator/dry-run/console-log.ts";
 import { planOnce, UnreadError } from "../../../coordinator/dry-run/plan-once.ts";
 import { makeCloud } from "../../cloud/cloud.ts";
 import { alwaysHealthy, inProcessTransport } from "../../cloud/in-process.ts";
@@ -56,7 +56,7 @@ async function aLook(t: TestContext, { services = [], client = {}, over = (trans
   t.after(() => cloud.stop());
   cloud.addLoadBalancer({ id: "lb-1" });
   const said: string[] = [];
-  const log = makeLookLog("warn", (line) => void said.push(line));
+  const log = makeConsoleLog("warn", (line) => void said.push(line));
   const transport = over(inProcessTransport(cloud));
   const look = planOnce({ client: { ...aClient(services), ...client }, transport, clock, log, settings: SETTINGS });
   const outcome = look.then(

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import type { Problem } from "../../../coordinator/domain/problem.ts";
-import { EventSink } from "../../../coordinator/events/event-recorder.ts";
+import { EventRecorder } from "../../../coordinator/events/event-recorder.ts";
 import { aKube, eventually } from "../kube.ts";
 import { aFakeClock, silentLog } from "../pods.ts";
 
@@ -15,7 +15,7 @@ const aProblem = (change: Partial<Problem> = {}): Problem => ({
 
 async function aSink(t: TestContext, kube: Awaited<ReturnType<typeof aKube>>, startMs = 1_790_000_000_000) {
   const clock = aFakeClock(startMs);
-  const sink = new EventSink({ client: kube.client, clock, log: silentLog, component: "clb-direct" });
+  const sink = new EventRecorder({ client: kube.client, clock, log: silentLog, component: "clb-direct" });
   const stop = new AbortController();
   const ended = sink.run(stop.signal);
   t.after(async () => {
@@ -103,7 +103,7 @@ test("an Event that is refused for good keeps no other from being told", async (
 test("keeps a thousand at most while nobody takes them, the youngest ones", async (t) => {
   const kube = await aKube(t);
   const clock = aFakeClock();
-  const sink = new EventSink({ client: kube.client, clock, log: silentLog, component: "clb-direct" });
+  const sink = new EventRecorder({ client: kube.client, clock, log: silentLog, component: "clb-direct" });
   for (let n = 0; n < 1_005; n++) sink.tell(aProblem({ message: `problem ${n}` }));
   const stop = new AbortController();
   const ended = sink.run(stop.signal);

@@ -5,8 +5,8 @@ import { type ServiceRecord, serviceRef } from "../../../coordinator/domain/inte
 import type { Finding } from "../../../coordinator/domain/plan/plan-load-balancer.ts";
 import type { ObjectRef, Problem } from "../../../coordinator/domain/problem.ts";
 import { makeReport } from "../../../coordinator/events/findings.ts";
-import { Ledger } from "../../../coordinator/state/intents.ts";
-import { Owners } from "../../../coordinator/state/listener-owners.ts";
+import { Intents } from "../../../coordinator/state/intents.ts";
+import { ListenerOwners } from "../../../coordinator/state/listener-owners.ts";
 import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
 import type { ConfigRecord } from "../../../coordinator/state/watched-objects.ts";
 import { aListener, anIntent, aPod, aService, aTarget, CLUSTER } from "../../builders.ts";
@@ -21,7 +21,7 @@ function report(
 ) {
   const known = somePodFacts(aPod(), aPod({ uid: "pod-2", name: "web-2", hostNetwork: true }));
   const index = makePodIndex(known.facts);
-  const ledger = new Ledger({ clusterId: CLUSTER, pods: index, wishes: () => new Map() });
+  const intents = new Intents({ clusterId: CLUSTER, pods: index, wishes: () => new Map() });
   for (const [n, service] of services.entries()) {
     const entry = {
       ref: serviceRef(service),
@@ -30,15 +30,15 @@ function report(
       intent: anIntent(service),
       loadBalancerId: "lb-1",
     };
-    ledger.set({ ...entry, released: false, blocker: undefined });
+    intents.set({ ...entry, released: false, blocker: undefined });
   }
   const told: Problem[] = [];
   const tell = (problem: Problem): void => void told.push(problem);
-  const owners = new Owners({ ledger, clusterId: CLUSTER });
+  const owners = new ListenerOwners({ intents, clusterId: CLUSTER });
   for (const ref of former) owners.remember(ref);
-  const run = makeReport({ ledger, config: () => config, owners, tell, log: silentLog });
+  const run = makeReport({ intents, config: () => config, owners, tell, log: silentLog });
   const none = desiredLoadBalancer({ loadBalancerId: "lb-1", clusterId: CLUSTER, claims: [], podsOf: () => [] });
-  run(services.length === 0 ? none : ledger.desired("lb-1"), { calls: [], findings });
+  run(services.length === 0 ? none : intents.desired("lb-1"), { calls: [], findings });
   return { told, lines: told.map(({ object, reason }) => `${object.kind} ${object.name} ${reason}`) };
 }
 const plain = aService({ selector: { app: "none" } });

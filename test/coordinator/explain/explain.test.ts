@@ -8,17 +8,17 @@ import type { Policy } from "../../../coordinator/domain/safety/policy.ts";
 import { describeFinding } from "../../../coordinator/events/wording.ts";
 import { Explain } from "../../../coordinator/explain/explain.ts";
 import { loadBalancerText, podText } from "../../../coordinator/explain/text.ts";
-import { Bindings } from "../../../coordinator/gates/pod-bindings.ts";
-import { Refusals } from "../../../coordinator/load-balancers/refused-items.ts";
-import type { Writes } from "../../../coordinator/load-balancers/writer.ts";
-import { Ledger } from "../../../coordinator/state/intents.ts";
-import { Owners } from "../../../coordinator/state/listener-owners.ts";
+import { PodBindings } from "../../../coordinator/gates/pod-bindings.ts";
+import { RefusedItems } from "../../../coordinator/load-balancers/refused-items.ts";
+import type { Writer } from "../../../coordinator/load-balancers/writer.ts";
+import { Intents } from "../../../coordinator/state/intents.ts";
+import { ListenerOwners } from "../../../coordinator/state/listener-owners.ts";
 import { Mirror } from "../../../coordinator/state/mirror.ts";
 import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
 import { aListener, aLoadBalancer, anIntent, aPod, aService, aTarget, CLUSTER, LISTENER_NAME } from "../../builders.ts";
 import { somePodFacts } from "../pod-facts.ts";
 import { aFakeClock } from "../pods.ts";
-import { aMemoryJournal } from "../stage.ts";
+import { memoryClaims } from "../stage.ts";
 
 const SLOT = "lbl-1 10.244.1.1:8080";
 const BIND: Call = { lane: "bind", targets: [{ listenerId: "lbl-1", ip: "10.244.1.1", port: 8080, weight: 10, podUid: "pod-1" }] };
@@ -29,15 +29,15 @@ function aWorld(targets = [aTarget()], plan: Plan = NOTHING) {
   const known = somePodFacts(aPod());
   const mirror = new Mirror(() => undefined);
   mirror.fill({ ...aLoadBalancer(), running: true }, [aListener({ targets })], clock.now());
-  const ledger = new Ledger({ clusterId: CLUSTER, pods: makePodIndex(known.facts), wishes: () => new Map() });
+  const intents = new Intents({ clusterId: CLUSTER, pods: makePodIndex(known.facts), wishes: () => new Map() });
   const service = aService();
   const entry = { ref: serviceRef(service), order: "1", selector: service.selector, intent: anIntent(service), loadBalancerId: "lb-1" };
-  ledger.set({ ...entry, released: false, blocker: undefined });
+  intents.set({ ...entry, released: false, blocker: undefined });
   const running: { call: Call | undefined } = { call: undefined };
-  const writes = { running: () => running.call } as unknown as Writes;
-  const journal = aMemoryJournal();
-  const shared = { ledger, mirror, writes, journal, clock };
-  const bindings = new Bindings({ ...shared, refusals: new Refusals(() => undefined), clusterId: CLUSTER });
+  const writer = { running: () => running.call } as unknown as Writer;
+  const addressClaims = memoryClaims();
+  const shared = { intents, mirror, writer, addressClaims, clock };
+  const bindings = new PodBindings({ ...shared, refusedItems: new RefusedItems(() => undefined), clusterId: CLUSTER });
   const held: Parked[] = [];
   const strays: string[] = [];
   const policy: { is: Policy } = { is: "enforce" };
@@ -46,7 +46,7 @@ function aWorld(targets = [aTarget()], plan: Plan = NOTHING) {
     facts: known.facts,
     bindings,
     plan: () => plan,
-    owners: new Owners({ ledger, clusterId: CLUSTER }),
+    owners: new ListenerOwners({ intents, clusterId: CLUSTER }),
     parked: () => held,
     strayReleases: () => strays,
     get policy() {
@@ -57,7 +57,7 @@ function aWorld(targets = [aTarget()], plan: Plan = NOTHING) {
     const pod = explain.pod("demo/web-1");
     return pod === undefined ? "" : podText(pod);
   };
-  return { clock, known, mirror, journal, ledger, running, held, strays, policy, explain, text };
+  return { clock, known, mirror, addressClaims, intents, running, held, strays, policy, explain, text };
 }
 
 test("tells of a Pod that waits: step, since when, what is awaited, from whom, and the next call with its reason", async () => {
@@ -125,9 +125,9 @@ test("lists the Pods of a namespace that are selected, by name", () => {
 test("tells of a load balancer: owners, listeners, who is behind each target, what is planned and found", async () => {
   const targets = [1, 2, 3, 4].map((n) => aTarget({ ip: `10.244.1.${n}` }));
   const finding = { kind: "orphaned", listener: aListener() } as const;
-  const { clock, known, mirror, journal, explain } = aWorld(targets, { calls: [BIND], findings: [finding] });
+  const { clock, known, mirror, addressClaims, explain } = aWorld(targets, { calls: [BIND], findings: [finding] });
   const claims = new Map([1, 2, 3].map((n) => [`10.244.1.${n}`, `pod-${n}`]));
-  await journal.claim("lb-1", claims, new AbortController().signal);
+  await addressClaims.claim("lb-1", claims, new AbortController().signal);
   known.end("pod-2");
   mirror.noteHealth("lb-1", new Map([[SLOT, "Alive"]]), { askedMs: clock.now(), nowMs: clock.now() });
   mirror.markStale("lb-1", "bind ended in doubt");

@@ -1,24 +1,24 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { auditRoute } from "../../../coordinator/explain/routes.ts";
-import { Audit } from "../../../coordinator/explain/write-log.ts";
+import { writeLogRoute } from "../../../coordinator/explain/routes.ts";
+import { WriteLog } from "../../../coordinator/explain/write-log.ts";
 
 const WRITE = { atMs: 0, ms: 450, lane: "bind", items: 1, result: "ok", because: ["Pod shop/web-1 is ready"] } as const;
 const url = (query = ""): URL => new URL(`http://ops/audit${query}`);
 
 test("the audit is told as JSON or text, of all load balancers or of one, and only by the leader", () => {
-  const audit = new Audit();
+  const audit = new WriteLog();
   for (const loadBalancerId of ["lb-1", "lb-2", "lb-1"]) audit.add({ ...WRITE, loadBalancerId });
   const leading = { audit, explain: { knows: (id: string) => id === "lb-quiet" } };
-  const all: unknown = JSON.parse(auditRoute(leading, url()).body);
+  const all: unknown = JSON.parse(writeLogRoute(leading, url()).body);
   assert.ok(Array.isArray(all) && all.length === 3);
   assert.deepEqual(all[1], { seq: 2, ...WRITE, loadBalancerId: "lb-2" });
-  const text = auditRoute(leading, url("?loadBalancer=lb-1&format=text"));
+  const text = writeLogRoute(leading, url("?loadBalancer=lb-1&format=text"));
   assert.deepEqual([text.contentType, text.body.split("\n").length], ["text/plain; charset=utf-8", 3]);
-  assert.equal(auditRoute(undefined, url()).status, 503);
+  assert.equal(writeLogRoute(undefined, url()).status, 503);
   assert.deepEqual(
     ["lb-quiet", "lb-typo"]
-      .map((id) => auditRoute(leading, url(`?loadBalancer=${id}&format=text`)))
+      .map((id) => writeLogRoute(leading, url(`?loadBalancer=${id}&format=text`)))
       .map(({ status, body }) => [status, body]),
     [
       [200, "nothing was written since this replica leads\n"],

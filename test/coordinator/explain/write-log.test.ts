@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Call } from "../../../coordinator/domain/call.ts";
 import { type Causes, reasonsOf } from "../../../coordinator/events/causes.ts";
-import { Audit, auditText } from "../../../coordinator/explain/write-log.ts";
+import { WriteLog, writeLogText } from "../../../coordinator/explain/write-log.ts";
 import { slots } from "../stage.ts";
 
 const causes: Causes = {
@@ -29,11 +29,11 @@ test("a full batch names a few Pods and how many more", () => {
 });
 
 test("the ring keeps the newest thousand, in order, and can be asked for one load balancer", () => {
-  const audit = new Audit();
+  const audit = new WriteLog();
   const entry = { atMs: 0, ms: 450.4, lane: "bind", items: 3, result: "ok", because: ["Pod shop/web-1 is ready"] } as const;
   for (let n = 0; n < 1_200; n++) audit.add({ ...entry, loadBalancerId: `lb-${n % 2}` });
   assert.deepEqual([audit.of().length, audit.of()[0]?.seq, audit.of().at(-1)?.seq], [1_000, 201, 1_200]);
   assert.ok(audit.of("lb-1").length === 500 && audit.of("lb-1").every(({ loadBalancerId }) => loadBalancerId === "lb-1"));
-  assert.equal(auditText(audit.of("lb-1").slice(0, 1)), "1970-01-01T00:00:00.000Z lb-1 bind 3 ok 450 ms: Pod shop/web-1 is ready\n");
-  assert.match(auditText([]), /nothing was written/);
+  assert.equal(writeLogText(audit.of("lb-1").slice(0, 1)), "1970-01-01T00:00:00.000Z lb-1 bind 3 ok 450 ms: Pod shop/web-1 is ready\n");
+  assert.match(writeLogText([]), /nothing was written/);
 });

@@ -3,10 +3,10 @@ import type { Clock } from "../../../common/clock.ts";
 import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import type { WatchedSet } from "../../../common/kubernetes/list-watch.ts";
 import type { KubeClient } from "../../../common/kubernetes/requests.ts";
-import { EXISTING_LOAD_BALANCER, FINALIZER, JOURNAL_CONFIG_MAP_PREFIX } from "../../../common/names.ts";
+import { ADDRESS_CLAIMS_PREFIX, EXISTING_LOAD_BALANCER, FINALIZER } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import type { ServiceRecord } from "../../../coordinator/domain/intent/service.ts";
-import type { Objects } from "../../../coordinator/state/watched-objects.ts";
+import type { WatchedObjects } from "../../../coordinator/state/watched-objects.ts";
 import { aPod, aService } from "../../builders.ts";
 
 /** A Pod's life on the clock; `endingMs`: its deletion was asked for. */
@@ -135,7 +135,7 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
       [...pods.values()].filter(({ labels, deletionAtMs }) => labels["app"] === app && deletionAtMs === undefined),
     /** What the journal has stored of a load balancer: address -> UID. */
     journal: (loadBalancerId: string): ReadonlyMap<string, string> =>
-      journals.get(`${JOURNAL_CONFIG_MAP_PREFIX}${loadBalancerId}`) ?? new Map<string, string>(),
+      journals.get(`${ADDRESS_CLAIMS_PREFIX}${loadBalancerId}`) ?? new Map<string, string>(),
     onPod: (listener: (uid: string, pod: PodFact | undefined) => void): (() => void) => {
       podListeners.add(listener);
       return () => void podListeners.delete(listener);
@@ -201,7 +201,7 @@ function aClient(clock: Clock, verbs: Verbs): KubeClient {
   };
 }
 
-function someObjects(services: ReadonlyMap<string, ServiceRecord>, nodes: readonly string[]): Objects {
+function someObjects(services: ReadonlyMap<string, ServiceRecord>, nodes: readonly string[]): WatchedObjects {
   const listed = <R>(records: ReadonlyMap<string, R>): WatchedSet<R> => ({
     synced: true,
     records,

@@ -7,7 +7,7 @@ import { isLocked } from "../../../coordinator/cloud/clb-error.ts";
 import type { CloudTransport } from "../../../coordinator/cloud/transport.ts";
 import type { Policy } from "../../../coordinator/domain/safety/policy.ts";
 import { Engine } from "../../../coordinator/engine.ts";
-import { EventSink } from "../../../coordinator/events/event-recorder.ts";
+import { EventRecorder } from "../../../coordinator/events/event-recorder.ts";
 import { makeMetrics } from "../../../coordinator/metrics.ts";
 import { makeNodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
 import { CLUSTER } from "../../builders.ts";
@@ -77,7 +77,7 @@ export function aWorld(t: TestContext, { apps = ["one", "two"], pods = 8, limits
     registry.setNodes(NODES.map((name) => ({ name, uid: name })));
     const { client, objects } = cluster;
     const shared = { client, clock, log: silentLog };
-    const events = new EventSink({ ...shared, component: "clb-direct" });
+    const events = new EventRecorder({ ...shared, component: "clb-direct" });
     const toCloud = inProcessTransport(cloud, { name: `coordinator-${++generation}` });
     const transport = withTimeout(clock, async (service, action, request, signal) => {
       const code = intercept.by(action, request);

@@ -4,27 +4,27 @@ import type { PodFact } from "../../../common/vocabulary.ts";
 import type { Call } from "../../../coordinator/domain/call.ts";
 import { serviceRef } from "../../../coordinator/domain/intent/service.ts";
 import type { Listener } from "../../../coordinator/domain/load-balancer.ts";
-import { Bindings } from "../../../coordinator/gates/pod-bindings.ts";
-import { Refusals } from "../../../coordinator/load-balancers/refused-items.ts";
-import type { Writes } from "../../../coordinator/load-balancers/writer.ts";
-import { Ledger, type LedgerEntry } from "../../../coordinator/state/intents.ts";
+import { PodBindings } from "../../../coordinator/gates/pod-bindings.ts";
+import { RefusedItems } from "../../../coordinator/load-balancers/refused-items.ts";
+import type { Writer } from "../../../coordinator/load-balancers/writer.ts";
+import { Intents, type OwnerIntent } from "../../../coordinator/state/intents.ts";
 import { Mirror } from "../../../coordinator/state/mirror.ts";
 import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
 import { aListener, aLoadBalancer, anIntent, aPod, aService, aTarget, CLUSTER } from "../../builders.ts";
 import { somePodFacts } from "../pod-facts.ts";
 import { aFakeClock } from "../pods.ts";
-import { aMemoryJournal } from "../stage.ts";
+import { memoryClaims } from "../stage.ts";
 
 const SLOT = "lbl-1 10.244.1.1:8080";
 const service = aService();
 
 /** One Service on lb-1 as the mirror shows it; `running` is the call that is under way. */
-function aWorld(listeners: readonly Listener[] = [aListener()], entry: Partial<LedgerEntry> = {}) {
+function aWorld(listeners: readonly Listener[] = [aListener()], entry: Partial<OwnerIntent> = {}) {
   const clock = aFakeClock();
   const mirror = new Mirror(() => undefined);
   mirror.fill({ ...aLoadBalancer(), running: true }, listeners, clock.now());
-  const ledger = new Ledger({ clusterId: CLUSTER, pods: makePodIndex(somePodFacts().facts), wishes: () => new Map() });
-  ledger.set({
+  const intents = new Intents({ clusterId: CLUSTER, pods: makePodIndex(somePodFacts().facts), wishes: () => new Map() });
+  intents.set({
     ref: serviceRef(service),
     order: "1",
     selector: service.selector,
@@ -35,13 +35,13 @@ function aWorld(listeners: readonly Listener[] = [aListener()], entry: Partial<L
     ...entry,
   });
   const running: { call: Call | undefined } = { call: undefined };
-  const journal = aMemoryJournal();
-  const refusals = new Refusals(() => undefined);
-  const writes = { running: () => running.call } as unknown as Writes;
-  const bindings = new Bindings({ ledger, mirror, writes, journal, refusals, clock, clusterId: CLUSTER });
+  const addressClaims = memoryClaims();
+  const refusedItems = new RefusedItems(() => undefined);
+  const writer = { running: () => running.call } as unknown as Writer;
+  const bindings = new PodBindings({ intents, mirror, writer, addressClaims, refusedItems, clock, clusterId: CLUSTER });
   const steps = (change: Partial<PodFact> = {}): string[] =>
     bindings.of(aPod(change)).map(({ listener, step }) => `${listener} ${"reason" in step ? step.reason : step.kind}`);
-  return { clock, mirror, ledger, running, journal, bindings, steps };
+  return { clock, mirror, intents, running, addressClaims, bindings, steps };
 }
 const bound = [aListener({ targets: [aTarget()] })];
 
@@ -93,11 +93,11 @@ test("knows when a step began only where it has seen another one before, of a Po
 });
 
 test("an address that is still bound for a former Pod does not count for the new one", async () => {
-  const { clock, mirror, journal, steps } = aWorld(bound);
+  const { clock, mirror, addressClaims, steps } = aWorld(bound);
   mirror.noteHealth("lb-1", new Map([[SLOT, "Alive"]]), { askedMs: clock.now(), nowMs: clock.now() });
-  await journal.claim("lb-1", new Map([["10.244.1.1", "former-pod"]]), new AbortController().signal);
+  await addressClaims.claim("lb-1", new Map([["10.244.1.1", "former-pod"]]), new AbortController().signal);
   assert.deepEqual(steps(), ["TCP:80 bindable"]);
-  await journal.claim("lb-1", new Map([["10.244.1.1", "pod-1"]]), new AbortController().signal);
+  await addressClaims.claim("lb-1", new Map([["10.244.1.1", "pod-1"]]), new AbortController().signal);
   assert.deepEqual(steps(), ["TCP:80 healthy"]);
 });
 
@@ -124,7 +124,7 @@ test("one binding for each port of each Service", () => {
     ports: [81, 82].map((port) => ({ name: "", protocol: "TCP", port, targetPort: 1 })),
   });
   const entry = { order: "2", selector: other.selector, loadBalancerId: "lb-1", released: false, blocker: undefined };
-  world.ledger.set({ ...entry, ref: serviceRef(other), intent: anIntent(other) });
+  world.intents.set({ ...entry, ref: serviceRef(other), intent: anIntent(other) });
   assert.deepEqual(world.steps(), ["TCP:80 bindable", "TCP:81 bindable", "TCP:82 bindable"]);
 });
 

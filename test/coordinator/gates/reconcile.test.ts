@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import type { Step } from "../../../coordinator/domain/readiness/gate-condition.ts";
-import type { Bindings } from "../../../coordinator/gates/pod-bindings.ts";
+import type { PodBindings } from "../../../coordinator/gates/pod-bindings.ts";
 import { makePodGateReconciler, type PodGateDeps } from "../../../coordinator/gates/reconcile.ts";
 import { aPod } from "../../builders.ts";
 import { aKube } from "../kube.ts";
@@ -38,7 +38,7 @@ async function aWorld(t: TestContext, change: Partial<PodFact> = {}, over: Parti
   const reconcile = makePodGateReconciler({
     client,
     facts: known.facts,
-    bindings: { of } as unknown as Bindings,
+    bindings: { of } as unknown as PodBindings,
     clock,
     log: silentLog,
     gateType: GATE,

@@ -6,7 +6,7 @@ import { Mirror } from "../../../coordinator/state/mirror.ts";
 import { aListener, aLoadBalancer, aPod, aRule, aTarget } from "../../builders.ts";
 import { somePodFacts } from "../pod-facts.ts";
 import { aFakeClock } from "../pods.ts";
-import { aMemoryJournal } from "../stage.ts";
+import { memoryClaims } from "../stage.ts";
 
 const CHECK = { enabled: true, intervalSeconds: 5, timeoutSeconds: 2, healthyCount: 3, unhealthyCount: 3 };
 
@@ -15,9 +15,9 @@ async function aWorld(listeners: readonly Listener[]) {
   const clock = aFakeClock();
   const looks = { health: 0 };
   const mirror = new Mirror(() => undefined);
-  const journal = aMemoryJournal();
+  const addressClaims = memoryClaims();
   const known = somePodFacts(...[1, 2, 3].map((n) => aPod({ uid: `pod-${n}`, ips: [`10.244.1.${n}`] })));
-  await journal.claim("lb-1", new Map([1, 2, 3].map((n) => [`10.244.1.${n}`, `pod-${n}`])), new AbortController().signal);
+  await addressClaims.claim("lb-1", new Map([1, 2, 3].map((n) => [`10.244.1.${n}`, `pod-${n}`])), new AbortController().signal);
   const waitingForGate = new Set<string>();
   const counted = {
     read: (id: string) => mirror.read(id),
@@ -32,7 +32,7 @@ async function aWorld(listeners: readonly Listener[]) {
   const say = (state: HealthState, ...keys: string[]): void => {
     mirror.noteHealth("lb-1", new Map(keys.map((key) => [key, state])), { askedMs: clock.now(), nowMs: clock.now() });
   };
-  const awaitedAt = makeAwaited({ mirror: counted, journal, facts: known.facts, clock, waitingForGate });
+  const awaitedAt = makeAwaited({ mirror: counted, addressClaims, facts: known.facts, clock, waitingForGate });
   return { clock, mirror, known, waitingForGate, looks, fill, say, awaited: () => awaitedAt("lb-1").length, awaitedAt };
 }
 const targets = (...ns: readonly number[]) => ns.map((n) => aTarget({ ip: `10.244.1.${n}` }));

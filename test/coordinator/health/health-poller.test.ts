@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import type { HealthState } from "../../../coordinator/domain/load-balancer.ts";
 import type { Awaited } from "../../../coordinator/domain/pace/health-pace.ts";
-import { HealthWatch } from "../../../coordinator/health/health-poller.ts";
+import { HealthPoller } from "../../../coordinator/health/health-poller.ts";
 import type { CloudOptions } from "../../cloud/runtime/options.ts";
 import { aWorld } from "../faults/world.ts";
 import { silentLog } from "../pods.ts";
@@ -16,7 +16,7 @@ async function aWatch(t: TestContext, options: CloudOptions = {}, first: (stage:
   const { id, listenerId } = await aListeningLoadBalancer(stage);
   const targets = slots(listenerId, 1);
   await stage.clock.advance(1_000);
-  await stage.finish(stage.writes.make(id, { lane: "bind", targets }, stage.signal));
+  await stage.finish(stage.writer.make(id, { lane: "bind", targets }, stage.signal));
   const waiting = new Map<string, readonly Awaited[]>();
   const doubted: string[] = [];
   const answered: string[] = [];
@@ -30,7 +30,7 @@ async function aWatch(t: TestContext, options: CloudOptions = {}, first: (stage:
       return answer.isSilent ? new Map<string, ReadonlyMap<string, HealthState>>() : said;
     },
   };
-  const watch = new HealthWatch({
+  const watch = new HealthPoller({
     api,
     mirror: stage.mirror,
     clock: stage.clock,

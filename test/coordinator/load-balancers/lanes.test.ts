@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Call } from "../../../coordinator/domain/call.ts";
-import type { Turn } from "../../../coordinator/domain/plan/lane-order.ts";
+import type { LaneTimes } from "../../../coordinator/domain/plan/lane-order.ts";
 import { Lanes } from "../../../coordinator/load-balancers/lanes.ts";
 
 const DRAIN: Call = { lane: "drain", weights: [] };
 const BIND: Call = { lane: "bind", targets: [] };
 /** Of the drains, and what was last. */
-const figures = ({ waitedMs, tookMs, last }: Turn): unknown[] => [waitedMs("drain"), tookMs("drain"), last];
+const figures = ({ waitedMs, tookMs, last }: LaneTimes): unknown[] => [waitedMs("drain"), tookMs("drain"), last];
 
 test("a lane waits since it was first due without a break", () => {
   const lanes = new Lanes();

@@ -5,8 +5,8 @@ import { serviceRef } from "../../../coordinator/domain/intent/service.ts";
 import { holderOf } from "../../../coordinator/domain/plan/address-holder.ts";
 import { planLoadBalancer } from "../../../coordinator/domain/plan/plan-load-balancer.ts";
 import { type LoadBalancerDeps, makeLoadBalancerReconciler } from "../../../coordinator/load-balancers/reconcile.ts";
-import { Refusals } from "../../../coordinator/load-balancers/refused-items.ts";
-import { Ledger } from "../../../coordinator/state/intents.ts";
+import { RefusedItems } from "../../../coordinator/load-balancers/refused-items.ts";
+import { Intents } from "../../../coordinator/state/intents.ts";
 import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
 import type { Outcome } from "../../../coordinator/workqueue/worker.ts";
 import { anIntent, aPod, aService, CLUSTER } from "../../builders.ts";
@@ -29,12 +29,12 @@ export function aWorld(t: TestContext, { pods = 3, cloud = {}, tags = {}, deps =
   const ip = (n: number): string => `10.244.${Math.floor(n / 200)}.${(n % 200) + 1}`;
   const known = somePodFacts(...Array.from({ length: pods }, (_, n) => aPod({ uid: `pod-${n}`, name: `web-${n}`, ips: [ip(n)] })));
   const index = makePodIndex(known.facts);
-  const ledger = new Ledger({ clusterId: CLUSTER, pods: index, wishes: () => new Map() });
+  const intents = new Intents({ clusterId: CLUSTER, pods: index, wishes: () => new Map() });
   const service = aService();
   const entry = { ref: serviceRef(service), order: "1", selector: service.selector, intent: anIntent(service), loadBalancerId: id };
-  ledger.set({ ...entry, released: false, blocker: undefined });
+  intents.set({ ...entry, released: false, blocker: undefined });
   const refused: string[] = [];
-  const refusals = new Refusals(
+  const refusedItems = new RefusedItems(
     (_id, call, message) => void refused.push(`${"targets" in call ? call.targets[0]?.podUid : call.lane} ${message}`),
   );
   const drainMs = 5_000;
@@ -42,37 +42,37 @@ export function aWorld(t: TestContext, { pods = 3, cloud = {}, tags = {}, deps =
   const reconcile = makeLoadBalancerReconciler({
     api: stage.api,
     mirror: stage.mirror,
-    writes: stage.writes,
-    journal: stage.journal,
+    writer: stage.writer,
+    addressClaims: stage.addressClaims,
     clock: stage.clock,
-    ledger,
+    intents,
     log: silentLog,
     clusterId: CLUSTER,
     drainMs,
-    auditMs: 60_000,
-    audits: {
+    resyncMs: 60_000,
+    resync: {
       isDue: (one) => stage.clock.now() - (stage.mirror.readAtMs(one) ?? 0) >= 60_000,
       failed: (one) => void failedAudits.push(one),
     },
     synced: () => true,
     plan: (desired, actual) =>
       planLoadBalancer({
-        roomFirst: stage.writes.overQuota(id) > 0,
+        roomFirst: stage.writer.overQuota(id) > 0,
         clusterId: CLUSTER,
         desired,
         actual,
         holderOf: (address) => {
-          const journaled = stage.journal.podOf(id, address);
-          const journaledPod = journaled === undefined ? undefined : known.facts.pods.get(journaled);
-          const journaledEnd = journaled === undefined ? undefined : known.facts.endOf(journaled);
-          return holderOf({ journaled, journaledPod, journaledEnd, present: index.byIp(address), complete: known.facts.complete });
+          const claimed = stage.addressClaims.podOf(id, address);
+          const claimedPod = claimed === undefined ? undefined : known.facts.pods.get(claimed);
+          const claimedEnd = claimed === undefined ? undefined : known.facts.endOf(claimed);
+          return holderOf({ claimed, claimedPod, claimedEnd, present: index.byIp(address), complete: known.facts.complete });
         },
         serving: () => true,
         drained: ({ listenerId }, target) =>
           (stage.mirror.drainedAtMs(id, { listenerId, ...target }) ?? Number.POSITIVE_INFINITY) + drainMs <= stage.clock.now(),
       }),
     report: () => undefined,
-    refusals,
+    refusedItems,
     ...deps,
   });
   const pass = (): Promise<Outcome> => stage.finish(reconcile(id, stage.signal));
@@ -94,5 +94,5 @@ export function aWorld(t: TestContext, { pods = 3, cloud = {}, tags = {}, deps =
     stage.cloud.state().loadBalancers.flatMap((one) => one.listeners.flatMap(({ targets }) => targets.map((target) => target.ip)));
   const count = (action: string): number => stage.calls.filter((call) => call.action === action).length;
   const listenerId = (): string => stage.mirror.read(id)?.listeners[0]?.listenerId ?? "";
-  return { stage, id, ip, ledger, entry, known, refused, refusals, failedAudits, pass, passes, bound, count, listenerId };
+  return { stage, id, ip, intents, entry, known, refused, refusedItems, failedAudits, pass, passes, bound, count, listenerId };
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Call } from "../../../coordinator/domain/call.ts";
 import type { Drift } from "../../../coordinator/domain/safety/drift.ts";
-import { Refusals } from "../../../coordinator/load-balancers/refused-items.ts";
+import { RefusedItems } from "../../../coordinator/load-balancers/refused-items.ts";
 import { aPod, CLUSTER, SERVICE_UID } from "../../builders.ts";
 import { newListeners } from "../stage.ts";
 import { aWorld } from "./one-load-balancer.ts";
@@ -79,12 +79,12 @@ test("a target that the cloud does not unbind is tried again in a while, and cos
 });
 
 test("a load balancer whose last owner goes while it is read is remembered no longer", async (t) => {
-  const { stage, id, ledger, pass, passes, bound } = aWorld(t);
+  const { stage, id, intents, pass, passes, bound } = aWorld(t);
   await passes(5_000, () => bound().length === 3);
   stage.mirror.markStale(id, "test");
   stage.intercept.by = (action) => {
     if (action !== "DescribeTargets") return;
-    ledger.forgetLoadBalancer(id);
+    intents.forgetLoadBalancer(id);
     stage.mirror.drop(id);
   };
   await pass();
@@ -117,7 +117,7 @@ test("a quota that is met during a rollout: what is drained makes room, then the
   assert.ok(tookMs < 15_000, `took ${tookMs} ms`); // the drain takes 5 s
   const full = stage.codes.filter((line) => line === "BatchRegisterTargets LimitExceeded").length;
   assert.ok(full > 0 && full <= 3, `the quota was met ${full} times`); // at once, after 1 s, and 2 s later
-  assert.equal(stage.writes.overQuota("lb-nowhere"), 0);
+  assert.equal(stage.writer.overQuota("lb-nowhere"), 0);
 });
 
 test("a lost answer is looked up, not repeated blindly", async (t) => {
@@ -147,8 +147,8 @@ test("drains a Pod that ends, unbinds it when the drain is over, and not before"
   await passes(20_000, () => bound().length === 2);
   const tookMs = stage.clock.now() - startedMs;
   assert.ok(tookMs >= 5_000 && tookMs < 8_000, `unbound after ${tookMs} ms`);
-  await passes(61_000); // the journal forgets it when the audit has seen it gone
-  assert.equal(stage.journal.podOf(id, ip(0)), undefined);
+  await passes(61_000); // the addressClaims forgets it when the audit has seen it gone
+  assert.equal(stage.addressClaims.podOf(id, ip(0)), undefined);
   assert.notEqual(listenerId(), "");
 });
 
@@ -175,12 +175,12 @@ test("one bad target among 500, refused with its whole batch: the others are bou
 });
 
 test("one bad target in a batch that fails in part: the others are bound, it is named", async (t) => {
-  const { passes, bound, refused, refusals, known, id, listenerId } = aWorld(t, { pods: 60 });
+  const { passes, bound, refused, refusedItems, known, id, listenerId } = aWorld(t, { pods: 60 });
   known.set(aPod({ uid: "bad", name: "bad", ips: ["192.0.2.1"] })); // no address of this network
   await passes(60_000, () => bound().length === 60 && refused.length > 0);
   assert.deepEqual([bound().length, new Set(refused).size], [60, 1]);
-  assert.match(refusals.why(id, `${listenerId()} 192.0.2.1:8080`, "bad") ?? "", /192\.0\.2\.1/);
-  assert.equal(refusals.why(id, `${listenerId()} 192.0.2.1:8080`, "its heir"), undefined);
+  assert.match(refusedItems.why(id, `${listenerId()} 192.0.2.1:8080`, "bad") ?? "", /192\.0\.2\.1/);
+  assert.equal(refusedItems.why(id, `${listenerId()} 192.0.2.1:8080`, "its heir"), undefined);
 });
 
 test("two bad targets are both found", async (t) => {
@@ -214,9 +214,9 @@ for (const [title, code] of [
   });
 
 test("a refusal says nothing about other lanes", () => {
-  const refusals = new Refusals(() => assert.fail("nobody is blamed"));
+  const refusedItems = new RefusedItems(() => assert.fail("nobody is blamed"));
   const drain: Call = { lane: "drain", weights: [] };
-  assert.deepEqual(refusals.openCalls("lb-1", [drain], 0), [drain]);
+  assert.deepEqual(refusedItems.openCalls("lb-1", [drain], 0), [drain]);
 });
 
 test("a load balancer that does not exist is looked for again, and nothing is decided", async (t) => {
@@ -232,9 +232,9 @@ test("a load balancer that does not exist is looked for again, and nothing is de
 
 test("deletes a load balancer that we created once its released owner has nothing on it", async (t) => {
   const tags = { "clb-direct.io/cluster": CLUSTER, "clb-direct.io/owner": SERVICE_UID };
-  const { stage, ledger, entry, passes, bound } = aWorld(t, { tags });
+  const { stage, intents, entry, passes, bound } = aWorld(t, { tags });
   await passes(5_000, () => bound().length === 3);
-  ledger.set({ ...entry, released: true, blocker: undefined });
+  intents.set({ ...entry, released: true, blocker: undefined });
   await passes(20_000, () => stage.cloud.state().loadBalancers.length === 0);
   assert.deepEqual([stage.cloud.state().loadBalancers, stage.mirror.isGone(entry.loadBalancerId)], [[], true]);
 });
@@ -245,18 +245,18 @@ for (const [title, tags] of [
   ["another owner's", { "clb-direct.io/cluster": CLUSTER, "clb-direct.io/owner": "other" }],
 ] as const)
   test(`never deletes a load balancer that is ${title}`, async (t) => {
-    const { stage, ledger, entry, passes } = aWorld(t, { tags });
-    ledger.set({ ...entry, released: true, blocker: undefined });
+    const { stage, intents, entry, passes } = aWorld(t, { tags });
+    intents.set({ ...entry, released: true, blocker: undefined });
     await passes(10_000);
     assert.equal(stage.cloud.state().loadBalancers.length, 1);
   });
 
 test("keeps a load balancer of ours that has another's listener", async (t) => {
   const tags = { "clb-direct.io/cluster": CLUSTER, "clb-direct.io/owner": SERVICE_UID };
-  const { stage, id, ledger, entry, passes } = aWorld(t, { tags });
+  const { stage, id, intents, entry, passes } = aWorld(t, { tags });
   const create = { protocol: "TCP", healthCheck: {}, listeners: [{ name: "by hand", port: 443 }] } as const;
   await stage.finish(stage.api.createListeners(id, create, stage.signal));
-  ledger.set({ ...entry, released: true, blocker: undefined });
+  intents.set({ ...entry, released: true, blocker: undefined });
   await passes(10_000);
   assert.deepEqual(
     stage.cloud.state().loadBalancers[0]?.listeners.map(({ name }) => name),
@@ -268,7 +268,7 @@ test("decides nothing before every watch has synced, and looks at no load balanc
   const early = aWorld(t, { deps: { synced: () => false } });
   assert.equal((await early.pass()).kind, "again");
   const other = aWorld(t);
-  other.ledger.forgetLoadBalancer(other.id);
+  other.intents.forgetLoadBalancer(other.id);
   assert.equal((await other.pass()).kind, "done");
   assert.deepEqual([early.stage.calls, other.stage.calls], [[], []]);
 });

@@ -15,9 +15,9 @@ const refusing =
       throw Object.assign(new Error("not like this"), { code, requestId: "req-1" });
   };
 const naming = (ip: string): RegExp => new RegExp(`"${RegExp.escape(ip)}"`);
-const askFor = ({ ledger, entry }: World, ports: readonly Port[]): void => {
+const askFor = ({ intents, entry }: World, ports: readonly Port[]): void => {
   const service = aService({ ports: ports.map((one) => ({ name: `p${one.port}`, protocol: "TCP", ...one })) });
-  ledger.set({ ...entry, intent: anIntent(service), released: false, blocker: undefined });
+  intents.set({ ...entry, intent: anIntent(service), released: false, blocker: undefined });
 };
 const HTTP = { port: 80, targetPort: 8080 };
 const OTHER = { port: 81, targetPort: 8081 };
@@ -42,10 +42,10 @@ suite("a conflict that the cloud refuses", () => {
       assert.ok(tookMs < 10_000, `took ${tookMs} ms`);
       await passes(20_000);
       assert.deepEqual(boundAt(world, 81).toSorted(), [ip(1), ip(2), "10.244.9.9"].toSorted());
-      assert.deepEqual([boundAt(world, 80).length, stage.journal.podOf(id, ip(0))], [4, "pod-0"]);
+      assert.deepEqual([boundAt(world, 80).length, stage.addressClaims.podOf(id, ip(0))], [4, "pod-0"]);
       stage.intercept.by = () => undefined;
       await passes(35_000, () => boundAt(world, 81).length === 4 && boundAt(world, 80).length === 4);
-      assert.deepEqual([boundAt(world, 81).length, stage.journal.podOf(id, ip(0))], [4, "heir"]);
+      assert.deepEqual([boundAt(world, 81).length, stage.addressClaims.podOf(id, ip(0))], [4, "heir"]);
     });
 });
 
@@ -114,7 +114,7 @@ test("a listener that is refused for ever gives binds no right to overtake drain
 test("what was learned of a load balancer is forgotten when it is nobody's any more", async (t) => {
   const made: Made[] = [];
   const world = aWorld(t, { pods: 2, deps: { onMade: (one) => void made.push(one) } });
-  const { stage, id, ip, ledger, entry, known, refusals, pass, passes, bound, listenerId } = world;
+  const { stage, id, ip, intents, entry, known, refusedItems, pass, passes, bound, listenerId } = world;
   stage.intercept.by = refusing("BatchRegisterTargets", naming(ip(0)), "InvalidParameterValue");
   await passes(20_000, () => bound().length === 1);
   await passes(5_000);
@@ -122,12 +122,12 @@ test("what was learned of a load balancer is forgotten when it is nobody's any m
   known.set(aPod({ uid: "pod-9", name: "web-9", ips: ["10.244.9.9"] }));
   await passes(5_000); // it waits for the lock
   const slot = `${listenerId()} ${ip(0)}:8080`;
-  assert.match(refusals.why(id, slot, "pod-0") ?? "", /not like this/);
-  ledger.forgetLoadBalancer(id);
+  assert.match(refusedItems.why(id, slot, "pod-0") ?? "", /not like this/);
+  intents.forgetLoadBalancer(id);
   assert.deepEqual(await pass(), { kind: "done" });
-  assert.equal(refusals.why(id, slot, "pod-0"), undefined);
+  assert.equal(refusedItems.why(id, slot, "pod-0"), undefined);
   await stage.clock.advance(3_600_000);
-  ledger.set({ ...entry, released: false, blocker: undefined });
+  intents.set({ ...entry, released: false, blocker: undefined });
   made.length = 0;
   await passes(2_000, () => made.length > 0);
   assert.ok((made[0]?.waitedMs ?? Number.POSITIVE_INFINITY) < 1_000, `waited ${made[0]?.waitedMs} ms`);

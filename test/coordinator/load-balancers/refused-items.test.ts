@@ -3,7 +3,7 @@ import { suite, test } from "node:test";
 import { ClbApiError } from "../../../coordinator/cloud/clb-error.ts";
 import type { Call } from "../../../coordinator/domain/call.ts";
 import type { BoundSlot } from "../../../coordinator/domain/load-balancer.ts";
-import { Refusals } from "../../../coordinator/load-balancers/refused-items.ts";
+import { RefusedItems } from "../../../coordinator/load-balancers/refused-items.ts";
 
 const slot = (ip: string, podUid = `pod-${ip}`): BoundSlot => ({ listenerId: "lbl-1", ip, port: 8080, weight: 10, podUid });
 const bind = (...targets: BoundSlot[]): Call => ({ lane: "bind", targets });
@@ -13,27 +13,27 @@ const refusal = (code = "FailedOperation"): ClbApiError =>
 suite("a refused bind", () => {
   test("is halved until the bad target is alone; the others go on without it", () => {
     const told: string[] = [];
-    const refusals = new Refusals((_id, call) => void told.push(...("targets" in call ? call.targets.map(({ ip }) => ip) : [])));
+    const refusedItems = new RefusedItems((_id, call) => void told.push(...("targets" in call ? call.targets.map(({ ip }) => ip) : [])));
     const [a, b, c, d] = [slot("10.0.0.1"), slot("10.0.0.2"), slot("10.0.0.3"), slot("10.0.0.4")];
-    refusals.failed("lb-1", bind(a, b, c, d), refusal(), 0);
-    assert.deepEqual(refusals.openCalls("lb-1", [bind(a, b, c, d)], 0)[0], bind(a, b));
-    refusals.failed("lb-1", bind(a, b), refusal(), 0);
-    assert.deepEqual(refusals.openCalls("lb-1", [bind(a, b, c, d)], 0)[0], bind(a));
+    refusedItems.failed("lb-1", bind(a, b, c, d), refusal(), 0);
+    assert.deepEqual(refusedItems.openCalls("lb-1", [bind(a, b, c, d)], 0)[0], bind(a, b));
+    refusedItems.failed("lb-1", bind(a, b), refusal(), 0);
+    assert.deepEqual(refusedItems.openCalls("lb-1", [bind(a, b, c, d)], 0)[0], bind(a));
     assert.deepEqual(told, []);
-    refusals.failed("lb-1", bind(a), refusal(), 0);
+    refusedItems.failed("lb-1", bind(a), refusal(), 0);
     assert.deepEqual(told, ["10.0.0.1"]);
-    assert.deepEqual(refusals.openCalls("lb-1", [bind(a, b, c, d)], 0)[0], bind(b, c, d));
-    assert.match(refusals.why("lb-1", "lbl-1 10.0.0.1:8080", a.podUid) ?? "", /bad target/);
+    assert.deepEqual(refusedItems.openCalls("lb-1", [bind(a, b, c, d)], 0)[0], bind(b, c, d));
+    assert.match(refusedItems.why("lb-1", "lbl-1 10.0.0.1:8080", a.podUid) ?? "", /bad target/);
   });
 
   test("is tried again after 1 s, then twice as late each time, at most after 30 s", () => {
-    const refusals = new Refusals(() => undefined);
+    const refusedItems = new RefusedItems(() => undefined);
     let now = 0;
     const waits = [1, 2, 3, 4, 5, 6, 7].map(() => {
-      refusals.failed("lb-1", bind(slot("10.0.0.1")), refusal(), now);
-      const next = refusals.nextMs("lb-1", now) ?? 0;
-      assert.equal(refusals.openCalls("lb-1", [bind(slot("10.0.0.1"))], next - 1)[0], undefined);
-      assert.deepEqual(refusals.openCalls("lb-1", [bind(slot("10.0.0.1"))], next)[0], bind(slot("10.0.0.1")));
+      refusedItems.failed("lb-1", bind(slot("10.0.0.1")), refusal(), now);
+      const next = refusedItems.nextMs("lb-1", now) ?? 0;
+      assert.equal(refusedItems.openCalls("lb-1", [bind(slot("10.0.0.1"))], next - 1)[0], undefined);
+      assert.deepEqual(refusedItems.openCalls("lb-1", [bind(slot("10.0.0.1"))], next)[0], bind(slot("10.0.0.1")));
       const waitMs = next - now;
       now = next;
       return waitMs;
@@ -42,60 +42,60 @@ suite("a refused bind", () => {
   });
 
   test("that comes again for half a minute is not expected to go well any more", () => {
-    const refusals = new Refusals(() => undefined);
+    const refusedItems = new RefusedItems(() => undefined);
     const bad = slot("10.0.0.1");
     const keeps = [0, 1, 3, 7, 15, 31].map((second) => {
-      refusals.failed("lb-1", bind(bad), refusal(), second * 1_000);
-      return refusals.keepsRefusing("lb-1", "lbl-1 10.0.0.1:8080", bad.podUid);
+      refusedItems.failed("lb-1", bind(bad), refusal(), second * 1_000);
+      return refusedItems.keepsRefusing("lb-1", "lbl-1 10.0.0.1:8080", bad.podUid);
     });
     assert.deepEqual(keeps, [false, false, false, false, false, true]);
-    assert.equal(refusals.keepsRefusing("lb-1", "lbl-1 10.0.0.1:8080", "another"), false);
+    assert.equal(refusedItems.keepsRefusing("lb-1", "lbl-1 10.0.0.1:8080", "another"), false);
   });
 
   test("is forgotten when it works, and does not concern the address's next Pod", () => {
-    const refusals = new Refusals(() => undefined);
-    refusals.failed("lb-1", bind(slot("10.0.0.1")), refusal(), 0);
+    const refusedItems = new RefusedItems(() => undefined);
+    refusedItems.failed("lb-1", bind(slot("10.0.0.1")), refusal(), 0);
     const heir = slot("10.0.0.1", "another");
-    assert.deepEqual(refusals.openCalls("lb-1", [bind(heir)], 0)[0], bind(heir));
-    refusals.worked("lb-1", bind(slot("10.0.0.1")), 0);
-    assert.deepEqual(refusals.openCalls("lb-1", [bind(slot("10.0.0.1"))], 0)[0], bind(slot("10.0.0.1")));
-    assert.equal(refusals.nextMs("lb-1", 0), undefined);
+    assert.deepEqual(refusedItems.openCalls("lb-1", [bind(heir)], 0)[0], bind(heir));
+    refusedItems.worked("lb-1", bind(slot("10.0.0.1")), 0);
+    assert.deepEqual(refusedItems.openCalls("lb-1", [bind(slot("10.0.0.1"))], 0)[0], bind(slot("10.0.0.1")));
+    assert.equal(refusedItems.nextMs("lb-1", 0), undefined);
   });
 
   test("says nothing about a target when the cloud was locked, throttled or silent", () => {
-    const refusals = new Refusals(() => assert.fail("told"));
+    const refusedItems = new RefusedItems(() => assert.fail("told"));
     for (const code of ["FailedOperation.ResourceInOperating", "RequestLimitExceeded", "Transport", "InternalError"])
-      refusals.failed("lb-1", bind(slot("10.0.0.1")), refusal(code), 0);
-    assert.deepEqual(refusals.openCalls("lb-1", [bind(slot("10.0.0.1"))], 0)[0], bind(slot("10.0.0.1")));
+      refusedItems.failed("lb-1", bind(slot("10.0.0.1")), refusal(code), 0);
+    assert.deepEqual(refusedItems.openCalls("lb-1", [bind(slot("10.0.0.1"))], 0)[0], bind(slot("10.0.0.1")));
   });
 
   test("for a quota is forgotten as soon as something was taken away; one for its content is not", () => {
-    const refusals = new Refusals(() => undefined);
+    const refusedItems = new RefusedItems(() => undefined);
     const [full, full2, bad] = [slot("10.0.0.1"), slot("10.0.0.2"), slot("10.0.0.3")];
-    refusals.failed("lb-1", bind(full, full2), refusal("LimitExceeded"), 0);
-    refusals.failed("lb-1", bind(full), refusal("LimitExceeded"), 0);
-    refusals.failed("lb-1", bind(full2), refusal("LimitExceeded"), 0);
-    refusals.failed("lb-1", bind(bad), refusal("InvalidParameterValue"), 0);
-    assert.equal(refusals.openCalls("lb-1", [bind(full, full2, bad)], 0)[0], undefined);
-    refusals.worked("lb-1", { lane: "unbind", slots: [slot("10.0.0.9")] }, 0);
-    assert.deepEqual(refusals.openCalls("lb-1", [bind(full, full2, bad)], 0)[0], bind(full, full2));
+    refusedItems.failed("lb-1", bind(full, full2), refusal("LimitExceeded"), 0);
+    refusedItems.failed("lb-1", bind(full), refusal("LimitExceeded"), 0);
+    refusedItems.failed("lb-1", bind(full2), refusal("LimitExceeded"), 0);
+    refusedItems.failed("lb-1", bind(bad), refusal("InvalidParameterValue"), 0);
+    assert.equal(refusedItems.openCalls("lb-1", [bind(full, full2, bad)], 0)[0], undefined);
+    refusedItems.worked("lb-1", { lane: "unbind", slots: [slot("10.0.0.9")] }, 0);
+    assert.deepEqual(refusedItems.openCalls("lb-1", [bind(full, full2, bad)], 0)[0], bind(full, full2));
   });
 
   test("takes at most eleven calls to find one of 500, wherever it is, and to bind the others", () => {
     for (const bad of [0, 1, 137, 250, 321, 498, 499]) {
       const all = Array.from({ length: 500 }, (_, n) => slot(`10.1.${Math.floor(n / 250)}.${n % 250}`));
-      const refusals = new Refusals(() => undefined);
+      const refusedItems = new RefusedItems(() => undefined);
       const bound = new Set<BoundSlot>();
       let calls = 0;
       while (bound.size < 499) {
-        const [call] = refusals.openCalls("lb-1", [bind(...all.filter((one) => !bound.has(one)))], 0);
+        const [call] = refusedItems.openCalls("lb-1", [bind(...all.filter((one) => !bound.has(one)))], 0);
         assert.ok(call?.lane === "bind" && calls < 20, `${bad}: ${bound.size} bound after ${calls} calls`);
         calls++;
         const isBad = call.targets.some((one) => one === all[bad]);
-        if (isBad) refusals.failed("lb-1", call, refusal("InvalidParameterValue"), 0);
+        if (isBad) refusedItems.failed("lb-1", call, refusal("InvalidParameterValue"), 0);
         else {
           for (const one of call.targets) bound.add(one);
-          refusals.worked("lb-1", call, 0);
+          refusedItems.worked("lb-1", call, 0);
         }
       }
       assert.ok(calls <= 11, `the one at ${bad}: ${calls} calls`);
@@ -103,26 +103,26 @@ suite("a refused bind", () => {
   });
 
   test("those that were refused and are due again go last and alone, then twice as many each time that goes well", () => {
-    const refusals = new Refusals(() => undefined);
+    const refusedItems = new RefusedItems(() => undefined);
     const bad = ["1", "2", "3", "4", "5", "6"].map((n) => slot(`10.0.0.${n}`));
-    for (const one of bad) refusals.failed("lb-1", bind(one), refusal("InvalidParameterValue"), 0);
+    for (const one of bad) refusedItems.failed("lb-1", bind(one), refusal("InvalidParameterValue"), 0);
     const good = slot("10.0.9.9");
-    assert.deepEqual(refusals.openCalls("lb-1", [bind(...bad, good)], 500)[0], bind(good));
+    assert.deepEqual(refusedItems.openCalls("lb-1", [bind(...bad, good)], 500)[0], bind(good));
     const sizes: number[] = [];
     for (let left = [...bad]; left.length > 0; ) {
-      const [call] = refusals.openCalls("lb-1", [bind(...left)], 1_000);
+      const [call] = refusedItems.openCalls("lb-1", [bind(...left)], 1_000);
       assert.ok(call?.lane === "bind");
       sizes.push(call.targets.length);
-      refusals.worked("lb-1", call, 1_000);
+      refusedItems.worked("lb-1", call, 1_000);
       left = left.filter((one) => !call.targets.includes(one));
     }
     assert.deepEqual(sizes, [1, 2, 3]);
   });
 
   test("where many are refused for themselves, the lane gives way to the others", () => {
-    const refusals = new Refusals(() => undefined);
+    const refusedItems = new RefusedItems(() => undefined);
     const giveWay = ["1", "2", "3", "4", "5"].map((n) =>
-      refusals.failed("lb-1", bind(slot(`10.0.0.${n}`)), refusal("InvalidParameterValue"), 0),
+      refusedItems.failed("lb-1", bind(slot(`10.0.0.${n}`)), refusal("InvalidParameterValue"), 0),
     );
     assert.deepEqual(giveWay, [0, 0, 0, 1_000, 1_000]);
   });
@@ -134,28 +134,28 @@ suite("a quota that is full", () => {
   const [a1, a2, a3, b1] = [at("lbl-a", "10.0.0.1"), at("lbl-a", "10.0.0.2"), at("lbl-a", "10.0.0.3"), at("lbl-b", "10.0.0.1")];
   const whole = [bind(a1, a2, a3, b1)];
   /** The place of `a` is known to be full at 0. */
-  const met = (): Refusals => {
-    const refusals = new Refusals(() => undefined);
-    refusals.failed("lb-1", bind(a1, a2, a3, b1), full, 0);
-    refusals.failed("lb-1", bind(a1, a2), full, 0);
-    refusals.failed("lb-1", bind(a1), full, 0);
-    return refusals;
+  const met = (): RefusedItems => {
+    const refusedItems = new RefusedItems(() => undefined);
+    refusedItems.failed("lb-1", bind(a1, a2, a3, b1), full, 0);
+    refusedItems.failed("lb-1", bind(a1, a2), full, 0);
+    refusedItems.failed("lb-1", bind(a1), full, 0);
+    return refusedItems;
   };
 
   test("leaves out its place as a whole, tells each Pod there why, and lets the other places go on", () => {
-    const refusals = met();
-    assert.deepEqual(refusals.openCalls("lb-1", whole, 0), [bind(b1)]);
-    assert.match(refusals.why("lb-1", "lbl-a 10.0.0.3:8080", a3.podUid) ?? "", /LimitExceeded/);
-    assert.equal(refusals.why("lb-1", "lbl-b 10.0.0.1:8080", b1.podUid), undefined);
+    const refusedItems = met();
+    assert.deepEqual(refusedItems.openCalls("lb-1", whole, 0), [bind(b1)]);
+    assert.match(refusedItems.why("lb-1", "lbl-a 10.0.0.3:8080", a3.podUid) ?? "", /LimitExceeded/);
+    assert.equal(refusedItems.why("lb-1", "lbl-b 10.0.0.1:8080", b1.podUid), undefined);
   });
 
   test("is tried by one target after 1 s, 2 s, … 30 s", () => {
-    const refusals = met();
+    const refusedItems = met();
     let now = 0;
     const waits = [1, 2, 3, 4, 5, 6, 7].map(() => {
-      const next = refusals.nextMs("lb-1", now) ?? 0;
-      assert.deepEqual(refusals.openCalls("lb-1", [bind(a1, a2, a3)], next), [bind(a1)]);
-      refusals.failed("lb-1", bind(a1), full, next);
+      const next = refusedItems.nextMs("lb-1", now) ?? 0;
+      assert.deepEqual(refusedItems.openCalls("lb-1", [bind(a1, a2, a3)], next), [bind(a1)]);
+      refusedItems.failed("lb-1", bind(a1), full, next);
       const waitMs = next - now;
       now = next;
       return waitMs;
@@ -172,20 +172,20 @@ suite("a quota that is full", () => {
   });
 
   test("is over when the account may have more", () => {
-    const refusals = met();
-    refusals.failed(
+    const refusedItems = met();
+    refusedItems.failed(
       "lb-2",
       { lane: "structure", create: { protocol: "TCP", healthCheck: {}, listeners: [{ name: "l", port: 80 }] } },
       full,
       0,
     );
-    refusals.quotasRaised();
-    assert.deepEqual(refusals.openCalls("lb-1", whole, 0), whole);
-    assert.deepEqual([refusals.nextMs("lb-1", 0), refusals.nextMs("lb-2", 0)], [undefined, undefined]);
+    refusedItems.quotasRaised();
+    assert.deepEqual(refusedItems.openCalls("lb-1", whole, 0), whole);
+    assert.deepEqual([refusedItems.nextMs("lb-1", 0), refusedItems.nextMs("lb-2", 0)], [undefined, undefined]);
   });
 
   test("of listeners holds up no rules, and that of one listener's rules no other listener's", () => {
-    const refusals = new Refusals(() => undefined);
+    const refusedItems = new RefusedItems(() => undefined);
     const listeners: Call = {
       lane: "structure",
       create: { protocol: "TCP", healthCheck: {}, listeners: [80, 81].map((port) => ({ name: "l", port })) },
@@ -197,15 +197,15 @@ suite("a quota that is full", () => {
     const plan = [listeners, rules("lbl-a"), rules("lbl-b")];
     const made: Call[] = [];
     for (let tries = 0; tries < 20; tries++) {
-      const [call] = refusals.openCalls(
+      const [call] = refusedItems.openCalls(
         "lb-1",
         plan.filter((one) => !made.includes(one)),
         0,
       );
       if (call === undefined) break;
       if (call === plan[2]) made.push(call);
-      else refusals.failed("lb-1", call, full, 0);
+      else refusedItems.failed("lb-1", call, full, 0);
     }
-    assert.deepEqual([made, refusals.nextMs("lb-1", 0)], [[plan[2]], 1_000]);
+    assert.deepEqual([made, refusedItems.nextMs("lb-1", 0)], [[plan[2]], 1_000]);
   });
 });

@@ -3,7 +3,7 @@ import { type TestContext, test } from "node:test";
 import { pino } from "pino";
 import { RateLimit } from "../../../coordinator/cloud/rate-limit.ts";
 import type { Listener } from "../../../coordinator/domain/load-balancer.ts";
-import { AuditWatch } from "../../../coordinator/load-balancers/resync.ts";
+import { Resync } from "../../../coordinator/load-balancers/resync.ts";
 import { Mirror } from "../../../coordinator/state/mirror.ts";
 import { aListener, aLoadBalancer, CLUSTER, LISTENER_NAME } from "../../builders.ts";
 import { assertNothingWrong, aWorld } from "../faults/world.ts";
@@ -28,13 +28,13 @@ function anAuditWatch(t: TestContext, { loadBalancers = 1, callsPerSecond = 20, 
   const logged: string[] = [];
   const log = pino({ level: "debug" }, { write: (line: string) => void logged.push(String(Reflect.get(JSON.parse(line), "msg"))) });
   const cloud = { fails: false };
-  const watch: AuditWatch = new AuditWatch({
+  const watch: Resync = new Resync({
     mirror,
     rateLimit,
     clock,
     log,
     clusterId: CLUSTER,
-    auditMs: AUDIT_MS,
+    resyncMs: AUDIT_MS,
     callsPerSecond,
     look: (id) => {
       called.push({ id, atMs: clock.now() - startedMs });
@@ -71,7 +71,7 @@ test("load balancers read together are called one by one over the period, each i
   }
   assert.ok(oldestMs < AUDIT_MS, `${oldestMs} ms old`);
   assert.ok(densest(called.map(({ atMs }) => atMs)) <= 2, `${densest(called.map(({ atMs }) => atMs))} in a second`);
-  assert.ok(called.length <= 380, `${called.length} audits in 200 s`);
+  assert.ok(called.length <= 380, `${called.length} resyncs in 200 s`);
 });
 
 test("an account too large for a quarter of the rate: the period stretches, and that is told once", async (t) => {
@@ -89,7 +89,7 @@ test("listeners of others cost nothing, own ones one call per 20", async (t) => 
   const { clock, called } = anAuditWatch(t, { loadBalancers: 200, listeners: [...own, ...foreign] });
   await clock.advance(60_000);
   // Three calls of DescribeTargets each, five a second.
-  assert.ok(called.length >= 98 && called.length <= 101, `${called.length} audits in 60 s`);
+  assert.ok(called.length >= 98 && called.length <= 101, `${called.length} resyncs in 60 s`);
 });
 
 test("waits while somebody else waits for a read, and goes on afterwards", async (t) => {
@@ -101,7 +101,7 @@ test("waits while somebody else waits for a read, and goes on afterwards", async
   await clock.advance(5_000);
   assert.deepEqual([called.length, rateLimit.state("DescribeTargets").waiting > 0], [before, true]);
   await clock.advance(5_000);
-  assert.ok(called.length > before + 5, `${called.length - before} audits afterwards`);
+  assert.ok(called.length > before + 5, `${called.length - before} resyncs afterwards`);
 });
 
 test("slows down with an action that is throttled", async (t) => {
@@ -114,7 +114,7 @@ test("slows down with an action that is throttled", async (t) => {
     await rateLimit.take("DescribeTargets", signal);
     await clock.advance(500);
   }
-  assert.ok(called.length - before <= 15, `${called.length - before} audits in 10 s of throttling`);
+  assert.ok(called.length - before <= 15, `${called.length - before} resyncs in 10 s of throttling`);
 });
 
 test("one in doubt is read anyway: it is not called, and the doubt stands", async (t) => {

@@ -16,7 +16,7 @@ const sorted = (one: LoadBalancer | undefined) =>
   };
 
 async function make(stage: Stage, id: string, call: Call): Promise<void> {
-  await stage.finish(stage.writes.make(id, call, stage.signal));
+  await stage.finish(stage.writer.make(id, call, stage.signal));
   await stage.clock.advance(1_000); // the lock is kept a little after the answer
 }
 
@@ -55,7 +55,7 @@ test("every write leaves the mirror exactly as a fresh look shows the load balan
   assert.equal(stage.cloud.counts().overlaps, 0);
 });
 
-test("claims the addresses in the journal before the cloud hears of them, and keeps what is still bound somewhere", async (t) => {
+test("claims the addresses before the cloud hears of them, and keeps what is still bound somewhere", async (t) => {
   const stage = aStage(t);
   const { id, listenerId } = await aListeningLoadBalancer(stage);
   const second = { ...newListeners(), listeners: [{ name: LISTENER_NAME.replace("tcp80", "tcp81"), port: 81 }] };
@@ -63,22 +63,22 @@ test("claims the addresses in the journal before the cloud hears of them, and ke
   const other = stage.mirror.read(id)?.listeners.find(({ port }) => port === 81)?.listenerId ?? "";
   let claimedAtBind: readonly string[] = [];
   stage.intercept.by = (action) => {
-    if (action === "BatchRegisterTargets") claimedAtBind = [...stage.journal.claims];
+    if (action === "BatchRegisterTargets") claimedAtBind = [...stage.addressClaims.claims];
   };
   await make(stage, id, { lane: "bind", targets: [...slots(listenerId, 1), ...slots(other, 1)] });
   assert.deepEqual(claimedAtBind, [`${id} 10.244.0.1 pod-0`]);
   await make(stage, id, { lane: "unbind", slots: slots(listenerId, 1) });
-  stage.writes.confirm(id);
-  assert.equal(stage.journal.podOf(id, "10.244.0.1"), "pod-0"); // still bound to the other listener
+  stage.writer.confirm(id);
+  assert.equal(stage.addressClaims.podOf(id, "10.244.0.1"), "pod-0"); // still bound to the other listener
   await make(stage, id, { lane: "unbind", slots: slots(other, 1) });
-  stage.writes.confirm(id);
-  assert.equal(stage.journal.podOf(id, "10.244.0.1"), undefined);
+  stage.writer.confirm(id);
+  assert.equal(stage.addressClaims.podOf(id, "10.244.0.1"), undefined);
 });
 
-test("binds nothing that the journal could not store", async (t) => {
+test("binds nothing whose claims could not be stored", async (t) => {
   const stage = aStage(t);
   const { id, listenerId } = await aListeningLoadBalancer(stage);
-  stage.journal.claim = () => Promise.reject(new Error("API server away"));
+  stage.addressClaims.claim = () => Promise.reject(new Error("API server away"));
   await assert.rejects(make(stage, id, { lane: "bind", targets: slots(listenerId, 1) }), /API server away/);
   assert.deepEqual((await stage.look(id)).listeners[0]?.targets, []);
 });
@@ -86,10 +86,10 @@ test("binds nothing that the journal could not store", async (t) => {
 test("a claim that hangs is given up after three seconds; nothing was asked of the cloud, so nothing is in doubt", async (t) => {
   const stage = aStage(t);
   const { id, listenerId } = await aListeningLoadBalancer(stage);
-  stage.journal.claim = (_id, _claims, signal) =>
+  stage.addressClaims.claim = (_id, _claims, signal) =>
     new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
   const [startedMs, calls] = [stage.clock.now(), stage.calls.length];
-  await assert.rejects(stage.finish(stage.writes.make(id, { lane: "bind", targets: slots(listenerId, 1) }, stage.signal)), {
+  await assert.rejects(stage.finish(stage.writer.make(id, { lane: "bind", targets: slots(listenerId, 1) }, stage.signal)), {
     name: "KubeApiError",
     failure: "timeout",
   });
@@ -119,7 +119,7 @@ test("a write whose answer was lost leaves the mirror in doubt, and the next loo
   stage.cloud.faults.add({ kind: "lost-response", action: "BatchRegisterTargets", count: 1 });
   await assert.rejects(make(stage, id, { lane: "bind", targets: slots(listenerId, 2) }), withCode("Transport"));
   assert.equal(stage.mirror.staleBecause(id), "bind ended in doubt");
-  assert.equal(stage.writes.running(id), undefined);
+  assert.equal(stage.writer.running(id), undefined);
   await stage.fill(id);
   assert.equal(stage.mirror.read(id)?.listeners[0]?.targets.length, 2);
 });
@@ -141,9 +141,9 @@ test("a clear refusal leaves no doubt", async (t) => {
   stage.cloud.faults.add({ kind: "error", code: "LimitExceeded", action: "BatchRegisterTargets", count: 1 });
   await assert.rejects(make(stage, id, { lane: "bind", targets: slots(listenerId, 1) }), withCode("LimitExceeded"));
   assert.equal(stage.mirror.staleBecause(id), undefined);
-  assert.equal(stage.writes.overQuota(id), 1);
+  assert.equal(stage.writer.overQuota(id), 1);
   await make(stage, id, { lane: "bind", targets: slots(listenerId, 1) });
-  assert.equal(stage.writes.overQuota(id), 0); // there is room again
+  assert.equal(stage.writer.overQuota(id), 0); // there is room again
 });
 
 test("a refusal that says that the listener is not there means that the mirror is wrong", async (t) => {
@@ -169,11 +169,11 @@ test("never makes two writes to one load balancer at once, and tells which one r
   const stage = aStage(t);
   const { id, listenerId } = await aListeningLoadBalancer(stage);
   const call: Call = { lane: "bind", targets: slots(listenerId, 1) };
-  const first = stage.writes.make(id, call, stage.signal);
-  assert.equal(stage.writes.running(id), call);
-  await assert.rejects(stage.writes.make(id, call, stage.signal), /is running already/);
+  const first = stage.writer.make(id, call, stage.signal);
+  assert.equal(stage.writer.running(id), call);
+  await assert.rejects(stage.writer.make(id, call, stage.signal), /is running already/);
   await stage.finish(first);
-  assert.equal(stage.writes.running(id), undefined);
+  assert.equal(stage.writer.running(id), undefined);
 });
 
 const RUNS_ON = { ...PROFILES.fast, batchTargets: { mode: "async", busyAfterReturnMs: 500 } } as const;
@@ -182,14 +182,14 @@ test("a batch that runs on after its answer is believed when it is done; one tha
   const stage = aStage(t, { profile: RUNS_ON });
   const { id, listenerId } = await aListeningLoadBalancer(stage);
   const startedMs = stage.clock.now();
-  await stage.finish(stage.writes.make(id, { lane: "bind", targets: slots(listenerId, 2) }, stage.signal));
+  await stage.finish(stage.writer.make(id, { lane: "bind", targets: slots(listenerId, 2) }, stage.signal));
   assert.ok(stage.clock.now() - startedMs >= 400, `believed after ${stage.clock.now() - startedMs} ms`);
   assert.deepEqual(sorted(stage.mirror.read(id)), sorted(await stage.look(id)));
   await stage.clock.advance(1_000);
   stage.cloud.faults.add({ kind: "task-failed", message: "device busy", action: "BatchDeregisterTargets", count: 1 });
   const unbind: Call = { lane: "unbind", slots: slots(listenerId, 1) };
   await assert.rejects(make(stage, id, unbind), (error: unknown) => withCode("TaskFailed")(error) && String(error).includes("device busy"));
-  assert.deepEqual([stage.mirror.staleBecause(id), stage.journal.podOf(id, "10.244.0.1")], ["unbind ended in doubt", "pod-0"]);
+  assert.deepEqual([stage.mirror.staleBecause(id), stage.addressClaims.podOf(id, "10.244.0.1")], ["unbind ended in doubt", "pod-0"]);
 });
 
 test("a batch that fails in part and runs on is over before it is told: what is read then is what is there", async (t) => {
@@ -198,7 +198,7 @@ test("a batch that fails in part and runs on is over before it is told: what is 
   const [good, bad] = slots(listenerId, 2);
   assert.ok(good !== undefined && bad !== undefined);
   const bind: Call = { lane: "bind", targets: [good, { ...bad, ip: "192.0.2.1" }] };
-  await assert.rejects(stage.finish(stage.writes.make(id, bind, stage.signal)), withCode("PartialFailure"));
+  await assert.rejects(stage.finish(stage.writer.make(id, bind, stage.signal)), withCode("PartialFailure"));
   await stage.fill(id);
   assert.equal(stage.mirror.read(id)?.listeners[0]?.targets.length, 1);
 });

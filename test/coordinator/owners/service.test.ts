@@ -3,7 +3,7 @@ import { type TestContext, test } from "node:test";
 import type { ServiceRecord } from "../../../coordinator/domain/intent/service.ts";
 import type { Problem } from "../../../coordinator/domain/problem.ts";
 import { makeServiceReconciler, type ServiceDeps } from "../../../coordinator/owners/service.ts";
-import { Ledger } from "../../../coordinator/state/intents.ts";
+import { Intents } from "../../../coordinator/state/intents.ts";
 import { decodeService } from "../../../coordinator/state/watched-objects.ts";
 import type { Outcome } from "../../../coordinator/workqueue/worker.ts";
 import { CLUSTER } from "../../builders.ts";
@@ -32,15 +32,15 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
   const told: Problem[] = [];
   const pods = { inNamespace: () => [], byIp: () => undefined, follow: () => {}, close: () => {} };
   const fresh = () => {
-    const ledger = new Ledger({ clusterId: CLUSTER, pods, wishes: () => new Map() });
+    const intents = new Intents({ clusterId: CLUSTER, pods, wishes: () => new Map() });
     const records = new Map<string, ServiceRecord>();
     const deps: ServiceDeps = {
       client: kube.client,
       api: stage.api,
       mirror: stage.mirror,
-      journal: stage.journal,
+      addressClaims: stage.addressClaims,
       clock: stage.clock,
-      ledger,
+      intents,
       log: silentLog,
       clusterId: CLUSTER,
       ownership: "annotation",
@@ -52,7 +52,7 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
       touch: () => undefined,
       ...over,
     };
-    return { ledger, records, reconcile: makeServiceReconciler(deps) };
+    return { intents, records, reconcile: makeServiceReconciler(deps) };
   };
   let process = fresh();
   const read = () => kube.client.get<Raw>(PATH);
@@ -69,7 +69,7 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
       if ((await pass()).kind === "done") break;
       await stage.clock.advance(1_000);
     }
-    return process.ledger.get(uid)?.loadBalancerId ?? "";
+    return process.intents.get(uid)?.loadBalancerId ?? "";
   };
   /** What the load balancer's pass does: its listeners are there, and known. */
   const listen = async (id: string, name = `cd-${CLUSTER}-${uid.replaceAll("-", "").slice(0, 12)}-tcp80`): Promise<void> => {
@@ -84,7 +84,7 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
     process = fresh();
   };
   const reasons = (): string[] => [...new Set(told.map(({ reason }) => reason))];
-  return { kube, stage, uid, told, reasons, pass, settle, listen, read, change, restart, ledger: () => process.ledger };
+  return { kube, stage, uid, told, reasons, pass, settle, listen, read, change, restart, intents: () => process.intents };
 }
 const orders = ({ calls }: ReturnType<typeof aStage>): number => calls.filter(({ action }) => action === "CreateLoadBalancer").length;
 
@@ -169,16 +169,16 @@ test("uses the load balancer that the Service names, and leaves it as it is", as
 });
 
 test("tells of a load balancer that does not exist, looks again later, and finds it then", async (t) => {
-  const { stage, pass, settle, told, uid, ledger, change } = await aWorld(t, { [EXISTING]: "lb-nowhere" });
+  const { stage, pass, settle, told, uid, intents, change } = await aWorld(t, { [EXISTING]: "lb-nowhere" });
   const outcome = await pass();
   assert.deepEqual(outcome, { kind: "again", afterMs: 30_000, because: "LoadBalancerNotFound" });
   const message = told[0]?.message ?? "";
   for (const part of ["E4018", "Service demo/web", "lb-nowhere", EXISTING]) assert.ok(message.includes(part), part);
-  assert.deepEqual([ledger().get(uid)?.blocker?.reason, ledger().get(uid)?.loadBalancerId], ["LoadBalancerNotFound", undefined]);
+  assert.deepEqual([intents().get(uid)?.blocker?.reason, intents().get(uid)?.loadBalancerId], ["LoadBalancerNotFound", undefined]);
   const { loadBalancerId } = stage.cloud.addLoadBalancer();
   await change({ annotations: { [EXISTING]: loadBalancerId } });
   assert.equal(await settle(), loadBalancerId);
-  assert.equal(ledger().get(uid)?.blocker, undefined);
+  assert.equal(intents().get(uid)?.blocker, undefined);
 });
 
 const FOREIGN: readonly (readonly [title: string, tags: Record<string, string>, says: string])[] = [
@@ -193,36 +193,36 @@ for (const [title, tags, says] of FOREIGN)
     const { loadBalancerId } = world.stage.cloud.addLoadBalancer({ tags });
     await world.change({ annotations: { [EXISTING]: loadBalancerId } });
     assert.equal((await world.pass()).kind, "again");
-    assert.deepEqual([world.reasons(), world.ledger().get(world.uid)?.loadBalancerId], [["ForeignController"], undefined]);
+    assert.deepEqual([world.reasons(), world.intents().get(world.uid)?.loadBalancerId], [["ForeignController"], undefined]);
     assert.ok(world.told[0]?.message.includes(says), world.told[0]?.message);
   });
 
 test("leaves a Service alone that another controller has, and says so", async (t) => {
-  const { pass, reasons, kube, uid, ledger } = await aWorld(t, { "service.kubernetes.io/loadbalance-id": "lb-theirs" });
+  const { pass, reasons, kube, uid, intents } = await aWorld(t, { "service.kubernetes.io/loadbalance-id": "lb-theirs" });
   const before = kube.written.length;
   assert.deepEqual(await pass(), { kind: "done" });
-  assert.deepEqual([reasons(), ledger().get(uid), kube.written.length], [["ForeignController"], undefined, before]);
+  assert.deepEqual([reasons(), intents().get(uid), kube.written.length], [["ForeignController"], undefined, before]);
 });
 
 test("keeps its load balancer when another one is named, and says that it cannot change", async (t) => {
-  const { stage, settle, pass, change, listen, reasons, told, uid, ledger } = await aWorld(t);
+  const { stage, settle, pass, change, listen, reasons, told, uid, intents } = await aWorld(t);
   const id = await settle();
   await listen(id);
   await change({ annotations: { [EXISTING]: stage.cloud.addLoadBalancer().loadBalancerId } });
   await pass();
-  assert.equal(ledger().get(uid)?.loadBalancerId, id);
+  assert.equal(intents().get(uid)?.loadBalancerId, id);
   assert.ok(reasons().includes("LoadBalancerChangeRefused"));
   assert.ok(told.find(({ reason }) => reason === "LoadBalancerChangeRefused")?.message.includes(id));
 });
 
 test("a Service that cannot be read any more keeps what it has", async (t) => {
-  const { settle, listen, change, pass, uid, ledger, told } = await aWorld(t);
+  const { settle, listen, change, pass, uid, intents, told } = await aWorld(t);
   const id = await settle();
   await listen(id);
   await change({ annotations: { [ACCESS]: "maybe" } });
   await pass();
   assert.deepEqual(
-    [ledger().get(uid)?.loadBalancerId, ledger().get(uid)?.intent?.ports.length, told[0]?.reason],
+    [intents().get(uid)?.loadBalancerId, intents().get(uid)?.intent?.ports.length, told[0]?.reason],
     [id, 1, "InvalidDirectAccess"],
   );
 });
@@ -242,14 +242,14 @@ test("a release waits until its listeners are gone, and takes the finalizer away
   await world.listen(id);
   await world.kube.client.delete(PATH);
   await world.pass();
-  assert.deepEqual([(await world.read()).metadata.finalizers, world.ledger().get(world.uid)?.released], [[FINALIZER], true]);
+  assert.deepEqual([(await world.read()).metadata.finalizers, world.intents().get(world.uid)?.released], [[FINALIZER], true]);
   const listeners = world.stage.mirror.read(id)?.listeners.map(({ listenerId }) => listenerId) ?? [];
   await world.stage.finish(world.stage.api.deleteListeners(id, listeners, world.stage.signal));
   await world.stage.fill(id);
   await world.pass();
   await assert.rejects(world.read(), /404/);
   assert.deepEqual(
-    [world.ledger().get(world.uid), world.stage.mirror.ids, world.stage.cloud.state().loadBalancers.length],
+    [world.intents().get(world.uid), world.stage.mirror.ids, world.stage.cloud.state().loadBalancers.length],
     [undefined, [], 1],
   );
 });
@@ -313,17 +313,17 @@ test("after a restart, a release cleans up also for a Service that cannot be rea
   await world.change({ annotations: { [ACCESS]: "maybe" } });
   world.restart();
   await world.pass();
-  assert.equal(world.ledger().get(world.uid)?.loadBalancerId, id); // held as it is
+  assert.equal(world.intents().get(world.uid)?.loadBalancerId, id); // held as it is
   await world.kube.client.delete(PATH);
   world.restart();
   await world.pass();
   assert.deepEqual((await world.read()).metadata.finalizers, [FINALIZER]);
-  assert.equal(world.ledger().get(world.uid)?.loadBalancerId, id);
+  assert.equal(world.intents().get(world.uid)?.loadBalancerId, id);
 });
 
 test("decides nothing before every watch has synced", async (t) => {
-  const { pass, stage, kube, uid, ledger } = await aWorld(t, {}, { synced: () => false });
+  const { pass, stage, kube, uid, intents } = await aWorld(t, {}, { synced: () => false });
   const before = kube.written.length;
   assert.equal((await pass()).kind, "again");
-  assert.deepEqual([stage.calls, kube.written.length, ledger().get(uid)], [[], before, undefined]);
+  assert.deepEqual([stage.calls, kube.written.length, intents().get(uid)], [[], before, undefined]);
 });

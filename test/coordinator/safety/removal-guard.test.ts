@@ -3,13 +3,13 @@ import { test } from "node:test";
 import type { Call } from "../../../coordinator/domain/call.ts";
 import { slotKey } from "../../../coordinator/domain/load-balancer.ts";
 import type { Parked } from "../../../coordinator/domain/safety/brake.ts";
-import { Removals } from "../../../coordinator/safety/removal-guard.ts";
+import { RemovalGuard } from "../../../coordinator/safety/removal-guard.ts";
 import { Mirror } from "../../../coordinator/state/mirror.ts";
 import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
 import { aListener, aLoadBalancer, aPod } from "../../builders.ts";
 import { somePodFacts } from "../pod-facts.ts";
 import { aFakeClock } from "../pods.ts";
-import { aMemoryJournal } from "../stage.ts";
+import { memoryClaims } from "../stage.ts";
 
 const POD_COUNT = 8;
 const pods = Array.from({ length: POD_COUNT }, (_, n) => aPod({ uid: `pod-${n}`, name: `web-${n}`, ips: [`10.244.1.${n + 1}`] }));
@@ -26,18 +26,18 @@ async function aPlace() {
   const clock = aFakeClock();
   const known = somePodFacts(...pods);
   const mirror = new Mirror(() => undefined);
-  const journal = aMemoryJournal();
-  await journal.claim("lb-1", new Map(pods.map(({ uid, ips }) => [ips[0] ?? "", uid])), new AbortController().signal);
+  const addressClaims = memoryClaims();
+  await addressClaims.claim("lb-1", new Map(pods.map(({ uid, ips }) => [ips[0] ?? "", uid])), new AbortController().signal);
   const released = new Set<string>();
   const parked: Parked[] = [];
   /** By UID of the Service. */
   const asked = new Set(["service-1"]);
-  const removals = new Removals({
+  const removals = new RemovalGuard({
     mirror,
-    journal,
+    addressClaims,
     facts: known.facts,
     pods: makePodIndex(known.facts),
-    ledger: { hasAskedFor: (serviceUid) => asked.has(serviceUid) },
+    intents: { hasAskedFor: (serviceUid) => asked.has(serviceUid) },
     ownerOf: (_id, listenerId) => listenerId.replace("lbl", "service"),
     clock,
     released: () => released,

@@ -1,23 +1,23 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { makeJournal, noting } from "../../../coordinator/state/address-claims.ts";
+import { makeAddressClaims, noting } from "../../../coordinator/state/address-claims.ts";
 import { aKube } from "../kube.ts";
-import { aMemoryJournal } from "../stage.ts";
+import { memoryClaims } from "../stage.ts";
 
 const NAMESPACE = "clb-direct";
 const { signal } = new AbortController();
 
 test("a claim is stored before it is believed, and survives a restart", async (t) => {
   const { client, cluster, written } = await aKube(t);
-  const journal = makeJournal(client, NAMESPACE);
-  await journal.load("lb-1", signal);
-  const claim = journal.claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal);
-  assert.equal(journal.podOf("lb-1", "10.244.0.1"), undefined);
+  const addressClaims = makeAddressClaims(client, NAMESPACE);
+  await addressClaims.load("lb-1", signal);
+  const claim = addressClaims.claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal);
+  assert.equal(addressClaims.podOf("lb-1", "10.244.0.1"), undefined);
   await claim;
-  assert.equal(journal.podOf("lb-1", "10.244.0.1"), "pod-1");
-  await journal.claim("lb-1", new Map([["10.244.0.2", "pod-2"]]), signal);
+  assert.equal(addressClaims.podOf("lb-1", "10.244.0.1"), "pod-1");
+  await addressClaims.claim("lb-1", new Map([["10.244.0.2", "pod-2"]]), signal);
 
-  const restarted = makeJournal(client, NAMESPACE);
+  const restarted = makeAddressClaims(client, NAMESPACE);
   assert.equal(restarted.podOf("lb-1", "10.244.0.1"), undefined);
   await restarted.load("lb-1", signal);
   assert.deepEqual(
@@ -33,42 +33,42 @@ test("a claim is stored before it is believed, and survives a restart", async (t
 
 test("an address that passed to another Pod is the other's", async (t) => {
   const { client } = await aKube(t);
-  const journal = makeJournal(client, NAMESPACE);
-  await journal.claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal);
-  await journal.claim("lb-1", new Map([["10.244.0.1", "pod-2"]]), signal);
-  const restarted = makeJournal(client, NAMESPACE);
+  const addressClaims = makeAddressClaims(client, NAMESPACE);
+  await addressClaims.claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal);
+  await addressClaims.claim("lb-1", new Map([["10.244.0.1", "pod-2"]]), signal);
+  const restarted = makeAddressClaims(client, NAMESPACE);
   await restarted.load("lb-1", signal);
   assert.equal(restarted.podOf("lb-1", "10.244.0.1"), "pod-2");
 });
 
 test("a claim that could not be stored is not believed", async (t) => {
   const { client, cluster } = await aKube(t);
-  const journal = makeJournal(client, NAMESPACE);
+  const addressClaims = makeAddressClaims(client, NAMESPACE);
   cluster.faults.inject({ kind: "fail", code: 500, times: 1, resource: "configmaps" });
-  await assert.rejects(journal.claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal));
-  assert.equal(journal.podOf("lb-1", "10.244.0.1"), undefined);
-  await journal.claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal);
-  assert.equal(journal.podOf("lb-1", "10.244.0.1"), "pod-1");
+  await assert.rejects(addressClaims.claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal));
+  assert.equal(addressClaims.podOf("lb-1", "10.244.0.1"), undefined);
+  await addressClaims.claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal);
+  assert.equal(addressClaims.podOf("lb-1", "10.244.0.1"), "pod-1");
 });
 
-test("a failed load is tried again, because an empty journal would make every backend foreign", async (t) => {
+test("a failed load is tried again, because an empty record would make every backend foreign", async (t) => {
   const { client, cluster } = await aKube(t);
-  await makeJournal(client, NAMESPACE).claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal);
-  const journal = makeJournal(client, NAMESPACE);
+  await makeAddressClaims(client, NAMESPACE).claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal);
+  const addressClaims = makeAddressClaims(client, NAMESPACE);
   cluster.faults.inject({ kind: "fail", code: 503, times: 1, resource: "configmaps" });
-  await assert.rejects(journal.load("lb-1", signal));
-  await journal.load("lb-1", signal);
-  assert.equal(journal.podOf("lb-1", "10.244.0.1"), "pod-1");
+  await assert.rejects(addressClaims.load("lb-1", signal));
+  await addressClaims.load("lb-1", signal);
+  assert.equal(addressClaims.podOf("lb-1", "10.244.0.1"), "pod-1");
 });
 
 test("forgets released addresses at once, and stores that with the next claim", async (t) => {
   const { client } = await aKube(t);
-  const journal = makeJournal(client, NAMESPACE);
+  const addressClaims = makeAddressClaims(client, NAMESPACE);
   const pods = new Map([1, 2, 3].map((n) => [`10.244.0.${n}`, `pod-${n}`]));
-  await journal.claim("lb-1", pods, signal);
-  journal.release("lb-1", ["10.244.0.1", "10.244.0.2", "10.244.0.9"]);
-  assert.equal(journal.podOf("lb-1", "10.244.0.1"), undefined);
-  await journal.claim("lb-1", new Map([["10.244.0.2", "pod-7"]]), signal); // released and given again in one
+  await addressClaims.claim("lb-1", pods, signal);
+  addressClaims.release("lb-1", ["10.244.0.1", "10.244.0.2", "10.244.0.9"]);
+  assert.equal(addressClaims.podOf("lb-1", "10.244.0.1"), undefined);
+  await addressClaims.claim("lb-1", new Map([["10.244.0.2", "pod-7"]]), signal); // released and given again in one
   const stored = await client.get<{ data: object }>(`/api/v1/namespaces/${NAMESPACE}/configmaps/clb-direct-journal-lb-1`);
   assert.deepEqual(stored.data, { "10.244.0.2": "pod-7", "10.244.0.3": "pod-3" });
 });
@@ -76,53 +76,53 @@ test("forgets released addresses at once, and stores that with the next claim", 
 test("forgets what no look has needed for as long as a bind may be under way, and not before", async (t) => {
   const { client } = await aKube(t);
   const ips = [1, 2, 3, 4].map((n) => `10.244.0.${n}`);
-  await makeJournal(client, NAMESPACE).claim("lb-1", new Map(ips.map((ip) => [ip, `pod of ${ip}`])), signal);
-  const journal = makeJournal(client, NAMESPACE);
-  await journal.load("lb-1", signal);
-  const known = () => ips.filter((ip) => journal.podOf("lb-1", ip) !== undefined).map((ip) => ip.at(-1));
+  await makeAddressClaims(client, NAMESPACE).claim("lb-1", new Map(ips.map((ip) => [ip, `pod of ${ip}`])), signal);
+  const addressClaims = makeAddressClaims(client, NAMESPACE);
+  await addressClaims.load("lb-1", signal);
+  const known = () => ips.filter((ip) => addressClaims.podOf("lb-1", ip) !== undefined).map((ip) => ip.at(-1));
   const look = (lookedAtMs: number, ...needed: readonly string[]) => {
-    journal.keepOnly("lb-1", (ip, podUid) => podUid === `pod of ${ip}` && needed.includes(ip.at(-1) ?? ""), lookedAtMs);
+    addressClaims.keepOnly("lb-1", (ip, podUid) => podUid === `pod of ${ip}` && needed.includes(ip.at(-1) ?? ""), lookedAtMs);
     return known();
   };
   assert.deepEqual(look(1_000, "1"), ["1", "2", "3", "4"]);
   assert.deepEqual(look(60_000, "1", "2"), ["1", "2", "3", "4"]); // the second was bound late
-  await journal.claim("lb-1", new Map([["10.244.0.3", "pod of 10.244.0.3"]]), signal); // is about to be bound once more
+  await addressClaims.claim("lb-1", new Map([["10.244.0.3", "pod of 10.244.0.3"]]), signal); // is about to be bound once more
   assert.deepEqual(look(720_999, "1"), ["1", "2", "3", "4"]);
   assert.deepEqual(look(721_000, "1"), ["1", "2", "3"]);
   assert.deepEqual(look(1_440_998, "1"), ["1", "2", "3"]);
   assert.deepEqual(look(1_440_999, "1"), ["1"]);
-  await journal.claim("lb-1", new Map([["10.244.0.2", "another"]]), signal);
+  await addressClaims.claim("lb-1", new Map([["10.244.0.2", "another"]]), signal);
   const stored = await client.get<{ data: object }>(`/api/v1/namespaces/${NAMESPACE}/configmaps/clb-direct-journal-lb-1`);
   assert.deepEqual(stored.data, { "10.244.0.1": "pod of 10.244.0.1", "10.244.0.2": "another" });
 });
 
 test("drops a load balancer's book, also one that is gone already", async (t) => {
   const { client, cluster } = await aKube(t);
-  const journal = makeJournal(client, NAMESPACE);
-  await journal.claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal);
-  await journal.drop("lb-1", signal);
-  assert.deepEqual([journal.podOf("lb-1", "10.244.0.1"), cluster.store.list("configmaps").length], [undefined, 0]);
-  await journal.drop("lb-1", signal);
+  const addressClaims = makeAddressClaims(client, NAMESPACE);
+  await addressClaims.claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal);
+  await addressClaims.drop("lb-1", signal);
+  assert.deepEqual([addressClaims.podOf("lb-1", "10.244.0.1"), cluster.store.list("configmaps").length], [undefined, 0]);
+  await addressClaims.drop("lb-1", signal);
 });
 
 test("a ConfigMap that somebody deleted comes back whole with the next claim", async (t) => {
   const { client } = await aKube(t);
-  const journal = makeJournal(client, NAMESPACE);
-  await journal.claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal);
+  const addressClaims = makeAddressClaims(client, NAMESPACE);
+  await addressClaims.claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal);
   await client.delete(`/api/v1/namespaces/${NAMESPACE}/configmaps/clb-direct-journal-lb-1`);
-  await journal.claim("lb-1", new Map([["10.244.0.2", "pod-2"]]), signal);
-  const restarted = makeJournal(client, NAMESPACE);
+  await addressClaims.claim("lb-1", new Map([["10.244.0.2", "pod-2"]]), signal);
+  const restarted = makeAddressClaims(client, NAMESPACE);
   await restarted.load("lb-1", signal);
   assert.deepEqual([restarted.podOf("lb-1", "10.244.0.1"), restarted.podOf("lb-1", "10.244.0.2")], ["pod-1", "pod-2"]);
 });
 
 test("tells which addresses a claim gave to another Pod, and which of them had one before", async () => {
   const told: unknown[] = [];
-  const journal = noting(aMemoryJournal(), (id, { ips, passedOn }) => void told.push([id, ips, [...passedOn]]));
-  await journal.claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal);
+  const addressClaims = noting(memoryClaims(), (id, { ips, passedOn }) => void told.push([id, ips, [...passedOn]]));
+  await addressClaims.claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal);
   const claims = new Map([1, 2].map((n) => [`10.244.0.${n}`, "pod-2"]));
-  await journal.claim("lb-1", claims, signal);
-  await journal.claim("lb-1", claims, signal); // known already
+  await addressClaims.claim("lb-1", claims, signal);
+  await addressClaims.claim("lb-1", claims, signal); // known already
   assert.deepEqual(told, [
     ["lb-1", ["10.244.0.1"], []],
     ["lb-1", ["10.244.0.1", "10.244.0.2"], ["10.244.0.1"]],

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { serviceRef } from "../../../coordinator/domain/intent/service.ts";
-import { Ledger, type LedgerEntry } from "../../../coordinator/state/intents.ts";
+import { Intents, type OwnerIntent } from "../../../coordinator/state/intents.ts";
 import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
 import { anIntent, aPod, aService, CLUSTER } from "../../builders.ts";
 import { somePodFacts } from "../pod-facts.ts";
 
-const anEntry = (uid: string, order: string, change: Partial<LedgerEntry> = {}): LedgerEntry => {
+const anEntry = (uid: string, order: string, change: Partial<OwnerIntent> = {}): OwnerIntent => {
   const service = aService({ uid, name: uid });
   return {
     ref: serviceRef(service),
@@ -20,53 +20,53 @@ const anEntry = (uid: string, order: string, change: Partial<LedgerEntry> = {}):
   };
 };
 const aLedger = () =>
-  new Ledger({
+  new Intents({
     clusterId: CLUSTER,
     pods: makePodIndex(somePodFacts(aPod(), aPod({ uid: "pod-2", namespace: "shop" })).facts),
     wishes: (namespace, name) => new Map(namespace === "demo" && name === "checks" ? [["TCP/80", { intervalSeconds: 7 }]] : []),
   });
 
 test("orders the Services of a load balancer by age, whatever came first here", () => {
-  const ledger = aLedger();
-  ledger.set(anEntry("young", "2026-01-02T00:00:00Z b"));
-  ledger.set(anEntry("old", "2026-01-01T00:00:00Z c"));
-  ledger.set(anEntry("elsewhere", "2025-01-01T00:00:00Z a", { loadBalancerId: "lb-2" }));
+  const intents = aLedger();
+  intents.set(anEntry("young", "2026-01-02T00:00:00Z b"));
+  intents.set(anEntry("old", "2026-01-01T00:00:00Z c"));
+  intents.set(anEntry("elsewhere", "2025-01-01T00:00:00Z a", { loadBalancerId: "lb-2" }));
   assert.deepEqual(
-    ledger.of("lb-1").map(({ ref }) => ref.name),
+    intents.of("lb-1").map(({ ref }) => ref.name),
     ["old", "young"],
   );
-  const { listeners, conflicts } = ledger.desired("lb-1");
+  const { listeners, conflicts } = intents.desired("lb-1");
   assert.deepEqual([listeners.map(({ owner }) => owner.name), conflicts.map(({ owner }) => owner.name)], [["old"], ["young"]]);
 });
 
 test("wants the Pods of the Service's namespace, and the health check of its TkeServiceConfig", () => {
-  const ledger = aLedger();
-  ledger.set(anEntry("a", "1", { intent: { ...anIntent(), configName: "checks" } }));
-  const [listener] = ledger.desired("lb-1").listeners;
+  const intents = aLedger();
+  intents.set(anEntry("a", "1", { intent: { ...anIntent(), configName: "checks" } }));
+  const [listener] = intents.desired("lb-1").listeners;
   assert.deepEqual([listener?.backends.map(({ podUid }) => podUid), listener?.healthCheck], [["pod-1"], { intervalSeconds: 7 }]);
 });
 
 test("keeps looking after a load balancer whose Service vanished, until nothing of ours is left there", () => {
-  const ledger = aLedger();
-  ledger.set(anEntry("a", "1"));
-  ledger.remove("a");
-  assert.deepEqual([[...ledger.loadBalancerIds], ledger.desired("lb-1").owners, ledger.get("a")], [["lb-1"], [], undefined]);
-  ledger.forgetLoadBalancer("lb-1");
-  assert.deepEqual([...ledger.loadBalancerIds], []);
+  const intents = aLedger();
+  intents.set(anEntry("a", "1"));
+  intents.remove("a");
+  assert.deepEqual([[...intents.loadBalancerIds], intents.desired("lb-1").owners, intents.get("a")], [["lb-1"], [], undefined]);
+  intents.forgetLoadBalancer("lb-1");
+  assert.deepEqual([...intents.loadBalancerIds], []);
 });
 
 test("has asked for the Pods that a Service selects or selected before it was changed, not for others", () => {
-  const ledger = aLedger();
+  const intents = aLedger();
   const intent = anIntent();
   const pod = aPod();
   const elsewhere = aPod({ namespace: "shop" });
-  const asked = (one = pod): boolean => ledger.hasAskedFor("a", one);
-  ledger.set(anEntry("a", "1", { intent: { ...intent, selector: { app: "other" } } }));
+  const asked = (one = pod): boolean => intents.hasAskedFor("a", one);
+  intents.set(anEntry("a", "1", { intent: { ...intent, selector: { app: "other" } } }));
   assert.equal(asked(), false);
-  ledger.set(anEntry("a", "1", { intent }));
+  intents.set(anEntry("a", "1", { intent }));
   assert.equal(asked(), true);
-  ledger.set(anEntry("a", "1", { intent: { ...intent, selector: { app: "other" } } }));
-  assert.deepEqual([asked(), asked(elsewhere), ledger.hasAskedFor("b", pod)], [true, false, false]);
-  ledger.remove("a");
+  intents.set(anEntry("a", "1", { intent: { ...intent, selector: { app: "other" } } }));
+  assert.deepEqual([asked(), asked(elsewhere), intents.hasAskedFor("b", pod)], [true, false, false]);
+  intents.remove("a");
   assert.equal(asked(), false);
 });

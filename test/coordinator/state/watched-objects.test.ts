@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { makeClock } from "../../../common/clock.ts";
-import { decodeService, makeObjects } from "../../../coordinator/state/watched-objects.ts";
+import { decodeService, makeWatchedObjects } from "../../../coordinator/state/watched-objects.ts";
 import { aKube, eventually } from "../kube.ts";
 import { silentLog } from "../pods.ts";
 
@@ -68,7 +68,7 @@ test("watches Services, TkeServiceConfigs and Nodes, and is synced when each was
   const { client } = await aKube(t);
   const seen: string[] = [];
   let nodesListed = 0;
-  const objects = makeObjects({
+  const objects = makeWatchedObjects({
     client,
     clock: makeClock(),
     log: silentLog,

@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Audited, auditCalls, auditPeriodMs, nextAudit } from "../../../../coordinator/domain/pace/resync-pace.ts";
+import { nextResync, type ResyncState, resyncCalls, resyncPeriodMs } from "../../../../coordinator/domain/pace/resync-pace.ts";
 
-const many = (count: number, lookedAtMs: (n: number) => number = () => 0, calls = 1): Audited[] =>
+const many = (count: number, lookedAtMs: (n: number) => number = () => 0, calls = 1): ResyncState[] =>
   Array.from({ length: count }, (_, n) => ({ id: `lb-${n}`, lookedAtMs: lookedAtMs(n), calls }));
 
 /** When each is audited until `untilMs`, if every one is looked at when its turn comes. */
-function audits(all: readonly Audited[], periodMs: number, untilMs: number): { readonly id: string; readonly atMs: number }[] {
+function resync(all: readonly ResyncState[], periodMs: number, untilMs: number): { readonly id: string; readonly atMs: number }[] {
   const made: { id: string; atMs: number }[] = [];
   let round = [...all];
   for (let nowMs = 0; ; ) {
-    const next = nextAudit(round, periodMs);
+    const next = nextResync(round, periodMs);
     nowMs = Math.max(nowMs, next?.atMs ?? untilMs);
     if (next === undefined || nowMs >= untilMs) return made;
     made.push({ id: next.id, atMs: nowMs });
@@ -18,7 +18,7 @@ function audits(all: readonly Audited[], periodMs: number, untilMs: number): { r
     round = [...round.filter((one) => one.id !== id), { id, calls, lookedAtMs: nowMs }];
   }
 }
-const oldest = (all: readonly Audited[], made: readonly { readonly id: string; readonly atMs: number }[]): number =>
+const oldest = (all: readonly ResyncState[], made: readonly { readonly id: string; readonly atMs: number }[]): number =>
   Math.max(
     ...all.map(({ id, lookedAtMs }) => {
       const times = [lookedAtMs, ...made.filter((one) => one.id === id).map(({ atMs }) => atMs)];
@@ -26,11 +26,11 @@ const oldest = (all: readonly Audited[], made: readonly { readonly id: string; r
     }),
   );
 
-test("nothing to audit", () => assert.equal(nextAudit([], 60_000), undefined));
+test("nothing to audit", () => assert.equal(nextResync([], 60_000), undefined));
 
 test("one load balancer is audited when it is a period old", () =>
   assert.deepEqual(
-    nextAudit(
+    nextResync(
       many(1, () => 500),
       60_000,
     ),
@@ -39,8 +39,8 @@ test("one load balancer is audited when it is a period old", () =>
 
 test("those that were read at the same time are audited evenly, and none gets older than the period", () => {
   const all = many(60);
-  const made = audits(all, 60_000, 300_000);
-  assert.ok(made.length >= 299 && made.length <= 301, `${made.length} audits`);
+  const made = resync(all, 60_000, 300_000);
+  assert.ok(made.length >= 299 && made.length <= 301, `${made.length} reads`);
   assert.ok(
     made.every(({ atMs }, n) => Math.abs(atMs - (n + 1) * 1_000) < 1),
     "not one a second",
@@ -50,14 +50,14 @@ test("those that were read at the same time are audited evenly, and none gets ol
 
 test("those that were just read for another reason come a period later: nothing is audited for nothing", () => {
   const all = many(60, (n) => (n < 10 ? 0 : 50_000));
-  const made = audits(all, 60_000, 109_000);
+  const made = resync(all, 60_000, 109_000);
   assert.ok(oldest(all, made) <= 60_000, String(oldest(all, made)));
-  assert.ok(made.length <= 70, `${made.length} audits`);
+  assert.ok(made.length <= 70, `${made.length} reads`);
 });
 
 test("a large one takes the room of what it costs", () => {
   const all = [...many(9), { id: "large", lookedAtMs: 0, calls: 3 }];
-  const made = audits(all, 60_000, 600_000);
+  const made = resync(all, 60_000, 600_000);
   assert.ok(oldest(all, made) <= 60_000, String(oldest(all, made)));
   const after = made
     .filter((_, n) => made[n - 1]?.id === "large")
@@ -66,11 +66,11 @@ test("a large one takes the room of what it costs", () => {
 });
 
 test("the period is as asked for, less a little for the look itself, while the rate suffices, and stretches beyond", () => {
-  assert.equal(auditPeriodMs(many(1), 60_000, 5), 54_000);
-  assert.equal(auditPeriodMs(many(270), 60_000, 5), 54_000);
-  assert.equal(auditPeriodMs(many(600), 60_000, 5), 120_000);
-  assert.equal(auditPeriodMs(many(200, undefined, 3), 60_000, 5), 120_000);
+  assert.equal(resyncPeriodMs(many(1), 60_000, 5), 54_000);
+  assert.equal(resyncPeriodMs(many(270), 60_000, 5), 54_000);
+  assert.equal(resyncPeriodMs(many(600), 60_000, 5), 120_000);
+  assert.equal(resyncPeriodMs(many(200, undefined, 3), 60_000, 5), 120_000);
 });
 
 test("an audit costs as many calls of one action as its listeners need", () =>
-  assert.deepEqual([0, 1, 20, 21, 50].map(auditCalls), [1, 1, 1, 2, 3]));
+  assert.deepEqual([0, 1, 20, 21, 50].map(resyncCalls), [1, 1, 1, 2, 3]));

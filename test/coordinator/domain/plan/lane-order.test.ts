@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import type { Call } from "../../../../coordinator/domain/call.ts";
-import { afterConflicts, inTurn, type Turn } from "../../../../coordinator/domain/plan/lane-order.ts";
+import { afterConflicts, inLaneOrder, type LaneTimes } from "../../../../coordinator/domain/plan/lane-order.ts";
 
 const CALLS: readonly Call[] = [
   { lane: "conflict", slots: [] },
@@ -13,7 +13,7 @@ const CALLS: readonly Call[] = [
 const lanes = (calls: readonly Call[]): string => calls.map(({ lane }) => lane).join(" ");
 
 type Figures = { readonly waited?: number; readonly add?: number; readonly drain?: number; readonly last?: Call["lane"] };
-const aTurn = ({ waited = 0, add = 5_000, drain = 5_000, last }: Figures): Turn => ({
+const aTurn = ({ waited = 0, add = 5_000, drain = 5_000, last }: Figures): LaneTimes => ({
   waitedMs: (lane) => (lane === "structure" ? waited : 0),
   tookMs: (lane) => (lane === "drain" ? drain : add),
   last,
@@ -31,17 +31,17 @@ suite("drains go first, and what is added waits behind them; conflicts always go
     ["not yet ten drains", { waited: 37_999, drain: 3_800, last: "drain" }, USUAL],
     ["ten drains", { waited: 38_000, drain: 3_800, last: "bind" }, ADDS_FIRST],
   ];
-  for (const [what, figures, order] of cases) test(what, () => assert.equal(lanes(inTurn(CALLS, aTurn(figures))), order));
+  for (const [what, figures, order] of cases) test(what, () => assert.equal(lanes(inLaneOrder(CALLS, aTurn(figures))), order));
 });
 
 test("what makes room first is not overtaken", () => {
   const room = CALLS.toSorted((a, b) => Number(b.lane === "unbind") - Number(a.lane === "unbind"));
-  assert.equal(lanes(inTurn(room, LATE)), lanes(room));
+  assert.equal(lanes(inLaneOrder(room, LATE)), lanes(room));
 });
 
 test("where nothing is to be added, drains go on", () => {
   const removing = CALLS.filter(({ lane }) => lane === "drain" || lane === "unbind");
-  assert.equal(lanes(inTurn(removing, LATE)), "drain unbind");
+  assert.equal(lanes(inLaneOrder(removing, LATE)), "drain unbind");
 });
 
 test("an address that a conflict still holds is bound nowhere; its neighbours are", () => {

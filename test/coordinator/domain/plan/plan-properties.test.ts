@@ -6,7 +6,7 @@ import type { DesiredLoadBalancer, WantedListener } from "../../../../coordinato
 import { isLayer7, type Listener, type LoadBalancer } from "../../../../coordinator/domain/load-balancer.ts";
 import { applyCall } from "../../../../coordinator/domain/plan/apply-call.ts";
 import { weightEntries } from "../../../../coordinator/domain/plan/fill-calls.ts";
-import { PlaceMemo } from "../../../../coordinator/domain/plan/plan-cache.ts";
+import { PlanCache } from "../../../../coordinator/domain/plan/plan-cache.ts";
 import { type Plan, type PlanInput, planLoadBalancer } from "../../../../coordinator/domain/plan/plan-load-balancer.ts";
 import type { Holder } from "../../../../coordinator/domain/plan/plan-targets.ts";
 import { aDesired, aListener, aLoadBalancer, aRule, aTarget, aWantedHttpListener, aWantedRule, CLUSTER } from "../../../builders.ts";
@@ -68,10 +68,10 @@ function aMess(seed: number) {
   const desired = aDesired({ listeners: some(wanted) });
   const actual = aLoadBalancer({ listeners: [...some(listeners), foreign, ...some([leftover])] });
   // Who each address was bound for, and what has become of that Pod.
-  const journal = new Map(pods.map((n) => [ip(n), n % 7 === 3 ? `former-${n}` : `pod-${n}`]));
+  const addressClaims = new Map(pods.map((n) => [ip(n), n % 7 === 3 ? `former-${n}` : `pod-${n}`]));
   const holderOf = (address: string): Holder => {
     const n = Number(address.split(".")[3]);
-    const podUid = journal.get(address) ?? "";
+    const podUid = addressClaims.get(address) ?? "";
     if (podUid.startsWith("former")) return { kind: "reused", podUid };
     if (n >= 38) return { kind: "foreign" };
     if (n >= 30) return n % 2 === 0 ? { kind: "terminating", podUid } : { kind: "over", podUid, inferred: false };
@@ -87,7 +87,7 @@ function aMess(seed: number) {
     rulesPerCall: 3,
     ...change,
   });
-  return { input, shuffled, journal };
+  return { input, shuffled, addressClaims };
 }
 
 const mixed = (desired: DesiredLoadBalancer, shuffled: <T>(items: readonly T[]) => T[]): DesiredLoadBalancer => ({
@@ -129,16 +129,16 @@ test("the order of what is given decides nothing", () => {
 
 /** Carries out one call after the other, as the coordinator does. */
 function carryOut(seed: number, look: (step: { input: PlanInput; plan: Plan; call: Call }) => void): void {
-  const { input, journal } = aMess(seed);
+  const { input, addressClaims } = aMess(seed);
   let { actual } = input();
   for (let step = 0; step < 60; step++) {
     const plan = planLoadBalancer(input({ actual }));
     const [call] = plan.calls;
     if (call === undefined) return;
     look({ input: input({ actual }), plan, call });
-    if (call.lane === "bind") for (const { ip, podUid } of call.targets) journal.set(ip, podUid);
+    if (call.lane === "bind") for (const { ip, podUid } of call.targets) addressClaims.set(ip, podUid);
     if ("slots" in call)
-      for (const { ip } of call.slots) if (journal.get(ip)?.startsWith("former")) journal.set(ip, `pod-${ip.split(".")[3]}`);
+      for (const { ip } of call.slots) if (addressClaims.get(ip)?.startsWith("former")) addressClaims.set(ip, `pod-${ip.split(".")[3]}`);
     actual = { ...actual, listeners: applyCall(actual.listeners, call, idsFor(call, step)) };
   }
   throw new Error(`seed ${seed}: still writing after 60 calls`);
@@ -175,7 +175,7 @@ test("a call under way is not planned again: the plan is the one that comes when
 
 test("what is remembered of unchanged places changes no plan", () => {
   for (const seed of SEEDS) {
-    const memo = new PlaceMemo();
+    const memo = new PlanCache();
     let before = new Map<string, string>();
     carryOut(seed, ({ input, plan }) => {
       const { holderOf } = input;
@@ -197,7 +197,7 @@ test("a pass after one change looks at the changed place only", () => {
     };
   });
   const asked: string[] = [];
-  const memo = new PlaceMemo();
+  const memo = new PlanCache();
   const plan = (change: Partial<PlanInput> = {}) => {
     asked.length = 0;
     return planLoadBalancer({
@@ -230,7 +230,7 @@ test("looks again at a place where an end or a drain may come without a word abo
     listeners: [aListener({ name: NAME, protocol: "HTTP", rules: [aRule({ targets: [aTarget({ weight: 0 })] })] })],
   });
   const desired = aDesired({ listeners: [aWantedHttpListener({ rules: [aWantedRule()] })] });
-  const memo = new PlaceMemo();
+  const memo = new PlanCache();
   const state: { holder: Holder; drained: boolean } = { holder: { kind: "terminating", podUid: "pod-1" }, drained: false };
   const lanes = () => {
     const input = {
