@@ -21,7 +21,7 @@ import { makeRandom } from "./runtime/random.ts";
 import { makeRateLimit } from "./runtime/rate-limit.ts";
 import { LockedError, makeTasks } from "./runtime/tasks.ts";
 import { newLoadBalancer } from "./services/clb/create-load-balancers.ts";
-import { makeServices } from "./services/clb/index.ts";
+import { makeServices } from "./services/index.ts";
 import { type Keyring, makeKeyring } from "./services/sts/keyring.ts";
 
 /** Numbers since the start. `refused` counts answers with an error, by code. */

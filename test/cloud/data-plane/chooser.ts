@@ -1,7 +1,7 @@
 import type { ListenerRecord, Place, RuleRecord, TargetRecord } from "../model/account.ts";
-import { servingTargets } from "../runtime/health.ts";
 import { byAddress, byLoad, byWeight } from "./balance.ts";
 import type { PassiveCheck } from "./passive-check.ts";
+import { servingTargets } from "./serving.ts";
 import { targetOfCookie } from "./session-cookie.ts";
 import { makeSessions, type Sessions } from "./sessions.ts";
 import type { TrafficLog } from "./traffic-log.ts";

@@ -1,7 +1,7 @@
 import * as z from "zod";
+import { parseScript } from "../input/yaml-script.ts";
 import { LIMITS } from "../runtime/options.ts";
-import { parseScript } from "../scenario/yaml-script.ts";
-import { makeServices } from "../services/clb/index.ts";
+import { makeServices } from "../services/index.ts";
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 const TIMES = 'must be a number of ms or a text such as "500ms", "10s", "5m", "1h"';

@@ -1,7 +1,7 @@
 import * as z from "zod";
+import { ip, tags } from "../input/fields.ts";
+import { parseScript } from "../input/yaml-script.ts";
 import { HEALTH_STATUSES } from "../model/account.ts";
-import { ip, tags } from "../scenario/fields.ts";
-import { parseScript } from "../scenario/yaml-script.ts";
 
 const word = z.string().min(1);
 

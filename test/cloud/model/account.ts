@@ -183,6 +183,9 @@ export type Account = {
   readonly certificates: Map<string, CertificateRecord>;
 };
 
+/** The account's number in resource names; any other is taken for it. */
+export const OWNER_UIN = "100000000001";
+
 /** Key of a target within its place, e.g. "10.244.1.7:8080". */
 export const targetKey = (ip: string, port: number): string => `${ip}:${port}`;
 

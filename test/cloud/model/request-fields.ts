@@ -1,7 +1,7 @@
 import { CloudError } from "./errors.ts";
 
 /**
- * What a request may hold. One table per action (actions/*.ts) drives all validation; `Fields<Request>` over the SDK's own
+ * What a request may hold. One table per action (services/) drives all validation; `Fields<Request>` over the SDK's own
  * request types lets the compiler check every name, that none is left out, and what is required.
  */
 type StringField = { readonly type: "string"; readonly min?: number; readonly max?: number; readonly oneOf?: readonly string[] };

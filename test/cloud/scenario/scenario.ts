@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 import * as z from "zod";
 import type { Cloud } from "../cloud.ts";
+import { parseScript } from "../input/yaml-script.ts";
 import { type EniRecord, emptyNetwork, type Network, type PolicyRecord, type TemplateRecord } from "../model/network.ts";
 import type { CloudOptions } from "../runtime/options.ts";
 import { faultsIn } from "./references.ts";
 import { type Eni, type Policy, SCENARIO, type Scenario } from "./schema.ts";
-import { parseScript } from "./yaml-script.ts";
 
 /** A cloud as a file describes it: what it is made with, and what is done to it before the first call. */
 export type Plan = { readonly options: CloudOptions; readonly prepare: (cloud: Cloud) => void };

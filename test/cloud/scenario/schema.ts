@@ -1,7 +1,6 @@
 import * as z from "zod";
-import type { CloudOptions } from "../runtime/options.ts";
-import { LIMITS } from "../runtime/options.ts";
-import { cidr, id, ip, ips, mac, name, tags } from "./fields.ts";
+import { cidr, id, ip, ips, mac, name, tags } from "../input/fields.ts";
+import { type CloudOptions, LIMITS } from "../runtime/options.ts";
 
 const ms = z.number().min(0);
 const profile = z.union(

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
+import { servingTargets } from "../../cloud/data-plane/serving.ts";
 import { makeJournal } from "../../cloud/journal/journal.ts";
 import type { HealthSettings, HealthStatus, Place, Protocol, TargetRecord } from "../../cloud/model/account.ts";
-import { DEFAULT_CHECK, makeHealth, servingTargets } from "../../cloud/runtime/health.ts";
+import { DEFAULT_CHECK, makeHealth } from "../../cloud/runtime/health.ts";
 import { makeRandom } from "../../cloud/runtime/random.ts";
 import { makeVirtualClock } from "../../virtual-clock.ts";
 

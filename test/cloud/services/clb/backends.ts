@@ -11,7 +11,7 @@ import {
 import { CloudError } from "../../model/errors.ts";
 import type { Core } from "../../runtime/core.ts";
 import type { Limits } from "../../runtime/options.ts";
-import { type ActionTable, cloudTime, filters, port, read, requiredText, text, texts, type Whole } from "./action.ts";
+import { type ActionTable, cloudTime, filters, port, read, requiredText, text, texts, type Whole } from "../table/action.ts";
 import { selectListeners } from "./listeners.ts";
 
 /** What is bound where. Limits and shapes: clb-api.md §2.3. */

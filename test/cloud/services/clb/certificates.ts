@@ -4,7 +4,7 @@ import type { CertificateChoice, CertificateRecord } from "../../model/account.t
 import { badValue, CloudError, missing, unsupported } from "../../model/errors.ts";
 import type { Core } from "../../runtime/core.ts";
 import { newId, type Random } from "../../runtime/random.ts";
-import { text, type Whole } from "./action.ts";
+import { text, type Whole } from "../table/action.ts";
 
 const sslMode = { type: "string", oneOf: ["UNIDIRECTIONAL", "MUTUAL"] } as const;
 const verifyClient = { type: "string", oneOf: ["ON", "OPTIONAL"] } as const;

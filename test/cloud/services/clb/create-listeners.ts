@@ -11,7 +11,7 @@ import { CloudError, missing, unsupported } from "../../model/errors.ts";
 import { addListeners, type CallContext, startTask } from "../../runtime/core.ts";
 import { DEFAULT_CHECK } from "../../runtime/health.ts";
 import { newId } from "../../runtime/random.ts";
-import type { Reply } from "./action.ts";
+import type { Reply } from "../table/action.ts";
 import { addCertificates, chooseCertificate, requireOneWay } from "./certificates.ts";
 import { completeCheck } from "./health-checks.ts";
 import {

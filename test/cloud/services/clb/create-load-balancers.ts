@@ -3,7 +3,7 @@ import type { LoadBalancerRecord, Purchase } from "../../model/account.ts";
 import { badValue, CloudError, missing, unsupported } from "../../model/errors.ts";
 import { addLoadBalancer, type CallContext, type Core } from "../../runtime/core.ts";
 import { newId } from "../../runtime/random.ts";
-import { type Reply, text } from "./action.ts";
+import { type Reply, text } from "../table/action.ts";
 
 /** Length: clb-api.md §2.1. */
 export const loadBalancerName = { type: "string", min: 1, max: 80 } as const;

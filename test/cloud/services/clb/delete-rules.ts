@@ -2,7 +2,7 @@ import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20
 import { type ListenerRecord, type RuleRecord, requireRule } from "../../model/account.ts";
 import { missing } from "../../model/errors.ts";
 import { type CallContext, removeRule, startTask } from "../../runtime/core.ts";
-import { type NoReply } from "./action.ts";
+import { type NoReply } from "../table/action.ts";
 import { noSuchDomain, requireRuleListener } from "./rule-listener.ts";
 
 /** By ids, by domain, or by domain and URL. Where the default domain goes, another one takes its place. */

@@ -3,7 +3,7 @@ import { type LoadBalancerRecord, placesOf, targetCount } from "../../model/acco
 import { CloudError } from "../../model/errors.ts";
 import type { Core } from "../../runtime/core.ts";
 import type { Limits } from "../../runtime/options.ts";
-import { type ActionTable, cloudTime, filters, integer, read, text, texts, type Whole } from "./action.ts";
+import { type ActionTable, cloudTime, filters, integer, read, text, texts, type Whole } from "../table/action.ts";
 
 /** Limits and defaults: clb-api.md §2.1. */
 export const describeLoadBalancerActions = (limits: Limits): ActionTable => ({

@@ -2,7 +2,7 @@ import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20
 import type { ListenerRecord, RuleRecord } from "../../model/account.ts";
 import { badValue, CloudError } from "../../model/errors.ts";
 import { type CallContext, noteRule, startTask } from "../../runtime/core.ts";
-import { type ActionTable, flag, type NoReply, requiredText, text, write } from "./action.ts";
+import { type ActionTable, flag, type NoReply, requiredText, text, write } from "../table/action.ts";
 import { addCertificates, certificate, multiCertInfo } from "./certificates.ts";
 import { chooseForDomain, noSuchDomain, requireHttps, requireRuleListener } from "./rule-listener.ts";
 import { domainName, requireDomains, requireUnique } from "./rule-names.ts";

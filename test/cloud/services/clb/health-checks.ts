@@ -2,7 +2,7 @@ import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20
 import type { HealthSettings, Protocol } from "../../model/account.ts";
 import { badValue, CloudError, missing } from "../../model/errors.ts";
 import { DEFAULT_CHECK } from "../../runtime/health.ts";
-import { text, type Whole } from "./action.ts";
+import { text, type Whole } from "../table/action.ts";
 
 /** Ranges: clb-api.md §4.3. */
 export const healthCheck = {

@@ -1,6 +1,5 @@
 import type { Limits } from "../../runtime/options.ts";
-import { otherServices, type Service } from "../index.ts";
-import type { ActionTable } from "./action.ts";
+import type { ActionTable } from "../table/action.ts";
 import { backendActions } from "./backends.ts";
 import { describeLoadBalancerActions } from "./describe-load-balancers.ts";
 import { domainActions } from "./domains.ts";
@@ -13,13 +12,8 @@ import { targetActions } from "./targets.ts";
 import { taskActions } from "./task-status.ts";
 import { weightActions } from "./weights.ts";
 
-/** Everything that this cloud can do, by service. */
-export function makeServices(limits: Limits): ReadonlyMap<string, Service> {
-  const clb = { version: "2018-03-17", perSecond: limits.clbPerSecond, actions: clbActions(limits) };
-  return new Map([["clb", clb], ...otherServices(limits)]);
-}
-
-const clbActions = (limits: Limits): ActionTable => ({
+/** CLB service: load balancers, listeners, rules and targets. */
+export const clbActions = (limits: Limits): ActionTable => ({
   ...loadBalancerActions(limits),
   ...describeLoadBalancerActions(limits),
   ...listenerActions(limits),

@@ -8,7 +8,7 @@ import {
   type Scheduler,
 } from "../../model/account.ts";
 import { badValue, CloudError, unsupported } from "../../model/errors.ts";
-import { flag, text } from "./action.ts";
+import { flag, text } from "../table/action.ts";
 import { certificate, multiCertInfo } from "./certificates.ts";
 import { healthCheck } from "./health-checks.ts";
 

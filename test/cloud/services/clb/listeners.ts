@@ -10,7 +10,7 @@ import {
 import { badValue, CloudError } from "../../model/errors.ts";
 import { type CallContext, noteListener, removeListener, startTask } from "../../runtime/core.ts";
 import { type Limits } from "../../runtime/options.ts";
-import { type ActionTable, cloudTime, type NoReply, port, read, requiredText, text, texts, type Whole, write } from "./action.ts";
+import { type ActionTable, cloudTime, type NoReply, port, read, requiredText, text, texts, type Whole, write } from "../table/action.ts";
 import { addCertificates, chooseCertificate, requireOneWay, showCertificate } from "./certificates.ts";
 import { checkOf, createListeners } from "./create-listeners.ts";
 import { showCheck } from "./health-checks.ts";

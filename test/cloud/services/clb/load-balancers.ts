@@ -3,7 +3,7 @@ import { requireLoadBalancer, targetCount } from "../../model/account.ts";
 import { badValue, CloudError, unsupported } from "../../model/errors.ts";
 import { type CallContext, type Core, noteLoadBalancer, removeLoadBalancer, runAtOnce, startTask } from "../../runtime/core.ts";
 import type { Limits } from "../../runtime/options.ts";
-import { type ActionTable, flag, integer, type NoReply, type Reply, requiredText, text, texts, unused, write } from "./action.ts";
+import { type ActionTable, flag, integer, type NoReply, type Reply, requiredText, text, texts, unused, write } from "../table/action.ts";
 import { createLoadBalancers, internetAccessible, loadBalancerName, requireBandwidth, SLA_TYPES } from "./create-load-balancers.ts";
 
 /** Limits and defaults: clb-api.md §2.1. */

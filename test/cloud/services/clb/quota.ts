@@ -1,6 +1,6 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import type { Limits } from "../../runtime/options.ts";
-import { type ActionTable, read, type Whole } from "./action.ts";
+import { type ActionTable, read, type Whole } from "../table/action.ts";
 
 /** Ids and the `null`s of QuotaCurrent: clb-api.md §2.1. */
 export const quotaActions = (limits: Limits): ActionTable => ({

@@ -11,7 +11,18 @@ import { CloudError, missing, unsupported } from "../../model/errors.ts";
 import { addRules, type CallContext, noteRule, startTask } from "../../runtime/core.ts";
 import type { Limits } from "../../runtime/options.ts";
 import { newId } from "../../runtime/random.ts";
-import { type ActionTable, cloudTime, flag, type NoReply, type Reply, requiredText, text, texts, type Whole, write } from "./action.ts";
+import {
+  type ActionTable,
+  cloudTime,
+  flag,
+  type NoReply,
+  type Reply,
+  requiredText,
+  text,
+  texts,
+  type Whole,
+  write,
+} from "../table/action.ts";
 import { addCertificates, type ChosenCertificate, certificate, multiCertInfo, showCertificate } from "./certificates.ts";
 import { deleteRules } from "./delete-rules.ts";
 import { completeCheck, healthCheck, showCheck } from "./health-checks.ts";

@@ -1,7 +1,7 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import { type ListenerRecord, type Place, placesOf, type RuleRecord, requireLoadBalancer } from "../../model/account.ts";
 import type { Limits } from "../../runtime/options.ts";
-import { type ActionTable, read, text, texts, type Whole } from "./action.ts";
+import { type ActionTable, read, text, texts, type Whole } from "../table/action.ts";
 import { selectListeners } from "./listeners.ts";
 
 /** How targets feel. Limits: clb-api.md §2.3; shape: §4.1. */

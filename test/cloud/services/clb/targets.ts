@@ -2,7 +2,7 @@ import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20
 import { badValue } from "../../model/errors.ts";
 import { type CallContext, runBatch, startTask } from "../../runtime/core.ts";
 import type { Limits } from "../../runtime/options.ts";
-import { type ActionTable, type NoReply, port, type Reply, requiredText, text, weight, write } from "./action.ts";
+import { type ActionTable, type NoReply, port, type Reply, requiredText, text, weight, write } from "../table/action.ts";
 import { type Plan, planBind, planUnbind } from "./target-plan.ts";
 
 const target = { type: "object", fields: { Port: port, Type: text, InstanceId: text, Weight: weight, EniIp: text, Tag: text } } as const;

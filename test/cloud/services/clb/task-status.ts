@@ -1,6 +1,6 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import { badValue, missing } from "../../model/errors.ts";
-import { type ActionTable, read, text } from "./action.ts";
+import { type ActionTable, read, text } from "../table/action.ts";
 
 /** Every write's RequestId is its task's id. Source: clb-api.md §3.1. */
 export const taskActions = (): ActionTable => ({

@@ -3,7 +3,7 @@ import { requireLoadBalancer, requirePlace, targetKey } from "../../model/accoun
 import { badValue, CloudError } from "../../model/errors.ts";
 import { type CallContext, setWeight, startTask } from "../../runtime/core.ts";
 import type { Limits } from "../../runtime/options.ts";
-import { type ActionTable, requiredText, text, weight, write } from "./action.ts";
+import { type ActionTable, requiredText, text, weight, write } from "../table/action.ts";
 import { boundTarget, DEFAULT_WEIGHT, notBound, requireOneAddress } from "./target-plan.ts";
 import { onePlace, targets } from "./targets.ts";
 

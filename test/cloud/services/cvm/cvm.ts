@@ -2,8 +2,8 @@ import type * as cvm from "tencentcloud-sdk-nodejs/tencentcloud/services/cvm/v20
 import { CloudError } from "../../model/errors.ts";
 import { enisOf, type InstanceRecord } from "../../model/network.ts";
 import type { Core } from "../../runtime/core.ts";
-import { type ActionTable, type Answer, filters, read, texts } from "../clb/action.ts";
-import { pageOf, pick, type Selection, select } from "../paging.ts";
+import { type ActionTable, type Answer, filters, read, texts } from "../table/action.ts";
+import { pageOf, pick, type Selection, select } from "../table/paging.ts";
 
 /** Source: clb-api.md §2.6. */
 const FILTER_VALUES = 5;

@@ -1,8 +1,8 @@
 import { createServer, type Server } from "node:http";
+import { OWNER_UIN } from "../../model/account.ts";
 import { addressesOf, type EniRecord, enisOf, type InstanceRecord, type Network } from "../../model/network.ts";
 import { toAddress, toNumber } from "../../model/ranges.ts";
 import type { Keyring } from "../sts/keyring.ts";
-import { OWNER_UIN } from "../tags/tags.ts";
 
 /** How long keys of an instance's role live. Not documented; clients renew by `ExpiredTime`. */
 const ROLE_KEYS_S = 7200;

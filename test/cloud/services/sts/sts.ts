@@ -1,6 +1,6 @@
 import type * as sts from "tencentcloud-sdk-nodejs/tencentcloud/services/sts/v20180813/sts_models.js";
 import { CloudError } from "../../model/errors.ts";
-import { type ActionTable, requiredText, write } from "../clb/action.ts";
+import { type ActionTable, requiredText, write } from "../table/action.ts";
 
 /** Source: the SDK's model of AssumeRoleWithWebIdentity (2 h unless asked for more, at most 12 h). */
 const LIFE_S = { default: 7200, max: 43_200 } as const;

@@ -1,13 +1,10 @@
 import type * as tag from "tencentcloud-sdk-nodejs/tencentcloud/services/tag/v20180813/tag_models.js";
-import type { Account, LoadBalancerRecord } from "../../model/account.ts";
+import { type Account, type LoadBalancerRecord, OWNER_UIN } from "../../model/account.ts";
 import { CloudError } from "../../model/errors.ts";
 import { type Core, noteLoadBalancer } from "../../runtime/core.ts";
-import { type ActionTable, read, requiredText, text, unused, write } from "../clb/action.ts";
+import { type ActionTable, read, requiredText, text, unused, write } from "../table/action.ts";
 
 const resources = { type: "array", required: true, min: 1, max: 10, of: text } as const;
-
-/** The account's number in resource names; any other is taken for it. */
-export const OWNER_UIN = "100000000001";
 
 /** Tag service, load balancers only. Limits: clb-api.md §2.5. */
 export const tagActions = (): ActionTable => ({

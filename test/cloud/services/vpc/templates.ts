@@ -1,7 +1,7 @@
 import type * as vpc from "tencentcloud-sdk-nodejs/tencentcloud/services/vpc/v20170312/vpc_models.js";
 import type { TemplateRecord } from "../../model/network.ts";
-import { type ActionTable, type Answer, cloudTime, filters, flag, read, text, unused } from "../clb/action.ts";
-import { pageOf, select, textPage } from "../paging.ts";
+import { type ActionTable, type Answer, cloudTime, filters, flag, read, text, unused } from "../table/action.ts";
+import { pageOf, select, textPage } from "../table/paging.ts";
 
 const fields = {
   Filters: filters,

@@ -2,8 +2,8 @@ import type * as vpc from "tencentcloud-sdk-nodejs/tencentcloud/services/vpc/v20
 import { CloudError } from "../../model/errors.ts";
 import { addressesOf, type EniRecord, type PolicyRecord, type SecurityGroupRecord } from "../../model/network.ts";
 import type { Core } from "../../runtime/core.ts";
-import { type ActionTable, type Answer, cloudTime, filters, read, requiredText, text, texts } from "../clb/action.ts";
-import { pageOf, pick, type Selection, select, textPage } from "../paging.ts";
+import { type ActionTable, type Answer, cloudTime, filters, read, requiredText, text, texts } from "../table/action.ts";
+import { pageOf, pick, type Selection, select, textPage } from "../table/paging.ts";
 import { templateActions } from "./templates.ts";
 
 const WRONG_ID = { malformed: "InvalidParameterValue.Malformed", notFound: "ResourceNotFound" } as const;

@@ -1,4 +1,4 @@
-import { CloudError } from "../model/errors.ts";
+import { CloudError } from "../../model/errors.ts";
 
 type Filter = { readonly Name: string; readonly Values: readonly string[] };
 
