@@ -13,14 +13,17 @@ import { emptyNetwork, type Network } from "./model/network.ts";
 import type { AnyFields } from "./model/request-fields.ts";
 import { type CloudState, stateOf } from "./model/view.ts";
 import { makeVips } from "./model/vips.ts";
-import { addLoadBalancer, type CallContext, type Caller, type Core } from "./runtime/core.ts";
+import { makeAccountChanges } from "./runtime/account-changes.ts";
+import type { CallContext, Caller } from "./runtime/call.ts";
 import { makeHealth } from "./runtime/health.ts";
-import { type CloudOptions, settingsOf, TEST_KEY } from "./runtime/options.ts";
+import { type CloudOptions, type Settings, settingsOf, TEST_KEY } from "./runtime/options.ts";
 import { makeNetworkProbe } from "./runtime/probe.ts";
-import { makeRandom } from "./runtime/random.ts";
+import { makeRandom, type Random } from "./runtime/random.ts";
 import { makeRateLimit } from "./runtime/rate-limit.ts";
+import { makeTargetChanges } from "./runtime/target-changes.ts";
 import { LockedError, makeTasks } from "./runtime/tasks.ts";
-import { newLoadBalancer } from "./services/clb/create-load-balancers.ts";
+import { makeWrites } from "./runtime/writes.ts";
+import { newLoadBalancer } from "./services/clb/new-load-balancer.ts";
 import { makeServices } from "./services/index.ts";
 import { type Keyring, makeKeyring } from "./services/sts/keyring.ts";
 
@@ -104,28 +107,46 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
   /** The address of the load balancer, or one that the service keeps for its probes (clb-api.md §4.3). */
   const sourceOf = ({ loadBalancerId, healthCheck }: Place): string | undefined =>
     healthCheck.SourceIpType === 0 ? account.loadBalancers.get(loadBalancerId)?.vip : PROBE_ADDRESS;
-  const core: Core = {
-    clock,
-    journal,
-    random,
-    settings,
-    account,
-    network: options.network ?? emptyNetwork(),
-    keyring: makeKeyring(options.keys ?? [TEST_KEY], settings.wallMs),
-    clientTokens: new Map(),
-    vips: makeVips(settings.vips),
-    tasks: makeTasks({ clock, journal, stopped: stopping.signal, failedTaskApplies: settings.failedTaskApplies }),
-    health: makeHealth({ clock, journal, random, probe, sourceOf, mode: settings.health }),
-    dataPlane: makeDataPlane({ ...settings, clock, journal, certificates }),
-  };
-  const services = makeServices(settings.limits);
-  const past = makePastStates({ account: core.account, clock, journal });
+  const network = options.network ?? emptyNetwork();
+  const keyring = makeKeyring(options.keys ?? [TEST_KEY], settings.wallMs);
+  const vips = makeVips(settings.vips);
+  const tasks = makeTasks({ clock, journal, stopped: stopping.signal, failedTaskApplies: settings.failedTaskApplies });
+  const health = makeHealth({ clock, journal, random, probe, sourceOf, mode: settings.health });
+  const dataPlane = makeDataPlane({ ...settings, clock, journal, certificates });
+  const { reregisterUpdatesWeight } = settings;
+  const targets = makeTargetChanges({ journal, clock, health, dataPlane, reregisterUpdatesWeight });
+  const changes = makeAccountChanges({ account, journal, vips, targets, dataPlane, opensPorts: settings.dataPlane });
+  const writes = makeWrites({ tasks, profile: settings.profile });
+  const { limits, region, backends, keepGoodTargetsOfFailedListener, unusedReferences } = settings;
+  const services = makeServices(limits, {
+    clb: {
+      writes,
+      changes,
+      targets,
+      tasks,
+      health,
+      network,
+      backends,
+      vips,
+      clientTokens: new Map(),
+      clock,
+      random,
+      limits,
+      region,
+      keepGoodTargetsOfFailedListener,
+    },
+    vpc: { network, unusedReferences },
+    cvm: { network },
+    tag: { changes, region },
+    sts: { keyring, wallMs: settings.wallMs },
+  });
+  const past = makePastStates({ account, clock, journal });
   const faultRandom = makeRandom(settings.seed + 1); // a row of its own: faults change neither ids nor latencies
   const faults = makeFaults({ clock, random: faultRandom, journal, past });
-  const faultsOf = makeFaultEffects({ clock, random: faultRandom, faults, past, stopped: stopping.signal });
+  const faultsOf = makeFaultEffects({ account, clock, random: faultRandom, faults, past, stopped: stopping.signal });
   const calls = new Map<string, number>();
   const refused = new Map<string, number>();
-  const call = makeCall({ core, services, faultsOf, stopped: stopping.signal, calls, refused });
+  const call = makeCall({ clock, journal, random, settings, services, faultsOf, stopped: stopping.signal, calls, refused });
 
   return {
     call,
@@ -158,53 +179,60 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
     },
     fieldsOf: (service, action) => services.get(service)?.actions[action]?.fields,
     addLoadBalancer: ({ id, name, type = "OPEN", tags = {}, vip, vpcId, subnetId } = {}) => {
-      if (id !== undefined && core.account.loadBalancers.has(id))
+      if (id !== undefined && account.loadBalancers.has(id))
         throw new CloudError("InvalidParameterValue", `there is a load balancer ${id} already`);
-      const made = newLoadBalancer(core, {
-        LoadBalancerType: type,
-        Tags: Object.entries(tags).map(([TagKey, TagValue]) => ({ TagKey, TagValue })),
-        ...(name !== undefined && { LoadBalancerName: name }),
-        ...(vip !== undefined && { Vip: vip }),
-        ...(vpcId !== undefined && { VpcId: vpcId }),
-        ...(subnetId !== undefined && { SubnetId: subnetId }),
-      });
+      const made = newLoadBalancer(
+        {
+          LoadBalancerType: type,
+          Tags: Object.entries(tags).map(([TagKey, TagValue]) => ({ TagKey, TagValue })),
+          ...(name !== undefined && { LoadBalancerName: name }),
+          ...(vip !== undefined && { Vip: vip }),
+          ...(vpcId !== undefined && { VpcId: vpcId }),
+          ...(subnetId !== undefined && { SubnetId: subnetId }),
+        },
+        account,
+        { network, random, vips, clock },
+      );
       const loadBalancer = { ...made, id: id ?? made.id };
-      addLoadBalancer(core, loadBalancer);
+      changes.addLoadBalancer(loadBalancer);
       return { loadBalancerId: loadBalancer.id, vip: loadBalancer.vip };
     },
     setHealth: ({ loadBalancerId, listenerId, locationId = "", ip, port }, status) => {
-      const place = requirePlace(requireLoadBalancer(core.account, loadBalancerId), { ListenerId: listenerId, LocationId: locationId });
+      const place = requirePlace(requireLoadBalancer(account, loadBalancerId), { ListenerId: listenerId, LocationId: locationId });
       const target = place.targets.get(targetKey(ip, port));
       if (target === undefined)
         throw new CloudError("InvalidParameterValue", `target ${ip}:${port} is not bound to ${listenerId} ${locationId}`);
-      core.health.pin(place, target, status);
+      health.pin(place, target, status);
     },
-    network: core.network,
-    keyring: core.keyring,
+    network,
+    keyring,
     journal,
     faults,
-    state: () => stateOf(core),
+    state: () => stateOf(account, { timeMs: clock.now(), overlaps: tasks.overlaps }),
     time: () => ({ nowMs: Math.round(clock.now()), scale: scaleOf(clock) }),
     counts: () => ({
       calls: Object.fromEntries(calls),
       refused: Object.fromEntries(refused),
-      overlaps: core.tasks.overlaps,
-      runningTasks: core.tasks.running,
-      backends: core.dataPlane.counts(),
+      overlaps: tasks.overlaps,
+      runningTasks: tasks.running,
+      backends: dataPlane.counts(),
     }),
-    connectionsOf: (client) => core.dataPlane.connectionsOf(client),
+    connectionsOf: (client) => dataPlane.connectionsOf(client),
     stop: async () => {
       stopping.abort();
-      for (const loadBalancer of core.account.loadBalancers.values())
+      for (const loadBalancer of account.loadBalancers.values())
         for (const place of [...loadBalancer.listeners.values()].flatMap(placesOf))
-          for (const target of place.targets.values()) core.health.forget(place, target);
-      await core.dataPlane.closeAll();
+          for (const target of place.targets.values()) health.forget(place, target);
+      await dataPlane.closeAll();
     },
   };
 }
 
 type CallDeps = {
-  readonly core: Core;
+  readonly clock: Clock;
+  readonly journal: Journal;
+  readonly random: Random;
+  readonly settings: Settings;
   readonly services: ReturnType<typeof makeServices>;
   readonly faultsOf: ReturnType<typeof makeFaultEffects>;
   readonly stopped: AbortSignal;
@@ -214,8 +242,7 @@ type CallDeps = {
 
 /** Order of the checks: clb-api.md §8.3 (the signature came before, in the HTTP shell). */
 function makeCall(deps: CallDeps): Cloud["call"] {
-  const { core, services } = deps;
-  const { clock, journal, settings } = core;
+  const { clock, journal, random, settings, services } = deps;
   const rateLimit = makeRateLimit();
 
   const answer = async (asked: Asked): Promise<object & SentAs> => {
@@ -227,12 +254,12 @@ function makeCall(deps: CallDeps): Cloud["call"] {
     const faults = deps.faultsOf({ service, action, caller: caller.name, isWrite: asked.isWrite, loadBalancerIds });
     asked.faults = faults.kinds;
     faults.cutOff();
-    const latencyMs = latencyOf(action, asked.isWrite, core) + faults.delayMs;
+    const latencyMs = latencyOf(action, asked.isWrite, settings.profile, random) + faults.delayMs;
     if (latencyMs > 0) await clock.sleep(latencyMs, deps.stopped); // even a sleep of 0 costs a timer
     faults.refuse();
     if (row === undefined) throw new CloudError("InvalidAction", `The action ${action} of ${service} is not known.`);
     row.check(request);
-    const context: CallContext = { core: faults.core(core), action, faults: faults.onWrite, requestId, caller };
+    const context: CallContext = { account: faults.account(), action, faults: faults.onWrite, requestId };
     return faults.answer(await row.run(request, context));
   };
 
@@ -294,8 +321,8 @@ const scaleOf = (clock: Clock): number | "virtual" =>
 
 const count = (counts: Map<string, number>, key: string): void => void counts.set(key, (counts.get(key) ?? 0) + 1);
 
-function latencyOf(action: string, isWrite: boolean, { settings, random }: Core): number {
-  const { byAction = {}, write, default: other, jitterPct } = settings.profile.apiLatencyMs;
+function latencyOf(action: string, isWrite: boolean, profile: Settings["profile"], random: Random): number {
+  const { byAction = {}, write, default: other, jitterPct } = profile.apiLatencyMs;
   const middle = byAction[action] ?? (isWrite ? write : other);
   return middle * (1 + ((random() * 2 - 1) * jitterPct) / 100);
 }

@@ -4,14 +4,14 @@ import type { CloudTransport } from "../../coordinator/cloud/transport.ts";
 import type { Cloud } from "./cloud.ts";
 import { SENT_AS } from "./faults/effects.ts";
 import { CloudError, TransportFault } from "./model/errors.ts";
-import type { Caller } from "./runtime/core.ts";
+import type { Caller } from "./runtime/call.ts";
 import type { Probe } from "./runtime/probe.ts";
 
 /** For `CloudOptions.probe` in a virtual run: every target turns Alive in the time that its check takes, without any network. */
 export const alwaysHealthy: Probe = async () => true;
 
 /**
- * The cloud's core as a transport, without HTTP and signature. What goes in and out passes through JSON as on the wire; what it rejects
+ * The cloud as a transport, without HTTP and signature. What goes in and out passes through JSON as on the wire; what it rejects
  * with is what the SDK throws: an error of the API has `code` and `requestId`, a failure below it has neither. An aborted call
  * rejects with the signal's reason at once and goes on in the cloud, as it would behind a connection that was closed.
  */

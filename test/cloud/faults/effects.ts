@@ -1,6 +1,7 @@
 import type { Clock } from "../../../common/clock.ts";
+import type { Account } from "../model/account.ts";
 import { CloudError, TransportFault } from "../model/errors.ts";
-import type { Core, WriteFaults } from "../runtime/core.ts";
+import type { WriteFaults } from "../runtime/call.ts";
 import type { Random } from "../runtime/random.ts";
 import { makeRateLimit } from "../runtime/rate-limit.ts";
 import type { Faults, FaultyCall } from "./faults.ts";
@@ -20,14 +21,15 @@ export type CallFaults = {
   cutOff(): void;
   /** After the delay. Throws the CloudError of a fault in place of an answer. */
   refuse(): void;
-  /** The core as the action is to see it: with another writer's lock, or as it was some time ago. */
-  core(core: Core): Core;
+  /** The account as the action is to see it: with another writer's lock, or as it was some time ago. */
+  account(): Account;
   readonly onWrite: WriteFaults;
   /** After the action. Throws TransportFault where the answer is lost. */
   answer<T extends object>(response: T): T & SentAs;
 };
 
 type Deps = {
+  readonly account: Account;
   readonly clock: Clock;
   readonly random: Random;
   readonly faults: Faults;
@@ -39,7 +41,7 @@ type Deps = {
 const OTHER_WRITER = "(another writer)";
 
 export function makeFaultEffects(deps: Deps): (call: FaultyCall) => CallFaults {
-  const { clock, faults } = deps;
+  const { account, clock, faults } = deps;
   const throttle = makeRateLimit();
 
   const stuck = async (holdMs: number | undefined): Promise<void> => {
@@ -48,10 +50,10 @@ export function makeFaultEffects(deps: Deps): (call: FaultyCall) => CallFaults {
     else if (!cleared.aborted) await new Promise((resolve) => cleared.addEventListener("abort", resolve, { once: true }));
   };
 
-  const lock = (core: Core, loadBalancerIds: readonly string[], holdMs: number): void => {
+  const lock = (loadBalancerIds: readonly string[], holdMs: number): void => {
     const lockOfOther = { requestId: OTHER_WRITER, action: OTHER_WRITER, untilMs: clock.now() + holdMs };
     for (const id of loadBalancerIds) {
-      const loadBalancer = core.account.loadBalancers.get(id);
+      const loadBalancer = account.loadBalancers.get(id);
       if (loadBalancer === undefined || loadBalancer.lock !== undefined) continue;
       loadBalancer.lock = lockOfOther;
       const release = (): void => {
@@ -82,12 +84,11 @@ export function makeFaultEffects(deps: Deps): (call: FaultyCall) => CallFaults {
         const error = first("error");
         if (error !== undefined) throw new CloudError(error.code, error.message ?? "injected fault");
       },
-      core: (core) => {
+      account: () => {
         const locked = first("locked");
-        if (locked !== undefined) lock(core, call.loadBalancerIds, locked.hold);
+        if (locked !== undefined) lock(call.loadBalancerIds, locked.hold);
         const stale = first("stale");
-        const account = stale && deps.past.at(clock.now() - stale.age);
-        return account === undefined ? core : { ...core, account };
+        return (stale && deps.past.at(clock.now() - stale.age)) ?? account;
       },
       onWrite: {
         failure: first("task-failed")?.message,

@@ -1,7 +1,6 @@
 import * as z from "zod";
 import { parseScript } from "../input/yaml-script.ts";
-import { LIMITS } from "../runtime/options.ts";
-import { makeServices } from "../services/index.ts";
+import { actionNames } from "../services/index.ts";
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 const TIMES = 'must be a number of ms or a text such as "500ms", "10s", "5m", "1h"';
@@ -20,7 +19,7 @@ const names = z
 
 /** A misspelt action would meet no call, and a test of its fault would pass for nothing. */
 const actions = names.superRefine((given, context) => {
-  const offered = [...makeServices(LIMITS).values()].flatMap((service) => Object.keys(service.actions));
+  const offered = actionNames();
   for (const name of given.filter((one) => !offered.includes(one)))
     context.addIssue({ code: "custom", message: `there is no action ${name}; docs/emulated-cloud.md lists them` });
 });

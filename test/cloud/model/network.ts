@@ -130,7 +130,7 @@ export function editPolicies(
 }
 
 /** ENIs of an instance, the primary one first. */
-export const enisOf = (network: Network, instanceId: string): EniRecord[] =>
+export const enisOf = (network: Pick<Network, "enis">, instanceId: string): EniRecord[] =>
   [...network.enis.values()]
     .filter((eni) => eni.attachment?.instanceId === instanceId)
     .sort((a, b) => (a.attachment?.deviceIndex ?? 0) - (b.attachment?.deviceIndex ?? 0));

@@ -1,5 +1,4 @@
-import type { Core } from "../runtime/core.ts";
-import { type HealthStatus, isDefault, type Place } from "./account.ts";
+import { type Account, type HealthStatus, isDefault, type Place } from "./account.ts";
 
 /** The cloud as it is now, for boards and tests; plain JSON. */
 export type CloudState = { readonly nowMs: number; readonly overlaps: number; readonly loadBalancers: readonly LoadBalancerView[] };
@@ -35,11 +34,15 @@ export type RuleView = {
 
 export type TargetView = { readonly ip: string; readonly port: number; readonly weight: number; readonly health: HealthStatus };
 
-export function stateOf(core: Core): CloudState {
+/** `overlaps` are those of all load balancers, also deleted ones. */
+export function stateOf(
+  { loadBalancers }: Pick<Account, "loadBalancers">,
+  now: { readonly timeMs: number; readonly overlaps: number },
+): CloudState {
   return {
-    nowMs: Math.round(core.clock.now()),
-    overlaps: core.tasks.overlaps,
-    loadBalancers: [...core.account.loadBalancers.values()].map(({ id, name, vip, tags, lock, overlaps, listeners }) => ({
+    nowMs: Math.round(now.timeMs),
+    overlaps: now.overlaps,
+    loadBalancers: [...loadBalancers.values()].map(({ id, name, vip, tags, lock, overlaps, listeners }) => ({
       id,
       name,
       vip,

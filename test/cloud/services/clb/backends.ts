@@ -9,13 +9,15 @@ import {
   type TargetRecord,
 } from "../../model/account.ts";
 import { CloudError } from "../../model/errors.ts";
-import type { Core } from "../../runtime/core.ts";
 import type { Limits } from "../../runtime/options.ts";
 import { type ActionTable, cloudTime, filters, port, read, requiredText, text, texts, type Whole } from "../table/action.ts";
 import { selectListeners } from "./listeners.ts";
+import type { ClbPorts } from "./ports.ts";
+
+type Ports = Pick<ClbPorts, "region">;
 
 /** What is bound where. Limits and shapes: clb-api.md §2.3. */
-export const backendActions = (limits: Limits): ActionTable => ({
+export const backendActions = (limits: Limits): ActionTable<Ports> => ({
   DescribeTargets: read<clb.DescribeTargetsRequest, clb.DescribeTargetsResponse>({
     fields: {
       LoadBalancerId: requiredText,
@@ -24,14 +26,14 @@ export const backendActions = (limits: Limits): ActionTable => ({
       Port: { ...port, required: false },
       Filters: filters,
     },
-    run: (request, { core }) => {
+    run: (request, { account }) => {
       const wanted = filterOf(request.Filters ?? []);
-      const loadBalancer = requireLoadBalancer(core.account, request.LoadBalancerId);
+      const loadBalancer = requireLoadBalancer(account, request.LoadBalancerId);
       return { Listeners: selectListeners(loadBalancer, request).map((listener) => showListener(listener, wanted)) };
     },
   }),
 
-  DescribeLBListeners: read<clb.DescribeLBListenersRequest, clb.DescribeLBListenersResponse>({
+  DescribeLBListeners: read<clb.DescribeLBListenersRequest, clb.DescribeLBListenersResponse, Ports>({
     fields: {
       Backends: {
         type: "array",
@@ -41,8 +43,8 @@ export const backendActions = (limits: Limits): ActionTable => ({
         of: { type: "object", fields: { VpcId: requiredText, PrivateIp: requiredText } },
       },
     },
-    run: (request, { core }) => ({
-      LoadBalancers: [...core.account.loadBalancers.values()].flatMap((one) => showBinders(one, request.Backends, core)),
+    run: (request, { account }, { region }) => ({
+      LoadBalancers: [...account.loadBalancers.values()].flatMap((one) => showBinders(one, request.Backends, region)),
     }),
   }),
 });
@@ -98,7 +100,7 @@ const showTarget = (target: TargetRecord): Whole<clb.Backend> => ({
 });
 
 /** The listeners and rules of a load balancer that bind one of these addresses; nothing if none does. */
-function showBinders(one: LoadBalancerRecord, backends: readonly clb.LbRsItem[], core: Core): Whole<clb.LBItem>[] {
+function showBinders(one: LoadBalancerRecord, backends: readonly clb.LbRsItem[], region: string): Whole<clb.LBItem>[] {
   const ips = new Set(backends.filter(({ VpcId }) => VpcId === one.vpcId).map(({ PrivateIp }) => PrivateIp));
   const show = (place: Place) => [...place.targets.values()].filter(({ ip }) => ips.has(ip)).map(showBound);
   const listeners = [...one.listeners.values()].flatMap((listener) => {
@@ -118,7 +120,7 @@ function showBinders(one: LoadBalancerRecord, backends: readonly clb.LbRsItem[],
       },
     ];
   });
-  return listeners.length === 0 ? [] : [{ LoadBalancerId: one.id, Vip: one.vip, Region: core.settings.region, Listeners: listeners }];
+  return listeners.length === 0 ? [] : [{ LoadBalancerId: one.id, Vip: one.vip, Region: region, Listeners: listeners }];
 }
 
 /** Lower-case types and a numeric VPC, unlike anywhere else. */

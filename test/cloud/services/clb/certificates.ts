@@ -1,8 +1,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
-import type { CertificateChoice, CertificateRecord } from "../../model/account.ts";
+import type { Account, CertificateChoice, CertificateRecord } from "../../model/account.ts";
 import { badValue, CloudError, missing, unsupported } from "../../model/errors.ts";
-import type { Core } from "../../runtime/core.ts";
 import { newId, type Random } from "../../runtime/random.ts";
 import { text, type Whole } from "../table/action.ts";
 
@@ -38,6 +37,9 @@ export const multiCertInfo = {
   },
 } as const;
 
+/** Where certificates come from that a request names, and ids for those that come with it. */
+type Sources = { readonly account: Pick<Account, "certificates">; readonly random: Random };
+
 export type CertificateWish = { readonly Certificate?: clb.CertificateInput; readonly MultiCertInfo?: clb.MultiCertInfo };
 
 /** A choice, and the certificates that come with the request: the account has them when its task succeeds. */
@@ -50,12 +52,12 @@ export function requireOneWay({ Certificate, MultiCertInfo }: CertificateWish): 
 }
 
 /** Undefined if the request names no certificate. Throws MissingParameter, InvalidParameterValue, UnsupportedOperation. */
-export function chooseCertificate(core: Core, wish: CertificateWish): ChosenCertificate | undefined {
+export function chooseCertificate(wish: CertificateWish, from: Sources): ChosenCertificate | undefined {
   requireOneWay(wish);
   const asked = wish.Certificate === undefined ? wish.MultiCertInfo : asMulti(wish.Certificate);
   if (asked === undefined) return undefined;
   if (asked.SSLVerifyClient === "OPTIONAL") throw unsupported("`SSLVerifyClient` OPTIONAL is not offered here, only ON");
-  const found = asked.CertList.map((one) => find(core, one));
+  const found = asked.CertList.map((one) => find(one, from));
   const servers = found.filter(({ record }) => record.keyPem !== "");
   const [ca] = found.filter(({ record }) => record.keyPem === "");
   if (servers.length === 0) throw missing("a server certificate");
@@ -103,16 +105,16 @@ function asMulti(given: clb.CertificateInput): clb.MultiCertInfo {
 const pick = (given: { [K in keyof clb.CertInfo]: string | undefined }): clb.CertInfo =>
   Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 
-function find(core: Core, one: clb.CertInfo): { readonly record: CertificateRecord; readonly isNew: boolean } {
+function find(one: clb.CertInfo, { account, random }: Sources): { readonly record: CertificateRecord; readonly isNew: boolean } {
   if (one.CertId !== undefined) {
-    const known = core.account.certificates.get(one.CertId);
+    const known = account.certificates.get(one.CertId);
     if (known === undefined)
       throw badValue(`certificate ${one.CertId} does not exist in this account; upload it in the request, or give it to the cloud first`);
     return { record: known, isNew: false };
   }
   if (one.CertName === undefined || one.CertContent === undefined)
     throw missing("`CertId`, or `CertName` and `CertContent`, of a certificate");
-  return { record: certificateRecord(core.random, one.CertName, one.CertContent, one.CertKey ?? ""), isNew: true };
+  return { record: certificateRecord(random, one.CertName, one.CertContent, one.CertKey ?? ""), isNew: true };
 }
 
 /** A certificate with a new id. Throws InvalidParameterValue if it is no PEM, or the key is not its own. */
@@ -124,10 +126,6 @@ function certificateRecord(random: Random, name: string, certPem: string, keyPem
     throw badValue(`certificate ${name}: ${error instanceof Error ? error.message : String(error)}`);
   }
   return { id: newId("cert", random), name, certPem, keyPem };
-}
-
-export function addCertificates(core: Core, records: readonly CertificateRecord[]): void {
-  for (const record of records) core.account.certificates.set(record.id, record);
 }
 
 export function showCertificate(choice: CertificateChoice | undefined): Whole<clb.CertificateOutput> | null {

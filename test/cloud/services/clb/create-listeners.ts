@@ -8,11 +8,11 @@ import {
   requireLoadBalancer,
 } from "../../model/account.ts";
 import { CloudError, missing, unsupported } from "../../model/errors.ts";
-import { addListeners, type CallContext, startTask } from "../../runtime/core.ts";
+import type { CallContext } from "../../runtime/call.ts";
 import { DEFAULT_CHECK } from "../../runtime/health.ts";
 import { newId } from "../../runtime/random.ts";
 import type { Reply } from "../table/action.ts";
-import { addCertificates, chooseCertificate, requireOneWay } from "./certificates.ts";
+import { chooseCertificate, requireOneWay } from "./certificates.ts";
 import { completeCheck } from "./health-checks.ts";
 import {
   applySettings,
@@ -22,10 +22,17 @@ import {
   requireSessionWithScheduler,
   schedulerOf,
 } from "./listener-settings.ts";
+import type { ClbPorts, Writing } from "./ports.ts";
+
+export type CreateListenerPorts = Writing<"addCertificates" | "addListeners"> & Pick<ClbPorts, "limits" | "random" | "clock">;
 
 /** Ids are given at once, one listener per port; all appear when the task succeeds. */
-export function createListeners(request: clb.CreateListenerRequest, call: CallContext): Reply<clb.CreateListenerResponse> {
-  const { core } = call;
+export function createListeners(
+  request: clb.CreateListenerRequest,
+  call: CallContext,
+  { writes, changes, limits, random, clock }: CreateListenerPorts,
+): Reply<clb.CreateListenerResponse> {
+  const { account } = call;
   const protocol = PROTOCOLS.find((one) => one === request.Protocol);
   if (protocol === undefined) throw unsupported(`the emulated cloud has no ${request.Protocol} listeners, only ${PROTOCOLS.join(", ")}`);
   const ports = requirePorts(request);
@@ -36,37 +43,37 @@ export function createListeners(request: clb.CreateListenerRequest, call: CallCo
   requireOneWay(request);
   if (needsCertificate && request.Certificate === undefined && request.MultiCertInfo === undefined)
     throw missing(`\`Certificate\` or \`MultiCertInfo\` of a ${protocol} listener${protocol === "HTTPS" ? " without SNI" : ""}`);
-  const loadBalancer = requireLoadBalancer(core.account, request.LoadBalancerId);
+  const loadBalancer = requireLoadBalancer(account, request.LoadBalancerId);
   requireInSpecification(request, loadBalancer);
-  const certificate = chooseCertificate(core, request);
-  core.tasks.requireFree([loadBalancer]);
+  const certificate = chooseCertificate(request, { account, random });
+  writes.requireFree([loadBalancer]);
   requireFreePorts(loadBalancer, protocol, ports);
-  requireRoom(loadBalancer, ports.length, core.settings.limits.listenersPerLoadBalancer);
+  requireRoom(loadBalancer, ports.length, limits.listenersPerLoadBalancer);
   const created = ports.map((listenPort, index): ListenerRecord => {
-    const listener = newListener(call, loadBalancer, protocol, listenPort, check);
+    const listener = newListener({ random, clock }, loadBalancer, protocol, listenPort, check);
     listener.name = request.ListenerNames?.[index] ?? listener.name;
     listener.certificate = certificate?.choice;
     applySettings(listener, request);
     return listener;
   });
-  startTask(call, {
+  writes.start(call, {
     loadBalancers: [loadBalancer],
     apply: () => {
-      addCertificates(core, certificate?.uploads ?? []);
-      return addListeners(core, loadBalancer, created);
+      changes.addCertificates(certificate?.uploads ?? []);
+      return changes.addListeners(loadBalancer, created);
     },
   });
   return { ListenerIds: created.map(({ listenerId }) => listenerId) };
 }
 
 function newListener(
-  { core }: CallContext,
+  { random, clock }: Pick<CreateListenerPorts, "random" | "clock">,
   loadBalancer: LoadBalancerRecord,
   protocol: Protocol,
   listenPort: number,
   check: HealthSettings,
 ): ListenerRecord {
-  const listenerId = newId("lbl", core.random);
+  const listenerId = newId("lbl", random);
   return {
     loadBalancerId: loadBalancer.id,
     listenerId,
@@ -77,7 +84,7 @@ function newListener(
     healthCheck: check,
     targets: new Map(),
     lastHealthyMs: 0,
-    createdMs: core.clock.now(),
+    createdMs: clock.now(),
     scheduler: "WRR",
     sessionExpireTime: 0,
     idleConnectTimeout: protocol === "UDP" ? 300 : 900,

@@ -1,9 +1,19 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
-import type { LoadBalancerRecord, Purchase } from "../../model/account.ts";
+import type { Account, LoadBalancerRecord } from "../../model/account.ts";
 import { badValue, CloudError, missing, unsupported } from "../../model/errors.ts";
-import { addLoadBalancer, type CallContext, type Core } from "../../runtime/core.ts";
-import { newId } from "../../runtime/random.ts";
+import type { Network } from "../../model/network.ts";
+import type { AccountChanges } from "../../runtime/account-changes.ts";
+import type { CallContext } from "../../runtime/call.ts";
+import type { Writes } from "../../runtime/writes.ts";
 import { type Reply, text } from "../table/action.ts";
+import { newLoadBalancer } from "./new-load-balancer.ts";
+import type { ClbPorts } from "./ports.ts";
+
+export type CreateLoadBalancerPorts = Pick<ClbPorts, "tasks" | "clientTokens" | "vips" | "random" | "clock" | "limits"> & {
+  readonly writes: Pick<Writes, "order">;
+  readonly changes: Pick<AccountChanges, "addLoadBalancer">;
+  readonly network: Pick<Network, "vpcs" | "subnets">;
+};
 
 /** Length: clb-api.md §2.1. */
 export const loadBalancerName = { type: "string", min: 1, max: 80 } as const;
@@ -31,28 +41,33 @@ export const internetAccessible = {
 } as const;
 
 /** Ids are given at once; the load balancers appear when the task succeeds. A ClientToken seen before gets the same answer. */
-export function createLoadBalancers(request: clb.CreateLoadBalancerRequest, call: CallContext): Reply<clb.CreateLoadBalancerResponse> {
-  const { core, requestId } = call;
+export function createLoadBalancers(
+  request: clb.CreateLoadBalancerRequest,
+  call: CallContext,
+  ports: CreateLoadBalancerPorts,
+): Reply<clb.CreateLoadBalancerResponse> {
+  const { account, requestId } = call;
+  const { clientTokens, tasks } = ports;
   requireShape(request);
   const token = request.ClientToken;
-  const before = token === undefined ? undefined : core.clientTokens.get(token);
+  const before = token === undefined ? undefined : clientTokens.get(token);
   if (before !== undefined) {
-    if (core.tasks.find(before.taskId)?.status === 1)
+    if (tasks.find(before.taskId)?.status === 1)
       throw new CloudError(
         "InvalidParameter.ClientTokenLimitExceeded",
         `ClientToken ${token} has expired: its order ended without a load balancer`,
       );
-    core.tasks.alias(requestId, before.taskId);
+    tasks.alias(requestId, before.taskId);
     return { LoadBalancerIds: [...before.loadBalancerIds], DealName: before.taskId };
   }
-  requireNetwork(core, request);
+  requireNetwork(ports.network, request);
   const count = request.Number ?? 1;
-  requireQuota(core, request.LoadBalancerType, count);
-  const created = newLoadBalancers(core, request, count);
+  requireQuota(account, ports.limits, request.LoadBalancerType, count);
+  const created = newLoadBalancers(request, count, account, ports);
   const loadBalancerIds = created.map(({ id }) => id);
-  if (token !== undefined) core.clientTokens.set(token, { taskId: requestId, loadBalancerIds });
-  for (const loadBalancer of created) core.account.ordered.add(loadBalancer);
-  void deliver(call, created);
+  if (token !== undefined) clientTokens.set(token, { taskId: requestId, loadBalancerIds });
+  for (const loadBalancer of created) account.ordered.add(loadBalancer);
+  void deliver(created, call, ports);
   return { LoadBalancerIds: loadBalancerIds, DealName: requestId };
 }
 
@@ -86,7 +101,10 @@ export function requireBandwidth(internet: clb.InternetAccessible | undefined, s
 }
 
 /** Looked at only where somebody described the network. */
-function requireNetwork({ network }: Core, { VpcId: vpcId, SubnetId: subnetId }: clb.CreateLoadBalancerRequest): void {
+function requireNetwork(
+  network: CreateLoadBalancerPorts["network"],
+  { VpcId: vpcId, SubnetId: subnetId }: clb.CreateLoadBalancerRequest,
+): void {
   if (vpcId !== undefined && network.vpcs.size > 0 && !network.vpcs.has(vpcId)) throw badValue(`VpcId ${vpcId} does not exist`);
   if (subnetId === undefined || network.subnets.size === 0) return;
   const subnet = network.subnets.get(subnetId);
@@ -95,91 +113,47 @@ function requireNetwork({ network }: Core, { VpcId: vpcId, SubnetId: subnetId }:
 }
 
 /** Runs the order to its end; an address that found no use becomes free again. Never rejects. */
-async function deliver({ core, action, requestId, faults }: CallContext, created: readonly LoadBalancerRecord[]): Promise<void> {
-  const task = await core.tasks.start({
-    requestId,
-    action,
-    locks: [],
-    loadBalancerIds: created.map(({ id }) => id),
-    failure: faults.failure,
-    stuck: faults.stuck,
-    durationMs: core.settings.profile.createLoadBalancerMs,
+async function deliver(
+  created: readonly LoadBalancerRecord[],
+  call: CallContext,
+  { writes, changes, vips }: CreateLoadBalancerPorts,
+): Promise<void> {
+  const { account } = call;
+  const task = await writes.order(call, {
+    loadBalancers: created,
     apply: () => {
       for (const loadBalancer of created) {
-        core.account.ordered.delete(loadBalancer);
-        addLoadBalancer(core, loadBalancer);
+        account.ordered.delete(loadBalancer);
+        changes.addLoadBalancer(loadBalancer);
       }
     },
   });
   for (const loadBalancer of created) {
-    core.account.ordered.delete(loadBalancer);
-    if (task.status === 1 && !core.account.loadBalancers.has(loadBalancer.id)) core.vips.release(loadBalancer.vip);
+    account.ordered.delete(loadBalancer);
+    if (task.status === 1 && !account.loadBalancers.has(loadBalancer.id)) vips.release(loadBalancer.vip);
   }
 }
 
-function requireQuota(core: Core, type: string, more: number): void {
-  const limit = type === "OPEN" ? core.settings.limits.openLoadBalancers : core.settings.limits.internalLoadBalancers;
-  const { loadBalancers, ordered } = core.account;
+function requireQuota({ loadBalancers, ordered }: Account, limits: ClbPorts["limits"], type: string, more: number): void {
+  const limit = type === "OPEN" ? limits.openLoadBalancers : limits.internalLoadBalancers;
   const has = [...loadBalancers.values(), ...ordered].filter((one) => one.type === type).length;
   if (has + more > limit)
     throw new CloudError("LimitExceeded", `${type} load balancers: ${has} exist, ${more} more would exceed the quota of ${limit}`);
 }
 
 /** All or none: what was taken is given back if there are not addresses enough. */
-function newLoadBalancers(core: Core, request: clb.CreateLoadBalancerRequest, count: number): readonly LoadBalancerRecord[] {
+function newLoadBalancers(
+  request: clb.CreateLoadBalancerRequest,
+  count: number,
+  account: Account,
+  ports: CreateLoadBalancerPorts,
+): readonly LoadBalancerRecord[] {
   const created: LoadBalancerRecord[] = [];
   try {
-    while (created.length < count) created.push(newLoadBalancer(core, request));
+    while (created.length < count) created.push(newLoadBalancer(request, account, ports));
   } catch (error) {
-    for (const { vip } of created) core.vips.release(vip);
+    for (const { vip } of created) ports.vips.release(vip);
     throw error;
   }
   return created;
-}
-
-/** A load balancer with its address; nobody sees it before `addLoadBalancer`. */
-export function newLoadBalancer(core: Core, request: clb.CreateLoadBalancerRequest): LoadBalancerRecord {
-  const id = newId("lb", core.random);
-  const [defaultVpc = "vpc-default"] = core.network.vpcs.keys();
-  return {
-    id,
-    name: nameOf(core, request) ?? id,
-    type: request.LoadBalancerType === "INTERNAL" ? "INTERNAL" : "OPEN",
-    vip: core.vips.take(request.Vip),
-    vpcId: request.VpcId ?? defaultVpc,
-    subnetId: request.SubnetId ?? "",
-    projectId: request.ProjectId ?? 0,
-    zone: request.MasterZoneId ?? request.ZoneId,
-    createdMs: core.clock.now(),
-    tags: new Map((request.Tags ?? []).map(({ TagKey, TagValue }) => [TagKey, TagValue])),
-    purchase: purchaseOf(request),
-    passToTarget: request.LoadBalancerPassToTarget ?? false,
-    snatPro: request.SnatPro ?? false,
-    snatIps: (request.SnatIps ?? []).map(({ SubnetId, Ip = "" }) => ({ subnetId: SubnetId, ip: Ip })),
-    deleteProtect: false,
-    securityGroups: [],
-    endpointId: "",
-    listeners: new Map(),
-    lock: undefined,
-    overlaps: 0,
-  };
-}
-
-/** A name counts for one load balancer, and only if no other one has it: else the service makes one up. */
-function nameOf({ account }: Core, request: clb.CreateLoadBalancerRequest): string | undefined {
-  const wanted = request.LoadBalancerName;
-  const others = [...account.loadBalancers.values(), ...account.ordered];
-  return (request.Number ?? 1) > 1 || others.some(({ name }) => name === wanted) ? undefined : wanted;
-}
-
-function purchaseOf(request: clb.CreateLoadBalancerRequest): Purchase {
-  const { InternetAccessible: internet, LBChargePrepaid: prepaid } = request;
-  return {
-    chargeType: request.LBChargeType === "PREPAID" ? "PREPAID" : "POSTPAID_BY_HOUR",
-    prepaid: prepaid === undefined ? undefined : { months: prepaid.Period ?? 1, renewFlag: prepaid.RenewFlag ?? "MANUAL_RENEW" },
-    slaType: request.SlaType ?? "",
-    vipIsp: request.LoadBalancerType === "INTERNAL" ? "INTERNAL" : (request.VipIsp ?? "BGP"),
-    internetChargeType: internet?.InternetChargeType ?? "TRAFFIC_POSTPAID_BY_HOUR",
-    bandwidthMbps: internet?.InternetMaxBandwidthOut ?? 10,
-  };
 }

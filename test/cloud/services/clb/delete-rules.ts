@@ -1,22 +1,25 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import { type ListenerRecord, type RuleRecord, requireRule } from "../../model/account.ts";
 import { missing } from "../../model/errors.ts";
-import { type CallContext, removeRule, startTask } from "../../runtime/core.ts";
+import type { CallContext } from "../../runtime/call.ts";
 import { type NoReply } from "../table/action.ts";
+import type { Writing } from "./ports.ts";
 import { noSuchDomain, requireRuleListener } from "./rule-listener.ts";
 
+export type DeleteRulePorts = Writing<"removeRule">;
+
 /** By ids, by domain, or by domain and URL. Where the default domain goes, another one takes its place. */
-export function deleteRules(request: clb.DeleteRuleRequest, call: CallContext): NoReply {
+export function deleteRules(request: clb.DeleteRuleRequest, call: CallContext, { writes, changes }: DeleteRulePorts): NoReply {
   if ((request.LocationIds ?? []).length === 0 && request.Domain === undefined) throw missing("`LocationIds` or `Domain`");
-  const { loadBalancer, listener } = requireRuleListener(call, request);
+  const { loadBalancer, listener } = requireRuleListener(call.account, request);
   const leaving = new Set(namedRules(request, listener));
   const staying = [...listener.rules.values()].filter((rule) => !leaving.has(rule));
   const heir = defaultAfter(listener, staying, request.NewDefaultServerDomain);
-  call.core.tasks.requireFree([loadBalancer]);
-  startTask(call, {
+  writes.requireFree([loadBalancer]);
+  writes.start(call, {
     loadBalancers: [loadBalancer],
     apply: () => {
-      for (const rule of leaving) removeRule(call.core, listener, rule);
+      for (const rule of leaving) changes.removeRule(listener, rule);
       listener.defaultDomain = heir;
     },
   });

@@ -1,13 +1,15 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import { type LoadBalancerRecord, placesOf, targetCount } from "../../model/account.ts";
 import { CloudError } from "../../model/errors.ts";
-import type { Core } from "../../runtime/core.ts";
 import type { Limits } from "../../runtime/options.ts";
 import { type ActionTable, cloudTime, filters, integer, read, text, texts, type Whole } from "../table/action.ts";
+import type { ClbPorts } from "./ports.ts";
+
+type Ports = Pick<ClbPorts, "region">;
 
 /** Limits and defaults: clb-api.md §2.1. */
-export const describeLoadBalancerActions = (limits: Limits): ActionTable => ({
-  DescribeLoadBalancers: read<clb.DescribeLoadBalancersRequest, clb.DescribeLoadBalancersResponse>({
+export const describeLoadBalancerActions = (limits: Limits): ActionTable<Ports> => ({
+  DescribeLoadBalancers: read<clb.DescribeLoadBalancersRequest, clb.DescribeLoadBalancersResponse, Ports>({
     fields: {
       LoadBalancerIds: texts(limits.describeLoadBalancers),
       LoadBalancerType: { type: "string", oneOf: ["OPEN", "INTERNAL"] },
@@ -30,17 +32,17 @@ export const describeLoadBalancerActions = (limits: Limits): ActionTable => ({
       Filters: filters,
       AdditionalFields: { type: "array", of: { type: "string", oneOf: ["TargetCount"] } },
     },
-    run: (request, { core }) => {
+    run: (request, { account }, { region }) => {
       const matches = filterOf(request.Filters ?? []);
       const found = ordered(
-        [...core.account.loadBalancers.values()].filter((one) => isMeant(one, request) && matches(one)),
+        [...account.loadBalancers.values()].filter((one) => isMeant(one, request) && matches(one)),
         request,
       );
       const offset = request.Offset ?? 0;
       const withCount = request.AdditionalFields?.includes("TargetCount") ?? false;
       return {
         TotalCount: found.length,
-        LoadBalancerSet: found.slice(offset, offset + (request.Limit ?? 20)).map((one) => show(one, core, withCount)),
+        LoadBalancerSet: found.slice(offset, offset + (request.Limit ?? 20)).map((one) => show(one, region, withCount)),
       };
     },
   }),
@@ -116,7 +118,7 @@ const tagValue =
   };
 
 /** Every documented field, also those that nothing here gives a value. */
-function show(one: LoadBalancerRecord, core: Core, withCount: boolean): Whole<clb.LoadBalancer> {
+function show(one: LoadBalancerRecord, region: string, withCount: boolean): Whole<clb.LoadBalancer> {
   const { purchase, zone } = one;
   const created = cloudTime(one.createdMs);
   return {
@@ -140,13 +142,13 @@ function show(one: LoadBalancerRecord, core: Core, withCount: boolean): Whole<cl
     Log: null,
     Tags: [...one.tags].map(([TagKey, TagValue]) => ({ TagKey, TagValue })),
     SecureGroups: [...one.securityGroups],
-    TargetRegionInfo: { Region: core.settings.region, VpcId: one.vpcId, NumericalVpcId: 1 },
+    TargetRegionInfo: { Region: region, VpcId: one.vpcId, NumericalVpcId: 1 },
     AnycastZone: "",
     AddressIPVersion: "ipv4",
     AddressIPv6: null,
     IPv6Mode: null,
     VipIsp: purchase.vipIsp,
-    MasterZone: zone === undefined ? null : showZone(zone, core.settings.region),
+    MasterZone: zone === undefined ? null : showZone(zone, region),
     BackupZoneSet: null,
     IsolatedTime: null,
     ExpireTime: null,

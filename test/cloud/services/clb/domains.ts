@@ -1,15 +1,18 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import type { ListenerRecord, RuleRecord } from "../../model/account.ts";
 import { badValue, CloudError } from "../../model/errors.ts";
-import { type CallContext, noteRule, startTask } from "../../runtime/core.ts";
+import type { CallContext } from "../../runtime/call.ts";
 import { type ActionTable, flag, type NoReply, requiredText, text, write } from "../table/action.ts";
-import { addCertificates, certificate, multiCertInfo } from "./certificates.ts";
+import { certificate, multiCertInfo } from "./certificates.ts";
+import type { ClbPorts, Writing } from "./ports.ts";
 import { chooseForDomain, noSuchDomain, requireHttps, requireRuleListener } from "./rule-listener.ts";
 import { domainName, requireDomains, requireUnique } from "./rule-names.ts";
 
+type Ports = Writing<"addCertificates" | "noteRule"> & Pick<ClbPorts, "random">;
+
 /** What belongs to a domain and so to all of its rules. Limits: clb-api.md §2.2. */
-export const domainActions = (): ActionTable => ({
-  ModifyDomainAttributes: write<clb.ModifyDomainAttributesRequest, clb.ModifyDomainAttributesResponse>({
+export const domainActions = (): ActionTable<Ports> => ({
+  ModifyDomainAttributes: write<clb.ModifyDomainAttributesRequest, clb.ModifyDomainAttributesResponse, Ports>({
     fields: {
       LoadBalancerId: requiredText,
       ListenerId: requiredText,
@@ -26,7 +29,7 @@ export const domainActions = (): ActionTable => ({
     run: modifyDomain,
   }),
 
-  ModifyDomain: write<clb.ModifyDomainRequest, clb.ModifyDomainResponse>({
+  ModifyDomain: write<clb.ModifyDomainRequest, clb.ModifyDomainResponse, Ports>({
     fields: {
       LoadBalancerId: requiredText,
       ListenerId: requiredText,
@@ -37,33 +40,33 @@ export const domainActions = (): ActionTable => ({
   }),
 });
 
-function modifyDomain(request: clb.ModifyDomainAttributesRequest, call: CallContext): NoReply {
-  const { core } = call;
+function modifyDomain(request: clb.ModifyDomainAttributesRequest, call: CallContext, { writes, changes, random }: Ports): NoReply {
+  const { account } = call;
   if (request.NewDomain !== undefined && request.NewDomains !== undefined)
     throw new CloudError("InvalidParameter", "give one of `NewDomain` and `NewDomains`, not both");
   const renamed = request.NewDomains ?? (request.NewDomain === undefined ? undefined : [request.NewDomain]);
   if (renamed !== undefined) requireDomains(renamed);
-  const { loadBalancer, listener } = requireRuleListener(call, request);
+  const { loadBalancer, listener } = requireRuleListener(account, request);
   requireHttps(listener, { Http2: request.Http2, Quic: request.Quic });
   const rules = [...listener.rules.values()].filter(({ domains }) => domains.includes(request.Domain));
   if (rules.length === 0) throw noSuchDomain(listener, request.Domain);
-  const chosen = chooseForDomain(request, listener, core);
+  const chosen = chooseForDomain(request, listener, { account, random });
   const after = [...listener.rules.values()].map((rule) =>
     renamed !== undefined && rules.includes(rule) ? { ...rule, domains: renamed } : rule,
   );
   requireUnique(after);
   const nextDefault = defaultAfter(request, listener, after, rules, renamed);
-  core.tasks.requireFree([loadBalancer]);
-  startTask(call, {
+  writes.requireFree([loadBalancer]);
+  writes.start(call, {
     loadBalancers: [loadBalancer],
     apply: () => {
-      addCertificates(core, chosen?.uploads ?? []);
+      changes.addCertificates(chosen?.uploads ?? []);
       for (const rule of rules) {
         rename(rule, renamed ?? rule.domains);
         rule.certificate = chosen?.choice ?? rule.certificate;
         rule.http2 = request.Http2 ?? rule.http2;
         rule.quic = request.Quic ?? rule.quic;
-        noteRule(core, rule, "modified");
+        changes.noteRule(rule);
       }
       listener.defaultDomain = nextDefault;
     },

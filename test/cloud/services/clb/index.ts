@@ -5,6 +5,7 @@ import { describeLoadBalancerActions } from "./describe-load-balancers.ts";
 import { domainActions } from "./domains.ts";
 import { listenerActions } from "./listeners.ts";
 import { loadBalancerActions } from "./load-balancers.ts";
+import type { ClbPorts } from "./ports.ts";
 import { quotaActions } from "./quota.ts";
 import { ruleActions } from "./rules.ts";
 import { targetHealthActions } from "./target-health.ts";
@@ -13,7 +14,7 @@ import { taskActions } from "./task-status.ts";
 import { weightActions } from "./weights.ts";
 
 /** CLB service: load balancers, listeners, rules and targets. */
-export const clbActions = (limits: Limits): ActionTable => ({
+export const clbActions = (limits: Limits): ActionTable<ClbPorts> => ({
   ...loadBalancerActions(limits),
   ...describeLoadBalancerActions(limits),
   ...listenerActions(limits),

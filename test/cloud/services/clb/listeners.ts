@@ -8,11 +8,11 @@ import {
   requireLoadBalancer,
 } from "../../model/account.ts";
 import { badValue, CloudError } from "../../model/errors.ts";
-import { type CallContext, noteListener, removeListener, startTask } from "../../runtime/core.ts";
-import { type Limits } from "../../runtime/options.ts";
+import type { CallContext } from "../../runtime/call.ts";
+import type { Limits } from "../../runtime/options.ts";
 import { type ActionTable, cloudTime, type NoReply, port, read, requiredText, text, texts, type Whole, write } from "../table/action.ts";
-import { addCertificates, chooseCertificate, requireOneWay, showCertificate } from "./certificates.ts";
-import { checkOf, createListeners } from "./create-listeners.ts";
+import { chooseCertificate, requireOneWay, showCertificate } from "./certificates.ts";
+import { type CreateListenerPorts, checkOf, createListeners } from "./create-listeners.ts";
 import { showCheck } from "./health-checks.ts";
 import {
   applySettings,
@@ -25,11 +25,15 @@ import {
   schedulerOf,
   settings,
 } from "./listener-settings.ts";
+import type { ClbPorts, Writing } from "./ports.ts";
 import { showRule } from "./rules.ts";
 
+type ModifyPorts = Writing<"addCertificates" | "noteListener"> & Pick<ClbPorts, "health" | "random">;
+type DeletePorts = Writing<"removeListener">;
+
 /** Limits: clb-api.md §2.2. */
-export const listenerActions = (limits: Limits): ActionTable => ({
-  CreateListener: write<clb.CreateListenerRequest, clb.CreateListenerResponse>({
+export const listenerActions = (limits: Limits): ActionTable<CreateListenerPorts & ModifyPorts & DeletePorts> => ({
+  CreateListener: write<clb.CreateListenerRequest, clb.CreateListenerResponse, CreateListenerPorts>({
     fields: {
       LoadBalancerId: requiredText,
       Ports: { type: "array", required: true, min: 1, max: limits.createListenerPorts, of: { type: "integer", min: 1, max: 65_535 } },
@@ -42,7 +46,7 @@ export const listenerActions = (limits: Limits): ActionTable => ({
     run: createListeners,
   }),
 
-  ModifyListener: write<clb.ModifyListenerRequest, clb.ModifyListenerResponse>({
+  ModifyListener: write<clb.ModifyListenerRequest, clb.ModifyListenerResponse, ModifyPorts>({
     fields: {
       LoadBalancerId: requiredText,
       ListenerId: requiredText,
@@ -53,27 +57,28 @@ export const listenerActions = (limits: Limits): ActionTable => ({
     run: modifyListener,
   }),
 
-  DeleteListener: write<clb.DeleteListenerRequest, clb.DeleteListenerResponse>({
+  DeleteListener: write<clb.DeleteListenerRequest, clb.DeleteListenerResponse, DeletePorts>({
     fields: { LoadBalancerId: requiredText, ListenerId: requiredText },
-    run: (request, call) => {
-      const loadBalancer = requireLoadBalancer(call.core.account, request.LoadBalancerId);
-      deleteListeners(call, loadBalancer, [requireListener(loadBalancer, request.ListenerId)]);
+    run: (request, call, ports) => {
+      const loadBalancer = requireLoadBalancer(call.account, request.LoadBalancerId);
+      deleteListeners(loadBalancer, [requireListener(loadBalancer, request.ListenerId)], call, ports);
       return {};
     },
   }),
 
-  DeleteLoadBalancerListeners: write<clb.DeleteLoadBalancerListenersRequest, clb.DeleteLoadBalancerListenersResponse>({
+  DeleteLoadBalancerListeners: write<clb.DeleteLoadBalancerListenersRequest, clb.DeleteLoadBalancerListenersResponse, DeletePorts>({
     fields: { LoadBalancerId: requiredText, ListenerIds: texts(limits.deleteListeners) },
-    run: (request, call) => {
-      const loadBalancer = requireLoadBalancer(call.core.account, request.LoadBalancerId);
+    run: (request, call, ports) => {
+      const loadBalancer = requireLoadBalancer(call.account, request.LoadBalancerId);
       const named = request.ListenerIds ?? [];
       const ids = named.length > 0 ? named : [...loadBalancer.listeners.keys()]; // none named: all of them
       const unknown = ids.filter((id) => !loadBalancer.listeners.has(id));
       if (unknown.length > 0) throw new CloudError("InvalidParameter", `some ListenerId ${unknown.join(",")} not found`);
       deleteListeners(
-        call,
         loadBalancer,
         [...loadBalancer.listeners.values()].filter(({ listenerId }) => ids.includes(listenerId)),
+        call,
+        ports,
       );
       return {};
     },
@@ -86,8 +91,8 @@ export const listenerActions = (limits: Limits): ActionTable => ({
       Protocol: text,
       Port: { ...port, required: false },
     },
-    run: (request, { core }) => {
-      const found = selectListeners(requireLoadBalancer(core.account, request.LoadBalancerId), request);
+    run: (request, { account }) => {
+      const found = selectListeners(requireLoadBalancer(account, request.LoadBalancerId), request);
       return { TotalCount: found.length, Listeners: found.map(show) };
     },
   }),
@@ -107,10 +112,11 @@ export function selectListeners(
   );
 }
 
-function modifyListener(request: clb.ModifyListenerRequest, call: CallContext): NoReply {
-  const { core } = call;
+function modifyListener(request: clb.ModifyListenerRequest, call: CallContext, ports: ModifyPorts): NoReply {
+  const { account } = call;
+  const { writes, changes, health, random } = ports;
   requireOneWay(request);
-  const loadBalancer = requireLoadBalancer(core.account, request.LoadBalancerId);
+  const loadBalancer = requireLoadBalancer(account, request.LoadBalancerId);
   const listener = requireListener(loadBalancer, request.ListenerId);
   const given: GivenSettings = request;
   requireFitting(given, listener.protocol);
@@ -120,30 +126,35 @@ function modifyListener(request: clb.ModifyListenerRequest, call: CallContext): 
   if (listener.sni && given.SniSwitch !== undefined && given.SniSwitch === 0)
     throw badValue(`SNI of ${listener.listenerId} is on and cannot be switched off`);
   const check = checkOf({ ...listener.healthCheck, ...request.HealthCheck }, listener.protocol);
-  const certificate = chooseCertificate(core, request);
-  core.tasks.requireFree([loadBalancer]);
-  startTask(call, {
+  const certificate = chooseCertificate(request, { account, random });
+  writes.requireFree([loadBalancer]);
+  writes.start(call, {
     loadBalancers: [loadBalancer],
     apply: () => {
       const before = listener.healthCheck;
-      addCertificates(core, certificate?.uploads ?? []);
+      changes.addCertificates(certificate?.uploads ?? []);
       listener.name = request.ListenerName ?? listener.name;
       listener.certificate = certificate?.choice ?? listener.certificate;
       applySettings(listener, given);
       listener.healthCheck = check;
-      noteListener(core, listener, "modified");
-      core.health.reconfigure(listener, before);
+      changes.noteListener(listener);
+      health.reconfigure(listener, before);
     },
   });
   return {};
 }
 
-function deleteListeners(call: CallContext, loadBalancer: LoadBalancerRecord, listeners: readonly ListenerRecord[]): void {
-  call.core.tasks.requireFree([loadBalancer]);
-  startTask(call, {
+function deleteListeners(
+  loadBalancer: LoadBalancerRecord,
+  listeners: readonly ListenerRecord[],
+  call: CallContext,
+  { writes, changes }: DeletePorts,
+): void {
+  writes.requireFree([loadBalancer]);
+  writes.start(call, {
     loadBalancers: [loadBalancer],
     apply: async () => {
-      for (const listener of listeners) await removeListener(call.core, loadBalancer, listener);
+      for (const listener of listeners) await changes.removeListener(loadBalancer, listener);
     },
   });
 }

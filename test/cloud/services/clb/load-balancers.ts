@@ -1,14 +1,34 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
-import { requireLoadBalancer, targetCount } from "../../model/account.ts";
+import { type Account, requireLoadBalancer, targetCount } from "../../model/account.ts";
 import { badValue, CloudError, unsupported } from "../../model/errors.ts";
-import { type CallContext, type Core, noteLoadBalancer, removeLoadBalancer, runAtOnce, startTask } from "../../runtime/core.ts";
+import type { Network } from "../../model/network.ts";
+import type { CallContext } from "../../runtime/call.ts";
 import type { Limits } from "../../runtime/options.ts";
+import type { Writes } from "../../runtime/writes.ts";
 import { type ActionTable, flag, integer, type NoReply, type Reply, requiredText, text, texts, unused, write } from "../table/action.ts";
-import { createLoadBalancers, internetAccessible, loadBalancerName, requireBandwidth, SLA_TYPES } from "./create-load-balancers.ts";
+import {
+  type CreateLoadBalancerPorts,
+  createLoadBalancers,
+  internetAccessible,
+  loadBalancerName,
+  requireBandwidth,
+  SLA_TYPES,
+} from "./create-load-balancers.ts";
+import type { ClbPorts, Writing } from "./ports.ts";
+
+type DeletePorts = Writing<"removeLoadBalancer"> & Pick<ClbPorts, "limits" | "clock">;
+type ModifyPorts = Writing<"noteLoadBalancer">;
+type SecurityGroupPorts = Pick<ModifyPorts, "changes"> & {
+  readonly writes: Pick<Writes, "requireFree" | "runAtOnce">;
+  readonly network: Pick<Network, "securityGroups">;
+  readonly limits: Limits;
+};
 
 /** Limits and defaults: clb-api.md §2.1. */
-export const loadBalancerActions = (limits: Limits): ActionTable => ({
-  CreateLoadBalancer: write<clb.CreateLoadBalancerRequest, clb.CreateLoadBalancerResponse>({
+export const loadBalancerActions = (
+  limits: Limits,
+): ActionTable<CreateLoadBalancerPorts & DeletePorts & ModifyPorts & SecurityGroupPorts> => ({
+  CreateLoadBalancer: write<clb.CreateLoadBalancerRequest, clb.CreateLoadBalancerResponse, CreateLoadBalancerPorts>({
     fields: {
       LoadBalancerType: { type: "string", required: true, oneOf: ["OPEN", "INTERNAL"] },
       Forward: { type: "integer", oneOf: [1] },
@@ -56,7 +76,7 @@ export const loadBalancerActions = (limits: Limits): ActionTable => ({
     run: createLoadBalancers,
   }),
 
-  DeleteLoadBalancer: write<clb.DeleteLoadBalancerRequest, clb.DeleteLoadBalancerResponse>({
+  DeleteLoadBalancer: write<clb.DeleteLoadBalancerRequest, clb.DeleteLoadBalancerResponse, DeletePorts>({
     fields: {
       LoadBalancerIds: { type: "array", required: true, min: 1, max: limits.deleteLoadBalancers, of: text },
       ForceDelete: flag,
@@ -64,7 +84,7 @@ export const loadBalancerActions = (limits: Limits): ActionTable => ({
     run: deleteLoadBalancers,
   }),
 
-  ModifyLoadBalancerAttributes: write<clb.ModifyLoadBalancerAttributesRequest, clb.ModifyLoadBalancerAttributesResponse>({
+  ModifyLoadBalancerAttributes: write<clb.ModifyLoadBalancerAttributesRequest, clb.ModifyLoadBalancerAttributesResponse, ModifyPorts>({
     fields: {
       LoadBalancerId: requiredText,
       LoadBalancerName: loadBalancerName,
@@ -80,18 +100,21 @@ export const loadBalancerActions = (limits: Limits): ActionTable => ({
     run: modifyAttributes,
   }),
 
-  SetLoadBalancerSecurityGroups: write<clb.SetLoadBalancerSecurityGroupsRequest, clb.SetLoadBalancerSecurityGroupsResponse>({
+  SetLoadBalancerSecurityGroups: write<
+    clb.SetLoadBalancerSecurityGroupsRequest,
+    clb.SetLoadBalancerSecurityGroupsResponse,
+    SecurityGroupPorts
+  >({
     fields: { LoadBalancerId: requiredText, SecurityGroups: texts(limits.setSecurityGroups) },
     run: setSecurityGroups,
   }),
 });
 
 /** The guards are those of the service; ForceDelete passes the number of backends, nothing passes the number of deletions. */
-function deleteLoadBalancers(request: clb.DeleteLoadBalancerRequest, call: CallContext): NoReply {
-  const { core } = call;
-  const { limits } = core.settings;
-  const loadBalancers = [...new Set(request.LoadBalancerIds)].map((id) => requireLoadBalancer(core.account, id));
-  core.tasks.requireFree(loadBalancers);
+function deleteLoadBalancers(request: clb.DeleteLoadBalancerRequest, call: CallContext, ports: DeletePorts): NoReply {
+  const { writes, changes, limits } = ports;
+  const loadBalancers = [...new Set(request.LoadBalancerIds)].map((id) => requireLoadBalancer(call.account, id));
+  writes.requireFree(loadBalancers);
   const kept = loadBalancers.find(({ deleteProtect }) => deleteProtect);
   if (kept !== undefined) throw new CloudError("FailedOperation", `${kept.id} is protected from deletion (\`DeleteProtect\`)`);
   const risky = loadBalancers.find((loadBalancer) => targetCount(loadBalancer) >= limits.deleteGuardTargets);
@@ -100,10 +123,10 @@ function deleteLoadBalancers(request: clb.DeleteLoadBalancerRequest, call: CallC
       "FailedOperation.TargetNumCheckRisk",
       `${risky.id} has ${targetCount(risky)} backends; unbind them or set ForceDelete`,
     );
-  requireSeldom(core, loadBalancers.length);
-  startTask(call, {
+  requireSeldom(call.account, ports, loadBalancers.length);
+  writes.start(call, {
     loadBalancers,
-    apply: async () => void (await Promise.all(loadBalancers.map((loadBalancer) => removeLoadBalancer(core, loadBalancer)))),
+    apply: async () => void (await Promise.all(loadBalancers.map((loadBalancer) => changes.removeLoadBalancer(loadBalancer)))),
   });
   return {};
 }
@@ -111,8 +134,8 @@ function deleteLoadBalancers(request: clb.DeleteLoadBalancerRequest, call: CallC
 const FIVE_MINUTES = 300_000;
 
 /** Throws FailedOperation.FrequencyCheckRisk when many were deleted lately; notes these otherwise. */
-function requireSeldom({ account, clock, settings }: Core, more: number): void {
-  const limit = settings.limits.deleteGuardCount;
+function requireSeldom(account: Account, { clock, limits }: Pick<DeletePorts, "clock" | "limits">, more: number): void {
+  const limit = limits.deleteGuardCount;
   const nowMs = clock.now();
   const lately = account.deletionsMs.filter((deletedMs) => nowMs - deletedMs < FIVE_MINUTES);
   if (lately.length >= limit)
@@ -127,13 +150,14 @@ function requireSeldom({ account, clock, settings }: Core, more: number): void {
 function modifyAttributes(
   request: clb.ModifyLoadBalancerAttributesRequest,
   call: CallContext,
+  { writes, changes }: ModifyPorts,
 ): Reply<clb.ModifyLoadBalancerAttributesResponse> {
   if (request.TargetRegionInfo !== undefined) throw unsupported("the emulated cloud has one region: `TargetRegionInfo` is not offered");
-  const loadBalancer = requireLoadBalancer(call.core.account, request.LoadBalancerId);
+  const loadBalancer = requireLoadBalancer(call.account, request.LoadBalancerId);
   const { InternetChargeInfo: internet } = request;
   requireBandwidth(internet, loadBalancer.purchase.slaType);
-  call.core.tasks.requireFree([loadBalancer]);
-  startTask(call, {
+  writes.requireFree([loadBalancer]);
+  writes.start(call, {
     loadBalancers: [loadBalancer],
     apply: () => {
       loadBalancer.name = request.LoadBalancerName ?? loadBalancer.name;
@@ -146,29 +170,33 @@ function modifyAttributes(
         internetChargeType: internet?.InternetChargeType ?? loadBalancer.purchase.internetChargeType,
         bandwidthMbps: internet?.InternetMaxBandwidthOut ?? loadBalancer.purchase.bandwidthMbps,
       };
-      noteLoadBalancer(call.core, loadBalancer, "modified");
+      changes.noteLoadBalancer(loadBalancer);
     },
   });
   return { DealName: internet === undefined ? null : call.requestId };
 }
 
 /** The whole set, in the order in which they are asked; none given takes all off. Documented as synchronous. */
-async function setSecurityGroups(request: clb.SetLoadBalancerSecurityGroupsRequest, call: CallContext): Promise<NoReply> {
-  const { core } = call;
+async function setSecurityGroups(
+  request: clb.SetLoadBalancerSecurityGroupsRequest,
+  call: CallContext,
+  ports: SecurityGroupPorts,
+): Promise<NoReply> {
+  const { writes, changes, network, limits } = ports;
   const groups = [...new Set(request.SecurityGroups ?? [])];
-  const loadBalancer = requireLoadBalancer(core.account, request.LoadBalancerId);
-  const known = core.network.securityGroups;
+  const loadBalancer = requireLoadBalancer(call.account, request.LoadBalancerId);
+  const known = network.securityGroups;
   const unknown = known.size === 0 ? undefined : groups.find((id) => !known.has(id));
   if (unknown !== undefined) throw badValue(`security group ${unknown} does not exist`);
-  core.tasks.requireFree([loadBalancer]);
-  const limit = core.settings.limits.securityGroupsPerLoadBalancer;
+  writes.requireFree([loadBalancer]);
+  const limit = limits.securityGroupsPerLoadBalancer;
   if (groups.length > limit)
     throw new CloudError("LimitExceeded", `security groups of ${loadBalancer.id}: ${groups.length} would exceed the quota of ${limit}`);
-  await runAtOnce(call, {
+  await writes.runAtOnce(call, {
     loadBalancers: [loadBalancer],
     apply: () => {
       loadBalancer.securityGroups = groups;
-      noteLoadBalancer(core, loadBalancer, "modified");
+      changes.noteLoadBalancer(loadBalancer);
     },
   });
   return {};

@@ -6,8 +6,8 @@ import { type ActionTable, read, type Whole } from "../table/action.ts";
 export const quotaActions = (limits: Limits): ActionTable => ({
   DescribeQuota: read<Record<string, never>, clb.DescribeQuotaResponse>({
     fields: {},
-    run: (_request, { core }) => {
-      const count = (type: string): number => [...core.account.loadBalancers.values()].filter((one) => one.type === type).length;
+    run: (_request, { account }) => {
+      const count = (type: string): number => [...account.loadBalancers.values()].filter((one) => one.type === type).length;
       return {
         QuotaSet: [
           quota("TOTAL_OPEN_CLB_QUOTA", limits.openLoadBalancers, count("OPEN")),

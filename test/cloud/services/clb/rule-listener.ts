@@ -1,14 +1,20 @@
-import { isLayer7, type ListenerRecord, type LoadBalancerRecord, requireListener, requireLoadBalancer } from "../../model/account.ts";
+import {
+  type Account,
+  isLayer7,
+  type ListenerRecord,
+  type LoadBalancerRecord,
+  requireListener,
+  requireLoadBalancer,
+} from "../../model/account.ts";
 import { CloudError } from "../../model/errors.ts";
-import type { CallContext } from "../../runtime/core.ts";
 import { type CertificateWish, type ChosenCertificate, chooseCertificate } from "./certificates.ts";
 
 /** The listener of a request about rules. Throws LBIdNotFound, ListenerIdNotFound, ProtocolCheckFailed. */
 export function requireRuleListener(
-  { core }: CallContext,
+  account: Account,
   request: { readonly LoadBalancerId: string; readonly ListenerId: string },
 ): { readonly loadBalancer: LoadBalancerRecord; readonly listener: ListenerRecord } {
-  const loadBalancer = requireLoadBalancer(core.account, request.LoadBalancerId);
+  const loadBalancer = requireLoadBalancer(account, request.LoadBalancerId);
   const listener = requireListener(loadBalancer, request.ListenerId);
   if (!isLayer7(listener.protocol))
     throw new CloudError(
@@ -29,8 +35,12 @@ export function requireHttps(
 }
 
 /** Throws if a domain is given a certificate where the listener has the one for all. */
-export function chooseForDomain(wish: CertificateWish, listener: ListenerRecord, core: CallContext["core"]): ChosenCertificate | undefined {
-  const chosen = chooseCertificate(core, wish);
+export function chooseForDomain(
+  wish: CertificateWish,
+  listener: ListenerRecord,
+  from: Parameters<typeof chooseCertificate>[1],
+): ChosenCertificate | undefined {
+  const chosen = chooseCertificate(wish, from);
   if (chosen !== undefined && !listener.sni)
     throw new CloudError("InvalidParameter", `listener ${listener.listenerId} has no SNI: its certificate is set by ModifyListener`);
   return chosen;

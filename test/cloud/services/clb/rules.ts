@@ -8,7 +8,7 @@ import {
   requireRule,
 } from "../../model/account.ts";
 import { CloudError, missing, unsupported } from "../../model/errors.ts";
-import { addRules, type CallContext, noteRule, startTask } from "../../runtime/core.ts";
+import type { CallContext } from "../../runtime/call.ts";
 import type { Limits } from "../../runtime/options.ts";
 import { newId } from "../../runtime/random.ts";
 import {
@@ -23,10 +23,11 @@ import {
   type Whole,
   write,
 } from "../table/action.ts";
-import { addCertificates, type ChosenCertificate, certificate, multiCertInfo, showCertificate } from "./certificates.ts";
-import { deleteRules } from "./delete-rules.ts";
+import { type ChosenCertificate, certificate, multiCertInfo, showCertificate } from "./certificates.ts";
+import { type DeleteRulePorts, deleteRules } from "./delete-rules.ts";
 import { completeCheck, healthCheck, showCheck } from "./health-checks.ts";
 import { requireSessionRange, requireSessionWithScheduler, schedulerOf, sessionExpireTime } from "./listener-settings.ts";
+import type { ClbPorts, Writing } from "./ports.ts";
 import { chooseForDomain, requireHttps, requireRuleListener } from "./rule-listener.ts";
 import { domainName, domainsOf, requireDomains, requireUnique, requireUrl, urlPath } from "./rule-names.ts";
 
@@ -37,9 +38,12 @@ const LONGEST_SESSION = 86_400;
 const session = sessionExpireTime(LONGEST_SESSION);
 const targetType = { type: "string", oneOf: ["NODE", "TARGETGROUP", "TARGETGROUP-V2"] } as const;
 
+type CreatePorts = Writing<"addCertificates" | "addRules"> & Pick<ClbPorts, "limits" | "random" | "clock">;
+type ModifyPorts = Writing<"noteRule"> & Pick<ClbPorts, "health">;
+
 /** Limits: clb-api.md §2.2. */
-export const ruleActions = (limits: Limits): ActionTable => ({
-  CreateRule: write<clb.CreateRuleRequest, clb.CreateRuleResponse>({
+export const ruleActions = (limits: Limits): ActionTable<CreatePorts & ModifyPorts & DeleteRulePorts> => ({
+  CreateRule: write<clb.CreateRuleRequest, clb.CreateRuleResponse, CreatePorts>({
     fields: {
       LoadBalancerId: requiredText,
       ListenerId: requiredText,
@@ -74,7 +78,7 @@ export const ruleActions = (limits: Limits): ActionTable => ({
     run: createRules,
   }),
 
-  ModifyRule: write<clb.ModifyRuleRequest, clb.ModifyRuleResponse>({
+  ModifyRule: write<clb.ModifyRuleRequest, clb.ModifyRuleResponse, ModifyPorts>({
     fields: {
       LoadBalancerId: requiredText,
       ListenerId: requiredText,
@@ -92,7 +96,7 @@ export const ruleActions = (limits: Limits): ActionTable => ({
     run: modifyRule,
   }),
 
-  DeleteRule: write<clb.DeleteRuleRequest, clb.DeleteRuleResponse>({
+  DeleteRule: write<clb.DeleteRuleRequest, clb.DeleteRuleResponse, DeleteRulePorts>({
     fields: {
       LoadBalancerId: requiredText,
       ListenerId: requiredText,
@@ -105,8 +109,8 @@ export const ruleActions = (limits: Limits): ActionTable => ({
   }),
 });
 
-function createRules(request: clb.CreateRuleRequest, call: CallContext): Reply<clb.CreateRuleResponse> {
-  const { core } = call;
+function createRules(request: clb.CreateRuleRequest, call: CallContext, ports: CreatePorts): Reply<clb.CreateRuleResponse> {
+  const { writes, changes, limits } = ports;
   request.Rules.forEach(requireShape);
   const defaults = new Set(
     request.Rules.filter(({ DefaultServer }) => DefaultServer === true)
@@ -115,26 +119,22 @@ function createRules(request: clb.CreateRuleRequest, call: CallContext): Reply<c
   );
   if (defaults.size > 1)
     throw new CloudError("InvalidParameter", "`DefaultServer` is true for several domains; a listener has one default");
-  const { loadBalancer, listener } = requireRuleListener(call, request);
-  const wanted = request.Rules.map((input) => planRule(input, loadBalancer, listener, call));
+  const { loadBalancer, listener } = requireRuleListener(call.account, request);
+  const wanted = request.Rules.map((input) => planRule(input, loadBalancer, listener, { account: call.account, ...ports }));
   requireUnique([...listener.rules.values(), ...wanted.map(({ rule }) => rule)]);
   if (listener.sni) requireOwnCertificates([...listener.rules.values(), ...wanted.map(({ rule }) => rule)]);
-  core.tasks.requireFree([loadBalancer]);
-  const limit = core.settings.limits.rulesPerListener;
+  writes.requireFree([loadBalancer]);
+  const limit = limits.rulesPerListener;
   if (listener.rules.size + wanted.length > limit)
     throw new CloudError(
       "LimitExceeded",
       `rules of ${listener.listenerId}: ${listener.rules.size} exist, ${wanted.length} more would exceed the quota of ${limit}`,
     );
-  startTask(call, {
+  writes.start(call, {
     loadBalancers: [loadBalancer],
     apply: () => {
-      addCertificates(
-        core,
-        wanted.flatMap(({ chosen }) => chosen?.uploads ?? []),
-      );
-      addRules(
-        core,
+      changes.addCertificates(wanted.flatMap(({ chosen }) => chosen?.uploads ?? []));
+      changes.addRules(
         listener,
         wanted.map(({ rule }) => rule),
       );
@@ -157,10 +157,11 @@ function requireShape(input: clb.RuleInput): void {
     throw unsupported("the emulated cloud binds targets, no target groups: `TargetType` must be NODE");
 }
 
+type RuleSources = Pick<CallContext, "account"> & Pick<ClbPorts, "random" | "clock">;
 type PlannedRule = { readonly rule: RuleRecord; readonly chosen: ChosenCertificate | undefined; readonly asDefault: boolean };
 
 /** A rule as it will be; what belongs to its domain comes from the rules that the domain has already. */
-function planRule(input: clb.RuleInput, loadBalancer: LoadBalancerRecord, listener: ListenerRecord, { core }: CallContext): PlannedRule {
+function planRule(input: clb.RuleInput, loadBalancer: LoadBalancerRecord, listener: ListenerRecord, from: RuleSources): PlannedRule {
   const named = domainsOf(input);
   const domains = named.length > 0 ? named : [loadBalancer.vip]; // without a name clients use the address
   const sibling = [...listener.rules.values()].find((rule) => rule.domains.some((domain) => domains.includes(domain)));
@@ -169,18 +170,18 @@ function planRule(input: clb.RuleInput, loadBalancer: LoadBalancerRecord, listen
   const seconds = input.SessionExpireTime ?? 0;
   requireSessionWithScheduler(seconds, chosenScheduler, ["WRR", "IP_HASH"]);
   requireHttps(listener, { Http2: input.Http2, Quic: input.Quic });
-  const chosen = chooseForDomain(input, listener, core);
+  const chosen = chooseForDomain(input, listener, from);
   const rule: RuleRecord = {
     loadBalancerId: loadBalancer.id,
     listenerId: listener.listenerId,
-    locationId: newId("loc", core.random),
+    locationId: newId("loc", from.random),
     protocol: listener.protocol,
     healthCheck: checkOf(input.HealthCheck ?? {}, listener, forwardType, domains),
     targets: new Map(),
     lastHealthyMs: 0,
     domains,
     url: input.Url,
-    createdMs: core.clock.now(),
+    createdMs: from.clock.now(),
     scheduler: chosenScheduler,
     sessionExpireTime: seconds,
     forwardType,
@@ -215,11 +216,10 @@ const checkOf = (
   [domain = ""]: readonly string[],
 ): HealthSettings => completeCheck(given, { protocol: protocol === "HTTPS" ? "HTTPS" : "HTTP", forwardType, domain });
 
-function modifyRule(request: clb.ModifyRuleRequest, call: CallContext): NoReply {
-  const { core } = call;
+function modifyRule(request: clb.ModifyRuleRequest, call: CallContext, { writes, changes, health }: ModifyPorts): NoReply {
   if (request.Url !== undefined) requireUrl(request.Url);
   requireSessionRange(request.SessionExpireTime, LONGEST_SESSION);
-  const { loadBalancer, listener } = requireRuleListener(call, request);
+  const { loadBalancer, listener } = requireRuleListener(call.account, request);
   const rule = requireRule(listener, request.LocationId);
   const forwardType = forwardTypeOf(request.ForwardType, listener) ?? rule.forwardType;
   const nextScheduler = schedulerOf(request.Scheduler) ?? rule.scheduler;
@@ -228,8 +228,8 @@ function modifyRule(request: clb.ModifyRuleRequest, call: CallContext): NoReply 
   const check = checkOf({ ...rule.healthCheck, ...request.HealthCheck }, listener, forwardType, rule.domains);
   const url = request.Url ?? rule.url;
   requireUnique([...listener.rules.values()].map((one) => (one === rule ? { ...rule, url } : one)));
-  core.tasks.requireFree([loadBalancer]);
-  startTask(call, {
+  writes.requireFree([loadBalancer]);
+  writes.start(call, {
     loadBalancers: [loadBalancer],
     apply: () => {
       const before = rule.healthCheck;
@@ -239,8 +239,8 @@ function modifyRule(request: clb.ModifyRuleRequest, call: CallContext): NoReply 
       rule.sessionExpireTime = seconds;
       rule.cookieName = request.CookieName ?? rule.cookieName;
       rule.healthCheck = check;
-      noteRule(core, rule, "modified");
-      core.health.reconfigure(rule, before);
+      changes.noteRule(rule);
+      health.reconfigure(rule, before);
     },
   });
   return {};

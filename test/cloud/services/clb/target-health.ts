@@ -12,9 +12,9 @@ export const targetHealthActions = (limits: Limits): ActionTable => ({
       ListenerIds: texts(),
       LocationIds: texts(),
     },
-    run: (request, { core }) => {
+    run: (request, { account }) => {
       const { ListenerIds: listenerIds = [], LocationIds: locationIds = [] } = request;
-      const found = request.LoadBalancerIds.map((id) => requireLoadBalancer(core.account, id));
+      const found = request.LoadBalancerIds.map((id) => requireLoadBalancer(account, id));
       return {
         LoadBalancers: found.map((loadBalancer) => ({
           LoadBalancerId: loadBalancer.id,

@@ -1,5 +1,6 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import {
+  type Account,
   type LoadBalancerRecord,
   type Place,
   requireLoadBalancer,
@@ -9,7 +10,14 @@ import {
 } from "../../model/account.ts";
 import { badValue, CloudError } from "../../model/errors.ts";
 import { type BackendAddress, backendAt } from "../../model/network.ts";
-import { bind, type CallContext, type Core, unbind } from "../../runtime/core.ts";
+import type { CallContext } from "../../runtime/call.ts";
+import type { TargetChanges } from "../../runtime/target-changes.ts";
+import type { Writes } from "../../runtime/writes.ts";
+import type { ClbPorts } from "./ports.ts";
+
+type PlanPorts = Pick<ClbPorts, "keepGoodTargetsOfFailedListener"> & { readonly writes: Pick<Writes, "requireFree"> };
+export type UnbindPorts = PlanPorts & { readonly targets: Pick<TargetChanges, "unbind"> };
+export type BindPorts = PlanPorts & Pick<ClbPorts, "network" | "backends" | "limits"> & { readonly targets: Pick<TargetChanges, "bind"> };
 
 export const DEFAULT_WEIGHT = 10;
 
@@ -27,40 +35,54 @@ type Hint = { readonly LocationId?: string; readonly Domain?: string; readonly U
 type Named = Pick<clb.BatchTarget, "EniIp" | "InstanceId" | "Port">;
 
 /** In the order of clb-api.md §8.3: ids, lock, quota. Throws *NotFound, Duplicate, ResourceInOperating, LimitExceeded. */
-export function planBind(loadBalancerId: string, wanted: readonly clb.BatchTarget[], hint: Hint | undefined, call: CallContext): Plan {
-  const { core } = call;
-  const { loadBalancer, byPlace } = resolve(loadBalancerId, wanted, hint, call);
-  const limit = core.settings.limits.targetsPerPlace;
+export function planBind(
+  loadBalancerId: string,
+  wanted: readonly clb.BatchTarget[],
+  hint: Hint | undefined,
+  call: CallContext,
+  ports: BindPorts,
+): Plan {
+  const found = resolve(loadBalancerId, wanted, hint, call.account, ports.writes);
+  const limit = ports.limits.targetsPerPlace;
   // Bound ones are counted twice, as the service does (clb-api.md §3.5).
-  for (const [place, list] of byPlace)
+  for (const [place, list] of found.byPlace)
     if (place.targets.size + list.length > limit)
       throw new CloudError(
         "LimitExceeded",
         `targets of ${nameOf(place)}: ${place.targets.size} are bound, ${list.length} more would exceed the quota of ${limit}`,
       );
-  return planEach(loadBalancer, byPlace, call, (place, one) => {
-    const address = addressOf(core, loadBalancer, one);
+  return planEach(found, call, ports, (place, one) => {
+    const address = addressOf(ports, found.loadBalancer, one);
     if (typeof address === "string") return address;
     const { ip, ...owner } = address;
-    return () => bind(core, place, { ip, port: one.Port, weight: one.Weight ?? DEFAULT_WEIGHT, tag: one.Tag, owner });
+    return () => ports.targets.bind(place, { ip, port: one.Port, weight: one.Weight ?? DEFAULT_WEIGHT, tag: one.Tag, owner });
   });
 }
 
 /** Like `planBind`, without a quota. */
-export function planUnbind(loadBalancerId: string, wanted: readonly clb.BatchTarget[], hint: Hint | undefined, call: CallContext): Plan {
-  const { loadBalancer, byPlace } = resolve(loadBalancerId, wanted, hint, call);
-  return planEach(loadBalancer, byPlace, call, (place, one) => {
+export function planUnbind(
+  loadBalancerId: string,
+  wanted: readonly clb.BatchTarget[],
+  hint: Hint | undefined,
+  call: CallContext,
+  ports: UnbindPorts,
+): Plan {
+  const found = resolve(loadBalancerId, wanted, hint, call.account, ports.writes);
+  return planEach(found, call, ports, (place, one) => {
     const bound = boundTarget(place, one);
-    return bound === undefined ? notBound(place, one) : () => unbind(call.core, place, bound);
+    return bound === undefined ? notBound(place, one) : () => ports.targets.unbind(place, bound);
   });
 }
 
 /** Whose address it is, or why it cannot be bound. Where nobody described the network, `backendCidrs` decides. */
-function addressOf(core: Core, { vpcId }: LoadBalancerRecord, one: Named): BackendAddress | string {
-  const { network, settings } = core;
+function addressOf(
+  { network, backends }: Pick<BindPorts, "network" | "backends">,
+  { vpcId }: LoadBalancerRecord,
+  one: Named,
+): BackendAddress | string {
   if (network.enis.size > 0 || network.globalRouterCidrs.length > 0) return backendAt(network, vpcId, one);
   if (one.EniIp === undefined) return `InstanceId ${one.InstanceId} does not exist`;
-  return settings.backends.check(one.EniIp) ? { ip: one.EniIp, type: "ENI" } : `EniIp ${one.EniIp} is no attached ENI of ${vpcId}`;
+  return backends.check(one.EniIp) ? { ip: one.EniIp, type: "ENI" } : `EniIp ${one.EniIp} is no attached ENI of ${vpcId}`;
 }
 
 /** An instance stands for the primary IP of its primary ENI. */
@@ -80,7 +102,13 @@ const nameOf = ({ listenerId, locationId }: Place): string => (locationId === un
 type ByPlace = ReadonlyMap<Place, readonly clb.BatchTarget[]>;
 
 /** Finds the places, then asks for the lock. */
-function resolve(loadBalancerId: string, wanted: readonly clb.BatchTarget[], hint: Hint | undefined, { core }: CallContext) {
+function resolve(
+  loadBalancerId: string,
+  wanted: readonly clb.BatchTarget[],
+  hint: Hint | undefined,
+  account: Account,
+  writes: PlanPorts["writes"],
+) {
   const byPlace = new Map<Place, clb.BatchTarget[]>();
   const seen = new Set<string>();
   for (const one of wanted) {
@@ -90,22 +118,22 @@ function resolve(loadBalancerId: string, wanted: readonly clb.BatchTarget[], hin
       throw new CloudError("InvalidParameterValue.Duplicate", `target ${one.EniIp ?? one.InstanceId}:${one.Port} is named twice`);
     seen.add(key);
   }
-  const loadBalancer = requireLoadBalancer(core.account, loadBalancerId);
+  const loadBalancer = requireLoadBalancer(account, loadBalancerId);
   for (const one of wanted) {
     const place = requirePlace(loadBalancer, { ...hint, ...one });
     const list = byPlace.get(place);
     if (list === undefined) byPlace.set(place, [one]);
     else list.push(one);
   }
-  core.tasks.requireFree([loadBalancer]);
+  writes.requireFree([loadBalancer]);
   return { loadBalancer, byPlace: byPlace as ByPlace };
 }
 
 /** `plan` gives the change, or the reason why not; one bad target marks its whole listener, with all its rules (clb-api.md §3.6). */
 function planEach(
-  loadBalancer: LoadBalancerRecord,
-  byPlace: ByPlace,
+  { loadBalancer, byPlace }: { readonly loadBalancer: LoadBalancerRecord; readonly byPlace: ByPlace },
   call: CallContext,
+  { keepGoodTargetsOfFailedListener: keepGood }: PlanPorts,
   plan: (place: Place, one: clb.BatchTarget) => (() => void) | string,
 ): Plan {
   const outcomes = [...byPlace].flatMap(([place, list]) =>
@@ -118,7 +146,6 @@ function planEach(
     refused.add(listenerId);
     reasons.push(outcome);
   }
-  const keepGood = call.core.settings.keepGoodTargetsOfFailedListener;
   const changes = outcomes.flatMap(({ listenerId, outcome }) =>
     typeof outcome === "string" || (refused.has(listenerId) && !keepGood) ? [] : [outcome],
   );

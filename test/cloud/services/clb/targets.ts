@@ -1,9 +1,10 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import { badValue } from "../../model/errors.ts";
-import { type CallContext, runBatch, startTask } from "../../runtime/core.ts";
+import type { CallContext } from "../../runtime/call.ts";
 import type { Limits } from "../../runtime/options.ts";
+import type { Writes } from "../../runtime/writes.ts";
 import { type ActionTable, type NoReply, port, type Reply, requiredText, text, weight, write } from "../table/action.ts";
-import { type Plan, planBind, planUnbind } from "./target-plan.ts";
+import { type BindPorts, type Plan, planBind, planUnbind, type UnbindPorts } from "./target-plan.ts";
 
 const target = { type: "object", fields: { Port: port, Type: text, InstanceId: text, Weight: weight, EniIp: text, Tag: text } } as const;
 
@@ -26,26 +27,29 @@ const batch = (max: number) =>
     },
   }) as const;
 
+type Starting = { readonly writes: Pick<Writes, "start"> };
+type Batch = { readonly writes: Pick<Writes, "runBatch"> };
+
 /** Limits: clb-api.md §2.3. */
-export const targetActions = (limits: Limits): ActionTable => ({
-  RegisterTargets: write<clb.RegisterTargetsRequest, clb.RegisterTargetsResponse>({
+export const targetActions = (limits: Limits): ActionTable<BindPorts & UnbindPorts & Starting & Batch> => ({
+  RegisterTargets: write<clb.RegisterTargetsRequest, clb.RegisterTargetsResponse, BindPorts & Starting>({
     fields: { ...onePlace, Targets: targets(limits.registerTargets) },
-    run: (request, call) => startAll(planBind(request.LoadBalancerId, inListener(request), request, call), call),
+    run: (request, call, ports) => startAll(planBind(request.LoadBalancerId, inListener(request), request, call, ports), call, ports),
   }),
 
-  DeregisterTargets: write<clb.DeregisterTargetsRequest, clb.DeregisterTargetsResponse>({
+  DeregisterTargets: write<clb.DeregisterTargetsRequest, clb.DeregisterTargetsResponse, UnbindPorts & Starting>({
     fields: { ...onePlace, Targets: targets(limits.deregisterTargets) },
-    run: (request, call) => startAll(planUnbind(request.LoadBalancerId, inListener(request), request, call), call),
+    run: (request, call, ports) => startAll(planUnbind(request.LoadBalancerId, inListener(request), request, call, ports), call, ports),
   }),
 
-  BatchRegisterTargets: write<clb.BatchRegisterTargetsRequest, clb.BatchRegisterTargetsResponse>({
+  BatchRegisterTargets: write<clb.BatchRegisterTargetsRequest, clb.BatchRegisterTargetsResponse, BindPorts & Batch>({
     fields: batch(limits.batchRegisterTargets),
-    run: (request, call) => runWhatCan(planBind(request.LoadBalancerId, request.Targets, undefined, call), call),
+    run: (request, call, ports) => runWhatCan(planBind(request.LoadBalancerId, request.Targets, undefined, call, ports), call, ports),
   }),
 
-  BatchDeregisterTargets: write<clb.BatchDeregisterTargetsRequest, clb.BatchDeregisterTargetsResponse>({
+  BatchDeregisterTargets: write<clb.BatchDeregisterTargetsRequest, clb.BatchDeregisterTargetsResponse, UnbindPorts & Batch>({
     fields: batch(limits.batchDeregisterTargets),
-    run: (request, call) => runWhatCan(planUnbind(request.LoadBalancerId, request.Targets, undefined, call), call),
+    run: (request, call, ports) => runWhatCan(planUnbind(request.LoadBalancerId, request.Targets, undefined, call, ports), call, ports),
   }),
 });
 
@@ -53,13 +57,13 @@ const inListener = ({ ListenerId, Targets }: { readonly ListenerId: string; read
   Targets.map((one) => ({ ...one, ListenerId }));
 
 /** All or none. The code for a target that cannot be bound or is not bound is not known (clb-api.md §9). */
-function startAll(plan: Plan, call: CallContext): NoReply {
+function startAll(plan: Plan, call: CallContext, { writes }: Starting): NoReply {
   if (plan.refused.size > 0) throw badValue(plan.message);
-  startTask(call, { ...plan, apply: () => plan.changes.forEach((change) => change()) });
+  writes.start(call, { ...plan, apply: () => plan.changes.forEach((change) => change()) });
   return {};
 }
 
-async function runWhatCan(plan: Plan, call: CallContext): Promise<Reply<clb.BatchRegisterTargetsResponse>> {
-  await runBatch(call, { ...plan, apply: () => plan.changes.forEach((change) => change()) });
+async function runWhatCan(plan: Plan, call: CallContext, { writes }: Batch): Promise<Reply<clb.BatchRegisterTargetsResponse>> {
+  await writes.runBatch(call, { ...plan, apply: () => plan.changes.forEach((change) => change()) });
   return { FailListenerIdSet: [...plan.refused], Message: plan.message };
 }

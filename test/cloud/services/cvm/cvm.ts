@@ -1,23 +1,24 @@
 import type * as cvm from "tencentcloud-sdk-nodejs/tencentcloud/services/cvm/v20170312/cvm_models.js";
 import { CloudError } from "../../model/errors.ts";
-import { enisOf, type InstanceRecord } from "../../model/network.ts";
-import type { Core } from "../../runtime/core.ts";
+import { enisOf, type InstanceRecord, type Network } from "../../model/network.ts";
 import { type ActionTable, type Answer, filters, read, texts } from "../table/action.ts";
 import { pageOf, pick, type Selection, select } from "../table/paging.ts";
 
 /** Source: clb-api.md §2.6. */
 const FILTER_VALUES = 5;
 
+export type CvmPorts = { readonly network: Pick<Network, "instances" | "enis"> };
+
 /** CVM service: the nodes. Limits and filters: clb-api.md §2.6. */
-export const cvmActions = (): ActionTable => ({
-  DescribeInstances: read<cvm.DescribeInstancesRequest, cvm.DescribeInstancesResponse>({
+export const cvmActions = (): ActionTable<CvmPorts> => ({
+  DescribeInstances: read<cvm.DescribeInstancesRequest, cvm.DescribeInstancesResponse, CvmPorts>({
     fields: {
       InstanceIds: texts(100),
       Filters: filters,
       Offset: { type: "integer", min: 0 },
       Limit: { type: "integer", min: 1, max: 100 },
     },
-    run: (request, { core }) => {
+    run: (request, _call, { network }) => {
       const { InstanceIds: ids = [], Filters: wanted = [] } = request;
       if (ids.length > 0 && wanted.length > 0)
         throw new CloudError("InvalidParameterCombination", "`InstanceIds` and `Filters` cannot be given together.");
@@ -27,18 +28,18 @@ export const cvmActions = (): ActionTable => ({
             "InvalidFilterValue.LimitExceeded",
             `The filter ${Name} has ${Values.length} values, at most ${FILTER_VALUES}.`,
           );
-      const from = instances(core);
+      const from = instances(network);
       const wrong = { prefix: "ins", malformed: "InvalidInstanceId.Malformed", notFound: "InvalidInstanceId.NotFound" };
       const found = ids.length > 0 ? pick(ids, from, wrong) : select(wanted, from);
-      return { TotalCount: found.length, InstanceSet: pageOf(found, request).map((one) => showInstance(one, core)) };
+      return { TotalCount: found.length, InstanceSet: pageOf(found, request).map((one) => showInstance(one, network)) };
     },
   }),
 });
 
-function instances(core: Core): Selection<InstanceRecord> {
-  const primary = (one: InstanceRecord) => enisOf(core.network, one.id).filter((eni) => eni.primary);
+function instances(network: CvmPorts["network"]): Selection<InstanceRecord> {
+  const primary = (one: InstanceRecord) => enisOf(network, one.id).filter((eni) => eni.primary);
   return {
-    items: core.network.instances.values(),
+    items: network.instances.values(),
     idOf: ({ id }) => id,
     tagsOf: ({ tags }) => tags,
     unknownFilter: "InvalidFilter",
@@ -62,8 +63,8 @@ function instances(core: Core): Selection<InstanceRecord> {
 const isoTime = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`;
 
 /** Every documented field; what has no meaning here has the value of a small pay-as-you-go node. */
-function showInstance(instance: InstanceRecord, core: Core): Answer<cvm.Instance> {
-  const [primary] = enisOf(core.network, instance.id);
+function showInstance(instance: InstanceRecord, network: Pick<Network, "enis">): Answer<cvm.Instance> {
+  const [primary] = enisOf(network, instance.id);
   return {
     Placement: { Zone: instance.zone, ProjectId: 0, HostIds: null, HostId: null },
     InstanceId: instance.id,

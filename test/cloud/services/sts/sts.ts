@@ -1,6 +1,7 @@
 import type * as sts from "tencentcloud-sdk-nodejs/tencentcloud/services/sts/v20180813/sts_models.js";
 import { CloudError } from "../../model/errors.ts";
 import { type ActionTable, requiredText, write } from "../table/action.ts";
+import type { Keyring } from "./keyring.ts";
 
 /** Source: the SDK's model of AssumeRoleWithWebIdentity (2 h unless asked for more, at most 12 h). */
 const LIFE_S = { default: 7200, max: 43_200 } as const;
@@ -8,9 +9,11 @@ const LIFE_S = { default: 7200, max: 43_200 } as const;
 /** The only action that may come with `Authorization: SKIP`. Source: clb-api.md §1.2. */
 export const UNSIGNED_ACTION = "AssumeRoleWithWebIdentity";
 
+export type StsPorts = { readonly keyring: Pick<Keyring, "issue">; readonly wallMs: () => number };
+
 /** STS service: a ServiceAccount's token for temporary keys, as TKE's Pod identity does. */
-export const stsActions = (): ActionTable => ({
-  [UNSIGNED_ACTION]: write<sts.AssumeRoleWithWebIdentityRequest, sts.AssumeRoleWithWebIdentityResponse>({
+export const stsActions = (): ActionTable<StsPorts> => ({
+  [UNSIGNED_ACTION]: write<sts.AssumeRoleWithWebIdentityRequest, sts.AssumeRoleWithWebIdentityResponse, StsPorts>({
     fields: {
       ProviderId: requiredText,
       WebIdentityToken: requiredText,
@@ -18,7 +21,7 @@ export const stsActions = (): ActionTable => ({
       RoleSessionName: requiredText,
       DurationSeconds: { type: "integer", min: 1 },
     },
-    run: (request, { core }) => {
+    run: (request, _call, { keyring, wallMs }) => {
       const { DurationSeconds = LIFE_S.default } = request;
       if (DurationSeconds > LIFE_S.max)
         throw new CloudError("InvalidParameter.OverTimeError", `\`DurationSeconds\` is ${DurationSeconds}, at most ${LIFE_S.max}.`);
@@ -28,8 +31,8 @@ export const stsActions = (): ActionTable => ({
           "InvalidParameter.ParamError",
           `\`RoleArn\` must be qcs::cam::uin/<uin>:roleName/<name>, got ${request.RoleArn}.`,
         );
-      requireLiving(request.WebIdentityToken, core.settings.wallMs());
-      const { secretId, secretKey, token, expiresMs } = core.keyring.issue(role, DurationSeconds);
+      requireLiving(request.WebIdentityToken, wallMs());
+      const { secretId, secretKey, token, expiresMs } = keyring.issue(role, DurationSeconds);
       return {
         ExpiredTime: Math.floor(expiresMs / 1000),
         Expiration: new Date(expiresMs).toISOString(),

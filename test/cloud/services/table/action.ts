@@ -1,5 +1,5 @@
 import { type AnyFields, checkRequest, type Fields } from "../../model/request-fields.ts";
-import type { CallContext } from "../../runtime/core.ts";
+import type { CallContext } from "../../runtime/call.ts";
 
 /** A response as the service sends it: any property may be missing or `null`, whatever the SDK's type says. */
 export type Answer<T> = T extends readonly (infer Item)[]
@@ -17,38 +17,46 @@ export type Reply<Response> = Whole<Omit<Response, "RequestId">>;
 /** Of actions that only say that they heard. */
 export type NoReply = Record<string, never>;
 
-/** One row of the tables: what an action accepts and does. */
-export type Action = {
+/** One row of the tables: what an action accepts and does. `Ports` is what it needs of the cloud beside the account. */
+export type Action<Ports = unknown> = {
   readonly isWrite: boolean;
   readonly fields: AnyFields;
   /** Throws the CloudError of the first fault in the request. */
   readonly check: (request: unknown) => void;
   /** `request` must have passed `check`. Throws CloudError. */
-  readonly run: (request: unknown, call: CallContext) => Promise<object>;
+  readonly run: (request: unknown, call: CallContext, ports: Ports) => Promise<object>;
 };
 
-export type ActionTable = { readonly [action: string]: Action };
+export type ActionTable<Ports = unknown> = { readonly [action: string]: Action<Ports> };
 
-type Row<Request, Response> = {
+type Row<Request, Response, Ports> = {
   readonly fields: Fields<Request>;
-  readonly run: (request: Request, call: CallContext) => Reply<Response> | Promise<Reply<Response>>;
+  readonly run: (request: Request, call: CallContext, ports: Ports) => Reply<Response> | Promise<Reply<Response>>;
 };
 
 /** An action that changes nothing and is never locked out. */
-export const read = <Request, Response>(row: Row<Request, Response>): Action => erase(row, false);
+export const read = <Request, Response, Ports = unknown>(row: Row<Request, Response, Ports>): Action<Ports> => erase(row, false);
 
 /** An action that changes something. */
-export const write = <Request, Response>(row: Row<Request, Response>): Action => erase(row, true);
+export const write = <Request, Response, Ports = unknown>(row: Row<Request, Response, Ports>): Action<Ports> => erase(row, true);
 
-function erase<Request, Response>({ fields, run }: Row<Request, Response>, isWrite: boolean): Action {
+function erase<Request, Response, Ports>({ fields, run }: Row<Request, Response, Ports>, isWrite: boolean): Action<Ports> {
   const anyFields = fields as AnyFields; // the precise type was checked where the row was written
   return {
     isWrite,
     fields: anyFields,
     check: (request) => checkRequest(request, anyFields),
-    run: async (request, call) => run(request as Request, call), // `check` has seen every field
+    run: async (request, call, ports) => run(request as Request, call, ports), // `check` has seen every field
   };
 }
+
+/** An action that has its ports. */
+export type OfferedAction = Omit<Action, "run"> & { readonly run: (request: unknown, call: CallContext) => Promise<object> };
+
+export const withPorts = <Ports>(table: ActionTable<Ports>, ports: Ports): { readonly [action: string]: OfferedAction } =>
+  Object.fromEntries(
+    Object.entries(table).map(([name, action]) => [name, { ...action, run: (request, call) => action.run(request, call, ports) }]),
+  );
 
 /** Pieces that many rows share. */
 export const text = { type: "string" } as const;

@@ -1,14 +1,17 @@
 import type * as tag from "tencentcloud-sdk-nodejs/tencentcloud/services/tag/v20180813/tag_models.js";
 import { type Account, type LoadBalancerRecord, OWNER_UIN } from "../../model/account.ts";
 import { CloudError } from "../../model/errors.ts";
-import { type Core, noteLoadBalancer } from "../../runtime/core.ts";
+import type { AccountChanges } from "../../runtime/account-changes.ts";
 import { type ActionTable, read, requiredText, text, unused, write } from "../table/action.ts";
 
 const resources = { type: "array", required: true, min: 1, max: 10, of: text } as const;
 
+export type TagPorts = { readonly changes: Pick<AccountChanges, "noteLoadBalancer">; readonly region: string };
+type Changing = Pick<TagPorts, "changes">;
+
 /** Tag service, load balancers only. Limits: clb-api.md §2.5. */
-export const tagActions = (): ActionTable => ({
-  TagResources: write<tag.TagResourcesRequest, tag.TagResourcesResponse>({
+export const tagActions = (): ActionTable<TagPorts> => ({
+  TagResources: write<tag.TagResourcesRequest, tag.TagResourcesResponse, Changing>({
     fields: {
       ResourceList: resources,
       Tags: {
@@ -19,25 +22,25 @@ export const tagActions = (): ActionTable => ({
         of: { type: "object", fields: { TagKey: requiredText, TagValue: { type: "string", required: true }, Category: unused } },
       },
     },
-    run: (request, { core }) => ({
-      FailedResources: eachResource(core.account, request.ResourceList, (loadBalancer) => {
+    run: (request, { account }, { changes }) => ({
+      FailedResources: eachResource(account, request.ResourceList, (loadBalancer) => {
         for (const { TagKey, TagValue } of request.Tags) loadBalancer.tags.set(TagKey, TagValue);
-        noteLoadBalancer(core, loadBalancer, "modified");
+        changes.noteLoadBalancer(loadBalancer);
       }),
     }),
   }),
 
-  UnTagResources: write<tag.UnTagResourcesRequest, tag.UnTagResourcesResponse>({
+  UnTagResources: write<tag.UnTagResourcesRequest, tag.UnTagResourcesResponse, Changing>({
     fields: { ResourceList: resources, TagKeys: { type: "array", required: true, min: 1, max: 10, of: text } },
-    run: (request, { core }) => ({
-      FailedResources: eachResource(core.account, request.ResourceList, (loadBalancer) => {
+    run: (request, { account }, { changes }) => ({
+      FailedResources: eachResource(account, request.ResourceList, (loadBalancer) => {
         for (const key of request.TagKeys) loadBalancer.tags.delete(key);
-        noteLoadBalancer(core, loadBalancer, "modified");
+        changes.noteLoadBalancer(loadBalancer);
       }),
     }),
   }),
 
-  GetResources: read<tag.GetResourcesRequest, tag.GetResourcesResponse>({
+  GetResources: read<tag.GetResourcesRequest, tag.GetResourcesResponse, Pick<TagPorts, "region">>({
     fields: {
       ResourceList: { ...resources, required: false, min: 0 },
       TagFilters: {
@@ -48,7 +51,7 @@ export const tagActions = (): ActionTable => ({
       PaginationToken: text,
       MaxResults: { type: "integer", min: 1, max: 200 },
     },
-    run: getResources,
+    run: (request, { account }, { region }) => getResources(request, account, region),
   }),
 
   DescribeResourceTagsByResourceIds: read<tag.DescribeResourceTagsByResourceIdsRequest, tag.DescribeResourceTagsByResourceIdsResponse>({
@@ -61,9 +64,9 @@ export const tagActions = (): ActionTable => ({
       Limit: { type: "integer", min: 1, max: 400 },
       Category: unused,
     },
-    run: (request, { core }) => {
+    run: (request, { account }) => {
       const rows = request.ResourceIds.flatMap((ResourceId) =>
-        [...(core.account.loadBalancers.get(ResourceId)?.tags ?? [])].map(([TagKey, TagValue]) => ({
+        [...(account.loadBalancers.get(ResourceId)?.tags ?? [])].map(([TagKey, TagValue]) => ({
           TagKey,
           TagValue,
           ResourceId,
@@ -92,10 +95,10 @@ function eachResource(account: Account, names: readonly string[], apply: (loadBa
 }
 
 /** Resources with at least one tag, those of `ResourceList` without paging. The token of a page is the id that the next one starts with. */
-function getResources(request: tag.GetResourcesRequest, { core }: { core: Core }) {
+function getResources(request: tag.GetResourcesRequest, account: Account, region: string) {
   const { ResourceList: names = [], TagFilters: filters = [], PaginationToken: token = "", MaxResults: size = 50 } = request;
   const named = names.map((name) => RESOURCE.exec(name)?.[1]);
-  const found = [...core.account.loadBalancers.values()].filter(
+  const found = [...account.loadBalancers.values()].filter(
     ({ id, tags }) =>
       tags.size > 0 &&
       (names.length === 0 || named.includes(id)) &&
@@ -109,7 +112,7 @@ function getResources(request: tag.GetResourcesRequest, { core }: { core: Core }
   return {
     PaginationToken: found[end]?.id ?? "",
     ResourceTagMappingList: found.slice(first, end).map(({ id, tags }) => ({
-      Resource: `qcs::clb:${core.settings.region}:uin/${OWNER_UIN}:clb/${id}`,
+      Resource: `qcs::clb:${region}:uin/${OWNER_UIN}:clb/${id}`,
       Tags: [...tags].map(([TagKey, TagValue]) => ({ TagKey, TagValue, Category: "Custom" })),
     })),
   };

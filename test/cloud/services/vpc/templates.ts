@@ -1,5 +1,5 @@
 import type * as vpc from "tencentcloud-sdk-nodejs/tencentcloud/services/vpc/v20170312/vpc_models.js";
-import type { TemplateRecord } from "../../model/network.ts";
+import type { Network, TemplateRecord } from "../../model/network.ts";
 import { type ActionTable, type Answer, cloudTime, filters, flag, read, text, unused } from "../table/action.ts";
 import { pageOf, select, textPage } from "../table/paging.ts";
 
@@ -14,36 +14,40 @@ const fields = {
   MemberOrderDirection: unused,
 } as const;
 
+type Ports = {
+  readonly network: Pick<Network, "addressTemplates" | "addressTemplateGroups" | "serviceTemplates" | "serviceTemplateGroups">;
+};
+
 /** Lists of addresses and of ports that security group rules refer to, e.g. "ipm-…", "ppmg-…". */
-export const templateActions = (): ActionTable => ({
-  DescribeAddressTemplates: read<vpc.DescribeAddressTemplatesRequest, vpc.DescribeAddressTemplatesResponse>({
+export const templateActions = (): ActionTable<Ports> => ({
+  DescribeAddressTemplates: read<vpc.DescribeAddressTemplatesRequest, vpc.DescribeAddressTemplatesResponse, Ports>({
     fields,
-    run: (request, { core }) => {
-      const found = find(request, core.network.addressTemplates, "address-template", "address-ip");
+    run: (request, _call, { network }) => {
+      const found = find(request, network.addressTemplates, "address-template", "address-ip");
       return { TotalCount: found.total, AddressTemplateSet: found.page.map((one) => showAddresses(one, request.NeedMemberInfo ?? false)) };
     },
   }),
 
-  DescribeAddressTemplateGroups: read<vpc.DescribeAddressTemplateGroupsRequest, vpc.DescribeAddressTemplateGroupsResponse>({
+  DescribeAddressTemplateGroups: read<vpc.DescribeAddressTemplateGroupsRequest, vpc.DescribeAddressTemplateGroupsResponse, Ports>({
     fields,
-    run: (request, { core }) => {
-      const found = find(request, core.network.addressTemplateGroups, "address-template-group");
+    run: (request, _call, { network }) => {
+      const found = find(request, network.addressTemplateGroups, "address-template-group");
       return { TotalCount: found.total, AddressTemplateGroupSet: found.page.map(showAddressGroup) };
     },
   }),
 
-  DescribeServiceTemplates: read<vpc.DescribeServiceTemplatesRequest, vpc.DescribeServiceTemplatesResponse>({
+  DescribeServiceTemplates: read<vpc.DescribeServiceTemplatesRequest, vpc.DescribeServiceTemplatesResponse, Ports>({
     fields,
-    run: (request, { core }) => {
-      const found = find(request, core.network.serviceTemplates, "service-template", "service-port");
+    run: (request, _call, { network }) => {
+      const found = find(request, network.serviceTemplates, "service-template", "service-port");
       return { TotalCount: found.total, ServiceTemplateSet: found.page.map((one) => showServices(one, request.NeedMemberInfo ?? false)) };
     },
   }),
 
-  DescribeServiceTemplateGroups: read<vpc.DescribeServiceTemplateGroupsRequest, vpc.DescribeServiceTemplateGroupsResponse>({
+  DescribeServiceTemplateGroups: read<vpc.DescribeServiceTemplateGroupsRequest, vpc.DescribeServiceTemplateGroupsResponse, Ports>({
     fields,
-    run: (request, { core }) => {
-      const { serviceTemplateGroups: groups, serviceTemplates: templates } = core.network;
+    run: (request, _call, { network }) => {
+      const { serviceTemplateGroups: groups, serviceTemplates: templates } = network;
       const found = find(request, groups, "service-template-group");
       return {
         TotalCount: found.total,

@@ -1,32 +1,37 @@
 import type * as vpc from "tencentcloud-sdk-nodejs/tencentcloud/services/vpc/v20170312/vpc_models.js";
 import { CloudError } from "../../model/errors.ts";
-import { addressesOf, type EniRecord, type PolicyRecord, type SecurityGroupRecord } from "../../model/network.ts";
-import type { Core } from "../../runtime/core.ts";
+import { addressesOf, type EniRecord, type Network, type PolicyRecord, type SecurityGroupRecord } from "../../model/network.ts";
 import { type ActionTable, type Answer, cloudTime, filters, read, requiredText, text, texts } from "../table/action.ts";
 import { pageOf, pick, type Selection, select, textPage } from "../table/paging.ts";
 import { templateActions } from "./templates.ts";
 
 const WRONG_ID = { malformed: "InvalidParameterValue.Malformed", notFound: "ResourceNotFound" } as const;
 
+export type VpcPorts = {
+  readonly network: Network;
+  /** Assumed (clb-api.md §6.3): how references that a security group rule does not use come back. */
+  readonly unusedReferences: "empty" | "null";
+};
+
 /** VPC service, reading only. Limits and filters: clb-api.md §2.6. */
-export const vpcActions = (): ActionTable => ({
-  DescribeNetworkInterfaces: read<vpc.DescribeNetworkInterfacesRequest, vpc.DescribeNetworkInterfacesResponse>({
+export const vpcActions = (): ActionTable<VpcPorts> => ({
+  DescribeNetworkInterfaces: read<vpc.DescribeNetworkInterfacesRequest, vpc.DescribeNetworkInterfacesResponse, Pick<VpcPorts, "network">>({
     fields: {
       NetworkInterfaceIds: texts(100),
       Filters: filters,
       Offset: { type: "integer", min: 0 },
       Limit: { type: "integer", min: 1, max: 100 },
     },
-    run: (request, { core }) => {
+    run: (request, _call, { network }) => {
       const { NetworkInterfaceIds: ids = [], Filters: wanted = [] } = request;
       refuseBoth("NetworkInterfaceIds", ids, wanted);
-      const from = interfaces(core, wanted);
+      const from = interfaces(network, wanted);
       const found = ids.length > 0 ? pick(ids, from, { prefix: "eni", ...WRONG_ID }) : select(wanted, from);
       return { NetworkInterfaceSet: pageOf(found, request).map((eni) => showInterface(eni)), TotalCount: found.length };
     },
   }),
 
-  DescribeSecurityGroups: read<vpc.DescribeSecurityGroupsRequest, vpc.DescribeSecurityGroupsResponse>({
+  DescribeSecurityGroups: read<vpc.DescribeSecurityGroupsRequest, vpc.DescribeSecurityGroupsResponse, Pick<VpcPorts, "network">>({
     fields: {
       SecurityGroupIds: texts(100),
       Filters: filters,
@@ -35,10 +40,10 @@ export const vpcActions = (): ActionTable => ({
       OrderField: { type: "string", oneOf: ["CreatedTime", "UpdateTime"] },
       OrderDirection: { type: "string", oneOf: ["ASC", "DESC"] },
     },
-    run: (request, { core }) => {
+    run: (request, _call, { network }) => {
       const { SecurityGroupIds: ids = [], Filters: wanted = [], OrderField: field, OrderDirection: direction } = request;
       refuseBoth("SecurityGroupIds", ids, wanted);
-      const from = securityGroups(core);
+      const from = securityGroups(network);
       const found = ids.length > 0 ? pick(ids, from, { prefix: "sg", ...WRONG_ID }) : select(wanted, from);
       const time = ({ createdMs, updatedMs }: SecurityGroupRecord): number => (field === "UpdateTime" ? updatedMs : createdMs);
       const ordered = field === undefined ? found : found.sort((a, b) => (direction === "DESC" ? time(b) - time(a) : time(a) - time(b)));
@@ -46,11 +51,11 @@ export const vpcActions = (): ActionTable => ({
     },
   }),
 
-  DescribeSecurityGroupPolicies: read<vpc.DescribeSecurityGroupPoliciesRequest, vpc.DescribeSecurityGroupPoliciesResponse>({
+  DescribeSecurityGroupPolicies: read<vpc.DescribeSecurityGroupPoliciesRequest, vpc.DescribeSecurityGroupPoliciesResponse, VpcPorts>({
     fields: { SecurityGroupId: requiredText, Filters: filters },
-    run: (request, { core }) => {
-      const [group] = pick([request.SecurityGroupId], securityGroups(core), { prefix: "sg", ...WRONG_ID });
-      return { SecurityGroupPolicySet: group === undefined ? null : showPolicies(group, request.Filters ?? [], core) };
+    run: (request, _call, { network, unusedReferences }) => {
+      const [group] = pick([request.SecurityGroupId], securityGroups(network), { prefix: "sg", ...WRONG_ID });
+      return { SecurityGroupPolicySet: group === undefined ? null : showPolicies(group, request.Filters ?? [], unusedReferences) };
     },
   }),
 
@@ -64,7 +69,7 @@ function refuseBoth(name: string, ids: readonly string[], wanted: readonly vpc.F
 }
 
 /** `address-ip` with one value fits every address that ends so, unless `ip-exact-match` is asked for; several fit exactly. */
-function interfaces({ network }: Core, wanted: readonly vpc.Filter[]): Selection<EniRecord> {
+function interfaces(network: Pick<Network, "enis">, wanted: readonly vpc.Filter[]): Selection<EniRecord> {
   const valuesOf = (name: string): readonly string[] => wanted.find(({ Name }) => Name === name)?.Values ?? [];
   const ips = valuesOf("address-ip");
   const exact = ips.length > 1 || valuesOf("ip-exact-match")[0]?.toLowerCase() === "true";
@@ -143,7 +148,7 @@ const showAddress = (ip: string, primary: boolean): Answer<vpc.PrivateIpAddressS
 
 const showTags = (tags: ReadonlyMap<string, string>): vpc.Tag[] => [...tags].map(([Key, Value]) => ({ Key, Value }));
 
-const securityGroups = ({ network }: Core): Selection<SecurityGroupRecord> => ({
+const securityGroups = (network: Pick<Network, "securityGroups">): Selection<SecurityGroupRecord> => ({
   items: network.securityGroups.values(),
   idOf: ({ id }) => id,
   tagsOf: ({ tags }) => tags,
@@ -169,12 +174,16 @@ const showSecurityGroup = (group: SecurityGroupRecord): Answer<vpc.SecurityGroup
 type Placed = { readonly policy: PolicyRecord; readonly index: number; readonly direction: "INBOUND" | "OUTBOUND" };
 
 /** `PolicyIndex` is the place in the whole list also where a filter leaves some out. */
-function showPolicies(group: SecurityGroupRecord, wanted: readonly vpc.Filter[], core: Core): Answer<vpc.SecurityGroupPolicySet> {
+function showPolicies(
+  group: SecurityGroupRecord,
+  wanted: readonly vpc.Filter[],
+  unusedReferences: VpcPorts["unusedReferences"],
+): Answer<vpc.SecurityGroupPolicySet> {
   const place = (policies: readonly PolicyRecord[], direction: Placed["direction"]): Placed[] =>
     policies.map((policy, index) => ({ policy, index, direction }));
   const found = select(wanted, policyFilters([...place(group.ingress, "INBOUND"), ...place(group.egress, "OUTBOUND")]));
   const show = (direction: Placed["direction"]): Answer<vpc.SecurityGroupPolicy>[] =>
-    found.filter((one) => one.direction === direction).map((one) => showPolicy(one, group, core.settings.unusedReferences));
+    found.filter((one) => one.direction === direction).map((one) => showPolicy(one, group, unusedReferences));
   const count = (policies: readonly PolicyRecord[], ipv6: boolean): number =>
     policies.filter(({ ipv6Cidr }) => (ipv6Cidr !== undefined) === ipv6).length;
   return {
@@ -212,7 +221,7 @@ const policyFilters = (items: readonly Placed[]): Selection<Placed> => ({
 function showPolicy(
   { policy, index }: Placed,
   group: SecurityGroupRecord,
-  unusedReferences: "empty" | "null",
+  unusedReferences: VpcPorts["unusedReferences"],
 ): Answer<vpc.SecurityGroupPolicy> {
   const none = unusedReferences === "empty" ? "" : null;
   const reference = (id: string | undefined, one: string, many: string, prefix: string) =>
