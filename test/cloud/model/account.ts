@@ -183,6 +183,14 @@ export type Account = {
   readonly certificates: Map<string, CertificateRecord>;
 };
 
+/** Without load balancers. */
+export const emptyAccount = (certificates: readonly CertificateRecord[] = []): Account => ({
+  loadBalancers: new Map(),
+  ordered: new Set(),
+  deletionsMs: [],
+  certificates: new Map(certificates.map((one) => [one.id, one])),
+});
+
 /** The account's number in resource names; any other is taken for it. */
 export const OWNER_UIN = "100000000001";
 

@@ -1,7 +1,7 @@
 import type { Clock } from "../../../common/clock.ts";
 import type { Journal } from "../journal/journal.ts";
 import { type HealthSettings, type HealthStatus, isLayer7, type Place, type TargetRecord } from "../model/account.ts";
-import type { Probe } from "./probe.ts";
+import { makeNetworkProbe, type Probe } from "./probe.ts";
 import type { Random } from "./random.ts";
 
 /** Defaults of a check that is not given or given in part. Source: clb-api.md §4.3. */
@@ -29,7 +29,8 @@ type Deps = {
   readonly clock: Clock;
   readonly journal: Journal;
   readonly random: Random;
-  readonly probe: Probe;
+  /** Default: asks over the network. */
+  readonly probe?: Probe | undefined;
   readonly mode: "probe" | "scripted";
   /** Where the service's probes of this place come from. */
   readonly sourceOf?: (place: Place) => string | undefined;
@@ -40,7 +41,7 @@ type Deps = {
  * interval runs from probe to probe, on layer 7 from an answer to the next probe. Source: clb-api.md §4.2.
  */
 export function makeHealth(deps: Deps): Health {
-  const { clock, journal } = deps;
+  const { clock, journal, probe = makeNetworkProbe() } = deps;
 
   const set = (place: Place, target: TargetRecord, to: HealthStatus): void => {
     const { loadBalancerId, listenerId, locationId } = place;
@@ -61,7 +62,7 @@ export function makeHealth(deps: Deps): Health {
     void clock.sleep(check.TimeOut * 1000, answered.signal).then(onGone, () => undefined);
     const port = check.CheckPort > 0 ? check.CheckPort : target.port;
     const asked = { protocol: place.protocol, ip: target.ip, port, check, source: deps.sourceOf?.(place) };
-    const alive = await deps.probe(asked, over.signal);
+    const alive = await probe(asked, over.signal);
     signal.removeEventListener("abort", onGone);
     answered.abort();
     return alive;

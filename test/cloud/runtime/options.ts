@@ -1,8 +1,8 @@
 import { BlockList, isIPv4 } from "node:net";
-import type { Clock } from "../../../common/clock.ts";
+import { type Clock, makeClock } from "../../../common/clock.ts";
 import { isVirtual } from "../../virtual-clock.ts";
 import type { CertificateRecord } from "../model/account.ts";
-import type { Network } from "../model/network.ts";
+import { emptyNetwork, type Network } from "../model/network.ts";
 import type { Probe } from "./probe.ts";
 
 /** How long things take, in ms of the injected clock. Source of the two profiles below: clb-api.md §7.5. */
@@ -139,13 +139,12 @@ export type CloudOptions = {
   readonly journalSize?: number;
 };
 
-/** The options with every default filled in. */
-export type Settings = ReturnType<typeof settingsOf>;
-
-/** Fills in the defaults; throws a RangeError that names the option if a value cannot work. */
+/** The options with every default filled in; throws a RangeError that names the option if a value cannot work. */
 export function settingsOf(options: CloudOptions) {
-  const { profile = "fast" } = options;
+  const { profile = "fast", clock = makeClock() } = options;
   return {
+    clock,
+    timeScale: scaleOf(clock),
     seed: options.seed ?? 1,
     profile: typeof profile === "string" ? PROFILES[profile] : profile,
     limits: { ...LIMITS, ...options.limits },
@@ -153,6 +152,9 @@ export function settingsOf(options: CloudOptions) {
     vips: parseCidr("vipCidr", options.vipCidr ?? "198.18.0.0/16"),
     backends: blockListOf(options.backendCidrs ?? ["10.244.0.0/16", "127.0.0.0/8"]),
     ...withoutSockets(options),
+    network: options.network ?? emptyNetwork(),
+    certificates: options.certificates ?? [],
+    keys: options.keys ?? [TEST_KEY],
     keepGoodTargetsOfFailedListener: options.keepGoodTargetsOfFailedListener ?? false,
     failedTaskApplies: options.failedTaskApplies ?? false,
     reregisterUpdatesWeight: options.reregisterUpdatesWeight ?? false,
@@ -163,6 +165,10 @@ export function settingsOf(options: CloudOptions) {
     journalSize: options.journalSize ?? 200_000,
   } as const;
 }
+
+/** How many times as fast as real time it runs. */
+const scaleOf = (clock: Clock): number | "virtual" =>
+  isVirtual(clock) ? "virtual" : "scale" in clock && typeof clock.scale === "number" ? clock.scale : 1;
 
 /** Data plane and probes, which a virtual run has not: sockets live in real time. Throws a RangeError where one is asked for nevertheless. */
 function withoutSockets({ clock, dataPlane, health, probe }: CloudOptions) {
