@@ -5,7 +5,8 @@ import type { Network } from "../../model/network.ts";
 import type { AccountChanges } from "../../runtime/account-changes.ts";
 import type { CallContext } from "../../runtime/call.ts";
 import type { Writes } from "../../runtime/writes.ts";
-import { type Reply, text } from "../table/action.ts";
+import type { Reply } from "../table/action.ts";
+import { requireBandwidth } from "./load-balancer-settings.ts";
 import { newLoadBalancer } from "./new-load-balancer.ts";
 import type { ClbPorts } from "./ports.ts";
 
@@ -14,31 +15,6 @@ export type CreateLoadBalancerPorts = Pick<ClbPorts, "tasks" | "clientTokens" | 
   readonly changes: Pick<AccountChanges, "addLoadBalancer">;
   readonly network: Pick<Network, "vpcs" | "subnets">;
 };
-
-/** Length: clb-api.md §2.1. */
-export const loadBalancerName = { type: "string", min: 1, max: 80 } as const;
-
-export const SLA_TYPES = [
-  "clb.c2.medium",
-  "clb.c3.small",
-  "clb.c3.medium",
-  "clb.c4.small",
-  "clb.c4.medium",
-  "clb.c4.large",
-  "clb.c4.xlarge",
-] as const;
-
-export const internetAccessible = {
-  type: "object",
-  fields: {
-    InternetChargeType: {
-      type: "string",
-      oneOf: ["TRAFFIC_POSTPAID_BY_HOUR", "BANDWIDTH_POSTPAID_BY_HOUR", "BANDWIDTH_PACKAGE", "BANDWIDTH_PREPAID"],
-    },
-    InternetMaxBandwidthOut: { type: "integer", min: 1, max: 61_440 },
-    BandwidthpkgSubType: text,
-  },
-} as const;
 
 /** Ids are given at once; the load balancers appear when the task succeeds. A ClientToken seen before gets the same answer. */
 export function createLoadBalancers(
@@ -88,16 +64,6 @@ function requireShape(request: clb.CreateLoadBalancerRequest): void {
       throw badValue(`\`${name}\` ${request[name]} needs \`InternetAccessible.InternetChargeType\` BANDWIDTH_PACKAGE`);
   if (request.LBChargeType === "PREPAID" && request.LBChargePrepaid === undefined)
     throw missing("`LBChargePrepaid` of a PREPAID load balancer");
-}
-
-/** Shared ones have up to 2048 Mbit/s, those with a specification up to 61440. */
-export function requireBandwidth(internet: clb.InternetAccessible | undefined, slaType: string): void {
-  const mbps = internet?.InternetMaxBandwidthOut ?? 1;
-  if (slaType === "" && mbps > 2048)
-    throw new CloudError(
-      "InvalidParameterValue.Range",
-      `\`InternetMaxBandwidthOut\` of a shared load balancer must be from 1 to 2048, got ${mbps}`,
-    );
 }
 
 /** Looked at only where somebody described the network. */

@@ -5,15 +5,9 @@ import type { Network } from "../../model/network.ts";
 import type { CallContext } from "../../runtime/call.ts";
 import type { Limits } from "../../runtime/options.ts";
 import type { Writes } from "../../runtime/writes.ts";
-import { type ActionTable, flag, integer, type NoReply, type Reply, requiredText, text, texts, unused, write } from "../table/action.ts";
-import {
-  type CreateLoadBalancerPorts,
-  createLoadBalancers,
-  internetAccessible,
-  loadBalancerName,
-  requireBandwidth,
-  SLA_TYPES,
-} from "./create-load-balancers.ts";
+import { type ActionTable, flag, integer, type NoReply, type Reply, requiredText, text, texts, write } from "../table/action.ts";
+import { type CreateLoadBalancerPorts, createLoadBalancers } from "./create-load-balancers.ts";
+import { createLoadBalancerFields, internetAccessible, loadBalancerName, requireBandwidth } from "./load-balancer-settings.ts";
 import type { ClbPorts, Writing } from "./ports.ts";
 
 type DeletePorts = Writing<"removeLoadBalancer"> & Pick<ClbPorts, "limits" | "clock">;
@@ -29,50 +23,7 @@ export const loadBalancerActions = (
   limits: Limits,
 ): ActionTable<CreateLoadBalancerPorts & DeletePorts & ModifyPorts & SecurityGroupPorts> => ({
   CreateLoadBalancer: write<clb.CreateLoadBalancerRequest, clb.CreateLoadBalancerResponse, CreateLoadBalancerPorts>({
-    fields: {
-      LoadBalancerType: { type: "string", required: true, oneOf: ["OPEN", "INTERNAL"] },
-      Forward: { type: "integer", oneOf: [1] },
-      LoadBalancerName: loadBalancerName,
-      VpcId: text,
-      SubnetId: text,
-      ProjectId: integer,
-      AddressIPVersion: text, // without regard to case
-      Number: { type: "integer", min: 1, max: 20 },
-      Tags: {
-        type: "array",
-        max: limits.tagsPerLoadBalancer,
-        of: { type: "object", fields: { TagKey: requiredText, TagValue: { type: "string", required: true } } },
-      },
-      Vip: text,
-      ClientToken: { type: "string", min: 1, max: 64 },
-      LoadBalancerPassToTarget: flag,
-      MasterZoneId: text,
-      ZoneId: text,
-      SlaveZoneId: text,
-      InternetAccessible: internetAccessible,
-      VipIsp: { type: "string", oneOf: ["BGP", "CMCC", "CUCC", "CTCC"] },
-      BandwidthPackageId: text,
-      SlaType: { type: "string", oneOf: SLA_TYPES },
-      SnatPro: flag,
-      SnatIps: { type: "array", max: limits.snatIps, of: { type: "object", fields: { SubnetId: requiredText, Ip: text } } },
-      LBChargeType: { type: "string", oneOf: ["POSTPAID_BY_HOUR", "PREPAID"] },
-      LBChargePrepaid: {
-        type: "object",
-        fields: { Period: { type: "integer", min: 1 }, RenewFlag: { type: "string", oneOf: ["AUTO_RENEW", "MANUAL_RENEW"] } },
-      },
-      ClusterIds: texts(),
-      ClusterTag: text,
-      EipAddressId: text,
-      DynamicVip: flag,
-      Egress: text,
-      AccessLogTopicId: text,
-      AdvancedRoute: flag,
-      ExclusiveCluster: unused,
-      AvailableZoneAffinityInfo: {
-        type: "object",
-        fields: { Enable: flag, ExitRatio: integer, ReentryRatio: integer },
-      },
-    },
+    fields: createLoadBalancerFields(limits),
     run: createLoadBalancers,
   }),
 
