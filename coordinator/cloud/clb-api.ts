@@ -59,7 +59,7 @@ import type { Quotas } from "../domain/plan/quota-forecast.ts";
 import { BatchWait } from "./batch-wait.ts";
 import { ClbApiError, isRead, isThrottled, TASK_FAILED, toClbApiError } from "./clb-error.ts";
 import type { RateLimit } from "./rate-limit.ts";
-import { SharedLook } from "./read-batcher.ts";
+import { ReadBatcher } from "./read-batcher.ts";
 import { type Look, TaskWait } from "./task-wait.ts";
 import type { CloudTransport } from "./transport.ts";
 
@@ -161,10 +161,10 @@ export function makeClbApi(deps: ClbApiDeps) {
       if (set.length < PAGE.loadBalancers) return found;
     }
   };
-  const facts = new SharedLook<LoadBalancerFacts>({
+  const facts = new ReadBatcher<LoadBalancerFacts>({
     most: PAGE.loadBalancerIds,
     isRefusal: (err) => err instanceof ClbApiError && err.call.code.startsWith("InvalidParameter"),
-    look: async (ids, signal) => {
+    read: async (ids, signal) => {
       const request = (): DescribeLoadBalancersRequest => ({ LoadBalancerIds: [...ids()], Limit: PAGE.loadBalancerIds });
       const { answer } = await timed<DescribeLoadBalancersRequest, DescribeLoadBalancersResponse>("DescribeLoadBalancers", request, signal);
       return new Map((answer.LoadBalancerSet ?? []).map((one) => [one.LoadBalancerId ?? "", factsOf(one)]));

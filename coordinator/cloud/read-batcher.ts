@@ -1,5 +1,5 @@
-/** What a look found, by id; an id that is left out does not exist. `ids` is asked for when the call has its turn: whoever came until then is in it. */
-type Look<T> = (ids: () => readonly string[], signal: AbortSignal) => Promise<ReadonlyMap<string, T>>;
+/** Resolves with what exists, by id; an id that is left out does not exist. The call asks for `ids` when it has its turn: everybody who came until then is in it. */
+type Read<T> = (ids: () => readonly string[], signal: AbortSignal) => Promise<ReadonlyMap<string, T>>;
 type Round<T> = {
   readonly ids: Set<string>;
   readonly over: AbortController;
@@ -7,8 +7,8 @@ type Round<T> = {
   askers: number;
 };
 
-export type SharedLookDeps<T> = {
-  readonly look: Look<T>;
+export type ReadBatcherDeps<T> = {
+  readonly read: Read<T>;
   /** Ids in one call at most. */
   readonly most: number;
   /** One of several ids may be the reason why this call failed. */
@@ -16,22 +16,22 @@ export type SharedLookDeps<T> = {
 };
 
 /**
- * Many ask about one each, a call asks about all of them: whoever comes while a call waits for its turn goes along. So nobody waits for
- * company, and the fewer calls the rate allows, the fuller they are.
+ * Many callers ask about one id each, and one call reads all of them: a caller that comes while a call waits for its turn joins it. So
+ * nobody waits for a batch to fill, and the fewer calls the rate allows, the fuller they are.
  */
-export class SharedLook<T> {
-  readonly #deps: SharedLookDeps<T>;
+export class ReadBatcher<T> {
+  readonly #deps: ReadBatcherDeps<T>;
   /** The call that has not been made yet. */
   #open: Round<T> | undefined;
 
-  constructor(deps: SharedLookDeps<T>) {
+  constructor(deps: ReadBatcherDeps<T>) {
     this.#deps = deps;
   }
 
-  /** Undefined if it does not exist. Rejects with the signal's reason when aborted, else as the look does; who gives up leaves the others alone. */
+  /** Undefined if it does not exist. Rejects with the signal's reason when aborted, else as `read` does. A caller that gives up does not cancel the others. */
   async ask(id: string, signal: AbortSignal): Promise<T | undefined> {
     signal.throwIfAborted();
-    const { look, most, isRefusal } = this.#deps;
+    const { read, most, isRefusal } = this.#deps;
     const hasRoom = this.#open !== undefined && (this.#open.ids.size < most || this.#open.ids.has(id));
     const round = hasRoom && this.#open !== undefined ? this.#open : this.#begin();
     round.ids.add(id);
@@ -43,7 +43,7 @@ export class SharedLook<T> {
       return (await Promise.race([round.found, gone.promise])).get(id);
     } catch (err) {
       if (signal.aborted || round.ids.size === 1 || !isRefusal(err)) throw err;
-      return (await look(() => [id], signal)).get(id); // it may be another's fault
+      return (await read(() => [id], signal)).get(id); // it may be another's fault
     } finally {
       signal.removeEventListener("abort", leave);
       round.askers -= 1;
@@ -51,7 +51,7 @@ export class SharedLook<T> {
     }
   }
 
-  /** Without effect on one that is over. */
+  /** Has no effect on a call that is over. */
   #callOff(round: Round<T>): void {
     if (this.#open === round) this.#open = undefined; // nobody joins a call that is being called off
     round.over.abort(new DOMException("nobody waits for it any more", "AbortError"));
@@ -67,7 +67,7 @@ export class SharedLook<T> {
       close();
       return [...ids];
     };
-    const found = this.#deps.look(taken, over.signal).finally(close);
+    const found = this.#deps.read(taken, over.signal).finally(close);
     const round: Round<T> = { ids, over, found, askers: 0 };
     this.#open = round;
     return round;
