@@ -5,7 +5,7 @@ import type { Logger } from "../common/log.ts";
 import { DIRECT_ACCESS, RELEASE } from "../common/names.ts";
 import { isEnding, type PodFact } from "../common/vocabulary.ts";
 import { type ClbApi, makeClbApi } from "./cloud/clb-api.ts";
-import { QuotaWatch } from "./cloud/quota-watch.ts";
+import { QuotaPoller } from "./cloud/quota-poller.ts";
 import { RateLimit } from "./cloud/rate-limit.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
 import type { Call } from "./domain/call.ts";
@@ -104,7 +104,7 @@ export class Engine {
   readonly #gates: Worker;
   readonly #removals: RemovalGuard;
   readonly #waitingForGate = new Set<string>();
-  readonly #quotas: QuotaWatch;
+  readonly #quotas: QuotaPoller;
   readonly #planner: Planner;
   readonly #owners: ListenerOwners;
   readonly #causes: (id: string) => Causes;
@@ -211,7 +211,7 @@ export class Engine {
       refusedItems.quotasRaised();
       for (const id of this.#intents.loadBalancerIds) this.#loadBalancers.add(id);
     };
-    this.#quotas = new QuotaWatch({ ...shared, onRaised });
+    this.#quotas = new QuotaPoller({ ...shared, onRaised });
     const onDrift = (id: string, drifts: readonly Drift[]): void => tellDrift(telling, id, drifts);
     const passes = {
       ...shared,

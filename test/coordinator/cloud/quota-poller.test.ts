@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { QuotaWatch } from "../../../coordinator/cloud/quota-watch.ts";
+import { QuotaPoller } from "../../../coordinator/cloud/quota-poller.ts";
 import type { Quotas } from "../../../coordinator/domain/plan/quota-forecast.ts";
 import { aFakeClock, silentLog } from "../pods.ts";
 
@@ -24,10 +24,10 @@ test("tells when a quota was raised, not when it is as before, lower, or could n
     return answer;
   };
   const stop = new AbortController();
-  const watch = new QuotaWatch({ api: { quotas }, clock, log: silentLog, onRaised: () => void raised.push(read) });
-  const over = watch.run(stop.signal);
+  const poller = new QuotaPoller({ api: { quotas }, clock, log: silentLog, onRaised: () => void raised.push(read) });
+  const over = poller.run(stop.signal);
   while (read < answers.length) await clock.advance(60_000);
-  assert.deepEqual([raised, watch.current?.targetsPerPlace], [[answers.length], 500]);
+  assert.deepEqual([raised, poller.current?.targetsPerPlace], [[answers.length], 500]);
   stop.abort();
   await over;
 });

@@ -4,28 +4,28 @@ import type { Logger } from "../../common/log.ts";
 import type { Quotas } from "../domain/plan/quota-forecast.ts";
 import type { ClbApi } from "./clb-api.ts";
 
-/** Quotas are raised by hand, by ticket: nobody waits for a look. */
+/** A person raises quotas by ticket: nothing waits for the next poll. */
 const EVERY_MS = 600_000;
 const FAILED_MS = 60_000;
 
-export type QuotaWatchDeps = {
+export type QuotaPollerDeps = {
   readonly api: Pick<ClbApi, "quotas">;
   readonly clock: Clock;
   readonly log: Logger;
-  /** One of them is higher than when it was read last. */
+  /** A quota is higher than at the previous poll. */
   readonly onRaised?: () => void;
 };
 
-/** What the account may have, read now and then. */
-export class QuotaWatch {
-  readonly #deps: QuotaWatchDeps;
+/** Reads the account's quotas every ten minutes, one minute after a failure. */
+export class QuotaPoller {
+  readonly #deps: QuotaPollerDeps;
   #current: Quotas | undefined;
 
-  constructor(deps: QuotaWatchDeps) {
+  constructor(deps: QuotaPollerDeps) {
     this.#deps = deps;
   }
 
-  /** Undefined until the first answer: nothing is forecast without one. */
+  /** Undefined until the first answer: without one the planner forecasts no quota. */
   get current(): Quotas | undefined {
     return this.#current;
   }
