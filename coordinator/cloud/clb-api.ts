@@ -4,9 +4,6 @@ import type {
   BatchModifyTargetWeightRequest,
   BatchRegisterTargetsRequest,
   BatchRegisterTargetsResponse,
-  HealthCheck as CloudHealthCheck,
-  Listener as CloudListener,
-  LoadBalancer as CloudLoadBalancer,
   CreateListenerRequest,
   CreateListenerResponse,
   CreateLoadBalancerRequest,
@@ -38,9 +35,6 @@ import type { NewListeners, NewRules } from "../domain/call.ts";
 import { chunks } from "../domain/chunks.ts";
 import {
   type BoundSlot,
-  canonicalDomain,
-  DEFAULT_HEALTH_CHECK,
-  type HealthCheck,
   type HealthState,
   isLayer7,
   type Listener,
@@ -48,7 +42,6 @@ import {
   type PlaceId,
   type PlaceWish,
   placeKey,
-  type Scheduler,
   type Slot,
   slotKey,
   type Target,
@@ -58,6 +51,7 @@ import { weightEntries } from "../domain/plan/fill-calls.ts";
 import type { Quotas } from "../domain/plan/quota-forecast.ts";
 import { BatchWait } from "./batch-wait.ts";
 import { ClbApiError, isRead, isThrottled, TASK_FAILED, toClbApiError } from "./clb-error.ts";
+import { type Answer, bareListener, factsOf, healthState, placeFrom, placeIn, scheduling, targetsOf, toCloud } from "./clb-models.ts";
 import type { RateLimit } from "./rate-limit.ts";
 import { ReadBatcher } from "./read-batcher.ts";
 import { type Look, TaskWait } from "./task-wait.ts";
@@ -79,9 +73,6 @@ export type ClbApiDeps = {
   /** Told once per call, e.g. ("BatchRegisterTargets", "ok", 0.45). */
   readonly onCall?: (action: string, code: string, seconds: number) => void;
 };
-
-/** Every property of an answer may also be null, whatever the SDK's types say (clb-api.md §1.8). */
-type Answer<T> = { readonly [K in keyof T]?: T[K] extends readonly (infer I)[] | undefined ? readonly Answer<I>[] | null : T[K] | null };
 
 /** One method per action in use. Every method rejects with ClbApiError, or with the signal's reason. Writes resolve when their task is over. */
 export type ClbApi = ReturnType<typeof makeClbApi>;
@@ -379,16 +370,6 @@ export function makeClbApi(deps: ClbApiDeps) {
   };
 }
 
-function factsOf(one: Answer<CloudLoadBalancer>): LoadBalancerFacts {
-  return {
-    loadBalancerId: one.LoadBalancerId ?? "",
-    vips: (one.LoadBalancerVips ?? []).map(String),
-    domain: one.LoadBalancerDomain || one.Domain || undefined,
-    running: one.Status === 1,
-    tags: Object.fromEntries((one.Tags ?? []).map(({ TagKey, TagValue }) => [TagKey ?? "", TagValue ?? ""])),
-  };
-}
-
 export type FailedListeners = { readonly listenerIds: readonly string[]; readonly message: string };
 export type NewLoadBalancer = {
   readonly name: string;
@@ -399,84 +380,3 @@ export type NewLoadBalancer = {
   /** Given: a private load balancer in that subnet. */
   readonly subnetId: string | undefined;
 };
-
-const HEALTH_STATES: readonly HealthState[] = ["Alive", "Dead", "Unknown", "Close"];
-const healthState = (detail: string | null | undefined): HealthState => HEALTH_STATES.find((state) => state === detail) ?? "Unknown";
-
-function targetsOf(
-  targets: readonly Answer<{ PrivateIpAddresses?: string[]; Port?: number; Weight?: number }>[] | null | undefined,
-): Target[] {
-  return (targets ?? []).flatMap(({ PrivateIpAddresses, Port, Weight }) => {
-    const ip = PrivateIpAddresses?.map(String)[0];
-    return ip === undefined || typeof Port !== "number" ? [] : [{ ip, port: Port, weight: typeof Weight === "number" ? Weight : 0 }];
-  });
-}
-
-const placeIn = ({ listenerId, locationId }: PlaceId): { ListenerId: string; LocationId?: string } =>
-  locationId === undefined ? { ListenerId: listenerId } : { ListenerId: listenerId, LocationId: locationId };
-
-/** Targets of layer 4 come under one rule without an id (clb-api.md §4.1). */
-const placeFrom = (listenerId: string | null | undefined, locationId: string | null | undefined): PlaceId =>
-  locationId ? { listenerId: listenerId ?? "", locationId } : { listenerId: listenerId ?? "" };
-
-const scheduling = ({ scheduler }: PlaceWish): { Scheduler?: string } => (scheduler === undefined ? {} : { Scheduler: scheduler });
-const SCHEDULERS: readonly Scheduler[] = ["WRR", "LEAST_CONN", "IP_HASH"];
-const schedulerOf = (name: string | null | undefined): Scheduler => SCHEDULERS.find((known) => known === name) ?? "WRR";
-
-function bareListener(one: Answer<CloudListener>) {
-  const listenerId = one.ListenerId ?? "";
-  return {
-    listenerId,
-    name: one.ListenerName ?? "",
-    protocol: one.Protocol ?? "",
-    port: one.Port ?? 0,
-    healthCheck: fromCloud(one.HealthCheck),
-    scheduler: schedulerOf(one.Scheduler),
-    rules: (one.Rules ?? []).map((rule) => ({
-      listenerId,
-      locationId: rule.LocationId ?? "",
-      domain: canonicalDomain(rule.Domain ?? ""),
-      url: rule.Url ?? "",
-      healthCheck: ruleCheck(rule.HealthCheck),
-      scheduler: schedulerOf(rule.Scheduler),
-    })),
-  };
-}
-
-function fromCloud(check: Answer<CloudHealthCheck> | CloudHealthCheck | null | undefined): HealthCheck {
-  const fallback = DEFAULT_HEALTH_CHECK;
-  return {
-    enabled: (check?.HealthSwitch ?? 1) === 1,
-    intervalSeconds: check?.IntervalTime ?? fallback.intervalSeconds,
-    timeoutSeconds: check?.TimeOut ?? fallback.timeoutSeconds,
-    healthyCount: check?.HealthNum ?? fallback.healthyCount,
-    unhealthyCount: check?.UnHealthNum ?? fallback.unhealthyCount,
-  };
-}
-
-/** With what an HTTP check asks for, which only rules have. */
-function ruleCheck(check: Answer<CloudHealthCheck> | CloudHealthCheck | null | undefined): HealthCheck {
-  const { HttpCheckPath: httpPath, HttpCheckDomain: httpDomain, HttpCheckMethod: httpMethod, HttpCode: httpCodes } = check ?? {};
-  return {
-    ...fromCloud(check),
-    ...(httpPath && { httpPath }),
-    ...(httpDomain && { httpDomain }),
-    ...((httpMethod === "HEAD" || httpMethod === "GET") && { httpMethod }),
-    ...(httpCodes && { httpCodes }),
-  };
-}
-
-/** Only what is said: an absent field leaves the cloud's default or present value. */
-function toCloud(check: Partial<HealthCheck>): CloudHealthCheck {
-  return {
-    ...(check.enabled !== undefined && { HealthSwitch: check.enabled ? 1 : 0 }),
-    ...(check.intervalSeconds !== undefined && { IntervalTime: check.intervalSeconds }),
-    ...(check.timeoutSeconds !== undefined && { TimeOut: check.timeoutSeconds }),
-    ...(check.healthyCount !== undefined && { HealthNum: check.healthyCount }),
-    ...(check.unhealthyCount !== undefined && { UnHealthNum: check.unhealthyCount }),
-    ...(check.httpPath !== undefined && { HttpCheckPath: check.httpPath }),
-    ...(check.httpDomain !== undefined && { HttpCheckDomain: check.httpDomain }),
-    ...(check.httpMethod !== undefined && { HttpCheckMethod: check.httpMethod }),
-    ...(check.httpCodes !== undefined && { HttpCode: check.httpCodes }),
-  };
-}

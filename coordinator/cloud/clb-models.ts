@@ -1,0 +1,115 @@
+import type {
+  HealthCheck as CloudHealthCheck,
+  Listener as CloudListener,
+  LoadBalancer as CloudLoadBalancer,
+} from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
+import {
+  canonicalDomain,
+  DEFAULT_HEALTH_CHECK,
+  type HealthCheck,
+  type HealthState,
+  type LoadBalancerFacts,
+  type PlaceId,
+  type PlaceWish,
+  type Scheduler,
+  type Target,
+} from "../domain/load-balancer.ts";
+
+/** Every property of an answer may also be null, whatever the SDK's types say (clb-api.md §1.8). */
+export type Answer<T> = {
+  readonly [K in keyof T]?: T[K] extends readonly (infer I)[] | undefined ? readonly Answer<I>[] | null : T[K] | null;
+};
+
+export function factsOf(one: Answer<CloudLoadBalancer>): LoadBalancerFacts {
+  return {
+    loadBalancerId: one.LoadBalancerId ?? "",
+    vips: (one.LoadBalancerVips ?? []).map(String),
+    domain: one.LoadBalancerDomain || one.Domain || undefined,
+    running: one.Status === 1,
+    tags: Object.fromEntries((one.Tags ?? []).map(({ TagKey, TagValue }) => [TagKey ?? "", TagValue ?? ""])),
+  };
+}
+
+const HEALTH_STATES: readonly HealthState[] = ["Alive", "Dead", "Unknown", "Close"];
+/** Unknown where the cloud says nothing, or a word that we do not know. */
+export const healthState = (detail: string | null | undefined): HealthState => HEALTH_STATES.find((state) => state === detail) ?? "Unknown";
+
+export function targetsOf(
+  targets: readonly Answer<{ PrivateIpAddresses?: string[]; Port?: number; Weight?: number }>[] | null | undefined,
+): Target[] {
+  return (targets ?? []).flatMap(({ PrivateIpAddresses, Port, Weight }) => {
+    const ip = PrivateIpAddresses?.map(String)[0];
+    return ip === undefined || typeof Port !== "number" ? [] : [{ ip, port: Port, weight: typeof Weight === "number" ? Weight : 0 }];
+  });
+}
+
+export const placeIn = ({ listenerId, locationId }: PlaceId): { ListenerId: string; LocationId?: string } =>
+  locationId === undefined ? { ListenerId: listenerId } : { ListenerId: listenerId, LocationId: locationId };
+
+/** The reverse of `placeIn`. Targets of layer 4 come under one rule without an id (clb-api.md §4.1). */
+export const placeFrom = (listenerId: string | null | undefined, locationId: string | null | undefined): PlaceId =>
+  locationId ? { listenerId: listenerId ?? "", locationId } : { listenerId: listenerId ?? "" };
+
+/** An absent scheduler keeps the cloud's default or present one. */
+export const scheduling = ({ scheduler }: PlaceWish): { Scheduler?: string } => (scheduler === undefined ? {} : { Scheduler: scheduler });
+const SCHEDULERS: readonly Scheduler[] = ["WRR", "LEAST_CONN", "IP_HASH"];
+const schedulerOf = (name: string | null | undefined): Scheduler => SCHEDULERS.find((known) => known === name) ?? "WRR";
+
+/** A listener and its rules as DescribeListeners tells them, without targets: DescribeTargets has those. */
+export function bareListener(one: Answer<CloudListener>) {
+  const listenerId = one.ListenerId ?? "";
+  return {
+    listenerId,
+    name: one.ListenerName ?? "",
+    protocol: one.Protocol ?? "",
+    port: one.Port ?? 0,
+    healthCheck: fromCloud(one.HealthCheck),
+    scheduler: schedulerOf(one.Scheduler),
+    rules: (one.Rules ?? []).map((rule) => ({
+      listenerId,
+      locationId: rule.LocationId ?? "",
+      domain: canonicalDomain(rule.Domain ?? ""),
+      url: rule.Url ?? "",
+      healthCheck: ruleCheck(rule.HealthCheck),
+      scheduler: schedulerOf(rule.Scheduler),
+    })),
+  };
+}
+
+function fromCloud(check: Answer<CloudHealthCheck> | CloudHealthCheck | null | undefined): HealthCheck {
+  const fallback = DEFAULT_HEALTH_CHECK;
+  return {
+    enabled: (check?.HealthSwitch ?? 1) === 1,
+    intervalSeconds: check?.IntervalTime ?? fallback.intervalSeconds,
+    timeoutSeconds: check?.TimeOut ?? fallback.timeoutSeconds,
+    healthyCount: check?.HealthNum ?? fallback.healthyCount,
+    unhealthyCount: check?.UnHealthNum ?? fallback.unhealthyCount,
+  };
+}
+
+/** As `fromCloud`, and the HTTP fields, which only rules have. */
+function ruleCheck(check: Answer<CloudHealthCheck> | CloudHealthCheck | null | undefined): HealthCheck {
+  const { HttpCheckPath: httpPath, HttpCheckDomain: httpDomain, HttpCheckMethod: httpMethod, HttpCode: httpCodes } = check ?? {};
+  return {
+    ...fromCloud(check),
+    ...(httpPath && { httpPath }),
+    ...(httpDomain && { httpDomain }),
+    ...((httpMethod === "HEAD" || httpMethod === "GET") && { httpMethod }),
+    ...(httpCodes && { httpCodes }),
+  };
+}
+
+/** Sends only the fields that are set: an absent field keeps the cloud's default or present value. */
+export function toCloud(check: Partial<HealthCheck>): CloudHealthCheck {
+  return {
+    ...(check.enabled !== undefined && { HealthSwitch: check.enabled ? 1 : 0 }),
+    ...(check.intervalSeconds !== undefined && { IntervalTime: check.intervalSeconds }),
+    ...(check.timeoutSeconds !== undefined && { TimeOut: check.timeoutSeconds }),
+    ...(check.healthyCount !== undefined && { HealthNum: check.healthyCount }),
+    ...(check.unhealthyCount !== undefined && { UnHealthNum: check.unhealthyCount }),
+    ...(check.httpPath !== undefined && { HttpCheckPath: check.httpPath }),
+    ...(check.httpDomain !== undefined && { HttpCheckDomain: check.httpDomain }),
+    ...(check.httpMethod !== undefined && { HttpCheckMethod: check.httpMethod }),
+    ...(check.httpCodes !== undefined && { HttpCode: check.httpCodes }),
+  };
+}
