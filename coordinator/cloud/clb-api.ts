@@ -22,14 +22,9 @@ import type {
   DescribeTargetHealthResponse,
   DescribeTargetsRequest,
   DescribeTargetsResponse,
-  DescribeTaskStatusRequest,
-  DescribeTaskStatusResponse,
   ModifyListenerRequest,
   ModifyRuleRequest,
 } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
-import type { Clock } from "../../common/clock.ts";
-import { withDeadline } from "../../common/deadline.ts";
-import { isCancelled, type Remedy } from "../../common/errors.ts";
 import { CLUSTER_TAG, OWNER_TAG } from "../../common/names.ts";
 import type { NewListeners, NewRules } from "../domain/call.ts";
 import { chunks } from "../domain/chunks.ts";
@@ -49,104 +44,26 @@ import {
 } from "../domain/load-balancer.ts";
 import { weightEntries } from "../domain/plan/fill-calls.ts";
 import type { Quotas } from "../domain/plan/quota-forecast.ts";
-import { BatchWait } from "./batch-wait.ts";
-import { ClbApiError, isRead, isThrottled, TASK_FAILED, toClbApiError } from "./clb-error.ts";
-import { type Answer, bareListener, factsOf, healthState, placeFrom, placeIn, scheduling, targetsOf, toCloud } from "./clb-models.ts";
-import type { RateLimit } from "./rate-limit.ts";
+import { ClbCall, type ClbCallDeps } from "./clb-call.ts";
+import { ClbApiError, TASK_FAILED } from "./clb-error.ts";
+import { bareListener, factsOf, healthState, placeFrom, placeIn, scheduling, targetsOf, toCloud } from "./clb-models.ts";
 import { ReadBatcher } from "./read-batcher.ts";
-import { type Look, TaskWait } from "./task-wait.ts";
-import type { CloudTransport } from "./transport.ts";
 
 /** Pages and lists. Source: clb-api.md §2.1 to §2.3. */
 const PAGE = { loadBalancers: 100, loadBalancerIds: 20, targetListeners: 20, healthLoadBalancers: 30 } as const;
 
-/**
- * How long the answer to a read may take. Others wait for what it tells, drains as well, so it is given up and asked again long before the
- * transport's own limit, which is made for writes that last as long as their task. Most take a tenth of a second (clb-api.md §7.5).
- */
-const READ_LIMIT_MS = { DescribeTaskStatus: 5_000, others: 10_000 } as const;
-
-export type ClbApiDeps = {
-  readonly transport: CloudTransport;
-  readonly rateLimit: RateLimit;
-  readonly clock: Clock;
-  /** Told once per call, e.g. ("BatchRegisterTargets", "ok", 0.45). */
-  readonly onCall?: (action: string, code: string, seconds: number) => void;
-};
-
 /** One method per action in use. Every method rejects with ClbApiError, or with the signal's reason. Writes resolve when their task is over. */
 export type ClbApi = ReturnType<typeof makeClbApi>;
 
-export function makeClbApi(deps: ClbApiDeps) {
-  const send = async (action: string, request: object, signal: AbortSignal): Promise<unknown> => {
-    if (!isRead(action)) return await deps.transport("clb", action, request, signal);
-    const limitMs = action === "DescribeTaskStatus" ? READ_LIMIT_MS.DescribeTaskStatus : READ_LIMIT_MS.others;
-    const late = (): Error => new Error(`no answer within ${limitMs / 1000} s`);
-    return await withDeadline({ clock: deps.clock, limitMs, late }, signal, (either) => deps.transport("clb", action, request, either));
-  };
-
-  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- Q lets the compiler check every request against its model
-  const timed = async <Q extends object, R>(action: string, requestNow: () => Q, signal: AbortSignal) => {
-    await deps.rateLimit.take(action, signal);
-    const request = requestNow(); // not before the call has its turn
-    const startedMs = deps.clock.now();
-    const done = (code: string): void => deps.onCall?.(action, code, (deps.clock.now() - startedMs) / 1000);
-    try {
-      const response = await send(action, request, signal);
-      done("ok");
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the SDK's model of this action; every field is treated as optional
-      return { answer: response as Answer<R>, tookMs: deps.clock.now() - startedMs };
-    } catch (err) {
-      if (isCancelled(err, signal) || signal.aborted) {
-        done("Cancelled");
-        throw signal.reason;
-      }
-      const error = toClbApiError(action, err);
-      if (isThrottled(error.call.code)) deps.rateLimit.throttled(action);
-      done(error.call.code);
-      throw error;
-    }
-  };
-
-  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- as above
-  const call = async <Q extends object, R>(action: string, request: Q, signal: AbortSignal): Promise<Answer<R>> =>
-    (await timed<Q, R>(action, () => request, signal)).answer;
-
-  const ask = async (taskId: string, signal: AbortSignal): Promise<Look> => {
-    const said = await call<DescribeTaskStatusRequest, DescribeTaskStatusResponse>("DescribeTaskStatus", { TaskId: taskId }, signal);
-    const status = said.Status === 0 ? "succeeded" : said.Status === 1 ? "failed" : "running";
-    return { status, message: said.Message ?? "", loadBalancerIds: said.LoadBalancerIds ?? [] };
-  };
-  /** One look; a failed one says nothing: the task goes on without us. */
-  const look = async (taskId: string, signal: AbortSignal): Promise<Look | undefined> => {
-    try {
-      return await ask(taskId, signal);
-    } catch (err) {
-      if (err instanceof ClbApiError) return undefined;
-      throw err;
-    }
-  };
-  const tasks = new TaskWait({ clock: deps.clock, look });
-
-  /** Waits for the task behind an accepted write of so many items. */
-  const settle = async (action: string, items: number, requestId: string | null | undefined, signal: AbortSignal) => {
-    const fail = (code: string, message: string, remedy: Remedy): ClbApiError =>
-      new ClbApiError({ action, code, requestId: requestId ?? "" }, message, remedy, true);
-    if (!requestId) throw fail(TASK_FAILED, "the answer has no RequestId", { kind: "retry" });
-    const end = await tasks.end({ taskId: requestId, action, items }, signal);
-    if (end.status === "stuck") throw fail("TaskStuck", `still running after ${Math.round(end.afterMs / 1000)} s`, { kind: "retry" });
-    if (end.status === "failed") throw fail(TASK_FAILED, end.message || "no reason given", { kind: "retryAfter", delayMs: 1_000 });
-    return end.loadBalancerIds;
-  };
-
-  const batches = new BatchWait({ ask, settle });
+export function makeClbApi(deps: ClbCallDeps) {
+  const clb = new ClbCall(deps);
 
   const ownLoadBalancers = async (clusterId: string, signal: AbortSignal): Promise<LoadBalancerFacts[]> => {
     const found: LoadBalancerFacts[] = [];
     const Filters = [{ Name: `tag:${CLUSTER_TAG}`, Values: [clusterId] }];
     for (let offset = 0; ; offset += PAGE.loadBalancers) {
       const page = { Filters, Offset: offset, Limit: PAGE.loadBalancers };
-      const answer = await call<DescribeLoadBalancersRequest, DescribeLoadBalancersResponse>("DescribeLoadBalancers", page, signal);
+      const answer = await clb.call<DescribeLoadBalancersRequest, DescribeLoadBalancersResponse>("DescribeLoadBalancers", page, signal);
       const set = answer.LoadBalancerSet ?? [];
       found.push(...set.map(factsOf));
       if (set.length < PAGE.loadBalancers) return found;
@@ -157,14 +74,18 @@ export function makeClbApi(deps: ClbApiDeps) {
     isRefusal: (err) => err instanceof ClbApiError && err.call.code.startsWith("InvalidParameter"),
     read: async (ids, signal) => {
       const request = (): DescribeLoadBalancersRequest => ({ LoadBalancerIds: [...ids()], Limit: PAGE.loadBalancerIds });
-      const { answer } = await timed<DescribeLoadBalancersRequest, DescribeLoadBalancersResponse>("DescribeLoadBalancers", request, signal);
+      const { answer } = await clb.timed<DescribeLoadBalancersRequest, DescribeLoadBalancersResponse>(
+        "DescribeLoadBalancers",
+        request,
+        signal,
+      );
       return new Map((answer.LoadBalancerSet ?? []).map((one) => [one.LoadBalancerId ?? "", factsOf(one)]));
     },
   });
 
   return {
     async quotas(signal: AbortSignal): Promise<Quotas> {
-      const answer = await call<object, DescribeQuotaResponse>("DescribeQuota", {}, signal);
+      const answer = await clb.call<object, DescribeQuotaResponse>("DescribeQuota", {}, signal);
       const limit = (id: string): number | undefined => answer.QuotaSet?.find(({ QuotaId }) => QuotaId === id)?.QuotaLimit ?? undefined;
       return {
         listenersPerLoadBalancer: limit("TOTAL_LISTENER_QUOTA"),
@@ -194,8 +115,8 @@ export function makeClbApi(deps: ClbApiDeps) {
           { TagKey: OWNER_TAG, TagValue: wish.ownerUid },
         ],
       };
-      const answer = await call<CreateLoadBalancerRequest, CreateLoadBalancerResponse>("CreateLoadBalancer", request, signal);
-      const fromTask = await settle("CreateLoadBalancer", 1, answer.RequestId, signal);
+      const answer = await clb.call<CreateLoadBalancerRequest, CreateLoadBalancerResponse>("CreateLoadBalancer", request, signal);
+      const fromTask = await clb.settle("CreateLoadBalancer", 1, answer.RequestId, signal);
       const id = fromTask[0] ?? answer.LoadBalancerIds?.map(String)[0];
       if (id === undefined) {
         const failed = { action: "CreateLoadBalancer", code: TASK_FAILED, requestId: answer.RequestId ?? "" };
@@ -205,12 +126,12 @@ export function makeClbApi(deps: ClbApiDeps) {
     },
 
     async deleteLoadBalancer(loadBalancerId: string, signal: AbortSignal): Promise<void> {
-      const answer = await call<DeleteLoadBalancerRequest, { RequestId?: string }>(
+      const answer = await clb.call<DeleteLoadBalancerRequest, { RequestId?: string }>(
         "DeleteLoadBalancer",
         { LoadBalancerIds: [loadBalancerId] },
         signal,
       );
-      await settle("DeleteLoadBalancer", 1, answer.RequestId, signal);
+      await clb.settle("DeleteLoadBalancer", 1, answer.RequestId, signal);
     },
 
     /**
@@ -218,7 +139,7 @@ export function makeClbApi(deps: ClbApiDeps) {
      * itself. The others come without targets, whatever is bound there.
      */
     async listeners(loadBalancerId: string, isWanted: (listenerName: string) => boolean, signal: AbortSignal): Promise<Listener[]> {
-      const answer = await call<DescribeListenersRequest, DescribeListenersResponse>(
+      const answer = await clb.call<DescribeListenersRequest, DescribeListenersResponse>(
         "DescribeListeners",
         { LoadBalancerId: loadBalancerId },
         signal,
@@ -227,7 +148,7 @@ export function makeClbApi(deps: ClbApiDeps) {
       const targets = new Map<string, Target[]>();
       const wanted = bare.flatMap(({ listenerId, name }) => (isWanted(name) ? listenerId : []));
       for (const ids of chunks(wanted, PAGE.targetListeners)) {
-        const part = await call<DescribeTargetsRequest, DescribeTargetsResponse>(
+        const part = await clb.call<DescribeTargetsRequest, DescribeTargetsResponse>(
           "DescribeTargets",
           { LoadBalancerId: loadBalancerId, ListenerIds: ids },
           signal,
@@ -253,8 +174,8 @@ export function makeClbApi(deps: ClbApiDeps) {
         // Layer 7 has both per rule.
         ...(!isLayer7(create.protocol) && { HealthCheck: toCloud(create.healthCheck), ...scheduling(create) }),
       };
-      const answer = await call<CreateListenerRequest, CreateListenerResponse>("CreateListener", request, signal);
-      await settle("CreateListener", create.listeners.length, answer.RequestId, signal);
+      const answer = await clb.call<CreateListenerRequest, CreateListenerResponse>("CreateListener", request, signal);
+      await clb.settle("CreateListener", create.listeners.length, answer.RequestId, signal);
       return (answer.ListenerIds ?? []).map(String);
     },
 
@@ -270,8 +191,8 @@ export function makeClbApi(deps: ClbApiDeps) {
           ...scheduling(rule),
         })),
       };
-      const answer = await call<CreateRuleRequest, CreateRuleResponse>("CreateRule", request, signal);
-      await settle("CreateRule", create.rules.length, answer.RequestId, signal);
+      const answer = await clb.call<CreateRuleRequest, CreateRuleResponse>("CreateRule", request, signal);
+      await clb.settle("CreateRule", create.rules.length, answer.RequestId, signal);
       return (answer.LocationIds ?? []).map(String);
     },
 
@@ -285,27 +206,31 @@ export function makeClbApi(deps: ClbApiDeps) {
         ...scheduling(wish),
       };
       if (locationId === undefined) {
-        const answer = await call<ModifyListenerRequest, { RequestId?: string }>("ModifyListener", common, signal);
-        return void (await settle("ModifyListener", 1, answer.RequestId, signal));
+        const answer = await clb.call<ModifyListenerRequest, { RequestId?: string }>("ModifyListener", common, signal);
+        return void (await clb.settle("ModifyListener", 1, answer.RequestId, signal));
       }
       const request: ModifyRuleRequest = { ...common, LocationId: locationId };
-      const answer = await call<ModifyRuleRequest, { RequestId?: string }>("ModifyRule", request, signal);
-      await settle("ModifyRule", 1, answer.RequestId, signal);
+      const answer = await clb.call<ModifyRuleRequest, { RequestId?: string }>("ModifyRule", request, signal);
+      await clb.settle("ModifyRule", 1, answer.RequestId, signal);
     },
 
     async deleteListeners(loadBalancerId: string, listenerIds: readonly string[], signal: AbortSignal): Promise<void> {
       // An empty list would mean every listener of the load balancer, also foreign ones (clb-api.md §2.2).
       if (listenerIds.length === 0) throw new RangeError("deleteListeners needs at least one listener id");
       const request: DeleteLoadBalancerListenersRequest = { LoadBalancerId: loadBalancerId, ListenerIds: [...listenerIds] };
-      const answer = await call<DeleteLoadBalancerListenersRequest, { RequestId?: string }>("DeleteLoadBalancerListeners", request, signal);
-      await settle("DeleteLoadBalancerListeners", listenerIds.length, answer.RequestId, signal);
+      const answer = await clb.call<DeleteLoadBalancerListenersRequest, { RequestId?: string }>(
+        "DeleteLoadBalancerListeners",
+        request,
+        signal,
+      );
+      await clb.settle("DeleteLoadBalancerListeners", listenerIds.length, answer.RequestId, signal);
     },
 
     async deleteRules(loadBalancerId: string, listenerId: string, locationIds: readonly string[], signal: AbortSignal): Promise<void> {
       if (locationIds.length === 0) throw new RangeError("deleteRules needs at least one rule id");
       const request: DeleteRuleRequest = { LoadBalancerId: loadBalancerId, ListenerId: listenerId, LocationIds: [...locationIds] };
-      const answer = await call<DeleteRuleRequest, { RequestId?: string }>("DeleteRule", request, signal);
-      await settle("DeleteRule", locationIds.length, answer.RequestId, signal);
+      const answer = await clb.call<DeleteRuleRequest, { RequestId?: string }>("DeleteRule", request, signal);
+      await clb.settle("DeleteRule", locationIds.length, answer.RequestId, signal);
     },
 
     /** Resolves with the listeners whose targets were not (all) bound; empty if all is well. */
@@ -315,8 +240,8 @@ export function makeClbApi(deps: ClbApiDeps) {
         Targets: targets.map((slot) => ({ ...placeIn(slot), EniIp: slot.ip, Port: slot.port, Weight: slot.weight })),
       };
       const action = "BatchRegisterTargets";
-      const { answer, tookMs } = await timed<BatchRegisterTargetsRequest, BatchRegisterTargetsResponse>(action, () => request, signal);
-      await batches.end({ action, items: targets.length, taskId: answer.RequestId, tookMs }, signal);
+      const { answer, tookMs } = await clb.timed<BatchRegisterTargetsRequest, BatchRegisterTargetsResponse>(action, () => request, signal);
+      await clb.endBatch({ action, items: targets.length, taskId: answer.RequestId, tookMs }, signal);
       return { listenerIds: (answer.FailListenerIdSet ?? []).map(String), message: answer.Message ?? "" };
     },
 
@@ -327,8 +252,12 @@ export function makeClbApi(deps: ClbApiDeps) {
         Targets: slots.map((slot) => ({ ...placeIn(slot), EniIp: slot.ip, Port: slot.port })),
       };
       const action = "BatchDeregisterTargets";
-      const { answer, tookMs } = await timed<BatchDeregisterTargetsRequest, BatchDeregisterTargetsResponse>(action, () => request, signal);
-      await batches.end({ action, items: slots.length, taskId: answer.RequestId, tookMs }, signal);
+      const { answer, tookMs } = await clb.timed<BatchDeregisterTargetsRequest, BatchDeregisterTargetsResponse>(
+        action,
+        () => request,
+        signal,
+      );
+      await clb.endBatch({ action, items: slots.length, taskId: answer.RequestId, tookMs }, signal);
       return { listenerIds: (answer.FailListenerIdSet ?? []).map(String), message: "" };
     },
 
@@ -341,15 +270,15 @@ export function makeClbApi(deps: ClbApiDeps) {
           return first === undefined ? [] : [{ ...placeIn(first), Weight: first.weight, Targets: targets }];
         }),
       };
-      const answer = await call<BatchModifyTargetWeightRequest, { RequestId?: string }>("BatchModifyTargetWeight", request, signal);
-      await settle("BatchModifyTargetWeight", weights.length, answer.RequestId, signal);
+      const answer = await clb.call<BatchModifyTargetWeightRequest, { RequestId?: string }>("BatchModifyTargetWeight", request, signal);
+      await clb.settle("BatchModifyTargetWeight", weights.length, answer.RequestId, signal);
     },
 
     /** Health by load balancer and slot key; at most 30 load balancers. A target that is not in the answer has no data. */
     async health(loadBalancerIds: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, ReadonlyMap<string, HealthState>>> {
       if (loadBalancerIds.length > PAGE.healthLoadBalancers)
         throw new RangeError(`at most ${PAGE.healthLoadBalancers} load balancers per call`);
-      const answer = await call<DescribeTargetHealthRequest, DescribeTargetHealthResponse>(
+      const answer = await clb.call<DescribeTargetHealthRequest, DescribeTargetHealthResponse>(
         "DescribeTargetHealth",
         { LoadBalancerIds: [...loadBalancerIds] },
         signal,

@@ -5,7 +5,7 @@ type CloudService = "clb";
 
 /**
  * One call to the cloud: implemented by the SDK's clients, and by the emulated cloud's core in one process.
- * Rejects with whatever the other side throws; cloud/clb-api.ts makes a ClbApiError of it.
+ * Rejects with whatever the other side throws; cloud/clb-call.ts makes a ClbApiError of it.
  */
 export type CloudTransport = (service: CloudService, action: string, request: object, signal: AbortSignal) => Promise<unknown>;
 
