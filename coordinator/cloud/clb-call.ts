@@ -116,3 +116,10 @@ export class ClbCall {
     }
   }
 }
+
+/** Fills the first parameter of an action: `withCall(clb)(setWeights)` takes what `setWeights` takes after `clb`. */
+export const withCall =
+  (clb: ClbCall) =>
+  <A extends readonly unknown[], R>(action: (clb: ClbCall, ...rest: A) => R) =>
+  (...rest: A): R =>
+    action(clb, ...rest);

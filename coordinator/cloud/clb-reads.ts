@@ -1,0 +1,145 @@
+import type {
+  DescribeListenersRequest,
+  DescribeListenersResponse,
+  DescribeLoadBalancersRequest,
+  DescribeLoadBalancersResponse,
+  DescribeQuotaResponse,
+  DescribeTargetHealthRequest,
+  DescribeTargetHealthResponse,
+  DescribeTargetsRequest,
+  DescribeTargetsResponse,
+} from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
+import { CLUSTER_TAG } from "../../common/names.ts";
+import { chunks } from "../domain/chunks.ts";
+import {
+  type HealthState,
+  type Listener,
+  type LoadBalancerFacts,
+  type PlaceId,
+  placeKey,
+  slotKey,
+  type Target,
+} from "../domain/load-balancer.ts";
+import type { Quotas } from "../domain/plan/quota-forecast.ts";
+import { type ClbCall, withCall } from "./clb-call.ts";
+import { ClbApiError } from "./clb-error.ts";
+import { bareListener, factsOf, healthState, placeFrom, targetsOf } from "./clb-models.ts";
+import { ReadBatcher } from "./read-batcher.ts";
+
+/** Pages and lists. Source: clb-api.md §2.1 to §2.3. */
+const PAGE = { loadBalancers: 100, loadBalancerIds: 20, targetListeners: 20, healthLoadBalancers: 30 } as const;
+
+export function makeClbReads(clb: ClbCall) {
+  const facts = makeFactsBatcher(clb);
+  const over = withCall(clb);
+  return {
+    /** Undefined if there is no such load balancer. */
+    loadBalancer: (loadBalancerId: string, signal: AbortSignal): Promise<LoadBalancerFacts | undefined> =>
+      facts.ask(loadBalancerId, signal),
+    ownLoadBalancers: over(ownLoadBalancers),
+    listeners: over(listeners),
+    health: over(health),
+    quotas: over(quotas),
+  };
+}
+
+/** Callers that ask for up to 20 load balancers at the same time share a call. */
+const makeFactsBatcher = (clb: ClbCall): ReadBatcher<LoadBalancerFacts> =>
+  new ReadBatcher({
+    most: PAGE.loadBalancerIds,
+    isRefusal: (err) => err instanceof ClbApiError && err.call.code.startsWith("InvalidParameter"),
+    read: async (ids, signal) => {
+      const request = (): DescribeLoadBalancersRequest => ({ LoadBalancerIds: [...ids()], Limit: PAGE.loadBalancerIds });
+      const { answer } = await clb.timed<DescribeLoadBalancersRequest, DescribeLoadBalancersResponse>(
+        "DescribeLoadBalancers",
+        request,
+        signal,
+      );
+      return new Map((answer.LoadBalancerSet ?? []).map((one) => [one.LoadBalancerId ?? "", factsOf(one)]));
+    },
+  });
+
+/** Load balancers that this cluster created, by their tags. */
+async function ownLoadBalancers(clb: ClbCall, clusterId: string, signal: AbortSignal): Promise<LoadBalancerFacts[]> {
+  const found: LoadBalancerFacts[] = [];
+  const Filters = [{ Name: `tag:${CLUSTER_TAG}`, Values: [clusterId] }];
+  for (let offset = 0; ; offset += PAGE.loadBalancers) {
+    const page = { Filters, Offset: offset, Limit: PAGE.loadBalancers };
+    const answer = await clb.call<DescribeLoadBalancersRequest, DescribeLoadBalancersResponse>("DescribeLoadBalancers", page, signal);
+    const set = answer.LoadBalancerSet ?? [];
+    found.push(...set.map(factsOf));
+    if (set.length < PAGE.loadBalancers) return found;
+  }
+}
+
+/**
+ * All listeners with their rules, and the targets of those whose names `isWanted` picks: one DescribeTargets
+ * per 20 of them, after the list itself. The others come without targets, whatever is bound there.
+ */
+async function listeners(
+  clb: ClbCall,
+  loadBalancerId: string,
+  isWanted: (listenerName: string) => boolean,
+  signal: AbortSignal,
+): Promise<Listener[]> {
+  const answer = await clb.call<DescribeListenersRequest, DescribeListenersResponse>(
+    "DescribeListeners",
+    { LoadBalancerId: loadBalancerId },
+    signal,
+  );
+  const bare = (answer.Listeners ?? []).map(bareListener);
+  const targets = new Map<string, Target[]>();
+  const wanted = bare.flatMap(({ listenerId, name }) => (isWanted(name) ? listenerId : []));
+  for (const ids of chunks(wanted, PAGE.targetListeners)) {
+    const part = await clb.call<DescribeTargetsRequest, DescribeTargetsResponse>(
+      "DescribeTargets",
+      { LoadBalancerId: loadBalancerId, ListenerIds: ids },
+      signal,
+    );
+    for (const one of part.Listeners ?? []) {
+      const listenerId = one.ListenerId ?? "";
+      targets.set(listenerId, targetsOf(one.Targets));
+      for (const rule of one.Rules ?? []) targets.set(placeKey({ listenerId, locationId: rule.LocationId ?? "" }), targetsOf(rule.Targets));
+    }
+  }
+  const filled = <P extends PlaceId>(place: P) => ({ ...place, targets: targets.get(placeKey(place)) ?? [] });
+  return bare.map((listener) => ({ ...filled(listener), rules: listener.rules.map(filled) }));
+}
+
+/** Health by load balancer and slot key; at most 30 load balancers. A target that the answer leaves out has no data. */
+async function health(
+  clb: ClbCall,
+  loadBalancerIds: readonly string[],
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, ReadonlyMap<string, HealthState>>> {
+  if (loadBalancerIds.length > PAGE.healthLoadBalancers)
+    throw new RangeError(`at most ${PAGE.healthLoadBalancers} load balancers per call`);
+  const answer = await clb.call<DescribeTargetHealthRequest, DescribeTargetHealthResponse>(
+    "DescribeTargetHealth",
+    { LoadBalancerIds: [...loadBalancerIds] },
+    signal,
+  );
+  const result = new Map<string, Map<string, HealthState>>();
+  for (const one of answer.LoadBalancers ?? []) {
+    const states = new Map<string, HealthState>();
+    for (const listener of one.Listeners ?? [])
+      for (const rule of listener.Rules ?? [])
+        for (const target of rule.Targets ?? []) {
+          const slot = { ...placeFrom(listener.ListenerId, rule.LocationId), ip: target.IP ?? "", port: target.Port ?? 0 };
+          states.set(slotKey(slot), healthState(target.HealthStatusDetail ?? target.HealthStatusDetial));
+        }
+    result.set(one.LoadBalancerId ?? "", states);
+  }
+  return result;
+}
+
+/** The account's limits; undefined where the cloud names none. */
+async function quotas(clb: ClbCall, signal: AbortSignal): Promise<Quotas> {
+  const answer = await clb.call<object, DescribeQuotaResponse>("DescribeQuota", {}, signal);
+  const limit = (id: string): number | undefined => answer.QuotaSet?.find(({ QuotaId }) => QuotaId === id)?.QuotaLimit ?? undefined;
+  return {
+    listenersPerLoadBalancer: limit("TOTAL_LISTENER_QUOTA"),
+    rulesPerListener: limit("TOTAL_LISTENER_RULE_QUOTA"),
+    targetsPerPlace: limit("TOTAL_TARGET_BIND_QUOTA"),
+  };
+}

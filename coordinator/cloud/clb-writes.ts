@@ -1,0 +1,200 @@
+import type {
+  BatchDeregisterTargetsRequest,
+  BatchDeregisterTargetsResponse,
+  BatchModifyTargetWeightRequest,
+  BatchRegisterTargetsRequest,
+  BatchRegisterTargetsResponse,
+  CreateListenerRequest,
+  CreateListenerResponse,
+  CreateLoadBalancerRequest,
+  CreateLoadBalancerResponse,
+  CreateRuleRequest,
+  CreateRuleResponse,
+  DeleteLoadBalancerListenersRequest,
+  DeleteLoadBalancerRequest,
+  DeleteRuleRequest,
+  ModifyListenerRequest,
+  ModifyRuleRequest,
+} from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
+import { CLUSTER_TAG, OWNER_TAG } from "../../common/names.ts";
+import type { NewListeners, NewRules } from "../domain/call.ts";
+import { type BoundSlot, isLayer7, type PlaceId, type PlaceWish, type Slot, type WeightedSlot } from "../domain/load-balancer.ts";
+import { weightEntries } from "../domain/plan/fill-calls.ts";
+import { type ClbCall, withCall } from "./clb-call.ts";
+import { ClbApiError, TASK_FAILED } from "./clb-error.ts";
+import { placeIn, scheduling, toCloud } from "./clb-models.ts";
+
+/** `message` is the cloud's reason, empty if it gives none. */
+export type FailedListeners = { readonly listenerIds: readonly string[]; readonly message: string };
+export type NewLoadBalancer = {
+  readonly name: string;
+  readonly clientToken: string;
+  readonly clusterId: string;
+  readonly ownerUid: string;
+  readonly vpcId: string | undefined;
+  /** Given: a private load balancer in that subnet. */
+  readonly subnetId: string | undefined;
+};
+
+/** The calls that write. Each resolves when its task is over; an ambiguous ClbApiError says that the write may have taken effect. */
+export function makeClbWrites(clb: ClbCall) {
+  const over = withCall(clb);
+  return {
+    createLoadBalancer: over(createLoadBalancer),
+    deleteLoadBalancer: over(deleteLoadBalancer),
+    createListeners: over(createListeners),
+    createRules: over(createRules),
+    modifyPlace: over(modifyPlace),
+    deleteListeners: over(deleteListeners),
+    deleteRules: over(deleteRules),
+    bind: over(bind),
+    unbind: over(unbind),
+    setWeights: over(setWeights),
+  };
+}
+
+/** Idempotent by `clientToken` (at most 64 ASCII characters). Resolves with the id when the load balancer runs. */
+async function createLoadBalancer(clb: ClbCall, wish: NewLoadBalancer, signal: AbortSignal): Promise<string> {
+  const request: CreateLoadBalancerRequest = {
+    LoadBalancerType: wish.subnetId === undefined ? "OPEN" : "INTERNAL",
+    Forward: 1,
+    LoadBalancerName: wish.name,
+    ClientToken: wish.clientToken,
+    ...(wish.vpcId !== undefined && { VpcId: wish.vpcId }),
+    ...(wish.subnetId !== undefined && { SubnetId: wish.subnetId }),
+    Tags: [
+      { TagKey: CLUSTER_TAG, TagValue: wish.clusterId },
+      { TagKey: OWNER_TAG, TagValue: wish.ownerUid },
+    ],
+  };
+  const answer = await clb.call<CreateLoadBalancerRequest, CreateLoadBalancerResponse>("CreateLoadBalancer", request, signal);
+  const fromTask = await clb.settle("CreateLoadBalancer", 1, answer.RequestId, signal);
+  const id = fromTask[0] ?? answer.LoadBalancerIds?.map(String)[0];
+  if (id === undefined) {
+    const failed = { action: "CreateLoadBalancer", code: TASK_FAILED, requestId: answer.RequestId ?? "" };
+    throw new ClbApiError(failed, "the task ended without a load balancer", { kind: "retry" }, true);
+  }
+  return id;
+}
+
+async function deleteLoadBalancer(clb: ClbCall, loadBalancerId: string, signal: AbortSignal): Promise<void> {
+  const answer = await clb.call<DeleteLoadBalancerRequest, { RequestId?: string }>(
+    "DeleteLoadBalancer",
+    { LoadBalancerIds: [loadBalancerId] },
+    signal,
+  );
+  await clb.settle("DeleteLoadBalancer", 1, answer.RequestId, signal);
+}
+
+/** Ids in the order of `create.listeners`. */
+async function createListeners(
+  clb: ClbCall,
+  loadBalancerId: string,
+  create: NewListeners,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const request: CreateListenerRequest = {
+    LoadBalancerId: loadBalancerId,
+    Ports: create.listeners.map(({ port }) => port),
+    ListenerNames: create.listeners.map(({ name }) => name),
+    Protocol: create.protocol,
+    // Layer 7 has both per rule.
+    ...(!isLayer7(create.protocol) && { HealthCheck: toCloud(create.healthCheck), ...scheduling(create) }),
+  };
+  const answer = await clb.call<CreateListenerRequest, CreateListenerResponse>("CreateListener", request, signal);
+  await clb.settle("CreateListener", create.listeners.length, answer.RequestId, signal);
+  return (answer.ListenerIds ?? []).map(String);
+}
+
+/** Ids in the order of `create.rules`. */
+async function createRules(clb: ClbCall, loadBalancerId: string, create: NewRules, signal: AbortSignal): Promise<readonly string[]> {
+  const request: CreateRuleRequest = {
+    LoadBalancerId: loadBalancerId,
+    ListenerId: create.listenerId,
+    Rules: create.rules.map((rule) => ({
+      Domain: rule.domain,
+      Url: rule.url,
+      HealthCheck: toCloud(rule.healthCheck),
+      ...scheduling(rule),
+    })),
+  };
+  const answer = await clb.call<CreateRuleRequest, CreateRuleResponse>("CreateRule", request, signal);
+  await clb.settle("CreateRule", create.rules.length, answer.RequestId, signal);
+  return (answer.LocationIds ?? []).map(String);
+}
+
+/** Changes a listener of layer 4 or a rule. */
+async function modifyPlace(clb: ClbCall, loadBalancerId: string, place: PlaceId, wish: PlaceWish, signal: AbortSignal): Promise<void> {
+  const { listenerId, locationId } = place;
+  const common = {
+    LoadBalancerId: loadBalancerId,
+    ListenerId: listenerId,
+    HealthCheck: toCloud(wish.healthCheck),
+    ...scheduling(wish),
+  };
+  if (locationId === undefined) {
+    const answer = await clb.call<ModifyListenerRequest, { RequestId?: string }>("ModifyListener", common, signal);
+    return void (await clb.settle("ModifyListener", 1, answer.RequestId, signal));
+  }
+  const request: ModifyRuleRequest = { ...common, LocationId: locationId };
+  const answer = await clb.call<ModifyRuleRequest, { RequestId?: string }>("ModifyRule", request, signal);
+  await clb.settle("ModifyRule", 1, answer.RequestId, signal);
+}
+
+async function deleteListeners(clb: ClbCall, loadBalancerId: string, listenerIds: readonly string[], signal: AbortSignal): Promise<void> {
+  // An empty list would mean every listener of the load balancer, also foreign ones (clb-api.md §2.2).
+  if (listenerIds.length === 0) throw new RangeError("deleteListeners needs at least one listener id");
+  const request: DeleteLoadBalancerListenersRequest = { LoadBalancerId: loadBalancerId, ListenerIds: [...listenerIds] };
+  const answer = await clb.call<DeleteLoadBalancerListenersRequest, { RequestId?: string }>("DeleteLoadBalancerListeners", request, signal);
+  await clb.settle("DeleteLoadBalancerListeners", listenerIds.length, answer.RequestId, signal);
+}
+
+async function deleteRules(
+  clb: ClbCall,
+  loadBalancerId: string,
+  listenerId: string,
+  locationIds: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  if (locationIds.length === 0) throw new RangeError("deleteRules needs at least one rule id");
+  const request: DeleteRuleRequest = { LoadBalancerId: loadBalancerId, ListenerId: listenerId, LocationIds: [...locationIds] };
+  const answer = await clb.call<DeleteRuleRequest, { RequestId?: string }>("DeleteRule", request, signal);
+  await clb.settle("DeleteRule", locationIds.length, answer.RequestId, signal);
+}
+
+/** Resolves with the listeners of which the cloud did not bind every target; empty if it bound all. */
+async function bind(clb: ClbCall, loadBalancerId: string, targets: readonly BoundSlot[], signal: AbortSignal): Promise<FailedListeners> {
+  const request: BatchRegisterTargetsRequest = {
+    LoadBalancerId: loadBalancerId,
+    Targets: targets.map((slot) => ({ ...placeIn(slot), EniIp: slot.ip, Port: slot.port, Weight: slot.weight })),
+  };
+  const action = "BatchRegisterTargets";
+  const { answer, tookMs } = await clb.timed<BatchRegisterTargetsRequest, BatchRegisterTargetsResponse>(action, () => request, signal);
+  await clb.endBatch({ action, items: targets.length, taskId: answer.RequestId, tookMs }, signal);
+  return { listenerIds: (answer.FailListenerIdSet ?? []).map(String), message: answer.Message ?? "" };
+}
+
+/** Like `bind`, without a message. */
+async function unbind(clb: ClbCall, loadBalancerId: string, slots: readonly Slot[], signal: AbortSignal): Promise<FailedListeners> {
+  const request: BatchDeregisterTargetsRequest = {
+    LoadBalancerId: loadBalancerId,
+    Targets: slots.map((slot) => ({ ...placeIn(slot), EniIp: slot.ip, Port: slot.port })),
+  };
+  const action = "BatchDeregisterTargets";
+  const { answer, tookMs } = await clb.timed<BatchDeregisterTargetsRequest, BatchDeregisterTargetsResponse>(action, () => request, signal);
+  await clb.endBatch({ action, items: slots.length, taskId: answer.RequestId, tookMs }, signal);
+  return { listenerIds: (answer.FailListenerIdSet ?? []).map(String), message: "" };
+}
+
+async function setWeights(clb: ClbCall, loadBalancerId: string, weights: readonly WeightedSlot[], signal: AbortSignal): Promise<void> {
+  const request: BatchModifyTargetWeightRequest = {
+    LoadBalancerId: loadBalancerId,
+    ModifyList: weightEntries(weights).flatMap((entry) => {
+      const [first] = entry;
+      const targets = entry.map(({ ip, port, weight }) => ({ EniIp: ip, Port: port, Weight: weight }));
+      return first === undefined ? [] : [{ ...placeIn(first), Weight: first.weight, Targets: targets }];
+    }),
+  };
+  const answer = await clb.call<BatchModifyTargetWeightRequest, { RequestId?: string }>("BatchModifyTargetWeight", request, signal);
+  await clb.settle("BatchModifyTargetWeight", weights.length, answer.RequestId, signal);
+}
