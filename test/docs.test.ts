@@ -1,9 +1,35 @@
 import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { test } from "node:test";
+import { EVENT_REASONS, GATE_REASONS } from "../coordinator/domain/reasons.ts";
 
 const FOLDERS = "{agent,bench,common,coordinator,deploy,docs,proto,test}";
 const PAGE = /\b(clb-api|kubernetes|real-cluster|tke-contract|toolchain)\.md/;
+
+/** What stands in backticks in one column of the table whose first heading is given. */
+function quoted(page: string, heading: string, column = 0): string[] {
+  const lines = readFileSync(page, "utf8").split("\n");
+  const start = lines.findIndex((line) => line.startsWith(`| ${heading} |`));
+  assert.ok(start >= 0, `${page} has no table that begins with "${heading}"`);
+  const rest = lines.slice(start + 2);
+  const end = rest.findIndex((line) => !line.startsWith("|"));
+  const cells = rest.slice(0, end === -1 ? rest.length : end).map((line) => line.split("|")[column + 1] ?? "");
+  return cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name));
+}
+
+/** Every difference between a page and the code, each with its fix. */
+function assertSame(page: string, documented: readonly string[], known: readonly string[]): void {
+  const missing = known.filter((name) => !documented.includes(name)).map((name) => `${page} lacks ${name}: add it to the table`);
+  const dead = documented.filter((name) => !known.includes(name)).map((name) => `${page} has ${name}, which the code does not have`);
+  const twice = documented.filter((name, index) => documented.indexOf(name) !== index).map((name) => `${page} has ${name} twice`);
+  assert.deepEqual([...missing, ...dead, ...twice], []);
+}
+
+/** What the pattern's group finds in all texts for readers, e.g. { file: "docs/metrics.md", name: "RemovalParked" }. */
+function mentions(pattern: RegExp): { readonly file: string; readonly name: string }[] {
+  const files = globSync(["docs/*.md", "README.md", "deploy/**/*.{md,yaml}"]);
+  return files.flatMap((file) => [...readFileSync(file, "utf8").matchAll(pattern)].map(([, name = ""]) => ({ file, name })));
+}
 
 /** The headings that a text leans on: "clb-api §3.3" and "clb-api §7.5" for a line that names the page once and both sections. */
 function citations(text: string): string[] {
@@ -53,4 +79,28 @@ test("docs/install.md lists the actions that the cloud's key needs: all that the
   const called = actions("coordinator/cloud/clb-*.ts", /"((?:Describe|Create|Modify|Delete|Batch)[A-Z]\w+)"/g);
   assert.ok(called.length > 10, `${called.length} actions found: are they still written as this test expects?`);
   assert.deepEqual(actions("docs/install.md", /`clb:(\w+)`/g), called);
+});
+
+test("docs/errors.md has every reason of an Event, and no others; so have all pages that name an Event", () => {
+  assertSame("docs/errors.md", quoted("docs/errors.md", "reason"), EVENT_REASONS);
+  const reasons: readonly string[] = EVENT_REASONS;
+  const named = mentions(/\bEvents? `(\w+)`/g);
+  assert.ok(named.length > 5, `${named.length} Events found in the pages: are they still written as this test expects?`);
+  assert.deepEqual(
+    named.filter(({ name }) => !reasons.includes(name)),
+    [],
+  );
+});
+
+test("docs/conditions.md has every reason of the gate's condition, and no others", () => {
+  assertSame("docs/conditions.md", quoted("docs/conditions.md", "status", 1), GATE_REASONS);
+});
+
+test("every reason in the lists is used by the coordinator", () => {
+  const sources = globSync("coordinator/**/*.ts").filter((file) => !file.endsWith("domain/reasons.ts"));
+  const used = new Set(sources.flatMap((file) => readFileSync(file, "utf8").match(/"[A-Z]\w+"/g) ?? []));
+  assert.deepEqual(
+    [...EVENT_REASONS, ...GATE_REASONS].filter((reason) => !used.has(`"${reason}"`)),
+    [],
+  );
 });

@@ -1,14 +1,16 @@
+import type { EventReason } from "./reasons.ts";
+
 /** An object of the cluster that an Event can be about. */
 export type ObjectRef = { readonly kind: "Service" | "Pod"; readonly namespace: string; readonly name: string; readonly uid: string };
 
 /**
- * Something a person must know. `reason` is stable (docs/errors.md lists all); `message` names object, field, value and fix and
+ * Something a person must know. `reason` is stable; `message` names object, field, value and fix and
  * holds nothing that changes from one look to the next, because the same message is told once.
  */
 export type Problem = {
   readonly object: ObjectRef;
   readonly type: "Warning" | "Normal";
-  readonly reason: string;
+  readonly reason: EventReason;
   readonly message: string;
 };
 

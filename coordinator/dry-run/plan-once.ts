@@ -149,7 +149,7 @@ function failuresText(failures: readonly Failure[]): string {
 }
 
 /** These have rows of their own: what was only not created because this is a look, and what the brake holds. */
-const ROWS_OF_THEIR_OWN = new Set(["LoadBalancerNotCreated", "RemovalParked"]);
+const ROWS_OF_THEIR_OWN = new Set<Problem["reason"]>(["LoadBalancerNotCreated", "RemovalParked"]);
 
 /** What an Event would warn of, at the object that a person has to look at. */
 function warningRow({ object, type, reason, message }: Problem): Planned[] {

@@ -5,6 +5,7 @@ import { standingProblems } from "../domain/intent/backends.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
 import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
+import type { EventReason } from "../domain/reasons.ts";
 import type { Parked } from "../domain/safety/brake.ts";
 import type { Drift } from "../domain/safety/drift.ts";
 import type { Intents } from "../state/intents.ts";
@@ -117,7 +118,7 @@ function configProblems(deps: ReportDeps, service: ObjectRef): Problem[] {
   const name = deps.intents.get(service.uid)?.intent?.configName;
   if (name === undefined) return [];
   const config = deps.config(service.namespace, name);
-  const warn = (reason: string, message: string): Problem => ({ object: service, type: "Warning", reason, message });
+  const warn = (reason: EventReason, message: string): Problem => ({ object: service, type: "Warning", reason, message });
   if (config !== undefined) return config.faults.map((fault) => warn("InvalidServiceConfig", fault));
   const at = `Service ${service.namespace}/${service.name}`;
   const message = tkeCode(
@@ -128,7 +129,7 @@ function configProblems(deps: ReportDeps, service: ObjectRef): Problem[] {
 }
 
 function findingProblem(deps: ReportDeps, desired: DesiredLoadBalancer, finding: Finding): Problem | undefined {
-  const warn = (object: ObjectRef, reason: string, fix: string): Problem => {
+  const warn = (object: ObjectRef, reason: EventReason, fix: string): Problem => {
     const message = `Service ${object.namespace}/${object.name}, load balancer ${desired.loadBalancerId}: ${describeFinding(finding)}. ${fix}`;
     return { object, type: "Warning", reason, message };
   };

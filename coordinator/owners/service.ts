@@ -106,10 +106,9 @@ async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSig
   for (const problem of reading.warnings) deps.tell(problem);
   const old = deps.intents.get(service.uid);
   const intent = reading.intent ?? old?.intent;
-  const first = reading.warnings[0];
   if (intent === undefined) {
     // Nothing good is known of it; a load balancer of a former life keeps its listeners as they are.
-    const blocker = first === undefined ? undefined : { reason: first.reason, message: first.message };
+    const blocker = reading.fault;
     enter(deps, service, { intent, blocker, loadBalancerId: old?.loadBalancerId });
     const former = old?.loadBalancerId ?? (await formerLoadBalancer(deps, service, signal));
     if (former !== old?.loadBalancerId) enter(deps, service, { intent, blocker, loadBalancerId: former });

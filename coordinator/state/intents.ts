@@ -5,6 +5,7 @@ import { type Claim, type DesiredLoadBalancer, desiredLoadBalancer } from "../do
 import { type IntentPort, type ServiceIntent, selects } from "../domain/intent/service.ts";
 import { type ListenerWishes, wishKey } from "../domain/intent/service-config.ts";
 import type { ObjectRef } from "../domain/problem.ts";
+import type { FaultReason } from "../domain/reasons.ts";
 import type { PodIndex } from "./pod-index.ts";
 
 /** What is known of one Service that is ours. */
@@ -21,7 +22,7 @@ export type OwnerIntent = {
   /** Why it has no load balancer; for its Pods' conditions. */
   readonly blocker: Blocker | undefined;
 };
-export type Blocker = { readonly reason: string; readonly message: string };
+export type Blocker = { readonly reason: FaultReason; readonly message: string };
 
 /** Former selectors remembered of one Service. */
 const MAX_SELECTORS = 8;

@@ -78,10 +78,11 @@ export function standingProblems(service: ObjectRef, all: readonly PodStanding[]
   return problems;
 }
 
-const mendable = ({ reason }: Unbindable): boolean => reason === "PodHostNetwork" || reason === "PortNotDeclared";
+type Mendable = Unbindable & { readonly reason: "PodHostNetwork" | "PortNotDeclared" };
+const mendable = (found: Unbindable): found is Mendable => found.reason === "PodHostNetwork" || found.reason === "PortNotDeclared";
 
 /** Names no Pod, so that one Event on the Service covers all of them. */
-function serviceMessage(service: ObjectRef, reason: string): string {
+function serviceMessage(service: ObjectRef, reason: Mendable["reason"]): string {
   const at = `Service ${service.namespace}/${service.name}`;
   return reason === "PodHostNetwork"
     ? `${at} selects Pods with hostNetwork: true, which are not bound; the others are: see the Events of those Pods`

@@ -11,6 +11,7 @@ import {
 } from "../../../common/names.ts";
 import type { Protocol } from "../load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../problem.ts";
+import type { EventReason, FaultReason } from "../reasons.ts";
 
 /** A Service as far as we read it. */
 export type ServiceRecord = {
@@ -92,22 +93,26 @@ export type ServiceIntent = {
 };
 export type IntentPort = { readonly protocol: Protocol; readonly port: number; readonly targetPort: number | string };
 
-/** A Service that cannot be served as it stands; what we had for it stays as it was. */
+/** `fault`, one of the warnings: the Service cannot be served as it stands; what we had for it stays as it was. */
 export type ServiceReading =
-  | { readonly intent: ServiceIntent; readonly warnings: readonly Problem[] }
-  | { readonly intent: undefined; readonly warnings: readonly Problem[] };
+  | { readonly intent: ServiceIntent; readonly fault?: undefined; readonly warnings: readonly Problem[] }
+  | { readonly intent: undefined; readonly fault: ServiceFault; readonly warnings: readonly Problem[] };
+type ServiceFault = { readonly reason: FaultReason; readonly message: string };
 
 /** Reads a Service that is ours. A fault that concerns the whole Service yields no intent: the caller keeps the last good one. */
 export function readService(service: ServiceRecord): ServiceReading {
   const object = serviceRef(service);
   const at = `Service ${service.namespace}/${service.name}`;
-  const warn = (reason: string, message: string): Problem => ({ object, type: "Warning", reason, message });
+  const warn = (reason: EventReason, message: string): Problem => ({ object, type: "Warning", reason, message });
   const warnings: Problem[] = [];
+  const unreadable = (reason: FaultReason, message: string): ServiceReading => {
+    return { intent: undefined, fault: { reason, message }, warnings: [...warnings, warn(reason, message)] };
+  };
 
   const access = service.annotations[DIRECT_ACCESS];
   if (access !== undefined && access !== "true" && access !== "false") {
     const message = tkeCode("E4037", `${at}: annotation ${DIRECT_ACCESS} is "${access}": use "true" or "false"`);
-    return { intent: undefined, warnings: [warn("InvalidDirectAccess", message)] };
+    return unreadable("InvalidDirectAccess", message);
   }
   if (access !== "true") {
     const message = `${at}: annotation ${DIRECT_ACCESS} is ${access === undefined ? "gone" : '"false"'}, but there is no NodePort mode to go back to: its Pods stay bound; delete the Service or set it to "true"`;
@@ -115,7 +120,7 @@ export function readService(service: ServiceRecord): ServiceReading {
   }
   if (Object.keys(service.selector).length === 0) {
     const message = `${at} has no spec.selector, so no Pods can be bound: add a selector that matches the Pods' labels`;
-    return { intent: undefined, warnings: [...warnings, warn("NoSelector", message)] };
+    return unreadable("NoSelector", message);
   }
   const existing = service.annotations[EXISTING_LOAD_BALANCER];
   if (existing !== undefined && namedLoadBalancer(service) === undefined) {
@@ -123,7 +128,7 @@ export function readService(service: ServiceRecord): ServiceReading {
       "E4018",
       `${at}: annotation ${EXISTING_LOAD_BALANCER} is "${existing}": use the id of a load balancer, e.g. lb-1a2b3c4d`,
     );
-    return { intent: undefined, warnings: [...warnings, warn("InvalidLoadBalancerId", message)] };
+    return unreadable("InvalidLoadBalancerId", message);
   }
   const ports: IntentPort[] = [];
   for (const { protocol, port, targetPort } of service.ports) {

@@ -1,4 +1,5 @@
 import type { GateStatus } from "../../../common/vocabulary.ts";
+import type { FaultReason, GateReason } from "../reasons.ts";
 
 /** Where one Pod stands in one listener. Times are milliseconds since the epoch. */
 export type Binding = {
@@ -11,7 +12,7 @@ export type Binding = {
 };
 export type Step =
   /** The Pod cannot be bound yet; `because` says why and who must act. */
-  | { readonly kind: "pending"; readonly reason: string; readonly because: string }
+  | { readonly kind: "pending"; readonly reason: FaultReason | "ContainersNotReady" | "NoAddress"; readonly because: string }
   /** Could be bound; waits for its turn or for something else at the load balancer. */
   | { readonly kind: "bindable"; readonly because: string }
   | { readonly kind: "binding" }
@@ -23,7 +24,7 @@ export type Step =
   | { readonly kind: "draining" };
 
 /** The condition that the gate should have. `undefined` from `readiness`: leave it as it is. */
-export type GateCondition = { readonly status: "True" | "False"; readonly reason: string; readonly message: string };
+export type GateCondition = { readonly status: "True" | "False"; readonly reason: GateReason; readonly message: string };
 
 /** TKE's positive reason and message, which tools compare. Source: tke-contract.md §5. */
 const positive = (gateType: string): GateCondition => ({
@@ -55,7 +56,7 @@ export function readiness(from: {
 
 function waiting(binding: Binding): GateCondition | undefined {
   const at = `${binding.service}, CLB ${binding.loadBalancerId ?? "(none yet)"}, listener ${binding.listener}`;
-  const no = (reason: string, what: string): GateCondition => ({ status: "False", reason, message: `${at}: ${what}` });
+  const no = (reason: GateReason, what: string): GateCondition => ({ status: "False", reason, message: `${at}: ${what}` });
   switch (binding.step.kind) {
     case "pending":
       return no(binding.step.reason, binding.step.because);
@@ -70,8 +71,7 @@ function waiting(binding: Binding): GateCondition | undefined {
             "bound, but the load balancer's health check fails: check the Pod's port, health path and security groups",
           )
         : no("HealthChecking", "bound, waiting for the load balancer's health check");
-    case "draining":
-      return no("Draining", "the load balancer is being told to stop sending to this Pod");
+    case "draining": // its Pod ends, and keeps the gate that it has
     case "healthy":
       return undefined;
     default:

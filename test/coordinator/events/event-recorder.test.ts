@@ -45,7 +45,7 @@ test("another object, reason or message is another Event", async (t) => {
   const kube = await aKube(t);
   const { sink } = await aSink(t, kube);
   const { object } = aProblem();
-  for (const change of [{}, { reason: "Other" }, { message: "other" }, { object: { ...object, uid: "uid-2" } }])
+  for (const change of [{}, { reason: "ForeignBackend" as const }, { message: "other" }, { object: { ...object, uid: "uid-2" } }])
     sink.tell(aProblem(change));
   await eventually("all are written", () => kube.written.length === 4);
 });

@@ -110,7 +110,7 @@ test("a Pod that no Service selects has no bindings: wrong labels, another names
 test("a Service without load balancer keeps its Pods waiting, and says why", () => {
   const none = { loadBalancerId: undefined };
   assert.deepEqual(aWorld([], none).steps(), ["(none yet) bindable"]);
-  const blocker = { reason: "LoadBalancerNotFound", message: "correct the annotation" };
+  const blocker = { reason: "LoadBalancerNotFound" as const, message: "correct the annotation" };
   assert.deepEqual(aWorld([], { ...none, blocker }).steps(), ["(none yet) LoadBalancerNotFound"]);
   // One that cannot be read still selects its Pods: their gates must not open.
   assert.deepEqual(aWorld([], { intent: undefined, blocker }).steps(), ["(none yet) LoadBalancerNotFound"]);

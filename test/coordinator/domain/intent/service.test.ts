@@ -157,9 +157,13 @@ test("a port that cannot be served does not keep the others from being served", 
   assert.deepEqual(readService(aService({ ports })).intent?.ports, [{ protocol: "TCP", port: 80, targetPort: 8080 }]);
 });
 
-test("tells both of a removed annotation and of a missing selector", () => {
-  const reasons = readService(aService({ annotations: {}, selector: {} })).warnings.map(({ reason }) => reason);
-  assert.deepEqual(reasons, ["DirectAccessRemoved", "NoSelector"]);
+test("tells both of a removed annotation and of a missing selector; the fault is what keeps it from being served", () => {
+  const { warnings, fault } = readService(aService({ annotations: {}, selector: {} }));
+  assert.deepEqual(
+    warnings.map(({ reason }) => reason),
+    ["DirectAccessRemoved", "NoSelector"],
+  );
+  assert.deepEqual(fault, { reason: "NoSelector", message: warnings[1]?.message });
 });
 
 test("a selector matches a Pod that has every label; an empty one matches none", () => {

@@ -25,7 +25,6 @@ const STEPS: readonly (readonly [title: string, step: Step, reason: string, says
   ["binding", { kind: "binding" }, "Binding", "being told to send"],
   ["checking", { kind: "checking", health: "Unknown" }, "HealthChecking", "waiting for the load balancer's health check"],
   ["checking in vain", { kind: "checking", health: "Dead" }, "HealthCheckFailing", "security groups"],
-  ["draining", { kind: "draining" }, "Draining", "stop sending"],
 ];
 
 for (const [title, step, reason, says] of STEPS)
@@ -80,4 +79,5 @@ test("opens a gate that was closed or unknown", () => {
 test("leaves the gate of a Pod that ends as it is", () => {
   assert.equal(ready([aBinding(HEALTHY)], { ending: true }), undefined);
   assert.equal(ready([], { ending: true }), undefined);
+  assert.equal(ready([aBinding({ kind: "draining" })]), undefined);
 });

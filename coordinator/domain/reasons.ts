@@ -1,0 +1,50 @@
+/** Faults that hold Pods back and that a person must mend: told by an Event, and by the condition of the Pods that wait for it. */
+const FAULT_REASONS = [
+  "BindRefused",
+  "ForeignController",
+  "InvalidDirectAccess",
+  "InvalidLoadBalancerId",
+  "ListenerPortTaken",
+  "LoadBalancerNotFound",
+  "NoSelector",
+  "PodHostNetwork",
+  "PortNotDeclared",
+  "VpcUnknown",
+] as const;
+export type FaultReason = (typeof FAULT_REASONS)[number];
+
+/** Every reason of an Event; docs/errors.md gives cause and fix of each. */
+export const EVENT_REASONS = [
+  ...FAULT_REASONS,
+  "DirectAccessRemoved",
+  "EnsureServiceSuccess",
+  "ForeignBackend",
+  "InvalidServiceConfig",
+  "KeptByPolicy",
+  "ListenerConflict",
+  "ListenerDrift",
+  "LoadBalancerChangeRefused",
+  "LoadBalancerKept",
+  "LoadBalancerNotCreated",
+  "OrphanedListener",
+  "QuotaExceeded",
+  "RemovalParked",
+  "ServiceConfigMissing",
+  "UnsupportedProtocol",
+  "WriteRefused",
+] as const;
+export type EventReason = (typeof EVENT_REASONS)[number];
+
+/** Every reason of the gate's condition; docs/conditions.md says what each waits for. */
+export const GATE_REASONS = [
+  ...FAULT_REASONS,
+  "Binding",
+  "ContainersNotReady",
+  "HealthCheckFailing",
+  "HealthChecking",
+  "LoadBalancerNetworkGroupReady",
+  "NoAddress",
+  "NoDirectAccess",
+  "WaitingForBind",
+] as const;
+export type GateReason = (typeof GATE_REASONS)[number];
