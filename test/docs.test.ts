@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { test } from "node:test";
+import type { Registry } from "prom-client";
+import { makeMetrics as makeAgentMetrics } from "../agent/metrics.ts";
+import { METRIC_PREFIX } from "../common/names.ts";
 import { EVENT_REASONS, GATE_REASONS } from "../coordinator/domain/reasons.ts";
+import { makeMetrics } from "../coordinator/metrics.ts";
 
 const FOLDERS = "{agent,bench,common,coordinator,deploy,docs,proto,test}";
 const PAGE = /\b(clb-api|kubernetes|real-cluster|tke-contract|toolchain)\.md/;
@@ -101,6 +105,31 @@ test("every reason in the lists is used by the coordinator", () => {
   const used = new Set(sources.flatMap((file) => readFileSync(file, "utf8").match(/"[A-Z]\w+"/g) ?? []));
   assert.deepEqual(
     [...EVENT_REASONS, ...GATE_REASONS].filter((reason) => !used.has(`"${reason}"`)),
+    [],
+  );
+});
+
+const nothing = { pods: () => 0, nodes: () => [], queueDepth: () => ({}), watchAgeSeconds: () => ({}), mirrorAgeSeconds: () => 0 };
+const coordinatorMetrics = makeMetrics({ ...nothing, leading: () => false, parkedRemovals: () => 0 }).registry;
+const agentMetrics = makeAgentMetrics({ pods: () => 0, podWatchAgeSeconds: () => 0, linkStates: () => [] }).registry;
+
+/** Our own metrics as the page writes them, e.g. "clb_direct_writes_total{lane,result}". */
+function metricsOf(registry: Registry): string[] {
+  const ours = registry.getMetricsAsArray().filter(({ name }) => name.startsWith(METRIC_PREFIX));
+  return ours.map((metric) => {
+    assert.ok("labelNames" in metric && Array.isArray(metric.labelNames), "prom-client keeps the labels elsewhere now");
+    return metric.labelNames.length === 0 ? metric.name : `${metric.name}{${metric.labelNames.join(",")}}`;
+  });
+}
+
+test("docs/metrics.md has every metric of both processes with its labels, and no others; all pages name metrics that exist", () => {
+  const [coordinator, agent] = [metricsOf(coordinatorMetrics), metricsOf(agentMetrics)];
+  assertSame("docs/metrics.md", quoted("docs/metrics.md", "coordinator"), coordinator);
+  assertSame("docs/metrics.md", quoted("docs/metrics.md", "agent"), agent);
+  const names = [...coordinator, ...agent].map((metric) => metric.replace(/\{.*/, ""));
+  const named = mentions(/\b(clb_direct_\w+)/g).map(({ file, name }) => ({ file, name: name.replace(/_(?:bucket|sum|count)$/, "") }));
+  assert.deepEqual(
+    named.filter(({ name }) => !names.includes(name)),
     [],
   );
 });
