@@ -40,6 +40,9 @@ const Environment = z.object({
   TIME_SCALE: z.coerce.number().positive().max(1_000).default(1),
 });
 
+/** docs/operations.md explains each. */
+export const ENVIRONMENT_KEYS = Environment.keyof().options;
+
 export type AgentConfig = ReturnType<typeof readConfig>;
 
 /** Environment -> configuration. Throws ConfigError that lists every mistake. */

@@ -74,6 +74,9 @@ const Environment = z.object({
   TIME_SCALE: z.coerce.number("use a number above 0").positive("use a number above 0").default(1),
 });
 
+/** docs/operations.md explains each. */
+export const ENVIRONMENT_KEYS = Environment.keyof().options;
+
 /** Reads the environment once. Throws ConfigError that lists every mistake. */
 export function readConfig(env: NodeJS.ProcessEnv) {
   const data = readEnvironment("coordinator", Environment, env);

@@ -2,8 +2,11 @@ import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import type { Registry } from "prom-client";
+import { ENVIRONMENT_KEYS as AGENT_KEYS } from "../agent/config.ts";
 import { makeMetrics as makeAgentMetrics } from "../agent/metrics.ts";
+import { findKubeAccess } from "../common/kubernetes/access.ts";
 import { METRIC_PREFIX } from "../common/names.ts";
+import { ENVIRONMENT_KEYS as COORDINATOR_KEYS } from "../coordinator/config.ts";
 import { EVENT_REASONS, GATE_REASONS } from "../coordinator/domain/reasons.ts";
 import { makeMetrics } from "../coordinator/metrics.ts";
 
@@ -132,4 +135,45 @@ test("docs/metrics.md has every metric of both processes with its labels, and no
     named.filter(({ name }) => !names.includes(name)),
     [],
   );
+});
+
+/** What the search for a cluster asks an empty environment for, until it gives up. */
+async function kubeKeys(): Promise<string[]> {
+  const asked = new Set<string>();
+  const env = new Proxy<NodeJS.ProcessEnv>({}, { get: (_, key) => void asked.add(String(key)) });
+  await assert.rejects(findKubeAccess(env), { name: "ConfigError" });
+  return [...asked];
+}
+
+/** Keys that a text reads by name: env["KEY"], const { KEY: key } = env; the compiler refuses env.KEY. */
+function keysReadIn(text: string): string[] {
+  const single = [...text.matchAll(/\benv(?:\?\.)?\["(\w+)"\]/g)].map(([, key = ""]) => key);
+  const several = [...text.matchAll(/\{([^{}]*)\} = (?:process\.)?env\b/g)].map(([, keys = ""]) => keys);
+  return [...single, ...several.flatMap((keys) => keys.match(/\b[A-Z][A-Z\d_]+\b/g) ?? [])];
+}
+
+test("keys are found however the environment is read", () => {
+  const text =
+    'env["K_1"]; process.env["K_2"] ?? env?.["K_3"]; const { K_4, K_5: e } = process.env; env[name]; const { K_6 } = environment;';
+  assert.deepEqual(keysReadIn(text), ["K_1", "K_2", "K_3", "K_4", "K_5"]);
+});
+
+test("docs/operations.md has every key that the environment is read for, and no others", async () => {
+  const page = "docs/operations.md";
+  const kube = await kubeKeys();
+  const both = quoted(page, "both");
+  assertSame(page, [...quoted(page, "coordinator"), ...both], [...COORDINATOR_KEYS, ...kube]);
+  assertSame(page, [...quoted(page, "agent"), ...both], [...AGENT_KEYS, ...kube]);
+  const product = globSync("{agent,common,coordinator}/**/*.ts").map((file) => ({ file, text: readFileSync(file, "utf8") }));
+  const alone = product.flatMap(({ text }) => keysReadIn(text)).filter((key) => !kube.includes(key));
+  assertSame(page, quoted(page, "`npm run explain`"), alone);
+  // Whoever else begins to read the environment does it by config.ts, or is known here together with its way to the page.
+  const readers = product.filter(({ text }) => /process\.env|\benv(?:\?\.)?\[|\benv\.|\} = env\b/.test(text)).map(({ file }) => file);
+  assert.deepEqual(readers.toSorted(), [
+    "agent/config.ts",
+    "common/environment.ts",
+    "common/kubernetes/access.ts",
+    "coordinator/explain/cli.ts",
+    "coordinator/main.ts",
+  ]);
 });
