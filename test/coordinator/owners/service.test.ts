@@ -227,6 +227,12 @@ test("a Service that cannot be read any more keeps what it has", async (t) => {
   );
 });
 
+test("a Service that could never be read has its fault as the reason that its Pods wait", async (t) => {
+  const { pass, uid, intents, told } = await aWorld(t, { [ACCESS]: "maybe" });
+  await pass();
+  assert.deepEqual(intents().get(uid)?.blocker, { reason: "InvalidDirectAccess", message: told[0]?.message });
+});
+
 test("a private load balancer needs the VPC's id", async (t) => {
   const { pass, told, reasons } = await aWorld(t, { "service.kubernetes.io/qcloud-loadbalancer-internal-subnetid": "subnet-1" });
   await pass();
