@@ -7,56 +7,57 @@ import { loop, type Part, runParts } from "../common/lifecycle.ts";
 import { makeLogger } from "../common/log.ts";
 import { LEADER_HEALTH, STREAM_HEALTH } from "../common/names.ts";
 import { makeOpsServer } from "../common/ops-server.ts";
-import { eitherSignal } from "../common/signals.ts";
 import { makeSdkTransport } from "./cloud/transport.ts";
 import { readConfig } from "./config.ts";
-import { makeConsoleLog } from "./dry-run/console-log.ts";
-import { dryClient, dryTransport } from "./dry-run/dry-clients.ts";
-import { planOnce, readArguments, UnreadError, USAGE } from "./dry-run/plan-once.ts";
-import { planTable } from "./dry-run/plan-table.ts";
-import { Engine } from "./engine.ts";
-import { EventRecorder } from "./events/event-recorder.ts";
-import { explainRoute, writeLogRoute } from "./explain/routes.ts";
+import { once, readArguments, USAGE } from "./dry-run/command.ts";
+import { UnreadError } from "./dry-run/plan-once.ts";
+import { routesOf } from "./explain/routes.ts";
 import { Elector, type Reign } from "./leader/elector.ts";
-import { fencedClient, fencedTransport } from "./leader/fence.ts";
 import { LEASE_TIMES } from "./leader/lease.ts";
-import { makeMetrics } from "./metrics.ts";
-import { makeNodeRegistry } from "./nodes/node-registry.ts";
+import { Leading } from "./leading.ts";
+import { type Gauges, makeMetrics } from "./metrics.ts";
+import { makeNodeRegistry, type NodeRegistry } from "./nodes/node-registry.ts";
 import { makeWatchNode } from "./nodes/pod-watch.ts";
 import { readClusterId } from "./state/cluster-id.ts";
-import { makeWatchedObjects } from "./state/watched-objects.ts";
+import { makeWatchedObjects, type WatchedObjects } from "./state/watched-objects.ts";
 import { makeNodeStream } from "./stream/node-stream.ts";
 import { makeStreamServer } from "./stream/server.ts";
 import { makeTokenReview } from "./stream/token-review.ts";
 import { makeServing } from "./tls/serving.ts";
 
+/** Which metrics are read from where; the parts are made after the metrics, so they are asked for when somebody asks. */
+type Parts = { readonly objects: WatchedObjects; readonly registry: NodeRegistry; readonly leading: Leading; readonly elector: Elector };
+const gaugesOf = (parts: () => Parts): Gauges => ({
+  queueDepth: () => parts().leading.controllers?.queueDepth ?? {},
+  watchAgeSeconds: () => parts().objects.watchAgeSeconds,
+  mirrorAgeSeconds: () => parts().leading.controllers?.mirrorAgeSeconds ?? 0,
+  nodes: () =>
+    parts()
+      .registry.nodes()
+      .map(({ source }) => source),
+  pods: () => parts().registry.pods.size,
+  leading: () => parts().elector.leading,
+  parkedRemovals: () => parts().leading.controllers?.parkedRemovals ?? 0,
+});
+
 /**
  * Composition root: configuration -> adapters -> loops. Ends the process. Objects, Pod facts and streams run on every replica; the
- * engine, which is all that writes to the cloud and to users' objects, runs only while this one leads.
+ * controllers, which are all that writes to the cloud and to users' objects, run only while this one leads.
  */
 async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const config = { ...readConfig(env), ...(observe && { policy: "observe" as const }) };
   const log = await makeLogger("coordinator", config.logLevel);
   const clock = makeClock(config.timeScale);
   const wallClock = makeClock(); // certificates and tokens stay in real time
-  const { namespace, gateType, replica, listenHost, agentGraceMs } = config;
-  const health = makeHealthServer({ host: listenHost, port: config.healthPort, names: ["", STREAM_HEALTH, LEADER_HEALTH] });
+  const { namespace, gateType, replica, listenHost: host, agentGraceMs } = config;
+  const health = makeHealthServer({ host, port: config.healthPort, names: ["", STREAM_HEALTH, LEADER_HEALTH] });
   await health.start();
   health.health.setStatus("", "SERVING"); // this process is fit, also while it waits for the cluster
 
   const client = await makeKubeClient({ clock, env, userAgent: "clb-direct-coordinator" });
   const stop = new AbortController();
   const clusterId = config.clusterId ?? (await readClusterId({ client, clock, log }, stop.signal));
-  let engine: Engine | undefined;
-  const metrics = makeMetrics({
-    queueDepth: () => engine?.queueDepth ?? {},
-    watchAgeSeconds: () => objects.watchAgeSeconds,
-    mirrorAgeSeconds: () => engine?.mirrorAgeSeconds ?? 0,
-    nodes: () => registry.nodes().map(({ source }) => source),
-    pods: () => registry.pods.size,
-    leading: () => elector.leading,
-    parkedRemovals: () => engine?.parkedRemovals ?? 0,
-  });
+  const metrics = makeMetrics(gaugesOf(() => ({ objects, registry, leading, elector })));
   const { observer, onRestart } = metrics;
   const watchNode = makeWatchNode({ client, clock, log, onRestart }, gateType);
   const registry = makeNodeRegistry({ clock, log, watchNode, observer, agentGraceMs }, stop.signal);
@@ -65,54 +66,28 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
     clock,
     log,
     onRestart,
-    onService: (change) => engine?.serviceChanged(change),
-    onConfig: (change) => engine?.configChanged(change),
+    onService: (change) => leading.serviceChanged(change),
+    onConfig: (change) => leading.configChanged(change),
     onNode: ({ kind, record }) => (kind === "removed" ? registry.nodeDeleted(record) : registry.nodeSeen(record)),
     onNodesListed: () => registry.setNodes([...objects.nodes.records.values()]),
   });
-
+  const transport = makeSdkTransport({ region: config.region, ...config.cloud });
   const mayWrite = (): boolean => elector.mayWrite();
-  const observing = config.policy === "observe";
-  const sdk = makeSdkTransport({ region: config.region, ...config.cloud });
-  const transport = observing ? dryTransport(sdk) : fencedTransport(sdk, mayWrite);
-  const fenced = observing ? dryClient(client) : fencedClient(client, mayWrite);
-  const lead = async ({ retire, lost }: Reign): Promise<void> => {
-    const stopped = eitherSignal(retire, lost);
-    const events = new EventRecorder({ client: fenced, clock, log, component: "clb-direct" });
-    engine = new Engine({
-      client: fenced,
-      transport,
-      facts: registry,
-      objects,
-      events,
-      metrics,
-      clock,
-      log,
-      settings: { ...config, clusterId },
-    });
-    await Promise.all([engine.run(stopped, lost), events.run(stopped)]);
-    engine = undefined;
-  };
+  const settings = { ...config, clusterId };
+  const leading = new Leading({ client, transport, facts: registry, objects, metrics, clock, log, settings, mayWrite });
   const identity = `${replica}_${randomUUID().slice(0, 8)}`;
-  const onChange = (leading: boolean): void => health.health.setStatus(LEADER_HEALTH, leading ? "SERVING" : "NOT_SERVING");
+  const onChange = (leads: boolean): void => health.health.setStatus(LEADER_HEALTH, leads ? "SERVING" : "NOT_SERVING");
+  const lead = (reign: Reign): Promise<void> => leading.run(reign);
   const elector: Elector = new Elector({ client, clock: wallClock, log, namespace, identity, times: LEASE_TIMES, lead, onChange });
 
-  const ops = makeOpsServer({
-    host: listenHost,
-    port: config.opsPort,
-    registry: metrics.registry,
-    notReady: () => (objects.synced ? undefined : "Services, TkeServiceConfigs and Nodes have not been listed yet"),
-    routes: {
-      "/explain": async (url) => explainRoute(engine?.explain, url),
-      "/audit": async (url) => writeLogRoute(engine, url),
-    },
-    log,
-  });
+  const notReady = (): string | undefined =>
+    objects.synced ? undefined : "Services, TkeServiceConfigs and Nodes have not been listed yet";
+  const ops = makeOpsServer({ host, port: config.opsPort, registry: metrics.registry, notReady, routes: routesOf(leading), log });
   const { dns: dnsNames, ip: ipAddresses } = config.servingNames;
   const serving = await makeServing({ kube: client, namespace, dnsNames, ipAddresses, clock: wallClock, log }, stop.signal);
   const review = makeTokenReview({ kube: client, namespace, clock: wallClock });
   const stream = makeNodeStream({ registry, review, replica, observer, clock: wallClock, log });
-  const address = `${listenHost}:${config.streamPort}`;
+  const address = `${host}:${config.streamPort}`;
   const streams = makeStreamServer({ address, stream, serving, health: health.health, clock: wallClock, log, keepalive: config.keepalive });
 
   const parts: Part[] = [
@@ -125,23 +100,6 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
     { name: "identity", start: () => log.info({ clusterId, identity, ownership: config.ownership, gateType }, "ready to lead") },
   ];
   await runParts(parts, { log, clock: wallClock, limitMs: config.shutdownMs });
-}
-
-/** `--once --observe`: prints the plan. Resolves with the exit code. */
-async function once(env: NodeJS.ProcessEnv): Promise<number> {
-  const config = readConfig(env);
-  const clock = makeClock();
-  // The table has stdout for itself.
-  const log = makeConsoleLog(config.logLevel === "info" ? "warn" : config.logLevel, (line) => process.stderr.write(line));
-  const client = await makeKubeClient({ clock, env, userAgent: "clb-direct-coordinator" });
-  try {
-    const transport = makeSdkTransport({ region: config.region, ...config.cloud });
-    const rows = await planOnce({ client, transport, clock, log, settings: config });
-    process.stdout.write(planTable(rows));
-    return rows.length === 0 ? 0 : 2;
-  } finally {
-    await client.close();
-  }
 }
 
 async function start(args: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {

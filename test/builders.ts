@@ -1,7 +1,8 @@
 import type { PodFact } from "../common/vocabulary.ts";
 import type { WantedBackend } from "../coordinator/domain/intent/backends.ts";
 import type { DesiredLoadBalancer, WantedListener, WantedRule } from "../coordinator/domain/intent/desired-load-balancer.ts";
-import { readService, type ServiceIntent, type ServiceRecord } from "../coordinator/domain/intent/service.ts";
+import type { OwnerIntent, OwnerStanding } from "../coordinator/domain/intent/owner-intent.ts";
+import { readService, type ServiceIntent, type ServiceRecord, serviceRef } from "../coordinator/domain/intent/service.ts";
 import { DEFAULT_HEALTH_CHECK, type Listener, type LoadBalancer, type Rule, type Target } from "../coordinator/domain/load-balancer.ts";
 
 /** Valid by default; override what the test is about. */
@@ -96,6 +97,14 @@ export function anIntent(service: ServiceRecord = aService()): ServiceIntent {
   if (intent === undefined) throw new Error(`Service ${service.name} cannot be read`);
   return intent;
 }
+
+/** Served by lb-1 unless told otherwise. */
+export const anOwner = (service: ServiceRecord = aService(), standing?: OwnerStanding, order = "1"): OwnerIntent => ({
+  ref: serviceRef(service),
+  order,
+  selector: service.selector,
+  ...(standing ?? { state: "served", intent: anIntent(service), loadBalancerId: "lb-1" }),
+});
 
 export const aWantedRule = (change: Partial<WantedRule> = {}): WantedRule => ({
   domain: "example.com",

@@ -1,4 +1,5 @@
 import type { Clock } from "../../common/clock.ts";
+import { LONGEST_TASK_MS } from "../domain/call.ts";
 
 /** One end as seen by looking: it was not over at `runningAtMs` (undefined: never looked before) and over at `overAtMs`. Milliseconds since the begin. */
 export type Seen = { readonly runningAtMs: number | undefined; readonly overAtMs: number };
@@ -48,8 +49,6 @@ export function pauseMs(estimate: Estimate | undefined, passedMs: number): numbe
   return Math.min(Math.max(share, PAUSE_MS.shortest), PAUSE_MS.longest);
 }
 
-/** Nothing that was asked of the cloud takes effect later: the most patient public client waits 12 min, a load balancer takes 10 s (clb-api.md §3.2). */
-export const LONGEST_TASK_MS = 720_000;
 /** A task that runs longer is given up on: what it did is looked at. At least a minute, or this many times the expected time. */
 const LIMIT = { leastMs: 60_000, mostMs: LONGEST_TASK_MS, times: 10 } as const;
 

@@ -36,6 +36,9 @@ export const CALL_LIMITS = {
   deletedRules: 20,
 } as const;
 
+/** Nothing that was asked of the cloud takes effect later: the most patient public client waits 12 min, a load balancer takes 10 s (clb-api.md §3.2). */
+export const LONGEST_TASK_MS = 720_000;
+
 /** Targets, listeners, rules or weights in a call, for logs and metrics. */
 export function itemsOf(call: Call): number {
   if ("slots" in call) return call.slots.length;

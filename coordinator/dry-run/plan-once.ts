@@ -1,11 +1,11 @@
-import { parseArgs } from "node:util";
 import type { Clock } from "../../common/clock.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import { OWNER_TAG } from "../../common/names.ts";
 import type { CloudTransport } from "../cloud/transport.ts";
+import { type Controllers, type ControllersSettings, makeControllers } from "../controllers.ts";
 import type { Problem } from "../domain/problem.ts";
-import { Engine, type EngineDeps } from "../engine.ts";
+import type { Planned, Progress } from "../explain/progress.ts";
 import { makeMetrics } from "../metrics.ts";
 import { makeNodeRegistry } from "../nodes/node-registry.ts";
 import { makeWatchNode } from "../nodes/pod-watch.ts";
@@ -13,24 +13,6 @@ import { readClusterId } from "../state/cluster-id.ts";
 import { makeWatchedObjects } from "../state/watched-objects.ts";
 import type { Failure } from "../workqueue/failed-passes.ts";
 import { dryClient, dryTransport } from "./dry-clients.ts";
-import type { Planned } from "./plan-table.ts";
-
-export const USAGE = `usage: npm run coordinator [-- --once --observe]
-  --observe  write nothing, whatever POLICY says
-  --once     with --observe: read everything once, print what would be done, and end: 0 nothing, 2 something, or something that a
-             person has to mend, 1 it could not be read`;
-
-/** What the command line asks for. Throws a TypeError with the mistake. */
-export function readArguments(args: readonly string[]): { readonly once: boolean; readonly observe: boolean; readonly help: boolean } {
-  const options = {
-    once: { type: "boolean", default: false },
-    observe: { type: "boolean", default: false },
-    help: { type: "boolean", default: false },
-  } as const;
-  const { values } = parseArgs({ args: [...args], options });
-  if (values.once && !values.observe) throw new TypeError("--once needs --observe: only a look is made once");
-  return values;
-}
 
 export type OnceDeps = {
   readonly client: KubeClient;
@@ -38,7 +20,7 @@ export type OnceDeps = {
   readonly clock: Clock;
   readonly log: Logger;
   /** Without a `clusterId` the cluster is asked for it. */
-  readonly settings: Omit<EngineDeps["settings"], "clusterId"> & { readonly clusterId: string | undefined };
+  readonly settings: Omit<ControllersSettings, "clusterId"> & { readonly clusterId: string | undefined };
 };
 
 /** How long reading everything may take, and how often to look whether it is done. */
@@ -74,9 +56,9 @@ export async function planOnce({ settings, ...deps }: OnceDeps): Promise<readonl
   }
 }
 
-type LookDeps = Omit<OnceDeps, "settings"> & Pick<EngineDeps, "settings">;
+type LookDeps = Omit<OnceDeps, "settings"> & { readonly settings: ControllersSettings };
 
-/** Runs an engine that cannot write until it has read everything; `late` aborts when that takes too long. */
+/** Runs controllers that cannot write until it has read everything; `late` aborts when that takes too long. */
 async function lookOnce({ client, transport, clock, log, settings }: LookDeps, late: AbortSignal): Promise<readonly Planned[]> {
   const stop = new AbortController();
   const created = new Map<string, string>();
@@ -88,13 +70,13 @@ async function lookOnce({ client, transport, clock, log, settings }: LookDeps, l
   const metrics = makeMetrics({ ...gauges, leading: () => false, parkedRemovals: none });
   const watchNode = makeWatchNode({ client: dry, clock, log }, settings.gateType);
   const registry = makeNodeRegistry({ clock, log, watchNode, observer: metrics.observer, agentGraceMs: 0 }, stop.signal);
-  const state: { engine?: Engine } = {};
+  const state: { controllers?: Controllers } = {};
   const objects = makeWatchedObjects({
     client: dry,
     clock,
     log,
-    onService: (change) => state.engine?.serviceChanged(change),
-    onConfig: (change) => state.engine?.configChanged(change),
+    onService: (change) => state.controllers?.serviceChanged(change),
+    onConfig: (change) => state.controllers?.configChanged(change),
     onNode: ({ kind, record }) => (kind === "removed" ? registry.nodeDeleted(record) : registry.nodeSeen(record)),
     onNodesListed: () => registry.setNodes([...objects.nodes.records.values()]),
   });
@@ -103,22 +85,23 @@ async function lookOnce({ client, transport, clock, log, settings }: LookDeps, l
     const owner = Array.isArray(tags) ? tags.find((tag: { TagKey?: string }) => tag.TagKey === OWNER_TAG) : undefined;
     created.set(String(owner?.TagValue), action);
   };
-  const engine = new Engine({
+  const onCall = (action: string, code: string): void => void (code === "ok" ? refused.delete(action) : refused.set(action, code));
+  const controllers = makeControllers({
     client: dry,
     transport: dryTransport(transport, onWrite),
     facts: registry,
     objects,
-    events: { tell: (problem) => void problems.set(`${problem.object.uid} ${problem.reason} ${problem.message}`, problem) },
-    metrics: { ...metrics, onCall: (action, code) => void (code === "ok" ? refused.delete(action) : refused.set(action, code)) },
     clock,
     log,
+    tell: (problem) => void problems.set(`${problem.object.uid} ${problem.reason} ${problem.message}`, problem),
+    metrics: { ...metrics, onCall },
     settings: { ...settings, policy: "observe" },
   });
-  state.engine = engine;
-  const running = Promise.all([objects.run(stop.signal), engine.run(stop.signal, stop.signal)]);
+  state.controllers = controllers;
+  const running = Promise.all([objects.run(stop.signal), controllers.run(stop.signal, stop.signal)]);
   try {
-    await allRead({ engine, clock, refused }, late);
-    return [...orders(created, objects), ...engine.planned(), ...[...problems.values()].flatMap(warningRow)];
+    await allRead({ progress: controllers.progress, clock, refused }, late);
+    return [...orders(created, objects), ...controllers.progress.planned(), ...[...problems.values()].flatMap(warningRow)];
   } finally {
     stop.abort(new Error("the look is over"));
     await running;
@@ -126,12 +109,12 @@ async function lookOnce({ client, transport, clock, log, settings }: LookDeps, l
 }
 
 /** `refused`: the code that the last call of an action came to, e.g. "DescribeTargetHealth" -> "UnauthorizedOperation"; without those that worked. */
-type Reading = { readonly engine: Engine; readonly clock: Clock; readonly refused: ReadonlyMap<string, string> };
+type Reading = { readonly progress: Progress; readonly clock: Clock; readonly refused: ReadonlyMap<string, string> };
 
 /** Resolves when there is nothing left to read. Throws an UnreadError when something fails again and again, or when it is late. */
-async function allRead({ engine, clock, refused }: Reading, late: AbortSignal): Promise<void> {
+async function allRead({ progress, clock, refused }: Reading, late: AbortSignal): Promise<void> {
   for (;;) {
-    const { failures, unread } = engine;
+    const { failures, unread } = progress;
     if (unread === undefined && failures.length === 0) return;
     const lasting = failures.filter(({ sinceMs }) => sinceMs + FAILED_MS <= clock.now());
     if (lasting.length > 0) throw new UnreadError(`not read: ${failuresText(lasting)}`);

@@ -1,6 +1,5 @@
 import type { Call } from "../domain/call.ts";
 import type { Slot } from "../domain/load-balancer.ts";
-import type { RemovalGuard } from "../safety/removal-guard.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { ListenerOwners } from "../state/listener-owners.ts";
 import type { Mirror } from "../state/mirror.ts";
@@ -16,26 +15,30 @@ export type Causes = {
   readonly owner: (listener: string) => string;
 };
 
-/** The causes at one load balancer, from who owns its listeners, who was bound, and why who leaves. */
-export function makeCauses(from: {
+export type CausesDeps = {
   readonly mirror: Pick<Mirror, "read">;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
-  readonly owners: ListenerOwners;
-  readonly removals: Pick<RemovalGuard, "nameOf" | "cause">;
-}): (loadBalancerId: string) => Causes {
-  const { mirror, addressClaims, owners, removals } = from;
+  readonly listenerOwners: Pick<ListenerOwners, "of">;
+  /** "Pod shop/web-1", by UID. */
+  readonly podName: (podUid: string) => string;
+  /** Why a slot may be taken away, e.g. "Pod shop/web-1 was deleted"; undefined: nobody knows. */
+  readonly whyLeaves: (loadBalancerId: string, slot: Slot) => string | undefined;
+};
+
+/** The causes at one load balancer, from who owns its listeners, who was bound, and why who leaves. */
+export function makeCauses({ mirror, addressClaims, listenerOwners, podName, whyLeaves }: CausesDeps): (loadBalancerId: string) => Causes {
   return (id) => {
     const listeners = mirror.read(id)?.listeners ?? [];
     return {
       pod: (slot, podUid) => {
-        if (podUid !== undefined) return `${removals.nameOf(podUid)} is ready`;
+        if (podUid !== undefined) return `${podName(podUid)} is ready`;
         const { ip } = slot;
         const claimed = addressClaims.podOf(id, ip);
-        return removals.cause(id, slot) ?? `${claimed === undefined ? ip : removals.nameOf(claimed)} is gone or was relabelled`;
+        return whyLeaves(id, slot) ?? `${claimed === undefined ? ip : podName(claimed)} is gone or was relabelled`;
       },
       owner: (named) => {
         const listener = listeners.find(({ listenerId, name }) => listenerId === named || name === named);
-        const owner = owners.of(id, listener?.name ?? named);
+        const owner = listenerOwners.of(id, listener?.name ?? named);
         const port = listener === undefined ? "" : ` ${listener.protocol}:${listener.port}`;
         return `${owner === undefined ? named : `${owner.kind} ${owner.namespace}/${owner.name}`}${port}`;
       },

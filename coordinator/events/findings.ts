@@ -3,6 +3,7 @@ import { SERVICE_CONFIG } from "../../common/names.ts";
 import type { Call } from "../domain/call.ts";
 import { standingProblems } from "../domain/intent/backends.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
+import { intentOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
 import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
 import type { EventReason } from "../domain/reasons.ts";
@@ -15,63 +16,79 @@ import type { PodFacts } from "../state/pod-facts.ts";
 import type { ConfigRecord } from "../state/watched-objects.ts";
 import { describeFinding, describeForTable, ownerOfPlace, releaseText } from "./wording.ts";
 
-export type ReportDeps = {
-  readonly intents: Intents;
+export type FindingsDeps = {
+  readonly intents: Pick<Intents, "get">;
   readonly config: (namespace: string, name: string) => ConfigRecord | undefined;
-  readonly owners: ListenerOwners;
+  readonly listenerOwners: Pick<ListenerOwners, "of">;
+  readonly mirror: Pick<Mirror, "read">;
+  readonly facts: Pick<PodFacts, "pods">;
   readonly tell: (problem: Problem) => void;
   readonly log: Logger;
 };
 
-/** Turns what a pass found but does not touch into Events; the sink tells each once. */
-export function makeReport(deps: ReportDeps): (desired: DesiredLoadBalancer, plan: Plan) => void {
+/** Removals that the brake holds, as somebody who tells of them must know them. */
+type Held = {
+  readonly parked: (loadBalancerId: string) => readonly Parked[];
+  /** Ids that a person released and no removal has. */
+  readonly strayReleases: (loadBalancerId: string) => readonly string[];
+  readonly isHealthRead: (loadBalancerId: string) => boolean;
+};
+
+/** Turns what a pass found but does not touch into Events; the recorder tells each once. */
+export function makeReport(deps: FindingsDeps, held?: Held): (desired: DesiredLoadBalancer, plan: Plan) => void {
   const logged = new Set<string>();
   return (desired, plan) => {
+    const { loadBalancerId } = desired;
     for (const listener of desired.listeners)
-      for (const problem of standingProblems(listener.owner, listener.standings)) deps.tell(problem);
+      for (const place of listener.rules ?? [listener])
+        for (const problem of standingProblems(listener.owner, place.standings)) deps.tell(problem);
     for (const { ref } of desired.owners) for (const problem of configProblems(deps, ref)) deps.tell(problem);
     for (const { owner, holder, protocol, port } of desired.conflicts) {
-      const message = `Service ${owner.namespace}/${owner.name}: listener ${protocol}:${port} of ${desired.loadBalancerId} belongs to Service ${holder.namespace}/${holder.name}: use another port or another load balancer`;
+      const message = `Service ${owner.namespace}/${owner.name}: listener ${protocol}:${port} of ${loadBalancerId} belongs to Service ${holder.namespace}/${holder.name}: use another port or another load balancer`;
       deps.tell({ object: owner, type: "Warning", reason: "ListenerConflict", message });
     }
     for (const finding of plan.findings) {
       const told = findingProblem(deps, desired, finding);
       if (told !== undefined) deps.tell(told);
-      const text = `${desired.loadBalancerId}: ${describeFinding(finding)}`;
+      const text = `${loadBalancerId}: ${describeFinding(finding)}`;
       if (finding.kind === "waiting" || logged.has(text)) continue;
       logged.add(text);
-      deps.log.warn({ loadBalancerId: desired.loadBalancerId, finding: finding.kind }, text);
+      deps.log.warn({ loadBalancerId, finding: finding.kind }, text);
     }
+    // The annotation was changed after the Event: it says what is wrong with it. The recorder tells the same message once.
+    const strays = held?.strayReleases(loadBalancerId) ?? [];
+    if (strays.length === 0 || held?.isHealthRead(loadBalancerId) !== true) return;
+    for (const parked of held.parked(loadBalancerId)) tellParked(deps, loadBalancerId, parked, strays);
   };
 }
 
 /** An Event and a line in the log for each listener of ours that somebody else changed; the next writes put it back. */
 export function tellDrift(
-  { owners, tell, log }: Pick<ReportDeps, "owners" | "tell" | "log">,
+  { listenerOwners, tell, log }: Pick<FindingsDeps, "listenerOwners" | "tell" | "log">,
   loadBalancerId: string,
   drifts: readonly Drift[],
 ): void {
   for (const { listener, what } of drifts) {
     const { listenerId } = listener;
     log.warn({ loadBalancerId, listenerId, what }, "listener changed by somebody else");
-    const owner = owners.of(loadBalancerId, listener.name);
+    const owner = listenerOwners.of(loadBalancerId, listener.name);
     if (owner === undefined) continue;
     const message = `Service ${owner.namespace}/${owner.name}, load balancer ${loadBalancerId}: somebody else changed listener ${listenerId}: ${what}. What the Service asks for is put back: change the Service, not the listener.`;
     tell({ object: owner, type: "Warning", reason: "ListenerDrift", message });
   }
 }
 
-type TellParkedDeps = Pick<ReportDeps, "owners" | "tell"> & { readonly mirror: Pick<Mirror, "read"> };
+type TellParkedDeps = Pick<FindingsDeps, "listenerOwners" | "tell"> & { readonly mirror: Pick<Mirror, "read"> };
 
 /** An Event for a removal that the brake holds, with what lets it go. `strays`: ids that a person released and no removal has. */
 export function tellParked(
-  { owners, tell, mirror }: TellParkedDeps,
+  { listenerOwners, tell, mirror }: TellParkedDeps,
   loadBalancerId: string,
   parked: Parked,
   strays: readonly string[],
 ): void {
   const { id: removal, place, slots, staying, floor } = parked;
-  const owner = ownerOfPlace(mirror, owners, loadBalancerId, place);
+  const owner = ownerOfPlace(mirror, listenerOwners, loadBalancerId, place);
   if (owner === undefined) return;
   const name = `${owner.kind} ${owner.namespace}/${owner.name}`;
   const what = `load balancer ${loadBalancerId}, ${place}: removal ${removal} of ${slots.length} backends would leave ${staying}, fewer than ${floor}`;
@@ -79,13 +96,18 @@ export function tellParked(
   tell({ object: owner, type: "Warning", reason: "RemovalParked", message });
 }
 
-type TellRefusedDeps = Pick<ReportDeps, "owners" | "tell"> & {
+type TellRefusedDeps = Pick<FindingsDeps, "listenerOwners" | "tell"> & {
   readonly facts: Pick<PodFacts, "pods">;
   readonly mirror: Pick<Mirror, "read">;
 };
 
 /** An Event about a call of one item that the cloud refused: at the Pod that it would have bound, else at the owner of the listener. */
-export function tellRefused({ facts, owners, mirror, tell }: TellRefusedDeps, loadBalancerId: string, call: Call, refusal: string): void {
+export function tellRefused(
+  { facts, listenerOwners, mirror, tell }: TellRefusedDeps,
+  loadBalancerId: string,
+  call: Call,
+  refusal: string,
+): void {
   if (call.lane === "bind") {
     const [slot] = call.targets;
     const pod = slot && facts.pods.get(slot.podUid);
@@ -96,7 +118,7 @@ export function tellRefused({ facts, owners, mirror, tell }: TellRefusedDeps, lo
   }
   const named = listenerOf(call);
   const listener = mirror.read(loadBalancerId)?.listeners.find(({ listenerId }) => listenerId === named);
-  const owner = owners.of(loadBalancerId, listener?.name ?? named ?? "");
+  const owner = listenerOwners.of(loadBalancerId, listener?.name ?? named ?? "");
   if (owner === undefined) return;
   const what = `load balancer ${loadBalancerId} refused ${describeForTable(call).what} of ${listener?.listenerId ?? named}`;
   const fix = "It is tried again, every 30 s at last, and everything else goes on: correct what the message names.";
@@ -114,8 +136,8 @@ function listenerOf(call: Exclude<Call, { lane: "bind" }>): string | undefined {
   return "rules" in call ? call.rules.listenerId : call.listenerId;
 }
 
-function configProblems(deps: ReportDeps, service: ObjectRef): Problem[] {
-  const name = deps.intents.get(service.uid)?.intent?.configName;
+function configProblems(deps: FindingsDeps, service: ObjectRef): Problem[] {
+  const name = configNameOf(deps.intents.get(service.uid));
   if (name === undefined) return [];
   const config = deps.config(service.namespace, name);
   const warn = (reason: EventReason, message: string): Problem => ({ object: service, type: "Warning", reason, message });
@@ -128,12 +150,14 @@ function configProblems(deps: ReportDeps, service: ObjectRef): Problem[] {
   return [warn("ServiceConfigMissing", message)];
 }
 
-function findingProblem(deps: ReportDeps, desired: DesiredLoadBalancer, finding: Finding): Problem | undefined {
+const configNameOf = (owner: OwnerIntent | undefined): string | undefined => owner && intentOf(owner)?.configName;
+
+function findingProblem(deps: FindingsDeps, desired: DesiredLoadBalancer, finding: Finding): Problem | undefined {
   const warn = (object: ObjectRef, reason: EventReason, fix: string): Problem => {
     const message = `Service ${object.namespace}/${object.name}, load balancer ${desired.loadBalancerId}: ${describeFinding(finding)}. ${fix}`;
     return { object, type: "Warning", reason, message };
   };
-  const ownerOf = (name: string): ObjectRef | undefined => deps.owners.of(desired.loadBalancerId, name);
+  const ownerOf = (name: string): ObjectRef | undefined => deps.listenerOwners.of(desired.loadBalancerId, name);
   switch (finding.kind) {
     case "port-taken":
       return warn(finding.wanted.owner, "ListenerPortTaken", "Remove that listener or use another port.");

@@ -24,10 +24,15 @@ export function describeCall(call: Call): string {
 export const nameOf = ({ kind, namespace, name }: ObjectRef): string => `${kind} ${namespace}/${name}`;
 
 /** The owner of the listener that a place is in or is, e.g. of place "lbl-1/loc-2"; undefined: nobody remembers whose it was. */
-export function ownerOfPlace(mirror: Pick<Mirror, "read">, owners: Pick<ListenerOwners, "of">, loadBalancerId: string, place: string) {
+export function ownerOfPlace(
+  mirror: Pick<Mirror, "read">,
+  listenerOwners: Pick<ListenerOwners, "of">,
+  loadBalancerId: string,
+  place: string,
+) {
   const [listenerId] = place.split("/");
   const listener = mirror.read(loadBalancerId)?.listeners.find((one) => one.listenerId === listenerId);
-  return owners.of(loadBalancerId, listener?.name ?? "");
+  return listenerOwners.of(loadBalancerId, listener?.name ?? "");
 }
 
 /** Ids named in one message; an Event holds 1 024 characters. */

@@ -2,14 +2,15 @@ import type { Clock } from "../../common/clock.ts";
 import { type PodFact, podName } from "../../common/vocabulary.ts";
 import type { Call } from "../domain/call.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
-import { type LoadBalancer, placesOf, slotOf, targetKey } from "../domain/load-balancer.ts";
+import { type LoadBalancer, placeKey, placesOf, slotOf, targetKey } from "../domain/load-balancer.ts";
 import type { Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { Step } from "../domain/readiness/gate-condition.ts";
 import type { Parked } from "../domain/safety/brake.ts";
 import { allowedCalls, type Policy } from "../domain/safety/policy.ts";
 import { describeCall, describeFinding, nameOf, ownerOfPlace, releaseText } from "../events/wording.ts";
-import type { PodBindings } from "../gates/pod-bindings.ts";
+import type { DatedBinding, PodBindings } from "../gates/pod-bindings.ts";
 import type { Writer } from "../load-balancers/writer.ts";
+import type { RemovalGuard } from "../safety/removal-guard.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Intents } from "../state/intents.ts";
 import type { ListenerOwners } from "../state/listener-owners.ts";
@@ -18,19 +19,18 @@ import type { NodeState, PodFacts } from "../state/pod-facts.ts";
 
 export type ExplainDeps = {
   readonly facts: PodFacts;
-  readonly bindings: PodBindings;
-  readonly intents: Intents;
+  readonly podBindings: Pick<PodBindings, "of">;
+  readonly intents: Pick<Intents, "of" | "desired" | "loadBalancerIds">;
   readonly mirror: Mirror;
-  readonly writer: Writer;
-  readonly addressClaims: AddressClaims;
+  readonly writer: Pick<Writer, "running">;
+  readonly addressClaims: Pick<AddressClaims, "podOf">;
   readonly clock: Clock;
-  readonly plan: (desired: DesiredLoadBalancer, actual: LoadBalancer) => Plan;
+  readonly planner: { plan(desired: DesiredLoadBalancer, actual: LoadBalancer): Plan };
   /** Which of the planned calls are made. */
   readonly policy: Policy;
-  readonly owners: Pick<ListenerOwners, "of">;
+  readonly listenerOwners: Pick<ListenerOwners, "of">;
   /** Removals that wait, as of the last plan, and ids that a person released and none of them has. */
-  readonly parked: (loadBalancerId: string) => readonly Parked[];
-  readonly strayReleases: (loadBalancerId: string) => readonly string[];
+  readonly guard: Pick<RemovalGuard, "parked" | "strayReleases">;
 };
 
 /** What one Pod waits for, e.g. for the board, for `npm run explain`, for a support ticket. Times are seconds before now. */
@@ -117,7 +117,7 @@ export class Explain {
     if (!this.knows(id)) return undefined;
     const actual = mirror.read(id);
     const desired = intents.desired(id);
-    const plan = actual === undefined ? { calls: [], findings: [] } : this.#deps.plan(desired, actual);
+    const plan = actual === undefined ? { calls: [], findings: [] } : this.#deps.planner.plan(desired, actual);
     const readAtMs = mirror.readAtMs(id);
     const running = writer.running(id);
     return {
@@ -142,7 +142,7 @@ export class Explain {
       runningCall: running && describeCall(running),
       plannedCalls: this.#describePlanned(plan.calls),
       findings: plan.findings.map(describeFinding),
-      parked: this.#deps.parked(id).map((parked) => this.#describeParked(id, parked)),
+      parked: this.#deps.guard.parked(id).map((parked) => this.#describeParked(id, parked)),
     };
   }
 
@@ -159,10 +159,10 @@ export class Explain {
   }
 
   #describeParked(loadBalancerId: string, parked: Parked): string {
-    const { owners, strayReleases } = this.#deps;
+    const { listenerOwners, guard } = this.#deps;
     const { id, place, slots, staying, floor } = parked;
-    const owner = ownerOfPlace(this.#deps.mirror, owners, loadBalancerId, place);
-    const text = releaseText(parked, owner === undefined ? "its Service" : nameOf(owner), strayReleases(loadBalancerId));
+    const owner = ownerOfPlace(this.#deps.mirror, listenerOwners, loadBalancerId, place);
+    const text = releaseText(parked, owner === undefined ? "its Service" : nameOf(owner), guard.strayReleases(loadBalancerId));
     return `removal ${id} of ${slots.length} backends of ${place}: ${staying} would stay, ${floor} must. ${text}`;
   }
 
@@ -174,7 +174,7 @@ export class Explain {
   }
 
   #explainPod(pod: PodFact): PodExplanation {
-    const { facts, bindings } = this.#deps;
+    const { facts, podBindings } = this.#deps;
     const node = facts.nodes().find((state) => state.node === pod.nodeName);
     return {
       pod: podName(pod),
@@ -186,20 +186,20 @@ export class Explain {
       containersReady: pod.containersReady,
       terminating: pod.deletionAtMs !== undefined,
       gate: pod.hasGate ? pod.gate : "no gate",
-      bindings: bindings.of(pod).map((binding) => this.#explainBinding(pod, binding)),
+      bindings: podBindings.of(pod).map((binding) => this.#explainBinding(pod, binding)),
     };
   }
 
-  #explainBinding(pod: PodFact, binding: ReturnType<PodBindings["of"]>[number]): BindingExplanation {
+  #explainBinding(pod: PodFact, binding: DatedBinding): BindingExplanation {
     const { mirror, writer, clock, intents, policy } = this.#deps;
-    const { loadBalancerId: id, step } = binding;
+    const { loadBalancerId: id, step, at } = binding;
     const actual = id === undefined ? undefined : mirror.read(id);
-    const listener = actual?.listeners.find(({ protocol, port }) => `${protocol}:${port}` === binding.listener);
-    const target = listener?.targets.find(({ ip }) => pod.ips.includes(ip));
-    const slot = listener && target && { listenerId: listener.listenerId, ip: target.ip, port: target.port };
+    const place = actual && at && placesOf(actual).find((one) => placeKey(one) === placeKey(at));
+    const target = place?.targets.find(({ ip }) => pod.ips.includes(ip));
+    const slot = place && target && slotOf(place, target);
     const running = id === undefined ? undefined : writer.running(id);
     const settled = step.kind === "healthy" || id === undefined || actual === undefined;
-    const calls = settled ? [] : this.#deps.plan(intents.desired(id), actual).calls;
+    const calls = settled ? [] : this.#deps.planner.plan(intents.desired(id), actual).calls;
     const [next] = this.#describePlanned([...allowedCalls(policy, calls), ...calls].slice(0, 1));
     return {
       service: binding.service,

@@ -16,14 +16,26 @@ const notKnown = (what: string): RouteAnswer => ({
   body: `${what} is not known here\n`,
 });
 
-/** What /audit reads; undefined on a replica that does not lead. */
-type Leading = { readonly audit: WriteLog; readonly explain: Pick<Explain, "knows"> } | undefined;
+/** What the routes read; undefined on a replica that does not lead. */
+type Leader = { readonly writeLog: WriteLog; readonly explain: Explain } | undefined;
 
-/** `GET /audit`: the last writes and why each was made, oldest first; `?loadBalancer=<id>` of one. JSON, or text with `&format=text`. */
-export function writeLogRoute(leading: Leading, { searchParams: query }: URL): RouteAnswer {
+/** The routes of the ops port, by path. `/audit` is the former name of `/write-log`, kept for one release. */
+export function routesOf(leading: { readonly controllers: Leader }) {
+  const writeLog = async (url: URL): Promise<RouteAnswer> => writeLogRoute(leading.controllers, url);
+  return {
+    "/explain": async (url: URL): Promise<RouteAnswer> => explainRoute(leading.controllers?.explain, url),
+    "/write-log": writeLog,
+    "/audit": writeLog,
+  };
+}
+
+type WriteLogSource = { readonly writeLog: WriteLog; readonly explain: Pick<Explain, "knows"> } | undefined;
+
+/** `GET /write-log`: the last writes and why each was made, oldest first; `?loadBalancer=<id>` of one. JSON, or text with `&format=text`. */
+export function writeLogRoute(leading: WriteLogSource, { searchParams: query }: URL): RouteAnswer {
   if (leading === undefined) return NOT_LEADING;
   const loadBalancer = query.get("loadBalancer") ?? undefined;
-  const entries = leading.audit.of(loadBalancer);
+  const entries = leading.writeLog.of(loadBalancer);
   // One that is gone is told of as long as its writes are remembered.
   if (loadBalancer !== undefined && entries.length === 0 && !leading.explain.knows(loadBalancer))
     return notKnown(`load balancer ${loadBalancer}`);
@@ -35,7 +47,7 @@ export function writeLogRoute(leading: Leading, { searchParams: query }: URL): R
  * `GET /explain?pod=<namespace>/<name>`, `?loadBalancer=<id>`, `?namespace=<namespace>` (all Pods of direct-access Services), or without
  * parameters an overview. `explain` is undefined on a replica that does not lead. JSON, or text for people with `&format=text`.
  */
-export function explainRoute(explain: Explain | undefined, url: URL): RouteAnswer {
+function explainRoute(explain: Explain | undefined, url: URL): RouteAnswer {
   // A standby knows the Pods, but no load balancer: its answer would mislead.
   if (explain === undefined) return NOT_LEADING;
   const { searchParams: query } = url;

@@ -1,36 +1,43 @@
 import type { Clock } from "../../common/clock.ts";
-import { listenerName } from "../../common/names.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
 import type { Call } from "../domain/call.ts";
-import { standings } from "../domain/intent/backends.ts";
-import { type IntentPort, selects } from "../domain/intent/service.ts";
-import { samePort, slotKey, targetKey } from "../domain/load-balancer.ts";
+import { type AskedPlace, askedPlaces, findPlace, placeName } from "../domain/intent/asked-places.ts";
+import { blockerOf, loadBalancerOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
+import { type PlaceId, slotKey, slotOf, targetKey } from "../domain/load-balancer.ts";
 import { stepOf } from "../domain/readiness/binding-step.ts";
 import type { Binding, Step } from "../domain/readiness/gate-condition.ts";
-import type { RefusedItems } from "../load-balancers/refused-items.ts";
-import type { Writer } from "../load-balancers/writer.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
-import type { Intents, OwnerIntent } from "../state/intents.ts";
 import type { Mirror } from "../state/mirror.ts";
+import type { SelectionIndex } from "../state/selection-index.ts";
+
+/** What a gate must know of writes: the call that runs at a load balancer, and why the cloud refused to bind a Pod to a slot. */
+export type BindProgress = {
+  readonly running: (loadBalancerId: string) => Call | undefined;
+  readonly refusal: (loadBalancerId: string, slot: string, podUid: string) => string | undefined;
+};
 
 export type PodBindingsDeps = {
-  readonly intents: Intents;
-  readonly mirror: Mirror;
-  readonly writer: Writer;
-  readonly addressClaims: AddressClaims;
-  readonly refusedItems: RefusedItems;
+  readonly selections: Pick<SelectionIndex, "ownersSelecting">;
+  readonly mirror: Pick<Mirror, "read" | "health">;
+  readonly addressClaims: Pick<AddressClaims, "podOf">;
+  readonly progress: BindProgress;
   readonly clock: Clock;
   readonly clusterId: string;
+  /** The places that an owner asks for; default: as its intent says. */
+  readonly places?: (owner: OwnerIntent) => readonly AskedPlace[];
 };
 
 /** Remembered steps of Pods; a Pod that nobody asks about for long loses its "since" first. */
 const MAX_REMEMBERED = 50_000;
 
-/** A binding, and whether `sinceMs` is when its step began: else it is when somebody first asked, and the step may be older. */
-export type DatedBinding = Binding & { readonly isBeginSeen: boolean };
+/**
+ * A binding, and whether `sinceMs` is when its step began: else it is when somebody first asked, and the step may be older. `at`: the
+ * listener or rule at the load balancer, once it exists.
+ */
+export type DatedBinding = Binding & { readonly isBeginSeen: boolean; readonly at: PlaceId | undefined };
 type Since = { readonly step: string; readonly sinceMs: number; readonly isBeginSeen: boolean };
 
-/** Where each Pod stands in each listener: the one view behind the gate, the explanation and the board. */
+/** Where each Pod stands in each place: the one view behind the gate, the explanation and the board. */
 export class PodBindings {
   readonly #deps: PodBindingsDeps;
   readonly #since = new Map<string, Since>();
@@ -39,58 +46,57 @@ export class PodBindings {
     this.#deps = deps;
   }
 
-  /** Every listener that should have this Pod, whether it has or not. Empty: no Service with direct access selects the Pod. */
+  /** Every place that should have this Pod, whether it has or not. Empty: no object with direct access selects the Pod. */
   of(pod: PodFact): DatedBinding[] {
-    const result: DatedBinding[] = [];
-    for (const entry of this.#deps.intents.entries) {
-      if (entry.released || entry.ref.namespace !== pod.namespace || !selects(entry.intent?.selector ?? entry.selector, pod.labels))
-        continue;
-      const service = `Service ${entry.ref.namespace}/${entry.ref.name}`;
-      const { loadBalancerId, intent } = entry;
-      if (intent === undefined || loadBalancerId === undefined) {
-        result.push(this.#dated(pod, { service, loadBalancerId, listener: "(none yet)", step: unserved(entry) }));
-        continue;
-      }
-      for (const port of intent.ports) {
-        const listener = `${port.protocol}:${port.port}`;
-        result.push(this.#dated(pod, { service, loadBalancerId, listener, step: this.#step(entry, loadBalancerId, port, pod) }));
-      }
-    }
-    return result;
+    const owners = this.#deps.selections.ownersSelecting(pod).filter(({ state }) => state !== "deleted");
+    return owners.flatMap((owner) => this.#ofOwner(owner, pod));
   }
 
-  #step(entry: OwnerIntent, loadBalancerId: string, port: IntentPort, pod: PodFact): Step {
-    const { mirror, writer, addressClaims, refusedItems, clusterId } = this.#deps;
-    const intent = entry.intent;
-    const standing = intent && standings(intent, port, [pod])[0];
-    if (standing === undefined) return unserved(entry);
+  #ofOwner(owner: OwnerIntent, pod: PodFact): DatedBinding[] {
+    const service = `${owner.ref.kind} ${owner.ref.namespace}/${owner.ref.name}`;
+    const loadBalancerId = loadBalancerOf(owner);
+    if (owner.state !== "served" || loadBalancerId === undefined) {
+      const waits = { service, loadBalancerId, listener: "(none yet)", step: unserved(owner), at: undefined };
+      return [this.#dated(pod, waits)];
+    }
+    const places = this.#deps.places?.(owner) ?? askedPlaces(this.#deps.clusterId, owner);
+    return places.flatMap((asked) => {
+      const found = this.#found(loadBalancerId, asked, pod);
+      return found === undefined ? [] : [this.#dated(pod, { service, loadBalancerId, listener: placeName(asked), ...found })];
+    });
+  }
+
+  /** Undefined: the place does not ask for this Pod. */
+  #found(loadBalancerId: string, asked: AskedPlace, pod: PodFact): { readonly step: Step; readonly at: PlaceId | undefined } | undefined {
+    const { mirror, progress, addressClaims } = this.#deps;
+    const standing = asked.standing(pod);
+    if (standing === undefined) return undefined;
     const actual = mirror.read(loadBalancerId);
-    if (actual === undefined) return { kind: "bindable", because: "the load balancer has to be read first" };
-    const name = listenerName(clusterId, entry.ref.uid, port.protocol, port.port);
-    const listener = actual.listeners.find((candidate) => candidate.name === name);
-    const portTaken =
-      listener === undefined && actual.listeners.some((other) => other.port === port.port && samePort(other.protocol, port.protocol));
-    const key = "backend" in standing ? targetKey(standing.backend) : undefined;
-    const target = listener?.targets.find((candidate) => targetKey(candidate) === key);
-    const slot = listener && "backend" in standing ? { ...standing.backend, listenerId: listener.listenerId } : undefined;
+    if (actual === undefined) return { step: { kind: "bindable", because: "the load balancer has to be read first" }, at: undefined };
+    const place = findPlace(asked, actual);
+    const at = typeof place === "string" ? undefined : place;
+    const backend = "backend" in standing ? standing.backend : undefined;
+    const key = backend && targetKey(backend);
+    const target = at?.targets.find((candidate) => targetKey(candidate) === key);
+    const slot = at && backend && slotOf(at, backend);
     const claimed = target && addressClaims.podOf(loadBalancerId, target.ip);
-    return stepOf({
+    const step = stepOf({
       standing,
-      listener,
-      portTaken,
+      place,
       target,
       strange: claimed !== undefined && claimed !== pod.uid,
       health: slot && mirror.health(loadBalancerId, slot)?.state,
-      binding: slot !== undefined && binds(writer.running(loadBalancerId), slotKey(slot)),
-      refused: slot && refusedItems.why(loadBalancerId, slotKey(slot), pod.uid),
+      binding: slot !== undefined && binds(progress.running(loadBalancerId), slotKey(slot)),
+      refused: slot && progress.refusal(loadBalancerId, slotKey(slot), pod.uid),
     });
+    return { step, at };
   }
 
   /**
    * Adds since when the step has been the same. While a Pod's gate waits, every change of its bindings is looked at, so another step than at
    * the last look has just begun; later nobody looks but who asks now and then. Nor does the start of a bind make anybody look.
    */
-  #dated(pod: PodFact, binding: Omit<Binding, "sinceMs">): DatedBinding {
+  #dated(pod: PodFact, binding: Omit<DatedBinding, "sinceMs" | "isBeginSeen">): DatedBinding {
     const key = `${pod.uid} ${binding.service} ${binding.listener}`;
     const step = JSON.stringify(binding.step);
     const known = this.#since.get(key);
@@ -104,7 +110,8 @@ export class PodBindings {
   }
 }
 
-function unserved({ blocker }: OwnerIntent): Step {
+function unserved(owner: OwnerIntent): Step {
+  const blocker = blockerOf(owner);
   if (blocker === undefined) return { kind: "bindable", because: "the load balancer has to be found or created first" };
   return { kind: "pending", reason: blocker.reason, because: blocker.message };
 }

@@ -7,18 +7,17 @@ import { type GateCondition, readiness } from "../domain/readiness/gate-conditio
 import type { PodFacts } from "../state/pod-facts.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
 import type { PodBindings } from "./pod-bindings.ts";
+import type { SelectingServices } from "./selecting-services.ts";
 
 export type PodGateDeps = {
-  readonly client: KubeClient;
+  readonly client: Pick<KubeClient, "patch">;
   readonly facts: PodFacts;
-  readonly bindings: PodBindings;
+  readonly podBindings: Pick<PodBindings, "of">;
+  /** `known`: "no Service selects it", or "no other one", can be believed. */
+  readonly services: SelectingServices;
   readonly clock: Clock;
   readonly log: Logger;
   readonly gateType: string;
-  /** A direct-access Service that is not ours selects the Pod. */
-  readonly claimedElsewhere: (pod: PodFact) => boolean;
-  /** Every Service that may select the Pod is known, so that "no Service selects it", or "no other one", can be believed. */
-  readonly servicesKnown: (pod: PodFact) => boolean;
   /** Told when a gate turned True; `waitedMs` since its containers became ready, where known. */
   readonly onReady?: (pod: PodFact, waitedMs: number | undefined) => void;
 };
@@ -30,7 +29,7 @@ const UNSELECTED_MS = 3_000;
 const UNKNOWN_MS = 100;
 
 /** Makes one Pod's condition match its readiness. Writes only what changed, True at once, causes of waiting when they last. */
-export function makePodGateReconciler(deps: PodGateDeps): Reconcile & { readonly forget: (podUid: string) => void } {
+export function makePodGateReconciler(deps: PodGateDeps): Reconcile {
   const written = new Map<string, string>();
   const pending = new Map<string, { readonly text: string; readonly sinceMs: number }>();
   const forget = (podUid: string): void => {
@@ -38,13 +37,13 @@ export function makePodGateReconciler(deps: PodGateDeps): Reconcile & { readonly
     pending.delete(podUid);
   };
 
-  const reconcile = async (podUid: string, signal: AbortSignal): Promise<Outcome> => {
+  return async (podUid, signal): Promise<Outcome> => {
     const pod = deps.facts.pods.get(podUid);
     if (pod === undefined || !pod.hasGate) {
       forget(podUid);
       return { kind: "done" };
     }
-    if (!deps.servicesKnown(pod)) return { kind: "again", afterMs: UNKNOWN_MS, because: "not every Service has been read" };
+    if (!deps.services.known(pod)) return { kind: "again", afterMs: UNKNOWN_MS, because: "not every Service has been read" };
     const condition = conditionOf(deps, pod);
     const text = JSON.stringify(condition);
     if (pending.get(podUid)?.text !== text) pending.delete(podUid); // what comes back later has not lasted meanwhile
@@ -53,7 +52,7 @@ export function makePodGateReconciler(deps: PodGateDeps): Reconcile & { readonly
       return { kind: "done" };
     }
     // A Service that another controller serves selects the Pod: the gate is that one's to open.
-    if (condition.reason === "NoDirectAccess" && deps.claimedElsewhere(pod)) return { kind: "done" };
+    if (condition.reason === "NoDirectAccess" && deps.services.claimedElsewhere(pod)) return { kind: "done" };
     if (written.get(podUid) === text) return { kind: "done" };
     const waitMs = steadyIn(pending, pod, condition, text, deps.clock.now());
     if (waitMs > 0) return { kind: "again", afterMs: waitMs, because: condition.reason };
@@ -61,7 +60,6 @@ export function makePodGateReconciler(deps: PodGateDeps): Reconcile & { readonly
     written.set(podUid, text);
     return { kind: "done" };
   };
-  return Object.assign(reconcile, { forget });
 }
 
 const conditionOf = (deps: PodGateDeps, pod: PodFact): GateCondition | undefined =>
@@ -70,7 +68,7 @@ const conditionOf = (deps: PodGateDeps, pod: PodFact): GateCondition | undefined
     gate: pod.gate,
     containersReady: pod.containersReady,
     ending: isEnding(pod),
-    bindings: deps.bindings.of(pod),
+    bindings: deps.podBindings.of(pod),
   });
 
 /** How long the condition must still last before it is written. */

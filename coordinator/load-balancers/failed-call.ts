@@ -7,7 +7,7 @@ import { callItems } from "../domain/plan/call-items.ts";
 import type { Lanes } from "./lanes.ts";
 import type { RefusedItems } from "./refused-items.ts";
 
-type Deps = { readonly refusedItems: RefusedItems; readonly clock: Clock; readonly log: Logger };
+type Deps = { readonly refusedItems: RefusedItems; readonly lanes: Lanes; readonly clock: Clock; readonly log: Logger };
 
 /** So many failures of one lane in a row are believed to pass at once; of the cloud's, they hold up the whole load balancer, which keeps the order of the lanes. */
 const PASSING_FAILURES = 2;
@@ -18,7 +18,7 @@ const URGENT_RETRY_MS = 500;
 const CLAIM_RETRY_MS = 1_000;
 
 /** A call that failed holds up what it is about: items that were refused, else its lane, else (throws `err`) the load balancer for a moment. */
-export function holdUpFailedCall({ refusedItems, clock, log }: Deps, lanes: Lanes, id: string, call: Call, err: ClbApiError): void {
+export function holdUpFailedCall({ refusedItems, lanes, clock, log }: Deps, id: string, call: Call, err: ClbApiError): void {
   const items = callItems(call);
   const first = items[0]?.key;
   const giveWayMs = refusedItems.failed(id, call, err, clock.now());
@@ -36,8 +36,13 @@ export function holdUpFailedCall({ refusedItems, clock, log }: Deps, lanes: Lane
   lanes.pause(id, call.lane, clock.now() + waitMs);
 }
 
-/** The journal did not take a claim, and nothing was asked of the cloud: only what needs the claim waits, from the first failure on. */
-export function holdUpFailedClaim({ clock, log }: Deps, lanes: Lanes, id: string, lane: "bind" | "adopt", err: KubeApiError): void {
+/** A claim could not be stored, and nothing was asked of the cloud: only what needs the claim waits, from the first failure on. */
+export function holdUpFailedClaim(
+  { lanes, clock, log }: Omit<Deps, "refusedItems">,
+  id: string,
+  lane: "bind" | "adopt",
+  err: KubeApiError,
+): void {
   const waitMs = lanes.failed(id, lane) <= PASSING_FAILURES ? CLAIM_RETRY_MS : LONG_MS;
   log.warn({ err, loadBalancerId: id, lane, waitMs }, "addresses not claimed, the other lanes go on");
   lanes.pause(id, lane, clock.now() + waitMs);

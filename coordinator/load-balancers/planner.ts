@@ -16,13 +16,13 @@ import type { RefusedItems } from "./refused-items.ts";
 import type { Writer } from "./writer.ts";
 
 export type PlannerDeps = {
-  readonly facts: PodFacts;
-  readonly pods: PodIndex;
+  readonly facts: Pick<PodFacts, "pods" | "endOf" | "complete">;
+  readonly pods: Pick<PodIndex, "byIp">;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
-  readonly mirror: Mirror;
-  readonly writer: Writer;
-  readonly refusedItems: RefusedItems;
-  readonly removals: RemovalGuard;
+  readonly mirror: Pick<Mirror, "health" | "drainedAtMs">;
+  readonly writer: Pick<Writer, "running" | "overQuota">;
+  readonly refusedItems: Pick<RefusedItems, "keepsRefusing">;
+  readonly guard: Pick<RemovalGuard, "hold">;
   readonly quotas: () => Quotas | undefined;
   readonly clock: Clock;
   readonly settings: PlannerSettings;
@@ -41,14 +41,14 @@ const BROKEN_MS = 300_000;
 /** Gathers what a plan rests on, and takes out of it what the brake holds. Remembers the plans of places in which nothing has changed. */
 export class Planner {
   readonly #deps: PlannerDeps;
-  readonly #memos = new Map<string, PlanCache>();
+  readonly #caches = new Map<string, PlanCache>();
 
   constructor(deps: PlannerDeps) {
     this.#deps = deps;
   }
 
   plan(desired: DesiredLoadBalancer, actual: LoadBalancer): Plan {
-    const { settings, writer, removals, mirror, clock, quotas } = this.#deps;
+    const { settings, writer, guard, mirror, clock, quotas } = this.#deps;
     const id = actual.loadBalancerId;
     const inFlight = writer.running(id);
     const plan = planLoadBalancer({
@@ -67,21 +67,21 @@ export class Planner {
       roomFirst: writer.overQuota(id) > 0,
       quotas: quotas(),
       rulesPerCall: settings.rulesPerCall,
-      ...(inFlight === undefined && { memo: this.#memoOf(id) }),
+      ...(inFlight === undefined && { memo: this.#cacheOf(id) }),
     });
     // Where nothing is taken away anyhow there is nothing to release either.
     if (keepsAll(settings.policy)) return plan;
-    return { ...plan, calls: removals.hold(actual, plan.calls, inFlight === undefined) };
+    return { ...plan, calls: guard.hold(actual, plan.calls, inFlight === undefined) };
   }
 
   /** Places that name these Pods or addresses are planned anew, at this load balancer or at all. */
   podsChanged(names: readonly string[], loadBalancerId?: string): void {
-    if (loadBalancerId !== undefined) this.#memos.get(loadBalancerId)?.podsChanged(names);
-    else for (const memo of this.#memos.values()) memo.podsChanged(names);
+    if (loadBalancerId !== undefined) this.#caches.get(loadBalancerId)?.podsChanged(names);
+    else for (const cache of this.#caches.values()) cache.podsChanged(names);
   }
 
   forget(loadBalancerId: string): void {
-    this.#memos.delete(loadBalancerId);
+    this.#caches.delete(loadBalancerId);
   }
 
   #holderOf(id: string, ip: string): Holder {
@@ -98,9 +98,9 @@ export class Planner {
     return health?.state === "Dead" && health.sinceMs + BROKEN_MS <= this.#deps.clock.now();
   }
 
-  #memoOf(id: string): PlanCache {
-    const memo = this.#memos.get(id) ?? new PlanCache();
-    this.#memos.set(id, memo);
-    return memo;
+  #cacheOf(id: string): PlanCache {
+    const cache = this.#caches.get(id) ?? new PlanCache();
+    this.#caches.set(id, cache);
+    return cache;
   }
 }

@@ -28,7 +28,7 @@ export type ResyncDeps = {
   /** Calls per second and action, all purposes together. */
   readonly callsPerSecond: number;
   /** Brings a pass over the load balancer, which asks `isDue`. */
-  readonly look: (loadBalancerId: string) => void;
+  readonly due: (loadBalancerId: string) => void;
 };
 
 /** `due`: its pass has not read it yet. */
@@ -69,7 +69,7 @@ export class Resync {
 
   /** Calls those that are due; returns how long until the next one is, milliseconds. */
   #step(): number {
-    const { clock, rateLimit, look } = this.#deps;
+    const { clock, rateLimit, due } = this.#deps;
     for (;;) {
       const now = clock.now();
       const next = this.#next();
@@ -81,7 +81,7 @@ export class Resync {
       const perSecond = Math.min(...states.map((state) => state.perSecond)) * SHARE;
       this.#freeMs = now + (next.calls * 1000) / perSecond;
       this.#called.set(next.id, { atMs: now, due: true });
-      look(next.id);
+      due(next.id);
     }
   }
 

@@ -5,19 +5,19 @@ import type { AddressClaims } from "../state/address-claims.ts";
 /** A target as it was when the cloud said that it was taken off. */
 type Former = { readonly ip: string; readonly podUid: string; readonly weight: number };
 
-/** So many targets of one load balancer wait to be confirmed; the journal is a ConfigMap, and Kubernetes lets that hold 1 MiB. */
+/** So many targets of one load balancer wait to be confirmed; the claims are stored in a ConfigMap, and Kubernetes lets that hold 1 MiB. */
 const MAX_UNCONFIRMED = 1_000;
 
 /**
- * Targets that the cloud says it has taken off. Their addresses leave the journal when a look has shown that they are gone: one that is
+ * Targets that the cloud says it has taken off. Their addresses lose their claims when a read has shown that they are gone: one that is
  * bound after all, whatever the cloud said, would be nobody's, and would stay for ever.
  */
 export class UnconfirmedUnbinds {
-  readonly #addressClaims: Pick<AddressClaims, "podOf" | "release">;
+  readonly #addressClaims: Pick<AddressClaims, "podOf" | "forget">;
   /** By load balancer and slot key, oldest first. */
   readonly #former = new Map<string, Map<string, Former>>();
 
-  constructor(addressClaims: Pick<AddressClaims, "podOf" | "release">) {
+  constructor(addressClaims: Pick<AddressClaims, "podOf" | "forget">) {
     this.#addressClaims = addressClaims;
   }
 
@@ -70,7 +70,7 @@ export class UnconfirmedUnbinds {
       return one === undefined || stay.has(one.ip) || this.#addressClaims.podOf(loadBalancerId, one.ip) !== one.podUid ? [] : one.ip;
     });
     if (former?.size === 0) this.#former.delete(loadBalancerId);
-    this.#addressClaims.release(loadBalancerId, gone);
+    this.#addressClaims.forget(loadBalancerId, gone);
   }
 }
 

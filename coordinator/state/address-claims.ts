@@ -1,7 +1,7 @@
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { ADDRESS_CLAIMS_PREFIX } from "../../common/names.ts";
-import { LONGEST_TASK_MS } from "../cloud/task-wait.ts";
+import { LONGEST_TASK_MS } from "../domain/call.ts";
 
 /**
  * Which Pod each address of a load balancer was bound for, written before the bind, so that a restarted coordinator still knows its own
@@ -18,10 +18,12 @@ export interface AddressClaims {
   keepOnly(loadBalancerId: string, isNeeded: (ip: string, podUid: string) => boolean, lookedAtMs: number): void;
   /** UID of the Pod that this address was bound for. */
   podOf(loadBalancerId: string, ip: string): string | undefined;
+  /** Load balancers where an address is claimed for this Pod. */
+  loadBalancersOf(podUid: string): Iterable<string>;
   /** Records the intent; resolves when it is stored. */
   claim(loadBalancerId: string, claims: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void>;
   /** Forgets addresses that are bound nowhere any more; stored with the next claim. */
-  release(loadBalancerId: string, ips: Iterable<string>): void;
+  forget(loadBalancerId: string, ips: Iterable<string>): void;
   /** The load balancer is no longer ours to remember. */
   drop(loadBalancerId: string, signal: AbortSignal): Promise<void>;
 }
@@ -35,8 +37,29 @@ const bookWith = (stored: Readonly<Record<string, string>> = {}): Book => ({
   missedAtMs: new Map(),
 });
 
+/** How many addresses are claimed for each Pod, by load balancer. */
+class ClaimsByPod {
+  readonly #pods = new Map<string, Map<string, number>>();
+
+  of(podUid: string): Iterable<string> {
+    return this.#pods.get(podUid)?.keys() ?? [];
+  }
+
+  /** `by` 1: one more address; -1: one less. */
+  count(loadBalancerId: string, podUid: string | undefined, by: 1 | -1): void {
+    if (podUid === undefined) return;
+    const claims = this.#pods.get(podUid) ?? new Map<string, number>();
+    const left = (claims.get(loadBalancerId) ?? 0) + by;
+    if (left > 0) claims.set(loadBalancerId, left);
+    else claims.delete(loadBalancerId);
+    if (claims.size > 0) this.#pods.set(podUid, claims);
+    else this.#pods.delete(podUid);
+  }
+}
+
 export function makeAddressClaims(client: KubeClient, namespace: string): AddressClaims {
   const books = new Map<string, Book>();
+  const byPod = new ClaimsByPod();
   const collection = `/api/v1/namespaces/${namespace}/configmaps`;
   const nameOf = (loadBalancerId: string): string => `${ADDRESS_CLAIMS_PREFIX}${loadBalancerId}`;
   const pathOf = (loadBalancerId: string): string => `${collection}/${nameOf(loadBalancerId)}`;
@@ -48,8 +71,30 @@ export function makeAddressClaims(client: KubeClient, namespace: string): Addres
   const forget = (loadBalancerId: string, ips: Iterable<string>): void => {
     const { pods, forgotten, missedAtMs } = bookOf(loadBalancerId);
     for (const ip of ips) {
+      byPod.count(loadBalancerId, pods.get(ip), -1);
       if (pods.delete(ip)) forgotten.add(ip);
       missedAtMs.delete(ip);
+    }
+  };
+  const claim = async (loadBalancerId: string, claims: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void> => {
+    const book = bookOf(loadBalancerId);
+    for (const ip of claims.keys()) book.missedAtMs.delete(ip);
+    const fresh = [...claims].filter(([ip, podUid]) => book.pods.get(ip) !== podUid);
+    if (fresh.length === 0) return;
+    const forgotten = [...book.forgotten];
+    const data = Object.fromEntries([...forgotten.map((ip) => [ip, null]), ...fresh]);
+    const patched = await absentAsUndefined(client.patch(pathOf(loadBalancerId), { data }, "merge", { signal }));
+    if (patched === undefined) {
+      const metadata = { name: nameOf(loadBalancerId), namespace };
+      const all = Object.fromEntries([...book.pods, ...fresh]);
+      await client.create(collection, { apiVersion: "v1", kind: "ConfigMap", metadata, data: all }, { signal });
+    }
+    if (books.get(loadBalancerId) !== book) return; // dropped meanwhile
+    for (const ip of forgotten) book.forgotten.delete(ip);
+    for (const [ip, podUid] of fresh) {
+      byPod.count(loadBalancerId, book.pods.get(ip), -1);
+      book.pods.set(ip, podUid);
+      byPod.count(loadBalancerId, podUid, 1);
     }
   };
 
@@ -57,7 +102,9 @@ export function makeAddressClaims(client: KubeClient, namespace: string): Addres
     async load(loadBalancerId, signal) {
       if (books.has(loadBalancerId)) return;
       const stored = await absentAsUndefined(client.get<{ data?: Record<string, string> }>(pathOf(loadBalancerId), { signal }));
-      books.set(loadBalancerId, bookWith(stored?.data));
+      const book = bookWith(stored?.data);
+      books.set(loadBalancerId, book);
+      for (const podUid of book.pods.values()) byPod.count(loadBalancerId, podUid, 1);
     },
     keepOnly(loadBalancerId, isNeeded, lookedAtMs) {
       const { pods, missedAtMs } = bookOf(loadBalancerId);
@@ -71,27 +118,11 @@ export function makeAddressClaims(client: KubeClient, namespace: string): Addres
       );
     },
     podOf: (loadBalancerId, ip) => books.get(loadBalancerId)?.pods.get(ip),
-    async claim(loadBalancerId, claims, signal) {
-      const book = bookOf(loadBalancerId);
-      for (const ip of claims.keys()) book.missedAtMs.delete(ip);
-      const fresh = [...claims].filter(([ip, podUid]) => book.pods.get(ip) !== podUid);
-      if (fresh.length === 0) return;
-      const forgotten = [...book.forgotten];
-      const data = Object.fromEntries([...forgotten.map((ip) => [ip, null]), ...fresh]);
-      const patched = await absentAsUndefined(client.patch(pathOf(loadBalancerId), { data }, "merge", { signal }));
-      if (patched === undefined) {
-        const metadata = { name: nameOf(loadBalancerId), namespace };
-        await client.create(
-          collection,
-          { apiVersion: "v1", kind: "ConfigMap", metadata, data: Object.fromEntries([...book.pods, ...fresh]) },
-          { signal },
-        );
-      }
-      for (const ip of forgotten) book.forgotten.delete(ip);
-      for (const [ip, podUid] of fresh) book.pods.set(ip, podUid);
-    },
-    release: forget,
+    loadBalancersOf: (podUid) => byPod.of(podUid),
+    claim,
+    forget,
     async drop(loadBalancerId, signal) {
+      for (const podUid of books.get(loadBalancerId)?.pods.values() ?? []) byPod.count(loadBalancerId, podUid, -1);
       books.delete(loadBalancerId);
       await absentAsUndefined(client.delete(pathOf(loadBalancerId), undefined, { signal }));
     },
@@ -101,8 +132,8 @@ export function makeAddressClaims(client: KubeClient, namespace: string): Addres
 /** Addresses that got another Pod; `passedOn`: those of them that had one before. */
 export type Claimed = { readonly ips: readonly string[]; readonly passedOn: ReadonlySet<string> };
 
-/** Tells which addresses got another Pod. */
-export function noting(addressClaims: AddressClaims, onClaim: (loadBalancerId: string, claimed: Claimed) => void): AddressClaims {
+/** The same claims; tells which addresses got another Pod. */
+export function tellingClaims(addressClaims: AddressClaims, onClaim: (loadBalancerId: string, claimed: Claimed) => void): AddressClaims {
   return {
     ...addressClaims,
     claim: async (loadBalancerId, claims, signal) => {

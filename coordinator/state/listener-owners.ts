@@ -1,19 +1,24 @@
 import { isOwnListener } from "../../common/names.ts";
 import type { ObjectRef } from "../domain/problem.ts";
 import type { Intents } from "./intents.ts";
+import type { Mirror } from "./mirror.ts";
 
 /** Former owners remembered, to address what is left of them. */
 const MAX_FORMER = 1_000;
 
+export type ListenerOwnersDeps = {
+  readonly intents: Pick<Intents, "of">;
+  readonly mirror: Pick<Mirror, "read">;
+  readonly clusterId: string;
+};
+
 /** Whose a listener is, also when its owner is gone. */
 export class ListenerOwners {
-  readonly #intents: Pick<Intents, "of">;
-  readonly #clusterId: string;
+  readonly #deps: ListenerOwnersDeps;
   readonly #former = new Map<string, ObjectRef>();
 
-  constructor({ intents, clusterId }: { readonly intents: Pick<Intents, "of">; readonly clusterId: string }) {
-    this.#intents = intents;
-    this.#clusterId = clusterId;
+  constructor(deps: ListenerOwnersDeps) {
+    this.#deps = deps;
   }
 
   /** It was an owner and is not any more, e.g. because it was deleted. */
@@ -24,7 +29,14 @@ export class ListenerOwners {
 
   /** The owner of a listener by its name; undefined: it is not ours, or nobody remembers whose it was. */
   of(loadBalancerId: string, listenerName: string): ObjectRef | undefined {
-    const refs = [...this.#intents.of(loadBalancerId).map(({ ref }) => ref), ...this.#former.values()];
-    return refs.find(({ uid }) => isOwnListener(listenerName, this.#clusterId, uid));
+    const { intents, clusterId } = this.#deps;
+    const refs = [...intents.of(loadBalancerId).map(({ ref }) => ref), ...this.#former.values()];
+    return refs.find(({ uid }) => isOwnListener(listenerName, clusterId, uid));
+  }
+
+  /** The owner of the listener with this id, as the load balancer has it. */
+  ofId(loadBalancerId: string, listenerId: string): ObjectRef | undefined {
+    const listener = this.#deps.mirror.read(loadBalancerId)?.listeners.find((one) => one.listenerId === listenerId);
+    return listener && this.of(loadBalancerId, listener.name);
   }
 }

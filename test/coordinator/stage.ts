@@ -41,7 +41,8 @@ export function memoryClaims(): AddressClaims & { readonly claims: string[] } {
       for (const [ip, podUid] of added) claims.push(`${id} ${ip} ${podUid}`);
       return Promise.resolve();
     },
-    release: (id, ips) => {
+    loadBalancersOf: (podUid) => [...books].flatMap(([id, book]) => ([...book.values()].includes(podUid) ? id : [])),
+    forget: (id, ips) => {
       for (const ip of ips) books.get(id)?.delete(ip);
     },
     drop: (id) => {

@@ -3,8 +3,9 @@ import type { PodFact } from "../../../common/vocabulary.ts";
 import type { ListenerProtocol, PlaceWish, Protocol } from "../load-balancer.ts";
 import type { ObjectRef } from "../problem.ts";
 import { type PodStanding, type Selection, selection, type WantedBackend } from "./backends.ts";
+import type { OwnerWishes } from "./owner-intent.ts";
 import type { IntentPort, ServiceIntent } from "./service.ts";
-import { type ListenerWishes, wishKey } from "./service-config.ts";
+import { wishKey } from "./service-config.ts";
 
 /** A place as somebody asks for it. */
 export type WantedPlace = PlaceWish & {
@@ -25,8 +26,7 @@ export type WantedRule = WantedPlace & { readonly domain: string; readonly url: 
 
 /**
  * What one load balancer should be.
- * `owners`: every Service that shares it; an owner without intent is `held`: its listeners stay as they are, only ends of Pods count.
- * `released`: owners whose deletion we have seen: their listeners go.
+ * `owners`: all that share it. `held`: its listeners stay as they are, only ends of Pods count. `deleted`: its listeners go.
  */
 export type DesiredLoadBalancer = {
   readonly loadBalancerId: string;
@@ -34,64 +34,55 @@ export type DesiredLoadBalancer = {
   readonly owners: readonly Owner[];
   readonly conflicts: readonly PortConflict[];
 };
-type Owner = { readonly ref: ObjectRef; readonly state: "served" | "held" | "released" };
+type Owner = { readonly ref: ObjectRef; readonly state: "served" | "held" | "deleted" };
 /** Two Services ask for the same listener; the older assignment keeps it. */
 type PortConflict = { readonly owner: ObjectRef; readonly holder: ObjectRef; readonly protocol: Protocol; readonly port: number };
 
-/** One owner of a load balancer. `intent` undefined: it cannot be read now and nothing good is remembered. */
-export type Claim = {
-  readonly ref: ObjectRef;
-  readonly released: boolean;
-  readonly intent: ServiceIntent | undefined;
-  readonly wishes: ListenerWishes;
-};
+/** What was selected before for one port of an owner, where that still holds; else the result of `select`. */
+export type Remembered = (owner: ObjectRef, intent: ServiceIntent, port: IntentPort, select: () => Selection) => Selection;
 
 /**
- * Claims must come in a stable order, oldest first: the first one to ask for a port gets it, unless another one of them listens there
+ * `owners` must come in a stable order, oldest first: the first one to ask for a port gets it, unless another one of them listens there
  * already: nobody's traffic ends because somebody else asks for its port.
  */
 export function desiredLoadBalancer(from: {
   readonly loadBalancerId: string;
   readonly clusterId: string;
-  readonly claims: readonly Claim[];
-  readonly podsOf: (namespace: string) => Iterable<PodFact>;
+  readonly owners: readonly OwnerWishes[];
+  /** The Pods among which an owner may select, by its UID and namespace. */
+  readonly podsOf: (owner: ObjectRef) => Iterable<PodFact>;
   /** A listener of this name is there; default: none is. */
   readonly listens?: (name: string) => boolean;
-  /** What was selected before, where that still holds; else the result of `select`. */
-  readonly remembered?: (claim: Claim, port: IntentPort, select: () => Selection) => Selection;
+  readonly remembered?: Remembered;
 }): DesiredLoadBalancer {
   const listeners: WantedListener[] = [];
   const conflicts: PortConflict[] = [];
   const takenBy = new Map<string, ObjectRef>();
-  const nameOf = ({ ref }: Claim, { protocol, port }: IntentPort): string => listenerName(from.clusterId, ref.uid, protocol, port);
-  for (const claim of from.claims)
-    for (const port of (!claim.released && claim.intent?.ports) || [])
-      if (from.listens?.(nameOf(claim, port)) === true) takenBy.set(wishKey(port.protocol, port.port), claim.ref);
-  for (const claim of from.claims) {
-    if (claim.released || claim.intent === undefined) continue;
-    for (const port of claim.intent.ports) {
+  const asking = from.owners.flatMap(({ owner, wishes }) =>
+    owner.state === "served" ? [{ ref: owner.ref, intent: owner.intent, wishes }] : [],
+  );
+  const nameOf = ({ uid }: ObjectRef, { protocol, port }: IntentPort): string => listenerName(from.clusterId, uid, protocol, port);
+  for (const { ref, intent } of asking)
+    for (const port of intent.ports) if (from.listens?.(nameOf(ref, port)) === true) takenBy.set(wishKey(port.protocol, port.port), ref);
+  for (const { ref, intent, wishes } of asking)
+    for (const port of intent.ports) {
       const key = wishKey(port.protocol, port.port);
       const holder = takenBy.get(key);
-      if (holder !== undefined && holder.uid !== claim.ref.uid) {
-        conflicts.push({ owner: claim.ref, holder, protocol: port.protocol, port: port.port });
+      if (holder !== undefined && holder.uid !== ref.uid) {
+        conflicts.push({ owner: ref, holder, protocol: port.protocol, port: port.port });
         continue;
       }
-      takenBy.set(key, claim.ref);
-      const { intent } = claim;
-      const select = (): Selection => selection(intent, port, from.podsOf(claim.ref.namespace));
+      takenBy.set(key, ref);
+      const select = (): Selection => selection(intent, port, from.podsOf(ref));
       listeners.push({
-        name: nameOf(claim, port),
-        owner: claim.ref,
+        name: nameOf(ref, port),
+        owner: ref,
         protocol: port.protocol,
         port: port.port,
-        healthCheck: claim.wishes.get(key) ?? {},
-        ...(from.remembered?.(claim, port, select) ?? select()),
+        healthCheck: wishes.get(key) ?? {},
+        ...(from.remembered?.(ref, intent, port, select) ?? select()),
       });
     }
-  }
-  const owners = from.claims.map(({ ref, released, intent }): Owner => {
-    if (released) return { ref, state: "released" };
-    return { ref, state: intent === undefined ? "held" : "served" };
-  });
+  const owners = from.owners.map(({ owner: { ref, state } }): Owner => ({ ref, state: state === "waiting" ? "served" : state }));
   return { loadBalancerId: from.loadBalancerId, listeners, owners, conflicts };
 }

@@ -45,10 +45,10 @@ export const serviceRef = (service: ServiceRecord): ObjectRef => ({
 export type OwnershipMode = "class" | "annotation";
 
 /**
- * Whose Service it is. `release`: it was ours (it has our finalizer) and is deleted or no longer a LoadBalancer, so what we made for it
+ * Whose Service it is. `deleted`: it was ours (it has our finalizer) and is deleted or no longer a LoadBalancer, so what we made for it
  * must go. `foreign`: another controller acts on it.
  */
-export type Ownership = { readonly kind: "ours" | "release" | "none" } | { readonly kind: "foreign"; readonly because: string };
+export type Ownership = { readonly kind: "ours" | "deleted" | "none" } | { readonly kind: "foreign"; readonly because: string };
 
 /**
  * Decides whose Service it is from the object alone; tags of the load balancer are judged later. `served`: this process serves it already,
@@ -56,7 +56,7 @@ export type Ownership = { readonly kind: "ours" | "release" | "none" } | { reado
  */
 export function ownershipOf(service: ServiceRecord, mode: OwnershipMode, served = false): Ownership {
   const held = served || service.finalizers.includes(FINALIZER);
-  if (service.deleting || service.type !== "LoadBalancer") return { kind: held ? "release" : "none" };
+  if (service.deleting || service.type !== "LoadBalancer") return { kind: held ? "deleted" : "none" };
   if (held) return { kind: "ours" };
   if (!wantsUs(service, mode)) return { kind: "none" };
   if (service.finalizers.includes(TKE_FINALIZER)) return { kind: "foreign", because: `it has TKE's finalizer ${TKE_FINALIZER}` };

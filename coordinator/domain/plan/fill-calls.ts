@@ -59,8 +59,8 @@ export function addingCalls(create: readonly Creation[], binds: Binds): Call[] {
 /** How many creations `left` backends would wait until their call is full or nothing more can be created. */
 function creationsToFill(create: readonly Creation[], left: number): number {
   let total = left;
-  const filling = create.findIndex(({ releases }) => {
-    total += releases;
+  const filling = create.findIndex(({ followUps }) => {
+    total += followUps;
     return total >= CALL_LIMITS.targets;
   });
   return filling < 0 ? create.length : filling + 1;

@@ -1,9 +1,9 @@
 import { isOwnListener, ownerMarkOf } from "../../../common/names.ts";
 import { CALL_LIMITS, type Call, type NewListeners } from "../call.ts";
 import { chunks } from "../chunks.ts";
+import { domainOf } from "../intent/asked-places.ts";
 import type { DesiredLoadBalancer, WantedListener, WantedPlace, WantedRule } from "../intent/desired-load-balancer.ts";
 import {
-  canonicalDomain,
   type HealthCheck,
   isLayer7,
   type Listener,
@@ -22,8 +22,8 @@ export type PlacePair = {
   readonly place: Place;
   readonly wanted: WantedPlace | undefined;
 };
-/** A call that makes places; `releases`: backends that can be bound when it is done. */
-export type Creation = { readonly call: Call; readonly releases: number };
+/** A call that makes places; `followUps`: backends that can be bound when it is done. */
+export type Creation = { readonly call: Call; readonly followUps: number };
 
 export type StructureInput = {
   readonly clusterId: string;
@@ -89,7 +89,7 @@ export function planStructure(input: StructureInput): StructurePlan {
   const { create, portTaken } = newListeners(input);
   return {
     pairs,
-    create: [...create, ...createRules.sort((a, b) => b.releases - a.releases)],
+    create: [...create, ...createRules.sort((a, b) => b.followUps - a.followUps)],
     modify: pairs.flatMap(changedSettings),
     delete: [...chunks(doomed, CALL_LIMITS.deletedListeners).map((listenerIds): Call => ({ lane: "delete", listenerIds })), ...deleteRules],
     orphaned,
@@ -106,15 +106,15 @@ function judge(
   if (ownerMarkOf(listener.name, clusterId) === undefined) return "foreign";
   const owner = desired.owners.find(({ ref }) => isOwnListener(listener.name, clusterId, ref.uid));
   if (owner === undefined) return "orphaned";
-  if (owner.state === "released") return "doomed";
+  if (owner.state === "deleted") return "doomed";
   return owner.state === "held" || wanted.has(listener.name) ? "kept" : "doomed";
 }
 
-/** By rule key. A rule without a domain serves the load balancer's address, which the cloud wants to be told. Source: clb-api.md §2.2. */
+/** By rule key. */
 function wantedRules(listener: WantedListener, { vips }: LoadBalancer): ReadonlyMap<string, WantedRule> {
   const rules = new Map<string, WantedRule>();
   for (const rule of sortedBy(listener.rules ?? [], ruleKey)) {
-    const domain = rule.domain === "" ? (vips[0] ?? "") : canonicalDomain(rule.domain);
+    const domain = domainOf(rule.domain, vips);
     const key = ruleKey({ domain, url: rule.url });
     if (!rules.has(key)) rules.set(key, domain === rule.domain ? rule : { ...rule, domain });
   }
@@ -131,17 +131,17 @@ function newRules(
   const running = underWay !== undefined && "createRules" in underWay ? underWay.createRules : undefined;
   const beingMade = new Set(running?.listenerId === listenerId ? running.rules.map(ruleKey) : []);
   const missing = [...wanted].flatMap(([key, rule]) =>
-    present.has(key) || beingMade.has(key) ? [] : [{ rule, releases: bindable(rule) }],
+    present.has(key) || beingMade.has(key) ? [] : [{ rule, followUps: bindable(rule) }],
   );
   return chunks(
-    missing.sort((a, b) => b.releases - a.releases),
+    missing.sort((a, b) => b.followUps - a.followUps),
     rulesPerCall,
   ).map((part) => ({
     call: {
       lane: "structure",
       createRules: { listenerId, rules: part.map(({ rule }) => ({ domain: rule.domain, url: rule.url, ...wishOf(rule) })) },
     },
-    releases: part.reduce((sum, { releases }) => sum + releases, 0),
+    followUps: part.reduce((sum, { followUps }) => sum + followUps, 0),
   }));
 }
 
@@ -154,7 +154,7 @@ function newListeners({ desired, actual, clusterId, underWay }: StructureInput) 
     if (present.has(listener.name) || beingMade.has(listener.name)) continue;
     const blocker = actual.listeners.find(({ port, protocol }) => port === listener.port && samePort(protocol, listener.protocol));
     if (blocker !== undefined) {
-      // Our own listener in the way (an owner that is being released) goes first in the delete lane; another's never does.
+      // Our own listener in the way (of an owner that is being deleted) goes first in the delete lane; another's never does.
       if (ownerMarkOf(blocker.name, clusterId) === undefined) portTaken.push({ wanted: listener, by: blocker });
       continue;
     }
@@ -175,7 +175,7 @@ function creation(part: readonly WantedListener[]): Creation {
     ...(first === undefined ? { healthCheck: {} } : wishOf(first)),
     listeners: part.map(({ name, port }) => ({ name, port })),
   };
-  return { call: { lane: "structure", create }, releases: part.reduce((sum, listener) => sum + bindable(listener), 0) };
+  return { call: { lane: "structure", create }, followUps: part.reduce((sum, listener) => sum + bindable(listener), 0) };
 }
 
 const bindable = ({ backends }: WantedPlace): number => backends.reduce((sum, backend) => sum + (backend.bindable ? 1 : 0), 0);

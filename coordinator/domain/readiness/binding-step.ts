@@ -1,15 +1,13 @@
 import type { PodStanding } from "../intent/backends.ts";
-import type { HealthState, Listener, Target } from "../load-balancer.ts";
+import type { HealthState, Place, Target } from "../load-balancer.ts";
 import type { Step } from "./gate-condition.ts";
 
-/** Everything that decides where one Pod stands in one listener. */
+/** Everything that decides where one Pod stands in one place. */
 export type BindingFacts = {
   readonly standing: PodStanding;
-  /** The listener as the load balancer has it; undefined while it does not exist. */
-  readonly listener: Listener | undefined;
-  /** Another's listener has the port. */
-  readonly portTaken: boolean;
-  /** The Pod's target in that listener. */
+  /** The listener or rule as the load balancer has it, or why it does not; "port taken": another's listener has the port. */
+  readonly place: Place | "no listener" | "no rule" | "port taken";
+  /** The Pod's target in that place. */
   readonly target: Target | undefined;
   /** The target's address was bound for another Pod. */
   readonly strange: boolean;
@@ -20,27 +18,32 @@ export type BindingFacts = {
   readonly refused: string | undefined;
 };
 
-/** Pure: the step of one binding. Absence of health data never counts as healthy; `Close` only where the listener's checks are off. */
+/** Pure: the step of one binding. Absence of health data never counts as healthy; `Close` only where the place's checks are off. */
 export function stepOf(facts: BindingFacts): Step {
   if ("unbindable" in facts.standing) {
     const { reason, message } = facts.standing.unbindable;
     return reason === "Ending" ? { kind: "draining" } : { kind: "pending", reason, because: message };
   }
-  const { listener, target } = facts;
-  if (facts.portTaken)
-    return {
-      kind: "pending",
-      reason: "ListenerPortTaken",
-      because: "another listener of this load balancer has the port: remove it or use another port",
-    };
-  if (listener === undefined) return { kind: "bindable", because: "the listener has to be created first" };
-  if (target === undefined) return unbound(facts, facts.standing.backend.bindable);
-  if (facts.strange) return strange(facts.standing.backend.bindable);
+  const { place, target } = facts;
+  const { bindable } = facts.standing.backend;
+  if (typeof place === "string") return MISSING[place];
+  if (target === undefined) return unbound(facts, bindable);
+  if (facts.strange) return strange(bindable);
   if (target.weight === 0) return { kind: "bindable", because: "bound with weight 0, the weight is being restored" };
-  if (!listener.healthCheck.enabled) return { kind: "healthy", checked: false };
+  if (!place.healthCheck.enabled) return { kind: "healthy", checked: false };
   if (facts.health === "Alive") return { kind: "healthy", checked: true };
   return { kind: "checking", health: facts.health === "Dead" ? "Dead" : "Unknown" };
 }
+
+const MISSING = {
+  "port taken": {
+    kind: "pending",
+    reason: "ListenerPortTaken",
+    because: "another listener of this load balancer has the port: remove it or use another port",
+  },
+  "no listener": { kind: "bindable", because: "the listener has to be created first" },
+  "no rule": { kind: "bindable", because: "the rule has to be created first" },
+} as const satisfies Record<string, Step>;
 
 const NOT_READY: Step = {
   kind: "pending",

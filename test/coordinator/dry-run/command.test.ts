@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { test } from "node:test";
-import { readArguments } from "../../../coordinator/dry-run/plan-once.ts";
+import { readArguments } from "../../../coordinator/dry-run/command.ts";
 import { TEST_KEY } from "../../cloud/runtime/options.ts";
 import { becomesIdle, converged } from "../../flow/disturbed-rollout.ts";
 import { changedExample, scaleTo } from "../../flow/examples.ts";

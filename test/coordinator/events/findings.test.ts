@@ -9,7 +9,7 @@ import { Intents } from "../../../coordinator/state/intents.ts";
 import { ListenerOwners } from "../../../coordinator/state/listener-owners.ts";
 import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
 import type { ConfigRecord } from "../../../coordinator/state/watched-objects.ts";
-import { aListener, anIntent, aPod, aService, aTarget, CLUSTER } from "../../builders.ts";
+import { aListener, anOwner, aPod, aService, aTarget, CLUSTER } from "../../builders.ts";
 import { somePodFacts } from "../pod-facts.ts";
 import { silentLog } from "../pods.ts";
 
@@ -23,21 +23,15 @@ function report(
   const index = makePodIndex(known.facts);
   const intents = new Intents({ clusterId: CLUSTER, pods: index, wishes: () => new Map() });
   for (const [n, service] of services.entries()) {
-    const entry = {
-      ref: serviceRef(service),
-      order: String(n),
-      selector: service.selector,
-      intent: anIntent(service),
-      loadBalancerId: "lb-1",
-    };
-    intents.set({ ...entry, released: false, blocker: undefined });
+    intents.set(anOwner(service, undefined, String(n)));
   }
   const told: Problem[] = [];
   const tell = (problem: Problem): void => void told.push(problem);
-  const owners = new ListenerOwners({ intents, clusterId: CLUSTER });
-  for (const ref of former) owners.remember(ref);
-  const run = makeReport({ intents, config: () => config, owners, tell, log: silentLog });
-  const none = desiredLoadBalancer({ loadBalancerId: "lb-1", clusterId: CLUSTER, claims: [], podsOf: () => [] });
+  const mirror = { read: () => undefined };
+  const listenerOwners = new ListenerOwners({ intents, mirror, clusterId: CLUSTER });
+  for (const ref of former) listenerOwners.remember(ref);
+  const run = makeReport({ intents, config: () => config, listenerOwners, mirror, facts: known.facts, tell, log: silentLog });
+  const none = desiredLoadBalancer({ loadBalancerId: "lb-1", clusterId: CLUSTER, owners: [], podsOf: () => [] });
   run(services.length === 0 ? none : intents.desired("lb-1"), { calls: [], findings });
   return { told, lines: told.map(({ object, reason }) => `${object.kind} ${object.name} ${reason}`) };
 }
@@ -106,6 +100,10 @@ test("tells the former owner of a listener that was left behind; without one the
 });
 
 function desiredOf(service: ServiceRecord) {
-  const claim = { ref: serviceRef(service), released: false, intent: anIntent(service), wishes: new Map() };
-  return desiredLoadBalancer({ loadBalancerId: "lb-1", clusterId: CLUSTER, claims: [claim], podsOf: () => [] });
+  return desiredLoadBalancer({
+    loadBalancerId: "lb-1",
+    clusterId: CLUSTER,
+    owners: [{ owner: anOwner(service), wishes: new Map() }],
+    podsOf: () => [],
+  });
 }

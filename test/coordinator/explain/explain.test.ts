@@ -9,13 +9,12 @@ import { describeFinding } from "../../../coordinator/events/wording.ts";
 import { Explain } from "../../../coordinator/explain/explain.ts";
 import { loadBalancerText, podText } from "../../../coordinator/explain/text.ts";
 import { PodBindings } from "../../../coordinator/gates/pod-bindings.ts";
-import { RefusedItems } from "../../../coordinator/load-balancers/refused-items.ts";
 import type { Writer } from "../../../coordinator/load-balancers/writer.ts";
 import { Intents } from "../../../coordinator/state/intents.ts";
 import { ListenerOwners } from "../../../coordinator/state/listener-owners.ts";
 import { Mirror } from "../../../coordinator/state/mirror.ts";
 import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
-import { aListener, aLoadBalancer, anIntent, aPod, aService, aTarget, CLUSTER, LISTENER_NAME } from "../../builders.ts";
+import { aListener, aLoadBalancer, anOwner, aPod, aService, aTarget, CLUSTER, LISTENER_NAME } from "../../builders.ts";
 import { somePodFacts } from "../pod-facts.ts";
 import { aFakeClock } from "../pods.ts";
 import { memoryClaims } from "../stage.ts";
@@ -31,24 +30,23 @@ function aWorld(targets = [aTarget()], plan: Plan = NOTHING) {
   mirror.fill({ ...aLoadBalancer(), running: true }, [aListener({ targets })], clock.now());
   const intents = new Intents({ clusterId: CLUSTER, pods: makePodIndex(known.facts), wishes: () => new Map() });
   const service = aService();
-  const entry = { ref: serviceRef(service), order: "1", selector: service.selector, intent: anIntent(service), loadBalancerId: "lb-1" };
-  intents.set({ ...entry, released: false, blocker: undefined });
+  intents.set(anOwner(service));
   const running: { call: Call | undefined } = { call: undefined };
   const writer = { running: () => running.call } as unknown as Writer;
   const addressClaims = memoryClaims();
   const shared = { intents, mirror, writer, addressClaims, clock };
-  const bindings = new PodBindings({ ...shared, refusedItems: new RefusedItems(() => undefined), clusterId: CLUSTER });
+  const progress = { running: () => running.call, refusal: () => undefined };
+  const podBindings = new PodBindings({ ...shared, selections: intents.selections, progress, clusterId: CLUSTER });
   const held: Parked[] = [];
   const strays: string[] = [];
   const policy: { is: Policy } = { is: "enforce" };
   const explain = new Explain({
     ...shared,
     facts: known.facts,
-    bindings,
-    plan: () => plan,
-    owners: new ListenerOwners({ intents, clusterId: CLUSTER }),
-    parked: () => held,
-    strayReleases: () => strays,
+    podBindings,
+    planner: { plan: () => plan },
+    listenerOwners: new ListenerOwners({ intents, mirror, clusterId: CLUSTER }),
+    guard: { parked: () => held, strayReleases: () => strays },
     get policy() {
       return policy.is;
     },

@@ -4,12 +4,12 @@ import { writeLogRoute } from "../../../coordinator/explain/routes.ts";
 import { WriteLog } from "../../../coordinator/explain/write-log.ts";
 
 const WRITE = { atMs: 0, ms: 450, lane: "bind", items: 1, result: "ok", because: ["Pod shop/web-1 is ready"] } as const;
-const url = (query = ""): URL => new URL(`http://ops/audit${query}`);
+const url = (query = ""): URL => new URL(`http://ops/write-log${query}`);
 
-test("the audit is told as JSON or text, of all load balancers or of one, and only by the leader", () => {
-  const audit = new WriteLog();
-  for (const loadBalancerId of ["lb-1", "lb-2", "lb-1"]) audit.add({ ...WRITE, loadBalancerId });
-  const leading = { audit, explain: { knows: (id: string) => id === "lb-quiet" } };
+test("the write log is told as JSON or text, of all load balancers or of one, and only by the leader", () => {
+  const writeLog = new WriteLog();
+  for (const loadBalancerId of ["lb-1", "lb-2", "lb-1"]) writeLog.add({ ...WRITE, loadBalancerId });
+  const leading = { writeLog, explain: { knows: (id: string) => id === "lb-quiet" } };
   const all: unknown = JSON.parse(writeLogRoute(leading, url()).body);
   assert.ok(Array.isArray(all) && all.length === 3);
   assert.deepEqual(all[1], { seq: 2, ...WRITE, loadBalancerId: "lb-2" });

@@ -16,7 +16,7 @@ test("a new Service whose load balancer is not created for minutes closes no gat
     const { [EXISTING_LOAD_BALANCER]: _none, ...annotations } = known.annotations;
     const record = { ...known, uid: "f7077e57-0000-0000-0000-000000000000", name: "fresh", selector: { app: "fresh" }, annotations };
     cluster.services.set(record.uid, record);
-    world.coordinator().engine.serviceChanged({ kind: "added", record });
+    world.coordinator().controllers.serviceChanged({ kind: "added", record });
     const [uid = ""] = cluster.start("one", 1);
     await world.until(
       () => "the gate of a Pod of the old Service",

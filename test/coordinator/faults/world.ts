@@ -1,12 +1,12 @@
-/** The coordinator's engine on the emulated cloud in one process and in virtual time, with agents, Pods and rollouts around it. */
+/** The coordinator's controllers on the emulated cloud in one process and in virtual time, with agents, Pods and rollouts around it. */
 import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import type { Clock } from "../../../common/clock.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import { isLocked } from "../../../coordinator/cloud/clb-error.ts";
 import type { CloudTransport } from "../../../coordinator/cloud/transport.ts";
+import { type Controllers, makeControllers } from "../../../coordinator/controllers.ts";
 import type { Policy } from "../../../coordinator/domain/safety/policy.ts";
-import { Engine } from "../../../coordinator/engine.ts";
 import { EventRecorder } from "../../../coordinator/events/event-recorder.ts";
 import { makeMetrics } from "../../../coordinator/metrics.ts";
 import { makeNodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
@@ -48,7 +48,7 @@ export type Options = {
 export type Steps = { readonly surge: number } | { readonly unavailable: number };
 /** Sees each call of a coordinator before the cloud does; the code that it gives is the answer, e.g. "InvalidParameterValue". */
 type Intercept = (action: string, request: object) => string | undefined;
-type Coordinator = { readonly engine: Engine; readonly agents: readonly Agent[]; readonly stop: () => Promise<void> };
+type Coordinator = { readonly controllers: Controllers; readonly agents: readonly Agent[]; readonly stop: () => Promise<void> };
 
 export type World = ReturnType<typeof aWorld>;
 
@@ -86,11 +86,12 @@ export function aWorld(t: TestContext, { apps = ["one", "two"], pods = 8, limits
       throw Object.assign(new Error("injected refusal"), { code, requestId: "req-1" });
     });
     const settings = { ...SETTINGS, policy: options.policy ?? "enforce" };
-    const engine = new Engine({ ...shared, transport, facts: registry, objects, events, metrics, settings });
-    const unfollow = cluster.onService((record) => engine.serviceChanged({ kind: "changed", record }));
+    const tell = events.tell.bind(events);
+    const controllers = makeControllers({ ...shared, transport, facts: registry, objects, tell, metrics, settings });
+    const unfollow = cluster.onService((record) => controllers.serviceChanged({ kind: "changed", record }));
     const agents = NODES.map((node) => anAgent(clock, cluster, registry, node));
     connectAll(clock, agents);
-    const over = Promise.all([engine.run(stop.signal, hard.signal), events.run(stop.signal)]);
+    const over = Promise.all([controllers.run(stop.signal, hard.signal), events.run(stop.signal)]);
     const end = async (): Promise<void> => {
       unfollow();
       for (const agent of agents) agent.disconnect();
@@ -98,7 +99,7 @@ export function aWorld(t: TestContext, { apps = ["one", "two"], pods = 8, limits
       stop.abort();
       await over;
     };
-    running = { engine, agents, stop: end };
+    running = { controllers, agents, stop: end };
   };
   const coordinator = (): Coordinator => {
     assert.ok(running, "no coordinator runs");
@@ -128,10 +129,10 @@ export function aWorld(t: TestContext, { apps = ["one", "two"], pods = 8, limits
   const converged = (app: string, but: readonly string[] = []): Promise<void> =>
     until(
       () =>
-        `${app} converged: ${differences(cluster, cloud.state(), app, but).join("; ")} ${coordinator().engine.unread} ${JSON.stringify(coordinator().engine.planned())}`,
+        `${app} converged: ${differences(cluster, cloud.state(), app, but).join("; ")} ${coordinator().controllers.progress.unread} ${JSON.stringify(coordinator().controllers.progress.planned())}`,
       () => {
-        const { engine } = coordinator();
-        return differences(cluster, cloud.state(), app, but).length === 0 && engine.unread === undefined && isPlanned(engine, app, but);
+        const { progress } = coordinator().controllers;
+        return differences(cluster, cloud.state(), app, but).length === 0 && progress.unread === undefined && isPlanned(progress, app, but);
       },
     );
   /** Rolls out every app at once, when all have converged; `over` rejects if one does not come to its end. */
@@ -217,8 +218,8 @@ const noGauges = {
 };
 const SETTINGS = { ...ENGINE_SETTINGS, clusterId: CLUSTER } as const;
 
-const isPlanned = (engine: Engine, app: string, but: readonly string[]): boolean =>
-  engine.planned().every(({ loadBalancerId, lane }) => loadBalancerId !== `lb-${app}` || (lane === "bind" && but.length > 0));
+const isPlanned = (progress: Controllers["progress"], app: string, but: readonly string[]): boolean =>
+  progress.planned().every(({ loadBalancerId, lane }) => loadBalancerId !== `lb-${app}` || (lane === "bind" && but.length > 0));
 
 const serves = ({ loadBalancers }: CloudState, { ips }: PodFact): boolean =>
   loadBalancers

@@ -2,15 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import type { Call } from "../../../coordinator/domain/call.ts";
-import { serviceRef } from "../../../coordinator/domain/intent/service.ts";
+import type { OwnerStanding } from "../../../coordinator/domain/intent/owner-intent.ts";
 import type { Listener } from "../../../coordinator/domain/load-balancer.ts";
-import { PodBindings } from "../../../coordinator/gates/pod-bindings.ts";
-import { RefusedItems } from "../../../coordinator/load-balancers/refused-items.ts";
-import type { Writer } from "../../../coordinator/load-balancers/writer.ts";
-import { Intents, type OwnerIntent } from "../../../coordinator/state/intents.ts";
+import { PodBindings, type PodBindingsDeps } from "../../../coordinator/gates/pod-bindings.ts";
+import { Intents } from "../../../coordinator/state/intents.ts";
 import { Mirror } from "../../../coordinator/state/mirror.ts";
 import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
-import { aListener, aLoadBalancer, anIntent, aPod, aService, aTarget, CLUSTER } from "../../builders.ts";
+import { aListener, aLoadBalancer, anIntent, anOwner, aPod, aService, aTarget, CLUSTER } from "../../builders.ts";
 import { somePodFacts } from "../pod-facts.ts";
 import { aFakeClock } from "../pods.ts";
 import { memoryClaims } from "../stage.ts";
@@ -19,26 +17,17 @@ const SLOT = "lbl-1 10.244.1.1:8080";
 const service = aService();
 
 /** One Service on lb-1 as the mirror shows it; `running` is the call that is under way. */
-function aWorld(listeners: readonly Listener[] = [aListener()], entry: Partial<OwnerIntent> = {}) {
+function aWorld(listeners: readonly Listener[] = [aListener()], standing?: OwnerStanding, places?: PodBindingsDeps["places"]) {
   const clock = aFakeClock();
   const mirror = new Mirror(() => undefined);
   mirror.fill({ ...aLoadBalancer(), running: true }, listeners, clock.now());
   const intents = new Intents({ clusterId: CLUSTER, pods: makePodIndex(somePodFacts().facts), wishes: () => new Map() });
-  intents.set({
-    ref: serviceRef(service),
-    order: "1",
-    selector: service.selector,
-    intent: anIntent(service),
-    loadBalancerId: "lb-1",
-    released: false,
-    blocker: undefined,
-    ...entry,
-  });
+  intents.set(anOwner(service, standing));
   const running: { call: Call | undefined } = { call: undefined };
   const addressClaims = memoryClaims();
-  const refusedItems = new RefusedItems(() => undefined);
-  const writer = { running: () => running.call } as unknown as Writer;
-  const bindings = new PodBindings({ intents, mirror, writer, addressClaims, refusedItems, clock, clusterId: CLUSTER });
+  const progress = { running: () => running.call, refusal: () => undefined };
+  const { selections } = intents;
+  const bindings = new PodBindings({ selections, mirror, progress, addressClaims, clock, clusterId: CLUSTER, ...(places && { places }) });
   const steps = (change: Partial<PodFact> = {}): string[] =>
     bindings.of(aPod(change)).map(({ listener, step }) => `${listener} ${"reason" in step ? step.reason : step.kind}`);
   return { clock, mirror, intents, running, addressClaims, bindings, steps };
@@ -101,19 +90,19 @@ test("an address that is still bound for a former Pod does not count for the new
   assert.deepEqual(steps(), ["TCP:80 healthy"]);
 });
 
-test("a Pod that no Service selects has no bindings: wrong labels, another namespace, a released Service", () => {
+test("a Pod that no Service selects has no bindings: wrong labels, another namespace, a deleted Service", () => {
   const { steps } = aWorld();
   assert.deepEqual([steps({ labels: { app: "api" } }), steps({ namespace: "shop" })], [[], []]);
-  assert.deepEqual(aWorld([aListener()], { released: true }).steps(), []);
+  assert.deepEqual(aWorld([aListener()], { state: "deleted", intent: anIntent(), loadBalancerId: "lb-1" }).steps(), []);
 });
 
 test("a Service without load balancer keeps its Pods waiting, and says why", () => {
-  const none = { loadBalancerId: undefined };
-  assert.deepEqual(aWorld([], none).steps(), ["(none yet) bindable"]);
-  const blocker = { reason: "LoadBalancerNotFound" as const, message: "correct the annotation" };
-  assert.deepEqual(aWorld([], { ...none, blocker }).steps(), ["(none yet) LoadBalancerNotFound"]);
+  const waiting = { state: "waiting", intent: anIntent() } as const;
+  assert.deepEqual(aWorld([], { ...waiting, blocker: undefined }).steps(), ["(none yet) bindable"]);
+  const blocker = { reason: "LoadBalancerNotFound" as const, message: "correct the annotation" } as const;
+  assert.deepEqual(aWorld([], { ...waiting, blocker }).steps(), ["(none yet) LoadBalancerNotFound"]);
   // One that cannot be read still selects its Pods: their gates must not open.
-  assert.deepEqual(aWorld([], { intent: undefined, blocker }).steps(), ["(none yet) LoadBalancerNotFound"]);
+  assert.deepEqual(aWorld([], { state: "held", loadBalancerId: undefined, blocker }).steps(), ["(none yet) LoadBalancerNotFound"]);
 });
 
 test("one binding for each port of each Service", () => {
@@ -123,8 +112,7 @@ test("one binding for each port of each Service", () => {
     name: "other",
     ports: [81, 82].map((port) => ({ name: "", protocol: "TCP", port, targetPort: 1 })),
   });
-  const entry = { order: "2", selector: other.selector, loadBalancerId: "lb-1", released: false, blocker: undefined };
-  world.intents.set({ ...entry, ref: serviceRef(other), intent: anIntent(other) });
+  world.intents.set(anOwner(other, undefined, "2"));
   assert.deepEqual(world.steps(), ["TCP:80 bindable", "TCP:81 bindable", "TCP:82 bindable"]);
 });
 

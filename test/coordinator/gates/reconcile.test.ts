@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import type { Step } from "../../../coordinator/domain/readiness/gate-condition.ts";
-import type { PodBindings } from "../../../coordinator/gates/pod-bindings.ts";
 import { makePodGateReconciler, type PodGateDeps } from "../../../coordinator/gates/reconcile.ts";
 import { aPod } from "../../builders.ts";
 import { aKube } from "../kube.ts";
@@ -33,17 +32,24 @@ async function aWorld(t: TestContext, change: Partial<PodFact> = {}, over: Parti
   const clock = aFakeClock(1_790_000_000_000);
   const steps: Step[] = [];
   const of = () =>
-    steps.map((step, n) => ({ service: "Service demo/web", loadBalancerId: "lb-1", listener: `TCP:${80 + n}`, step, sinceMs: 0 }));
+    steps.map((step, n) => ({
+      service: "Service demo/web",
+      loadBalancerId: "lb-1",
+      listener: `TCP:${80 + n}`,
+      step,
+      sinceMs: 0,
+      isBeginSeen: true,
+      at: undefined,
+    }));
   const ready: (number | undefined)[] = [];
   const reconcile = makePodGateReconciler({
     client,
     facts: known.facts,
-    bindings: { of } as unknown as PodBindings,
+    podBindings: { of },
     clock,
     log: silentLog,
     gateType: GATE,
-    servicesKnown: () => true,
-    claimedElsewhere: () => false,
+    services: { known: () => true, claimedElsewhere: () => false },
     onReady: (_pod, waitedMs) => void ready.push(waitedMs),
     ...over,
   });
@@ -142,7 +148,7 @@ test("a short absence of the Service counts for nothing at the next one", async 
 });
 
 test("decides nothing before every Service is known", async (t) => {
-  const { pass, patches } = await aWorld(t, {}, { servicesKnown: () => false });
+  const { pass, patches } = await aWorld(t, {}, { services: { known: () => false, claimedElsewhere: () => false } });
   assert.equal((await pass()).kind, "again");
   assert.equal(patches(), 0);
 });

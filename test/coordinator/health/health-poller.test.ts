@@ -261,7 +261,7 @@ test("a new leader whose first question fails knows the health of all soon, so t
     const startedMs = world.clock.now();
     await world.until(
       () => "everything is read",
-      () => world.coordinator().engine.unread === undefined,
+      () => world.coordinator().controllers.progress.unread === undefined,
     );
     knownMs = world.clock.now() - startedMs;
     await world.kill();

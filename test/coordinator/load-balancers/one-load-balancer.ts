@@ -32,7 +32,7 @@ export function aWorld(t: TestContext, { pods = 3, cloud = {}, tags = {}, deps =
   const intents = new Intents({ clusterId: CLUSTER, pods: index, wishes: () => new Map() });
   const service = aService();
   const entry = { ref: serviceRef(service), order: "1", selector: service.selector, intent: anIntent(service), loadBalancerId: id };
-  intents.set({ ...entry, released: false, blocker: undefined });
+  intents.set({ ...entry, state: "served" });
   const refused: string[] = [];
   const refusedItems = new RefusedItems(
     (_id, call, message) => void refused.push(`${"targets" in call ? call.targets[0]?.podUid : call.lane} ${message}`),

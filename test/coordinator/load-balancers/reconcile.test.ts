@@ -226,15 +226,15 @@ test("a load balancer that does not exist is looked for again, and nothing is de
   await stage.finish(stage.api.deleteLoadBalancer(id, stage.signal));
   stage.mirror.markStale(id, "a doubt");
   const writes = count("CreateListener");
-  assert.deepEqual(await pass(), { kind: "again", afterMs: 60_000, because: "audit" });
+  assert.deepEqual(await pass(), { kind: "again", afterMs: 60_000, because: "resync" });
   assert.deepEqual([stage.mirror.isGone(id), count("CreateListener")], [true, writes]);
 });
 
-test("deletes a load balancer that we created once its released owner has nothing on it", async (t) => {
+test("deletes a load balancer that we created once its deleted owner has nothing on it", async (t) => {
   const tags = { "clb-direct.io/cluster": CLUSTER, "clb-direct.io/owner": SERVICE_UID };
   const { stage, intents, entry, passes, bound } = aWorld(t, { tags });
   await passes(5_000, () => bound().length === 3);
-  intents.set({ ...entry, released: true, blocker: undefined });
+  intents.set({ ...entry, state: "deleted" });
   await passes(20_000, () => stage.cloud.state().loadBalancers.length === 0);
   assert.deepEqual([stage.cloud.state().loadBalancers, stage.mirror.isGone(entry.loadBalancerId)], [[], true]);
 });
@@ -246,7 +246,7 @@ for (const [title, tags] of [
 ] as const)
   test(`never deletes a load balancer that is ${title}`, async (t) => {
     const { stage, intents, entry, passes } = aWorld(t, { tags });
-    intents.set({ ...entry, released: true, blocker: undefined });
+    intents.set({ ...entry, state: "deleted" });
     await passes(10_000);
     assert.equal(stage.cloud.state().loadBalancers.length, 1);
   });
@@ -256,7 +256,7 @@ test("keeps a load balancer of ours that has another's listener", async (t) => {
   const { stage, id, intents, entry, passes } = aWorld(t, { tags });
   const create = { protocol: "TCP", healthCheck: {}, listeners: [{ name: "by hand", port: 443 }] } as const;
   await stage.finish(stage.api.createListeners(id, create, stage.signal));
-  intents.set({ ...entry, released: true, blocker: undefined });
+  intents.set({ ...entry, state: "deleted" });
   await passes(10_000);
   assert.deepEqual(
     stage.cloud.state().loadBalancers[0]?.listeners.map(({ name }) => name),

@@ -17,7 +17,7 @@ const refusing =
 const naming = (ip: string): RegExp => new RegExp(`"${RegExp.escape(ip)}"`);
 const askFor = ({ intents, entry }: World, ports: readonly Port[]): void => {
   const service = aService({ ports: ports.map((one) => ({ name: `p${one.port}`, protocol: "TCP", ...one })) });
-  intents.set({ ...entry, intent: anIntent(service), released: false, blocker: undefined });
+  intents.set({ ...entry, intent: anIntent(service), state: "served" });
 };
 const HTTP = { port: 80, targetPort: 8080 };
 const OTHER = { port: 81, targetPort: 8081 };
@@ -127,7 +127,7 @@ test("what was learned of a load balancer is forgotten when it is nobody's any m
   assert.deepEqual(await pass(), { kind: "done" });
   assert.equal(refusedItems.why(id, slot, "pod-0"), undefined);
   await stage.clock.advance(3_600_000);
-  intents.set({ ...entry, released: false, blocker: undefined });
+  intents.set({ ...entry, state: "served" });
   made.length = 0;
   await passes(2_000, () => made.length > 0);
   assert.ok((made[0]?.waitedMs ?? Number.POSITIVE_INFINITY) < 1_000, `waited ${made[0]?.waitedMs} ms`);

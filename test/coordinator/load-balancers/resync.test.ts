@@ -36,7 +36,7 @@ function anAuditWatch(t: TestContext, { loadBalancers = 1, callsPerSecond = 20, 
     clusterId: CLUSTER,
     resyncMs: AUDIT_MS,
     callsPerSecond,
-    look: (id) => {
+    due: (id) => {
       called.push({ id, atMs: clock.now() - startedMs });
       assert.ok(watch.isDue(id));
       if (cloud.fails) watch.failed(id);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
+import { blockerOf, intentOf, loadBalancerOf, type OwnerIntent } from "../../../coordinator/domain/intent/owner-intent.ts";
 import type { ServiceRecord } from "../../../coordinator/domain/intent/service.ts";
 import type { Problem } from "../../../coordinator/domain/problem.ts";
 import { makeServiceReconciler, type ServiceDeps } from "../../../coordinator/owners/service.ts";
@@ -16,6 +17,9 @@ const ACCESS = "service.cloud.tencent.com/direct-access";
 const EXISTING = "service.kubernetes.io/tke-existed-lbid";
 const FINALIZER = "clb-direct.io/load-balancer";
 
+/** What is known of an owner; undefined where it is not known itself. */
+const found = <T>(owner: OwnerIntent | undefined, read: (owner: OwnerIntent) => T): T | undefined => owner && read(owner);
+
 type Raw = { metadata: { uid: string; finalizers?: string[]; annotations?: Record<string, string> }; status: { loadBalancer?: object } };
 
 /** One Service in a real API server, an emulated cloud, and the reconciler between them; `restart` forgets all that the process knew. */
@@ -30,7 +34,7 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
   };
   const { uid } = (await kube.client.create<Raw>("/api/v1/namespaces/demo/services", manifest)).metadata;
   const told: Problem[] = [];
-  const pods = { inNamespace: () => [], byIp: () => undefined, follow: () => {}, close: () => {} };
+  const pods = { waitingForGate: new Set<string>(), inNamespace: () => [], byIp: () => undefined, follow: () => {}, close: () => {} };
   const fresh = () => {
     const intents = new Intents({ clusterId: CLUSTER, pods, wishes: () => new Map() });
     const records = new Map<string, ServiceRecord>();
@@ -49,7 +53,7 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
       service: (key) => records.get(key),
       tell: (problem) => void told.push(problem),
       attempts: new Map(),
-      touch: () => undefined,
+      intentChanged: () => undefined,
       ...over,
     };
     return { intents, records, reconcile: makeServiceReconciler(deps) };
@@ -69,7 +73,7 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
       if ((await pass()).kind === "done") break;
       await stage.clock.advance(1_000);
     }
-    return process.intents.get(uid)?.loadBalancerId ?? "";
+    return found(process.intents.get(uid), loadBalancerOf) ?? "";
   };
   /** What the load balancer's pass does: its listeners are there, and known. */
   const listen = async (id: string, name = `cd-${CLUSTER}-${uid.replaceAll("-", "").slice(0, 12)}-tcp80`): Promise<void> => {
@@ -174,11 +178,14 @@ test("tells of a load balancer that does not exist, looks again later, and finds
   assert.deepEqual(outcome, { kind: "again", afterMs: 30_000, because: "LoadBalancerNotFound" });
   const message = told[0]?.message ?? "";
   for (const part of ["E4018", "Service demo/web", "lb-nowhere", EXISTING]) assert.ok(message.includes(part), part);
-  assert.deepEqual([intents().get(uid)?.blocker?.reason, intents().get(uid)?.loadBalancerId], ["LoadBalancerNotFound", undefined]);
+  assert.deepEqual(
+    [found(intents().get(uid), blockerOf)?.reason, found(intents().get(uid), loadBalancerOf)],
+    ["LoadBalancerNotFound", undefined],
+  );
   const { loadBalancerId } = stage.cloud.addLoadBalancer();
   await change({ annotations: { [EXISTING]: loadBalancerId } });
   assert.equal(await settle(), loadBalancerId);
-  assert.equal(intents().get(uid)?.blocker, undefined);
+  assert.equal(found(intents().get(uid), blockerOf), undefined);
 });
 
 const FOREIGN: readonly (readonly [title: string, tags: Record<string, string>, says: string])[] = [
@@ -193,7 +200,7 @@ for (const [title, tags, says] of FOREIGN)
     const { loadBalancerId } = world.stage.cloud.addLoadBalancer({ tags });
     await world.change({ annotations: { [EXISTING]: loadBalancerId } });
     assert.equal((await world.pass()).kind, "again");
-    assert.deepEqual([world.reasons(), world.intents().get(world.uid)?.loadBalancerId], [["ForeignController"], undefined]);
+    assert.deepEqual([world.reasons(), found(world.intents().get(world.uid), loadBalancerOf)], [["ForeignController"], undefined]);
     assert.ok(world.told[0]?.message.includes(says), world.told[0]?.message);
   });
 
@@ -210,7 +217,7 @@ test("keeps its load balancer when another one is named, and says that it cannot
   await listen(id);
   await change({ annotations: { [EXISTING]: stage.cloud.addLoadBalancer().loadBalancerId } });
   await pass();
-  assert.equal(intents().get(uid)?.loadBalancerId, id);
+  assert.equal(found(intents().get(uid), loadBalancerOf), id);
   assert.ok(reasons().includes("LoadBalancerChangeRefused"));
   assert.ok(told.find(({ reason }) => reason === "LoadBalancerChangeRefused")?.message.includes(id));
 });
@@ -222,7 +229,7 @@ test("a Service that cannot be read any more keeps what it has", async (t) => {
   await change({ annotations: { [ACCESS]: "maybe" } });
   await pass();
   assert.deepEqual(
-    [intents().get(uid)?.loadBalancerId, intents().get(uid)?.intent?.ports.length, told[0]?.reason],
+    [found(intents().get(uid), loadBalancerOf), found(intents().get(uid), intentOf)?.ports.length, told[0]?.reason],
     [id, 1, "InvalidDirectAccess"],
   );
 });
@@ -230,7 +237,7 @@ test("a Service that cannot be read any more keeps what it has", async (t) => {
 test("a Service that could never be read has its fault as the reason that its Pods wait", async (t) => {
   const { pass, uid, intents, told } = await aWorld(t, { [ACCESS]: "maybe" });
   await pass();
-  assert.deepEqual(intents().get(uid)?.blocker, { reason: "InvalidDirectAccess", message: told[0]?.message });
+  assert.deepEqual(found(intents().get(uid), blockerOf), { reason: "InvalidDirectAccess", message: told[0]?.message });
 });
 
 test("a private load balancer needs the VPC's id", async (t) => {
@@ -248,7 +255,7 @@ test("a release waits until its listeners are gone, and takes the finalizer away
   await world.listen(id);
   await world.kube.client.delete(PATH);
   await world.pass();
-  assert.deepEqual([(await world.read()).metadata.finalizers, world.intents().get(world.uid)?.released], [[FINALIZER], true]);
+  assert.deepEqual([(await world.read()).metadata.finalizers, world.intents().get(world.uid)?.state], [[FINALIZER], "deleted"]);
   const listeners = world.stage.mirror.read(id)?.listeners.map(({ listenerId }) => listenerId) ?? [];
   await world.stage.finish(world.stage.api.deleteListeners(id, listeners, world.stage.signal));
   await world.stage.fill(id);
@@ -319,12 +326,12 @@ test("after a restart, a release cleans up also for a Service that cannot be rea
   await world.change({ annotations: { [ACCESS]: "maybe" } });
   world.restart();
   await world.pass();
-  assert.equal(world.intents().get(world.uid)?.loadBalancerId, id); // held as it is
+  assert.equal(found(world.intents().get(world.uid), loadBalancerOf), id); // held as it is
   await world.kube.client.delete(PATH);
   world.restart();
   await world.pass();
   assert.deepEqual((await world.read()).metadata.finalizers, [FINALIZER]);
-  assert.equal(world.intents().get(world.uid)?.loadBalancerId, id);
+  assert.equal(found(world.intents().get(world.uid), loadBalancerOf), id);
 });
 
 test("decides nothing before every watch has synced", async (t) => {

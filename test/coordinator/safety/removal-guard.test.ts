@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { Call } from "../../../coordinator/domain/call.ts";
 import { slotKey } from "../../../coordinator/domain/load-balancer.ts";
 import type { Parked } from "../../../coordinator/domain/safety/brake.ts";
+import { EndEvidence } from "../../../coordinator/safety/end-evidence.ts";
 import { RemovalGuard } from "../../../coordinator/safety/removal-guard.ts";
 import { Mirror } from "../../../coordinator/state/mirror.ts";
 import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
@@ -32,13 +33,17 @@ async function aPlace() {
   const parked: Parked[] = [];
   /** By UID of the Service. */
   const asked = new Set(["service-1"]);
-  const removals = new RemovalGuard({
-    mirror,
+  const evidence = new EndEvidence({
     addressClaims,
     facts: known.facts,
     pods: makePodIndex(known.facts),
     intents: { hasAskedFor: (serviceUid) => asked.has(serviceUid) },
     ownerOf: (_id, listenerId) => listenerId.replace("lbl", "service"),
+  });
+  const removals = new RemovalGuard({
+    mirror,
+    addressClaims,
+    evidence,
     clock,
     released: () => released,
     onParked: (_id, one) => void parked.push(one),
@@ -64,7 +69,7 @@ async function aPlace() {
     assert.equal(hold([conflict(6)]), 6);
   };
   const carryOut = (call: Call): void => mirror.fold("lb-1", call, [], clock.now());
-  return { clock, known, removals, asked, released, parked, alive, hold, letSixGo, carryOut };
+  return { clock, known, evidence, removals, asked, released, parked, alive, hold, letSixGo, carryOut };
 }
 
 test("Pods that are merely missing stay when they are most of a place, told once; a person can let them go", async () => {
@@ -92,11 +97,11 @@ test("what a person let go goes to its end, although a call takes only a part of
 });
 
 test("Pods whose deletion was seen go, however many", async () => {
-  const { alive, hold, known, removals } = await aPlace();
+  const { alive, hold, known, evidence } = await aPlace();
   alive();
   for (const { uid } of pods) known.end(uid, "deleted");
   assert.equal(hold([conflict(POD_COUNT)]), POD_COUNT);
-  assert.equal(removals.evidence("lb-1", slotOfPod(1)), "Pod pod-0 was deleted");
+  assert.equal(evidence.of("lb-1", slotOfPod(1)), "Pod pod-0 was deleted");
 });
 
 test("before health was read what is doubtful waits without a word", async () => {
@@ -109,13 +114,13 @@ test("before health was read what is doubtful waits without a word", async () =>
 });
 
 test("Pods that are as they were leave because the Service asks for others; Pods that were relabelled are doubted", async () => {
-  const { alive, hold, removals } = await aPlace();
+  const { alive, hold, evidence } = await aPlace();
   alive();
   const drain: Call = { lane: "drain", weights: slotsOf(6).map((slot) => ({ ...slot, weight: 0 })) };
   assert.equal(hold([drain]), 6);
-  for (const pod of pods) removals.podChanged({ before: pod, after: { ...pod, labels: {} }, end: undefined }, unselected);
+  for (const pod of pods) evidence.podChanged({ change: { before: pod, after: { ...pod, labels: {} }, end: undefined }, ...unselected });
   assert.equal(hold([drain]), 0);
-  for (const pod of pods) removals.podChanged({ before: pod, after: pod, end: undefined }, selected);
+  for (const pod of pods) evidence.podChanged({ change: { before: pod, after: pod, end: undefined }, ...selected });
   assert.equal(hold([drain]), 6);
 });
 
@@ -127,15 +132,15 @@ test("after a restart nobody knows who was relabelled: Pods that no Service is k
 });
 
 test("a Pod's name outlives it, and an address that passed on is evidence", async () => {
-  const { removals, known } = await aPlace();
+  const { known, evidence } = await aPlace();
   const [first] = pods;
   assert.ok(first !== undefined);
-  removals.podChanged({ before: first, after: undefined, end: "deleted" }, unselected);
+  evidence.podChanged({ change: { before: first, after: undefined, end: "deleted" }, ...unselected });
   known.end("pod-0", "deleted");
-  assert.equal(removals.evidence("lb-1", slotOfPod(1)), "Pod demo/web-0 was deleted");
+  assert.equal(evidence.of("lb-1", slotOfPod(1)), "Pod demo/web-0 was deleted");
   known.set(aPod({ uid: "heir", name: "heir", ips: ["10.244.1.2"], startedAtMs: 9_000 }));
   known.end("pod-1", "absent");
-  assert.equal(removals.evidence("lb-1", slotOfPod(2)), "10.244.1.2 belongs to Pod demo/heir now");
+  assert.equal(evidence.of("lb-1", slotOfPod(2)), "10.244.1.2 belongs to Pod demo/heir now");
 });
 
 test("a release is used up with its removal: the same Pods that are missed again are parked again, and the message says why", async () => {
@@ -228,40 +233,40 @@ test("who only looks at what comes after a running write changes nothing of what
 });
 
 test("what one Service asks for is no evidence in the listener of another, although both are on one load balancer", async () => {
-  const { removals, asked } = await aPlace();
+  const { asked, evidence } = await aPlace();
   asked.clear();
   asked.add("service-2"); // selects the Pods still; service-1 never asked for anything else
-  assert.equal(removals.evidence("lb-1", slotOfPod(1)), undefined);
-  assert.equal(removals.evidence("lb-1", slotOfPod(1, "lbl-2")), "Pod demo/web-0 is not asked for any more");
+  assert.equal(evidence.of("lb-1", slotOfPod(1)), undefined);
+  assert.equal(evidence.of("lb-1", slotOfPod(1, "lbl-2")), "Pod demo/web-0 is not asked for any more");
 });
 
 test("a Pod whose labels took it out of one Service is doubted there, although another Service selects it still", async () => {
-  const { removals, asked } = await aPlace();
+  const { asked, evidence } = await aPlace();
   asked.add("service-2");
   const [pod] = pods;
   assert.ok(pod !== undefined);
   const elsewhere = { selecting: ["service-2"], left: ["service-1"] };
-  removals.podChanged({ before: pod, after: pod, end: undefined }, elsewhere);
-  removals.podChanged({ before: pod, after: pod, end: undefined }, { selecting: ["service-2"], left: [] }); // any later change
-  assert.equal(removals.evidence("lb-1", slotOfPod(1)), undefined);
-  assert.notEqual(removals.evidence("lb-1", slotOfPod(1, "lbl-2")), undefined);
-  removals.podChanged({ before: pod, after: pod, end: undefined }, { selecting: ["service-1", "service-2"], left: [] });
-  assert.notEqual(removals.evidence("lb-1", slotOfPod(1)), undefined);
+  evidence.podChanged({ change: { before: pod, after: pod, end: undefined }, ...elsewhere });
+  evidence.podChanged({ change: { before: pod, after: pod, end: undefined }, selecting: ["service-2"], left: [] }); // any later change
+  assert.equal(evidence.of("lb-1", slotOfPod(1)), undefined);
+  assert.notEqual(evidence.of("lb-1", slotOfPod(1, "lbl-2")), undefined);
+  evidence.podChanged({ change: { before: pod, after: pod, end: undefined }, selecting: ["service-1", "service-2"], left: [] });
+  assert.notEqual(evidence.of("lb-1", slotOfPod(1)), undefined);
 });
 
 test("a Pod that is suddenly told without its address is doubted: nobody asked for that", async () => {
-  const { removals, known } = await aPlace();
+  const { known, evidence } = await aPlace();
   known.set(aPod({ uid: "pod-0", name: "web-0", ips: [] }));
-  assert.equal(removals.evidence("lb-1", slotOfPod(1)), undefined);
+  assert.equal(evidence.of("lb-1", slotOfPod(1)), undefined);
 });
 
 test("an address has passed on once a Pod that lives has it, and not by one that ends", async () => {
-  const { known, removals } = await aPlace();
+  const { known, evidence } = await aPlace();
   known.state.complete = false;
   known.end("pod-0", "absent");
   const other = aPod({ uid: "other", name: "other", ips: ["10.244.1.1"] });
   known.set({ ...other, deletionAtMs: 1 });
-  assert.equal(removals.evidence("lb-1", slotOfPod(1)), undefined);
+  assert.equal(evidence.of("lb-1", slotOfPod(1)), undefined);
   known.set(other);
-  assert.equal(removals.evidence("lb-1", slotOfPod(1)), "10.244.1.1 belongs to Pod demo/other now");
+  assert.equal(evidence.of("lb-1", slotOfPod(1)), "10.244.1.1 belongs to Pod demo/other now");
 });

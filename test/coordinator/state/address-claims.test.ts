@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { makeAddressClaims, noting } from "../../../coordinator/state/address-claims.ts";
+import { makeAddressClaims, tellingClaims } from "../../../coordinator/state/address-claims.ts";
 import { aKube } from "../kube.ts";
 import { memoryClaims } from "../stage.ts";
 
@@ -66,7 +66,7 @@ test("forgets released addresses at once, and stores that with the next claim", 
   const addressClaims = makeAddressClaims(client, NAMESPACE);
   const pods = new Map([1, 2, 3].map((n) => [`10.244.0.${n}`, `pod-${n}`]));
   await addressClaims.claim("lb-1", pods, signal);
-  addressClaims.release("lb-1", ["10.244.0.1", "10.244.0.2", "10.244.0.9"]);
+  addressClaims.forget("lb-1", ["10.244.0.1", "10.244.0.2", "10.244.0.9"]);
   assert.equal(addressClaims.podOf("lb-1", "10.244.0.1"), undefined);
   await addressClaims.claim("lb-1", new Map([["10.244.0.2", "pod-7"]]), signal); // released and given again in one
   const stored = await client.get<{ data: object }>(`/api/v1/namespaces/${NAMESPACE}/configmaps/clb-direct-journal-lb-1`);
@@ -118,7 +118,7 @@ test("a ConfigMap that somebody deleted comes back whole with the next claim", a
 
 test("tells which addresses a claim gave to another Pod, and which of them had one before", async () => {
   const told: unknown[] = [];
-  const addressClaims = noting(memoryClaims(), (id, { ips, passedOn }) => void told.push([id, ips, [...passedOn]]));
+  const addressClaims = tellingClaims(memoryClaims(), (id, { ips, passedOn }) => void told.push([id, ips, [...passedOn]]));
   await addressClaims.claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal);
   const claims = new Map([1, 2].map((n) => [`10.244.0.${n}`, "pod-2"]));
   await addressClaims.claim("lb-1", claims, signal);

@@ -1,25 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { serviceRef } from "../../../coordinator/domain/intent/service.ts";
-import { Intents, type OwnerIntent } from "../../../coordinator/state/intents.ts";
+import type { OwnerIntent } from "../../../coordinator/domain/intent/owner-intent.ts";
+import type { ServiceIntent } from "../../../coordinator/domain/intent/service.ts";
+import { Intents } from "../../../coordinator/state/intents.ts";
 import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
-import { anIntent, aPod, aService, CLUSTER } from "../../builders.ts";
+import { anIntent, anOwner, aPod, aService, CLUSTER } from "../../builders.ts";
 import { somePodFacts } from "../pod-facts.ts";
 
-const anEntry = (uid: string, order: string, change: Partial<OwnerIntent> = {}): OwnerIntent => {
+type Change = { readonly loadBalancerId?: string; readonly intent?: ServiceIntent };
+const anEntry = (uid: string, order: string, { loadBalancerId = "lb-1", intent }: Change = {}): OwnerIntent => {
   const service = aService({ uid, name: uid });
-  return {
-    ref: serviceRef(service),
-    order,
-    selector: service.selector,
-    intent: anIntent(service),
-    loadBalancerId: "lb-1",
-    released: false,
-    blocker: undefined,
-    ...change,
-  };
+  return anOwner(service, { state: "served", intent: intent ?? anIntent(service), loadBalancerId }, order);
 };
-const aLedger = () =>
+const someIntents = () =>
   new Intents({
     clusterId: CLUSTER,
     pods: makePodIndex(somePodFacts(aPod(), aPod({ uid: "pod-2", namespace: "shop" })).facts),
@@ -27,7 +20,7 @@ const aLedger = () =>
   });
 
 test("orders the Services of a load balancer by age, whatever came first here", () => {
-  const intents = aLedger();
+  const intents = someIntents();
   intents.set(anEntry("young", "2026-01-02T00:00:00Z b"));
   intents.set(anEntry("old", "2026-01-01T00:00:00Z c"));
   intents.set(anEntry("elsewhere", "2025-01-01T00:00:00Z a", { loadBalancerId: "lb-2" }));
@@ -40,14 +33,14 @@ test("orders the Services of a load balancer by age, whatever came first here", 
 });
 
 test("wants the Pods of the Service's namespace, and the health check of its TkeServiceConfig", () => {
-  const intents = aLedger();
+  const intents = someIntents();
   intents.set(anEntry("a", "1", { intent: { ...anIntent(), configName: "checks" } }));
   const [listener] = intents.desired("lb-1").listeners;
   assert.deepEqual([listener?.backends.map(({ podUid }) => podUid), listener?.healthCheck], [["pod-1"], { intervalSeconds: 7 }]);
 });
 
 test("keeps looking after a load balancer whose Service vanished, until nothing of ours is left there", () => {
-  const intents = aLedger();
+  const intents = someIntents();
   intents.set(anEntry("a", "1"));
   intents.remove("a");
   assert.deepEqual([[...intents.loadBalancerIds], intents.desired("lb-1").owners, intents.get("a")], [["lb-1"], [], undefined]);
@@ -56,7 +49,7 @@ test("keeps looking after a load balancer whose Service vanished, until nothing 
 });
 
 test("has asked for the Pods that a Service selects or selected before it was changed, not for others", () => {
-  const intents = aLedger();
+  const intents = someIntents();
   const intent = anIntent();
   const pod = aPod();
   const elsewhere = aPod({ namespace: "shop" });

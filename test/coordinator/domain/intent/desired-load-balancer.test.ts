@@ -1,22 +1,31 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Claim, desiredLoadBalancer } from "../../../../coordinator/domain/intent/desired-load-balancer.ts";
-import { serviceRef } from "../../../../coordinator/domain/intent/service.ts";
-import { anIntent, aPod, aService, CLUSTER, LISTENER_NAME } from "../../../builders.ts";
+import { desiredLoadBalancer } from "../../../../coordinator/domain/intent/desired-load-balancer.ts";
+import type { OwnerWishes } from "../../../../coordinator/domain/intent/owner-intent.ts";
+import { anOwner, aPod, aService, CLUSTER, LISTENER_NAME } from "../../../builders.ts";
 
-const claim = (change: Partial<Parameters<typeof aService>[0]> = {}, over: Partial<Claim> = {}): Claim => {
-  const service = aService(change);
-  return { ref: serviceRef(service), released: false, intent: anIntent(service), wishes: new Map(), ...over };
-};
+const claim = (change: Partial<Parameters<typeof aService>[0]> = {}, over: Partial<OwnerWishes> = {}): OwnerWishes => ({
+  owner: anOwner(aService(change)),
+  wishes: new Map(),
+  ...over,
+});
+const held = ({ owner, wishes }: OwnerWishes): OwnerWishes => ({
+  owner: { ...owner, state: "held", blocker: undefined, loadBalancerId: "lb-1" },
+  wishes,
+});
+const deleted = ({ owner, wishes }: OwnerWishes): OwnerWishes => ({
+  owner: { ...owner, state: "deleted", intent: undefined, loadBalancerId: "lb-1" },
+  wishes,
+});
 const OLDER = claim({ uid: "aaaaaaaa-aaaa-0000", name: "older" });
 const YOUNGER = claim({ uid: "bbbbbbbb-bbbb-0000", name: "younger", selector: { app: "api" } });
-const desire = (claims: readonly Claim[], pods = [aPod()], listening: readonly string[] = []) =>
+const desire = (owners: readonly OwnerWishes[], pods = [aPod()], listening: readonly string[] = []) =>
   desiredLoadBalancer({
     loadBalancerId: "lb-1",
     clusterId: CLUSTER,
-    claims,
+    owners,
     listens: (name) => listening.includes(name),
-    podsOf: (namespace) => pods.filter((pod) => pod.namespace === namespace),
+    podsOf: ({ namespace }) => pods.filter((pod) => pod.namespace === namespace),
   });
 
 test("one listener per port, named after its owner, with the Pods that stand for it", () => {
@@ -58,7 +67,7 @@ test("a port that two Services ask for goes to the older one; the younger one is
     listeners.map(({ owner }) => owner.name),
     ["older"],
   );
-  assert.deepEqual(conflicts, [{ owner: YOUNGER.ref, holder: OLDER.ref, protocol: "TCP", port: 80 }]);
+  assert.deepEqual(conflicts, [{ owner: YOUNGER.owner.ref, holder: OLDER.owner.ref, protocol: "TCP", port: 80 }]);
   assert.deepEqual(
     owners.map(({ ref, state }) => `${ref.name} ${state}`),
     ["older served", "younger served"],
@@ -72,27 +81,27 @@ test("an older Service that asks for a port late takes it from nobody who listen
     listeners.map(({ owner }) => owner.name),
     ["younger"],
   );
-  assert.deepEqual(conflicts, [{ owner: OLDER.ref, holder: YOUNGER.ref, protocol: "TCP", port: 80 }]);
-  assert.equal(desire([OLDER, { ...YOUNGER, released: true }], [], [first?.name ?? ""]).listeners[0]?.owner.name, "older");
+  assert.deepEqual(conflicts, [{ owner: OLDER.owner.ref, holder: YOUNGER.owner.ref, protocol: "TCP", port: 80 }]);
+  assert.equal(desire([OLDER, deleted(YOUNGER)], [], [first?.name ?? ""]).listeners[0]?.owner.name, "older");
 });
 
-test("the port passes on when the older Service is released", () => {
-  const { listeners, owners, conflicts } = desire([{ ...OLDER, released: true }, YOUNGER]);
+test("the port passes on when the older Service is deleted", () => {
+  const { listeners, owners, conflicts } = desire([deleted(OLDER), YOUNGER]);
   assert.deepEqual(
     listeners.map(({ owner }) => owner.name),
     ["younger"],
   );
-  assert.deepEqual([conflicts, owners.map(({ state }) => state)], [[], ["released", "served"]]);
+  assert.deepEqual([conflicts, owners.map(({ state }) => state)], [[], ["deleted", "served"]]);
 });
 
 test("an owner that cannot be read is held: nothing is wanted for it, and nothing of it is given up", () => {
-  const { listeners, owners } = desire([{ ...OLDER, intent: undefined }]);
+  const { listeners, owners } = desire([held(OLDER)]);
   assert.deepEqual([listeners, owners.map(({ state }) => state)], [[], ["held"]]);
 });
 
-test("a released owner that cannot be read is released", () => {
+test("a deleted owner that cannot be read is deleted", () => {
   assert.deepEqual(
-    desire([{ ...OLDER, intent: undefined, released: true }]).owners.map(({ state }) => state),
-    ["released"],
+    desire([deleted(OLDER)]).owners.map(({ state }) => state),
+    ["deleted"],
   );
 });

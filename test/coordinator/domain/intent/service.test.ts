@@ -23,8 +23,8 @@ const OWNERS: readonly (readonly [title: string, change: Partial<ServiceRecord>,
   ["another type", { type: "ClusterIP" }, "none", "none"],
   ["a Service that is being deleted and never was ours", { deleting: true }, "none", "none"],
   ["our finalizer", { finalizers: OURS, annotations: {} }, "ours", "ours"],
-  ["our finalizer on one that is being deleted", { finalizers: OURS, deleting: true }, "release", "release"],
-  ["our finalizer on one that is no LoadBalancer any more", { finalizers: OURS, type: "ClusterIP" }, "release", "release"],
+  ["our finalizer on one that is being deleted", { finalizers: OURS, deleting: true }, "deleted", "deleted"],
+  ["our finalizer on one that is no LoadBalancer any more", { finalizers: OURS, type: "ClusterIP" }, "deleted", "deleted"],
   ["our finalizer beside TKE's", { finalizers: [...TKE, ...OURS] }, "ours", "ours"],
   ["TKE's finalizer", { finalizers: TKE, loadBalancerClass: OUR_CLASS }, "foreign", "foreign"],
   ["TKE's finalizer on one that we do not want", { finalizers: TKE, annotations: {} }, "none", "none"],
@@ -179,5 +179,5 @@ test("a Service that this process serves stays ours although our finalizer was t
   });
   assert.equal(ownershipOf(bare, "annotation").kind, "foreign");
   assert.equal(ownershipOf(bare, "annotation", true).kind, "ours");
-  assert.equal(ownershipOf({ ...bare, deleting: true }, "annotation", true).kind, "release");
+  assert.equal(ownershipOf({ ...bare, deleting: true }, "annotation", true).kind, "deleted");
 });

@@ -2,30 +2,25 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Call } from "../../../../coordinator/domain/call.ts";
 import { desiredLoadBalancer } from "../../../../coordinator/domain/intent/desired-load-balancer.ts";
-import { readService, serviceRef } from "../../../../coordinator/domain/intent/service.ts";
+import type { OwnerStanding, OwnerWishes } from "../../../../coordinator/domain/intent/owner-intent.ts";
 import type { LoadBalancer } from "../../../../coordinator/domain/load-balancer.ts";
 import { type PlanInput, planLoadBalancer } from "../../../../coordinator/domain/plan/plan-load-balancer.ts";
 import type { Holder } from "../../../../coordinator/domain/plan/plan-targets.ts";
 import { Mirror } from "../../../../coordinator/state/mirror.ts";
-import { aListener, aLoadBalancer, aPod, aService, aTarget, CLUSTER, LISTENER_NAME } from "../../../builders.ts";
+import { aListener, aLoadBalancer, anIntent, anOwner, aPod, aService, aTarget, CLUSTER, LISTENER_NAME } from "../../../builders.ts";
 
 const pods = (count: number, from = 0) =>
   Array.from({ length: count }, (_, index) => {
     const n = from + index;
     return aPod({ uid: `pod-${n}`, name: `web-${n}`, ips: [`10.244.${Math.floor(n / 250)}.${n % 250}`] });
   });
-const claim = (service = aService(), released = false) => ({
-  ref: serviceRef(service),
-  released,
-  intent: readService(service).intent,
-  wishes: new Map(),
-});
-const input = (change: Partial<PlanInput> & { podFacts?: ReturnType<typeof pods>; claims?: ReturnType<typeof claim>[] }): PlanInput => ({
+const claim = (service = aService(), standing?: OwnerStanding): OwnerWishes => ({ owner: anOwner(service, standing), wishes: new Map() });
+const input = (change: Partial<PlanInput> & { podFacts?: ReturnType<typeof pods>; claims?: readonly OwnerWishes[] }): PlanInput => ({
   clusterId: CLUSTER,
   desired: desiredLoadBalancer({
     loadBalancerId: "lb-1",
     clusterId: CLUSTER,
-    claims: change.claims ?? [claim()],
+    owners: change.claims ?? [claim()],
     podsOf: () => change.podFacts ?? [],
   }),
   actual: aLoadBalancer(),
@@ -140,13 +135,16 @@ test("reports a listener whose owner is unknown, and keeps it", () => {
 
 test("deletes the listeners of an owner whose deletion was seen", () => {
   const plan = planLoadBalancer(
-    input({ claims: [claim(aService(), true)], actual: aLoadBalancer({ listeners: [aListener({ targets: [aTarget()] })] }) }),
+    input({
+      claims: [claim(aService(), { state: "deleted", intent: anIntent(), loadBalancerId: "lb-1" })],
+      actual: aLoadBalancer({ listeners: [aListener({ targets: [aTarget()] })] }),
+    }),
   );
   assert.deepEqual(plan.calls, [{ lane: "delete", listenerIds: ["lbl-1"] }]);
 });
 
 test("keeps the listeners of an owner that cannot be read", () => {
-  const held = { ...claim(), intent: undefined };
+  const held = claim(aService(), { state: "held", loadBalancerId: "lb-1", blocker: undefined });
   const plan = planLoadBalancer(input({ claims: [held], actual: aLoadBalancer({ listeners: [aListener()] }) }));
   assert.deepEqual(plan.calls, []);
 });

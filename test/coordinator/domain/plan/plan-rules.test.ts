@@ -144,8 +144,8 @@ test("deletes rules that nobody asks for, at most 20 per call, and only where th
   assert.ok(owner !== undefined);
   assert.deepEqual(plan({ desired: aDesired({ owners: [{ ...owner, state: "held" }] }), actual }), []);
   assert.deepEqual(plan({ desired: aDesired({ owners: [] }), actual }), []);
-  const released = plan({ desired: aDesired({ owners: [{ ...owner, state: "released" }] }), actual });
-  assert.deepEqual(released, [{ lane: "delete", listenerIds: ["lbl-1"] }]); // with its rules
+  const deleted = plan({ desired: aDesired({ owners: [{ ...owner, state: "deleted" }] }), actual });
+  assert.deepEqual(deleted, [{ lane: "delete", listenerIds: ["lbl-1"] }]); // with its rules
 });
 
 test("leaves the rules of a foreign listener alone", () => {

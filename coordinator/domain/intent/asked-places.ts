@@ -1,0 +1,63 @@
+import { listenerName } from "../../../common/names.ts";
+import type { PodFact } from "../../../common/vocabulary.ts";
+import {
+  canonicalDomain,
+  isLayer7,
+  type Listener,
+  type ListenerProtocol,
+  type LoadBalancer,
+  type Place,
+  ruleKey,
+  samePort,
+} from "../load-balancer.ts";
+import { type PodStanding, standings } from "./backends.ts";
+import { intentOf, type OwnerIntent } from "./owner-intent.ts";
+
+/**
+ * A place that an owner asks for: a listener, or with `rule` a rule of it, e.g. { listenerName: "cd-1f0c9a2b-5e21c0ffee12-tcp80",
+ * protocol: "TCP", port: 80 }. `standing`: where one Pod stands there; undefined: the place does not ask for it.
+ */
+export type AskedPlace = {
+  readonly listenerName: string;
+  readonly protocol: ListenerProtocol;
+  readonly port: number;
+  readonly rule?: RuleName;
+  readonly standing: (pod: PodFact) => PodStanding | undefined;
+};
+/** "" as `domain` stands for the load balancer's address. */
+type RuleName = { readonly domain: string; readonly url: string };
+
+/** Pure: every place that the owner asks for; none while nothing good is known of it, or when it goes. */
+export function askedPlaces(clusterId: string, owner: OwnerIntent): AskedPlace[] {
+  const intent = owner.state === "deleted" ? undefined : intentOf(owner);
+  return (intent?.ports ?? []).map((port) => ({
+    listenerName: listenerName(clusterId, owner.ref.uid, port.protocol, port.port),
+    protocol: port.protocol,
+    port: port.port,
+    standing: (pod) => intent && standings(intent, port, [pod])[0],
+  }));
+}
+
+/** "TCP:80" or "HTTP:80 shop.example.com/cart", for people. */
+export const placeName = ({ protocol, port, rule }: Pick<AskedPlace, "protocol" | "port" | "rule">): string =>
+  rule === undefined ? `${protocol}:${port}` : `${protocol}:${port} ${rule.domain}${rule.url}`;
+
+/** Pure: the place as the load balancer has it, or why it has it not. */
+export function findPlace(asked: AskedPlace, actual: LoadBalancer): Place | "port taken" | "no listener" | "no rule" {
+  const { listenerName: name, protocol, port, rule } = asked;
+  const listener = actual.listeners.find((candidate) => candidate.name === name);
+  if (listener === undefined) {
+    const isTaken = actual.listeners.some((other) => other.port === port && samePort(other.protocol, protocol));
+    return isTaken ? "port taken" : "no listener";
+  }
+  if (!isLayer7(listener.protocol)) return listener;
+  return (rule && ruleOf(listener, rule, actual)) ?? "no rule";
+}
+
+function ruleOf(listener: Listener, rule: RuleName, { vips }: LoadBalancer): Place | undefined {
+  const key = ruleKey({ domain: domainOf(rule.domain, vips), url: rule.url });
+  return listener.rules.find((candidate) => ruleKey(candidate) === key);
+}
+
+/** A rule without a domain serves the load balancer's address, which the cloud wants to be told. Source: clb-api.md §2.2. */
+export const domainOf = (domain: string, vips: readonly string[]): string => (domain === "" ? (vips[0] ?? "") : canonicalDomain(domain));

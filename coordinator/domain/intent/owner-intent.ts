@@ -1,0 +1,45 @@
+import type { ObjectRef } from "../problem.ts";
+import type { FaultReason } from "../reasons.ts";
+import type { ServiceIntent } from "./service.ts";
+import type { ListenerWishes } from "./service-config.ts";
+
+/** Why an owner has no load balancer; for its Pods' conditions, e.g. { reason: "LoadBalancerNotFound", message: "…" }. */
+export type Blocker = { readonly reason: FaultReason; readonly message: string };
+
+type Owner = {
+  readonly ref: ObjectRef;
+  /** Orders the owners of one load balancer: creation time, then UID, e.g. "2026-01-02T03:04:05Z 5e21c0ff-…". */
+  readonly order: string;
+  /** Which Pods it asks for, also where the rest of it cannot be read. */
+  readonly selector: Readonly<Record<string, string>>;
+};
+
+/**
+ * What one owner of listeners asks for, and where it stands.
+ * `held`: it cannot be read and nothing good is remembered: what it has stays as it is, only ends of Pods count.
+ * `waiting`: its load balancer has to be found or created first; `blocker` says why that does not happen.
+ * `deleted`: its deletion has been seen: what we made for it goes.
+ */
+export type OwnerStanding =
+  | { readonly state: "held"; readonly loadBalancerId: string | undefined; readonly blocker: Blocker | undefined }
+  | { readonly state: "waiting"; readonly intent: ServiceIntent; readonly blocker: Blocker | undefined }
+  | { readonly state: "served"; readonly intent: ServiceIntent; readonly loadBalancerId: string }
+  | { readonly state: "deleted"; readonly intent: ServiceIntent | undefined; readonly loadBalancerId: string | undefined };
+/** An owner and where it stands. */
+export type OwnerIntent = Owner & OwnerStanding;
+
+/** One owner of a load balancer, with what its TkeServiceConfig says. */
+export type OwnerWishes = { readonly owner: OwnerIntent; readonly wishes: ListenerWishes };
+
+/** The last intent of the owner that could be read. */
+export const intentOf = (owner: OwnerIntent): ServiceIntent | undefined => (owner.state === "held" ? undefined : owner.intent);
+
+/** The load balancer that the owner has. */
+export const loadBalancerOf = (owner: OwnerIntent): string | undefined => (owner.state === "waiting" ? undefined : owner.loadBalancerId);
+
+/** Why the owner has no load balancer. */
+export const blockerOf = (owner: OwnerIntent): Blocker | undefined =>
+  owner.state === "held" || owner.state === "waiting" ? owner.blocker : undefined;
+
+/** The labels of the Pods that the owner asks for. */
+export const selectorOf = (owner: OwnerIntent): Readonly<Record<string, string>> => intentOf(owner)?.selector ?? owner.selector;

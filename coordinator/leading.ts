@@ -1,0 +1,68 @@
+import type { Clock } from "../common/clock.ts";
+import type { Change } from "../common/kubernetes/list-watch.ts";
+import type { KubeClient } from "../common/kubernetes/requests.ts";
+import type { Logger } from "../common/log.ts";
+import { eitherSignal } from "../common/signals.ts";
+import type { CloudTransport } from "./cloud/transport.ts";
+import { type Controllers, type ControllersSettings, makeControllers } from "./controllers.ts";
+import type { ServiceRecord } from "./domain/intent/service.ts";
+import { dryClient, dryTransport } from "./dry-run/dry-clients.ts";
+import { EventRecorder } from "./events/event-recorder.ts";
+import type { Reign } from "./leader/elector.ts";
+import { fencedClient, fencedTransport } from "./leader/fence.ts";
+import type { makeMetrics } from "./metrics.ts";
+import type { PodFacts } from "./state/pod-facts.ts";
+import type { ConfigRecord, WatchedObjects } from "./state/watched-objects.ts";
+
+export type LeadingDeps = {
+  readonly client: KubeClient;
+  readonly transport: CloudTransport;
+  readonly facts: PodFacts;
+  readonly objects: WatchedObjects;
+  readonly metrics: ReturnType<typeof makeMetrics>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly settings: ControllersSettings;
+  /** False: this process may not write any more, whoever it thinks it is. */
+  readonly mayWrite: () => boolean;
+};
+
+/** What one reign of a leader starts: clients that refuse to write without the Lease, the recorder of Events, the controllers. */
+export class Leading {
+  readonly #deps: LeadingDeps;
+  #controllers: Controllers | undefined;
+
+  constructor(deps: LeadingDeps) {
+    this.#deps = deps;
+  }
+
+  /** Undefined while this replica does not lead. */
+  get controllers(): Controllers | undefined {
+    return this.#controllers;
+  }
+
+  serviceChanged(change: Change<ServiceRecord>): void {
+    this.#controllers?.serviceChanged(change);
+  }
+
+  configChanged(change: Change<ConfigRecord>): void {
+    this.#controllers?.configChanged(change);
+  }
+
+  /** Resolves when the reign is over and everything that ran has ended. */
+  async run({ retire, lost }: Reign): Promise<void> {
+    const { client, transport, facts, objects, metrics, clock, log, settings, mayWrite } = this.#deps;
+    const isDry = settings.policy === "observe";
+    const writing = {
+      client: isDry ? dryClient(client) : fencedClient(client, mayWrite),
+      transport: isDry ? dryTransport(transport) : fencedTransport(transport, mayWrite),
+    };
+    const stopped = eitherSignal(retire, lost);
+    const events = new EventRecorder({ client: writing.client, clock, log, component: "clb-direct" });
+    const tell = events.tell.bind(events);
+    const controllers = makeControllers({ ...writing, facts, objects, tell, metrics, clock, log, settings });
+    this.#controllers = controllers;
+    await Promise.all([controllers.run(stopped, lost), events.run(stopped)]);
+    this.#controllers = undefined;
+  }
+}

@@ -1,0 +1,73 @@
+import type { Clock } from "../../common/clock.ts";
+import type { Logger } from "../../common/log.ts";
+import { ownerMarkOf } from "../../common/names.ts";
+import type { ClbApi } from "../cloud/clb-api.ts";
+import { ClbApiError } from "../cloud/clb-error.ts";
+import { placesOf } from "../domain/load-balancer.ts";
+import { type Drift, driftOf } from "../domain/safety/drift.ts";
+import type { AddressClaims } from "../state/address-claims.ts";
+import type { Intents } from "../state/intents.ts";
+import type { Mirror } from "../state/mirror.ts";
+import type { PodFacts } from "../state/pod-facts.ts";
+import type { Resync } from "./resync.ts";
+import type { Writer } from "./writer.ts";
+
+export type RefreshDeps = {
+  readonly api: Pick<ClbApi, "loadBalancer" | "listeners">;
+  readonly mirror: Mirror;
+  readonly writer: Pick<Writer, "confirm">;
+  readonly addressClaims: Pick<AddressClaims, "load" | "keepOnly">;
+  readonly intents: Pick<Intents, "loadBalancerIds">;
+  /** Pods that are known live, so what is claimed for them is kept; default: none is. */
+  readonly facts?: Pick<PodFacts, "pods">;
+  readonly clusterId: string;
+  /** Which load balancers are to be read anew to notice what others changed; default: none. */
+  readonly resync?: Pick<Resync, "isDue" | "failed">;
+  /** Told what somebody else changed in listeners of ours. */
+  readonly onDrift?: (loadBalancerId: string, drifts: readonly Drift[]) => void;
+  readonly clock: Clock;
+  readonly log: Logger;
+};
+
+/** Why a load balancer is read although nothing is in doubt. */
+const RESYNC = "resync";
+
+/** Reads the load balancer where the mirror is in doubt or its resync is due. False: it does not exist, or is not ours to look at any more. */
+export async function ensureCurrent(deps: RefreshDeps, id: string, signal: AbortSignal): Promise<boolean> {
+  const doubt = deps.mirror.staleBecause(id);
+  if (doubt !== undefined) return await readAnew(deps, id, doubt, signal);
+  if (deps.resync?.isDue(id) !== true) return true;
+  try {
+    return await readAnew(deps, id, RESYNC, signal);
+  } catch (err) {
+    if (!(err instanceof ClbApiError)) throw err;
+    deps.resync.failed(id);
+    deps.log.warn({ err, loadBalancerId: id }, "load balancer not re-read"); // nothing of what is known has come into doubt
+    return true;
+  }
+}
+
+async function readAnew(deps: RefreshDeps, id: string, because: string, signal: AbortSignal): Promise<boolean> {
+  const { api, mirror, addressClaims, clock, log } = deps;
+  const readAtMs = clock.now();
+  await addressClaims.load(id, signal);
+  const facts = await api.loadBalancer(id, signal);
+  if (facts === undefined) {
+    if (mirror.read(id) !== undefined) log.error({ loadBalancerId: id }, "load balancer is gone");
+    mirror.forget(id);
+    return false;
+  }
+  const isOurs = (name: string): boolean => ownerMarkOf(name, deps.clusterId) !== undefined;
+  const listeners = await api.listeners(id, isOurs, signal);
+  if (!deps.intents.loadBalancerIds.has(id)) return false; // its last owner went meanwhile
+  const bound = new Set(placesOf({ listeners }).flatMap(({ targets }) => targets.map(({ ip }) => ip)));
+  addressClaims.keepOnly(id, (ip, podUid) => bound.has(ip) || deps.facts?.pods.has(podUid) === true, readAtMs);
+  const known = mirror.read(id);
+  mirror.fill(facts, listeners, clock.now());
+  deps.writer.confirm(id);
+  // Nothing of ours made this read necessary: every difference is somebody else's.
+  if (because === RESYNC && known !== undefined)
+    deps.onDrift?.(id, driftOf(deps.clusterId, known.listeners, mirror.read(id)?.listeners ?? []));
+  log.debug({ loadBalancerId: id, because }, "load balancer read");
+  return true;
+}

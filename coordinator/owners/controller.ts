@@ -1,0 +1,31 @@
+import { FailedPasses } from "../workqueue/failed-passes.ts";
+import { unlessUnsent } from "../workqueue/unsent.ts";
+import type { Reconcile } from "../workqueue/worker.ts";
+import { Worker, type WorkerDeps } from "../workqueue/worker.ts";
+import { makeServiceReconciler, type ServiceDeps } from "./service.ts";
+
+/** Owners that are worked on at once; each waits for the cloud or the API server most of the time. */
+const CONCURRENCY = 10;
+
+export type OwnersDeps = Omit<ServiceDeps, "attempts"> & { readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]> };
+
+/** The queue of objects that own listeners, by UID, and which of its passes failed. */
+export function makeOwnersController(deps: OwnersDeps): { readonly queue: Worker; readonly failed: FailedPasses } {
+  const { clock, log, onOutcome } = deps;
+  const failed = new FailedPasses(clock);
+  const pass = unlessUnsent(makeServiceReconciler({ ...deps, attempts: new Map() }));
+  const reconcile = failed.noted(notingFirst(deps, pass));
+  return { queue: new Worker({ name: "services", reconcile, clock, log, concurrency: CONCURRENCY, onOutcome }), failed };
+}
+
+/** The same passes; notes which objects have had theirs, once all objects are known. */
+function notingFirst({ intents, synced }: Pick<OwnersDeps, "intents" | "synced">, reconcile: Reconcile): Reconcile {
+  return async (uid, signal) => {
+    const isKnown = synced();
+    try {
+      return await reconcile(uid, signal);
+    } finally {
+      if (isKnown) intents.noteRead(uid);
+    }
+  };
+}

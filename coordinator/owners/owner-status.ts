@@ -1,0 +1,57 @@
+import { KubeApiError } from "../../common/kubernetes/api-error.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
+import { FINALIZER, isOwnListener, LOAD_BALANCER_ID } from "../../common/names.ts";
+import { type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
+import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
+import type { Problem } from "../domain/problem.ts";
+import type { Mirror } from "../state/mirror.ts";
+
+export type StatusDeps = {
+  readonly client: Pick<KubeClient, "patch">;
+  readonly mirror: Pick<Mirror, "read">;
+  readonly clusterId: string;
+  readonly tell: (problem: Problem) => void;
+};
+
+/** Before the first write to the cloud; through `status`, so that no right to write Services is needed (kubernetes.md §10). */
+export async function ensureFinalizer(deps: StatusDeps, service: ServiceRecord, signal: AbortSignal): Promise<boolean> {
+  if (service.finalizers.includes(FINALIZER)) return true;
+  return await patchStatus(deps, service, { metadata: { uid: service.uid, finalizers: [FINALIZER] } }, signal);
+}
+
+/** Writes the address where users and tools look for it, only when it differs. */
+export async function publish(deps: StatusDeps, service: ServiceRecord, facts: LoadBalancerFacts, signal: AbortSignal): Promise<void> {
+  const wanted = facts.vips.length > 0 ? [...facts.vips] : facts.domain === undefined ? [] : [facts.domain];
+  if (wanted.length === 0 || !listening(deps, service, facts.loadBalancerId)) return;
+  const same = wanted.length === service.ingress.length && wanted.every((address, index) => address === service.ingress[index]);
+  if (same && service.annotations[LOAD_BALANCER_ID] === facts.loadBalancerId) return;
+  const ingress = facts.vips.length > 0 ? wanted.map((ip) => ({ ip })) : wanted.map((hostname) => ({ hostname }));
+  const metadata = { uid: service.uid, annotations: { [LOAD_BALANCER_ID]: facts.loadBalancerId } };
+  await patchStatus(deps, service, { metadata, status: { loadBalancer: { ingress } } }, signal);
+  const message = `Load balancer ${facts.loadBalancerId} (${wanted.join(", ")}) listens for Service ${service.namespace}/${service.name}`;
+  deps.tell({ object: serviceRef(service), type: "Normal", reason: "EnsureServiceSuccess", message });
+}
+
+/** The address is told once a listener stands behind it; the load balancer's pass brings the Service back then. */
+const listening = (deps: StatusDeps, { uid }: ServiceRecord, loadBalancerId: string): boolean =>
+  deps.mirror.read(loadBalancerId)?.listeners.some(({ name }) => isOwnListener(name, deps.clusterId, uid)) === true;
+
+/** The Service's own end: its finalizer and what we wrote on it go. */
+export async function letGo(deps: StatusDeps, service: ServiceRecord, signal: AbortSignal): Promise<void> {
+  // With the annotation left behind, a Service that lives on would look like another controller's.
+  const annotations = { [LOAD_BALANCER_ID]: null };
+  const metadata = { uid: service.uid, annotations, "$deleteFromPrimitiveList/finalizers": [FINALIZER] };
+  await patchStatus(deps, service, { metadata }, signal);
+}
+
+/** False: there is no such Service any more; the watch will tell. */
+async function patchStatus(deps: StatusDeps, service: ServiceRecord, body: object, signal: AbortSignal): Promise<boolean> {
+  const path = `/api/v1/namespaces/${service.namespace}/services/${service.name}/status`;
+  try {
+    await deps.client.patch(path, body, "strategic", { signal });
+    return true;
+  } catch (err) {
+    if (err instanceof KubeApiError && err.isOtherObject) return false;
+    throw err;
+  }
+}

@@ -1,0 +1,88 @@
+import { isOver, type PodFact, podName } from "../../common/vocabulary.ts";
+import type { Slot } from "../domain/load-balancer.ts";
+import { takesFrom } from "../domain/plan/address-holder.ts";
+import type { AddressClaims } from "../state/address-claims.ts";
+import type { Intents } from "../state/intents.ts";
+import type { PodFacts } from "../state/pod-facts.ts";
+import type { PodIndex } from "../state/pod-index.ts";
+import type { PodSelection } from "../state/selection-index.ts";
+
+export type EndEvidenceDeps = {
+  readonly addressClaims: Pick<AddressClaims, "podOf">;
+  readonly facts: PodFacts;
+  readonly pods: Pick<PodIndex, "byIp">;
+  readonly intents: Pick<Intents, "hasAskedFor">;
+  /** UID of the owner that a listener belongs to; undefined where nobody knows. */
+  readonly ownerOf: (loadBalancerId: string, listenerId: string) => string | undefined;
+};
+
+/** Names and labels remembered of Pods that are gone or were relabelled. */
+const MAX_REMEMBERED = 20_000;
+
+/** What is known for certain of Pods that leave: who was deleted, who is over, whom nobody asks for any more. */
+export class EndEvidence {
+  readonly #deps: EndEvidenceDeps;
+  /** By UID of a live Pod: the owners that its own labels took it away from. */
+  readonly #relabelled = new Map<string, Set<string>>();
+  readonly #names = new Map<string, string>();
+
+  constructor(deps: EndEvidenceDeps) {
+    this.#deps = deps;
+  }
+
+  podChanged({ change: { before, after }, selecting, left }: Pick<PodSelection, "change" | "selecting" | "left">): void {
+    const pod = after ?? before;
+    if (pod === undefined) return;
+    if (after !== undefined) {
+      this.#noteLabels(pod.uid, selecting, left);
+      return;
+    }
+    this.#relabelled.delete(pod.uid);
+    if (this.#names.size >= MAX_REMEMBERED) this.#names.delete(this.#names.keys().next().value ?? "");
+    this.#names.set(pod.uid, podName(pod));
+  }
+
+  /** Why the Pod behind a bound slot is certainly to leave it, e.g. "Pod shop/web-1 was deleted"; undefined: it is merely missing. */
+  of(id: string, slot: Slot): string | undefined {
+    const { addressClaims, facts, pods } = this.#deps;
+    const { ip } = slot;
+    const present = pods.byIp(ip);
+    const uid = addressClaims.podOf(id, ip) ?? present?.uid;
+    if (uid === undefined) return undefined;
+    if (present !== undefined && takesFrom(uid, present)) return `${ip} belongs to Pod ${podName(present)} now`;
+    const pod = facts.pods.get(uid);
+    if (pod !== undefined) return this.#whyLeaves(id, slot, pod);
+    const end = facts.endOf(uid);
+    if (end === "deleted") return `${this.nameOf(uid)} was deleted`;
+    return end === "node-deleted" ? `${this.nameOf(uid)}: its Node was deleted` : undefined;
+  }
+
+  /** "Pod shop/web-1", also when it is gone; its UID where the name was never known. */
+  nameOf(podUid: string): string {
+    const pod = this.#deps.facts.pods.get(podUid);
+    return `Pod ${pod === undefined ? (this.#names.get(podUid) ?? podUid) : podName(pod)}`;
+  }
+
+  /** What a Service asks for says nothing of a listener of another one, although both have the same Pods. */
+  #whyLeaves(id: string, { listenerId, ip }: Slot, pod: PodFact): string | undefined {
+    if (pod.deletionAtMs !== undefined) return `Pod ${podName(pod)} is being deleted`;
+    if (isOver(pod)) return `the containers of Pod ${podName(pod)} are over`;
+    // A Pod that is told without the address that it had: nobody asked for that.
+    if (!pod.ips.includes(ip)) return undefined;
+    const owner = this.#deps.ownerOf(id, listenerId);
+    if (owner === undefined) return undefined;
+    // A Pod that is as it was: the Service asks for other ones. One that was relabelled may be a mistake of many.
+    if (this.#relabelled.get(pod.uid)?.has(owner) === true || !this.#deps.intents.hasAskedFor(owner, pod)) return undefined;
+    return `Pod ${podName(pod)} is not asked for any more`;
+  }
+
+  #noteLabels(podUid: string, selecting: readonly string[], left: readonly string[]): void {
+    const known = this.#relabelled.get(podUid);
+    if (known === undefined && left.length === 0) return;
+    const services = new Set([...(known ?? []), ...left].filter((uid) => !selecting.includes(uid)));
+    this.#relabelled.delete(podUid); // moves it to the young end
+    if (services.size > 0) this.#relabelled.set(podUid, services);
+    const [oldest] = this.#relabelled.keys();
+    if (this.#relabelled.size > MAX_REMEMBERED && oldest !== undefined) this.#relabelled.delete(oldest);
+  }
+}

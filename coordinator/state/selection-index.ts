@@ -1,0 +1,155 @@
+import { isDeepStrictEqual } from "node:util";
+import type { PodFact } from "../../common/vocabulary.ts";
+import type { Selection } from "../domain/intent/backends.ts";
+import { intentOf, loadBalancerOf, type OwnerIntent, selectorOf } from "../domain/intent/owner-intent.ts";
+import { type IntentPort, type ServiceIntent, selects } from "../domain/intent/service.ts";
+import { wishKey } from "../domain/intent/service-config.ts";
+import type { ObjectRef } from "../domain/problem.ts";
+import type { PodChange } from "./pod-facts.ts";
+import type { PodIndex } from "./pod-index.ts";
+import { SelectorTable } from "./selector-table.ts";
+
+/** A change of a Pod, and whom it concerns. */
+export type PodSelection = {
+  readonly change: PodChange;
+  /** UIDs of owners that have a load balancer and select the Pod as it is now, or as it was last. */
+  readonly selecting: readonly string[];
+  /** Owners that selected it until its own labels were changed. */
+  readonly left: readonly string[];
+  /** Load balancers of all these, and those where the Pod is bound. */
+  readonly loadBalancerIds: ReadonlySet<string>;
+};
+
+/** A Service as it is watched, ours or not; `undefined`: it is gone. */
+type WatchedSelector = { readonly namespace: string; readonly selector: Readonly<Record<string, string>> };
+
+type Indexed = {
+  owner: OwnerIntent;
+  /** The Pods that it selects, by UID. */
+  readonly pods: Map<string, PodFact>;
+  /** What each of its ports selects, by "TCP/80". */
+  readonly ports: Map<string, PortSelection>;
+};
+type PortSelection = { readonly intent: ServiceIntent; readonly kept: Selection; stale: boolean };
+
+/** Load balancers where an address is claimed for this Pod. */
+type BoundAt = (podUid: string) => Iterable<string>;
+
+/**
+ * Who selects whom: which owners and Services select a Pod, and which Pods an owner selects. Each change of a Pod is looked up once, by
+ * its namespace and labels; everybody else reads the answer.
+ */
+export class SelectionIndex {
+  readonly #pods: PodIndex;
+  readonly #boundAt: BoundAt;
+  readonly #owners = new Map<string, Indexed>();
+  readonly #ownerSelectors = new SelectorTable();
+  readonly #serviceSelectors = new SelectorTable();
+  readonly #followers: ((selection: PodSelection) => void)[] = [];
+
+  /** `boundAt`: default: nothing is known of that. */
+  constructor(pods: PodIndex, boundAt: BoundAt = () => []) {
+    this.#pods = pods;
+    this.#boundAt = boundAt;
+    pods.follow((change) => this.#podChanged(change));
+  }
+
+  /** Called after each change of a Pod has been taken in; must not throw. */
+  follow(listener: (selection: PodSelection) => void): void {
+    this.#followers.push(listener);
+  }
+
+  /** An owner is new, or asks for something else, or has another load balancer. */
+  setOwner(owner: OwnerIntent): void {
+    const { uid, namespace } = owner.ref;
+    const selector = selectorOf(owner);
+    const known = this.#owners.get(uid);
+    const indexed = known ?? { owner, pods: new Map<string, PodFact>(), ports: new Map<string, PortSelection>() };
+    indexed.owner = owner;
+    this.#owners.set(uid, indexed);
+    if (!this.#ownerSelectors.set(uid, namespace, selector) && known !== undefined) return;
+    indexed.pods.clear();
+    for (const pod of this.#pods.inNamespace(namespace)) if (selects(selector, pod.labels)) indexed.pods.set(pod.uid, pod);
+  }
+
+  deleteOwner(uid: string): void {
+    this.#owners.delete(uid);
+    this.#ownerSelectors.delete(uid);
+  }
+
+  setService(uid: string, { namespace, selector }: WatchedSelector): void {
+    this.#serviceSelectors.set(uid, namespace, selector);
+  }
+
+  deleteService(uid: string): void {
+    this.#serviceSelectors.delete(uid);
+  }
+
+  /** Watched Services that select the Pod, whosever they are; UIDs. */
+  servicesSelecting({ namespace, labels }: PodFact): readonly string[] {
+    return this.#serviceSelectors.matching(namespace, labels);
+  }
+
+  /** Owners that ask for the Pod, oldest first. */
+  ownersSelecting({ namespace, labels }: PodFact): OwnerIntent[] {
+    const owners = this.#ownerSelectors.matching(namespace, labels).flatMap((uid) => this.#owners.get(uid)?.owner ?? []);
+    return owners.length < 2 ? owners : owners.sort((a, b) => (a.order < b.order ? -1 : 1));
+  }
+
+  /** The Pods that an owner selects. */
+  podsOf({ uid }: Pick<ObjectRef, "uid">): Iterable<PodFact> {
+    return this.#owners.get(uid)?.pods.values() ?? [];
+  }
+
+  /** What one port of an owner selects; asks `select` again after a Pod that it selects or selected has changed. */
+  ofPort({ uid }: ObjectRef, intent: ServiceIntent, { protocol, port }: IntentPort, select: () => Selection): Selection {
+    const ports = this.#owners.get(uid)?.ports;
+    const key = wishKey(protocol, port);
+    const known = ports?.get(key);
+    if (known !== undefined && known.intent === intent && !known.stale) return known.kept;
+    const fresh = select();
+    const sameBackends = known !== undefined && isDeepStrictEqual(known.kept.backends, fresh.backends);
+    const kept = sameBackends ? { standings: fresh.standings, backends: known.kept.backends } : fresh;
+    ports?.set(key, { intent, stale: false, kept });
+    return kept;
+  }
+
+  #podChanged(change: PodChange): void {
+    const { before, after } = change;
+    const pod = after ?? before;
+    if (pod === undefined) return;
+    const now = this.#ownerSelectors.matching(pod.namespace, pod.labels);
+    const formerly = before === undefined || before === pod ? [] : this.#ownerSelectors.matching(before.namespace, before.labels);
+    const gone = formerly.filter((uid) => !now.includes(uid));
+    for (const uid of now) this.#note(uid, pod.uid, after);
+    for (const uid of gone) this.#note(uid, pod.uid, undefined);
+    const selecting = now.filter((uid) => this.#isServed(uid));
+    const left = gone.filter((uid) => this.#isServed(uid));
+    // Also one that lost its labels long ago and is still bound: when it ends, it has to be drained like any other.
+    const loadBalancerIds = new Set(this.#boundAt(pod.uid));
+    for (const uid of [...selecting, ...left]) {
+      const id = this.#loadBalancerOf(uid);
+      if (id !== undefined) loadBalancerIds.add(id);
+    }
+    const selection = { change, selecting, left, loadBalancerIds };
+    for (const listener of this.#followers) listener(selection);
+  }
+
+  #note(ownerUid: string, podUid: string, pod: PodFact | undefined): void {
+    const indexed = this.#owners.get(ownerUid);
+    if (indexed === undefined) return;
+    if (pod === undefined) indexed.pods.delete(podUid);
+    else indexed.pods.set(podUid, pod);
+    for (const port of indexed.ports.values()) port.stale = true;
+  }
+
+  #isServed(uid: string): boolean {
+    const owner = this.#owners.get(uid)?.owner;
+    return owner !== undefined && intentOf(owner) !== undefined && loadBalancerOf(owner) !== undefined;
+  }
+
+  #loadBalancerOf(uid: string): string | undefined {
+    const owner = this.#owners.get(uid)?.owner;
+    return owner && loadBalancerOf(owner);
+  }
+}

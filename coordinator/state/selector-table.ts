@@ -1,0 +1,65 @@
+import { selects } from "../domain/intent/service.ts";
+
+type Labels = Readonly<Record<string, string>>;
+type Entry = { readonly key: string; readonly namespace: string; readonly selector: Labels; readonly bucket: string };
+
+/**
+ * Selectors by namespace and one of their labels: a look-up costs what the Pod has of labels, not what the cluster has of selectors.
+ * An empty selector selects nothing and is not kept.
+ */
+export class SelectorTable {
+  readonly #entries = new Map<string, Entry>();
+  /** By namespace and one label, e.g. "shop app=web". */
+  readonly #buckets = new Map<string, Set<Entry>>();
+
+  /** `key` e.g. the UID of a Service. True: this is another selector than the one known under that key. */
+  set(key: string, namespace: string, selector: Labels): boolean {
+    const known = this.#entries.get(key);
+    if (known !== undefined && known.namespace === namespace && isSame(known.selector, selector)) return false;
+    const changed = this.delete(key);
+    const labels = Object.entries(selector).map(([name, value]) => bucketOf(namespace, name, value));
+    // The rarest label: many Services of one namespace share a label such as `app.kubernetes.io/part-of`.
+    const bucket = labels.reduce<string | undefined>(
+      (rarest, one) => (rarest !== undefined && this.#sizeOf(rarest) <= this.#sizeOf(one) ? rarest : one),
+      undefined,
+    );
+    if (bucket === undefined) return changed;
+    const entry: Entry = { key, namespace, selector, bucket };
+    this.#entries.set(key, entry);
+    const bucketed = this.#buckets.get(bucket);
+    if (bucketed === undefined) this.#buckets.set(bucket, new Set([entry]));
+    else bucketed.add(entry);
+    return true;
+  }
+
+  /** True: it was known. */
+  delete(key: string): boolean {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return false;
+    this.#entries.delete(key);
+    const bucketed = this.#buckets.get(entry.bucket);
+    bucketed?.delete(entry);
+    if (bucketed?.size === 0) this.#buckets.delete(entry.bucket);
+    return true;
+  }
+
+  /** Keys of the selectors that match these labels; in no particular order. */
+  matching(namespace: string, labels: Labels): string[] {
+    const keys: string[] = [];
+    for (const name in labels)
+      for (const { key, selector } of this.#buckets.get(bucketOf(namespace, name, labels[name] ?? "")) ?? [])
+        if (selects(selector, labels)) keys.push(key);
+    return keys;
+  }
+
+  #sizeOf(bucket: string): number {
+    return this.#buckets.get(bucket)?.size ?? 0;
+  }
+}
+
+const bucketOf = (namespace: string, name: string, value: string): string => `${namespace} ${name}=${value}`;
+
+function isSame(a: Labels, b: Labels): boolean {
+  const entries = Object.entries(a);
+  return entries.length === Object.keys(b).length && entries.every(([name, value]) => b[name] === value);
+}

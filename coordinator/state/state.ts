@@ -1,0 +1,76 @@
+import type { Change } from "../../common/kubernetes/list-watch.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
+import { type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
+import { type AddressClaims, makeAddressClaims, tellingClaims } from "./address-claims.ts";
+import { Intents } from "./intents.ts";
+import { ListenerOwners } from "./listener-owners.ts";
+import { Mirror } from "./mirror.ts";
+import type { PodFacts } from "./pod-facts.ts";
+import { makePodIndex, type PodIndex } from "./pod-index.ts";
+import type { PodSelection } from "./selection-index.ts";
+import type { WatchedObjects } from "./watched-objects.ts";
+
+export type StateDeps = {
+  readonly client: KubeClient;
+  readonly facts: PodFacts;
+  readonly objects: Pick<WatchedObjects, "config">;
+  readonly clock: { now(): number };
+  readonly clusterId: string;
+  readonly namespace: string;
+};
+
+/** Told after the state has taken a change in; must not throw. */
+export type StateFollowers = {
+  readonly mirrorChanged: (loadBalancerId: string) => void;
+  readonly addressesClaimed: (loadBalancerId: string, ips: readonly string[]) => void;
+  readonly podChanged: (selection: PodSelection) => void;
+};
+
+/** What is known during one reign of a leader. */
+export interface State {
+  readonly pods: PodIndex;
+  readonly mirror: Mirror;
+  readonly addressClaims: AddressClaims;
+  readonly intents: Intents;
+  readonly listenerOwners: ListenerOwners;
+  /** Takes in a Service as it is watched now. */
+  serviceChanged(change: Change<ServiceRecord>): void;
+  /** Follows the Pod facts no longer. */
+  close(): void;
+}
+
+export function makeState({ client, facts, objects, clock, clusterId, namespace }: StateDeps, followers: StateFollowers): State {
+  const mirror = new Mirror(followers.mirrorChanged);
+  const addressClaims = tellingClaims(makeAddressClaims(client, namespace), (id, { ips, passedOn }) => {
+    followers.addressesClaimed(id, ips);
+    if (passedOn.size > 0) mirror.passOn(id, passedOn, clock.now());
+  });
+  const pods = makePodIndex(facts);
+  const intents = new Intents({
+    clusterId,
+    pods,
+    wishes: (inNamespace, name) => objects.config(inNamespace, name)?.wishes ?? new Map(),
+    listens: (id, name) => mirror.read(id)?.listeners.some((listener) => listener.name === name) === true,
+    boundAt: (podUid) => addressClaims.loadBalancersOf(podUid),
+  });
+  const listenerOwners = new ListenerOwners({ intents, mirror, clusterId });
+  intents.selections.follow(followers.podChanged);
+  return {
+    pods,
+    mirror,
+    addressClaims,
+    intents,
+    listenerOwners,
+    close: () => pods.close(),
+    serviceChanged({ kind, record }) {
+      const { uid } = record;
+      if (kind === "removed") {
+        if (intents.get(uid) !== undefined) listenerOwners.remember(serviceRef(record));
+        intents.selections.deleteService(uid);
+        return;
+      }
+      if (kind === "added") intents.expect(uid);
+      intents.selections.setService(uid, record);
+    },
+  };
+}
