@@ -2,14 +2,13 @@ import type { Clock } from "../common/clock.ts";
 import type { Change } from "../common/kubernetes/list-watch.ts";
 import type { KubeClient } from "../common/kubernetes/requests.ts";
 import type { Logger } from "../common/log.ts";
-import { makeClbApi } from "./cloud/clb-api.ts";
+import { type ClbApi, makeClbApi } from "./cloud/clb-api.ts";
 import { RateLimit } from "./cloud/rate-limit.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
-import { itemsOf } from "./domain/call.ts";
 import type { OwnershipMode, ServiceRecord } from "./domain/intent/service.ts";
 import type { Problem } from "./domain/problem.ts";
-import { type Causes, makeCauses, reasonsOf } from "./events/causes.ts";
-import { type FindingsDeps, makeReport, tellDrift, tellParked, tellRefused } from "./events/findings.ts";
+import { makeCauses } from "./events/causes.ts";
+import { type FindingsDeps, makeFindings, tellParked } from "./events/findings.ts";
 import { Explain } from "./explain/explain.ts";
 import { Progress } from "./explain/progress.ts";
 import { WriteLog } from "./explain/write-log.ts";
@@ -18,13 +17,13 @@ import { makeAwaited } from "./health/awaited-targets.ts";
 import { HealthPoller } from "./health/health-poller.ts";
 import { type LoadBalancersSettings, makeLoadBalancersController } from "./load-balancers/controller.ts";
 import type { Made } from "./load-balancers/reconcile.ts";
-import type { makeMetrics } from "./metrics.ts";
+import type { LeaderGauges, makeMetrics } from "./metrics.ts";
 import { makeOwnersController } from "./owners/controller.ts";
 import { EndEvidence } from "./safety/end-evidence.ts";
 import { releasedAt } from "./safety/releases.ts";
 import { RemovalGuard } from "./safety/removal-guard.ts";
 import type { PodFacts } from "./state/pod-facts.ts";
-import { makeState, type State, type StateFollowers } from "./state/state.ts";
+import { makeState, type State } from "./state/state.ts";
 import type { ConfigRecord, WatchedObjects } from "./state/watched-objects.ts";
 import { WakeUps } from "./wake-ups.ts";
 
@@ -53,10 +52,8 @@ export interface Controllers {
   readonly explain: Explain;
   readonly writeLog: WriteLog;
   readonly progress: Progress;
-  /** Keys that are due or run, by queue. */
-  readonly queueDepth: Readonly<Record<string, number>>;
-  readonly parkedRemovals: number;
-  readonly mirrorAgeSeconds: number;
+  /** For metrics. */
+  readonly gauges: LeaderGauges;
   serviceChanged(change: Change<ServiceRecord>): void;
   configChanged(change: Change<ConfigRecord>): void;
   /** Once. Resolves when `stop` has aborted and the running calls have ended; `hard` ends those as well. */
@@ -71,170 +68,124 @@ const THROTTLE_PAUSE_MS = 1_000;
  * reads every load balancer before it writes.
  */
 export function makeControllers(deps: ControllersDeps): Controllers {
-  const { client, clock, log, metrics, facts, objects, settings, tell } = deps;
-  const { clusterId, gateType, callsPerSecond } = settings;
-  const rateLimit = new RateLimit(clock, { perSecond: callsPerSecond, pauseAfterThrottlingMs: THROTTLE_PAUSE_MS });
-  const api = makeClbApi({ transport: deps.transport, rateLimit, clock, onCall: metrics.onCall });
-  const synced = (): boolean => objects.synced;
+  const { client, clock, log, metrics, objects, settings, tell } = deps;
+  const { clusterId, gateType } = settings;
+  const { rateLimit, api } = cloudOf(deps);
   const onOutcome = (queue: string) => (outcome: string, seconds: number) => metrics.onPass(queue, outcome, seconds);
-
-  const followers: StateFollowers = {
+  const state = makeState(deps, {
     mirrorChanged: (id) => wakeUps.mirrorChanged(id),
     addressesClaimed: (id, ips) => wakeUps.addressesClaimed(id, ips),
     podChanged: (selection) => {
-      evidence.podChanged(selection);
+      safety.evidence.podChanged(selection);
       wakeUps.podChanged(selection);
     },
-  };
-  const { namespace } = settings;
-  const state = makeState({ client, facts, objects, clock, clusterId, namespace }, followers);
-  const { mirror, addressClaims, intents, pods } = state;
-  const { evidence, guard, findings, causes } = makeSafety(deps, state);
+  });
+  const { intents, mirror, pods } = state;
+  const awaited = makeAwaited({ ...state, clock, waitingForGate: pods.waitingForGate });
+  const findings: FindingsDeps = { ...state, config: (namespace, name) => objects.config(namespace, name), tell, log };
+  const safety = makeSafety(state, findings, deps);
+  const { guard, causes } = safety;
   const writeLog = new WriteLog();
+  const onMade = (made: Made): void => {
+    writeLog.note(made, causes(made.loadBalancerId), log);
+    metrics.onMade(made.call, made.result, made.waitedMs / 1000);
+  };
 
   const loadBalancers = makeLoadBalancersController({
     api,
     rateLimit,
-    mirror,
-    addressClaims,
-    intents,
-    facts,
-    pods,
+    state,
     guard,
     clock,
     log,
     settings,
-    synced,
-    wakeUps: { loadBalancerDue: (id) => wakeUps.loadBalancerDue(id), quotasRaised: () => wakeUps.quotasRaised() },
-    report: makeReport(findings, guard),
-    onDrift: (id, drifts) => tellDrift(findings, id, drifts),
-    onRefused: (id, call, message) => tellRefused(findings, id, call, message),
-    onMade: (made) => noteMade({ writeLog, log, metrics, causes: causes(made.loadBalancerId) }, made),
+    ...makeFindings(findings, guard),
+    onMade,
     onWrite: metrics.onWrite,
     onOutcome: onOutcome("loadBalancers"),
+    wakeUps: { loadBalancerDue: (id) => wakeUps.loadBalancerDue(id), quotasRaised: () => wakeUps.quotasRaised() },
   });
-  const { writer, refusedItems, planner } = loadBalancers;
+  const intentChanged = (id: string): void => wakeUps.intentChanged(id);
   const owners = makeOwnersController({
+    ...settings,
     client,
     api,
-    mirror,
-    addressClaims,
-    intents,
+    state,
     clock,
     log,
-    synced,
     tell,
-    clusterId,
-    ownership: settings.ownership,
-    policy: settings.policy,
-    vpcId: settings.vpcId,
-    service: (uid) => objects.services.records.get(uid),
-    intentChanged: (id) => wakeUps.intentChanged(id),
+    intentChanged,
     onOutcome: onOutcome("services"),
   });
-  const bindProgress = { running: writer.running.bind(writer), refusal: refusedItems.why.bind(refusedItems) };
-  const gates = makeGatesController({
-    client,
-    facts,
-    objects,
-    intents,
-    mirror,
-    addressClaims,
-    progress: bindProgress,
-    clock,
-    log,
-    clusterId,
-    gateType,
-    onReady: metrics.onReady,
-    onOutcome: onOutcome("gates"),
-  });
+  const { writer, planner, progress } = loadBalancers;
+  const gatesDeps = { client, state, progress, clusterId, gateType, clock, log, onReady: metrics.onReady };
+  const gates = makeGatesController({ ...gatesDeps, onOutcome: onOutcome("gates") });
+  const doubt = (id: string): void => wakeUps.loadBalancerDue(id);
   const health = new HealthPoller({
+    ...pollSettings(settings),
     api,
     mirror,
     clock,
     log,
-    callsPerSecond,
-    idleMs: settings.healthIdleMs,
-    pollMs: settings.healthPollMs,
-    awaited: makeAwaited({ mirror, addressClaims, facts, clock, waitingForGate: pods.waitingForGate }),
-    doubt: (id) => {
-      mirror.markStale(id, "health could not be read");
-      wakeUps.loadBalancerDue(id);
-    },
+    awaited,
+    doubt,
     onAnswer: (ids) => guard.healthRead(ids),
   });
-  const wakeUps = new WakeUps({
-    intents,
-    waitingForGate: pods.waitingForGate,
-    health,
-    plans: planner,
-    owners: owners.queue,
-    loadBalancers: loadBalancers.queue,
-    gates: gates.queue,
-    releases: { changed: (id) => guard.releasesChanged(id) },
-  });
-
-  const failed = { owners: owners.failed, loadBalancers: loadBalancers.failed };
-  const isHealthRead = (id: string): boolean => guard.isHealthRead(id);
-  const controllers: Controllers = {
-    explain: new Explain({ ...state, facts, clock, guard, podBindings: gates.podBindings, writer, planner, policy: settings.policy }),
-    progress: new Progress({
-      objects,
-      facts,
-      intents,
-      mirror,
-      isHealthRead,
-      failed,
-      causes,
-      server: client.server,
-      due: () => loadBalancers.due(),
-    }),
+  const queues = { owners: owners.queue, loadBalancers: loadBalancers.queue, gates: gates.queue };
+  const wakeUps = new WakeUps({ ...queues, intents, waitingForGate: pods.waitingForGate, health, plans: planner, releases: guard });
+  beginWith(state, wakeUps);
+  return {
+    explain: new Explain({ ...state, podBindings: gates.podBindings, writer, planner, guard, clock, policy: settings.policy }),
+    progress: new Progress({ ...state, server: client.server, guard, owners, loadBalancers, causes }),
     writeLog,
-    serviceChanged(change) {
-      state.serviceChanged(change);
-      wakeUps.serviceChanged(change);
-    },
+    serviceChanged: (change) => takeIn(state, wakeUps, change),
     configChanged: (change) => wakeUps.configChanged(change),
-    get queueDepth() {
-      return { services: owners.queue.depth, loadBalancers: loadBalancers.queue.depth, gates: gates.queue.depth };
+    gauges: {
+      queueDepth: () => ({ services: owners.queue.depth, loadBalancers: loadBalancers.queue.depth, gates: gates.queue.depth }),
+      parkedRemovals: () => guard.parkedCount,
+      mirrorAgeSeconds: () => mirror.oldestReadSeconds(clock.now()),
     },
-    get parkedRemovals() {
-      return guard.parkedCount;
-    },
-    get mirrorAgeSeconds() {
-      const now = clock.now();
-      return Math.max(0, ...mirror.ids.map((id) => (now - (mirror.readAtMs(id) ?? now)) / 1000));
-    },
-    async run(stop, hard) {
+    run: async (stop, hard) => {
       const gatesRun = settings.policy === "observe" ? [] : [gates.queue.run(stop, hard)]; // a gate is a write
       await Promise.all([owners.queue.run(stop, hard), loadBalancers.run(stop, hard), ...gatesRun, health.run(stop)]);
       state.close();
     },
   };
-  return begun(controllers, deps, wakeUps);
+}
+
+function cloudOf({ clock, transport, metrics, settings }: ControllersDeps): { readonly rateLimit: RateLimit; readonly api: ClbApi } {
+  const rateLimit = new RateLimit(clock, { perSecond: settings.callsPerSecond, pauseAfterThrottlingMs: THROTTLE_PAUSE_MS });
+  return { rateLimit, api: makeClbApi({ transport, rateLimit, clock, onCall: metrics.onCall }) };
+}
+
+const pollSettings = ({ callsPerSecond, healthIdleMs, healthPollMs }: ControllersSettings) => ({
+  callsPerSecond,
+  idleMs: healthIdleMs,
+  pollMs: healthPollMs,
+});
+
+function takeIn(state: State, wakeUps: WakeUps, change: Change<ServiceRecord>): void {
+  state.serviceChanged(change);
+  wakeUps.serviceChanged(change);
 }
 
 /** What is known already is news to these controllers. */
-function begun(controllers: Controllers, { objects, facts }: ControllersDeps, wakeUps: WakeUps): Controllers {
-  for (const record of objects.services.records.values()) controllers.serviceChanged({ kind: "added", record });
-  for (const after of facts.pods.values())
-    wakeUps.podChanged({ change: { before: undefined, after, end: undefined }, loadBalancerIds: new Set() });
-  return controllers;
+function beginWith(state: State, wakeUps: WakeUps): void {
+  for (const record of state.objects.services.records.values()) takeIn(state, wakeUps, { kind: "added", record });
+  const loadBalancerIds: ReadonlySet<string> = new Set(); // nobody's intent is known yet
+  for (const after of state.facts.pods.values())
+    wakeUps.podChanged({ change: { before: undefined, after, end: undefined }, loadBalancerIds });
 }
 
-/** What keeps backends from being taken away without need, and tells of it. */
-function makeSafety(deps: ControllersDeps, { mirror, addressClaims, intents, pods, listenerOwners }: State) {
-  const { facts, objects, clock, log, metrics, tell } = deps;
-  const config: FindingsDeps["config"] = (namespace, name) => objects.config(namespace, name);
-  const findings: FindingsDeps = { intents, config, listenerOwners, mirror, facts, tell, log };
-  const ownerOf = (id: string, listenerId: string): string | undefined => listenerOwners.ofId(id, listenerId)?.uid;
-  const evidence = new EndEvidence({ addressClaims, facts, pods, intents, ownerOf });
+/** What keeps backends from being taken away without need, and why who leaves. */
+function makeSafety(state: State, findings: FindingsDeps, { clock, log, metrics }: Pick<ControllersDeps, "clock" | "log" | "metrics">) {
+  const ownerOf = (id: string, listenerId: string): string | undefined => state.listenerOwners.ofId(id, listenerId)?.uid;
+  const evidence = new EndEvidence({ ...state, ownerOf });
   const guard: RemovalGuard = new RemovalGuard({
-    mirror,
-    addressClaims,
+    ...state,
     evidence,
     clock,
-    released: releasedAt({ intents, objects }),
+    released: releasedAt(state),
     onParked: (id, parked) => {
       const { id: removal, place, slots, staying, floor, spent } = parked;
       log.warn({ loadBalancerId: id, place, removal, targets: slots.length, staying, floor, spent }, "removal parked");
@@ -242,23 +193,7 @@ function makeSafety(deps: ControllersDeps, { mirror, addressClaims, intents, pod
       tellParked(findings, id, parked, guard.strayReleases(id));
     },
   });
-  const causes = makeCauses({
-    mirror,
-    addressClaims,
-    listenerOwners,
-    podName: (podUid) => evidence.nameOf(podUid),
-    whyLeaves: (id, slot) => guard.cause(id, slot),
-  });
-  return { evidence, guard, findings, causes };
-}
-
-type NoteDeps = Pick<ControllersDeps, "log" | "metrics"> & { readonly writeLog: WriteLog; readonly causes: Causes };
-
-function noteMade({ writeLog, log, metrics, causes }: NoteDeps, made: Made): void {
-  const { loadBalancerId, call, result, startedMs, endedMs, waitedMs } = made;
-  const because = reasonsOf(call, causes);
-  const items = itemsOf(call);
-  writeLog.add({ atMs: startedMs, ms: endedMs - startedMs, loadBalancerId, lane: call.lane, items, result, because });
-  metrics.onMade(call, result, waitedMs / 1000);
-  log.info({ loadBalancerId, lane: call.lane, items, result, because }, "write and its reason");
+  const podName = (podUid: string): string => evidence.nameOf(podUid);
+  const causes = makeCauses({ ...state, podName, whyLeaves: (id, slot) => guard.cause(id, slot) });
+  return { evidence, guard, causes };
 }

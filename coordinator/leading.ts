@@ -11,8 +11,9 @@ import { EventRecorder } from "./events/event-recorder.ts";
 import type { Reign } from "./leader/elector.ts";
 import { fencedClient, fencedTransport } from "./leader/fence.ts";
 import type { makeMetrics } from "./metrics.ts";
+import type { NodeRegistry } from "./nodes/node-registry.ts";
 import type { PodFacts } from "./state/pod-facts.ts";
-import type { ConfigRecord, WatchedObjects } from "./state/watched-objects.ts";
+import type { ConfigRecord, WatchedObjects, WatchedObjectsDeps } from "./state/watched-objects.ts";
 
 export type LeadingDeps = {
   readonly client: KubeClient;
@@ -66,3 +67,13 @@ export class Leading {
     this.#controllers = undefined;
   }
 }
+
+/** What watched objects are told to; made after them, so `parts` is asked at each change. */
+export const followersOf = (
+  parts: () => { readonly leading: Leading; readonly registry: NodeRegistry; readonly objects: WatchedObjects },
+): Pick<WatchedObjectsDeps, "onService" | "onConfig" | "onNode" | "onNodesListed"> => ({
+  onService: (change) => parts().leading.serviceChanged(change),
+  onConfig: (change) => parts().leading.configChanged(change),
+  onNode: ({ kind, record }) => (kind === "removed" ? parts().registry.nodeDeleted(record) : parts().registry.nodeSeen(record)),
+  onNodesListed: () => parts().registry.setNodes([...parts().objects.nodes.records.values()]),
+});

@@ -12,33 +12,18 @@ import { readConfig } from "./config.ts";
 import { once, readArguments, USAGE } from "./dry-run/command.ts";
 import { UnreadError } from "./dry-run/plan-once.ts";
 import { routesOf } from "./explain/routes.ts";
-import { Elector, type Reign } from "./leader/elector.ts";
+import { Elector, type ElectorDeps } from "./leader/elector.ts";
 import { LEASE_TIMES } from "./leader/lease.ts";
-import { Leading } from "./leading.ts";
-import { type Gauges, makeMetrics } from "./metrics.ts";
-import { makeNodeRegistry, type NodeRegistry } from "./nodes/node-registry.ts";
+import { followersOf, Leading } from "./leading.ts";
+import { gaugesFrom, makeMetrics } from "./metrics.ts";
+import { makeNodeRegistry } from "./nodes/node-registry.ts";
 import { makeWatchNode } from "./nodes/pod-watch.ts";
 import { readClusterId } from "./state/cluster-id.ts";
-import { makeWatchedObjects, type WatchedObjects } from "./state/watched-objects.ts";
+import { makeWatchedObjects } from "./state/watched-objects.ts";
 import { makeNodeStream } from "./stream/node-stream.ts";
 import { makeStreamServer } from "./stream/server.ts";
 import { makeTokenReview } from "./stream/token-review.ts";
 import { makeServing } from "./tls/serving.ts";
-
-/** Which metrics are read from where; the parts are made after the metrics, so they are asked for when somebody asks. */
-type Parts = { readonly objects: WatchedObjects; readonly registry: NodeRegistry; readonly leading: Leading; readonly elector: Elector };
-const gaugesOf = (parts: () => Parts): Gauges => ({
-  queueDepth: () => parts().leading.controllers?.queueDepth ?? {},
-  watchAgeSeconds: () => parts().objects.watchAgeSeconds,
-  mirrorAgeSeconds: () => parts().leading.controllers?.mirrorAgeSeconds ?? 0,
-  nodes: () =>
-    parts()
-      .registry.nodes()
-      .map(({ source }) => source),
-  pods: () => parts().registry.pods.size,
-  leading: () => parts().elector.leading,
-  parkedRemovals: () => parts().leading.controllers?.parkedRemovals ?? 0,
-});
 
 /**
  * Composition root: configuration -> adapters -> loops. Ends the process. Objects, Pod facts and streams run on every replica; the
@@ -57,27 +42,18 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const client = await makeKubeClient({ clock, env, userAgent: "clb-direct-coordinator" });
   const stop = new AbortController();
   const clusterId = config.clusterId ?? (await readClusterId({ client, clock, log }, stop.signal));
-  const metrics = makeMetrics(gaugesOf(() => ({ objects, registry, leading, elector })));
+  const metrics = makeMetrics(gaugesFrom(() => ({ objects, registry, leading, elector })));
   const { observer, onRestart } = metrics;
   const watchNode = makeWatchNode({ client, clock, log, onRestart }, gateType);
   const registry = makeNodeRegistry({ clock, log, watchNode, observer, agentGraceMs }, stop.signal);
-  const objects = makeWatchedObjects({
-    client,
-    clock,
-    log,
-    onRestart,
-    onService: (change) => leading.serviceChanged(change),
-    onConfig: (change) => leading.configChanged(change),
-    onNode: ({ kind, record }) => (kind === "removed" ? registry.nodeDeleted(record) : registry.nodeSeen(record)),
-    onNodesListed: () => registry.setNodes([...objects.nodes.records.values()]),
-  });
+  const objects = makeWatchedObjects({ client, clock, log, onRestart, ...followersOf(() => ({ leading, registry, objects })) });
   const transport = makeSdkTransport({ region: config.region, ...config.cloud });
   const mayWrite = (): boolean => elector.mayWrite();
   const settings = { ...config, clusterId };
   const leading = new Leading({ client, transport, facts: registry, objects, metrics, clock, log, settings, mayWrite });
   const identity = `${replica}_${randomUUID().slice(0, 8)}`;
   const onChange = (leads: boolean): void => health.health.setStatus(LEADER_HEALTH, leads ? "SERVING" : "NOT_SERVING");
-  const lead = (reign: Reign): Promise<void> => leading.run(reign);
+  const lead: ElectorDeps["lead"] = (reign) => leading.run(reign);
   const elector: Elector = new Elector({ client, clock: wallClock, log, namespace, identity, times: LEASE_TIMES, lead, onChange });
 
   const notReady = (): string | undefined =>
@@ -87,8 +63,9 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const serving = await makeServing({ kube: client, namespace, dnsNames, ipAddresses, clock: wallClock, log }, stop.signal);
   const review = makeTokenReview({ kube: client, namespace, clock: wallClock });
   const stream = makeNodeStream({ registry, review, replica, observer, clock: wallClock, log });
-  const address = `${host}:${config.streamPort}`;
-  const streams = makeStreamServer({ address, stream, serving, health: health.health, clock: wallClock, log, keepalive: config.keepalive });
+  const { streamPort, keepalive } = config;
+  const address = `${host}:${streamPort}`;
+  const streams = makeStreamServer({ address, stream, serving, health: health.health, clock: wallClock, log, keepalive });
 
   const parts: Part[] = [
     { name: "kubernetes client", start: () => {}, stop: () => client.close() },
@@ -103,14 +80,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
 }
 
 async function start(args: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
-  let wish: ReturnType<typeof readArguments>;
-  try {
-    wish = readArguments(args);
-  } catch (err) {
-    console.error(`${err instanceof Error ? err.message : String(err)}\n\n${USAGE}`);
-    process.exitCode = 1;
-    return;
-  }
+  const wish = readArguments(args);
   if (wish.help) console.log(USAGE);
   else if (wish.once) process.exitCode = await once(env);
   else await main(env, wish.observe);

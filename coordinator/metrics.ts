@@ -17,32 +17,61 @@ export type Gauges = {
   readonly parkedRemovals: () => number;
 };
 
-/** Every metric of the coordinator; docs/metrics.md explains them. Labels come from closed sets. */
-export function makeMetrics(gauges: Gauges) {
-  const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
-  const options = (name: string, help: string) => ({ name: `${METRIC_PREFIX}${name}`, help, registers: [registry] });
-  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
-    new Counter({ ...options(name, help), labelNames });
-  const histogram = <L extends string>(name: string, help: string, labelNames: readonly L[], buckets: number[]) =>
-    new Histogram({ ...options(name, help), labelNames, buckets });
-  const gauge = <L extends string>(name: string, help: string, label: L, read: () => Readonly<Record<string, number>>) =>
-    new Gauge({
-      ...options(name, help),
-      labelNames: [label],
-      collect() {
-        this.reset();
-        for (const [value, number] of Object.entries(read())) this.set({ [label]: value } as Record<L, string>, number); // oxlint-disable-line typescript/no-unsafe-type-assertion -- one label, named by the type
-      },
-    });
-  const plainGauge = (name: string, help: string, read: () => number) =>
-    new Gauge({
-      ...options(name, help),
-      collect() {
-        this.set(read());
-      },
-    });
+type Makers = ReturnType<typeof makersIn>;
 
+/** What only a leader can tell. */
+export type LeaderGauges = Pick<Gauges, "queueDepth" | "parkedRemovals" | "mirrorAgeSeconds">;
+
+/** Where the values are read from; made after the metrics, so `parts` is asked when somebody asks. */
+export const gaugesFrom = (
+  parts: () => {
+    readonly objects: { readonly watchAgeSeconds: Readonly<Record<string, number>> };
+    readonly registry: { nodes(): readonly { readonly source: "agent" | "watch" | "none" }[]; readonly pods: { readonly size: number } };
+    readonly leading: { readonly controllers: { readonly gauges: LeaderGauges } | undefined };
+    readonly elector: { readonly leading: boolean };
+  },
+): Gauges => ({
+  queueDepth: () => parts().leading.controllers?.gauges.queueDepth() ?? {},
+  mirrorAgeSeconds: () => parts().leading.controllers?.gauges.mirrorAgeSeconds() ?? 0,
+  parkedRemovals: () => parts().leading.controllers?.gauges.parkedRemovals() ?? 0,
+  watchAgeSeconds: () => parts().objects.watchAgeSeconds,
+  nodes: () =>
+    parts()
+      .registry.nodes()
+      .map(({ source }) => source),
+  pods: () => parts().registry.pods.size,
+  leading: () => parts().elector.leading,
+});
+
+/** Makers of metrics of one registry, with our prefix. */
+function makersIn(registry: Registry) {
+  const options = (name: string, help: string) => ({ name: `${METRIC_PREFIX}${name}`, help, registers: [registry] });
+  return {
+    counter: <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
+      new Counter({ ...options(name, help), labelNames }),
+    histogram: <L extends string>(name: string, help: string, labelNames: readonly L[], buckets: number[]) =>
+      new Histogram({ ...options(name, help), labelNames, buckets }),
+    /** Read when somebody asks: value by value of the label. */
+    gauge: <L extends string>(name: string, help: string, label: L, read: () => Readonly<Record<string, number>>) =>
+      new Gauge({
+        ...options(name, help),
+        labelNames: [label],
+        collect() {
+          this.reset();
+          for (const [value, number] of Object.entries(read())) this.set({ [label]: value } as Record<L, string>, number); // oxlint-disable-line typescript/no-unsafe-type-assertion -- one label, named by the type
+        },
+      }),
+    plainGauge: (name: string, help: string, read: () => number) =>
+      new Gauge({
+        ...options(name, help),
+        collect() {
+          this.set(read());
+        },
+      }),
+  };
+}
+
+function registerGauges({ gauge, plainGauge }: Makers, gauges: Gauges): void {
   gauge("queue_depth", "Keys that are due or run, by queue", "queue", gauges.queueDepth);
   gauge("watch_age_seconds", "Seconds since the last byte of a watch", "resource", gauges.watchAgeSeconds);
   gauge("nodes", "Nodes by the source of their Pod facts", "source", () => {
@@ -54,9 +83,18 @@ export function makeMetrics(gauges: Gauges) {
   plainGauge("mirror_age_seconds", "Seconds since the longest unread load balancer was read as a whole", gauges.mirrorAgeSeconds);
   plainGauge("brake_parked", "Removals that wait because they would take too much away without a confirmed end", gauges.parkedRemovals);
   plainGauge("pods", "Pods known", gauges.pods);
+}
 
-  const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
-  const FILLS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 1];
+const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+const FILLS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 1];
+
+/** Every metric of the coordinator; docs/metrics.md explains them. Labels come from closed sets. */
+export function makeMetrics(gauges: Gauges) {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const makers = makersIn(registry);
+  const { counter, histogram } = makers;
+  registerGauges(makers, gauges);
   const apiSeconds = histogram("api_call_seconds", "Calls to the cloud, until their answer", ["action"], SECONDS);
   const apiErrors = counter("api_errors_total", "Calls to the cloud that failed, by the cloud's code", ["action", "code"]);
   const writes = histogram("write_items", "Targets, weights or listeners per write", ["lane"], [1, 2, 5, 10, 20, 50, 100, 200, 500]);

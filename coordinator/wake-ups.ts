@@ -22,7 +22,7 @@ export type WakeUpsDeps = {
   /** Plans that rest on these Pods (UIDs) and addresses are made anew, at one load balancer or at all. */
   readonly plans: { podsChanged(names: readonly string[], loadBalancerId?: string): void };
   /** True: a person has released or taken back a removal at this load balancer. */
-  readonly releases: { changed(loadBalancerId: string): boolean };
+  readonly releases: { releasesChanged(loadBalancerId: string): boolean };
 };
 
 /**
@@ -63,7 +63,7 @@ export class WakeUps {
     const owner = this.#deps.intents.get(uid);
     const loadBalancerId = owner && loadBalancerOf(owner);
     // At once: a release that is taken away and written again within a moment is a new one.
-    if (loadBalancerId !== undefined && releases.changed(loadBalancerId)) loadBalancers.add(loadBalancerId);
+    if (loadBalancerId !== undefined && releases.releasesChanged(loadBalancerId)) loadBalancers.add(loadBalancerId);
   }
 
   configChanged({ record }: Change<ConfigRecord>): void {

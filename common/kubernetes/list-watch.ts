@@ -72,80 +72,130 @@ const STEADY_MS = 5_000;
 type End = { readonly cause: RestartCause; readonly heard: boolean; readonly watchedMs: number; readonly error?: unknown };
 
 /** A list + watch of one resource that never stops silently (kubernetes.md §6). */
-export function makeListWatch<R extends Watched>(deps: ListWatchDeps, options: ListWatchOptions<R>): WatchedSet<R> {
-  const { client, clock, random = Math.random } = deps;
-  const log = deps.log.child({ path: options.path });
-  const store = makeWatchedStore(makeCarefulDecode(options.decode, log));
-  let synced = false;
-  let lastByteAtMs = clock.now();
-  /** Where the watch goes on; undefined: a list is needed. */
-  let position: string | undefined;
-  /** How far we ever were; a list below it was answered by a server that is behind, or restored. */
-  let furthest = "0";
+export const makeListWatch = <R extends Watched>(deps: ListWatchDeps, options: ListWatchOptions<R>): WatchedSet<R> =>
+  new ListWatch(deps, options);
 
-  function tell(changes: readonly Change<R>[]): void {
-    for (const change of changes) guard(log, () => options.onChange(change));
+class ListWatch<R extends Watched> implements WatchedSet<R> {
+  readonly records: ReadonlyMap<string, R>;
+  readonly #deps: ListWatchDeps;
+  readonly #options: ListWatchOptions<R>;
+  readonly #log: Logger;
+  readonly #random: () => number;
+  readonly #store: ReturnType<typeof makeWatchedStore<R>>;
+  #synced = false;
+  #lastByteAtMs: number;
+  /** Where the watch goes on; undefined: a list is needed. */
+  #position: string | undefined;
+  /** How far we ever were; a list below it was answered by a server that is behind, or restored. */
+  #furthest = "0";
+
+  constructor(deps: ListWatchDeps, options: ListWatchOptions<R>) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#log = deps.log.child({ path: options.path });
+    this.#random = deps.random ?? Math.random;
+    this.#store = makeWatchedStore(makeCarefulDecode(options.decode, this.#log));
+    this.records = this.#store.records;
+    this.#lastByteAtMs = deps.clock.now();
   }
-  function move(resourceVersion: string): void {
-    position = resourceVersion;
-    if (isOlder(furthest, resourceVersion)) furthest = resourceVersion;
+
+  get synced(): boolean {
+    return this.#synced;
+  }
+
+  get lastByteAtMs(): number {
+    return this.#lastByteAtMs;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    let failures = 0;
+    let last: { readonly cause: RestartCause; readonly inRow: number } = { cause: "closed", inRow: 0 };
+    for (;;) {
+      const end = await this.#listAndWatch(signal);
+      if (signal.aborted) return;
+      const worked = end.heard || (end.cause === "closed" && end.watchedMs >= STEADY_MS);
+      failures = worked ? 0 : failures + 1;
+      last = { cause: end.cause, inRow: end.cause === last.cause && !worked ? last.inRow + 1 : 1 };
+      if (needsList(end.cause, worked ? 0 : last.inRow)) this.#position = undefined;
+      this.#report(end, last.inRow);
+      try {
+        await this.#deps.clock.sleep(delayMs(end, failures, this.#random), signal);
+      } catch {
+        return; // the signal
+      }
+    }
+  }
+
+  #tell(changes: readonly Change<R>[]): void {
+    for (const change of changes) guard(this.#log, () => this.#options.onChange(change));
+  }
+
+  #move(resourceVersion: string): void {
+    this.#position = resourceVersion;
+    if (isOlder(this.#furthest, resourceVersion)) this.#furthest = resourceVersion;
   }
 
   /** All pages. resourceVersion stays unset, which is the consistent read; a cached one could miss what exists. */
-  async function readAll(signal: AbortSignal): Promise<{ listed: Listed<R>; resourceVersion: string }> {
+  async #readAll(signal: AbortSignal): Promise<{ listed: Listed<R>; resourceVersion: string }> {
+    const { path, query, pageSize = PAGE_SIZE } = this.#options;
+    const { client, clock } = this.#deps;
     const listed: Listed<R> = new Map();
     for (let next: string | undefined; ; ) {
-      const page = await client.list(options.path, { ...options.query, limit: options.pageSize ?? PAGE_SIZE, continue: next }, { signal });
-      lastByteAtMs = clock.now();
-      store.stage(listed, page.items);
+      const page = await client.list(path, { ...query, limit: pageSize, continue: next }, { signal });
+      this.#lastByteAtMs = clock.now();
+      this.#store.stage(listed, page.items);
       next = page.continue;
       if (next === undefined) return { listed, resourceVersion: page.resourceVersion };
     }
   }
 
-  async function list(signal: AbortSignal): Promise<string> {
-    if (synced) deps.onRelist?.();
-    let read = await readAll(signal);
-    if (store.isDoubtful(read.listed) || isOlder(read.resourceVersion, furthest)) {
-      log.warn(
+  async #list(signal: AbortSignal): Promise<string> {
+    const store = this.#store;
+    if (this.#synced) this.#deps.onRelist?.();
+    let read = await this.#readAll(signal);
+    if (store.isDoubtful(read.listed) || isOlder(read.resourceVersion, this.#furthest)) {
+      this.#log.warn(
         { known: store.records.size, listed: read.listed.size, resourceVersion: read.resourceVersion },
         "list would remove most objects or goes back; reading it again",
       );
-      await clock.sleep(REREAD_MS, signal);
-      read = await readAll(signal);
-      furthest = read.resourceVersion; // believed now, even if the server was restored from a backup
+      await this.#deps.clock.sleep(REREAD_MS, signal);
+      read = await this.#readAll(signal);
+      this.#furthest = read.resourceVersion; // believed now, even if the server was restored from a backup
     }
-    tell(store.accept(read.listed));
-    move(read.resourceVersion);
-    finishFirstList();
+    this.#tell(store.accept(read.listed));
+    this.#move(read.resourceVersion);
+    this.#finishFirstList();
     return read.resourceVersion;
   }
-  function finishFirstList(): void {
-    if (synced) return;
-    synced = true;
-    guard(log, () => options.onSynced?.());
+
+  #finishFirstList(): void {
+    if (this.#synced) return;
+    this.#synced = true;
+    guard(this.#log, () => this.#options.onSynced?.());
   }
 
-  function receive(type: WatchEventType, object: unknown): void {
-    lastByteAtMs = clock.now();
+  #receive(type: WatchEventType, object: unknown): void {
+    this.#lastByteAtMs = this.#deps.clock.now();
     const told = member(member(object, "metadata"), "resourceVersion");
-    if (type !== "BOOKMARK") tell(store.fold(type, object));
-    if (typeof told === "string" && !(position !== undefined && isOlder(told, position))) move(told);
+    if (type !== "BOOKMARK") this.#tell(this.#store.fold(type, object));
+    if (typeof told === "string" && !(this.#position !== undefined && isOlder(told, this.#position))) this.#move(told);
   }
 
-  async function listAndWatch(signal: AbortSignal): Promise<End> {
+  async #listAndWatch(signal: AbortSignal): Promise<End> {
+    const { client, clock } = this.#deps;
     let sinceMs: number | undefined;
     let heard = false;
     const watchedMs = (): number => (sinceMs === undefined ? 0 : clock.now() - sinceMs);
     try {
-      const from = position ?? (await list(signal));
+      const from = this.#position ?? (await this.#list(signal));
       sinceMs = clock.now();
-      const timeoutSeconds = Math.round(WATCH_SECONDS.least + random() * (WATCH_SECONDS.most - WATCH_SECONDS.least));
+      const timeoutSeconds = Math.round(WATCH_SECONDS.least + this.#random() * (WATCH_SECONDS.most - WATCH_SECONDS.least));
       const hear = (type: WatchEventType, object: unknown): void => {
         heard = true;
-        receive(type, object);
+        this.#receive(type, object);
       };
-      const end = await client.watch(options.path, { ...options.query, resourceVersion: from, timeoutSeconds }, hear, signal);
+      const { path, query } = this.#options;
+      const end = await client.watch(path, { ...query, resourceVersion: from, timeoutSeconds }, hear, signal);
       if (end.kind === "failed") throw end.error;
       return { cause: end.kind === "silent" ? "silent" : "closed", heard, watchedMs: watchedMs() };
     } catch (error) {
@@ -154,44 +204,14 @@ export function makeListWatch<R extends Watched>(deps: ListWatchDeps, options: L
   }
 
   /** What others are to know of an end: metric, log, listeners. `inRow` counts ends of this cause. */
-  function report(end: End, inRow: number): void {
-    deps.onRestart?.(end.cause);
-    const isMissingKind = end.cause === "notFound" && options.optional === true;
-    if (end.error === undefined || isMissingKind) log.debug({ cause: end.cause }, "watch ended; going on");
-    else log.warn({ cause: end.cause, inRow, err: end.error }, "list or watch failed; trying again");
-    if (isMissingKind) finishFirstList();
-    if (end.cause === "denied" && inRow === 1) guard(log, () => options.onDenied?.());
+  #report(end: End, inRow: number): void {
+    this.#deps.onRestart?.(end.cause);
+    const isMissingKind = end.cause === "notFound" && this.#options.optional === true;
+    if (end.error === undefined || isMissingKind) this.#log.debug({ cause: end.cause }, "watch ended; going on");
+    else this.#log.warn({ cause: end.cause, inRow, err: end.error }, "list or watch failed; trying again");
+    if (isMissingKind) this.#finishFirstList();
+    if (end.cause === "denied" && inRow === 1) guard(this.#log, () => this.#options.onDenied?.());
   }
-
-  async function run(signal: AbortSignal): Promise<void> {
-    let failures = 0;
-    let last: { readonly cause: RestartCause; readonly inRow: number } = { cause: "closed", inRow: 0 };
-    for (;;) {
-      const end = await listAndWatch(signal);
-      if (signal.aborted) return;
-      const worked = end.heard || (end.cause === "closed" && end.watchedMs >= STEADY_MS);
-      failures = worked ? 0 : failures + 1;
-      last = { cause: end.cause, inRow: end.cause === last.cause && !worked ? last.inRow + 1 : 1 };
-      if (needsList(end.cause, worked ? 0 : last.inRow)) position = undefined;
-      report(end, last.inRow);
-      try {
-        await clock.sleep(delayMs(end, failures, random), signal);
-      } catch {
-        return; // the signal
-      }
-    }
-  }
-
-  return {
-    get synced() {
-      return synced;
-    },
-    get lastByteAtMs() {
-      return lastByteAtMs;
-    },
-    records: store.records,
-    run,
-  };
 }
 
 /**

@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { makeClock } from "../../common/clock.ts";
+import { ConfigError } from "../../common/errors.ts";
 import { makeKubeClient } from "../../common/kubernetes/client.ts";
 import { makeSdkTransport } from "../cloud/transport.ts";
 import { readConfig } from "../config.ts";
@@ -12,16 +13,22 @@ export const USAGE = `usage: npm run coordinator [-- --once --observe]
   --once     with --observe: read everything once, print what would be done, and end: 0 nothing, 2 something, or something that a
              person has to mend, 1 it could not be read`;
 
-/** What the command line asks for. Throws a TypeError with the mistake. */
-export function readArguments(args: readonly string[]): { readonly once: boolean; readonly observe: boolean; readonly help: boolean } {
+type Arguments = { readonly once: boolean; readonly observe: boolean; readonly help: boolean };
+
+/** What the command line asks for. Throws a ConfigError with the mistake and the usage. */
+export function readArguments(args: readonly string[]): Arguments {
   const options = {
     once: { type: "boolean", default: false },
     observe: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   } as const;
-  const { values } = parseArgs({ args: [...args], options });
-  if (values.once && !values.observe) throw new TypeError("--once needs --observe: only a look is made once");
-  return values;
+  try {
+    const { values } = parseArgs({ args: [...args], options });
+    if (values.once && !values.observe) throw new TypeError("--once needs --observe: only a look is made once");
+    return values;
+  } catch (cause) {
+    throw new ConfigError(`${cause instanceof Error ? cause.message : String(cause)}\n\n${USAGE}`, { cause });
+  }
 }
 
 /** `--once --observe`: prints the plan. Resolves with the exit code: 0 nothing is to be done, 2 something is. */

@@ -34,6 +34,13 @@ type Held = {
   readonly isHealthRead: (loadBalancerId: string) => boolean;
 };
 
+/** Who tells what passes found; `held`: the removals that wait. */
+export const makeFindings = (deps: FindingsDeps, held: Held) => ({
+  report: makeReport(deps, held),
+  onDrift: (loadBalancerId: string, drifts: readonly Drift[]): void => tellDrift(deps, loadBalancerId, drifts),
+  onRefused: (loadBalancerId: string, call: Call, refusal: string): void => tellRefused(deps, loadBalancerId, call, refusal),
+});
+
 /** Turns what a pass found but does not touch into Events; the recorder tells each once. */
 export function makeReport(deps: FindingsDeps, held?: Held): (desired: DesiredLoadBalancer, plan: Plan) => void {
   const logged = new Set<string>();
@@ -63,7 +70,7 @@ export function makeReport(deps: FindingsDeps, held?: Held): (desired: DesiredLo
 }
 
 /** An Event and a line in the log for each listener of ours that somebody else changed; the next writes put it back. */
-export function tellDrift(
+function tellDrift(
   { listenerOwners, tell, log }: Pick<FindingsDeps, "listenerOwners" | "tell" | "log">,
   loadBalancerId: string,
   drifts: readonly Drift[],
@@ -102,12 +109,7 @@ type TellRefusedDeps = Pick<FindingsDeps, "listenerOwners" | "tell"> & {
 };
 
 /** An Event about a call of one item that the cloud refused: at the Pod that it would have bound, else at the owner of the listener. */
-export function tellRefused(
-  { facts, listenerOwners, mirror, tell }: TellRefusedDeps,
-  loadBalancerId: string,
-  call: Call,
-  refusal: string,
-): void {
+function tellRefused({ facts, listenerOwners, mirror, tell }: TellRefusedDeps, loadBalancerId: string, call: Call, refusal: string): void {
   if (call.lane === "bind") {
     const [slot] = call.targets;
     const pod = slot && facts.pods.get(slot.podUid);

@@ -2,6 +2,7 @@ import type { Call } from "../domain/call.ts";
 import type { Parked } from "../domain/safety/brake.ts";
 import { type Causes, reasonsOf } from "../events/causes.ts";
 import { describeForTable } from "../events/wording.ts";
+import type { RemovalGuard } from "../safety/removal-guard.ts";
 import type { Intents } from "../state/intents.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
@@ -15,10 +16,13 @@ export type ProgressDeps = {
   readonly facts: Pick<PodFacts, "complete">;
   readonly intents: Pick<Intents, "unread" | "loadBalancerIds">;
   readonly mirror: Pick<Mirror, "isGone" | "read">;
-  readonly isHealthRead: (loadBalancerId: string) => boolean;
-  readonly failed: { readonly owners: Pick<FailedPasses, "entries">; readonly loadBalancers: Pick<FailedPasses, "entries"> };
-  /** The calls that are due at each load balancer, and the removals that the brake holds. */
-  readonly due: () => readonly { readonly loadBalancerId: string; readonly calls: readonly Call[]; readonly parked: readonly Parked[] }[];
+  readonly guard: Pick<RemovalGuard, "isHealthRead">;
+  readonly owners: { readonly failed: Pick<FailedPasses, "entries"> };
+  readonly loadBalancers: {
+    readonly failed: Pick<FailedPasses, "entries">;
+    /** The calls that are due at each load balancer, and the removals that the brake holds. */
+    due(): readonly { readonly loadBalancerId: string; readonly calls: readonly Call[]; readonly parked: readonly Parked[] }[];
+  };
   readonly causes: (loadBalancerId: string) => Causes;
 };
 
@@ -53,34 +57,36 @@ export class Progress {
 
   /** What is still to be read before `planned` is complete, e.g. "load balancer lb-1"; undefined: nothing. */
   get unread(): string | undefined {
-    const { server, objects, facts, intents, mirror, isHealthRead } = this.#deps;
+    const { server, objects, facts, intents, mirror, guard } = this.#deps;
     if (!objects.synced) return `Services, TkeServiceConfigs and Nodes of ${server}`;
     if (!facts.complete && objects.nodes.records.size > 0) return `the Pods of every Node of ${server}`;
     if (intents.unread.size > 0) return `${intents.unread.size} Services and their load balancers`;
     for (const id of intents.loadBalancerIds) {
       if (mirror.isGone(id)) continue;
       if (mirror.read(id) === undefined) return `load balancer ${id}`;
-      if (!isHealthRead(id)) return `the health of load balancer ${id}`;
+      if (!guard.isHealthRead(id)) return `the health of load balancer ${id}`;
     }
     return undefined;
   }
 
   /** What could not be read when it was last tried, e.g. { what: "Service shop/web", error, sinceMs }. */
   get failures(): readonly Failure[] {
-    const { objects, failed } = this.#deps;
+    const { objects, owners, loadBalancers } = this.#deps;
     const nameOf = (uid: string): string => {
       const service = objects.services.records.get(uid);
       return `Service ${service === undefined ? uid : `${service.namespace}/${service.name}`}`;
     };
     return [
-      ...failed.owners.entries.map(({ key, ...pass }) => ({ what: nameOf(key), ...pass })),
-      ...failed.loadBalancers.entries.map(({ key, ...pass }) => ({ what: `load balancer ${key}`, ...pass })),
+      ...owners.failed.entries.map(({ key, ...pass }) => ({ what: nameOf(key), ...pass })),
+      ...loadBalancers.failed.entries.map(({ key, ...pass }) => ({ what: `load balancer ${key}`, ...pass })),
     ];
   }
 
   /** Every call that is due now, and every removal that the brake holds, with their causes. */
   planned(): Planned[] {
-    const { due, causes } = this.#deps;
-    return due().flatMap(({ loadBalancerId, calls, parked }) => plannedAt(loadBalancerId, calls, parked, causes(loadBalancerId)));
+    const { loadBalancers, causes } = this.#deps;
+    return loadBalancers
+      .due()
+      .flatMap(({ loadBalancerId, calls, parked }) => plannedAt(loadBalancerId, calls, parked, causes(loadBalancerId)));
   }
 }

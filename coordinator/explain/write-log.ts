@@ -1,4 +1,7 @@
-import type { Call } from "../domain/call.ts";
+import type { Logger } from "../../common/log.ts";
+import { type Call, itemsOf } from "../domain/call.ts";
+import { type Causes, reasonsOf } from "../events/causes.ts";
+import type { Made } from "../load-balancers/reconcile.ts";
 
 /** One write to a load balancer and why it was made. `result` is "ok" or the cloud's code. Times are milliseconds since the epoch. */
 export type WriteLogEntry = {
@@ -24,6 +27,14 @@ export class WriteLog {
     this.#seq += 1;
     this.#entries.push({ seq: this.#seq, ...entry });
     if (this.#entries.length > MAX_ENTRIES) this.#entries.shift();
+  }
+
+  /** A write has ended: it is remembered and logged with its reasons. */
+  note({ loadBalancerId, call, result, startedMs, endedMs }: Made, causes: Causes, log: Logger): void {
+    const because = reasonsOf(call, causes);
+    const items = itemsOf(call);
+    this.add({ atMs: startedMs, ms: endedMs - startedMs, loadBalancerId, lane: call.lane, items, result, because });
+    log.info({ loadBalancerId, lane: call.lane, items, result, because }, "write and its reason");
   }
 
   /** Of one load balancer, or all. */

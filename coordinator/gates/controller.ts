@@ -1,36 +1,37 @@
 import type { Clock } from "../../common/clock.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
-import type { PodFacts } from "../state/pod-facts.ts";
+import type { State } from "../state/state.ts";
 import { Worker, type WorkerDeps } from "../workqueue/worker.ts";
 import { PodBindings, type PodBindingsDeps } from "./pod-bindings.ts";
 import { makePodGateReconciler } from "./reconcile.ts";
-import { makeSelectingServices, type SelectingServicesDeps } from "./selecting-services.ts";
+import { makeSelectingServices } from "./selecting-services.ts";
 
 /** Gates that are worked on at once: each waits for one answer of the API server. */
 const CONCURRENCY = 16;
 
-export type GatesDeps = Omit<PodBindingsDeps, "selections"> &
-  SelectingServicesDeps & {
-    readonly client: Pick<KubeClient, "patch">;
-    readonly facts: PodFacts;
-    readonly gateType: string;
-    readonly clock: Clock;
-    readonly log: Logger;
-    /** Told when a gate turned True: seconds since its containers became ready, where known. */
-    readonly onReady: (seconds: number) => void;
-    readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]>;
-  };
+export type GatesDeps = Pick<PodBindingsDeps, "progress" | "clusterId"> & {
+  readonly client: Pick<KubeClient, "patch">;
+  readonly state: Pick<State, "facts" | "objects" | "intents" | "mirror" | "addressClaims">;
+  readonly gateType: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Told when a gate turned True: seconds since its containers became ready, where known. */
+  readonly onReady: (seconds: number) => void;
+  readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]>;
+};
 
 /** The queue of gates, by Pod UID, and where each Pod stands. */
-export function makeGatesController(deps: GatesDeps): { readonly queue: Worker; readonly podBindings: PodBindings } {
-  const { client, facts, gateType, clock, log, intents, onOutcome } = deps;
-  const podBindings = new PodBindings({ ...deps, selections: intents.selections });
+export type GatesController = { readonly queue: Worker; readonly podBindings: PodBindings };
+
+export function makeGatesController(deps: GatesDeps): GatesController {
+  const { client, state, progress, clusterId, gateType, clock, log, onOutcome } = deps;
+  const podBindings = new PodBindings({ ...state, selections: state.intents.selections, progress, clock, clusterId });
   const reconcile = makePodGateReconciler({
     client,
-    facts,
+    facts: state.facts,
     podBindings,
-    services: makeSelectingServices(deps),
+    services: makeSelectingServices(state),
     clock,
     log,
     gateType,

@@ -27,7 +27,7 @@ export type HealthPollerDeps = {
   readonly awaited: (loadBalancerId: string) => readonly Awaited[];
   /** An answer about these has come, or nothing is bound there; one that the answer leaves out is still not known. */
   readonly onAnswer?: (loadBalancerIds: readonly string[]) => void;
-  /** The cloud refused a question about this load balancer and others: it must be read anew, soon. */
+  /** The cloud refused a question about this load balancer and others: what is known of it is in doubt now. */
   readonly doubt: (loadBalancerId: string) => void;
 };
 
@@ -151,7 +151,7 @@ export class HealthPoller {
       const isRefused = err instanceof ClbApiError && err.call.code.startsWith("InvalidParameter");
       for (const id of ids) this.#noteMiss(id, isRefused ? "refused" : "failed", MOST_FAILED_MS);
       // One unknown load balancer fails the whole question: each must be read again, which finds the one that is gone.
-      if (isRefused) for (const id of ids) this.#deps.doubt(id);
+      if (isRefused) for (const id of ids) this.#doubt(id);
       log.warn({ err, loadBalancerIds: ids }, "health not read");
     }
   }
@@ -178,6 +178,11 @@ export class HealthPoller {
     if (isTold || isKnown) return void this.#asked.set(id, { firstMs, askedMs, isKnown: true, misses: 0 });
     this.#asked.set(id, { ...before, askedMs });
     this.#noteMiss(id, "left-out", this.#deps.idleMs);
+  }
+
+  #doubt(id: string): void {
+    this.#deps.mirror.markStale(id, "health could not be read");
+    this.#deps.doubt(id);
   }
 
   #noteMiss(id: string, how: Missed["how"], mostMs: number): void {

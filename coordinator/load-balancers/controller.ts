@@ -1,28 +1,17 @@
-import type { Clock } from "../../common/clock.ts";
-import type { Logger } from "../../common/log.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
 import { QuotaPoller } from "../cloud/quota-poller.ts";
-import type { RateLimit } from "../cloud/rate-limit.ts";
 import type { Call } from "../domain/call.ts";
-import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
-import type { LoadBalancer } from "../domain/load-balancer.ts";
-import type { Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { Parked } from "../domain/safety/brake.ts";
-import type { Drift } from "../domain/safety/drift.ts";
 import { allowedCalls, keepsAll, type Policy } from "../domain/safety/policy.ts";
 import type { RemovalGuard } from "../safety/removal-guard.ts";
-import type { AddressClaims } from "../state/address-claims.ts";
-import type { Intents } from "../state/intents.ts";
-import type { Mirror } from "../state/mirror.ts";
-import type { PodFacts } from "../state/pod-facts.ts";
-import type { PodIndex } from "../state/pod-index.ts";
+import type { State } from "../state/state.ts";
 import { FailedPasses } from "../workqueue/failed-passes.ts";
 import { Worker, type WorkerDeps } from "../workqueue/worker.ts";
 import { Planner } from "./planner.ts";
-import { type Made, makeLoadBalancerReconciler } from "./reconcile.ts";
+import { type LoadBalancerDeps, makeLoadBalancerReconciler } from "./reconcile.ts";
 import { RefusedItems } from "./refused-items.ts";
-import { Resync } from "./resync.ts";
-import { Writer } from "./writer.ts";
+import { Resync, type ResyncDeps } from "./resync.ts";
+import { Writer, type WriterDeps } from "./writer.ts";
 
 /**
  * Load balancers are worked on in parallel; the rate limits bound the calls. One whose task is stuck keeps its hand for minutes, so there
@@ -30,27 +19,15 @@ import { Writer } from "./writer.ts";
  */
 const CONCURRENCY = 1_000;
 
-export type LoadBalancersDeps = {
+export type LoadBalancersDeps = Pick<LoadBalancerDeps, "api" | "clock" | "log" | "report" | "onDrift" | "onMade"> & {
   readonly api: ClbApi;
-  readonly rateLimit: Pick<RateLimit, "state">;
-  readonly mirror: Mirror;
-  readonly addressClaims: AddressClaims;
-  readonly intents: Intents;
-  readonly facts: PodFacts;
-  readonly pods: PodIndex;
+  readonly rateLimit: ResyncDeps["rateLimit"];
+  readonly state: Pick<State, "mirror" | "addressClaims" | "intents" | "facts" | "pods" | "objects">;
   readonly guard: RemovalGuard;
-  readonly clock: Clock;
-  readonly log: Logger;
   readonly settings: LoadBalancersSettings;
-  /** Every watch has synced once. */
-  readonly synced: () => boolean;
-  /** Tells what a plan found but does not touch. */
-  readonly report: (desired: DesiredLoadBalancer, plan: Plan) => void;
-  readonly onDrift: (loadBalancerId: string, drifts: readonly Drift[]) => void;
   /** Told of each call of one item that the cloud refused. */
-  readonly onRefused: (loadBalancerId: string, call: Call, message: string) => void;
-  readonly onMade: (made: Made) => void;
-  readonly onWrite: (lane: Call["lane"], items: number) => void;
+  readonly onRefused: ConstructorParameters<typeof RefusedItems>[0];
+  readonly onWrite: NonNullable<WriterDeps["onWrite"]>;
   readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]>;
   /** The re-read of a load balancer is due; quotas were raised. */
   readonly wakeUps: { loadBalancerDue(loadBalancerId: string): void; quotasRaised(): void };
@@ -74,7 +51,11 @@ export interface LoadBalancersController {
   readonly failed: FailedPasses;
   readonly planner: Planner;
   readonly writer: Writer;
-  readonly refusedItems: RefusedItems;
+  /** How far binds have come. */
+  readonly progress: {
+    readonly running: (loadBalancerId: string) => Call | undefined;
+    readonly refusal: (loadBalancerId: string, slot: string, podUid: string) => string | undefined;
+  };
   /** What is due now, as far as every load balancer is known. */
   due(): Due[];
   /** Resolves when `stop` has aborted and the running passes have ended; `hard` ends those as well. */
@@ -82,9 +63,10 @@ export interface LoadBalancersController {
 }
 
 export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalancersController {
-  const { api, mirror, addressClaims, intents, facts, pods, guard, clock, log, settings, wakeUps } = deps;
-  const { policy, drainMs, resyncMs, clusterId } = settings;
-  const writer = new Writer({ api, mirror, addressClaims, clock, log, onWrite: deps.onWrite });
+  const { api, state, guard, clock, log, settings, wakeUps } = deps;
+  const { mirror, intents, pods } = state;
+  const { policy } = settings;
+  const writer = new Writer({ ...state, api, clock, log, onWrite: deps.onWrite });
   const refusedItems = new RefusedItems(deps.onRefused);
   const quotas = new QuotaPoller({
     api,
@@ -95,47 +77,18 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
       wakeUps.quotasRaised();
     },
   });
-  const planner = new Planner({
-    facts,
-    pods,
-    addressClaims,
-    mirror,
-    writer,
-    refusedItems,
-    guard,
-    clock,
-    settings,
-    quotas: () => quotas.current,
-  });
-  const resync = new Resync({
-    mirror,
-    clock,
-    log,
-    rateLimit: deps.rateLimit,
-    ...settings,
-    due: (id) => wakeUps.loadBalancerDue(id),
-  });
-  const plan = (desired: DesiredLoadBalancer, actual: LoadBalancer): Plan => planner.plan(desired, actual);
+  const planner = new Planner({ ...state, writer, refusedItems, guard, clock, settings, quotas: () => quotas.current });
+  const resync = new Resync({ ...settings, mirror, rateLimit: deps.rateLimit, clock, log, due: (id) => wakeUps.loadBalancerDue(id) });
   const failed = new FailedPasses(clock);
   const reconcile = makeLoadBalancerReconciler({
-    api,
-    mirror,
-    addressClaims,
-    intents,
-    facts,
+    ...deps,
+    ...state,
+    ...settings,
+    synced: () => state.objects.synced,
     writer,
     refusedItems,
     resync,
-    plan,
-    clock,
-    log,
-    clusterId,
-    drainMs,
-    resyncMs,
-    synced: deps.synced,
-    report: deps.report,
-    onDrift: deps.onDrift,
-    onMade: deps.onMade,
+    plan: (desired, actual) => planner.plan(desired, actual),
     allowed: (calls) => allowedCalls(policy, calls),
     takesOver: ({ ip, podUid }) => keepsAll(policy) && pods.byIp(ip)?.uid === podUid,
     onForgotten: (id) => {
@@ -143,19 +96,19 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
       planner.forget(id);
     },
   });
-  const onOutcome = deps.onOutcome;
+  const { onOutcome } = deps;
   const queue = new Worker({ name: "loadBalancers", reconcile: failed.noted(reconcile), clock, log, concurrency: CONCURRENCY, onOutcome });
   return {
     queue,
     failed,
     planner,
     writer,
-    refusedItems,
+    progress: { running: (id) => writer.running(id), refusal: (id, slot, podUid) => refusedItems.why(id, slot, podUid) },
     due: () =>
       [...intents.loadBalancerIds].flatMap((loadBalancerId): Due[] => {
         const actual = mirror.read(loadBalancerId);
         if (actual === undefined) return [];
-        const { calls } = plan(intents.desired(loadBalancerId), actual);
+        const { calls } = planner.plan(intents.desired(loadBalancerId), actual);
         return [{ loadBalancerId, calls, parked: guard.parked(loadBalancerId) }];
       }),
     run: async (stop, hard) => {

@@ -1,3 +1,4 @@
+import type { State } from "../state/state.ts";
 import { FailedPasses } from "../workqueue/failed-passes.ts";
 import { unlessUnsent } from "../workqueue/unsent.ts";
 import type { Reconcile } from "../workqueue/worker.ts";
@@ -7,19 +8,27 @@ import { makeServiceReconciler, type ServiceDeps } from "./service.ts";
 /** Owners that are worked on at once; each waits for the cloud or the API server most of the time. */
 const CONCURRENCY = 10;
 
-export type OwnersDeps = Omit<ServiceDeps, "attempts"> & { readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]> };
+export type OwnersDeps = Omit<ServiceDeps, "attempts" | "mirror" | "addressClaims" | "intents" | "service" | "synced"> & {
+  readonly state: Pick<State, "mirror" | "addressClaims" | "intents" | "objects">;
+  readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]>;
+};
 
 /** The queue of objects that own listeners, by UID, and which of its passes failed. */
-export function makeOwnersController(deps: OwnersDeps): { readonly queue: Worker; readonly failed: FailedPasses } {
-  const { clock, log, onOutcome } = deps;
+export type OwnersController = { readonly queue: Worker; readonly failed: FailedPasses };
+
+export function makeOwnersController(deps: OwnersDeps): OwnersController {
+  const { clock, log, onOutcome, state } = deps;
+  const { intents, objects } = state;
+  const synced = (): boolean => objects.synced;
+  const service: ServiceDeps["service"] = (uid) => objects.services.records.get(uid);
   const failed = new FailedPasses(clock);
-  const pass = unlessUnsent(makeServiceReconciler({ ...deps, attempts: new Map() }));
-  const reconcile = failed.noted(notingFirst(deps, pass));
+  const pass = unlessUnsent(makeServiceReconciler({ ...deps, ...state, synced, service, attempts: new Map() }));
+  const reconcile = failed.noted(notingFirst({ intents, synced }, pass));
   return { queue: new Worker({ name: "services", reconcile, clock, log, concurrency: CONCURRENCY, onOutcome }), failed };
 }
 
 /** The same passes; notes which objects have had theirs, once all objects are known. */
-function notingFirst({ intents, synced }: Pick<OwnersDeps, "intents" | "synced">, reconcile: Reconcile): Reconcile {
+function notingFirst({ intents, synced }: Pick<ServiceDeps, "intents" | "synced">, reconcile: Reconcile): Reconcile {
   return async (uid, signal) => {
     const isKnown = synced();
     try {

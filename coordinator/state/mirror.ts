@@ -83,6 +83,11 @@ export class Mirror {
     return this.#entries.get(id)?.readAtMs;
   }
 
+  /** Seconds since the load balancer that was not read for longest was read as a whole; 0 if there is none. */
+  oldestReadSeconds(nowMs: number): number {
+    return Math.max(0, ...[...this.#entries.values()].map(({ readAtMs }) => (nowMs - readAtMs) / 1000));
+  }
+
   markStale(id: string, because: string): void {
     const entry = this.#entries.get(id);
     if (entry !== undefined) entry.staleBecause = because;

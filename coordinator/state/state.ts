@@ -13,10 +13,9 @@ import type { WatchedObjects } from "./watched-objects.ts";
 export type StateDeps = {
   readonly client: KubeClient;
   readonly facts: PodFacts;
-  readonly objects: Pick<WatchedObjects, "config">;
+  readonly objects: WatchedObjects;
   readonly clock: { now(): number };
-  readonly clusterId: string;
-  readonly namespace: string;
+  readonly settings: { readonly clusterId: string; readonly namespace: string };
 };
 
 /** Told after the state has taken a change in; must not throw. */
@@ -28,6 +27,8 @@ export type StateFollowers = {
 
 /** What is known during one reign of a leader. */
 export interface State {
+  readonly facts: PodFacts;
+  readonly objects: WatchedObjects;
   readonly pods: PodIndex;
   readonly mirror: Mirror;
   readonly addressClaims: AddressClaims;
@@ -39,7 +40,8 @@ export interface State {
   close(): void;
 }
 
-export function makeState({ client, facts, objects, clock, clusterId, namespace }: StateDeps, followers: StateFollowers): State {
+export function makeState({ client, facts, objects, clock, settings }: StateDeps, followers: StateFollowers): State {
+  const { clusterId, namespace } = settings;
   const mirror = new Mirror(followers.mirrorChanged);
   const addressClaims = tellingClaims(makeAddressClaims(client, namespace), (id, { ips, passedOn }) => {
     followers.addressesClaimed(id, ips);
@@ -56,6 +58,8 @@ export function makeState({ client, facts, objects, clock, clusterId, namespace 
   const listenerOwners = new ListenerOwners({ intents, mirror, clusterId });
   intents.selections.follow(followers.podChanged);
   return {
+    facts,
+    objects,
     pods,
     mirror,
     addressClaims,

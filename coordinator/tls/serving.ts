@@ -55,19 +55,37 @@ const RETRY = { baseMs: 250, maxMs: 30_000 };
 
 type Authority = Material & { readonly previousPem: string };
 
-/**
- * Reads or creates the Secrets and the ConfigMap; retries until they are there or the signal aborts (then rejects with its reason).
- * Two replicas that do so at once end up with the same ones: a write that was not based on what is there is refused, and read again.
- */
-export async function makeServing(deps: ServingDeps, starting: AbortSignal): Promise<ServingKeeper> {
-  const { clock, log } = deps;
-  const objects = makeKeptObjects(deps.kube, deps.namespace);
-  const listeners = new Set<(serving: Serving) => void>();
-  const names = [...deps.dnsNames, ...deps.ipAddresses];
-  let authority: Authority | undefined;
-  let serving: Serving | undefined;
+/** What the objects are to hold, and what this process has held until now. */
+class CertificateObjects {
+  readonly #deps: ServingDeps;
+  readonly #objects: ReturnType<typeof makeKeptObjects>;
+  readonly #names: readonly string[];
+  #authority: Authority | undefined;
+  #serving: Serving | undefined;
 
-  const keepAuthority = async (found: Found, signal: AbortSignal): Promise<Authority> => {
+  constructor(deps: ServingDeps, objects: ReturnType<typeof makeKeptObjects>) {
+    this.#deps = deps;
+    this.#objects = objects;
+    this.#names = [...deps.dnsNames, ...deps.ipAddresses];
+  }
+
+  get serving(): Serving | undefined {
+    return this.#serving;
+  }
+
+  /** Level-based: looks at what is there, puts right what is wrong; in this order, so that no leaf is served before its issuer is published. */
+  async putRight(signal: AbortSignal): Promise<Serving> {
+    const objects = this.#objects;
+    const authority = await this.#keepAuthority(await objects.read("secrets", CA_SECRET, signal), signal);
+    this.#authority = authority;
+    const caBundlePem = await this.#keepBundle(await objects.read("configmaps", CA_BUNDLE_CONFIG_MAP, signal), authority, signal);
+    const leaf = await this.#keepServing(await objects.read("secrets", SERVING_SECRET, signal), authority, signal);
+    this.#serving = { ...leaf, caBundlePem };
+    return this.#serving;
+  }
+
+  async #keepAuthority(found: Found, signal: AbortSignal): Promise<Authority> {
+    const { clock, log } = this.#deps;
     const there = {
       certPem: found.data["tls.crt"] ?? "",
       keyPem: found.data["tls.key"] ?? "",
@@ -75,51 +93,55 @@ export async function makeServing(deps: ServingDeps, starting: AbortSignal): Pro
     };
     const fault = authorityFault(there, clock.now());
     if (fault === undefined) return there;
-    const kept = authority !== undefined && authorityFault(authority, clock.now()) === undefined ? authority : undefined;
-    const previousPem = fault === "near-expiry" ? there.certPem : (authority?.certPem ?? "");
+    const held = this.#authority;
+    const kept = held !== undefined && authorityFault(held, clock.now()) === undefined ? held : undefined;
+    const previousPem = fault === "near-expiry" ? there.certPem : (held?.certPem ?? "");
     const wanted = kept ?? { ...(await issueAuthority(clock.now())), previousPem };
-    await objects.write(found, { "tls.crt": wanted.certPem, "tls.key": wanted.keyPem, "previous.crt": wanted.previousPem }, signal);
+    const data = { "tls.crt": wanted.certPem, "tls.key": wanted.keyPem, "previous.crt": wanted.previousPem };
+    await this.#objects.write(found, data, signal);
     tellWritten(log, found, fault);
     return wanted;
-  };
+  }
 
-  const keepServing = async (found: Found, by: Authority, signal: AbortSignal): Promise<Material> => {
+  async #keepServing(found: Found, by: Authority, signal: AbortSignal): Promise<Material> {
+    const { clock, log, dnsNames, ipAddresses } = this.#deps;
+    const names = this.#names;
     const there = { certPem: found.data["tls.crt"] ?? "", keyPem: found.data["tls.key"] ?? "" };
     const fault = servingFault(there, by, names, clock.now());
     if (fault === undefined) return there;
-    const kept = serving !== undefined && servingFault(serving, by, names, clock.now()) === undefined ? serving : undefined;
+    const held = this.#serving;
+    const kept = held !== undefined && servingFault(held, by, names, clock.now()) === undefined ? held : undefined;
     // A replica of another configuration keeps the names it needs; else both would replace each other's for ever.
     const also = fault === "wrong-name" ? namesOf(there.certPem) : { dnsNames: [], ipAddresses: [] };
-    const wanted =
-      kept ?? (await issueServing(by, union(deps.dnsNames, also.dnsNames), union(deps.ipAddresses, also.ipAddresses), clock.now()));
-    await objects.write(found, { "tls.crt": wanted.certPem, "tls.key": wanted.keyPem }, signal);
+    const wanted = kept ?? (await issueServing(by, union(dnsNames, also.dnsNames), union(ipAddresses, also.ipAddresses), clock.now()));
+    await this.#objects.write(found, { "tls.crt": wanted.certPem, "tls.key": wanted.keyPem }, signal);
     tellWritten(log, found, fault);
     return { certPem: wanted.certPem, keyPem: wanted.keyPem };
-  };
+  }
 
-  const keepBundle = async (found: Found, by: Authority, signal: AbortSignal): Promise<string> => {
-    const wanted = authoritiesIn(by.certPem + by.previousPem, clock.now()).join("");
-    if (found.data[CA_BUNDLE_KEY] !== wanted) await objects.write(found, { [CA_BUNDLE_KEY]: wanted }, signal);
+  async #keepBundle(found: Found, by: Authority, signal: AbortSignal): Promise<string> {
+    const wanted = authoritiesIn(by.certPem + by.previousPem, this.#deps.clock.now()).join("");
+    if (found.data[CA_BUNDLE_KEY] !== wanted) await this.#objects.write(found, { [CA_BUNDLE_KEY]: wanted }, signal);
     return wanted;
-  };
+  }
+}
 
-  /** Level-based: looks at what is there, puts right what is wrong; in this order, so that no leaf is served before its issuer is published. */
-  const pass = async (signal: AbortSignal): Promise<Serving> => {
-    authority = await keepAuthority(await objects.read("secrets", CA_SECRET, signal), signal);
-    const caBundlePem = await keepBundle(await objects.read("configmaps", CA_BUNDLE_CONFIG_MAP, signal), authority, signal);
-    const leaf = await keepServing(await objects.read("secrets", SERVING_SECRET, signal), authority, signal);
-    const next = { ...leaf, caBundlePem };
-    const before = serving;
-    serving = next;
-    if (before !== undefined && !isSame(before, next)) for (const listener of listeners) listener(next);
-    return next;
-  };
-
+/**
+ * Reads or creates the Secrets and the ConfigMap; retries until they are there or the signal aborts (then rejects with its reason).
+ * Two replicas that do so at once end up with the same ones: a write that was not based on what is there is refused, and read again.
+ */
+export async function makeServing(deps: ServingDeps, starting: AbortSignal): Promise<ServingKeeper> {
+  const { clock, log } = deps;
+  const objects = makeKeptObjects(deps.kube, deps.namespace);
+  const certificates = new CertificateObjects(deps, objects);
+  const listeners = new Set<(serving: Serving) => void>();
   const latch = makeLatch(clock);
   let failures = 0;
   const tryPass = async (signal: AbortSignal): Promise<Serving | undefined> => {
+    const before = certificates.serving;
     try {
-      const done = await pass(signal);
+      const done = await certificates.putRight(signal);
+      if (before !== undefined && !isSame(before, done)) for (const listener of listeners) listener(done);
       failures = 0;
       return done;
     } catch (err) {
@@ -136,7 +158,7 @@ export async function makeServing(deps: ServingDeps, starting: AbortSignal): Pro
 
   return {
     get current() {
-      return serving ?? begun;
+      return certificates.serving ?? begun;
     },
     subscribe(listener) {
       listeners.add(listener);
