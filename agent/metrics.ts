@@ -48,7 +48,7 @@ export function makeMetrics(view: AgentView): AgentMetrics {
   registry.registerMetric(gauge("pod_watch_age_seconds", "Since the API server was last heard on the Pod watch", view.podWatchAgeSeconds));
   const relists = counter("pod_relists_total", "Complete lists of the node's Pods", []);
   const restarts = counter("pod_watch_restarts_total", "Lists and watches of Pods begun anew, by cause", ["cause"]);
-  const reads = counter("network_reads_total", "Looks at the kernel's routes", ["outcome"]);
+  const reads = counter("network_reads_total", "Reads of the kernel's routes", ["outcome"]);
   const sent = counter("messages_sent_total", "Messages to coordinators", ["kind"]);
   const resends = counter("resends_total", "Snapshots that coordinators asked for", []);
   const timeouts = counter("ack_timeouts_total", "Differences that were not acknowledged in time", []);

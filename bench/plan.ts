@@ -53,7 +53,7 @@ function whatIsWanted(): DesiredLoadBalancer {
 const desired = whatIsWanted();
 const podByIp = new Map(Array.from({ length: TARGETS }, (_, n) => [address(n), podUid(n)]));
 let asked = 0;
-const input = (actual: LoadBalancer, memo?: PlanCache): PlanInput => ({
+const input = (actual: LoadBalancer, cache?: PlanCache): PlanInput => ({
   clusterId: CLUSTER,
   desired,
   actual,
@@ -63,7 +63,7 @@ const input = (actual: LoadBalancer, memo?: PlanCache): PlanInput => ({
   },
   serving: () => true,
   drained: () => false,
-  ...(memo && { memo }),
+  ...(cache && { cache }),
 });
 
 const mirror = new Mirror(() => undefined);
@@ -107,7 +107,7 @@ const { calls } = planLoadBalancer(input(actual()));
 const scratchMs = fastest(() => planLoadBalancer(input(actual())));
 
 const heapBefore = heapUsed();
-const memo = new PlanCache();
+const cache = new PlanCache();
 const foldsStartedMs = performance.now();
 for (const call of calls) carryOut(call);
 const foldMs = (performance.now() - foldsStartedMs) / calls.length;
@@ -116,15 +116,15 @@ const states = new Map(
 );
 mirror.noteHealth("lb-1", states, { askedMs: made + 1, nowMs: made + 2 });
 states.clear();
-const left = planLoadBalancer(input(actual(), memo)).calls.length;
+const left = planLoadBalancer(input(actual(), cache)).calls.length;
 const bytesPerTarget = (heapUsed() - heapBefore) / TARGETS;
 
 const coldMs = fastest(() => planLoadBalancer(input(actual())));
-const convergedMs = fastest(() => planLoadBalancer(input(actual(), memo)));
+const convergedMs = fastest(() => planLoadBalancer(input(actual(), cache)));
 asked = 0;
 const changeMs = fastest(() => {
-  memo.podsChanged([podUid(4_711)]);
-  planLoadBalancer(input(actual(), memo));
+  cache.podsChanged([podUid(4_711)]);
+  planLoadBalancer(input(actual(), cache));
 });
 const placesPerChange = asked / SIZE.targets / ROUNDS;
 

@@ -24,7 +24,7 @@ export const CA_BUNDLE_CONFIG_MAP = "clb-direct-ca-bundle";
 /** Key of the ConfigMap above; the agents mount it as a file of this name. */
 export const CA_BUNDLE_KEY = "ca.crt";
 export const LEADER_LEASE = "clb-direct-leader";
-/** One per load balancer: `clb-direct-journal-<load balancer id>`, which Pod each bound address was given to. */
+/** One ConfigMap per load balancer, `clb-direct-journal-<load balancer id>`: its address claims. */
 export const ADDRESS_CLAIMS_PREFIX = "clb-direct-journal-";
 
 export const AGENT_SERVICE_ACCOUNT = "clb-direct-agent";

@@ -1,9 +1,64 @@
 /**
- * Domain types that both processes speak.
+ * Domain types that both processes speak, and the words that this project adds to those of Kubernetes and of the CLB. One word, one
+ * meaning; docs/architecture.md says which file does what.
  *
+ * Pods
  * - Pod fact: what is known of one Pod, from its node's agent or from the coordinator's own watch of that node.
- * - End: why a Pod no longer counts; only a known end (or being selected no longer) removes a backend.
- * - Gate: the ReadinessGate condition of a Pod that says its load balancers send to it.
+ * - end: why a Pod no longer counts (`PodEnd`): its deletion was seen, a complete list lacks it, or its Node object is gone.
+ * - evidence of an end: what makes it certain that a backend may go: its Pod was deleted or is being deleted, its containers are over, its
+ *   Node was deleted, its address passed to another Pod, or its owner asks for other Pods. A Pod that is merely missing has none.
+ * - gate: the ReadinessGate condition of a Pod that says its load balancers send to it.
+ *
+ * Owners
+ * - owner: an object that owns listeners of a load balancer, so far a Service. A deletion is its end.
+ * - intent: what an owner asks for: which load balancer, which Pods, which ports.
+ * - standing: of an owner: waiting for its load balancer, served, held or deleted; of a Pod: the backend that one port of an owner makes of
+ *   it, or why it makes none.
+ * - held: of an owner that cannot be read, and no earlier intent of it is known: what it has stays as it is, and only ends of Pods count.
+ * - selection: the Pods that one port of an owner selects, with their standings.
+ *
+ * Load balancers
+ * - place: where targets are bound: a listener of layer 4, or a rule of a listener of layer 7.
+ * - slot: a place, an address and a port: what the cloud tells apart.
+ * - backend: a Pod in a slot. The cloud's word is target; it knows no Pods.
+ * - address claim: the record of the Pod for which a load balancer has an address bound. Written before the bind, it survives restarts; an
+ *   address that is bound nowhere any more is forgotten.
+ * - adoption: the address claim for a wanted target that somebody else has bound.
+ * - foreign: of a listener whose name is not ours, and of a target without an address claim whose address no Pod has: left alone.
+ * - orphaned: of a listener of ours whose owner nobody knows: it stays.
+ * - mirror: what each load balancer looks like as far as is known: filled by reads, kept by our own writes that the cloud has confirmed.
+ * - in doubt, stale: of a mirror after an answer that did not say what has happened: it is read before the next decision.
+ * - drift: what somebody else changed in a listener of ours.
+ *
+ * Work
+ * - pass: one run of a reconciler for one key: an owner, a load balancer or a Pod's gate.
+ * - wake-up: a change makes the pass of a key due.
+ * - call: one request to the cloud's API. In a plan: one write with its items.
+ * - read, write: a call that changes nothing, and one that does; one write at a time per load balancer.
+ * - item: a target, weight, listener or rule in a call: what the cloud may refuse by itself.
+ * - batch: a write of the API's Batch… actions, which bind and unbind up to 500 targets and answer when they are done.
+ * - lane: the kind of a write, which decides its order: conflict, drain, structure, bind, unbind, tune, delete.
+ * - conflict: the lane that unbinds at once, because the address passed to another Pod or nothing of the Pod runs any more.
+ * - drain: weight 0 for a backend that leaves, and the time from then on until it is unbound.
+ * - follow-up: a bind that becomes possible when a listener or rule has been created.
+ * - finding: what a plan sees and does not touch, but a person should know.
+ * - resync: the periodic re-read of every load balancer, to notice drift.
+ * - poller: asks the cloud again and again (health, quotas). A watch is one of Kubernetes, never this.
+ * - read batcher: makes one read of what many callers ask at the same time.
+ * - write log: the last writes, with what caused each.
+ * - dry run: reads everything, prints what would be done and writes nothing (`--once --observe`).
+ * - reign: the time for which one replica leads. The fence refuses writes when the Lease may be another's.
+ *
+ * Safety
+ * - removal: a backend that a plan takes away, or all of one place that go together, under an id.
+ * - brake: parks removals without evidence of an end that would leave a place too few backends.
+ * - park: to keep a removal waiting; the brake holds it.
+ * - release: a person's word, by an annotation, that lets a parked removal go, once. Never a deletion, nor the forgetting of an address.
+ * - policy: which calls are made at all: enforce, no-unbind, observe.
+ *
+ * Gates
+ * - binding: where one Pod stands in one place that asks for it. Its steps: pending (a person or the Pod must act first), bindable (waits
+ *   for a write), binding (the bind runs), checking (bound, the health check runs), healthy; draining when the Pod ends.
  */
 
 export type PodPhase = "Pending" | "Running" | "Succeeded" | "Failed" | "Unknown";
@@ -41,7 +96,7 @@ export type PodFact = {
   readonly hostInterface: HostInterface | undefined;
 };
 
-/** Evidence that a Pod is over: its deletion was seen, a complete list lacks it, or its Node object is gone. */
+/** How we know that a Pod is over: its deletion was seen, a complete list lacks it, or its Node object is gone. */
 export type PodEnd = "deleted" | "absent" | "node-deleted";
 
 /** E.g. "demo/web-5d9c-x7k2p". */

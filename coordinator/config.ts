@@ -13,6 +13,8 @@ const whole = (min: number, max: number) => {
 };
 const port = whole(1, 65_535);
 const milliseconds = whole;
+const RESYNC_PERIOD = milliseconds(1_000, 3_600_000);
+const RESYNC_DEFAULT_MS = 60_000;
 
 const Environment = z.object({
   /** Region of the load balancers, e.g. "ap-guangzhou". */
@@ -59,8 +61,10 @@ const Environment = z.object({
   DRAIN_MS: milliseconds(0, 3_600_000).default(30_000),
   /** How long a node may be without an agent before its Pods are watched from here. */
   AGENT_GRACE_MS: milliseconds(100, 600_000).default(10_000),
-  /** Every load balancer is read anew at least this often, to notice what others changed. */
-  AUDIT_MS: milliseconds(1_000, 3_600_000).default(60_000),
+  /** Every load balancer is re-read at least this often, to notice what others changed; default RESYNC_DEFAULT_MS. */
+  RESYNC_MS: RESYNC_PERIOD.optional(),
+  /** The former name of RESYNC_MS, for one version. */
+  AUDIT_MS: RESYNC_PERIOD.optional(),
   /** DescribeTargetHealth while a Pod waits. */
   HEALTH_POLL_MS: milliseconds(100, 10_000).default(250),
   /** DescribeTargetHealth while nobody waits. */
@@ -76,6 +80,8 @@ const Environment = z.object({
 
 /** docs/operations.md explains each. */
 export const ENVIRONMENT_KEYS = Environment.keyof().options;
+
+const FORMER_NAME = "AUDIT_MS is the former name of RESYNC_MS and goes with the next version: set RESYNC_MS";
 
 /** Reads the environment once. Throws ConfigError that lists every mistake. */
 export function readConfig(env: NodeJS.ProcessEnv) {
@@ -115,11 +121,13 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     logLevel: data.LOG_LEVEL,
     drainMs: data.DRAIN_MS,
     agentGraceMs: data.AGENT_GRACE_MS,
-    resyncMs: data.AUDIT_MS,
+    resyncMs: data.RESYNC_MS ?? data.AUDIT_MS ?? RESYNC_DEFAULT_MS,
     healthPollMs: data.HEALTH_POLL_MS,
     healthIdleMs: data.HEALTH_IDLE_MS,
     keepalive: { timeMs: data.KEEPALIVE_MS, timeoutMs: data.KEEPALIVE_TIMEOUT_MS },
     shutdownMs: data.SHUTDOWN_MS,
     timeScale: data.TIME_SCALE,
+    /** Sentences for the log. */
+    warnings: data.AUDIT_MS === undefined ? [] : [FORMER_NAME],
   } as const;
 }

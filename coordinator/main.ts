@@ -32,6 +32,7 @@ import { makeServing } from "./tls/serving.ts";
 async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const config = { ...readConfig(env), ...(observe && { policy: "observe" as const }) };
   const log = await makeLogger("coordinator", config.logLevel);
+  for (const warning of config.warnings) log.warn(warning);
   const clock = makeClock(config.timeScale);
   const wallClock = makeClock(); // certificates and tokens stay in real time
   const { namespace, gateType, replica, listenHost: host, agentGraceMs } = config;

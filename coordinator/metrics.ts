@@ -99,7 +99,7 @@ export function makeMetrics(gauges: Gauges) {
   const apiErrors = counter("api_errors_total", "Calls to the cloud that failed, by the cloud's code", ["action", "code"]);
   const writes = histogram("write_items", "Targets, weights or listeners per write", ["lane"], [1, 2, 5, 10, 20, 50, 100, 200, 500]);
   const fill = histogram("write_fill_ratio", "Items of a write as a share of what one call takes", ["lane"], FILLS);
-  const results = counter("writes_total", "Writer to load balancers by lane and result", ["lane", "result"]);
+  const results = counter("writes_total", "Writes to load balancers by lane and result", ["lane", "result"]);
   const laneSeconds = histogram("lane_wait_seconds", "From the first plan that had something for a lane to its write", ["lane"], SECONDS);
   const parks = counter("brake_parks_total", "Removals that the brake has parked", []);
   const passes = counter("passes_total", "Passes by queue and outcome", ["queue", "outcome"]);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { globSync, readFileSync } from "node:fs";
+import { existsSync, globSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import type { Registry } from "prom-client";
 import { ENVIRONMENT_KEYS as AGENT_KEYS } from "../agent/config.ts";
@@ -8,6 +9,7 @@ import { findKubeAccess } from "../common/kubernetes/access.ts";
 import { METRIC_PREFIX } from "../common/names.ts";
 import { ENVIRONMENT_KEYS as COORDINATOR_KEYS } from "../coordinator/config.ts";
 import { EVENT_REASONS, GATE_REASONS } from "../coordinator/domain/reasons.ts";
+import { routesOf } from "../coordinator/explain/routes.ts";
 import { makeMetrics } from "../coordinator/metrics.ts";
 
 const FOLDERS = "{agent,bench,common,coordinator,deploy,docs,proto,test}";
@@ -176,4 +178,67 @@ test("docs/operations.md has every key that the environment is read for, and no 
     "coordinator/explain/cli.ts",
     "coordinator/main.ts",
   ]);
+});
+
+test("all pages name keys in milliseconds that exist; the former name of RESYNC_MS stands in one place", () => {
+  const named = mentions(/\b([A-Z][A-Z_]*_MS)\b/g);
+  const known: readonly string[] = [...COORDINATOR_KEYS, ...AGENT_KEYS];
+  assert.deepEqual(
+    named.filter(({ name }) => !known.includes(name)),
+    [],
+  );
+  const pagesWith = (key: string): string[] => named.flatMap(({ file, name }) => (name === key ? file : []));
+  assert.deepEqual(pagesWith("AUDIT_MS"), ["docs/operations.md"]);
+  assert.deepEqual([...new Set(pagesWith("RESYNC_MS"))].toSorted(), ["docs/metrics.md", "docs/operations.md"]);
+});
+
+const ARCHITECTURE = "docs/architecture.md";
+
+test("docs/architecture.md and README.md name files and folders that exist", () => {
+  const pattern = /(?<![\w/.-])((?:agent|bench|common|coordinator|deploy|docs|proto|test)\/[\w./-]*)/g;
+  const missing: string[] = [];
+  for (const page of [ARCHITECTURE, "README.md"]) {
+    const paths = [...readFileSync(page, "utf8").matchAll(pattern)].map(([, path = ""]) => path.replace(/\.$/, ""));
+    assert.ok(paths.length > 10, `${paths.length} paths found in ${page}: are they still written as this test expects?`);
+    missing.push(...paths.filter((path) => !existsSync(path)).map((path) => `${page} names ${path}, which does not exist`));
+  }
+  assert.deepEqual(missing, []);
+});
+
+test("docs/architecture.md names every folder of the coordinator", () => {
+  const page = readFileSync(ARCHITECTURE, "utf8");
+  const folders = new Set(globSync("coordinator/*/**/*.ts").map((file) => `${dirname(file)}/`));
+  assert.deepEqual(
+    [...folders].filter((folder) => !page.includes(`\`${folder}\``)),
+    [],
+  );
+});
+
+test("every room of the coordinator imports rooms of lower floors only, as docs/architecture.md has them", () => {
+  const rows = [...readFileSync(ARCHITECTURE, "utf8").matchAll(/^\| (\d+) \| `(coordinator\/[^`]+)` \|/gm)];
+  const floors = new Map(rows.map(([, floor, room = ""]) => [room, Number(floor)]));
+  const roomOf = (file: string): string | undefined => [...floors.keys()].find((room) => file.startsWith(room));
+  const wrong: string[] = [];
+  for (const file of globSync("coordinator/**/*.ts")) {
+    const room = roomOf(file);
+    if (room === undefined) {
+      wrong.push(`${file} is in no room: add a row to the table of ${ARCHITECTURE}`);
+      continue;
+    }
+    for (const [, path = ""] of readFileSync(file, "utf8").matchAll(/from "(\.[^"]+)"/g)) {
+      const imported = join(dirname(file), path);
+      const other = roomOf(imported);
+      if (other === undefined || other === room) continue;
+      if ((floors.get(other) ?? 0) >= (floors.get(room) ?? 0)) wrong.push(`${file} imports ${imported}, which is on no lower floor`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test("docs name every route of the coordinator's ops port", () => {
+  const named = mentions(/`(?:GET )?(\/[a-z-]+)[`?]/g).map(({ name }) => name);
+  assert.deepEqual(
+    Object.keys(routesOf({ controllers: undefined })).filter((route) => !named.includes(route)),
+    [],
+  );
 });

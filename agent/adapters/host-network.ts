@@ -29,7 +29,7 @@ export type HostNetworkDeps = {
   readonly onRead: (outcome: "ok" | "failed") => void;
 };
 
-/** Many Pods start together: at most one look a second. */
+/** Many Pods start together: at most one read a second. */
 const READ_PAUSE_MS = 1_000;
 /** Routes of known Pods may move, e.g. when an ENI is attached anew. */
 const READ_AGAIN_MS = 60_000;

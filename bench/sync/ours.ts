@@ -46,7 +46,7 @@ export function makeOurs(deps: {
   const desired = new Map<string, DesiredLoadBalancer>();
   const known = new Set<string>();
   const ips = new Map<string, ReadonlySet<string>>();
-  const memos = new Map<string, PlanCache>();
+  const caches = new Map<string, PlanCache>();
   const waiting = new Map<string, () => void>();
   const api = makeClbApi({ transport, rateLimit: new RateLimit(clock, { perSecond: 20, pauseAfterThrottlingMs: 1_000 }), clock });
   const mirror = new Mirror((id) => worker.add(id));
@@ -54,8 +54,8 @@ export function makeOurs(deps: {
   const writer = new Writer({ api, mirror, addressClaims, clock, log });
   const plan = (wanted: DesiredLoadBalancer, actual: Parameters<typeof planLoadBalancer>[0]["actual"]): Plan => {
     const { loadBalancerId } = actual;
-    const memo = memos.get(loadBalancerId) ?? new PlanCache();
-    memos.set(loadBalancerId, memo);
+    const cache = caches.get(loadBalancerId) ?? new PlanCache();
+    caches.set(loadBalancerId, cache);
     const planned = planLoadBalancer({
       clusterId: CLUSTER_ID,
       desired: wanted,
@@ -65,7 +65,7 @@ export function makeOurs(deps: {
       drained: (place, target) => (mirror.drainedAtMs(loadBalancerId, slotOf(place, target)) ?? Infinity) + drainMs <= clock.now(),
       inFlight: writer.running(loadBalancerId),
       rulesPerCall,
-      memo,
+      cache,
     });
     if (planned.calls.length === 0 && desired.get(loadBalancerId) === wanted) waiting.get(loadBalancerId)?.();
     return planned;

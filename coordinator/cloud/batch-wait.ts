@@ -1,5 +1,5 @@
 import { ClbApiError } from "./clb-error.ts";
-import type { Look } from "./task-wait.ts";
+import type { TaskStatus } from "./task-wait.ts";
 
 /** The task of the quickest known service takes so long. Source: clb-api.md §7.5. */
 const QUICKEST_WRITE_MS = 400;
@@ -13,15 +13,15 @@ export type Batch = {
 };
 
 export type BatchWaitDeps = {
-  /** One look at a task; rejects with ClbApiError. */
-  readonly ask: (taskId: string, signal: AbortSignal) => Promise<Look>;
+  /** Asks about a task once; rejects with ClbApiError. */
+  readonly ask: (taskId: string, signal: AbortSignal) => Promise<TaskStatus>;
   /** Waits for a task like that of any other write; rejects with ClbApiError if it fails or never ends. */
   readonly settle: (action: string, items: number, taskId: string, signal: AbortSignal) => Promise<unknown>;
 };
 
 /**
  * Batch calls answer when they are done, as far as is known, and nothing in their answer says so (clb-api.md §3.3). One that is answered
- * sooner than any write is done is asked about, since what it left undone would be believed until the next look at the load balancer.
+ * sooner than any write is done is asked about, since what it left undone would be believed until the next read of the load balancer.
  */
 export class BatchWait {
   readonly #deps: BatchWaitDeps;
@@ -46,7 +46,7 @@ export class BatchWait {
       return status === "succeeded";
     } catch (err) {
       if (!(err instanceof ClbApiError)) throw err;
-      return err.call.code.startsWith("InvalidParameter"); // no task of that name: nobody can tell, and the audit will show what is there
+      return err.call.code.startsWith("InvalidParameter"); // no task of that name: nobody can tell; the resync will show what is there
     }
   }
 }

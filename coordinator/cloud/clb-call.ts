@@ -9,7 +9,7 @@ import { type Batch, BatchWait } from "./batch-wait.ts";
 import { ClbApiError, isRead, isThrottled, TASK_FAILED, toClbApiError } from "./clb-error.ts";
 import type { Answer } from "./clb-models.ts";
 import type { RateLimit } from "./rate-limit.ts";
-import { type Look, TaskWait } from "./task-wait.ts";
+import { type TaskStatus, TaskWait } from "./task-wait.ts";
 import type { CloudTransport } from "./transport.ts";
 
 /**
@@ -35,7 +35,7 @@ export class ClbCall {
 
   constructor(deps: ClbCallDeps) {
     this.#deps = deps;
-    this.#tasks = new TaskWait({ clock: deps.clock, look: (taskId, signal) => this.#look(taskId, signal) });
+    this.#tasks = new TaskWait({ clock: deps.clock, ask: (taskId, signal) => this.#askOnce(taskId, signal) });
     this.#batches = new BatchWait({
       ask: (taskId, signal) => this.#ask(taskId, signal),
       settle: (action, items, taskId, signal) => this.settle(action, items, taskId, signal),
@@ -100,14 +100,14 @@ export class ClbCall {
     return await withDeadline({ clock, limitMs, late }, signal, (either) => transport("clb", action, request, either));
   }
 
-  async #ask(taskId: string, signal: AbortSignal): Promise<Look> {
+  async #ask(taskId: string, signal: AbortSignal): Promise<TaskStatus> {
     const said = await this.call<DescribeTaskStatusRequest, DescribeTaskStatusResponse>("DescribeTaskStatus", { TaskId: taskId }, signal);
     const status = said.Status === 0 ? "succeeded" : said.Status === 1 ? "failed" : "running";
     return { status, message: said.Message ?? "", loadBalancerIds: said.LoadBalancerIds ?? [] };
   }
 
   /** Like `#ask`; undefined if the call fails, which says nothing about the task: it goes on in the cloud. */
-  async #look(taskId: string, signal: AbortSignal): Promise<Look | undefined> {
+  async #askOnce(taskId: string, signal: AbortSignal): Promise<TaskStatus | undefined> {
     try {
       return await this.#ask(taskId, signal);
     } catch (err) {

@@ -3,7 +3,7 @@ import type { Remedy } from "../../common/errors.ts";
 /** `code` is the cloud's own code, e.g. "RequestLimitExceeded", or "Transport" where no answer came; `requestId` is what support asks for. */
 export type FailedCall = { readonly action: string; readonly code: string; readonly requestId: string };
 
-/** A call to the cloud that failed. `ambiguous`: it may have taken effect, or we are wrong about what is there, so look before you repeat it. */
+/** A call to the cloud that failed. `ambiguous`: it may have taken effect, or we are wrong about what is there: read before you repeat it. */
 export class ClbApiError extends Error {
   override readonly name = "ClbApiError";
   readonly call: FailedCall;
@@ -27,7 +27,7 @@ export const TASK_FAILED = "TaskFailed";
 const LOCKED_RETRY_MS = 300;
 const THROTTLED_RETRY_MS = 1_000;
 const UNANSWERED_RETRY_MS = 500;
-/** A parameter that is wrong now is wrong again in a second; a look now and then is enough, since the world changes. */
+/** A parameter that is wrong now is wrong again in a second; a try now and then is enough, since the world changes. */
 const HOPELESS_RETRY_MS = 30_000;
 /** Of a read: what cannot be seen holds up everything at its load balancer, drains as well. */
 const HOPELESS_READ_RETRY_MS = 5_000;

@@ -1,18 +1,18 @@
 import type { Clock } from "../../common/clock.ts";
 import { LONGEST_TASK_MS } from "../domain/call.ts";
 
-/** One end as seen by looking: it was not over at `runningAtMs` (undefined: never looked before) and over at `overAtMs`. Milliseconds since the begin. */
+/** One end as the answers tell it: not over at `runningAtMs` (undefined: never asked before) and over at `overAtMs`. Milliseconds since the begin. */
 export type Seen = { readonly runningAtMs: number | undefined; readonly overAtMs: number };
 
 /**
- * How long a kind of thing takes, e.g. { meanMs: 3680, deviationMs: 40, early: 0 }. `early`: so many times in a row the first look
+ * How long a kind of thing takes, e.g. { meanMs: 3680, deviationMs: 40, early: 0 }. `early`: so many times in a row the first answer
  * found it over already; the true end may be much earlier.
  */
 export type Estimate = { readonly meanMs: number; readonly deviationMs: number; readonly early: number };
 
 /** Weight of what was seen last: durations follow the size of the load balancer, so the last one tells most. */
 const GAIN = 0.5;
-/** A look that found it over moves the estimate down by so much, twice as much each time in a row. */
+/** A first answer that found it over moves the estimate down by so much, twice as much each time in a row. */
 const NUDGE_MS = 20;
 
 /** Pure: the estimate after one more end was seen. */
@@ -36,20 +36,20 @@ const PAUSE_MS = { shortest: 30, longest: 2_000 } as const;
 /** Of the time that has passed since the end was expected, or since the begin where nothing is known. */
 const PAUSE_SHARE = { late: 1 / 8, unknown: 1 / 16 } as const;
 
-/** Deviations before the expected end at which the first look goes out. */
+/** Deviations before the expected end at which the first question goes out. */
 const EARLY = 1.5;
 
-/** Pure: when to look first, milliseconds after the begin. A little early, because a look too soon costs a call and one too late costs time. */
-export const firstLookMs = (estimate: Estimate | undefined): number =>
+/** Pure: when to ask first, milliseconds after the begin. A little early, because a question too soon costs a call and one too late costs time. */
+export const firstAskMs = (estimate: Estimate | undefined): number =>
   estimate === undefined ? UNKNOWN_FIRST_MS : Math.max(0, estimate.meanMs - EARLY * estimate.deviationMs);
 
-/** Pure: the pause before the next look: quick near the expected end, then longer the later it gets. */
+/** Pure: the pause before the next question: quick near the expected end, then longer the later it gets. */
 export function pauseMs(estimate: Estimate | undefined, passedMs: number): number {
   const share = estimate === undefined ? passedMs * PAUSE_SHARE.unknown : (passedMs - estimate.meanMs) * PAUSE_SHARE.late;
   return Math.min(Math.max(share, PAUSE_MS.shortest), PAUSE_MS.longest);
 }
 
-/** A task that runs longer is given up on: what it did is looked at. At least a minute, or this many times the expected time. */
+/** A task that runs longer is given up on: the load balancer is re-read. At least a minute, or this many times the expected time. */
 const LIMIT = { leastMs: 60_000, mostMs: LONGEST_TASK_MS, times: 10 } as const;
 
 /** Pure: how long to wait at most. */
@@ -81,21 +81,21 @@ export class Durations {
   }
 }
 
-/** A look that goes out this much later than it was to be tells little of when the task ended: the process stood still, or nothing was answered before. */
+/** A question that goes out this much later than it was to be tells little of when the task ended: the process stood still, or nothing was answered before. */
 const LATE_MS = 1_000;
 
-/** What one look at a task says; undefined: it could not be asked, which says nothing. */
-export type Look = {
+/** What one answer says of a task; undefined: it could not be asked, which says nothing. */
+export type TaskStatus = {
   readonly status: "running" | "succeeded" | "failed";
   readonly message: string;
   readonly loadBalancerIds: readonly string[];
 };
-export type TaskEnd = Look | { readonly status: "stuck"; readonly afterMs: number };
+export type TaskEnd = TaskStatus | { readonly status: "stuck"; readonly afterMs: number };
 
 export type TaskWaitDeps = {
   readonly clock: Clock;
-  /** Asks once; takes its turn among all who ask (20 looks a second for all load balancers, clb-api.md §3.2). */
-  readonly look: (taskId: string, signal: AbortSignal) => Promise<Look | undefined>;
+  /** Asks once; takes its turn among all who ask (20 questions a second for all load balancers, clb-api.md §3.2). */
+  readonly ask: (taskId: string, signal: AbortSignal) => Promise<TaskStatus | undefined>;
 };
 export type Task = {
   readonly taskId: string;
@@ -104,8 +104,8 @@ export type Task = {
 };
 
 /**
- * Waits for tasks: first look near the expected end, then quickly, then ever more rarely. Every task waits by itself: a stuck one
- * costs its own load balancer a bounded time and the others one look in two seconds.
+ * Waits for tasks: asks first near the expected end, then quickly, then ever more rarely. Every task waits by itself: a stuck one
+ * costs its own load balancer a bounded time and the others one question in two seconds.
  */
 export class TaskWait {
   readonly #deps: TaskWaitDeps;
@@ -117,24 +117,24 @@ export class TaskWait {
 
   /** Resolves when the task is over, or has taken too long to go on waiting ("stuck"). Rejects with the signal's reason. */
   async end({ taskId, action, items }: Task, signal: AbortSignal): Promise<TaskEnd> {
-    const { clock, look } = this.#deps;
+    const { clock, ask } = this.#deps;
     const size = Math.floor(Math.log2(Math.max(items, 1)));
     const estimate = this.#durations.of(action, size);
     const begunMs = clock.now();
     let runningAtMs: number | undefined;
     let informative = true;
-    for (let waitMs = firstLookMs(estimate); ; ) {
+    for (let waitMs = firstAskMs(estimate); ; ) {
       const dueMs = clock.now() + waitMs;
       await clock.sleep(waitMs, signal);
-      const lookedAtMs = clock.now() - begunMs;
+      const askedAtMs = clock.now() - begunMs;
       informative &&= clock.now() - dueMs < LATE_MS;
-      const said = await look(taskId, signal);
+      const said = await ask(taskId, signal);
       if (said !== undefined && said.status !== "running") {
-        if (informative) this.#durations.note(action, { runningAtMs, overAtMs: lookedAtMs }, size);
+        if (informative) this.#durations.note(action, { runningAtMs, overAtMs: askedAtMs }, size);
         return said;
       }
       informative = said !== undefined;
-      if (said !== undefined) runningAtMs = lookedAtMs;
+      if (said !== undefined) runningAtMs = askedAtMs;
       const passedMs = clock.now() - begunMs;
       if (passedMs >= limitMs(estimate)) return { status: "stuck", afterMs: passedMs };
       waitMs = pauseMs(estimate, passedMs);

@@ -5,7 +5,7 @@ export type ObjectRef = { readonly kind: "Service" | "Pod"; readonly namespace: 
 
 /**
  * Something a person must know. `reason` is stable; `message` names object, field, value and fix and
- * holds nothing that changes from one look to the next, because the same message is told once.
+ * holds nothing that changes from one pass to the next, because the same message is told once.
  */
 export type Problem = {
   readonly object: ObjectRef;

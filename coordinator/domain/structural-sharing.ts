@@ -1,6 +1,6 @@
 import { type Listener, type Place, placeKey, type Target, targetKey } from "./load-balancer.ts";
 
-/** The listeners of a new look; those and their rules in which nothing has changed are the known objects. */
+/** The listeners of a new read; those and their rules in which nothing has changed are the known objects. */
 export function keepKnown(known: readonly Listener[], read: readonly Listener[]): readonly Listener[] {
   const knownById = new Map(known.map((listener) => [listener.listenerId, listener]));
   return read.map((listener) => {

@@ -24,7 +24,7 @@ export function readArguments(args: readonly string[]): Arguments {
   } as const;
   try {
     const { values } = parseArgs({ args: [...args], options });
-    if (values.once && !values.observe) throw new TypeError("--once needs --observe: only a look is made once");
+    if (values.once && !values.observe) throw new TypeError("--once needs --observe: only a dry run is made once");
     return values;
   } catch (cause) {
     throw new ConfigError(`${cause instanceof Error ? cause.message : String(cause)}\n\n${USAGE}`, { cause });
@@ -37,6 +37,7 @@ export async function once(env: NodeJS.ProcessEnv): Promise<number> {
   const clock = makeClock();
   // The table has stdout for itself.
   const log = makeConsoleLog(config.logLevel === "info" ? "warn" : config.logLevel, (line) => process.stderr.write(line));
+  for (const warning of config.warnings) log.warn(warning);
   const client = await makeKubeClient({ clock, env, userAgent: "clb-direct-coordinator" });
   try {
     const transport = makeSdkTransport({ region: config.region, ...config.cloud });

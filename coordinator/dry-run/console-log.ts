@@ -1,7 +1,7 @@
 import { type Logger, pino } from "pino";
 
 /**
- * The log of a look that a person made: one line of text for each message, e.g. "pass failed (worker services): DescribeListeners failed: …",
+ * The log of a dry run: one line of text for each message, e.g. "pass failed (worker services): DescribeListeners failed: …",
  * and each line once, because what is tried again says the same. Stacks and numbers are left out.
  */
 export function makeConsoleLog(level: string, write: (line: string) => void): Logger {

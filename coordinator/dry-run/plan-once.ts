@@ -23,15 +23,15 @@ export type OnceDeps = {
   readonly settings: Omit<ControllersSettings, "clusterId"> & { readonly clusterId: string | undefined };
 };
 
-/** How long reading everything may take, and how often to look whether it is done. */
+/** How long reading everything may take, and how often to ask whether it is done. */
 const LIMIT_MS = 60_000;
-const LOOK_MS = 50;
+const ASK_MS = 50;
 /** What fails for so long does not pass by itself: longer than a throttled call or a lost answer takes to be tried again, several times. */
 const FAILED_MS = 5_000;
 /** Failures named in the message. */
 const MAX_NAMED = 3;
 
-/** A look that did not see everything; the message names what could not be read and why. */
+/** A dry run that did not read everything; the message names what could not be read and why. */
 export class UnreadError extends Error {
   override readonly name = "UnreadError";
 }
@@ -50,16 +50,16 @@ export async function planOnce({ settings, ...deps }: OnceDeps): Promise<readonl
   );
   try {
     const clusterId = settings.clusterId ?? (await readClusterId(deps, stop.signal));
-    return await lookOnce({ ...deps, settings: { ...settings, clusterId } }, stop.signal);
+    return await readOnce({ ...deps, settings: { ...settings, clusterId } }, stop.signal);
   } finally {
     over.abort();
   }
 }
 
-type LookDeps = Omit<OnceDeps, "settings"> & { readonly settings: ControllersSettings };
+type ReadOnceDeps = Omit<OnceDeps, "settings"> & { readonly settings: ControllersSettings };
 
 /** Runs controllers that cannot write until it has read everything; `late` aborts when that takes too long. */
-async function lookOnce({ client, transport, clock, log, settings }: LookDeps, late: AbortSignal): Promise<readonly Planned[]> {
+async function readOnce({ client, transport, clock, log, settings }: ReadOnceDeps, late: AbortSignal): Promise<readonly Planned[]> {
   const stop = new AbortController();
   const created = new Map<string, string>();
   const problems = new Map<string, Problem>();
@@ -103,7 +103,7 @@ async function lookOnce({ client, transport, clock, log, settings }: LookDeps, l
     await allRead({ progress: controllers.progress, clock, refused }, late);
     return [...orders(created, objects), ...controllers.progress.planned(), ...[...problems.values()].flatMap(warningRow)];
   } finally {
-    stop.abort(new Error("the look is over"));
+    stop.abort(new Error("the dry run is over"));
     await running;
   }
 }
@@ -122,7 +122,7 @@ async function allRead({ progress, clock, refused }: Reading, late: AbortSignal)
       const because = [...refused].map(([action, code]) => `; ${action} failed: ${code}`).join("");
       throw new UnreadError(`not read within ${LIMIT_MS / 1000} s: ${unread ?? failuresText(failures)}${because}`);
     }
-    await clock.sleep(LOOK_MS);
+    await clock.sleep(ASK_MS);
   }
 }
 
@@ -131,10 +131,10 @@ function failuresText(failures: readonly Failure[]): string {
   return [...named, ...(failures.length > MAX_NAMED ? [`and ${failures.length - MAX_NAMED} more`] : [])].join("; ");
 }
 
-/** These have rows of their own: what was only not created because this is a look, and what the brake holds. */
+/** These have rows of their own: what was only not created because this is a dry run, and what the brake holds. */
 const ROWS_OF_THEIR_OWN = new Set<Problem["reason"]>(["LoadBalancerNotCreated", "RemovalParked"]);
 
-/** What an Event would warn of, at the object that a person has to look at. */
+/** What an Event would warn of, at the object that a person has to mend. */
 function warningRow({ object, type, reason, message }: Problem): Planned[] {
   if (type !== "Warning" || ROWS_OF_THEIR_OWN.has(reason)) return [];
   const what = `${object.kind} ${object.namespace}/${object.name}`;

@@ -33,7 +33,7 @@ export type ExplainDeps = {
   readonly guard: Pick<RemovalGuard, "parked" | "strayReleases">;
 };
 
-/** What one Pod waits for, e.g. for the board, for `npm run explain`, for a support ticket. Times are seconds before now. */
+/** What one Pod waits for, e.g. for `npm run explain`, for a support ticket. Times are seconds before now. */
 export type PodExplanation = {
   readonly pod: string;
   readonly uid: string;
@@ -52,7 +52,7 @@ export type BindingExplanation = {
   readonly listener: string;
   readonly step: Step["kind"];
   readonly sinceSeconds: number;
-  /** False: nobody looked when the step began, so it has lasted for at least so long. */
+  /** False: no pass saw the step begin, so it has lasted for at least so long. */
   readonly isBeginSeen: boolean;
   readonly health: string | undefined;
   readonly weight: number | undefined;

@@ -19,7 +19,7 @@ const notKnown = (what: string): RouteAnswer => ({
 /** What the routes read; undefined on a replica that does not lead. */
 type Leader = { readonly writeLog: WriteLog; readonly explain: Explain } | undefined;
 
-/** The routes of the ops port, by path. `/audit` is the former name of `/write-log`, kept for one release. */
+/** The routes of the ops port, by path. `/audit` is the former name of `/write-log`, kept for one version. */
 export function routesOf(leading: { readonly controllers: Leader }) {
   const writeLog = async (url: URL): Promise<RouteAnswer> => writeLogRoute(leading.controllers, url);
   return {

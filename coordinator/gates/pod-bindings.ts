@@ -37,7 +37,7 @@ const MAX_REMEMBERED = 50_000;
 export type DatedBinding = Binding & { readonly isBeginSeen: boolean; readonly at: PlaceId | undefined };
 type Since = { readonly step: string; readonly sinceMs: number; readonly isBeginSeen: boolean };
 
-/** Where each Pod stands in each place: the one view behind the gate, the explanation and the board. */
+/** Where each Pod stands in each place: the one view behind the gate and the explanation. */
 export class PodBindings {
   readonly #deps: PodBindingsDeps;
   readonly #since = new Map<string, Since>();
@@ -93,8 +93,8 @@ export class PodBindings {
   }
 
   /**
-   * Adds since when the step has been the same. While a Pod's gate waits, every change of its bindings is looked at, so another step than at
-   * the last look has just begun; later nobody looks but who asks now and then. Nor does the start of a bind make anybody look.
+   * Adds since when the step has been the same. While a Pod's gate waits, every change of its bindings brings a pass, so another step than
+   * in the last pass has just begun; later a step is read only when somebody asks. Nor does the start of a bind bring a pass.
    */
   #dated(pod: PodFact, binding: Omit<DatedBinding, "sinceMs" | "isBeginSeen">): DatedBinding {
     const key = `${pod.uid} ${binding.service} ${binding.listener}`;

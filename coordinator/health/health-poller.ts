@@ -21,7 +21,7 @@ export type HealthPollerDeps = {
   readonly idleMs: number;
   /** Longest pause while a check window is open, milliseconds; shorter where the rate allows. */
   readonly pollMs: number;
-  /** DescribeTargetHealth per second; the watch uses half of it. */
+  /** DescribeTargetHealth per second; the poller uses half of it. */
   readonly callsPerSecond: number;
   /** Those whose health somebody waits for; empty if nobody does. */
   readonly awaited: (loadBalancerId: string) => readonly Awaited[];

@@ -4,7 +4,7 @@ import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import { LEADER_LEASE } from "../../common/names.ts";
-import { type LeaseTimes, leaseStep, mayWrite, NO_LEASE, RELEASED_MS, type SeenLease, see } from "./lease.ts";
+import { GIVEN_UP_MS, type LeaseTimes, leaseStep, mayWrite, NO_LEASE, type SeenLease, see } from "./lease.ts";
 
 export type ElectorDeps = {
   readonly client: Pick<KubeClient, "get" | "replace">;
@@ -48,23 +48,23 @@ export class Elector {
   /** The fence: asked before each call to the cloud. Judged by our own clock alone, so that a process that was frozen notices. */
   readonly mayWrite = (): boolean => this.leading && mayWrite(this.#renewedAtMs, this.#deps.clock.now(), this.#deps.times);
 
-  /** Takes part until the signal aborts; then lets its reign finish, still renewing, and releases the Lease. Never rejects. */
+  /** Takes part until the signal aborts; then lets its reign finish, still renewing, and gives the Lease up. Never rejects. */
   async run(stop: AbortSignal): Promise<void> {
     const { clock, times } = this.#deps;
     const never = new AbortController().signal;
     while (!stop.aborted || this.leading) {
       if (stop.aborted) this.#reign?.retire.abort();
-      const waitMs = await this.#turn(stop, this.leading ? never : stop).catch((err: unknown) => {
+      const waitMs = await this.#round(stop, this.leading ? never : stop).catch((err: unknown) => {
         if (!isCancelled(err, stop)) this.#deps.log.warn({ err }, "Lease not read or written");
         return times.retryMs;
       });
       if (this.leading && !mayWrite(this.#renewedAtMs, clock.now(), times)) await this.#abdicate("the Lease could not be renewed in time");
       await this.#pause(waitMs, stop);
     }
-    await this.#release();
+    await this.#giveUp();
   }
 
-  /** Until the next turn is due, this process is asked to stop, or a reign that was asked to retire is over. */
+  /** Until the next round is due, this process is asked to stop, or a reign that was asked to retire is over. */
   async #pause(ms: number, stop: AbortSignal): Promise<void> {
     const timer = new AbortController();
     const wake = (): void => timer.abort();
@@ -75,11 +75,11 @@ export class Elector {
     stop.removeEventListener("abort", wake);
   }
 
-  /** One look and, where due, one write; returns how long to wait. `signal` ends the calls: a last renewal outlives `stop`. */
-  async #turn(stop: AbortSignal, signal: AbortSignal): Promise<number> {
+  /** One read and, where due, one write; returns how long to wait. `signal` ends the calls: a last renewal outlives `stop`. */
+  async #round(stop: AbortSignal, signal: AbortSignal): Promise<number> {
     const { clock, identity, times, log } = this.#deps;
-    // The holder does not look before it renews: its write fails if anybody touched the Lease, and that is all it needs to know.
-    if (!this.leading) await this.#look(signal);
+    // The holder does not read before it renews: its write fails if anybody touched the Lease, and that is all it needs to know.
+    if (!this.leading) await this.#read(signal);
     const lease = this.#lease ?? NO_LEASE;
     const step = leaseStep({ lease, identity, renewedAtMs: this.leading ? this.#renewedAtMs : undefined, nowMs: clock.now(), times });
     if (step.kind === "wait") return this.leading ? Math.min(step.ms, times.renewMs) : step.ms;
@@ -89,8 +89,8 @@ export class Elector {
       await this.#write(identity, lease, taking, signal);
     } catch (err) {
       if (!(err instanceof KubeApiError) || err.code !== 409) throw err;
-      // Edited, deleted and made anew, or taken by another: look again. If it is still ours, the next turn renews it.
-      await this.#look(signal);
+      // Edited, deleted and made anew, or taken by another: read again. If it is still ours, the next round renews it.
+      await this.#read(signal);
       if (this.leading && this.#lease?.holder !== identity) await this.#abdicate(`the Lease is held by "${this.#lease?.holder ?? ""}"`);
       return 0;
     }
@@ -101,7 +101,7 @@ export class Elector {
     return times.renewMs;
   }
 
-  async #look(signal: AbortSignal): Promise<void> {
+  async #read(signal: AbortSignal): Promise<void> {
     const read = await this.#deps.client
       .get<LeaseObject>(this.#path, { signal, timeoutMs: this.#deps.times.renewMs })
       .catch((err: unknown) => {
@@ -120,7 +120,7 @@ export class Elector {
       metadata: { name: LEADER_LEASE, namespace, ...(lease.resourceVersion !== "" && { resourceVersion: lease.resourceVersion }) },
       spec: {
         holderIdentity: holder,
-        leaseDurationSeconds: Math.ceil((holder === "" ? RELEASED_MS : times.durationMs) / 1000),
+        leaseDurationSeconds: Math.ceil((holder === "" ? GIVEN_UP_MS : times.durationMs) / 1000),
         renewTime: time,
         leaseTransitions: lease.transitions + (taking ? 1 : 0),
         ...(taking && { acquireTime: time }),
@@ -155,11 +155,11 @@ export class Elector {
   }
 
   /** A successor need not wait for the expiry. Only what is ours is given up. */
-  async #release(): Promise<void> {
+  async #giveUp(): Promise<void> {
     const lease = this.#lease;
     if (lease?.holder !== this.#deps.identity) return;
     const limit = AbortSignal.timeout(this.#deps.times.renewMs);
-    await this.#write("", lease, false, limit).catch((err: unknown) => this.#deps.log.warn({ err }, "Lease not released, it will expire"));
+    await this.#write("", lease, false, limit).catch((err: unknown) => this.#deps.log.warn({ err }, "Lease not given up, it will expire"));
   }
 }
 

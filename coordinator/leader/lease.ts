@@ -1,12 +1,12 @@
 /**
  * Pure part of leader election. A Lease is judged by when *we* saw it change, on our own clock, never by the times written in it: clocks
- * of machines differ, and renewTime is only what somebody claims.
+ * of machines differ, and renewTime is only what somebody says.
  */
 
 /** The Lease as last read. `resourceVersion` "" where there is none: then `holder` is who had it when it was deleted, "" if nobody ever did. */
 export type SeenLease = {
   readonly resourceVersion: string;
-  /** "" when it was released. */
+  /** "" when it was given up. */
   readonly holder: string;
   readonly durationMs: number;
   readonly transitions: number;
@@ -26,7 +26,7 @@ export type LeaseStep =
   | { readonly kind: "wait"; readonly ms: number };
 
 /** The duration that a holder writes who gives the Lease up, as client-go does. */
-export const RELEASED_MS = 1_000;
+export const GIVEN_UP_MS = 1_000;
 
 /** What to do now. `renewedAtMs`: when our last successful write of the Lease was begun; undefined if we never held it. */
 export function leaseStep(from: {
@@ -43,7 +43,7 @@ export function leaseStep(from: {
   }
   // Our name with a Lease that this process never wrote: a former life of ours. It may still be finishing a call, so it counts as another.
   // A hand that deletes the Lease or clears its holder stops nobody: the leader learns of it by its next renewal, and writes until then.
-  const free = lease.holder === "" && (lease.resourceVersion === "" || lease.durationMs <= RELEASED_MS);
+  const free = lease.holder === "" && (lease.resourceVersion === "" || lease.durationMs <= GIVEN_UP_MS);
   const leftMs = free ? 0 : lease.changedAtMs + Math.max(lease.durationMs, times.durationMs) - nowMs;
   return leftMs <= 0 ? { kind: "acquire" } : { kind: "wait", ms: Math.min(leftMs, times.retryMs) };
 }
@@ -52,7 +52,7 @@ export function leaseStep(from: {
 export const mayWrite = (renewedAtMs: number | undefined, nowMs: number, times: LeaseTimes): boolean =>
   renewedAtMs !== undefined && nowMs - renewedAtMs < times.writesMs;
 
-/** What a fresh look makes of what was known: `changedAtMs` moves only with the resourceVersion. `read` undefined: there is no Lease. */
+/** What a fresh read makes of what was known: `changedAtMs` moves only with the resourceVersion. `read` undefined: there is no Lease. */
 export function see(known: SeenLease | undefined, read: Omit<SeenLease, "changedAtMs"> | undefined, nowMs: number): SeenLease {
   if (read === undefined) return see(known, { ...(known ?? NO_LEASE), resourceVersion: "" }, nowMs);
   const same = known !== undefined && known.resourceVersion === read.resourceVersion;

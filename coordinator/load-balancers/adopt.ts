@@ -6,7 +6,7 @@ import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer
 import { type LoadBalancer, targetKey } from "../domain/load-balancer.ts";
 import { placePairs } from "../domain/plan/plan-structure.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
-import { holdUpFailedClaim } from "./failed-call.ts";
+import { pauseAfterFailedClaim } from "./failed-call.ts";
 import type { Lanes } from "./lanes.ts";
 import type { RefusedItems } from "./refused-items.ts";
 import type { Writer } from "./writer.ts";
@@ -23,8 +23,8 @@ export type AdoptDeps = {
 };
 
 /**
- * A target that is wanted and was bound by somebody else is ours from now on: else nobody would take it off when its Pod ends. What the
- * journal does not take is tried again by a later pass.
+ * A target that is wanted and was bound by somebody else is ours from now on: else nobody would unbind it when its Pod ends. A claim that
+ * cannot be stored is tried again by a later pass.
  */
 export async function adopt(deps: AdoptDeps, desired: DesiredLoadBalancer, actual: LoadBalancer, signal: AbortSignal): Promise<void> {
   const { lanes } = deps;
@@ -37,7 +37,7 @@ export async function adopt(deps: AdoptDeps, desired: DesiredLoadBalancer, actua
     lanes.worked(id, "adopt");
   } catch (err) {
     if (!(err instanceof KubeApiError)) throw err;
-    holdUpFailedClaim(deps, id, "adopt", err);
+    pauseAfterFailedClaim(deps, id, "adopt", err);
   }
 }
 

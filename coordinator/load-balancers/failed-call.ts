@@ -9,16 +9,16 @@ import type { RefusedItems } from "./refused-items.ts";
 
 type Deps = { readonly refusedItems: RefusedItems; readonly lanes: Lanes; readonly clock: Clock; readonly log: Logger };
 
-/** So many failures of one lane in a row are believed to pass at once; of the cloud's, they hold up the whole load balancer, which keeps the order of the lanes. */
+/** So many failures of one lane in a row are believed to pass at once; of the cloud's, they delay the whole load balancer, which keeps the order of the lanes. */
 const PASSING_FAILURES = 2;
-/** A wait that is longer is never the other lanes' wait, nor that of one that takes Pods off: these sleep for seconds before they end. */
+/** A longer wait is never the other lanes' wait, nor that of a drain or a conflict: the Pods behind these sleep for seconds before they end. */
 const LONG_MS = 5_000;
-/** What takes Pods off is tried again so soon, whatever the error says, as long as it may pass at once. */
+/** A drain or a conflict is tried again so soon, whatever the error says, as long as it may pass at once. */
 const URGENT_RETRY_MS = 500;
 const CLAIM_RETRY_MS = 1_000;
 
-/** A call that failed holds up what it is about: items that were refused, else its lane, else (throws `err`) the load balancer for a moment. */
-export function holdUpFailedCall({ refusedItems, lanes, clock, log }: Deps, id: string, call: Call, err: ClbApiError): void {
+/** After a call that failed waits what it is about: items that were refused, else its lane, else (throws `err`) the load balancer for a moment. */
+export function pauseAfterFailedCall({ refusedItems, lanes, clock, log }: Deps, id: string, call: Call, err: ClbApiError): void {
   const items = callItems(call);
   const first = items[0]?.key;
   const giveWayMs = refusedItems.failed(id, call, err, clock.now());
@@ -37,7 +37,7 @@ export function holdUpFailedCall({ refusedItems, lanes, clock, log }: Deps, id: 
 }
 
 /** A claim could not be stored, and nothing was asked of the cloud: only what needs the claim waits, from the first failure on. */
-export function holdUpFailedClaim(
+export function pauseAfterFailedClaim(
   { lanes, clock, log }: Omit<Deps, "refusedItems">,
   id: string,
   lane: "bind" | "adopt",

@@ -31,7 +31,7 @@ export class Lanes {
     return nowMs - (this.#states.get(id)?.sinceMs.get(lane) ?? nowMs);
   }
 
-  turn(id: string, nowMs: number): LaneTimes {
+  times(id: string, nowMs: number): LaneTimes {
     const { tookMs, last } = this.#of(id);
     return { waitedMs: (lane) => this.waitedMs(id, lane, nowMs), tookMs: (lane) => tookMs.get(lane) ?? FIRST_WRITE_MS, last };
   }

@@ -1,4 +1,4 @@
-import { Durations, firstLookMs, pauseMs } from "../cloud/task-wait.ts";
+import { Durations, firstAskMs, pauseMs } from "../cloud/task-wait.ts";
 
 /**
  * Nobody queues at the server, so a locked load balancer is tried again. While its tail is not known: soon, because the tail of a batch is
@@ -10,7 +10,7 @@ const PAUSE_MS = { shortest: 40, longest: 1_000 } as const;
 const INFORMATIVE_MS = { first: 60, again: 1_000 } as const;
 /** A lock that is met this long after our own write is another writer's: a public client tries for 15.5 s, no tail is known that long (clb-api.md §3.3). */
 const OWN_TAIL_MS = 15_500;
-/** So many refusals in a row are no tail of ours: somebody else writes, and what is there must be looked at afterwards. */
+/** So many refusals in a row are no tail of ours: somebody else writes, and the load balancer must be re-read afterwards. */
 const FOREIGN_TRIES = 6;
 
 type Waiting = { endedMs: number; kind: string; size: number; refusedMs: number | undefined; tries: number; notBeforeMs: number };
@@ -37,7 +37,7 @@ export class LockWait {
   ended(id: string, kind: string, items: number, nowMs: number): void {
     const size = Math.floor(Math.log2(Math.max(items, 1)));
     const estimate = this.#tails.of(kind, size);
-    const notBeforeMs = estimate === undefined ? nowMs : nowMs + firstLookMs(estimate);
+    const notBeforeMs = estimate === undefined ? nowMs : nowMs + firstAskMs(estimate);
     this.#waiting.set(id, { endedMs: nowMs, kind, size, refusedMs: undefined, tries: 0, notBeforeMs });
   }
 
@@ -52,7 +52,7 @@ export class LockWait {
     this.#waiting.set(id, { ...known, refusedMs: sentMs, tries: known.tries + 1, notBeforeMs });
   }
 
-  /** A write that was sent at `sentMs` met no lock. True: somebody else had held it before, so look at the load balancer again. */
+  /** A write that was sent at `sentMs` met no lock. True: somebody else had held it before: re-read the load balancer. */
   passed(id: string, sentMs: number): boolean {
     const known = this.#waiting.get(id);
     if (known === undefined) return false;

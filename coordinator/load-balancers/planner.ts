@@ -67,7 +67,7 @@ export class Planner {
       roomFirst: writer.overQuota(id) > 0,
       quotas: quotas(),
       rulesPerCall: settings.rulesPerCall,
-      ...(inFlight === undefined && { memo: this.#cacheOf(id) }),
+      ...(inFlight === undefined && { cache: this.#cacheOf(id) }),
     });
     // Where nothing is taken away anyhow there is nothing to release either.
     if (keepsAll(settings.policy)) return plan;

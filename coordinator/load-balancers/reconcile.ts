@@ -10,7 +10,7 @@ import type { Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { Intents } from "../state/intents.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
 import { type AdoptDeps, adopt } from "./adopt.ts";
-import { holdUpFailedCall, holdUpFailedClaim } from "./failed-call.ts";
+import { pauseAfterFailedCall, pauseAfterFailedClaim } from "./failed-call.ts";
 import { Lanes } from "./lanes.ts";
 import { LockWait } from "./lock-wait.ts";
 import { ensureCurrent, type RefreshDeps } from "./refresh.ts";
@@ -23,7 +23,7 @@ export type LoadBalancerDeps = RefreshDeps &
     readonly intents: Pick<Intents, "desired">;
     /** How long weight 0 lasts before the target is unbound. */
     readonly drainMs: number;
-    /** How often a load balancer is passed over although nothing changes. */
+    /** How often a load balancer gets a pass although nothing changes. */
     readonly resyncMs: number;
     /** Every watch has synced once. Before that nothing is decided. */
     readonly synced: () => boolean;
@@ -54,7 +54,7 @@ const NOT_SYNCED_MS = 100;
 /** What a pass uses: its ports, and what it remembers of each load balancer from one pass to the next. */
 type PassDeps = LoadBalancerDeps & { readonly lockWait: LockWait; readonly lanes: Lanes };
 
-/** One pass over one load balancer: observe, plan, make the first call only, look again. */
+/** One pass over one load balancer: observe, plan, make the first call only, and ask for the next pass. */
 export function makeLoadBalancerReconciler(ports: LoadBalancerDeps): Reconcile {
   const deps: PassDeps = { ...ports, lockWait: new LockWait(), lanes: new Lanes() };
   const { mirror, intents, clock, lanes, lockWait } = deps;
@@ -83,7 +83,7 @@ export function makeLoadBalancerReconciler(ports: LoadBalancerDeps): Reconcile {
     const now = clock.now();
     const open = deps.refusedItems.openCalls(id, lanes.running(id, afterConflicts(allowed), now), now);
     lanes.planned(id, open, now); // what is refused waits for another reason than its turn
-    const [call] = inLaneOrder(open, lanes.turn(id, now));
+    const [call] = inLaneOrder(open, lanes.times(id, now));
     if (call !== undefined) {
       const lockedMs = lockWait.waitMs(id, clock.now());
       if (lockedMs > 0) return { kind: "again", afterMs: lockedMs, because: "locked" };
@@ -122,7 +122,7 @@ async function make(deps: PassDeps, id: string, call: Call, signal: AbortSignal)
     return true;
   } catch (err) {
     if (err instanceof KubeApiError) {
-      holdUpFailedClaim(deps, id, "bind", err);
+      pauseAfterFailedClaim(deps, id, "bind", err);
       return true;
     }
     if (!(err instanceof ClbApiError)) throw err;
@@ -131,7 +131,7 @@ async function make(deps: PassDeps, id: string, call: Call, signal: AbortSignal)
       return false;
     }
     ended(err.call.code);
-    holdUpFailedCall(deps, id, call, err);
+    pauseAfterFailedCall(deps, id, call, err);
     return true;
   }
 }
@@ -157,7 +157,7 @@ async function deleteIfOver(
 
 const resync = ({ resyncMs }: LoadBalancerDeps): Outcome => ({ kind: "again", afterMs: resyncMs, because: "resync" });
 
-/** When to look again although nothing changes: the end of a drain, of a refusal, of a pause, or now and then. */
+/** When the next pass is due although nothing changes: the end of a drain, of a refusal, of a pause, or now and then. */
 function next(deps: PassDeps, id: string, actual: LoadBalancer): Outcome {
   const now = deps.clock.now();
   let atMs = now + deps.resyncMs;

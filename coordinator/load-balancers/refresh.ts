@@ -21,7 +21,7 @@ export type RefreshDeps = {
   /** Pods that are known live, so what is claimed for them is kept; default: none is. */
   readonly facts?: Pick<PodFacts, "pods">;
   readonly clusterId: string;
-  /** Which load balancers are to be read anew to notice what others changed; default: none. */
+  /** Which load balancers are to be re-read to notice what others changed; default: none. */
   readonly resync?: Pick<Resync, "isDue" | "failed">;
   /** Told what somebody else changed in listeners of ours. */
   readonly onDrift?: (loadBalancerId: string, drifts: readonly Drift[]) => void;
@@ -32,7 +32,7 @@ export type RefreshDeps = {
 /** Why a load balancer is read although nothing is in doubt. */
 const RESYNC = "resync";
 
-/** Reads the load balancer where the mirror is in doubt or its resync is due. False: it does not exist, or is not ours to look at any more. */
+/** Reads the load balancer where the mirror is in doubt or its resync is due. False: it does not exist, or is no owner's any more. */
 export async function ensureCurrent(deps: RefreshDeps, id: string, signal: AbortSignal): Promise<boolean> {
   const doubt = deps.mirror.staleBecause(id);
   if (doubt !== undefined) return await readAnew(deps, id, doubt, signal);

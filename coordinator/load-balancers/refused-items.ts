@@ -89,10 +89,10 @@ export class RefusedItems {
     const atOnceMs = isLasting(error) ? 0 : undefined;
     if (others.length > 0) return atOnceMs;
     const byQuota = suspicion.forQuota && alone.fills !== undefined;
-    const [book, key] = byQuota ? [suspicion.full, alone.fills] : [suspicion.out, alone.key];
-    const before = book.get(key);
+    const [outs, key] = byQuota ? [suspicion.full, alone.fills] : [suspicion.out, alone.key];
+    const before = outs.get(key);
     const waitMs = before === undefined ? REFUSED_MS.first : Math.min(Math.max(before.waitMs * 2, REFUSED_MS.first), REFUSED_MS.most);
-    book.set(key, { untilMs: nowMs + waitMs, waitMs, message: error.message });
+    outs.set(key, { untilMs: nowMs + waitMs, waitMs, message: error.message });
     // A task may fail once for reasons of its own, and a removal is refused where somebody else made it: what is there is read first.
     const mayPass = error.call.code === TASK_FAILED || (error.ambiguous && call.lane !== "bind");
     if (!mayPass || (before !== undefined && before.message !== "")) this.#onRefused(loadBalancerId, call, error.message);
@@ -178,7 +178,7 @@ function foundRoom(suspicion: Suspicion, emptied: ReadonlySet<string>, nowMs: nu
 
 /** What has long been due was not asked for again. */
 function expire({ suspects, suspectedMs, out, full }: Suspicion, nowMs: number): void {
-  for (const book of [out, full]) for (const [key, { untilMs }] of book) if (untilMs + REFUSED_MS.most <= nowMs) book.delete(key);
+  for (const outs of [out, full]) for (const [key, { untilMs }] of outs) if (untilMs + REFUSED_MS.most <= nowMs) outs.delete(key);
   if (suspectedMs + REFUSED_MS.most <= nowMs) suspects.clear();
 }
 

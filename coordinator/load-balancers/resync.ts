@@ -6,16 +6,16 @@ import type { Listener } from "../domain/load-balancer.ts";
 import { nextResync, type ResyncState, resyncCalls, resyncPeriodMs } from "../domain/pace/resync-pace.ts";
 import type { Mirror } from "../state/mirror.ts";
 
-/** What one look at a load balancer calls. */
+/** The actions that one re-read of a load balancer calls. */
 const READS = ["DescribeLoadBalancers", "DescribeListeners", "DescribeTargets"] as const;
 /** Of what each of these actions may do: the rest is for reads that a write or a Pod waits for. */
 const SHARE = 1 / 4;
 /** How soon to try again while others wait for a read. */
 const GIVE_WAY_MS = 200;
-/** When an audit that failed is due again. */
+/** When a resync that failed is due again. */
 const FAILED_MS = 5_000;
-/** Longest pause: whatever was read meanwhile is taken into the round. */
-const LOOK_MS = 1_000;
+/** Longest pause: after it the round counts what was read meanwhile. */
+const LONGEST_PAUSE_MS = 1_000;
 
 export type ResyncDeps = {
   readonly mirror: Pick<Mirror, "ids" | "read" | "readAtMs" | "staleBecause">;
@@ -23,7 +23,7 @@ export type ResyncDeps = {
   readonly clock: Clock;
   readonly log: Logger;
   readonly clusterId: string;
-  /** How old the knowledge of a load balancer may become, milliseconds. */
+  /** How old the mirror of a load balancer may become, milliseconds. */
   readonly resyncMs: number;
   /** Calls per second and action, all purposes together. */
   readonly callsPerSecond: number;
@@ -32,17 +32,17 @@ export type ResyncDeps = {
 };
 
 /** `due`: its pass has not read it yet. */
-type Call = { readonly atMs: number; readonly due: boolean };
+type Scheduled = { readonly atMs: number; readonly due: boolean };
 
 /**
- * Decides when each load balancer is read anew to notice what others changed: evenly over the period, within a share of the rate, and
- * not while anybody else waits for a read. Only who has been called reads, so no pass ever waits for the audits' budget.
+ * Decides when the coordinator re-reads each load balancer to notice what others changed: evenly over the period, within a share of the
+ * rate, and not while anybody else waits for a read. A pass re-reads only where a resync is due, so no pass waits for this budget.
  */
 export class Resync {
   readonly #deps: ResyncDeps;
-  /** The last call of each load balancer. */
-  readonly #called = new Map<string, Call>();
-  /** By the listeners of a load balancer, which are another array when anything has changed. */
+  /** The last resync of each load balancer that fell due. */
+  readonly #scheduled = new Map<string, Scheduled>();
+  /** Calls of one re-read, by the listeners of a load balancer, which are another array when anything has changed. */
   readonly #calls = new WeakMap<readonly Listener[], number>();
   /** Before that the budget is used up. */
   #freeMs = 0;
@@ -52,35 +52,35 @@ export class Resync {
     this.#deps = deps;
   }
 
-  /** It has been called and not been read since. */
+  /** Its resync is due, and it has not been read since. */
   isDue(loadBalancerId: string): boolean {
-    const call = this.#called.get(loadBalancerId);
-    return call?.due === true && (this.#deps.mirror.readAtMs(loadBalancerId) ?? 0) < call.atMs;
+    const last = this.#scheduled.get(loadBalancerId);
+    return last?.due === true && (this.#deps.mirror.readAtMs(loadBalancerId) ?? 0) < last.atMs;
   }
 
-  /** The cloud did not let it be read: what is known stays good, and it is called again soon. */
+  /** The cloud did not let it be read: what is known stays good, and its resync is due again soon. */
   failed(loadBalancerId: string): void {
-    this.#called.set(loadBalancerId, { atMs: this.#deps.clock.now() - this.#periodMs + FAILED_MS, due: false });
+    this.#scheduled.set(loadBalancerId, { atMs: this.#deps.clock.now() - this.#periodMs + FAILED_MS, due: false });
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) await this.#deps.clock.sleep(Math.min(this.#step(), LOOK_MS), signal).catch(() => undefined);
+    while (!signal.aborted) await this.#deps.clock.sleep(Math.min(this.#step(), LONGEST_PAUSE_MS), signal).catch(() => undefined);
   }
 
-  /** Calls those that are due; returns how long until the next one is, milliseconds. */
+  /** Makes those due whose time has come; returns how long until the next one is, milliseconds. */
   #step(): number {
     const { clock, rateLimit, due } = this.#deps;
     for (;;) {
       const now = clock.now();
       const next = this.#next();
-      if (next === undefined) return LOOK_MS;
+      if (next === undefined) return LONGEST_PAUSE_MS;
       const waitMs = Math.max(next.atMs, this.#freeMs) - now;
       if (waitMs > 0) return waitMs;
       const states = READS.map((action) => rateLimit.state(action));
       if (states.some(({ waiting }) => waiting > 0)) return GIVE_WAY_MS;
       const perSecond = Math.min(...states.map((state) => state.perSecond)) * SHARE;
       this.#freeMs = now + (next.calls * 1000) / perSecond;
-      this.#called.set(next.id, { atMs: now, due: true });
+      this.#scheduled.set(next.id, { atMs: now, due: true });
       due(next.id);
     }
   }
@@ -90,11 +90,11 @@ export class Resync {
     const { mirror, resyncMs, callsPerSecond } = this.#deps;
     const ids = mirror.ids.filter((id) => mirror.staleBecause(id) === undefined);
     const all = ids.map((id): ResyncState => {
-      const lookedAtMs = Math.max(mirror.readAtMs(id) ?? 0, this.#called.get(id)?.atMs ?? 0);
-      return { id, lookedAtMs, calls: this.#callsOf(mirror.read(id)?.listeners ?? []) };
+      const readAtMs = Math.max(mirror.readAtMs(id) ?? 0, this.#scheduled.get(id)?.atMs ?? 0);
+      return { id, readAtMs, calls: this.#callsOf(mirror.read(id)?.listeners ?? []) };
     });
     const present = new Set(mirror.ids);
-    for (const id of this.#called.keys()) if (!present.has(id)) this.#called.delete(id);
+    for (const id of this.#scheduled.keys()) if (!present.has(id)) this.#scheduled.delete(id);
     this.#setPeriod(resyncPeriodMs(all, resyncMs, callsPerSecond * SHARE), all.length);
     return nextResync(all, this.#periodMs);
   }
@@ -111,7 +111,8 @@ export class Resync {
     const { log, resyncMs } = this.#deps;
     const [was, is] = [this.#periodMs > resyncMs, periodMs > resyncMs];
     this.#periodMs = periodMs;
-    if (is && !was) log.warn({ loadBalancers, periodMs: Math.round(periodMs), resyncMs }, "too many load balancers to audit each in time");
-    if (was && !is) log.info({ loadBalancers, resyncMs }, "load balancers are audited in time again");
+    if (is && !was)
+      log.warn({ loadBalancers, periodMs: Math.round(periodMs), resyncMs }, "too many load balancers to re-read each in time");
+    if (was && !is) log.info({ loadBalancers, resyncMs }, "load balancers are re-read in time again");
   }
 }

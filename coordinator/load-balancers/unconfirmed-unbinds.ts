@@ -2,14 +2,14 @@ import type { Call } from "../domain/call.ts";
 import { type LoadBalancer, placesOf, slotKey, slotOf } from "../domain/load-balancer.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 
-/** A target as it was when the cloud said that it was taken off. */
+/** A target as it was before the unbind that the cloud has confirmed. */
 type Former = { readonly ip: string; readonly podUid: string; readonly weight: number };
 
-/** So many targets of one load balancer wait to be confirmed; the claims are stored in a ConfigMap, and Kubernetes lets that hold 1 MiB. */
+/** So many unbinds of one load balancer wait to be confirmed; the claims are stored in a ConfigMap, and Kubernetes lets that hold 1 MiB. */
 const MAX_UNCONFIRMED = 1_000;
 
 /**
- * Targets that the cloud says it has taken off. Their addresses lose their claims when a read has shown that they are gone: one that is
+ * Targets that the cloud says it has unbound. Their addresses lose their claims when a read has shown that they are gone: one that is
  * bound after all, whatever the cloud said, would be nobody's, and would stay for ever.
  */
 export class UnconfirmedUnbinds {
@@ -21,7 +21,7 @@ export class UnconfirmedUnbinds {
     this.#addressClaims = addressClaims;
   }
 
-  /** This call is about to be made: what it names is not merely taken off any more. */
+  /** This call is about to be made: what it names is not merely unbound any more. */
   begins(loadBalancerId: string, call: Call): void {
     const former = this.#former.get(loadBalancerId);
     const named = "targets" in call ? call.targets : "weights" in call ? call.weights : [];
@@ -40,10 +40,10 @@ export class UnconfirmedUnbinds {
       if (podUid !== undefined && weight !== undefined) former.set(slotKey(slot), { ip: slot.ip, podUid, weight });
     }
     for (const slot of call.slots) weights.delete(slotKey(slot));
-    this.#release(loadBalancerId, [...former.keys()].slice(0, -MAX_UNCONFIRMED), weights);
+    this.#forgetAddresses(loadBalancerId, [...former.keys()].slice(0, -MAX_UNCONFIRMED), weights);
   }
 
-  /** `actual` is a fresh look. A target that was at weight 0 and has another one now was bound anew, by somebody else. */
+  /** `actual` was just read. A target that was at weight 0 and has another one now was bound anew, by somebody else. */
   confirm(actual: LoadBalancer): void {
     const former = this.#former.get(actual.loadBalancerId);
     if (former === undefined) return;
@@ -53,15 +53,15 @@ export class UnconfirmedUnbinds {
       return now === undefined || (weight === 0 && now.weight > 0) ? key : [];
     });
     for (const key of settled) bound.delete(key);
-    this.#release(actual.loadBalancerId, settled, bound);
+    this.#forgetAddresses(actual.loadBalancerId, settled, bound);
   }
 
   forget(loadBalancerId: string): void {
     this.#former.delete(loadBalancerId);
   }
 
-  /** An address that is bound elsewhere or was claimed for another Pod meanwhile stays in the journal. */
-  #release(loadBalancerId: string, keys: readonly string[], bound: ReadonlyMap<string, { readonly ip: string }>): void {
+  /** An address that is bound elsewhere or was claimed for another Pod meanwhile keeps its claim. */
+  #forgetAddresses(loadBalancerId: string, keys: readonly string[], bound: ReadonlyMap<string, { readonly ip: string }>): void {
     const former = this.#former.get(loadBalancerId);
     const stay = new Set([...bound.values()].map(({ ip }) => ip));
     const gone = keys.flatMap((key) => {

@@ -33,11 +33,11 @@ export class Writer {
 
   /** Additions in a row that the cloud refused for a quota, by load balancer. */
   readonly #overQuota = new Map<string, number>();
-  readonly #takenOff: UnconfirmedUnbinds;
+  readonly #unconfirmedUnbinds: UnconfirmedUnbinds;
 
   constructor(deps: WriterDeps) {
     this.#deps = deps;
-    this.#takenOff = new UnconfirmedUnbinds(deps.addressClaims);
+    this.#unconfirmedUnbinds = new UnconfirmedUnbinds(deps.addressClaims);
   }
 
   /** The call that runs at this load balancer now. */
@@ -53,16 +53,16 @@ export class Writer {
   /** The load balancer is gone, or not ours any more. */
   forget(loadBalancerId: string): void {
     this.#overQuota.delete(loadBalancerId);
-    this.#takenOff.forget(loadBalancerId);
+    this.#unconfirmedUnbinds.forget(loadBalancerId);
   }
 
-  /** The mirror holds a fresh look at the load balancer: what was taken off and is gone leaves the journal. */
+  /** The load balancer was just read: addresses of targets that were unbound and are gone are forgotten. */
   confirm(loadBalancerId: string): void {
     const actual = this.#deps.mirror.read(loadBalancerId);
-    if (actual !== undefined) this.#takenOff.confirm(actual);
+    if (actual !== undefined) this.#unconfirmedUnbinds.confirm(actual);
   }
 
-  /** Stores in the journal whom each address (key) is bound for. Rejects with KubeApiError, at the latest after a few seconds. */
+  /** Claims each address (key) for the Pod (value: UID) that it is bound for. Rejects with KubeApiError, at the latest after a few seconds. */
   async claim(loadBalancerId: string, claims: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void> {
     const { addressClaims, clock } = this.#deps;
     const late = (): Error =>
@@ -77,9 +77,9 @@ export class Writer {
     this.#running.set(loadBalancerId, call);
     const startedMs = clock.now();
     try {
-      this.#takenOff.begins(loadBalancerId, call);
+      this.#unconfirmedUnbinds.begins(loadBalancerId, call);
       const created = await this.#perform(loadBalancerId, call, signal);
-      this.#takenOff.ended(loadBalancerId, call, mirror.read(loadBalancerId));
+      this.#unconfirmedUnbinds.ended(loadBalancerId, call, mirror.read(loadBalancerId));
       mirror.fold(loadBalancerId, call, created, clock.now());
       if (isAddition(call)) this.#overQuota.delete(loadBalancerId);
       onWrite?.(call.lane, itemsOf(call));

@@ -22,7 +22,7 @@ export type NodePodsDeps = {
 export class NodePods {
   readonly name: string;
   readonly #deps: NodePodsDeps;
-  readonly #memory: PodStore;
+  readonly #store: PodStore;
   /** Has a Node object: only then do we watch, since an agent alone proves no Node. */
   #exists = false;
   #over = false;
@@ -46,10 +46,10 @@ export class NodePods {
   /** Last message of the agent. */
   #heardAtMs: number | undefined;
 
-  constructor(name: string, memory: PodStore, deps: NodePodsDeps) {
+  constructor(name: string, store: PodStore, deps: NodePodsDeps) {
     this.name = name;
     this.#deps = deps;
-    this.#memory = memory;
+    this.#store = store;
     this.#sinceMs = deps.clock.now();
   }
 
@@ -149,10 +149,10 @@ export class NodePods {
     return "applied";
   }
 
-  /** An agent without most of its Pods may be wrong twice, e.g. because its list is: where we can, we look for ourselves. */
+  /** An agent without most of its Pods may be wrong twice, e.g. because its list is: where we can, we list for ourselves. */
   #lose(lost: ReadonlySet<string>): void {
-    const canLook = this.#exists && !this.#over && this.#watchHas === undefined; // a watch that has listed lacks them too
-    if (!canLook || lost.size * 2 <= this.#known().size) {
+    const canList = this.#exists && !this.#over && this.#watchHas === undefined; // a watch that has listed lacks them too
+    if (!canList || lost.size * 2 <= this.#known().size) {
       for (const uid of lost) this.#end(uid, "absent", "agent");
       return;
     }
@@ -244,7 +244,7 @@ export class NodePods {
 
   #take(by: Teller, pods: readonly PodFact[], has: Set<string>): void {
     for (const pod of pods) {
-      const outcome = this.#memory.tell(pod, by);
+      const outcome = this.#store.tell(pod, by);
       if (outcome === "foreign") this.#deps.log.warn({ node: this.name, pod: podName(pod), uid: pod.uid }, "refused a Pod of another node");
       else if (outcome !== "over") has.add(pod.uid);
     }
@@ -254,7 +254,7 @@ export class NodePods {
     this.#agentHas.delete(uid);
     this.#watchHas?.delete(uid);
     this.#unconfirmed.delete(uid);
-    this.#memory.end(this.name, uid, evidence, by);
+    this.#store.end(this.name, uid, evidence, by);
   }
 
   /** A complete telling that drops more than half of what is known is believed only at the second time. */

@@ -22,7 +22,7 @@ const MAX_GONE_NODES = 10_000;
 
 /** What each node reported and when it was last heard. Timers and watches end with the signal. */
 export function makeNodeRegistry(deps: NodePodsDeps, signal: AbortSignal): NodeRegistry {
-  const memory = makePodStore(() => deps.clock.now());
+  const store = makePodStore(() => deps.clock.now());
   const nodes = new Map<string, NodePods>();
   const uids = new Map<string, string>(); // of the Node objects, by name
   const gone = new Set<string>();
@@ -30,7 +30,7 @@ export function makeNodeRegistry(deps: NodePodsDeps, signal: AbortSignal): NodeR
   let complete = false;
 
   const nodeOf = (name: string): NodePods => {
-    const node = nodes.get(name) ?? new NodePods(name, memory, deps);
+    const node = nodes.get(name) ?? new NodePods(name, store, deps);
     if (signal.aborted) node.stop();
     nodes.set(name, node);
     return node;
@@ -44,9 +44,9 @@ export function makeNodeRegistry(deps: NodePodsDeps, signal: AbortSignal): NodeR
   signal.addEventListener("abort", () => nodes.forEach((node) => node.stop()), { once: true });
 
   return {
-    pods: memory.pods,
-    endOf: (uid) => memory.endOf(uid),
-    subscribe: (listener) => memory.subscribe(listener),
+    pods: store.pods,
+    endOf: (uid) => store.endOf(uid),
+    subscribe: (listener) => store.subscribe(listener),
     nodes: () => [...nodes.values()].map(({ state }) => state),
     /** Once true it stays: a Node that joins later brings no Pod that is bound already. False while not one Node is known. */
     get complete() {

@@ -22,9 +22,9 @@ export type SourceDeps = {
   readonly log: Logger;
 };
 
-/** How often, and with what pause, to look for a load balancer that was just created. */
-const LOOKS = 3;
-const LOOK_MS = 1_000;
+/** How often, and with what pause, a load balancer that was just created is read. */
+const READS = 3;
+const READ_PAUSE_MS = 1_000;
 /** `creating`: it was ordered; the next pass finds it by its tag, with its address. */
 export type Found =
   | { readonly kind: "found"; readonly facts: LoadBalancerFacts }
@@ -46,7 +46,7 @@ export async function ensureLoadBalancer(
   if (intent.source.kind === "create") return await findOrCreate(deps, at, service, intent.source.subnetId, signal);
   const { loadBalancerId } = intent.source;
   const facts = await deps.api.loadBalancer(loadBalancerId, signal);
-  if (facts !== undefined) return claimable(deps, at, service, facts);
+  if (facts !== undefined) return unlessForeign(deps, at, service, facts);
   const fix = `correct the annotation ${EXISTING_LOAD_BALANCER}`;
   const message = tkeCode("E4018", `${at}: load balancer ${loadBalancerId} does not exist in this region: ${fix}`);
   return { kind: "blocked", blocker: { reason: "LoadBalancerNotFound", message } };
@@ -63,7 +63,7 @@ function tellRefusedChange(deps: SourceDeps, service: ServiceRecord, { source }:
 }
 
 /** A load balancer that another cluster or owner created is not a user's load balancer. */
-function claimable(deps: SourceDeps, at: string, service: ServiceRecord, facts: LoadBalancerFacts): Found {
+function unlessForeign(deps: SourceDeps, at: string, service: ServiceRecord, facts: LoadBalancerFacts): Found {
   const cluster = facts.tags[CLUSTER_TAG] ?? deps.clusterId;
   const owner = facts.tags[OWNER_TAG] ?? service.uid;
   const byTke = facts.tags[TKE_CREATED_TAG] === "yes";
@@ -108,14 +108,14 @@ async function findOrCreate(
     }
     throw err;
   }
-  return { kind: "creating" }; // the next look finds it by its tag, with its address
+  return { kind: "creating" }; // the next pass finds it by its tag, with its address
 }
 
-/** Looks a few times before it believes that a load balancer, whose order has ended well, is not there: another order would make a second one. */
+/** Reads a few times before it believes that a load balancer, whose order has ended well, is not there: another order would make a second one. */
 async function appears({ api, clock }: SourceDeps, loadBalancerId: string, signal: AbortSignal): Promise<boolean> {
-  for (let look = 0; look < LOOKS; look += 1) {
+  for (let reads = 0; reads < READS; reads += 1) {
     if ((await api.loadBalancer(loadBalancerId, signal)) !== undefined) return true;
-    await clock.sleep(LOOK_MS, signal);
+    await clock.sleep(READ_PAUSE_MS, signal);
   }
   return false;
 }

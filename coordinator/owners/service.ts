@@ -137,7 +137,7 @@ function tellKept(deps: ServiceDeps, service: ServiceRecord, loadBalancerId: str
   deps.tell({ object: serviceRef(service), type: "Warning", reason: "KeptByPolicy", message });
 }
 
-/** Nothing of ours is left there: the load balancer is gone, or a current look shows no listener of this Service. */
+/** Nothing of ours is left there: the load balancer is gone, or a current mirror shows no listener of this Service. */
 function isCleared(deps: ServiceDeps, service: ObjectRef, loadBalancerId: string): boolean {
   const actual = deps.mirror.read(loadBalancerId);
   if (actual === undefined) return deps.mirror.isGone(loadBalancerId);

@@ -52,7 +52,7 @@ export class RemovalGuard {
 
   /** The load balancer is gone, or not ours any more. */
   forget(loadBalancerId: string): void {
-    for (const book of [this.#stable, this.#releases, this.#parked, this.#letGo]) book.delete(loadBalancerId);
+    for (const memory of [this.#stable, this.#releases, this.#parked, this.#letGo]) memory.delete(loadBalancerId);
   }
 
   healthRead(loadBalancerIds: readonly string[]): void {
@@ -69,7 +69,7 @@ export class RemovalGuard {
   }
 
   /**
-   * The calls that may go; the others are parked. `acting` false: somebody only looks at what would come after the write that runs now,
+   * The calls that may go; the others are parked. `acting` false: somebody only asks what would come after the write that runs now,
    * so nothing is noted.
    */
   hold(actual: LoadBalancer, calls: readonly Call[], acting = true): readonly Call[] {
@@ -147,7 +147,7 @@ export class RemovalGuard {
 type LetGo = { readonly slot: Slot; readonly removal: string };
 type WeightOf = (slot: Slot) => number | undefined;
 
-/** The weight of a bound slot; a place is looked at when it is first asked about. */
+/** The weight of a bound slot; a place is counted when it is first asked about. */
 function weightsOf(places: ReadonlyMap<string, Place>): WeightOf {
   const known = new Map<string, ReadonlyMap<string, number>>();
   return (slot) => {

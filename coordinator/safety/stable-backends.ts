@@ -19,7 +19,7 @@ export class StableBackends {
     this.#clock = clock;
   }
 
-  /** The load balancer is gone; another look at its health is needed should it come back. */
+  /** The load balancer is gone; its health has to be read again should it come back. */
   delete(loadBalancerId: string): void {
     this.#counted.delete(loadBalancerId);
     this.#healthRead.delete(loadBalancerId);
@@ -38,7 +38,7 @@ export class StableBackends {
     return !healthCheck.enabled || this.#healthRead.has(id);
   }
 
-  /** A look at all places of a load balancer, by place key; a place in which nothing has changed is passed over. */
+  /** Counts all places of a load balancer, by place key; a place in which nothing has changed is passed over. */
   count(id: string, places: ReadonlyMap<string, Place>): void {
     const counted = this.#counted.get(id) ?? new Map<string, Counted>();
     this.#counted.set(id, counted);

@@ -11,16 +11,16 @@ export interface AddressClaims {
   /** Reads what is stored, once per load balancer and process. */
   load(loadBalancerId: string, signal: AbortSignal): Promise<void>;
   /**
-   * A look at the load balancer, begun at `lookedAtMs` (milliseconds since the epoch), found who is needed: bound, or known to live. The
-   * others are forgotten: a former process may have ended before it stored that. But not by the first look that lacks them, which may
+   * A read of the load balancer, begun at `readAtMs` (milliseconds since the epoch), found who is needed: bound, or known to live. The
+   * others are forgotten: a former process may have ended before it stored that. But not by the first read that lacks them, which may
    * have come before a bind took effect that is still under way.
    */
-  keepOnly(loadBalancerId: string, isNeeded: (ip: string, podUid: string) => boolean, lookedAtMs: number): void;
+  keepOnly(loadBalancerId: string, isNeeded: (ip: string, podUid: string) => boolean, readAtMs: number): void;
   /** UID of the Pod that this address was bound for. */
   podOf(loadBalancerId: string, ip: string): string | undefined;
   /** Load balancers where an address is claimed for this Pod. */
   loadBalancersOf(podUid: string): Iterable<string>;
-  /** Records the intent; resolves when it is stored. */
+  /** Claims addresses (key) for Pods (value: UID); resolves when that is stored. */
   claim(loadBalancerId: string, claims: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void>;
   /** Forgets addresses that are bound nowhere any more; stored with the next claim. */
   forget(loadBalancerId: string, ips: Iterable<string>): void;
@@ -28,10 +28,10 @@ export interface AddressClaims {
   drop(loadBalancerId: string, signal: AbortSignal): Promise<void>;
 }
 
-/** `missedAtMs`: by address the first look of those in a row that did not need it. */
-type Book = { readonly pods: Map<string, string>; readonly forgotten: Set<string>; readonly missedAtMs: Map<string, number> };
+/** The claims at one load balancer. `missedAtMs`: by address the first read of those in a row that did not need it. */
+type KnownClaims = { readonly pods: Map<string, string>; readonly forgotten: Set<string>; readonly missedAtMs: Map<string, number> };
 
-const bookWith = (stored: Readonly<Record<string, string>> = {}): Book => ({
+const claimsWith = (stored: Readonly<Record<string, string>> = {}): KnownClaims => ({
   pods: new Map(Object.entries(stored)),
   forgotten: new Set(),
   missedAtMs: new Map(),
@@ -58,18 +58,18 @@ class ClaimsByPod {
 }
 
 export function makeAddressClaims(client: KubeClient, namespace: string): AddressClaims {
-  const books = new Map<string, Book>();
+  const byLoadBalancer = new Map<string, KnownClaims>();
   const byPod = new ClaimsByPod();
   const collection = `/api/v1/namespaces/${namespace}/configmaps`;
   const nameOf = (loadBalancerId: string): string => `${ADDRESS_CLAIMS_PREFIX}${loadBalancerId}`;
   const pathOf = (loadBalancerId: string): string => `${collection}/${nameOf(loadBalancerId)}`;
-  const bookOf = (loadBalancerId: string): Book => {
-    const book = books.get(loadBalancerId) ?? bookWith();
-    books.set(loadBalancerId, book);
-    return book;
+  const claimsOf = (loadBalancerId: string): KnownClaims => {
+    const known = byLoadBalancer.get(loadBalancerId) ?? claimsWith();
+    byLoadBalancer.set(loadBalancerId, known);
+    return known;
   };
   const forget = (loadBalancerId: string, ips: Iterable<string>): void => {
-    const { pods, forgotten, missedAtMs } = bookOf(loadBalancerId);
+    const { pods, forgotten, missedAtMs } = claimsOf(loadBalancerId);
     for (const ip of ips) {
       byPod.count(loadBalancerId, pods.get(ip), -1);
       if (pods.delete(ip)) forgotten.add(ip);
@@ -77,53 +77,53 @@ export function makeAddressClaims(client: KubeClient, namespace: string): Addres
     }
   };
   const claim = async (loadBalancerId: string, claims: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void> => {
-    const book = bookOf(loadBalancerId);
-    for (const ip of claims.keys()) book.missedAtMs.delete(ip);
-    const fresh = [...claims].filter(([ip, podUid]) => book.pods.get(ip) !== podUid);
+    const known = claimsOf(loadBalancerId);
+    for (const ip of claims.keys()) known.missedAtMs.delete(ip);
+    const fresh = [...claims].filter(([ip, podUid]) => known.pods.get(ip) !== podUid);
     if (fresh.length === 0) return;
-    const forgotten = [...book.forgotten];
+    const forgotten = [...known.forgotten];
     const data = Object.fromEntries([...forgotten.map((ip) => [ip, null]), ...fresh]);
     const patched = await absentAsUndefined(client.patch(pathOf(loadBalancerId), { data }, "merge", { signal }));
     if (patched === undefined) {
       const metadata = { name: nameOf(loadBalancerId), namespace };
-      const all = Object.fromEntries([...book.pods, ...fresh]);
+      const all = Object.fromEntries([...known.pods, ...fresh]);
       await client.create(collection, { apiVersion: "v1", kind: "ConfigMap", metadata, data: all }, { signal });
     }
-    if (books.get(loadBalancerId) !== book) return; // dropped meanwhile
-    for (const ip of forgotten) book.forgotten.delete(ip);
+    if (byLoadBalancer.get(loadBalancerId) !== known) return; // dropped meanwhile
+    for (const ip of forgotten) known.forgotten.delete(ip);
     for (const [ip, podUid] of fresh) {
-      byPod.count(loadBalancerId, book.pods.get(ip), -1);
-      book.pods.set(ip, podUid);
+      byPod.count(loadBalancerId, known.pods.get(ip), -1);
+      known.pods.set(ip, podUid);
       byPod.count(loadBalancerId, podUid, 1);
     }
   };
 
   return {
     async load(loadBalancerId, signal) {
-      if (books.has(loadBalancerId)) return;
+      if (byLoadBalancer.has(loadBalancerId)) return;
       const stored = await absentAsUndefined(client.get<{ data?: Record<string, string> }>(pathOf(loadBalancerId), { signal }));
-      const book = bookWith(stored?.data);
-      books.set(loadBalancerId, book);
-      for (const podUid of book.pods.values()) byPod.count(loadBalancerId, podUid, 1);
+      const known = claimsWith(stored?.data);
+      byLoadBalancer.set(loadBalancerId, known);
+      for (const podUid of known.pods.values()) byPod.count(loadBalancerId, podUid, 1);
     },
-    keepOnly(loadBalancerId, isNeeded, lookedAtMs) {
-      const { pods, missedAtMs } = bookOf(loadBalancerId);
+    keepOnly(loadBalancerId, isNeeded, readAtMs) {
+      const { pods, missedAtMs } = claimsOf(loadBalancerId);
       for (const [ip, podUid] of pods)
         if (isNeeded(ip, podUid)) missedAtMs.delete(ip);
-        else if (!missedAtMs.has(ip)) missedAtMs.set(ip, lookedAtMs);
-      const over = [...missedAtMs].filter(([, sinceMs]) => lookedAtMs - sinceMs >= LONGEST_TASK_MS);
+        else if (!missedAtMs.has(ip)) missedAtMs.set(ip, readAtMs);
+      const over = [...missedAtMs].filter(([, sinceMs]) => readAtMs - sinceMs >= LONGEST_TASK_MS);
       forget(
         loadBalancerId,
         over.map(([ip]) => ip),
       );
     },
-    podOf: (loadBalancerId, ip) => books.get(loadBalancerId)?.pods.get(ip),
+    podOf: (loadBalancerId, ip) => byLoadBalancer.get(loadBalancerId)?.pods.get(ip),
     loadBalancersOf: (podUid) => byPod.of(podUid),
     claim,
     forget,
     async drop(loadBalancerId, signal) {
-      for (const podUid of books.get(loadBalancerId)?.pods.values() ?? []) byPod.count(loadBalancerId, podUid, -1);
-      books.delete(loadBalancerId);
+      for (const podUid of byLoadBalancer.get(loadBalancerId)?.pods.values() ?? []) byPod.count(loadBalancerId, podUid, -1);
+      byLoadBalancer.delete(loadBalancerId);
       await absentAsUndefined(client.delete(pathOf(loadBalancerId), undefined, { signal }));
     },
   };

@@ -46,7 +46,7 @@ export class Intents {
     return this.#owners.values();
   }
 
-  /** Every load balancer that was ever in use by this process: also those whose owners vanished are looked at. */
+  /** Every load balancer that was ever in use by this process: also those whose owners vanished get passes. */
   get loadBalancerIds(): ReadonlySet<string> {
     return this.#known;
   }

@@ -19,7 +19,7 @@ import { keepKnown, renewed } from "../domain/structural-sharing.ts";
 export type SlotHealth = { readonly state: HealthState; readonly sinceMs: number };
 
 /**
- * What a look at the place does not tell: when the target was first seen bound, since when it has weight 0, and its health.
+ * What a read of the place does not tell: when the target was first seen bound, since when it has weight 0, and its health.
  * `believedFromMs`: answers to questions that were asked before speak of somebody else; `aliveFromMs`: so do those that say "Alive".
  */
 type SlotMemory = {
@@ -47,7 +47,7 @@ type Entry = {
  * What each load balancer looks like, as far as we know. Filled by Describe, kept by our own successful writes, and read again after
  * any ambiguous answer. It holds no opinion: what should be is decided elsewhere.
  * A listener or rule is the same object as long as nothing of it has changed, its health and times included, so that whoever compares
- * objects knows what to look at again.
+ * objects knows what has changed.
  */
 export class Mirror {
   readonly #entries = new Map<string, Entry>();
@@ -103,15 +103,15 @@ export class Mirror {
   forget(id: string): void {
     const news = this.#entries.delete(id) || !this.#gone.has(id);
     this.#gone.add(id);
-    if (news) this.#onChange(id); // else the look that this causes would cause the next one
+    if (news) this.#onChange(id); // else the read that this causes would cause the next one
   }
 
-  /** A look found that it does not exist. */
+  /** A read found that it does not exist. */
   isGone(id: string): boolean {
     return this.#gone.has(id);
   }
 
-  /** A complete look at the load balancer, taken at `nowMs`. Keeps what the look cannot tell: health and times of slots that still exist. */
+  /** A complete read of the load balancer, ended at `nowMs`. Keeps what the read cannot tell: health and times of slots that still exist. */
   fill(facts: LoadBalancerFacts, listeners: readonly Listener[], nowMs: number): void {
     const old = this.#entries.get(facts.loadBalancerId);
     const entry: Entry = {

@@ -125,7 +125,7 @@ async function admit(hello: Hello, call: NodeCall, deps: NodeStreamDeps, say: Sa
   if (protocolVersion !== PROTOCOL_VERSION)
     throw new StreamEnd(
       status.FAILED_PRECONDITION,
-      `hello.protocol_version is ${protocolVersion}, this coordinator speaks ${PROTOCOL_VERSION}: run both from the same release`,
+      `hello.protocol_version is ${protocolVersion}, this coordinator speaks ${PROTOCOL_VERSION}: run both in the same version`,
     );
   if (nodeName === "") throw new StreamEnd(status.FAILED_PRECONDITION, "hello.node_name is empty: set NODE_NAME from spec.nodeName");
   const [authorization = ""] = call.metadata.get("authorization");

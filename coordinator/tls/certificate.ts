@@ -133,7 +133,7 @@ export const issuedAtMs = (certPem: string): number => new X509Certificate(certP
 export function isIssuedBy(certificate: string | X509Certificate, authorityPem: string): boolean {
   const authority = parse(authorityPem);
   const issued = typeof certificate === "string" ? parse(certificate) : certificate;
-  // checkIssued compares names and key identifiers only; the signature needs its own look.
+  // checkIssued compares names and key identifiers only; the signature needs a check of its own.
   return authority?.ca === true && issued !== undefined && issued.checkIssued(authority) && issued.verify(authority.publicKey);
 }
 

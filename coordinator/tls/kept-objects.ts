@@ -23,7 +23,7 @@ const Stored = z.object({
 export function makeKeptObjects(kube: Pick<KubeClient, "get" | "create" | "patch">, namespace: string) {
   const pathOf = (resource: Resource): string => `/api/v1/namespaces/${namespace}/${resource}`;
   return {
-    /** For a list-watch that only says when to look again. */
+    /** For a list-watch that only says when to read again. */
     decode: (raw: unknown): { uid: string; resourceVersion: string } => Stored.parse(raw).metadata,
 
     async read(resource: Resource, name: string, signal: AbortSignal): Promise<Found> {

@@ -4,7 +4,7 @@ import type { Reconcile } from "./worker.ts";
 /** Code of a write that was not made. */
 export const UNSENT = "PolicyObserve";
 /** A pass that wants to write comes back so often, to see whether somebody else has done it. Milliseconds. */
-const LOOK_AGAIN_MS = 30_000;
+const AGAIN_MS = 30_000;
 
 /** A pass that came to a write that was not made has seen all there is to see: it did not fail. */
 export const unlessUnsent =
@@ -14,6 +14,6 @@ export const unlessUnsent =
       return await reconcile(key, signal);
     } catch (err) {
       if (!(err instanceof ClbApiError && err.call.code === UNSENT)) throw err;
-      return { kind: "again", afterMs: LOOK_AGAIN_MS, because: "the policy is to observe" };
+      return { kind: "again", afterMs: AGAIN_MS, because: "the policy is to observe" };
     }
   };

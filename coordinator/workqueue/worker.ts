@@ -2,7 +2,7 @@ import type { Clock } from "../../common/clock.ts";
 import { isCancelled, remedyOf } from "../../common/errors.ts";
 import type { Logger } from "../../common/log.ts";
 
-/** `done`: the next fact that changes brings the key back. `again`: look again after `afterMs`, because of `because`. */
+/** `done`: the next fact that changes brings the key back. `again`: the next pass is due after `afterMs`, because of `because`. */
 export type Outcome = { readonly kind: "done" } | { readonly kind: "again"; readonly afterMs: number; readonly because: string };
 /** Level-based: the key says where to look, never what happened. Throws on failure. */
 export type Reconcile = (key: string, signal: AbortSignal) => Promise<Outcome>;

@@ -17,7 +17,7 @@ suite("the fewest writes of somebody who never lets a Pod wait", () => {
   for (const [what, pods, writes] of cases) test(what, () => assert.equal(bestWrites(pods, 100), writes));
 });
 
-suite("the fewest looks that see each healthy Pod in time", () => {
+suite("the fewest questions that see each healthy Pod in time", () => {
   const cases: readonly [what: string, alive: readonly number[], reads: number][] = [
     ["nobody", [], 0],
     ["within the time, in any order", [250, 0, 100], 1],

@@ -51,6 +51,7 @@ const BOUNDS: readonly (readonly [name: string, good: readonly string[], bad: re
   ["DRAIN_MS", ["0", "3600000"], ["-1", "3600001"]],
   ["HEALTH_POLL_MS", ["100", "10000"], ["99", "10001"]],
   ["CLB_RULES_PER_CALL", ["1", "50"], ["0", "51"]],
+  ["RESYNC_MS", ["1000", "3600000"], ["999", "3600001"]],
   ["AUDIT_MS", ["1000", "3600000"], ["999", "3600001"]],
   ["CLUSTER_ID", ["a", "0123456789abcdef"], ["A", "a-b", "0123456789abcdef0"]],
   ["CLB_PROTOCOL", ["http://", "https://"], ["https"]],
@@ -61,6 +62,15 @@ for (const [name, good, bad] of BOUNDS)
     for (const value of good) assert.doesNotThrow(() => readConfig({ ...LEAST, [name]: value }), `${name}=${value}`);
     for (const value of bad) assert.throws(() => readConfig({ ...LEAST, [name]: value }), ConfigError, `${name}="${value}"`);
   });
+
+test("AUDIT_MS, the former name of RESYNC_MS, counts where the new one is not set, and is warned of", () => {
+  const read = (env: NodeJS.ProcessEnv) => readConfig({ ...LEAST, ...env });
+  assert.deepEqual([read({}).warnings, read({ RESYNC_MS: "5000" }).warnings], [[], []]);
+  assert.equal(read({ AUDIT_MS: "4000" }).resyncMs, 4_000);
+  assert.equal(read({ AUDIT_MS: "4000", RESYNC_MS: "5000" }).resyncMs, 5_000);
+  for (const config of [read({ AUDIT_MS: "4000" }), read({ AUDIT_MS: "4000", RESYNC_MS: "5000" })])
+    assert.match(config.warnings.join(), /AUDIT_MS .* set RESYNC_MS/);
+});
 
 test("an empty variable counts as one that is not set", () => {
   const { streamPort, clusterId, drainMs } = readConfig({ ...LEAST, STREAM_PORT: "", CLUSTER_ID: "", DRAIN_MS: "" });

@@ -12,8 +12,8 @@ import { makeCloud } from "../cloud/cloud.ts";
 import type { CloudOptions } from "../cloud/runtime/options.ts";
 import { aFakeClock, silentLog } from "./pods.ts";
 
-/** Of an engine for tests; the caller names cluster and policy. */
-export const ENGINE_SETTINGS = {
+/** Of controllers for tests; the caller names cluster and policy. */
+export const CONTROLLERS_SETTINGS = {
   namespace: "clb-direct",
   ownership: "annotation",
   gateType: DEFAULT_GATE_TYPE,
@@ -26,27 +26,27 @@ export const ENGINE_SETTINGS = {
   healthIdleMs: 10_000,
 } as const;
 
-/** The journal without an API server; `claims` is what has been stored, in order, e.g. "lb-1 10.244.1.1 pod-1". */
+/** Address claims without an API server; `claims` is what has been stored, in order, e.g. "lb-1 10.244.1.1 pod-1". */
 export function memoryClaims(): AddressClaims & { readonly claims: string[] } {
-  const books = new Map<string, Map<string, string>>();
+  const byLoadBalancer = new Map<string, Map<string, string>>();
   const claims: string[] = [];
-  const bookOf = (id: string): Map<string, string> => books.get(id) ?? new Map();
+  const claimsOf = (id: string): Map<string, string> => byLoadBalancer.get(id) ?? new Map();
   return {
     claims,
     load: () => Promise.resolve(),
     keepOnly: () => undefined,
-    podOf: (id, ip) => books.get(id)?.get(ip),
+    podOf: (id, ip) => byLoadBalancer.get(id)?.get(ip),
     claim: (id, added) => {
-      books.set(id, new Map([...bookOf(id), ...added]));
+      byLoadBalancer.set(id, new Map([...claimsOf(id), ...added]));
       for (const [ip, podUid] of added) claims.push(`${id} ${ip} ${podUid}`);
       return Promise.resolve();
     },
-    loadBalancersOf: (podUid) => [...books].flatMap(([id, book]) => ([...book.values()].includes(podUid) ? id : [])),
+    loadBalancersOf: (podUid) => [...byLoadBalancer].flatMap(([id, known]) => ([...known.values()].includes(podUid) ? id : [])),
     forget: (id, ips) => {
-      for (const ip of ips) books.get(id)?.delete(ip);
+      for (const ip of ips) byLoadBalancer.get(id)?.delete(ip);
     },
     drop: (id) => {
-      books.delete(id);
+      byLoadBalancer.delete(id);
       return Promise.resolve();
     },
   };

@@ -13,7 +13,7 @@ type ServiceObject = {
 const GATE = "cloud.tencent.com/load-balancer-backendgroup-ready";
 
 test("Pods of a Service become backends of a load balancer by their own addresses", { timeout: 120_000 }, async (t) => {
-  const world = await startWorld(t, { coordinatorEnv: { AUDIT_MS: "1000", HEALTH_IDLE_MS: "1000" } });
+  const world = await startWorld(t, { coordinatorEnv: { RESYNC_MS: "1000", HEALTH_IDLE_MS: "1000" } });
   await applyExample(world);
   const pods = await converged(world, { count: 6 });
   await t.test("marks in the cloud", () => checkCloud(world, pods));

@@ -7,14 +7,14 @@ import { podsOf as apiPods, assertNoFailure, gateOf, loadBalancer, startClient }
 import { applyExample, boundTargets, startWorld, until } from "./world.ts";
 
 /** What people do to objects by hand, and what must still hold. */
-const SOON = { coordinatorEnv: { AUDIT_MS: "1000", HEALTH_IDLE_MS: "1000" } };
+const SOON = { coordinatorEnv: { RESYNC_MS: "1000", HEALTH_IDLE_MS: "1000" } };
 
-test("our finalizer taken off, our gate turned back, our Service turned into another type and back", { timeout: 150_000 }, async (t) => {
+test("our finalizer removed, our gate turned back, our Service turned into another type and back", { timeout: 150_000 }, async (t) => {
   const world = await startWorld(t, SOON);
   await applyExample(world, changedExample({ replicas: 3 }));
   await converged(world, 3);
 
-  await t.test("a rollout loses no request although the finalizer was taken off", async () => {
+  await t.test("a rollout loses no request although the finalizer was removed", async () => {
     const client = startClient(world, { rate: 40 });
     await world.client.patch(SERVICE, { metadata: { finalizers: null } }, "merge");
     await new Promise((resolve) => setTimeout(resolve, 1_500));
@@ -49,7 +49,7 @@ test("our finalizer taken off, our gate turned back, our Service turned into ano
   });
 });
 
-test("a journal that was deleted, an address that was bound by hand before us, one that was freed: dead backends go, foreign ones stay", {
+test("address claims that were deleted, an address that was bound by hand before us, one that was freed: dead backends go, foreign ones stay", {
   timeout: 150_000,
 }, async (t) => {
   const world = await startWorld(t, { coordinatorEnv: { ...SOON.coordinatorEnv, DRAIN_MS: "1000" } });
@@ -63,7 +63,7 @@ test("a journal that was deleted, an address that was bound by hand before us, o
       Targets: [{ EniIp: ip, Port: 8080, Weight: 10 }],
     });
 
-  await t.test("a Pod that ended while the coordinator was away goes although the journal had been deleted before", async () => {
+  await t.test("a Pod that ended while the coordinator was away goes although its address claim had been deleted before", async () => {
     await world.client.delete(`/api/v1/namespaces/clb-direct/configmaps/clb-direct-journal-${id}`);
     await scaleTo(world, 3);
     await converged(world, 3);

@@ -30,7 +30,7 @@ suite("the cloud answers nothing else for 5 s in the middle of a rollout than", 
 });
 
 suite("one bind goes wrong:", () => {
-  test("its answer is lost, so it is looked at and not repeated", { timeout: 120_000 }, async (t) => {
+  test("its answer is lost, so the load balancer is read and the call not repeated", { timeout: 120_000 }, async (t) => {
     const world = await startWorld(t);
     const { calls } = await bindWith(world, { kind: "lost-response" }, () => trackPods(t, world));
     const after = calls.slice(calls.findIndex(({ code }) => code === "LostResponse")).map(({ action }) => action);

@@ -39,7 +39,7 @@ test("a Pod that ended while the coordinator was away is unbound when it is back
   await becomesIdle(world);
 });
 
-test("Pods that were bound before a restart get their gates soon after their agents speak, not at the next idle look", {
+test("Pods that were bound before a restart get their gates soon after their agents speak, not at the next idle question", {
   timeout: 120_000,
 }, async (t) => {
   const world = await startWorld(t);

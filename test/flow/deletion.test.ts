@@ -10,7 +10,7 @@ import { applyExample, startWorld, until, type World } from "./world.ts";
 const OTHER = "/api/v1/namespaces/demo/services/other";
 
 test("a Service is deleted: what we made for it goes, and nothing else", { timeout: 120_000 }, async (t) => {
-  const world = await startWorld(t, { coordinatorEnv: { AUDIT_MS: "1000" } });
+  const world = await startWorld(t, { coordinatorEnv: { RESYNC_MS: "1000" } });
   const { loadBalancerId: userId, vip: userVip } = world.cloud.cloud.addLoadBalancer({ name: "by-a-user", tags: { team: "a" } });
   const foreign = await foreignListener(world, userId, 9000);
   await applyExample(world, changedExample({ replicas: 2 }));
@@ -19,7 +19,7 @@ test("a Service is deleted: what we made for it goes, and nothing else", { timeo
   await until("both load balancers serve both Pods", () => portsOf(world).filter(({ serving }) => serving === 2).length === 2, 40_000);
   const created = world.cloud.cloud.state().loadBalancers.find(({ id }) => id !== userId);
   assert.ok(created);
-  assert.deepEqual(await journalsOf(world), [created.id, userId].toSorted());
+  assert.deepEqual(await claimedAt(world), [created.id, userId].toSorted());
 
   await t.test("on a load balancer of a user: only our listener", async () => {
     await deleted(world, OTHER);
@@ -30,7 +30,7 @@ test("a Service is deleted: what we made for it goes, and nothing else", { timeo
     );
     assert.deepEqual(tags, { team: "a" });
     assert.equal(await askOnce(userVip, port), "ECONNREFUSED");
-    assert.deepEqual(await journalsOf(world), [created.id]);
+    assert.deepEqual(await claimedAt(world), [created.id]);
     assert.match(await askOnce(created.vip, port), /^web-/, "the other Service goes on");
   });
   await t.test("on a load balancer that we created: all of it", async () => {
@@ -39,7 +39,7 @@ test("a Service is deleted: what we made for it goes, and nothing else", { timeo
       world.cloud.cloud.state().loadBalancers.map(({ id }) => id),
       [userId],
     );
-    assert.deepEqual(await journalsOf(world), []);
+    assert.deepEqual(await claimedAt(world), []);
     assert.equal((await podsOf(world, "app=web")).length, 2, "the Pods stay");
   });
   await t.test("then nothing is written any more", () => assertAtRest(world));
@@ -52,8 +52,8 @@ async function deleted(world: World, path: string): Promise<void> {
   await until(`Service ${name} is gone`, () => isGone(world, path));
 }
 
-/** Ids of the load balancers that the coordinator keeps a journal of. */
-const journalsOf = async (world: World): Promise<string[]> =>
+/** Ids of the load balancers that the coordinator keeps address claims of. */
+const claimedAt = async (world: World): Promise<string[]> =>
   (await listAll<{ readonly metadata: Metadata }>(world.client, "/api/v1/namespaces/clb-direct/configmaps"))
     .map(({ metadata }) => metadata.name)
     .filter((name) => name.startsWith(ADDRESS_CLAIMS_PREFIX))

@@ -68,7 +68,7 @@ const RATE = 40;
 
 /**
  * Starts the example, sends requests, rolls it and calls `disturb` when the first new Pod is being bound. Then waits for the end and
- * checks that no request failed, nothing that lives was taken off, nothing was bound twice, and silence follows.
+ * checks that no request failed, nothing that lives was unbound, nothing was bound twice, and silence follows.
  */
 export async function disturbedRollout(t: TestContext, world: World, disturb: (rollout: Rollout) => Promise<void>): Promise<void> {
   const lives = trackPods(t, world);
@@ -112,7 +112,7 @@ const journal = (world: World): readonly JournalEntry[] => world.cloud.cloud.jou
 /** A coordinator hears of an end after the store has it; our look at the store may be late by this much. */
 const LOOK_LATE_MS = 250;
 
-/** Nothing that lives was taken off, nothing that was bound was bound again, no two writes overlapped. */
+/** Nothing that lives was unbound, nothing that was bound was bound again, no two writes overlapped. */
 export function checkSafety(world: World, lives: ReadonlyMap<string, Life>): void {
   const asked = deletionsOf(world);
   for (const entry of journal(world)) {

@@ -16,7 +16,7 @@ const READERS = { pods: 2, services: 1, nodes: 1 } as const;
 const skip = onlyOn("embedded", "a real API server cannot be made to answer an empty list while there are objects");
 
 test("an empty list removes nothing", { skip, timeout: 120_000 }, async (t) => {
-  const world = await startWorld(t, { coordinatorEnv: { AUDIT_MS: "1000" } });
+  const world = await startWorld(t, { coordinatorEnv: { RESYNC_MS: "1000" } });
   await applyExample(world, changedExample({ replicas: REPLICAS }));
   await converged(world, { count: REPLICAS });
   const client = startClient(world);

@@ -18,7 +18,7 @@ const account = (name: string): string => `system:serviceaccount:${DEFAULT_NAMES
 
 /** What RBAC grants and this flow does not use, each with its reason. */
 const NOT_USED_HERE = new Map([
-  ["coordinator delete configmaps", "the journal goes with the last Service of a load balancer, which this flow keeps"],
+  ["coordinator delete configmaps", "address claims go with the last Service of a load balancer, which this flow keeps"],
   ["coordinator patch configmaps", "a second bind at the same load balancer, or a rotated authority"],
   ["coordinator patch secrets", "rotation, repair"],
   ["coordinator list pods", "nodes without an agent"],

@@ -19,7 +19,7 @@ const DRAIN_MS = 4_000;
 const REPLICAS = 3;
 
 test("the ports of a Service change", { timeout: 120_000 }, async (t) => {
-  const world = await startWorld(t, { coordinatorEnv: { DRAIN_MS: String(DRAIN_MS), AUDIT_MS: "1000" } });
+  const world = await startWorld(t, { coordinatorEnv: { DRAIN_MS: String(DRAIN_MS), RESYNC_MS: "1000" } });
   const ports = [
     { name: "http", containerPort: 8080 },
     { name: "next", containerPort: 8090 },

@@ -12,7 +12,7 @@ const REPLICAS = 4;
 const DRAIN_MS = 4_000;
 
 test("a rollout replaces every Pod while a client sends requests", { timeout: 120_000 }, async (t) => {
-  const world = await startWorld(t, { coordinatorEnv: { DRAIN_MS: String(DRAIN_MS), AUDIT_MS: "1000" } });
+  const world = await startWorld(t, { coordinatorEnv: { DRAIN_MS: String(DRAIN_MS), RESYNC_MS: "1000" } });
   await applyExample(world, changedExample({ replicas: REPLICAS }));
   const old = new Set((await converged(world, { count: REPLICAS })).map(({ metadata }) => metadata.uid));
   const listenerId = loadBalancer(world).listeners[0]?.id ?? "";

@@ -8,7 +8,7 @@ import { applyExample, boundTargets, startWorld } from "./world.ts";
 const DRAIN_MS = 4_000;
 
 test("a Deployment grows and shrinks while a client sends requests", { timeout: 120_000 }, async (t) => {
-  const coordinatorEnv = { DRAIN_MS: String(DRAIN_MS), AUDIT_MS: "1000" };
+  const coordinatorEnv = { DRAIN_MS: String(DRAIN_MS), RESYNC_MS: "1000" };
   const world = await startWorld(t, { coordinatorEnv });
   await applyExample(world, changedExample({ replicas: 3 }));
   await converged(world, { count: 3 });

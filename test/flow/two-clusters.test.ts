@@ -9,8 +9,8 @@ const REPLICAS = 2;
 const SHARED = "/api/v1/namespaces/demo/services/shared";
 
 test("two clusters share a load balancer of a user", { timeout: 120_000 }, async (t) => {
-  const first = await startWorld(t, { coordinatorEnv: { CLUSTER_ID: CLUSTERS[0], AUDIT_MS: "1000" } });
-  const second = await startWorld(t, { coordinatorEnv: { CLUSTER_ID: CLUSTERS[1], AUDIT_MS: "1000" }, sharing: first });
+  const first = await startWorld(t, { coordinatorEnv: { CLUSTER_ID: CLUSTERS[0], RESYNC_MS: "1000" } });
+  const second = await startWorld(t, { coordinatorEnv: { CLUSTER_ID: CLUSTERS[1], RESYNC_MS: "1000" }, sharing: first });
   const { loadBalancerId: id, vip } = first.cloud.cloud.addLoadBalancer();
   const foreign = await foreignListener(first, id, 9000);
   await serve(first, id, 8001);

@@ -20,7 +20,7 @@ const REPLICAS = 2;
 const AFTERMATH_MS = 2_500;
 
 test("a Service that vanishes without a deletion keeps its listeners and backends", { timeout: 120_000 }, async (t) => {
-  const world = await startWorld(t, { coordinatorEnv: { AUDIT_MS: "1000" } });
+  const world = await startWorld(t, { coordinatorEnv: { RESYNC_MS: "1000" } });
   const { loadBalancerId: otherId, vip: otherVip } = world.cloud.cloud.addLoadBalancer();
   const port = world.plan.servicePort;
   await applyExample(world, changedExample({ replicas: REPLICAS }));

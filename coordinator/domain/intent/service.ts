@@ -52,7 +52,7 @@ export type Ownership = { readonly kind: "ours" | "deleted" | "none" } | { reado
 
 /**
  * Decides whose Service it is from the object alone; tags of the load balancer are judged later. `served`: this process serves it already,
- * so that a finalizer of ours that somebody took off by hand is put back, and its Pods go on being drained.
+ * so that a finalizer of ours that somebody removed by hand is put back, and its Pods go on being drained.
  */
 export function ownershipOf(service: ServiceRecord, mode: OwnershipMode, served = false): Ownership {
   const held = served || service.finalizers.includes(FINALIZER);

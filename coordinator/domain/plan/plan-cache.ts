@@ -14,7 +14,7 @@ type Entry = {
 const MAX_CHANGED = 10_000;
 
 /**
- * What was planned for the places of one load balancer, so that a pass looks only at places in which something has changed: what is
+ * What was planned for the places of one load balancer, so that a pass plans only places in which something has changed: what is
  * wanted and what is there are compared as objects, changes of Pods are told by `podsChanged`. A plan that depends on time, or on a Pod
  * of which no fact is held, is not kept.
  */

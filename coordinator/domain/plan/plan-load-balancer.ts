@@ -24,7 +24,7 @@ export type PlanInput = {
   /** Rules per CreateRule. */
   readonly rulesPerCall?: number;
   /** What the last plan of this load balancer found; changes the time it takes, never the plan. */
-  readonly memo?: PlanCache;
+  readonly cache?: PlanCache;
   /** The cloud refused more for a quota: what is drained or wanted no more makes room before anything is added. */
   readonly roomFirst?: boolean;
   /** For a forecast; undefined while they are not known. */
@@ -46,7 +46,7 @@ export type Plan = { readonly calls: readonly Call[]; readonly findings: readonl
  */
 export function planLoadBalancer(input: PlanInput): Plan {
   const { clusterId, desired, inFlight: underWay, rulesPerCall = CALL_LIMITS.rules } = input;
-  input.memo?.beginPass();
+  input.cache?.beginPass();
   const actual = underWay === undefined ? input.actual : { ...input.actual, listeners: applyCall(input.actual.listeners, underWay, []) };
   const structure = planStructure({ clusterId, desired, actual, underWay, rulesPerCall });
   const findings: Finding[] = structure.orphaned.map((listener) => ({ kind: "orphaned", listener }));
@@ -59,7 +59,7 @@ export function planLoadBalancer(input: PlanInput): Plan {
     for (const target of change.waiting) findings.push({ kind: "waiting", ...at, target });
     changes.push({ ...change, serves: change.bind.length > 0 && place.targets.some((target) => input.serving(place, target)) });
   }
-  input.memo?.endPass(new Set(structure.pairs.map(({ place }) => placeKey(place))));
+  input.cache?.endPass(new Set(structure.pairs.map(({ place }) => placeKey(place))));
   if (input.quotas !== undefined)
     for (const shortage of quotaShortages(desired, actual, input.quotas)) findings.push({ kind: "quota", ...shortage });
   for (const taken of structure.portTaken) findings.push({ kind: "port-taken", ...taken });
@@ -92,9 +92,9 @@ export function planLoadBalancer(input: PlanInput): Plan {
 function changesOf(
   place: Place,
   wanted: readonly WantedBackend[] | undefined,
-  { memo, holderOf, serving, drained, broken }: PlanInput,
+  { cache, holderOf, serving, drained, broken }: PlanInput,
 ): TargetChanges {
-  const known = memo?.recall(place, wanted);
+  const known = cache?.recall(place, wanted);
   if (known !== undefined) return known;
   const holders = new Set<string>();
   let lasting = true;
@@ -117,6 +117,6 @@ function changesOf(
       return drained(place, target);
     },
   });
-  if (lasting) memo?.keep({ place, wanted, changes, holders });
+  if (lasting) cache?.keep({ place, wanted, changes, holders });
   return changes;
 }

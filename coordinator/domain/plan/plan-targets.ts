@@ -4,7 +4,7 @@ import { STAYING_SHARE } from "../safety/brake.ts";
 
 /** What the planner must know about the Pod behind a bound address. */
 export type Holder =
-  /** No Pod fact and no journal entry claims the address: somebody else bound it. */
+  /** No Pod has the address, and no address claim names one: somebody else bound it. */
   | { readonly kind: "foreign" }
   /** It was given to this Pod, of which nothing is known at the moment. */
   | { readonly kind: "unknown"; readonly podUid: string }
@@ -65,7 +65,7 @@ export function planTargets(view: TargetView): TargetChanges {
   const isInTheWay = (target: Target): void => void (target.weight > 0 ? conflict : staleConflict).push(slot(target));
   const foreign: Target[] = [];
   const waiting: Target[] = [];
-  let replaced: boolean | undefined; // looked at only if somebody has to leave
+  let replaced: boolean | undefined; // found out only if somebody has to leave
 
   for (const [key, target] of boundByKey) {
     const backend = wantedByKey.get(key);

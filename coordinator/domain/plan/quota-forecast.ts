@@ -24,24 +24,24 @@ export type QuotaShortage = {
  */
 export function quotaShortages(desired: DesiredLoadBalancer, actual: LoadBalancer, quotas: Quotas): QuotaShortage[] {
   const shortages: QuotaShortage[] = [];
-  const look = (found: Omit<QuotaShortage, "limit">, limit: number | undefined): void => {
+  const check = (found: Omit<QuotaShortage, "limit">, limit: number | undefined): void => {
     if (limit !== undefined && found.needed > limit) shortages.push({ ...found, limit });
   };
   const names = new Set([...actual.listeners, ...desired.listeners].map(({ name, port }) => `${name} ${port}`));
   const youngest = desired.listeners.at(-1);
   if (youngest !== undefined)
-    look(
+    check(
       { owner: youngest.owner, quota: "TOTAL_LISTENER_QUOTA", needed: names.size, where: "the load balancer" },
       quotas.listenersPerLoadBalancer,
     );
   for (const { owner, protocol, port, backends, rules = [] } of desired.listeners) {
     const listener = `${protocol}:${port}`;
     const distinct = new Set(rules.map(ruleKey));
-    look({ owner, quota: "TOTAL_LISTENER_RULE_QUOTA", needed: distinct.size, where: listener }, quotas.rulesPerListener);
-    look({ owner, quota: "TOTAL_TARGET_BIND_QUOTA", needed: backends.length, where: listener }, quotas.targetsPerPlace);
+    check({ owner, quota: "TOTAL_LISTENER_RULE_QUOTA", needed: distinct.size, where: listener }, quotas.rulesPerListener);
+    check({ owner, quota: "TOTAL_TARGET_BIND_QUOTA", needed: backends.length, where: listener }, quotas.targetsPerPlace);
     for (const rule of rules) {
       const where = `rule ${rule.domain}${rule.url} of ${listener}`;
-      look({ owner, quota: "TOTAL_TARGET_BIND_QUOTA", needed: rule.backends.length, where }, quotas.targetsPerPlace);
+      check({ owner, quota: "TOTAL_TARGET_BIND_QUOTA", needed: rule.backends.length, where }, quotas.targetsPerPlace);
     }
   }
   return shortages;

@@ -8,7 +8,7 @@ export type Level = { readonly stable: number; readonly untilMs: number };
 const WINDOW_MS = 600_000;
 export const STAYING_SHARE = 0.5;
 
-/** Pure: the history of one place after one more look. Only levels that are the highest of what follows are kept. */
+/** Pure: the history of one place after one more count. Only levels that are the highest of what follows are kept. */
 export function noteLevel(history: readonly Level[], stable: number, nowMs: number): readonly Level[] {
   const last = history.at(-1);
   const lasted = last === undefined ? [] : [...history.slice(0, -1), { ...last, untilMs: nowMs }];

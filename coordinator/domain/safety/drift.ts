@@ -7,7 +7,7 @@ export type Drift = { readonly listener: Listener; readonly what: string };
 /** Targets named in a drift. */
 const MAX_NAMED = 3;
 
-/** Pure, added targets apart, which the plan finds or takes over: the difference of a look to what we knew, in listeners of this cluster. Only for a look that nothing of ours made necessary. */
+/** Pure, added targets apart, which the plan finds or takes over: the difference of a re-read to what we knew, in listeners of this cluster. Only for a re-read that nothing of ours made necessary. */
 export function driftOf(clusterId: string, known: readonly Listener[], read: readonly Listener[]): Drift[] {
   const readById = new Map(read.map((listener) => [listener.listenerId, listener]));
   return known.flatMap((listener): Drift[] => {

@@ -51,7 +51,7 @@ test("finds the interface of each Pod with its MAC, by route or subnet", async (
   });
 });
 
-test("looks when an address is new, at most once a second, and says when to ask again", async () => {
+test("reads when an address is new, at most once a second, and says when to ask again", async () => {
   const { host, look } = aHost();
   assert.equal((await look({ a: "10.0.3.7" })).againAtMs, host.nowMs + 60_000);
   await look({ a: "10.0.3.7" });
@@ -65,7 +65,7 @@ test("looks when an address is new, at most once a second, and says when to ask 
   assert.deepEqual([due.carriers.get("b")?.name, due.againAtMs, host.asked.routes], ["veth2", host.nowMs + 60_000, 2]);
 });
 
-test("looks anew for an address that passed to another Pod, and once a minute for all", async () => {
+test("reads anew for an address that passed to another Pod, and once a minute for all", async () => {
   const { host, look } = aHost();
   await look({ a: "10.0.3.7" });
   host.nowMs += 1_000;

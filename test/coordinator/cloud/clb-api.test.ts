@@ -103,7 +103,7 @@ test("stays within the cloud's own rate limit however much is asked", async (t) 
   assert.equal(stage.cloud.counts().refused["RequestLimitExceeded"], undefined);
 });
 
-test("a look at a task that fails does not fail the write", async (t) => {
+test("a question about a task that fails does not fail the write", async (t) => {
   const stage = aStage(t);
   const { loadBalancerId: id } = stage.cloud.addLoadBalancer();
   stage.cloud.faults.add({ kind: "error", code: "InternalError", action: "DescribeTaskStatus", count: 2 });

@@ -34,7 +34,7 @@ const summary = (one: LoadBalancer): string[] =>
     .map((place) => [place.locationId, place.scheduler, ...place.targets.map(({ ip, weight }) => `${ip}=${weight}`).sort()].join(" "))
     .sort();
 
-test("rules are made, bound, changed and removed on the cloud as planned, and a look afterwards asks for no write", async (t) => {
+test("rules are made, bound, changed and removed on the cloud as planned, and a read afterwards asks for no write", async (t) => {
   const stage = aStage(t);
   const { loadBalancerId: id } = stage.cloud.addLoadBalancer();
   await stage.fill(id);

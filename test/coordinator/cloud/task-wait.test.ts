@@ -4,17 +4,17 @@ import type { Clock } from "../../../common/clock.ts";
 import {
   Durations,
   type Estimate,
-  firstLookMs,
-  type Look,
+  firstAskMs,
   learn,
   limitMs,
   pauseMs,
+  type TaskStatus,
   TaskWait,
 } from "../../../coordinator/cloud/task-wait.ts";
 import { makeVirtualClock } from "../../virtual-clock.ts";
 
-const RUNNING: Look = { status: "running", message: "", loadBalancerIds: [] };
-const OVER: Look = { ...RUNNING, status: "succeeded" };
+const RUNNING: TaskStatus = { status: "running", message: "", loadBalancerIds: [] };
+const OVER: TaskStatus = { ...RUNNING, status: "succeeded" };
 
 /** A cloud whose tasks take as long as `durationMs` says; a look takes `lookMs` and is decided at its end, as the emulated cloud does it. */
 function aCloud(durationMs: (action: string) => number, lookMs = 98) {
@@ -24,7 +24,7 @@ function aCloud(durationMs: (action: string) => number, lookMs = 98) {
   let looks = 0;
   const wait = new TaskWait({
     clock,
-    look: async (taskId) => {
+    ask: async (taskId) => {
       looks++;
       await clock.sleep(lookMs);
       return clock.now() >= (tasks.get(taskId) ?? 0) ? OVER : RUNNING;
@@ -94,14 +94,14 @@ test("tasks that become quick again are noticed soon after a few", async () => {
   assert.ok(average(lags.slice(-5)) < 200, lags.map(Math.round).join(" "));
 });
 
-test("a stuck task ends in a bounded time, and costs few looks meanwhile", async () => {
+test("a stuck task ends in a bounded time, and costs few questions meanwhile", async () => {
   const { clock, wait, run, looks } = aCloud(() => 400, 30);
   const end = await clock.run(
     (async () => {
       await run("CreateListener");
       return await new TaskWait({
         clock,
-        look: async () => {
+        ask: async () => {
           await clock.sleep(30);
           return RUNNING;
         },
@@ -113,12 +113,12 @@ test("a stuck task ends in a bounded time, and costs few looks meanwhile", async
   assert.ok(wait !== undefined && looks() < 10);
 });
 
-test("a stuck task holds nobody up, and looks that fail say nothing", async () => {
+test("a stuck task holds nobody up, and questions that fail say nothing", async () => {
   const clock = makeVirtualClock();
   let looks = 0;
   const wait = new TaskWait({
     clock,
-    look: async (taskId) => {
+    ask: async (taskId) => {
       looks++;
       await clock.sleep(30);
       if (taskId === "stuck") return undefined;
@@ -154,7 +154,7 @@ for (const [what, hinder] of [
       },
     };
     let overAtMs = 0;
-    const wait = new TaskWait({ clock, look: async () => (state.mute ? undefined : clock.now() >= overAtMs ? OVER : RUNNING) });
+    const wait = new TaskWait({ clock, ask: async () => (state.mute ? undefined : clock.now() >= overAtMs ? OVER : RUNNING) });
     const run = async (): Promise<number> => {
       overAtMs = clock.now() + 400;
       await wait.end({ taskId: "task", action: "CreateRule", items: 1 }, new AbortController().signal);
@@ -178,17 +178,17 @@ for (const [what, hinder] of [
 test("waiting ends with the signal", async () => {
   const clock = makeVirtualClock();
   const off = new AbortController();
-  const wait = new TaskWait({ clock, look: () => Promise.resolve(RUNNING) });
+  const wait = new TaskWait({ clock, ask: () => Promise.resolve(RUNNING) });
   const waiting = wait.end({ taskId: "a", action: "CreateRule", items: 1 }, off.signal);
   off.abort(new Error("stop"));
   await assert.rejects(waiting, /^Error: stop$/);
   assert.equal(clock.pending, 0);
 });
 
-test("the first look comes a little before the expected end, later ones ever more rarely", () => {
+test("the first question comes a little before the expected end, later ones ever more rarely", () => {
   const known: Estimate = { meanMs: 3_680, deviationMs: 30, early: 0 };
-  assert.equal(firstLookMs(undefined), 100);
-  assert.equal(firstLookMs(known), 3_635);
+  assert.equal(firstAskMs(undefined), 100);
+  assert.equal(firstAskMs(known), 3_635);
   assert.equal(pauseMs(known, 3_700), 30);
   assert.equal(pauseMs(known, 5_280), 200);
   assert.equal(pauseMs(known, 600_000), 2_000);
@@ -199,11 +199,11 @@ test("the first look comes a little before the expected end, later ones ever mor
   );
 });
 
-test("learning: looks before and after the end narrow it down, one that came too late moves it down ever faster", () => {
+test("learning: answers before and after the end narrow it down, one that came too late moves it down ever faster", () => {
   assert.deepEqual(learn(undefined, { runningAtMs: 300, overAtMs: 400 }), { meanMs: 350, deviationMs: 50, early: 0 });
   let estimate = learn(undefined, { runningAtMs: undefined, overAtMs: 500 });
-  for (let n = 0; n < 6; n++) estimate = learn(estimate, { runningAtMs: undefined, overAtMs: firstLookMs(estimate) });
-  assert.ok(firstLookMs(estimate) < 250, JSON.stringify(estimate));
+  for (let n = 0; n < 6; n++) estimate = learn(estimate, { runningAtMs: undefined, overAtMs: firstAskMs(estimate) });
+  assert.ok(firstAskMs(estimate) < 250, JSON.stringify(estimate));
 });
 
 test("what is learned of one size serves the sizes near it, and no other action", () => {

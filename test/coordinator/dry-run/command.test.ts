@@ -29,7 +29,7 @@ const envOf = (world: World): Record<string, string> => ({
   TENCENTCLOUD_SECRET_KEY: TEST_KEY.secretKey,
   OWNERSHIP: "annotation",
 });
-/** Looks once, and proves that nothing was written meanwhile: by the cloud's journal and by what the API server was asked. */
+/** Runs once, and proves that nothing was written meanwhile: by the cloud's journal and by what the API server was asked. */
 async function look(world: World) {
   const { journal } = world.cloud.cloud;
   const [sinceSeq, sinceRequest] = [journal.lastSeq, world.requests().length];
@@ -53,7 +53,7 @@ test("bad arguments: the usage and exit 1", async () => {
   assert.deepEqual({ ...readArguments(["--once", "--observe"]) }, { once: true, observe: true, help: false });
 });
 
-test("a look prints what would be done and writes nothing", { timeout: 180_000 }, async (t) => {
+test("a dry run prints what would be done and writes nothing", { timeout: 180_000 }, async (t) => {
   const world = await startWorld(t);
   await applyExample(world, changedExample({ replicas: 2 }));
   await converged(world, 2);

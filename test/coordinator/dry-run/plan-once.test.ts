@@ -10,10 +10,10 @@ import { planOnce, UnreadError } from "../../../coordinator/dry-run/plan-once.ts
 import { makeCloud } from "../../cloud/cloud.ts";
 import { alwaysHealthy, inProcessTransport } from "../../cloud/in-process.ts";
 import { makeVirtualClock } from "../../virtual-clock.ts";
-import { ENGINE_SETTINGS } from "../stage.ts";
+import { CONTROLLERS_SETTINGS } from "../stage.ts";
 
 const SERVER = "https://cluster.test";
-const SETTINGS = { ...ENGINE_SETTINGS, clusterId: undefined, policy: "enforce" } as const;
+const SETTINGS = { ...CONTROLLERS_SETTINGS, clusterId: undefined, policy: "enforce" } as const;
 
 /** A Service "demo/<name>" with direct access to a load balancer, as the API server tells it. */
 const aServiceObject = (name: string, annotations: Readonly<Record<string, string>>) => ({
@@ -94,12 +94,12 @@ for (const [action, code, what] of [
     assert.equal(said.filter((line) => line.startsWith("pass failed")).length, 1, said.join(""));
   });
 
-test("health that cannot be read ends the look after a minute, with the action and the code", async (t) => {
+test("health that cannot be read ends the dry run after a minute, with the action and the code", async (t) => {
   const { message } = await aLook(t, { services: [web], over: failing("DescribeTargetHealth", "UnauthorizedOperation") });
   assert.equal(message, "not read within 60 s: the health of load balancer lb-1; DescribeTargetHealth failed: UnauthorizedOperation");
 });
 
-test("a failure that passes is no failure of the look", async (t) => {
+test("a failure that passes is no failure of the dry run", async (t) => {
   let left = 3;
   const { rows, message } = await aLook(t, {
     services: [web],
@@ -111,7 +111,7 @@ test("a failure that passes is no failure of the look", async (t) => {
   assert.deepEqual([rows.map((row) => row.split(" ")[0]), message], [["structure"], "undefined"]);
 });
 
-test("an API server that is away ends the look after a minute: its name, and no stack", async (t) => {
+test("an API server that is away ends the dry run after a minute: its name, and no stack", async (t) => {
   const refused = (): Promise<never> => Promise.reject(new KubeApiError("GET /api", "transport", "ECONNREFUSED 127.0.0.1:1"));
   for (const client of [{ get: refused, list: refused }, { list: refused }]) {
     const { message, seconds, said } = await aLook(t, { client });

@@ -29,11 +29,11 @@ test("a full batch names a few Pods and how many more", () => {
 });
 
 test("the ring keeps the newest thousand, in order, and can be asked for one load balancer", () => {
-  const audit = new WriteLog();
+  const writeLog = new WriteLog();
   const entry = { atMs: 0, ms: 450.4, lane: "bind", items: 3, result: "ok", because: ["Pod shop/web-1 is ready"] } as const;
-  for (let n = 0; n < 1_200; n++) audit.add({ ...entry, loadBalancerId: `lb-${n % 2}` });
-  assert.deepEqual([audit.of().length, audit.of()[0]?.seq, audit.of().at(-1)?.seq], [1_000, 201, 1_200]);
-  assert.ok(audit.of("lb-1").length === 500 && audit.of("lb-1").every(({ loadBalancerId }) => loadBalancerId === "lb-1"));
-  assert.equal(writeLogText(audit.of("lb-1").slice(0, 1)), "1970-01-01T00:00:00.000Z lb-1 bind 3 ok 450 ms: Pod shop/web-1 is ready\n");
+  for (let n = 0; n < 1_200; n++) writeLog.add({ ...entry, loadBalancerId: `lb-${n % 2}` });
+  assert.deepEqual([writeLog.of().length, writeLog.of()[0]?.seq, writeLog.of().at(-1)?.seq], [1_000, 201, 1_200]);
+  assert.ok(writeLog.of("lb-1").length === 500 && writeLog.of("lb-1").every(({ loadBalancerId }) => loadBalancerId === "lb-1"));
+  assert.equal(writeLogText(writeLog.of("lb-1").slice(0, 1)), "1970-01-01T00:00:00.000Z lb-1 bind 3 ok 450 ms: Pod shop/web-1 is ready\n");
   assert.match(writeLogText([]), /nothing was written/);
 });

@@ -28,7 +28,7 @@ const SCENARIOS: readonly Scenario[] = [
         agent.lie(2);
         agent.connect();
       }
-      await world.clock.sleep(90_000); // longer than the audit
+      await world.clock.sleep(90_000); // longer than the resync period
       for (const agent of agents) agent.connect();
     },
   },

@@ -1,4 +1,4 @@
-/** What an API server keeps, in memory and in virtual time: Services, Pods, Events and the journals of bound addresses. */
+/** What an API server keeps, in memory and in virtual time: Services, Pods, Events and the address claims. */
 import type { Clock } from "../../../common/clock.ts";
 import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import type { WatchedSet } from "../../../common/kubernetes/list-watch.ts";
@@ -25,7 +25,7 @@ export type Cluster = ReturnType<typeof aCluster>;
 export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly string[]) {
   const pods = new Map<string, PodFact>();
   const services = new Map<string, ServiceRecord>(apps.map((app, at) => [uidOf(at), serviceOf(app, at)]));
-  const journals = new Map<string, Map<string, string>>();
+  const claims = new Map<string, Map<string, string>>();
   const told: Told[] = [];
   const lives: Life[] = [];
   const podListeners = new Set<(uid: string, pod: PodFact | undefined) => void>();
@@ -78,7 +78,7 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
   };
   const patch = (path: string, body: unknown): object => {
     const [, configMap] = /\/configmaps\/(.+)$/.exec(path) ?? [];
-    if (configMap !== undefined) return patchJournal(journals, path, configMap, body);
+    if (configMap !== undefined) return patchClaims(claims, path, configMap, body);
     const [, kind, name] = /\/(pods|services)\/([^/]+)\/status$/.exec(path) ?? [];
     if (kind === "pods") {
       const pod = pods.get(name ?? "");
@@ -102,12 +102,12 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
   const create = (path: string, body: unknown): object => {
     if (path.endsWith("/configmaps")) {
       const name = textOf(member(member(body, "metadata"), "name"));
-      journals.set(name, new Map(Object.entries(Object(member(body, "data")))));
+      claims.set(name, new Map(Object.entries(Object(member(body, "data")))));
     } else told.push({ object: textOf(member(member(body, "involvedObject"), "name")), ...reasonOf(body) });
     return {};
   };
   const get = (path: string): object => {
-    const data = journals.get(path.split("/").at(-1) ?? "");
+    const data = claims.get(path.split("/").at(-1) ?? "");
     if (data === undefined) throw notFound(path);
     return { data: Object.fromEntries(data) };
   };
@@ -133,9 +133,9 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
     objects: someObjects(services, nodes),
     alive: (app: string): PodFact[] =>
       [...pods.values()].filter(({ labels, deletionAtMs }) => labels["app"] === app && deletionAtMs === undefined),
-    /** What the journal has stored of a load balancer: address -> UID. */
-    journal: (loadBalancerId: string): ReadonlyMap<string, string> =>
-      journals.get(`${ADDRESS_CLAIMS_PREFIX}${loadBalancerId}`) ?? new Map<string, string>(),
+    /** The stored claims of a load balancer: address -> UID. */
+    addressClaims: (loadBalancerId: string): ReadonlyMap<string, string> =>
+      claims.get(`${ADDRESS_CLAIMS_PREFIX}${loadBalancerId}`) ?? new Map<string, string>(),
     onPod: (listener: (uid: string, pod: PodFact | undefined) => void): (() => void) => {
       podListeners.add(listener);
       return () => void podListeners.delete(listener);
@@ -160,8 +160,8 @@ const serviceOf = (app: string, at: number): ServiceRecord =>
     annotations: { ...aService().annotations, [EXISTING_LOAD_BALANCER]: `lb-${app}` },
   });
 
-function patchJournal(journals: Map<string, Map<string, string>>, path: string, name: string, body: unknown): object {
-  const data = journals.get(name);
+function patchClaims(claims: Map<string, Map<string, string>>, path: string, name: string, body: unknown): object {
+  const data = claims.get(name);
   if (data === undefined) throw notFound(path);
   for (const [ip, podUid] of Object.entries(Object(member(body, "data")))) {
     if (podUid === null) data.delete(ip);

@@ -20,7 +20,7 @@ async function endOne({ cluster, clock, cloud }: World, waitMs: number): Promise
   return off === undefined ? Number.POSITIVE_INFINITY : Math.round(off.timeMs - endedMs);
 }
 
-/** Journals are written as `instead` has it, which is told the signal of each try. Returns how many tries there were. */
+/** Address claims are written as `instead` has it, which is told the signal of each try. Returns how many tries there were. */
 function failJournals({ cluster: { client } }: World, instead: (signal: AbortSignal | undefined) => Promise<void>): () => number {
   const patch = client.patch.bind(client);
   let tries = 0;
@@ -35,7 +35,7 @@ function failJournals({ cluster: { client } }: World, instead: (signal: AbortSig
   return () => tries;
 }
 
-suite("where the journal cannot be written, drains go on:", () => {
+suite("where addresses cannot be claimed, drains go on:", () => {
   for (const how of ["a bind", "an adoption"])
     for (const what of ["is denied", "hangs"])
       test(`${how} whose claim ${what}`, async (t) => {
@@ -54,7 +54,7 @@ suite("where the journal cannot be written, drains go on:", () => {
           const byHand = { ListenerId: listenerId, Targets: [{ EniIp: "10.244.0.9", Port: 8080, Weight: 10 }] };
           if (how === "an adoption") await world.byHand("one", "RegisterTargets", byHand);
           cluster.start("one", 1);
-          await clock.sleep(how === "an adoption" ? 65_000 : 2_000); // the audit sees it
+          await clock.sleep(how === "an adoption" ? 65_000 : 2_000); // the resync sees it
           const tookMs: number[] = [];
           for (let n = 0; n < 4; n++) tookMs.push(await endOne(world, 7_900));
           assert.ok(Math.max(...tookMs) < SOON_MS + (what === "hangs" ? 3_000 : 0), `drains took ${tookMs.join()} ms`);
@@ -62,7 +62,7 @@ suite("where the journal cannot be written, drains go on:", () => {
           broken = false;
           await world.converged("one");
           await clock.sleep(6_000);
-          assert.ok(cluster.journal("lb-one").has("10.244.0.9"), "the new Pod's address is not claimed");
+          assert.ok(cluster.addressClaims("lb-one").has("10.244.0.9"), "the new Pod's address is not claimed");
           await world.kill();
         });
       });
@@ -108,7 +108,7 @@ test("a drain that the cloud refuses for its caller is tried twice at once, then
   });
 });
 
-test("looks at a load balancer that hang hold up no drain for longer than one of them may take", async (t) => {
+test("reads of a load balancer that hang hold up no drain for longer than one of them may take", async (t) => {
   const world = aWorld(t, { apps: ["one"] });
   const { cluster, clock, cloud } = world;
   await world.run(async () => {
@@ -126,7 +126,7 @@ test("looks at a load balancer that hang hold up no drain for longer than one of
   });
 });
 
-test("a look at a task that hangs holds up its load balancer for five seconds", async (t) => {
+test("a question about a task that hangs holds up its load balancer for five seconds", async (t) => {
   const world = aWorld(t, { apps: ["one"] });
   await world.run(async () => {
     world.start();

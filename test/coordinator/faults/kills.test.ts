@@ -43,7 +43,7 @@ async function killAfter(t: TestContext, afterMs: number, awayMs: number): Promi
   );
   for (const app of world.apps)
     assert.deepEqual(
-      [...world.cluster.journal(`lb-${app}`)]
+      [...world.cluster.addressClaims(`lb-${app}`)]
         .filter(([, uid]) => world.cluster.pods.has(uid))
         .map(([ip]) => ip)
         .sort(),
@@ -51,6 +51,6 @@ async function killAfter(t: TestContext, afterMs: number, awayMs: number): Promi
         .alive(app)
         .flatMap(({ ips }) => ips)
         .sort(),
-      "the journal knows every bound address",
+      "every bound address is claimed",
     );
 }

@@ -29,16 +29,16 @@ async function leftBehind(world: World, isUnderWay: (ip: string, uid: string) =>
 }
 
 suite("a target of a Pod that ended while its coordinator was killed leaves", () => {
-  test("although the first look came before the bind took effect", async (t) => {
+  test("although the first read came before the bind took effect", async (t) => {
     const world = aWorld(t, { apps: ["one"], pods: 4, profile: "tke2020" });
     await world.run(async () => {
       world.start();
       await world.converged("one");
-      await leftBehind(world, (ip, uid) => world.cluster.journal("lb-one").get(ip) === uid);
+      await leftBehind(world, (ip, uid) => world.cluster.addressClaims("lb-one").get(ip) === uid);
     });
   });
 
-  test("although the first look was told of a state before the bind", async (t) => {
+  test("although the first read was told of a state before the bind", async (t) => {
     const world = aWorld(t, { apps: ["one"], pods: 4 });
     await world.run(async () => {
       world.start();

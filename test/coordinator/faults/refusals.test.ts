@@ -23,7 +23,7 @@ const REFUSALS = [
   { title: "unbind, by a failure that may pass", actions: UNBIND, code: "FailedOperation" },
 ];
 
-suite("a rollout ends where the cloud refuses for ever to take off one target:", () => {
+suite("a rollout ends where the cloud refuses for ever to unbind one target:", () => {
   for (const { title, actions, code } of REFUSALS)
     test(title, async (t) => {
       const world = aWorld(t, { apps: ["one"] });
@@ -42,7 +42,7 @@ suite("a rollout ends where the cloud refuses for ever to take off one target:",
         assert.equal(targetsOf(world, "lb-one").filter((target) => target.ip === ip).length, 1);
         world.intercept.by = () => undefined;
         await world.until(
-          () => "it is taken off when the cloud takes the call",
+          () => "it is unbound when the cloud takes the call",
           () => targetsOf(world, "lb-one").length === 8,
           40_000,
         );
@@ -147,7 +147,7 @@ suite("where the cloud answers batch calls before they are done", () => {
 
   const slow = { ...profile, apiLatencyMs: { default: 30, write: 600, jitterPct: 0 } };
   for (const action of ["BatchRegisterTargets", "BatchDeregisterTargets"])
-    test(`and nothing tells so, the audit does: a ${action} that never took effect is repaired within its time`, async (t) => {
+    test(`and nothing tells so, the resync does: a ${action} that never took effect is repaired within its time`, async (t) => {
       const world = aWorld(t, { apps: ["one"], profile: slow });
       await world.run(async () => {
         world.cluster.readyTogether();
@@ -165,7 +165,7 @@ suite("where the cloud answers batch calls before they are done", () => {
         await world.clock.sleep(5_000);
         await world.converged("one");
         const tookMs = world.clock.now() - failedMs;
-        assert.ok(tookMs > 5_000 && tookMs < 85_000, `took ${tookMs} ms`); // the audit, a write, the check window
+        assert.ok(tookMs > 5_000 && tookMs < 85_000, `took ${tookMs} ms`); // the resync, a write, the check window
         await world.kill();
       });
       assertNothingWrong(world);

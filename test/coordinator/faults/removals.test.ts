@@ -246,7 +246,7 @@ test("policy no-unbind: a Pod that got the address of a former one is let throug
       () => "its gate opens",
       () => cluster.pods.get(heir)?.gate === "True",
     );
-    assert.equal(cluster.journal("lb-one").get(ip), heir);
+    assert.equal(cluster.addressClaims("lb-one").get(ip), heir);
     const changes = cloud.journal.since(0).flatMap((entry) => (entry.kind === "target" && entry.change !== "bound" ? [entry] : []));
     assert.deepEqual([changes, targets(world).length, told(world)], [[], 4, []]);
     await world.kill();

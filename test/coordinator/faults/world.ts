@@ -20,7 +20,7 @@ import type { CloudOptions, Limits } from "../../cloud/runtime/options.ts";
 import type { Probe } from "../../cloud/runtime/probe.ts";
 import { makeVirtualClock } from "../../virtual-clock.ts";
 import { silentLog } from "../pods.ts";
-import { ENGINE_SETTINGS } from "../stage.ts";
+import { CONTROLLERS_SETTINGS } from "../stage.ts";
 import { aCluster, type Cluster } from "./cluster.ts";
 import { type Agent, anAgent, aWatch, connectAll } from "./nodes.ts";
 
@@ -216,7 +216,7 @@ const noGauges = {
   leading: () => true,
   parkedRemovals: () => 0,
 };
-const SETTINGS = { ...ENGINE_SETTINGS, clusterId: CLUSTER } as const;
+const SETTINGS = { ...CONTROLLERS_SETTINGS, clusterId: CLUSTER } as const;
 
 const isPlanned = (progress: Controllers["progress"], app: string, but: readonly string[]): boolean =>
   progress.planned().every(({ loadBalancerId, lane }) => loadBalancerId !== `lb-${app}` || (lane === "bind" && but.length > 0));

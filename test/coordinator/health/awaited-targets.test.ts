@@ -91,7 +91,7 @@ test("checks that are switched on, and a load balancer that is gone", async () =
   assert.equal(awaited(), 0);
 });
 
-test("looks at a place once as long as nothing of it changes, also after a new look at the load balancer", async () => {
+test("works out a place once as long as nothing of it changes, also after a new read of the load balancer", async () => {
   const listeners = [1, 2].map((n) => aListener({ listenerId: `lbl-${n}`, port: n, healthCheck: CHECK, targets: targets(1, 2, 3) }));
   const { clock, looks, fill, say, awaited } = await aWorld(listeners);
   for (let n = 0; n < 100; n++) awaited();

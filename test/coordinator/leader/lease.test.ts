@@ -15,7 +15,7 @@ const step = (change: Partial<SeenLease>, nowMs: number, renewedAtMs?: number): 
 
 const CASES: readonly (readonly [title: string, got: LeaseStep, expected: LeaseStep])[] = [
   ["takes a Lease that does not exist", step({ resourceVersion: "", holder: "", durationMs: 0 }, 10_000), { kind: "acquire" }],
-  ["takes a released Lease at once", step({ holder: "", durationMs: 1_000 }, 10_000), { kind: "acquire" }],
+  ["takes a Lease that was given up at once", step({ holder: "", durationMs: 1_000 }, 10_000), { kind: "acquire" }],
   ["waits where somebody cleared the holder by hand", step({ holder: "" }, 10_001), { kind: "wait", ms: 250 }],
   ["waits where another's Lease was deleted", step({ resourceVersion: "" }, 10_001), { kind: "wait", ms: 250 }],
   ["takes a deleted Lease when its holder must have learnt of it", step({ resourceVersion: "" }, 14_000), { kind: "acquire" }],
@@ -35,7 +35,7 @@ test("writes stop at two thirds of the Lease, counted from the beginning of the 
   assert.deepEqual([mayWrite(undefined, 0, times), mayWrite(1_000, 3_699, times), mayWrite(1_000, 3_700, times)], [false, true, false]);
 });
 
-test("a Lease that was deleted stays its last holder's, from the first look that missed it", () => {
+test("a Lease that was deleted stays its last holder's, from the first read that missed it", () => {
   const gone = see(lease(), undefined, 12_000);
   assert.deepEqual(gone, lease({ resourceVersion: "", changedAtMs: 12_000 }));
   assert.deepEqual(see(gone, undefined, 13_000), gone);
@@ -45,7 +45,7 @@ test("a Lease that was deleted stays its last holder's, from the first look that
   );
 });
 
-test("a look moves the time of change only with the resourceVersion", () => {
+test("a read moves the time of change only with the resourceVersion", () => {
   const known = lease();
   assert.equal(see(known, { ...known, holder: "renamed by nobody" }, 12_000).changedAtMs, 10_000);
   assert.equal(see(known, { ...known, resourceVersion: "8" }, 12_000).changedAtMs, 12_000);

@@ -25,7 +25,7 @@ test("what a write has left over waits since its beginning", () => {
   lanes.planned("lb-1", [DRAIN, BIND], 1_000);
   lanes.wrote("lb-1", "drain", { startedMs: 5_000, endedMs: 5_500 });
   lanes.planned("lb-1", [DRAIN, BIND], 5_500);
-  const turn = lanes.turn("lb-1", 5_500);
+  const turn = lanes.times("lb-1", 5_500);
   assert.deepEqual([...figures(turn), turn.waitedMs("bind")], [500, 500, "drain", 4_500]);
 });
 
@@ -51,7 +51,7 @@ test("a load balancer that is forgotten begins anew", () => {
   lanes.planned("lb-1", [DRAIN], 1_000);
   lanes.wrote("lb-1", "drain", { startedMs: 1_000, endedMs: 1_321 });
   lanes.pause("lb-1", "drain", 5_000);
-  assert.deepEqual(figures(lanes.turn("lb-1", 2_000)), [1_000, 321, "drain"]);
+  assert.deepEqual(figures(lanes.times("lb-1", 2_000)), [1_000, 321, "drain"]);
   lanes.forget("lb-1");
-  assert.deepEqual([figures(lanes.turn("lb-1", 2_000)), lanes.running("lb-1", [DRAIN], 2_000)], [[0, 5_000, undefined], [DRAIN]]);
+  assert.deepEqual([figures(lanes.times("lb-1", 2_000)), lanes.running("lb-1", [DRAIN], 2_000)], [[0, 5_000, undefined], [DRAIN]]);
 });

@@ -7,7 +7,7 @@ import { aPod, CLUSTER, SERVICE_UID } from "../../builders.ts";
 import { newListeners } from "../stage.ts";
 import { aWorld } from "./one-load-balancer.ts";
 
-test("one call per pass: reads, creates the listener, binds, and then rests until the audit", async (t) => {
+test("one call per pass: reads, creates the listener, binds, and then rests until the resync", async (t) => {
   const { stage, pass, bound } = aWorld(t);
   assert.deepEqual(await pass(), { kind: "again", afterMs: 0, because: "structure" });
   await stage.clock.advance(1_000);
@@ -18,7 +18,7 @@ test("one call per pass: reads, creates the listener, binds, and then rests unti
   assert.ok(rest.kind === "again" && rest.afterMs > 50_000 && rest.afterMs <= 60_000);
 });
 
-test("the audit finds what somebody else changed, and puts it right", async (t) => {
+test("the resync finds what somebody else changed, and puts it right", async (t) => {
   const drifts: string[] = [];
   const onDrift = (_id: string, found: readonly Drift[]): void => void drifts.push(...found.map(({ what }) => what));
   const { stage, id, listenerId, passes, bound, ip } = aWorld(t, { deps: { onDrift } });
@@ -32,7 +32,7 @@ test("the audit finds what somebody else changed, and puts it right", async (t) 
   assert.equal(drifts.length, 1); // told once; our own writes are no drift
 });
 
-test("an audit that fails holds up nothing and puts nothing in doubt", async (t) => {
+test("a resync that fails holds up nothing and puts nothing in doubt", async (t) => {
   const { stage, id, ip, known, failedAudits, passes, bound } = aWorld(t);
   await passes(5_000, () => bound().length === 3);
   await stage.clock.advance(61_000);
@@ -120,7 +120,7 @@ test("a quota that is met during a rollout: what is drained makes room, then the
   assert.equal(stage.writer.overQuota("lb-nowhere"), 0);
 });
 
-test("a lost answer is looked up, not repeated blindly", async (t) => {
+test("after a lost answer the load balancer is read, and the call not repeated blindly", async (t) => {
   const { stage, passes, bound, count } = aWorld(t);
   stage.cloud.faults.add({ kind: "lost-response", action: "BatchRegisterTargets", count: 1 });
   await passes(10_000);
@@ -147,7 +147,7 @@ test("drains a Pod that ends, unbinds it when the drain is over, and not before"
   await passes(20_000, () => bound().length === 2);
   const tookMs = stage.clock.now() - startedMs;
   assert.ok(tookMs >= 5_000 && tookMs < 8_000, `unbound after ${tookMs} ms`);
-  await passes(61_000); // the addressClaims forgets it when the audit has seen it gone
+  await passes(61_000); // the address is forgotten when the resync has seen it gone
   assert.equal(stage.addressClaims.podOf(id, ip(0)), undefined);
   assert.notEqual(listenerId(), "");
 });
@@ -219,7 +219,7 @@ test("a refusal says nothing about other lanes", () => {
   assert.deepEqual(refusedItems.openCalls("lb-1", [drain], 0), [drain]);
 });
 
-test("a load balancer that does not exist is looked for again, and nothing is decided", async (t) => {
+test("a load balancer that does not exist is read again later, and nothing is decided", async (t) => {
   const { stage, id, passes, pass, bound, count } = aWorld(t);
   await passes(5_000, () => bound().length === 3);
   await stage.clock.advance(1_000);
@@ -264,7 +264,7 @@ test("keeps a load balancer of ours that has another's listener", async (t) => {
   );
 });
 
-test("decides nothing before every watch has synced, and looks at no load balancer that is nobody's", async (t) => {
+test("decides nothing before every watch has synced, and reads no load balancer that is nobody's", async (t) => {
   const early = aWorld(t, { deps: { synced: () => false } });
   assert.equal((await early.pass()).kind, "again");
   const other = aWorld(t);

@@ -9,7 +9,7 @@ import { aListener, aLoadBalancer, CLUSTER, LISTENER_NAME } from "../../builders
 import { assertNothingWrong, aWorld } from "../faults/world.ts";
 import { aFakeClock } from "../pods.ts";
 
-const AUDIT_MS = 60_000;
+const RESYNC_MS = 60_000;
 /** The most of these times within any second. */
 const densest = (atMs: readonly number[]): number =>
   Math.max(0, ...atMs.map((from) => atMs.filter((other) => other >= from && other < from + 1_000).length));
@@ -34,7 +34,7 @@ function anAuditWatch(t: TestContext, { loadBalancers = 1, callsPerSecond = 20, 
     clock,
     log,
     clusterId: CLUSTER,
-    resyncMs: AUDIT_MS,
+    resyncMs: RESYNC_MS,
     callsPerSecond,
     due: (id) => {
       called.push({ id, atMs: clock.now() - startedMs });
@@ -69,7 +69,7 @@ test("load balancers read together are called one by one over the period, each i
     await clock.advance(1_000);
     oldestMs = Math.max(oldestMs, ...mirror.ids.map((id) => clock.now() - (mirror.readAtMs(id) ?? 0)));
   }
-  assert.ok(oldestMs < AUDIT_MS, `${oldestMs} ms old`);
+  assert.ok(oldestMs < RESYNC_MS, `${oldestMs} ms old`);
   assert.ok(densest(called.map(({ atMs }) => atMs)) <= 2, `${densest(called.map(({ atMs }) => atMs))} in a second`);
   assert.ok(called.length <= 380, `${called.length} resyncs in 200 s`);
 });
@@ -80,7 +80,7 @@ test("an account too large for a quarter of the rate: the period stretches, and 
   assert.ok(densest(called.map(({ atMs }) => atMs)) <= 6, `${densest(called.map(({ atMs }) => atMs))} in a second`);
   assert.equal(new Set(called.slice(0, 400).map(({ id }) => id)).size, 400);
   assert.ok((called[399]?.atMs ?? 0) > 75_000 && (called[399]?.atMs ?? 0) < 85_000, `all after ${called[399]?.atMs} ms`);
-  assert.deepEqual(logged, ["too many load balancers to audit each in time"]);
+  assert.deepEqual(logged, ["too many load balancers to re-read each in time"]);
 });
 
 test("listeners of others cost nothing, own ones one call per 20", async (t) => {
@@ -124,7 +124,7 @@ test("one in doubt is read anyway: it is not called, and the doubt stands", asyn
   assert.deepEqual([called, watch.isDue("lb-0"), mirror.staleBecause("lb-0")], [[], false, "a doubt"]);
 });
 
-test("an audit that fails is called again soon, others get their turns all the same, within the budget", async (t) => {
+test("a resync that fails is due again soon, others get their turns all the same, within the budget", async (t) => {
   const { clock, called, cloud, watch } = anAuditWatch(t, { loadBalancers: 60 });
   await clock.advance(50_000);
   cloud.fails = true;
@@ -148,7 +148,7 @@ test("load balancers that go are forgotten, those that come are taken into the r
   assert.deepEqual([called, watch.isDue("lb-0")], [[{ id: "lb-new", atMs: 84_000 }], false]);
 });
 
-test("an engine with 60 load balancers looks at each once in 60 s, a few at a time, and with no other reads", async (t) => {
+test("controllers with 60 load balancers re-read each once in 60 s, a few at a time, and with no other reads", async (t) => {
   const apps = Array.from({ length: 60 }, (_, n) => `app${n}`);
   const world = aWorld(t, { apps, pods: 1 });
   let quietMs = 0;
@@ -168,7 +168,7 @@ test("an engine with 60 load balancers looks at each once in 60 s, a few at a ti
     for (const app of apps) {
       const times = calls.filter(({ loadBalancerIds }) => loadBalancerIds.includes(`lb-${app}`)).map(({ startMs }) => startMs);
       const gapMs = Math.max(...times.map((atMs, n) => atMs - (times[n - 1] ?? quietMs)));
-      assert.ok(times.length >= 3 && gapMs <= AUDIT_MS, `${action} of lb-${app}: ${times.length} times, ${gapMs} ms apart`);
+      assert.ok(times.length >= 3 && gapMs <= RESYNC_MS, `${action} of lb-${app}: ${times.length} times, ${gapMs} ms apart`);
     }
   }
   assertNothingWrong(world);

@@ -18,28 +18,28 @@ const lb = (places: Readonly<Record<string, readonly Target[]>>): LoadBalancer =
 });
 const unbind = (...ips: string[]): Call => ({ lane: "unbind", slots: ips.map((ip) => at("lbl-1", ip)) });
 
-/** Pods "pod-<ip>" in the journal; the load balancer as it was `before` they were taken off `lbl-1`. */
+/** Addresses claimed for "pod-<ip>"; the load balancer as it was `before` they were unbound from `lbl-1`. */
 async function took(before: LoadBalancer, ...ips: string[]) {
   const addressClaims = memoryClaims();
   await addressClaims.claim("lb-1", new Map(ips.map((ip) => [ip, `pod-${ip}`])), new AbortController().signal);
-  const takenOff = new UnconfirmedUnbinds(addressClaims);
-  takenOff.ended("lb-1", unbind(...ips), before);
-  return { addressClaims, takenOff };
+  const unconfirmed = new UnconfirmedUnbinds(addressClaims);
+  unconfirmed.ended("lb-1", unbind(...ips), before);
+  return { addressClaims, unconfirmed };
 }
 const [A, B] = ["10.0.0.1", "10.0.0.2"];
 
-test("an address loses its claim when a look shows that it is gone, not before", async () => {
-  const { addressClaims, takenOff } = await took(lb({ "lbl-1": [target(A, 0), target(B, 0)] }), A, B);
+test("an address loses its claim when a read shows that it is gone, not before", async () => {
+  const { addressClaims, unconfirmed } = await took(lb({ "lbl-1": [target(A, 0), target(B, 0)] }), A, B);
   assert.equal(addressClaims.podOf("lb-1", A), `pod-${A}`);
-  takenOff.confirm(lb({ "lbl-1": [target(B, 0)] }));
+  unconfirmed.confirm(lb({ "lbl-1": [target(B, 0)] }));
   assert.deepEqual([addressClaims.podOf("lb-1", A), addressClaims.podOf("lb-1", B)], [undefined, `pod-${B}`]); // the cloud had not done it for B
-  takenOff.confirm(lb({ "lbl-1": [] }));
+  unconfirmed.confirm(lb({ "lbl-1": [] }));
   assert.equal(addressClaims.podOf("lb-1", B), undefined);
 });
 
 test("one that somebody else bound anew meanwhile is theirs", async () => {
-  const { addressClaims, takenOff } = await took(lb({ "lbl-1": [target(A, 0)] }), A);
-  takenOff.confirm(lb({ "lbl-1": [target(A, 10)] }));
+  const { addressClaims, unconfirmed } = await took(lb({ "lbl-1": [target(A, 0)] }), A);
+  unconfirmed.confirm(lb({ "lbl-1": [target(A, 10)] }));
   assert.equal(addressClaims.podOf("lb-1", A), undefined);
 });
 
@@ -48,17 +48,17 @@ test("one that we bound or weighted anew meanwhile is ours", async () => {
     { lane: "bind", targets: [{ ...at("lbl-1", A), weight: 10, podUid: `pod-${A}` }] },
     { lane: "tune", weights: [{ ...at("lbl-1", A), weight: 10 }] },
   ] as const satisfies readonly Call[]) {
-    const { addressClaims, takenOff } = await took(lb({ "lbl-1": [target(A, 0)] }), A);
-    takenOff.begins("lb-1", call);
-    takenOff.confirm(lb({ "lbl-1": [target(A, 10)] }));
+    const { addressClaims, unconfirmed } = await took(lb({ "lbl-1": [target(A, 0)] }), A);
+    unconfirmed.begins("lb-1", call);
+    unconfirmed.confirm(lb({ "lbl-1": [target(A, 10)] }));
     assert.equal(addressClaims.podOf("lb-1", A), `pod-${A}`);
   }
 });
 
 test("one that is still bound elsewhere at this load balancer stays, and so does one that another Pod got", async () => {
-  const { addressClaims, takenOff } = await took(lb({ "lbl-1": [target(A, 0), target(B, 0)], "lbl-2": [target(A)] }), A, B);
+  const { addressClaims, unconfirmed } = await took(lb({ "lbl-1": [target(A, 0), target(B, 0)], "lbl-2": [target(A)] }), A, B);
   await addressClaims.claim("lb-1", new Map([[B, "heir"]]), new AbortController().signal);
-  takenOff.confirm(lb({ "lbl-1": [], "lbl-2": [target(A)] }));
+  unconfirmed.confirm(lb({ "lbl-1": [], "lbl-2": [target(A)] }));
   assert.deepEqual([addressClaims.podOf("lb-1", A), addressClaims.podOf("lb-1", B)], [`pod-${A}`, "heir"]);
 });
 

@@ -20,7 +20,7 @@ async function make(stage: Stage, id: string, call: Call): Promise<void> {
   await stage.clock.advance(1_000); // the lock is kept a little after the answer
 }
 
-test("every write leaves the mirror exactly as a fresh look shows the load balancer", async (t) => {
+test("every write leaves the mirror exactly as a fresh read shows the load balancer", async (t) => {
   const stage = aStage(t);
   const { loadBalancerId: id } = stage.cloud.addLoadBalancer({ tags: { team: "web" } });
   await stage.fill(id);
@@ -97,7 +97,7 @@ test("a claim that hangs is given up after three seconds; nothing was asked of t
   assert.deepEqual([stage.calls.length, stage.mirror.staleBecause(id), stage.clock.pendingSleeps], [calls, undefined, 0]);
 });
 
-test("a bind that failed in part leaves the mirror in doubt, and the next look tells", async (t) => {
+test("a bind that failed in part leaves the mirror in doubt, and the next read tells", async (t) => {
   const stage = aStage(t, { keepGoodTargetsOfFailedListener: true });
   const { id, listenerId } = await aListeningLoadBalancer(stage);
   const [good, bad] = slots(listenerId, 2);
@@ -113,7 +113,7 @@ test("a bind that failed in part leaves the mirror in doubt, and the next look t
   assert.deepEqual([stage.mirror.staleBecause(id), stage.mirror.read(id)?.listeners[0]?.targets.length], [undefined, 1]);
 });
 
-test("a write whose answer was lost leaves the mirror in doubt, and the next look shows that it took effect", async (t) => {
+test("a write whose answer was lost leaves the mirror in doubt, and the next read shows that it took effect", async (t) => {
   const stage = aStage(t);
   const { id, listenerId } = await aListeningLoadBalancer(stage);
   stage.cloud.faults.add({ kind: "lost-response", action: "BatchRegisterTargets", count: 1 });

@@ -172,7 +172,7 @@ test("uses the load balancer that the Service names, and leaves it as it is", as
   );
 });
 
-test("tells of a load balancer that does not exist, looks again later, and finds it then", async (t) => {
+test("tells of a load balancer that does not exist, reads again later, and finds it then", async (t) => {
   const { stage, pass, settle, told, uid, intents, change } = await aWorld(t, { [EXISTING]: "lb-nowhere" });
   const outcome = await pass();
   assert.deepEqual(outcome, { kind: "again", afterMs: 30_000, because: "LoadBalancerNotFound" });
@@ -247,7 +247,7 @@ test("a private load balancer needs the VPC's id", async (t) => {
   assert.ok(told[0]?.message.includes("set VPC_ID"));
 });
 
-test("a release waits until its listeners are gone, and takes the finalizer away last", async (t) => {
+test("a deletion waits until its listeners are gone, and takes the finalizer away last", async (t) => {
   const world = await aWorld(t);
   const { loadBalancerId: id } = world.stage.cloud.addLoadBalancer();
   await world.change({ annotations: { [EXISTING]: id } });
@@ -279,7 +279,7 @@ test("under no-unbind a Service that is deleted stays, and says what holds it", 
   assert.match(message, /^Service demo\/web goes, but .* POLICY of the coordinator is no-unbind: set it to enforce/);
 });
 
-test("believes that nothing is left only after a current look", async (t) => {
+test("believes that nothing is left only after a current read", async (t) => {
   const world = await aWorld(t);
   const { loadBalancerId: id } = world.stage.cloud.addLoadBalancer();
   await world.change({ annotations: { [EXISTING]: id } });
@@ -291,7 +291,7 @@ test("believes that nothing is left only after a current look", async (t) => {
   assert.deepEqual((await world.read()).metadata.finalizers, [FINALIZER]);
 });
 
-test("a release keeps a load balancer of ours that has another's listener, and says so", async (t) => {
+test("a deletion keeps a load balancer of ours that has another's listener, and says so", async (t) => {
   const { stage, settle, listen, kube, pass, read, reasons } = await aWorld(t);
   const id = await settle();
   await listen(id, "by hand");
@@ -305,7 +305,7 @@ test("a release keeps a load balancer of ours that has another's listener, and s
   );
 });
 
-test("a release of a load balancer of ours waits until that is deleted", async (t) => {
+test("the deletion of a Service waits until the load balancer that we created for it is deleted", async (t) => {
   const { stage, settle, kube, pass, read } = await aWorld(t);
   const id = await settle();
   await stage.fill(id);
@@ -317,7 +317,7 @@ test("a release of a load balancer of ours waits until that is deleted", async (
   await assert.rejects(read(), /404/);
 });
 
-test("after a restart, a release cleans up also for a Service that cannot be read any more", async (t) => {
+test("after a restart, a deletion cleans up also for a Service that cannot be read any more", async (t) => {
   const world = await aWorld(t);
   const { loadBalancerId: id } = world.stage.cloud.addLoadBalancer();
   await world.change({ annotations: { [EXISTING]: id } });

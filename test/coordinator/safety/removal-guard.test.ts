@@ -223,7 +223,7 @@ test("what is parked at a load balancer that is gone waits for nobody any more",
   assert.deepEqual([removals.parkedCount, removals.isHealthRead("lb-1")], [0, false]);
 });
 
-test("who only looks at what comes after a running write changes nothing of what a person let go", async () => {
+test("who only asks what comes after a running write changes nothing of what a person let go", async () => {
   const { alive, hold, known, letSixGo } = await aPlace();
   alive();
   for (let n = 0; n < 6; n++) known.end(`pod-${n}`, "absent");

@@ -61,7 +61,7 @@ test("a failed load is tried again, because an empty record would make every bac
   assert.equal(addressClaims.podOf("lb-1", "10.244.0.1"), "pod-1");
 });
 
-test("forgets released addresses at once, and stores that with the next claim", async (t) => {
+test("forgets addresses at once, and stores that with the next claim", async (t) => {
   const { client } = await aKube(t);
   const addressClaims = makeAddressClaims(client, NAMESPACE);
   const pods = new Map([1, 2, 3].map((n) => [`10.244.0.${n}`, `pod-${n}`]));
@@ -73,30 +73,30 @@ test("forgets released addresses at once, and stores that with the next claim", 
   assert.deepEqual(stored.data, { "10.244.0.2": "pod-7", "10.244.0.3": "pod-3" });
 });
 
-test("forgets what no look has needed for as long as a bind may be under way, and not before", async (t) => {
+test("forgets what no read has needed for as long as a bind may be under way, and not before", async (t) => {
   const { client } = await aKube(t);
   const ips = [1, 2, 3, 4].map((n) => `10.244.0.${n}`);
   await makeAddressClaims(client, NAMESPACE).claim("lb-1", new Map(ips.map((ip) => [ip, `pod of ${ip}`])), signal);
   const addressClaims = makeAddressClaims(client, NAMESPACE);
   await addressClaims.load("lb-1", signal);
   const known = () => ips.filter((ip) => addressClaims.podOf("lb-1", ip) !== undefined).map((ip) => ip.at(-1));
-  const look = (lookedAtMs: number, ...needed: readonly string[]) => {
-    addressClaims.keepOnly("lb-1", (ip, podUid) => podUid === `pod of ${ip}` && needed.includes(ip.at(-1) ?? ""), lookedAtMs);
+  const read = (readAtMs: number, ...needed: readonly string[]) => {
+    addressClaims.keepOnly("lb-1", (ip, podUid) => podUid === `pod of ${ip}` && needed.includes(ip.at(-1) ?? ""), readAtMs);
     return known();
   };
-  assert.deepEqual(look(1_000, "1"), ["1", "2", "3", "4"]);
-  assert.deepEqual(look(60_000, "1", "2"), ["1", "2", "3", "4"]); // the second was bound late
+  assert.deepEqual(read(1_000, "1"), ["1", "2", "3", "4"]);
+  assert.deepEqual(read(60_000, "1", "2"), ["1", "2", "3", "4"]); // the second was bound late
   await addressClaims.claim("lb-1", new Map([["10.244.0.3", "pod of 10.244.0.3"]]), signal); // is about to be bound once more
-  assert.deepEqual(look(720_999, "1"), ["1", "2", "3", "4"]);
-  assert.deepEqual(look(721_000, "1"), ["1", "2", "3"]);
-  assert.deepEqual(look(1_440_998, "1"), ["1", "2", "3"]);
-  assert.deepEqual(look(1_440_999, "1"), ["1"]);
+  assert.deepEqual(read(720_999, "1"), ["1", "2", "3", "4"]);
+  assert.deepEqual(read(721_000, "1"), ["1", "2", "3"]);
+  assert.deepEqual(read(1_440_998, "1"), ["1", "2", "3"]);
+  assert.deepEqual(read(1_440_999, "1"), ["1"]);
   await addressClaims.claim("lb-1", new Map([["10.244.0.2", "another"]]), signal);
   const stored = await client.get<{ data: object }>(`/api/v1/namespaces/${NAMESPACE}/configmaps/clb-direct-journal-lb-1`);
   assert.deepEqual(stored.data, { "10.244.0.1": "pod of 10.244.0.1", "10.244.0.2": "another" });
 });
 
-test("drops a load balancer's book, also one that is gone already", async (t) => {
+test("drops a load balancer's claims, also one that is gone already", async (t) => {
   const { client, cluster } = await aKube(t);
   const addressClaims = makeAddressClaims(client, NAMESPACE);
   await addressClaims.claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal);

@@ -39,7 +39,7 @@ test("wants the Pods of the Service's namespace, and the health check of its Tke
   assert.deepEqual([listener?.backends.map(({ podUid }) => podUid), listener?.healthCheck], [["pod-1"], { intervalSeconds: 7 }]);
 });
 
-test("keeps looking after a load balancer whose Service vanished, until nothing of ours is left there", () => {
+test("keeps a load balancer whose Service vanished, until nothing of ours is left there", () => {
   const intents = someIntents();
   intents.set(anEntry("a", "1"));
   intents.remove("a");

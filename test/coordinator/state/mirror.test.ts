@@ -22,7 +22,7 @@ test("what was never read is not believed", () => {
   assert.equal(mirror.staleBecause("lb-1"), "never read");
 });
 
-test("a doubt lasts until the next complete look, and tells why", () => {
+test("a doubt lasts until the next complete read, and tells why", () => {
   const { mirror } = filled();
   mirror.markStale("lb-1", "bind ended in doubt");
   mirror.fold("lb-1", { lane: "drain", weights: [{ ...SLOT, weight: 0 }] }, [], 110);
@@ -31,7 +31,7 @@ test("a doubt lasts until the next complete look, and tells why", () => {
   assert.deepEqual([mirror.staleBecause("lb-1"), mirror.readAtMs("lb-1")], [undefined, 120]);
 });
 
-test("dates binding and drain by the first look that shows them, and keeps the dates over later looks", () => {
+test("dates binding and drain by the first read that shows them, and keeps the dates over later reads", () => {
   const { mirror } = filled();
   assert.equal(mirror.boundAtMs("lb-1", SLOT), 100);
   mirror.fold("lb-1", { lane: "drain", weights: [{ ...SLOT, weight: 0 }] }, [], 200);
@@ -86,7 +86,7 @@ test("a target that we have bound is not believed alive before its check can hav
   assert.equal(rebound({ enabled: false })("Alive", 1_000), "Alive");
 });
 
-test("keeps the health that it knows when a look or an answer says nothing about it", () => {
+test("keeps the health that it knows when a read or an answer says nothing about it", () => {
   const { mirror } = filled();
   mirror.noteHealth("lb-1", new Map([[KEY, "Alive"]]), { askedMs: 110, nowMs: 120 });
   mirror.fill(FACTS, [aListener({ targets: [aTarget()] })], 130);

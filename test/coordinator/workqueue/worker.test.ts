@@ -82,7 +82,7 @@ test("works on no more keys at once than allowed, and goes on when a hand is fre
   assert.deepEqual(passes, ["a@0", "b@0", "c@10"]);
 });
 
-test("looks again after the time that a pass asks for", async (t) => {
+test("passes again after the time that a pass asks for", async (t) => {
   let left = 2;
   const { clock, worker, passes, outcomes } = aWorker(t, () =>
     Promise.resolve(left-- > 0 ? { kind: "again", afterMs: 400, because: "time" } : DONE),
@@ -98,14 +98,14 @@ test("looks again after the time that a pass asks for", async (t) => {
   );
 });
 
-test("counts what is due or runs, and not what is to be looked at later", async (t) => {
+test("counts what is due or runs, and not what is due later", async (t) => {
   const { reconcile, finish } = heldPasses();
   const { clock, worker } = aWorker(t, reconcile, 1);
   worker.add("a");
   worker.add("b");
   await clock.advance(10);
   assert.equal(worker.depth, 2); // one runs, one waits for a hand
-  finish("a", { kind: "again", afterMs: 60_000, because: "audit" });
+  finish("a", { kind: "again", afterMs: 60_000, because: "resync" });
   await clock.advance(10);
   finish("b");
   await clock.advance(10);

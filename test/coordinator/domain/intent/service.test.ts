@@ -173,7 +173,7 @@ test("a selector matches a Pod that has every label; an empty one matches none",
   assert.equal(selects({}, { app: "web" }), false);
 });
 
-test("a Service that this process serves stays ours although our finalizer was taken off by hand", () => {
+test("a Service that this process serves stays ours although our finalizer was removed by hand", () => {
   const bare = aService({
     annotations: { "service.cloud.tencent.com/direct-access": "true", "service.kubernetes.io/loadbalance-id": "lb-1" },
   });

@@ -175,19 +175,19 @@ test("a call under way is not planned again: the plan is the one that comes when
 
 test("what is remembered of unchanged places changes no plan", () => {
   for (const seed of SEEDS) {
-    const memo = new PlanCache();
+    const cache = new PlanCache();
     let before = new Map<string, string>();
     carryOut(seed, ({ input, plan }) => {
       const { holderOf } = input;
       const now = new Map(Array.from({ length: 40 }, (_, n) => [`10.244.0.${n}`, JSON.stringify(holderOf(`10.244.0.${n}`))]));
-      memo.podsChanged([...now].flatMap(([ip, holder]) => (before.get(ip) === holder ? [] : [ip])));
+      cache.podsChanged([...now].flatMap(([ip, holder]) => (before.get(ip) === holder ? [] : [ip])));
       before = now;
-      assert.deepEqual(planLoadBalancer({ ...input, memo }).calls, plan.calls, `seed ${seed}`);
+      assert.deepEqual(planLoadBalancer({ ...input, cache }).calls, plan.calls, `seed ${seed}`);
     });
   }
 });
 
-test("a pass after one change looks at the changed place only", () => {
+test("a pass after one change plans the changed place only", () => {
   const rules = Array.from({ length: 50 }, (_, n) => {
     const address = `10.244.1.${n}`;
     const backend = { podUid: `pod-${n}`, ip: address, port: 8080, weight: 10, bindable: true };
@@ -197,7 +197,7 @@ test("a pass after one change looks at the changed place only", () => {
     };
   });
   const asked: string[] = [];
-  const memo = new PlanCache();
+  const cache = new PlanCache();
   const plan = (change: Partial<PlanInput> = {}) => {
     asked.length = 0;
     return planLoadBalancer({
@@ -210,34 +210,34 @@ test("a pass after one change looks at the changed place only", () => {
       },
       serving: () => true,
       drained: () => false,
-      memo,
+      cache,
       ...change,
     }).calls;
   };
   assert.deepEqual([plan(), asked.length], [[], 50]);
   assert.deepEqual([plan(), asked.length], [[], 0]);
-  memo.podsChanged(["10.244.1.7"]);
+  cache.podsChanged(["10.244.1.7"]);
   assert.deepEqual([plan(), asked], [[], ["10.244.1.7"]]);
-  memo.podsChanged(["pod-9"]); // by UID, whatever address it has now
+  cache.podsChanged(["pod-9"]); // by UID, whatever address it has now
   assert.deepEqual([plan(), asked], [[], ["10.244.1.9"]]);
   const edited = rules.map(({ bound }, n) => (n === 3 ? { ...bound, targets: [] } : bound));
   const calls = plan({ actual: aLoadBalancer({ listeners: [aListener({ name: NAME, protocol: "HTTP", rules: edited })] }) });
   assert.deepEqual([calls.map(({ lane }) => lane), asked], [["bind"], []]);
 });
 
-test("looks again at a place where an end or a drain may come without a word about a Pod", () => {
+test("plans a place anew where an end or a drain may come without a word about a Pod", () => {
   const actual = aLoadBalancer({
     listeners: [aListener({ name: NAME, protocol: "HTTP", rules: [aRule({ targets: [aTarget({ weight: 0 })] })] })],
   });
   const desired = aDesired({ listeners: [aWantedHttpListener({ rules: [aWantedRule()] })] });
-  const memo = new PlanCache();
+  const cache = new PlanCache();
   const state: { holder: Holder; drained: boolean } = { holder: { kind: "terminating", podUid: "pod-1" }, drained: false };
   const lanes = () => {
     const input = {
       clusterId: CLUSTER,
       desired,
       actual,
-      memo,
+      cache,
       serving: () => true,
       drained: () => state.drained,
       holderOf: () => state.holder,
