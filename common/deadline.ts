@@ -1,5 +1,5 @@
 import type { Clock } from "./clock.ts";
-import { withEither } from "./signals.ts";
+import { OVER, withEither } from "./signals.ts";
 
 /**
  * Runs one piece of work with a signal that aborts after `limitMs`, or when `signal` does. Rejects with `late()` when the time was over,
@@ -20,6 +20,6 @@ export async function withDeadline<T>(
   } catch (err) {
     throw tooLate.signal.aborted && !signal.aborted ? tooLate.signal.reason : err;
   } finally {
-    over.abort();
+    over.abort(OVER);
   }
 }

@@ -1,4 +1,5 @@
 import type { Clock } from "./clock.ts";
+import { OVER } from "./signals.ts";
 
 /** Many sets become one wake-up. */
 export interface Latch {
@@ -13,12 +14,12 @@ export function makeLatch(clock: Clock): Latch {
   return {
     set() {
       isSet = true;
-      wake?.abort();
+      wake?.abort(OVER);
     },
     async wait(ms, signal) {
       if (!isSet && !signal.aborted) {
         const waiting = new AbortController();
-        const end = (): void => waiting.abort();
+        const end = (): void => waiting.abort(OVER);
         wake = waiting;
         signal.addEventListener("abort", end, { once: true });
         await clock.sleep(Math.max(ms, 0), waiting.signal).catch(() => undefined);

@@ -1,4 +1,10 @@
 /**
+ * Reason of a signal that only says that a wait is over. `abort()` without a reason makes an error with its stack each time, which cost
+ * 4 to 9 % of a busy process.
+ */
+export const OVER = new Error("over");
+
+/**
  * Aborts when the first of the signals does, with its reason. In place of AbortSignal.any, whose result Node (24.21) may collect as
  * garbage although it has listeners and its sources live on: seen as shutdowns that never ended, once in a few under load.
  * The listeners go with the signals; for short waits on a long-lived signal use one that ends with the wait.

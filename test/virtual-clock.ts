@@ -1,5 +1,6 @@
 import { setImmediate as turn } from "node:timers/promises";
 import type { Clock } from "../common/clock.ts";
+import { makeHeap } from "../common/heap.ts";
 
 /** A clock that stands still while anything runs and then jumps to the next sleeper: an hour passes in seconds, and always in the same way. */
 export interface VirtualClock extends Clock {
@@ -26,7 +27,8 @@ export function makeVirtualClock(startMs = START_MS): VirtualClock {
   let order = 0;
   let pending = 0;
   let isRunning = false;
-  const sleeps = makeHeap();
+  // The earliest sleep first; among those of one time the oldest.
+  const sleeps = makeHeap<Sleep>((left, right) => (left.atMs - right.atMs || left.order - right.order) < 0);
 
   const sleep = (ms: number, signal?: AbortSignal): Promise<void> =>
     new Promise((resolve, reject) => {
@@ -97,32 +99,4 @@ async function idle(): Promise<void> {
     if (!process.getActiveResourcesInfo().includes("Immediate")) return;
   }
   throw new Error(`the virtual clock cannot go on: something has called setImmediate for ${MOST_TURNS} turns without sleeping`);
-}
-
-/** The earliest sleep first; among those of one time the oldest. */
-function makeHeap() {
-  const heap: Sleep[] = [];
-  const isBefore = (left: Sleep | undefined, right: Sleep | undefined): boolean =>
-    left !== undefined && right !== undefined && (left.atMs - right.atMs || left.order - right.order) < 0;
-  const swap = (left: number, right: number): void => {
-    const [one, other] = [heap[left], heap[right]];
-    if (one !== undefined && other !== undefined) [heap[left], heap[right]] = [other, one];
-  };
-  return {
-    push: (one: Sleep): void => {
-      let at = heap.push(one) - 1;
-      for (let parent = (at - 1) >> 1; at > 0 && isBefore(heap[at], heap[parent]); at = parent, parent = (at - 1) >> 1) swap(at, parent);
-    },
-    pop: (): Sleep | undefined => {
-      swap(0, heap.length - 1);
-      const first = heap.pop();
-      for (let at = 0; ; ) {
-        const [left, right] = [2 * at + 1, 2 * at + 2];
-        const child = isBefore(heap[right], heap[left]) ? right : left;
-        if (!isBefore(heap[child], heap[at])) return first;
-        swap(at, child);
-        at = child;
-      }
-    },
-  };
 }

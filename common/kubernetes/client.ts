@@ -1,7 +1,7 @@
 import { Agent, request as send } from "undici";
 import type { Clock } from "../clock.ts";
 import { FIELD_MANAGER } from "../names.ts";
-import { withEither } from "../signals.ts";
+import { OVER, withEither } from "../signals.ts";
 import { findKubeAccess, type KubeAccess, type TlsOptions } from "./access.ts";
 import { errorFromAnswer, errorFromTransport, KubeApiError } from "./api-error.ts";
 import type { KubeClient, ListPage, PatchType, Query, RequestOptions } from "./requests.ts";
@@ -183,7 +183,7 @@ async function within<T>(
     throw error instanceof KubeApiError ? error : errorFromTransport(request, error);
   } finally {
     caller?.removeEventListener("abort", calledOff);
-    done.abort();
+    done.abort(OVER);
   }
 }
 

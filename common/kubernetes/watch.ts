@@ -3,6 +3,7 @@ import type { RequestContext } from "@kubernetes/client-node/dist/gen/http/http.
 import { Watch } from "@kubernetes/client-node/dist/watch.js";
 import type { Agent } from "undici";
 import type { Clock } from "../clock.ts";
+import { OVER } from "../signals.ts";
 import type { KubeAccess, TlsOptions } from "./access.ts";
 import { errorFromAnswer, errorFromTransport, KubeApiError } from "./api-error.ts";
 import type { Query, WatchEnd, WatchEventType } from "./requests.ts";
@@ -42,7 +43,7 @@ export async function watchOnce(deps: WatchDeps, { path, query, onEvent }: Watch
   };
   const stop = (how: WatchEnd): void => {
     end(how);
-    over.abort();
+    over.abort(OVER);
   };
   const config = {
     getCurrentCluster: () => ({ server: deps.access.server }),
@@ -63,7 +64,7 @@ export async function watchOnce(deps: WatchDeps, { path, query, onEvent }: Watch
   void silent(deps, () => heardAtMs, over.signal).then((isSilent) => isSilent && end({ kind: "silent" }));
 
   const how = await ended;
-  over.abort();
+  over.abort(OVER);
   signal.removeEventListener("abort", aborted);
   await agent?.destroy(); // the library hands out its AbortController only after the answer: this ends a hanging connect, too
   return how;

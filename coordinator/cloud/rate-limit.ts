@@ -1,4 +1,5 @@
 import type { Clock } from "../../common/clock.ts";
+import { OVER } from "../../common/signals.ts";
 
 /** Calls per second and action. 20 is the cloud's limit; the rest is left to other users of the account. Source: clb-api.md §0. */
 export type RateLimits = { readonly perSecond: number; readonly pauseAfterThrottlingMs: number };
@@ -57,7 +58,7 @@ export class RateLimit {
     const waiter = { go: turn.resolve };
     const leave = (): void => {
       bucket.queue.delete(waiter);
-      if (bucket.queue.size === 0) bucket.timer?.abort();
+      if (bucket.queue.size === 0) bucket.timer?.abort(OVER);
       turn.reject(signal.reason);
     };
     bucket.queue.add(waiter);
@@ -72,7 +73,7 @@ export class RateLimit {
     const now = this.#clock.now();
     bucket.rate = fallen(bucket.rate, this.#limits.perSecond, now);
     bucket.freeMs = Math.max(bucket.freeMs, now + this.#limits.pauseAfterThrottlingMs);
-    bucket.timer?.abort(); // whoever waits learns of it
+    bucket.timer?.abort(OVER); // whoever waits learns of it
   }
 
   /** Calls per second that the action may make now, and how many wait for their turn. */

@@ -2,7 +2,7 @@ import type { Clock } from "../../common/clock.ts";
 import { withDeadline } from "../../common/deadline.ts";
 import { isCancelled } from "../../common/errors.ts";
 import type { Logger } from "../../common/log.ts";
-import { withEither } from "../../common/signals.ts";
+import { OVER, withEither } from "../../common/signals.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
 import { ClbApiError } from "../cloud/clb-error.ts";
 import { placesOf } from "../domain/load-balancer.ts";
@@ -97,7 +97,7 @@ export class HealthPoller {
     const over = new AbortController();
     await withEither([signal, over.signal], async (either) => {
       await Promise.race([until, this.#deps.clock.sleep(ms, either).catch(() => undefined)]);
-      over.abort();
+      over.abort(OVER);
     });
   }
 

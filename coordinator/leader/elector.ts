@@ -4,6 +4,7 @@ import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import { LEADER_LEASE } from "../../common/names.ts";
+import { OVER } from "../../common/signals.ts";
 import { GIVEN_UP_MS, type LeaseTimes, leaseStep, mayWrite, NO_LEASE, type SeenLease, see } from "./lease.ts";
 
 export type ElectorDeps = {
@@ -67,7 +68,7 @@ export class Elector {
   /** Until the next round is due, this process is asked to stop, or a reign that was asked to retire is over. */
   async #pause(ms: number, stop: AbortSignal): Promise<void> {
     const timer = new AbortController();
-    const wake = (): void => timer.abort();
+    const wake = (): void => timer.abort(OVER);
     if (!stop.aborted) stop.addEventListener("abort", wake, { once: true });
     else if (this.#reign === undefined) return;
     else void this.#reign.over.then(wake);

@@ -1,6 +1,9 @@
 import type { Clock } from "../../common/clock.ts";
 import { isCancelled, remedyOf } from "../../common/errors.ts";
+import { yieldTurn } from "../../common/event-loop.ts";
+import { makeHeap } from "../../common/heap.ts";
 import type { Logger } from "../../common/log.ts";
+import { OVER } from "../../common/signals.ts";
 
 /** `done`: the next fact that changes brings the key back. `again`: the next pass is due after `afterMs`, because of `because`. */
 export type Outcome = { readonly kind: "done" } | { readonly kind: "again"; readonly afterMs: number; readonly because: string };
@@ -28,11 +31,15 @@ export type WorkerDeps = {
  */
 export class Worker {
   readonly #deps: WorkerDeps;
-  /** Key -> when it is due, milliseconds since the epoch. */
-  readonly #due = new Map<string, number>();
+  /** Keys whose time has come, in the order of coming. */
+  readonly #ready = new Set<string>();
+  /** Key -> when it is due, milliseconds since the epoch; those whose time is to come. */
+  readonly #later = new Map<string, number>();
+  /** The earliest of `#later` first; an entry that differs from it is void. */
+  readonly #times = makeHeap<Time>((left, right) => left.dueMs < right.dueMs);
   readonly #running = new Set<string>();
+  readonly #passes = new Set<Promise<void>>();
   #wake = Promise.withResolvers<void>();
-  #passes: Promise<void>[] = [];
 
   constructor(deps: WorkerDeps) {
     this.#deps = deps;
@@ -40,8 +47,8 @@ export class Worker {
 
   /** Keys that are due or run; not those whose time is to come. */
   get depth(): number {
-    const now = this.#deps.clock.now();
-    return this.#running.size + [...this.#due.values()].filter((dueMs) => dueMs <= now).length;
+    this.#ripen(this.#deps.clock.now());
+    return this.#running.size + this.#ready.size;
   }
 
   isRunning(key: string): boolean {
@@ -50,10 +57,17 @@ export class Worker {
 
   /** Keeps the earlier time if the key waits already. */
   add(key: string, delayMs = 0): void {
-    const due = this.#deps.clock.now() + delayMs;
-    const present = this.#due.get(key);
-    if (present !== undefined && present <= due) return;
-    this.#due.set(key, due);
+    if (this.#ready.has(key)) return;
+    if (delayMs <= 0) {
+      this.#later.delete(key);
+      this.#ready.add(key);
+      return this.#wake.resolve();
+    }
+    const dueMs = this.#deps.clock.now() + delayMs;
+    const present = this.#later.get(key);
+    if (present !== undefined && present <= dueMs) return;
+    this.#later.set(key, dueMs);
+    this.#times.push({ key, dueMs });
     this.#wake.resolve();
   }
 
@@ -62,38 +76,57 @@ export class Worker {
     stop.addEventListener("abort", () => this.#wake.resolve(), { once: true });
     while (!stop.aborted) {
       this.#wake = Promise.withResolvers();
-      const nextMs = this.#startDue(passes);
+      this.#startReady(passes);
       const timer = new AbortController();
+      const nextMs = this.#nextMs();
       const wait = nextMs === undefined ? [] : [this.#deps.clock.sleep(nextMs, timer.signal).catch(() => undefined)];
       await Promise.race([this.#wake.promise, ...wait]);
-      timer.abort();
+      timer.abort(OVER);
     }
     await Promise.all(this.#passes);
   }
 
-  /** Starts what is due; returns how long until the next key is, undefined if nothing waits or all hands are busy. */
-  #startDue(signal: AbortSignal): number | undefined {
-    const now = this.#deps.clock.now();
-    let nextMs: number | undefined;
-    for (const [key, due] of this.#due) {
-      if (this.#running.size >= this.#deps.concurrency) return undefined;
+  /** Starts what is due, as far as hands are free. */
+  #startReady(signal: AbortSignal): void {
+    this.#ripen(this.#deps.clock.now());
+    for (const key of this.#ready) {
+      if (this.#running.size >= this.#deps.concurrency) return;
       if (this.#running.has(key)) continue;
-      if (due > now) {
-        nextMs = Math.min(nextMs ?? Number.POSITIVE_INFINITY, due - now);
-        continue;
-      }
-      this.#due.delete(key);
+      this.#ready.delete(key);
       this.#running.add(key);
-      const pass = this.#pass(key, signal).finally(() => {
-        this.#passes = this.#passes.filter((other) => other !== pass);
-      });
-      this.#passes.push(pass);
+      const pass = this.#pass(key, signal).finally(() => this.#passes.delete(pass));
+      this.#passes.add(pass);
     }
-    return nextMs;
+  }
+
+  /** How long until the next key is due, milliseconds; undefined if none waits for its time, or all hands are busy. */
+  #nextMs(): number | undefined {
+    if (this.#running.size >= this.#deps.concurrency) return undefined;
+    const first = this.#firstTime();
+    return first === undefined ? undefined : Math.max(0, first.dueMs - this.#deps.clock.now());
+  }
+
+  /** Takes the keys whose time has come. */
+  #ripen(nowMs: number): void {
+    for (let first = this.#firstTime(); first !== undefined && first.dueMs <= nowMs; first = this.#firstTime()) {
+      this.#times.pop();
+      this.#later.delete(first.key);
+      this.#ready.add(first.key);
+    }
+  }
+
+  #firstTime(): Time | undefined {
+    let first = this.#times.peek();
+    while (first !== undefined && this.#later.get(first.key) !== first.dueMs) {
+      this.#times.pop();
+      first = this.#times.peek();
+    }
+    return first;
   }
 
   async #pass(key: string, signal: AbortSignal): Promise<void> {
     const { clock, log, name, reconcile, onOutcome } = this.#deps;
+    await yieldTurn();
     const startedMs = clock.now();
     const count = (outcome: "done" | "again" | "failed"): void => onOutcome?.(outcome, (clock.now() - startedMs) / 1000);
     let delayMs: number | undefined;
@@ -115,3 +148,5 @@ export class Worker {
     }
   }
 }
+
+type Time = { readonly key: string; readonly dueMs: number };
