@@ -31,11 +31,7 @@ export interface AddressClaims {
 /** `missedAtMs`: by address the first look of those in a row that did not need it. */
 type Book = { readonly pods: Map<string, string>; readonly forgotten: Set<string>; readonly missedAtMs: Map<string, number> };
 
-const bookWith = (stored: Readonly<Record<string, string>> = {}): Book => ({
-  pods: new Map(Object.entries(stored)),
-  forgotten: new Set(),
-  missedAtMs: new Map(),
-});
+const emptyBook = (): Book => ({ pods: new Map(), forgotten: new Set(), missedAtMs: new Map() });
 
 /** How many addresses are claimed for each Pod, by load balancer. */
 class ClaimsByPod {
@@ -64,7 +60,7 @@ export function makeAddressClaims(client: KubeClient, namespace: string): Addres
   const nameOf = (loadBalancerId: string): string => `${ADDRESS_CLAIMS_PREFIX}${loadBalancerId}`;
   const pathOf = (loadBalancerId: string): string => `${collection}/${nameOf(loadBalancerId)}`;
   const bookOf = (loadBalancerId: string): Book => {
-    const book = books.get(loadBalancerId) ?? bookWith();
+    const book = books.get(loadBalancerId) ?? emptyBook();
     books.set(loadBalancerId, book);
     return book;
   };
@@ -102,9 +98,12 @@ export function makeAddressClaims(client: KubeClient, namespace: string): Addres
     async load(loadBalancerId, signal) {
       if (books.has(loadBalancerId)) return;
       const stored = await absentAsUndefined(client.get<{ data?: Record<string, string> }>(pathOf(loadBalancerId), { signal }));
-      const book = bookWith(stored?.data);
-      books.set(loadBalancerId, book);
-      for (const podUid of book.pods.values()) byPod.count(loadBalancerId, podUid, 1);
+      const { pods, forgotten } = bookOf(loadBalancerId);
+      for (const [ip, podUid] of Object.entries(stored?.data ?? {})) {
+        if (pods.has(ip) || forgotten.has(ip)) continue; // loaded, claimed or given up meanwhile
+        pods.set(ip, podUid);
+        byPod.count(loadBalancerId, podUid, 1);
+      }
     },
     keepOnly(loadBalancerId, isNeeded, lookedAtMs) {
       const { pods, missedAtMs } = bookOf(loadBalancerId);
