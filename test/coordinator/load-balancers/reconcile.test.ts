@@ -176,6 +176,16 @@ test("a Pod that ends is drained in each of its rules, and unbound there when th
   assert.deepEqual(bound().sort(), [ip(1), ip(2)].sort());
 });
 
+test("a read keeps the claims of what is bound in rules, also of Pods that nobody knows any more", async (t) => {
+  const { stage, id, ip, pass, passes, bound } = aWorld(t, { asks: desiredInRules });
+  await passes(60_000, () => bound().length === 3);
+  const needed: boolean[] = [];
+  stage.addressClaims.keepOnly = (_id, isNeeded) => void needed.push(...[0, 1, 2, 9].map((n) => isNeeded(ip(n), "gone")));
+  stage.mirror.markStale(id, "test");
+  await pass();
+  assert.deepEqual(needed, [true, true, true, false]);
+});
+
 /** Refuses every bind that names one of these addresses, as a whole. */
 const refusing =
   (addresses: readonly string[], code: string) =>
