@@ -2,7 +2,7 @@ import type { Clock } from "../../common/clock.ts";
 import { type PodFact, podName } from "../../common/vocabulary.ts";
 import type { Call } from "../domain/call.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
-import { type LoadBalancer, placeKey, placesOf, slotOf, targetKey } from "../domain/load-balancer.ts";
+import { type Listener, type LoadBalancer, type PlaceId, placeKey, placesOf, slotOf, targetKey } from "../domain/load-balancer.ts";
 import type { Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { Step } from "../domain/readiness/gate-condition.ts";
 import type { Parked } from "../domain/safety/brake.ts";
@@ -63,6 +63,14 @@ export type BindingExplanation = {
   readonly nextCall: string | undefined;
 };
 
+/** `rule`: the one in which it is bound, e.g. "loc-2 shop.example.com/cart"; undefined in a listener of layer 4. */
+type TargetExplanation = {
+  readonly rule: string | undefined;
+  readonly target: string;
+  readonly weight: number;
+  readonly health: string;
+  readonly pod: string;
+};
 export type LoadBalancerExplanation = {
   readonly loadBalancerId: string;
   readonly addresses: readonly string[];
@@ -73,7 +81,7 @@ export type LoadBalancerExplanation = {
     readonly listenerId: string;
     readonly name: string;
     readonly port: string;
-    readonly targets: readonly { readonly target: string; readonly weight: number; readonly health: string; readonly pod: string }[];
+    readonly targets: readonly TargetExplanation[];
   }[];
   readonly runningCall: string | undefined;
   readonly plannedCalls: readonly string[];
@@ -132,6 +140,7 @@ export class Explain {
         port: `${listener.protocol}:${listener.port}`,
         targets: placesOf({ listeners: [listener] }).flatMap((place) =>
           place.targets.map((target) => ({
+            rule: ruleText(listener, place),
             target: targetKey(target),
             weight: target.weight,
             health: mirror.health(id, slotOf(place, target))?.state ?? "no data",
@@ -215,6 +224,11 @@ export class Explain {
       nextCall: next,
     };
   }
+}
+
+function ruleText({ rules }: Listener, { locationId }: PlaceId): string | undefined {
+  const rule = rules.find((one) => one.locationId === locationId);
+  return rule && `${rule.locationId} ${rule.domain}${rule.url}`;
 }
 
 function awaited(step: Step): Pick<BindingExplanation, "awaited" | "from"> {

@@ -29,7 +29,8 @@ export function loadBalancerText(one: LoadBalancerExplanation): string {
   ];
   for (const listener of one.listeners) {
     lines.push(`  ${listener.port} ${listener.listenerId} ${listener.name}`);
-    for (const { target, weight, health, pod } of listener.targets) lines.push(`    ${target} weight ${weight} ${health} ${pod}`);
+    for (const { rule, target, weight, health, pod } of listener.targets)
+      lines.push(`    ${rule === undefined ? "" : `${rule} `}${target} weight ${weight} ${health} ${pod}`);
   }
   lines.push(`  running call: ${one.runningCall ?? "none"}`);
   for (const call of one.plannedCalls) lines.push(`  planned: ${call}`);

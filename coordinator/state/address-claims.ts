@@ -31,11 +31,7 @@ export interface AddressClaims {
 /** The claims at one load balancer. `missedAtMs`: by address the first read of those in a row that did not need it. */
 type KnownClaims = { readonly pods: Map<string, string>; readonly forgotten: Set<string>; readonly missedAtMs: Map<string, number> };
 
-const claimsWith = (stored: Readonly<Record<string, string>> = {}): KnownClaims => ({
-  pods: new Map(Object.entries(stored)),
-  forgotten: new Set(),
-  missedAtMs: new Map(),
-});
+const noClaims = (): KnownClaims => ({ pods: new Map(), forgotten: new Set(), missedAtMs: new Map() });
 
 /** How many addresses are claimed for each Pod, by load balancer. */
 class ClaimsByPod {
@@ -64,7 +60,7 @@ export function makeAddressClaims(client: KubeClient, namespace: string): Addres
   const nameOf = (loadBalancerId: string): string => `${ADDRESS_CLAIMS_PREFIX}${loadBalancerId}`;
   const pathOf = (loadBalancerId: string): string => `${collection}/${nameOf(loadBalancerId)}`;
   const claimsOf = (loadBalancerId: string): KnownClaims => {
-    const known = byLoadBalancer.get(loadBalancerId) ?? claimsWith();
+    const known = byLoadBalancer.get(loadBalancerId) ?? noClaims();
     byLoadBalancer.set(loadBalancerId, known);
     return known;
   };
@@ -102,9 +98,12 @@ export function makeAddressClaims(client: KubeClient, namespace: string): Addres
     async load(loadBalancerId, signal) {
       if (byLoadBalancer.has(loadBalancerId)) return;
       const stored = await absentAsUndefined(client.get<{ data?: Record<string, string> }>(pathOf(loadBalancerId), { signal }));
-      const known = claimsWith(stored?.data);
-      byLoadBalancer.set(loadBalancerId, known);
-      for (const podUid of known.pods.values()) byPod.count(loadBalancerId, podUid, 1);
+      const { pods, forgotten } = claimsOf(loadBalancerId);
+      for (const [ip, podUid] of Object.entries(stored?.data ?? {})) {
+        if (pods.has(ip) || forgotten.has(ip)) continue; // loaded, claimed or given up meanwhile
+        pods.set(ip, podUid);
+        byPod.count(loadBalancerId, podUid, 1);
+      }
     },
     keepOnly(loadBalancerId, isNeeded, readAtMs) {
       const { pods, missedAtMs } = claimsOf(loadBalancerId);

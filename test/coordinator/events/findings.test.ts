@@ -1,23 +1,31 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { desiredLoadBalancer } from "../../../coordinator/domain/intent/desired-load-balancer.ts";
+import { type DesiredLoadBalancer, desiredLoadBalancer } from "../../../coordinator/domain/intent/desired-load-balancer.ts";
 import { type ServiceRecord, serviceRef } from "../../../coordinator/domain/intent/service.ts";
 import type { Finding } from "../../../coordinator/domain/plan/plan-load-balancer.ts";
 import type { ObjectRef, Problem } from "../../../coordinator/domain/problem.ts";
-import { makeReport } from "../../../coordinator/events/findings.ts";
+import { makeReport, tellParked } from "../../../coordinator/events/findings.ts";
 import { Intents } from "../../../coordinator/state/intents.ts";
 import { ListenerOwners } from "../../../coordinator/state/listener-owners.ts";
 import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
 import type { ConfigRecord } from "../../../coordinator/state/watched-objects.ts";
-import { aListener, anOwner, aPod, aService, aTarget, CLUSTER } from "../../builders.ts";
+import { aListener, aLoadBalancer, anOwner, aPod, aService, aTarget, CLUSTER } from "../../builders.ts";
 import { somePodFacts } from "../pod-facts.ts";
 import { silentLog } from "../pods.ts";
+import { anHttpListener, cartRule, desiredInRules } from "../rules.ts";
+
+/** `asks`: what is asked for instead of what the Services say. */
+type Options = {
+  readonly config?: ConfigRecord;
+  readonly former?: readonly ObjectRef[];
+  readonly asks?: (desired: DesiredLoadBalancer) => DesiredLoadBalancer;
+};
 
 /** What is told about these Services on one load balancer, as "kind name reason". */
 function report(
   services: readonly ServiceRecord[],
   findings: readonly Finding[],
-  { config, former = [] }: { config?: ConfigRecord; former?: readonly ObjectRef[] } = {},
+  { config, former = [], asks = (desired) => desired }: Options = {},
 ) {
   const known = somePodFacts(aPod(), aPod({ uid: "pod-2", name: "web-2", hostNetwork: true }));
   const index = makePodIndex(known.facts);
@@ -32,7 +40,7 @@ function report(
   for (const ref of former) listenerOwners.remember(ref);
   const run = makeReport({ intents, config: () => config, listenerOwners, mirror, facts: known.facts, tell, log: silentLog });
   const none = desiredLoadBalancer({ loadBalancerId: "lb-1", clusterId: CLUSTER, owners: [], podsOf: () => [] });
-  run(services.length === 0 ? none : intents.desired("lb-1"), { calls: [], findings });
+  run(services.length === 0 ? none : asks(intents.desired("lb-1")), { calls: [], findings });
   return { told, lines: told.map(({ object, reason }) => `${object.kind} ${object.name} ${reason}`) };
 }
 const plain = aService({ selector: { app: "none" } });
@@ -53,6 +61,50 @@ test("tells nothing where all is well", () => assert.deepEqual(report([plain], [
 
 test("tells of Pods that cannot be bound, on the Pod and on the Service", () => {
   assert.deepEqual(report([aService()], []).lines, ["Pod web-2 PodHostNetwork", "Service web PodHostNetwork"]);
+});
+
+test("tells of Pods that cannot be bound in a rule, on the Pod and on the owner of its listener", () => {
+  const { lines } = report([aService()], [], { asks: desiredInRules });
+  assert.deepEqual(lines, ["Pod web-2 PodHostNetwork", "Service web PodHostNetwork"]);
+  const inBoth = (desired: DesiredLoadBalancer): DesiredLoadBalancer => {
+    const { listeners, ...rest } = desiredInRules(desired);
+    return {
+      ...rest,
+      listeners: listeners.map(({ rules = [], ...listener }) => ({
+        ...listener,
+        rules: rules.map((rule) => ({ ...rule, standings: rules[0]?.standings ?? [] })),
+      })),
+    };
+  };
+  const { told } = report([aService()], [], { asks: inBoth });
+  assert.equal(new Set(told.map(({ message }) => message)).size, 2); // the recorder tells the same message once
+});
+
+test("a Pod that only another rule asks for is not told of", () => {
+  const onlyFront = (desired: DesiredLoadBalancer): DesiredLoadBalancer => {
+    const { listeners, ...rest } = desiredInRules(desired);
+    return { ...rest, listeners: listeners.map(({ rules = [], ...listener }) => ({ ...listener, rules: rules.slice(1) })) };
+  };
+  assert.deepEqual(report([aService()], [], { asks: onlyFront }).lines, []);
+});
+
+test("tells of a foreign backend in a rule, and names the rule", () => {
+  const listener = anHttpListener(cartRule({ targets: [aTarget()] }));
+  const [rule] = listener.rules;
+  assert.ok(rule !== undefined);
+  const { lines, told } = report([plain], [{ kind: "foreign-target", listener, rule, target: aTarget() }], { asks: desiredInRules });
+  assert.deepEqual(lines, ["Service web ForeignBackend"]);
+  assert.match(told[0]?.message ?? "", /target 10\.244\.1\.1:8080 of rule shop\.example\.com\/cart of listener lbl-1 was not bound by us/);
+});
+
+test("tells of a removal that is parked in a rule, at the owner of its listener", () => {
+  const told: Problem[] = [];
+  const mirror = { read: () => aLoadBalancer({ listeners: [anHttpListener(cartRule())] }) };
+  const listenerOwners = new ListenerOwners({ intents: { of: () => [anOwner()] }, mirror, clusterId: CLUSTER });
+  const parked = { id: "r-1", place: "lbl-1/loc-1", slots: [], staying: 0, floor: 1 };
+  tellParked({ listenerOwners, mirror, tell: (problem) => void told.push(problem) }, "lb-1", parked, []);
+  assert.deepEqual([told[0]?.object.name, told[0]?.reason], ["web", "RemovalParked"]);
+  assert.match(told[0]?.message ?? "", /load balancer lb-1, lbl-1\/loc-1: removal r-1/);
 });
 
 test("tells the younger Service who has its port", () => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Call } from "../../../coordinator/domain/call.ts";
 import { serviceRef } from "../../../coordinator/domain/intent/service.ts";
+import type { Listener } from "../../../coordinator/domain/load-balancer.ts";
 import type { Plan } from "../../../coordinator/domain/plan/plan-load-balancer.ts";
 import type { Parked } from "../../../coordinator/domain/safety/brake.ts";
 import type { Policy } from "../../../coordinator/domain/safety/policy.ts";
@@ -14,20 +15,21 @@ import { Intents } from "../../../coordinator/state/intents.ts";
 import { ListenerOwners } from "../../../coordinator/state/listener-owners.ts";
 import { Mirror } from "../../../coordinator/state/mirror.ts";
 import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
-import { aListener, aLoadBalancer, anOwner, aPod, aService, aTarget, CLUSTER, LISTENER_NAME } from "../../builders.ts";
+import { aListener, aLoadBalancer, anOwner, aPod, aService, aTarget, aWantedHttpListener, CLUSTER, LISTENER_NAME } from "../../builders.ts";
 import { somePodFacts } from "../pod-facts.ts";
 import { aFakeClock } from "../pods.ts";
+import { anHttpListener, cartRule, homeRule, placesInRules } from "../rules.ts";
 import { memoryClaims } from "../stage.ts";
 
 const SLOT = "lbl-1 10.244.1.1:8080";
 const BIND: Call = { lane: "bind", targets: [{ listenerId: "lbl-1", ip: "10.244.1.1", port: 8080, weight: 10, podUid: "pod-1" }] };
 const NOTHING: Plan = { calls: [], findings: [] };
 
-function aWorld(targets = [aTarget()], plan: Plan = NOTHING) {
+function aWorld(targets = [aTarget()], plan: Plan = NOTHING, inRules?: readonly Listener[]) {
   const clock = aFakeClock();
   const known = somePodFacts(aPod());
   const mirror = new Mirror(() => undefined);
-  mirror.fill({ ...aLoadBalancer(), running: true }, [aListener({ targets })], clock.now());
+  mirror.fill({ ...aLoadBalancer(), running: true }, inRules ?? [aListener({ targets })], clock.now());
   const intents = new Intents({ clusterId: CLUSTER, pods: makePodIndex(known.facts), wishes: () => new Map() });
   const service = aService();
   intents.set(anOwner(service));
@@ -36,7 +38,8 @@ function aWorld(targets = [aTarget()], plan: Plan = NOTHING) {
   const addressClaims = memoryClaims();
   const shared = { intents, mirror, writer, addressClaims, clock };
   const progress = { running: () => running.call, refusal: () => undefined };
-  const podBindings = new PodBindings({ ...shared, selections: intents.selections, progress, clusterId: CLUSTER });
+  const places = inRules && { places: placesInRules };
+  const podBindings = new PodBindings({ ...shared, selections: intents.selections, progress, clusterId: CLUSTER, ...places });
   const held: Parked[] = [];
   const strays: string[] = [];
   const policy: { is: Policy } = { is: "enforce" };
@@ -217,4 +220,52 @@ test("what the policy does not allow is planned, but not made, and nobody's next
   const not = "(not made: POLICY is observe)";
   const next = `conflict 1: their addresses belong to other Pods now, or their Pods are over ${not}`;
   assert.deepEqual(planned(), [not, not, next]);
+});
+
+test("tells weight and health of a Pod in each of its rules, and of none where it is not bound", () => {
+  const { clock, known, mirror, explain } = aWorld([], NOTHING, [
+    anHttpListener(cartRule({ targets: [aTarget({ weight: 7 })] }), homeRule()),
+  ]);
+  known.set(aPod({ labels: { app: "web", tier: "front" } }));
+  const brief = (): unknown[] =>
+    (explain.pod("demo/web-1")?.bindings ?? []).map(({ listener, step, weight, health }) => [listener, step, weight, health]);
+  const home = ["HTTP:80 /", "bindable", undefined, undefined];
+  assert.deepEqual(brief(), [["HTTP:80 Shop.example.com/cart", "checking", 7, "no data"], home]);
+  const say = (place: string): void =>
+    mirror.noteHealth("lb-1", new Map([[`${place} 10.244.1.1:8080`, "Dead"]]), { askedMs: clock.now(), nowMs: clock.now() });
+  say("lbl-1");
+  say("lbl-1/loc-2");
+  assert.deepEqual(brief(), [["HTTP:80 Shop.example.com/cart", "checking", 7, "no data"], home]);
+  say("lbl-1/loc-1");
+  assert.deepEqual(brief(), [["HTTP:80 Shop.example.com/cart", "checking", 7, "Dead"], home]);
+  known.set(aPod());
+  assert.deepEqual(brief().length, 1); // "/" does not ask for it any more
+});
+
+test("names the rule that a Pod waits for, in words", () => {
+  const { text, known } = aWorld([], NOTHING, [anHttpListener(homeRule())]);
+  known.set(aPod({ labels: { app: "web", tier: "front" } }));
+  assert.match(text(), /at lb-1 HTTP:80 Shop\.example\.com\/cart: bindable\n {4}awaited: the rule has to be created first/);
+  assert.match(text(), /at lb-1 HTTP:80 \/: bindable\n {4}awaited: waits for the load balancer's next write/);
+});
+
+test("tells the targets of a load balancer with rules, rule by rule, with the health of each", async () => {
+  const rules = [cartRule({ targets: [aTarget(), aTarget({ ip: "10.244.1.2", weight: 0 })] }), homeRule({ targets: [aTarget()] })];
+  const { clock, mirror, addressClaims, explain } = aWorld([], NOTHING, [anHttpListener(...rules)]);
+  await addressClaims.claim("lb-1", new Map([["10.244.1.1", "pod-1"]]), new AbortController().signal);
+  mirror.noteHealth("lb-1", new Map([["lbl-1/loc-2 10.244.1.1:8080", "Alive"]]), { askedMs: clock.now(), nowMs: clock.now() });
+  const one = explain.loadBalancer("lb-1");
+  assert.ok(one !== undefined);
+  assert.deepEqual(loadBalancerText(one).split("\n").slice(2, 6), [
+    `  HTTP:80 lbl-1 ${aWantedHttpListener().name}`,
+    "    loc-1 shop.example.com/cart 10.244.1.1:8080 weight 10 no data demo/web-1",
+    "    loc-1 shop.example.com/cart 10.244.1.2:8080 weight 0 no data not bound by us",
+    "    loc-2 198.18.0.1/ 10.244.1.1:8080 weight 10 Alive demo/web-1",
+  ]);
+});
+
+test("names the owner of a removal that is parked in a rule", () => {
+  const { held, explain } = aWorld([], NOTHING, [anHttpListener(cartRule())]);
+  held.push({ id: "r-1", place: "lbl-1/loc-1", slots: [], staying: 0, floor: 1 });
+  assert.match(explain.loadBalancer("lb-1")?.parked[0] ?? "", /backends of lbl-1\/loc-1: .*annotate Service demo\/web with/);
 });

@@ -82,6 +82,35 @@ test("nobody waits for a Pod that is gone, for a target of nobody, or where chec
   assert.equal(awaited(), 0);
 });
 
+test("a Pod is awaited in each of its rules until that rule finds it healthy, by the check of that rule", async () => {
+  const rules = [
+    aRule({ locationId: "loc-1", healthCheck: CHECK, targets: targets(1) }),
+    aRule({ locationId: "loc-2", healthCheck: { ...CHECK, intervalSeconds: 9, healthyCount: 2 }, targets: targets(1, 2) }),
+  ];
+  const { clock, mirror, waitingForGate, say, awaited, awaitedAt } = await aWorld([aListener({ protocol: "HTTP", rules })]);
+  const times = (): string[] => awaitedAt("lb-1").map((one) => `${one.intervalSeconds} s x ${one.healthyCount} since ${one.boundAtMs}`);
+  const startedMs = clock.now();
+  assert.deepEqual(times(), [`5 s x 3 since ${startedMs}`, ...[1, 2].map(() => `9 s x 2 since ${startedMs}`)]);
+  say("Alive", "lbl-1/loc-1 10.244.1.1:8080");
+  assert.deepEqual(
+    times(),
+    [1, 2].map(() => `9 s x 2 since ${startedMs}`),
+  );
+  say("Alive", "lbl-1 10.244.1.1:8080", "lbl-1 10.244.1.2:8080"); // says nothing of rules
+  assert.equal(awaited(), 2);
+  await clock.advance(61_000);
+  assert.equal(awaited(), 0);
+  waitingForGate.add("pod-1");
+  assert.equal(awaited(), 1); // in the second rule; the first has found it healthy
+  const slot = { listenerId: "lbl-1", locationId: "loc-1", ip: "10.244.1.3", port: 8080, weight: 10, podUid: "pod-3" };
+  mirror.fold("lb-1", { lane: "bind", targets: [slot] }, [], clock.now());
+  assert.deepEqual(times(), [`5 s x 3 since ${startedMs + 61_000}`, `9 s x 2 since ${startedMs}`]);
+  say("Dead", "lbl-1/loc-1 10.244.1.1:8080");
+  assert.equal(awaited(), 3);
+  mirror.fold("lb-1", { lane: "delete", rules: { listenerId: "lbl-1", locationIds: ["loc-2"] } }, [], clock.now());
+  assert.equal(awaited(), 2);
+});
+
 test("checks that are switched on, and a load balancer that is gone", async () => {
   const { mirror, fill, awaited } = await aWorld([aListener({ healthCheck: { ...CHECK, enabled: false }, targets: targets(1) })]);
   assert.equal(awaited(), 0);

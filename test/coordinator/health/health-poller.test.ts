@@ -1,20 +1,31 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import type { HealthState } from "../../../coordinator/domain/load-balancer.ts";
+import type { HealthState, PlaceId } from "../../../coordinator/domain/load-balancer.ts";
 import type { Awaited } from "../../../coordinator/domain/pace/health-pace.ts";
 import { HealthPoller } from "../../../coordinator/health/health-poller.ts";
 import type { CloudOptions } from "../../cloud/runtime/options.ts";
 import { aWorld } from "../faults/world.ts";
 import { silentLog } from "../pods.ts";
-import { aListeningLoadBalancer, aStage, type Stage, slots } from "../stage.ts";
+import { aListeningLoadBalancer, aStage, newListeners, type Stage, slots } from "../stage.ts";
 
 const IDLE_MS = 30_000;
 
-/** A running watch over one load balancer with one bound target. `askedMs` is when it asked, milliseconds since it began. `first`: before that. */
-async function aWatch(t: TestContext, options: CloudOptions = {}, first: (stage: Stage) => void = () => undefined) {
+type MadePlace = PlaceId & { readonly id: string };
+const aListenerPlace = async (stage: Stage): Promise<MadePlace> => await aListeningLoadBalancer(stage);
+async function aRulePlace(stage: Stage): Promise<MadePlace> {
+  const { loadBalancerId: id } = stage.cloud.addLoadBalancer();
+  const [listenerId = ""] = await stage.finish(stage.api.createListeners(id, newListeners({ protocol: "HTTP" }), stage.signal));
+  const rules = [{ domain: "shop.example.com", url: "/cart", healthCheck: {} }];
+  const [locationId = ""] = await stage.finish(stage.api.createRules(id, { listenerId, rules }, stage.signal));
+  await stage.fill(id);
+  return { id, listenerId, locationId };
+}
+
+/** A running watch over one load balancer with one bound target, in a listener or in a rule of one. `askedMs` is when it asked, milliseconds since it began. `first`: before that. */
+async function aWatch(t: TestContext, options: CloudOptions = {}, first: (stage: Stage) => void = () => undefined, make = aListenerPlace) {
   const stage = aStage(t, options);
-  const { id, listenerId } = await aListeningLoadBalancer(stage);
-  const targets = slots(listenerId, 1);
+  const { id, ...place } = await make(stage);
+  const targets = slots(place.listenerId, 1).map((slot) => ({ ...slot, ...place }));
   await stage.clock.advance(1_000);
   await stage.finish(stage.writer.make(id, { lane: "bind", targets }, stage.signal));
   const waiting = new Map<string, readonly Awaited[]>();
@@ -53,7 +64,7 @@ async function aWatch(t: TestContext, options: CloudOptions = {}, first: (stage:
   });
   const askedMs = (): number[] =>
     stage.calls.filter(({ action }) => action === "DescribeTargetHealth").map(({ atMs }) => Math.round(atMs - startedMs));
-  const slot = targets[0] ?? { listenerId, ip: "", port: 0 };
+  const slot = targets[0] ?? { ...place, ip: "", port: 0 };
   const setHealth = (status: "Alive" | "Dead") => stage.cloud.setHealth({ loadBalancerId: id, ...slot }, status);
   return { stage, id, watch, waiting, doubted, answered, answer, asked, askedMs, slot, setHealth, stop, ended, startedMs };
 }
@@ -89,6 +100,27 @@ test("what it hears reaches the mirror, and a change is told", async (t) => {
   await stage.clock.advance(IDLE_MS);
   assert.equal(stage.mirror.health(id, slot)?.state, "Alive");
   assert.ok(stage.changed.length > changes);
+});
+
+test("what it hears of a target in a rule reaches the mirror as that rule's", async (t) => {
+  const { stage, id, slot, setHealth } = await aWatch(t, {}, undefined, aRulePlace);
+  await stage.clock.advance(1_000);
+  setHealth("Alive");
+  await stage.clock.advance(IDLE_MS);
+  assert.notEqual(slot.locationId, undefined);
+  assert.equal(stage.mirror.health(id, slot)?.state, "Alive");
+  const { locationId: _none, ...inListener } = slot;
+  assert.equal(stage.mirror.health(id, inListener), undefined);
+});
+
+test("a load balancer whose targets are all in rules is one with targets", async (t) => {
+  const { stage, id, answer, answered } = await aWatch(t, {}, undefined, aRulePlace);
+  answer.isSilent = true;
+  await stage.clock.advance(IDLE_MS);
+  assert.equal(answered.length, 0); // left out: nothing is known of it yet
+  answer.isSilent = false;
+  await stage.clock.advance(IDLE_MS);
+  assert.ok(answered.includes(id));
 });
 
 test("an answer that leaves out a load balancer with targets says nothing of it; one without targets needs no answer", async (t) => {

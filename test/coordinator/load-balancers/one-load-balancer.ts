@@ -1,7 +1,9 @@
 /** The pass over one load balancer on the emulated cloud, in virtual time, driven by hand. */
 import type { TestContext } from "node:test";
 import { remedyOf } from "../../../common/errors.ts";
+import type { DesiredLoadBalancer } from "../../../coordinator/domain/intent/desired-load-balancer.ts";
 import { serviceRef } from "../../../coordinator/domain/intent/service.ts";
+import { slotOf } from "../../../coordinator/domain/load-balancer.ts";
 import { holderOf } from "../../../coordinator/domain/plan/address-holder.ts";
 import { planLoadBalancer } from "../../../coordinator/domain/plan/plan-load-balancer.ts";
 import { type LoadBalancerDeps, makeLoadBalancerReconciler } from "../../../coordinator/load-balancers/reconcile.ts";
@@ -20,10 +22,12 @@ type Options = {
   readonly cloud?: CloudOptions;
   readonly tags?: Record<string, string>;
   readonly deps?: Partial<LoadBalancerDeps>;
+  /** What is asked for instead of what the Service says; default: as it says. */
+  readonly asks?: (desired: DesiredLoadBalancer) => DesiredLoadBalancer;
 };
 
 /** `pods` Pods of one Service on one load balancer. `passes` drives it as the worker would, remedies included, for so long at most. */
-export function aWorld(t: TestContext, { pods = 3, cloud = {}, tags = {}, deps = {} }: Options = {}) {
+export function aWorld(t: TestContext, { pods = 3, cloud = {}, tags = {}, deps = {}, asks = (desired) => desired }: Options = {}) {
   const stage = aStage(t, { ...cloud, limits: { targetsPerPlace: 1_000, ...cloud.limits } });
   const { loadBalancerId: id } = stage.cloud.addLoadBalancer({ tags });
   const ip = (n: number): string => `10.244.${Math.floor(n / 200)}.${(n % 200) + 1}`;
@@ -45,7 +49,7 @@ export function aWorld(t: TestContext, { pods = 3, cloud = {}, tags = {}, deps =
     writer: stage.writer,
     addressClaims: stage.addressClaims,
     clock: stage.clock,
-    intents,
+    intents: { loadBalancerIds: intents.loadBalancerIds, desired: (one) => asks(intents.desired(one)) },
     log: silentLog,
     clusterId: CLUSTER,
     drainMs,
@@ -68,8 +72,8 @@ export function aWorld(t: TestContext, { pods = 3, cloud = {}, tags = {}, deps =
           return holderOf({ claimed, claimedPod, claimedEnd, present: index.byIp(address), complete: known.facts.complete });
         },
         serving: () => true,
-        drained: ({ listenerId }, target) =>
-          (stage.mirror.drainedAtMs(id, { listenerId, ...target }) ?? Number.POSITIVE_INFINITY) + drainMs <= stage.clock.now(),
+        drained: (place, target) =>
+          (stage.mirror.drainedAtMs(id, slotOf(place, target)) ?? Number.POSITIVE_INFINITY) + drainMs <= stage.clock.now(),
       }),
     report: () => undefined,
     refusedItems,
@@ -90,9 +94,14 @@ export function aWorld(t: TestContext, { pods = 3, cloud = {}, tags = {}, deps =
     }
     return stage.clock.now() - startedMs;
   };
-  const bound = (): string[] =>
-    stage.cloud.state().loadBalancers.flatMap((one) => one.listeners.flatMap(({ targets }) => targets.map((target) => target.ip)));
+  /** Of all listeners and rules, as the cloud has them. */
+  const targets = (): readonly { readonly ip: string; readonly weight: number }[] =>
+    stage.cloud
+      .state()
+      .loadBalancers.flatMap((one) => one.listeners.flatMap((listener) => [listener, ...listener.rules]))
+      .flatMap((place) => place.targets);
+  const bound = (): string[] => targets().map((target) => target.ip);
   const count = (action: string): number => stage.calls.filter((call) => call.action === action).length;
   const listenerId = (): string => stage.mirror.read(id)?.listeners[0]?.listenerId ?? "";
-  return { stage, id, ip, intents, entry, known, refused, refusedItems, failedAudits, pass, passes, bound, count, listenerId };
+  return { stage, id, ip, intents, entry, known, refused, refusedItems, failedAudits, pass, passes, targets, bound, count, listenerId };
 }

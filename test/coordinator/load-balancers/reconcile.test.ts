@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { PodFact } from "../../../common/vocabulary.ts";
 import type { Call } from "../../../coordinator/domain/call.ts";
 import type { Drift } from "../../../coordinator/domain/safety/drift.ts";
 import { RefusedItems } from "../../../coordinator/load-balancers/refused-items.ts";
 import { aPod, CLUSTER, SERVICE_UID } from "../../builders.ts";
+import { desiredInRules } from "../rules.ts";
 import { newListeners } from "../stage.ts";
 import { aWorld } from "./one-load-balancer.ts";
 
@@ -150,6 +152,38 @@ test("drains a Pod that ends, unbinds it when the drain is over, and not before"
   await passes(61_000); // the address is forgotten when the resync has seen it gone
   assert.equal(stage.addressClaims.podOf(id, ip(0)), undefined);
   assert.notEqual(listenerId(), "");
+});
+
+test("a Pod that ends is drained in each of its rules, and unbound there when the drain is over; the pass comes back for that", async (t) => {
+  const { stage, pass, passes, targets, bound, known, ip } = aWorld(t, { asks: desiredInRules });
+  const first = (change: Partial<PodFact> = {}): void =>
+    known.set(aPod({ uid: "pod-0", name: "web-0", ips: [ip(0)], labels: { app: "web", tier: "front" }, ...change }));
+  first();
+  await passes(60_000, () => bound().length === 4); // three in one rule, one of them in the other as well
+  await passes(5_000);
+  first({ deletionAtMs: 1 });
+  const drained = (): number => targets().filter(({ weight }) => weight === 0).length;
+  await passes(20_000, () => drained() === 2);
+  const writes = stage.codes.filter((line) => line === "BatchModifyTargetWeight ok").length;
+  assert.deepEqual([drained(), writes], [2, 1]); // both rules in one call
+  const rest = await pass();
+  assert.ok(rest.kind === "again" && rest.because === "time" && rest.afterMs > 3_000 && rest.afterMs <= 5_000, JSON.stringify(rest));
+  await stage.clock.advance(rest.afterMs - 100);
+  assert.equal((await pass()).kind, "again");
+  assert.equal(bound().length, 4); // not before the drain is over
+  await stage.clock.advance(100);
+  await passes(5_000, () => bound().length === 2);
+  assert.deepEqual(bound().sort(), [ip(1), ip(2)].sort());
+});
+
+test("a read keeps the claims of what is bound in rules, also of Pods that nobody knows any more", async (t) => {
+  const { stage, id, ip, pass, passes, bound } = aWorld(t, { asks: desiredInRules });
+  await passes(60_000, () => bound().length === 3);
+  const needed: boolean[] = [];
+  stage.addressClaims.keepOnly = (_id, isNeeded) => void needed.push(...[0, 1, 2, 9].map((n) => isNeeded(ip(n), "gone")));
+  stage.mirror.markStale(id, "test");
+  await pass();
+  assert.deepEqual(needed, [true, true, true, false]);
 });
 
 /** Refuses every bind that names one of these addresses, as a whole. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Call } from "../../../coordinator/domain/call.ts";
-import { slotKey } from "../../../coordinator/domain/load-balancer.ts";
+import { type HealthState, placesOf, slotKey, slotOf } from "../../../coordinator/domain/load-balancer.ts";
 import type { Parked } from "../../../coordinator/domain/safety/brake.ts";
 import { EndEvidence } from "../../../coordinator/safety/end-evidence.ts";
 import { RemovalGuard } from "../../../coordinator/safety/removal-guard.ts";
@@ -10,6 +10,7 @@ import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
 import { aListener, aLoadBalancer, aPod } from "../../builders.ts";
 import { somePodFacts } from "../pod-facts.ts";
 import { aFakeClock } from "../pods.ts";
+import { anHttpListener, cartRule, homeRule } from "../rules.ts";
 import { memoryClaims } from "../stage.ts";
 
 const POD_COUNT = 8;
@@ -23,7 +24,7 @@ const selected = { selecting: ["service-1"], left: [] };
 const unselected = { selecting: [], left: ["service-1"] };
 
 /** Eight Pods, bound and alive, and what the brake makes of calls that take some of them away. */
-async function aPlace() {
+async function aPlace(listener = aListener({ targets })) {
   const clock = aFakeClock();
   const known = somePodFacts(...pods);
   const mirror = new Mirror(() => undefined);
@@ -49,13 +50,15 @@ async function aPlace() {
     onParked: (_id, one) => void parked.push(one),
   });
   const alive = (): void => {
-    mirror.noteHealth("lb-1", new Map(slotsOf(POD_COUNT).map((slot) => [slotKey(slot), "Alive"])), {
-      askedMs: clock.now(),
-      nowMs: clock.now(),
-    });
+    const slots = placesOf({ listeners: [listener] }).flatMap((place) => place.targets.map((target) => slotOf(place, target)));
+    mirror.noteHealth("lb-1", new Map(slots.map((slot) => [slotKey(slot), "Alive"])), { askedMs: clock.now(), nowMs: clock.now() });
     removals.healthRead(["lb-1"]);
   };
-  mirror.fill({ ...aLoadBalancer(), running: true }, [aListener({ targets })], clock.now());
+  mirror.fill({ ...aLoadBalancer(), running: true }, [listener], clock.now());
+  const say = (locationId: string, state: HealthState): void => {
+    const states = new Map(inRule(locationId, POD_COUNT).map((slot) => [slotKey(slot), state]));
+    mirror.noteHealth("lb-1", states, { askedMs: clock.now(), nowMs: clock.now() });
+  };
   const hold = (calls: readonly Call[], acting = true): number => {
     const actual = mirror.read("lb-1");
     assert.ok(actual !== undefined);
@@ -69,7 +72,7 @@ async function aPlace() {
     assert.equal(hold([conflict(6)]), 6);
   };
   const carryOut = (call: Call): void => mirror.fold("lb-1", call, [], clock.now());
-  return { clock, known, evidence, removals, asked, released, parked, alive, hold, letSixGo, carryOut };
+  return { clock, known, evidence, removals, asked, released, parked, alive, say, hold, letSixGo, carryOut };
 }
 
 test("Pods that are merely missing stay when they are most of a place, told once; a person can let them go", async () => {
@@ -269,4 +272,66 @@ test("an address has passed on once a Pod that lives has it, and not by one that
   assert.equal(evidence.of("lb-1", slotOfPod(1)), undefined);
   known.set(other);
   assert.equal(evidence.of("lb-1", slotOfPod(1)), "10.244.1.1 belongs to Pod demo/other now");
+});
+
+/** The same eight Pods in two rules of one listener. */
+const aPlaceOfRules = () => aPlace(anHttpListener(cartRule({ targets }), homeRule({ targets })));
+const inRule = (locationId: string, count: number) => slotsOf(count).map((slot) => ({ ...slot, locationId }));
+const conflictIn = (locationId: string, count: number): Call => ({ lane: "conflict", slots: inRule(locationId, count) });
+
+test("a rule is a place of its own: most of its backends are parked, and the other rule of the listener is not held up", async () => {
+  const { alive, hold, known, parked, removals } = await aPlaceOfRules();
+  alive();
+  for (let n = 0; n < 6; n++) known.end(`pod-${n}`, "absent");
+  assert.equal(hold([conflictIn("loc-1", 6), conflictIn("loc-2", 4)]), 4);
+  assert.deepEqual(
+    removals.parked("lb-1").map(({ place, slots, staying, floor }) => [place, slots.length, staying, floor]),
+    [["lbl-1/loc-1", 6, 2, 4]],
+  );
+  assert.equal(parked.length, 1);
+});
+
+test("a call that takes from two rules is held in one of them only", async () => {
+  const { alive, hold, known, removals } = await aPlaceOfRules();
+  alive();
+  for (let n = 0; n < 6; n++) known.end(`pod-${n}`, "absent");
+  const drain: Call = { lane: "drain", weights: [...inRule("loc-1", 6), ...inRule("loc-2", 2)].map((slot) => ({ ...slot, weight: 0 })) };
+  assert.equal(hold([drain]), 2);
+  assert.deepEqual(
+    removals.parked("lb-1").map(({ place }) => place),
+    ["lbl-1/loc-1"],
+  );
+});
+
+test("the same Pods in two rules are two removals: what a person releases of one stays held in the other, and is used up there only", async () => {
+  const { alive, hold, carryOut, known, parked, released, removals } = await aPlaceOfRules();
+  alive();
+  for (let n = 0; n < 6; n++) known.end(`pod-${n}`, "absent");
+  const both = [conflictIn("loc-1", 6), conflictIn("loc-2", 6)];
+  assert.equal(hold(both), 0);
+  assert.deepEqual(
+    parked.map(({ place }) => place),
+    ["lbl-1/loc-1", "lbl-1/loc-2"],
+  );
+  assert.notEqual(parked[0]?.id, parked[1]?.id);
+  released.add(parked[0]?.id ?? "");
+  assert.equal(hold(both), 6);
+  assert.match(removals.cause("lb-1", { ...slotOfPod(1), locationId: "loc-1" }) ?? "", /a person released removal/);
+  assert.equal(removals.cause("lb-1", { ...slotOfPod(1), locationId: "loc-2" }), undefined);
+  carryOut(conflictIn("loc-1", 6));
+  assert.equal(hold([conflictIn("loc-2", 6)]), 0);
+  released.add(parked[1]?.id ?? "");
+  assert.equal(hold([conflictIn("loc-2", 6)]), 6);
+});
+
+test("what serves in one rule is no reason to empty another: a rule whose own backends are dead has nothing to protect", async () => {
+  const { hold, known, removals, say } = await aPlaceOfRules();
+  say("loc-2", "Alive");
+  say("loc-1", "Dead");
+  removals.healthRead(["lb-1"]);
+  hold([]);
+  for (let n = 0; n < 8; n++) known.end(`pod-${n}`, "absent");
+  assert.equal(hold([conflictIn("loc-1", 8)]), 8);
+  assert.equal(hold([conflictIn("loc-2", 8)]), 0);
+  assert.equal(hold([conflictIn("loc-2", 4)]), 4);
 });

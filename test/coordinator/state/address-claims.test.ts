@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { makeAddressClaims, tellingClaims } from "../../../coordinator/state/address-claims.ts";
+import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
+import type { KubeClient } from "../../../common/kubernetes/requests.ts";
+import { LONGEST_TASK_MS } from "../../../coordinator/domain/call.ts";
+import { type AddressClaims, makeAddressClaims, tellingClaims } from "../../../coordinator/state/address-claims.ts";
+import { makeRandom } from "../../cloud/runtime/random.ts";
 import { aKube } from "../kube.ts";
 import { memoryClaims } from "../stage.ts";
 
@@ -128,4 +132,107 @@ test("tells which addresses a claim gave to another Pod, and which of them had o
     ["lb-1", ["10.244.0.1", "10.244.0.2"], ["10.244.0.1"]],
     ["lb-1", [], []],
   ]);
+});
+
+/** An API server that only stores; what it holds is by path. */
+function aStore(stored: Record<string, Record<string, string>> = {}) {
+  const books = new Map(
+    Object.entries(stored).map(([id, data]) => [`/api/v1/namespaces/${NAMESPACE}/configmaps/clb-direct-journal-${id}`, data]),
+  );
+  const merge = (path: string, data: Readonly<Record<string, string | null>>): void => {
+    const all = { ...books.get(path), ...data };
+    books.set(path, Object.fromEntries(Object.entries(all).flatMap(([ip, podUid]) => (podUid === null ? [] : [[ip, podUid]]))));
+  };
+  const notFound = (): never => {
+    throw new KubeApiError("configmaps", "notFound", "not found");
+  };
+  const client = {
+    get: async (path: string) => await Promise.resolve(books.has(path) ? { data: books.get(path) } : notFound()),
+    patch: async (path: string, body: { data: Record<string, string | null> }) =>
+      await Promise.resolve(books.has(path) ? merge(path, body.data) : notFound()),
+    create: async (collection: string, body: { metadata: { name: string }; data: Record<string, string> }) =>
+      await Promise.resolve(merge(`${collection}/${body.metadata.name}`, body.data)),
+    delete: async (path: string) => await Promise.resolve(books.delete(path) || notFound()),
+  } as unknown as KubeClient;
+  return { client, anew: () => makeAddressClaims(client, NAMESPACE) };
+}
+const where = (addressClaims: AddressClaims, podUid: string): string[] => [...addressClaims.loadBalancersOf(podUid)].sort();
+
+test("tells the load balancers where a Pod has an address, until the last one is given up", async () => {
+  const addressClaims = aStore().anew();
+  const claim = (id: string, ip: string, podUid: string) => addressClaims.claim(id, new Map([[ip, podUid]]), signal);
+  const both = (): readonly string[] => ["pod-1", "pod-2"].map((podUid) => where(addressClaims, podUid).join(" "));
+  for (const [title, change, expected] of [
+    ["nothing yet", () => undefined, ["", ""]],
+    ["a claim", () => claim("lb-1", "10.244.0.1", "pod-1"), ["lb-1", ""]],
+    ["the same claim", () => claim("lb-1", "10.244.0.1", "pod-1"), ["lb-1", ""]],
+    ["a second address", () => claim("lb-1", "10.244.0.2", "pod-1"), ["lb-1", ""]],
+    ["a second load balancer", () => claim("lb-2", "10.244.0.1", "pod-1"), ["lb-1 lb-2", ""]],
+    ["one address passes to another Pod", () => claim("lb-1", "10.244.0.1", "pod-2"), ["lb-1 lb-2", "lb-1"]],
+    ["and the other", () => claim("lb-1", "10.244.0.2", "pod-2"), ["lb-2", "lb-1"]],
+    ["one of two is forgotten", () => addressClaims.forget("lb-1", ["10.244.0.1", "10.244.0.9"]), ["lb-2", "lb-1"]],
+    ["it is forgotten again", () => addressClaims.forget("lb-1", ["10.244.0.1"]), ["lb-2", "lb-1"]],
+    ["and the other", () => addressClaims.forget("lb-1", ["10.244.0.2"]), ["lb-2", ""]],
+    ["a look that lacks it", () => addressClaims.keepOnly("lb-2", () => false, 1_000), ["lb-2", ""]],
+    ["a look that lacks it long after", () => addressClaims.keepOnly("lb-2", () => false, 1_000 + LONGEST_TASK_MS), ["", ""]],
+    ["it comes back", () => claim("lb-2", "10.244.0.1", "pod-1"), ["lb-2", ""]],
+    ["the load balancer is dropped", () => addressClaims.drop("lb-2", signal), ["", ""]],
+    ["it comes back once more", () => claim("lb-2", "10.244.0.1", "pod-2"), ["", "lb-2"]],
+  ] as const satisfies readonly (readonly [string, () => Promise<void> | void, readonly string[]])[]) {
+    await change();
+    assert.deepEqual(both(), expected, title);
+  }
+});
+
+test("a Pod whose claim could not be stored, or was dropped meanwhile, has no address there", async () => {
+  const { client, anew } = aStore();
+  const addressClaims = anew();
+  const patch = client.patch.bind(client);
+  client.patch = () => Promise.reject(new Error("connection reset"));
+  await assert.rejects(addressClaims.claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal));
+  assert.deepEqual(where(addressClaims, "pod-1"), []);
+  client.patch = patch;
+  const claim = addressClaims.claim("lb-1", new Map([["10.244.0.1", "pod-1"]]), signal);
+  await addressClaims.drop("lb-1", signal);
+  await claim;
+  assert.deepEqual(where(addressClaims, "pod-1"), []);
+});
+
+test("what is stored counts once, also when it is loaded twice at a time", async () => {
+  const addressClaims = aStore({ "lb-1": { "10.244.0.1": "pod-1" } }).anew();
+  assert.deepEqual(where(addressClaims, "pod-1"), []);
+  await Promise.all([addressClaims.load("lb-1", signal), addressClaims.load("lb-1", signal)]);
+  await addressClaims.load("lb-1", signal);
+  assert.deepEqual(where(addressClaims, "pod-1"), ["lb-1"]);
+  addressClaims.forget("lb-1", ["10.244.0.1"]);
+  assert.deepEqual(where(addressClaims, "pod-1"), []);
+});
+
+test("tells where a Pod has addresses as a look at every book would, whatever is claimed, forgotten, dropped and loaded anew", async () => {
+  const ips = [1, 2, 3, 4].map((n) => `10.244.0.${n}`);
+  for (let seed = 1; seed <= 20; seed++) {
+    const random = makeRandom(seed);
+    const below = (n: number): number => Math.floor(random() * n);
+    const { anew } = aStore();
+    let addressClaims = anew();
+    let nowMs = 0;
+    for (let step = 0; step < 150; step++) {
+      const id = `lb-${below(3)}`;
+      const some = ips.filter(() => random() < 0.4);
+      const dice = random();
+      nowMs += below(LONGEST_TASK_MS);
+      if (dice < 0.5) await addressClaims.claim(id, new Map(some.map((ip) => [ip, `pod-${below(4)}`])), signal);
+      else if (dice < 0.7) addressClaims.forget(id, some);
+      else if (dice < 0.85) addressClaims.keepOnly(id, (ip) => some.includes(ip), nowMs);
+      else if (dice < 0.93) await addressClaims.drop(id, signal);
+      else {
+        addressClaims = anew();
+        for (const one of [0, 1, 2]) await addressClaims.load(`lb-${one}`, signal);
+      }
+      for (const podUid of [0, 1, 2, 3].map((n) => `pod-${n}`)) {
+        const expected = [0, 1, 2].map((n) => `lb-${n}`).filter((one) => ips.some((ip) => addressClaims.podOf(one, ip) === podUid));
+        assert.deepEqual(where(addressClaims, podUid), expected, `seed ${seed}, step ${step}`);
+      }
+    }
+  }
 });

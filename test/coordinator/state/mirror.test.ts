@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { HealthCheck, HealthState } from "../../../coordinator/domain/load-balancer.ts";
+import type { HealthCheck, HealthState, Slot } from "../../../coordinator/domain/load-balancer.ts";
 import { Mirror } from "../../../coordinator/state/mirror.ts";
-import { aListener, aLoadBalancer, aTarget } from "../../builders.ts";
+import { aListener, aLoadBalancer, aRule, aTarget } from "../../builders.ts";
 
 const { listeners: _none, ...BARE } = aLoadBalancer();
 const FACTS = { ...BARE, running: true };
@@ -117,4 +117,69 @@ test("a target that passed to another Pod is believed healthy only once its own 
   assert.equal(mirror.health("lb-1", SLOT)?.state, "Alive");
   mirror.passOn("lb-1", new Set(["10.244.9.9"]), 20_000); // bound nowhere here
   assert.equal(mirror.health("lb-1", SLOT)?.state, "Alive");
+});
+
+/** The same address in the listener's two rules, and in a layer-4 listener. */
+function filledWithRules() {
+  const mirror = new Mirror(() => undefined);
+  const rules = ["loc-1", "loc-2"].map((locationId) => aRule({ locationId, url: `/${locationId}`, targets: [aTarget()] }));
+  const flat = aListener({ listenerId: "lbl-2", port: 81, targets: [aTarget()] });
+  mirror.fill(FACTS, [aListener({ protocol: "HTTP", rules }), flat], 100);
+  const inRule = (locationId: string) => ({ ...SLOT, locationId });
+  const slots = { first: inRule("loc-1"), second: inRule("loc-2"), flat: { ...SLOT, listenerId: "lbl-2" } };
+  const all = <T>(of: (slot: Slot) => T) => [slots.first, slots.second, slots.flat].map(of);
+  const rulesNow = () => mirror.read("lb-1")?.listeners[0]?.rules ?? [];
+  return { mirror, slots, all, rulesNow };
+}
+
+test("health of a target in a rule is told by that rule's slot key, and is no other place's", () => {
+  const { mirror, slots, all, rulesNow } = filledWithRules();
+  const health = (): unknown[] => all((slot) => mirror.health("lb-1", slot)?.state);
+  const say = (state: HealthState, ...keys: string[]): void =>
+    mirror.noteHealth("lb-1", new Map(keys.map((key) => [key, state])), { askedMs: 100, nowMs: 150 });
+  const [first, second] = rulesNow();
+  say("Alive", "lbl-1/loc-2 10.244.1.1:8080", KEY); // the HTTP listener has no targets of its own
+  assert.deepEqual(health(), [undefined, "Alive", undefined]);
+  assert.equal(mirror.health("lb-1", SLOT), undefined);
+  assert.deepEqual([rulesNow()[0] === first, rulesNow()[1] === second], [true, false]); // only that one has to be looked at again
+  say("Dead", "lbl-1/loc-1 10.244.1.1:8080", "lbl-2 10.244.1.1:8080");
+  assert.deepEqual(health(), ["Dead", "Alive", "Dead"]);
+  mirror.fold("lb-1", { lane: "unbind", slots: [slots.second] }, [], 200);
+  mirror.fold("lb-1", { lane: "bind", targets: [{ ...slots.second, weight: 10, podUid: "pod-2" }] }, [], 210);
+  assert.deepEqual(health(), ["Dead", undefined, "Dead"]);
+});
+
+test("dates bindings and drains of a target rule by rule; a rule that is made anew begins anew", () => {
+  const { mirror, slots, all } = filledWithRules();
+  mirror.fold("lb-1", { lane: "drain", weights: [{ ...slots.second, weight: 0 }] }, [], 200);
+  assert.deepEqual(
+    all((slot) => [mirror.boundAtMs("lb-1", slot), mirror.drainedAtMs("lb-1", slot)]),
+    [
+      [100, undefined],
+      [100, 200],
+      [100, undefined],
+    ],
+  );
+  const [listener, flat] = mirror.read("lb-1")?.listeners ?? [];
+  assert.ok(listener !== undefined && flat !== undefined);
+  mirror.fill(
+    FACTS,
+    [{ ...listener, rules: [aRule({ locationId: "loc-9", url: "/loc-2", targets: [aTarget({ weight: 0 })] })] }, flat],
+    300,
+  );
+  assert.deepEqual(
+    [mirror.drainedAtMs("lb-1", slots.second), mirror.drainedAtMs("lb-1", { ...SLOT, locationId: "loc-9" })],
+    [undefined, 300],
+  );
+});
+
+test("an address that passes to another Pod does so in every rule", () => {
+  const { mirror, all } = filledWithRules();
+  const keys = ["lbl-1/loc-1", "lbl-1/loc-2", "lbl-2"].map((place) => `${place} 10.244.1.1:8080`);
+  mirror.noteHealth("lb-1", new Map(keys.map((key) => [key, "Alive"])), { askedMs: 100, nowMs: 100 });
+  mirror.passOn("lb-1", new Set([SLOT.ip]), 1_000);
+  assert.deepEqual(
+    all((slot) => [mirror.health("lb-1", slot), mirror.boundAtMs("lb-1", slot)]),
+    all(() => [undefined, 1_000]),
+  );
 });

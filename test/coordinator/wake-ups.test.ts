@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { loadBalancerOf, type OwnerIntent, type OwnerStanding } from "../../coordinator/domain/intent/owner-intent.ts";
+import type { PodChange } from "../../coordinator/state/pod-facts.ts";
+import { type Queue, WakeUps } from "../../coordinator/wake-ups.ts";
+import { anIntent, anOwner, aPod, aService } from "../builders.ts";
+
+const CHECKS = { "service.cloud.tencent.com/direct-access": "true", "service.cloud.tencent.com/tke-service-config": "checks" };
+const owner = (uid: string, standing: (intent: ReturnType<typeof anIntent>) => OwnerStanding, change = {}): OwnerIntent => {
+  const service = aService({ uid, name: uid, ...change });
+  return anOwner(service, standing(anIntent(service)), uid);
+};
+const served =
+  (loadBalancerId: string) =>
+  (intent: ReturnType<typeof anIntent>): OwnerStanding => ({ state: "served", intent, loadBalancerId });
+
+/** Services of two load balancers, one that has none yet, and "lb-left", whose owner vanished. */
+const OWNERS: readonly OwnerIntent[] = [
+  owner("web", served("lb-1"), { annotations: CHECKS }),
+  owner("api", served("lb-1")),
+  owner("blog", served("lb-2"), { annotations: CHECKS }),
+  owner("news", served("lb-3"), { annotations: CHECKS, namespace: "shop" }),
+  owner("new", (intent) => ({ state: "waiting", intent, blocker: undefined }), { annotations: CHECKS }),
+  owner("torn", () => ({ state: "held", loadBalancerId: "lb-2", blocker: undefined })),
+];
+
+/** Writes down who is woken, e.g. "owner web", "load balancer lb-1", "gate pod-1", "health", "plans pod-1 10.244.1.1". */
+function aWorld({ waiting = ["pod-8", "pod-9"], releases = [] }: { waiting?: readonly string[]; releases?: readonly string[] } = {}) {
+  const woken: string[] = [];
+  const queue = (name: string): Queue => ({ add: (key) => void woken.push(`${name} ${key}`) });
+  const wakeUps = new WakeUps({
+    intents: {
+      all: OWNERS,
+      get: (uid) => OWNERS.find(({ ref }) => ref.uid === uid),
+      of: (id) => OWNERS.filter((one) => loadBalancerOf(one) === id),
+      loadBalancerIds: new Set(["lb-1", "lb-2", "lb-3", "lb-left"]),
+    },
+    waitingForGate: new Set(waiting),
+    owners: queue("owner"),
+    loadBalancers: queue("load balancer"),
+    gates: queue("gate"),
+    health: { wake: () => void woken.push("health") },
+    plans: { podsChanged: (names, id) => void woken.push(["plans", ...(id === undefined ? [] : [`at ${id}:`]), ...names].join(" ")) },
+    releases: {
+      releasesChanged: (id) => {
+        woken.push(`releases of ${id}`);
+        return releases.includes(id);
+      },
+    },
+  });
+  return { wakeUps, woken };
+}
+
+const WAITING = ["gate pod-8", "gate pod-9"];
+const podChanged =
+  (change: Partial<PodChange>, ids: readonly string[] = []) =>
+  (wakeUps: WakeUps): void =>
+    wakeUps.podChanged({ change: { before: undefined, after: undefined, end: undefined, ...change }, loadBalancerIds: new Set(ids) });
+const serviceChanged =
+  (uid: string) =>
+  (wakeUps: WakeUps): void =>
+    wakeUps.serviceChanged({ kind: "changed", record: aService({ uid }) });
+const configChanged =
+  (namespace: string, name: string) =>
+  (wakeUps: WakeUps): void =>
+    wakeUps.configChanged({
+      kind: "changed",
+      record: { uid: "c", resourceVersion: "1", namespace, name, wishes: new Map(), faults: [] },
+    });
+
+const OPEN = { gate: "True" } as const;
+const PLANS = "plans pod-1 10.244.1.1";
+
+for (const [title, change, expected] of [
+  // a Pod
+  [
+    "a Pod that comes, and waits for its gate",
+    podChanged({ after: aPod() }, ["lb-1"]),
+    [PLANS, "load balancer lb-1", "health", "gate pod-1"],
+  ],
+  [
+    "a Pod that two Services select",
+    podChanged({ before: aPod(OPEN), after: aPod({ ...OPEN, containersReady: false }) }, ["lb-1", "lb-2"]),
+    [`${PLANS} 10.244.1.1`, "load balancer lb-1", "load balancer lb-2", "gate pod-1"],
+  ],
+  ["a Pod that nobody selects, with an open gate", podChanged({ after: aPod(OPEN) }), [PLANS, "gate pod-1"]],
+  [
+    "a Pod that gets another address",
+    podChanged({ before: aPod(OPEN), after: aPod({ ...OPEN, ips: ["10.244.1.2"] }) }),
+    [`${PLANS} 10.244.1.2`, "gate pod-1"],
+  ],
+  ["a Pod that is over", podChanged({ before: aPod(), end: "deleted" }, ["lb-1"]), [PLANS, "load balancer lb-1", "gate pod-1"]],
+  ["a Pod whose gate begins to wait", podChanged({ before: aPod(OPEN), after: aPod() }), [`${PLANS} 10.244.1.1`, "health", "gate pod-1"]],
+  ["a Pod whose gate waits still", podChanged({ before: aPod(), after: aPod({ gate: "False" }) }), [`${PLANS} 10.244.1.1`, "gate pod-1"]],
+  ["a Pod whose gate has opened", podChanged({ before: aPod(), after: aPod(OPEN) }), [`${PLANS} 10.244.1.1`, "gate pod-1"]],
+  ["a Pod without gate", podChanged({ after: aPod({ hasGate: false }) }), [PLANS, "gate pod-1"]],
+  ["a Pod that comes and ends already", podChanged({ after: aPod({ deletionAtMs: 1 }) }), [PLANS, "gate pod-1"]],
+  ["a Pod at a load balancer that nobody has any more", podChanged({ after: aPod(OPEN) }, ["lb-9"]), [PLANS, "gate pod-1"]],
+  [
+    "a Pod at a load balancer whose owner vanished",
+    podChanged({ after: aPod(OPEN) }, ["lb-left"]),
+    [PLANS, "load balancer lb-left", "gate pod-1"],
+  ],
+  ["a change that tells nothing", podChanged({}), []],
+  // a Service
+  ["a Service without another release", serviceChanged("web"), ["owner web", "releases of lb-1"]],
+  ["a Service where a release was written", serviceChanged("blog"), ["owner blog", "releases of lb-2", "load balancer lb-2"]],
+  [
+    "a Service that cannot be read, where a release was written",
+    serviceChanged("torn"),
+    ["owner torn", "releases of lb-2", "load balancer lb-2"],
+  ],
+  ["a Service without load balancer", serviceChanged("new"), ["owner new"]],
+  ["a Service that nobody knows", serviceChanged("unknown"), ["owner unknown"]],
+  // a TkeServiceConfig
+  [
+    "a TkeServiceConfig: load balancers of owners in its namespace that name it",
+    configChanged("demo", "checks"),
+    ["load balancer lb-1", ...WAITING, "load balancer lb-2", ...WAITING],
+  ],
+  ["one of that name elsewhere", configChanged("shop", "checks"), ["load balancer lb-3", ...WAITING]],
+  ["one that nobody names", configChanged("demo", "others"), []],
+  // the others
+  ["what an owner asks for", (wakeUps) => wakeUps.intentChanged("lb-1"), ["load balancer lb-1", ...WAITING]],
+  [
+    "what is known of a load balancer",
+    (wakeUps) => wakeUps.mirrorChanged("lb-1"),
+    ["load balancer lb-1", "owner web", "owner api", ...WAITING, "health"],
+  ],
+  ["what is known of one that nobody has", (wakeUps) => wakeUps.mirrorChanged("lb-left"), ["load balancer lb-left", ...WAITING, "health"]],
+  [
+    "addresses pass to other Pods",
+    (wakeUps) => wakeUps.addressesClaimed("lb-1", ["10.244.1.1", "10.244.1.2"]),
+    ["plans at lb-1: 10.244.1.1 10.244.1.2"],
+  ],
+  ["a load balancer comes into doubt", (wakeUps) => wakeUps.loadBalancerDue("lb-1"), ["load balancer lb-1"]],
+  ["a quota is raised", (wakeUps) => wakeUps.quotasRaised(), ["lb-1", "lb-2", "lb-3", "lb-left"].map((id) => `load balancer ${id}`)],
+] as const satisfies readonly (readonly [string, (wakeUps: WakeUps) => void, readonly string[]])[])
+  test(`${title}: ${expected.length === 0 ? "nobody" : expected.join(", ")}`, () => {
+    const { wakeUps, woken } = aWorld({ releases: ["lb-2"] });
+    change(wakeUps);
+    assert.deepEqual(woken.toSorted(), [...expected].sort()); // in any order
+  });
+
+test("where no gate waits, nobody's gate is looked at", () => {
+  const { wakeUps, woken } = aWorld({ waiting: [] });
+  wakeUps.intentChanged("lb-1");
+  wakeUps.mirrorChanged("lb-2");
+  assert.deepEqual(
+    woken.filter((line) => line.startsWith("gate")),
+    [],
+  );
+});
