@@ -58,7 +58,7 @@ export const TKE_FINALIZER = "service.k8s.tencent/resources";
 export const clusterIdOf = (kubeSystemUid: string): string => hexDigits(kubeSystemUid).slice(0, 8);
 
 /** Mark of the owner in a listener's name: 12 hex digits of its UID, e.g. "5e21c0ffee12". */
-const ownerMark = (ownerUid: string): string => hexDigits(ownerUid).slice(0, 12);
+export const ownerMark = (ownerUid: string): string => hexDigits(ownerUid).slice(0, 12);
 
 const hexDigits = (uid: string): string => uid.replaceAll("-", "").toLowerCase();
 

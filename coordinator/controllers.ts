@@ -18,7 +18,7 @@ import { HealthPoller } from "./health/health-poller.ts";
 import { type LoadBalancersSettings, makeLoadBalancersController } from "./load-balancers/controller.ts";
 import type { Made } from "./load-balancers/reconcile.ts";
 import type { LeaderGauges, makeMetrics } from "./metrics.ts";
-import { makeOwnersController } from "./owners/controller.ts";
+import { makeOwnersController, type OwnersDeps } from "./owners/controller.ts";
 import { EndEvidence } from "./safety/end-evidence.ts";
 import { releasedAt } from "./safety/releases.ts";
 import { RemovalGuard } from "./safety/removal-guard.ts";
@@ -73,14 +73,15 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const { rateLimit, api } = cloudOf(deps);
   const onOutcome = (queue: string) => (outcome: string, seconds: number) => metrics.onPass(queue, outcome, seconds);
   const state = makeState(deps, {
-    mirrorChanged: (id) => wakeUps.mirrorChanged(id),
+    mirrorChanged: (id, change) => wakeUps.mirrorChanged(id, change),
     addressesClaimed: (id, ips) => wakeUps.addressesClaimed(id, ips),
+    podsDeselected: (podUids) => wakeUps.podsDeselected(podUids),
     podChanged: (selection) => {
       safety.evidence.podChanged(selection);
       wakeUps.podChanged(selection);
     },
   });
-  const { intents, mirror, pods } = state;
+  const { mirror, pods } = state;
   const awaited = makeAwaited({ ...state, clock, waitingForGate: pods.waitingForGate });
   const findings: FindingsDeps = { ...state, config: (namespace, name) => objects.config(namespace, name), tell, log };
   const safety = makeSafety(state, findings, deps);
@@ -103,9 +104,12 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     onMade,
     onWrite: metrics.onWrite,
     onOutcome: onOutcome("loadBalancers"),
-    wakeUps: { loadBalancerDue: (id) => wakeUps.loadBalancerDue(id), quotasRaised: () => wakeUps.quotasRaised() },
+    wakeUps: () => wakeUps,
   });
-  const intentChanged = (id: string): void => wakeUps.intentChanged(id);
+  const passed: Pick<OwnersDeps, "intentChanged" | "onRead"> = {
+    intentChanged: (owner) => wakeUps.intentChanged(owner),
+    onRead: (uid) => wakeUps.serviceRead(uid),
+  };
   const owners = makeOwnersController({
     ...settings,
     client,
@@ -114,25 +118,16 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     clock,
     log,
     tell,
-    intentChanged,
+    ...passed,
     onOutcome: onOutcome("services"),
   });
   const { writer, planner, progress } = loadBalancers;
   const gatesDeps = { client, state, progress, clusterId, gateType, clock, log, onReady: metrics.onReady };
   const gates = makeGatesController({ ...gatesDeps, onOutcome: onOutcome("gates") });
-  const doubt = (id: string): void => wakeUps.loadBalancerDue(id);
-  const health = new HealthPoller({
-    ...pollSettings(settings),
-    api,
-    mirror,
-    clock,
-    log,
-    awaited,
-    doubt,
-    onAnswer: (ids) => guard.healthRead(ids),
-  });
+  const poll = { ...pollSettings(settings), awaited, onAnswer: (ids: readonly string[]) => guard.healthRead(ids) };
+  const health = new HealthPoller({ ...poll, api, mirror, clock, log, doubt: (id) => wakeUps.loadBalancerDue(id) });
   const queues = { owners: owners.queue, loadBalancers: loadBalancers.queue, gates: gates.queue };
-  const wakeUps = new WakeUps({ ...queues, intents, waitingForGate: pods.waitingForGate, health, plans: planner, releases: guard });
+  const wakeUps = new WakeUps({ ...queues, ...state, health, plans: planner, releases: guard });
   beginWith(state, wakeUps);
   return {
     explain: new Explain({ ...state, podBindings: gates.podBindings, writer, planner, guard, clock, policy: settings.policy }),

@@ -1,9 +1,12 @@
 import type { Change } from "../common/kubernetes/list-watch.ts";
-import { intentOf, loadBalancerOf } from "./domain/intent/owner-intent.ts";
+import { intentOf, loadBalancerOf, type OwnerIntent } from "./domain/intent/owner-intent.ts";
 import type { ServiceRecord } from "./domain/intent/service.ts";
+import type { AddressClaims } from "./state/address-claims.ts";
+import type { AwaitedServices } from "./state/awaited-services.ts";
 import type { Intents } from "./state/intents.ts";
-import { waitsForGate } from "./state/pod-index.ts";
-import type { PodSelection } from "./state/selection-index.ts";
+import type { MirrorChange } from "./state/mirror.ts";
+import { type PodIndex, waitsForGate } from "./state/pod-index.ts";
+import type { PodSelection, SelectionIndex } from "./state/selection-index.ts";
 import type { ConfigRecord } from "./state/watched-objects.ts";
 
 /** Whose pass is due; a key that is there already is not added twice. */
@@ -11,31 +14,36 @@ export type Queue = { add(key: string): void };
 
 /** Who can be woken. Owners by UID of their object, load balancers by id, gates by UID of their Pod. */
 export type WakeUpsDeps = {
-  readonly intents: Pick<Intents, "all" | "get" | "of" | "loadBalancerIds">;
-  /** UIDs of live Pods whose gates are still closed. */
-  readonly waitingForGate: ReadonlySet<string>;
+  readonly intents: Pick<Intents, "all" | "get" | "of" | "loadBalancerIds"> & { readonly selections: Pick<SelectionIndex, "waitingOf"> };
+  readonly pods: Pick<PodIndex, "waitingForGate" | "byIp">;
+  readonly addressClaims: Pick<AddressClaims, "podOf">;
+  readonly awaitedServices: Pick<AwaitedServices, "take">;
   readonly owners: Queue;
   readonly loadBalancers: Queue;
   readonly gates: Queue;
   /** Asks for health anew where somebody waits now who did not before. */
-  readonly health: { wake(): void };
-  /** Plans that rest on these Pods (UIDs) and addresses are made anew, at one load balancer or at all. */
-  readonly plans: { podsChanged(names: readonly string[], loadBalancerId?: string): void };
+  readonly health: { wake(loadBalancerId: string): void };
+  /** Plans of a load balancer that rest on these Pods (UIDs) and addresses are made anew. */
+  readonly plans: { podsChanged(names: readonly string[], loadBalancerId: string): void };
   /** True: a person has released or taken back a removal at this load balancer. */
   readonly releases: { releasesChanged(loadBalancerId: string): boolean };
 };
 
 /**
- * The one table of who wakes whom:
+ * The one table of who wakes whom. Of gates only those that still wait for their Pods are woken:
  *
  * | what has changed | owner | load balancer | gate | besides |
  * |---|---|---|---|---|
- * | a Pod | | of owners that select it or did, and where it is bound | its own | plans that name it; health, if its gate waits now |
- * | a Service | its own | its own, if a release was written | | |
- * | a TkeServiceConfig | | of owners that name it | all that wait | |
- * | what an owner asks for | | its own | all that wait | |
- * | what is known of a load balancer | all of it | its own | all that wait | health |
- * | an address passes to another Pod | | | | plans that name it |
+ * | a Pod | | of owners that select it or did, and where it or its address is bound | its own | plans there; health, if its gate waits now |
+ * | a Service | its own | its own, if a release was written | that wait for it | |
+ * | a Service has had its first pass | | | that wait for it | |
+ * | a TkeServiceConfig | | of owners that name it | | |
+ * | what an owner asks for, or where it stands | | its own | of Pods that it selects | |
+ * | an owner selects a Pod no longer | | | of that Pod | |
+ * | a load balancer, as far as is known: anything | all of it | its own | of Pods that its owners select | health |
+ * | targets of it only | | its own | of the Pods behind them | health |
+ * | an address passes to another Pod | | | of that Pod | plans there |
+ * | the cloud refuses a bind | | | of Pods that the owners there select | |
  * | a load balancer comes into doubt, or is to be re-read | | its own | | |
  * | a quota is raised | | all | | |
  */
@@ -47,50 +55,73 @@ export class WakeUps {
   }
 
   podChanged({ change: { before, after }, loadBalancerIds }: Pick<PodSelection, "change" | "loadBalancerIds">): void {
-    const { loadBalancers, gates, health, plans } = this.#deps;
+    const { loadBalancers, gates, health, plans, intents } = this.#deps;
     const pod = after ?? before;
     if (pod === undefined) return;
-    plans.podsChanged([pod.uid, ...(before?.ips ?? []), ...(after?.ips ?? [])]);
-    for (const id of loadBalancerIds) if (this.#deps.intents.loadBalancerIds.has(id)) loadBalancers.add(id);
+    const names = [pod.uid, ...(before?.ips ?? []), ...(after?.ips ?? [])];
+    for (const id of loadBalancerIds) {
+      plans.podsChanged(names, id);
+      if (intents.loadBalancerIds.has(id)) loadBalancers.add(id);
+    }
+    const waits = after !== undefined && waitsForGate(after);
+    const waited = before !== undefined && waitsForGate(before);
     // A Pod may be bound before anybody told us of it (after a restart): now that it is known, somebody waits for its health.
-    if (after !== undefined && waitsForGate(after) && !(before !== undefined && waitsForGate(before))) health.wake();
-    gates.add(pod.uid);
+    if (waits && !waited) for (const id of loadBalancerIds) health.wake(id);
+    if (waits || waited) gates.add(pod.uid); // one that waits no longer is forgotten by its pass
   }
 
   serviceChanged({ record: { uid } }: Change<ServiceRecord>): void {
-    const { owners, loadBalancers, releases } = this.#deps;
+    const { owners, loadBalancers, releases, intents } = this.#deps;
     owners.add(uid);
-    const owner = this.#deps.intents.get(uid);
+    this.serviceRead(uid);
+    const owner = intents.get(uid);
     const loadBalancerId = owner && loadBalancerOf(owner);
     // At once: a release that is taken away and written again within a moment is a new one.
     if (loadBalancerId !== undefined && releases.releasesChanged(loadBalancerId)) loadBalancers.add(loadBalancerId);
+  }
+
+  /** It has had its first pass, or has changed: who waited for it may wait for something else now. */
+  serviceRead(serviceUid: string): void {
+    this.#wakeGates(this.#deps.awaitedServices.take(serviceUid));
   }
 
   configChanged({ record }: Change<ConfigRecord>): void {
     for (const owner of this.#deps.intents.all) {
       const loadBalancerId = loadBalancerOf(owner);
       const isNamed = owner.ref.namespace === record.namespace && intentOf(owner)?.configName === record.name;
-      if (isNamed && loadBalancerId !== undefined) this.intentChanged(loadBalancerId);
+      if (isNamed && loadBalancerId !== undefined) this.#deps.loadBalancers.add(loadBalancerId);
     }
   }
 
-  /** What is wanted of this load balancer, or who it is wanted for, may have changed. */
-  intentChanged(loadBalancerId: string): void {
-    this.#deps.loadBalancers.add(loadBalancerId);
-    this.#wakeGates();
+  /** What the owner asks for, or where it stands, may have changed. */
+  intentChanged(owner: OwnerIntent): void {
+    const loadBalancerId = loadBalancerOf(owner);
+    if (loadBalancerId !== undefined) this.#deps.loadBalancers.add(loadBalancerId);
+    this.#wakeGates(this.#deps.intents.selections.waitingOf(owner.ref.uid));
   }
 
-  mirrorChanged(loadBalancerId: string): void {
-    const { owners, loadBalancers, health } = this.#deps;
+  podsDeselected(podUids: readonly string[]): void {
+    this.#wakeGates(podUids);
+  }
+
+  mirrorChanged(loadBalancerId: string, change: MirrorChange): void {
+    const { owners, loadBalancers, health, intents } = this.#deps;
     loadBalancers.add(loadBalancerId);
-    for (const { ref } of this.#deps.intents.of(loadBalancerId)) owners.add(ref.uid);
-    this.#wakeGates();
-    health.wake();
+    health.wake(loadBalancerId);
+    if (change.kind === "targets") return this.#wakeGatesBehind(loadBalancerId, change.ips);
+    for (const { ref } of intents.of(loadBalancerId)) owners.add(ref.uid);
+    this.#wakeGatesAt(loadBalancerId);
   }
 
   /** These addresses were given to other Pods. */
   addressesClaimed(loadBalancerId: string, ips: readonly string[]): void {
     this.#deps.plans.podsChanged(ips, loadBalancerId);
+    this.#wakeGatesBehind(loadBalancerId, ips);
+  }
+
+  /** The cloud refused to bind a Pod, perhaps because a place is full: others of the place wait for the same. */
+  bindRefused(loadBalancerId: string): void {
+    this.#wakeGatesAt(loadBalancerId);
   }
 
   /** What is known of the load balancer is in doubt, or its re-read is due. */
@@ -99,12 +130,21 @@ export class WakeUps {
   }
 
   quotasRaised(): void {
-    const { loadBalancers } = this.#deps;
-    for (const id of this.#deps.intents.loadBalancerIds) loadBalancers.add(id);
+    for (const id of this.#deps.intents.loadBalancerIds) this.#deps.loadBalancers.add(id);
   }
 
-  #wakeGates(): void {
-    const { gates } = this.#deps;
-    for (const podUid of this.#deps.waitingForGate) gates.add(podUid);
+  #wakeGatesAt(loadBalancerId: string): void {
+    const { intents } = this.#deps;
+    for (const { ref } of intents.of(loadBalancerId)) this.#wakeGates(intents.selections.waitingOf(ref.uid));
+  }
+
+  #wakeGatesBehind(loadBalancerId: string, ips: Iterable<string>): void {
+    const { pods, addressClaims } = this.#deps;
+    for (const ip of ips) this.#wakeGates([pods.byIp(ip)?.uid, addressClaims.podOf(loadBalancerId, ip)]);
+  }
+
+  #wakeGates(podUids: Iterable<string | undefined>): void {
+    const { gates, pods } = this.#deps;
+    for (const podUid of podUids) if (podUid !== undefined && pods.waitingForGate.has(podUid)) gates.add(podUid);
   }
 }

@@ -5,6 +5,7 @@ import type { Logger } from "../../common/log.ts";
 import { isEnding, type PodFact, podName } from "../../common/vocabulary.ts";
 import { type GateCondition, readiness } from "../domain/readiness/gate-condition.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
+import { waitsForGate } from "../state/pod-index.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
 import type { PodBindings } from "./pod-bindings.ts";
 import type { SelectingServices } from "./selecting-services.ts";
@@ -26,7 +27,7 @@ export type PodGateDeps = {
 const STEADY_MS = 1_000;
 /** A Pod may be created a moment before its Service: only after this long is "no Service selects it" believed. */
 const UNSELECTED_MS = 3_000;
-const UNKNOWN_MS = 100;
+const UNSYNCED_MS = 100;
 
 /** Makes one Pod's condition match its readiness. Writes only what changed, True at once, causes of waiting when they last. */
 export function makePodGateReconciler(deps: PodGateDeps): Reconcile {
@@ -35,24 +36,24 @@ export function makePodGateReconciler(deps: PodGateDeps): Reconcile {
   const forget = (podUid: string): void => {
     written.delete(podUid);
     pending.delete(podUid);
+    deps.services.forget(podUid);
   };
 
   return async (podUid, signal): Promise<Outcome> => {
     const pod = deps.facts.pods.get(podUid);
-    if (pod === undefined || !pod.hasGate) {
-      forget(podUid);
+    if (pod === undefined || !waitsForGate(pod)) {
+      forget(podUid); // what we wrote has arrived: should somebody turn it back, it is written again
       return { kind: "done" };
     }
-    if (!deps.services.known(pod)) return { kind: "again", afterMs: UNKNOWN_MS, because: "not every Service has been read" };
+    const known = deps.services.known(pod);
+    if (known === "unsynced") return { kind: "again", afterMs: UNSYNCED_MS, because: "not every watch has synced" };
+    if (known === "later") return { kind: "done" };
     const condition = conditionOf(deps, pod);
     const text = JSON.stringify(condition);
     if (pending.get(podUid)?.text !== text) pending.delete(podUid); // what comes back later has not lasted meanwhile
-    if (condition === undefined) {
-      if (pod.gate === "True") forget(podUid); // what we wrote has arrived: should somebody turn it back, it is written again
-      return { kind: "done" };
-    }
+    if (condition === undefined) return { kind: "done" };
     // A Service that another controller serves selects the Pod: the gate is that one's to open.
-    if (condition.reason === "NoDirectAccess" && deps.services.claimedElsewhere(pod)) return { kind: "done" };
+    if (condition.reason === "NoDirectAccess" && deps.services.servedElsewhere(pod)) return { kind: "done" };
     if (written.get(podUid) === text) return { kind: "done" };
     const waitMs = steadyIn(pending, pod, condition, text, deps.clock.now());
     if (waitMs > 0) return { kind: "again", afterMs: waitMs, because: condition.reason };

@@ -6,7 +6,7 @@ import type { Mirror } from "../state/mirror.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 
 export type AwaitedDeps = {
-  readonly mirror: Pick<Mirror, "read" | "health" | "boundAtMs">;
+  readonly mirror: Pick<Mirror, "listeners" | "health" | "boundAtMs">;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
   readonly facts: Pick<PodFacts, "pods">;
   readonly clock: Clock;
@@ -51,9 +51,10 @@ export function makeAwaited({ mirror, addressClaims, facts, clock, waitingForGat
   };
 
   return (id) => {
-    const listeners = mirror.read(id)?.listeners;
+    const listeners = mirror.listeners(id);
     if (listeners === undefined) return [];
     const { targets, youngestMs } = unproven(id, listeners);
+    if (targets.length === 0) return [];
     const oldMs = clock.now() - PATIENCE_MS;
     if (youngestMs <= oldMs && waitingForGate.size === 0) return [];
     return targets.filter(({ ip, boundAtMs }) => {

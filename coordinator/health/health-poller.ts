@@ -73,8 +73,9 @@ export class HealthPoller {
     this.#deps = deps;
   }
 
-  /** Somebody may wait now who did not before. */
-  wake(): void {
+  /** Somebody may wait now who did not before, at this load balancer or anywhere. */
+  wake(loadBalancerId?: string): void {
+    if (loadBalancerId !== undefined && this.#asked.has(loadBalancerId) && this.#deps.awaited(loadBalancerId).length === 0) return;
     this.#wake.resolve();
   }
 
@@ -85,7 +86,7 @@ export class HealthPoller {
       const now = clock.now();
       const due = this.#due(now);
       const ready = questionOf(due, now);
-      const nextMs = Math.max((due[0]?.atMs ?? now + this.#deps.idleMs) - now, 1);
+      const nextMs = Math.max(due.reduce((soonest, { atMs }) => Math.min(soonest, atMs), now + this.#deps.idleMs) - now, 1);
       if (ready.length > 0) await this.#rest(SLOW_MS, this.#ask(ready, signal), signal);
       else await this.#rest(nextMs, this.#wake.promise, signal);
     }
@@ -101,7 +102,7 @@ export class HealthPoller {
     });
   }
 
-  /** When each load balancer is due, soonest first. */
+  /** When each load balancer is due, in no particular order. */
   #due(nowMs: number): Due[] {
     const { mirror, idleMs, pollMs, callsPerSecond, awaited } = this.#deps;
     const present = new Set(mirror.ids);
@@ -109,7 +110,7 @@ export class HealthPoller {
     const waiting = mirror.ids.filter((id) => !this.#underWay.has(id)).map((id) => ({ id, targets: awaited(id) }));
     const calls = Math.ceil(waiting.filter(({ targets }) => targets.length > 0).length / PER_QUESTION);
     const pace = { fastestMs: fastestPauseMs(calls, callsPerSecond), slowestMs: Math.max(pollMs, fastestPauseMs(calls, callsPerSecond)) };
-    const due = waiting.map(({ id, targets }): Due => {
+    return waiting.map(({ id, targets }): Due => {
       const { firstMs, askedMs, missed, misses, isKnown } = this.#asked.get(id) ?? this.#meet(id, nowMs);
       // One unknown load balancer spoils a question for all: halves tell which.
       const one = { id, isKnown, most: missed?.how === "refused" ? Math.max(1, PER_QUESTION >> misses) : PER_QUESTION };
@@ -120,7 +121,6 @@ export class HealthPoller {
       if (awaitedAtMs === undefined || awaitedAtMs >= restMs || !isHeard) return { ...one, atMs: restMs, alongMs: 0 };
       return { ...one, atMs: awaitedAtMs, alongMs: pace.slowestMs / 2 };
     });
-    return due.sort((a, b) => a.atMs - b.atMs);
   }
 
   /** Resolves when the question is over, however it ends. */
@@ -130,7 +130,7 @@ export class HealthPoller {
     const question = this.#question(ids, signal).finally(() => {
       for (const id of ids) this.#underWay.delete(id);
       this.#questions = this.#questions.filter((other) => other !== question);
-      this.wake();
+      this.#wake.resolve();
     });
     this.#questions.push(question);
     return question;
@@ -202,10 +202,11 @@ const isEmpty = (mirror: Mirror, id: string): boolean => {
 /** `most`: how many a question may name that names this one. */
 type Due = { readonly id: string; readonly isKnown: boolean; readonly most: number; readonly atMs: number; readonly alongMs: number };
 
-/** What to ask about now, those first that were never answered; empty if nothing is due yet. `due` comes soonest first. */
+/** What to ask about now, those first that were never answered, then the longest due; empty if nothing is due yet. */
 function questionOf(due: readonly Due[], nowMs: number): string[] {
-  if (due[0] === undefined || due[0].atMs > nowMs) return [];
-  const ready = due.filter(({ atMs, alongMs }) => atMs <= nowMs + alongMs).sort((a, b) => Number(a.isKnown) - Number(b.isKnown));
+  if (!due.some(({ atMs }) => atMs <= nowMs)) return [];
+  const ready = due.filter(({ atMs, alongMs }) => atMs <= nowMs + alongMs);
+  ready.sort((a, b) => Number(a.isKnown) - Number(b.isKnown) || a.atMs - b.atMs);
   const ids: string[] = [];
   let most: number = PER_QUESTION;
   for (const one of ready) {

@@ -29,9 +29,11 @@ export type LoadBalancersDeps = Pick<LoadBalancerDeps, "api" | "clock" | "log" |
   readonly onRefused: ConstructorParameters<typeof RefusedItems>[0];
   readonly onWrite: NonNullable<WriterDeps["onWrite"]>;
   readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]>;
-  /** The re-read of a load balancer is due; quotas were raised. */
-  readonly wakeUps: { loadBalancerDue(loadBalancerId: string): void; quotasRaised(): void };
+  /** Who is to hear of what happens here; asked when it happens. */
+  readonly wakeUps: () => WakeUps;
 };
+/** The re-read of a load balancer is due; quotas were raised; the cloud refused to bind a Pod. */
+type WakeUps = { loadBalancerDue(loadBalancerId: string): void; quotasRaised(): void; bindRefused(loadBalancerId: string): void };
 export type LoadBalancersSettings = {
   readonly clusterId: string;
   readonly policy: Policy;
@@ -67,18 +69,21 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
   const { mirror, intents, pods } = state;
   const { policy } = settings;
   const writer = new Writer({ ...state, api, clock, log, onWrite: deps.onWrite });
-  const refusedItems = new RefusedItems(deps.onRefused);
+  const refusedItems = new RefusedItems((id, call, message) => {
+    deps.onRefused(id, call, message);
+    if (call.lane === "bind") wakeUps().bindRefused(id);
+  });
   const quotas = new QuotaPoller({
     api,
     clock,
     log,
     onRaised: () => {
       refusedItems.quotasRaised();
-      wakeUps.quotasRaised();
+      wakeUps().quotasRaised();
     },
   });
   const planner = new Planner({ ...state, writer, refusedItems, guard, clock, settings, quotas: () => quotas.current });
-  const resync = new Resync({ ...settings, mirror, rateLimit: deps.rateLimit, clock, log, due: (id) => wakeUps.loadBalancerDue(id) });
+  const resync = new Resync({ ...settings, mirror, rateLimit: deps.rateLimit, clock, log, due: (id) => wakeUps().loadBalancerDue(id) });
   const failed = new FailedPasses(clock);
   const reconcile = makeLoadBalancerReconciler({
     ...deps,

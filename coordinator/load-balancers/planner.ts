@@ -48,7 +48,7 @@ export class Planner {
   }
 
   plan(desired: DesiredLoadBalancer, actual: LoadBalancer): Plan {
-    const { settings, writer, guard, mirror, clock, quotas } = this.#deps;
+    const { settings, writer, guard, mirror, clock, quotas, addressClaims } = this.#deps;
     const id = actual.loadBalancerId;
     const inFlight = writer.running(id);
     const plan = planLoadBalancer({
@@ -56,6 +56,7 @@ export class Planner {
       desired,
       actual,
       holderOf: (ip) => this.#holderOf(id, ip),
+      isClaimed: (ip) => addressClaims.podOf(id, ip) !== undefined,
       serving: (place, target) =>
         target.weight > 0 && (!place.healthCheck.enabled || mirror.health(id, slotOf(place, target))?.state === "Alive"),
       drained: (place, target) => {
@@ -74,10 +75,9 @@ export class Planner {
     return { ...plan, calls: guard.hold(actual, plan.calls, inFlight === undefined) };
   }
 
-  /** Places that name these Pods or addresses are planned anew, at this load balancer or at all. */
-  podsChanged(names: readonly string[], loadBalancerId?: string): void {
-    if (loadBalancerId !== undefined) this.#caches.get(loadBalancerId)?.podsChanged(names);
-    else for (const cache of this.#caches.values()) cache.podsChanged(names);
+  /** Places of this load balancer that name these Pods or addresses are planned anew. */
+  podsChanged(names: readonly string[], loadBalancerId: string): void {
+    this.#caches.get(loadBalancerId)?.podsChanged(names);
   }
 
   forget(loadBalancerId: string): void {

@@ -10,6 +10,8 @@ const CONCURRENCY = 10;
 
 export type OwnersDeps = Omit<ServiceDeps, "attempts" | "mirror" | "addressClaims" | "intents" | "service" | "synced"> & {
   readonly state: Pick<State, "mirror" | "addressClaims" | "intents" | "objects">;
+  /** An object has had its first pass, well or badly. */
+  readonly onRead: (uid: string) => void;
   readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]>;
 };
 
@@ -23,18 +25,20 @@ export function makeOwnersController(deps: OwnersDeps): OwnersController {
   const service: ServiceDeps["service"] = (uid) => objects.services.records.get(uid);
   const failed = new FailedPasses(clock);
   const pass = unlessUnsent(makeServiceReconciler({ ...deps, ...state, synced, service, attempts: new Map() }));
-  const reconcile = failed.noted(notingFirst({ intents, synced }, pass));
+  const reconcile = failed.noted(notingFirst({ intents, synced, onRead: deps.onRead }, pass));
   return { queue: new Worker({ name: "services", reconcile, clock, log, concurrency: CONCURRENCY, onOutcome }), failed };
 }
 
+type FirstDeps = Pick<ServiceDeps, "intents" | "synced"> & Pick<OwnersDeps, "onRead">;
+
 /** The same passes; notes which objects have had theirs, once all objects are known. */
-function notingFirst({ intents, synced }: Pick<ServiceDeps, "intents" | "synced">, reconcile: Reconcile): Reconcile {
+function notingFirst({ intents, synced, onRead }: FirstDeps, reconcile: Reconcile): Reconcile {
   return async (uid, signal) => {
     const isKnown = synced();
     try {
       return await reconcile(uid, signal);
     } finally {
-      if (isKnown) intents.noteRead(uid);
+      if (isKnown && intents.noteRead(uid)) onRead(uid);
     }
   };
 }

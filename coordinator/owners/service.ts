@@ -20,8 +20,8 @@ export type ServiceDeps = SourceDeps &
     readonly policy?: Policy;
     readonly synced: () => boolean;
     readonly service: (uid: string) => ServiceRecord | undefined;
-    /** What is asked of the load balancer may have changed. */
-    readonly intentChanged: (loadBalancerId: string) => void;
+    /** What the owner asks for, or where it stands, may have changed. */
+    readonly intentChanged: (owner: OwnerIntent) => void;
   };
 
 const NOT_SYNCED_MS = 100;
@@ -61,7 +61,7 @@ function vanished(deps: ServiceDeps, uid: string): Outcome {
   const loadBalancerId = loadBalancerOf(owner);
   const deleting = owner.state === "deleted" && loadBalancerId !== undefined;
   if (!deleting || isCleared(deps, owner.ref, loadBalancerId)) deps.intents.remove(uid);
-  if (loadBalancerId !== undefined) deps.intentChanged(loadBalancerId);
+  deps.intentChanged(owner);
   return DONE;
 }
 
@@ -108,8 +108,7 @@ function enter(deps: ServiceDeps, service: ServiceRecord, standing: OwnerStandin
     ...standing,
   };
   deps.intents.set(owner);
-  const loadBalancerId = loadBalancerOf(owner);
-  if (loadBalancerId !== undefined) deps.intentChanged(loadBalancerId);
+  deps.intentChanged(owner);
 }
 
 /** The Service goes: its listeners are removed by the load balancer's pass; the finalizer last. */

@@ -18,8 +18,8 @@ export interface AddressClaims {
   keepOnly(loadBalancerId: string, isNeeded: (ip: string, podUid: string) => boolean, readAtMs: number): void;
   /** UID of the Pod that this address was bound for. */
   podOf(loadBalancerId: string, ip: string): string | undefined;
-  /** Load balancers where an address is claimed for this Pod. */
-  loadBalancersOf(podUid: string): Iterable<string>;
+  /** Load balancers where something is claimed for one of these Pods (UIDs), or where one of these addresses is claimed. */
+  loadBalancersOf(names: readonly string[]): ReadonlySet<string>;
   /** Claims addresses (key) for Pods (value: UID); resolves when that is stored. */
   claim(loadBalancerId: string, claims: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void>;
   /** Forgets addresses that are bound nowhere any more; stored with the next claim. */
@@ -33,29 +33,33 @@ type KnownClaims = { readonly pods: Map<string, string>; readonly forgotten: Set
 
 const noClaims = (): KnownClaims => ({ pods: new Map(), forgotten: new Set(), missedAtMs: new Map() });
 
-/** How many addresses are claimed for each Pod, by load balancer. */
-class ClaimsByPod {
-  readonly #pods = new Map<string, Map<string, number>>();
+/** Where a Pod (by UID) or an address is named in a claim: how often, by load balancer. */
+class ClaimsByName {
+  readonly #names = new Map<string, Map<string, number>>();
 
-  of(podUid: string): Iterable<string> {
-    return this.#pods.get(podUid)?.keys() ?? [];
+  of(names: readonly string[]): ReadonlySet<string> {
+    const found = new Set<string>();
+    for (const name of names) for (const loadBalancerId of this.#names.get(name)?.keys() ?? []) found.add(loadBalancerId);
+    return found;
   }
 
-  /** `by` 1: one more address; -1: one less. */
-  count(loadBalancerId: string, podUid: string | undefined, by: 1 | -1): void {
+  /** `by` 1: one more claim of the address for the Pod; -1: one less. */
+  count(loadBalancerId: string, ip: string, podUid: string | undefined, by: 1 | -1): void {
     if (podUid === undefined) return;
-    const claims = this.#pods.get(podUid) ?? new Map<string, number>();
-    const left = (claims.get(loadBalancerId) ?? 0) + by;
-    if (left > 0) claims.set(loadBalancerId, left);
-    else claims.delete(loadBalancerId);
-    if (claims.size > 0) this.#pods.set(podUid, claims);
-    else this.#pods.delete(podUid);
+    for (const name of [podUid, ip]) {
+      const claims = this.#names.get(name) ?? new Map<string, number>();
+      const left = (claims.get(loadBalancerId) ?? 0) + by;
+      if (left > 0) claims.set(loadBalancerId, left);
+      else claims.delete(loadBalancerId);
+      if (claims.size > 0) this.#names.set(name, claims);
+      else this.#names.delete(name);
+    }
   }
 }
 
 export function makeAddressClaims(client: KubeClient, namespace: string): AddressClaims {
   const byLoadBalancer = new Map<string, KnownClaims>();
-  const byPod = new ClaimsByPod();
+  const byName = new ClaimsByName();
   const collection = `/api/v1/namespaces/${namespace}/configmaps`;
   const nameOf = (loadBalancerId: string): string => `${ADDRESS_CLAIMS_PREFIX}${loadBalancerId}`;
   const pathOf = (loadBalancerId: string): string => `${collection}/${nameOf(loadBalancerId)}`;
@@ -67,7 +71,7 @@ export function makeAddressClaims(client: KubeClient, namespace: string): Addres
   const forget = (loadBalancerId: string, ips: Iterable<string>): void => {
     const { pods, forgotten, missedAtMs } = claimsOf(loadBalancerId);
     for (const ip of ips) {
-      byPod.count(loadBalancerId, pods.get(ip), -1);
+      byName.count(loadBalancerId, ip, pods.get(ip), -1);
       if (pods.delete(ip)) forgotten.add(ip);
       missedAtMs.delete(ip);
     }
@@ -88,9 +92,9 @@ export function makeAddressClaims(client: KubeClient, namespace: string): Addres
     if (byLoadBalancer.get(loadBalancerId) !== known) return; // dropped meanwhile
     for (const ip of forgotten) known.forgotten.delete(ip);
     for (const [ip, podUid] of fresh) {
-      byPod.count(loadBalancerId, known.pods.get(ip), -1);
+      byName.count(loadBalancerId, ip, known.pods.get(ip), -1);
       known.pods.set(ip, podUid);
-      byPod.count(loadBalancerId, podUid, 1);
+      byName.count(loadBalancerId, ip, podUid, 1);
     }
   };
 
@@ -102,7 +106,7 @@ export function makeAddressClaims(client: KubeClient, namespace: string): Addres
       for (const [ip, podUid] of Object.entries(stored?.data ?? {})) {
         if (pods.has(ip) || forgotten.has(ip)) continue; // loaded, claimed or given up meanwhile
         pods.set(ip, podUid);
-        byPod.count(loadBalancerId, podUid, 1);
+        byName.count(loadBalancerId, ip, podUid, 1);
       }
     },
     keepOnly(loadBalancerId, isNeeded, readAtMs) {
@@ -117,11 +121,11 @@ export function makeAddressClaims(client: KubeClient, namespace: string): Addres
       );
     },
     podOf: (loadBalancerId, ip) => byLoadBalancer.get(loadBalancerId)?.pods.get(ip),
-    loadBalancersOf: (podUid) => byPod.of(podUid),
+    loadBalancersOf: (names) => byName.of(names),
     claim,
     forget,
     async drop(loadBalancerId, signal) {
-      for (const podUid of byLoadBalancer.get(loadBalancerId)?.pods.values() ?? []) byPod.count(loadBalancerId, podUid, -1);
+      for (const [ip, podUid] of byLoadBalancer.get(loadBalancerId)?.pods ?? []) byName.count(loadBalancerId, ip, podUid, -1);
       byLoadBalancer.delete(loadBalancerId);
       await absentAsUndefined(client.delete(pathOf(loadBalancerId), undefined, { signal }));
     },

@@ -17,8 +17,10 @@ export type IntentsDeps = {
   readonly listens?: (loadBalancerId: string, name: string) => boolean;
   /** What a TkeServiceConfig says; empty if there is none of that name. */
   readonly wishes: (namespace: string, configName: string) => ListenerWishes;
-  /** Load balancers where a Pod is bound, by its UID; default: nothing is known of that. */
-  readonly boundAt?: (podUid: string) => Iterable<string>;
+  /** Load balancers where Pods (UIDs) or addresses are bound; default: nothing is known of that. */
+  readonly boundAt?: (names: readonly string[]) => Iterable<string>;
+  /** Told of live Pods whose gates are closed and that an owner selects no longer, because it asks for others or went; UIDs. */
+  readonly onDeselected?: (podUids: readonly string[]) => void;
 };
 
 /** Who asks for what of which load balancer: written by the owners' passes, read by everybody else. */
@@ -61,9 +63,9 @@ export class Intents {
     this.#unread.add(ownerUid);
   }
 
-  /** It has had its first pass, well or badly. */
-  noteRead(ownerUid: string): void {
-    this.#unread.delete(ownerUid);
+  /** It has had a pass, well or badly. True: its first one. */
+  noteRead(ownerUid: string): boolean {
+    return this.#unread.delete(ownerUid);
   }
 
   set(owner: OwnerIntent): void {
@@ -79,7 +81,7 @@ export class Intents {
       const selectors = this.#formerSelectors.get(uid) ?? [];
       this.#formerSelectors.set(uid, [...selectors, former.selector].slice(-MAX_SELECTORS));
     }
-    this.selections.setOwner(kept);
+    this.#tellDeselected(this.selections.setOwner(kept));
   }
 
   /**
@@ -101,7 +103,7 @@ export class Intents {
     this.#owners.delete(ownerUid);
     this.#formerSelectors.delete(ownerUid);
     this.#place(ownerUid, loadBalancerOf(owner), undefined);
-    this.selections.deleteOwner(ownerUid);
+    this.#tellDeselected(this.selections.deleteOwner(ownerUid));
   }
 
   /** Nothing of ours is left at this load balancer. */
@@ -131,6 +133,10 @@ export class Intents {
   #wishesOf(owner: OwnerIntent): ListenerWishes {
     const configName = intentOf(owner)?.configName;
     return configName === undefined ? new Map() : this.#deps.wishes(owner.ref.namespace, configName);
+  }
+
+  #tellDeselected(podUids: readonly string[]): void {
+    if (podUids.length > 0) this.#deps.onDeselected?.(podUids);
   }
 
   #place(ownerUid: string, from: string | undefined, to: string | undefined): void {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Call } from "../domain/call.ts";
 import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
 import {
@@ -43,6 +44,10 @@ type Entry = {
   readonly memory: Map<string, PlaceMemory>;
 };
 
+/** What has changed of a load balancer: targets with these addresses, or anything. */
+export type MirrorChange = { readonly kind: "all" } | { readonly kind: "targets"; readonly ips: ReadonlySet<string> };
+const NOTHING: MirrorChange = { kind: "targets", ips: new Set() };
+
 /**
  * What each load balancer looks like, as far as we know. Filled by Describe, kept by our own successful writes, and read again after
  * any ambiguous answer. It holds no opinion: what should be is decided elsewhere.
@@ -52,9 +57,9 @@ type Entry = {
 export class Mirror {
   readonly #entries = new Map<string, Entry>();
   readonly #gone = new Set<string>();
-  readonly #onChange: (loadBalancerId: string) => void;
+  readonly #onChange: (loadBalancerId: string, change: MirrorChange) => void;
 
-  constructor(onChange: (loadBalancerId: string) => void) {
+  constructor(onChange: (loadBalancerId: string, change: MirrorChange) => void) {
     this.#onChange = onChange;
   }
 
@@ -65,6 +70,11 @@ export class Mirror {
   read(id: string): LoadBalancer | undefined {
     const entry = this.#entries.get(id);
     return entry && { ...entry.facts, listeners: entry.listeners };
+  }
+
+  /** Its listeners; undefined while it is not known. */
+  listeners(id: string): readonly Listener[] | undefined {
+    return this.#entries.get(id)?.listeners;
   }
 
   /** What the load balancer is besides its listeners. */
@@ -103,7 +113,7 @@ export class Mirror {
   forget(id: string): void {
     const news = this.#entries.delete(id) || !this.#gone.has(id);
     this.#gone.add(id);
-    if (news) this.#onChange(id); // else the read that this causes would cause the next one
+    if (news) this.#onChange(id, { kind: "all" }); // else the read that this causes would cause the next one
   }
 
   /** A read found that it does not exist. */
@@ -124,7 +134,8 @@ export class Mirror {
     this.#entries.set(facts.loadBalancerId, entry);
     this.#gone.delete(facts.loadBalancerId);
     remember(entry, nowMs);
-    this.#onChange(facts.loadBalancerId);
+    const isSame = old !== undefined && old.staleBecause === undefined && isUnchanged(old, entry);
+    this.#onChange(facts.loadBalancerId, isSame ? NOTHING : { kind: "all" });
   }
 
   /** Folds a write that the cloud has confirmed at `nowMs`; `created` are the ids of new listeners or rules, in the order of the call. */
@@ -133,7 +144,7 @@ export class Mirror {
     if (entry === undefined) return;
     entry.listeners = applyCall(entry.listeners, call, created);
     remember(entry, nowMs, boundNow);
-    this.#onChange(id);
+    this.#onChange(id, changeBy(call));
   }
 
   /**
@@ -145,6 +156,7 @@ export class Mirror {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
     const changed = new Set<string>();
+    const ips = new Set<string>();
     for (const [key, state] of states) {
       const at = key.indexOf(" ");
       const slot = entry.memory.get(key.slice(0, at))?.slots.get(key.slice(at + 1));
@@ -152,8 +164,9 @@ export class Mirror {
       if (times.askedMs < (state === "Alive" ? Math.max(slot.believedFromMs, slot.aliveFromMs) : slot.believedFromMs)) continue;
       slot.health = { state, sinceMs: times.nowMs };
       changed.add(key.slice(0, at));
+      ips.add(ipOf(key.slice(at + 1)));
     }
-    this.#renew(id, entry, changed, times.nowMs);
+    this.#renew(id, entry, { places: changed, ips }, times.nowMs);
   }
 
   /**
@@ -175,7 +188,7 @@ export class Mirror {
         changed.add(placeKey(place));
       }
     }
-    this.#renew(id, entry, changed, nowMs);
+    this.#renew(id, entry, { places: changed, ips }, nowMs);
   }
 
   health(id: string, slot: Slot): SlotHealth | undefined {
@@ -191,11 +204,16 @@ export class Mirror {
   }
 
   /** The places are other objects from now on. */
-  #renew(id: string, entry: Entry, changed: ReadonlySet<string>, nowMs: number): void {
-    if (changed.size === 0) return;
-    entry.listeners = renewed(entry.listeners, changed);
+  #renew(
+    id: string,
+    entry: Entry,
+    { places, ips }: { readonly places: ReadonlySet<string>; readonly ips: ReadonlySet<string> },
+    nowMs: number,
+  ): void {
+    if (places.size === 0) return;
+    entry.listeners = renewed(entry.listeners, places);
     remember(entry, nowMs);
-    this.#onChange(id);
+    this.#onChange(id, { kind: "targets", ips });
   }
 
   #slot(id: string, slot: Slot): SlotMemory | undefined {
@@ -238,3 +256,17 @@ function noteTimes({ targets }: Place, slots: Map<string, SlotMemory>, nowMs: nu
   }
   if (slots.size > present.size) for (const key of slots.keys()) if (!present.has(key)) slots.delete(key);
 }
+
+function changeBy(call: Call): MirrorChange {
+  const slots = "slots" in call ? call.slots : "weights" in call ? call.weights : "targets" in call ? call.targets : undefined;
+  return slots === undefined ? { kind: "all" } : { kind: "targets", ips: new Set(slots.map(({ ip }) => ip)) };
+}
+
+/** A read has found nothing new; listeners in which nothing has changed are the same objects. */
+const isUnchanged = (old: Entry, now: Entry): boolean =>
+  isDeepStrictEqual(old.facts, now.facts) &&
+  old.listeners.length === now.listeners.length &&
+  old.listeners.every((listener, index) => listener === now.listeners[index]);
+
+/** "10.0.3.7:8080" -> "10.0.3.7". */
+const ipOf = (target: string): string => target.slice(0, target.lastIndexOf(":"));

@@ -6,7 +6,7 @@ import { type IntentPort, type ServiceIntent, selects } from "../domain/intent/s
 import { wishKey } from "../domain/intent/service-config.ts";
 import type { ObjectRef } from "../domain/problem.ts";
 import type { PodChange } from "./pod-facts.ts";
-import type { PodIndex } from "./pod-index.ts";
+import { type PodIndex, waitsForGate } from "./pod-index.ts";
 import { SelectorTable } from "./selector-table.ts";
 
 /** A change of a Pod, and whom it concerns. */
@@ -16,7 +16,7 @@ export type PodSelection = {
   readonly selecting: readonly string[];
   /** Owners that selected it until its own labels were changed. */
   readonly left: readonly string[];
-  /** Load balancers of all these, and those where the Pod is bound. */
+  /** Load balancers of all these, and those where the Pod or one of its addresses is bound. */
   readonly loadBalancerIds: ReadonlySet<string>;
 };
 
@@ -27,13 +27,15 @@ type Indexed = {
   owner: OwnerIntent;
   /** The Pods that it selects, by UID. */
   readonly pods: Map<string, PodFact>;
+  /** Those of them whose gates are still closed. */
+  readonly waiting: Set<string>;
   /** What each of its ports selects, by "TCP/80". */
   readonly ports: Map<string, PortSelection>;
 };
 type PortSelection = { readonly intent: ServiceIntent; readonly kept: Selection; stale: boolean };
 
-/** Load balancers where an address is claimed for this Pod. */
-type BoundAt = (podUid: string) => Iterable<string>;
+/** Load balancers where something is claimed for one of these Pods (UIDs), or one of these addresses. */
+type BoundAt = (names: readonly string[]) => Iterable<string>;
 
 /**
  * Who selects whom: which owners and Services select a Pod, and which Pods an owner selects. Each change of a Pod is looked up once, by
@@ -59,22 +61,28 @@ export class SelectionIndex {
     this.#followers.push(listener);
   }
 
-  /** An owner is new, or asks for something else, or has another load balancer. */
-  setOwner(owner: OwnerIntent): void {
+  /** An owner is new, or asks for something else, or has another load balancer. Returns the waiting Pods that it selects no longer. */
+  setOwner(owner: OwnerIntent): readonly string[] {
     const { uid, namespace } = owner.ref;
     const selector = selectorOf(owner);
     const known = this.#owners.get(uid);
-    const indexed = known ?? { owner, pods: new Map<string, PodFact>(), ports: new Map<string, PortSelection>() };
+    const indexed: Indexed = known ?? { owner, pods: new Map(), waiting: new Set(), ports: new Map() };
     indexed.owner = owner;
     this.#owners.set(uid, indexed);
-    if (!this.#ownerSelectors.set(uid, namespace, selector) && known !== undefined) return;
+    if (!this.#ownerSelectors.set(uid, namespace, selector) && known !== undefined) return [];
+    const before = [...indexed.waiting];
     indexed.pods.clear();
-    for (const pod of this.#pods.inNamespace(namespace)) if (selects(selector, pod.labels)) indexed.pods.set(pod.uid, pod);
+    indexed.waiting.clear();
+    for (const pod of this.#pods.inNamespace(namespace)) if (selects(selector, pod.labels)) keep(indexed, pod);
+    return before.filter((podUid) => !indexed.waiting.has(podUid));
   }
 
-  deleteOwner(uid: string): void {
+  /** Returns the waiting Pods that it selected. */
+  deleteOwner(uid: string): readonly string[] {
+    const waiting = [...(this.#owners.get(uid)?.waiting ?? [])];
     this.#owners.delete(uid);
     this.#ownerSelectors.delete(uid);
+    return waiting;
   }
 
   setService(uid: string, { namespace, selector }: WatchedSelector): void {
@@ -99,6 +107,11 @@ export class SelectionIndex {
   /** The Pods that an owner selects. */
   podsOf({ uid }: Pick<ObjectRef, "uid">): Iterable<PodFact> {
     return this.#owners.get(uid)?.pods.values() ?? [];
+  }
+
+  /** Those of them whose gates are still closed; UIDs. */
+  waitingOf(ownerUid: string): Iterable<string> {
+    return this.#owners.get(ownerUid)?.waiting ?? [];
   }
 
   /** What one port of an owner selects; asks `select` again after a Pod that it selects or selected has changed. */
@@ -126,7 +139,7 @@ export class SelectionIndex {
     const selecting = now.filter((uid) => this.#isServed(uid));
     const left = gone.filter((uid) => this.#isServed(uid));
     // Also one that lost its labels long ago and is still bound: when it ends, it has to be drained like any other.
-    const loadBalancerIds = new Set(this.#boundAt(pod.uid));
+    const loadBalancerIds = new Set(this.#boundAt([pod.uid, ...(before?.ips ?? []), ...(after?.ips ?? [])]));
     for (const uid of [...selecting, ...left]) {
       const id = this.#loadBalancerOf(uid);
       if (id !== undefined) loadBalancerIds.add(id);
@@ -138,8 +151,8 @@ export class SelectionIndex {
   #note(ownerUid: string, podUid: string, pod: PodFact | undefined): void {
     const indexed = this.#owners.get(ownerUid);
     if (indexed === undefined) return;
-    if (pod === undefined) indexed.pods.delete(podUid);
-    else indexed.pods.set(podUid, pod);
+    if (pod === undefined) drop(indexed, podUid);
+    else keep(indexed, pod);
     for (const port of indexed.ports.values()) port.stale = true;
   }
 
@@ -152,4 +165,17 @@ export class SelectionIndex {
     const owner = this.#owners.get(uid)?.owner;
     return owner && loadBalancerOf(owner);
   }
+}
+
+/** The Pod that changed last comes last, and where two are told with one address it is the one that has it. */
+function keep({ pods, waiting }: Indexed, pod: PodFact): void {
+  pods.delete(pod.uid);
+  pods.set(pod.uid, pod);
+  if (waitsForGate(pod)) waiting.add(pod.uid);
+  else waiting.delete(pod.uid);
+}
+
+function drop({ pods, waiting }: Indexed, podUid: string): void {
+  pods.delete(podUid);
+  waiting.delete(podUid);
 }

@@ -2,9 +2,10 @@ import type { Change } from "../../common/kubernetes/list-watch.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
 import { type AddressClaims, makeAddressClaims, tellingClaims } from "./address-claims.ts";
+import { AwaitedServices } from "./awaited-services.ts";
 import { Intents } from "./intents.ts";
 import { ListenerOwners } from "./listener-owners.ts";
-import { Mirror } from "./mirror.ts";
+import { Mirror, type MirrorChange } from "./mirror.ts";
 import type { PodFacts } from "./pod-facts.ts";
 import { makePodIndex, type PodIndex } from "./pod-index.ts";
 import type { PodSelection } from "./selection-index.ts";
@@ -20,9 +21,11 @@ export type StateDeps = {
 
 /** Told after the state has taken a change in; must not throw. */
 export type StateFollowers = {
-  readonly mirrorChanged: (loadBalancerId: string) => void;
+  readonly mirrorChanged: (loadBalancerId: string, change: MirrorChange) => void;
   readonly addressesClaimed: (loadBalancerId: string, ips: readonly string[]) => void;
   readonly podChanged: (selection: PodSelection) => void;
+  /** Live Pods whose gates are closed and that an owner selects no longer. */
+  readonly podsDeselected: (podUids: readonly string[]) => void;
 };
 
 /** What is known during one reign of a leader. */
@@ -34,6 +37,7 @@ export interface State {
   readonly addressClaims: AddressClaims;
   readonly intents: Intents;
   readonly listenerOwners: ListenerOwners;
+  readonly awaitedServices: AwaitedServices;
   /** Takes in a Service as it is watched now. */
   serviceChanged(change: Change<ServiceRecord>): void;
   /** Follows the Pod facts no longer. */
@@ -53,7 +57,8 @@ export function makeState({ client, facts, objects, clock, settings }: StateDeps
     pods,
     wishes: (inNamespace, name) => objects.config(inNamespace, name)?.wishes ?? new Map(),
     listens: (id, name) => mirror.read(id)?.listeners.some((listener) => listener.name === name) === true,
-    boundAt: (podUid) => addressClaims.loadBalancersOf(podUid),
+    boundAt: (names) => addressClaims.loadBalancersOf(names),
+    onDeselected: followers.podsDeselected,
   });
   const listenerOwners = new ListenerOwners({ intents, mirror, clusterId });
   intents.selections.follow(followers.podChanged);
@@ -65,6 +70,7 @@ export function makeState({ client, facts, objects, clock, settings }: StateDeps
     addressClaims,
     intents,
     listenerOwners,
+    awaitedServices: new AwaitedServices(),
     close: () => pods.close(),
     serviceChanged({ kind, record }) {
       const { uid } = record;

@@ -15,6 +15,9 @@ const RETRY_MS = 1_000;
 /** Wait after a failure that does not pass by itself; the object's next change brings the key back earlier. */
 const GIVEN_UP_MS = 30_000;
 
+/** So many void entries are not worth the work of dropping them. */
+const FEW = 64;
+
 export type WorkerDeps = {
   readonly name: string;
   readonly reconcile: Reconcile;
@@ -36,7 +39,7 @@ export class Worker {
   /** Key -> when it is due, milliseconds since the epoch; those whose time is to come. */
   readonly #later = new Map<string, number>();
   /** The earliest of `#later` first; an entry that differs from it is void. */
-  readonly #times = makeHeap<Time>((left, right) => left.dueMs < right.dueMs);
+  #times = makeTimes();
   readonly #running = new Set<string>();
   readonly #passes = new Set<Promise<void>>();
   #wake = Promise.withResolvers<void>();
@@ -68,6 +71,7 @@ export class Worker {
     if (present !== undefined && present <= dueMs) return;
     this.#later.set(key, dueMs);
     this.#times.push({ key, dueMs });
+    if (this.#times.size > 2 * this.#later.size + FEW) this.#dropVoid();
     this.#wake.resolve();
   }
 
@@ -115,6 +119,12 @@ export class Worker {
     }
   }
 
+  /** Keys that came back before their time leave entries that say nothing any more. */
+  #dropVoid(): void {
+    this.#times = makeTimes();
+    for (const [key, dueMs] of this.#later) this.#times.push({ key, dueMs });
+  }
+
   #firstTime(): Time | undefined {
     let first = this.#times.peek();
     while (first !== undefined && this.#later.get(first.key) !== first.dueMs) {
@@ -148,5 +158,7 @@ export class Worker {
     }
   }
 }
+
+const makeTimes = () => makeHeap<Time>((left, right) => left.dueMs < right.dueMs);
 
 type Time = { readonly key: string; readonly dueMs: number };

@@ -41,7 +41,8 @@ export function memoryClaims(): AddressClaims & { readonly claims: string[] } {
       for (const [ip, podUid] of added) claims.push(`${id} ${ip} ${podUid}`);
       return Promise.resolve();
     },
-    loadBalancersOf: (podUid) => [...byLoadBalancer].flatMap(([id, known]) => ([...known.values()].includes(podUid) ? id : [])),
+    loadBalancersOf: (names) =>
+      new Set([...byLoadBalancer].flatMap(([id, known]) => ([...known].flat().some((name) => names.includes(name)) ? id : []))),
     forget: (id, ips) => {
       for (const ip of ips) byLoadBalancer.get(id)?.delete(ip);
     },

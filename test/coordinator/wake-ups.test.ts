@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { loadBalancerOf, type OwnerIntent, type OwnerStanding } from "../../coordinator/domain/intent/owner-intent.ts";
+import type { MirrorChange } from "../../coordinator/state/mirror.ts";
 import type { PodChange } from "../../coordinator/state/pod-facts.ts";
 import { type Queue, WakeUps } from "../../coordinator/wake-ups.ts";
 import { anIntent, anOwner, aPod, aService } from "../builders.ts";
@@ -24,9 +25,16 @@ const OWNERS: readonly OwnerIntent[] = [
   owner("torn", () => ({ state: "held", loadBalancerId: "lb-2", blocker: undefined })),
 ];
 
-/** Writes down who is woken, e.g. "owner web", "load balancer lb-1", "gate pod-1", "health", "plans pod-1 10.244.1.1". */
+/** Waiting Pods that an owner selects. */
+const SELECTS: Readonly<Record<string, readonly string[]>> = { web: ["pod-8"], api: [], blog: ["pod-9"], new: ["pod-8", "pod-9"] };
+
+/** Writes down who is woken, e.g. "owner web", "load balancer lb-1", "gate pod-1", "health", "plans at lb-1: pod-1 10.244.1.1". */
 function aWorld({ waiting = ["pod-8", "pod-9"], releases = [] }: { waiting?: readonly string[]; releases?: readonly string[] } = {}) {
   const woken: string[] = [];
+  const pods = new Map([
+    ["10.244.1.8", aPod({ uid: "pod-8" })],
+    ["10.244.1.1", aPod({ uid: "pod-open" })],
+  ]);
   const queue = (name: string): Queue => ({ add: (key) => void woken.push(`${name} ${key}`) });
   const wakeUps = new WakeUps({
     intents: {
@@ -34,13 +42,16 @@ function aWorld({ waiting = ["pod-8", "pod-9"], releases = [] }: { waiting?: rea
       get: (uid) => OWNERS.find(({ ref }) => ref.uid === uid),
       of: (id) => OWNERS.filter((one) => loadBalancerOf(one) === id),
       loadBalancerIds: new Set(["lb-1", "lb-2", "lb-3", "lb-left"]),
+      selections: { waitingOf: (uid) => (SELECTS[uid] ?? []).filter((podUid) => waiting.includes(podUid)) },
     },
-    waitingForGate: new Set(waiting),
+    pods: { waitingForGate: new Set(waiting), byIp: (ip) => pods.get(ip) },
+    addressClaims: { podOf: (id, ip) => (id === "lb-1" && ip === "10.244.1.7" ? "pod-9" : undefined) },
+    awaitedServices: { take: (uid) => (uid === "foreign" ? ["pod-9", "pod-gone"] : []) },
     owners: queue("owner"),
     loadBalancers: queue("load balancer"),
     gates: queue("gate"),
-    health: { wake: () => void woken.push("health") },
-    plans: { podsChanged: (names, id) => void woken.push(["plans", ...(id === undefined ? [] : [`at ${id}:`]), ...names].join(" ")) },
+    health: { wake: (id) => void woken.push(`health of ${id}`) },
+    plans: { podsChanged: (names, id) => void woken.push(`plans at ${id}: ${names.join(" ")}`) },
     releases: {
       releasesChanged: (id) => {
         woken.push(`releases of ${id}`);
@@ -51,7 +62,6 @@ function aWorld({ waiting = ["pod-8", "pod-9"], releases = [] }: { waiting?: rea
   return { wakeUps, woken };
 }
 
-const WAITING = ["gate pod-8", "gate pod-9"];
 const podChanged =
   (change: Partial<PodChange>, ids: readonly string[] = []) =>
   (wakeUps: WakeUps): void =>
@@ -69,37 +79,44 @@ const configChanged =
     });
 
 const OPEN = { gate: "True" } as const;
-const PLANS = "plans pod-1 10.244.1.1";
+const plansAt = (id: string, names = "pod-1 10.244.1.1"): string => `plans at ${id}: ${names}`;
+const intentOfOwner = (uid: string) => OWNERS.find(({ ref }) => ref.uid === uid) ?? owner(uid, served("lb-9"));
+const targets = (...ips: readonly string[]): MirrorChange => ({ kind: "targets", ips: new Set(ips) });
 
 for (const [title, change, expected] of [
   // a Pod
   [
     "a Pod that comes, and waits for its gate",
-    podChanged({ after: aPod() }, ["lb-1"]),
-    [PLANS, "load balancer lb-1", "health", "gate pod-1"],
+    podChanged({ after: aPod({ uid: "pod-1" }) }, ["lb-1"]),
+    [plansAt("lb-1"), "load balancer lb-1", "health of lb-1", "gate pod-1"],
   ],
   [
     "a Pod that two Services select",
     podChanged({ before: aPod(OPEN), after: aPod({ ...OPEN, containersReady: false }) }, ["lb-1", "lb-2"]),
-    [`${PLANS} 10.244.1.1`, "load balancer lb-1", "load balancer lb-2", "gate pod-1"],
+    [
+      plansAt("lb-1", "pod-1 10.244.1.1 10.244.1.1"),
+      plansAt("lb-2", "pod-1 10.244.1.1 10.244.1.1"),
+      "load balancer lb-1",
+      "load balancer lb-2",
+    ],
   ],
-  ["a Pod that nobody selects, with an open gate", podChanged({ after: aPod(OPEN) }), [PLANS, "gate pod-1"]],
+  ["a Pod that nobody selects, with an open gate", podChanged({ after: aPod(OPEN) }), []],
   [
     "a Pod that gets another address",
-    podChanged({ before: aPod(OPEN), after: aPod({ ...OPEN, ips: ["10.244.1.2"] }) }),
-    [`${PLANS} 10.244.1.2`, "gate pod-1"],
+    podChanged({ before: aPod(OPEN), after: aPod({ ...OPEN, ips: ["10.244.1.2"] }) }, ["lb-1"]),
+    [plansAt("lb-1", "pod-1 10.244.1.1 10.244.1.2"), "load balancer lb-1"],
   ],
-  ["a Pod that is over", podChanged({ before: aPod(), end: "deleted" }, ["lb-1"]), [PLANS, "load balancer lb-1", "gate pod-1"]],
-  ["a Pod whose gate begins to wait", podChanged({ before: aPod(OPEN), after: aPod() }), [`${PLANS} 10.244.1.1`, "health", "gate pod-1"]],
-  ["a Pod whose gate waits still", podChanged({ before: aPod(), after: aPod({ gate: "False" }) }), [`${PLANS} 10.244.1.1`, "gate pod-1"]],
-  ["a Pod whose gate has opened", podChanged({ before: aPod(), after: aPod(OPEN) }), [`${PLANS} 10.244.1.1`, "gate pod-1"]],
-  ["a Pod without gate", podChanged({ after: aPod({ hasGate: false }) }), [PLANS, "gate pod-1"]],
-  ["a Pod that comes and ends already", podChanged({ after: aPod({ deletionAtMs: 1 }) }), [PLANS, "gate pod-1"]],
-  ["a Pod at a load balancer that nobody has any more", podChanged({ after: aPod(OPEN) }, ["lb-9"]), [PLANS, "gate pod-1"]],
+  ["a Pod that is over", podChanged({ before: aPod(), end: "deleted" }, ["lb-1"]), [plansAt("lb-1"), "load balancer lb-1", "gate pod-1"]],
+  ["a Pod whose gate begins to wait", podChanged({ before: aPod(OPEN), after: aPod() }), ["gate pod-1"]],
+  ["a Pod whose gate waits still", podChanged({ before: aPod(), after: aPod({ gate: "False" }) }), ["gate pod-1"]],
+  ["a Pod whose gate has opened: its pass forgets it", podChanged({ before: aPod(), after: aPod(OPEN) }), ["gate pod-1"]],
+  ["a Pod without gate", podChanged({ after: aPod({ hasGate: false }) }), []],
+  ["a Pod that comes and ends already", podChanged({ after: aPod({ deletionAtMs: 1 }) }), []],
+  ["a Pod at a load balancer that nobody has any more", podChanged({ after: aPod(OPEN) }, ["lb-9"]), [plansAt("lb-9")]],
   [
     "a Pod at a load balancer whose owner vanished",
     podChanged({ after: aPod(OPEN) }, ["lb-left"]),
-    [PLANS, "load balancer lb-left", "gate pod-1"],
+    [plansAt("lb-left"), "load balancer lb-left"],
   ],
   ["a change that tells nothing", podChanged({}), []],
   // a Service
@@ -112,27 +129,43 @@ for (const [title, change, expected] of [
   ],
   ["a Service without load balancer", serviceChanged("new"), ["owner new"]],
   ["a Service that nobody knows", serviceChanged("unknown"), ["owner unknown"]],
+  ["a Service of another controller that a gate waits for", serviceChanged("foreign"), ["owner foreign", "gate pod-9"]],
+  ["the first pass of a Service that a gate waits for", (wakeUps) => wakeUps.serviceRead("foreign"), ["gate pod-9"]],
+  ["the first pass of one that nobody waits for", (wakeUps) => wakeUps.serviceRead("web"), []],
   // a TkeServiceConfig
   [
     "a TkeServiceConfig: load balancers of owners in its namespace that name it",
     configChanged("demo", "checks"),
-    ["load balancer lb-1", ...WAITING, "load balancer lb-2", ...WAITING],
+    ["load balancer lb-1", "load balancer lb-2"],
   ],
-  ["one of that name elsewhere", configChanged("shop", "checks"), ["load balancer lb-3", ...WAITING]],
+  ["one of that name elsewhere", configChanged("shop", "checks"), ["load balancer lb-3"]],
   ["one that nobody names", configChanged("demo", "others"), []],
   // the others
-  ["what an owner asks for", (wakeUps) => wakeUps.intentChanged("lb-1"), ["load balancer lb-1", ...WAITING]],
+  ["what an owner asks for", (wakeUps) => wakeUps.intentChanged(intentOfOwner("web")), ["load balancer lb-1", "gate pod-8"]],
+  ["why an owner has no load balancer", (wakeUps) => wakeUps.intentChanged(intentOfOwner("new")), ["gate pod-8", "gate pod-9"]],
+  ["Pods that an owner selects no longer", (wakeUps) => wakeUps.podsDeselected(["pod-9", "pod-gone"]), ["gate pod-9"]],
   [
-    "what is known of a load balancer",
-    (wakeUps) => wakeUps.mirrorChanged("lb-1"),
-    ["load balancer lb-1", "owner web", "owner api", ...WAITING, "health"],
+    "anything that is known of a load balancer",
+    (wakeUps) => wakeUps.mirrorChanged("lb-1", { kind: "all" }),
+    ["load balancer lb-1", "owner web", "owner api", "gate pod-8", "health of lb-1"],
   ],
-  ["what is known of one that nobody has", (wakeUps) => wakeUps.mirrorChanged("lb-left"), ["load balancer lb-left", ...WAITING, "health"]],
+  [
+    "targets of a load balancer",
+    (wakeUps) => wakeUps.mirrorChanged("lb-1", targets("10.244.1.8", "10.244.1.7", "10.244.1.1", "10.244.9.9")),
+    ["load balancer lb-1", "gate pod-8", "gate pod-9", "health of lb-1"],
+  ],
+  ["a read that finds nothing new", (wakeUps) => wakeUps.mirrorChanged("lb-1", targets()), ["load balancer lb-1", "health of lb-1"]],
+  [
+    "what is known of one that nobody has",
+    (wakeUps) => wakeUps.mirrorChanged("lb-left", { kind: "all" }),
+    ["load balancer lb-left", "health of lb-left"],
+  ],
   [
     "addresses pass to other Pods",
-    (wakeUps) => wakeUps.addressesClaimed("lb-1", ["10.244.1.1", "10.244.1.2"]),
-    ["plans at lb-1: 10.244.1.1 10.244.1.2"],
+    (wakeUps) => wakeUps.addressesClaimed("lb-1", ["10.244.1.8", "10.244.1.2"]),
+    [plansAt("lb-1", "10.244.1.8 10.244.1.2"), "gate pod-8"],
   ],
+  ["a bind is refused", (wakeUps) => wakeUps.bindRefused("lb-1"), ["gate pod-8"]],
   ["a load balancer comes into doubt", (wakeUps) => wakeUps.loadBalancerDue("lb-1"), ["load balancer lb-1"]],
   ["a quota is raised", (wakeUps) => wakeUps.quotasRaised(), ["lb-1", "lb-2", "lb-3", "lb-left"].map((id) => `load balancer ${id}`)],
 ] as const satisfies readonly (readonly [string, (wakeUps: WakeUps) => void, readonly string[]])[])
@@ -144,8 +177,8 @@ for (const [title, change, expected] of [
 
 test("where no gate waits, nobody's gate is looked at", () => {
   const { wakeUps, woken } = aWorld({ waiting: [] });
-  wakeUps.intentChanged("lb-1");
-  wakeUps.mirrorChanged("lb-2");
+  wakeUps.intentChanged(intentOfOwner("web"));
+  wakeUps.mirrorChanged("lb-2", { kind: "all" });
   assert.deepEqual(
     woken.filter((line) => line.startsWith("gate")),
     [],

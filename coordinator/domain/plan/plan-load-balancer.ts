@@ -15,6 +15,8 @@ export type PlanInput = {
   readonly desired: DesiredLoadBalancer;
   readonly actual: LoadBalancer;
   readonly holderOf: (ip: string) => Holder;
+  /** An address claim names the holder; changes of an unclaimed holder are not told to the cache. Default: all are claimed. */
+  readonly isClaimed?: (ip: string) => boolean;
   readonly serving: (place: Place, target: Target) => boolean;
   readonly drained: (place: Place, target: Target) => boolean;
   /** A wanted backend that nobody has to wait for; default: none is. */
@@ -92,7 +94,7 @@ export function planLoadBalancer(input: PlanInput): Plan {
 function changesOf(
   place: Place,
   wanted: readonly WantedBackend[] | undefined,
-  { cache, holderOf, serving, drained, broken }: PlanInput,
+  { cache, holderOf, isClaimed, serving, drained, broken }: PlanInput,
 ): TargetChanges {
   const known = cache?.recall(place, wanted);
   if (known !== undefined) return known;
@@ -104,7 +106,8 @@ function changesOf(
     serving: (target) => serving(place, target),
     holderOf: (ip) => {
       const holder = holderOf(ip);
-      if (holder.kind === "live" || holder.kind === "terminating") holders.add(holder.podUid);
+      const isKnown = (holder.kind === "live" || holder.kind === "terminating") && isClaimed?.(ip) !== false;
+      if (isKnown) holders.add(holder.podUid);
       else lasting = false; // may change without a word about a Pod
       return holder;
     },

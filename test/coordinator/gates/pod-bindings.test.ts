@@ -243,7 +243,7 @@ test("the gate opens when every rule that asks for the Pod finds it healthy, and
     client: { patch },
     facts: known.facts,
     podBindings: bindings,
-    services: { known: () => true, claimedElsewhere: () => false },
+    services: { known: () => "known", servedElsewhere: () => false, forget: () => undefined },
     clock,
     log: silentLog,
     gateType: DEFAULT_GATE_TYPE,

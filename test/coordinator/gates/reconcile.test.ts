@@ -49,7 +49,7 @@ async function aWorld(t: TestContext, change: Partial<PodFact> = {}, over: Parti
     clock,
     log: silentLog,
     gateType: GATE,
-    services: { known: () => true, claimedElsewhere: () => false },
+    services: { known: () => "known", servedElsewhere: () => false, forget: () => undefined },
     onReady: (_pod, waitedMs) => void ready.push(waitedMs),
     ...over,
   });
@@ -148,8 +148,12 @@ test("a short absence of the Service counts for nothing at the next one", async 
 });
 
 test("decides nothing before every Service is known", async (t) => {
-  const { pass, patches } = await aWorld(t, {}, { services: { known: () => false, claimedElsewhere: () => false } });
+  const asked: { answer: "known" | "later" | "unsynced" } = { answer: "unsynced" };
+  const services = { known: () => asked.answer, servedElsewhere: () => false, forget: () => undefined };
+  const { pass, patches } = await aWorld(t, {}, { services });
   assert.equal((await pass()).kind, "again");
+  asked.answer = "later";
+  assert.equal((await pass()).kind, "done"); // the Service's first pass brings it back
   assert.equal(patches(), 0);
 });
 

@@ -20,7 +20,7 @@ async function aWorld(listeners: readonly Listener[]) {
   await addressClaims.claim("lb-1", new Map([1, 2, 3].map((n) => [`10.244.1.${n}`, `pod-${n}`])), new AbortController().signal);
   const waitingForGate = new Set<string>();
   const counted = {
-    read: (id: string) => mirror.read(id),
+    listeners: (id: string) => mirror.listeners(id),
     boundAtMs: mirror.boundAtMs.bind(mirror),
     health: (...of: Parameters<Mirror["health"]>) => {
       looks.health += 1;

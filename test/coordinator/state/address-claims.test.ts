@@ -156,7 +156,7 @@ function aStore(stored: Record<string, Record<string, string>> = {}) {
   } as unknown as KubeClient;
   return { client, anew: () => makeAddressClaims(client, NAMESPACE) };
 }
-const where = (addressClaims: AddressClaims, podUid: string): string[] => [...addressClaims.loadBalancersOf(podUid)].sort();
+const where = (addressClaims: AddressClaims, podUid: string): string[] => [...addressClaims.loadBalancersOf([podUid])].sort();
 
 test("tells the load balancers where a Pod has an address, until the last one is given up", async () => {
   const addressClaims = aStore().anew();

@@ -34,7 +34,7 @@ function aWorld(...given: readonly PodFact[]) {
     clusterId: CLUSTER,
     pods: makePodIndex(known.facts),
     wishes: () => new Map(),
-    boundAt: (podUid) => bound.get(podUid) ?? [],
+    boundAt: (names) => names.flatMap((name) => bound.get(name) ?? []),
   });
   const told: PodSelection[] = [];
   intents.selections.follow((selected) => void told.push(selected));
@@ -339,4 +339,15 @@ test("finds what a look at every owner and Pod finds, whatever changes", () => {
     }
   }
   assert.ok(relabelled > 300, `only ${relabelled} Pods left an owner: too little happens`);
+});
+
+test("the Pod that changed last comes last: of two that are told with one address it has it, whoever was known first", () => {
+  const known = somePodFacts(aPod({ uid: "heir", ips: [] }), aPod({ uid: "former", ips: ["10.244.1.9"] }));
+  const intents = new Intents({ clusterId: CLUSTER, pods: makePodIndex(known.facts), wishes: () => new Map() });
+  intents.set(anOwner());
+  const wanted = (): (string | undefined)[] => intents.desired("lb-1").listeners.map(({ backends }) => backends.at(-1)?.podUid);
+  known.set(aPod({ uid: "heir", ips: ["10.244.1.9"] }));
+  assert.deepEqual(wanted(), ["heir"]);
+  known.set(aPod({ uid: "former", ips: ["10.244.1.9"] }));
+  assert.deepEqual(wanted(), ["former"]);
 });
