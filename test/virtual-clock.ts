@@ -93,7 +93,7 @@ export function makeVirtualClock(startMs = START_MS): VirtualClock {
 export const isVirtual = (clock: Clock | undefined): clock is VirtualClock => clock !== undefined && "pending" in clock && "run" in clock;
 
 /** Resolves when nothing is left to run now: microtasks and turns of setImmediate, also those that these begin. */
-async function idle(): Promise<void> {
+export async function idle(): Promise<void> {
   for (let turns = 0; turns < MOST_TURNS; turns++) {
     await turn();
     if (!process.getActiveResourcesInfo().includes("Immediate")) return;

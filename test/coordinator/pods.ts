@@ -4,6 +4,7 @@ import type { Logger } from "../../common/log.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
 import type { StreamObserver } from "../../coordinator/nodes/node-session.ts";
 import { aPod as anyPod } from "../builders.ts";
+import { idle } from "../virtual-clock.ts";
 
 /** A running Pod "demo/<uid>" of node "a", resourceVersion "10". */
 export const aPod = (uid: string, over: Partial<PodFact> = {}): PodFact =>
@@ -28,7 +29,7 @@ export function aFakeClock(startMs = 1_000_000): Clock & { advance(ms: number): 
     async advance(ms) {
       const endMs = nowMs + ms;
       for (;;) {
-        await new Promise(setImmediate);
+        await idle();
         const [next] = [...sleepers].sort((one, other) => one.atMs - other.atMs);
         if (next === undefined || next.atMs > endMs) break;
         nowMs = next.atMs;
