@@ -9,6 +9,8 @@ const BENCHMARKS = {
   "bench:sync": "bench/sync/main.ts",
   "bench:plan": "bench/plan.ts",
   "bench:cloud": "bench/cloud/main.ts",
+  "bench:scale": "bench/scale/main.ts",
+  "bench:take-over": "bench/scale/take-over.ts",
 } as const;
 
 const MISTAKES: readonly [script: keyof typeof BENCHMARKS, args: readonly string[], message: RegExp][] = [
@@ -18,6 +20,11 @@ const MISTAKES: readonly [script: keyof typeof BENCHMARKS, args: readonly string
   ["bench:plan", ["--json", "x"], /'--json'/],
   ["bench:cloud", ["--seconds", "0"], /^--seconds must be a number above 0, got "0"/],
   ["bench:cloud", ["--json", "test"], /^--json test: this is a folder; name a file/],
+  ["bench:scale", ["--agents", "many"], /^--agents must be a whole number from 1, got "many"/],
+  ["bench:scale", ["--pods", "1"], /^--pods must be a whole number from 2, got "1"/],
+  ["bench:scale", ["--json", "/no/dir/x"], /^--json \/no\/dir\/x: there is no folder \/no\/dir/],
+  ["bench:take-over", ["--services", "0.5"], /^--services must be a whole number from 1, got "0.5"/],
+  ["bench:take-over", ["--agents", "3"], /'--agents'/],
 ];
 
 suite("a benchmark's command line", () => {

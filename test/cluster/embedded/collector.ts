@@ -9,6 +9,8 @@ import type { ObjectsWriter } from "./writer.ts";
 export function startCollector(store: Store, writer: ObjectsWriter): () => void {
   /** Owners that were deleted, and those of new objects, which may be gone already. */
   const suspects = new Set<string>();
+  /** Who was ever named as an owner: nobody looks for dependents of others, and a look goes over all objects. */
+  const named = new Set<string>();
   const terminating = new Set<string>();
   let scheduled: NodeJS.Immediate | undefined;
   const run = (): void => {
@@ -19,7 +21,8 @@ export function startCollector(store: Store, writer: ObjectsWriter): () => void 
     for (const namespace of terminating) if (sweep(store, writer, namespace)) terminating.delete(namespace);
   };
   store.subscribe(({ type, plural, object }) => {
-    if (type === "DELETED") suspects.add(object.metadata.uid);
+    for (const { uid } of object.metadata.ownerReferences ?? []) named.add(uid);
+    if (type === "DELETED" && named.has(object.metadata.uid)) suspects.add(object.metadata.uid);
     else if (plural === "namespaces" && object.metadata.deletionTimestamp !== undefined) terminating.add(object.metadata.name);
     if (type === "ADDED") for (const { uid } of object.metadata.ownerReferences ?? []) suspects.add(uid);
     if (suspects.size > 0 || terminating.size > 0) scheduled ??= setImmediate(run);

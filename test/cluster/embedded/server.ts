@@ -37,8 +37,10 @@ export type EmbeddedCluster = {
   readonly adminToken: string;
   /** For kubectl, as YAML, with the admin's token. */
   kubeconfig(): string;
-  /** Looking at what is stored, past the API. Objects lack kind and apiVersion and must not be changed. */
-  readonly store: Pick<Store, "get" | "list" | "version" | "compact">;
+  /** What is stored, past the API: to look at it, and to fill it with many objects at once. Objects lack kind and apiVersion and must not be changed in place. */
+  readonly store: Store;
+  /** ServiceAccount tokens without a request. */
+  readonly tokens: Pick<Tokens, "issue">;
   readonly faults: { inject(fault: Fault): void };
   /** Running watches, e.g. to wait until a client has begun. */
   watchCount(): number;
@@ -80,7 +82,7 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Em
   const name = host.includes(":") ? `[${host}]` : host;
   const [url, httpUrl, caPem] = [`https://${name}:${tls.port}`, `http://${name}:${plain.port}`, authority.certPem];
   const kubeconfig = (): string => kubeconfigYaml(url, caPem, adminToken);
-  return { url, httpUrl, caPem, adminToken, kubeconfig, store, faults, watchCount: () => watches.count, stop };
+  return { url, httpUrl, caPem, adminToken, kubeconfig, store, tokens, faults, watchCount: () => watches.count, stop };
 }
 
 const kubeconfigYaml = (url: string, caPem: string, token: string): string => `apiVersion: v1

@@ -25,6 +25,12 @@ export class Store {
   #history: StoreEvent[] = [];
   #oldest = FIRST_VERSION;
   #version = FIRST_VERSION;
+  /** Pods by their node: every agent, and every watch in its place, lists those of one. */
+  readonly #byNode = new Map<string, Table>();
+  /** The last sorted list: the pages of a long one are cut from it. */
+  #page:
+    | { readonly plural: string; readonly namespace: string | undefined; readonly version: number; readonly items: KubeObject[] }
+    | undefined;
 
   get version(): number {
     return this.#version;
@@ -45,6 +51,11 @@ export class Store {
     return sorted(this.#table(plural), namespace);
   }
 
+  /** The Pods of one node, in the order of `list`. */
+  podsOn(nodeName: string): KubeObject[] {
+    return sorted(this.#byNode.get(nodeName) ?? new Map(), undefined);
+  }
+
   /** Every object of every resource: for garbage collection. */
   all(): { plural: string; object: KubeObject }[] {
     return [...this.#tables].flatMap(([plural, table]) => [...table.values()].map((object) => ({ plural, object })));
@@ -56,6 +67,7 @@ export class Store {
     const previous = table.get(keyOf(object.metadata));
     const stored = this.#versioned(object);
     table.set(keyOf(object.metadata), stored);
+    if (plural === "pods") this.#place(previous, stored);
     this.#tell({ type: previous ? "MODIFIED" : "ADDED", plural, version: this.#version, object: stored, ...(previous && { previous }) });
     return stored;
   }
@@ -65,18 +77,23 @@ export class Store {
     const previous = this.#table(plural).get(keyOf(metadata));
     if (previous === undefined) return;
     this.#table(plural).delete(keyOf(metadata));
+    if (plural === "pods") this.#place(previous, undefined);
     const object = this.#versioned(previous);
     if (!silent) this.#tell({ type: "DELETED", plural, version: this.#version, object, previous });
   }
 
-  /** The list as it was at a version: pages of one list see one state. 410 when the history does not reach back so far. */
+  /** The list as it was at a version: pages of one list see one state. 410 when the history does not reach back so far. Not to be changed. */
   at(plural: string, version: number, namespace?: string): KubeObject[] {
+    const page = this.#page;
+    if (page?.plural === plural && page.namespace === namespace && page.version === version) return page.items;
     const then = new Map(this.#table(plural));
     for (const { object, previous } of this.since(plural, version).toReversed()) {
       if (previous) then.set(keyOf(previous.metadata), previous);
       else then.delete(keyOf(object.metadata));
     }
-    return sorted(then, namespace);
+    const items = sorted(then, namespace);
+    this.#page = { plural, namespace, version, items };
+    return items;
   }
 
   /** Events after a version, oldest first; throws 410 when some of them are forgotten. */
@@ -90,11 +107,20 @@ export class Store {
   compact(): void {
     this.#version += 1;
     this.#history = [];
+    this.#page = undefined;
     this.#oldest = this.#version;
   }
 
   subscribe(listener: (event: StoreEvent) => void): void {
     this.#listeners.add(listener);
+  }
+
+  #place(previous: KubeObject | undefined, stored: KubeObject | undefined): void {
+    if (previous?.spec?.nodeName !== undefined) this.#byNode.get(previous.spec.nodeName)?.delete(keyOf(previous.metadata));
+    const node = stored?.spec?.nodeName;
+    if (stored === undefined || node === undefined) return;
+    const pods = this.#byNode.get(node) ?? new Map<string, KubeObject>();
+    this.#byNode.set(node, pods.set(keyOf(stored.metadata), stored));
   }
 
   #versioned(object: KubeObject): KubeObject {

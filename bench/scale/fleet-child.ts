@@ -1,0 +1,143 @@
+/**
+ * Many agents in one process: the real loop over a node's Pods and the real links, with Pods that the parent tells of in place of the
+ * API server and a kernel that carries every address by one interface. Ends with its parent.
+ */
+import { randomUUID } from "node:crypto";
+import { pino } from "pino";
+import { makeCoordinatorLink } from "../../agent/coordinator-link.ts";
+import { type CoordinatorLinks, makeCoordinatorLinks } from "../../agent/coordinator-links.ts";
+import { makeNodeLoop, type NodeLoop } from "../../agent/node-loop.ts";
+import { makeClock } from "../../common/clock.ts";
+import type { PodFact } from "../../common/vocabulary.ts";
+import type { AgentSeat, FleetAnswer, FleetOrder, PodChange } from "./fleet.ts";
+
+const clock = makeClock();
+const log = pino({ level: "silent" });
+/** As the agent's defaults (agent/config.ts). */
+const LIMITS = { ackTimeoutMs: 5_000, digestIntervalMs: 60_000 };
+const KEEPALIVE = { keepaliveMs: 10_000, keepaliveTimeoutMs: 5_000 };
+const SERVER_NAME = "clb-direct-coordinator.clb-direct.svc";
+/** How often the parent is told where the links are. */
+const TELL_MS = 20;
+
+type Agent = AgentSeat & { readonly records: Map<string, PodFact>; loop?: NodeLoop; links?: CoordinatorLinks };
+
+const agents = new Map<string, Agent>();
+const ends: Record<string, number> = {};
+let stop: AbortController | undefined;
+let running: Promise<unknown>[] = [];
+let changed = false;
+
+const tell = (answer: FleetAnswer): void => void process.send?.(answer);
+
+function take({ node, pod, removedUid }: PodChange): void {
+  const agent = agents.get(node);
+  if (agent === undefined) return;
+  const known = agent.records.get(pod?.uid ?? removedUid ?? "");
+  if (pod !== undefined) agent.records.set(pod.uid, pod);
+  else agent.records.delete(removedUid ?? "");
+  const record = pod ?? known;
+  if (record === undefined) return;
+  if (pod === undefined) agent.loop?.podChanged({ kind: "removed", record, evidence: "deleted" });
+  else agent.loop?.podChanged({ kind: known === undefined ? "added" : "changed", record });
+}
+
+function startAgent(agent: Agent, order: Extract<FleetOrder, { kind: "run" }>, signal: AbortSignal): void {
+  const { node: nodeName, token, records } = agent;
+  const hello = { nodeName, instanceId: randomUUID() as string };
+  const connection = {
+    serverName: SERVER_NAME,
+    readCaBundle: async () => Buffer.from(order.caPem),
+    readToken: async () => token,
+    ...KEEPALIVE,
+  };
+  const observer = {
+    onSent: () => undefined,
+    onAck: () => undefined,
+    onAckTimeout: () => undefined,
+    onResend: () => undefined,
+    onStreamEnd: (code: string): void => void (ends[code] = (ends[code] ?? 0) + 1),
+    onState: (): void => void (changed = true),
+  };
+  const links = makeCoordinatorLinks({
+    endpoints: order.endpoints,
+    resolve: async (host) => [host],
+    makeLink: (address, latest) => makeCoordinatorLink({ address, connection, hello, limits: LIMITS, latest, observer, clock, log }),
+    clock,
+    log,
+  });
+  const hostInterface = { name: "eth1", mac: `20:90:6f:${nodeName.slice(-4, -2)}:${nodeName.slice(-2)}:01` };
+  const loop = makeNodeLoop({
+    pods: () => ({ synced: true, records, lastByteAtMs: clock.now() }),
+    network: {
+      carriersOf: async (addresses) => ({
+        carriers: new Map([...addresses.keys()].map((uid) => [uid, hostInterface])),
+        againAtMs: Number.POSITIVE_INFINITY,
+      }),
+    },
+    uplink: links,
+    clock,
+    log,
+  });
+  agent.loop = loop;
+  agent.links = links;
+  running.push(loop.run(signal), links.run(signal));
+  loop.trigger();
+}
+
+async function run(order: Extract<FleetOrder, { kind: "run" }>): Promise<void> {
+  stop = new AbortController();
+  const { signal } = stop;
+  const beginMs = clock.now();
+  const all = [...agents.values()];
+  for (const [index, agent] of all.entries()) {
+    const dueMs = beginMs + (order.overMs * index) / all.length;
+    if (dueMs - clock.now() > 1) await clock.sleep(dueMs - clock.now());
+    else await new Promise((resolve) => setImmediate(resolve)); // agents are many processes: what one has sent is not to wait for the last one's start
+    if (signal.aborted) return;
+    startAgent(agent, order, signal);
+  }
+}
+
+async function halt(): Promise<void> {
+  stop?.abort();
+  await Promise.all(running);
+  running = [];
+  for (const agent of agents.values()) {
+    delete agent.loop;
+    delete agent.links;
+  }
+  changed = true;
+}
+
+function where(): FleetAnswer {
+  const acknowledged: Record<string, number> = {};
+  for (const { links } of agents.values())
+    for (const [address, { state }] of links?.links ?? [])
+      if (state === "acknowledged") acknowledged[address] = (acknowledged[address] ?? 0) + 1;
+  const { user, system } = process.cpuUsage();
+  return { kind: "links", acknowledged, ends, cpuSeconds: (user + system) / 1e6 };
+}
+
+setInterval(() => {
+  if (!changed) return;
+  changed = false;
+  tell(where());
+}, TELL_MS);
+
+process.on("message", (order: FleetOrder) => {
+  switch (order.kind) {
+    case "seats":
+      for (const { pods, ...seat } of order.seats) agents.set(seat.node, { ...seat, records: new Map(pods.map((pod) => [pod.uid, pod])) });
+      return tell({ kind: "done" });
+    case "pods":
+      return order.changes.forEach(take);
+    case "run":
+      return void run(order).then(() => tell({ kind: "done" }));
+    case "halt":
+      return void halt().then(() => tell({ kind: "done" }));
+    default:
+      return order satisfies never;
+  }
+});
+process.once("disconnect", () => process.exit(0));

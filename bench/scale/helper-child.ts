@@ -1,0 +1,60 @@
+/**
+ * Small processes beside the coordinator; the argument says which. Ends with its parent.
+ * `control` does nothing but measure how late its own event loop is; `floor-server` holds idle HTTP/2 sessions under TLS, and
+ * `floor-client` opens them.
+ */
+import { once } from "node:events";
+import { type ClientHttp2Session, connect, createSecureServer } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { issueAuthority, issueServing } from "../../coordinator/tls/certificate.ts";
+import type { HelperAnswer, HelperQuestion } from "./helpers.ts";
+
+/** As prom-client has it, so that both are the same measure: an undisturbed loop shows a little more than this. */
+const RESOLUTION_MS = 10;
+/** Handshakes under way. */
+const TOGETHER = 50;
+
+const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+const sessions: ClientHttp2Session[] = [];
+
+async function answer(question: HelperQuestion): Promise<HelperAnswer> {
+  switch (question.kind) {
+    case "delay": {
+      const p99Ms = delay.percentile(99) / 1e6;
+      delay.reset();
+      return { kind: "delay", p99Ms };
+    }
+    case "listen": {
+      const authority = await issueAuthority(Date.now());
+      const { certPem: cert, keyPem: key } = await issueServing(authority, ["localhost"], ["127.0.0.1"], Date.now());
+      const server = createSecureServer({ cert, key });
+      server.on("sessionError", () => undefined).listen(0, "127.0.0.1");
+      await once(server, "listening");
+      return { kind: "listening", port: (server.address() as AddressInfo).port, caPem: authority.certPem };
+    }
+    case "connect": {
+      for (let begin = 0; begin < question.sessions; begin += TOGETHER) {
+        const some = Array.from({ length: Math.min(TOGETHER, question.sessions - begin) }, () =>
+          connect(`https://localhost:${question.port}`, { ca: question.caPem, host: "127.0.0.1" }),
+        );
+        sessions.push(...some);
+        await Promise.all(some.map((session) => once(session, "connect")));
+      }
+      return { kind: "connected" };
+    }
+    case "rss":
+      return { kind: "rss", bytes: process.memoryUsage().rss };
+    default:
+      return question satisfies never;
+  }
+}
+
+if (process.argv[2] === "control") delay.enable();
+process.on("message", (question: HelperQuestion) => {
+  void answer(question).then(
+    (told) => process.send?.(told),
+    (error: unknown) => process.send?.({ kind: "failed", reason: String(error) } satisfies HelperAnswer),
+  );
+});
+process.once("disconnect", () => process.exit(0));

@@ -1,0 +1,289 @@
+/**
+ * `npm run bench:scale`: what thousands of agents, and Pods that change all the time, cost one coordinator. The real code of the agents' links against a
+ * real coordinator process; the API server and the cloud are emulated in this process and take no time of their own.
+ */
+import { writeFile } from "node:fs/promises";
+import { cpus, loadavg } from "node:os";
+import { parseArgs } from "node:util";
+import { LEASE_TIMES } from "../../coordinator/leader/lease.ts";
+import { until } from "../../test/cluster/process.ts";
+import { argumentsOrExit, checkJsonFile } from "../arguments.ts";
+import { drive, type Mix, quantile } from "./changes.ts";
+import { type Ground, type Size, startGround } from "./ground.ts";
+import { type Control, floorMiB, startControl } from "./helpers.ts";
+import { type Measured, measure } from "./measure.ts";
+import { type Goal, goalsText, NOISE_LEGEND, type Row, rounded, verdict } from "./rows.ts";
+import { whole } from "./whole.ts";
+
+const USAGE = `usage: npm run bench:scale -- [options]
+  --agents 5000     nodes with an agent each
+  --pods 30         Pods per agent, its own among them
+  --services 2000   50 on each load balancer, 6 Pods each
+  --rate 500        Pod changes per second
+  --seconds 15      how long the Pods of each mix change
+  --quick           200 agents of 10 Pods, 50 Services, 100 changes a second for 3 s: less than a minute
+  --json FILE       writes the rows as JSON too
+Exit code 1 if a goal is missed by more than a control process beside the coordinator explains; 2 for a mistake in the options.
+The goals are those of the default size; a smaller one is easier.`;
+
+const FLAGS = {
+  agents: { type: "string" },
+  pods: { type: "string" },
+  services: { type: "string" },
+  rate: { type: "string" },
+  seconds: { type: "string" },
+  quick: { type: "boolean", default: false },
+  json: { type: "string" },
+  help: { type: "boolean", default: false },
+} as const;
+
+const FULL = { agents: 5_000, pods: 30, services: 2_000, rate: 500, seconds: 15 };
+const QUICK: typeof FULL = { agents: 200, pods: 10, services: 50, rate: 100, seconds: 3 };
+
+/** Throws an Error that names the option. */
+function readOptions(args: string[]) {
+  const { values } = parseArgs({ args, options: FLAGS });
+  checkJsonFile(values.json);
+  const preset = values.quick ? QUICK : FULL;
+  const number = (flag: keyof typeof FULL, least = 1): number => whole(flag, values[flag] ?? String(preset[flag]), least);
+  const size = { agents: number("agents"), pods: number("pods", 2), services: number("services") };
+  return { ...size, rate: number("rate"), seconds: number("seconds"), json: values.json, help: values.help };
+}
+
+type Options = Omit<ReturnType<typeof readOptions>, "json" | "help">;
+
+/** Goals of the default size; see the usage. `perPodKiB` goes on top of the connections' floor. */
+const GOALS = {
+  ackedSeconds: 20,
+  rampCpuSeconds: 6,
+  rssMiB: 800,
+  floorFactor: 1.5,
+  perPodKiB: 2,
+  cores: 0.25,
+  loopP99Ms: 20,
+  ownMsP99: 250,
+  cpuRatio: 1.3,
+} as const;
+/** So few Services for comparison. */
+const FEW = 10;
+/** The ramp of 5 000 agents; fewer take as much less. */
+const RAMP_MS_PER_AGENT = 14_000 / 5_000;
+/** Then a storm counts as one that never passes, and what was to be bound as not settled. */
+const GIVE_UP_MS = 60_000;
+/** What a coordinator at rest costs is measured so long, as a share of the measurement, and taken off the cost of a change. */
+const REST_SHARE = 0.4;
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** One run: rows and goals grow while it goes on. */
+class Run {
+  readonly rows: Row[] = [];
+  readonly goals: Goal[] = [];
+  readonly options: Options;
+  readonly ground: Ground;
+  readonly control: Control;
+  services = 0;
+
+  constructor(options: Options, ground: Ground, control: Control) {
+    this.options = options;
+    this.ground = ground;
+    this.control = control;
+  }
+
+  measured<T>(work: () => Promise<T>, fresh = false): Promise<Measured<T>> {
+    return measure(this, work, { fresh });
+  }
+
+  row(name: string, { row }: Measured<unknown>, more: Partial<Row> = {}): void {
+    const { agents, pods } = this.options;
+    const none = { ackedSeconds: null, ownMsP50: null, ownMsP99: null };
+    this.rows.push(rounded({ name, agents, pods: agents * pods, services: this.services, rate: 0, ...none, ...row, ...more }));
+    console.error(`${name}: done`);
+  }
+
+  goal(row: string, what: string, value: number | null, unit: string, kind: Goal["kind"], atMost?: number): void {
+    const controlP99Ms = this.rows.at(-1)?.controlP99Ms ?? 0;
+    this.goals.push({ row, what, value, unit, kind, controlP99Ms, ...(atMost !== undefined && { atMost }) });
+  }
+
+  /** Seconds from `fromMs` until all agents are acknowledged; null if that never comes. */
+  async acknowledged(fromMs: number): Promise<number | null> {
+    const { agents } = this.options;
+    const all = () => this.ground.acknowledged() >= agents;
+    return await until("acknowledgements", all, GIVE_UP_MS, 10).then(
+      () => (performance.now() - fromMs) / 1_000,
+      () => null,
+    );
+  }
+
+  async connect(overMs: number): Promise<number | null> {
+    const fromMs = performance.now();
+    const [, seconds] = await Promise.all([this.ground.runAgents(overMs), this.acknowledged(fromMs)]);
+    return seconds;
+  }
+
+  /** A new coordinator process, in place of the one that there is. */
+  async replaceCoordinator(): Promise<void> {
+    await this.ground.product.coordinator()?.stop();
+    await this.ground.product.startCoordinator();
+  }
+}
+
+function arrival(run: Run, name: string, measured: Measured<number | null>, cpuSeconds?: number): void {
+  run.row(name, measured, { ackedSeconds: measured.result });
+  run.goal(name, "all acknowledged", measured.result, "s", "time", GOALS.ackedSeconds);
+  run.goal(name, "CPU", measured.row.cpuSeconds, "s", "amount", cpuSeconds);
+  run.goal(name, "nodes watched in place of their agent", measured.fallbacks, "", "amount", cpuSeconds === undefined ? 0 : undefined);
+  run.goal(name, "Lease, longest time between renewals", measured.leaseGapSeconds, "s", "time", LEASE_TIMES.writesMs / 1_000);
+  run.goal(name, "loop delay p99", measured.row.loopP99Ms, "ms", "delay");
+  run.goal(name, "RSS", measured.row.rssMiB, "MiB", "amount");
+}
+
+async function ramp(run: Run): Promise<void> {
+  const measured = await run.measured(() => run.connect(run.options.agents * RAMP_MS_PER_AGENT));
+  arrival(run, "ramp", measured, GOALS.rampCpuSeconds);
+}
+
+async function storm(run: Run): Promise<void> {
+  await run.ground.fleet.halt();
+  await run.replaceCoordinator();
+  arrival(run, "storm", await run.measured(() => run.connect(0)));
+  if (run.ground.acknowledged() >= run.options.agents) return;
+  console.error("the storm does not pass: the agents come in one after the other for what follows");
+  await run.ground.fleet.halt();
+  await run.replaceCoordinator();
+  await run.connect(2 * run.options.agents * RAMP_MS_PER_AGENT);
+}
+
+async function restart(run: Run): Promise<void> {
+  await run.ground.product.coordinator()?.stop();
+  const fromMs = performance.now();
+  const measured = await run.measured(async () => {
+    const [, seconds] = await Promise.all([
+      run.ground.product.startCoordinator().catch((error: unknown) => console.error(String(error))),
+      run.acknowledged(fromMs),
+    ]);
+    return seconds;
+  }, true);
+  arrival(run, "restart", measured);
+}
+
+/** Until the Services up to that number have everything bound; undefined when that takes too long. */
+async function settle(run: Run, services: number): Promise<number | undefined> {
+  const { ground } = run;
+  const fromMs = performance.now();
+  ground.addServices(run.services, services);
+  run.services = services;
+  const wanted = ground.selected(services);
+  const bound = () => ground.listeners() >= services && ground.bound() >= wanted;
+  const settled = await until("bindings", bound, GIVE_UP_MS, 250).then(
+    () => (performance.now() - fromMs) / 1_000,
+    () => undefined,
+  );
+  if (settled === undefined)
+    console.error(`${services} Services: ${ground.bound()} of ${wanted} Pods are bound after ${GIVE_UP_MS / 1_000} s`);
+  await pause(1_000); // status and Events are written after the last bind
+  return settled;
+}
+
+async function memory(run: Run, floor: number): Promise<void> {
+  const { agents, pods, services } = run.options;
+  const measured = await run.measured(() => settle(run, services));
+  run.row("Services", measured);
+  const limit = Math.max(GOALS.rssMiB, GOALS.floorFactor * floor + (GOALS.perPodKiB * agents * pods) / 1_024);
+  run.goal("Services", "all bound", measured.result ?? null, "s", "time");
+  run.goal("Services", "CPU", measured.row.cpuSeconds, "s", "amount");
+  run.goal("Services", "RSS", measured.row.rssMiB, "MiB", "amount", limit);
+  run.goal("Services", "floor of the connections", floor, "MiB", "amount");
+}
+
+const NAMES: Readonly<Record<Mix, string>> = { touch: "touches of unselected Pods", flip: "ready flips", churn: "churn" };
+
+/** CPU milliseconds per change, without what a coordinator at rest costs; undefined where it did not answer. */
+async function change(run: Run, mix: Mix, restCores: number | undefined): Promise<number | undefined> {
+  const { rate, seconds } = run.options;
+  const name = `${NAMES[mix]}, ${run.services} Services`;
+  const measured = await run.measured(() => drive(run.ground, mix, { rate, seconds }));
+  const { result, row } = measured;
+  const [ownMsP50 = null, ownMsP99 = null] = [quantile(result.ownMs, 0.5), result.unopened > 0 ? undefined : quantile(result.ownMs, 0.99)];
+  run.row(name, measured, { rate: result.changes / result.seconds, ownMsP50, ownMsP99 });
+  const { cpuSeconds } = row;
+  const perChangeMs =
+    cpuSeconds === null || restCores === undefined ? undefined : ((cpuSeconds - restCores * measured.seconds) * 1_000) / result.changes;
+  run.goal(name, "changes", result.changes / result.seconds, "/s", "amount");
+  run.goal(name, "CPU", cpuSeconds === null ? null : cpuSeconds / result.seconds, "cores", "amount", GOALS.cores);
+  run.goal(name, "CPU per change, rest taken off", perChangeMs ?? null, "ms", "amount");
+  run.goal(name, "loop delay p99", row.loopP99Ms, "ms", "delay", GOALS.loopP99Ms);
+  run.goal(name, "loop delay p99 of the control process", row.controlP99Ms, "ms", "delay");
+  if (mix !== "churn") return perChangeMs;
+  run.goal(name, "ready to gate, p50", ownMsP50, "ms", "time");
+  run.goal(name, "ready to gate, p99", ownMsP99, "ms", "time", GOALS.ownMsP99);
+  run.goal(name, "gates never opened", result.unopened, "", "amount", 0);
+  return perChangeMs;
+}
+
+/** Cores that the coordinator takes while nothing changes. */
+async function restOf(run: Run): Promise<number | undefined> {
+  const { row, seconds } = await run.measured(() => pause(run.options.seconds * REST_SHARE * 1_000));
+  return row.cpuSeconds === null ? undefined : row.cpuSeconds / seconds;
+}
+
+async function changes(run: Run, floor: number): Promise<void> {
+  const few = Math.min(FEW, run.options.services);
+  await settle(run, few);
+  const before = await change(run, "touch", await restOf(run));
+  await memory(run, floor);
+  const rest = await restOf(run);
+  const after = await change(run, "touch", rest);
+  run.goal("CPU per touch", `${few} to ${run.options.services} Services`, ratio(before, after), "x", "amount", GOALS.cpuRatio);
+  await change(run, "flip", rest);
+  await change(run, "churn", rest);
+}
+
+const ratio = (before: number | undefined, after: number | undefined): number | null =>
+  before === undefined || after === undefined || before <= 0 ? null : after / before;
+
+async function main(options: Options, json: string | undefined): Promise<boolean> {
+  const size: Size = options;
+  const [load = 0] = loadavg(); // of others, before we begin
+  const floor = await floorMiB(options.agents);
+  const control = startControl();
+  const ground = await startGround({ ...size, replicas: 1, begin: { ready: true, gateOpen: true } });
+  const run = new Run(options, ground, control);
+  try {
+    await ground.product.startCoordinator();
+    await ramp(run);
+    await storm(run);
+    await changes(run, floor);
+    await restart(run);
+  } finally {
+    await ground.stop();
+    await control.stop();
+  }
+  const { agents, pods, services, rate } = options;
+  console.log(
+    `${agents} agents x ${pods} Pods, ${services} Services, ${rate} changes a second; CPU and memory are the coordinator's own\n`,
+  );
+  console.log(`${goalsText(run.goals)}\n\n${NOISE_LEGEND}`);
+  const ends = Object.entries(ground.fleet.ends()).map(([code, count]) => `${count} ${code}`);
+  console.log(
+    `streams that ended: ${ends.join(", ") || "none"}; the agents' processes took ${ground.fleet.cpuSeconds().toFixed(1)} s of CPU`,
+  );
+  console.log(`on ${cpus().length} cores with a load of ${load.toFixed(1)} before`);
+  const missed = run.goals.filter((goal) => verdict(goal) === "MISSED");
+  if (json !== undefined) {
+    const machine = { cores: cpus().length, model: cpus()[0]?.model ?? "", node: process.version, loadBefore: load };
+    const goals = run.goals.map((goal) => ({ ...goal, verdict: verdict(goal) }));
+    await writeFile(json, `${JSON.stringify({ machine, floorMiB: floor, rows: run.rows, goals }, undefined, 2)}\n`);
+  }
+  return missed.length === 0;
+}
+
+const { json, help: _help, ...options } = argumentsOrExit(USAGE, readOptions);
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130)); // what runs ends with us
+try {
+  process.exit((await main(options, json)) ? 0 : 1);
+} catch (error) {
+  console.error(error instanceof Error ? error.stack : error);
+  process.exit(1);
+}

@@ -1,0 +1,82 @@
+/** The coordinator's own figures over a piece of work, with those of the control process beside them. */
+import { METRIC_PREFIX } from "../../common/names.ts";
+import type { Replica } from "../../test/cluster/product.ts";
+import type { Ground } from "./ground.ts";
+import type { Control } from "./helpers.ts";
+import type { Row } from "./rows.ts";
+
+/** By name with its labels as they are written, e.g. 'clb_direct_fallbacks_total{change="on"}'. */
+type Scraped = ReadonlyMap<string, number>;
+
+const SCRAPE_MS = 30_000;
+
+/** undefined: it did not answer in time, or is not there. Reading begins the loop delay anew. */
+async function scrape(url: string): Promise<Scraped | undefined> {
+  const text = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(SCRAPE_MS) }).then(
+    (response) => response.text(),
+    () => undefined,
+  );
+  return text === undefined ? undefined : new Map(text.split("\n").flatMap(entryOf));
+}
+
+function entryOf(line: string): [string, number][] {
+  const at = line.lastIndexOf(" ");
+  return line === "" || line.startsWith("#") ? [] : [[line.slice(0, at), Number(line.slice(at + 1))]];
+}
+
+export type Measured<T> = {
+  readonly result: T;
+  readonly seconds: number;
+  readonly row: Pick<Row, "cpuSeconds" | "rssMiB" | "loopP99Ms" | "writes" | "controlP99Ms">;
+  /** Nodes that were watched in place of their agent. */
+  readonly fallbacks: number | null;
+  /** Longest time between two renewals of the Lease; null where another process took it. */
+  readonly leaseGapSeconds: number | null;
+};
+
+export type MeasureOptions = {
+  /** Whose figures; default the first. */
+  readonly replica?: Replica;
+  /** A new process is looked at: all of its figures count from its start. */
+  readonly fresh?: boolean;
+};
+
+const CPU = "process_cpu_seconds_total";
+const FALLBACKS = `${METRIC_PREFIX}fallbacks_total{change="on"}`;
+export async function measure<T>(
+  { ground, control }: { readonly ground: Ground; readonly control: Control },
+  work: () => Promise<T>,
+  { replica = 0, fresh = false }: MeasureOptions = {},
+): Promise<Measured<T>> {
+  const url = ground.opsUrl(replica);
+  const before = fresh ? undefined : await scrape(url);
+  await control.p99Ms();
+  ground.lease();
+  const cloudMs = Date.now();
+  const startMs = performance.now();
+  const result = await work();
+  const seconds = (performance.now() - startMs) / 1_000;
+  const [after, controlP99Ms] = await Promise.all([scrape(url), control.p99Ms()]);
+  const grown = (name: string): number | null => {
+    const now = after?.get(name);
+    if (after === undefined || (!fresh && before === undefined)) return null;
+    return (now ?? 0) - (before?.get(name) ?? 0);
+  };
+  const { holders, gapMs } = ground.lease();
+  const bytes = after?.get("process_resident_memory_bytes");
+  const lag = after?.get("nodejs_eventloop_lag_p99_seconds");
+  const writes = ground.cloud.journal.of("call").filter(({ isWrite, startMs: atMs }) => isWrite && atMs >= cloudMs).length;
+  return {
+    result,
+    seconds,
+    row: {
+      cpuSeconds: grown(CPU),
+      rssMiB: bytes === undefined ? null : bytes / 2 ** 20,
+      loopP99Ms: lag === undefined ? null : lag * 1_000,
+      writes,
+      controlP99Ms,
+    },
+    fallbacks: grown(FALLBACKS),
+    leaseGapSeconds: new Set(holders).size <= 1 ? gapMs / 1_000 : null,
+  };
+}

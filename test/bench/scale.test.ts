@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { quantile } from "../../bench/scale/changes.ts";
+import { type Goal, goalsText, verdict } from "../../bench/scale/rows.ts";
+
+const goal = (kind: Goal["kind"], value: number | null, controlP99Ms: number, atMost: number | undefined = 20): Goal => {
+  return { row: "storm", what: "all acknowledged", unit: "s", kind, value, controlP99Ms, ...(atMost !== undefined && { atMost }) };
+};
+
+suite("whether a goal is missed", () => {
+  const cases: readonly [what: string, goal: Goal, verdict: ReturnType<typeof verdict>][] = [
+    ["within the limit", goal("time", 20, 11), "reached"],
+    ["above it on a quiet machine", goal("time", 20.1, 11), "MISSED"],
+    ["above it by as much as the control process is late", goal("time", 40, 24), "noise"],
+    ["above it by more than that", goal("time", 41, 24), "MISSED"],
+    ["a loop delay of 1.5 times that of the control process", goal("delay", 36, 24), "noise"],
+    ["a loop delay above that", goal("delay", 37, 24), "MISSED"],
+    ["CPU and memory are not excused", goal("amount", 20.1, 500), "MISSED"],
+    ["what never happened", goal("time", null, 500), "MISSED"],
+  ];
+  for (const [what, one, wanted] of cases) test(what, () => assert.equal(verdict(one), wanted));
+  test("what has no limit has no verdict", () => {
+    const { atMost: _none, ...free } = goal("time", null, 11);
+    assert.equal(verdict(free), "");
+  });
+});
+
+test("each measure has a line with its limit beside it; the name of the row stands once", () => {
+  const lines = goalsText([goal("time", 21, 11), goal("time", null, 11)]).split("\n");
+  assert.match(lines[1] ?? "", /^storm {2}all acknowledged +21.0 s +20.0 s {2}MISSED$/);
+  assert.match(lines[2] ?? "", /^ {7}all acknowledged +never +20.0 s {2}MISSED$/);
+});
+
+test("a quantile is one of the times", () => {
+  assert.deepEqual([quantile([], 0.5), quantile([3], 0.99), quantile([5, 1, 3], 0.5)], [undefined, 3, 3]);
+});
