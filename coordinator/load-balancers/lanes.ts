@@ -5,6 +5,9 @@ import type { LaneTimes } from "../domain/plan/lane-order.ts";
 const FIRST_WRITE_MS = 5_000;
 
 type Lane = Call["lane"];
+/** After a write that was quick the next one waits for company, so that an instant cloud is not asked for every Pod alone. */
+const COMPANY = { quickMs: 100, waitMs: 20 } as const;
+
 /** What may fail and pause: the lanes of a plan, and the adoption of targets before it. */
 type Work = Lane | "adopt";
 type State = {
@@ -14,6 +17,7 @@ type State = {
   readonly pausedUntilMs: Map<Work, number>;
   readonly tookMs: Map<Lane, number>;
   last: Lane | undefined;
+  companyUntilMs: number;
 };
 
 /** How each load balancer gets on, lane by lane. Times are milliseconds since the epoch. */
@@ -41,7 +45,13 @@ export class Lanes {
     const state = this.#of(id);
     state.tookMs.set(lane, endedMs - startedMs);
     state.last = lane;
+    state.companyUntilMs = endedMs - startedMs < COMPANY.quickMs ? endedMs + COMPANY.waitMs : 0;
     state.sinceMs = new Map([...state.sinceMs, [lane, startedMs]]);
+  }
+
+  /** How long the next write waits for company, milliseconds; 0: it goes at once. */
+  companyMs(id: string, nowMs: number): number {
+    return Math.max(0, (this.#states.get(id)?.companyUntilMs ?? 0) - nowMs);
   }
 
   worked(id: string, lane: Work): void {
@@ -91,6 +101,7 @@ export class Lanes {
       pausedUntilMs: new Map(),
       tookMs: new Map(),
       last: undefined,
+      companyUntilMs: 0,
     };
     this.#states.set(id, state);
     return state;

@@ -73,6 +73,8 @@ export function makeLoadBalancerReconciler(ports: LoadBalancerDeps): Reconcile {
       forget(id);
       return resync(deps);
     }
+    const companyMs = lanes.companyMs(id, clock.now());
+    if (companyMs > 0) return { kind: "again", afterMs: companyMs, because: "company" };
     const actual = mirror.read(id);
     if (actual === undefined) return resync(deps);
     const desired = intents.desired(id);

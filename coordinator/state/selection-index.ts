@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { PodFact } from "../../common/vocabulary.ts";
 import type { Selection } from "../domain/intent/backends.ts";
 import { intentOf, loadBalancerOf, type OwnerIntent, selectorOf } from "../domain/intent/owner-intent.ts";
-import { type IntentPort, type ServiceIntent, selects } from "../domain/intent/service.ts";
+import { type IntentPort, type ServiceIntent, selectorTest } from "../domain/intent/service.ts";
 import { wishKey } from "../domain/intent/service-config.ts";
 import type { ObjectRef } from "../domain/problem.ts";
 import type { PodChange } from "./pod-facts.ts";
@@ -73,7 +73,8 @@ export class SelectionIndex {
     const before = [...indexed.waiting];
     indexed.pods.clear();
     indexed.waiting.clear();
-    for (const pod of this.#pods.inNamespace(namespace)) if (selects(selector, pod.labels)) keep(indexed, pod);
+    const isSelected = selectorTest(selector);
+    for (const pod of this.#pods.inNamespace(namespace)) if (isSelected(pod.labels)) keep(indexed, pod);
     return before.filter((podUid) => !indexed.waiting.has(podUid));
   }
 

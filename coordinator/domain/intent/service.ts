@@ -155,7 +155,13 @@ export function namedLoadBalancer({ annotations }: ServiceRecord): string | unde
 }
 
 /** Every label of the selector is on the Pod. An empty selector matches nothing here. */
-export function selects(selector: Readonly<Record<string, string>>, labels: Readonly<Record<string, string>>): boolean {
-  const entries = Object.entries(selector);
-  return entries.length > 0 && entries.every(([key, value]) => labels[key] === value);
+export const selects = (selector: Readonly<Record<string, string>>, labels: Readonly<Record<string, string>>): boolean =>
+  selectorTest(selector)(labels);
+
+/** The same for one selector and many Pods: thousands of Services times thousands of Pods are asked about when a leader begins. */
+export function selectorTest(selector: Readonly<Record<string, string>>): (labels: Readonly<Record<string, string>>) => boolean {
+  const [first, ...others] = Object.entries(selector);
+  if (first === undefined) return () => false;
+  const [name, value] = first;
+  return (labels) => labels[name] === value && others.every(([key, wanted]) => labels[key] === wanted);
 }

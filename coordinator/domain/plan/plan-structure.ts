@@ -1,4 +1,4 @@
-import { isOwnListener, ownerMarkOf } from "../../../common/names.ts";
+import { ownerMark, ownerMarkOf } from "../../../common/names.ts";
 import { CALL_LIMITS, type Call, type NewListeners } from "../call.ts";
 import { chunks } from "../chunks.ts";
 import { domainOf } from "../intent/asked-places.ts";
@@ -24,6 +24,8 @@ export type PlacePair = {
 };
 /** A call that makes places; `followUps`: backends that can be bound when it is done. */
 export type Creation = { readonly call: Call; readonly followUps: number };
+
+type Owner = DesiredLoadBalancer["owners"][number];
 
 export type StructureInput = {
   readonly clusterId: string;
@@ -61,13 +63,14 @@ export function placePairs(desired: DesiredLoadBalancer, actual: LoadBalancer): 
 export function planStructure(input: StructureInput): StructurePlan {
   const { desired, actual } = input;
   const wantedByName = new Map(desired.listeners.map((listener) => [listener.name, listener]));
+  const owners = new Map(desired.owners.map((owner) => [ownerMark(owner.ref.uid), owner]));
   const pairs: PlacePair[] = [];
   const doomed: string[] = [];
   const orphaned: Listener[] = [];
   const createRules: Creation[] = [];
   const deleteRules: Call[] = [];
   for (const listener of sortedBy(actual.listeners, ({ name, listenerId }) => `${name} ${listenerId}`)) {
-    const verdict = judge(listener, wantedByName, input);
+    const verdict = judge(listener, wantedByName, { clusterId: input.clusterId, owners });
     if (verdict === "doomed") doomed.push(listener.listenerId);
     if (verdict === "orphaned") orphaned.push(listener);
     if (verdict !== "kept") continue;
@@ -101,10 +104,11 @@ export function planStructure(input: StructureInput): StructurePlan {
 function judge(
   listener: Listener,
   wanted: ReadonlyMap<string, WantedListener>,
-  { clusterId, desired }: StructureInput,
+  { clusterId, owners }: { readonly clusterId: string; readonly owners: ReadonlyMap<string, Owner> },
 ): "foreign" | "doomed" | "orphaned" | "kept" {
-  if (ownerMarkOf(listener.name, clusterId) === undefined) return "foreign";
-  const owner = desired.owners.find(({ ref }) => isOwnListener(listener.name, clusterId, ref.uid));
+  const mark = ownerMarkOf(listener.name, clusterId);
+  if (mark === undefined) return "foreign";
+  const owner = owners.get(mark);
   if (owner === undefined) return "orphaned";
   if (owner.state === "deleted") return "doomed";
   return owner.state === "held" || wanted.has(listener.name) ? "kept" : "doomed";

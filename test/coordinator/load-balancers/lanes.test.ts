@@ -55,3 +55,16 @@ test("a load balancer that is forgotten begins anew", () => {
   lanes.forget("lb-1");
   assert.deepEqual([figures(lanes.times("lb-1", 2_000)), lanes.running("lb-1", [DRAIN], 2_000)], [[0, 5_000, undefined], [DRAIN]]);
 });
+
+test("the next write waits 20 ms for company after a quick one, and not at all after a slow one", () => {
+  const lanes = new Lanes();
+  assert.equal(lanes.companyMs("lb-1", 0), 0); // the first one goes at once
+  lanes.wrote("lb-1", "bind", { startedMs: 1_000, endedMs: 1_099 });
+  assert.deepEqual(
+    [1_099, 1_110, 1_119, 2_000].map((nowMs) => lanes.companyMs("lb-1", nowMs)),
+    [20, 9, 0, 0],
+  );
+  assert.equal(lanes.companyMs("lb-2", 1_100), 0);
+  lanes.wrote("lb-1", "drain", { startedMs: 2_000, endedMs: 2_100 });
+  assert.equal(lanes.companyMs("lb-1", 2_100), 0);
+});
