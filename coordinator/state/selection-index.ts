@@ -5,6 +5,7 @@ import { intentOf, loadBalancerOf, type OwnerIntent, selectorOf } from "../domai
 import { type IntentPort, type ServiceIntent, selectorTest } from "../domain/intent/service.ts";
 import { wishKey } from "../domain/intent/service-config.ts";
 import type { ObjectRef } from "../domain/problem.ts";
+import { LabelIndex } from "./label-index.ts";
 import type { PodChange } from "./pod-facts.ts";
 import { type PodIndex, waitsForGate } from "./pod-index.ts";
 import { SelectorTable } from "./selector-table.ts";
@@ -25,6 +26,8 @@ type WatchedSelector = { readonly namespace: string; readonly selector: Readonly
 
 type Indexed = {
   owner: OwnerIntent;
+  /** Labels that `#labels` keeps for it. */
+  selector: OwnerIntent["selector"];
   /** The Pods that it selects, by UID. */
   readonly pods: Map<string, PodFact>;
   /** Those of them whose gates are still closed. */
@@ -42,16 +45,17 @@ type BoundAt = (names: readonly string[]) => Iterable<string>;
  * its namespace and labels; everybody else reads the answer.
  */
 export class SelectionIndex {
-  readonly #pods: PodIndex;
+  readonly #labels: LabelIndex;
   readonly #boundAt: BoundAt;
   readonly #owners = new Map<string, Indexed>();
   readonly #ownerSelectors = new SelectorTable();
   readonly #serviceSelectors = new SelectorTable();
+  readonly #services = new Map<string, WatchedSelector>();
   readonly #followers: ((selection: PodSelection) => void)[] = [];
 
   /** `boundAt`: default: nothing is known of that. */
   constructor(pods: PodIndex, boundAt: BoundAt = () => []) {
-    this.#pods = pods;
+    this.#labels = new LabelIndex(pods);
     this.#boundAt = boundAt;
     pods.follow((change) => this.#podChanged(change));
   }
@@ -66,32 +70,43 @@ export class SelectionIndex {
     const { uid, namespace } = owner.ref;
     const selector = selectorOf(owner);
     const known = this.#owners.get(uid);
-    const indexed: Indexed = known ?? { owner, pods: new Map(), waiting: new Set(), ports: new Map() };
+    const indexed: Indexed = known ?? { owner, selector: {}, pods: new Map(), waiting: new Set(), ports: new Map() };
     indexed.owner = owner;
     this.#owners.set(uid, indexed);
     if (!this.#ownerSelectors.set(uid, namespace, selector) && known !== undefined) return [];
     const before = [...indexed.waiting];
     indexed.pods.clear();
     indexed.waiting.clear();
+    this.#labels.use(namespace, selector);
+    this.#labels.unuse(namespace, indexed.selector);
+    indexed.selector = selector;
     const isSelected = selectorTest(selector);
-    for (const pod of this.#pods.inNamespace(namespace)) if (isSelected(pod.labels)) keep(indexed, pod);
+    for (const pod of this.#labels.candidates(namespace, selector)) if (isSelected(pod.labels)) keep(indexed, pod);
     return before.filter((podUid) => !indexed.waiting.has(podUid));
   }
 
   /** Returns the waiting Pods that it selected. */
   deleteOwner(uid: string): readonly string[] {
-    const waiting = [...(this.#owners.get(uid)?.waiting ?? [])];
+    const indexed = this.#owners.get(uid);
+    if (indexed === undefined) return [];
     this.#owners.delete(uid);
     this.#ownerSelectors.delete(uid);
-    return waiting;
+    this.#labels.unuse(indexed.owner.ref.namespace, indexed.selector);
+    return [...indexed.waiting];
   }
 
-  setService(uid: string, { namespace, selector }: WatchedSelector): void {
-    this.#serviceSelectors.set(uid, namespace, selector);
+  setService(uid: string, service: WatchedSelector): void {
+    const { namespace, selector } = service;
+    if (!this.#serviceSelectors.set(uid, namespace, selector)) return;
+    this.#labels.use(namespace, selector); // before the first pass, so that the Pods are gone through once for all Services
+    this.#unuseService(uid);
+    this.#services.set(uid, { namespace, selector });
   }
 
   deleteService(uid: string): void {
     this.#serviceSelectors.delete(uid);
+    this.#unuseService(uid);
+    this.#services.delete(uid);
   }
 
   /** Watched Services that select the Pod, whosever they are; UIDs. */
@@ -132,6 +147,7 @@ export class SelectionIndex {
     const { before, after } = change;
     const pod = after ?? before;
     if (pod === undefined) return;
+    this.#labels.podChanged(before, after);
     const now = this.#ownerSelectors.matching(pod.namespace, pod.labels);
     const formerly = before === undefined || before === pod ? [] : this.#ownerSelectors.matching(before.namespace, before.labels);
     const gone = formerly.filter((uid) => !now.includes(uid));
@@ -147,6 +163,11 @@ export class SelectionIndex {
     }
     const selection = { change, selecting, left, loadBalancerIds };
     for (const listener of this.#followers) listener(selection);
+  }
+
+  #unuseService(uid: string): void {
+    const known = this.#services.get(uid);
+    if (known !== undefined) this.#labels.unuse(known.namespace, known.selector);
   }
 
   #note(ownerUid: string, podUid: string, pod: PodFact | undefined): void {
