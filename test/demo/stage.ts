@@ -57,7 +57,7 @@ export async function setStage(options: DemoOptions, steps: Steps, say: (text: s
     port: "0",
     profile: options.profile,
     "vip-cidr": plan.vipRange,
-    ...(options.scenario !== undefined && { seed: options.scenario }),
+    ...(options.scenario !== undefined && { scenario: options.scenario }),
   };
   const ranges = backendRanges(options, plan).flatMap((range) => ["--backend-cidr", range]);
   const cloudProcess = start("cloud", "test/cloud/main.ts", [...flagsOf(flags), ...ranges]);
