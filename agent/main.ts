@@ -11,6 +11,7 @@ import { AGENT_READY_HEALTH } from "../common/names.ts";
 import { makeOpsServer } from "../common/ops-server.ts";
 import { hostKernel, makeHostNetwork } from "./adapters/host-network.ts";
 import { makePodSource } from "./adapters/pod-source.ts";
+import { readArguments, USAGE } from "./arguments.ts";
 import { type AgentConfig, readConfig } from "./config.ts";
 import { makeCoordinatorLink } from "./coordinator-link.ts";
 import { makeCoordinatorLinks } from "./coordinator-links.ts";
@@ -106,7 +107,8 @@ async function resolveOneFamily(host: string): Promise<readonly string[]> {
 }
 
 try {
-  await main(readConfig());
+  if (readArguments(process.argv.slice(2)).help) process.stdout.write(`${USAGE}\n`);
+  else await main(readConfig());
 } catch (error) {
   if (!(error instanceof ConfigError)) throw error;
   process.stderr.write(`${error.message}\n`);

@@ -15,6 +15,16 @@ export function argumentsOrExit<Asked extends { readonly help: boolean }>(usage:
   return process.exit(0);
 }
 
+/** An option's value, or that of its former name, e.g. of ["time-scale", "scale"]; with the name that was given, for messages. */
+export function namedOrFormer<Name extends string>(
+  values: Readonly<Partial<Record<Name, string>>>,
+  [name, former]: readonly [name: Name, former: Name],
+  preset: string,
+): readonly [flag: Name, text: string] {
+  const [text, old] = [values[name], values[former]];
+  return text === undefined && old !== undefined ? [former, old] : [name, text ?? preset];
+}
+
 /** Of `--<flag> <text>`. Throws a RangeError that names both. */
 export function positive(flag: string, text: string): number {
   const value = Number(text);

@@ -69,7 +69,7 @@ const THROTTLE_PAUSE_MS = 1_000;
  */
 export function makeControllers(deps: ControllersDeps): Controllers {
   const { client, clock, log, metrics, objects, settings, tell } = deps;
-  const { clusterId, gateType } = settings;
+  const { clusterId, gateType, policy, drainMs } = settings;
   const { rateLimit, api } = cloudOf(deps);
   const onOutcome = (queue: string) => (outcome: string, seconds: number) => metrics.onPass(queue, outcome, seconds);
   const state = makeState(deps, {
@@ -130,7 +130,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const wakeUps = new WakeUps({ ...queues, ...state, health, plans: planner, releases: guard });
   beginWith(state, wakeUps);
   return {
-    explain: new Explain({ ...state, podBindings: gates.podBindings, writer, planner, guard, clock, policy: settings.policy }),
+    explain: new Explain({ ...state, podBindings: gates.podBindings, writer, planner, guard, clock, policy, drainMs }),
     progress: new Progress({ ...state, server: client.server, guard, owners, loadBalancers, causes }),
     writeLog,
     serviceChanged: (change) => takeIn(state, wakeUps, change),
@@ -141,7 +141,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
       mirrorAgeSeconds: () => mirror.oldestReadSeconds(clock.now()),
     },
     run: async (stop, hard) => {
-      const gatesRun = settings.policy === "observe" ? [] : [gates.queue.run(stop, hard)]; // a gate is a write
+      const gatesRun = policy === "observe" ? [] : [gates.queue.run(stop, hard)]; // a gate is a write
       await Promise.all([owners.queue.run(stop, hard), loadBalancers.run(stop, hard), ...gatesRun, health.run(stop)]);
       state.close();
     },

@@ -194,14 +194,30 @@ test("all pages name keys in milliseconds that exist; the former name of RESYNC_
 
 const ARCHITECTURE = "docs/architecture.md";
 
-test("docs/architecture.md and README.md name files and folders that exist", () => {
-  const pattern = /(?<![\w/.-])((?:agent|bench|common|coordinator|deploy|docs|proto|test)\/[\w./-]*)/g;
-  const missing: string[] = [];
-  for (const page of [ARCHITECTURE, "README.md"]) {
-    const paths = [...readFileSync(page, "utf8").matchAll(pattern)].map(([, path = ""]) => path.replace(/\.$/, ""));
-    assert.ok(paths.length > 10, `${paths.length} paths found in ${page}: are they still written as this test expects?`);
-    missing.push(...paths.filter((path) => !existsSync(path)).map((path) => `${page} names ${path}, which does not exist`));
-  }
+/** Files, folders and globs of this repository that a text names, e.g. "test/contract/cloud/{actions,limits}*.test.ts". */
+function pathsIn(text: string): string[] {
+  const pattern = /(?<![\w/.-])(?:agent|bench|common|coordinator|deploy|docs|proto|test)\/(?:[\w./*-]|\{[\w,-]+\})*/g;
+  return [...text.matchAll(pattern)].map(([path]) => path.replace(/\.$/, ""));
+}
+
+/** A glob has to match something. */
+const isThere = (path: string): boolean => (/[*{]/.test(path) ? globSync(path).length > 0 : existsSync(path));
+
+test("paths and globs are found in a text, and those that lead nowhere are told apart", () => {
+  const text = "`docs/{errors,none}.md`, `test/none/*.test.ts` and docs/none.md. See agent/main.ts, or /bin/test/x";
+  const paths = pathsIn(text);
+  assert.deepEqual(paths, ["docs/{errors,none}.md", "test/none/*.test.ts", "docs/none.md", "agent/main.ts"]);
+  assert.deepEqual(paths.filter(isThere), ["docs/{errors,none}.md", "agent/main.ts"]);
+});
+
+test("README.md and all pages in docs name files and folders that exist", () => {
+  const pages = [...globSync("docs/*.md"), "README.md"].map((page) => ({ page, paths: pathsIn(readFileSync(page, "utf8")) }));
+  for (const { page, paths } of pages)
+    if (page === ARCHITECTURE || page === "README.md")
+      assert.ok(paths.length > 10, `${paths.length} paths found in ${page}: are they still written as this test expects?`);
+  const missing = pages.flatMap(({ page, paths }) =>
+    paths.flatMap((path) => (isThere(path) ? [] : `${page} names ${path}, found nowhere`)),
+  );
   assert.deepEqual(missing, []);
 });
 

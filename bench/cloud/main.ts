@@ -1,27 +1,31 @@
 import { writeFile } from "node:fs/promises";
 import { cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
-import { argumentsOrExit, checkJsonFile, positive } from "../arguments.ts";
+import { argumentsOrExit, checkJsonFile, namedOrFormer, positive } from "../arguments.ts";
 import { benchCalls } from "./calls.ts";
 import { benchDataPlane } from "./data-plane.ts";
 import { soak } from "./soak.ts";
 import { type Figure, isReached, table } from "./table.ts";
 
 const USAGE = `usage: npm run bench:cloud -- [options]
-  --seconds 5     how long each rate is measured
-  --soak          random calls and faults instead of the benchmark
-  --minutes 60    of the soak, in the cloud's time
-  --scale 20      how many times as fast as real time the soak runs
-  --seed 1        same seed, same calls and faults
-  --json FILE     writes the figures as JSON too
+  --seconds 5       how long each rate is measured
+  --soak            random calls and faults instead of the benchmark
+  --minutes 60      of the soak, in the cloud's time
+  --time-scale 20   how many times as fast as real time the soak runs
+  --random-seed 1   same seed, same calls and faults
+  --json FILE       writes the figures as JSON too
+Former names, for one version: --scale of --time-scale, --seed of --random-seed.
 Exit code 1 only for errors: a figure that misses its goal is marked, for machines differ. 2 for a mistake in the options.`;
 
 const FLAGS = {
   seconds: { type: "string", default: "5" },
   soak: { type: "boolean", default: false },
   minutes: { type: "string", default: "60" },
-  scale: { type: "string", default: "20" },
-  seed: { type: "string", default: "1" },
+  "time-scale": { type: "string" },
+  "random-seed": { type: "string" },
+  /** The former names of these two, for one version. */
+  scale: { type: "string" },
+  seed: { type: "string" },
   json: { type: "string" },
   help: { type: "boolean", default: false },
 } as const;
@@ -30,8 +34,12 @@ const FLAGS = {
 function readOptions(args: string[]) {
   const { values } = parseArgs({ args, options: FLAGS });
   checkJsonFile(values.json);
-  const number = (flag: "seconds" | "minutes" | "scale" | "seed"): number => positive(flag, values[flag]);
-  const numbers = { seconds: number("seconds"), minutes: number("minutes"), scale: number("scale"), seed: number("seed") };
+  const numbers = {
+    seconds: positive("seconds", values.seconds),
+    minutes: positive("minutes", values.minutes),
+    scale: positive(...namedOrFormer(values, ["time-scale", "scale"], "20")),
+    seed: positive(...namedOrFormer(values, ["random-seed", "seed"], "1")),
+  };
   return { ...numbers, isSoak: values.soak, json: values.json, help: values.help };
 }
 

@@ -4,7 +4,7 @@
  */
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { argumentsOrExit, checkJsonFile, positive } from "../arguments.ts";
+import { argumentsOrExit, checkJsonFile, namedOrFormer, positive } from "../arguments.ts";
 import { changes } from "./changes.ts";
 import { changesText, failings, LEGEND, rolloutFailings, rolloutTable, rowsTable } from "./print.ts";
 import { rollout } from "./rollout.ts";
@@ -12,18 +12,20 @@ import { type ResultRow, virtualRows, wireRow } from "./rows.ts";
 import { PUBLISHED, type PublishedRow } from "./tables.ts";
 
 const USAGE = `usage: npm run bench:sync -- [options]
-  --quick        two rows of each table, nothing else (seconds)
-  --no-rollout   no rollout of 200 Pods and no thousand changes, which take real time
-  --wire         two rows of each table over real HTTP and the real SDK as well
-  --scale 5      how many times as fast as real time the wire runs
-  --json FILE    writes the figures as JSON too
+  --quick          two rows of each table, nothing else (seconds)
+  --no-rollout     no rollout of 200 Pods and no thousand changes, which take real time
+  --wire           two rows of each table over real HTTP and the real SDK as well
+  --time-scale 5   how many times as fast as real time the wire runs. Former name, for one version: --scale
+  --json FILE      writes the figures as JSON too
 Exit code 1 if a column does not reproduce its published figure, or ours misses its limit; 2 for a mistake in the options.`;
 
 const FLAGS = {
   quick: { type: "boolean", default: false },
   "no-rollout": { type: "boolean", default: false },
   wire: { type: "boolean", default: false },
-  scale: { type: "string", default: "5" },
+  "time-scale": { type: "string" },
+  /** The former name of `time-scale`, for one version. */
+  scale: { type: "string" },
   json: { type: "string" },
   help: { type: "boolean", default: false },
 } as const;
@@ -41,7 +43,7 @@ const isQuick = ({ table, rules, backends }: PublishedRow): boolean =>
 function readOptions(args: string[]) {
   const { values } = parseArgs({ args, options: FLAGS });
   checkJsonFile(values.json);
-  return { ...values, scale: positive("scale", values.scale), noRollout: values["no-rollout"] };
+  return { ...values, scale: positive(...namedOrFormer(values, ["time-scale", "scale"], "5")), noRollout: values["no-rollout"] };
 }
 
 async function main({ quick, wire, scale, json, noRollout }: ReturnType<typeof readOptions>): Promise<boolean> {

@@ -4,7 +4,8 @@ import { OPS_PORT } from "../../common/names.ts";
 
 const DEFAULT_URL = `http://127.0.0.1:${OPS_PORT}`;
 const USAGE = `usage: npm run explain -- [--url ${DEFAULT_URL}] <namespace>/<pod> | <load balancer id> | <namespace>
-  --url  the ops port of the coordinator that leads, or set EXPLAIN_URL`;
+  --url  the ops port of the coordinator that leads, or set EXPLAIN_URL
+Exit code 0: it answered, also that it knows no Pods in that namespace; 1: no answer, or the Pod or load balancer is not known; 2: a mistake in the arguments.`;
 const OPTIONS = { url: { type: "string" }, help: { type: "boolean", default: false } } as const;
 
 type Question = { readonly subject: string; readonly base: string };

@@ -2,7 +2,17 @@ import type { Clock } from "../../common/clock.ts";
 import { type PodFact, podName } from "../../common/vocabulary.ts";
 import type { Call } from "../domain/call.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
-import { type Listener, type LoadBalancer, type PlaceId, placeKey, placesOf, slotOf, targetKey } from "../domain/load-balancer.ts";
+import {
+  type Listener,
+  type LoadBalancer,
+  type PlaceId,
+  placeKey,
+  placesOf,
+  type Slot,
+  slotKey,
+  slotOf,
+  targetKey,
+} from "../domain/load-balancer.ts";
 import type { Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { Step } from "../domain/readiness/gate-condition.ts";
 import type { Parked } from "../domain/safety/brake.ts";
@@ -28,6 +38,8 @@ export type ExplainDeps = {
   readonly planner: { plan(desired: DesiredLoadBalancer, actual: LoadBalancer): Plan };
   /** Which of the planned calls are made. */
   readonly policy: Policy;
+  /** How long weight 0 lasts before a target is unbound. */
+  readonly drainMs: number;
   readonly listenerOwners: Pick<ListenerOwners, "of">;
   /** Removals that wait, as of the last plan, and ids that a person released and none of them has. */
   readonly guard: Pick<RemovalGuard, "parked" | "strayReleases">;
@@ -70,6 +82,8 @@ type TargetExplanation = {
   readonly weight: number;
   readonly health: string;
   readonly pod: string;
+  /** Until its drain is over; undefined: it does not drain, or it is not known. */
+  readonly unboundInSeconds: number | undefined;
 };
 export type LoadBalancerExplanation = {
   readonly loadBalancerId: string;
@@ -126,6 +140,7 @@ export class Explain {
     const actual = mirror.read(id);
     const desired = intents.desired(id);
     const plan = actual === undefined ? { calls: [], findings: [] } : this.#deps.planner.plan(desired, actual);
+    const otherwise = otherwiseThanByTime(plan);
     const readAtMs = mirror.readAtMs(id);
     const running = writer.running(id);
     return {
@@ -145,6 +160,7 @@ export class Explain {
             weight: target.weight,
             health: mirror.health(id, slotOf(place, target))?.state ?? "no data",
             pod: this.#podBehind(id, target.ip),
+            unboundInSeconds: otherwise.has(slotKey(slotOf(place, target))) ? undefined : this.#drainLeftSeconds(id, slotOf(place, target)),
           })),
         ),
       })),
@@ -173,6 +189,14 @@ export class Explain {
     const owner = ownerOfPlace(this.#deps.mirror, listenerOwners, loadBalancerId, place);
     const text = releaseText(parked, owner === undefined ? "its Service" : nameOf(owner), guard.strayReleases(loadBalancerId));
     return `removal ${id} of ${slots.length} backends of ${place}: ${staying} would stay, ${floor} must. ${text}`;
+  }
+
+  #drainLeftSeconds(id: string, slot: Slot): number | undefined {
+    const { mirror, addressClaims, clock, policy, drainMs } = this.#deps;
+    const drainedAtMs = mirror.drainedAtMs(id, slot);
+    if (drainedAtMs === undefined || policy !== "enforce" || addressClaims.podOf(id, slot.ip) === undefined) return undefined;
+    const leftMs = drainedAtMs + drainMs - clock.now();
+    return leftMs > 0 ? Math.ceil(leftMs / 1000) : undefined;
   }
 
   #podBehind(id: string, ip: string): string {
@@ -224,6 +248,15 @@ export class Explain {
       nextCall: next,
     };
   }
+}
+
+/** Slots that time alone does not take away: the plan changes them at once, or they wait for something else. */
+function otherwiseThanByTime({ calls, findings }: Plan): ReadonlySet<string> {
+  const called = calls.flatMap((call): readonly Slot[] => ("slots" in call ? call.slots : "weights" in call ? call.weights : []));
+  const waiting = findings.flatMap((finding) =>
+    finding.kind === "waiting" ? slotOf({ ...finding.rule, listenerId: finding.listener.listenerId }, finding.target) : [],
+  );
+  return new Set([...called, ...waiting].map(slotKey));
 }
 
 function ruleText({ rules }: Listener, { locationId }: PlaceId): string | undefined {

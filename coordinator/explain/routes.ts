@@ -1,3 +1,4 @@
+import { LOAD_BALANCER_ID } from "../../common/names.ts";
 import type { Explain } from "./explain.ts";
 import { loadBalancerText, podText } from "./text.ts";
 import { type WriteLog, writeLogText } from "./write-log.ts";
@@ -10,11 +11,14 @@ const NOT_LEADING: RouteAnswer = {
   body: "this replica does not lead: ask the other one\n",
 };
 
-const notKnown = (what: string): RouteAnswer => ({
+const notKnown = (what: string, hint = ""): RouteAnswer => ({
   status: 404,
   contentType: "text/plain; charset=utf-8",
-  body: `${what} is not known here\n`,
+  body: `${what} is not known here\n${hint}`,
 });
+
+/** For who names a Service, or a Pod by its Deployment. */
+const WHAT_TO_GIVE = `give <namespace>/<pod>, a load balancer id or a namespace; a Service's load balancer is in its annotation ${LOAD_BALANCER_ID}\n`;
 
 /** What the routes read; undefined on a replica that does not lead. */
 type Leader = { readonly writeLog: WriteLog; readonly explain: Explain } | undefined;
@@ -43,17 +47,19 @@ export function writeLogRoute(leading: WriteLogSource, { searchParams: query }: 
   return { status: 200, contentType: "application/json", body: `${JSON.stringify(entries)}\n` };
 }
 
+type Explained = Pick<Explain, "pod" | "podsOf" | "loadBalancer" | "overview">;
+
 /**
  * `GET /explain?pod=<namespace>/<name>`, `?loadBalancer=<id>`, `?namespace=<namespace>` (all Pods of direct-access Services), or without
- * parameters an overview. `explain` is undefined on a replica that does not lead. JSON, or text for people with `&format=text`.
+ * parameters an overview. Nobody watches Namespaces: one that does not exist has no such Pods. `explain` is undefined on a replica that does not lead. JSON, or text for people with `&format=text`.
  */
-function explainRoute(explain: Explain | undefined, url: URL): RouteAnswer {
+export function explainRoute(explain: Explained | undefined, url: URL): RouteAnswer {
   // A standby knows the Pods, but no load balancer: its answer would mislead.
   if (explain === undefined) return NOT_LEADING;
   const { searchParams: query } = url;
   const text = query.get("format") === "text";
   const answer = <T>(value: T | undefined, toText: (value: T) => string, what: string): RouteAnswer => {
-    if (value === undefined) return notKnown(what);
+    if (value === undefined) return notKnown(what, WHAT_TO_GIVE);
     if (text) return { status: 200, contentType: "text/plain; charset=utf-8", body: toText(value) };
     return { status: 200, contentType: "application/json", body: `${JSON.stringify(value)}\n` };
   };

@@ -29,8 +29,10 @@ export function loadBalancerText(one: LoadBalancerExplanation): string {
   ];
   for (const listener of one.listeners) {
     lines.push(`  ${listener.port} ${listener.listenerId} ${listener.name}`);
-    for (const { rule, target, weight, health, pod } of listener.targets)
-      lines.push(`    ${rule === undefined ? "" : `${rule} `}${target} weight ${weight} ${health} ${pod}`);
+    for (const { rule, target, weight, health, pod, unboundInSeconds: seconds } of listener.targets) {
+      const drain = seconds === undefined ? "" : `, draining: unbound in ${seconds} s`;
+      lines.push(`    ${rule === undefined ? "" : `${rule} `}${target} weight ${weight} ${health} ${pod}${drain}`);
+    }
   }
   lines.push(`  running call: ${one.runningCall ?? "none"}`);
   for (const call of one.plannedCalls) lines.push(`  planned: ${call}`);

@@ -46,7 +46,7 @@ export class Elector {
     return this.#reign !== undefined;
   }
 
-  /** The fence: asked before each call to the cloud. Judged by our own clock alone, so that a process that was frozen notices. */
+  /** The fence: asked before each write, to the cloud and to the API server. Judged by our own clock alone, so that a process that was frozen notices. */
   readonly mayWrite = (): boolean => this.leading && mayWrite(this.#renewedAtMs, this.#deps.clock.now(), this.#deps.times);
 
   /** Takes part until the signal aborts; then lets its reign finish, still renewing, and gives the Lease up. Never rejects. */

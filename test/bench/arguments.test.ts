@@ -14,11 +14,15 @@ const BENCHMARKS = {
 } as const;
 
 const MISTAKES: readonly [script: keyof typeof BENCHMARKS, args: readonly string[], message: RegExp][] = [
+  ["bench:sync", ["--time-scale", "fast"], /^--time-scale must be a number above 0, got "fast"/],
   ["bench:sync", ["--scale", "fast"], /^--scale must be a number above 0, got "fast"/],
   ["bench:sync", ["--json", "/no/dir/x"], /^--json \/no\/dir\/x: there is no folder \/no\/dir/],
   ["bench:sync", ["everything"], /'everything'/],
   ["bench:plan", ["--json", "x"], /'--json'/],
   ["bench:cloud", ["--seconds", "0"], /^--seconds must be a number above 0, got "0"/],
+  ["bench:cloud", ["--random-seed", "0"], /^--random-seed must be a number above 0, got "0"/],
+  ["bench:cloud", ["--seed", "0"], /^--seed must be a number above 0, got "0"/],
+  ["bench:cloud", ["--time-scale", "0", "--scale", "5"], /^--time-scale must be a number above 0, got "0"/],
   ["bench:cloud", ["--json", "test"], /^--json test: this is a folder; name a file/],
   ["bench:scale", ["--agents", "many"], /^--agents must be a whole number from 1, got "many"/],
   ["bench:scale", ["--pods", "1"], /^--pods must be a whole number from 2, got "1"/],

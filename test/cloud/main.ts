@@ -39,21 +39,22 @@ async function writeCa(caPem: string, file: string | undefined): Promise<{ caFil
   return { caFile, remove: async () => (folder === undefined ? undefined : rm(folder, { recursive: true, force: true })) };
 }
 
-/** Throws what readFlags throws, with the usage below. */
-function flagsOf(args: readonly string[]): ReturnType<typeof readFlags> {
+/** What the command line says, or the end of the process: 0 after --help, 2 with the mistake and the usage. */
+function flagsOrExit(args: readonly string[]): ReturnType<typeof readFlags> {
+  let flags: ReturnType<typeof readFlags>;
   try {
-    return readFlags(args);
+    flags = readFlags(args);
   } catch (error) {
-    throw new TypeError(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`, { cause: error });
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    return process.exit(2);
   }
+  if (!flags.help) return flags;
+  console.log(USAGE);
+  return process.exit(0);
 }
 
 async function main(): Promise<void> {
-  const flags = flagsOf(process.argv.slice(2));
-  if (flags.help) {
-    console.log(USAGE);
-    return;
-  }
+  const flags = flagsOrExit(process.argv.slice(2));
   const faults = flags.faultsFile === undefined ? [] : parseFaultScript(await readFile(flags.faultsFile, "utf8"), flags.faultsFile);
   const account = flags.scenarioFile ?? fileURLToPath(DEFAULT_ACCOUNT);
   const plan = readScenario(await readFile(account, "utf8"), account, Date.now());

@@ -1,6 +1,6 @@
 /** The live board: what the coordinator's explanation says, and nothing else. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { LoadBalancerExplanation, PodExplanation } from "../../coordinator/explain/explain.ts";
+import type { BindingExplanation, LoadBalancerExplanation, PodExplanation } from "../../coordinator/explain/explain.ts";
 import type { Product } from "../cluster/product.ts";
 
 export type BoardView = { readonly pods: readonly PodExplanation[]; readonly loadBalancers: readonly LoadBalancerExplanation[] };
@@ -35,14 +35,20 @@ function boardText({ pods, loadBalancers }: BoardView, load: string): string {
   return lines.join("\n");
 }
 
-/** One line for a log, e.g. "2 healthy, 4 checking, 2 draining; call: bind 4". */
+/** In the order in which a Pod goes through them; docs/conditions.md says what each means. */
+const STEPS = ["unselected", "pending", "bindable", "binding", "checking", "healthy", "draining"] as const satisfies readonly (
+  | BindingExplanation["step"]
+  | "unselected"
+)[];
+
+/** One line for a log, e.g. "4 checking, 2 healthy, 2 draining; call: bind 4". */
 function boardLine({ pods, loadBalancers }: BoardView, load: string): string {
   const counts = new Map<string, number>();
   for (const pod of pods) {
     const stage = pod.bindings[0]?.step ?? "unselected";
     counts.set(stage, (counts.get(stage) ?? 0) + 1);
   }
-  const stages = [...counts].map(([stage, count]) => `${count} ${stage}`).join(", ") || "no Pods yet";
+  const stages = STEPS.flatMap((stage) => (counts.has(stage) ? `${counts.get(stage)} ${stage}` : [])).join(", ") || "no Pods yet";
   const calls = loadBalancers.map(({ runningCall }) => runningCall?.split(":")[0]).filter((call) => call !== undefined);
   return `${stages}; call: ${calls.join(", ") || "none"}; ${load}`;
 }

@@ -42,10 +42,7 @@ export async function borrowCluster({ plan, steps, say }: GroundDeps): Promise<G
     kubeconfigFile,
     install: "everything",
     behind: ["setpriv", "--pdeathsig", "TERM"], // no namespace of ours ends what a killed demo leaves
-    coordinatorEnv: {
-      OWNERSHIP: "class", // only what is addressed to us: the cluster may have other Services with the annotation
-      ...(agents.length < nodes.length ? { AGENT_GRACE_MS: "1000" } : {}), // nobody needs to wait for agents that never come
-    },
+    coordinatorEnv: agents.length < nodes.length ? { AGENT_GRACE_MS: "1000" } : {}, // nobody needs to wait for agents that never come
     plan: { ...plan, nodeAddress: (index) => addresses[index] ?? "" },
     nodes: nodes.map(({ name }) => name),
     agents,

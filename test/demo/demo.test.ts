@@ -73,6 +73,7 @@ suite("the demo", () => {
       assert.ok(family.length >= 2, "processes were running");
       demo.child.kill("SIGINT");
       assert.equal(await demo.exited, 130);
+      assert.match(demo.output(), /^interrupted: everything is stopped, nothing is left$/m);
       assert.deepEqual([...family, ...descendantsOf(demo.child.pid ?? -1)].filter(isRunning), []);
       assert.deepEqual(demo.leftovers(), [], "its files are gone as well");
     });

@@ -17,7 +17,6 @@ export function keepText(options: DemoOptions, { plan, ground, product, cloud, d
     CLB_REGION: "ap-guangzhou",
     TENCENTCLOUD_SECRET_ID: TEST_KEY.secretId,
     TENCENTCLOUD_SECRET_KEY: TEST_KEY.secretKey,
-    OWNERSHIP: "annotation",
   });
   const lines = [
     "everything keeps running until Ctrl-C; from another terminal, in this folder:",

@@ -29,6 +29,7 @@ async function main(): Promise<number> {
   const startedMs = Date.now();
   let stage: Stage | undefined;
   const steps: Steps = [];
+  let [isInterrupted, isClean] = [false, true];
   try {
     const run = async (): Promise<number> => {
       stage = await setStage(options, steps, say);
@@ -43,14 +44,20 @@ async function main(): Promise<number> {
     };
     return await Promise.race([run(), interrupted.promise]);
   } catch (error) {
-    if (error instanceof Interrupted) return 130;
+    isInterrupted = error instanceof Interrupted;
+    if (isInterrupted) return 130;
     console.error(error instanceof Error ? error.message : error);
     if (error instanceof Refusal) return 1;
     for (const { name, logFile } of stage?.processes ?? [])
       console.error(`--- ${name}: ${(await readFile(logFile, "utf8").catch(() => "")).slice(-1_000)}`);
     return 1;
   } finally {
-    for (const step of steps.toReversed()) await step().catch((error: unknown) => console.error(`clean-up: ${String(error)}`));
+    for (const step of steps.toReversed())
+      await step().catch((error: unknown) => {
+        isClean = false;
+        console.error(`clean-up: ${String(error)}`);
+      });
+    if (isInterrupted && isClean) console.log("\ninterrupted: everything is stopped, nothing is left");
   }
 }
 

@@ -57,7 +57,7 @@ export async function setStage(options: DemoOptions, steps: Steps, say: (text: s
     port: "0",
     profile: options.profile,
     "vip-cidr": plan.vipRange,
-    ...(options.scenario !== undefined && { seed: options.scenario }),
+    ...(options.scenario !== undefined && { scenario: options.scenario }),
   };
   const ranges = backendRanges(options, plan).flatMap((range) => ["--backend-cidr", range]);
   const cloudProcess = start("cloud", "test/cloud/main.ts", [...flagsOf(flags), ...ranges]);
@@ -66,7 +66,9 @@ export async function setStage(options: DemoOptions, steps: Steps, say: (text: s
 
   const ground = borrowed ?? (await layGround(options, deps));
   const { cluster, nodes, agents } = ground;
-  const product = makeProduct({ ...ground, cloudEndpoint: cloud.endpoint, keys: [TEST_KEY], directory });
+  // The default of an installation: only what is addressed to us. The cluster of --cluster kubeconfig may have other Services.
+  const coordinatorEnv = { OWNERSHIP: "class", ...ground.coordinatorEnv };
+  const product = makeProduct({ ...ground, coordinatorEnv, cloudEndpoint: cloud.endpoint, keys: [TEST_KEY], directory });
   steps.push(() => product.stop(), ground.leave ?? (() => Promise.resolve()));
   processes.push(await product.startCoordinator());
   for (const node of agents) processes.push(await product.startAgent(node));

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { makeClock } from "../../../common/clock.ts";
 import { isRange } from "../model/ranges.ts";
@@ -8,7 +9,7 @@ export const USAGE = `usage: npm run cloud -- [options]
   --host 127.0.0.1             where the API listens
   --port 8080                  API port; 0 takes a free one
   --admin-port 0               port of the admin pages
-  --seed scenario.yaml         the account to begin with; else test/cloud/scenario/default.yaml
+  --scenario scenario.yaml     the account to begin with; else test/cloud/scenario/default.yaml. Former name, for one version: --seed
   --profile fast|tke2020       how long things take; wins over the scenario
   --vip-cidr 127.198.0.0/16    addresses of load balancers; must be local, as this default is on Linux (in a namespace: 198.18.0.0/16)
   --backend-cidr 10.244.0.0/16 addresses that may be bound beside those of the scenario's ENIs; may be repeated
@@ -22,12 +23,15 @@ export const USAGE = `usage: npm run cloud -- [options]
   --faults faults.yaml         what is to go wrong (docs/emulated-cloud.md); more on the admin page /faults
   --json                       print one line of JSON with the addresses instead of the banner
   --exit-with-parent           end when standard input ends
-TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY set the accepted key.`;
+TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY set the accepted key.
+Exit code 2 for a mistake in the options, 1 for any other error.`;
 
 const FLAGS = {
   host: { type: "string", default: "127.0.0.1" },
   port: { type: "string", default: "8080" },
   "admin-port": { type: "string", default: "0" },
+  scenario: { type: "string" },
+  /** The former name of `scenario`, for one version. */
   seed: { type: "string" },
   profile: { type: "string" },
   "vip-cidr": { type: "string" },
@@ -63,7 +67,9 @@ export function readFlags(args: readonly string[]) {
     if (values[flag] !== undefined && !values.tls) throw new TypeError(`--${flag} says how HTTPS is served; add --tls`);
   for (const range of values["backend-cidr"] ?? [])
     if (!isRange(range)) throw new RangeError(`--backend-cidr must be an IPv4 range, e.g. 10.244.0.0/16, got "${range}"`);
-  const { profile, "vip-cidr": vipCidr } = values;
+  const { profile, "vip-cidr": vipCidr, scenario: scenarioFile = values.seed } = values;
+  for (const [flag, file] of Object.entries({ scenario: scenarioFile, faults: values.faults }))
+    if (file !== undefined && !existsSync(file)) throw new RangeError(`--${flag} ${file}: there is no such file`);
   if (profile !== undefined && profile !== "fast" && profile !== "tke2020")
     throw new RangeError(`--profile must be one of ${Object.keys(PROFILES).join(", ")}, got "${profile}"`);
   const options: StartOptions = {
@@ -80,7 +86,7 @@ export function readFlags(args: readonly string[]) {
   };
   return {
     options,
-    scenarioFile: values.seed,
+    scenarioFile,
     backendCidrs: values["backend-cidr"] ?? [],
     caFile: values["ca-file"],
     faultsFile: values.faults,

@@ -146,7 +146,7 @@ test("a scenario file is the account; the command line wins over it", async (t) 
     "loadBalancers: [{ id: lb-own, name: mine }]",
   ];
   await writeFile(file, scenario.join("\n"));
-  const banner = await alone(t, "--seed", file, "--profile", "fast").output();
+  const banner = await alone(t, "--scenario", file, "--profile", "fast").output();
   assert.match(banner, /profile fast\n/);
   const endpoint = /API +http:\/\/(\S+)/.exec(banner)?.[1] ?? "";
   const { LoadBalancerSet: [own] = [] } = await sdkFor(endpoint).DescribeLoadBalancers({});
@@ -164,8 +164,22 @@ test("an option that cannot be meant is refused by name", () => {
     ["--ca-file=ca.pem", "--ca-file says how HTTPS is served; add --tls"],
     ["--tls-port=443", "--tls-port says how HTTPS is served; add --tls"],
     ["--prot=1", "Unknown option '--prot'"],
+    ["--scenario=/none.yaml", "--scenario /none.yaml: there is no such file"],
+    ["--faults=/none.yaml", "--faults /none.yaml: there is no such file"],
   ] as const)
     assert.throws(() => readFlags([given]), { message: reason });
+});
+
+test("a mistake in the options ends it with 2 and the usage", async (t) => {
+  const { child, exited } = alone(t, "--scenario", "/none.yaml");
+  assert.match(await text(child.stderr), /^--scenario \/none\.yaml: there is no such file\n\nusage: npm run cloud/);
+  assert.deepEqual(await exited, [2, null]);
+});
+
+test("--seed, the former name of --scenario, still does, and the new name wins", () => {
+  const [former, file] = ["package.json", "README.md"];
+  assert.equal(readFlags(["--seed", former]).scenarioFile, former);
+  assert.equal(readFlags(["--seed", former, "--scenario", file]).scenarioFile, file);
 });
 
 test("a port that is taken is named, with the option that chooses another one", async (t) => {
@@ -180,7 +194,7 @@ test("a port that is taken is named, with the option that chooses another one", 
 test("a scenario with faults is refused before anything listens: every fault with its line", async (t) => {
   const file = join(await folder(t), "scenario.yaml");
   await writeFile(file, "vpcs:\n  - { id: vpc-own, cidr: 127.30.0.0/40 }\nregion: [x]\n");
-  const { child, exited } = alone(t, "--seed", file);
+  const { child, exited } = alone(t, "--scenario", file);
   const errors = await text(child.stderr);
   assert.deepEqual(await exited, [1, null]);
   const faults = [`${file}:2: vpcs[0].cidr: must be an IPv4 range, e.g. 10.0.1.0/24, got "127.30.0.0/40"`, `${file}:3: region: `];

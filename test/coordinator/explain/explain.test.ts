@@ -50,6 +50,7 @@ function aWorld(targets = [aTarget()], plan: Plan = NOTHING, inRules?: readonly 
     planner: { plan: () => plan },
     listenerOwners: new ListenerOwners({ intents, mirror, clusterId: CLUSTER }),
     guard: { parked: () => held, strayReleases: () => strays },
+    drainMs: 30_000,
     get policy() {
       return policy.is;
     },
@@ -152,6 +153,27 @@ test("tells of a load balancer: owners, listeners, who is behind each target, wh
     ].join("\n"),
   );
   assert.equal(explain.loadBalancer("lb-9"), undefined);
+});
+
+test("says when a drained target is unbound, unless it gets its weight back, waits, or nothing is taken away", async () => {
+  const targets = [1, 2, 3].map((n) => aTarget({ ip: `10.244.1.${n}`, weight: 0 }));
+  const tune: Call = { lane: "tune", weights: [{ listenerId: "lbl-1", ip: "10.244.1.2", port: 8080, weight: 10 }] };
+  const waiting = { kind: "waiting", listener: aListener(), target: aTarget({ ip: "10.244.1.3" }) } as const;
+  const { clock, addressClaims, explain, policy } = aWorld(targets, { calls: [tune], findings: [waiting] });
+  const claims = new Map([1, 2, 3].map((n) => [`10.244.1.${n}`, `pod-${n}`]));
+  await addressClaims.claim("lb-1", claims, new AbortController().signal);
+  const seconds = (): unknown[] =>
+    (explain.loadBalancer("lb-1")?.listeners[0]?.targets ?? []).map(({ unboundInSeconds }) => unboundInSeconds);
+  await clock.advance(9_500);
+  assert.deepEqual(seconds(), [21, undefined, undefined]);
+  const one = explain.loadBalancer("lb-1");
+  assert.ok(one !== undefined);
+  assert.match(loadBalancerText(one), /10\.244\.1\.1:8080 weight 0 no data demo\/web-1, draining: unbound in 21 s\n/);
+  policy.is = "no-unbind";
+  assert.deepEqual(seconds(), [undefined, undefined, undefined]);
+  policy.is = "enforce";
+  await clock.advance(21_000);
+  assert.deepEqual(seconds(), [undefined, undefined, undefined]); // its unbind is planned, or made
 });
 
 test("describes what it found and does not touch", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { writeLogRoute } from "../../../coordinator/explain/routes.ts";
+import { explainRoute, writeLogRoute } from "../../../coordinator/explain/routes.ts";
 import { WriteLog } from "../../../coordinator/explain/write-log.ts";
 
 const WRITE = { atMs: 0, ms: 450, lane: "bind", items: 1, result: "ok", because: ["Pod shop/web-1 is ready"] } as const;
@@ -25,4 +25,15 @@ test("the write log is told as JSON or text, of all load balancers or of one, an
       [404, "load balancer lb-typo is not known here\n"],
     ],
   );
+});
+
+test("who asks for a Service as if it were a Pod hears what to give; a namespace without such Pods is an answer", () => {
+  const overview = { loadBalancers: [], pods: 0, nodes: [], complete: true };
+  const explain = { pod: () => undefined, podsOf: () => [], loadBalancer: () => undefined, overview };
+  const ask = (query: string) => explainRoute(explain, new URL(`http://ops/explain?${query}&format=text`));
+  const { status, body } = ask("pod=demo/web");
+  assert.equal(status, 404);
+  assert.match(body, /^Pod demo\/web is not known here\ngive <namespace>\/<pod>, .* annotation service\.kubernetes\.io\/loadbalance-id\n$/);
+  assert.equal(ask("loadBalancer=lb-9").status, 404);
+  assert.equal(ask("namespace=none").status, 200);
 });
