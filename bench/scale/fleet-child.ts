@@ -28,7 +28,8 @@ let stop: AbortController | undefined;
 let running: Promise<unknown>[] = [];
 let changed = false;
 
-const tell = (answer: FleetAnswer): void => void process.send?.(answer);
+/** A parent that has just gone hears nothing any more, which is no fault. */
+const tell = (answer: FleetAnswer): void => void process.send?.(answer, undefined, undefined, () => undefined);
 
 function take({ node, pod, removedUid }: PodChange): void {
   const agent = agents.get(node);

@@ -1,4 +1,5 @@
 /** The coordinator's own figures over a piece of work, with those of the control process beside them. */
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { METRIC_PREFIX } from "../../common/names.ts";
 import type { Replica } from "../../test/cluster/product.ts";
 import type { Ground } from "./ground.ts";
@@ -27,7 +28,7 @@ function entryOf(line: string): [string, number][] {
 export type Measured<T> = {
   readonly result: T;
   readonly seconds: number;
-  readonly row: Pick<Row, "cpuSeconds" | "rssMiB" | "loopP99Ms" | "writes" | "controlP99Ms">;
+  readonly row: Pick<Row, "cpuSeconds" | "rssMiB" | "loopP99Ms" | "writes" | "controlP99Ms" | "groundP99Ms">;
   /** Nodes that were watched in place of their agent. */
   readonly fallbacks: number | null;
   /** Longest time between two renewals of the Lease; null where another process took it. */
@@ -41,6 +42,10 @@ export type MeasureOptions = {
   readonly fresh?: boolean;
 };
 
+/** Of this process: the API server, the cloud and the Pods' changes. */
+const groundDelay = monitorEventLoopDelay({ resolution: 10 });
+groundDelay.enable();
+
 const CPU = "process_cpu_seconds_total";
 const FALLBACKS = `${METRIC_PREFIX}fallbacks_total{change="on"}`;
 export async function measure<T>(
@@ -52,10 +57,12 @@ export async function measure<T>(
   const before = fresh ? undefined : await scrape(url);
   await control.p99Ms();
   ground.lease();
+  groundDelay.reset();
   const cloudMs = Date.now();
   const startMs = performance.now();
   const result = await work();
   const seconds = (performance.now() - startMs) / 1_000;
+  const groundP99Ms = groundDelay.percentile(99) / 1e6;
   const [after, controlP99Ms] = await Promise.all([scrape(url), control.p99Ms()]);
   const grown = (name: string): number | null => {
     const now = after?.get(name);
@@ -75,6 +82,7 @@ export async function measure<T>(
       loopP99Ms: lag === undefined ? null : lag * 1_000,
       writes,
       controlP99Ms,
+      groundP99Ms,
     },
     fallbacks: grown(FALLBACKS),
     leaseGapSeconds: new Set(holders).size <= 1 ? gapMs / 1_000 : null,

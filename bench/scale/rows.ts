@@ -22,6 +22,8 @@ export type Row = {
   readonly ownMsP99: number | null;
   /** p99 of the loop delay of a process that did nothing meanwhile. */
   readonly controlP99Ms: number;
+  /** p99 of the loop delay of the process that is API server and cloud: where it is large, those were slow. */
+  readonly groundP99Ms: number;
 };
 
 /** The row with three digits after the point: nobody wants to read more. */
