@@ -11,7 +11,7 @@ import { EVENT_REASONS, GATE_REASONS } from "../coordinator/domain/reasons.ts";
 import { makeMetrics } from "../coordinator/metrics.ts";
 
 const FOLDERS = "{agent,bench,common,coordinator,deploy,docs,proto,test}";
-const PAGE = /\b(clb-api|kubernetes|real-cluster|tke-contract|toolchain)\.md/;
+const PAGE = /\b(clb-api|kubernetes|published-differences|real-cluster|tke-contract|toolchain)\.md/;
 
 /** What stands in backticks in one column of the table whose first heading is given. */
 function quoted(page: string, heading: string, column = 0): string[] {

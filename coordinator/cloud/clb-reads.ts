@@ -23,7 +23,7 @@ import {
 import type { Quotas } from "../domain/plan/quota-forecast.ts";
 import { type ClbCall, withCall } from "./clb-call.ts";
 import { ClbApiError } from "./clb-error.ts";
-import { bareListener, factsOf, healthState, placeFrom, targetsOf } from "./clb-models.ts";
+import { bareListener, factsOf, healthOf, placeOfHealth, targetsOf } from "./clb-models.ts";
 import { ReadBatcher } from "./read-batcher.ts";
 
 /** Pages and lists. Source: clb-api.md §2.1 to §2.3. */
@@ -125,8 +125,8 @@ async function health(
     for (const listener of one.Listeners ?? [])
       for (const rule of listener.Rules ?? [])
         for (const target of rule.Targets ?? []) {
-          const slot = { ...placeFrom(listener.ListenerId, rule.LocationId), ip: target.IP ?? "", port: target.Port ?? 0 };
-          states.set(slotKey(slot), healthState(target.HealthStatusDetail ?? target.HealthStatusDetial));
+          const slot = { ...placeOfHealth(listener, rule.LocationId), ip: target.IP ?? "", port: target.Port ?? 0 };
+          states.set(slotKey(slot), healthOf(target));
         }
     result.set(one.LoadBalancerId ?? "", states);
   }

@@ -1,0 +1,72 @@
+/** Answers as the vendor's examples show them, where the emulated cloud once answered otherwise (published-differences.md, part A). */
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { makeClbApi } from "../../../coordinator/cloud/clb-api.ts";
+import { RateLimit } from "../../../coordinator/cloud/rate-limit.ts";
+import { aFakeClock } from "../pods.ts";
+
+const { signal } = new AbortController();
+
+/** Answers each action with what is given, after 50 ms. */
+function aCloud(answers: Readonly<Record<string, object>>) {
+  const clock = aFakeClock(0);
+  const asked: string[] = [];
+  const transport = async (_service: string, action: string): Promise<unknown> => {
+    asked.push(action);
+    await clock.sleep(50);
+    return { RequestId: "req-1", ...answers[action] };
+  };
+  const api = makeClbApi({ transport, clock, rateLimit: new RateLimit(clock, { perSecond: 1_000, pauseAfterThrottlingMs: 1_000 }) });
+  const finish = async <T>(work: Promise<T>): Promise<T> => {
+    const settled = work.then(
+      () => undefined,
+      () => undefined,
+    );
+    await clock.advance(30_000);
+    await settled;
+    return await work;
+  };
+  return { api, asked, finish };
+}
+
+suite("health of targets", () => {
+  type Said = { readonly HealthStatus?: boolean; readonly HealthStatusDetail?: string | null; readonly HealthStatusDetial?: string };
+  const read = async (protocol: string, rule: object, said: Said = { HealthStatusDetail: "Alive" }): Promise<unknown[]> => {
+    const targets = [{ IP: "172.16.0.12", Port: 80, TargetId: "ins-19425y2y", ...said }];
+    const listener = { ListenerId: "lbl-1", ListenerName: "n", Protocol: protocol, Port: 80, Rules: [{ ...rule, Targets: targets }] };
+    const cloud = aCloud({ DescribeTargetHealth: { LoadBalancers: [{ LoadBalancerId: "lb-1", Listeners: [listener] }] } });
+    return [...((await cloud.finish(cloud.api.health(["lb-1"], signal))).get("lb-1") ?? [])];
+  };
+
+  const NAMELESS = [
+    { name: "an id that only this answer has", rule: { LocationId: "loc-ewygg6i0", Domain: null, Url: null } },
+    { name: "an empty id", rule: { LocationId: "", Domain: null, Url: null } },
+    { name: "nothing but targets, as in a sister service", rule: {} },
+  ];
+  for (const protocol of ["TCP", "UDP", "TCP_SSL", "QUIC"])
+    for (const { name, rule } of NAMELESS)
+      test(`is that of the listener for ${protocol}, whose one rule has ${name}`, async () => {
+        assert.deepEqual(await read(protocol, rule), [["lbl-1 172.16.0.12:80", "Alive"]]);
+      });
+
+  for (const protocol of ["HTTP", "HTTPS"])
+    test(`is that of the rule for ${protocol}`, async () => {
+      const rule = { LocationId: "loc-1", Domain: "www.123.com", Url: "/service" };
+      assert.deepEqual(await read(protocol, rule), [["lbl-1/loc-1 172.16.0.12:80", "Alive"]]);
+    });
+
+  const SAID: readonly { readonly said: Said; readonly state: string }[] = [
+    { said: { HealthStatus: true }, state: "Alive" },
+    { said: { HealthStatus: true, HealthStatusDetail: null }, state: "Alive" },
+    { said: { HealthStatus: false }, state: "Unknown" }, // dead or not probed yet: nobody can tell
+    { said: { HealthStatus: true, HealthStatusDetail: "Dead" }, state: "Dead" }, // a published target is like this
+    { said: { HealthStatus: true, HealthStatusDetial: "Dead" }, state: "Dead" },
+    { said: { HealthStatus: true, HealthStatusDetail: "Close" }, state: "Close" },
+    { said: { HealthStatus: true, HealthStatusDetail: "a word of tomorrow" }, state: "Unknown" },
+    { said: {}, state: "Unknown" },
+  ];
+  for (const { said, state } of SAID)
+    test(`is ${state} where the cloud says ${JSON.stringify(said)}`, async () => {
+      assert.deepEqual(await read("TCP", {}, said), [["lbl-1 172.16.0.12:80", state]]);
+    });
+});
