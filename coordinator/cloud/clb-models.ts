@@ -26,12 +26,16 @@ export type Answer<T> = {
 export function factsOf(one: Answer<CloudLoadBalancer>): LoadBalancerFacts {
   return {
     loadBalancerId: one.LoadBalancerId ?? "",
-    vips: (one.LoadBalancerVips ?? []).map(String),
+    vips: addressesOf(one),
     domain: one.LoadBalancerDomain || one.Domain || undefined,
     running: one.Status === 1,
     tags: Object.fromEntries((one.Tags ?? []).map(({ TagKey, TagValue }) => [TagKey ?? "", TagValue ?? ""])),
   };
 }
+
+/** None while it is being created. An IPv6 one has its address in a field of its own (clb-api.md §2.1). */
+const addressesOf = ({ LoadBalancerVips: vips, AddressIPv6: ipv6 }: Answer<CloudLoadBalancer>): string[] =>
+  [...(vips ?? []).map(String), ipv6 ?? ""].filter((address) => address !== "");
 
 const HEALTH_STATES: readonly HealthState[] = ["Alive", "Dead", "Unknown", "Close"];
 /**
@@ -104,7 +108,8 @@ function fromCloud(check: Answer<CloudHealthCheck> | CloudHealthCheck | null | u
 
 /** As `fromCloud`, and the HTTP fields, which only rules have. */
 function ruleCheck(check: Answer<CloudHealthCheck> | CloudHealthCheck | null | undefined): HealthCheck {
-  const { HttpCheckPath: httpPath, HttpCheckDomain: httpDomain, HttpCheckMethod: httpMethod, HttpCode: httpCodes } = check ?? {};
+  const { HttpCheckPath: httpPath, HttpCheckDomain: httpDomain, HttpCode: httpCodes } = check ?? {};
+  const httpMethod = check?.HttpCheckMethod?.toUpperCase(); // sent as "GET", answered as "get" (clb-api.md §4.3)
   return {
     ...fromCloud(check),
     ...(httpPath && { httpPath }),

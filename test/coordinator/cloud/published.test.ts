@@ -3,9 +3,14 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { makeClbApi } from "../../../coordinator/cloud/clb-api.ts";
 import { RateLimit } from "../../../coordinator/cloud/rate-limit.ts";
+import { planLoadBalancer } from "../../../coordinator/domain/plan/plan-load-balancer.ts";
+import type { Holder } from "../../../coordinator/domain/plan/plan-targets.ts";
+import { aDesired, aLoadBalancer, aWantedHttpListener, aWantedRule, CLUSTER } from "../../builders.ts";
 import { aFakeClock } from "../pods.ts";
 
 const { signal } = new AbortController();
+const holderOf = (): Holder => ({ kind: "foreign" });
+const AT_REST = { clusterId: CLUSTER, holderOf, serving: () => true, drained: () => false } as const;
 
 /** Answers each action with what is given, after 50 ms. */
 function aCloud(answers: Readonly<Record<string, object>>) {
@@ -68,5 +73,70 @@ suite("health of targets", () => {
   for (const { said, state } of SAID)
     test(`is ${state} where the cloud says ${JSON.stringify(said)}`, async () => {
       assert.deepEqual(await read("TCP", {}, said), [["lbl-1 172.16.0.12:80", state]]);
+    });
+});
+
+suite("a health check", () => {
+  const RULE_CHECK = { HealthSwitch: 1, TimeOut: 5, IntervalTime: 5, HealthNum: 3, UnHealthNum: 3, HttpCheckPath: "/" };
+  const RULE = { LocationId: "loc-1", Domain: "www.123.com", Url: "/", Scheduler: "WRR" };
+  /** A layer-7 listener as published: what rules have is null on the listener. */
+  const listenersWith = async (check: object) => {
+    const listener = { ListenerId: "lbl-1", ListenerName: "n", Protocol: "HTTP", Port: 80, HealthCheck: null, Scheduler: null };
+    const Rules = [{ ...RULE, HealthCheck: { ...RULE_CHECK, CheckPort: null, ...check } }];
+    const cloud = aCloud({ DescribeListeners: { TotalCount: 1, Listeners: [{ ...listener, Rules }] }, DescribeTargets: { Listeners: [] } });
+    return await cloud.finish(cloud.api.listeners("lb-1", () => true, signal));
+  };
+
+  for (const [said, read] of [
+    ["get", "GET"],
+    ["head", "HEAD"],
+    ["Get", "GET"],
+    ["GET", "GET"],
+    ["", undefined],
+    [null, undefined],
+    ["post", undefined],
+  ] as const)
+    test(`is read with method ${read} where the cloud says ${said}`, async () => {
+      const [listener] = await listenersWith({ HttpCheckMethod: said });
+      assert.equal(listener?.rules[0]?.healthCheck.httpMethod, read);
+    });
+
+  test("that asks by a method as wished is changed by no plan, whatever its case; on the listener of layer 7 it is null", async () => {
+    const rule = aWantedRule({ domain: "www.123.com", healthCheck: { httpMethod: "GET", intervalSeconds: 5 } });
+    const desired = aDesired({ listeners: [aWantedHttpListener({ rules: [rule] })] });
+    const { name } = aWantedHttpListener();
+    const listeners = (await listenersWith({ HttpCheckMethod: "get" })).map((one) => ({ ...one, name }));
+    assert.deepEqual(planLoadBalancer({ ...AT_REST, desired, actual: aLoadBalancer({ listeners }) }).calls, []);
+  });
+});
+
+suite("a load balancer", () => {
+  const PUBLISHED = {
+    LoadBalancerId: "lb-1",
+    Status: 1,
+    LoadBalancerVips: ["119.0.0.51"],
+    AddressIPv6: null,
+    Domain: "",
+    LoadBalancerDomain: "",
+  };
+  for (const { name, said, facts } of [
+    { name: "that runs has its address", said: {}, facts: { running: true, vips: ["119.0.0.51"] } },
+    { name: "that is being created may have none", said: { Status: 0, LoadBalancerVips: [] }, facts: { running: false, vips: [] } },
+    {
+      name: "that is being created may have null for one",
+      said: { Status: 0, LoadBalancerVips: null },
+      facts: { running: false, vips: [] },
+    },
+    { name: "may have an empty address", said: { LoadBalancerVips: [""], AddressIPv6: "" }, facts: { running: true, vips: [] } },
+    {
+      name: "of IPv6 has its address in a field of its own",
+      said: { LoadBalancerVips: [], AddressIPv6: "2402:4e00::1", AddressIPVersion: "ipv6" },
+      facts: { running: true, vips: ["2402:4e00::1"] },
+    },
+  ])
+    test(name, async () => {
+      const cloud = aCloud({ DescribeLoadBalancers: { TotalCount: 1, LoadBalancerSet: [{ ...PUBLISHED, ...said }] } });
+      const read = await cloud.finish(cloud.api.loadBalancer("lb-1", signal));
+      assert.deepEqual(read, { loadBalancerId: "lb-1", domain: undefined, tags: {}, ...facts });
     });
 });
