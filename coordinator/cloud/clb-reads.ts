@@ -50,7 +50,7 @@ const makeFactsBatcher = (clb: ClbCall): ReadBatcher<LoadBalancerFacts> =>
     isRefusal: (err) => err instanceof ClbApiError && err.call.code.startsWith("InvalidParameter"),
     read: async (ids, signal) => {
       const request = (): DescribeLoadBalancersRequest => ({ LoadBalancerIds: [...ids()], Limit: PAGE.loadBalancerIds });
-      const { answer } = await clb.timed<DescribeLoadBalancersRequest, DescribeLoadBalancersResponse>(
+      const answer = await clb.callLate<DescribeLoadBalancersRequest, DescribeLoadBalancersResponse>(
         "DescribeLoadBalancers",
         request,
         signal,
