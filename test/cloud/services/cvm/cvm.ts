@@ -60,13 +60,13 @@ function instances(network: CvmPorts["network"]): Selection<InstanceRecord> {
   };
 }
 
-const isoTime = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`;
+const isoTime = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}+00:00`;
 
 /** Every documented field; what has no meaning here has the value of a small pay-as-you-go node. */
 function showInstance(instance: InstanceRecord, network: Pick<Network, "enis">): Answer<cvm.Instance> {
   const [primary] = enisOf(network, instance.id);
   return {
-    Placement: { Zone: instance.zone, ProjectId: 0, HostIds: null, HostId: null },
+    Placement: { Zone: instance.zone, ProjectId: 0, HostIds: [], HostId: null },
     InstanceId: instance.id,
     InstanceType: "S5.MEDIUM4",
     CPU: 2,
@@ -75,9 +75,9 @@ function showInstance(instance: InstanceRecord, network: Pick<Network, "enis">):
     InstanceName: instance.name,
     InstanceChargeType: "POSTPAID_BY_HOUR",
     SystemDisk: { DiskType: "CLOUD_PREMIUM", DiskId: `disk-${instance.id.slice(4)}`, DiskSize: 50, CdcId: null },
-    DataDisks: null,
+    DataDisks: [],
     PrivateIpAddresses: primary === undefined ? [] : [primary.primaryIp],
-    PublicIpAddresses: null,
+    PublicIpAddresses: [],
     InternetAccessible: {
       InternetChargeType: "TRAFFIC_POSTPAID_BY_HOUR",
       InternetMaxBandwidthOut: 0,
@@ -88,7 +88,7 @@ function showInstance(instance: InstanceRecord, network: Pick<Network, "enis">):
       VpcId: instance.vpcId,
       SubnetId: instance.subnetId,
       AsVpcGateway: false,
-      PrivateIpAddresses: null,
+      PrivateIpAddresses: [],
       Ipv6AddressCount: null,
     },
     ImageId: "img-00000000",
@@ -97,7 +97,7 @@ function showInstance(instance: InstanceRecord, network: Pick<Network, "enis">):
     ExpiredTime: null,
     OsName: "TencentOS Server",
     SecurityGroupIds: [...(primary?.securityGroupIds ?? [])],
-    LoginSettings: { Password: null, KeyIds: null, KeepImageLogin: null },
+    LoginSettings: { Password: null, KeyIds: [], KeepImageLogin: null },
     InstanceState: instance.state,
     Tags: [...instance.tags].map(([Key, Value]) => ({ Key, Value })),
     StopChargingMode: "NOT_APPLICABLE",
@@ -106,10 +106,10 @@ function showInstance(instance: InstanceRecord, network: Pick<Network, "enis">):
     LatestOperationState: null,
     LatestOperationRequestId: null,
     DisasterRecoverGroupId: "",
-    IPv6Addresses: null,
+    IPv6Addresses: [],
     CamRoleName: instance.role ?? "",
     HpcClusterId: null,
-    RdmaIpAddresses: null,
+    RdmaIpAddresses: [],
     DedicatedClusterId: null,
     IsolatedSource: "NOTISOLATED",
     DisasterRecoverGroupIds: [],
@@ -121,7 +121,7 @@ function showInstance(instance: InstanceRecord, network: Pick<Network, "enis">):
     LatestOperationErrorMsg: null,
     EnableJumboFrame: false,
     Metadata: null,
-    PublicIPv6Addresses: null,
+    PublicIPv6Addresses: [],
     CpuTopology: null,
     PartitionNumber: null,
   };
