@@ -28,7 +28,7 @@ export function factsOf(one: Answer<CloudLoadBalancer>): LoadBalancerFacts {
     loadBalancerId: one.LoadBalancerId ?? "",
     vips: addressesOf(one),
     domain: one.LoadBalancerDomain || one.Domain || undefined,
-    running: one.Status === 1,
+    running: one.Status !== 0, // 0: it is being created, 1: it runs; there is no other (clb-api.md §2.1)
     tags: Object.fromEntries((one.Tags ?? []).map(({ TagKey, TagValue }) => [TagKey ?? "", TagValue ?? ""])),
   };
 }
