@@ -29,6 +29,9 @@ import { ReadBatcher } from "./read-batcher.ts";
 /** Pages and lists. Source: clb-api.md §2.1 to §2.3. */
 const PAGE = { loadBalancers: 100, loadBalancerIds: 20, targetListeners: 20, healthLoadBalancers: 30 } as const;
 
+/** As for other reads that fail without a cause that passes: nothing at the load balancer goes on without its listeners. */
+const INCOMPLETE_RETRY_MS = 5_000;
+
 export function makeClbReads(clb: ClbCall) {
   const facts = makeFactsBatcher(clb);
   const over = withCall(clb);
@@ -88,6 +91,14 @@ async function listeners(
     signal,
   );
   const bare = (answer.Listeners ?? []).map(bareListener);
+  // What is missing would be created once more. The action has no pages to ask for (clb-api.md §2.2).
+  if (typeof answer.TotalCount === "number" && answer.TotalCount > bare.length)
+    throw new ClbApiError(
+      { action: "DescribeListeners", code: "IncompleteAnswer", requestId: answer.RequestId ?? "" },
+      `${bare.length} of ${answer.TotalCount} listeners of ${loadBalancerId} were told`,
+      { kind: "retryAfter", delayMs: INCOMPLETE_RETRY_MS },
+      false,
+    );
   const targets = new Map<string, Target[]>();
   const wanted = bare.flatMap(({ listenerId, name }) => (isWanted(name) ? listenerId : []));
   for (const ids of chunks(wanted, PAGE.targetListeners)) {

@@ -140,3 +140,62 @@ suite("a load balancer", () => {
       assert.deepEqual(read, { loadBalancerId: "lb-1", domain: undefined, tags: {}, ...facts });
     });
 });
+
+suite("a task", () => {
+  const WISH = { name: "web", clientToken: "t", clusterId: CLUSTER, ownerUid: "uid", vpcId: undefined, subnetId: undefined };
+  for (const LoadBalancerIds of [["lb-1"], [], null, undefined])
+    test(`of an order that names ${JSON.stringify(LoadBalancerIds)} gives the load balancer of the answer`, async () => {
+      const cloud = aCloud({ CreateLoadBalancer: { LoadBalancerIds: ["lb-1"] }, DescribeTaskStatus: { Status: 0, LoadBalancerIds } });
+      assert.equal(await cloud.finish(cloud.api.createLoadBalancer(WISH, signal)), "lb-1");
+    });
+
+  test("that names its load balancer is enough where the answer of the order names none", async () => {
+    const cloud = aCloud({ CreateLoadBalancer: { LoadBalancerIds: null }, DescribeTaskStatus: { Status: 0, LoadBalancerIds: ["lb-1"] } });
+    assert.equal(await cloud.finish(cloud.api.createLoadBalancer(WISH, signal)), "lb-1");
+  });
+
+  test("of a rule names a load balancer, and no message where it fails", async () => {
+    const cloud = aCloud({ DescribeTaskStatus: { Status: 1, LoadBalancerIds: ["lb-1"] } });
+    const failed = cloud.finish(cloud.api.deleteRules("lb-1", "lbl-1", ["loc-1"], signal));
+    await assert.rejects(failed, /TaskFailed: no reason given$/);
+  });
+});
+
+suite("listeners and targets", () => {
+  const LISTENER = { ListenerId: "lbl-1", ListenerName: "n", Protocol: "TCP", Port: 666, Rules: null };
+  test("are read with every kind of backend, as the examples show them", async () => {
+    const shown = { Port: 666, Weight: 40, PublicIpAddresses: null, RegisteredTime: "2019-07-12 16:22:54", InstanceName: "" };
+    const Targets = [
+      { ...shown, Type: "cvm", EniId: "", InstanceId: "ins-19425y2y", PrivateIpAddresses: ["172.16.0.12"] },
+      { ...shown, Type: "CVM", EniId: "eni-12345678", InstanceId: "ins-12345678", PrivateIpAddresses: ["172.16.0.100"] },
+      { ...shown, Type: "ENI", EniId: "eni-12345678", InstanceId: "", PrivateIpAddresses: ["172.16.0.101"], Tag: null, Zone: null },
+    ];
+    const told = { ListenerId: "lbl-1", Protocol: "TCP", Port: 666, EndPort: 0, Rules: null, Targets };
+    const cloud = aCloud({ DescribeListeners: { TotalCount: 1, Listeners: [LISTENER] }, DescribeTargets: { Listeners: [told] } });
+    const [listener] = await cloud.finish(cloud.api.listeners("lb-1", () => true, signal));
+    assert.deepEqual(
+      listener?.targets,
+      ["172.16.0.12", "172.16.0.100", "172.16.0.101"].map((ip) => ({ ip, port: 666, weight: 40 })),
+    );
+  });
+
+  test("that an answer tells in part are not taken for all", async () => {
+    const cloud = aCloud({ DescribeListeners: { TotalCount: 21, Listeners: [LISTENER] } });
+    const read = cloud.finish(cloud.api.listeners("lb-1", () => true, signal));
+    await assert.rejects(read, /IncompleteAnswer: 1 of 21 listeners of lb-1 were told$/);
+  });
+
+  test("have the limits that are named; the others are not known", async () => {
+    const QuotaSet = [
+      { QuotaId: "TOTAL_OPEN_CLB_QUOTA", QuotaCurrent: 2, QuotaLimit: 100 },
+      { QuotaId: "TOTAL_LISTENER_QUOTA", QuotaCurrent: null, QuotaLimit: 50 },
+      { QuotaId: "TOTAL_TARGET_BIND_QUOTA", QuotaCurrent: null, QuotaLimit: 50 },
+    ];
+    const cloud = aCloud({ DescribeQuota: { QuotaSet } });
+    assert.deepEqual(await cloud.finish(cloud.api.quotas(signal)), {
+      listenersPerLoadBalancer: 50,
+      rulesPerListener: undefined,
+      targetsPerPlace: 50,
+    });
+  });
+});

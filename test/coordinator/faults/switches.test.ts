@@ -36,7 +36,7 @@ const EFFECTS = {
 /** Read where no Pod is bound, by the test that has them both ways; or never read by the coordinator. */
 const ELSEWHERE = {
   checkMethod: "test/coordinator/cloud/published.test.ts",
-  taskLoadBalancerIds: "test/coordinator/owners/service.test.ts",
+  taskLoadBalancerIds: "test/coordinator/cloud/published.test.ts",
   underCreation: "test/coordinator/owners/service.test.ts",
   allDeadAllAlive: undefined, // traffic only
   unusedReferences: undefined, // security groups only
