@@ -29,7 +29,7 @@ test("DescribeNetworkInterfaces: an ENI with all its fields", async (t) => {
     ["10.0.1.12", false, "AVAILABLE"],
   ]);
   const { NetworkInterfaceSet: [free] = [] } = await vpc.DescribeNetworkInterfaces({ NetworkInterfaceIds: ["eni-9"] });
-  assert.deepEqual([free?.Attachment, free?.NetworkInterfaceState, free?.TagSet], [null, "AVAILABLE", [{ Key: "free", Value: "yes" }]]);
+  assert.deepEqual([free?.Attachment, free?.State, free?.TagSet], [null, "AVAILABLE", [{ Key: "free", Value: "yes" }]]);
 });
 
 test("DescribeNetworkInterfaces: every filter, alone and together", async (t) => {

@@ -31,7 +31,7 @@ async function rollOut({ switches, fails }: Run): Promise<void> {
 
 const nameOf = (options: CloudOptions): string =>
   Object.entries(options)
-    .map(([name, value]) => `${name} ${typeof value === "object" ? "with async batches" : value}`)
+    .map(([name, value]) => `${name} ${typeof value === "object" ? "with async batches" : String(value)}`)
     .join(", ");
 
 const failed: string[] = [];
@@ -42,4 +42,5 @@ for (const run of workerData as readonly Run[])
   } catch (err) {
     failed.push(`${run.fails ? "failing " : ""}${nameOf(run.switches)}: ${err instanceof Error ? err.message : String(err)}`);
   }
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
 parentPort?.postMessage(failed);

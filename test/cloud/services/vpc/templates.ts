@@ -33,7 +33,7 @@ export const templateActions = (): ActionTable<Ports> => ({
     fields,
     run: (request, _call, { network }) => {
       const found = find(request, network.addressTemplateGroups, "address-template-group");
-      return { TotalCount: found.total, AddressTemplateGroupSet: found.page.map(showAddressGroup) };
+      return { TotalCount: found.total, AddressTemplateGroupSet: found.page.map((one) => showAddressGroup(one, network.addressTemplates)) };
     },
   }),
 
@@ -86,11 +86,16 @@ const showAddresses = (template: TemplateRecord): Answer<vpc.AddressTemplate> =>
   ...times(template),
 });
 
-const showAddressGroup = (group: TemplateRecord): Answer<vpc.AddressTemplateGroup> => ({
+const showAddressGroup = (group: TemplateRecord, templates: ReadonlyMap<string, TemplateRecord>): Answer<vpc.AddressTemplateGroup> => ({
   AddressTemplateGroupName: group.name,
   AddressTemplateGroupId: group.id,
   AddressTemplateIdSet: [...group.members],
-  AddressTemplateSet: group.members.map((AddressTemplateId) => ({ AddressTemplateId })),
+  AddressTemplateSet: group.members.map((id) => ({
+    AddressTemplateId: id,
+    AddressTemplateName: templates.get(id)?.name ?? "",
+    From: "",
+    To: "",
+  })),
   TagSet: [],
   ...times(group),
 });
