@@ -11,9 +11,10 @@ import { ENVIRONMENT_KEYS as COORDINATOR_KEYS } from "../coordinator/config.ts";
 import { EVENT_REASONS, GATE_REASONS } from "../coordinator/domain/reasons.ts";
 import { routesOf } from "../coordinator/explain/routes.ts";
 import { makeMetrics } from "../coordinator/metrics.ts";
+import { SCENARIO } from "./cloud/scenario/schema.ts";
 
 const FOLDERS = "{agent,bench,common,coordinator,deploy,docs,proto,test}";
-const PAGE = /\b(clb-api|kubernetes|real-cluster|tke-contract|toolchain)\.md/;
+const PAGE = /\b(clb-api|kubernetes|published-differences|real-cluster|tke-contract|toolchain)\.md/;
 
 /** What stands in backticks in one column of the table whose first heading is given. */
 function quoted(page: string, heading: string, column = 0): string[] {
@@ -76,6 +77,24 @@ test("docs/sources.md has an entry for every fact that a comment cites", () => {
   }
   assert.deepEqual(missing, []);
   assert.ok(cited > 50, `${cited} citations found: do they still look as this test expects?`);
+});
+
+test("docs/emulated-cloud.md marks each behaviour by what shows it, and names every switch of a scenario", () => {
+  const page = "docs/emulated-cloud.md";
+  const lines = readFileSync(page, "utf8").split("\n");
+  const rows = lines.slice(lines.findIndex((line) => line.startsWith("| subject | mark |")) + 2);
+  const table = rows.slice(
+    0,
+    rows.findIndex((line) => !line.startsWith("|")),
+  );
+  assert.ok(table.length > 50, `${table.length} behaviours found: are they still written as this test expects?`);
+  const marks = table.map((row) => row.split(" | ")[1] ?? "");
+  assert.deepEqual(
+    marks.filter((mark) => !/^(?:(?:published|observed|seen|assumed)(?: \([^)]+\))?(?:, )?)+$/.test(mark)),
+    [],
+  );
+  const named = table.flatMap((row) => [...row.matchAll(/\*`(\w+)`\*/g)].map(([, name = ""]) => name));
+  assert.deepEqual(named.toSorted(), Object.keys(SCENARIO.shape.assumed.unwrap().shape).toSorted());
 });
 
 test("docs/install.md lists the actions that the cloud's key needs: all that the code calls, and no others", () => {

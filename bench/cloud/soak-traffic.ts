@@ -60,7 +60,8 @@ export async function startTraffic({ endpoint, clock, random, ledger, over }: De
   const look = async (): Promise<void> => {
     const answer = await ledger.note("DescribeLoadBalancers", () => sdk.DescribeLoadBalancers({}));
     if (answer === undefined) return;
-    const there = new Map((answer.LoadBalancerSet ?? []).map((one) => [one.LoadBalancerId ?? "", one.LoadBalancerVips?.[0] ?? ""]));
+    const running = (answer.LoadBalancerSet ?? []).filter(({ Status }) => Status === 1);
+    const there = new Map(running.map((one) => [one.LoadBalancerId ?? "", one.LoadBalancerVips?.[0] ?? ""]));
     for (const id of believed.keys()) if (!there.has(id)) believed.delete(id);
     for (const [id, vip] of there) believed.set(id, { vip, listeners: believed.get(id)?.listeners ?? [] });
   };

@@ -1,15 +1,11 @@
 import { ClbApiError } from "./clb-error.ts";
 import type { TaskStatus } from "./task-wait.ts";
 
-/** The task of the quickest known service takes so long. Source: clb-api.md §7.5. */
-const QUICKEST_WRITE_MS = 400;
-
-/** A batch call that was answered; `tookMs` is how long its answer took, e.g. { action: "BatchRegisterTargets", items: 500, taskId: "req-1", tookMs: 450 }. */
+/** A batch call that was answered, e.g. { action: "BatchRegisterTargets", items: 500, taskId: "req-1" }. */
 export type Batch = {
   readonly action: string;
   readonly items: number;
   readonly taskId: string | null | undefined;
-  readonly tookMs: number;
 };
 
 export type BatchWaitDeps = {
@@ -20,8 +16,8 @@ export type BatchWaitDeps = {
 };
 
 /**
- * Batch calls answer when they are done, as far as is known, and nothing in their answer says so (clb-api.md §3.3). One that is answered
- * sooner than any write is done is asked about, since what it left undone would be believed until the next read of the load balancer.
+ * Batch calls answer when they are done, as far as is known, and nothing in their answer says so: whether a task outlives it is seen by asking
+ * only. Each is asked about once, since what it left undone would be believed until the next read of the load balancer (clb-api.md §3.3).
  */
 export class BatchWait {
   readonly #deps: BatchWaitDeps;
@@ -33,8 +29,8 @@ export class BatchWait {
   }
 
   /** Resolves when the batch is done, as far as one can know. Rejects like `settle`. */
-  async end({ action, items, taskId, tookMs }: Batch, signal: AbortSignal): Promise<void> {
-    if (!taskId || (!this.#runOn && tookMs >= QUICKEST_WRITE_MS)) return;
+  async end({ action, items, taskId }: Batch, signal: AbortSignal): Promise<void> {
+    if (!taskId) return;
     if (!this.#runOn && (await this.#isOver(taskId, signal))) return;
     await this.#deps.settle(action, items, taskId, signal);
   }

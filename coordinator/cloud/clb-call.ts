@@ -44,16 +44,12 @@ export class ClbCall {
 
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- Q lets the compiler check every request against its model
   async call<Q extends object, R>(action: string, request: Q, signal: AbortSignal): Promise<Answer<R>> {
-    return (await this.timed<Q, R>(action, () => request, signal)).answer;
+    return await this.callLate<Q, R>(action, () => request, signal);
   }
 
-  /** Like `call`, for a request that is made when the call has its turn, not before. `tookMs` does not count the wait for the turn. */
+  /** Like `call`, for a request that is made when the call has its turn, not before. */
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- as above
-  async timed<Q extends object, R>(
-    action: string,
-    requestNow: () => Q,
-    signal: AbortSignal,
-  ): Promise<{ readonly answer: Answer<R>; readonly tookMs: number }> {
+  async callLate<Q extends object, R>(action: string, requestNow: () => Q, signal: AbortSignal): Promise<Answer<R>> {
     const { rateLimit, clock, onCall } = this.#deps;
     await rateLimit.take(action, signal);
     const request = requestNow();
@@ -63,7 +59,7 @@ export class ClbCall {
       const response = await this.#send(action, request, signal);
       done("ok");
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the SDK's model of this action; every field is treated as optional
-      return { answer: response as Answer<R>, tookMs: clock.now() - startedMs };
+      return response as Answer<R>;
     } catch (err) {
       if (isCancelled(err, signal) || signal.aborted) {
         done("Cancelled");
@@ -87,7 +83,7 @@ export class ClbCall {
     return end.loadBalancerIds;
   }
 
-  /** Waits until a batch call that was answered is done. Asks about its task only where the answer leaves doubt. */
+  /** Waits until a batch call that was answered is done. */
   async endBatch(batch: Batch, signal: AbortSignal): Promise<void> {
     await this.#batches.end(batch, signal);
   }

@@ -2,12 +2,15 @@ import type {
   HealthCheck as CloudHealthCheck,
   Listener as CloudListener,
   LoadBalancer as CloudLoadBalancer,
+  ListenerHealth,
+  TargetHealth,
 } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import {
   canonicalDomain,
   DEFAULT_HEALTH_CHECK,
   type HealthCheck,
   type HealthState,
+  isLayer7,
   type LoadBalancerFacts,
   type PlaceId,
   type PlaceWish,
@@ -23,16 +26,27 @@ export type Answer<T> = {
 export function factsOf(one: Answer<CloudLoadBalancer>): LoadBalancerFacts {
   return {
     loadBalancerId: one.LoadBalancerId ?? "",
-    vips: (one.LoadBalancerVips ?? []).map(String),
+    vips: addressesOf(one),
     domain: one.LoadBalancerDomain || one.Domain || undefined,
-    running: one.Status === 1,
+    running: one.Status !== 0, // 0: it is being created, 1: it runs; there is no other (clb-api.md §2.1)
     tags: Object.fromEntries((one.Tags ?? []).map(({ TagKey, TagValue }) => [TagKey ?? "", TagValue ?? ""])),
   };
 }
 
+/** None while it is being created. An IPv6 one has its address in a field of its own (clb-api.md §2.1). */
+const addressesOf = ({ LoadBalancerVips: vips, AddressIPv6: ipv6 }: Answer<CloudLoadBalancer>): string[] =>
+  [...(vips ?? []).map(String), ipv6 ?? ""].filter((address) => address !== "");
+
 const HEALTH_STATES: readonly HealthState[] = ["Alive", "Dead", "Unknown", "Close"];
-/** Unknown where the cloud says nothing, or a word that we do not know. */
-export const healthState = (detail: string | null | undefined): HealthState => HEALTH_STATES.find((state) => state === detail) ?? "Unknown";
+/**
+ * Unknown where the cloud says nothing, or a word that we do not know. The boolean is asked last: one published target has `true` with
+ * "Dead", and `false` may also mean that nobody has probed it yet (clb-api.md §4.1).
+ */
+export function healthOf(target: Answer<TargetHealth>): HealthState {
+  const detail = target.HealthStatusDetail ?? target.HealthStatusDetial;
+  if (!detail) return target.HealthStatus === true ? "Alive" : "Unknown";
+  return HEALTH_STATES.find((state) => state === detail) ?? "Unknown";
+}
 
 export function targetsOf(
   targets: readonly Answer<{ PrivateIpAddresses?: string[]; Port?: number; Weight?: number }>[] | null | undefined,
@@ -46,9 +60,14 @@ export function targetsOf(
 export const placeIn = ({ listenerId, locationId }: PlaceId): { ListenerId: string; LocationId?: string } =>
   locationId === undefined ? { ListenerId: listenerId } : { ListenerId: listenerId, LocationId: locationId };
 
-/** The reverse of `placeIn`. Targets of layer 4 come under one rule without an id (clb-api.md §4.1). */
-export const placeFrom = (listenerId: string | null | undefined, locationId: string | null | undefined): PlaceId =>
-  locationId ? { listenerId: listenerId ?? "", locationId } : { listenerId: listenerId ?? "" };
+/**
+ * Where DescribeTargetHealth found targets. On layer 4 they come under one rule, whose LocationId is an id that no other action knows: the
+ * listener's protocol tells the layers apart (clb-api.md §4.1).
+ */
+export function placeOfHealth(listener: Answer<ListenerHealth>, locationId: string | null | undefined): PlaceId {
+  const listenerId = listener.ListenerId ?? "";
+  return isLayer7(listener.Protocol ?? "") ? { listenerId, locationId: locationId ?? "" } : { listenerId };
+}
 
 /** An absent scheduler keeps the cloud's default or present one. */
 export const scheduling = ({ scheduler }: PlaceWish): { Scheduler?: string } => (scheduler === undefined ? {} : { Scheduler: scheduler });
@@ -89,7 +108,8 @@ function fromCloud(check: Answer<CloudHealthCheck> | CloudHealthCheck | null | u
 
 /** As `fromCloud`, and the HTTP fields, which only rules have. */
 function ruleCheck(check: Answer<CloudHealthCheck> | CloudHealthCheck | null | undefined): HealthCheck {
-  const { HttpCheckPath: httpPath, HttpCheckDomain: httpDomain, HttpCheckMethod: httpMethod, HttpCode: httpCodes } = check ?? {};
+  const { HttpCheckPath: httpPath, HttpCheckDomain: httpDomain, HttpCode: httpCodes } = check ?? {};
+  const httpMethod = check?.HttpCheckMethod?.toUpperCase(); // sent as "GET", answered as "get" (clb-api.md §4.3)
   return {
     ...fromCloud(check),
     ...(httpPath && { httpPath }),

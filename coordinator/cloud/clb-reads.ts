@@ -23,11 +23,14 @@ import {
 import type { Quotas } from "../domain/plan/quota-forecast.ts";
 import { type ClbCall, withCall } from "./clb-call.ts";
 import { ClbApiError } from "./clb-error.ts";
-import { bareListener, factsOf, healthState, placeFrom, targetsOf } from "./clb-models.ts";
+import { bareListener, factsOf, healthOf, placeOfHealth, targetsOf } from "./clb-models.ts";
 import { ReadBatcher } from "./read-batcher.ts";
 
 /** Pages and lists. Source: clb-api.md §2.1 to §2.3. */
 const PAGE = { loadBalancers: 100, loadBalancerIds: 20, targetListeners: 20, healthLoadBalancers: 30 } as const;
+
+/** As for other reads that fail without a cause that passes: nothing at the load balancer goes on without its listeners. */
+const INCOMPLETE_RETRY_MS = 5_000;
 
 export function makeClbReads(clb: ClbCall) {
   const facts = makeFactsBatcher(clb);
@@ -50,7 +53,7 @@ const makeFactsBatcher = (clb: ClbCall): ReadBatcher<LoadBalancerFacts> =>
     isRefusal: (err) => err instanceof ClbApiError && err.call.code.startsWith("InvalidParameter"),
     read: async (ids, signal) => {
       const request = (): DescribeLoadBalancersRequest => ({ LoadBalancerIds: [...ids()], Limit: PAGE.loadBalancerIds });
-      const { answer } = await clb.timed<DescribeLoadBalancersRequest, DescribeLoadBalancersResponse>(
+      const answer = await clb.callLate<DescribeLoadBalancersRequest, DescribeLoadBalancersResponse>(
         "DescribeLoadBalancers",
         request,
         signal,
@@ -88,6 +91,14 @@ async function listeners(
     signal,
   );
   const bare = (answer.Listeners ?? []).map(bareListener);
+  // What is missing would be created once more. The action has no pages to ask for (clb-api.md §2.2).
+  if (typeof answer.TotalCount === "number" && answer.TotalCount > bare.length)
+    throw new ClbApiError(
+      { action: "DescribeListeners", code: "IncompleteAnswer", requestId: answer.RequestId ?? "" },
+      `${bare.length} of ${answer.TotalCount} listeners of ${loadBalancerId} were told`,
+      { kind: "retryAfter", delayMs: INCOMPLETE_RETRY_MS },
+      false,
+    );
   const targets = new Map<string, Target[]>();
   const wanted = bare.flatMap(({ listenerId, name }) => (isWanted(name) ? listenerId : []));
   for (const ids of chunks(wanted, PAGE.targetListeners)) {
@@ -125,8 +136,8 @@ async function health(
     for (const listener of one.Listeners ?? [])
       for (const rule of listener.Rules ?? [])
         for (const target of rule.Targets ?? []) {
-          const slot = { ...placeFrom(listener.ListenerId, rule.LocationId), ip: target.IP ?? "", port: target.Port ?? 0 };
-          states.set(slotKey(slot), healthState(target.HealthStatusDetail ?? target.HealthStatusDetial));
+          const slot = { ...placeOfHealth(listener, rule.LocationId), ip: target.IP ?? "", port: target.Port ?? 0 };
+          states.set(slotKey(slot), healthOf(target));
         }
     result.set(one.LoadBalancerId ?? "", states);
   }

@@ -169,21 +169,21 @@ async function bind(clb: ClbCall, loadBalancerId: string, targets: readonly Boun
     Targets: targets.map((slot) => ({ ...placeIn(slot), EniIp: slot.ip, Port: slot.port, Weight: slot.weight })),
   };
   const action = "BatchRegisterTargets";
-  const { answer, tookMs } = await clb.timed<BatchRegisterTargetsRequest, BatchRegisterTargetsResponse>(action, () => request, signal);
-  await clb.endBatch({ action, items: targets.length, taskId: answer.RequestId, tookMs }, signal);
+  const answer = await clb.call<BatchRegisterTargetsRequest, BatchRegisterTargetsResponse>(action, request, signal);
+  await clb.endBatch({ action, items: targets.length, taskId: answer.RequestId }, signal);
   return { listenerIds: (answer.FailListenerIdSet ?? []).map(String), message: answer.Message ?? "" };
 }
 
-/** Like `bind`, without a message. */
+/** Resolves with the listeners of which the cloud did not unbind every target; empty if it unbound all. */
 async function unbind(clb: ClbCall, loadBalancerId: string, slots: readonly Slot[], signal: AbortSignal): Promise<FailedListeners> {
   const request: BatchDeregisterTargetsRequest = {
     LoadBalancerId: loadBalancerId,
     Targets: slots.map((slot) => ({ ...placeIn(slot), EniIp: slot.ip, Port: slot.port })),
   };
   const action = "BatchDeregisterTargets";
-  const { answer, tookMs } = await clb.timed<BatchDeregisterTargetsRequest, BatchDeregisterTargetsResponse>(action, () => request, signal);
-  await clb.endBatch({ action, items: slots.length, taskId: answer.RequestId, tookMs }, signal);
-  return { listenerIds: (answer.FailListenerIdSet ?? []).map(String), message: "" };
+  const answer = await clb.call<BatchDeregisterTargetsRequest, BatchDeregisterTargetsResponse>(action, request, signal);
+  await clb.endBatch({ action, items: slots.length, taskId: answer.RequestId }, signal);
+  return { listenerIds: (answer.FailListenerIdSet ?? []).map(String), message: answer.Message ?? "" };
 }
 
 async function setWeights(clb: ClbCall, loadBalancerId: string, weights: readonly WeightedSlot[], signal: AbortSignal): Promise<void> {

@@ -25,7 +25,10 @@ export type SourceDeps = {
 /** How often, and with what pause, a load balancer that was just created is read. */
 const READS = 3;
 const READ_PAUSE_MS = 1_000;
-/** `creating`: it was ordered; the next pass finds it by its tag, with its address. */
+/** An address may come a moment after the load balancer runs. */
+export const hasAddress = ({ vips, domain }: LoadBalancerFacts): boolean => vips.length > 0 || domain !== undefined;
+
+/** `creating`: it was ordered; a later pass finds it running, one of ours by its tag. */
 export type Found =
   | { readonly kind: "found"; readonly facts: LoadBalancerFacts }
   | { readonly kind: "creating" }
@@ -40,7 +43,8 @@ export async function ensureLoadBalancer(
   const known = present === undefined ? undefined : deps.mirror.facts(present);
   if (known !== undefined) {
     tellRefusedChange(deps, service, intent, known);
-    return { kind: "found", facts: known };
+    if (hasAddress(known)) return { kind: "found", facts: known };
+    return { kind: "found", facts: (await deps.api.loadBalancer(known.loadBalancerId, signal)) ?? known };
   }
   const at = `Service ${service.namespace}/${service.name}`;
   if (intent.source.kind === "create") return await findOrCreate(deps, at, service, intent.source.subnetId, signal);
@@ -67,7 +71,7 @@ function unlessForeign(deps: SourceDeps, at: string, service: ServiceRecord, fac
   const cluster = facts.tags[CLUSTER_TAG] ?? deps.clusterId;
   const owner = facts.tags[OWNER_TAG] ?? service.uid;
   const byTke = facts.tags[TKE_CREATED_TAG] === "yes";
-  if (!byTke && cluster === deps.clusterId && owner === service.uid) return { kind: "found", facts };
+  if (!byTke && cluster === deps.clusterId && owner === service.uid) return facts.running ? { kind: "found", facts } : { kind: "creating" };
   const by = byTke ? "by TKE" : `for Service ${owner} of cluster ${cluster}`;
   const message = tkeCode("E4019", `${at}: load balancer ${facts.loadBalancerId} was created ${by}: name one that you created yourself`);
   return { kind: "blocked", blocker: { reason: "ForeignController", message } };

@@ -7,7 +7,7 @@ import type { AddressClaims } from "../state/address-claims.ts";
 import type { Intents } from "../state/intents.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
-import { ensureLoadBalancer, formerLoadBalancer, type SourceDeps } from "./load-balancer-source.ts";
+import { ensureLoadBalancer, formerLoadBalancer, hasAddress, type SourceDeps } from "./load-balancer-source.ts";
 import { ensureFinalizer, letGo, publish, type StatusDeps } from "./owner-status.ts";
 
 export type ServiceDeps = SourceDeps &
@@ -29,6 +29,8 @@ const NOT_SYNCED_MS = 100;
 const MISSING_MS = 30_000;
 /** A load balancer is created in about 10 s (clb-api.md §2.1); the call waited for that already. */
 const CREATING_MS = 500;
+/** One that runs without an address is looked at this often. */
+const ADDRESS_MS = 5_000;
 const DONE: Outcome = { kind: "done" };
 
 /** One pass over one Service: finalizer, load balancer, intent, status; its listeners and backends are the load balancer's pass. */
@@ -96,6 +98,7 @@ async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSig
   }
   if (found.kind === "creating") return { kind: "again", afterMs: CREATING_MS, because: "the load balancer is being created" };
   enter(deps, service, { state: "served", intent, loadBalancerId: found.facts.loadBalancerId });
+  if (!hasAddress(found.facts)) return { kind: "again", afterMs: ADDRESS_MS, because: "the load balancer has no address yet" };
   await publish(deps, service, found.facts, signal);
   return DONE;
 }

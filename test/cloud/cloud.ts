@@ -55,7 +55,8 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
   const account = emptyAccount(settings.certificates);
   const keyring = makeKeyring(settings.keys, wallMs);
   const vips = makeVips(settings.vips);
-  const tasks = makeTasks({ clock, journal, stopped, failedTaskApplies: settings.failedTaskApplies });
+  const { failedTaskApplies, lockedCode } = settings;
+  const tasks = makeTasks({ clock, journal, stopped, failedTaskApplies, lockedCode });
   const sourceOf = (place: Place): string | undefined => probeSource(place, account);
   const health = makeHealth({ clock, journal, random, probe: options.probe, sourceOf, mode: settings.health });
   const { connectTimeoutMs, allDeadAllAlive } = settings;
@@ -79,6 +80,7 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
       limits,
       region,
       backends,
+      answers: settings.answers,
       keepGoodTargetsOfFailedListener,
     },
     vpc: { network, unusedReferences: settings.unusedReferences },

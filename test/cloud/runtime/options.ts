@@ -130,14 +130,31 @@ export type CloudOptions = {
   readonly failedTaskApplies?: boolean;
   /** Assumed (clb-api.md §9): whether registering a bound target again changes its weight. */
   readonly reregisterUpdatesWeight?: boolean;
-  /** Assumed (clb-api.md §6.3): how references that a security group rule does not use come back. */
-  readonly unusedReferences?: "empty" | "null";
+  /** How references that a security group rule does not use come back (clb-api.md §6.3). */
+  readonly unusedReferences?: "absent" | "empty" | "null";
+  /** `LocationId` of a layer-4 listener in DescribeTargetHealth (clb-api.md §4.1): an id as published, "", or left out as in a sister service. */
+  readonly layer4LocationId?: "id" | "empty" | "absent";
+  /** How DescribeTargetHealth tells a target (clb-api.md §4.1): every field of the model, or as in older examples and clients. */
+  readonly healthFields?: "model" | "example" | "deprecated" | "boolean";
+  /** `HttpCheckMethod` in answers (clb-api.md §4.3): in lower case as published, or as it was sent. */
+  readonly checkMethod?: "lower" | "as sent";
+  /** A load balancer whose order still runs (clb-api.md §2.1): shown with `Status` 0 and without an address, or not at all. */
+  readonly underCreation?: "shown" | "hidden";
+  /** Whether DescribeTaskStatus knows the RequestId of a batch call (clb-api.md §3.3). */
+  readonly batchTasks?: "known" | "unknown";
+  /** What DescribeTaskStatus names for writes other than an order of load balancers (clb-api.md §3.1). */
+  readonly taskLoadBalancerIds?: "filled" | "null";
+  /** Code of a write that meets the lock (clb-api.md §1.6). */
+  readonly lockedCode?: "FailedOperation.ResourceInOperating" | "InternalError";
   /** How long the data plane waits for a backend to accept; real ms. */
   readonly connectTimeoutMs?: number;
   /** Whether backends get traffic when all of a place are dead (clb-api.md §4.2); `false` shows what depends on that. */
   readonly allDeadAllAlive?: boolean;
   readonly journalSize?: number;
 };
+
+/** How the CLB answers where the evidence has two sides. */
+export type ClbAnswers = ReturnType<typeof settingsOf>["answers"];
 
 /** The options with every default filled in; throws a RangeError that names the option if a value cannot work. */
 export function settingsOf(options: CloudOptions) {
@@ -158,7 +175,16 @@ export function settingsOf(options: CloudOptions) {
     keepGoodTargetsOfFailedListener: options.keepGoodTargetsOfFailedListener ?? false,
     failedTaskApplies: options.failedTaskApplies ?? false,
     reregisterUpdatesWeight: options.reregisterUpdatesWeight ?? false,
-    unusedReferences: options.unusedReferences ?? "empty",
+    unusedReferences: options.unusedReferences ?? "absent",
+    answers: {
+      layer4LocationId: options.layer4LocationId ?? "id",
+      healthFields: options.healthFields ?? "model",
+      checkMethod: options.checkMethod ?? "lower",
+      underCreation: options.underCreation ?? "shown",
+      batchTasks: options.batchTasks ?? "known",
+      taskLoadBalancerIds: options.taskLoadBalancerIds ?? "filled",
+    },
+    lockedCode: options.lockedCode ?? "FailedOperation.ResourceInOperating",
     wallMs: options.wallMs ?? Date.now,
     connectTimeoutMs: options.connectTimeoutMs ?? 5000,
     allDeadAllAlive: options.allDeadAllAlive ?? true,

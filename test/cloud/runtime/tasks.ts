@@ -32,9 +32,9 @@ export type Work = {
 export class LockedError extends CloudError {
   readonly lockWaitMs: number;
 
-  constructor(loadBalancerId: string, lockWaitMs: number) {
+  constructor(code: string, loadBalancerId: string, lockWaitMs: number) {
     const message = `Loadbalancer(${loadBalancerId}) is not in normal desState, maybe some tasks are being processed, please try later.`;
-    super("FailedOperation.ResourceInOperating", message); // wording: clb-api.md §3.4
+    super(code, message); // wording: clb-api.md §3.4
     this.lockWaitMs = lockWaitMs;
   }
 }
@@ -58,10 +58,16 @@ export interface Tasks {
   readonly running: number;
 }
 
-/** `failedTaskApplies`: whether a task that a fault fails makes its change all the same. */
-type Deps = { readonly clock: Clock; readonly journal: Journal; readonly stopped: AbortSignal; readonly failedTaskApplies: boolean };
+/** `failedTaskApplies`: whether a task that a fault fails makes its change all the same. `lockedCode`: of the refusal that the lock causes. */
+type Deps = {
+  readonly clock: Clock;
+  readonly journal: Journal;
+  readonly stopped: AbortSignal;
+  readonly failedTaskApplies: boolean;
+  readonly lockedCode: string;
+};
 
-export function makeTasks({ clock, journal, stopped, failedTaskApplies }: Deps): Tasks {
+export function makeTasks({ clock, journal, stopped, failedTaskApplies, lockedCode }: Deps): Tasks {
   const tasks = new Map<string, Task>();
   let overlaps = 0;
   let running = 0;
@@ -106,7 +112,7 @@ export function makeTasks({ clock, journal, stopped, failedTaskApplies }: Deps):
         busy.overlaps++;
         overlaps++;
       }
-      throw new LockedError(busy.id, Math.max(0, Math.round(busy.lock.untilMs - clock.now())));
+      throw new LockedError(lockedCode, busy.id, Math.max(0, Math.round(busy.lock.untilMs - clock.now())));
     },
     start: async (work) => {
       const { requestId, action, loadBalancerIds } = work;

@@ -27,7 +27,14 @@ const assumed = z.strictObject({
   reregisterUpdatesWeight: z.boolean().optional(),
   failedTaskApplies: z.boolean().optional(),
   allDeadAllAlive: z.boolean().optional(),
-  unusedReferences: z.enum(["empty", "null"]).optional(),
+  unusedReferences: z.enum(["absent", "empty", "null"]).optional(),
+  layer4LocationId: z.enum(["id", "empty", "absent"]).optional(),
+  healthFields: z.enum(["model", "example", "deprecated", "boolean"]).optional(),
+  checkMethod: z.enum(["lower", "as sent"]).optional(),
+  underCreation: z.enum(["shown", "hidden"]).optional(),
+  batchTasks: z.enum(["known", "unknown"]).optional(),
+  taskLoadBalancerIds: z.enum(["filled", "null"]).optional(),
+  lockedCode: z.enum(["FailedOperation.ResourceInOperating", "InternalError"]).optional(),
 } satisfies { [K in keyof CloudOptions]?: z.ZodType });
 
 const limits = z.partialRecord(z.enum(Object.keys(LIMITS) as (keyof typeof LIMITS)[]), z.int().min(0), {

@@ -43,9 +43,12 @@ loadBalancers:
   - { id: lb-old, name: from before, vpc: vpc-1, tags: { owner: shop } }
 `;
 
+/** The account above, for a cloud in this process. */
+export const accountPlan = () => readScenario(ACCOUNT, "account", Date.now());
+
 /** A cloud with the account above, and the SDK's clients of its services. */
 export async function withAccount(t: TestContext, options: StartOptions = {}) {
-  const plan = readScenario(ACCOUNT, "account", Date.now());
+  const plan = accountPlan();
   const limits = { vpcPerSecond: 100_000, cvmPerSecond: 100_000, ...options.limits };
   const started = await withCloud(t, { ...plan.options, metadataPort: 0, ...options, limits });
   plan.prepare(started.cloud);

@@ -61,18 +61,32 @@ suite("load balancers", () => {
 });
 
 suite("load balancers of the emulated cloud", EMULATED_ONLY, () => {
-  test("one is created by a task and appears when the task has succeeded", async (t) => {
+  test("one is created by a task, shown meanwhile with Status 0 and without an address", async (t) => {
     const { sdk, done } = await withCloud(t, { profile: UNHURRIED });
     const Tags = [{ TagKey: "owner", TagValue: "me" }];
     const accepted = await sdk.CreateLoadBalancer({ LoadBalancerType: "OPEN", LoadBalancerName: "web", Tags });
     assert.equal((await sdk.DescribeTaskStatus({ TaskId: accepted.RequestId ?? "" })).Status, 2);
-    assert.equal((await sdk.DescribeLoadBalancers({})).TotalCount, 0);
+    assert.match(accepted.DealName ?? "", /^20\d{21}$/);
+    assert.equal((await sdk.DescribeTaskStatus({ DealName: accepted.DealName ?? "" })).Status, 2);
+    const [making] = (await sdk.DescribeLoadBalancers({ Filters: [{ Name: "tag:owner", Values: ["me"] }] })).LoadBalancerSet ?? [];
+    assert.deepEqual(
+      [making?.LoadBalancerId, making?.Status, making?.LoadBalancerVips, making?.Tags],
+      [accepted.LoadBalancerIds?.[0], 0, [], Tags],
+    );
     await done(accepted);
     const [made] = (await sdk.DescribeLoadBalancers({ LoadBalancerIds: accepted.LoadBalancerIds ?? [] })).LoadBalancerSet ?? [];
     assert.equal(made?.LoadBalancerName, "web");
     assert.equal(made?.Status, 1);
     assert.match(made?.LoadBalancerVips?.[0] ?? "", /^127\.198\./);
     assert.deepEqual(made?.Tags, Tags);
+  });
+
+  test("one that is being created may also be hidden", async (t) => {
+    const { sdk, done } = await withCloud(t, { profile: UNHURRIED, underCreation: "hidden" });
+    const accepted = await sdk.CreateLoadBalancer({ LoadBalancerType: "OPEN" });
+    assert.equal((await sdk.DescribeLoadBalancers({})).TotalCount, 0);
+    await done(accepted);
+    assert.equal((await sdk.DescribeLoadBalancers({})).TotalCount, 1);
   });
 
   test("a failed order leaves nothing, and its ClientToken is used up", async (t) => {

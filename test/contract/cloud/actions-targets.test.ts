@@ -53,14 +53,15 @@ suite("targets", () => {
     );
   });
 
-  changing("layer 4 tells its health through one rule with empty ids", async (world) => {
+  changing("layer 4 tells its health through one rule without domain and path, which has an id all the same", async (world) => {
     const { sdk, LoadBalancerId, ListenerId, backends, done, place } = await start(world);
     await done(await sdk.RegisterTargets({ ...place, Targets: [{ EniIp: backends[0], Port: 8080 }] }));
     const { LoadBalancers = [] } = await sdk.DescribeTargetHealth({ LoadBalancerIds: [LoadBalancerId], ListenerIds: [ListenerId] });
     const [listener] = LoadBalancers[0]?.Listeners ?? [];
     assert.deepEqual([listener?.ListenerId, listener?.Protocol, listener?.Port, listener?.Rules?.length], [ListenerId, "TCP", 80, 1]);
     const [rule] = listener?.Rules ?? [];
-    assert.deepEqual([rule?.LocationId, rule?.Domain, rule?.Url], ["", null, null]);
+    assert.match(rule?.LocationId ?? "", /^loc-\w{8}$/);
+    assert.deepEqual([rule?.Domain, rule?.Url], [null, null]);
     const [target] = rule?.Targets ?? [];
     assert.deepEqual(
       [target?.IP, target?.Port, target?.HealthStatus, target?.HealthStatusDetail, target?.HealthStatusDetial],
@@ -92,7 +93,7 @@ suite("targets", () => {
     await failsWith("InvalidParameterValue", sdk.RegisterTargets({ ...place, Targets: [{ Port: 80 }] }));
     await failsWith("InvalidParameterValue", sdk.RegisterTargets({ ...place, Targets: [{ ...free, InstanceId: "ins-00000000" }] }));
     await failsWith("InvalidParameterValue.Duplicate", sdk.RegisterTargets({ ...place, Targets: [free, free] }));
-    await failsWith("InvalidParameterValue", sdk.DeregisterTargets({ ...place, Targets: [free] }));
+    await failsWith("InvalidParameter", sdk.DeregisterTargets({ ...place, Targets: [free] }));
     await failsWith("InvalidParameterValue", sdk.ModifyTargetWeight({ ...place, Targets: [free], Weight: 0 }));
     assert.deepEqual(await bound(), []);
   });
@@ -183,7 +184,7 @@ suite("targets of the emulated cloud", EMULATED_ONLY, () => {
     assert.deepEqual(await shown(), [
       [eni, "ENI", "ins-1", "eni-1", "node-1", "ap-guangzhou-1"],
       [cvm, "CVM", "ins-1", "eni-1", "node-1", "ap-guangzhou-1"],
-      [global, "GLOBALROUTE", "", null, null, null],
+      [global, "GLOBALROUTE", "", "", "", null],
     ]);
     const node = { LoadBalancerId, ListenerId: other, Targets: [{ InstanceId: "ins-1", Port: 30_080 }] };
     await done(await sdk.RegisterTargets(node));

@@ -107,17 +107,23 @@ const RANGES: readonly Range[] = [
     outside: [0],
     request: (CheckPort) => ({ ...listener, HealthCheck: { CheckPort } }),
   },
-  length(
-    "CreateListener",
-    "HealthCheck.HttpCheckPath",
-    200,
-    (value) => ({ ...listener, HealthCheck: { ...httpCheck, HttpCheckPath: value } }),
-    path,
-  ),
-  length("CreateListener", "HealthCheck.HttpCheckDomain", 80, (value) => ({
-    ...listener,
-    HealthCheck: { ...httpCheck, HttpCheckDomain: value },
-  })),
+  {
+    ...length(
+      "CreateListener",
+      "HealthCheck.HttpCheckPath",
+      200,
+      (value) => ({ ...listener, HealthCheck: { ...httpCheck, HttpCheckPath: value } }),
+      path,
+    ),
+    outside: [path(201)], // "" is none, as other clients send it
+  },
+  {
+    ...length("CreateListener", "HealthCheck.HttpCheckDomain", 80, (value) => ({
+      ...listener,
+      HealthCheck: { ...httpCheck, HttpCheckDomain: value },
+    })),
+    outside: [letters(81)],
+  },
   {
     action: "CreateRule",
     of: "SessionExpireTime",

@@ -79,7 +79,7 @@ test("without a scenario there is an account in which traffic flows at once", as
   const { LoadBalancerIds: [LoadBalancerId = ""] = [] } = await sdk.CreateLoadBalancer({ LoadBalancerType: "OPEN" });
   const balancer = async () =>
     (await sdk.DescribeLoadBalancers({ LoadBalancerIds: [LoadBalancerId] }).catch(() => undefined))?.LoadBalancerSet?.[0];
-  await eventually("the load balancer is there", async () => (await balancer()) !== undefined);
+  await eventually("the load balancer runs", async () => (await balancer())?.Status === 1);
   assert.equal((await balancer())?.VpcId, "vpc-demo0001");
   const listening = { LoadBalancerId, Ports: [18_080], Protocol: "TCP", HealthCheck: FAST_CHECK };
   const { ListenerIds: [ListenerId = ""] = [] } = await sdk.CreateListener(listening);

@@ -238,6 +238,7 @@ test("names the rule in every call that concerns one, and reads rules back with 
           Listeners: [
             {
               ListenerId: "lbl-1",
+              Protocol: "HTTP",
               Rules: [{ LocationId: "loc-1", Targets: [{ IP: "10.244.0.1", Port: 8080, HealthStatusDetail: "Alive" }] }],
             },
           ],

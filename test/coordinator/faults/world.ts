@@ -1,6 +1,5 @@
 /** The coordinator's controllers on the emulated cloud in one process and in virtual time, with agents, Pods and rollouts around it. */
 import assert from "node:assert/strict";
-import type { TestContext } from "node:test";
 import type { Clock } from "../../../common/clock.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import { isLocked } from "../../../coordinator/cloud/clb-error.ts";
@@ -43,6 +42,8 @@ export type Options = {
   readonly probe?: Probe;
   readonly policy?: Policy;
   readonly profile?: NonNullable<CloudOptions["profile"]>;
+  /** Switches of the cloud where nobody knows how the service answers. */
+  readonly switches?: CloudOptions;
 };
 /** `surge`: so many new Pods before as many old ones end; `unavailable`: so many old ones end before as many new ones come. */
 export type Steps = { readonly surge: number } | { readonly unavailable: number };
@@ -50,11 +51,15 @@ export type Steps = { readonly surge: number } | { readonly unavailable: number 
 type Intercept = (action: string, request: object) => string | undefined;
 type Coordinator = { readonly controllers: Controllers; readonly agents: readonly Agent[]; readonly stop: () => Promise<void> };
 
+/** Whose end is the end of the world, e.g. a test. */
+type Owner = { readonly after: (cleanUp: () => unknown) => void };
+
 export type World = ReturnType<typeof aWorld>;
 
-export function aWorld(t: TestContext, { apps = ["one", "two"], pods = 8, limits = {}, profile = "fast", ...options }: Options = {}) {
+export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {}, profile = "fast", ...options }: Options = {}) {
   const clock = makeVirtualClock();
-  const cloud = makeCloud({ clock, profile, probe: options.probe ?? alwaysHealthy, limits: { targetsPerPlace: 1_000, ...limits } });
+  const probe = options.probe ?? alwaysHealthy;
+  const cloud = makeCloud({ clock, profile, probe, limits: { targetsPerPlace: 1_000, ...limits }, ...options.switches });
   t.after(() => cloud.stop());
   for (const app of apps) cloud.addLoadBalancer({ id: `lb-${app}` });
   const cluster = aCluster(clock, apps, NODES);
@@ -202,7 +207,7 @@ const withTimeout =
     try {
       return await Promise.race([transport(service, action, request, signal), timeout]);
     } finally {
-      answered.abort();
+      answered.abort("answered"); // with a reason: an error without use would cost more than the call
       timeout.catch(() => undefined);
     }
   };

@@ -203,16 +203,46 @@ test("a batch that fails in part and runs on is over before it is told: what is 
   assert.equal(stage.mirror.read(id)?.listeners[0]?.targets.length, 1);
 });
 
-test("a batch that took as long as its work is not asked about; nor one whose task nobody knows", async (t) => {
+test("a batch is asked about once, however long its answer took; one whose task nobody knows is believed", async (t) => {
   const asked = (stage: Stage): number => stage.calls.filter(({ action }) => action === "DescribeTaskStatus").length;
   const stage = aStage(t);
   const { id, listenerId } = await aListeningLoadBalancer(stage);
   const before = asked(stage);
   await make(stage, id, { lane: "bind", targets: slots(listenerId, 2) });
-  assert.equal(asked(stage), before);
+  await stage.clock.advance(1_000);
+  await make(stage, id, { lane: "unbind", slots: slots(listenerId, 2) });
+  assert.equal(asked(stage), before + 2);
   const quick = aStage(t, { profile: RUNS_ON });
   const other = await aListeningLoadBalancer(quick);
   quick.cloud.faults.add({ kind: "error", code: "InvalidParameterValue", message: "no such task", action: "DescribeTaskStatus" });
   await make(quick, other.id, { lane: "bind", targets: slots(other.listenerId, 2) });
   assert.equal(quick.mirror.staleBecause(other.id), undefined);
+});
+
+test("a batch whose answer takes as long as a whole write and whose task runs on is waited for", async (t) => {
+  const slow = { default: 30, write: 50, jitterPct: 0, byAction: { BatchDeregisterTargets: 450, BatchRegisterTargets: 450 } };
+  const taskMs = { base: 1_500, perRuleOnLb: 0, perTarget: 0 };
+  const stage = aStage(t, { profile: { ...RUNS_ON, apiLatencyMs: slow, taskMs } });
+  const { id, listenerId } = await aListeningLoadBalancer(stage);
+  stage.cloud.faults.add({ kind: "task-failed", message: "device busy", action: "BatchRegisterTargets", count: 1 });
+  await assert.rejects(make(stage, id, { lane: "bind", targets: slots(listenerId, 2) }), withCode("TaskFailed"));
+  await stage.clock.advance(5_000);
+  await stage.fill(id);
+  await make(stage, id, { lane: "bind", targets: slots(listenerId, 2) });
+  await stage.clock.advance(5_000);
+  const startedMs = stage.clock.now();
+  await stage.finish(stage.writer.make(id, { lane: "unbind", slots: slots(listenerId, 2) }, stage.signal));
+  assert.ok(stage.clock.now() - startedMs >= 1_950, `believed after ${stage.clock.now() - startedMs} ms`);
+});
+
+test("an unbind that fails in part tells the cloud's reason", async (t) => {
+  const stage = aStage(t);
+  const { id, listenerId } = await aListeningLoadBalancer(stage);
+  await make(stage, id, { lane: "bind", targets: slots(listenerId, 2) });
+  await stage.clock.advance(1_000);
+  stage.cloud.faults.add({ kind: "partial", ips: ["10.244.0.1"], message: "why it failed", action: "BatchDeregisterTargets" });
+  await assert.rejects(
+    make(stage, id, { lane: "unbind", slots: slots(listenerId, 2) }),
+    (error: unknown) => withCode("PartialFailure")(error) && String(error).includes("why it failed"),
+  );
 });

@@ -2,12 +2,14 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { blockerOf, intentOf, loadBalancerOf, type OwnerIntent } from "../../../coordinator/domain/intent/owner-intent.ts";
 import type { ServiceRecord } from "../../../coordinator/domain/intent/service.ts";
+import type { LoadBalancerFacts } from "../../../coordinator/domain/load-balancer.ts";
 import type { Problem } from "../../../coordinator/domain/problem.ts";
 import { makeServiceReconciler, type ServiceDeps } from "../../../coordinator/owners/service.ts";
 import { Intents } from "../../../coordinator/state/intents.ts";
 import { decodeService } from "../../../coordinator/state/watched-objects.ts";
 import type { Outcome } from "../../../coordinator/workqueue/worker.ts";
 import { CLUSTER } from "../../builders.ts";
+import type { CloudOptions } from "../../cloud/runtime/options.ts";
 import { aKube } from "../kube.ts";
 import { silentLog } from "../pods.ts";
 import { aStage, newListeners } from "../stage.ts";
@@ -23,9 +25,9 @@ const found = <T>(owner: OwnerIntent | undefined, read: (owner: OwnerIntent) => 
 type Raw = { metadata: { uid: string; finalizers?: string[]; annotations?: Record<string, string> }; status: { loadBalancer?: object } };
 
 /** One Service in a real API server, an emulated cloud, and the reconciler between them; `restart` forgets all that the process knew. */
-async function aWorld(t: TestContext, annotations: Record<string, string> = {}, over: Partial<ServiceDeps> = {}) {
+async function aWorld(t: TestContext, annotations: Record<string, string> = {}, over: Partial<ServiceDeps> = {}, cloud: CloudOptions = {}) {
   const kube = await aKube(t);
-  const stage = aStage(t);
+  const stage = aStage(t, cloud);
   const manifest = {
     apiVersion: "v1",
     kind: "Service",
@@ -159,6 +161,53 @@ test("a load balancer that was deleted by hand is made anew, although the order'
     [second],
   );
   assert.ok(orders(stage) <= 4, `${orders(stage)} orders`);
+});
+
+for (const underCreation of ["shown", "hidden"] as const)
+  test(`a load balancer under creation, ${underCreation} by the cloud, is waited for and ordered once`, async (t) => {
+    const { stage, pass, settle, restart, listen, read } = await aWorld(t, {}, {}, { underCreation });
+    stage.cloud.faults.add({ kind: "lost-response", action: "CreateLoadBalancer", count: 1 });
+    await assert.rejects(pass()); // ordered; the answer was lost
+    restart();
+    const ordered = orders(stage);
+    const outcome = await pass();
+    assert.equal(outcome.kind, "again");
+    // Seen with Status 0 it is ours, and no order is repeated; hidden, the order is repeated by its token.
+    assert.equal(orders(stage) - ordered, underCreation === "shown" ? 0 : 1);
+    const id = await settle();
+    assert.equal(stage.cloud.state().loadBalancers.length, 1);
+    await listen(id);
+    await pass();
+    assert.deepEqual((await read()).status.loadBalancer, { ingress: [{ ip: "198.18.0.1", ipMode: "VIP" }] });
+  });
+
+test("a load balancer that the Service names while it is being created is waited for", async (t) => {
+  const { stage, pass, settle, told, change } = await aWorld(t);
+  const accepted = await stage.finish(stage.cloud.call("clb", "CreateLoadBalancer", { LoadBalancerType: "OPEN" }));
+  const [id] = [accepted["LoadBalancerIds"]].flat();
+  await change({ annotations: { [EXISTING]: id } });
+  const outcome = await pass();
+  assert.deepEqual([outcome.kind, told], ["again", []]);
+  assert.equal(await settle(), id);
+});
+
+test("a load balancer that runs before it has an address gets its listeners, and its address is published when it comes", async (t) => {
+  const { stage, pass, settle, listen, read } = await aWorld(t);
+  const { loadBalancer, ownLoadBalancers } = stage.api;
+  let late = true;
+  const without = <F extends LoadBalancerFacts>(facts: F): F => (late ? { ...facts, vips: [] } : facts);
+  stage.api.loadBalancer = async (id, signal) => {
+    const facts = await loadBalancer(id, signal);
+    return facts && without(facts);
+  };
+  stage.api.ownLoadBalancers = async (clusterId, signal) => (await ownLoadBalancers(clusterId, signal)).map(without);
+  const id = await settle();
+  await listen(id);
+  assert.deepEqual(await pass(), { kind: "again", afterMs: 5_000, because: "the load balancer has no address yet" });
+  assert.deepEqual((await read()).status.loadBalancer, {});
+  late = false;
+  assert.equal((await pass()).kind, "done");
+  assert.deepEqual((await read()).status.loadBalancer, { ingress: [{ ip: "198.18.0.1", ipMode: "VIP" }] });
 });
 
 test("uses the load balancer that the Service names, and leaves it as it is", async (t) => {

@@ -72,7 +72,7 @@ function showListener(listener: ListenerRecord, wanted: Wanted): Whole<clb.Liste
     Domain: rule.domains[0] ?? "",
     Url: rule.url,
     Targets: show(rule),
-    FunctionTargets: null,
+    FunctionTargets: [],
   }));
   const layer7 = isLayer7(listener.protocol);
   return {
@@ -88,12 +88,12 @@ function showListener(listener: ListenerRecord, wanted: Wanted): Whole<clb.Liste
 const showTarget = (target: TargetRecord): Whole<clb.Backend> => ({
   Type: target.owner.type,
   InstanceId: target.owner.instanceId ?? "",
-  EniId: target.owner.eniId ?? null,
+  EniId: target.owner.eniId ?? "",
   Port: target.port,
   Weight: target.weight,
   PrivateIpAddresses: [target.ip],
   PublicIpAddresses: null,
-  InstanceName: target.owner.instanceName ?? null,
+  InstanceName: target.owner.instanceName ?? "",
   RegisteredTime: cloudTime(target.registeredMs),
   Tag: target.tag ?? null,
   Zone: target.owner.zone ?? null,

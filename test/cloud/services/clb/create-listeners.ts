@@ -33,7 +33,7 @@ export function createListeners(
   { writes, changes, limits, random, clock }: CreateListenerPorts,
 ): Reply<clb.CreateListenerResponse> {
   const { account } = call;
-  const protocol = PROTOCOLS.find((one) => one === request.Protocol);
+  const protocol = PROTOCOLS.find((one) => one === request.Protocol.toUpperCase());
   if (protocol === undefined) throw unsupported(`the emulated cloud has no ${request.Protocol} listeners, only ${PROTOCOLS.join(", ")}`);
   const ports = requirePorts(request);
   requireFitting(request, protocol);

@@ -7,7 +7,7 @@ import type { CallContext } from "../../runtime/call.ts";
 import type { Writes } from "../../runtime/writes.ts";
 import type { Reply } from "../table/action.ts";
 import { requireBandwidth } from "./load-balancer-settings.ts";
-import { newLoadBalancer } from "./new-load-balancer.ts";
+import { dealNameOf, newLoadBalancer } from "./new-load-balancer.ts";
 import type { ClbPorts } from "./ports.ts";
 
 export type CreateLoadBalancerPorts = Pick<ClbPorts, "tasks" | "clientTokens" | "vips" | "random" | "clock" | "limits"> & {
@@ -34,17 +34,19 @@ export function createLoadBalancers(
         `ClientToken ${token} has expired: its order ended without a load balancer`,
       );
     tasks.alias(requestId, before.taskId);
-    return { LoadBalancerIds: [...before.loadBalancerIds], DealName: before.taskId };
+    return { LoadBalancerIds: [...before.loadBalancerIds], DealName: before.dealName };
   }
   requireNetwork(ports.network, request);
   const count = request.Number ?? 1;
   requireQuota(account, ports.limits, request.LoadBalancerType, count);
   const created = newLoadBalancers(request, count, account, ports);
   const loadBalancerIds = created.map(({ id }) => id);
-  if (token !== undefined) clientTokens.set(token, { taskId: requestId, loadBalancerIds });
+  const dealName = dealNameOf(requestId, ports.clock.now());
+  if (token !== undefined) clientTokens.set(token, { taskId: requestId, loadBalancerIds, dealName });
   for (const loadBalancer of created) account.ordered.add(loadBalancer);
   void deliver(created, call, ports);
-  return { LoadBalancerIds: loadBalancerIds, DealName: requestId };
+  tasks.alias(dealName, requestId);
+  return { LoadBalancerIds: loadBalancerIds, DealName: dealName };
 }
 
 /** What concerns several fields. Throws MissingParameter, InvalidParameterValue, .Range, UnsupportedOperation. */

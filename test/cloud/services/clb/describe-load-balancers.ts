@@ -5,7 +5,7 @@ import type { Limits } from "../../runtime/options.ts";
 import { type ActionTable, cloudTime, filters, integer, read, text, texts, type Whole } from "../table/action.ts";
 import type { ClbPorts } from "./ports.ts";
 
-type Ports = Pick<ClbPorts, "region">;
+type Ports = Pick<ClbPorts, "region" | "answers">;
 
 /** Limits and defaults: clb-api.md §2.1. */
 export const describeLoadBalancerActions = (limits: Limits): ActionTable<Ports> => ({
@@ -32,17 +32,20 @@ export const describeLoadBalancerActions = (limits: Limits): ActionTable<Ports> 
       Filters: filters,
       AdditionalFields: { type: "array", of: { type: "string", oneOf: ["TargetCount"] } },
     },
-    run: (request, { account }, { region }) => {
+    run: (request, { account }, { region, answers }) => {
       const matches = filterOf(request.Filters ?? []);
+      const ordering = answers.underCreation === "shown" ? account.ordered : [];
       const found = ordered(
-        [...account.loadBalancers.values()].filter((one) => isMeant(one, request) && matches(one)),
+        [...account.loadBalancers.values(), ...ordering].filter((one) => isMeant(one, request) && matches(one)),
         request,
       );
       const offset = request.Offset ?? 0;
       const withCount = request.AdditionalFields?.includes("TargetCount") ?? false;
       return {
         TotalCount: found.length,
-        LoadBalancerSet: found.slice(offset, offset + (request.Limit ?? 20)).map((one) => show(one, region, withCount)),
+        LoadBalancerSet: found
+          .slice(offset, offset + (request.Limit ?? 20))
+          .map((one) => show(one, { region, withCount, running: account.loadBalancers.has(one.id) })),
       };
     },
   }),
@@ -118,7 +121,10 @@ const tagValue =
   };
 
 /** Every documented field, also those that nothing here gives a value. */
-function show(one: LoadBalancerRecord, region: string, withCount: boolean): Whole<clb.LoadBalancer> {
+function show(
+  one: LoadBalancerRecord,
+  { region, withCount, running }: { readonly region: string; readonly withCount: boolean; readonly running: boolean },
+): Whole<clb.LoadBalancer> {
   const { purchase, zone } = one;
   const created = cloudTime(one.createdMs);
   return {
@@ -128,8 +134,8 @@ function show(one: LoadBalancerRecord, region: string, withCount: boolean): Whol
     Forward: 1,
     Domain: "",
     LoadBalancerDomain: "",
-    LoadBalancerVips: [one.vip],
-    Status: 1,
+    LoadBalancerVips: running ? [one.vip] : [],
+    Status: running ? 1 : 0,
     CreateTime: created,
     StatusTime: created,
     ProjectId: one.projectId,
@@ -139,7 +145,7 @@ function show(one: LoadBalancerRecord, region: string, withCount: boolean): Whol
     OpenBgp: 0,
     Snat: false,
     Isolation: 0,
-    Log: null,
+    Log: "",
     Tags: [...one.tags].map(([TagKey, TagValue]) => ({ TagKey, TagValue })),
     SecureGroups: [...one.securityGroups],
     TargetRegionInfo: { Region: region, VpcId: one.vpcId, NumericalVpcId: 1 },
@@ -156,7 +162,7 @@ function show(one: LoadBalancerRecord, region: string, withCount: boolean): Whol
     NetworkAttributes: {
       InternetChargeType: purchase.internetChargeType,
       InternetMaxBandwidthOut: purchase.bandwidthMbps,
-      BandwidthpkgSubType: null,
+      BandwidthpkgSubType: purchase.vipIsp === "INTERNAL" ? null : "BGP",
     },
     PrepaidAttributes: purchase.prepaid === undefined ? null : { Period: purchase.prepaid.months, RenewFlag: purchase.prepaid.renewFlag },
     LogSetId: "",
@@ -165,7 +171,7 @@ function show(one: LoadBalancerRecord, region: string, withCount: boolean): Whol
     IsDDos: false,
     ConfigId: "",
     LoadBalancerPassToTarget: one.passToTarget,
-    ExclusiveCluster: null,
+    ExclusiveCluster: { L4Clusters: null, L7Clusters: null, ClassicalCluster: null },
     SnatPro: one.snatPro,
     SnatIps: one.snatIps.map(({ subnetId, ip }) => ({ SubnetId: subnetId, Ip: ip })),
     SlaType: purchase.slaType,
@@ -175,7 +181,7 @@ function show(one: LoadBalancerRecord, region: string, withCount: boolean): Whol
     ClusterTag: null,
     MixIpTarget: false,
     Zones: null,
-    NfvInfo: null,
+    NfvInfo: "",
     HealthLogSetId: "",
     HealthLogTopicId: "",
     ClusterIds: null,

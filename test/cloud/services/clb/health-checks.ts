@@ -2,6 +2,7 @@ import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20
 import type { HealthSettings, Protocol } from "../../model/account.ts";
 import { badValue, CloudError, missing } from "../../model/errors.ts";
 import { DEFAULT_CHECK } from "../../runtime/health.ts";
+import type { ClbAnswers } from "../../runtime/options.ts";
 import { text, type Whole } from "../table/action.ts";
 
 /** Ranges: clb-api.md §4.3. */
@@ -14,15 +15,15 @@ export const healthCheck = {
     HealthNum: { type: "integer", min: 2, max: 10 },
     UnHealthNum: { type: "integer", min: 2, max: 10 },
     HttpCode: { type: "integer", min: 1, max: 31 },
-    HttpCheckPath: { type: "string", min: 1, max: 200 },
-    HttpCheckDomain: { type: "string", min: 1, max: 80 },
-    HttpCheckMethod: { type: "string", oneOf: ["HEAD", "GET"] },
+    HttpCheckPath: { type: "string", max: 200 },
+    HttpCheckDomain: { type: "string", max: 80 },
+    HttpCheckMethod: { type: "string", oneOf: ["HEAD", "GET", "head", "get", ""] },
     CheckPort: { type: "integer", min: -1, max: 65_535 },
-    ContextType: { type: "string", oneOf: ["HEX", "TEXT"] },
+    ContextType: { type: "string", oneOf: ["HEX", "TEXT", ""] },
     SendContext: { type: "string", max: 500 },
     RecvContext: { type: "string", max: 500 },
-    CheckType: { type: "string", oneOf: ["TCP", "HTTP", "HTTPS", "GRPC", "PING", "CUSTOM"] },
-    HttpVersion: { type: "string", oneOf: ["HTTP/1.0", "HTTP/1.1"] },
+    CheckType: { type: "string", oneOf: ["TCP", "HTTP", "HTTPS", "GRPC", "PING", "CUSTOM", ""] },
+    HttpVersion: { type: "string", oneOf: ["HTTP/1.0", "HTTP/1.1", ""] },
     SourceIpType: { type: "integer", oneOf: [0, 1] },
     ExtendedCode: text,
   },
@@ -47,7 +48,8 @@ const HTTP_DEFAULTS = { HttpCode: 31, HttpCheckPath: "/", HttpCheckMethod: "HEAD
 const GRPC_DEFAULTS = { ExtendedCode: "12" } as const;
 
 /** Fills in the defaults and checks what concerns several fields. Throws MissingParameter, InvalidParameterValue, .Range. */
-export function completeCheck(given: clb.HealthCheck, subject: CheckSubject): HealthSettings {
+export function completeCheck(raw: clb.HealthCheck, subject: CheckSubject): HealthSettings {
+  const given = withoutNeutral(raw);
   const type = given.CheckType ?? defaultType(subject);
   const check: HealthSettings = {
     ...DEFAULT_CHECK,
@@ -69,6 +71,10 @@ export function completeCheck(given: clb.HealthCheck, subject: CheckSubject): He
   const domain = checkedDomain(check, subject);
   return domain === undefined ? check : { ...check, HttpCheckDomain: domain };
 }
+
+/** Clients that fill in every field say "" for none. */
+const withoutNeutral = (check: clb.HealthCheck): clb.HealthCheck =>
+  Object.fromEntries(Object.entries(check).filter(([name, value]) => value !== "" || name.endsWith("Context")));
 
 function defaultType(subject: CheckSubject): string {
   if (subject.protocol === "UDP") return "PING";
@@ -113,12 +119,11 @@ function checkedDomain(check: HealthSettings, subject: CheckSubject): string | u
   throw badValue(`\`HealthCheck.HttpCheckDomain\` must be given: the domain ${subject.domain} is a pattern`);
 }
 
-/** All fields, as the service shows them. */
-export const showCheck = (check: HealthSettings): Whole<clb.HealthCheck> => ({
+/** All fields, as the service shows them; `checkMethod`: clb-api.md §4.3. */
+export const showCheck = (check: HealthSettings, { checkMethod }: Pick<ClbAnswers, "checkMethod">): Whole<clb.HealthCheck> => ({
   HttpCode: null,
   HttpCheckPath: null,
   HttpCheckDomain: null,
-  HttpCheckMethod: null,
   ContextType: null,
   SendContext: null,
   RecvContext: null,
@@ -126,4 +131,6 @@ export const showCheck = (check: HealthSettings): Whole<clb.HealthCheck> => ({
   ExtendedCode: null,
   SourceIpType: null,
   ...check,
+  HttpCheckMethod: (checkMethod === "lower" ? check.HttpCheckMethod?.toLowerCase() : check.HttpCheckMethod) ?? null,
+  CheckPort: check.CheckPort === -1 ? null : check.CheckPort,
 });

@@ -9,7 +9,7 @@ import {
 } from "../../model/account.ts";
 import { badValue, CloudError } from "../../model/errors.ts";
 import type { CallContext } from "../../runtime/call.ts";
-import type { Limits } from "../../runtime/options.ts";
+import type { ClbAnswers, Limits } from "../../runtime/options.ts";
 import { type ActionTable, cloudTime, type NoReply, port, read, requiredText, text, texts, type Whole, write } from "../table/action.ts";
 import { chooseCertificate, requireOneWay, showCertificate } from "./certificates.ts";
 import { type CreateListenerPorts, checkOf, createListeners } from "./create-listeners.ts";
@@ -31,13 +31,18 @@ import { showRule } from "./rules.ts";
 type ModifyPorts = Writing<"addCertificates" | "noteListener"> & Pick<ClbPorts, "health" | "random">;
 type DeletePorts = Writing<"removeListener">;
 
+/** In lower case as well: published-differences.md, part B. */
+const SPELLINGS = [...PROTOCOLS, "QUIC"].flatMap((name) => [name, name.toLowerCase()]);
+
 /** Limits: clb-api.md §2.2. */
-export const listenerActions = (limits: Limits): ActionTable<CreateListenerPorts & ModifyPorts & DeletePorts> => ({
+export const listenerActions = (
+  limits: Limits,
+): ActionTable<CreateListenerPorts & ModifyPorts & DeletePorts & Pick<ClbPorts, "answers">> => ({
   CreateListener: write<clb.CreateListenerRequest, clb.CreateListenerResponse, CreateListenerPorts>({
     fields: {
       LoadBalancerId: requiredText,
       Ports: { type: "array", required: true, min: 1, max: limits.createListenerPorts, of: { type: "integer", min: 1, max: 65_535 } },
-      Protocol: { type: "string", required: true, oneOf: [...PROTOCOLS, "QUIC"] },
+      Protocol: { type: "string", required: true, oneOf: SPELLINGS },
       ListenerNames: { type: "array", of: listenerName },
       Scheduler: { type: "string", oneOf: ["WRR", "LEAST_CONN"] },
       ...settings,
@@ -84,16 +89,16 @@ export const listenerActions = (limits: Limits): ActionTable<CreateListenerPorts
     },
   }),
 
-  DescribeListeners: read<clb.DescribeListenersRequest, clb.DescribeListenersResponse>({
+  DescribeListeners: read<clb.DescribeListenersRequest, clb.DescribeListenersResponse, Pick<ClbPorts, "answers">>({
     fields: {
       LoadBalancerId: requiredText,
       ListenerIds: texts(limits.describeListeners),
       Protocol: text,
       Port: { ...port, required: false },
     },
-    run: (request, { account }) => {
+    run: (request, { account }, { answers }) => {
       const found = selectListeners(requireLoadBalancer(account, request.LoadBalancerId), request);
-      return { TotalCount: found.length, Listeners: found.map(show) };
+      return { TotalCount: found.length, Listeners: found.map((listener) => show(listener, answers)) };
     },
   }),
 });
@@ -159,7 +164,7 @@ function deleteListeners(
   });
 }
 
-function show(listener: ListenerRecord): Whole<clb.Listener> {
+function show(listener: ListenerRecord, answers: ClbAnswers): Whole<clb.Listener> {
   const { extras, protocol } = listener;
   const layer7 = isLayer7(protocol);
   return {
@@ -168,16 +173,16 @@ function show(listener: ListenerRecord): Whole<clb.Listener> {
     Protocol: protocol,
     Port: listener.port,
     EndPort: 0,
-    HealthCheck: layer7 ? null : showCheck(listener.healthCheck),
+    HealthCheck: layer7 ? null : showCheck(listener.healthCheck, answers),
     Certificate: showCertificate(listener.certificate),
     Scheduler: layer7 ? null : listener.scheduler,
     SessionExpireTime: layer7 ? null : listener.sessionExpireTime,
     SniSwitch: listener.sni ? 1 : 0,
-    Rules: layer7 ? [...listener.rules.values()].map((rule) => showRule(listener, rule)) : null,
+    Rules: layer7 ? [...listener.rules.values()].map((rule) => showRule(listener, rule, answers)) : null,
     TargetType: layer7 ? null : "NODE",
     TargetGroup: null,
     SessionType: extras.sessionType,
-    KeepaliveEnable: listener.keepalive ? 1 : 0,
+    KeepaliveEnable: layer7 ? Number(listener.keepalive) : null,
     Toa: false,
     DeregisterTargetRst: listener.deregisterTargetRst,
     IdleConnectTimeout: protocol === "TCP" || protocol === "UDP" ? listener.idleConnectTimeout : null,

@@ -8,10 +8,11 @@ import type { Writes } from "../../runtime/writes.ts";
 import { type ActionTable, flag, integer, type NoReply, type Reply, requiredText, text, texts, write } from "../table/action.ts";
 import { type CreateLoadBalancerPorts, createLoadBalancers } from "./create-load-balancers.ts";
 import { createLoadBalancerFields, internetAccessible, loadBalancerName, requireBandwidth } from "./load-balancer-settings.ts";
+import { dealNameOf } from "./new-load-balancer.ts";
 import type { ClbPorts, Writing } from "./ports.ts";
 
 type DeletePorts = Writing<"removeLoadBalancer"> & Pick<ClbPorts, "limits" | "clock">;
-type ModifyPorts = Writing<"noteLoadBalancer">;
+type ModifyPorts = Writing<"noteLoadBalancer"> & Pick<ClbPorts, "clock">;
 type SecurityGroupPorts = Pick<ModifyPorts, "changes"> & {
   readonly writes: Pick<Writes, "requireFree" | "runAtOnce">;
   readonly network: Pick<Network, "securityGroups">;
@@ -101,7 +102,7 @@ function requireSeldom(account: Account, { clock, limits }: Pick<DeletePorts, "c
 function modifyAttributes(
   request: clb.ModifyLoadBalancerAttributesRequest,
   call: CallContext,
-  { writes, changes }: ModifyPorts,
+  { writes, changes, clock }: ModifyPorts,
 ): Reply<clb.ModifyLoadBalancerAttributesResponse> {
   if (request.TargetRegionInfo !== undefined) throw unsupported("the emulated cloud has one region: `TargetRegionInfo` is not offered");
   const loadBalancer = requireLoadBalancer(call.account, request.LoadBalancerId);
@@ -124,7 +125,7 @@ function modifyAttributes(
       changes.noteLoadBalancer(loadBalancer);
     },
   });
-  return { DealName: internet === undefined ? null : call.requestId };
+  return { DealName: internet === undefined ? null : dealNameOf(call.requestId, clock.now()) };
 }
 
 /** The whole set, in the order in which they are asked; none given takes all off. Documented as synchronous. */

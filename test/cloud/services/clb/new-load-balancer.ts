@@ -3,6 +3,7 @@ import type { Account, LoadBalancerRecord, Purchase } from "../../model/account.
 import type { Network } from "../../model/network.ts";
 import type { Vips } from "../../model/vips.ts";
 import { newId } from "../../runtime/random.ts";
+import { cloudTime } from "../table/action.ts";
 import type { ClbPorts } from "./ports.ts";
 
 type NewLoadBalancerPorts = Pick<ClbPorts, "random" | "clock"> & {
@@ -38,6 +39,10 @@ export function newLoadBalancer(request: clb.CreateLoadBalancerRequest, account:
     overlaps: 0,
   };
 }
+
+/** The number of an order: a date and fifteen digits, e.g. "20220101660009831340631" (published-differences.md, part B). */
+export const dealNameOf = (requestId: string, nowMs: number): string =>
+  cloudTime(nowMs).slice(0, 10).replaceAll("-", "") + String(BigInt(`0x${requestId.replaceAll("-", "")}`) % 10n ** 15n).padStart(15, "0");
 
 /** A name counts for one load balancer, and only if no other one has it: else the service makes one up. */
 function nameOf(account: Account, request: clb.CreateLoadBalancerRequest): string | undefined {

@@ -1,7 +1,7 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import { isDefault, type ListenerRecord, type RuleRecord, requireRule } from "../../model/account.ts";
 import type { CallContext } from "../../runtime/call.ts";
-import type { Limits } from "../../runtime/options.ts";
+import type { ClbAnswers, Limits } from "../../runtime/options.ts";
 import { type ActionTable, cloudTime, flag, type NoReply, requiredText, text, texts, type Whole, write } from "../table/action.ts";
 import { certificate, multiCertInfo, showCertificate } from "./certificates.ts";
 import { type CreateRulePorts, createRules } from "./create-rules.ts";
@@ -117,7 +117,7 @@ function modifyRule(request: clb.ModifyRuleRequest, call: CallContext, { writes,
   return {};
 }
 
-export function showRule(listener: ListenerRecord, rule: RuleRecord): Whole<clb.RuleOutput> {
+export function showRule(listener: ListenerRecord, rule: RuleRecord, answers: ClbAnswers): Whole<clb.RuleOutput> {
   return {
     LocationId: rule.locationId,
     ListenerId: rule.listenerId,
@@ -125,7 +125,7 @@ export function showRule(listener: ListenerRecord, rule: RuleRecord): Whole<clb.
     Domains: [...rule.domains],
     Url: rule.url,
     SessionExpireTime: rule.sessionExpireTime,
-    HealthCheck: showCheck(rule.healthCheck),
+    HealthCheck: showCheck(rule.healthCheck, answers),
     Certificate: showCertificate(rule.certificate),
     Scheduler: rule.scheduler,
     ForwardType: rule.forwardType,
@@ -138,10 +138,10 @@ export function showRule(listener: ListenerRecord, rule: RuleRecord): Whole<clb.
     TargetType: "NODE",
     TargetGroup: null,
     TargetGroupList: null,
-    WafDomainId: null,
-    TrpcCallee: null,
-    TrpcFunc: null,
-    QuicStatus: rule.quic ? "QUIC_ACTIVE" : "QUIC_INACTIVE",
+    WafDomainId: "",
+    TrpcCallee: "",
+    TrpcFunc: "",
+    QuicStatus: rule.quic ? "QUIC_ACTIVE" : "OFF",
     OAuth: null,
     CookieName: rule.cookieName ?? null,
   };

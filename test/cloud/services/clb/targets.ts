@@ -1,5 +1,5 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
-import { badValue } from "../../model/errors.ts";
+import { CloudError } from "../../model/errors.ts";
 import type { CallContext } from "../../runtime/call.ts";
 import type { Limits } from "../../runtime/options.ts";
 import type { Writes } from "../../runtime/writes.ts";
@@ -39,7 +39,8 @@ export const targetActions = (limits: Limits): ActionTable<BindPorts & UnbindPor
 
   DeregisterTargets: write<clb.DeregisterTargetsRequest, clb.DeregisterTargetsResponse, UnbindPorts & Starting>({
     fields: { ...onePlace, Targets: targets(limits.deregisterTargets) },
-    run: (request, call, ports) => startAll(planUnbind(request.LoadBalancerId, inListener(request), request, call, ports), call, ports),
+    run: (request, call, ports) =>
+      startAll(planUnbind(request.LoadBalancerId, inListener(request), request, call, ports), call, ports, "InvalidParameter"),
   }),
 
   BatchRegisterTargets: write<clb.BatchRegisterTargetsRequest, clb.BatchRegisterTargetsResponse, BindPorts & Batch>({
@@ -56,9 +57,9 @@ export const targetActions = (limits: Limits): ActionTable<BindPorts & UnbindPor
 const inListener = ({ ListenerId, Targets }: { readonly ListenerId: string; readonly Targets: readonly clb.Target[] }): clb.BatchTarget[] =>
   Targets.map((one) => ({ ...one, ListenerId }));
 
-/** All or none. The code for a target that cannot be bound or is not bound is not known (clb-api.md §9). */
-function startAll(plan: Plan, call: CallContext, { writes }: Starting): NoReply {
-  if (plan.refused.size > 0) throw badValue(plan.message);
+/** All or none. TF takes InvalidParameter for a target that is not bound; the code for one that cannot be bound is not known (clb-api.md §9). */
+function startAll(plan: Plan, call: CallContext, { writes }: Starting, code = "InvalidParameterValue"): NoReply {
+  if (plan.refused.size > 0) throw new CloudError(code, plan.message);
   writes.start(call, { ...plan, apply: () => plan.changes.forEach((change) => change()) });
   return {};
 }

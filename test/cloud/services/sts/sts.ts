@@ -35,7 +35,7 @@ export const stsActions = (): ActionTable<StsPorts> => ({
       const { secretId, secretKey, token, expiresMs } = keyring.issue(role, DurationSeconds);
       return {
         ExpiredTime: Math.floor(expiresMs / 1000),
-        Expiration: new Date(expiresMs).toISOString(),
+        Expiration: `${new Date(expiresMs).toISOString().slice(0, 19)}Z`,
         Credentials: { Token: token, TmpSecretId: secretId, TmpSecretKey: secretKey },
       };
     },

@@ -46,8 +46,20 @@ function erase<Request, Response, Ports>({ fields, run }: Row<Request, Response,
     isWrite,
     fields: anyFields,
     check: (request) => checkRequest(request, anyFields),
-    run: async (request, call, ports) => run(request as Request, call, ports), // `check` has seen every field
+    run: async (request, call, ports) => run(withoutNulls(request) as Request, call, ports), // `check` has seen every field
   };
+}
+
+/** A field that is null says nothing, as one that is left out: some SDKs send it. What has no null comes back as it is. */
+function withoutNulls(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) {
+    const items = value.map(withoutNulls);
+    return items.every((item, index) => item === value[index]) ? value : items;
+  }
+  const entries = Object.entries(value);
+  const kept = entries.flatMap(([name, item]): [string, unknown][] => (item === null ? [] : [[name, withoutNulls(item)]]));
+  return kept.length === entries.length && kept.every(([, item], index) => item === entries[index]?.[1]) ? value : Object.fromEntries(kept);
 }
 
 /** An action that has its ports. */

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type * as tag from "tencentcloud-sdk-nodejs/tencentcloud/services/tag/v20180813/tag_models.js";
 import { type Account, type LoadBalancerRecord, OWNER_UIN } from "../../model/account.ts";
 import { CloudError } from "../../model/errors.ts";
@@ -8,6 +9,8 @@ const resources = { type: "array", required: true, min: 1, max: 10, of: text } a
 
 export type TagPorts = { readonly changes: Pick<AccountChanges, "noteLoadBalancer">; readonly region: string };
 type Changing = Pick<TagPorts, "changes">;
+
+const md5 = (said: string): string => createHash("md5").update(said).digest("hex");
 
 /** Tag service, load balancers only. Limits: clb-api.md §2.5. */
 export const tagActions = (): ActionTable<TagPorts> => ({
@@ -70,8 +73,8 @@ export const tagActions = (): ActionTable<TagPorts> => ({
           TagKey,
           TagValue,
           ResourceId,
-          TagKeyMd5: null,
-          TagValueMd5: null,
+          TagKeyMd5: md5(TagKey),
+          TagValueMd5: md5(TagValue),
           ServiceType: "clb",
           Category: "Custom",
         })),

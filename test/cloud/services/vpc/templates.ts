@@ -7,6 +7,7 @@ const fields = {
   Filters: filters,
   Offset: text,
   Limit: text,
+  /** Members are told with or without it, as published. */
   NeedMemberInfo: flag,
   OrderField: unused,
   OrderDirection: unused,
@@ -24,7 +25,7 @@ export const templateActions = (): ActionTable<Ports> => ({
     fields,
     run: (request, _call, { network }) => {
       const found = find(request, network.addressTemplates, "address-template", "address-ip");
-      return { TotalCount: found.total, AddressTemplateSet: found.page.map((one) => showAddresses(one, request.NeedMemberInfo ?? false)) };
+      return { TotalCount: found.total, AddressTemplateSet: found.page.map(showAddresses) };
     },
   }),
 
@@ -32,7 +33,7 @@ export const templateActions = (): ActionTable<Ports> => ({
     fields,
     run: (request, _call, { network }) => {
       const found = find(request, network.addressTemplateGroups, "address-template-group");
-      return { TotalCount: found.total, AddressTemplateGroupSet: found.page.map(showAddressGroup) };
+      return { TotalCount: found.total, AddressTemplateGroupSet: found.page.map((one) => showAddressGroup(one, network.addressTemplates)) };
     },
   }),
 
@@ -40,7 +41,7 @@ export const templateActions = (): ActionTable<Ports> => ({
     fields,
     run: (request, _call, { network }) => {
       const found = find(request, network.serviceTemplates, "service-template", "service-port");
-      return { TotalCount: found.total, ServiceTemplateSet: found.page.map((one) => showServices(one, request.NeedMemberInfo ?? false)) };
+      return { TotalCount: found.total, ServiceTemplateSet: found.page.map(showServices) };
     },
   }),
 
@@ -76,33 +77,34 @@ function find(request: Request, records: ReadonlyMap<string, TemplateRecord>, ki
 
 const times = ({ createdMs }: TemplateRecord) => ({ CreatedTime: cloudTime(createdMs), UpdatedTime: cloudTime(createdMs) });
 
-const showAddresses = (template: TemplateRecord, memberInfo: boolean): Answer<vpc.AddressTemplate> => ({
+const showAddresses = (template: TemplateRecord): Answer<vpc.AddressTemplate> => ({
   AddressTemplateName: template.name,
   AddressTemplateId: template.id,
   AddressSet: [...template.members],
-  AddressExtraSet: memberInfo
-    ? template.members.map((Address) => ({ Address, Description: "", UpdatedTime: cloudTime(template.createdMs) }))
-    : [],
+  AddressExtraSet: template.members.map((Address) => ({ Address, Description: "", UpdatedTime: cloudTime(template.createdMs) })),
   TagSet: [],
   ...times(template),
 });
 
-const showAddressGroup = (group: TemplateRecord): Answer<vpc.AddressTemplateGroup> => ({
+const showAddressGroup = (group: TemplateRecord, templates: ReadonlyMap<string, TemplateRecord>): Answer<vpc.AddressTemplateGroup> => ({
   AddressTemplateGroupName: group.name,
   AddressTemplateGroupId: group.id,
   AddressTemplateIdSet: [...group.members],
-  AddressTemplateSet: group.members.map((AddressTemplateId) => ({ AddressTemplateId })),
+  AddressTemplateSet: group.members.map((id) => ({
+    AddressTemplateId: id,
+    AddressTemplateName: templates.get(id)?.name ?? "",
+    From: "",
+    To: "",
+  })),
   TagSet: [],
   ...times(group),
 });
 
-const showServices = (template: TemplateRecord, memberInfo: boolean): Answer<vpc.ServiceTemplate> => ({
+const showServices = (template: TemplateRecord): Answer<vpc.ServiceTemplate> => ({
   ServiceTemplateId: template.id,
   ServiceTemplateName: template.name,
   ServiceSet: [...template.members],
-  ServiceExtraSet: memberInfo
-    ? template.members.map((Service) => ({ Service, Description: "", UpdatedTime: cloudTime(template.createdMs) }))
-    : [],
+  ServiceExtraSet: template.members.map((Service) => ({ Service, Description: "", UpdatedTime: cloudTime(template.createdMs) })),
   TagSet: [],
   ...times(template),
 });
@@ -113,7 +115,7 @@ const showServiceGroup = (group: TemplateRecord, templates: ReadonlyMap<string, 
   ServiceTemplateIdSet: [...group.members],
   ServiceTemplateSet: group.members.flatMap((id) => {
     const template = templates.get(id);
-    return template === undefined ? [] : [showServices(template, false)];
+    return template === undefined ? [] : [showServices(template)];
   }),
   TagSet: [],
   ...times(group),

@@ -9,8 +9,8 @@ const WRONG_ID = { malformed: "InvalidParameterValue.Malformed", notFound: "Reso
 
 export type VpcPorts = {
   readonly network: Network;
-  /** Assumed (clb-api.md §6.3): how references that a security group rule does not use come back. */
-  readonly unusedReferences: "empty" | "null";
+  /** How references that a security group rule does not use come back (clb-api.md §6.3). */
+  readonly unusedReferences: "absent" | "empty" | "null";
 };
 
 /** VPC service, reading only. Limits and filters: clb-api.md §2.6. */
@@ -110,8 +110,7 @@ function showInterface(eni: EniRecord): Answer<vpc.NetworkInterface> {
     GroupSet: [...eni.securityGroupIds],
     Primary: eni.primary,
     MacAddress: eni.mac.toUpperCase(),
-    State: attachment === undefined ? "AVAILABLE" : "INUSE",
-    NetworkInterfaceState: attachment === undefined ? "AVAILABLE" : "INUSE",
+    State: "AVAILABLE", // as published, attached or not
     PrivateIpAddressSet: addressesOf(eni).map((ip) => showAddress(ip, ip === eni.primaryIp)),
     Attachment:
       attachment === undefined
@@ -168,7 +167,7 @@ const showSecurityGroup = (group: SecurityGroupRecord): Answer<vpc.SecurityGroup
   IsDefault: group.name === "default",
   CreatedTime: cloudTime(group.createdMs),
   TagSet: showTags(group.tags),
-  UpdateTime: cloudTime(group.updatedMs),
+  UpdateTime: "",
 });
 
 type Placed = { readonly policy: PolicyRecord; readonly index: number; readonly direction: "INBOUND" | "OUTBOUND" };
@@ -217,29 +216,54 @@ const policyFilters = (items: readonly Placed[]): Selection<Placed> => ({
   },
 });
 
-/** How references that are not in use come back is not known (clb-api.md §6.3); `unusedReferences` decides. */
+/** `unusedReferences` decides how references come back that are not in use; left out as published (clb-api.md §6.3). */
 function showPolicy(
   { policy, index }: Placed,
   group: SecurityGroupRecord,
   unusedReferences: VpcPorts["unusedReferences"],
 ): Answer<vpc.SecurityGroupPolicy> {
-  const none = unusedReferences === "empty" ? "" : null;
-  const reference = (id: string | undefined, one: string, many: string, prefix: string) =>
-    id === undefined && none === null
-      ? null
-      : { [one]: id?.startsWith(`${prefix}-`) ? id : "", [many]: id?.startsWith(`${prefix}g-`) ? id : "" };
+  const reference = (id: string | undefined, one: string, many: string, prefix: string) => ({
+    [one]: id?.startsWith(`${prefix}-`) ? id : "",
+    [many]: id?.startsWith(`${prefix}g-`) ? id : "",
+  });
+  const { serviceTemplate, addressTemplate } = policy;
+  const used = {
+    ...(serviceTemplate !== undefined && { ServiceTemplate: reference(serviceTemplate, "ServiceId", "ServiceGroupId", "ppm") }),
+    ...(policy.cidr !== undefined && { CidrBlock: policy.cidr }),
+    ...(policy.ipv6Cidr !== undefined && { Ipv6CidrBlock: policy.ipv6Cidr }),
+    ...(policy.securityGroup !== undefined && { SecurityGroupId: policy.securityGroup }),
+    ...(addressTemplate !== undefined && { AddressTemplate: reference(addressTemplate, "AddressId", "AddressGroupId", "ipm") }),
+    ...(serviceTemplate === undefined && { Protocol: policy.protocol, Port: policy.port }),
+  };
   return {
     PolicyIndex: index,
-    Protocol: policy.serviceTemplate === undefined ? policy.protocol : "",
-    Port: policy.serviceTemplate === undefined ? policy.port : "",
-    ServiceTemplate: reference(policy.serviceTemplate, "ServiceId", "ServiceGroupId", "ppm"),
-    CidrBlock: policy.cidr ?? none,
-    Ipv6CidrBlock: policy.ipv6Cidr ?? none,
-    SecurityGroupId: policy.securityGroup ?? none,
-    AddressTemplate: reference(policy.addressTemplate, "AddressId", "AddressGroupId", "ipm"),
+    ...UNUSED[unusedReferences],
+    ...used,
     Action: policy.action,
     PolicyDescription: policy.description ?? "",
     ModifyTime: cloudTime(group.updatedMs),
     Priority: index,
   };
 }
+
+const UNUSED = {
+  absent: {},
+  empty: {
+    Protocol: "",
+    Port: "",
+    ServiceTemplate: { ServiceId: "", ServiceGroupId: "" },
+    CidrBlock: "",
+    Ipv6CidrBlock: "",
+    SecurityGroupId: "",
+    AddressTemplate: { AddressId: "", AddressGroupId: "" },
+  },
+  null: {
+    Protocol: "",
+    Port: "",
+    ServiceTemplate: null,
+    CidrBlock: null,
+    Ipv6CidrBlock: null,
+    SecurityGroupId: null,
+    AddressTemplate: null,
+  },
+} satisfies { readonly [K in VpcPorts["unusedReferences"]]: Answer<vpc.SecurityGroupPolicy> };
