@@ -126,6 +126,8 @@ export type RuleRecord = Place & {
   quic: boolean;
   /** Name of the session cookie; undefined takes the service's own. */
   cookieName: string | undefined;
+  /** The rule that requests are redirected to; shown only. `code`: 301, 302 or 307. */
+  rewrite: { readonly listenerId: string; readonly locationId: string; readonly code: number; readonly takeUrl: boolean } | undefined;
 };
 
 /** Who writes now, and until when the lock is held as far as known. */

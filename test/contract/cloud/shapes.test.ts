@@ -66,6 +66,7 @@ async function everyReply(t: TestContext): Promise<{ readonly shape: string; rea
   for (const action of ["DescribeNetworkInterfaces", "DescribeSecurityGroups", "DescribeAddressTemplates", "DescribeAddressTemplateGroups"])
     await vpc(action, {});
   for (const action of ["DescribeServiceTemplates", "DescribeServiceTemplateGroups"]) await vpc(action, {});
+  for (const action of ["DescribeVpcs", "DescribeSubnets", "DescribeAddresses"]) await vpc(action, {});
   await vpc("DescribeSecurityGroupPolicies", { SecurityGroupId: "sg-1" });
   await asking("cvm")("DescribeInstances", {});
   const tag = asking("tag");
@@ -78,6 +79,8 @@ async function everyReply(t: TestContext): Promise<{ readonly shape: string; rea
   const RoleArn = "qcs::cam::uin/100000000001:roleName/reader";
   const identity = { ProviderId: "cls-1", WebIdentityToken: "e30.e30.e30", RoleArn, RoleSessionName: "s" };
   await asking("sts")("AssumeRoleWithWebIdentity", identity);
+  await asking("sts")("AssumeRole", { RoleArn, RoleSessionName: "s" });
+  await asking("sts")("GetCallerIdentity", {});
   return replies;
 }
 
@@ -104,7 +107,14 @@ async function askClb(ask: Ask): Promise<void> {
   await ask("ModifyDomain", { ...http, Domain: "www.123.com", NewDomain: "www.456.com" });
   await ask("ModifyDomainAttributes", { ...http, Domain: "www.456.com", DefaultServer: true });
   await ask("RegisterTargets", { ...http, LocationId, Targets: [target] });
+  await ask("ModifyTargetPort", { ...http, LocationId, Targets: [target], NewPort: 8080 });
   await ask("DescribeListeners", lb, "DescribeListeners@2021-06");
+  const to = idOf(await ask("CreateRule", { ...http, Rules: [{ ...rule, Url: "/to" }] }), "LocationIds");
+  const RewriteInfos = [{ SourceLocationId: LocationId, TargetLocationId: to }];
+  const redirection = { ...lb, SourceListenerId: http.ListenerId, TargetListenerId: http.ListenerId, RewriteInfos };
+  await ask("ManualRewrite", redirection);
+  await ask("DescribeRewrite", lb, "DescribeRewrite@2020-11");
+  await ask("DeleteRewrite", redirection);
   await ask("DescribeTargets", lb);
   await ask("DescribeTargetHealth", { LoadBalancerIds: [LoadBalancerId] });
   await ask("DescribeLBListeners", { Backends: [{ VpcId: "vpc-1", PrivateIp: "10.0.1.10" }] });

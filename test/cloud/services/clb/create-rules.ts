@@ -94,6 +94,7 @@ function planRule(input: clb.RuleInput, loadBalancer: LoadBalancerRecord, listen
     certificate: chosen?.choice ?? sibling?.certificate,
     quic: input.Quic ?? sibling?.quic ?? false,
     cookieName: input.CookieName,
+    rewrite: undefined,
   };
   return { rule, chosen, asDefault: input.DefaultServer === true };
 }

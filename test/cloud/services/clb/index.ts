@@ -7,8 +7,10 @@ import { listenerActions } from "./listeners.ts";
 import { loadBalancerActions } from "./load-balancers.ts";
 import type { ClbPorts } from "./ports.ts";
 import { quotaActions } from "./quota.ts";
+import { rewriteActions } from "./rewrites.ts";
 import { ruleActions } from "./rules.ts";
 import { targetHealthActions } from "./target-health.ts";
+import { targetPortActions } from "./target-port.ts";
 import { targetActions } from "./targets.ts";
 import { taskActions } from "./task-status.ts";
 import { weightActions } from "./weights.ts";
@@ -20,7 +22,9 @@ export const clbActions = (limits: Limits): ActionTable<ClbPorts> => ({
   ...listenerActions(limits),
   ...ruleActions(limits),
   ...domainActions(),
+  ...rewriteActions(),
   ...targetActions(limits),
+  ...targetPortActions(limits),
   ...weightActions(limits),
   ...backendActions(limits),
   ...targetHealthActions(limits),

@@ -1,6 +1,7 @@
 import type * as sts from "tencentcloud-sdk-nodejs/tencentcloud/services/sts/v20180813/sts_models.js";
+import { OWNER_UIN } from "../../model/account.ts";
 import { CloudError } from "../../model/errors.ts";
-import { type ActionTable, requiredText, write } from "../table/action.ts";
+import { type ActionTable, read, requiredText, unused, write } from "../table/action.ts";
 import type { Keyring } from "./keyring.ts";
 
 /** Source: the SDK's model of AssumeRoleWithWebIdentity (2 h unless asked for more, at most 12 h). */
@@ -22,25 +23,64 @@ export const stsActions = (): ActionTable<StsPorts> => ({
       DurationSeconds: { type: "integer", min: 1 },
     },
     run: (request, _call, { keyring, wallMs }) => {
-      const { DurationSeconds = LIFE_S.default } = request;
-      if (DurationSeconds > LIFE_S.max)
-        throw new CloudError("InvalidParameter.OverTimeError", `\`DurationSeconds\` is ${DurationSeconds}, at most ${LIFE_S.max}.`);
-      const role = /^qcs::cam::uin\/[^:/]*:roleName\/(.+)$/.exec(request.RoleArn)?.[1];
-      if (role === undefined)
-        throw new CloudError(
-          "InvalidParameter.ParamError",
-          `\`RoleArn\` must be qcs::cam::uin/<uin>:roleName/<name>, got ${request.RoleArn}.`,
-        );
+      const { role, seconds } = requireRole(request);
       requireLiving(request.WebIdentityToken, wallMs());
-      const { secretId, secretKey, token, expiresMs } = keyring.issue(role, DurationSeconds);
-      return {
-        ExpiredTime: Math.floor(expiresMs / 1000),
-        Expiration: `${new Date(expiresMs).toISOString().slice(0, 19)}Z`,
-        Credentials: { Token: token, TmpSecretId: secretId, TmpSecretKey: secretKey },
-      };
+      return keysOf(keyring, role, seconds);
     },
   }),
+
+  AssumeRole: write<sts.AssumeRoleRequest, sts.AssumeRoleResponse, StsPorts>({
+    fields: {
+      RoleArn: requiredText,
+      RoleSessionName: requiredText,
+      DurationSeconds: { type: "integer", min: 1 },
+      Policy: unused,
+      ExternalId: unused,
+      Tags: unused,
+      SourceIdentity: unused,
+      SerialNumber: unused,
+      TokenCode: unused,
+    },
+    run: (request, _call, { keyring }) => {
+      const { role, seconds } = requireRole(request);
+      return keysOf(keyring, role, seconds);
+    },
+  }),
+
+  GetCallerIdentity: read<Record<string, never>, sts.GetCallerIdentityResponse>({
+    fields: {},
+    // Whoever asks: there is one account, and its own user.
+    run: () => ({
+      Type: "CAMUser",
+      AccountId: OWNER_UIN,
+      UserId: OWNER_UIN,
+      PrincipalId: OWNER_UIN,
+      Arn: `qcs::cam:${OWNER_UIN}:uin/${OWNER_UIN}`,
+    }),
+  }),
 });
+
+/** Throws InvalidParameter.OverTimeError, .ParamError. */
+function requireRole({
+  RoleArn: arn,
+  DurationSeconds: seconds = LIFE_S.default,
+}: Pick<sts.AssumeRoleRequest, "RoleArn" | "DurationSeconds">) {
+  if (seconds > LIFE_S.max)
+    throw new CloudError("InvalidParameter.OverTimeError", `\`DurationSeconds\` is ${seconds}, at most ${LIFE_S.max}.`);
+  const role = /^qcs::cam::uin\/[^:/]*:roleName\/(.+)$/.exec(arn)?.[1];
+  if (role === undefined)
+    throw new CloudError("InvalidParameter.ParamError", `\`RoleArn\` must be qcs::cam::uin/<uin>:roleName/<name>, got ${arn}.`);
+  return { role, seconds };
+}
+
+function keysOf(keyring: StsPorts["keyring"], role: string, seconds: number) {
+  const { secretId, secretKey, token, expiresMs } = keyring.issue(role, seconds);
+  return {
+    ExpiredTime: Math.floor(expiresMs / 1000),
+    Expiration: `${new Date(expiresMs).toISOString().slice(0, 19)}Z`,
+    Credentials: { Token: token, TmpSecretId: secretId, TmpSecretKey: secretKey },
+  };
+}
 
 /** The signature of the token is not looked at: any issuer is one of the account's. Throws InvalidParameter.WebIdentityTokenError. */
 function requireLiving(token: string, nowMs: number): void {

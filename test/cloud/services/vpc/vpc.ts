@@ -3,6 +3,7 @@ import { CloudError } from "../../model/errors.ts";
 import { addressesOf, type EniRecord, type Network, type PolicyRecord, type SecurityGroupRecord } from "../../model/network.ts";
 import { type ActionTable, type Answer, cloudTime, filters, read, requiredText, text, texts } from "../table/action.ts";
 import { pageOf, pick, type Selection, select, textPage } from "../table/paging.ts";
+import { networkActions } from "./networks.ts";
 import { templateActions } from "./templates.ts";
 
 const WRONG_ID = { malformed: "InvalidParameterValue.Malformed", notFound: "ResourceNotFound" } as const;
@@ -59,6 +60,7 @@ export const vpcActions = (): ActionTable<VpcPorts> => ({
     },
   }),
 
+  ...networkActions(),
   ...templateActions(),
 });
 
