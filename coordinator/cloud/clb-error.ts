@@ -7,14 +7,22 @@ export type FailedCall = { readonly action: string; readonly code: string; reado
 export class ClbApiError extends Error {
   override readonly name = "ClbApiError";
   readonly call: FailedCall;
+  /** What the cloud said, without the code, e.g. "the account is in arrears". */
+  readonly words: string;
   readonly remedy: Remedy;
   readonly ambiguous: boolean;
 
-  constructor(call: FailedCall, message: string, remedy: Remedy, ambiguous: boolean, options?: ErrorOptions) {
-    super(`${call.action} failed: ${call.code}: ${message}`, options);
+  constructor(call: FailedCall, words: string, remedy: Remedy, ambiguous: boolean, options?: ErrorOptions) {
+    super(`${call.action} failed: ${call.code}: ${words}`, options);
     this.call = call;
+    this.words = words;
     this.remedy = remedy;
     this.ambiguous = ambiguous;
+  }
+
+  /** The same failure, for a caller that must not try again sooner. */
+  restedFor(delayMs: number): ClbApiError {
+    return new ClbApiError(this.call, this.words, { kind: "retryAfter", delayMs }, this.ambiguous, { cause: this });
   }
 }
 
@@ -37,6 +45,8 @@ const OVER_QUOTA_RETRY_MS = 5_000;
 
 /** Codes whose cause passes by itself. Source: clb-api.md §1.6. */
 const PASSING = [/^InternalError/, /^ServiceUnavailable/, /^ResourceInUse/, /^ResourceUnavailable/, /^FailedOperation/];
+
+const DENIED = /^(UnauthorizedOperation|AuthFailure|UnsupportedRegion|InvalidParameter\.RegionNotFound)/;
 
 /** What we believed to be there is not: somebody removed it. Source: clb-api.md §1.6. */
 const GONE = /^InvalidParameter\.(LBId|ListenerId|Location)NotFound$/;
@@ -73,4 +83,10 @@ export const isThrottled = (code: string): boolean => code.startsWith("RequestLi
 export const isQuota = (code: string): boolean => code.startsWith("LimitExceeded");
 /** A listener, rule or load balancer that was named is not there. */
 export const isGone = (code: string): boolean => GONE.test(code);
+/** The account is in arrears. Source: clb-api.md §1.6. */
+export const isArrears = (code: string): boolean => code === "FailedOperation.InsufficientBalance";
+/** The key, its rights or its region: nothing that a single object asks for. Source: clb-api.md §1.6. */
+const isDenied = (code: string): boolean => DENIED.test(code);
+/** An order of a load balancer that meets this would be refused for every other owner as well. */
+export const isAccountWide = (code: string): boolean => isArrears(code) || isQuota(code) || isDenied(code);
 export const isLocked = (code: string): boolean => code === "FailedOperation.ResourceInOperating";

@@ -1,10 +1,12 @@
 /** Faults that hold Pods back and that a person must mend: told by an Event, and by the condition of the Pods that wait for it. */
 const FAULT_REASONS = [
   "BindRefused",
+  "CloudCallFailed",
   "ForeignController",
   "InvalidDirectAccess",
   "InvalidLoadBalancerId",
   "ListenerPortTaken",
+  "LoadBalancerNotCreated",
   "LoadBalancerNotFound",
   "NoSelector",
   "PodHostNetwork",
@@ -25,7 +27,6 @@ export const EVENT_REASONS = [
   "ListenerDrift",
   "LoadBalancerChangeRefused",
   "LoadBalancerKept",
-  "LoadBalancerNotCreated",
   "OrphanedListener",
   "QuotaExceeded",
   "RemovalParked",

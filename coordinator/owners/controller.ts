@@ -3,12 +3,13 @@ import { FailedPasses } from "../workqueue/failed-passes.ts";
 import { unlessUnsent } from "../workqueue/unsent.ts";
 import type { Reconcile } from "../workqueue/worker.ts";
 import { Worker, type WorkerDeps } from "../workqueue/worker.ts";
+import { Orders } from "./orders.ts";
 import { makeServiceReconciler, type ServiceDeps } from "./service.ts";
 
 /** Owners that are worked on at once; each waits for the cloud or the API server most of the time. */
 const CONCURRENCY = 10;
 
-export type OwnersDeps = Omit<ServiceDeps, "attempts" | "mirror" | "addressClaims" | "intents" | "service" | "synced"> & {
+export type OwnersDeps = Omit<ServiceDeps, "orders" | "mirror" | "addressClaims" | "intents" | "service" | "synced"> & {
   readonly state: Pick<State, "mirror" | "addressClaims" | "intents" | "objects">;
   readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]>;
 };
@@ -22,7 +23,7 @@ export function makeOwnersController(deps: OwnersDeps): OwnersController {
   const synced = (): boolean => objects.synced;
   const service: ServiceDeps["service"] = (uid) => objects.services.records.get(uid);
   const failed = new FailedPasses(clock);
-  const pass = unlessUnsent(makeServiceReconciler({ ...deps, ...state, synced, service, attempts: new Map() }));
+  const pass = unlessUnsent(makeServiceReconciler({ ...deps, ...state, synced, service, orders: new Orders(clock) }));
   const reconcile = failed.noted(notingFirst({ intents, synced }, pass));
   return { queue: new Worker({ name: "services", reconcile, clock, log, concurrency: CONCURRENCY, onOutcome }), failed };
 }

@@ -1,4 +1,5 @@
 import { CLUSTER_TAG, isOwnListener, OWNER_TAG } from "../../common/names.ts";
+import { ClbApiError } from "../cloud/clb-error.ts";
 import { blockerOf, intentOf, loadBalancerOf, type OwnerIntent, type OwnerStanding } from "../domain/intent/owner-intent.ts";
 import { type OwnershipMode, ownershipOf, readService, type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
 import type { ObjectRef } from "../domain/problem.ts";
@@ -7,7 +8,7 @@ import type { AddressClaims } from "../state/address-claims.ts";
 import type { Intents } from "../state/intents.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
-import { ensureLoadBalancer, formerLoadBalancer, type SourceDeps } from "./load-balancer-source.ts";
+import { ensureLoadBalancer, formerLoadBalancer, refusalOf, type SourceDeps } from "./load-balancer-source.ts";
 import { ensureFinalizer, letGo, publish, type StatusDeps } from "./owner-status.ts";
 
 export type ServiceDeps = SourceDeps &
@@ -45,9 +46,9 @@ export function makeServiceReconciler(deps: ServiceDeps): Reconcile {
         tellForeign(deps, service, ownership.because);
         return vanished(deps, uid);
       case "deleted":
-        return await finishDeletion(deps, service, signal);
+        return await telling(deps, service, finishDeletion(deps, service, signal));
       case "ours":
-        return await serve(deps, service, signal);
+        return await telling(deps, service, serve(deps, service, signal));
       default:
         return ownership satisfies never;
     }
@@ -57,6 +58,7 @@ export function makeServiceReconciler(deps: ServiceDeps): Reconcile {
 /** No evidence that its load balancer should change: what is there stays. Only a deletion that had begun is finished. */
 function vanished(deps: ServiceDeps, uid: string): Outcome {
   const owner = deps.intents.get(uid);
+  deps.orders.forget(uid);
   if (owner === undefined) return DONE;
   const loadBalancerId = loadBalancerOf(owner);
   const deleting = owner.state === "deleted" && loadBalancerId !== undefined;
@@ -94,10 +96,27 @@ async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSig
     enter(deps, service, { state: "waiting", intent, blocker: found.blocker });
     return { kind: "again", afterMs: MISSING_MS, because: found.blocker.reason };
   }
-  if (found.kind === "creating") return { kind: "again", afterMs: CREATING_MS, because: "the load balancer is being created" };
+  if (found.kind === "creating") {
+    enter(deps, service, { state: "waiting", intent, blocker: undefined });
+    return { kind: "again", afterMs: CREATING_MS, because: "the load balancer is being created" };
+  }
   enter(deps, service, { state: "served", intent, loadBalancerId: found.facts.loadBalancerId });
   await publish(deps, service, found.facts, signal);
   return DONE;
+}
+
+/** What the cloud refuses is said on the Service, and by the conditions of the Pods that wait for its load balancer. */
+async function telling(deps: ServiceDeps, service: ServiceRecord, pass: Promise<Outcome>): Promise<Outcome> {
+  try {
+    return await pass;
+  } catch (err) {
+    const blocker = err instanceof ClbApiError ? refusalOf(deps, service, err) : undefined;
+    if (blocker === undefined) throw err;
+    deps.tell({ object: serviceRef(service), type: "Warning", ...blocker });
+    const owner = deps.intents.get(service.uid);
+    if (owner?.state === "waiting") enter(deps, service, { state: "waiting", intent: owner.intent, blocker });
+    throw err;
+  }
 }
 
 function enter(deps: ServiceDeps, service: ServiceRecord, standing: OwnerStanding): void {
@@ -127,6 +146,7 @@ async function finishDeletion(deps: ServiceDeps, service: ServiceRecord, signal:
     await deps.addressClaims.drop(loadBalancerId, signal);
   }
   await letGo(deps, service, signal);
+  deps.orders.forget(service.uid);
   deps.intents.remove(service.uid);
   return DONE;
 }

@@ -3,6 +3,7 @@ import { type TestContext, test } from "node:test";
 import { blockerOf, intentOf, loadBalancerOf, type OwnerIntent } from "../../../coordinator/domain/intent/owner-intent.ts";
 import type { ServiceRecord } from "../../../coordinator/domain/intent/service.ts";
 import type { Problem } from "../../../coordinator/domain/problem.ts";
+import { Orders } from "../../../coordinator/owners/orders.ts";
 import { makeServiceReconciler, type ServiceDeps } from "../../../coordinator/owners/service.ts";
 import { Intents } from "../../../coordinator/state/intents.ts";
 import { decodeService } from "../../../coordinator/state/watched-objects.ts";
@@ -52,7 +53,7 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
       synced: () => true,
       service: (key) => records.get(key),
       tell: (problem) => void told.push(problem),
-      attempts: new Map(),
+      orders: new Orders(stage.clock),
       intentChanged: () => undefined,
       ...over,
     };
@@ -70,7 +71,8 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
   /** Passes until the Service has its load balancer. */
   const settle = async (): Promise<string> => {
     for (let passes = 0; passes < 5; passes++) {
-      if ((await pass()).kind === "done") break;
+      const outcome = await pass().catch(() => undefined); // a failure rests for a second
+      if (outcome?.kind === "done") break;
       await stage.clock.advance(1_000);
     }
     return found(process.intents.get(uid), loadBalancerOf) ?? "";
