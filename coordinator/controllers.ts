@@ -3,11 +3,14 @@ import type { Change } from "../common/kubernetes/list-watch.ts";
 import type { KubeClient } from "../common/kubernetes/requests.ts";
 import type { Logger } from "../common/log.ts";
 import { type ClbApi, makeClbApi } from "./cloud/clb-api.ts";
+import type { Answered } from "./cloud/clb-call.ts";
+import { isDenied, isThrottled } from "./cloud/clb-error.ts";
 import { RateLimit } from "./cloud/rate-limit.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
 import type { OwnershipMode, ServiceRecord } from "./domain/intent/service.ts";
 import type { Problem } from "./domain/problem.ts";
 import { makeCauses } from "./events/causes.ts";
+import { type CloudAnswer, makeDenialTeller } from "./events/denials.ts";
 import { type FindingsDeps, makeFindings, tellParked } from "./events/findings.ts";
 import { Explain } from "./explain/explain.ts";
 import { Progress } from "./explain/progress.ts";
@@ -70,7 +73,7 @@ const THROTTLE_PAUSE_MS = 1_000;
 export function makeControllers(deps: ControllersDeps): Controllers {
   const { client, clock, log, metrics, objects, settings, tell } = deps;
   const { clusterId, gateType } = settings;
-  const { rateLimit, api } = cloudOf(deps);
+  const { rateLimit, api } = cloudOf(deps, (answer) => onAnswer(answer));
   const onOutcome = (queue: string) => (outcome: string, seconds: number) => metrics.onPass(queue, outcome, seconds);
   const state = makeState(deps, {
     mirrorChanged: (id) => wakeUps.mirrorChanged(id),
@@ -83,6 +86,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const { intents, mirror, pods } = state;
   const awaited = makeAwaited({ ...state, clock, waitingForGate: pods.waitingForGate });
   const findings: FindingsDeps = { ...state, config: (namespace, name) => objects.config(namespace, name), tell, log };
+  const onAnswer = makeDenialTeller({ ...state, tell, onChange: () => wakeUps.accessChanged() });
   const safety = makeSafety(state, findings, deps);
   const { guard, causes } = safety;
   const writeLog = new WriteLog();
@@ -120,7 +124,6 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const { writer, planner, progress } = loadBalancers;
   const gatesDeps = { client, state, progress, clusterId, gateType, clock, log, onReady: metrics.onReady };
   const gates = makeGatesController({ ...gatesDeps, onOutcome: onOutcome("gates") });
-  const doubt = (id: string): void => wakeUps.loadBalancerDue(id);
   const health = new HealthPoller({
     ...pollSettings(settings),
     api,
@@ -128,7 +131,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     clock,
     log,
     awaited,
-    doubt,
+    doubt: (id) => wakeUps.loadBalancerDue(id),
     onAnswer: (ids) => guard.healthRead(ids),
   });
   const queues = { owners: owners.queue, loadBalancers: loadBalancers.queue, gates: gates.queue };
@@ -153,9 +156,16 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   };
 }
 
-function cloudOf({ clock, transport, metrics, settings }: ControllersDeps): { readonly rateLimit: RateLimit; readonly api: ClbApi } {
+function cloudOf(
+  { clock, transport, metrics, settings }: ControllersDeps,
+  onAnswer: (answer: CloudAnswer) => void,
+): { readonly rateLimit: RateLimit; readonly api: ClbApi } {
   const rateLimit = new RateLimit(clock, { perSecond: settings.callsPerSecond, pauseAfterThrottlingMs: THROTTLE_PAUSE_MS });
-  return { rateLimit, api: makeClbApi({ transport, rateLimit, clock, onCall: metrics.onCall }) };
+  const passOn = ({ error, ...answer }: Answered): void => {
+    const denied = error !== undefined && isDenied(error.call.code) ? { ...error.call, words: error.words } : undefined;
+    if (error === undefined || denied !== undefined || !isThrottled(error.call.code)) onAnswer({ ...answer, denied });
+  };
+  return { rateLimit, api: makeClbApi({ transport, rateLimit, clock, onCall: metrics.onCall, onAnswer: passOn }) };
 }
 
 const pollSettings = ({ callsPerSecond, healthIdleMs, healthPollMs }: ControllersSettings) => ({

@@ -37,6 +37,7 @@ export type WakeUpsDeps = {
  * | what is known of a load balancer | all of it | its own | all that wait | health |
  * | an address passes to another Pod | | | | plans that name it |
  * | a load balancer comes into doubt, or is to be re-read | | its own | | |
+ * | what the cloud's key may do | | | all that wait | |
  * | a quota is raised | | all | | |
  */
 export class WakeUps {
@@ -101,6 +102,11 @@ export class WakeUps {
   quotasRaised(): void {
     const { loadBalancers } = this.#deps;
     for (const id of this.#deps.intents.loadBalancerIds) loadBalancers.add(id);
+  }
+
+  /** What the cloud's key may do has changed. */
+  accessChanged(): void {
+    this.#wakeGates();
   }
 
   #wakeGates(): void {

@@ -27,7 +27,7 @@ export class ClbApiError extends Error {
 }
 
 /** Code of a failure without an answer of the cloud: refused, reset, timeout, not JSON. */
-const TRANSPORT = "Transport";
+export const TRANSPORT = "Transport";
 /** Code of a task that ended with status 1. */
 export const TASK_FAILED = "TaskFailed";
 
@@ -64,7 +64,7 @@ export function toClbApiError(action: string, error: unknown): ClbApiError {
   };
   const code = text("code");
   const call = { action, code: CLOUD_CODE.test(code) ? code : TRANSPORT, requestId: text("requestId") };
-  const message = text("message");
+  const message = steadyWords(text("message"));
   const fail = (delayMs: number, ambiguous: boolean): ClbApiError =>
     new ClbApiError(call, message, { kind: "retryAfter", delayMs }, ambiguous, { cause: error });
   if (call.code === TRANSPORT) return fail(UNANSWERED_RETRY_MS, true);
@@ -77,6 +77,12 @@ export function toClbApiError(action: string, error: unknown): ClbApiError {
   return fail(isRead(action) ? HOPELESS_READ_RETRY_MS : HOPELESS_RETRY_MS, false);
 }
 
+/** Without what changes from one call to the next: CAM names the request in its words, e.g. "[request id:6c915c06-…]you are not authorized". */
+function steadyWords(message: string): string {
+  const named = /\[?\(?request ?id:? ?\[?[0-9a-f-]{8,}\]?\)?\]?[,.:;]? ?/gi;
+  return message.replace(named, "").replaceAll(/\s+/g, " ").trim();
+}
+
 export const isRead = (action: string): boolean => action.startsWith("Describe");
 export const isThrottled = (code: string): boolean => code.startsWith("RequestLimitExceeded");
 /** More than the account may have. Source: clb-api.md §1.6. */
@@ -86,7 +92,7 @@ export const isGone = (code: string): boolean => GONE.test(code);
 /** The account is in arrears. Source: clb-api.md §1.6. */
 export const isArrears = (code: string): boolean => code === "FailedOperation.InsufficientBalance";
 /** The key, its rights or its region: nothing that a single object asks for. Source: clb-api.md §1.6. */
-const isDenied = (code: string): boolean => DENIED.test(code);
+export const isDenied = (code: string): boolean => DENIED.test(code);
 /** An order of a load balancer that meets this would be refused for every other owner as well. */
 export const isAccountWide = (code: string): boolean => isArrears(code) || isQuota(code) || isDenied(code);
 export const isLocked = (code: string): boolean => code === "FailedOperation.ResourceInOperating";

@@ -1,5 +1,6 @@
 import type { Clock } from "../../common/clock.ts";
 import { type PodFact, podName } from "../../common/vocabulary.ts";
+import { accessDenied } from "../domain/access-denied.ts";
 import type { Call } from "../domain/call.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
 import { type LoadBalancer, placeKey, placesOf, slotOf, targetKey } from "../domain/load-balancer.ts";
@@ -11,6 +12,7 @@ import { describeCall, describeFinding, nameOf, ownerOfPlace, releaseText } from
 import type { DatedBinding, PodBindings } from "../gates/pod-bindings.ts";
 import type { Writer } from "../load-balancers/writer.ts";
 import type { RemovalGuard } from "../safety/removal-guard.ts";
+import type { AccessDenials } from "../state/access-denials.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Intents } from "../state/intents.ts";
 import type { ListenerOwners } from "../state/listener-owners.ts";
@@ -28,6 +30,7 @@ export type ExplainDeps = {
   readonly planner: { plan(desired: DesiredLoadBalancer, actual: LoadBalancer): Plan };
   /** Which of the planned calls are made. */
   readonly policy: Policy;
+  readonly denials: Pick<AccessDenials, "at">;
   readonly listenerOwners: Pick<ListenerOwners, "of">;
   /** Removals that wait, as of the last plan, and ids that a person released and none of them has. */
   readonly guard: Pick<RemovalGuard, "parked" | "strayReleases">;
@@ -141,7 +144,7 @@ export class Explain {
       })),
       runningCall: running && describeCall(running),
       plannedCalls: this.#describePlanned(plan.calls),
-      findings: plan.findings.map(describeFinding),
+      findings: [...plan.findings.map(describeFinding), ...this.#deniedAt(id)],
       parked: this.#deps.guard.parked(id).map((parked) => this.#describeParked(id, parked)),
     };
   }
@@ -164,6 +167,10 @@ export class Explain {
     const owner = ownerOfPlace(this.#deps.mirror, listenerOwners, loadBalancerId, place);
     const text = releaseText(parked, owner === undefined ? "its Service" : nameOf(owner), guard.strayReleases(loadBalancerId));
     return `removal ${id} of ${slots.length} backends of ${place}: ${staying} would stay, ${floor} must. ${text}`;
+  }
+
+  #deniedAt(id: string): string[] {
+    return this.#deps.denials.at(id).map((call) => accessDenied(`load balancer ${id}`, call).message);
   }
 
   #podBehind(id: string, ip: string): string {

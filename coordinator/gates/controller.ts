@@ -12,7 +12,7 @@ const CONCURRENCY = 16;
 
 export type GatesDeps = Pick<PodBindingsDeps, "progress" | "clusterId"> & {
   readonly client: Pick<KubeClient, "patch">;
-  readonly state: Pick<State, "facts" | "objects" | "intents" | "mirror" | "addressClaims">;
+  readonly state: Pick<State, "facts" | "objects" | "denials" | "intents" | "mirror" | "addressClaims">;
   readonly gateType: string;
   readonly clock: Clock;
   readonly log: Logger;

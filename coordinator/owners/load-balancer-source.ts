@@ -2,7 +2,8 @@ import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
 import { CLUSTER_TAG, EXISTING_LOAD_BALANCER, INTERNAL_SUBNET, OWNER_TAG, TKE_CREATED_TAG } from "../../common/names.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
-import { ClbApiError, isArrears, isQuota, isThrottled } from "../cloud/clb-error.ts";
+import { ClbApiError, isArrears, isDenied, isQuota, isThrottled } from "../cloud/clb-error.ts";
+import { accessDenied } from "../domain/access-denied.ts";
 import type { Blocker } from "../domain/intent/owner-intent.ts";
 import { namedLoadBalancer, type ServiceIntent, type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
 import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
@@ -133,6 +134,7 @@ export function refusalOf({ orders }: SourceDeps, service: ServiceRecord, error:
   const mayPass = ambiguous || isThrottled(call.code);
   if (mayPass && orders.failures(service.uid) <= PASSING_FAILURES) return undefined;
   const at = `Service ${service.namespace}/${service.name}`;
+  if (isDenied(call.code)) return accessDenied(at, { ...call, words });
   const { reason, code, fix } = causeOf(error);
   const message = `${at}: ${call.action} failed: ${call.code}: ${words}. ${fix}`;
   return { reason, message: code === undefined ? message : tkeCode(code, message) };

@@ -10,6 +10,7 @@ import { Explain } from "../../../coordinator/explain/explain.ts";
 import { loadBalancerText, podText } from "../../../coordinator/explain/text.ts";
 import { PodBindings } from "../../../coordinator/gates/pod-bindings.ts";
 import type { Writer } from "../../../coordinator/load-balancers/writer.ts";
+import { AccessDenials } from "../../../coordinator/state/access-denials.ts";
 import { Intents } from "../../../coordinator/state/intents.ts";
 import { ListenerOwners } from "../../../coordinator/state/listener-owners.ts";
 import { Mirror } from "../../../coordinator/state/mirror.ts";
@@ -45,6 +46,7 @@ function aWorld(targets = [aTarget()], plan: Plan = NOTHING) {
     facts: known.facts,
     podBindings,
     planner: { plan: () => plan },
+    denials: new AccessDenials(clock),
     listenerOwners: new ListenerOwners({ intents, mirror, clusterId: CLUSTER }),
     guard: { parked: () => held, strayReleases: () => strays },
     get policy() {

@@ -106,3 +106,24 @@ test("a Service that asks for another load balancer than the refused one need no
   await during(1_000, "CreateLoadBalancer");
   assert.equal(served(), 1);
 });
+
+test("a key that may not create says so once on each Service, by TKE's code, without what differs from call to call", async (t) => {
+  const { stage, told, intents, during, served } = someOwners(t, 3);
+  let calls = 0;
+  stage.intercept.by = (action) => {
+    const words = `[request id:6c915c06-53e0-4717-9358-0000000000${10 + (calls++ % 90)}]you are not authorized to perform operation`;
+    if (action === "CreateLoadBalancer") throw Object.assign(new Error(words), { code: "UnauthorizedOperation", requestId: "req-1" });
+  };
+  await during(180_000, "CreateLoadBalancer");
+  const said = new Set(told.map(({ message }) => message));
+  assert.equal(said.size, 3, [...said].join("\n"));
+  const [first = ""] = said;
+  assert.match(
+    first,
+    /Code:"E4007",Message:"Service demo\/web-\d: the cloud denies clb:CreateLoadBalancer: UnauthorizedOperation: you are not/,
+  );
+  assert.deepEqual(new Set([...intents.all].map((owner) => blockerOf(owner)?.reason)), new Set(["CloudAccessDenied"]));
+  stage.intercept.by = () => undefined;
+  await during(90_000, "CreateLoadBalancer");
+  assert.equal(served(), 3);
+});
