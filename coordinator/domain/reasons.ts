@@ -32,6 +32,7 @@ export const EVENT_REASONS = [
   "QuotaExceeded",
   "RemovalParked",
   "ServiceConfigMissing",
+  "StatusContested",
   "UnsupportedProtocol",
   "WriteRefused",
 ] as const;

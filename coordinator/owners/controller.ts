@@ -1,3 +1,4 @@
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { State } from "../state/state.ts";
 import { FailedPasses } from "../workqueue/failed-passes.ts";
 import { unlessUnsent } from "../workqueue/unsent.ts";
@@ -5,12 +6,14 @@ import type { Reconcile } from "../workqueue/worker.ts";
 import { Worker, type WorkerDeps } from "../workqueue/worker.ts";
 import { Orders } from "./orders.ts";
 import { makeServiceReconciler, type ServiceDeps } from "./service.ts";
+import { StatusContest } from "./status-contest.ts";
 
 /** Owners that are worked on at once; each waits for the cloud or the API server most of the time. */
 const CONCURRENCY = 10;
 
-export type OwnersDeps = Omit<ServiceDeps, "orders" | "mirror" | "addressClaims" | "intents" | "service" | "synced"> & {
+export type OwnersDeps = Omit<ServiceDeps, "orders" | "contest" | "mirror" | "addressClaims" | "intents" | "service" | "synced"> & {
   readonly state: Pick<State, "mirror" | "addressClaims" | "intents" | "objects">;
+  readonly client: Pick<KubeClient, "list" | "patch">;
   readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]>;
 };
 
@@ -23,7 +26,9 @@ export function makeOwnersController(deps: OwnersDeps): OwnersController {
   const synced = (): boolean => objects.synced;
   const service: ServiceDeps["service"] = (uid) => objects.services.records.get(uid);
   const failed = new FailedPasses(clock);
-  const pass = unlessUnsent(makeServiceReconciler({ ...deps, ...state, synced, service, orders: new Orders(clock) }));
+  const pass = unlessUnsent(
+    makeServiceReconciler({ ...deps, ...state, synced, service, orders: new Orders(clock), contest: new StatusContest(deps) }),
+  );
   const reconcile = failed.noted(notingFirst({ intents, synced }, pass));
   return { queue: new Worker({ name: "services", reconcile, clock, log, concurrency: CONCURRENCY, onOutcome }), failed };
 }

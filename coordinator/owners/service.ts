@@ -55,10 +55,15 @@ export function makeServiceReconciler(deps: ServiceDeps): Reconcile {
   };
 }
 
+function forget({ orders, contest }: ServiceDeps, uid: string): void {
+  orders.forget(uid);
+  contest.forget(uid);
+}
+
 /** No evidence that its load balancer should change: what is there stays. Only a deletion that had begun is finished. */
 function vanished(deps: ServiceDeps, uid: string): Outcome {
   const owner = deps.intents.get(uid);
-  deps.orders.forget(uid);
+  forget(deps, uid);
   if (owner === undefined) return DONE;
   const loadBalancerId = loadBalancerOf(owner);
   const deleting = owner.state === "deleted" && loadBalancerId !== undefined;
@@ -101,8 +106,7 @@ async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSig
     return { kind: "again", afterMs: CREATING_MS, because: "the load balancer is being created" };
   }
   enter(deps, service, { state: "served", intent, loadBalancerId: found.facts.loadBalancerId });
-  await publish(deps, service, found.facts, signal);
-  return DONE;
+  return await publish(deps, service, found.facts, signal);
 }
 
 /** What the cloud refuses is said on the Service, and by the conditions of the Pods that wait for its load balancer. */
@@ -146,7 +150,7 @@ async function finishDeletion(deps: ServiceDeps, service: ServiceRecord, signal:
     await deps.addressClaims.drop(loadBalancerId, signal);
   }
   await letGo(deps, service, signal);
-  deps.orders.forget(service.uid);
+  forget(deps, service.uid);
   deps.intents.remove(service.uid);
   return DONE;
 }

@@ -32,7 +32,7 @@ function someOwners(t: TestContext, count: number) {
     run: () => Promise.resolve(),
   };
   const { queue } = makeOwnersController({
-    client: { patch: <T>() => Promise.resolve({} as T) }, // nobody reads the answer
+    client: { list: () => Promise.resolve({ items: [], resourceVersion: "1" }), patch: <T>() => Promise.resolve({} as T) },
     api,
     state: { mirror, addressClaims, intents, objects },
     clusterId: CLUSTER,

@@ -5,6 +5,7 @@ import type { ServiceRecord } from "../../../coordinator/domain/intent/service.t
 import type { Problem } from "../../../coordinator/domain/problem.ts";
 import { Orders } from "../../../coordinator/owners/orders.ts";
 import { makeServiceReconciler, type ServiceDeps } from "../../../coordinator/owners/service.ts";
+import { StatusContest } from "../../../coordinator/owners/status-contest.ts";
 import { Intents } from "../../../coordinator/state/intents.ts";
 import { decodeService } from "../../../coordinator/state/watched-objects.ts";
 import type { Outcome } from "../../../coordinator/workqueue/worker.ts";
@@ -54,6 +55,7 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
       service: (key) => records.get(key),
       tell: (problem) => void told.push(problem),
       orders: new Orders(stage.clock),
+      contest: new StatusContest({ client: kube.client, clock: stage.clock, tell: (problem) => void told.push(problem) }),
       intentChanged: () => undefined,
       ...over,
     };
@@ -126,6 +128,24 @@ test("writes the status only when it changes", async (t) => {
   await kube.client.patch(`${PATH}/status`, { status: { loadBalancer: { ingress: null } } }, "merge");
   await pass();
   assert.equal(kube.written.length, before + 2);
+});
+
+test("two controllers that write the same status do not write for ever", async (t) => {
+  const { kube, stage, pass, settle, listen, told } = await aWorld(t);
+  await listen(await settle());
+  await pass();
+  const theirs = { status: { loadBalancer: { ingress: [{ ip: "203.0.113.7" }] } } };
+  const before = kube.written.length;
+  for (let n = 0; n < 120; n++) {
+    await kube.client.patch(`${PATH}/status`, theirs, "merge");
+    await pass();
+    await stage.clock.advance(500);
+  }
+  const ours = kube.written.length - before - 120;
+  assert.ok(ours <= 8, `${ours} writes in a minute`);
+  const messages = told.filter(({ reason }) => reason === "StatusContested").map(({ message }) => message);
+  assert.equal(messages.length, 1);
+  assert.match(messages[0] ?? "", /it is 203\.0\.113\.7 instead of 198\.18\.0\.1/);
 });
 
 test("a crash at any moment of the creation leaves one load balancer", async (t) => {
