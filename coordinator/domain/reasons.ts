@@ -10,6 +10,7 @@ const FAULT_REASONS = [
   "LoadBalancerNotCreated",
   "LoadBalancerNotFound",
   "NoSelector",
+  "NotServed",
   "PodHostNetwork",
   "PortNotDeclared",
   "VpcUnknown",

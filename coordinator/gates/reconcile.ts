@@ -52,7 +52,8 @@ export function makePodGateReconciler(deps: PodGateDeps): Reconcile {
       return { kind: "done" };
     }
     // A Service that another controller serves selects the Pod: the gate is that one's to open.
-    if (condition.reason === "NoDirectAccess" && deps.services.claimedElsewhere(pod)) return { kind: "done" };
+    if ((condition.reason === "NoDirectAccess" || condition.reason === "NotServed") && deps.services.claimedElsewhere(pod))
+      return { kind: "done" };
     if (written.get(podUid) === text) return { kind: "done" };
     const waitMs = steadyIn(pending, pod, condition, text, deps.clock.now());
     if (waitMs > 0) return { kind: "again", afterMs: waitMs, because: condition.reason };

@@ -262,6 +262,20 @@ test("a Service that could never be read has its fault as the reason that its Po
   assert.deepEqual(found(intents().get(uid), blockerOf), { reason: "InvalidDirectAccess", message: told[0]?.message });
 });
 
+test("a Service of which nothing can be served gets no load balancer, and keeps what it has", async (t) => {
+  const { kube, stage, uid, pass, settle, listen, intents } = await aWorld(t);
+  const ports = (protocol: string) => [{ op: "replace", path: "/spec/ports", value: [{ name: "x", protocol, port: 132 }] }];
+  await kube.client.patch(PATH, ports("SCTP"), "json");
+  await pass();
+  assert.deepEqual([orders(stage), found(intents().get(uid), blockerOf)?.reason], [0, "NotServed"]);
+  await kube.client.patch(PATH, ports("TCP"), "json");
+  const id = await settle();
+  await listen(id);
+  await kube.client.patch(PATH, ports("SCTP"), "json");
+  await pass();
+  assert.deepEqual([found(intents().get(uid), loadBalancerOf), found(intents().get(uid), intentOf)?.ports[0]?.protocol], [id, "TCP"]);
+});
+
 test("a private load balancer needs the VPC's id", async (t) => {
   const { pass, told, reasons } = await aWorld(t, { "service.kubernetes.io/qcloud-loadbalancer-internal-subnetid": "subnet-1" });
   await pass();
