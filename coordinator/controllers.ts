@@ -122,7 +122,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     onOutcome: onOutcome("services"),
   });
   const { writer, planner, progress } = loadBalancers;
-  const gatesDeps = { client, state, progress, clusterId, gateType, clock, log, onReady: metrics.onReady };
+  const gatesDeps = { client, state, progress, clusterId, gateType, clock, log, tell, onReady: metrics.onReady };
   const gates = makeGatesController({ ...gatesDeps, onOutcome: onOutcome("gates") });
   const health = new HealthPoller({
     ...pollSettings(settings),
@@ -138,7 +138,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const wakeUps = new WakeUps({ ...queues, intents, waitingForGate: pods.waitingForGate, health, plans: planner, releases: guard });
   beginWith(state, wakeUps);
   return {
-    explain: new Explain({ ...state, podBindings: gates.podBindings, writer, planner, guard, clock, policy: settings.policy }),
+    explain: new Explain({ ...state, ...gates, writer, planner, guard, clock, policy: settings.policy }),
     progress: new Progress({ ...state, server: client.server, guard, owners, loadBalancers, causes }),
     writeLog,
     serviceChanged: (change) => takeIn(state, wakeUps, change),

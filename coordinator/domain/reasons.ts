@@ -23,6 +23,7 @@ export const EVENT_REASONS = [
   "DirectAccessRemoved",
   "EnsureServiceSuccess",
   "ForeignBackend",
+  "ForeignGate",
   "InvalidServiceConfig",
   "KeptByPolicy",
   "ListenerConflict",

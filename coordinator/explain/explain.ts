@@ -1,6 +1,5 @@
 import type { Clock } from "../../common/clock.ts";
 import { type PodFact, podName } from "../../common/vocabulary.ts";
-import { accessDenied } from "../domain/access-denied.ts";
 import type { Call } from "../domain/call.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
 import { type LoadBalancer, placeKey, placesOf, slotOf, targetKey } from "../domain/load-balancer.ts";
@@ -8,8 +7,9 @@ import type { Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { Step } from "../domain/readiness/gate-condition.ts";
 import type { Parked } from "../domain/safety/brake.ts";
 import { allowedCalls, type Policy } from "../domain/safety/policy.ts";
-import { describeCall, describeFinding, nameOf, ownerOfPlace, releaseText } from "../events/wording.ts";
+import { describeCall, describeDenied, describeFinding, nameOf, ownerOfPlace, releaseText } from "../events/wording.ts";
 import type { DatedBinding, PodBindings } from "../gates/pod-bindings.ts";
+import type { SelectingServices } from "../gates/selecting-services.ts";
 import type { Writer } from "../load-balancers/writer.ts";
 import type { RemovalGuard } from "../safety/removal-guard.ts";
 import type { AccessDenials } from "../state/access-denials.ts";
@@ -22,6 +22,7 @@ import type { NodeState, PodFacts } from "../state/pod-facts.ts";
 export type ExplainDeps = {
   readonly facts: PodFacts;
   readonly podBindings: Pick<PodBindings, "of">;
+  readonly services: Pick<SelectingServices, "foreignGates">;
   readonly intents: Pick<Intents, "of" | "desired" | "loadBalancerIds">;
   readonly mirror: Mirror;
   readonly writer: Pick<Writer, "running">;
@@ -48,6 +49,8 @@ export type PodExplanation = {
   readonly terminating: boolean;
   readonly gate: string;
   readonly bindings: readonly BindingExplanation[];
+  /** Where only Services of other controllers select it: who has to open the gate. */
+  readonly foreignGate: string | undefined;
 };
 export type BindingExplanation = {
   readonly service: string;
@@ -100,12 +103,12 @@ export class Explain {
     return youngest && this.#explainPod(youngest);
   }
 
-  /** All Pods of a namespace that a Service with direct access selects, by name. */
+  /** All Pods of a namespace that a Service with direct access selects, whoever serves it, by name. */
   podsOf(namespace: string): PodExplanation[] {
     const pods = [...this.#deps.facts.pods.values()].filter((pod) => pod.namespace === namespace);
     return pods
       .map((pod) => this.#explainPod(pod))
-      .filter(({ bindings }) => bindings.length > 0)
+      .filter(({ bindings, foreignGate }) => bindings.length > 0 || foreignGate !== undefined)
       .sort((a, b) => (a.pod < b.pod ? -1 : 1));
   }
 
@@ -170,7 +173,7 @@ export class Explain {
   }
 
   #deniedAt(id: string): string[] {
-    return this.#deps.denials.at(id).map((call) => accessDenied(`load balancer ${id}`, call).message);
+    return this.#deps.denials.at(id).map((call) => describeDenied(id, call));
   }
 
   #podBehind(id: string, ip: string): string {
@@ -181,8 +184,10 @@ export class Explain {
   }
 
   #explainPod(pod: PodFact): PodExplanation {
-    const { facts, podBindings } = this.#deps;
+    const { facts, podBindings, services } = this.#deps;
     const node = facts.nodes().find((state) => state.node === pod.nodeName);
+    const bindings = podBindings.of(pod).map((binding) => this.#explainBinding(pod, binding));
+    const [foreign] = bindings.length === 0 && pod.hasGate ? services.foreignGates(pod) : [];
     return {
       pod: podName(pod),
       uid: pod.uid,
@@ -193,7 +198,8 @@ export class Explain {
       containersReady: pod.containersReady,
       terminating: pod.deletionAtMs !== undefined,
       gate: pod.hasGate ? pod.gate : "no gate",
-      bindings: podBindings.of(pod).map((binding) => this.#explainBinding(pod, binding)),
+      bindings,
+      foreignGate: foreign,
     };
   }
 

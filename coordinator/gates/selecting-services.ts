@@ -1,5 +1,7 @@
 import { DIRECT_ACCESS } from "../../common/names.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
+import type { ServiceRecord } from "../domain/intent/service.ts";
+import { foreignGateText } from "../domain/readiness/foreign-gate.ts";
 import type { Intents } from "../state/intents.ts";
 import type { WatchedObjects } from "../state/watched-objects.ts";
 
@@ -12,19 +14,23 @@ export type SelectingServicesDeps = {
 export interface SelectingServices {
   /** Every Service that selects the Pod has had its first pass, well or badly. Others may take their time. */
   known(pod: PodFact): boolean;
-  /** TKE's controllers use the same gate: where they serve a Service, its Pods are not ours to let through. */
-  claimedElsewhere(pod: PodFact): boolean;
+  /** Services with direct access that others serve. TKE's controllers use the same gate: such a Pod is not ours to let through. */
+  servedElsewhere(pod: PodFact): readonly ServiceRecord[];
+  /** The same for people: who has to open the gate. */
+  foreignGates(pod: PodFact): readonly string[];
 }
 
 export function makeSelectingServices({ objects, intents }: SelectingServicesDeps): SelectingServices {
+  const servedElsewhere = (pod: PodFact): ServiceRecord[] =>
+    intents.selections.servicesSelecting(pod).flatMap((uid) => {
+      const service = objects.services.records.get(uid);
+      if (service === undefined || service.deleting || service.type !== "LoadBalancer" || intents.get(uid) !== undefined) return [];
+      const access = service.annotations[DIRECT_ACCESS];
+      return access === undefined || access === "false" ? [] : [service];
+    });
   return {
+    servedElsewhere,
+    foreignGates: (pod) => servedElsewhere(pod).map(foreignGateText),
     known: (pod) => objects.synced && intents.selections.servicesSelecting(pod).every((uid) => !intents.unread.has(uid)),
-    claimedElsewhere: (pod) =>
-      intents.selections.servicesSelecting(pod).some((uid) => {
-        const service = objects.services.records.get(uid);
-        if (service === undefined || service.deleting || service.type !== "LoadBalancer" || intents.get(uid) !== undefined) return false;
-        const access = service.annotations[DIRECT_ACCESS];
-        return access !== undefined && access !== "false";
-      }),
   };
 }
