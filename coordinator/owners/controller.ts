@@ -1,3 +1,4 @@
+import type { Clock } from "../../common/clock.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { State } from "../state/state.ts";
 import { FailedPasses } from "../workqueue/failed-passes.ts";
@@ -14,6 +15,7 @@ const CONCURRENCY = 10;
 export type OwnersDeps = Omit<ServiceDeps, "orders" | "contest" | "mirror" | "addressClaims" | "intents" | "service" | "synced"> & {
   readonly state: Pick<State, "mirror" | "addressClaims" | "intents" | "objects">;
   readonly client: Pick<KubeClient, "list" | "patch">;
+  readonly clock: Clock;
   readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]>;
 };
 

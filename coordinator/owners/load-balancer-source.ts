@@ -1,6 +1,5 @@
-import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
-import { CLUSTER_TAG, EXISTING_LOAD_BALANCER, INTERNAL_SUBNET, OWNER_TAG, TKE_CREATED_TAG } from "../../common/names.ts";
+import { CLUSTER_TAG, EXISTING_LOAD_BALANCER, INTERNAL_SUBNET, LOAD_BALANCER_ID, OWNER_TAG, TKE_CREATED_TAG } from "../../common/names.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
 import { ClbApiError, isArrears, isDenied, isQuota, isThrottled } from "../cloud/clb-error.ts";
 import { accessDenied } from "../domain/access-denied.ts";
@@ -21,17 +20,16 @@ export type SourceDeps = {
   readonly vpcId: string | undefined;
   readonly tell: (problem: Problem) => void;
   readonly orders: Orders;
-  readonly clock: Clock;
   readonly log: Logger;
 };
 
-/** How often, and with what pause, to look for a load balancer that was just created. */
-const LOOKS = 3;
-const LOOK_MS = 1_000;
-/** `creating`: it was ordered; the next pass finds it by its tag, with its address. */
+/** A load balancer is created in about 10 s (clb-api.md §2.1); the call waited for that already. Milliseconds. */
+const LOOK_MS = 500;
+
+/** `creating`: it was ordered; a later pass finds it by its tag or id, with its address. */
 export type Found =
   | { readonly kind: "found"; readonly facts: LoadBalancerFacts }
-  | { readonly kind: "creating" }
+  | { readonly kind: "creating"; readonly lookMs: number }
   | { readonly kind: "blocked"; readonly blocker: Blocker };
 
 /** The load balancer that the Service has, names, or gets. `present`: the one that it had until now. */
@@ -87,9 +85,13 @@ async function findOrCreate(
   const { clusterId, orders } = deps;
   const { uid } = service;
   const find = async (): Promise<Found | undefined> => {
-    const own = (await deps.api.ownLoadBalancers(clusterId, signal)).find(({ tags }) => tags[OWNER_TAG] === uid);
+    const awaited = orders.awaited(uid);
+    const tagged = ownOf(await deps.api.ownLoadBalancers(clusterId, signal), service);
+    // A list may be older than what it is asked about.
+    const own = tagged ?? (awaited && (await deps.api.loadBalancer(awaited.loadBalancerId, signal)));
     orders.looked(uid, own !== undefined);
-    return own && (own.running ? { kind: "found", facts: own } : { kind: "creating" });
+    if (own?.running === true) return { kind: "found", facts: own };
+    return own === undefined && awaited === undefined ? undefined : { kind: "creating", lookMs: awaited?.lookMs ?? LOOK_MS };
   };
   const order: Errand = { uid, wish: subnetId ?? "", action: "CreateLoadBalancer" };
   const create = (): Promise<Found> => createFor(deps, at, service, subnetId, signal);
@@ -101,7 +103,7 @@ async function findOrCreate(
 }
 
 async function createFor(
-  { api, clusterId, vpcId, orders, clock, log }: SourceDeps,
+  { api, clusterId, vpcId, orders, log }: SourceDeps,
   at: string,
   { uid, namespace, name }: ServiceRecord,
   subnetId: string | undefined,
@@ -114,14 +116,14 @@ async function createFor(
   const wish = { name: `cd-${clusterId}-${namespace}-${name}`.slice(0, 80), clusterId, ownerUid: uid, vpcId, subnetId };
   try {
     const loadBalancerId = await api.createLoadBalancer({ ...wish, clientToken: orders.token(uid) }, signal);
-    if (await appears({ api, clock }, loadBalancerId, signal)) log.info({ loadBalancerId, service: at }, "load balancer created");
-    else orders.spend(uid); // the token stands for a load balancer that was deleted since
+    log.info({ loadBalancerId, service: at }, "load balancer created");
+    orders.made(uid, loadBalancerId);
   } catch (err) {
     // The token is spent: its order failed or expired. Whatever it made would have been found by its tag.
     if (err instanceof ClbApiError && /^TaskFailed$|ClientTokenLimitExceeded$/.test(err.call.code)) orders.spend(uid);
     throw err;
   }
-  return { kind: "creating" }; // the next look finds it by its tag, with its address
+  return { kind: "creating", lookMs: LOOK_MS }; // a later look finds it, with its address
 }
 
 /** A failure that may pass by itself is told when it has lasted for some tries. */
@@ -151,19 +153,15 @@ function causeOf({ call: { action, code } }: ClbApiError): { readonly reason: Fa
   return { reason, fix: `Correct what the message names. ${AGAIN}` };
 }
 
-/** Looks a few times before it believes that a load balancer, whose order has ended well, is not there: another order would make a second one. */
-async function appears({ api, clock }: Pick<SourceDeps, "api" | "clock">, loadBalancerId: string, signal: AbortSignal): Promise<boolean> {
-  for (let look = 0; look < LOOKS; look += 1) {
-    if ((await api.loadBalancer(loadBalancerId, signal)) !== undefined) return true;
-    await clock.sleep(LOOK_MS, signal);
-  }
-  return false;
-}
-
 /** After a restart: the load balancer that the Service names, or that we created for it. */
 export async function formerLoadBalancer(deps: SourceDeps, service: ServiceRecord, signal: AbortSignal): Promise<string | undefined> {
   const named = namedLoadBalancer(service);
   if (named !== undefined) return named;
-  const own = await deps.api.ownLoadBalancers(deps.clusterId, signal);
-  return own.find(({ tags }) => tags[OWNER_TAG] === service.uid)?.loadBalancerId;
+  return ownOf(await deps.api.ownLoadBalancers(deps.clusterId, signal), service)?.loadBalancerId;
+}
+
+/** What we created for the Service; of several the one that its status names. */
+function ownOf(all: readonly LoadBalancerFacts[], { uid, annotations }: ServiceRecord): LoadBalancerFacts | undefined {
+  const own = all.filter(({ tags }) => tags[OWNER_TAG] === uid);
+  return own.find(({ loadBalancerId }) => loadBalancerId === annotations[LOAD_BALANCER_ID]) ?? own[0];
 }

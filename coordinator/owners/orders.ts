@@ -5,9 +5,18 @@ import { UNSENT } from "../workqueue/unsent.ts";
 /** After a failure its owner waits so long, twice as long each time; a refusal of the whole account lets all of them wait. Milliseconds. */
 const REST_MS = { first: 1_000, most: 30_000 } as const;
 
+/**
+ * A load balancer that Create returned is shown by reads soon, but not at once: another order would make a second one. One that reads have
+ * shown and show no more has been deleted, unless it is so young that a read of before may have been answered. Milliseconds.
+ */
+const SHOWN_MS = { first: 300_000, again: 60_000 } as const;
+/** Of the time since the order: the pause before the next look. */
+const LOOK_MS = { least: 500, most: 10_000, share: 1 / 8 } as const;
+
 const ACTIONS = ["DescribeLoadBalancers", "CreateLoadBalancer"] as const;
 /** What is asked of the cloud for an owner. `wish`: whoever asks for something else than before need not wait. */
 export type Errand = { readonly uid: string; readonly wish: string; readonly action: (typeof ACTIONS)[number] };
+type Made = { readonly loadBalancerId: string; readonly atMs: number; readonly isShown: boolean };
 type Failed = {
   readonly wish: string;
   readonly error: ClbApiError;
@@ -30,6 +39,8 @@ export class Orders {
   readonly #accounts = new Map<string, Account>();
   /** Orders that came to nothing, by UID of the owner: part of the next order's ClientToken. */
   readonly #spent = new Map<string, number>();
+  /** What Create returned, by UID of the owner. */
+  readonly #made = new Map<string, Made>();
   /** Owners without a load balancer of ours, as of the last look; UIDs. */
   readonly #missing = new Set<string>();
 
@@ -42,6 +53,23 @@ export class Orders {
     return `cd-${uid}-${this.#spent.get(uid) ?? 0}`;
   }
 
+  /** Create has returned this load balancer for the owner. */
+  made(uid: string, loadBalancerId: string): void {
+    this.#made.set(uid, { loadBalancerId, atMs: this.#clock.now(), isShown: false });
+  }
+
+  /** The load balancer that was made for the owner and may still come to be shown; `lookMs`: when to look again. */
+  awaited(uid: string): { readonly loadBalancerId: string; readonly lookMs: number } | undefined {
+    const made = this.#made.get(uid);
+    if (made === undefined) return undefined;
+    const passedMs = this.#clock.now() - made.atMs;
+    const lookMs = Math.min(Math.max(passedMs * LOOK_MS.share, LOOK_MS.least), LOOK_MS.most);
+    if (passedMs < (made.isShown ? SHOWN_MS.again : SHOWN_MS.first)) return { loadBalancerId: made.loadBalancerId, lookMs };
+    this.#made.delete(uid);
+    this.spend(uid);
+    return undefined;
+  }
+
   /** The token stands for an order that came to nothing, or whose load balancer is gone. */
   spend(uid: string): void {
     this.#spent.set(uid, (this.#spent.get(uid) ?? 0) + 1);
@@ -50,6 +78,7 @@ export class Orders {
   /** There is no such owner any more. */
   forget(uid: string): void {
     this.#spent.delete(uid);
+    this.#made.delete(uid);
     this.#missing.delete(uid);
     for (const action of ACTIONS) this.#failed.delete(keyOf({ uid, action }));
   }
@@ -61,8 +90,10 @@ export class Orders {
 
   /** A look has shown whether the owner has a load balancer of ours. */
   looked(uid: string, isThere: boolean): void {
-    if (isThere) this.#missing.delete(uid);
-    else this.#missing.add(uid);
+    if (!isThere) return void this.#missing.add(uid);
+    this.#missing.delete(uid);
+    const made = this.#made.get(uid);
+    if (made !== undefined) this.#made.set(uid, { ...made, isShown: true });
   }
 
   /** The last look has shown that it has none. */

@@ -10,15 +10,15 @@ import type { Mirror } from "../state/mirror.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
 import { ensureLoadBalancer, formerLoadBalancer, refusalOf, type SourceDeps } from "./load-balancer-source.ts";
 import { ensureFinalizer, letGo, publish, type StatusDeps } from "./owner-status.ts";
+import { deleteSurplus, type SurplusDeps } from "./surplus.ts";
 
 export type ServiceDeps = SourceDeps &
-  StatusDeps & {
+  StatusDeps &
+  SurplusDeps & {
     readonly mirror: Mirror;
     readonly addressClaims: Pick<AddressClaims, "drop">;
     readonly intents: Intents;
     readonly ownership: OwnershipMode;
-    /** Default: what was made for a Service goes with it. */
-    readonly policy?: Policy;
     readonly synced: () => boolean;
     readonly service: (uid: string) => ServiceRecord | undefined;
     /** What is asked of the load balancer may have changed. */
@@ -28,8 +28,6 @@ export type ServiceDeps = SourceDeps &
 const NOT_SYNCED_MS = 100;
 /** A load balancer that is not there is looked for this often. */
 const MISSING_MS = 30_000;
-/** A load balancer is created in about 10 s (clb-api.md §2.1); the call waited for that already. */
-const CREATING_MS = 500;
 const DONE: Outcome = { kind: "done" };
 
 /** One pass over one Service: finalizer, load balancer, intent, status; its listeners and backends are the load balancer's pass. */
@@ -103,7 +101,7 @@ async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSig
   }
   if (found.kind === "creating") {
     enter(deps, service, { state: "waiting", intent, blocker: undefined });
-    return { kind: "again", afterMs: CREATING_MS, because: "the load balancer is being created" };
+    return { kind: "again", afterMs: found.lookMs, because: "the load balancer is being created" };
   }
   enter(deps, service, { state: "served", intent, loadBalancerId: found.facts.loadBalancerId });
   return await publish(deps, service, found.facts, signal);
@@ -149,6 +147,8 @@ async function finishDeletion(deps: ServiceDeps, service: ServiceRecord, signal:
     deps.mirror.drop(loadBalancerId);
     await deps.addressClaims.drop(loadBalancerId, signal);
   }
+  const waiting = await deleteSurplus(deps, service, loadBalancerId, signal);
+  if (waiting !== undefined) return waiting;
   await letGo(deps, service, signal);
   forget(deps, service.uid);
   deps.intents.remove(service.uid);

@@ -127,3 +127,22 @@ test("a key that may not create says so once on each Service, by TKE's code, wit
   await during(90_000, "CreateLoadBalancer");
   assert.equal(served(), 3);
 });
+
+for (const age of ["5s", "10s", "20s"] as const)
+  test(`a load balancer that reads show ${age} late is ordered once`, async (t) => {
+    const { stage, intents, during, served } = someOwners(t, 1);
+    stage.cloud.faults.add({ kind: "stale", age, action: "DescribeLoadBalancers" });
+    await during(60_000, "CreateLoadBalancer");
+    assert.equal(served(), 1);
+    const [made, ...others] = stage.cloud.state().loadBalancers;
+    assert.deepEqual([others.length, [...intents.all].map(loadBalancerOf)], [0, [made?.id]]);
+  });
+
+test("a load balancer that is never shown is ordered anew after minutes", async (t) => {
+  const { stage, during, served } = someOwners(t, 1);
+  stage.cloud.faults.add({ kind: "stale", age: "10m", action: "DescribeLoadBalancers", for: "7m" });
+  assert.equal(await during(240_000, "CreateLoadBalancer"), 1);
+  assert.equal(await during(120_000, "CreateLoadBalancer"), 1);
+  await during(120_000, "CreateLoadBalancer");
+  assert.equal(served(), 1);
+});

@@ -45,7 +45,6 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
       api: stage.api,
       mirror: stage.mirror,
       addressClaims: stage.addressClaims,
-      clock: stage.clock,
       intents,
       log: silentLog,
       clusterId: CLUSTER,
@@ -174,6 +173,7 @@ test("a load balancer that was deleted by hand is made anew, although the order'
   await stage.fill(first);
   await stage.finish(stage.api.deleteLoadBalancer(first, stage.signal));
   stage.mirror.forget(first); // the load balancer's pass has looked
+  await stage.clock.advance(60_000); // until then a read may be older than the load balancer
   const second = await settle();
   assert.notEqual(second, first);
   assert.deepEqual(
@@ -339,6 +339,30 @@ test("a release keeps a load balancer of ours that has another's listener, and s
     stage.cloud.state().loadBalancers.map((one) => one.id),
     [id],
   );
+});
+
+test("a release deletes every load balancer that has our tags and no listener of others, and tells of the rest", async (t) => {
+  const { stage, uid, settle, kube, pass, read, told } = await aWorld(t);
+  const tags = { "clb-direct.io/cluster": CLUSTER, "clb-direct.io/owner": uid };
+  const id = await settle();
+  await stage.fill(id);
+  const surplus = stage.cloud.addLoadBalancer({ tags }).loadBalancerId;
+  const copied = stage.cloud.addLoadBalancer({ tags }).loadBalancerId;
+  const listeners = newListeners({ listeners: [{ name: "by hand", port: 81 }] });
+  await stage.finish(stage.api.createListeners(copied, listeners, stage.signal));
+  await kube.client.delete(PATH);
+  await pass();
+  await stage.finish(stage.api.deleteLoadBalancer(id, stage.signal)); // as the load balancer's pass does
+  stage.mirror.forget(id);
+  await pass();
+  await assert.rejects(read(), /404/);
+  assert.deepEqual(
+    stage.cloud.state().loadBalancers.map((one) => one.id),
+    [copied],
+    surplus,
+  );
+  const kept = told.find(({ reason }) => reason === "LoadBalancerKept")?.message ?? "";
+  for (const part of [copied, "by hand", "take the tags off"]) assert.ok(kept.includes(part), kept);
 });
 
 test("a release of a load balancer of ours waits until that is deleted", async (t) => {
