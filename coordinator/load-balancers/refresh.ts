@@ -15,7 +15,7 @@ import type { Writer } from "./writer.ts";
 export type RefreshDeps = {
   readonly api: Pick<ClbApi, "loadBalancer" | "listeners">;
   readonly mirror: Mirror;
-  readonly writer: Pick<Writer, "confirm">;
+  readonly writer: Pick<Writer, "confirm" | "believed">;
   readonly addressClaims: Pick<AddressClaims, "load" | "keepOnly">;
   readonly intents: Pick<Intents, "loadBalancerIds">;
   /** Pods that are known live, so what is claimed for them is kept; default: none is. */
@@ -58,7 +58,7 @@ async function readAnew(deps: RefreshDeps, id: string, because: string, signal: 
     return false;
   }
   const isOurs = (name: string): boolean => ownerMarkOf(name, deps.clusterId) !== undefined;
-  const listeners = await api.listeners(id, isOurs, signal);
+  const listeners = deps.writer.believed(id, await api.listeners(id, isOurs, signal));
   if (!deps.intents.loadBalancerIds.has(id)) return false; // its last owner went meanwhile
   const bound = new Set(placesOf({ listeners }).flatMap(({ targets }) => targets.map(({ ip }) => ip)));
   addressClaims.keepOnly(id, (ip, podUid) => bound.has(ip) || deps.facts?.pods.has(podUid) === true, readAtMs);

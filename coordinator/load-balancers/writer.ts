@@ -7,8 +7,10 @@ import { ClbApiError, isQuota } from "../cloud/clb-error.ts";
 import type { FailedListeners } from "../cloud/clb-writes.ts";
 import type { Call } from "../domain/call.ts";
 import { itemsOf } from "../domain/call.ts";
+import type { Listener } from "../domain/load-balancer.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Mirror } from "../state/mirror.ts";
+import { RecentWrites } from "./recent-writes.ts";
 import { UnconfirmedUnbinds } from "./unconfirmed-unbinds.ts";
 
 /** Code of a batch call that was answered well but names listeners that failed (clb-api.md §3.6). */
@@ -34,6 +36,7 @@ export class Writer {
   /** Additions in a row that the cloud refused for a quota, by load balancer. */
   readonly #overQuota = new Map<string, number>();
   readonly #takenOff: UnconfirmedUnbinds;
+  readonly #recent = new RecentWrites();
 
   constructor(deps: WriterDeps) {
     this.#deps = deps;
@@ -54,12 +57,18 @@ export class Writer {
   forget(loadBalancerId: string): void {
     this.#overQuota.delete(loadBalancerId);
     this.#takenOff.forget(loadBalancerId);
+    this.#recent.forget(loadBalancerId);
   }
 
   /** The mirror holds a fresh look at the load balancer: what was taken off and is gone leaves the journal. */
   confirm(loadBalancerId: string): void {
     const actual = this.#deps.mirror.read(loadBalancerId);
     if (actual !== undefined) this.#takenOff.confirm(actual);
+  }
+
+  /** What a read says, with what we wrote so shortly before that it may not show it. */
+  believed(loadBalancerId: string, read: readonly Listener[]): readonly Listener[] {
+    return this.#recent.over(loadBalancerId, read, this.#deps.clock.now());
   }
 
   /** Stores in the journal whom each address (key) is bound for. Rejects with KubeApiError, at the latest after a few seconds. */
@@ -81,6 +90,7 @@ export class Writer {
       const created = await this.#perform(loadBalancerId, call, signal);
       this.#takenOff.ended(loadBalancerId, call, mirror.read(loadBalancerId));
       mirror.fold(loadBalancerId, call, created, clock.now());
+      this.#recent.note(loadBalancerId, call, created, clock.now());
       if (isAddition(call)) this.#overQuota.delete(loadBalancerId);
       onWrite?.(call.lane, itemsOf(call));
       log.info({ loadBalancerId, lane: call.lane, items: itemsOf(call), ms: Math.round(clock.now() - startedMs) }, "load balancer written");
@@ -89,7 +99,10 @@ export class Writer {
         this.#overQuota.set(loadBalancerId, this.overQuota(loadBalancerId) + 1);
       // Whatever is not a clear refusal may have taken effect; without its claim nothing was begun.
       const isClear = err instanceof KubeApiError || (err instanceof ClbApiError && !err.ambiguous);
-      if (!isClear) mirror.markStale(loadBalancerId, `${call.lane} ended in doubt`);
+      if (!isClear) {
+        mirror.markStale(loadBalancerId, `${call.lane} ended in doubt`);
+        this.#recent.forget(loadBalancerId);
+      }
       throw err;
     } finally {
       this.#running.delete(loadBalancerId);
