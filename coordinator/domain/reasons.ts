@@ -34,6 +34,7 @@ export const EVENT_REASONS = [
   "QuotaExceeded",
   "RemovalParked",
   "ServiceConfigMissing",
+  "SettingLeftOut",
   "StatusContested",
   "UnsupportedProtocol",
   "WriteRefused",

@@ -35,11 +35,25 @@ type Held = {
 };
 
 /** Who tells what passes found; `held`: the removals that wait. */
-export const makeFindings = (deps: FindingsDeps, held: Held) => ({
-  report: makeReport(deps, held),
-  onDrift: (loadBalancerId: string, drifts: readonly Drift[]): void => tellDrift(deps, loadBalancerId, drifts),
-  onRefused: (loadBalancerId: string, call: Call, refusal: string): void => tellRefused(deps, loadBalancerId, call, refusal),
-});
+export function makeFindings(deps: FindingsDeps, held: Held) {
+  /** Listeners that go without a setting: that it is refused again, when it is tried later, is no news. */
+  const without = new Set<string>();
+  const nameOf = (id: string, listenerId: string): string | undefined =>
+    deps.mirror.read(id)?.listeners.find((one) => one.listenerId === listenerId)?.name;
+  return {
+    report: makeReport(deps, held),
+    onDrift: (loadBalancerId: string, drifts: readonly Drift[]): void => tellDrift(deps, loadBalancerId, drifts),
+    onLeftOut: (loadBalancerId: string, listenerName: string, settings: readonly string[], refusal: Refusal): void => {
+      without.add(`${loadBalancerId} ${listenerName}`);
+      tellLeftOut(deps, loadBalancerId, listenerName, settings, refusal);
+    },
+    onRefused: (loadBalancerId: string, call: Call, refusal: string): void => {
+      const isSetting = call.lane === "tune" && "healthCheck" in call;
+      if (isSetting && without.has(`${loadBalancerId} ${nameOf(loadBalancerId, call.listenerId)}`)) return;
+      tellRefused(deps, loadBalancerId, call, refusal);
+    },
+  };
+}
 
 /** Turns what a pass found but does not touch into Events; the recorder tells each once. */
 export function makeReport(deps: FindingsDeps, held?: Held): (desired: DesiredLoadBalancer, plan: Plan) => void {
@@ -126,6 +140,24 @@ function tellRefused({ facts, listenerOwners, mirror, tell }: TellRefusedDeps, l
   const fix = "It is tried again, every 30 s at last, and everything else goes on: correct what the message names.";
   const message = `${owner.kind} ${owner.namespace}/${owner.name}: ${what}: ${refusal}. ${fix}`;
   tell({ object: owner, type: "Warning", reason: "WriteRefused", message });
+}
+
+/** What the cloud said to a call, e.g. { call: { code: "FailedOperation" }, words: "Uin does not support it" }. */
+type Refusal = { readonly call: { readonly code: string }; readonly words: string };
+
+/** An Event about settings that a listener goes without because the cloud refuses them. */
+function tellLeftOut(
+  { listenerOwners, tell, log }: Pick<FindingsDeps, "listenerOwners" | "tell" | "log">,
+  loadBalancerId: string,
+  listenerName: string,
+  settings: readonly string[],
+  { call: { code }, words }: Refusal,
+): void {
+  log.warn({ loadBalancerId, listener: listenerName, settings, code }, "listener created without settings that the cloud refuses");
+  const owner = listenerOwners.of(loadBalancerId, listenerName);
+  if (owner === undefined) return;
+  const message = `${owner.kind} ${owner.namespace}/${owner.name}, load balancer ${loadBalancerId}: listener ${listenerName} was created without ${settings.join(", ")}, which the cloud refuses: ${code}: ${words}. It serves; correct or remove the setting in the TkeServiceConfig`;
+  tell({ object: owner, type: "Warning", reason: "SettingLeftOut", message });
 }
 
 /** The id of the listener that a call is about, or the name of the one that it creates. */

@@ -10,6 +10,7 @@ import { itemsOf } from "../domain/call.ts";
 import type { Listener } from "../domain/load-balancer.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Mirror } from "../state/mirror.ts";
+import { fewerSettings, mayBeSetting } from "./optional-settings.ts";
 import { RecentWrites } from "./recent-writes.ts";
 import { UnconfirmedUnbinds } from "./unconfirmed-unbinds.ts";
 
@@ -25,6 +26,8 @@ export type WriterDeps = {
   readonly addressClaims: AddressClaims;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Told of a listener that was created without settings (e.g. "scheduler LEAST_CONN"), which the cloud refused. */
+  readonly onLeftOut?: (loadBalancerId: string, listenerName: string, settings: readonly string[], refusal: ClbApiError) => void;
   readonly onWrite?: (lane: Call["lane"], items: number) => void;
 };
 
@@ -87,10 +90,10 @@ export class Writer {
     const startedMs = clock.now();
     try {
       this.#takenOff.begins(loadBalancerId, call);
-      const created = await this.#perform(loadBalancerId, call, signal);
+      const { made, created } = await this.#perform(loadBalancerId, call, signal);
       this.#takenOff.ended(loadBalancerId, call, mirror.read(loadBalancerId));
-      mirror.fold(loadBalancerId, call, created, clock.now());
-      this.#recent.note(loadBalancerId, call, created, clock.now());
+      mirror.fold(loadBalancerId, made, created, clock.now());
+      this.#recent.note(loadBalancerId, made, created, clock.now());
       if (isAddition(call)) this.#overQuota.delete(loadBalancerId);
       onWrite?.(call.lane, itemsOf(call));
       log.info({ loadBalancerId, lane: call.lane, items: itemsOf(call), ms: Math.round(clock.now() - startedMs) }, "load balancer written");
@@ -109,7 +112,26 @@ export class Writer {
     }
   }
 
-  async #perform(loadBalancerId: string, call: Call, signal: AbortSignal): Promise<readonly string[]> {
+  /** `made`: the call as the cloud has taken it. */
+  async #perform(loadBalancerId: string, call: Call, signal: AbortSignal): Promise<{ made: Call; created: readonly string[] }> {
+    if (call.lane !== "structure" || !("create" in call)) return { made: call, created: await this.#send(loadBalancerId, call, signal) };
+    try {
+      return { made: call, created: await this.#send(loadBalancerId, call, signal) };
+    } catch (err) {
+      if (!(err instanceof ClbApiError) || call.create.listeners.length > 1 || !mayBeSetting(err)) throw err;
+      for (const { create, settings } of fewerSettings(call.create)) {
+        const made: Call = { ...call, create };
+        const created = await this.#send(loadBalancerId, made, signal).catch(unlessSetting);
+        if (created === undefined) continue;
+        this.#deps.onLeftOut?.(loadBalancerId, create.listeners[0]?.name ?? "", settings, err);
+        return { made, created };
+      }
+      throw err; // it was no setting
+    }
+  }
+
+  /** Resolves with the ids of what was created. */
+  async #send(loadBalancerId: string, call: Call, signal: AbortSignal): Promise<readonly string[]> {
     const { api } = this.#deps;
     switch (call.lane) {
       case "bind":
@@ -138,6 +160,12 @@ export class Writer {
         return call satisfies never;
     }
   }
+}
+
+/** Undefined: refused again for what may be another setting. */
+function unlessSetting(err: unknown): undefined {
+  if (err instanceof ClbApiError && mayBeSetting(err)) return undefined;
+  throw err;
 }
 
 const isAddition = ({ lane }: Call): boolean => lane === "bind" || lane === "structure";
