@@ -85,7 +85,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   });
   const { intents, mirror, pods } = state;
   const awaited = makeAwaited({ ...state, clock, waitingForGate: pods.waitingForGate });
-  const findings: FindingsDeps = { ...state, config: (namespace, name) => objects.config(namespace, name), tell, log };
+  const findings: FindingsDeps = { ...state, config: (namespace, name) => objects.config(namespace, name), tell, clock, log };
   const onAnswer = makeDenialTeller({ ...state, tell, onChange: () => wakeUps.accessChanged() });
   const safety = makeSafety(state, findings, deps);
   const { guard, causes } = safety;

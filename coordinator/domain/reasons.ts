@@ -1,5 +1,6 @@
 /** Faults that hold Pods back and that a person must mend: told by an Event, and by the condition of the Pods that wait for it. */
 const FAULT_REASONS = [
+  "AddressFamilyUnsupported",
   "BindRefused",
   "CloudAccessDenied",
   "CloudCallFailed",
@@ -28,6 +29,7 @@ export const EVENT_REASONS = [
   "KeptByPolicy",
   "ListenerConflict",
   "ListenerDrift",
+  "NoBackends",
   "LoadBalancerChangeRefused",
   "LoadBalancerKept",
   "OrphanedListener",

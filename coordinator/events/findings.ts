@@ -2,8 +2,8 @@ import type { Logger } from "../../common/log.ts";
 import { SERVICE_CONFIG } from "../../common/names.ts";
 import type { Call } from "../domain/call.ts";
 import { standingProblems } from "../domain/intent/backends.ts";
-import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
-import { intentOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
+import type { DesiredLoadBalancer, WantedPlace } from "../domain/intent/desired-load-balancer.ts";
+import { intentOf, type OwnerIntent, selectorOf } from "../domain/intent/owner-intent.ts";
 import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
 import type { EventReason } from "../domain/reasons.ts";
@@ -23,6 +23,7 @@ export type FindingsDeps = {
   readonly mirror: Pick<Mirror, "read">;
   readonly facts: Pick<PodFacts, "pods">;
   readonly tell: (problem: Problem) => void;
+  readonly clock: { now(): number };
   readonly log: Logger;
 };
 
@@ -58,8 +59,10 @@ export function makeFindings(deps: FindingsDeps, held: Held) {
 /** Turns what a pass found but does not touch into Events; the recorder tells each once. */
 export function makeReport(deps: FindingsDeps, held?: Held): (desired: DesiredLoadBalancer, plan: Plan) => void {
   const logged = new Set<string>();
+  const tellEmpty = makeEmptyTeller(deps);
   return (desired, plan) => {
     const { loadBalancerId } = desired;
+    tellEmpty(desired);
     for (const listener of desired.listeners)
       for (const place of listener.rules ?? [listener])
         for (const problem of standingProblems(listener.owner, place.standings)) deps.tell(problem);
@@ -80,6 +83,35 @@ export function makeReport(deps: FindingsDeps, held?: Held): (desired: DesiredLo
     const strays = held?.strayReleases(loadBalancerId) ?? [];
     if (strays.length === 0 || held?.isHealthRead(loadBalancerId) !== true) return;
     for (const parked of held.parked(loadBalancerId)) tellParked(deps, loadBalancerId, parked, strays);
+  };
+}
+
+/** A Deployment may come after its Service, and Pods may all be replaced at once; after so long that is not it. Milliseconds. */
+const EMPTY_MS = 180_000;
+
+/** An Event for a Service whose selector has matched no Pod for minutes. Passes come at least once a minute. */
+function makeEmptyTeller({
+  intents,
+  clock,
+  tell,
+}: Pick<FindingsDeps, "intents" | "clock" | "tell">): (desired: DesiredLoadBalancer) => void {
+  /** Since when, by UID of the owner. */
+  const since = new Map<string, number>();
+  return ({ owners, listeners }) => {
+    for (const { ref, state } of owners) {
+      const own = listeners.filter(({ owner }) => owner.uid === ref.uid).flatMap((one): readonly WantedPlace[] => one.rules ?? [one]);
+      if (state !== "served" || own.length === 0 || own.some(({ standings }) => standings.length > 0)) {
+        since.delete(ref.uid);
+        continue;
+      }
+      const sinceMs = since.get(ref.uid) ?? clock.now();
+      since.set(ref.uid, sinceMs);
+      if (clock.now() - sinceMs < EMPTY_MS) continue;
+      const owner = intents.get(ref.uid);
+      const labels = Object.entries(owner === undefined ? {} : selectorOf(owner)).map(([key, value]) => `${key}=${value}`);
+      const message = `${ref.kind} ${ref.namespace}/${ref.name}: no Pod has matched its selector ${labels.join(",")} for minutes, so nothing is bound: correct spec.selector or the Pods' labels`;
+      tell({ object: ref, type: "Warning", reason: "NoBackends", message });
+    }
   };
 }
 

@@ -44,6 +44,14 @@ export async function publish(deps: StatusDeps, service: ServiceRecord, facts: L
   return DONE;
 }
 
+/** The load balancer is gone: its address must not be told any more. Only what we wrote is taken back. */
+export async function withdraw(deps: StatusDeps, service: ServiceRecord, signal: AbortSignal): Promise<void> {
+  if (service.annotations[LOAD_BALANCER_ID] === undefined) return;
+  const metadata = { uid: service.uid, annotations: { [LOAD_BALANCER_ID]: null } };
+  await patchStatus(deps, service, { metadata, status: { loadBalancer: { ingress: null } } }, signal);
+  deps.contest.forget(service.uid);
+}
+
 /** The address is told once a listener stands behind it; the load balancer's pass brings the Service back then. */
 const listening = (deps: StatusDeps, { uid }: ServiceRecord, loadBalancerId: string): boolean =>
   deps.mirror.read(loadBalancerId)?.listeners.some(({ name }) => isOwnListener(name, deps.clusterId, uid)) === true;

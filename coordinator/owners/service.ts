@@ -9,7 +9,7 @@ import type { Intents } from "../state/intents.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
 import { ensureLoadBalancer, formerLoadBalancer, refusalOf, type SourceDeps } from "./load-balancer-source.ts";
-import { ensureFinalizer, letGo, publish, type StatusDeps } from "./owner-status.ts";
+import { ensureFinalizer, letGo, publish, type StatusDeps, withdraw } from "./owner-status.ts";
 import { deleteSurplus, type SurplusDeps } from "./surplus.ts";
 
 export type ServiceDeps = SourceDeps &
@@ -97,6 +97,7 @@ async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSig
   if (found.kind === "blocked") {
     deps.tell({ object: serviceRef(service), type: "Warning", ...found.blocker });
     enter(deps, service, { state: "waiting", intent, blocker: found.blocker });
+    if (found.blocker.reason === "LoadBalancerNotFound") await withdraw(deps, service, signal);
     return { kind: "again", afterMs: MISSING_MS, because: found.blocker.reason };
   }
   if (found.kind === "creating") {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { PodFact } from "../../../common/vocabulary.ts";
 import { desiredLoadBalancer } from "../../../coordinator/domain/intent/desired-load-balancer.ts";
 import { type ServiceRecord, serviceRef } from "../../../coordinator/domain/intent/service.ts";
 import type { Finding } from "../../../coordinator/domain/plan/plan-load-balancer.ts";
@@ -13,26 +14,44 @@ import { aListener, anOwner, aPod, aService, aTarget, CLUSTER } from "../../buil
 import { somePodFacts } from "../pod-facts.ts";
 import { silentLog } from "../pods.ts";
 
+type World = {
+  readonly config?: ConfigRecord;
+  readonly former?: readonly ObjectRef[];
+  readonly pods?: readonly PodFact[];
+  /** When passes are made. */
+  readonly atMs?: readonly number[];
+};
+
 /** What is told about these Services on one load balancer, as "kind name reason". */
 function report(
   services: readonly ServiceRecord[],
   findings: readonly Finding[],
-  { config, former = [] }: { config?: ConfigRecord; former?: readonly ObjectRef[] } = {},
+  { config, former = [], pods = [], atMs = [0] }: World = {},
 ) {
-  const known = somePodFacts(aPod(), aPod({ uid: "pod-2", name: "web-2", hostNetwork: true }));
+  const known = somePodFacts(aPod(), aPod({ uid: "pod-2", name: "web-2", hostNetwork: true }), ...pods);
   const index = makePodIndex(known.facts);
   const intents = new Intents({ clusterId: CLUSTER, pods: index, wishes: () => new Map() });
   for (const [n, service] of services.entries()) {
     intents.set(anOwner(service, undefined, String(n)));
   }
   const told: Problem[] = [];
+  let nowMs = 0;
   const tell = (problem: Problem): void => void told.push(problem);
   const mirror = { read: () => undefined };
   const listenerOwners = new ListenerOwners({ intents, mirror, clusterId: CLUSTER });
   for (const ref of former) listenerOwners.remember(ref);
-  const run = makeReport({ intents, config: () => config, listenerOwners, mirror, facts: known.facts, tell, log: silentLog });
+  const run = makeReport({
+    intents,
+    config: () => config,
+    listenerOwners,
+    mirror,
+    facts: known.facts,
+    tell,
+    clock: { now: () => nowMs },
+    log: silentLog,
+  });
   const none = desiredLoadBalancer({ loadBalancerId: "lb-1", clusterId: CLUSTER, owners: [], podsOf: () => [] });
-  run(services.length === 0 ? none : intents.desired("lb-1"), { calls: [], findings });
+  for (nowMs of atMs) run(services.length === 0 ? none : intents.desired("lb-1"), { calls: [], findings });
   return { told, lines: told.map(({ object, reason }) => `${object.kind} ${object.name} ${reason}`) };
 }
 const plain = aService({ selector: { app: "none" } });
@@ -53,6 +72,24 @@ test("tells nothing where all is well", () => assert.deepEqual(report([plain], [
 
 test("tells of Pods that cannot be bound, on the Pod and on the Service", () => {
   assert.deepEqual(report([aService()], []).lines, ["Pod web-2 PodHostNetwork", "Service web PodHostNetwork"]);
+});
+
+test("tells of a Pod that has only IPv6 addresses, on the Pod and on the Service", () => {
+  const { lines, told } = report([aService()], [], { pods: [aPod({ uid: "pod-6", name: "web-6", ips: ["2001:db8::7"] })] });
+  const six = told.filter(({ reason }) => reason === "AddressFamilyUnsupported");
+  assert.deepEqual(
+    lines.filter((line) => line.endsWith("AddressFamilyUnsupported")),
+    ["Pod web-6 AddressFamilyUnsupported", "Service web AddressFamilyUnsupported"],
+  );
+  assert.match(six[0]?.message ?? "", /2001:db8::7.*IPv4/);
+});
+
+test("tells of a selector that has matched no Pod for minutes, and of none that matches", () => {
+  assert.deepEqual(report([plain], [], { atMs: [0, 60_000, 170_000] }).lines, []);
+  const { lines, told } = report([plain], [], { atMs: [0, 60_000, 180_000] });
+  assert.deepEqual(lines, ["Service web NoBackends"]);
+  assert.match(told[0]?.message ?? "", /^Service demo\/web: no Pod has matched its selector app=none for minutes/);
+  assert.ok(!report([aService()], [], { atMs: [0, 180_000] }).lines.includes("Service web NoBackends"));
 });
 
 test("tells the younger Service who has its port", () => {

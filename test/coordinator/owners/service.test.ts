@@ -210,6 +210,27 @@ test("tells of a load balancer that does not exist, looks again later, and finds
   assert.equal(found(intents().get(uid), blockerOf), undefined);
 });
 
+test("takes the address back when the load balancer that the Service names is deleted", async (t) => {
+  const world = await aWorld(t);
+  const { stage, kube, uid } = world;
+  const { loadBalancerId: id } = stage.cloud.addLoadBalancer();
+  await world.change({ annotations: { [EXISTING]: id } });
+  await world.settle();
+  await world.listen(id);
+  await world.pass();
+  assert.notDeepEqual((await world.read()).status.loadBalancer, {});
+  await stage.clock.advance(1_000);
+  await stage.finish(stage.api.deleteLoadBalancer(id, stage.signal));
+  stage.mirror.forget(id); // the load balancer's pass has looked
+  await world.pass();
+  const { status, metadata } = await world.read();
+  assert.deepEqual([status.loadBalancer, metadata.annotations?.["service.kubernetes.io/loadbalance-id"]], [{}, undefined]);
+  assert.ok(world.reasons().includes("LoadBalancerNotFound"));
+  const before = kube.written.length;
+  await world.pass();
+  assert.deepEqual([kube.written.length, found(world.intents().get(uid), blockerOf)?.reason], [before, "LoadBalancerNotFound"]);
+});
+
 const FOREIGN: readonly (readonly [title: string, tags: Record<string, string>, says: string])[] = [
   ["TKE made", { "tke-createdBy-flag": "yes" }, "by TKE"],
   ["another cluster made", { "clb-direct.io/cluster": "0123abcd", "clb-direct.io/owner": "x" }, "cluster 0123abcd"],
