@@ -8,7 +8,7 @@ import { isDenied, isThrottled } from "./cloud/clb-error.ts";
 import { RateLimit } from "./cloud/rate-limit.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
 import type { OwnershipMode, ServiceRecord } from "./domain/intent/service.ts";
-import type { Problem } from "./domain/problem.ts";
+import type { ObjectRef, Problem } from "./domain/problem.ts";
 import { makeCauses } from "./events/causes.ts";
 import { type CloudAnswer, makeDenialTeller } from "./events/denials.ts";
 import { type FindingsDeps, makeFindings, tellParked } from "./events/findings.ts";
@@ -57,6 +57,8 @@ export interface Controllers {
   readonly progress: Progress;
   /** For metrics. */
   readonly gauges: LeaderGauges;
+  /** The objects that have listeners at a load balancer. */
+  ownersOf(loadBalancerId: string): readonly ObjectRef[];
   serviceChanged(change: Change<ServiceRecord>): void;
   configChanged(change: Change<ConfigRecord>): void;
   /** Once. Resolves when `stop` has aborted and the running calls have ended; `hard` ends those as well. */
@@ -109,7 +111,6 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     onOutcome: onOutcome("loadBalancers"),
     wakeUps: { loadBalancerDue: (id) => wakeUps.loadBalancerDue(id), quotasRaised: () => wakeUps.quotasRaised() },
   });
-  const intentChanged = (id: string): void => wakeUps.intentChanged(id);
   const owners = makeOwnersController({
     ...settings,
     client,
@@ -118,7 +119,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     clock,
     log,
     tell,
-    intentChanged,
+    intentChanged: (id) => wakeUps.intentChanged(id),
     onOutcome: onOutcome("services"),
   });
   const { writer, planner, progress } = loadBalancers;
@@ -141,6 +142,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     explain: new Explain({ ...state, ...gates, writer, planner, guard, clock, policy: settings.policy }),
     progress: new Progress({ ...state, server: client.server, guard, owners, loadBalancers, causes }),
     writeLog,
+    ownersOf: (id) => intents.of(id).map(({ ref }) => ref),
     serviceChanged: (change) => takeIn(state, wakeUps, change),
     configChanged: (change) => wakeUps.configChanged(change),
     gauges: {

@@ -1,6 +1,7 @@
 /** Faults that hold Pods back and that a person must mend: told by an Event, and by the condition of the Pods that wait for it. */
 const FAULT_REASONS = [
   "AddressFamilyUnsupported",
+  "ApiAccessDenied",
   "BindRefused",
   "CloudAccessDenied",
   "CloudCallFailed",

@@ -1,6 +1,8 @@
+import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import { CLUSTER_TAG, isOwnListener, OWNER_TAG } from "../../common/names.ts";
 import { ClbApiError } from "../cloud/clb-error.ts";
-import { blockerOf, intentOf, loadBalancerOf, type OwnerIntent, type OwnerStanding } from "../domain/intent/owner-intent.ts";
+import { apiDenied } from "../domain/api-denied.ts";
+import { type Blocker, blockerOf, intentOf, loadBalancerOf, type OwnerIntent, type OwnerStanding } from "../domain/intent/owner-intent.ts";
 import { type OwnershipMode, ownershipOf, readService, type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
 import type { ObjectRef } from "../domain/problem.ts";
 import { keepsAll, type Policy } from "../domain/safety/policy.ts";
@@ -113,13 +115,19 @@ async function telling(deps: ServiceDeps, service: ServiceRecord, pass: Promise<
   try {
     return await pass;
   } catch (err) {
-    const blocker = err instanceof ClbApiError ? refusalOf(deps, service, err) : undefined;
+    const blocker = blockerIn(deps, service, err);
     if (blocker === undefined) throw err;
     deps.tell({ object: serviceRef(service), type: "Warning", ...blocker });
     const owner = deps.intents.get(service.uid);
     if (owner?.state === "waiting") enter(deps, service, { state: "waiting", intent: owner.intent, blocker });
     throw err;
   }
+}
+
+function blockerIn(deps: ServiceDeps, service: ServiceRecord, err: unknown): Blocker | undefined {
+  if (err instanceof ClbApiError) return refusalOf(deps, service, err);
+  if (!(err instanceof KubeApiError) || err.failure !== "denied" || !err.request.endsWith("/status")) return undefined;
+  return apiDenied(`Service ${service.namespace}/${service.name}`, { verb: "patch", resource: "services/status", words: err.message });
 }
 
 function enter(deps: ServiceDeps, service: ServiceRecord, standing: OwnerStanding): void {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
+import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import { blockerOf, intentOf, loadBalancerOf, type OwnerIntent } from "../../../coordinator/domain/intent/owner-intent.ts";
 import type { ServiceRecord } from "../../../coordinator/domain/intent/service.ts";
 import type { Problem } from "../../../coordinator/domain/problem.ts";
@@ -295,6 +296,15 @@ test("a Service of which nothing can be served gets no load balancer, and keeps 
   await kube.client.patch(PATH, ports("SCTP"), "json");
   await pass();
   assert.deepEqual([found(intents().get(uid), loadBalancerOf), found(intents().get(uid), intentOf)?.ports[0]?.protocol], [id, "TCP"]);
+});
+
+test("a role that may not write the status is the reason that the Service's Pods wait", async (t) => {
+  const denied = new KubeApiError("PATCH /api/v1/namespaces/demo/services/web/status", "denied", "cannot patch resource", { code: 403 });
+  const client = { patch: async () => await Promise.reject(denied) };
+  const { pass, uid, intents, told } = await aWorld(t, {}, { client });
+  await assert.rejects(pass());
+  assert.equal(found(intents().get(uid), blockerOf)?.reason, "ApiAccessDenied");
+  assert.match(told[0]?.message ?? "", /^Service demo\/web: the coordinator may not patch services\/status: /);
 });
 
 test("a private load balancer needs the VPC's id", async (t) => {
