@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Call } from "../domain/call.ts";
 import type { Listener } from "../domain/load-balancer.ts";
 import { applyCall } from "../domain/plan/apply-call.ts";
@@ -5,11 +6,16 @@ import { applyCall } from "../domain/plan/apply-call.ts";
 /** Reads have been seen to lag by seconds; what was written longer ago is what the read says. Milliseconds. */
 const BELIEVED_MS = 60_000;
 
+/** A read that contradicts us so long after the first one that did is believed. Milliseconds. */
+const SECOND_MS = 12_000;
+
 type Written = { readonly call: Call; readonly created: readonly string[]; readonly atMs: number };
 
 /** What we wrote within the last minute is not contradicted by a read: that may be older than the write. */
 export class RecentWrites {
   /** By load balancer, in their order. */
+  /** Since when reads say something else than was written. */
+  readonly #contradicted = new Map<string, number>();
   readonly #writes = new Map<string, Written[]>();
 
   /** The cloud has confirmed the call; `created` are the ids of new listeners or rules. */
@@ -19,14 +25,31 @@ export class RecentWrites {
     this.#writes.set(loadBalancerId, kept);
   }
 
+  /** When to read again to learn whether a read that contradicted us was right; milliseconds since the epoch. */
+  rereadAtMs(loadBalancerId: string): number | undefined {
+    const sinceMs = this.#contradicted.get(loadBalancerId);
+    return sinceMs === undefined ? undefined : sinceMs + SECOND_MS;
+  }
+
   /** A write is in doubt, so that only a read tells what is there; or the load balancer is gone. */
   forget(loadBalancerId: string): void {
     this.#writes.delete(loadBalancerId);
+    this.#contradicted.delete(loadBalancerId);
   }
 
   /** What a read says, with what was written since a time that it may not show. */
   over(loadBalancerId: string, read: readonly Listener[], nowMs: number): readonly Listener[] {
-    return this.#recent(loadBalancerId, nowMs).reduce((listeners, { call, created }) => carriedOut(listeners, call, created), read);
+    const recent = this.#recent(loadBalancerId, nowMs);
+    const ours = recent.reduce((listeners, { call, created }) => carriedOut(listeners, call, created), read);
+    const sinceMs = this.#contradicted.get(loadBalancerId);
+    if (recent.length === 0 || isDeepStrictEqual(ours, read)) {
+      this.#contradicted.delete(loadBalancerId);
+      return ours;
+    }
+    if (sinceMs === undefined) this.#contradicted.set(loadBalancerId, nowMs);
+    if (sinceMs === undefined || nowMs < sinceMs + SECOND_MS) return ours;
+    this.forget(loadBalancerId); // no lag is that long
+    return read;
   }
 
   #recent(loadBalancerId: string, nowMs: number): Written[] {

@@ -63,15 +63,20 @@ export class Writer {
     this.#recent.forget(loadBalancerId);
   }
 
-  /** The mirror holds a fresh look at the load balancer: what was taken off and is gone leaves the journal. */
-  confirm(loadBalancerId: string): void {
+  /** The load balancer was read: what was taken off and is gone by that read leaves the journal. */
+  confirm(loadBalancerId: string, read: readonly Listener[]): void {
     const actual = this.#deps.mirror.read(loadBalancerId);
-    if (actual !== undefined) this.#takenOff.confirm(actual);
+    if (actual !== undefined) this.#takenOff.confirm({ ...actual, listeners: read });
   }
 
   /** What a read says, with what we wrote so shortly before that it may not show it. */
   believed(loadBalancerId: string, read: readonly Listener[]): readonly Listener[] {
     return this.#recent.over(loadBalancerId, read, this.#deps.clock.now());
+  }
+
+  /** When to read again because the last read contradicted what we wrote; milliseconds since the epoch. */
+  rereadAtMs(loadBalancerId: string): number | undefined {
+    return this.#recent.rereadAtMs(loadBalancerId);
   }
 
   /** Stores in the journal whom each address (key) is bound for. Rejects with KubeApiError, at the latest after a few seconds. */

@@ -25,6 +25,18 @@ test("what was written a minute ago is not contradicted by a read, what was writ
   assert.deepEqual(ips(recent, empty, 65_000), ["10.244.1.1"]); // the last word counts
 });
 
+test("a second read that contradicts us, after a while, is believed; one that agrees ends the doubt", () => {
+  const recent = new RecentWrites();
+  recent.note("lb-1", BIND, [], 1_000);
+  assert.deepEqual(ips(recent, empty, 2_000), ["10.244.1.1"]);
+  assert.equal(recent.rereadAtMs("lb-1"), 14_000);
+  assert.deepEqual(ips(recent, bound, 3_000), ["10.244.1.1"]);
+  assert.equal(recent.rereadAtMs("lb-1"), undefined);
+  assert.deepEqual(ips(recent, empty, 20_000), ["10.244.1.1"]);
+  assert.deepEqual(ips(recent, empty, 25_000), ["10.244.1.1"]);
+  assert.deepEqual(ips(recent, empty, 32_000), []);
+});
+
 test("a listener that was created is there once, whether the read shows it or not", () => {
   const recent = new RecentWrites();
   recent.note("lb-1", CREATE, ["lbl-1"], 1_000);
