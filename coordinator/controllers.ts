@@ -3,11 +3,14 @@ import type { Change } from "../common/kubernetes/list-watch.ts";
 import type { KubeClient } from "../common/kubernetes/requests.ts";
 import type { Logger } from "../common/log.ts";
 import { type ClbApi, makeClbApi } from "./cloud/clb-api.ts";
+import type { Answered } from "./cloud/clb-call.ts";
+import { isDenied, isThrottled } from "./cloud/clb-error.ts";
 import { RateLimit } from "./cloud/rate-limit.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
 import type { OwnershipMode, ServiceRecord } from "./domain/intent/service.ts";
-import type { Problem } from "./domain/problem.ts";
+import type { ObjectRef, Problem } from "./domain/problem.ts";
 import { makeCauses } from "./events/causes.ts";
+import { type CloudAnswer, makeDenialTeller } from "./events/denials.ts";
 import { type FindingsDeps, makeFindings, tellParked } from "./events/findings.ts";
 import { Explain } from "./explain/explain.ts";
 import { Progress } from "./explain/progress.ts";
@@ -54,6 +57,8 @@ export interface Controllers {
   readonly progress: Progress;
   /** For metrics. */
   readonly gauges: LeaderGauges;
+  /** The objects that have listeners at a load balancer. */
+  ownersOf(loadBalancerId: string): readonly ObjectRef[];
   serviceChanged(change: Change<ServiceRecord>): void;
   configChanged(change: Change<ConfigRecord>): void;
   /** Once. Resolves when `stop` has aborted and the running calls have ended; `hard` ends those as well. */
@@ -70,7 +75,7 @@ const THROTTLE_PAUSE_MS = 1_000;
 export function makeControllers(deps: ControllersDeps): Controllers {
   const { client, clock, log, metrics, objects, settings, tell } = deps;
   const { clusterId, gateType, policy, drainMs } = settings;
-  const { rateLimit, api } = cloudOf(deps);
+  const { rateLimit, api } = cloudOf(deps, (answer) => onAnswer(answer));
   const onOutcome = (queue: string) => (outcome: string, seconds: number) => metrics.onPass(queue, outcome, seconds);
   const state = makeState(deps, {
     mirrorChanged: (id, change) => wakeUps.mirrorChanged(id, change),
@@ -83,7 +88,8 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   });
   const { mirror, pods } = state;
   const awaited = makeAwaited({ ...state, clock, waitingForGate: pods.waitingForGate });
-  const findings: FindingsDeps = { ...state, config: (namespace, name) => objects.config(namespace, name), tell, log };
+  const findings: FindingsDeps = { ...state, config: (namespace, name) => objects.config(namespace, name), tell, clock, log };
+  const onAnswer = makeDenialTeller({ ...state, tell, onChange: () => wakeUps.accessChanged() });
   const safety = makeSafety(state, findings, deps);
   const { guard, causes } = safety;
   const writeLog = new WriteLog();
@@ -122,7 +128,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     onOutcome: onOutcome("services"),
   });
   const { writer, planner, progress } = loadBalancers;
-  const gatesDeps = { client, state, progress, clusterId, gateType, clock, log, onReady: metrics.onReady };
+  const gatesDeps = { client, state, progress, clusterId, gateType, clock, log, tell, onReady: metrics.onReady };
   const gates = makeGatesController({ ...gatesDeps, onOutcome: onOutcome("gates") });
   const poll = { ...pollSettings(settings), awaited, onAnswer: (ids: readonly string[]) => guard.healthRead(ids) };
   const health = new HealthPoller({ ...poll, api, mirror, clock, log, doubt: (id) => wakeUps.loadBalancerDue(id) });
@@ -130,9 +136,10 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const wakeUps = new WakeUps({ ...queues, ...state, health, plans: planner, releases: guard });
   beginWith(state, wakeUps);
   return {
-    explain: new Explain({ ...state, podBindings: gates.podBindings, writer, planner, guard, clock, policy, drainMs }),
+    explain: new Explain({ ...state, ...gates, writer, planner, guard, clock, policy, drainMs }),
     progress: new Progress({ ...state, server: client.server, guard, owners, loadBalancers, causes }),
     writeLog,
+    ownersOf: (id) => state.intents.of(id).map(({ ref }) => ref),
     serviceChanged: (change) => takeIn(state, wakeUps, change),
     configChanged: (change) => wakeUps.configChanged(change),
     gauges: {
@@ -148,9 +155,16 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   };
 }
 
-function cloudOf({ clock, transport, metrics, settings }: ControllersDeps): { readonly rateLimit: RateLimit; readonly api: ClbApi } {
+function cloudOf(
+  { clock, transport, metrics, settings }: ControllersDeps,
+  onAnswer: (answer: CloudAnswer) => void,
+): { readonly rateLimit: RateLimit; readonly api: ClbApi } {
   const rateLimit = new RateLimit(clock, { perSecond: settings.callsPerSecond, pauseAfterThrottlingMs: THROTTLE_PAUSE_MS });
-  return { rateLimit, api: makeClbApi({ transport, rateLimit, clock, onCall: metrics.onCall }) };
+  const passOn = ({ error, ...answer }: Answered): void => {
+    const denied = error !== undefined && isDenied(error.call.code) ? { ...error.call, words: error.words } : undefined;
+    if (error === undefined || denied !== undefined || !isThrottled(error.call.code)) onAnswer({ ...answer, denied });
+  };
+  return { rateLimit, api: makeClbApi({ transport, rateLimit, clock, onCall: metrics.onCall, onAnswer: passOn }) };
 }
 
 const pollSettings = ({ callsPerSecond, healthIdleMs, healthPollMs }: ControllersSettings) => ({

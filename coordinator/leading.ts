@@ -6,7 +6,9 @@ import { eitherSignal } from "../common/signals.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
 import { type Controllers, type ControllersSettings, makeControllers } from "./controllers.ts";
 import type { ServiceRecord } from "./domain/intent/service.ts";
+import type { ObjectRef } from "./domain/problem.ts";
 import { dryClient, dryTransport } from "./dry-run/dry-clients.ts";
+import { ApiDenials } from "./events/api-denials.ts";
 import { EventRecorder } from "./events/event-recorder.ts";
 import type { Reign } from "./leader/elector.ts";
 import { fencedClient, fencedTransport } from "./leader/fence.ts";
@@ -31,15 +33,22 @@ export type LeadingDeps = {
 /** What one reign of a leader starts: clients that refuse to write without the Lease, the recorder of Events, the controllers. */
 export class Leading {
   readonly #deps: LeadingDeps;
+  readonly #denials: ApiDenials;
   #controllers: Controllers | undefined;
 
   constructor(deps: LeadingDeps) {
     this.#deps = deps;
+    this.#denials = new ApiDenials({ ...deps, onDenied: deps.metrics.onDenied });
   }
 
   /** Undefined while this replica does not lead. */
   get controllers(): Controllers | undefined {
     return this.#controllers;
+  }
+
+  /** Rights that this replica has been found to lack, for its readiness; undefined: none. */
+  get missingRights(): string | undefined {
+    return this.#denials.missing;
   }
 
   serviceChanged(change: Change<ServiceRecord>): void {
@@ -59,9 +68,11 @@ export class Leading {
       transport: isDry ? dryTransport(transport) : fencedTransport(transport, mayWrite),
     };
     const stopped = eitherSignal(retire, lost);
-    const events = new EventRecorder({ client: writing.client, clock, log, component: "clb-direct" });
+    const events = new EventRecorder({ client: this.#denials.heard(writing.client), clock, log, component: "clb-direct" });
     const tell = events.tell.bind(events);
-    const controllers = makeControllers({ ...writing, facts, objects, tell, metrics, clock, log, settings });
+    const ownersOf = (id: string): readonly ObjectRef[] => this.#controllers?.ownersOf(id) ?? [];
+    const heard = this.#denials.heard(writing.client, { tell, ownersOf });
+    const controllers = makeControllers({ ...writing, client: heard, facts, objects, tell, metrics, clock, log, settings });
     this.#controllers = controllers;
     await Promise.all([controllers.run(stopped, lost), events.run(stopped)]);
     this.#controllers = undefined;

@@ -58,7 +58,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const elector: Elector = new Elector({ client, clock: wallClock, log, namespace, identity, times: LEASE_TIMES, lead, onChange });
 
   const notReady = (): string | undefined =>
-    objects.synced ? undefined : "Services, TkeServiceConfigs and Nodes have not been listed yet";
+    objects.synced ? leading.missingRights : "Services, TkeServiceConfigs and Nodes have not been listed yet";
   const ops = makeOpsServer({ host, port: config.opsPort, registry: metrics.registry, notReady, routes: routesOf(leading), log });
   const { dns: dnsNames, ip: ipAddresses } = config.servingNames;
   const serving = await makeServing({ kube: client, namespace, dnsNames, ipAddresses, clock: wallClock, log }, stop.signal);

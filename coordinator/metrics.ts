@@ -116,8 +116,13 @@ export function makeMetrics(gauges: Gauges) {
   const fallbacks = counter("fallbacks_total", "Nodes taken over by our own watch and given back", ["change"]);
   const restarts = counter("watch_restarts_total", "Watches that ended and were begun anew", ["cause"]);
 
+  const denied = counter("kube_denied_total", "Writes to the API server that the coordinator's role does not allow", ["verb", "resource"]);
+
   return {
     registry,
+    onDenied: (verb: string, resource: string): void => {
+      denied.inc({ verb, resource });
+    },
     onCall: (action: string, code: string, seconds: number): void => {
       apiSeconds.observe({ action }, seconds);
       if (code !== "ok") apiErrors.inc({ action, code });

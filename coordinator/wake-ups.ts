@@ -45,6 +45,7 @@ export type WakeUpsDeps = {
  * | an address passes to another Pod | | | of that Pod | plans there |
  * | the cloud refuses a bind | | | of Pods that the owners there select | |
  * | a load balancer comes into doubt, or is to be re-read | | its own | | |
+ * | what the cloud's key may do | | | all that wait | |
  * | a quota is raised | | all | | |
  */
 export class WakeUps {
@@ -131,6 +132,11 @@ export class WakeUps {
 
   quotasRaised(): void {
     for (const id of this.#deps.intents.loadBalancerIds) this.#deps.loadBalancers.add(id);
+  }
+
+  /** What the cloud's key may do has changed. */
+  accessChanged(): void {
+    this.#wakeGates(this.#deps.pods.waitingForGate);
   }
 
   #wakeGatesAt(loadBalancerId: string): void {

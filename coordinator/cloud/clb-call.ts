@@ -6,7 +6,7 @@ import type { Clock } from "../../common/clock.ts";
 import { withDeadline } from "../../common/deadline.ts";
 import { isCancelled, type Remedy } from "../../common/errors.ts";
 import { type Batch, BatchWait } from "./batch-wait.ts";
-import { ClbApiError, isRead, isThrottled, TASK_FAILED, toClbApiError } from "./clb-error.ts";
+import { ClbApiError, isRead, isThrottled, TASK_FAILED, TRANSPORT, toClbApiError } from "./clb-error.ts";
 import type { Answer } from "./clb-models.ts";
 import type { RateLimit } from "./rate-limit.ts";
 import { type TaskStatus, TaskWait } from "./task-wait.ts";
@@ -19,12 +19,17 @@ import type { CloudTransport } from "./transport.ts";
  */
 const READ_LIMIT_MS = { DescribeTaskStatus: 5_000, others: 10_000 } as const;
 
+/** `loadBalancerIds`: those that the call names. */
+export type Answered = { readonly action: string; readonly loadBalancerIds: readonly string[]; readonly error: ClbApiError | undefined };
+
 export type ClbCallDeps = {
   readonly transport: CloudTransport;
   readonly rateLimit: RateLimit;
   readonly clock: Clock;
   /** Runs once per call, e.g. ("BatchRegisterTargets", "ok", 0.45). */
   readonly onCall?: (action: string, code: string, seconds: number) => void;
+  /** Runs once per call that was answered; `error`: it was refused. */
+  readonly onAnswer?: (answer: Answered) => void;
 };
 
 /** One call of any action: its turn, its time, its error, and the task behind a write. Every method rejects with ClbApiError, or with the signal's reason. */
@@ -50,7 +55,7 @@ export class ClbCall {
   /** Like `call`, for a request that is made when the call has its turn, not before. */
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- as above
   async callLate<Q extends object, R>(action: string, requestNow: () => Q, signal: AbortSignal): Promise<Answer<R>> {
-    const { rateLimit, clock, onCall } = this.#deps;
+    const { rateLimit, clock, onCall, onAnswer } = this.#deps;
     await rateLimit.take(action, signal);
     const request = requestNow();
     const startedMs = clock.now();
@@ -58,6 +63,7 @@ export class ClbCall {
     try {
       const response = await this.#send(action, request, signal);
       done("ok");
+      onAnswer?.({ action, loadBalancerIds: namedIn(request), error: undefined });
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the SDK's model of this action; every field is treated as optional
       return response as Answer<R>;
     } catch (err) {
@@ -68,6 +74,7 @@ export class ClbCall {
       const error = toClbApiError(action, err);
       if (isThrottled(error.call.code)) rateLimit.throttled(action);
       done(error.call.code);
+      if (error.call.code !== TRANSPORT) onAnswer?.({ action, loadBalancerIds: namedIn(request), error });
       throw error;
     }
   }
@@ -111,6 +118,13 @@ export class ClbCall {
       throw err;
     }
   }
+}
+
+/** The load balancers that a request of any action names. */
+function namedIn(request: object): readonly string[] {
+  const [one, several]: readonly unknown[] = [Reflect.get(request, "LoadBalancerId"), Reflect.get(request, "LoadBalancerIds")];
+  if (typeof one === "string") return [one];
+  return Array.isArray(several) ? several.map(String) : [];
 }
 
 /** Fills the first parameter of an action: `withCall(clb)(setWeights)` takes what `setWeights` takes after `clb`. */

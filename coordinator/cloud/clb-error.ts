@@ -7,19 +7,27 @@ export type FailedCall = { readonly action: string; readonly code: string; reado
 export class ClbApiError extends Error {
   override readonly name = "ClbApiError";
   readonly call: FailedCall;
+  /** What the cloud said, without the code, e.g. "the account is in arrears". */
+  readonly words: string;
   readonly remedy: Remedy;
   readonly ambiguous: boolean;
 
-  constructor(call: FailedCall, message: string, remedy: Remedy, ambiguous: boolean, options?: ErrorOptions) {
-    super(`${call.action} failed: ${call.code}: ${message}`, options);
+  constructor(call: FailedCall, words: string, remedy: Remedy, ambiguous: boolean, options?: ErrorOptions) {
+    super(`${call.action} failed: ${call.code}: ${words}`, options);
     this.call = call;
+    this.words = words;
     this.remedy = remedy;
     this.ambiguous = ambiguous;
+  }
+
+  /** The same failure, for a caller that must not try again sooner. */
+  restedFor(delayMs: number): ClbApiError {
+    return new ClbApiError(this.call, this.words, { kind: "retryAfter", delayMs }, this.ambiguous, { cause: this });
   }
 }
 
 /** Code of a failure without an answer of the cloud: refused, reset, timeout, not JSON. */
-const TRANSPORT = "Transport";
+export const TRANSPORT = "Transport";
 /** Code of a task that ended with status 1. */
 export const TASK_FAILED = "TaskFailed";
 
@@ -38,6 +46,8 @@ const OVER_QUOTA_RETRY_MS = 5_000;
 /** Codes whose cause passes by itself. Source: clb-api.md §1.6. */
 const PASSING = [/^InternalError/, /^ServiceUnavailable/, /^ResourceInUse/, /^ResourceUnavailable/, /^FailedOperation/];
 
+const DENIED = /^(UnauthorizedOperation|AuthFailure|UnsupportedRegion|InvalidParameter\.RegionNotFound)/;
+
 /** What we believed to be there is not: somebody removed it. Source: clb-api.md §1.6. */
 const GONE = /^InvalidParameter\.(LBId|ListenerId|Location)NotFound$/;
 /** These name targets that are bound as far as we know; one that is not refuses the whole call, with a code that nobody documents (clb-api.md §9). */
@@ -54,7 +64,7 @@ export function toClbApiError(action: string, error: unknown): ClbApiError {
   };
   const code = text("code");
   const call = { action, code: CLOUD_CODE.test(code) ? code : TRANSPORT, requestId: text("requestId") };
-  const message = text("message");
+  const message = steadyWords(text("message"));
   const fail = (delayMs: number, ambiguous: boolean): ClbApiError =>
     new ClbApiError(call, message, { kind: "retryAfter", delayMs }, ambiguous, { cause: error });
   if (call.code === TRANSPORT) return fail(UNANSWERED_RETRY_MS, true);
@@ -67,10 +77,22 @@ export function toClbApiError(action: string, error: unknown): ClbApiError {
   return fail(isRead(action) ? HOPELESS_READ_RETRY_MS : HOPELESS_RETRY_MS, false);
 }
 
+/** Without what changes from one call to the next: CAM names the request in its words, e.g. "[request id:6c915c06-…]you are not authorized". */
+function steadyWords(message: string): string {
+  const named = /\[?\(?request ?id:? ?\[?[0-9a-f-]{8,}\]?\)?\]?[,.:;]? ?/gi;
+  return message.replace(named, "").replaceAll(/\s+/g, " ").trim();
+}
+
 export const isRead = (action: string): boolean => action.startsWith("Describe");
 export const isThrottled = (code: string): boolean => code.startsWith("RequestLimitExceeded");
 /** More than the account may have. Source: clb-api.md §1.6. */
 export const isQuota = (code: string): boolean => code.startsWith("LimitExceeded");
 /** A listener, rule or load balancer that was named is not there. */
 export const isGone = (code: string): boolean => GONE.test(code);
+/** The account is in arrears. Source: clb-api.md §1.6. */
+export const isArrears = (code: string): boolean => code === "FailedOperation.InsufficientBalance";
+/** The key, its rights or its region: nothing that a single object asks for. Source: clb-api.md §1.6. */
+export const isDenied = (code: string): boolean => DENIED.test(code);
+/** An order of a load balancer that meets this would be refused for every other owner as well. */
+export const isAccountWide = (code: string): boolean => isArrears(code) || isQuota(code) || isDenied(code);
 export const isLocked = (code: string): boolean => code === "FailedOperation.ResourceInOperating";

@@ -2,8 +2,8 @@ import type { Logger } from "../../common/log.ts";
 import { SERVICE_CONFIG } from "../../common/names.ts";
 import type { Call } from "../domain/call.ts";
 import { standingProblems } from "../domain/intent/backends.ts";
-import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
-import { intentOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
+import type { DesiredLoadBalancer, WantedPlace } from "../domain/intent/desired-load-balancer.ts";
+import { intentOf, type OwnerIntent, selectorOf } from "../domain/intent/owner-intent.ts";
 import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
 import type { EventReason } from "../domain/reasons.ts";
@@ -23,6 +23,7 @@ export type FindingsDeps = {
   readonly mirror: Pick<Mirror, "read">;
   readonly facts: Pick<PodFacts, "pods">;
   readonly tell: (problem: Problem) => void;
+  readonly clock: { now(): number };
   readonly log: Logger;
 };
 
@@ -35,17 +36,33 @@ type Held = {
 };
 
 /** Who tells what passes found; `held`: the removals that wait. */
-export const makeFindings = (deps: FindingsDeps, held: Held) => ({
-  report: makeReport(deps, held),
-  onDrift: (loadBalancerId: string, drifts: readonly Drift[]): void => tellDrift(deps, loadBalancerId, drifts),
-  onRefused: (loadBalancerId: string, call: Call, refusal: string): void => tellRefused(deps, loadBalancerId, call, refusal),
-});
+export function makeFindings(deps: FindingsDeps, held: Held) {
+  /** Listeners that go without a setting: that it is refused again, when it is tried later, is no news. */
+  const without = new Set<string>();
+  const nameOf = (id: string, listenerId: string): string | undefined =>
+    deps.mirror.read(id)?.listeners.find((one) => one.listenerId === listenerId)?.name;
+  return {
+    report: makeReport(deps, held),
+    onDrift: (loadBalancerId: string, drifts: readonly Drift[]): void => tellDrift(deps, loadBalancerId, drifts),
+    onLeftOut: (loadBalancerId: string, listenerName: string, settings: readonly string[], refusal: Refusal): void => {
+      without.add(`${loadBalancerId} ${listenerName}`);
+      tellLeftOut(deps, loadBalancerId, listenerName, settings, refusal);
+    },
+    onRefused: (loadBalancerId: string, call: Call, refusal: string): void => {
+      const isSetting = call.lane === "tune" && "healthCheck" in call;
+      if (isSetting && without.has(`${loadBalancerId} ${nameOf(loadBalancerId, call.listenerId)}`)) return;
+      tellRefused(deps, loadBalancerId, call, refusal);
+    },
+  };
+}
 
 /** Turns what a pass found but does not touch into Events; the recorder tells each once. */
 export function makeReport(deps: FindingsDeps, held?: Held): (desired: DesiredLoadBalancer, plan: Plan) => void {
   const logged = new Set<string>();
+  const tellEmpty = makeEmptyTeller(deps);
   return (desired, plan) => {
     const { loadBalancerId } = desired;
+    tellEmpty(desired);
     for (const listener of desired.listeners)
       for (const place of listener.rules ?? [listener])
         for (const problem of standingProblems(listener.owner, place.standings)) deps.tell(problem);
@@ -66,6 +83,35 @@ export function makeReport(deps: FindingsDeps, held?: Held): (desired: DesiredLo
     const strays = held?.strayReleases(loadBalancerId) ?? [];
     if (strays.length === 0 || held?.isHealthRead(loadBalancerId) !== true) return;
     for (const parked of held.parked(loadBalancerId)) tellParked(deps, loadBalancerId, parked, strays);
+  };
+}
+
+/** A Deployment may come after its Service, and Pods may all be replaced at once; after so long that is not it. Milliseconds. */
+const EMPTY_MS = 180_000;
+
+/** An Event for a Service whose selector has matched no Pod for minutes. Passes come at least once a minute. */
+function makeEmptyTeller({
+  intents,
+  clock,
+  tell,
+}: Pick<FindingsDeps, "intents" | "clock" | "tell">): (desired: DesiredLoadBalancer) => void {
+  /** Since when, by UID of the owner. */
+  const since = new Map<string, number>();
+  return ({ owners, listeners }) => {
+    for (const { ref, state } of owners) {
+      const own = listeners.filter(({ owner }) => owner.uid === ref.uid).flatMap((one): readonly WantedPlace[] => one.rules ?? [one]);
+      if (state !== "served" || own.length === 0 || own.some(({ standings }) => standings.length > 0)) {
+        since.delete(ref.uid);
+        continue;
+      }
+      const sinceMs = since.get(ref.uid) ?? clock.now();
+      since.set(ref.uid, sinceMs);
+      if (clock.now() - sinceMs < EMPTY_MS) continue;
+      const owner = intents.get(ref.uid);
+      const labels = Object.entries(owner === undefined ? {} : selectorOf(owner)).map(([key, value]) => `${key}=${value}`);
+      const message = `${ref.kind} ${ref.namespace}/${ref.name}: no Pod has matched its selector ${labels.join(",")} for minutes, so nothing is bound: correct spec.selector or the Pods' labels`;
+      tell({ object: ref, type: "Warning", reason: "NoBackends", message });
+    }
   };
 }
 
@@ -126,6 +172,24 @@ function tellRefused({ facts, listenerOwners, mirror, tell }: TellRefusedDeps, l
   const fix = "It is tried again, every 30 s at last, and everything else goes on: correct what the message names.";
   const message = `${owner.kind} ${owner.namespace}/${owner.name}: ${what}: ${refusal}. ${fix}`;
   tell({ object: owner, type: "Warning", reason: "WriteRefused", message });
+}
+
+/** What the cloud said to a call, e.g. { call: { code: "FailedOperation" }, words: "Uin does not support it" }. */
+type Refusal = { readonly call: { readonly code: string }; readonly words: string };
+
+/** An Event about settings that a listener goes without because the cloud refuses them. */
+function tellLeftOut(
+  { listenerOwners, tell, log }: Pick<FindingsDeps, "listenerOwners" | "tell" | "log">,
+  loadBalancerId: string,
+  listenerName: string,
+  settings: readonly string[],
+  { call: { code }, words }: Refusal,
+): void {
+  log.warn({ loadBalancerId, listener: listenerName, settings, code }, "listener created without settings that the cloud refuses");
+  const owner = listenerOwners.of(loadBalancerId, listenerName);
+  if (owner === undefined) return;
+  const message = `${owner.kind} ${owner.namespace}/${owner.name}, load balancer ${loadBalancerId}: listener ${listenerName} was created without ${settings.join(", ")}, which the cloud refuses: ${code}: ${words}. It serves; correct or remove the setting in the TkeServiceConfig`;
+  tell({ object: owner, type: "Warning", reason: "SettingLeftOut", message });
 }
 
 /** The id of the listener that a call is about, or the name of the one that it creates. */

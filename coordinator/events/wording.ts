@@ -1,4 +1,5 @@
 import { RELEASE } from "../../common/names.ts";
+import { accessDenied, type DeniedCall } from "../domain/access-denied.ts";
 import { type Call, itemsOf } from "../domain/call.ts";
 import { type Listener, type Rule, targetKey } from "../domain/load-balancer.ts";
 import type { Finding } from "../domain/plan/plan-load-balancer.ts";
@@ -60,6 +61,9 @@ function howToRelease(annotation: string, spent: Parked["spent"], owner: string)
       return spent satisfies never;
   }
 }
+
+export const describeDenied = (loadBalancerId: string, call: DeniedCall): string =>
+  accessDenied(`load balancer ${loadBalancerId}`, call).message;
 
 export function describeFinding(finding: Finding): string {
   switch (finding.kind) {

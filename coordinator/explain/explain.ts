@@ -17,10 +17,12 @@ import type { Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { Step } from "../domain/readiness/gate-condition.ts";
 import type { Parked } from "../domain/safety/brake.ts";
 import { allowedCalls, type Policy } from "../domain/safety/policy.ts";
-import { describeCall, describeFinding, nameOf, ownerOfPlace, releaseText } from "../events/wording.ts";
+import { describeCall, describeDenied, describeFinding, nameOf, ownerOfPlace, releaseText } from "../events/wording.ts";
 import type { DatedBinding, PodBindings } from "../gates/pod-bindings.ts";
+import type { SelectingServices } from "../gates/selecting-services.ts";
 import type { Writer } from "../load-balancers/writer.ts";
 import type { RemovalGuard } from "../safety/removal-guard.ts";
+import type { AccessDenials } from "../state/access-denials.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Intents } from "../state/intents.ts";
 import type { ListenerOwners } from "../state/listener-owners.ts";
@@ -30,6 +32,7 @@ import type { NodeState, PodFacts } from "../state/pod-facts.ts";
 export type ExplainDeps = {
   readonly facts: PodFacts;
   readonly podBindings: Pick<PodBindings, "of">;
+  readonly services: Pick<SelectingServices, "foreignGates">;
   readonly intents: Pick<Intents, "of" | "desired" | "loadBalancerIds">;
   readonly mirror: Mirror;
   readonly writer: Pick<Writer, "running">;
@@ -40,6 +43,7 @@ export type ExplainDeps = {
   readonly policy: Policy;
   /** How long weight 0 lasts before a target is unbound. */
   readonly drainMs: number;
+  readonly denials: Pick<AccessDenials, "at">;
   readonly listenerOwners: Pick<ListenerOwners, "of">;
   /** Removals that wait, as of the last plan, and ids that a person released and none of them has. */
   readonly guard: Pick<RemovalGuard, "parked" | "strayReleases">;
@@ -57,6 +61,8 @@ export type PodExplanation = {
   readonly terminating: boolean;
   readonly gate: string;
   readonly bindings: readonly BindingExplanation[];
+  /** Where only Services of other controllers select it: who has to open the gate. */
+  readonly foreignGate: string | undefined;
 };
 export type BindingExplanation = {
   readonly service: string;
@@ -119,12 +125,12 @@ export class Explain {
     return youngest && this.#explainPod(youngest);
   }
 
-  /** All Pods of a namespace that a Service with direct access selects, by name. */
+  /** All Pods of a namespace that a Service with direct access selects, whoever serves it, by name. */
   podsOf(namespace: string): PodExplanation[] {
     const pods = [...this.#deps.facts.pods.values()].filter((pod) => pod.namespace === namespace);
     return pods
       .map((pod) => this.#explainPod(pod))
-      .filter(({ bindings }) => bindings.length > 0)
+      .filter(({ bindings, foreignGate }) => bindings.length > 0 || foreignGate !== undefined)
       .sort((a, b) => (a.pod < b.pod ? -1 : 1));
   }
 
@@ -166,7 +172,7 @@ export class Explain {
       })),
       runningCall: running && describeCall(running),
       plannedCalls: this.#describePlanned(plan.calls),
-      findings: plan.findings.map(describeFinding),
+      findings: [...plan.findings.map(describeFinding), ...this.#deniedAt(id)],
       parked: this.#deps.guard.parked(id).map((parked) => this.#describeParked(id, parked)),
     };
   }
@@ -199,6 +205,10 @@ export class Explain {
     return leftMs > 0 ? Math.ceil(leftMs / 1000) : undefined;
   }
 
+  #deniedAt(id: string): string[] {
+    return this.#deps.denials.at(id).map((call) => describeDenied(id, call));
+  }
+
   #podBehind(id: string, ip: string): string {
     const uid = this.#deps.addressClaims.podOf(id, ip);
     if (uid === undefined) return "not bound by us";
@@ -207,8 +217,10 @@ export class Explain {
   }
 
   #explainPod(pod: PodFact): PodExplanation {
-    const { facts, podBindings } = this.#deps;
+    const { facts, podBindings, services } = this.#deps;
     const node = facts.nodes().find((state) => state.node === pod.nodeName);
+    const bindings = podBindings.of(pod).map((binding) => this.#explainBinding(pod, binding));
+    const [foreign] = bindings.length === 0 && pod.hasGate ? services.foreignGates(pod) : [];
     return {
       pod: podName(pod),
       uid: pod.uid,
@@ -219,7 +231,8 @@ export class Explain {
       containersReady: pod.containersReady,
       terminating: pod.deletionAtMs !== undefined,
       gate: pod.hasGate ? pod.gate : "no gate",
-      bindings: podBindings.of(pod).map((binding) => this.#explainBinding(pod, binding)),
+      bindings,
+      foreignGate: foreign,
     };
   }
 

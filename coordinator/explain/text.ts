@@ -18,7 +18,8 @@ export function podText(pod: PodExplanation): string {
     if (one.runningCall !== undefined) lines.push(`    running call: ${one.runningCall}`);
     if (one.nextCall !== undefined) lines.push(`    next call: ${one.nextCall}`);
   }
-  if (pod.bindings.length === 0) lines.push("  no Service with direct access selects it");
+  if (pod.foreignGate !== undefined) lines.push(`  ${pod.foreignGate}`);
+  else if (pod.bindings.length === 0) lines.push("  no Service with direct access selects it");
   return `${lines.join("\n")}\n`;
 }
 

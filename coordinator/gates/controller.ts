@@ -1,19 +1,21 @@
 import type { Clock } from "../../common/clock.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
+import type { Problem } from "../domain/problem.ts";
 import type { State } from "../state/state.ts";
 import { Worker, type WorkerDeps } from "../workqueue/worker.ts";
 import { PodBindings, type PodBindingsDeps } from "./pod-bindings.ts";
 import { makePodGateReconciler } from "./reconcile.ts";
-import { makeSelectingServices } from "./selecting-services.ts";
+import { makeSelectingServices, type SelectingServices } from "./selecting-services.ts";
 
 /** Gates that are worked on at once: each waits for one answer of the API server. */
 const CONCURRENCY = 16;
 
 export type GatesDeps = Pick<PodBindingsDeps, "progress" | "clusterId"> & {
   readonly client: Pick<KubeClient, "patch">;
-  readonly state: Pick<State, "facts" | "objects" | "intents" | "mirror" | "addressClaims" | "awaitedServices">;
+  readonly state: Pick<State, "facts" | "objects" | "denials" | "intents" | "mirror" | "addressClaims" | "awaitedServices">;
   readonly gateType: string;
+  readonly tell: (problem: Problem) => void;
   readonly clock: Clock;
   readonly log: Logger;
   /** Told when a gate turned True: seconds since its containers became ready, where known. */
@@ -22,16 +24,18 @@ export type GatesDeps = Pick<PodBindingsDeps, "progress" | "clusterId"> & {
 };
 
 /** The queue of gates, by Pod UID, and where each Pod stands. */
-export type GatesController = { readonly queue: Worker; readonly podBindings: PodBindings };
+export type GatesController = { readonly queue: Worker; readonly podBindings: PodBindings; readonly services: SelectingServices };
 
 export function makeGatesController(deps: GatesDeps): GatesController {
   const { client, state, progress, clusterId, gateType, clock, log, onOutcome } = deps;
   const podBindings = new PodBindings({ ...state, selections: state.intents.selections, progress, clock, clusterId });
+  const services = makeSelectingServices(state);
   const reconcile = makePodGateReconciler({
     client,
     facts: state.facts,
     podBindings,
-    services: makeSelectingServices(state),
+    services,
+    tell: deps.tell,
     clock,
     log,
     gateType,
@@ -39,5 +43,5 @@ export function makeGatesController(deps: GatesDeps): GatesController {
       if (waitedMs !== undefined) deps.onReady(Math.max(waitedMs, 0) / 1000);
     },
   });
-  return { queue: new Worker({ name: "gates", reconcile, clock, log, concurrency: CONCURRENCY, onOutcome }), podBindings };
+  return { queue: new Worker({ name: "gates", reconcile, clock, log, concurrency: CONCURRENCY, onOutcome }), podBindings, services };
 }

@@ -1,11 +1,13 @@
 import type { Clock } from "../../common/clock.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
+import { accessDenied } from "../domain/access-denied.ts";
 import type { Call } from "../domain/call.ts";
 import { type AskedPlace, askedPlaces, findPlace, placeName } from "../domain/intent/asked-places.ts";
 import { blockerOf, loadBalancerOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
 import { type PlaceId, slotKey, slotOf, targetKey } from "../domain/load-balancer.ts";
 import { stepOf } from "../domain/readiness/binding-step.ts";
 import type { Binding, Step } from "../domain/readiness/gate-condition.ts";
+import type { AccessDenials } from "../state/access-denials.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { SelectionIndex } from "../state/selection-index.ts";
@@ -21,12 +23,16 @@ export type PodBindingsDeps = {
   readonly mirror: Pick<Mirror, "read" | "health">;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
   readonly progress: BindProgress;
+  /** What the cloud's key may not do at a load balancer; default: it may do all. */
+  readonly denials?: Pick<AccessDenials, "at">;
   readonly clock: Clock;
   readonly clusterId: string;
   /** The places that an owner asks for; default: as its intent says. */
   readonly places?: (owner: OwnerIntent) => readonly AskedPlace[];
 };
 
+/** What a bound Pod waits for. */
+const HEALTH = "DescribeTargetHealth";
 /** Remembered steps of Pods; a Pod that nobody asks about for long loses its "since" first. */
 const MAX_REMEMBERED = 50_000;
 
@@ -62,8 +68,22 @@ export class PodBindings {
     const places = this.#deps.places?.(owner) ?? askedPlaces(this.#deps.clusterId, owner);
     return places.flatMap((asked) => {
       const found = this.#found(loadBalancerId, asked, pod);
-      return found === undefined ? [] : [this.#dated(pod, { service, loadBalancerId, listener: placeName(asked), ...found })];
+      if (found === undefined) return [];
+      const step = this.#denied(loadBalancerId, found.step) ?? found.step;
+      return [this.#dated(pod, { service, loadBalancerId, listener: placeName(asked), at: found.at, step })];
     });
+  }
+
+  /** The step that the Pod cannot leave because the cloud's key lacks a right. */
+  #denied(loadBalancerId: string, { kind }: Step): Step | undefined {
+    if (kind !== "checking" && kind !== "bindable" && kind !== "binding") return undefined;
+    const calls = this.#deps.denials?.at(loadBalancerId) ?? [];
+    const needed = calls.find(({ action }) =>
+      kind === "checking" ? action === HEALTH : action !== HEALTH && !action.startsWith("Delete"),
+    );
+    if (needed === undefined) return undefined;
+    const { reason, message } = accessDenied(`load balancer ${loadBalancerId}`, needed);
+    return { kind: "pending", reason, because: message };
   }
 
   /** Undefined: the place does not ask for this Pod. */

@@ -2,7 +2,10 @@ import type { Clock } from "../../common/clock.ts";
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
+import { DEFAULT_GATE_TYPE } from "../../common/names.ts";
 import { isEnding, type PodFact, podName } from "../../common/vocabulary.ts";
+import type { Problem } from "../domain/problem.ts";
+import { foreignGate } from "../domain/readiness/foreign-gate.ts";
 import { type GateCondition, readiness } from "../domain/readiness/gate-condition.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 import { waitsForGate } from "../state/pod-index.ts";
@@ -15,10 +18,11 @@ export type PodGateDeps = {
   readonly facts: PodFacts;
   readonly podBindings: Pick<PodBindings, "of">;
   /** `known`: "no Service selects it", or "no other one", can be believed. */
-  readonly services: SelectingServices;
+  readonly services: Pick<SelectingServices, "known" | "servedElsewhere" | "forget">;
   readonly clock: Clock;
   readonly log: Logger;
   readonly gateType: string;
+  readonly tell: (problem: Problem) => void;
   /** Told when a gate turned True; `waitedMs` since its containers became ready, where known. */
   readonly onReady?: (pod: PodFact, waitedMs: number | undefined) => void;
 };
@@ -51,9 +55,7 @@ export function makePodGateReconciler(deps: PodGateDeps): Reconcile {
     const condition = conditionOf(deps, pod);
     const text = JSON.stringify(condition);
     if (pending.get(podUid)?.text !== text) pending.delete(podUid); // what comes back later has not lasted meanwhile
-    if (condition === undefined) return { kind: "done" };
-    // A Service that another controller serves selects the Pod: the gate is that one's to open.
-    if (condition.reason === "NoDirectAccess" && deps.services.servedElsewhere(pod)) return { kind: "done" };
+    if (condition === undefined || isForeign(deps, pod, condition)) return { kind: "done" };
     if (written.get(podUid) === text) return { kind: "done" };
     const waitMs = steadyIn(pending, pod, condition, text, deps.clock.now());
     if (waitMs > 0) return { kind: "again", afterMs: waitMs, because: condition.reason };
@@ -71,6 +73,14 @@ const conditionOf = (deps: PodGateDeps, pod: PodFact): GateCondition | undefined
     ending: isEnding(pod),
     bindings: deps.podBindings.of(pod),
   });
+
+/** Nothing of ours makes the Pod wait, and a Service that another controller serves selects it: the gate is that one's to open. */
+function isForeign({ services, gateType, tell }: PodGateDeps, pod: PodFact, { reason }: GateCondition): boolean {
+  if (gateType !== DEFAULT_GATE_TYPE || (reason !== "NoDirectAccess" && reason !== "NotServed")) return false;
+  const [service] = services.servedElsewhere(pod);
+  if (service !== undefined) tell(foreignGate(service, gateType));
+  return service !== undefined;
+}
 
 /** How long the condition must still last before it is written. */
 function steadyIn(

@@ -1,5 +1,7 @@
 import { DIRECT_ACCESS } from "../../common/names.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
+import type { ServiceRecord } from "../domain/intent/service.ts";
+import { foreignGateText } from "../domain/readiness/foreign-gate.ts";
 import type { AwaitedServices } from "../state/awaited-services.ts";
 import type { Intents } from "../state/intents.ts";
 import type { WatchedObjects } from "../state/watched-objects.ts";
@@ -18,33 +20,38 @@ export interface SelectingServices {
    */
   known(pod: PodFact): "known" | "later" | "unsynced";
   /**
-   * TKE's controllers use the same gate: where they serve a Service, its Pods are not ours to let through. If so, the gate's pass is due
-   * again when such a Service changes.
+   * Services with direct access that others serve. TKE's controllers use the same gate: such a Pod is not ours to let through. The gate's
+   * pass is due again when one of them changes.
    */
-  servedElsewhere(pod: PodFact): boolean;
+  servedElsewhere(pod: PodFact): readonly ServiceRecord[];
+  /** The same for people: who has to open the gate. */
+  foreignGates(pod: PodFact): readonly string[];
   /** The gate waits for no Service any more. */
   forget(podUid: string): void;
 }
 
 export function makeSelectingServices({ objects, intents, awaitedServices }: SelectingServicesDeps): SelectingServices {
-  const isServedElsewhere = (uid: string): boolean => {
-    const service = objects.services.records.get(uid);
-    if (service === undefined || service.deleting || service.type !== "LoadBalancer" || intents.get(uid) !== undefined) return false;
-    const access = service.annotations[DIRECT_ACCESS];
-    return access !== undefined && access !== "false";
-  };
-  /** The first Service that selects the Pod and is so; the Pod's gate waits for it from now on. */
-  const awaitOne = (pod: PodFact, isSo: (uid: string) => boolean): boolean => {
-    const uid = intents.selections.servicesSelecting(pod).find(isSo);
-    if (uid !== undefined) awaitedServices.wait(uid, pod.uid);
-    return uid !== undefined;
-  };
+  const servedElsewhere = (pod: PodFact): ServiceRecord[] =>
+    intents.selections.servicesSelecting(pod).flatMap((uid) => {
+      const service = objects.services.records.get(uid);
+      if (service === undefined || service.deleting || service.type !== "LoadBalancer" || intents.get(uid) !== undefined) return [];
+      const access = service.annotations[DIRECT_ACCESS];
+      return access === undefined || access === "false" ? [] : [service];
+    });
   return {
     known: (pod) => {
       if (!objects.synced) return "unsynced";
-      return awaitOne(pod, (uid) => intents.unread.has(uid)) ? "later" : "known";
+      const unread = intents.selections.servicesSelecting(pod).find((uid) => intents.unread.has(uid));
+      if (unread === undefined) return "known";
+      awaitedServices.wait(unread, pod.uid);
+      return "later";
     },
-    servedElsewhere: (pod) => awaitOne(pod, isServedElsewhere),
+    servedElsewhere: (pod) => {
+      const services = servedElsewhere(pod);
+      for (const { uid } of services) awaitedServices.wait(uid, pod.uid);
+      return services;
+    },
+    foreignGates: (pod) => servedElsewhere(pod).map(foreignGateText),
     forget: (podUid) => awaitedServices.forget(podUid),
   };
 }

@@ -27,6 +27,7 @@ export type LoadBalancersDeps = Pick<LoadBalancerDeps, "api" | "clock" | "log" |
   readonly settings: LoadBalancersSettings;
   /** Told of each call of one item that the cloud refused. */
   readonly onRefused: ConstructorParameters<typeof RefusedItems>[0];
+  readonly onLeftOut: NonNullable<WriterDeps["onLeftOut"]>;
   readonly onWrite: NonNullable<WriterDeps["onWrite"]>;
   readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]>;
   /** Who is to hear of what happens here; asked when it happens. */
@@ -68,7 +69,7 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
   const { api, state, guard, clock, log, settings, wakeUps } = deps;
   const { mirror, intents, pods } = state;
   const { policy } = settings;
-  const writer = new Writer({ ...state, api, clock, log, onWrite: deps.onWrite });
+  const writer = new Writer({ ...state, api, clock, log, onWrite: deps.onWrite, onLeftOut: deps.onLeftOut });
   const refusedItems = new RefusedItems((id, call, message) => {
     deps.onRefused(id, call, message);
     if (call.lane === "bind") wakeUps().bindRefused(id);

@@ -169,7 +169,7 @@ function next(deps: PassDeps, id: string, actual: LoadBalancer): Outcome {
       const drainedAtMs = deps.mirror.drainedAtMs(id, slotOf(place, target));
       if (drainedAtMs !== undefined && drainedAtMs + deps.drainMs > now) atMs = Math.min(atMs, drainedAtMs + deps.drainMs);
     }
-  for (const dueMs of [deps.refusedItems.nextMs(id, now), deps.lanes.nextMs(id, now)])
+  for (const dueMs of [deps.refusedItems.nextMs(id, now), deps.lanes.nextMs(id, now), deps.writer.rereadAtMs(id)])
     if (dueMs !== undefined) atMs = Math.min(atMs, dueMs);
   return { kind: "again", afterMs: Math.max(atMs - now, 1), because: "time" };
 }

@@ -15,7 +15,7 @@ import type { Writer } from "./writer.ts";
 export type RefreshDeps = {
   readonly api: Pick<ClbApi, "loadBalancer" | "listeners">;
   readonly mirror: Mirror;
-  readonly writer: Pick<Writer, "confirm">;
+  readonly writer: Pick<Writer, "confirm" | "believed" | "rereadAtMs">;
   readonly addressClaims: Pick<AddressClaims, "load" | "keepOnly">;
   readonly intents: Pick<Intents, "loadBalancerIds">;
   /** Pods that are known live, so what is claimed for them is kept; default: none is. */
@@ -36,12 +36,13 @@ const RESYNC = "resync";
 export async function ensureCurrent(deps: RefreshDeps, id: string, signal: AbortSignal): Promise<boolean> {
   const doubt = deps.mirror.staleBecause(id);
   if (doubt !== undefined) return await readAnew(deps, id, doubt, signal);
-  if (deps.resync?.isDue(id) !== true) return true;
+  const isContradicted = (deps.writer.rereadAtMs(id) ?? Number.POSITIVE_INFINITY) <= deps.clock.now();
+  if (deps.resync?.isDue(id) !== true && !isContradicted) return true;
   try {
     return await readAnew(deps, id, RESYNC, signal);
   } catch (err) {
     if (!(err instanceof ClbApiError)) throw err;
-    deps.resync.failed(id);
+    deps.resync?.failed(id);
     deps.log.warn({ err, loadBalancerId: id }, "load balancer not re-read"); // nothing of what is known has come into doubt
     return true;
   }
@@ -58,13 +59,16 @@ async function readAnew(deps: RefreshDeps, id: string, because: string, signal: 
     return false;
   }
   const isOurs = (name: string): boolean => ownerMarkOf(name, deps.clusterId) !== undefined;
-  const listeners = await api.listeners(id, isOurs, signal);
+  const read = await api.listeners(id, isOurs, signal);
+  const listeners = deps.writer.believed(id, read);
   if (!deps.intents.loadBalancerIds.has(id)) return false; // its last owner went meanwhile
-  const bound = new Set(placesOf({ listeners }).flatMap(({ targets }) => targets.map(({ ip }) => ip)));
+  const bound = new Set(
+    [...placesOf({ listeners }), ...placesOf({ listeners: read })].flatMap(({ targets }) => targets.map(({ ip }) => ip)),
+  );
   addressClaims.keepOnly(id, (ip, podUid) => bound.has(ip) || deps.facts?.pods.has(podUid) === true, readAtMs);
   const known = mirror.read(id);
   mirror.fill(facts, listeners, clock.now());
-  deps.writer.confirm(id);
+  deps.writer.confirm(id, read);
   // Nothing of ours made this read necessary: every difference is somebody else's.
   if (because === RESYNC && known !== undefined)
     deps.onDrift?.(id, driftOf(deps.clusterId, known.listeners, mirror.read(id)?.listeners ?? []));

@@ -7,8 +7,11 @@ import { ClbApiError, isQuota } from "../cloud/clb-error.ts";
 import type { FailedListeners } from "../cloud/clb-writes.ts";
 import type { Call } from "../domain/call.ts";
 import { itemsOf } from "../domain/call.ts";
+import type { Listener } from "../domain/load-balancer.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Mirror } from "../state/mirror.ts";
+import { fewerSettings, mayBeSetting } from "./optional-settings.ts";
+import { RecentWrites } from "./recent-writes.ts";
 import { UnconfirmedUnbinds } from "./unconfirmed-unbinds.ts";
 
 /** Code of a batch call that was answered well but names listeners that failed (clb-api.md §3.6). */
@@ -23,6 +26,8 @@ export type WriterDeps = {
   readonly addressClaims: AddressClaims;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Told of a listener that was created without settings (e.g. "scheduler LEAST_CONN"), which the cloud refused. */
+  readonly onLeftOut?: (loadBalancerId: string, listenerName: string, settings: readonly string[], refusal: ClbApiError) => void;
   readonly onWrite?: (lane: Call["lane"], items: number) => void;
 };
 
@@ -34,6 +39,7 @@ export class Writer {
   /** Additions in a row that the cloud refused for a quota, by load balancer. */
   readonly #overQuota = new Map<string, number>();
   readonly #unconfirmedUnbinds: UnconfirmedUnbinds;
+  readonly #recent = new RecentWrites();
 
   constructor(deps: WriterDeps) {
     this.#deps = deps;
@@ -54,12 +60,23 @@ export class Writer {
   forget(loadBalancerId: string): void {
     this.#overQuota.delete(loadBalancerId);
     this.#unconfirmedUnbinds.forget(loadBalancerId);
+    this.#recent.forget(loadBalancerId);
   }
 
-  /** The load balancer was just read: addresses of targets that were unbound and are gone are forgotten. */
-  confirm(loadBalancerId: string): void {
+  /** The load balancer was just read: addresses of targets that were unbound and are gone by that read are forgotten. */
+  confirm(loadBalancerId: string, read: readonly Listener[]): void {
     const actual = this.#deps.mirror.read(loadBalancerId);
-    if (actual !== undefined) this.#unconfirmedUnbinds.confirm(actual);
+    if (actual !== undefined) this.#unconfirmedUnbinds.confirm({ ...actual, listeners: read });
+  }
+
+  /** What a read says, with what we wrote so shortly before that it may not show it. */
+  believed(loadBalancerId: string, read: readonly Listener[]): readonly Listener[] {
+    return this.#recent.over(loadBalancerId, read, this.#deps.clock.now());
+  }
+
+  /** When to read again because the last read contradicted what we wrote; milliseconds since the epoch. */
+  rereadAtMs(loadBalancerId: string): number | undefined {
+    return this.#recent.rereadAtMs(loadBalancerId);
   }
 
   /** Claims each address (key) for the Pod (value: UID) that it is bound for. Rejects with KubeApiError, at the latest after a few seconds. */
@@ -78,9 +95,10 @@ export class Writer {
     const startedMs = clock.now();
     try {
       this.#unconfirmedUnbinds.begins(loadBalancerId, call);
-      const created = await this.#perform(loadBalancerId, call, signal);
+      const { made, created } = await this.#perform(loadBalancerId, call, signal);
       this.#unconfirmedUnbinds.ended(loadBalancerId, call, mirror.read(loadBalancerId));
-      mirror.fold(loadBalancerId, call, created, clock.now());
+      mirror.fold(loadBalancerId, made, created, clock.now());
+      this.#recent.note(loadBalancerId, made, created, clock.now());
       if (isAddition(call)) this.#overQuota.delete(loadBalancerId);
       onWrite?.(call.lane, itemsOf(call));
       log.info({ loadBalancerId, lane: call.lane, items: itemsOf(call), ms: Math.round(clock.now() - startedMs) }, "load balancer written");
@@ -89,14 +107,36 @@ export class Writer {
         this.#overQuota.set(loadBalancerId, this.overQuota(loadBalancerId) + 1);
       // Whatever is not a clear refusal may have taken effect; without its claim nothing was begun.
       const isClear = err instanceof KubeApiError || (err instanceof ClbApiError && !err.ambiguous);
-      if (!isClear) mirror.markStale(loadBalancerId, `${call.lane} ended in doubt`);
+      if (!isClear) {
+        mirror.markStale(loadBalancerId, `${call.lane} ended in doubt`);
+        this.#recent.forget(loadBalancerId);
+      }
       throw err;
     } finally {
       this.#running.delete(loadBalancerId);
     }
   }
 
-  async #perform(loadBalancerId: string, call: Call, signal: AbortSignal): Promise<readonly string[]> {
+  /** `made`: the call as the cloud has taken it. */
+  async #perform(loadBalancerId: string, call: Call, signal: AbortSignal): Promise<{ made: Call; created: readonly string[] }> {
+    if (call.lane !== "structure" || !("create" in call)) return { made: call, created: await this.#send(loadBalancerId, call, signal) };
+    try {
+      return { made: call, created: await this.#send(loadBalancerId, call, signal) };
+    } catch (err) {
+      if (!(err instanceof ClbApiError) || call.create.listeners.length > 1 || !mayBeSetting(err)) throw err;
+      for (const { create, settings } of fewerSettings(call.create)) {
+        const made: Call = { ...call, create };
+        const created = await this.#send(loadBalancerId, made, signal).catch(unlessSetting);
+        if (created === undefined) continue;
+        this.#deps.onLeftOut?.(loadBalancerId, create.listeners[0]?.name ?? "", settings, err);
+        return { made, created };
+      }
+      throw err; // it was no setting
+    }
+  }
+
+  /** Resolves with the ids of what was created. */
+  async #send(loadBalancerId: string, call: Call, signal: AbortSignal): Promise<readonly string[]> {
     const { api } = this.#deps;
     switch (call.lane) {
       case "bind":
@@ -125,6 +165,12 @@ export class Writer {
         return call satisfies never;
     }
   }
+}
+
+/** Undefined: refused again for what may be another setting. */
+function unlessSetting(err: unknown): undefined {
+  if (err instanceof ClbApiError && mayBeSetting(err)) return undefined;
+  throw err;
 }
 
 const isAddition = ({ lane }: Call): boolean => lane === "bind" || lane === "structure";

@@ -1,17 +1,23 @@
+import type { Clock } from "../../common/clock.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { State } from "../state/state.ts";
 import { FailedPasses } from "../workqueue/failed-passes.ts";
 import { unlessUnsent } from "../workqueue/unsent.ts";
 import type { Reconcile } from "../workqueue/worker.ts";
 import { Worker, type WorkerDeps } from "../workqueue/worker.ts";
+import { Orders } from "./orders.ts";
 import { makeServiceReconciler, type ServiceDeps } from "./service.ts";
+import { StatusContest } from "./status-contest.ts";
 
 /** Owners that are worked on at once; each waits for the cloud or the API server most of the time. */
 const CONCURRENCY = 10;
 
-export type OwnersDeps = Omit<ServiceDeps, "attempts" | "mirror" | "addressClaims" | "intents" | "service" | "synced"> & {
+export type OwnersDeps = Omit<ServiceDeps, "orders" | "contest" | "mirror" | "addressClaims" | "intents" | "service" | "synced"> & {
   readonly state: Pick<State, "mirror" | "addressClaims" | "intents" | "objects">;
   /** An object has had its first pass, well or badly. */
   readonly onRead: (uid: string) => void;
+  readonly client: Pick<KubeClient, "list" | "patch">;
+  readonly clock: Clock;
   readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]>;
 };
 
@@ -24,7 +30,9 @@ export function makeOwnersController(deps: OwnersDeps): OwnersController {
   const synced = (): boolean => objects.synced;
   const service: ServiceDeps["service"] = (uid) => objects.services.records.get(uid);
   const failed = new FailedPasses(clock);
-  const pass = unlessUnsent(makeServiceReconciler({ ...deps, ...state, synced, service, attempts: new Map() }));
+  const pass = unlessUnsent(
+    makeServiceReconciler({ ...deps, ...state, synced, service, orders: new Orders(clock), contest: new StatusContest(deps) }),
+  );
   const reconcile = failed.noted(notingFirst({ intents, synced, onRead: deps.onRead }, pass));
   return { queue: new Worker({ name: "services", reconcile, clock, log, concurrency: CONCURRENCY, onOutcome }), failed };
 }

@@ -1,13 +1,16 @@
-import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
-import { CLUSTER_TAG, EXISTING_LOAD_BALANCER, INTERNAL_SUBNET, OWNER_TAG, TKE_CREATED_TAG } from "../../common/names.ts";
+import { CLUSTER_TAG, EXISTING_LOAD_BALANCER, INTERNAL_SUBNET, LOAD_BALANCER_ID, OWNER_TAG, TKE_CREATED_TAG } from "../../common/names.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
-import { ClbApiError } from "../cloud/clb-error.ts";
+import { ClbApiError, isArrears, isDenied, isQuota, isThrottled } from "../cloud/clb-error.ts";
+import { accessDenied } from "../domain/access-denied.ts";
 import type { Blocker } from "../domain/intent/owner-intent.ts";
 import { namedLoadBalancer, type ServiceIntent, type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
 import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
 import { type Problem, tkeCode } from "../domain/problem.ts";
+import type { FaultReason } from "../domain/reasons.ts";
 import type { Mirror } from "../state/mirror.ts";
+import { UNSENT } from "../workqueue/unsent.ts";
+import type { Errand, Orders } from "./orders.ts";
 
 export type SourceDeps = {
   readonly api: Pick<ClbApi, "loadBalancer" | "ownLoadBalancers" | "createLoadBalancer">;
@@ -16,22 +19,19 @@ export type SourceDeps = {
   /** VPC in which load balancers are created; undefined: the account's default. */
   readonly vpcId: string | undefined;
   readonly tell: (problem: Problem) => void;
-  /** Orders of load balancers that came to nothing, by Service UID: part of the next order's ClientToken. */
-  readonly attempts: Map<string, number>;
-  readonly clock: Clock;
+  readonly orders: Orders;
   readonly log: Logger;
 };
 
-/** How often, and with what pause, a load balancer that was just created is read. */
-const READS = 3;
-const READ_PAUSE_MS = 1_000;
+/** A load balancer is created in about 10 s (clb-api.md §2.1); the call waited for that already. Milliseconds. */
+const LOOK_MS = 500;
 /** An address may come a moment after the load balancer runs. */
 export const hasAddress = ({ vips, domain }: LoadBalancerFacts): boolean => vips.length > 0 || domain !== undefined;
 
-/** `creating`: it was ordered; a later pass finds it running, one of ours by its tag. */
+/** `creating`: it was ordered; a later pass finds it running, one of ours by its tag or id. */
 export type Found =
   | { readonly kind: "found"; readonly facts: LoadBalancerFacts }
-  | { readonly kind: "creating" }
+  | { readonly kind: "creating"; readonly lookMs: number }
   | { readonly kind: "blocked"; readonly blocker: Blocker };
 
 /** The load balancer that the Service has, names, or gets. `present`: the one that it had until now. */
@@ -49,7 +49,8 @@ export async function ensureLoadBalancer(
   const at = `Service ${service.namespace}/${service.name}`;
   if (intent.source.kind === "create") return await findOrCreate(deps, at, service, intent.source.subnetId, signal);
   const { loadBalancerId } = intent.source;
-  const facts = await deps.api.loadBalancer(loadBalancerId, signal);
+  const errand: Errand = { uid: service.uid, wish: loadBalancerId, action: "DescribeLoadBalancers" };
+  const facts = await deps.orders.run(errand, () => deps.api.loadBalancer(loadBalancerId, signal));
   if (facts !== undefined) return unlessForeign(deps, at, service, facts);
   const fix = `correct the annotation ${EXISTING_LOAD_BALANCER}`;
   const message = tkeCode("E4018", `${at}: load balancer ${loadBalancerId} does not exist in this region: ${fix}`);
@@ -71,7 +72,8 @@ function unlessForeign(deps: SourceDeps, at: string, service: ServiceRecord, fac
   const cluster = facts.tags[CLUSTER_TAG] ?? deps.clusterId;
   const owner = facts.tags[OWNER_TAG] ?? service.uid;
   const byTke = facts.tags[TKE_CREATED_TAG] === "yes";
-  if (!byTke && cluster === deps.clusterId && owner === service.uid) return facts.running ? { kind: "found", facts } : { kind: "creating" };
+  if (!byTke && cluster === deps.clusterId && owner === service.uid)
+    return facts.running ? { kind: "found", facts } : { kind: "creating", lookMs: LOOK_MS };
   const by = byTke ? "by TKE" : `for Service ${owner} of cluster ${cluster}`;
   const message = tkeCode("E4019", `${at}: load balancer ${facts.loadBalancerId} was created ${by}: name one that you created yourself`);
   return { kind: "blocked", blocker: { reason: "ForeignController", message } };
@@ -84,50 +86,86 @@ async function findOrCreate(
   subnetId: string | undefined,
   signal: AbortSignal,
 ): Promise<Found> {
-  const own = (await deps.api.ownLoadBalancers(deps.clusterId, signal)).find(({ tags }) => tags[OWNER_TAG] === service.uid);
-  if (own !== undefined) return own.running ? { kind: "found", facts: own } : { kind: "creating" };
-  const { clusterId, vpcId } = deps;
+  const { clusterId, orders } = deps;
+  const { uid } = service;
+  const find = async (): Promise<Found | undefined> => {
+    const awaited = orders.awaited(uid);
+    const tagged = ownOf(await deps.api.ownLoadBalancers(clusterId, signal), service);
+    // A list may be older than what it is asked about.
+    const own = tagged ?? (awaited && (await deps.api.loadBalancer(awaited.loadBalancerId, signal)));
+    orders.looked(uid, own !== undefined);
+    if (own?.running === true) return { kind: "found", facts: own };
+    return own === undefined && awaited === undefined ? undefined : { kind: "creating", lookMs: awaited?.lookMs ?? LOOK_MS };
+  };
+  const order: Errand = { uid, wish: subnetId ?? "", action: "CreateLoadBalancer" };
+  const create = (): Promise<Found> => createFor(deps, at, service, subnetId, signal);
+  // Once it is known that there is nothing to find, an order that rests needs no look either.
+  if (orders.isMissing(uid)) return await orders.run(order, async () => (await find()) ?? (await create()));
+  const found = await orders.run({ ...order, wish: "", action: "DescribeLoadBalancers" }, find);
+  if (found !== undefined) return found;
+  return await orders.run(order, create);
+}
+
+async function createFor(
+  { api, clusterId, vpcId, orders, log }: SourceDeps,
+  at: string,
+  { uid, namespace, name }: ServiceRecord,
+  subnetId: string | undefined,
+  signal: AbortSignal,
+): Promise<Found> {
   if (subnetId !== undefined && vpcId === undefined) {
     const message = `${at}: a private load balancer (annotation ${INTERNAL_SUBNET}) needs the VPC's id: set VPC_ID at the coordinator`;
     return { kind: "blocked", blocker: { reason: "VpcUnknown", message } };
   }
-  const wish = {
-    name: `cd-${clusterId}-${service.namespace}-${service.name}`.slice(0, 80),
-    clusterId,
-    ownerUid: service.uid,
-    vpcId,
-    subnetId,
-  };
-  const attempt = deps.attempts.get(service.uid) ?? 0;
+  const wish = { name: `cd-${clusterId}-${namespace}-${name}`.slice(0, 80), clusterId, ownerUid: uid, vpcId, subnetId };
   try {
-    const loadBalancerId = await deps.api.createLoadBalancer({ ...wish, clientToken: `cd-${service.uid}-${attempt}` }, signal);
-    if (await appears(deps, loadBalancerId, signal)) deps.log.info({ loadBalancerId, service: at }, "load balancer created");
-    else deps.attempts.set(service.uid, attempt + 1); // the token stands for a load balancer that was deleted since
+    const loadBalancerId = await api.createLoadBalancer({ ...wish, clientToken: orders.token(uid) }, signal);
+    log.info({ loadBalancerId, service: at }, "load balancer created");
+    orders.made(uid, loadBalancerId);
   } catch (err) {
     // The token is spent: its order failed or expired. Whatever it made would have been found by its tag.
-    if (err instanceof ClbApiError && /^TaskFailed$|ClientTokenLimitExceeded$/.test(err.call.code))
-      deps.attempts.set(service.uid, attempt + 1);
-    if (err instanceof ClbApiError && !err.ambiguous) {
-      deps.tell({ object: serviceRef(service), type: "Warning", reason: "LoadBalancerNotCreated", message: `${at}: ${err.message}` });
-    }
+    if (err instanceof ClbApiError && /^TaskFailed$|ClientTokenLimitExceeded$/.test(err.call.code)) orders.spend(uid);
     throw err;
   }
-  return { kind: "creating" }; // the next pass finds it by its tag, with its address
+  return { kind: "creating", lookMs: LOOK_MS }; // a later look finds it, with its address
 }
 
-/** Reads a few times before it believes that a load balancer, whose order has ended well, is not there: another order would make a second one. */
-async function appears({ api, clock }: SourceDeps, loadBalancerId: string, signal: AbortSignal): Promise<boolean> {
-  for (let reads = 0; reads < READS; reads += 1) {
-    if ((await api.loadBalancer(loadBalancerId, signal)) !== undefined) return true;
-    await clock.sleep(READ_PAUSE_MS, signal);
-  }
-  return false;
+/** A failure that may pass by itself is told when it has lasted for some tries. */
+const PASSING_FAILURES = 2;
+
+/** Why the Service has no load balancer, after what the cloud said; undefined while it may pass by itself. */
+export function refusalOf({ orders }: SourceDeps, service: ServiceRecord, error: ClbApiError): Blocker | undefined {
+  const { call, ambiguous, words } = error;
+  if (call.code === UNSENT) return undefined;
+  const mayPass = ambiguous || isThrottled(call.code);
+  if (mayPass && orders.failures(service.uid) <= PASSING_FAILURES) return undefined;
+  const at = `Service ${service.namespace}/${service.name}`;
+  if (isDenied(call.code)) return accessDenied(at, { ...call, words });
+  const { reason, code, fix } = causeOf(error);
+  const message = `${at}: ${call.action} failed: ${call.code}: ${words}. ${fix}`;
+  return { reason, message: code === undefined ? message : tkeCode(code, message) };
+}
+
+const AGAIN = "It is tried again every 30 s at last.";
+/** What stands behind a failure, TKE's code for it (tke-contract.md §7), and what a person can do. */
+function causeOf({ call: { action, code } }: ClbApiError): { readonly reason: FaultReason; readonly code?: string; readonly fix: string } {
+  if (action !== "CreateLoadBalancer") return { reason: "CloudCallFailed", fix: AGAIN };
+  const reason = "LoadBalancerNotCreated";
+  if (isArrears(code)) return { reason, code: "E4027", fix: `Top up the account. ${AGAIN}` };
+  if (isQuota(code)) return { reason, code: "E4003", fix: `Ask for a higher quota, or delete load balancers that nobody needs. ${AGAIN}` };
+  if (code.startsWith("ResourceInsufficient")) return { reason, code: "E4025", fix: `Free addresses, or name another subnet. ${AGAIN}` };
+  return { reason, fix: `Correct what the message names. ${AGAIN}` };
 }
 
 /** After a restart: the load balancer that the Service names, or that we created for it. */
 export async function formerLoadBalancer(deps: SourceDeps, service: ServiceRecord, signal: AbortSignal): Promise<string | undefined> {
   const named = namedLoadBalancer(service);
   if (named !== undefined) return named;
-  const own = await deps.api.ownLoadBalancers(deps.clusterId, signal);
-  return own.find(({ tags }) => tags[OWNER_TAG] === service.uid)?.loadBalancerId;
+  return ownOf(await deps.api.ownLoadBalancers(deps.clusterId, signal), service)?.loadBalancerId;
+}
+
+/** What we created for the Service; of several the one that its status names. */
+function ownOf(all: readonly LoadBalancerFacts[], { uid, annotations }: ServiceRecord): LoadBalancerFacts | undefined {
+  const own = all.filter(({ tags }) => tags[OWNER_TAG] === uid);
+  return own.find(({ loadBalancerId }) => loadBalancerId === annotations[LOAD_BALANCER_ID]) ?? own[0];
 }

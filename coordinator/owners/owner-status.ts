@@ -5,9 +5,14 @@ import { type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
 import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
 import type { Problem } from "../domain/problem.ts";
 import type { Mirror } from "../state/mirror.ts";
+import type { Outcome } from "../workqueue/worker.ts";
+import type { StatusContest } from "./status-contest.ts";
+
+const DONE: Outcome = { kind: "done" };
 
 export type StatusDeps = {
   readonly client: Pick<KubeClient, "patch">;
+  readonly contest: StatusContest;
   readonly mirror: Pick<Mirror, "read">;
   readonly clusterId: string;
   readonly tell: (problem: Problem) => void;
@@ -20,16 +25,31 @@ export async function ensureFinalizer(deps: StatusDeps, service: ServiceRecord, 
 }
 
 /** Writes the address where users and tools look for it, only when it differs. */
-export async function publish(deps: StatusDeps, service: ServiceRecord, facts: LoadBalancerFacts, signal: AbortSignal): Promise<void> {
+export async function publish(deps: StatusDeps, service: ServiceRecord, facts: LoadBalancerFacts, signal: AbortSignal): Promise<Outcome> {
   const wanted = facts.vips.length > 0 ? [...facts.vips] : facts.domain === undefined ? [] : [facts.domain];
-  if (wanted.length === 0 || !listening(deps, service, facts.loadBalancerId)) return;
+  if (wanted.length === 0 || !listening(deps, service, facts.loadBalancerId)) return DONE;
   const same = wanted.length === service.ingress.length && wanted.every((address, index) => address === service.ingress[index]);
-  if (same && service.annotations[LOAD_BALANCER_ID] === facts.loadBalancerId) return;
+  if (same && service.annotations[LOAD_BALANCER_ID] === facts.loadBalancerId) return DONE;
+  const value = `${wanted.join(", ")} of load balancer ${facts.loadBalancerId}`;
+  const restMs = deps.contest.restMs(service, value);
+  if (restMs === "unseen") return DONE; // our own write has not come back yet
+  if (restMs > 0) return { kind: "again", afterMs: restMs, because: "somebody else writes the status" };
   const ingress = facts.vips.length > 0 ? wanted.map((ip) => ({ ip })) : wanted.map((hostname) => ({ hostname }));
   const metadata = { uid: service.uid, annotations: { [LOAD_BALANCER_ID]: facts.loadBalancerId } };
+  await deps.contest.foresee(service, value, signal);
   await patchStatus(deps, service, { metadata, status: { loadBalancer: { ingress } } }, signal);
+  deps.contest.wrote(service, value);
   const message = `Load balancer ${facts.loadBalancerId} (${wanted.join(", ")}) listens for Service ${service.namespace}/${service.name}`;
   deps.tell({ object: serviceRef(service), type: "Normal", reason: "EnsureServiceSuccess", message });
+  return DONE;
+}
+
+/** The load balancer is gone: its address must not be told any more. Only what we wrote is taken back. */
+export async function withdraw(deps: StatusDeps, service: ServiceRecord, signal: AbortSignal): Promise<void> {
+  if (service.annotations[LOAD_BALANCER_ID] === undefined) return;
+  const metadata = { uid: service.uid, annotations: { [LOAD_BALANCER_ID]: null } };
+  await patchStatus(deps, service, { metadata, status: { loadBalancer: { ingress: null } } }, signal);
+  deps.contest.forget(service.uid);
 }
 
 /** The address is told once a listener stands behind it; the load balancer's pass brings the Service back then. */

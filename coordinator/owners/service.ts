@@ -1,5 +1,8 @@
+import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import { CLUSTER_TAG, isOwnListener, OWNER_TAG } from "../../common/names.ts";
-import { blockerOf, intentOf, loadBalancerOf, type OwnerIntent, type OwnerStanding } from "../domain/intent/owner-intent.ts";
+import { ClbApiError } from "../cloud/clb-error.ts";
+import { apiDenied } from "../domain/api-denied.ts";
+import { type Blocker, blockerOf, intentOf, loadBalancerOf, type OwnerIntent, type OwnerStanding } from "../domain/intent/owner-intent.ts";
 import { type OwnershipMode, ownershipOf, readService, type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
 import type { ObjectRef } from "../domain/problem.ts";
 import { keepsAll, type Policy } from "../domain/safety/policy.ts";
@@ -7,17 +10,17 @@ import type { AddressClaims } from "../state/address-claims.ts";
 import type { Intents } from "../state/intents.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
-import { ensureLoadBalancer, formerLoadBalancer, hasAddress, type SourceDeps } from "./load-balancer-source.ts";
-import { ensureFinalizer, letGo, publish, type StatusDeps } from "./owner-status.ts";
+import { ensureLoadBalancer, formerLoadBalancer, hasAddress, refusalOf, type SourceDeps } from "./load-balancer-source.ts";
+import { ensureFinalizer, letGo, publish, type StatusDeps, withdraw } from "./owner-status.ts";
+import { deleteSurplus, type SurplusDeps } from "./surplus.ts";
 
 export type ServiceDeps = SourceDeps &
-  StatusDeps & {
+  StatusDeps &
+  SurplusDeps & {
     readonly mirror: Mirror;
     readonly addressClaims: Pick<AddressClaims, "drop">;
     readonly intents: Intents;
     readonly ownership: OwnershipMode;
-    /** Default: what was made for a Service goes with it. */
-    readonly policy?: Policy;
     readonly synced: () => boolean;
     readonly service: (uid: string) => ServiceRecord | undefined;
     /** What the owner asks for, or where it stands, may have changed. */
@@ -27,8 +30,6 @@ export type ServiceDeps = SourceDeps &
 const NOT_SYNCED_MS = 100;
 /** A load balancer that is not there is looked for this often. */
 const MISSING_MS = 30_000;
-/** A load balancer is created in about 10 s (clb-api.md §2.1); the call waited for that already. */
-const CREATING_MS = 500;
 /** One that runs without an address is looked at this often. */
 const ADDRESS_MS = 5_000;
 const DONE: Outcome = { kind: "done" };
@@ -47,18 +48,24 @@ export function makeServiceReconciler(deps: ServiceDeps): Reconcile {
         tellForeign(deps, service, ownership.because);
         return vanished(deps, uid);
       case "deleted":
-        return await finishDeletion(deps, service, signal);
+        return await telling(deps, service, finishDeletion(deps, service, signal));
       case "ours":
-        return await serve(deps, service, signal);
+        return await telling(deps, service, serve(deps, service, signal));
       default:
         return ownership satisfies never;
     }
   };
 }
 
+function forget({ orders, contest }: ServiceDeps, uid: string): void {
+  orders.forget(uid);
+  contest.forget(uid);
+}
+
 /** No evidence that its load balancer should change: what is there stays. Only a deletion that had begun is finished. */
 function vanished(deps: ServiceDeps, uid: string): Outcome {
   const owner = deps.intents.get(uid);
+  forget(deps, uid);
   if (owner === undefined) return DONE;
   const loadBalancerId = loadBalancerOf(owner);
   const deleting = owner.state === "deleted" && loadBalancerId !== undefined;
@@ -94,13 +101,36 @@ async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSig
   if (found.kind === "blocked") {
     deps.tell({ object: serviceRef(service), type: "Warning", ...found.blocker });
     enter(deps, service, { state: "waiting", intent, blocker: found.blocker });
+    if (found.blocker.reason === "LoadBalancerNotFound") await withdraw(deps, service, signal);
     return { kind: "again", afterMs: MISSING_MS, because: found.blocker.reason };
   }
-  if (found.kind === "creating") return { kind: "again", afterMs: CREATING_MS, because: "the load balancer is being created" };
+  if (found.kind === "creating") {
+    enter(deps, service, { state: "waiting", intent, blocker: undefined });
+    return { kind: "again", afterMs: found.lookMs, because: "the load balancer is being created" };
+  }
   enter(deps, service, { state: "served", intent, loadBalancerId: found.facts.loadBalancerId });
   if (!hasAddress(found.facts)) return { kind: "again", afterMs: ADDRESS_MS, because: "the load balancer has no address yet" };
-  await publish(deps, service, found.facts, signal);
-  return DONE;
+  return await publish(deps, service, found.facts, signal);
+}
+
+/** What the cloud refuses is said on the Service, and by the conditions of the Pods that wait for its load balancer. */
+async function telling(deps: ServiceDeps, service: ServiceRecord, pass: Promise<Outcome>): Promise<Outcome> {
+  try {
+    return await pass;
+  } catch (err) {
+    const blocker = blockerIn(deps, service, err);
+    if (blocker === undefined) throw err;
+    deps.tell({ object: serviceRef(service), type: "Warning", ...blocker });
+    const owner = deps.intents.get(service.uid);
+    if (owner?.state === "waiting") enter(deps, service, { state: "waiting", intent: owner.intent, blocker });
+    throw err;
+  }
+}
+
+function blockerIn(deps: ServiceDeps, service: ServiceRecord, err: unknown): Blocker | undefined {
+  if (err instanceof ClbApiError) return refusalOf(deps, service, err);
+  if (!(err instanceof KubeApiError) || err.failure !== "denied" || !err.request.endsWith("/status")) return undefined;
+  return apiDenied(`Service ${service.namespace}/${service.name}`, { verb: "patch", resource: "services/status", words: err.message });
 }
 
 function enter(deps: ServiceDeps, service: ServiceRecord, standing: OwnerStanding): void {
@@ -128,7 +158,10 @@ async function finishDeletion(deps: ServiceDeps, service: ServiceRecord, signal:
     deps.mirror.drop(loadBalancerId);
     await deps.addressClaims.drop(loadBalancerId, signal);
   }
+  const waiting = await deleteSurplus(deps, service, loadBalancerId, signal);
+  if (waiting !== undefined) return waiting;
   await letGo(deps, service, signal);
+  forget(deps, service.uid);
   deps.intents.remove(service.uid);
   return DONE;
 }

@@ -1,6 +1,7 @@
 import type { Change } from "../../common/kubernetes/list-watch.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
+import { AccessDenials } from "./access-denials.ts";
 import { type AddressClaims, makeAddressClaims, tellingClaims } from "./address-claims.ts";
 import { AwaitedServices } from "./awaited-services.ts";
 import { Intents } from "./intents.ts";
@@ -38,6 +39,7 @@ export interface State {
   readonly intents: Intents;
   readonly listenerOwners: ListenerOwners;
   readonly awaitedServices: AwaitedServices;
+  readonly denials: AccessDenials;
   /** Takes in a Service as it is watched now. */
   serviceChanged(change: Change<ServiceRecord>): void;
   /** Follows the Pod facts no longer. */
@@ -63,6 +65,7 @@ export function makeState({ client, facts, objects, clock, settings }: StateDeps
   const listenerOwners = new ListenerOwners({ intents, mirror, clusterId });
   intents.selections.follow(followers.podChanged);
   return {
+    denials: new AccessDenials(clock),
     facts,
     objects,
     pods,

@@ -15,8 +15,9 @@ export type WantedBackend = {
   readonly bindable: boolean;
 };
 
+type Mendable = "AddressFamilyUnsupported" | "PodHostNetwork" | "PortNotDeclared";
 /** Why a selected Pod is not a backend, for its condition and for people. */
-type Unbindable = { readonly reason: "PodHostNetwork" | "PortNotDeclared" | "NoAddress" | "Ending"; readonly message: string };
+type Unbindable = { readonly reason: Mendable | "NoAddress" | "Ending"; readonly message: string };
 
 export type PodStanding = { readonly pod: PodFact } & ({ readonly backend: WantedBackend } | { readonly unbindable: Unbindable });
 
@@ -52,6 +53,10 @@ function standing(intent: ServiceIntent, port: IntentPort, pod: PodFact): { back
     return { unbindable: { reason: "PortNotDeclared", message } };
   }
   const ip = pod.ips.find((address) => !address.includes(":"));
+  if (ip === undefined && pod.ips.length > 0) {
+    const message = `${at} has only IPv6 addresses (${pod.ips.join(", ")}), and the targets of ${service} are IPv4: give the Pod an IPv4 address, e.g. by a dual-stack cluster`;
+    return { unbindable: { reason: "AddressFamilyUnsupported", message } };
+  }
   if (ip === undefined) return { unbindable: { reason: "NoAddress", message: `${at} has no IPv4 address yet` } };
   return { backend: { podUid: pod.uid, ip, port: number, weight: DEFAULT_WEIGHT, bindable: pod.containersReady } };
 }
@@ -78,13 +83,20 @@ export function standingProblems(service: ObjectRef, all: readonly PodStanding[]
   return problems;
 }
 
-type Mendable = Unbindable & { readonly reason: "PodHostNetwork" | "PortNotDeclared" };
-const mendable = (found: Unbindable): found is Mendable => found.reason === "PodHostNetwork" || found.reason === "PortNotDeclared";
+const mendable = (found: Unbindable): found is Unbindable & { readonly reason: Mendable } =>
+  found.reason !== "NoAddress" && found.reason !== "Ending";
 
 /** Names no Pod, so that one Event on the Service covers all of them. */
-function serviceMessage(service: ObjectRef, reason: Mendable["reason"]): string {
+function serviceMessage(service: ObjectRef, reason: Mendable): string {
   const at = `Service ${service.namespace}/${service.name}`;
-  return reason === "PodHostNetwork"
-    ? `${at} selects Pods with hostNetwork: true, which are not bound; the others are: see the Events of those Pods`
-    : `${at} targets a named port that some selected Pods do not declare; they are not bound, the others are: see the Events of those Pods`;
+  switch (reason) {
+    case "PodHostNetwork":
+      return `${at} selects Pods with hostNetwork: true, which are not bound; the others are: see the Events of those Pods`;
+    case "PortNotDeclared":
+      return `${at} targets a named port that some selected Pods do not declare; they are not bound, the others are: see the Events of those Pods`;
+    case "AddressFamilyUnsupported":
+      return `${at} selects Pods that have only IPv6 addresses, which are not bound; the others are: see the Events of those Pods`;
+    default:
+      return reason satisfies never;
+  }
 }

@@ -130,13 +130,18 @@ export function readService(service: ServiceRecord): ServiceReading {
     );
     return unreadable("InvalidLoadBalancerId", message);
   }
-  const ports: IntentPort[] = [];
-  for (const { protocol, port, targetPort } of service.ports) {
-    if (protocol === "TCP" || protocol === "UDP") ports.push({ protocol, port, targetPort });
-    else
-      warnings.push(
-        warn("UnsupportedProtocol", `${at}: port ${port} has protocol ${protocol}, which a load balancer cannot serve: use TCP or UDP`),
-      );
+  const ports = service.ports.flatMap(({ protocol, port, targetPort }): IntentPort[] =>
+    protocol === "TCP" || protocol === "UDP" ? [{ protocol, port, targetPort }] : [],
+  );
+  if (ports.length === 0) {
+    const named = service.ports.map(({ port, protocol }) => `port ${port} has protocol ${protocol}`).join(", ");
+    const message = `${at}: nothing of it can be served: ${named || "it has no port"}: use TCP or UDP. What it has stays, and where it has nothing its Pods wait for nothing`;
+    return unreadable("NotServed", message);
+  }
+  for (const { protocol, port } of service.ports) {
+    if (protocol === "TCP" || protocol === "UDP") continue;
+    const message = `${at}: port ${port} has protocol ${protocol}, which a load balancer cannot serve: use TCP or UDP`;
+    warnings.push(warn("UnsupportedProtocol", message));
   }
   const source: Source =
     existing === undefined

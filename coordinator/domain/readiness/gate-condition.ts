@@ -34,7 +34,8 @@ const positive = (gateType: string): GateCondition => ({
 });
 
 /**
- * The gate is True when every binding of the Pod is healthy, or when no direct-access object selects it. It never goes back: a gate
+ * The gate is True when every binding of the Pod is healthy, or when no direct-access object selects it, or only such of which nothing can be
+ * served: nobody would ever open it. It never goes back: a gate
  * that is True stays True, later unhealth is the load balancer's business (a rollback would hang otherwise).
  * The caller knows every Service: an empty list of bindings proves that none selects the Pod.
  */
@@ -50,9 +51,16 @@ export function readiness(from: {
     const message = "No Service with direct access selects this Pod: it waits for no load balancer.";
     return from.containersReady ? { status: "True", reason: "NoDirectAccess", message } : undefined;
   }
-  const open = from.bindings.find(({ step }) => step.kind !== "healthy");
+  const served = from.bindings.filter(({ step }) => notServed(step) === undefined);
+  const [first] = from.bindings;
+  const because = served.length > 0 || first === undefined ? undefined : notServed(first.step);
+  if (because !== undefined) return from.containersReady ? { status: "True", reason: "NotServed", message: because } : undefined;
+  const open = served.find(({ step }) => step.kind !== "healthy");
   return open === undefined ? positive(from.gateType) : waiting(open);
 }
+
+/** Why nothing of the object can be served; undefined where something is or will be. */
+const notServed = (step: Step): string | undefined => (step.kind === "pending" && step.reason === "NotServed" ? step.because : undefined);
 
 function waiting(binding: Binding): GateCondition | undefined {
   const at = `${binding.service}, CLB ${binding.loadBalancerId ?? "(none yet)"}, listener ${binding.listener}`;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { PodFact } from "../../../common/vocabulary.ts";
 import { type DesiredLoadBalancer, desiredLoadBalancer } from "../../../coordinator/domain/intent/desired-load-balancer.ts";
 import { type ServiceRecord, serviceRef } from "../../../coordinator/domain/intent/service.ts";
 import type { Finding } from "../../../coordinator/domain/plan/plan-load-balancer.ts";
@@ -19,28 +20,41 @@ type Options = {
   readonly config?: ConfigRecord;
   readonly former?: readonly ObjectRef[];
   readonly asks?: (desired: DesiredLoadBalancer) => DesiredLoadBalancer;
+  readonly pods?: readonly PodFact[];
+  /** When passes are made. */
+  readonly atMs?: readonly number[];
 };
 
 /** What is told about these Services on one load balancer, as "kind name reason". */
 function report(
   services: readonly ServiceRecord[],
   findings: readonly Finding[],
-  { config, former = [], asks = (desired) => desired }: Options = {},
+  { config, former = [], pods = [], atMs = [0], asks = (desired) => desired }: Options = {},
 ) {
-  const known = somePodFacts(aPod(), aPod({ uid: "pod-2", name: "web-2", hostNetwork: true }));
+  const known = somePodFacts(aPod(), aPod({ uid: "pod-2", name: "web-2", hostNetwork: true }), ...pods);
   const index = makePodIndex(known.facts);
   const intents = new Intents({ clusterId: CLUSTER, pods: index, wishes: () => new Map() });
   for (const [n, service] of services.entries()) {
     intents.set(anOwner(service, undefined, String(n)));
   }
   const told: Problem[] = [];
+  let nowMs = 0;
   const tell = (problem: Problem): void => void told.push(problem);
   const mirror = { read: () => undefined };
   const listenerOwners = new ListenerOwners({ intents, mirror, clusterId: CLUSTER });
   for (const ref of former) listenerOwners.remember(ref);
-  const run = makeReport({ intents, config: () => config, listenerOwners, mirror, facts: known.facts, tell, log: silentLog });
+  const run = makeReport({
+    intents,
+    config: () => config,
+    listenerOwners,
+    mirror,
+    facts: known.facts,
+    tell,
+    clock: { now: () => nowMs },
+    log: silentLog,
+  });
   const none = desiredLoadBalancer({ loadBalancerId: "lb-1", clusterId: CLUSTER, owners: [], podsOf: () => [] });
-  run(services.length === 0 ? none : asks(intents.desired("lb-1")), { calls: [], findings });
+  for (nowMs of atMs) run(services.length === 0 ? none : asks(intents.desired("lb-1")), { calls: [], findings });
   return { told, lines: told.map(({ object, reason }) => `${object.kind} ${object.name} ${reason}`) };
 }
 const plain = aService({ selector: { app: "none" } });
@@ -105,6 +119,24 @@ test("tells of a removal that is parked in a rule, at the owner of its listener"
   tellParked({ listenerOwners, mirror, tell: (problem) => void told.push(problem) }, "lb-1", parked, []);
   assert.deepEqual([told[0]?.object.name, told[0]?.reason], ["web", "RemovalParked"]);
   assert.match(told[0]?.message ?? "", /load balancer lb-1, lbl-1\/loc-1: removal r-1/);
+});
+
+test("tells of a Pod that has only IPv6 addresses, on the Pod and on the Service", () => {
+  const { lines, told } = report([aService()], [], { pods: [aPod({ uid: "pod-6", name: "web-6", ips: ["2001:db8::7"] })] });
+  const six = told.filter(({ reason }) => reason === "AddressFamilyUnsupported");
+  assert.deepEqual(
+    lines.filter((line) => line.endsWith("AddressFamilyUnsupported")),
+    ["Pod web-6 AddressFamilyUnsupported", "Service web AddressFamilyUnsupported"],
+  );
+  assert.match(six[0]?.message ?? "", /2001:db8::7.*IPv4/);
+});
+
+test("tells of a selector that has matched no Pod for minutes, and of none that matches", () => {
+  assert.deepEqual(report([plain], [], { atMs: [0, 60_000, 170_000] }).lines, []);
+  const { lines, told } = report([plain], [], { atMs: [0, 60_000, 180_000] });
+  assert.deepEqual(lines, ["Service web NoBackends"]);
+  assert.match(told[0]?.message ?? "", /^Service demo\/web: no Pod has matched its selector app=none for minutes/);
+  assert.ok(!report([aService()], [], { atMs: [0, 180_000] }).lines.includes("Service web NoBackends"));
 });
 
 test("tells the younger Service who has its port", () => {

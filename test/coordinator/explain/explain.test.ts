@@ -4,6 +4,7 @@ import type { Call } from "../../../coordinator/domain/call.ts";
 import { serviceRef } from "../../../coordinator/domain/intent/service.ts";
 import type { Listener } from "../../../coordinator/domain/load-balancer.ts";
 import type { Plan } from "../../../coordinator/domain/plan/plan-load-balancer.ts";
+import { foreignGateText } from "../../../coordinator/domain/readiness/foreign-gate.ts";
 import type { Parked } from "../../../coordinator/domain/safety/brake.ts";
 import type { Policy } from "../../../coordinator/domain/safety/policy.ts";
 import { describeFinding } from "../../../coordinator/events/wording.ts";
@@ -11,6 +12,7 @@ import { Explain } from "../../../coordinator/explain/explain.ts";
 import { loadBalancerText, podText } from "../../../coordinator/explain/text.ts";
 import { PodBindings } from "../../../coordinator/gates/pod-bindings.ts";
 import type { Writer } from "../../../coordinator/load-balancers/writer.ts";
+import { AccessDenials } from "../../../coordinator/state/access-denials.ts";
 import { Intents } from "../../../coordinator/state/intents.ts";
 import { ListenerOwners } from "../../../coordinator/state/listener-owners.ts";
 import { Mirror } from "../../../coordinator/state/mirror.ts";
@@ -41,13 +43,16 @@ function aWorld(targets = [aTarget()], plan: Plan = NOTHING, inRules?: readonly 
   const places = inRules && { places: placesInRules };
   const podBindings = new PodBindings({ ...shared, selections: intents.selections, progress, clusterId: CLUSTER, ...places });
   const held: Parked[] = [];
+  const elsewhere: string[] = [];
   const strays: string[] = [];
   const policy: { is: Policy } = { is: "enforce" };
   const explain = new Explain({
     ...shared,
     facts: known.facts,
     podBindings,
+    services: { foreignGates: () => elsewhere },
     planner: { plan: () => plan },
+    denials: new AccessDenials(clock),
     listenerOwners: new ListenerOwners({ intents, mirror, clusterId: CLUSTER }),
     guard: { parked: () => held, strayReleases: () => strays },
     drainMs: 30_000,
@@ -59,8 +64,17 @@ function aWorld(targets = [aTarget()], plan: Plan = NOTHING, inRules?: readonly 
     const pod = explain.pod("demo/web-1");
     return pod === undefined ? "" : podText(pod);
   };
-  return { clock, known, mirror, addressClaims, intents, running, held, strays, policy, explain, text };
+  return { clock, known, mirror, elsewhere, addressClaims, intents, running, held, strays, policy, explain, text };
 }
+
+test("tells who has to open the gate of a Pod that only another controller's Service selects", () => {
+  const { elsewhere, explain, intents, text } = aWorld();
+  intents.remove(aService().uid);
+  assert.match(text(), /no Service with direct access selects it/);
+  elsewhere.push(foreignGateText(aService({ name: "theirs" })));
+  assert.match(text(), /Service demo\/theirs is not served by clb-direct: TKE's service controller has to open the gate/);
+  assert.equal(explain.podsOf("demo").length, 1);
+});
 
 test("tells of a Pod that waits: step, since when, what is awaited, from whom, and the next call with its reason", async () => {
   const { clock, text } = aWorld([], { calls: [BIND], findings: [] });

@@ -74,6 +74,14 @@ const SCENARIOS: readonly Scenario[] = [
   },
   { name: "reads that are 30 s old, for 30 s", faults: ['kind: stale, age: "30s", from: "5s", for: "30s"'] },
   {
+    name: "reads that lag by 8 s while another writer comes between: nothing of ours is called foreign, or changed by somebody else",
+    faults: ["kind: stale, age: 8s, for: 120s", "kind: locked, hold: 3s, every: 3"],
+    also: ({ cluster }) => {
+      const told = cluster.told.filter(({ reason }) => reason === "ForeignBackend" || reason === "ListenerDrift");
+      assert.deepEqual(told, []);
+    },
+  },
+  {
     name: "credentials that have expired and are renewed after 20 s",
     faults: ['kind: expired-credentials, from: "3s", for: "20s"'],
   },

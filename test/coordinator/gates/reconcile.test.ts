@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import type { PodFact } from "../../../common/vocabulary.ts";
+import type { Problem } from "../../../coordinator/domain/problem.ts";
 import type { Step } from "../../../coordinator/domain/readiness/gate-condition.ts";
 import { makePodGateReconciler, type PodGateDeps } from "../../../coordinator/gates/reconcile.ts";
-import { aPod } from "../../builders.ts";
+import { aPod, aService } from "../../builders.ts";
 import { aKube } from "../kube.ts";
 import { somePodFacts } from "../pod-facts.ts";
 import { aFakeClock, silentLog } from "../pods.ts";
@@ -41,6 +42,7 @@ async function aWorld(t: TestContext, change: Partial<PodFact> = {}, over: Parti
       isBeginSeen: true,
       at: undefined,
     }));
+  const told: Problem[] = [];
   const ready: (number | undefined)[] = [];
   const reconcile = makePodGateReconciler({
     client,
@@ -49,7 +51,8 @@ async function aWorld(t: TestContext, change: Partial<PodFact> = {}, over: Parti
     clock,
     log: silentLog,
     gateType: GATE,
-    services: { known: () => "known", servedElsewhere: () => false, forget: () => undefined },
+    tell: (problem) => void told.push(problem),
+    services: { known: () => "known", servedElsewhere: () => [], forget: () => undefined },
     onReady: (_pod, waitedMs) => void ready.push(waitedMs),
     ...over,
   });
@@ -57,7 +60,7 @@ async function aWorld(t: TestContext, change: Partial<PodFact> = {}, over: Parti
   const patches = (): number => written.filter((line) => line.startsWith("patch")).length;
   const condition = async () =>
     (await client.get<Raw>("/api/v1/namespaces/demo/pods/web-1")).status.conditions?.find(({ type }) => type === GATE);
-  return { client, uid, known, clock, steps, ready, reconcile, pass, patches, condition };
+  return { client, uid, told, known, clock, steps, ready, reconcile, pass, patches, condition };
 }
 
 test("opens the gate at once when every binding is healthy, once", async (t) => {
@@ -130,6 +133,42 @@ test("believes that no Service selects the Pod only after a while", async (t) =>
   assert.deepEqual([patches(), (await condition())?.reason], [1, "NoDirectAccess"]);
 });
 
+const ELSEWHERE = [
+  { of: "TKE's own", theirs: aService({ name: "theirs" }), opener: "TKE's service controller" },
+  {
+    of: "a foreign class",
+    theirs: aService({ name: "theirs", loadBalancerClass: "other.io/lb" }),
+    opener: "the controller of .*other.io/lb",
+  },
+];
+for (const { of, theirs, opener } of ELSEWHERE)
+  test(`never writes a Pod that only a Service of ${of} selects, and says who has to open its gate`, async (t) => {
+    const services = { known: () => "known" as const, servedElsewhere: () => [theirs], forget: () => undefined };
+    const { clock, pass, patches, steps, told } = await aWorld(t, {}, { services });
+    steps.push({ kind: "pending", reason: "NotServed", because: "Service demo/web: only SCTP" });
+    for (let turn = 0; turn < 2; turn++) {
+      assert.deepEqual(await pass(), { kind: "done" });
+      await clock.advance(10_000);
+      steps.length = 0;
+    }
+    assert.equal(patches(), 0);
+    const [first] = told;
+    assert.deepEqual([first?.reason, first?.object.name, new Set(told.map(({ message }) => message)).size], ["ForeignGate", "theirs", 1]);
+    assert.match(first?.message ?? "", new RegExp(`^Service demo/theirs is not served by clb-direct: ${opener} has to open the gate`));
+    steps.push(HEALTHY);
+    await pass();
+    assert.equal(patches(), 1); // a Service of ours selects it as well
+  });
+
+test("a gate of a type of our own is nobody else's to open", async (t) => {
+  const services = { known: () => "known" as const, servedElsewhere: () => [aService()], forget: () => undefined };
+  const { clock, pass, patches } = await aWorld(t, {}, { services, gateType: "example.com/gate" });
+  await pass();
+  await clock.advance(3_000);
+  await pass();
+  assert.equal(patches(), 1);
+});
+
 test("a short absence of the Service counts for nothing at the next one", async (t) => {
   const { clock, steps, pass, condition } = await aWorld(t);
   steps.push(CHECKING);
@@ -149,7 +188,7 @@ test("a short absence of the Service counts for nothing at the next one", async 
 
 test("decides nothing before every Service is known", async (t) => {
   const asked: { answer: "known" | "later" | "unsynced" } = { answer: "unsynced" };
-  const services = { known: () => asked.answer, servedElsewhere: () => false, forget: () => undefined };
+  const services = { known: () => asked.answer, servedElsewhere: () => [], forget: () => undefined };
   const { pass, patches } = await aWorld(t, {}, { services });
   assert.equal((await pass()).kind, "again");
   asked.answer = "later";

@@ -68,10 +68,10 @@ test("claims the addresses before the cloud hears of them, and keeps what is sti
   await make(stage, id, { lane: "bind", targets: [...slots(listenerId, 1), ...slots(other, 1)] });
   assert.deepEqual(claimedAtBind, [`${id} 10.244.0.1 pod-0`]);
   await make(stage, id, { lane: "unbind", slots: slots(listenerId, 1) });
-  stage.writer.confirm(id);
+  stage.writer.confirm(id, stage.mirror.read(id)?.listeners ?? []);
   assert.equal(stage.addressClaims.podOf(id, "10.244.0.1"), "pod-0"); // still bound to the other listener
   await make(stage, id, { lane: "unbind", slots: slots(other, 1) });
-  stage.writer.confirm(id);
+  stage.writer.confirm(id, stage.mirror.read(id)?.listeners ?? []);
   assert.equal(stage.addressClaims.podOf(id, "10.244.0.1"), undefined);
 });
 

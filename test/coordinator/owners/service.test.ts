@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
+import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import { blockerOf, intentOf, loadBalancerOf, type OwnerIntent } from "../../../coordinator/domain/intent/owner-intent.ts";
 import type { ServiceRecord } from "../../../coordinator/domain/intent/service.ts";
 import type { LoadBalancerFacts } from "../../../coordinator/domain/load-balancer.ts";
 import type { Problem } from "../../../coordinator/domain/problem.ts";
+import { Orders } from "../../../coordinator/owners/orders.ts";
 import { makeServiceReconciler, type ServiceDeps } from "../../../coordinator/owners/service.ts";
+import { StatusContest } from "../../../coordinator/owners/status-contest.ts";
 import { Intents } from "../../../coordinator/state/intents.ts";
 import { decodeService } from "../../../coordinator/state/watched-objects.ts";
 import type { Outcome } from "../../../coordinator/workqueue/worker.ts";
@@ -45,7 +48,6 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
       api: stage.api,
       mirror: stage.mirror,
       addressClaims: stage.addressClaims,
-      clock: stage.clock,
       intents,
       log: silentLog,
       clusterId: CLUSTER,
@@ -54,7 +56,8 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
       synced: () => true,
       service: (key) => records.get(key),
       tell: (problem) => void told.push(problem),
-      attempts: new Map(),
+      orders: new Orders(stage.clock),
+      contest: new StatusContest({ client: kube.client, clock: stage.clock, tell: (problem) => void told.push(problem) }),
       intentChanged: () => undefined,
       ...over,
     };
@@ -72,7 +75,8 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
   /** Passes until the Service has its load balancer. */
   const settle = async (): Promise<string> => {
     for (let passes = 0; passes < 5; passes++) {
-      if ((await pass()).kind === "done") break;
+      const outcome = await pass().catch(() => undefined); // a failure rests for a second
+      if (outcome?.kind === "done") break;
       await stage.clock.advance(1_000);
     }
     return found(process.intents.get(uid), loadBalancerOf) ?? "";
@@ -128,6 +132,24 @@ test("writes the status only when it changes", async (t) => {
   assert.equal(kube.written.length, before + 2);
 });
 
+test("two controllers that write the same status do not write for ever", async (t) => {
+  const { kube, stage, pass, settle, listen, told } = await aWorld(t);
+  await listen(await settle());
+  await pass();
+  const theirs = { status: { loadBalancer: { ingress: [{ ip: "203.0.113.7" }] } } };
+  const before = kube.written.length;
+  for (let n = 0; n < 120; n++) {
+    await kube.client.patch(`${PATH}/status`, theirs, "merge");
+    await pass();
+    await stage.clock.advance(500);
+  }
+  const ours = kube.written.length - before - 120;
+  assert.ok(ours <= 8, `${ours} writes in a minute`);
+  const messages = told.filter(({ reason }) => reason === "StatusContested").map(({ message }) => message);
+  assert.equal(messages.length, 1);
+  assert.match(messages[0] ?? "", /it is 203\.0\.113\.7 instead of 198\.18\.0\.1/);
+});
+
 test("a crash at any moment of the creation leaves one load balancer", async (t) => {
   const { stage, pass, settle, restart } = await aWorld(t);
   stage.cloud.faults.add({ kind: "lost-response", action: "CreateLoadBalancer", count: 1 });
@@ -154,6 +176,7 @@ test("a load balancer that was deleted by hand is made anew, although the order'
   await stage.fill(first);
   await stage.finish(stage.api.deleteLoadBalancer(first, stage.signal));
   stage.mirror.forget(first); // the load balancer's pass has looked
+  await stage.clock.advance(60_000); // until then a read may be older than the load balancer
   const second = await settle();
   assert.notEqual(second, first);
   assert.deepEqual(
@@ -237,6 +260,27 @@ test("tells of a load balancer that does not exist, reads again later, and finds
   assert.equal(found(intents().get(uid), blockerOf), undefined);
 });
 
+test("takes the address back when the load balancer that the Service names is deleted", async (t) => {
+  const world = await aWorld(t);
+  const { stage, kube, uid } = world;
+  const { loadBalancerId: id } = stage.cloud.addLoadBalancer();
+  await world.change({ annotations: { [EXISTING]: id } });
+  await world.settle();
+  await world.listen(id);
+  await world.pass();
+  assert.notDeepEqual((await world.read()).status.loadBalancer, {});
+  await stage.clock.advance(1_000);
+  await stage.finish(stage.api.deleteLoadBalancer(id, stage.signal));
+  stage.mirror.forget(id); // the load balancer's pass has looked
+  await world.pass();
+  const { status, metadata } = await world.read();
+  assert.deepEqual([status.loadBalancer, metadata.annotations?.["service.kubernetes.io/loadbalance-id"]], [{}, undefined]);
+  assert.ok(world.reasons().includes("LoadBalancerNotFound"));
+  const before = kube.written.length;
+  await world.pass();
+  assert.deepEqual([kube.written.length, found(world.intents().get(uid), blockerOf)?.reason], [before, "LoadBalancerNotFound"]);
+});
+
 const FOREIGN: readonly (readonly [title: string, tags: Record<string, string>, says: string])[] = [
   ["TKE made", { "tke-createdBy-flag": "yes" }, "by TKE"],
   ["another cluster made", { "clb-direct.io/cluster": "0123abcd", "clb-direct.io/owner": "x" }, "cluster 0123abcd"],
@@ -287,6 +331,29 @@ test("a Service that could never be read has its fault as the reason that its Po
   const { pass, uid, intents, told } = await aWorld(t, { [ACCESS]: "maybe" });
   await pass();
   assert.deepEqual(found(intents().get(uid), blockerOf), { reason: "InvalidDirectAccess", message: told[0]?.message });
+});
+
+test("a Service of which nothing can be served gets no load balancer, and keeps what it has", async (t) => {
+  const { kube, stage, uid, pass, settle, listen, intents } = await aWorld(t);
+  const ports = (protocol: string) => [{ op: "replace", path: "/spec/ports", value: [{ name: "x", protocol, port: 132 }] }];
+  await kube.client.patch(PATH, ports("SCTP"), "json");
+  await pass();
+  assert.deepEqual([orders(stage), found(intents().get(uid), blockerOf)?.reason], [0, "NotServed"]);
+  await kube.client.patch(PATH, ports("TCP"), "json");
+  const id = await settle();
+  await listen(id);
+  await kube.client.patch(PATH, ports("SCTP"), "json");
+  await pass();
+  assert.deepEqual([found(intents().get(uid), loadBalancerOf), found(intents().get(uid), intentOf)?.ports[0]?.protocol], [id, "TCP"]);
+});
+
+test("a role that may not write the status is the reason that the Service's Pods wait", async (t) => {
+  const denied = new KubeApiError("PATCH /api/v1/namespaces/demo/services/web/status", "denied", "cannot patch resource", { code: 403 });
+  const client = { patch: async () => await Promise.reject(denied) };
+  const { pass, uid, intents, told } = await aWorld(t, {}, { client });
+  await assert.rejects(pass());
+  assert.equal(found(intents().get(uid), blockerOf)?.reason, "ApiAccessDenied");
+  assert.match(told[0]?.message ?? "", /^Service demo\/web: the coordinator may not patch services\/status: /);
 });
 
 test("a private load balancer needs the VPC's id", async (t) => {
@@ -352,6 +419,30 @@ test("a deletion keeps a load balancer of ours that has another's listener, and 
     stage.cloud.state().loadBalancers.map((one) => one.id),
     [id],
   );
+});
+
+test("the deletion of a Service deletes every load balancer that has our tags and no listener of others, and tells of the rest", async (t) => {
+  const { stage, uid, settle, kube, pass, read, told } = await aWorld(t);
+  const tags = { "clb-direct.io/cluster": CLUSTER, "clb-direct.io/owner": uid };
+  const id = await settle();
+  await stage.fill(id);
+  const surplus = stage.cloud.addLoadBalancer({ tags }).loadBalancerId;
+  const copied = stage.cloud.addLoadBalancer({ tags }).loadBalancerId;
+  const listeners = newListeners({ listeners: [{ name: "by hand", port: 81 }] });
+  await stage.finish(stage.api.createListeners(copied, listeners, stage.signal));
+  await kube.client.delete(PATH);
+  await pass();
+  await stage.finish(stage.api.deleteLoadBalancer(id, stage.signal)); // as the load balancer's pass does
+  stage.mirror.forget(id);
+  await pass();
+  await assert.rejects(read(), /404/);
+  assert.deepEqual(
+    stage.cloud.state().loadBalancers.map((one) => one.id),
+    [copied],
+    surplus,
+  );
+  const kept = told.find(({ reason }) => reason === "LoadBalancerKept")?.message ?? "";
+  for (const part of [copied, "by hand", "take the tags off"]) assert.ok(kept.includes(part), kept);
 });
 
 test("the deletion of a Service waits until the load balancer that we created for it is deleted", async (t) => {

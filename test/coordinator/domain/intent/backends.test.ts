@@ -36,7 +36,7 @@ const STANDINGS: readonly (readonly [title: string, pod: Partial<PodFact>, port:
   ["a name that the Pod does not declare", { ports: [{ name: "web", port: 8080, protocol: "TCP" }] }, NAMED, "PortNotDeclared"],
   ["hostNetwork", { hostNetwork: true }, NUMBER, "PodHostNetwork"],
   ["no address", { ips: [] }, NUMBER, "NoAddress"],
-  ["IPv6 only", { ips: ["fd00::1"] }, NUMBER, "NoAddress"],
+  ["IPv6 only", { ips: ["fd00::1"] }, NUMBER, "AddressFamilyUnsupported"],
   ["IPv6 before IPv4", { ips: ["fd00::1", "10.244.1.1"] }, NUMBER, "10.244.1.1:8080"],
   ["a Pod that terminates", { deletionAtMs: 1 }, NUMBER, "Ending"],
   ["a Pod that terminates on the host's network", { deletionAtMs: 1, hostNetwork: true }, NUMBER, "Ending"],

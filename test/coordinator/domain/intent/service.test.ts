@@ -130,10 +130,10 @@ const FAULTS: readonly (readonly [
       ] as const,
   ),
   [
-    "a port that a load balancer cannot serve",
+    "a Service of which nothing can be served",
     { ports: [{ name: "", protocol: "SCTP", port: 132, targetPort: 132 }] },
-    "UnsupportedProtocol",
-    true,
+    "NotServed",
+    false,
     ["demo/web", "port 132", "SCTP", "use TCP or UDP"],
   ],
 ];
@@ -154,7 +154,12 @@ test("a port that cannot be served does not keep the others from being served", 
     { name: "a", protocol: "SCTP", port: 132, targetPort: 132 },
     { name: "b", protocol: "TCP", port: 80, targetPort: 8080 },
   ];
-  assert.deepEqual(readService(aService({ ports })).intent?.ports, [{ protocol: "TCP", port: 80, targetPort: 8080 }]);
+  const { intent, warnings } = readService(aService({ ports }));
+  assert.deepEqual(intent?.ports, [{ protocol: "TCP", port: 80, targetPort: 8080 }]);
+  assert.deepEqual(
+    warnings.map(({ reason }) => reason),
+    ["UnsupportedProtocol"],
+  );
 });
 
 test("tells both of a removed annotation and of a missing selector; the fault is what keeps it from being served", () => {

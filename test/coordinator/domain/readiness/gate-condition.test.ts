@@ -48,6 +48,15 @@ test("opens the gate with TKE's words when every binding is healthy, checked or 
   });
 });
 
+test("opens the gate of a Pod that only Services select of which nothing can be served; any other binding decides", () => {
+  const sctp = aBinding({ kind: "pending", reason: "NotServed", because: "Service demo/web: port 132 has protocol SCTP" });
+  const message = "Service demo/web: port 132 has protocol SCTP";
+  assert.deepEqual(ready([sctp]), { status: "True", reason: "NotServed", message });
+  assert.equal(ready([sctp], { containersReady: false }), undefined);
+  assert.equal(ready([sctp, aBinding({ kind: "checking", health: "Unknown" })])?.status, "False");
+  assert.equal(ready([sctp, aBinding(HEALTHY)])?.reason, "LoadBalancerNetworkGroupReady");
+});
+
 test("one of many that is not healthy keeps it closed, wherever it stands", () => {
   const open = aBinding({ kind: "checking", health: "Unknown" }, "TCP:81");
   for (const bindings of [

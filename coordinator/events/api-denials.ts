@@ -1,0 +1,95 @@
+import type { Clock } from "../../common/clock.ts";
+import { KubeApiError } from "../../common/kubernetes/api-error.ts";
+import { member } from "../../common/kubernetes/json-member.ts";
+import { readsOf } from "../../common/kubernetes/reads-of.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
+import type { Logger } from "../../common/log.ts";
+import { ADDRESS_CLAIMS_PREFIX } from "../../common/names.ts";
+import { type ApiDenied, apiDenied } from "../domain/api-denied.ts";
+import type { ObjectRef, Problem } from "../domain/problem.ts";
+
+/** A denied write is tried again every 30 s; one that is older is of no concern any more. Milliseconds. */
+const BELIEVED_MS = 90_000;
+
+export type ApiDenialsDeps = {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Counts each refusal. */
+  readonly onDenied: (verb: string, resource: string) => void;
+};
+
+/** Who hears of a denied write, besides the object that it was about. */
+type Tellers = { readonly tell: (problem: Problem) => void; readonly ownersOf: (loadBalancerId: string) => readonly ObjectRef[] };
+
+/** A rule that the coordinator's role lacks: told on the object that waits, counted, logged as an error, and a reason not to be ready. */
+export class ApiDenials {
+  readonly #deps: ApiDenialsDeps;
+  /** By verb and resource. */
+  readonly #denied = new Map<string, ApiDenied & { readonly atMs: number }>();
+
+  constructor(deps: ApiDenialsDeps) {
+    this.#deps = deps;
+  }
+
+  /** What the process may not do, e.g. "may not patch services/status"; undefined: nothing is known to be missing. */
+  get missing(): string | undefined {
+    const fromMs = this.#deps.clock.now() - BELIEVED_MS;
+    const missing = [...this.#denied.values()].flatMap(({ atMs, verb, resource }) => (atMs >= fromMs ? `${verb} ${resource}` : []));
+    return missing.length === 0 ? undefined : `the coordinator's role lacks rights: it may not ${missing.join(", ")}`;
+  }
+
+  /** The same client; its denied writes are heard. */
+  heard(client: KubeClient, tellers?: Tellers): KubeClient {
+    const hear = async <T>(verb: string, path: string, body: unknown, write: () => Promise<T>): Promise<T> => {
+      const resource = resourceOf(path);
+      try {
+        const result = await write();
+        this.#denied.delete(`${verb} ${resource}`);
+        return result;
+      } catch (err) {
+        if (err instanceof KubeApiError && isRbac(err)) this.#note({ verb, resource, words: err.message }, path, body, tellers);
+        throw err;
+      }
+    };
+    return {
+      ...readsOf(client),
+      create: (path, body, options) => hear("create", path, body, () => client.create(path, body, options)),
+      replace: (path, body, options) => hear("update", path, body, () => client.replace(path, body, options)),
+      patch: (path, body, type, options) => hear("patch", path, body, () => client.patch(path, body, type, options)),
+      delete: (path, body, options) => hear("delete", path, body, () => client.delete(path, body, options)),
+    };
+  }
+
+  #note(denied: ApiDenied, path: string, body: unknown, tellers: Tellers | undefined): void {
+    const { clock, log, onDenied } = this.#deps;
+    const { verb, resource, words } = denied;
+    const key = `${verb} ${resource}`;
+    if (!this.#denied.has(key)) log.error({ verb, resource, words }, "a right is missing");
+    this.#denied.set(key, { ...denied, atMs: clock.now() });
+    onDenied(verb, resource);
+    for (const object of tellers === undefined ? [] : waitingFor(path, body, tellers))
+      tellers?.tell({ object, type: "Warning", ...apiDenied(`${object.kind} ${object.namespace}/${object.name}`, denied) });
+  }
+}
+
+/** A role lacks a rule; a quota, a policy and a namespace that ends are 403 as well. */
+const isRbac = ({ failure, message }: KubeApiError): boolean => failure === "denied" && /cannot \w+ resource/.test(message);
+
+/** "services/status" of "/api/v1/namespaces/shop/services/web/status". */
+function resourceOf(path: string): string {
+  const [, resource = path, , sub] = /\/namespaces\/[^/]+\/([^/]+)(?:\/([^/]+))?(?:\/([^/]+))?$/.exec(path) ?? [];
+  return sub === undefined ? resource : `${resource}/${sub}`;
+}
+
+/** Whose work the write was. */
+function waitingFor(path: string, body: unknown, { ownersOf }: Tellers): readonly ObjectRef[] {
+  const [, record] = new RegExp(`/configmaps/${ADDRESS_CLAIMS_PREFIX}([^/]+)$`).exec(path) ?? [];
+  const created = String(member(member(body, "metadata"), "name"));
+  if (record !== undefined) return ownersOf(record);
+  if (path.endsWith("/configmaps") && created.startsWith(ADDRESS_CLAIMS_PREFIX))
+    return ownersOf(created.slice(ADDRESS_CLAIMS_PREFIX.length));
+  const [, namespace, kind, name] = /\/namespaces\/([^/]+)\/(services|pods)\/([^/]+)\/status$/.exec(path) ?? [];
+  const uid = member(member(body, "metadata"), "uid");
+  if (namespace === undefined || name === undefined || typeof uid !== "string") return [];
+  return [{ kind: kind === "pods" ? "Pod" : "Service", namespace, name, uid }];
+}
