@@ -253,11 +253,14 @@ async function main(options: Options, json: string | undefined): Promise<boolean
   const size: Size = options;
   const [load = 0] = loadavg(); // of others, before we begin
   const floor = await floorMiB(options.agents);
+  console.error(`a bare server with ${options.agents} idle sessions: ${Math.round(floor)} MiB`);
   const control = startControl();
   const ground = await startGround({ ...size, replicas: 1, begin: { ready: true, gateOpen: true } });
   const run = new Run(options, ground, control);
+  console.error("the cluster is filled");
   try {
     await ground.product.startCoordinator();
+    console.error("a coordinator leads");
     await ramp(run);
     await storm(run);
     await changes(run, floor);
