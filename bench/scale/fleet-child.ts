@@ -26,6 +26,8 @@ const agents = new Map<string, Agent>();
 const ends: Record<string, number> = {};
 let stop: AbortController | undefined;
 let running: Promise<unknown>[] = [];
+/** Of all agents, one after the other; may be halted in the middle. */
+let starting: Promise<void> = Promise.resolve();
 let changed = false;
 
 /** A parent that has just gone hears nothing any more, which is no fault. */
@@ -102,6 +104,7 @@ async function run(order: Extract<FleetOrder, { kind: "run" }>): Promise<void> {
 
 async function halt(): Promise<void> {
   stop?.abort();
+  await starting;
   await Promise.all(running);
   running = [];
   for (const agent of agents.values()) {
@@ -134,7 +137,8 @@ process.on("message", (order: FleetOrder) => {
     case "pods":
       return order.changes.forEach(take);
     case "run":
-      return void run(order).then(() => tell({ kind: "done" }));
+      starting = run(order).then(() => tell({ kind: "done" }));
+      return undefined;
     case "halt":
       return void halt().then(() => tell({ kind: "done" }));
     default:
