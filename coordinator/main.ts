@@ -17,6 +17,7 @@ import { LEASE_TIMES } from "./leader/lease.ts";
 import { followersOf, Leading } from "./leading.ts";
 import { gaugesFrom, makeMetrics } from "./metrics.ts";
 import { makeNodeRegistry } from "./nodes/node-registry.ts";
+import { paced } from "./nodes/paced-watch.ts";
 import { makeWatchNode } from "./nodes/pod-watch.ts";
 import { readClusterId } from "./state/cluster-id.ts";
 import { makeWatchedObjects } from "./state/watched-objects.ts";
@@ -45,7 +46,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const clusterId = config.clusterId ?? (await readClusterId({ client, clock, log }, stop.signal));
   const metrics = makeMetrics(gaugesFrom(() => ({ objects, registry, leading, elector })));
   const { observer, onRestart } = metrics;
-  const watchNode = makeWatchNode({ client, clock, log, onRestart }, gateType);
+  const watchNode = paced(makeWatchNode({ client, clock, log, onRestart }, gateType), clock);
   const registry = makeNodeRegistry({ clock, log, watchNode, observer, agentGraceMs }, stop.signal);
   const objects = makeWatchedObjects({ client, clock, log, onRestart, ...followersOf(() => ({ leading, registry, objects })) });
   const transport = makeSdkTransport({ region: config.region, ...config.cloud });

@@ -8,6 +8,7 @@ import type { Problem } from "../domain/problem.ts";
 import type { Planned, Progress } from "../explain/progress.ts";
 import { makeMetrics } from "../metrics.ts";
 import { makeNodeRegistry } from "../nodes/node-registry.ts";
+import { paced } from "../nodes/paced-watch.ts";
 import { makeWatchNode } from "../nodes/pod-watch.ts";
 import { readClusterId } from "../state/cluster-id.ts";
 import { makeWatchedObjects } from "../state/watched-objects.ts";
@@ -68,7 +69,7 @@ async function readOnce({ client, transport, clock, log, settings }: ReadOnceDep
   const none = (): number => 0;
   const gauges = { queueDepth: () => ({}), watchAgeSeconds: () => ({}), mirrorAgeSeconds: none, nodes: () => [], pods: none };
   const metrics = makeMetrics({ ...gauges, leading: () => false, parkedRemovals: none });
-  const watchNode = makeWatchNode({ client: dry, clock, log }, settings.gateType);
+  const watchNode = paced(makeWatchNode({ client: dry, clock, log }, settings.gateType), clock);
   const registry = makeNodeRegistry({ clock, log, watchNode, observer: metrics.observer, agentGraceMs: 0 }, stop.signal);
   const state: { controllers?: Controllers } = {};
   const objects = makeWatchedObjects({
