@@ -170,12 +170,12 @@ async function within<T>(
   const done = new AbortController(); // ends the timer
   const calledOff = (): void => over.abort(caller?.reason);
   caller?.addEventListener("abort", calledOff, { once: true });
-  const timeout = new KubeApiError(request, "timeout", `no complete answer within ${timeoutMs} ms`);
   clock.sleep(timeoutMs, done.signal).then(
-    () => over.abort(timeout),
+    () => over.abort(new KubeApiError(request, "timeout", `no complete answer within ${timeoutMs} ms`)),
     () => undefined,
   );
-  const ended = new Promise<never>((_resolve, reject) => over.signal.addEventListener("abort", () => reject(timeout), { once: true }));
+  const { signal } = over;
+  const ended = new Promise<never>((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
   try {
     return await Promise.race([run(over.signal), ended]); // a credential plugin that hangs knows no signal
   } catch (error) {
