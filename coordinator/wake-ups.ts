@@ -42,7 +42,7 @@ export type WakeUpsDeps = {
  * | an owner selects a Pod no longer | | | of that Pod | |
  * | a load balancer, as far as is known: anything | all of it | its own | of Pods that its owners select | health |
  * | targets of it only | | its own | of the Pods behind them | health |
- * | an address passes to another Pod | | | of that Pod | plans there |
+ * | an address passes to another Pod | | | of that Pod | plans there; health |
  * | the cloud refuses a bind | | | of Pods that the owners there select | |
  * | a load balancer comes into doubt, or is to be re-read | | its own | | |
  * | what the cloud's key may do | | | all that wait | |
@@ -117,6 +117,7 @@ export class WakeUps {
   /** These addresses were given to other Pods. */
   addressesClaimed(loadBalancerId: string, ips: readonly string[]): void {
     this.#deps.plans.podsChanged(ips, loadBalancerId);
+    this.#deps.health.wake(loadBalancerId);
     this.#wakeGatesBehind(loadBalancerId, ips);
   }
 

@@ -15,6 +15,9 @@ export function mayBeSetting({ ambiguous, call: { code } }: ClbApiError): boolea
   return OF_SETTINGS.test(code) && !OF_PORT.test(code);
 }
 
+/** It may also be about nothing at all, and be over: the same is asked for once more before anything is left out. */
+export const mayPass = ({ call: { code } }: ClbApiError): boolean => code === "FailedOperation";
+
 /** The same listener without one optional setting after the other, at last without all; none where nothing optional is asked for. */
 export function fewerSettings(create: NewListeners): readonly LeftOut[] {
   const { healthCheck, scheduler, ...bare } = create;

@@ -15,7 +15,7 @@ import type { Writer } from "./writer.ts";
 export type RefreshDeps = {
   readonly api: Pick<ClbApi, "loadBalancer" | "listeners">;
   readonly mirror: Mirror;
-  readonly writer: Pick<Writer, "confirm" | "believed" | "rereadAtMs">;
+  readonly writer: Pick<Writer, "confirm" | "believed" | "rereadAtMs" | "rereadFailed">;
   readonly addressClaims: Pick<AddressClaims, "load" | "keepOnly">;
   readonly intents: Pick<Intents, "loadBalancerIds">;
   /** Pods that are known live, so what is claimed for them is kept; default: none is. */
@@ -43,6 +43,7 @@ export async function ensureCurrent(deps: RefreshDeps, id: string, signal: Abort
   } catch (err) {
     if (!(err instanceof ClbApiError)) throw err;
     deps.resync?.failed(id);
+    deps.writer.rereadFailed(id);
     deps.log.warn({ err, loadBalancerId: id }, "load balancer not re-read"); // nothing of what is known has come into doubt
     return true;
   }

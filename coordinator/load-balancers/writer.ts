@@ -10,7 +10,7 @@ import { itemsOf } from "../domain/call.ts";
 import type { Listener } from "../domain/load-balancer.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Mirror } from "../state/mirror.ts";
-import { fewerSettings, mayBeSetting } from "./optional-settings.ts";
+import { fewerSettings, mayBeSetting, mayPass } from "./optional-settings.ts";
 import { RecentWrites } from "./recent-writes.ts";
 import { UnconfirmedUnbinds } from "./unconfirmed-unbinds.ts";
 
@@ -79,6 +79,10 @@ export class Writer {
     return this.#recent.rereadAtMs(loadBalancerId);
   }
 
+  rereadFailed(loadBalancerId: string): void {
+    this.#recent.rereadFailed(loadBalancerId, this.#deps.clock.now());
+  }
+
   /** Claims each address (key) for the Pod (value: UID) that it is bound for. Rejects with KubeApiError, at the latest after a few seconds. */
   async claim(loadBalancerId: string, claims: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void> {
     const { addressClaims, clock } = this.#deps;
@@ -124,11 +128,12 @@ export class Writer {
       return { made: call, created: await this.#send(loadBalancerId, call, signal) };
     } catch (err) {
       if (!(err instanceof ClbApiError) || call.create.listeners.length > 1 || !mayBeSetting(err)) throw err;
-      for (const { create, settings } of fewerSettings(call.create)) {
+      const again = mayPass(err) ? [{ create: call.create, settings: [] }] : [];
+      for (const { create, settings } of [...again, ...fewerSettings(call.create)]) {
         const made: Call = { ...call, create };
         const created = await this.#send(loadBalancerId, made, signal).catch(unlessSetting);
         if (created === undefined) continue;
-        this.#deps.onLeftOut?.(loadBalancerId, create.listeners[0]?.name ?? "", settings, err);
+        if (settings.length > 0) this.#deps.onLeftOut?.(loadBalancerId, create.listeners[0]?.name ?? "", settings, err);
         return { made, created };
       }
       throw err; // it was no setting

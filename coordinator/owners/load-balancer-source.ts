@@ -109,7 +109,7 @@ async function findOrCreate(
 async function createFor(
   { api, clusterId, vpcId, orders, log }: SourceDeps,
   at: string,
-  { uid, namespace, name }: ServiceRecord,
+  { uid, namespace, name, annotations }: ServiceRecord,
   subnetId: string | undefined,
   signal: AbortSignal,
 ): Promise<Found> {
@@ -120,6 +120,12 @@ async function createFor(
   const wish = { name: `cd-${clusterId}-${namespace}-${name}`.slice(0, 80), clusterId, ownerUid: uid, vpcId, subnetId };
   try {
     const loadBalancerId = await api.createLoadBalancer({ ...wish, clientToken: orders.token(uid) }, signal);
+    // A token may answer with what it made once, even after that was deleted; what a Service is annotated with has been shown.
+    const isGone = loadBalancerId === annotations[LOAD_BALANCER_ID] && (await api.loadBalancer(loadBalancerId, signal)) === undefined;
+    if (isGone) {
+      orders.spend(uid);
+      return { kind: "creating", lookMs: LOOK_MS };
+    }
     log.info({ loadBalancerId, service: at }, "load balancer created");
     orders.made(uid, loadBalancerId);
   } catch (err) {

@@ -24,8 +24,8 @@ type Failed = {
   readonly notedMs: number;
   readonly untilMs: number;
 };
-/** `probe`: the owner that finds out whether the account is still refused. */
-type Account = { refused: Failed; probe: string | undefined };
+/** `probe`: the owner that finds out whether the account is still refused. `tried`: those that have, until one of them tries again; UIDs. */
+type Account = { refused: Failed; probe: string | undefined; readonly tried: Set<string> };
 
 /**
  * Orders of load balancers, and the reads before them, of all owners: none is repeated at once for ever. What one of them is refused for
@@ -75,9 +75,19 @@ export class Orders {
     this.#spent.set(uid, (this.#spent.get(uid) ?? 0) + 1);
   }
 
+  /** The owner wants no load balancer now, and its own is gone: should it want one again, that is another order. */
+  end(uid: string): void {
+    this.spend(uid);
+    this.#drop(uid);
+  }
+
   /** There is no such owner any more. */
   forget(uid: string): void {
     this.#spent.delete(uid);
+    this.#drop(uid);
+  }
+
+  #drop(uid: string): void {
     this.#made.delete(uid);
     this.#missing.delete(uid);
     for (const action of ACTIONS) this.#failed.delete(keyOf({ uid, action }));
@@ -106,7 +116,9 @@ export class Orders {
     const nowMs = this.#clock.now();
     const account = this.#accounts.get(errand.action);
     const isProbed = account?.probe !== undefined && account.probe !== errand.uid;
-    if (account !== undefined && (isProbed || account.refused.untilMs > nowMs)) return rested(account.refused, nowMs);
+    // Whoever has been refused lets those try first who have not: the refusal may be about what it alone asks for.
+    const untilMs = (account?.refused.untilMs ?? 0) + (account?.tried.has(errand.uid) ? REST_MS.first : 0);
+    if (account !== undefined && (isProbed || untilMs > nowMs)) return rested({ ...account.refused, untilMs }, nowMs);
     const own = this.#failed.get(keyOf(errand));
     return own !== undefined && own.wish === errand.wish && own.untilMs > nowMs ? rested(own, nowMs) : undefined;
   }
@@ -145,9 +157,14 @@ export class Orders {
     // Those that began before the refusal was known have met the same one.
     const isKnown = account !== undefined && startedMs < account.refused.notedMs;
     const refused = isKnown ? account.refused : failed(account?.refused, "", error, nowMs);
-    if (account === undefined) this.#accounts.set(errand.action, { refused, probe: undefined });
-    else account.refused = refused;
-    return rested(refused, nowMs);
+    if (account === undefined) {
+      this.#accounts.set(errand.action, { refused, probe: undefined, tried: new Set([errand.uid]) });
+    } else {
+      account.refused = refused;
+      if (account.tried.has(errand.uid)) account.tried.clear(); // a new round
+      account.tried.add(errand.uid);
+    }
+    return rested({ ...refused, untilMs: refused.untilMs + REST_MS.first }, nowMs);
   }
 }
 

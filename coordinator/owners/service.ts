@@ -153,15 +153,16 @@ async function finishDeletion(deps: ServiceDeps, service: ServiceRecord, signal:
     if (deps.policy !== undefined && keepsAll(deps.policy)) tellKept(deps, service, loadBalancerId, deps.policy);
     return DONE; // the load balancer's pass brings it back
   }
+  const waiting = await deleteSurplus(deps, service, loadBalancerId, signal);
+  if (waiting !== undefined) return waiting;
   if (loadBalancerId !== undefined && deps.intents.of(loadBalancerId).length === 1) {
     deps.intents.forgetLoadBalancer(loadBalancerId);
     deps.mirror.drop(loadBalancerId);
     await deps.addressClaims.drop(loadBalancerId, signal);
   }
-  const waiting = await deleteSurplus(deps, service, loadBalancerId, signal);
-  if (waiting !== undefined) return waiting;
   await letGo(deps, service, signal);
-  forget(deps, service.uid);
+  deps.orders.end(service.uid); // a Service whose type has changed may change it back
+  deps.contest.forget(service.uid);
   deps.intents.remove(service.uid);
   return DONE;
 }

@@ -1,22 +1,25 @@
 import { isOwnListener, OWNER_TAG } from "../../common/names.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
-import { ClbApiError, isGone } from "../cloud/clb-error.ts";
+import { ClbApiError, isGone, isLocked, isThrottled } from "../cloud/clb-error.ts";
 import { type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
-import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
+import type { Listener } from "../domain/load-balancer.ts";
 import { keepsAll, type Policy } from "../domain/safety/policy.ts";
+import type { Intents } from "../state/intents.ts";
+import { UNSENT } from "../workqueue/unsent.ts";
 import type { Outcome } from "../workqueue/worker.ts";
 import type { SourceDeps } from "./load-balancer-source.ts";
 
 export type SurplusDeps = Pick<SourceDeps, "clusterId" | "orders" | "tell" | "log"> & {
   readonly api: Pick<ClbApi, "loadBalancer" | "ownLoadBalancers" | "listeners" | "deleteLoadBalancer">;
+  readonly intents: Pick<Intents, "of">;
   /** Default: what was made for a Service goes with it. */
   readonly policy?: Policy;
 };
 
 /**
  * Whatever else has our tags for a Service that goes: load balancers that were ordered and shown too late. Tags can be copied, so only what
- * we remember to have made, or what has no listener but ours, is deleted; the rest is told. `had`: the one that the Service had.
- * Undefined: nothing is left.
+ * we remember to have made, or what has listeners of ours, is deleted, and nothing with a listener of others or another owner; the rest is
+ * told, as is what the cloud refuses to delete. `had`: the one that the Service had. Undefined: nothing is left to wait for.
  */
 export async function deleteSurplus(
   deps: SurplusDeps,
@@ -31,31 +34,42 @@ export async function deleteSurplus(
     awaited !== undefined && awaited.loadBalancerId !== had && !tagged.some((one) => one.loadBalancerId === awaited.loadBalancerId);
   const late = isMissing ? await api.loadBalancer(awaited.loadBalancerId, signal) : undefined;
   if (isMissing && late === undefined) return { kind: "again", afterMs: awaited.lookMs, because: "its load balancer is not shown yet" };
-  for (const one of late === undefined ? tagged : [...tagged, late])
-    if (one.loadBalancerId !== had) await deleteOne(deps, service, one, one.loadBalancerId === awaited?.loadBalancerId, signal);
+  for (const { loadBalancerId } of late === undefined ? tagged : [...tagged, late])
+    if (loadBalancerId !== had) await deleteOne(deps, service, loadBalancerId, loadBalancerId === awaited?.loadBalancerId, signal);
   return undefined;
 }
 
-async function deleteOne(
-  { api, clusterId, policy, tell, log }: SurplusDeps,
-  service: ServiceRecord,
-  { loadBalancerId }: LoadBalancerFacts,
-  isOnRecord: boolean,
-  signal: AbortSignal,
-): Promise<void> {
-  const listeners = await api.listeners(loadBalancerId, () => false, signal).catch(unlessGone);
+async function deleteOne(deps: SurplusDeps, service: ServiceRecord, id: string, isOnRecord: boolean, signal: AbortSignal): Promise<void> {
+  const at = `Service ${service.namespace}/${service.name}`;
+  const listeners = await deps.api.listeners(id, () => false, signal).catch(unlessGone);
   if (listeners === undefined) return;
-  const foreign = listeners.filter(({ name }) => !isOwnListener(name, clusterId, service.uid));
-  const isOurs = isOnRecord || foreign.length === 0;
-  if (!isOurs || (policy !== undefined && keepsAll(policy))) {
-    const why = isOurs
-      ? `POLICY of the coordinator is ${policy}`
-      : `it has listeners that we did not create (${foreign.map(({ name }) => name).join(", ")})`;
-    const message = `Service ${service.namespace}/${service.name} goes, and load balancer ${loadBalancerId} with its tags is kept: ${why}. Delete it by hand if nobody needs it, or take the tags off`;
-    return tell({ object: serviceRef(service), type: "Warning", reason: "LoadBalancerKept", message });
-  }
-  await api.deleteLoadBalancer(loadBalancerId, signal).catch(unlessGone);
-  log.info({ loadBalancerId, service: `Service ${service.namespace}/${service.name}` }, "surplus load balancer deleted");
+  const kept = whyKept(deps, service, id, listeners, isOnRecord) ?? (await deps.api.deleteLoadBalancer(id, signal).catch(whyRefused));
+  if (kept === undefined) return deps.log.info({ loadBalancerId: id, service: at }, "surplus load balancer deleted");
+  const message = `${at} goes, and load balancer ${id} with its tags is kept: ${kept}. Delete it by hand if nobody needs it, or take the tags off`;
+  deps.tell({ object: serviceRef(service), type: "Warning", reason: "LoadBalancerKept", message });
+}
+
+function whyKept(
+  { clusterId, intents, policy }: SurplusDeps,
+  { uid }: ServiceRecord,
+  loadBalancerId: string,
+  listeners: readonly Listener[],
+  isOnRecord: boolean,
+): string | undefined {
+  const other = intents.of(loadBalancerId).find(({ ref }) => ref.uid !== uid);
+  if (other !== undefined) return `${other.ref.kind} ${other.ref.namespace}/${other.ref.name} uses it`;
+  const foreign = listeners.filter(({ name }) => !isOwnListener(name, clusterId, uid));
+  if (foreign.length > 0) return `it has listeners that we did not create (${foreign.map(({ name }) => name).join(", ")})`;
+  if (listeners.length === 0 && !isOnRecord) return "nothing but its tags, which can be copied, says that we created it";
+  return policy !== undefined && keepsAll(policy) ? `POLICY of the coordinator is ${policy}` : undefined;
+}
+
+/** What the cloud refuses today it may refuse for ever, e.g. for a protection against deletion: the Service does not wait for that. */
+function whyRefused(err: unknown): string | undefined {
+  if (!(err instanceof ClbApiError) || err.call.code === UNSENT || isThrottled(err.call.code) || isLocked(err.call.code)) throw err;
+  if (isGone(err.call.code)) return undefined;
+  if (err.ambiguous) throw err;
+  return `the cloud refuses to delete it: ${err.call.code}: ${err.words}`;
 }
 
 function unlessGone(err: unknown): undefined {

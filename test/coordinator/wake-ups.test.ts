@@ -163,7 +163,7 @@ for (const [title, change, expected] of [
   [
     "addresses pass to other Pods",
     (wakeUps) => wakeUps.addressesClaimed("lb-1", ["10.244.1.8", "10.244.1.2"]),
-    [plansAt("lb-1", "10.244.1.8 10.244.1.2"), "gate pod-8"],
+    ["health of lb-1", plansAt("lb-1", "10.244.1.8 10.244.1.2"), "gate pod-8"],
   ],
   ["a bind is refused", (wakeUps) => wakeUps.bindRefused("lb-1"), ["gate pod-8"]],
   ["a load balancer comes into doubt", (wakeUps) => wakeUps.loadBalancerDue("lb-1"), ["load balancer lb-1"]],

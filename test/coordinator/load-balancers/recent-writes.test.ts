@@ -51,3 +51,37 @@ test("a write in doubt leaves it to the read to say what is there", () => {
   recent.forget("lb-1");
   assert.deepEqual(ips(recent, empty, 2_000), []);
 });
+
+test("what is believed against an older write is not believed against a younger one", () => {
+  const recent = new RecentWrites();
+  const another: Call = { lane: "bind", targets: [{ ...slot, ip: "10.244.1.2", weight: 10, podUid: "pod-2" }] };
+  recent.note("lb-1", BIND, [], 1_000);
+  assert.deepEqual(ips(recent, empty, 2_000), ["10.244.1.1"]);
+  recent.note("lb-1", another, [], 13_500);
+  assert.deepEqual(ips(recent, bound, 14_500), ["10.244.1.1", "10.244.1.2"]); // as of a moment before the second write
+  recent.note("lb-1", { lane: "structure", create: newListeners() }, ["lbl-2"], 14_600);
+  assert.deepEqual(
+    recent.over("lb-1", bound, 15_000).map(({ listenerId }) => listenerId),
+    ["lbl-1", "lbl-2"],
+  );
+});
+
+test("the order of targets is no contradiction", () => {
+  const recent = new RecentWrites();
+  recent.note("lb-1", { lane: "conflict", slots: [slot] }, [], 1_000);
+  recent.note("lb-1", BIND, [], 2_000);
+  recent.over("lb-1", [aListener({ targets: [aTarget(), aTarget({ ip: "10.244.1.2" })] })], 3_000);
+  assert.equal(recent.rereadAtMs("lb-1"), undefined);
+});
+
+test("a second read that fails is tried again after a pause, and no earlier than it would have been", () => {
+  const recent = new RecentWrites();
+  recent.note("lb-1", BIND, [], 1_000);
+  recent.rereadFailed("lb-1", 1_500);
+  assert.equal(recent.rereadAtMs("lb-1"), undefined); // nothing is in doubt
+  recent.over("lb-1", empty, 2_000);
+  recent.rereadFailed("lb-1", 3_000);
+  assert.equal(recent.rereadAtMs("lb-1"), 14_000);
+  recent.rereadFailed("lb-1", 14_100);
+  assert.equal(recent.rereadAtMs("lb-1"), 19_100);
+});

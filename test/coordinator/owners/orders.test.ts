@@ -45,11 +45,12 @@ function someOwners(t: TestContext, count: number) {
     onRead: () => undefined,
     onOutcome: () => undefined,
   });
-  for (let n = 0; n < count; n++) {
+  const add = (n: number): void => {
     const uid = `5e21c0ff-ee${String(n).padStart(2, "0")}-0000-0000-000000000000`;
     records.set(uid, aService({ uid, name: `web-${n}`, finalizers: [FINALIZER] }));
     queue.add(uid);
-  }
+  };
+  for (let n = 0; n < count; n++) add(n);
   const stop = new AbortController();
   t.after(() => stop.abort());
   void queue.run(stop.signal, stop.signal);
@@ -60,7 +61,7 @@ function someOwners(t: TestContext, count: number) {
     return stage.calls.slice(before).filter((call) => call.action === action).length;
   };
   const served = (): number => [...intents.all].filter((owner) => loadBalancerOf(owner) !== undefined).length;
-  return { stage, told, intents, records, queue, during, served };
+  return { stage, told, intents, records, queue, add, during, served };
 }
 
 test("an account in arrears is asked once for all Services, ever more rarely; each of them says why it waits", async (t) => {
@@ -92,6 +93,22 @@ test("a creation that fails for its owner alone waits ever longer, and the other
   const creations = await during(120_000, "CreateLoadBalancer");
   assert.ok(creations >= 3 && creations <= 4, `${creations} creations in two minutes`);
 });
+
+for (const code of ["LimitExceeded", "UnauthorizedOperation"])
+  for (const lateMs of [20_000, 100_000, 103_000])
+    test(`${code} of four Services, which may be about what only they ask for: one that comes ${lateMs} ms later gets its try`, async (t) => {
+      const { stage, during, add, served } = someOwners(t, 4);
+      stage.intercept.by = (action, request) => {
+        if (action === "CreateLoadBalancer" && !JSON.stringify(request).includes("web-4"))
+          throw Object.assign(new Error("no more public load balancers"), { code });
+      };
+      await during(lateMs, "CreateLoadBalancer");
+      add(4);
+      await during(200_000, "CreateLoadBalancer");
+      assert.equal(served(), 1);
+      const creations = await during(120_000, "CreateLoadBalancer");
+      assert.ok(creations <= 5, `${creations} creations in two minutes`);
+    });
 
 test("a Service that asks for another load balancer than the refused one need not wait", async (t) => {
   const { stage, records, queue, during, served } = someOwners(t, 1);

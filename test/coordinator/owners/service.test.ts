@@ -421,28 +421,74 @@ test("a deletion keeps a load balancer of ours that has another's listener, and 
   );
 });
 
-test("the deletion of a Service deletes every load balancer that has our tags and no listener of others, and tells of the rest", async (t) => {
-  const { stage, uid, settle, kube, pass, read, told } = await aWorld(t);
-  const tags = { "clb-direct.io/cluster": CLUSTER, "clb-direct.io/owner": uid };
+/** Load balancers with the tags of a Service that is deleted; `listeners`: by load balancer, the names of those that it has. */
+async function withSurplus(t: TestContext, listeners: (uid: string) => readonly (string | undefined)[]) {
+  const world = await aWorld(t);
+  const { stage, uid, settle, kube, listen, pass } = world;
   const id = await settle();
   await stage.fill(id);
-  const surplus = stage.cloud.addLoadBalancer({ tags }).loadBalancerId;
-  const copied = stage.cloud.addLoadBalancer({ tags }).loadBalancerId;
-  const listeners = newListeners({ listeners: [{ name: "by hand", port: 81 }] });
-  await stage.finish(stage.api.createListeners(copied, listeners, stage.signal));
+  const surplus: string[] = [];
+  for (const name of listeners(uid)) {
+    const tags = { "clb-direct.io/cluster": CLUSTER, "clb-direct.io/owner": uid };
+    const { loadBalancerId } = stage.cloud.addLoadBalancer({ tags });
+    surplus.push(loadBalancerId);
+    if (name !== undefined) await listen(loadBalancerId, name);
+    stage.mirror.drop(loadBalancerId);
+  }
   await kube.client.delete(PATH);
   await pass();
   await stage.finish(stage.api.deleteLoadBalancer(id, stage.signal)); // as the load balancer's pass does
   stage.mirror.forget(id);
-  await pass();
-  await assert.rejects(read(), /404/);
-  assert.deepEqual(
-    stage.cloud.state().loadBalancers.map((one) => one.id),
-    [copied],
-    surplus,
-  );
-  const kept = told.find(({ reason }) => reason === "LoadBalancerKept")?.message ?? "";
-  for (const part of [copied, "by hand", "take the tags off"]) assert.ok(kept.includes(part), kept);
+  const left = (): readonly string[] => stage.cloud.state().loadBalancers.map((one) => one.id);
+  const kept = (): readonly string[] => world.told.filter(({ reason }) => reason === "LoadBalancerKept").map(({ message }) => message);
+  return { ...world, surplus, left, kept };
+}
+const ownListener = (uid: string): string => `cd-${CLUSTER}-${uid.replaceAll("-", "").slice(0, 12)}-tcp80`;
+
+test("the deletion of a Service deletes the load balancers that it was shown too late, and tells of what else has its tags", async (t) => {
+  const world = await withSurplus(t, (uid) => [ownListener(uid), "by hand", undefined]);
+  const [, byHand = "", empty = ""] = world.surplus;
+  await world.pass();
+  await assert.rejects(world.read(), /404/);
+  assert.deepEqual(world.left(), [byHand, empty]);
+  const keptAll = world.kept();
+  const why = (id: string): string => keptAll.find((message) => message.includes(id)) ?? "";
+  for (const part of ["(by hand)", "Delete it by hand", "take the tags off"]) assert.ok(why(byHand).includes(part), why(byHand));
+  assert.match(why(empty), /tags, which can be copied/);
+});
+
+test("a surplus load balancer that another Service uses is kept with its Service", async (t) => {
+  const world = await withSurplus(t, (uid) => [ownListener(uid)]);
+  const [shared = ""] = world.surplus;
+  const ref = { kind: "Service", apiVersion: "v1", namespace: "demo", name: "other", uid: "other" } as const;
+  world.intents().set({ ref, order: "1", selector: {}, state: "deleted", intent: undefined, loadBalancerId: shared });
+  await world.pass();
+  await assert.rejects(world.read(), /404/);
+  assert.deepEqual(world.left(), [shared]);
+  assert.match(world.kept()[0] ?? "", /Service demo\/other uses it/);
+});
+
+test("a surplus load balancer that the cloud refuses to delete is told, and keeps no Service", async (t) => {
+  const world = await withSurplus(t, (uid) => [ownListener(uid)]);
+  world.stage.intercept.by = (action) => {
+    if (action === "DeleteLoadBalancer") throw Object.assign(new Error("it is protected"), { code: "FailedOperation" });
+  };
+  await world.pass();
+  await assert.rejects(world.read(), /404/);
+  assert.match(world.kept()[0] ?? "", /the cloud refuses to delete it: FailedOperation: it is protected/);
+});
+
+test("a surplus load balancer that is busy is deleted later, and the Service waits", async (t) => {
+  const world = await withSurplus(t, (uid) => [ownListener(uid)]);
+  world.stage.intercept.by = (action) => {
+    if (action === "DeleteLoadBalancer") throw Object.assign(new Error("busy"), { code: "FailedOperation.ResourceInOperating" });
+  };
+  await assert.rejects(world.pass(), /busy/);
+  assert.ok(await world.read());
+  world.stage.intercept.by = () => undefined;
+  await world.pass();
+  await assert.rejects(world.read(), /404/);
+  assert.deepEqual([world.left(), world.kept()], [[], []]);
 });
 
 test("the deletion of a Service waits until the load balancer that we created for it is deleted", async (t) => {
