@@ -78,16 +78,17 @@ export class Orders {
   /** The owner wants no load balancer now, and its own is gone: should it want one again, that is another order. */
   end(uid: string): void {
     this.spend(uid);
-    this.#drop(uid);
+    this.rest(uid);
   }
 
   /** There is no such owner any more. */
   forget(uid: string): void {
     this.#spent.delete(uid);
-    this.#drop(uid);
+    this.rest(uid);
   }
 
-  #drop(uid: string): void {
+  /** It is not for us to order anything for it, for now. */
+  rest(uid: string): void {
     this.#made.delete(uid);
     this.#missing.delete(uid);
     for (const action of ACTIONS) this.#failed.delete(keyOf({ uid, action }));

@@ -57,15 +57,12 @@ export function makeServiceReconciler(deps: ServiceDeps): Reconcile {
   };
 }
 
-function forget({ orders, contest }: ServiceDeps, uid: string): void {
-  orders.forget(uid);
-  contest.forget(uid);
-}
-
 /** No evidence that its load balancer should change: what is there stays. Only a deletion that had begun is finished. */
 function vanished(deps: ServiceDeps, uid: string): Outcome {
   const owner = deps.intents.get(uid);
-  forget(deps, uid);
+  if (deps.service(uid) === undefined) deps.orders.forget(uid);
+  else deps.orders.rest(uid);
+  deps.contest.forget(uid);
   if (owner === undefined) return DONE;
   const loadBalancerId = loadBalancerOf(owner);
   const deleting = owner.state === "deleted" && loadBalancerId !== undefined;

@@ -106,6 +106,10 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
     } else told.push({ object: textOf(member(member(body, "involvedObject"), "name")), ...reasonOf(body) });
     return {};
   };
+  const remove = (path: string): object => {
+    if (!claims.delete(path.split("/").at(-1) ?? "")) throw notFound(path);
+    return {};
+  };
   const get = (path: string): object => {
     const data = claims.get(path.split("/").at(-1) ?? "");
     if (data === undefined) throw notFound(path);
@@ -129,7 +133,7 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
     readyTogether: (): void => {
       for (const uid of pods.keys()) change(uid, { containersReady: true, containersReadyAtMs: clock.now() });
     },
-    client: aClient(clock, { get, create, patch }),
+    client: aClient(clock, { get, create, patch, remove }),
     objects: someObjects(services, nodes),
     alive: (app: string): PodFact[] =>
       [...pods.values()].filter(({ labels, deletionAtMs }) => labels["app"] === app && deletionAtMs === undefined),
@@ -177,7 +181,7 @@ const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? v
 const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
 const reasonOf = (event: unknown) => ({ reason: textOf(member(event, "reason")), message: textOf(member(event, "message")) });
 
-type Verbs = { readonly [verb in "get" | "create" | "patch"]: (path: string, body: unknown) => object };
+type Verbs = { readonly [verb in "get" | "create" | "patch" | "remove"]: (path: string, body: unknown) => object };
 
 /** Answers after a moment; a caller that has given up by then has changed nothing. */
 function aClient(clock: Clock, verbs: Verbs): KubeClient {
@@ -195,7 +199,7 @@ function aClient(clock: Clock, verbs: Verbs): KubeClient {
     patch: (path, body, _type, { signal } = {}) => after(signal, () => verbs.patch(path, body)),
     list: unexpected,
     replace: unexpected,
-    delete: unexpected,
+    delete: (path, _body, { signal } = {}) => after(signal, () => verbs.remove(path, undefined)),
     watch: unexpected,
     close: () => Promise.resolve(),
   };
