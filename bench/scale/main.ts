@@ -7,7 +7,7 @@ import { cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { LEASE_TIMES } from "../../coordinator/leader/lease.ts";
 import { until } from "../../test/cluster/process.ts";
-import { argumentsOrExit, checkJsonFile } from "../arguments.ts";
+import { argumentsOrExit, checkJsonFile, exitAfter } from "../arguments.ts";
 import { drive, type Mix, quantile } from "./changes.ts";
 import { type Ground, type Size, startGround } from "./ground.ts";
 import { type Control, floorMiB, startControl } from "./helpers.ts";
@@ -293,10 +293,4 @@ async function main(options: Options, json: string | undefined): Promise<boolean
 }
 
 const { json, help: _help, ...options } = argumentsOrExit(USAGE, readOptions);
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130)); // what runs ends with us
-try {
-  process.exit((await main(options, json)) ? 0 : 1);
-} catch (error) {
-  console.error(error instanceof Error ? error.stack : error);
-  process.exit(1);
-}
+await exitAfter(() => main(options, json));

@@ -7,7 +7,7 @@ import { cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { LEASE_TIMES } from "../../coordinator/leader/lease.ts";
 import { until } from "../../test/cluster/process.ts";
-import { argumentsOrExit, checkJsonFile } from "../arguments.ts";
+import { argumentsOrExit, checkJsonFile, exitAfter } from "../arguments.ts";
 import { quantile } from "./changes.ts";
 import { CALLERS, type Ground, startGround } from "./ground.ts";
 import { startControl } from "./helpers.ts";
@@ -161,10 +161,4 @@ async function main({ pods, services, json }: ReturnType<typeof readOptions>): P
 }
 
 const options = argumentsOrExit(USAGE, readOptions);
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130)); // what runs ends with us
-try {
-  process.exit((await main(options)) ? 0 : 1);
-} catch (error) {
-  console.error(error instanceof Error ? error.stack : error);
-  process.exit(1);
-}
+await exitAfter(() => main(options));

@@ -4,7 +4,7 @@
  */
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { argumentsOrExit, checkJsonFile, namedOrFormer, positive } from "../arguments.ts";
+import { argumentsOrExit, checkJsonFile, exitAfter, namedOrFormer, positive } from "../arguments.ts";
 import { changes } from "./changes.ts";
 import { changesText, failings, LEGEND, rolloutFailings, rolloutTable, rowsTable } from "./print.ts";
 import { rollout } from "./rollout.ts";
@@ -90,10 +90,4 @@ function apart(wired: readonly ResultRow[], rows: readonly ResultRow[]): string[
 }
 
 const options = argumentsOrExit(USAGE, readOptions);
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130)); // what runs ends with us
-try {
-  process.exit((await main(options)) ? 0 : 1);
-} catch (error) {
-  console.error(error instanceof Error ? error.stack : error);
-  process.exit(1);
-}
+await exitAfter(() => main(options));
