@@ -1,6 +1,7 @@
 import type { Clock } from "../../common/clock.ts";
 import { withDeadline } from "../../common/deadline.ts";
 import { isCancelled } from "../../common/errors.ts";
+import { LastingFailures } from "../../common/lasting-failures.ts";
 import type { Logger } from "../../common/log.ts";
 import { OVER, withEither } from "../../common/signals.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
@@ -31,7 +32,7 @@ export type HealthPollerDeps = {
   readonly doubt: (loadBalancerId: string) => void;
 };
 
-/** Longest pause after questions that failed, milliseconds. */
+/** Longest pause after questions that failed, milliseconds; longer where they have failed for long (LastingFailures). */
 const MOST_FAILED_MS = 5_000;
 /** A question that takes longer is slow: those it does not name are asked about meanwhile. Answers come in about 100 ms (clb-api.md §7.5). */
 const SLOW_MS = 1_000;
@@ -62,6 +63,7 @@ type Asked = {
 export class HealthPoller {
   readonly #deps: HealthPollerDeps;
   readonly #asked = new Map<string, Asked>();
+  readonly #lasting = new LastingFailures();
   /** When the last question was asked, about whomever. */
   #lastMs = 0;
   /** Those about whom a question is under way. */
@@ -106,7 +108,7 @@ export class HealthPoller {
   #due(nowMs: number): Due[] {
     const { mirror, idleMs, pollMs, callsPerSecond, awaited } = this.#deps;
     const present = new Set(mirror.ids);
-    for (const id of this.#asked.keys()) if (!present.has(id)) this.#asked.delete(id);
+    for (const id of this.#asked.keys()) if (!present.has(id)) this.#forget(id);
     const waiting = mirror.ids.filter((id) => !this.#underWay.has(id)).map((id) => ({ id, targets: awaited(id) }));
     const calls = Math.ceil(waiting.filter(({ targets }) => targets.length > 0).length / PER_QUESTION);
     const pace = { fastestMs: fastestPauseMs(calls, callsPerSecond), slowestMs: Math.max(pollMs, fastestPauseMs(calls, callsPerSecond)) };
@@ -149,7 +151,7 @@ export class HealthPoller {
     } catch (err) {
       if (isCancelled(err, signal)) return;
       const isRefused = err instanceof ClbApiError && err.call.code.startsWith("InvalidParameter");
-      for (const id of ids) this.#noteMiss(id, isRefused ? "refused" : "failed", MOST_FAILED_MS);
+      for (const id of ids) this.#noteFailure(id, isRefused ? "refused" : "failed");
       // One unknown load balancer fails the whole question: each must be read again, which finds the one that is gone.
       if (isRefused) for (const id of ids) this.#doubt(id);
       log.warn({ err, loadBalancerIds: ids }, "health not read");
@@ -175,6 +177,7 @@ export class HealthPoller {
     const before = this.#asked.get(id);
     if (before === undefined) return;
     const { firstMs, isKnown } = before;
+    this.#lasting.over(id);
     if (isTold || isKnown) return void this.#asked.set(id, { firstMs, askedMs, isKnown: true, misses: 0 });
     this.#asked.set(id, { ...before, askedMs });
     this.#noteMiss(id, "left-out", this.#deps.idleMs);
@@ -185,11 +188,21 @@ export class HealthPoller {
     this.#deps.doubt(id);
   }
 
-  #noteMiss(id: string, how: Missed["how"], mostMs: number): void {
+  #noteFailure(id: string, how: "failed" | "refused"): void {
+    if (this.#asked.has(id)) this.#noteMiss(id, how, MOST_FAILED_MS, this.#lasting.failed(id, this.#deps.clock.now()));
+  }
+
+  #noteMiss(id: string, how: Missed["how"], mostMs: number, leastMs = 0): void {
     const before = this.#asked.get(id);
     if (before === undefined) return;
     const misses = before.misses + 1;
-    this.#asked.set(id, { ...before, misses, missed: { how, againMs: this.#deps.clock.now() + repeatPauseMs(misses, mostMs) } });
+    const againMs = this.#deps.clock.now() + Math.max(repeatPauseMs(misses, mostMs), leastMs);
+    this.#asked.set(id, { ...before, misses, missed: { how, againMs } });
+  }
+
+  #forget(id: string): void {
+    this.#asked.delete(id);
+    this.#lasting.over(id);
   }
 }
 

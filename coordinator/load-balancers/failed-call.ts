@@ -31,7 +31,8 @@ export function pauseAfterFailedCall({ refusedItems, lanes, clock, log }: Deps, 
   const mayPass = lanes.failed(id, call.lane) <= PASSING_FAILURES;
   if (mayPass && askedMs <= LONG_MS) throw err;
   const isUrgent = call.lane === "drain" || call.lane === "conflict";
-  const waitMs = isUrgent ? Math.min(askedMs, mayPass ? URGENT_RETRY_MS : LONG_MS) : askedMs;
+  const soonMs = isUrgent ? Math.min(askedMs, mayPass ? URGENT_RETRY_MS : LONG_MS) : askedMs;
+  const waitMs = Math.max(soonMs, lanes.restMs(id, call.lane, clock.now()));
   log.warn({ err, loadBalancerId: id, lane: call.lane, items: items.length, first, waitMs }, "call failed, the other lanes go on");
   lanes.pause(id, call.lane, clock.now() + waitMs);
 }
@@ -43,7 +44,8 @@ export function pauseAfterFailedClaim(
   lane: "bind" | "adopt",
   err: KubeApiError,
 ): void {
-  const waitMs = lanes.failed(id, lane) <= PASSING_FAILURES ? CLAIM_RETRY_MS : LONG_MS;
+  const soonMs = lanes.failed(id, lane) <= PASSING_FAILURES ? CLAIM_RETRY_MS : LONG_MS;
+  const waitMs = Math.max(soonMs, lanes.restMs(id, lane, clock.now()));
   log.warn({ err, loadBalancerId: id, lane, waitMs }, "addresses not claimed, the other lanes go on");
   lanes.pause(id, lane, clock.now() + waitMs);
 }

@@ -1,3 +1,4 @@
+import { LastingFailures } from "../../common/lasting-failures.ts";
 import type { Call } from "../domain/call.ts";
 import type { LaneTimes } from "../domain/plan/lane-order.ts";
 
@@ -14,6 +15,7 @@ type State = {
   /** Since when each lane has had something to do. */
   sinceMs: ReadonlyMap<Lane, number>;
   readonly failures: Map<Work, number>;
+  readonly lasting: LastingFailures;
   readonly pausedUntilMs: Map<Work, number>;
   readonly tookMs: Map<Lane, number>;
   last: Lane | undefined;
@@ -56,6 +58,7 @@ export class Lanes {
 
   worked(id: string, lane: Work): void {
     this.#states.get(id)?.failures.delete(lane);
+    this.#states.get(id)?.lasting.over(lane);
   }
 
   /** How many calls of the lane have failed in a row, with this one. */
@@ -64,6 +67,11 @@ export class Lanes {
     const inARow = (failures.get(lane) ?? 0) + 1;
     failures.set(lane, inARow);
     return inARow;
+  }
+
+  /** How long a lane whose call has just failed rests at least, milliseconds; longer, the longer its calls have failed. */
+  restMs(id: string, lane: Work, nowMs: number): number {
+    return this.#of(id).lasting.failed(lane, nowMs);
   }
 
   /** The other lanes go on meanwhile. */
@@ -98,6 +106,7 @@ export class Lanes {
     const state = this.#states.get(id) ?? {
       sinceMs: new Map(),
       failures: new Map(),
+      lasting: new LastingFailures(),
       pausedUntilMs: new Map(),
       tookMs: new Map(),
       last: undefined,

@@ -22,7 +22,7 @@ export type RefreshDeps = {
   readonly facts?: Pick<PodFacts, "pods">;
   readonly clusterId: string;
   /** Which load balancers are to be re-read to notice what others changed; default: none. */
-  readonly resync?: Pick<Resync, "isDue" | "failed">;
+  readonly resync?: Pick<Resync, "isDue" | "worked" | "failed">;
   /** Told what somebody else changed in listeners of ours. */
   readonly onDrift?: (loadBalancerId: string, drifts: readonly Drift[]) => void;
   readonly clock: Clock;
@@ -39,7 +39,9 @@ export async function ensureCurrent(deps: RefreshDeps, id: string, signal: Abort
   const isContradicted = (deps.writer.rereadAtMs(id) ?? Number.POSITIVE_INFINITY) <= deps.clock.now();
   if (deps.resync?.isDue(id) !== true && !isContradicted) return true;
   try {
-    return await readAnew(deps, id, RESYNC, signal);
+    const isThere = await readAnew(deps, id, RESYNC, signal);
+    deps.resync?.worked(id);
+    return isThere;
   } catch (err) {
     if (!(err instanceof ClbApiError)) throw err;
     deps.resync?.failed(id);

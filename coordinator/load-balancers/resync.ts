@@ -1,4 +1,5 @@
 import type { Clock } from "../../common/clock.ts";
+import { LastingFailures } from "../../common/lasting-failures.ts";
 import type { Logger } from "../../common/log.ts";
 import { ownerMarkOf } from "../../common/names.ts";
 import type { RateLimit } from "../cloud/rate-limit.ts";
@@ -12,7 +13,7 @@ const READS = ["DescribeLoadBalancers", "DescribeListeners", "DescribeTargets"] 
 const SHARE = 1 / 4;
 /** How soon to try again while others wait for a read. */
 const GIVE_WAY_MS = 200;
-/** When a resync that failed is due again. */
+/** When a resync that failed is due again at the earliest. */
 const FAILED_MS = 5_000;
 /** Longest pause: after it the round counts what was read meanwhile. */
 const LONGEST_PAUSE_MS = 1_000;
@@ -42,6 +43,7 @@ export class Resync {
   readonly #deps: ResyncDeps;
   /** The last resync of each load balancer that fell due. */
   readonly #scheduled = new Map<string, Scheduled>();
+  readonly #lasting = new LastingFailures();
   /** Calls of one re-read, by the listeners of a load balancer, which are another array when anything has changed. */
   readonly #calls = new WeakMap<readonly Listener[], number>();
   /** Before that the budget is used up. */
@@ -58,9 +60,16 @@ export class Resync {
     return last?.due === true && (this.#deps.mirror.readAtMs(loadBalancerId) ?? 0) < last.atMs;
   }
 
+  /** It was read. */
+  worked(loadBalancerId: string): void {
+    this.#lasting.over(loadBalancerId);
+  }
+
   /** The cloud did not let it be read: what is known stays good, and its resync is due again soon. */
   failed(loadBalancerId: string): void {
-    this.#scheduled.set(loadBalancerId, { atMs: this.#deps.clock.now() - this.#periodMs + FAILED_MS, due: false });
+    const now = this.#deps.clock.now();
+    const restMs = Math.max(FAILED_MS, this.#lasting.failed(loadBalancerId, now));
+    this.#scheduled.set(loadBalancerId, { atMs: now - this.#periodMs + restMs, due: false });
   }
 
   async run(signal: AbortSignal): Promise<void> {

@@ -52,7 +52,7 @@ export async function ensureLoadBalancer(
   const errand: Errand = { uid: service.uid, wish: loadBalancerId, action: "DescribeLoadBalancers" };
   const facts = await deps.orders.run(errand, () => deps.api.loadBalancer(loadBalancerId, signal));
   if (facts !== undefined) return unlessForeign(deps, at, service, facts);
-  const fix = `correct the annotation ${EXISTING_LOAD_BALANCER}`;
+  const fix = `correct the annotation ${EXISTING_LOAD_BALANCER}, or CLB_REGION of the coordinator if it is in another one`;
   const message = tkeCode("E4018", `${at}: load balancer ${loadBalancerId} does not exist in this region: ${fix}`);
   return { kind: "blocked", blocker: { reason: "LoadBalancerNotFound", message } };
 }

@@ -2,6 +2,7 @@ import type { Clock } from "../../common/clock.ts";
 import { isCancelled, remedyOf } from "../../common/errors.ts";
 import { yieldTurn } from "../../common/event-loop.ts";
 import { makeHeap } from "../../common/heap.ts";
+import { LastingFailures } from "../../common/lasting-failures.ts";
 import type { Logger } from "../../common/log.ts";
 import { OVER } from "../../common/signals.ts";
 
@@ -10,7 +11,7 @@ export type Outcome = { readonly kind: "done" } | { readonly kind: "again"; read
 /** Level-based: the key says where to look, never what happened. Throws on failure. */
 export type Reconcile = (key: string, signal: AbortSignal) => Promise<Outcome>;
 
-/** Wait after a failure that names no time of its own; fixed, because objects are shared and must not starve each other. */
+/** Wait after a failure that names no time of its own. One that lasts waits longer (LastingFailures), until the key is added by a change. */
 const RETRY_MS = 1_000;
 /** Wait after a failure that does not pass by itself; the object's next change brings the key back earlier. */
 const GIVEN_UP_MS = 30_000;
@@ -42,6 +43,7 @@ export class Worker {
   #times = makeTimes();
   readonly #running = new Set<string>();
   readonly #passes = new Set<Promise<void>>();
+  readonly #lasting = new LastingFailures();
   #wake = Promise.withResolvers<void>();
 
   constructor(deps: WorkerDeps) {
@@ -143,11 +145,13 @@ export class Worker {
     try {
       const outcome = await reconcile(key, signal);
       if (outcome.kind === "again") delayMs = outcome.afterMs;
+      this.#lasting.over(key);
       count(outcome.kind);
     } catch (err) {
       if (!isCancelled(err, signal)) {
         const remedy = remedyOf(err);
-        delayMs = remedy.kind === "retryAfter" ? remedy.delayMs : remedy.kind === "retry" ? RETRY_MS : GIVEN_UP_MS;
+        const askedMs = remedy.kind === "retryAfter" ? remedy.delayMs : remedy.kind === "retry" ? RETRY_MS : GIVEN_UP_MS;
+        delayMs = Math.max(askedMs, this.#lasting.failed(key, clock.now()));
         count("failed");
         log.warn({ err, worker: name, key, retryMs: delayMs }, "pass failed");
       }

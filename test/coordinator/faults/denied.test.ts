@@ -70,3 +70,33 @@ suite("a Service and its Pods say so, and go on by themselves, when", () => {
       assertNothingWrong(world, { stuck: true });
     });
 });
+
+suite("what is refused for ever is asked for at most once in 30 s for each load balancer, and works soon after it may:", () => {
+  for (const action of [...ACTIONS, "BatchModifyTargetWeight", "BatchDeregisterTargets"] as const)
+    for (const code of ["UnauthorizedOperation", "InternalError"] as const)
+      test(`${action}: ${code}`, async (t) => {
+        const world = aWorld(t, { apps: ["one"], pods: 2 });
+        let asked: number[] = [];
+        world.intercept.by = (called) => {
+          if (called !== action) return undefined;
+          asked.push(world.clock.now());
+          return code;
+        };
+        await world.run(async () => {
+          world.start();
+          await world.clock.sleep(30_000);
+          const [first] = world.cluster.alive("one");
+          if (first !== undefined) world.cluster.end([first.uid]); // its drain is denied as well
+          await world.clock.sleep(900_000);
+          const fromMs = world.clock.now();
+          asked = [];
+          await world.clock.sleep(300_000);
+          assert.ok(asked.length <= 300 / 30 + 1, `asked ${asked.length} times in 300 s: ${asked.map((ms) => ms - fromMs).join(", ")}`);
+          world.intercept.by = () => undefined;
+          await world.clock.sleep(60_000);
+          await world.converged("one");
+          await world.kill();
+        }, 2 * 3_600_000);
+        assertNothingWrong(world, { stuck: true });
+      });
+});

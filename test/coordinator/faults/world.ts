@@ -188,7 +188,7 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
       running = undefined;
     },
     /** Lets virtual time pass until the work is over. */
-    run: async <T>(work: () => Promise<T>): Promise<T> => await clock.run(work(), LIMIT_MS),
+    run: async <T>(work: () => Promise<T>, limitMs = LIMIT_MS): Promise<T> => await clock.run(work(), limitMs),
   };
 }
 

@@ -56,6 +56,7 @@ export function aWorld(t: TestContext, { pods = 3, cloud = {}, tags = {}, deps =
     resyncMs: 60_000,
     resync: {
       isDue: (one) => stage.clock.now() - (stage.mirror.readAtMs(one) ?? 0) >= 60_000,
+      worked: () => undefined,
       failed: (one) => void failedAudits.push(one),
     },
     synced: () => true,
