@@ -4,6 +4,7 @@ import { FIELD_MANAGER } from "../names.ts";
 import { OVER, withEither } from "../signals.ts";
 import { findKubeAccess, type KubeAccess, type TlsOptions } from "./access.ts";
 import { errorFromAnswer, errorFromTransport, KubeApiError } from "./api-error.ts";
+import { urlOf } from "./path.ts";
 import type { KubeClient, ListPage, PatchType, Query, RequestOptions } from "./requests.ts";
 import { watchOnce } from "./watch.ts";
 
@@ -65,7 +66,7 @@ export async function makeKubeClient({
     return await within<T>(clock, options.timeoutMs ?? timeoutMs, options.signal, request, async (signal) => {
       const { headers, tls } = await access.credentials();
       signal.throwIfAborted();
-      const answer = await send(urlOf(access.server, what.path, options.query), {
+      const answer = await send(withQuery(urlOf(access.server, what.path, request), options.query), {
         method: what.method,
         headers: what.body === undefined ? headers : { ...headers, "Content-Type": what.contentType ?? "application/json" },
         ...(what.body !== undefined && { body: JSON.stringify(what.body) }),
@@ -187,8 +188,7 @@ async function within<T>(
   }
 }
 
-function urlOf(server: string, path: string, query: Query = {}): string {
-  const url = new URL(server + path);
+function withQuery(url: URL, query: Query = {}): string {
   for (const [key, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(key, String(value));
   return url.toString();
 }

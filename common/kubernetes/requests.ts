@@ -25,7 +25,7 @@ export type WatchEventType = "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK";
 /**
  * The Kubernetes API, as paths and plain JSON: the typed APIs of the client library cost 55 MiB of memory (toolchain.md §5).
  * Everything throws KubeApiError, except after the caller's own abort: then the signal's reason. Nothing is retried here.
- * `path` e.g. "/api/v1/namespaces/shop/pods/web-1"; escape names that are not DNS names.
+ * `path` e.g. "/api/v1/namespaces/shop/pods/web-1"; one with names in it is made with `kubePath`, any other than a plain one is refused.
  */
 export interface KubeClient {
   /** e.g. "https://10.0.0.1:443" */

@@ -6,6 +6,7 @@ import type { Clock } from "../clock.ts";
 import { OVER } from "../signals.ts";
 import type { KubeAccess, TlsOptions } from "./access.ts";
 import { errorFromAnswer, errorFromTransport, KubeApiError } from "./api-error.ts";
+import { urlOf } from "./path.ts";
 import type { Query, WatchEnd, WatchEventType } from "./requests.ts";
 
 type WatchDeps = {
@@ -22,6 +23,11 @@ const NEVER_MS = 2_147_483_647; // the longest delay that a timer takes
 /** One watch over the library's `Watch`, from connecting to whatever ends it. Never rejects. */
 export async function watchOnce(deps: WatchDeps, { path, query, onEvent }: WatchWhat, signal: AbortSignal): Promise<WatchEnd> {
   const request = `WATCH ${path}`;
+  try {
+    urlOf(deps.access.server, path, request);
+  } catch (error) {
+    return { kind: "failed", error: error instanceof KubeApiError ? error : errorFromTransport(request, error) };
+  }
   const { promise: ended, resolve: end } = Promise.withResolvers<WatchEnd>();
   const over = new AbortController();
   let heardAtMs = deps.clock.now();

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { Clock } from "../../common/clock.ts";
 import { isCancelled } from "../../common/errors.ts";
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
+import { kubePath } from "../../common/kubernetes/path.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import type { Problem } from "../domain/problem.ts";
@@ -56,13 +57,14 @@ export class EventRecorder {
   /** False: try again later. */
   async #write(name: string, problem: Problem, signal: AbortSignal): Promise<boolean> {
     const { client, clock, log } = this.#deps;
-    const path = `/api/v1/namespaces/${problem.object.namespace}/events`;
+    const { namespace } = problem.object;
     try {
-      await client.create(path, this.#event(name, problem), { signal });
+      await client.create(kubePath`/api/v1/namespaces/${namespace}/events`, this.#event(name, problem), { signal });
     } catch (err) {
       if (isCancelled(err, signal)) return false;
       if (!(err instanceof KubeApiError) || err.code === undefined || err.code >= 500 || err.code === 429) return false;
-      if (err.code === 409) await this.#repeat(`${path}/${name}`, this.#told.get(name)?.count, signal);
+      if (err.code === 409)
+        await this.#repeat(kubePath`/api/v1/namespaces/${namespace}/events/${name}`, this.#told.get(name)?.count, signal);
       else log.warn({ err, reason: problem.reason }, "event refused"); // e.g. 403 in a namespace that is being deleted
     }
     if (this.#told.size >= MAX_REMEMBERED) this.#told.delete(this.#told.keys().next().value ?? "");

@@ -1,5 +1,6 @@
 import type { Clock } from "../../common/clock.ts";
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
+import { kubePath } from "../../common/kubernetes/path.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import { DEFAULT_GATE_TYPE } from "../../common/names.ts";
@@ -105,7 +106,7 @@ async function write(deps: PodGateDeps, pod: PodFact, condition: GateCondition, 
   const changes = pod.gate !== condition.status && { lastTransitionTime };
   const body = { metadata: { uid: pod.uid }, status: { conditions: [{ type: deps.gateType, ...condition, ...changes }] } };
   try {
-    await deps.client.patch(`/api/v1/namespaces/${pod.namespace}/pods/${pod.name}/status`, body, "strategic", { signal });
+    await deps.client.patch(kubePath`/api/v1/namespaces/${pod.namespace}/pods/${pod.name}/status`, body, "strategic", { signal });
   } catch (err) {
     if (err instanceof KubeApiError && err.isOtherObject) return; // this Pod is gone
     throw err;

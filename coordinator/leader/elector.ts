@@ -1,6 +1,7 @@
 import type { Clock } from "../../common/clock.ts";
 import { isCancelled } from "../../common/errors.ts";
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
+import { kubePath } from "../../common/kubernetes/path.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import { LEADER_LEASE } from "../../common/names.ts";
@@ -39,7 +40,7 @@ export class Elector {
 
   constructor(deps: ElectorDeps) {
     this.#deps = deps;
-    this.#path = `/apis/coordination.k8s.io/v1/namespaces/${deps.namespace}/leases/${LEADER_LEASE}`;
+    this.#path = kubePath`/apis/coordination.k8s.io/v1/namespaces/${deps.namespace}/leases/${LEADER_LEASE}`;
   }
 
   get leading(): boolean {

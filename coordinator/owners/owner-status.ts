@@ -1,4 +1,5 @@
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
+import { kubePath } from "../../common/kubernetes/path.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { FINALIZER, isOwnListener, LOAD_BALANCER_ID } from "../../common/names.ts";
 import { type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
@@ -66,7 +67,7 @@ export async function letGo(deps: StatusDeps, service: ServiceRecord, signal: Ab
 
 /** False: there is no such Service any more; the watch will tell. */
 async function patchStatus(deps: StatusDeps, service: ServiceRecord, body: object, signal: AbortSignal): Promise<boolean> {
-  const path = `/api/v1/namespaces/${service.namespace}/services/${service.name}/status`;
+  const path = kubePath`/api/v1/namespaces/${service.namespace}/services/${service.name}/status`;
   try {
     await deps.client.patch(path, body, "strategic", { signal });
     return true;

@@ -1,6 +1,7 @@
 import type { Clock } from "../../common/clock.ts";
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import { member } from "../../common/kubernetes/json-member.ts";
+import { kubePath } from "../../common/kubernetes/path.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { FIELD_MANAGER } from "../../common/names.ts";
 import { type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
@@ -74,7 +75,7 @@ export class StatusContest {
   async #writerOf({ namespace, name }: ServiceRecord, signal: AbortSignal): Promise<string | undefined> {
     try {
       const query = { fieldSelector: `metadata.name=${name}` };
-      const { items } = await this.#deps.client.list<unknown>(`/api/v1/namespaces/${namespace}/services`, query, { signal });
+      const { items } = await this.#deps.client.list<unknown>(kubePath`/api/v1/namespaces/${namespace}/services`, query, { signal });
       return otherWriter(items[0]);
     } catch (err) {
       if (err instanceof KubeApiError) return undefined;

@@ -1,4 +1,5 @@
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
+import { kubePath } from "../../common/kubernetes/path.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { ADDRESS_CLAIMS_PREFIX } from "../../common/names.ts";
 import { LONGEST_TASK_MS } from "../domain/call.ts";
@@ -60,9 +61,9 @@ class ClaimsByName {
 export function makeAddressClaims(client: KubeClient, namespace: string): AddressClaims {
   const byLoadBalancer = new Map<string, KnownClaims>();
   const byName = new ClaimsByName();
-  const collection = `/api/v1/namespaces/${namespace}/configmaps`;
+  const collection = kubePath`/api/v1/namespaces/${namespace}/configmaps`;
   const nameOf = (loadBalancerId: string): string => `${ADDRESS_CLAIMS_PREFIX}${loadBalancerId}`;
-  const pathOf = (loadBalancerId: string): string => `${collection}/${nameOf(loadBalancerId)}`;
+  const pathOf = (loadBalancerId: string): string => kubePath`/api/v1/namespaces/${namespace}/configmaps/${nameOf(loadBalancerId)}`;
   const claimsOf = (loadBalancerId: string): KnownClaims => {
     const known = byLoadBalancer.get(loadBalancerId) ?? noClaims();
     byLoadBalancer.set(loadBalancerId, known);

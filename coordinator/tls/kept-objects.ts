@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
+import { kubePath } from "../../common/kubernetes/path.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { FIELD_MANAGER } from "../../common/names.ts";
 
@@ -21,14 +22,15 @@ const Stored = z.object({
 
 /** Secrets and ConfigMaps of one Namespace, as text by key. All calls reject with KubeApiError. */
 export function makeKeptObjects(kube: Pick<KubeClient, "get" | "create" | "patch">, namespace: string) {
-  const pathOf = (resource: Resource): string => `/api/v1/namespaces/${namespace}/${resource}`;
+  const pathOf = (resource: Resource): string => kubePath`/api/v1/namespaces/${namespace}/${resource}`;
+  const pathTo = (resource: Resource, name: string): string => kubePath`/api/v1/namespaces/${namespace}/${resource}/${name}`;
   return {
     /** For a list-watch that only says when to read again. */
     decode: (raw: unknown): { uid: string; resourceVersion: string } => Stored.parse(raw).metadata,
 
     async read(resource: Resource, name: string, signal: AbortSignal): Promise<Found> {
       try {
-        const { metadata, data } = Stored.parse(await kube.get(`${pathOf(resource)}/${name}`, { signal }));
+        const { metadata, data } = Stored.parse(await kube.get(pathTo(resource, name), { signal }));
         return { resource, name, data: decodeData(resource, data ?? {}), resourceVersion: metadata.resourceVersion };
       } catch (error) {
         if (error instanceof KubeApiError && error.failure === "notFound") return { resource, name, data: {}, resourceVersion: undefined };
@@ -48,7 +50,7 @@ export function makeKeptObjects(kube: Pick<KubeClient, "get" | "create" | "patch
       const query = { fieldManager: FIELD_MANAGER };
       // Not server-side apply: two replicas are one field manager, so that the second one would win instead of being refused.
       if (resourceVersion === undefined) await kube.create(pathOf(resource), body, { query, signal });
-      else await kube.patch(`${pathOf(resource)}/${name}`, body, "merge", { query, signal });
+      else await kube.patch(pathTo(resource, name), body, "merge", { query, signal });
     },
   };
 }

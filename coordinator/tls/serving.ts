@@ -1,6 +1,7 @@
 import { backoffMs } from "../../common/backoff.ts";
 import type { Clock } from "../../common/clock.ts";
 import { makeListWatch } from "../../common/kubernetes/list-watch.ts";
+import { kubePath } from "../../common/kubernetes/path.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { makeLatch } from "../../common/latch.ts";
 import type { Logger } from "../../common/log.ts";
@@ -169,7 +170,7 @@ export async function makeServing(deps: ServingDeps, starting: AbortSignal): Pro
         makeListWatch(
           { client: deps.kube, clock, log },
           {
-            path: `/api/v1/namespaces/${deps.namespace}/${resource}`,
+            path: kubePath`/api/v1/namespaces/${deps.namespace}/${resource}`,
             query: { fieldSelector: `metadata.name=${name}` },
             decode: objects.decode,
             onChange: () => latch.set(),
