@@ -45,6 +45,10 @@ export const aService = (change: Partial<ServiceRecord> = {}): ServiceRecord => 
   ports: [{ name: "http", protocol: "TCP", port: 80, targetPort: 8080 }],
   deleting: false,
   ingress: [],
+  isHeadless: false,
+  sourceRanges: [],
+  loadBalancerIp: "",
+  sessionAffinity: "None",
   ...change,
 });
 

@@ -8,10 +8,12 @@ import { makeMetrics as makeAgentMetrics } from "../agent/metrics.ts";
 import { findKubeAccess } from "../common/kubernetes/access.ts";
 import { METRIC_PREFIX } from "../common/names.ts";
 import { ENVIRONMENT_KEYS as COORDINATOR_KEYS } from "../coordinator/config.ts";
+import { ANNOTATIONS } from "../coordinator/domain/intent/service-annotations.ts";
 import { EVENT_REASONS, GATE_REASONS } from "../coordinator/domain/reasons.ts";
 import { routesOf } from "../coordinator/explain/routes.ts";
 import { makeMetrics } from "../coordinator/metrics.ts";
 import { SCENARIO } from "./cloud/scenario/schema.ts";
+import { withTables } from "./pages.ts";
 
 const FOLDERS = "{agent,bench,common,coordinator,deploy,docs,proto,test}";
 const PAGE = /\b(clb-api|kubernetes|published-differences|real-cluster|tke-contract|toolchain)\.md/;
@@ -122,6 +124,20 @@ test("docs/errors.md has every reason of an Event, and no others; so have all pa
 
 test("docs/conditions.md has every reason of the gate's condition, and no others", () => {
   assertSame("docs/conditions.md", quoted("docs/conditions.md", "status", 1), GATE_REASONS);
+});
+
+test("docs/annotations.md has the tables of the code", () => {
+  const page = readFileSync("docs/annotations.md", "utf8");
+  assert.ok(ANNOTATIONS.length > 80, `${ANNOTATIONS.length} annotations`);
+  assert.equal(page, withTables(page), "run node test/write-pages.ts");
+  assert.equal(new Set(ANNOTATIONS.map(({ key }) => key)).size, ANNOTATIONS.length, "a key stands there twice");
+  const known = readFileSync("docs/errors.md", "utf8");
+  const codes = ANNOTATIONS.flatMap(({ on, code }) => (on === "Service" && code !== undefined ? code : []));
+  assert.deepEqual(
+    codes.filter((code) => !known.includes(code)),
+    [],
+    "docs/errors.md lacks these codes",
+  );
 });
 
 test("every reason in the lists is used by the coordinator", () => {

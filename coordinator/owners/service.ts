@@ -1,5 +1,5 @@
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
-import { CLUSTER_TAG, isOwnListener, OWNER_TAG } from "../../common/names.ts";
+import { CLUSTER_TAG, FINALIZER, isOwnListener, OWNER_TAG } from "../../common/names.ts";
 import { ClbApiError } from "../cloud/clb-error.ts";
 import { apiDenied } from "../domain/api-denied.ts";
 import { type Blocker, blockerOf, intentOf, loadBalancerOf, type OwnerIntent, type OwnerStanding } from "../domain/intent/owner-intent.ts";
@@ -45,7 +45,12 @@ export function makeServiceReconciler(deps: ServiceDeps): Reconcile {
       case "none":
         return vanished(deps, uid);
       case "foreign":
-        tellForeign(deps, service, ownership.because);
+      case "type":
+        tellLeftAlone(deps, service, ownership);
+        return vanished(deps, uid);
+      case "skip":
+        tellLeftAlone(deps, service, ownership);
+        if (service.deleting && service.finalizers.includes(FINALIZER)) await letGo(deps, service, signal);
         return vanished(deps, uid);
       case "deleted":
         return await telling(deps, service, finishDeletion(deps, service, signal));
@@ -71,9 +76,19 @@ function vanished(deps: ServiceDeps, uid: string): Outcome {
   return DONE;
 }
 
-function tellForeign(deps: ServiceDeps, service: ServiceRecord, because: string): void {
+const LEFT_ALONE = {
+  foreign: { type: "Warning", reason: "ForeignController" },
+  type: { type: "Warning", reason: "NotSupported" },
+  skip: { type: "Normal", reason: "StoodDown" },
+} as const;
+
+function tellLeftAlone(
+  deps: ServiceDeps,
+  service: ServiceRecord,
+  { kind, because }: { readonly kind: keyof typeof LEFT_ALONE; readonly because: string },
+): void {
   const message = `Service ${service.namespace}/${service.name} is left alone: ${because}`;
-  deps.tell({ object: serviceRef(service), type: "Warning", reason: "ForeignController", message });
+  deps.tell({ object: serviceRef(service), ...LEFT_ALONE[kind], message });
 }
 
 async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSignal): Promise<Outcome> {
@@ -90,9 +105,16 @@ async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSig
     if (former !== present) enter(deps, service, { state: "held", blocker, loadBalancerId: former });
     return DONE;
   }
+  const { fault } = reading;
+  if (fault !== undefined && present === undefined) {
+    // Nothing is made for what it asked for before: that may be just what it does not want any more.
+    enter(deps, service, { state: "waiting", intent, blocker: fault });
+    return DONE;
+  }
   // At once, and before anything that can fail: its Pods must not count as selected by nobody while the cloud is away.
   if (present !== undefined) enter(deps, service, { state: "served", intent, loadBalancerId: present });
   else enter(deps, service, { state: "waiting", intent, blocker: old && blockerOf(old) });
+  if (fault !== undefined) return DONE; // the last good state stays, and nobody is told that all is well
   if (!(await ensureFinalizer(deps, service, signal))) return DONE;
   const found = await ensureLoadBalancer(deps, { service, intent, present }, signal);
   if (found.kind === "blocked") {

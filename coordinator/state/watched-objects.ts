@@ -4,6 +4,7 @@ import { type Change, type ListWatchDeps, makeListWatch, type WatchedSet } from 
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import type { ServiceRecord } from "../domain/intent/service.ts";
+import { isOfInterest } from "../domain/intent/service-annotations.ts";
 import { type ListenerWishes, readServiceConfig } from "../domain/intent/service-config.ts";
 
 const Metadata = z.object({
@@ -20,6 +21,10 @@ const Service = z.object({
   metadata: Metadata,
   spec: z.object({
     type: z.string().default("ClusterIP"),
+    clusterIP: z.string().nullish(),
+    loadBalancerSourceRanges: z.array(z.string()).nullish(),
+    loadBalancerIP: z.string().nullish(),
+    sessionAffinity: z.string().nullish(),
     loadBalancerClass: z.string().optional(),
     selector: z.record(z.string(), z.string()).nullish(),
     ports: z
@@ -44,9 +49,6 @@ const Service = z.object({
 const Config = z.object({ metadata: Metadata, spec: z.unknown() });
 const Node = z.object({ metadata: Metadata });
 
-/** Only what we read of the annotations: the rest of a Service may be large and changes often. */
-const ANNOTATIONS = /^(service\.cloud\.tencent\.com|service\.kubernetes\.io|clb-direct\.io)\//;
-
 export function decodeService(raw: unknown): ServiceRecord {
   const { metadata, spec, status } = Service.parse(raw);
   return {
@@ -57,12 +59,16 @@ export function decodeService(raw: unknown): ServiceRecord {
     createdAt: metadata.creationTimestamp,
     type: spec.type,
     loadBalancerClass: spec.loadBalancerClass,
-    annotations: Object.fromEntries(Object.entries(metadata.annotations).filter(([key]) => ANNOTATIONS.test(key))),
+    annotations: Object.fromEntries(Object.entries(metadata.annotations).filter(([key]) => isOfInterest(key))),
     finalizers: metadata.finalizers,
     selector: spec.selector ?? {},
     ports: (spec.ports ?? []).map(({ name, protocol, port, targetPort }) => ({ name, protocol, port, targetPort: targetPort ?? port })),
     deleting: metadata.deletionTimestamp !== undefined,
     ingress: (status?.loadBalancer?.ingress ?? []).flatMap(({ ip, hostname }) => ip ?? hostname ?? []),
+    isHeadless: spec.clusterIP === "None",
+    sourceRanges: spec.loadBalancerSourceRanges ?? [],
+    loadBalancerIp: spec.loadBalancerIP ?? "",
+    sessionAffinity: spec.sessionAffinity ?? "None",
   };
 }
 

@@ -10,8 +10,10 @@ import {
   TKE_FINALIZER,
 } from "../../../common/names.ts";
 import type { Protocol } from "../load-balancer.ts";
-import { type ObjectRef, type Problem, tkeCode } from "../problem.ts";
+import type { ObjectRef, Problem } from "../problem.ts";
 import type { EventReason, FaultReason } from "../reasons.ts";
+import { judgeService, type ServiceFault } from "./judge-service.ts";
+import { annotationOf, KEYS } from "./service-annotations.ts";
 
 /** A Service as far as we read it. */
 export type ServiceRecord = {
@@ -30,6 +32,13 @@ export type ServiceRecord = {
   readonly deleting: boolean;
   /** Addresses in status.loadBalancer, "ip" or "hostname". */
   readonly ingress: readonly string[];
+  readonly isHeadless: boolean;
+  /** spec.loadBalancerSourceRanges, e.g. ["10.0.0.0/8"]. */
+  readonly sourceRanges: readonly string[];
+  /** spec.loadBalancerIP; "" is none. */
+  readonly loadBalancerIp: string;
+  /** "None" or "ClientIP". */
+  readonly sessionAffinity: string;
 };
 /** E.g. { name: "http", protocol: "TCP", port: 80, targetPort: "http" }. */
 type ServicePort = { readonly name: string; readonly protocol: string; readonly port: number; readonly targetPort: number | string };
@@ -48,7 +57,10 @@ export type OwnershipMode = "class" | "annotation";
  * Whose Service it is. `deleted`: it was ours (it has our finalizer) and is deleted or no longer a LoadBalancer, so what we made for it
  * must go. `foreign`: another controller acts on it.
  */
-export type Ownership = { readonly kind: "ours" | "deleted" | "none" } | { readonly kind: "foreign"; readonly because: string };
+export type Ownership =
+  | { readonly kind: "ours" | "deleted" | "none" }
+  /** `skip`: a person asked that nothing of it is changed. `type`: it is meant for us and can never be served. */
+  | { readonly kind: "skip" | "foreign" | "type"; readonly because: string };
 
 /**
  * Decides whose Service it is from the object alone; tags of the load balancer are judged later. `served`: this process serves it already,
@@ -56,9 +68,12 @@ export type Ownership = { readonly kind: "ours" | "deleted" | "none" } | { reado
  */
 export function ownershipOf(service: ServiceRecord, mode: OwnershipMode, served = false): Ownership {
   const held = served || service.finalizers.includes(FINALIZER);
+  if (isSkipped(service) && (held || wantsUs(service, mode)))
+    return { kind: "skip", because: `annotation ${KEYS.mode} is "skip": nothing is changed for it until that is removed` };
+  if (!held && !service.deleting && wantsUs(service, mode) && service.type !== "LoadBalancer") return otherType(service);
   if (service.deleting || service.type !== "LoadBalancer") return { kind: held ? "deleted" : "none" };
   if (held) return { kind: "ours" };
-  if (!wantsUs(service, mode)) return { kind: "none" };
+  if (!wantsUs(service, mode)) return withForeignClass(service, mode);
   if (service.finalizers.includes(TKE_FINALIZER)) return { kind: "foreign", because: `it has TKE's finalizer ${TKE_FINALIZER}` };
   if (service.annotations[LOAD_BALANCER_ID] !== undefined)
     return {
@@ -66,6 +81,27 @@ export function ownershipOf(service: ServiceRecord, mode: OwnershipMode, served 
       because: `its annotation ${LOAD_BALANCER_ID} was written by another controller: remove it if none serves this Service`,
     };
   return { kind: "ours" };
+}
+
+/** A person has told every controller to stand down; with our marker the word is addressed to TKE's. */
+const isSkipped = ({ annotations }: ServiceRecord): boolean =>
+  annotations[KEYS.mode] === "skip" && annotations[MANAGED_ANNOTATION] !== "true";
+
+/** Direct access on a Service of another type is for an Ingress that uses it, unless nothing could ever be bound, or our marker says that we are meant. */
+function otherType(service: ServiceRecord): Ownership {
+  const { type, isHeadless, annotations } = service;
+  if (type !== "ExternalName" && !isHeadless && annotations[MANAGED_ANNOTATION] !== "true") return { kind: "none" };
+  const what = isHeadless ? "spec.clusterIP is None (headless)" : `spec.type is ${type}`;
+  return {
+    kind: "type",
+    because: `${what}, and only Services of type LoadBalancer get a load balancer: change the type, or remove ${DIRECT_ACCESS}`,
+  };
+}
+
+function withForeignClass({ loadBalancerClass, annotations }: ServiceRecord, mode: OwnershipMode): Ownership {
+  const asks = annotations[DIRECT_ACCESS] === "true" && mode === "annotation";
+  if (!asks || loadBalancerClass === undefined || loadBalancerClass === LOAD_BALANCER_CLASS) return { kind: "none" };
+  return { kind: "foreign", because: `its spec.loadBalancerClass ${loadBalancerClass} addresses another controller` };
 }
 
 function wantsUs(service: ServiceRecord, mode: OwnershipMode): boolean {
@@ -97,7 +133,6 @@ export type IntentPort = { readonly protocol: Protocol; readonly port: number; r
 export type ServiceReading =
   | { readonly intent: ServiceIntent; readonly fault?: undefined; readonly warnings: readonly Problem[] }
   | { readonly intent: undefined; readonly fault: ServiceFault; readonly warnings: readonly Problem[] };
-type ServiceFault = { readonly reason: FaultReason; readonly message: string };
 
 /** Reads a Service that is ours. A fault that concerns the whole Service yields no intent: the caller keeps the last good one. */
 export function readService(service: ServiceRecord): ServiceReading {
@@ -109,11 +144,11 @@ export function readService(service: ServiceRecord): ServiceReading {
     return { intent: undefined, fault: { reason, message }, warnings: [...warnings, warn(reason, message)] };
   };
 
+  const judged = judgeService({ ...service, object });
+  warnings.push(...judged.notes, ...judged.faults.slice(1).map((fault) => warn(fault.reason, fault.message)));
+  const [fault] = judged.faults;
+  if (fault !== undefined) return unreadable(fault.reason, fault.message);
   const access = service.annotations[DIRECT_ACCESS];
-  if (access !== undefined && access !== "true" && access !== "false") {
-    const message = tkeCode("E4037", `${at}: annotation ${DIRECT_ACCESS} is "${access}": use "true" or "false"`);
-    return unreadable("InvalidDirectAccess", message);
-  }
   if (access !== "true") {
     const message = `${at}: annotation ${DIRECT_ACCESS} is ${access === undefined ? "gone" : '"false"'}, but there is no NodePort mode to go back to: its Pods stay bound; delete the Service or set it to "true"`;
     warnings.push(warn("DirectAccessRemoved", message));
@@ -123,13 +158,6 @@ export function readService(service: ServiceRecord): ServiceReading {
     return unreadable("NoSelector", message);
   }
   const existing = service.annotations[EXISTING_LOAD_BALANCER];
-  if (existing !== undefined && namedLoadBalancer(service) === undefined) {
-    const message = tkeCode(
-      "E4018",
-      `${at}: annotation ${EXISTING_LOAD_BALANCER} is "${existing}": use the id of a load balancer, e.g. lb-1a2b3c4d`,
-    );
-    return unreadable("InvalidLoadBalancerId", message);
-  }
   const ports = service.ports.flatMap(({ protocol, port, targetPort }): IntentPort[] =>
     protocol === "TCP" || protocol === "UDP" ? [{ protocol, port, targetPort }] : [],
   );
@@ -156,7 +184,7 @@ export function readService(service: ServiceRecord): ServiceReading {
 /** The load balancer that the Service names, whatever else is wrong with it; undefined if it names none or what it names cannot be one. */
 export function namedLoadBalancer({ annotations }: ServiceRecord): string | undefined {
   const id = annotations[EXISTING_LOAD_BALANCER];
-  return id !== undefined && /^lb-[0-9a-z]+$/.test(id) ? id : undefined;
+  return id !== undefined && annotationOf(EXISTING_LOAD_BALANCER)?.fault?.(id) === undefined ? id : undefined;
 }
 
 /** Every label of the selector is on the Pod. An empty selector matches nothing here. */

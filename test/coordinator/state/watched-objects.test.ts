@@ -47,6 +47,10 @@ test("keeps of a Service what we read, and of its annotations ours and TKE's", (
       ports: [{ name: "http", protocol: "TCP", port: 80, targetPort: "http" }],
       deleting: false,
       ingress: ["198.18.0.1"],
+      isHeadless: false,
+      sourceRanges: [],
+      loadBalancerIp: "",
+      sessionAffinity: "None",
     },
   );
 });

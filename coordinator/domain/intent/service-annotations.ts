@@ -1,0 +1,244 @@
+import {
+  DIRECT_ACCESS,
+  EXISTING_LOAD_BALANCER,
+  INTERNAL_SUBNET,
+  LOAD_BALANCER_ID,
+  MANAGED_ANNOTATION,
+  RELEASE,
+  SERVICE_CONFIG,
+} from "../../../common/names.ts";
+import { type Annotation, bool, idList, jsonObject, oneOf, wholeNumber } from "./annotations.ts";
+import { INGRESS_ANNOTATIONS } from "./ingress-annotations.ts";
+
+const TKE = "service.cloud.tencent.com/";
+const KUBERNETES = "service.kubernetes.io/";
+
+/** Keys on Services that we read by name, besides those of common/names.ts. */
+export const KEYS = {
+  chargeType: `${KUBERNETES}qcloud-loadbalancer-internet-charge-type`,
+  bandwidth: `${KUBERNETES}qcloud-loadbalancer-internet-max-bandwidth-out`,
+  oldChargeType: "kubernetes.io/service.internetChargeType",
+  oldBandwidth: "kubernetes.io/service.internetMaxBandwidthOut",
+  extensive: `${KUBERNETES}service.extensiveParameters`,
+  configAuto: `${TKE}tke-service-config-auto`,
+  specifyProtocol: `${TKE}specify-protocol`,
+  weights: `${TKE}lb-rs-weight`,
+  customWeight: `${TKE}custom-weight`,
+  securityGroups: `${TKE}security-groups`,
+  passToTarget: `${TKE}pass-to-target`,
+  preventLoopback: `${TKE}prevent-loopback`,
+  mode: `${TKE}mode`,
+  modificationProtection: `${TKE}modification-protection`,
+  deletionProtection: `${TKE}deletion-protection`,
+  retain: `${TKE}loadbalance-retain`,
+  mixTargetPrefer: `${TKE}mix-target-prefer`,
+} as const;
+
+const LIVE = { on: "Service", verdict: "honoured", takes: "live" } as const;
+const CREATION = { on: "Service", verdict: "honoured", takes: "creation", group: "L C" } as const;
+const NO_EFFECT = { on: "Service", verdict: "no effect", takes: "never", group: "–", syntax: "any" } as const;
+const REFUSED = { on: "Service", verdict: "refused", takes: "never", group: "–" } as const;
+const WRITTEN = { on: "Service", verdict: "written", takes: "never", group: "–", syntax: "–" } as const;
+const NOT_YET = { on: "Service", verdict: "not yet", takes: "never" } as const;
+const BOOL = { syntax: '`"true"`, `"false"`', fault: bool } as const;
+const CHARGE_TYPES = oneOf("TRAFFIC_POSTPAID_BY_HOUR", "BANDWIDTH_POSTPAID_BY_HOUR");
+const CHARGE = { syntax: "`TRAFFIC_POSTPAID_BY_HOUR`, `BANDWIDTH_POSTPAID_BY_HOUR`", code: "E4045", fault: CHARGE_TYPES } as const;
+const BANDWIDTH = { syntax: "1–2048, Mbit/s", code: "E4046", fault: wholeNumber(1, 2048) } as const;
+const NODES = "Chooses or weighs nodes in NodePort mode; Pods are bound by their own addresses";
+const OTHER_NETWORK = "Backends of another network are of another kind, without health by Pod and without an automatic end: remove it";
+
+const BINDING: readonly Annotation[] = [
+  {
+    ...LIVE,
+    ...BOOL,
+    key: DIRECT_ACCESS,
+    group: "B",
+    code: "E4037",
+    reason: "InvalidDirectAccess",
+    does: 'Binds its Pods to a load balancer by their own addresses. `"false"` or removed later: the Pods stay bound, because there is no NodePort mode to go back to, and an Event says so',
+  },
+  {
+    ...LIVE,
+    key: SERVICE_CONFIG,
+    syntax: "a name, same namespace",
+    group: "B",
+    code: "E4043",
+    does: "A TkeServiceConfig that tunes its listeners, see below",
+  },
+  {
+    ...NOT_YET,
+    ...BOOL,
+    key: KEYS.configAuto,
+    group: "B",
+    code: "E4050",
+    does: "No TkeServiceConfig is made: write one and name it",
+  },
+  {
+    ...REFUSED,
+    key: KEYS.specifyProtocol,
+    syntax: 'JSON, e.g. `{"443":{"protocol":["TCP_SSL"],"tls":"a-secret"}}`',
+    does: "Listeners of other protocols than the port's are not served yet, and plain ones would be something else: remove it",
+  },
+  {
+    ...NOT_YET,
+    key: KEYS.weights,
+    syntax: 'JSON, e.g. `{"defaultWeight":10,"groups":[]}`',
+    group: "B",
+    fault: jsonObject,
+    does: "Every backend has weight 10",
+  },
+  {
+    ...NOT_YET,
+    on: "Pod",
+    key: KEYS.customWeight,
+    syntax: "0–100",
+    group: "B",
+    does: "Every backend has weight 10",
+  },
+  {
+    ...NO_EFFECT,
+    key: `${TKE}enable-grace-shutdown`,
+    does: "Always on: a Pod that is deleted gets weight 0 first",
+  },
+  { ...NO_EFFECT, key: `${TKE}enable-grace-shutdown-tkex`, does: "Always on, see `enable-grace-shutdown`" },
+  { ...NO_EFFECT, key: `${TKE}enable-grace-deletion`, does: "Always on where an agent holds the Pod's end" },
+];
+
+const LIFE: readonly Annotation[] = [
+  {
+    ...LIVE,
+    key: EXISTING_LOAD_BALANCER,
+    syntax: "`lb-…`",
+    group: "L B",
+    code: "E4018",
+    reason: "InvalidLoadBalancerId",
+    fault: (value) => (/^lb-[0-9a-z]+$/.test(value) ? undefined : "use the id of a load balancer, e.g. lb-1a2b3c4d"),
+    does: "Uses this load balancer. Several Services may share one that you created, if their protocol and port differ. It gets no tags from us and is never deleted. Cannot be changed in place",
+  },
+  {
+    ...CREATION,
+    key: INTERNAL_SUBNET,
+    syntax: "`subnet-…`",
+    code: "E4091",
+    fault: (value) => (/^subnet-[0-9a-z]+$/.test(value) ? undefined : "use the id of a subnet, e.g. subnet-1a2b3c4d"),
+    does: "Creates a private load balancer there (needs `VPC_ID` at the coordinator)",
+  },
+  { ...NOT_YET, ...CHARGE, key: KEYS.chargeType, group: "L C", does: "The cloud's default is in effect" },
+  { ...NOT_YET, ...BANDWIDTH, key: KEYS.bandwidth, group: "L C", does: "The cloud's default is in effect" },
+  { ...NOT_YET, ...CHARGE, key: KEYS.oldChargeType, group: "L C", does: "The cloud's default is in effect" },
+  { ...NOT_YET, ...BANDWIDTH, key: KEYS.oldBandwidth, group: "L C", does: "The cloud's default is in effect" },
+  {
+    ...NOT_YET,
+    key: KEYS.extensive,
+    syntax: "JSON object",
+    group: "L C",
+    code: "E4026",
+    fault: jsonObject,
+    does: "The cloud's defaults are in effect",
+  },
+  {
+    ...REFUSED,
+    key: KEYS.securityGroups,
+    syntax: "at most 5 ids by comma",
+    fault: idList("sg", 5),
+    does: "The load balancer would be open to everybody instead: bind them by hand to a load balancer of yours and name that one",
+  },
+  { ...NOT_YET, ...BOOL, key: KEYS.passToTarget, group: "B", does: "The load balancer keeps what it has" },
+  { ...NOT_YET, ...BOOL, key: KEYS.preventLoopback, group: "B", does: "The load balancer keeps what it has" },
+  {
+    ...NOT_YET,
+    ...BOOL,
+    key: KEYS.modificationProtection,
+    group: "L",
+    does: "The public API has no such switch: set it in the console",
+  },
+  { ...NOT_YET, ...BOOL, key: KEYS.deletionProtection, group: "L", does: "Set it in the console" },
+  {
+    ...REFUSED,
+    ...BOOL,
+    key: KEYS.retain,
+    isRefused: (value) => value === "true",
+    does: "What we create goes with its Service: create the load balancer yourself and name it",
+  },
+  { ...NOT_YET, key: KEYS.mixTargetPrefer, syntax: "`ipv4`, `ipv6`", group: "B", fault: oneOf("ipv4", "ipv6"), does: "IPv4 is bound" },
+  {
+    ...NO_EFFECT,
+    key: `${KUBERNETES}qcloud-share-existed-lb`,
+    does: "Sharing a load balancer of yours is always allowed",
+  },
+];
+
+const REFUSALS: readonly Annotation[] = [
+  {
+    ...LIVE,
+    key: KEYS.mode,
+    syntax: "`skip`",
+    group: "L B",
+    fault: oneOf("skip"),
+    does: `We stand down: nothing is changed for the object, and what it has stays when it is deleted; unless \`${MANAGED_ANNOTATION}\` says that the key is addressed to TKE`,
+  },
+  {
+    ...REFUSED,
+    key: `${KUBERNETES}loadbalance-type`,
+    syntax: "`classic`, `yunapi_clb`",
+    code: "E4030",
+    isRefused: (value) => value !== "yunapiv3_forward_clb",
+    does: "A classic load balancer cannot have Pods as backends: remove it",
+  },
+  {
+    ...REFUSED,
+    key: `${TKE}target-groups`,
+    syntax: "JSON",
+    does: "A Service with target groups is TKE's, and there is no way back from them: remove it, or leave the Service to TKE",
+  },
+  { ...REFUSED, key: `${TKE}cross-region-id`, syntax: "a region", does: OTHER_NETWORK },
+  { ...REFUSED, key: `${TKE}cross-vpc-id`, syntax: "`vpc-…`", does: OTHER_NETWORK },
+  { ...REFUSED, key: `${TKE}hybrid-type`, syntax: "`CCN`", does: OTHER_NETWORK },
+  { ...REFUSED, key: `${TKE}snat-pro-info`, syntax: "JSON", does: OTHER_NETWORK },
+  {
+    ...REFUSED,
+    key: `${TKE}loadbalancer-source-endpoints`,
+    syntax: "JSON",
+    does: "Its backends come from another object, which TKE's controller reads: leave the Service to TKE",
+  },
+];
+
+const OTHERS: readonly Annotation[] = [
+  { ...NO_EFFECT, key: `${KUBERNETES}qcloud-loadbalancer-backends-label`, does: NODES },
+  { ...NO_EFFECT, key: `${KUBERNETES}local-svc-only-bind-node-with-pod`, does: NODES },
+  { ...NO_EFFECT, key: `${TKE}local-svc-weighted-balance`, does: NODES },
+  { ...NO_EFFECT, key: `${KUBERNETES}topology-mode`, does: "It is kube-proxy's" },
+  { ...NO_EFFECT, key: `${KUBERNETES}topology-aware-hints`, does: "It is kube-proxy's" },
+  {
+    ...LIVE,
+    key: MANAGED_ANNOTATION,
+    syntax: '`"true"`',
+    group: "–",
+    does: "Take-over marker, see whose Service it is",
+  },
+  {
+    ...LIVE,
+    key: RELEASE,
+    syntax: "removal ids, by comma, semicolon or blank",
+    group: "–",
+    does: "Lets removals go that the brake holds, once: see [the brake](operations.md#the-brake)",
+  },
+  { ...WRITTEN, key: LOAD_BALANCER_ID, does: "The load balancer in use: tools read it" },
+  { ...WRITTEN, key: `${KUBERNETES}loadbalance-nat-ipv6`, does: "The IPv6 address in use" },
+  { ...WRITTEN, key: `${TKE}client-token`, does: "TKE's, for its orders" },
+  { ...WRITTEN, key: `${TKE}sync-begin-time`, does: "TKE's, at each of its passes" },
+  { ...WRITTEN, key: `${TKE}sync-end-time`, does: "TKE's, at each of its passes" },
+];
+
+/** Every annotation that we know, in the order of the page. */
+export const ANNOTATIONS: readonly Annotation[] = [...BINDING, ...LIFE, ...REFUSALS, ...OTHERS, ...INGRESS_ANNOTATIONS];
+
+const BY_KEY = new Map(ANNOTATIONS.map((annotation) => [annotation.key, annotation]));
+export const annotationOf = (key: string): Annotation | undefined => BY_KEY.get(key);
+
+/** Keys with these prefixes are ours or TKE's: one that is not in the table is a mistake. */
+const PREFIXES =
+  /^(service\.cloud\.tencent\.com|ingress\.cloud\.tencent\.com|service\.kubernetes\.io|clb-direct\.io)\/|^kubernetes\.io\/(service|ingress)\./;
+
+/** Whether an annotation is kept of what the API server says: the rest of an object may be large and changes often. */
+export const isOfInterest = (key: string): boolean => PREFIXES.test(key);
