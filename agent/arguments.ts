@@ -2,7 +2,7 @@ import { parseArgs } from "node:util";
 import { ConfigError } from "../common/errors.ts";
 
 export const USAGE = `usage: npm run agent
-The environment sets everything: docs/operations.md lists the keys, deploy/manifests/workloads.yaml shows them in use.
+The environment sets everything: docs/operations.md lists the keys, deploy/install.yaml shows them in use.
   NODE_NAME            required: the node whose Pods it watches
   COORDINATOR_ADDRESS  required: where the coordinators are, e.g. dns:///clb-direct-coordinator.clb-direct.svc:9443
   CA_BUNDLE_FILE       required: the CA of the coordinators' certificates

@@ -15,7 +15,8 @@ const port = (preset: number) => whole(0, 65_535).default(preset);
 const milliseconds = (preset: number) => whole(10, 3_600_000).default(preset);
 const required = (hint: string) => z.string(`is missing; ${hint}`);
 
-const Environment = z.object({
+/** docs/operations.md explains each key. */
+export const ENVIRONMENT = z.object({
   NODE_NAME: required("set it from spec.nodeName"),
   /** `dns:///<name>:<port>` or a comma list `<host>:<port>,<host>:<port>`; IPv6 addresses in brackets. */
   COORDINATOR_ADDRESS: required("e.g. dns:///clb-direct-coordinator.clb-direct.svc:9443").transform(parseEndpoints),
@@ -40,14 +41,13 @@ const Environment = z.object({
   TIME_SCALE: z.coerce.number().positive().max(1_000).default(1),
 });
 
-/** docs/operations.md explains each. */
-export const ENVIRONMENT_KEYS = Environment.keyof().options;
+export const ENVIRONMENT_KEYS = ENVIRONMENT.keyof().options;
 
 export type AgentConfig = ReturnType<typeof readConfig>;
 
 /** Environment -> configuration. Throws ConfigError that lists every mistake. */
 export function readConfig(env: NodeJS.ProcessEnv = process.env) {
-  const data = readEnvironment("agent", Environment, env);
+  const data = readEnvironment("agent", ENVIRONMENT, env);
   return {
     nodeName: data.NODE_NAME,
     coordinators: data.COORDINATOR_ADDRESS,

@@ -16,7 +16,8 @@ const milliseconds = whole;
 const RESYNC_PERIOD = milliseconds(1_000, 3_600_000);
 const RESYNC_DEFAULT_MS = 60_000;
 
-const Environment = z.object({
+/** docs/operations.md explains each key. */
+export const ENVIRONMENT = z.object({
   /** Region of the load balancers, e.g. "ap-guangzhou". */
   CLB_REGION: required("e.g. ap-guangzhou"),
   /** Where the CLB API is; inside a VPC without Internet "clb.internal.tencentcloudapi.com". */
@@ -78,14 +79,13 @@ const Environment = z.object({
   TIME_SCALE: z.coerce.number("use a number above 0").positive("use a number above 0").default(1),
 });
 
-/** docs/operations.md explains each. */
-export const ENVIRONMENT_KEYS = Environment.keyof().options;
+export const ENVIRONMENT_KEYS = ENVIRONMENT.keyof().options;
 
 const FORMER_NAME = "AUDIT_MS is the former name of RESYNC_MS and goes with the next version: set RESYNC_MS";
 
 /** Reads the environment once. Throws ConfigError that lists every mistake. */
 export function readConfig(env: NodeJS.ProcessEnv) {
-  const data = readEnvironment("coordinator", Environment, env);
+  const data = readEnvironment("coordinator", ENVIRONMENT, env);
   const service = `${COORDINATOR_SERVICE}.${data.POD_NAMESPACE}`;
   const extra = data.SERVING_NAMES.split(",").flatMap((name) => name.trim() || []);
   const isAddress = (name: string): boolean => /^[\d.]+$|:/.test(name);

@@ -23,7 +23,7 @@ import { type StartedCloud, startCloud } from "../../test/cloud/cli/start.ts";
 import { TEST_KEY } from "../../test/cloud/runtime/options.ts";
 import type { KubeObject } from "../../test/cluster/embedded/objects.ts";
 import { type EmbeddedCluster, startApiServer } from "../../test/cluster/embedded/server.ts";
-import { applyManifests, loadManifests, manifestFile } from "../../test/cluster/manifests.ts";
+import { accountsOf, applyManifests, loadInstallation } from "../../test/cluster/manifests.ts";
 import { type AddressPlan, claimSlot } from "../../test/cluster/network.ts";
 import { until } from "../../test/cluster/process.ts";
 import { makeProduct, type Product, type Replica } from "../../test/cluster/product.ts";
@@ -121,11 +121,7 @@ export async function startGround(options: GroundOptions): Promise<Ground> {
   steps.push(() => started.stop());
   const { cloud } = started;
 
-  const access = await loadManifests(manifestFile("access.yaml"));
-  await applyManifests(
-    client,
-    access.filter(({ kind }) => kind === "Namespace" || kind === "ServiceAccount"),
-  );
+  await applyManifests(client, accountsOf(await loadInstallation()));
   await client.create("/api/v1/namespaces", { apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE } });
   store.put("tkeserviceconfigs", aConfig());
 

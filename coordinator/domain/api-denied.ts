@@ -7,5 +7,5 @@ export const apiDenied = (
   { verb, resource, words }: ApiDenied,
 ): { readonly reason: "ApiAccessDenied"; readonly message: string } => ({
   reason: "ApiAccessDenied",
-  message: `${at}: the coordinator may not ${verb} ${resource}: ${words}. Apply its rights (deploy/manifests/access.yaml); it is tried again every 30 s at last`,
+  message: `${at}: the coordinator may not ${verb} ${resource}: ${words}. Apply its rights (deploy/chart or deploy/install.yaml); it is tried again every 30 s at last`,
 });

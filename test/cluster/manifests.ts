@@ -6,8 +6,22 @@ import { loadAllYaml } from "@kubernetes/client-node/dist/yaml.js";
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 
-/** E.g. manifestFile("access.yaml"): the path of a manifest under deploy/manifests. */
-export const manifestFile = (name: string): string => new URL(`../../deploy/manifests/${name}`, import.meta.url).pathname;
+const DEPLOY = new URL("../../deploy/", import.meta.url).pathname;
+
+/** What a user applies: the file made of the chart; `before-1.36` is what older clusters need besides. */
+export const loadInstallation = (which: "all" | "before-1.36" = "all"): Promise<readonly Manifest[]> =>
+  loadManifests(`${DEPLOY}install${which === "all" ? "" : `-${which}`}.yaml`);
+
+/** Kinds of an installation that are nothing without its Pods. */
+const WORKLOADS: ReadonlySet<string> = new Set(["Deployment", "DaemonSet", "Job", "PodDisruptionBudget", "Service", "NetworkPolicy"]);
+
+/** For clusters where processes of a test stand in the place of the Pods. */
+export const withoutWorkloads = (manifests: readonly Manifest[]): readonly Manifest[] =>
+  manifests.filter(({ kind }) => !WORKLOADS.has(kind));
+
+/** Namespace and ServiceAccounts: what a cluster that authorizes nobody needs. */
+export const accountsOf = (manifests: readonly Manifest[]): readonly Manifest[] =>
+  manifests.filter(({ kind }) => kind === "Namespace" || kind === "ServiceAccount");
 
 /** One object of a manifest file, as JSON. */
 export type Manifest = {
@@ -18,7 +32,7 @@ export type Manifest = {
 };
 
 /** E.g. exampleFile("web.yaml"): the path of a manifest under deploy/examples. */
-export const exampleFile = (name: string): string => new URL(`../../deploy/examples/${name}`, import.meta.url).pathname;
+export const exampleFile = (name: string): string => `${DEPLOY}examples/${name}`;
 
 /** The documents of a YAML file, empty ones left out. Throws if one lacks apiVersion, kind or name. */
 export async function loadManifests(file: string): Promise<readonly Manifest[]> {

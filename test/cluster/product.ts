@@ -9,7 +9,7 @@ import {
   DEFAULT_NAMESPACE,
   TOKEN_AUDIENCE,
 } from "../../common/names.ts";
-import { applyManifests, loadManifests, type Manifest, manifestFile } from "./manifests.ts";
+import { accountsOf, applyManifests, loadInstallation, type Manifest, withoutWorkloads } from "./manifests.ts";
 import type { AddressPlan } from "./network.ts";
 import { type RunningProcess, startProcess, until } from "./process.ts";
 import type { Cluster } from "./simulated/cluster.ts";
@@ -198,14 +198,13 @@ async function ready(running: RunningProcess, url: string): Promise<void> {
 /** First minor of Kubernetes 1 with associated-node impersonation on by default (kubernetes.md §5). */
 const IMPERSONATION_MINOR = 36;
 
-/** Installs what deploy/manifests has, the workloads apart: those are the processes here. */
+/** Installs what deploy/install.yaml has, the workloads apart: those are the processes here. */
 async function prepare({ client }: Cluster, install: ProductOptions["install"]): Promise<void> {
-  const access = await loadManifests(manifestFile("access.yaml"));
-  const accounts = access.filter(({ kind }) => kind === "Namespace" || kind === "ServiceAccount");
-  if (install === "accounts") return await applyManifests(client, accounts);
+  const all = await loadInstallation();
+  if (install === "accounts") return await applyManifests(client, accountsOf(all));
   const { minor } = await client.get<{ minor: string }>("/version"); // e.g. "36", with some vendors "36+"
-  const files = ["policy.yaml", ...(Number.parseInt(minor, 10) < IMPERSONATION_MINOR ? ["access-before-1.36.yaml"] : [])];
-  await applyManifests(client, [...access, ...(await Promise.all(files.map((file) => loadManifests(manifestFile(file))))).flat()]);
+  const legacy = Number.parseInt(minor, 10) < IMPERSONATION_MINOR ? await loadInstallation("before-1.36") : [];
+  await applyManifests(client, [...withoutWorkloads(all), ...legacy]);
 }
 
 /** On real nodes an image that only waits; where it is not there, nobody is to look for it elsewhere. */

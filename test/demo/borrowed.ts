@@ -6,7 +6,7 @@ import { findKubeAccess } from "../../common/kubernetes/access.ts";
 import { makeKubeClient } from "../../common/kubernetes/client.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { DEFAULT_NAMESPACE, LOAD_BALANCER_CLASS } from "../../common/names.ts";
-import { applyManifests, collectionPath, loadManifests, manifestFile } from "../cluster/manifests.ts";
+import { applyManifests, collectionPath, loadInstallation, loadManifests, withoutWorkloads } from "../cluster/manifests.ts";
 import { until } from "../cluster/process.ts";
 import { answered, listAll } from "../cluster/simulated/cluster.ts";
 import { isTrue, type Node } from "../cluster/simulated/objects.ts";
@@ -79,8 +79,7 @@ async function addressOf(env: { readonly KUBECONFIG: string }): Promise<Ground["
 
 /** Nothing that is there already is touched: neither a real installation nor what an earlier demo left. */
 async function refuseWhatIsTaken(client: KubeClient): Promise<void> {
-  const files = ["access.yaml", "policy.yaml"];
-  const manifests = (await Promise.all(files.map((file) => loadManifests(manifestFile(file))))).flat();
+  const manifests = withoutWorkloads(await loadInstallation());
   const clusterScoped = manifests.filter(({ metadata, kind }) => metadata.namespace === undefined && kind !== "Namespace");
   const wanted = [
     ...[NAMESPACE, DEFAULT_NAMESPACE].map((name) => `/api/v1/namespaces/${name}`),

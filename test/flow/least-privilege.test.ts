@@ -8,7 +8,7 @@ import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import { makeKubeClient } from "../../common/kubernetes/client.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { AGENT_SERVICE_ACCOUNT, COORDINATOR_SERVICE_ACCOUNT, DEFAULT_NAMESPACE } from "../../common/names.ts";
-import { loadManifests, manifestFile } from "../cluster/manifests.ts";
+import { loadInstallation } from "../cluster/manifests.ts";
 import { onlyOn, type SeenRequest } from "./cluster.ts";
 import { applyExample, startWorld, until, type World } from "./world.ts";
 
@@ -33,7 +33,7 @@ const uses = ({ verb, resource }: SeenRequest): string => `${verb} ${resource}`;
 
 /** Every verb and resource that the roles of a process grant, e.g. "patch pods/status". */
 async function granted(role: string): Promise<Set<string>> {
-  const manifests = await loadManifests(manifestFile("access.yaml"));
+  const manifests = await loadInstallation();
   const roles = manifests.filter(({ kind, metadata }) => kind.endsWith("Role") && metadata.name === role);
   const rules = roles.flatMap((one) => one["rules"] as readonly Rule[]);
   return new Set(rules.flatMap(({ resources, verbs }) => resources.flatMap((resource) => verbs.map((verb) => `${verb} ${resource}`))));

@@ -58,7 +58,7 @@ for (const { resource, path, on } of WRITES)
     assert.equal(new Set(told.map(({ message }) => message)).size, 1);
     const { reason, message } = told[0] ?? {};
     assert.equal(reason, "ApiAccessDenied");
-    for (const part of [on, resource, "cannot patch resource", "deploy/manifests/access.yaml"]) assert.ok(message?.includes(part), message);
+    for (const part of [on, resource, "cannot patch resource", "deploy/install.yaml"]) assert.ok(message?.includes(part), message);
     assert.deepEqual(counted, [`patch ${resource}`, `patch ${resource}`]);
     assert.equal(denials.missing, `the coordinator's role lacks rights: it may not patch ${resource}`);
     refusal.is = undefined;

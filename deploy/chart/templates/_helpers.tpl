@@ -1,0 +1,29 @@
+{{/* Reference of the image: the digest where one is given, else the tag. */}}
+{{- define "clb-direct.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{/* Labels of every object. */}}
+{{- define "clb-direct.labels" -}}
+app.kubernetes.io/name: clb-direct
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+{{- end -}}
+
+{{/* Environment from a map of key to value, e.g. {DRAIN_MS: 60000}; YAML's numbers come as floating point. */}}
+{{- define "clb-direct.settings" -}}
+{{- range $key, $value := . }}
+- name: {{ $key }}
+  value: {{ if and (kindIs "float64" $value) (eq (floor $value) $value) }}{{ $value | int64 | toString | quote }}{{ else }}{{ $value | toString | quote }}{{ end }}
+{{- end }}
+{{- end -}}
+
+{{/* What may not be installed; included once, by the coordinator's template. */}}
+{{- define "clb-direct.preflight" -}}
+{{- if not .Values.region }}{{ fail "region is missing: set the region of your load balancers, e.g. --set region=ap-guangzhou" }}{{ end }}
+{{- if not .Values.image.repository }}{{ fail "image.repository is missing: set where you pushed the image, e.g. --set image.repository=registry.example.com/clb-direct" }}{{ end }}
+{{- if eq .Release.Namespace "kube-system" }}{{ fail "namespace kube-system: the coordinator may read and delete every ConfigMap of its Namespace; choose another one, e.g. --namespace clb-direct --create-namespace" }}{{ end }}
+{{- end -}}

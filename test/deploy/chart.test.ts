@@ -1,0 +1,118 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { ENVIRONMENT_KEYS as AGENT_KEYS } from "../../agent/config.ts";
+import { ENVIRONMENT_KEYS as COORDINATOR_KEYS } from "../../coordinator/config.ts";
+import { OWN_KEYS, readValues, valuesSchema } from "../../deploy/tools/chart-values.ts";
+import { findHelm, runHelm } from "../../deploy/tools/helm.ts";
+import { CHART, type Rendered, renderInstall, renderValues } from "../../deploy/tools/render.ts";
+import { type Manifest, parseManifests } from "../cluster/manifests.ts";
+
+const helm = findHelm(process.env);
+const needsHelm = { skip: helm.kind === "missing" && helm.reason };
+const run = (...args: readonly string[]): string => {
+  assert.ok(helm.kind === "found");
+  return runHelm(helm.file, args, process.env);
+};
+
+const REQUIRED = ["region=ap-guangzhou", "image.repository=registry.example.com/clb-direct"];
+/** What the chart makes of values, e.g. rendered({ set: ["policy=observe"] }). */
+function rendered(given: { set?: readonly string[]; json?: string; kubernetes?: string; namespace?: string } = {}): readonly Manifest[] {
+  const { set = [], json, kubernetes = "1.36", namespace = "lb-system" } = given;
+  const values = [...REQUIRED, ...set].flatMap((one) => ["--set", one]);
+  if (json !== undefined) values.push("--set-json", json);
+  return parseManifests(
+    run("template", "clb-direct", CHART, "--namespace", namespace, "--kube-version", kubernetes, ...values),
+    "the chart",
+  );
+}
+
+function assertCurrent(files: readonly Rendered[]): void {
+  for (const { file, content } of files)
+    assert.equal(readFileSync(file, "utf8"), content, `${file} is not current: run npm run chart:render`);
+}
+
+test("values.schema.json and the chart's README are current", () => {
+  assertCurrent(renderValues());
+});
+
+test("deploy/install.yaml and deploy/install-before-1.36.yaml are current", needsHelm, () => {
+  assert.ok(helm.kind === "found");
+  assertCurrent(renderInstall(helm.file, process.env));
+});
+
+test("the chart passes Helm's own lint", needsHelm, () => {
+  run("lint", "--strict", CHART, ...REQUIRED.flatMap((one) => ["--set", one]));
+});
+
+test("every key of the environment has a value of its own, is a setting, or is set by the chart", () => {
+  const values = readValues(readFileSync(`${CHART}/values.yaml`, "utf8"));
+  const paths = values.map(({ path }) => path.join("."));
+  const schema = JSON.stringify(valuesSchema(values));
+  const templates = { coordinator: "coordinator.yaml", agent: "agent.yaml" } as const;
+  for (const [process, keys] of [["coordinator", COORDINATOR_KEYS] as const, ["agent", AGENT_KEYS] as const]) {
+    const own: Readonly<Record<string, string | undefined>> = OWN_KEYS[process];
+    const template = readFileSync(`${CHART}/templates/${templates[process]}`, "utf8");
+    for (const key of keys)
+      if (!(key in own)) assert.ok(schema.includes(`"${key}":`), `${process}.settings lacks ${key}`);
+      else if (own[key] !== undefined) {
+        assert.ok(paths.includes(own[key]), `values.yaml lacks ${own[key]}, by which ${key} is set`);
+        assert.match(template, new RegExp(`name: ${key}\\n\\s+value`), `${templates[process]} does not set ${key}`);
+      }
+    const known: readonly string[] = keys;
+    assert.deepEqual(
+      Object.keys(own).filter((key) => !known.includes(key)),
+      [],
+    );
+  }
+});
+
+const envOf = (manifests: readonly Manifest[], kind: string): Readonly<Record<string, string | undefined>> => {
+  type Workload = { spec: { template: { spec: { containers: { env: { name: string; value?: string }[] }[] } } } };
+  const workload = manifests.find((manifest) => manifest.kind === kind) as unknown as Workload;
+  return Object.fromEntries(workload.spec.template.spec.containers[0]?.env.map(({ name, value }) => [name, value]) ?? []);
+};
+
+test("settings become environment, whole numbers without an exponent", needsHelm, () => {
+  const manifests = rendered({
+    json: "coordinator.settings.TIME_SCALE=0.5",
+    set: ["coordinator.settings.DRAIN_MS=3600000", "agent.settings.ACK_TIMEOUT_MS=6000", "vpcId=vpc-1"],
+  });
+  const coordinator = envOf(manifests, "Deployment");
+  assert.deepEqual([coordinator["DRAIN_MS"], coordinator["TIME_SCALE"], coordinator["VPC_ID"]], ["3600000", "0.5", "vpc-1"]);
+  assert.equal(envOf(manifests, "DaemonSet")["ACK_TIMEOUT_MS"], "6000");
+});
+
+test("in any Namespace: agents ask for the name that the coordinator's certificate carries there", needsHelm, () => {
+  const agent = envOf(rendered({ namespace: "lb-system" }), "DaemonSet");
+  assert.equal(agent["COORDINATOR_ADDRESS"], "dns:///clb-direct-coordinator.lb-system.svc:9443");
+  assert.equal(agent["COORDINATOR_SERVER_NAME"], "clb-direct-coordinator.lb-system.svc");
+  assert.doesNotMatch(
+    JSON.stringify(rendered({ namespace: "lb-system" })),
+    /clb-direct\.svc|"namespace":"clb-direct"|serviceaccount:clb-direct:/,
+  );
+});
+
+test("what would fail later is refused at once, with the fix", needsHelm, () => {
+  const refusals: readonly (readonly [string, Parameters<typeof rendered>[0], RegExp])[] = [
+    ["no region", { set: ["region="] }, /region is missing.*--set region=/],
+    ["no image", { set: ["image.repository="] }, /image\.repository is missing/],
+    ["a typo", { set: ["coordinater.replicas=3"] }, /coordinater/],
+    ["a setting that does not exist", { set: ["coordinator.settings.DRAIN=3"] }, /DRAIN/],
+    ["a setting out of its range", { set: ["agent.settings.ACK_TIMEOUT_MS=1"] }, /ACK_TIMEOUT_MS/],
+    ["a policy that does not exist", { set: ["policy=dry"] }, /policy/],
+    ["kube-system", { namespace: "kube-system" }, /kube-system.*ConfigMap/s],
+    ["an old Kubernetes", { kubernetes: "1.29.9" }, /1\.30/],
+  ];
+  for (const [what, given, message] of refusals) assert.throws(() => rendered(given), { message }, what);
+});
+
+test("agents may list Pods cluster-wide only below Kubernetes 1.36, or where somebody says so", needsHelm, () => {
+  const hasLegacy = (given: Parameters<typeof rendered>[0]): boolean =>
+    rendered(given).some(({ metadata }) => metadata.name === "clb-direct-agent-before-1.36");
+  assert.equal(hasLegacy({ kubernetes: "1.35.9" }), true);
+  assert.equal(hasLegacy({ kubernetes: "1.36.0-rc.1" }), false);
+  assert.equal(hasLegacy({ kubernetes: "v1.36.3-tke.2" }), false);
+  assert.equal(hasLegacy({ kubernetes: "1.35.9", set: ["legacyPodAccess=false"] }), false);
+  assert.equal(hasLegacy({ kubernetes: "1.36.0", set: ["legacyPodAccess=true"] }), true);
+});
