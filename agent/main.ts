@@ -9,7 +9,8 @@ import { loop, runParts } from "../common/lifecycle.ts";
 import { makeLogger } from "../common/log.ts";
 import { AGENT_READY_HEALTH } from "../common/names.ts";
 import { makeOpsServer } from "../common/ops-server.ts";
-import { hostKernel, makeHostNetwork } from "./adapters/host-network.ts";
+import { makeHostNetwork } from "./adapters/host-network.ts";
+import { makeKernel } from "./adapters/kernel.ts";
 import { makePodSource } from "./adapters/pod-source.ts";
 import { readArguments, USAGE } from "./arguments.ts";
 import { type AgentConfig, readConfig } from "./config.ts";
@@ -55,7 +56,7 @@ async function main(config: AgentConfig): Promise<void> {
     clock,
     log,
   });
-  const network = makeHostNetwork({ kernel: hostKernel, clock, log, onRead });
+  const network = makeHostNetwork({ kernel: makeKernel(), clock, log, onRead, onChange: () => nodeLoop.trigger() });
   const nodeLoop = makeNodeLoop({ pods: () => pods, network, uplink: links, clock, log });
   const { nodeName, gateType } = config;
   const pods = makePodSource({
@@ -91,6 +92,7 @@ async function main(config: AgentConfig): Promise<void> {
         stop: async () => void (await Promise.all([clients.node.close(), clients.self.close()])),
       },
       loop("links", (signal) => links.run(signal)),
+      loop("kernel", (signal) => network.run(signal)),
       loop("node loop", (signal) => nodeLoop.run(signal)),
       loop("Pods", (signal) => pods.run(signal)),
       { name: "health", start: () => health.health.setStatus("", "SERVING"), stop: () => health.health.setStatus("", "NOT_SERVING") },

@@ -17,12 +17,14 @@ export type AgentMetrics = {
   readonly links: LinkObserver;
   readonly onRelist: () => void;
   readonly onRestart: (cause: RestartCause) => void;
-  readonly onNetworkRead: (outcome: "ok" | "failed") => void;
+  readonly onNetworkRead: (outcome: "ok" | "failed", seconds: number) => void;
 };
 
 const NAME = `${METRIC_PREFIX}agent_`;
 /** An acknowledgement takes a round trip, a millisecond or less within a zone; beyond 5 s a snapshot follows. */
 const ACK_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20];
+/** Two runs of `ip`: 5 ms each, more on a full node. */
+const READ_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 const LINK_STATES: readonly LinkState[] = ["away", "connected", "acknowledged"];
 
 /** Every metric of the agent. */
@@ -48,7 +50,13 @@ export function makeMetrics(view: AgentView): AgentMetrics {
   registry.registerMetric(gauge("pod_watch_age_seconds", "Since the API server was last heard on the Pod watch", view.podWatchAgeSeconds));
   const relists = counter("pod_relists_total", "Complete lists of the node's Pods", []);
   const restarts = counter("pod_watch_restarts_total", "Lists and watches of Pods begun anew, by cause", ["cause"]);
-  const reads = counter("network_reads_total", "Reads of the kernel's routes", ["outcome"]);
+  const reads = counter("network_reads_total", "Reads of the kernel's rules, routes and links", ["outcome"]);
+  const readSeconds = new Histogram({
+    name: `${NAME}network_read_seconds`,
+    help: "Length of a read of the kernel",
+    buckets: READ_BUCKETS,
+    registers,
+  });
   const sent = counter("messages_sent_total", "Messages to coordinators", ["kind"]);
   const resends = counter("resends_total", "Snapshots that coordinators asked for", []);
   const timeouts = counter("ack_timeouts_total", "Differences that were not acknowledged in time", []);
@@ -67,7 +75,10 @@ export function makeMetrics(view: AgentView): AgentMetrics {
     },
     onRelist: () => relists.inc(),
     onRestart: (cause) => restarts.inc({ cause }),
-    onNetworkRead: (outcome) => reads.inc({ outcome }),
+    onNetworkRead: (outcome, seconds) => {
+      reads.inc({ outcome });
+      readSeconds.observe(seconds);
+    },
   };
 }
 

@@ -38,9 +38,9 @@ export function makeNodeLoop(deps: NodeLoopDeps): NodeLoop {
   const pass = async (signal: AbortSignal): Promise<number> => {
     const pods = deps.pods();
     if (!pods.synced) return Number.POSITIVE_INFINITY; // an incomplete list must not look like a node with few Pods
-    const { carriers, againAtMs } = await deps.network.carriersOf(firstAddresses(pods.records), signal);
+    const { found, againAtMs } = await deps.network.carriersOf(firstAddresses(pods.records), signal);
     // Records are read again: what changed during the look at the kernel is in, and its interface follows with the pass it triggered.
-    deps.uplink.report(planReport({ pods: deps.pods().records, carriers, deleted }));
+    deps.uplink.report(planReport({ pods: deps.pods().records, found, deleted }));
     return againAtMs;
   };
 

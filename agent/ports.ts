@@ -1,4 +1,5 @@
-import type { HostInterface, PodFact } from "../common/vocabulary.ts";
+import type { PodFact } from "../common/vocabulary.ts";
+import type { Carrier } from "./domain/carrier.ts";
 import type { Report } from "./domain/plan-report.ts";
 
 /** The Pods of this node. */
@@ -14,13 +15,13 @@ export interface PodSource {
 /** The kernel's view of this node's network. */
 export interface NetworkSource {
   /**
-   * Which interface carries each address, both by the UID of the Pod; Pods whose address nothing carries are left out.
-   * `againAtMs` is when to ask next: at that time more may be known. Never rejects for want of knowledge.
+   * Where each address is, both by the UID of the Pod. `againAtMs` is when to ask next: at that time more may be known. Never rejects for
+   * want of knowledge.
    */
   carriersOf(
     addresses: ReadonlyMap<string, string>,
     signal: AbortSignal,
-  ): Promise<{ readonly carriers: ReadonlyMap<string, HostInterface>; readonly againAtMs: number }>;
+  ): Promise<{ readonly found: ReadonlyMap<string, Carrier>; readonly againAtMs: number }>;
 }
 
 /** The way to the coordinators. */

@@ -53,6 +53,9 @@ export const LOAD_BALANCER_ID = "service.kubernetes.io/loadbalance-id";
 /** "yes" on load balancers that TKE created for one of its objects. */
 export const TKE_CREATED_TAG = "tke-createdBy-flag";
 export const TKE_FINALIZER = "service.k8s.tencent/resources";
+/** TKE's annotations on Pods: the networks that a Pod asks for, and what multus gave it. Source: tke-contract.md R7, §9. */
+export const POD_NETWORKS = "tke.cloud.tencent.com/networks";
+export const POD_NETWORKS_STATUS = "tke.cloud.tencent.com/networks-status";
 
 /** First 8 hex digits of an UID: the default cluster identity from Namespace kube-system, e.g. "1f0c9a2b". */
 export const clusterIdOf = (kubeSystemUid: string): string => hexDigits(kubeSystemUid).slice(0, 8);

@@ -68,8 +68,30 @@ export type GateStatus = "absent" | "True" | "False" | "Unknown";
 /** A port as a container declares it, e.g. { name: "http", port: 8080, protocol: "TCP" }. */
 export type ContainerPort = { readonly name: string; readonly port: number; readonly protocol: string };
 
-/** The host's interface that carries a Pod's address, e.g. { name: "eth1", mac: "20:90:6f:01:02:03" }. */
-export type HostInterface = { readonly name: string; readonly mac: string };
+/**
+ * How a node's kernel reaches a Pod's address. "eni": a rule for the address leads to this interface; "sub-eni": the same, and it is a VLAN of
+ * a trunk ENI; "pod": the ENI is in the Pod's own network namespace, as multus wrote; "bridge": over a bridge of the node; "overlay": over
+ * Cilium's devices; "node": the address is one of the node's own; "route": over some other route; "unknown": an agent of an older version.
+ */
+export const INTERFACE_KINDS = ["eni", "sub-eni", "pod", "bridge", "overlay", "node", "route", "unknown"] as const;
+export type InterfaceKind = (typeof INTERFACE_KINDS)[number];
+
+/** The interface that carries a Pod's address, e.g. { name: "eth1", mac: "20:90:6f:01:02:03", kind: "eni", table: 4002 }; table 0: none of its own. */
+export type HostInterface = { readonly name: string; readonly mac: string; readonly kind: InterfaceKind; readonly table: number };
+
+/** What a Pod's annotations say of its networks. */
+export type PodNetworks = {
+  /** `tke.cloud.tencent.com/networks`, e.g. ["tke-route-eni"]; empty where the Pod asks for none. */
+  readonly asked: readonly string[];
+  /** The default network of `networks-status`, as multus wrote it, e.g. "tke-direct-eni"; "" where it wrote nothing. */
+  readonly statusName: string;
+  /** MAC of the Pod's interface in that network. */
+  readonly statusMac: string;
+  /** Why an annotation counts as absent; "" where none does. */
+  readonly fault: string;
+};
+
+export const NO_NETWORKS: PodNetworks = { asked: [], statusName: "", statusMac: "", fault: "" };
 
 /** One Pod as its node sees it. Times are milliseconds since the epoch; undefined where the Pod has none. */
 export type PodFact = {
@@ -94,6 +116,9 @@ export type PodFact = {
   readonly startedAtMs: number | undefined;
   /** As the agent sees it in the kernel; undefined where no agent looked or nothing carries the address. */
   readonly hostInterface: HostInterface | undefined;
+  readonly networks: PodNetworks;
+  /** What an agent could not find out of the Pod's network and why; "" where nothing is missing or no agent looked. */
+  readonly networkNote: string;
 };
 
 /** How we know that a Pod is over: its deletion was seen, a complete list lacks it, or its Node object is gone. */

@@ -1,6 +1,6 @@
 /** Generated messages <-> vocabulary. Numbers of enums that this version does not know stop here. */
 import { createHash } from "node:crypto";
-import type { GateStatus, PodFact, PodPhase } from "../common/vocabulary.ts";
+import { type GateStatus, type HostInterface, type InterfaceKind, NO_NETWORKS, type PodFact, type PodPhase } from "../common/vocabulary.ts";
 import * as wire from "./gen/clb/direct/v1/node_stream.ts";
 
 /** How the agent knows that a Pod is over. */
@@ -22,12 +22,24 @@ const GATE_NUMBERS: Readonly<Record<GateStatus, wire.GateStatus>> = {
   False: wire.GateStatus.GATE_STATUS_FALSE,
   Unknown: wire.GateStatus.GATE_STATUS_UNKNOWN,
 };
+const KIND_NUMBERS: Readonly<Record<InterfaceKind, wire.InterfaceKind>> = {
+  eni: wire.InterfaceKind.INTERFACE_KIND_ENI,
+  "sub-eni": wire.InterfaceKind.INTERFACE_KIND_SUB_ENI,
+  pod: wire.InterfaceKind.INTERFACE_KIND_POD,
+  bridge: wire.InterfaceKind.INTERFACE_KIND_BRIDGE,
+  overlay: wire.InterfaceKind.INTERFACE_KIND_OVERLAY,
+  node: wire.InterfaceKind.INTERFACE_KIND_NODE,
+  route: wire.InterfaceKind.INTERFACE_KIND_ROUTE,
+  unknown: wire.InterfaceKind.INTERFACE_KIND_UNSPECIFIED,
+};
 
 /** The node's name stays behind: the session says it. */
 export function toPodReport(pod: PodFact): wire.PodReport {
-  const { nodeName: _, containersReadyAtMs, deletionAtMs, startedAtMs, ...same } = pod;
+  const { nodeName: _, containersReadyAtMs, deletionAtMs, startedAtMs, hostInterface, networks, ...same } = pod;
   return {
     ...same,
+    hostInterface: hostInterface && { ...hostInterface, kind: KIND_NUMBERS[hostInterface.kind] },
+    networks: networks === NO_NETWORKS ? undefined : { ...networks, asked: [...networks.asked] },
     ips: [...pod.ips],
     ports: [...pod.ports],
     phase: PHASE_NUMBERS[pod.phase],
@@ -40,9 +52,11 @@ export function toPodReport(pod: PodFact): wire.PodReport {
 
 /** `nodeName` is that of the session, e.g. "node-a": an agent reports on its own node only. */
 export function toPodFact(report: wire.PodReport, nodeName: string): PodFact {
-  const { containersReadyAt, deletionAt, startedAt, ...same } = report;
+  const { containersReadyAt, deletionAt, startedAt, hostInterface, networks, ...same } = report;
   return {
     ...same,
+    hostInterface: hostInterface && toHostInterface(hostInterface),
+    networks: networks ?? NO_NETWORKS,
     nodeName,
     phase: nameOf(PHASE_NUMBERS, report.phase) ?? "Unknown",
     gate: nameOf(GATE_NUMBERS, report.gate) ?? "Unknown",
@@ -51,6 +65,11 @@ export function toPodFact(report: wire.PodReport, nodeName: string): PodFact {
     startedAtMs: startedAt?.getTime(),
   };
 }
+
+const toHostInterface = ({ kind, ...same }: wire.HostInterface): HostInterface => ({
+  ...same,
+  kind: nameOf(KIND_NUMBERS, kind) ?? "unknown",
+});
 
 /** E.g. ({ uid: "5e21…", evidence: "deleted" }) */
 export const toRemovedPod = ({ uid, evidence }: { readonly uid: string; readonly evidence: Evidence }): wire.RemovedPod => ({

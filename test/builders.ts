@@ -1,4 +1,4 @@
-import type { PodFact } from "../common/vocabulary.ts";
+import { NO_NETWORKS, type PodFact } from "../common/vocabulary.ts";
 import type { WantedBackend } from "../coordinator/domain/intent/backends.ts";
 import type { DesiredLoadBalancer, WantedListener, WantedRule } from "../coordinator/domain/intent/desired-load-balancer.ts";
 import type { OwnerIntent, OwnerStanding } from "../coordinator/domain/intent/owner-intent.ts";
@@ -24,6 +24,8 @@ export const aPod = (change: Partial<PodFact> = {}): PodFact => ({
   ports: [{ name: "http", port: 8080, protocol: "TCP" }],
   startedAtMs: 1_000,
   hostInterface: undefined,
+  networks: NO_NETWORKS,
+  networkNote: "",
   ...change,
 });
 

@@ -11,15 +11,6 @@ export function parsePrefix(text: string): Prefix | undefined {
   return fixed <= parsed.width ? { bits: cut(parsed.bits, fixed, parsed.width), length: fixed, width: parsed.width } : undefined;
 }
 
-/** The range of an interface, e.g. ("192.0.2.7", "255.255.255.0") is 192.0.2.0/24; undefined where one is no address or the mask has gaps. */
-export function prefixOfMask(address: string, mask: string): Prefix | undefined {
-  const [own, fixed] = [parseAddress(address), parseAddress(mask)];
-  if (own === undefined || fixed === undefined || own.width !== fixed.width) return undefined;
-  const length = fixed.bits.toString(2).padStart(fixed.width, "0").search(/0|$/);
-  if (cut(2n ** BigInt(fixed.width) - 1n, length, fixed.width) !== fixed.bits) return undefined;
-  return { bits: cut(own.bits, length, own.width), length, width: own.width };
-}
-
 /** Keeps the first `length` bits. */
 export function cut(bits: bigint, length: number, width: number): bigint {
   const loose = BigInt(width - length);

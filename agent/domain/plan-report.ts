@@ -1,4 +1,5 @@
-import type { HostInterface, PodFact } from "../../common/vocabulary.ts";
+import { isOver, type PodFact, podName } from "../../common/vocabulary.ts";
+import type { Carrier } from "./carrier.ts";
 
 /** What the node has to say: its Pods by UID, and the UIDs whose deletion was seen (the newest ones, bounded). */
 export type Report = { readonly pods: ReadonlyMap<string, PodFact>; readonly deleted: ReadonlySet<string> };
@@ -23,14 +24,48 @@ export function firstAddresses(pods: ReadonlyMap<string, PodFact>): ReadonlyMap<
   );
 }
 
-/** Pods as the API server has them, joined with the interfaces that carry them (by UID). */
+/** Pods as the API server has them, joined with what the kernel knows of their addresses (by UID). */
 export function planReport(from: {
   readonly pods: ReadonlyMap<string, PodFact>;
-  readonly carriers: ReadonlyMap<string, HostInterface>;
+  readonly found: ReadonlyMap<string, Carrier>;
   readonly deleted: ReadonlySet<string>;
 }): Report {
-  const pods = new Map([...from.pods].map(([uid, pod]) => [uid, { ...pod, hostInterface: from.carriers.get(uid) }]));
+  const shared = sharedAddresses(from.pods.values());
+  const pods = new Map(Array.from(from.pods, ([uid, pod]) => [uid, { ...pod, ...networkOf(pod, from.found.get(uid), shared) }]));
   return { pods, deleted: new Set(from.deleted) };
+}
+
+/** MAC and network of an ENI in a Pod's own namespace (TKE: exclusive ENI), which the node's kernel does not show. */
+const OWN_ENI = "tke-direct-eni";
+
+/** What is known of a Pod's network, and why the rest is not. */
+function networkOf(
+  pod: PodFact,
+  carrier: Carrier | undefined,
+  shared: ReadonlyMap<string, readonly PodFact[]>,
+): Pick<PodFact, "hostInterface" | "networkNote"> {
+  const { statusName, statusMac, fault } = pod.networks;
+  const sharing = pod.hostNetwork ? [] : (shared.get(pod.ips[0] ?? "") ?? []);
+  const others = sharing.filter(({ uid }) => uid !== pod.uid).map(podName);
+  const notes = [fault, others.length > 0 ? `${pod.ips[0]} is the address of ${others.slice(0, 3).join(", ")} as well` : ""];
+  if (statusName === OWN_ENI && statusMac !== "")
+    return { hostInterface: { name: "", mac: statusMac, kind: "pod", table: 0 }, networkNote: joined(notes) };
+  return { hostInterface: carrier?.hostInterface, networkNote: joined([...notes, carrier?.note ?? ""]) };
+}
+
+const joined = (notes: readonly string[]): string => notes.filter((note) => note !== "").join("; ");
+
+/** Addresses that several live Pods have; on the host's network they all share that of the node. */
+function sharedAddresses(pods: Iterable<PodFact>): ReadonlyMap<string, readonly PodFact[]> {
+  const byAddress = new Map<string, PodFact[]>();
+  for (const pod of pods) {
+    const [ip] = pod.ips;
+    if (ip === undefined || pod.hostNetwork || isOver(pod)) continue;
+    const known = byAddress.get(ip);
+    if (known === undefined) byAddress.set(ip, [pod]);
+    else known.push(pod);
+  }
+  return new Map([...byAddress].filter(([, those]) => those.length > 1));
 }
 
 /** undefined: nothing to say. */
@@ -42,8 +77,9 @@ export function differenceOf(told: Report, now: Report): Difference | undefined 
   return changed.length === 0 && removed.length === 0 ? undefined : { changed, removed };
 }
 
-/** The resourceVersion stands for everything that the API server told; the interface is our own. */
+/** The resourceVersion stands for everything that the API server told; the rest is our own. */
 function isSame(one: PodFact | undefined, other: PodFact): boolean {
-  if (one === undefined || one.resourceVersion !== other.resourceVersion) return false;
-  return one.hostInterface?.name === other.hostInterface?.name && one.hostInterface?.mac === other.hostInterface?.mac;
+  if (one === undefined || one.resourceVersion !== other.resourceVersion || one.networkNote !== other.networkNote) return false;
+  const [before, after] = [one.hostInterface, other.hostInterface];
+  return before?.name === after?.name && before?.mac === after?.mac && before?.kind === after?.kind && before?.table === after?.table;
 }

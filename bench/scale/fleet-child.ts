@@ -69,12 +69,13 @@ function startAgent(agent: Agent, order: Extract<FleetOrder, { kind: "run" }>, s
     clock,
     log,
   });
-  const hostInterface = { name: "eth1", mac: `20:90:6f:${nodeName.slice(-4, -2)}:${nodeName.slice(-2)}:01` };
+  const mac = `20:90:6f:${nodeName.slice(-4, -2)}:${nodeName.slice(-2)}:01`;
+  const carrier = { hostInterface: { name: "eth1", mac, kind: "eni", table: 4_002 }, note: "" } as const;
   const loop = makeNodeLoop({
     pods: () => ({ synced: true, records, lastByteAtMs: clock.now() }),
     network: {
       carriersOf: async (addresses) => ({
-        carriers: new Map([...addresses.keys()].map((uid) => [uid, hostInterface])),
+        found: new Map([...addresses.keys()].map((uid) => [uid, carrier])),
         againAtMs: Number.POSITIVE_INFINITY,
       }),
     },

@@ -1,6 +1,8 @@
 import * as z from "zod";
+import { POD_NETWORKS, POD_NETWORKS_STATUS } from "../names.ts";
 import type { ContainerPort, GateStatus, PodFact, PodPhase } from "../vocabulary.ts";
 import { type Change, type ListWatchDeps, makeListWatch, type WatchedSet } from "./list-watch.ts";
+import { readNetworks } from "./pod-networks.ts";
 
 /** `nodeName` e.g. "node-a"; `gateType` is the condition type of our ReadinessGate (names.ts: DEFAULT_GATE_TYPE). The rest as in list-watch.ts. */
 export type NodePodsOptions = {
@@ -33,6 +35,7 @@ const Pod = z.object({
     namespace: z.string().min(1),
     name: z.string().min(1),
     labels: z.record(z.string(), z.string()).nullish(),
+    annotations: z.record(z.string(), z.unknown()).nullish(),
     deletionTimestamp: z.string().nullish(),
   }),
   spec: z.object({
@@ -76,6 +79,8 @@ export function decodePod(raw: unknown, gateType: string): PodFact {
     ports: portsOf(spec),
     startedAtMs: timeOf(status.startTime),
     hostInterface: undefined,
+    networks: readNetworks(metadata.annotations?.[POD_NETWORKS], metadata.annotations?.[POD_NETWORKS_STATUS]),
+    networkNote: "",
   };
 }
 

@@ -54,7 +54,8 @@ export function makePodStore(now: () => number): PodStore {
       if (grave !== undefined && !revives(fact, by, grave)) return "over";
       graves.delete(fact.uid);
       // Only an agent sees the kernel; what it saw is not unsaid by our watch.
-      const after = by === "watch" && before !== undefined ? { ...fact, hostInterface: before.hostInterface } : fact;
+      const after =
+        by === "watch" && before !== undefined ? { ...fact, hostInterface: before.hostInterface, networkNote: before.networkNote } : fact;
       if (isDeepStrictEqual(before, after)) return "taken";
       pods.set(fact.uid, after);
       emit({ before, after, end: undefined });

@@ -29,7 +29,7 @@ function start(t: TestContext, carriersOf: NetworkSource["carriersOf"]) {
   return { loop, pods, reports, clock };
 }
 
-const nothing: NetworkSource["carriersOf"] = () => Promise.resolve({ carriers: new Map(), againAtMs: Number.POSITIVE_INFINITY });
+const nothing: NetworkSource["carriersOf"] = () => Promise.resolve({ found: new Map(), againAtMs: Number.POSITIVE_INFINITY });
 
 test("reports nothing before the Pods were listed", async (t) => {
   const { loop, pods, reports } = start(t, nothing);
@@ -59,9 +59,12 @@ test("many triggers during a pass become one more pass", async (t) => {
 });
 
 test("joins Pods and interfaces, and keeps the evidence of deletions only", async (t) => {
-  const lo = { name: "lo", mac: "" };
+  const lo = { name: "lo", mac: "", kind: "node", table: 0 } as const;
   const { loop, pods, reports } = start(t, (addresses) =>
-    Promise.resolve({ carriers: new Map(Array.from(addresses.keys(), (uid) => [uid, lo])), againAtMs: Number.POSITIVE_INFINITY }),
+    Promise.resolve({
+      found: new Map(Array.from(addresses.keys(), (uid) => [uid, { hostInterface: lo, note: "" }])),
+      againAtMs: Number.POSITIVE_INFINITY,
+    }),
   );
   pods.records.set("a", aPod({ uid: "a" }));
   loop.podChanged({ kind: "added", record: aPod({ uid: "a" }) });
@@ -86,7 +89,7 @@ test("passes again when the network says so, and after a failure", async (t) => 
   const { loop, clock, reports } = start(t, () => {
     looks++;
     if (looks === 1) return Promise.reject(new Error("kernel on fire"));
-    return Promise.resolve({ carriers: new Map(), againAtMs: clock.now() + (looks === 2 ? 20 : 60_000) });
+    return Promise.resolve({ found: new Map(), againAtMs: clock.now() + (looks === 2 ? 20 : 60_000) });
   });
   loop.trigger();
   await until(() => reports.length === 2, 2_000);

@@ -11,10 +11,10 @@ const aReport = (pods: readonly PodFact[], deleted: readonly string[] = []): Rep
 });
 
 test("joins each Pod with the interface that carries it", () => {
-  const eth1 = { name: "eth1", mac: "20:90:6f:01:02:03" };
+  const eth1 = { name: "eth1", mac: "20:90:6f:01:02:03", kind: "eni", table: 4002 } as const;
   const { pods } = planReport({
-    pods: byUid(aPod({ uid: "a" }), aPod({ uid: "b" })),
-    carriers: new Map([["a", eth1]]),
+    pods: byUid(aPod({ uid: "a" }), aPod({ uid: "b", ips: ["10.244.1.2"] })),
+    found: new Map([["a", { hostInterface: eth1, note: "" }]]),
     deleted: new Set(),
   });
   assert.deepEqual(
@@ -31,6 +31,34 @@ test("the first address counts; a Pod without one has none", () => {
   assert.deepEqual([...firstAddresses(pods)], [["a", "10.244.1.1"]]);
 });
 
+const LO = { name: "lo", mac: "", kind: "node", table: 0 } as const;
+
+test("an ENI in the Pod's own namespace is known by what multus wrote", () => {
+  const networks = { asked: [], statusName: "tke-direct-eni", statusMac: "20:90:6f:01:02:03", fault: "" };
+  const found = new Map([["a", { hostInterface: undefined, note: "no rule, route or subnet of this node carries 10.244.1.1" }]]);
+  const pod = planReport({ pods: byUid(aPod({ uid: "a", networks })), found, deleted: new Set() }).pods.get("a");
+  assert.deepEqual(pod?.hostInterface, { name: "", mac: "20:90:6f:01:02:03", kind: "pod", table: 0 });
+  assert.equal(pod?.networkNote, "");
+});
+
+test("says of each Pod what is not known and why: an address twice, an annotation that cannot be read, no carrier", () => {
+  const networks = { asked: [], statusName: "", statusMac: "", fault: "annotation x counts as absent" };
+  const pods = byUid(
+    aPod({ uid: "a", name: "web-1" }),
+    aPod({ uid: "b", name: "web-2", networks }),
+    aPod({ uid: "c", name: "done", phase: "Succeeded" }),
+    aPod({ uid: "d", hostNetwork: true }),
+  );
+  const found = new Map([["b", { hostInterface: undefined, note: "nothing carries it" }]]);
+  const told = planReport({ pods, found, deleted: new Set() }).pods;
+  assert.equal(told.get("a")?.networkNote, "10.244.1.1 is the address of demo/web-2 as well");
+  assert.equal(
+    told.get("b")?.networkNote,
+    "annotation x counts as absent; 10.244.1.1 is the address of demo/web-1 as well; nothing carries it",
+  );
+  assert.equal(told.get("d")?.networkNote, "");
+});
+
 const cases: readonly { name: string; told: Report; now: Report; changed: readonly string[]; removed: readonly object[] }[] = [
   { name: "a new Pod", told: aReport([]), now: aReport([aPod()]), changed: ["pod-1"], removed: [] },
   {
@@ -43,14 +71,28 @@ const cases: readonly { name: string; told: Report; now: Report; changed: readon
   {
     name: "an interface found",
     told: aReport([aPod()]),
-    now: aReport([aPod({ hostInterface: { name: "lo", mac: "" } })]),
+    now: aReport([aPod({ hostInterface: LO })]),
     changed: ["pod-1"],
     removed: [],
   },
   {
     name: "another MAC",
-    told: aReport([aPod({ hostInterface: { name: "lo", mac: "" } })]),
-    now: aReport([aPod({ hostInterface: { name: "lo", mac: "a" } })]),
+    told: aReport([aPod({ hostInterface: LO })]),
+    now: aReport([aPod({ hostInterface: { ...LO, mac: "a" } })]),
+    changed: ["pod-1"],
+    removed: [],
+  },
+  {
+    name: "another way to it",
+    told: aReport([aPod({ hostInterface: LO })]),
+    now: aReport([aPod({ hostInterface: { ...LO, kind: "eni", table: 4_002 } })]),
+    changed: ["pod-1"],
+    removed: [],
+  },
+  {
+    name: "what is not known any more",
+    told: aReport([aPod()]),
+    now: aReport([aPod({ networkNote: "no rule, route or subnet of this node carries 10.244.1.1" })]),
     changed: ["pod-1"],
     removed: [],
   },

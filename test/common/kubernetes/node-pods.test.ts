@@ -66,7 +66,34 @@ test("keeps of a Pod what the load balancer needs, and nothing else", () => {
     ],
     startedAtMs: Date.UTC(2026, 0, 2, 3, 4, 5),
     hostInterface: undefined,
+    networks: { asked: [], statusName: "", statusMac: "", fault: "" },
+    networkNote: "",
   });
+});
+
+const NETWORKS = "tke.cloud.tencent.com/networks";
+const STATUS = "tke.cloud.tencent.com/networks-status";
+const networksOf = (annotations: object) => decodePod(aRawPod({ metadata: { annotations } }), GATE).networks;
+
+test("reads which networks a Pod asks for and which one it got by default", () => {
+  assert.deepEqual(networksOf({ [NETWORKS]: "tke-route-eni, kube-system/tke-bridge@eth1" }).asked, ["tke-route-eni", "tke-bridge"]);
+  assert.deepEqual(networksOf({ [NETWORKS]: '["tke-direct-eni"]' }).asked, ["tke-direct-eni"]);
+  assert.deepEqual(networksOf({ [NETWORKS]: '[{"name":"tke-sub-eni"}]' }).asked, ["tke-sub-eni"]);
+  const status = [
+    { name: "tke-bridge", interface: "eth1", ips: ["172.16.0.7"], mac: "AA:00:00:00:00:01" },
+    { name: "tke-direct-eni", interface: "eth0", ips: ["10.0.3.7"], mac: "20:90:6F:01:02:03", default: true },
+  ];
+  const { statusName, statusMac, fault } = networksOf({ [STATUS]: JSON.stringify(status) });
+  assert.deepEqual({ statusName, statusMac, fault }, { statusName: "tke-direct-eni", statusMac: "20:90:6f:01:02:03", fault: "" });
+});
+
+test("an annotation that cannot be read counts as absent, by name", () => {
+  for (const wrong of ['[{"nome":"x"}]', "[", "[1]"]) {
+    const { asked, fault } = networksOf({ [NETWORKS]: wrong });
+    assert.deepEqual([asked, fault], [[], `annotation ${NETWORKS} is not a comma list or a JSON list of names and counts as absent`]);
+  }
+  for (const wrong of ["", "{}", "[3]", "nonsense"])
+    assert.match(networksOf({ [STATUS]: wrong }).fault, /networks-status is not the JSON list that multus writes and counts as absent/);
 });
 
 test("reads Pods at the edges of their lives", () => {

@@ -243,7 +243,7 @@ for (const { why, known, told, taken } of orders)
 
 test("the interface that the agent saw survives what the watch tells", async () => {
   const { registry, clock, open, watch } = aRegistry();
-  const hostInterface = { name: "eth1", mac: "20:90:6f:01:02:03" };
+  const hostInterface = { name: "eth1", mac: "20:90:6f:01:02:03", kind: "eni", table: 4_002 } as const;
   registry.nodeSeen(NODE);
   const session = open();
   session.snapshot([aPod("p1", { hostInterface })]);

@@ -40,6 +40,41 @@ export namespace RemovalEvidence {
   export type UNRECOGNIZED = typeof RemovalEvidence.UNRECOGNIZED;
 }
 
+/** How a node's kernel reaches the address of a Pod. */
+export const InterfaceKind = {
+  /** INTERFACE_KIND_UNSPECIFIED - Not said: an agent of an older version. */
+  INTERFACE_KIND_UNSPECIFIED: 0,
+  /** INTERFACE_KIND_ENI - A rule for the address leads to the interface. */
+  INTERFACE_KIND_ENI: 1,
+  /** INTERFACE_KIND_SUB_ENI - The same, and the interface is a VLAN of a trunk ENI. */
+  INTERFACE_KIND_SUB_ENI: 2,
+  /** INTERFACE_KIND_POD - The ENI is in the Pod's own network namespace. */
+  INTERFACE_KIND_POD: 3,
+  /** INTERFACE_KIND_BRIDGE - Over a bridge of the node. */
+  INTERFACE_KIND_BRIDGE: 4,
+  /** INTERFACE_KIND_OVERLAY - Over the devices of an overlay. */
+  INTERFACE_KIND_OVERLAY: 5,
+  /** INTERFACE_KIND_NODE - The address is one of the node's own. */
+  INTERFACE_KIND_NODE: 6,
+  /** INTERFACE_KIND_ROUTE - Over some other route. */
+  INTERFACE_KIND_ROUTE: 7,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type InterfaceKind = typeof InterfaceKind[keyof typeof InterfaceKind];
+
+export namespace InterfaceKind {
+  export type INTERFACE_KIND_UNSPECIFIED = typeof InterfaceKind.INTERFACE_KIND_UNSPECIFIED;
+  export type INTERFACE_KIND_ENI = typeof InterfaceKind.INTERFACE_KIND_ENI;
+  export type INTERFACE_KIND_SUB_ENI = typeof InterfaceKind.INTERFACE_KIND_SUB_ENI;
+  export type INTERFACE_KIND_POD = typeof InterfaceKind.INTERFACE_KIND_POD;
+  export type INTERFACE_KIND_BRIDGE = typeof InterfaceKind.INTERFACE_KIND_BRIDGE;
+  export type INTERFACE_KIND_OVERLAY = typeof InterfaceKind.INTERFACE_KIND_OVERLAY;
+  export type INTERFACE_KIND_NODE = typeof InterfaceKind.INTERFACE_KIND_NODE;
+  export type INTERFACE_KIND_ROUTE = typeof InterfaceKind.INTERFACE_KIND_ROUTE;
+  export type UNRECOGNIZED = typeof InterfaceKind.UNRECOGNIZED;
+}
+
 /** status.phase of a Pod. */
 export const PodPhase = {
   /** POD_PHASE_UNSPECIFIED - Not said, or a phase that this version does not know. */
@@ -245,7 +280,15 @@ export interface PodReport {
     | Date
     | undefined;
   /** The host's interface that carries the first IP; unset where none does. */
-  hostInterface: HostInterface | undefined;
+  hostInterface:
+    | HostInterface
+    | undefined;
+  /** What the Pod's annotations say of its networks; unset where they say nothing. */
+  networks:
+    | PodNetworks
+    | undefined;
+  /** What the agent could not find out of the Pod's network, and why; empty where nothing is missing. */
+  networkNote: string;
 }
 
 export interface PodReport_LabelsEntry {
@@ -263,12 +306,28 @@ export interface ContainerPort {
   protocol: string;
 }
 
-/** A network interface in the host's network namespace. */
+/** The network interface that carries a Pod's address. */
 export interface HostInterface {
-  /** E.g. "eth1". */
+  /** E.g. "eth1"; empty where it is in the Pod's own network namespace. */
   name: string;
   /** E.g. "20:90:6f:01:02:03"; empty where the kernel has none. */
   mac: string;
+  /** How the node's kernel reaches the address. */
+  kind: InterfaceKind;
+  /** The routing table that leads there; 0 where it has none of its own. */
+  table: number;
+}
+
+/** What a Pod's annotations say of its networks. */
+export interface PodNetworks {
+  /** Annotation tke.cloud.tencent.com/networks, e.g. "tke-route-eni". */
+  asked: string[];
+  /** The default network in tke.cloud.tencent.com/networks-status. */
+  statusName: string;
+  /** MAC of the Pod's interface in that network. */
+  statusMac: string;
+  /** Why an annotation counts as absent. */
+  fault: string;
 }
 
 function createBaseConnectRequest(): ConnectRequest {
@@ -1194,6 +1253,8 @@ function createBasePodReport(): PodReport {
     ports: [],
     startedAt: undefined,
     hostInterface: undefined,
+    networks: undefined,
+    networkNote: "",
   };
 }
 
@@ -1246,6 +1307,12 @@ export const PodReport: MessageFns<PodReport> = {
     }
     if (message.hostInterface !== undefined) {
       HostInterface.encode(message.hostInterface, writer.uint32(130).fork()).join();
+    }
+    if (message.networks !== undefined) {
+      PodNetworks.encode(message.networks, writer.uint32(154).fork()).join();
+    }
+    if (message.networkNote !== "") {
+      writer.uint32(162).string(message.networkNote);
     }
     return writer;
   },
@@ -1394,6 +1461,22 @@ export const PodReport: MessageFns<PodReport> = {
             message.hostInterface = HostInterface.decode(reader, reader.uint32());
             continue;
           }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.networks = PodNetworks.decode(reader, reader.uint32());
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.networkNote = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1437,6 +1520,10 @@ export const PodReport: MessageFns<PodReport> = {
     message.hostInterface = (object.hostInterface !== undefined && object.hostInterface !== null)
       ? HostInterface.fromPartial(object.hostInterface)
       : undefined;
+    message.networks = (object.networks !== undefined && object.networks !== null)
+      ? PodNetworks.fromPartial(object.networks)
+      : undefined;
+    message.networkNote = object.networkNote ?? "";
     return message;
   },
 };
@@ -1588,7 +1675,7 @@ export const ContainerPort: MessageFns<ContainerPort> = {
 };
 
 function createBaseHostInterface(): HostInterface {
-  return { name: "", mac: "" };
+  return { name: "", mac: "", kind: 0, table: 0 };
 }
 
 export const HostInterface: MessageFns<HostInterface> = {
@@ -1598,6 +1685,12 @@ export const HostInterface: MessageFns<HostInterface> = {
     }
     if (message.mac !== "") {
       writer.uint32(18).string(message.mac);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(24).int32(message.kind);
+    }
+    if (message.table !== 0) {
+      writer.uint32(32).uint32(message.table);
     }
     return writer;
   },
@@ -1631,6 +1724,22 @@ export const HostInterface: MessageFns<HostInterface> = {
             message.mac = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.table = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1650,6 +1759,99 @@ export const HostInterface: MessageFns<HostInterface> = {
     const message = createBaseHostInterface();
     message.name = object.name ?? "";
     message.mac = object.mac ?? "";
+    message.kind = object.kind ?? 0;
+    message.table = object.table ?? 0;
+    return message;
+  },
+};
+
+function createBasePodNetworks(): PodNetworks {
+  return { asked: [], statusName: "", statusMac: "", fault: "" };
+}
+
+export const PodNetworks: MessageFns<PodNetworks> = {
+  encode(message: PodNetworks, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.asked) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.statusName !== "") {
+      writer.uint32(18).string(message.statusName);
+    }
+    if (message.statusMac !== "") {
+      writer.uint32(26).string(message.statusMac);
+    }
+    if (message.fault !== "") {
+      writer.uint32(34).string(message.fault);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PodNetworks {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePodNetworks();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.asked.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.statusName = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.statusMac = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.fault = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PodNetworks>, I>>(base?: I): PodNetworks {
+    return PodNetworks.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PodNetworks>, I>>(object: I): PodNetworks {
+    const message = createBasePodNetworks();
+    message.asked = object.asked?.map((e) => e) || [];
+    message.statusName = object.statusName ?? "";
+    message.statusMac = object.statusMac ?? "";
+    message.fault = object.fault ?? "";
     return message;
   },
 };
