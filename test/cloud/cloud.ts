@@ -87,6 +87,7 @@ export function makeCloud(options: CloudOptions = {}): Cloud {
     cvm: { network },
     tag: { changes, region },
     sts: { keyring, wallMs },
+    ssl: { random },
   });
   const { faults, faultsOf } = makeFaultInjection({ account, clock, journal, seed: settings.seed + 1, stopped });
   const { apiLatencyMs } = profile;

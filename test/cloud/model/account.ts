@@ -16,7 +16,7 @@ export type TargetRecord = {
   readonly port: number;
   /** Whose address this is; only "ENI" where nobody described the network. */
   readonly owner: Omit<BackendAddress, "ip">;
-  readonly tag: string | undefined;
+  tag: string | undefined;
   readonly registeredMs: number;
   weight: number;
   health: HealthStatus;
@@ -127,7 +127,16 @@ export type RuleRecord = Place & {
   /** Name of the session cookie; undefined takes the service's own. */
   cookieName: string | undefined;
   /** The rule that requests are redirected to; shown only. `code`: 301, 302 or 307. */
-  rewrite: { readonly listenerId: string; readonly locationId: string; readonly code: number; readonly takeUrl: boolean } | undefined;
+  rewrite: Rewrite | undefined;
+};
+
+/** `automatic`: made by AutoRewrite, not by ManualRewrite. */
+type Rewrite = {
+  readonly listenerId: string;
+  readonly locationId: string;
+  readonly code: number;
+  readonly takeUrl: boolean;
+  readonly automatic: boolean;
 };
 
 /** Who writes now, and until when the lock is held as far as known. */

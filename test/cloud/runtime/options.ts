@@ -46,6 +46,7 @@ export const LIMITS = {
   vpcPerSecond: 100,
   cvmPerSecond: 40,
   stsPerSecond: 20,
+  sslPerSecond: 20,
   registerTargets: 20,
   deregisterTargets: 20,
   batchRegisterTargets: 500,

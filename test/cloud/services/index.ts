@@ -2,6 +2,7 @@ import { LIMITS, type Limits } from "../runtime/options.ts";
 import { clbActions } from "./clb/index.ts";
 import type { ClbPorts } from "./clb/ports.ts";
 import { type CvmPorts, cvmActions } from "./cvm/cvm.ts";
+import { type SslPorts, sslActions } from "./ssl/ssl.ts";
 import { type StsPorts, stsActions } from "./sts/sts.ts";
 import { type OfferedAction, withPorts } from "./table/action.ts";
 import { type TagPorts, tagActions } from "./tags/tags.ts";
@@ -21,17 +22,19 @@ type ServicePorts = {
   readonly cvm: CvmPorts;
   readonly tag: TagPorts;
   readonly sts: StsPorts;
+  readonly ssl: SslPorts;
 };
 
 /** Everything that this cloud can do, by service. */
 export function makeServices(limits: Limits, ports: ServicePorts): ReadonlyMap<string, Service> {
-  const { clb, vpc, cvm, tag, sts } = tablesOf(limits);
+  const { clb, vpc, cvm, tag, sts, ssl } = tablesOf(limits);
   return new Map([
     ["clb", { version: "2018-03-17", perSecond: limits.clbPerSecond, actions: withPorts(clb, ports.clb) }],
     ["vpc", { version: "2017-03-12", perSecond: limits.vpcPerSecond, actions: withPorts(vpc, ports.vpc) }],
     ["cvm", { version: "2017-03-12", perSecond: limits.cvmPerSecond, actions: withPorts(cvm, ports.cvm) }],
     ["tag", { version: "2018-08-13", perSecond: limits.tagPerSecond, actions: withPorts(tag, ports.tag) }],
     ["sts", { version: "2018-08-13", perSecond: limits.stsPerSecond, actions: withPorts(sts, ports.sts) }],
+    ["ssl", { version: "2019-12-05", perSecond: limits.sslPerSecond, actions: withPorts(ssl, ports.ssl) }],
   ]);
 }
 
@@ -44,4 +47,5 @@ const tablesOf = (limits: Limits) => ({
   cvm: cvmActions(),
   tag: tagActions(),
   sts: stsActions(),
+  ssl: sslActions(),
 });

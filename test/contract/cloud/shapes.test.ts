@@ -1,6 +1,8 @@
 /** Each reply of the emulated cloud against the vendor's example of that action: types, null or absent, the spelling of constants. */
+import "reflect-metadata";
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
+import { issueAuthority, issueServing } from "../../../coordinator/tls/certificate.ts";
 import { makeCloud } from "../../cloud/cloud.ts";
 import { actionNames } from "../../cloud/services/index.ts";
 import { accountPlan } from "./account.ts";
@@ -20,6 +22,7 @@ const OTHERWISE: Readonly<Record<string, string>> = {
   "clb.DescribeLoadBalancers LoadBalancerSet[].MasterZone: null, published is an object": "no zone was asked for; the model allows null",
   "clb.DescribeLoadBalancers LoadBalancerSet[].ExpireTime: null, published is string": "of prepaid ones only; the model allows null",
   "cvm.DescribeInstances InstanceSet[].ExpiredTime: null, published is string": "of prepaid ones only; the model allows null",
+  "ssl.DeleteCertificate: has no shape": "no example was found; the reply is that of the model",
   ...unused("ServiceTemplate", "Ingress"),
   ...unused("AddressTemplate", "Ingress"),
   ...unused("ServiceTemplate", "Egress"),
@@ -61,7 +64,7 @@ async function everyReply(t: TestContext): Promise<{ readonly shape: string; rea
       }
       return reply;
     };
-  await askClb(asking("clb"));
+  await askClb(asking("clb"), await askSsl(asking("ssl")));
   const vpc = asking("vpc");
   for (const action of ["DescribeNetworkInterfaces", "DescribeSecurityGroups", "DescribeAddressTemplates", "DescribeAddressTemplateGroups"])
     await vpc(action, {});
@@ -75,6 +78,7 @@ async function everyReply(t: TestContext): Promise<{ readonly shape: string; rea
   await tag("GetResources", {});
   const ask = { ServiceType: "clb", ResourcePrefix: "clb", ResourceIds: ["lb-old"], ResourceRegion: "ap-guangzhou" };
   await tag("DescribeResourceTagsByResourceIds", ask);
+  await tag("ModifyResourceTags", { Resource: resource, ReplaceTags: [{ TagKey: "c", TagValue: "d" }], DeleteTags: [{ TagKey: "c" }] });
   await tag("UnTagResources", { ResourceList: [resource], TagKeys: ["a"] });
   const RoleArn = "qcs::cam::uin/100000000001:roleName/reader";
   const identity = { ProviderId: "cls-1", WebIdentityToken: "e30.e30.e30", RoleArn, RoleSessionName: "s" };
@@ -84,14 +88,40 @@ async function everyReply(t: TestContext): Promise<{ readonly shape: string; rea
   return replies;
 }
 
-async function askClb(ask: Ask): Promise<void> {
+/** Ids of two certificates that were uploaded. */
+type Uploaded = readonly [string, string];
+
+async function askHttps(ask: Ask, lb: { readonly LoadBalancerId: string }, [first, second]: Uploaded): Promise<void> {
+  const Certificate = { SSLMode: "UNIDIRECTIONAL", CertId: first };
+  const { ListenerIds } = await ask("CreateListener", { ...lb, Ports: [443], Protocol: "HTTPS", Certificate });
+  const https = { ...lb, ListenerId: String([ListenerIds].flat()[0]) };
+  await ask("CreateRule", { ...https, Rules: [{ Domain: "shop.example", Url: "/" }] });
+  await ask("ReplaceCertForLoadBalancers", { OldCertificateId: first, Certificate: { CertId: second } });
+  await ask("AutoRewrite", https);
+}
+
+async function askSsl(ask: Ask): Promise<Uploaded> {
+  const { certPem, keyPem } = await issueServing(await issueAuthority(Date.now()), ["shop.example"], [], Date.now());
+  const sent = { CertificatePublicKey: certPem, CertificatePrivateKey: keyPem, Alias: "shop" };
+  const [first, second, third] = [
+    String((await ask("UploadCertificate", sent))["CertificateId"]),
+    String((await ask("UploadCertificate", sent))["CertificateId"]),
+    String((await ask("UploadCertificate", sent))["CertificateId"]),
+  ];
+  await ask("DescribeCertificates", { CertIds: [first] });
+  await ask("DescribeCertificateDetail", { CertificateId: first });
+  await ask("DeleteCertificate", { CertificateId: third });
+  return [first, second];
+}
+
+async function askClb(ask: Ask, uploaded: Uploaded): Promise<void> {
   const idOf = (reply: Readonly<Record<string, unknown>>, field: string): string => String([reply[field]].flat()[0]);
   const made = await ask("CreateLoadBalancer", { LoadBalancerType: "OPEN", VpcId: "vpc-1", Tags: [{ TagKey: "k", TagValue: "v" }] });
   const LoadBalancerId = idOf(made, "LoadBalancerIds");
   const lb = { LoadBalancerId };
   await ask("ModifyLoadBalancerAttributes", { ...lb, LoadBalancerName: "n" });
   await ask("SetLoadBalancerSecurityGroups", { ...lb, SecurityGroups: ["sg-1"] });
-  const ListenerId = idOf(await ask("CreateListener", { ...lb, Ports: [80], Protocol: "TCP" }), "ListenerIds");
+  const ListenerId = idOf(await ask("CreateListener", { ...lb, Ports: [82], Protocol: "TCP" }), "ListenerIds");
   await ask("ModifyListener", { ...lb, ListenerId, HealthCheck: { HealthNum: 4 } });
   const target = { EniIp: "10.0.1.10", Port: 80 };
   const node = { InstanceId: "ins-1", Port: 80 };
@@ -115,10 +145,14 @@ async function askClb(ask: Ask): Promise<void> {
   await ask("ManualRewrite", redirection);
   await ask("DescribeRewrite", lb, "DescribeRewrite@2020-11");
   await ask("DeleteRewrite", redirection);
+  await askHttps(ask, lb, uploaded);
   await ask("DescribeTargets", lb);
   await ask("DescribeTargetHealth", { LoadBalancerIds: [LoadBalancerId] });
   await ask("DescribeLBListeners", { Backends: [{ VpcId: "vpc-1", PrivateIp: "10.0.1.10" }] });
   await ask("DescribeLoadBalancers", {});
+  await ask("DescribeLoadBalancersDetail", {});
+  await ask("SetSecurityGroupForLoadbalancers", { SecurityGroup: "sg-1", OperationType: "DEL", LoadBalancerIds: [LoadBalancerId] });
+  await ask("BatchModifyTargetTag", { ...lb, ModifyList: [{ ListenerId, Targets: [{ ...target, Tag: "blue" }] }] });
   await ask("DescribeQuota", {});
   await ask("BatchDeregisterTargets", { ...lb, Targets: [{ ListenerId, ...target }] });
   await ask("DeregisterTargets", { ...lb, ListenerId, Targets: [node] });

@@ -118,7 +118,7 @@ function find(one: clb.CertInfo, { account, random }: Sources): { readonly recor
 }
 
 /** A certificate with a new id. Throws InvalidParameterValue if it is no PEM, or the key is not its own. */
-function certificateRecord(random: Random, name: string, certPem: string, keyPem: string): CertificateRecord {
+export function certificateRecord(random: Random, name: string, certPem: string, keyPem: string): CertificateRecord {
   try {
     const parsed = new X509Certificate(certPem);
     if (keyPem !== "" && !parsed.checkPrivateKey(createPrivateKey(keyPem))) throw new Error("the key belongs to another certificate");

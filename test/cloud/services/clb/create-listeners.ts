@@ -66,7 +66,8 @@ export function createListeners(
   return { ListenerIds: created.map(({ listenerId }) => listenerId) };
 }
 
-function newListener(
+/** As the service makes it where nothing is wished for. */
+export function newListener(
   { random, clock }: Pick<CreateListenerPorts, "random" | "clock">,
   loadBalancer: LoadBalancerRecord,
   protocol: Protocol,

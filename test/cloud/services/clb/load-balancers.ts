@@ -1,11 +1,9 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import { type Account, requireLoadBalancer, targetCount } from "../../model/account.ts";
-import { badValue, CloudError, unsupported } from "../../model/errors.ts";
-import type { Network } from "../../model/network.ts";
+import { CloudError, unsupported } from "../../model/errors.ts";
 import type { CallContext } from "../../runtime/call.ts";
 import type { Limits } from "../../runtime/options.ts";
-import type { Writes } from "../../runtime/writes.ts";
-import { type ActionTable, flag, integer, type NoReply, type Reply, requiredText, text, texts, write } from "../table/action.ts";
+import { type ActionTable, flag, integer, type NoReply, type Reply, requiredText, text, write } from "../table/action.ts";
 import { type CreateLoadBalancerPorts, createLoadBalancers } from "./create-load-balancers.ts";
 import { createLoadBalancerFields, internetAccessible, loadBalancerName, requireBandwidth } from "./load-balancer-settings.ts";
 import { dealNameOf } from "./new-load-balancer.ts";
@@ -13,16 +11,9 @@ import type { ClbPorts, Writing } from "./ports.ts";
 
 type DeletePorts = Writing<"removeLoadBalancer"> & Pick<ClbPorts, "limits" | "clock">;
 type ModifyPorts = Writing<"noteLoadBalancer"> & Pick<ClbPorts, "clock">;
-type SecurityGroupPorts = Pick<ModifyPorts, "changes"> & {
-  readonly writes: Pick<Writes, "requireFree" | "runAtOnce">;
-  readonly network: Pick<Network, "securityGroups">;
-  readonly limits: Limits;
-};
 
 /** Limits and defaults: clb-api.md §2.1. */
-export const loadBalancerActions = (
-  limits: Limits,
-): ActionTable<CreateLoadBalancerPorts & DeletePorts & ModifyPorts & SecurityGroupPorts> => ({
+export const loadBalancerActions = (limits: Limits): ActionTable<CreateLoadBalancerPorts & DeletePorts & ModifyPorts> => ({
   CreateLoadBalancer: write<clb.CreateLoadBalancerRequest, clb.CreateLoadBalancerResponse, CreateLoadBalancerPorts>({
     fields: createLoadBalancerFields(limits),
     run: createLoadBalancers,
@@ -50,15 +41,6 @@ export const loadBalancerActions = (
       TargetRegionInfo: { type: "object", fields: { Region: requiredText, VpcId: requiredText, NumericalVpcId: integer } },
     },
     run: modifyAttributes,
-  }),
-
-  SetLoadBalancerSecurityGroups: write<
-    clb.SetLoadBalancerSecurityGroupsRequest,
-    clb.SetLoadBalancerSecurityGroupsResponse,
-    SecurityGroupPorts
-  >({
-    fields: { LoadBalancerId: requiredText, SecurityGroups: texts(limits.setSecurityGroups) },
-    run: setSecurityGroups,
   }),
 });
 
@@ -126,30 +108,4 @@ function modifyAttributes(
     },
   });
   return { DealName: internet === undefined ? null : dealNameOf(call.requestId, clock.now()) };
-}
-
-/** The whole set, in the order in which they are asked; none given takes all off. Documented as synchronous. */
-async function setSecurityGroups(
-  request: clb.SetLoadBalancerSecurityGroupsRequest,
-  call: CallContext,
-  ports: SecurityGroupPorts,
-): Promise<NoReply> {
-  const { writes, changes, network, limits } = ports;
-  const groups = [...new Set(request.SecurityGroups ?? [])];
-  const loadBalancer = requireLoadBalancer(call.account, request.LoadBalancerId);
-  const known = network.securityGroups;
-  const unknown = known.size === 0 ? undefined : groups.find((id) => !known.has(id));
-  if (unknown !== undefined) throw badValue(`security group ${unknown} does not exist`);
-  writes.requireFree([loadBalancer]);
-  const limit = limits.securityGroupsPerLoadBalancer;
-  if (groups.length > limit)
-    throw new CloudError("LimitExceeded", `security groups of ${loadBalancer.id}: ${groups.length} would exceed the quota of ${limit}`);
-  await writes.runAtOnce(call, {
-    loadBalancers: [loadBalancer],
-    apply: () => {
-      loadBalancer.securityGroups = groups;
-      changes.noteLoadBalancer(loadBalancer);
-    },
-  });
-  return {};
 }

@@ -3,6 +3,7 @@ import { type LoadBalancerRecord, type RuleRecord, requireListener, requireLoadB
 import { badValue, CloudError } from "../../model/errors.ts";
 import type { CallContext } from "../../runtime/call.ts";
 import { type ActionTable, flag, integer, type NoReply, read, requiredText, text, texts, write } from "../table/action.ts";
+import { type AutoRewritePorts, autoRewriteActions } from "./auto-rewrite.ts";
 import type { ClbPorts, Writing } from "./ports.ts";
 import { showRule } from "./rules.ts";
 
@@ -30,7 +31,9 @@ const between = {
 } as const;
 
 /** Redirections from one rule to another one: kept and shown, without effect on traffic. Shapes: published-differences.md, part B. */
-export const rewriteActions = (): ActionTable<Ports> => ({
+export const rewriteActions = (): ActionTable<Ports & AutoRewritePorts> => ({
+  ...autoRewriteActions(),
+
   ManualRewrite: write<clb.ManualRewriteRequest, clb.ManualRewriteResponse, Ports>({ fields: between, run: redirect }),
 
   DeleteRewrite: write<clb.DeleteRewriteRequest, clb.DeleteRewriteResponse, Ports>({
@@ -83,7 +86,7 @@ function redirect(request: clb.ManualRewriteRequest, call: CallContext, { writes
   const apply = (): void => {
     for (const { source, target, info } of pairs) {
       const { listenerId, locationId } = target;
-      source.rewrite = { listenerId, locationId, code: info.RewriteCode ?? 301, takeUrl: info.TakeUrl ?? true };
+      source.rewrite = { listenerId, locationId, code: info.RewriteCode ?? 301, takeUrl: info.TakeUrl ?? true, automatic: false };
       changes.noteRule(source);
     }
   };

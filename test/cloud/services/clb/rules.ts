@@ -138,7 +138,7 @@ export function showRule(listener: ListenerRecord, rule: RuleRecord, answers: Cl
       TargetLocationId: rule.rewrite?.locationId ?? null,
       RewriteCode: rule.rewrite?.code ?? null,
       TakeUrl: rule.rewrite?.takeUrl ?? null,
-      RewriteType: rule.rewrite === undefined ? null : "Manual",
+      RewriteType: rule.rewrite === undefined ? null : rule.rewrite.automatic ? "Auto" : "Manual",
     },
     CreateTime: cloudTime(rule.createdMs),
     TargetType: "NODE",

@@ -43,6 +43,18 @@ export const tagActions = (): ActionTable<TagPorts> => ({
     }),
   }),
 
+  ModifyResourceTags: write<tag.ModifyResourceTagsRequest, tag.ModifyResourceTagsResponse, Changing>({
+    fields: {
+      Resource: requiredText,
+      ReplaceTags: {
+        type: "array",
+        of: { type: "object", fields: { TagKey: requiredText, TagValue: { type: "string", required: true }, Category: unused } },
+      },
+      DeleteTags: { type: "array", of: { type: "object", fields: { TagKey: requiredText } } },
+    },
+    run: modifyResourceTags,
+  }),
+
   GetResources: read<tag.GetResourcesRequest, tag.GetResourcesResponse, Pick<TagPorts, "region">>({
     fields: {
       ResourceList: { ...resources, required: false, min: 0 },
@@ -84,6 +96,20 @@ export const tagActions = (): ActionTable<TagPorts> => ({
     },
   }),
 });
+
+function modifyResourceTags(
+  { Resource, ReplaceTags = [], DeleteTags = [] }: tag.ModifyResourceTagsRequest,
+  { account }: { readonly account: Account },
+  { changes }: Changing,
+): Record<string, never> {
+  const [failed] = eachResource(account, [Resource], (loadBalancer) => {
+    for (const { TagKey, TagValue } of ReplaceTags) loadBalancer.tags.set(TagKey, TagValue);
+    for (const { TagKey } of DeleteTags) loadBalancer.tags.delete(TagKey);
+    changes.noteLoadBalancer(loadBalancer);
+  });
+  if (failed !== undefined) throw new CloudError("ResourceNotFound", failed.Message ?? "");
+  return {};
+}
 
 const RESOURCE = /^qcs::clb:[^:]*:[^:]*:clb\/(.+)$/;
 
