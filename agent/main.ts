@@ -3,6 +3,7 @@ import { lookup } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
 import { makeClock } from "../common/clock.ts";
 import { ConfigError } from "../common/errors.ts";
+import { Health } from "../common/health.ts";
 import { makeHealthServer } from "../common/health-server.ts";
 import { makeKubeClient } from "../common/kubernetes/client.ts";
 import { loop, runParts } from "../common/lifecycle.ts";
@@ -36,9 +37,11 @@ async function main(config: AgentConfig): Promise<void> {
     linkStates: () => Array.from(links.links.values(), ({ state }) => state),
   });
   const { onNetworkRead: onRead, onRelist, onRestart } = metrics;
-  const health = makeHealthServer({ host: config.listenHost, port: config.healthPort, names: ["", AGENT_READY_HEALTH] });
+  const health = new Health(["", AGENT_READY_HEALTH]);
+  const shared = { host: config.listenHost, shared: true }; // with the agent that this one replaces
+  const healthServer = makeHealthServer({ ...shared, port: config.healthPort, health });
   const isAcknowledged = (): boolean => Array.from(links.links.values()).some(({ state }) => state === "acknowledged");
-  const onState = (): void => health.health.setStatus(AGENT_READY_HEALTH, isAcknowledged() ? "SERVING" : "NOT_SERVING");
+  const onState = (): void => health.setStatus(AGENT_READY_HEALTH, isAcknowledged() ? "SERVING" : "NOT_SERVING");
 
   const hello = { nodeName: config.nodeName, instanceId: randomUUID() };
   const connection = {
@@ -71,7 +74,7 @@ async function main(config: AgentConfig): Promise<void> {
     log,
   });
   const ops = makeOpsServer({
-    host: config.listenHost,
+    ...shared,
     port: config.opsPort,
     registry: metrics.registry,
     notReady: () => (pods.synced ? (isAcknowledged() ? undefined : "no coordinator has acknowledged a snapshot") : "Pods not listed yet"),
@@ -83,8 +86,8 @@ async function main(config: AgentConfig): Promise<void> {
       { name: "ops server", start: async () => log.info({ port: await ops.start() }, "ops server listens"), stop: () => ops.stop() },
       {
         name: "health server",
-        start: async () => log.info({ port: await health.start() }, "health server listens"),
-        stop: () => health.stop(),
+        start: async () => log.info({ port: await healthServer.start() }, "health server listens"),
+        stop: () => healthServer.stop(),
       },
       {
         name: "Kubernetes clients",
@@ -95,7 +98,7 @@ async function main(config: AgentConfig): Promise<void> {
       loop("kernel", (signal) => network.run(signal)),
       loop("node loop", (signal) => nodeLoop.run(signal)),
       loop("Pods", (signal) => pods.run(signal)),
-      { name: "health", start: () => health.health.setStatus("", "SERVING"), stop: () => health.health.setStatus("", "NOT_SERVING") },
+      { name: "health", start: () => health.setStatus("", "SERVING"), stop: () => health.setStatus("", "NOT_SERVING") },
     ],
     { log, clock, limitMs: STOP_LIMIT_MS },
   );

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Registry } from "prom-client";
+import { type Address, listen } from "./listener.ts";
 import type { Logger } from "./log.ts";
 
 /** E.g. { status: 200, contentType: "application/json", body: "{}" } */
@@ -7,10 +8,7 @@ type OpsAnswer = { readonly status: number; readonly contentType: string; readon
 /** Answers a GET; a throw becomes a 500 and one log line. */
 export type OpsRoute = (url: URL) => Promise<OpsAnswer>;
 
-export type OpsServerDeps = {
-  /** E.g. "0.0.0.0"; port 0 takes a free one. */
-  readonly host: string;
-  readonly port: number;
+export type OpsServerDeps = Address & {
   readonly registry: Registry;
   /** Why this process cannot do its work now, e.g. "Pods not listed yet"; undefined: it can. */
   readonly notReady: () => string | undefined;
@@ -50,15 +48,7 @@ export function makeOpsServer(deps: OpsServerDeps): OpsServer {
   const server = createServer((request, response) => void answer(request).then((it) => send(response, it)));
 
   return {
-    start: () =>
-      new Promise((resolve, reject) => {
-        server.once("error", reject);
-        server.listen(deps.port, deps.host, () => {
-          server.off("error", reject);
-          const bound = server.address();
-          resolve(typeof bound === "object" && bound !== null ? bound.port : deps.port);
-        });
-      }),
+    start: () => listen(server, deps),
     stop: () =>
       new Promise((resolve) => {
         server.close(() => resolve()); // also called where it never listened

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { makeClock } from "../common/clock.ts";
 import { ConfigError } from "../common/errors.ts";
+import { Health } from "../common/health.ts";
 import { makeHealthServer } from "../common/health-server.ts";
 import { makeKubeClient } from "../common/kubernetes/client.ts";
 import { loop, type Part, runParts } from "../common/lifecycle.ts";
@@ -37,9 +38,10 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const clock = makeClock(config.timeScale);
   const wallClock = makeClock(); // certificates and tokens stay in real time
   const { namespace, gateType, replica, listenHost: host, agentGraceMs } = config;
-  const health = makeHealthServer({ host, port: config.healthPort, names: ["", STREAM_HEALTH, LEADER_HEALTH] });
-  await health.start();
-  health.health.setStatus("", "SERVING"); // this process is fit, also while it waits for the cluster
+  const health = new Health(["", STREAM_HEALTH, LEADER_HEALTH]);
+  const healthServer = makeHealthServer({ host, port: config.healthPort, shared: false, health });
+  await healthServer.start();
+  health.setStatus("", "SERVING"); // this process is fit, also while it waits for the cluster
 
   const client = await makeKubeClient({ clock, env, userAgent: "clb-direct-coordinator" });
   const stop = new AbortController();
@@ -54,24 +56,32 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const settings = { ...config, clusterId };
   const leading = new Leading({ client, transport, facts: registry, objects, metrics, clock, log, settings, mayWrite });
   const identity = `${replica}_${randomUUID().slice(0, 8)}`;
-  const onChange = (leads: boolean): void => health.health.setStatus(LEADER_HEALTH, leads ? "SERVING" : "NOT_SERVING");
+  const onChange = (leads: boolean): void => health.setStatus(LEADER_HEALTH, leads ? "SERVING" : "NOT_SERVING");
   const lead: ElectorDeps["lead"] = (reign) => leading.run(reign);
   const elector: Elector = new Elector({ client, clock: wallClock, log, namespace, identity, times: LEASE_TIMES, lead, onChange });
 
   const notReady = (): string | undefined =>
     objects.synced ? leading.missingRights : "Services, TkeServiceConfigs and Nodes have not been listed yet";
-  const ops = makeOpsServer({ host, port: config.opsPort, registry: metrics.registry, notReady, routes: routesOf(leading), log });
+  const ops = makeOpsServer({
+    host,
+    port: config.opsPort,
+    shared: false,
+    registry: metrics.registry,
+    notReady,
+    routes: routesOf(leading),
+    log,
+  });
   const { dns: dnsNames, ip: ipAddresses } = config.servingNames;
   const serving = await makeServing({ kube: client, namespace, dnsNames, ipAddresses, clock: wallClock, log }, stop.signal);
   const review = makeTokenReview({ kube: client, namespace, clock: wallClock });
   const stream = makeNodeStream({ registry, review, replica, observer, clock: wallClock, log });
   const { streamPort, keepalive } = config;
   const address = `${host}:${streamPort}`;
-  const streams = makeStreamServer({ address, stream, serving, health: health.health, clock: wallClock, log, keepalive });
+  const streams = makeStreamServer({ address, stream, serving, health, clock: wallClock, log, keepalive });
 
   const parts: Part[] = [
     { name: "kubernetes client", start: () => {}, stop: () => client.close() },
-    { name: "health server", start: () => {}, stop: () => health.stop() },
+    { name: "health server", start: () => {}, stop: () => healthServer.stop() },
     { name: "ops server", start: async () => void (await ops.start()), stop: () => ops.stop() },
     loop("watches", (signal) => Promise.all([serving.run(signal), objects.run(signal)]), stop),
     loop("leader election", (signal) => elector.run(signal)),

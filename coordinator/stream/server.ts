@@ -1,6 +1,6 @@
 import { experimental, Server } from "@grpc/grpc-js";
-import type { HealthImplementation } from "grpc-health-check";
 import type { Clock } from "../../common/clock.ts";
+import type { Health } from "../../common/health.ts";
 import type { Logger } from "../../common/log.ts";
 import { STREAM_HEALTH } from "../../common/names.ts";
 import { NodeStreamServiceService } from "../../proto/gen/clb/direct/v1/node_stream.ts";
@@ -13,7 +13,7 @@ export type StreamServerDeps = {
   readonly stream: NodeStream;
   readonly serving: ServingSource;
   /** Gets status SERVING for `STREAM_HEALTH` between start and stop. */
-  readonly health: HealthImplementation;
+  readonly health: Health;
   readonly clock: Clock;
   readonly log: Logger;
   /** A frozen peer is dropped after `timeMs` + `timeoutMs`; default 10 s + 5 s (toolchain.md §7). */

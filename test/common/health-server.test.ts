@@ -1,24 +1,21 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import type { Readable } from "node:stream";
 import { test } from "node:test";
-import { credentials, makeGenericClientConstructor, Server, ServerCredentials, type ServiceError } from "@grpc/grpc-js";
-import { service } from "grpc-health-check";
+import { credentials, Server, ServerCredentials } from "@grpc/grpc-js";
+import { Health } from "../../common/health.ts";
 import { makeHealthServer } from "../../common/health-server.ts";
+import { HealthClient, HealthCheckResponse_ServingStatus as Status } from "../../proto/gen/grpc/health/v1/health.ts";
 import { pause } from "../agent/until.ts";
 
-const HealthClient = makeGenericClientConstructor(service, "grpc.health.v1.Health");
+const aServer = (health: Health, { port = 0, shared = false } = {}) => makeHealthServer({ host: "127.0.0.1", port, shared, health });
+const clientOf = (port: number): HealthClient => new HealthClient(`127.0.0.1:${port}`, credentials.createInsecure());
 
-/** "SERVING", "NOT_SERVING", or the number of the gRPC status. */
-async function check(port: number, name: string): Promise<unknown> {
-  const client = new HealthClient(`127.0.0.1:${port}`, credentials.createInsecure());
+/** The status, or the gRPC status of an error as "error 5". */
+async function check(port: number, service: string): Promise<number | string> {
+  const client = clientOf(port);
   try {
     return await new Promise((resolve) => {
-      const ask = client["check"];
-      assert.ok(ask);
-      ask.call(client, { service: name }, (error: ServiceError | null, answer: { status: string }) =>
-        resolve(error?.code ?? answer.status),
-      );
+      client.check({ service }, (error, answer) => resolve(error === null ? answer.status : `error ${error.code}`));
     });
   } finally {
     client.close();
@@ -26,31 +23,51 @@ async function check(port: number, name: string): Promise<unknown> {
 }
 
 test("answers what was set, on its own port and on a server that it was added to", async (t) => {
-  const server = makeHealthServer({ host: "127.0.0.1", port: 0, names: ["", "ready"] });
+  const health = new Health(["", "ready"]);
+  const server = aServer(health);
   const port = await server.start();
   t.after(() => server.stop());
   const other = new Server();
-  server.health.addToServer(other);
+  health.addToServer(other);
   const otherPort = await new Promise<number>((resolve) => {
     other.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (_, bound) => resolve(bound));
   });
   t.after(() => other.forceShutdown());
 
-  assert.equal(await check(port, ""), "NOT_SERVING");
-  server.health.setStatus("", "SERVING");
+  assert.equal(await check(port, ""), Status.NOT_SERVING);
+  health.setStatus("", "SERVING");
   for (const at of [port, otherPort]) {
-    assert.equal(await check(at, ""), "SERVING");
-    assert.equal(await check(at, "ready"), "NOT_SERVING");
-    assert.equal(await check(at, "nobody"), 5);
+    assert.equal(await check(at, ""), Status.SERVING);
+    assert.equal(await check(at, "ready"), Status.NOT_SERVING);
+    assert.equal(await check(at, "nobody"), "error 5", "NOT_FOUND");
   }
 });
 
+test("who watches is told the status, each change of it once, and that a name is not known", async (t) => {
+  const health = new Health(["ready"]);
+  const server = aServer(health);
+  const client = clientOf(await server.start());
+  t.after(() => {
+    client.close();
+    server.stop();
+  });
+  const seen: number[] = [];
+  const call = client.watch({ service: "ready" });
+  call.on("data", ({ status }: { status: number }) => seen.push(status)).on("error", () => undefined);
+  await once(call, "data");
+  for (const status of ["NOT_SERVING", "SERVING", "SERVING", "NOT_SERVING"] as const) health.setStatus("ready", status);
+  while (seen.length < 3) await once(call, "data");
+  assert.deepEqual(seen, [Status.NOT_SERVING, Status.SERVING, Status.NOT_SERVING]);
+  call.cancel();
+  const unknown = client.watch({ service: "nobody" });
+  unknown.on("error", () => undefined);
+  assert.deepEqual(await once(unknown, "data"), [{ status: Status.SERVICE_UNKNOWN }]);
+});
+
 test("stops at once, also while somebody watches", async () => {
-  const server = makeHealthServer({ host: "127.0.0.1", port: 0, names: [""] });
-  const client = new HealthClient(`127.0.0.1:${await server.start()}`, credentials.createInsecure());
-  const watch = client["watch"];
-  assert.ok(watch);
-  const call: Readable = watch.call(client, { service: "" });
+  const server = aServer(new Health([""]));
+  const client = clientOf(await server.start());
+  const call = client.watch({ service: "" });
   await once(call, "data");
   const ended = once(call, "error");
   server.stop();
@@ -58,11 +75,35 @@ test("stops at once, also while somebody watches", async () => {
   client.close();
 });
 
-test("rejects where the port is taken", async (t) => {
-  const first = makeHealthServer({ host: "127.0.0.1", port: 0, names: [""] });
+test("rejects where the port is taken, also by one that shares its own", async (t) => {
+  const alone = aServer(new Health([""]));
+  const port = await alone.start();
+  const sharing = aServer(new Health([""]), { shared: true });
+  const sharedPort = await sharing.start();
+  t.after(() => {
+    alone.stop();
+    sharing.stop();
+  });
+  for (const [taken, shared] of [
+    [port, false],
+    [port, true],
+    [sharedPort, false],
+  ] as const)
+    await assert.rejects(aServer(new Health([""]), { port: taken, shared }).start(), /EADDRINUSE/);
+});
+
+test("two generations share a port, and the one that stays answers alone when the other stops", async (t) => {
+  const [old, young] = [new Health(["old", "young"]), new Health(["old", "young"])];
+  const first = aServer(old, { shared: true });
   const port = await first.start();
-  t.after(() => first.stop());
-  const second = makeHealthServer({ host: "127.0.0.1", port, names: [""] });
-  await assert.rejects(second.start(), /EADDRINUSE/);
-  second.stop();
+  const second = aServer(young, { port, shared: true });
+  await second.start();
+  t.after(() => second.stop());
+  old.setStatus("old", "SERVING");
+  young.setStatus("young", "SERVING");
+  const seen = new Set<string>();
+  for (let tries = 0; tries < 200 && seen.size < 2; tries += 1) seen.add((await check(port, "old")) === Status.SERVING ? "old" : "young");
+  assert.deepEqual(seen, new Set(["old", "young"]));
+  first.stop();
+  for (let tries = 0; tries < 20; tries += 1) assert.equal(await check(port, "young"), Status.SERVING);
 });

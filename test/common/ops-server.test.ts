@@ -7,7 +7,7 @@ import { makeOpsServer, type OpsRoute } from "../../common/ops-server.ts";
 async function start(t: TestContext, routes: Record<string, OpsRoute> = {}, notReady: () => string | undefined = () => undefined) {
   const registry = new Registry();
   new Counter({ name: "tests_total", help: "Tests", registers: [registry] }).inc();
-  const server = makeOpsServer({ host: "127.0.0.1", port: 0, registry, notReady, routes, log: pino({ level: "silent" }) });
+  const server = makeOpsServer({ host: "127.0.0.1", port: 0, shared: false, registry, notReady, routes, log: pino({ level: "silent" }) });
   const port = await server.start();
   t.after(() => server.stop());
   return { server, port, ask: (path: string, init?: RequestInit) => fetch(`http://127.0.0.1:${port}${path}`, init) };
@@ -46,6 +46,7 @@ test("tells unknown paths, other methods and failures apart", async (t) => {
 test("rejects where the port is taken, and stops with a connection open", async (t) => {
   const { port, server, ask } = await start(t, { "/slow": () => new Promise(() => undefined) });
   const second = makeOpsServer({
+    shared: false,
     host: "127.0.0.1",
     port,
     registry: new Registry(),

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect as connectTcp, createServer, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
-import { ChannelCredentials, type ClientDuplexStream, Metadata, makeGenericClientConstructor, status } from "@grpc/grpc-js";
-import { HealthImplementation, service as healthService } from "grpc-health-check";
+import { ChannelCredentials, type ClientDuplexStream, Metadata, status } from "@grpc/grpc-js";
 import { makeClock } from "../../../common/clock.ts";
+import { Health } from "../../../common/health.ts";
 import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import { makeNodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
 import { makeNodeStream } from "../../../coordinator/stream/node-stream.ts";
@@ -13,6 +13,7 @@ import { makeTokenReview } from "../../../coordinator/stream/token-review.ts";
 import { issueAuthority, issueServing } from "../../../coordinator/tls/certificate.ts";
 import type { Serving } from "../../../coordinator/tls/serving.ts";
 import { type ConnectRequest, type ConnectResponse, NodeStreamServiceClient } from "../../../proto/gen/clb/direct/v1/node_stream.ts";
+import { HealthClient } from "../../../proto/gen/grpc/health/v1/health.ts";
 import { digestOf, toPodReport } from "../../../proto/wire.ts";
 import { aPod, aRecordingObserver, silentLog } from "../pods.ts";
 
@@ -73,7 +74,7 @@ async function aCoordinator(t: TestContext, options: { keepalive?: { timeMs: num
       return () => void subscribers.delete(listener);
     },
   };
-  const health = new HealthImplementation({ "": "SERVING", "clb.direct.v1.NodeStreamService": "NOT_SERVING" });
+  const health = new Health(["", "clb.direct.v1.NodeStreamService"]);
   const server = makeStreamServer({ ...common, ...options, address: "127.0.0.1:0", stream, serving, health });
   const port = await server.start();
   t.after(async () => {
@@ -356,16 +357,13 @@ test("a rotated certificate is served to new connections without a restart, and 
 
 test("the health service answers on the same port, under TLS", async (t) => {
   const { port, server } = await aCoordinator(t);
-  const Health = makeGenericClientConstructor(healthService, "grpc.health.v1.Health");
-  const client = new Health(`localhost:${port}`, ChannelCredentials.createSsl(Buffer.from(authority.certPem)));
+  const client = new HealthClient(`localhost:${port}`, ChannelCredentials.createSsl(Buffer.from(authority.certPem)));
   t.after(() => client.close());
-  const check = (service: string): Promise<string> =>
+  const check = (service: string): Promise<number> =>
     new Promise((resolve, reject) => {
-      const ask = client["check"]?.bind(client);
-      assert.ok(ask);
-      ask({ service }, (error: Error | null, answer: { status: string }) => (error === null ? resolve(answer.status) : reject(error)));
+      client.check({ service }, (error, answer) => (error === null ? resolve(answer.status) : reject(error)));
     });
-  assert.equal(await check("clb.direct.v1.NodeStreamService"), "SERVING");
+  assert.equal(await check("clb.direct.v1.NodeStreamService"), 1, "SERVING");
   await server.stop();
 });
 
