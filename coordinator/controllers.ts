@@ -4,14 +4,14 @@ import type { KubeClient } from "../common/kubernetes/requests.ts";
 import type { Logger } from "../common/log.ts";
 import { type ClbApi, makeClbApi } from "./cloud/clb-api.ts";
 import type { Answered } from "./cloud/clb-call.ts";
-import { isDenied, isThrottled } from "./cloud/clb-error.ts";
+import { refusedCallOf } from "./cloud/clb-error.ts";
 import { RateLimit } from "./cloud/rate-limit.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
 import type { OwnershipMode, ServiceRecord } from "./domain/intent/service.ts";
 import type { ObjectRef, Problem } from "./domain/problem.ts";
 import { makeCauses } from "./events/causes.ts";
-import { type CloudAnswer, makeDenialTeller } from "./events/denials.ts";
 import { type FindingsDeps, makeFindings, tellParked } from "./events/findings.ts";
+import { type CloudAnswer, makeRefusalTeller } from "./events/refused-calls.ts";
 import { Explain } from "./explain/explain.ts";
 import { Progress } from "./explain/progress.ts";
 import { WriteLog } from "./explain/write-log.ts";
@@ -89,7 +89,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const { mirror, pods } = state;
   const awaited = makeAwaited({ ...state, clock, waitingForGate: pods.waitingForGate });
   const findings: FindingsDeps = { ...state, config: (namespace, name) => objects.config(namespace, name), tell, clock, log };
-  const onAnswer = makeDenialTeller({ ...state, tell, onChange: () => wakeUps.accessChanged() });
+  const onAnswer = makeRefusalTeller({ ...state, tell, onChange: () => wakeUps.accessChanged() });
   const safety = makeSafety(state, findings, deps);
   const { guard, causes } = safety;
   const writeLog = new WriteLog();
@@ -161,8 +161,8 @@ function cloudOf(
 ): { readonly rateLimit: RateLimit; readonly api: ClbApi } {
   const rateLimit = new RateLimit(clock, { perSecond: settings.callsPerSecond, pauseAfterThrottlingMs: THROTTLE_PAUSE_MS });
   const passOn = ({ error, ...answer }: Answered): void => {
-    const denied = error !== undefined && isDenied(error.call.code) ? { ...error.call, words: error.words } : undefined;
-    if (error === undefined || denied !== undefined || !isThrottled(error.call.code)) onAnswer({ ...answer, denied });
+    const refused = error && refusedCallOf(error);
+    if (error === undefined || refused !== undefined) onAnswer({ ...answer, refused });
   };
   return { rateLimit, api: makeClbApi({ transport, rateLimit, clock, onCall: metrics.onCall, onAnswer: passOn }) };
 }

@@ -6,7 +6,7 @@ import type { Clock } from "../../common/clock.ts";
 import { withDeadline } from "../../common/deadline.ts";
 import { isCancelled, type Remedy } from "../../common/errors.ts";
 import { type Batch, BatchWait } from "./batch-wait.ts";
-import { ClbApiError, isRead, isThrottled, TASK_FAILED, TRANSPORT, toClbApiError } from "./clb-error.ts";
+import { ClbApiError, isRead, isThrottled, TASK_FAILED, toClbApiError } from "./clb-error.ts";
 import type { Answer } from "./clb-models.ts";
 import type { RateLimit } from "./rate-limit.ts";
 import { type TaskStatus, TaskWait } from "./task-wait.ts";
@@ -28,7 +28,7 @@ export type ClbCallDeps = {
   readonly clock: Clock;
   /** Runs once per call, e.g. ("BatchRegisterTargets", "ok", 0.45). */
   readonly onCall?: (action: string, code: string, seconds: number) => void;
-  /** Runs once per call that was answered; `error`: it was refused. */
+  /** Runs once per call that is over; `error`: it was refused, or no answer came. */
   readonly onAnswer?: (answer: Answered) => void;
 };
 
@@ -74,7 +74,7 @@ export class ClbCall {
       const error = toClbApiError(action, err);
       if (isThrottled(error.call.code)) rateLimit.throttled(action);
       done(error.call.code);
-      if (error.call.code !== TRANSPORT) onAnswer?.({ action, loadBalancerIds: namedIn(request), error });
+      onAnswer?.({ action, loadBalancerIds: namedIn(request), error });
       throw error;
     }
   }

@@ -1,4 +1,5 @@
 import type { Remedy } from "../../common/errors.ts";
+import type { RefusedCall } from "../domain/refused-call.ts";
 
 /** `code` is the cloud's own code, e.g. "RequestLimitExceeded", or "Transport" where no answer came; `requestId` is what support asks for. */
 export type FailedCall = { readonly action: string; readonly code: string; readonly requestId: string };
@@ -27,9 +28,11 @@ export class ClbApiError extends Error {
 }
 
 /** Code of a failure without an answer of the cloud: refused, reset, timeout, not JSON. */
-export const TRANSPORT = "Transport";
+const TRANSPORT = "Transport";
 /** Code of a task that ended with status 1. */
 export const TASK_FAILED = "TaskFailed";
+/** Code of a batch call that was answered well but names listeners that failed (clb-api.md §3.6). */
+export const PARTIAL_FAILURE = "PartialFailure";
 
 /** Retry waits. The lock: a write takes 0.4 to 5 s (clb-api.md §7.5), and nobody queues at the server. */
 const LOCKED_RETRY_MS = 300;
@@ -96,3 +99,24 @@ export const isDenied = (code: string): boolean => DENIED.test(code);
 /** An order of a load balancer that meets this would be refused for every other owner as well. */
 export const isAccountWide = (code: string): boolean => isArrears(code) || isQuota(code) || isDenied(code);
 export const isLocked = (code: string): boolean => code === "FailedOperation.ResourceInOperating";
+
+const LASTING = /^(InvalidParameter|UnsupportedOperation|ResourceNotFound|MissingParameter)/;
+
+/** The call itself was refused, not the moment at which it came. */
+export const isLasting = ({ call: { code } }: ClbApiError): boolean => code === PARTIAL_FAILURE || isQuota(code) || LASTING.test(code);
+
+/** What was asked for was refused, for what it is; the lock, throttling and lost answers say nothing about that. */
+export const isRefusal = (error: ClbApiError): boolean => {
+  const { code } = error.call;
+  if (isLocked(code) || isThrottled(code) || isGone(code)) return false;
+  return isLasting(error) || code === TASK_FAILED || code.startsWith("FailedOperation");
+};
+
+/** A failure as it is told to those whom it holds up; undefined: it is told where it belongs, by item or by what is gone. */
+export function refusedCallOf(error: ClbApiError): RefusedCall | undefined {
+  const { call, words } = error;
+  const { action, code } = call;
+  if (isDenied(code)) return { action, code, words, cause: "denied" };
+  if (isGone(code) || (!isRead(action) && isRefusal(error))) return undefined;
+  return { action, code, words, cause: code === TRANSPORT ? "unanswered" : "failing" };
+}

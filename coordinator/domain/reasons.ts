@@ -18,6 +18,7 @@ const FAULT_REASONS = [
   "PodHostNetwork",
   "PortNotDeclared",
   "VpcUnknown",
+  "WriteRefused",
 ] as const;
 export type FaultReason = (typeof FAULT_REASONS)[number];
 
@@ -46,7 +47,6 @@ export const EVENT_REASONS = [
   "StoodDown",
   "UnknownAnnotation",
   "UnsupportedProtocol",
-  "WriteRefused",
 ] as const;
 export type EventReason = (typeof EVENT_REASONS)[number];
 

@@ -1,9 +1,9 @@
 import { RELEASE } from "../../common/names.ts";
-import { accessDenied, type DeniedCall } from "../domain/access-denied.ts";
 import { type Call, itemsOf } from "../domain/call.ts";
 import { type Listener, type Rule, targetKey } from "../domain/load-balancer.ts";
 import type { Finding } from "../domain/plan/plan-load-balancer.ts";
 import type { ObjectRef } from "../domain/problem.ts";
+import { type RefusedCall, refusedCall } from "../domain/refused-call.ts";
 import type { Parked } from "../domain/safety/brake.ts";
 import type { ListenerOwners } from "../state/listener-owners.ts";
 import type { Mirror } from "../state/mirror.ts";
@@ -62,8 +62,8 @@ function howToRelease(annotation: string, spent: Parked["spent"], owner: string)
   }
 }
 
-export const describeDenied = (loadBalancerId: string, call: DeniedCall): string =>
-  accessDenied(`load balancer ${loadBalancerId}`, call).message;
+export const describeRefused = (loadBalancerId: string, call: RefusedCall): string =>
+  refusedCall(`load balancer ${loadBalancerId}`, call).message;
 
 export function describeFinding(finding: Finding): string {
   switch (finding.kind) {

@@ -17,17 +17,17 @@ import type { Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { Step } from "../domain/readiness/gate-condition.ts";
 import type { Parked } from "../domain/safety/brake.ts";
 import { allowedCalls, type Policy } from "../domain/safety/policy.ts";
-import { describeCall, describeDenied, describeFinding, nameOf, ownerOfPlace, releaseText } from "../events/wording.ts";
+import { describeCall, describeFinding, describeRefused, nameOf, ownerOfPlace, releaseText } from "../events/wording.ts";
 import type { DatedBinding, PodBindings } from "../gates/pod-bindings.ts";
 import type { SelectingServices } from "../gates/selecting-services.ts";
 import type { Writer } from "../load-balancers/writer.ts";
 import type { RemovalGuard } from "../safety/removal-guard.ts";
-import type { AccessDenials } from "../state/access-denials.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Intents } from "../state/intents.ts";
 import type { ListenerOwners } from "../state/listener-owners.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { NodeState, PodFacts } from "../state/pod-facts.ts";
+import type { RefusedCalls } from "../state/refused-calls.ts";
 
 export type ExplainDeps = {
   readonly facts: PodFacts;
@@ -43,7 +43,7 @@ export type ExplainDeps = {
   readonly policy: Policy;
   /** How long weight 0 lasts before a target is unbound. */
   readonly drainMs: number;
-  readonly denials: Pick<AccessDenials, "at">;
+  readonly refusedCalls: Pick<RefusedCalls, "at">;
   readonly listenerOwners: Pick<ListenerOwners, "of">;
   /** Removals that wait, as of the last plan, and ids that a person released and none of them has. */
   readonly guard: Pick<RemovalGuard, "parked" | "strayReleases">;
@@ -172,7 +172,7 @@ export class Explain {
       })),
       runningCall: running && describeCall(running),
       plannedCalls: this.#describePlanned(plan.calls),
-      findings: [...plan.findings.map(describeFinding), ...this.#deniedAt(id)],
+      findings: [...plan.findings.map(describeFinding), ...this.#refusedAt(id)],
       parked: this.#deps.guard.parked(id).map((parked) => this.#describeParked(id, parked)),
     };
   }
@@ -205,8 +205,8 @@ export class Explain {
     return leftMs > 0 ? Math.ceil(leftMs / 1000) : undefined;
   }
 
-  #deniedAt(id: string): string[] {
-    return this.#deps.denials.at(id).map((call) => describeDenied(id, call));
+  #refusedAt(id: string): string[] {
+    return this.#deps.refusedCalls.at(id).map((call) => describeRefused(id, call));
   }
 
   #podBehind(id: string, ip: string): string {

@@ -1,21 +1,25 @@
 import type { Clock } from "../../common/clock.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
-import { accessDenied } from "../domain/access-denied.ts";
 import type { Call } from "../domain/call.ts";
 import { type AskedPlace, askedPlaces, findPlace, placeName } from "../domain/intent/asked-places.ts";
 import { blockerOf, loadBalancerOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
-import { type PlaceId, slotKey, slotOf, targetKey } from "../domain/load-balancer.ts";
+import { type PlaceId, ruleKey, slotKey, slotOf, targetKey } from "../domain/load-balancer.ts";
 import { stepOf } from "../domain/readiness/binding-step.ts";
 import type { Binding, Step } from "../domain/readiness/gate-condition.ts";
-import type { AccessDenials } from "../state/access-denials.ts";
+import { refusedCall } from "../domain/refused-call.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Mirror } from "../state/mirror.ts";
+import type { RefusedCalls } from "../state/refused-calls.ts";
 import type { SelectionIndex } from "../state/selection-index.ts";
 
-/** What a gate must know of writes: the call that runs at a load balancer, and why the cloud refused to bind a Pod to a slot. */
+/**
+ * What a gate must know of writes: the call that runs at a load balancer, why the cloud refused to bind a Pod to a slot, and why it refused
+ * to create a listener (by name) or a rule (by `ruleKey`).
+ */
 export type BindProgress = {
   readonly running: (loadBalancerId: string) => Call | undefined;
   readonly refusal: (loadBalancerId: string, slot: string, podUid: string) => string | undefined;
+  readonly notCreated?: (loadBalancerId: string, what: string) => string | undefined;
 };
 
 export type PodBindingsDeps = {
@@ -23,8 +27,8 @@ export type PodBindingsDeps = {
   readonly mirror: Pick<Mirror, "read" | "health">;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
   readonly progress: BindProgress;
-  /** What the cloud's key may not do at a load balancer; default: it may do all. */
-  readonly denials?: Pick<AccessDenials, "at">;
+  /** Which calls the cloud refuses at a load balancer; default: none. */
+  readonly refusedCalls?: Pick<RefusedCalls, "at">;
   readonly clock: Clock;
   readonly clusterId: string;
   /** The places that an owner asks for; default: as its intent says. */
@@ -69,20 +73,20 @@ export class PodBindings {
     return places.flatMap((asked) => {
       const found = this.#found(loadBalancerId, asked, pod);
       if (found === undefined) return [];
-      const step = this.#denied(loadBalancerId, found.step) ?? found.step;
+      const step = this.#stuck(loadBalancerId, found.step) ?? found.step;
       return [this.#dated(pod, { service, loadBalancerId, listener: placeName(asked), at: found.at, step })];
     });
   }
 
-  /** The step that the Pod cannot leave because the cloud's key lacks a right. */
-  #denied(loadBalancerId: string, { kind }: Step): Step | undefined {
+  /** The step that the Pod cannot leave because the cloud refuses what would be next. */
+  #stuck(loadBalancerId: string, { kind }: Step): Step | undefined {
     if (kind !== "checking" && kind !== "bindable" && kind !== "binding") return undefined;
-    const calls = this.#deps.denials?.at(loadBalancerId) ?? [];
+    const calls = this.#deps.refusedCalls?.at(loadBalancerId) ?? [];
     const needed = calls.find(({ action }) =>
       kind === "checking" ? action === HEALTH : action !== HEALTH && !action.startsWith("Delete"),
     );
     if (needed === undefined) return undefined;
-    const { reason, message } = accessDenied(`load balancer ${loadBalancerId}`, needed);
+    const { reason, message } = refusedCall(`load balancer ${loadBalancerId}`, needed);
     return { kind: "pending", reason, because: message };
   }
 
@@ -108,6 +112,8 @@ export class PodBindings {
       health: slot && mirror.health(loadBalancerId, slot)?.state,
       binding: slot !== undefined && binds(progress.running(loadBalancerId), slotKey(slot)),
       refused: slot && progress.refusal(loadBalancerId, slotKey(slot), pod.uid),
+      notCreated:
+        at === undefined ? progress.notCreated?.(loadBalancerId, asked.rule ? ruleKey(asked.rule) : asked.listenerName) : undefined,
     });
     return { step, at };
   }

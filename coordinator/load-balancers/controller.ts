@@ -58,6 +58,7 @@ export interface LoadBalancersController {
   readonly progress: {
     readonly running: (loadBalancerId: string) => Call | undefined;
     readonly refusal: (loadBalancerId: string, slot: string, podUid: string) => string | undefined;
+    readonly notCreated: (loadBalancerId: string, what: string) => string | undefined;
   };
   /** What is due now, as far as every load balancer is known. */
   due(): Due[];
@@ -109,7 +110,11 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
     failed,
     planner,
     writer,
-    progress: { running: (id) => writer.running(id), refusal: (id, slot, podUid) => refusedItems.why(id, slot, podUid) },
+    progress: {
+      running: (id) => writer.running(id),
+      refusal: (id, slot, podUid) => refusedItems.why(id, slot, podUid),
+      notCreated: (id, what) => refusedItems.whyNotCreated(id, what),
+    },
     due: () =>
       [...intents.loadBalancerIds].flatMap((loadBalancerId): Due[] => {
         const actual = mirror.read(loadBalancerId);

@@ -1,7 +1,7 @@
-import { type ClbApiError, isGone, isLocked, isQuota, isThrottled, TASK_FAILED } from "../cloud/clb-error.ts";
+import { type ClbApiError, isLasting, isQuota, isRefusal, TASK_FAILED } from "../cloud/clb-error.ts";
 import { CALL_LIMITS, type Call } from "../domain/call.ts";
+import { ruleKey } from "../domain/load-balancer.ts";
 import { bindKey, type CallItem, callItems, emptiedBy, targetsOf, withItems } from "../domain/plan/call-items.ts";
-import { PARTIAL_FAILURE } from "./writer.ts";
 
 /** What the cloud refused when it was alone in its call is left out for so long, twice as long each time, because one failure may pass. */
 const REFUSED_MS = { first: 1_000, most: 30_000 } as const;
@@ -31,6 +31,8 @@ type Suspicion = {
 export class RefusedItems {
   /** By load balancer and lane. */
   readonly #suspicions = new Map<string, Map<Call["lane"], Suspicion>>();
+  /** The listeners and rules that the cloud refused to create, and why; by load balancer and by what `createdBy` names. */
+  readonly #notCreated = new Map<string, Map<string, string>>();
   readonly #onRefused: (loadBalancerId: string, call: Call, message: string) => void;
 
   /** `onRefused` is told of each call of one item that is refused. */
@@ -43,6 +45,11 @@ export class RefusedItems {
     const binds = this.#suspicions.get(loadBalancerId)?.get("bind");
     const [place = ""] = slot.split(" ");
     return binds?.out.get(bindKey(slot, podUid))?.message || binds?.full.get(targetsOf(place))?.message;
+  }
+
+  /** Why the cloud refused to create this listener (its name) or rule (its `ruleKey`); undefined if it did not. */
+  whyNotCreated(loadBalancerId: string, what: string): string | undefined {
+    return this.#notCreated.get(loadBalancerId)?.get(what);
   }
 
   /** The cloud has refused to bind this Pod to this slot again and again, for half a minute or longer. */
@@ -65,6 +72,7 @@ export class RefusedItems {
   }
 
   worked(loadBalancerId: string, call: Call, nowMs: number): void {
+    for (const what of createdBy(call)) this.#notCreated.get(loadBalancerId)?.delete(what);
     const lanes = this.#suspicions.get(loadBalancerId);
     if (lanes === undefined) return;
     const emptied = emptiedBy(call);
@@ -89,6 +97,7 @@ export class RefusedItems {
     const atOnceMs = isLasting(error) ? 0 : undefined;
     if (others.length > 0) return atOnceMs;
     const byQuota = suspicion.forQuota && alone.fills !== undefined;
+    this.#noteNotCreated(loadBalancerId, call, error.message);
     const [outs, key] = byQuota ? [suspicion.full, alone.fills] : [suspicion.out, alone.key];
     const before = outs.get(key);
     const waitMs = before === undefined ? REFUSED_MS.first : Math.min(Math.max(before.waitMs * 2, REFUSED_MS.first), REFUSED_MS.most);
@@ -120,6 +129,13 @@ export class RefusedItems {
   /** The load balancer is gone, or not ours any more. */
   forget(loadBalancerId: string): void {
     this.#suspicions.delete(loadBalancerId);
+    this.#notCreated.delete(loadBalancerId);
+  }
+
+  #noteNotCreated(loadBalancerId: string, call: Call, message: string): void {
+    const known = this.#notCreated.get(loadBalancerId) ?? new Map<string, string>();
+    for (const what of createdBy(call)) known.set(what, message);
+    if (known.size > 0) this.#notCreated.set(loadBalancerId, known);
   }
 
   #of(id: string, lane: Call["lane"]): Suspicion {
@@ -136,6 +152,12 @@ export class RefusedItems {
     for (const [lane, { suspects, out, full }] of lanes ?? []) if (suspects.size + out.size + full.size === 0) lanes?.delete(lane);
     if (lanes?.size === 0) this.#suspicions.delete(id);
   }
+}
+
+/** Names of listeners, or keys of rules. */
+function createdBy(call: Call): readonly string[] {
+  if (call.lane !== "structure") return [];
+  return "create" in call ? call.create.listeners.map(({ name }) => name) : call.createRules.rules.map(ruleKey);
 }
 
 /** What of the call may be made: half of the suspects in it, else what nothing speaks against, else what was out, little by little. */
@@ -181,14 +203,3 @@ function expire({ suspects, suspectedMs, out, full }: Suspicion, nowMs: number):
   for (const outs of [out, full]) for (const [key, { untilMs }] of outs) if (untilMs + REFUSED_MS.most <= nowMs) outs.delete(key);
   if (suspectedMs + REFUSED_MS.most <= nowMs) suspects.clear();
 }
-
-const LASTING = /^(InvalidParameter|UnsupportedOperation|ResourceNotFound|MissingParameter)/;
-
-/** The call itself was refused, not the moment at which it came. */
-const isLasting = ({ call: { code } }: ClbApiError): boolean => code === PARTIAL_FAILURE || isQuota(code) || LASTING.test(code);
-
-const isRefusal = (error: ClbApiError): boolean => {
-  const { code } = error.call;
-  if (isLocked(code) || isThrottled(code) || isGone(code)) return false;
-  return isLasting(error) || code === TASK_FAILED || code.startsWith("FailedOperation");
-};

@@ -3,7 +3,7 @@ import { withDeadline } from "../../common/deadline.ts";
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import type { Logger } from "../../common/log.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
-import { ClbApiError, isQuota } from "../cloud/clb-error.ts";
+import { ClbApiError, isQuota, PARTIAL_FAILURE } from "../cloud/clb-error.ts";
 import type { FailedListeners } from "../cloud/clb-writes.ts";
 import type { Call } from "../domain/call.ts";
 import { itemsOf } from "../domain/call.ts";
@@ -13,9 +13,6 @@ import type { Mirror } from "../state/mirror.ts";
 import { fewerSettings, mayBeSetting, mayPass } from "./optional-settings.ts";
 import { RecentWrites } from "./recent-writes.ts";
 import { UnconfirmedUnbinds } from "./unconfirmed-unbinds.ts";
-
-/** Code of a batch call that was answered well but names listeners that failed (clb-api.md §3.6). */
-export const PARTIAL_FAILURE = "PartialFailure";
 
 /** Drains wait as long as a bind waits for its claim, so it is given up sooner than other calls of the API server. */
 const CLAIM_MS = 3_000;

@@ -1,7 +1,6 @@
 import type { Change } from "../../common/kubernetes/list-watch.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
-import { AccessDenials } from "./access-denials.ts";
 import { type AddressClaims, makeAddressClaims, tellingClaims } from "./address-claims.ts";
 import { AwaitedServices } from "./awaited-services.ts";
 import { Intents } from "./intents.ts";
@@ -9,6 +8,7 @@ import { ListenerOwners } from "./listener-owners.ts";
 import { Mirror, type MirrorChange } from "./mirror.ts";
 import type { PodFacts } from "./pod-facts.ts";
 import { makePodIndex, type PodIndex } from "./pod-index.ts";
+import { RefusedCalls } from "./refused-calls.ts";
 import type { PodSelection } from "./selection-index.ts";
 import type { WatchedObjects } from "./watched-objects.ts";
 
@@ -39,7 +39,7 @@ export interface State {
   readonly intents: Intents;
   readonly listenerOwners: ListenerOwners;
   readonly awaitedServices: AwaitedServices;
-  readonly denials: AccessDenials;
+  readonly refusedCalls: RefusedCalls;
   /** Takes in a Service as it is watched now. */
   serviceChanged(change: Change<ServiceRecord>): void;
   /** Follows the Pod facts no longer. */
@@ -65,7 +65,7 @@ export function makeState({ client, facts, objects, clock, settings }: StateDeps
   const listenerOwners = new ListenerOwners({ intents, mirror, clusterId });
   intents.selections.follow(followers.podChanged);
   return {
-    denials: new AccessDenials(clock),
+    refusedCalls: new RefusedCalls(clock),
     facts,
     objects,
     pods,

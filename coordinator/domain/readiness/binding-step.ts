@@ -16,6 +16,8 @@ export type BindingFacts = {
   readonly binding: boolean;
   /** The cloud refused this very target, and why. */
   readonly refused: string | undefined;
+  /** The cloud refused to create the place, and why. */
+  readonly notCreated?: string | undefined;
 };
 
 /** Pure: the step of one binding. Absence of health data never counts as healthy; `Close` only where the place's checks are off. */
@@ -26,7 +28,7 @@ export function stepOf(facts: BindingFacts): Step {
   }
   const { place, target } = facts;
   const { bindable } = facts.standing.backend;
-  if (typeof place === "string") return MISSING[place];
+  if (typeof place === "string") return missing(place, facts.notCreated);
   if (target === undefined) return unbound(facts, bindable);
   if (facts.strange) return strange(bindable);
   if (target.weight === 0) return { kind: "bindable", because: "bound with weight 0, the weight is being restored" };
@@ -44,6 +46,12 @@ const MISSING = {
   "no listener": { kind: "bindable", because: "the listener has to be created first" },
   "no rule": { kind: "bindable", because: "the rule has to be created first" },
 } as const satisfies Record<string, Step>;
+
+function missing(place: keyof typeof MISSING, notCreated: string | undefined): Step {
+  if (notCreated === undefined || place === "port taken") return MISSING[place];
+  const what = place === "no rule" ? "rule" : "listener";
+  return { kind: "pending", reason: "WriteRefused", because: `the cloud refused to create the ${what}: ${notCreated}` };
+}
 
 const NOT_READY: Step = {
   kind: "pending",

@@ -12,11 +12,11 @@ import { Explain } from "../../../coordinator/explain/explain.ts";
 import { loadBalancerText, podText } from "../../../coordinator/explain/text.ts";
 import { PodBindings } from "../../../coordinator/gates/pod-bindings.ts";
 import type { Writer } from "../../../coordinator/load-balancers/writer.ts";
-import { AccessDenials } from "../../../coordinator/state/access-denials.ts";
 import { Intents } from "../../../coordinator/state/intents.ts";
 import { ListenerOwners } from "../../../coordinator/state/listener-owners.ts";
 import { Mirror } from "../../../coordinator/state/mirror.ts";
 import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
+import { RefusedCalls } from "../../../coordinator/state/refused-calls.ts";
 import { aListener, aLoadBalancer, anOwner, aPod, aService, aTarget, aWantedHttpListener, CLUSTER, LISTENER_NAME } from "../../builders.ts";
 import { somePodFacts } from "../pod-facts.ts";
 import { aFakeClock } from "../pods.ts";
@@ -52,7 +52,7 @@ function aWorld(targets = [aTarget()], plan: Plan = NOTHING, inRules?: readonly 
     podBindings,
     services: { foreignGates: () => elsewhere },
     planner: { plan: () => plan },
-    denials: new AccessDenials(clock),
+    refusedCalls: new RefusedCalls(clock),
     listenerOwners: new ListenerOwners({ intents, mirror, clusterId: CLUSTER }),
     guard: { parked: () => held, strayReleases: () => strays },
     drainMs: 30_000,

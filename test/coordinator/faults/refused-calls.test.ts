@@ -1,0 +1,97 @@
+/** Whatever the cloud refuses is told on the object that waits for it, with the words of the one who refused; and it is over when that is. */
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { assertNothingWrong, aWorld, type World } from "./world.ts";
+
+const CODES = [
+  "UnauthorizedOperation",
+  "FailedOperation.InsufficientBalance",
+  "LimitExceeded",
+  "FailedOperation.ResourceInOperating",
+  "RequestLimitExceeded",
+  "InternalError",
+  "FailedOperation.NeverHeard",
+  "Something.NeverHeard",
+];
+/** What each holds up: the Pods that come, or nobody but the owner. */
+const ACTIONS = [
+  { action: "DescribeLoadBalancers", holdsUp: "pods" },
+  { action: "DescribeListeners", holdsUp: "pods" },
+  { action: "DescribeTargetHealth", holdsUp: "pods" },
+  { action: "CreateListener", holdsUp: "pods" },
+  { action: "BatchRegisterTargets", holdsUp: "pods" },
+  { action: "DescribeTargets", holdsUp: "nobody" }, // what was written is taken to be there
+  { action: "DescribeTaskStatus", holdsUp: "nobody" }, // what was written is looked at instead
+  { action: "BatchDeregisterTargets", holdsUp: "nobody" },
+] as const;
+
+const TOLD = ["CloudAccessDenied", "CloudCallFailed", "WriteRefused", "BindRefused"];
+const told = ({ cluster }: World) => cluster.told.filter(({ reason }) => TOLD.includes(reason));
+
+/** What the Pods of the app wait for, each cause once. */
+const awaited = (world: World): string[] => {
+  const { explain } = world.coordinator().controllers;
+  return [...new Set(explain.podsOf("demo").flatMap(({ bindings }) => bindings.map((one) => `${one.from}: ${one.awaited}`)))];
+};
+
+for (const { action, holdsUp } of ACTIONS)
+  suite(`${action} is refused for ten minutes, with`, () => {
+    for (const code of CODES)
+      test(code, async (t) => {
+        const world = aWorld(t, { apps: ["one"], pods: 1 });
+        world.intercept.by = (called) => (called === action ? code : undefined);
+        let waits: string[] = [];
+        const work = async (): Promise<void> => {
+          world.start();
+          await world.clock.sleep(30_000);
+          const [only] = world.cluster.alive("one");
+          if (action === "BatchDeregisterTargets" && only !== undefined) world.cluster.end([only.uid]);
+          await world.clock.sleep(600_000);
+          waits = awaited(world);
+          world.intercept.by = () => undefined;
+          await world.converged("one");
+          await world.kill();
+        };
+        await world.run(work, 3_600_000);
+        const messages = told(world).map(({ message }) => message);
+        assert.ok(
+          messages.some((message) => message.includes(action) && message.includes(`${code}: injected refusal`)),
+          messages.join("\n") || "nobody was told",
+        );
+        assert.equal(new Set(messages).size, messages.length, messages.join("\n"));
+        if (holdsUp === "pods")
+          assert.ok(waits.length > 0 && waits.every((one) => one.includes(action) && one.includes(code)), waits.join("\n"));
+        assertNothingWrong(world, { stuck: true });
+      });
+  });
+
+test("what fails for less than a minute is nobody's concern, and a cloud that is away is told by the Pods that wait alone", async (t) => {
+  const world = aWorld(t, { apps: ["one"], pods: 1 });
+  const waits: string[][] = [];
+  const work = async (): Promise<void> => {
+    world.intercept.by = (called) => (called === "BatchRegisterTargets" ? "FailedOperation.ResourceInOperating" : undefined);
+    world.start();
+    await world.clock.sleep(50_000);
+    world.intercept.by = () => undefined;
+    await world.converged("one");
+    world.intercept.by = () => "Transport";
+    world.cluster.start("one", 1);
+    await world.clock.sleep(300_000);
+    waits.push(awaited(world));
+    world.intercept.by = () => undefined;
+    await world.converged("one");
+    waits.push(awaited(world));
+    await world.kill();
+  };
+  await world.run(work, 3_600_000);
+  assert.deepEqual(told(world), []);
+  assert.ok(
+    waits[0]?.some((one) => one.includes("cannot be reached")),
+    waits[0]?.join("\n"),
+  );
+  assert.ok(
+    waits[1]?.every((one) => !one.includes("cannot be reached")),
+    waits[1]?.join("\n"),
+  );
+  assertNothingWrong(world, { stuck: true });
+});
