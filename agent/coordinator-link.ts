@@ -1,4 +1,4 @@
-import { status } from "@grpc/grpc-js";
+import { ChannelCredentials, status } from "@grpc/grpc-js";
 import { backoffMs } from "../common/backoff.ts";
 import type { Clock } from "../common/clock.ts";
 import { makeLatch } from "../common/latch.ts";
@@ -19,6 +19,8 @@ export type LinkDeps = {
   readonly clock: Clock;
   readonly log: Logger;
   readonly random?: () => number;
+  /** Default: of its own, kept until the CA bundle changes. Many agents in one process share theirs. */
+  readonly credentials?: StreamDeps["credentials"];
 };
 
 /** The way to one coordinator. */
@@ -32,11 +34,18 @@ export interface CoordinatorLink {
 
 /** Quick, because a coordinator that restarts is back in seconds; at most 5 s, well within the 10 s of AGENT_GRACE_MS. */
 const RECONNECT = { baseMs: 200, maxMs: 5_000 };
+/**
+ * Whom the coordinator did not serve within our patience (20 s) comes again the later the more often that happens: it has more than it can do.
+ * Own choice; by then the coordinator watches our Pods itself.
+ */
+const UNSERVED = { baseMs: 1_000, maxMs: 30_000 };
 /** Another agent of this node took the session over (a rollout with surge): as late as after many failures, or the two would take turns for ever. */
 const SUPERSEDED_ATTEMPT = 10;
 
 export function makeCoordinatorLink(deps: LinkDeps): CoordinatorLink {
   const { address, clock, log, observer } = deps;
+  const random = deps.random ?? Math.random;
+  const credentials = deps.credentials ?? makeCredentials();
   const latch = makeLatch(clock);
   let state: LinkState = "away";
   let attempt = 0;
@@ -71,11 +80,10 @@ export function makeCoordinatorLink(deps: LinkDeps): CoordinatorLink {
     async run(signal) {
       while (!signal.aborted) {
         try {
-          await speakOn({ ...deps, latch, onState: setState }, signal);
+          await speakOn({ ...deps, random, credentials, latch, onState: setState }, signal);
         } catch (error) {
           if (signal.aborted) break;
-          const superseded = error instanceof StreamFault && error.code === status.ABORTED;
-          const waitMs = backoffMs(superseded ? SUPERSEDED_ATTEMPT : attempt, RECONNECT, deps.random ?? Math.random);
+          const waitMs = waitAfter(error, attempt, random);
           attempt += state === "acknowledged" ? 0 : 1;
           setState("away");
           tell(error, waitMs);
@@ -84,5 +92,21 @@ export function makeCoordinatorLink(deps: LinkDeps): CoordinatorLink {
       }
       setState("away");
     },
+  };
+}
+
+function waitAfter(error: unknown, attempt: number, random: () => number): number {
+  const code = error instanceof StreamFault ? error.code : undefined;
+  if (code === status.ABORTED) return backoffMs(SUPERSEDED_ATTEMPT, RECONNECT, random);
+  const unserved = code === status.DEADLINE_EXCEEDED || code === status.RESOURCE_EXHAUSTED;
+  return backoffMs(attempt, unserved ? UNSERVED : RECONNECT, random);
+}
+
+/** Credentials of a CA bundle; those of the last one are kept, for reading certificates is what costs most in connecting anew. */
+export function makeCredentials(): StreamDeps["credentials"] {
+  let known: { readonly caBundle: Buffer; readonly credentials: ChannelCredentials } | undefined;
+  return (caBundle) => {
+    if (known === undefined || !known.caBundle.equals(caBundle)) known = { caBundle, credentials: ChannelCredentials.createSsl(caBundle) };
+    return known.credentials;
   };
 }

@@ -1,8 +1,10 @@
 import { once } from "node:events";
-import { ChannelCredentials, type ChannelOptions, type ClientDuplexStream, Metadata, status } from "@grpc/grpc-js";
+import { type ChannelCredentials, type ChannelOptions, type ClientDuplexStream, Metadata, status } from "@grpc/grpc-js";
+import { backoffMs } from "../common/backoff.ts";
 import type { Clock } from "../common/clock.ts";
 import type { Latch } from "../common/latch.ts";
 import type { Logger } from "../common/log.ts";
+import { OVER } from "../common/signals.ts";
 import { type ConnectRequest, type ConnectResponse, NodeStreamServiceClient } from "../proto/gen/clb/direct/v1/node_stream.ts";
 import { digestOf, PROTOCOL_VERSION, toPodReport, toRemovedPod } from "../proto/wire.ts";
 import {
@@ -46,6 +48,8 @@ type Connection = {
 export type StreamDeps = {
   readonly address: string;
   readonly connection: Connection;
+  /** For this CA bundle (PEM). */
+  readonly credentials: (caBundle: Buffer) => ChannelCredentials;
   /** E.g. { nodeName: "node-a", instanceId: "5f0c…" } */
   readonly hello: { readonly nodeName: string; readonly instanceId: string };
   readonly limits: ConversationLimits;
@@ -56,6 +60,7 @@ export type StreamDeps = {
   readonly observer: LinkObserver;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly random: () => number;
 };
 
 type Call = ClientDuplexStream<ConnectRequest, ConnectResponse>;
@@ -65,25 +70,53 @@ type Body = NonNullable<ConnectRequest["body"]>;
 export class StreamFault extends Error {
   override readonly name = "StreamFault";
   readonly code: status;
+  /** How long the coordinator wants us to stay away, milliseconds; undefined: it did not say. */
+  readonly retryAfterMs: number | undefined;
 
-  constructor(code: status, message: string, options?: ErrorOptions) {
+  constructor(code: status, message: string, options?: ErrorOptions & { readonly retryAfterMs?: number | undefined }) {
     super(message, options);
     this.code = code;
+    this.retryAfterMs = options?.retryAfterMs;
   }
 }
 
-/** One stream, from connecting to its end: always rejects, with StreamFault unless a file could not be read. Aborting cancels it. */
+/** What asks for more is treated as any other end: we come again when we think right. */
+const LONGEST_PUSHBACK_MS = 60_000;
+/** On top of what a coordinator asks for, which it says to many; grows, so that those who came in vain for long thin out. */
+const AFTER_PUSHBACK = { baseMs: 100, maxMs: 3_000 };
+
+/**
+ * One connection and its stream, to its end: always rejects, with StreamFault unless a file could not be read. Aborting cancels it. A
+ * coordinator that says when to come again keeps the connection: only the call is made anew.
+ */
 export async function speakOn(deps: StreamDeps, signal: AbortSignal): Promise<never> {
-  const { connection, address } = deps;
-  const [caBundle, token] = await Promise.all([connection.readCaBundle(), connection.readToken()]);
+  const { connection, address, clock, log, observer } = deps;
+  const caBundle = await connection.readCaBundle();
   signal.throwIfAborted();
-  const client = new NodeStreamServiceClient(address, ChannelCredentials.createSsl(caBundle), optionsOf(connection));
+  const client = new NodeStreamServiceClient(address, deps.credentials(caBundle), optionsOf(connection));
+  try {
+    for (let attempt = 0; ; attempt++) {
+      const fault = await callOnce(client, deps, signal).catch((error: unknown) => error);
+      if (signal.aborted || !(fault instanceof StreamFault) || fault.retryAfterMs === undefined) throw fault;
+      const waitMs = fault.retryAfterMs + backoffMs(attempt, AFTER_PUSHBACK, deps.random);
+      observer.onStreamEnd(status[fault.code]);
+      log.debug({ coordinator: address, why: fault.message, waitMs: Math.round(waitMs) }, "coordinator wants us later");
+      await clock.sleep(waitMs, signal);
+    }
+  } finally {
+    client.close();
+  }
+}
+
+async function callOnce(client: NodeStreamServiceClient, deps: StreamDeps, signal: AbortSignal): Promise<never> {
+  const token = await deps.connection.readToken();
+  signal.throwIfAborted();
   const metadata = new Metadata();
   metadata.set("authorization", `Bearer ${token}`);
   const call = client.connect(metadata);
   call.on("error", () => undefined); // the reader throws it; one that comes after the reader has left must not end the process
   const over = new AbortController();
-  const end = (): void => over.abort();
+  const end = (): void => over.abort(OVER);
   signal.addEventListener("abort", end, { once: true });
   try {
     return await converse(call, deps, over.signal);
@@ -91,9 +124,8 @@ export async function speakOn(deps: StreamDeps, signal: AbortSignal): Promise<ne
     throw toFault(error);
   } finally {
     signal.removeEventListener("abort", end);
-    over.abort();
+    over.abort(OVER);
     call.cancel();
-    client.close();
   }
 }
 
@@ -146,7 +178,7 @@ async function converse(call: Call, deps: StreamDeps, over: AbortSignal): Promis
     over.throwIfAborted();
     if (call.write({ body })) return;
     const stop = new AbortController();
-    const end = (): void => stop.abort();
+    const end = (): void => stop.abort(OVER);
     over.addEventListener("abort", end, { once: true });
     const late = clock.sleep(deps.limits.ackTimeoutMs * PATIENCE, stop.signal).then(() => {
       throw new StreamFault(status.DEADLINE_EXCEEDED, "the coordinator does not read");
@@ -155,7 +187,7 @@ async function converse(call: Call, deps: StreamDeps, over: AbortSignal): Promis
       await Promise.race([once(call, "drain", { signal: stop.signal }), late]);
     } finally {
       over.removeEventListener("abort", end);
-      stop.abort();
+      stop.abort(OVER);
       late.catch(() => undefined);
     }
   };
@@ -210,5 +242,13 @@ function toFault(error: unknown): unknown {
   const code = Object.values(status).find((known) => known === error.code);
   if (code === undefined || typeof code === "string") return error;
   const details = "details" in error && typeof error.details === "string" ? error.details : error.message;
-  return new StreamFault(code, details, { cause: error });
+  return new StreamFault(code, details, { cause: error, retryAfterMs: pushbackOf(error) });
+}
+
+/** What gRPC servers say with "not before": milliseconds in a trailer. Source: gRPC's retry design (gRFC A6), "pushback"; less than 0 is no time. */
+function pushbackOf(error: Error): number | undefined {
+  const metadata = "metadata" in error && error.metadata instanceof Metadata ? error.metadata : undefined;
+  const [said] = metadata?.get("grpc-retry-pushback-ms") ?? [];
+  const ms = Number(said ?? Number.NaN);
+  return ms >= 0 && ms <= LONGEST_PUSHBACK_MS ? ms : undefined;
 }

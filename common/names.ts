@@ -60,6 +60,12 @@ export const POD_NETWORKS_STATUS = "tke.cloud.tencent.com/networks-status";
 /** First 8 hex digits of an UID: the default cluster identity from Namespace kube-system, e.g. "1f0c9a2b". */
 export const clusterIdOf = (kubeSystemUid: string): string => hexDigits(kubeSystemUid).slice(0, 8);
 
+/** Labels of Nodes that are no machines: TKE's super nodes, and what the virtual-kubelet project gives its own. No DaemonSet runs there. */
+export const VIRTUAL_NODE_LABELS: readonly (readonly [key: string, value: string])[] = [
+  ["node.kubernetes.io/instance-type", "eklet"],
+  ["type", "virtual-kubelet"],
+];
+
 /** Mark of the owner in a listener's name: 12 hex digits of its UID, e.g. "5e21c0ffee12". */
 export const ownerMark = (ownerUid: string): string => hexDigits(ownerUid).slice(0, 12);
 

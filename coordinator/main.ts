@@ -18,10 +18,10 @@ import { LEASE_TIMES } from "./leader/lease.ts";
 import { followersOf, Leading } from "./leading.ts";
 import { gaugesFrom, makeMetrics } from "./metrics.ts";
 import { makeNodeRegistry } from "./nodes/node-registry.ts";
-import { paced } from "./nodes/paced-watch.ts";
-import { makeWatchNode } from "./nodes/pod-watch.ts";
+import { makePacedWatch } from "./nodes/pod-watch.ts";
 import { readClusterId } from "./state/cluster-id.ts";
 import { makeWatchedObjects } from "./state/watched-objects.ts";
+import { makeAdmission } from "./stream/admission.ts";
 import { makeNodeStream } from "./stream/node-stream.ts";
 import { makeStreamServer } from "./stream/server.ts";
 import { makeTokenReview } from "./stream/token-review.ts";
@@ -46,9 +46,11 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const client = await makeKubeClient({ clock, env, userAgent: "clb-direct-coordinator" });
   const stop = new AbortController();
   const clusterId = config.clusterId ?? (await readClusterId({ client, clock, log }, stop.signal));
-  const metrics = makeMetrics(gaugesFrom(() => ({ objects, registry, leading, elector })));
+  const metrics = makeMetrics(gaugesFrom(() => ({ objects, registry, leading, elector, streams })));
   const { observer, onRestart } = metrics;
-  const watchNode = paced(makeWatchNode({ client, clock, log, onRestart }, gateType), clock);
+  const admission = makeAdmission(wallClock);
+  const crowded = (): boolean => admission.crowded;
+  const watchNode = makePacedWatch({ client, clock, log, onRestart }, { gateType, crowded });
   const registry = makeNodeRegistry({ clock, log, watchNode, observer, agentGraceMs }, stop.signal);
   const objects = makeWatchedObjects({ client, clock, log, onRestart, ...followersOf(() => ({ leading, registry, objects })) });
   const transport = makeSdkTransport({ region: config.region, ...config.cloud });
@@ -74,10 +76,11 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const { dns: dnsNames, ip: ipAddresses } = config.servingNames;
   const serving = await makeServing({ kube: client, namespace, dnsNames, ipAddresses, clock: wallClock, log }, stop.signal);
   const review = makeTokenReview({ kube: client, namespace, clock: wallClock });
-  const stream = makeNodeStream({ registry, review, replica, observer, clock: wallClock, log });
+  const shared = { admission, observer, clock: wallClock, log };
+  const stream = makeNodeStream({ ...shared, registry, review, replica });
   const { streamPort, keepalive } = config;
   const address = `${host}:${streamPort}`;
-  const streams = makeStreamServer({ address, stream, serving, health, clock: wallClock, log, keepalive });
+  const streams = makeStreamServer({ ...shared, address, stream, serving, health, keepalive });
 
   const parts: Part[] = [
     { name: "kubernetes client", start: () => {}, stop: () => client.close() },

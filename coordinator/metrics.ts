@@ -12,6 +12,8 @@ export type Gauges = {
   /** Where each node's Pod facts come from. */
   readonly nodes: () => readonly ("agent" | "watch" | "none")[];
   readonly pods: () => number;
+  /** On the port for agents. */
+  readonly connections: () => { readonly open: number; readonly waiting: number };
   readonly leading: () => boolean;
   /** Removals that the brake holds now. */
   readonly parkedRemovals: () => number;
@@ -29,6 +31,7 @@ export const gaugesFrom = (
     readonly registry: { nodes(): readonly { readonly source: "agent" | "watch" | "none" }[]; readonly pods: { readonly size: number } };
     readonly leading: { readonly controllers: { readonly gauges: LeaderGauges } | undefined };
     readonly elector: { readonly leading: boolean };
+    readonly streams: { readonly connections: { readonly open: number; readonly waiting: number } };
   },
 ): Gauges => ({
   queueDepth: () => parts().leading.controllers?.gauges.queueDepth() ?? {},
@@ -40,6 +43,7 @@ export const gaugesFrom = (
       .registry.nodes()
       .map(({ source }) => source),
   pods: () => parts().registry.pods.size,
+  connections: () => parts().streams.connections,
   leading: () => parts().elector.leading,
 });
 
@@ -79,6 +83,9 @@ function registerGauges({ gauge, plainGauge }: Makers, gauges: Gauges): void {
     for (const source of gauges.nodes()) counts[source] += 1;
     return counts;
   });
+  gauge("connections", "Connections on the port for agents; `waiting`: of them, for their handshake", "state", () => ({
+    ...gauges.connections(),
+  }));
   plainGauge("leader", "1 while this replica leads", () => Number(gauges.leading()));
   plainGauge("mirror_age_seconds", "Seconds since the longest unread load balancer was read as a whole", gauges.mirrorAgeSeconds);
   plainGauge("brake_parked", "Removals that wait because they would take too much away without a confirmed end", gauges.parkedRemovals);
@@ -110,7 +117,8 @@ export function makeMetrics(gauges: Gauges) {
     [],
     SECONDS,
   );
-  const streams = counter("streams_total", "Agent streams opened and closed", ["change"]);
+  const streams = counter("streams_total", "Agent streams opened, closed, and told to come back", ["change"]);
+  const refused = counter("connections_refused_total", "Connections of agents above the limit", []);
   const messages = counter("stream_messages_total", "Messages of agents", ["kind"]);
   const resends = counter("stream_resends_total", "Snapshots that we had to ask for", ["reason"]);
   const fallbacks = counter("fallbacks_total", "Nodes taken over by our own watch and given back", ["change"]);
@@ -151,7 +159,8 @@ export function makeMetrics(gauges: Gauges) {
     },
     /** For the streams; see stream/node-pods.ts. */
     observer: {
-      onStream: (change: "opened" | "closed"): void => streams.inc({ change }),
+      onStream: (change: "opened" | "closed" | "postponed"): void => streams.inc({ change }),
+      onConnectionRefused: (): void => refused.inc(),
       onMessage: (kind: string): void => messages.inc({ kind }),
       onResend: (reason: string): void => resends.inc({ reason }),
       onFallback: (_node: string, change: "on" | "off"): void => fallbacks.inc({ change }),

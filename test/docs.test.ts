@@ -149,7 +149,14 @@ test("every reason in the lists is used by the coordinator", () => {
   );
 });
 
-const nothing = { pods: () => 0, nodes: () => [], queueDepth: () => ({}), watchAgeSeconds: () => ({}), mirrorAgeSeconds: () => 0 };
+const nothing = {
+  pods: () => 0,
+  nodes: () => [],
+  queueDepth: () => ({}),
+  watchAgeSeconds: () => ({}),
+  mirrorAgeSeconds: () => 0,
+  connections: () => ({ open: 0, waiting: 0 }),
+};
 const coordinatorMetrics = makeMetrics({ ...nothing, leading: () => false, parkedRemovals: () => 0 }).registry;
 const agentMetrics = makeAgentMetrics({ pods: () => 0, podWatchAgeSeconds: () => 0, linkStates: () => [] }).registry;
 

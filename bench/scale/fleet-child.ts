@@ -4,7 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { pino } from "pino";
-import { makeCoordinatorLink } from "../../agent/coordinator-link.ts";
+import { makeCoordinatorLink, makeCredentials } from "../../agent/coordinator-link.ts";
 import { type CoordinatorLinks, makeCoordinatorLinks } from "../../agent/coordinator-links.ts";
 import { makeNodeLoop, type NodeLoop } from "../../agent/node-loop.ts";
 import { makeClock } from "../../common/clock.ts";
@@ -16,9 +16,11 @@ const log = pino({ level: "silent" });
 /** As the agent's defaults (agent/config.ts). */
 const LIMITS = { ackTimeoutMs: 5_000, digestIntervalMs: 60_000 };
 const KEEPALIVE = { keepaliveMs: 10_000, keepaliveTimeoutMs: 5_000 };
+/** Of all agents: a process each would have its own. */
+const credentials = makeCredentials();
 const SERVER_NAME = "clb-direct-coordinator.clb-direct.svc";
 /** How often the parent is told where the links are. */
-const TELL_MS = 20;
+const TELL_MS = 100;
 
 type Agent = AgentSeat & { readonly records: Map<string, PodFact>; loop?: NodeLoop; links?: CoordinatorLinks };
 
@@ -62,10 +64,11 @@ function startAgent(agent: Agent, order: Extract<FleetOrder, { kind: "run" }>, s
     onStreamEnd: (code: string): void => void (ends[code] = (ends[code] ?? 0) + 1),
     onState: (): void => void (changed = true),
   };
+  const shared = { clock, log, credentials };
   const links = makeCoordinatorLinks({
     endpoints: order.endpoints,
     resolve: async (host) => [host],
-    makeLink: (address, latest) => makeCoordinatorLink({ address, connection, hello, limits: LIMITS, latest, observer, clock, log }),
+    makeLink: (address, latest) => makeCoordinatorLink({ ...shared, address, latest, connection, hello, limits: LIMITS, observer }),
     clock,
     log,
   });

@@ -29,6 +29,8 @@ export type ListWatchOptions<R extends Watched> = {
   readonly query?: Query;
   /** The one form for listed and watched objects. undefined or a throw: not understood; logged once per UID, and the last good record stays. */
   readonly decode: (raw: unknown) => R | undefined;
+  /** False: none of ours (yet), as if the server had not told of it; once true it must stay so. Default: all are. */
+  readonly wanted?: (raw: unknown) => boolean;
   readonly onChange: (change: Change<R>) => void;
   /** Once, after onChange has told all of the first list. */
   readonly onSynced?: () => void;
@@ -137,13 +139,13 @@ class ListWatch<R extends Watched> implements WatchedSet<R> {
 
   /** All pages. resourceVersion stays unset, which is the consistent read; a cached one could miss what exists. */
   async #readAll(signal: AbortSignal): Promise<{ listed: Listed<R>; resourceVersion: string }> {
-    const { path, query, pageSize = PAGE_SIZE } = this.#options;
+    const { path, query, wanted, pageSize = PAGE_SIZE } = this.#options;
     const { client, clock } = this.#deps;
     const listed: Listed<R> = new Map();
     for (let next: string | undefined; ; ) {
       const page = await client.list(path, { ...query, limit: pageSize, continue: next }, { signal });
       this.#lastByteAtMs = clock.now();
-      this.#store.stage(listed, page.items);
+      this.#store.stage(listed, wanted === undefined ? page.items : page.items.filter(wanted));
       next = page.continue;
       if (next === undefined) return { listed, resourceVersion: page.resourceVersion };
     }
@@ -177,7 +179,8 @@ class ListWatch<R extends Watched> implements WatchedSet<R> {
   #receive(type: WatchEventType, object: unknown): void {
     this.#lastByteAtMs = this.#deps.clock.now();
     const told = member(member(object, "metadata"), "resourceVersion");
-    if (type !== "BOOKMARK") this.#tell(this.#store.fold(type, object));
+    const isWanted = type !== "BOOKMARK" && (this.#options.wanted?.(object) ?? true);
+    if (isWanted) this.#tell(this.#store.fold(type, object));
     if (typeof told === "string" && !(this.#position !== undefined && isOlder(told, this.#position))) this.#move(told);
   }
 

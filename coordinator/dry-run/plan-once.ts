@@ -8,8 +8,7 @@ import type { Problem } from "../domain/problem.ts";
 import type { Planned, Progress } from "../explain/progress.ts";
 import { makeMetrics } from "../metrics.ts";
 import { makeNodeRegistry } from "../nodes/node-registry.ts";
-import { paced } from "../nodes/paced-watch.ts";
-import { makeWatchNode } from "../nodes/pod-watch.ts";
+import { makePacedWatch } from "../nodes/pod-watch.ts";
 import { readClusterId } from "../state/cluster-id.ts";
 import { makeWatchedObjects } from "../state/watched-objects.ts";
 import type { Failure } from "../workqueue/failed-passes.ts";
@@ -67,9 +66,16 @@ async function readOnce({ client, transport, clock, log, settings }: ReadOnceDep
   const refused = new Map<string, string>();
   const dry = dryClient(client);
   const none = (): number => 0;
-  const gauges = { queueDepth: () => ({}), watchAgeSeconds: () => ({}), mirrorAgeSeconds: none, nodes: () => [], pods: none };
+  const gauges = {
+    queueDepth: () => ({}),
+    watchAgeSeconds: () => ({}),
+    mirrorAgeSeconds: none,
+    nodes: () => [],
+    pods: none,
+    connections: () => ({ open: 0, waiting: 0 }),
+  };
   const metrics = makeMetrics({ ...gauges, leading: () => false, parkedRemovals: none });
-  const watchNode = paced(makeWatchNode({ client: dry, clock, log }, settings.gateType), clock);
+  const watchNode = makePacedWatch({ client: dry, clock, log }, { gateType: settings.gateType, crowded: () => false });
   const registry = makeNodeRegistry({ clock, log, watchNode, observer: metrics.observer, agentGraceMs: 0 }, stop.signal);
   const state: { controllers?: Controllers } = {};
   const objects = makeWatchedObjects({

@@ -1,5 +1,6 @@
 import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
+import { OVER } from "../../common/signals.ts";
 import { type PodEnd, type PodFact, podName } from "../../common/vocabulary.ts";
 import type { NodeState } from "../state/pod-facts.ts";
 import type { NodeSession, NodeWatchEvent, RemovedPod, SessionEnd, StreamObserver, WatchNode } from "./node-session.ts";
@@ -25,6 +26,8 @@ export class NodePods {
   readonly #store: PodStore;
   /** Has a Node object: only then do we watch, since an agent alone proves no Node. */
   #exists = false;
+  /** Can have no agent: nothing is waited for. */
+  #virtual = false;
   #over = false;
   #session: { readonly end: (why: SessionEnd) => void } | undefined;
   #speaking = false;
@@ -68,9 +71,10 @@ export class NodePods {
     return !this.#exists && this.#session === undefined && this.#known().size === 0;
   }
 
-  /** Its Node object is there. */
-  exists(): void {
+  /** Its Node object is there; `virtual`: it can have no agent. */
+  exists(virtual = false): void {
     this.#exists = true;
+    this.#virtual = virtual;
     this.#settle();
   }
 
@@ -85,7 +89,7 @@ export class NodePods {
   /** Ends timer and watch for good; what is known stays. */
   stop(): void {
     this.#over = true;
-    this.#grace?.abort();
+    this.#grace?.abort(OVER);
     this.#stopWatch();
   }
 
@@ -185,7 +189,7 @@ export class NodePods {
     const lost = known.difference(uidsOf(pods));
     // Later lists come from a list-watch that reads twice by itself; only its first one cannot know what we knew.
     if (this.#watchHas === undefined && this.#isDoubtful(lost.size)) {
-      this.#watch?.abort();
+      this.#watch?.abort(OVER);
       return this.#startWatch();
     }
     for (const uid of lost) this.#end(uid, "absent", "watch");
@@ -197,11 +201,14 @@ export class NodePods {
   /** After every change: who speaks for the node now, and does it (still) need our watch? */
   #settle(): void {
     if (this.#speaking) {
-      this.#grace?.abort();
+      this.#grace?.abort(OVER);
       this.#grace = undefined;
       // What only the watch knows is kept alive by it until the agent has it too, or the watch sees its end.
       if (this.#known().isSubsetOf(this.#agentHas)) this.#stopWatch();
-    } else if (this.#exists && !this.#over && this.#watch === undefined && this.#grace === undefined) void this.#startGrace();
+    } else if (this.#exists && !this.#over && this.#watch === undefined && this.#grace === undefined) {
+      if (this.#virtual) this.#fallBack("the node can have no agent, watching its Pods");
+      else void this.#startGrace();
+    }
     const source = this.#speaking ? "agent" : this.#watchHas === undefined ? "none" : "watch";
     this.#reported ||= source !== "none";
     if (source !== this.#source) this.#sinceMs = this.#deps.clock.now();
@@ -229,12 +236,15 @@ export class NodePods {
     const watch = new AbortController();
     this.#watch = watch;
     this.#watchHas = undefined;
-    this.#watching = this.#deps.watchNode(this.name, (event) => this.#watch === watch && this.#hearWatch(event), watch.signal);
+    const hear = (event: NodeWatchEvent): void => {
+      if (this.#watch === watch) this.#hearWatch(event);
+    };
+    this.#watching = this.#deps.watchNode(this.name, hear, watch.signal, this.#virtual);
   }
 
   #stopWatch(): void {
     if (this.#watch === undefined) return;
-    this.#watch.abort();
+    this.#watch.abort(OVER);
     this.#watch = undefined;
     this.#watchHas = undefined;
     this.#unconfirmed.clear();

@@ -3,8 +3,8 @@ import { NodePods, type NodePodsDeps } from "./node-pods.ts";
 import type { NodeSession, SessionEnd } from "./node-session.ts";
 import { makePodStore } from "./pod-store.ts";
 
-/** E.g. { name: "node-a", uid: "db49…" } of the Node object. */
-type NodeRef = { readonly name: string; readonly uid: string };
+/** E.g. { name: "node-a", uid: "db49…" } of the Node object; `virtual`: it can have no agent. */
+type NodeRef = { readonly name: string; readonly uid: string; readonly virtual?: boolean };
 
 export interface NodeRegistry extends PodFacts {
   /** A complete list of the cluster's Nodes. The first one is needed for `complete`. */
@@ -35,10 +35,10 @@ export function makeNodeRegistry(deps: NodePodsDeps, signal: AbortSignal): NodeR
     nodes.set(name, node);
     return node;
   };
-  const nodeSeen = ({ name, uid }: NodeRef): void => {
+  const nodeSeen = ({ name, uid, virtual = false }: NodeRef): void => {
     gone.delete(name);
     uids.set(name, uid); // another UID under the same name: the kubelet registered anew, its Pods may well live on
-    nodeOf(name).exists();
+    nodeOf(name).exists(virtual);
   };
   const allReported = (): boolean => nodesListed && uids.size > 0 && [...uids.keys()].every((name) => nodes.get(name)?.hasReported);
   signal.addEventListener("abort", () => nodes.forEach((node) => node.stop()), { once: true });

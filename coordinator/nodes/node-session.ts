@@ -9,19 +9,26 @@ export type NodeWatchEvent =
   | { readonly kind: "changed"; readonly pod: PodFact }
   | ({ readonly kind: "removed" } & RemovedPod);
 
-/** Starts a watch of the Pods of one node; it ends with the signal. In production `makeWatchNode`. Must not call `onEvent` at once. */
-export type WatchNode = (
-  node: string,
-  onEvent: (event: NodeWatchEvent) => void,
+/** `lastByteAtMs`: last event, bookmark or page, milliseconds since the epoch. */
+type RunningWatch = { readonly lastByteAtMs: number };
+
+/**
+ * Starts a watch of the Pods of one node; it ends with the signal. In production `makeWatchNode`, paced. Must not call `onEvent` at once.
+ * `urgent`: nobody else will ever tell of that node.
+ */
+export type WatchNode = (node: string, onEvent: (event: NodeWatchEvent) => void, signal: AbortSignal, urgent?: boolean) => RunningWatch;
+
+/** One watch of the Pods of all these nodes. */
+export type WatchNodes = (
+  nodes: ReadonlySet<string>,
+  onEvent: (node: string, event: NodeWatchEvent) => void,
   signal: AbortSignal,
-) => {
-  /** Last event, bookmark or page, milliseconds since the epoch. */
-  readonly lastByteAtMs: number;
-};
+) => RunningWatch;
 
 /** For metrics; every callback is synchronous and must not throw. */
 export type StreamObserver = {
-  onStream(change: "opened" | "closed"): void;
+  /** `postponed`: told to come back, because too many agents came at once. */
+  onStream(change: "opened" | "closed" | "postponed"): void;
   onMessage(kind: "hello" | "snapshot" | "difference" | "digest" | "token"): void;
   onResend(reason: "gap" | "digest" | "doubt"): void;
   onFallback(node: string, change: "on" | "off"): void;

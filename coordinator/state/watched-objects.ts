@@ -3,6 +3,7 @@ import type { Clock } from "../../common/clock.ts";
 import { type Change, type ListWatchDeps, makeListWatch, type WatchedSet } from "../../common/kubernetes/list-watch.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
+import { VIRTUAL_NODE_LABELS } from "../../common/names.ts";
 import type { ServiceRecord } from "../domain/intent/service.ts";
 import { isOfInterest } from "../domain/intent/service-annotations.ts";
 import { type ListenerWishes, readServiceConfig } from "../domain/intent/service-config.ts";
@@ -47,7 +48,7 @@ const Service = z.object({
     .nullish(),
 });
 const Config = z.object({ metadata: Metadata, spec: z.unknown() });
-const Node = z.object({ metadata: Metadata });
+const Node = z.object({ metadata: Metadata.extend({ labels: z.record(z.string(), z.string()).default({}) }) });
 
 export function decodeService(raw: unknown): ServiceRecord {
   const { metadata, spec, status } = Service.parse(raw);
@@ -88,11 +89,13 @@ function decodeConfig(raw: unknown): ConfigRecord {
   return { uid, resourceVersion, namespace, name, ...readServiceConfig(`${namespace}/${name}`, spec) };
 }
 
-type NodeRecord = { readonly uid: string; readonly resourceVersion: string; readonly name: string };
+/** `virtual`: no machine, no DaemonSet, hence no agent ever. */
+type NodeRecord = { readonly uid: string; readonly resourceVersion: string; readonly name: string; readonly virtual: boolean };
 
-function decodeNode(raw: unknown): NodeRecord {
-  const { uid, resourceVersion, name } = Node.parse(raw).metadata;
-  return { uid, resourceVersion, name };
+export function decodeNode(raw: unknown): NodeRecord {
+  const { uid, resourceVersion, name, labels } = Node.parse(raw).metadata;
+  const virtual = VIRTUAL_NODE_LABELS.some(([key, value]) => labels[key] === value);
+  return { uid, resourceVersion, name, virtual };
 }
 
 export type WatchedObjectsDeps = {

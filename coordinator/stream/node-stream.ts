@@ -1,13 +1,14 @@
 import { once } from "node:events";
-import { type ServerDuplexStream, status } from "@grpc/grpc-js";
+import { Metadata, type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { Clock } from "../../common/clock.ts";
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import type { Logger } from "../../common/log.ts";
-import { eitherSignal } from "../../common/signals.ts";
+import { eitherSignal, OVER } from "../../common/signals.ts";
 import type { ConnectRequest, ConnectResponse, Hello, NodeStreamServiceServer } from "../../proto/gen/clb/direct/v1/node_stream.ts";
 import { PROTOCOL_VERSION } from "../../proto/wire.ts";
 import type { NodeRegistry } from "../nodes/node-registry.ts";
 import type { NodeSession, SessionEnd, StreamObserver } from "../nodes/node-session.ts";
+import type { Admission } from "./admission.ts";
 import { makeDialogue } from "./dialogue.ts";
 import { makeTokenLife, type TokenLife } from "./token-life.ts";
 import { type ReviewToken, TokenRefused } from "./token-review.ts";
@@ -15,6 +16,7 @@ import { type ReviewToken, TokenRefused } from "./token-review.ts";
 export type NodeStreamDeps = {
   readonly registry: NodeRegistry;
   readonly review: ReviewToken;
+  readonly admission: Admission;
   /** Identity of this replica, e.g. its Pod's name. */
   readonly replica: string;
   readonly observer: StreamObserver;
@@ -40,10 +42,13 @@ type Fail = (error: unknown) => void;
 class StreamEnd extends Error {
   override readonly name = "StreamEnd";
   readonly code: status;
+  /** How long the agent is to wait before it comes again, milliseconds; undefined: as it likes. */
+  readonly retryAfterMs: number | undefined;
 
-  constructor(code: status, message: string) {
+  constructor(code: status, message: string, retryAfterMs?: number) {
     super(message);
     this.code = code;
+    this.retryAfterMs = retryAfterMs;
   }
 }
 
@@ -54,22 +59,23 @@ export function makeNodeStream(deps: NodeStreamDeps): NodeStream {
 
   const connect = (call: NodeCall): void => {
     const over = new AbortController();
-    call.once("cancelled", () => over.abort()).once("close", () => over.abort());
+    call.once("cancelled", () => over.abort(OVER)).once("close", () => over.abort(OVER));
     const fail: Fail = (error) => {
       if (over.signal.aborted) return;
-      over.abort();
-      const { code, message } = toStatus(error);
+      over.abort(OVER);
+      const { code, message, retryAfterMs } = toStatus(error);
       if (code === status.INTERNAL) deps.log.error({ err: error, peer: call.getPeer() }, "stream failed");
+      else if (retryAfterMs !== undefined) deps.log.debug({ peer: call.getPeer(), retryAfterMs }, "stream is to come back");
       else deps.log.info({ peer: call.getPeer(), status: status[code], why: message }, "stream ended");
       // The one way in which a status reaches the client (toolchain.md §7); it ends our iterator as well.
-      call.emit("error", Object.assign(new Error(message), { code, details: message }));
+      call.emit("error", Object.assign(new Error(message), { code, details: message, metadata: pushbackOf(retryAfterMs) }));
     };
     live.add(fail);
     if (closing) fail(new StreamEnd(status.UNAVAILABLE, "this coordinator is stopping: use the other replica"));
     void serve(call, deps, fail, over.signal)
       .then(() => over.signal.aborted || call.end(), fail)
       .finally(() => {
-        over.abort();
+        over.abort(OVER);
         live.delete(fail);
       });
   };
@@ -92,6 +98,7 @@ async function serve(call: NodeCall, deps: NodeStreamDeps, fail: Fail, over: Abo
   deps.clock.sleep(HELLO_WITHIN_MS, eitherSignal(greeted.signal, over)).then(late, () => undefined);
   let session: NodeSession | undefined;
   let dialogue: ReturnType<typeof makeDialogue> | undefined;
+  const peer = call.getPeer();
   try {
     // destroyOnReturn: false keeps the call writable after a throw, so that a status can still be sent.
     const requests: AsyncIterable<ConnectRequest> = call.iterator({ destroyOnReturn: false });
@@ -100,11 +107,13 @@ async function serve(call: NodeCall, deps: NodeStreamDeps, fail: Fail, over: Abo
       deps.observer.onMessage(body.$case);
       if (dialogue !== undefined) {
         await dialogue(body);
+        if (body.$case === "snapshot") deps.admission.leave(peer);
         continue;
       }
       if (body.$case !== "hello")
         throw new StreamEnd(status.FAILED_PRECONDITION, `first message was "${body.$case}": hello must come first`);
-      greeted.abort();
+      greeted.abort(OVER);
+      enter(peer, deps);
       const life = await admit(body.value, call, deps, say, over);
       if (over.aborted) return;
       session = openSession(body.value, deps, fail);
@@ -113,10 +122,19 @@ async function serve(call: NodeCall, deps: NodeStreamDeps, fail: Fail, over: Abo
       await say({ $case: "welcome", value: { protocolVersion: PROTOCOL_VERSION, replica: deps.replica } });
     }
   } finally {
-    greeted.abort();
+    greeted.abort(OVER);
+    deps.admission.leave(peer);
     if (session !== undefined) deps.observer.onStream("closed");
     session?.close();
   }
+}
+
+/** Throws what an agent is told when too many come at once. */
+function enter(peer: string, { admission, observer }: NodeStreamDeps): void {
+  const retryAfterMs = admission.enter(peer);
+  if (retryAfterMs === undefined) return;
+  observer.onStream("postponed");
+  throw new StreamEnd(status.RESOURCE_EXHAUSTED, `too many agents come at once: come again in ${retryAfterMs} ms`, retryAfterMs);
 }
 
 /** Checks the hello and the token that came with the call. Throws what the agent shall be told. */
@@ -144,6 +162,13 @@ function openSession({ nodeName, instanceId }: Hello, deps: NodeStreamDeps, fail
   return session;
 }
 
+/** What gRPC clients understand as "not before". Source: gRPC's retry design (gRFC A6), "pushback". */
+function pushbackOf(retryAfterMs: number | undefined): Metadata {
+  const metadata = new Metadata();
+  if (retryAfterMs !== undefined) metadata.set("grpc-retry-pushback-ms", String(retryAfterMs));
+  return metadata;
+}
+
 function endOf(why: SessionEnd, nodeName: string): StreamEnd {
   switch (why) {
     case "superseded":
@@ -155,7 +180,7 @@ function endOf(why: SessionEnd, nodeName: string): StreamEnd {
   }
 }
 
-function toStatus(error: unknown): { readonly code: status; readonly message: string } {
+function toStatus(error: unknown): { readonly code: status; readonly message: string; readonly retryAfterMs?: number | undefined } {
   if (error instanceof StreamEnd) return error;
   if (error instanceof TokenRefused)
     return { code: error.kind === "forbidden" ? status.PERMISSION_DENIED : status.UNAUTHENTICATED, message: error.message };

@@ -1,10 +1,13 @@
-import { experimental, Server } from "@grpc/grpc-js";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Clock } from "../../common/clock.ts";
 import type { Health } from "../../common/health.ts";
 import type { Logger } from "../../common/log.ts";
 import { STREAM_HEALTH } from "../../common/names.ts";
+import { OVER } from "../../common/signals.ts";
 import { NodeStreamServiceService } from "../../proto/gen/clb/direct/v1/node_stream.ts";
-import type { Serving, ServingSource } from "../tls/serving.ts";
+import type { ServingSource } from "../tls/serving.ts";
+import type { Admission } from "./admission.ts";
+import { type ConnectionCounts, type ConnectionLimits, makeConnections } from "./connections.ts";
 import type { NodeStream } from "./node-stream.ts";
 
 export type StreamServerDeps = {
@@ -12,10 +15,14 @@ export type StreamServerDeps = {
   readonly address: string;
   readonly stream: NodeStream;
   readonly serving: ServingSource;
+  /** Who may begin a handshake. */
+  readonly admission: Admission;
   /** Gets status SERVING for `STREAM_HEALTH` between start and stop. */
   readonly health: Health;
+  readonly observer: { onConnectionRefused(): void };
   readonly clock: Clock;
   readonly log: Logger;
+  readonly limits?: Partial<ConnectionLimits>;
   /** A frozen peer is dropped after `timeMs` + `timeoutMs`; default 10 s + 5 s (toolchain.md §7). */
   readonly keepalive?: { readonly timeMs: number; readonly timeoutMs: number };
 };
@@ -25,75 +32,73 @@ export interface StreamServer {
   start(): Promise<number>;
   /** Streams end with UNAVAILABLE; after two seconds connections are cut. */
   stop(): Promise<void>;
+  readonly connections: ConnectionCounts;
 }
 
 /** A peer that takes longer to read a status than this is not there any more; keeps our part of the shutdown small. */
 const STOP_WITHIN_MS = 2_000;
+/**
+ * A connection without a stream is closed after that time: nobody needs one, but an agent that was told to come back, at most half of it
+ * later (admission.ts). Real milliseconds.
+ */
+const IDLE_MS = 10_000;
 
 /** The coordinator's gRPC port: streams of agents and the health service, under TLS. */
 export function makeStreamServer(deps: StreamServerDeps): StreamServer {
+  const { admission, serving, observer, log } = deps;
   const { timeMs, timeoutMs } = deps.keepalive ?? { timeMs: 10_000, timeoutMs: 5_000 };
-  const server = new Server({ "grpc.keepalive_time_ms": timeMs, "grpc.keepalive_timeout_ms": timeoutMs });
+  const server = new Server({
+    "grpc.keepalive_time_ms": timeMs,
+    "grpc.keepalive_timeout_ms": timeoutMs,
+    "grpc.max_connection_idle_ms": IDLE_MS,
+    "grpc.enable_channelz": 0, // its records of each connection, which nobody reads
+  });
   server.addService(NodeStreamServiceService, deps.stream.service);
   deps.health.addToServer(server);
-
-  const provider = toProvider(deps.serving);
+  const http2 = server.createConnectionInjector(ServerCredentials.createInsecure()); // what it gets is decrypted
+  const connections = makeConnections({
+    serving,
+    onSecure: (socket) => http2.injectConnection(socket),
+    mayBegin: (peer) => admission.begin(peer),
+    onEnd: (peer) => admission.leave(peer),
+    onRefused: () => observer.onConnectionRefused(),
+    clock: deps.clock,
+    log,
+    ...(deps.limits && { limits: deps.limits }),
+  });
+  const unsubscribe = admission.onRoom(() => connections.resume());
   let stopping: Promise<void> | undefined;
 
   const stop = async (): Promise<void> => {
     deps.health.setStatus(STREAM_HEALTH, "NOT_SERVING");
+    unsubscribe();
+    connections.close();
     const stopped = new AbortController();
-    const drained = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+    server.tryShutdown(() => undefined); // its answer comes before the streams' ends: it knows nothing of connections that it was given
     deps.stream.close();
-    await Promise.race([drained, deps.clock.sleep(STOP_WITHIN_MS, stopped.signal).catch(() => undefined)]);
-    stopped.abort();
+    await Promise.race([connections.drained(), deps.clock.sleep(STOP_WITHIN_MS, stopped.signal).catch(() => undefined)]);
+    stopped.abort(OVER);
     server.forceShutdown();
-    provider.close(); // grpc-js unsubscribes only when the last socket is gone, and that of a frozen peer stays until the kernel gives up
+    connections.destroy(); // that of a frozen peer would stay until the kernel gives up
   };
 
   return {
     async start() {
-      // A provider and not createSsl: grpc-js then swaps the context of the listening server in place, and open streams go on.
-      // The first argument is the server's own certificate, the second the clients' CA: grpc-js 1.14.7 names them the other way round.
-      const credentials = experimental.createCertificateProviderServerCredentials(provider, null, false);
-      const port = await new Promise<number>((resolve, reject) => {
-        server.bindAsync(deps.address, credentials, (error, bound) => (error === null ? resolve(bound) : reject(error)));
-      });
+      const { host, port: wanted } = toHostAndPort(deps.address);
+      const port = await connections.listen(host, wanted);
       deps.health.setStatus(STREAM_HEALTH, "SERVING");
-      deps.log.info({ address: deps.address, port }, "listening for agents");
+      log.info({ address: deps.address, port }, "listening for agents");
       return port;
     },
     stop: () => (stopping ??= stop()),
-  };
-}
-
-type Listener = experimental.IdentityCertificateUpdateListener;
-
-/** grpc-js subscribes when it binds and unsubscribes when the server closes. */
-function toProvider(serving: ServingSource): experimental.CertificateProvider & { close(): void } {
-  const unsubscribe = new Map<Listener, () => void>();
-  return {
-    addCaCertificateListener: () => undefined,
-    removeCaCertificateListener: () => undefined,
-    addIdentityCertificateListener(listener) {
-      unsubscribe.set(
-        listener,
-        serving.subscribe((changed) => listener(toUpdate(changed))),
-      );
-      queueMicrotask(() => listener(toUpdate(serving.current))); // not at once: grpc-js lists its watcher after this call
-    },
-    removeIdentityCertificateListener(listener) {
-      unsubscribe.get(listener)?.();
-      unsubscribe.delete(listener);
-    },
-    close() {
-      for (const end of unsubscribe.values()) end();
-      unsubscribe.clear();
+    get connections() {
+      return connections.counts;
     },
   };
 }
 
-const toUpdate = ({ certPem, keyPem }: Serving): experimental.IdentityCertificateUpdate => ({
-  certificate: Buffer.from(certPem),
-  privateKey: Buffer.from(keyPem),
-});
+/** E.g. "0.0.0.0:9443" or "[::]:9443". */
+function toHostAndPort(address: string): { readonly host: string; readonly port: number } {
+  const at = address.lastIndexOf(":");
+  return { host: address.slice(0, at).replace(/^\[(.*)\]$/, "$1"), port: Number(address.slice(at + 1)) };
+}

@@ -302,6 +302,40 @@ test("gives way for seconds when another agent of the node took over, else retur
   );
 });
 
+test("comes again when the coordinator says, on the same connection, with the token that the file has by then", async (t) => {
+  const coordinator = new FakeCoordinator();
+  const cameAtMs: number[] = [];
+  coordinator.behaviour = (stream, body) => {
+    if (body.$case === "hello") cameAtMs.push(performance.now());
+    if (coordinator.streams.length > 2) stream.answer(body);
+    else stream.fail(status.RESOURCE_EXHAUSTED, "150");
+  };
+  const { link, files, seen } = await start(t, { coordinator });
+  await until(() => coordinator.streams.length === 1);
+  await writeFile(files.token, "token-2\n");
+  await until(() => link.state === "acknowledged");
+  assert.equal(new Set(coordinator.streams.map(({ peer }) => peer)).size, 1);
+  assert.equal(coordinator.last?.authorization, "Bearer token-2");
+  assert.deepEqual(seen.ends, ["RESOURCE_EXHAUSTED", "RESOURCE_EXHAUSTED"]);
+  const [first = 0, second = 0, third = 0] = cameAtMs;
+  assert.ok(second - first >= 149 && third - second >= 149, `came after ${second - first} and ${third - second} ms`);
+});
+
+test("a server that is exhausted and gives no time, or forbids another attempt, is left for longer each time", async (t) => {
+  const coordinator = new FakeCoordinator();
+  const answers = [undefined, "-1", "soon"];
+  coordinator.behaviour = (stream, body) => {
+    const index = coordinator.streams.length - 1;
+    if (index < answers.length) stream.fail(status.RESOURCE_EXHAUSTED, answers[index]);
+    else stream.answer(body);
+  };
+  const { link, seen } = await start(t, { coordinator });
+  await until(() => link.state === "acknowledged", 10_000);
+  const waits = seen.lines.flatMap(({ waitMs }) => (waitMs === undefined ? [] : [waitMs]));
+  assert.deepEqual(waits, [500, 1_000, 2_000]);
+  assert.equal(new Set(coordinator.streams.map(({ peer }) => peer)).size, 4);
+});
+
 test("notices a coordinator that froze", async (t) => {
   const sockets = new Set<Socket>();
   const through = async (port: number): Promise<number> => {

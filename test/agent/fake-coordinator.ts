@@ -1,4 +1,4 @@
-import { Server, ServerCredentials, type ServerDuplexStream, type status } from "@grpc/grpc-js";
+import { Metadata, Server, ServerCredentials, type ServerDuplexStream, type status } from "@grpc/grpc-js";
 import { issueAuthority, issueServing, type Material } from "../../coordinator/tls/certificate.ts";
 import { type ConnectRequest, type ConnectResponse, NodeStreamServiceService } from "../../proto/gen/clb/direct/v1/node_stream.ts";
 
@@ -13,10 +13,13 @@ type ValueOf<K extends Kind> = Extract<Body, { $case: K }>["value"];
 export class FakeStream {
   readonly heard: Body[] = [];
   readonly authorization: string;
+  /** Address and port of the connection that it came by. */
+  readonly peer: string;
   readonly #call: ServerDuplexStream<ConnectRequest, ConnectResponse>;
 
   constructor(call: ServerDuplexStream<ConnectRequest, ConnectResponse>) {
     this.#call = call;
+    this.peer = call.getPeer();
     this.authorization = String(call.metadata.get("authorization")[0]);
   }
   get kinds(): readonly Kind[] {
@@ -32,9 +35,11 @@ export class FakeStream {
   resend(): void {
     this.say({ $case: "resend", value: { reason: "test" } });
   }
-  /** Ends the stream with this status. */
-  fail(code: status): void {
-    this.#call.emit("error", Object.assign(new Error("test"), { code, details: "test" }));
+  /** Ends the stream with this status; `pushback` is what a server says of the time to come again, e.g. "50". */
+  fail(code: status, pushback?: string): void {
+    const metadata = new Metadata();
+    if (pushback !== undefined) metadata.set("grpc-retry-pushback-ms", pushback);
+    this.#call.emit("error", Object.assign(new Error("test"), { code, details: "test", metadata }));
   }
   /** The answer of a coordinator that has nothing to complain about. */
   answer(body: Body): void {

@@ -44,13 +44,14 @@ export function aFakeClock(startMs = 1_000_000): Clock & { advance(ms: number): 
 export const silentLog: Logger = pino({ level: "silent" });
 
 /** Writes each callback down as one line, e.g. "resend gap". */
-export function aRecordingObserver(): StreamObserver & { readonly lines: string[] } {
+export function aRecordingObserver(): StreamObserver & { readonly lines: string[]; onConnectionRefused(): void } {
   const lines: string[] = [];
   return {
     lines,
     onStream: (change) => void lines.push(`stream ${change}`),
     onMessage: (kind) => void lines.push(`message ${kind}`),
     onResend: (reason) => void lines.push(`resend ${reason}`),
+    onConnectionRefused: () => void lines.push("connection refused"),
     onFallback: (node, change) => void lines.push(`fallback ${node} ${change}`),
   };
 }

@@ -171,4 +171,5 @@ const noGauges = {
   pods: () => 0,
   leading: () => true,
   parkedRemovals: () => 0,
+  connections: () => ({ open: 0, waiting: 0 }),
 };

@@ -215,7 +215,7 @@ function someObjects(services: ReadonlyMap<string, ServiceRecord>, nodes: readon
   return {
     services: listed(services),
     configs: listed(new Map()),
-    nodes: listed(new Map(nodes.map((name) => [name, { uid: name, resourceVersion: "1", name }]))),
+    nodes: listed(new Map(nodes.map((name) => [name, { uid: name, resourceVersion: "1", name, virtual: false }]))),
     synced: true,
     watchAgeSeconds: {},
     config: () => undefined,

@@ -220,6 +220,7 @@ const noGauges = {
   pods: () => 0,
   leading: () => true,
   parkedRemovals: () => 0,
+  connections: () => ({ open: 0, waiting: 0 }),
 };
 const SETTINGS = { ...CONTROLLERS_SETTINGS, clusterId: CLUSTER } as const;
 

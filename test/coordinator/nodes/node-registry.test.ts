@@ -132,6 +132,12 @@ test("a difference whose absences drop more than half is doubted too; deletions 
   assert.deepEqual(uids(), []);
 });
 
+test("a node that can have no agent is watched at once", () => {
+  const { registry, running } = aRegistry();
+  registry.nodeSeen({ ...NODE, virtual: true });
+  assert.deepEqual(running(), ["a"]);
+});
+
 test("a node whose agent never came is watched after the grace, and until the agent's snapshot was applied", async () => {
   const { registry, clock, open, watch, running, uids, observer } = aRegistry();
   registry.setNodes([NODE]);

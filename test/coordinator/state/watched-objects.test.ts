@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { makeClock } from "../../../common/clock.ts";
-import { decodeService, makeWatchedObjects } from "../../../coordinator/state/watched-objects.ts";
+import { decodeNode, decodeService, makeWatchedObjects } from "../../../coordinator/state/watched-objects.ts";
 import { aKube, eventually } from "../kube.ts";
 import { silentLog } from "../pods.ts";
 
@@ -21,6 +21,14 @@ const raw = (change: { metadata?: object; spec?: object; status?: object } = {})
     ...change.spec,
   },
   ...(change.status && { status: change.status }),
+});
+
+test("a Node that is no machine can have no agent: TKE's super nodes and those of virtual-kubelet", () => {
+  const virtual = (labels?: object) => decodeNode({ metadata: { uid: "u", resourceVersion: "1", name: "n", labels } }).virtual;
+  assert.deepEqual(
+    [undefined, { type: "app" }, { type: "virtual-kubelet" }, { "node.kubernetes.io/instance-type": "eklet" }].map(virtual),
+    [false, false, true, true],
+  );
 });
 
 test("keeps of a Service what we read, and of its annotations ours and TKE's", () => {

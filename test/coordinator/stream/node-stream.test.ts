@@ -7,6 +7,7 @@ import { makeClock } from "../../../common/clock.ts";
 import { Health } from "../../../common/health.ts";
 import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import { makeNodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
+import { type Admission, makeAdmission } from "../../../coordinator/stream/admission.ts";
 import { makeNodeStream } from "../../../coordinator/stream/node-stream.ts";
 import { makeStreamServer } from "../../../coordinator/stream/server.ts";
 import { makeTokenReview } from "../../../coordinator/stream/token-review.ts";
@@ -62,7 +63,8 @@ async function aCoordinator(t: TestContext, options: { keepalive?: { timeMs: num
   const common = { clock, log: silentLog, observer };
   const registry = makeNodeRegistry({ ...common, agentGraceMs: 60_000, watchNode: () => ({ lastByteAtMs: 0 }) }, stopped.signal);
   const review = makeTokenReview({ kube: api, namespace: "clb-direct", clock });
-  const stream = makeNodeStream({ ...common, registry, review, replica: "replica-1" });
+  const admission = makeAdmission(clock);
+  const stream = makeNodeStream({ ...common, admission, registry, review, replica: "replica-1" });
   let leaf = await newLeaf();
   const subscribers = new Set<(serving: Serving) => void>();
   const serving = {
@@ -75,7 +77,7 @@ async function aCoordinator(t: TestContext, options: { keepalive?: { timeMs: num
     },
   };
   const health = new Health(["", "clb.direct.v1.NodeStreamService"]);
-  const server = makeStreamServer({ ...common, ...options, address: "127.0.0.1:0", stream, serving, health });
+  const server = makeStreamServer({ ...common, ...options, admission, address: "127.0.0.1:0", stream, serving, health });
   const port = await server.start();
   t.after(async () => {
     stopped.abort();
@@ -86,21 +88,24 @@ async function aCoordinator(t: TestContext, options: { keepalive?: { timeMs: num
     leaf = await newLeaf();
     for (const subscriber of subscribers) subscriber(leaf);
   };
-  return { port, registry, api, observer, server, rotate };
+  return { port, registry, api, observer, admission, server, rotate };
 }
 
 type Body = NonNullable<ConnectRequest["body"]>;
 
-/** An agent's end of a stream: what it hears, and how it ends. */
-function anAgent(t: TestContext, port: number, token: string | undefined = aToken()) {
+function aClient(port: number): NodeStreamServiceClient {
   const credentials = ChannelCredentials.createSsl(Buffer.from(authority.certPem));
-  const client = new NodeStreamServiceClient(`localhost:${port}`, credentials, { "grpc.use_local_subchannel_pool": 1 });
+  return new NodeStreamServiceClient(`localhost:${port}`, credentials, { "grpc.use_local_subchannel_pool": 1 });
+}
+
+/** An agent's end of a stream, on a connection of its own if none is given: what it hears, and how it ends. */
+function anAgent(t: TestContext, port: number, token: string | undefined = aToken(), client = aClient(port)) {
   const metadata = new Metadata();
   if (token !== "") metadata.set("authorization", `Bearer ${token}`);
   const call: ClientDuplexStream<ConnectRequest, ConnectResponse> = client.connect(metadata);
   const heard: ConnectResponse[] = [];
   let wake = (): void => undefined;
-  const over = new Promise<{ code: status; details: string }>((resolve) => call.on("status", resolve));
+  const over = new Promise<{ code: status; details: string; metadata: Metadata }>((resolve) => call.on("status", resolve));
   call
     .on("error", () => undefined)
     .on("data", (message: ConnectResponse) => {
@@ -207,6 +212,64 @@ test("while the API server is away nobody is let in, and the agent is told to tr
   const { code, details } = await agent.ended();
   assert.equal(code, status.UNAVAILABLE);
   assert.match(details, /ECONNREFUSED/);
+});
+
+/** Takes all places but so many. */
+function crowd(admission: Admission, free: number): void {
+  for (let n = 0; n < 128 - free; n++) assert.ok(admission.begin(`somebody:${n}`));
+}
+
+test("an agent above the limit is told when to come again, before its token is reviewed, and then comes in on the same connection", async (t) => {
+  const { port, api, observer, admission } = await aCoordinator(t);
+  const agent = anAgent(t, port);
+  await agent.hello();
+  agent.say(snapshot(1n, "p1"));
+  assert.deepEqual(await agent.next(), ack(1n));
+  agent.call.end();
+  await agent.ended();
+  const reviews = api.state.reviews;
+  crowd(admission, 0);
+  const again = anAgent(t, port, aToken(), agent.client);
+  again.hello().catch(() => undefined);
+  const { code, details, metadata } = await again.ended();
+  assert.equal(status[code], "RESOURCE_EXHAUSTED");
+  assert.match(details, /come again in 100 ms/);
+  assert.deepEqual(metadata.get("grpc-retry-pushback-ms"), ["100"]);
+  assert.equal(api.state.reviews, reviews);
+  assert.ok(observer.lines.includes("stream postponed"));
+  admission.leave("somebody:0");
+  await anAgent(t, port, aToken(), agent.client).hello();
+});
+
+test("a new connection waits for room before its handshake, and the agent is let in then", async (t) => {
+  const { port, server, admission } = await aCoordinator(t);
+  crowd(admission, 0);
+  const agent = anAgent(t, port);
+  const welcome = agent.hello();
+  await until(() => server.connections.waiting === 1, "a connection waits");
+  admission.leave("somebody:0");
+  assert.equal((await welcome)?.$case, "welcome");
+});
+
+test("an agent that is let in gives its place back with its first snapshot, or when its stream ends", async (t) => {
+  const { port, admission } = await aCoordinator(t);
+  const hasRoom = (): boolean => {
+    const has = admission.begin("probe");
+    if (has) admission.leave("probe");
+    return has;
+  };
+  crowd(admission, 1);
+  const first = anAgent(t, port);
+  await first.hello();
+  assert.equal(hasRoom(), false);
+  first.say(snapshot(1n, "p1"));
+  assert.deepEqual(await first.next(), ack(1n));
+  assert.equal(hasRoom(), true);
+  const second = anAgent(t, port, aToken({ node: "b" }));
+  await second.hello("b");
+  assert.equal(hasRoom(), false);
+  second.call.cancel();
+  await until(hasRoom, "the place is given back");
 });
 
 test("a deleted Node ends its stream, and a late agent of it is refused", async (t) => {

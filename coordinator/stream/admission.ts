@@ -1,0 +1,84 @@
+import type { Clock } from "../../common/clock.ts";
+import { OVER } from "../../common/signals.ts";
+
+/**
+ * How many agents are let in at a time, each from the beginning of its handshake to the acknowledgement of its first snapshot, and what
+ * the others are told: a storm of thousands is served one after the other, each to its end, because whoever is let in half and gives up
+ * has cost as much as one that was let in. Agents are known by the peer of their connection, e.g. "10.0.3.7:40312".
+ */
+export interface Admission {
+  /** A handshake is about to begin; false: there is no room, it is to wait. */
+  begin(peer: string): boolean;
+  /** An agent said hello: milliseconds that it is to stay away if nobody had let its connection in and there is no room, else undefined. */
+  enter(peer: string): number | undefined;
+  /** It is in, or gone. */
+  leave(peer: string): void;
+  /** Agents come in numbers: nodes without one may well hear of theirs before long. */
+  readonly crowded: boolean;
+  /** Called when there is room again. Returns the way to unsubscribe. */
+  onRoom(listener: () => void): () => void;
+}
+
+/**
+ * Agents under way at a time. Most of the time each waits for its network, its review (3 ms, kubernetes.md §4) and its own process: enough
+ * of them to keep one core busy, and few enough to be done within a second. Own choice.
+ */
+const MOST = 128;
+/** Who has not sent a snapshot by then (an agent whose own list is slow) goes on without a place. Own choice. */
+const LONGEST_MS = 5_000;
+/** Agents that one core lets in, per second: who is turned away comes back at its own moment. Measured with 30 Pods each: 300 to 500. */
+const PER_SECOND = 250;
+/** An agent that is turned away keeps its connection meanwhile; above this wait it is told to come back, and asks again. */
+const RETRY_MS = { least: 100, most: 5_000 };
+/** So many agents within so short a time are a crowd; a rollout of the DaemonSet renews fewer. Own choice. */
+const CROWD = { agents: 20, withinMs: 2_000 };
+
+export function makeAdmission(clock: Clock): Admission {
+  const listeners = new Set<() => void>();
+  const underWay = new Map<string, AbortController>();
+  /** When the last few came, oldest first. */
+  const cameAtMs: number[] = [];
+  /** When the next one that is turned away may come. */
+  let nextAtMs = 0;
+
+  const turnAway = (): number => {
+    const nowMs = clock.now();
+    nextAtMs = Math.max(nextAtMs, nowMs) + 1_000 / PER_SECOND;
+    return Math.round(Math.min(RETRY_MS.most, Math.max(RETRY_MS.least, nextAtMs - nowMs)));
+  };
+  const leave = (peer: string): void => {
+    const over = underWay.get(peer);
+    if (over === undefined) return;
+    over.abort(OVER);
+    underWay.delete(peer);
+    for (const listener of listeners) listener();
+  };
+  const begin = (peer: string): boolean => {
+    if (underWay.has(peer)) return true;
+    if (underWay.size >= MOST) return false;
+    const over = new AbortController();
+    underWay.set(peer, over);
+    clock.sleep(LONGEST_MS, over.signal).then(
+      () => leave(peer),
+      () => undefined,
+    );
+    return true;
+  };
+  return {
+    begin,
+    enter(peer) {
+      cameAtMs.push(clock.now());
+      if (cameAtMs.length > CROWD.agents) cameAtMs.shift();
+      return begin(peer) ? undefined : turnAway();
+    },
+    leave,
+    get crowded() {
+      const [first = 0] = cameAtMs;
+      return cameAtMs.length >= CROWD.agents && clock.now() - first < CROWD.withinMs;
+    },
+    onRoom(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+  };
+}

@@ -1,0 +1,155 @@
+import { createServer, type Socket, type Server as TcpServer } from "node:net";
+import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from "node:tls";
+import type { Clock } from "../../common/clock.ts";
+import type { Logger } from "../../common/log.ts";
+import type { ServingSource } from "../tls/serving.ts";
+
+export type ConnectionsDeps = {
+  readonly serving: ServingSource;
+  /** Gets each connection whose handshake is done. */
+  readonly onSecure: (socket: TLSSocket) => void;
+  /** False: no handshake may begin now; call `resume` when that ends. Peers as `call.getPeer()` of a stream has them, e.g. "10.0.3.7:40312". */
+  readonly mayBegin: (peer: string) => boolean;
+  /** A handshake failed, or its connection ended. */
+  readonly onEnd: (peer: string) => void;
+  /** One was turned away because there are too many; must not throw. */
+  readonly onRefused: () => void;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly limits?: Partial<ConnectionLimits>;
+};
+
+/** See `LIMITS`. */
+export type ConnectionLimits = {
+  readonly connections: number;
+  readonly silentMs: number;
+};
+
+/** `waiting`: have said something, and wait for their handshake. */
+export type ConnectionCounts = { readonly open: number; readonly waiting: number };
+
+export interface Connections {
+  /** Resolves with the port. Rejects when the address cannot be bound. */
+  listen(host: string, port: number): Promise<number>;
+  /** There may be room again. */
+  resume(): void;
+  readonly counts: ConnectionCounts;
+  /** Takes no more in, and drops who has not begun its handshake; the others go on. */
+  close(): void;
+  /** Resolves when no connection is left. */
+  drained(): Promise<void>;
+  /** Cuts what is left. */
+  destroy(): void;
+}
+
+const LIMITS: ConnectionLimits = {
+  /** Two agents on each of 5 000 nodes (Kubernetes' own limit; a rollout with surge has two for a moment), and some others. */
+  connections: 12_000,
+  /** A client of TLS speaks first: who is silent for so long, or does not end its handshake, is none. Real milliseconds. */
+  silentMs: 10_000,
+};
+/** Connections that the kernel keeps until we take them; above its own limit (net.core.somaxconn, 4 096) it keeps so many. A dropped one is tried again after 1 s. */
+const BACKLOG = 16_384;
+/** "Too many connections" is logged once in so long, real milliseconds. */
+const TOLD_EVERY_MS = 60_000;
+
+/**
+ * The port: takes every connection at once, but begins handshakes in their order and few at a time. Who only waits costs a socket and
+ * nothing else, and is not served anew when it gives up.
+ */
+export function makeConnections(deps: ConnectionsDeps): Connections {
+  const { serving, log } = deps;
+  const limits = { ...LIMITS, ...deps.limits };
+  const open = new Set<Socket>();
+  const silent = new Set<Socket>();
+  const waiting = new Set<Socket>();
+  const empty = new Set<() => void>();
+  let toldAtMs = Number.NEGATIVE_INFINITY;
+
+  const tls = makeTls(serving, limits);
+  const unsubscribe = serving.subscribe(({ certPem, keyPem }) => tls.setSecureContext({ cert: certPem, key: keyPem }));
+
+  const resume = (): void => {
+    for (const socket of waiting) {
+      const peer = peerOf(socket);
+      if (!deps.mayBegin(peer)) return;
+      waiting.delete(socket);
+      socket.once("close", () => deps.onEnd(peer));
+      tls.emit("connection", socket); // documented: a connection may be given to a TLS server so
+    }
+  };
+  const take = (socket: Socket): void => {
+    if (open.size >= limits.connections) return refuse(socket);
+    open.add(socket);
+    silent.add(socket);
+    socket.setNoDelay(true);
+    socket.setTimeout(limits.silentMs, () => socket.destroy());
+    socket.on("error", () => undefined); // of a peer that left; its end follows
+    socket.once("close", () => {
+      open.delete(socket);
+      silent.delete(socket);
+      waiting.delete(socket);
+      if (open.size === 0) empty.forEach((resolve) => resolve());
+    });
+    socket.once("readable", () => {
+      silent.delete(socket);
+      if (socket.readableLength === 0) {
+        socket.destroy(); // left without a word
+        return;
+      }
+      socket.setTimeout(0); // the handshake has a limit of its own
+      socket.removeAllListeners("timeout");
+      waiting.add(socket);
+      resume();
+    });
+  };
+  const refuse = (socket: Socket): void => {
+    socket.on("error", () => undefined);
+    socket.resetAndDestroy();
+    deps.onRefused();
+    const nowMs = deps.clock.now();
+    if (nowMs - toldAtMs < TOLD_EVERY_MS) return;
+    toldAtMs = nowMs;
+    log.error({ connections: open.size, from: socket.remoteAddress }, "too many connections, new ones are refused");
+  };
+
+  tls.on("secureConnection", deps.onSecure);
+  const tcp = createServer({ noDelay: true }, take);
+  tcp.on("error", (err) => log.error({ err }, "the port for agents failed"));
+  return {
+    listen: (host, port) => listen(tcp, host, port),
+    resume,
+    get counts() {
+      return { open: open.size, waiting: waiting.size };
+    },
+    close() {
+      unsubscribe();
+      tcp.close();
+      for (const socket of [...silent, ...waiting]) socket.destroy();
+    },
+    drained: () => new Promise<void>((resolve) => (open.size === 0 ? resolve() : empty.add(resolve))),
+    destroy() {
+      for (const socket of open) socket.destroy();
+    },
+  };
+}
+
+function makeTls(serving: ServingSource, limits: ConnectionLimits): TlsServer {
+  const { certPem: cert, keyPem: key } = serving.current;
+  const tls = createTlsServer({ cert, key, ALPNProtocols: ["h2"], handshakeTimeout: limits.silentMs });
+  return tls.on("tlsClientError", (_error, socket) => void socket.destroy());
+}
+
+async function listen(tcp: TcpServer, host: string, port: number): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    tcp.once("error", reject);
+    tcp.listen({ host, port, backlog: BACKLOG }, () => {
+      tcp.off("error", reject);
+      resolve();
+    });
+  });
+  const address = tcp.address();
+  return typeof address === "object" && address !== null ? address.port : port;
+}
+
+const peerOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress}:${remotePort}`;

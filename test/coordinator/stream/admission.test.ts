@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { makeAdmission } from "../../../coordinator/stream/admission.ts";
+import { aFakeClock } from "../pods.ts";
+
+const MOST = 128;
+const peers = (from: number, to: number): string[] => Array.from({ length: to - from }, (_, n) => `10.0.0.1:${from + n}`);
+
+test("128 agents are under way at a time, from their handshake on; each that leaves makes room for one", () => {
+  const admission = makeAdmission(aFakeClock());
+  let room = 0;
+  admission.onRoom(() => room++);
+  assert.ok(peers(0, MOST).every((peer) => admission.begin(peer)));
+  assert.equal(admission.begin("late"), false);
+  assert.equal(admission.enter("10.0.0.1:0"), undefined, "its connection was let in already");
+  admission.leave("10.0.0.1:0");
+  admission.leave("10.0.0.1:0"); // counts once
+  assert.deepEqual([room, admission.begin("late"), admission.begin("later")], [1, true, false]);
+});
+
+test("an agent on a connection of long ago is told to come back when there is no room, each at its own moment", () => {
+  const admission = makeAdmission(aFakeClock());
+  for (const peer of peers(0, MOST)) admission.begin(peer);
+  const waits = peers(1_000, 3_000).map((peer) => admission.enter(peer));
+  assert.deepEqual([waits[0], waits[24], waits[49], waits[1_000], waits[1_999]], [100, 100, 200, 4_004, 5_000]);
+  admission.leave("10.0.0.1:0");
+  assert.deepEqual([admission.enter("10.0.0.1:1000"), typeof admission.enter("10.0.0.1:1001")], [undefined, "number"]);
+});
+
+test("who sends no snapshot gives its place back after 5 s", async () => {
+  const clock = aFakeClock();
+  const admission = makeAdmission(clock);
+  for (const peer of peers(0, MOST)) admission.begin(peer);
+  await clock.advance(4_999);
+  assert.equal(admission.begin("late"), false);
+  await clock.advance(1);
+  assert.equal(admission.begin("late"), true);
+  await clock.advance(5_000);
+  assert.equal(clock.pendingSleeps, 0);
+});
+
+test("20 agents within 2 s are a crowd; a rollout that renews them one by one is none", async () => {
+  const clock = aFakeClock();
+  const admission = makeAdmission(clock);
+  const come = (peer: string): void => {
+    admission.enter(peer);
+    admission.leave(peer);
+  };
+  for (const peer of peers(0, 40)) {
+    come(peer);
+    await clock.advance(150);
+  }
+  assert.equal(admission.crowded, false);
+  peers(0, 20).forEach(come);
+  assert.equal(admission.crowded, true);
+  await clock.advance(2_000);
+  assert.equal(admission.crowded, false);
+});

@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import { connect as dial, type Socket } from "node:net";
+import { type TestContext, test } from "node:test";
+import { connect, type TLSSocket } from "node:tls";
+import { makeClock } from "../../../common/clock.ts";
+import { type ConnectionLimits, makeConnections } from "../../../coordinator/stream/connections.ts";
+import { issueAuthority, issueServing } from "../../../coordinator/tls/certificate.ts";
+import { until } from "../../agent/until.ts";
+import { silentLog } from "../pods.ts";
+
+const authority = await issueAuthority(Date.now());
+const leaf = { ...(await issueServing(authority, ["localhost"], [], Date.now())), caBundlePem: authority.certPem };
+
+const closed = (socket: Socket | undefined): Promise<void> => new Promise((resolve) => socket?.once("close", () => resolve()));
+
+async function aPort(t: TestContext, limits: Partial<ConnectionLimits> = {}) {
+  const secure: TLSSocket[] = [];
+  const state = { most: 100, begun: new Set<string>(), refused: 0 };
+  const connections = makeConnections({
+    serving: { current: leaf, subscribe: () => () => undefined },
+    onSecure: (socket) => void secure.push(socket.on("error", () => undefined)),
+    mayBegin: (peer) => {
+      if (state.begun.size >= state.most) return false;
+      state.begun.add(peer);
+      return true;
+    },
+    onEnd: (peer) => {
+      state.begun.delete(peer);
+      connections.resume();
+    },
+    onRefused: () => state.refused++,
+    clock: makeClock(),
+    log: silentLog,
+    limits,
+  });
+  const port = await connections.listen("127.0.0.1", 0);
+  const clients: Socket[] = [];
+  t.after(async () => {
+    for (const client of clients) client.destroy();
+    connections.close();
+    connections.destroy();
+    await connections.drained();
+  });
+  const kept = <S extends Socket>(socket: S): S => {
+    clients.push(socket);
+    return socket.on("error", () => undefined);
+  };
+  /** Says a whole handshake, or nothing. */
+  const client = (): TLSSocket =>
+    kept(connect({ port, host: "127.0.0.1", servername: "localhost", ca: authority.certPem, ALPNProtocols: ["h2"] }));
+  const silent = (): Socket => kept(dial(port, "127.0.0.1"));
+  return { connections, secure, state, client, silent };
+}
+
+test("a connection that says nothing is closed, and so is one that never ends its handshake", async (t) => {
+  const { connections, silent, secure } = await aPort(t, { silentMs: 50 });
+  const [mute, babbler] = [silent(), silent()];
+  babbler.write(Buffer.from([0x16, 0x03, 0x01, 0x02, 0x00])); // the head of a record of 512 bytes that never come
+  await Promise.all([closed(mute), closed(babbler)]);
+  await until(() => connections.counts.open === 0);
+  assert.deepEqual(secure, []);
+});
+
+test("no more handshakes are begun than may be; the next begins when one has ended", async (t) => {
+  const { connections, client, silent, secure, state } = await aPort(t);
+  state.most = 1;
+  const slow = silent();
+  slow.write(Buffer.from([0x16, 0x03, 0x01, 0x02, 0x00]));
+  await until(() => state.begun.size === 1);
+  client();
+  client();
+  await until(() => connections.counts.waiting === 2);
+  assert.equal(secure.length, 0);
+  slow.destroy();
+  await until(() => secure.length === 1 && connections.counts.waiting === 1);
+  assert.equal(secure[0]?.alpnProtocol, "h2");
+  state.most = 2;
+  connections.resume();
+  await until(() => secure.length === 2);
+  assert.deepEqual(new Set(secure.map(({ remoteAddress, remotePort }) => `${remoteAddress}:${remotePort}`)), state.begun);
+});
+
+test("a connection above the limit is refused at once; one that ends makes room", async (t) => {
+  const { connections, client, silent, secure, state } = await aPort(t, { connections: 2 });
+  const [first] = [silent(), silent()];
+  await until(() => connections.counts.open === 2);
+  const refused = silent();
+  await closed(refused);
+  assert.equal(state.refused, 1);
+  first?.destroy();
+  await until(() => connections.counts.open === 1);
+  client();
+  await until(() => secure.length === 1);
+});
+
+test("closing drops who has said nothing and who waits, and leaves the others alone", async (t) => {
+  const { connections, client, silent, secure, state } = await aPort(t);
+  const served = client();
+  await until(() => secure.length === 1);
+  state.most = 1;
+  const [mute, waits] = [silent(), client()];
+  await until(() => connections.counts.open === 3 && connections.counts.waiting === 1);
+  connections.close();
+  await Promise.all([closed(mute), closed(waits)]);
+  assert.equal(served.destroyed, false);
+  const drained = connections.drained();
+  served.destroy();
+  await drained;
+});
