@@ -25,6 +25,7 @@
  *   address that is bound nowhere any more is forgotten.
  * - adoption: the address claim for a wanted target that somebody else has bound.
  * - foreign: of a listener whose name is not ours, and of a target without an address claim whose address no Pod has: left alone.
+ * - former, leaving: of a listener or rule that its owner asks for no more: looked after until what is asked for instead serves.
  * - orphaned: of a listener of ours whose owner nobody knows: it stays.
  * - mirror: what each load balancer looks like as far as is known: filled by reads, kept by our own writes that the cloud has confirmed.
  * - in doubt, stale: of a mirror after an answer that did not say what has happened: it is read before the next decision.

@@ -94,7 +94,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const { guard, causes } = safety;
   const writeLog = new WriteLog();
   const onMade = (made: Made): void => {
-    writeLog.note(made, causes(made.loadBalancerId), log);
+    writeLog.note(made, causes(made.loadBalancerId, made.before), log);
     metrics.onMade(made.call, made.result, made.waitedMs / 1000);
   };
 

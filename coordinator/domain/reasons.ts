@@ -33,6 +33,7 @@ export const EVENT_REASONS = [
   "KeptByPolicy",
   "ListenerConflict",
   "ListenerDrift",
+  "ListenerInterrupted",
   "NoBackends",
   "NoEffect",
   "NotHonoured",

@@ -68,14 +68,14 @@ export function makeReport(deps: FindingsDeps, held?: Held): (desired: DesiredLo
         for (const problem of standingProblems(listener.owner, place.standings)) deps.tell(problem);
     for (const { ref } of desired.owners) for (const problem of configProblems(deps, ref)) deps.tell(problem);
     for (const { owner, holder, protocol, port } of desired.conflicts) {
-      const message = `Service ${owner.namespace}/${owner.name}: listener ${protocol}:${port} of ${loadBalancerId} belongs to Service ${holder.namespace}/${holder.name}: use another port or another load balancer`;
+      const message = `Service ${owner.namespace}/${owner.name}: listener ${protocol}:${port} of ${loadBalancerId} belongs to Service ${holder.namespace}/${holder.name}: use another port or another load balancer. What it had instead stays and serves until the port is free`;
       deps.tell({ object: owner, type: "Warning", reason: "ListenerConflict", message });
     }
     for (const finding of plan.findings) {
       const told = findingProblem(deps, desired, finding);
       if (told !== undefined) deps.tell(told);
       const text = `${loadBalancerId}: ${describeFinding(finding)}`;
-      if (finding.kind === "waiting" || logged.has(text)) continue;
+      if (finding.kind === "waiting" || finding.kind === "leaving" || logged.has(text)) continue;
       logged.add(text);
       deps.log.warn({ loadBalancerId, finding: finding.kind }, text);
     }
@@ -218,15 +218,23 @@ function configProblems(deps: FindingsDeps, service: ObjectRef): Problem[] {
 
 const configNameOf = (owner: OwnerIntent | undefined): string | undefined => owner && intentOf(owner)?.configName;
 
+const PORT_TAKEN =
+  "Remove that listener or use another port. What the Service had instead stays and serves until the port is free, then it changes over by itself.";
+
 function findingProblem(deps: FindingsDeps, desired: DesiredLoadBalancer, finding: Finding): Problem | undefined {
+  const ownerOf = (name: string): ObjectRef | undefined => deps.listenerOwners.of(desired.loadBalancerId, name);
   const warn = (object: ObjectRef, reason: EventReason, fix: string): Problem => {
-    const message = `Service ${object.namespace}/${object.name}, load balancer ${desired.loadBalancerId}: ${describeFinding(finding)}. ${fix}`;
+    const holder = finding.kind === "port-taken" ? ownerOf(finding.by.name) : undefined;
+    const message = `Service ${object.namespace}/${object.name}, load balancer ${desired.loadBalancerId}: ${describeFinding(finding, holder)}. ${fix}`;
     return { object, type: "Warning", reason, message };
   };
-  const ownerOf = (name: string): ObjectRef | undefined => deps.listenerOwners.of(desired.loadBalancerId, name);
   switch (finding.kind) {
     case "port-taken":
-      return warn(finding.wanted.owner, "ListenerPortTaken", "Remove that listener or use another port.");
+      return warn(finding.wanted.owner, "ListenerPortTaken", PORT_TAKEN);
+    case "leaving": {
+      const owner = finding.makesWay ? ownerOf(finding.listener.name) : undefined;
+      return owner && warn(owner, "ListenerInterrupted", "Go by way of a free port if no request may fail.");
+    }
     case "orphaned": {
       const owner = ownerOf(finding.listener.name);
       return (

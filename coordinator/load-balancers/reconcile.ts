@@ -4,7 +4,7 @@ import type { ClbApi } from "../cloud/clb-api.ts";
 import { ClbApiError, isLocked } from "../cloud/clb-error.ts";
 import { type Call, itemsOf } from "../domain/call.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
-import { type LoadBalancer, placesOf, slotOf } from "../domain/load-balancer.ts";
+import { type Listener, type LoadBalancer, placesOf, slotOf } from "../domain/load-balancer.ts";
 import { afterConflicts, inLaneOrder } from "../domain/plan/lane-order.ts";
 import type { Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { Intents } from "../state/intents.ts";
@@ -46,6 +46,8 @@ export type Made = {
   readonly startedMs: number;
   readonly endedMs: number;
   readonly waitedMs: number;
+  /** The listeners before the call. */
+  readonly before: readonly Listener[];
 };
 
 /** How to wait for the first synchronisation of the watches. */
@@ -106,6 +108,7 @@ async function make(deps: PassDeps, id: string, call: Call, signal: AbortSignal)
   const { clock, mirror, refusedItems, lockWait, lanes } = deps;
   const startedMs = clock.now();
   const waitedMs = lanes.waitedMs(id, call.lane, startedMs);
+  const before = mirror.listeners(id) ?? [];
   const ended = (result: string): void => {
     const endedMs = clock.now();
     // Whoever held the lock for so long has changed something: what we knew before is not what our next decision may rest on.
@@ -114,7 +117,7 @@ async function make(deps: PassDeps, id: string, call: Call, signal: AbortSignal)
       lanes.wrote(id, call.lane, { startedMs, endedMs }); // a refusal is quick, and no measure of how long others wait
       lockWait.ended(id, isBatch(call) ? "batch" : "task", itemsOf(call), endedMs);
     }
-    deps.onMade?.({ loadBalancerId: id, call, result, startedMs, endedMs, waitedMs });
+    deps.onMade?.({ loadBalancerId: id, call, result, startedMs, endedMs, waitedMs, before });
   };
   try {
     await deps.writer.make(id, call, signal);

@@ -4,6 +4,7 @@ import { type DesiredLoadBalancer, desiredLoadBalancer } from "../domain/intent/
 import { intentOf, loadBalancerOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
 import { type ServiceIntent, selects } from "../domain/intent/service.ts";
 import type { ListenerWishes } from "../domain/intent/service-config.ts";
+import type { Listener } from "../domain/load-balancer.ts";
 import type { PodIndex } from "./pod-index.ts";
 import { SelectionIndex } from "./selection-index.ts";
 
@@ -13,8 +14,8 @@ const MAX_SELECTORS = 8;
 export type IntentsDeps = {
   readonly clusterId: string;
   readonly pods: PodIndex;
-  /** The load balancer has a listener of this name, as far as is known. */
-  readonly listens?: (loadBalancerId: string, name: string) => boolean;
+  /** The listeners of a load balancer, as far as is known. */
+  readonly listenersAt?: (loadBalancerId: string) => readonly Listener[];
   /** What a TkeServiceConfig says; empty if there is none of that name. */
   readonly wishes: (namespace: string, configName: string) => ListenerWishes;
   /** Load balancers where Pods (UIDs) or addresses are bound; default: nothing is known of that. */
@@ -119,12 +120,12 @@ export class Intents {
 
   desired(loadBalancerId: string): DesiredLoadBalancer {
     const owners = this.of(loadBalancerId).map((owner) => ({ owner, wishes: this.#wishesOf(owner) }));
-    const { clusterId, listens } = this.#deps;
+    const { clusterId, listenersAt } = this.#deps;
     return desiredLoadBalancer({
       loadBalancerId,
       clusterId,
       owners,
-      ...(listens !== undefined && { listens: (name: string) => listens(loadBalancerId, name) }),
+      present: listenersAt?.(loadBalancerId) ?? [],
       podsOf: (owner) => this.selections.podsOf(owner),
       remembered: (owner, intent, port, select) => this.selections.ofPort(owner, intent, port, select),
     });

@@ -58,7 +58,7 @@ export function makeState({ client, facts, objects, clock, settings }: StateDeps
     clusterId,
     pods,
     wishes: (inNamespace, name) => objects.config(inNamespace, name)?.wishes ?? new Map(),
-    listens: (id, name) => mirror.read(id)?.listeners.some((listener) => listener.name === name) === true,
+    listenersAt: (id) => mirror.listeners(id) ?? [],
     boundAt: (names) => addressClaims.loadBalancersOf(names),
     onDeselected: followers.podsDeselected,
   });

@@ -1,6 +1,6 @@
-import { listenerName } from "../../../common/names.ts";
+import { isOwnListener, listenerName } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
-import type { ListenerProtocol, PlaceWish, Protocol } from "../load-balancer.ts";
+import type { Listener, ListenerProtocol, PlaceWish, Protocol } from "../load-balancer.ts";
 import type { ObjectRef } from "../problem.ts";
 import { type PodStanding, type Selection, selection, type WantedBackend } from "./backends.ts";
 import type { OwnerWishes } from "./owner-intent.ts";
@@ -20,6 +20,8 @@ export type WantedListener = WantedPlace & {
   readonly protocol: ListenerProtocol;
   readonly port: number;
   readonly rules?: readonly WantedRule[];
+  /** Its owner asks for it no more: it is looked after as before until what is asked for instead serves; it is never created. */
+  readonly former?: boolean;
 };
 /** Domain and path as somebody asks for them, e.g. { domain: "Shop.example.com", url: "/cart" }; "" stands for the load balancer's address. */
 export type WantedRule = WantedPlace & { readonly domain: string; readonly url: string };
@@ -34,7 +36,12 @@ export type DesiredLoadBalancer = {
   readonly owners: readonly Owner[];
   readonly conflicts: readonly PortConflict[];
 };
-type Owner = { readonly ref: ObjectRef; readonly state: "served" | "held" | "deleted" };
+/** `unserved`: ports that it asks for and that no load balancer serves. */
+type Owner = {
+  readonly ref: ObjectRef;
+  readonly state: "served" | "held" | "deleted";
+  readonly unserved?: ServiceIntent["unserved"];
+};
 /** Two Services ask for the same listener; the older assignment keeps it. */
 type PortConflict = { readonly owner: ObjectRef; readonly holder: ObjectRef; readonly protocol: Protocol; readonly port: number };
 
@@ -51,8 +58,8 @@ export function desiredLoadBalancer(from: {
   readonly owners: readonly OwnerWishes[];
   /** The Pods among which an owner may select, by its UID and namespace. */
   readonly podsOf: (owner: ObjectRef) => Iterable<PodFact>;
-  /** A listener of this name is there; default: none is. */
-  readonly listens?: (name: string) => boolean;
+  /** The listeners that are there; default: none is known. */
+  readonly present?: readonly Listener[];
   readonly remembered?: Remembered;
 }): DesiredLoadBalancer {
   const listeners: WantedListener[] = [];
@@ -61,10 +68,16 @@ export function desiredLoadBalancer(from: {
   const asking = from.owners.flatMap(({ owner, wishes }) =>
     owner.state === "served" ? [{ ref: owner.ref, intent: owner.intent, wishes }] : [],
   );
+  const present = from.present ?? [];
+  const isPresent = (name: string): boolean => present.some((listener) => listener.name === name);
   const nameOf = ({ uid }: ObjectRef, { protocol, port }: IntentPort): string => listenerName(from.clusterId, uid, protocol, port);
   for (const { ref, intent } of asking)
-    for (const port of intent.ports) if (from.listens?.(nameOf(ref, port)) === true) takenBy.set(wishKey(port.protocol, port.port), ref);
-  for (const { ref, intent, wishes } of asking)
+    for (const port of intent.ports) if (isPresent(nameOf(ref, port))) takenBy.set(wishKey(port.protocol, port.port), ref);
+  for (const { ref, intent, wishes } of asking) {
+    const selected = (port: IntentPort): Selection => {
+      const select = (): Selection => selection(intent, port, from.podsOf(ref));
+      return from.remembered?.(ref, intent, port, select) ?? select();
+    };
     for (const port of intent.ports) {
       const key = wishKey(port.protocol, port.port);
       const holder = takenBy.get(key);
@@ -73,16 +86,39 @@ export function desiredLoadBalancer(from: {
         continue;
       }
       takenBy.set(key, ref);
-      const select = (): Selection => selection(intent, port, from.podsOf(ref));
       listeners.push({
         name: nameOf(ref, port),
         owner: ref,
         protocol: port.protocol,
         port: port.port,
         healthCheck: wishes.get(key) ?? {},
-        ...(from.remembered?.(ref, intent, port, select) ?? select()),
+        ...selected(port),
       });
     }
-  const owners = from.owners.map(({ owner: { ref, state } }): Owner => ({ ref, state: state === "waiting" ? "served" : state }));
+    const asked = new Set(intent.ports.map((port) => nameOf(ref, port)));
+    for (const listener of present) {
+      const port = asked.has(listener.name) || !isOwnListener(listener.name, from.clusterId, ref.uid) ? undefined : formerPort(listener);
+      if (port === undefined) continue;
+      const { protocol, port: number } = port;
+      listeners.push({ name: listener.name, owner: ref, protocol, port: number, healthCheck: {}, former: true, ...selected(port) });
+    }
+  }
+  const owners = from.owners.map(({ owner }): Owner => {
+    const { ref, state } = owner;
+    if (state !== "served" || owner.intent.unserved.length === 0) return { ref, state: state === "waiting" ? "served" : state };
+    return { ref, state, unserved: owner.intent.unserved };
+  });
   return { loadBalancerId: from.loadBalancerId, listeners, owners, conflicts };
+}
+
+/**
+ * What a listener that its owner asks for no more was asked for, as far as can be seen from what is bound there: the port that most of its
+ * targets have. Undefined: of layer 7, or nothing is bound.
+ */
+function formerPort({ protocol, port, targets }: Listener): IntentPort | undefined {
+  if (protocol !== "TCP" && protocol !== "UDP") return undefined;
+  const counts = new Map<number, number>();
+  for (const target of targets) counts.set(target.port, (counts.get(target.port) ?? 0) + 1);
+  const [most] = [...counts].sort(([portA, countA], [portB, countB]) => countB - countA || portA - portB);
+  return most && { protocol, port, targetPort: most[0] };
 }

@@ -124,10 +124,13 @@ export type ServiceIntent = {
   readonly source: Source;
   readonly selector: Readonly<Record<string, string>>;
   readonly ports: readonly IntentPort[];
+  /** Ports with a protocol that no load balancer serves, e.g. SCTP: what listens in their place stays. */
+  readonly unserved: readonly UnservedPort[];
   /** Name of the TkeServiceConfig it names, same namespace. */
   readonly configName: string | undefined;
 };
 export type IntentPort = { readonly protocol: Protocol; readonly port: number; readonly targetPort: number | string };
+export type UnservedPort = Omit<IntentPort, "protocol"> & { readonly protocol: string };
 
 /** `fault`, one of the warnings: the Service cannot be served as it stands; what we had for it stays as it was. */
 export type ServiceReading =
@@ -166,9 +169,11 @@ export function readService(service: ServiceRecord): ServiceReading {
     const message = `${at}: nothing of it can be served: ${named || "it has no port"}: use TCP or UDP. What it has stays, and where it has nothing its Pods wait for nothing`;
     return unreadable("NotServed", message);
   }
-  for (const { protocol, port } of service.ports) {
-    if (protocol === "TCP" || protocol === "UDP") continue;
-    const message = `${at}: port ${port} has protocol ${protocol}, which a load balancer cannot serve: use TCP or UDP`;
+  const unserved = service.ports.flatMap(({ protocol, port, targetPort }): UnservedPort[] =>
+    protocol === "TCP" || protocol === "UDP" ? [] : [{ protocol, port, targetPort }],
+  );
+  for (const { protocol, port } of unserved) {
+    const message = `${at}: port ${port} has protocol ${protocol}, which a load balancer cannot serve: use TCP or UDP. A listener that serves in its place stays`;
     warnings.push(warn("UnsupportedProtocol", message));
   }
   const source: Source =
@@ -176,7 +181,7 @@ export function readService(service: ServiceRecord): ServiceReading {
       ? { kind: "create", subnetId: service.annotations[INTERNAL_SUBNET] }
       : { kind: "existing", loadBalancerId: existing };
   return {
-    intent: { service: object, source, selector: service.selector, ports, configName: service.annotations[SERVICE_CONFIG] },
+    intent: { service: object, source, selector: service.selector, ports, unserved, configName: service.annotations[SERVICE_CONFIG] },
     warnings,
   };
 }

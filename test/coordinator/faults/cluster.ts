@@ -68,13 +68,16 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
       void clock.sleep(STOP_MS).then(gone);
     }
   };
+  /** A Service is new, or is another one now. */
+  const putService = (service: ServiceRecord): void => {
+    const record = { ...service, resourceVersion: String(++version) };
+    services.set(record.uid, record);
+    for (const listener of serviceListeners) listener(record);
+  };
   /** A person changes the Service of an app. */
   const edit = (app: string, what: Partial<ServiceRecord>): void => {
     const known = services.get(uidOf(apps.indexOf(app)));
-    if (known === undefined) return;
-    const record = { ...known, ...what, resourceVersion: String(++version) };
-    services.set(record.uid, record);
-    for (const listener of serviceListeners) listener(record);
+    if (known !== undefined) putService({ ...known, ...what });
   };
   const patch = (path: string, body: unknown): object => {
     const [, configMap] = /\/configmaps\/(.+)$/.exec(path) ?? [];
@@ -126,6 +129,7 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
     /** A Pod's own labels are changed: those of its app, or none at all. */
     relabel: (uid: string, labels: PodFact["labels"]): void => change(uid, { labels }),
     edit,
+    putService,
     /** What a person writes on the Service of an app, in place of what was written there before. */
     annotate: (app: string, annotations: Readonly<Record<string, string>>): void =>
       edit(app, { annotations: { ...serviceOf(app, apps.indexOf(app)).annotations, ...annotations } }),
