@@ -170,7 +170,7 @@ async function bind(clb: ClbCall, loadBalancerId: string, targets: readonly Boun
   };
   const action = "BatchRegisterTargets";
   const answer = await clb.call<BatchRegisterTargetsRequest, BatchRegisterTargetsResponse>(action, request, signal);
-  await clb.endBatch({ action, items: targets.length, taskId: answer.RequestId }, signal);
+  await clb.endBatch({ action, loadBalancerId, items: targets.length, taskId: answer.RequestId }, signal);
   return { listenerIds: (answer.FailListenerIdSet ?? []).map(String), message: answer.Message ?? "" };
 }
 
@@ -182,7 +182,7 @@ async function unbind(clb: ClbCall, loadBalancerId: string, slots: readonly Slot
   };
   const action = "BatchDeregisterTargets";
   const answer = await clb.call<BatchDeregisterTargetsRequest, BatchDeregisterTargetsResponse>(action, request, signal);
-  await clb.endBatch({ action, items: slots.length, taskId: answer.RequestId }, signal);
+  await clb.endBatch({ action, loadBalancerId, items: slots.length, taskId: answer.RequestId }, signal);
   return { listenerIds: (answer.FailListenerIdSet ?? []).map(String), message: answer.Message ?? "" };
 }
 

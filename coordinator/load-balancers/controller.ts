@@ -60,6 +60,8 @@ export interface LoadBalancersController {
     readonly refusal: (loadBalancerId: string, slot: string, podUid: string) => string | undefined;
     readonly notCreated: (loadBalancerId: string, what: string) => string | undefined;
   };
+  /** What was written there and had ended well may not be so: it is read before the next decision. */
+  doubt(loadBalancerId: string): void;
   /** What is due now, as far as every load balancer is known. */
   due(): Due[];
   /** Resolves when `stop` has aborted and the running passes have ended; `hard` ends those as well. */
@@ -114,6 +116,10 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
       running: (id) => writer.running(id),
       refusal: (id, slot, podUid) => refusedItems.why(id, slot, podUid),
       notCreated: (id, what) => refusedItems.whyNotCreated(id, what),
+    },
+    doubt: (id) => {
+      writer.doubt(id, "a write that had ended well has failed");
+      queue.add(id);
     },
     due: () =>
       [...intents.loadBalancerIds].flatMap((loadBalancerId): Due[] => {

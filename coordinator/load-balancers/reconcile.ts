@@ -115,7 +115,7 @@ async function make(deps: PassDeps, id: string, call: Call, signal: AbortSignal)
     if (lockWait.passed(id, startedMs)) mirror.markStale(id, "another writer held the lock");
     if (result === "ok") {
       lanes.wrote(id, call.lane, { startedMs, endedMs }); // a refusal is quick, and no measure of how long others wait
-      lockWait.ended(id, isBatch(call) ? "batch" : "task", itemsOf(call), endedMs);
+      lockWait.ended(id, { kind: isBatch(call) ? "batch" : "task", items: itemsOf(call), startedMs, endedMs });
     }
     deps.onMade?.({ loadBalancerId: id, call, result, startedMs, endedMs, waitedMs, before });
   };

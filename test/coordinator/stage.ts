@@ -22,7 +22,7 @@ export const CONTROLLERS_SETTINGS = {
   rulesPerCall: 20,
   drainMs: 3_000,
   resyncMs: 60_000,
-  healthPollMs: 250,
+  healthPollMs: 50,
   healthIdleMs: 10_000,
 } as const;
 

@@ -3,10 +3,12 @@ import type { Clock } from "../../../common/clock.ts";
 import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import type { WatchedSet } from "../../../common/kubernetes/list-watch.ts";
 import type { KubeClient } from "../../../common/kubernetes/requests.ts";
-import { ADDRESS_CLAIMS_PREFIX, EXISTING_LOAD_BALANCER, FINALIZER } from "../../../common/names.ts";
+import { ADDRESS_CLAIMS_PREFIX, EXISTING_LOAD_BALANCER, FINALIZER, SERVICE_CONFIG } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import type { ServiceRecord } from "../../../coordinator/domain/intent/service.ts";
-import type { WatchedObjects } from "../../../coordinator/state/watched-objects.ts";
+import { wishKey } from "../../../coordinator/domain/intent/service-config.ts";
+import type { HealthCheck } from "../../../coordinator/domain/load-balancer.ts";
+import type { ConfigRecord, WatchedObjects } from "../../../coordinator/state/watched-objects.ts";
 import { aPod, aService } from "../../builders.ts";
 
 /** A Pod's life on the clock; `endingMs`: its deletion was asked for. */
@@ -22,9 +24,15 @@ const START_MS = { first: 700, next: 90 } as const;
 export type Cluster = ReturnType<typeof aCluster>;
 
 /** One Service per load balancer: Service "one" of "lb-one" selects the Pods with the label app "one". */
-export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly string[]) {
+export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly string[], check?: Partial<HealthCheck>) {
   const pods = new Map<string, PodFact>();
-  const services = new Map<string, ServiceRecord>(apps.map((app, at) => [uidOf(at), serviceOf(app, at)]));
+  const named = check && { [SERVICE_CONFIG]: CHECKED.name };
+  const services = new Map<string, ServiceRecord>(
+    apps.map((app, at) => {
+      const service = serviceOf(app, at);
+      return [uidOf(at), { ...service, annotations: { ...service.annotations, ...named } }];
+    }),
+  );
   const claims = new Map<string, Map<string, string>>();
   const told: Told[] = [];
   const lives: Life[] = [];
@@ -138,7 +146,7 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
       for (const uid of pods.keys()) change(uid, { containersReady: true, containersReadyAtMs: clock.now() });
     },
     client: aClient(clock, { get, create, patch, remove }),
-    objects: someObjects(services, nodes),
+    objects: someObjects(services, nodes, check && { ...CHECKED, wishes: new Map([[wishKey("TCP", 80), check]]) }),
     alive: (app: string): PodFact[] =>
       [...pods.values()].filter(({ labels, deletionAtMs }) => labels["app"] === app && deletionAtMs === undefined),
     /** The stored claims of a load balancer: address -> UID. */
@@ -209,7 +217,14 @@ function aClient(clock: Clock, verbs: Verbs): KubeClient {
   };
 }
 
-function someObjects(services: ReadonlyMap<string, ServiceRecord>, nodes: readonly string[]): WatchedObjects {
+/** Names the health check of every Service's port 80. */
+const CHECKED: ConfigRecord = { uid: "c", resourceVersion: "1", namespace: "demo", name: "checked", wishes: new Map(), faults: [] };
+
+function someObjects(
+  services: ReadonlyMap<string, ServiceRecord>,
+  nodes: readonly string[],
+  config: ConfigRecord | undefined,
+): WatchedObjects {
   const listed = <R>(records: ReadonlyMap<string, R>): WatchedSet<R> => ({
     synced: true,
     records,
@@ -222,7 +237,7 @@ function someObjects(services: ReadonlyMap<string, ServiceRecord>, nodes: readon
     nodes: listed(new Map(nodes.map((name) => [name, { uid: name, resourceVersion: "1", name, virtual: false }]))),
     synced: true,
     watchAgeSeconds: {},
-    config: () => undefined,
+    config: (_namespace, name) => (name === config?.name ? config : undefined),
     run: () => Promise.resolve(),
   };
 }
