@@ -43,6 +43,7 @@ export const EVENT_REASONS = [
   "QuotaExceeded",
   "RemovalParked",
   "ServiceConfigMissing",
+  "SettingConflict",
   "SettingLeftOut",
   "StatusContested",
   "StoodDown",

@@ -81,6 +81,7 @@ function namesOf(call: Call, { pod, owner, gone }: Causes): string[] {
     case "unbind":
       return call.slots.map((slot) => pod(slot, undefined));
     case "structure":
+      if ("settings" in call) return [];
       return "create" in call ? call.create.listeners.map(({ name }) => owner(name)) : [owner(call.createRules.listenerId)];
     case "tune":
       return "weights" in call ? call.weights.map(({ listenerId }) => owner(listenerId)) : [owner(call.listenerId)];

@@ -14,10 +14,10 @@ import type { ListenerOwners } from "../state/listener-owners.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 import type { ConfigRecord } from "../state/watched-objects.ts";
-import { describeFinding, describeForTable, ownerOfPlace, releaseText } from "./wording.ts";
+import { describeFinding, describeForTable, nameOf, ownerOfPlace, releaseText } from "./wording.ts";
 
 export type FindingsDeps = {
-  readonly intents: Pick<Intents, "get">;
+  readonly intents: Pick<Intents, "get" | "of">;
   readonly config: (namespace: string, name: string) => ConfigRecord | undefined;
   readonly listenerOwners: Pick<ListenerOwners, "of">;
   readonly mirror: Pick<Mirror, "read">;
@@ -39,7 +39,7 @@ type Held = {
 export function makeFindings(deps: FindingsDeps, held: Held) {
   /** Listeners that go without a setting: that it is refused again, when it is tried later, is no news. */
   const without = new Set<string>();
-  const nameOf = (id: string, listenerId: string): string | undefined =>
+  const listenerNameOf = (id: string, listenerId: string): string | undefined =>
     deps.mirror.read(id)?.listeners.find((one) => one.listenerId === listenerId)?.name;
   return {
     report: makeReport(deps, held),
@@ -50,7 +50,7 @@ export function makeFindings(deps: FindingsDeps, held: Held) {
     },
     onRefused: (loadBalancerId: string, call: Call, refusal: string): void => {
       const isSetting = call.lane === "tune" && "healthCheck" in call;
-      if (isSetting && without.has(`${loadBalancerId} ${nameOf(loadBalancerId, call.listenerId)}`)) return;
+      if (isSetting && without.has(`${loadBalancerId} ${listenerNameOf(loadBalancerId, call.listenerId)}`)) return;
       tellRefused(deps, loadBalancerId, call, refusal);
     },
   };
@@ -70,6 +70,10 @@ export function makeReport(deps: FindingsDeps, held?: Held): (desired: DesiredLo
     for (const { owner, holder, protocol, port } of desired.conflicts) {
       const message = `Service ${owner.namespace}/${owner.name}: listener ${protocol}:${port} of ${loadBalancerId} belongs to Service ${holder.namespace}/${holder.name}: use another port or another load balancer. What it had instead stays and serves until the port is free`;
       deps.tell({ object: owner, type: "Warning", reason: "ListenerConflict", message });
+    }
+    for (const { owner, holder, setting } of desired.settingConflicts ?? []) {
+      const message = `${nameOf(owner)}: ${setting} of ${loadBalancerId} is what ${nameOf(holder)} wishes, which is older: let both say the same`;
+      deps.tell({ object: owner, type: "Warning", reason: "SettingConflict", message });
     }
     for (const finding of plan.findings) {
       const told = findingProblem(deps, desired, finding);
@@ -149,13 +153,18 @@ export function tellParked(
   tell({ object: owner, type: "Warning", reason: "RemovalParked", message });
 }
 
-type TellRefusedDeps = Pick<FindingsDeps, "listenerOwners" | "tell"> & {
+type TellRefusedDeps = Pick<FindingsDeps, "intents" | "listenerOwners" | "tell"> & {
   readonly facts: Pick<PodFacts, "pods">;
   readonly mirror: Pick<Mirror, "read">;
 };
 
 /** An Event about a call of one item that the cloud refused: at the Pod that it would have bound, else at the owner of the listener. */
-function tellRefused({ facts, listenerOwners, mirror, tell }: TellRefusedDeps, loadBalancerId: string, call: Call, refusal: string): void {
+function tellRefused(
+  { facts, intents, listenerOwners, mirror, tell }: TellRefusedDeps,
+  loadBalancerId: string,
+  call: Call,
+  refusal: string,
+): void {
   if (call.lane === "bind") {
     const [slot] = call.targets;
     const pod = slot && facts.pods.get(slot.podUid);
@@ -163,6 +172,13 @@ function tellRefused({ facts, listenerOwners, mirror, tell }: TellRefusedDeps, l
     const { namespace, name, uid } = pod;
     const message = `Pod ${namespace}/${name}: load balancer ${loadBalancerId} refused to bind ${slot.ip}:${slot.port}: ${refusal}`;
     return tell({ object: { kind: "Pod", namespace, name, uid }, type: "Warning", reason: "BindRefused", message });
+  }
+  if ("settings" in call) {
+    for (const { ref } of intents.of(loadBalancerId)) {
+      const message = `${ref.kind} ${ref.namespace}/${ref.name}: load balancer ${loadBalancerId} refused ${describeForTable(call).what}: ${refusal}. Correct the annotation; it is tried again, every 30 s at last`;
+      tell({ object: ref, type: "Warning", reason: "WriteRefused", message });
+    }
+    return;
   }
   const named = listenerOf(call);
   const listener = mirror.read(loadBalancerId)?.listeners.find(({ listenerId }) => listenerId === named);
@@ -193,7 +209,7 @@ function tellLeftOut(
 }
 
 /** The id of the listener that a call is about, or the name of the one that it creates. */
-function listenerOf(call: Exclude<Call, { lane: "bind" }>): string | undefined {
+function listenerOf(call: Exclude<Call, { lane: "bind" } | { settings: unknown }>): string | undefined {
   if ("slots" in call) return call.slots[0]?.listenerId;
   if ("weights" in call) return call.weights[0]?.listenerId;
   if ("create" in call) return call.create.listeners[0]?.name;

@@ -122,6 +122,11 @@ export function describeForTable(call: Call): { readonly call: string; readonly 
             call.createRules.rules.map(({ domain, url }) => `${domain}${url}`),
           ),
         };
+      if ("settings" in call) {
+        const { securityGroups: groups, ...others } = call.settings;
+        if (groups !== undefined) return { call: "SetLoadBalancerSecurityGroups", what: named("security group", groups) };
+        return { call: "ModifyLoadBalancerAttributes", what: named("setting", Object.keys(others)) };
+      }
       const { protocol, listeners } = call.create;
       return {
         call: "CreateListener",

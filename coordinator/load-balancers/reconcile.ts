@@ -154,6 +154,7 @@ async function deleteIfOver(
   const [owner, ...others] = desired.owners;
   if (owner === undefined || others.length > 0 || owner.state !== "deleted" || actual.listeners.length > 0) return false;
   if (actual.tags[CLUSTER_TAG] !== deps.clusterId || actual.tags[OWNER_TAG] !== owner.ref.uid) return false;
+  if (owner.retain || actual.settings?.deleteProtect === true) return false; // its owner's pass tells that it is kept
   await deps.api.deleteLoadBalancer(actual.loadBalancerId, signal);
   deps.log.info({ loadBalancerId: actual.loadBalancerId }, "load balancer deleted");
   deps.mirror.forget(actual.loadBalancerId);

@@ -161,6 +161,10 @@ export class Writer {
         return [];
       case "structure":
         if ("create" in call) return await api.createListeners(loadBalancerId, call.create, signal);
+        if ("settings" in call) {
+          await api.setLoadBalancer(loadBalancerId, call.settings, signal);
+          return [];
+        }
         return await api.createRules(loadBalancerId, call.createRules, signal);
       case "delete":
         if ("listenerIds" in call) await api.deleteListeners(loadBalancerId, call.listenerIds, signal);

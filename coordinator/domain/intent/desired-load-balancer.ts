@@ -1,6 +1,6 @@
 import { isOwnListener, listenerName } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
-import type { Listener, ListenerProtocol, PlaceWish, Protocol } from "../load-balancer.ts";
+import type { Listener, ListenerProtocol, LoadBalancerSettings, PlaceWish, Protocol } from "../load-balancer.ts";
 import type { ObjectRef } from "../problem.ts";
 import { type PodStanding, type Selection, selection, type WantedBackend } from "./backends.ts";
 import type { OwnerWishes } from "./owner-intent.ts";
@@ -35,12 +35,18 @@ export type DesiredLoadBalancer = {
   readonly listeners: readonly WantedListener[];
   readonly owners: readonly Owner[];
   readonly conflicts: readonly PortConflict[];
+  /** What its owners wish for it; of several wishes the oldest owner's counts. */
+  readonly settings?: Partial<LoadBalancerSettings>;
+  readonly settingConflicts?: readonly SettingConflict[];
 };
+/** Two Services of one load balancer wish different things, e.g. { setting: "securityGroups" }; the older one's wish counts. */
+export type SettingConflict = { readonly owner: ObjectRef; readonly holder: ObjectRef; readonly setting: string };
 /** `unserved`: ports that it asks for and that no load balancer serves. */
 type Owner = {
   readonly ref: ObjectRef;
   readonly state: "served" | "held" | "deleted";
   readonly unserved?: ServiceIntent["unserved"];
+  readonly retain?: true;
 };
 /** Two Services ask for the same listener; the older assignment keeps it. */
 type PortConflict = { readonly owner: ObjectRef; readonly holder: ObjectRef; readonly protocol: Protocol; readonly port: number };
@@ -105,10 +111,26 @@ export function desiredLoadBalancer(from: {
   }
   const owners = from.owners.map(({ owner }): Owner => {
     const { ref, state } = owner;
+    if (state === "deleted" && owner.retain) return { ref, state, retain: true };
     if (state !== "served" || owner.intent.unserved.length === 0) return { ref, state: state === "waiting" ? "served" : state };
     return { ref, state, unserved: owner.intent.unserved };
   });
-  return { loadBalancerId: from.loadBalancerId, listeners, owners, conflicts };
+  return { loadBalancerId: from.loadBalancerId, listeners, owners, conflicts, ...settingsOf(asking) };
+}
+
+type Asking = { readonly ref: ObjectRef; readonly intent: ServiceIntent };
+
+function settingsOf(asking: readonly Asking[]): Pick<DesiredLoadBalancer, "settings" | "settingConflicts"> {
+  const wished = new Map<string, { readonly holder: ObjectRef; readonly value: unknown }>();
+  const settingConflicts: SettingConflict[] = [];
+  for (const { ref, intent } of asking)
+    for (const [setting, value] of Object.entries(intent.settings ?? {})) {
+      const known = wished.get(setting);
+      if (known === undefined) wished.set(setting, { holder: ref, value });
+      else if (JSON.stringify(known.value) !== JSON.stringify(value)) settingConflicts.push({ owner: ref, holder: known.holder, setting });
+    }
+  if (wished.size === 0) return {};
+  return { settings: Object.fromEntries([...wished].map(([setting, { value }]) => [setting, value])), settingConflicts };
 }
 
 /**

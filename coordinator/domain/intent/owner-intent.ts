@@ -24,7 +24,13 @@ export type OwnerStanding =
   | { readonly state: "held"; readonly loadBalancerId: string | undefined; readonly blocker: Blocker | undefined }
   | { readonly state: "waiting"; readonly intent: ServiceIntent; readonly blocker: Blocker | undefined }
   | { readonly state: "served"; readonly intent: ServiceIntent; readonly loadBalancerId: string }
-  | { readonly state: "deleted"; readonly intent: ServiceIntent | undefined; readonly loadBalancerId: string | undefined };
+  /** `retain`: what we created for it stays. */
+  | {
+      readonly state: "deleted";
+      readonly intent: ServiceIntent | undefined;
+      readonly loadBalancerId: string | undefined;
+      readonly retain?: true;
+    };
 /** An owner and where it stands. */
 export type OwnerIntent = Owner & OwnerStanding;
 

@@ -32,6 +32,7 @@ export function applyCall(listeners: readonly Listener[], call: Call, created: r
         scheduler: tuned.scheduler ?? scheduler,
       }));
     case "structure":
+      if ("settings" in call) return listeners;
       return "create" in call ? addListeners(listeners, call.create, created) : addRules(listeners, call.createRules, created);
     case "delete":
       return "listenerIds" in call

@@ -7,6 +7,7 @@ import { applyCall } from "./apply-call.ts";
 import { addingCalls, weightCalls } from "./fill-calls.ts";
 import type { PlanCache } from "./plan-cache.ts";
 import { deleteCalls, type LeavingPlan, planLeaving } from "./plan-leaving.ts";
+import { settingCalls } from "./plan-settings.ts";
 import { type PlacePair, planStructure, type StructurePlan } from "./plan-structure.ts";
 import { type Holder, planTargets, servesAsWanted, type TargetChanges } from "./plan-targets.ts";
 import { type QuotaShortage, type Quotas, quotaShortages } from "./quota-forecast.ts";
@@ -67,7 +68,10 @@ export function planLoadBalancer(input: PlanInput): Plan {
     serving: changes.flatMap(({ serves, bind }) => (serves ? bind : [])),
     fresh: changes.flatMap(({ serves, bind }) => (serves ? [] : bind)),
   };
-  const adding = addingCalls(structure.create, binds);
+  const settings = settingCalls(desired, actual);
+  // Without its security groups a load balancer is open to everybody: nothing listens there before it has them.
+  const isOpen = settings.some((call) => "settings" in call && call.settings.securityGroups !== undefined);
+  const adding = [...settings, ...addingCalls(isOpen ? [] : structure.create, binds)];
   const unbinding = chunks(all("unbind"), CALL_LIMITS.targets).map((slots): Call => ({ lane: "unbind", slots }));
   const deleting = deleteCalls(structure, leaving, (place) => over.has(place));
   // A call more would delay the drains; those without a weight come along where there is one anyway.

@@ -11,7 +11,7 @@ import { StatusContest } from "../../../coordinator/owners/status-contest.ts";
 import { Intents } from "../../../coordinator/state/intents.ts";
 import { decodeService } from "../../../coordinator/state/watched-objects.ts";
 import type { Outcome } from "../../../coordinator/workqueue/worker.ts";
-import { CLUSTER } from "../../builders.ts";
+import { aService, CLUSTER } from "../../builders.ts";
 import type { CloudOptions } from "../../cloud/runtime/options.ts";
 import { aKube } from "../kube.ts";
 import { silentLog } from "../pods.ts";
@@ -54,7 +54,7 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
       ownership: "annotation",
       vpcId: undefined,
       synced: () => true,
-      service: (key) => records.get(key),
+      service: (key) => records.get(key) ?? (key === "other-uid" ? aService({ uid: key, name: "other" }) : undefined),
       tell: (problem) => void told.push(problem),
       orders: new Orders(stage.clock),
       contest: new StatusContest({ client: kube.client, clock: stage.clock, tell: (problem) => void told.push(problem) }),
