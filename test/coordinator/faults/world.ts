@@ -5,7 +5,6 @@ import type { PodFact } from "../../../common/vocabulary.ts";
 import { isLocked } from "../../../coordinator/cloud/clb-error.ts";
 import type { CloudTransport } from "../../../coordinator/cloud/transport.ts";
 import { type Controllers, makeControllers } from "../../../coordinator/controllers.ts";
-import type { HealthCheck } from "../../../coordinator/domain/load-balancer.ts";
 import type { Policy } from "../../../coordinator/domain/safety/policy.ts";
 import { EventRecorder } from "../../../coordinator/events/event-recorder.ts";
 import { makeMetrics } from "../../../coordinator/metrics.ts";
@@ -42,8 +41,7 @@ export type Options = {
   /** Default: every backend answers. */
   readonly probe?: Probe;
   readonly policy?: Policy;
-  /** How backends are checked; default: as the cloud does unless told otherwise. */
-  readonly check?: Partial<HealthCheck>;
+  readonly resyncMs?: number;
   readonly profile?: NonNullable<CloudOptions["profile"]>;
   /** Switches of the cloud where nobody knows how the service answers. */
   readonly switches?: CloudOptions;
@@ -65,7 +63,7 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
   const cloud = makeCloud({ clock, profile, probe, limits: { targetsPerPlace: 1_000, ...limits }, ...options.switches });
   t.after(() => cloud.stop());
   for (const app of apps) cloud.addLoadBalancer({ id: `lb-${app}` });
-  const cluster = aCluster(clock, apps, NODES, options.check);
+  const cluster = aCluster(clock, apps, NODES);
   for (const app of apps) cluster.start(app, pods);
   const watch = { answers: true, lies: 0 };
   const tooEarly: string[] = [];
@@ -93,10 +91,10 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
       await clock.sleep(REFUSED_AFTER_MS, signal);
       throw Object.assign(new Error("injected refusal"), { code, requestId: "req-1" });
     });
-    const settings = { ...SETTINGS, policy: options.policy ?? "enforce" };
+    const settings = { ...SETTINGS, policy: options.policy ?? "enforce", resyncMs: options.resyncMs ?? SETTINGS.resyncMs };
     const tell = events.tell.bind(events);
     const controllers = makeControllers({ ...shared, transport, facts: registry, objects, tell, metrics, settings });
-    const unfollow = cluster.onService((record) => controllers.serviceChanged({ kind: "changed", record }));
+    const unfollow = cluster.onService((change) => controllers.serviceChanged(change));
     const agents = NODES.map((node) => anAgent(clock, cluster, registry, node));
     connectAll(clock, agents);
     const over = Promise.all([controllers.run(stop.signal, hard.signal), events.run(stop.signal)]);
@@ -233,9 +231,7 @@ const isPlanned = (progress: Controllers["progress"], app: string, but: readonly
 const serves = ({ loadBalancers }: CloudState, { ips }: PodFact): boolean =>
   loadBalancers
     .flatMap(({ listeners }) => listeners.flatMap(({ targets }) => targets))
-    .some(({ ip, weight, health }) => ips.includes(ip) && weight > 0 && SERVES.has(health));
-/** Healthy, or not checked at all. */
-const SERVES: ReadonlySet<string> = new Set(["Alive", "Close"]);
+    .some(({ ip, weight, health }) => ips.includes(ip) && weight > 0 && health === "Alive");
 
 /** What is not as it should be at the app's load balancer; `but`: Pods that the cloud does not take. */
 function differences(cluster: Cluster, state: CloudState, app: string, but: readonly string[]): string[] {
@@ -252,7 +248,7 @@ function differences(cluster: Cluster, state: CloudState, app: string, but: read
     ...[...wanted].filter((ip) => !bound.has(ip)).map((ip) => `${ip} is not bound`),
     ...targets.filter(({ ip }) => !wanted.has(ip)).map(({ ip }) => `${ip} is bound`),
     ...targets
-      .filter(({ weight, health }) => weight !== 10 || !SERVES.has(health))
+      .filter(({ weight, health }) => weight !== 10 || health !== "Alive")
       .map(({ ip, weight, health }) => `${ip} ${weight} ${health}`),
   ];
 }
