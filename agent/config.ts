@@ -37,6 +37,10 @@ export const ENVIRONMENT = z.object({
   DIGEST_INTERVAL_MS: milliseconds(60_000),
   /** A difference without acknowledgement for so long is followed by a snapshot; well above a coordinator's worst pause, well below the agent grace of 10 s. */
   ACK_TIMEOUT_MS: milliseconds(5_000),
+  /** The metadata service of the node (tke-contract.md §9); "" asks nobody. */
+  METADATA_URL: z
+    .union([z.literal(""), z.url("use an address like http://metadata.tencentyun.com, or nothing")])
+    .default("http://metadata.tencentyun.com"),
   /** 4 runs four times as fast; for demos and tests, together with a cloud of the same scale. */
   TIME_SCALE: z.coerce.number().positive().max(1_000).default(1),
 });
@@ -63,6 +67,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env) {
     keepaliveTimeoutMs: data.KEEPALIVE_TIMEOUT_MS,
     digestIntervalMs: data.DIGEST_INTERVAL_MS,
     ackTimeoutMs: data.ACK_TIMEOUT_MS,
+    metadataUrl: data.METADATA_URL,
     timeScale: data.TIME_SCALE,
     /** For the Kubernetes client, which finds the cluster by it. */
     env,

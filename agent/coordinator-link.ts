@@ -15,6 +15,7 @@ export type LinkDeps = {
   readonly limits: ConversationLimits;
   /** The latest state of the node; undefined before the Pods were listed. */
   readonly latest: () => Report | undefined;
+  readonly onAsked: StreamDeps["onAsked"];
   readonly observer: LinkObserver;
   readonly clock: Clock;
   readonly log: Logger;

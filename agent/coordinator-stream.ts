@@ -7,6 +7,7 @@ import type { Logger } from "../common/log.ts";
 import { OVER } from "../common/signals.ts";
 import { type ConnectRequest, type ConnectResponse, NodeStreamServiceClient } from "../proto/gen/clb/direct/v1/node_stream.ts";
 import { digestOf, PROTOCOL_VERSION, toPodReport, toRemovedPod } from "../proto/wire.ts";
+import { toPodVerdict } from "../proto/wire-reachability.ts";
 import {
   afterHearing,
   afterSaying,
@@ -24,7 +25,7 @@ export type LinkState = "away" | "connected" | "acknowledged";
 
 /** Metric hooks; synchronous, must not throw. */
 export type LinkObserver = {
-  onSent(kind: "snapshot" | "difference" | "digest" | "token"): void;
+  onSent(kind: "snapshot" | "difference" | "digest" | "token" | "verdicts" | "nodeFacts"): void;
   onAck(seconds: number): void;
   onAckTimeout(): void;
   onResend(): void;
@@ -54,6 +55,8 @@ export type StreamDeps = {
   readonly hello: { readonly nodeName: string; readonly instanceId: string };
   readonly limits: ConversationLimits;
   readonly latest: () => Report | undefined;
+  /** What the coordinator wants to be found out; told at once, in its order. */
+  readonly onAsked: (asked: Asked) => void;
   /** Set when `latest` gives something new. */
   readonly latch: Latch;
   readonly onState: (state: LinkState) => void;
@@ -62,6 +65,9 @@ export type StreamDeps = {
   readonly log: Logger;
   readonly random: () => number;
 };
+
+/** From a coordinator: tasks, or the rules that they are judged by. */
+export type Asked = Extract<NonNullable<ConnectResponse["body"]>, { $case: "tasks" | "securityGroup" }>;
 
 type Call = ClientDuplexStream<ConnectRequest, ConnectResponse>;
 type Body = NonNullable<ConnectRequest["body"]>;
@@ -138,6 +144,10 @@ async function converse(call: Call, deps: StreamDeps, over: AbortSignal): Promis
     const responses: AsyncIterable<ConnectResponse> = call;
     for await (const { body } of responses) {
       if (body === undefined) continue; // from a newer coordinator
+      if (body.$case === "tasks" || body.$case === "securityGroup") {
+        deps.onAsked(body);
+        continue;
+      }
       const before = talk;
       if (body.$case === "resend") {
         deps.log.info({ coordinator: deps.address, reason: body.value.reason }, "coordinator wants a snapshot");
@@ -207,6 +217,10 @@ async function freshToken({ connection, address, log }: StreamDeps): Promise<Bod
 
 function bodyOf(step: Exclude<Step, { kind: "token" | "wait" | "reconnect" }>): Body {
   switch (step.kind) {
+    case "nodeFacts":
+      return { $case: "nodeFacts", value: { ...step.facts, macs: [...step.facts.macs] } };
+    case "verdicts":
+      return { $case: "verdicts", value: { pods: step.pods.map(toPodVerdict) } };
     case "digest":
       return { $case: "digest", value: { sequence: step.sequence, sha256: digestOf(step.report.pods.values()) } };
     case "snapshot":

@@ -10,8 +10,6 @@ import { loop, runParts } from "../common/lifecycle.ts";
 import { makeLogger } from "../common/log.ts";
 import { AGENT_READY_HEALTH } from "../common/names.ts";
 import { makeOpsServer } from "../common/ops-server.ts";
-import { makeHostNetwork } from "./adapters/host-network.ts";
-import { makeKernel } from "./adapters/kernel.ts";
 import { makePodSource } from "./adapters/pod-source.ts";
 import { readArguments, USAGE } from "./arguments.ts";
 import { type AgentConfig, readConfig } from "./config.ts";
@@ -19,6 +17,7 @@ import { makeCoordinatorLink } from "./coordinator-link.ts";
 import { makeCoordinatorLinks } from "./coordinator-links.ts";
 import { makeMetrics } from "./metrics.ts";
 import { makeNodeLoop } from "./node-loop.ts";
+import { makeObserving } from "./observing.ts";
 
 /** Nothing an agent does at its end takes longer than closing connections. */
 const STOP_LIMIT_MS = 5_000;
@@ -36,7 +35,7 @@ async function main(config: AgentConfig): Promise<void> {
     podWatchAgeSeconds: () => (clock.now() - pods.lastByteAtMs) / 1_000,
     linkStates: () => Array.from(links.links.values(), ({ state }) => state),
   });
-  const { onNetworkRead: onRead, onRelist, onRestart } = metrics;
+  const { onRelist, onRestart } = metrics;
   const health = new Health(["", AGENT_READY_HEALTH]);
   const shared = { host: config.listenHost, shared: true }; // with the agent that this one replaces
   const healthServer = makeHealthServer({ ...shared, port: config.healthPort, health });
@@ -52,22 +51,25 @@ async function main(config: AgentConfig): Promise<void> {
     keepaliveTimeoutMs: Math.ceil(config.keepaliveTimeoutMs / config.timeScale),
   };
   const observer = { ...metrics.links, onState };
+  const onChange = (): void => nodeLoop.trigger();
+  const observing = makeObserving({ pods: () => pods.records, metadataUrl: config.metadataUrl, onChange, metrics, clock, log });
+  const { network, findings, onAsked } = observing;
   const links = makeCoordinatorLinks({
     endpoints: config.coordinators,
     resolve: resolveOneFamily,
-    makeLink: (address, latest) => makeCoordinatorLink({ address, connection, hello, limits: config, latest, observer, clock, log }),
+    makeLink: (address, latest) =>
+      makeCoordinatorLink({ address, connection, hello, limits: config, latest, onAsked, observer, clock, log }),
     clock,
     log,
   });
-  const network = makeHostNetwork({ kernel: makeKernel(), clock, log, onRead, onChange: () => nodeLoop.trigger() });
-  const nodeLoop = makeNodeLoop({ pods: () => pods, network, uplink: links, clock, log });
+  const nodeLoop = makeNodeLoop({ pods: () => pods, network, uplink: links, findings, clock, log });
   const { nodeName, gateType } = config;
   const pods = makePodSource({
     clients,
     nodeName,
     gateType,
     onChange: (change) => nodeLoop.podChanged(change),
-    onSynced: () => nodeLoop.trigger(),
+    onSynced: onChange,
     onRelist,
     onRestart,
     clock,
@@ -95,7 +97,7 @@ async function main(config: AgentConfig): Promise<void> {
         stop: async () => void (await Promise.all([clients.node.close(), clients.self.close()])),
       },
       loop("links", (signal) => links.run(signal)),
-      loop("kernel", (signal) => network.run(signal)),
+      ...observing.parts,
       loop("node loop", (signal) => nodeLoop.run(signal)),
       loop("Pods", (signal) => pods.run(signal)),
       { name: "health", start: () => health.setStatus("", "SERVING"), stop: () => health.setStatus("", "NOT_SERVING") },

@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { RestartCause } from "../common/kubernetes/list-watch.ts";
 import { METRIC_PREFIX } from "../common/names.ts";
+import type { ProbeResult } from "../common/reachability.ts";
 import type { LinkObserver, LinkState } from "./coordinator-stream.ts";
 
 /** What gauges show at the moment of a scrape. */
@@ -17,6 +18,7 @@ export type AgentMetrics = {
   readonly links: LinkObserver;
   readonly onRelist: () => void;
   readonly onRestart: (cause: RestartCause) => void;
+  readonly onProbe: (result: ProbeResult) => void;
   readonly onNetworkRead: (outcome: "ok" | "failed", seconds: number) => void;
 };
 
@@ -57,6 +59,7 @@ export function makeMetrics(view: AgentView): AgentMetrics {
     buckets: READ_BUCKETS,
     registers,
   });
+  const probes = counter("probes_total", "Connections to ports of Pods that are to be bound, by result", ["result"]);
   const sent = counter("messages_sent_total", "Messages to coordinators", ["kind"]);
   const resends = counter("resends_total", "Snapshots that coordinators asked for", []);
   const timeouts = counter("ack_timeouts_total", "Differences that were not acknowledged in time", []);
@@ -75,6 +78,7 @@ export function makeMetrics(view: AgentView): AgentMetrics {
     },
     onRelist: () => relists.inc(),
     onRestart: (cause) => restarts.inc({ cause }),
+    onProbe: (result) => probes.inc({ result }),
     onNetworkRead: (outcome, seconds) => {
       reads.inc({ outcome });
       readSeconds.observe(seconds);

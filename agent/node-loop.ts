@@ -4,13 +4,15 @@ import type { Change } from "../common/kubernetes/list-watch.ts";
 import { makeLatch } from "../common/latch.ts";
 import type { Logger } from "../common/log.ts";
 import type { PodFact } from "../common/vocabulary.ts";
-import { firstAddresses, planReport } from "./domain/plan-report.ts";
+import { firstAddresses, planReport, type Report } from "./domain/plan-report.ts";
 import type { NetworkSource, PodSource, Uplink } from "./ports.ts";
 
 export type NodeLoopDeps = {
   readonly pods: () => PodSource;
   readonly network: NetworkSource;
   readonly uplink: Uplink;
+  /** What was found out of Pods and of the machine; default: nothing. */
+  readonly findings?: () => Pick<Report, "verdicts" | "node">;
   readonly clock: Clock;
   readonly log: Logger;
 };
@@ -40,7 +42,7 @@ export function makeNodeLoop(deps: NodeLoopDeps): NodeLoop {
     if (!pods.synced) return Number.POSITIVE_INFINITY; // an incomplete list must not look like a node with few Pods
     const { found, againAtMs } = await deps.network.carriersOf(firstAddresses(pods.records), signal);
     // Records are read again: what changed during the look at the kernel is in, and its interface follows with the pass it triggered.
-    deps.uplink.report(planReport({ pods: deps.pods().records, found, deleted }));
+    deps.uplink.report(planReport({ pods: deps.pods().records, found, deleted, ...deps.findings?.() }));
     return againAtMs;
   };
 

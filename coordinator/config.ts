@@ -66,8 +66,8 @@ export const ENVIRONMENT = z.object({
   RESYNC_MS: RESYNC_PERIOD.optional(),
   /** The former name of RESYNC_MS, for one version. */
   AUDIT_MS: RESYNC_PERIOD.optional(),
-  /** DescribeTargetHealth while a Pod waits. */
-  HEALTH_POLL_MS: milliseconds(100, 10_000).default(250),
+  /** Pause between two DescribeTargetHealth while a check window is open; longer where CLB_CALLS_PER_SECOND does not allow it. */
+  HEALTH_POLL_MS: milliseconds(50, 10_000).default(50),
   /** DescribeTargetHealth while nobody waits. */
   HEALTH_IDLE_MS: milliseconds(1_000, 3_600_000).default(30_000),
   /** Keepalive pings on agent streams: a frozen peer is noticed after the sum of both. */

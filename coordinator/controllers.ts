@@ -4,7 +4,7 @@ import type { KubeClient } from "../common/kubernetes/requests.ts";
 import type { Logger } from "../common/log.ts";
 import { type ClbApi, makeClbApi } from "./cloud/clb-api.ts";
 import type { Answered } from "./cloud/clb-call.ts";
-import { refusedCallOf } from "./cloud/clb-error.ts";
+import { type ClbApiError, refusedCallOf } from "./cloud/clb-error.ts";
 import { RateLimit } from "./cloud/rate-limit.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
 import type { OwnershipMode, ServiceRecord } from "./domain/intent/service.ts";
@@ -75,13 +75,12 @@ const THROTTLE_PAUSE_MS = 1_000;
 export function makeControllers(deps: ControllersDeps): Controllers {
   const { client, clock, log, metrics, objects, settings, tell } = deps;
   const { clusterId, gateType, policy, drainMs } = settings;
-  const { rateLimit, api } = cloudOf(deps, (answer) => onAnswer(answer));
+  const { rateLimit, api } = cloudOf(deps, { onAnswer: (answer) => onAnswer(answer), doubt: (id) => loadBalancers.doubt(id) });
   const onOutcome = (queue: string) => (outcome: string, seconds: number) => metrics.onPass(queue, outcome, seconds);
   const state = makeState(deps, {
     mirrorChanged: (id, change) => wakeUps.mirrorChanged(id, change),
     addressesClaimed: (id, ips) => wakeUps.addressesClaimed(id, ips),
     podsDeselected: (podUids) => wakeUps.podsDeselected(podUids),
-    ownerRestored: (owner) => wakeUps.intentChanged(owner),
     podChanged: (selection) => {
       safety.evidence.podChanged(selection);
       wakeUps.podChanged(selection);
@@ -94,6 +93,10 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const safety = makeSafety(state, findings, deps);
   const { guard, causes } = safety;
   const writeLog = new WriteLog();
+  const onMade = (made: Made): void => {
+    writeLog.note(made, causes(made.loadBalancerId, made.before), log);
+    metrics.onMade(made.call, made.result, made.waitedMs / 1000);
+  };
 
   const loadBalancers = makeLoadBalancersController({
     api,
@@ -104,7 +107,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     log,
     settings,
     ...makeFindings(findings, guard),
-    onMade: noting(writeLog, causes, deps),
+    onMade,
     onWrite: metrics.onWrite,
     onOutcome: onOutcome("loadBalancers"),
     wakeUps: () => wakeUps,
@@ -127,7 +130,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const { writer, planner, progress } = loadBalancers;
   const gatesDeps = { client, state, progress, clusterId, gateType, clock, log, tell, onReady: metrics.onReady };
   const gates = makeGatesController({ ...gatesDeps, onOutcome: onOutcome("gates") });
-  const poll = { ...pollSettings(settings), awaited, onAnswer: (ids: readonly string[]) => guard.healthRead(ids) };
+  const poll = { ...pollSettings(settings, rateLimit), awaited, onAnswer: (ids: readonly string[]) => guard.healthRead(ids) };
   const health = new HealthPoller({ ...poll, api, mirror, clock, log, doubt: (id) => wakeUps.loadBalancerDue(id) });
   const queues = { owners: owners.queue, loadBalancers: loadBalancers.queue, gates: gates.queue };
   const wakeUps = new WakeUps({ ...queues, ...state, health, plans: planner, releases: guard });
@@ -146,40 +149,33 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     },
     run: async (stop, hard) => {
       const gatesRun = policy === "observe" ? [] : [gates.queue.run(stop, hard)]; // a gate is a write
-      await Promise.all([
-        state.records.run(stop),
-        owners.queue.run(stop, hard),
-        loadBalancers.run(stop, hard),
-        ...gatesRun,
-        health.run(stop),
-      ]);
+      await Promise.all([owners.queue.run(stop, hard), loadBalancers.run(stop, hard), ...gatesRun, health.run(stop)]);
       state.close();
     },
   };
 }
 
-/** Notes what was written, and why. */
-const noting =
-  (writeLog: WriteLog, causes: ReturnType<typeof makeCauses>, { metrics, log }: Pick<ControllersDeps, "metrics" | "log">) =>
-  (made: Made): void => {
-    writeLog.note(made, causes(made.loadBalancerId), log);
-    metrics.onMade(made.call, made.result, made.waitedMs / 1000);
-  };
+/** `doubt`: what was written to this load balancer and had ended well has failed after all. */
+type CloudHooks = { readonly onAnswer: (answer: CloudAnswer) => void; readonly doubt: (loadBalancerId: string) => void };
 
 function cloudOf(
-  { clock, transport, metrics, settings }: ControllersDeps,
-  onAnswer: (answer: CloudAnswer) => void,
+  { clock, log, transport, metrics, settings }: ControllersDeps,
+  { onAnswer, doubt }: CloudHooks,
 ): { readonly rateLimit: RateLimit; readonly api: ClbApi } {
   const rateLimit = new RateLimit(clock, { perSecond: settings.callsPerSecond, pauseAfterThrottlingMs: THROTTLE_PAUSE_MS });
   const passOn = ({ error, ...answer }: Answered): void => {
     const refused = error && refusedCallOf(error);
     if (error === undefined || refused !== undefined) onAnswer({ ...answer, refused });
   };
-  return { rateLimit, api: makeClbApi({ transport, rateLimit, clock, onCall: metrics.onCall, onAnswer: passOn }) };
+  const onDoubt = (loadBalancerId: string, err: ClbApiError): void => {
+    log.warn({ err, loadBalancerId }, "a write that had ended well has failed");
+    doubt(loadBalancerId);
+  };
+  return { rateLimit, api: makeClbApi({ transport, rateLimit, clock, onCall: metrics.onCall, onAnswer: passOn, onDoubt }) };
 }
 
-const pollSettings = ({ callsPerSecond, healthIdleMs, healthPollMs }: ControllersSettings) => ({
-  callsPerSecond,
+const pollSettings = ({ healthIdleMs, healthPollMs }: ControllersSettings, rateLimit: RateLimit) => ({
+  callsPerSecond: () => rateLimit.state("DescribeTargetHealth").perSecond,
   idleMs: healthIdleMs,
   pollMs: healthPollMs,
 });

@@ -52,17 +52,28 @@ export function toPodReport(pod: PodFact): wire.PodReport {
 
 /** `nodeName` is that of the session, e.g. "node-a": an agent reports on its own node only. */
 export function toPodFact(report: wire.PodReport, nodeName: string): PodFact {
-  const { containersReadyAt, deletionAt, startedAt, hostInterface, networks, ...same } = report;
+  const { hostInterface, networks } = report;
+  // Each field by its name: an object that is copied field by field takes twice the memory, and there are 150 000 of them.
   return {
-    ...same,
+    uid: report.uid,
+    resourceVersion: report.resourceVersion,
+    namespace: report.namespace,
+    name: report.name,
+    nodeName,
+    ips: report.ips,
+    hostNetwork: report.hostNetwork,
+    phase: nameOf(PHASE_NUMBERS, report.phase) ?? "Unknown",
+    containersReady: report.containersReady,
+    containersReadyAtMs: report.containersReadyAt?.getTime(),
+    hasGate: report.hasGate,
+    gate: nameOf(GATE_NUMBERS, report.gate) ?? "Unknown",
+    deletionAtMs: report.deletionAt?.getTime(),
+    labels: report.labels,
+    ports: report.ports,
+    startedAtMs: report.startedAt?.getTime(),
     hostInterface: hostInterface && toHostInterface(hostInterface),
     networks: networks ?? NO_NETWORKS,
-    nodeName,
-    phase: nameOf(PHASE_NUMBERS, report.phase) ?? "Unknown",
-    gate: nameOf(GATE_NUMBERS, report.gate) ?? "Unknown",
-    containersReadyAtMs: containersReadyAt?.getTime(),
-    deletionAtMs: deletionAt?.getTime(),
-    startedAtMs: startedAt?.getTime(),
+    networkNote: report.networkNote,
   };
 }
 

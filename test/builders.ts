@@ -47,6 +47,7 @@ export const aService = (change: Partial<ServiceRecord> = {}): ServiceRecord => 
   ports: [{ name: "http", protocol: "TCP", port: 80, targetPort: 8080 }],
   deleting: false,
   ingress: [],
+  ipModes: [],
   isHeadless: false,
   sourceRanges: [],
   loadBalancerIp: "",

@@ -2,6 +2,7 @@
  * What an agent says next on one stream, and what it knows of the other end.
  * At most one snapshot or difference is under way; whatever changes meanwhile becomes one difference when it is acknowledged.
  */
+import type { NodeFacts, PodVerdict } from "../../common/reachability.ts";
 import { type Difference, differenceOf, type Report } from "./plan-report.ts";
 
 type InFlight = { readonly kind: "snapshot" | "difference"; readonly sequence: bigint; readonly report: Report; readonly sentAtMs: number };
@@ -22,6 +23,11 @@ export type Conversation = {
   /** Requests for a snapshot since the last acknowledgement. */
   readonly resends: number;
   readonly resentAtMs: number;
+  /** By UID; nobody acknowledges them: a stream that lives has brought them. */
+  readonly saidVerdicts: ReadonlyMap<string, PodVerdict>;
+  /** The map of which all is said. */
+  readonly saidAllOf: ReadonlyMap<string, PodVerdict> | undefined;
+  readonly saidNode: NodeFacts | undefined;
 };
 
 /** All in milliseconds, e.g. { ackTimeoutMs: 5_000, digestIntervalMs: 60_000 } */
@@ -32,6 +38,8 @@ export type Step =
   | { readonly kind: "digest"; readonly sequence: bigint; readonly report: Report }
   | { readonly kind: "snapshot"; readonly sequence: bigint; readonly report: Report; readonly because: "first" | "unacknowledged" }
   | { readonly kind: "difference"; readonly sequence: bigint; readonly report: Report; readonly difference: Difference }
+  | { readonly kind: "nodeFacts"; readonly facts: NodeFacts }
+  | { readonly kind: "verdicts"; readonly pods: readonly PodVerdict[]; readonly allOf: ReadonlyMap<string, PodVerdict> | undefined }
   | { readonly kind: "reconnect"; readonly because: "no welcome" | "snapshot not acknowledged" }
   /** undefined: until something is heard or changes. */
   | { readonly kind: "wait"; readonly untilMs: number | undefined };
@@ -50,6 +58,8 @@ export type Heard =
 export const PATIENCE = 4;
 /** So many snapshots in a row may be asked for at once; further ones wait for the acknowledgement timeout, so that two ends that never agree stay quiet. */
 const QUICK_RESENDS = 3;
+/** Verdicts in one message: what comes after them does not wait for long. */
+const MOST_VERDICTS = 200;
 
 export const newConversation = (nowMs: number): Conversation => ({
   welcomed: false,
@@ -61,6 +71,9 @@ export const newConversation = (nowMs: number): Conversation => ({
   digestAtMs: undefined,
   resends: 0,
   resentAtMs: nowMs,
+  saidVerdicts: new Map(),
+  saidAllOf: undefined,
+  saidNode: undefined,
 });
 
 /** `latest` is undefined until the Pods were listed once: until then there is nothing that could be called a snapshot. */
@@ -71,6 +84,8 @@ export function nextStep(talk: Conversation, latest: Report | undefined, nowMs: 
     return nowMs < untilMs ? { kind: "wait", untilMs } : { kind: "reconnect", because: "no welcome" };
   }
   if (talk.tokenWanted) return { kind: "token" };
+  const found = talk.sequence > 0n && latest !== undefined ? findings(talk, latest) : undefined; // about Pods that were told
+  if (found !== undefined) return found;
   const sequence = talk.sequence + 1n;
   if (talk.inFlight !== undefined) {
     const isSnapshot = talk.inFlight.kind === "snapshot";
@@ -93,6 +108,19 @@ export function nextStep(talk: Conversation, latest: Report | undefined, nowMs: 
   return { kind: "difference", sequence, report: latest, difference };
 }
 
+/** What was found out and not said yet. */
+function findings({ saidAllOf, saidNode, saidVerdicts }: Conversation, { node, verdicts }: Report): Step | undefined {
+  if (node !== undefined && node !== saidNode) return { kind: "nodeFacts", facts: node };
+  if (verdicts === undefined || verdicts === saidAllOf) return undefined;
+  const pods: PodVerdict[] = [];
+  for (const [uid, verdict] of verdicts) {
+    if (saidVerdicts.get(uid) === verdict) continue;
+    if (pods.length === MOST_VERDICTS) return { kind: "verdicts", pods, allOf: undefined };
+    pods.push(verdict);
+  }
+  return pods.length === 0 ? undefined : { kind: "verdicts", pods, allOf: verdicts };
+}
+
 /** The conversation after a step was written. */
 export function afterSaying(talk: Conversation, step: Step, nowMs: number): Conversation {
   switch (step.kind) {
@@ -104,6 +132,13 @@ export function afterSaying(talk: Conversation, step: Step, nowMs: number): Conv
     case "difference": {
       const { kind, sequence, report } = step;
       return { ...talk, sequence, told: undefined, inFlight: { kind, sequence, report, sentAtMs: nowMs } };
+    }
+    case "nodeFacts":
+      return { ...talk, saidNode: step.facts };
+    case "verdicts": {
+      const said = new Map([...talk.saidVerdicts, ...step.pods.map((pod) => [pod.uid, pod] as const)]);
+      for (const uid of step.allOf === undefined ? [] : said.keys()) if (step.allOf?.has(uid) === false) said.delete(uid);
+      return { ...talk, saidVerdicts: said, saidAllOf: step.allOf };
     }
     case "reconnect":
     case "wait":

@@ -1,8 +1,16 @@
+import type { NodeFacts, PodVerdict } from "../../common/reachability.ts";
 import { isOver, type PodFact, podName } from "../../common/vocabulary.ts";
 import type { Carrier } from "./carrier.ts";
 
 /** What the node has to say: its Pods by UID, and the UIDs whose deletion was seen (the newest ones, bounded). */
-export type Report = { readonly pods: ReadonlyMap<string, PodFact>; readonly deleted: ReadonlySet<string> };
+export type Report = {
+  readonly pods: ReadonlyMap<string, PodFact>;
+  readonly deleted: ReadonlySet<string>;
+  /** What became of tasks, by UID; another map after each change. */
+  readonly verdicts?: ReadonlyMap<string, PodVerdict>;
+  /** What the metadata service told. */
+  readonly node?: NodeFacts | undefined;
+};
 
 /** A Pod that the node no longer has: its deletion was seen, or a complete list lacks it. */
 type EndedPod = { readonly uid: string; readonly evidence: "deleted" | "absent" };
@@ -25,14 +33,19 @@ export function firstAddresses(pods: ReadonlyMap<string, PodFact>): ReadonlyMap<
 }
 
 /** Pods as the API server has them, joined with what the kernel knows of their addresses (by UID). */
-export function planReport(from: {
+export function planReport({
+  found,
+  ...from
+}: {
   readonly pods: ReadonlyMap<string, PodFact>;
   readonly found: ReadonlyMap<string, Carrier>;
   readonly deleted: ReadonlySet<string>;
+  readonly verdicts?: ReadonlyMap<string, PodVerdict>;
+  readonly node?: NodeFacts | undefined;
 }): Report {
   const shared = sharedAddresses(from.pods.values());
-  const pods = new Map(Array.from(from.pods, ([uid, pod]) => [uid, { ...pod, ...networkOf(pod, from.found.get(uid), shared) }]));
-  return { pods, deleted: new Set(from.deleted) };
+  const pods = new Map(Array.from(from.pods, ([uid, pod]) => [uid, { ...pod, ...networkOf(pod, found.get(uid), shared) }]));
+  return { ...from, pods, deleted: new Set(from.deleted) };
 }
 
 /** MAC and network of an ENI in a Pod's own namespace (TKE: exclusive ENI), which the node's kernel does not show. */

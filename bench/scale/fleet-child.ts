@@ -68,7 +68,8 @@ function startAgent(agent: Agent, order: Extract<FleetOrder, { kind: "run" }>, s
   const links = makeCoordinatorLinks({
     endpoints: order.endpoints,
     resolve: async (host) => [host],
-    makeLink: (address, latest) => makeCoordinatorLink({ ...shared, address, latest, connection, hello, limits: LIMITS, observer }),
+    makeLink: (address, latest) =>
+      makeCoordinatorLink({ ...shared, address, latest, onAsked: () => undefined, connection, hello, limits: LIMITS, observer }),
     clock,
     log,
   });

@@ -32,8 +32,11 @@ export function rowsTable(rows: readonly ResultRow[]): string {
   return aligned([head, ...lines]);
 }
 
-/** Goals of a rollout: the own share in ms; writes and health reads per bound Pod where the cloud takes its time. */
-const GOALS = { ownMsP50: 200, ownMsP99: 500, uncheckedMsP99: 100, writesPerPod: 0.1, readsPerPod: 0.2 } as const;
+/**
+ * Goals of a rollout: the own share in ms; writes per bound Pod where the cloud takes its time. Health reads have none: they are as many as
+ * the rate allows while somebody waits, and are shown beside the fewest that find each healthy Pod as soon.
+ */
+const GOALS = { ownMsP50: 200, ownMsP99: 500, uncheckedMsP99: 100, writesPerPod: 0.1 } as const;
 
 /** One line per rollout, each figure with its limit behind the slash; "best" is the best possible for the order of arrival. */
 export function rolloutTable(rollouts: readonly RolloutFigures[]): string {
@@ -52,7 +55,7 @@ export function rolloutTable(rollouts: readonly RolloutFigures[]): string {
     "best",
   ];
   const lines = rollouts.map((figures) => {
-    const perPod = figures.profile === "tke2020" ? GOALS : { writesPerPod: "-", readsPerPod: "-" };
+    const perPod = figures.profile === "tke2020" ? GOALS : { writesPerPod: "-" };
     const ownMsP99 = figures.checks ? GOALS.ownMsP99 : GOALS.uncheckedMsP99;
     return [
       figures.profile,
@@ -65,7 +68,7 @@ export function rolloutTable(rollouts: readonly RolloutFigures[]): string {
       `${figures.ownMsP99.toFixed(0)}/${ownMsP99}`,
       `${figures.writesPerPod.toFixed(3)}/${perPod.writesPerPod}`,
       figures.bestWritesPerPod.toFixed(3),
-      `${figures.readsPerPod.toFixed(3)}/${perPod.readsPerPod}`,
+      figures.readsPerPod.toFixed(3),
       figures.checks ? figures.bestReadsPerPod.toFixed(3) : "-",
     ];
   });
@@ -75,14 +78,13 @@ export function rolloutTable(rollouts: readonly RolloutFigures[]): string {
 /** What must hold of the rollouts; each failing is one sentence. */
 export function rolloutFailings(rollouts: readonly RolloutFigures[]): string[] {
   return rollouts.flatMap((figures) => {
-    const { profile, replicas, checks, failed, ownMsP50, ownMsP99, writesPerPod, readsPerPod } = figures;
-    const perPod = profile === "tke2020" ? GOALS : { writesPerPod: Infinity, readsPerPod: Infinity };
+    const { profile, replicas, checks, failed, ownMsP50, ownMsP99, writesPerPod } = figures;
+    const perPod = profile === "tke2020" ? GOALS : { writesPerPod: Infinity };
     const limits: readonly (readonly [what: string, value: number, limit: number])[] = [
       ["failed requests", failed, 0],
       ["own share p50 in ms", ownMsP50, checks ? GOALS.ownMsP50 : GOALS.uncheckedMsP99],
       ["own share p99 in ms", ownMsP99, checks ? GOALS.ownMsP99 : GOALS.uncheckedMsP99],
       ["writes per Pod", writesPerPod, perPod.writesPerPod],
-      ["health reads per Pod", readsPerPod, perPod.readsPerPod],
     ];
     const name = `rollout of ${replicas} Pods, ${profile}, checks ${checks ? "on" : "off"}`;
     return limits.filter(([, value, limit]) => value > limit).map(([what, value, limit]) => `${name}: ${what} ${value}, limit ${limit}`);

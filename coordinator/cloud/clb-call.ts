@@ -30,6 +30,8 @@ export type ClbCallDeps = {
   readonly onCall?: (action: string, code: string, seconds: number) => void;
   /** Runs once per call that is over; `error`: it was refused, or no answer came. */
   readonly onAnswer?: (answer: Answered) => void;
+  /** A write to this load balancer that had resolved well has failed after all, or nobody can tell. */
+  readonly onDoubt?: (loadBalancerId: string, error: ClbApiError) => void;
 };
 
 /** One call of any action: its turn, its time, its error, and the task behind a write. Every method rejects with ClbApiError, or with the signal's reason. */
@@ -44,20 +46,26 @@ export class ClbCall {
     this.#batches = new BatchWait({
       ask: (taskId, signal) => this.#ask(taskId, signal),
       settle: (action, items, taskId, signal) => this.settle(action, items, taskId, signal),
+      onDoubt: (loadBalancerId, error) => deps.onDoubt?.(loadBalancerId, error),
     });
   }
 
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- Q lets the compiler check every request against its model
   async call<Q extends object, R>(action: string, request: Q, signal: AbortSignal): Promise<Answer<R>> {
-    return await this.callLate<Q, R>(action, () => request, signal);
+    const [loadBalancerId, ...others] = namedIn(request);
+    await this.#deps.rateLimit.take(action, signal, others.length === 0 ? loadBalancerId : undefined);
+    return await this.#callNow<R>(action, request, signal);
   }
 
   /** Like `call`, for a request that is made when the call has its turn, not before. */
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- as above
   async callLate<Q extends object, R>(action: string, requestNow: () => Q, signal: AbortSignal): Promise<Answer<R>> {
+    await this.#deps.rateLimit.take(action, signal);
+    return await this.#callNow<R>(action, requestNow(), signal);
+  }
+
+  async #callNow<R>(action: string, request: object, signal: AbortSignal): Promise<Answer<R>> {
     const { rateLimit, clock, onCall, onAnswer } = this.#deps;
-    await rateLimit.take(action, signal);
-    const request = requestNow();
     const startedMs = clock.now();
     const done = (code: string): void => onCall?.(action, code, (clock.now() - startedMs) / 1000);
     try {

@@ -12,6 +12,7 @@ import {
   type HealthState,
   isLayer7,
   type LoadBalancerFacts,
+  type LoadBalancerSettings,
   type PlaceId,
   type PlaceWish,
   type Scheduler,
@@ -29,9 +30,34 @@ export function factsOf(one: Answer<CloudLoadBalancer>): LoadBalancerFacts {
     vips: addressesOf(one),
     domain: one.LoadBalancerDomain || one.Domain || undefined,
     running: one.Status !== 0, // 0: it is being created, 1: it runs; there is no other (clb-api.md §2.1)
+    ...settingsOf(one),
     tags: Object.fromEntries((one.Tags ?? []).map(({ TagKey, TagValue }) => [TagKey ?? "", TagValue ?? ""])),
   };
 }
+
+/** What can be changed, and what was ordered; fields that the answer lacks are left out. */
+function settingsOf(one: Answer<CloudLoadBalancer>): Pick<LoadBalancerFacts, "settings" | "order"> {
+  const { NetworkAttributes: network } = one;
+  const bandwidth = network?.InternetMaxBandwidthOut;
+  const settings: Partial<LoadBalancerSettings> = {
+    ...(one.SecureGroups && { securityGroups: one.SecureGroups.map(String) }),
+    ...(typeof one.LoadBalancerPassToTarget === "boolean" && { passToTarget: one.LoadBalancerPassToTarget }),
+    ...(one.AttributeFlags && { deleteProtect: one.AttributeFlags.some((flag) => /^DeleteProtect$/i.test(flag)) }),
+    ...(typeof bandwidth === "number" && { bandwidthMbps: bandwidth }),
+  };
+  const ordered = {
+    LoadBalancerType: one.LoadBalancerType,
+    SubnetId: one.SubnetId,
+    AddressIPVersion: one.IPv6Mode ?? one.AddressIPVersion, // NAT64 and full-chain IPv6 are both "ipv6" (clb-api.md §2.1)
+    SlaType: one.SlaType,
+    VipIsp: one.VipIsp,
+    InternetChargeType: network?.InternetChargeType,
+  };
+  const order = Object.fromEntries(Object.entries(ordered).filter(([, value]) => typeof value === "string" && value !== ""));
+  return { ...(isFilled(settings) && { settings }), ...(isFilled(order) && { order }) };
+}
+
+const isFilled = (value: object): boolean => Object.keys(value).length > 0;
 
 /** None while it is being created. An IPv6 one has its address in a field of its own (clb-api.md §2.1). */
 const addressesOf = ({ LoadBalancerVips: vips, AddressIPv6: ipv6 }: Answer<CloudLoadBalancer>): string[] =>

@@ -14,11 +14,22 @@ import type {
   DeleteLoadBalancerRequest,
   DeleteRuleRequest,
   ModifyListenerRequest,
+  ModifyLoadBalancerAttributesRequest,
   ModifyRuleRequest,
+  SetLoadBalancerSecurityGroupsRequest,
 } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import { CLUSTER_TAG, OWNER_TAG } from "../../common/names.ts";
 import type { NewListeners, NewRules } from "../domain/call.ts";
-import { type BoundSlot, isLayer7, type PlaceId, type PlaceWish, type Slot, type WeightedSlot } from "../domain/load-balancer.ts";
+import {
+  type BoundSlot,
+  isLayer7,
+  type LoadBalancerOrder,
+  type LoadBalancerSettings,
+  type PlaceId,
+  type PlaceWish,
+  type Slot,
+  type WeightedSlot,
+} from "../domain/load-balancer.ts";
 import { weightEntries } from "../domain/plan/fill-calls.ts";
 import { type ClbCall, withCall } from "./clb-call.ts";
 import { ClbApiError, TASK_FAILED } from "./clb-error.ts";
@@ -34,6 +45,8 @@ export type NewLoadBalancer = {
   readonly vpcId: string | undefined;
   /** Given: a private load balancer in that subnet. */
   readonly subnetId: string | undefined;
+  /** More parameters, by the cloud's own names; default: none. */
+  readonly order?: LoadBalancerOrder;
 };
 
 /** The calls that write. Each resolves when its task is over; an ambiguous ClbApiError says that the write may have taken effect. */
@@ -42,10 +55,10 @@ export function makeClbWrites(clb: ClbCall) {
   return {
     createLoadBalancer: over(createLoadBalancer),
     deleteLoadBalancer: over(deleteLoadBalancer),
+    setLoadBalancer: over(setLoadBalancer),
     createListeners: over(createListeners),
     createRules: over(createRules),
     modifyPlace: over(modifyPlace),
-    renameListener: over(renameListener),
     deleteListeners: over(deleteListeners),
     deleteRules: over(deleteRules),
     bind: over(bind),
@@ -63,10 +76,8 @@ async function createLoadBalancer(clb: ClbCall, wish: NewLoadBalancer, signal: A
     ClientToken: wish.clientToken,
     ...(wish.vpcId !== undefined && { VpcId: wish.vpcId }),
     ...(wish.subnetId !== undefined && { SubnetId: wish.subnetId }),
-    Tags: [
-      { TagKey: CLUSTER_TAG, TagValue: wish.clusterId },
-      { TagKey: OWNER_TAG, TagValue: wish.ownerUid },
-    ],
+    ...wish.order,
+    Tags: [...tagsIn(wish.order), { TagKey: CLUSTER_TAG, TagValue: wish.clusterId }, { TagKey: OWNER_TAG, TagValue: wish.ownerUid }],
   };
   const answer = await clb.call<CreateLoadBalancerRequest, CreateLoadBalancerResponse>("CreateLoadBalancer", request, signal);
   const fromTask = await clb.settle("CreateLoadBalancer", 1, answer.RequestId, signal);
@@ -76,6 +87,41 @@ async function createLoadBalancer(clb: ClbCall, wish: NewLoadBalancer, signal: A
     throw new ClbApiError(failed, "the task ended without a load balancer", { kind: "retry" }, true);
   }
   return id;
+}
+
+/** Those that a user ordered, besides ours. */
+function tagsIn(order: LoadBalancerOrder | undefined): { TagKey: string; TagValue: string }[] {
+  const tags: unknown = order?.["Tags"];
+  return Array.isArray(tags)
+    ? tags.map((tag: unknown) => ({ TagKey: String(Object(tag).TagKey), TagValue: String(Object(tag).TagValue) }))
+    : [];
+}
+
+/** Changes the load balancer itself: its security groups (a call of their own), or other settings. */
+async function setLoadBalancer(
+  clb: ClbCall,
+  loadBalancerId: string,
+  settings: Partial<LoadBalancerSettings>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { securityGroups, passToTarget, deleteProtect, bandwidthMbps } = settings;
+  if (securityGroups !== undefined) {
+    const request: SetLoadBalancerSecurityGroupsRequest = { LoadBalancerId: loadBalancerId, SecurityGroups: [...securityGroups] };
+    await clb.call<SetLoadBalancerSecurityGroupsRequest, object>("SetLoadBalancerSecurityGroups", request, signal);
+    return;
+  }
+  const request: ModifyLoadBalancerAttributesRequest = {
+    LoadBalancerId: loadBalancerId,
+    ...(passToTarget !== undefined && { LoadBalancerPassToTarget: passToTarget }),
+    ...(deleteProtect !== undefined && { DeleteProtect: deleteProtect }),
+    ...(bandwidthMbps !== undefined && { InternetChargeInfo: { InternetMaxBandwidthOut: bandwidthMbps } }),
+  };
+  const answer = await clb.call<ModifyLoadBalancerAttributesRequest, { RequestId?: string }>(
+    "ModifyLoadBalancerAttributes",
+    request,
+    signal,
+  );
+  await clb.settle("ModifyLoadBalancerAttributes", 1, answer.RequestId, signal);
 }
 
 async function deleteLoadBalancer(clb: ClbCall, loadBalancerId: string, signal: AbortSignal): Promise<void> {
@@ -142,17 +188,6 @@ async function modifyPlace(clb: ClbCall, loadBalancerId: string, place: PlaceId,
   await clb.settle("ModifyRule", 1, answer.RequestId, signal);
 }
 
-async function renameListener(
-  clb: ClbCall,
-  loadBalancerId: string,
-  { listenerId, name }: { readonly listenerId: string; readonly name: string },
-  signal: AbortSignal,
-): Promise<void> {
-  const request: ModifyListenerRequest = { LoadBalancerId: loadBalancerId, ListenerId: listenerId, ListenerName: name };
-  const answer = await clb.call<ModifyListenerRequest, { RequestId?: string }>("ModifyListener", request, signal);
-  await clb.settle("ModifyListener", 1, answer.RequestId, signal);
-}
-
 async function deleteListeners(clb: ClbCall, loadBalancerId: string, listenerIds: readonly string[], signal: AbortSignal): Promise<void> {
   // An empty list would mean every listener of the load balancer, also foreign ones (clb-api.md §2.2).
   if (listenerIds.length === 0) throw new RangeError("deleteListeners needs at least one listener id");
@@ -182,7 +217,7 @@ async function bind(clb: ClbCall, loadBalancerId: string, targets: readonly Boun
   };
   const action = "BatchRegisterTargets";
   const answer = await clb.call<BatchRegisterTargetsRequest, BatchRegisterTargetsResponse>(action, request, signal);
-  await clb.endBatch({ action, items: targets.length, taskId: answer.RequestId }, signal);
+  await clb.endBatch({ action, loadBalancerId, items: targets.length, taskId: answer.RequestId }, signal);
   return { listenerIds: (answer.FailListenerIdSet ?? []).map(String), message: answer.Message ?? "" };
 }
 
@@ -194,7 +229,7 @@ async function unbind(clb: ClbCall, loadBalancerId: string, slots: readonly Slot
   };
   const action = "BatchDeregisterTargets";
   const answer = await clb.call<BatchDeregisterTargetsRequest, BatchDeregisterTargetsResponse>(action, request, signal);
-  await clb.endBatch({ action, items: slots.length, taskId: answer.RequestId }, signal);
+  await clb.endBatch({ action, loadBalancerId, items: slots.length, taskId: answer.RequestId }, signal);
   return { listenerIds: (answer.FailListenerIdSet ?? []).map(String), message: answer.Message ?? "" };
 }
 

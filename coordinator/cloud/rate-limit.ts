@@ -24,15 +24,35 @@ export function fallen(rate: Rate, most: number, nowMs: number): Rate {
   return { perSecond: Math.max(SLOWEST_PER_SECOND, recovered(rate, most, nowMs) * FALL.factor), sinceMs: nowMs };
 }
 
-type Waiter = { readonly go: () => void };
+/** `key`: the load balancer that the call is about. `isHere`: somebody waits for the turn; else it is kept, and `onTurn` is told. */
+type Waiter = { readonly key: string | undefined; isHere: boolean; go: () => void };
 type Bucket = {
   rate: Rate;
   /** When the next token is free, milliseconds since the epoch; long ago means a full bucket. */
   freeMs: number;
+  /** When the last calls went, milliseconds since the epoch, the oldest first: no more than go in a second. */
+  readonly sentMs: number[];
   /** In the order in which they came, so that nobody is passed over. */
   readonly queue: Set<Waiter>;
+  /** Turns that came while nobody waited for them: key -> until when they are kept, milliseconds since the epoch. */
+  readonly kept: Map<string, number>;
   /** Ends the sleep until the next token; undefined while nobody waits. */
   timer: AbortController | undefined;
+};
+
+/** `share`: how much of a second's calls may go at once; `flow`: how fast the others follow. */
+const FULL = { share: 1 / 2, flow: 1 } as const;
+const SLOWED = { share: 1 / 4, flow: 3 / 4 } as const;
+/** The cloud counts by arrival: calls of a second may arrive a little closer together than they went. */
+const ARRIVAL_MS = 50;
+/** A turn that came is kept so long for whoever has asked for it. */
+const KEPT_MS = 1_000;
+
+export type RateLimitHooks = {
+  /** These calls go before all others that wait. */
+  readonly isUrgent?: (key: string) => boolean;
+  /** The turn that was asked for with `place` has come, and is kept for a second. */
+  readonly onTurn?: (action: string, key: string) => void;
 };
 
 /**
@@ -42,20 +62,26 @@ type Bucket = {
 export class RateLimit {
   readonly #clock: Clock;
   readonly #limits: RateLimits;
+  readonly #hooks: RateLimitHooks;
   readonly #buckets = new Map<string, Bucket>();
 
-  constructor(clock: Clock, limits: RateLimits) {
+  constructor(clock: Clock, limits: RateLimits, hooks: RateLimitHooks = {}) {
     this.#clock = clock;
     this.#limits = limits;
+    this.#hooks = hooks;
   }
 
-  /** Resolves when the call may be made. Rejects with the signal's reason when aborted; no token is spent then. */
-  async take(action: string, signal: AbortSignal): Promise<void> {
+  /**
+   * Resolves when the call may be made; at once where a turn is kept for `key`. Rejects with the signal's reason when aborted; no token is
+   * spent then.
+   */
+  async take(action: string, signal: AbortSignal, key?: string): Promise<void> {
     signal.throwIfAborted();
     const bucket = this.#bucket(action);
+    if (key !== undefined && this.#takeKept(bucket, key)) return;
     if (bucket.queue.size === 0 && this.#spend(bucket)) return;
     const turn = Promise.withResolvers<void>();
-    const waiter = { go: turn.resolve };
+    const waiter: Waiter = { key, isHere: true, go: turn.resolve };
     const leave = (): void => {
       bucket.queue.delete(waiter);
       if (bucket.queue.size === 0) bucket.timer?.abort(OVER);
@@ -65,6 +91,36 @@ export class RateLimit {
     signal.addEventListener("abort", leave, { once: true });
     if (bucket.timer === undefined) void this.#serve(bucket);
     await turn.promise.finally(() => signal.removeEventListener("abort", leave));
+  }
+
+  /**
+   * True: the turn of `key` has come, and `take` will go at once. False: it has a place among those who wait, and `onTurn` is told when its
+   * turn comes; who asks again keeps the place. So nobody has to stand in the queue who could do something else meanwhile.
+   */
+  place(action: string, key: string): boolean {
+    const bucket = this.#bucket(action);
+    if ((bucket.kept.get(key) ?? 0) > this.#clock.now()) return true;
+    for (const waiter of bucket.queue) if (!waiter.isHere && waiter.key === key) return false;
+    if (bucket.queue.size === 0 && this.#spend(bucket)) {
+      this.#keep(bucket, key);
+      return true;
+    }
+    const come = (): void => {
+      this.#keep(bucket, key);
+      this.#hooks.onTurn?.(action, key);
+    };
+    bucket.queue.add({ key, isHere: false, go: come });
+    if (bucket.timer === undefined) void this.#serve(bucket);
+    return false;
+  }
+
+  /** `key` needs no turn any more that it has asked for with `place`. */
+  leave(action: string, key: string): void {
+    const bucket = this.#buckets.get(action);
+    if (bucket === undefined) return;
+    bucket.kept.delete(key);
+    for (const waiter of bucket.queue) if (!waiter.isHere && waiter.key === key) bucket.queue.delete(waiter);
+    if (bucket.queue.size === 0) bucket.timer?.abort(OVER);
   }
 
   /** The cloud refused a call of this action for its rate. */
@@ -85,39 +141,71 @@ export class RateLimit {
   #bucket(action: string): Bucket {
     const present = this.#buckets.get(action);
     if (present !== undefined) return present;
-    const bucket: Bucket = { rate: { perSecond: this.#limits.perSecond, sinceMs: 0 }, freeMs: 0, queue: new Set(), timer: undefined };
+    const rate = { perSecond: this.#limits.perSecond, sinceMs: 0 };
+    const bucket: Bucket = { rate, freeMs: 0, sentMs: [], queue: new Set(), kept: new Map(), timer: undefined };
     this.#buckets.set(action, bucket);
     return bucket;
+  }
+
+  #keep(bucket: Bucket, key: string): void {
+    const now = this.#clock.now();
+    for (const [other, untilMs] of bucket.kept) if (untilMs <= now) bucket.kept.delete(other);
+    bucket.kept.set(key, now + KEPT_MS);
+  }
+
+  #takeKept(bucket: Bucket, key: string): boolean {
+    const untilMs = bucket.kept.get(key);
+    bucket.kept.delete(key);
+    return untilMs !== undefined && untilMs > this.#clock.now();
   }
 
   /** Lets waiters go as tokens come, until nobody waits. Never rejects. */
   async #serve(bucket: Bucket): Promise<void> {
     for (;;) {
-      const [first] = bucket.queue;
-      if (first === undefined) break;
+      const next = this.#next(bucket);
+      if (next === undefined) break;
       if (this.#spend(bucket)) {
-        bucket.queue.delete(first);
-        first.go();
+        bucket.queue.delete(next);
+        next.go();
         continue;
       }
       const timer = new AbortController();
       bucket.timer = timer;
-      await this.#clock.sleep(Math.max(bucket.freeMs - this.#clock.now(), 1), timer.signal).catch(() => undefined);
+      await this.#clock.sleep(Math.max(this.#freeAtMs(bucket, bucket.freeMs) - this.#clock.now(), 1), timer.signal).catch(() => undefined);
     }
     bucket.timer = undefined;
+  }
+
+  /** Who waits for longest, of those that are urgent if there are any. */
+  #next({ queue }: Bucket): Waiter | undefined {
+    const { isUrgent } = this.#hooks;
+    const [first] = queue;
+    if (isUrgent === undefined || queue.size < 2) return first;
+    for (const waiter of queue) if (waiter.key !== undefined && isUrgent(waiter.key)) return waiter;
+    return first;
+  }
+
+  /** When the next token is free. */
+  #freeAtMs({ sentMs }: Bucket, freeMs: number): number {
+    const first = sentMs.length < this.#limits.perSecond ? undefined : sentMs[0]; // of all that may go in a second
+    return Math.max(freeMs, first === undefined ? 0 : first + 1_000 + ARRIVAL_MS);
   }
 
   /** Takes a token if one is free. */
   #spend(bucket: Bucket): boolean {
     const now = this.#clock.now();
-    const perSecond = recovered(bucket.rate, this.#limits.perSecond, now);
-    // A quarter of a second's calls may go at once, the rest flows at three quarters of the rate: together never more than the limit
-    // in any second, wherever the cloud's fixed one-second windows begin.
-    const gap = 1000 / (perSecond * 0.75);
-    const burst = gap * Math.max(0, Math.floor(perSecond / 4) - 1); // the first call needs no gap before it
+    const { perSecond: most } = this.#limits;
+    const perSecond = recovered(bucket.rate, most, now);
+    // Half of a second's calls may go at once, the rest flows; that there are never more than may go in any second, wherever the cloud's
+    // fixed one-second windows begin, is counted. While others use up the rate, a quarter goes at once and the rest at three quarters.
+    const { share, flow } = perSecond < most ? SLOWED : FULL;
+    const gap = 1000 / (perSecond * flow);
+    const burst = gap * Math.max(0, Math.floor(perSecond * share) - 1); // the first call needs no gap before it
     const free = Math.max(bucket.freeMs, now - burst);
-    if (free > now) return false;
+    if (this.#freeAtMs(bucket, free) > now) return false;
     bucket.freeMs = free + gap;
+    bucket.sentMs.push(now);
+    if (bucket.sentMs.length > most) bucket.sentMs.shift();
     return true;
   }
 }

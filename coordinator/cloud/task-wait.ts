@@ -5,29 +5,39 @@ import { LONGEST_TASK_MS } from "../domain/call.ts";
 export type Seen = { readonly runningAtMs: number | undefined; readonly overAtMs: number };
 
 /**
- * How long a kind of thing takes, e.g. { meanMs: 3680, deviationMs: 40, early: 0 }. `early`: so many times in a row the first answer
- * found it over already; the true end may be much earlier.
+ * How long a kind of thing takes until a question hears that it is over, e.g. { meanMs: 3680, deviationMs: 40, early: 0 }. `early`: so many
+ * times in a row the first answer found it over already; the true end may be much earlier.
  */
 export type Estimate = { readonly meanMs: number; readonly deviationMs: number; readonly early: number };
 
 /** Weight of what was seen last: durations follow the size of the load balancer, so the last one tells most. */
 const GAIN = 0.5;
-/** A first answer that found it over moves the estimate down by so much, twice as much each time in a row. */
-const NUDGE_MS = 20;
+/**
+ * A first answer that found it over moves the estimate down by so much, and twice as much each time after some in a row. It is small against
+ * what a question too early moves it up, so that about one question of six is too early, and the others come a moment after the end.
+ */
+const NUDGE = { ms: 3, steadyTimes: 4, mostTimes: 14 } as const;
+/** A jump by more than eight deviations, and than eight of these, is believed at once: a load balancer that has grown does not shrink by the next call. */
+const JUMP_MS = 20;
+/** After a first answer that found it over: how many deviations the estimate moves down at least, and how much of the deviation stays. */
+const DOWN = 0.25;
+const KEPT = 0.75;
 
 /** Pure: the estimate after one more end was seen. */
 export function learn(before: Estimate | undefined, { runningAtMs, overAtMs }: Seen): Estimate {
-  const early = runningAtMs === undefined ? Math.min((before?.early ?? 0) + 1, 6) : 0;
-  const sampleMs = runningAtMs === undefined ? Math.max(0, overAtMs - NUDGE_MS * 2 ** (early - 1)) : (runningAtMs + overAtMs) / 2;
-  if (before === undefined) return { meanMs: sampleMs, deviationMs: (overAtMs - (runningAtMs ?? sampleMs)) / 2, early };
+  if (runningAtMs === undefined) {
+    // Nothing says how much earlier it was over: less and less is believed of what deviated before.
+    const { meanMs, deviationMs, early } = before ?? { meanMs: overAtMs, deviationMs: overAtMs, early: 0 };
+    const nudgeMs = NUDGE.ms * 2 ** Math.max(0, Math.min(early + 1, NUDGE.mostTimes) - NUDGE.steadyTimes);
+    const downMs = Math.max(nudgeMs, deviationMs * DOWN);
+    return { meanMs: Math.max(0, Math.min(meanMs, overAtMs) - downMs), deviationMs: deviationMs * KEPT, early: early + 1 };
+  }
+  const sampleMs = (runningAtMs + overAtMs) / 2;
+  if (before === undefined) return { meanMs: sampleMs, deviationMs: (overAtMs - runningAtMs) / 2, early: 0 };
   const offMs = sampleMs - before.meanMs;
-  // A jump is believed at once: a load balancer that has grown does not shrink by the next call.
-  if (Math.abs(offMs) > 8 * Math.max(before.deviationMs, NUDGE_MS)) return { meanMs: sampleMs, deviationMs: Math.abs(offMs) / 8, early };
-  return {
-    meanMs: before.meanMs + GAIN * offMs,
-    deviationMs: before.deviationMs + GAIN * (Math.abs(offMs) - before.deviationMs),
-    early,
-  };
+  if (Math.abs(offMs) > 8 * Math.max(before.deviationMs, JUMP_MS)) return { meanMs: sampleMs, deviationMs: Math.abs(offMs) / 8, early: 0 };
+  const deviationMs = before.deviationMs + GAIN * (Math.abs(offMs) - before.deviationMs);
+  return { meanMs: before.meanMs + GAIN * offMs, deviationMs, early: 0 };
 }
 
 /** A shorter wait would only hear "running". Source: the task of the quickest profile takes 0.4 s (clb-api.md §7.5). */
@@ -36,12 +46,17 @@ const PAUSE_MS = { shortest: 30, longest: 2_000 } as const;
 /** Of the time that has passed since the end was expected, or since the begin where nothing is known. */
 const PAUSE_SHARE = { late: 1 / 8, unknown: 1 / 16 } as const;
 
-/** Deviations before the expected end at which the first question goes out. */
-const EARLY = 1.5;
+/** Deviations before the expected end at which the first question goes out, of what exceeds the time between two questions. */
+const EARLY = { deviations: 1.5, betweenMs: 30 } as const;
 
-/** Pure: when to ask first, milliseconds after the begin. A little early, because a question too soon costs a call and one too late costs time. */
+/**
+ * Pure: when to ask first, milliseconds after the begin: when it can be over, since a question too soon costs a call and brings the next one
+ * late. Earlier where the ends scatter widely, because a question too late costs time.
+ */
 export const firstAskMs = (estimate: Estimate | undefined): number =>
-  estimate === undefined ? UNKNOWN_FIRST_MS : Math.max(0, estimate.meanMs - EARLY * estimate.deviationMs);
+  estimate === undefined
+    ? UNKNOWN_FIRST_MS
+    : Math.max(0, estimate.meanMs - EARLY.deviations * Math.max(0, estimate.deviationMs - EARLY.betweenMs));
 
 /** Pure: the pause before the next question: quick near the expected end, then longer the later it gets. */
 export function pauseMs(estimate: Estimate | undefined, passedMs: number): number {

@@ -1,4 +1,14 @@
-import type { BoundSlot, HealthCheck, ListenerProtocol, PlaceId, PlaceWish, Scheduler, Slot, WeightedSlot } from "./load-balancer.ts";
+import type {
+  BoundSlot,
+  HealthCheck,
+  ListenerProtocol,
+  LoadBalancerSettings,
+  PlaceId,
+  PlaceWish,
+  Scheduler,
+  Slot,
+  WeightedSlot,
+} from "./load-balancer.ts";
 
 /** One write to one load balancer; never more than one runs at a time. */
 export type Call =
@@ -6,9 +16,10 @@ export type Call =
   | { readonly lane: "drain" | "tune"; readonly weights: readonly WeightedSlot[] }
   | { readonly lane: "structure"; readonly create: NewListeners }
   | { readonly lane: "structure"; readonly createRules: NewRules }
+  /** Of the load balancer itself: security groups alone, or others without them. */
+  | { readonly lane: "structure"; readonly settings: Partial<LoadBalancerSettings> }
   | { readonly lane: "bind"; readonly targets: readonly BoundSlot[] }
   | (PlaceId & { readonly lane: "tune"; readonly healthCheck: HealthCheck; readonly scheduler?: Scheduler })
-  | { readonly lane: "tune"; readonly rename: { readonly listenerId: string; readonly name: string } }
   | { readonly lane: "delete"; readonly listenerIds: readonly string[] }
   | { readonly lane: "delete"; readonly rules: { readonly listenerId: string; readonly locationIds: readonly string[] } };
 

@@ -50,10 +50,7 @@ export type Place = PlaceId & {
 };
 /** `rules` and `targets`: a listener has the one or the other. */
 export type Listener = Place & {
-  /** Says whose it is: the one in the cloud, or where its id is on record the one that it should have. */
   readonly name: string;
-  /** The name in the cloud, where that is another one. */
-  readonly shownName?: string;
   readonly protocol: string;
   readonly port: number;
   readonly rules: readonly Rule[];
@@ -61,14 +58,32 @@ export type Listener = Place & {
 /** `domain` as `canonicalDomain` gives it; listener, domain and `url` together are unique. */
 export type Rule = Place & { readonly locationId: string; readonly domain: string; readonly url: string };
 
+/** What of a load balancer can be changed while it lives; an absent wish leaves what it has. */
+export type LoadBalancerSettings = {
+  /** In the order in which they are asked. */
+  readonly securityGroups: readonly string[];
+  /** Traffic passes the security groups of the backends. */
+  readonly passToTarget: boolean;
+  readonly deleteProtect: boolean;
+  /** Mbit/s of a public one. */
+  readonly bandwidthMbps: number;
+};
+
 export type LoadBalancer = {
   readonly loadBalancerId: string;
+  /** As far as the cloud tells them. */
+  readonly settings?: Partial<LoadBalancerSettings>;
+  /** What it was ordered with, in the words of CreateLoadBalancer, e.g. { SubnetId: "subnet-1", AddressIPVersion: "IPV4" }. */
+  readonly order?: LoadBalancerOrder;
   /** E.g. ["198.18.0.1"]; empty for one that has only a domain name. */
   readonly vips: readonly string[];
   readonly domain: string | undefined;
   readonly tags: Readonly<Record<string, string>>;
   readonly listeners: readonly Listener[];
 };
+
+/** Parameters of CreateLoadBalancer by its own names. */
+export type LoadBalancerOrder = Readonly<Record<string, unknown>>;
 
 /** What a load balancer is besides its listeners. `running` false: the cloud is still creating it. */
 export type LoadBalancerFacts = Omit<LoadBalancer, "listeners"> & { readonly running: boolean };

@@ -1,6 +1,7 @@
 import type { Call } from "../domain/call.ts";
-import type { Slot } from "../domain/load-balancer.ts";
+import type { Listener, Slot } from "../domain/load-balancer.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
+import type { Intents } from "../state/intents.ts";
 import type { ListenerOwners } from "../state/listener-owners.ts";
 import type { Mirror } from "../state/mirror.ts";
 
@@ -13,23 +14,41 @@ export type Causes = {
   readonly pod: (slot: Slot, podUid: string | undefined) => string;
   /** By listener name or id, e.g. "Service shop/web TCP:80". */
   readonly owner: (listener: string) => string;
+  /** Why a listener goes, or a rule of it, e.g. "Service shop/web asks for TCP:80 no more". */
+  readonly gone: (listenerId: string, what: "listener" | "rule") => string;
 };
 
 export type CausesDeps = {
-  readonly mirror: Pick<Mirror, "read">;
+  readonly mirror: Pick<Mirror, "listeners">;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
   readonly listenerOwners: Pick<ListenerOwners, "of">;
   /** "Pod shop/web-1", by UID. */
   readonly podName: (podUid: string) => string;
   /** Why a slot may be taken away, e.g. "Pod shop/web-1 was deleted"; undefined: nobody knows. */
   readonly whyLeaves: (loadBalancerId: string, slot: Slot) => string | undefined;
+  readonly intents: Pick<Intents, "get">;
 };
 
-/** The causes at one load balancer, from who owns its listeners, who was bound, and why who leaves. */
-export function makeCauses({ mirror, addressClaims, listenerOwners, podName, whyLeaves }: CausesDeps): (loadBalancerId: string) => Causes {
-  return (id) => {
-    const listeners = mirror.read(id)?.listeners ?? [];
+/**
+ * The causes at one load balancer, from who owns its listeners, who was bound, and why who leaves. `before`: its listeners before the call,
+ * where that has been made: what it took away is there no more.
+ */
+export function makeCauses(deps: CausesDeps): (loadBalancerId: string, before?: readonly Listener[]) => Causes {
+  const { mirror, addressClaims, listenerOwners, podName, whyLeaves, intents } = deps;
+  return (id, before) => {
+    const listeners = [...(mirror.listeners(id) ?? []), ...(before ?? [])];
+    const find = (named: string): Listener | undefined => listeners.find(({ listenerId, name }) => listenerId === named || name === named);
     return {
+      gone: (listenerId, what) => {
+        const listener = find(listenerId);
+        const owner = listenerOwners.of(id, listener?.name ?? "");
+        if (listener === undefined || owner === undefined) return `nobody asks for ${listenerId} any more`;
+        const at = `${owner.kind} ${owner.namespace}/${owner.name}`;
+        const standing = intents.get(owner.uid)?.state;
+        if (standing === undefined || standing === "deleted") return `${at} was deleted`;
+        const port = `${listener.protocol}:${listener.port}`;
+        return `${at} asks for ${what === "rule" ? `rules of ${port}` : port} no more`;
+      },
       pod: (slot, podUid) => {
         if (podUid !== undefined) return `${podName(podUid)} is ready`;
         const { ip } = slot;
@@ -37,7 +56,7 @@ export function makeCauses({ mirror, addressClaims, listenerOwners, podName, why
         return whyLeaves(id, slot) ?? `${claimed === undefined ? ip : podName(claimed)} is gone or was relabelled`;
       },
       owner: (named) => {
-        const listener = listeners.find(({ listenerId, name }) => listenerId === named || name === named);
+        const listener = find(named);
         const owner = listenerOwners.of(id, listener?.name ?? named);
         const port = listener === undefined ? "" : ` ${listener.protocol}:${listener.port}`;
         return `${owner === undefined ? named : `${owner.kind} ${owner.namespace}/${owner.name}`}${port}`;
@@ -52,7 +71,7 @@ export function reasonsOf(call: Call, causes: Causes): readonly string[] {
   return all.length <= MAX_NAMED ? all : [...all.slice(0, MAX_NAMED), `and ${all.length - MAX_NAMED} more`];
 }
 
-function namesOf(call: Call, { pod, owner }: Causes): string[] {
+function namesOf(call: Call, { pod, owner, gone }: Causes): string[] {
   switch (call.lane) {
     case "bind":
       return call.targets.map((slot) => pod(slot, slot.podUid));
@@ -62,12 +81,12 @@ function namesOf(call: Call, { pod, owner }: Causes): string[] {
     case "unbind":
       return call.slots.map((slot) => pod(slot, undefined));
     case "structure":
+      if ("settings" in call) return [];
       return "create" in call ? call.create.listeners.map(({ name }) => owner(name)) : [owner(call.createRules.listenerId)];
     case "tune":
-      if ("weights" in call) return call.weights.map(({ listenerId }) => owner(listenerId));
-      return [owner("rename" in call ? call.rename.listenerId : call.listenerId)];
+      return "weights" in call ? call.weights.map(({ listenerId }) => owner(listenerId)) : [owner(call.listenerId)];
     case "delete":
-      return "listenerIds" in call ? call.listenerIds.map(owner) : [owner(call.rules.listenerId)];
+      return "listenerIds" in call ? call.listenerIds.map((id) => gone(id, "listener")) : [gone(call.rules.listenerId, "rule")];
     default:
       return call satisfies never;
   }

@@ -14,10 +14,10 @@ import type { ListenerOwners } from "../state/listener-owners.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 import type { ConfigRecord } from "../state/watched-objects.ts";
-import { describeFinding, describeForTable, ownerOfPlace, releaseText } from "./wording.ts";
+import { describeFinding, describeForTable, nameOf, ownerOfPlace, releaseText } from "./wording.ts";
 
 export type FindingsDeps = {
-  readonly intents: Pick<Intents, "get">;
+  readonly intents: Pick<Intents, "get" | "of">;
   readonly config: (namespace: string, name: string) => ConfigRecord | undefined;
   readonly listenerOwners: Pick<ListenerOwners, "of">;
   readonly mirror: Pick<Mirror, "read">;
@@ -39,20 +39,18 @@ type Held = {
 export function makeFindings(deps: FindingsDeps, held: Held) {
   /** Listeners that go without a setting: that it is refused again, when it is tried later, is no news. */
   const without = new Set<string>();
-  const nameOf = (id: string, listenerId: string): string | undefined =>
+  const listenerNameOf = (id: string, listenerId: string): string | undefined =>
     deps.mirror.read(id)?.listeners.find((one) => one.listenerId === listenerId)?.name;
   return {
     report: makeReport(deps, held),
     onDrift: (loadBalancerId: string, drifts: readonly Drift[]): void => tellDrift(deps, loadBalancerId, drifts),
-    onRenamed: (loadBalancerId: string, owner: ObjectRef, listener: RenamedListener): void =>
-      tellRenamed(deps, loadBalancerId, owner, listener),
     onLeftOut: (loadBalancerId: string, listenerName: string, settings: readonly string[], refusal: Refusal): void => {
       without.add(`${loadBalancerId} ${listenerName}`);
       tellLeftOut(deps, loadBalancerId, listenerName, settings, refusal);
     },
     onRefused: (loadBalancerId: string, call: Call, refusal: string): void => {
       const isSetting = call.lane === "tune" && "healthCheck" in call;
-      if (isSetting && without.has(`${loadBalancerId} ${nameOf(loadBalancerId, call.listenerId)}`)) return;
+      if (isSetting && without.has(`${loadBalancerId} ${listenerNameOf(loadBalancerId, call.listenerId)}`)) return;
       tellRefused(deps, loadBalancerId, call, refusal);
     },
   };
@@ -70,14 +68,18 @@ export function makeReport(deps: FindingsDeps, held?: Held): (desired: DesiredLo
         for (const problem of standingProblems(listener.owner, place.standings)) deps.tell(problem);
     for (const { ref } of desired.owners) for (const problem of configProblems(deps, ref)) deps.tell(problem);
     for (const { owner, holder, protocol, port } of desired.conflicts) {
-      const message = `Service ${owner.namespace}/${owner.name}: listener ${protocol}:${port} of ${loadBalancerId} belongs to Service ${holder.namespace}/${holder.name}: use another port or another load balancer`;
+      const message = `Service ${owner.namespace}/${owner.name}: listener ${protocol}:${port} of ${loadBalancerId} belongs to Service ${holder.namespace}/${holder.name}: use another port or another load balancer. What it had instead stays and serves until the port is free`;
       deps.tell({ object: owner, type: "Warning", reason: "ListenerConflict", message });
+    }
+    for (const { owner, holder, setting } of desired.settingConflicts ?? []) {
+      const message = `${nameOf(owner)}: ${setting} of ${loadBalancerId} is what ${nameOf(holder)} wishes, which is older: let both say the same`;
+      deps.tell({ object: owner, type: "Warning", reason: "SettingConflict", message });
     }
     for (const finding of plan.findings) {
       const told = findingProblem(deps, desired, finding);
       if (told !== undefined) deps.tell(told);
       const text = `${loadBalancerId}: ${describeFinding(finding)}`;
-      if (finding.kind === "waiting" || logged.has(text)) continue;
+      if (finding.kind === "waiting" || finding.kind === "leaving" || logged.has(text)) continue;
       logged.add(text);
       deps.log.warn({ loadBalancerId, finding: finding.kind }, text);
     }
@@ -133,24 +135,6 @@ function tellDrift(
   }
 }
 
-/** As `RenamedListener` of the listener's recorder. */
-type RenamedListener = { readonly listenerId: string; readonly shown: string; readonly because: string | undefined };
-
-function tellRenamed(
-  { tell, log }: Pick<FindingsDeps, "tell" | "log">,
-  loadBalancerId: string,
-  owner: ObjectRef,
-  { listenerId, shown, because }: RenamedListener,
-): void {
-  log.warn({ loadBalancerId, listenerId, shown, because }, "listener renamed by somebody else");
-  const at = `${owner.kind} ${owner.namespace}/${owner.name}, load balancer ${loadBalancerId}: somebody renamed listener ${listenerId} to "${shown}"`;
-  const what =
-    because === undefined
-      ? "It is served as before, and gets its name back once: its name says whose it is"
-      : `It is given up with its targets as they are, because ${because}. Give it its former name to have it served again, or delete it: then a new one is made`;
-  tell({ object: owner, type: "Warning", reason: "ListenerRenamed", message: `${at}. ${what}` });
-}
-
 type TellParkedDeps = Pick<FindingsDeps, "listenerOwners" | "tell"> & { readonly mirror: Pick<Mirror, "read"> };
 
 /** An Event for a removal that the brake holds, with what lets it go. `strays`: ids that a person released and no removal has. */
@@ -169,13 +153,18 @@ export function tellParked(
   tell({ object: owner, type: "Warning", reason: "RemovalParked", message });
 }
 
-type TellRefusedDeps = Pick<FindingsDeps, "listenerOwners" | "tell"> & {
+type TellRefusedDeps = Pick<FindingsDeps, "intents" | "listenerOwners" | "tell"> & {
   readonly facts: Pick<PodFacts, "pods">;
   readonly mirror: Pick<Mirror, "read">;
 };
 
 /** An Event about a call of one item that the cloud refused: at the Pod that it would have bound, else at the owner of the listener. */
-function tellRefused({ facts, listenerOwners, mirror, tell }: TellRefusedDeps, loadBalancerId: string, call: Call, refusal: string): void {
+function tellRefused(
+  { facts, intents, listenerOwners, mirror, tell }: TellRefusedDeps,
+  loadBalancerId: string,
+  call: Call,
+  refusal: string,
+): void {
   if (call.lane === "bind") {
     const [slot] = call.targets;
     const pod = slot && facts.pods.get(slot.podUid);
@@ -183,6 +172,13 @@ function tellRefused({ facts, listenerOwners, mirror, tell }: TellRefusedDeps, l
     const { namespace, name, uid } = pod;
     const message = `Pod ${namespace}/${name}: load balancer ${loadBalancerId} refused to bind ${slot.ip}:${slot.port}: ${refusal}`;
     return tell({ object: { kind: "Pod", namespace, name, uid }, type: "Warning", reason: "BindRefused", message });
+  }
+  if ("settings" in call) {
+    for (const { ref } of intents.of(loadBalancerId)) {
+      const message = `${ref.kind} ${ref.namespace}/${ref.name}: load balancer ${loadBalancerId} refused ${describeForTable(call).what}: ${refusal}. Correct the annotation; it is tried again, every 30 s at last`;
+      tell({ object: ref, type: "Warning", reason: "WriteRefused", message });
+    }
+    return;
   }
   const named = listenerOf(call);
   const listener = mirror.read(loadBalancerId)?.listeners.find(({ listenerId }) => listenerId === named);
@@ -213,13 +209,12 @@ function tellLeftOut(
 }
 
 /** The id of the listener that a call is about, or the name of the one that it creates. */
-function listenerOf(call: Exclude<Call, { lane: "bind" }>): string | undefined {
+function listenerOf(call: Exclude<Call, { lane: "bind" } | { settings: unknown }>): string | undefined {
   if ("slots" in call) return call.slots[0]?.listenerId;
   if ("weights" in call) return call.weights[0]?.listenerId;
   if ("create" in call) return call.create.listeners[0]?.name;
   if ("createRules" in call) return call.createRules.listenerId;
   if ("listenerIds" in call) return call.listenerIds[0];
-  if ("rename" in call) return call.rename.listenerId;
   return "rules" in call ? call.rules.listenerId : call.listenerId;
 }
 
@@ -239,15 +234,23 @@ function configProblems(deps: FindingsDeps, service: ObjectRef): Problem[] {
 
 const configNameOf = (owner: OwnerIntent | undefined): string | undefined => owner && intentOf(owner)?.configName;
 
+const PORT_TAKEN =
+  "Remove that listener or use another port. What the Service had instead stays and serves until the port is free, then it changes over by itself.";
+
 function findingProblem(deps: FindingsDeps, desired: DesiredLoadBalancer, finding: Finding): Problem | undefined {
+  const ownerOf = (name: string): ObjectRef | undefined => deps.listenerOwners.of(desired.loadBalancerId, name);
   const warn = (object: ObjectRef, reason: EventReason, fix: string): Problem => {
-    const message = `Service ${object.namespace}/${object.name}, load balancer ${desired.loadBalancerId}: ${describeFinding(finding)}. ${fix}`;
+    const holder = finding.kind === "port-taken" ? ownerOf(finding.by.name) : undefined;
+    const message = `Service ${object.namespace}/${object.name}, load balancer ${desired.loadBalancerId}: ${describeFinding(finding, holder)}. ${fix}`;
     return { object, type: "Warning", reason, message };
   };
-  const ownerOf = (name: string): ObjectRef | undefined => deps.listenerOwners.of(desired.loadBalancerId, name);
   switch (finding.kind) {
     case "port-taken":
-      return warn(finding.wanted.owner, "ListenerPortTaken", "Remove that listener or use another port.");
+      return warn(finding.wanted.owner, "ListenerPortTaken", PORT_TAKEN);
+    case "leaving": {
+      const owner = finding.makesWay ? ownerOf(finding.listener.name) : undefined;
+      return owner && warn(owner, "ListenerInterrupted", "Go by way of a free port if no request may fail.");
+    }
     case "orphaned": {
       const owner = ownerOf(finding.listener.name);
       return (

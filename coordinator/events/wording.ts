@@ -65,10 +65,19 @@ function howToRelease(annotation: string, spent: Parked["spent"], owner: string)
 export const describeRefused = (loadBalancerId: string, call: RefusedCall): string =>
   refusedCall(`load balancer ${loadBalancerId}`, call).message;
 
-export function describeFinding(finding: Finding): string {
+/** `owner`: of the listener that the finding names, where it is known. */
+export function describeFinding(finding: Finding, owner?: ObjectRef): string {
   switch (finding.kind) {
-    case "port-taken":
-      return `port ${finding.wanted.protocol}:${finding.wanted.port} is taken by foreign listener ${finding.by.listenerId}`;
+    case "port-taken": {
+      const { listenerId, name } = finding.by;
+      const holder = owner === undefined ? `foreign listener ${listenerId} ("${name}")` : `listener ${listenerId} of ${nameOf(owner)}`;
+      return `port ${finding.wanted.protocol}:${finding.wanted.port} is taken by ${holder}`;
+    }
+    case "leaving": {
+      const at = `listener ${finding.listener.listenerId} (${portOf(finding.listener)}), which nobody asks for any more,`;
+      if (finding.makesWay) return `${at} goes before what replaces it is there, because that needs its port: requests fail meanwhile`;
+      return `${at} stays until what its owner asks for instead serves, then it drains and goes`;
+    }
     case "orphaned":
       return `listener ${finding.listener.listenerId} (${finding.listener.name}) is ours, but its owner is unknown: kept`;
     case "quota":
@@ -81,6 +90,8 @@ export function describeFinding(finding: Finding): string {
       return finding satisfies never;
   }
 }
+
+const portOf = ({ protocol, port }: Listener): string => `${protocol}:${port}`;
 
 const placeText = ({ listener, rule }: { readonly listener: Listener; readonly rule?: Rule }): string =>
   rule === undefined ? `listener ${listener.listenerId}` : `rule ${rule.domain}${rule.url} of listener ${listener.listenerId}`;
@@ -111,6 +122,11 @@ export function describeForTable(call: Call): { readonly call: string; readonly 
             call.createRules.rules.map(({ domain, url }) => `${domain}${url}`),
           ),
         };
+      if ("settings" in call) {
+        const { securityGroups: groups, ...others } = call.settings;
+        if (groups !== undefined) return { call: "SetLoadBalancerSecurityGroups", what: named("security group", groups) };
+        return { call: "ModifyLoadBalancerAttributes", what: named("setting", Object.keys(others)) };
+      }
       const { protocol, listeners } = call.create;
       return {
         call: "CreateListener",
@@ -122,7 +138,6 @@ export function describeForTable(call: Call): { readonly call: string; readonly 
     }
     case "tune":
       if ("weights" in call) return { call: "BatchModifyTargetWeight", what: named("target", call.weights.map(targetKey)) };
-      if ("rename" in call) return { call: "ModifyListener", what: `${call.rename.listenerId} named ${call.rename.name}` };
       return { call: call.locationId === undefined ? "ModifyListener" : "ModifyRule", what: call.locationId ?? call.listenerId };
     case "delete":
       if ("rules" in call) return { call: "DeleteRule", what: named("rule", call.rules.locationIds) };

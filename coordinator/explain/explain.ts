@@ -13,7 +13,7 @@ import {
   slotOf,
   targetKey,
 } from "../domain/load-balancer.ts";
-import type { Plan } from "../domain/plan/plan-load-balancer.ts";
+import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { Step } from "../domain/readiness/gate-condition.ts";
 import type { Parked } from "../domain/safety/brake.ts";
 import { allowedCalls, type Policy } from "../domain/safety/policy.ts";
@@ -172,7 +172,7 @@ export class Explain {
       })),
       runningCall: running && describeCall(running),
       plannedCalls: this.#describePlanned(plan.calls),
-      findings: [...plan.findings.map(describeFinding), ...this.#refusedAt(id)],
+      findings: [...plan.findings.map((finding) => this.#describeFinding(id, finding)), ...this.#refusedAt(id)],
       parked: this.#deps.guard.parked(id).map((parked) => this.#describeParked(id, parked)),
     };
   }
@@ -203,6 +203,10 @@ export class Explain {
     if (drainedAtMs === undefined || policy !== "enforce" || addressClaims.podOf(id, slot.ip) === undefined) return undefined;
     const leftMs = drainedAtMs + drainMs - clock.now();
     return leftMs > 0 ? Math.ceil(leftMs / 1000) : undefined;
+  }
+
+  #describeFinding(id: string, finding: Finding): string {
+    return describeFinding(finding, finding.kind === "port-taken" ? this.#deps.listenerOwners.of(id, finding.by.name) : undefined);
   }
 
   #refusedAt(id: string): string[] {

@@ -24,8 +24,6 @@ export type BindProgress = {
 
 export type PodBindingsDeps = {
   readonly selections: Pick<SelectionIndex, "ownersSelecting">;
-  /** The checks of a listener are off because somebody decided that; default: they are off for that reason. */
-  readonly isCheckOff?: (owner: OwnerIntent, protocol: string, port: number) => boolean;
   readonly mirror: Pick<Mirror, "read" | "health">;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
   readonly progress: BindProgress;
@@ -73,7 +71,7 @@ export class PodBindings {
     }
     const places = this.#deps.places?.(owner) ?? askedPlaces(this.#deps.clusterId, owner);
     return places.flatMap((asked) => {
-      const found = this.#found(loadBalancerId, owner, asked, pod);
+      const found = this.#found(loadBalancerId, asked, pod);
       if (found === undefined) return [];
       const step = this.#stuck(loadBalancerId, found.step) ?? found.step;
       return [this.#dated(pod, { service, loadBalancerId, listener: placeName(asked), at: found.at, step })];
@@ -93,12 +91,7 @@ export class PodBindings {
   }
 
   /** Undefined: the place does not ask for this Pod. */
-  #found(
-    loadBalancerId: string,
-    owner: OwnerIntent,
-    asked: AskedPlace,
-    pod: PodFact,
-  ): { readonly step: Step; readonly at: PlaceId | undefined } | undefined {
+  #found(loadBalancerId: string, asked: AskedPlace, pod: PodFact): { readonly step: Step; readonly at: PlaceId | undefined } | undefined {
     const { mirror, progress, addressClaims } = this.#deps;
     const standing = asked.standing(pod);
     if (standing === undefined) return undefined;
@@ -115,7 +108,6 @@ export class PodBindings {
       standing,
       place,
       target,
-      isCheckOff: this.#deps.isCheckOff?.(owner, asked.protocol, asked.port) !== false,
       strange: claimed !== undefined && claimed !== pod.uid,
       health: slot && mirror.health(loadBalancerId, slot)?.state,
       binding: slot !== undefined && binds(progress.running(loadBalancerId), slotKey(slot)),

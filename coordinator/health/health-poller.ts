@@ -6,8 +6,8 @@ import type { Logger } from "../../common/log.ts";
 import { OVER, withEither } from "../../common/signals.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
 import { ClbApiError } from "../cloud/clb-error.ts";
-import { placesOf } from "../domain/load-balancer.ts";
-import { type Awaited, fastestPauseMs, nextQuestionMs, repeatPauseMs } from "../domain/pace/health-pace.ts";
+import { type HealthState, placesOf } from "../domain/load-balancer.ts";
+import { type Awaited, nextQuestionMs, repeatPauseMs, shortestPauseMs } from "../domain/pace/health-pace.ts";
 import type { Mirror } from "../state/mirror.ts";
 
 /** Load balancers per question. Source: clb-api.md §2.3. */
@@ -20,10 +20,10 @@ export type HealthPollerDeps = {
   readonly log: Logger;
   /** How often to ask while nobody waits, milliseconds. */
   readonly idleMs: number;
-  /** Longest pause while a check window is open, milliseconds; shorter where the rate allows. */
+  /** Pause between questions about a load balancer while a check window is open there, milliseconds; longer where the rate does not allow it. */
   readonly pollMs: number;
-  /** DescribeTargetHealth per second; the poller uses half of it. */
-  readonly callsPerSecond: number;
+  /** DescribeTargetHealth per second now, all purposes together. */
+  readonly callsPerSecond: () => number;
   /** Those whose health somebody waits for; empty if nobody does. */
   readonly awaited: (loadBalancerId: string) => readonly Awaited[];
   /** An answer about these has come, or nothing is bound there; one that the answer leaves out is still not known. */
@@ -34,8 +34,13 @@ export type HealthPollerDeps = {
 
 /** Longest pause after questions that failed, milliseconds; longer where they have failed for long (LastingFailures). */
 const MOST_FAILED_MS = 5_000;
-/** A question that takes longer is slow: those it does not name are asked about meanwhile. Answers come in about 100 ms (clb-api.md §7.5). */
-const SLOW_MS = 1_000;
+/** Load balancers that are met within so long share their first question, milliseconds. */
+const MET_MS = 250;
+/**
+ * Questions about one load balancer that may be under way while somebody waits there: they overlap, for the next result does not wait for
+ * the last answer. More would not find it sooner, since answers come in about 100 ms (clb-api.md §7.5), and a slow cloud gets fewer.
+ */
+const AT_ONCE = 4;
 /** A question without an answer for so long has failed, the wait for its turn included. */
 const LOST_MS = 10_000;
 
@@ -45,11 +50,12 @@ const LOST_MS = 10_000;
  */
 type Missed = { readonly how: "failed" | "refused" | "left-out"; readonly againMs: number };
 /**
- * What was asked about a load balancer. `firstMs`: when its first question may come; `askedMs`: its last one that was answered; both
- * milliseconds since the epoch. `isKnown`: an answer has told of it. `misses`: so many questions in a row brought nothing.
+ * What was asked about a load balancer. `firstMs`: when its first question may come; `sentMs`: its last one; `askedMs`: the last one that
+ * was answered; all milliseconds since the epoch. `isKnown`: an answer has told of it. `misses`: so many questions in a row brought nothing.
  */
 type Asked = {
   readonly firstMs: number;
+  readonly sentMs?: number;
   readonly askedMs?: number;
   readonly isKnown: boolean;
   readonly misses: number;
@@ -66,8 +72,8 @@ export class HealthPoller {
   readonly #lasting = new LastingFailures();
   /** When the last question was asked, about whomever. */
   #lastMs = 0;
-  /** Those about whom a question is under way. */
-  readonly #underWay = new Set<string>();
+  /** How many questions are under way, by load balancer. */
+  readonly #underWay = new Map<string, number>();
   #questions: Promise<void>[] = [];
   #wake = Promise.withResolvers<void>();
 
@@ -84,12 +90,15 @@ export class HealthPoller {
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.#deps;
     while (!signal.aborted) {
+      const pacedMs = this.#lastMs + shortestPauseMs(this.#deps.callsPerSecond()) - clock.now();
+      if (pacedMs > 0) await clock.sleep(Math.max(pacedMs, 1), signal).catch(() => undefined);
       this.#wake = Promise.withResolvers();
       const now = clock.now();
       const due = this.#due(now);
       const ready = questionOf(due, now);
       const nextMs = Math.max(due.reduce((soonest, { atMs }) => Math.min(soonest, atMs), now + this.#deps.idleMs) - now, 1);
-      if (ready.length > 0) await this.#rest(SLOW_MS, this.#ask(ready, signal), signal);
+      if (signal.aborted) break;
+      if (ready.length > 0) this.#ask(ready, signal);
       else await this.#rest(nextMs, this.#wake.promise, signal);
     }
     await Promise.all(this.#questions);
@@ -109,33 +118,45 @@ export class HealthPoller {
     const { mirror, idleMs, pollMs, callsPerSecond, awaited } = this.#deps;
     const present = new Set(mirror.ids);
     for (const id of this.#asked.keys()) if (!present.has(id)) this.#forget(id);
-    const waiting = mirror.ids.filter((id) => !this.#underWay.has(id)).map((id) => ({ id, targets: awaited(id) }));
-    const calls = Math.ceil(waiting.filter(({ targets }) => targets.length > 0).length / PER_QUESTION);
-    const pace = { fastestMs: fastestPauseMs(calls, callsPerSecond), slowestMs: Math.max(pollMs, fastestPauseMs(calls, callsPerSecond)) };
-    return waiting.map(({ id, targets }): Due => {
-      const { firstMs, askedMs, missed, misses, isKnown } = this.#asked.get(id) ?? this.#meet(id, nowMs);
+    const waiting = mirror.ids.flatMap((id) => {
+      const underWay = this.#underWay.get(id) ?? 0;
+      const targets = underWay < AT_ONCE ? awaited(id) : [];
+      return underWay > 0 && targets.length === 0 ? [] : [{ id, targets }];
+    });
+    const groups = Math.ceil(waiting.filter(({ targets }) => targets.length > 0).length / PER_QUESTION);
+    const openMs = Math.max(pollMs, groups * shortestPauseMs(callsPerSecond()));
+    return waiting.flatMap(({ id, targets }): Due[] => {
+      const { firstMs, sentMs, askedMs, missed, misses, isKnown } = this.#asked.get(id) ?? this.#meet(id, nowMs);
       // One unknown load balancer spoils a question for all: halves tell which.
       const one = { id, isKnown, most: missed?.how === "refused" ? Math.max(1, PER_QUESTION >> misses) : PER_QUESTION };
       const restMs = missed?.againMs ?? (askedMs === undefined ? firstMs : askedMs + idleMs);
-      const awaitedAtMs = nextQuestionMs(targets, askedMs, nowMs, pace);
+      const awaitedAtMs = nextQuestionMs(targets, sentMs, nowMs, openMs);
       const isHeard = missed === undefined || missed.how === "left-out";
-      // What is due within half of the longest pause comes along, so that all who wait share their questions from then on.
-      if (awaitedAtMs === undefined || awaitedAtMs >= restMs || !isHeard) return { ...one, atMs: restMs, alongMs: 0 };
-      return { ...one, atMs: awaitedAtMs, alongMs: pace.slowestMs / 2 };
+      // What is due within half of the pause comes along, so that all who wait share their questions from then on.
+      if (awaitedAtMs !== undefined && isHeard && (awaitedAtMs < restMs || this.#underWay.has(id)))
+        return [{ ...one, atMs: awaitedAtMs, alongMs: openMs / 2 }];
+      return this.#underWay.has(id) ? [] : [{ ...one, atMs: restMs, alongMs: 0 }];
     });
   }
 
-  /** Resolves when the question is over, however it ends. */
-  #ask(ids: readonly string[], signal: AbortSignal): Promise<void> {
-    for (const id of ids) this.#underWay.add(id);
-    this.#lastMs = this.#deps.clock.now();
+  #ask(ids: readonly string[], signal: AbortSignal): void {
+    const sentMs = this.#deps.clock.now();
+    this.#lastMs = sentMs;
+    for (const id of ids) {
+      this.#underWay.set(id, (this.#underWay.get(id) ?? 0) + 1);
+      const before = this.#asked.get(id);
+      if (before !== undefined) this.#asked.set(id, { ...before, sentMs });
+    }
     const question = this.#question(ids, signal).finally(() => {
-      for (const id of ids) this.#underWay.delete(id);
+      for (const id of ids) {
+        const others = (this.#underWay.get(id) ?? 1) - 1;
+        if (others > 0) this.#underWay.set(id, others);
+        else this.#underWay.delete(id);
+      }
       this.#questions = this.#questions.filter((other) => other !== question);
       this.#wake.resolve();
     });
     this.#questions.push(question);
-    return question;
   }
 
   async #question(ids: readonly string[], signal: AbortSignal): Promise<void> {
@@ -144,16 +165,19 @@ export class HealthPoller {
     try {
       const answer = await this.#answer(ids, signal);
       const nowMs = clock.now();
-      const told = new Set(ids.filter((id) => answer.has(id) || isEmpty(mirror, id)));
-      for (const id of ids) this.#noteAnswer(id, told.has(id), askedMs);
+      // Questions overlap: what is older than what was heard already says nothing any more.
+      const heard = ids.filter((id) => (this.#asked.get(id)?.askedMs ?? 0) <= askedMs);
+      const told = new Set(heard.filter((id) => answer.has(id) || isEmpty(mirror, id)));
+      for (const id of heard) this.#noteAnswer(id, told.has(id), askedMs);
       this.#deps.onAnswer?.([...told]);
-      for (const [id, states] of answer) mirror.noteHealth(id, states, { askedMs, nowMs });
+      for (const id of heard) mirror.noteHealth(id, answer.get(id) ?? NOTHING, { askedMs, nowMs });
     } catch (err) {
       if (isCancelled(err, signal)) return;
       const isRefused = err instanceof ClbApiError && err.call.code.startsWith("InvalidParameter");
-      for (const id of ids) this.#noteFailure(id, isRefused ? "refused" : "failed");
+      const unheard = ids.filter((id) => (this.#asked.get(id)?.askedMs ?? 0) <= askedMs);
+      for (const id of unheard) this.#noteFailure(id, isRefused ? "refused" : "failed");
       // One unknown load balancer fails the whole question: each must be read again, which finds the one that is gone.
-      if (isRefused) for (const id of ids) this.#doubt(id);
+      if (isRefused) for (const id of unheard) this.#doubt(id);
       log.warn({ err, loadBalancerIds: ids }, "health not read");
     }
   }
@@ -167,7 +191,7 @@ export class HealthPoller {
 
   /** After a start load balancers come one by one: those of one pause share their first question. */
   #meet(id: string, nowMs: number): Asked {
-    const met: Asked = { firstMs: Math.max(nowMs, this.#lastMs + this.#deps.pollMs), isKnown: false, misses: 0 };
+    const met: Asked = { firstMs: Math.max(nowMs, this.#lastMs + MET_MS), isKnown: false, misses: 0 };
     this.#asked.set(id, met);
     return met;
   }
@@ -176,9 +200,9 @@ export class HealthPoller {
   #noteAnswer(id: string, isTold: boolean, askedMs: number): void {
     const before = this.#asked.get(id);
     if (before === undefined) return;
-    const { firstMs, isKnown } = before;
+    const { missed: _none, ...rest } = before;
     this.#lasting.over(id);
-    if (isTold || isKnown) return void this.#asked.set(id, { firstMs, askedMs, isKnown: true, misses: 0 });
+    if (isTold || rest.isKnown) return void this.#asked.set(id, { ...rest, askedMs, isKnown: true, misses: 0 });
     this.#asked.set(id, { ...before, askedMs });
     this.#noteMiss(id, "left-out", this.#deps.idleMs);
   }
@@ -206,6 +230,9 @@ export class HealthPoller {
   }
 }
 
+/** Of one that an answer leaves out. */
+const NOTHING: ReadonlyMap<string, HealthState> = new Map();
+
 /** Nothing is bound there: no answer could tell anything. */
 const isEmpty = (mirror: Mirror, id: string): boolean => {
   const actual = mirror.read(id);
@@ -215,11 +242,12 @@ const isEmpty = (mirror: Mirror, id: string): boolean => {
 /** `most`: how many a question may name that names this one. */
 type Due = { readonly id: string; readonly isKnown: boolean; readonly most: number; readonly atMs: number; readonly alongMs: number };
 
-/** What to ask about now, those first that were never answered, then the longest due; empty if nothing is due yet. */
+/** What to ask about now, those first that were never answered, then those where somebody waits, then the longest due; empty if nothing is due yet. */
 function questionOf(due: readonly Due[], nowMs: number): string[] {
   if (!due.some(({ atMs }) => atMs <= nowMs)) return [];
   const ready = due.filter(({ atMs, alongMs }) => atMs <= nowMs + alongMs);
-  ready.sort((a, b) => Number(a.isKnown) - Number(b.isKnown) || a.atMs - b.atMs);
+  const isIdle = ({ alongMs }: Due): number => Number(alongMs === 0);
+  ready.sort((a, b) => Number(a.isKnown) - Number(b.isKnown) || isIdle(a) - isIdle(b) || a.atMs - b.atMs);
   const ids: string[] = [];
   let most: number = PER_QUESTION;
   for (const one of ready) {

@@ -1,15 +1,12 @@
 import type { ClbApi } from "../cloud/clb-api.ts";
 import { QuotaPoller } from "../cloud/quota-poller.ts";
 import type { Call } from "../domain/call.ts";
-import type { Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { Parked } from "../domain/safety/brake.ts";
 import { allowedCalls, keepsAll, type Policy } from "../domain/safety/policy.ts";
 import type { RemovalGuard } from "../safety/removal-guard.ts";
-import type { ListenerIdentity } from "../state/listener-identity.ts";
 import type { State } from "../state/state.ts";
 import { FailedPasses } from "../workqueue/failed-passes.ts";
 import { Worker, type WorkerDeps } from "../workqueue/worker.ts";
-import { ListenerRecorder, type ListenerRecorderDeps } from "./listener-recorder.ts";
 import { Planner } from "./planner.ts";
 import { type LoadBalancerDeps, makeLoadBalancerReconciler } from "./reconcile.ts";
 import { RefusedItems } from "./refused-items.ts";
@@ -25,12 +22,11 @@ const CONCURRENCY = 1_000;
 export type LoadBalancersDeps = Pick<LoadBalancerDeps, "api" | "clock" | "log" | "report" | "onDrift" | "onMade"> & {
   readonly api: ClbApi;
   readonly rateLimit: ResyncDeps["rateLimit"];
-  readonly state: Pick<State, "mirror" | "addressClaims" | "ownerRecords" | "identity" | "intents" | "facts" | "pods" | "ready">;
+  readonly state: Pick<State, "mirror" | "addressClaims" | "intents" | "facts" | "pods" | "objects">;
   readonly guard: RemovalGuard;
   readonly settings: LoadBalancersSettings;
   /** Told of each call of one item that the cloud refused. */
   readonly onRefused: ConstructorParameters<typeof RefusedItems>[0];
-  readonly onRenamed: ListenerRecorderDeps["onRenamed"];
   readonly onLeftOut: NonNullable<WriterDeps["onLeftOut"]>;
   readonly onWrite: NonNullable<WriterDeps["onWrite"]>;
   readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]>;
@@ -64,6 +60,8 @@ export interface LoadBalancersController {
     readonly refusal: (loadBalancerId: string, slot: string, podUid: string) => string | undefined;
     readonly notCreated: (loadBalancerId: string, what: string) => string | undefined;
   };
+  /** What was written there and had ended well may not be so: it is read before the next decision. */
+  doubt(loadBalancerId: string): void;
   /** What is due now, as far as every load balancer is known. */
   due(): Due[];
   /** Resolves when `stop` has aborted and the running passes have ended; `hard` ends those as well. */
@@ -95,12 +93,11 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
     ...deps,
     ...state,
     ...settings,
-    synced: () => state.ready,
+    synced: () => state.objects.synced,
     writer,
     refusedItems,
     resync,
-    recorder: new ListenerRecorder({ ...state, clock, log, onRenamed: deps.onRenamed, due: (id) => wakeUps().loadBalancerDue(id) }),
-    plan: (desired, actual) => withoutUnrecorded(planner.plan(desired, actual), state.identity, actual.loadBalancerId),
+    plan: (desired, actual) => planner.plan(desired, actual),
     allowed: (calls) => allowedCalls(policy, calls),
     takesOver: ({ ip, podUid }) => keepsAll(policy) && pods.byIp(ip)?.uid === podUid,
     onForgotten: (id) => {
@@ -120,6 +117,10 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
       refusal: (id, slot, podUid) => refusedItems.why(id, slot, podUid),
       notCreated: (id, what) => refusedItems.whyNotCreated(id, what),
     },
+    doubt: (id) => {
+      writer.doubt(id, "a write that had ended well has failed");
+      queue.add(id);
+    },
     due: () =>
       [...intents.loadBalancerIds].flatMap((loadBalancerId): Due[] => {
         const actual = mirror.read(loadBalancerId);
@@ -132,9 +133,3 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
     },
   };
 }
-
-/** That a listener is to be named back has to be on record first: a listener that is renamed again is another matter. */
-const withoutUnrecorded = (plan: Plan, identity: Pick<ListenerIdentity, "mayRename">, id: string): Plan => ({
-  ...plan,
-  calls: plan.calls.filter((call) => !("rename" in call) || identity.mayRename(id, call.rename.listenerId)),
-});

@@ -4,7 +4,7 @@ import type { ClbApi } from "../cloud/clb-api.ts";
 import { ClbApiError, isLocked } from "../cloud/clb-error.ts";
 import { type Call, itemsOf } from "../domain/call.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
-import { type LoadBalancer, placesOf, slotOf } from "../domain/load-balancer.ts";
+import { type Listener, type LoadBalancer, placesOf, slotOf } from "../domain/load-balancer.ts";
 import { afterConflicts, inLaneOrder } from "../domain/plan/lane-order.ts";
 import type { Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { Intents } from "../state/intents.ts";
@@ -12,7 +12,6 @@ import type { Outcome, Reconcile } from "../workqueue/worker.ts";
 import { type AdoptDeps, adopt } from "./adopt.ts";
 import { pauseAfterFailedCall, pauseAfterFailedClaim } from "./failed-call.ts";
 import { Lanes } from "./lanes.ts";
-import type { ListenerRecorder } from "./listener-recorder.ts";
 import { LockWait } from "./lock-wait.ts";
 import { ensureCurrent, type RefreshDeps } from "./refresh.ts";
 import type { Writer } from "./writer.ts";
@@ -31,8 +30,6 @@ export type LoadBalancerDeps = RefreshDeps &
     readonly plan: (desired: DesiredLoadBalancer, actual: LoadBalancer) => Plan;
     /** Those calls of a plan that may be made; default: all. */
     readonly allowed?: (calls: readonly Call[]) => readonly Call[];
-    /** Keeps what is stored of owners in step; default: nothing is stored. */
-    readonly recorder?: Pick<ListenerRecorder, "keep">;
     /** Told of a load balancer that is gone, or not ours any more. */
     readonly onForgotten?: (loadBalancerId: string) => void;
     /** Told of each write that ended, well or not; not of those that met a lock. */
@@ -49,6 +46,8 @@ export type Made = {
   readonly startedMs: number;
   readonly endedMs: number;
   readonly waitedMs: number;
+  /** The listeners before the call. */
+  readonly before: readonly Listener[];
 };
 
 /** How to wait for the first synchronisation of the watches. */
@@ -82,7 +81,6 @@ export function makeLoadBalancerReconciler(ports: LoadBalancerDeps): Reconcile {
     if (actual === undefined) return resync(deps);
     const desired = intents.desired(id);
     await adopt(deps, desired, actual, signal);
-    deps.recorder?.keep(desired, actual, signal);
     const plan = deps.plan(desired, actual);
     deps.report(desired, plan);
     const allowed = deps.allowed?.(plan.calls) ?? plan.calls;
@@ -110,15 +108,16 @@ async function make(deps: PassDeps, id: string, call: Call, signal: AbortSignal)
   const { clock, mirror, refusedItems, lockWait, lanes } = deps;
   const startedMs = clock.now();
   const waitedMs = lanes.waitedMs(id, call.lane, startedMs);
+  const before = mirror.listeners(id) ?? [];
   const ended = (result: string): void => {
     const endedMs = clock.now();
     // Whoever held the lock for so long has changed something: what we knew before is not what our next decision may rest on.
     if (lockWait.passed(id, startedMs)) mirror.markStale(id, "another writer held the lock");
     if (result === "ok") {
       lanes.wrote(id, call.lane, { startedMs, endedMs }); // a refusal is quick, and no measure of how long others wait
-      lockWait.ended(id, isBatch(call) ? "batch" : "task", itemsOf(call), endedMs);
+      lockWait.ended(id, { kind: isBatch(call) ? "batch" : "task", items: itemsOf(call), startedMs, endedMs });
     }
-    deps.onMade?.({ loadBalancerId: id, call, result, startedMs, endedMs, waitedMs });
+    deps.onMade?.({ loadBalancerId: id, call, result, startedMs, endedMs, waitedMs, before });
   };
   try {
     await deps.writer.make(id, call, signal);
@@ -155,6 +154,7 @@ async function deleteIfOver(
   const [owner, ...others] = desired.owners;
   if (owner === undefined || others.length > 0 || owner.state !== "deleted" || actual.listeners.length > 0) return false;
   if (actual.tags[CLUSTER_TAG] !== deps.clusterId || actual.tags[OWNER_TAG] !== owner.ref.uid) return false;
+  if (owner.retain || actual.settings?.deleteProtect === true) return false; // its owner's pass tells that it is kept
   await deps.api.deleteLoadBalancer(actual.loadBalancerId, signal);
   deps.log.info({ loadBalancerId: actual.loadBalancerId }, "load balancer deleted");
   deps.mirror.forget(actual.loadBalancerId);

@@ -76,6 +76,12 @@ export class Writer {
     return this.#recent.rereadAtMs(loadBalancerId);
   }
 
+  /** What was written here and had ended well may not be so: read it before the next decision, and believe what the read says. */
+  doubt(loadBalancerId: string, because: string): void {
+    this.#deps.mirror.markStale(loadBalancerId, because);
+    this.#recent.forget(loadBalancerId);
+  }
+
   rereadFailed(loadBalancerId: string): void {
     this.#recent.rereadFailed(loadBalancerId, this.#deps.clock.now());
   }
@@ -108,10 +114,7 @@ export class Writer {
         this.#overQuota.set(loadBalancerId, this.overQuota(loadBalancerId) + 1);
       // Whatever is not a clear refusal may have taken effect; without its claim nothing was begun.
       const isClear = err instanceof KubeApiError || (err instanceof ClbApiError && !err.ambiguous);
-      if (!isClear) {
-        mirror.markStale(loadBalancerId, `${call.lane} ended in doubt`);
-        this.#recent.forget(loadBalancerId);
-      }
+      if (!isClear) this.doubt(loadBalancerId, `${call.lane} ended in doubt`);
       throw err;
     } finally {
       this.#running.delete(loadBalancerId);
@@ -154,11 +157,14 @@ export class Writer {
         return [];
       case "tune":
         if ("weights" in call) await api.setWeights(loadBalancerId, call.weights, signal);
-        else if ("rename" in call) await api.renameListener(loadBalancerId, call.rename, signal);
         else await api.modifyPlace(loadBalancerId, call, call, signal);
         return [];
       case "structure":
         if ("create" in call) return await api.createListeners(loadBalancerId, call.create, signal);
+        if ("settings" in call) {
+          await api.setLoadBalancer(loadBalancerId, call.settings, signal);
+          return [];
+        }
         return await api.createRules(loadBalancerId, call.createRules, signal);
       case "delete":
         if ("listenerIds" in call) await api.deleteListeners(loadBalancerId, call.listenerIds, signal);

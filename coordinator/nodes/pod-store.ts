@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { isOlder } from "../../common/kubernetes/watched-store.ts";
 import type { PodEnd, PodFact } from "../../common/vocabulary.ts";
 import type { PodChange } from "../state/pod-facts.ts";
+import { makeSharing } from "./shared-values.ts";
 
 /** Who told: the node's agent, our own watch of the node, or the watch of Nodes. */
 export type Teller = "agent" | "watch" | "nodes";
@@ -28,6 +29,7 @@ export function makePodStore(now: () => number): PodStore {
   const pods = new Map<string, PodFact>();
   const graves = new Map<string, Grave>(); // in order of their ends
   const listeners = new Set<(change: PodChange) => void>();
+  const share = makeSharing();
   const emit = (change: PodChange): void => listeners.forEach((listener) => listener(change));
 
   const bury = (uid: string, grave: Grave): void => {
@@ -54,9 +56,10 @@ export function makePodStore(now: () => number): PodStore {
       if (grave !== undefined && !revives(fact, by, grave)) return "over";
       graves.delete(fact.uid);
       // Only an agent sees the kernel; what it saw is not unsaid by our watch.
-      const after =
+      const told =
         by === "watch" && before !== undefined ? { ...fact, hostInterface: before.hostInterface, networkNote: before.networkNote } : fact;
-      if (isDeepStrictEqual(before, after)) return "taken";
+      if (isDeepStrictEqual(before, told)) return "taken";
+      const after = share(told);
       pods.set(fact.uid, after);
       emit({ before, after, end: undefined });
       return "taken";

@@ -2,6 +2,7 @@ import type { Logger } from "../../common/log.ts";
 import { CLUSTER_TAG, EXISTING_LOAD_BALANCER, INTERNAL_SUBNET, LOAD_BALANCER_ID, OWNER_TAG, TKE_CREATED_TAG } from "../../common/names.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
 import { ClbApiError, isArrears, isDenied, isQuota, isThrottled } from "../cloud/clb-error.ts";
+import { changedOrder } from "../domain/intent/order.ts";
 import type { Blocker } from "../domain/intent/owner-intent.ts";
 import { namedLoadBalancer, type ServiceIntent, type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
 import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
@@ -14,12 +15,14 @@ import type { Errand, Orders } from "./orders.ts";
 
 export type SourceDeps = {
   readonly api: Pick<ClbApi, "loadBalancer" | "ownLoadBalancers" | "createLoadBalancer">;
-  readonly mirror: Pick<Mirror, "facts" | "isGone">;
+  readonly mirror: Pick<Mirror, "facts">;
   readonly clusterId: string;
   /** VPC in which load balancers are created; undefined: the account's default. */
   readonly vpcId: string | undefined;
   readonly tell: (problem: Problem) => void;
   readonly orders: Orders;
+  /** By UID, of all Services. */
+  readonly service: (uid: string) => ServiceRecord | undefined;
   readonly log: Logger;
 };
 
@@ -40,14 +43,14 @@ export async function ensureLoadBalancer(
   { service, intent, present }: { readonly service: ServiceRecord; readonly intent: ServiceIntent; readonly present: string | undefined },
   signal: AbortSignal,
 ): Promise<Found> {
-  const known = present === undefined || deps.mirror.isGone(present) ? undefined : await factsOf(deps, present, signal);
+  const known = present === undefined ? undefined : deps.mirror.facts(present);
   if (known !== undefined) {
     tellRefusedChange(deps, service, intent, known);
     if (hasAddress(known)) return { kind: "found", facts: known };
     return { kind: "found", facts: (await deps.api.loadBalancer(known.loadBalancerId, signal)) ?? known };
   }
   const at = `Service ${service.namespace}/${service.name}`;
-  if (intent.source.kind === "create") return await findOrCreate(deps, at, service, intent.source.subnetId, signal);
+  if (intent.source.kind === "create") return await findOrCreate(deps, at, service, intent.source, signal);
   const { loadBalancerId } = intent.source;
   const errand: Errand = { uid: service.uid, wish: loadBalancerId, action: "DescribeLoadBalancers" };
   const facts = await deps.orders.run(errand, () => deps.api.loadBalancer(loadBalancerId, signal));
@@ -57,18 +60,34 @@ export async function ensureLoadBalancer(
   return { kind: "blocked", blocker: { reason: "LoadBalancerNotFound", message } };
 }
 
-/** Not read yet: the Service has it since before this leader began. */
-const factsOf = async ({ mirror, api }: SourceDeps, id: string, signal: AbortSignal): Promise<LoadBalancerFacts | undefined> =>
-  mirror.facts(id) ?? (await api.loadBalancer(id, signal));
-
 /** A Service keeps the load balancer that it has; another one needs another life of it (tke-contract.md §2.7). */
 function tellRefusedChange(deps: SourceDeps, service: ServiceRecord, { source }: ServiceIntent, present: LoadBalancerFacts): void {
   const created = present.tags[OWNER_TAG] === service.uid;
   const wanted = source.kind === "existing" ? source.loadBalancerId : created ? present.loadBalancerId : "one that we create";
-  if (wanted === present.loadBalancerId) return;
+  if (wanted === present.loadBalancerId) return tellChangedOrder(deps, service, source, present);
   const at = `Service ${service.namespace}/${service.name}`;
   const message = `${at}: its load balancer cannot change from ${present.loadBalancerId} to ${wanted} in place: undo the change of annotation ${EXISTING_LOAD_BALANCER}, or create the Service anew`;
   deps.tell({ object: serviceRef(service), type: "Warning", reason: "LoadBalancerChangeRefused", message });
+}
+
+/** What was ordered stays as it is; a value that is read only at creation and was edited later is named. */
+function tellChangedOrder(
+  deps: SourceDeps,
+  service: ServiceRecord,
+  source: ServiceIntent["source"],
+  { loadBalancerId, order }: LoadBalancerFacts,
+): void {
+  if (source.kind !== "create" || order === undefined) return;
+  const wanted = {
+    ...source.order,
+    LoadBalancerType: source.subnetId === undefined ? "OPEN" : "INTERNAL",
+    ...(source.subnetId !== undefined && { SubnetId: source.subnetId }),
+  };
+  for (const change of changedOrder(wanted, order)) {
+    const at = `Service ${service.namespace}/${service.name}`;
+    const message = `${at}: ${change.field} of load balancer ${loadBalancerId} is ${change.has} and cannot become ${change.wanted}: it counts only for a new load balancer. Undo the edit, or create the Service anew`;
+    deps.tell({ object: serviceRef(service), type: "Warning", reason: "LoadBalancerChangeRefused", message });
+  }
 }
 
 /** A load balancer that another cluster or owner created is not a user's load balancer. */
@@ -76,20 +95,18 @@ function unlessForeign(deps: SourceDeps, at: string, service: ServiceRecord, fac
   const cluster = facts.tags[CLUSTER_TAG] ?? deps.clusterId;
   const owner = facts.tags[OWNER_TAG] ?? service.uid;
   const byTke = facts.tags[TKE_CREATED_TAG] === "yes";
-  if (!byTke && cluster === deps.clusterId && owner === service.uid)
+  // One that was retained has outlived its owner, and whoever names it takes it up.
+  const isFree = owner === service.uid || deps.service(owner) === undefined;
+  if (!byTke && cluster === deps.clusterId && isFree)
     return facts.running ? { kind: "found", facts } : { kind: "creating", lookMs: LOOK_MS };
   const by = byTke ? "by TKE" : `for Service ${owner} of cluster ${cluster}`;
   const message = tkeCode("E4019", `${at}: load balancer ${facts.loadBalancerId} was created ${by}: name one that you created yourself`);
   return { kind: "blocked", blocker: { reason: "ForeignController", message } };
 }
 
-async function findOrCreate(
-  deps: SourceDeps,
-  at: string,
-  service: ServiceRecord,
-  subnetId: string | undefined,
-  signal: AbortSignal,
-): Promise<Found> {
+type Creation = Extract<ServiceIntent["source"], { kind: "create" }>;
+
+async function findOrCreate(deps: SourceDeps, at: string, service: ServiceRecord, source: Creation, signal: AbortSignal): Promise<Found> {
   const { clusterId, orders } = deps;
   const { uid } = service;
   const find = async (): Promise<Found | undefined> => {
@@ -101,8 +118,8 @@ async function findOrCreate(
     if (own?.running === true) return { kind: "found", facts: own };
     return own === undefined && awaited === undefined ? undefined : { kind: "creating", lookMs: awaited?.lookMs ?? LOOK_MS };
   };
-  const order: Errand = { uid, wish: subnetId ?? "", action: "CreateLoadBalancer" };
-  const create = (): Promise<Found> => createFor(deps, at, service, subnetId, signal);
+  const order: Errand = { uid, wish: wishOf(source), action: "CreateLoadBalancer" };
+  const create = (): Promise<Found> => createFor(deps, at, service, source, signal);
   // Once it is known that there is nothing to find, an order that rests needs no look either.
   if (orders.isMissing(uid)) return await orders.run(order, async () => (await find()) ?? (await create()));
   const found = await orders.run({ ...order, wish: "", action: "DescribeLoadBalancers" }, find);
@@ -110,18 +127,28 @@ async function findOrCreate(
   return await orders.run(order, create);
 }
 
+/** Whoever asks for something else than before need not wait. */
+const wishOf = ({ subnetId = "", order }: Creation): string => (order === undefined ? subnetId : `${subnetId} ${JSON.stringify(order)}`);
+
 async function createFor(
   { api, clusterId, vpcId, orders, log }: SourceDeps,
   at: string,
   { uid, namespace, name, annotations }: ServiceRecord,
-  subnetId: string | undefined,
+  { subnetId, order }: Creation,
   signal: AbortSignal,
 ): Promise<Found> {
   if (subnetId !== undefined && vpcId === undefined) {
     const message = `${at}: a private load balancer (annotation ${INTERNAL_SUBNET}) needs the VPC's id: set VPC_ID at the coordinator`;
     return { kind: "blocked", blocker: { reason: "VpcUnknown", message } };
   }
-  const wish = { name: `cd-${clusterId}-${namespace}-${name}`.slice(0, 80), clusterId, ownerUid: uid, vpcId, subnetId };
+  const wish = {
+    name: `cd-${clusterId}-${namespace}-${name}`.slice(0, 80),
+    clusterId,
+    ownerUid: uid,
+    vpcId,
+    subnetId,
+    ...(order !== undefined && { order }),
+  };
   try {
     const loadBalancerId = await api.createLoadBalancer({ ...wish, clientToken: orders.token(uid) }, signal);
     // A token may answer with what it made once, even after that was deleted; what a Service is annotated with has been shown.

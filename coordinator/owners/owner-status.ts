@@ -2,6 +2,7 @@ import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import { kubePath } from "../../common/kubernetes/path.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { FINALIZER, isOwnListener, LOAD_BALANCER_ID } from "../../common/names.ts";
+import { KEYS } from "../domain/intent/annotation-keys.ts";
 import { type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
 import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
 import type { Problem } from "../domain/problem.ts";
@@ -30,12 +31,13 @@ export async function publish(deps: StatusDeps, service: ServiceRecord, facts: L
   const wanted = facts.vips.length > 0 ? [...facts.vips] : facts.domain === undefined ? [] : [facts.domain];
   if (wanted.length === 0 || !listening(deps, service, facts.loadBalancerId)) return DONE;
   const same = wanted.length === service.ingress.length && wanted.every((address, index) => address === service.ingress[index]);
-  if (same && service.annotations[LOAD_BALANCER_ID] === facts.loadBalancerId) return DONE;
+  const isModeRight = facts.vips.length === 0 || service.ipModes.every((mode) => mode === (ipModeOf(service).ipMode ?? "VIP"));
+  if (same && isModeRight && service.annotations[LOAD_BALANCER_ID] === facts.loadBalancerId) return DONE;
   const value = `${wanted.join(", ")} of load balancer ${facts.loadBalancerId}`;
   const restMs = deps.contest.restMs(service, value);
   if (restMs === "unseen") return DONE; // our own write has not come back yet
   if (restMs > 0) return { kind: "again", afterMs: restMs, because: "somebody else writes the status" };
-  const ingress = facts.vips.length > 0 ? wanted.map((ip) => ({ ip })) : wanted.map((hostname) => ({ hostname }));
+  const ingress = facts.vips.length > 0 ? wanted.map((ip) => ({ ip, ...ipModeOf(service) })) : wanted.map((hostname) => ({ hostname }));
   const metadata = { uid: service.uid, annotations: { [LOAD_BALANCER_ID]: facts.loadBalancerId } };
   await deps.contest.foresee(service, value, signal);
   await patchStatus(deps, service, { metadata, status: { loadBalancer: { ingress } } }, signal);
@@ -44,6 +46,10 @@ export async function publish(deps: StatusDeps, service: ServiceRecord, facts: L
   deps.tell({ object: serviceRef(service), type: "Normal", reason: "EnsureServiceSuccess", message });
   return DONE;
 }
+
+/** With Proxy, kube-proxy leaves the address to the load balancer; the API server's own default is VIP. */
+const ipModeOf = ({ annotations }: ServiceRecord): { ipMode?: string } =>
+  annotations[KEYS.preventLoopback] === "true" ? { ipMode: "Proxy" } : {};
 
 /** The load balancer is gone: its address must not be told any more. Only what we wrote is taken back. */
 export async function withdraw(deps: StatusDeps, service: ServiceRecord, signal: AbortSignal): Promise<void> {

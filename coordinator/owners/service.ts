@@ -1,19 +1,19 @@
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
-import { CLUSTER_TAG, FINALIZER, isOwnListener, OWNER_TAG } from "../../common/names.ts";
+import { CLUSTER_TAG, EXISTING_LOAD_BALANCER, FINALIZER, isOwnListener, OWNER_TAG } from "../../common/names.ts";
 import { ClbApiError } from "../cloud/clb-error.ts";
 import { apiDenied } from "../domain/api-denied.ts";
+import { KEYS } from "../domain/intent/annotation-keys.ts";
 import { type Blocker, blockerOf, intentOf, loadBalancerOf, type OwnerIntent, type OwnerStanding } from "../domain/intent/owner-intent.ts";
-import { type OwnershipMode, ownershipOf, readService, type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
-import type { ObjectRef } from "../domain/problem.ts";
+import { isRetained, type OwnershipMode, ownershipOf, readService, type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
+import type { ObjectRef, Problem } from "../domain/problem.ts";
 import { keepsAll, type Policy } from "../domain/safety/policy.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Intents } from "../state/intents.ts";
 import type { Mirror } from "../state/mirror.ts";
-import type { OwnerRecords } from "../state/owner-records.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
+import { fitIntent, passToTargetProblem } from "./fit-intent.ts";
 import { ensureLoadBalancer, formerLoadBalancer, hasAddress, refusalOf, type SourceDeps } from "./load-balancer-source.ts";
 import { ensureFinalizer, letGo, publish, type StatusDeps, withdraw } from "./owner-status.ts";
-import { recordOwner } from "./recorded-owner.ts";
 import { deleteSurplus, type SurplusDeps } from "./surplus.ts";
 
 export type ServiceDeps = SourceDeps &
@@ -21,11 +21,9 @@ export type ServiceDeps = SourceDeps &
   SurplusDeps & {
     readonly mirror: Mirror;
     readonly addressClaims: Pick<AddressClaims, "drop">;
-    readonly ownerRecords: OwnerRecords;
     readonly intents: Intents;
     readonly ownership: OwnershipMode;
     readonly synced: () => boolean;
-    readonly service: (uid: string) => ServiceRecord | undefined;
     /** What the owner asks for, or where it stands, may have changed. */
     readonly intentChanged: (owner: OwnerIntent) => void;
   };
@@ -65,10 +63,7 @@ export function makeServiceReconciler(deps: ServiceDeps): Reconcile {
   };
 }
 
-/**
- * No evidence that its load balancer should change: what is there stays, and Pods that end are drained. Only a deletion that had begun is
- * finished.
- */
+/** No evidence that its load balancer should change: what is there stays. Only a deletion that had begun is finished. */
 function vanished(deps: ServiceDeps, uid: string): Outcome {
   const owner = deps.intents.get(uid);
   if (deps.service(uid) === undefined) deps.orders.forget(uid);
@@ -76,18 +71,8 @@ function vanished(deps: ServiceDeps, uid: string): Outcome {
   deps.contest.forget(uid);
   if (owner === undefined) return DONE;
   const loadBalancerId = loadBalancerOf(owner);
-  const isThere = deps.service(uid) !== undefined;
-  if (loadBalancerId === undefined) deps.intents.remove(uid);
-  else if (owner.state !== "deleted" && isThere) {
-    // It is left alone from now on: what we know of it says nothing any more.
-    deps.ownerRecords.remove(loadBalancerId, uid);
-    deps.intents.remove(uid);
-  } else if (owner.state !== "deleted")
-    deps.intents.set({ ref: owner.ref, order: owner.order, selector: {}, state: "vanished", loadBalancerId });
-  else if (isCleared(deps, owner.ref, loadBalancerId)) {
-    deps.ownerRecords.remove(loadBalancerId, uid);
-    deps.intents.remove(uid);
-  }
+  const deleting = owner.state === "deleted" && loadBalancerId !== undefined;
+  if (!deleting || isCleared(deps, owner.ref, loadBalancerId, owner.retain === true)) deps.intents.remove(uid);
   deps.intentChanged(owner);
   return DONE;
 }
@@ -111,9 +96,8 @@ async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSig
   const reading = readService(service);
   for (const problem of reading.warnings) deps.tell(problem);
   const old = deps.intents.get(service.uid);
+  const intent = reading.intent ?? (old && intentOf(old));
   const present = old && loadBalancerOf(old);
-  const stored = (old && intentOf(old)) ?? (present === undefined ? undefined : deps.ownerRecords.get(present, service.uid)?.intent);
-  const intent = reading.intent ?? stored;
   if (intent === undefined) {
     // Nothing good is known of it; a load balancer of a former life keeps its listeners as they are.
     const { fault: blocker } = reading;
@@ -129,11 +113,9 @@ async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSig
     return DONE;
   }
   // At once, and before anything that can fail: its Pods must not count as selected by nobody while the cloud is away.
-  if (present !== undefined) {
-    if (stored !== undefined) enter(deps, service, { state: "served", intent: stored, loadBalancerId: present });
-    await recordOwner(deps, service, intent, present, signal); // what is not stored is not acted upon: the next leader would not know it
-    enter(deps, service, { state: "served", intent, loadBalancerId: present });
-  } else enter(deps, service, { state: "waiting", intent, blocker: old && blockerOf(old) });
+  if (present !== undefined)
+    enter(deps, service, { state: "served", intent: fitIntent(intent, service, deps.mirror.facts(present)), loadBalancerId: present });
+  else enter(deps, service, { state: "waiting", intent, blocker: old && blockerOf(old) });
   if (fault !== undefined) return DONE; // the last good state stays, and nobody is told that all is well
   if (!(await ensureFinalizer(deps, service, signal))) return DONE;
   const found = await ensureLoadBalancer(deps, { service, intent, present }, signal);
@@ -147,10 +129,13 @@ async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSig
     enter(deps, service, { state: "waiting", intent, blocker: undefined });
     return { kind: "again", afterMs: found.lookMs, because: "the load balancer is being created" };
   }
-  const { loadBalancerId } = found.facts;
-  await recordOwner(deps, service, intent, loadBalancerId, signal);
-  if (present !== undefined && present !== loadBalancerId) deps.ownerRecords.remove(present, service.uid); // it is gone
-  enter(deps, service, { state: "served", intent, loadBalancerId });
+  const problem = passToTargetProblem(intent, service, found.facts);
+  if (problem !== undefined) deps.tell(problem);
+  enter(deps, service, {
+    state: "served",
+    intent: fitIntent(intent, service, found.facts),
+    loadBalancerId: found.facts.loadBalancerId,
+  });
   if (!hasAddress(found.facts)) return { kind: "again", afterMs: ADDRESS_MS, because: "the load balancer has no address yet" };
   return await publish(deps, service, found.facts, signal);
 }
@@ -175,12 +160,10 @@ function blockerIn(deps: ServiceDeps, service: ServiceRecord, err: unknown): Blo
   return apiDenied(`Service ${service.namespace}/${service.name}`, { verb: "patch", resource: "services/status", words: err.message });
 }
 
-const orderOf = ({ createdAt, uid }: ServiceRecord): string => `${createdAt} ${uid}`;
-
 function enter(deps: ServiceDeps, service: ServiceRecord, standing: OwnerStanding): void {
   const owner: OwnerIntent = {
     ref: serviceRef(service),
-    order: orderOf(service),
+    order: `${service.createdAt} ${service.uid}`,
     selector: service.selector,
     ...standing,
   };
@@ -192,8 +175,9 @@ function enter(deps: ServiceDeps, service: ServiceRecord, standing: OwnerStandin
 async function finishDeletion(deps: ServiceDeps, service: ServiceRecord, signal: AbortSignal): Promise<Outcome> {
   const old = deps.intents.get(service.uid);
   const loadBalancerId = (old && loadBalancerOf(old)) ?? (await formerLoadBalancer(deps, service, signal));
-  enter(deps, service, { state: "deleted", intent: old && intentOf(old), loadBalancerId });
-  if (loadBalancerId !== undefined && !isCleared(deps, serviceRef(service), loadBalancerId)) {
+  const retain = isRetained(service.annotations);
+  enter(deps, service, { state: "deleted", intent: old && intentOf(old), loadBalancerId, ...(retain && { retain }) });
+  if (loadBalancerId !== undefined && !isCleared(deps, serviceRef(service), loadBalancerId, retain)) {
     if (deps.policy !== undefined && keepsAll(deps.policy)) tellKept(deps, service, loadBalancerId, deps.policy);
     return DONE; // the load balancer's pass brings it back
   }
@@ -203,8 +187,7 @@ async function finishDeletion(deps: ServiceDeps, service: ServiceRecord, signal:
     deps.intents.forgetLoadBalancer(loadBalancerId);
     deps.mirror.drop(loadBalancerId);
     await deps.addressClaims.drop(loadBalancerId, signal);
-    deps.ownerRecords.forget(loadBalancerId);
-  } else if (loadBalancerId !== undefined) deps.ownerRecords.remove(loadBalancerId, service.uid);
+  }
   await letGo(deps, service, signal);
   deps.orders.end(service.uid); // a Service whose type has changed may change it back
   deps.contest.forget(service.uid);
@@ -219,15 +202,21 @@ function tellKept(deps: ServiceDeps, service: ServiceRecord, loadBalancerId: str
 }
 
 /** Nothing of ours is left there: the load balancer is gone, or a current mirror shows no listener of this Service. */
-function isCleared(deps: ServiceDeps, service: ObjectRef, loadBalancerId: string): boolean {
+function isCleared(deps: ServiceDeps, service: ObjectRef, loadBalancerId: string, retain: boolean): boolean {
   const actual = deps.mirror.read(loadBalancerId);
   if (actual === undefined) return deps.mirror.isGone(loadBalancerId);
   if (deps.mirror.staleBecause(loadBalancerId) !== undefined) return false;
   if (actual.listeners.some(({ name }) => isOwnListener(name, deps.clusterId, service.uid))) return false;
   const created = actual.tags[CLUSTER_TAG] === deps.clusterId && actual.tags[OWNER_TAG] === service.uid;
   if (!created) return true;
-  if (actual.listeners.length === 0) return false; // it is about to be deleted
-  const message = `Load balancer ${loadBalancerId} is kept although Service ${service.namespace}/${service.name} goes: it has listeners that we did not create`;
-  deps.tell({ object: service, type: "Warning", reason: "LoadBalancerKept", message });
+  const tell = (type: Problem["type"], because: string): void => {
+    const message = `Load balancer ${loadBalancerId} is kept although Service ${service.namespace}/${service.name} goes: ${because}`;
+    deps.tell({ object: service, type, reason: "LoadBalancerKept", message });
+  };
+  if (retain) tell("Normal", `annotation ${KEYS.retain} says so. Another Service takes it up by ${EXISTING_LOAD_BALANCER}`);
+  else if (actual.settings?.deleteProtect === true)
+    tell("Warning", "it is protected against deletion: take that off and delete it by hand if nobody needs it");
+  else if (actual.listeners.length > 0) tell("Warning", "it has listeners that we did not create");
+  else return false; // it is about to be deleted
   return true;
 }

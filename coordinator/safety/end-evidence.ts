@@ -11,7 +11,7 @@ export type EndEvidenceDeps = {
   readonly addressClaims: Pick<AddressClaims, "podOf">;
   readonly facts: PodFacts;
   readonly pods: Pick<PodIndex, "byIp">;
-  readonly intents: Pick<Intents, "hasAskedFor">;
+  readonly intents: Pick<Intents, "hasAskedFor" | "get">;
   /** UID of the owner that a listener belongs to; undefined where nobody knows. */
   readonly ownerOf: (loadBalancerId: string, listenerId: string) => string | undefined;
 };
@@ -46,6 +46,8 @@ export class EndEvidence {
   of(id: string, slot: Slot): string | undefined {
     const { addressClaims, facts, pods } = this.#deps;
     const { ip } = slot;
+    const deleted = this.#deletedOwner(id, slot);
+    if (deleted !== undefined) return deleted;
     const present = pods.byIp(ip);
     const uid = addressClaims.podOf(id, ip) ?? present?.uid;
     if (uid === undefined) return undefined;
@@ -61,6 +63,13 @@ export class EndEvidence {
   nameOf(podUid: string): string {
     const pod = this.#deps.facts.pods.get(podUid);
     return `Pod ${pod === undefined ? (this.#names.get(podUid) ?? podUid) : podName(pod)}`;
+  }
+
+  /** Whoever is bound there goes with the owner of the listener. */
+  #deletedOwner(id: string, { listenerId }: Slot): string | undefined {
+    const uid = this.#deps.ownerOf(id, listenerId);
+    const owner = uid === undefined ? undefined : this.#deps.intents.get(uid);
+    return owner?.state === "deleted" ? `${owner.ref.kind} ${owner.ref.namespace}/${owner.ref.name} was deleted` : undefined;
   }
 
   /** What a Service asks for says nothing of a listener of another one, although both have the same Pods. */

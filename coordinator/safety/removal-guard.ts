@@ -1,6 +1,6 @@
 import type { Clock } from "../../common/clock.ts";
 import type { Call } from "../domain/call.ts";
-import { type LoadBalancer, type Place, placeKey, placesOf, type Slot, slotKey, targetKey } from "../domain/load-balancer.ts";
+import { type LoadBalancer, type Place, placeKey, placesOf, type Slot, slotKey, slotOf, targetKey } from "../domain/load-balancer.ts";
 import { brake, type Parked, type Removal, removedSlots, withoutParked } from "../domain/safety/brake.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Mirror } from "../state/mirror.ts";
@@ -78,7 +78,7 @@ export class RemovalGuard {
     const places = new Map(placesOf(actual).map((place) => [placeKey(place), place]));
     this.#stable.count(id, places);
     const weightOf = weightsOf(places);
-    const slots = removedSlots(calls, (slot) => weightOf(slot) ?? 0);
+    const slots = removedSlots(calls, (slot) => weightOf(slot) ?? 0, boundIn(places.values()));
     const { addressClaims } = this.#deps;
     const removals = slots.map((slot): Removal => ({ slot, podUid: addressClaims.podOf(id, slot.ip), confirmed: this.cause(id, slot) }));
     const doubted = removals.length === 0 ? [] : brake({ get: (key) => this.#stable.of(id, key, places.get(key)) }, removals, now);
@@ -143,6 +143,15 @@ export class RemovalGuard {
     }
   }
 }
+
+/** The slots of a listener, or of some of its rules. */
+const boundIn = (places: Iterable<Place>) => {
+  const all = [...places];
+  return (listenerId: string, locationIds?: readonly string[]): Slot[] =>
+    all
+      .filter((place) => place.listenerId === listenerId && (locationIds === undefined || locationIds.includes(place.locationId ?? "")))
+      .flatMap((place) => place.targets.map((target) => slotOf(place, target)));
+};
 
 type LetGo = { readonly slot: Slot; readonly removal: string };
 type WeightOf = (slot: Slot) => number | undefined;

@@ -143,6 +143,7 @@ export class Mirror {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
     entry.listeners = applyCall(entry.listeners, call, created);
+    if ("settings" in call) entry.facts = { ...entry.facts, settings: { ...entry.facts.settings, ...call.settings } };
     remember(entry, nowMs, boundNow);
     this.#onChange(id, changeBy(call));
   }

@@ -16,28 +16,42 @@ export interface PodIndex {
 
 export function makePodIndex(facts: PodFacts): PodIndex {
   const namespaces = new Map<string, Map<string, PodFact>>();
-  const addresses = new Map<string, Map<string, PodFact>>();
+  /** Nearly every address has one Pod. */
+  const addresses = new Map<string, PodFact | Map<string, PodFact>>();
   const waitingForGate = new Set<string>();
-  const put = (index: Map<string, Map<string, PodFact>>, key: string, pod: PodFact): void => {
-    const group = index.get(key);
-    if (group === undefined) index.set(key, new Map([[pod.uid, pod]]));
+  const put = (key: string, pod: PodFact): void => {
+    const group = namespaces.get(key);
+    if (group === undefined) namespaces.set(key, new Map([[pod.uid, pod]]));
     else group.set(pod.uid, pod);
   };
-  const take = (index: Map<string, Map<string, PodFact>>, key: string, uid: string): void => {
-    const group = index.get(key);
+  const take = (key: string, uid: string): void => {
+    const group = namespaces.get(key);
     group?.delete(uid);
-    if (group?.size === 0) index.delete(key);
+    if (group?.size === 0) namespaces.delete(key);
+  };
+  const putAt = (ip: string, pod: PodFact): void => {
+    const there = addresses.get(ip);
+    if (there === undefined || (!(there instanceof Map) && there.uid === pod.uid)) addresses.set(ip, pod);
+    else if (there instanceof Map) there.set(pod.uid, pod);
+    else addresses.set(ip, new Map([there, pod].map((one) => [one.uid, one])));
+  };
+  const takeFrom = (ip: string, uid: string): void => {
+    const there = addresses.get(ip);
+    if (there instanceof Map) {
+      there.delete(uid);
+      if (there.size === 1) for (const last of there.values()) addresses.set(ip, last);
+    } else if (there?.uid === uid) addresses.delete(ip);
   };
   const note = ({ before, after }: Pick<PodChange, "before" | "after">): void => {
     if (before !== undefined) {
-      take(namespaces, before.namespace, before.uid);
-      for (const ip of before.ips) take(addresses, ip, before.uid);
+      take(before.namespace, before.uid); // also when it stays: the Pod that changed last comes last
+      for (const ip of before.ips) takeFrom(ip, before.uid);
     }
     if (after === undefined) return void waitingForGate.delete(before?.uid ?? "");
     if (waitsForGate(after)) waitingForGate.add(after.uid);
     else waitingForGate.delete(after.uid);
-    put(namespaces, after.namespace, after);
-    if (!after.hostNetwork) for (const ip of after.ips) put(addresses, ip, after);
+    put(after.namespace, after);
+    if (!after.hostNetwork) for (const ip of after.ips) putAt(ip, after);
   };
   for (const pod of facts.pods.values()) note({ before: undefined, after: pod });
   const followers: ((change: PodChange) => void)[] = [];
@@ -50,7 +64,10 @@ export function makePodIndex(facts: PodFacts): PodIndex {
     close,
     follow: (listener) => void followers.push(listener),
     inNamespace: (namespace) => namespaces.get(namespace)?.values() ?? [],
-    byIp: (ip) => [...(addresses.get(ip)?.values() ?? [])].sort(livelier)[0],
+    byIp: (ip) => {
+      const there = addresses.get(ip);
+      return there instanceof Map ? [...there.values()].sort(livelier)[0] : there;
+    },
   };
 }
 

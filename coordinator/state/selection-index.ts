@@ -32,7 +32,7 @@ type Indexed = {
   readonly pods: Map<string, PodFact>;
   /** Those of them whose gates are still closed. */
   readonly waiting: Set<string>;
-  /** What each of its ports selects, by "TCP/80". */
+  /** What each of its ports selects, by "TCP/80 8080". */
   readonly ports: Map<string, PortSelection>;
 };
 type PortSelection = { readonly intent: ServiceIntent; readonly kept: Selection; stale: boolean };
@@ -131,9 +131,9 @@ export class SelectionIndex {
   }
 
   /** What one port of an owner selects; asks `select` again after a Pod that it selects or selected has changed. */
-  ofPort({ uid }: ObjectRef, intent: ServiceIntent, { protocol, port }: IntentPort, select: () => Selection): Selection {
+  ofPort({ uid }: ObjectRef, intent: ServiceIntent, { protocol, port, targetPort }: IntentPort, select: () => Selection): Selection {
     const ports = this.#owners.get(uid)?.ports;
-    const key = wishKey(protocol, port);
+    const key = `${wishKey(protocol, port)} ${targetPort}`;
     const known = ports?.get(key);
     if (known !== undefined && known.intent === intent && !known.stale) return known.kept;
     const fresh = select();

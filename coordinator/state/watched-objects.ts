@@ -42,7 +42,11 @@ const Service = z.object({
   status: z
     .object({
       loadBalancer: z
-        .object({ ingress: z.array(z.object({ ip: z.string().optional(), hostname: z.string().optional() })).nullish() })
+        .object({
+          ingress: z
+            .array(z.object({ ip: z.string().optional(), hostname: z.string().optional(), ipMode: z.string().optional() }))
+            .nullish(),
+        })
         .nullish(),
     })
     .nullish(),
@@ -66,6 +70,7 @@ export function decodeService(raw: unknown): ServiceRecord {
     ports: (spec.ports ?? []).map(({ name, protocol, port, targetPort }) => ({ name, protocol, port, targetPort: targetPort ?? port })),
     deleting: metadata.deletionTimestamp !== undefined,
     ingress: (status?.loadBalancer?.ingress ?? []).flatMap(({ ip, hostname }) => ip ?? hostname ?? []),
+    ipModes: (status?.loadBalancer?.ingress ?? []).flatMap(({ ip, ipMode }) => (ip === undefined ? [] : (ipMode ?? "VIP"))),
     isHeadless: spec.clusterIP === "None",
     sourceRanges: spec.loadBalancerSourceRanges ?? [],
     loadBalancerIp: spec.loadBalancerIP ?? "",

@@ -1,5 +1,4 @@
 import type { Clock } from "../../common/clock.ts";
-import { OVER } from "../../common/signals.ts";
 
 /**
  * How many agents are let in at a time, each from the beginning of its handshake to the acknowledgement of its first snapshot, and what
@@ -35,7 +34,9 @@ const CROWD = { agents: 20, withinMs: 2_000 };
 
 export function makeAdmission(clock: Clock): Admission {
   const listeners = new Set<() => void>();
-  const underWay = new Map<string, AbortController>();
+  /** When each began; the longest under way comes first. */
+  const underWay = new Map<string, number>();
+  let isSweeping = false;
   /** When the last few came, oldest first. */
   const cameAtMs: number[] = [];
   /** When the next one that is turned away may come. */
@@ -47,22 +48,25 @@ export function makeAdmission(clock: Clock): Admission {
     return Math.round(Math.min(RETRY_MS.most, Math.max(RETRY_MS.least, nextAtMs - nowMs)));
   };
   const leave = (peer: string): void => {
-    const over = underWay.get(peer);
-    if (over === undefined) return;
-    over.abort(OVER);
-    underWay.delete(peer);
-    for (const listener of listeners) listener();
+    if (underWay.delete(peer)) for (const listener of listeners) listener();
   };
   const begin = (peer: string): boolean => {
     if (underWay.has(peer)) return true;
     if (underWay.size >= MOST) return false;
-    const over = new AbortController();
-    underWay.set(peer, over);
-    clock.sleep(LONGEST_MS, over.signal).then(
-      () => leave(peer),
-      () => undefined,
-    );
+    underWay.set(peer, clock.now());
+    if (!isSweeping) void sweep();
     return true;
+  };
+  /** One timer for all. */
+  const sweep = async (): Promise<void> => {
+    isSweeping = true;
+    for (let [first] = underWay; first !== undefined; [first] = underWay) {
+      const [peer, sinceMs] = first;
+      const leftMs = sinceMs + LONGEST_MS - clock.now();
+      if (leftMs > 0) await clock.sleep(leftMs);
+      else leave(peer);
+    }
+    isSweeping = false;
   };
   return {
     begin,

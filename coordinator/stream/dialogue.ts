@@ -7,7 +7,9 @@ import {
   type Snapshot,
 } from "../../proto/gen/clb/direct/v1/node_stream.ts";
 import { digestOf, evidenceOf, toPodFact } from "../../proto/wire.ts";
+import { fromPodVerdict } from "../../proto/wire-reachability.ts";
 import type { NodeSession, StreamObserver } from "../nodes/node-session.ts";
+import type { AgentStream } from "../nodes/node-tasks.ts";
 import type { TokenLife } from "./token-life.ts";
 
 export type DialogueDeps = {
@@ -16,6 +18,8 @@ export type DialogueDeps = {
   readonly life: TokenLife;
   /** Resolves when there is room for the next message. */
   readonly say: (body: NonNullable<ConnectResponse["body"]>) => Promise<void>;
+  /** What this agent found out of what it was asked; default: nobody asks. */
+  readonly findings?: Pick<AgentStream, "verdicts" | "nodeFacts"> | undefined;
   readonly observer: StreamObserver;
   readonly log: Logger;
 };
@@ -72,6 +76,10 @@ export function makeDialogue(deps: DialogueDeps): (body: NonNullable<ConnectRequ
         return onDigest(body.value);
       case "token":
         return deps.life.offer(body.value.token);
+      case "verdicts":
+        return deps.findings?.verdicts(body.value.pods.map(fromPodVerdict));
+      case "nodeFacts":
+        return deps.findings?.nodeFacts(body.value);
       case "hello":
         deps.log.warn({ node: nodeName }, "ignored a second hello");
         return undefined;

@@ -6,8 +6,10 @@ import type { Logger } from "../../common/log.ts";
 import { eitherSignal, OVER } from "../../common/signals.ts";
 import type { ConnectRequest, ConnectResponse, Hello, NodeStreamServiceServer } from "../../proto/gen/clb/direct/v1/node_stream.ts";
 import { PROTOCOL_VERSION } from "../../proto/wire.ts";
+import { toPodTask, toSecurityGroup } from "../../proto/wire-reachability.ts";
 import type { NodeRegistry } from "../nodes/node-registry.ts";
 import type { NodeSession, SessionEnd, StreamObserver } from "../nodes/node-session.ts";
+import type { AgentStream, Asking, NodeTasks } from "../nodes/node-tasks.ts";
 import type { Admission } from "./admission.ts";
 import { makeDialogue } from "./dialogue.ts";
 import { makeTokenLife, type TokenLife } from "./token-life.ts";
@@ -17,6 +19,8 @@ export type NodeStreamDeps = {
   readonly registry: NodeRegistry;
   readonly review: ReviewToken;
   readonly admission: Admission;
+  /** What agents are asked; default: nothing. */
+  readonly tasks?: Pick<NodeTasks, "attach">;
   /** Identity of this replica, e.g. its Pod's name. */
   readonly replica: string;
   readonly observer: StreamObserver;
@@ -99,6 +103,7 @@ async function serve(call: NodeCall, deps: NodeStreamDeps, fail: Fail, over: Abo
   let session: NodeSession | undefined;
   let dialogue: ReturnType<typeof makeDialogue> | undefined;
   const peer = call.getPeer();
+  let findings: AgentStream | undefined;
   try {
     // destroyOnReturn: false keeps the call writable after a throw, so that a status can still be sent.
     const requests: AsyncIterable<ConnectRequest> = call.iterator({ destroyOnReturn: false });
@@ -118,11 +123,13 @@ async function serve(call: NodeCall, deps: NodeStreamDeps, fail: Fail, over: Abo
       if (over.aborted) return;
       session = openSession(body.value, deps, fail);
       life.run(over).catch(fail);
-      dialogue = makeDialogue({ session, nodeName: body.value.nodeName, life, say, ...deps });
       await say({ $case: "welcome", value: { protocolVersion: PROTOCOL_VERSION, replica: deps.replica } });
+      findings = deps.tasks?.attach(body.value.nodeName, (asking) => say(askingBody(asking)));
+      dialogue = makeDialogue({ session, nodeName: body.value.nodeName, life, say, findings, ...deps });
     }
   } finally {
     greeted.abort(OVER);
+    findings?.close();
     deps.admission.leave(peer);
     if (session !== undefined) deps.observer.onStream("closed");
     session?.close();
@@ -135,6 +142,11 @@ function enter(peer: string, { admission, observer }: NodeStreamDeps): void {
   if (retryAfterMs === undefined) return;
   observer.onStream("postponed");
   throw new StreamEnd(status.RESOURCE_EXHAUSTED, `too many agents come at once: come again in ${retryAfterMs} ms`, retryAfterMs);
+}
+
+function askingBody(asking: Asking): NonNullable<ConnectResponse["body"]> {
+  if (asking.kind === "group") return { $case: "securityGroup", value: toSecurityGroup(asking.group) };
+  return { $case: "tasks", value: { complete: asking.complete, pods: asking.pods.map(toPodTask), removed: [...asking.removed] } };
 }
 
 /** Checks the hello and the token that came with the call. Throws what the agent shall be told. */

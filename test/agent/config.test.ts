@@ -18,6 +18,7 @@ test("needs four values and has defaults for the others", () => {
     opsPort: 9090,
     healthPort: 9091,
     logLevel: "info",
+    metadataUrl: "http://metadata.tencentyun.com",
     keepaliveMs: 10_000,
     keepaliveTimeoutMs: 5_000,
     digestIntervalMs: 60_000,

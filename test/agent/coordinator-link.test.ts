@@ -41,6 +41,7 @@ async function start(t: TestContext, options: Options = {}) {
     acks: 0,
     ackTimeouts: 0,
     resends: 0,
+    asked: new Array<string>(),
     ends: new Array<string>(),
     lines: new Array<{ level: number; waitMs?: number }>(),
   };
@@ -57,6 +58,7 @@ async function start(t: TestContext, options: Options = {}) {
     hello: { nodeName: "node-a", instanceId: "instance-1" },
     limits: { ackTimeoutMs: 5_000, digestIntervalMs: 60_000, ...options.limits },
     latest: () => latest,
+    onAsked: (asked) => void seen.asked.push(asked.$case),
     observer: {
       onSent: (kind) => seen.sent.push(kind),
       onAck: () => seen.acks++,

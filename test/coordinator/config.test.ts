@@ -16,7 +16,7 @@ test("needs the region and the key only; the rest has defaults", () => {
   assert.deepEqual([config.streamPort, config.opsPort, config.healthPort], [9443, 9090, 9091]);
   assert.deepEqual(
     [config.drainMs, config.agentGraceMs, config.resyncMs, config.healthPollMs, config.healthIdleMs],
-    [30_000, 10_000, 60_000, 250, 30_000],
+    [30_000, 10_000, 60_000, 50, 30_000],
   );
   assert.deepEqual(config.servingNames, {
     dns: ["clb-direct-coordinator.clb-direct.svc", "clb-direct-coordinator.clb-direct.svc.cluster.local"],
@@ -49,7 +49,7 @@ test("lists every mistake at once, by the variable's name", () => {
 const BOUNDS: readonly (readonly [name: string, good: readonly string[], bad: readonly string[]])[] = [
   ["STREAM_PORT", ["1", "65535"], ["0", "65536", "80.5"]],
   ["DRAIN_MS", ["0", "3600000"], ["-1", "3600001"]],
-  ["HEALTH_POLL_MS", ["100", "10000"], ["99", "10001"]],
+  ["HEALTH_POLL_MS", ["50", "10000"], ["49", "10001"]],
   ["CLB_RULES_PER_CALL", ["1", "50"], ["0", "51"]],
   ["RESYNC_MS", ["1000", "3600000"], ["999", "3600001"]],
   ["AUDIT_MS", ["1000", "3600000"], ["999", "3600001"]],

@@ -28,7 +28,7 @@ test("the ports of a Service change", { timeout: 120_000 }, async (t) => {
   await converged(world, { count: REPLICAS });
 
   await t.test("targetPort: the new port serves before the old one leaves, and no request is lost", () => changeTargetPort(world));
-  await t.test("port: the new listener serves and the old one is deleted", () => changePort(world));
+  await t.test("port: the new listener serves before the old one drains and is deleted, and no request is lost", () => changePort(world));
   await t.test("then nothing is written any more", () => assertAtRest(world));
 });
 
@@ -61,11 +61,23 @@ async function changePort(world: World): Promise<void> {
   const [oldPort, newPort] = [world.plan.servicePort, world.plan.servicePort + 1];
   const sinceSeq = world.cloud.cloud.journal.lastSeq;
   await checkQuickly(world, [oldPort, newPort]);
+  const before = startClient(world, { port: oldPort });
   await patchPort(world, { port: newPort, targetPort: "next" });
-  await until("the new listener serves, the old one is gone", () => {
-    const [listener, ...others] = loadBalancer(world).listeners;
-    return others.length === 0 && listener?.port === newPort && servingTargets(listener).length === REPLICAS;
+  await until("the new listener serves", () => {
+    const listener = loadBalancer(world).listeners.find(({ port }) => port === newPort);
+    return listener !== undefined && servingTargets(listener).length === REPLICAS;
   });
+  // As people do: whoever calls goes to the new port as soon as that serves.
+  const after = startClient(world, { port: newPort });
+  assertNoFailure(await before.stop(), 100);
+  assert.equal(fewestServing(world, listeners[0]?.id ?? "", sinceSeq), REPLICAS, "the old listener was touched before the new one served");
+  await until("the old one is gone", () => loadBalancer(world).listeners.length === 1);
+  assertNoFailure(await after.stop());
+  const drains = world.cloud.cloud.journal.of("target").filter((entry) => entry.seq > sinceSeq && entry.change === "weight");
+  assert.deepEqual(
+    drains.map(({ listenerId, weight }) => `${listenerId} ${weight}`),
+    Array(REPLICAS).fill(`${listeners[0]?.id} 0`),
+  );
   const changes = world.cloud.cloud.journal.of("listener").filter(({ seq, change }) => seq > sinceSeq && change !== "modified");
   assert.deepEqual(
     changes.map(({ change, port }) => `${change} ${port}`),

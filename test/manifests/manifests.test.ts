@@ -14,7 +14,7 @@ const SEEDS = [1, 2];
 const FALL_MS = 6_000;
 
 /** Objects first, then Pods, then deletions; with a seed in its order and with pauses. */
-async function write(world: ManifestWorld, stage: Stage, from: number, seed?: () => number): Promise<void> {
+async function write(world: ManifestWorld, stage: Stage, from: number, anyOrder: boolean, seed?: () => number): Promise<void> {
   const works = [
     ...stage.apply.map((object) => () => world.apply(object)),
     ...stage.pods.map((pod, at) => () => world.applyPod(pod, from + at)),
@@ -28,6 +28,7 @@ async function write(world: ManifestWorld, stage: Stage, from: number, seed?: ()
           .map(({ work }) => work);
   for (const work of order) {
     await work();
+    if (!anyOrder) await world.clock.sleep(1_100); // creation times have whole seconds
     if (seed !== undefined) await pause(world.clock, seed, 1_500);
   }
   for (const name of stage.delete) await world.remove(name);
@@ -41,7 +42,7 @@ async function straight(what: Case, file: string): Promise<void> {
       world.start();
       let pods = 0;
       for (const [index, stage] of what.stages.entries()) {
-        await write(world, stage, pods);
+        await write(world, stage, pods, what.anyOrder);
         pods += stage.pods.length;
         await world.settle();
         assert.deepEqual(await faultsOf(world, stage.expect), [], `${file}, stage ${index + 1}`);
@@ -75,7 +76,7 @@ async function disturbed(what: Case, file: string, seed: number): Promise<void> 
           await pause(world.clock, next, 2_000);
           world.start();
         })();
-        await write(world, stage, pods, what.anyOrder ? next : undefined);
+        await write(world, stage, pods, what.anyOrder, what.anyOrder ? next : undefined);
         pods += stage.pods.length;
         await fall;
         await world.settle();

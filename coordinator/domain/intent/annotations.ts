@@ -47,7 +47,7 @@ export const idList =
   };
 
 /** The items of a comma list, without blanks. */
-const listOf = (value: string): string[] => value.split(",").flatMap((item) => item.trim() || []);
+export const listOf = (value: string): string[] => value.split(",").flatMap((item) => item.trim() || []);
 
 /** One of these words. */
 export const oneOf =
@@ -69,7 +69,7 @@ export function jsonObject(value: string): string | undefined {
 }
 
 /** Undefined where it is no JSON. */
-function parsedJson(value: string): unknown {
+export function parsedJson(value: string): unknown {
   try {
     const parsed: unknown = JSON.parse(value);
     return parsed;

@@ -52,12 +52,13 @@ function standing(intent: ServiceIntent, port: IntentPort, pod: PodFact): { back
     const message = `${at} declares no ${port.protocol} containerPort named "${port.targetPort}", which port ${port.port} of ${service} targets: name the containerPort or use a number as targetPort`;
     return { unbindable: { reason: "PortNotDeclared", message } };
   }
-  const ip = pod.ips.find((address) => !address.includes(":"));
+  const wanted = intent.family === "ipv6" ? "IPv6" : "IPv4";
+  const ip = pod.ips.find((address) => address.includes(":") === (wanted === "IPv6"));
   if (ip === undefined && pod.ips.length > 0) {
-    const message = `${at} has only IPv6 addresses (${pod.ips.join(", ")}), and the targets of ${service} are IPv4: give the Pod an IPv4 address, e.g. by a dual-stack cluster`;
+    const message = `${at} has only ${wanted === "IPv4" ? "IPv6" : "IPv4"} addresses (${pod.ips.join(", ")}), and the targets of ${service} are ${wanted}: give the Pod an ${wanted} address, e.g. by a dual-stack cluster`;
     return { unbindable: { reason: "AddressFamilyUnsupported", message } };
   }
-  if (ip === undefined) return { unbindable: { reason: "NoAddress", message: `${at} has no IPv4 address yet` } };
+  if (ip === undefined) return { unbindable: { reason: "NoAddress", message: `${at} has no ${wanted} address yet` } };
   return { backend: { podUid: pod.uid, ip, port: number, weight: DEFAULT_WEIGHT, bindable: pod.containersReady } };
 }
 
@@ -95,7 +96,7 @@ function serviceMessage(service: ObjectRef, reason: Mendable): string {
     case "PortNotDeclared":
       return `${at} targets a named port that some selected Pods do not declare; they are not bound, the others are: see the Events of those Pods`;
     case "AddressFamilyUnsupported":
-      return `${at} selects Pods that have only IPv6 addresses, which are not bound; the others are: see the Events of those Pods`;
+      return `${at} selects Pods without an address of the family that its load balancer binds; they are not bound, the others are: see the Events of those Pods`;
     default:
       return reason satisfies never;
   }

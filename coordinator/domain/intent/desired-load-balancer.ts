@@ -1,6 +1,6 @@
-import { listenerName } from "../../../common/names.ts";
+import { isOwnListener, listenerName } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
-import type { ListenerProtocol, PlaceWish, Protocol } from "../load-balancer.ts";
+import type { Listener, ListenerProtocol, LoadBalancerSettings, PlaceWish, Protocol } from "../load-balancer.ts";
 import type { ObjectRef } from "../problem.ts";
 import { type PodStanding, type Selection, selection, type WantedBackend } from "./backends.ts";
 import type { OwnerWishes } from "./owner-intent.ts";
@@ -20,29 +20,39 @@ export type WantedListener = WantedPlace & {
   readonly protocol: ListenerProtocol;
   readonly port: number;
   readonly rules?: readonly WantedRule[];
+  /** Its owner asks for it no more: it is looked after as before until what is asked for instead serves; it is never created. */
+  readonly former?: boolean;
 };
 /** Domain and path as somebody asks for them, e.g. { domain: "Shop.example.com", url: "/cart" }; "" stands for the load balancer's address. */
 export type WantedRule = WantedPlace & { readonly domain: string; readonly url: string };
 
 /**
  * What one load balancer should be.
- * `owners`: all that share it. `held`, `vanished`: its listeners stay as they are, only ends of Pods count. `deleted`: its listeners go.
+ * `owners`: all that share it. `held`: its listeners stay as they are, only ends of Pods count. `deleted`: its listeners go.
  */
 export type DesiredLoadBalancer = {
   readonly loadBalancerId: string;
   readonly listeners: readonly WantedListener[];
   readonly owners: readonly Owner[];
   readonly conflicts: readonly PortConflict[];
+  /** What its owners wish for it; of several wishes the oldest owner's counts. */
+  readonly settings?: Partial<LoadBalancerSettings>;
+  readonly settingConflicts?: readonly SettingConflict[];
 };
-type Owner = { readonly ref: ObjectRef; readonly state: "served" | "held" | "deleted" | "vanished" };
+/** Two Services of one load balancer wish different things, e.g. { setting: "securityGroups" }; the older one's wish counts. */
+export type SettingConflict = { readonly owner: ObjectRef; readonly holder: ObjectRef; readonly setting: string };
+/** `unserved`: ports that it asks for and that no load balancer serves. */
+type Owner = {
+  readonly ref: ObjectRef;
+  readonly state: "served" | "held" | "deleted";
+  readonly unserved?: ServiceIntent["unserved"];
+  readonly retain?: true;
+};
 /** Two Services ask for the same listener; the older assignment keeps it. */
 type PortConflict = { readonly owner: ObjectRef; readonly holder: ObjectRef; readonly protocol: Protocol; readonly port: number };
 
 /** What was selected before for one port of an owner, where that still holds; else the result of `select`. */
 export type Remembered = (owner: ObjectRef, intent: ServiceIntent, port: IntentPort, select: () => Selection) => Selection;
-
-const wishOf = (wish: PlaceWish["healthCheck"] = {}, settings: Required<PlaceWish> | undefined): PlaceWish =>
-  settings === undefined ? { healthCheck: wish } : { healthCheck: { ...settings.healthCheck, ...wish }, scheduler: settings.scheduler };
 
 /**
  * `owners` must come in a stable order, oldest first: the first one to ask for a port gets it, unless another one of them listens there
@@ -54,11 +64,9 @@ export function desiredLoadBalancer(from: {
   readonly owners: readonly OwnerWishes[];
   /** The Pods among which an owner may select, by its UID and namespace. */
   readonly podsOf: (owner: ObjectRef) => Iterable<PodFact>;
-  /** A listener of this name is there; default: none is. */
-  readonly listens?: (name: string) => boolean;
+  /** The listeners that are there; default: none is known. */
+  readonly present?: readonly Listener[];
   readonly remembered?: Remembered;
-  /** What the listener of an owner's port has where nobody wishes anything else; default: whatever the load balancer has. */
-  readonly settings?: (owner: ObjectRef, port: IntentPort) => Required<PlaceWish> | undefined;
 }): DesiredLoadBalancer {
   const listeners: WantedListener[] = [];
   const conflicts: PortConflict[] = [];
@@ -66,10 +74,16 @@ export function desiredLoadBalancer(from: {
   const asking = from.owners.flatMap(({ owner, wishes }) =>
     owner.state === "served" ? [{ ref: owner.ref, intent: owner.intent, wishes }] : [],
   );
+  const present = from.present ?? [];
+  const isPresent = (name: string): boolean => present.some((listener) => listener.name === name);
   const nameOf = ({ uid }: ObjectRef, { protocol, port }: IntentPort): string => listenerName(from.clusterId, uid, protocol, port);
   for (const { ref, intent } of asking)
-    for (const port of intent.ports) if (from.listens?.(nameOf(ref, port)) === true) takenBy.set(wishKey(port.protocol, port.port), ref);
-  for (const { ref, intent, wishes } of asking)
+    for (const port of intent.ports) if (isPresent(nameOf(ref, port))) takenBy.set(wishKey(port.protocol, port.port), ref);
+  for (const { ref, intent, wishes } of asking) {
+    const selected = (port: IntentPort): Selection => {
+      const select = (): Selection => selection(intent, port, from.podsOf(ref));
+      return from.remembered?.(ref, intent, port, select) ?? select();
+    };
     for (const port of intent.ports) {
       const key = wishKey(port.protocol, port.port);
       const holder = takenBy.get(key);
@@ -78,16 +92,55 @@ export function desiredLoadBalancer(from: {
         continue;
       }
       takenBy.set(key, ref);
-      const select = (): Selection => selection(intent, port, from.podsOf(ref));
       listeners.push({
         name: nameOf(ref, port),
         owner: ref,
         protocol: port.protocol,
         port: port.port,
-        ...wishOf(wishes.get(key), from.settings?.(ref, port)),
-        ...(from.remembered?.(ref, intent, port, select) ?? select()),
+        healthCheck: wishes.get(key) ?? {},
+        ...selected(port),
       });
     }
-  const owners = from.owners.map(({ owner: { ref, state } }): Owner => ({ ref, state: state === "waiting" ? "served" : state }));
-  return { loadBalancerId: from.loadBalancerId, listeners, owners, conflicts };
+    const asked = new Set(intent.ports.map((port) => nameOf(ref, port)));
+    for (const listener of present) {
+      const port = asked.has(listener.name) || !isOwnListener(listener.name, from.clusterId, ref.uid) ? undefined : formerPort(listener);
+      if (port === undefined) continue;
+      const { protocol, port: number } = port;
+      listeners.push({ name: listener.name, owner: ref, protocol, port: number, healthCheck: {}, former: true, ...selected(port) });
+    }
+  }
+  const owners = from.owners.map(({ owner }): Owner => {
+    const { ref, state } = owner;
+    if (state === "deleted" && owner.retain) return { ref, state, retain: true };
+    if (state !== "served" || owner.intent.unserved.length === 0) return { ref, state: state === "waiting" ? "served" : state };
+    return { ref, state, unserved: owner.intent.unserved };
+  });
+  return { loadBalancerId: from.loadBalancerId, listeners, owners, conflicts, ...settingsOf(asking) };
+}
+
+type Asking = { readonly ref: ObjectRef; readonly intent: ServiceIntent };
+
+function settingsOf(asking: readonly Asking[]): Pick<DesiredLoadBalancer, "settings" | "settingConflicts"> {
+  const wished = new Map<string, { readonly holder: ObjectRef; readonly value: unknown }>();
+  const settingConflicts: SettingConflict[] = [];
+  for (const { ref, intent } of asking)
+    for (const [setting, value] of Object.entries(intent.settings ?? {})) {
+      const known = wished.get(setting);
+      if (known === undefined) wished.set(setting, { holder: ref, value });
+      else if (JSON.stringify(known.value) !== JSON.stringify(value)) settingConflicts.push({ owner: ref, holder: known.holder, setting });
+    }
+  if (wished.size === 0) return {};
+  return { settings: Object.fromEntries([...wished].map(([setting, { value }]) => [setting, value])), settingConflicts };
+}
+
+/**
+ * What a listener that its owner asks for no more was asked for, as far as can be seen from what is bound there: the port that most of its
+ * targets have. Undefined: of layer 7, or nothing is bound.
+ */
+function formerPort({ protocol, port, targets }: Listener): IntentPort | undefined {
+  if (protocol !== "TCP" && protocol !== "UDP") return undefined;
+  const counts = new Map<number, number>();
+  for (const target of targets) counts.set(target.port, (counts.get(target.port) ?? 0) + 1);
+  const [most] = [...counts].sort(([portA, countA], [portB, countB]) => countB - countA || portA - portB);
+  return most && { protocol, port, targetPort: most[0] };
 }

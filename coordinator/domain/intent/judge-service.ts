@@ -1,8 +1,9 @@
 import { EXISTING_LOAD_BALANCER, MANAGED_ANNOTATION } from "../../../common/names.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../problem.ts";
 import type { EventReason, FaultReason } from "../reasons.ts";
+import { KEYS } from "./annotation-keys.ts";
 import { type Annotation, badValueText, nearestKey } from "./annotations.ts";
-import { ANNOTATIONS, annotationOf, KEYS } from "./service-annotations.ts";
+import { ANNOTATIONS, annotationOf } from "./service-annotations.ts";
 
 /** What concerns the whole Service: it cannot be served as it stands. */
 export type ServiceFault = { readonly reason: FaultReason; readonly message: string };

@@ -7,32 +7,10 @@ import {
   RELEASE,
   SERVICE_CONFIG,
 } from "../../../common/names.ts";
+import { KEYS, KUBERNETES, TKE } from "./annotation-keys.ts";
 import { type Annotation, bool, idList, jsonObject, oneOf, wholeNumber } from "./annotations.ts";
 import { INGRESS_ANNOTATIONS } from "./ingress-annotations.ts";
-
-const TKE = "service.cloud.tencent.com/";
-const KUBERNETES = "service.kubernetes.io/";
-
-/** Keys on Services that we read by name, besides those of common/names.ts. */
-export const KEYS = {
-  chargeType: `${KUBERNETES}qcloud-loadbalancer-internet-charge-type`,
-  bandwidth: `${KUBERNETES}qcloud-loadbalancer-internet-max-bandwidth-out`,
-  oldChargeType: "kubernetes.io/service.internetChargeType",
-  oldBandwidth: "kubernetes.io/service.internetMaxBandwidthOut",
-  extensive: `${KUBERNETES}service.extensiveParameters`,
-  configAuto: `${TKE}tke-service-config-auto`,
-  specifyProtocol: `${TKE}specify-protocol`,
-  weights: `${TKE}lb-rs-weight`,
-  customWeight: `${TKE}custom-weight`,
-  securityGroups: `${TKE}security-groups`,
-  passToTarget: `${TKE}pass-to-target`,
-  preventLoopback: `${TKE}prevent-loopback`,
-  mode: `${TKE}mode`,
-  modificationProtection: `${TKE}modification-protection`,
-  deletionProtection: `${TKE}deletion-protection`,
-  retain: `${TKE}loadbalance-retain`,
-  mixTargetPrefer: `${TKE}mix-target-prefer`,
-} as const;
+import { extensiveFault } from "./order.ts";
 
 const LIVE = { on: "Service", verdict: "honoured", takes: "live" } as const;
 const CREATION = { on: "Service", verdict: "honoured", takes: "creation", group: "L C" } as const;
@@ -123,28 +101,45 @@ const LIFE: readonly Annotation[] = [
     fault: (value) => (/^subnet-[0-9a-z]+$/.test(value) ? undefined : "use the id of a subnet, e.g. subnet-1a2b3c4d"),
     does: "Creates a private load balancer there (needs `VPC_ID` at the coordinator)",
   },
-  { ...NOT_YET, ...CHARGE, key: KEYS.chargeType, group: "L C", does: "The cloud's default is in effect" },
-  { ...NOT_YET, ...BANDWIDTH, key: KEYS.bandwidth, group: "L C", does: "The cloud's default is in effect" },
-  { ...NOT_YET, ...CHARGE, key: KEYS.oldChargeType, group: "L C", does: "The cloud's default is in effect" },
-  { ...NOT_YET, ...BANDWIDTH, key: KEYS.oldBandwidth, group: "L C", does: "The cloud's default is in effect" },
+  { ...CREATION, ...CHARGE, key: KEYS.chargeType, does: "How the traffic of a public load balancer is paid for" },
   {
-    ...NOT_YET,
+    ...CREATION,
+    ...BANDWIDTH,
+    key: KEYS.bandwidth,
+    does: "The most that a public load balancer sends; while it lives: `internetMaxBandwidthOut` of a TkeServiceConfig",
+  },
+  { ...CREATION, ...CHARGE, key: KEYS.oldChargeType, does: "The older key; the newer one goes first" },
+  { ...CREATION, ...BANDWIDTH, key: KEYS.oldBandwidth, does: "The older key; the newer one goes first" },
+  {
+    ...CREATION,
     key: KEYS.extensive,
-    syntax: "JSON object",
-    group: "L C",
+    syntax: 'JSON object, e.g. `{"AddressIPVersion":"IPV6","SlaType":"clb.c2.medium"}`',
     code: "E4026",
-    fault: jsonObject,
-    does: "The cloud's defaults are in effect",
+    fault: extensiveFault,
+    does: "Merged into the order: `AddressIPVersion`, `BandwidthPackageId`, `DynamicVip`, `InternetAccessible`, `LoadBalancerName`, `LoadBalancerPassToTarget`, `MasterZoneId`, `ProjectId`, `SlaType`, `SlaveZoneId`, `SnatPro`, `SubnetId`, `Tags`, `Vip`, `VipIsp`, `VpcId`, `ZoneId`. A key of its own goes before the same field here",
   },
   {
-    ...REFUSED,
+    ...LIVE,
     key: KEYS.securityGroups,
-    syntax: "at most 5 ids by comma",
+    syntax: 'at most 5 ids by comma; `""` unbinds all',
+    group: "L",
     fault: idList("sg", 5),
-    does: "The load balancer would be open to everybody instead: bind them by hand to a load balancer of yours and name that one",
+    does: "Security groups of the load balancer, in their order; nothing listens before it has them. Of Services that share one, the oldest wish counts (Event `SettingConflict`)",
   },
-  { ...NOT_YET, ...BOOL, key: KEYS.passToTarget, group: "B", does: "The load balancer keeps what it has" },
-  { ...NOT_YET, ...BOOL, key: KEYS.preventLoopback, group: "B", does: "The load balancer keeps what it has" },
+  {
+    ...LIVE,
+    ...BOOL,
+    key: KEYS.passToTarget,
+    group: "B",
+    does: "Traffic passes the backends' security groups. On a load balancer of yours a difference is only told",
+  },
+  {
+    ...LIVE,
+    ...BOOL,
+    key: KEYS.preventLoopback,
+    group: "B",
+    does: "`ipMode: Proxy` in the status, so that kube-proxy sends what comes from inside the cluster to the load balancer as well",
+  },
   {
     ...NOT_YET,
     ...BOOL,
@@ -152,15 +147,29 @@ const LIFE: readonly Annotation[] = [
     group: "L",
     does: "The public API has no such switch: set it in the console",
   },
-  { ...NOT_YET, ...BOOL, key: KEYS.deletionProtection, group: "L", does: "Set it in the console" },
   {
-    ...REFUSED,
+    ...LIVE,
+    ...BOOL,
+    key: KEYS.deletionProtection,
+    group: "L",
+    does: "The cloud refuses to delete the load balancer: it is then kept when its Service goes (Event `LoadBalancerKept`)",
+  },
+  {
+    ...LIVE,
     ...BOOL,
     key: KEYS.retain,
-    isRefused: (value) => value === "true",
-    does: "What we create goes with its Service: create the load balancer yourself and name it",
+    group: "L",
+    does: "What we create for the Service stays with its address when the Service goes; only the listeners go. Another Service takes it up by `tke-existed-lbid`",
   },
-  { ...NOT_YET, key: KEYS.mixTargetPrefer, syntax: "`ipv4`, `ipv6`", group: "B", fault: oneOf("ipv4", "ipv6"), does: "IPv4 is bound" },
+  {
+    ...LIVE,
+    key: KEYS.mixTargetPrefer,
+    syntax: "`ipv4`, `ipv6`",
+    default: "that of the load balancer",
+    group: "B",
+    fault: oneOf("ipv4", "ipv6"),
+    does: "Which address of a Pod is bound where it has both",
+  },
   {
     ...NO_EFFECT,
     key: `${KUBERNETES}qcloud-share-existed-lb`,

@@ -9,11 +9,13 @@ import {
   SERVICE_CONFIG,
   TKE_FINALIZER,
 } from "../../../common/names.ts";
-import type { Protocol } from "../load-balancer.ts";
+import type { LoadBalancerOrder, LoadBalancerSettings, Protocol } from "../load-balancer.ts";
 import type { ObjectRef, Problem } from "../problem.ts";
 import type { EventReason, FaultReason } from "../reasons.ts";
+import { KEYS } from "./annotation-keys.ts";
 import { judgeService, type ServiceFault } from "./judge-service.ts";
-import { annotationOf, KEYS } from "./service-annotations.ts";
+import { orderOf, settingsOf, voidKeys } from "./order.ts";
+import { annotationOf } from "./service-annotations.ts";
 
 /** A Service as far as we read it. */
 export type ServiceRecord = {
@@ -32,6 +34,8 @@ export type ServiceRecord = {
   readonly deleting: boolean;
   /** Addresses in status.loadBalancer, "ip" or "hostname". */
   readonly ingress: readonly string[];
+  /** `ipMode` of each of them that has an address, "VIP" where the API server keeps none. */
+  readonly ipModes: readonly string[];
   readonly isHeadless: boolean;
   /** spec.loadBalancerSourceRanges, e.g. ["10.0.0.0/8"]. */
   readonly sourceRanges: readonly string[];
@@ -116,7 +120,8 @@ function wantsUs(service: ServiceRecord, mode: OwnershipMode): boolean {
 /** Where the load balancer comes from. */
 type Source =
   | { readonly kind: "existing"; readonly loadBalancerId: string }
-  | { readonly kind: "create"; readonly subnetId: string | undefined };
+  /** `order`: more parameters of the order, by the cloud's own names. */
+  | { readonly kind: "create"; readonly subnetId: string | undefined; readonly order?: LoadBalancerOrder };
 
 /** What a valid Service asks for. */
 export type ServiceIntent = {
@@ -124,10 +129,21 @@ export type ServiceIntent = {
   readonly source: Source;
   readonly selector: Readonly<Record<string, string>>;
   readonly ports: readonly IntentPort[];
+  /** Ports with a protocol that no load balancer serves, e.g. SCTP: what listens in their place stays. */
+  readonly unserved: readonly UnservedPort[];
   /** Name of the TkeServiceConfig it names, same namespace. */
   readonly configName: string | undefined;
+  /** What it wishes for the load balancer itself. */
+  readonly settings?: Partial<LoadBalancerSettings>;
+  /** What we create for it stays when it goes. */
+  readonly retain?: true;
+  /** The family of the Pods' addresses that are bound; default IPv4. */
+  readonly family?: "ipv6";
+  /** Inside the cluster the load balancer's address leads there as well. */
+  readonly preventLoopback?: true;
 };
 export type IntentPort = { readonly protocol: Protocol; readonly port: number; readonly targetPort: number | string };
+export type UnservedPort = Omit<IntentPort, "protocol"> & { readonly protocol: string };
 
 /** `fault`, one of the warnings: the Service cannot be served as it stands; what we had for it stays as it was. */
 export type ServiceReading =
@@ -166,20 +182,48 @@ export function readService(service: ServiceRecord): ServiceReading {
     const message = `${at}: nothing of it can be served: ${named || "it has no port"}: use TCP or UDP. What it has stays, and where it has nothing its Pods wait for nothing`;
     return unreadable("NotServed", message);
   }
-  for (const { protocol, port } of service.ports) {
-    if (protocol === "TCP" || protocol === "UDP") continue;
-    const message = `${at}: port ${port} has protocol ${protocol}, which a load balancer cannot serve: use TCP or UDP`;
+  const unserved = service.ports.flatMap(({ protocol, port, targetPort }): UnservedPort[] =>
+    protocol === "TCP" || protocol === "UDP" ? [] : [{ protocol, port, targetPort }],
+  );
+  for (const { protocol, port } of unserved) {
+    const message = `${at}: port ${port} has protocol ${protocol}, which a load balancer cannot serve: use TCP or UDP. A listener that serves in its place stays`;
     warnings.push(warn("UnsupportedProtocol", message));
   }
+  for (const { key, because } of voidKeys(service.annotations, existing !== undefined))
+    warnings.push({ object, type: "Normal", reason: "NoEffect", message: `${at}: annotation ${key} has no effect: ${because}` });
+  const order = orderOf(service.annotations);
   const source: Source =
     existing === undefined
-      ? { kind: "create", subnetId: service.annotations[INTERNAL_SUBNET] }
+      ? { kind: "create", subnetId: service.annotations[INTERNAL_SUBNET], ...(order !== undefined && { order }) }
       : { kind: "existing", loadBalancerId: existing };
   return {
-    intent: { service: object, source, selector: service.selector, ports, configName: service.annotations[SERVICE_CONFIG] },
+    intent: {
+      service: object,
+      source,
+      selector: service.selector,
+      ports,
+      unserved,
+      configName: service.annotations[SERVICE_CONFIG],
+      ...lifeOf(service.annotations, order),
+    },
     warnings,
   };
 }
+
+function lifeOf(annotations: ServiceRecord["annotations"], order: LoadBalancerOrder | undefined): Partial<ServiceIntent> {
+  const settings = settingsOf(annotations);
+  const prefers = annotations[KEYS.mixTargetPrefer];
+  const isIpv6 = prefers === undefined ? order?.["AddressIPVersion"] === "IPv6FullChain" : prefers === "ipv6";
+  return {
+    ...(settings !== undefined && { settings }),
+    ...(isRetained(annotations) && { retain: true }),
+    ...(isIpv6 && { family: "ipv6" }),
+    ...(annotations[KEYS.preventLoopback] === "true" && { preventLoopback: true }),
+  };
+}
+
+/** Whatever else is wrong with the Service. */
+export const isRetained = (annotations: ServiceRecord["annotations"]): boolean => annotations[KEYS.retain] === "true";
 
 /** The load balancer that the Service names, whatever else is wrong with it; undefined if it names none or what it names cannot be one. */
 export function namedLoadBalancer({ annotations }: ServiceRecord): string | undefined {

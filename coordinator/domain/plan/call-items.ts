@@ -20,13 +20,13 @@ export function callItems(call: Call): readonly CallItem[] {
       return call.weights.map((slot) => item(`${slotKey(slot)} ${slot.weight}`));
     case "tune":
       if ("weights" in call) return call.weights.map((slot) => item(`${slotKey(slot)} ${slot.weight}`));
-      if ("rename" in call) return [item(`${call.rename.listenerId} named ${call.rename.name}`)];
       return [item(`${placeKey(call)} ${JSON.stringify([call.healthCheck, call.scheduler])}`)];
     case "structure": {
       if ("createRules" in call) {
         const { listenerId, rules } = call.createRules;
         return rules.map((rule) => ({ key: `${listenerId} ${JSON.stringify(rule)}`, fills: rulesOf(listenerId) }));
       }
+      if ("settings" in call) return [item(`settings ${JSON.stringify(call.settings)}`)];
       const { listeners, ...wish } = call.create;
       return listeners.map((listener) => ({ key: JSON.stringify([listener, wish]), fills: LISTENERS }));
     }
@@ -53,6 +53,7 @@ export function withItems(call: Call, positions: readonly number[]): Call {
       return "weights" in call ? { ...call, weights: only(call.weights) } : call;
     case "structure":
       if ("createRules" in call) return { ...call, createRules: { ...call.createRules, rules: only(call.createRules.rules) } };
+      if ("settings" in call) return call;
       return { ...call, create: { ...call.create, listeners: only(call.create.listeners) } };
     case "delete":
       if ("listenerIds" in call) return { ...call, listenerIds: only(call.listenerIds) };

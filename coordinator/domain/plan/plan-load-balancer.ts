@@ -6,8 +6,10 @@ import { type Listener, type LoadBalancer, type Place, placeKey, type Rule, type
 import { applyCall } from "./apply-call.ts";
 import { addingCalls, weightCalls } from "./fill-calls.ts";
 import type { PlanCache } from "./plan-cache.ts";
-import { planStructure } from "./plan-structure.ts";
-import { type Holder, planTargets, type TargetChanges } from "./plan-targets.ts";
+import { deleteCalls, type LeavingPlan, planLeaving } from "./plan-leaving.ts";
+import { settingCalls } from "./plan-settings.ts";
+import { type PlacePair, planStructure, type StructurePlan } from "./plan-structure.ts";
+import { type Holder, planTargets, servesAsWanted, type TargetChanges } from "./plan-targets.ts";
 import { type QuotaShortage, type Quotas, quotaShortages } from "./quota-forecast.ts";
 
 export type PlanInput = {
@@ -37,6 +39,8 @@ export type PlanInput = {
 export type Finding =
   | { readonly kind: "port-taken"; readonly wanted: WantedListener; readonly by: Listener }
   | { readonly kind: "orphaned"; readonly listener: Listener }
+  /** Its owner asks for it no more. `makesWay`: it goes before what replaces it is there, because that needs its port. */
+  | { readonly kind: "leaving"; readonly listener: Listener; readonly makesWay: boolean }
   | ({ readonly kind: "quota" } & QuotaShortage)
   | { readonly kind: "foreign-target" | "waiting"; readonly listener: Listener; readonly rule?: Rule; readonly target: Target };
 
@@ -52,16 +56,9 @@ export function planLoadBalancer(input: PlanInput): Plan {
   const actual = underWay === undefined ? input.actual : { ...input.actual, listeners: applyCall(input.actual.listeners, underWay, []) };
   const structure = planStructure({ clusterId, desired, actual, underWay, rulesPerCall });
   const findings: Finding[] = structure.orphaned.map((listener) => ({ kind: "orphaned", listener }));
-  const changes: (TargetChanges & { readonly serves: boolean })[] = [];
-
-  for (const { listener, rule, place, wanted } of structure.pairs) {
-    const change = changesOf(place, wanted?.backends, input);
-    const at = rule === undefined ? { listener } : { listener, rule };
-    for (const target of change.foreign) findings.push({ kind: "foreign-target", ...at, target });
-    for (const target of change.waiting) findings.push({ kind: "waiting", ...at, target });
-    changes.push({ ...change, serves: change.bind.length > 0 && place.targets.some((target) => input.serving(place, target)) });
-  }
-  input.cache?.endPass(new Set(structure.pairs.map(({ place }) => placeKey(place))));
+  const room = input.roomFirst ?? false;
+  const leaving = planLeaving({ structure, owners: desired.owners, serves: (pair) => asWanted(pair, input), roomFirst: room });
+  const { changes, over } = planPlaces(structure, leaving, input, findings);
   if (input.quotas !== undefined)
     for (const shortage of quotaShortages(desired, actual, input.quotas)) findings.push({ kind: "quota", ...shortage });
   for (const taken of structure.portTaken) findings.push({ kind: "port-taken", ...taken });
@@ -71,9 +68,12 @@ export function planLoadBalancer(input: PlanInput): Plan {
     serving: changes.flatMap(({ serves, bind }) => (serves ? bind : [])),
     fresh: changes.flatMap(({ serves, bind }) => (serves ? [] : bind)),
   };
-  const adding = addingCalls(structure.create, binds);
+  const settings = settingCalls(desired, actual);
+  // Without its security groups a load balancer is open to everybody: nothing listens there before it has them.
+  const isOpen = settings.some((call) => "settings" in call && call.settings.securityGroups !== undefined);
+  const adding = [...settings, ...addingCalls(isOpen ? [] : structure.create, binds)];
   const unbinding = chunks(all("unbind"), CALL_LIMITS.targets).map((slots): Call => ({ lane: "unbind", slots }));
-  const room = input.roomFirst ?? false;
+  const deleting = deleteCalls(structure, leaving, (place) => over.has(place));
   // A call more would delay the drains; those without a weight come along where there is one anyway.
   const [urgent, stale] = [all("conflict"), all("staleConflict")];
   const conflicts = (slots: readonly Slot[]): Call[] =>
@@ -82,20 +82,61 @@ export function planLoadBalancer(input: PlanInput): Plan {
     ...(urgent.length > 0 ? conflicts([...urgent, ...stale]) : []),
     ...weightCalls(all("drain")).map((weights): Call => ({ lane: "drain", weights })),
     ...(urgent.length > 0 ? [] : conflicts(stale)),
-    ...(room ? [...unbinding, ...structure.delete, ...adding] : [...adding, ...unbinding]),
+    ...(room ? [...unbinding, ...deleting, ...adding] : [...adding, ...unbinding]),
     ...weightCalls(all("tune")).map((weights): Call => ({ lane: "tune", weights })),
     ...structure.modify,
-    ...(room ? [] : structure.delete),
+    ...(room ? [] : deleting),
   ];
   return { calls, findings };
+}
+
+/** `serves`: the place serves already. */
+type PlaceChanges = TargetChanges & { readonly serves: boolean };
+
+/** The changes of all places, and what was found there. `over`: places that leave and in which nothing of ours has to drain any more. */
+function planPlaces(
+  structure: StructurePlan,
+  leaving: LeavingPlan,
+  input: PlanInput,
+  findings: Finding[],
+): { readonly changes: readonly PlaceChanges[]; readonly over: ReadonlySet<Place> } {
+  for (const { listener } of structure.leaving) findings.push({ kind: "leaving", listener, makesWay: leaving.makeWay.includes(listener) });
+  const changes: PlaceChanges[] = [];
+  const over = new Set<Place>();
+  for (const pair of structure.pairs) {
+    const { listener, rule, place, wanted } = pair;
+    const goes = leaving.goes(pair);
+    const change = goes ? changesOf(place, [], input, true) : changesOf(place, wanted?.backends, input);
+    const at = rule === undefined ? { listener } : { listener, rule };
+    for (const target of change.foreign) findings.push({ kind: "foreign-target", ...at, target });
+    for (const target of change.waiting) findings.push({ kind: "waiting", ...at, target });
+    const { unbind, staleConflict, foreign, bind } = change;
+    if (goes && place.targets.length === unbind.length + staleConflict.length + foreign.length) over.add(place);
+    else changes.push({ ...change, serves: bind.length > 0 && place.targets.some((target) => input.serving(place, target)) });
+  }
+  input.cache?.endPass(new Set(structure.pairs.map(({ place }) => placeKey(place))));
+  return { changes, over };
+}
+
+/** Something is wanted in this place, and serves. A rule that selects no Pods keeps nobody waiting: an Ingress may have many of them. */
+function asWanted({ place, wanted, rule }: PlacePair, { serving, broken }: PlanInput): boolean {
+  if (rule !== undefined && wanted?.backends.length === 0) return true;
+  return servesAsWanted({
+    place,
+    wanted: wanted?.backends,
+    serving: (target) => serving(place, target),
+    broken: (backend, target) => broken?.(place, backend, target) === true,
+  });
 }
 
 /** Remembers the changes if they stay true until place, wish or a Pod changes. */
 function changesOf(
   place: Place,
   wanted: readonly WantedBackend[] | undefined,
-  { cache, holderOf, isClaimed, serving, drained, broken }: PlanInput,
+  { cache: all, holderOf, isClaimed, serving, drained, broken }: PlanInput,
+  replaced?: true,
 ): TargetChanges {
+  const cache = replaced === undefined ? all : undefined;
   const known = cache?.recall(place, wanted);
   if (known !== undefined) return known;
   const holders = new Set<string>();
@@ -103,6 +144,7 @@ function changesOf(
   const changes = planTargets({
     place,
     wanted,
+    replaced,
     serving: (target) => serving(place, target),
     holderOf: (ip) => {
       const holder = holderOf(ip);

@@ -15,13 +15,22 @@ import {
   samePort,
 } from "../load-balancer.ts";
 
-/** A place of ours and what is wanted there; `wanted` undefined: its owner is held, so only ends of Pods count. */
+/**
+ * A place of ours and what is wanted there; `wanted` undefined: nobody can say, so only ends of Pods count. `leaves`: its owner asks for it
+ * no more, so it goes when what is asked for instead serves.
+ */
 export type PlacePair = {
   readonly listener: Listener;
   readonly rule: Rule | undefined;
   readonly place: Place;
   readonly wanted: WantedPlace | undefined;
+  readonly ownerUid: string;
+  readonly leaves: boolean;
 };
+/** A listener that its owner asks for no more. */
+type LeavingListener = { readonly listener: Listener; readonly owner: Owner };
+/** A listener or rules that an owner asks for and that are not there yet. `by`: the listener that has the port. */
+export type Missing = { readonly ownerUid: string; readonly wanted?: WantedListener; readonly by?: Listener };
 /** A call that makes places; `followUps`: backends that can be bound when it is done. */
 export type Creation = { readonly call: Call; readonly followUps: number };
 
@@ -39,7 +48,10 @@ export type StructurePlan = {
   readonly pairs: readonly PlacePair[];
   readonly create: readonly Creation[];
   readonly modify: readonly Call[];
-  readonly delete: readonly Call[];
+  /** Listeners of owners whose deletion was seen. */
+  readonly doomed: readonly Listener[];
+  readonly leaving: readonly LeavingListener[];
+  readonly missing: readonly Missing[];
   readonly orphaned: readonly Listener[];
   readonly portTaken: readonly { readonly wanted: WantedListener; readonly by: Listener }[];
 };
@@ -50,11 +62,12 @@ export function placePairs(desired: DesiredLoadBalancer, actual: LoadBalancer): 
   return actual.listeners.flatMap((listener): PlacePair[] => {
     const wanted = wantedByName.get(listener.name);
     if (wanted === undefined) return [];
-    if (!isLayer7(listener.protocol)) return [{ listener, rule: undefined, place: listener, wanted }];
+    const about = { listener, ownerUid: wanted.owner.uid, leaves: wanted.former ?? false };
+    if (!isLayer7(listener.protocol)) return [{ ...about, rule: undefined, place: listener, wanted }];
     const rules = wantedRules(wanted, actual);
     return listener.rules.flatMap((rule) => {
       const here = rules.get(ruleKey(rule));
-      return here === undefined ? [] : [{ listener, rule, place: rule, wanted: here }];
+      return here === undefined ? [] : [{ ...about, rule, place: rule, wanted: here }];
     });
   });
 }
@@ -65,60 +78,54 @@ export function planStructure(input: StructureInput): StructurePlan {
   const wantedByName = new Map(desired.listeners.map((listener) => [listener.name, listener]));
   const owners = new Map(desired.owners.map((owner) => [ownerMark(owner.ref.uid), owner]));
   const pairs: PlacePair[] = [];
-  const doomed: string[] = [];
+  const doomed: Listener[] = [];
+  const leaving: LeavingListener[] = [];
   const orphaned: Listener[] = [];
   const createRules: Creation[] = [];
-  const deleteRules: Call[] = [];
+  const missing: Missing[] = desired.conflicts.map(({ owner }) => ({ ownerUid: owner.uid }));
   for (const listener of sortedBy(actual.listeners, ({ name, listenerId }) => `${name} ${listenerId}`)) {
-    const verdict = judge(listener, wantedByName, { clusterId: input.clusterId, owners });
-    if (verdict === "doomed") doomed.push(listener.listenerId);
-    if (verdict === "orphaned" || verdict === "vanished") orphaned.push(listener);
-    if (verdict !== "kept" && verdict !== "vanished") continue;
-    const wanted = wantedByName.get(listener.name);
-    if (!isLayer7(listener.protocol)) {
-      pairs.push({ listener, rule: undefined, place: listener, wanted });
-      continue;
+    const mark = ownerMarkOf(listener.name, input.clusterId);
+    if (mark === undefined) continue;
+    const owner = owners.get(mark);
+    if (owner === undefined) orphaned.push(listener);
+    else if (owner.state === "deleted") doomed.push(listener);
+    else {
+      const wanted = wantedByName.get(listener.name);
+      const leaves = owner.state === "served" && (wanted === undefined || wanted.former === true);
+      if (leaves) leaving.push({ listener, owner });
+      const found = pairsOf({ listener, ownerUid: owner.ref.uid, leaves }, wanted, actual);
+      pairs.push(...found.pairs);
+      if (found.rules === undefined) continue;
+      createRules.push(...newRules(listener, found.rules, found.present, input));
+      if ([...found.rules.keys()].some((key) => !found.present.has(key))) missing.push({ ownerUid: owner.ref.uid });
     }
-    const rules = wanted && wantedRules(wanted, actual);
-    const present = new Map(sortedBy(listener.rules, ruleKey).map((rule) => [ruleKey(rule), rule]));
-    for (const [key, rule] of present)
-      if (rules === undefined || rules.has(key)) pairs.push({ listener, rule, place: rule, wanted: rules?.get(key) });
-    if (rules === undefined) continue;
-    createRules.push(...newRules(listener, rules, present, input));
-    const gone = [...present].flatMap(([key, { locationId }]) => (rules.has(key) ? [] : [locationId]));
-    for (const locationIds of chunks(gone, CALL_LIMITS.deletedRules))
-      deleteRules.push({ lane: "delete", rules: { listenerId: listener.listenerId, locationIds } });
   }
-  const { create, portTaken } = newListeners(input);
+  const { create, absent, portTaken } = newListeners(input);
   return {
     pairs,
     create: [...create, ...createRules.sort((a, b) => b.followUps - a.followUps)],
-    modify: [...actual.listeners.flatMap((listener) => misnamed(listener, input)), ...pairs.flatMap(changedSettings)],
-    delete: [...chunks(doomed, CALL_LIMITS.deletedListeners).map((listenerIds): Call => ({ lane: "delete", listenerIds })), ...deleteRules],
+    modify: pairs.flatMap(changedSettings),
+    doomed,
+    leaving,
+    missing: [...missing, ...absent],
     orphaned,
     portTaken,
   };
 }
 
-/** A listener of ours goes only when its owner is known: deleted, or alive and no longer asking for this port. */
-function judge(
-  listener: Listener,
-  wanted: ReadonlyMap<string, WantedListener>,
-  { clusterId, owners }: { readonly clusterId: string; readonly owners: ReadonlyMap<string, Owner> },
-): "foreign" | "doomed" | "orphaned" | "vanished" | "kept" {
-  const mark = ownerMarkOf(listener.name, clusterId);
-  if (mark === undefined) return "foreign";
-  const owner = owners.get(mark);
-  if (owner === undefined) return "orphaned";
-  if (owner.state === "deleted") return "doomed";
-  if (owner.state === "vanished") return "vanished";
-  return owner.state === "held" || wanted.has(listener.name) ? "kept" : "doomed";
-}
+type About = Pick<PlacePair, "listener" | "ownerUid" | "leaves">;
 
-/** One of ours that is shown under another name. */
-function misnamed({ listenerId, name, shownName }: Listener, { clusterId }: StructureInput): Call[] {
-  if (shownName === undefined || ownerMarkOf(name, clusterId) === undefined) return [];
-  return [{ lane: "tune", rename: { listenerId, name } }];
+/** The places of a listener. `rules`: those that are wanted there, where it is of layer 7 and stays; the others leave. */
+function pairsOf(about: About, wanted: WantedListener | undefined, actual: LoadBalancer) {
+  const { listener } = about;
+  const present = new Map(sortedBy(listener.rules, ruleKey).map((rule) => [ruleKey(rule), rule]));
+  if (!isLayer7(listener.protocol)) return { pairs: [{ ...about, rule: undefined, place: listener, wanted }], rules: undefined, present };
+  const rules = about.leaves || wanted === undefined ? undefined : wantedRules(wanted, actual);
+  const pairs = [...present].map(([key, rule]): PlacePair => {
+    const here = rules?.get(key);
+    return { ...about, rule, place: rule, wanted: here, leaves: about.leaves || (rules !== undefined && here === undefined) };
+  });
+  return { pairs, rules, present };
 }
 
 /** By rule key. */
@@ -161,12 +168,16 @@ function newListeners({ desired, actual, clusterId, underWay }: StructureInput) 
   const beingMade = new Set(underWay !== undefined && "create" in underWay ? underWay.create.listeners.map(({ name }) => name) : []);
   const groups = new Map<string, WantedListener[]>();
   const portTaken: { wanted: WantedListener; by: Listener }[] = [];
+  const absent: Missing[] = [];
+  const going = new Set(desired.owners.flatMap(({ ref, state }) => (state === "deleted" ? ownerMark(ref.uid) : [])));
   for (const listener of sortedBy(desired.listeners, ({ name }) => name)) {
-    if (present.has(listener.name) || beingMade.has(listener.name)) continue;
-    const blocker = actual.listeners.find(({ port, protocol }) => port === listener.port && samePort(protocol, listener.protocol));
-    if (blocker !== undefined) {
-      // Our own listener in the way (of an owner that is being deleted) goes first in the delete lane; another's never does.
-      if (ownerMarkOf(blocker.name, clusterId) === undefined) portTaken.push({ wanted: listener, by: blocker });
+    if (listener.former === true || present.has(listener.name)) continue;
+    const by = actual.listeners.find(({ port, protocol }) => port === listener.port && samePort(protocol, listener.protocol));
+    absent.push({ ownerUid: listener.owner.uid, wanted: listener, ...(by && { by }) });
+    if (beingMade.has(listener.name)) continue;
+    if (by !== undefined) {
+      // That of an owner which is being deleted goes by itself.
+      if (!going.has(ownerMarkOf(by.name, clusterId) ?? "")) portTaken.push({ wanted: listener, by });
       continue;
     }
     const { healthCheck, scheduler } = wishOf(listener);
@@ -176,7 +187,7 @@ function newListeners({ desired, actual, clusterId, underWay }: StructureInput) 
     else group.push(listener);
   }
   const create = [...groups.values()].flatMap((group) => chunks(group, CALL_LIMITS.ports).map(creation));
-  return { create, portTaken };
+  return { create, absent, portTaken };
 }
 
 function creation(part: readonly WantedListener[]): Creation {
@@ -193,8 +204,8 @@ const bindable = ({ backends }: WantedPlace): number => backends.reduce((sum, ba
 const wishOf = ({ healthCheck, scheduler }: PlaceWish): PlaceWish => ({ healthCheck, ...(scheduler !== undefined && { scheduler }) });
 
 /** Only what is wished is compared, so that a default which the cloud fills in causes no write. */
-function changedSettings({ place, wanted }: PlacePair): Call[] {
-  if (wanted === undefined) return [];
+function changedSettings({ place, wanted, leaves }: PlacePair): Call[] {
+  if (wanted === undefined || leaves) return [];
   const healthCheck = { ...place.healthCheck, ...wanted.healthCheck };
   const scheduler = wanted.scheduler ?? place.scheduler;
   if (sameCheck(healthCheck, place.healthCheck) && scheduler === place.scheduler) return [];

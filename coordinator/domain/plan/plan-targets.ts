@@ -6,8 +6,8 @@ import { STAYING_SHARE } from "../safety/brake.ts";
 export type Holder =
   /** No Pod has the address, and no address claim names one: somebody else bound it. */
   | { readonly kind: "foreign" }
-  /** It was given to this Pod, of which nothing is known at the moment; undefined: to nobody that is known, and not every Pod is. */
-  | { readonly kind: "unknown"; readonly podUid: string | undefined }
+  /** It was given to this Pod, of which nothing is known at the moment. */
+  | { readonly kind: "unknown"; readonly podUid: string }
   /** The Pod lives and still has the address. */
   | { readonly kind: "live"; readonly podUid: string }
   /** The Pod terminates; it may still serve running requests. */
@@ -28,6 +28,8 @@ export type TargetView = {
   readonly broken: (backend: WantedBackend, target: Target | undefined) => boolean;
   /** The drain of this target is over: weight 0 has been effective for the drain time. */
   readonly drained: (target: Target) => boolean;
+  /** What is wanted instead of this whole place serves elsewhere; undefined: what is wanted here decides. */
+  readonly replaced?: true | undefined;
 };
 
 /** Changes of one place's backends, by lane; the caller merges places and cuts them into full calls. */
@@ -65,7 +67,7 @@ export function planTargets(view: TargetView): TargetChanges {
   const isInTheWay = (target: Target): void => void (target.weight > 0 ? conflict : staleConflict).push(slot(target));
   const foreign: Target[] = [];
   const waiting: Target[] = [];
-  let replaced: boolean | undefined; // found out only if somebody has to leave
+  let { replaced }: { replaced?: boolean | undefined } = view; // found out only if somebody has to leave
 
   for (const [key, target] of boundByKey) {
     const backend = wantedByKey.get(key);
@@ -126,8 +128,18 @@ function wayOut(holder: Holder, target: Target, replaced: boolean): WayOut {
   }
 }
 
+/** Pure: what is wanted in this place serves. */
+export function servesAsWanted(view: Pick<TargetView, "place" | "wanted" | "serving" | "broken">): boolean {
+  const wanted = new Map((view.wanted ?? []).map((backend) => [targetKey(backend), backend]));
+  return areReplaced(view, wanted, new Map(view.place.targets.map((target) => [targetKey(target), target])));
+}
+
 /** What is wanted serves, so that the others may leave. */
-function areReplaced(view: TargetView, wanted: ReadonlyMap<string, WantedBackend>, bound: ReadonlyMap<string, Target>): boolean {
+function areReplaced(
+  view: Pick<TargetView, "serving" | "broken">,
+  wanted: ReadonlyMap<string, WantedBackend>,
+  bound: ReadonlyMap<string, Target>,
+): boolean {
   let serving = 0;
   for (const [key, backend] of wanted) {
     const target = bound.get(key);

@@ -9,8 +9,6 @@ export type BindingFacts = {
   readonly place: Place | "no listener" | "no rule" | "port taken";
   /** The Pod's target in that place. */
   readonly target: Target | undefined;
-  /** Where the place's checks are off: somebody decided that. Else somebody has only switched them off by hand, and they come back. */
-  readonly isCheckOff: boolean;
   /** The target's address was bound for another Pod. */
   readonly strange: boolean;
   readonly health: HealthState | undefined;
@@ -34,7 +32,7 @@ export function stepOf(facts: BindingFacts): Step {
   if (target === undefined) return unbound(facts, bindable);
   if (facts.strange) return strange(bindable);
   if (target.weight === 0) return { kind: "bindable", because: "bound with weight 0, the weight is being restored" };
-  if (!place.healthCheck.enabled && facts.isCheckOff) return { kind: "healthy", checked: false };
+  if (!place.healthCheck.enabled) return { kind: "healthy", checked: false };
   if (facts.health === "Alive") return { kind: "healthy", checked: true };
   return { kind: "checking", health: facts.health === "Dead" ? "Dead" : "Unknown" };
 }

@@ -81,23 +81,45 @@ function removalId(place: string, doubtful: readonly Removal[]): string {
   return `r-${hash.toString(16).padStart(8, "0")}`;
 }
 
-/** Slots with a weight that the calls take away: conflict, and drain to 0. What is drained already serves nobody. */
-export function removedSlots(calls: readonly Call[], weightOf: (slot: Slot) => number): Slot[] {
+/**
+ * Slots with a weight that the calls take away: conflict, drain to 0, and what is bound in listeners and rules that are deleted. What is
+ * drained already serves nobody. `boundIn`: the slots of one listener, or of some of its rules.
+ */
+export function removedSlots(
+  calls: readonly Call[],
+  weightOf: (slot: Slot) => number,
+  boundIn: (listenerId: string, locationIds?: readonly string[]) => readonly Slot[],
+): Slot[] {
   return calls.flatMap((call): readonly Slot[] => {
     if (call.lane === "drain") return call.weights;
+    if (call.lane === "delete") {
+      const all = "rules" in call ? boundIn(call.rules.listenerId, call.rules.locationIds) : call.listenerIds.flatMap((id) => boundIn(id));
+      return all.filter((slot) => weightOf(slot) > 0);
+    }
     return call.lane === "conflict" || call.lane === "unbind" ? call.slots.filter((slot) => weightOf(slot) > 0) : [];
   });
 }
 
-/** The calls without the slots that are parked; calls that have nothing left are left out. */
+/** The calls without the slots that are parked, nor the deletion of what they are bound in; calls that have nothing left are left out. */
 export function withoutParked(calls: readonly Call[], parked: readonly Parked[]): readonly Call[] {
   if (parked.length === 0) return calls;
   const held = new Set(parked.flatMap(({ slots }) => slots.map(slotKey)));
+  const heldPlaces = parked.flatMap(({ slots }) => slots.slice(0, 1));
+  const mayGo = (listenerId: string, locationId?: string): boolean =>
+    !heldPlaces.some((slot) => slot.listenerId === listenerId && (locationId === undefined || slot.locationId === locationId));
   const goes = (slot: Slot): boolean => !held.has(slotKey(slot));
   return calls.flatMap((call): Call[] => {
     if (call.lane === "drain") {
       const weights = call.weights.filter(goes);
       return weights.length === 0 ? [] : [{ ...call, weights }];
+    }
+    if (call.lane === "delete" && "listenerIds" in call) {
+      const listenerIds = call.listenerIds.filter((id) => mayGo(id));
+      return listenerIds.length === 0 ? [] : [{ ...call, listenerIds }];
+    }
+    if (call.lane === "delete") {
+      const locationIds = call.rules.locationIds.filter((id) => mayGo(call.rules.listenerId, id));
+      return locationIds.length === 0 ? [] : [{ ...call, rules: { ...call.rules, locationIds } }];
     }
     if (call.lane !== "conflict" && call.lane !== "unbind") return [call];
     const slots = call.slots.filter(goes);

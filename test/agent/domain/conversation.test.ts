@@ -156,3 +156,33 @@ test("answers the wish for a token at once, also while something is under way, o
   assert.equal(play.say(), "token");
   assert.equal(play.say(), "wait");
 });
+
+const verdict = (uid: string) => ({ uid, ports: [] });
+
+test("says what was found out after the first snapshot, each verdict once, and all of it on a new stream", () => {
+  const play = new Play();
+  const verdicts = new Map(["pod-1", "pod-2"].map((uid) => [uid, verdict(uid)]));
+  const node = { instanceId: "ins-1", region: "", zone: "", macs: [] };
+  play.latest = { ...at(1), verdicts, node };
+  play.hear({ kind: "welcome" });
+  assert.deepEqual([play.say(), play.say(), play.say(), play.say()], ["snapshot 1", "nodeFacts", "verdicts", "wait"]);
+  play.ack(1n);
+  assert.equal(play.say(), "wait");
+  play.latest = { ...at(1), node, verdicts: new Map([...verdicts, ["pod-2", verdict("pod-2")]]) };
+  const step = play.next();
+  assert.deepEqual(step.kind === "verdicts" && step.pods.map(({ uid }) => uid), ["pod-2"]);
+  assert.deepEqual([play.say(), play.say()], ["verdicts", "wait"]);
+});
+
+test("many verdicts are several messages, and what changes in between is not lost", () => {
+  const play = settled();
+  play.latest = { ...at(1), verdicts: new Map(Array.from({ length: 450 }, (_, index) => [`p${index}`, verdict(`p${index}`)])) };
+  const sizes: number[] = [];
+  for (let step = play.next(); step.kind === "verdicts"; step = play.next()) {
+    sizes.push(step.pods.length);
+    play.say();
+  }
+  assert.deepEqual(sizes, [200, 200, 50]);
+  play.latest = { ...at(1), verdicts: new Map() };
+  assert.equal(play.say(), "wait");
+});

@@ -159,6 +159,8 @@ export type LoadBalancerRecord = {
   name: string;
   readonly type: "OPEN" | "INTERNAL";
   readonly vip: string;
+  /** Shown instead of `vip`; undefined: it is an IPv4 one. Data goes over `vip` all the same. */
+  readonly ipv6: { readonly address: string; readonly mode: "IPv6Nat64" | "IPv6FullChain" } | undefined;
   readonly vpcId: string;
   readonly subnetId: string;
   readonly projectId: number;

@@ -227,5 +227,6 @@ function blockListOf(cidrs: readonly string[]): BlockList {
     const { address, prefix } = parseCidr("backendCidrs", cidr);
     list.addSubnet(address, prefix, "ipv4");
   }
+  list.addSubnet("2001:db8::", 32, "ipv6"); // addresses for documentation: Pods of dual-stack clusters
   return list;
 }

@@ -1,10 +1,16 @@
 /**
  * Finds or builds the binaries of a real cluster, before anything enters the harness's network namespace, from which no module can be
- * downloaded: `node test/cluster/real/prepare.ts [--kubernetes 1.34] [--nodes]`; with --tools instead Helm, for the chart's tests. Prints
- * their paths; exit code 1 with the reason.
+ * downloaded: `node test/cluster/real/prepare.ts [--kubernetes 1.34] [--nodes]`; with --tools instead Helm and what the image is made
+ * of. Prints their paths; exit code 1 with the reason.
  */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { build } from "../../../deploy/tools/build.ts";
+import { ARCHITECTURES } from "../../../deploy/tools/debian.ts";
 import { prepareHelm } from "../../../deploy/tools/helm.ts";
+import { makeImage } from "../../../deploy/tools/image.ts";
 import { findBinaries } from "./binaries.ts";
 import { CONTROL_PLANE, DEFAULT_MINOR, kubernetesMinor, NODE } from "./modules.ts";
 
@@ -16,7 +22,7 @@ const { values } = parseArgs({
   },
 });
 const found = values.tools
-  ? prepareTools()
+  ? await prepareTools()
   : await findBinaries(values.nodes ? [...CONTROL_PLANE, ...NODE] : CONTROL_PLANE, {
       kubernetes: kubernetesMinor(values.kubernetes),
       build: true,
@@ -33,7 +39,18 @@ else {
   process.exitCode = 1;
 }
 
-function prepareTools() {
+/** Helm, and what the image is made of: once made, it is in the cache. */
+async function prepareTools() {
+  const directory = mkdtempSync(join(tmpdir(), "clb-direct-tools-"));
+  try {
+    const [name, application] = ["clb-direct:tools", join(directory, "dist")];
+    await build(application);
+    await makeImage({ name, directory: join(directory, "image"), application, architectures: ARCHITECTURES, env: process.env });
+  } catch (error) {
+    process.stderr.write(`no image: ${(error as Error).message}\n`); // its tests are skipped
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
   const helm = prepareHelm(process.env);
   return helm.kind === "found" ? ({ kind: "found", binaries: { helm: helm.file } } as const) : helm;
 }

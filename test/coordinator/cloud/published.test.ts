@@ -131,7 +131,7 @@ suite("a load balancer", () => {
     {
       name: "of IPv6 has its address in a field of its own",
       said: { LoadBalancerVips: [], AddressIPv6: "2402:4e00::1", AddressIPVersion: "ipv6" },
-      facts: { running: true, vips: ["2402:4e00::1"] },
+      facts: { running: true, vips: ["2402:4e00::1"], order: { AddressIPVersion: "ipv6" } },
     },
   ])
     test(name, async () => {

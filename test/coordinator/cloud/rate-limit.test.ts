@@ -29,11 +29,74 @@ for (const perSecond of [1, 3, 4, 20, 100])
     assert.ok(densest(atMs) >= perSecond * 0.7, `only ${densest(atMs)} in a second`);
   });
 
-test("a quarter of a second's calls goes at once", async () => {
+test("half of a second's calls goes at once, and all of it is used when many wait", async () => {
   const { clock, atMs, call } = aLimit();
+  for (let calls = 0; calls < 200; calls++) call();
+  await clock.advance(1);
+  assert.equal(atMs.length, 10);
+  await clock.advance(9_999);
+  assert.ok(atMs.length >= 185, `${atMs.length} calls in 10 s`);
+});
+
+test("calls in step with the rate all go at once, less what may arrive closer together", async () => {
+  const { clock, atMs, call } = aLimit();
+  for (let calls = 0; calls < 40; calls++) {
+    call();
+    await clock.advance(52.5);
+  }
+  assert.ok(
+    atMs.every((at, n) => Math.abs(at - n * 52.5) < 1),
+    String(atMs),
+  );
+});
+
+test("where an action is slowed down, a quarter of a second's calls goes at once", async () => {
+  const { clock, limit, atMs, call } = aLimit();
+  limit.throttled("A");
+  await clock.advance(3_000); // 13 a second by then
   for (let calls = 0; calls < 20; calls++) call();
   await clock.advance(1);
-  assert.equal(atMs.length, 5);
+  assert.equal(atMs.length, 3);
+});
+
+test("those that are urgent go first, whenever they have become so", async () => {
+  const clock = aFakeClock(START_MS);
+  const urgent = new Set<string>();
+  const limit = new RateLimit(clock, { perSecond: 1, pauseAfterThrottlingMs: 1_000 }, { isUrgent: (key) => urgent.has(key) });
+  const order: string[] = [];
+  const { signal } = new AbortController();
+  for (const key of ["lb-1", "lb-2", "lb-3", "lb-4"]) void limit.take("A", signal, key).then(() => order.push(key));
+  await clock.advance(10);
+  urgent.add("lb-4");
+  await clock.advance(5_000);
+  assert.deepEqual(order, ["lb-1", "lb-4", "lb-2", "lb-3"]);
+});
+
+test("a place in the queue outlives who has taken it: its turn is told, kept for a second, and taken at once", async () => {
+  const clock = aFakeClock(START_MS);
+  const turns: string[] = [];
+  const onTurn = (action: string, key: string): void => void turns.push(`${action} ${key} ${clock.now() - START_MS}`);
+  const limit = new RateLimit(clock, { perSecond: 1, pauseAfterThrottlingMs: 1_000 }, { onTurn });
+  const { signal } = new AbortController();
+  assert.equal(limit.place("A", "lb-1"), true);
+  await limit.take("A", signal, "lb-1");
+  assert.deepEqual(
+    ["lb-2", "lb-3", "lb-2", "lb-4"].map((key) => limit.place("A", key)),
+    [false, false, false, false],
+  );
+  limit.leave("A", "lb-3");
+  const order: string[] = [];
+  void limit.take("A", signal, "lb-5").then(() => order.push("lb-5"));
+  await clock.advance(1_100);
+  assert.deepEqual(turns, ["A lb-2 1050"]);
+  assert.equal(limit.place("A", "lb-2"), true);
+  await limit.take("A", signal, "lb-2"); // although others wait
+  assert.equal(limit.place("A", "lb-2"), false);
+  limit.leave("A", "lb-2");
+  await clock.advance(3_000);
+  assert.deepEqual([turns.slice(1), order], [["A lb-4 2100"], ["lb-5"]]);
+  await clock.advance(2_000);
+  assert.equal(limit.place("A", "lb-4"), true); // what was kept for it is over, and nobody waits
 });
 
 test("an action that was throttled pauses, its neighbours do not", async () => {

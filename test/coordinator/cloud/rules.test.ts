@@ -54,14 +54,14 @@ test("rules are made, bound, changed and removed on the cloud as planned, and a 
     ...(n === 0 && { scheduler: "LEAST_CONN" as const, healthCheck: { intervalSeconds: 9, httpPath: "/ok" } }),
   }));
   const change = { desired: aDesired({ loadBalancerId: id, listeners: [aWantedHttpListener({ rules: calmer })] }) };
-  assert.deepEqual(await carryOut(stage, id, change), ["drain", "unbind", "tune", "delete", "delete"]);
+  assert.deepEqual(await carryOut(stage, id, change), ["drain", "drain", "unbind", "tune", "delete", "delete"]);
   await settled(change);
   const [first] = placesOf(await stage.look(id)).filter(({ scheduler }) => scheduler === "LEAST_CONN");
   assert.deepEqual([first?.healthCheck.intervalSeconds, first?.healthCheck.httpPath], [9, "/ok"]);
   assert.equal(first?.healthCheck.timeoutSeconds, DEFAULT_HEALTH_CHECK.timeoutSeconds);
 
   const none = { desired: aDesired({ loadBalancerId: id }) };
-  assert.deepEqual(await carryOut(stage, id, none), ["delete"]);
+  assert.deepEqual(await carryOut(stage, id, none), ["drain", "delete"]);
   await settled(none);
   assert.equal(stage.cloud.counts().overlaps, 0);
 });

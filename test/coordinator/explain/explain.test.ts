@@ -202,7 +202,10 @@ test("describes what it found and does not touch", () => {
     backends: [],
     standings: [],
   } as const;
-  assert.equal(describeFinding({ kind: "port-taken", wanted, by: listener }), "port TCP:80 is taken by foreign listener lbl-1");
+  const by = { ...listener, name: "by hand" };
+  const taken = "port TCP:80 is taken by";
+  assert.equal(describeFinding({ kind: "port-taken", wanted, by }), `${taken} foreign listener lbl-1 ("by hand")`);
+  assert.equal(describeFinding({ kind: "port-taken", wanted, by }, wanted.owner), `${taken} listener lbl-1 of Service demo/web`);
   assert.equal(
     describeFinding({ kind: "foreign-target", listener, target }),
     "target 10.244.1.1:8080 of listener lbl-1 was not bound by us: kept",

@@ -8,6 +8,7 @@ import { slots } from "../stage.ts";
 const causes: Causes = {
   pod: ({ ip }, podUid) => `Pod ${podUid ?? ip}`,
   owner: (listener) => `Service of ${listener}`,
+  gone: (listenerId, what) => `${what} of ${listenerId} is gone`,
 };
 const CASES: readonly [Call, readonly string[]][] = [
   [{ lane: "bind", targets: slots("lbl-1", 2) }, ["Pod pod-0", "Pod pod-1"]],
@@ -17,8 +18,8 @@ const CASES: readonly [Call, readonly string[]][] = [
   [{ lane: "structure", create: { protocol: "TCP", healthCheck: {}, listeners: [{ name: "cd-1", port: 80 }] } }, ["Service of cd-1"]],
   [{ lane: "structure", createRules: { listenerId: "lbl-2", rules: [] } }, ["Service of lbl-2"]],
   [{ lane: "tune", weights: slots("lbl-1", 3) }, ["Service of lbl-1"]],
-  [{ lane: "delete", listenerIds: ["lbl-1", "lbl-2"] }, ["Service of lbl-1", "Service of lbl-2"]],
-  [{ lane: "delete", rules: { listenerId: "lbl-3", locationIds: ["loc-1"] } }, ["Service of lbl-3"]],
+  [{ lane: "delete", listenerIds: ["lbl-1", "lbl-2"] }, ["listener of lbl-1 is gone", "listener of lbl-2 is gone"]],
+  [{ lane: "delete", rules: { listenerId: "lbl-3", locationIds: ["loc-1"] } }, ["rule of lbl-3 is gone"]],
 ];
 for (const [call, expected] of CASES)
   test(`a call of lane ${call.lane} names ${expected.join(", ")}`, () => assert.deepEqual(reasonsOf(call, causes), expected));

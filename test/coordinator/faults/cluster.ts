@@ -1,14 +1,15 @@
-/** What an API server keeps, in memory and in virtual time: Services, Pods, Events and the ConfigMaps of the records. */
+/** What an API server keeps, in memory and in virtual time: Services, Pods, Events and the address claims. */
 import type { Clock } from "../../../common/clock.ts";
 import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
-import type { Change, WatchedSet } from "../../../common/kubernetes/list-watch.ts";
+import type { WatchedSet } from "../../../common/kubernetes/list-watch.ts";
 import type { KubeClient } from "../../../common/kubernetes/requests.ts";
-import { EXISTING_LOAD_BALANCER, FINALIZER } from "../../../common/names.ts";
+import { ADDRESS_CLAIMS_PREFIX, EXISTING_LOAD_BALANCER, FINALIZER, SERVICE_CONFIG } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import type { ServiceRecord } from "../../../coordinator/domain/intent/service.ts";
-import type { WatchedObjects } from "../../../coordinator/state/watched-objects.ts";
+import { wishKey } from "../../../coordinator/domain/intent/service-config.ts";
+import type { HealthCheck } from "../../../coordinator/domain/load-balancer.ts";
+import type { ConfigRecord, WatchedObjects } from "../../../coordinator/state/watched-objects.ts";
 import { aPod, aService } from "../../builders.ts";
-import { configMaps } from "./config-maps.ts";
 
 /** A Pod's life on the clock; `endingMs`: its deletion was asked for. */
 export type Life = { readonly uid: string; readonly app: string; readonly ip: string; readonly bornMs: number; endingMs: number };
@@ -23,18 +24,23 @@ const START_MS = { first: 700, next: 90 } as const;
 export type Cluster = ReturnType<typeof aCluster>;
 
 /** One Service per load balancer: Service "one" of "lb-one" selects the Pods with the label app "one". */
-export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly string[]) {
+export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly string[], check?: Partial<HealthCheck>) {
   const pods = new Map<string, PodFact>();
-  const services = new Map<string, ServiceRecord>(apps.map((app, at) => [uidOf(at), serviceOf(app, at)]));
-  const records = configMaps(() => String(++version));
+  const named = check && { [SERVICE_CONFIG]: CHECKED.name };
+  const services = new Map<string, ServiceRecord>(
+    apps.map((app, at) => {
+      const service = serviceOf(app, at);
+      return [uidOf(at), { ...service, annotations: { ...service.annotations, ...named } }];
+    }),
+  );
+  const claims = new Map<string, Map<string, string>>();
   const told: Told[] = [];
   const lives: Life[] = [];
   const podListeners = new Set<(uid: string, pod: PodFact | undefined) => void>();
   const gateListeners: ((pod: PodFact) => void)[] = [];
-  const serviceListeners = new Set<(change: Change<ServiceRecord>) => void>();
+  const serviceListeners = new Set<(record: ServiceRecord) => void>();
   let version = 0;
   let born = 0;
-  let recreated = 0;
 
   const put = (pod: PodFact): void => {
     const stored = { ...pod, resourceVersion: String(++version) };
@@ -70,23 +76,20 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
       void clock.sleep(STOP_MS).then(gone);
     }
   };
-  const serviceNamed = (app: string): ServiceRecord | undefined => [...services.values()].find(({ name }) => name === app);
+  /** A Service is new, or is another one now. */
+  const putService = (service: ServiceRecord): void => {
+    const record = { ...service, resourceVersion: String(++version) };
+    services.set(record.uid, record);
+    for (const listener of serviceListeners) listener(record);
+  };
   /** A person changes the Service of an app. */
   const edit = (app: string, what: Partial<ServiceRecord>): void => {
-    const known = serviceNamed(app);
-    if (known === undefined) return;
-    const record = { ...known, ...what, resourceVersion: String(++version) };
-    putService(record);
-  };
-  const putService = (record: ServiceRecord): void => {
-    const kind = services.has(record.uid) ? "changed" : "added";
-    const isGone = record.deleting && record.finalizers.length === 0;
-    if (isGone) services.delete(record.uid);
-    else services.set(record.uid, record);
-    for (const listener of serviceListeners) listener(isGone ? { kind: "removed", record, evidence: "deleted" } : { kind, record });
+    const known = services.get(uidOf(apps.indexOf(app)));
+    if (known !== undefined) putService({ ...known, ...what });
   };
   const patch = (path: string, body: unknown): object => {
-    if (path.includes("/configmaps/")) return records.patch(path, body);
+    const [, configMap] = /\/configmaps\/(.+)$/.exec(path) ?? [];
+    if (configMap !== undefined) return patchClaims(claims, path, configMap, body);
     const [, kind, name] = /\/(pods|services)\/([^/]+)\/status$/.exec(path) ?? [];
     if (kind === "pods") {
       const pod = pods.get(name ?? "");
@@ -101,26 +104,27 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
     if (kind !== "services" || service === undefined) throw notFound(path);
     const given = listOf(member(member(member(body, "status"), "loadBalancer"), "ingress"));
     const ingress = given.map((entry) => textOf(member(entry, "ip")));
-    const metadata = member(body, "metadata");
-    if (member(metadata, "uid") !== service.uid) throw notFound(path);
-    const merged = { ...service.annotations, ...Object(member(metadata, "annotations")) };
-    const annotations = Object.fromEntries(
-      Object.entries(merged).flatMap(([key, value]) => (typeof value === "string" ? [[key, value]] : [])),
-    );
-    const gone = listOf(member(metadata, "$deleteFromPrimitiveList/finalizers"));
-    const finalizers = [...new Set([...service.finalizers, ...listOf(member(metadata, "finalizers")).map(textOf)])].filter(
-      (one) => !gone.includes(one),
-    );
-    putService({ ...service, annotations, finalizers, ...(given.length > 0 && { ingress }), resourceVersion: String(++version) });
+    const annotations = { ...service.annotations, ...Object(member(member(body, "metadata"), "annotations")) };
+    const record = { ...service, annotations, ...(given.length > 0 && { ingress }), resourceVersion: String(++version) };
+    services.set(service.uid, record);
+    for (const listener of serviceListeners) listener(record);
     return {};
   };
   const create = (path: string, body: unknown): object => {
-    if (path.endsWith("/configmaps")) return records.create(path, body);
-    told.push({ object: textOf(member(member(body, "involvedObject"), "name")), ...reasonOf(body) });
+    if (path.endsWith("/configmaps")) {
+      const name = textOf(member(member(body, "metadata"), "name"));
+      claims.set(name, new Map(Object.entries(Object(member(body, "data")))));
+    } else told.push({ object: textOf(member(member(body, "involvedObject"), "name")), ...reasonOf(body) });
+    return {};
+  };
+  const remove = (path: string): object => {
+    if (!claims.delete(path.split("/").at(-1) ?? "")) throw notFound(path);
     return {};
   };
   const get = (path: string): object => {
-    throw notFound(path);
+    const data = claims.get(path.split("/").at(-1) ?? "");
+    if (data === undefined) throw notFound(path);
+    return { data: Object.fromEntries(data) };
   };
 
   return {
@@ -133,29 +137,7 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
     /** A Pod's own labels are changed: those of its app, or none at all. */
     relabel: (uid: string, labels: PodFact["labels"]): void => change(uid, { labels }),
     edit,
-    service: (app: string): ServiceRecord | undefined => serviceNamed(app),
-    /** A Service vanishes: nobody sees a deletion. */
-    vanish: (app: string): void => {
-      const record = serviceNamed(app);
-      if (record === undefined) return;
-      services.delete(record.uid);
-      for (const listener of serviceListeners) listener({ kind: "removed", record, evidence: "absent" });
-    },
-    /** A person creates a Service of that name once more. */
-    recreate: (app: string, what: Partial<ServiceRecord> = {}): void => {
-      const at = apps.indexOf(app);
-      const uid = `${uidOf(at).slice(0, 9)}ee2${++recreated}${uidOf(at).slice(13)}`;
-      putService({
-        ...serviceOf(app, at),
-        uid,
-        finalizers: [],
-        createdAt: "2027-01-01T00:00:00Z",
-        resourceVersion: String(++version),
-        ...what,
-      });
-    },
-    /** A person deletes it; it goes when its finalizer has gone. */
-    remove: (app: string): void => edit(app, { deleting: true }),
+    putService,
     /** What a person writes on the Service of an app, in place of what was written there before. */
     annotate: (app: string, annotations: Readonly<Record<string, string>>): void =>
       edit(app, { annotations: { ...serviceOf(app, apps.indexOf(app)).annotations, ...annotations } }),
@@ -163,25 +145,20 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
     readyTogether: (): void => {
       for (const uid of pods.keys()) change(uid, { containersReady: true, containersReadyAtMs: clock.now() });
     },
-    records,
-    client: { ...aClient(clock, { get, create, patch, remove: (path) => records.remove(path) }), ...records.reads(clock, ANSWER_MS) },
-    objects: someObjects(services, nodes),
+    client: aClient(clock, { get, create, patch, remove }),
+    objects: someObjects(services, nodes, check && { ...CHECKED, wishes: new Map([[wishKey("TCP", 80), check]]) }),
     alive: (app: string): PodFact[] =>
       [...pods.values()].filter(({ labels, deletionAtMs }) => labels["app"] === app && deletionAtMs === undefined),
     /** The stored claims of a load balancer: address -> UID. */
     addressClaims: (loadBalancerId: string): ReadonlyMap<string, string> =>
-      new Map(
-        records
-          .entries(loadBalancerId)
-          .flatMap(([key, value]) => (key.startsWith("ip.") ? [[key.slice(3), value.split(" ")[0] ?? ""]] : [])),
-      ),
+      claims.get(`${ADDRESS_CLAIMS_PREFIX}${loadBalancerId}`) ?? new Map<string, string>(),
     onPod: (listener: (uid: string, pod: PodFact | undefined) => void): (() => void) => {
       podListeners.add(listener);
       return () => void podListeners.delete(listener);
     },
     /** Told when a gate is opened. */
     onGate: (listener: (pod: PodFact) => void): void => void gateListeners.push(listener),
-    onService: (listener: (change: Change<ServiceRecord>) => void): (() => void) => {
+    onService: (listener: (record: ServiceRecord) => void): (() => void) => {
       serviceListeners.add(listener);
       return () => void serviceListeners.delete(listener);
     },
@@ -198,6 +175,16 @@ const serviceOf = (app: string, at: number): ServiceRecord =>
     finalizers: [FINALIZER],
     annotations: { ...aService().annotations, [EXISTING_LOAD_BALANCER]: `lb-${app}` },
   });
+
+function patchClaims(claims: Map<string, Map<string, string>>, path: string, name: string, body: unknown): object {
+  const data = claims.get(name);
+  if (data === undefined) throw notFound(path);
+  for (const [ip, podUid] of Object.entries(Object(member(body, "data")))) {
+    if (podUid === null) data.delete(ip);
+    else data.set(ip, textOf(podUid));
+  }
+  return {};
+}
 
 const notFound = (path: string): KubeApiError => new KubeApiError(path, "notFound", "there is no such object", { code: 404 });
 const member = (value: unknown, name: string): unknown =>
@@ -230,7 +217,14 @@ function aClient(clock: Clock, verbs: Verbs): KubeClient {
   };
 }
 
-function someObjects(services: ReadonlyMap<string, ServiceRecord>, nodes: readonly string[]): WatchedObjects {
+/** Names the health check of every Service's port 80. */
+const CHECKED: ConfigRecord = { uid: "c", resourceVersion: "1", namespace: "demo", name: "checked", wishes: new Map(), faults: [] };
+
+function someObjects(
+  services: ReadonlyMap<string, ServiceRecord>,
+  nodes: readonly string[],
+  config: ConfigRecord | undefined,
+): WatchedObjects {
   const listed = <R>(records: ReadonlyMap<string, R>): WatchedSet<R> => ({
     synced: true,
     records,
@@ -243,7 +237,7 @@ function someObjects(services: ReadonlyMap<string, ServiceRecord>, nodes: readon
     nodes: listed(new Map(nodes.map((name) => [name, { uid: name, resourceVersion: "1", name, virtual: false }]))),
     synced: true,
     watchAgeSeconds: {},
-    config: () => undefined,
+    config: (_namespace, name) => (name === config?.name ? config : undefined),
     run: () => Promise.resolve(),
   };
 }

@@ -21,7 +21,7 @@ test("a new Service whose load balancer is not created for minutes closes no gat
     await world.until(
       () => "the gate of a Pod of the old Service",
       () => cluster.pods.get(uid)?.gate === "True",
-      15_000,
+      20_000, // a start of 0.7 s, a bind, and a check that takes 10 to 15 s
     );
     assert.deepEqual(world.tooEarly, []);
     await world.kill();

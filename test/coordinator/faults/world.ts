@@ -5,6 +5,7 @@ import type { PodFact } from "../../../common/vocabulary.ts";
 import { isLocked } from "../../../coordinator/cloud/clb-error.ts";
 import type { CloudTransport } from "../../../coordinator/cloud/transport.ts";
 import { type Controllers, makeControllers } from "../../../coordinator/controllers.ts";
+import type { HealthCheck } from "../../../coordinator/domain/load-balancer.ts";
 import type { Policy } from "../../../coordinator/domain/safety/policy.ts";
 import { EventRecorder } from "../../../coordinator/events/event-recorder.ts";
 import { makeMetrics } from "../../../coordinator/metrics.ts";
@@ -41,7 +42,8 @@ export type Options = {
   /** Default: every backend answers. */
   readonly probe?: Probe;
   readonly policy?: Policy;
-  readonly resyncMs?: number;
+  /** How backends are checked; default: as the cloud does unless told otherwise. */
+  readonly check?: Partial<HealthCheck>;
   readonly profile?: NonNullable<CloudOptions["profile"]>;
   /** Switches of the cloud where nobody knows how the service answers. */
   readonly switches?: CloudOptions;
@@ -63,7 +65,7 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
   const cloud = makeCloud({ clock, profile, probe, limits: { targetsPerPlace: 1_000, ...limits }, ...options.switches });
   t.after(() => cloud.stop());
   for (const app of apps) cloud.addLoadBalancer({ id: `lb-${app}` });
-  const cluster = aCluster(clock, apps, NODES);
+  const cluster = aCluster(clock, apps, NODES, options.check);
   for (const app of apps) cluster.start(app, pods);
   const watch = { answers: true, lies: 0 };
   const tooEarly: string[] = [];
@@ -91,10 +93,10 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
       await clock.sleep(REFUSED_AFTER_MS, signal);
       throw Object.assign(new Error("injected refusal"), { code, requestId: "req-1" });
     });
-    const settings = { ...SETTINGS, policy: options.policy ?? "enforce", resyncMs: options.resyncMs ?? SETTINGS.resyncMs };
+    const settings = { ...SETTINGS, policy: options.policy ?? "enforce" };
     const tell = events.tell.bind(events);
     const controllers = makeControllers({ ...shared, transport, facts: registry, objects, tell, metrics, settings });
-    const unfollow = cluster.onService((change) => controllers.serviceChanged(change));
+    const unfollow = cluster.onService((record) => controllers.serviceChanged({ kind: "changed", record }));
     const agents = NODES.map((node) => anAgent(clock, cluster, registry, node));
     connectAll(clock, agents);
     const over = Promise.all([controllers.run(stop.signal, hard.signal), events.run(stop.signal)]);
@@ -231,7 +233,9 @@ const isPlanned = (progress: Controllers["progress"], app: string, but: readonly
 const serves = ({ loadBalancers }: CloudState, { ips }: PodFact): boolean =>
   loadBalancers
     .flatMap(({ listeners }) => listeners.flatMap(({ targets }) => targets))
-    .some(({ ip, weight, health }) => ips.includes(ip) && weight > 0 && health === "Alive");
+    .some(({ ip, weight, health }) => ips.includes(ip) && weight > 0 && SERVES.has(health));
+/** Healthy, or not checked at all. */
+const SERVES: ReadonlySet<string> = new Set(["Alive", "Close"]);
 
 /** What is not as it should be at the app's load balancer; `but`: Pods that the cloud does not take. */
 function differences(cluster: Cluster, state: CloudState, app: string, but: readonly string[]): string[] {
@@ -248,7 +252,7 @@ function differences(cluster: Cluster, state: CloudState, app: string, but: read
     ...[...wanted].filter((ip) => !bound.has(ip)).map((ip) => `${ip} is not bound`),
     ...targets.filter(({ ip }) => !wanted.has(ip)).map(({ ip }) => `${ip} is bound`),
     ...targets
-      .filter(({ weight, health }) => weight !== 10 || health !== "Alive")
+      .filter(({ weight, health }) => weight !== 10 || !SERVES.has(health))
       .map(({ ip, weight, health }) => `${ip} ${weight} ${health}`),
   ];
 }

@@ -97,7 +97,7 @@ test("waits while somebody else waits for a read, and goes on afterwards", async
   const { signal } = new AbortController();
   await clock.advance(10_000);
   const before = called.length;
-  for (let n = 0; n < 100; n++) void rateLimit.take("DescribeTargets", signal);
+  for (let n = 0; n < 120; n++) void rateLimit.take("DescribeTargets", signal);
   await clock.advance(5_000);
   assert.deepEqual([called.length, rateLimit.state("DescribeTargets").waiting > 0], [before, true]);
   await clock.advance(5_000);

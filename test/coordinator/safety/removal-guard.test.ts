@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Call } from "../../../coordinator/domain/call.ts";
+import type { OwnerIntent } from "../../../coordinator/domain/intent/owner-intent.ts";
 import { type HealthState, placesOf, slotKey, slotOf } from "../../../coordinator/domain/load-balancer.ts";
 import type { Parked } from "../../../coordinator/domain/safety/brake.ts";
 import { EndEvidence } from "../../../coordinator/safety/end-evidence.ts";
 import { RemovalGuard } from "../../../coordinator/safety/removal-guard.ts";
 import { Mirror } from "../../../coordinator/state/mirror.ts";
 import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
-import { aListener, aLoadBalancer, aPod } from "../../builders.ts";
+import { aListener, aLoadBalancer, anOwner, aPod, aService } from "../../builders.ts";
 import { somePodFacts } from "../pod-facts.ts";
 import { aFakeClock } from "../pods.ts";
 import { anHttpListener, cartRule, homeRule } from "../rules.ts";
@@ -34,11 +35,12 @@ async function aPlace(listener = aListener({ targets })) {
   const parked: Parked[] = [];
   /** By UID of the Service. */
   const asked = new Set(["service-1"]);
+  const owners = new Map<string, OwnerIntent>();
   const evidence = new EndEvidence({
     addressClaims,
     facts: known.facts,
     pods: makePodIndex(known.facts),
-    intents: { hasAskedFor: (serviceUid) => asked.has(serviceUid) },
+    intents: { hasAskedFor: (serviceUid) => asked.has(serviceUid), get: (serviceUid) => owners.get(serviceUid) },
     ownerOf: (_id, listenerId) => listenerId.replace("lbl", "service"),
   });
   const removals = new RemovalGuard({
@@ -72,7 +74,7 @@ async function aPlace(listener = aListener({ targets })) {
     assert.equal(hold([conflict(6)]), 6);
   };
   const carryOut = (call: Call): void => mirror.fold("lb-1", call, [], clock.now());
-  return { clock, known, evidence, removals, asked, released, parked, alive, say, hold, letSixGo, carryOut };
+  return { clock, known, evidence, removals, asked, owners, released, parked, alive, say, hold, letSixGo, carryOut };
 }
 
 test("Pods that are merely missing stay when they are most of a place, told once; a person can let them go", async () => {
@@ -97,6 +99,20 @@ test("what a person let go goes to its end, although a call takes only a part of
   assert.equal(hold([conflict(5)]), 5);
   assert.equal(hold([conflict(7)]), 5); // the sixth was taken back meanwhile: it is doubted anew, with the seventh
   assert.equal(removals.parked("lb-1")[0]?.slots.length, 2);
+});
+
+test("the deletion of a listener is a removal of what serves there: it needs evidence like any other, or its owner's own deletion", async () => {
+  const { alive, known, owners, parked, removals } = await aPlace();
+  const deletes: Call[] = [{ lane: "delete", listenerIds: ["lbl-1"] }];
+  const goes = (): number => removals.hold(aLoadBalancer({ listeners: [aListener({ targets })] }), deletes).length;
+  alive();
+  assert.equal(goes(), 1); // the Service asks for other places
+  for (let n = 0; n < 6; n++) known.end(`pod-${n}`, "absent");
+  assert.deepEqual([goes(), parked.length, parked[0]?.slots.length], [0, 1, 6]);
+  const anOwnerThatGoes = anOwner(aService({ uid: "service-1" }), { state: "deleted", intent: undefined, loadBalancerId: "lb-1" });
+  owners.set("service-1", anOwnerThatGoes);
+  assert.equal(goes(), 1);
+  assert.equal(removals.cause("lb-1", slotOfPod(1)), "Service demo/web was deleted");
 });
 
 test("Pods whose deletion was seen go, however many", async () => {

@@ -55,6 +55,7 @@ test("keeps of a Service what we read, and of its annotations ours and TKE's", (
       ports: [{ name: "http", protocol: "TCP", port: 80, targetPort: "http" }],
       deleting: false,
       ingress: ["198.18.0.1"],
+      ipModes: ["VIP"],
       isHeadless: false,
       sourceRanges: [],
       loadBalancerIp: "",

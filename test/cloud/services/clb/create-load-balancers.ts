@@ -1,6 +1,6 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import type { Account, LoadBalancerRecord } from "../../model/account.ts";
-import { badValue, CloudError, missing, unsupported } from "../../model/errors.ts";
+import { badValue, CloudError, missing } from "../../model/errors.ts";
 import type { Network } from "../../model/network.ts";
 import type { AccountChanges } from "../../runtime/account-changes.ts";
 import type { CallContext } from "../../runtime/call.ts";
@@ -56,8 +56,11 @@ function requireShape(request: clb.CreateLoadBalancerRequest): void {
     throw badValue(`\`AddressIPVersion\` must be one of IPV4, IPV6, IPv6FullChain, got ${version}`);
   if (type === "INTERNAL" && (request.VpcId === undefined || request.SubnetId === undefined))
     throw missing("an INTERNAL load balancer needs `VpcId` and `SubnetId`");
-  if (version.toLowerCase() !== "ipv4") throw unsupported(`the emulated cloud has IPv4 addresses only, not ${version}`);
-  if (type === "OPEN" && request.SubnetId !== undefined)
+  if (type === "INTERNAL" && version.toLowerCase() === "ipv6")
+    throw badValue("`AddressIPVersion` IPV6 (NAT64) is for public load balancers");
+  if (version.toLowerCase() === "ipv6fullchain" && request.SubnetId === undefined)
+    throw missing("an IPv6FullChain load balancer needs `SubnetId`");
+  if (type === "OPEN" && request.SubnetId !== undefined && version.toLowerCase() !== "ipv6fullchain")
     throw badValue("`SubnetId` is not for public IPv4 load balancers: their address comes from no subnet");
   if (request.ClientToken !== undefined && !/^[\x20-\x7e]+$/.test(request.ClientToken)) throw badValue("`ClientToken` must be ASCII");
   requireBandwidth(internet, request.SlaType ?? "");

@@ -16,11 +16,13 @@ export function newLoadBalancer(request: clb.CreateLoadBalancerRequest, account:
   const { network, random, vips, clock } = ports;
   const id = newId("lb", random);
   const [defaultVpc = "vpc-default"] = network.vpcs.keys();
+  const vip = vips.take(request.Vip);
   return {
     id,
     name: nameOf(account, request) ?? id,
     type: request.LoadBalancerType === "INTERNAL" ? "INTERNAL" : "OPEN",
-    vip: vips.take(request.Vip),
+    vip,
+    ipv6: ipv6Of(request.AddressIPVersion, vip),
     vpcId: request.VpcId ?? defaultVpc,
     subnetId: request.SubnetId ?? "",
     projectId: request.ProjectId ?? 0,
@@ -38,6 +40,15 @@ export function newLoadBalancer(request: clb.CreateLoadBalancerRequest, account:
     lock: undefined,
     overlaps: 0,
   };
+}
+
+/** Out of 2001:db8::/32, made from the IPv4 address. */
+function ipv6Of(version = "IPV4", vip: string): LoadBalancerRecord["ipv6"] {
+  const word = version.toLowerCase();
+  if (word === "ipv4") return undefined;
+  const [a = 0, b = 0, c = 0, d = 0] = vip.split(".").map(Number);
+  const address = `2001:db8:${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}::1`;
+  return { address, mode: word === "ipv6" ? "IPv6Nat64" : "IPv6FullChain" };
 }
 
 /** The number of an order: a date and fifteen digits, e.g. "20220101660009831340631" (published-differences.md, part B). */

@@ -1,3 +1,4 @@
+import { isIPv6 } from "node:net";
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import {
   type Account,
@@ -82,7 +83,9 @@ function addressOf(
 ): BackendAddress | string {
   if (network.enis.size > 0 || network.globalRouterCidrs.length > 0) return backendAt(network, vpcId, one);
   if (one.EniIp === undefined) return `InstanceId ${one.InstanceId} does not exist`;
-  return backends.check(one.EniIp) ? { ip: one.EniIp, type: "ENI" } : `EniIp ${one.EniIp} is no attached ENI of ${vpcId}`;
+  return backends.check(one.EniIp, isIPv6(one.EniIp) ? "ipv6" : "ipv4")
+    ? { ip: one.EniIp, type: "ENI" }
+    : `EniIp ${one.EniIp} is no attached ENI of ${vpcId}`;
 }
 
 /** An instance stands for the primary IP of its primary ENI. */

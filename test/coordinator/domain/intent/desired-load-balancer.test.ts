@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { desiredLoadBalancer } from "../../../../coordinator/domain/intent/desired-load-balancer.ts";
 import type { OwnerWishes } from "../../../../coordinator/domain/intent/owner-intent.ts";
-import { anOwner, aPod, aService, CLUSTER, LISTENER_NAME } from "../../../builders.ts";
+import { aListener, anOwner, aPod, aService, CLUSTER, LISTENER_NAME } from "../../../builders.ts";
 
 const claim = (change: Partial<Parameters<typeof aService>[0]> = {}, over: Partial<OwnerWishes> = {}): OwnerWishes => ({
   owner: anOwner(aService(change)),
@@ -24,7 +24,7 @@ const desire = (owners: readonly OwnerWishes[], pods = [aPod()], listening: read
     loadBalancerId: "lb-1",
     clusterId: CLUSTER,
     owners,
-    listens: (name) => listening.includes(name),
+    present: listening.map((name) => aListener({ name })),
     podsOf: ({ namespace }) => pods.filter((pod) => pod.namespace === namespace),
   });
 

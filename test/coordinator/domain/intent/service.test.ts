@@ -71,6 +71,7 @@ test("reads what a valid Service asks for", () => {
         { protocol: "TCP", port: 80, targetPort: "http" },
         { protocol: "UDP", port: 53, targetPort: 5353 },
       ],
+      unserved: [],
       configName: "checks",
     },
     warnings: [],

@@ -80,9 +80,16 @@ test("orders the lanes: what hurts first, what removes last", () => {
       { name: "more", protocol: "TCP", port: 81, targetPort: 8080 },
     ],
   });
-  const doomed = aListener({ listenerId: "lbl-2", name: LISTENER_NAME.replace("tcp80", "tcp79"), port: 79 });
+  const gone = aService({ uid: "deadbeef-0000-0000-0000-000000000000", name: "gone" });
+  const doomed = aListener({ listenerId: "lbl-2", name: `cd-${CLUSTER}-deadbeef0000-tcp79`, port: 79 });
+  const deleted: OwnerStanding = { state: "deleted", intent: undefined, loadBalancerId: "lb-1" };
   const { calls } = planLoadBalancer(
-    input({ claims: [claim(service)], podFacts: pods(2), actual: aLoadBalancer({ listeners: [listener, doomed] }), holderOf }),
+    input({
+      claims: [claim(service), claim(gone, deleted)],
+      podFacts: pods(2),
+      actual: aLoadBalancer({ listeners: [listener, doomed] }),
+      holderOf,
+    }),
   );
   assert.deepEqual(lanes(calls), ["conflict", "drain", "structure", "bind", "unbind", "tune", "delete"]);
 });

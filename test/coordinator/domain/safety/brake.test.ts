@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Call } from "../../../../coordinator/domain/call.ts";
+import { type Call, itemsOf } from "../../../../coordinator/domain/call.ts";
 import { type Slot, slotKey } from "../../../../coordinator/domain/load-balancer.ts";
 import {
   brake,
@@ -111,19 +111,38 @@ test("only what carries weight is a removal, and parked slots leave their calls"
     { lane: "drain", weights: [{ ...slot(3), weight: 0 }] },
     { lane: "bind", targets: [{ ...slot(9), weight: 10, podUid: "pod-9" }] },
     { lane: "unbind", slots: [slot(4)] },
+    { lane: "delete", listenerIds: ["lbl-2", "lbl-3"] },
+    { lane: "delete", rules: { listenerId: "lbl-4", locationIds: ["loc-1", "loc-2"] } },
   ];
-  const removed = removedSlots(calls, ({ ip }) => (ip === "10.244.1.4" ? 0 : 10));
+  const bound = [
+    { ...slot(5), listenerId: "lbl-2" },
+    { ...slot(4), listenerId: "lbl-3" },
+    { ...slot(6), listenerId: "lbl-4", locationId: "loc-1" },
+    { ...slot(7), listenerId: "lbl-4", locationId: "loc-9" },
+  ];
+  const removed = removedSlots(
+    calls,
+    ({ ip }) => (ip === "10.244.1.4" ? 0 : 10),
+    (listenerId, locationIds) =>
+      bound.filter((one) => one.listenerId === listenerId && (locationIds?.includes(String(Reflect.get(one, "locationId"))) ?? true)),
+  );
   assert.deepEqual(
     removed.map(({ ip }) => ip),
-    ["10.244.1.1", "10.244.1.2", "10.244.1.3"],
+    ["10.244.1.1", "10.244.1.2", "10.244.1.3", "10.244.1.5", "10.244.1.6"],
   );
-  const parked = [{ id: "r-1", place: "lbl-1", slots: [slot(2), slot(3)], staying: 0, floor: 1 }];
+  const parked = [
+    { id: "r-1", place: "lbl-1", slots: [slot(2), slot(3)], staying: 0, floor: 1 },
+    { id: "r-2", place: "lbl-2", slots: [{ ...slot(5), listenerId: "lbl-2" }], staying: 0, floor: 1 },
+    { id: "r-3", place: "lbl-4/loc-1", slots: [{ ...slot(6), listenerId: "lbl-4", locationId: "loc-1" }], staying: 0, floor: 1 },
+  ];
   assert.deepEqual(
-    withoutParked(calls, parked).map((call) => [call.lane, "slots" in call ? call.slots.length : 1]),
+    withoutParked(calls, parked).map((call) => [call.lane, itemsOf(call)]),
     [
       ["conflict", 1],
       ["bind", 1],
       ["unbind", 1],
+      ["delete", 1],
+      ["delete", 1],
     ],
   );
 });

@@ -40,6 +40,78 @@ export namespace RemovalEvidence {
   export type UNRECOGNIZED = typeof RemovalEvidence.UNRECOGNIZED;
 }
 
+/** Who sends to a port. */
+export const SourceKind = {
+  /** SOURCE_KIND_UNSPECIFIED - Not said; ignored. */
+  SOURCE_KIND_UNSPECIFIED: 0,
+  /** SOURCE_KIND_HEALTH_CHECK - The load balancer's own health checks. */
+  SOURCE_KIND_HEALTH_CHECK: 1,
+  /** SOURCE_KIND_CLIENTS - Whom the load balancer lets in. */
+  SOURCE_KIND_CLIENTS: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type SourceKind = typeof SourceKind[keyof typeof SourceKind];
+
+export namespace SourceKind {
+  export type SOURCE_KIND_UNSPECIFIED = typeof SourceKind.SOURCE_KIND_UNSPECIFIED;
+  export type SOURCE_KIND_HEALTH_CHECK = typeof SourceKind.SOURCE_KIND_HEALTH_CHECK;
+  export type SOURCE_KIND_CLIENTS = typeof SourceKind.SOURCE_KIND_CLIENTS;
+  export type UNRECOGNIZED = typeof SourceKind.UNRECOGNIZED;
+}
+
+/** What a connection to a port met. */
+export const ProbeResult = {
+  /** PROBE_RESULT_UNSPECIFIED - Not tried yet. */
+  PROBE_RESULT_UNSPECIFIED: 0,
+  /** PROBE_RESULT_OPEN - It was accepted. */
+  PROBE_RESULT_OPEN: 1,
+  /** PROBE_RESULT_REFUSED - Nobody listens. */
+  PROBE_RESULT_REFUSED: 2,
+  /** PROBE_RESULT_TIMED_OUT - No answer. */
+  PROBE_RESULT_TIMED_OUT: 3,
+  /** PROBE_RESULT_UNREACHABLE - The network said no. */
+  PROBE_RESULT_UNREACHABLE: 4,
+  /** PROBE_RESULT_NOT_CHECKED - UDP, which answers nobody. */
+  PROBE_RESULT_NOT_CHECKED: 5,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type ProbeResult = typeof ProbeResult[keyof typeof ProbeResult];
+
+export namespace ProbeResult {
+  export type PROBE_RESULT_UNSPECIFIED = typeof ProbeResult.PROBE_RESULT_UNSPECIFIED;
+  export type PROBE_RESULT_OPEN = typeof ProbeResult.PROBE_RESULT_OPEN;
+  export type PROBE_RESULT_REFUSED = typeof ProbeResult.PROBE_RESULT_REFUSED;
+  export type PROBE_RESULT_TIMED_OUT = typeof ProbeResult.PROBE_RESULT_TIMED_OUT;
+  export type PROBE_RESULT_UNREACHABLE = typeof ProbeResult.PROBE_RESULT_UNREACHABLE;
+  export type PROBE_RESULT_NOT_CHECKED = typeof ProbeResult.PROBE_RESULT_NOT_CHECKED;
+  export type UNRECOGNIZED = typeof ProbeResult.UNRECOGNIZED;
+}
+
+/** What becomes of a set of senders. */
+export const GroupVerdict = {
+  /** GROUP_VERDICT_UNSPECIFIED - Not known. */
+  GROUP_VERDICT_UNSPECIFIED: 0,
+  /** GROUP_VERDICT_ALLOWED - All get through. */
+  GROUP_VERDICT_ALLOWED: 1,
+  /** GROUP_VERDICT_DENIED - None gets through. */
+  GROUP_VERDICT_DENIED: 2,
+  /** GROUP_VERDICT_PARTLY - Some do not. */
+  GROUP_VERDICT_PARTLY: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type GroupVerdict = typeof GroupVerdict[keyof typeof GroupVerdict];
+
+export namespace GroupVerdict {
+  export type GROUP_VERDICT_UNSPECIFIED = typeof GroupVerdict.GROUP_VERDICT_UNSPECIFIED;
+  export type GROUP_VERDICT_ALLOWED = typeof GroupVerdict.GROUP_VERDICT_ALLOWED;
+  export type GROUP_VERDICT_DENIED = typeof GroupVerdict.GROUP_VERDICT_DENIED;
+  export type GROUP_VERDICT_PARTLY = typeof GroupVerdict.GROUP_VERDICT_PARTLY;
+  export type UNRECOGNIZED = typeof GroupVerdict.UNRECOGNIZED;
+}
+
 /** How a node's kernel reaches the address of a Pod. */
 export const InterfaceKind = {
   /** INTERFACE_KIND_UNSPECIFIED - Not said: an agent of an older version. */
@@ -143,6 +215,12 @@ export interface ConnectRequest {
     | //
     /** A fresh token before the old one expires. */
     { $case: "token"; value: Token }
+    | //
+    /** What became of tasks; of each Pod the latest. */
+    { $case: "verdicts"; value: Verdicts }
+    | //
+    /** What the metadata service on the node tells. */
+    { $case: "nodeFacts"; value: NodeFacts }
     | undefined;
 }
 
@@ -162,6 +240,12 @@ export interface ConnectResponse {
     | //
     /** The token is about to expire; the agent must send a fresh one. */
     { $case: "tokenWanted"; value: TokenWanted }
+    | //
+    /** What to find out of Pods of the node. */
+    { $case: "tasks"; value: Tasks }
+    | //
+    /** The rules of a security group, before the first task that names it and again at each change. */
+    { $case: "securityGroup"; value: SecurityGroup }
     | undefined;
 }
 
@@ -239,6 +323,130 @@ export interface Resend {
 export interface TokenWanted {
   /** When the present token expires. */
   expiresAt: Date | undefined;
+}
+
+/** What an agent shall find out, by Pod. */
+export interface Tasks {
+  /** These are all; what was asked before, by whomever, is over. */
+  complete: boolean;
+  /** Each replaces the earlier one of its Pod. */
+  pods: PodTask[];
+  /** UIDs of Pods of which nothing is asked any more. */
+  removed: string[];
+}
+
+/** What to find out of one Pod. */
+export interface PodTask {
+  /** metadata.uid */
+  uid: string;
+  /** The address that is to be bound. */
+  ip: string;
+  /** One for each place that is to send to the Pod. */
+  ports: PortTask[];
+}
+
+/** A listener or rule that is to send to a port of the Pod. */
+export interface PortTask {
+  /** Named in the verdict, e.g. "lb-1 TCP:443". */
+  key: string;
+  /** "TCP" or "UDP", towards the Pod. */
+  protocol: string;
+  /** Of the Pod. */
+  port: number;
+  /** Ids of the groups that judge what reaches the Pod, in their order; empty: none is asked. */
+  groups: string[];
+  /** Why none is asked. */
+  unjudged: string;
+  /** Who sends. */
+  sources: SourceSet[];
+}
+
+/** A set of senders. */
+export interface SourceSet {
+  /** Which one. */
+  kind: SourceKind;
+  /** E.g. "198.18.0.1" or "0.0.0.0/0". */
+  addresses: string[];
+  /** The load balancer's own groups, which let only some of them in; none: all. */
+  admittedBy: string[];
+  /** "TCP" or "UDP", of the listener. */
+  protocol: string;
+  /** Of the listener. */
+  port: number;
+}
+
+/** A security group with every reference resolved. */
+export interface SecurityGroup {
+  /** E.g. "sg-web00001". */
+  id: string;
+  /** Changes with every edit of the rules or of what they refer to. */
+  version: string;
+  /** In any order. */
+  rules: SecurityGroupRule[];
+}
+
+/** One rule for packets that come in. */
+export interface SecurityGroupRule {
+  /** Its place in the group, from 0. */
+  index: number;
+  /** Lets in, else drops. */
+  accept: boolean;
+  /** In the syntax of service templates, e.g. "tcp:80,443"; none: not known. */
+  services: string[];
+  /** E.g. "10.0.0.0/8" or "10.0.0.1-10.0.0.9". */
+  sources: string[];
+  /** As a person reads it. */
+  text: string;
+  /** Why services (if there are none) or sources are not all known; empty where they are. */
+  unresolved: string;
+}
+
+/** What became of tasks. */
+export interface Verdicts {
+  /** Of Pods whose verdict is new. */
+  pods: PodVerdict[];
+}
+
+/** What was found out of one Pod. */
+export interface PodVerdict {
+  /** metadata.uid */
+  uid: string;
+  /** In the order of the task. */
+  ports: PortVerdict[];
+}
+
+/** What was found out for one place. */
+export interface PortVerdict {
+  /** As in the task. */
+  key: string;
+  /** What a connection met. */
+  probe: ProbeResult;
+  /** What the kernel said of it. */
+  probeText: string;
+  /** One for each set of senders. */
+  sources: SourceVerdict[];
+}
+
+/** What security groups do with a set of senders. */
+export interface SourceVerdict {
+  /** Which set. */
+  kind: SourceKind;
+  /** What becomes of it. */
+  verdict: GroupVerdict;
+  /** The rule that decides first, or what is not known. */
+  because: string;
+}
+
+/** What the metadata service tells of the machine; empty where it does not answer. */
+export interface NodeFacts {
+  /** E.g. "ins-node0001". */
+  instanceId: string;
+  /** E.g. "ap-guangzhou". */
+  region: string;
+  /** E.g. "ap-guangzhou-3". */
+  zone: string;
+  /** Of every ENI that is attached, lower case; the primary one first. */
+  macs: string[];
 }
 
 /** One Pod as the API server and the node's kernel have it. */
@@ -352,6 +560,12 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
       case "token":
         Token.encode(message.body.value, writer.uint32(42).fork()).join();
         break;
+      case "verdicts":
+        Verdicts.encode(message.body.value, writer.uint32(82).fork()).join();
+        break;
+      case "nodeFacts":
+        NodeFacts.encode(message.body.value, writer.uint32(90).fork()).join();
+        break;
     }
     return writer;
   },
@@ -409,6 +623,22 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
             message.body = { $case: "token", value: Token.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.body = { $case: "verdicts", value: Verdicts.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.body = { $case: "nodeFacts", value: NodeFacts.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -457,6 +687,18 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
         }
         break;
       }
+      case "verdicts": {
+        if (object.body?.value !== undefined && object.body?.value !== null) {
+          message.body = { $case: "verdicts", value: Verdicts.fromPartial(object.body.value) };
+        }
+        break;
+      }
+      case "nodeFacts": {
+        if (object.body?.value !== undefined && object.body?.value !== null) {
+          message.body = { $case: "nodeFacts", value: NodeFacts.fromPartial(object.body.value) };
+        }
+        break;
+      }
     }
     return message;
   },
@@ -480,6 +722,12 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
         break;
       case "tokenWanted":
         TokenWanted.encode(message.body.value, writer.uint32(34).fork()).join();
+        break;
+      case "tasks":
+        Tasks.encode(message.body.value, writer.uint32(82).fork()).join();
+        break;
+      case "securityGroup":
+        SecurityGroup.encode(message.body.value, writer.uint32(90).fork()).join();
         break;
     }
     return writer;
@@ -530,6 +778,22 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
             message.body = { $case: "tokenWanted", value: TokenWanted.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.body = { $case: "tasks", value: Tasks.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.body = { $case: "securityGroup", value: SecurityGroup.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -569,6 +833,18 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
       case "tokenWanted": {
         if (object.body?.value !== undefined && object.body?.value !== null) {
           message.body = { $case: "tokenWanted", value: TokenWanted.fromPartial(object.body.value) };
+        }
+        break;
+      }
+      case "tasks": {
+        if (object.body?.value !== undefined && object.body?.value !== null) {
+          message.body = { $case: "tasks", value: Tasks.fromPartial(object.body.value) };
+        }
+        break;
+      }
+      case "securityGroup": {
+        if (object.body?.value !== undefined && object.body?.value !== null) {
+          message.body = { $case: "securityGroup", value: SecurityGroup.fromPartial(object.body.value) };
         }
         break;
       }
@@ -1231,6 +1507,959 @@ export const TokenWanted: MessageFns<TokenWanted> = {
   fromPartial<I extends Exact<DeepPartial<TokenWanted>, I>>(object: I): TokenWanted {
     const message = createBaseTokenWanted();
     message.expiresAt = object.expiresAt ?? undefined;
+    return message;
+  },
+};
+
+function createBaseTasks(): Tasks {
+  return { complete: false, pods: [], removed: [] };
+}
+
+export const Tasks: MessageFns<Tasks> = {
+  encode(message: Tasks, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.complete !== false) {
+      writer.uint32(8).bool(message.complete);
+    }
+    for (const v of message.pods) {
+      PodTask.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.removed) {
+      writer.uint32(26).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Tasks {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTasks();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.complete = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pods.push(PodTask.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.removed.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Tasks>, I>>(base?: I): Tasks {
+    return Tasks.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Tasks>, I>>(object: I): Tasks {
+    const message = createBaseTasks();
+    message.complete = object.complete ?? false;
+    message.pods = object.pods?.map((e) => PodTask.fromPartial(e)) || [];
+    message.removed = object.removed?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBasePodTask(): PodTask {
+  return { uid: "", ip: "", ports: [] };
+}
+
+export const PodTask: MessageFns<PodTask> = {
+  encode(message: PodTask, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.uid !== "") {
+      writer.uint32(10).string(message.uid);
+    }
+    if (message.ip !== "") {
+      writer.uint32(18).string(message.ip);
+    }
+    for (const v of message.ports) {
+      PortTask.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PodTask {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePodTask();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.uid = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.ip = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.ports.push(PortTask.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PodTask>, I>>(base?: I): PodTask {
+    return PodTask.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PodTask>, I>>(object: I): PodTask {
+    const message = createBasePodTask();
+    message.uid = object.uid ?? "";
+    message.ip = object.ip ?? "";
+    message.ports = object.ports?.map((e) => PortTask.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePortTask(): PortTask {
+  return { key: "", protocol: "", port: 0, groups: [], unjudged: "", sources: [] };
+}
+
+export const PortTask: MessageFns<PortTask> = {
+  encode(message: PortTask, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.protocol !== "") {
+      writer.uint32(18).string(message.protocol);
+    }
+    if (message.port !== 0) {
+      writer.uint32(24).uint32(message.port);
+    }
+    for (const v of message.groups) {
+      writer.uint32(34).string(v!);
+    }
+    if (message.unjudged !== "") {
+      writer.uint32(42).string(message.unjudged);
+    }
+    for (const v of message.sources) {
+      SourceSet.encode(v!, writer.uint32(50).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PortTask {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePortTask();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.protocol = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.port = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.groups.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.unjudged = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.sources.push(SourceSet.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PortTask>, I>>(base?: I): PortTask {
+    return PortTask.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PortTask>, I>>(object: I): PortTask {
+    const message = createBasePortTask();
+    message.key = object.key ?? "";
+    message.protocol = object.protocol ?? "";
+    message.port = object.port ?? 0;
+    message.groups = object.groups?.map((e) => e) || [];
+    message.unjudged = object.unjudged ?? "";
+    message.sources = object.sources?.map((e) => SourceSet.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSourceSet(): SourceSet {
+  return { kind: 0, addresses: [], admittedBy: [], protocol: "", port: 0 };
+}
+
+export const SourceSet: MessageFns<SourceSet> = {
+  encode(message: SourceSet, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== 0) {
+      writer.uint32(8).int32(message.kind);
+    }
+    for (const v of message.addresses) {
+      writer.uint32(18).string(v!);
+    }
+    for (const v of message.admittedBy) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.protocol !== "") {
+      writer.uint32(34).string(message.protocol);
+    }
+    if (message.port !== 0) {
+      writer.uint32(40).uint32(message.port);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SourceSet {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSourceSet();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.addresses.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.admittedBy.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.protocol = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.port = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<SourceSet>, I>>(base?: I): SourceSet {
+    return SourceSet.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SourceSet>, I>>(object: I): SourceSet {
+    const message = createBaseSourceSet();
+    message.kind = object.kind ?? 0;
+    message.addresses = object.addresses?.map((e) => e) || [];
+    message.admittedBy = object.admittedBy?.map((e) => e) || [];
+    message.protocol = object.protocol ?? "";
+    message.port = object.port ?? 0;
+    return message;
+  },
+};
+
+function createBaseSecurityGroup(): SecurityGroup {
+  return { id: "", version: "", rules: [] };
+}
+
+export const SecurityGroup: MessageFns<SecurityGroup> = {
+  encode(message: SecurityGroup, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.version !== "") {
+      writer.uint32(18).string(message.version);
+    }
+    for (const v of message.rules) {
+      SecurityGroupRule.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SecurityGroup {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSecurityGroup();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.rules.push(SecurityGroupRule.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<SecurityGroup>, I>>(base?: I): SecurityGroup {
+    return SecurityGroup.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SecurityGroup>, I>>(object: I): SecurityGroup {
+    const message = createBaseSecurityGroup();
+    message.id = object.id ?? "";
+    message.version = object.version ?? "";
+    message.rules = object.rules?.map((e) => SecurityGroupRule.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSecurityGroupRule(): SecurityGroupRule {
+  return { index: 0, accept: false, services: [], sources: [], text: "", unresolved: "" };
+}
+
+export const SecurityGroupRule: MessageFns<SecurityGroupRule> = {
+  encode(message: SecurityGroupRule, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== 0) {
+      writer.uint32(8).uint32(message.index);
+    }
+    if (message.accept !== false) {
+      writer.uint32(16).bool(message.accept);
+    }
+    for (const v of message.services) {
+      writer.uint32(26).string(v!);
+    }
+    for (const v of message.sources) {
+      writer.uint32(34).string(v!);
+    }
+    if (message.text !== "") {
+      writer.uint32(42).string(message.text);
+    }
+    if (message.unresolved !== "") {
+      writer.uint32(50).string(message.unresolved);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SecurityGroupRule {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSecurityGroupRule();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.accept = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.services.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.sources.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.unresolved = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<SecurityGroupRule>, I>>(base?: I): SecurityGroupRule {
+    return SecurityGroupRule.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SecurityGroupRule>, I>>(object: I): SecurityGroupRule {
+    const message = createBaseSecurityGroupRule();
+    message.index = object.index ?? 0;
+    message.accept = object.accept ?? false;
+    message.services = object.services?.map((e) => e) || [];
+    message.sources = object.sources?.map((e) => e) || [];
+    message.text = object.text ?? "";
+    message.unresolved = object.unresolved ?? "";
+    return message;
+  },
+};
+
+function createBaseVerdicts(): Verdicts {
+  return { pods: [] };
+}
+
+export const Verdicts: MessageFns<Verdicts> = {
+  encode(message: Verdicts, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.pods) {
+      PodVerdict.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Verdicts {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVerdicts();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.pods.push(PodVerdict.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Verdicts>, I>>(base?: I): Verdicts {
+    return Verdicts.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Verdicts>, I>>(object: I): Verdicts {
+    const message = createBaseVerdicts();
+    message.pods = object.pods?.map((e) => PodVerdict.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePodVerdict(): PodVerdict {
+  return { uid: "", ports: [] };
+}
+
+export const PodVerdict: MessageFns<PodVerdict> = {
+  encode(message: PodVerdict, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.uid !== "") {
+      writer.uint32(10).string(message.uid);
+    }
+    for (const v of message.ports) {
+      PortVerdict.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PodVerdict {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePodVerdict();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.uid = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.ports.push(PortVerdict.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PodVerdict>, I>>(base?: I): PodVerdict {
+    return PodVerdict.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PodVerdict>, I>>(object: I): PodVerdict {
+    const message = createBasePodVerdict();
+    message.uid = object.uid ?? "";
+    message.ports = object.ports?.map((e) => PortVerdict.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePortVerdict(): PortVerdict {
+  return { key: "", probe: 0, probeText: "", sources: [] };
+}
+
+export const PortVerdict: MessageFns<PortVerdict> = {
+  encode(message: PortVerdict, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.probe !== 0) {
+      writer.uint32(16).int32(message.probe);
+    }
+    if (message.probeText !== "") {
+      writer.uint32(26).string(message.probeText);
+    }
+    for (const v of message.sources) {
+      SourceVerdict.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PortVerdict {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePortVerdict();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.probe = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.probeText = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.sources.push(SourceVerdict.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PortVerdict>, I>>(base?: I): PortVerdict {
+    return PortVerdict.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PortVerdict>, I>>(object: I): PortVerdict {
+    const message = createBasePortVerdict();
+    message.key = object.key ?? "";
+    message.probe = object.probe ?? 0;
+    message.probeText = object.probeText ?? "";
+    message.sources = object.sources?.map((e) => SourceVerdict.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSourceVerdict(): SourceVerdict {
+  return { kind: 0, verdict: 0, because: "" };
+}
+
+export const SourceVerdict: MessageFns<SourceVerdict> = {
+  encode(message: SourceVerdict, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== 0) {
+      writer.uint32(8).int32(message.kind);
+    }
+    if (message.verdict !== 0) {
+      writer.uint32(16).int32(message.verdict);
+    }
+    if (message.because !== "") {
+      writer.uint32(26).string(message.because);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SourceVerdict {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSourceVerdict();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.verdict = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.because = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<SourceVerdict>, I>>(base?: I): SourceVerdict {
+    return SourceVerdict.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SourceVerdict>, I>>(object: I): SourceVerdict {
+    const message = createBaseSourceVerdict();
+    message.kind = object.kind ?? 0;
+    message.verdict = object.verdict ?? 0;
+    message.because = object.because ?? "";
+    return message;
+  },
+};
+
+function createBaseNodeFacts(): NodeFacts {
+  return { instanceId: "", region: "", zone: "", macs: [] };
+}
+
+export const NodeFacts: MessageFns<NodeFacts> = {
+  encode(message: NodeFacts, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.instanceId !== "") {
+      writer.uint32(10).string(message.instanceId);
+    }
+    if (message.region !== "") {
+      writer.uint32(18).string(message.region);
+    }
+    if (message.zone !== "") {
+      writer.uint32(26).string(message.zone);
+    }
+    for (const v of message.macs) {
+      writer.uint32(34).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeFacts {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeFacts();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.instanceId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.region = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.zone = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.macs.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<NodeFacts>, I>>(base?: I): NodeFacts {
+    return NodeFacts.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<NodeFacts>, I>>(object: I): NodeFacts {
+    const message = createBaseNodeFacts();
+    message.instanceId = object.instanceId ?? "";
+    message.region = object.region ?? "";
+    message.zone = object.zone ?? "";
+    message.macs = object.macs?.map((e) => e) || [];
     return message;
   },
 };

@@ -1,0 +1,132 @@
+import { INTERNAL_SUBNET } from "../../../common/names.ts";
+import type { LoadBalancerOrder, LoadBalancerSettings } from "../load-balancer.ts";
+import { KEYS } from "./annotation-keys.ts";
+import { listOf, parsedJson } from "./annotations.ts";
+
+type Annotations = Readonly<Record<string, string>>;
+
+const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? undefined : "use a text");
+const flag = (value: unknown): string | undefined => (typeof value === "boolean" ? undefined : "use true or false");
+const words =
+  (...known: readonly string[]) =>
+  (value: unknown): string | undefined =>
+    typeof value === "string" && known.includes(value) ? undefined : `use ${known.join(" or ")}`;
+const whole =
+  (min: number, max: number) =>
+  (value: unknown): string | undefined =>
+    typeof value === "number" && Number.isInteger(value) && value >= min && value <= max
+      ? undefined
+      : `use a whole number from ${min} to ${max}`;
+
+/** What extensive parameters may say, and who says it otherwise. Source: clb-api.md §2.1. */
+const FIELDS: Readonly<Record<string, (value: unknown) => string | undefined>> = {
+  AddressIPVersion: words("IPV4", "IPV6", "IPv6FullChain"),
+  BandwidthPackageId: text,
+  DynamicVip: flag,
+  LoadBalancerName: (value) =>
+    typeof value === "string" && value.length >= 1 && value.length <= 80 ? undefined : "use 1 to 80 characters",
+  LoadBalancerPassToTarget: flag,
+  MasterZoneId: text,
+  ProjectId: whole(0, Number.MAX_SAFE_INTEGER),
+  SlaType: text,
+  SlaveZoneId: text,
+  SnatPro: flag,
+  SubnetId: text,
+  Tags: (value) =>
+    Array.isArray(value) && value.every(isTag) && value.length <= 18 ? undefined : 'use at most 18 of {"TagKey":"…","TagValue":"…"}',
+  Vip: text,
+  VipIsp: words("BGP", "CMCC", "CUCC", "CTCC"),
+  VpcId: text,
+  ZoneId: text,
+};
+const INTERNET: Readonly<Record<string, (value: unknown) => string | undefined>> = {
+  BandwidthpkgSubType: text,
+  InternetChargeType: words("TRAFFIC_POSTPAID_BY_HOUR", "BANDWIDTH_POSTPAID_BY_HOUR", "BANDWIDTH_PACKAGE", "BANDWIDTH_PREPAID"),
+  InternetMaxBandwidthOut: whole(1, 61_440),
+};
+
+const isTag = (value: unknown): boolean => typeof Object(value).TagKey === "string" && typeof Object(value).TagValue === "string";
+
+/** What is wrong with extensive parameters; undefined: nothing. */
+export function extensiveFault(value: string): string | undefined {
+  const given = parsedJson(value);
+  if (typeof given !== "object" || given === null || Array.isArray(given)) return 'use a JSON object, e.g. {"AddressIPVersion":"IPV6"}';
+  return fieldsFault(given, {
+    ...FIELDS,
+    InternetAccessible: (inner) => (typeof inner === "object" && inner !== null ? fieldsFault(inner, INTERNET) : "use an object"),
+  });
+}
+
+function fieldsFault(given: object, fields: typeof FIELDS): string | undefined {
+  for (const [field, value] of Object.entries(given)) {
+    const check = fields[field];
+    if (check === undefined) return `${field} cannot be set this way: use ${Object.keys(fields).join(", ")}`;
+    const fix = check(value);
+    if (fix !== undefined) return `${field} is ${JSON.stringify(value)}: ${fix}`;
+  }
+  return undefined;
+}
+
+/**
+ * Pure: parameters of the order besides name, VPC, subnet and our tags; undefined: none. Keys of their own come before the same field of the
+ * extensive parameters, and newer keys before older ones. Values have been judged before.
+ */
+export function orderOf(annotations: Annotations): LoadBalancerOrder | undefined {
+  const extensive = parsedJson(annotations[KEYS.extensive] ?? "{}");
+  const { InternetAccessible: internet, ...others }: Record<string, unknown> = { ...Object(extensive) };
+  const chargeType = annotations[KEYS.chargeType] ?? annotations[KEYS.oldChargeType];
+  const bandwidth = annotations[KEYS.bandwidth] ?? annotations[KEYS.oldBandwidth];
+  const accessible = {
+    ...Object(internet),
+    ...(chargeType !== undefined && { InternetChargeType: chargeType }),
+    ...(bandwidth !== undefined && { InternetMaxBandwidthOut: Number(bandwidth) }),
+  };
+  const isPrivate = annotations[INTERNAL_SUBNET] !== undefined;
+  const order = { ...others, ...(!isPrivate && Object.keys(accessible).length > 0 && { InternetAccessible: accessible }) };
+  return Object.keys(order).length === 0 ? undefined : order;
+}
+
+/** Keys that are read only when a load balancer is ordered. */
+const OF_ORDERS = [KEYS.chargeType, KEYS.bandwidth, KEYS.oldChargeType, KEYS.oldBandwidth, KEYS.extensive, INTERNAL_SUBNET];
+const OF_PUBLIC = new Set<string>([KEYS.chargeType, KEYS.bandwidth, KEYS.oldChargeType, KEYS.oldBandwidth]);
+
+/** Pure: keys of an order that nobody makes, each with the reason. */
+export function voidKeys(annotations: Annotations, isExisting: boolean): { readonly key: string; readonly because: string }[] {
+  const given = OF_ORDERS.filter((key) => annotations[key] !== undefined);
+  if (isExisting) return given.map((key) => ({ key, because: "the load balancer exists already, and it says how it is" }));
+  if (annotations[INTERNAL_SUBNET] === undefined) return [];
+  return given.filter((key) => OF_PUBLIC.has(key)).map((key) => ({ key, because: "a private load balancer has no public traffic" }));
+}
+
+/** Pure: what is wished for the load balancer itself while it lives; undefined: nothing. */
+export function settingsOf(annotations: Annotations): Partial<LoadBalancerSettings> | undefined {
+  const groups = annotations[KEYS.securityGroups];
+  const pass = annotations[KEYS.passToTarget];
+  const protection = annotations[KEYS.deletionProtection];
+  const settings = {
+    ...(groups !== undefined && { securityGroups: listOf(groups) }),
+    ...(pass !== undefined && { passToTarget: pass === "true" }),
+    ...(protection !== undefined && { deleteProtect: protection === "true" }),
+  };
+  return Object.keys(settings).length === 0 ? undefined : settings;
+}
+
+/** Pure: fields of an order that the load balancer, which exists, has otherwise, e.g. { field: "SlaType", has: "clb.c2.medium", wanted: "…" }. */
+export function changedOrder(
+  wanted: LoadBalancerOrder,
+  has: LoadBalancerOrder,
+): { readonly field: string; readonly has: string; readonly wanted: string }[] {
+  const { InternetAccessible: internet, ...others } = wanted;
+  const flat: LoadBalancerOrder = { ...others, ...Object(internet) };
+  return Object.entries(flat).flatMap(([field, value]) => {
+    const present = has[field];
+    if (typeof present !== "string" || typeof value !== "string" || comparable(present) === comparable(value)) return [];
+    return [{ field, has: present, wanted: value }];
+  });
+}
+
+/** IP versions are told in other words than they are ordered in. */
+const comparable = (value: string): string => {
+  const word = value.toLowerCase();
+  return word === "ipv6nat64" ? "ipv6" : word;
+};

@@ -1,0 +1,86 @@
+/** Generated messages <-> the types of common/reachability.ts. Numbers of enums that this version does not know stop here. */
+import {
+  type GroupVerdict,
+  type PodTask,
+  type PodVerdict,
+  type PortTask,
+  type PortVerdict,
+  type ProbeResult,
+  type SecurityGroup,
+  type SourceKind,
+} from "../common/reachability.ts";
+import * as wire from "./gen/clb/direct/v1/node_stream.ts";
+
+const SOURCE_NUMBERS: Readonly<Record<SourceKind, wire.SourceKind>> = {
+  "health-check": wire.SourceKind.SOURCE_KIND_HEALTH_CHECK,
+  clients: wire.SourceKind.SOURCE_KIND_CLIENTS,
+};
+const PROBE_NUMBERS: Readonly<Record<ProbeResult, wire.ProbeResult>> = {
+  pending: wire.ProbeResult.PROBE_RESULT_UNSPECIFIED,
+  open: wire.ProbeResult.PROBE_RESULT_OPEN,
+  refused: wire.ProbeResult.PROBE_RESULT_REFUSED,
+  "timed-out": wire.ProbeResult.PROBE_RESULT_TIMED_OUT,
+  unreachable: wire.ProbeResult.PROBE_RESULT_UNREACHABLE,
+  "not-checked": wire.ProbeResult.PROBE_RESULT_NOT_CHECKED,
+};
+const VERDICT_NUMBERS: Readonly<Record<GroupVerdict, wire.GroupVerdict>> = {
+  unknown: wire.GroupVerdict.GROUP_VERDICT_UNSPECIFIED,
+  allowed: wire.GroupVerdict.GROUP_VERDICT_ALLOWED,
+  denied: wire.GroupVerdict.GROUP_VERDICT_DENIED,
+  partly: wire.GroupVerdict.GROUP_VERDICT_PARTLY,
+};
+
+export const toPodTask = ({ uid, ip, ports }: PodTask): wire.PodTask => ({ uid, ip, ports: ports.map(toPortTask) });
+
+const toPortTask = ({ groups, sources, ...same }: PortTask): wire.PortTask => ({
+  ...same,
+  groups: [...groups],
+  sources: sources.map(({ kind, addresses, admittedBy, ...rest }) => {
+    return { ...rest, kind: SOURCE_NUMBERS[kind], addresses: [...addresses], admittedBy: [...admittedBy] };
+  }),
+});
+
+/** A kind of senders that this version does not know is left out: nothing is said of it. */
+export const fromPodTask = ({ uid, ip, ports }: wire.PodTask): PodTask => ({
+  uid,
+  ip,
+  ports: ports.map(({ sources, ...same }) => ({
+    ...same,
+    sources: sources.flatMap(({ kind: number, ...rest }) => {
+      const kind = nameOf(SOURCE_NUMBERS, number);
+      return kind === undefined ? [] : [{ ...rest, kind }];
+    }),
+  })),
+});
+
+export const toSecurityGroup = ({ id, version, rules }: SecurityGroup): wire.SecurityGroup => ({
+  id,
+  version,
+  rules: rules.map(({ services, sources, ...same }) => ({ ...same, services: [...services], sources: [...sources] })),
+});
+
+export const toPodVerdict = ({ uid, ports }: PodVerdict): wire.PodVerdict => ({ uid, ports: ports.map(toPortVerdict) });
+
+const toPortVerdict = ({ probe, sources, ...same }: PortVerdict): wire.PortVerdict => ({
+  ...same,
+  probe: PROBE_NUMBERS[probe],
+  sources: sources.map(({ kind, verdict, because }) => ({ kind: SOURCE_NUMBERS[kind], verdict: VERDICT_NUMBERS[verdict], because })),
+});
+
+/** An answer that this version does not know counts as none. */
+export const fromPodVerdict = ({ uid, ports }: wire.PodVerdict): PodVerdict => ({
+  uid,
+  ports: ports.map(({ probe, sources, ...same }) => ({
+    ...same,
+    probe: nameOf(PROBE_NUMBERS, probe) ?? "pending",
+    sources: sources.flatMap(({ kind: number, verdict, because }) => {
+      const kind = nameOf(SOURCE_NUMBERS, number);
+      return kind === undefined ? [] : [{ kind, verdict: nameOf(VERDICT_NUMBERS, verdict) ?? "unknown", because }];
+    }),
+  })),
+});
+
+function nameOf<K extends string>(numbers: Readonly<Record<K, number>>, wanted: number): K | undefined {
+  for (const name in numbers) if (numbers[name] === wanted) return name;
+  return undefined;
+}

@@ -1,0 +1,46 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { makeSharing } from "../../../coordinator/nodes/shared-values.ts";
+import { aPod } from "../pods.ts";
+
+const workload = () => ({
+  labels: { app: "web", tier: "front" },
+  ports: [{ name: "http", port: 8080, protocol: "TCP" }],
+  hostInterface: { name: "eth1", mac: "20:90:6f:00:00:01", kind: "eni", table: 4002 } as const,
+});
+
+test("equal labels, ports and interfaces of different Pods are one object; each Pod stays as it was told", () => {
+  const share = makeSharing();
+  const [one, other] = [aPod("p1", workload()), aPod("p2", workload())];
+  const [first, second] = [share(one), share(other)];
+  assert.deepEqual([first, second], [one, other]);
+  for (const part of ["labels", "ports", "hostInterface"] as const) assert.equal(first[part], second[part], part);
+});
+
+test("what differs in one word is kept apart", () => {
+  const share = makeSharing();
+  const first = share(aPod("p1", workload()));
+  const changes = [
+    { labels: { app: "web", tier: "back" } },
+    { labels: { app: "web" } },
+    { labels: {} },
+    { ports: [{ name: "http", port: 8081, protocol: "TCP" }] },
+    { ports: [] },
+    { ports: [...workload().ports, { name: "", port: 8080, protocol: "TCP" }] },
+    { hostInterface: { ...workload().hostInterface, table: 4003 } },
+    { hostInterface: undefined },
+  ];
+  for (const change of changes) {
+    const pod = aPod("p2", { ...workload(), ...change });
+    assert.deepEqual(share(pod), pod);
+  }
+  assert.deepEqual(first, aPod("p1", workload()));
+});
+
+test("not more is kept for sharing than was said, and what was forgotten is right all the same", () => {
+  const share = makeSharing(2);
+  for (let n = 0; n < 10; n++) {
+    const pod = aPod(`p${n}`, { ...workload(), labels: { app: `web-${n % 3}` } });
+    assert.deepEqual(share(pod), pod);
+  }
+});
