@@ -4,6 +4,8 @@
  *
  * Pods
  * - Pod fact: what is known of one Pod, from its node's agent or from the coordinator's own watch of that node.
+ * - report: what an agent says of a Pod. It is held until the coordinator has read that Pod from the API server, and refused where the two
+ *   contradict each other.
  * - end: why a Pod no longer counts (`PodEnd`): its deletion was seen, a complete list lacks it, or its Node object is gone.
  * - evidence of an end: what makes it certain that a backend may go: its Pod was deleted or is being deleted, its containers are over, its
  *   Node was deleted, its address passed to another Pod, or its owner asks for other Pods. A Pod that is merely missing has none.

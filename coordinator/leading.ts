@@ -13,6 +13,7 @@ import { EventRecorder } from "./events/event-recorder.ts";
 import type { Reign } from "./leader/elector.ts";
 import { fencedClient, fencedTransport } from "./leader/fence.ts";
 import type { makeMetrics } from "./metrics.ts";
+import type { ServedSelectors } from "./nodes/asked-pods.ts";
 import type { NodeRegistry } from "./nodes/node-registry.ts";
 import type { PodFacts } from "./state/pod-facts.ts";
 import type { ConfigRecord, WatchedObjects, WatchedObjectsDeps } from "./state/watched-objects.ts";
@@ -81,9 +82,18 @@ export class Leading {
 
 /** What watched objects are told to; made after them, so `parts` is asked at each change. */
 export const followersOf = (
-  parts: () => { readonly leading: Leading; readonly registry: NodeRegistry; readonly objects: WatchedObjects },
-): Pick<WatchedObjectsDeps, "onService" | "onConfig" | "onNode" | "onNodesListed"> => ({
-  onService: (change) => parts().leading.serviceChanged(change),
+  parts: () => {
+    readonly leading: Leading;
+    readonly registry: NodeRegistry;
+    readonly objects: WatchedObjects;
+    readonly asked: ServedSelectors;
+  },
+): Pick<WatchedObjectsDeps, "onService" | "onConfig" | "onNode" | "onNodesListed" | "onServicesListed"> => ({
+  onService: (change) => {
+    parts().asked.serviceChanged(change);
+    parts().leading.serviceChanged(change);
+  },
+  onServicesListed: () => parts().asked.listed(),
   onConfig: (change) => parts().leading.configChanged(change),
   onNode: ({ kind, record }) => (kind === "removed" ? parts().registry.nodeDeleted(record) : parts().registry.nodeSeen(record)),
   onNodesListed: () => parts().registry.setNodes([...parts().objects.nodes.records.values()]),

@@ -124,6 +124,8 @@ export function makeMetrics(gauges: Gauges) {
   const fallbacks = counter("fallbacks_total", "Nodes taken over by our own watch and given back", ["change"]);
   const restarts = counter("watch_restarts_total", "Watches that ended and were begun anew", ["cause"]);
 
+  const refusals = counter("reports_refused_total", "What agents said of Pods and was not believed", ["why"]);
+  const podReads = counter("pod_reads_total", "Requests to the API server about Pods that agents have reported", ["kind", "outcome"]);
   const denied = counter("kube_denied_total", "Writes to the API server that the coordinator's role does not allow", ["verb", "resource"]);
 
   return {
@@ -154,6 +156,9 @@ export function makeMetrics(gauges: Gauges) {
     onReady: (seconds: number): void => {
       gateSeconds.observe(seconds);
     },
+    onPodRead: (kind: string, outcome: string): void => {
+      podReads.inc({ kind, outcome });
+    },
     onRestart: (cause: string): void => {
       restarts.inc({ cause });
     },
@@ -164,6 +169,7 @@ export function makeMetrics(gauges: Gauges) {
       onMessage: (kind: string): void => messages.inc({ kind }),
       onResend: (reason: string): void => resends.inc({ reason }),
       onFallback: (_node: string, change: "on" | "off"): void => fallbacks.inc({ change }),
+      onRefused: (why: string): void => refusals.inc({ why }),
     },
   };
 }

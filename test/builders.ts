@@ -1,3 +1,4 @@
+import { DEFAULT_GATE_TYPE } from "../common/names.ts";
 import { NO_NETWORKS, type PodFact } from "../common/vocabulary.ts";
 import type { WantedBackend } from "../coordinator/domain/intent/backends.ts";
 import type { DesiredLoadBalancer, WantedListener, WantedRule } from "../coordinator/domain/intent/desired-load-balancer.ts";
@@ -28,6 +29,34 @@ export const aPod = (change: Partial<PodFact> = {}): PodFact => ({
   networkNote: "",
   ...change,
 });
+
+/** The same as an API server gives it; `gateType` as of DEFAULT_GATE_TYPE. */
+export function rawPod(pod: PodFact): object {
+  const time = (ms: number | undefined): string | undefined => (ms === undefined ? undefined : new Date(ms).toISOString());
+  const { uid, resourceVersion, namespace, name, labels } = pod;
+  const ready = {
+    type: "ContainersReady",
+    status: pod.containersReady ? "True" : "False",
+    lastTransitionTime: time(pod.containersReadyAtMs),
+  };
+  const gate = pod.gate === "absent" ? [] : [{ type: DEFAULT_GATE_TYPE, status: pod.gate }];
+  const ports = pod.ports.map(({ port, ...same }) => ({ ...same, containerPort: port }));
+  return {
+    metadata: { uid, resourceVersion, namespace, name, labels, deletionTimestamp: time(pod.deletionAtMs) },
+    spec: {
+      nodeName: pod.nodeName,
+      hostNetwork: pod.hostNetwork,
+      readinessGates: pod.hasGate ? [{ conditionType: DEFAULT_GATE_TYPE }] : [],
+      containers: [{ name: "main", ports }],
+    },
+    status: {
+      phase: pod.phase,
+      podIPs: pod.ips.map((ip) => ({ ip })),
+      startTime: time(pod.startedAtMs),
+      conditions: [ready, ...gate],
+    },
+  };
+}
 
 export const CLUSTER = "c0ffee00";
 export const SERVICE_UID = "5e21c0ff-ee12-0000-0000-000000000000";

@@ -7,7 +7,9 @@ import { type Controllers, type ControllersSettings, makeControllers } from "../
 import type { Problem } from "../domain/problem.ts";
 import type { Planned, Progress } from "../explain/progress.ts";
 import { makeMetrics } from "../metrics.ts";
+import { ServedSelectors } from "../nodes/asked-pods.ts";
 import { makeNodeRegistry } from "../nodes/node-registry.ts";
+import { podReaderOf } from "../nodes/pod-reader.ts";
 import { makePacedWatch } from "../nodes/pod-watch.ts";
 import { readClusterId } from "../state/cluster-id.ts";
 import { makeWatchedObjects } from "../state/watched-objects.ts";
@@ -76,7 +78,9 @@ async function readOnce({ client, transport, clock, log, settings }: ReadOnceDep
   };
   const metrics = makeMetrics({ ...gauges, leading: () => false, parkedRemovals: none });
   const watchNode = makePacedWatch({ client: dry, clock, log }, { gateType: settings.gateType, crowded: () => false });
-  const registry = makeNodeRegistry({ clock, log, watchNode, observer: metrics.observer, agentGraceMs: 0 }, stop.signal);
+  const readPods = podReaderOf({ client: dry, clock, log, gateType: settings.gateType, onRead: none });
+  const shared = { clock, log, watchNode, observer: metrics.observer };
+  const registry = makeNodeRegistry({ ...shared, agentGraceMs: 0, asked: new ServedSelectors(), readPods }, stop.signal);
   const state: { controllers?: Controllers } = {};
   const objects = makeWatchedObjects({
     client: dry,

@@ -19,7 +19,7 @@ export type RefreshDeps = {
   readonly addressClaims: Pick<AddressClaims, "load" | "keepOnly">;
   readonly intents: Pick<Intents, "loadBalancerIds">;
   /** Pods that are known live, so what is claimed for them is kept; default: none is. */
-  readonly facts?: Pick<PodFacts, "pods">;
+  readonly facts?: Pick<PodFacts, "pods" | "confirm">;
   readonly clusterId: string;
   /** Which load balancers are to be re-read to notice what others changed; default: none. */
   readonly resync?: Pick<Resync, "isDue" | "worked" | "failed">;
@@ -68,6 +68,7 @@ async function readAnew(deps: RefreshDeps, id: string, because: string, signal: 
   const bound = new Set(
     [...placesOf({ listeners }), ...placesOf({ listeners: read })].flatMap(({ targets }) => targets.map(({ ip }) => ip)),
   );
+  await deps.facts?.confirm([...bound], signal); // whose addresses these are now, whoever asks for those Pods
   addressClaims.keepOnly(id, (ip, podUid) => bound.has(ip) || deps.facts?.pods.has(podUid) === true, readAtMs);
   const known = mirror.read(id);
   mirror.fill(facts, listeners, clock.now());

@@ -1,10 +1,11 @@
 import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
 import { OVER } from "../../common/signals.ts";
-import { type PodEnd, type PodFact, podName } from "../../common/vocabulary.ts";
+import type { PodEnd, PodFact } from "../../common/vocabulary.ts";
 import type { NodeState } from "../state/pod-facts.ts";
 import type { NodeSession, NodeWatchEvent, RemovedPod, SessionEnd, StreamObserver, WatchNode } from "./node-session.ts";
 import type { PodStore, Teller } from "./pod-store.ts";
+import type { ReportedPods } from "./reported-pods.ts";
 
 export type NodePodsDeps = {
   readonly clock: Clock;
@@ -13,6 +14,8 @@ export type NodePodsDeps = {
   readonly observer: StreamObserver;
   /** How long a node may be without an agent before we watch its Pods ourselves, e.g. 10_000 (AGENT_GRACE_MS). */
   readonly agentGraceMs: number;
+  /** What agents say goes through it: nothing of a Pod counts before it was read. */
+  readonly reports: Pick<ReportedPods, "offer" | "end" | "watched" | "isReading">;
 };
 
 /**
@@ -61,8 +64,9 @@ export class NodePods {
     return { node: this.name, source: this.#source, sinceMs: this.#sinceMs, heardAtMs };
   }
 
-  /** Has been told completely at least once, by whomever. */
+  /** Has been told completely at least once, by whomever, and all of that which matters was read. */
   get hasReported(): boolean {
+    this.#reported ||= this.#source === "watch" || (this.#source === "agent" && !this.#deps.reports.isReading(this.name));
     return this.#reported;
   }
 
@@ -210,9 +214,9 @@ export class NodePods {
       else void this.#startGrace();
     }
     const source = this.#speaking ? "agent" : this.#watchHas === undefined ? "none" : "watch";
-    this.#reported ||= source !== "none";
     if (source !== this.#source) this.#sinceMs = this.#deps.clock.now();
     this.#source = source;
+    this.#reported = this.hasReported;
   }
 
   /** Never rejects. */
@@ -254,9 +258,9 @@ export class NodePods {
 
   #take(by: Teller, pods: readonly PodFact[], has: Set<string>): void {
     for (const pod of pods) {
-      const outcome = this.#store.tell(pod, by);
-      if (outcome === "foreign") this.#deps.log.warn({ node: this.name, pod: podName(pod), uid: pod.uid }, "refused a Pod of another node");
-      else if (outcome !== "over") has.add(pod.uid);
+      const outcome = by === "agent" ? this.#deps.reports.offer(pod) : this.#store.tell(pod, by);
+      if (by === "watch") this.#deps.reports.watched(pod.uid);
+      if (outcome !== "over" && outcome !== "foreign" && outcome !== "refused") has.add(pod.uid);
     }
   }
 
@@ -265,6 +269,7 @@ export class NodePods {
     this.#watchHas?.delete(uid);
     this.#unconfirmed.delete(uid);
     this.#store.end(this.name, uid, evidence, by);
+    this.#deps.reports.end(this.name, uid);
   }
 
   /** A complete telling that drops more than half of what is known is believed only at the second time. */

@@ -1,10 +1,14 @@
 import type { PodFacts } from "../state/pod-facts.ts";
+import type { AskedPods } from "./asked-pods.ts";
 import { NodePods, type NodePodsDeps } from "./node-pods.ts";
 import type { NodeSession, SessionEnd } from "./node-session.ts";
+import type { MakePodReader } from "./pod-reader.ts";
 import { makePodStore } from "./pod-store.ts";
+import { Refusals } from "./refusals.ts";
+import { ReportedPods } from "./reported-pods.ts";
 
-/** E.g. { name: "node-a", uid: "db49…" } of the Node object; `virtual`: it can have no agent. */
-type NodeRef = { readonly name: string; readonly uid: string; readonly virtual?: boolean };
+/** E.g. { name: "node-a", uid: "db49…", maxPods: 110 } of the Node object; `virtual`: it can have no agent; `maxPods`: what its kubelet admits. */
+type NodeRef = { readonly name: string; readonly uid: string; readonly virtual?: boolean; readonly maxPods?: number | undefined };
 
 export interface NodeRegistry extends PodFacts {
   /** A complete list of the cluster's Nodes. The first one is needed for `complete`. */
@@ -20,9 +24,30 @@ export interface NodeRegistry extends PodFacts {
 /** Names of deleted Nodes, so that a late agent is turned away; twice the Nodes that a cluster may have (5 000: Kubernetes' own limit). */
 const MAX_GONE_NODES = 10_000;
 
+/** Where a Node does not say what it has room for: the most that anybody runs (Kubernetes itself advises 110). */
+const USUAL_MOST_PODS = 500;
+/** Pods that end stay for a while beside those that replace them. */
+const RESERVE = { share: 0.5, least: 64 };
+
+export type NodeRegistryDeps = Omit<NodePodsDeps, "reports"> & {
+  /** Which reported Pods matter. */
+  readonly asked: AskedPods;
+  /** How they are read. */
+  readonly readPods: MakePodReader;
+};
+
 /** What each node reported and when it was last heard. Timers and watches end with the signal. */
-export function makeNodeRegistry(deps: NodePodsDeps, signal: AbortSignal): NodeRegistry {
-  const store = makePodStore(() => deps.clock.now());
+export function makeNodeRegistry({ asked, readPods, ...given }: NodeRegistryDeps, signal: AbortSignal): NodeRegistry {
+  const { clock, log, observer } = given;
+  const store = makePodStore(() => clock.now());
+  const refusals = new Refusals({ now: () => clock.now(), log, onRefused: (why) => observer.onRefused(why) });
+  const room = new Map<string, number>(); // for Pods, by node
+  const mostPods = (node: string): number => {
+    const most = room.get(node) ?? USUAL_MOST_PODS;
+    return most + Math.max(RESERVE.least, Math.ceil(most * RESERVE.share));
+  };
+  const reports = new ReportedPods({ store, asked, readPods, refusals, mostPods, clock }, signal);
+  const deps: NodePodsDeps = { ...given, reports };
   const nodes = new Map<string, NodePods>();
   const uids = new Map<string, string>(); // of the Node objects, by name
   const gone = new Set<string>();
@@ -35,8 +60,9 @@ export function makeNodeRegistry(deps: NodePodsDeps, signal: AbortSignal): NodeR
     nodes.set(name, node);
     return node;
   };
-  const nodeSeen = ({ name, uid, virtual = false }: NodeRef): void => {
+  const nodeSeen = ({ name, uid, virtual = false, maxPods }: NodeRef): void => {
     gone.delete(name);
+    if (maxPods !== undefined) room.set(name, maxPods);
     uids.set(name, uid); // another UID under the same name: the kubelet registered anew, its Pods may well live on
     nodeOf(name).exists(virtual);
   };
@@ -47,6 +73,7 @@ export function makeNodeRegistry(deps: NodePodsDeps, signal: AbortSignal): NodeR
     pods: store.pods,
     endOf: (uid) => store.endOf(uid),
     subscribe: (listener) => store.subscribe(listener),
+    confirm: (names, until) => reports.confirm(names, until),
     nodes: () => [...nodes.values()].map(({ state }) => state),
     /** Once true it stays: a Node that joins later brings no Pod that is bound already. False while not one Node is known. */
     get complete() {
@@ -64,6 +91,7 @@ export function makeNodeRegistry(deps: NodePodsDeps, signal: AbortSignal): NodeR
       const node = nodeOf(name);
       nodes.delete(name);
       uids.delete(name);
+      room.delete(name);
       gone.add(name);
       if (gone.size > MAX_GONE_NODES) for (const oldest of gone.values().take(1)) gone.delete(oldest);
       node.delete();

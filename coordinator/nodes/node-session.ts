@@ -1,4 +1,5 @@
 import type { PodFact } from "../../common/vocabulary.ts";
+import type { Refusal } from "./refusals.ts";
 
 /** A Pod that its node no longer has: its deletion was seen, or a complete list lacks it. */
 export type RemovedPod = { readonly uid: string; readonly evidence: "deleted" | "absent" };
@@ -32,6 +33,8 @@ export type StreamObserver = {
   onMessage(kind: "hello" | "snapshot" | "difference" | "digest" | "token" | "verdicts" | "nodeFacts"): void;
   onResend(reason: "gap" | "digest" | "doubt"): void;
   onFallback(node: string, change: "on" | "off"): void;
+  /** What an agent said of a Pod does not count; see refusals.ts. */
+  onRefused(why: Refusal): void;
 };
 
 /** One stream's session. After it was closed, by whomever, everything it is told is ignored. */

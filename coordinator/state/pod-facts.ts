@@ -21,6 +21,11 @@ export interface PodFacts {
   endOf(uid: string): PodEnd | undefined;
   /** Every Node of the cluster has reported or been listed at least once since this process started. */
   readonly complete: boolean;
+  /**
+   * Of Pods that agents have reported and nobody needed, those with these UIDs or addresses are read, now and whenever one is reported;
+   * resolves when the present ones are known. Rejects with the signal's reason only.
+   */
+  confirm(names: readonly string[], signal: AbortSignal): Promise<void>;
   nodes(): readonly NodeState[];
   /** Called synchronously after each change; must not throw. Returns the way to unsubscribe. */
   subscribe(listener: (change: PodChange) => void): () => void;

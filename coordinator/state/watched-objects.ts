@@ -52,7 +52,10 @@ const Service = z.object({
     .nullish(),
 });
 const Config = z.object({ metadata: Metadata, spec: z.unknown() });
-const Node = z.object({ metadata: Metadata.extend({ labels: z.record(z.string(), z.string()).default({}) }) });
+const Node = z.object({
+  metadata: Metadata.extend({ labels: z.record(z.string(), z.string()).default({}) }),
+  status: z.object({ allocatable: z.object({ pods: z.coerce.number().int().positive().optional().catch(undefined) }).nullish() }).nullish(),
+});
 
 export function decodeService(raw: unknown): ServiceRecord {
   const { metadata, spec, status } = Service.parse(raw);
@@ -94,13 +97,21 @@ function decodeConfig(raw: unknown): ConfigRecord {
   return { uid, resourceVersion, namespace, name, ...readServiceConfig(`${namespace}/${name}`, spec) };
 }
 
-/** `virtual`: no machine, no DaemonSet, hence no agent ever. */
-type NodeRecord = { readonly uid: string; readonly resourceVersion: string; readonly name: string; readonly virtual: boolean };
+/** `virtual`: no machine, no DaemonSet, hence no agent ever. `maxPods`: what its kubelet admits; undefined where it does not say. */
+type NodeRecord = {
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly name: string;
+  readonly virtual: boolean;
+  readonly maxPods?: number | undefined;
+};
 
 export function decodeNode(raw: unknown): NodeRecord {
-  const { uid, resourceVersion, name, labels } = Node.parse(raw).metadata;
+  const { metadata, status } = Node.parse(raw);
+  const { uid, resourceVersion, name, labels } = metadata;
   const virtual = VIRTUAL_NODE_LABELS.some(([key, value]) => labels[key] === value);
-  return { uid, resourceVersion, name, virtual };
+  const maxPods = status?.allocatable?.pods;
+  return { uid, resourceVersion, name, virtual, ...(maxPods !== undefined && { maxPods }) };
 }
 
 export type WatchedObjectsDeps = {
@@ -111,6 +122,7 @@ export type WatchedObjectsDeps = {
   readonly onConfig: (change: Change<ConfigRecord>) => void;
   readonly onNode: (change: Change<NodeRecord>) => void;
   readonly onNodesListed: () => void;
+  readonly onServicesListed?: () => void;
   readonly onRestart?: NonNullable<ListWatchDeps["onRestart"]>;
 };
 
@@ -130,9 +142,14 @@ export interface WatchedObjects {
 const CONFIGS = "/apis/cloud.tencent.com/v1alpha1/tkeserviceconfigs";
 
 export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
-  const { client, clock, log, onRestart, onService, onConfig, onNode, onNodesListed } = deps;
+  const { client, clock, log, onRestart, onService, onConfig, onNode, onNodesListed, onServicesListed } = deps;
   const shared: ListWatchDeps = { client, clock, log, ...(onRestart && { onRestart }) };
-  const services = makeListWatch<ServiceRecord>(shared, { path: "/api/v1/services", decode: decodeService, onChange: onService });
+  const services = makeListWatch<ServiceRecord>(shared, {
+    path: "/api/v1/services",
+    decode: decodeService,
+    onChange: onService,
+    ...(onServicesListed && { onSynced: onServicesListed }),
+  });
   // Optional: a cluster without that resource has none of them, and it may be installed later.
   const configs = makeListWatch<ConfigRecord>(shared, { path: CONFIGS, decode: decodeConfig, onChange: onConfig, optional: true });
   const nodes = makeListWatch<NodeRecord>(shared, { path: "/api/v1/nodes", decode: decodeNode, onChange: onNode, onSynced: onNodesListed });

@@ -10,6 +10,7 @@ import { toPodTask, toSecurityGroup } from "../../proto/wire-reachability.ts";
 import type { NodeRegistry } from "../nodes/node-registry.ts";
 import type { NodeSession, SessionEnd, StreamObserver } from "../nodes/node-session.ts";
 import type { AgentStream, Asking, NodeTasks } from "../nodes/node-tasks.ts";
+import { isNodeName } from "../nodes/report-fault.ts";
 import type { Admission } from "./admission.ts";
 import { makeDialogue } from "./dialogue.ts";
 import { makeTokenLife, type TokenLife } from "./token-life.ts";
@@ -158,6 +159,8 @@ async function admit(hello: Hello, call: NodeCall, deps: NodeStreamDeps, say: Sa
       `hello.protocol_version is ${protocolVersion}, this coordinator speaks ${PROTOCOL_VERSION}: run both in the same version`,
     );
   if (nodeName === "") throw new StreamEnd(status.FAILED_PRECONDITION, "hello.node_name is empty: set NODE_NAME from spec.nodeName");
+  if (!isNodeName(nodeName))
+    throw new StreamEnd(status.FAILED_PRECONDITION, "hello.node_name is no name of a Node: set NODE_NAME from spec.nodeName");
   const [authorization = ""] = call.metadata.get("authorization");
   const token = /^Bearer +(\S+)$/i.exec(authorization.toString())?.[1] ?? "";
   const { expiresAtMs } = await deps.review(token, nodeName, over);

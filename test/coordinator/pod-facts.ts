@@ -25,6 +25,7 @@ export function somePodFacts(...given: readonly PodFact[]) {
     get complete() {
       return state.complete;
     },
+    confirm: () => Promise.resolve(),
     nodes: () => nodes,
     subscribe: (listener) => {
       listeners.push(listener);

@@ -3,6 +3,7 @@ import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
 import type { StreamObserver } from "../../coordinator/nodes/node-session.ts";
+import type { PodAnswer, Wanted } from "../../coordinator/nodes/pod-reader.ts";
 import { aPod as anyPod } from "../builders.ts";
 import { idle } from "../virtual-clock.ts";
 
@@ -53,5 +54,15 @@ export function aRecordingObserver(): StreamObserver & { readonly lines: string[
     onResend: (reason) => void lines.push(`resend ${reason}`),
     onConnectionRefused: () => void lines.push("connection refused"),
     onFallback: (node, change) => void lines.push(`fallback ${node} ${change}`),
+    onRefused: (why) => void lines.push(`refused ${why}`),
   };
 }
+
+/** Every reported Pod matters, and the API server says of each what its agent says. */
+export const believing = {
+  asked: { known: true, selectorOf: () => ({}), follow: () => undefined },
+  readPods: (onAnswer: (answer: PodAnswer) => void) => ({
+    want: ({ reported }: Wanted) => onAnswer({ kind: "found", pod: aPod(reported.uid, reported) }),
+    forget: () => undefined,
+  }),
+};

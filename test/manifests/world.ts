@@ -12,7 +12,7 @@ import { makeCloud } from "../cloud/cloud.ts";
 import { alwaysHealthy, inProcessTransport } from "../cloud/in-process.ts";
 import { inProcessCluster } from "../cluster/embedded/in-process.ts";
 import { targetOf } from "../cluster/embedded/rest.ts";
-import { silentLog } from "../coordinator/pods.ts";
+import { believing, silentLog } from "../coordinator/pods.ts";
 import { CONTROLLERS_SETTINGS } from "../coordinator/stage.ts";
 import { makeVirtualClock } from "../virtual-clock.ts";
 import type { Case, PodOfCase } from "./case.ts";
@@ -61,7 +61,7 @@ export async function manifestWorld({ given, settings, certificates }: Pick<Case
     const ended = new AbortController();
     const shared = { client, clock, log: silentLog };
     const watchNode = makeWatchNode(shared, DEFAULT_GATE_TYPE);
-    const registry = makeNodeRegistry({ ...shared, observer: metrics.observer, agentGraceMs: 100, watchNode }, ended.signal);
+    const registry = makeNodeRegistry({ ...shared, ...believing, observer: metrics.observer, agentGraceMs: 100, watchNode }, ended.signal);
     registry.setNodes([{ name: NODE, uid: NODE }]);
     const events = new EventRecorder({ ...shared, component: "clb-direct" });
     const objects = makeWatchedObjects({

@@ -2,14 +2,14 @@
 import type { Clock } from "../../../common/clock.ts";
 import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import type { WatchedSet } from "../../../common/kubernetes/list-watch.ts";
-import type { KubeClient } from "../../../common/kubernetes/requests.ts";
+import type { KubeClient, Query } from "../../../common/kubernetes/requests.ts";
 import { ADDRESS_CLAIMS_PREFIX, EXISTING_LOAD_BALANCER, FINALIZER, SERVICE_CONFIG } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import type { ServiceRecord } from "../../../coordinator/domain/intent/service.ts";
 import { wishKey } from "../../../coordinator/domain/intent/service-config.ts";
 import type { HealthCheck } from "../../../coordinator/domain/load-balancer.ts";
 import type { ConfigRecord, WatchedObjects } from "../../../coordinator/state/watched-objects.ts";
-import { aPod, aService } from "../../builders.ts";
+import { aPod, aService, rawPod } from "../../builders.ts";
 
 /** A Pod's life on the clock; `endingMs`: its deletion was asked for. */
 export type Life = { readonly uid: string; readonly app: string; readonly ip: string; readonly bornMs: number; endingMs: number };
@@ -122,9 +122,23 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
     return {};
   };
   const get = (path: string): object => {
+    const [, podName] = /\/pods\/([^/]+)$/.exec(path) ?? [];
+    if (podName !== undefined) {
+      const pod = pods.get(podName);
+      if (pod === undefined) throw notFound(path);
+      return rawPod(pod);
+    }
     const data = claims.get(path.split("/").at(-1) ?? "");
     if (data === undefined) throw notFound(path);
     return { data: Object.fromEntries(data) };
+  };
+
+  /** Of Pods by their app. */
+  const list = (path: string, { labelSelector }: Query): object => {
+    const [, , app = ""] = /^app(=| in \()([^)]*)\)?$/.exec(String(labelSelector)) ?? [];
+    if (!path.endsWith("/pods") || app === "") throw new Error(`the coordinator's heart needs no such list: ${path} ${labelSelector}`);
+    const items = [...pods.values()].filter(({ labels }) => app.split(",").includes(labels["app"] ?? "")).map(rawPod);
+    return { items, resourceVersion: String(version) };
   };
 
   return {
@@ -145,7 +159,7 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
     readyTogether: (): void => {
       for (const uid of pods.keys()) change(uid, { containersReady: true, containersReadyAtMs: clock.now() });
     },
-    client: aClient(clock, { get, create, patch, remove }),
+    client: aClient(clock, { get, list, create, patch, remove }),
     objects: someObjects(services, nodes, check && { ...CHECKED, wishes: new Map([[wishKey("TCP", 80), check]]) }),
     alive: (app: string): PodFact[] =>
       [...pods.values()].filter(({ labels, deletionAtMs }) => labels["app"] === app && deletionAtMs === undefined),
@@ -193,7 +207,9 @@ const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? v
 const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
 const reasonOf = (event: unknown) => ({ reason: textOf(member(event, "reason")), message: textOf(member(event, "message")) });
 
-type Verbs = { readonly [verb in "get" | "create" | "patch" | "remove"]: (path: string, body: unknown) => object };
+type Verbs = { readonly [verb in "get" | "create" | "patch" | "remove"]: (path: string, body: unknown) => object } & {
+  readonly list: (path: string, query: Query) => object;
+};
 
 /** Answers after a moment; a caller that has given up by then has changed nothing. */
 function aClient(clock: Clock, verbs: Verbs): KubeClient {
@@ -209,7 +225,7 @@ function aClient(clock: Clock, verbs: Verbs): KubeClient {
     get: (path, { signal } = {}) => after(signal, () => verbs.get(path, undefined)),
     create: (path, body, { signal } = {}) => after(signal, () => verbs.create(path, body)),
     patch: (path, body, _type, { signal } = {}) => after(signal, () => verbs.patch(path, body)),
-    list: unexpected,
+    list: (path, query = {}, { signal } = {}) => after(signal, () => verbs.list(path, query)),
     replace: unexpected,
     delete: (path, _body, { signal } = {}) => after(signal, () => verbs.remove(path, undefined)),
     watch: unexpected,

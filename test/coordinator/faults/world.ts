@@ -9,7 +9,9 @@ import type { HealthCheck } from "../../../coordinator/domain/load-balancer.ts";
 import type { Policy } from "../../../coordinator/domain/safety/policy.ts";
 import { EventRecorder } from "../../../coordinator/events/event-recorder.ts";
 import { makeMetrics } from "../../../coordinator/metrics.ts";
+import { ServedSelectors } from "../../../coordinator/nodes/asked-pods.ts";
 import { makeNodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
+import { podReaderOf } from "../../../coordinator/nodes/pod-reader.ts";
 import { CLUSTER } from "../../builders.ts";
 import { type Cloud, makeCloud } from "../../cloud/cloud.ts";
 import { alwaysHealthy, inProcessTransport } from "../../cloud/in-process.ts";
@@ -74,6 +76,7 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
     if (!serves(cloud.state(), pod)) tooEarly.push(pod.uid);
   });
   const metrics = makeMetrics(noGauges);
+  const reads = { get: 0, list: 0 };
   let generation = 0;
   let running: Coordinator | undefined;
 
@@ -81,10 +84,15 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
   const start = (): void => {
     const [stop, hard] = [new AbortController(), new AbortController()];
     const watchNode = aWatch(clock, cluster, watch);
-    const registry = makeNodeRegistry({ clock, log: silentLog, observer: metrics.observer, agentGraceMs: 10_000, watchNode }, stop.signal);
-    registry.setNodes(NODES.map((name) => ({ name, uid: name })));
     const { client, objects } = cluster;
     const shared = { client, clock, log: silentLog };
+    const asked = new ServedSelectors();
+    const readPods = podReaderOf({ ...shared, gateType: SETTINGS.gateType, onRead: (kind) => void (reads[kind] += 1) });
+    const told = { observer: metrics.observer, agentGraceMs: 10_000, watchNode };
+    const registry = makeNodeRegistry({ ...shared, ...told, asked, readPods }, stop.signal);
+    for (const record of cluster.services.values()) asked.serviceChanged({ kind: "added", record });
+    asked.listed();
+    registry.setNodes(NODES.map((name) => ({ name, uid: name })));
     const events = new EventRecorder({ ...shared, component: "clb-direct" });
     const toCloud = inProcessTransport(cloud, { name: `coordinator-${++generation}` });
     const transport = withTimeout(clock, async (service, action, request, signal) => {
@@ -96,7 +104,10 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
     const settings = { ...SETTINGS, policy: options.policy ?? "enforce" };
     const tell = events.tell.bind(events);
     const controllers = makeControllers({ ...shared, transport, facts: registry, objects, tell, metrics, settings });
-    const unfollow = cluster.onService((record) => controllers.serviceChanged({ kind: "changed", record }));
+    const unfollow = cluster.onService((record) => {
+      asked.serviceChanged({ kind: "changed", record });
+      controllers.serviceChanged({ kind: "changed", record });
+    });
     const agents = NODES.map((node) => anAgent(clock, cluster, registry, node));
     connectAll(clock, agents);
     const over = Promise.all([controllers.run(stop.signal, hard.signal), events.run(stop.signal)]);
@@ -160,6 +171,8 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
     intercept,
     /** Pods whose gate was opened although the cloud did not send to them. */
     tooEarly,
+    /** What coordinators asked the API server about reported Pods, requests of each kind. */
+    reads,
     coordinator,
     until,
     rollOut,

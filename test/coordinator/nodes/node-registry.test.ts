@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import { makeNodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
 import type { NodeSession, NodeWatchEvent } from "../../../coordinator/nodes/node-session.ts";
-import { aFakeClock, aPod, aRecordingObserver, silentLog } from "../pods.ts";
+import { aFakeClock, aPod, aRecordingObserver, believing, silentLog } from "../pods.ts";
 
 const NODE = { name: "a", uid: "node-uid-a" };
 const GRACE_MS = 10_000;
@@ -17,6 +17,7 @@ function aRegistry() {
     {
       clock,
       observer,
+      ...believing,
       log: silentLog,
       agentGraceMs: GRACE_MS,
       watchNode(node, tell, signal) {
@@ -304,6 +305,7 @@ test("ends are remembered for an hour, then forgotten with the next one", async 
 
 test("the memory of ends is bounded", () => {
   const { open, registry } = aRegistry();
+  registry.nodeSeen({ ...NODE, maxPods: 50_001 });
   const session = open();
   const many = Array.from({ length: 50_001 }, (_, index) => aPod(`p${index}`));
   session.snapshot(many);

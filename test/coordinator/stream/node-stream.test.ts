@@ -16,7 +16,7 @@ import type { Serving } from "../../../coordinator/tls/serving.ts";
 import { type ConnectRequest, type ConnectResponse, NodeStreamServiceClient } from "../../../proto/gen/clb/direct/v1/node_stream.ts";
 import { HealthClient } from "../../../proto/gen/grpc/health/v1/health.ts";
 import { digestOf, toPodReport } from "../../../proto/wire.ts";
-import { aPod, aRecordingObserver, silentLog } from "../pods.ts";
+import { aPod, aRecordingObserver, believing, silentLog } from "../pods.ts";
 
 const authority = await issueAuthority(Date.now());
 const newLeaf = async (): Promise<Serving> => ({
@@ -61,7 +61,10 @@ async function aCoordinator(t: TestContext, options: { keepalive?: { timeMs: num
   const observer = aRecordingObserver();
   const api = anApiServer();
   const common = { clock, log: silentLog, observer };
-  const registry = makeNodeRegistry({ ...common, agentGraceMs: 60_000, watchNode: () => ({ lastByteAtMs: 0 }) }, stopped.signal);
+  const registry = makeNodeRegistry(
+    { ...common, ...believing, agentGraceMs: 60_000, watchNode: () => ({ lastByteAtMs: 0 }) },
+    stopped.signal,
+  );
   const review = makeTokenReview({ kube: api, namespace: "clb-direct", clock });
   const admission = makeAdmission(clock);
   const stream = makeNodeStream({ ...common, admission, registry, review, replica: "replica-1" });
@@ -181,6 +184,7 @@ const refused: { why: string; token?: string; node?: string; version?: number; c
   { why: "a token without node claim", token: aToken({ node: "" }), code: status.PERMISSION_DENIED, told: /names no node/ },
   { why: "another node's token", token: aToken({ node: "b" }), code: status.PERMISSION_DENIED, told: /node "b".*"a".*NODE_NAME/ },
   { why: "another protocol version", version: 7, code: status.FAILED_PRECONDITION, told: /protocol_version is 7.*speaks 1/ },
+  { why: "a name that no Node has", node: "a/../b", code: status.FAILED_PRECONDITION, told: /no name of a Node/ },
   { why: "no node name", node: "", code: status.FAILED_PRECONDITION, told: /node_name is empty/ },
 ];
 for (const { why, token, node, version, code, told } of refused)
@@ -353,8 +357,9 @@ test("a snapshot of 500 kB is one message", async (t) => {
   const { port, registry } = await aCoordinator(t);
   const agent = anAgent(t, port);
   await agent.hello();
-  const uids = Array.from({ length: 500 }, (_, index) => `p${index}-${"x".repeat(1_000)}`);
-  agent.say(snapshot(1n, ...uids));
+  const annotated = { text: "x".repeat(1_000) };
+  const pods = Array.from({ length: 500 }, (_, index) => toPodReport(aPod(`p${index}`, { labels: annotated })));
+  agent.say({ $case: "snapshot", value: { sequence: 1n, pods } });
   assert.deepEqual(await agent.next(), ack(1n));
   assert.equal(registry.pods.size, 500);
 });

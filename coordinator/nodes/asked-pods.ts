@@ -1,0 +1,64 @@
+import type { Change } from "../../common/kubernetes/list-watch.ts";
+import { FINALIZER } from "../../common/names.ts";
+import type { PodFact } from "../../common/vocabulary.ts";
+import { SelectorTable } from "../state/selector-table.ts";
+
+type Labels = Readonly<Record<string, string>>;
+/** Of a watched Service, what matters here. */
+type Selecting = {
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly namespace: string;
+  readonly type: string;
+  readonly finalizers: readonly string[];
+  readonly selector: Labels;
+};
+
+/** Which of the reported Pods matter to anybody: only those are read. */
+export interface AskedPods {
+  /** False: the Services have not been listed yet, so that nobody knows. */
+  readonly known: boolean;
+  /** A selector that selects it, of a Service that a load balancer may serve; undefined: none does. */
+  selectorOf(pod: Pick<PodFact, "namespace" | "labels">): Labels | undefined;
+  /** Told of a namespace in which more Pods may matter now; undefined: in all. */
+  follow(listener: (namespace: string | undefined) => void): void;
+}
+
+/** The same, as the watch of Services fills it. */
+export class ServedSelectors implements AskedPods {
+  readonly #selectors = new SelectorTable();
+  readonly #byUid = new Map<string, Labels>();
+  readonly #followers: ((namespace: string | undefined) => void)[] = [];
+  #known = false;
+
+  get known(): boolean {
+    return this.#known;
+  }
+
+  /** All Services have been told once. */
+  listed(): void {
+    this.#known = true;
+    for (const listener of this.#followers) listener(undefined);
+  }
+
+  serviceChanged({ kind, record }: Change<Selecting>): void {
+    const { uid, namespace, selector } = record;
+    const mayBeServed = record.type === "LoadBalancer" || record.finalizers.includes(FINALIZER);
+    if (kind === "removed" || !mayBeServed) {
+      this.#selectors.delete(uid);
+      this.#byUid.delete(uid);
+      return;
+    }
+    this.#byUid.set(uid, selector);
+    if (this.#selectors.set(uid, namespace, selector) && this.#known) for (const listener of this.#followers) listener(namespace);
+  }
+
+  selectorOf({ namespace, labels }: Pick<PodFact, "namespace" | "labels">): Labels | undefined {
+    const [uid] = this.#selectors.matching(namespace, labels).sort(); // always the same of several: one group waits together
+    return uid === undefined ? undefined : this.#byUid.get(uid);
+  }
+
+  follow(listener: (namespace: string | undefined) => void): void {
+    this.#followers.push(listener);
+  }
+}

@@ -1,0 +1,286 @@
+import { backoffMs } from "../../common/backoff.ts";
+import type { Clock } from "../../common/clock.ts";
+import { isCancelled, remedyOf } from "../../common/errors.ts";
+import { KubeApiError } from "../../common/kubernetes/api-error.ts";
+import { decodePod } from "../../common/kubernetes/node-pods.ts";
+import { kubePath } from "../../common/kubernetes/path.ts";
+import type { KubeClient, ListPage, Query } from "../../common/kubernetes/requests.ts";
+import type { Logger } from "../../common/log.ts";
+import type { PodFact } from "../../common/vocabulary.ts";
+
+type Labels = Readonly<Record<string, string>>;
+
+/** A Pod that somebody reported and that the API server is asked about. */
+export type Wanted = {
+  readonly reported: Pick<PodFact, "uid" | "namespace" | "name">;
+  /** Of a Service that selects it by the reported labels: with others of them it comes in one list. */
+  readonly selector: Labels | undefined;
+  /** Its containers are ready: it waits for company no longer. */
+  readonly isUrgent: boolean;
+};
+
+/** What the API server says: the Pod, or that there is none of this name and UID. */
+export type PodAnswer = { readonly kind: "found"; readonly pod: PodFact } | { readonly kind: "gone"; readonly uid: string };
+
+export interface PodReader {
+  /** Asks, soon; told again of the same UID it takes the newer wish. */
+  want(wanted: Wanted): void;
+  /** Nobody needs to know any more. */
+  forget(uid: string): void;
+}
+
+/** Makes a reader that tells each answer once; lists tell of Pods that nobody asked about as well. In production `podReaderOf`. */
+export type MakePodReader = (onAnswer: (answer: PodAnswer) => void, signal: AbortSignal) => PodReader;
+
+export type PodReaderDeps = {
+  readonly client: Pick<KubeClient, "get" | "list">;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Condition type of our ReadinessGate. */
+  readonly gateType: string;
+  /** For metrics: one request of that kind. */
+  readonly onRead: (kind: "get" | "list", outcome: "ok" | "gone" | "failed") => void;
+};
+
+/** More than so many are read with one list. Source: design.md §7. */
+const MOST_GETS = 10;
+/** A Pod that is not ready waits so long for others: containers take seconds to start, and a rollout brings many Pods. */
+const COMPANY_MS = 2_000;
+/** Requests under way at a time. With 5 ms each that is 1 600 a second, below what an API server does (2 000: kubernetes.md §12). */
+const MOST_UNDER_WAY = 8;
+/** Services whose Pods one list names: `app in (…)` with 50 names of 63 characters stays far below the 8 kB that proxies take of a URL. */
+const MOST_NAMED = 50;
+/** No request is repeated faster than once in 30 s for ever. Source: design.md §3. */
+const RETRY = { baseMs: 200, maxMs: 30_000 };
+const PAGE = 500;
+
+type Waiting = Wanted & { readonly key: string; dueAtMs: number; failures: number };
+type Listing = { readonly namespace: string; readonly labelSelector: string; readonly of: readonly Waiting[] };
+
+/** Reads Pods one by one, or with a list where more than ten of one Service, or of several that one label tells apart, wait. */
+export const podReaderOf =
+  (deps: PodReaderDeps): MakePodReader =>
+  (onAnswer, signal) =>
+    new Reader(deps, onAnswer, signal);
+
+class Reader implements PodReader {
+  readonly #deps: PodReaderDeps;
+  readonly #onAnswer: (answer: PodAnswer) => void;
+  readonly #signal: AbortSignal;
+  readonly #waiting = new Map<string, Waiting>();
+  #underWay = 0;
+  #timer: AbortController | undefined;
+  #wakeAtMs = Number.POSITIVE_INFINITY;
+  #isDenied = false;
+
+  constructor(deps: PodReaderDeps, onAnswer: (answer: PodAnswer) => void, signal: AbortSignal) {
+    this.#deps = deps;
+    this.#onAnswer = onAnswer;
+    this.#signal = signal;
+    signal.addEventListener("abort", () => this.#timer?.abort("over"), { once: true });
+  }
+
+  want(wanted: Wanted): void {
+    const { uid, namespace } = wanted.reported;
+    const nowMs = this.#deps.clock.now();
+    const known = this.#waiting.get(uid);
+    const dueAtMs = wanted.isUrgent ? nowMs : nowMs + COMPANY_MS;
+    const key = `${namespace} ${wanted.selector === undefined ? "" : textOf(wanted.selector)}`;
+    const failures = known?.failures ?? 0;
+    // After a failure the time of the next attempt stands.
+    const due = known === undefined ? dueAtMs : failures > 0 ? known.dueAtMs : Math.min(known.dueAtMs, dueAtMs);
+    this.#waiting.set(uid, { ...wanted, key, failures, dueAtMs: due });
+    this.#wakeAt(due);
+  }
+
+  forget(uid: string): void {
+    this.#waiting.delete(uid);
+  }
+
+  #wakeAt(atMs: number): void {
+    if (atMs >= this.#wakeAtMs || this.#signal.aborted) return;
+    this.#timer?.abort("sooner");
+    const timer = new AbortController();
+    this.#timer = timer;
+    this.#wakeAtMs = atMs;
+    this.#deps.clock.sleep(Math.max(0, atMs - this.#deps.clock.now()), timer.signal).then(
+      () => this.#wake(),
+      () => undefined,
+    );
+  }
+
+  #wake(): void {
+    this.#wakeAtMs = Number.POSITIVE_INFINITY;
+    this.#start();
+  }
+
+  /** Starts what is due, as far as requests are free. */
+  #start(): void {
+    if (this.#signal.aborted) return;
+    const nowMs = this.#deps.clock.now();
+    const due = [...this.#waiting.values()].filter(({ dueAtMs }) => dueAtMs <= nowMs);
+    const free = MOST_UNDER_WAY - this.#underWay;
+    if (free <= 0) return; // the end of one starts the next
+    const works = this.#plan(due).slice(0, free);
+    const singles = works.flatMap((work) => ("of" in work ? [] : [work]));
+    for (const work of works) if ("of" in work) this.#run(work.of, 1, this.#list(work));
+    if (singles.length > 0) this.#run(singles, singles.length, this.#getAll(singles));
+    const next = Math.min(...[...this.#waiting.values()].map(({ dueAtMs }) => dueAtMs));
+    if (Number.isFinite(next)) this.#wakeAt(Math.max(next, nowMs + 1));
+  }
+
+  #run(of: readonly Waiting[], requests: number, work: Promise<void>): void {
+    this.#underWay += requests;
+    for (const { reported } of of) this.#waiting.delete(reported.uid);
+    void work
+      .catch((err: unknown) => this.#again(of, err))
+      .finally(() => {
+        this.#underWay -= requests;
+        this.#start();
+      });
+  }
+
+  /** Told together: what was changed together, e.g. the labels of several Pods, is judged as a whole. */
+  async #getAll(singles: readonly Waiting[]): Promise<void> {
+    const answers = await Promise.allSettled(singles.map((one) => this.#get(one)));
+    for (const [at, answer] of answers.entries()) {
+      const one = singles[at];
+      if (answer.status === "fulfilled") for (const each of answer.value) this.#onAnswer(each);
+      else if (one !== undefined) this.#again([one], answer.reason);
+    }
+  }
+
+  /** The requests that read whom is due, and with a list whoever waits for the same. */
+  #plan(due: readonly Waiting[]): (Listing | Waiting)[] {
+    const groups = Map.groupBy(this.#waiting.values(), ({ key }) => key);
+    const keys = new Set(due.map(({ key }) => key));
+    const isMany = (key: string): boolean => (groups.get(key)?.length ?? 0) > MOST_GETS;
+    const lists = [...keys].filter(isMany).flatMap((key) => listingOf(groups.get(key) ?? []) ?? []);
+    const few = due.filter(({ key, selector }) => selector === undefined || !isMany(key));
+    const bundles = [...Map.groupBy(few, ({ reported }) => reported.namespace).values()].flatMap(bundled);
+    const listed = new Set([...lists, ...bundles].flatMap(({ of }) => of));
+    return [...lists, ...bundles, ...few.filter((one) => !listed.has(one))];
+  }
+
+  async #get(one: Waiting): Promise<readonly PodAnswer[]> {
+    const { uid, namespace, name } = one.reported;
+    const pod = await this.#read("get", async () => {
+      try {
+        return await this.#one(namespace, name);
+      } catch (err) {
+        if (err instanceof KubeApiError && err.failure === "notFound") return undefined;
+        throw err;
+      }
+    });
+    const found = pod === undefined ? [] : [{ kind: "found", pod } as const];
+    return pod?.uid === uid ? found : [...found, { kind: "gone", uid }];
+  }
+
+  /** Without the right to get a Pod, which a role of the former version lacks, by a list of one. */
+  async #one(namespace: string, name: string): Promise<PodFact | undefined> {
+    const { client, gateType, log } = this.#deps;
+    const signal = this.#signal;
+    if (!this.#isDenied)
+      try {
+        return decodePod(await client.get(kubePath`/api/v1/namespaces/${namespace}/pods/${name}`, { signal }), gateType);
+      } catch (err) {
+        if (!(err instanceof KubeApiError && err.failure === "denied")) throw err;
+        this.#isDenied = true;
+        log.error(
+          { err },
+          "the coordinator's role lacks `get` on Pods: they are read with lists until it restarts; apply the access manifest",
+        );
+      }
+    const query = { fieldSelector: `metadata.name=${name}` };
+    const { items } = await client.list<unknown>(kubePath`/api/v1/namespaces/${namespace}/pods`, query, { signal });
+    return items[0] === undefined ? undefined : decodePod(items[0], gateType);
+  }
+
+  async #list({ namespace, labelSelector, of }: Listing): Promise<void> {
+    const { client, gateType, log } = this.#deps;
+    const path = kubePath`/api/v1/namespaces/${namespace}/pods`;
+    const seen = new Set<string>();
+    let next: string | undefined;
+    do {
+      const query: Query = { labelSelector, limit: PAGE, continue: next };
+      const page: ListPage<unknown> = await this.#read("list", () => client.list(path, query, { signal: this.#signal }));
+      next = page.continue;
+      for (const item of page.items) {
+        const pod = decoded(item, gateType);
+        if (pod === undefined) log.warn({ namespace, labelSelector }, "a Pod in a list could not be read");
+        else {
+          seen.add(pod.uid);
+          this.#onAnswer({ kind: "found", pod });
+        }
+      }
+    } while (next !== undefined);
+    // Who is not in it may have other labels than reported: asked about alone, at once.
+    for (const one of of) if (!seen.has(one.reported.uid)) this.want({ ...one, selector: undefined, isUrgent: true });
+  }
+
+  async #read<T>(kind: "get" | "list", request: () => Promise<T>): Promise<T> {
+    try {
+      const answer = await request();
+      this.#deps.onRead(kind, answer === undefined ? "gone" : "ok");
+      return answer;
+    } catch (err) {
+      if (!isCancelled(err, this.#signal)) this.#deps.onRead(kind, "failed");
+      throw err;
+    }
+  }
+
+  #again(of: readonly Waiting[], err: unknown): void {
+    if (isCancelled(err, this.#signal)) return;
+    const [first] = of;
+    this.#deps.log.warn({ err, pods: of.length, pod: first?.reported.name }, "reported Pods could not be read, trying again");
+    for (const one of of) {
+      if (this.#waiting.has(one.reported.uid)) continue; // asked about anew meanwhile
+      const failures = one.failures + 1;
+      const remedy = remedyOf(err);
+      const waitMs =
+        remedy.kind === "retry" ? backoffMs(failures, RETRY, Math.random) : remedy.kind === "giveUp" ? RETRY.maxMs : remedy.delayMs;
+      this.#waiting.set(one.reported.uid, { ...one, failures, dueAtMs: this.#deps.clock.now() + waitMs });
+    }
+  }
+}
+
+const textOf = (selector: Labels): string =>
+  Object.entries(selector)
+    .map(([name, value]) => `${name}=${value}`)
+    .sort()
+    .join(",");
+
+function listingOf(of: readonly Waiting[]): Listing | undefined {
+  const [first] = of;
+  if (first?.selector === undefined) return undefined;
+  return { namespace: first.reported.namespace, labelSelector: textOf(first.selector), of };
+}
+
+/** Few of each of many Services of a namespace: lists by the label that most of their selectors have. Empty where there are not many. */
+function bundled(few: readonly Waiting[]): Listing[] {
+  const selected = few.filter(({ selector }) => selector !== undefined);
+  if (selected.length <= MOST_GETS) return [];
+  const uses = Map.groupBy(
+    selected.flatMap(({ selector }) => Object.keys(selector ?? {})),
+    (label) => label,
+  );
+  const [label] = [...uses].sort(([, some], [, others]) => others.length - some.length)[0] ?? [];
+  if (label === undefined) return [];
+  const byValue = [...Map.groupBy(selected, ({ selector }) => selector?.[label])].filter(([value]) => value !== undefined);
+  const listings: Listing[] = [];
+  for (let at = 0; at < byValue.length; at += MOST_NAMED) {
+    const some = byValue.slice(at, at + MOST_NAMED);
+    const of = some.flatMap(([, waiting]) => waiting);
+    const namespace = of[0]?.reported.namespace ?? "";
+    if (of.length > MOST_GETS) listings.push({ namespace, labelSelector: `${label} in (${some.map(([value]) => value).join(",")})`, of });
+  }
+  return listings;
+}
+
+function decoded(item: unknown, gateType: string): PodFact | undefined {
+  try {
+    return decodePod(item, gateType);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,27 @@
+import { isIP } from "node:net";
+import type { PodFact } from "../../common/vocabulary.ts";
+
+/** RFC 1123, as Kubernetes has it for namespaces (label) and for Pods and Nodes (subdomain). */
+const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+const SUBDOMAIN = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/;
+const LONGEST_NAME = 253;
+/** UUIDs, and what static Pods have; the API server takes any text here, and 36 characters are usual. */
+const UID = /^[A-Za-z0-9._-]{1,64}$/;
+/** IFNAMSIZ is 16 with its end. */
+const INTERFACE = /^[^\s/]{0,15}$/;
+const MAC = /^[0-9a-f:]{0,59}$/i;
+
+export const isNodeName = (name: string): boolean => name.length <= LONGEST_NAME && SUBDOMAIN.test(name);
+
+/** What of a reported Pod cannot be, e.g. `name "../services/web" is no RFC 1123 name`; undefined: nothing. The text is bounded. */
+export function faultOf(pod: PodFact): string | undefined {
+  const told = (text: string): string => JSON.stringify(text.slice(0, 80));
+  if (!UID.test(pod.uid)) return `uid ${told(pod.uid)} is none`;
+  if (!LABEL.test(pod.namespace)) return `namespace ${told(pod.namespace)} is no RFC 1123 name`;
+  if (pod.name.length > LONGEST_NAME || !SUBDOMAIN.test(pod.name)) return `name ${told(pod.name)} is no RFC 1123 name`;
+  const address = pod.ips.find((ip) => isIP(ip) === 0);
+  if (address !== undefined) return `ips has ${told(address)}, which is no address`;
+  const { name = "", mac = "" } = pod.hostInterface ?? {};
+  if (!INTERFACE.test(name) || !MAC.test(mac)) return `host_interface ${told(name)} ${told(mac)} is none`;
+  return undefined;
+}

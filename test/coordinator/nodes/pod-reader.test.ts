@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
+import type { ListPage, Query } from "../../../common/kubernetes/requests.ts";
+import { DEFAULT_GATE_TYPE } from "../../../common/names.ts";
+import type { PodFact } from "../../../common/vocabulary.ts";
+import { type PodAnswer, podReaderOf } from "../../../coordinator/nodes/pod-reader.ts";
+import { rawPod } from "../../builders.ts";
+import { aFakeClock, aPod, silentLog } from "../pods.ts";
+
+const web = { app: "web" };
+
+/** An API server with these Pods, asked by a reader. */
+function aReader(...given: readonly PodFact[]) {
+  const clock = aFakeClock();
+  const pods = new Map(given.map((pod) => [pod.name, pod]));
+  const requests: string[] = [];
+  const failures: KubeApiError[] = [];
+  const answers: string[] = [];
+  const outcomes: string[] = [];
+  const client = {
+    get: async <T>(path: string): Promise<T> => {
+      requests.push(`GET ${path}`);
+      const failure = failures.shift();
+      if (failure !== undefined) throw failure;
+      const pod = pods.get(path.split("/").at(-1) ?? "");
+      if (pod === undefined) throw new KubeApiError(path, "notFound", "gone", { code: 404 });
+      return (await Promise.resolve(rawPod(pod))) as T;
+    },
+    list: async <T>(path: string, query: Query = {}): Promise<ListPage<T>> => {
+      requests.push(`LIST ${path} ${query["labelSelector"] ?? query["fieldSelector"]}`);
+      const items = [...pods.values()].map((pod) => rawPod(pod) as T);
+      return await Promise.resolve({ items, resourceVersion: "1" });
+    },
+  };
+  const stopped = new AbortController();
+  const deps = { client, clock, log: silentLog, gateType: DEFAULT_GATE_TYPE };
+  const onAnswer = (answer: PodAnswer): void =>
+    void answers.push(answer.kind === "gone" ? `gone ${answer.uid}` : `found ${answer.pod.uid}`);
+  const onRead = (kind: string, outcome: string): void => void outcomes.push(`${kind} ${outcome}`);
+  const reader = podReaderOf({ ...deps, onRead })(onAnswer, stopped.signal);
+  return { reader, clock, pods, requests, answers, outcomes, failures, stopped };
+}
+const named = (count: number, over: Partial<PodFact> = {}): PodFact[] => Array.from({ length: count }, (_, n) => aPod(`p${n}`, over));
+
+test("a Pod whose containers are ready is read at once, by its name", async () => {
+  const { reader, clock, requests, answers } = aReader(aPod("p0"));
+  reader.want({ reported: aPod("p0"), selector: web, isUrgent: true });
+  await clock.advance(0);
+  assert.deepEqual(requests, ["GET /api/v1/namespaces/demo/pods/p0"]);
+  assert.deepEqual(answers, ["found p0"]);
+});
+
+test("one that is not ready waits for others, and more than ten of a Service come in one list", async () => {
+  const { reader, clock, requests, answers } = aReader(...named(11));
+  for (const pod of named(11)) reader.want({ reported: pod, selector: web, isUrgent: false });
+  await clock.advance(1_900);
+  assert.deepEqual(requests, []);
+  await clock.advance(200);
+  assert.deepEqual(requests, ["LIST /api/v1/namespaces/demo/pods app=web"]);
+  assert.equal(answers.length, 11);
+});
+
+test("few of each of many Services come in one list by the label that tells them apart", async () => {
+  const { reader, clock, requests } = aReader(...named(20));
+  for (const [n, pod] of named(20).entries()) reader.want({ reported: pod, selector: { app: `s${n % 5}` }, isUrgent: true });
+  await clock.advance(0);
+  assert.deepEqual(requests, ["LIST /api/v1/namespaces/demo/pods app in (s0,s1,s2,s3,s4)"]);
+});
+
+test("who is not in the list is asked about alone; 404 and another UID under the name both mean that it is gone", async () => {
+  const { reader, clock, requests, answers } = aReader(...named(11), aPod("other", { name: "taken" }));
+  for (const pod of named(11)) reader.want({ reported: pod, selector: web, isUrgent: false });
+  for (const uid of ["invented", "taken"]) reader.want({ reported: aPod(uid), selector: web, isUrgent: true });
+  await clock.advance(10);
+  assert.equal(requests[0], "LIST /api/v1/namespaces/demo/pods app=web");
+  assert.deepEqual(requests.slice(1).sort(), ["GET /api/v1/namespaces/demo/pods/invented", "GET /api/v1/namespaces/demo/pods/taken"]);
+  assert.deepEqual(answers.filter((answer) => answer.startsWith("gone")).sort(), ["gone invented", "gone taken"]);
+});
+
+test("a request that fails is made again, at most every 30 s for ever", async () => {
+  const { reader, clock, requests, answers, failures, outcomes } = aReader(aPod("p0"));
+  failures.push(new KubeApiError("GET", "timeout", "slow"), new KubeApiError("GET", "invalid", "no"));
+  reader.want({ reported: aPod("p0"), selector: undefined, isUrgent: true });
+  await clock.advance(1_000);
+  assert.equal(requests.length, 2);
+  reader.want({ reported: aPod("p0"), selector: undefined, isUrgent: true });
+  await clock.advance(28_000);
+  assert.equal(requests.length, 2, "told again is not asked again");
+  await clock.advance(3_000);
+  assert.deepEqual(answers, ["found p0"]);
+  assert.deepEqual(outcomes, ["get failed", "get failed", "get ok"]);
+});
+
+test("a role of the former version, which may not get Pods, is helped with lists", async () => {
+  const { reader, clock, requests, answers, failures } = aReader(aPod("p0"));
+  failures.push(new KubeApiError("GET", "denied", "no", { code: 403 }));
+  for (let times = 0; times < 2; times++) {
+    reader.want({ reported: aPod("p0"), selector: undefined, isUrgent: true });
+    await clock.advance(0);
+  }
+  const list = "LIST /api/v1/namespaces/demo/pods metadata.name=p0";
+  assert.deepEqual(requests, ["GET /api/v1/namespaces/demo/pods/p0", list, list]);
+  assert.deepEqual(answers, ["found p0", "found p0"]);
+});
+
+test("nobody who is forgotten is asked about, and nothing after the end", async () => {
+  const { reader, clock, requests, stopped } = aReader(...named(2));
+  reader.want({ reported: aPod("p0"), selector: web, isUrgent: false });
+  reader.forget("p0");
+  await clock.advance(3_000);
+  reader.want({ reported: aPod("p1"), selector: web, isUrgent: false });
+  stopped.abort();
+  await clock.advance(3_000);
+  assert.deepEqual(requests, []);
+});
