@@ -20,11 +20,15 @@ export const ENVIRONMENT = z.object({
   NODE_NAME: required("set it from spec.nodeName"),
   /** `dns:///<name>:<port>` or a comma list `<host>:<port>,<host>:<port>`; IPv6 addresses in brackets. */
   COORDINATOR_ADDRESS: required("e.g. dns:///clb-direct-coordinator.clb-direct.svc:9443").transform(parseEndpoints),
-  /** The name that the coordinator's certificate must carry: the links go to addresses, not to names. */
-  COORDINATOR_SERVER_NAME: z.string().min(1).default(`${COORDINATOR_SERVICE}.${DEFAULT_NAMESPACE}.svc`),
+  /** The name that the coordinator's certificate must carry: the links go to addresses, not to names. Default: the name in COORDINATOR_ADDRESS. */
+  COORDINATOR_SERVER_NAME: z.string().min(1).optional(),
   CA_BUNDLE_FILE: required("mount ConfigMap clb-direct-ca-bundle, e.g. /etc/clb-direct/ca/ca.crt"),
   TOKEN_FILE: required('mount a projected ServiceAccount token with audience "clb-direct", e.g. /var/run/secrets/clb-direct/token'),
   GATE_TYPE: z.string().min(1).default(DEFAULT_GATE_TYPE),
+  /** Where `ip` is looked for. */
+  PATH: z.string().default(""),
+  /** Folder of this Pod alone where `started` and `ready` appear, for the kubelet's probes; default: none. */
+  STATE_DIRECTORY: z.string().optional(),
   /** Of the ops and the health port. */
   LISTEN_HOST: z.string().min(1).default("0.0.0.0"),
   OPS_PORT: port(OPS_PORT),
@@ -55,10 +59,12 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env) {
   return {
     nodeName: data.NODE_NAME,
     coordinators: data.COORDINATOR_ADDRESS,
-    serverName: data.COORDINATOR_SERVER_NAME,
+    serverName: data.COORDINATOR_SERVER_NAME ?? nameIn(data.COORDINATOR_ADDRESS),
     caBundleFile: data.CA_BUNDLE_FILE,
     tokenFile: data.TOKEN_FILE,
     gateType: data.GATE_TYPE,
+    path: data.PATH,
+    stateDirectory: data.STATE_DIRECTORY,
     listenHost: data.LISTEN_HOST,
     opsPort: data.OPS_PORT,
     healthPort: data.HEALTH_PORT,
@@ -72,6 +78,12 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env) {
     /** For the Kubernetes client, which finds the cluster by it. */
     env,
   } as const;
+}
+
+/** In whatever Namespace the coordinators are, their certificate has the name by which they are found. */
+function nameIn(endpoints: readonly Endpoint[]): string {
+  const name = endpoints.find(({ host }) => isIP(host) === 0)?.host;
+  return name ?? `${COORDINATOR_SERVICE}.${DEFAULT_NAMESPACE}.svc`;
 }
 
 function parseEndpoints(text: string, context: z.RefinementCtx): readonly Endpoint[] {

@@ -3,14 +3,12 @@ import { lookup } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
 import { makeClock } from "../common/clock.ts";
 import { ConfigError } from "../common/errors.ts";
-import { Health } from "../common/health.ts";
-import { makeHealthServer } from "../common/health-server.ts";
 import { makeKubeClient } from "../common/kubernetes/client.ts";
 import { loop, runParts } from "../common/lifecycle.ts";
 import { makeLogger } from "../common/log.ts";
-import { AGENT_READY_HEALTH } from "../common/names.ts";
 import { makeOpsServer } from "../common/ops-server.ts";
 import { makePodSource } from "./adapters/pod-source.ts";
+import { missingPrograms } from "./adapters/programs.ts";
 import { readArguments, USAGE } from "./arguments.ts";
 import { type AgentConfig, readConfig } from "./config.ts";
 import { makeCoordinatorLink } from "./coordinator-link.ts";
@@ -18,6 +16,7 @@ import { makeCoordinatorLinks } from "./coordinator-links.ts";
 import { makeMetrics } from "./metrics.ts";
 import { makeNodeLoop } from "./node-loop.ts";
 import { makeObserving } from "./observing.ts";
+import { makeProbes } from "./probes.ts";
 
 /** Nothing an agent does at its end takes longer than closing connections. */
 const STOP_LIMIT_MS = 5_000;
@@ -25,6 +24,7 @@ const STOP_LIMIT_MS = 5_000;
 async function main(config: AgentConfig): Promise<void> {
   const clock = makeClock(config.timeScale);
   const log = await makeLogger("agent", config.logLevel);
+  for (const sentence of missingPrograms(config.path)) log.error(sentence);
   const kube = { clock, env: config.env, userAgent: "clb-direct-agent" };
   const clients = {
     node: await makeKubeClient({ ...kube, impersonateUser: `system:node:${config.nodeName}` }),
@@ -36,11 +36,8 @@ async function main(config: AgentConfig): Promise<void> {
     linkStates: () => Array.from(links.links.values(), ({ state }) => state),
   });
   const { onRelist, onRestart } = metrics;
-  const health = new Health(["", AGENT_READY_HEALTH]);
-  const shared = { host: config.listenHost, shared: true }; // with the agent that this one replaces
-  const healthServer = makeHealthServer({ ...shared, port: config.healthPort, health });
   const isAcknowledged = (): boolean => Array.from(links.links.values()).some(({ state }) => state === "acknowledged");
-  const onState = (): void => health.setStatus(AGENT_READY_HEALTH, isAcknowledged() ? "SERVING" : "NOT_SERVING");
+  const { onState, ...probes } = makeProbes({ ...config, isAcknowledged, log });
 
   const hello = { nodeName: config.nodeName, instanceId: randomUUID() };
   const connection = {
@@ -76,8 +73,9 @@ async function main(config: AgentConfig): Promise<void> {
     log,
   });
   const ops = makeOpsServer({
-    ...shared,
+    host: config.listenHost,
     port: config.opsPort,
+    shared: true, // with the agent that this one replaces
     registry: metrics.registry,
     notReady: () => (pods.synced ? (isAcknowledged() ? undefined : "no coordinator has acknowledged a snapshot") : "Pods not listed yet"),
     log,
@@ -86,11 +84,7 @@ async function main(config: AgentConfig): Promise<void> {
   await runParts(
     [
       { name: "ops server", start: async () => log.info({ port: await ops.start() }, "ops server listens"), stop: () => ops.stop() },
-      {
-        name: "health server",
-        start: async () => log.info({ port: await healthServer.start() }, "health server listens"),
-        stop: () => healthServer.stop(),
-      },
+      probes.server,
       {
         name: "Kubernetes clients",
         start: () => undefined,
@@ -100,7 +94,7 @@ async function main(config: AgentConfig): Promise<void> {
       ...observing.parts,
       loop("node loop", (signal) => nodeLoop.run(signal)),
       loop("Pods", (signal) => pods.run(signal)),
-      { name: "health", start: () => health.setStatus("", "SERVING"), stop: () => health.setStatus("", "NOT_SERVING") },
+      probes.fit,
     ],
     { log, clock, limitMs: STOP_LIMIT_MS },
   );

@@ -38,6 +38,8 @@ export const OWN_KEYS = {
     COORDINATOR_SERVER_NAME: undefined,
     CA_BUNDLE_FILE: undefined,
     TOKEN_FILE: undefined,
+    STATE_DIRECTORY: undefined,
+    PATH: undefined,
   },
 } as const satisfies Record<string, Record<string, string | undefined>>;
 

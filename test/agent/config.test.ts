@@ -10,7 +10,9 @@ test("needs four values and has defaults for the others", () => {
   assert.deepEqual(config, {
     nodeName: "node-a",
     coordinators: [{ host: "coordinator.svc", port: 9443 }],
-    serverName: "clb-direct-coordinator.clb-direct.svc",
+    serverName: "coordinator.svc",
+    path: "",
+    stateDirectory: undefined,
     caBundleFile: "/ca.crt",
     tokenFile: "/token",
     gateType: "cloud.tencent.com/load-balancer-backendgroup-ready",
@@ -71,3 +73,11 @@ for (const [text, expected] of addresses)
     if (expected === undefined) assert.throws(read, /COORDINATOR_ADDRESS/);
     else assert.deepEqual(read(), expected);
   });
+
+test("the certificate's name follows the address, in whatever Namespace the coordinators are", () => {
+  const nameOf = (address: string, given?: string): string =>
+    readConfig({ ...GOOD, COORDINATOR_ADDRESS: address, ...(given !== undefined && { COORDINATOR_SERVER_NAME: given }) }).serverName;
+  assert.equal(nameOf("dns:///clb-direct-coordinator.lb-system.svc:9443"), "clb-direct-coordinator.lb-system.svc");
+  assert.equal(nameOf("10.0.0.1:9443,[fd00::1]:9443"), "clb-direct-coordinator.clb-direct.svc");
+  assert.equal(nameOf("dns:///coordinator.svc:9443", "other"), "other");
+});

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { ENVIRONMENT_KEYS as AGENT_KEYS } from "../../agent/config.ts";
+import { VIRTUAL_NODE_LABELS } from "../../common/names.ts";
 import { ENVIRONMENT_KEYS as COORDINATOR_KEYS } from "../../coordinator/config.ts";
 import { OWN_KEYS, readValues, valuesSchema } from "../../deploy/tools/chart-values.ts";
 import { findHelm, runHelm } from "../../deploy/tools/helm.ts";
@@ -115,4 +116,51 @@ test("agents may list Pods cluster-wide only below Kubernetes 1.36, or where som
   assert.equal(hasLegacy({ kubernetes: "v1.36.3-tke.2" }), false);
   assert.equal(hasLegacy({ kubernetes: "1.35.9", set: ["legacyPodAccess=false"] }), false);
   assert.equal(hasLegacy({ kubernetes: "1.36.0", set: ["legacyPodAccess=true"] }), true);
+});
+
+type PodSpec = {
+  readonly containers: readonly { readonly ports?: unknown; readonly startupProbe: object; readonly readinessProbe: object }[];
+  readonly priorityClassName?: string;
+  readonly affinity?: object;
+};
+function podOf(manifests: readonly Manifest[], kind: string): PodSpec {
+  const workload = manifests.find((one) => one.kind === kind);
+  assert.ok(workload, kind);
+  return (workload["spec"] as { template: { spec: PodSpec } }).template.spec;
+}
+
+test(
+  "an update of the agents leaves no gap: one more first, no declared ports, startup and readiness by the Pod's own state",
+  needsHelm,
+  () => {
+    const manifests = rendered();
+    const daemonSet = manifests.find(({ kind }) => kind === "DaemonSet")?.["spec"] as { updateStrategy: object };
+    assert.deepEqual(daemonSet.updateStrategy, { type: "RollingUpdate", rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } });
+    const [agent] = podOf(manifests, "DaemonSet").containers;
+    assert.equal(agent?.ports, undefined);
+    for (const probe of [agent?.startupProbe, agent?.readinessProbe]) assert.ok(probe !== undefined && "exec" in probe);
+  },
+);
+
+test("agents run on machines only; both workloads have a priority; two coordinators have a budget, one has none", needsHelm, () => {
+  const manifests = rendered();
+  for (const [label, value] of VIRTUAL_NODE_LABELS)
+    assert.ok(
+      JSON.stringify(podOf(manifests, "DaemonSet").affinity).includes(`{"key":"${label}","operator":"NotIn","values":["${value}"]}`),
+    );
+  assert.equal(podOf(manifests, "DaemonSet").priorityClassName, "system-node-critical");
+  assert.equal(podOf(manifests, "Deployment").priorityClassName, "system-cluster-critical");
+  const hasBudget = (set: readonly string[]): boolean => rendered({ set }).some(({ kind }) => kind === "PodDisruptionBudget");
+  assert.deepEqual([hasBudget([]), hasBudget(["coordinator.replicas=1"])], [true, false]);
+});
+
+test("a policy for the network lets in each port from where it is asked", needsHelm, () => {
+  const set = ["networkPolicy.enabled=true", "networkPolicy.nodeCidrs={10.0.0.0/16}"];
+  const policy = rendered({ set }).find(({ kind }) => kind === "NetworkPolicy")?.["spec"] as { ingress: readonly object[] };
+  assert.deepEqual(policy.ingress, [
+    { ports: [{ port: 9443 }, { port: 9091 }], from: [{ ipBlock: { cidr: "10.0.0.0/16" } }] },
+    { ports: [{ port: 8443 }, { port: 9092 }] },
+    { ports: [{ port: 9090 }], from: [{ namespaceSelector: {} }] },
+  ]);
+  assert.ok(!rendered().some(({ kind }) => kind === "NetworkPolicy"));
 });
