@@ -218,6 +218,7 @@ test("docs/operations.md has every key that the environment is read for, and no 
     "common/environment.ts",
     "common/kubernetes/access.ts",
     "coordinator/explain/cli.ts",
+    "coordinator/installation/main.ts",
     "coordinator/main.ts",
   ]);
 });

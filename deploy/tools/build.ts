@@ -8,7 +8,12 @@ import { bundledPackages, licenceText, softwareBill } from "./third-party.ts";
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** Commands of the image by name. */
-const COMMANDS = { agent: "agent/main.ts", coordinator: "coordinator/main.ts", explain: "coordinator/explain/cli.ts" } as const;
+const COMMANDS = {
+  agent: "agent/main.ts",
+  coordinator: "coordinator/main.ts",
+  explain: "coordinator/explain/cli.ts",
+  installation: "coordinator/installation/main.ts",
+} as const;
 
 /** Bundled CommonJS asks for these three, which modules lack. */
 const BANNER = [

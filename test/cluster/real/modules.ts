@@ -7,7 +7,10 @@ import { fileURLToPath } from "node:url";
 export const CONTROL_PLANE = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"] as const;
 export const NODE = ["kubelet", "containerd", "containerd-shim-runc-v2", "ctr"] as const;
 
-export type BinaryName = (typeof CONTROL_PLANE)[number] | (typeof NODE)[number];
+/** Only where Pods ask for Services by their cluster addresses: the proof of an installation. */
+export const PROXY = ["kube-proxy"] as const;
+
+export type BinaryName = (typeof CONTROL_PLANE)[number] | (typeof NODE)[number] | (typeof PROXY)[number];
 
 /** A folder with go.mod and go.sum. `key` names its place in the cache, e.g. "kubernetes-v1.36.3-linux-x64-1f0c9a2b". */
 export type GoModule = { readonly key: string; readonly directory: string; readonly version: string; readonly linkerFlags: string };
@@ -24,6 +27,7 @@ const PACKAGES: Readonly<Record<BinaryName, string>> = {
   "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
   "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
   kubelet: "k8s.io/kubernetes/cmd/kubelet",
+  "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy",
   containerd: "github.com/containerd/containerd/v2/cmd/containerd",
   "containerd-shim-runc-v2": "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
   ctr: "github.com/containerd/containerd/v2/cmd/ctr",
@@ -41,8 +45,12 @@ export function kubernetesMinor(text: string): KubernetesMinor {
   return found;
 }
 
-/** The module that builds `name`; containerd has its own, so that each is built with the dependencies its authors chose. */
+/**
+ * The module that builds `name`; containerd has its own, so that each is built with the dependencies its authors chose, and kube-proxy, which
+ * few need, so that a change of it builds nothing else anew. There is one kube-proxy, that of the default minor.
+ */
 export function moduleOf(name: BinaryName, minor: KubernetesMinor): GoModule {
+  if (name === "kube-proxy") return readModule("kube-proxy", "kube-proxy", "k8s.io/kubernetes");
   return name === "ctr" || name.startsWith("containerd")
     ? readModule("containerd", "containerd", "github.com/containerd/containerd/v2")
     : readModule(KUBERNETES[minor], "kubernetes", "k8s.io/kubernetes");
@@ -60,7 +68,7 @@ function readModule(folder: string, product: string, path: string): GoModule {
     key: `${product}-${version}-${process.platform}-${process.arch}-${hash}`,
     directory,
     version,
-    linkerFlags: `-s -w ${product === "kubernetes" ? versionFlags(version) : `-X ${path}/version.Version=${version}`}`,
+    linkerFlags: `-s -w ${product !== "containerd" ? versionFlags(version) : `-X ${path}/version.Version=${version}`}`,
   };
 }
 

@@ -1,6 +1,6 @@
 /**
  * Finds or builds the binaries of a real cluster, before anything enters the harness's network namespace, from which no module can be
- * downloaded: `node test/cluster/real/prepare.ts [--kubernetes 1.34] [--nodes]`; with --tools instead Helm and what the image is made
+ * downloaded: `node test/cluster/real/prepare.ts [--kubernetes 1.34] [--nodes [--proxy]]`; with --tools instead Helm and what the image is made
  * of. Prints their paths; exit code 1 with the reason.
  */
 import { mkdtempSync, rmSync } from "node:fs";
@@ -12,18 +12,19 @@ import { ARCHITECTURES } from "../../../deploy/tools/debian.ts";
 import { prepareHelm } from "../../../deploy/tools/helm.ts";
 import { makeImage } from "../../../deploy/tools/image.ts";
 import { findBinaries } from "./binaries.ts";
-import { CONTROL_PLANE, DEFAULT_MINOR, kubernetesMinor, NODE } from "./modules.ts";
+import { CONTROL_PLANE, DEFAULT_MINOR, kubernetesMinor, NODE, PROXY } from "./modules.ts";
 
 const { values } = parseArgs({
   options: {
     kubernetes: { type: "string", default: DEFAULT_MINOR },
     nodes: { type: "boolean", default: false },
+    proxy: { type: "boolean", default: false },
     tools: { type: "boolean", default: false },
   },
 });
 const found = values.tools
   ? await prepareTools()
-  : await findBinaries(values.nodes ? [...CONTROL_PLANE, ...NODE] : CONTROL_PLANE, {
+  : await findBinaries([...CONTROL_PLANE, ...(values.nodes ? NODE : []), ...(values.proxy ? PROXY : [])], {
       kubernetes: kubernetesMinor(values.kubernetes),
       build: true,
       progress: (line) => process.stderr.write(`${line}\n`),
