@@ -149,6 +149,7 @@ export class SelectionIndex {
     if (pod === undefined) return;
     this.#labels.podChanged(before, after);
     const now = this.#ownerSelectors.matching(pod.namespace, pod.labels);
+    if (before !== undefined && after !== undefined && isSameBackend(before, after)) return this.#backendStays(change, after, now);
     const formerly = before === undefined || before === pod ? [] : this.#ownerSelectors.matching(before.namespace, before.labels);
     const gone = formerly.filter((uid) => !now.includes(uid));
     for (const uid of now) this.#note(uid, pod.uid, after);
@@ -162,6 +163,19 @@ export class SelectionIndex {
       if (id !== undefined) loadBalancerIds.add(id);
     }
     const selection = { change, selecting, left, loadBalancerIds };
+    for (const listener of this.#followers) listener(selection);
+  }
+
+  /** No load balancer has to hear of it. */
+  #backendStays(change: PodChange, pod: PodFact, selecting: readonly string[]): void {
+    for (const uid of selecting) {
+      const indexed = this.#owners.get(uid);
+      if (indexed === undefined) continue;
+      indexed.pods.set(pod.uid, pod); // keeps its place
+      noteGate(indexed, pod);
+      for (const port of indexed.ports.values()) port.stale = true; // whoever looks for another reason finds the Pod as it is now
+    }
+    const selection = { change, selecting: selecting.filter((uid) => this.#isServed(uid)), left: [], loadBalancerIds: NONE };
     for (const listener of this.#followers) listener(selection);
   }
 
@@ -190,11 +204,27 @@ export class SelectionIndex {
 }
 
 /** The Pod that changed last comes last, and where two are told with one address it is the one that has it. */
-function keep({ pods, waiting }: Indexed, pod: PodFact): void {
-  pods.delete(pod.uid);
-  pods.set(pod.uid, pod);
+function keep(indexed: Indexed, pod: PodFact): void {
+  indexed.pods.delete(pod.uid);
+  indexed.pods.set(pod.uid, pod);
+  noteGate(indexed, pod);
+}
+
+function noteGate({ waiting }: Indexed, pod: PodFact): void {
   if (waitsForGate(pod)) waiting.add(pod.uid);
   else waiting.delete(pod.uid);
+}
+
+const NONE: ReadonlySet<string> = new Set();
+
+/**
+ * Nothing has changed but the Pod's version and its gate, which is what we write ourselves when a backend serves: no load balancer is to be
+ * looked at for it. A gate that was turned back is a change: somebody waits for health again.
+ */
+function isSameBackend(before: PodFact, after: PodFact): boolean {
+  if (waitsForGate(after) && !waitsForGate(before)) return false;
+  const { resourceVersion, gate } = after;
+  return isDeepStrictEqual({ ...before, resourceVersion, gate }, after);
 }
 
 function drop({ pods, waiting }: Indexed, podUid: string): void {

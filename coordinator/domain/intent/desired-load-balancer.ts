@@ -1,11 +1,11 @@
-import { isOwnListener, listenerName } from "../../../common/names.ts";
+import { listenerName, ownerMark, ownerMarkOf } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import type { Listener, ListenerProtocol, LoadBalancerSettings, PlaceWish, Protocol } from "../load-balancer.ts";
 import type { ObjectRef } from "../problem.ts";
 import { type PodStanding, type Selection, selection, type WantedBackend } from "./backends.ts";
 import type { OwnerWishes } from "./owner-intent.ts";
 import type { IntentPort, ServiceIntent } from "./service.ts";
-import { wishKey } from "./service-config.ts";
+import { type ListenerWishes, wishKey } from "./service-config.ts";
 
 /** A place as somebody asks for it. */
 export type WantedPlace = PlaceWish & {
@@ -71,39 +71,31 @@ export function desiredLoadBalancer(from: {
   const listeners: WantedListener[] = [];
   const conflicts: PortConflict[] = [];
   const takenBy = new Map<string, ObjectRef>();
-  const asking = from.owners.flatMap(({ owner, wishes }) =>
-    owner.state === "served" ? [{ ref: owner.ref, intent: owner.intent, wishes }] : [],
-  );
   const present = from.present ?? [];
-  const isPresent = (name: string): boolean => present.some((listener) => listener.name === name);
-  const nameOf = ({ uid }: ObjectRef, { protocol, port }: IntentPort): string => listenerName(from.clusterId, uid, protocol, port);
-  for (const { ref, intent } of asking)
-    for (const port of intent.ports) if (isPresent(nameOf(ref, port))) takenBy.set(wishKey(port.protocol, port.port), ref);
-  for (const { ref, intent, wishes } of asking) {
+  const presentNames = new Set(present.map(({ name }) => name));
+  const presentByOwner = Map.groupBy(present, ({ name }) => ownerMarkOf(name, from.clusterId));
+  const asking = from.owners.flatMap(({ owner, wishes }) =>
+    owner.state === "served" ? [asked(owner.ref, owner.intent, wishes, from)] : [],
+  );
+  for (const { ref, ports } of asking) for (const { key, name } of ports) if (presentNames.has(name)) takenBy.set(key, ref);
+  for (const { ref, mark, intent, wishes, ports } of asking) {
     const selected = (port: IntentPort): Selection => {
       const select = (): Selection => selection(intent, port, from.podsOf(ref));
       return from.remembered?.(ref, intent, port, select) ?? select();
     };
-    for (const port of intent.ports) {
-      const key = wishKey(port.protocol, port.port);
+    for (const { port, key, name } of ports) {
+      const { protocol, port: number } = port;
       const holder = takenBy.get(key);
       if (holder !== undefined && holder.uid !== ref.uid) {
-        conflicts.push({ owner: ref, holder, protocol: port.protocol, port: port.port });
+        conflicts.push({ owner: ref, holder, protocol, port: number });
         continue;
       }
       takenBy.set(key, ref);
-      listeners.push({
-        name: nameOf(ref, port),
-        owner: ref,
-        protocol: port.protocol,
-        port: port.port,
-        healthCheck: wishes.get(key) ?? {},
-        ...selected(port),
-      });
+      listeners.push({ name, owner: ref, protocol, port: number, healthCheck: wishes.get(key) ?? {}, ...selected(port) });
     }
-    const asked = new Set(intent.ports.map((port) => nameOf(ref, port)));
-    for (const listener of present) {
-      const port = asked.has(listener.name) || !isOwnListener(listener.name, from.clusterId, ref.uid) ? undefined : formerPort(listener);
+    const names = new Set(ports.map(({ name }) => name));
+    for (const listener of presentByOwner.get(mark) ?? []) {
+      const port = names.has(listener.name) ? undefined : formerPort(listener);
       if (port === undefined) continue;
       const { protocol, port: number } = port;
       listeners.push({ name: listener.name, owner: ref, protocol, port: number, healthCheck: {}, former: true, ...selected(port) });
@@ -131,6 +123,16 @@ function settingsOf(asking: readonly Asking[]): Pick<DesiredLoadBalancer, "setti
     }
   if (wished.size === 0) return {};
   return { settings: Object.fromEntries([...wished].map(([setting, { value }]) => [setting, value])), settingConflicts };
+}
+
+/** What a served owner asks for; each name is made once: with 50 owners on a load balancer that is what a pass spends its time on. */
+function asked(ref: ObjectRef, intent: ServiceIntent, wishes: ListenerWishes, { clusterId }: { readonly clusterId: string }) {
+  const ports = intent.ports.map((port) => ({
+    port,
+    key: wishKey(port.protocol, port.port),
+    name: listenerName(clusterId, ref.uid, port.protocol, port.port),
+  }));
+  return { ref, mark: ownerMark(ref.uid), intent, wishes, ports };
 }
 
 /**

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import { type Selection, selection } from "../../../coordinator/domain/intent/backends.ts";
 import {
@@ -83,7 +84,7 @@ test("names the load balancers where a Pod is bound, also long after it lost its
   set(aPod());
   assert.equal(last(), "a |  | lb-a lb-z");
   set(aPod({ labels: {} }));
-  set(aPod({ labels: {}, resourceVersion: "2" }));
+  set(aPod({ labels: {}, containersReady: false }));
   assert.equal(last(), " |  | lb-a lb-z");
   end("pod-1");
   assert.equal(last(), " |  | lb-a lb-z");
@@ -110,8 +111,23 @@ test("an owner that moves to another load balancer takes its Pods along", () => 
   const { intents, set, last } = aWorld(aPod());
   intents.set(owner("a"));
   intents.set(owner("a", WEB, { state: "served", intent: anIntent(serviceOf("a", WEB)), loadBalancerId: "lb-2" }));
-  set(aPod({ resourceVersion: "2" }));
+  set(aPod({ containersReady: false }));
   assert.equal(last(), "a |  | lb-2");
+});
+
+test("a Pod of which only the version and the gate have changed concerns no load balancer; one whose gate was turned back does", () => {
+  const { intents, selections, set, bound, last, podsOf } = aWorld(aPod({ hasGate: true }));
+  intents.set(owner("a"));
+  bound.set("pod-1", ["lb-z"]);
+  const waiting = () => [...selections.waitingOf("a")];
+  assert.deepEqual(waiting(), ["pod-1"]);
+  set(aPod({ hasGate: true, gate: "True", resourceVersion: "2" }));
+  assert.deepEqual([last(), waiting(), podsOf("a")], ["a |  | ", [], ["pod-1"]]);
+  assert.equal([...selections.podsOf({ uid: "a" })][0]?.resourceVersion, "2");
+  set(aPod({ hasGate: true, gate: "True", resourceVersion: "3" }));
+  assert.equal(last(), "a |  | ");
+  set(aPod({ hasGate: true, gate: "False", resourceVersion: "4" }));
+  assert.deepEqual([last(), waiting()], ["a |  | lb-a lb-z", ["pod-1"]]);
 });
 
 test("the Pods of an owner follow their labels, its selector and their ends; those that came before it count", () => {
@@ -256,7 +272,8 @@ function aMess(seed: number) {
   const anyPod = (): PodFact => {
     const n = below(10);
     const ips = [`10.244.1.${n}`];
-    return aPod({ uid: `pod-${n}`, ips, namespace: n < 7 ? "demo" : "shop", labels: labels(3), containersReady: random() < 0.7 });
+    const gate = random() < 0.5 ? "True" : "absent";
+    return aPod({ uid: `pod-${n}`, ips, namespace: n < 7 ? "demo" : "shop", labels: labels(3), containersReady: random() < 0.7, gate });
   };
   return { random, below, anyOwner, anyPod };
 }
@@ -276,7 +293,11 @@ function naive(
       const pod = after ?? before;
       const selecting = served.filter((one) => pod !== undefined && isAskedFor(one, pod));
       const left = served.filter((one) => before !== undefined && isAskedFor(one, before) && !selecting.includes(one));
-      const ids = [...[...selecting, ...left].flatMap((one) => loadBalancerOf(one) ?? []), ...(bound.get(pod?.uid ?? "") ?? [])];
+      const turnedBack = before?.gate === "True" && after?.gate !== "True"; // these Pods have our gate and live
+      const isSame =
+        before !== undefined && after !== undefined && !turnedBack && isDeepStrictEqual({ ...before, gate: "" }, { ...after, gate: "" });
+      const concerned = [...[...selecting, ...left].flatMap((one) => loadBalancerOf(one) ?? []), ...(bound.get(pod?.uid ?? "") ?? [])];
+      const ids = isSame ? [] : concerned;
       return [uids(selecting), uids(left), [...new Set(ids)].sort()].map((names) => names.join(" ")).join(" | ");
     },
     podsOf: (one: OwnerIntent): string[] => [...pods.values()].filter((pod) => isAskedFor(one, pod)).map(({ uid }) => uid),
@@ -348,6 +369,6 @@ test("the Pod that changed last comes last: of two that are told with one addres
   const wanted = (): (string | undefined)[] => intents.desired("lb-1").listeners.map(({ backends }) => backends.at(-1)?.podUid);
   known.set(aPod({ uid: "heir", ips: ["10.244.1.9"] }));
   assert.deepEqual(wanted(), ["heir"]);
-  known.set(aPod({ uid: "former", ips: ["10.244.1.9"] }));
+  known.set(aPod({ uid: "former", ips: ["10.244.1.9"], startedAtMs: 7 }));
   assert.deepEqual(wanted(), ["former"]);
 });
