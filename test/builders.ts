@@ -78,6 +78,8 @@ export const aService = (change: Partial<ServiceRecord> = {}): ServiceRecord => 
   ingress: [],
   ipModes: [],
   isHeadless: false,
+  generation: undefined,
+  ready: undefined,
   sourceRanges: [],
   loadBalancerIp: "",
   sessionAffinity: "None",

@@ -3,17 +3,19 @@ import { kubePath } from "../../common/kubernetes/path.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { FINALIZER, isOwnListener, LOAD_BALANCER_ID } from "../../common/names.ts";
 import { KEYS } from "../domain/intent/annotation-keys.ts";
-import { type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
+import { READY_CONDITION, type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
 import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
 import type { Problem } from "../domain/problem.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { Outcome } from "../workqueue/worker.ts";
+import { changedCondition, type Readiness } from "./ready-condition.ts";
 import type { StatusContest } from "./status-contest.ts";
 
 const DONE: Outcome = { kind: "done" };
 
 export type StatusDeps = {
   readonly client: Pick<KubeClient, "patch">;
+  readonly clock: { now(): number };
   readonly contest: StatusContest;
   readonly mirror: Pick<Mirror, "read">;
   readonly clusterId: string;
@@ -27,12 +29,20 @@ export async function ensureFinalizer(deps: StatusDeps, service: ServiceRecord, 
 }
 
 /** Writes the address where users and tools look for it, only when it differs. */
-export async function publish(deps: StatusDeps, service: ServiceRecord, facts: LoadBalancerFacts, signal: AbortSignal): Promise<Outcome> {
+export async function publish(
+  deps: StatusDeps,
+  service: ServiceRecord,
+  { facts, readiness }: { readonly facts: LoadBalancerFacts; readonly readiness: Readiness },
+  signal: AbortSignal,
+): Promise<Outcome> {
   const wanted = facts.vips.length > 0 ? [...facts.vips] : facts.domain === undefined ? [] : [facts.domain];
   if (wanted.length === 0 || !listening(deps, service, facts.loadBalancerId)) return DONE;
   const same = wanted.length === service.ingress.length && wanted.every((address, index) => address === service.ingress[index]);
   const isModeRight = facts.vips.length === 0 || service.ipModes.every((mode) => mode === (ipModeOf(service).ipMode ?? "VIP"));
-  if (same && isModeRight && service.annotations[LOAD_BALANCER_ID] === facts.loadBalancerId) return DONE;
+  if (same && isModeRight && service.annotations[LOAD_BALANCER_ID] === facts.loadBalancerId) {
+    await tellReadiness(deps, service, readiness, signal);
+    return DONE;
+  }
   const value = `${wanted.join(", ")} of load balancer ${facts.loadBalancerId}`;
   const restMs = deps.contest.restMs(service, value);
   if (restMs === "unseen") return DONE; // our own write has not come back yet
@@ -40,12 +50,24 @@ export async function publish(deps: StatusDeps, service: ServiceRecord, facts: L
   const ingress = facts.vips.length > 0 ? wanted.map((ip) => ({ ip, ...ipModeOf(service) })) : wanted.map((hostname) => ({ hostname }));
   const metadata = { uid: service.uid, annotations: { [LOAD_BALANCER_ID]: facts.loadBalancerId } };
   await deps.contest.foresee(service, value, signal);
-  await patchStatus(deps, service, { metadata, status: { loadBalancer: { ingress } } }, signal);
+  const condition = changedCondition(service, readiness, timeOf(deps));
+  const status = { loadBalancer: { ingress }, ...(condition !== undefined && { conditions: [condition] }) };
+  await patchStatus(deps, service, { metadata, status }, signal);
   deps.contest.wrote(service, value);
   const message = `Load balancer ${facts.loadBalancerId} (${wanted.join(", ")}) listens for Service ${service.namespace}/${service.name}`;
   deps.tell({ object: serviceRef(service), type: "Normal", reason: "EnsureServiceSuccess", message });
   return DONE;
 }
+
+/** Writes the condition Ready, only when it says something else; an object that we have not taken on is told by Events only. */
+export async function tellReadiness(deps: StatusDeps, service: ServiceRecord, readiness: Readiness, signal: AbortSignal): Promise<void> {
+  const condition = changedCondition(service, readiness, timeOf(deps));
+  if (condition === undefined || !service.finalizers.includes(FINALIZER)) return;
+  await patchStatus(deps, service, { metadata: { uid: service.uid }, status: { conditions: [condition] } }, signal);
+}
+
+/** metav1.Time has whole seconds. */
+const timeOf = ({ clock }: StatusDeps): string => `${new Date(clock.now()).toISOString().slice(0, 19)}Z`;
 
 /** With Proxy, kube-proxy leaves the address to the load balancer; the API server's own default is VIP. */
 const ipModeOf = ({ annotations }: ServiceRecord): { ipMode?: string } =>
@@ -68,7 +90,8 @@ export async function letGo(deps: StatusDeps, service: ServiceRecord, signal: Ab
   // With the annotation left behind, a Service that lives on would look like another controller's.
   const annotations = { [LOAD_BALANCER_ID]: null };
   const metadata = { uid: service.uid, annotations, "$deleteFromPrimitiveList/finalizers": [FINALIZER] };
-  await patchStatus(deps, service, { metadata }, signal);
+  const conditions = [{ type: READY_CONDITION, $patch: "delete" }];
+  await patchStatus(deps, service, { metadata, ...(service.ready !== undefined && { status: { conditions } }) }, signal);
 }
 
 /** False: there is no such Service any more; the watch will tell. */

@@ -13,7 +13,8 @@ import type { Mirror } from "../state/mirror.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
 import { fitIntent, passToTargetProblem } from "./fit-intent.ts";
 import { ensureLoadBalancer, formerLoadBalancer, hasAddress, refusalOf, type SourceDeps } from "./load-balancer-source.ts";
-import { ensureFinalizer, letGo, publish, type StatusDeps, withdraw } from "./owner-status.ts";
+import { ensureFinalizer, letGo, publish, type StatusDeps, tellReadiness, withdraw } from "./owner-status.ts";
+import { notReady, readinessAt } from "./ready-condition.ts";
 import { deleteSurplus, type SurplusDeps } from "./surplus.ts";
 
 export type ServiceDeps = SourceDeps &
@@ -54,9 +55,9 @@ export function makeServiceReconciler(deps: ServiceDeps): Reconcile {
         if (service.deleting && service.finalizers.includes(FINALIZER)) await letGo(deps, service, signal);
         return vanished(deps, uid);
       case "deleted":
-        return await telling(deps, service, finishDeletion(deps, service, signal));
+        return await telling(deps, service, finishDeletion(deps, service, signal), signal);
       case "ours":
-        return await telling(deps, service, serve(deps, service, signal));
+        return await telling(deps, service, serve(deps, service, signal), signal);
       default:
         return ownership satisfies never;
     }
@@ -116,13 +117,17 @@ async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSig
   if (present !== undefined)
     enter(deps, service, { state: "served", intent: fitIntent(intent, service, deps.mirror.facts(present)), loadBalancerId: present });
   else enter(deps, service, { state: "waiting", intent, blocker: old && blockerOf(old) });
-  if (fault !== undefined) return DONE; // the last good state stays, and nobody is told that all is well
+  if (fault !== undefined) {
+    await tellReadiness(deps, service, notReady(fault), signal); // the last good state stays
+    return DONE;
+  }
   if (!(await ensureFinalizer(deps, service, signal))) return DONE;
   const found = await ensureLoadBalancer(deps, { service, intent, present }, signal);
   if (found.kind === "blocked") {
     deps.tell({ object: serviceRef(service), type: "Warning", ...found.blocker });
     enter(deps, service, { state: "waiting", intent, blocker: found.blocker });
     if (found.blocker.reason === "LoadBalancerNotFound") await withdraw(deps, service, signal);
+    await tellReadiness(deps, service, notReady(found.blocker), signal);
     return { kind: "again", afterMs: MISSING_MS, because: found.blocker.reason };
   }
   if (found.kind === "creating") {
@@ -137,11 +142,13 @@ async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSig
     loadBalancerId: found.facts.loadBalancerId,
   });
   if (!hasAddress(found.facts)) return { kind: "again", afterMs: ADDRESS_MS, because: "the load balancer has no address yet" };
-  return await publish(deps, service, found.facts, signal);
+  const actual = deps.mirror.read(found.facts.loadBalancerId);
+  const readiness = readinessAt(deps.clusterId, service, intent, { ...found.facts, listeners: actual?.listeners ?? [] });
+  return await publish(deps, service, { facts: found.facts, readiness }, signal);
 }
 
 /** What the cloud refuses is said on the Service, and by the conditions of the Pods that wait for its load balancer. */
-async function telling(deps: ServiceDeps, service: ServiceRecord, pass: Promise<Outcome>): Promise<Outcome> {
+async function telling(deps: ServiceDeps, service: ServiceRecord, pass: Promise<Outcome>, signal: AbortSignal): Promise<Outcome> {
   try {
     return await pass;
   } catch (err) {
@@ -150,6 +157,7 @@ async function telling(deps: ServiceDeps, service: ServiceRecord, pass: Promise<
     deps.tell({ object: serviceRef(service), type: "Warning", ...blocker });
     const owner = deps.intents.get(service.uid);
     if (owner?.state === "waiting") enter(deps, service, { state: "waiting", intent: owner.intent, blocker });
+    if (owner?.state === "waiting" && err instanceof ClbApiError) await tellReadiness(deps, service, notReady(blocker), signal);
     throw err;
   }
 }

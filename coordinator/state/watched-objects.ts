@@ -4,19 +4,28 @@ import { type Change, type ListWatchDeps, makeListWatch, type WatchedSet } from 
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import { VIRTUAL_NODE_LABELS } from "../../common/names.ts";
-import type { ServiceRecord } from "../domain/intent/service.ts";
+import { READY_CONDITION, type ServiceRecord } from "../domain/intent/service.ts";
 import { isOfInterest } from "../domain/intent/service-annotations.ts";
 import { type ListenerWishes, readServiceConfig } from "../domain/intent/service-config.ts";
 
 const Metadata = z.object({
   uid: z.string(),
   resourceVersion: z.string(),
+  generation: z.number().optional(),
   namespace: z.string().default(""),
   name: z.string(),
   creationTimestamp: z.string().default(""),
   deletionTimestamp: z.string().optional(),
   finalizers: z.array(z.string()).default([]),
   annotations: z.record(z.string(), z.string()).default({}),
+});
+const Condition = z.object({
+  type: z.string(),
+  status: z.string().default(""),
+  reason: z.string().default(""),
+  message: z.string().default(""),
+  observedGeneration: z.number().optional(),
+  lastTransitionTime: z.string().nullish(),
 });
 const Service = z.object({
   metadata: Metadata,
@@ -41,6 +50,7 @@ const Service = z.object({
   }),
   status: z
     .object({
+      conditions: z.array(Condition).nullish(),
       loadBalancer: z
         .object({
           ingress: z
@@ -74,11 +84,20 @@ export function decodeService(raw: unknown): ServiceRecord {
     deleting: metadata.deletionTimestamp !== undefined,
     ingress: (status?.loadBalancer?.ingress ?? []).flatMap(({ ip, hostname }) => ip ?? hostname ?? []),
     ipModes: (status?.loadBalancer?.ingress ?? []).flatMap(({ ip, ipMode }) => (ip === undefined ? [] : (ipMode ?? "VIP"))),
+    generation: metadata.generation,
+    ready: readyOf(status?.conditions ?? []),
     isHeadless: spec.clusterIP === "None",
     sourceRanges: spec.loadBalancerSourceRanges ?? [],
     loadBalancerIp: spec.loadBalancerIP ?? "",
     sessionAffinity: spec.sessionAffinity ?? "None",
   };
+}
+
+function readyOf(conditions: readonly z.output<typeof Condition>[]): ServiceRecord["ready"] {
+  const found = conditions.find(({ type }) => type === READY_CONDITION);
+  if (found === undefined) return undefined;
+  const { status, reason, message, observedGeneration, lastTransitionTime } = found;
+  return { status, reason, message, observedGeneration, since: lastTransitionTime ?? "" };
 }
 
 /** A TkeServiceConfig as read: faulty sections are left out and named. */

@@ -37,6 +37,10 @@ export type ServiceRecord = {
   /** `ipMode` of each of them that has an address, "VIP" where the API server keeps none. */
   readonly ipModes: readonly string[];
   readonly isHeadless: boolean;
+  /** Undefined where the API server counts no generations of Services. */
+  readonly generation: number | undefined;
+  /** Its condition Ready; undefined: it has none. */
+  readonly ready: ReadyCondition | undefined;
   /** spec.loadBalancerSourceRanges, e.g. ["10.0.0.0/8"]. */
   readonly sourceRanges: readonly string[];
   /** spec.loadBalancerIP; "" is none. */
@@ -44,8 +48,19 @@ export type ServiceRecord = {
   /** "None" or "ClientIP". */
   readonly sessionAffinity: string;
 };
+/** The condition Ready of a Service as the API server has it; `since`: its last transition, e.g. "2026-01-02T03:04:05Z". */
+export type ReadyCondition = {
+  readonly status: string;
+  readonly reason: string;
+  readonly message: string;
+  readonly observedGeneration: number | undefined;
+  readonly since: string;
+};
 /** E.g. { name: "http", protocol: "TCP", port: 80, targetPort: "http" }. */
 type ServicePort = { readonly name: string; readonly protocol: string; readonly port: number; readonly targetPort: number | string };
+
+/** Type of a Service's condition that says whether this generation is at the load balancer; TKE's own. Source: tke-contract.md §2. */
+export const READY_CONDITION = "Ready";
 
 export const serviceRef = (service: ServiceRecord): ObjectRef => ({
   kind: "Service",

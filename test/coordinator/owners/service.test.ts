@@ -45,6 +45,7 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
     const records = new Map<string, ServiceRecord>();
     const deps: ServiceDeps = {
       client: kube.client,
+      clock: stage.clock,
       api: stage.api,
       mirror: stage.mirror,
       addressClaims: stage.addressClaims,

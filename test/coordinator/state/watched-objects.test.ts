@@ -57,6 +57,8 @@ test("keeps of a Service what we read, and of its annotations ours and TKE's", (
       ingress: ["198.18.0.1"],
       ipModes: ["VIP"],
       isHeadless: false,
+      generation: undefined,
+      ready: undefined,
       sourceRanges: [],
       loadBalancerIp: "",
       sessionAffinity: "None",

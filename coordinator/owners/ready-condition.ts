@@ -1,0 +1,52 @@
+import { isOwnListener, listenerName } from "../../common/names.ts";
+import { READY_CONDITION, type ServiceIntent, type ServiceRecord } from "../domain/intent/service.ts";
+import type { LoadBalancer } from "../domain/load-balancer.ts";
+
+/** What TKE says where all is well. Source: tke-contract.md §2. */
+const SUCCESS = "Success";
+
+/** Whether what this generation of a Service asks for is at its load balancer; `reason` and `message` are for people. */
+export type Readiness = { readonly status: "True" | "False"; readonly reason: string; readonly message: string };
+
+/** TKE's code where the message carries one, else our reason: scripts that know TKE look for its codes. */
+export function notReady({ reason, message }: { readonly reason: string; readonly message: string }): Readiness {
+  const [, code = reason] = /Code:"([EW]\d{4})"/.exec(message) ?? [];
+  return { status: "False", reason: code, message };
+}
+
+/** Pure: ready when a listener stands for each port that is asked for, and none of former ones is left. */
+export function readinessAt(
+  clusterId: string,
+  { uid }: Pick<ServiceRecord, "uid">,
+  intent: ServiceIntent,
+  actual: LoadBalancer,
+): Readiness {
+  const { loadBalancerId, vips, domain } = actual;
+  const wanted = new Set(intent.ports.map(({ protocol, port }) => listenerName(clusterId, uid, protocol, port)));
+  const present = actual.listeners.filter(({ name }) => isOwnListener(name, clusterId, uid)).map(({ name }) => name);
+  const missing = [...wanted].filter((name) => !present.includes(name)).length;
+  const former = present.filter((name) => !wanted.has(name)).length;
+  if (missing + former === 0) {
+    const message = `Load balancer ${loadBalancerId} (${vips.length > 0 ? vips.join(", ") : domain}) listens on every port`;
+    return { status: "True", reason: SUCCESS, message };
+  }
+  const message = `Load balancer ${loadBalancerId}: ${missing} listeners are still to come, ${former} still to go; if that lasts, the Events say why`;
+  return { status: "False", reason: "ListenersPending", message };
+}
+
+/** The condition to write; undefined: what is there says the same. `now`: e.g. "2026-01-02T03:04:05Z". */
+export function changedCondition(
+  { ready, generation }: Pick<ServiceRecord, "ready" | "generation">,
+  wanted: Readiness,
+  now: string,
+): object | undefined {
+  const isSame =
+    ready !== undefined &&
+    ready.status === wanted.status &&
+    ready.reason === wanted.reason &&
+    ready.message === wanted.message &&
+    ready.observedGeneration === generation;
+  if (isSame) return undefined;
+  const lastTransitionTime = ready?.status === wanted.status && ready.since !== "" ? ready.since : now;
+  return { type: READY_CONDITION, ...wanted, lastTransitionTime, ...(generation !== undefined && { observedGeneration: generation }) };
+}
