@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { quantile } from "../../bench/scale/changes.ts";
 import { type Goal, goalsText, verdict } from "../../bench/scale/rows.ts";
+import { untilAll } from "../../bench/scale/wait.ts";
 
 const goal = (kind: Goal["kind"], value: number | null, controlP99Ms: number, atMost: number | undefined = 20): Goal => {
   return { row: "storm", what: "all acknowledged", unit: "s", kind, value, controlP99Ms, ...(atMost !== undefined && { atMost }) };
@@ -33,4 +34,14 @@ test("each measure has a line with its limit beside it; the name of the row stan
 
 test("a quantile is one of the times", () => {
   assert.deepEqual([quantile([], 0.5), quantile([3], 0.99), quantile([5, 1, 3], 0.5)], [undefined, 3, 3]);
+});
+
+test("what still comes is waited for, however slowly; what has stopped coming is given up with what there is", async () => {
+  let there = 0;
+  const coming = setInterval(() => there++, 20);
+  assert.equal(await untilAll(() => there, 5, { stalledMs: 5_000, mostMs: 10_000 }), 5);
+  clearInterval(coming);
+  const stopped = there;
+  assert.equal(await untilAll(() => there, 1_000, { stalledMs: 30, mostMs: 10_000 }), stopped);
+  assert.equal(await untilAll(() => there++, 1_000_000, { stalledMs: 10_000, mostMs: 50 }).then((count) => count < 1_000_000), true);
 });
