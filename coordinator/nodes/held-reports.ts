@@ -1,3 +1,4 @@
+import { MultiMap } from "../../common/multi-map.ts";
 import { OVER } from "../../common/signals.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
 import { makeSharing } from "./shared-values.ts";
@@ -6,21 +7,40 @@ import { makeSharing } from "./shared-values.ts";
  * What one node says of a Pod that the API server was not yet asked about. `idle`: nobody needs it; `reading`: it is being asked about;
  * `refused`: the API server says otherwise.
  */
-export type Held = {
+export class Held {
   readonly node: string;
   fact: PodFact;
-  state: "idle" | "reading" | "refused";
+  state: "idle" | "reading" | "refused" = "idle";
   readonly sinceMs: number;
+  /** Made for who waits for it: most Pods are nobody's business. */
+  #settled: AbortController | undefined;
+  #isSettled = false;
+
+  constructor(node: string, fact: PodFact, sinceMs: number) {
+    this.node = node;
+    this.fact = fact;
+    this.sinceMs = sinceMs;
+  }
+
   /** Aborts when it is no longer being read. */
-  readonly settled: AbortController;
-};
+  get settled(): AbortSignal {
+    this.#settled ??= new AbortController();
+    if (this.#isSettled) this.#settled.abort(OVER);
+    return this.#settled.signal;
+  }
+
+  settle(): void {
+    this.#isSettled = true;
+    this.#settled?.abort(OVER);
+  }
+}
 
 /** Reports that are held, by node, UID, namespace and address. */
 export class HeldReports {
   readonly #byNode = new Map<string, Map<string, Held>>();
-  readonly #byUid = new Map<string, Set<Held>>();
+  readonly #byUid = new MultiMap<string, Held>();
   readonly #byNamespace = new Map<string, Set<Held>>();
-  readonly #byIp = new Map<string, Set<Held>>();
+  readonly #byIp = new MultiMap<string, Held>();
   readonly #share = makeSharing();
   /** UIDs that are being read, by node. */
   readonly #reading = new Map<string, Set<string>>();
@@ -31,11 +51,11 @@ export class HeldReports {
 
   /** Of all nodes; a copy. */
   of(uid: string): readonly Held[] {
-    return [...(this.#byUid.get(uid) ?? [])];
+    return this.#byUid.of(uid);
   }
 
   at(ip: string): readonly Held[] {
-    return [...(this.#byIp.get(ip) ?? [])];
+    return this.#byIp.of(ip);
   }
 
   /** `namespace` undefined: all. */
@@ -64,7 +84,7 @@ export class HeldReports {
     const fact = this.#share(told);
     const node = fact.nodeName;
     const known = this.get(node, fact.uid);
-    const held = known ?? { node, fact, state: "idle" as const, sinceMs: nowMs, settled: new AbortController() };
+    const held = known ?? new Held(node, fact, nowMs);
     if (known !== undefined) this.#unindex(known);
     held.fact = fact;
     const ofNode = this.#byNode.get(node) ?? new Map<string, Held>();
@@ -94,21 +114,21 @@ export class HeldReports {
 
   #settle(held: Held): void {
     takeFrom(this.#reading, held.node, held.fact.uid);
-    held.settled.abort(OVER);
+    held.settle();
   }
 
   #index(held: Held): void {
     const { uid, namespace, ips } = held.fact;
-    addTo(this.#byUid, uid, held);
+    this.#byUid.add(uid, held);
     addTo(this.#byNamespace, namespace, held);
-    for (const ip of ips) addTo(this.#byIp, ip, held);
+    for (const ip of ips) this.#byIp.add(ip, held);
   }
 
   #unindex(held: Held): void {
     const { uid, namespace, ips } = held.fact;
-    takeFrom(this.#byUid, uid, held);
+    this.#byUid.delete(uid, held);
     takeFrom(this.#byNamespace, namespace, held);
-    for (const ip of ips) takeFrom(this.#byIp, ip, held);
+    for (const ip of ips) this.#byIp.delete(ip, held);
   }
 }
 

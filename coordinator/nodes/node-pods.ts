@@ -38,6 +38,9 @@ export class NodePods {
   #agentHas = new Set<string>();
   #watch: AbortController | undefined;
   #watching: ReturnType<WatchNode> | undefined;
+  /** Why we watch, and whether the log has it. */
+  #because = "";
+  #isNoted = false;
   /** undefined until our watch has listed. */
   #watchHas: Set<string> | undefined;
   /** Pods that the agent has lost with most of its others, twice: they end when our own list lacks them too. */
@@ -199,6 +202,7 @@ export class NodePods {
     for (const uid of lost) this.#end(uid, "absent", "watch");
     this.#unconfirmed.clear();
     this.#watchHas = new Set();
+    this.#noteFallback();
     this.#take("watch", pods, this.#watchHas);
   }
 
@@ -231,9 +235,16 @@ export class NodePods {
   }
 
   #fallBack(because: string): void {
-    this.#deps.log.info({ node: this.name }, because);
-    this.#deps.observer.onFallback(this.name, "on");
+    this.#because = because;
     this.#startWatch();
+  }
+
+  /** Only now: many a node's agent comes before the turn of its watch. */
+  #noteFallback(): void {
+    if (this.#isNoted) return;
+    this.#isNoted = true;
+    this.#deps.log.info({ node: this.name }, this.#because);
+    this.#deps.observer.onFallback(this.name, "on");
   }
 
   #startWatch(): void {
@@ -252,6 +263,8 @@ export class NodePods {
     this.#watch = undefined;
     this.#watchHas = undefined;
     this.#unconfirmed.clear();
+    if (!this.#isNoted) return;
+    this.#isNoted = false;
     this.#deps.log.info({ node: this.name }, "stopped watching the node's Pods");
     this.#deps.observer.onFallback(this.name, "off");
   }

@@ -112,7 +112,7 @@ export class ReportedPods {
     for (const name of names) this.#name(name);
     const concerned = names.flatMap((name) => [...this.#held.of(name), ...this.#held.at(name)]);
     for (const held of concerned) this.#consider(held, true);
-    for (const { state, settled } of concerned) if (state === "reading") await aborted(settled.signal, signal);
+    for (const { state, settled } of concerned) if (state === "reading") await aborted(settled, signal);
     signal.throwIfAborted();
   }
 
@@ -213,8 +213,8 @@ export class ReportedPods {
 
   async #considerLater(held: Held): Promise<void> {
     const { clock } = this.#deps;
-    await clock.sleep(NO_ADDRESS_MS, held.settled.signal).catch(() => undefined);
-    if (!held.settled.signal.aborted) this.#consider(held);
+    await clock.sleep(NO_ADDRESS_MS, held.settled).catch(() => undefined);
+    if (!held.settled.aborted) this.#consider(held);
   }
 
   #sweepSoon(namespace: string | undefined): void {

@@ -50,6 +50,12 @@ const LIMITS: ConnectionLimits = {
 };
 /** Connections that the kernel keeps until we take them; above its own limit (net.core.somaxconn, 4 096) it keeps so many. A dropped one is tried again after 1 s. */
 const BACKLOG = 16_384;
+/**
+ * Sockets that listen at the one port. libuv (since 1.45) takes one connection per listening socket and turn of the event loop: with a
+ * single one, a coordinator whose turns last 20 ms lets in 50 agents a second, whatever else it has time for. The kernel spreads
+ * connections over them. Own choice.
+ */
+const LISTENERS = 16;
 /** "Too many connections" is logged once in so long, real milliseconds. */
 const TOLD_EVERY_MS = 60_000;
 
@@ -114,17 +120,22 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
   };
 
   tls.on("secureConnection", deps.onSecure);
-  const tcp = createServer({ noDelay: true }, take);
-  tcp.on("error", (err) => log.error({ err }, "the port for agents failed"));
+  const listeners = Array.from({ length: LISTENERS }, () =>
+    createServer({ noDelay: true }, take).on("error", (err) => log.error({ err }, "the port for agents failed")),
+  );
   return {
-    listen: (host, port) => listen(tcp, host, port),
+    listen: async (host, port) => {
+      let bound = port;
+      for (const tcp of listeners) bound = await listen(tcp, host, bound);
+      return bound;
+    },
     resume,
     get counts() {
       return { open: open.size, waiting: waiting.size };
     },
     close() {
       unsubscribe();
-      tcp.close();
+      for (const tcp of listeners) tcp.close();
       for (const socket of [...silent, ...waiting]) socket.destroy();
     },
     drained: () => new Promise<void>((resolve) => (open.size === 0 ? resolve() : empty.add(resolve))),
@@ -143,7 +154,7 @@ function makeTls(serving: ServingSource, limits: ConnectionLimits): TlsServer {
 async function listen(tcp: TcpServer, host: string, port: number): Promise<number> {
   await new Promise<void>((resolve, reject) => {
     tcp.once("error", reject);
-    tcp.listen({ host, port, backlog: BACKLOG }, () => {
+    tcp.listen({ host, port, backlog: BACKLOG, reusePort: true }, () => {
       tcp.off("error", reject);
       resolve();
     });

@@ -133,6 +133,15 @@ test("a difference whose absences drop more than half is doubted too; deletions 
   assert.deepEqual(uids(), []);
 });
 
+test("a node whose agent comes before our own list is no fall-back", async () => {
+  const { registry, clock, open, running, observer } = aRegistry();
+  registry.setNodes([NODE]);
+  await clock.advance(10_000);
+  assert.deepEqual(running(), ["a"]);
+  open().snapshot(pods("p1"));
+  assert.deepEqual([running(), observer.lines.filter((line) => line.startsWith("fallback"))], [[], []]);
+});
+
 test("a node that can have no agent is watched at once", () => {
   const { registry, running } = aRegistry();
   registry.nodeSeen({ ...NODE, virtual: true });

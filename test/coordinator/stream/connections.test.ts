@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { connect as dial, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { connect, type TLSSocket } from "node:tls";
 import { makeClock } from "../../../common/clock.ts";
 import { type ConnectionLimits, makeConnections } from "../../../coordinator/stream/connections.ts";
@@ -78,6 +79,16 @@ test("no more handshakes are begun than may be; the next begins when one has end
   connections.resume();
   await until(() => secure.length === 2);
   assert.deepEqual(new Set(secure.map(({ remoteAddress, remotePort }) => `${remoteAddress}:${remotePort}`)), state.begun);
+});
+
+test("many connections are taken in one turn of the event loop", async (t) => {
+  const { connections, silent } = await aPort(t);
+  const sockets = Array.from({ length: 96 }, silent);
+  let turns = 0;
+  for (; connections.counts.open < sockets.length; turns++) {
+    assert.ok(turns < 60, `${connections.counts.open} taken in ${turns} turns`); // one by one these would be 96 at least
+    await nextTurn();
+  }
 });
 
 test("a connection above the limit is refused at once; one that ends makes room", async (t) => {
