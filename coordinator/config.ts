@@ -22,6 +22,8 @@ export const ENVIRONMENT = z.object({
   CLB_REGION: required("e.g. ap-guangzhou"),
   /** Where the CLB API is; inside a VPC without Internet "clb.internal.tencentcloudapi.com". */
   CLB_ENDPOINT: z.string().min(1).default("clb.tencentcloudapi.com"),
+  /** Where the VPC API is; default: beside the CLB API, e.g. "vpc.tencentcloudapi.com". */
+  VPC_ENDPOINT: z.string().min(1).optional(),
   CLB_PROTOCOL: z.enum(["https://", "http://"]).default("https://"),
   /** A synchronous batch call lasts as long as its task. Source: clb-api.md §3.3. */
   CLB_TIMEOUT_SECONDS: whole(1, 600).default(60),
@@ -45,6 +47,10 @@ export const ENVIRONMENT = z.object({
   /** What it may do: everything; all but take away; nothing. */
   POLICY: z.enum(POLICIES).default("enforce"),
   GATE_TYPE: z.string().min(1).default(DEFAULT_GATE_TYPE),
+  /** Bind Pods of GlobalRouter where TKE's own word (`GlobalRouteDirectAccess`) cannot be read. */
+  GLOBAL_ROUTER_DIRECT_ACCESS: z.enum(["true", "false"]).default("false"),
+  /** How long a negative verdict of an agent may delay a bind, never longer; 0: not at all. */
+  VERDICT_DELAY_MS: milliseconds(0, 30_000).default(30_000),
   /** Namespace of our own objects. */
   POD_NAMESPACE: z.string().min(1).default(DEFAULT_NAMESPACE),
   /** Identity of this replica; default: the host's name. */
@@ -93,6 +99,7 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     region: data.CLB_REGION,
     cloud: {
       endpoint: data.CLB_ENDPOINT,
+      vpcEndpoint: data.VPC_ENDPOINT ?? data.CLB_ENDPOINT.replace(/^clb\./, "vpc."),
       protocol: data.CLB_PROTOCOL,
       timeoutSeconds: data.CLB_TIMEOUT_SECONDS,
       credential: {
@@ -108,6 +115,8 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     ownership: data.OWNERSHIP,
     policy: data.POLICY,
     gateType: data.GATE_TYPE,
+    globalRouterDirectAccess: data.GLOBAL_ROUTER_DIRECT_ACCESS === "true",
+    verdictDelayMs: data.VERDICT_DELAY_MS,
     namespace: data.POD_NAMESPACE,
     replica: data.POD_NAME,
     listenHost: data.LISTEN_HOST,

@@ -2,6 +2,7 @@ import type { Clock } from "../common/clock.ts";
 import type { Change } from "../common/kubernetes/list-watch.ts";
 import type { KubeClient } from "../common/kubernetes/requests.ts";
 import type { Logger } from "../common/log.ts";
+import type { PodFact } from "../common/vocabulary.ts";
 import { type ClbApi, makeClbApi } from "./cloud/clb-api.ts";
 import type { Answered } from "./cloud/clb-call.ts";
 import { type ClbApiError, refusedCallOf } from "./cloud/clb-error.ts";
@@ -22,9 +23,11 @@ import { type LoadBalancersSettings, makeLoadBalancersController } from "./load-
 import type { Made } from "./load-balancers/reconcile.ts";
 import type { LeaderGauges, makeMetrics } from "./metrics.ts";
 import { makeOwnersController, type OwnersDeps } from "./owners/controller.ts";
+import { reachabilityOf } from "./reachability/controller.ts";
 import { EndEvidence } from "./safety/end-evidence.ts";
 import { releasedAt } from "./safety/releases.ts";
 import { RemovalGuard } from "./safety/removal-guard.ts";
+import type { NodeFindings } from "./state/node-findings.ts";
 import type { PodFacts } from "./state/pod-facts.ts";
 import { makeState, type State } from "./state/state.ts";
 import type { ConfigRecord, WatchedObjects } from "./state/watched-objects.ts";
@@ -34,6 +37,8 @@ export type ControllersDeps = {
   readonly client: KubeClient;
   readonly transport: CloudTransport;
   readonly facts: PodFacts;
+  /** What agents are asked and found; default: nobody is asked. */
+  readonly findings?: NodeFindings;
   readonly objects: WatchedObjects;
   readonly tell: (problem: Problem) => void;
   readonly metrics: ReturnType<typeof makeMetrics>;
@@ -46,6 +51,10 @@ export type ControllersSettings = LoadBalancersSettings & {
   readonly ownership: OwnershipMode;
   readonly gateType: string;
   readonly vpcId: string | undefined;
+  /** Default: not. */
+  readonly globalRouterDirectAccess?: boolean;
+  /** Default: 30 s. */
+  readonly verdictDelayMs?: number;
   readonly healthPollMs: number;
   readonly healthIdleMs: number;
 };
@@ -67,7 +76,6 @@ export interface Controllers {
 
 /** After a throttled call its action pauses this long. Source: clb-api.md §1.5 (fixed one-second windows). */
 const THROTTLE_PAUSE_MS = 1_000;
-
 /**
  * Makes the controllers over one state. One per reign of a leader: it begins with nothing but the watched objects and Pod facts, so it
  * reads every load balancer before it writes.
@@ -116,40 +124,32 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     intentChanged: (owner) => wakeUps.intentChanged(owner),
     onRead: (uid) => wakeUps.serviceRead(uid),
   };
-  const owners = makeOwnersController({
-    ...settings,
-    client,
-    api,
-    state,
-    clock,
-    log,
-    tell,
-    ...passed,
-    onOutcome: onOutcome("services"),
-  });
+  const ownersDeps = { ...settings, client, api, state, clock, log, tell, ...passed };
+  const owners = makeOwnersController({ ...ownersDeps, onOutcome: onOutcome("services") });
   const { writer, planner, progress } = loadBalancers;
   const gatesDeps = { client, state, progress, clusterId, gateType, clock, log, tell, onReady: metrics.onReady };
   const gates = makeGatesController({ ...gatesDeps, onOutcome: onOutcome("gates") });
   const poll = { ...pollSettings(settings, rateLimit), awaited, onAnswer: (ids: readonly string[]) => guard.healthRead(ids) };
   const health = new HealthPoller({ ...poll, api, mirror, clock, log, doubt: (id) => wakeUps.loadBalancerDue(id) });
-  const queues = { owners: owners.queue, loadBalancers: loadBalancers.queue, gates: gates.queue };
+  const shown = { writer, planner, guard };
+  const judged = { onJudged: (pod: PodFact) => wakeUps.podJudged(pod), onOutcome: onOutcome("reachability") };
+  const reachability = reachabilityOf({ ...deps, ...settings, state, ...judged });
+  const waiting = { add: (uid: string): void => [gates.queue, reachability?.queue].forEach((queue) => queue?.add(uid)) };
+  const queues = { owners: owners.queue, loadBalancers: loadBalancers.queue, gates: waiting };
   const wakeUps = new WakeUps({ ...queues, ...state, health, plans: planner, releases: guard });
   beginWith(state, wakeUps);
   return {
-    explain: new Explain({ ...state, ...gates, writer, planner, guard, clock, policy, drainMs }),
+    explain: new Explain({ ...state, ...gates, ...reachability?.explained, ...shown, clock, policy, drainMs }),
     progress: new Progress({ ...state, server: client.server, guard, owners, loadBalancers, causes }),
     writeLog,
     ownersOf: (id) => state.intents.of(id).map(({ ref }) => ref),
     serviceChanged: (change) => takeIn(state, wakeUps, change),
     configChanged: (change) => wakeUps.configChanged(change),
-    gauges: {
-      queueDepth: () => ({ services: owners.queue.depth, loadBalancers: loadBalancers.queue.depth, gates: gates.queue.depth }),
-      parkedRemovals: () => guard.parkedCount,
-      mirrorAgeSeconds: () => mirror.oldestReadSeconds(clock.now()),
-    },
+    gauges: gaugesOf({ services: owners.queue, loadBalancers: loadBalancers.queue, gates: gates.queue }, { guard, mirror, clock }),
     run: async (stop, hard) => {
+      const judging = reachability?.queue.run(stop, hard).finally(() => reachability.close());
       const gatesRun = policy === "observe" ? [] : [gates.queue.run(stop, hard)]; // a gate is a write
-      await Promise.all([owners.queue.run(stop, hard), loadBalancers.run(stop, hard), ...gatesRun, health.run(stop)]);
+      await Promise.all([owners.queue.run(stop, hard), loadBalancers.run(stop, hard), ...gatesRun, judging, health.run(stop)]);
       state.close();
     },
   };
@@ -157,6 +157,15 @@ export function makeControllers(deps: ControllersDeps): Controllers {
 
 /** `doubt`: what was written to this load balancer and had ended well has failed after all. */
 type CloudHooks = { readonly onAnswer: (answer: CloudAnswer) => void; readonly doubt: (loadBalancerId: string) => void };
+
+const gaugesOf = (
+  queues: Readonly<Record<string, { readonly depth: number }>>,
+  { guard, mirror, clock }: Pick<State, "mirror"> & { readonly guard: { readonly parkedCount: number }; readonly clock: Clock },
+): LeaderGauges => ({
+  queueDepth: () => Object.fromEntries(Object.entries(queues).map(([name, { depth }]) => [name, depth])),
+  parkedRemovals: () => guard.parkedCount,
+  mirrorAgeSeconds: () => mirror.oldestReadSeconds(clock.now()),
+});
 
 function cloudOf(
   { clock, log, transport, metrics, settings }: ControllersDeps,

@@ -15,6 +15,7 @@ import { fencedClient, fencedTransport } from "./leader/fence.ts";
 import type { makeMetrics } from "./metrics.ts";
 import type { ServedSelectors } from "./nodes/asked-pods.ts";
 import type { NodeRegistry } from "./nodes/node-registry.ts";
+import type { NodeFindings } from "./state/node-findings.ts";
 import type { PodFacts } from "./state/pod-facts.ts";
 import type { ConfigRecord, WatchedObjects, WatchedObjectsDeps } from "./state/watched-objects.ts";
 
@@ -22,6 +23,7 @@ export type LeadingDeps = {
   readonly client: KubeClient;
   readonly transport: CloudTransport;
   readonly facts: PodFacts;
+  readonly findings?: NodeFindings;
   readonly objects: WatchedObjects;
   readonly metrics: ReturnType<typeof makeMetrics>;
   readonly clock: Clock;
@@ -62,7 +64,7 @@ export class Leading {
 
   /** Resolves when the reign is over and everything that ran has ended. */
   async run({ retire, lost }: Reign): Promise<void> {
-    const { client, transport, facts, objects, metrics, clock, log, settings, mayWrite } = this.#deps;
+    const { client, transport, facts, findings, objects, metrics, clock, log, settings, mayWrite } = this.#deps;
     const isDry = settings.policy === "observe";
     const writing = {
       client: isDry ? dryClient(client) : fencedClient(client, mayWrite),
@@ -73,7 +75,18 @@ export class Leading {
     const tell = events.tell.bind(events);
     const ownersOf = (id: string): readonly ObjectRef[] => this.#controllers?.ownersOf(id) ?? [];
     const heard = this.#denials.heard(writing.client, { tell, ownersOf });
-    const controllers = makeControllers({ ...writing, client: heard, facts, objects, tell, metrics, clock, log, settings });
+    const controllers = makeControllers({
+      ...writing,
+      client: heard,
+      facts,
+      ...(findings && { findings }),
+      objects,
+      tell,
+      metrics,
+      clock,
+      log,
+      settings,
+    });
     this.#controllers = controllers;
     await Promise.all([controllers.run(stopped, lost), events.run(stopped)]);
     this.#controllers = undefined;

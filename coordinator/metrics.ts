@@ -126,6 +126,7 @@ export function makeMetrics(gauges: Gauges) {
 
   const refusals = counter("reports_refused_total", "What agents said of Pods and was not believed", ["why"]);
   const podReads = counter("pod_reads_total", "Requests to the API server about Pods that agents have reported", ["kind", "outcome"]);
+  const verdicts = counter("group_verdicts_total", "Verdicts of security groups on senders to Pods that wait", ["verdict"]);
   const denied = counter("kube_denied_total", "Writes to the API server that the coordinator's role does not allow", ["verb", "resource"]);
 
   return {
@@ -145,6 +146,9 @@ export function makeMetrics(gauges: Gauges) {
       results.inc({ lane: call.lane, result });
       laneSeconds.observe({ lane: call.lane }, waitedSeconds);
       if (result === "ok") fill.observe({ lane: call.lane }, Math.min(1, itemsOf(call) / mostItems(call)));
+    },
+    onVerdict: (verdict: string): void => {
+      verdicts.inc({ verdict });
     },
     onParked: (): void => {
       parks.inc();

@@ -1,4 +1,5 @@
 import type { Change } from "../common/kubernetes/list-watch.ts";
+import type { PodFact } from "../common/vocabulary.ts";
 import { intentOf, loadBalancerOf, type OwnerIntent } from "./domain/intent/owner-intent.ts";
 import type { ServiceRecord } from "./domain/intent/service.ts";
 import type { AddressClaims } from "./state/address-claims.ts";
@@ -14,7 +15,9 @@ export type Queue = { add(key: string): void };
 
 /** Who can be woken. Owners by UID of their object, load balancers by id, gates by UID of their Pod. */
 export type WakeUpsDeps = {
-  readonly intents: Pick<Intents, "all" | "get" | "of" | "loadBalancerIds"> & { readonly selections: Pick<SelectionIndex, "waitingOf"> };
+  readonly intents: Pick<Intents, "all" | "get" | "of" | "loadBalancerIds"> & {
+    readonly selections: Pick<SelectionIndex, "waitingOf" | "podJudged" | "ownersSelecting">;
+  };
   readonly pods: Pick<PodIndex, "waitingForGate" | "byIp">;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
   readonly awaitedServices: Pick<AwaitedServices, "take">;
@@ -35,6 +38,7 @@ export type WakeUpsDeps = {
  * | what has changed | owner | load balancer | gate | besides |
  * |---|---|---|---|---|
  * | a Pod | | of owners that select it or did, and where it or its address is bound | its own | plans there; health, if its gate waits now |
+ * | whether a Pod may be bound, besides its own facts | | of owners that select it | its own | plans there |
  * | a Service | its own | its own, if a release was written | that wait for it | |
  * | a Service has had its first pass | | | that wait for it | |
  * | a TkeServiceConfig | | of owners that name it | | |
@@ -69,6 +73,14 @@ export class WakeUps {
     // A Pod may be bound before anybody told us of it (after a restart): now that it is known, somebody waits for its health.
     if (waits && !waited) for (const id of loadBalancerIds) health.wake(id);
     if (waits || waited) gates.add(pod.uid); // one that waits no longer is forgotten by its pass
+  }
+
+  /** What is decided of the Pod besides its facts has changed: whether it may be bound now. */
+  podJudged(pod: PodFact): void {
+    const { selections } = this.#deps.intents;
+    selections.podJudged(pod);
+    const loadBalancerIds = new Set(selections.ownersSelecting(pod).flatMap((owner) => loadBalancerOf(owner) ?? []));
+    this.podChanged({ change: { before: pod, after: pod, end: undefined }, loadBalancerIds });
   }
 
   serviceChanged({ record: { uid } }: Change<ServiceRecord>): void {

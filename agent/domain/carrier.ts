@@ -11,8 +11,9 @@ const SYSTEM_TABLES = new Set(["local", "main", "default", "255", "254", "253"])
 const DEFAULT_RULES: readonly IpRule[] = ["local", "main", "default"].map((table, index) => {
   return { priority: index === 0 ? 0 : 32_765 + index, from: undefined, to: undefined, table, isPlain: true };
 });
-/** Devices of Cilium's own dataplane: a Pod that is reached through one is on an overlay that no load balancer reaches. */
-const OVERLAY_DEVICE = /^(cilium_|lxc)/;
+/** Devices of Cilium's dataplane, which also runs over ENIs; only with its tunnel beside them a Pod is on an overlay. */
+const CILIUM_DEVICE = /^(cilium_|lxc)/;
+const CILIUM_TUNNEL = /^cilium_(vxlan|geneve)$/;
 
 /**
  * Which interface carries an address, as VPC-CNI lays it: a rule `from <address>` names a table, and the table's route to the outside leads
@@ -31,6 +32,7 @@ export function carriersIn(view: KernelView): (ip: string) => Carrier {
   for (const { device, subnet } of view.addresses) subnets.add(parsePrefix(subnet), { device, type: "unicast", rank: 0 });
   const linkOf = (name: string): Link => view.links.get(name) ?? { name, mac: "", kind: "", master: "" };
 
+  const hasTunnel = [...view.links.keys()].some((name) => CILIUM_TUNNEL.test(name));
   const interfaceOf = (device: string, kind: InterfaceKind, table: string): HostInterface => {
     const number = /^\d+$/.test(table) ? Number(table) : 0;
     return { name: device, mac: linkOf(device).mac, kind, table: number };
@@ -56,14 +58,14 @@ export function carriersIn(view: KernelView): (ip: string) => Carrier {
     }
     const way = wayTo(ip);
     if (way === undefined) return { hostInterface: undefined, note: note || `no rule, route or subnet of this node carries ${ip}` };
-    return { hostInterface: interfaceOf(way.device, kindOf(way, linkOf), ""), note };
+    return { hostInterface: interfaceOf(way.device, kindOf(way, linkOf, hasTunnel), ""), note };
   };
 }
 
 /** How a Pod is reached over a device that no rule for its address names. */
-function kindOf({ device, type }: Way, linkOf: (name: string) => Link): InterfaceKind {
+function kindOf({ device, type }: Way, linkOf: (name: string) => Link, hasTunnel: boolean): InterfaceKind {
   const link = linkOf(device);
-  if (OVERLAY_DEVICE.test(device) || link.kind === "vxlan") return "overlay";
+  if (link.kind === "vxlan" || (CILIUM_DEVICE.test(device) && hasTunnel)) return "overlay";
   if (link.kind === "bridge" || linkOf(link.master).kind === "bridge") return "bridge";
   return type === "local" ? "node" : "route";
 }

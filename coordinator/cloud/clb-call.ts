@@ -10,7 +10,7 @@ import { ClbApiError, isRead, isThrottled, TASK_FAILED, toClbApiError } from "./
 import type { Answer } from "./clb-models.ts";
 import type { RateLimit } from "./rate-limit.ts";
 import { type TaskStatus, TaskWait } from "./task-wait.ts";
-import type { CloudTransport } from "./transport.ts";
+import type { CloudService, CloudTransport } from "./transport.ts";
 
 /**
  * How long the answer to a read may take. Drains and all else at a load balancer wait for what it says, so the coordinator gives it up and
@@ -23,6 +23,8 @@ const READ_LIMIT_MS = { DescribeTaskStatus: 5_000, others: 10_000 } as const;
 export type Answered = { readonly action: string; readonly loadBalancerIds: readonly string[]; readonly error: ClbApiError | undefined };
 
 export type ClbCallDeps = {
+  /** Default: "clb". */
+  readonly service?: CloudService;
   readonly transport: CloudTransport;
   readonly rateLimit: RateLimit;
   readonly clock: Clock;
@@ -104,11 +106,11 @@ export class ClbCall {
   }
 
   async #send(action: string, request: object, signal: AbortSignal): Promise<unknown> {
-    const { transport, clock } = this.#deps;
-    if (!isRead(action)) return await transport("clb", action, request, signal);
+    const { transport, clock, service = "clb" } = this.#deps;
+    if (!isRead(action)) return await transport(service, action, request, signal);
     const limitMs = action === "DescribeTaskStatus" ? READ_LIMIT_MS.DescribeTaskStatus : READ_LIMIT_MS.others;
     const late = (): Error => new Error(`no answer within ${limitMs / 1000} s`);
-    return await withDeadline({ clock, limitMs, late }, signal, (either) => transport("clb", action, request, either));
+    return await withDeadline({ clock, limitMs, late }, signal, (either) => transport(service, action, request, either));
   }
 
   async #ask(taskId: string, signal: AbortSignal): Promise<TaskStatus> {

@@ -109,6 +109,7 @@ export function bareListener(one: Answer<CloudListener>) {
     protocol: one.Protocol ?? "",
     port: one.Port ?? 0,
     healthCheck: fromCloud(one.HealthCheck),
+    ...checkSource(one.HealthCheck),
     scheduler: schedulerOf(one.Scheduler),
     rules: (one.Rules ?? []).map((rule) => ({
       listenerId,
@@ -116,10 +117,15 @@ export function bareListener(one: Answer<CloudListener>) {
       domain: canonicalDomain(rule.Domain ?? ""),
       url: rule.Url ?? "",
       healthCheck: ruleCheck(rule.HealthCheck),
+      ...checkSource(rule.HealthCheck),
       scheduler: schedulerOf(rule.Scheduler),
     })),
   };
 }
+
+/** 0: the load balancer's own address; 1: the range that security groups never judge (clb-api.md §6.1). */
+const checkSource = (check: Answer<CloudHealthCheck> | CloudHealthCheck | null | undefined): { readonly checkedByVip?: true } =>
+  check?.SourceIpType === 0 ? { checkedByVip: true } : {};
 
 function fromCloud(check: Answer<CloudHealthCheck> | CloudHealthCheck | null | undefined): HealthCheck {
   const fallback = DEFAULT_HEALTH_CHECK;

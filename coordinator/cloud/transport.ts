@@ -1,7 +1,11 @@
+import { AbstractClient } from "tencentcloud-sdk-nodejs/tencentcloud/common/abstract_client.js";
 import { Client as ClbClient } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_client.js";
 
 /** The cloud's services that we call. */
-type CloudService = "clb";
+export type CloudService = "clb" | "vpc";
+
+/** The version of the VPC service's API. Source: clb-api.md §1.1. */
+const VPC_VERSION = "2017-03-12";
 
 /**
  * One call to the cloud: implemented by the SDK's clients, and by the emulated cloud's core in one process.
@@ -18,6 +22,8 @@ type Credential = { readonly secretId: string; readonly secretKey: string; reado
 export type CloudOptions = {
   readonly region: string;
   readonly endpoint: string;
+  /** Of the VPC service, e.g. "vpc.tencentcloudapi.com"; default: the same. */
+  readonly vpcEndpoint?: string;
   readonly protocol: string;
   readonly timeoutSeconds: number;
   readonly credential: Credential;
@@ -25,7 +31,7 @@ export type CloudOptions = {
 
 /** No agent and no socket limit: the SDK's transport breaks behind one (clb-api.md §1.4); concurrency is bounded by the rate limits. */
 export function makeSdkTransport(options: CloudOptions): CloudTransport {
-  const client = new ClbClient({
+  const configOf = (at: string) => ({
     region: options.region,
     credential: {
       getCredential: async () => {
@@ -33,8 +39,14 @@ export function makeSdkTransport(options: CloudOptions): CloudTransport {
         return { secretId, secretKey, ...(token !== undefined && { token }) };
       },
     },
-    profile: { httpProfile: { endpoint: options.endpoint, protocol: options.protocol, reqTimeout: options.timeoutSeconds } },
+    profile: { httpProfile: { endpoint: at, protocol: options.protocol, reqTimeout: options.timeoutSeconds } },
   });
+  const { endpoint, vpcEndpoint = endpoint } = options;
+  const clients = {
+    clb: new ClbClient(configOf(endpoint)),
+    // The bare client: the one of the service brings 4 MB of models that we read types of only.
+    vpc: new AbstractClient(vpcEndpoint, VPC_VERSION, configOf(vpcEndpoint)),
+  };
   // The SDK's types leave the signal to the DOM's or Node's AbortSignal, whichever is loaded; both are this one.
-  return (_service, action, request, signal) => client.request(action, request, { signal });
+  return (service, action, request, signal) => clients[service].request(action, request, { signal });
 }

@@ -45,6 +45,8 @@ export type BoundSlot = WeightedSlot & { readonly podUid: string };
 /** A place as the cloud has it. */
 export type Place = PlaceId & {
   readonly healthCheck: HealthCheck;
+  /** Health checks come from the load balancer's own address; absent: from a range that no security group judges. */
+  readonly checkedByVip?: true;
   readonly scheduler: Scheduler;
   readonly targets: readonly Target[];
 };

@@ -1,6 +1,7 @@
 /** Faults that hold Pods back and that a person must mend: told by an Event, and by the condition of the Pods that wait for it. */
 const FAULT_REASONS = [
   "AddressFamilyUnsupported",
+  "AddressNotOnEni",
   "ApiAccessDenied",
   "BindRefused",
   "CloudAccessDenied",
@@ -12,11 +13,14 @@ const FAULT_REASONS = [
   "ListenerPortTaken",
   "LoadBalancerNotCreated",
   "LoadBalancerNotFound",
+  "NetworkModeUnsupported",
   "NoSelector",
   "NotServed",
   "NotSupported",
   "PodHostNetwork",
   "PortNotDeclared",
+  "PortNotListening",
+  "SecurityGroupDenies",
   "VpcUnknown",
   "WriteRefused",
 ] as const;
@@ -25,6 +29,7 @@ export type FaultReason = (typeof FAULT_REASONS)[number];
 /** Every reason of an Event; docs/errors.md gives cause and fix of each. */
 export const EVENT_REASONS = [
   ...FAULT_REASONS,
+  "BackendSecurityGroupBypassed",
   "DirectAccessRemoved",
   "EnsureServiceSuccess",
   "ForeignBackend",
@@ -34,6 +39,7 @@ export const EVENT_REASONS = [
   "ListenerConflict",
   "ListenerDrift",
   "ListenerInterrupted",
+  "NetworkModesMixed",
   "NoBackends",
   "NoEffect",
   "NotHonoured",

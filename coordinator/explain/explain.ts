@@ -15,7 +15,6 @@ import {
 } from "../domain/load-balancer.ts";
 import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { Step } from "../domain/readiness/gate-condition.ts";
-import type { Parked } from "../domain/safety/brake.ts";
 import { allowedCalls, type Policy } from "../domain/safety/policy.ts";
 import { describeCall, describeFinding, describeRefused, nameOf, ownerOfPlace, releaseText } from "../events/wording.ts";
 import type { DatedBinding, PodBindings } from "../gates/pod-bindings.ts";
@@ -28,8 +27,9 @@ import type { ListenerOwners } from "../state/listener-owners.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { NodeState, PodFacts } from "../state/pod-facts.ts";
 import type { RefusedCalls } from "../state/refused-calls.ts";
+import { type NetworkExplanation, type Networks, networkFields } from "./networks.ts";
 
-export type ExplainDeps = {
+export type ExplainDeps = Networks & {
   readonly facts: PodFacts;
   readonly podBindings: Pick<PodBindings, "of">;
   readonly services: Pick<SelectingServices, "foreignGates">;
@@ -49,8 +49,11 @@ export type ExplainDeps = {
   readonly guard: Pick<RemovalGuard, "parked" | "strayReleases">;
 };
 
+/** A removal that waits. */
+type Parked = ReturnType<RemovalGuard["parked"]>[number];
+
 /** What one Pod waits for, e.g. for `npm run explain`, for a support ticket. Times are seconds before now. */
-export type PodExplanation = {
+export type PodExplanation = NetworkExplanation & {
   readonly pod: string;
   readonly uid: string;
   readonly node: string;
@@ -232,6 +235,7 @@ export class Explain {
       factsFrom: node?.source ?? "none",
       ip: pod.ips[0],
       hostInterface: pod.hostInterface?.name,
+      ...networkFields(pod, this.#deps),
       containersReady: pod.containersReady,
       terminating: pod.deletionAtMs !== undefined,
       gate: pod.hasGate ? pod.gate : "no gate",
@@ -286,6 +290,7 @@ function awaited(step: Step): Pick<BindingExplanation, "awaited" | "from"> {
     case "healthy":
       return { awaited: step.checked ? "nothing: bound and healthy" : "nothing: bound, health checks are off", from: "nobody" };
     case "checking":
+      if (step.hindrance !== undefined) return { awaited: `the load balancer's health check: ${step.hindrance.message}`, from: "you" };
       if (step.health === "Dead") return { awaited: "the load balancer's health check fails: port, path or security group", from: "you" };
       return { awaited: "the load balancer's health check", from: "the cloud" };
     case "binding":

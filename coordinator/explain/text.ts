@@ -12,6 +12,10 @@ export function podText(pod: PodExplanation): string {
     `Pod ${pod.pod} on ${pod.node} (facts from: ${pod.factsFrom}), address ${pod.ip ?? "none"} on interface ${pod.hostInterface ?? "unknown"}`,
     `  containers ready: ${pod.containersReady ? "yes" : "no"}, gate: ${pod.gate}${pod.terminating ? ", terminating" : ""}`,
   ];
+  if (pod.networkMode !== undefined) lines.push(`  network: ${pod.networkMode}`);
+  if (pod.eni !== undefined) lines.push(`  ENI: ${pod.eni}`);
+  if (pod.networkNote !== "") lines.push(`  not known: ${pod.networkNote}`);
+  for (const verdict of pod.verdicts) lines.push(`  verdict: ${verdict}`);
   for (const one of pod.bindings) {
     lines.push(`  ${one.service} at ${one.loadBalancerId ?? "(no load balancer)"} ${one.listener}: ${one.step}${lastingText(one)}`);
     lines.push(`    awaited: ${one.awaited}${one.from === "nobody" ? "" : ` (from ${one.from})`}`);

@@ -13,7 +13,10 @@ const CONCURRENCY = 16;
 
 export type GatesDeps = Pick<PodBindingsDeps, "progress" | "clusterId"> & {
   readonly client: Pick<KubeClient, "patch">;
-  readonly state: Pick<State, "facts" | "objects" | "refusedCalls" | "intents" | "mirror" | "addressClaims" | "awaitedServices">;
+  readonly state: Pick<
+    State,
+    "facts" | "hindrances" | "objects" | "refusedCalls" | "intents" | "mirror" | "addressClaims" | "awaitedServices"
+  >;
   readonly gateType: string;
   readonly tell: (problem: Problem) => void;
   readonly clock: Clock;

@@ -1,6 +1,7 @@
 import type { Clock } from "../../common/clock.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
 import type { Call } from "../domain/call.ts";
+import { placeTaskKey } from "../domain/hindrance.ts";
 import { type AskedPlace, askedPlaces, findPlace, placeName } from "../domain/intent/asked-places.ts";
 import { blockerOf, loadBalancerOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
 import { type PlaceId, ruleKey, slotKey, slotOf, targetKey } from "../domain/load-balancer.ts";
@@ -8,6 +9,7 @@ import { stepOf } from "../domain/readiness/binding-step.ts";
 import type { Binding, Step } from "../domain/readiness/gate-condition.ts";
 import { refusedCall } from "../domain/refused-call.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
+import type { Hindrances } from "../state/hindrances.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { RefusedCalls } from "../state/refused-calls.ts";
 import type { SelectionIndex } from "../state/selection-index.ts";
@@ -29,6 +31,8 @@ export type PodBindingsDeps = {
   readonly progress: BindProgress;
   /** Which calls the cloud refuses at a load balancer; default: none. */
   readonly refusedCalls?: Pick<RefusedCalls, "at">;
+  /** Why load balancers will not reach a Pod; default: nothing is known of that. */
+  readonly hindrances?: Pick<Hindrances, "at">;
   readonly clock: Clock;
   readonly clusterId: string;
   /** The places that an owner asks for; default: as its intent says. */
@@ -112,6 +116,7 @@ export class PodBindings {
       health: slot && mirror.health(loadBalancerId, slot)?.state,
       binding: slot !== undefined && binds(progress.running(loadBalancerId), slotKey(slot)),
       refused: slot && progress.refusal(loadBalancerId, slotKey(slot), pod.uid),
+      hindrance: this.#deps.hindrances?.at(pod.uid, placeTaskKey(loadBalancerId, placeName(asked))),
       notCreated:
         at === undefined ? progress.notCreated?.(loadBalancerId, asked.rule ? ruleKey(asked.rule) : asked.listenerName) : undefined,
     });

@@ -16,6 +16,8 @@ export type IntentsDeps = {
   readonly pods: PodIndex;
   /** The listeners of a load balancer, as far as is known. */
   readonly listenersAt?: (loadBalancerId: string) => readonly Listener[];
+  /** Something besides its own facts keeps the Pod (UID) from being bound anew; default: nothing does. */
+  readonly isHeldBack?: (podUid: string) => boolean;
   /** What a TkeServiceConfig says; empty if there is none of that name. */
   readonly wishes: (namespace: string, configName: string) => ListenerWishes;
   /** Load balancers where Pods (UIDs) or addresses are bound; default: nothing is known of that. */
@@ -120,12 +122,13 @@ export class Intents {
 
   desired(loadBalancerId: string): DesiredLoadBalancer {
     const owners = this.of(loadBalancerId).map((owner) => ({ owner, wishes: this.#wishesOf(owner) }));
-    const { clusterId, listenersAt } = this.#deps;
+    const { clusterId, isHeldBack, listenersAt } = this.#deps;
     return desiredLoadBalancer({
       loadBalancerId,
       clusterId,
       owners,
       present: listenersAt?.(loadBalancerId) ?? [],
+      ...(isHeldBack !== undefined && { isHeldBack }),
       podsOf: (owner) => this.selections.podsOf(owner),
       remembered: (owner, intent, port, select) => this.selections.ofPort(owner, intent, port, select),
     });

@@ -130,6 +130,12 @@ export class SelectionIndex {
     return this.#owners.get(ownerUid)?.waiting ?? [];
   }
 
+  /** Something besides its own facts keeps the Pod back, or does no more: what owners select of it is asked anew. */
+  podJudged({ namespace, labels }: PodFact): void {
+    for (const uid of this.#ownerSelectors.matching(namespace, labels))
+      for (const port of this.#owners.get(uid)?.ports.values() ?? []) port.stale = true;
+  }
+
   /** What one port of an owner selects; asks `select` again after a Pod that it selects or selected has changed. */
   ofPort({ uid }: ObjectRef, intent: ServiceIntent, { protocol, port, targetPort }: IntentPort, select: () => Selection): Selection {
     const ports = this.#owners.get(uid)?.ports;

@@ -3,6 +3,7 @@ import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
 import { type AddressClaims, makeAddressClaims, tellingClaims } from "./address-claims.ts";
 import { AwaitedServices } from "./awaited-services.ts";
+import { Hindrances } from "./hindrances.ts";
 import { Intents } from "./intents.ts";
 import { ListenerOwners } from "./listener-owners.ts";
 import { Mirror, type MirrorChange } from "./mirror.ts";
@@ -39,6 +40,7 @@ export interface State {
   readonly intents: Intents;
   readonly listenerOwners: ListenerOwners;
   readonly awaitedServices: AwaitedServices;
+  readonly hindrances: Hindrances;
   readonly refusedCalls: RefusedCalls;
   /** Takes in a Service as it is watched now. */
   serviceChanged(change: Change<ServiceRecord>): void;
@@ -54,6 +56,7 @@ export function makeState({ client, facts, objects, clock, settings }: StateDeps
     if (passedOn.size > 0) mirror.passOn(id, passedOn, clock.now());
   });
   const pods = makePodIndex(facts);
+  const hindrances = new Hindrances(clock);
   const intents = new Intents({
     clusterId,
     pods,
@@ -69,6 +72,7 @@ export function makeState({ client, facts, objects, clock, settings }: StateDeps
     facts,
     objects,
     pods,
+    hindrances,
     mirror,
     addressClaims,
     intents,

@@ -64,7 +64,12 @@ const Service = z.object({
 const Config = z.object({ metadata: Metadata, spec: z.unknown() });
 const Node = z.object({
   metadata: Metadata.extend({ labels: z.record(z.string(), z.string()).default({}) }),
-  status: z.object({ allocatable: z.object({ pods: z.coerce.number().int().positive().optional().catch(undefined) }).nullish() }).nullish(),
+  status: z
+    .object({
+      allocatable: z.object({ pods: z.coerce.number().int().positive().optional().catch(undefined) }).nullish(),
+      addresses: z.array(z.object({ type: z.string(), address: z.string() })).nullish(),
+    })
+    .nullish(),
 });
 
 export function decodeService(raw: unknown): ServiceRecord {
@@ -116,13 +121,14 @@ function decodeConfig(raw: unknown): ConfigRecord {
   return { uid, resourceVersion, namespace, name, ...readServiceConfig(`${namespace}/${name}`, spec) };
 }
 
-/** `virtual`: no machine, no DaemonSet, hence no agent ever. `maxPods`: what its kubelet admits; undefined where it does not say. */
+/** `virtual`: no machine, no DaemonSet, hence no agent ever. `maxPods`: what its kubelet admits; `address`: its InternalIP of IPv4; both undefined where it does not say. */
 type NodeRecord = {
   readonly uid: string;
   readonly resourceVersion: string;
   readonly name: string;
   readonly virtual: boolean;
   readonly maxPods?: number | undefined;
+  readonly address?: string | undefined;
 };
 
 export function decodeNode(raw: unknown): NodeRecord {
@@ -130,7 +136,8 @@ export function decodeNode(raw: unknown): NodeRecord {
   const { uid, resourceVersion, name, labels } = metadata;
   const virtual = VIRTUAL_NODE_LABELS.some(([key, value]) => labels[key] === value);
   const maxPods = status?.allocatable?.pods;
-  return { uid, resourceVersion, name, virtual, ...(maxPods !== undefined && { maxPods }) };
+  const address = (status?.addresses ?? []).find((one) => one.type === "InternalIP" && !one.address.includes(":"))?.address;
+  return { uid, resourceVersion, name, virtual, ...(maxPods !== undefined && { maxPods }), ...(address !== undefined && { address }) };
 }
 
 export type WatchedObjectsDeps = {

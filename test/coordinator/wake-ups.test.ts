@@ -42,7 +42,11 @@ function aWorld({ waiting = ["pod-8", "pod-9"], releases = [] }: { waiting?: rea
       get: (uid) => OWNERS.find(({ ref }) => ref.uid === uid),
       of: (id) => OWNERS.filter((one) => loadBalancerOf(one) === id),
       loadBalancerIds: new Set(["lb-1", "lb-2", "lb-3", "lb-left"]),
-      selections: { waitingOf: (uid) => (SELECTS[uid] ?? []).filter((podUid) => waiting.includes(podUid)) },
+      selections: {
+        podJudged: () => undefined,
+        ownersSelecting: () => [],
+        waitingOf: (uid) => (SELECTS[uid] ?? []).filter((podUid) => waiting.includes(podUid)),
+      },
     },
     pods: { waitingForGate: new Set(waiting), byIp: (ip) => pods.get(ip) },
     addressClaims: { podOf: (id, ip) => (id === "lb-1" && ip === "10.244.1.7" ? "pod-9" : undefined) },

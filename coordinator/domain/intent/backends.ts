@@ -24,8 +24,17 @@ export type PodStanding = { readonly pod: PodFact } & ({ readonly backend: Wante
 /** The Pods that one port of a Service selects; `backends` are those of them that a load balancer can have. */
 export type Selection = { readonly standings: readonly PodStanding[]; readonly backends: readonly WantedBackend[] };
 
-export function selection(intent: ServiceIntent, port: IntentPort, pods: Iterable<PodFact>): Selection {
-  const all = standings(intent, port, pods);
+/** `isHeldBack`: something besides its own facts keeps a Pod (UID) from being bound anew; default: nothing does. */
+export function selection(
+  intent: ServiceIntent,
+  port: IntentPort,
+  pods: Iterable<PodFact>,
+  isHeldBack: (podUid: string) => boolean = () => false,
+): Selection {
+  const all = standings(intent, port, pods).map((entry): PodStanding => {
+    if (!("backend" in entry) || !isHeldBack(entry.pod.uid)) return entry;
+    return { pod: entry.pod, backend: { ...entry.backend, bindable: false } };
+  });
   return { standings: all, backends: all.flatMap((entry) => ("backend" in entry ? [entry.backend] : [])) };
 }
 

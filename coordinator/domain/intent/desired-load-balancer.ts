@@ -67,6 +67,8 @@ export function desiredLoadBalancer(from: {
   /** The listeners that are there; default: none is known. */
   readonly present?: readonly Listener[];
   readonly remembered?: Remembered;
+  /** As in `selection`. */
+  readonly isHeldBack?: (podUid: string) => boolean;
 }): DesiredLoadBalancer {
   const listeners: WantedListener[] = [];
   const conflicts: PortConflict[] = [];
@@ -80,7 +82,7 @@ export function desiredLoadBalancer(from: {
   for (const { ref, ports } of asking) for (const { key, name } of ports) if (presentNames.has(name)) takenBy.set(key, ref);
   for (const { ref, mark, intent, wishes, ports } of asking) {
     const selected = (port: IntentPort): Selection => {
-      const select = (): Selection => selection(intent, port, from.podsOf(ref));
+      const select = (): Selection => selection(intent, port, from.podsOf(ref), from.isHeldBack);
       return from.remembered?.(ref, intent, port, select) ?? select();
     };
     for (const { port, key, name } of ports) {

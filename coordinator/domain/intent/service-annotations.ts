@@ -6,6 +6,7 @@ import {
   MANAGED_ANNOTATION,
   RELEASE,
   SERVICE_CONFIG,
+  VERDICT_DELAY,
 } from "../../../common/names.ts";
 import { KEYS, KUBERNETES, TKE } from "./annotation-keys.ts";
 import { type Annotation, bool, idList, jsonObject, oneOf, wholeNumber } from "./annotations.ts";
@@ -231,6 +232,13 @@ const OTHERS: readonly Annotation[] = [
     syntax: "removal ids, by comma, semicolon or blank",
     group: "–",
     does: "Lets removals go that the brake holds, once: see [the brake](operations.md#the-brake)",
+  },
+  {
+    ...LIVE,
+    ...BOOL,
+    key: VERDICT_DELAY,
+    group: "B",
+    does: '`"false"`: a negative verdict on reachability is told and delays no bind; else it may, for at most 30 s: see [networking](networking.md)',
   },
   { ...WRITTEN, key: LOAD_BALANCER_ID, does: "The load balancer in use: tools read it" },
   { ...WRITTEN, key: `${KUBERNETES}loadbalance-nat-ipv6`, does: "The IPv6 address in use" },

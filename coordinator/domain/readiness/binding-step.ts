@@ -1,3 +1,4 @@
+import type { Hindrance } from "../hindrance.ts";
 import type { PodStanding } from "../intent/backends.ts";
 import type { HealthState, Place, Target } from "../load-balancer.ts";
 import type { Step } from "./gate-condition.ts";
@@ -18,6 +19,8 @@ export type BindingFacts = {
   readonly refused: string | undefined;
   /** The cloud refused to create the place, and why. */
   readonly notCreated?: string | undefined;
+  /** Why the load balancer will not reach it; `holds`: it is not bound for that. */
+  readonly hindrance?: (Pick<Hindrance, "reason" | "message"> & { readonly holds: boolean }) | undefined;
 };
 
 /** Pure: the step of one binding. Absence of health data never counts as healthy; `Close` only where the place's checks are off. */
@@ -34,7 +37,9 @@ export function stepOf(facts: BindingFacts): Step {
   if (target.weight === 0) return { kind: "bindable", because: "bound with weight 0, the weight is being restored" };
   if (!place.healthCheck.enabled) return { kind: "healthy", checked: false };
   if (facts.health === "Alive") return { kind: "healthy", checked: true };
-  return { kind: "checking", health: facts.health === "Dead" ? "Dead" : "Unknown" };
+  const { hindrance } = facts;
+  const because = hindrance && { reason: hindrance.reason, message: hindrance.message };
+  return { kind: "checking", health: facts.health === "Dead" ? "Dead" : "Unknown", ...(because && { hindrance: because }) };
 }
 
 const MISSING = {
@@ -73,5 +78,6 @@ function unbound(facts: BindingFacts, bindable: boolean): Step {
   if (!bindable) return NOT_READY;
   if (facts.refused !== undefined)
     return { kind: "pending", reason: "BindRefused", because: `the cloud refused to bind it: ${facts.refused}` };
+  if (facts.hindrance?.holds === true) return { kind: "pending", reason: facts.hindrance.reason, because: facts.hindrance.message };
   return { kind: "bindable", because: "waits for the load balancer's next write" };
 }

@@ -17,7 +17,12 @@ export type Step =
   | { readonly kind: "bindable"; readonly because: string }
   | { readonly kind: "binding" }
   /** Bound; the load balancer has not found it healthy yet. */
-  | { readonly kind: "checking"; readonly health: "Unknown" | "Dead" }
+  | {
+      readonly kind: "checking";
+      readonly health: "Unknown" | "Dead";
+      /** Why it will hardly find it healthy, as the Pod's agent sees it. */
+      readonly hindrance?: { readonly reason: FaultReason; readonly message: string };
+    }
   /** Bound, and the load balancer sends to it. `checked` false: health checks are off. */
   | { readonly kind: "healthy"; readonly checked: boolean }
   /** On its way out: weight 0 or about to be. */
@@ -73,6 +78,7 @@ function waiting(binding: Binding): GateCondition | undefined {
     case "binding":
       return no("Binding", "the load balancer is being told to send to this Pod");
     case "checking":
+      if (binding.step.hindrance !== undefined) return no(binding.step.hindrance.reason, `bound, but ${binding.step.hindrance.message}`);
       return binding.step.health === "Dead"
         ? no(
             "HealthCheckFailing",

@@ -162,7 +162,12 @@ const ways: readonly { name: string; kind: string; view: KernelView }[] = [
     }),
   },
   { name: "to the node itself", kind: "node", view: aView({ routes: [aRoute("172.16.3.7", "eth0", { type: "local", table: "local" })] }) },
-  { name: "over Cilium's devices", kind: "overlay", view: aView({ routes: [aRoute("172.16.0.0/16", "cilium_host")] }) },
+  {
+    name: "over Cilium's devices, beside its tunnel",
+    kind: "overlay",
+    view: aView({ routes: [aRoute("172.16.0.0/16", "cilium_host")], links: new Map([aLink("cilium_vxlan")]) }),
+  },
+  { name: "over Cilium's devices, without a tunnel", kind: "route", view: aView({ routes: [aRoute("172.16.0.0/16", "cilium_host")] }) },
   {
     name: "over a tunnel",
     kind: "overlay",

@@ -1,0 +1,231 @@
+import type { Clock } from "../../common/clock.ts";
+import type { Logger } from "../../common/log.ts";
+import { VERDICT_DELAY } from "../../common/names.ts";
+import type { PortTask } from "../../common/reachability.ts";
+import { isEnding, type PodFact } from "../../common/vocabulary.ts";
+import { ClbApiError } from "../cloud/clb-error.ts";
+import type { Eni } from "../domain/eni.ts";
+import { type Hindrance, hindrancesOf } from "../domain/hindrance.ts";
+import { networkModeOf, type ResolvedMode, refusalOf } from "../domain/network-mode.ts";
+import type { ObjectRef, Problem } from "../domain/problem.ts";
+import type { Enis } from "../state/enis.ts";
+import type { NodeFindings } from "../state/node-findings.ts";
+import { waitsForGate } from "../state/pod-index.ts";
+import type { State } from "../state/state.ts";
+import type { Outcome, Reconcile } from "../workqueue/worker.ts";
+import type { ClusterNetworks } from "./cluster-networks.ts";
+import type { GroupSource } from "./group-source.ts";
+import { portTask, type WantedPort, wantedPorts } from "./tasks.ts";
+import { LOOK_AGAIN_MS, MISSING_MS } from "./timing.ts";
+
+export type ReachabilityDeps = {
+  readonly state: Pick<State, "facts" | "objects" | "intents" | "mirror" | "hindrances">;
+  readonly enis: Enis;
+  readonly eniOf: (ip: string, signal: AbortSignal) => Promise<Eni | undefined>;
+  readonly groups: GroupSource;
+  readonly networks: ClusterNetworks;
+  readonly findings: NodeFindings;
+  readonly clusterId: string;
+  /** How long a negative verdict may delay a bind. */
+  readonly verdictDelayMs: number;
+  /** What is decided of the Pod besides its facts has changed. */
+  readonly onJudged: (pod: PodFact) => void;
+  readonly onVerdict: (verdict: string) => void;
+  readonly tell: (problem: Problem) => void;
+  readonly clock: Clock;
+  readonly log: Logger;
+};
+
+/** What is known of the network of one Pod, for people. */
+export type PodNetwork = { readonly mode: ResolvedMode; readonly eni: Eni | undefined; readonly unjudged: string };
+
+/**
+ * Asks the agent of a waiting Pod whether load balancers reach it, and judges the answer. Looks again every 10 s while the Pod waits: rules,
+ * ENIs and load balancers change without a word.
+ */
+export class ReachabilityPass {
+  readonly #deps: ReachabilityDeps;
+  readonly #networks = new Map<string, PodNetwork>();
+  /** When the Pod could be bound at the earliest: from then on a verdict delays it. */
+  readonly #readySinceMs = new Map<string, number>();
+  readonly #missingSinceMs = new Map<string, number>();
+  /** Kinds of networks seen among an owner's Pods, by its UID. */
+  readonly #kinds = new Map<string, Set<string>>();
+  #toldCode = "";
+
+  constructor(deps: ReachabilityDeps) {
+    this.#deps = deps;
+  }
+
+  networkOf(podUid: string): PodNetwork | undefined {
+    return this.#networks.get(podUid);
+  }
+
+  readonly reconcile: Reconcile = async (podUid, signal): Promise<Outcome> => {
+    const { state, findings, networks } = this.#deps;
+    const pod = state.facts.pods.get(podUid);
+    if (pod === undefined || isEnding(pod)) {
+      this.#forget(podUid);
+      return { kind: "done" };
+    }
+    if (!waitsForGate(pod)) {
+      if (state.hindrances.set(podUid, [])) this.#deps.onJudged(pod);
+      return { kind: "done" }; // its agent goes on, and what it says is shown
+    }
+    const ports = wantedPorts(this.#deps.clusterId, pod, state.intents.selections.ownersSelecting(pod), (id) => state.mirror.read(id));
+    const [first] = ports;
+    if (first === undefined) return { kind: "done" };
+    await networks.refresh(signal);
+    const mode = networkModeOf(pod, networks.clusterDefault);
+    const eni = await this.#eniOf(pod, first.ip, mode, signal);
+    const groups = eni?.groups ?? [];
+    const unjudged = whyUnjudged(eni, mode, this.#deps.enis.areKnown);
+    this.#networks.set(podUid, { mode, eni, unjudged });
+    this.#noteKind(mode, ports);
+    const tasks = ports.map((port) => portTask(port, groups, unjudged));
+    for (const id of new Set(tasks.flatMap(groupsOf))) await this.#read(this.#deps.groups.ensure(id, signal), signal);
+    findings.ask(pod.nodeName, { uid: podUid, ip: first.ip, ports: tasks });
+    this.#judge(pod, ports, tasks, eni);
+    return { kind: "again", afterMs: this.#nextMs(podUid), because: "the Pod waits" };
+  };
+
+  /** Without the cloud's lists the Pod is bound as ever; the agent still connects to it. */
+  async #eniOf(pod: PodFact, ip: string, { mode }: ResolvedMode, signal: AbortSignal): Promise<Eni | undefined> {
+    const { enis, eniOf, findings } = this.#deps;
+    if (mode !== "tke-bridge") return (await this.#read(eniOf(ip, signal), signal)) ?? enis.byMac(pod.hostInterface?.mac ?? "");
+    const [primary] = findings.nodeFacts(pod.nodeName)?.macs ?? [];
+    const known = primary === undefined ? undefined : enis.byMac(primary);
+    const address = this.#nodeAddress(pod.nodeName);
+    return known ?? (address === undefined ? undefined : await this.#read(eniOf(address, signal), signal));
+  }
+
+  /** What the cloud refuses to tell is not known, and told once in the log; no Pod waits for it. */
+  async #read<T>(answer: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+    try {
+      return await answer;
+    } catch (err) {
+      if (signal.aborted || !(err instanceof ClbApiError)) throw err;
+      if (this.#toldCode !== err.call.code)
+        this.#deps.log.warn({ err }, "the VPC API does not answer: verdicts of security groups stay unknown");
+      this.#toldCode = err.call.code;
+      return undefined;
+    }
+  }
+
+  #nodeAddress(name: string): string | undefined {
+    for (const record of this.#deps.state.objects.nodes.records.values()) if (record.name === name) return record.address;
+    return undefined;
+  }
+
+  #judge(pod: PodFact, ports: readonly WantedPort[], tasks: readonly PortTask[], eni: Eni | undefined): void {
+    const { state, findings, networks, onJudged, onVerdict } = this.#deps;
+    const { mode } = this.#networks.get(pod.uid) ?? { mode: networkModeOf(pod, networks.clusterDefault) };
+    const verdict = findings.verdictOf(pod.uid);
+    const byKey = new Map(tasks.map(({ key, port }) => [key, port]));
+    const refusal = refusalOf(pod, mode, networks.permit);
+    const absent = this.#missing(pod, mode, eni);
+    const found: Hindrance[] = [
+      ...(refusal === undefined
+        ? []
+        : [{ place: undefined, reason: "NetworkModeUnsupported" as const, message: refusal, untilMs: undefined }]),
+      ...(absent === undefined ? [] : [{ place: undefined, reason: "AddressNotOnEni" as const, message: absent, untilMs: 0 }]),
+      ...(verdict === undefined ? [] : hindrancesOf(verdict, byKey, this.#untilMs(pod, ports))),
+    ];
+    for (const port of verdict?.ports ?? []) for (const source of port.sources) onVerdict(source.verdict);
+    this.#bypassed(ports);
+    if (!state.hindrances.set(pod.uid, found)) return;
+    for (const { reason, message } of found) this.#tell(pod, reason, message, ports);
+    onJudged(pod);
+  }
+
+  /** On the Pod, and for what concerns all Pods alike on the Service. */
+  #tell(
+    { namespace, name, uid, containersReady }: PodFact,
+    reason: Hindrance["reason"],
+    message: string,
+    ports: readonly WantedPort[],
+  ): void {
+    if (reason === "PortNotListening" && !containersReady) return; // it starts
+    const object: ObjectRef = { kind: "Pod", namespace, name, uid };
+    this.#deps.tell({ object, type: "Warning", reason, message: `Pod ${namespace}/${name}: ${message}` });
+    if (reason !== "NetworkModeUnsupported") return;
+    for (const { owner } of ports)
+      this.#deps.tell({
+        object: owner.ref,
+        type: "Warning",
+        reason,
+        message: `${owner.ref.kind} ${owner.ref.namespace}/${owner.ref.name} selects Pods in a network that no load balancer reaches; they are not bound, the others are: see the Events of those Pods`,
+      });
+  }
+
+  /** One workload runs in one mode (tke-contract.md R6); where a Service's do not, each Pod is bound in its own way. */
+  #noteKind({ mode }: ResolvedMode, ports: readonly WantedPort[]): void {
+    if (mode === "unresolved" || mode === "hostNetwork" || mode === "cilium-overlay") return;
+    for (const { owner } of ports) {
+      const kinds = this.#kinds.get(owner.ref.uid) ?? new Set();
+      this.#kinds.set(owner.ref.uid, kinds.add(mode === "tke-bridge" ? "GlobalRouter" : "ENI"));
+      if (kinds.size < 2) continue;
+      const message = `${owner.ref.kind} ${owner.ref.namespace}/${owner.ref.name} selects Pods with ENIs and Pods of GlobalRouter: each is bound in its own way; for the first their ENIs' security groups count, for the others the nodes'`;
+      this.#deps.tell({ object: owner.ref, type: "Normal", reason: "NetworkModesMixed", message });
+    }
+  }
+
+  /** The load balancer passes everything to its backends, and nothing limits who reaches it. */
+  #bypassed(ports: readonly WantedPort[]): void {
+    for (const { owner, loadBalancerId, actual } of ports) {
+      if (actual?.settings?.passToTarget !== true || (actual.settings.securityGroups ?? []).length > 0) continue;
+      const message = `CLB ${loadBalancerId} passes everything to the backends without asking their security groups (pass-to-target), and has no security group of its own: everybody reaches its listeners. Bind a group to it, or switch pass-to-target off`;
+      this.#deps.tell({ object: owner.ref, type: "Warning", reason: "BackendSecurityGroupBypassed", message });
+    }
+  }
+
+  /** Told only once it has lasted, and only of an account that has ENIs at all. */
+  #missing(pod: PodFact, { mode }: ResolvedMode, eni: Eni | undefined): string | undefined {
+    const { clock, enis } = this.#deps;
+    if (eni !== undefined || !enis.areKnown || mode === "tke-bridge" || mode === "cilium-overlay") {
+      this.#missingSinceMs.delete(pod.uid);
+      return undefined;
+    }
+    const sinceMs = this.#missingSinceMs.get(pod.uid) ?? clock.now();
+    this.#missingSinceMs.set(pod.uid, sinceMs);
+    if (clock.now() < sinceMs + MISSING_MS) return undefined;
+    return `its address ${pod.ips[0]} is on no ENI of this account, so the cloud will refuse to bind it: check the Pod's network mode, and the cluster's IP allocation`;
+  }
+
+  #untilMs(pod: PodFact, ports: readonly WantedPort[]): number {
+    const { clock, state, verdictDelayMs } = this.#deps;
+    const isOff = ports.some(({ owner }) => state.objects.services.records.get(owner.ref.uid)?.annotations[VERDICT_DELAY] === "false");
+    if (isOff) return 0;
+    if (!pod.containersReady) return clock.now() + verdictDelayMs;
+    const sinceMs = this.#readySinceMs.get(pod.uid) ?? clock.now();
+    this.#readySinceMs.set(pod.uid, sinceMs);
+    return sinceMs + verdictDelayMs;
+  }
+
+  #nextMs(podUid: string): number {
+    const nowMs = this.#deps.clock.now();
+    const ends = this.#deps.state.hindrances
+      .of(podUid)
+      .flatMap(({ untilMs }) => (untilMs !== undefined && untilMs > nowMs ? [untilMs - nowMs] : []));
+    return Math.min(LOOK_AGAIN_MS, ...ends);
+  }
+
+  #forget(podUid: string): void {
+    for (const map of [this.#networks, this.#readySinceMs, this.#missingSinceMs]) map.delete(podUid);
+    this.#deps.state.hindrances.forget(podUid);
+    this.#deps.findings.forget(podUid);
+  }
+}
+
+const groupsOf = ({ groups, sources }: PortTask): string[] => [
+  ...groups,
+  ...(groups.length === 0 ? [] : sources.flatMap(({ admittedBy }) => admittedBy)),
+];
+
+function whyUnjudged(eni: Eni | undefined, { mode }: ResolvedMode, areKnown: boolean): string {
+  if (eni === undefined) {
+    if (mode === "tke-bridge") return "the node's primary ENI was not found, whose security groups count for GlobalRouter";
+    return areKnown ? "its address is on no ENI of this account" : "this account shows no ENIs";
+  }
+  return eni.groups.length === 0 ? `${eni.id} has no security group` : "";
+}
