@@ -3,7 +3,7 @@ import * as z from "zod";
 import { readEnvironment } from "../common/environment.ts";
 import { COORDINATOR_SERVICE, DEFAULT_GATE_TYPE, DEFAULT_NAMESPACE, HEALTH_PORT, OPS_PORT, STREAM_PORT } from "../common/names.ts";
 import { CALL_LIMITS } from "./domain/call.ts";
-import { POLICIES } from "./domain/safety/policy.ts";
+import { POLICIES, RETIRE } from "./domain/safety/policy.ts";
 
 const required = (hint: string) => z.string(`is missing; ${hint}`);
 /** A whole number of that range; the message is the fix. */
@@ -46,6 +46,8 @@ export const ENVIRONMENT = z.object({
   OWNERSHIP: z.enum(["class", "annotation"]).default("class"),
   /** What it may do: everything; all but take away; nothing. */
   POLICY: z.enum(POLICIES).default("enforce"),
+  /** Before it is uninstalled: gates open; with `keep-traffic` finalizers come off as well, and nothing is removed at the load balancers. */
+  RETIRE: z.enum(RETIRE).default("off"),
   GATE_TYPE: z.string().min(1).default(DEFAULT_GATE_TYPE),
   /** Bind Pods of GlobalRouter where TKE's own word (`GlobalRouteDirectAccess`) cannot be read. */
   GLOBAL_ROUTER_DIRECT_ACCESS: z.enum(["true", "false"]).default("false"),
@@ -113,7 +115,8 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     vpcId: data.VPC_ID,
     clusterId: data.CLUSTER_ID,
     ownership: data.OWNERSHIP,
-    policy: data.POLICY,
+    policy: data.RETIRE === "keep-traffic" && data.POLICY === "enforce" ? "no-unbind" : data.POLICY,
+    retire: data.RETIRE,
     gateType: data.GATE_TYPE,
     globalRouterDirectAccess: data.GLOBAL_ROUTER_DIRECT_ACCESS === "true",
     verdictDelayMs: data.VERDICT_DELAY_MS,

@@ -10,6 +10,7 @@ import { RateLimit } from "./cloud/rate-limit.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
 import type { OwnershipMode, ServiceRecord } from "./domain/intent/service.ts";
 import type { ObjectRef, Problem } from "./domain/problem.ts";
+import type { Retire } from "./domain/safety/policy.ts";
 import { makeCauses } from "./events/causes.ts";
 import { type FindingsDeps, makeFindings, tellParked } from "./events/findings.ts";
 import { type CloudAnswer, makeRefusalTeller } from "./events/refused-calls.ts";
@@ -50,6 +51,8 @@ export type ControllersSettings = LoadBalancersSettings & {
   readonly namespace: string;
   readonly ownership: OwnershipMode;
   readonly gateType: string;
+  /** Default: off. */
+  readonly retire?: Retire | undefined;
   readonly vpcId: string | undefined;
   /** Default: not. */
   readonly globalRouterDirectAccess?: boolean;
@@ -82,7 +85,7 @@ const THROTTLE_PAUSE_MS = 1_000;
  */
 export function makeControllers(deps: ControllersDeps): Controllers {
   const { client, clock, log, metrics, objects, settings, tell } = deps;
-  const { clusterId, gateType, policy, drainMs } = settings;
+  const { clusterId, gateType, policy, drainMs, retire } = settings;
   const { rateLimit, api } = cloudOf(deps, { onAnswer: (answer) => onAnswer(answer), doubt: (id) => loadBalancers.doubt(id) });
   const onOutcome = (queue: string) => (outcome: string, seconds: number) => metrics.onPass(queue, outcome, seconds);
   const state = makeState(deps, {
@@ -127,7 +130,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const ownersDeps = { ...settings, client, api, state, clock, log, tell, ...passed };
   const owners = makeOwnersController({ ...ownersDeps, onOutcome: onOutcome("services") });
   const { writer, planner, progress } = loadBalancers;
-  const gatesDeps = { client, state, progress, clusterId, gateType, clock, log, tell, onReady: metrics.onReady };
+  const gatesDeps = { client, state, progress, clusterId, gateType, retire, clock, log, tell, onReady: metrics.onReady };
   const gates = makeGatesController({ ...gatesDeps, onOutcome: onOutcome("gates") });
   const poll = { ...pollSettings(settings, rateLimit), awaited, onAnswer: (ids: readonly string[]) => guard.healthRead(ids) };
   const health = new HealthPoller({ ...poll, api, mirror, clock, log, doubt: (id) => wakeUps.loadBalancerDue(id) });

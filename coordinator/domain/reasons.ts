@@ -68,6 +68,7 @@ export const GATE_REASONS = [
   "LoadBalancerNetworkGroupReady",
   "NoAddress",
   "NoDirectAccess",
+  "Retired",
   "WaitingForBind",
 ] as const;
 export type GateReason = (typeof GATE_REASONS)[number];

@@ -2,6 +2,7 @@ import type { Clock } from "../../common/clock.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import type { Problem } from "../domain/problem.ts";
+import type { Retire } from "../domain/safety/policy.ts";
 import type { State } from "../state/state.ts";
 import { Worker, type WorkerDeps } from "../workqueue/worker.ts";
 import { PodBindings, type PodBindingsDeps } from "./pod-bindings.ts";
@@ -18,6 +19,8 @@ export type GatesDeps = Pick<PodBindingsDeps, "progress" | "clusterId"> & {
     "facts" | "hindrances" | "objects" | "refusedCalls" | "intents" | "mirror" | "addressClaims" | "awaitedServices"
   >;
   readonly gateType: string;
+  /** Default: off. */
+  readonly retire?: Retire | undefined;
   readonly tell: (problem: Problem) => void;
   readonly clock: Clock;
   readonly log: Logger;
@@ -42,6 +45,7 @@ export function makeGatesController(deps: GatesDeps): GatesController {
     clock,
     log,
     gateType,
+    retire: deps.retire,
     onReady: (_pod, waitedMs) => {
       if (waitedMs !== undefined) deps.onReady(Math.max(waitedMs, 0) / 1000);
     },

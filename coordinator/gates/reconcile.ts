@@ -8,6 +8,7 @@ import { isEnding, type PodFact, podName } from "../../common/vocabulary.ts";
 import type { Problem } from "../domain/problem.ts";
 import { foreignGate } from "../domain/readiness/foreign-gate.ts";
 import { type GateCondition, readiness } from "../domain/readiness/gate-condition.ts";
+import type { Retire } from "../domain/safety/policy.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 import { waitsForGate } from "../state/pod-index.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
@@ -23,6 +24,8 @@ export type PodGateDeps = {
   readonly clock: Clock;
   readonly log: Logger;
   readonly gateType: string;
+  /** Default: off. */
+  readonly retire?: Retire | undefined;
   readonly tell: (problem: Problem) => void;
   /** Told when a gate turned True; `waitedMs` since its containers became ready, where known. */
   readonly onReady?: (pod: PodFact, waitedMs: number | undefined) => void;
@@ -73,6 +76,7 @@ const conditionOf = (deps: PodGateDeps, pod: PodFact): GateCondition | undefined
     containersReady: pod.containersReady,
     ending: isEnding(pod),
     bindings: deps.podBindings.of(pod),
+    retired: (deps.retire ?? "off") !== "off",
   });
 
 /** Nothing of ours makes the Pod wait, and a Service that another controller serves selects it: the gate is that one's to open. */

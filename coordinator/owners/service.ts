@@ -6,7 +6,7 @@ import { KEYS } from "../domain/intent/annotation-keys.ts";
 import { type Blocker, blockerOf, intentOf, loadBalancerOf, type OwnerIntent, type OwnerStanding } from "../domain/intent/owner-intent.ts";
 import { isRetained, type OwnershipMode, ownershipOf, readService, type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
 import type { ObjectRef, Problem } from "../domain/problem.ts";
-import { keepsAll, type Policy } from "../domain/safety/policy.ts";
+import { keepsAll, type Policy, type Retire } from "../domain/safety/policy.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Intents } from "../state/intents.ts";
 import type { Mirror } from "../state/mirror.ts";
@@ -24,6 +24,8 @@ export type ServiceDeps = SourceDeps &
     readonly addressClaims: Pick<AddressClaims, "drop">;
     readonly intents: Intents;
     readonly ownership: OwnershipMode;
+    /** Default: off. */
+    readonly retire?: Retire | undefined;
     readonly synced: () => boolean;
     /** What the owner asks for, or where it stands, may have changed. */
     readonly intentChanged: (owner: OwnerIntent) => void;
@@ -55,6 +57,7 @@ export function makeServiceReconciler(deps: ServiceDeps): Reconcile {
         if (service.deleting && service.finalizers.includes(FINALIZER)) await letGo(deps, service, signal);
         return vanished(deps, uid);
       case "deleted":
+        if (deps.retire === "keep-traffic") return await letStay(deps, service, signal);
         return await telling(deps, service, finishDeletion(deps, service, signal), signal);
       case "ours":
         return await telling(deps, service, serve(deps, service, signal), signal);
@@ -117,6 +120,7 @@ async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSig
   if (present !== undefined)
     enter(deps, service, { state: "served", intent: fitIntent(intent, service, deps.mirror.facts(present)), loadBalancerId: present });
   else enter(deps, service, { state: "waiting", intent, blocker: old && blockerOf(old) });
+  if (deps.retire === "keep-traffic") return await letStay(deps, service, signal);
   if (fault !== undefined) {
     await tellReadiness(deps, service, notReady(fault), signal); // the last good state stays
     return DONE;
@@ -145,6 +149,12 @@ async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSig
   const actual = deps.mirror.read(found.facts.loadBalancerId);
   const readiness = readinessAt(deps.clusterId, service, intent, { ...found.facts, listeners: actual?.listeners ?? [] });
   return await publish(deps, service, { facts: found.facts, readiness }, signal);
+}
+
+/** Nothing holds the Service back any more, and its load balancer stays as it is; a later installation finds its listeners by their names. */
+async function letStay(deps: ServiceDeps, service: ServiceRecord, signal: AbortSignal): Promise<Outcome> {
+  if (service.finalizers.includes(FINALIZER)) await letGo(deps, service, signal);
+  return DONE;
 }
 
 /** What the cloud refuses is said on the Service, and by the conditions of the Pods that wait for its load balancer. */

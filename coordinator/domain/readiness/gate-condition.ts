@@ -38,6 +38,12 @@ const positive = (gateType: string): GateCondition => ({
   message: `Marking condition "${gateType}" to True.`,
 });
 
+const RETIRED: GateCondition = {
+  status: "True",
+  reason: "Retired",
+  message: "clb-direct is being taken away (RETIRE): this Pod waits for no load balancer any more.",
+};
+
 /**
  * The gate is True when every binding of the Pod is healthy, or when no direct-access object selects it, or only such of which nothing can be
  * served: nobody would ever open it. It never goes back: a gate
@@ -50,8 +56,11 @@ export function readiness(from: {
   readonly containersReady: boolean;
   readonly ending: boolean;
   readonly bindings: readonly Binding[];
+  /** The installation is about to go: nobody would open a gate after that. */
+  readonly retired?: boolean;
 }): GateCondition | undefined {
   if (from.gate === "True" || from.ending) return undefined;
+  if (from.retired === true && from.bindings.length > 0) return RETIRED;
   if (from.bindings.length === 0) {
     const message = "No Service with direct access selects this Pod: it waits for no load balancer.";
     return from.containersReady ? { status: "True", reason: "NoDirectAccess", message } : undefined;

@@ -4,6 +4,10 @@ import type { Call } from "../call.ts";
 export type Policy = "enforce" | "no-unbind" | "observe";
 export const POLICIES = ["enforce", "no-unbind", "observe"] as const satisfies readonly Policy[];
 
+/** What is about to happen to the installation: nothing; it goes; it goes and what the load balancers have stays without an owner. */
+export type Retire = "off" | "on" | "keep-traffic";
+export const RETIRE = ["off", "on", "keep-traffic"] as const satisfies readonly Retire[];
+
 /**
  * Pure: what is bound or listens stays for ever, although other things are written. So a target whose address passed to another Pod becomes
  * that Pod's as it is: it would wait for ever for the former binding to be removed, although the load balancer sends to it all the time.

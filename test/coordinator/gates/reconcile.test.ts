@@ -75,6 +75,13 @@ test("opens the gate at once when every binding is healthy, once", async (t) => 
   assert.equal(patches(), 1);
 });
 
+test("opens the gate at once when the installation is about to go, with that reason", async (t) => {
+  const { steps, pass, condition } = await aWorld(t, {}, { retire: "on" });
+  steps.push(CHECKING);
+  assert.deepEqual(await pass(), { kind: "done" });
+  assert.deepEqual([(await condition())?.status, (await condition())?.reason], ["True", "Retired"]);
+});
+
 test("a cause is written only when it lasts, and only once", async (t) => {
   const { clock, steps, pass, patches, condition, ready } = await aWorld(t);
   steps.push(CHECKING);

@@ -40,7 +40,7 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
   const { uid } = (await kube.client.create<Raw>("/api/v1/namespaces/demo/services", manifest)).metadata;
   const told: Problem[] = [];
   const pods = { waitingForGate: new Set<string>(), inNamespace: () => [], byIp: () => undefined, follow: () => {}, close: () => {} };
-  const fresh = () => {
+  const fresh = (other: Partial<ServiceDeps> = {}) => {
     const intents = new Intents({ clusterId: CLUSTER, pods, wishes: () => new Map() });
     const records = new Map<string, ServiceRecord>();
     const deps: ServiceDeps = {
@@ -61,6 +61,7 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
       contest: new StatusContest({ client: kube.client, clock: stage.clock, tell: (problem) => void told.push(problem) }),
       intentChanged: () => undefined,
       ...over,
+      ...other,
     };
     return { intents, records, reconcile: makeServiceReconciler(deps) };
   };
@@ -90,9 +91,9 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
     await stage.fill(id);
   };
   const change = (metadata: object) => kube.client.patch(PATH, { metadata }, "merge");
-  const restart = (): void => {
+  const restart = (other: Partial<ServiceDeps> = {}): void => {
     for (const id of stage.mirror.ids) stage.mirror.drop(id);
-    process = fresh();
+    process = fresh(other);
   };
   const reasons = (): string[] => [...new Set(told.map(({ reason }) => reason))];
   return { kube, stage, uid, told, reasons, pass, settle, listen, read, change, restart, intents: () => process.intents };
@@ -394,6 +395,22 @@ test("under no-unbind a Service that is deleted stays, and says what holds it", 
   assert.deepEqual((await world.read()).metadata.finalizers, [FINALIZER]);
   const message = world.told.find(({ reason }) => reason === "KeptByPolicy")?.message ?? "";
   assert.match(message, /^Service demo\/web goes, but .* POLICY of the coordinator is no-unbind: set it to enforce/);
+});
+
+test("retired with its traffic kept, a Service loses our finalizer, alive or deleted, and its load balancer stays as it is", async (t) => {
+  for (const isDeleted of [false, true]) {
+    const world = await aWorld(t);
+    const id = await world.settle();
+    await world.listen(id);
+    await world.pass();
+    world.restart({ retire: "keep-traffic", policy: "no-unbind" });
+    if (isDeleted) await world.kube.client.delete(PATH);
+    await world.pass();
+    const after = await world.kube.client.get<Raw>(PATH).catch(() => undefined);
+    assert.deepEqual(after?.metadata.finalizers ?? [], []);
+    if (isDeleted) assert.equal(after, undefined, "nothing holds it any more");
+    assert.equal(world.stage.cloud.state().loadBalancers[0]?.listeners.length, 1);
+  }
 });
 
 test("believes that nothing is left only after a current read", async (t) => {

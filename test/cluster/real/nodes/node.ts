@@ -69,7 +69,7 @@ async function startContainerd(options: NodeOptions, namespace: NodeNamespace): 
   await writeFile(join(directory, "cni", "10-pods.conflist"), cniConfig(options.addresses));
   const path = `${dirname(binaries["containerd-shim-runc-v2"])}:${nodePath()}`; // it looks for its shim there
   const containerd = startPart(options, namespace, [binaries.containerd, "--config", file], path);
-  const ctr = [...namespace.inside, binaries.ctr, "--address", CONTAINERD_SOCKET];
+  const ctr = ctrOf(namespace, binaries.ctr);
   await until(
     () => `containerd does not answer:\n${lastLines(containerd.logFile)}`,
     () => {
@@ -79,7 +79,14 @@ async function startContainerd(options: NodeOptions, namespace: NodeNamespace): 
     CONTAINERD_MS,
     100,
   );
-  await run([...ctr, "--namespace", "k8s.io", "images", "import", options.imageFile]);
+  await importImages(namespace, binaries.ctr, options.imageFile);
+}
+
+const ctrOf = (namespace: NodeNamespace, ctr: string): readonly string[] => [...namespace.inside, ctr, "--address", CONTAINERD_SOCKET];
+
+/** From a tar that any file of this machine may be. */
+export async function importImages(namespace: NodeNamespace, ctr: string, file: string): Promise<void> {
+  await run([...ctrOf(namespace, ctr), "--namespace", "k8s.io", "images", "import", file]);
 }
 
 async function startKubelet(options: NodeOptions, namespace: NodeNamespace): Promise<RunningProcess> {

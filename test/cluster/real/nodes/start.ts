@@ -11,7 +11,7 @@ import { networkFault, type RealCluster } from "../control-plane.ts";
 import { untilSchedulable } from "../schedulable.ts";
 import { type NodeNetwork, nodeNetwork, planWithRealNodes } from "./addresses.ts";
 import { sweepCgroups } from "./cgroups.ts";
-import { type StartedNode, startNode } from "./node.ts";
+import { importImages, type StartedNode, startNode } from "./node.ts";
 import { connectNode, removeBridge, setUpBridge } from "./outer-network.ts";
 import { type NodeBinaries, nodePath } from "./requirements.ts";
 import { writeImages } from "./write-images.ts";
@@ -57,6 +57,8 @@ export type RealNodes = {
   readonly enter: (node: string) => readonly string[];
   /** Runs a command so; ended with this process, and by stop. */
   readonly exec: (node: string, options: ExecOptions) => RunningProcess;
+  /** Brings the images of a tar (docker-archive or OCI layout) to every node. */
+  readonly load: (file: string) => Promise<void>;
   /** Ends everything on the nodes at once, containers included, and leaves nothing but files in `directory`. */
   readonly stop: () => Promise<void>;
 };
@@ -101,7 +103,10 @@ export async function startRealNodes(options: RealNodesOptions): Promise<RealNod
     const admin = await cluster.client(ADMIN);
     for (const name of options.nodes) await untilRegistered(admin, name, started.get(name));
     await untilSchedulable(admin, options.nodes, READY_MS);
-    return { ...access(network, started, commands), plan: planWithRealNodes(plan, network), range: network.range, stop };
+    const load = async (file: string): Promise<void> => {
+      for (const { namespace } of started.values()) await importImages(namespace, options.binaries.ctr, file);
+    };
+    return { ...access(network, started, commands), plan: planWithRealNodes(plan, network), range: network.range, load, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -35,6 +35,13 @@ for (const [title, step, reason, says] of STEPS)
     assert.ok(condition?.message.includes(says), condition?.message);
   });
 
+test("an installation that is about to go opens every gate that waits for it, and no other", () => {
+  for (const [, step] of STEPS) assert.deepEqual(ready([aBinding(step)], { retired: true })?.reason, "Retired");
+  assert.equal(ready([aBinding({ kind: "binding" })], { retired: true })?.status, "True");
+  assert.equal(ready([], { retired: true })?.reason, "NoDirectAccess", "nothing of ours makes it wait");
+  assert.equal(ready([aBinding({ kind: "binding" })], { retired: true, ending: true }), undefined);
+});
+
 test("every step of waiting has a reason of its own", () => {
   const reasons = STEPS.map(([, step]) => ready([aBinding(step)])?.reason);
   assert.equal(new Set(reasons).size, STEPS.length);

@@ -1,0 +1,103 @@
+/** A cluster as a user has one: real nodes with kube-proxy and DNS, and a cloud; none of our own processes. */
+import { join } from "node:path";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
+import { TEST_KEY } from "../cloud/runtime/options.ts";
+import { applyManifests, type Manifest } from "../cluster/manifests.ts";
+import { type AddressPlan, claimSlot } from "../cluster/network.ts";
+import { firstJson, startProcess } from "../cluster/process.ts";
+import { findBinaries } from "../cluster/real/binaries.ts";
+import { ADMIN } from "../cluster/real/certificates.ts";
+import { startControlPlane } from "../cluster/real/control-plane.ts";
+import { CONTROL_PLANE, PROXY } from "../cluster/real/modules.ts";
+import { findNodes } from "../cluster/real/nodes/requirements.ts";
+import { FLAGS_FOR_REAL_NODES, startRealNodes } from "../cluster/real/nodes/start.ts";
+import { NODE_NAMES } from "../cluster/real/nodes/testing.ts";
+import { PORTS } from "../cluster/real/ports.ts";
+import { startDns } from "./dns.ts";
+
+export type ProofGround = {
+  readonly admin: KubeClient;
+  readonly kubeconfig: string;
+  readonly version: string;
+  readonly plan: AddressPlan;
+  /** E.g. "10.245.3.0/24": nodes and Pods. */
+  readonly range: string;
+  readonly cloud: { readonly endpoint: string; readonly adminUrl: string };
+  readonly key: { readonly secretId: string; readonly secretKey: string };
+};
+
+/** What must be undone, in reverse order. */
+export type Steps = (() => Promise<unknown>)[];
+
+/** `images` are tars that every node gets. */
+export async function layProofGround(directory: string, images: readonly string[], steps: Steps): Promise<ProofGround> {
+  const { plan, release } = await claimSlot();
+  steps.push(release);
+  const [others, found] = [await findBinaries([...CONTROL_PLANE, ...PROXY]), await findNodes()];
+  if (others.kind === "missing") throw new Error(others.reason);
+  if (found.kind === "missing") throw new Error(found.reason);
+  const cluster = await startControlPlane({ plan, binaries: others.binaries, flags: FLAGS_FOR_REAL_NODES });
+  steps.push(() => cluster.stop());
+  const nodes = await startRealNodes({ cluster, plan, nodes: NODE_NAMES, binaries: found.binaries, directory: join(directory, "nodes") });
+  steps.push(() => nodes.stop());
+  for (const image of images) await nodes.load(image);
+  const kubeconfig = await cluster.kubeconfigFile(ADMIN);
+  const admin = await cluster.client(ADMIN);
+  steps.push(await startDns(admin, plan.standby));
+  await applyManifests(admin, services(plan));
+  for (const { name } of nodes.nodes) {
+    const flags = { kubeconfig, "hostname-override": name, "proxy-mode": "nftables", "cluster-cidr": nodes.range, ...LEFT_ALONE };
+    const command = [others.binaries["kube-proxy"], ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`)];
+    nodes.exec(name, { name: `kube-proxy ${name}`, command, env: {}, logFile: join(directory, `kube-proxy-${name}.log`) });
+  }
+  const args = [
+    "--host",
+    plan.cloud,
+    "--port",
+    "0",
+    "--vip-cidr",
+    plan.vipRange,
+    "--backend-cidr",
+    nodes.range,
+    "--json",
+    "--exit-with-parent",
+  ];
+  const cloud = startProcess({ name: "cloud", script: "test/cloud/main.ts", args, env: {}, logFile: join(directory, "cloud.log") });
+  steps.push(() => cloud.stop());
+  const { version } = cluster;
+  return { admin, kubeconfig, version, plan, range: nodes.range, cloud: await firstJson(cloud), key: TEST_KEY };
+}
+
+/** The machine's own settings. */
+const LEFT_ALONE = {
+  "conntrack-max-per-core": "0",
+  "conntrack-tcp-timeout-established": "0",
+  "conntrack-tcp-timeout-close-wait": "0",
+  "healthz-bind-address": "127.0.0.1:10256",
+  "metrics-bind-address": "127.0.0.1:10249",
+};
+
+const DNS_ADDRESS = "10.96.0.10"; // as the kubelet is told (configuration.ts)
+
+/** The API server tells no address of its own here (flags.ts), and DNS is a process beside the nodes. */
+function services(plan: AddressPlan): readonly Manifest[] {
+  const slice = (namespace: string, service: string, address: string, port: object): Manifest => ({
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: { name: service, namespace, labels: { "kubernetes.io/service-name": service } },
+    addressType: "IPv4",
+    endpoints: [{ addresses: [address], conditions: { ready: true } }],
+    ports: [port],
+  });
+  const ports = [{ name: "dns", port: 53, protocol: "UDP" }];
+  return [
+    slice("default", "kubernetes", plan.apiServer, { name: "https", port: PORTS.api, protocol: "TCP" }),
+    {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name: "kube-dns", namespace: "kube-system" },
+      spec: { clusterIP: DNS_ADDRESS, ports },
+    },
+    slice("kube-system", "kube-dns", plan.standby, { name: "dns", port: 53, protocol: "UDP" }),
+  ];
+}

@@ -1,0 +1,234 @@
+/** The inside of `npm run proof:install` (launch.ts), in the harness's network namespace. */
+import { execFile } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs, promisify } from "node:util";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
+import { DEFAULT_GATE_TYPE } from "../../common/names.ts";
+import { findHelm } from "../../deploy/tools/helm.ts";
+import { applyManifests, exampleFile, loadManifests } from "../cluster/manifests.ts";
+import { until } from "../cluster/process.ts";
+import { isReady, type Pod } from "../cluster/simulated/objects.ts";
+import { type Load, type LoadResult, startLoad } from "../demo/load.ts";
+import { layProofGround, type ProofGround, type Steps } from "./ground.ts";
+import { leftBehind } from "./left-behind.ts";
+import { memoryOf } from "./memory.ts";
+import { IMAGE, NAMESPACE, RELEASE } from "./names.ts";
+
+const { values } = parseArgs({ options: { directory: { type: "string" }, "image-mib": { type: "string" }, json: { type: "string" } } });
+const REQUESTS_PER_SECOND = 200;
+const LIMIT_MS = 180_000;
+const startedMs = performance.now();
+const say = (text: string): void => console.log(`${((performance.now() - startedMs) / 1000).toFixed(1).padStart(6)} s  ${text}`);
+
+type Proof = {
+  requests: number;
+  failed: number;
+  causes: Record<string, number>;
+  installSeconds: number;
+  rolloutSeconds: number;
+  upgradeSeconds: number;
+  agentMiB: number;
+  coordinatorMiB: number;
+  imageMiB: number;
+};
+
+const helmFile = findHelm(process.env);
+const chart = join(values.directory ?? "", "chart");
+
+/** Standard output of Helm; rejects with what it said. */
+async function helm(ground: ProofGround, ...args: readonly string[]): Promise<string> {
+  if (helmFile.kind === "missing") throw new Error(helmFile.reason);
+  const env = { ...process.env, KUBECONFIG: ground.kubeconfig, HOME: values.directory ?? "" };
+  const run = promisify(execFile)(helmFile.file, [...args, "--namespace", NAMESPACE], { env });
+  const { stdout } = await run.catch((error: Error & { stderr?: string; stdout?: string }) => {
+    throw new Error(`helm ${args.join(" ")}: ${error.stdout ?? ""}${error.stderr ?? error.message}`);
+  });
+  return stdout;
+}
+
+/** Seconds that a step takes. */
+async function timed(step: () => Promise<unknown>): Promise<number> {
+  const fromMs = performance.now();
+  await step();
+  return (performance.now() - fromMs) / 1000;
+}
+
+const settings = (ground: ProofGround): readonly string[] => {
+  const wanted = {
+    region: "ap-guangzhou",
+    "image.repository": IMAGE,
+    "image.pullPolicy": "Never",
+    "networkPolicy.enabled": "true",
+    "networkPolicy.nodeCidrs": `{${ground.range}}`,
+    "coordinator.settings.CLB_ENDPOINT": ground.cloud.endpoint,
+    "coordinator.settings.CLB_PROTOCOL": "http://",
+    "coordinator.settings.DRAIN_MS": "5000",
+  };
+  return Object.entries(wanted).flatMap(([path, value]) => ["--set", `${path}=${value}`]);
+};
+
+async function perform(ground: ProofGround): Promise<Proof> {
+  const { admin, key } = ground;
+  await admin.create("/api/v1/namespaces", { apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE } });
+  const secret = { apiVersion: "v1", kind: "Secret", metadata: { name: "clb-direct-cloud" }, stringData: { ...key } };
+  await admin.create(`/api/v1/namespaces/${NAMESPACE}/secrets`, secret);
+  const upgrade = (tag: string, ...more: readonly string[]): Promise<string> =>
+    helm(
+      ground,
+      "upgrade",
+      "--install",
+      RELEASE,
+      chart,
+      ...settings(ground),
+      "--set-string",
+      `image.tag=${tag}`,
+      ...more,
+      "--wait",
+      "--timeout",
+      "3m",
+    );
+  const installSeconds = await timed(() => upgrade("1"));
+  say(`helm upgrade --install --wait: ${installSeconds.toFixed(1)} s`);
+  await helm(ground, "test", RELEASE);
+  say("helm test: somebody leads, all agents are acknowledged");
+
+  await applyManifests(admin, await loadManifests(exampleFile("web.yaml")));
+  const vip = await until("all Pods of the example are ready, and its Service has an address", () => servedAt(admin), LIMIT_MS);
+  say(`deploy/examples/web.yaml is served at ${vip}`);
+  const load = startLoad({ host: vip, port: 80, rate: REQUESTS_PER_SECOND, localAddress: ground.plan.client });
+  try {
+    const rolloutSeconds = await timed(() => roll(admin));
+    say(`rollout of six Pods: ${rolloutSeconds.toFixed(1)} s, ${told(load)}`);
+    const memory = await memoryOf(admin, NAMESPACE);
+    for (const { pod, container, workingSet, rss, file } of memory)
+      say(
+        `${pod} ${container}: working set ${workingSet.toFixed(1)} MiB, RSS ${rss.toFixed(1)} MiB, ${file.toFixed(1)} MiB of it pages of files`,
+      );
+    const upgradeSeconds = await timed(() => upgrade("2"));
+    say(`helm upgrade to a second build: ${upgradeSeconds.toFixed(1)} s, ${told(load)}`);
+    await roll(admin);
+    say(`a rollout after it: ${told(load)}`);
+    await refusedUninstall(ground);
+    const result = await load.stop();
+    await retire(ground, upgrade);
+    const most = (name: string): number =>
+      Math.max(...memory.filter(({ container }) => container === name).map(({ workingSet }) => workingSet));
+    const imageMiB = Number(values["image-mib"]);
+    const sizes = { agentMiB: most("agent"), coordinatorMiB: most("coordinator"), imageMiB };
+    return { ...counted(result), installSeconds, rolloutSeconds, upgradeSeconds, ...sizes };
+  } finally {
+    await load.stop();
+  }
+}
+
+/** Helm asks first, and says what is in the way. */
+async function refusedUninstall(ground: ProofGround): Promise<void> {
+  const refusal = await helm(ground, "uninstall", RELEASE).then(
+    () => undefined,
+    (error: unknown) => String(error),
+  );
+  if (refusal === undefined) throw new Error("helm uninstall went on although a Service has our finalizer");
+  if (!refusal.includes("demo/web")) throw new Error(`helm uninstall was refused without naming the Service: ${refusal}`);
+  say("helm uninstall is refused while Service demo/web is there, and names it");
+}
+
+/** By the words of docs/install.md: gates open, the user's Services go, then the release. */
+async function retire({ admin, ...ground }: ProofGround, upgrade: (tag: string, ...more: string[]) => Promise<string>): Promise<void> {
+  await upgrade("2", "--set", "retire=true");
+  await roll(admin);
+  const { items } = await admin.list<Pod>("/api/v1/namespaces/demo/pods");
+  const reasons = new Set(items.map(({ status }) => status?.conditions?.find(({ type }) => type === DEFAULT_GATE_TYPE)?.reason));
+  if (!reasons.has("Retired")) throw new Error(`after retire=true the gates say ${[...reasons].join(", ")}`);
+  say("helm upgrade --set retire=true: gates open with reason Retired, the load balancer goes on");
+  await admin.delete("/api/v1/namespaces/demo/services/web");
+  const gone = (path: string) => async (): Promise<boolean> =>
+    admin.get(path).then(
+      () => false,
+      () => true,
+    );
+  const seconds = await timed(() => until("Service demo/web is gone", gone("/api/v1/namespaces/demo/services/web"), LIMIT_MS));
+  say(`Service demo/web deleted: gone after ${seconds.toFixed(1)} s`);
+  await admin.delete("/api/v1/namespaces/demo");
+  const uninstall = await timed(() => helm({ admin, ...ground }, "uninstall", RELEASE, "--wait", "--timeout", "2m"));
+  say(`helm uninstall: ${uninstall.toFixed(1)} s`);
+  const left = await leftBehind(admin, NAMESPACE, ground.cloud.adminUrl);
+  if (left.length > 0) throw new Error(`left behind: ${left.join(", ")}`);
+  say("nothing is left behind, in the cluster or in the cloud");
+}
+
+type Service = { readonly status?: { readonly loadBalancer?: { readonly ingress?: readonly { readonly ip: string }[] } } };
+
+async function servedAt(admin: KubeClient): Promise<string | undefined> {
+  const { items } = await admin.list<Pod>("/api/v1/namespaces/demo/pods");
+  const { status } = await admin.get<Service>("/api/v1/namespaces/demo/services/web");
+  return items.length === 6 && items.every(isReady) ? status?.loadBalancer?.ingress?.[0]?.ip : undefined;
+}
+
+type Deployment = {
+  readonly metadata: { readonly generation: number };
+  readonly status: {
+    readonly observedGeneration: number;
+    readonly updatedReplicas?: number;
+    readonly replicas: number;
+    readonly readyReplicas?: number;
+  };
+};
+
+/** As `kubectl rollout restart` and `rollout status` do; over when the old Pods are gone, too. */
+async function roll(admin: KubeClient): Promise<void> {
+  const at = "/apis/apps/v1/namespaces/demo/deployments/web";
+  const annotations = { "kubectl.kubernetes.io/restartedAt": new Date().toISOString() };
+  await admin.patch(at, { spec: { template: { metadata: { annotations } } } }, "merge");
+  const isOver = async (): Promise<boolean> => {
+    const { metadata, status } = await admin.get<Deployment>(at);
+    const { items } = await admin.list<Pod>("/api/v1/namespaces/demo/pods");
+    const { observedGeneration, updatedReplicas, replicas, readyReplicas } = status;
+    return (
+      observedGeneration === metadata.generation && [updatedReplicas, replicas, readyReplicas, items.length].every((count) => count === 6)
+    );
+  };
+  await until("the rollout is over", isOver, LIMIT_MS);
+}
+
+const told = (load: Load): string => {
+  const { requests, failures } = load.result();
+  return `${requests} requests, ${failures.length} failed`;
+};
+
+function counted({ requests, failures }: LoadResult): Pick<Proof, "requests" | "failed" | "causes"> {
+  const causes: Record<string, number> = {};
+  for (const { cause } of failures) causes[cause] = (causes[cause] ?? 0) + 1;
+  return { requests, failed: failures.length, causes };
+}
+
+const steps: Steps = [];
+let ground: ProofGround | undefined;
+try {
+  if (values.directory === undefined) throw new Error("start it by npm run proof:install");
+  const images = ["1", "2"].map((tag) => join(values.directory ?? "", `image-${tag}.tar`));
+  ground = await layProofGround(join(values.directory, "run"), images, steps);
+  say(`Kubernetes ${ground.version}, two real nodes with kube-proxy and DNS`);
+  const proof = await perform(ground);
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(proof, null, 2)}\n`);
+  console.log(JSON.stringify(proof, null, 2));
+  process.exitCode = proof.failed === 0 ? 0 : 1;
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  if (ground !== undefined) console.error(await stateOf(ground.admin).catch(String));
+  process.exitCode = 1;
+} finally {
+  for (const step of steps.toReversed()) await step().catch((error: unknown) => console.error(`clean-up: ${String(error)}`));
+}
+
+/** What a person would look at first: our Pods, their Events, their last words. */
+async function stateOf(admin: KubeClient): Promise<string> {
+  type State = Pod & { status?: { containerStatuses?: unknown } };
+  const { items: pods } = await admin.list<State>(`/api/v1/namespaces/${NAMESPACE}/pods`);
+  type Event = { involvedObject: { kind: string; name: string }; reason: string; message: string };
+  const { items: events } = await admin.list<Event>(`/api/v1/namespaces/${NAMESPACE}/events`);
+  return [
+    ...pods.map(({ metadata, status }) => `${metadata.name}: ${JSON.stringify(status?.containerStatuses)}`),
+    ...events.slice(-30).map(({ involvedObject: { kind, name }, reason, message }) => `${kind} ${name} ${reason}: ${message}`),
+  ].join("\n");
+}
