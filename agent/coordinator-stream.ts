@@ -6,7 +6,7 @@ import type { Latch } from "../common/latch.ts";
 import type { Logger } from "../common/log.ts";
 import { OVER } from "../common/signals.ts";
 import { type ConnectRequest, type ConnectResponse, NodeStreamServiceClient } from "../proto/gen/clb/direct/v1/node_stream.ts";
-import { digestOf, PROTOCOL_VERSION, toPodReport, toRemovedPod } from "../proto/wire.ts";
+import { digestOf, inParts, PROTOCOL_VERSION, toPodReport, toRemovedPod } from "../proto/wire.ts";
 import { toPodVerdict } from "../proto/wire-reachability.ts";
 import {
   afterHearing,
@@ -138,6 +138,7 @@ async function callOnce(client: NodeStreamServiceClient, deps: StreamDeps, signa
 /** Speaks and listens until one of the two fails or `over` aborts. */
 async function converse(call: Call, deps: StreamDeps, over: AbortSignal): Promise<never> {
   const { clock, latch, observer } = deps;
+  let maxBytes = 0;
   let talk: Conversation = newConversation(clock.now());
 
   const listen = async (): Promise<never> => {
@@ -149,6 +150,7 @@ async function converse(call: Call, deps: StreamDeps, over: AbortSignal): Promis
         continue;
       }
       const before = talk;
+      if (body.$case === "welcome") maxBytes = body.value.maxMessageBytes;
       if (body.$case === "resend") {
         deps.log.info({ coordinator: deps.address, reason: body.value.reason }, "coordinator wants a snapshot");
         observer.onResend();
@@ -176,10 +178,10 @@ async function converse(call: Call, deps: StreamDeps, over: AbortSignal): Promis
       if (step.kind === "reconnect") throw new StreamFault(status.DEADLINE_EXCEEDED, step.because);
       if (step.kind === "snapshot" && step.because === "unacknowledged") observer.onAckTimeout();
       talk = afterSaying(talk, step, clock.now());
-      const body = step.kind === "token" ? await freshToken(deps) : bodyOf(step);
-      if (body === undefined) continue;
+      const bodies = step.kind === "token" ? await freshToken(deps) : bodiesOf(step, maxBytes);
+      if (bodies.length === 0) continue;
       observer.onSent(step.kind);
-      await write(body);
+      for (const body of bodies) await write(body);
     }
   };
 
@@ -206,35 +208,48 @@ async function converse(call: Call, deps: StreamDeps, over: AbortSignal): Promis
   return await Promise.race([listen(), speak(), called]);
 }
 
-async function freshToken({ connection, address, log }: StreamDeps): Promise<Body | undefined> {
+async function freshToken({ connection, address, log }: StreamDeps): Promise<readonly Body[]> {
   try {
-    return { $case: "token", value: { token: await connection.readToken() } };
+    return [{ $case: "token", value: { token: await connection.readToken() } }];
   } catch (err) {
     log.warn({ err, coordinator: address }, "token not read, the coordinator will ask again");
-    return undefined;
+    return [];
   }
 }
 
-function bodyOf(step: Exclude<Step, { kind: "token" | "wait" | "reconnect" }>): Body {
+/** Verdicts in one message: with all ports that a Pod can have still far below the limit of a message. */
+const MOST_VERDICTS = 100;
+
+/** `maxBytes`: the longest message that the coordinator takes; 0: it did not say, and takes a snapshot as a whole only. */
+function bodiesOf(step: Exclude<Step, { kind: "token" | "wait" | "reconnect" }>, maxBytes: number): readonly Body[] {
   switch (step.kind) {
     case "nodeFacts":
-      return { $case: "nodeFacts", value: { ...step.facts, macs: [...step.facts.macs] } };
+      return [{ $case: "nodeFacts", value: { ...step.facts, macs: [...step.facts.macs] } }];
     case "verdicts":
-      return { $case: "verdicts", value: { pods: step.pods.map(toPodVerdict) } };
+      return chunksOf(step.pods, MOST_VERDICTS).map((pods) => ({ $case: "verdicts", value: { pods: pods.map(toPodVerdict) } }));
     case "digest":
-      return { $case: "digest", value: { sequence: step.sequence, sha256: digestOf(step.report.pods.values()) } };
+      return [{ $case: "digest", value: { sequence: step.sequence, sha256: digestOf(step.report.pods.values()) } }];
     case "snapshot":
-      return { $case: "snapshot", value: { sequence: step.sequence, pods: Array.from(step.report.pods.values(), toPodReport) } };
+      return snapshotOf(step.sequence, step.report, maxBytes);
     case "difference": {
-      const { changed, removed } = step.difference;
-      return {
-        $case: "difference",
-        value: { sequence: step.sequence, changed: changed.map(toPodReport), removed: removed.map(toRemovedPod) },
-      };
+      const { sequence, difference, report } = step;
+      const changed = difference.changed.map(toPodReport);
+      // What is too long for one message is said as a snapshot, which can come in parts.
+      if (inParts(changed, maxBytes).length > 1) return snapshotOf(sequence, report, maxBytes);
+      return [{ $case: "difference", value: { sequence, changed, removed: difference.removed.map(toRemovedPod) } }];
     }
     default:
       return step satisfies never;
   }
+}
+
+function snapshotOf(sequence: bigint, report: Report, maxBytes: number): readonly Body[] {
+  const parts = inParts(Array.from(report.pods.values(), toPodReport), maxBytes);
+  return parts.map((pods, at) => ({ $case: "snapshot", value: { sequence, pods: [...pods], more: at < parts.length - 1 } }));
+}
+
+function chunksOf<T>(items: readonly T[], most: number): readonly (readonly T[])[] {
+  return Array.from({ length: Math.ceil(items.length / most) }, (_, at) => items.slice(at * most, (at + 1) * most));
 }
 
 function optionsOf({ serverName, keepaliveMs, keepaliveTimeoutMs }: Connection): ChannelOptions {

@@ -168,7 +168,7 @@ export function makeMetrics(gauges: Gauges) {
     },
     /** For the streams; see stream/node-pods.ts. */
     observer: {
-      onStream: (change: "opened" | "closed" | "postponed"): void => streams.inc({ change }),
+      onStream: (change: "opened" | "closed" | "postponed" | "refused"): void => streams.inc({ change }),
       onConnectionRefused: (): void => refused.inc(),
       onMessage: (kind: string): void => messages.inc({ kind }),
       onResend: (reason: string): void => resends.inc({ reason }),

@@ -9,6 +9,31 @@ type Evidence = "deleted" | "absent";
 /** The version of the protocol that this code speaks; both ends must be equal. Source: Hello.protocol_version in node_stream.proto. */
 export const PROTOCOL_VERSION = 1;
 
+/** No message is longer: a stranger costs no more memory, and a node's 500 Pods are below 0.5 MB. Longer snapshots come in parts. */
+export const MAX_MESSAGE_BYTES = 1_048_576;
+/** Of a message with Pods, what is left for its other fields and the framing. */
+const MESSAGE_RESERVE_BYTES = 4_096;
+
+/** The Pods of a snapshot in parts of at most so many bytes, at least one part; `maxBytes` 0: the other end takes no parts. */
+export function inParts(pods: readonly wire.PodReport[], maxBytes: number): readonly (readonly wire.PodReport[])[] {
+  if (maxBytes === 0) return [pods];
+  const room = Math.max(1, maxBytes - MESSAGE_RESERVE_BYTES);
+  const parts: wire.PodReport[][] = [[]];
+  let bytes = 0;
+  for (const pod of pods) {
+    const size = wire.PodReport.encode(pod).finish().length + 8; // tag and length
+    const part = parts.at(-1);
+    if (part === undefined || (part.length > 0 && bytes + size > room)) {
+      parts.push([pod]);
+      bytes = size;
+    } else {
+      part.push(pod);
+      bytes += size;
+    }
+  }
+  return parts;
+}
+
 const PHASE_NUMBERS: Readonly<Record<PodPhase, wire.PodPhase>> = {
   Pending: wire.PodPhase.POD_PHASE_PENDING,
   Running: wire.PodPhase.POD_PHASE_RUNNING,

@@ -29,7 +29,7 @@ export type WatchNodes = (
 /** For metrics; every callback is synchronous and must not throw. */
 export type StreamObserver = {
   /** `postponed`: told to come back, because too many agents came at once. */
-  onStream(change: "opened" | "closed" | "postponed"): void;
+  onStream(change: "opened" | "closed" | "postponed" | "refused"): void;
   onMessage(kind: "hello" | "snapshot" | "difference" | "digest" | "token" | "verdicts" | "nodeFacts"): void;
   onResend(reason: "gap" | "digest" | "doubt"): void;
   onFallback(node: string, change: "on" | "off"): void;

@@ -1,4 +1,6 @@
+import { status } from "@grpc/grpc-js";
 import type { Logger } from "../../common/log.ts";
+import type { PodFact } from "../../common/vocabulary.ts";
 import {
   type ConnectRequest,
   type ConnectResponse,
@@ -10,7 +12,11 @@ import { digestOf, evidenceOf, toPodFact } from "../../proto/wire.ts";
 import { fromPodVerdict } from "../../proto/wire-reachability.ts";
 import type { NodeSession, StreamObserver } from "../nodes/node-session.ts";
 import type { AgentStream } from "../nodes/node-tasks.ts";
+import { StreamEnd } from "./stream-end.ts";
 import type { TokenLife } from "./token-life.ts";
+
+/** Kubernetes keeps 12 500 Pods that have ended, at worst all of one node (--terminated-pod-gc-threshold), beside those that live. */
+const MOST_PODS = 14_000;
 
 export type DialogueDeps = {
   readonly session: NodeSession;
@@ -47,8 +53,17 @@ export function makeDialogue(deps: DialogueDeps): (body: NonNullable<ConnectRequ
     return say({ $case: "ack", value: { sequence } });
   };
 
-  const onSnapshot = ({ sequence, pods }: Snapshot): Promise<void> =>
-    settle(sequence, session.snapshot(pods.map((pod) => toPodFact(pod, nodeName))));
+  let parts: { readonly sequence: bigint; readonly pods: PodFact[] } | undefined;
+  const onSnapshot = async ({ sequence, pods, more }: Snapshot): Promise<void> => {
+    if (parts?.sequence !== sequence) parts = { sequence, pods: [] };
+    for (const pod of pods) parts.pods.push(toPodFact(pod, nodeName));
+    if (parts.pods.length > MOST_PODS)
+      throw new StreamEnd(status.RESOURCE_EXHAUSTED, `a snapshot of more than ${MOST_PODS} Pods is none of a node`);
+    if (more) return;
+    const whole = parts.pods;
+    parts = undefined;
+    await settle(sequence, session.snapshot(whole));
+  };
 
   const onDifference = async ({ sequence, changed, removed }: Difference): Promise<void> => {
     if (wanted === "asked") return; // sent before our resend arrived

@@ -5,6 +5,7 @@ import type { Logger } from "../../common/log.ts";
 import { STREAM_HEALTH } from "../../common/names.ts";
 import { OVER } from "../../common/signals.ts";
 import { NodeStreamServiceService } from "../../proto/gen/clb/direct/v1/node_stream.ts";
+import { MAX_MESSAGE_BYTES } from "../../proto/wire.ts";
 import type { ServingSource } from "../tls/serving.ts";
 import type { Admission } from "./admission.ts";
 import { type ConnectionCounts, type ConnectionLimits, makeConnections } from "./connections.ts";
@@ -51,6 +52,8 @@ export function makeStreamServer(deps: StreamServerDeps): StreamServer {
     "grpc.keepalive_time_ms": timeMs,
     "grpc.keepalive_timeout_ms": timeoutMs,
     "grpc.max_connection_idle_ms": IDLE_MS,
+    "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+    interceptors: [deps.stream.gate],
     "grpc.enable_channelz": 0, // its records of each connection, which nobody reads
   });
   server.addService(NodeStreamServiceService, deps.stream.service);

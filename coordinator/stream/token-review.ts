@@ -3,10 +3,13 @@ import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { AGENT_SERVICE_ACCOUNT, TOKEN_AUDIENCE } from "../../common/names.ts";
 
 /**
- * Asks the API server who holds a token, and checks that it is our agent on this node. Rejects with TokenRefused, or with the
+ * Asks the API server who holds a token, and checks that it is our agent, on this node where one is given. Rejects with TokenRefused, or with the
  * KubeApiError of a review that could not be made: that proves nothing, the agent must try again.
  */
-export type ReviewToken = (token: string, nodeName: string, signal: AbortSignal) => Promise<{ readonly expiresAtMs: number }>;
+export type ReviewToken = (token: string, nodeName: string | undefined, signal: AbortSignal) => Promise<Identity>;
+
+/** Whose a token is: the agent on `node`, until `expiresAtMs`. */
+export type Identity = { readonly node: string; readonly expiresAtMs: number };
 
 /** The token proves nothing (`unauthenticated`), or another right than the one claimed (`forbidden`). */
 export class TokenRefused extends Error {
@@ -45,17 +48,18 @@ export function makeTokenReview(deps: {
     if (token === "") throw new TokenRefused("unauthenticated", "no token: send metadata `authorization: Bearer <ServiceAccount token>`");
     const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenReview", spec: { token, audiences: [TOKEN_AUDIENCE] } };
     const { status } = Review.parse(await deps.kube.create(REVIEWS, body, { timeoutMs: REVIEW_TIMEOUT_MS, signal }));
-    checkIdentity(status, agent, nodeName);
+    const node = nodeOf(status, agent);
+    if (nodeName !== undefined) checkNode(node, nodeName);
     // Read only now: what the API server has not vouched for is not parsed. It accepts tokens until exp + 60 s, we do not.
     const expiresAtMs = expiryOf(token);
     if (expiresAtMs <= deps.clock.now())
       throw new TokenRefused("unauthenticated", `token expired at ${new Date(expiresAtMs).toISOString()}: send a fresh one`);
-    return { expiresAtMs };
+    return { node, expiresAtMs };
   };
 }
 
 /** Throws TokenRefused with the first claim that is not as it must be. */
-function checkIdentity(status: z.infer<typeof Review>["status"], agent: string, nodeName: string): void {
+function nodeOf(status: z.infer<typeof Review>["status"], agent: string): string {
   if (status.authenticated !== true)
     throw new TokenRefused("unauthenticated", `token not accepted by the API server: ${status.error ?? "no reason given"}`);
   if (!status.audiences.includes(TOKEN_AUDIENCE))
@@ -65,14 +69,16 @@ function checkIdentity(status: z.infer<typeof Review>["status"], agent: string, 
     );
   if (status.user.username !== agent)
     throw new TokenRefused("forbidden", `token of ${status.user.username}, must be of ${agent}: set the Pod's serviceAccountName`);
-  const claimed = status.user.extra[NODE_NAME] ?? [];
-  if (claimed.length !== 1 || claimed[0] === "")
+  const [node = "", ...more] = status.user.extra[NODE_NAME] ?? [];
+  if (node === "" || more.length > 0)
     throw new TokenRefused("forbidden", "token names no node: use a projected token of a scheduled Pod, on Kubernetes 1.30 or newer");
-  if (claimed[0] !== nodeName)
-    throw new TokenRefused(
-      "forbidden",
-      `token is of node "${claimed[0]}", hello.node_name is "${nodeName}": set NODE_NAME from spec.nodeName`,
-    );
+  return node;
+}
+
+/** Throws TokenRefused where an agent says that it is on another node than its token is of. */
+export function checkNode(claimed: string, nodeName: string): void {
+  if (claimed === nodeName) return;
+  throw new TokenRefused("forbidden", `token is of node "${claimed}", hello.node_name is "${nodeName}": set NODE_NAME from spec.nodeName`);
 }
 
 /** `exp` of a JWT, as milliseconds since the epoch. */

@@ -112,6 +112,46 @@ test("says hello with the token, then a snapshot, then differences", async (t) =
   );
 });
 
+const many = (version: number): Report =>
+  aReport(...Array.from({ length: 60 }, (_, n) => aPod({ uid: `pod-${n}`, resourceVersion: String(version) })));
+
+test("what is too long for one message is said as a snapshot in parts, all with one sequence", async (t) => {
+  const coordinator = new FakeCoordinator();
+  coordinator.maxMessageBytes = 8_192;
+  coordinator.behaviour = (stream, body) => {
+    if (body.$case !== "snapshot" || !body.value.more) stream.answer(body);
+  };
+  const { link, report, seen } = await start(t, { coordinator, latest: many(1) });
+  await until(() => link.state === "acknowledged");
+  report(many(2));
+  await until(() => seen.acks === 2);
+  const parts = coordinator.last?.of("snapshot") ?? [];
+  assert.deepEqual([...new Set(coordinator.last?.kinds)], ["hello", "snapshot"]);
+  for (const [sequence, version] of [
+    [1n, "1"],
+    [2n, "2"],
+  ] as const) {
+    const of = parts.filter((part) => part.sequence === sequence);
+    assert.ok(of.length > 1);
+    assert.deepEqual(
+      of.map(({ more }) => more),
+      of.map((_, index) => index < of.length - 1),
+    );
+    const pods = of.flatMap((part) => part.pods);
+    assert.equal(pods.length, 60);
+    assert.ok(pods.every(({ resourceVersion }) => resourceVersion === version));
+  }
+});
+
+test("a coordinator of the former version gets its snapshot as a whole", async (t) => {
+  const { coordinator, link } = await start(t, { latest: many(1) });
+  await until(() => link.state === "acknowledged");
+  assert.deepEqual(
+    coordinator.last?.of("snapshot").map(({ pods, more }) => [pods.length, more]),
+    [[60, false]],
+  );
+});
+
 test("sends no snapshot before there is a report", async (t) => {
   const { coordinator, link, report } = await start(t, { latest: undefined });
   await until(() => link.state === "connected");

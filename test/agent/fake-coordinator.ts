@@ -13,12 +13,15 @@ type ValueOf<K extends Kind> = Extract<Body, { $case: K }>["value"];
 export class FakeStream {
   readonly heard: Body[] = [];
   readonly authorization: string;
+  /** The longest message that it says to take; 0: as a coordinator of the former version. */
+  readonly maxMessageBytes: number;
   /** Address and port of the connection that it came by. */
   readonly peer: string;
   readonly #call: ServerDuplexStream<ConnectRequest, ConnectResponse>;
 
-  constructor(call: ServerDuplexStream<ConnectRequest, ConnectResponse>) {
+  constructor(call: ServerDuplexStream<ConnectRequest, ConnectResponse>, maxMessageBytes: number) {
     this.#call = call;
+    this.maxMessageBytes = maxMessageBytes;
     this.peer = call.getPeer();
     this.authorization = String(call.metadata.get("authorization")[0]);
   }
@@ -43,7 +46,8 @@ export class FakeStream {
   }
   /** The answer of a coordinator that has nothing to complain about. */
   answer(body: Body): void {
-    if (body.$case === "hello") this.say({ $case: "welcome", value: { protocolVersion: 1, replica: "test" } });
+    if (body.$case === "hello")
+      this.say({ $case: "welcome", value: { protocolVersion: 1, replica: "test", maxMessageBytes: this.maxMessageBytes } });
     if (body.$case === "snapshot" || body.$case === "difference") this.say({ $case: "ack", value: { sequence: body.value.sequence } });
   }
 }
@@ -56,6 +60,7 @@ export class FakeCoordinator {
   readonly streams: FakeStream[] = [];
   behaviour: Behaviour = (stream, body) => stream.answer(body);
   reads = true;
+  maxMessageBytes = 0;
   #server: Server | undefined;
 
   /** Resolves with the port. */
@@ -79,10 +84,10 @@ export class FakeCoordinator {
     return this.streams.at(-1);
   }
   #serve(call: ServerDuplexStream<ConnectRequest, ConnectResponse>): void {
-    const stream = new FakeStream(call);
+    const stream = new FakeStream(call, this.maxMessageBytes);
     this.streams.push(stream);
     call.on("error", () => undefined);
-    if (!this.reads) return stream.say({ $case: "welcome", value: { protocolVersion: 1, replica: "test" } });
+    if (!this.reads) return stream.say({ $case: "welcome", value: { protocolVersion: 1, replica: "test", maxMessageBytes: 0 } });
     call.on("data", ({ body }: ConnectRequest) => {
       if (body === undefined) return;
       stream.heard.push(body);

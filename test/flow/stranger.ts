@@ -77,7 +77,7 @@ export async function aStranger(t: TestContext, world: World, token: string | un
     claim: async (pods) => {
       const snapshot = async (): Promise<string> => {
         const told = answer("ack", "resend");
-        say({ $case: "snapshot", value: { sequence: ++sequence, pods: pods.map(toPodReport) } });
+        say({ $case: "snapshot", value: { sequence: ++sequence, pods: pods.map(toPodReport), more: false } });
         return await told;
       };
       if ((await snapshot()) === "resend") await snapshot(); // one that drops most of what was told is believed at the second time

@@ -33,9 +33,10 @@ const aToken = (over: { node?: string; audience?: string; user?: string; exp?: n
 
 /** The TokenReview API: answers as a real API server does (kubernetes.md §4); `away` refuses connections. */
 function anApiServer() {
-  const state = { away: false, reviews: 0 };
+  const state = { away: false, reviews: 0, held: Promise.resolve() };
   const create = async <T>(path: string, body: unknown): Promise<T> => {
     state.reviews++;
+    await state.held;
     if (state.away) throw new KubeApiError(`POST ${path}`, "transport", "connect ECONNREFUSED");
     const { token } = (body as { spec: { token: string } }).spec;
     const claims = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString());
@@ -134,7 +135,7 @@ function anAgent(t: TestContext, port: number, token: string | undefined = aToke
 
 const snapshot = (sequence: bigint, ...uids: string[]): Body => ({
   $case: "snapshot",
-  value: { sequence, pods: uids.map((uid) => toPodReport(aPod(uid))) },
+  value: { sequence, pods: uids.map((uid) => toPodReport(aPod(uid))), more: false },
 });
 const difference = (sequence: bigint, changed: string[], removed: string[] = []): Body => ({
   $case: "difference",
@@ -158,7 +159,10 @@ async function until(claim: () => boolean, what: string): Promise<void> {
 test("hello, snapshot, difference and digest reach the registry, each acknowledged after it was applied", async (t) => {
   const { port, registry, observer } = await aCoordinator(t);
   const agent = anAgent(t, port);
-  assert.deepEqual(await agent.hello(), { $case: "welcome", value: { protocolVersion: 1, replica: "replica-1" } });
+  assert.deepEqual(await agent.hello(), {
+    $case: "welcome",
+    value: { protocolVersion: 1, replica: "replica-1", maxMessageBytes: 1_048_576 },
+  });
   agent.say(snapshot(1n, "p1", "p2"));
   assert.deepEqual(await agent.next(), ack(1n));
   assert.deepEqual([...registry.pods.values()], [aPod("p1"), aPod("p2")]);
@@ -359,9 +363,75 @@ test("a snapshot of 500 kB is one message", async (t) => {
   await agent.hello();
   const annotated = { text: "x".repeat(1_000) };
   const pods = Array.from({ length: 500 }, (_, index) => toPodReport(aPod(`p${index}`, { labels: annotated })));
-  agent.say({ $case: "snapshot", value: { sequence: 1n, pods } });
+  agent.say({ $case: "snapshot", value: { sequence: 1n, pods, more: false } });
   assert.deepEqual(await agent.next(), ack(1n));
   assert.equal(registry.pods.size, 500);
+});
+
+test("nothing of a call is read before its token is accepted", async (t) => {
+  const { port, api, observer } = await aCoordinator(t);
+  const stranger = anAgent(t, port, "");
+  const big = "x".repeat(900_000);
+  stranger.say({ $case: "hello", value: { nodeName: "a", protocolVersion: 1, instanceId: big } });
+  assert.equal((await stranger.ended()).code, status.UNAUTHENTICATED);
+  const held = Promise.withResolvers<void>();
+  api.state.held = held.promise;
+  const agent = anAgent(t, port);
+  const welcome = agent.hello();
+  await until(() => api.state.reviews > 0, "the token is reviewed");
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.deepEqual(
+    observer.lines.filter((line) => line.startsWith("message")),
+    [],
+  );
+  held.resolve();
+  assert.equal((await welcome)?.$case, "welcome");
+  assert.ok(observer.lines.includes("stream refused"));
+});
+
+test("a token that was refused is not reviewed again at once", async (t) => {
+  const { port, api } = await aCoordinator(t);
+  const token = aToken({ user: "system:serviceaccount:x:y" });
+  for (let times = 0; times < 3; times++) assert.equal((await anAgent(t, port, token).ended()).code, status.PERMISSION_DENIED);
+  assert.equal(api.state.reviews, 1);
+});
+
+test("a message of more than 1 MiB ends the stream", async (t) => {
+  const { port } = await aCoordinator(t);
+  const agent = anAgent(t, port);
+  await agent.hello();
+  const labels = { text: "x".repeat(1_100_000) };
+  agent.say({ $case: "snapshot", value: { sequence: 1n, pods: [toPodReport(aPod("p1", { labels }))], more: false } });
+  assert.equal((await agent.ended()).code, status.RESOURCE_EXHAUSTED);
+});
+
+test("a snapshot in parts counts when its last part has come", async (t) => {
+  const { port, registry } = await aCoordinator(t);
+  const agent = anAgent(t, port);
+  await agent.hello();
+  const part = (more: boolean, ...uids: string[]): Body => ({
+    $case: "snapshot",
+    value: { sequence: 1n, pods: uids.map((uid) => toPodReport(aPod(uid))), more },
+  });
+  agent.say(part(true, "p1", "p2"));
+  agent.say(part(true, "p3"));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(registry.pods.size, 0);
+  agent.say(part(false, "p4"));
+  assert.deepEqual(await agent.next(), ack(1n));
+  assert.deepEqual([...registry.pods.keys()], ["p1", "p2", "p3", "p4"]);
+});
+
+test("a snapshot that never ends does", async (t) => {
+  const { port, registry } = await aCoordinator(t);
+  const agent = anAgent(t, port);
+  await agent.hello();
+  const pods = Array.from({ length: 2_000 }, (_, n) => toPodReport(aPod(`p${n}`)));
+  for (let part = 0; part < 8; part++) agent.say({ $case: "snapshot", value: { sequence: 1n, pods, more: true } });
+  const { code, details } = await agent.ended();
+  assert.equal(code, status.RESOURCE_EXHAUSTED);
+  assert.match(details, /more than 14000 Pods/);
+  assert.equal(registry.pods.size, 0);
 });
 
 test("a client that vanishes without a word closes its session", async (t) => {

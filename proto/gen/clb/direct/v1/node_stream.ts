@@ -265,6 +265,8 @@ export interface Welcome {
   protocolVersion: number;
   /** Identity of the replica, e.g. its Pod's name. */
   replica: string;
+  /** Longer messages end the stream; 0: it does not take snapshots in parts. */
+  maxMessageBytes: number;
 }
 
 /** All Pods of the node. */
@@ -273,6 +275,11 @@ export interface Snapshot {
   sequence: bigint;
   /** Every Pod that the API server has for the node. */
   pods: PodReport[];
+  /**
+   * Another part with the same sequence follows; it is applied and acknowledged when the last part has come. Only for a coordinator whose
+   * welcome names max_message_bytes: others would take the part for the whole.
+   */
+  more: boolean;
 }
 
 /** Changes since sequence - 1. */
@@ -933,7 +940,7 @@ export const Hello: MessageFns<Hello> = {
 };
 
 function createBaseWelcome(): Welcome {
-  return { protocolVersion: 0, replica: "" };
+  return { protocolVersion: 0, replica: "", maxMessageBytes: 0 };
 }
 
 export const Welcome: MessageFns<Welcome> = {
@@ -943,6 +950,9 @@ export const Welcome: MessageFns<Welcome> = {
     }
     if (message.replica !== "") {
       writer.uint32(18).string(message.replica);
+    }
+    if (message.maxMessageBytes !== 0) {
+      writer.uint32(24).uint32(message.maxMessageBytes);
     }
     return writer;
   },
@@ -976,6 +986,14 @@ export const Welcome: MessageFns<Welcome> = {
             message.replica = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.maxMessageBytes = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -995,12 +1013,13 @@ export const Welcome: MessageFns<Welcome> = {
     const message = createBaseWelcome();
     message.protocolVersion = object.protocolVersion ?? 0;
     message.replica = object.replica ?? "";
+    message.maxMessageBytes = object.maxMessageBytes ?? 0;
     return message;
   },
 };
 
 function createBaseSnapshot(): Snapshot {
-  return { sequence: 0n, pods: [] };
+  return { sequence: 0n, pods: [], more: false };
 }
 
 export const Snapshot: MessageFns<Snapshot> = {
@@ -1013,6 +1032,9 @@ export const Snapshot: MessageFns<Snapshot> = {
     }
     for (const v of message.pods) {
       PodReport.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.more !== false) {
+      writer.uint32(24).bool(message.more);
     }
     return writer;
   },
@@ -1046,6 +1068,14 @@ export const Snapshot: MessageFns<Snapshot> = {
             message.pods.push(PodReport.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1065,6 +1095,7 @@ export const Snapshot: MessageFns<Snapshot> = {
     const message = createBaseSnapshot();
     message.sequence = (object.sequence !== undefined && object.sequence !== null) ? BigInt(object.sequence) : 0n;
     message.pods = object.pods?.map((e) => PodReport.fromPartial(e)) || [];
+    message.more = object.more ?? false;
     return message;
   },
 };

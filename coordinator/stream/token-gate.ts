@@ -1,0 +1,156 @@
+import { createHash } from "node:crypto";
+import { type Metadata, ServerInterceptingCall, type ServerInterceptor, status } from "@grpc/grpc-js";
+import type { Clock } from "../../common/clock.ts";
+import type { Logger } from "../../common/log.ts";
+import { OVER } from "../../common/signals.ts";
+import { NodeStreamServiceService } from "../../proto/gen/clb/direct/v1/node_stream.ts";
+import type { StreamObserver } from "../nodes/node-session.ts";
+import type { Admission } from "./admission.ts";
+import { StreamEnd, statusOf } from "./stream-end.ts";
+import { type Identity, type ReviewToken, TokenRefused } from "./token-review.ts";
+
+export type TokenGateDeps = {
+  readonly review: ReviewToken;
+  readonly admission: Admission;
+  readonly observer: StreamObserver;
+  readonly clock: Clock;
+  readonly log: Logger;
+};
+
+/** Nothing of a call is read before its token is accepted: a stranger costs its connection and its headers. */
+export interface TokenGate {
+  readonly interceptor: ServerInterceptor;
+  /** Of a call that was let in. */
+  identityOf(metadata: Metadata): Identity | undefined;
+}
+
+/** Reviews under way at a time, 3 ms each (kubernetes.md §4); the others wait, by turns of their addresses. Own choice. */
+const MOST_REVIEWS = 32;
+/** Of one address, and of all: an agent has one, and one more for each replica and during a rollout. What is above is told to come back. */
+const MOST_WAITING = { each: 512, all: 8_192 };
+const COME_BACK_MS = 1_000;
+/** A token that was refused is not reviewed again for so long. */
+const REFUSED_MS = 30_000;
+const MOST_REFUSED = 5_000;
+/** A projected token has about 1 kB. */
+const LONGEST_TOKEN = 8_192;
+/** Refusals are logged once in so long, with their number. */
+const TELL_EVERY_MS = 10_000;
+
+type Turn = { readonly run: () => void };
+
+export function makeTokenGate(deps: TokenGateDeps): TokenGate {
+  const { admission, observer, clock, log } = deps;
+  const identities = new WeakMap<Metadata, Identity>();
+  const reviews = makeTurns();
+  const refused = new Map<string, { readonly error: TokenRefused; readonly untilMs: number }>();
+  const told = { atMs: Number.NEGATIVE_INFINITY, since: 0 };
+
+  const review = async (token: string, peer: string, signal: AbortSignal): Promise<Identity> => {
+    if (token.length > LONGEST_TOKEN) throw new TokenRefused("unauthenticated", "token is too long to be one of a ServiceAccount");
+    const key = createHash("sha256").update(token).digest("base64");
+    const known = refused.get(key);
+    if (known !== undefined && known.untilMs > clock.now()) throw known.error;
+    try {
+      // Without a token nobody needs to be asked.
+      if (token === "") return await deps.review(token, undefined, signal);
+      return await reviews.take(addressOf(peer), () => deps.review(token, undefined, signal));
+    } catch (error) {
+      if (error instanceof TokenRefused && token !== "") remember(key, error);
+      throw error;
+    }
+  };
+  const remember = (key: string, error: TokenRefused): void => {
+    refused.delete(key);
+    refused.set(key, { error, untilMs: clock.now() + REFUSED_MS });
+    for (const oldest of refused.keys()) {
+      if (refused.size <= MOST_REFUSED) break;
+      refused.delete(oldest);
+    }
+  };
+  const admit = async (metadata: Metadata, peer: string, signal: AbortSignal): Promise<void> => {
+    const [authorization = ""] = metadata.get("authorization");
+    const token = /^Bearer +(\S+)$/i.exec(authorization.toString())?.[1] ?? "";
+    const retryAfterMs = token === "" ? undefined : admission.enter(peer); // who has none is refused, not asked to come back
+    if (retryAfterMs !== undefined) {
+      observer.onStream("postponed");
+      throw new StreamEnd(status.RESOURCE_EXHAUSTED, `too many agents come at once: come again in ${retryAfterMs} ms`, retryAfterMs);
+    }
+    identities.set(metadata, await review(token, peer, signal));
+  };
+  const tell = (peer: string, error: unknown): void => {
+    if (error instanceof StreamEnd) return;
+    if (error instanceof TokenRefused) observer.onStream("refused");
+    told.since += 1;
+    if (clock.now() - told.atMs < TELL_EVERY_MS) return;
+    log.info({ peer, why: statusOf(error).details, refused: told.since }, "stream refused");
+    told.atMs = clock.now();
+    told.since = 0;
+  };
+
+  const interceptor: ServerInterceptor = (method, call) => {
+    if (method.path !== NodeStreamServiceService.connect.path) return new ServerInterceptingCall(call);
+    const peer = call.getPeer();
+    const gone = new AbortController();
+    return new ServerInterceptingCall(call, {
+      start: (next) =>
+        next({
+          onReceiveMetadata: (metadata, letIn) => {
+            admit(metadata, peer, gone.signal).then(
+              () => letIn(metadata),
+              (error: unknown) => {
+                admission.leave(peer);
+                if (!gone.signal.aborted) tell(peer, error);
+                call.sendStatus(statusOf(error));
+              },
+            );
+          },
+          onReceiveMessage: (message, onwards) => onwards(message),
+          onReceiveHalfClose: (onwards) => onwards(),
+          onCancel: () => gone.abort(OVER),
+        }),
+    });
+  };
+  return { interceptor, identityOf: (metadata) => identities.get(metadata) };
+}
+
+/** E.g. "10.0.3.7" of "10.0.3.7:40312". */
+const addressOf = (peer: string): string => peer.slice(0, Math.max(0, peer.lastIndexOf(":")));
+
+/** At most 32 at a time; who waits is served by turns of the addresses, so that thousands from one keep nobody else waiting. */
+function makeTurns() {
+  const waiting = new Map<string, Turn[]>();
+  let underWay = 0;
+  let all = 0;
+  const next = (): void => {
+    const [first] = waiting;
+    if (first === undefined || underWay >= MOST_REVIEWS) return;
+    const [address, turns] = first;
+    const turn = turns.shift();
+    waiting.delete(address);
+    if (turns.length > 0) waiting.set(address, turns); // behind the others
+    all -= 1;
+    turn?.run();
+  };
+  return {
+    take: async <T>(address: string, work: () => Promise<T>): Promise<T> => {
+      const turns = waiting.get(address) ?? [];
+      if (turns.length >= MOST_WAITING.each || all >= MOST_WAITING.all)
+        throw new StreamEnd(status.RESOURCE_EXHAUSTED, "too many tokens are being reviewed", COME_BACK_MS);
+      if (underWay >= MOST_REVIEWS) {
+        all += 1;
+        await new Promise<void>((run) => {
+          turns.push({ run });
+          waiting.set(address, turns);
+        });
+      }
+      underWay += 1;
+      try {
+        return await work();
+      } finally {
+        underWay -= 1;
+        next();
+      }
+    },
+  };
+}
