@@ -204,7 +204,15 @@ async function prepare({ client }: Cluster, install: ProductOptions["install"]):
   if (install === "accounts") return await applyManifests(client, accountsOf(all));
   const { minor } = await client.get<{ minor: string }>("/version"); // e.g. "36", with some vendors "36+"
   const legacy = Number.parseInt(minor, 10) < IMPERSONATION_MINOR ? await loadInstallation("before-1.36") : [];
-  await applyManifests(client, [...withoutWorkloads(all), ...legacy]);
+  await applyManifests(client, [...withoutWorkloads(all).map(byAnnotation), ...legacy]);
+}
+
+/** The coordinators here run with OWNERSHIP=annotation: what the chart makes of `ownership: annotation`. */
+function byAnnotation(manifest: Manifest): Manifest {
+  if (manifest.kind !== "ValidatingAdmissionPolicy") return manifest;
+  const spec = manifest["spec"] as { readonly variables?: readonly { readonly name: string; readonly expression: string }[] };
+  const variables = spec.variables?.map((one) => (one.name === "byAnnotation" ? { ...one, expression: "true" } : one));
+  return { ...manifest, spec: { ...spec, ...(variables && { variables }) } };
 }
 
 /** On real nodes an image that only waits; where it is not there, nobody is to look for it elsewhere. */

@@ -10,6 +10,7 @@ import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { AGENT_SERVICE_ACCOUNT, COORDINATOR_SERVICE_ACCOUNT, DEFAULT_NAMESPACE } from "../../common/names.ts";
 import { loadInstallation } from "../cluster/manifests.ts";
 import { onlyOn, type SeenRequest } from "./cluster.ts";
+import { checkOwnObjects, checkPodFence, checkServiceFence } from "./fences.ts";
 import { applyExample, startWorld, until, type World } from "./world.ts";
 
 type Rule = { readonly resources: readonly string[]; readonly verbs: readonly string[] };
@@ -129,21 +130,21 @@ test("both processes can do what they need, and nothing else", { skip, timeout: 
     assert.equal(await codeOf(plain.list("/api/v1/namespaces/clb-direct/secrets")), 403);
   });
 
-  await t.test("our token can change our condition of a Pod and nothing else of it", async () => {
-    const coordinator = await as(t, world, COORDINATOR_SERVICE_ACCOUNT, "clb-direct-coordinator-0");
+  await t.test("of Pods, Services and our own Namespace our token can change what is ours, and no other field", async (inner) => {
+    const ours = await as(t, world, COORDINATOR_SERVICE_ACCOUNT, "clb-direct-coordinator-0");
+    const clients = { admin: world.client, ours };
     const [pod] = ready;
     assert.ok(pod);
-    const patch = (body: object): Promise<number | undefined> =>
-      codeOf(coordinator.patch(`${pods}/${pod.metadata.name}/status`, { metadata: { uid: pod.metadata.uid }, ...body }, "strategic"));
-    const condition = (type: string): object => ({ status: { conditions: [{ type, status: "True", reason: "Test", message: "" }] } });
-    assert.equal(await patch(condition("cloud.tencent.com/load-balancer-backendgroup-ready")), 200);
-    assert.equal(await patch(condition("Ready2")), 422);
-    assert.equal(await patch({ status: { phase: "Failed" } }), 422);
-    assert.equal(await patch({ metadata: { uid: pod.metadata.uid, labels: { stolen: "true" } } }), 422);
-    assert.equal(
-      await codeOf(coordinator.patch(`${pods}/${pod.metadata.name}`, { metadata: { labels: { stolen: "true" } } }, "merge")),
-      403,
-    );
-    assert.equal(await codeOf(coordinator.delete(`${pods}/${pod.metadata.name}`)), 403);
+    const path = `${pods}/${pod.metadata.name}`;
+    await inner.test("pods/status", () => checkPodFence(clients, path));
+    await inner.test("services/status", async () => {
+      const spec = { selector: { app: "web" }, ports: [{ port: 80 }] };
+      const foreign = { apiVersion: "v1", kind: "Service", metadata: { name: "foreign", namespace: "demo" }, spec };
+      await world.client.create("/api/v1/namespaces/demo/services", foreign);
+      await checkServiceFence(clients, "/api/v1/namespaces/demo/services/web", "/api/v1/namespaces/demo/services/foreign");
+    });
+    await inner.test("our Namespace", () => checkOwnObjects(clients, DEFAULT_NAMESPACE));
+    assert.equal(await codeOf(ours.patch(path, { metadata: { labels: { stolen: "true" } } }, "merge")), 403);
+    assert.equal(await codeOf(ours.delete(path)), 403);
   });
 });

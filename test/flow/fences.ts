@@ -1,0 +1,134 @@
+/** What the coordinator's rights would allow and the policies do not, field by field, on a real API server. */
+import assert from "node:assert/strict";
+import { KubeApiError } from "../../common/kubernetes/api-error.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
+import { DEFAULT_GATE_TYPE, FINALIZER, LOAD_BALANCER_ID } from "../../common/names.ts";
+
+/** `admin` may everything; `ours` has the coordinator's token. */
+export type Clients = { readonly admin: KubeClient; readonly ours: KubeClient };
+type Live = {
+  readonly metadata: Record<string, unknown> & { readonly name: string; readonly uid: string };
+  readonly status?: Record<string, unknown>;
+};
+
+const codeOf = async (request: Promise<unknown>): Promise<number | undefined> =>
+  await request.then(
+    () => 200,
+    (error: unknown) => (error instanceof KubeApiError ? error.code : undefined),
+  );
+/** What nobody but the API server writes. */
+const compared = ({ metadata, ...rest }: Live): object => {
+  const { managedFields: _, resourceVersion: __, ...kept } = metadata;
+  return { metadata: kept, ...rest };
+};
+
+/** Each patch is refused (403), or changes nothing because the API server itself refuses or ignores it. */
+async function changeNothing({ admin, ours }: Clients, path: string, bodies: Readonly<Record<string, object>>): Promise<void> {
+  for (const [what, body] of Object.entries(bodies)) {
+    const before = await admin.get<Live>(path);
+    const code = await codeOf(ours.patch(`${path}/status`, body, "merge"));
+    const after = await admin.get<Live>(path);
+    assert.deepEqual(compared(after), compared(before), `${what} of ${path} was changed (${code})`);
+    assert.ok(code === 403 || code === 422 || code === 400 || code === 200, `${what}: ${code}`);
+  }
+}
+
+const SOMETHING = "10.244.99.99";
+const METADATA = {
+  labels: { metadata: { labels: { stolen: "true" } } },
+  annotations: { metadata: { annotations: { "example.com/stolen": "true" } } },
+  finalizers: { metadata: { finalizers: ["example.com/stolen"] } },
+  owners: { metadata: { ownerReferences: [{ apiVersion: "v1", kind: "Pod", name: "x", uid: "x" }] } },
+};
+/** PodStatus of Kubernetes 1.36; what a server does not know it drops. */
+const POD_STATUS: Readonly<Record<string, unknown>> = {
+  phase: "Failed",
+  message: "stolen",
+  reason: "Evicted",
+  nominatedNodeName: "elsewhere",
+  hostIP: SOMETHING,
+  hostIPs: [{ ip: SOMETHING }],
+  podIP: SOMETHING,
+  podIPs: [{ ip: SOMETHING }],
+  startTime: "2020-01-01T00:00:00Z",
+  qosClass: "Guaranteed",
+  resize: "InProgress",
+  observedGeneration: 99,
+  allocatedResources: { cpu: "1" },
+  resources: { requests: { cpu: "1" } },
+  initContainerStatuses: [],
+  containerStatuses: [],
+  ephemeralContainerStatuses: [{ name: "x", ready: true, restartCount: 0, image: "x", imageID: "x" }],
+  resourceClaimStatuses: [{ name: "x", resourceClaimName: "x" }],
+  extendedResourceClaimStatus: { resourceClaimName: "x", requestMappings: [] },
+  nodeAllocatableResourceClaimStatuses: [],
+};
+
+/** Of a Pod with our gate True: our condition, kept True, and nothing else. */
+export async function checkPodFence(clients: Clients, path: string): Promise<void> {
+  const { admin, ours } = clients;
+  const { metadata } = await admin.get<Live>(path);
+  const strategic = (conditions: readonly object[]): Promise<number | undefined> =>
+    codeOf(ours.patch(`${path}/status`, { metadata: { uid: metadata.uid }, status: { conditions } }, "strategic"));
+  const gate = (status: string, more: object = {}): object => ({ type: DEFAULT_GATE_TYPE, status, reason: "Test", message: "", ...more });
+  assert.equal(await strategic([gate("True")]), 200);
+  assert.equal(await strategic([gate("False")]), 403, "a gate that was True");
+  assert.equal(await strategic([gate("True", { message: "x".repeat(5_000) })]), 403, "a message without end");
+  for (const type of ["Ready", "ContainersReady", "PodScheduled", "DisruptionTarget", "example.com/other"])
+    assert.equal(await strategic([{ type, status: "False", reason: "Stolen" }]), 403, type);
+  assert.equal(await strategic([{ $patch: "delete", type: DEFAULT_GATE_TYPE }]), 403, "our condition taken away");
+  const fields = Object.entries(POD_STATUS).map(([field, value]) => [field, { status: { [field]: value } }]);
+  const spec = { spec: { activeDeadlineSeconds: 1, containers: [{ name: "main", image: "stolen" }] } };
+  await changeNothing(clients, path, { ...METADATA, ...Object.fromEntries(fields), conditions: { status: { conditions: [] } }, spec });
+}
+
+/** Of a Service of ours: address, our annotations and our finalizer; of one that is not, nothing at all. */
+export async function checkServiceFence(clients: Clients, own: string, foreign: string): Promise<void> {
+  const { admin, ours } = clients;
+  const { status } = await admin.get<Live>(own);
+  const write = (path: string, body: object): Promise<number | undefined> => codeOf(ours.patch(`${path}/status`, body, "merge"));
+  assert.equal(await write(own, { metadata: { annotations: { [LOAD_BALANCER_ID]: "lb-test" } } }), 200);
+  assert.equal(await write(own, { status: { loadBalancer: { ingress: [{ ip: "198.18.0.1" }] } } }), 200);
+  await admin.patch(`${own}/status`, { status }, "merge");
+  const other = [{ type: "Other", status: "True", reason: "X", message: "", lastTransitionTime: "2026-01-01T00:00:00Z" }];
+  await changeNothing(clients, own, {
+    ...METADATA,
+    conditions: { status: { conditions: other } },
+    spec: { spec: { externalIPs: [SOMETHING] } },
+  });
+  await changeNothing(clients, foreign, {
+    ...METADATA,
+    address: { status: { loadBalancer: { ingress: [{ ip: SOMETHING }] } } },
+    mark: { metadata: { finalizers: [FINALIZER] } },
+    annotation: { metadata: { annotations: { [LOAD_BALANCER_ID]: "lb-test" } } },
+    conditions: { status: { conditions: other } },
+  });
+}
+
+/** Of our own Namespace: names and types. */
+export async function checkOwnObjects({ ours }: Clients, namespace: string): Promise<void> {
+  const path = (resource: string): string => `/api/v1/namespaces/${namespace}/${resource}`;
+  const create = (kind: "Secret" | "ConfigMap", name: string, more: object = {}): Promise<number | undefined> =>
+    codeOf(
+      ours.create(path(kind === "Secret" ? "secrets" : "configmaps"), { apiVersion: "v1", kind, metadata: { name, ...more }, ...more }),
+    );
+  const token = { type: "kubernetes.io/service-account-token", annotations: { "kubernetes.io/service-account.name": "default" } };
+  assert.equal(await create("Secret", "stolen-token", token), 403);
+  assert.equal(await create("Secret", "clb-direct-ca", token), 403, "a token under the name of one of ours");
+  assert.equal(await create("Secret", "other"), 403);
+  assert.equal(await create("ConfigMap", "other"), 403);
+  assert.equal(await create("ConfigMap", "clb-direct-record-lb-1-0", { finalizers: ["example.com/x"] }), 403);
+  for (const name of ["clb-direct-record-lb-test-0", "clb-direct-journal-lb-test"]) {
+    assert.equal(await create("ConfigMap", name), 200, name);
+    assert.equal(await codeOf(ours.delete(`${path("configmaps")}/${name}`)), 200, name);
+  }
+  assert.equal(await codeOf(ours.delete(`${path("configmaps")}/clb-direct-ca-bundle`)), 403);
+  assert.equal(await codeOf(ours.patch(`${path("configmaps")}/kube-root-ca.crt`, { data: { "ca.crt": "stolen" } }, "merge")), 403);
+  assert.equal(await codeOf(ours.delete(`${path("configmaps")}/kube-root-ca.crt`)), 403);
+  const event = { reason: "Stolen", type: "Normal", message: "x", involvedObject: { kind: "Pod", namespace, name: "x" } };
+  const metadata = { name: "stolen", namespace };
+  assert.equal(
+    await codeOf(ours.create(path("events"), { metadata, ...event, source: { component: "kubelet" }, reportingComponent: "kubelet" })),
+    403,
+  );
+}
