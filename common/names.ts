@@ -26,8 +26,12 @@ export const CA_BUNDLE_CONFIG_MAP = "clb-direct-ca-bundle";
 /** Key of the ConfigMap above; the agents mount it as a file of this name. */
 export const CA_BUNDLE_KEY = "ca.crt";
 export const LEADER_LEASE = "clb-direct-leader";
-/** One ConfigMap per load balancer, `clb-direct-journal-<load balancer id>`: its address claims. */
-export const ADDRESS_CLAIMS_PREFIX = "clb-direct-journal-";
+/** ConfigMaps `clb-direct-record-<load balancer id>-<n>`: what its owners have, and for which Pods its addresses are bound. */
+export const RECORD_PREFIX = "clb-direct-record-";
+/** On these ConfigMaps; the value is the identity of the cluster whose record it is. */
+export const RECORD_LABEL = "clb-direct.io/record";
+/** The records of former versions, one ConfigMap per load balancer: address -> UID of a Pod. Read where there is no record. */
+export const FORMER_RECORD_PREFIX = "clb-direct-journal-";
 
 export const AGENT_SERVICE_ACCOUNT = "clb-direct-agent";
 export const COORDINATOR_SERVICE_ACCOUNT = "clb-direct-coordinator";

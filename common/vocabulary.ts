@@ -16,6 +16,10 @@
  * - intent: what an owner asks for: which load balancer, which Pods, which ports.
  * - standing: of an owner: waiting for its load balancer, served, held or deleted; of a Pod: the backend that one port of an owner makes of
  *   it, or why it makes none.
+ * - record: what is stored of a load balancer in our Namespace and outlives a leader: what its owners have, and for which Pods its addresses
+ *   are bound.
+ * - vanished: of an owner whose object is gone although nobody saw its deletion: what it has stays, and only ends of Pods count, until an
+ *   object of the same name takes it over.
  * - held: of an owner that cannot be read, and no earlier intent of it is known: what it has stays as it is, and only ends of Pods count.
  * - selection: the Pods that one port of an owner selects, with their standings.
  *
@@ -23,7 +27,7 @@
  * - place: where targets are bound: a listener of layer 4, or a rule of a listener of layer 7.
  * - slot: a place, an address and a port: what the cloud tells apart.
  * - backend: a Pod in a slot. The cloud's word is target; it knows no Pods.
- * - address claim: the record of the Pod for which a load balancer has an address bound. Written before the bind, it survives restarts; an
+ * - address claim: the entry of the record that names the Pod for which a load balancer has an address bound. Written before the bind, it survives restarts; an
  *   address that is bound nowhere any more is forgotten.
  * - adoption: the address claim for a wanted target that somebody else has bound.
  * - foreign: of a listener whose name is not ours, and of a target without an address claim whose address no Pod has: left alone.

@@ -92,6 +92,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     mirrorChanged: (id, change) => wakeUps.mirrorChanged(id, change),
     addressesClaimed: (id, ips) => wakeUps.addressesClaimed(id, ips),
     podsDeselected: (podUids) => wakeUps.podsDeselected(podUids),
+    ownerRestored: (owner) => wakeUps.intentChanged(owner),
     podChanged: (selection) => {
       safety.evidence.podChanged(selection);
       wakeUps.podChanged(selection);
@@ -104,10 +105,6 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const safety = makeSafety(state, findings, deps);
   const { guard, causes } = safety;
   const writeLog = new WriteLog();
-  const onMade = (made: Made): void => {
-    writeLog.note(made, causes(made.loadBalancerId, made.before), log);
-    metrics.onMade(made.call, made.result, made.waitedMs / 1000);
-  };
 
   const loadBalancers = makeLoadBalancersController({
     api,
@@ -118,7 +115,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     log,
     settings,
     ...makeFindings(findings, guard),
-    onMade,
+    onMade: noting(writeLog, causes, deps),
     onWrite: metrics.onWrite,
     onOutcome: onOutcome("loadBalancers"),
     wakeUps: () => wakeUps,
@@ -152,7 +149,14 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     run: async (stop, hard) => {
       const judging = reachability?.queue.run(stop, hard).finally(() => reachability.close());
       const gatesRun = policy === "observe" ? [] : [gates.queue.run(stop, hard)]; // a gate is a write
-      await Promise.all([owners.queue.run(stop, hard), loadBalancers.run(stop, hard), ...gatesRun, judging, health.run(stop)]);
+      await Promise.all([
+        state.records.run(stop),
+        owners.queue.run(stop, hard),
+        loadBalancers.run(stop, hard),
+        ...gatesRun,
+        judging,
+        health.run(stop),
+      ]);
       state.close();
     },
   };
@@ -169,6 +173,14 @@ const gaugesOf = (
   parkedRemovals: () => guard.parkedCount,
   mirrorAgeSeconds: () => mirror.oldestReadSeconds(clock.now()),
 });
+
+/** Notes what was written, and why. */
+const noting =
+  (writeLog: WriteLog, causes: ReturnType<typeof makeCauses>, { metrics, log }: Pick<ControllersDeps, "metrics" | "log">) =>
+  (made: Made): void => {
+    writeLog.note(made, causes(made.loadBalancerId, made.before), log);
+    metrics.onMade(made.call, made.result, made.waitedMs / 1000);
+  };
 
 function cloudOf(
   { clock, log, transport, metrics, settings }: ControllersDeps,

@@ -76,13 +76,13 @@ async function ownLoadBalancers(clb: ClbCall, clusterId: string, signal: AbortSi
 }
 
 /**
- * All listeners with their rules, and the targets of those whose names `isWanted` picks: one DescribeTargets
+ * All listeners with their rules, and the targets of those that `isWanted` picks by name or id: one DescribeTargets
  * per 20 of them, after the list itself. The others come without targets, whatever is bound there.
  */
 async function listeners(
   clb: ClbCall,
   loadBalancerId: string,
-  isWanted: (listenerName: string) => boolean,
+  isWanted: (listenerName: string, listenerId: string) => boolean,
   signal: AbortSignal,
 ): Promise<Listener[]> {
   const answer = await clb.call<DescribeListenersRequest, DescribeListenersResponse>(
@@ -100,7 +100,7 @@ async function listeners(
       false,
     );
   const targets = new Map<string, Target[]>();
-  const wanted = bare.flatMap(({ listenerId, name }) => (isWanted(name) ? listenerId : []));
+  const wanted = bare.flatMap(({ listenerId, name }) => (isWanted(name, listenerId) ? listenerId : []));
   for (const ids of chunks(wanted, PAGE.targetListeners)) {
     const part = await clb.call<DescribeTargetsRequest, DescribeTargetsResponse>(
       "DescribeTargets",

@@ -59,6 +59,7 @@ export function makeClbWrites(clb: ClbCall) {
     createListeners: over(createListeners),
     createRules: over(createRules),
     modifyPlace: over(modifyPlace),
+    renameListener: over(renameListener),
     deleteListeners: over(deleteListeners),
     deleteRules: over(deleteRules),
     bind: over(bind),
@@ -186,6 +187,17 @@ async function modifyPlace(clb: ClbCall, loadBalancerId: string, place: PlaceId,
   const request: ModifyRuleRequest = { ...common, LocationId: locationId };
   const answer = await clb.call<ModifyRuleRequest, { RequestId?: string }>("ModifyRule", request, signal);
   await clb.settle("ModifyRule", 1, answer.RequestId, signal);
+}
+
+async function renameListener(
+  clb: ClbCall,
+  loadBalancerId: string,
+  { listenerId, name }: { readonly listenerId: string; readonly name: string },
+  signal: AbortSignal,
+): Promise<void> {
+  const request: ModifyListenerRequest = { LoadBalancerId: loadBalancerId, ListenerId: listenerId, ListenerName: name };
+  const answer = await clb.call<ModifyListenerRequest, { RequestId?: string }>("ModifyListener", request, signal);
+  await clb.settle("ModifyListener", 1, answer.RequestId, signal);
 }
 
 async function deleteListeners(clb: ClbCall, loadBalancerId: string, listenerIds: readonly string[], signal: AbortSignal): Promise<void> {

@@ -20,6 +20,7 @@ export type Call =
   | { readonly lane: "structure"; readonly settings: Partial<LoadBalancerSettings> }
   | { readonly lane: "bind"; readonly targets: readonly BoundSlot[] }
   | (PlaceId & { readonly lane: "tune"; readonly healthCheck: HealthCheck; readonly scheduler?: Scheduler })
+  | { readonly lane: "tune"; readonly rename: { readonly listenerId: string; readonly name: string } }
   | { readonly lane: "delete"; readonly listenerIds: readonly string[] }
   | { readonly lane: "delete"; readonly rules: { readonly listenerId: string; readonly locationIds: readonly string[] } };
 

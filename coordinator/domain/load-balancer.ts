@@ -52,7 +52,10 @@ export type Place = PlaceId & {
 };
 /** `rules` and `targets`: a listener has the one or the other. */
 export type Listener = Place & {
+  /** Says whose it is: the one in the cloud, or where its id is on record the one that it should have. */
   readonly name: string;
+  /** The name in the cloud, where that is another one. */
+  readonly shownName?: string;
   readonly protocol: string;
   readonly port: number;
   readonly rules: readonly Rule[];

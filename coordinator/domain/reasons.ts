@@ -39,6 +39,7 @@ export const EVENT_REASONS = [
   "ListenerConflict",
   "ListenerDrift",
   "ListenerInterrupted",
+  "ListenerRenamed",
   "NetworkModesMixed",
   "NoBackends",
   "NoEffect",

@@ -11,9 +11,10 @@ export function keepKnown(known: readonly Listener[], read: readonly Listener[])
       const same = rulesById.get(rule.locationId);
       return same !== undefined && same.domain === rule.domain && same.url === rule.url && isSamePlace(same, rule) ? same : rule;
     });
-    const { name, protocol, port } = listener;
+    const { name, shownName, protocol, port } = listener;
     const isSame =
       before.name === name &&
+      before.shownName === shownName &&
       before.protocol === protocol &&
       before.port === port &&
       before.rules.length === rules.length &&

@@ -4,7 +4,7 @@ import { member } from "../../common/kubernetes/json-member.ts";
 import { readsOf } from "../../common/kubernetes/reads-of.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
-import { ADDRESS_CLAIMS_PREFIX } from "../../common/names.ts";
+import { RECORD_PREFIX } from "../../common/names.ts";
 import { type ApiDenied, apiDenied } from "../domain/api-denied.ts";
 import type { ObjectRef, Problem } from "../domain/problem.ts";
 
@@ -83,11 +83,10 @@ function resourceOf(path: string): string {
 
 /** Whose work the write was. */
 function waitingFor(path: string, body: unknown, { ownersOf }: Tellers): readonly ObjectRef[] {
-  const [, record] = new RegExp(`/configmaps/${ADDRESS_CLAIMS_PREFIX}([^/]+)$`).exec(path) ?? [];
   const created = String(member(member(body, "metadata"), "name"));
+  const [, record] =
+    new RegExp(`/configmaps/${RECORD_PREFIX}(.+)-\\d+$`).exec(path.endsWith("/configmaps") ? `${path}/${created}` : path) ?? [];
   if (record !== undefined) return ownersOf(record);
-  if (path.endsWith("/configmaps") && created.startsWith(ADDRESS_CLAIMS_PREFIX))
-    return ownersOf(created.slice(ADDRESS_CLAIMS_PREFIX.length));
   const [, namespace, kind, name] = /\/namespaces\/([^/]+)\/(services|pods)\/([^/]+)\/status$/.exec(path) ?? [];
   const uid = member(member(body, "metadata"), "uid");
   if (namespace === undefined || name === undefined || typeof uid !== "string") return [];

@@ -84,7 +84,8 @@ function namesOf(call: Call, { pod, owner, gone }: Causes): string[] {
       if ("settings" in call) return [];
       return "create" in call ? call.create.listeners.map(({ name }) => owner(name)) : [owner(call.createRules.listenerId)];
     case "tune":
-      return "weights" in call ? call.weights.map(({ listenerId }) => owner(listenerId)) : [owner(call.listenerId)];
+      if ("weights" in call) return call.weights.map(({ listenerId }) => owner(listenerId));
+      return [owner("rename" in call ? call.rename.listenerId : call.listenerId)];
     case "delete":
       return "listenerIds" in call ? call.listenerIds.map((id) => gone(id, "listener")) : [gone(call.rules.listenerId, "rule")];
     default:

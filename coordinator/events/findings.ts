@@ -44,6 +44,8 @@ export function makeFindings(deps: FindingsDeps, held: Held) {
   return {
     report: makeReport(deps, held),
     onDrift: (loadBalancerId: string, drifts: readonly Drift[]): void => tellDrift(deps, loadBalancerId, drifts),
+    onRenamed: (loadBalancerId: string, owner: ObjectRef, listener: RenamedListener): void =>
+      tellRenamed(deps, loadBalancerId, owner, listener),
     onLeftOut: (loadBalancerId: string, listenerName: string, settings: readonly string[], refusal: Refusal): void => {
       without.add(`${loadBalancerId} ${listenerName}`);
       tellLeftOut(deps, loadBalancerId, listenerName, settings, refusal);
@@ -135,6 +137,24 @@ function tellDrift(
   }
 }
 
+/** As `RenamedListener` of the listener's recorder. */
+type RenamedListener = { readonly listenerId: string; readonly shown: string; readonly because: string | undefined };
+
+function tellRenamed(
+  { tell, log }: Pick<FindingsDeps, "tell" | "log">,
+  loadBalancerId: string,
+  owner: ObjectRef,
+  { listenerId, shown, because }: RenamedListener,
+): void {
+  log.warn({ loadBalancerId, listenerId, shown, because }, "listener renamed by somebody else");
+  const at = `${owner.kind} ${owner.namespace}/${owner.name}, load balancer ${loadBalancerId}: somebody renamed listener ${listenerId} to "${shown}"`;
+  const what =
+    because === undefined
+      ? "It is served as before, and gets its name back once: its name says whose it is"
+      : `It is given up with its targets as they are, because ${because}. Give it its former name to have it served again, or delete it: then a new one is made`;
+  tell({ object: owner, type: "Warning", reason: "ListenerRenamed", message: `${at}. ${what}` });
+}
+
 type TellParkedDeps = Pick<FindingsDeps, "listenerOwners" | "tell"> & { readonly mirror: Pick<Mirror, "read"> };
 
 /** An Event for a removal that the brake holds, with what lets it go. `strays`: ids that a person released and no removal has. */
@@ -215,6 +235,7 @@ function listenerOf(call: Exclude<Call, { lane: "bind" } | { settings: unknown }
   if ("create" in call) return call.create.listeners[0]?.name;
   if ("createRules" in call) return call.createRules.listenerId;
   if ("listenerIds" in call) return call.listenerIds[0];
+  if ("rename" in call) return call.rename.listenerId;
   return "rules" in call ? call.rules.listenerId : call.listenerId;
 }
 

@@ -138,6 +138,7 @@ export function describeForTable(call: Call): { readonly call: string; readonly 
     }
     case "tune":
       if ("weights" in call) return { call: "BatchModifyTargetWeight", what: named("target", call.weights.map(targetKey)) };
+      if ("rename" in call) return { call: "ModifyListener", what: `${call.rename.listenerId} named ${call.rename.name}` };
       return { call: call.locationId === undefined ? "ModifyListener" : "ModifyRule", what: call.locationId ?? call.listenerId };
     case "delete":
       if ("rules" in call) return { call: "DeleteRule", what: named("rule", call.rules.locationIds) };

@@ -34,7 +34,14 @@ export type GatesController = { readonly queue: Worker; readonly podBindings: Po
 
 export function makeGatesController(deps: GatesDeps): GatesController {
   const { client, state, progress, clusterId, gateType, clock, log, onOutcome } = deps;
-  const podBindings = new PodBindings({ ...state, selections: state.intents.selections, progress, clock, clusterId });
+  const podBindings = new PodBindings({
+    ...state,
+    selections: state.intents.selections,
+    isCheckOff: (owner, protocol, port) => state.intents.isCheckOff(owner, protocol, port),
+    progress,
+    clock,
+    clusterId,
+  });
   const services = makeSelectingServices(state);
   const reconcile = makePodGateReconciler({
     client,

@@ -26,6 +26,8 @@ export type BindProgress = {
 
 export type PodBindingsDeps = {
   readonly selections: Pick<SelectionIndex, "ownersSelecting">;
+  /** The checks of a listener are off because somebody decided that; default: they are off for that reason. */
+  readonly isCheckOff?: (owner: OwnerIntent, protocol: string, port: number) => boolean;
   readonly mirror: Pick<Mirror, "read" | "health">;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
   readonly progress: BindProgress;
@@ -75,7 +77,7 @@ export class PodBindings {
     }
     const places = this.#deps.places?.(owner) ?? askedPlaces(this.#deps.clusterId, owner);
     return places.flatMap((asked) => {
-      const found = this.#found(loadBalancerId, asked, pod);
+      const found = this.#found(loadBalancerId, owner, asked, pod);
       if (found === undefined) return [];
       const step = this.#stuck(loadBalancerId, found.step) ?? found.step;
       return [this.#dated(pod, { service, loadBalancerId, listener: placeName(asked), at: found.at, step })];
@@ -95,7 +97,12 @@ export class PodBindings {
   }
 
   /** Undefined: the place does not ask for this Pod. */
-  #found(loadBalancerId: string, asked: AskedPlace, pod: PodFact): { readonly step: Step; readonly at: PlaceId | undefined } | undefined {
+  #found(
+    loadBalancerId: string,
+    owner: OwnerIntent,
+    asked: AskedPlace,
+    pod: PodFact,
+  ): { readonly step: Step; readonly at: PlaceId | undefined } | undefined {
     const { mirror, progress, addressClaims } = this.#deps;
     const standing = asked.standing(pod);
     if (standing === undefined) return undefined;
@@ -112,6 +119,7 @@ export class PodBindings {
       standing,
       place,
       target,
+      isCheckOff: this.#deps.isCheckOff?.(owner, asked.protocol, asked.port) !== false,
       strange: claimed !== undefined && claimed !== pod.uid,
       health: slot && mirror.health(loadBalancerId, slot)?.state,
       binding: slot !== undefined && binds(progress.running(loadBalancerId), slotKey(slot)),

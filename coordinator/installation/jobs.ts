@@ -2,12 +2,13 @@ import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import { kubePath } from "../../common/kubernetes/path.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import {
-  ADDRESS_CLAIMS_PREFIX,
   AGENT_SERVICE_ACCOUNT,
   CA_BUNDLE_CONFIG_MAP,
   CA_SECRET,
   FINALIZER,
+  FORMER_RECORD_PREFIX,
   LEADER_LEASE,
+  RECORD_PREFIX,
   SERVING_SECRET,
 } from "../../common/names.ts";
 
@@ -50,7 +51,7 @@ export async function removeOwnObjects(client: KubeClient, namespace: string): P
   const configMaps = await listAll<Named>(client, kubePath`/api/v1/namespaces/${namespace}/configmaps`);
   const ours = configMaps
     .map(({ metadata }) => metadata.name)
-    .filter((name) => name === CA_BUNDLE_CONFIG_MAP || name.startsWith(ADDRESS_CLAIMS_PREFIX));
+    .filter((name) => name === CA_BUNDLE_CONFIG_MAP || name.startsWith(RECORD_PREFIX) || name.startsWith(FORMER_RECORD_PREFIX));
   const paths = [
     ...ours.map((name) => kubePath`/api/v1/namespaces/${namespace}/configmaps/${name}`),
     ...[CA_SECRET, SERVING_SECRET].map((name) => kubePath`/api/v1/namespaces/${namespace}/secrets/${name}`),

@@ -1,12 +1,15 @@
 import type { ClbApi } from "../cloud/clb-api.ts";
 import { QuotaPoller } from "../cloud/quota-poller.ts";
 import type { Call } from "../domain/call.ts";
+import type { Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { Parked } from "../domain/safety/brake.ts";
 import { allowedCalls, keepsAll, type Policy } from "../domain/safety/policy.ts";
 import type { RemovalGuard } from "../safety/removal-guard.ts";
+import type { ListenerIdentity } from "../state/listener-identity.ts";
 import type { State } from "../state/state.ts";
 import { FailedPasses } from "../workqueue/failed-passes.ts";
 import { Worker, type WorkerDeps } from "../workqueue/worker.ts";
+import { ListenerRecorder, type ListenerRecorderDeps } from "./listener-recorder.ts";
 import { Planner } from "./planner.ts";
 import { type LoadBalancerDeps, makeLoadBalancerReconciler } from "./reconcile.ts";
 import { RefusedItems } from "./refused-items.ts";
@@ -22,11 +25,12 @@ const CONCURRENCY = 1_000;
 export type LoadBalancersDeps = Pick<LoadBalancerDeps, "api" | "clock" | "log" | "report" | "onDrift" | "onMade"> & {
   readonly api: ClbApi;
   readonly rateLimit: ResyncDeps["rateLimit"];
-  readonly state: Pick<State, "mirror" | "addressClaims" | "intents" | "facts" | "pods" | "objects">;
+  readonly state: Pick<State, "mirror" | "addressClaims" | "ownerRecords" | "identity" | "intents" | "facts" | "pods" | "ready">;
   readonly guard: RemovalGuard;
   readonly settings: LoadBalancersSettings;
   /** Told of each call of one item that the cloud refused. */
   readonly onRefused: ConstructorParameters<typeof RefusedItems>[0];
+  readonly onRenamed: ListenerRecorderDeps["onRenamed"];
   readonly onLeftOut: NonNullable<WriterDeps["onLeftOut"]>;
   readonly onWrite: NonNullable<WriterDeps["onWrite"]>;
   readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]>;
@@ -93,11 +97,12 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
     ...deps,
     ...state,
     ...settings,
-    synced: () => state.objects.synced,
+    synced: () => state.ready,
     writer,
     refusedItems,
     resync,
-    plan: (desired, actual) => planner.plan(desired, actual),
+    recorder: new ListenerRecorder({ ...state, clock, log, onRenamed: deps.onRenamed, due: (id) => wakeUps().loadBalancerDue(id) }),
+    plan: (desired, actual) => withoutUnrecorded(planner.plan(desired, actual), state.identity, actual.loadBalancerId),
     allowed: (calls) => allowedCalls(policy, calls),
     takesOver: ({ ip, podUid }) => keepsAll(policy) && pods.byIp(ip)?.uid === podUid,
     onForgotten: (id) => {
@@ -133,3 +138,9 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
     },
   };
 }
+
+/** That a listener is to be named back has to be on record first: a listener that is renamed again is another matter. */
+const withoutUnrecorded = (plan: Plan, identity: Pick<ListenerIdentity, "mayRename">, id: string): Plan => ({
+  ...plan,
+  calls: plan.calls.filter((call) => !("rename" in call) || identity.mayRename(id, call.rename.listenerId)),
+});

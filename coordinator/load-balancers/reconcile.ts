@@ -12,6 +12,7 @@ import type { Outcome, Reconcile } from "../workqueue/worker.ts";
 import { type AdoptDeps, adopt } from "./adopt.ts";
 import { pauseAfterFailedCall, pauseAfterFailedClaim } from "./failed-call.ts";
 import { Lanes } from "./lanes.ts";
+import type { ListenerRecorder } from "./listener-recorder.ts";
 import { LockWait } from "./lock-wait.ts";
 import { ensureCurrent, type RefreshDeps } from "./refresh.ts";
 import type { Writer } from "./writer.ts";
@@ -30,6 +31,8 @@ export type LoadBalancerDeps = RefreshDeps &
     readonly plan: (desired: DesiredLoadBalancer, actual: LoadBalancer) => Plan;
     /** Those calls of a plan that may be made; default: all. */
     readonly allowed?: (calls: readonly Call[]) => readonly Call[];
+    /** Keeps what is stored of owners in step; default: nothing is stored. */
+    readonly recorder?: Pick<ListenerRecorder, "keep">;
     /** Told of a load balancer that is gone, or not ours any more. */
     readonly onForgotten?: (loadBalancerId: string) => void;
     /** Told of each write that ended, well or not; not of those that met a lock. */
@@ -81,6 +84,7 @@ export function makeLoadBalancerReconciler(ports: LoadBalancerDeps): Reconcile {
     if (actual === undefined) return resync(deps);
     const desired = intents.desired(id);
     await adopt(deps, desired, actual, signal);
+    deps.recorder?.keep(desired, actual, signal);
     const plan = deps.plan(desired, actual);
     deps.report(desired, plan);
     const allowed = deps.allowed?.(plan.calls) ?? plan.calls;

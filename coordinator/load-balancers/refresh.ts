@@ -7,6 +7,7 @@ import { placesOf } from "../domain/load-balancer.ts";
 import { type Drift, driftOf } from "../domain/safety/drift.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Intents } from "../state/intents.ts";
+import type { ListenerIdentity } from "../state/listener-identity.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 import type { Resync } from "./resync.ts";
@@ -16,11 +17,13 @@ export type RefreshDeps = {
   readonly api: Pick<ClbApi, "loadBalancer" | "listeners">;
   readonly mirror: Mirror;
   readonly writer: Pick<Writer, "confirm" | "believed" | "rereadAtMs" | "rereadFailed">;
-  readonly addressClaims: Pick<AddressClaims, "load" | "keepOnly">;
+  readonly addressClaims: Pick<AddressClaims, "keepOnly">;
   readonly intents: Pick<Intents, "loadBalancerIds">;
   /** Pods that are known live, so what is claimed for them is kept; default: none is. */
   readonly facts?: Pick<PodFacts, "pods" | "confirm">;
   readonly clusterId: string;
+  /** Which listeners are ours whatever their names are; default: names alone tell. */
+  readonly identity?: Pick<ListenerIdentity, "identified" | "isRecorded">;
   /** Which load balancers are to be re-read to notice what others changed; default: none. */
   readonly resync?: Pick<Resync, "isDue" | "worked" | "failed">;
   /** Told what somebody else changed in listeners of ours. */
@@ -54,15 +57,16 @@ export async function ensureCurrent(deps: RefreshDeps, id: string, signal: Abort
 async function readAnew(deps: RefreshDeps, id: string, because: string, signal: AbortSignal): Promise<boolean> {
   const { api, mirror, addressClaims, clock, log } = deps;
   const readAtMs = clock.now();
-  await addressClaims.load(id, signal);
   const facts = await api.loadBalancer(id, signal);
   if (facts === undefined) {
     if (mirror.read(id) !== undefined) log.error({ loadBalancerId: id }, "load balancer is gone");
     mirror.forget(id);
     return false;
   }
-  const isOurs = (name: string): boolean => ownerMarkOf(name, deps.clusterId) !== undefined;
-  const read = await api.listeners(id, isOurs, signal);
+  const isOurs = (name: string, listenerId: string): boolean =>
+    ownerMarkOf(name, deps.clusterId) !== undefined || deps.identity?.isRecorded(id, listenerId) === true;
+  const shown = await api.listeners(id, isOurs, signal);
+  const read = deps.identity?.identified(id, shown) ?? shown;
   const listeners = deps.writer.believed(id, read);
   if (!deps.intents.loadBalancerIds.has(id)) return false; // its last owner went meanwhile
   const bound = new Set(

@@ -157,6 +157,7 @@ export class Writer {
         return [];
       case "tune":
         if ("weights" in call) await api.setWeights(loadBalancerId, call.weights, signal);
+        else if ("rename" in call) await api.renameListener(loadBalancerId, call.rename, signal);
         else await api.modifyPlace(loadBalancerId, call, call, signal);
         return [];
       case "structure":

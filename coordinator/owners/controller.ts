@@ -12,8 +12,11 @@ import { StatusContest } from "./status-contest.ts";
 /** Owners that are worked on at once; each waits for the cloud or the API server most of the time. */
 const CONCURRENCY = 10;
 
-export type OwnersDeps = Omit<ServiceDeps, "orders" | "contest" | "mirror" | "addressClaims" | "intents" | "service" | "synced"> & {
-  readonly state: Pick<State, "mirror" | "addressClaims" | "intents" | "objects">;
+export type OwnersDeps = Omit<
+  ServiceDeps,
+  "orders" | "contest" | "mirror" | "addressClaims" | "ownerRecords" | "intents" | "service" | "synced"
+> & {
+  readonly state: Pick<State, "mirror" | "addressClaims" | "ownerRecords" | "intents" | "objects" | "ready">;
   /** An object has had its first pass, well or badly. */
   readonly onRead: (uid: string) => void;
   readonly client: Pick<KubeClient, "list" | "patch">;
@@ -27,7 +30,7 @@ export type OwnersController = { readonly queue: Worker; readonly failed: Failed
 export function makeOwnersController(deps: OwnersDeps): OwnersController {
   const { clock, log, onOutcome, state } = deps;
   const { intents, objects } = state;
-  const synced = (): boolean => objects.synced;
+  const synced = (): boolean => state.ready;
   const service: ServiceDeps["service"] = (uid) => objects.services.records.get(uid);
   const failed = new FailedPasses(clock);
   const pass = unlessUnsent(

@@ -15,7 +15,7 @@ import type { Errand, Orders } from "./orders.ts";
 
 export type SourceDeps = {
   readonly api: Pick<ClbApi, "loadBalancer" | "ownLoadBalancers" | "createLoadBalancer">;
-  readonly mirror: Pick<Mirror, "facts">;
+  readonly mirror: Pick<Mirror, "facts" | "isGone">;
   readonly clusterId: string;
   /** VPC in which load balancers are created; undefined: the account's default. */
   readonly vpcId: string | undefined;
@@ -43,7 +43,7 @@ export async function ensureLoadBalancer(
   { service, intent, present }: { readonly service: ServiceRecord; readonly intent: ServiceIntent; readonly present: string | undefined },
   signal: AbortSignal,
 ): Promise<Found> {
-  const known = present === undefined ? undefined : deps.mirror.facts(present);
+  const known = present === undefined || deps.mirror.isGone(present) ? undefined : await factsOf(deps, present, signal);
   if (known !== undefined) {
     tellRefusedChange(deps, service, intent, known);
     if (hasAddress(known)) return { kind: "found", facts: known };
@@ -59,6 +59,10 @@ export async function ensureLoadBalancer(
   const message = tkeCode("E4018", `${at}: load balancer ${loadBalancerId} does not exist in this region: ${fix}`);
   return { kind: "blocked", blocker: { reason: "LoadBalancerNotFound", message } };
 }
+
+/** Not read yet: the Service has it since before this leader began. */
+const factsOf = async ({ mirror, api }: SourceDeps, id: string, signal: AbortSignal): Promise<LoadBalancerFacts | undefined> =>
+  mirror.facts(id) ?? (await api.loadBalancer(id, signal));
 
 /** A Service keeps the load balancer that it has; another one needs another life of it (tke-contract.md §2.7). */
 function tellRefusedChange(deps: SourceDeps, service: ServiceRecord, { source }: ServiceIntent, present: LoadBalancerFacts): void {

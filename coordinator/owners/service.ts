@@ -10,11 +10,13 @@ import { keepsAll, type Policy, type Retire } from "../domain/safety/policy.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Intents } from "../state/intents.ts";
 import type { Mirror } from "../state/mirror.ts";
+import type { OwnerRecords } from "../state/owner-records.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
 import { fitIntent, passToTargetProblem } from "./fit-intent.ts";
 import { ensureLoadBalancer, formerLoadBalancer, hasAddress, refusalOf, type SourceDeps } from "./load-balancer-source.ts";
 import { ensureFinalizer, letGo, publish, type StatusDeps, tellReadiness, withdraw } from "./owner-status.ts";
 import { notReady, readinessAt } from "./ready-condition.ts";
+import { recordOwner } from "./recorded-owner.ts";
 import { deleteSurplus, type SurplusDeps } from "./surplus.ts";
 
 export type ServiceDeps = SourceDeps &
@@ -22,6 +24,7 @@ export type ServiceDeps = SourceDeps &
   SurplusDeps & {
     readonly mirror: Mirror;
     readonly addressClaims: Pick<AddressClaims, "drop">;
+    readonly ownerRecords: OwnerRecords;
     readonly intents: Intents;
     readonly ownership: OwnershipMode;
     /** Default: off. */
@@ -67,7 +70,10 @@ export function makeServiceReconciler(deps: ServiceDeps): Reconcile {
   };
 }
 
-/** No evidence that its load balancer should change: what is there stays. Only a deletion that had begun is finished. */
+/**
+ * No evidence that its load balancer should change: what is there stays, and Pods that end are drained. Only a deletion that had begun is
+ * finished.
+ */
 function vanished(deps: ServiceDeps, uid: string): Outcome {
   const owner = deps.intents.get(uid);
   if (deps.service(uid) === undefined) deps.orders.forget(uid);
@@ -75,8 +81,18 @@ function vanished(deps: ServiceDeps, uid: string): Outcome {
   deps.contest.forget(uid);
   if (owner === undefined) return DONE;
   const loadBalancerId = loadBalancerOf(owner);
-  const deleting = owner.state === "deleted" && loadBalancerId !== undefined;
-  if (!deleting || isCleared(deps, owner.ref, loadBalancerId, owner.retain === true)) deps.intents.remove(uid);
+  const isThere = deps.service(uid) !== undefined;
+  if (loadBalancerId === undefined) deps.intents.remove(uid);
+  else if (owner.state !== "deleted" && isThere) {
+    // It is left alone from now on: what we know of it says nothing any more.
+    deps.ownerRecords.remove(loadBalancerId, uid);
+    deps.intents.remove(uid);
+  } else if (owner.state !== "deleted")
+    deps.intents.set({ ref: owner.ref, order: owner.order, selector: {}, state: "vanished", loadBalancerId });
+  else if (isCleared(deps, owner.ref, loadBalancerId, owner.retain === true)) {
+    deps.ownerRecords.remove(loadBalancerId, uid);
+    deps.intents.remove(uid);
+  }
   deps.intentChanged(owner);
   return DONE;
 }
@@ -100,8 +116,9 @@ async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSig
   const reading = readService(service);
   for (const problem of reading.warnings) deps.tell(problem);
   const old = deps.intents.get(service.uid);
-  const intent = reading.intent ?? (old && intentOf(old));
   const present = old && loadBalancerOf(old);
+  const stored = (old && intentOf(old)) ?? (present === undefined ? undefined : deps.ownerRecords.get(present, service.uid)?.intent);
+  const intent = reading.intent ?? stored;
   if (intent === undefined) {
     // Nothing good is known of it; a load balancer of a former life keeps its listeners as they are.
     const { fault: blocker } = reading;
@@ -117,9 +134,11 @@ async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSig
     return DONE;
   }
   // At once, and before anything that can fail: its Pods must not count as selected by nobody while the cloud is away.
-  if (present !== undefined)
+  if (present !== undefined) {
+    if (stored !== undefined) enter(deps, service, { state: "served", intent: stored, loadBalancerId: present });
+    await recordOwner(deps, service, intent, present, signal); // what is not stored is not acted upon: the next leader would not know it
     enter(deps, service, { state: "served", intent: fitIntent(intent, service, deps.mirror.facts(present)), loadBalancerId: present });
-  else enter(deps, service, { state: "waiting", intent, blocker: old && blockerOf(old) });
+  } else enter(deps, service, { state: "waiting", intent, blocker: old && blockerOf(old) });
   if (deps.retire === "keep-traffic") return await letStay(deps, service, signal);
   if (fault !== undefined) {
     await tellReadiness(deps, service, notReady(fault), signal); // the last good state stays
@@ -140,11 +159,10 @@ async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSig
   }
   const problem = passToTargetProblem(intent, service, found.facts);
   if (problem !== undefined) deps.tell(problem);
-  enter(deps, service, {
-    state: "served",
-    intent: fitIntent(intent, service, found.facts),
-    loadBalancerId: found.facts.loadBalancerId,
-  });
+  const { loadBalancerId } = found.facts;
+  await recordOwner(deps, service, intent, loadBalancerId, signal);
+  if (present !== undefined && present !== loadBalancerId) deps.ownerRecords.remove(present, service.uid); // it is gone
+  enter(deps, service, { state: "served", intent: fitIntent(intent, service, found.facts), loadBalancerId });
   if (!hasAddress(found.facts)) return { kind: "again", afterMs: ADDRESS_MS, because: "the load balancer has no address yet" };
   const actual = deps.mirror.read(found.facts.loadBalancerId);
   const readiness = readinessAt(deps.clusterId, service, intent, { ...found.facts, listeners: actual?.listeners ?? [] });
@@ -178,10 +196,12 @@ function blockerIn(deps: ServiceDeps, service: ServiceRecord, err: unknown): Blo
   return apiDenied(`Service ${service.namespace}/${service.name}`, { verb: "patch", resource: "services/status", words: err.message });
 }
 
+const orderOf = ({ createdAt, uid }: ServiceRecord): string => `${createdAt} ${uid}`;
+
 function enter(deps: ServiceDeps, service: ServiceRecord, standing: OwnerStanding): void {
   const owner: OwnerIntent = {
     ref: serviceRef(service),
-    order: `${service.createdAt} ${service.uid}`,
+    order: orderOf(service),
     selector: service.selector,
     ...standing,
   };
@@ -205,7 +225,8 @@ async function finishDeletion(deps: ServiceDeps, service: ServiceRecord, signal:
     deps.intents.forgetLoadBalancer(loadBalancerId);
     deps.mirror.drop(loadBalancerId);
     await deps.addressClaims.drop(loadBalancerId, signal);
-  }
+    deps.ownerRecords.forget(loadBalancerId);
+  } else if (loadBalancerId !== undefined) deps.ownerRecords.remove(loadBalancerId, service.uid);
   await letGo(deps, service, signal);
   deps.orders.end(service.uid); // a Service whose type has changed may change it back
   deps.contest.forget(service.uid);

@@ -1,16 +1,13 @@
-import { KubeApiError } from "../../common/kubernetes/api-error.ts";
-import { kubePath } from "../../common/kubernetes/path.ts";
-import type { KubeClient } from "../../common/kubernetes/requests.ts";
-import { ADDRESS_CLAIMS_PREFIX } from "../../common/names.ts";
 import { LONGEST_TASK_MS } from "../domain/call.ts";
+import type { Records } from "./records.ts";
 
 /**
- * Which Pod each address of a load balancer was bound for, written before the bind, so that a restarted coordinator still knows its own
- * backends although their Pods are gone. One ConfigMap per load balancer: key is the address, value the Pod's UID.
+ * Which Pod each address of a load balancer was bound for, stored before the bind, so that a restarted coordinator still knows its own
+ * backends although their Pods are gone. An entry of the load balancer's record for each address: the Pod's UID, node and name.
  */
 export interface AddressClaims {
-  /** Reads what is stored, once per load balancer and process. */
-  load(loadBalancerId: string, signal: AbortSignal): Promise<void>;
+  /** Takes in what a former leader stored; once, when the records have been read. */
+  restore(): void;
   /**
    * A read of the load balancer, begun at `readAtMs` (milliseconds since the epoch), found who is needed: bound, or known to live. The
    * others are forgotten: a former process may have ended before it stored that. But not by the first read that lacks them, which may
@@ -19,20 +16,22 @@ export interface AddressClaims {
   keepOnly(loadBalancerId: string, isNeeded: (ip: string, podUid: string) => boolean, readAtMs: number): void;
   /** UID of the Pod that this address was bound for. */
   podOf(loadBalancerId: string, ip: string): string | undefined;
+  /** Node and name of the Pod that the address was bound for, as they were stored. */
+  claimedPod(loadBalancerId: string, ip: string): ClaimedPod | undefined;
   /** Load balancers where something is claimed for one of these Pods (UIDs), or where one of these addresses is claimed. */
   loadBalancersOf(names: readonly string[]): ReadonlySet<string>;
   /** Claims addresses (key) for Pods (value: UID); resolves when that is stored. */
   claim(loadBalancerId: string, claims: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void>;
-  /** Forgets addresses that are bound nowhere any more; stored with the next claim. */
+  /** Forgets addresses that are bound nowhere any more; stored soon after. */
   forget(loadBalancerId: string, ips: Iterable<string>): void;
   /** The load balancer is no longer ours to remember. */
   drop(loadBalancerId: string, signal: AbortSignal): Promise<void>;
 }
 
 /** The claims at one load balancer. `missedAtMs`: by address the first read of those in a row that did not need it. */
-type KnownClaims = { readonly pods: Map<string, string>; readonly forgotten: Set<string>; readonly missedAtMs: Map<string, number> };
+type KnownClaims = { readonly pods: Map<string, string>; readonly missedAtMs: Map<string, number> };
 
-const noClaims = (): KnownClaims => ({ pods: new Map(), forgotten: new Set(), missedAtMs: new Map() });
+const noClaims = (): KnownClaims => ({ pods: new Map(), missedAtMs: new Map() });
 
 /** Where a Pod (by UID) or an address is named in a claim: how often, by load balancer. */
 class ClaimsByName {
@@ -58,57 +57,46 @@ class ClaimsByName {
   }
 }
 
-export function makeAddressClaims(client: KubeClient, namespace: string): AddressClaims {
+/** What is stored of the Pod behind an address, besides its UID. */
+export type ClaimedPod = { readonly node: string; readonly namespace: string; readonly name: string };
+
+/** `podOf`: the Pod of that UID, where it is known. */
+export function makeAddressClaims(records: Records, podOf: (uid: string) => ClaimedPod | undefined): AddressClaims {
   const byLoadBalancer = new Map<string, KnownClaims>();
   const byName = new ClaimsByName();
-  const collection = kubePath`/api/v1/namespaces/${namespace}/configmaps`;
-  const nameOf = (loadBalancerId: string): string => `${ADDRESS_CLAIMS_PREFIX}${loadBalancerId}`;
-  const pathOf = (loadBalancerId: string): string => kubePath`/api/v1/namespaces/${namespace}/configmaps/${nameOf(loadBalancerId)}`;
+  const converted = new Set<string>();
   const claimsOf = (loadBalancerId: string): KnownClaims => {
     const known = byLoadBalancer.get(loadBalancerId) ?? noClaims();
     byLoadBalancer.set(loadBalancerId, known);
     return known;
   };
+  const set = (loadBalancerId: string, { pods }: KnownClaims, ip: string, podUid: string): void => {
+    byName.count(loadBalancerId, ip, pods.get(ip), -1);
+    pods.set(ip, podUid);
+    byName.count(loadBalancerId, ip, podUid, 1);
+  };
   const forget = (loadBalancerId: string, ips: Iterable<string>): void => {
-    const { pods, forgotten, missedAtMs } = claimsOf(loadBalancerId);
-    for (const ip of ips) {
+    const { pods, missedAtMs } = claimsOf(loadBalancerId);
+    const gone = [...ips];
+    for (const ip of gone) {
       byName.count(loadBalancerId, ip, pods.get(ip), -1);
-      if (pods.delete(ip)) forgotten.add(ip);
+      pods.delete(ip);
       missedAtMs.delete(ip);
     }
-  };
-  const claim = async (loadBalancerId: string, claims: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void> => {
-    const known = claimsOf(loadBalancerId);
-    for (const ip of claims.keys()) known.missedAtMs.delete(ip);
-    const fresh = [...claims].filter(([ip, podUid]) => known.pods.get(ip) !== podUid);
-    if (fresh.length === 0) return;
-    const forgotten = [...known.forgotten];
-    const data = Object.fromEntries([...forgotten.map((ip) => [ip, null]), ...fresh]);
-    const patched = await absentAsUndefined(client.patch(pathOf(loadBalancerId), { data }, "merge", { signal }));
-    if (patched === undefined) {
-      const metadata = { name: nameOf(loadBalancerId), namespace };
-      const all = Object.fromEntries([...known.pods, ...fresh]);
-      await client.create(collection, { apiVersion: "v1", kind: "ConfigMap", metadata, data: all }, { signal });
-    }
-    if (byLoadBalancer.get(loadBalancerId) !== known) return; // dropped meanwhile
-    for (const ip of forgotten) known.forgotten.delete(ip);
-    for (const [ip, podUid] of fresh) {
-      byName.count(loadBalancerId, ip, known.pods.get(ip), -1);
-      known.pods.set(ip, podUid);
-      byName.count(loadBalancerId, ip, podUid, 1);
-    }
+    records.forget(loadBalancerId, gone.map(keyOf));
   };
 
   return {
-    async load(loadBalancerId, signal) {
-      if (byLoadBalancer.has(loadBalancerId)) return;
-      const stored = await absentAsUndefined(client.get<{ data?: Record<string, string> }>(pathOf(loadBalancerId), { signal }));
-      const { pods, forgotten } = claimsOf(loadBalancerId);
-      for (const [ip, podUid] of Object.entries(stored?.data ?? {})) {
-        if (pods.has(ip) || forgotten.has(ip)) continue; // loaded, claimed or given up meanwhile
-        pods.set(ip, podUid);
-        byName.count(loadBalancerId, ip, podUid, 1);
-      }
+    restore() {
+      for (const scope of records.scopes)
+        for (const [key, value] of records.entries(scope)) {
+          const ip = ipOf(key);
+          const [podUid] = value.split(" ");
+          if (ip !== undefined && podUid !== undefined) set(scope, claimsOf(scope), ip, podUid);
+        }
+      const recorded = new Set(records.scopes);
+      for (const [scope, data] of records.former)
+        if (!recorded.has(scope)) for (const [ip, podUid] of Object.entries(data)) set(scope, claimsOf(scope), ip, podUid);
     },
     keepOnly(loadBalancerId, isNeeded, readAtMs) {
       const { pods, missedAtMs } = claimsOf(loadBalancerId);
@@ -122,16 +110,44 @@ export function makeAddressClaims(client: KubeClient, namespace: string): Addres
       );
     },
     podOf: (loadBalancerId, ip) => byLoadBalancer.get(loadBalancerId)?.pods.get(ip),
+    claimedPod(loadBalancerId, ip) {
+      const [uid, node, path = ""] = records.get(loadBalancerId, keyOf(ip))?.split(" ") ?? [];
+      const [namespace, name] = path.split("/");
+      if (uid === undefined || node === undefined || namespace === undefined || name === undefined) return undefined;
+      return { node, namespace, name };
+    },
     loadBalancersOf: (names) => byName.of(names),
-    claim,
+    async claim(loadBalancerId, claims, signal) {
+      const known = claimsOf(loadBalancerId);
+      for (const ip of claims.keys()) known.missedAtMs.delete(ip);
+      const fresh = [...claims].filter(([ip, podUid]) => known.pods.get(ip) !== podUid);
+      if (fresh.length === 0) return;
+      // What a former version stored is stored anew, for from now on nobody reads that.
+      const isConverted = converted.has(loadBalancerId) || !records.former.has(loadBalancerId);
+      const former = isConverted
+        ? []
+        : [...known.pods].filter(([ip]) => !claims.has(ip) && records.get(loadBalancerId, keyOf(ip)) === undefined);
+      const entries = [...former, ...fresh].map(([ip, podUid]) => [keyOf(ip), textOf(podUid, podOf(podUid))] as const);
+      await records.put(loadBalancerId, new Map(entries), signal);
+      converted.add(loadBalancerId);
+      if (byLoadBalancer.get(loadBalancerId) !== known) return; // dropped meanwhile
+      for (const [ip, podUid] of fresh) set(loadBalancerId, known, ip, podUid);
+    },
     forget,
     async drop(loadBalancerId, signal) {
       for (const [ip, podUid] of byLoadBalancer.get(loadBalancerId)?.pods ?? []) byName.count(loadBalancerId, ip, podUid, -1);
       byLoadBalancer.delete(loadBalancerId);
-      await absentAsUndefined(client.delete(pathOf(loadBalancerId), undefined, { signal }));
+      await records.drop(loadBalancerId, signal);
     },
   };
 }
+
+/** Keys of a ConfigMap may hold letters, digits, "-", "_" and ".". */
+const keyOf = (ip: string): string => `ip.${ip.replaceAll(":", "_")}`;
+const ipOf = (key: string): string | undefined => (key.startsWith("ip.") ? key.slice(3).replaceAll("_", ":") : undefined);
+/** "<uid> <node> <namespace>/<name>", or the UID alone. */
+const textOf = (podUid: string, pod: ClaimedPod | undefined): string =>
+  pod === undefined ? podUid : `${podUid} ${pod.node} ${pod.namespace}/${pod.name}`;
 
 /** Addresses that got another Pod; `passedOn`: those of them that had one before. */
 export type Claimed = { readonly ips: readonly string[]; readonly passedOn: ReadonlySet<string> };
@@ -147,13 +163,4 @@ export function tellingClaims(addressClaims: AddressClaims, onClaim: (loadBalanc
       onClaim(loadBalancerId, { ips, passedOn });
     },
   };
-}
-
-async function absentAsUndefined<T>(answer: Promise<T>): Promise<T | undefined> {
-  try {
-    return await answer;
-  } catch (err) {
-    if (err instanceof KubeApiError && err.failure === "notFound") return undefined;
-    throw err;
-  }
 }

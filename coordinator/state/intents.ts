@@ -2,14 +2,15 @@ import { isDeepStrictEqual } from "node:util";
 import type { PodFact } from "../../common/vocabulary.ts";
 import { type DesiredLoadBalancer, desiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
 import { intentOf, loadBalancerOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
+import type { OwnerRecord } from "../domain/intent/owner-record.ts";
 import { type ServiceIntent, selects } from "../domain/intent/service.ts";
-import type { ListenerWishes } from "../domain/intent/service-config.ts";
+import { type ListenerWishes, wishKey } from "../domain/intent/service-config.ts";
 import type { Listener } from "../domain/load-balancer.ts";
 import type { PodIndex } from "./pod-index.ts";
 import { SelectionIndex } from "./selection-index.ts";
 
 /** Former selectors remembered of one owner. */
-const MAX_SELECTORS = 8;
+export const MAX_SELECTORS = 8;
 
 export type IntentsDeps = {
   readonly clusterId: string;
@@ -20,6 +21,8 @@ export type IntentsDeps = {
   readonly isHeldBack?: (podUid: string) => boolean;
   /** What a TkeServiceConfig says; empty if there is none of that name. */
   readonly wishes: (namespace: string, configName: string) => ListenerWishes;
+  /** What is on record of an owner at its load balancer; default: nothing. */
+  readonly recorded?: (loadBalancerId: string, ownerUid: string) => OwnerRecord | undefined;
   /** Load balancers where Pods (UIDs) or addresses are bound; default: nothing is known of that. */
   readonly boundAt?: (names: readonly string[]) => Iterable<string>;
   /** Told of live Pods whose gates are closed and that an owner selects no longer, because it asks for others or went; UIDs. */
@@ -89,13 +92,15 @@ export class Intents {
 
   /**
    * This owner selects the Pod, or did until the owner itself was changed: that it asks for others, or for another port, is its own word.
-   * False: the Pod's labels may have changed instead; a new process cannot know.
+   * False: the Pod's labels may have changed instead.
    */
   hasAskedFor(ownerUid: string, pod: PodFact): boolean {
     const owner = this.#owners.get(ownerUid);
     if (owner === undefined || owner.ref.namespace !== pod.namespace) return false;
     const selector = intentOf(owner)?.selector;
-    const selectors = [...(selector === undefined ? [] : [selector]), ...(this.#formerSelectors.get(ownerUid) ?? [])];
+    const loadBalancerId = loadBalancerOf(owner);
+    const stored = loadBalancerId === undefined ? undefined : this.#deps.recorded?.(loadBalancerId, ownerUid)?.formerSelectors;
+    const selectors = [...(selector === undefined ? [] : [selector]), ...(stored ?? this.#formerSelectors.get(ownerUid) ?? [])];
     return selectors.some((one) => selects(one, pod.labels));
   }
 
@@ -122,16 +127,26 @@ export class Intents {
 
   desired(loadBalancerId: string): DesiredLoadBalancer {
     const owners = this.of(loadBalancerId).map((owner) => ({ owner, wishes: this.#wishesOf(owner) }));
-    const { clusterId, isHeldBack, listenersAt } = this.#deps;
+    const { clusterId, isHeldBack, listenersAt, recorded } = this.#deps;
     return desiredLoadBalancer({
       loadBalancerId,
       clusterId,
       owners,
       present: listenersAt?.(loadBalancerId) ?? [],
       ...(isHeldBack !== undefined && { isHeldBack }),
+      settings: (owner, port) => recorded?.(loadBalancerId, owner.uid)?.listeners[wishKey(port.protocol, port.port)],
       podsOf: (owner) => this.selections.podsOf(owner),
       remembered: (owner, intent, port, select) => this.selections.ofPort(owner, intent, port, select),
     });
+  }
+
+  /** The checks of this listener are off because somebody decided that, now or before; else somebody has only switched them off by hand. */
+  isCheckOff(owner: OwnerIntent, protocol: string, port: number): boolean {
+    const key = wishKey(protocol, port);
+    const loadBalancerId = loadBalancerOf(owner);
+    const wish = this.#wishesOf(owner).get(key)?.enabled;
+    if (wish !== undefined || loadBalancerId === undefined) return wish === false;
+    return this.#deps.recorded?.(loadBalancerId, owner.ref.uid)?.listeners[key]?.healthCheck.enabled === false;
   }
 
   #wishesOf(owner: OwnerIntent): ListenerWishes {
@@ -158,4 +173,5 @@ export class Intents {
   }
 }
 
-const withIntent = (owner: OwnerIntent, intent: ServiceIntent): OwnerIntent => (owner.state === "held" ? owner : { ...owner, intent });
+const withIntent = (owner: OwnerIntent, intent: ServiceIntent): OwnerIntent =>
+  owner.state === "held" || owner.state === "vanished" ? owner : { ...owner, intent };

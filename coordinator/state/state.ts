@@ -1,14 +1,20 @@
+import type { Clock } from "../../common/clock.ts";
 import type { Change } from "../../common/kubernetes/list-watch.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
+import type { Logger } from "../../common/log.ts";
+import type { OwnerIntent } from "../domain/intent/owner-intent.ts";
 import { type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
-import { type AddressClaims, makeAddressClaims, tellingClaims } from "./address-claims.ts";
+import { type AddressClaims, type ClaimedPod, makeAddressClaims, tellingClaims } from "./address-claims.ts";
 import { AwaitedServices } from "./awaited-services.ts";
 import { Hindrances } from "./hindrances.ts";
 import { Intents } from "./intents.ts";
+import { ListenerIdentity } from "./listener-identity.ts";
 import { ListenerOwners } from "./listener-owners.ts";
 import { Mirror, type MirrorChange } from "./mirror.ts";
+import { OwnerRecords } from "./owner-records.ts";
 import type { PodFacts } from "./pod-facts.ts";
 import { makePodIndex, type PodIndex } from "./pod-index.ts";
+import { makeRecords, type Records } from "./records.ts";
 import { RefusedCalls } from "./refused-calls.ts";
 import type { PodSelection } from "./selection-index.ts";
 import type { WatchedObjects } from "./watched-objects.ts";
@@ -17,7 +23,8 @@ export type StateDeps = {
   readonly client: KubeClient;
   readonly facts: PodFacts;
   readonly objects: WatchedObjects;
-  readonly clock: { now(): number };
+  readonly clock: Clock;
+  readonly log: Logger;
   readonly settings: { readonly clusterId: string; readonly namespace: string };
 };
 
@@ -26,6 +33,8 @@ export type StateFollowers = {
   readonly mirrorChanged: (loadBalancerId: string, change: MirrorChange) => void;
   readonly addressesClaimed: (loadBalancerId: string, ips: readonly string[]) => void;
   readonly podChanged: (selection: PodSelection) => void;
+  /** An owner is known again from what a former leader stored. */
+  readonly ownerRestored: (owner: OwnerIntent) => void;
   /** Live Pods whose gates are closed and that an owner selects no longer. */
   readonly podsDeselected: (podUids: readonly string[]) => void;
 };
@@ -36,7 +45,12 @@ export interface State {
   readonly objects: WatchedObjects;
   readonly pods: PodIndex;
   readonly mirror: Mirror;
+  readonly records: Records;
   readonly addressClaims: AddressClaims;
+  readonly ownerRecords: OwnerRecords;
+  readonly identity: ListenerIdentity;
+  /** Every object is watched, and what a former leader stored has been taken in: before that nothing is decided. */
+  readonly ready: boolean;
   readonly intents: Intents;
   readonly listenerOwners: ListenerOwners;
   readonly awaitedServices: AwaitedServices;
@@ -48,10 +62,12 @@ export interface State {
   close(): void;
 }
 
-export function makeState({ client, facts, objects, clock, settings }: StateDeps, followers: StateFollowers): State {
+export function makeState({ client, facts, objects, clock, log, settings }: StateDeps, followers: StateFollowers): State {
   const { clusterId, namespace } = settings;
+  const records = makeRecords({ client, clock, log, namespace, clusterId });
+  const ownerRecords = new OwnerRecords(records, log);
   const mirror = new Mirror(followers.mirrorChanged);
-  const addressClaims = tellingClaims(makeAddressClaims(client, namespace), (id, { ips, passedOn }) => {
+  const addressClaims = tellingClaims(makeAddressClaims(records, claimedPod(facts)), (id, { ips, passedOn }) => {
     followers.addressesClaimed(id, ips);
     if (passedOn.size > 0) mirror.passOn(id, passedOn, clock.now());
   });
@@ -62,13 +78,31 @@ export function makeState({ client, facts, objects, clock, settings }: StateDeps
     pods,
     wishes: (inNamespace, name) => objects.config(inNamespace, name)?.wishes ?? new Map(),
     listenersAt: (id) => mirror.listeners(id) ?? [],
+    recorded: (id, uid) => ownerRecords.get(id, uid),
     boundAt: (names) => addressClaims.loadBalancersOf(names),
     onDeselected: followers.podsDeselected,
   });
   const listenerOwners = new ListenerOwners({ intents, mirror, clusterId });
   intents.selections.follow(followers.podChanged);
+  let isRestored = false;
   return {
     refusedCalls: new RefusedCalls(clock),
+    records,
+    ownerRecords,
+    identity: new ListenerIdentity({ ownerRecords, clusterId, clock }),
+    get ready() {
+      if (!objects.synced || !records.synced) return false;
+      if (!isRestored) {
+        isRestored = true; // first, for what follows may ask
+        addressClaims.restore();
+        ownerRecords.restore();
+        for (const owner of restoredOwners(ownerRecords, objects)) {
+          intents.set(owner);
+          followers.ownerRestored(owner);
+        }
+      }
+      return true;
+    },
     facts,
     objects,
     pods,
@@ -90,4 +124,22 @@ export function makeState({ client, facts, objects, clock, settings }: StateDeps
       intents.selections.setService(uid, record);
     },
   };
+}
+
+const claimedPod =
+  (facts: PodFacts) =>
+  (uid: string): ClaimedPod | undefined => {
+    const pod = facts.pods.get(uid);
+    return pod && { node: pod.nodeName, namespace: pod.namespace, name: pod.name };
+  };
+
+/** The owners as the former leader knew them last; one whose object is not there any more has vanished meanwhile. */
+function restoredOwners(ownerRecords: OwnerRecords, objects: WatchedObjects): OwnerIntent[] {
+  return [...ownerRecords.loadBalancerIds].flatMap((loadBalancerId) =>
+    [...ownerRecords.of(loadBalancerId)].map(({ ref, order, intent }): OwnerIntent => {
+      const owner = { ref, order, loadBalancerId };
+      if (!objects.services.records.has(ref.uid)) return { ...owner, selector: {}, state: "vanished" };
+      return { ...owner, selector: intent.selector, state: "served", intent };
+    }),
+  );
 }

@@ -7,6 +7,7 @@ import type { BoundSlot, LoadBalancer } from "../../coordinator/domain/load-bala
 import { Writer } from "../../coordinator/load-balancers/writer.ts";
 import type { AddressClaims } from "../../coordinator/state/address-claims.ts";
 import { Mirror } from "../../coordinator/state/mirror.ts";
+import type { Records } from "../../coordinator/state/records.ts";
 import { LISTENER_NAME } from "../builders.ts";
 import { makeCloud } from "../cloud/cloud.ts";
 import type { CloudOptions } from "../cloud/runtime/options.ts";
@@ -26,6 +27,39 @@ export const CONTROLLERS_SETTINGS = {
   healthIdleMs: 10_000,
 } as const;
 
+/** Records without an API server; `failing`: what cannot be stored is refused with it. Another process that reads them finds the same. */
+export function memoryRecords(
+  former: Record<string, Record<string, string>> = {},
+): Records & { failing: Error | undefined; writes: number } {
+  const scopes = new Map<string, Map<string, string>>();
+  const records: Records & { failing: Error | undefined; writes: number } = {
+    failing: undefined,
+    writes: 0,
+    synced: true,
+    get scopes() {
+      return scopes.keys();
+    },
+    entries: (scope) => scopes.get(scope) ?? [],
+    get: (scope, key) => scopes.get(scope)?.get(key),
+    put: async (scope, entries) => {
+      await Promise.resolve();
+      if (records.failing !== undefined) throw records.failing;
+      records.writes += 1;
+      scopes.set(scope, new Map([...(scopes.get(scope) ?? []), ...entries]));
+    },
+    forget: (scope, keys) => {
+      for (const key of keys) scopes.get(scope)?.delete(key);
+    },
+    drop: (scope) => {
+      scopes.delete(scope);
+      return Promise.resolve();
+    },
+    former: new Map(Object.entries(former)),
+    run: () => Promise.resolve(),
+  };
+  return records;
+}
+
 /** Address claims without an API server; `claims` is what has been stored, in order, e.g. "lb-1 10.244.1.1 pod-1". */
 export function memoryClaims(): AddressClaims & { readonly claims: string[] } {
   const byLoadBalancer = new Map<string, Map<string, string>>();
@@ -33,7 +67,8 @@ export function memoryClaims(): AddressClaims & { readonly claims: string[] } {
   const claimsOf = (id: string): Map<string, string> => byLoadBalancer.get(id) ?? new Map();
   return {
     claims,
-    load: () => Promise.resolve(),
+    restore: () => undefined,
+    claimedPod: () => undefined,
     keepOnly: () => undefined,
     podOf: (id, ip) => byLoadBalancer.get(id)?.get(ip),
     claim: (id, added) => {

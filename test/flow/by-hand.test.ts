@@ -64,7 +64,7 @@ test("address claims that were deleted, an address that was bound by hand before
     });
 
   await t.test("a Pod that ended while the coordinator was away goes although its address claim had been deleted before", async () => {
-    await world.client.delete(`/api/v1/namespaces/clb-direct/configmaps/clb-direct-journal-${id}`);
+    await world.client.delete(`/api/v1/namespaces/clb-direct/configmaps/clb-direct-record-${id}-0`);
     await scaleTo(world, 3);
     await converged(world, 3);
     await world.product.coordinator()?.stop();

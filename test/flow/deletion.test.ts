@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ADDRESS_CLAIMS_PREFIX } from "../../common/names.ts";
+import { RECORD_PREFIX } from "../../common/names.ts";
 import { listAll } from "../cluster/simulated/cluster.ts";
 import type { Metadata } from "../cluster/simulated/objects.ts";
 import { changedExample, foreignListener, SERVICE, serviceOn } from "./examples.ts";
@@ -56,8 +56,7 @@ async function deleted(world: World, path: string): Promise<void> {
 const claimedAt = async (world: World): Promise<string[]> =>
   (await listAll<{ readonly metadata: Metadata }>(world.client, "/api/v1/namespaces/clb-direct/configmaps"))
     .map(({ metadata }) => metadata.name)
-    .filter((name) => name.startsWith(ADDRESS_CLAIMS_PREFIX))
-    .map((name) => name.slice(ADDRESS_CLAIMS_PREFIX.length))
+    .flatMap((name) => new RegExp(`^${RECORD_PREFIX}(lb-.+)-\\d+$`).exec(name)?.[1] ?? [])
     .toSorted();
 
 const portsOf = (world: World) =>

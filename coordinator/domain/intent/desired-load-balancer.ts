@@ -28,7 +28,7 @@ export type WantedRule = WantedPlace & { readonly domain: string; readonly url: 
 
 /**
  * What one load balancer should be.
- * `owners`: all that share it. `held`: its listeners stay as they are, only ends of Pods count. `deleted`: its listeners go.
+ * `owners`: all that share it. `held`, `vanished`: its listeners stay as they are, only ends of Pods count. `deleted`: its listeners go.
  */
 export type DesiredLoadBalancer = {
   readonly loadBalancerId: string;
@@ -44,7 +44,7 @@ export type SettingConflict = { readonly owner: ObjectRef; readonly holder: Obje
 /** `unserved`: ports that it asks for and that no load balancer serves. */
 type Owner = {
   readonly ref: ObjectRef;
-  readonly state: "served" | "held" | "deleted";
+  readonly state: "served" | "held" | "deleted" | "vanished";
   readonly unserved?: ServiceIntent["unserved"];
   readonly retain?: true;
 };
@@ -53,6 +53,9 @@ type PortConflict = { readonly owner: ObjectRef; readonly holder: ObjectRef; rea
 
 /** What was selected before for one port of an owner, where that still holds; else the result of `select`. */
 export type Remembered = (owner: ObjectRef, intent: ServiceIntent, port: IntentPort, select: () => Selection) => Selection;
+
+const wishOf = (wish: PlaceWish["healthCheck"] = {}, settings: Required<PlaceWish> | undefined): PlaceWish =>
+  settings === undefined ? { healthCheck: wish } : { healthCheck: { ...settings.healthCheck, ...wish }, scheduler: settings.scheduler };
 
 /**
  * `owners` must come in a stable order, oldest first: the first one to ask for a port gets it, unless another one of them listens there
@@ -69,6 +72,8 @@ export function desiredLoadBalancer(from: {
   readonly remembered?: Remembered;
   /** As in `selection`. */
   readonly isHeldBack?: (podUid: string) => boolean;
+  /** What the listener of an owner's port has where nobody wishes anything else; default: whatever the load balancer has. */
+  readonly settings?: (owner: ObjectRef, port: IntentPort) => Required<PlaceWish> | undefined;
 }): DesiredLoadBalancer {
   const listeners: WantedListener[] = [];
   const conflicts: PortConflict[] = [];
@@ -93,14 +98,29 @@ export function desiredLoadBalancer(from: {
         continue;
       }
       takenBy.set(key, ref);
-      listeners.push({ name, owner: ref, protocol, port: number, healthCheck: wishes.get(key) ?? {}, ...selected(port) });
+      listeners.push({
+        name,
+        owner: ref,
+        protocol,
+        port: number,
+        ...wishOf(wishes.get(key), from.settings?.(ref, port)),
+        ...selected(port),
+      });
     }
     const names = new Set(ports.map(({ name }) => name));
     for (const listener of presentByOwner.get(mark) ?? []) {
       const port = names.has(listener.name) ? undefined : formerPort(listener);
       if (port === undefined) continue;
       const { protocol, port: number } = port;
-      listeners.push({ name: listener.name, owner: ref, protocol, port: number, healthCheck: {}, former: true, ...selected(port) });
+      listeners.push({
+        name: listener.name,
+        owner: ref,
+        protocol,
+        port: number,
+        ...wishOf({}, from.settings?.(ref, port)),
+        former: true,
+        ...selected(port),
+      });
     }
   }
   const owners = from.owners.map(({ owner }): Owner => {

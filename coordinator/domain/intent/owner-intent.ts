@@ -19,6 +19,8 @@ type Owner = {
  * `held`: it cannot be read and nothing good is remembered: what it has stays as it is, only ends of Pods count.
  * `waiting`: its load balancer has to be found or created first; `blocker` says why that does not happen.
  * `deleted`: its deletion has been seen: what we made for it goes.
+ * `vanished`: the object is gone and nobody has seen it deleted: what it has stays as it is, only ends of Pods count, until one of the same
+ * name takes it over.
  */
 export type OwnerStanding =
   | { readonly state: "held"; readonly loadBalancerId: string | undefined; readonly blocker: Blocker | undefined }
@@ -30,7 +32,8 @@ export type OwnerStanding =
       readonly intent: ServiceIntent | undefined;
       readonly loadBalancerId: string | undefined;
       readonly retain?: true;
-    };
+    }
+  | { readonly state: "vanished"; readonly loadBalancerId: string };
 /** An owner and where it stands. */
 export type OwnerIntent = Owner & OwnerStanding;
 
@@ -38,7 +41,8 @@ export type OwnerIntent = Owner & OwnerStanding;
 export type OwnerWishes = { readonly owner: OwnerIntent; readonly wishes: ListenerWishes };
 
 /** The last intent of the owner that could be read. */
-export const intentOf = (owner: OwnerIntent): ServiceIntent | undefined => (owner.state === "held" ? undefined : owner.intent);
+export const intentOf = (owner: OwnerIntent): ServiceIntent | undefined =>
+  owner.state === "held" || owner.state === "vanished" ? undefined : owner.intent;
 
 /** The load balancer that the owner has. */
 export const loadBalancerOf = (owner: OwnerIntent): string | undefined => (owner.state === "waiting" ? undefined : owner.loadBalancerId);

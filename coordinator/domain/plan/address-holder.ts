@@ -15,7 +15,10 @@ export function holderOf(from: {
   readonly complete: boolean;
 }): Holder {
   const { claimed, claimedPod, claimedEnd, present } = from;
-  if (claimed === undefined) return present === undefined ? { kind: "foreign" } : alive(present);
+  if (claimed === undefined) {
+    if (present !== undefined) return alive(present);
+    return from.complete ? { kind: "foreign" } : { kind: "unknown", podUid: undefined };
+  }
   if (present !== undefined && takesFrom(claimed, present)) return { kind: "reused", podUid: claimed };
   if (claimedPod !== undefined) return alive(claimedPod);
   // A deleted Node object says nothing of its Pods for sure: they may live on until it registers anew.

@@ -27,6 +27,7 @@ export function applyCall(listeners: readonly Listener[], call: Call, created: r
       return change(listeners, byPlace(call.weights), setWeights);
     case "tune":
       if ("weights" in call) return change(listeners, byPlace(call.weights), setWeights);
+      if ("rename" in call) return rename(listeners, call.rename);
       return change(listeners, new Map([[placeKey(call), call]]), ({ scheduler }, tuned) => ({
         healthCheck: tuned.healthCheck,
         scheduler: tuned.scheduler ?? scheduler,
@@ -41,6 +42,17 @@ export function applyCall(listeners: readonly Listener[], call: Call, created: r
     default:
       return call satisfies never;
   }
+}
+
+function rename(
+  listeners: readonly Listener[],
+  { listenerId, name }: { readonly listenerId: string; readonly name: string },
+): readonly Listener[] {
+  return listeners.map((listener) => {
+    if (listener.listenerId !== listenerId) return listener;
+    const { shownName: _, ...rest } = listener;
+    return { ...rest, name };
+  });
 }
 
 /** Replaces the places that `groups` names. */

@@ -20,6 +20,7 @@ export function callItems(call: Call): readonly CallItem[] {
       return call.weights.map((slot) => item(`${slotKey(slot)} ${slot.weight}`));
     case "tune":
       if ("weights" in call) return call.weights.map((slot) => item(`${slotKey(slot)} ${slot.weight}`));
+      if ("rename" in call) return [item(`${call.rename.listenerId} named ${call.rename.name}`)];
       return [item(`${placeKey(call)} ${JSON.stringify([call.healthCheck, call.scheduler])}`)];
     case "structure": {
       if ("createRules" in call) {

@@ -90,6 +90,7 @@ export function planStructure(input: StructureInput): StructurePlan {
     if (owner === undefined) orphaned.push(listener);
     else if (owner.state === "deleted") doomed.push(listener);
     else {
+      if (owner.state === "vanished") orphaned.push(listener);
       const wanted = wantedByName.get(listener.name);
       const leaves = owner.state === "served" && (wanted === undefined || wanted.former === true);
       if (leaves) leaving.push({ listener, owner });
@@ -104,7 +105,7 @@ export function planStructure(input: StructureInput): StructurePlan {
   return {
     pairs,
     create: [...create, ...createRules.sort((a, b) => b.followUps - a.followUps)],
-    modify: pairs.flatMap(changedSettings),
+    modify: [...actual.listeners.flatMap((listener) => misnamed(listener, input)), ...pairs.flatMap(changedSettings)],
     doomed,
     leaving,
     missing: [...missing, ...absent],
@@ -126,6 +127,12 @@ function pairsOf(about: About, wanted: WantedListener | undefined, actual: LoadB
     return { ...about, rule, place: rule, wanted: here, leaves: about.leaves || (rules !== undefined && here === undefined) };
   });
   return { pairs, rules, present };
+}
+
+/** One of ours that is shown under another name. */
+function misnamed({ listenerId, name, shownName }: Listener, { clusterId }: StructureInput): Call[] {
+  if (shownName === undefined || ownerMarkOf(name, clusterId) === undefined) return [];
+  return [{ lane: "tune", rename: { listenerId, name } }];
 }
 
 /** By rule key. */

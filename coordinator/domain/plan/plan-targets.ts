@@ -6,8 +6,8 @@ import { STAYING_SHARE } from "../safety/brake.ts";
 export type Holder =
   /** No Pod has the address, and no address claim names one: somebody else bound it. */
   | { readonly kind: "foreign" }
-  /** It was given to this Pod, of which nothing is known at the moment. */
-  | { readonly kind: "unknown"; readonly podUid: string }
+  /** It was given to this Pod, of which nothing is known at the moment; undefined: to nobody that is known, and not every Pod is. */
+  | { readonly kind: "unknown"; readonly podUid: string | undefined }
   /** The Pod lives and still has the address. */
   | { readonly kind: "live"; readonly podUid: string }
   /** The Pod terminates; it may still serve running requests. */

@@ -10,6 +10,8 @@ export type BindingFacts = {
   readonly place: Place | "no listener" | "no rule" | "port taken";
   /** The Pod's target in that place. */
   readonly target: Target | undefined;
+  /** Where the place's checks are off: somebody decided that. Else somebody has only switched them off by hand, and they come back. */
+  readonly isCheckOff: boolean;
   /** The target's address was bound for another Pod. */
   readonly strange: boolean;
   readonly health: HealthState | undefined;
@@ -35,7 +37,7 @@ export function stepOf(facts: BindingFacts): Step {
   if (target === undefined) return unbound(facts, bindable);
   if (facts.strange) return strange(bindable);
   if (target.weight === 0) return { kind: "bindable", because: "bound with weight 0, the weight is being restored" };
-  if (!place.healthCheck.enabled) return { kind: "healthy", checked: false };
+  if (!place.healthCheck.enabled && facts.isCheckOff) return { kind: "healthy", checked: false };
   if (facts.health === "Alive") return { kind: "healthy", checked: true };
   const { hindrance } = facts;
   const because = hindrance && { reason: hindrance.reason, message: hindrance.message };

@@ -15,7 +15,8 @@ export function driftOf(clusterId: string, known: readonly Listener[], read: rea
     const now = readById.get(listener.listenerId);
     if (now === listener) return [];
     if (now === undefined) return [{ listener, what: "it was deleted" }];
-    const changes = now.name === listener.name ? [] : [`it was renamed to "${now.name}"`];
+    // One that is given up is told apart.
+    const changes = now.name === listener.name || now.shownName !== undefined ? [] : [`it was renamed to "${now.name}"`];
     if (ownerMarkOf(now.name, clusterId) === undefined) return changes.map((what) => ({ listener, what })); // foreign now: its targets are not read
     const nowByKey = new Map(placesOf({ listeners: [now] }).map((place) => [placeKey(place), place]));
     const before = placesOf({ listeners: [listener] });

@@ -42,7 +42,7 @@ function aWorld() {
 const WRITES = [
   { resource: "services/status", path: "/api/v1/namespaces/demo/services/web/status", on: "Service demo/web" },
   { resource: "pods/status", path: "/api/v1/namespaces/demo/pods/web-1/status", on: "Pod demo/web-1" },
-  { resource: "configmaps", path: "/api/v1/namespaces/clb-direct/configmaps/clb-direct-journal-lb-1", on: "Service demo/web" },
+  { resource: "configmaps", path: "/api/v1/namespaces/clb-direct/configmaps/clb-direct-record-lb-1-0", on: "Service demo/web" },
 ] as const;
 
 for (const { resource, path, on } of WRITES)

@@ -1,15 +1,16 @@
-/** What an API server keeps, in memory and in virtual time: Services, Pods, Events and the address claims. */
+/** What an API server keeps, in memory and in virtual time: Services, Pods, Events and the ConfigMaps of the records. */
 import type { Clock } from "../../../common/clock.ts";
 import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
-import type { WatchedSet } from "../../../common/kubernetes/list-watch.ts";
+import type { Change, WatchedSet } from "../../../common/kubernetes/list-watch.ts";
 import type { KubeClient, Query } from "../../../common/kubernetes/requests.ts";
-import { ADDRESS_CLAIMS_PREFIX, EXISTING_LOAD_BALANCER, FINALIZER, SERVICE_CONFIG } from "../../../common/names.ts";
+import { EXISTING_LOAD_BALANCER, FINALIZER, SERVICE_CONFIG } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import type { ServiceRecord } from "../../../coordinator/domain/intent/service.ts";
 import { wishKey } from "../../../coordinator/domain/intent/service-config.ts";
 import type { HealthCheck } from "../../../coordinator/domain/load-balancer.ts";
 import type { ConfigRecord, WatchedObjects } from "../../../coordinator/state/watched-objects.ts";
 import { aPod, aService, rawPod } from "../../builders.ts";
+import { configMaps } from "./config-maps.ts";
 
 /** A Pod's life on the clock; `endingMs`: its deletion was asked for. */
 export type Life = { readonly uid: string; readonly app: string; readonly ip: string; readonly bornMs: number; endingMs: number };
@@ -33,14 +34,15 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
       return [uidOf(at), { ...service, annotations: { ...service.annotations, ...named } }];
     }),
   );
-  const claims = new Map<string, Map<string, string>>();
+  const records = configMaps(() => String(++version));
   const told: Told[] = [];
   const lives: Life[] = [];
   const podListeners = new Set<(uid: string, pod: PodFact | undefined) => void>();
   const gateListeners: ((pod: PodFact) => void)[] = [];
-  const serviceListeners = new Set<(record: ServiceRecord) => void>();
+  const serviceListeners = new Set<(change: Change<ServiceRecord>) => void>();
   let version = 0;
   let born = 0;
+  let recreated = 0;
 
   const put = (pod: PodFact): void => {
     const stored = { ...pod, resourceVersion: String(++version) };
@@ -76,20 +78,23 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
       void clock.sleep(STOP_MS).then(gone);
     }
   };
+  const serviceNamed = (app: string): ServiceRecord | undefined => [...services.values()].find(({ name }) => name === app);
+  /** A person changes the Service of an app. */
+  const edit = (app: string, what: Partial<ServiceRecord>): void => {
+    const known = serviceNamed(app);
+    if (known !== undefined) putService({ ...known, ...what });
+  };
   /** A Service is new, or is another one now. */
   const putService = (service: ServiceRecord): void => {
     const record = { ...service, resourceVersion: String(++version) };
-    services.set(record.uid, record);
-    for (const listener of serviceListeners) listener(record);
-  };
-  /** A person changes the Service of an app. */
-  const edit = (app: string, what: Partial<ServiceRecord>): void => {
-    const known = services.get(uidOf(apps.indexOf(app)));
-    if (known !== undefined) putService({ ...known, ...what });
+    const kind = services.has(record.uid) ? "changed" : "added";
+    const isGone = record.deleting && record.finalizers.length === 0;
+    if (isGone) services.delete(record.uid);
+    else services.set(record.uid, record);
+    for (const listener of serviceListeners) listener(isGone ? { kind: "removed", record, evidence: "deleted" } : { kind, record });
   };
   const patch = (path: string, body: unknown): object => {
-    const [, configMap] = /\/configmaps\/(.+)$/.exec(path) ?? [];
-    if (configMap !== undefined) return patchClaims(claims, path, configMap, body);
+    if (path.includes("/configmaps/")) return records.patch(path, body);
     const [, kind, name] = /\/(pods|services)\/([^/]+)\/status$/.exec(path) ?? [];
     if (kind === "pods") {
       const pod = pods.get(name ?? "");
@@ -104,33 +109,29 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
     if (kind !== "services" || service === undefined) throw notFound(path);
     const given = listOf(member(member(member(body, "status"), "loadBalancer"), "ingress"));
     const ingress = given.map((entry) => textOf(member(entry, "ip")));
-    const annotations = { ...service.annotations, ...Object(member(member(body, "metadata"), "annotations")) };
-    const record = { ...service, annotations, ...(given.length > 0 && { ingress }), resourceVersion: String(++version) };
-    services.set(service.uid, record);
-    for (const listener of serviceListeners) listener(record);
+    const metadata = member(body, "metadata");
+    if (member(metadata, "uid") !== service.uid) throw notFound(path);
+    const merged = { ...service.annotations, ...Object(member(metadata, "annotations")) };
+    const annotations = Object.fromEntries(
+      Object.entries(merged).flatMap(([key, value]) => (typeof value === "string" ? [[key, value]] : [])),
+    );
+    const gone = listOf(member(metadata, "$deleteFromPrimitiveList/finalizers"));
+    const finalizers = [...new Set([...service.finalizers, ...listOf(member(metadata, "finalizers")).map(textOf)])].filter(
+      (one) => !gone.includes(one),
+    );
+    putService({ ...service, annotations, finalizers, ...(given.length > 0 && { ingress }), resourceVersion: String(++version) });
     return {};
   };
   const create = (path: string, body: unknown): object => {
-    if (path.endsWith("/configmaps")) {
-      const name = textOf(member(member(body, "metadata"), "name"));
-      claims.set(name, new Map(Object.entries(Object(member(body, "data")))));
-    } else told.push({ object: textOf(member(member(body, "involvedObject"), "name")), ...reasonOf(body) });
-    return {};
-  };
-  const remove = (path: string): object => {
-    if (!claims.delete(path.split("/").at(-1) ?? "")) throw notFound(path);
+    if (path.endsWith("/configmaps")) return records.create(path, body);
+    told.push({ object: textOf(member(member(body, "involvedObject"), "name")), ...reasonOf(body) });
     return {};
   };
   const get = (path: string): object => {
     const [, podName] = /\/pods\/([^/]+)$/.exec(path) ?? [];
-    if (podName !== undefined) {
-      const pod = pods.get(podName);
-      if (pod === undefined) throw notFound(path);
-      return rawPod(pod);
-    }
-    const data = claims.get(path.split("/").at(-1) ?? "");
-    if (data === undefined) throw notFound(path);
-    return { data: Object.fromEntries(data) };
+    const pod = podName === undefined ? undefined : pods.get(podName);
+    if (pod !== undefined) return rawPod(pod);
+    throw notFound(path);
   };
 
   /** Of Pods by their app. */
@@ -152,6 +153,28 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
     relabel: (uid: string, labels: PodFact["labels"]): void => change(uid, { labels }),
     edit,
     putService,
+    service: (app: string): ServiceRecord | undefined => serviceNamed(app),
+    /** A Service vanishes: nobody sees a deletion. */
+    vanish: (app: string): void => {
+      const record = serviceNamed(app);
+      if (record === undefined) return;
+      services.delete(record.uid);
+      for (const listener of serviceListeners) listener({ kind: "removed", record, evidence: "absent" });
+    },
+    /** A person creates a Service of that name once more. */
+    recreate: (app: string, what: Partial<ServiceRecord> = {}): void => {
+      const at = apps.indexOf(app);
+      const uid = `${uidOf(at).slice(0, 9)}ee2${++recreated}${uidOf(at).slice(13)}`;
+      putService({
+        ...serviceOf(app, at),
+        uid,
+        finalizers: [],
+        createdAt: "2027-01-01T00:00:00Z",
+        ...what,
+      });
+    },
+    /** A person deletes it; it goes when its finalizer has gone. */
+    remove: (app: string): void => edit(app, { deleting: true }),
     /** What a person writes on the Service of an app, in place of what was written there before. */
     annotate: (app: string, annotations: Readonly<Record<string, string>>): void =>
       edit(app, { annotations: { ...serviceOf(app, apps.indexOf(app)).annotations, ...annotations } }),
@@ -159,20 +182,25 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
     readyTogether: (): void => {
       for (const uid of pods.keys()) change(uid, { containersReady: true, containersReadyAtMs: clock.now() });
     },
-    client: aClient(clock, { get, list, create, patch, remove }),
     objects: someObjects(services, nodes, check && { ...CHECKED, wishes: new Map([[wishKey("TCP", 80), check]]) }),
+    records,
+    client: aClient(clock, { get, list, create, patch, remove: (path) => records.remove(path) }, records.reads(clock, ANSWER_MS)),
     alive: (app: string): PodFact[] =>
       [...pods.values()].filter(({ labels, deletionAtMs }) => labels["app"] === app && deletionAtMs === undefined),
     /** The stored claims of a load balancer: address -> UID. */
     addressClaims: (loadBalancerId: string): ReadonlyMap<string, string> =>
-      claims.get(`${ADDRESS_CLAIMS_PREFIX}${loadBalancerId}`) ?? new Map<string, string>(),
+      new Map(
+        records
+          .entries(loadBalancerId)
+          .flatMap(([key, value]) => (key.startsWith("ip.") ? [[key.slice(3), value.split(" ")[0] ?? ""]] : [])),
+      ),
     onPod: (listener: (uid: string, pod: PodFact | undefined) => void): (() => void) => {
       podListeners.add(listener);
       return () => void podListeners.delete(listener);
     },
     /** Told when a gate is opened. */
     onGate: (listener: (pod: PodFact) => void): void => void gateListeners.push(listener),
-    onService: (listener: (record: ServiceRecord) => void): (() => void) => {
+    onService: (listener: (change: Change<ServiceRecord>) => void): (() => void) => {
       serviceListeners.add(listener);
       return () => void serviceListeners.delete(listener);
     },
@@ -190,16 +218,6 @@ const serviceOf = (app: string, at: number): ServiceRecord =>
     annotations: { ...aService().annotations, [EXISTING_LOAD_BALANCER]: `lb-${app}` },
   });
 
-function patchClaims(claims: Map<string, Map<string, string>>, path: string, name: string, body: unknown): object {
-  const data = claims.get(name);
-  if (data === undefined) throw notFound(path);
-  for (const [ip, podUid] of Object.entries(Object(member(body, "data")))) {
-    if (podUid === null) data.delete(ip);
-    else data.set(ip, textOf(podUid));
-  }
-  return {};
-}
-
 const notFound = (path: string): KubeApiError => new KubeApiError(path, "notFound", "there is no such object", { code: 404 });
 const member = (value: unknown, name: string): unknown =>
   typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
@@ -212,7 +230,7 @@ type Verbs = { readonly [verb in "get" | "create" | "patch" | "remove"]: (path: 
 };
 
 /** Answers after a moment; a caller that has given up by then has changed nothing. */
-function aClient(clock: Clock, verbs: Verbs): KubeClient {
+function aClient(clock: Clock, verbs: Verbs, records: Pick<KubeClient, "list" | "watch">): KubeClient {
   const after = async <T>(signal: AbortSignal | undefined, answer: () => object): Promise<T> => {
     await clock.sleep(ANSWER_MS, signal);
     return answer() as T; // as with a real client, the caller knows what it asked for
@@ -225,10 +243,11 @@ function aClient(clock: Clock, verbs: Verbs): KubeClient {
     get: (path, { signal } = {}) => after(signal, () => verbs.get(path, undefined)),
     create: (path, body, { signal } = {}) => after(signal, () => verbs.create(path, body)),
     patch: (path, body, _type, { signal } = {}) => after(signal, () => verbs.patch(path, body)),
-    list: (path, query = {}, { signal } = {}) => after(signal, () => verbs.list(path, query)),
+    list: (path, query = {}, options = {}) =>
+      path.endsWith("/configmaps") ? records.list(path, query, options) : after(options.signal, () => verbs.list(path, query)),
     replace: unexpected,
     delete: (path, _body, { signal } = {}) => after(signal, () => verbs.remove(path, undefined)),
-    watch: unexpected,
+    watch: records.watch,
     close: () => Promise.resolve(),
   };
 }

@@ -170,33 +170,28 @@ suite("a Service that asks for two other Pods in place of six", () => {
     cluster.edit("one", { selector: green });
   }
 
-  test("gets them: nobody is asked", async (t) => {
-    const world = aWorld(t, { apps: ["one"], pods: 8 });
-    await world.run(async () => {
-      await reselect(world, async () => undefined);
-      await world.until(() => "only the green ones are left", serves(world, 2));
-      assert.deepEqual(told(world), []);
-      await world.kill();
+  for (const [when, between, after] of [
+    ["while it is served", async () => undefined, async () => undefined],
+    ["while no coordinator runs", (world) => world.kill(), async (world) => world.start()],
+    ["a moment before another coordinator takes over", async () => undefined, replaceSoon],
+  ] as const satisfies readonly (readonly [string, (world: World) => Promise<void>, (world: World) => Promise<void>])[])
+    test(`gets them, changed ${when}: nobody is asked`, async (t) => {
+      const world = aWorld(t, { apps: ["one"], pods: 8 });
+      await world.run(async () => {
+        await reselect(world, () => between(world));
+        await after(world);
+        await world.until(() => "only the green ones are left", serves(world, 2));
+        assert.deepEqual(told(world), []);
+        await world.kill();
+      });
     });
-  });
-
-  test("while no coordinator runs: the next one does not know what it asked for before, so a person has to say so", async (t) => {
-    const world = aWorld(t, { apps: ["one"], pods: 8 });
-    await world.run(async () => {
-      await reselect(world, world.kill);
-      world.start();
-      await world.until(
-        () => "the removal is parked",
-        () => told(world).length > 0,
-      );
-      await world.clock.sleep(MINUTE);
-      assert.ok(serves(world, 8)(), "old and new ones serve meanwhile");
-      world.cluster.annotate("one", { [RELEASE]: idIn(told(world).at(-1)) });
-      await world.until(() => "only the green ones are left", serves(world, 2));
-      await world.kill();
-    });
-  });
 });
+
+async function replaceSoon(world: World): Promise<void> {
+  await world.clock.sleep(20);
+  await world.kill();
+  world.start();
+}
 
 test("a Pod that is taken out of its Service is unbound, although another one is broken for good", async (t) => {
   const dead = new Set<string>();

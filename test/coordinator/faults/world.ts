@@ -46,6 +46,7 @@ export type Options = {
   readonly policy?: Policy;
   /** How backends are checked; default: as the cloud does unless told otherwise. */
   readonly check?: Partial<HealthCheck>;
+  readonly resyncMs?: number;
   readonly profile?: NonNullable<CloudOptions["profile"]>;
   /** Switches of the cloud where nobody knows how the service answers. */
   readonly switches?: CloudOptions;
@@ -101,12 +102,12 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
       await clock.sleep(REFUSED_AFTER_MS, signal);
       throw Object.assign(new Error("injected refusal"), { code, requestId: "req-1" });
     });
-    const settings = { ...SETTINGS, policy: options.policy ?? "enforce" };
+    const settings = { ...SETTINGS, policy: options.policy ?? "enforce", resyncMs: options.resyncMs ?? SETTINGS.resyncMs };
     const tell = events.tell.bind(events);
     const controllers = makeControllers({ ...shared, transport, facts: registry, objects, tell, metrics, settings });
-    const unfollow = cluster.onService((record) => {
-      asked.serviceChanged({ kind: "changed", record });
-      controllers.serviceChanged({ kind: "changed", record });
+    const unfollow = cluster.onService((change) => {
+      asked.serviceChanged(change);
+      controllers.serviceChanged(change);
     });
     const agents = NODES.map((node) => anAgent(clock, cluster, registry, node));
     connectAll(clock, agents);

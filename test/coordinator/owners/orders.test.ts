@@ -6,9 +6,10 @@ import type { ServiceRecord } from "../../../coordinator/domain/intent/service.t
 import type { Problem } from "../../../coordinator/domain/problem.ts";
 import { makeOwnersController } from "../../../coordinator/owners/controller.ts";
 import { Intents } from "../../../coordinator/state/intents.ts";
+import { OwnerRecords } from "../../../coordinator/state/owner-records.ts";
 import { aService, CLUSTER } from "../../builders.ts";
 import { silentLog } from "../pods.ts";
-import { aStage } from "../stage.ts";
+import { aStage, memoryRecords } from "../stage.ts";
 
 const ARREARS = { kind: "error", code: "FailedOperation.InsufficientBalance", message: "the account is in arrears" } as const;
 
@@ -34,7 +35,7 @@ function someOwners(t: TestContext, count: number) {
   const { queue } = makeOwnersController({
     client: { list: () => Promise.resolve({ items: [], resourceVersion: "1" }), patch: <T>() => Promise.resolve({} as T) },
     api,
-    state: { mirror, addressClaims, intents, objects },
+    state: { mirror, addressClaims, ownerRecords: new OwnerRecords(memoryRecords(), silentLog), intents, objects, ready: true },
     clusterId: CLUSTER,
     ownership: "annotation",
     vpcId: undefined,

@@ -9,13 +9,14 @@ import { Orders } from "../../../coordinator/owners/orders.ts";
 import { makeServiceReconciler, type ServiceDeps } from "../../../coordinator/owners/service.ts";
 import { StatusContest } from "../../../coordinator/owners/status-contest.ts";
 import { Intents } from "../../../coordinator/state/intents.ts";
+import { OwnerRecords } from "../../../coordinator/state/owner-records.ts";
 import { decodeService } from "../../../coordinator/state/watched-objects.ts";
 import type { Outcome } from "../../../coordinator/workqueue/worker.ts";
 import { aService, CLUSTER } from "../../builders.ts";
 import type { CloudOptions } from "../../cloud/runtime/options.ts";
 import { aKube } from "../kube.ts";
 import { silentLog } from "../pods.ts";
-import { aStage, newListeners } from "../stage.ts";
+import { aStage, memoryRecords, newListeners } from "../stage.ts";
 
 const PATH = "/api/v1/namespaces/demo/services/web";
 const ACCESS = "service.cloud.tencent.com/direct-access";
@@ -49,6 +50,7 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
       api: stage.api,
       mirror: stage.mirror,
       addressClaims: stage.addressClaims,
+      ownerRecords: new OwnerRecords(memoryRecords(), silentLog),
       intents,
       log: silentLog,
       clusterId: CLUSTER,

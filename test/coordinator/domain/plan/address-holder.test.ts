@@ -20,7 +20,7 @@ const other = aPod({ uid: "pod-2" });
 const otherEnding = aPod({ uid: "pod-2", deletionAtMs: 1 });
 
 const HOLDERS: readonly (readonly [title: string, known: Partial<Known>, expected: Holder])[] = [
-  ["nobody knows the address", {}, { kind: "foreign" }],
+  ["nobody knows the address, and not every node has told", {}, { kind: "unknown", podUid: undefined }],
   ["nobody knows the address, and all nodes have told", { complete: true }, { kind: "foreign" }],
   ["no claim, a Pod has it", { present: pod }, { kind: "live", podUid: "pod-1" }],
   ["no claim, an ending Pod has it", { present: ending }, { kind: "terminating", podUid: "pod-1" }],

@@ -9,6 +9,7 @@ const facts = (change: Partial<BindingFacts>): BindingFacts => ({
   standing: { pod: aPod(), backend: aBackend() },
   place: aListener(),
   target: aTarget(),
+  isCheckOff: true,
   strange: false,
   health: "Alive",
   binding: false,

@@ -1,0 +1,34 @@
+import type { HealthCheck, Scheduler } from "../load-balancer.ts";
+import type { ObjectRef } from "../problem.ts";
+import type { ServiceIntent } from "./service.ts";
+
+/** What is stored of an owner, so that every leader decides as the one before it would have. */
+export type OwnerRecord = {
+  readonly ref: ObjectRef;
+  /** As in `OwnerIntent`. */
+  readonly order: string;
+  /** The last one that could be read. */
+  readonly intent: ServiceIntent;
+  /** What it asked for before, the latest last: that it asks for other Pods now is its own word. */
+  readonly formerSelectors: readonly ServiceIntent["selector"][];
+  /** By "TCP/80". */
+  readonly listeners: Readonly<Record<string, ListenerRecord>>;
+};
+
+/** A listener of the owner. */
+export type ListenerRecord = {
+  readonly id: string;
+  /** As the owner, its TkeServiceConfig or the cloud's defaults set them last: what somebody else makes of them is put back. */
+  readonly healthCheck: HealthCheck;
+  readonly scheduler: Scheduler;
+  /** The name that it had while it was another owner's, from whom this one took it over. */
+  readonly formerName?: string | undefined;
+  readonly renamed?: Renamed | undefined;
+};
+
+/** By hand, at `atMs` (milliseconds since the epoch). */
+type Renamed = {
+  readonly to: string;
+  readonly atMs: number;
+  readonly state: "naming-back" | "named-back" | "given-up";
+};

@@ -1,0 +1,140 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Clock } from "../../common/clock.ts";
+import type { Logger } from "../../common/log.ts";
+import type { DesiredLoadBalancer, WantedListener } from "../domain/intent/desired-load-balancer.ts";
+import type { ListenerRecord, OwnerRecord } from "../domain/intent/owner-record.ts";
+import { wishKey } from "../domain/intent/service-config.ts";
+import type { Listener, LoadBalancer } from "../domain/load-balancer.ts";
+import type { ObjectRef } from "../domain/problem.ts";
+import type { Intents } from "../state/intents.ts";
+import type { ListenerIdentity, Misnamed } from "../state/listener-identity.ts";
+import type { Mirror } from "../state/mirror.ts";
+import type { OwnerRecords } from "../state/owner-records.ts";
+
+export type ListenerRecorderDeps = {
+  readonly ownerRecords: OwnerRecords;
+  readonly identity: ListenerIdentity;
+  readonly intents: Pick<Intents, "of" | "remove">;
+  readonly mirror: Pick<Mirror, "markStale">;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Told of a listener that somebody renamed. */
+  readonly onRenamed: (loadBalancerId: string, owner: ObjectRef, listener: RenamedListener) => void;
+  /** What is stored has changed, or could not be stored and is to be tried again. */
+  readonly due: (loadBalancerId: string) => void;
+};
+/** A listener under another name than it should have; e.g. { listenerId: "lbl-1", shown: "mine" }; `because`: why it is given up. */
+export type RenamedListener = { readonly listenerId: string; readonly shown: string; readonly because: string | undefined };
+
+const RETRY_MS = 5_000;
+
+/**
+ * Brings what is on record of owners in step with their load balancer: ids of their listeners, and how these are set. Beside the passes,
+ * because no drain waits for it.
+ */
+export class ListenerRecorder {
+  readonly #deps: ListenerRecorderDeps;
+  readonly #running = new Set<string>();
+
+  constructor(deps: ListenerRecorderDeps) {
+    this.#deps = deps;
+  }
+
+  /** The load balancer as it was just read or written. */
+  keep(desired: DesiredLoadBalancer, actual: LoadBalancer, signal: AbortSignal): void {
+    const id = actual.loadBalancerId;
+    forgetCleared(this.#deps, actual);
+    if (this.#running.has(id)) return; // its end brings the next pass, if it changes anything
+    this.#running.add(id);
+    void this.#storeBeside(desired, actual, signal);
+  }
+
+  async #storeBeside(desired: DesiredLoadBalancer, actual: LoadBalancer, signal: AbortSignal): Promise<void> {
+    const id = actual.loadBalancerId;
+    const isChanged = await this.#store(desired, actual, signal);
+    this.#running.delete(id);
+    if (isChanged && !signal.aborted) this.#deps.due(id);
+  }
+
+  /** True: another pass is needed. Never rejects. */
+  async #store(desired: DesiredLoadBalancer, actual: LoadBalancer, signal: AbortSignal): Promise<boolean> {
+    const { ownerRecords, identity, clock, log } = this.#deps;
+    const id = actual.loadBalancerId;
+    const before = [...ownerRecords.of(id)];
+    try {
+      for (const misnamed of identity.misnamed(id)) await settleName(this.#deps, id, misnamed, signal);
+      for (const { ref } of desired.owners) {
+        const wanted = desired.listeners.filter(({ owner }) => owner.uid === ref.uid);
+        await ownerRecords.update(id, ref.uid, (known) => known && inStep(known, wanted, actual), signal);
+      }
+      const after = [...ownerRecords.of(id)];
+      return after.some((record, at) => record !== before[at]);
+    } catch (err) {
+      if (signal.aborted) return false;
+      log.warn({ err, loadBalancerId: id }, "listeners not recorded, trying again");
+      await clock.sleep(RETRY_MS, signal).catch(() => undefined);
+      return true;
+    }
+  }
+}
+
+/** Stored before it is told, and before the listener is named back by the plan that comes of the next read. */
+async function settleName(deps: ListenerRecorderDeps, id: string, { listenerId, shown, recorded, verdict }: Misnamed, signal: AbortSignal) {
+  const { owner, key } = recorded;
+  const settled = (known: OwnerRecord | undefined): OwnerRecord | undefined => {
+    const isSame = known?.listeners[key]?.id === listenerId && verdict.record !== undefined;
+    return isSame ? withListener(known, key, verdict.record) : undefined;
+  };
+  const before = deps.ownerRecords.get(id, owner.ref.uid);
+  await deps.ownerRecords.update(id, owner.ref.uid, settled, signal);
+  if (deps.ownerRecords.get(id, owner.ref.uid) === before || verdict.kind === "ours") return;
+  deps.onRenamed(id, owner.ref, { listenerId, shown, because: verdict.because });
+  deps.mirror.markStale(id, "a listener was renamed");
+}
+
+/** A vanished owner of which nothing is left is forgotten. */
+function forgetCleared({ intents, ownerRecords }: ListenerRecorderDeps, actual: LoadBalancer): void {
+  const id = actual.loadBalancerId;
+  const present = new Set(actual.listeners.map(({ listenerId }) => listenerId));
+  for (const { ref, state } of intents.of(id)) {
+    if (state !== "vanished") continue;
+    const record = ownerRecords.get(id, ref.uid);
+    const isThere = Object.values(record?.listeners ?? {}).some(
+      (one) => present.has(one.id) && ownerRecords.listener(id, one.id)?.owner === record,
+    );
+    if (isThere) continue;
+    ownerRecords.remove(id, ref.uid);
+    intents.remove(ref.uid);
+  }
+}
+
+function inStep(known: OwnerRecord, wanted: readonly WantedListener[], actual: LoadBalancer): OwnerRecord {
+  const present = new Map(actual.listeners.map((listener) => [listener.name, listener]));
+  const ids = new Set(actual.listeners.map(({ listenerId }) => listenerId));
+  const listeners: Record<string, ListenerRecord> = {};
+  for (const [key, listener] of Object.entries(known.listeners))
+    if (ids.has(listener.id) || wanted.some(({ protocol, port }) => wishKey(protocol, port) === key)) listeners[key] = listener;
+  for (const want of wanted) {
+    const key = wishKey(want.protocol, want.port);
+    const listener = present.get(want.name);
+    if (listener !== undefined) listeners[key] = recordOf(listeners[key], want, listener);
+  }
+  return { ...known, listeners };
+}
+
+/** What the listener has once it is set as it is wanted; until then what it had. Checks that nobody wants off are on. */
+function recordOf(
+  known: ListenerRecord | undefined,
+  { healthCheck: wish, scheduler: spread }: WantedListener,
+  listener: Listener,
+): ListenerRecord {
+  const { listenerId: id, healthCheck: check, scheduler } = listener;
+  if (known?.id !== id) return { id, healthCheck: { ...check, enabled: true, ...wish }, scheduler: spread ?? scheduler };
+  const isSet = isDeepStrictEqual({ ...check, ...wish }, check) && (spread ?? scheduler) === scheduler;
+  return isSet && !(isDeepStrictEqual(known.healthCheck, check) && known.scheduler === scheduler)
+    ? { ...known, healthCheck: check, scheduler }
+    : known;
+}
+
+const withListener = (owner: OwnerRecord, key: string, listener: ListenerRecord | undefined): OwnerRecord =>
+  listener === undefined ? owner : { ...owner, listeners: { ...owner.listeners, [key]: listener } };

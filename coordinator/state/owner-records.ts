@@ -1,0 +1,147 @@
+import { isDeepStrictEqual } from "node:util";
+import * as z from "zod";
+import type { Logger } from "../../common/log.ts";
+import type { ListenerRecord, OwnerRecord } from "../domain/intent/owner-record.ts";
+import type { Records } from "./records.ts";
+
+/** Where a listener is on record. `key` e.g. "TCP/80". */
+export type RecordedListener = { readonly owner: OwnerRecord; readonly key: string; readonly listener: ListenerRecord };
+
+const Protocol = z.enum(["TCP", "UDP"]);
+const Optional = z.string().optional();
+const Reference = z.object({ kind: z.enum(["Service", "Pod"]), namespace: z.string(), name: z.string(), uid: z.string() });
+const Check = z.object({
+  enabled: z.boolean(),
+  intervalSeconds: z.number(),
+  timeoutSeconds: z.number(),
+  healthyCount: z.number(),
+  unhealthyCount: z.number(),
+});
+const Stored = z.object({
+  ref: Reference,
+  order: z.string(),
+  intent: z.looseObject({
+    service: Reference,
+    source: z.discriminatedUnion("kind", [
+      z.looseObject({ kind: z.literal("existing"), loadBalancerId: z.string() }),
+      z.looseObject({ kind: z.literal("create"), subnetId: Optional }),
+    ]),
+    selector: z.record(z.string(), z.string()),
+    ports: z.array(z.looseObject({ protocol: Protocol, port: z.number(), targetPort: z.union([z.number(), z.string()]) })),
+    configName: Optional,
+    unserved: z.array(z.looseObject({})),
+  }),
+  formerSelectors: z.array(z.record(z.string(), z.string())),
+  listeners: z.record(
+    z.string(),
+    z.looseObject({ id: z.string(), healthCheck: z.looseObject(Check.shape), scheduler: z.enum(["WRR", "LEAST_CONN", "IP_HASH"]) }),
+  ),
+});
+
+const keyOf = (uid: string): string => `owner.${uid}`;
+const isOwnerKey = (key: string): boolean => key.startsWith("owner.");
+
+/** What is stored of each owner, by its load balancer. */
+export class OwnerRecords {
+  readonly #records: Records;
+  readonly #log: Logger;
+  /** By load balancer and UID. */
+  readonly #owners = new Map<string, Map<string, OwnerRecord>>();
+  /** By load balancer and the listener's id. */
+  readonly #listeners = new Map<string, Map<string, RecordedListener>>();
+  readonly #writes = new Map<string, Promise<unknown>>();
+
+  constructor(records: Records, log: Logger) {
+    this.#records = records;
+    this.#log = log;
+  }
+
+  /** Takes in what a former leader stored; once, when the records have been read. */
+  restore(): void {
+    for (const scope of this.#records.scopes)
+      for (const [key, value] of this.#records.entries(scope)) {
+        if (!isOwnerKey(key)) continue;
+        const record = decode(value);
+        if (record !== undefined) this.#note(scope, record);
+        else this.#log.warn({ scope, key }, "the record of an owner is not understood; what it has is found anew");
+      }
+  }
+
+  get loadBalancerIds(): Iterable<string> {
+    return this.#owners.keys();
+  }
+
+  of(loadBalancerId: string): Iterable<OwnerRecord> {
+    return this.#owners.get(loadBalancerId)?.values() ?? [];
+  }
+
+  get(loadBalancerId: string, uid: string): OwnerRecord | undefined {
+    return this.#owners.get(loadBalancerId)?.get(uid);
+  }
+
+  /** The listener with this id, if it is on record. */
+  listener(loadBalancerId: string, listenerId: string): RecordedListener | undefined {
+    return this.#listeners.get(loadBalancerId)?.get(listenerId);
+  }
+
+  /**
+   * Stores what `change` makes of the record; undefined: as it is. One change of a load balancer after the other, each on what the last one
+   * made. Rejects with KubeApiError: then nothing has changed.
+   */
+  async update(
+    loadBalancerId: string,
+    uid: string,
+    change: (known: OwnerRecord | undefined) => OwnerRecord | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const before = this.#writes.get(loadBalancerId);
+    const write = (async () => {
+      await before?.catch(() => undefined);
+      const known = this.get(loadBalancerId, uid);
+      const record = change(known);
+      if (record === undefined || isDeepStrictEqual(record, known)) return;
+      await this.#records.put(loadBalancerId, new Map([[keyOf(uid), JSON.stringify(record)]]), signal);
+      this.#note(loadBalancerId, record);
+    })();
+    this.#writes.set(loadBalancerId, write);
+    await write;
+  }
+
+  /** The owner has nothing there any more. */
+  remove(loadBalancerId: string, uid: string): void {
+    const known = this.get(loadBalancerId, uid);
+    if (known === undefined) return;
+    this.#owners.get(loadBalancerId)?.delete(uid);
+    this.#index(loadBalancerId);
+    this.#records.forget(loadBalancerId, [keyOf(uid)]);
+  }
+
+  /** The load balancer is no longer ours to remember. */
+  forget(loadBalancerId: string): void {
+    this.#owners.delete(loadBalancerId);
+    this.#listeners.delete(loadBalancerId);
+  }
+
+  #note(loadBalancerId: string, record: OwnerRecord): void {
+    const owners = this.#owners.get(loadBalancerId) ?? new Map<string, OwnerRecord>();
+    this.#owners.set(loadBalancerId, owners.set(record.ref.uid, record));
+    this.#index(loadBalancerId);
+  }
+
+  #index(loadBalancerId: string): void {
+    const listeners = new Map<string, RecordedListener>();
+    for (const owner of this.of(loadBalancerId))
+      for (const [key, listener] of Object.entries(owner.listeners)) listeners.set(listener.id, { owner, key, listener });
+    this.#listeners.set(loadBalancerId, listeners);
+  }
+}
+
+/** Undefined: it is no record of ours. */
+function decode(value: string): OwnerRecord | undefined {
+  try {
+    const { success, data } = Stored.safeParse(JSON.parse(value));
+    return success ? (data as unknown as OwnerRecord) : undefined; // oxlint-disable-line typescript/no-unsafe-type-assertion -- what we wrote ourselves, its shape checked
+  } catch {
+    return undefined;
+  }
+}
