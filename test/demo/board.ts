@@ -15,14 +15,14 @@ async function readBoard(product: Product, namespace: string): Promise<BoardView
 /** A table for a terminal. `load` e.g. "4200 requests, 0 failed". */
 function boardText({ pods, loadBalancers }: BoardView, load: string): string {
   const lines = [
-    `${"POD".padEnd(28)} ${"NODE".padEnd(8)} ${"FACTS".padEnd(6)} ${"ADDRESS".padEnd(14)} ${"VIA".padEnd(6)} ${"STAGE".padEnd(10)} ${"FOR".padStart(5)}  ${"HEALTH".padEnd(8)} ${"W".padStart(3)}  GATE`,
+    `${"POD".padEnd(28)} ${"NODE".padEnd(8)} ${"FACTS".padEnd(6)} ${"ADDRESS".padEnd(14)} ${"ENI".padEnd(13)} ${"STAGE".padEnd(10)} ${"FOR".padStart(5)}  ${"HEALTH".padEnd(8)} ${"W".padStart(3)}  GATE`,
   ];
   for (const pod of pods) {
     const [binding] = pod.bindings;
     const name = pod.pod.slice(pod.pod.indexOf("/") + 1);
     const stage = binding?.step ?? "-";
     const since = binding === undefined ? "" : `${binding.sinceSeconds} s`;
-    const head = `${name.padEnd(28)} ${pod.node.padEnd(8)} ${pod.factsFrom.padEnd(6)} ${(pod.ip ?? "-").padEnd(14)} ${(pod.hostInterface ?? "-").padEnd(6)}`;
+    const head = `${name.padEnd(28)} ${pod.node.padEnd(8)} ${pod.factsFrom.padEnd(6)} ${(pod.ip ?? "-").padEnd(14)} ${(pod.eni?.split(" ")[0] ?? pod.hostInterface ?? "-").padEnd(13)}`;
     lines.push(
       `${head} ${stage.padEnd(10)} ${since.padStart(5)}  ${(binding?.health ?? "-").padEnd(8)} ${String(binding?.weight ?? "-").padStart(3)}  ${pod.gate}${pod.terminating ? " (terminating)" : ""}`,
     );

@@ -40,7 +40,16 @@ suite("the demo", () => {
       );
     });
 
+  test("--deny 8080 shows a gate that waits with the rule's name, and ends", { timeout: 120_000 }, async (t) => {
+    const demo = startDemo(t, ["--replicas", "2", "--deny", "8080"]);
+    assert.equal(await demo.exited, 0, demo.output());
+    assert.match(demo.output(), /"reason": "SecurityGroupDenies"/);
+    assert.match(demo.output(), /sg-web00001 rule 0 \(DROP TCP 8080 from 0\.0\.0\.0\/0\) blocks clients of lb-\w+:80 on port 8080/);
+    assert.match(demo.output(), /ENI: eni-pods000[12] in subnet-demo0001/);
+  });
+
   const MISTAKES = [
+    ["--deny", "http", /--deny must be a whole number from 1 to 65535, got "http"/],
     ["--surge", "0%", /--surge must be a number of Pods above 0 or a share, e.g. 2 or 25%, got "0%"/],
     ["--replicas", "0", /--replicas must be a whole number from 1 to 250, got "0"/],
     ["--rate", "many", /--rate must be a whole number from 1 to 2000, got "many"/],

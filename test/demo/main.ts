@@ -6,6 +6,7 @@ import { applyManifests } from "../cluster/manifests.ts";
 import { until } from "../cluster/process.ts";
 import type { Cluster } from "../cluster/simulated/cluster.ts";
 import { type Board, startBoard } from "./board.ts";
+import { performDenied } from "./denied.ts";
 import { exampleManifests, NAMESPACE } from "./example.ts";
 import { keepText } from "./keep.ts";
 import { type Failure, type Load, type LoadResult, startLoad } from "./load.ts";
@@ -33,6 +34,7 @@ async function main(): Promise<number> {
   try {
     const run = async (): Promise<number> => {
       stage = await setStage(options, steps, say);
+      if (options.deny !== undefined) return await performDenied(options, stage, say);
       const summary = await perform(options, stage);
       console.log(`\n${summaryText(summary)}\n\nthe whole demo took ${Math.round((Date.now() - startedMs) / 1000)} s`);
       if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(summary, null, 2)}\n`);

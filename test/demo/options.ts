@@ -17,6 +17,7 @@ const USAGE = `usage: npm run demo -- [options]
   --without-gates          take the ReadinessGate and the preStop sleep out of the example: shows what they are for (exit code 1)
   --without-sleep          take only the preStop sleep out (exit code 1)
   --without-checks         switch the load balancer's health checks off: a bound backend serves at once
+  --deny PORT              a security group of the Pods' ENIs drops that port, e.g. 8080: shows a gate that waits with the rule's name, and ends
   --keep                   leave everything running afterwards, and say how to look at it
   --json FILE              write the summary as JSON`;
 
@@ -34,6 +35,8 @@ export type DemoOptions = {
   readonly withoutGates: boolean;
   readonly withoutSleep: boolean;
   readonly withoutChecks: boolean;
+  /** A port that the Pods' security group drops. */
+  readonly deny: number | undefined;
   readonly keep: boolean;
   readonly json: string | undefined;
 };
@@ -68,13 +71,14 @@ function readOptions(args: readonly string[]): DemoOptions | undefined {
       "without-gates": { type: "boolean", default: false },
       "without-sleep": { type: "boolean", default: false },
       "without-checks": { type: "boolean", default: false },
+      deny: { type: "string" },
       keep: { type: "boolean", default: false },
       json: { type: "string" },
       help: { type: "boolean", default: false },
     },
   });
   if (values.help) return undefined;
-  const number = (option: "replicas" | "rate", max: number): number => {
+  const number = (option: "replicas" | "rate" | "deny", max: number): number => {
     const value = Number(values[option]);
     if (!Number.isInteger(value) || value < 1 || value > max)
       throw new RangeError(`--${option} must be a whole number from 1 to ${max}, got "${values[option]}"`);
@@ -85,6 +89,8 @@ function readOptions(args: readonly string[]): DemoOptions | undefined {
     throw new RangeError(`--cluster must be embedded, real or kubeconfig, got "${cluster}"`);
   if (values.json !== undefined && !existsSync(dirname(resolve(values.json))))
     throw new RangeError(`--json ${values.json}: the folder ${dirname(resolve(values.json))} does not exist`);
+  if (values.deny !== undefined && (cluster !== "embedded" || values.scenario !== undefined))
+    throw new RangeError("--deny needs the account that the demo makes itself: leave --scenario out, and --cluster embedded");
   if (values.scenario !== undefined && !existsSync(values.scenario))
     throw new RangeError(`--scenario ${values.scenario}: there is no such file`);
   if (profile !== "fast" && profile !== "tke2020") throw new RangeError(`--profile must be fast or tke2020, got "${profile}"`);
@@ -100,6 +106,7 @@ function readOptions(args: readonly string[]): DemoOptions | undefined {
     withoutGates: values["without-gates"],
     withoutSleep: values["without-sleep"],
     withoutChecks: values["without-checks"],
+    deny: values.deny === undefined ? undefined : number("deny", 65_535),
     keep: values.keep,
     json: values.json,
   };

@@ -8,6 +8,7 @@ import { type AddressPlan, claimSlot } from "../cluster/network.ts";
 import { firstJson, type RunningProcess, startProcess } from "../cluster/process.ts";
 import { makeProduct, type Product } from "../cluster/product.ts";
 import type { Cluster } from "../cluster/simulated/cluster.ts";
+import { writeAccount } from "./account.ts";
 import { borrowCluster } from "./borrowed.ts";
 import { backendRanges, layGround } from "./ground.ts";
 import type { DemoOptions } from "./options.ts";
@@ -52,12 +53,13 @@ export async function setStage(options: DemoOptions, steps: Steps, say: (text: s
   const deps = { plan, directory, start, steps, say };
   const borrowed = options.cluster === "kubeconfig" ? await borrowCluster(deps) : undefined; // before anything is started for it
   say(`addresses: ${addresses(options, plan)}`);
+  const scenario = options.scenario ?? (await writeAccount(options, plan, directory));
   const flags = {
     host: plan.cloud,
     port: "0",
     profile: options.profile,
     "vip-cidr": plan.vipRange,
-    ...(options.scenario !== undefined && { scenario: options.scenario }),
+    ...(scenario !== undefined && { scenario }),
   };
   const ranges = backendRanges(options, plan).flatMap((range) => ["--backend-cidr", range]);
   const cloudProcess = start("cloud", "test/cloud/main.ts", [...flagsOf(flags), ...ranges]);
