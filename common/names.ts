@@ -36,10 +36,20 @@ export const FORMER_RECORD_PREFIX = "clb-direct-journal-";
 export const AGENT_SERVICE_ACCOUNT = "clb-direct-agent";
 export const COORDINATOR_SERVICE_ACCOUNT = "clb-direct-coordinator";
 export const COORDINATOR_SERVICE = "clb-direct-coordinator";
+export const WEBHOOK_SERVICE = "clb-direct-webhook";
+/** Name of the MutatingWebhookConfiguration. */
+export const WEBHOOK_CONFIGURATION = "clb-direct";
+/** Namespace of the admission check: Pods are created there as a dry run only. */
+export const CANARY_NAMESPACE = "clb-direct-canary";
+/** On a Namespace or a Pod: `enabled` injects whatever selects the Pod, `disabled` never. */
+export const INJECT_LABEL = "clb-direct.io/inject";
+/** Label of the coordinator's Pods, by which the Services find them. */
+export const COORDINATOR_APP = "clb-direct-coordinator";
 export const TOKEN_AUDIENCE = "clb-direct";
 export const DEFAULT_NAMESPACE = "clb-direct";
 
 export const STREAM_PORT = 9443;
+export const WEBHOOK_PORT = 8443;
 export const OPS_PORT = 9090;
 export const HEALTH_PORT = 9091;
 export const METRIC_PREFIX = "clb_direct_";

@@ -1,7 +1,17 @@
 import { hostname } from "node:os";
 import * as z from "zod";
 import { readEnvironment } from "../common/environment.ts";
-import { COORDINATOR_SERVICE, DEFAULT_GATE_TYPE, DEFAULT_NAMESPACE, HEALTH_PORT, OPS_PORT, STREAM_PORT } from "../common/names.ts";
+import {
+  COORDINATOR_SERVICE,
+  DEFAULT_GATE_TYPE,
+  DEFAULT_NAMESPACE,
+  HEALTH_PORT,
+  OPS_PORT,
+  STREAM_PORT,
+  WEBHOOK_PORT,
+  WEBHOOK_SERVICE,
+} from "../common/names.ts";
+import { ADMISSION_MODES } from "./domain/admission/mode.ts";
 import { CALL_LIMITS } from "./domain/call.ts";
 import { POLICIES, RETIRE } from "./domain/safety/policy.ts";
 
@@ -62,6 +72,9 @@ export const ENVIRONMENT = z.object({
   STREAM_PORT: port.default(STREAM_PORT),
   OPS_PORT: port.default(OPS_PORT),
   HEALTH_PORT: port.default(HEALTH_PORT),
+  WEBHOOK_PORT: port.default(WEBHOOK_PORT),
+  /** Whether Pods get the readiness gate when they are created: by our webhook, or not by us. */
+  ADMISSION: z.enum(ADMISSION_MODES).default("webhook"),
   /** Names and addresses in the serving certificate besides those of our Service, comma list, e.g. "10.244.1.200,localhost". */
   SERVING_NAMES: z.string().default(""),
   LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
@@ -126,8 +139,15 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     streamPort: data.STREAM_PORT,
     opsPort: data.OPS_PORT,
     healthPort: data.HEALTH_PORT,
+    webhookPort: data.WEBHOOK_PORT,
+    admission: data.ADMISSION,
     servingNames: {
-      dns: [`${service}.svc`, `${service}.svc.cluster.local`, ...extra.filter((name) => !isAddress(name))],
+      dns: [
+        `${service}.svc`,
+        `${service}.svc.cluster.local`,
+        `${WEBHOOK_SERVICE}.${data.POD_NAMESPACE}.svc`,
+        ...extra.filter((name) => !isAddress(name)),
+      ],
       ip: extra.filter(isAddress),
     },
     logLevel: data.LOG_LEVEL,

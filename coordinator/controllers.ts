@@ -8,6 +8,7 @@ import type { Answered } from "./cloud/clb-call.ts";
 import { type ClbApiError, refusedCallOf } from "./cloud/clb-error.ts";
 import { RateLimit } from "./cloud/rate-limit.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
+import type { AdmissionMode } from "./domain/admission/mode.ts";
 import type { OwnershipMode, ServiceRecord } from "./domain/intent/service.ts";
 import type { ObjectRef, Problem } from "./domain/problem.ts";
 import type { Retire } from "./domain/safety/policy.ts";
@@ -53,6 +54,7 @@ export type ControllersSettings = LoadBalancersSettings & {
   readonly gateType: string;
   /** Default: off. */
   readonly retire?: Retire | undefined;
+  readonly admission: AdmissionMode;
   readonly vpcId: string | undefined;
   /** Default: not. */
   readonly globalRouterDirectAccess?: boolean;
@@ -84,7 +86,7 @@ const THROTTLE_PAUSE_MS = 1_000;
  * reads every load balancer before it writes.
  */
 export function makeControllers(deps: ControllersDeps): Controllers {
-  const { client, clock, log, metrics, objects, settings, tell } = deps;
+  const { client, clock, log, metrics, settings, tell } = deps;
   const { clusterId, gateType, policy, drainMs, retire } = settings;
   const { rateLimit, api } = cloudOf(deps, { onAnswer: (answer) => onAnswer(answer), doubt: (id) => loadBalancers.doubt(id) });
   const onOutcome = (queue: string) => (outcome: string, seconds: number) => metrics.onPass(queue, outcome, seconds);
@@ -100,7 +102,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   });
   const { mirror, pods } = state;
   const awaited = makeAwaited({ ...state, clock, waitingForGate: pods.waitingForGate });
-  const findings: FindingsDeps = { ...state, config: (namespace, name) => objects.config(namespace, name), tell, clock, log };
+  const findings = findingsDeps(state, deps, (id, afterMs) => loadBalancers.queue.add(id, afterMs));
   const onAnswer = makeRefusalTeller({ ...state, tell, onChange: () => wakeUps.accessChanged() });
   const safety = makeSafety(state, findings, deps);
   const { guard, causes } = safety;
@@ -197,6 +199,20 @@ function cloudOf(
   };
   return { rateLimit, api: makeClbApi({ transport, rateLimit, clock, onCall: metrics.onCall, onAnswer: passOn, onDoubt }) };
 }
+
+const findingsDeps = (
+  state: State,
+  { objects, tell, clock, log, settings }: ControllersDeps,
+  lookAgain: NonNullable<FindingsDeps["lookAgain"]>,
+): FindingsDeps => ({
+  ...state,
+  config: (namespace, name) => objects.config(namespace, name),
+  tell,
+  clock,
+  log,
+  admission: settings.admission,
+  lookAgain,
+});
 
 const pollSettings = ({ healthIdleMs, healthPollMs }: ControllersSettings, rateLimit: RateLimit) => ({
   callsPerSecond: () => rateLimit.state("DescribeTargetHealth").perSecond,

@@ -1,10 +1,7 @@
-import type { Clock } from "../common/clock.ts";
 import type { Change } from "../common/kubernetes/list-watch.ts";
-import type { KubeClient } from "../common/kubernetes/requests.ts";
-import type { Logger } from "../common/log.ts";
 import { eitherSignal } from "../common/signals.ts";
-import type { CloudTransport } from "./cloud/transport.ts";
-import { type Controllers, type ControllersSettings, makeControllers } from "./controllers.ts";
+import type { Admission, AdmissionReign } from "./admission/controller.ts";
+import { type Controllers, type ControllersDeps, makeControllers } from "./controllers.ts";
 import type { ServiceRecord } from "./domain/intent/service.ts";
 import type { ObjectRef } from "./domain/problem.ts";
 import { dryClient, dryTransport } from "./dry-run/dry-clients.ts";
@@ -12,23 +9,13 @@ import { ApiDenials } from "./events/api-denials.ts";
 import { EventRecorder } from "./events/event-recorder.ts";
 import type { Reign } from "./leader/elector.ts";
 import { fencedClient, fencedTransport } from "./leader/fence.ts";
-import type { makeMetrics } from "./metrics.ts";
 import type { ServedSelectors } from "./nodes/asked-pods.ts";
 import type { NodeRegistry } from "./nodes/node-registry.ts";
-import type { NodeFindings } from "./state/node-findings.ts";
-import type { PodFacts } from "./state/pod-facts.ts";
 import type { ConfigRecord, WatchedObjects, WatchedObjectsDeps } from "./state/watched-objects.ts";
 
-export type LeadingDeps = {
-  readonly client: KubeClient;
-  readonly transport: CloudTransport;
-  readonly facts: PodFacts;
-  readonly findings?: NodeFindings;
-  readonly objects: WatchedObjects;
-  readonly metrics: ReturnType<typeof makeMetrics>;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly settings: ControllersSettings;
+export type LeadingDeps = Omit<ControllersDeps, "tell"> & {
+  /** Undefined: nothing is injected by us. */
+  readonly admission: Admission | undefined;
   /** False: this process may not write any more, whoever it thinks it is. */
   readonly mayWrite: () => boolean;
 };
@@ -38,6 +25,7 @@ export class Leading {
   readonly #deps: LeadingDeps;
   readonly #denials: ApiDenials;
   #controllers: Controllers | undefined;
+  #admission: AdmissionReign | undefined;
 
   constructor(deps: LeadingDeps) {
     this.#deps = deps;
@@ -49,12 +37,18 @@ export class Leading {
     return this.#controllers;
   }
 
+  /** What the leader's check of the webhook found last; undefined: nothing yet, or this replica does not lead. */
+  get admission(): AdmissionReign["last"] {
+    return this.#admission?.last;
+  }
+
   /** Rights that this replica has been found to lack, for its readiness; undefined: none. */
   get missingRights(): string | undefined {
     return this.#denials.missing;
   }
 
   serviceChanged(change: Change<ServiceRecord>): void {
+    this.#deps.admission?.serviceChanged(change);
     this.#controllers?.serviceChanged(change);
   }
 
@@ -88,8 +82,10 @@ export class Leading {
       settings,
     });
     this.#controllers = controllers;
-    await Promise.all([controllers.run(stopped, lost), events.run(stopped)]);
+    this.#admission = isDry ? undefined : this.#deps.admission?.reign({ client: heard, tell });
+    await Promise.all([controllers.run(stopped, lost), events.run(stopped), this.#admission?.run(stopped)]);
     this.#controllers = undefined;
+    this.#admission = undefined;
   }
 }
 

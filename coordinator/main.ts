@@ -8,6 +8,7 @@ import { loop, type Part, runParts } from "../common/lifecycle.ts";
 import { makeLogger } from "../common/log.ts";
 import { LEADER_HEALTH, STREAM_HEALTH } from "../common/names.ts";
 import { makeOpsServer } from "../common/ops-server.ts";
+import { admissionOf, partsOf } from "./admission/controller.ts";
 import { makeSdkTransport } from "./cloud/transport.ts";
 import { readConfig } from "./config.ts";
 import { once, readArguments, USAGE } from "./dry-run/command.ts";
@@ -59,10 +60,14 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const registry = makeNodeRegistry({ clock, log, watchNode, observer, agentGraceMs, asked, readPods }, stop.signal);
   const findings = makeNodeTasks(log);
   const objects = makeWatchedObjects({ client, clock, log, onRestart, ...followersOf(() => ({ leading, registry, objects, asked })) });
+  const { dns: dnsNames, ip: ipAddresses } = config.servingNames;
+  const serving = await makeServing({ kube: client, namespace, dnsNames, ipAddresses, clock: wallClock, log }, stop.signal);
+  const webhook = admissionOf(config, { serving, namespace, clock: wallClock, log, metrics: metrics.admission });
   const transport = makeSdkTransport({ region: config.region, ...config.cloud });
   const mayWrite = (): boolean => elector.mayWrite();
   const settings = { ...config, clusterId };
-  const leading = new Leading({ client, transport, facts: registry, findings, objects, metrics, clock, log, settings, mayWrite });
+  const common = { client, transport, facts: registry, findings, objects, metrics, clock, log, settings };
+  const leading = new Leading({ ...common, admission: webhook, mayWrite });
   const identity = `${replica}_${randomUUID().slice(0, 8)}`;
   const onChange = (leads: boolean): void => health.setStatus(LEADER_HEALTH, leads ? "SERVING" : "NOT_SERVING");
   const lead: ElectorDeps["lead"] = (reign) => leading.run(reign);
@@ -79,8 +84,6 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
     routes: routesOf(leading),
     log,
   });
-  const { dns: dnsNames, ip: ipAddresses } = config.servingNames;
-  const serving = await makeServing({ kube: client, namespace, dnsNames, ipAddresses, clock: wallClock, log }, stop.signal);
   const review = makeTokenReview({ kube: client, namespace, clock: wallClock });
   const shared = { admission, observer, clock: wallClock, log };
   const stream = makeNodeStream({ ...shared, registry, tasks: findings, review, replica });
@@ -94,6 +97,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
     { name: "ops server", start: async () => void (await ops.start()), stop: () => ops.stop() },
     loop("watches", (signal) => Promise.all([serving.run(signal), objects.run(signal)]), stop),
     loop("leader election", (signal) => elector.run(signal)),
+    ...partsOf(webhook),
     { name: "stream server", start: async () => void (await streams.start()), stop: () => streams.stop() },
     { name: "identity", start: () => log.info({ clusterId, identity, ownership: config.ownership, gateType }, "ready to lead") },
   ];

@@ -29,6 +29,9 @@ export type FaultReason = (typeof FAULT_REASONS)[number];
 /** Every reason of an Event; docs/errors.md gives cause and fix of each. */
 export const EVENT_REASONS = [
   ...FAULT_REASONS,
+  "AdmissionContested",
+  "AdmissionNotWorking",
+  "AdmissionRepaired",
   "BackendSecurityGroupBypassed",
   "DirectAccessRemoved",
   "EnsureServiceSuccess",
@@ -47,6 +50,7 @@ export const EVENT_REASONS = [
   "LoadBalancerChangeRefused",
   "LoadBalancerKept",
   "OrphanedListener",
+  "PodsNotInjected",
   "QuotaExceeded",
   "RemovalParked",
   "ServiceConfigMissing",

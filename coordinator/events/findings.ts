@@ -1,5 +1,6 @@
 import type { Logger } from "../../common/log.ts";
 import { SERVICE_CONFIG } from "../../common/names.ts";
+import type { AdmissionMode } from "../domain/admission/mode.ts";
 import type { Call } from "../domain/call.ts";
 import { standingProblems } from "../domain/intent/backends.ts";
 import type { DesiredLoadBalancer, WantedPlace } from "../domain/intent/desired-load-balancer.ts";
@@ -14,6 +15,7 @@ import type { ListenerOwners } from "../state/listener-owners.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 import type { ConfigRecord } from "../state/watched-objects.ts";
+import { makeNotInjectedTeller } from "./not-injected.ts";
 import { describeFinding, describeForTable, nameOf, ownerOfPlace, releaseText } from "./wording.ts";
 
 export type FindingsDeps = {
@@ -25,6 +27,10 @@ export type FindingsDeps = {
   readonly tell: (problem: Problem) => void;
   readonly clock: { now(): number };
   readonly log: Logger;
+  /** Who gives new Pods their gate; only our webhook is missed. Default: somebody else. */
+  readonly admission?: AdmissionMode;
+  /** Brings another pass over a load balancer after so many milliseconds; default: passes come at least once a minute. */
+  readonly lookAgain?: (loadBalancerId: string, afterMs: number) => void;
 };
 
 /** Removals that the brake holds, as somebody who tells of them must know them. */
@@ -62,9 +68,11 @@ export function makeFindings(deps: FindingsDeps, held: Held) {
 export function makeReport(deps: FindingsDeps, held?: Held): (desired: DesiredLoadBalancer, plan: Plan) => void {
   const logged = new Set<string>();
   const tellEmpty = makeEmptyTeller(deps);
+  const tellNotInjected = deps.admission === "webhook" ? makeNotInjectedTeller({ lookAgain: () => undefined, ...deps }) : undefined;
   return (desired, plan) => {
     const { loadBalancerId } = desired;
     tellEmpty(desired);
+    tellNotInjected?.(desired);
     for (const listener of desired.listeners)
       for (const place of listener.rules ?? [listener])
         for (const problem of standingProblems(listener.owner, place.standings)) deps.tell(problem);

@@ -8,11 +8,13 @@ import {
   COORDINATOR_SERVICE_ACCOUNT,
   DEFAULT_NAMESPACE,
   TOKEN_AUDIENCE,
+  WEBHOOK_PORT,
+  WEBHOOK_SERVICE,
 } from "../../common/names.ts";
 import { accountsOf, applyManifests, loadInstallation, type Manifest, withoutWorkloads } from "./manifests.ts";
 import type { AddressPlan } from "./network.ts";
 import { type RunningProcess, startProcess, until } from "./process.ts";
-import type { Cluster } from "./simulated/cluster.ts";
+import { answered, type Cluster } from "./simulated/cluster.ts";
 import { EXTERNAL } from "./simulated/pod-worker.ts";
 import { type Projection, projectConfigMapKey, projectToken } from "./simulated/projected.ts";
 
@@ -122,6 +124,10 @@ export function makeProduct(options: ProductOptions): Product {
     const coordinator = launch({ name: `coordinator ${replica}`, script: "coordinator/main.ts", env, logFile });
     coordinators.set(replica, coordinator);
     await ready(coordinator, opsUrls[replica] ?? "");
+    await routeWebhook(
+      cluster,
+      [...coordinators.keys()].map((one) => hosts[one]),
+    );
     await until("a leader", async () => await explain<object>("").catch(() => undefined), READY_MS);
     return coordinator;
   };
@@ -215,6 +221,25 @@ function byAnnotation(manifest: Manifest): Manifest {
   return { ...manifest, spec: { ...spec, ...(variables && { variables }) } };
 }
 
+/** What the controller of EndpointSlices does for Pods: the API server finds the coordinators' processes behind their webhook's Service. */
+async function routeWebhook({ client }: Cluster, hosts: readonly string[]): Promise<void> {
+  const path = `/apis/discovery.k8s.io/v1/namespaces/${DEFAULT_NAMESPACE}/endpointslices`;
+  const name = `${WEBHOOK_SERVICE}-processes`;
+  const labels = { "kubernetes.io/service-name": WEBHOOK_SERVICE, "endpointslice.kubernetes.io/managed-by": "processes" };
+  const endpoints = hosts.map((host) => ({ addresses: [host], conditions: { ready: true } }));
+  const slice = {
+    metadata: { name, labels },
+    addressType: "IPv4",
+    endpoints,
+    ports: [{ name: "webhook", port: WEBHOOK_PORT, protocol: "TCP" }],
+  };
+  await client.create(path, slice).catch(async (error: unknown) => {
+    if (answered(error, 422)) return; // loopback addresses, where no network namespace could be made: there the webhook stays away
+    if (!answered(error, 409)) throw error;
+    await client.patch(`${path}/${name}`, { endpoints }, "merge");
+  });
+}
+
 /** On real nodes an image that only waits; where it is not there, nobody is to look for it elsewhere. */
 const PLACEHOLDER = { name: "main", image: "registry.example.com/clb-direct:1", imagePullPolicy: "Never" };
 
@@ -226,7 +251,7 @@ async function ensurePod({ client }: Cluster, name: string, serviceAccountName: 
   const pod: Manifest = {
     apiVersion: "v1",
     kind: "Pod",
-    metadata: { name, namespace: DEFAULT_NAMESPACE, labels: { app: serviceAccountName }, annotations: { [EXTERNAL]: "true" } },
+    metadata: { name, namespace: DEFAULT_NAMESPACE, labels: { process: serviceAccountName }, annotations: { [EXTERNAL]: "true" } },
     spec: { nodeName, hostNetwork: true, serviceAccountName, containers: [PLACEHOLDER] },
   };
   type Created = { readonly metadata: { readonly uid: string } };

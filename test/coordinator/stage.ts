@@ -17,6 +17,7 @@ import { aFakeClock, silentLog } from "./pods.ts";
 export const CONTROLLERS_SETTINGS = {
   namespace: "clb-direct",
   ownership: "annotation",
+  admission: "off",
   gateType: DEFAULT_GATE_TYPE,
   vpcId: undefined,
   callsPerSecond: 20,

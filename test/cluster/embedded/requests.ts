@@ -1,7 +1,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { text as textOf } from "node:stream/consumers";
+import type { Webhooks } from "./admission.ts";
 import type { Fault, Faults } from "./faults.ts";
 import { listOf } from "./lists.ts";
+import { isRaw, rawIn } from "./objects.ts";
 import { discovery } from "./resources.ts";
 import { type RestParts, rest, type Target, targetOf, verbOf } from "./rest.ts";
 import { ApiError, failure } from "./status.ts";
@@ -10,7 +12,12 @@ import type { Watches } from "./watches.ts";
 
 /** One answered request about a resource, e.g. { username: "kubernetes-admin", verb: "patch", resource: "pods/status", namespace: "default", name: "web-1", code: 200 }. */
 export type AuditEntry = { username: string; verb: string; resource: string; namespace: string | undefined; name: string; code: number };
-export type Parts = RestParts & { readonly faults: Faults; readonly watches: Watches; readonly onRequest: (entry: AuditEntry) => void };
+export type Parts = RestParts & {
+  readonly faults: Faults;
+  readonly watches: Watches;
+  readonly webhooks: Webhooks;
+  readonly onRequest: (entry: AuditEntry) => void;
+};
 
 /** Answers one HTTP request; never rejects. */
 export async function serve(parts: Parts, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -59,9 +66,21 @@ async function answer(parts: Parts, request: IncomingMessage, response: ServerRe
   if (fault) throw new ApiError(fault.code, "InternalError", "Internal error occurred: a fault was injected");
   const emptied = verb === "list" && parts.faults.emptiesList(plural);
   if (emptied) return json(response, 200, listOf(resource, [], { resourceVersion: String(parts.store.version) }));
-  const result = rest(parts, target, verb, { method, query, contentType, body });
+  const sent = await admitted(parts, target, verb, { body, dryRun: query.get("dryRun") === "All", username: user.username });
+  const result = rest(parts, target, verb, { method, query, contentType, body: sent });
   if ("watch" in result) parts.watches.serve(result.watch, response);
   else json(response, result.code, result.json);
+}
+
+type Sent = { readonly body: unknown; readonly dryRun: boolean; readonly username: string };
+
+/** The body after every webhook that is asked about it: only Pods that are created pass through any. */
+async function admitted({ webhooks }: Parts, target: Target, verb: string, { body, ...by }: Sent): Promise<unknown> {
+  const { resource, namespace, name, subresource } = target;
+  if (verb !== "create" || resource.plural !== "pods" || name !== "" || subresource !== undefined) return body;
+  if (!isRaw(body) || namespace === undefined) return body;
+  const pod = { ...body, metadata: { ...rawIn(body, "metadata"), namespace } };
+  return await webhooks.admitted({ namespace, pod, ...by });
 }
 
 /** The parsed body; undefined where there is none or it is of a type that nobody here reads (415 comes later, where it matters). */

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { createServer as createTlsServer } from "node:https";
 import { isIP } from "node:net";
 import { issueAuthority, issueServing } from "../../../coordinator/tls/certificate.ts";
+import { Webhooks } from "./admission.ts";
 import { startCollector } from "./collector.ts";
 import { type Fault, Faults } from "./faults.ts";
 import { Listener } from "./listener.ts";
@@ -63,12 +64,14 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Em
   const plain = new Listener(createServer(answer), host, "connection");
   const both = [tls, plain];
   const faults = new Faults({ store, watches, listeners: both });
-  const parts: Parts = { store, writer, tokens, nowMs, faults, watches, onRequest };
+  const webhooks = new Webhooks(store);
+  const parts: Parts = { store, writer, tokens, nowMs, faults, watches, webhooks, onRequest };
   const stopCollector = startCollector(store, writer);
   const stop = async (): Promise<void> => {
     stopCollector();
     faults.stop();
     watches.stop();
+    webhooks.stop();
     await Promise.all(both.map((one) => one.stop()));
   };
   for (const name of ["default", "kube-system"]) writer.create(resourceNamed("namespaces"), undefined, { metadata: { name } });

@@ -31,6 +31,7 @@ export function apiServerFlags(address: string, files: Files): readonly string[]
     "--authorization-mode=Node,RBAC",
     "--enable-admission-plugins=NodeRestriction,PodSecurity",
     "--allow-privileged=true",
+    "--enable-aggregator-routing=true", // webhooks are found by EndpointSlices: there is no kube-proxy
     `--service-account-key-file=${files.serviceAccountKey}`,
     `--service-account-signing-key-file=${files.serviceAccountKey}`,
     "--service-account-issuer=https://kubernetes.default.svc",

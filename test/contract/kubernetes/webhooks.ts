@@ -1,4 +1,4 @@
-/** Admission: a mutating webhook of ours, called by a real API server. The embedded server has no webhooks yet. */
+/** Admission: a mutating webhook of ours, called by the API server. */
 import assert from "node:assert/strict";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:https";
@@ -6,10 +6,10 @@ import { json } from "node:stream/consumers";
 import type { TestContext } from "node:test";
 import { issueAuthority, issueServing } from "../../../coordinator/tls/certificate.ts";
 import { until } from "../../cluster/process.ts";
-import { aPod, at, type Behaviours, each, GATE, type OnReal, refusal, within } from "./suite.ts";
+import { aPod, at, type Behaviours, each, GATE, refusal, type Subject, within } from "./suite.ts";
 
-export function registerWebhooks({ real }: Behaviours): void {
-  real(
+export function registerWebhooks({ both }: Behaviours): void {
+  both(
     "admission: our patch arrives, also in a dry run; what cannot be applied is the user's 500; a webhook that is away lets Pods in",
     admission,
   );
@@ -21,7 +21,7 @@ const ADD_GATE = { op: "add", path: "/spec/readinessGates", value: [{ conditionT
 /** Does not apply where the list is missing. */
 const APPEND_GATE = { op: "add", path: "/spec/readinessGates/-", value: { conditionType: GATE } };
 
-async function admission(subject: OnReal, t: TestContext): Promise<void> {
+async function admission(subject: Subject, t: TestContext): Promise<void> {
   const { ask, client, namespace } = subject;
   const name = await namespace();
   const { pods } = within(name);
@@ -65,7 +65,7 @@ async function admission(subject: OnReal, t: TestContext): Promise<void> {
 }
 
 /** A webhook that answers every review with the patch that was set last. */
-async function startWebhook({ plan }: OnReal, t: TestContext) {
+async function startWebhook({ plan }: Subject, t: TestContext) {
   const authority = await issueAuthority(Date.now());
   const { certPem, keyPem } = await issueServing(authority, [], [plan.client], Date.now());
   const reviews: Review[] = [];

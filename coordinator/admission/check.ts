@@ -1,0 +1,163 @@
+import { connect } from "node:tls";
+import type { Clock } from "../../common/clock.ts";
+import { KubeApiError } from "../../common/kubernetes/api-error.ts";
+import { kubePath } from "../../common/kubernetes/path.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
+import { makeLatch } from "../../common/latch.ts";
+import type { Logger } from "../../common/log.ts";
+import { CANARY_NAMESPACE, INJECT_LABEL, WEBHOOK_SERVICE } from "../../common/names.ts";
+import { hasGate } from "../domain/admission/pod-patch.ts";
+import type { Problem } from "../domain/problem.ts";
+import type { ServingSource } from "../tls/serving.ts";
+import type { WebhookKeeper } from "./keeper.ts";
+
+/** Why a Pod of the check got no gate. A closed set, fit for a metric label. */
+export const CHECK_CAUSES = ["rights", "namespace", "configuration", "tls", "unreachable", "unknown"] as const;
+export type CheckCause = (typeof CHECK_CAUSES)[number];
+
+/** What the last check found; undefined: none has come to a result yet. `cause` undefined: the gate arrives. */
+export type CheckResult = { readonly atMs: number; readonly cause: CheckCause | undefined; readonly message: string };
+
+export type AdmissionCheckDeps = {
+  readonly client: Pick<KubeClient, "create">;
+  readonly keeper: Pick<WebhookKeeper, "faults" | "clusterIp" | "object">;
+  readonly serving: ServingSource;
+  readonly namespace: string;
+  readonly gateType: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly tell: (problem: Problem) => void;
+  readonly onResult: (cause: CheckCause | undefined) => void;
+  /** How the webhook's Service answers a TLS client that trusts our bundle; default: a connection to its cluster address. */
+  readonly dial?: () => Promise<"ok" | "tls" | "unreachable">;
+};
+
+const EVERY_MS = 30_000;
+/** A failure is looked at again sooner: the keeper mends within seconds. */
+const AGAIN_MS = 5_000;
+const DIAL_MS = 2_000;
+/** What was put right or swapped has arrived at every API server by then (a changed configuration: 12 ms, kubernetes.md §8). */
+const SETTLE_MS = 500;
+
+export interface AdmissionCheck {
+  readonly last: CheckResult | undefined;
+  /** Something has changed: looks soon. */
+  soon(): void;
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/** Proves through the real API server that the gate arrives: a Pod that is created as a dry run, in a Namespace of its own. */
+export function makeAdmissionCheck(deps: AdmissionCheckDeps): AdmissionCheck {
+  const { clock, serving, onResult } = deps;
+  const latch = makeLatch(clock);
+  let last: CheckResult | undefined;
+  const look = async (signal: AbortSignal): Promise<void> => {
+    const found = await findingOf(deps, signal);
+    if (found === undefined) return; // the API server was not heard: nothing is known
+    last = { atMs: clock.now(), ...found };
+    onResult(found.cause);
+    if (found.cause !== undefined) tellFailure(deps, found.message);
+  };
+  return {
+    get last() {
+      return last;
+    },
+    soon: () => latch.set(),
+    async run(signal) {
+      const unsubscribe = serving.subscribe(() => latch.set());
+      await clock.sleep(AGAIN_MS, signal).catch(() => undefined); // a new leader's keeper comes first
+      while (!signal.aborted) {
+        await look(signal).catch((err: unknown) => {
+          if (!signal.aborted) deps.log.warn({ err }, "admission not checked");
+        });
+        await latch.wait(last?.cause === undefined ? EVERY_MS : AGAIN_MS, signal);
+        await clock.sleep(SETTLE_MS, signal).catch(() => undefined);
+      }
+      unsubscribe();
+    },
+  };
+}
+
+function tellFailure({ keeper, log, tell }: AdmissionCheckDeps, message: string): void {
+  log.error({ finding: message }, "the readiness gate does not arrive");
+  const { object } = keeper;
+  if (object !== undefined) tell({ object, type: "Warning", reason: "AdmissionNotWorking", message });
+}
+
+type Finding = Pick<CheckResult, "cause" | "message">;
+
+async function findingOf(deps: AdmissionCheckDeps, signal: AbortSignal): Promise<Finding | undefined> {
+  const { client, gateType, keeper } = deps;
+  const failed = (cause: CheckCause, why: string): Finding => ({
+    cause,
+    message: `Pods that are created get no readiness gate from the webhook (${cause}): ${why}. Until it is mended a rollout may be faster than the load balancer`,
+  });
+  try {
+    const answer: unknown = await client.create(kubePath`/api/v1/namespaces/${CANARY_NAMESPACE}/pods`, canary(), {
+      query: { dryRun: "All" },
+      signal,
+    });
+    if (hasGate(answer, gateType)) return { cause: undefined, message: "the readiness gate arrives" };
+  } catch (err) {
+    if (!(err instanceof KubeApiError)) throw err;
+    if (err.failure === "notFound" || /is being terminated|error looking up service account/.test(err.message))
+      return failed("namespace", `Namespace ${CANARY_NAMESPACE} of the check does not exist: apply the chart's objects again`);
+    if (err.failure === "denied") return failed("rights", `${err.message}: apply the chart's roles and policies again`);
+    return undefined;
+  }
+  const faults = keeper.faults;
+  if (faults.length > 0) return failed("configuration", faults.join("; "));
+  const dialled = await (deps.dial ?? (() => dialService(deps)))();
+  if (dialled === "tls") return failed("tls", "its certificate is not trusted by the configuration's caBundle; the coordinator renews it");
+  if (dialled === "unreachable")
+    return failed(
+      "unreachable",
+      `Service ${WEBHOOK_SERVICE} does not lead to a replica that answers: is one ready, and does a NetworkPolicy stop the API server?`,
+    );
+  return failed(
+    "unknown",
+    "it can be reached from the coordinator, but not from the API server, or the configuration has not arrived there yet",
+  );
+}
+
+/** Fits every Pod Security level, and is meant for the webhook by its label. It never runs: only dry runs may be created there. */
+const canary = (): object => ({
+  apiVersion: "v1",
+  kind: "Pod",
+  metadata: { generateName: "check-", namespace: CANARY_NAMESPACE, labels: { [INJECT_LABEL]: "enabled" } },
+  spec: {
+    automountServiceAccountToken: false,
+    containers: [
+      {
+        name: "check",
+        image: "clb-direct.invalid/check",
+        securityContext: {
+          allowPrivilegeEscalation: false,
+          runAsNonRoot: true,
+          runAsUser: 65_532,
+          capabilities: { drop: ["ALL"] },
+          seccompProfile: { type: "RuntimeDefault" },
+        },
+      },
+    ],
+  },
+});
+
+function dialService({ keeper, serving, namespace, log }: AdmissionCheckDeps): Promise<"ok" | "tls" | "unreachable"> {
+  const host = keeper.clusterIp;
+  if (host === undefined) return Promise.resolve("unreachable");
+  return new Promise((resolve) => {
+    const servername = `${WEBHOOK_SERVICE}.${namespace}.svc`;
+    const socket = connect({ host, port: 443, servername, ca: serving.current.caBundlePem, timeout: DIAL_MS });
+    const end = (how: "ok" | "tls" | "unreachable"): void => {
+      socket.destroy();
+      resolve(how);
+    };
+    socket.once("secureConnect", () => end("ok"));
+    socket.once("timeout", () => end("unreachable"));
+    socket.once("error", (err: NodeJS.ErrnoException) => {
+      log.debug({ err }, "the webhook's Service cannot be dialled");
+      end(/CERT|SSL|ALTNAME|SELF_SIGNED|UNABLE_TO/.test(err.code ?? "") ? "tls" : "unreachable");
+    });
+  });
+}

@@ -1,0 +1,115 @@
+import { isDeepStrictEqual } from "node:util";
+import { COORDINATOR_APP, INJECT_LABEL, WEBHOOK_CONFIGURATION, WEBHOOK_PORT, WEBHOOK_SERVICE } from "../../common/names.ts";
+
+/** Where the API server reaches the webhook, and whom it believes. `caBundlePem`: one certificate or several, PEM. */
+export type WebhookWish = {
+  readonly namespace: string;
+  readonly caBundlePem: string;
+  /** True: nothing is injected any more; the configuration stays, empty. */
+  readonly retired: boolean;
+};
+
+/** Paths of the webhook; the second is called for Namespaces that ask for the gate whatever selects their Pods. */
+export const MUTATE_PATH = "/mutate";
+export const MUTATE_OPTED_IN_PATH = "/mutate/opted-in";
+
+const HTTPS = 443;
+
+/**
+ * the webhooks of our MutatingWebhookConfiguration, every field that the API server would fill in written out, so that two can be
+ * compared. It fails open, waits a second at most, and never sees our own Namespace or kube-system.
+ */
+export function webhooksFor({ namespace, caBundlePem, retired }: WebhookWish): readonly object[] {
+  if (retired) return [];
+  const webhook = (name: string, path: string, labels: readonly object[]) => ({
+    name,
+    clientConfig: {
+      service: { namespace, name: WEBHOOK_SERVICE, path, port: HTTPS },
+      caBundle: Buffer.from(caBundlePem).toString("base64"),
+    },
+    rules: [{ apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE"], resources: ["pods"], scope: "Namespaced" }],
+    failurePolicy: "Ignore",
+    matchPolicy: "Equivalent",
+    namespaceSelector: {
+      matchExpressions: [{ key: "kubernetes.io/metadata.name", operator: "NotIn", values: ["kube-system", namespace] }, ...labels],
+    },
+    objectSelector: { matchExpressions: [{ key: INJECT_LABEL, operator: "NotIn", values: ["disabled"] }] },
+    sideEffects: "None",
+    timeoutSeconds: 1,
+    admissionReviewVersions: ["v1"],
+    reinvocationPolicy: "IfNeeded",
+    matchConditions: [
+      { name: "on-its-own-network", expression: "!object.spec.?hostNetwork.orValue(false)" },
+      { name: "no-mirror", expression: '!("kubernetes.io/config.mirror" in object.metadata.?annotations.orValue({}))' },
+    ],
+  });
+  return [
+    webhook("gate.clb-direct.io", MUTATE_PATH, [{ key: INJECT_LABEL, operator: "NotIn", values: ["enabled", "disabled"] }]),
+    webhook("opted-in.clb-direct.io", MUTATE_OPTED_IN_PATH, [{ key: INJECT_LABEL, operator: "In", values: ["enabled"] }]),
+  ];
+}
+
+/** The configuration as a whole. */
+export const configurationFor = (wish: WebhookWish): object => ({
+  apiVersion: "admissionregistration.k8s.io/v1",
+  kind: "MutatingWebhookConfiguration",
+  metadata: { name: WEBHOOK_CONFIGURATION, labels: { "app.kubernetes.io/name": "clb-direct" } },
+  webhooks: webhooksFor(wish),
+});
+
+/** The Service that leads to the replicas; ready ones only, because an API server does not route to a headless one. */
+export const serviceFor = (namespace: string): object => ({
+  apiVersion: "v1",
+  kind: "Service",
+  metadata: { name: WEBHOOK_SERVICE, namespace, labels: { "app.kubernetes.io/name": "clb-direct" } },
+  spec: servicePart,
+});
+const servicePart = {
+  selector: { app: COORDINATOR_APP },
+  ports: [{ name: "webhook", port: HTTPS, targetPort: WEBHOOK_PORT, protocol: "TCP" }],
+} as const;
+
+/**
+ * what is wrong with the configuration as it is, for people, e.g. ["caBundle of gate.clb-direct.io"]; empty: nothing. `present`: as
+ * the API server gives it; undefined: there is none.
+ */
+export function configurationFaults(present: unknown, wish: WebhookWish): readonly string[] {
+  if (present === undefined) return ["it does not exist"];
+  const listed = Reflect.get(Object(present), "webhooks");
+  const there: readonly unknown[] = Array.isArray(listed) ? listed : [];
+  const wanted = webhooksFor(wish);
+  const faults = wanted.flatMap((one, at) => webhookFaults(there[at], one));
+  return there.length > wanted.length ? [...faults, "webhooks that are not ours"] : faults;
+}
+
+function webhookFaults(present: unknown, wanted: object): readonly string[] {
+  const name = String(Reflect.get(wanted, "name"));
+  if (present === undefined) return [`${name} is missing`];
+  return Object.entries(wanted).flatMap(([field, value]) => {
+    const there: unknown = Reflect.get(Object(present), field);
+    if (isDeepStrictEqual(there, value)) return [];
+    return [field === "clientConfig" ? `${clientFault(there, value)} of ${name}` : `${field} of ${name}`];
+  });
+}
+
+const clientFault = (present: unknown, wanted: unknown): string =>
+  isDeepStrictEqual(Reflect.get(Object(present), "service"), Reflect.get(Object(wanted), "service")) ? "caBundle" : "clientConfig";
+
+/** What is wrong with the webhook's Service; fields that we do not set are somebody else's. */
+export function serviceFaults(present: unknown): readonly string[] {
+  if (present === undefined) return ["it does not exist"];
+  const spec: unknown = Reflect.get(Object(present), "spec");
+  const read = (field: string): unknown => Reflect.get(Object(spec), field);
+  const listed = read("ports");
+  const ports: readonly unknown[] = Array.isArray(listed) ? listed : [];
+  const hasPort = ports.some((one) => {
+    const of = (field: string): unknown => Reflect.get(Object(one), field);
+    const leads = of("targetPort") === WEBHOOK_PORT || of("targetPort") === "webhook";
+    return of("port") === HTTPS && leads && (of("protocol") ?? "TCP") === "TCP";
+  });
+  return [
+    ...(isDeepStrictEqual(read("selector"), servicePart.selector) ? [] : ["selector"]),
+    ...(hasPort && ports.length === 1 ? [] : ["ports"]),
+    ...(read("clusterIP") === "None" ? ["clusterIP: a headless Service cannot be called"] : []),
+  ];
+}

@@ -1,0 +1,86 @@
+import { INJECT_LABEL } from "../../../common/names.ts";
+
+/** One operation of a JSON patch (RFC 6902); no other kinds are needed. */
+export type AddOperation = { readonly op: "add"; readonly path: string; readonly value: unknown };
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** Written by the kubelet on the image that it makes of a static Pod: admission cannot change what runs. */
+const MIRROR = "kubernetes.io/config.mirror";
+
+/**
+ * Whether a Pod that is created gets our gate, from the object in the review. `selected`: an object with direct access selects its labels;
+ * `namespaceOptedIn`: its Namespace asks for it whatever selects the Pod. A Pod on the node's network is no backend of its own.
+ */
+export function wantsGate(
+  pod: unknown,
+  { selected, namespaceOptedIn }: { readonly selected: boolean; readonly namespaceOptedIn: boolean },
+): boolean {
+  const { metadata, spec } = partsOf(pod);
+  const wish = labelsOf(pod)[INJECT_LABEL];
+  if (spec["hostNetwork"] === true || objectOf(metadata["annotations"])[MIRROR] !== undefined || wish === "disabled") return false;
+  return wish === "enabled" || namespaceOptedIn || selected;
+}
+
+/** Labels of a Pod as it is in a review; those that are no text are left out. */
+export const labelsOf = (pod: unknown): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    Object.entries(objectOf(partsOf(pod).metadata["labels"])).flatMap(([name, value]) =>
+      typeof value === "string" ? [[name, value]] : [],
+    ),
+  );
+
+/**
+ * Pure: the least patch that gives the Pod our gate, e.g. [{ op: "add", path: "/spec/readinessGates", value: [{ conditionType }] }]; empty
+ * where it has it, so a second pass over the result changes nothing.
+ */
+function patchFor(pod: unknown, gateType: string): readonly AddOperation[] {
+  const gates = partsOf(pod).spec["readinessGates"];
+  const gate = { conditionType: gateType };
+  if (!Array.isArray(gates)) return [{ op: "add", path: "/spec/readinessGates", value: [gate] }];
+  return hasGate(pod, gateType) ? [] : [{ op: "add", path: "/spec/readinessGates/-", value: gate }];
+}
+
+/**
+ * Pure: a copy of the Pod with the operations carried out, as the API server would. Throws RangeError for a path that leads nowhere: the
+ * API server answers 500 to the user for such a patch, in spite of `failurePolicy: Ignore`.
+ */
+export function patched(pod: unknown, operations: readonly AddOperation[]): unknown {
+  const copy: unknown = structuredClone(pod);
+  for (const { path, value } of operations) {
+    const keys = path.slice(1).split("/").map(unescaped);
+    const last = keys.pop() ?? "";
+    const parent = keys.reduce<unknown>((at, key) => (isRecord(at) ? at[key] : undefined), copy);
+    if (Array.isArray(parent) && last === "-") parent.push(value);
+    else if (isRecord(parent) && !Array.isArray(parent)) parent[last] = value;
+    else throw new RangeError(`the Pod has no ${path}`);
+  }
+  return copy;
+}
+
+/** Pure: the patch whose result has the gate and needs no other patch; empty where there is none, so that a review never makes a Pod fail. */
+export function checkedPatch(pod: unknown, gateType: string): readonly AddOperation[] {
+  const operations = patchFor(pod, gateType);
+  if (operations.length === 0) return [];
+  try {
+    const result = patched(pod, operations);
+    return hasGate(result, gateType) && patchFor(result, gateType).length === 0 ? operations : [];
+  } catch {
+    return [];
+  }
+}
+
+/** Whether the Pod, as it is in a review or an answer, has our gate. */
+export function hasGate(pod: unknown, gateType: string): boolean {
+  const gates = partsOf(pod).spec["readinessGates"];
+  return Array.isArray(gates) && gates.some((gate: unknown) => objectOf(gate)["conditionType"] === gateType);
+}
+
+function partsOf(pod: unknown): { readonly metadata: Json; readonly spec: Json } {
+  const { metadata, spec } = objectOf(pod);
+  return { metadata: objectOf(metadata), spec: objectOf(spec) };
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null;
+const objectOf = (value: unknown): Json => (isRecord(value) ? value : {});
+const unescaped = (key: string): string => key.replaceAll("~1", "/").replaceAll("~0", "~");

@@ -1,0 +1,64 @@
+import { INJECT_LABEL } from "../../common/names.ts";
+import type { DesiredLoadBalancer, WantedPlace } from "../domain/intent/desired-load-balancer.ts";
+import type { ObjectRef, Problem } from "../domain/problem.ts";
+
+type Deps = {
+  readonly clock: { now(): number };
+  readonly tell: (problem: Problem) => void;
+  /** Brings another pass over a load balancer, so that what has to settle is looked at again. */
+  readonly lookAgain: (loadBalancerId: string, afterMs: number) => void;
+};
+
+/** Objects of one `kubectl apply` come within seconds, and Pods of a rollout that runs are replaced anyway. Milliseconds. */
+const SETTLE_MS = 10_000;
+/** Pods that the Event names. */
+const MOST_NAMED = 3;
+
+/** How many had no gate when it was told last, and since when there have been any; milliseconds since the epoch. */
+type Seen = { readonly sinceMs: number; readonly told: number };
+
+/**
+ * An Event for an owner that selects Pods without our gate: they were created before it was known, or while no webhook answered. They are
+ * bound and drained like others; only a rollout does not wait for them. Told again when there are more of them.
+ */
+export function makeNotInjectedTeller({ clock, tell, lookAgain }: Deps): (desired: DesiredLoadBalancer) => void {
+  const seen = new Map<string, Seen>();
+  return ({ loadBalancerId, owners, listeners }) => {
+    for (const { ref, state } of owners) {
+      const pods = new Map(
+        listeners
+          .filter(({ owner }) => owner.uid === ref.uid)
+          .flatMap((listener): readonly WantedPlace[] => listener.rules ?? [listener])
+          .flatMap(({ standings }) => standings.map(({ pod }) => [pod.uid, pod] as const)),
+      );
+      const all = [...pods.values()].filter(({ deletionAtMs, hostNetwork }) => deletionAtMs === undefined && !hostNetwork);
+      const bare = all.filter(({ hasGate }) => !hasGate);
+      if (state !== "served" || bare.length === 0) {
+        seen.delete(ref.uid);
+        continue;
+      }
+      const { sinceMs, told } = seen.get(ref.uid) ?? { sinceMs: clock.now(), told: 0 };
+      const leftMs = sinceMs + SETTLE_MS - clock.now();
+      if (leftMs > 0) lookAgain(loadBalancerId, leftMs); // at every pass: what brings one takes the place of what was to come
+      const isDue = leftMs <= 0 && bare.length > told;
+      seen.set(ref.uid, { sinceMs, told: isDue ? bare.length : Math.min(told, bare.length) });
+      if (isDue)
+        tell({
+          object: ref,
+          type: "Warning",
+          reason: "PodsNotInjected",
+          message: messageOf(
+            ref,
+            bare.map(({ name }) => name),
+            all.length,
+          ),
+        });
+    }
+  };
+}
+
+function messageOf({ kind, namespace, name }: ObjectRef, bare: readonly string[], all: number): string {
+  const named = bare.slice(0, MOST_NAMED).join(", ");
+  const more = bare.length > MOST_NAMED ? ` and ${bare.length - MOST_NAMED} more` : "";
+  return `${kind} ${namespace}/${name}: ${bare.length} of ${all} Pods (${named}${more}) have no readiness gate, because they were created before this ${kind} was known: the next rollout does not wait for the load balancer. Run kubectl rollout restart on what made them; to be independent of the order, label their Namespace or Pod template ${INJECT_LABEL}=enabled`;
+}

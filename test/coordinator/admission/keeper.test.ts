@@ -1,0 +1,181 @@
+/** What the API server calls the webhook by is kept as it has to be, whoever deletes, edits or corrupts it; and the check tells what stops the gate. */
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import type { KubeClient } from "../../../common/kubernetes/requests.ts";
+import { CANARY_NAMESPACE, DEFAULT_GATE_TYPE, WEBHOOK_SERVICE } from "../../../common/names.ts";
+import { makeAdmissionCheck } from "../../../coordinator/admission/check.ts";
+import { makeWebhookKeeper } from "../../../coordinator/admission/keeper.ts";
+import type { Problem } from "../../../coordinator/domain/problem.ts";
+import type { Serving } from "../../../coordinator/tls/serving.ts";
+import { inProcessCluster } from "../../cluster/embedded/in-process.ts";
+import { makeVirtualClock } from "../../virtual-clock.ts";
+import { silentLog } from "../pods.ts";
+
+const NAMESPACE = "clb-direct";
+const CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+const CONFIGURATION = `${CONFIGURATIONS}/clb-direct`;
+const SERVICES = `/api/v1/namespaces/${NAMESPACE}/services`;
+const SERVICE = `${SERVICES}/${WEBHOOK_SERVICE}`;
+
+async function withKeeper(_t: TestContext, work: (world: ReturnType<typeof aWorld>) => Promise<void>, retired = false): Promise<void> {
+  const world = aWorld(retired);
+  await world.clock.run(
+    (async () => {
+      for (const name of [NAMESPACE, CANARY_NAMESPACE]) await world.client.create("/api/v1/namespaces", { metadata: { name } });
+      const stop = new AbortController();
+      const running = world.keeper.run(stop.signal);
+      await world.clock.sleep(3_000);
+      await work(world);
+      stop.abort();
+      await running;
+    })(),
+    3_600_000,
+  );
+}
+
+function aWorld(retired: boolean) {
+  const clock = makeVirtualClock(1_700_000_000_000);
+  const { client } = inProcessCluster(clock);
+  const told: Problem[] = [];
+  let current: Serving = { certPem: "", keyPem: "", caBundlePem: "bundle one" };
+  const listeners = new Set<(serving: Serving) => void>();
+  const serving = {
+    get current() {
+      return current;
+    },
+    subscribe: (listener: (serving: Serving) => void) => {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+  };
+  const renew = (caBundlePem: string): void => {
+    current = { ...current, caBundlePem };
+    for (const listener of listeners) listener(current);
+  };
+  const shared = { client, serving, namespace: NAMESPACE, clock, log: silentLog, tell: (problem: Problem) => void told.push(problem) };
+  const keeper = makeWebhookKeeper({ ...shared, retired });
+  return { clock, client, told, keeper, renew, shared };
+}
+
+const webhooksOf = async (client: KubeClient): Promise<readonly Record<string, unknown>[]> =>
+  (await client.get<{ webhooks: readonly Record<string, unknown>[] }>(CONFIGURATION)).webhooks;
+const bundlesOf = async (client: KubeClient): Promise<readonly string[]> =>
+  (await webhooksOf(client)).map((one) => Buffer.from(String(Reflect.get(Object(one["clientConfig"]), "caBundle")), "base64").toString());
+
+test("a fresh cluster gets the configuration and the Service, and nobody is told", async (t) => {
+  await withKeeper(t, async ({ client, keeper, told }) => {
+    assert.deepEqual(
+      (await webhooksOf(client)).map(({ name, failurePolicy, timeoutSeconds }) => [name, failurePolicy, timeoutSeconds]),
+      [
+        ["gate.clb-direct.io", "Ignore", 1],
+        ["opted-in.clb-direct.io", "Ignore", 1],
+      ],
+    );
+    assert.deepEqual(await bundlesOf(client), ["bundle one", "bundle one"]);
+    assert.deepEqual(keeper.faults, []);
+    assert.deepEqual(told, []);
+  });
+});
+
+const edit = (change: (webhook: Record<string, unknown>) => void) => async (client: KubeClient) => {
+  const webhooks = structuredClone(await webhooksOf(client));
+  webhooks.forEach(change);
+  await client.patch(CONFIGURATION, { webhooks }, "merge");
+};
+const DAMAGE: Readonly<Record<string, (client: KubeClient) => Promise<unknown>>> = {
+  "the configuration is deleted": (client) => client.delete(CONFIGURATION),
+  "its webhooks are taken out": (client) => client.patch(CONFIGURATION, { webhooks: [] }, "merge"),
+  "caBundle is garbage": edit((one) => void (one["clientConfig"] = { ...Object(one["clientConfig"]), caBundle: "Z2FyYmFnZQ==" })),
+  "caBundle is empty": edit((one) => void (one["clientConfig"] = { ...Object(one["clientConfig"]), caBundle: "" })),
+  "it leads elsewhere": edit((one) => void (one["clientConfig"] = { url: "https://elsewhere.example/mutate" })),
+  "the rules are edited": edit((one) => void (one["rules"] = [])),
+  "the selector is edited": edit((one) => void (one["namespaceSelector"] = { matchLabels: { no: "such" } })),
+  "it fails closed": edit((one) => void (one["failurePolicy"] = "Fail")),
+  "a webhook that is not ours is put into it": async (client) =>
+    await client.patch(CONFIGURATION, { webhooks: [...(await webhooksOf(client)), { name: "other.example" }] }, "merge"),
+  "the Service is deleted": (client) => client.delete(SERVICE),
+  "the Service leads elsewhere": (client) => client.patch(SERVICE, { spec: { selector: { app: "other" } } }, "merge"),
+  "the Service has another port": (client) => client.patch(SERVICE, { spec: { ports: [{ port: 8443 }] } }, "merge"),
+};
+
+for (const [name, damage] of Object.entries(DAMAGE))
+  test(`put right within 5 s, and told: ${name}`, async (t) => {
+    await withKeeper(t, async ({ clock, client, keeper, told }) => {
+      const before = [await webhooksOf(client), (await client.get<{ spec: object }>(SERVICE)).spec];
+      await damage(client);
+      await clock.sleep(5_000);
+      const after = [await webhooksOf(client), (await client.get<{ spec: object }>(SERVICE)).spec];
+      assert.deepEqual(after[0], before[0]);
+      assert.deepEqual(Reflect.get(Object(after[1]), "selector"), Reflect.get(Object(before[1]), "selector"));
+      assert.deepEqual(keeper.faults, []);
+      assert.deepEqual(
+        told.map(({ reason }) => reason),
+        ["AdmissionRepaired"],
+      );
+    });
+  });
+
+test("a new CA is in the bundle within 5 s", async (t) => {
+  await withKeeper(t, async ({ clock, client, renew }) => {
+    renew("bundle two");
+    await clock.sleep(5_000);
+    assert.deepEqual(await bundlesOf(client), ["bundle two", "bundle two"]);
+  });
+});
+
+test("who fights is answered once in 30 s, and told", async (t) => {
+  await withKeeper(t, async ({ clock, client, told }) => {
+    let writes = 0;
+    for (let second = 0; second < 600; second++) {
+      if ((await webhooksOf(client)).length > 0) {
+        writes += 1;
+        await client.patch(CONFIGURATION, { webhooks: [] }, "merge");
+      }
+      await clock.sleep(1_000);
+    }
+    assert.ok(writes <= 600 / 30 + 20, `${writes} repairs in 600 s`);
+    assert.ok(told.some(({ reason }) => reason === "AdmissionContested"));
+  });
+});
+
+test("retired: the configuration stays, without webhooks", async (t) => {
+  await withKeeper(t, async ({ client }) => assert.deepEqual(await webhooksOf(client), []), true);
+});
+
+const ARRIVES = { spec: { readinessGates: [{ conditionType: DEFAULT_GATE_TYPE }] } };
+for (const { name, client, dial, spoil, cause } of [
+  { name: "the gate arrives", client: { create: () => Promise.resolve(ARRIVES) }, cause: undefined },
+  {
+    name: "the Namespace is missing",
+    spoil: (kube: KubeClient) => kube.delete(`/api/v1/namespaces/${CANARY_NAMESPACE}`),
+    cause: "namespace",
+  },
+  { name: "the configuration is edited", spoil: DAMAGE["its webhooks are taken out"], cause: "configuration" },
+  { name: "the certificate is not trusted", dial: "tls", cause: "tls" },
+  { name: "no replica answers", dial: "unreachable", cause: "unreachable" },
+  { name: "nobody knows", dial: "ok", cause: "unknown" },
+] as const)
+  test(`the check tells what stops the gate: ${name}`, async (t) => {
+    await withKeeper(t, async ({ clock, shared, keeper, told }) => {
+      await spoil?.(shared.client);
+      const results: (string | undefined)[] = [];
+      const check = makeAdmissionCheck({
+        ...shared,
+        client: (client ?? shared.client) as KubeClient,
+        keeper: spoil === undefined ? keeper : { ...keeper, faults: cause === "configuration" ? ["webhooks"] : [], object: keeper.object },
+        gateType: DEFAULT_GATE_TYPE,
+        onResult: (one) => void results.push(one),
+        dial: () => Promise.resolve(dial ?? "ok"),
+      });
+      const stop = new AbortController();
+      const running = check.run(stop.signal);
+      await clock.sleep(8_000);
+      stop.abort();
+      await running;
+      assert.equal(results.at(-1), cause, told.map(({ message }) => message).join("\n"));
+      assert.equal(check.last?.cause, cause);
+      const messages = told.filter(({ reason }) => reason === "AdmissionNotWorking").map(({ message }) => message);
+      assert.deepEqual(messages.length > 0, cause !== undefined);
+      assert.ok(messages.every((message) => message.includes(`(${cause})`)));
+    });
+  });

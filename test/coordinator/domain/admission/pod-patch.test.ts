@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { DEFAULT_GATE_TYPE } from "../../../../common/names.ts";
+import { checkedPatch, hasGate, patched, wantsGate } from "../../../../coordinator/domain/admission/pod-patch.ts";
+
+const GATE = { conditionType: DEFAULT_GATE_TYPE };
+const OTHER = { conditionType: "x.io/y" };
+const pod = (spec: object, metadata: object = {}): object => ({
+  metadata: { labels: { app: "web" }, ...metadata },
+  spec: { containers: [], ...spec },
+});
+
+for (const [name, spec, gates] of [
+  ["a plain Pod", {}, [GATE]],
+  ["another gate stays before ours", { readinessGates: [OTHER] }, [OTHER, GATE]],
+  ["an empty list", { readinessGates: [] }, [GATE]],
+  ["null, as some generators write it", { readinessGates: null }, [GATE]],
+] as const)
+  test(`the patch gives the gate once, and a second pass changes nothing: ${name}`, () => {
+    const before = pod(spec);
+    const copy = structuredClone(before);
+    const operations = checkedPatch(before, DEFAULT_GATE_TYPE);
+    assert.equal(operations.length, 1);
+    const after = patched(before, operations);
+    assert.deepEqual(Reflect.get(Object(Reflect.get(Object(after), "spec")), "readinessGates"), gates);
+    assert.deepEqual(checkedPatch(after, DEFAULT_GATE_TYPE), []);
+    assert.deepEqual(before, copy, "the object of the review is left as it is");
+  });
+
+for (const [name, input] of [
+  ["the gate is there", pod({ readinessGates: [OTHER, GATE] })],
+  ["the gate is there twice", pod({ readinessGates: [GATE, GATE] })],
+  ["no Pod at all", "nonsense"],
+  ["nothing", undefined],
+  ["no spec", { metadata: {} }],
+] as const)
+  test(`no patch: ${name}`, () => assert.deepEqual(checkedPatch(input, DEFAULT_GATE_TYPE), []));
+
+test("a patch that would not apply is never answered", () => {
+  assert.throws(() => patched({}, [{ op: "add", path: "/spec/readinessGates/-", value: GATE }]), RangeError);
+  assert.equal(hasGate(pod({ readinessGates: [GATE] }), DEFAULT_GATE_TYPE), true);
+});
+
+const MIRROR = { annotations: { "kubernetes.io/config.mirror": "1" } };
+const asks = (wish: string): object => ({ labels: { "clb-direct.io/inject": wish } });
+for (const [name, input, from, wanted] of [
+  ["selected", pod({}), { selected: true }, true],
+  ["selected by nobody", pod({}), {}, false],
+  ["its Namespace asks for it", pod({}), { namespaceOptedIn: true }, true],
+  ["it asks itself, before its Service is there", pod({}, asks("enabled")), {}, true],
+  ["it wants none, whoever selects it", pod({}, asks("disabled")), { selected: true, namespaceOptedIn: true }, false],
+  ["a word that means nothing", pod({}, asks("yes")), {}, false],
+  ["on the node's network", pod({ hostNetwork: true }), { selected: true }, false],
+  ["the image of a static Pod", pod({}, MIRROR), { selected: true }, false],
+] as const)
+  test(`whether a Pod gets the gate: ${name}`, () =>
+    assert.equal(wantsGate(input, { selected: false, namespaceOptedIn: false, ...from }), wanted));

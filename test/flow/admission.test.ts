@@ -1,0 +1,153 @@
+/** New Pods get the gate by themselves, on both kinds of cluster; what the webhook needs is mended while Pods go on being created. */
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { CA_SECRET, CANARY_NAMESPACE, DEFAULT_GATE_TYPE, DEFAULT_NAMESPACE, SERVING_SECRET, WEBHOOK_SERVICE } from "../../common/names.ts";
+import { issueAuthority } from "../../coordinator/tls/certificate.ts";
+import type { Manifest } from "../cluster/manifests.ts";
+import { applyExample, startWorld, until, type World } from "./world.ts";
+
+const CONFIGURATION = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/clb-direct";
+const OURS = `/api/v1/namespaces/${DEFAULT_NAMESPACE}`;
+const PODS = "/api/v1/namespaces/demo/pods";
+
+/** A user's plain manifest: no gate, no sleep. */
+const plain = (manifest: Manifest): Manifest =>
+  JSON.parse(JSON.stringify(manifest).replaceAll(/"readinessGates":\[[^\]]*\],?/g, "")) as Manifest;
+
+type CreatedPod = { readonly spec: { readonly readinessGates?: readonly { readonly conditionType: string }[] } };
+const isGated = ({ spec }: CreatedPod): boolean =>
+  (spec.readinessGates ?? []).some(({ conditionType }) => conditionType === DEFAULT_GATE_TYPE);
+
+/** A Pod as the user's template makes it, as a dry run. */
+const dryPod = async (world: World, labels: object = { app: "web" }, path = PODS): Promise<boolean> =>
+  isGated(
+    await world.client.create<CreatedPod>(
+      path,
+      { metadata: { generateName: "web-", labels }, spec: { containers: [{ name: "web", image: "web" }] } },
+      { query: { dryRun: "All" } },
+    ),
+  );
+
+async function aWorld(t: TestContext): Promise<World> {
+  const world = await startWorld(t);
+  if (!(await world.client.get(`/api/v1/namespaces/${CANARY_NAMESPACE}`).catch(() => undefined)))
+    await world.client.create("/api/v1/namespaces", { metadata: { name: CANARY_NAMESPACE } });
+  await until("the webhook is configured", () => world.client.get(CONFIGURATION).catch(() => false), 10_000);
+  return world;
+}
+
+const eventsOf = async (world: World, namespace: string, reason: string): Promise<readonly string[]> =>
+  (await world.client.list<{ reason: string; message: string }>(`/api/v1/namespaces/${namespace}/events`)).items
+    .filter((event) => event.reason === reason)
+    .map(({ message }) => message);
+
+test("a Deployment that comes before its Service: its Pods are told, and after a restart all have the gate", async (t) => {
+  const world = await aWorld(t);
+  await applyExample(world, plain, ({ kind }) => kind !== "Service");
+  await until("its Pods run", () => world.pods().length > 0 && world.pods().every(({ status }) => status?.phase === "Running"), 20_000);
+  assert.ok(
+    world.pods().every((pod) => !isGated(pod as CreatedPod)),
+    "no Service was known",
+  );
+  await applyExample(world, plain, ({ kind }) => kind === "Service");
+  const [told] = await until(
+    "the Service is told",
+    async () => {
+      const events = await eventsOf(world, "demo", "PodsNotInjected");
+      return events.length > 0 && events;
+    },
+    40_000,
+  );
+  assert.match(told ?? "", /kubectl rollout restart/);
+  const restart = { spec: { template: { metadata: { annotations: { "kubectl.kubernetes.io/restartedAt": "now" } } } } };
+  await world.client.patch("/apis/apps/v1/namespaces/demo/deployments/web", restart, "merge");
+  await until(
+    "every Pod has the gate, and it is True",
+    () => {
+      const pods = world.pods().filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+      const open = pods.filter(
+        (pod) =>
+          isGated(pod as CreatedPod) && pod.status?.conditions?.some(({ type, status }) => type === DEFAULT_GATE_TYPE && status === "True"),
+      );
+      return pods.length > 0 && open.length === pods.length;
+    },
+    60_000,
+  );
+});
+
+test("whom it gives the gate: by Service, by label of the Pod, by label of the Namespace; never on the node's network", async (t) => {
+  const world = await aWorld(t);
+  await applyExample(world, plain, ({ kind }) => kind === "Service" || kind === "Namespace");
+  await until("its Service's Pods get it", () => dryPod(world), 10_000);
+  const enabled = { "clb-direct.io/inject": "enabled" };
+  assert.equal(await dryPod(world, { app: "other" }), false);
+  assert.equal(await dryPod(world, { app: "other", ...enabled }), true);
+  assert.equal(await dryPod(world, { app: "web", "clb-direct.io/inject": "disabled" }), false);
+  await world.client.create("/api/v1/namespaces", { metadata: { name: "opted", labels: enabled } });
+  t.after(() => world.client.delete("/api/v1/namespaces/opted").catch(() => undefined));
+  const there = "/api/v1/namespaces/opted";
+  await until("Pods can be created there", () => world.client.get(`${there}/serviceaccounts/default`).catch(() => false));
+  await until("its Pods get it", () => dryPod(world, { app: "other" }, `${there}/pods`), 5_000);
+});
+
+const HEAL_MS = 5_000;
+
+test("whatever is deleted, edited or corrupted is mended within 5 s, and Pods go on being created", async (t) => {
+  const world = await aWorld(t);
+  await applyExample(world, plain, ({ kind }) => kind === "Service" || kind === "Namespace");
+  await until("Pods get the gate", () => dryPod(world), 10_000);
+  const encoded = (text: string): string => Buffer.from(text).toString("base64");
+  const stranger = await issueAuthority(Date.now());
+  const secret = (name: string, data: object) => world.client.patch(`${OURS}/secrets/${name}`, { data }, "merge");
+  const webhooks = async () => (await world.client.get<{ webhooks: Record<string, unknown>[] }>(CONFIGURATION)).webhooks;
+  const damages: Readonly<Record<string, () => Promise<unknown>>> = {
+    "the configuration is deleted": () => world.client.delete(CONFIGURATION),
+    "its webhooks are taken out": () => world.client.patch(CONFIGURATION, { webhooks: [] }, "merge"),
+    "caBundle is garbage": async () =>
+      await world.client.patch(
+        CONFIGURATION,
+        {
+          webhooks: (await webhooks()).map((one) => ({
+            ...one,
+            clientConfig: { ...Object(one["clientConfig"]), caBundle: encoded("garbage") },
+          })),
+        },
+        "merge",
+      ),
+    "the rules are edited": async () =>
+      await world.client.patch(
+        CONFIGURATION,
+        {
+          webhooks: (await webhooks()).map((one) => ({
+            ...one,
+            rules: [{ apiGroups: [""], apiVersions: ["v1"], operations: ["DELETE"], resources: ["pods"], scope: "*" }],
+          })),
+        },
+        "merge",
+      ),
+    "the Service is deleted": () => world.client.delete(`${OURS}/services/${WEBHOOK_SERVICE}`),
+    "the serving Secret is deleted": () => world.client.delete(`${OURS}/secrets/${SERVING_SECRET}`),
+    "the certificate is corrupted": () => secret(SERVING_SECRET, { "tls.crt": encoded("nonsense") }),
+    "the CA's Secret is deleted": () => world.client.delete(`${OURS}/secrets/${CA_SECRET}`),
+    "the CA is replaced by a stranger's": () =>
+      secret(CA_SECRET, { "tls.crt": encoded(stranger.certPem), "tls.key": encoded(stranger.keyPem), "previous.crt": encoded("") }),
+  };
+  for (const [name, damage] of Object.entries(damages)) {
+    await damage();
+    const startedMs = Date.now();
+    await until(
+      `the gate arrives again after ${name}`,
+      async () => {
+        const gated = await dryPod(world); // rejects where no Pod can be created
+        const [first] = await webhooks().catch(() => []);
+        const kept = await Promise.all(
+          [SERVING_SECRET, CA_SECRET].map((one) => world.client.get(`${OURS}/secrets/${one}`).catch(() => undefined)),
+        );
+        return gated && first !== undefined && kept.every((one) => one !== undefined);
+      },
+      20_000,
+    );
+    const tookMs = Date.now() - startedMs;
+    assert.ok(tookMs < HEAL_MS, `${name}: mended after ${tookMs} ms`);
+  }
+});
