@@ -26,16 +26,21 @@ export function makeNodePods(deps: ListWatchDeps, { nodeName, gateType, ...callb
 
 /**
  * The Pods of many nodes, read with those of all others, which are left unread: one list and watch costs the API server less than a
- * thousand. `nodes` by name.
+ * thousand. `nodes` by name; `keep` may share parts of a Pod with others.
  */
 export function makePodsOfNodes(
   deps: ListWatchDeps,
-  { nodes, gateType, ...callbacks }: Omit<NodePodsOptions, "nodeName"> & { readonly nodes: ReadonlySet<string> },
+  {
+    nodes,
+    gateType,
+    keep,
+    ...callbacks
+  }: Omit<NodePodsOptions, "nodeName"> & { readonly nodes: ReadonlySet<string>; readonly keep: (pod: PodFact) => PodFact },
 ): WatchedSet<PodFact> {
   return makeListWatch(deps, {
     path: "/api/v1/pods",
     wanted: (raw) => nodes.has(String(member(member(raw, "spec"), "nodeName"))),
-    decode: (raw) => decodePod(raw, gateType),
+    decode: (raw) => keep(decodePod(raw, gateType)),
     ...callbacks,
   });
 }

@@ -3,6 +3,7 @@ import { makeNodePods, makePodsOfNodes } from "../../common/kubernetes/node-pods
 import type { PodFact } from "../../common/vocabulary.ts";
 import type { WatchNode, WatchNodes } from "./node-session.ts";
 import { paced } from "./paced-watch.ts";
+import { makeSharing } from "./shared-values.ts";
 
 /** Watches of nodes whose agents are away, alone or together; `crowded` as in PacedDeps. */
 export const makePacedWatch = (
@@ -39,6 +40,7 @@ function makeWatchNodes(deps: ListWatchDeps, gateType: string): WatchNodes {
     const pods = makePodsOfNodes(deps, {
       nodes,
       gateType,
+      keep: makeSharing(),
       onChange(change) {
         if (!synced) return;
         const { nodeName, uid } = change.record;

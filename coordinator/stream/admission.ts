@@ -29,8 +29,11 @@ const LONGEST_MS = 5_000;
 const PER_SECOND = 250;
 /** An agent that is turned away keeps its connection meanwhile; above this wait it is told to come back, and asks again. */
 const RETRY_MS = { least: 100, most: 5_000 };
-/** So many agents within so short a time are a crowd; a rollout of the DaemonSet renews fewer. Own choice. */
-const CROWD = { agents: 20, withinMs: 2_000 };
+/**
+ * So many agents within that time are a crowd, and so is one that has to wait for room. Long, because a crowd that falters for a moment has
+ * not ended: the lists that would begin then are what it could not bear. Own choice.
+ */
+const CROWD = { agents: 20, withinMs: 10_000 };
 
 export function makeAdmission(clock: Clock): Admission {
   const listeners = new Set<() => void>();
@@ -41,6 +44,7 @@ export function makeAdmission(clock: Clock): Admission {
   const cameAtMs: number[] = [];
   /** When the next one that is turned away may come. */
   let nextAtMs = 0;
+  let lackedRoomAtMs = Number.NEGATIVE_INFINITY;
 
   const turnAway = (): number => {
     const nowMs = clock.now();
@@ -52,7 +56,10 @@ export function makeAdmission(clock: Clock): Admission {
   };
   const begin = (peer: string): boolean => {
     if (underWay.has(peer)) return true;
-    if (underWay.size >= MOST) return false;
+    if (underWay.size >= MOST) {
+      lackedRoomAtMs = clock.now();
+      return false;
+    }
     underWay.set(peer, clock.now());
     if (!isSweeping) void sweep();
     return true;
@@ -77,8 +84,9 @@ export function makeAdmission(clock: Clock): Admission {
     },
     leave,
     get crowded() {
+      const sinceMs = clock.now() - CROWD.withinMs;
       const [first = 0] = cameAtMs;
-      return cameAtMs.length >= CROWD.agents && clock.now() - first < CROWD.withinMs;
+      return lackedRoomAtMs > sinceMs || (cameAtMs.length >= CROWD.agents && first > sinceMs);
     },
     onRoom(listener) {
       listeners.add(listener);

@@ -48,6 +48,8 @@ const LIMITS: ConnectionLimits = {
   /** A client of TLS speaks first: who is silent for so long, or does not end its handshake, is none. Real milliseconds. */
   silentMs: 10_000,
 };
+/** What a client of TLS says first has at most one record: 16 KiB. Source: RFC 8446, section 5.1. */
+const MOST_SAID = 17_000;
 /** Connections that the kernel keeps until we take them; above its own limit (net.core.somaxconn, 4 096) it keeps so many. A dropped one is tried again after 1 s. */
 const BACKLOG = 16_384;
 /**
@@ -68,7 +70,8 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
   const limits = { ...LIMITS, ...deps.limits };
   const open = new Set<Socket>();
   const silent = new Set<Socket>();
-  const waiting = new Set<Socket>();
+  /** How the handshake begins, in the order of coming. */
+  const waiting = new Map<Socket, () => void>();
   const empty = new Set<() => void>();
   let toldAtMs = Number.NEGATIVE_INFINITY;
 
@@ -76,12 +79,12 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
   const unsubscribe = serving.subscribe(({ certPem, keyPem }) => tls.setSecureContext({ cert: certPem, key: keyPem }));
 
   const resume = (): void => {
-    for (const socket of waiting) {
+    for (const [socket, begin] of waiting) {
       const peer = peerOf(socket);
       if (!deps.mayBegin(peer)) return;
       waiting.delete(socket);
       socket.once("close", () => deps.onEnd(peer));
-      tls.emit("connection", socket); // documented: a connection may be given to a TLS server so
+      begin();
     }
   };
   const take = (socket: Socket): void => {
@@ -97,15 +100,11 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
       waiting.delete(socket);
       if (open.size === 0) empty.forEach((resolve) => resolve());
     });
-    socket.once("readable", () => {
+    hearHello(socket, (handOver) => {
       silent.delete(socket);
-      if (socket.readableLength === 0) {
-        socket.destroy(); // left without a word
-        return;
-      }
       socket.setTimeout(0); // the handshake has a limit of its own
       socket.removeAllListeners("timeout");
-      waiting.add(socket);
+      waiting.set(socket, () => tls.emit("connection", handOver())); // documented: a connection may be given to a TLS server so
       resume();
     });
   };
@@ -136,13 +135,30 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
     close() {
       unsubscribe();
       for (const tcp of listeners) tcp.close();
-      for (const socket of [...silent, ...waiting]) socket.destroy();
+      for (const socket of [...silent, ...waiting.keys()]) socket.destroy();
     },
     drained: () => new Promise<void>((resolve) => (open.size === 0 ? resolve() : empty.add(resolve))),
     destroy() {
       for (const socket of open) socket.destroy();
     },
   };
+}
+
+/** Keeps what a client says before its handshake; `handOver` gives the socket with all of it, as if nobody had read. Who leaves or says too much is cut off. */
+function hearHello(socket: Socket, onSaid: (handOver: () => Socket) => void): void {
+  const said: Buffer[] = [];
+  const hear = (): void => {
+    const chunk: unknown = socket.read();
+    if (Buffer.isBuffer(chunk)) said.push(chunk);
+    const length = said.reduce((sum, one) => sum + one.length, 0);
+    if (chunk === null || length > MOST_SAID) socket.destroy();
+    else if (said.length === 1)
+      onSaid(() => {
+        socket.off("readable", hear).unshift(Buffer.concat(said));
+        return socket;
+      });
+  };
+  socket.on("readable", hear);
 }
 
 function makeTls(serving: ServingSource, limits: ConnectionLimits): TlsServer {

@@ -39,7 +39,7 @@ test("who sends no snapshot gives its place back after 5 s", async () => {
   assert.equal(clock.pendingSleeps, 0);
 });
 
-test("20 agents within 2 s are a crowd; a rollout that renews them one by one is none", async () => {
+test("20 agents within 10 s are a crowd, and whoever finds no room; a rollout that renews them one by one is none", async () => {
   const clock = aFakeClock();
   const admission = makeAdmission(clock);
   const come = (peer: string): void => {
@@ -48,11 +48,16 @@ test("20 agents within 2 s are a crowd; a rollout that renews them one by one is
   };
   for (const peer of peers(0, 40)) {
     come(peer);
-    await clock.advance(150);
+    await clock.advance(600);
   }
   assert.equal(admission.crowded, false);
   peers(0, 20).forEach(come);
+  await clock.advance(9_999);
   assert.equal(admission.crowded, true);
-  await clock.advance(2_000);
+  await clock.advance(1);
   assert.equal(admission.crowded, false);
+  for (const peer of peers(0, MOST)) admission.begin(peer);
+  assert.equal(admission.crowded, false);
+  admission.begin("late");
+  assert.equal(admission.crowded, true);
 });

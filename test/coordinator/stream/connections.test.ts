@@ -81,6 +81,19 @@ test("no more handshakes are begun than may be; the next begins when one has end
   assert.deepEqual(new Set(secure.map(({ remoteAddress, remotePort }) => `${remoteAddress}:${remotePort}`)), state.begun);
 });
 
+test("who leaves while it waits, or says too much, is forgotten without a handshake", async (t) => {
+  const { connections, client, silent, state } = await aPort(t);
+  state.most = 0;
+  const [leaves, babbles] = [client(), silent()];
+  await until(() => connections.counts.waiting === 1);
+  leaves.destroy();
+  await until(() => connections.counts.open === 1);
+  babbles.write(Buffer.alloc(100_000));
+  await closed(babbles);
+  await until(() => connections.counts.open === 0 && connections.counts.waiting === 0);
+  assert.equal(state.begun.size, 0);
+});
+
 test("many connections are taken in one turn of the event loop", async (t) => {
   const { connections, silent } = await aPort(t);
   const sockets = Array.from({ length: 96 }, silent);
