@@ -5,6 +5,7 @@ import {
   AGENT_SERVICE_ACCOUNT,
   CA_BUNDLE_CONFIG_MAP,
   CA_SECRET,
+  COORDINATOR_SERVICE,
   FINALIZER,
   FORMER_RECORD_PREFIX,
   LEADER_LEASE,
@@ -40,8 +41,9 @@ export async function mayUninstall(client: KubeClient, namespace: string): Promi
   const text = [
     `${held.length} Service(s) have the finalizer ${FINALIZER}: ${names}. Without a coordinator they could not be deleted any more. Either`,
     "  delete them: the coordinator removes what it made at the load balancers; or",
-    `  keep their traffic: helm upgrade -n ${namespace} … --reuse-values --set retire=keepTraffic takes the finalizer off and leaves the load balancers as they are.`,
-    "Then uninstall again. helm uninstall --no-hooks goes without this question.",
+    `  keep their traffic: kubectl -n ${namespace} set env deployment/${COORDINATOR_SERVICE} RETIRE=keep-traffic`,
+    "  takes the finalizer off and leaves the load balancers as they are (as retire=keepTraffic of the chart, which Helm does not set any more now).",
+    "Then uninstall again. helm uninstall --no-hooks goes without this question; helm rollback takes the refused uninstallation back.",
   ].join("\n");
   return { ok: false, text };
 }

@@ -109,7 +109,6 @@ async function perform(ground: ProofGround): Promise<Proof> {
     say(`helm upgrade to a second build: ${upgradeSeconds.toFixed(1)} s, ${told(load)}`);
     await roll(admin);
     say(`a rollout after it: ${told(load)}`);
-    await refusedUninstall(ground);
     const result = await load.stop();
     await retire(ground, upgrade);
     const most = (name: string): number =>
@@ -141,6 +140,7 @@ async function retire({ admin, ...ground }: ProofGround, upgrade: (tag: string, 
   const reasons = new Set(items.map(({ status }) => status?.conditions?.find(({ type }) => type === DEFAULT_GATE_TYPE)?.reason));
   if (!reasons.has("Retired")) throw new Error(`after retire=true the gates say ${[...reasons].join(", ")}`);
   say("helm upgrade --set retire=true: gates open with reason Retired, the load balancer goes on");
+  await refusedUninstall({ admin, ...ground });
   await admin.delete("/api/v1/namespaces/demo/services/web");
   const gone = (path: string) => async (): Promise<boolean> =>
     admin.get(path).then(

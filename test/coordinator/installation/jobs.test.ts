@@ -33,7 +33,7 @@ test("an uninstallation is refused where Services with our finalizer were seen, 
   ];
   const { ok, text } = await mayUninstall(aClient({ "/api/v1/services": services }).client, "lb-system");
   assert.equal(ok, false);
-  for (const part of ["13 Service(s)", "shop/web, shop/s0", "and 3 more", "delete them", "retire=keepTraffic", "-n lb-system"])
+  for (const part of ["13 Service(s)", "shop/web, shop/s0", "and 3 more", "delete them", "RETIRE=keep-traffic", "-n lb-system"])
     assert.ok(text.includes(part), part);
   assert.ok(!text.includes("shop/api"));
 });
