@@ -119,7 +119,9 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
     const finalizers = [...new Set([...service.finalizers, ...listOf(member(metadata, "finalizers")).map(textOf)])].filter(
       (one) => !gone.includes(one),
     );
-    putService({ ...service, annotations, finalizers, ...(given.length > 0 && { ingress }), resourceVersion: String(++version) });
+    const [condition] = listOf(member(member(body, "status"), "conditions"));
+    const ready = condition === undefined ? service.ready : readyOf(condition);
+    putService({ ...service, annotations, finalizers, ready, ...(given.length > 0 && { ingress }) });
     return {};
   };
   const create = (path: string, body: unknown): object => {
@@ -204,6 +206,20 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
       serviceListeners.add(listener);
       return () => void serviceListeners.delete(listener);
     },
+  };
+}
+
+/** The condition as it is patched; undefined: it is deleted. */
+function readyOf(condition: unknown): ServiceRecord["ready"] {
+  if (member(condition, "$patch") === "delete") return undefined;
+  const [reason, message, since] = ["reason", "message", "lastTransitionTime"].map((name) => textOf(member(condition, name)));
+  const observedGeneration = member(condition, "observedGeneration");
+  return {
+    status: textOf(member(condition, "status")),
+    reason: reason ?? "",
+    message: message ?? "",
+    since: since ?? "",
+    observedGeneration: typeof observedGeneration === "number" ? observedGeneration : undefined,
   };
 }
 
