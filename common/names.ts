@@ -35,6 +35,10 @@ export const FORMER_RECORD_PREFIX = "clb-direct-journal-";
 
 export const AGENT_SERVICE_ACCOUNT = "clb-direct-agent";
 export const COORDINATOR_SERVICE_ACCOUNT = "clb-direct-coordinator";
+/** Whose tokens show everything at the explain port. */
+export const READER_SERVICE_ACCOUNT = "clb-direct-reader";
+/** The API server's proxy strips Authorization and passes this one on. */
+export const EXPLAIN_TOKEN_HEADER = "x-clb-direct-token";
 export const COORDINATOR_SERVICE = "clb-direct-coordinator";
 export const WEBHOOK_SERVICE = "clb-direct-webhook";
 /** Name of the MutatingWebhookConfiguration. */
@@ -52,6 +56,7 @@ export const STREAM_PORT = 9443;
 export const WEBHOOK_PORT = 8443;
 export const OPS_PORT = 9090;
 export const HEALTH_PORT = 9091;
+export const EXPLAIN_PORT = 9092;
 export const METRIC_PREFIX = "clb_direct_";
 
 /** Names in grpc.health.v1 besides "" (this process is fit). */

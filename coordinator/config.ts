@@ -5,6 +5,7 @@ import {
   COORDINATOR_SERVICE,
   DEFAULT_GATE_TYPE,
   DEFAULT_NAMESPACE,
+  EXPLAIN_PORT,
   HEALTH_PORT,
   OPS_PORT,
   STREAM_PORT,
@@ -72,6 +73,7 @@ export const ENVIRONMENT = z.object({
   STREAM_PORT: port.default(STREAM_PORT),
   OPS_PORT: port.default(OPS_PORT),
   HEALTH_PORT: port.default(HEALTH_PORT),
+  EXPLAIN_PORT: port.default(EXPLAIN_PORT),
   WEBHOOK_PORT: port.default(WEBHOOK_PORT),
   /** Whether Pods get the readiness gate when they are created: by our webhook, or not by us. */
   ADMISSION: z.enum(ADMISSION_MODES).default("webhook"),
@@ -139,6 +141,7 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     streamPort: data.STREAM_PORT,
     opsPort: data.OPS_PORT,
     healthPort: data.HEALTH_PORT,
+    explainPort: data.EXPLAIN_PORT,
     webhookPort: data.WEBHOOK_PORT,
     admission: data.ADMISSION,
     servingNames: {

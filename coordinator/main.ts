@@ -13,7 +13,9 @@ import { makeSdkTransport } from "./cloud/transport.ts";
 import { readConfig } from "./config.ts";
 import { once, readArguments, USAGE } from "./dry-run/command.ts";
 import { UnreadError } from "./dry-run/plan-once.ts";
+import { makeCheckAccess } from "./explain/access.ts";
 import { routesOf } from "./explain/routes.ts";
+import { makeExplainServer } from "./explain/server.ts";
 import { Elector, type ElectorDeps } from "./leader/elector.ts";
 import { LEASE_TIMES } from "./leader/lease.ts";
 import { followersOf, Leading } from "./leading.ts";
@@ -81,9 +83,10 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
     shared: false,
     registry: metrics.registry,
     notReady,
-    routes: routesOf(leading),
     log,
   });
+  const mayRead = makeCheckAccess(client);
+  const explain = makeExplainServer({ host, port: config.explainPort, serving, mayRead, routes: routesOf(leading), log });
   const review = makeTokenReview({ kube: client, namespace, clock: wallClock });
   const shared = { admission, observer, clock: wallClock, log };
   const stream = makeNodeStream({ ...shared, registry, tasks: findings, review, replica });
@@ -95,6 +98,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
     { name: "kubernetes client", start: () => {}, stop: () => client.close() },
     { name: "health server", start: () => {}, stop: () => healthServer.stop() },
     { name: "ops server", start: async () => void (await ops.start()), stop: () => ops.stop() },
+    { name: "explain server", start: async () => void (await explain.start()), stop: () => explain.stop() },
     loop("watches", (signal) => Promise.all([serving.run(signal), objects.run(signal)]), stop),
     loop("leader election", (signal) => elector.run(signal)),
     ...partsOf(webhook),

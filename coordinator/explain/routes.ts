@@ -23,7 +23,7 @@ const WHAT_TO_GIVE = `give <namespace>/<pod>, a load balancer id or a namespace;
 /** What the routes read; undefined on a replica that does not lead. */
 type Leader = { readonly writeLog: WriteLog; readonly explain: Explain } | undefined;
 
-/** The routes of the ops port, by path. `/audit` is the former name of `/write-log`, kept for one version. */
+/** The routes of the explain port, by path. `/audit` is the former name of `/write-log`, kept for one version. */
 export function routesOf(leading: { readonly controllers: Leader }) {
   const writeLog = async (url: URL): Promise<RouteAnswer> => writeLogRoute(leading.controllers, url);
   return {

@@ -1,12 +1,16 @@
 /** Runs coordinators and agents as processes, as a Deployment and a DaemonSet would: with the rights, Pod objects, tokens and mounted files of theirs. */
 import { mkdir, writeFile } from "node:fs/promises";
+import { request } from "node:https";
 import { join } from "node:path";
 import {
   AGENT_SERVICE_ACCOUNT,
   CA_BUNDLE_CONFIG_MAP,
   CA_BUNDLE_KEY,
+  COORDINATOR_SERVICE,
   COORDINATOR_SERVICE_ACCOUNT,
   DEFAULT_NAMESPACE,
+  EXPLAIN_TOKEN_HEADER,
+  READER_SERVICE_ACCOUNT,
   TOKEN_AUDIENCE,
   WEBHOOK_PORT,
   WEBHOOK_SERVICE,
@@ -51,24 +55,28 @@ export type Replica = 0 | 1;
 export type Product = {
   /** Ops port of the first coordinator, e.g. "http://10.244.3.200:9090". */
   readonly opsUrl: string;
+  /** Explain port of the first coordinator, e.g. "https://10.244.3.200:9092". */
+  readonly explainUrl: string;
   readonly coordinator: (replica?: Replica) => RunningProcess | undefined;
   readonly agent: (node: string) => RunningProcess | undefined;
   /** Starts a coordinator and waits until it is ready; the first one also until some replica leads. */
   readonly startCoordinator: (replica?: Replica) => Promise<RunningProcess>;
   /** Starts the agent of a Node; `ready` waits for its first acknowledged snapshot. `address` replaces the coordinators'. */
   readonly startAgent: (node: string, options?: { readonly ready?: boolean; readonly address?: string }) => Promise<RunningProcess>;
-  /** GET on the leader's ops port, e.g. explain("?namespace=demo"). */
+  /** GET on the leader's explain port, with a token of ServiceAccount clb-direct-reader, e.g. explain("?namespace=demo"). */
   readonly explain: <T>(query: string) => Promise<T>;
   readonly stop: () => Promise<void>;
 };
 
 const READY_MS = 30_000;
-const PORTS = { stream: 9443, ops: 9090, health: 9091 } as const;
+const PORTS = { stream: 9443, ops: 9090, health: 9091, explain: 9092 } as const;
 const TOKEN_SECONDS = 3600;
 
 export function makeProduct(options: ProductOptions): Product {
   const { cluster, plan, directory } = options;
   const hosts = [plan.coordinator, plan.standby] as const;
+  const explainUrls = hosts.map((host) => `https://${host}:${PORTS.explain}`);
+  let trust: Promise<Trust> | undefined;
   const opsUrls = hosts.map((host) => `http://${host}:${PORTS.ops}`);
   const coordinators = new Map<Replica, RunningProcess>();
   const agents = new Map<string, RunningProcess>();
@@ -136,9 +144,14 @@ export function makeProduct(options: ProductOptions): Product {
     let text = "no coordinator runs";
     for (const [replica, running] of coordinators) {
       if (running.hasExited()) continue;
-      const response = await fetch(`${opsUrls[replica]}/explain${query}`, { signal: AbortSignal.timeout(5_000) });
-      if (response.ok) return (await response.json()) as T;
-      text = `GET ${opsUrls[replica]}/explain${query}: ${response.status} ${await response.text()}`;
+      const url = `${explainUrls[replica]}/explain${query}`;
+      const asked = askExplain(url, await (trust ??= trustOf(cluster)));
+      const answer = await asked.catch((error: unknown) => {
+        trust = undefined; // perhaps of a former authority
+        throw error;
+      });
+      if (answer.status === 200) return JSON.parse(answer.text) as T;
+      text = `GET ${url}: ${answer.status} ${answer.text}`;
     }
     throw new Error(text);
   };
@@ -174,6 +187,7 @@ export function makeProduct(options: ProductOptions): Product {
 
   return {
     opsUrl: opsUrls[0] ?? "",
+    explainUrl: explainUrls[0] ?? "",
     coordinator: (replica = 0) => coordinators.get(replica),
     agent: (node) => agents.get(node),
     startCoordinator,
@@ -185,6 +199,36 @@ export function makeProduct(options: ProductOptions): Product {
       await Promise.all([...projections.values()].map((one) => one.stop()));
     },
   };
+}
+
+type Trust = { readonly token: string; readonly ca: string };
+
+/** As `npm run explain` finds it by the kubeconfig. */
+async function trustOf({ client }: Cluster): Promise<Trust> {
+  const ours = `/api/v1/namespaces/${DEFAULT_NAMESPACE}`;
+  const spec = { audiences: [TOKEN_AUDIENCE], expirationSeconds: TOKEN_SECONDS };
+  const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec };
+  const path = `${ours}/serviceaccounts/${READER_SERVICE_ACCOUNT}/token`;
+  const { status } = await client.create<{ status: { token: string } }>(path, body);
+  const { data } = await client.get<{ data: Record<string, string> }>(`${ours}/configmaps/${CA_BUNDLE_CONFIG_MAP}`);
+  return { token: status.token, ca: data[CA_BUNDLE_KEY] ?? "" };
+}
+
+/** GET on an explain port. */
+export function askExplain(
+  url: string,
+  { token, ca }: { readonly token: string | undefined; readonly ca: string },
+): Promise<{ readonly status: number; readonly text: string }> {
+  return new Promise((resolve, reject) => {
+    const headers = token === undefined ? {} : { [EXPLAIN_TOKEN_HEADER]: token };
+    const servername = `${COORDINATOR_SERVICE}.${DEFAULT_NAMESPACE}.svc`;
+    const asked = request(url, { ca, servername, headers, agent: false, signal: AbortSignal.timeout(5_000) }, (response) => {
+      let text = "";
+      response.setEncoding("utf8").on("data", (part: string) => (text += part));
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, text })).on("error", reject);
+    });
+    asked.on("error", reject).end();
+  });
 }
 
 async function ready(running: RunningProcess, url: string): Promise<void> {

@@ -21,7 +21,7 @@ export function keepText(options: DemoOptions, { plan, ground, product, cloud, d
   const lines = [
     "everything keeps running until Ctrl-C; from another terminal, in this folder:",
     `  ${inside}kubectl --kubeconfig ${ground.kubeconfigFile} -n ${NAMESPACE} get pods -o custom-columns="NAME:.metadata.name,IP:.status.podIP,${GATE}"`,
-    `  ${inside}npm run explain -- --url ${product.opsUrl} ${NAMESPACE}`,
+    `  ${inside}env KUBECONFIG=${ground.kubeconfigFile} npm run explain -- --url ${product.explainUrl} ${NAMESPACE}`,
     `  ${inside}env ${dryRun} npm run coordinator -- --once --observe`,
     `  logs, which Ctrl-C deletes: ${directory}`,
   ];

@@ -51,10 +51,10 @@ function assertOneWriter(writes: readonly Write[]): void {
 
 const ADDRESS = { first: "coordinator", second: "standby" } as const;
 
-/** Whether that coordinator explains, which only the leader does. */
+/** Whether that coordinator says that it leads. */
 export const leads = (world: World, who: Writer): Promise<boolean> =>
-  fetch(`http://${world.plan[ADDRESS[who]]}:9090/explain`, { signal: AbortSignal.timeout(1_000) }).then(
-    ({ ok }) => ok,
+  fetch(`http://${world.plan[ADDRESS[who]]}:9090/metrics`, { signal: AbortSignal.timeout(1_000) }).then(
+    async (answer) => /^clb_direct_leader 1$/m.test(await answer.text()),
     () => false,
   );
 

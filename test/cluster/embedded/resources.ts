@@ -71,6 +71,7 @@ export const RESOURCES: readonly Resource[] = [
   row("discovery.k8s.io", "endpointslices", "", "EndpointSlice", { ...kinds.endpointSlice, counted: true }),
   row("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", "MutatingWebhookConfiguration", { namespaced: false }),
   row("cloud.tencent.com", "tkeserviceconfigs", "tsc", "TkeServiceConfig", custom),
+  row("authorization.k8s.io", "subjectaccessreviews", "", "SubjectAccessReview", { namespaced: false, verbs: ["create"] }),
   row("authentication.k8s.io", "tokenreviews", "", "TokenReview", { namespaced: false, verbs: ["create"] }),
 ];
 
