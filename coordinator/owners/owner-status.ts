@@ -40,8 +40,7 @@ export async function publish(
   const same = wanted.length === service.ingress.length && wanted.every((address, index) => address === service.ingress[index]);
   const isModeRight = facts.vips.length === 0 || service.ipModes.every((mode) => mode === (ipModeOf(service).ipMode ?? "VIP"));
   if (same && isModeRight && service.annotations[LOAD_BALANCER_ID] === facts.loadBalancerId) {
-    await tellReadiness(deps, service, readiness, signal);
-    return DONE;
+    return await tellReadiness(deps, service, readiness, signal);
   }
   const value = `${wanted.join(", ")} of load balancer ${facts.loadBalancerId}`;
   const restMs = deps.contest.restMs(service, value);
@@ -60,11 +59,21 @@ export async function publish(
 }
 
 /** Writes the condition Ready, only when it says something else; an object that we have not taken on is told by Events only. */
-export async function tellReadiness(deps: StatusDeps, service: ServiceRecord, readiness: Readiness, signal: AbortSignal): Promise<void> {
+export async function tellReadiness(deps: StatusDeps, service: ServiceRecord, readiness: Readiness, signal: AbortSignal): Promise<Outcome> {
   const condition = changedCondition(service, readiness, timeOf(deps));
-  if (condition === undefined || !service.finalizers.includes(FINALIZER)) return;
+  if (condition === undefined || !service.finalizers.includes(FINALIZER)) return DONE;
+  // Where somebody else writes it as well, or nobody keeps it, the same is written ever more rarely.
+  const contested = { ...service, uid: readyKey(service.uid) };
+  const value = JSON.stringify([readiness, service.generation]);
+  const restMs = deps.contest.restMs(contested, value);
+  if (restMs === "unseen") return DONE;
+  if (restMs > 0) return { kind: "again", afterMs: restMs, because: "somebody else writes the condition" };
   await patchStatus(deps, service, { metadata: { uid: service.uid }, status: { conditions: [condition] } }, signal);
+  deps.contest.wrote(contested, value);
+  return DONE;
 }
+
+const readyKey = (uid: string): string => `${uid} ready`;
 
 /** metav1.Time has whole seconds. */
 const timeOf = ({ clock }: StatusDeps): string => `${new Date(clock.now()).toISOString().slice(0, 19)}Z`;

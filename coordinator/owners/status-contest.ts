@@ -53,7 +53,9 @@ export class StatusContest {
     this.#wrote.set(uid, { value, from: resourceVersion, atMs: this.#deps.clock.now(), inRow: this.#inRow(uid, value) + 1 });
   }
 
+  /** Also what was written of its condition. */
   forget(uid: string): void {
+    this.#wrote.delete(`${uid} ready`);
     this.#wrote.delete(uid);
   }
 
