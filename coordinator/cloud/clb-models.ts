@@ -6,7 +6,9 @@ import type {
   TargetHealth,
 } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import {
+  canonicalCheck,
   canonicalDomain,
+  canonicalSettings,
   DEFAULT_HEALTH_CHECK,
   type HealthCheck,
   type HealthState,
@@ -14,6 +16,7 @@ import {
   type LoadBalancerFacts,
   type LoadBalancerSettings,
   type PlaceId,
+  type PlaceSettings,
   type PlaceWish,
   type Scheduler,
   type Target,
@@ -95,8 +98,21 @@ export function placeOfHealth(listener: Answer<ListenerHealth>, locationId: stri
   return isLayer7(listener.Protocol ?? "") ? { listenerId, locationId: locationId ?? "" } : { listenerId };
 }
 
-/** An absent scheduler keeps the cloud's default or present one. */
-export const scheduling = ({ scheduler }: PlaceWish): { Scheduler?: string } => (scheduler === undefined ? {} : { Scheduler: scheduler });
+/** What is absent keeps the cloud's default or present value. */
+export const scheduling = ({ scheduler, settings }: PlaceWish) => ({
+  ...(scheduler !== undefined && { Scheduler: scheduler }),
+  ...(settings?.sessionSeconds !== undefined && { SessionExpireTime: settings.sessionSeconds }),
+  ...(settings?.resetOnUnbind !== undefined && { DeregisterTargetRst: settings.resetOnUnbind }),
+});
+
+/** Of a listener of layer 4; none where the cloud tells nothing. */
+function placeSettings(one: Answer<CloudListener>): { settings?: PlaceSettings } {
+  const settings = {
+    ...(typeof one.SessionExpireTime === "number" && { sessionSeconds: one.SessionExpireTime }),
+    ...(typeof one.DeregisterTargetRst === "boolean" && { resetOnUnbind: one.DeregisterTargetRst }),
+  };
+  return isLayer7(one.Protocol ?? "") ? {} : canonicalSettings(settings);
+}
 const SCHEDULERS: readonly Scheduler[] = ["WRR", "LEAST_CONN", "IP_HASH"];
 const schedulerOf = (name: string | null | undefined): Scheduler => SCHEDULERS.find((known) => known === name) ?? "WRR";
 
@@ -108,9 +124,10 @@ export function bareListener(one: Answer<CloudListener>) {
     name: one.ListenerName ?? "",
     protocol: one.Protocol ?? "",
     port: one.Port ?? 0,
-    healthCheck: fromCloud(one.HealthCheck),
+    healthCheck: isLayer7(one.Protocol ?? "") ? fromCloud(one.HealthCheck) : layer4Check(one.HealthCheck),
     ...checkSource(one.HealthCheck),
     scheduler: schedulerOf(one.Scheduler),
+    ...placeSettings(one),
     rules: (one.Rules ?? []).map((rule) => ({
       listenerId,
       locationId: rule.LocationId ?? "",
@@ -138,6 +155,21 @@ function fromCloud(check: Answer<CloudHealthCheck> | CloudHealthCheck | null | u
   };
 }
 
+/** As `ruleCheck`, and what only checks of layer 4 have. */
+function layer4Check(check: Answer<CloudHealthCheck> | null | undefined): HealthCheck {
+  const { CheckType, CheckPort, ContextType, SendContext, RecvContext, HttpVersion, SourceIpType } = check ?? {};
+  return canonicalCheck({
+    ...ruleCheck(check),
+    ...(CheckType && { checkType: CheckType }),
+    ...(typeof CheckPort === "number" && CheckPort > 0 && { checkPort: CheckPort }),
+    ...(ContextType && { contextType: ContextType }),
+    ...(SendContext && { sendContext: SendContext }),
+    ...(RecvContext && { recvContext: RecvContext }),
+    ...(HttpVersion && { httpVersion: HttpVersion }),
+    ...(typeof SourceIpType === "number" && { sourceIpType: SourceIpType }),
+  });
+}
+
 /** As `fromCloud`, and the HTTP fields, which only rules have. */
 function ruleCheck(check: Answer<CloudHealthCheck> | CloudHealthCheck | null | undefined): HealthCheck {
   const { HttpCheckPath: httpPath, HttpCheckDomain: httpDomain, HttpCode: httpCodes } = check ?? {};
@@ -163,5 +195,12 @@ export function toCloud(check: Partial<HealthCheck>): CloudHealthCheck {
     ...(check.httpDomain !== undefined && { HttpCheckDomain: check.httpDomain }),
     ...(check.httpMethod !== undefined && { HttpCheckMethod: check.httpMethod }),
     ...(check.httpCodes !== undefined && { HttpCode: check.httpCodes }),
+    ...(check.checkType !== undefined && { CheckType: check.checkType }),
+    ...(check.checkPort !== undefined && { CheckPort: check.checkPort }),
+    ...(check.contextType !== undefined && { ContextType: check.contextType }),
+    ...(check.sendContext !== undefined && { SendContext: check.sendContext }),
+    ...(check.recvContext !== undefined && { RecvContext: check.recvContext }),
+    ...(check.httpVersion !== undefined && { HttpVersion: check.httpVersion }),
+    ...(check.sourceIpType !== undefined && { SourceIpType: check.sourceIpType }),
   };
 }

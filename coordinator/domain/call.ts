@@ -4,6 +4,7 @@ import type {
   ListenerProtocol,
   LoadBalancerSettings,
   PlaceId,
+  PlaceSettings,
   PlaceWish,
   Scheduler,
   Slot,
@@ -17,9 +18,14 @@ export type Call =
   | { readonly lane: "structure"; readonly create: NewListeners }
   | { readonly lane: "structure"; readonly createRules: NewRules }
   /** Of the load balancer itself: security groups alone, or others without them. */
-  | { readonly lane: "structure"; readonly settings: Partial<LoadBalancerSettings> }
+  | { readonly lane: "structure"; readonly loadBalancer: Partial<LoadBalancerSettings> }
   | { readonly lane: "bind"; readonly targets: readonly BoundSlot[] }
-  | (PlaceId & { readonly lane: "tune"; readonly healthCheck: HealthCheck; readonly scheduler?: Scheduler })
+  | (PlaceId & {
+      readonly lane: "tune";
+      readonly healthCheck: HealthCheck;
+      readonly scheduler?: Scheduler;
+      readonly settings?: PlaceSettings;
+    })
   | { readonly lane: "tune"; readonly rename: { readonly listenerId: string; readonly name: string } }
   | { readonly lane: "delete"; readonly listenerIds: readonly string[] }
   | { readonly lane: "delete"; readonly rules: { readonly listenerId: string; readonly locationIds: readonly string[] } };

@@ -16,6 +16,22 @@ export type HealthCheck = {
   readonly httpDomain?: string;
   readonly httpMethod?: "HEAD" | "GET";
   readonly httpCodes?: number;
+  /** More of a layer-4 check, in the cloud's own words; source 0 is the load balancer's address, 1 is 100.64.0.0/10. Source: clb-api.md §4.3. */
+  readonly checkType?: string;
+  readonly checkPort?: number;
+  readonly contextType?: string;
+  readonly sendContext?: string;
+  readonly recvContext?: string;
+  readonly httpVersion?: string;
+  readonly sourceIpType?: number;
+};
+
+/** More settings of a layer-4 listener. */
+export type PlaceSettings = {
+  /** 0: persistence is off. */
+  readonly sessionSeconds?: number;
+  /** A target that is unbound gets its connections reset. */
+  readonly resetOnUnbind?: boolean;
 };
 
 /** What the cloud uses where nothing is said. Source: clb-api.md §4.3. */
@@ -26,6 +42,25 @@ export const DEFAULT_HEALTH_CHECK: HealthCheck = {
   healthyCount: 3,
   unhealthyCount: 3,
 };
+
+/** What the cloud fills in by itself, so that what was created is the same as what is read. Source: clb-api.md §4.3. */
+const FILLED_IN = { checkTypes: new Set(["TCP", "PING"]), sourceIpType: 1 } as const;
+
+/** The check without what the cloud fills in: the type by protocol, and its own range as source. */
+export function canonicalCheck<C extends Partial<HealthCheck>>(check: C): C {
+  const { checkType, sourceIpType } = check;
+  if (sourceIpType !== FILLED_IN.sourceIpType && (checkType === undefined || !FILLED_IN.checkTypes.has(checkType))) return check;
+  const kept: { -readonly [K in keyof C]: C[K] } = { ...check };
+  if (sourceIpType === FILLED_IN.sourceIpType) delete kept.sourceIpType;
+  if (checkType !== undefined && FILLED_IN.checkTypes.has(checkType)) delete kept.checkType;
+  return kept;
+}
+
+/** Settings that are on; none of what is off, which is the cloud's default. */
+export function canonicalSettings(settings: PlaceSettings | undefined): { settings?: PlaceSettings } {
+  const on = Object.fromEntries(Object.entries(settings ?? {}).filter(([, value]) => value !== 0 && value !== false));
+  return Object.keys(on).length === 0 ? {} : { settings: on };
+}
 
 /** The weight a backend gets unless something says otherwise. Source: clb-api.md §2.3. */
 export const DEFAULT_WEIGHT = 10;
@@ -46,8 +81,10 @@ export type BoundSlot = WeightedSlot & { readonly podUid: string };
 export type Place = PlaceId & {
   readonly healthCheck: HealthCheck;
   /** Health checks come from the load balancer's own address; absent: from a range that no security group judges. */
-  readonly checkedByVip?: true;
+  readonly checkedByVip?: true | undefined;
   readonly scheduler: Scheduler;
+  /** As far as the cloud tells them. */
+  readonly settings?: PlaceSettings;
   readonly targets: readonly Target[];
 };
 /** `rules` and `targets`: a listener has the one or the other. */
@@ -123,4 +160,8 @@ export const ruleKey = ({ domain, url }: { readonly domain: string; readonly url
 export const samePort = (actual: string, wanted: string): boolean => (actual === "UDP" || actual === "QUIC") === (wanted === "UDP");
 
 /** What is wished for a place; an absent field leaves the cloud's default or what is there. */
-export type PlaceWish = { readonly healthCheck: Partial<HealthCheck>; readonly scheduler?: Scheduler };
+export type PlaceWish = {
+  readonly healthCheck: Partial<HealthCheck>;
+  readonly scheduler?: Scheduler;
+  readonly settings?: PlaceSettings;
+};

@@ -81,7 +81,7 @@ function namesOf(call: Call, { pod, owner, gone }: Causes): string[] {
     case "unbind":
       return call.slots.map((slot) => pod(slot, undefined));
     case "structure":
-      if ("settings" in call) return [];
+      if ("loadBalancer" in call) return [];
       return "create" in call ? call.create.listeners.map(({ name }) => owner(name)) : [owner(call.createRules.listenerId)];
     case "tune":
       if ("weights" in call) return call.weights.map(({ listenerId }) => owner(listenerId));

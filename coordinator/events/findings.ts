@@ -201,7 +201,7 @@ function tellRefused(
     const message = `Pod ${namespace}/${name}: load balancer ${loadBalancerId} refused to bind ${slot.ip}:${slot.port}: ${refusal}`;
     return tell({ object: { kind: "Pod", namespace, name, uid }, type: "Warning", reason: "BindRefused", message });
   }
-  if ("settings" in call) {
+  if ("loadBalancer" in call) {
     for (const { ref } of intents.of(loadBalancerId)) {
       const message = `${ref.kind} ${ref.namespace}/${ref.name}: load balancer ${loadBalancerId} refused ${describeForTable(call).what}: ${refusal}. Correct the annotation; it is tried again, every 30 s at last`;
       tell({ object: ref, type: "Warning", reason: "WriteRefused", message });
@@ -237,7 +237,7 @@ function tellLeftOut(
 }
 
 /** The id of the listener that a call is about, or the name of the one that it creates. */
-function listenerOf(call: Exclude<Call, { lane: "bind" } | { settings: unknown }>): string | undefined {
+function listenerOf(call: Exclude<Call, { lane: "bind" } | { loadBalancer: unknown }>): string | undefined {
   if ("slots" in call) return call.slots[0]?.listenerId;
   if ("weights" in call) return call.weights[0]?.listenerId;
   if ("create" in call) return call.create.listeners[0]?.name;

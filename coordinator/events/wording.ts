@@ -122,8 +122,8 @@ export function describeForTable(call: Call): { readonly call: string; readonly 
             call.createRules.rules.map(({ domain, url }) => `${domain}${url}`),
           ),
         };
-      if ("settings" in call) {
-        const { securityGroups: groups, ...others } = call.settings;
+      if ("loadBalancer" in call) {
+        const { securityGroups: groups, ...others } = call.loadBalancer;
         if (groups !== undefined) return { call: "SetLoadBalancerSecurityGroups", what: named("security group", groups) };
         return { call: "ModifyLoadBalancerAttributes", what: named("setting", Object.keys(others)) };
       }

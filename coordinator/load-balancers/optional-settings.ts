@@ -20,9 +20,12 @@ export const mayPass = ({ call: { code } }: ClbApiError): boolean => code === "F
 
 /** The same listener without one optional setting after the other, at last without all; none where nothing optional is asked for. */
 export function fewerSettings(create: NewListeners): readonly LeftOut[] {
-  const { healthCheck, scheduler, ...bare } = create;
+  const { healthCheck, scheduler, settings, ...bare } = create;
   const check = Object.entries(healthCheck).map(([name, value]) => `healthCheck ${name} ${value}`);
-  const spread = scheduler === undefined ? [] : [`scheduler ${scheduler}`];
+  const spread = [
+    ...(scheduler === undefined ? [] : [`scheduler ${scheduler}`]),
+    ...Object.entries(settings ?? {}).map(([name, value]) => `${name} ${value}`),
+  ];
   const ways: LeftOut[] = [];
   if (check.length > 0) ways.push({ create: { ...create, healthCheck: {} }, settings: check });
   if (spread.length > 0) ways.push({ create: { ...bare, healthCheck }, settings: spread });

@@ -162,8 +162,8 @@ export class Writer {
         return [];
       case "structure":
         if ("create" in call) return await api.createListeners(loadBalancerId, call.create, signal);
-        if ("settings" in call) {
-          await api.setLoadBalancer(loadBalancerId, call.settings, signal);
+        if ("loadBalancer" in call) {
+          await api.setLoadBalancer(loadBalancerId, call.loadBalancer, signal);
           return [];
         }
         return await api.createRules(loadBalancerId, call.createRules, signal);

@@ -4,7 +4,7 @@ import { type DesiredLoadBalancer, desiredLoadBalancer } from "../domain/intent/
 import { intentOf, loadBalancerOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
 import type { OwnerRecord } from "../domain/intent/owner-record.ts";
 import { type ServiceIntent, selects } from "../domain/intent/service.ts";
-import { type ListenerWishes, wishKey } from "../domain/intent/service-config.ts";
+import { type ConfigWishes, type ListenerWishes, wishKey } from "../domain/intent/service-config.ts";
 import type { Listener } from "../domain/load-balancer.ts";
 import type { PodIndex } from "./pod-index.ts";
 import { SelectionIndex } from "./selection-index.ts";
@@ -23,6 +23,8 @@ export type IntentsDeps = {
   readonly wishes: (namespace: string, configName: string) => ListenerWishes;
   /** What is on record of an owner at its load balancer; default: nothing. */
   readonly recorded?: (loadBalancerId: string, ownerUid: string) => OwnerRecord | undefined;
+  /** What else it says; default: nothing. */
+  readonly moreWishes?: (namespace: string, configName: string) => Omit<ConfigWishes, "wishes"> | undefined;
   /** Load balancers where Pods (UIDs) or addresses are bound; default: nothing is known of that. */
   readonly boundAt?: (names: readonly string[]) => Iterable<string>;
   /** Told of live Pods whose gates are closed and that an owner selects no longer, because it asks for others or went; UIDs. */
@@ -126,7 +128,7 @@ export class Intents {
   }
 
   desired(loadBalancerId: string): DesiredLoadBalancer {
-    const owners = this.of(loadBalancerId).map((owner) => ({ owner, wishes: this.#wishesOf(owner) }));
+    const owners = this.of(loadBalancerId).map((owner) => ({ owner, ...this.#wishesOf(owner) }));
     const { clusterId, isHeldBack, listenersAt, recorded } = this.#deps;
     return desiredLoadBalancer({
       loadBalancerId,
@@ -144,14 +146,16 @@ export class Intents {
   isCheckOff(owner: OwnerIntent, protocol: string, port: number): boolean {
     const key = wishKey(protocol, port);
     const loadBalancerId = loadBalancerOf(owner);
-    const wish = this.#wishesOf(owner).get(key)?.enabled;
+    const wish = this.#wishesOf(owner).wishes.get(key)?.enabled;
     if (wish !== undefined || loadBalancerId === undefined) return wish === false;
     return this.#deps.recorded?.(loadBalancerId, owner.ref.uid)?.listeners[key]?.healthCheck.enabled === false;
   }
 
-  #wishesOf(owner: OwnerIntent): ListenerWishes {
+  #wishesOf(owner: OwnerIntent): { readonly wishes: ListenerWishes } & Partial<ConfigWishes> {
     const configName = intentOf(owner)?.configName;
-    return configName === undefined ? new Map() : this.#deps.wishes(owner.ref.namespace, configName);
+    if (configName === undefined) return { wishes: new Map() };
+    const { namespace } = owner.ref;
+    return { ...this.#deps.moreWishes?.(namespace, configName), wishes: this.#deps.wishes(namespace, configName) };
   }
 
   #tellDeselected(podUids: readonly string[]): void {

@@ -143,7 +143,7 @@ export class Mirror {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
     entry.listeners = applyCall(entry.listeners, call, created);
-    if ("settings" in call) entry.facts = { ...entry.facts, settings: { ...entry.facts.settings, ...call.settings } };
+    if ("loadBalancer" in call) entry.facts = { ...entry.facts, settings: { ...entry.facts.settings, ...call.loadBalancer } };
     remember(entry, nowMs, boundNow);
     this.#onChange(id, changeBy(call));
   }

@@ -77,6 +77,7 @@ export function makeState({ client, facts, objects, clock, log, settings }: Stat
     clusterId,
     pods,
     wishes: (inNamespace, name) => objects.config(inNamespace, name)?.wishes ?? new Map(),
+    moreWishes: (inNamespace, name) => objects.config(inNamespace, name),
     listenersAt: (id) => mirror.listeners(id) ?? [],
     recorded: (id, uid) => ownerRecords.get(id, uid),
     boundAt: (names) => addressClaims.loadBalancersOf(names),

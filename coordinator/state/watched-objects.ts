@@ -6,7 +6,7 @@ import type { Logger } from "../../common/log.ts";
 import { VIRTUAL_NODE_LABELS } from "../../common/names.ts";
 import { READY_CONDITION, type ServiceRecord } from "../domain/intent/service.ts";
 import { isOfInterest } from "../domain/intent/service-annotations.ts";
-import { type ListenerWishes, readServiceConfig } from "../domain/intent/service-config.ts";
+import { type ConfigWishes, readServiceConfig } from "../domain/intent/service-config.ts";
 
 const Metadata = z.object({
   uid: z.string(),
@@ -111,9 +111,8 @@ export type ConfigRecord = {
   readonly resourceVersion: string;
   readonly namespace: string;
   readonly name: string;
-  readonly wishes: ListenerWishes;
   readonly faults: readonly string[];
-};
+} & ConfigWishes;
 
 function decodeConfig(raw: unknown): ConfigRecord {
   const { metadata, spec } = Config.parse(raw);

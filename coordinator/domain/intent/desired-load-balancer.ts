@@ -5,7 +5,7 @@ import type { ObjectRef } from "../problem.ts";
 import { type PodStanding, type Selection, selection, type WantedBackend } from "./backends.ts";
 import type { OwnerWishes } from "./owner-intent.ts";
 import type { IntentPort, ServiceIntent } from "./service.ts";
-import { type ListenerWishes, wishKey } from "./service-config.ts";
+import { wishKey } from "./service-config.ts";
 
 /** A place as somebody asks for it. */
 export type WantedPlace = PlaceWish & {
@@ -54,7 +54,10 @@ type PortConflict = { readonly owner: ObjectRef; readonly holder: ObjectRef; rea
 /** What was selected before for one port of an owner, where that still holds; else the result of `select`. */
 export type Remembered = (owner: ObjectRef, intent: ServiceIntent, port: IntentPort, select: () => Selection) => Selection;
 
-const wishOf = (wish: PlaceWish["healthCheck"] = {}, settings: Required<PlaceWish> | undefined): PlaceWish =>
+const wishOf = (
+  wish: PlaceWish["healthCheck"] = {},
+  settings: Pick<Required<PlaceWish>, "healthCheck" | "scheduler"> | undefined,
+): PlaceWish =>
   settings === undefined ? { healthCheck: wish } : { healthCheck: { ...settings.healthCheck, ...wish }, scheduler: settings.scheduler };
 
 /**
@@ -73,7 +76,7 @@ export function desiredLoadBalancer(from: {
   /** As in `selection`. */
   readonly isHeldBack?: (podUid: string) => boolean;
   /** What the listener of an owner's port has where nobody wishes anything else; default: whatever the load balancer has. */
-  readonly settings?: (owner: ObjectRef, port: IntentPort) => Required<PlaceWish> | undefined;
+  readonly settings?: (owner: ObjectRef, port: IntentPort) => Pick<Required<PlaceWish>, "healthCheck" | "scheduler"> | undefined;
 }): DesiredLoadBalancer {
   const listeners: WantedListener[] = [];
   const conflicts: PortConflict[] = [];
@@ -81,11 +84,11 @@ export function desiredLoadBalancer(from: {
   const present = from.present ?? [];
   const presentNames = new Set(present.map(({ name }) => name));
   const presentByOwner = Map.groupBy(present, ({ name }) => ownerMarkOf(name, from.clusterId));
-  const asking = from.owners.flatMap(({ owner, wishes }) =>
-    owner.state === "served" ? [asked(owner.ref, owner.intent, wishes, from)] : [],
+  const asking = from.owners.flatMap(({ owner, ...wishes }) =>
+    owner.state === "served" ? [{ ...asked(owner.ref, owner.intent, from), ...wishes }] : [],
   );
   for (const { ref, ports } of asking) for (const { key, name } of ports) if (presentNames.has(name)) takenBy.set(key, ref);
-  for (const { ref, mark, intent, wishes, ports } of asking) {
+  for (const { ref, mark, intent, wishes, settings, ports } of asking) {
     const selected = (port: IntentPort): Selection => {
       const select = (): Selection => selection(intent, port, from.podsOf(ref), from.isHeldBack);
       return from.remembered?.(ref, intent, port, select) ?? select();
@@ -103,7 +106,8 @@ export function desiredLoadBalancer(from: {
         owner: ref,
         protocol,
         port: number,
-        ...wishOf(wishes.get(key), from.settings?.(ref, port)),
+        ...wishOf({ ...(intent.preventLoopback && { sourceIpType: 1 }), ...wishes.get(key) }, from.settings?.(ref, port)),
+        ...settings?.get(key),
         ...selected(port),
       });
     }
@@ -132,13 +136,13 @@ export function desiredLoadBalancer(from: {
   return { loadBalancerId: from.loadBalancerId, listeners, owners, conflicts, ...settingsOf(asking) };
 }
 
-type Asking = { readonly ref: ObjectRef; readonly intent: ServiceIntent };
+type Asking = { readonly ref: ObjectRef; readonly intent: ServiceIntent; readonly bandwidthMbps?: number };
 
 function settingsOf(asking: readonly Asking[]): Pick<DesiredLoadBalancer, "settings" | "settingConflicts"> {
   const wished = new Map<string, { readonly holder: ObjectRef; readonly value: unknown }>();
   const settingConflicts: SettingConflict[] = [];
-  for (const { ref, intent } of asking)
-    for (const [setting, value] of Object.entries(intent.settings ?? {})) {
+  for (const { ref, intent, bandwidthMbps } of asking)
+    for (const [setting, value] of Object.entries({ ...intent.settings, ...(bandwidthMbps !== undefined && { bandwidthMbps }) })) {
       const known = wished.get(setting);
       if (known === undefined) wished.set(setting, { holder: ref, value });
       else if (JSON.stringify(known.value) !== JSON.stringify(value)) settingConflicts.push({ owner: ref, holder: known.holder, setting });
@@ -148,13 +152,13 @@ function settingsOf(asking: readonly Asking[]): Pick<DesiredLoadBalancer, "setti
 }
 
 /** What a served owner asks for; each name is made once: with 50 owners on a load balancer that is what a pass spends its time on. */
-function asked(ref: ObjectRef, intent: ServiceIntent, wishes: ListenerWishes, { clusterId }: { readonly clusterId: string }) {
+function asked(ref: ObjectRef, intent: ServiceIntent, { clusterId }: { readonly clusterId: string }) {
   const ports = intent.ports.map((port) => ({
     port,
     key: wishKey(port.protocol, port.port),
     name: listenerName(clusterId, ref.uid, port.protocol, port.port),
   }));
-  return { ref, mark: ownerMark(ref.uid), intent, wishes, ports };
+  return { ref, mark: ownerMark(ref.uid), intent, ports };
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { ObjectRef } from "../problem.ts";
 import type { FaultReason } from "../reasons.ts";
 import type { ServiceIntent } from "./service.ts";
-import type { ListenerWishes } from "./service-config.ts";
+import type { ConfigWishes } from "./service-config.ts";
 
 /** Why an owner has no load balancer; for its Pods' conditions, e.g. { reason: "LoadBalancerNotFound", message: "…" }. */
 export type Blocker = { readonly reason: FaultReason; readonly message: string };
@@ -38,7 +38,7 @@ export type OwnerStanding =
 export type OwnerIntent = Owner & OwnerStanding;
 
 /** One owner of a load balancer, with what its TkeServiceConfig says. */
-export type OwnerWishes = { readonly owner: OwnerIntent; readonly wishes: ListenerWishes };
+export type OwnerWishes = { readonly owner: OwnerIntent } & Pick<ConfigWishes, "wishes"> & Partial<ConfigWishes>;
 
 /** The last intent of the owner that could be read. */
 export const intentOf = (owner: OwnerIntent): ServiceIntent | undefined =>

@@ -139,7 +139,7 @@ const LIFE: readonly Annotation[] = [
     ...BOOL,
     key: KEYS.preventLoopback,
     group: "B",
-    does: "`ipMode: Proxy` in the status, so that kube-proxy sends what comes from inside the cluster to the load balancer as well",
+    does: "`ipMode: Proxy` in the status, so that kube-proxy sends what comes from inside the cluster to the load balancer as well; health checks come from 100.64.0.0/10 unless a TkeServiceConfig says otherwise",
   },
   {
     ...NOT_YET,

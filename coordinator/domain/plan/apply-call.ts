@@ -1,8 +1,11 @@
 import type { Call, NewListeners, NewRules } from "../call.ts";
 import {
   type BoundSlot,
+  canonicalCheck,
   canonicalDomain,
+  canonicalSettings,
   DEFAULT_HEALTH_CHECK,
+  type HealthCheck,
   type Listener,
   type Place,
   placeKey,
@@ -28,12 +31,14 @@ export function applyCall(listeners: readonly Listener[], call: Call, created: r
     case "tune":
       if ("weights" in call) return change(listeners, byPlace(call.weights), setWeights);
       if ("rename" in call) return rename(listeners, call.rename);
-      return change(listeners, new Map([[placeKey(call), call]]), ({ scheduler }, tuned) => ({
-        healthCheck: tuned.healthCheck,
+      return change(listeners, new Map([[placeKey(call), call]]), ({ scheduler, settings }, tuned) => ({
+        healthCheck: canonicalCheck(tuned.healthCheck),
         scheduler: tuned.scheduler ?? scheduler,
+        ...checkSource(tuned.healthCheck),
+        ...(tuned.settings !== undefined && { settings: canonicalSettings({ ...settings, ...tuned.settings }).settings ?? {} }),
       }));
     case "structure":
-      if ("settings" in call) return listeners;
+      if ("loadBalancer" in call) return listeners;
       return "create" in call ? addListeners(listeners, call.create, created) : addRules(listeners, call.createRules, created);
     case "delete":
       return "listenerIds" in call
@@ -55,6 +60,18 @@ function rename(
   });
 }
 
+/** As a read shows it: what is off has no member. */
+function withoutEmpty<P extends Place>(place: P): P {
+  const { settings, checkedByVip, ...rest } = place;
+  const isOn = settings !== undefined && Object.keys(settings).length > 0;
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the same place without optional members
+  return { ...rest, ...(isOn && { settings }), ...(checkedByVip && { checkedByVip }) } as unknown as P;
+}
+
+/** Where the check comes from, if the call says so: 0 is the load balancer's own address. */
+const checkSource = ({ sourceIpType }: Partial<HealthCheck>) =>
+  sourceIpType === undefined ? {} : { checkedByVip: sourceIpType === 0 ? (true as const) : undefined };
+
 /** Replaces the places that `groups` names. */
 function change<T>(
   listeners: readonly Listener[],
@@ -63,7 +80,9 @@ function change<T>(
 ): readonly Listener[] {
   const changed = <P extends Place>(place: P): P => {
     const group = groups.get(placeKey(place));
-    return group === undefined ? place : { ...place, ...how(place, group) };
+    if (group === undefined) return place;
+    const what = how(place, group);
+    return "healthCheck" in what ? withoutEmpty({ ...place, ...what }) : { ...place, ...what };
   };
   return listeners.map((listener) => {
     const rules = listener.rules.map(changed);
@@ -105,11 +124,15 @@ function setWeights({ targets }: Place, slots: readonly WeightedSlot[]): Partial
 }
 
 function addListeners(listeners: readonly Listener[], create: NewListeners, created: readonly string[]): readonly Listener[] {
-  const { protocol, scheduler = "WRR" } = create;
-  const healthCheck = { ...DEFAULT_HEALTH_CHECK, ...create.healthCheck };
+  const { protocol, scheduler = "WRR", settings } = create;
+  const more = canonicalSettings(settings);
+  const byVip = create.healthCheck.sourceIpType === 0 ? { checkedByVip: true as const } : {};
+  const healthCheck = canonicalCheck({ ...DEFAULT_HEALTH_CHECK, ...create.healthCheck });
   const added = create.listeners.flatMap(({ name, port }, index): Listener[] => {
     const listenerId = created[index];
-    return listenerId === undefined ? [] : [{ listenerId, name, protocol, port, healthCheck, scheduler, targets: [], rules: [] }];
+    return listenerId === undefined
+      ? []
+      : [{ listenerId, name, protocol, port, healthCheck, scheduler, ...more, ...byVip, targets: [], rules: [] }];
   });
   return [...listeners, ...added];
 }

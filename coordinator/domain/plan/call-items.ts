@@ -21,13 +21,13 @@ export function callItems(call: Call): readonly CallItem[] {
     case "tune":
       if ("weights" in call) return call.weights.map((slot) => item(`${slotKey(slot)} ${slot.weight}`));
       if ("rename" in call) return [item(`${call.rename.listenerId} named ${call.rename.name}`)];
-      return [item(`${placeKey(call)} ${JSON.stringify([call.healthCheck, call.scheduler])}`)];
+      return [item(`${placeKey(call)} ${JSON.stringify([call.healthCheck, call.scheduler, call.settings])}`)];
     case "structure": {
       if ("createRules" in call) {
         const { listenerId, rules } = call.createRules;
         return rules.map((rule) => ({ key: `${listenerId} ${JSON.stringify(rule)}`, fills: rulesOf(listenerId) }));
       }
-      if ("settings" in call) return [item(`settings ${JSON.stringify(call.settings)}`)];
+      if ("loadBalancer" in call) return [item(`settings ${JSON.stringify(call.loadBalancer)}`)];
       const { listeners, ...wish } = call.create;
       return listeners.map((listener) => ({ key: JSON.stringify([listener, wish]), fills: LISTENERS }));
     }
@@ -54,7 +54,7 @@ export function withItems(call: Call, positions: readonly number[]): Call {
       return "weights" in call ? { ...call, weights: only(call.weights) } : call;
     case "structure":
       if ("createRules" in call) return { ...call, createRules: { ...call.createRules, rules: only(call.createRules.rules) } };
-      if ("settings" in call) return call;
+      if ("loadBalancer" in call) return call;
       return { ...call, create: { ...call.create, listeners: only(call.create.listeners) } };
     case "delete":
       if ("listenerIds" in call) return { ...call, listenerIds: only(call.listenerIds) };

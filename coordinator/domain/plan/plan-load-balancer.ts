@@ -70,7 +70,7 @@ export function planLoadBalancer(input: PlanInput): Plan {
   };
   const settings = settingCalls(desired, actual);
   // Without its security groups a load balancer is open to everybody: nothing listens there before it has them.
-  const isOpen = settings.some((call) => "settings" in call && call.settings.securityGroups !== undefined);
+  const isOpen = settings.some((call) => "loadBalancer" in call && call.loadBalancer.securityGroups !== undefined);
   const adding = [...settings, ...addingCalls(isOpen ? [] : structure.create, binds)];
   const unbinding = chunks(all("unbind"), CALL_LIMITS.targets).map((slots): Call => ({ lane: "unbind", slots }));
   const deleting = deleteCalls(structure, leaving, (place) => over.has(place));

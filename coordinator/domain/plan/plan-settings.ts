@@ -7,8 +7,8 @@ export function settingCalls({ settings: wished = {} }: DesiredLoadBalancer, { s
   const differing = Object.entries(wished).filter(([name, value]) => !isSame(name, value, Reflect.get(actual, name)));
   const { securityGroups, ...others }: Partial<LoadBalancerSettings> = Object.fromEntries(differing);
   return [
-    ...(securityGroups === undefined ? [] : [{ lane: "structure", settings: { securityGroups } } as const]),
-    ...(Object.keys(others).length === 0 ? [] : [{ lane: "structure", settings: others } as const]),
+    ...(securityGroups === undefined ? [] : [{ lane: "structure", loadBalancer: { securityGroups } } as const]),
+    ...(Object.keys(others).length === 0 ? [] : [{ lane: "structure", loadBalancer: others } as const]),
   ];
 }
 

@@ -4,6 +4,7 @@ import { chunks } from "../chunks.ts";
 import { domainOf } from "../intent/asked-places.ts";
 import type { DesiredLoadBalancer, WantedListener, WantedPlace, WantedRule } from "../intent/desired-load-balancer.ts";
 import {
+  canonicalCheck,
   type HealthCheck,
   isLayer7,
   type Listener,
@@ -187,8 +188,8 @@ function newListeners({ desired, actual, clusterId, underWay }: StructureInput) 
       if (!going.has(ownerMarkOf(by.name, clusterId) ?? "")) portTaken.push({ wanted: listener, by });
       continue;
     }
-    const { healthCheck, scheduler } = wishOf(listener);
-    const key = JSON.stringify([listener.protocol, scheduler, sortedBy(Object.entries(healthCheck), ([name]) => name)]);
+    const { healthCheck, scheduler, settings } = wishOf(listener);
+    const key = JSON.stringify([listener.protocol, scheduler, settings, sortedBy(Object.entries(healthCheck), ([name]) => name)]);
     const group = groups.get(key);
     if (group === undefined) groups.set(key, [listener]);
     else group.push(listener);
@@ -208,18 +209,29 @@ function creation(part: readonly WantedListener[]): Creation {
 }
 
 const bindable = ({ backends }: WantedPlace): number => backends.reduce((sum, backend) => sum + (backend.bindable ? 1 : 0), 0);
-const wishOf = ({ healthCheck, scheduler }: PlaceWish): PlaceWish => ({ healthCheck, ...(scheduler !== undefined && { scheduler }) });
+const wishOf = ({ healthCheck, scheduler, settings }: PlaceWish): PlaceWish => ({
+  healthCheck,
+  ...(scheduler !== undefined && { scheduler }),
+  ...(settings !== undefined && { settings }),
+});
 
 /** Only what is wished is compared, so that a default which the cloud fills in causes no write. */
 function changedSettings({ place, wanted, leaves }: PlacePair): Call[] {
   if (wanted === undefined || leaves) return [];
   const healthCheck = { ...place.healthCheck, ...wanted.healthCheck };
   const scheduler = wanted.scheduler ?? place.scheduler;
-  if (sameCheck(healthCheck, place.healthCheck) && scheduler === place.scheduler) return [];
+  const settings = Object.fromEntries(
+    Object.entries(wanted.settings ?? {}).filter(([name, value]) => value !== (Reflect.get(place.settings ?? {}, name) ?? offOf(value))),
+  );
+  const isTuned = Object.keys(settings).length > 0;
+  if (sameCheck(canonicalCheck(healthCheck), canonicalCheck(place.healthCheck)) && scheduler === place.scheduler && !isTuned) return [];
   const { listenerId, locationId } = place;
   const at = locationId === undefined ? { listenerId } : { listenerId, locationId };
-  return [{ lane: "tune", ...at, healthCheck, ...(scheduler !== place.scheduler && { scheduler }) }];
+  return [{ lane: "tune", ...at, healthCheck, ...(scheduler !== place.scheduler && { scheduler }), ...(isTuned && { settings }) }];
 }
+
+/** A setting that is not told is off. */
+const offOf = (value: unknown): unknown => (typeof value === "boolean" ? false : 0);
 
 /** Checks that are off are the same, whatever else they say. */
 function sameCheck(a: HealthCheck, b: HealthCheck): boolean {
@@ -233,7 +245,14 @@ function sameCheck(a: HealthCheck, b: HealthCheck): boolean {
       a.httpPath === b.httpPath &&
       a.httpDomain === b.httpDomain &&
       a.httpMethod === b.httpMethod &&
-      a.httpCodes === b.httpCodes)
+      a.httpCodes === b.httpCodes &&
+      a.checkType === b.checkType &&
+      a.checkPort === b.checkPort &&
+      a.contextType === b.contextType &&
+      a.sendContext === b.sendContext &&
+      a.recvContext === b.recvContext &&
+      a.httpVersion === b.httpVersion &&
+      a.sourceIpType === b.sourceIpType)
   );
 }
 

@@ -34,7 +34,8 @@ function placeChanges(known: Place, read: Place | undefined): string[] {
   const changes: string[] = [];
   // What the cloud filled in since is no news.
   const sameCheck = Object.entries(known.healthCheck).every(([name, value]) => Reflect.get(read.healthCheck, name) === value);
-  if (!sameCheck || known.scheduler !== read.scheduler) changes.push("health check or scheduler changed");
+  const sameSettings = Object.entries(known.settings ?? {}).every(([name, value]) => Reflect.get(read.settings ?? {}, name) === value);
+  if (!sameCheck || !sameSettings || known.scheduler !== read.scheduler) changes.push("health check or scheduler changed");
   const knownByKey = new Map(known.targets.map((target) => [targetKey(target), target]));
   const readByKey = new Map(read.targets.map((target) => [targetKey(target), target]));
   const tell = (targets: readonly Target[], what: string): void => {

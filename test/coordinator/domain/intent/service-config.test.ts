@@ -23,7 +23,7 @@ test("an absent field leaves what the load balancer has", () => {
 
 test("a configuration without listeners wishes nothing", () => {
   for (const spec of [undefined, null, {}, "text", { loadBalancer: {} }, { loadBalancer: { l7Listeners: [] } }])
-    assert.deepEqual(readServiceConfig("demo/checks", spec), { wishes: new Map(), faults: [] });
+    assert.deepEqual(readServiceConfig("demo/checks", spec), { wishes: new Map(), settings: new Map(), faults: [] });
 });
 
 const RANGES: readonly (readonly [field: string, min: number, max: number])[] = [
