@@ -4,7 +4,6 @@
  */
 import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
 import { readlink } from "node:fs/promises";
-import type { TestContext } from "node:test";
 import { promisify } from "node:util";
 import type { Command } from "../../../agent/adapters/kernel.ts";
 
@@ -93,7 +92,7 @@ export class Site {
     };
   }
 
-  static async make(t: Pick<TestContext, "after">, options: SiteOptions = {}): Promise<Site> {
+  static async make(t: { readonly after: (cleanUp: () => unknown) => void }, options: SiteOptions = {}): Promise<Site> {
     const [node, vpc] = await Promise.all([Namespace.make(), Namespace.make()]);
     const site = new Site(node, vpc, options);
     t.after(() => {
