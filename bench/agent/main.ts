@@ -87,10 +87,11 @@ async function startApiServer() {
   const server = createServer((request, response) => {
     const { searchParams } = new URL(request.url ?? "/", "http://api");
     response.setHeader("content-type", "application/json");
-    if (searchParams.get("watch") !== "true" && searchParams.get("watch") !== "1")
-      return void response.end(
-        JSON.stringify({ kind: "PodList", apiVersion: "v1", metadata: { resourceVersion: "500" }, items: [...pods.values()] }),
-      );
+    if (!["true", "1"].includes(searchParams.get("watch") ?? "")) {
+      const list = { kind: "PodList", apiVersion: "v1", metadata: { resourceVersion: "500" }, items: [...pods.values()] };
+      response.end(JSON.stringify(list));
+      return;
+    }
     response.flushHeaders();
     watchers.add(response);
     response.once("close", () => watchers.delete(response));
