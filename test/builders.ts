@@ -78,6 +78,7 @@ export const aService = (change: Partial<ServiceRecord> = {}): ServiceRecord => 
   ingress: [],
   ipModes: [],
   isHeadless: false,
+  publishNotReady: false,
   generation: undefined,
   ready: undefined,
   sourceRanges: [],

@@ -31,6 +31,7 @@ const Service = z.object({
   metadata: Metadata,
   spec: z.object({
     type: z.string().default("ClusterIP"),
+    publishNotReadyAddresses: z.boolean().nullish(),
     clusterIP: z.string().nullish(),
     loadBalancerSourceRanges: z.array(z.string()).nullish(),
     loadBalancerIP: z.string().nullish(),
@@ -91,6 +92,7 @@ export function decodeService(raw: unknown): ServiceRecord {
     ipModes: (status?.loadBalancer?.ingress ?? []).flatMap(({ ip, ipMode }) => (ip === undefined ? [] : (ipMode ?? "VIP"))),
     generation: metadata.generation,
     ready: readyOf(status?.conditions ?? []),
+    publishNotReady: spec.publishNotReadyAddresses ?? false,
     isHeadless: spec.clusterIP === "None",
     sourceRanges: spec.loadBalancerSourceRanges ?? [],
     loadBalancerIp: spec.loadBalancerIP ?? "",

@@ -61,13 +61,6 @@ export const wholeNumber =
   (value: string): string | undefined =>
     /^\d{1,9}$/.test(value) && Number(value) >= min && Number(value) <= max ? undefined : `use a whole number from ${min} to ${max}`;
 
-/** JSON of an object; what is inside is judged elsewhere. */
-export function jsonObject(value: string): string | undefined {
-  const parsed = parsedJson(value);
-  const isObject = typeof parsed === "object" && parsed !== null && !Array.isArray(parsed);
-  return isObject ? undefined : 'use a JSON object, e.g. {"key":"value"}';
-}
-
 /** Undefined where it is no JSON. */
 export function parsedJson(value: string): unknown {
   try {

@@ -1,7 +1,7 @@
 import { isEnding, type PodFact, podName } from "../../../common/vocabulary.ts";
-import { DEFAULT_WEIGHT } from "../load-balancer.ts";
 import type { ObjectRef, Problem } from "../problem.ts";
 import { type IntentPort, type ServiceIntent, selects } from "./service.ts";
+import { weightOf } from "./weights.ts";
 
 /**
  * A Pod that a listener should have. `bindable` false: it stays if it is bound already, but is not bound anew
@@ -68,7 +68,15 @@ function standing(intent: ServiceIntent, port: IntentPort, pod: PodFact): { back
     return { unbindable: { reason: "AddressFamilyUnsupported", message } };
   }
   if (ip === undefined) return { unbindable: { reason: "NoAddress", message: `${at} has no ${wanted} address yet` } };
-  return { backend: { podUid: pod.uid, ip, port: number, weight: DEFAULT_WEIGHT, bindable: pod.containersReady } };
+  return {
+    backend: {
+      podUid: pod.uid,
+      ip,
+      port: number,
+      weight: weightOf(intent.weights, port, pod),
+      bindable: pod.containersReady || intent.publishNotReady === true,
+    },
+  };
 }
 
 /** A number stands for itself; a name is looked up in the Pod's own declaration. */

@@ -9,9 +9,10 @@ import {
   VERDICT_DELAY,
 } from "../../../common/names.ts";
 import { KEYS, KUBERNETES, TKE } from "./annotation-keys.ts";
-import { type Annotation, bool, idList, jsonObject, oneOf, wholeNumber } from "./annotations.ts";
+import { type Annotation, bool, idList, oneOf, wholeNumber } from "./annotations.ts";
 import { INGRESS_ANNOTATIONS } from "./ingress-annotations.ts";
 import { extensiveFault } from "./order.ts";
+import { weightsFault } from "./weights.ts";
 
 const LIVE = { on: "Service", verdict: "honoured", takes: "live" } as const;
 const CREATION = { on: "Service", verdict: "honoured", takes: "creation", group: "L C" } as const;
@@ -59,12 +60,14 @@ const BINDING: readonly Annotation[] = [
     does: "Listeners of other protocols than the port's are not served yet, and plain ones would be something else: remove it",
   },
   {
-    ...NOT_YET,
+    ...LIVE,
     key: KEYS.weights,
-    syntax: 'JSON, e.g. `{"defaultWeight":10,"groups":[]}`',
+    syntax:
+      'JSON: `{"defaultWeight":10,"groups":[{"key":{"proto":"TCP","port":80},"statefulSets":[{"name":"web","weights":[{"weight":0,"podIndexes":[0]}]}]}]}`',
+    default: "10",
     group: "B",
-    fault: jsonObject,
-    does: "Every backend has weight 10",
+    fault: weightsFault,
+    does: "Weights of backends, 0–100: of a StatefulSet's Pod at a port of the Service, else `defaultWeight`. A Pod that ends has weight 0 all the same",
   },
   {
     ...NOT_YET,
@@ -72,7 +75,7 @@ const BINDING: readonly Annotation[] = [
     key: KEYS.customWeight,
     syntax: "0–100",
     group: "B",
-    does: "Every backend has weight 10",
+    does: "The weight comes from `lb-rs-weight` of the Service, else it is 10",
   },
   {
     ...NO_EFFECT,

@@ -54,7 +54,11 @@ export const SERVICE_FIELDS: readonly ServiceField[] = [
     verdict: "refused",
     does: "Security groups are never written by us, and without them everybody could come in: bind a security group to a load balancer of yours, name that one, and remove the field",
   },
-  { field: "publishNotReadyAddresses", verdict: "no effect", does: "Pods are bound when their containers are ready" },
+  {
+    field: "publishNotReadyAddresses",
+    verdict: "honoured",
+    does: "Pods are bound as soon as they have an address, before their containers are ready; the load balancer's health check decides",
+  },
   {
     field: "sessionAffinity",
     verdict: "no effect",

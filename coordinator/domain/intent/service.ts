@@ -16,6 +16,7 @@ import { KEYS } from "./annotation-keys.ts";
 import { judgeService, type ServiceFault } from "./judge-service.ts";
 import { orderOf, settingsOf, voidKeys } from "./order.ts";
 import { annotationOf } from "./service-annotations.ts";
+import { readWeights, type Weights } from "./weights.ts";
 
 /** A Service as far as we read it. */
 export type ServiceRecord = {
@@ -37,6 +38,8 @@ export type ServiceRecord = {
   /** `ipMode` of each of them that has an address, "VIP" where the API server keeps none. */
   readonly ipModes: readonly string[];
   readonly isHeadless: boolean;
+  /** spec.publishNotReadyAddresses. */
+  readonly publishNotReady: boolean;
   /** Undefined where the API server counts no generations of Services. */
   readonly generation: number | undefined;
   /** Its condition Ready; undefined: it has none. */
@@ -152,6 +155,10 @@ export type ServiceIntent = {
   readonly settings?: Partial<LoadBalancerSettings>;
   /** What we create for it stays when it goes. */
   readonly retain?: true;
+  /** Weights of its backends; default: 10 each. */
+  readonly weights?: Weights;
+  /** Pods are bound before their containers are ready. */
+  readonly publishNotReady?: true;
   /** The family of the Pods' addresses that are bound; default IPv4. */
   readonly family?: "ipv6";
   /** Inside the cluster the load balancer's address leads there as well. */
@@ -207,6 +214,7 @@ export function readService(service: ServiceRecord): ServiceReading {
   for (const { key, because } of voidKeys(service.annotations, existing !== undefined))
     warnings.push({ object, type: "Normal", reason: "NoEffect", message: `${at}: annotation ${key} has no effect: ${because}` });
   const order = orderOf(service.annotations);
+  const weights = service.annotations[KEYS.weights];
   const source: Source =
     existing === undefined
       ? { kind: "create", subnetId: service.annotations[INTERNAL_SUBNET], ...(order !== undefined && { order }) }
@@ -220,6 +228,8 @@ export function readService(service: ServiceRecord): ServiceReading {
       unserved,
       configName: service.annotations[SERVICE_CONFIG],
       ...lifeOf(service.annotations, order),
+      ...(weights !== undefined && { weights: readWeights(weights) }),
+      ...(service.publishNotReady && { publishNotReady: true }),
     },
     warnings,
   };

@@ -57,6 +57,7 @@ test("keeps of a Service what we read, and of its annotations ours and TKE's", (
       ingress: ["198.18.0.1"],
       ipModes: ["VIP"],
       isHeadless: false,
+      publishNotReady: false,
       generation: undefined,
       ready: undefined,
       sourceRanges: [],

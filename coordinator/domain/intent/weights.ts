@@ -1,0 +1,91 @@
+import type { PodFact } from "../../../common/vocabulary.ts";
+import { DEFAULT_WEIGHT } from "../load-balancer.ts";
+import { parsedJson } from "./annotations.ts";
+
+/** Weights as annotation lb-rs-weight gives them; `port` is that of the Service. Source: tke-contract.md §2. */
+export type Weights = { readonly byDefault: number; readonly entries: readonly Entry[] };
+type Entry = {
+  readonly protocol: string;
+  readonly port: number;
+  readonly statefulSet: string;
+  readonly index: number;
+  readonly weight: number;
+};
+
+/** The label that a StatefulSet's controller puts on each of its Pods: the Pod's name. */
+const STATEFUL_SET_POD = "statefulset.kubernetes.io/pod-name";
+
+class WeightsFault extends Error {}
+
+/** What is wrong with the value; undefined: nothing. */
+export function weightsFault(value: string): string | undefined {
+  try {
+    readWeights(value);
+    return undefined;
+  } catch (fault) {
+    if (fault instanceof WeightsFault) return fault.message;
+    throw fault;
+  }
+}
+
+/** Reads e.g. {"defaultWeight":10,"groups":[{"key":{"proto":"TCP","port":80},"statefulSets":[{"name":"web","weights":[{"weight":0,"podIndexes":[0]}]}]}]}. */
+export function readWeights(value: string): Weights {
+  const given = parsedJson(value);
+  if (typeof given !== "object" || given === null || Array.isArray(given))
+    throw new WeightsFault('use a JSON object, e.g. {"defaultWeight":10}');
+  const byDefault = numberIn(given, "defaultWeight", 100) ?? DEFAULT_WEIGHT;
+  const entries = listIn(given, "groups").flatMap((group): Entry[] => {
+    const key = member(group, "key");
+    const protocol = member(key, "proto");
+    if (protocol !== "TCP" && protocol !== "UDP")
+      throw new WeightsFault(`groups[].key.proto is ${JSON.stringify(protocol)}: use "TCP" or "UDP"`);
+    const port = numberIn(key, "port", 65_535);
+    if (port === undefined) throw new WeightsFault("groups[].key.port is missing: use the port of the Service");
+    return listIn(group, "statefulSets").flatMap((set) => entriesOf(set, protocol, port));
+  });
+  return { byDefault, entries };
+}
+
+function entriesOf(set: unknown, protocol: string, port: number): Entry[] {
+  const statefulSet = member(set, "name");
+  if (typeof statefulSet !== "string" || statefulSet === "")
+    throw new WeightsFault("statefulSets[].name is missing: use the name of a StatefulSet");
+  return listIn(set, "weights").flatMap((one) => {
+    const weight = numberIn(one, "weight", 100);
+    if (weight === undefined) throw new WeightsFault("weights[].weight is missing: use a whole number from 0 to 100");
+    return listIn(one, "podIndexes").map((index) => {
+      if (typeof index !== "number" || !Number.isInteger(index) || index < 0)
+        throw new WeightsFault(`podIndexes has ${JSON.stringify(index)}: use whole numbers from 0 on`);
+      return { protocol, port, statefulSet, index, weight };
+    });
+  });
+}
+
+/** Pure: the entry of its StatefulSet, else the default of the annotation, else 10. */
+export function weightOf(
+  weights: Weights | undefined,
+  { protocol, port }: { readonly protocol: string; readonly port: number },
+  pod: PodFact,
+): number {
+  if (weights === undefined) return DEFAULT_WEIGHT;
+  const [, statefulSet, index] = /^(.+)-(\d+)$/.exec(pod.labels[STATEFUL_SET_POD] ?? "") ?? [];
+  const isMeant = (entry: Entry): boolean =>
+    entry.protocol === protocol && entry.port === port && entry.statefulSet === statefulSet && entry.index === Number(index);
+  return weights.entries.find(isMeant)?.weight ?? weights.byDefault;
+}
+
+const member = (value: unknown, name: string): unknown =>
+  typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
+
+function listIn(value: unknown, name: string): readonly unknown[] {
+  const list = member(value, name) ?? [];
+  if (!Array.isArray(list)) throw new WeightsFault(`${name} must be a list`);
+  return list;
+}
+
+function numberIn(value: unknown, name: string, most: number): number | undefined {
+  const number = member(value, name);
+  if (number === undefined) return undefined;
+  if (typeof number === "number" && Number.isInteger(number) && number >= 0 && number <= most) return number;
+  throw new WeightsFault(`${name} is ${JSON.stringify(number)}: use a whole number from 0 to ${most}`);
+}
