@@ -38,6 +38,8 @@ export type ListWatchOptions<R extends Watched> = {
   readonly onDenied?: () => void;
   /** The kind may not be installed (a CRD): then 404 counts as a first list that is complete and empty. Tried again all the same. */
   readonly optional?: boolean;
+  /** Rests between pages for as long as the page took: a list of the whole cluster leaves the API server, and us, half of the time for others. */
+  readonly gentle?: boolean;
   /** Objects per page, default 500. */
   readonly pageSize?: number;
 };
@@ -139,15 +141,17 @@ class ListWatch<R extends Watched> implements WatchedSet<R> {
 
   /** All pages. resourceVersion stays unset, which is the consistent read; a cached one could miss what exists. */
   async #readAll(signal: AbortSignal): Promise<{ listed: Listed<R>; resourceVersion: string }> {
-    const { path, query, wanted, pageSize = PAGE_SIZE } = this.#options;
+    const { path, query, wanted, gentle = false, pageSize = PAGE_SIZE } = this.#options;
     const { client, clock } = this.#deps;
     const listed: Listed<R> = new Map();
     for (let next: string | undefined; ; ) {
+      const beganMs = clock.now();
       const page = await client.list(path, { ...query, limit: pageSize, continue: next }, { signal });
       this.#lastByteAtMs = clock.now();
       this.#store.stage(listed, wanted === undefined ? page.items : page.items.filter(wanted));
       next = page.continue;
       if (next === undefined) return { listed, resourceVersion: page.resourceVersion };
+      if (gentle) await clock.sleep(clock.now() - beganMs, signal);
     }
   }
 

@@ -39,6 +39,7 @@ export function makePodsOfNodes(
 ): WatchedSet<PodFact> {
   return makeListWatch(deps, {
     path: "/api/v1/pods",
+    gentle: true,
     wanted: (raw) => nodes.has(String(member(member(raw, "spec"), "nodeName"))),
     decode: (raw) => keep(decodePod(raw, gateType)),
     ...callbacks,

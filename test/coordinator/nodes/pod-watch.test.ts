@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { makeClock } from "../../../common/clock.ts";
 import type { KubeClient, ListPage, WatchEventType } from "../../../common/kubernetes/requests.ts";
 import { makePacedWatch, makeWatchNode } from "../../../coordinator/nodes/pod-watch.ts";
-import { silentLog } from "../pods.ts";
+import { aFakeClock, silentLog } from "../pods.ts";
 
 const aPodObject = (uid: string, resourceVersion: string, phase = "Running") => ({
   metadata: { uid, resourceVersion, namespace: "demo", name: uid },
@@ -88,4 +88,30 @@ test("many nodes without agents share one list and one watch of the whole cluste
   stopped.abort();
   assert.deepEqual(told, ["n-20 listed p1", "n-21 listed p2", "n-21 changed p2", "n-22 changed p4", "n-20 removed p1 deleted"]);
   assert.deepEqual([queries.length, queries.filter(({ fieldSelector }) => fieldSelector === undefined).length], [21, 1]);
+});
+
+test("the shared list rests after each page for as long as that took", async () => {
+  const stopped = new AbortController();
+  const clock = aFakeClock();
+  const asked: [string, number][] = [];
+  const beganMs = clock.now();
+  const client: Pick<KubeClient, "list" | "watch"> = {
+    async list<T>(_path: string, query: object = {}) {
+      if ("fieldSelector" in query) return await new Promise<ListPage<T>>(() => undefined);
+      const page = Number("continue" in query ? (query.continue ?? 0) : 0);
+      asked.push([`page ${page}`, clock.now() - beganMs]);
+      await clock.sleep(400);
+      return { items: [], resourceVersion: "20", ...(page < 2 && { continue: String(page + 1) }) };
+    },
+    watch: () => new Promise(() => undefined),
+  };
+  const watch = makePacedWatch({ client, clock, log: silentLog }, { gateType: "gate", crowded: () => false });
+  for (let n = 0; n < 45; n++) watch(`n-${n}`, () => undefined, stopped.signal);
+  await clock.advance(3_000);
+  stopped.abort();
+  assert.deepEqual(asked, [
+    ["page 0", 250],
+    ["page 1", 1_050],
+    ["page 2", 1_850],
+  ]);
 });
