@@ -7,8 +7,10 @@
  * - report: what an agent says of a Pod. It is held until the coordinator has read that Pod from the API server, and refused where the two
  *   contradict each other.
  * - end: why a Pod no longer counts (`PodEnd`): its deletion was seen, a complete list lacks it, or its Node object is gone.
+ * - proof of an end: its deletion was seen, or the API server, asked for it, has no Pod of that name and UID. Absence from a list or from an
+ *   agent's snapshot and a deleted Node are signs: nothing is unbound for them.
  * - evidence of an end: what makes it certain that a backend may go: its Pod was deleted or is being deleted, its containers are over, its
- *   Node was deleted, its address passed to another Pod, or its owner asks for other Pods. A Pod that is merely missing has none.
+ *   address passed to another Pod, or its owner asks for other Pods. A Pod that is merely missing has none.
  * - gate: the ReadinessGate condition of a Pod that says its load balancers send to it.
  *
  * Owners

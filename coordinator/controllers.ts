@@ -27,6 +27,7 @@ import type { LeaderGauges, makeMetrics } from "./metrics.ts";
 import { makeOwnersController, type OwnersDeps } from "./owners/controller.ts";
 import { reachabilityOf } from "./reachability/controller.ts";
 import { EndEvidence } from "./safety/end-evidence.ts";
+import { EndInquiry, type EndInquiryDeps } from "./safety/end-inquiry.ts";
 import { releasedAt } from "./safety/releases.ts";
 import { RemovalGuard } from "./safety/removal-guard.ts";
 import type { NodeFindings } from "./state/node-findings.ts";
@@ -104,15 +105,15 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const awaited = makeAwaited({ ...state, clock, waitingForGate: pods.waitingForGate });
   const findings = findingsDeps(state, deps, (id, afterMs) => loadBalancers.queue.add(id, afterMs));
   const onAnswer = makeRefusalTeller({ ...state, tell, onChange: () => wakeUps.accessChanged() });
-  const safety = makeSafety(state, findings, deps);
+  const safety = makeSafety(state, findings, deps, (id) => wakeUps.loadBalancerDue(id));
   const { guard, causes } = safety;
   const writeLog = new WriteLog();
 
   const loadBalancers = makeLoadBalancersController({
     api,
     rateLimit,
+    ...safety,
     state,
-    guard,
     clock,
     log,
     settings,
@@ -234,9 +235,15 @@ function beginWith(state: State, wakeUps: WakeUps): void {
 }
 
 /** What keeps backends from being taken away without need, and why who leaves. */
-function makeSafety(state: State, findings: FindingsDeps, { clock, log, metrics }: Pick<ControllersDeps, "clock" | "log" | "metrics">) {
+function makeSafety(
+  state: State,
+  findings: FindingsDeps,
+  { client, clock, log, metrics }: Pick<ControllersDeps, "client" | "clock" | "log" | "metrics">,
+  onProven: EndInquiryDeps["onProven"],
+) {
   const ownerOf = (id: string, listenerId: string): string | undefined => state.listenerOwners.ofId(id, listenerId)?.uid;
-  const evidence = new EndEvidence({ ...state, ownerOf });
+  const inquiry = new EndInquiry({ client, clock, log, onProven });
+  const evidence = new EndEvidence({ ...state, ownerOf, inquiry });
   const guard: RemovalGuard = new RemovalGuard({
     ...state,
     evidence,
@@ -251,5 +258,5 @@ function makeSafety(state: State, findings: FindingsDeps, { clock, log, metrics 
   });
   const podName = (podUid: string): string => evidence.nameOf(podUid);
   const causes = makeCauses({ ...state, podName, whyLeaves: (id, slot) => guard.cause(id, slot) });
-  return { evidence, guard, causes };
+  return { inquiry, evidence, guard, causes };
 }

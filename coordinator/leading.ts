@@ -10,7 +10,7 @@ import { EventRecorder } from "./events/event-recorder.ts";
 import type { Reign } from "./leader/elector.ts";
 import { fencedClient, fencedTransport } from "./leader/fence.ts";
 import type { ServedSelectors } from "./nodes/asked-pods.ts";
-import type { NodeRegistry } from "./nodes/node-registry.ts";
+import { type NodeRegistry, nodeChanged } from "./nodes/node-registry.ts";
 import type { ConfigRecord, WatchedObjects, WatchedObjectsDeps } from "./state/watched-objects.ts";
 
 export type LeadingDeps = Omit<ControllersDeps, "tell"> & {
@@ -104,6 +104,6 @@ export const followersOf = (
   },
   onServicesListed: () => parts().asked.listed(),
   onConfig: (change) => parts().leading.configChanged(change),
-  onNode: ({ kind, record }) => (kind === "removed" ? parts().registry.nodeDeleted(record) : parts().registry.nodeSeen(record)),
+  onNode: (change) => nodeChanged(parts().registry, change),
   onNodesListed: () => parts().registry.setNodes([...parts().objects.nodes.records.values()]),
 });

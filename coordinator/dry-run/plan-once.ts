@@ -8,7 +8,7 @@ import type { Problem } from "../domain/problem.ts";
 import type { Planned, Progress } from "../explain/progress.ts";
 import { makeMetrics } from "../metrics.ts";
 import { ServedSelectors } from "../nodes/asked-pods.ts";
-import { makeNodeRegistry } from "../nodes/node-registry.ts";
+import { makeNodeRegistry, nodeChanged } from "../nodes/node-registry.ts";
 import { podReaderOf } from "../nodes/pod-reader.ts";
 import { makePacedWatch } from "../nodes/pod-watch.ts";
 import { readClusterId } from "../state/cluster-id.ts";
@@ -88,7 +88,7 @@ async function readOnce({ client, transport, clock, log, settings }: ReadOnceDep
     log,
     onService: (change) => state.controllers?.serviceChanged(change),
     onConfig: (change) => state.controllers?.configChanged(change),
-    onNode: ({ kind, record }) => (kind === "removed" ? registry.nodeDeleted(record) : registry.nodeSeen(record)),
+    onNode: (change) => nodeChanged(registry, change),
     onNodesListed: () => registry.setNodes([...objects.nodes.records.values()]),
   });
   const onWrite = (action: string, request: object): void => {

@@ -4,12 +4,14 @@ import type { Call } from "../domain/call.ts";
 import type { Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { Parked } from "../domain/safety/brake.ts";
 import { allowedCalls, keepsAll, type Policy } from "../domain/safety/policy.ts";
+import type { EndInquiry } from "../safety/end-inquiry.ts";
 import type { RemovalGuard } from "../safety/removal-guard.ts";
 import type { ListenerIdentity } from "../state/listener-identity.ts";
 import type { State } from "../state/state.ts";
 import { FailedPasses } from "../workqueue/failed-passes.ts";
 import { Worker, type WorkerDeps } from "../workqueue/worker.ts";
 import { ListenerRecorder, type ListenerRecorderDeps } from "./listener-recorder.ts";
+import { askAboutMissing } from "./missing-pods.ts";
 import { Planner } from "./planner.ts";
 import { type LoadBalancerDeps, makeLoadBalancerReconciler } from "./reconcile.ts";
 import { RefusedItems } from "./refused-items.ts";
@@ -27,6 +29,7 @@ export type LoadBalancersDeps = Pick<LoadBalancerDeps, "api" | "clock" | "log" |
   readonly rateLimit: ResyncDeps["rateLimit"];
   readonly state: Pick<State, "mirror" | "addressClaims" | "ownerRecords" | "identity" | "intents" | "facts" | "pods" | "ready">;
   readonly guard: RemovalGuard;
+  readonly inquiry: EndInquiry;
   readonly settings: LoadBalancersSettings;
   /** Told of each call of one item that the cloud refused. */
   readonly onRefused: ConstructorParameters<typeof RefusedItems>[0];
@@ -90,7 +93,16 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
       wakeUps().quotasRaised();
     },
   });
-  const planner = new Planner({ ...state, writer, refusedItems, guard, clock, settings, quotas: () => quotas.current });
+  const planner = new Planner({
+    ...state,
+    inquiry: deps.inquiry,
+    writer,
+    refusedItems,
+    guard,
+    clock,
+    settings,
+    quotas: () => quotas.current,
+  });
   const resync = new Resync({ ...settings, mirror, rateLimit: deps.rateLimit, clock, log, due: (id) => wakeUps().loadBalancerDue(id) });
   const failed = new FailedPasses(clock);
   const reconcile = makeLoadBalancerReconciler({
@@ -102,6 +114,7 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
     refusedItems,
     resync,
     recorder: new ListenerRecorder({ ...state, clock, log, onRenamed: deps.onRenamed, due: (id) => wakeUps().loadBalancerDue(id) }),
+    onPlan: (id, plan, signal) => askAboutMissing({ ...state, inquiry: deps.inquiry }, id, plan, signal),
     plan: (desired, actual) => withoutUnrecorded(planner.plan(desired, actual), state.identity, actual.loadBalancerId),
     allowed: (calls) => allowedCalls(policy, calls),
     takesOver: ({ ip, podUid }) => keepsAll(policy) && pods.byIp(ip)?.uid === podUid,

@@ -1,12 +1,13 @@
 import type { Clock } from "../../common/clock.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
 import { type LoadBalancer, type Slot, slotKey, slotOf } from "../domain/load-balancer.ts";
-import { holderOf } from "../domain/plan/address-holder.ts";
+import { holderOf, type ProvenEnd } from "../domain/plan/address-holder.ts";
 import { PlanCache } from "../domain/plan/plan-cache.ts";
 import { type Plan, planLoadBalancer } from "../domain/plan/plan-load-balancer.ts";
 import type { Holder } from "../domain/plan/plan-targets.ts";
 import type { Quotas } from "../domain/plan/quota-forecast.ts";
 import { keepsAll, type Policy } from "../domain/safety/policy.ts";
+import type { EndInquiry } from "../safety/end-inquiry.ts";
 import type { RemovalGuard } from "../safety/removal-guard.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Mirror } from "../state/mirror.ts";
@@ -17,6 +18,8 @@ import type { Writer } from "./writer.ts";
 
 export type PlannerDeps = {
   readonly facts: Pick<PodFacts, "pods" | "endOf" | "complete">;
+  /** What the API server said of Pods that are missing; default: it was not asked. */
+  readonly inquiry?: Pick<EndInquiry, "isGone">;
   readonly pods: Pick<PodIndex, "byIp">;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
   readonly mirror: Pick<Mirror, "health" | "drainedAtMs">;
@@ -88,8 +91,14 @@ export class Planner {
     const { addressClaims, facts, pods } = this.#deps;
     const claimed = addressClaims.podOf(id, ip);
     const claimedPod = claimed === undefined ? undefined : facts.pods.get(claimed);
-    const claimedEnd = claimed === undefined ? undefined : facts.endOf(claimed);
+    const claimedEnd = claimed === undefined ? undefined : this.#endOf(claimed);
     return holderOf({ claimed, claimedPod, claimedEnd, present: pods.byIp(ip), complete: facts.complete });
+  }
+
+  #endOf(podUid: string): ProvenEnd | undefined {
+    const { facts, inquiry } = this.#deps;
+    if (facts.endOf(podUid) === "deleted") return "deleted";
+    return inquiry?.isGone(podUid) === true ? "gone" : undefined;
   }
 
   #isBroken(id: string, slot: Slot, podUid: string, isBound: boolean): boolean {

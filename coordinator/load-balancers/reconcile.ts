@@ -29,6 +29,8 @@ export type LoadBalancerDeps = RefreshDeps &
     /** Every watch has synced once. Before that nothing is decided. */
     readonly synced: () => boolean;
     readonly plan: (desired: DesiredLoadBalancer, actual: LoadBalancer) => Plan;
+    /** Told of each plan before its first call is made. */
+    readonly onPlan?: (loadBalancerId: string, plan: Plan, signal: AbortSignal) => void;
     /** Those calls of a plan that may be made; default: all. */
     readonly allowed?: (calls: readonly Call[]) => readonly Call[];
     /** Keeps what is stored of owners in step; default: nothing is stored. */
@@ -86,6 +88,7 @@ export function makeLoadBalancerReconciler(ports: LoadBalancerDeps): Reconcile {
     await adopt(deps, desired, actual, signal);
     deps.recorder?.keep(desired, actual, signal);
     const plan = deps.plan(desired, actual);
+    deps.onPlan?.(id, plan, signal);
     deps.report(desired, plan);
     const allowed = deps.allowed?.(plan.calls) ?? plan.calls;
     const now = clock.now();

@@ -1,3 +1,4 @@
+import type { Change } from "../../common/kubernetes/list-watch.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 import type { AskedPods } from "./asked-pods.ts";
 import { NodePods, type NodePodsDeps } from "./node-pods.ts";
@@ -107,4 +108,13 @@ export function makeNodeRegistry({ asked, readPods, ...given }: NodeRegistryDeps
       return { ...session, close };
     },
   };
+}
+
+/** A Node that is merely missing from a list may be there: nothing follows from that. */
+export function nodeChanged(
+  registry: Pick<NodeRegistry, "nodeSeen" | "nodeDeleted">,
+  change: Change<NodeRef & { readonly resourceVersion: string }>,
+): void {
+  if (change.kind !== "removed") registry.nodeSeen(change.record);
+  else if (change.evidence === "deleted") registry.nodeDeleted(change.record);
 }

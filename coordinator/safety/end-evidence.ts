@@ -3,14 +3,20 @@ import type { Slot } from "../domain/load-balancer.ts";
 import { takesFrom } from "../domain/plan/address-holder.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Intents } from "../state/intents.ts";
+import type { Mirror } from "../state/mirror.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 import type { PodIndex } from "../state/pod-index.ts";
 import type { PodSelection } from "../state/selection-index.ts";
+
+import type { EndInquiry } from "./end-inquiry.ts";
 
 export type EndEvidenceDeps = {
   readonly addressClaims: Pick<AddressClaims, "podOf">;
   readonly facts: PodFacts;
   readonly pods: Pick<PodIndex, "byIp">;
+  /** What the API server said of Pods that are missing, and how the load balancer finds them; default: nothing is known. */
+  readonly inquiry?: Pick<EndInquiry, "isGone">;
+  readonly mirror?: Pick<Mirror, "health">;
   readonly intents: Pick<Intents, "hasAskedFor" | "get">;
   /** UID of the owner that a listener belongs to; undefined where nobody knows. */
   readonly ownerOf: (loadBalancerId: string, listenerId: string) => string | undefined;
@@ -54,9 +60,12 @@ export class EndEvidence {
     if (present !== undefined && takesFrom(uid, present)) return `${ip} belongs to Pod ${podName(present)} now`;
     const pod = facts.pods.get(uid);
     if (pod !== undefined) return this.#whyLeaves(id, slot, pod);
-    const end = facts.endOf(uid);
-    if (end === "deleted") return `${this.nameOf(uid)} was deleted`;
-    return end === "node-deleted" ? `${this.nameOf(uid)}: its Node was deleted` : undefined;
+    if (facts.endOf(uid) === "deleted") return `${this.nameOf(uid)} was deleted`;
+    // Proven by its absence alone: as long as the load balancer finds it healthy, many of a place at once are doubted.
+    const isGone = this.#deps.inquiry?.isGone(uid) === true;
+    return isGone && this.#deps.mirror?.health(id, slot)?.state === "Dead"
+      ? `the API server has no ${this.nameOf(uid)} any more`
+      : undefined;
   }
 
   /** "Pod shop/web-1", also when it is gone; its UID where the name was never known. */

@@ -1,15 +1,19 @@
-import { isEnding, isOver, type PodEnd, type PodFact } from "../../../common/vocabulary.ts";
+import { isEnding, isOver, type PodFact } from "../../../common/vocabulary.ts";
 import type { Holder } from "./plan-targets.ts";
+
+/** `deleted`: its deletion was seen. `gone`: the API server, when it was asked, had no such Pod. */
+export type ProvenEnd = "deleted" | "gone";
 
 /**
  * Who is behind a bound address.
- * `claimed`: the Pod that we bound it for. `complete`: every node has told its Pods, so a Pod that nobody knows does not exist.
+ * `claimed`: the Pod that we bound it for. `complete`: every node has told its Pods. A Pod that is merely missing may live all the same:
+ * only a deletion that was seen, or the API server's own answer, is a proof of its end.
  */
 export function holderOf(from: {
   readonly claimed: string | undefined;
   /** The Pod fact of the claimed Pod. */
   readonly claimedPod: PodFact | undefined;
-  readonly claimedEnd: PodEnd | undefined;
+  readonly claimedEnd: ProvenEnd | undefined;
   /** The Pod that has the address now. */
   readonly present: PodFact | undefined;
   readonly complete: boolean;
@@ -21,9 +25,8 @@ export function holderOf(from: {
   }
   if (present !== undefined && takesFrom(claimed, present)) return { kind: "reused", podUid: claimed };
   if (claimedPod !== undefined) return alive(claimedPod);
-  // A deleted Node object says nothing of its Pods for sure: they may live on until it registers anew.
-  if (claimedEnd !== undefined) return { kind: "over", podUid: claimed, inferred: claimedEnd === "node-deleted" };
-  return from.complete ? { kind: "over", podUid: claimed, inferred: true } : { kind: "unknown", podUid: claimed };
+  if (claimedEnd === undefined) return { kind: "unknown", podUid: claimed };
+  return { kind: "over", podUid: claimed, inferred: claimedEnd === "gone" };
 }
 
 /**

@@ -12,7 +12,7 @@ export type Holder =
   | { readonly kind: "live"; readonly podUid: string }
   /** The Pod terminates; it may still serve running requests. */
   | { readonly kind: "terminating"; readonly podUid: string }
-  /** Nothing of the Pod runs any more, by evidence; `inferred`: only because a complete view of all nodes lacks it. */
+  /** Nothing of the Pod runs any more, by evidence; `inferred`: only because the API server, asked for it, has no such Pod. */
   | { readonly kind: "over"; readonly podUid: string; readonly inferred: boolean }
   /** The address belongs to another live Pod now. */
   | { readonly kind: "reused"; readonly podUid: string };
@@ -83,7 +83,7 @@ export function planTargets(view: TargetView): TargetChanges {
     else if (way === "wait") waiting.push(target);
     else if (way === "conflict") isInTheWay(target);
     else if (way === "leave" && target.weight > 0) drain.push({ ...slot(target), weight: 0 });
-    else if (holder.kind === "over" || view.drained(target)) unbind.push(slot(target));
+    else if ((holder.kind === "over" && !holder.inferred) || view.drained(target)) unbind.push(slot(target));
   }
   const bind: BoundSlot[] = [];
   for (const [key, backend] of wantedByKey) if (backend.bindable && !boundByKey.has(key)) bind.push(boundSlot(place, backend));
@@ -117,7 +117,7 @@ function wayOut(holder: Holder, target: Target, replaced: boolean): WayOut {
     case "reused":
       return "conflict";
     case "over":
-      if (holder.inferred && !replaced) return "wait";
+      if (holder.inferred) return "leave"; // nobody saw it end, so running requests may finish
       return target.weight > 0 ? "conflict" : "leave";
     case "terminating":
       return "leave";

@@ -43,6 +43,7 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
   let version = 0;
   let born = 0;
   let recreated = 0;
+  let namespaceLists = 0;
 
   const put = (pod: PodFact): void => {
     const stored = { ...pod, resourceVersion: String(++version) };
@@ -139,6 +140,10 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
   /** Of Pods by their app. */
   const list = (path: string, { labelSelector }: Query): object => {
     const [, , app = ""] = /^app(=| in \()([^)]*)\)?$/.exec(String(labelSelector)) ?? [];
+    if (path.endsWith("/namespaces/demo/pods") && labelSelector === undefined) {
+      namespaceLists += 1;
+      return { items: [...pods.values()].map(rawPod), resourceVersion: String(version) };
+    }
     if (!path.endsWith("/pods") || app === "") throw new Error(`the coordinator's heart needs no such list: ${path} ${labelSelector}`);
     const items = [...pods.values()].filter(({ labels }) => app.split(",").includes(labels["app"] ?? "")).map(rawPod);
     return { items, resourceVersion: String(version) };
@@ -155,6 +160,8 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
     relabel: (uid: string, labels: PodFact["labels"]): void => change(uid, { labels }),
     edit,
     putService,
+    /** How often all Pods of the Namespace were listed. */
+    namespaceLists: (): number => namespaceLists,
     service: (app: string): ServiceRecord | undefined => serviceNamed(app),
     /** A Service vanishes: nobody sees a deletion. */
     vanish: (app: string): void => {

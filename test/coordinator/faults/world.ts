@@ -10,7 +10,7 @@ import type { Policy } from "../../../coordinator/domain/safety/policy.ts";
 import { EventRecorder } from "../../../coordinator/events/event-recorder.ts";
 import { makeMetrics } from "../../../coordinator/metrics.ts";
 import { ServedSelectors } from "../../../coordinator/nodes/asked-pods.ts";
-import { makeNodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
+import { makeNodeRegistry, type NodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
 import { podReaderOf } from "../../../coordinator/nodes/pod-reader.ts";
 import { CLUSTER } from "../../builders.ts";
 import { type Cloud, makeCloud } from "../../cloud/cloud.ts";
@@ -55,7 +55,12 @@ export type Options = {
 export type Steps = { readonly surge: number } | { readonly unavailable: number };
 /** Sees each call of a coordinator before the cloud does; the code that it gives is the answer, e.g. "InvalidParameterValue". */
 type Intercept = (action: string, request: object) => string | undefined;
-type Coordinator = { readonly controllers: Controllers; readonly agents: readonly Agent[]; readonly stop: () => Promise<void> };
+type Coordinator = {
+  readonly controllers: Controllers;
+  readonly registry: NodeRegistry;
+  readonly agents: readonly Agent[];
+  readonly stop: () => Promise<void>;
+};
 
 /** Whose end is the end of the world, e.g. a test. */
 type Owner = { readonly after: (cleanUp: () => unknown) => void };
@@ -119,7 +124,7 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
       stop.abort();
       await over;
     };
-    running = { controllers, agents, stop: end };
+    running = { controllers, registry, agents, stop: end };
   };
   const coordinator = (): Coordinator => {
     assert.ok(running, "no coordinator runs");

@@ -69,7 +69,7 @@ export function aWorld(t: TestContext, { pods = 3, cloud = {}, tags = {}, deps =
         holderOf: (address) => {
           const claimed = stage.addressClaims.podOf(id, address);
           const claimedPod = claimed === undefined ? undefined : known.facts.pods.get(claimed);
-          const claimedEnd = claimed === undefined ? undefined : known.facts.endOf(claimed);
+          const claimedEnd = claimed !== undefined && known.facts.endOf(claimed) === "deleted" ? "deleted" : undefined;
           return holderOf({ claimed, claimedPod, claimedEnd, present: index.byIp(address), complete: known.facts.complete });
         },
         serving: () => true,

@@ -29,9 +29,9 @@ const HOLDERS: readonly (readonly [title: string, known: Partial<Known>, expecte
   ["ours, ending", { claimed: "pod-1", claimedPod: ending, present: ending }, { kind: "terminating", podUid: "pod-1" }],
   ["ours, finished", { claimed: "pod-1", claimedPod: over, present: over }, { kind: "over", podUid: "pod-1", inferred: false }],
   ["ours, its deletion was seen", { claimed: "pod-1", claimedEnd: "deleted" }, { kind: "over", podUid: "pod-1", inferred: false }],
-  ["ours, its Node is gone", { claimed: "pod-1", claimedEnd: "node-deleted" }, { kind: "over", podUid: "pod-1", inferred: true }],
+  ["ours, the API server has it no more", { claimed: "pod-1", claimedEnd: "gone" }, { kind: "over", podUid: "pod-1", inferred: true }],
   ["ours, nothing known, not every node has told", { claimed: "pod-1" }, { kind: "unknown", podUid: "pod-1" }],
-  ["ours, nothing known, every node has told", { claimed: "pod-1", complete: true }, { kind: "over", podUid: "pod-1", inferred: true }],
+  ["ours, nothing known, every node has told", { claimed: "pod-1", complete: true }, { kind: "unknown", podUid: "pod-1" }],
   ["another Pod has it now", { claimed: "pod-1", present: other }, { kind: "reused", podUid: "pod-1" }],
   [
     "another Pod has it now, ours is still known",
@@ -51,7 +51,7 @@ const HOLDERS: readonly (readonly [title: string, known: Partial<Known>, expecte
   [
     "a Pod that ends has it, ours is not known although every node has told",
     { claimed: "pod-1", present: otherEnding, complete: true },
-    { kind: "over", podUid: "pod-1", inferred: true },
+    { kind: "unknown", podUid: "pod-1" },
   ],
   [
     "a finished Pod that is still listed with the address takes nothing from ours",

@@ -250,9 +250,11 @@ test("plans a place anew where an end or a drain may come without a word about a
   state.drained = false;
   state.holder = { kind: "unknown", podUid: "pod-1" };
   assert.deepEqual(lanes(), []);
-  state.holder = { kind: "over", podUid: "pod-1", inferred: true }; // every node has told its Pods now
+  state.holder = { kind: "over", podUid: "pod-1", inferred: true }; // the API server has it no more
+  assert.deepEqual(lanes(), []); // nobody saw it end, so its drain is waited for
   state.drained = true;
-  assert.deepEqual(lanes(), []); // what replaces it does not serve yet
+  assert.deepEqual(lanes(), ["unbind"]);
+  state.drained = false;
   state.holder = { kind: "over", podUid: "pod-1", inferred: false };
   assert.deepEqual(lanes(), ["unbind"]);
 });

@@ -102,9 +102,14 @@ const CASES: readonly (readonly [title: string, view: TargetView, expected: Reco
     { bind: ["10.244.1.1"], waiting: ["10.244.1.1"] },
   ],
   [
-    "does not believe that a Pod is over by inference alone while nothing else serves",
+    "drains a Pod that the API server has no more: nobody saw it end",
     view({ holderOf: () => ({ kind: "over", podUid: "pod-1", inferred: true }) }),
-    { waiting: ["10.244.1.1"] },
+    { drain: ["10.244.1.1"] },
+  ],
+  [
+    "does not unbind it before its drain is over",
+    view({ place: aListener({ targets: [aTarget({ weight: 0 })] }), holderOf: () => ({ kind: "over", podUid: "pod-1", inferred: true }) }),
+    {},
   ],
   [
     "restores the weight of a backend that is wanted again",
