@@ -13,13 +13,17 @@ test("needs the region and the key only; the rest has defaults", () => {
     [config.ownership, config.policy, config.clusterId, config.gateType],
     ["class", "enforce", undefined, "cloud.tencent.com/load-balancer-backendgroup-ready"],
   );
-  assert.deepEqual([config.streamPort, config.opsPort, config.healthPort], [9443, 9090, 9091]);
+  assert.deepEqual([config.streamPort, config.opsPort, config.healthPort, config.explainPort], [9443, 9090, 9091, 9092]);
   assert.deepEqual(
     [config.drainMs, config.agentGraceMs, config.resyncMs, config.healthPollMs, config.healthIdleMs],
     [30_000, 10_000, 60_000, 50, 30_000],
   );
   assert.deepEqual(config.servingNames, {
-    dns: ["clb-direct-coordinator.clb-direct.svc", "clb-direct-coordinator.clb-direct.svc.cluster.local"],
+    dns: [
+      "clb-direct-coordinator.clb-direct.svc",
+      "clb-direct-coordinator.clb-direct.svc.cluster.local",
+      "clb-direct-webhook.clb-direct.svc",
+    ],
     ip: [],
   });
 });
@@ -81,7 +85,12 @@ test("an empty variable counts as one that is not set", () => {
 test("tells names from addresses for the serving certificate", () => {
   const { servingNames } = readConfig({ ...LEAST, POD_NAMESPACE: "infra", SERVING_NAMES: " localhost, 10.244.1.200 ,fd00::1,," });
   assert.deepEqual(servingNames, {
-    dns: ["clb-direct-coordinator.infra.svc", "clb-direct-coordinator.infra.svc.cluster.local", "localhost"],
+    dns: [
+      "clb-direct-coordinator.infra.svc",
+      "clb-direct-coordinator.infra.svc.cluster.local",
+      "clb-direct-webhook.infra.svc",
+      "localhost",
+    ],
     ip: ["10.244.1.200", "fd00::1"],
   });
 });

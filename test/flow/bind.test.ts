@@ -109,7 +109,7 @@ async function checkOthers(t: TestContext, world: World): Promise<void> {
     }
     assert.equal(gates.get("plain"), undefined);
   });
-  const agents = await podsOf(world, "app=clb-direct-agent", "clb-direct");
+  const agents = await podsOf(world, "process=clb-direct-agent", "clb-direct");
   await t.test("the agents' own Pods", () => {
     assert.equal(agents.length, 2);
     assert.deepEqual(

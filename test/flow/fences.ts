@@ -22,6 +22,15 @@ const compared = ({ metadata, ...rest }: Live): object => {
   return { metadata: kept, ...rest };
 };
 
+/** Resolves when nobody has written the object for a second. */
+async function settled(admin: KubeClient, path: string): Promise<void> {
+  for (let seen = "", now = "?"; seen !== now; ) {
+    seen = now;
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    now = String((await admin.get<Live>(path)).metadata["resourceVersion"]);
+  }
+}
+
 /** Each patch is refused (403), or changes nothing because the API server itself refuses or ignores it. */
 async function changeNothing({ admin, ours }: Clients, path: string, bodies: Readonly<Record<string, object>>): Promise<void> {
   for (const [what, body] of Object.entries(bodies)) {
@@ -85,11 +94,12 @@ export async function checkPodFence(clients: Clients, path: string): Promise<voi
 /** Of a Service of ours: address, our annotations and our finalizer; of one that is not, nothing at all. */
 export async function checkServiceFence(clients: Clients, own: string, foreign: string): Promise<void> {
   const { admin, ours } = clients;
-  const { status } = await admin.get<Live>(own);
+  const { status, metadata } = await admin.get<Live>(own);
   const write = (path: string, body: object): Promise<number | undefined> => codeOf(ours.patch(`${path}/status`, body, "merge"));
   assert.equal(await write(own, { metadata: { annotations: { [LOAD_BALANCER_ID]: "lb-test" } } }), 200);
   assert.equal(await write(own, { status: { loadBalancer: { ingress: [{ ip: "198.18.0.1" }] } } }), 200);
-  await admin.patch(`${own}/status`, { status }, "merge");
+  await admin.patch(`${own}/status`, { metadata: { annotations: metadata["annotations"] }, status }, "merge");
+  await settled(admin, own); // the coordinator has put its own words back meanwhile
   const other = [{ type: "Other", status: "True", reason: "X", message: "", lastTransitionTime: "2026-01-01T00:00:00Z" }];
   await changeNothing(clients, own, {
     ...METADATA,
@@ -125,6 +135,8 @@ export async function checkOwnObjects({ ours }: Clients, namespace: string): Pro
   assert.equal(await codeOf(ours.delete(`${path("configmaps")}/clb-direct-ca-bundle`)), 403);
   assert.equal(await codeOf(ours.patch(`${path("configmaps")}/kube-root-ca.crt`, { data: { "ca.crt": "stolen" } }, "merge")), 403);
   assert.equal(await codeOf(ours.delete(`${path("configmaps")}/kube-root-ca.crt`)), 403);
+  const labels = { metadata: { labels: { mended: "true" } } };
+  assert.equal(await codeOf(ours.patch(`${path("services")}/clb-direct-webhook`, labels, "merge")), 200, "its own Service is mended");
   const event = { reason: "Stolen", type: "Normal", message: "x", involvedObject: { kind: "Pod", namespace, name: "x" } };
   const metadata = { name: "stolen", namespace };
   assert.equal(

@@ -25,6 +25,8 @@ const NOT_USED_HERE = new Map([
   ["coordinator list pods", "nodes without an agent"],
   ["coordinator watch pods", "nodes without an agent"],
   ["coordinator create leases", "made by PUT, which the API server authorizes as update or create"],
+  ["coordinator patch services", "its webhook's Service, when somebody has changed it"],
+  ["coordinator patch mutatingwebhookconfigurations", "rotation, repair"],
   ["coordinator patch events", "an Event that still holds after an hour"],
 ]);
 
@@ -32,10 +34,15 @@ const requestsOf = (world: World, user: string): readonly SeenRequest[] => world
 
 const uses = ({ verb, resource }: SeenRequest): string => `${verb} ${resource}`;
 
-/** Every verb and resource that the roles of a process grant, e.g. "patch pods/status". */
-async function granted(role: string): Promise<Set<string>> {
+/** Every verb and resource that the roles of a ServiceAccount grant, e.g. "patch pods/status". */
+async function granted(serviceAccount: string): Promise<Set<string>> {
   const manifests = await loadInstallation();
-  const roles = manifests.filter(({ kind, metadata }) => kind.endsWith("Role") && metadata.name === role);
+  const bound = manifests.flatMap(({ kind, subjects, roleRef }) =>
+    kind.endsWith("RoleBinding") && (subjects as readonly { name: string }[]).some(({ name }) => name === serviceAccount)
+      ? [(roleRef as { name: string }).name]
+      : [],
+  );
+  const roles = manifests.filter(({ kind, metadata }) => kind.endsWith("Role") && bound.includes(metadata.name));
   const rules = roles.flatMap((one) => one["rules"] as readonly Rule[]);
   return new Set(rules.flatMap(({ resources, verbs }) => resources.flatMap((resource) => verbs.map((verb) => `${verb} ${resource}`))));
 }
