@@ -80,9 +80,9 @@ function standing(intent: ServiceIntent, port: IntentPort, pod: PodFact): { back
 }
 
 /** A number stands for itself; a name is looked up in the Pod's own declaration. */
-function podPort(pod: PodFact, { targetPort, protocol }: IntentPort): number | undefined {
+function podPort(pod: PodFact, { targetPort, protocol, declared: wanted = protocol }: IntentPort): number | undefined {
   if (typeof targetPort === "number") return targetPort;
-  return pod.ports.find((declared) => declared.name === targetPort && declared.protocol === protocol)?.port;
+  return pod.ports.find((declared) => declared.name === targetPort && declared.protocol === wanted)?.port;
 }
 
 /** Events for the Pods that cannot be bound for a reason that a person must mend, on the Pod and summed up on the Service. */

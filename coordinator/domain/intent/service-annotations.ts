@@ -12,6 +12,7 @@ import { KEYS, KUBERNETES, TKE } from "./annotation-keys.ts";
 import { type Annotation, bool, idList, oneOf, wholeNumber } from "./annotations.ts";
 import { INGRESS_ANNOTATIONS } from "./ingress-annotations.ts";
 import { extensiveFault } from "./order.ts";
+import { needsOthers, specifyFault } from "./specify-protocol.ts";
 import { weightsFault } from "./weights.ts";
 
 const LIVE = { on: "Service", verdict: "honoured", takes: "live" } as const;
@@ -54,10 +55,14 @@ const BINDING: readonly Annotation[] = [
     does: "No TkeServiceConfig is made: write one and name it",
   },
   {
-    ...REFUSED,
+    ...LIVE,
     key: KEYS.specifyProtocol,
-    syntax: 'JSON, e.g. `{"443":{"protocol":["TCP_SSL"],"tls":"a-secret"}}`',
-    does: "Listeners of other protocols than the port's are not served yet, and plain ones would be something else: remove it",
+    verdict: "refused",
+    syntax: 'JSON, e.g. `{"53":{"protocol":["TCP","UDP"]}}`',
+    group: "B",
+    fault: specifyFault,
+    isRefused: needsOthers,
+    does: "Listeners of these protocols in place of the port's own: `TCP` and `UDP`, one or both. `TCP_SSL`, `HTTP`, `HTTPS` and `QUIC` are not served yet, and plain ones would be something else: with one of them the Service is refused",
   },
   {
     ...LIVE,

@@ -16,6 +16,7 @@ import { KEYS } from "./annotation-keys.ts";
 import { judgeService, type ServiceFault } from "./judge-service.ts";
 import { orderOf, settingsOf, voidKeys } from "./order.ts";
 import { annotationOf } from "./service-annotations.ts";
+import { specifiedProtocols } from "./specify-protocol.ts";
 import { readWeights, type Weights } from "./weights.ts";
 
 /** A Service as far as we read it. */
@@ -164,7 +165,13 @@ export type ServiceIntent = {
   /** Inside the cluster the load balancer's address leads there as well. */
   readonly preventLoopback?: true;
 };
-export type IntentPort = { readonly protocol: Protocol; readonly port: number; readonly targetPort: number | string };
+export type IntentPort = {
+  readonly protocol: Protocol;
+  readonly port: number;
+  readonly targetPort: number | string;
+  /** Protocol with which the Pods declare a named target port, where it is another one. */
+  readonly declared?: Protocol;
+};
 export type UnservedPort = Omit<IntentPort, "protocol"> & { readonly protocol: string };
 
 /** `fault`, one of the warnings: the Service cannot be served as it stands; what we had for it stays as it was. */
@@ -196,9 +203,13 @@ export function readService(service: ServiceRecord): ServiceReading {
     return unreadable("NoSelector", message);
   }
   const existing = service.annotations[EXISTING_LOAD_BALANCER];
-  const ports = service.ports.flatMap(({ protocol, port, targetPort }): IntentPort[] =>
-    protocol === "TCP" || protocol === "UDP" ? [{ protocol, port, targetPort }] : [],
-  );
+  const specified = specifiedProtocols(service.annotations[KEYS.specifyProtocol]);
+  const ports = portsOf(service.ports, specified);
+  for (const port of specified.keys()) {
+    if (service.ports.some((one) => one.port === port)) continue;
+    const message = `${at}: annotation ${KEYS.specifyProtocol} names port ${port}, which the Service does not have: correct it`;
+    warnings.push({ object, type: "Normal", reason: "NoEffect", message });
+  }
   if (ports.length === 0) {
     const named = service.ports.map(({ port, protocol }) => `port ${port} has protocol ${protocol}`).join(", ");
     const message = `${at}: nothing of it can be served: ${named || "it has no port"}: use TCP or UDP. What it has stays, and where it has nothing its Pods wait for nothing`;
@@ -233,6 +244,23 @@ export function readService(service: ServiceRecord): ServiceReading {
     },
     warnings,
   };
+}
+
+/** Each port once per protocol: what the annotation says of a port stands in place of its own protocol. */
+function portsOf(ports: readonly ServicePort[], specified: ReadonlyMap<number, readonly Protocol[]>): IntentPort[] {
+  const found = new Map<string, IntentPort>();
+  for (const { protocol: own, port, targetPort } of ports)
+    for (const protocol of specified.get(port) ?? [own]) {
+      if ((protocol !== "TCP" && protocol !== "UDP") || found.has(`${protocol} ${port}`)) continue;
+      const isOwn = protocol === own || typeof targetPort === "number";
+      found.set(`${protocol} ${port}`, {
+        protocol,
+        port,
+        targetPort,
+        ...(!isOwn && (own === "TCP" || own === "UDP") && { declared: own }),
+      });
+    }
+  return [...found.values()];
 }
 
 function lifeOf(annotations: ServiceRecord["annotations"], order: LoadBalancerOrder | undefined): Partial<ServiceIntent> {
