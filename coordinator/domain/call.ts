@@ -14,7 +14,8 @@ import type {
 /** One write to one load balancer; never more than one runs at a time. */
 export type Call =
   | { readonly lane: "conflict" | "unbind"; readonly slots: readonly Slot[] }
-  | { readonly lane: "drain" | "tune"; readonly weights: readonly WeightedSlot[] }
+  /** A drain may raise others of its places along with it; a bind of weights raises what is bound and ready again. */
+  | { readonly lane: "drain" | "tune" | "bind"; readonly weights: readonly WeightedSlot[] }
   | { readonly lane: "structure"; readonly create: NewListeners }
   | { readonly lane: "structure"; readonly createRules: NewRules }
   /** Of the load balancer itself: security groups alone, or others without them. */
@@ -57,6 +58,9 @@ export const CALL_LIMITS = {
 
 /** Nothing that was asked of the cloud takes effect later: the most patient public client waits 12 min, a load balancer takes 10 s (clb-api.md §3.2). */
 export const LONGEST_TASK_MS = 720_000;
+
+/** Backends that are bound get their weights back. */
+export const isRaise = (call: Call): boolean => call.lane === "bind" && "weights" in call;
 
 /** Targets, listeners, rules or weights in a call, for logs and metrics. */
 export function itemsOf(call: Call): number {

@@ -1,5 +1,5 @@
 import type { Call } from "../domain/call.ts";
-import type { Listener, Slot } from "../domain/load-balancer.ts";
+import type { Listener, Slot, WeightedSlot } from "../domain/load-balancer.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Intents } from "../state/intents.ts";
 import type { ListenerOwners } from "../state/listener-owners.ts";
@@ -12,6 +12,8 @@ const MAX_NAMED = 5;
 export type Causes = {
   /** E.g. "Pod shop/web-1 is ready", "Pod shop/web-1 was deleted". */
   readonly pod: (slot: Slot, podUid: string | undefined) => string;
+  /** Why a backend that stays gets this weight, e.g. "Pod shop/web-1 is not ready", "Pod shop/web-1 gets its weight back". */
+  readonly weight: (slot: WeightedSlot) => string;
   /** By listener name or id, e.g. "Service shop/web TCP:80". */
   readonly owner: (listener: string) => string;
   /** Why a listener goes, or a rule of it, e.g. "Service shop/web asks for TCP:80 no more". */
@@ -55,6 +57,10 @@ export function makeCauses(deps: CausesDeps): (loadBalancerId: string, before?: 
         const claimed = addressClaims.podOf(id, ip);
         return whyLeaves(id, slot) ?? `${claimed === undefined ? ip : podName(claimed)} is gone or was relabelled`;
       },
+      weight: ({ ip, weight }) => {
+        const claimed = addressClaims.podOf(id, ip);
+        return `${claimed === undefined ? ip : podName(claimed)} ${weight === 0 ? "is not ready" : "gets its weight back"}`;
+      },
       owner: (named) => {
         const listener = find(named);
         const owner = listenerOwners.of(id, listener?.name ?? named);
@@ -71,12 +77,13 @@ export function reasonsOf(call: Call, causes: Causes): readonly string[] {
   return all.length <= MAX_NAMED ? all : [...all.slice(0, MAX_NAMED), `and ${all.length - MAX_NAMED} more`];
 }
 
-function namesOf(call: Call, { pod, owner, gone }: Causes): string[] {
+function namesOf(call: Call, { pod, weight, owner, gone }: Causes): string[] {
   switch (call.lane) {
     case "bind":
+      if ("weights" in call) return call.weights.map(weight);
       return call.targets.map((slot) => pod(slot, slot.podUid));
     case "drain":
-      return call.weights.map((slot) => pod(slot, undefined));
+      return call.weights.map((slot) => (slot.weight > 0 ? weight(slot) : pod(slot, undefined)));
     case "conflict":
     case "unbind":
       return call.slots.map((slot) => pod(slot, undefined));
@@ -84,7 +91,7 @@ function namesOf(call: Call, { pod, owner, gone }: Causes): string[] {
       if ("loadBalancer" in call) return [];
       return "create" in call ? call.create.listeners.map(({ name }) => owner(name)) : [owner(call.createRules.listenerId)];
     case "tune":
-      if ("weights" in call) return call.weights.map(({ listenerId }) => owner(listenerId));
+      if ("weights" in call) return call.weights.map((slot) => (slot.weight === 0 ? weight(slot) : owner(slot.listenerId)));
       return [owner("rename" in call ? call.rename.listenerId : call.listenerId)];
     case "delete":
       return "listenerIds" in call ? call.listenerIds.map((id) => gone(id, "listener")) : [gone(call.rules.listenerId, "rule")];

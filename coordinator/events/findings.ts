@@ -89,7 +89,7 @@ export function makeReport(deps: FindingsDeps, held?: Held): (desired: DesiredLo
       const told = findingProblem(deps, desired, finding);
       if (told !== undefined) deps.tell(told);
       const text = `${loadBalancerId}: ${describeFinding(finding)}`;
-      if (finding.kind === "waiting" || finding.kind === "leaving" || logged.has(text)) continue;
+      if (finding.kind === "waiting" || finding.kind === "leaving" || finding.kind === "unready" || logged.has(text)) continue;
       logged.add(text);
       deps.log.warn({ loadBalancerId, finding: finding.kind }, text);
     }
@@ -193,7 +193,7 @@ function tellRefused(
   call: Call,
   refusal: string,
 ): void {
-  if (call.lane === "bind") {
+  if ("targets" in call) {
     const [slot] = call.targets;
     const pod = slot && facts.pods.get(slot.podUid);
     if (slot === undefined || pod === undefined) return;
@@ -237,7 +237,7 @@ function tellLeftOut(
 }
 
 /** The id of the listener that a call is about, or the name of the one that it creates. */
-function listenerOf(call: Exclude<Call, { lane: "bind" } | { loadBalancer: unknown }>): string | undefined {
+function listenerOf(call: Exclude<Call, { targets: unknown } | { loadBalancer: unknown }>): string | undefined {
   if ("slots" in call) return call.slots[0]?.listenerId;
   if ("weights" in call) return call.weights[0]?.listenerId;
   if ("create" in call) return call.create.listeners[0]?.name;
@@ -293,6 +293,7 @@ function findingProblem(deps: FindingsDeps, desired: DesiredLoadBalancer, findin
     }
     case "quota":
       return warn(finding.owner, "QuotaExceeded", "Ask for a higher quota, or spread over more load balancers.");
+    case "unready":
     case "waiting":
       return undefined;
     default:

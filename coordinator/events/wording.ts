@@ -1,7 +1,8 @@
 import { RELEASE } from "../../common/names.ts";
-import { type Call, itemsOf } from "../domain/call.ts";
+import { type Call, isRaise, itemsOf } from "../domain/call.ts";
 import { type Listener, type Rule, targetKey } from "../domain/load-balancer.ts";
 import type { Finding } from "../domain/plan/plan-load-balancer.ts";
+import type { UnreadyWhy } from "../domain/plan/plan-weights.ts";
 import type { ObjectRef } from "../domain/problem.ts";
 import { type RefusedCall, refusedCall } from "../domain/refused-call.ts";
 import type { Parked } from "../domain/safety/brake.ts";
@@ -19,7 +20,13 @@ export function describeCall(call: Call): string {
     tune: "they differ from what Services ask for",
     delete: "nobody asks for them any more",
   };
-  return `${call.lane} ${itemsOf(call)}: ${why[call.lane]}`;
+  const isLowered = call.lane === "tune" && "weights" in call && call.weights.every(({ weight }) => weight === 0);
+  const because = isRaise(call)
+    ? "weights of Pods that are ready again"
+    : isLowered
+      ? "weight 0 for Pods that are not ready"
+      : why[call.lane];
+  return `${call.lane} ${itemsOf(call)}: ${because}`;
 }
 
 export const nameOf = ({ kind, namespace, name }: ObjectRef): string => `${kind} ${namespace}/${name}`;
@@ -84,10 +91,30 @@ export function describeFinding(finding: Finding, owner?: ObjectRef): string {
       return `${finding.where} needs ${finding.needed}, quota ${finding.quota} is ${finding.limit}`;
     case "foreign-target":
       return `target ${targetKey(finding.target)} of ${placeText(finding)} was not bound by us: kept`;
+    case "unready":
+      return `target ${targetKey(finding.target)} of ${placeText(finding)}: ${unreadyText(finding.why)}`;
     case "waiting":
       return `target ${targetKey(finding.target)} of ${placeText(finding)} stays until what replaces it serves`;
     default:
       return finding satisfies never;
+  }
+}
+
+/** What becomes of the weight of a bound backend whose Pod's containers are not ready, and why. */
+export function unreadyText(why: UnreadyWhy): string {
+  switch (why) {
+    case "lowered":
+      return "its containers are not ready, so its weight is 0: it gets no new traffic until they are";
+    case "soon":
+      return "its containers are not ready: its weight becomes 0 when that has lasted for a second, at most once in ten seconds";
+    case "floor":
+      return "its containers are not ready, but it keeps its weight: too few of those that served in the last ten minutes would be left";
+    case "none-ready":
+      return "its containers are not ready, but it keeps its weight: no Pod here is ready";
+    case "unknown":
+      return "its containers are not ready; it keeps its weight until it is known who serves here";
+    default:
+      return why satisfies never;
   }
 }
 
@@ -107,6 +134,7 @@ const named = (what: string, items: readonly string[]): string => {
 export function describeForTable(call: Call): { readonly call: string; readonly what: string } {
   switch (call.lane) {
     case "bind":
+      if ("weights" in call) return { call: "BatchModifyTargetWeight", what: named("target", call.weights.map(targetKey)) };
       return { call: "BatchRegisterTargets", what: named("target", call.targets.map(targetKey)) };
     case "conflict":
     case "unbind":

@@ -16,7 +16,7 @@ import {
 import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { Step } from "../domain/readiness/gate-condition.ts";
 import { allowedCalls, type Policy } from "../domain/safety/policy.ts";
-import { describeCall, describeFinding, describeRefused, nameOf, ownerOfPlace, releaseText } from "../events/wording.ts";
+import { describeCall, describeFinding, describeRefused, nameOf, ownerOfPlace, releaseText, unreadyText } from "../events/wording.ts";
 import type { DatedBinding, PodBindings } from "../gates/pod-bindings.ts";
 import type { SelectingServices } from "../gates/selecting-services.ts";
 import type { Writer } from "../load-balancers/writer.ts";
@@ -252,8 +252,10 @@ export class Explain {
     const target = place?.targets.find(({ ip }) => pod.ips.includes(ip));
     const slot = place && target && slotOf(place, target);
     const running = id === undefined ? undefined : writer.running(id);
-    const settled = step.kind === "healthy" || id === undefined || actual === undefined;
-    const calls = settled ? [] : this.#deps.planner.plan(intents.desired(id), actual).calls;
+    const isUnready = !pod.containersReady && slot !== undefined;
+    const settled = (step.kind === "healthy" && !isUnready) || id === undefined || actual === undefined;
+    const { calls, findings } = settled ? NOTHING : this.#deps.planner.plan(intents.desired(id), actual);
+    const unready = isUnready ? unreadyAt(findings, slot) : undefined;
     const [next] = this.#describePlanned([...allowedCalls(policy, calls), ...calls].slice(0, 1));
     return {
       service: binding.service,
@@ -264,11 +266,22 @@ export class Explain {
       isBeginSeen: binding.isBeginSeen,
       health: id === undefined || slot === undefined ? undefined : (mirror.health(id, slot)?.state ?? "no data"),
       weight: target?.weight,
-      ...awaited(step),
+      ...(unready === undefined ? awaited(step) : { awaited: unreadyText(unready), from: "the Pod" }),
       runningCall: running && describeCall(running),
       nextCall: next,
     };
   }
+}
+
+const NOTHING: Plan = { calls: [], findings: [] };
+
+/** Why the backend in this slot has the weight that it has, although its Pod is not ready. */
+function unreadyAt(findings: readonly Finding[], slot: Slot) {
+  const key = slotKey(slot);
+  const found = findings.find(
+    (one) => one.kind === "unready" && slotKey(slotOf({ ...one.rule, listenerId: one.listener.listenerId }, one.target)) === key,
+  );
+  return found?.kind === "unready" ? found.why : undefined;
 }
 
 /** Slots that time alone does not take away: the plan changes them at once, or they wait for something else. */

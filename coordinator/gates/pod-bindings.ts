@@ -155,4 +155,5 @@ function unserved(owner: OwnerIntent): Step {
   return { kind: "pending", reason: blocker.reason, because: blocker.message };
 }
 
-const binds = (call: Call | undefined, key: string): boolean => call?.lane === "bind" && call.targets.some((slot) => slotKey(slot) === key);
+const binds = (call: Call | undefined, key: string): boolean =>
+  call?.lane === "bind" && "targets" in call && call.targets.some((slot) => slotKey(slot) === key);

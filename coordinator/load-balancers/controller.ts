@@ -27,7 +27,10 @@ const CONCURRENCY = 1_000;
 export type LoadBalancersDeps = Pick<LoadBalancerDeps, "api" | "clock" | "log" | "report" | "onDrift" | "onMade"> & {
   readonly api: ClbApi;
   readonly rateLimit: ResyncDeps["rateLimit"];
-  readonly state: Pick<State, "mirror" | "addressClaims" | "ownerRecords" | "identity" | "intents" | "facts" | "pods" | "ready">;
+  readonly state: Pick<
+    State,
+    "mirror" | "addressClaims" | "ownerRecords" | "identity" | "intents" | "facts" | "pods" | "unreadyPods" | "ready"
+  >;
   readonly guard: RemovalGuard;
   readonly inquiry: EndInquiry;
   readonly settings: LoadBalancersSettings;
@@ -82,7 +85,7 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
   const writer = new Writer({ ...state, api, clock, log, onWrite: deps.onWrite, onLeftOut: deps.onLeftOut });
   const refusedItems = new RefusedItems((id, call, message) => {
     deps.onRefused(id, call, message);
-    if (call.lane === "bind") wakeUps().bindRefused(id);
+    if ("targets" in call) wakeUps().bindRefused(id);
   });
   const quotas = new QuotaPoller({
     api,

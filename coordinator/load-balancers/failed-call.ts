@@ -4,7 +4,7 @@ import type { Logger } from "../../common/log.ts";
 import type { ClbApiError } from "../cloud/clb-error.ts";
 import type { Call } from "../domain/call.ts";
 import { callItems } from "../domain/plan/call-items.ts";
-import type { Lanes } from "./lanes.ts";
+import { type Lanes, workOf } from "./lanes.ts";
 import type { RefusedItems } from "./refused-items.ts";
 
 type Deps = { readonly refusedItems: RefusedItems; readonly lanes: Lanes; readonly clock: Clock; readonly log: Logger };
@@ -24,17 +24,17 @@ export function pauseAfterFailedCall({ refusedItems, lanes, clock, log }: Deps, 
   const giveWayMs = refusedItems.failed(id, call, err, clock.now());
   if (giveWayMs !== undefined) {
     log.warn({ err, loadBalancerId: id, lane: call.lane, items: items.length, first }, "call refused, what is bad in it is left out");
-    if (giveWayMs > 0) lanes.pause(id, call.lane, clock.now() + giveWayMs);
+    if (giveWayMs > 0) lanes.pause(id, workOf(call), clock.now() + giveWayMs);
     return;
   }
   const askedMs = err.remedy.kind === "retryAfter" ? err.remedy.delayMs : 1_000;
-  const mayPass = lanes.failed(id, call.lane) <= PASSING_FAILURES;
+  const mayPass = lanes.failed(id, workOf(call)) <= PASSING_FAILURES;
   if (mayPass && askedMs <= LONG_MS) throw err;
   const isUrgent = call.lane === "drain" || call.lane === "conflict";
   const soonMs = isUrgent ? Math.min(askedMs, mayPass ? URGENT_RETRY_MS : LONG_MS) : askedMs;
-  const waitMs = Math.max(soonMs, lanes.restMs(id, call.lane, clock.now()));
+  const waitMs = Math.max(soonMs, lanes.restMs(id, workOf(call), clock.now()));
   log.warn({ err, loadBalancerId: id, lane: call.lane, items: items.length, first, waitMs }, "call failed, the other lanes go on");
-  lanes.pause(id, call.lane, clock.now() + waitMs);
+  lanes.pause(id, workOf(call), clock.now() + waitMs);
 }
 
 /** A claim could not be stored, and nothing was asked of the cloud: only what needs the claim waits, from the first failure on. */

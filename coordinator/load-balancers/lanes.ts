@@ -1,5 +1,5 @@
 import { LastingFailures } from "../../common/lasting-failures.ts";
-import type { Call } from "../domain/call.ts";
+import { type Call, isRaise } from "../domain/call.ts";
 import type { LaneTimes } from "../domain/plan/lane-order.ts";
 
 /** How long a write takes, as long as its lane has made none. Source: clb-api.md §7.5. */
@@ -9,8 +9,10 @@ type Lane = Call["lane"];
 /** After a write that was quick the next one waits for company, so that an instant cloud is not asked for every Pod alone. */
 const COMPANY = { quickMs: 100, waitMs: 20 } as const;
 
-/** What may fail and pause: the lanes of a plan, and the adoption of targets before it. */
-type Work = Lane | "adopt";
+/** What may fail and pause: the lanes of a plan, the weights that are raised, and the adoption of targets before it. */
+type Work = Lane | "raise" | "adopt";
+/** A bind of weights needs no address claim, so it does not pause with those that do. */
+export const workOf = (call: Call): Work => (isRaise(call) ? "raise" : call.lane);
 type State = {
   /** Since when each lane has had something to do. */
   sinceMs: ReadonlyMap<Lane, number>;
@@ -88,7 +90,7 @@ export class Lanes {
     const paused = this.#states.get(id)?.pausedUntilMs;
     if (paused === undefined || paused.size === 0) return calls;
     for (const [lane, untilMs] of paused) if (untilMs <= nowMs) paused.delete(lane);
-    return calls.filter(({ lane }) => !paused.has(lane));
+    return calls.filter((call) => !paused.has(workOf(call)));
   }
 
   /** When the next pause ends. */

@@ -12,7 +12,7 @@ import type { RemovalGuard } from "../safety/removal-guard.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
-import type { PodIndex } from "../state/pod-index.ts";
+import type { PodIndex, UnreadyPods } from "../state/pod-index.ts";
 import type { RefusedItems } from "./refused-items.ts";
 import type { Writer } from "./writer.ts";
 
@@ -22,10 +22,11 @@ export type PlannerDeps = {
   readonly inquiry?: Pick<EndInquiry, "isGone">;
   readonly pods: Pick<PodIndex, "byIp">;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
-  readonly mirror: Pick<Mirror, "health" | "drainedAtMs">;
-  readonly writer: Pick<Writer, "running" | "overQuota">;
+  readonly mirror: Pick<Mirror, "health" | "drainedAtMs" | "loweredAtMs">;
+  readonly unreadyPods: Pick<UnreadyPods, "sinceMs">;
+  readonly writer: Pick<Writer, "running" | "overQuota" | "weightsLast">;
   readonly refusedItems: Pick<RefusedItems, "keepsRefusing">;
-  readonly guard: Pick<RemovalGuard, "hold">;
+  readonly guard: Pick<RemovalGuard, "hold" | "floorOf">;
   readonly quotas: () => Quotas | undefined;
   readonly clock: Clock;
   readonly settings: PlannerSettings;
@@ -51,7 +52,7 @@ export class Planner {
   }
 
   plan(desired: DesiredLoadBalancer, actual: LoadBalancer): Plan {
-    const { settings, writer, guard, mirror, clock, quotas, addressClaims } = this.#deps;
+    const { settings, writer, guard, mirror, clock, quotas, addressClaims, unreadyPods } = this.#deps;
     const id = actual.loadBalancerId;
     const inFlight = writer.running(id);
     const plan = planLoadBalancer({
@@ -67,6 +68,13 @@ export class Planner {
         return drainedAtMs !== undefined && drainedAtMs + settings.drainMs <= clock.now();
       },
       broken: (place, backend, target) => this.#isBroken(id, slotOf(place, backend), backend.podUid, target !== undefined),
+      lowering: (place) => ({
+        nowMs: clock.now(),
+        unreadySinceMs: (podUid) => unreadyPods.sinceMs(podUid),
+        loweredAtMs: (target) => mirror.loweredAtMs(id, slotOf(place, target)),
+        floor: () => guard.floorOf(id, place),
+      }),
+      bindsFirst: writer.weightsLast(id),
       inFlight,
       roomFirst: writer.overQuota(id) > 0,
       quotas: quotas(),

@@ -11,7 +11,7 @@ import type { Intents } from "../state/intents.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
 import { type AdoptDeps, adopt } from "./adopt.ts";
 import { pauseAfterFailedCall, pauseAfterFailedClaim } from "./failed-call.ts";
-import { Lanes } from "./lanes.ts";
+import { Lanes, workOf } from "./lanes.ts";
 import type { ListenerRecorder } from "./listener-recorder.ts";
 import { LockWait } from "./lock-wait.ts";
 import { ensureCurrent, type RefreshDeps } from "./refresh.ts";
@@ -103,7 +103,7 @@ export function makeLoadBalancerReconciler(ports: LoadBalancerDeps): Reconcile {
     }
     if (deps.allowed === undefined || deps.allowed(DELETION).length > 0)
       if (await deleteIfOver(deps, desired, actual, signal)) return { kind: "done" };
-    return next(deps, id, actual);
+    return next(deps, id, actual, plan.dueMs);
   };
 }
 
@@ -129,7 +129,7 @@ async function make(deps: PassDeps, id: string, call: Call, signal: AbortSignal)
   try {
     await deps.writer.make(id, call, signal);
     refusedItems.worked(id, call, clock.now());
-    lanes.worked(id, call.lane);
+    lanes.worked(id, workOf(call));
     ended("ok");
     return true;
   } catch (err) {
@@ -149,7 +149,7 @@ async function make(deps: PassDeps, id: string, call: Call, signal: AbortSignal)
 }
 
 /** Synchronous calls, after which the load balancer stays locked for a while (clb-api.md §3.3). */
-const isBatch = ({ lane }: Call): boolean => lane === "bind" || lane === "unbind" || lane === "conflict";
+const isBatch = (call: Call): boolean => "targets" in call || "slots" in call;
 
 /** A load balancer that we created goes with its owner, once nothing is on it any more. */
 async function deleteIfOver(
@@ -171,16 +171,16 @@ async function deleteIfOver(
 const resync = ({ resyncMs }: LoadBalancerDeps): Outcome => ({ kind: "again", afterMs: resyncMs, because: "resync" });
 
 /** When the next pass is due although nothing changes: the end of a drain, of a refusal, of a pause, or now and then. */
-function next(deps: PassDeps, id: string, actual: LoadBalancer): Outcome {
+function next(deps: PassDeps, id: string, actual: LoadBalancer, dueMs: number | undefined): Outcome {
   const now = deps.clock.now();
-  let atMs = now + deps.resyncMs;
+  let atMs = Math.min(now + deps.resyncMs, dueMs ?? Number.POSITIVE_INFINITY);
   for (const place of placesOf(actual))
     for (const target of place.targets) {
       if (target.weight > 0) continue;
       const drainedAtMs = deps.mirror.drainedAtMs(id, slotOf(place, target));
       if (drainedAtMs !== undefined && drainedAtMs + deps.drainMs > now) atMs = Math.min(atMs, drainedAtMs + deps.drainMs);
     }
-  for (const dueMs of [deps.refusedItems.nextMs(id, now), deps.lanes.nextMs(id, now), deps.writer.rereadAtMs(id)])
-    if (dueMs !== undefined) atMs = Math.min(atMs, dueMs);
+  for (const ms of [deps.refusedItems.nextMs(id, now), deps.lanes.nextMs(id, now), deps.writer.rereadAtMs(id)])
+    if (ms !== undefined) atMs = Math.min(atMs, ms);
   return { kind: "again", afterMs: Math.max(atMs - now, 1), because: "time" };
 }

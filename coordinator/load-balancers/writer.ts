@@ -6,7 +6,7 @@ import type { ClbApi } from "../cloud/clb-api.ts";
 import { ClbApiError, isQuota, PARTIAL_FAILURE } from "../cloud/clb-error.ts";
 import type { FailedListeners } from "../cloud/clb-writes.ts";
 import type { Call } from "../domain/call.ts";
-import { itemsOf } from "../domain/call.ts";
+import { isRaise, itemsOf } from "../domain/call.ts";
 import type { Listener } from "../domain/load-balancer.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Mirror } from "../state/mirror.ts";
@@ -35,6 +35,7 @@ export class Writer {
 
   /** Additions in a row that the cloud refused for a quota, by load balancer. */
   readonly #overQuota = new Map<string, number>();
+  readonly #weightsLast = new Set<string>();
   readonly #unconfirmedUnbinds: UnconfirmedUnbinds;
   readonly #recent = new RecentWrites();
 
@@ -53,8 +54,14 @@ export class Writer {
     return this.#overQuota.get(loadBalancerId) ?? 0;
   }
 
+  /** The last write was one of weights alone, so that whoever waits to be bound comes first now. */
+  weightsLast(loadBalancerId: string): boolean {
+    return this.#weightsLast.has(loadBalancerId);
+  }
+
   /** The load balancer is gone, or not ours any more. */
   forget(loadBalancerId: string): void {
+    this.#weightsLast.delete(loadBalancerId);
     this.#overQuota.delete(loadBalancerId);
     this.#unconfirmedUnbinds.forget(loadBalancerId);
     this.#recent.forget(loadBalancerId);
@@ -99,6 +106,8 @@ export class Writer {
     const { mirror, clock, log, onWrite } = this.#deps;
     if (this.#running.has(loadBalancerId)) throw new Error(`a write to ${loadBalancerId} is running already`);
     this.#running.set(loadBalancerId, call);
+    if (isRaise(call) || (call.lane === "tune" && "weights" in call)) this.#weightsLast.add(loadBalancerId);
+    else this.#weightsLast.delete(loadBalancerId);
     const startedMs = clock.now();
     try {
       this.#unconfirmedUnbinds.begins(loadBalancerId, call);
@@ -145,6 +154,10 @@ export class Writer {
     const { api } = this.#deps;
     switch (call.lane) {
       case "bind":
+        if ("weights" in call) {
+          await api.setWeights(loadBalancerId, call.weights, signal);
+          return [];
+        }
         await this.claim(loadBalancerId, new Map(call.targets.map(({ ip, podUid }) => [ip, podUid])), signal);
         refusePartial("BatchRegisterTargets", await api.bind(loadBalancerId, call.targets, signal));
         return [];
@@ -183,7 +196,7 @@ function unlessSetting(err: unknown): undefined {
   throw err;
 }
 
-const isAddition = ({ lane }: Call): boolean => lane === "bind" || lane === "structure";
+const isAddition = (call: Call): boolean => "targets" in call || call.lane === "structure";
 
 function refusePartial(action: string, failed: FailedListeners): void {
   if (failed.listenerIds.length === 0) return;

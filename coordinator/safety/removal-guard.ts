@@ -1,7 +1,7 @@
 import type { Clock } from "../../common/clock.ts";
 import type { Call } from "../domain/call.ts";
 import { type LoadBalancer, type Place, placeKey, placesOf, type Slot, slotKey, slotOf, targetKey } from "../domain/load-balancer.ts";
-import { brake, type Parked, type Removal, removedSlots, withoutParked } from "../domain/safety/brake.ts";
+import { brake, floorOf, type Parked, type Removal, removedSlots, withoutParked } from "../domain/safety/brake.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { EndEvidence } from "./end-evidence.ts";
@@ -61,6 +61,12 @@ export class RemovalGuard {
 
   isHealthRead(loadBalancerId: string): boolean {
     return this.#stable.isHealthRead(loadBalancerId);
+  }
+
+  /** So many of the backends that serve in this place have to stay; undefined: what serves there is not known yet. */
+  floorOf(loadBalancerId: string, place: Place): number | undefined {
+    const load = this.#stable.of(loadBalancerId, placeKey(place), place);
+    return load && floorOf(load.history, this.#deps.clock.now());
   }
 
   /** What a person wrote on the owners of a load balancer may have changed. True: it has, so the next plan may be another one. */

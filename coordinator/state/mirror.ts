@@ -28,6 +28,8 @@ type SlotMemory = {
   readonly believedFromMs: number;
   readonly aliveFromMs: number;
   drainedAtMs: number | undefined;
+  /** When its weight became 0 last, also where it has one again. */
+  loweredAtMs: number | undefined;
   health: SlotHealth | undefined;
 };
 /** `place` is the one that `slots` was last brought in step with. */
@@ -204,6 +206,11 @@ export class Mirror {
     return this.#slot(id, slot)?.drainedAtMs;
   }
 
+  /** When the weight became 0 last, whoever did it; undefined: it has not since the target is known. */
+  loweredAtMs(id: string, slot: Slot): number | undefined {
+    return this.#slot(id, slot)?.loweredAtMs;
+  }
+
   /** The places are other objects from now on. */
   #renew(
     id: string,
@@ -251,9 +258,13 @@ function noteTimes({ targets }: Place, slots: Map<string, SlotMemory>, nowMs: nu
     present.add(key);
     const slot = slots.get(key);
     const drainedAtMs = target.weight > 0 ? undefined : (slot?.drainedAtMs ?? nowMs);
-    if (slot === undefined)
-      slots.set(key, { boundAtMs: nowMs, believedFromMs: nowMs, aliveFromMs: nowMs + unprovenMs, drainedAtMs, health: undefined });
-    else slot.drainedAtMs = drainedAtMs;
+    if (slot === undefined) {
+      const memory = { boundAtMs: nowMs, believedFromMs: nowMs, aliveFromMs: nowMs + unprovenMs, drainedAtMs };
+      slots.set(key, { ...memory, loweredAtMs: drainedAtMs, health: undefined });
+      continue;
+    }
+    slot.drainedAtMs = drainedAtMs;
+    slot.loweredAtMs = drainedAtMs ?? slot.loweredAtMs;
   }
   if (slots.size > present.size) for (const key of slots.keys()) if (!present.has(key)) slots.delete(key);
 }

@@ -76,3 +76,27 @@ const livelier = (a: PodFact, b: PodFact): number =>
 
 /** Its gate is still closed, and it is not on its way out. */
 export const waitsForGate = (pod: PodFact): boolean => pod.hasGate && pod.gate !== "True" && !isEnding(pod);
+
+/**
+ * Since when the containers of live Pods are not ready, as this process has seen it: a Pod's own condition has whole seconds of its node's
+ * clock. A Pod that is known for the first time begins then.
+ */
+export class UnreadyPods {
+  readonly #clock: { now(): number };
+  readonly #sinceMs = new Map<string, number>();
+
+  constructor(clock: { now(): number }) {
+    this.#clock = clock;
+  }
+
+  podChanged({ before, after }: Pick<PodChange, "before" | "after">): void {
+    if (after === undefined) return void this.#sinceMs.delete(before?.uid ?? "");
+    if (after.containersReady || isEnding(after)) this.#sinceMs.delete(after.uid);
+    else if (!this.#sinceMs.has(after.uid)) this.#sinceMs.set(after.uid, this.#clock.now());
+  }
+
+  /** Milliseconds since the epoch; undefined: they are ready, or nothing is known of the Pod. */
+  sinceMs(podUid: string): number | undefined {
+    return this.#sinceMs.get(podUid);
+  }
+}

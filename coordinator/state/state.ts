@@ -13,7 +13,7 @@ import { ListenerOwners } from "./listener-owners.ts";
 import { Mirror, type MirrorChange } from "./mirror.ts";
 import { OwnerRecords } from "./owner-records.ts";
 import type { PodFacts } from "./pod-facts.ts";
-import { makePodIndex, type PodIndex } from "./pod-index.ts";
+import { makePodIndex, type PodIndex, UnreadyPods } from "./pod-index.ts";
 import { makeRecords, type Records } from "./records.ts";
 import { RefusedCalls } from "./refused-calls.ts";
 import type { PodSelection } from "./selection-index.ts";
@@ -44,6 +44,7 @@ export interface State {
   readonly facts: PodFacts;
   readonly objects: WatchedObjects;
   readonly pods: PodIndex;
+  readonly unreadyPods: UnreadyPods;
   readonly mirror: Mirror;
   readonly records: Records;
   readonly addressClaims: AddressClaims;
@@ -73,6 +74,9 @@ export function makeState({ client, facts, objects, clock, log, settings }: Stat
   });
   const pods = makePodIndex(facts);
   const hindrances = new Hindrances(clock);
+  const unreadyPods = new UnreadyPods(clock);
+  for (const after of facts.pods.values()) unreadyPods.podChanged({ before: undefined, after });
+  pods.follow((change) => unreadyPods.podChanged(change)); // before whoever plans by it
   const intents = new Intents({
     clusterId,
     pods,
@@ -108,6 +112,7 @@ export function makeState({ client, facts, objects, clock, log, settings }: Stat
     objects,
     pods,
     hindrances,
+    unreadyPods,
     mirror,
     addressClaims,
     intents,

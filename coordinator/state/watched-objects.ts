@@ -31,7 +31,6 @@ const Service = z.object({
   metadata: Metadata,
   spec: z.object({
     type: z.string().default("ClusterIP"),
-    publishNotReadyAddresses: z.boolean().nullish(),
     clusterIP: z.string().nullish(),
     loadBalancerSourceRanges: z.array(z.string()).nullish(),
     loadBalancerIP: z.string().nullish(),
@@ -48,6 +47,7 @@ const Service = z.object({
         }),
       )
       .nullish(),
+    publishNotReadyAddresses: z.boolean().nullish(),
   }),
   status: z
     .object({

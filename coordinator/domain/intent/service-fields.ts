@@ -57,7 +57,7 @@ export const SERVICE_FIELDS: readonly ServiceField[] = [
   {
     field: "publishNotReadyAddresses",
     verdict: "honoured",
-    does: "Pods are bound as soon as they have an address, before their containers are ready; the load balancer's health check decides",
+    does: "Pods are bound as soon as they have an address, before their containers are ready; they keep their weight whatever their readiness, and the load balancer's health check decides",
   },
   {
     field: "sessionAffinity",

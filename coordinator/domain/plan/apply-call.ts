@@ -25,6 +25,7 @@ export function applyCall(listeners: readonly Listener[], call: Call, created: r
     case "unbind":
       return change(listeners, byPlace(call.slots), removeTargets);
     case "bind":
+      if ("weights" in call) return change(listeners, byPlace(call.weights), setWeights);
       return change(listeners, byPlace(call.targets), addTargets);
     case "drain":
       return change(listeners, byPlace(call.weights), setWeights);

@@ -12,6 +12,7 @@ export type CallItem = { readonly key: string; readonly fills: string | undefine
 export function callItems(call: Call): readonly CallItem[] {
   switch (call.lane) {
     case "bind":
+      if ("weights" in call) return call.weights.map((slot) => item(`${slotKey(slot)} ${slot.weight}`));
       return call.targets.map((slot) => ({ key: bindKey(slotKey(slot), slot.podUid), fills: targetsOf(placeKey(slot)) }));
     case "conflict":
     case "unbind":
@@ -44,7 +45,7 @@ export function withItems(call: Call, positions: readonly number[]): Call {
   const only = <T>(all: readonly T[]): T[] => positions.flatMap((position) => all.slice(position, position + 1));
   switch (call.lane) {
     case "bind":
-      return { ...call, targets: only(call.targets) };
+      return "weights" in call ? { ...call, weights: only(call.weights) } : { ...call, targets: only(call.targets) };
     case "conflict":
     case "unbind":
       return { ...call, slots: only(call.slots) };

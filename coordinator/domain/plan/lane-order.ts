@@ -39,7 +39,7 @@ export function afterConflicts(calls: readonly Call[]): readonly Call[] {
   const held = new Set(calls.flatMap((call) => (call.lane === "conflict" ? call.slots.map(({ ip }) => ip) : [])));
   if (held.size === 0) return calls;
   return calls.flatMap((call): Call[] => {
-    if (call.lane !== "bind" || !call.targets.some(({ ip }) => held.has(ip))) return [call];
+    if (!("targets" in call) || !call.targets.some(({ ip }) => held.has(ip))) return [call];
     const targets = call.targets.filter(({ ip }) => !held.has(ip));
     return targets.length === 0 ? [] : [{ ...call, targets }];
   });

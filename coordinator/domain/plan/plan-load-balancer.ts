@@ -2,7 +2,16 @@ import { CALL_LIMITS, type Call } from "../call.ts";
 import { chunks } from "../chunks.ts";
 import type { WantedBackend } from "../intent/backends.ts";
 import type { DesiredLoadBalancer, WantedListener } from "../intent/desired-load-balancer.ts";
-import { type Listener, type LoadBalancer, type Place, placeKey, type Rule, type Slot, type Target } from "../load-balancer.ts";
+import {
+  type Listener,
+  type LoadBalancer,
+  type Place,
+  placeKey,
+  type Rule,
+  type Slot,
+  type Target,
+  type WeightedSlot,
+} from "../load-balancer.ts";
 import { applyCall } from "./apply-call.ts";
 import { addingCalls, weightCalls } from "./fill-calls.ts";
 import type { PlanCache } from "./plan-cache.ts";
@@ -10,6 +19,7 @@ import { deleteCalls, type LeavingPlan, planLeaving } from "./plan-leaving.ts";
 import { settingCalls } from "./plan-settings.ts";
 import { type PlacePair, planStructure, type StructurePlan } from "./plan-structure.ts";
 import { type Holder, planTargets, servesAsWanted, type TargetChanges } from "./plan-targets.ts";
+import type { Lowering, Unready } from "./plan-weights.ts";
 import { type QuotaShortage, type Quotas, quotaShortages } from "./quota-forecast.ts";
 
 export type PlanInput = {
@@ -29,6 +39,10 @@ export type PlanInput = {
   readonly rulesPerCall?: number;
   /** What the last plan of this load balancer found; changes the time it takes, never the plan. */
   readonly cache?: PlanCache;
+  /** What takes the weight of Pods of this place that are not ready; default: nothing does. */
+  readonly lowering?: (place: Place) => Lowering;
+  /** Weights were written last: whoever waits to be bound comes before those that get their weight back. */
+  readonly bindsFirst?: boolean;
   /** The cloud refused more for a quota: what is drained or wanted no more makes room before anything is added. */
   readonly roomFirst?: boolean;
   /** For a forecast; undefined while they are not known. */
@@ -42,9 +56,11 @@ export type Finding =
   /** Its owner asks for it no more. `makesWay`: it goes before what replaces it is there, because that needs its port. */
   | { readonly kind: "leaving"; readonly listener: Listener; readonly makesWay: boolean }
   | ({ readonly kind: "quota" } & QuotaShortage)
+  | ({ readonly kind: "unready"; readonly listener: Listener; readonly rule?: Rule } & Unready)
   | { readonly kind: "foreign-target" | "waiting"; readonly listener: Listener; readonly rule?: Rule; readonly target: Target };
 
-export type Plan = { readonly calls: readonly Call[]; readonly findings: readonly Finding[] };
+/** `dueMs`: when time alone changes the plan, beyond the ends of drains; milliseconds since the epoch. */
+export type Plan = { readonly calls: readonly Call[]; readonly findings: readonly Finding[]; readonly dueMs?: number };
 
 /**
  * Calls for one load balancer, most urgent lane first, each filled to its limit across listeners and rules. The caller makes the first
@@ -63,31 +79,67 @@ export function planLoadBalancer(input: PlanInput): Plan {
     for (const shortage of quotaShortages(desired, actual, input.quotas)) findings.push({ kind: "quota", ...shortage });
   for (const taken of structure.portTaken) findings.push({ kind: "port-taken", ...taken });
 
-  const all = <K extends keyof TargetChanges>(lane: K): TargetChanges[K][number][] => changes.flatMap((change) => [...change[lane]]);
+  const deleting = deleteCalls(structure, leaving, (place) => over.has(place));
+  const calls = inLanes(changes, {
+    structure,
+    deleting,
+    room,
+    settings: settingCalls(desired, actual),
+    bindsFirst: input.bindsFirst ?? false,
+  });
+  const dueMs = Math.min(...changes.flatMap((change) => change.dueMs ?? []));
+  return { calls, findings, ...(dueMs < Number.POSITIVE_INFINITY && { dueMs }) };
+}
+
+type Rest = {
+  readonly structure: StructurePlan;
+  readonly settings: readonly Call[];
+  readonly deleting: readonly Call[];
+  readonly room: boolean;
+  readonly bindsFirst: boolean;
+};
+type TargetLane = { [K in keyof TargetChanges]: TargetChanges[K] extends readonly Slot[] ? K : never }[keyof TargetChanges];
+
+/** The calls in the order of their lanes. */
+function inLanes(changes: readonly PlaceChanges[], { structure, settings, deleting, room, bindsFirst }: Rest): Call[] {
+  const all = <K extends TargetLane>(lane: K): TargetChanges[K][number][] => changes.flatMap((change) => [...change[lane]]);
+  const weights = (lane: "drain" | "tune" | "bind", items: readonly WeightedSlot[]): Call[] =>
+    weightCalls(items).map((some): Call => ({ lane, weights: some }));
   const binds = {
     serving: changes.flatMap(({ serves, bind }) => (serves ? bind : [])),
     fresh: changes.flatMap(({ serves, bind }) => (serves ? [] : bind)),
   };
-  const settings = settingCalls(desired, actual);
   // Without its security groups a load balancer is open to everybody: nothing listens there before it has them.
   const isOpen = settings.some((call) => "loadBalancer" in call && call.loadBalancer.securityGroups !== undefined);
   const adding = [...settings, ...addingCalls(isOpen ? [] : structure.create, binds)];
   const unbinding = chunks(all("unbind"), CALL_LIMITS.targets).map((slots): Call => ({ lane: "unbind", slots }));
-  const deleting = deleteCalls(structure, leaving, (place) => over.has(place));
   // A call more would delay the drains; those without a weight come along where there is one anyway.
   const [urgent, stale] = [all("conflict"), all("staleConflict")];
   const conflicts = (slots: readonly Slot[]): Call[] =>
     chunks(slots, CALL_LIMITS.targets).map((some) => ({ lane: "conflict", slots: some }));
-  const calls: Call[] = [
+  // Whoever is raised in a place that drains comes with the drain, or before it where nothing else would be left there.
+  const raised = (which: (change: PlaceChanges) => boolean): WeightedSlot[] =>
+    changes.flatMap((change) => (which(change) ? [...change.raise] : []));
+  const drains = ({ drain }: PlaceChanges): boolean => drain.length > 0;
+  const raises = weights(
+    "bind",
+    raised((change) => !drains(change)),
+  );
+  const [first, ...others] = adding;
+  const added = bindsFirst && first !== undefined ? [first, ...raises, ...others] : [...raises, ...adding];
+  return [
     ...(urgent.length > 0 ? conflicts([...urgent, ...stale]) : []),
-    ...weightCalls(all("drain")).map((weights): Call => ({ lane: "drain", weights })),
+    ...weights(
+      "bind",
+      raised((change) => drains(change) && change.raiseFirst),
+    ),
+    ...weights("drain", [...raised((change) => drains(change) && !change.raiseFirst), ...all("drain")]),
     ...(urgent.length > 0 ? [] : conflicts(stale)),
-    ...(room ? [...unbinding, ...deleting, ...adding] : [...adding, ...unbinding]),
-    ...weightCalls(all("tune")).map((weights): Call => ({ lane: "tune", weights })),
+    ...(room ? [...unbinding, ...deleting, ...added] : [...added, ...unbinding]),
+    ...weights("tune", [...all("lower"), ...all("tune")]),
     ...structure.modify,
     ...(room ? [] : deleting),
   ];
-  return { calls, findings };
 }
 
 /** `serves`: the place serves already. */
@@ -109,6 +161,7 @@ function planPlaces(
     const change = goes ? changesOf(place, [], input, true) : changesOf(place, wanted?.backends, input);
     const at = rule === undefined ? { listener } : { listener, rule };
     for (const target of change.foreign) findings.push({ kind: "foreign-target", ...at, target });
+    for (const one of change.unready) findings.push({ kind: "unready", ...at, ...one });
     for (const target of change.waiting) findings.push({ kind: "waiting", ...at, target });
     const { unbind, staleConflict, foreign, bind } = change;
     if (goes && place.targets.length === unbind.length + staleConflict.length + foreign.length) over.add(place);
@@ -133,11 +186,12 @@ function asWanted({ place, wanted, rule }: PlacePair, { serving, broken }: PlanI
 function changesOf(
   place: Place,
   wanted: readonly WantedBackend[] | undefined,
-  { cache: all, holderOf, isClaimed, serving, drained, broken }: PlanInput,
+  { cache: all, holderOf, isClaimed, serving, drained, broken, lowering }: PlanInput,
   replaced?: true,
 ): TargetChanges {
   const cache = replaced === undefined ? all : undefined;
   const known = cache?.recall(place, wanted);
+  const weighs = lowering?.(place);
   if (known !== undefined) return known;
   const holders = new Set<string>();
   let lasting = true;
@@ -145,6 +199,7 @@ function changesOf(
     place,
     wanted,
     replaced,
+    lowering: weighs,
     serving: (target) => serving(place, target),
     holderOf: (ip) => {
       const holder = holderOf(ip);
@@ -162,6 +217,7 @@ function changesOf(
       return drained(place, target);
     },
   });
-  if (lasting) cache?.keep({ place, wanted, changes, holders });
+  const isTimed = changes.unready.some(({ why }) => why !== "lowered" && why !== "none-ready");
+  if (lasting && !isTimed && changes.lower.length === 0) cache?.keep({ place, wanted, changes, holders });
   return changes;
 }

@@ -1,6 +1,7 @@
 import type { WantedBackend } from "../intent/backends.ts";
 import { type BoundSlot, type Place, type Slot, slotOf, type Target, targetKey, type WeightedSlot } from "../load-balancer.ts";
 import { STAYING_SHARE } from "../safety/brake.ts";
+import { type Bound, type Lowering, planWeights, type Unready } from "./plan-weights.ts";
 
 /** What the planner must know about the Pod behind a bound address. */
 export type Holder =
@@ -30,6 +31,8 @@ export type TargetView = {
   readonly drained: (target: Target) => boolean;
   /** What is wanted instead of this whole place serves elsewhere; undefined: what is wanted here decides. */
   readonly replaced?: true | undefined;
+  /** What takes the weight of Pods that are not ready; default: nothing does. */
+  readonly lowering?: Lowering | undefined;
 };
 
 /** Changes of one place's backends, by lane; the caller merges places and cuts them into full calls. */
@@ -40,6 +43,14 @@ export type TargetChanges = {
   readonly drain: readonly WeightedSlot[];
   readonly bind: readonly BoundSlot[];
   readonly unbind: readonly Slot[];
+  /** Weights that come back. `raiseFirst`: before the drains, else with them. */
+  readonly raise: readonly WeightedSlot[];
+  readonly raiseFirst: boolean;
+  /** Weights that become 0 because Pods are not ready. */
+  readonly lower: readonly WeightedSlot[];
+  readonly unready: readonly Unready[];
+  /** When time alone changes `lower`; milliseconds since the epoch. */
+  readonly dueMs: number | undefined;
   readonly tune: readonly WeightedSlot[];
   /** Bound by somebody else into our place: left alone and reported. */
   readonly foreign: readonly Target[];
@@ -67,18 +78,26 @@ export function planTargets(view: TargetView): TargetChanges {
   const isInTheWay = (target: Target): void => void (target.weight > 0 ? conflict : staleConflict).push(slot(target));
   const foreign: Target[] = [];
   const waiting: Target[] = [];
+  const bound: Bound[] = [];
+  const goes = new Set<Target>();
   let { replaced }: { replaced?: boolean | undefined } = view; // found out only if somebody has to leave
 
   for (const [key, target] of boundByKey) {
     const backend = wantedByKey.get(key);
     const holder = view.holderOf(target.ip);
     if (backend !== undefined) {
-      if (holder.kind !== "foreign" && holder.kind !== "terminating" && holder.podUid !== backend.podUid) isInTheWay(target);
-      else if (target.weight !== backend.weight) tune.push({ ...slot(target), weight: backend.weight });
+      if (holder.kind !== "foreign" && holder.kind !== "terminating" && holder.podUid !== backend.podUid) {
+        isInTheWay(target);
+        goes.add(target);
+        continue;
+      }
+      bound.push({ target, backend });
+      if (target.weight > 0 && target.weight !== backend.weight) tune.push({ ...slot(target), weight: backend.weight });
       continue;
     }
     replaced ??= wanted !== undefined && areReplaced(view, wantedByKey, boundByKey);
     const way = wayOut(holder, target, replaced);
+    if (way === "conflict" || way === "leave") goes.add(target);
     if (way === "foreign") foreign.push(target);
     else if (way === "wait") waiting.push(target);
     else if (way === "conflict") isInTheWay(target);
@@ -87,8 +106,15 @@ export function planTargets(view: TargetView): TargetChanges {
   }
   const bind: BoundSlot[] = [];
   for (const [key, backend] of wantedByKey) if (backend.bindable && !boundByKey.has(key)) bind.push(boundSlot(place, backend));
-  for (const lane of [conflict, staleConflict, drain, unbind, tune, bind, foreign, waiting]) if (lane.length > 1) lane.sort(byAddress);
-  return { conflict, staleConflict, drain, unbind, tune, bind, foreign, waiting };
+  const weights = planWeights({ bound, goes, all: place.targets, serving: view.serving, lowering: view.lowering });
+  const raise = weights.raise.map(({ target, backend }): WeightedSlot => ({ ...slot(target), weight: backend.weight }));
+  const lower = weights.lower.map((target): WeightedSlot => ({ ...slot(target), weight: 0 }));
+  const low = new Set(weights.lower.map(targetKey));
+  const tuned = low.size === 0 ? tune : tune.filter((one) => !low.has(targetKey(one)));
+  for (const lane of [conflict, staleConflict, drain, unbind, raise, lower, tuned, bind, foreign, waiting])
+    if (lane.length > 1) lane.sort(byAddress);
+  const { raiseFirst, unready, dueMs } = weights;
+  return { conflict, staleConflict, drain, unbind, raise, raiseFirst, lower, unready, dueMs, tune: tuned, bind, foreign, waiting };
 }
 
 /** Written out field by field, because thousands are made at once. */

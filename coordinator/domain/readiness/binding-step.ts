@@ -36,6 +36,7 @@ export function stepOf(facts: BindingFacts): Step {
   if (typeof place === "string") return missing(place, facts.notCreated);
   if (target === undefined) return unbound(facts, bindable);
   if (facts.strange) return strange(bindable);
+  if (target.weight === 0 && !bindable) return LOWERED;
   if (target.weight === 0) return { kind: "bindable", because: "bound with weight 0, the weight is being restored" };
   if (!place.healthCheck.enabled && facts.isCheckOff) return { kind: "healthy", checked: false };
   if (facts.health === "Alive") return { kind: "healthy", checked: true };
@@ -64,6 +65,13 @@ const NOT_READY: Step = {
   kind: "pending",
   reason: "ContainersNotReady",
   because: "its containers are not ready: see the Pod's own conditions and readiness probes",
+};
+
+const LOWERED: Step = {
+  kind: "pending",
+  reason: "ContainersNotReady",
+  because:
+    "its containers are not ready, so it is bound with weight 0 and gets no new traffic: see the Pod's own conditions and readiness probes",
 };
 
 /** The former binding is removed, or becomes this Pod's where the policy removes nothing. */

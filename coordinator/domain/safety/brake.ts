@@ -63,8 +63,8 @@ export function brake(loads: Pick<ReadonlyMap<string, PlaceLoad>, "get">, remova
   });
 }
 
-/** Nothing that was stable for ten minutes: nothing to protect. */
-function floorOf(history: readonly Level[], nowMs: number): number {
+/** Pure: so many of what was stable in the last ten minutes have to stay. Nothing was: nothing to protect. */
+export function floorOf(history: readonly Level[], nowMs: number): number {
   const most = Math.max(0, ...history.filter(({ untilMs }) => untilMs > nowMs - WINDOW_MS).map(({ stable }) => stable));
   return most === 0 ? 0 : Math.max(1, Math.ceil(most * STAYING_SHARE));
 }
@@ -91,7 +91,7 @@ export function removedSlots(
   boundIn: (listenerId: string, locationIds?: readonly string[]) => readonly Slot[],
 ): Slot[] {
   return calls.flatMap((call): readonly Slot[] => {
-    if (call.lane === "drain") return call.weights;
+    if (call.lane === "drain") return call.weights.filter(({ weight }) => weight === 0);
     if (call.lane === "delete") {
       const all = "rules" in call ? boundIn(call.rules.listenerId, call.rules.locationIds) : call.listenerIds.flatMap((id) => boundIn(id));
       return all.filter((slot) => weightOf(slot) > 0);

@@ -14,13 +14,23 @@ export const RETIRE = ["off", "on", "keep-traffic"] as const satisfies readonly 
  */
 export const keepsAll = (policy: Policy): boolean => policy === "no-unbind";
 
+/** A drain may raise the weights of others; a weight of 0 takes traffic away whatever its lane. */
+function withoutRemovals(call: Call): readonly Call[] {
+  if ("weights" in call) {
+    const weights = call.weights.filter(({ weight }) => weight > 0);
+    if (call.lane !== "drain" && weights.length === call.weights.length) return [call];
+    return weights.length === 0 ? [] : [{ lane: call.lane === "drain" ? "bind" : call.lane, weights }];
+  }
+  return call.lane === "conflict" || call.lane === "unbind" || call.lane === "delete" ? [] : [call];
+}
+
 /** Pure: the calls of a plan that the policy lets pass, in their order. */
 export function allowedCalls(policy: Policy, calls: readonly Call[]): readonly Call[] {
   switch (policy) {
     case "enforce":
       return calls;
     case "no-unbind":
-      return calls.filter(({ lane }) => lane !== "conflict" && lane !== "drain" && lane !== "unbind" && lane !== "delete");
+      return calls.flatMap(withoutRemovals);
     case "observe":
       return [];
     default:

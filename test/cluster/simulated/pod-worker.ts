@@ -20,6 +20,9 @@ const RETRY_MS = 200;
  */
 export const EXTERNAL = "simulated-cluster/external";
 
+/** Value "true" on a Pod whose readiness probe is to fail from now on: its containers go on serving, and their status says "not ready". */
+export const UNREADY = "simulated-cluster/unready";
+
 export class PodWorker {
   readonly #deps: WorkerDeps;
   #pod: Pod;
@@ -33,6 +36,7 @@ export class PodWorker {
   #graceEndsAtMs = Number.POSITIVE_INFINITY;
   #work: Promise<void>;
   #terminating = false;
+  #isStarted = false;
 
   constructor(deps: WorkerDeps, pod: Pod) {
     this.#deps = deps;
@@ -55,12 +59,18 @@ export class PodWorker {
   see(pod: Pod): void {
     this.#keepNewer(pod);
     this.#status.trigger();
+    const containersReady = this.#isStarted && !this.#isUnready;
+    if (!this.#terminating && this.#runtime.containersReady !== containersReady) this.#be({ containersReady });
     const grace = pod.metadata.deletionGracePeriodSeconds;
     if (pod.metadata.deletionTimestamp === undefined || grace === undefined) return;
     this.#endGraceIn(grace * 1000);
     if (this.#terminating) return;
     this.#terminating = true;
     this.#work = this.#terminate();
+  }
+
+  get #isUnready(): boolean {
+    return this.#pod.metadata.annotations?.[UNREADY] === "true";
   }
 
   /** The object is gone, or the kubelet stops: SIGKILL, and the address is free. */
@@ -90,7 +100,9 @@ export class PodWorker {
     this.#applications = containers.map((container) => startApplication(container, pod.metadata.name, address));
     try {
       await Promise.all(this.#applications.map(({ ready }) => ready));
-      if (!this.#terminating && !this.#over.signal.aborted) this.#be({ containersReady: true });
+      if (this.#terminating || this.#over.signal.aborted) return;
+      this.#isStarted = true;
+      this.#be({ containersReady: !this.#isUnready });
     } catch (err) {
       if (this.#terminating || this.#over.signal.aborted) return; // it was ended before it was ready
       log.error({ err, pod: pod.metadata.name }, "simulated application cannot listen");

@@ -7,12 +7,18 @@ import { slots } from "../stage.ts";
 
 const causes: Causes = {
   pod: ({ ip }, podUid) => `Pod ${podUid ?? ip}`,
+  weight: ({ ip, weight }) => `${ip} gets ${weight}`,
   owner: (listener) => `Service of ${listener}`,
   gone: (listenerId, what) => `${what} of ${listenerId} is gone`,
 };
 const CASES: readonly [Call, readonly string[]][] = [
   [{ lane: "bind", targets: slots("lbl-1", 2) }, ["Pod pod-0", "Pod pod-1"]],
-  [{ lane: "drain", weights: slots("lbl-1", 1) }, ["Pod 10.244.0.1"]],
+  [
+    { lane: "drain", weights: [...slots("lbl-1", 1), ...slots("lbl-1", 1, 1).map((slot) => ({ ...slot, weight: 0 }))] },
+    ["10.244.0.1 gets 10", "Pod 10.244.0.2"],
+  ],
+  [{ lane: "bind", weights: slots("lbl-1", 1) }, ["10.244.0.1 gets 10"]],
+  [{ lane: "tune", weights: slots("lbl-1", 2).map((slot) => ({ ...slot, weight: 0 })) }, ["10.244.0.1 gets 0", "10.244.0.2 gets 0"]],
   [{ lane: "conflict", slots: slots("lbl-1", 1) }, ["Pod 10.244.0.1"]],
   [{ lane: "unbind", slots: slots("lbl-1", 1) }, ["Pod 10.244.0.1"]],
   [{ lane: "structure", create: { protocol: "TCP", healthCheck: {}, listeners: [{ name: "cd-1", port: 80 }] } }, ["Service of cd-1"]],

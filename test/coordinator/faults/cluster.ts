@@ -187,6 +187,10 @@ export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly 
     /** What a person writes on the Service of an app, in place of what was written there before. */
     annotate: (app: string, annotations: Readonly<Record<string, string>>): void =>
       edit(app, { annotations: { ...serviceOf(app, apps.indexOf(app)).annotations, ...annotations } }),
+    /** The containers of these Pods are ready now, or are not. */
+    setReady: (uids: readonly string[], containersReady: boolean): void => {
+      for (const uid of uids) change(uid, { containersReady, containersReadyAtMs: clock.now() });
+    },
     /** The containers of all Pods are ready now. */
     readyTogether: (): void => {
       for (const uid of pods.keys()) change(uid, { containersReady: true, containersReadyAtMs: clock.now() });

@@ -38,9 +38,10 @@ async function aWorld(rules: readonly [Rule, ...Rule[]], count = 2) {
     addressClaims,
     mirror,
     clock,
-    writer: { running: () => undefined, overQuota: () => 0 },
+    writer: { running: () => undefined, overQuota: () => 0, weightsLast: () => false },
+    unreadyPods: { sinceMs: () => undefined },
     refusedItems: { keepsRefusing: (_id, slot) => refused.has(slot) },
-    guard: { hold: (_actual, calls) => calls },
+    guard: { hold: (_actual, calls) => calls, floorOf: () => 0 },
     quotas: () => undefined,
     settings: { clusterId: CLUSTER, drainMs: DRAIN_MS, rulesPerCall: 20, policy: "enforce" },
   });

@@ -89,7 +89,7 @@ suite("a refused bind", () => {
       let calls = 0;
       while (bound.size < 499) {
         const [call] = refusedItems.openCalls("lb-1", [bind(...all.filter((one) => !bound.has(one)))], 0);
-        assert.ok(call?.lane === "bind" && calls < 20, `${bad}: ${bound.size} bound after ${calls} calls`);
+        assert.ok(call !== undefined && "targets" in call && calls < 20, `${bad}: ${bound.size} bound after ${calls} calls`);
         calls++;
         const isBad = call.targets.some((one) => one === all[bad]);
         if (isBad) refusedItems.failed("lb-1", call, refusal("InvalidParameterValue"), 0);
@@ -111,7 +111,7 @@ suite("a refused bind", () => {
     const sizes: number[] = [];
     for (let left = [...bad]; left.length > 0; ) {
       const [call] = refusedItems.openCalls("lb-1", [bind(...left)], 1_000);
-      assert.ok(call?.lane === "bind");
+      assert.ok(call !== undefined && "targets" in call);
       sizes.push(call.targets.length);
       refusedItems.worked("lb-1", call, 1_000);
       left = left.filter((one) => !call.targets.includes(one));

@@ -136,7 +136,7 @@ function carryOut(seed: number, look: (step: { input: PlanInput; plan: Plan; cal
     const [call] = plan.calls;
     if (call === undefined) return;
     look({ input: input({ actual }), plan, call });
-    if (call.lane === "bind") for (const { ip, podUid } of call.targets) addressClaims.set(ip, podUid);
+    if ("targets" in call) for (const { ip, podUid } of call.targets) addressClaims.set(ip, podUid);
     if ("slots" in call)
       for (const { ip } of call.slots) if (addressClaims.get(ip)?.startsWith("former")) addressClaims.set(ip, `pod-${ip.split(".")[3]}`);
     actual = { ...actual, listeners: applyCall(actual.listeners, call, idsFor(call, step)) };

@@ -4,7 +4,7 @@ import type { WantedBackend } from "../../../../coordinator/domain/intent/backen
 import { type Holder, planTargets, type TargetChanges, type TargetView } from "../../../../coordinator/domain/plan/plan-targets.ts";
 import { aBackend, aListener, aTarget } from "../../../builders.ts";
 
-const LANES = ["conflict", "staleConflict", "drain", "bind", "unbind", "tune", "foreign", "waiting"] as const;
+const LANES = ["conflict", "staleConflict", "drain", "bind", "unbind", "raise", "lower", "tune", "foreign", "waiting"] as const;
 /** Only the lanes that have something, by address, e.g. { drain: ["10.244.1.1"] }. */
 const lanes = (changes: TargetChanges): Record<string, string[]> =>
   Object.fromEntries(LANES.flatMap((lane) => (changes[lane].length === 0 ? [] : [[lane, changes[lane].map(({ ip }) => ip)]])));
@@ -114,6 +114,11 @@ const CASES: readonly (readonly [title: string, view: TargetView, expected: Reco
   [
     "restores the weight of a backend that is wanted again",
     view({ place: aListener({ targets: [aTarget({ weight: 0 })] }), wanted: [aBackend()] }),
+    { raise: ["10.244.1.1"] },
+  ],
+  [
+    "puts back a weight that differs",
+    view({ place: aListener({ targets: [aTarget({ weight: 3 })] }), wanted: [aBackend()] }),
     { tune: ["10.244.1.1"] },
   ],
   [
