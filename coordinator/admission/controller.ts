@@ -6,6 +6,7 @@ import type { Logger } from "../../common/log.ts";
 import type { AdmissionMode } from "../domain/admission/mode.ts";
 import type { OwnershipMode, ServiceRecord } from "../domain/intent/service.ts";
 import type { Problem } from "../domain/problem.ts";
+import type { Retire } from "../domain/safety/policy.ts";
 import type { ServingSource } from "../tls/serving.ts";
 import { type CheckCause, type CheckResult, makeAdmissionCheck } from "./check.ts";
 import { makeWebhookKeeper } from "./keeper.ts";
@@ -26,6 +27,8 @@ export type AdmissionDeps = {
   readonly namespace: string;
   readonly gateType: string;
   readonly ownership: OwnershipMode;
+  /** True: the product is about to be taken away, and nothing is injected any more. */
+  readonly retired: boolean;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: AdmissionMetrics;
@@ -43,7 +46,7 @@ export interface Admission {
 }
 
 function makeAdmission(deps: AdmissionDeps): Admission {
-  const { serving, host, port, namespace, gateType, ownership, clock, log, metrics } = deps;
+  const { serving, host, port, namespace, gateType, ownership, retired, clock, log, metrics } = deps;
   const selecting = new SelectingServices(ownership);
   const review = makeReview(selecting.selects, gateType);
   return {
@@ -53,7 +56,7 @@ function makeAdmission(deps: AdmissionDeps): Admission {
       const shared = { client, serving, namespace, clock, log, tell };
       const keeper = makeWebhookKeeper({
         ...shared,
-        retired: false,
+        retired,
         onRepaired: () => {
           metrics.onRepaired();
           check.soon();
@@ -65,7 +68,7 @@ function makeAdmission(deps: AdmissionDeps): Admission {
           return check.last;
         },
         run: async (signal) => {
-          await Promise.all([keeper.run(signal), check.run(signal)]);
+          await Promise.all([keeper.run(signal), ...(retired ? [] : [check.run(signal)])]);
         },
       };
     },
@@ -76,13 +79,15 @@ type Wish = Pick<AdmissionDeps, "gateType" | "ownership"> & {
   readonly admission: AdmissionMode;
   readonly listenHost: string;
   readonly webhookPort: number;
+  readonly retire: Retire;
 };
 
 /** The webhook that the configuration asks for; undefined: Pods get their gate from somebody else. */
 export const admissionOf = (
-  { admission, listenHost: host, webhookPort: port, gateType, ownership }: Wish,
-  deps: Omit<AdmissionDeps, "host" | "port" | "gateType" | "ownership">,
-): Admission | undefined => (admission === "webhook" ? makeAdmission({ ...deps, host, port, gateType, ownership }) : undefined);
+  { admission, listenHost: host, webhookPort: port, gateType, ownership, retire }: Wish,
+  deps: Omit<AdmissionDeps, "host" | "port" | "gateType" | "ownership" | "retired">,
+): Admission | undefined =>
+  admission === "webhook" ? makeAdmission({ ...deps, host, port, gateType, ownership, retired: retire !== "off" }) : undefined;
 
 /** What of it runs on every replica. */
 export const partsOf = (admission: Admission | undefined): readonly Part[] =>

@@ -11,6 +11,7 @@ import {
   LEADER_LEASE,
   RECORD_PREFIX,
   SERVING_SECRET,
+  WEBHOOK_CONFIGURATION,
 } from "../../common/names.ts";
 
 /** What a Job of the chart found: `ok` is its success, `text` is for the person who installs or removes. */
@@ -58,6 +59,7 @@ export async function removeOwnObjects(client: KubeClient, namespace: string): P
     ...ours.map((name) => kubePath`/api/v1/namespaces/${namespace}/configmaps/${name}`),
     ...[CA_SECRET, SERVING_SECRET].map((name) => kubePath`/api/v1/namespaces/${namespace}/secrets/${name}`),
     kubePath`/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/${LEADER_LEASE}`,
+    kubePath`/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/${WEBHOOK_CONFIGURATION}`,
   ];
   for (const path of paths) await client.delete(path).catch(unlessGone);
   return { ok: true, text: `removed ${paths.join(", ")}` };

@@ -99,7 +99,7 @@ test("whatever is deleted, edited or corrupted is mended within 5 s, and Pods go
   const encoded = (text: string): string => Buffer.from(text).toString("base64");
   const stranger = await issueAuthority(Date.now());
   const secret = (name: string, data: object) => world.client.patch(`${OURS}/secrets/${name}`, { data }, "merge");
-  const webhooks = async () => (await world.client.get<{ webhooks: Record<string, unknown>[] }>(CONFIGURATION)).webhooks;
+  const webhooks = async () => (await world.client.get<{ webhooks?: Record<string, unknown>[] }>(CONFIGURATION)).webhooks ?? [];
   const damages: Readonly<Record<string, () => Promise<unknown>>> = {
     "the configuration is deleted": () => world.client.delete(CONFIGURATION),
     "its webhooks are taken out": () => world.client.patch(CONFIGURATION, { webhooks: [] }, "merge"),
