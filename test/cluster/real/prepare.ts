@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "../../../deploy/tools/build.ts";
 import { ARCHITECTURES } from "../../../deploy/tools/debian.ts";
+import { prepareHealthProbe } from "../../../deploy/tools/health-probe.ts";
 import { prepareHelm } from "../../../deploy/tools/helm.ts";
 import { makeImage } from "../../../deploy/tools/image.ts";
 import { findBinaries } from "./binaries.ts";
@@ -52,6 +53,8 @@ async function prepareTools() {
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
+  const noProbe = prepareHealthProbe(process.env);
+  if (noProbe !== undefined) process.stderr.write(`no grpc-health-probe: ${noProbe}\n`);
   const helm = prepareHelm(process.env);
   return helm.kind === "found" ? ({ kind: "found", binaries: { helm: helm.file } } as const) : helm;
 }
