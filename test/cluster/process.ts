@@ -11,6 +11,8 @@ export type ProcessOptions = {
   /** Relative to the repository, e.g. "agent/main.ts". */
   readonly script: string;
   readonly args?: readonly string[];
+  /** Of Node, e.g. ["--max-semi-space-size=1"]. */
+  readonly flags?: readonly string[];
   /** Command line that the program's is put behind, e.g. ["nsenter", "--net=/proc/4711/ns/net", "--"]; it must become the program by exec. */
   readonly behind?: readonly string[];
   /** The whole environment, PATH apart. */
@@ -38,7 +40,13 @@ export function startProcess(options: ProcessOptions): RunningProcess {
   const log = openSync(options.logFile, "a");
   const env = { PATH: process.env["PATH"] ?? "", ...networkEnv(), ...options.env };
   // Standard input is a pipe that we never write to: programs with --exit-with-parent read its end when we are gone.
-  const [file = "", ...args] = [...(options.behind ?? []), process.execPath, options.script, ...(options.args ?? [])];
+  const [file = "", ...args] = [
+    ...(options.behind ?? []),
+    process.execPath,
+    ...(options.flags ?? []),
+    options.script,
+    ...(options.args ?? []),
+  ];
   const child = spawn(file, args, { cwd: ROOT, env, stdio: ["pipe", log, log] });
   closeSync(log);
   child.stdin?.on("error", () => undefined);

@@ -45,6 +45,8 @@ export type ProductOptions = {
   readonly agentEnv?: Readonly<Record<string, string>>;
   /** Command line that every process is put behind, e.g. ["setpriv", "--pdeathsig", "TERM"] where nothing else ends it with us. */
   readonly behind?: readonly string[];
+  /** What is run instead of the sources, e.g. bundles with the flags that an installation gives Node. */
+  readonly programs?: Readonly<Record<"agent" | "coordinator", Pick<Parameters<typeof startProcess>[0], "script" | "flags">>>;
   /** What brings a program onto a Node's own network, e.g. RealNodes.enter. Default: agents run where everything runs. */
   readonly enter?: (node: string) => readonly string[];
 };
@@ -129,7 +131,13 @@ export function makeProduct(options: ProductOptions): Product {
       ...options.coordinatorEnv,
     };
     const logFile = join(directory, replica === 0 ? "coordinator.log" : `coordinator-${replica}.log`);
-    const coordinator = launch({ name: `coordinator ${replica}`, script: "coordinator/main.ts", env, logFile });
+    const coordinator = launch({
+      name: `coordinator ${replica}`,
+      script: "coordinator/main.ts",
+      ...options.programs?.coordinator,
+      env,
+      logFile,
+    });
     coordinators.set(replica, coordinator);
     await ready(coordinator, opsUrls[replica] ?? "");
     await routeWebhook(
@@ -179,7 +187,7 @@ export function makeProduct(options: ProductOptions): Product {
     };
     const behind = options.enter?.(node) ?? [];
     const logFile = join(directory, `agent-${node}.log`);
-    const agent = launch({ name: `agent ${node}`, script: "agent/main.ts", behind, env, logFile });
+    const agent = launch({ name: `agent ${node}`, script: "agent/main.ts", ...options.programs?.agent, behind, env, logFile });
     agents.set(node, agent);
     if (wait) await ready(agent, `http://${host}:${PORTS.ops}`);
     return agent;

@@ -56,7 +56,7 @@ export function optionsOrExit(args: readonly string[]): DemoOptions {
 }
 
 /** Throws an Error that names the option, its value and what would do. Undefined: help was asked for. */
-function readOptions(args: readonly string[]): DemoOptions | undefined {
+export function readOptions(args: readonly string[]): DemoOptions | undefined {
   const { values } = parseArgs({
     args: [...args],
     options: {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { TEST_KEY } from "../cloud/runtime/options.ts";
 import { type AddressPlan, claimSlot } from "../cluster/network.ts";
 import { firstJson, type RunningProcess, startProcess } from "../cluster/process.ts";
-import { makeProduct, type Product } from "../cluster/product.ts";
+import { makeProduct, type Product, type ProductOptions } from "../cluster/product.ts";
 import type { Cluster } from "../cluster/simulated/cluster.ts";
 import { writeAccount } from "./account.ts";
 import { borrowCluster } from "./borrowed.ts";
@@ -35,7 +35,12 @@ async function sweep(): Promise<void> {
 }
 
 /** Starts everything; what must be undone is in `steps` as soon as it exists, so that an interrupted start leaves nothing behind. */
-export async function setStage(options: DemoOptions, steps: Steps, say: (text: string) => void): Promise<Stage> {
+export async function setStage(
+  options: DemoOptions,
+  steps: Steps,
+  say: (text: string) => void,
+  programs?: ProductOptions["programs"],
+): Promise<Stage> {
   const { plan, release } = await claimSlot();
   steps.push(release);
   await sweep();
@@ -70,7 +75,14 @@ export async function setStage(options: DemoOptions, steps: Steps, say: (text: s
   const { cluster, nodes, agents } = ground;
   // The default of an installation: only what is addressed to us. The cluster of --cluster kubeconfig may have other Services.
   const coordinatorEnv = { OWNERSHIP: "class", ...ground.coordinatorEnv };
-  const product = makeProduct({ ...ground, coordinatorEnv, cloudEndpoint: cloud.endpoint, keys: [TEST_KEY], directory });
+  const product = makeProduct({
+    ...ground,
+    coordinatorEnv,
+    cloudEndpoint: cloud.endpoint,
+    keys: [TEST_KEY],
+    directory,
+    ...(programs !== undefined && { programs }),
+  });
   steps.push(() => product.stop(), ground.leave ?? (() => Promise.resolve()));
   processes.push(await product.startCoordinator());
   for (const node of agents) processes.push(await product.startAgent(node));
