@@ -6,7 +6,7 @@ import type { PodFact } from "../common/vocabulary.ts";
 import { type ClbApi, makeClbApi } from "./cloud/clb-api.ts";
 import type { Answered } from "./cloud/clb-call.ts";
 import { type ClbApiError, refusedCallOf } from "./cloud/clb-error.ts";
-import { RateLimit } from "./cloud/rate-limit.ts";
+import { RateLimit, type RateLimitHooks } from "./cloud/rate-limit.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
 import type { AdmissionMode } from "./domain/admission/mode.ts";
 import type { OwnershipMode, ServiceRecord } from "./domain/intent/service.ts";
@@ -30,6 +30,7 @@ import { EndEvidence } from "./safety/end-evidence.ts";
 import { EndInquiry, type EndInquiryDeps } from "./safety/end-inquiry.ts";
 import { releasedAt } from "./safety/releases.ts";
 import { RemovalGuard } from "./safety/removal-guard.ts";
+import { makeEndingAt } from "./state/ending-at.ts";
 import type { NodeFindings } from "./state/node-findings.ts";
 import type { PodFacts } from "./state/pod-facts.ts";
 import { makeState, type State } from "./state/state.ts";
@@ -89,7 +90,13 @@ const THROTTLE_PAUSE_MS = 1_000;
 export function makeControllers(deps: ControllersDeps): Controllers {
   const { client, clock, log, metrics, settings, tell } = deps;
   const { clusterId, gateType, policy, drainMs, retire } = settings;
-  const { rateLimit, api } = cloudOf(deps, { onAnswer: (answer) => onAnswer(answer), doubt: (id) => loadBalancers.doubt(id) });
+  const { rateLimit, api } = cloudOf(deps, {
+    onAnswer: (answer) => onAnswer(answer),
+    doubt: (id) => loadBalancers.doubt(id),
+    onTurn: (_action, id) => wakeUps.loadBalancerDue(id),
+    isUrgent: (id) => endingAt(id),
+    isBusy: (id) => loadBalancers.writer.running(id) !== undefined,
+  });
   const onOutcome = (queue: string) => (outcome: string, seconds: number) => metrics.onPass(queue, outcome, seconds);
   const state = makeState(deps, {
     mirrorChanged: (id, change) => wakeUps.mirrorChanged(id, change),
@@ -102,6 +109,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     },
   });
   const { mirror, pods } = state;
+  const endingAt = makeEndingAt({ ...state, clock });
   const awaited = makeAwaited({ ...state, clock, waitingForGate: pods.waitingForGate });
   const findings = findingsDeps(state, deps, (id, afterMs) => loadBalancers.queue.add(id, afterMs));
   const onAnswer = makeRefusalTeller({ ...state, tell, onChange: () => wakeUps.accessChanged() });
@@ -166,7 +174,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
 }
 
 /** `doubt`: what was written to this load balancer and had ended well has failed after all. */
-type CloudHooks = { readonly onAnswer: (answer: CloudAnswer) => void; readonly doubt: (loadBalancerId: string) => void };
+type CloudHooks = RateLimitHooks & { readonly onAnswer: (answer: CloudAnswer) => void; readonly doubt: (loadBalancerId: string) => void };
 
 const gaugesOf = (
   queues: Readonly<Record<string, { readonly depth: number }>>,
@@ -187,9 +195,9 @@ const noting =
 
 function cloudOf(
   { clock, log, transport, metrics, settings }: ControllersDeps,
-  { onAnswer, doubt }: CloudHooks,
+  { onAnswer, doubt, ...hooks }: CloudHooks,
 ): { readonly rateLimit: RateLimit; readonly api: ClbApi } {
-  const rateLimit = new RateLimit(clock, { perSecond: settings.callsPerSecond, pauseAfterThrottlingMs: THROTTLE_PAUSE_MS });
+  const rateLimit = new RateLimit(clock, { perSecond: settings.callsPerSecond, pauseAfterThrottlingMs: THROTTLE_PAUSE_MS }, hooks);
   const passOn = ({ error, ...answer }: Answered): void => {
     const refused = error && refusedCallOf(error);
     if (error === undefined || refused !== undefined) onAnswer({ ...answer, refused });

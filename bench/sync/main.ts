@@ -6,7 +6,8 @@ import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { argumentsOrExit, checkJsonFile, exitAfter, namedOrFormer, positive } from "../arguments.ts";
 import { changes } from "./changes.ts";
-import { changesText, failings, LEGEND, rolloutFailings, rolloutTable, rowsTable } from "./print.ts";
+import { newLeader } from "./new-leader.ts";
+import { changesText, failings, LEGEND, newLeaderFailings, newLeaderText, rolloutFailings, rolloutTable, rowsTable } from "./print.ts";
 import { rollout } from "./rollout.ts";
 import { type ResultRow, virtualRows, wireRow } from "./rows.ts";
 import { PUBLISHED, type PublishedRow } from "./tables.ts";
@@ -33,6 +34,8 @@ const FLAGS = {
 /** Rules per CreateRule, which is documented nowhere (clb-api.md §9): 20 fits the published tables, 50 fills a listener at once. */
 const RULES_PER_CALL = { A: [20], B: [20, 50] } as const;
 const LOAD_BALANCERS = [4, 10];
+/** As many as an account may have by default in a region (DescribeQuota). */
+const LEADER_LOAD_BALANCERS = 300;
 /** How far ours over the wire may be from ours in virtual time. */
 const WIRE_TOLERANCE = 0.05;
 
@@ -53,6 +56,11 @@ async function main({ quick, wire, scale, json, noRollout }: ReturnType<typeof r
   console.log("Seconds of the cloud's time, profile tke2020, one load balancer. Columns: published/measured.\n");
   console.log(`${rowsTable(rows)}\n\n${LEGEND}`);
   const failed = failings(rows);
+  const leader = quick ? undefined : await newLeader(LEADER_LOAD_BALANCERS);
+  if (leader !== undefined) {
+    console.log(`\n${newLeaderText(leader)}`);
+    failed.push(...newLeaderFailings(leader));
+  }
 
   const wired: ResultRow[] = [];
   if (wire) {
@@ -63,7 +71,7 @@ async function main({ quick, wire, scale, json, noRollout }: ReturnType<typeof r
   }
   const real = quick || noRollout ? undefined : await inRealTime();
   failed.push(...rolloutFailings(real?.rollouts ?? []));
-  if (json !== undefined) await writeFile(json, `${JSON.stringify({ rows, wire: wired, ...real }, undefined, 2)}\n`);
+  if (json !== undefined) await writeFile(json, `${JSON.stringify({ rows, wire: wired, newLeader: leader, ...real }, undefined, 2)}\n`);
   for (const line of failed) console.error(`MISSED ${line}`);
   return failed.length === 0;
 }

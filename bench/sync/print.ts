@@ -1,4 +1,5 @@
 import type { ChangesFigures } from "./changes.ts";
+import { ALL_READ_TIMES, type NewLeaderFigures } from "./new-leader.ts";
 import type { RolloutFigures } from "./rollout.ts";
 import type { ResultRow } from "./rows.ts";
 
@@ -97,6 +98,15 @@ export function changesText(figures: ChangesFigures): string {
   return `${changes} Pods replaced one by one on ${loadBalancers} load balancers: ${bound}, ${writesPerChange.toFixed(2)} writes each, ${overlaps} overlapping`;
 }
 
+export function newLeaderText(figures: NewLeaderFigures): string {
+  const { loadBalancers, pages, reads, allReadSeconds, boundSeconds, drainSeconds } = figures;
+  const goal = `goal ${(ALL_READ_TIMES * boundSeconds).toFixed(1)} s`;
+  return `a new leader of ${loadBalancers} load balancers: all read after ${allReadSeconds.toFixed(1)} s (${goal}) by ${pages} pages and ${reads} reads by name; a Pod that ends meanwhile is drained after ${drainSeconds.toFixed(2)} s`;
+}
+
+export const newLeaderFailings = ({ allReadSeconds, boundSeconds }: NewLeaderFigures): string[] =>
+  allReadSeconds <= ALL_READ_TIMES * boundSeconds ? [] : [`a new leader: all read after ${allReadSeconds} s, bound ${boundSeconds} s`];
+
 /** Columns of text, flush right. */
 function aligned(lines: readonly (readonly string[])[]): string {
   const widths: number[] = [];
@@ -114,7 +124,12 @@ export function failings(rows: readonly ResultRow[]): string[] {
       return `${name}: column ${index + 1} is ${seconds(measured)} s, published ${seconds(published)} s: more than 10 % apart`;
     });
     const slow = row.oursSeconds > 1.05 * row.limitSeconds ? [`${name}: ours is ${seconds(row.oursSeconds)} s, above 1.05 x L1`] : [];
+    const shared = (row.parallel ?? []).flatMap(({ loadBalancers, oursSeconds, limitSeconds }) =>
+      oursSeconds <= 1.05 * limitSeconds
+        ? []
+        : [`${name}: ${loadBalancers} load balancers take ${seconds(oursSeconds)} s, above 1.05 x ${seconds(limitSeconds)} s`],
+    );
     const behind = row.oursSeconds >= row.publishedSeconds[2] ? [`${name}: ours is behind the published third column`] : [];
-    return [...off, ...slow, ...behind];
+    return [...off, ...slow, ...shared, ...behind];
   });
 }

@@ -19,7 +19,7 @@ import type {
   SetLoadBalancerSecurityGroupsRequest,
 } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import { CLUSTER_TAG, OWNER_TAG } from "../../common/names.ts";
-import type { NewListeners, NewRules } from "../domain/call.ts";
+import type { Call, NewListeners, NewRules } from "../domain/call.ts";
 import {
   type BoundSlot,
   isLayer7,
@@ -48,6 +48,30 @@ export type NewLoadBalancer = {
   /** More parameters, by the cloud's own names; default: none. */
   readonly order?: LoadBalancerOrder;
 };
+
+/** The cloud's action that makes a call of a plan. */
+export function actionOf(call: Call): string {
+  switch (call.lane) {
+    case "bind":
+      return "BatchRegisterTargets";
+    case "conflict":
+    case "unbind":
+      return "BatchDeregisterTargets";
+    case "drain":
+      return "BatchModifyTargetWeight";
+    case "tune":
+      if ("weights" in call) return "BatchModifyTargetWeight";
+      return "rename" in call || call.locationId === undefined ? "ModifyListener" : "ModifyRule";
+    case "structure":
+      if ("loadBalancer" in call)
+        return call.loadBalancer.securityGroups === undefined ? "ModifyLoadBalancerAttributes" : "SetLoadBalancerSecurityGroups";
+      return "create" in call ? "CreateListener" : "CreateRule";
+    case "delete":
+      return "listenerIds" in call ? "DeleteLoadBalancerListeners" : "DeleteRule";
+    default:
+      return call satisfies never;
+  }
+}
 
 /** The calls that write. Each resolves when its task is over; an ambiguous ClbApiError says that the write may have taken effect. */
 export function makeClbWrites(clb: ClbCall) {

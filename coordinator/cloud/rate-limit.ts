@@ -51,6 +51,8 @@ const KEPT_MS = 1_000;
 export type RateLimitHooks = {
   /** These calls go before all others that wait. */
   readonly isUrgent?: (key: string) => boolean;
+  /** No turn of theirs is of use now: they keep their places. */
+  readonly isBusy?: (key: string) => boolean;
   /** The turn that was asked for with `place` has come, and is kept for a second. */
   readonly onTurn?: (action: string, key: string) => void;
 };
@@ -100,16 +102,18 @@ export class RateLimit {
   place(action: string, key: string): boolean {
     const bucket = this.#bucket(action);
     if ((bucket.kept.get(key) ?? 0) > this.#clock.now()) return true;
-    for (const waiter of bucket.queue) if (!waiter.isHere && waiter.key === key) return false;
-    if (bucket.queue.size === 0 && this.#spend(bucket)) {
-      this.#keep(bucket, key);
-      return true;
-    }
     const come = (): void => {
       this.#keep(bucket, key);
       this.#hooks.onTurn?.(action, key);
     };
-    bucket.queue.add({ key, isHere: false, go: come });
+    let mine: Waiter | undefined;
+    for (const waiter of bucket.queue) if (!waiter.isHere && waiter.key === key) mine = waiter;
+    if (mine === undefined) bucket.queue.add((mine = { key, isHere: false, go: come }));
+    if (this.#next(bucket) === mine && this.#spend(bucket)) {
+      bucket.queue.delete(mine);
+      this.#keep(bucket, key);
+      return true;
+    }
     if (bucket.timer === undefined) void this.#serve(bucket);
     return false;
   }
@@ -176,12 +180,15 @@ export class RateLimit {
     bucket.timer = undefined;
   }
 
-  /** Who waits for longest, of those that are urgent if there are any. */
+  /** Who waits for longest, of those that are urgent if there are any; undefined also if all are busy, who ask again when they are not. */
   #next({ queue }: Bucket): Waiter | undefined {
-    const { isUrgent } = this.#hooks;
-    const [first] = queue;
-    if (isUrgent === undefined || queue.size < 2) return first;
-    for (const waiter of queue) if (waiter.key !== undefined && isUrgent(waiter.key)) return waiter;
+    const { isUrgent, isBusy } = this.#hooks;
+    let first: Waiter | undefined;
+    for (const waiter of queue) {
+      if (!waiter.isHere && waiter.key !== undefined && isBusy?.(waiter.key) === true) continue;
+      if (isUrgent === undefined || (waiter.key !== undefined && isUrgent(waiter.key))) return waiter;
+      first ??= waiter;
+    }
     return first;
   }
 

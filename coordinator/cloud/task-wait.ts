@@ -1,4 +1,5 @@
 import type { Clock } from "../../common/clock.ts";
+import { OVER, withEither } from "../../common/signals.ts";
 import { LONGEST_TASK_MS } from "../domain/call.ts";
 
 /** One end as the answers tell it: not over at `runningAtMs` (undefined: never asked before) and over at `overAtMs`. Milliseconds since the begin. */
@@ -43,8 +44,10 @@ export function learn(before: Estimate | undefined, { runningAtMs, overAtMs }: S
 /** A shorter wait would only hear "running". Source: the task of the quickest profile takes 0.4 s (clb-api.md §7.5). */
 const UNKNOWN_FIRST_MS = 100;
 const PAUSE_MS = { shortest: 30, longest: 2_000 } as const;
+/** Of several unknown ones under way together all but the oldest are asked about so many times later first, then whenever as much time has passed again. */
+const FOLLOWERS_FIRST = 10;
 /** Of the time that has passed since the end was expected, or since the begin where nothing is known. */
-const PAUSE_SHARE = { late: 1 / 8, unknown: 1 / 16 } as const;
+const PAUSE_SHARE = { late: 1 / 8, unknown: 1 / 32 } as const;
 
 /** Deviations before the expected end at which the first question goes out, of what exceeds the time between two questions. */
 const EARLY = { deviations: 1.5, betweenMs: 30 } as const;
@@ -118,6 +121,9 @@ export type Task = {
   readonly items: number;
 };
 
+/** Ids of the tasks under way, the oldest first; `learned`: one of them has ended. */
+type Unknown = { readonly tasks: Set<string>; readonly learned: PromiseWithResolvers<void> };
+
 /**
  * Waits for tasks: asks first near the expected end, then quickly, then ever more rarely. Every task waits by itself: a stuck one
  * costs its own load balancer a bounded time and the others one question in two seconds.
@@ -125,22 +131,49 @@ export type Task = {
 export class TaskWait {
   readonly #deps: TaskWaitDeps;
   readonly #durations = new Durations();
+  /** By action: those of which nobody knows how long they take. */
+  readonly #unknown = new Map<string, Unknown>();
 
   constructor(deps: TaskWaitDeps) {
     this.#deps = deps;
   }
 
   /** Resolves when the task is over, or has taken too long to go on waiting ("stuck"). Rejects with the signal's reason. */
-  async end({ taskId, action, items }: Task, signal: AbortSignal): Promise<TaskEnd> {
-    const { clock, ask } = this.#deps;
+  async end(task: Task, signal: AbortSignal): Promise<TaskEnd> {
+    const { action, items } = task;
     const size = Math.floor(Math.log2(Math.max(items, 1)));
-    const estimate = this.#durations.of(action, size);
+    if (this.#durations.of(action, size) !== undefined) return await this.#end(task, size, undefined, signal);
+    const unknown = this.#unknown.get(action) ?? { tasks: new Set<string>(), learned: Promise.withResolvers<void>() };
+    this.#unknown.set(action, unknown);
+    unknown.tasks.add(task.taskId);
+    try {
+      return await this.#end(task, size, unknown, signal);
+    } finally {
+      unknown.tasks.delete(task.taskId);
+      unknown.learned.resolve();
+      this.#unknown.delete(action);
+    }
+  }
+
+  /** `unknown`: nobody knows yet how long such tasks take. Of those that are under way together the oldest asks for all, the others rarely. */
+  async #end({ taskId, action }: Task, size: number, unknown: Unknown | undefined, signal: AbortSignal): Promise<TaskEnd> {
+    const { clock, ask } = this.#deps;
     const begunMs = clock.now();
+    let estimate = this.#durations.of(action, size);
     let runningAtMs: number | undefined;
     let informative = true;
-    for (let waitMs = firstAskMs(estimate); ; ) {
-      const dueMs = clock.now() + waitMs;
-      await clock.sleep(waitMs, signal);
+    const isFollower = (): boolean => {
+      const [oldest] = unknown?.tasks ?? [];
+      return estimate === undefined && oldest !== undefined && oldest !== taskId;
+    };
+    for (let dueMs = begunMs + firstAskMs(estimate) * (isFollower() ? FOLLOWERS_FIRST : 1); ; ) {
+      await this.#sleepUntil(dueMs, estimate === undefined ? unknown?.learned.promise : undefined, signal);
+      const learned = estimate === undefined ? this.#durations.of(action, size) : undefined;
+      if (learned !== undefined) {
+        estimate = learned;
+        dueMs = Math.max(clock.now(), begunMs + firstAskMs(learned));
+        continue;
+      }
       const askedAtMs = clock.now() - begunMs;
       informative &&= clock.now() - dueMs < LATE_MS;
       const said = await ask(taskId, signal);
@@ -152,7 +185,19 @@ export class TaskWait {
       if (said !== undefined) runningAtMs = askedAtMs;
       const passedMs = clock.now() - begunMs;
       if (passedMs >= limitMs(estimate)) return { status: "stuck", afterMs: passedMs };
-      waitMs = pauseMs(estimate, passedMs);
+      dueMs = clock.now() + (isFollower() ? Math.max(passedMs, pauseMs(estimate, passedMs)) : pauseMs(estimate, passedMs));
     }
+  }
+
+  /** Earlier when `until` resolves. Rejects with the signal's reason. */
+  async #sleepUntil(atMs: number, until: Promise<void> | undefined, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#deps;
+    if (until === undefined) return await clock.sleep(Math.max(0, atMs - clock.now()), signal);
+    const over = new AbortController();
+    await withEither([signal, over.signal], async (either) => {
+      await Promise.race([until, clock.sleep(Math.max(0, atMs - clock.now()), either)]);
+      over.abort(OVER);
+    });
+    signal.throwIfAborted();
   }
 }

@@ -15,7 +15,7 @@ import { askAboutMissing } from "./missing-pods.ts";
 import { Planner } from "./planner.ts";
 import { type LoadBalancerDeps, makeLoadBalancerReconciler } from "./reconcile.ts";
 import { RefusedItems } from "./refused-items.ts";
-import { Resync, type ResyncDeps } from "./resync.ts";
+import { Resync } from "./resync.ts";
 import { Writer, type WriterDeps } from "./writer.ts";
 
 /**
@@ -26,7 +26,7 @@ const CONCURRENCY = 1_000;
 
 export type LoadBalancersDeps = Pick<LoadBalancerDeps, "api" | "clock" | "log" | "report" | "onDrift" | "onMade"> & {
   readonly api: ClbApi;
-  readonly rateLimit: ResyncDeps["rateLimit"];
+  readonly rateLimit: NonNullable<LoadBalancerDeps["rateLimit"]>;
   readonly state: Pick<
     State,
     "mirror" | "addressClaims" | "ownerRecords" | "identity" | "intents" | "facts" | "pods" | "unreadyPods" | "ready"

@@ -1,7 +1,7 @@
 import type { Clock } from "../../common/clock.ts";
 import type { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import type { Logger } from "../../common/log.ts";
-import type { ClbApiError } from "../cloud/clb-error.ts";
+import { type ClbApiError, isThrottled } from "../cloud/clb-error.ts";
 import type { Call } from "../domain/call.ts";
 import { callItems } from "../domain/plan/call-items.ts";
 import { type Lanes, workOf } from "./lanes.ts";
@@ -19,6 +19,7 @@ const CLAIM_RETRY_MS = 1_000;
 
 /** After a call that failed waits what it is about: items that were refused, else its lane, else (throws `err`) the load balancer for a moment. */
 export function pauseAfterFailedCall({ refusedItems, lanes, clock, log }: Deps, id: string, call: Call, err: ClbApiError): void {
+  if (isThrottled(err.call.code)) return; // the rate limit says when the next call of this action goes; nothing else waits for that
   const items = callItems(call);
   const first = items[0]?.key;
   const giveWayMs = refusedItems.failed(id, call, err, clock.now());

@@ -15,6 +15,7 @@ import { Lanes, workOf } from "./lanes.ts";
 import type { ListenerRecorder } from "./listener-recorder.ts";
 import { LockWait } from "./lock-wait.ts";
 import { ensureCurrent, type RefreshDeps } from "./refresh.ts";
+import { Turns, type TurnsDeps } from "./turns.ts";
 import type { Writer } from "./writer.ts";
 
 export type LoadBalancerDeps = RefreshDeps &
@@ -31,6 +32,9 @@ export type LoadBalancerDeps = RefreshDeps &
     readonly plan: (desired: DesiredLoadBalancer, actual: LoadBalancer) => Plan;
     /** Told of each plan before its first call is made. */
     readonly onPlan?: (loadBalancerId: string, plan: Plan, signal: AbortSignal) => void;
+    /** Says whose turn has come, at so many calls a second; default: each call stands in its action's queue. */
+    readonly rateLimit?: TurnsDeps["rateLimit"];
+    readonly callsPerSecond?: number;
     /** Those calls of a plan that may be made; default: all. */
     readonly allowed?: (calls: readonly Call[]) => readonly Call[];
     /** Keeps what is stored of owners in step; default: nothing is stored. */
@@ -64,9 +68,10 @@ type PassDeps = LoadBalancerDeps & { readonly lockWait: LockWait; readonly lanes
 /** One pass over one load balancer: observe, plan, make the first call only, and ask for the next pass. */
 export function makeLoadBalancerReconciler(ports: LoadBalancerDeps): Reconcile {
   const deps: PassDeps = { ...ports, lockWait: new LockWait(), lanes: new Lanes() };
-  const { mirror, intents, clock, lanes, lockWait } = deps;
+  const { mirror, intents, clock, lanes, lockWait, rateLimit, callsPerSecond = Number.POSITIVE_INFINITY } = deps;
+  const turns = rateLimit && new Turns({ rateLimit, callsPerSecond });
   const forget = (id: string): void => {
-    for (const memory of [lockWait, lanes, deps.refusedItems, deps.writer]) memory.forget(id);
+    for (const memory of [lockWait, lanes, deps.refusedItems, deps.writer, turns]) memory?.forget(id);
     deps.onForgotten?.(id);
   };
   return async (id, signal) => {
@@ -94,13 +99,15 @@ export function makeLoadBalancerReconciler(ports: LoadBalancerDeps): Reconcile {
     const now = clock.now();
     const open = deps.refusedItems.openCalls(id, lanes.running(id, afterConflicts(allowed), now), now);
     lanes.planned(id, open, now); // what is refused waits for another reason than its turn
-    const [call] = inLaneOrder(open, lanes.times(id, now));
+    const ordered = inLaneOrder(open, lanes.times(id, now));
+    const lockedMs = ordered.length === 0 ? 0 : lockWait.waitMs(id, clock.now());
+    if (lockedMs > 0) return { kind: "again", afterMs: lockedMs, because: "locked" };
+    const call = turns === undefined ? ordered[0] : turns.first(id, ordered);
     if (call !== undefined) {
-      const lockedMs = lockWait.waitMs(id, clock.now());
-      if (lockedMs > 0) return { kind: "again", afterMs: lockedMs, because: "locked" };
       const made = await make(deps, id, call, signal);
       return { kind: "again", afterMs: made ? 0 : lockWait.waitMs(id, clock.now()), because: made ? call.lane : "locked" };
     }
+    if (ordered.length > 0) return next(deps, id, actual, plan.dueMs); // its turn wakes it
     if (deps.allowed === undefined || deps.allowed(DELETION).length > 0)
       if (await deleteIfOver(deps, desired, actual, signal)) return { kind: "done" };
     return next(deps, id, actual, plan.dueMs);

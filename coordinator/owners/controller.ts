@@ -7,6 +7,7 @@ import type { Reconcile } from "../workqueue/worker.ts";
 import { Worker, type WorkerDeps } from "../workqueue/worker.ts";
 import { Orders } from "./orders.ts";
 import { makeServiceReconciler, type ServiceDeps } from "./service.ts";
+import { sharingLists } from "./shared-list.ts";
 import { StatusContest } from "./status-contest.ts";
 
 /** Owners that are worked on at once; each waits for the cloud or the API server most of the time. */
@@ -33,8 +34,9 @@ export function makeOwnersController(deps: OwnersDeps): OwnersController {
   const synced = (): boolean => state.ready;
   const service: ServiceDeps["service"] = (uid) => objects.services.records.get(uid);
   const failed = new FailedPasses(clock);
+  const api = sharingLists(deps.api, clock);
   const pass = unlessUnsent(
-    makeServiceReconciler({ ...deps, ...state, synced, service, orders: new Orders(clock), contest: new StatusContest(deps) }),
+    makeServiceReconciler({ ...deps, ...state, api, synced, service, orders: new Orders(clock), contest: new StatusContest(deps) }),
   );
   const reconcile = failed.noted(notingFirst({ intents, synced, onRead: deps.onRead }, pass));
   return { queue: new Worker({ name: "services", reconcile, clock, log, concurrency: CONCURRENCY, onOutcome }), failed };

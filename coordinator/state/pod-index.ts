@@ -8,6 +8,8 @@ export interface PodIndex {
   byIp(ip: string): PodFact | undefined;
   /** UIDs of live Pods whose gates are still closed. */
   readonly waitingForGate: ReadonlySet<string>;
+  /** UIDs of Pods that are on their way out. */
+  readonly ending: ReadonlySet<string>;
   /** Called after each change has been taken in, until `close`; must not throw. */
   follow(listener: (change: PodChange) => void): void;
   /** Follows the facts no longer. */
@@ -19,6 +21,7 @@ export function makePodIndex(facts: PodFacts): PodIndex {
   /** Nearly every address has one Pod. */
   const addresses = new Map<string, PodFact | Map<string, PodFact>>();
   const waitingForGate = new Set<string>();
+  const ending = new Set<string>();
   const put = (key: string, pod: PodFact): void => {
     const group = namespaces.get(key);
     if (group === undefined) namespaces.set(key, new Map([[pod.uid, pod]]));
@@ -47,7 +50,13 @@ export function makePodIndex(facts: PodFacts): PodIndex {
       take(before.namespace, before.uid); // also when it stays: the Pod that changed last comes last
       for (const ip of before.ips) takeFrom(ip, before.uid);
     }
-    if (after === undefined) return void waitingForGate.delete(before?.uid ?? "");
+    if (after === undefined) {
+      waitingForGate.delete(before?.uid ?? "");
+      ending.delete(before?.uid ?? "");
+      return;
+    }
+    if (isEnding(after)) ending.add(after.uid);
+    else ending.delete(after.uid);
     if (waitsForGate(after)) waitingForGate.add(after.uid);
     else waitingForGate.delete(after.uid);
     put(after.namespace, after);
@@ -61,6 +70,7 @@ export function makePodIndex(facts: PodFacts): PodIndex {
   });
   return {
     waitingForGate,
+    ending,
     close,
     follow: (listener) => void followers.push(listener),
     inNamespace: (namespace) => namespaces.get(namespace)?.values() ?? [],

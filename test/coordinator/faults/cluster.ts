@@ -25,13 +25,20 @@ const START_MS = { first: 700, next: 90 } as const;
 export type Cluster = ReturnType<typeof aCluster>;
 
 /** One Service per load balancer: Service "one" of "lb-one" selects the Pods with the label app "one". */
-export function aCluster(clock: Clock, apps: readonly string[], nodes: readonly string[], check?: Partial<HealthCheck>) {
+export function aCluster(
+  clock: Clock,
+  apps: readonly string[],
+  nodes: readonly string[],
+  { check, ours = false }: { readonly check?: Partial<HealthCheck> | undefined; readonly ours?: boolean | undefined } = {},
+) {
   const pods = new Map<string, PodFact>();
   const named = check && { [SERVICE_CONFIG]: CHECKED.name };
   const services = new Map<string, ServiceRecord>(
     apps.map((app, at) => {
       const service = serviceOf(app, at);
-      return [uidOf(at), { ...service, annotations: { ...service.annotations, ...named } }];
+      const { [EXISTING_LOAD_BALANCER]: existing, ...own } = service.annotations;
+      const source = ours || existing === undefined ? {} : { [EXISTING_LOAD_BALANCER]: existing };
+      return [uidOf(at), { ...service, annotations: { ...own, ...source, ...named } }];
     }),
   );
   const records = configMaps(() => String(++version));
@@ -234,7 +241,8 @@ function readyOf(condition: unknown): ServiceRecord["ready"] {
   };
 }
 
-const uidOf = (at: number): string => `5e21c0ff-ee1${at}-0000-0000-000000000000`;
+/** UID of the Service of the app at this place. */
+export const uidOf = (at: number): string => `5e21c0ff-ee1${at}-0000-0000-000000000000`;
 
 const serviceOf = (app: string, at: number): ServiceRecord =>
   aService({

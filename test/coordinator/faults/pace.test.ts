@@ -58,3 +58,33 @@ test("where nothing is checked the gate opens as soon as the bind is answered", 
   const tookMs = await fromServingToGate(t, { check: { enabled: false } });
   assert.ok(at(tookMs, 0.5) <= 10 && at(tookMs, 0.99) <= 40, tookMs.map(Math.round).join(" "));
 });
+
+test("while binds are throttled, drains of many load balancers go as ever, and binds keep their places", async (t) => {
+  const apps = Array.from({ length: 30 }, (_, n) => `a${n}`);
+  const world = aWorld(t, { apps, pods: 2 });
+  const { cluster, clock, cloud } = world;
+  const endedMs = new Map<string, number>();
+  await world.run(async () => {
+    world.start();
+    for (const app of apps) await world.converged(app);
+    world.intercept.by = (action) => (action === "BatchRegisterTargets" ? "RequestLimitExceeded" : undefined);
+    for (const app of apps) cluster.start(app, 1);
+    await clock.sleep(8_000); // all want to bind by now
+    for (const app of apps) {
+      const [pod] = cluster.alive(app);
+      if (pod === undefined) continue;
+      endedMs.set(pod.ips[0] ?? "", clock.now());
+      cluster.end([pod.uid]);
+    }
+    await clock.sleep(6_000);
+    world.intercept.by = () => undefined;
+    for (const app of apps) await world.converged(app);
+    await world.kill();
+  });
+  const drained = cloud.journal.of("target").filter((entry) => entry.change !== "bound" && entry.weight === 0);
+  const tookMs = [...endedMs].map(
+    ([ip, fromMs]) => (drained.find((entry) => entry.ip === ip && entry.timeMs >= fromMs)?.timeMs ?? Number.POSITIVE_INFINITY) - fromMs,
+  );
+  // Thirty at twenty a second, and a task of 0.4 s.
+  assert.ok(Math.max(...tookMs) <= 2_500, `drains took ${tookMs.map(Math.round).join(" ")} ms`);
+});

@@ -1,6 +1,7 @@
 /** The coordinator's controllers on the emulated cloud in one process and in virtual time, with agents, Pods and rollouts around it. */
 import assert from "node:assert/strict";
 import type { Clock } from "../../../common/clock.ts";
+import { CLUSTER_TAG, OWNER_TAG } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import { isLocked } from "../../../coordinator/cloud/clb-error.ts";
 import type { CloudTransport } from "../../../coordinator/cloud/transport.ts";
@@ -23,7 +24,7 @@ import type { Probe } from "../../cloud/runtime/probe.ts";
 import { makeVirtualClock } from "../../virtual-clock.ts";
 import { silentLog } from "../pods.ts";
 import { CONTROLLERS_SETTINGS } from "../stage.ts";
-import { aCluster, type Cluster } from "./cluster.ts";
+import { aCluster, type Cluster, uidOf } from "./cluster.ts";
 import { type Agent, anAgent, aWatch, connectAll } from "./nodes.ts";
 
 const NODES = ["node-a", "node-b", "node-c", "node-d"];
@@ -47,6 +48,8 @@ export type Options = {
   /** How backends are checked; default: as the cloud does unless told otherwise. */
   readonly check?: Partial<HealthCheck>;
   readonly resyncMs?: number;
+  /** The load balancers were made for the Services by a former leader, and are found by their tags; default: the Services name them. */
+  readonly ours?: boolean;
   readonly profile?: NonNullable<CloudOptions["profile"]>;
   /** Switches of the cloud where nobody knows how the service answers. */
   readonly switches?: CloudOptions;
@@ -72,8 +75,9 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
   const probe = options.probe ?? alwaysHealthy;
   const cloud = makeCloud({ clock, profile, probe, limits: { targetsPerPlace: 1_000, ...limits }, ...options.switches });
   t.after(() => cloud.stop());
-  for (const app of apps) cloud.addLoadBalancer({ id: `lb-${app}` });
-  const cluster = aCluster(clock, apps, NODES, options.check);
+  for (const [at, app] of apps.entries())
+    cloud.addLoadBalancer({ id: `lb-${app}`, ...(options.ours && { tags: { [CLUSTER_TAG]: CLUSTER, [OWNER_TAG]: uidOf(at) } }) });
+  const cluster = aCluster(clock, apps, NODES, { check: options.check, ours: options.ours });
   for (const app of apps) cluster.start(app, pods);
   const watch = { answers: true, lies: 0 };
   const tooEarly: string[] = [];

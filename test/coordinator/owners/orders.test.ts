@@ -17,7 +17,14 @@ const ARREARS = { kind: "error", code: "FailedOperation.InsufficientBalance", me
 function someOwners(t: TestContext, count: number) {
   const stage = aStage(t);
   const { clock, api, mirror, addressClaims } = stage;
-  const pods = { waitingForGate: new Set<string>(), inNamespace: () => [], byIp: () => undefined, follow: () => {}, close: () => {} };
+  const pods = {
+    waitingForGate: new Set<string>(),
+    ending: new Set<string>(),
+    inNamespace: () => [],
+    byIp: () => undefined,
+    follow: () => {},
+    close: () => {},
+  };
   const intents = new Intents({ clusterId: CLUSTER, pods, wishes: () => new Map() });
   const records = new Map<string, ServiceRecord>();
   const told: Problem[] = [];

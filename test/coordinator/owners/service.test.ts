@@ -40,7 +40,14 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
   };
   const { uid } = (await kube.client.create<Raw>("/api/v1/namespaces/demo/services", manifest)).metadata;
   const told: Problem[] = [];
-  const pods = { waitingForGate: new Set<string>(), inNamespace: () => [], byIp: () => undefined, follow: () => {}, close: () => {} };
+  const pods = {
+    waitingForGate: new Set<string>(),
+    ending: new Set<string>(),
+    inNamespace: () => [],
+    byIp: () => undefined,
+    follow: () => {},
+    close: () => {},
+  };
   const fresh = (other: Partial<ServiceDeps> = {}) => {
     const intents = new Intents({ clusterId: CLUSTER, pods, wishes: () => new Map() });
     const records = new Map<string, ServiceRecord>();
