@@ -117,10 +117,10 @@ class Reader implements PodReader {
   /** Starts what is due, as far as requests are free. */
   #start(): void {
     if (this.#signal.aborted) return;
-    const nowMs = this.#deps.clock.now();
-    const due = [...this.#waiting.values()].filter(({ dueAtMs }) => dueAtMs <= nowMs);
     const free = MOST_UNDER_WAY - this.#underWay;
     if (free <= 0) return; // the end of one starts the next
+    const nowMs = this.#deps.clock.now();
+    const due = [...this.#waiting.values()].filter(({ dueAtMs }) => dueAtMs <= nowMs);
     const works = this.#plan(due).slice(0, free);
     const singles = works.flatMap((work) => ("of" in work ? [] : [work]));
     for (const work of works) if ("of" in work) this.#run(work.of, 1, this.#list(work));
