@@ -13,6 +13,13 @@
  *   address passed to another Pod, or its owner asks for other Pods. A Pod that is merely missing has none.
  * - gate: the ReadinessGate condition of a Pod that says its load balancers send to it.
  *
+ * Networks
+ * - network mode: how a Pod got its address: by an ENI (shared, exclusive or sub-ENI), GlobalRouter, hostNetwork, an overlay.
+ * - carrier: the interface over which a node's kernel reaches a Pod's address, or why that is not known.
+ * - task: what the coordinator asks a node's agent to find out of a Pod.
+ * - verdict: what the agent found: `probe` (it connected to the port) and `security-group` (it evaluated the groups for a set of senders).
+ * - hindrance: why a load balancer will not reach a Pod; it may hold a bind back for a time, and never takes anything away.
+ *
  * Owners
  * - owner: an object that owns listeners of a load balancer, so far a Service. A deletion is its end.
  * - intent: what an owner asks for: which load balancer, which Pods, which ports.

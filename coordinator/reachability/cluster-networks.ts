@@ -12,7 +12,7 @@ export type ClusterNetworksDeps = {
 
 /** What TKE's ConfigMaps in kube-system say of networks (tke-contract.md R5, R8, §4); read, never written. */
 export interface ClusterNetworks {
-  /** Reads them when they are older than a minute. Never rejects for what the API server answers. */
+  /** Reads them when they are older than 30 s. Never rejects for what the API server answers. */
   refresh(signal: AbortSignal): Promise<void>;
   readonly clusterDefault: ClusterDefault;
   readonly permit: GlobalRouterPermit;
@@ -20,7 +20,7 @@ export interface ClusterNetworks {
 
 const CNI = "/api/v1/namespaces/kube-system/configmaps/tke-cni-agent-conf";
 const SERVICES = "/api/v1/namespaces/kube-system/configmaps/tke-service-controller-config";
-const REFRESH_MS = 60_000;
+const REFRESH_MS = 30_000;
 
 type ConfigMap = { readonly data?: Readonly<Record<string, string>> };
 type Read =

@@ -75,6 +75,7 @@ export class ReachabilityPass {
     const ports = wantedPorts(this.#deps.clusterId, pod, state.intents.selections.ownersSelecting(pod), (id) => state.mirror.read(id));
     const [first] = ports;
     if (first === undefined) return { kind: "done" };
+    this.#refuseAtOnce(pod);
     await networks.refresh(signal);
     const mode = networkModeOf(pod, networks.clusterDefault);
     const eni = await this.#eniOf(pod, first.ip, mode, signal);
@@ -88,6 +89,14 @@ export class ReachabilityPass {
     this.#judge(pod, ports, tasks, eni);
     return { kind: "again", afterMs: this.#nextMs(podUid), because: "the Pod waits" };
   };
+
+  /** What the Pod itself says needs no read: it must not be bound while somebody reads. */
+  #refuseAtOnce(pod: PodFact): void {
+    const { networks, onJudged, state } = this.#deps;
+    const message = refusalOf(pod, networkModeOf(pod, networks.clusterDefault), networks.permit);
+    if (message === undefined || state.hindrances.of(pod.uid).length > 0) return;
+    if (state.hindrances.set(pod.uid, [{ place: undefined, reason: "NetworkModeUnsupported", message, untilMs: undefined }])) onJudged(pod);
+  }
 
   /** Without the cloud's lists the Pod is bound as ever; the agent still connects to it. */
   async #eniOf(pod: PodFact, ip: string, { mode }: ResolvedMode, signal: AbortSignal): Promise<Eni | undefined> {
@@ -133,9 +142,8 @@ export class ReachabilityPass {
     ];
     for (const port of verdict?.ports ?? []) for (const source of port.sources) onVerdict(source.verdict);
     this.#bypassed(ports);
-    if (!state.hindrances.set(pod.uid, found)) return;
-    for (const { reason, message } of found) this.#tell(pod, reason, message, ports);
-    onJudged(pod);
+    for (const { reason, message } of found) this.#tell(pod, reason, message, ports); // each once: the recorder remembers
+    if (state.hindrances.set(pod.uid, found)) onJudged(pod);
   }
 
   /** On the Pod, and for what concerns all Pods alike on the Service. */

@@ -78,6 +78,7 @@ export function makeState({ client, facts, objects, clock, log, settings }: Stat
   for (const after of facts.pods.values()) unreadyPods.podChanged({ before: undefined, after });
   pods.follow((change) => unreadyPods.podChanged(change)); // before whoever plans by it
   const intents = new Intents({
+    isHeldBack: (podUid) => hindrances.holdsBack(podUid),
     clusterId,
     pods,
     wishes: (inNamespace, name) => objects.config(inNamespace, name)?.wishes ?? new Map(),

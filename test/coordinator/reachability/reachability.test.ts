@@ -122,7 +122,9 @@ function aScene(t: TestContext, { withoutEnis = false, lb = {}, annotations = {}
     verdictDelayMs: 30_000,
     onJudged: ({ uid }) => judged.push(uid),
     onVerdict: () => undefined,
-    tell: (problem) => told.push(problem),
+    tell: (problem) => {
+      if (!told.some(({ message }) => message === problem.message)) told.push(problem);
+    },
     clock,
     log: silentLog,
   });
