@@ -184,6 +184,7 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
     /** What coordinators asked the API server about reported Pods, requests of each kind. */
     reads,
     coordinator,
+    isRunning: (): boolean => running !== undefined,
     until,
     rollOut,
     beginRollouts,
@@ -203,7 +204,7 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
           );
           return { loadBalancerId, fromMs, untilMs: clock.now() };
         } catch (err) {
-          if (!(err instanceof CloudError && isLocked(err.code))) throw err;
+          if (!(err instanceof CloudError && (isLocked(err.code) || err.code === "RequestLimitExceeded"))) throw err;
           await clock.sleep(50);
         }
       }

@@ -1,0 +1,220 @@
+/** Runs a history once as it is and once with its kills, and compares what is left after a quiet time. */
+import { isDeepStrictEqual } from "node:util";
+import { DIRECT_ACCESS, EXISTING_LOAD_BALANCER, RECORD_PREFIX } from "../../../../common/names.ts";
+import { aWorld, type ByHand, type World } from "../world.ts";
+import { APPS, type History, historyOf, type Step } from "./histories.ts";
+
+const RESYNC_MS = 60_000;
+const QUIET_MS = 3 * RESYNC_MS;
+const LIMIT_MS = 3_600_000;
+type Left = { readonly state: unknown; readonly wrong: readonly string[] };
+export type Difference = { readonly seed: number; readonly history: History; readonly what: string };
+
+/** Undefined: no difference. Else the shortest history that shows one, as far as leaving steps out one by one finds it. */
+export async function differenceOf(seed: number): Promise<Difference | undefined> {
+  let history = historyOf(seed);
+  let what = await compare(history);
+  if (what === undefined) return undefined;
+  for (let isShorter = true; isShorter; ) {
+    isShorter = false;
+    for (const shorter of shortened(history)) {
+      const found = await compare(shorter);
+      if (found === undefined) continue;
+      [history, what, isShorter] = [shorter, found, true];
+      break;
+    }
+  }
+  return { seed, history, what };
+}
+
+const shortened = ({ steps, kills }: History): History[] => [
+  ...kills.map((_, at) => ({ steps, kills: kills.toSpliced(at, 1) })),
+  ...steps.map((_, at) => ({ steps: steps.toSpliced(at, 1), kills })),
+];
+
+async function compare(history: History): Promise<string | undefined> {
+  const plain = await run({ ...history, kills: [] });
+  const killed = await run(history);
+  const wrong = [...plain.wrong.map((text) => `undisturbed: ${text}`), ...killed.wrong.map((text) => `with kills: ${text}`)];
+  if (wrong.length > 0) return wrong.join("; ");
+  if (isDeepStrictEqual(plain.state, killed.state)) return undefined;
+  return `undisturbed:\n${JSON.stringify(plain.state, null, 1)}\nwith kills:\n${JSON.stringify(killed.state, null, 1)}`;
+}
+
+async function run({ steps, kills }: History): Promise<Left> {
+  const cleanUps: (() => unknown)[] = [];
+  const world = aWorld({ after: (cleanUp) => void cleanUps.push(cleanUp) }, { apps: APPS, pods: 3 });
+  const byHand: ByHand[] = [];
+  try {
+    await world.run(async () => {
+      world.start();
+      for (const app of world.apps) await world.converged(app);
+      const live = async (): Promise<void> => {
+        for (const step of steps) {
+          await world.clock.sleep(step.afterMs);
+          await take(world, step, byHand);
+        }
+      };
+      const die = async (): Promise<void> => {
+        const fromMs = world.clock.now();
+        for (const { atMs, awayMs } of kills) {
+          await world.clock.sleep(Math.max(0, fromMs + atMs - world.clock.now()));
+          await world.kill();
+          await world.clock.sleep(awayMs);
+          world.start();
+        }
+      };
+      await Promise.all([live(), die()]);
+      world.cloud.faults.clear();
+      for (const agent of world.coordinator().agents) {
+        agent.lie(0);
+        agent.connect();
+      }
+      await world.clock.sleep(QUIET_MS);
+    }, LIMIT_MS);
+    const left = { state: stateOf(world), wrong: wrongIn(world, byHand) };
+    await world.run(() => world.kill(), LIMIT_MS);
+    return left;
+  } finally {
+    for (const cleanUp of cleanUps) await cleanUp();
+  }
+}
+
+const listenersOf = ({ cloud }: World, app: string) => cloud.state().loadBalancers.find(({ id }) => id === `lb-${app}`)?.listeners ?? [];
+
+async function take(world: World, step: Step, byHand: ByHand[]): Promise<void> {
+  const { cluster, cloud } = world;
+  const hand = async (app: string, action: string, request: object): Promise<void> =>
+    void byHand.push(await world.byHand(app, action, request));
+  /** What the controller wrote stays. */
+  const annotate = (app: string, what: Readonly<Record<string, string>>): void => {
+    const known = cluster.service(app)?.annotations;
+    cluster.edit(app, { annotations: { ...known, [DIRECT_ACCESS]: "true", [EXISTING_LOAD_BALANCER]: `lb-${app}`, ...what } });
+  };
+  switch (step.kind) {
+    case "start":
+      return void cluster.start(step.app, step.count);
+    case "end":
+      return cluster.end(
+        cluster
+          .alive(step.app)
+          .slice(0, step.count)
+          .map(({ uid }) => uid),
+      );
+    case "name-other":
+      return annotate(step.app, { [EXISTING_LOAD_BALANCER]: step.app === "one" ? "lb-two" : "lb-one" });
+    case "name-none": {
+      const { [EXISTING_LOAD_BALANCER]: _, ...annotations } = cluster.service(step.app)?.annotations ?? {};
+      return cluster.edit(step.app, { annotations });
+    }
+    case "mistype":
+      return annotate(step.app, { [EXISTING_LOAD_BALANCER]: `lb-${step.app},` });
+    case "mistype-access":
+      return annotate(step.app, { [DIRECT_ACCESS]: "True" });
+    case "undo":
+      return annotate(step.app, {});
+    case "vanish":
+      return cluster.vanish(step.app);
+    case "recreate":
+      return cluster.recreate(step.app);
+    case "rename":
+    case "switch-off": {
+      const [listener] = listenersOf(world, step.app);
+      const change = step.kind === "rename" ? { ListenerName: "by hand" } : { Scheduler: "LEAST_CONN", HealthCheck: { HealthSwitch: 0 } };
+      if (listener !== undefined) await hand(step.app, "ModifyListener", { ListenerId: listener.id, ...change });
+      return;
+    }
+    case "unbind-by-hand":
+    case "weigh-by-hand": {
+      const [listener] = listenersOf(world, step.app);
+      const target = listener?.targets.toSorted((a, b) => (a.ip < b.ip ? -1 : 1))[step.at];
+      if (listener === undefined || target === undefined) return;
+      const Targets = [{ EniIp: target.ip, Port: target.port }];
+      if (step.kind === "unbind-by-hand") await hand(step.app, "DeregisterTargets", { ListenerId: listener.id, Targets });
+      else await hand(step.app, "ModifyTargetWeight", { ListenerId: listener.id, Weight: 0, Targets });
+      return;
+    }
+    case "records-deleted":
+      return cluster.records.removeOf(`lb-${step.app}`);
+    case "records-edited": {
+      const name = `${RECORD_PREFIX}lb-${step.app}-0`;
+      if (cluster.records.all.has(name))
+        cluster.records.patch(`/${name}`, { data: { "ip.10.244.0.1": "somebody", "ip.10.244.0.2": null } });
+      return;
+    }
+    case "agent-away":
+      return agentOf(world, step.node)?.disconnect();
+    case "agent-back":
+      return agentOf(world, step.node)?.connect();
+    case "agent-lies": {
+      const agent = agentOf(world, step.node);
+      agent?.lie(2);
+      return agent?.connect();
+    }
+    case "throttled":
+      cloud.faults.add({ kind: "throttled", for: step.forMs, probability: 0.5 });
+      return;
+    case "slow":
+      cloud.faults.add({ kind: "latency", delay: 3_000, for: step.forMs, probability: 0.3 });
+      return;
+    default:
+      return step satisfies never;
+  }
+}
+
+const agentOf = (world: World, node: number) => (world.isRunning() ? world.coordinator().agents[node] : undefined);
+
+/** Cloud, gates, conditions and standing Events. */
+function stateOf(world: World): unknown {
+  const { cluster, cloud } = world;
+  const loadBalancers = cloud.state().loadBalancers.map(({ id, listeners }) => ({
+    id,
+    listeners: listeners
+      .map(({ name, port, targets }) => ({
+        name,
+        port,
+        targets: targets.map(({ ip, weight, health }) => `${ip} ${weight} ${health}`).sort(),
+      }))
+      .sort((a, b) => a.port - b.port),
+  }));
+  const gates = [...cluster.pods.values()].map(({ uid, gate }) => `${uid} ${gate}`).sort();
+  const conditions = [...cluster.services.values()].map(({ name, ready }) => `${name} ${ready?.status} ${ready?.reason}`).sort();
+  const events = APPS.map((app) => {
+    const reason = standingReason(app, cluster.service(app)?.annotations ?? {});
+    return `${app} ${reason}${cluster.told.some((told) => told.object === app && told.reason === reason) ? " told" : ""}`;
+  });
+  return { loadBalancers, gates, conditions, events, parked: world.coordinator().controllers.gauges.parkedRemovals() };
+}
+
+/** Why the Service's annotations are refused as they stand at the end; "" if they are not. */
+function standingReason(
+  app: string,
+  { [DIRECT_ACCESS]: access, [EXISTING_LOAD_BALANCER]: existing }: Readonly<Record<string, string>>,
+): string {
+  if (access === "True") return "InvalidDirectAccess";
+  if (existing === `lb-${app}`) return "";
+  return existing?.endsWith(",") === true ? "InvalidLoadBalancerId" : "LoadBalancerChangeRefused";
+}
+
+/** What must not be in either run: a live, ready Pod that lost its target, or its weight, without a person's hand; or one without its target at the end. */
+function wrongIn({ cloud, cluster }: World, byHand: readonly ByHand[]): string[] {
+  const taken = cloud.journal.of("target").flatMap((entry) => {
+    if (entry.change === "bound" || (entry.change === "weight" && entry.weight > 0)) return [];
+    const { ip, timeMs, loadBalancerId } = entry;
+    if (byHand.some((one) => one.loadBalancerId === loadBalancerId && one.fromMs <= timeMs && timeMs <= one.untilMs)) return [];
+    const alive = cluster.lives.find((life) => life.ip === ip && life.bornMs <= timeMs && timeMs < life.endingMs);
+    return alive === undefined ? [] : [`${entry.change} of ${ip} at ${loadBalancerId}, whose Pod ${alive.uid} lived`];
+  });
+  const targets = cloud
+    .state()
+    .loadBalancers.flatMap(({ id, listeners }) => listeners.flatMap((listener) => listener.targets.map((target) => ({ id, ...target }))));
+  const missing = APPS.flatMap((app) =>
+    cluster.alive(app).flatMap(({ uid, ips, containersReady }) => {
+      const target = targets.find(({ id, ip }) => id === `lb-${app}` && ips.includes(ip));
+      return containersReady && (target === undefined || target.weight === 0)
+        ? [`${uid} has ${target === undefined ? "no target" : "weight 0"}`]
+        : [];
+    }),
+  );
+  return [...taken, ...missing];
+}
