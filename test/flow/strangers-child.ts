@@ -14,8 +14,11 @@ const options = {
   "grpc.use_local_subchannel_pool": 1,
   "grpc.enable_http_proxy": 0,
 };
-/** As large as an earlier version took it. */
-const hello = { protocolVersion: 1, nodeName: "node-a", instanceId: "x".repeat(4_000_000) };
+/** Some are as large as an earlier version took them; of all, they would take this process's memory instead. */
+const LARGE = { strangers: 50, bytes: 4_000_000 };
+const SMALL_BYTES = 50_000;
+const helloOf = (bytes: number) => ({ protocolVersion: 1, nodeName: "node-a", instanceId: "x".repeat(bytes) });
+const [large, small] = [helloOf(LARGE.bytes), helloOf(SMALL_BYTES)];
 const real = readFileSync(tokenFile, "utf8").trim().split(".");
 
 /** None, one that only looks like an agent's, or a new one of that kind each time. */
@@ -34,7 +37,7 @@ async function hammer(stranger: number): Promise<never> {
     const call = client.connect(metadata);
     const ended = new Promise<void>((resolve) => call.on("status", () => resolve()));
     call.on("error", () => undefined).on("data", () => undefined);
-    call.write({ body: { $case: "hello", value: hello } });
+    call.write({ body: { $case: "hello", value: stranger < LARGE.strangers ? large : small } });
     await ended;
     client.close();
   }

@@ -34,7 +34,7 @@ test(`${COUNT} strangers hammer: a new Pod is bound, the Lease is kept, memory s
   const child = spawn(process.execPath, args, { stdio: ["ignore", "inherit", "inherit"] });
   t.after(() => child.kill("SIGKILL"));
   const refusals = () => metric(world.product.opsUrl, "clb_direct_streams_total", 'change="refused"');
-  await until("the storm is at its height", async () => (await refusals()) > COUNT, 60_000);
+  await until("the storm is at its height", async () => (await refusals()) > COUNT, 120_000);
   await scaleTo(world, 3);
   await until("the third Pod is bound", () => boundTargets(world).size === 3, 60_000);
   const stormBytes = await bytes();
