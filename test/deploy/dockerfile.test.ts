@@ -1,0 +1,32 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { PROGRAMS, readPins } from "../../deploy/tools/debian.ts";
+
+const dockerfile = readFileSync("deploy/Dockerfile", "utf8");
+/** Packages of Debian with the programs that its slim image lacks. */
+const PACKAGE_OF: Readonly<Partial<Record<(typeof PROGRAMS)[number], string>>> = {
+  ip: "iproute2",
+  nft: "nftables",
+  conntrack: "conntrack",
+};
+
+test("deploy/Dockerfile makes what npm run image makes: the pinned Node, the agent's programs, the same user and entry", () => {
+  const { devDependencies } = JSON.parse(readFileSync("package.json", "utf8")) as { devDependencies: { node: string } };
+  assert.match(dockerfile, new RegExp(`^FROM docker.io/library/node:${devDependencies.node}-bookworm-slim AS build$`, "m"));
+  const installed = /apt-get install -y --no-install-recommends ([^\\]+)/.exec(dockerfile)?.[1]?.trim().split(" ") ?? [];
+  const wanted = PROGRAMS.flatMap((program) => PACKAGE_OF[program] ?? []);
+  assert.deepEqual(
+    wanted.filter((name) => !installed.includes(name)),
+    [],
+  );
+  const pinned = readPins().amd64.map((pin) => pin.package);
+  for (const name of installed) assert.ok(pinned.includes(name), `${name} is in no image of npm run image`);
+  for (const line of ["USER 65532", "WORKDIR /app", 'ENTRYPOINT ["/usr/local/bin/node"]', "RUN node deploy/tools/build-main.ts"])
+    assert.ok(dockerfile.split("\n").includes(line), line);
+});
+
+test("what the container engine is not given is not asked for: the sources suffice for a build", () => {
+  const ignored = readFileSync(".dockerignore", "utf8").trim().split("\n");
+  assert.deepEqual(ignored, [".git", "dist", "node_modules"]);
+});
