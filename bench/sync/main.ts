@@ -5,9 +5,21 @@
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { argumentsOrExit, checkJsonFile, exitAfter, namedOrFormer, positive } from "../arguments.ts";
+import { block } from "./block.ts";
 import { changes } from "./changes.ts";
 import { newLeader } from "./new-leader.ts";
-import { changesText, failings, LEGEND, newLeaderFailings, newLeaderText, rolloutFailings, rolloutTable, rowsTable } from "./print.ts";
+import {
+  blockFailings,
+  blockText,
+  changesText,
+  failings,
+  LEGEND,
+  newLeaderFailings,
+  newLeaderText,
+  rolloutFailings,
+  rolloutTable,
+  rowsTable,
+} from "./print.ts";
 import { rollout } from "./rollout.ts";
 import { type ResultRow, virtualRows, wireRow } from "./rows.ts";
 import { PUBLISHED, type PublishedRow } from "./tables.ts";
@@ -61,6 +73,9 @@ async function main({ quick, wire, scale, json, noRollout }: ReturnType<typeof r
     console.log(`\n${newLeaderText(leader)}`);
     failed.push(...newLeaderFailings(leader));
   }
+  const pods = await block();
+  console.log(`\n${blockText(pods)}`);
+  failed.push(...blockFailings(pods));
 
   const wired: ResultRow[] = [];
   if (wire) {
@@ -71,7 +86,8 @@ async function main({ quick, wire, scale, json, noRollout }: ReturnType<typeof r
   }
   const real = quick || noRollout ? undefined : await inRealTime();
   failed.push(...rolloutFailings(real?.rollouts ?? []));
-  if (json !== undefined) await writeFile(json, `${JSON.stringify({ rows, wire: wired, newLeader: leader, ...real }, undefined, 2)}\n`);
+  if (json !== undefined)
+    await writeFile(json, `${JSON.stringify({ rows, wire: wired, newLeader: leader, block: pods, ...real }, undefined, 2)}\n`);
   for (const line of failed) console.error(`MISSED ${line}`);
   return failed.length === 0;
 }

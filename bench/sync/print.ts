@@ -1,3 +1,4 @@
+import { BLOCK_GOALS, type BlockFigures } from "./block.ts";
 import type { ChangesFigures } from "./changes.ts";
 import { ALL_READ_TIMES, type NewLeaderFigures } from "./new-leader.ts";
 import type { RolloutFigures } from "./rollout.ts";
@@ -106,6 +107,17 @@ export function newLeaderText(figures: NewLeaderFigures): string {
 
 export const newLeaderFailings = ({ allReadSeconds, boundSeconds }: NewLeaderFigures): string[] =>
   allReadSeconds <= ALL_READ_TIMES * boundSeconds ? [] : [`a new leader: all read after ${allReadSeconds} s, bound ${boundSeconds} s`];
+
+export function blockText({ writes, rolloutWrites, gateMsP50, gateMsP90, gateMsMax }: BlockFigures): string {
+  const goals = BLOCK_GOALS;
+  return `three rollouts of 6 Pods, 6 to 60, a rollout of 60, on a cloud without latency: ${writes} writes (goal ${goals.writes}), ${rolloutWrites} of them in the last rollout; its gates after ${gateMsP50} ms (p50), ${gateMsP90} ms (p90, goal ${goals.gateMsP90}), ${gateMsMax} ms at most (goal ${goals.gateMsMax})`;
+}
+
+export const blockFailings = ({ writes, gateMsP90, gateMsMax }: BlockFigures): string[] => [
+  ...(writes <= BLOCK_GOALS.writes ? [] : [`the block of 60 Pods: ${writes} writes, goal ${BLOCK_GOALS.writes}`]),
+  ...(gateMsP90 <= BLOCK_GOALS.gateMsP90 ? [] : [`the block of 60 Pods: gate p90 ${gateMsP90} ms, goal ${BLOCK_GOALS.gateMsP90} ms`]),
+  ...(gateMsMax <= BLOCK_GOALS.gateMsMax ? [] : [`the block of 60 Pods: gate max ${gateMsMax} ms, goal ${BLOCK_GOALS.gateMsMax} ms`]),
+];
 
 /** Columns of text, flush right. */
 function aligned(lines: readonly (readonly string[])[]): string {

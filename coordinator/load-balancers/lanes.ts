@@ -9,6 +9,9 @@ type Lane = Call["lane"];
 /** After a write that was quick the next one waits for company, so that an instant cloud is not asked for every Pod alone. */
 const COMPANY = { quickMs: 100, waitMs: 20 } as const;
 
+/** Targets that are drained may wait longer: nothing is sent to them, and nobody waits for their end. */
+const UNBIND_COMPANY_MS = 5_000;
+
 /** What may fail and pause: the lanes of a plan, the weights that are raised, and the adoption of targets before it. */
 type Work = Lane | "raise" | "adopt";
 /** A bind of weights needs no address claim, so it does not pause with those that do. */
@@ -56,6 +59,13 @@ export class Lanes {
   /** How long the next write waits for company, milliseconds; 0: it goes at once. */
   companyMs(id: string, nowMs: number): number {
     return Math.max(0, (this.#states.get(id)?.companyUntilMs ?? 0) - nowMs);
+  }
+
+  /** How long unbinds wait for more of them where nothing else is due and writes are quick, milliseconds; 0: the next call goes at once. */
+  unbindCompanyMs(id: string, due: readonly Call[], nowMs: number): number {
+    const tookMs = this.#states.get(id)?.tookMs.get("unbind") ?? FIRST_WRITE_MS;
+    if (due.length === 0 || tookMs >= COMPANY.quickMs || due.some(({ lane }) => lane !== "unbind")) return 0;
+    return Math.max(0, UNBIND_COMPANY_MS - this.waitedMs(id, "unbind", nowMs));
   }
 
   worked(id: string, lane: Work): void {

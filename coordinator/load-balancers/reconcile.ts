@@ -102,6 +102,8 @@ export function makeLoadBalancerReconciler(ports: LoadBalancerDeps): Reconcile {
     const ordered = inLaneOrder(open, lanes.times(id, now));
     const lockedMs = ordered.length === 0 ? 0 : lockWait.waitMs(id, clock.now());
     if (lockedMs > 0) return { kind: "again", afterMs: lockedMs, because: "locked" };
+    const unbindMs = lanes.unbindCompanyMs(id, ordered, now);
+    if (unbindMs > 0) return { kind: "again", afterMs: unbindMs, because: "company" };
     const call = turns === undefined ? ordered[0] : turns.first(id, ordered);
     if (call !== undefined) {
       const made = await make(deps, id, call, signal);

@@ -22,6 +22,12 @@ const ANSWER_MS = 5;
 const STOP_MS = 8_000;
 const START_MS = { first: 700, next: 90 } as const;
 
+export type ClusterOptions = {
+  readonly check?: Partial<HealthCheck> | undefined;
+  readonly ours?: boolean | undefined;
+  /** How long the containers of the next Pod take to become ready, milliseconds; default: a little longer for each of a group. */
+  readonly startMs?: (() => number) | undefined;
+};
 export type Cluster = ReturnType<typeof aCluster>;
 
 /** One Service per load balancer: Service "one" of "lb-one" selects the Pods with the label app "one". */
@@ -29,7 +35,7 @@ export function aCluster(
   clock: Clock,
   apps: readonly string[],
   nodes: readonly string[],
-  { check, ours = false }: { readonly check?: Partial<HealthCheck> | undefined; readonly ours?: boolean | undefined } = {},
+  { check, ours = false, startMs }: ClusterOptions = {},
 ) {
   const pods = new Map<string, PodFact>();
   const named = check && { [SERVICE_CONFIG]: CHECKED.name };
@@ -44,6 +50,7 @@ export function aCluster(
   const records = configMaps(() => String(++version));
   const told: Told[] = [];
   const lives: Life[] = [];
+  const readyMs = new Map<string, number>();
   const podListeners = new Set<(uid: string, pod: PodFact | undefined) => void>();
   const gateListeners: ((pod: PodFact) => void)[] = [];
   const serviceListeners = new Set<(change: Change<ServiceRecord>) => void>();
@@ -71,8 +78,11 @@ export function aCluster(
       const nodeName = nodes[n % nodes.length] ?? "";
       lives.push({ uid, app, ip, bornMs: clock.now(), endingMs: Number.POSITIVE_INFINITY });
       put(aPod({ uid, name: uid, nodeName, ips: [ip], labels: { app }, containersReady: false, startedAtMs: clock.now() }));
-      const ready = (): void => change(uid, { containersReady: true, containersReadyAtMs: clock.now() });
-      void clock.sleep(START_MS.first + START_MS.next * (at % 10)).then(ready);
+      const ready = (): void => {
+        readyMs.set(uid, clock.now());
+        change(uid, { containersReady: true, containersReadyAtMs: clock.now() });
+      };
+      void clock.sleep(startMs?.() ?? START_MS.first + START_MS.next * (at % 10)).then(ready);
       return uid;
     });
   /** Asks for the deletion of Pods; they are gone when their containers have stopped. */
@@ -160,6 +170,8 @@ export function aCluster(
     pods,
     services,
     lives,
+    /** When the containers of a Pod became ready, by UID; milliseconds since the epoch. */
+    readyMs,
     told,
     start,
     end,

@@ -50,6 +50,8 @@ export type Options = {
   readonly resyncMs?: number;
   /** The load balancers were made for the Services by a former leader, and are found by their tags; default: the Services name them. */
   readonly ours?: boolean;
+  /** How long the containers of the next Pod take to become ready, milliseconds. */
+  readonly startMs?: () => number;
   readonly profile?: NonNullable<CloudOptions["profile"]>;
   /** Switches of the cloud where nobody knows how the service answers. */
   readonly switches?: CloudOptions;
@@ -77,7 +79,7 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
   t.after(() => cloud.stop());
   for (const [at, app] of apps.entries())
     cloud.addLoadBalancer({ id: `lb-${app}`, ...(options.ours && { tags: { [CLUSTER_TAG]: CLUSTER, [OWNER_TAG]: uidOf(at) } }) });
-  const cluster = aCluster(clock, apps, NODES, { check: options.check, ours: options.ours });
+  const cluster = aCluster(clock, apps, NODES, { check: options.check, ours: options.ours, startMs: options.startMs });
   for (const app of apps) cluster.start(app, pods);
   const watch = { answers: true, lies: 0 };
   const tooEarly: string[] = [];

@@ -68,3 +68,20 @@ test("the next write waits 20 ms for company after a quick one, and not at all a
   lanes.wrote("lb-1", "drain", { startedMs: 2_000, endedMs: 2_100 });
   assert.equal(lanes.companyMs("lb-1", 2_100), 0);
 });
+
+test("where writes are quick, unbinds alone wait up to 5 s for more of them", () => {
+  const lanes = new Lanes();
+  const unbind: Call = { lane: "unbind", slots: [] };
+  lanes.planned("lb-1", [unbind], 1_000);
+  assert.equal(lanes.unbindCompanyMs("lb-1", [unbind], 1_000), 0); // nobody knows how quick it is
+  lanes.wrote("lb-1", "unbind", { startedMs: 1_000, endedMs: 1_020 });
+  lanes.planned("lb-1", [], 1_020);
+  lanes.planned("lb-1", [unbind], 5_000);
+  assert.deepEqual(
+    [5_000, 7_000, 10_000].map((nowMs) => lanes.unbindCompanyMs("lb-1", [unbind], nowMs)),
+    [5_000, 3_000, 0],
+  );
+  assert.equal(lanes.unbindCompanyMs("lb-1", [unbind, DRAIN], 5_000), 0); // what else is due does not wait
+  lanes.wrote("lb-1", "unbind", { startedMs: 9_000, endedMs: 9_100 });
+  assert.equal(lanes.unbindCompanyMs("lb-1", [unbind], 9_100), 0);
+});
