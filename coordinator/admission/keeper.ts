@@ -76,7 +76,7 @@ export function makeWebhookKeeper(deps: KeeperDeps): WebhookKeeper {
   const wish = (): WebhookWish => ({ namespace, caBundlePem: serving.current.caBundlePem, retired });
   const query = { fieldManager: FIELD_MANAGER };
   const merged = (path: string, body: object, signal: AbortSignal) => client.patch(path, body, "merge", { query, signal });
-  const kept: readonly Kept[] = [
+  const all: readonly Kept[] = [
     {
       what: `Service ${namespace}/${WEBHOOK_SERVICE}`,
       present: () => first(watches.service),
@@ -97,6 +97,8 @@ export function makeWebhookKeeper(deps: KeeperDeps): WebhookKeeper {
         ),
     },
   ];
+  // Retired, the Service is the uninstallation's to delete: put back, it would stay, and whoever waits for its end would wait in vain.
+  const kept = retired ? all.slice(1) : all;
   const isSynced = (): boolean => watches.configuration.synced && watches.service.synced;
   const object = (): ObjectRef | undefined => {
     const service = first(watches.service);
