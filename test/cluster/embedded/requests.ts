@@ -79,7 +79,7 @@ async function admitted({ webhooks }: Parts, target: Target, verb: string, { bod
   const { resource, namespace, name, subresource } = target;
   if (verb !== "create" || resource.plural !== "pods" || name !== "" || subresource !== undefined) return body;
   if (!isRaw(body) || namespace === undefined) return body;
-  const pod = { ...body, metadata: { ...rawIn(body, "metadata"), namespace } };
+  const pod = { ...body, metadata: { namespace, ...rawIn(body, "metadata") } };
   return await webhooks.admitted({ namespace, pod, ...by });
 }
 
