@@ -96,7 +96,7 @@ export function planTargets(view: TargetView): TargetChanges {
       continue;
     }
     replaced ??= wanted !== undefined && areReplaced(view, wantedByKey, boundByKey);
-    const way = wayOut(holder, target, replaced);
+    const way = wayOut(holder, target, { replaced, isAsked: wanted !== undefined });
     if (way === "conflict" || way === "leave") goes.add(target);
     if (way === "foreign") foreign.push(target);
     else if (way === "wait") waiting.push(target);
@@ -133,8 +133,8 @@ const byAddress = (a: Address, b: Address): number => (a.ip === b.ip ? a.port - 
 
 type WayOut = "foreign" | "wait" | "conflict" | "leave";
 
-/** `replaced`: what is wanted instead serves already. */
-function wayOut(holder: Holder, target: Target, replaced: boolean): WayOut {
+/** `replaced`: what is wanted instead serves already. `isAsked`: an owner says what it wants there; else nobody wants a live Pod gone. */
+function wayOut(holder: Holder, target: Target, { replaced, isAsked }: { readonly replaced: boolean; readonly isAsked: boolean }): WayOut {
   switch (holder.kind) {
     case "foreign":
       return "foreign";
@@ -148,7 +148,7 @@ function wayOut(holder: Holder, target: Target, replaced: boolean): WayOut {
     case "terminating":
       return "leave";
     case "live":
-      return replaced || target.weight === 0 ? "leave" : "wait";
+      return replaced || (isAsked && target.weight === 0) ? "leave" : "wait";
     default:
       return holder satisfies never;
   }

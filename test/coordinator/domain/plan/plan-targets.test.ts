@@ -130,6 +130,11 @@ const CASES: readonly (readonly [title: string, view: TargetView, expected: Reco
     }),
     { drain: ["10.244.1.2"], waiting: ["10.244.1.1"] },
   ],
+  [
+    "while the owner cannot be read, keeps a live Pod whose weight somebody set to 0",
+    view({ place: aListener({ targets: [aTarget({ weight: 0 })] }), wanted: undefined, drained: () => true }),
+    { waiting: ["10.244.1.1"] },
+  ],
 ];
 
 for (const [title, given, expected] of CASES) test(title, () => assert.deepEqual(lanes(planTargets(given)), expected));
