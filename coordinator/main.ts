@@ -27,7 +27,7 @@ import { podReaderOf } from "./nodes/pod-reader.ts";
 import { makePacedWatch } from "./nodes/pod-watch.ts";
 import { readClusterId } from "./state/cluster-id.ts";
 import { makeWatchedObjects } from "./state/watched-objects.ts";
-import { makeAdmission } from "./stream/admission.ts";
+import { makeIntake } from "./stream/intake.ts";
 import { makeNodeStream } from "./stream/node-stream.ts";
 import { makeStreamServer } from "./stream/server.ts";
 import { makeTokenReview } from "./stream/token-review.ts";
@@ -54,8 +54,8 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const clusterId = config.clusterId ?? (await readClusterId({ client, clock, log }, stop.signal));
   const metrics = makeMetrics(gaugesFrom(() => ({ objects, registry, leading, elector, streams })));
   const { observer, onRestart } = metrics;
-  const admission = makeAdmission(wallClock);
-  const crowded = (): boolean => admission.crowded;
+  const intake = makeIntake(wallClock);
+  const crowded = (): boolean => intake.crowded;
   const watchNode = makePacedWatch({ client, clock, log, onRestart }, { gateType, crowded });
   const asked = new ServedSelectors();
   const readPods = podReaderOf({ client, clock, log, gateType, onRead: metrics.onPodRead });
@@ -88,7 +88,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const mayRead = makeCheckAccess(client);
   const explain = makeExplainServer({ host, port: config.explainPort, serving, mayRead, routes: routesOf(leading), log });
   const review = makeTokenReview({ kube: client, namespace, clock: wallClock });
-  const shared = { admission, observer, clock: wallClock, log };
+  const shared = { intake, observer, clock: wallClock, log };
   const stream = makeNodeStream({ ...shared, registry, tasks: findings, review, replica });
   const { streamPort, keepalive } = config;
   const address = `${host}:${streamPort}`;

@@ -10,8 +10,8 @@ import type { NodeRegistry } from "../nodes/node-registry.ts";
 import type { NodeSession, SessionEnd, StreamObserver } from "../nodes/node-session.ts";
 import type { AgentStream, Asking, NodeTasks } from "../nodes/node-tasks.ts";
 import { isNodeName } from "../nodes/report-fault.ts";
-import type { Admission } from "./admission.ts";
 import { makeDialogue } from "./dialogue.ts";
+import type { Intake } from "./intake.ts";
 import { StreamEnd, statusOf, toStatus } from "./stream-end.ts";
 import { makeTokenGate, type TokenGate } from "./token-gate.ts";
 import { makeTokenLife, type TokenLife } from "./token-life.ts";
@@ -20,7 +20,7 @@ import { checkNode, type ReviewToken } from "./token-review.ts";
 export type NodeStreamDeps = {
   readonly registry: NodeRegistry;
   readonly review: ReviewToken;
-  readonly admission: Admission;
+  readonly intake: Intake;
   /** What agents are asked; default: nothing. */
   readonly tasks?: Pick<NodeTasks, "attach">;
   /** Identity of this replica, e.g. its Pod's name. */
@@ -108,7 +108,7 @@ async function serve(call: NodeCall, deps: Gated, fail: Fail, over: AbortSignal)
       deps.observer.onMessage(body.$case);
       if (dialogue !== undefined) {
         await dialogue(body);
-        if (body.$case === "snapshot" && !body.value.more) deps.admission.leave(peer);
+        if (body.$case === "snapshot" && !body.value.more) deps.intake.leave(peer);
         continue;
       }
       if (body.$case !== "hello")
@@ -127,7 +127,7 @@ async function serve(call: NodeCall, deps: Gated, fail: Fail, over: AbortSignal)
   } finally {
     greeted.abort(OVER);
     findings?.close();
-    deps.admission.leave(peer);
+    deps.intake.leave(peer);
     if (session !== undefined) deps.observer.onStream("closed");
     session?.close();
   }

@@ -7,8 +7,8 @@ import { OVER } from "../../common/signals.ts";
 import { NodeStreamServiceService } from "../../proto/gen/clb/direct/v1/node_stream.ts";
 import { MAX_MESSAGE_BYTES } from "../../proto/wire.ts";
 import type { ServingSource } from "../tls/serving.ts";
-import type { Admission } from "./admission.ts";
 import { type ConnectionCounts, type ConnectionLimits, makeConnections } from "./connections.ts";
+import type { Intake } from "./intake.ts";
 import type { NodeStream } from "./node-stream.ts";
 
 export type StreamServerDeps = {
@@ -17,7 +17,7 @@ export type StreamServerDeps = {
   readonly stream: NodeStream;
   readonly serving: ServingSource;
   /** Who may begin a handshake. */
-  readonly admission: Admission;
+  readonly intake: Intake;
   /** Gets status SERVING for `STREAM_HEALTH` between start and stop. */
   readonly health: Health;
   readonly observer: { onConnectionRefused(): void };
@@ -40,13 +40,13 @@ export interface StreamServer {
 const STOP_WITHIN_MS = 2_000;
 /**
  * A connection without a stream is closed after that time: nobody needs one, but an agent that was told to come back, at most half of it
- * later (admission.ts). Real milliseconds.
+ * later (intake.ts). Real milliseconds.
  */
 const IDLE_MS = 10_000;
 
 /** The coordinator's gRPC port: streams of agents and the health service, under TLS. */
 export function makeStreamServer(deps: StreamServerDeps): StreamServer {
-  const { admission, serving, observer, log } = deps;
+  const { intake, serving, observer, log } = deps;
   const { timeMs, timeoutMs } = deps.keepalive ?? { timeMs: 10_000, timeoutMs: 5_000 };
   const server = new Server({
     "grpc.keepalive_time_ms": timeMs,
@@ -62,14 +62,14 @@ export function makeStreamServer(deps: StreamServerDeps): StreamServer {
   const connections = makeConnections({
     serving,
     onSecure: (socket) => http2.injectConnection(socket),
-    mayBegin: (peer) => admission.begin(peer),
-    onEnd: (peer) => admission.leave(peer),
+    mayBegin: (peer) => intake.begin(peer),
+    onEnd: (peer) => intake.leave(peer),
     onRefused: () => observer.onConnectionRefused(),
     clock: deps.clock,
     log,
     ...(deps.limits && { limits: deps.limits }),
   });
-  const unsubscribe = admission.onRoom(() => connections.resume());
+  const unsubscribe = intake.onRoom(() => connections.resume());
   let stopping: Promise<void> | undefined;
 
   const stop = async (): Promise<void> => {

@@ -5,13 +5,13 @@ import type { Logger } from "../../common/log.ts";
 import { OVER } from "../../common/signals.ts";
 import { NodeStreamServiceService } from "../../proto/gen/clb/direct/v1/node_stream.ts";
 import type { StreamObserver } from "../nodes/node-session.ts";
-import type { Admission } from "./admission.ts";
+import type { Intake } from "./intake.ts";
 import { StreamEnd, statusOf } from "./stream-end.ts";
 import { type Identity, type ReviewToken, TokenRefused } from "./token-review.ts";
 
 export type TokenGateDeps = {
   readonly review: ReviewToken;
-  readonly admission: Admission;
+  readonly intake: Intake;
   readonly observer: StreamObserver;
   readonly clock: Clock;
   readonly log: Logger;
@@ -40,7 +40,7 @@ const TELL_EVERY_MS = 10_000;
 type Turn = { readonly run: () => void };
 
 export function makeTokenGate(deps: TokenGateDeps): TokenGate {
-  const { admission, observer, clock, log } = deps;
+  const { intake, observer, clock, log } = deps;
   const identities = new WeakMap<Metadata, Identity>();
   const reviews = makeTurns();
   const refused = new Map<string, { readonly error: TokenRefused; readonly untilMs: number }>();
@@ -71,7 +71,7 @@ export function makeTokenGate(deps: TokenGateDeps): TokenGate {
   const admit = async (metadata: Metadata, peer: string, signal: AbortSignal): Promise<void> => {
     const [authorization = ""] = metadata.get("authorization");
     const token = /^Bearer +(\S+)$/i.exec(authorization.toString())?.[1] ?? "";
-    const retryAfterMs = token === "" ? undefined : admission.enter(peer); // who has none is refused, not asked to come back
+    const retryAfterMs = token === "" ? undefined : intake.enter(peer); // who has none is refused, not asked to come back
     if (retryAfterMs !== undefined) {
       observer.onStream("postponed");
       throw new StreamEnd(status.RESOURCE_EXHAUSTED, `too many agents come at once: come again in ${retryAfterMs} ms`, retryAfterMs);
@@ -99,7 +99,7 @@ export function makeTokenGate(deps: TokenGateDeps): TokenGate {
             admit(metadata, peer, gone.signal).then(
               () => letIn(metadata),
               (error: unknown) => {
-                admission.leave(peer);
+                intake.leave(peer);
                 if (!gone.signal.aborted) tell(peer, error);
                 call.sendStatus(statusOf(error));
               },

@@ -10,7 +10,7 @@ import { makeClock } from "../../../common/clock.ts";
 import { Health } from "../../../common/health.ts";
 import { makeHealthServer } from "../../../common/health-server.ts";
 import { makeNodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
-import { makeAdmission } from "../../../coordinator/stream/admission.ts";
+import { makeIntake } from "../../../coordinator/stream/intake.ts";
 import { makeNodeStream } from "../../../coordinator/stream/node-stream.ts";
 import { makeStreamServer } from "../../../coordinator/stream/server.ts";
 import { makeTokenReview } from "../../../coordinator/stream/token-review.ts";
@@ -31,7 +31,7 @@ async function aCoordinator(t: TestContext) {
   const stop = new AbortController();
   const authority = await issueAuthority(Date.now());
   const leaf = { ...(await issueServing(authority, [NAME], [], Date.now())), caBundlePem: authority.certPem };
-  const common = { clock, log: silentLog, observer: aRecordingObserver(), admission: makeAdmission(clock) };
+  const common = { clock, log: silentLog, observer: aRecordingObserver(), intake: makeIntake(clock) };
   const registry = makeNodeRegistry({ ...common, ...believing, agentGraceMs: 60_000, watchNode: () => ({ lastByteAtMs: 0 }) }, stop.signal);
   const review = makeTokenReview({ kube: { create: () => Promise.reject(new Error("nobody asks")) }, namespace: "clb-direct", clock });
   const stream = makeNodeStream({ ...common, registry, review, replica: "replica-1" });

@@ -7,7 +7,7 @@ import { makeClock } from "../../../common/clock.ts";
 import { Health } from "../../../common/health.ts";
 import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import { makeNodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
-import { type Admission, makeAdmission } from "../../../coordinator/stream/admission.ts";
+import { type Intake, makeIntake } from "../../../coordinator/stream/intake.ts";
 import { makeNodeStream } from "../../../coordinator/stream/node-stream.ts";
 import { makeStreamServer } from "../../../coordinator/stream/server.ts";
 import { makeTokenReview } from "../../../coordinator/stream/token-review.ts";
@@ -67,8 +67,8 @@ async function aCoordinator(t: TestContext, options: { keepalive?: { timeMs: num
     stopped.signal,
   );
   const review = makeTokenReview({ kube: api, namespace: "clb-direct", clock });
-  const admission = makeAdmission(clock);
-  const stream = makeNodeStream({ ...common, admission, registry, review, replica: "replica-1" });
+  const intake = makeIntake(clock);
+  const stream = makeNodeStream({ ...common, intake, registry, review, replica: "replica-1" });
   let leaf = await newLeaf();
   const subscribers = new Set<(serving: Serving) => void>();
   const serving = {
@@ -81,7 +81,7 @@ async function aCoordinator(t: TestContext, options: { keepalive?: { timeMs: num
     },
   };
   const health = new Health(["", "clb.direct.v1.NodeStreamService"]);
-  const server = makeStreamServer({ ...common, ...options, admission, address: "127.0.0.1:0", stream, serving, health });
+  const server = makeStreamServer({ ...common, ...options, intake, address: "127.0.0.1:0", stream, serving, health });
   const port = await server.start();
   t.after(async () => {
     stopped.abort();
@@ -92,7 +92,7 @@ async function aCoordinator(t: TestContext, options: { keepalive?: { timeMs: num
     leaf = await newLeaf();
     for (const subscriber of subscribers) subscriber(leaf);
   };
-  return { port, registry, api, observer, admission, server, rotate };
+  return { port, registry, api, observer, intake, server, rotate };
 }
 
 type Body = NonNullable<ConnectRequest["body"]>;
@@ -223,12 +223,12 @@ test("while the API server is away nobody is let in, and the agent is told to tr
 });
 
 /** Takes all places but so many. */
-function crowd(admission: Admission, free: number): void {
-  for (let n = 0; n < 128 - free; n++) assert.ok(admission.begin(`somebody:${n}`));
+function crowd(intake: Intake, free: number): void {
+  for (let n = 0; n < 128 - free; n++) assert.ok(intake.begin(`somebody:${n}`));
 }
 
 test("an agent above the limit is told when to come again, before its token is reviewed, and then comes in on the same connection", async (t) => {
-  const { port, api, observer, admission } = await aCoordinator(t);
+  const { port, api, observer, intake } = await aCoordinator(t);
   const agent = anAgent(t, port);
   await agent.hello();
   agent.say(snapshot(1n, "p1"));
@@ -236,7 +236,7 @@ test("an agent above the limit is told when to come again, before its token is r
   agent.call.end();
   await agent.ended();
   const reviews = api.state.reviews;
-  crowd(admission, 0);
+  crowd(intake, 0);
   const again = anAgent(t, port, aToken(), agent.client);
   again.hello().catch(() => undefined);
   const { code, details, metadata } = await again.ended();
@@ -245,28 +245,28 @@ test("an agent above the limit is told when to come again, before its token is r
   assert.deepEqual(metadata.get("grpc-retry-pushback-ms"), ["100"]);
   assert.equal(api.state.reviews, reviews);
   assert.ok(observer.lines.includes("stream postponed"));
-  admission.leave("somebody:0");
+  intake.leave("somebody:0");
   await anAgent(t, port, aToken(), agent.client).hello();
 });
 
 test("a new connection waits for room before its handshake, and the agent is let in then", async (t) => {
-  const { port, server, admission } = await aCoordinator(t);
-  crowd(admission, 0);
+  const { port, server, intake } = await aCoordinator(t);
+  crowd(intake, 0);
   const agent = anAgent(t, port);
   const welcome = agent.hello();
   await until(() => server.connections.waiting === 1, "a connection waits");
-  admission.leave("somebody:0");
+  intake.leave("somebody:0");
   assert.equal((await welcome)?.$case, "welcome");
 });
 
 test("an agent that is let in gives its place back with its first snapshot, or when its stream ends", async (t) => {
-  const { port, admission } = await aCoordinator(t);
+  const { port, intake } = await aCoordinator(t);
   const hasRoom = (): boolean => {
-    const has = admission.begin("probe");
-    if (has) admission.leave("probe");
+    const has = intake.begin("probe");
+    if (has) intake.leave("probe");
     return has;
   };
-  crowd(admission, 1);
+  crowd(intake, 1);
   const first = anAgent(t, port);
   await first.hello();
   assert.equal(hasRoom(), false);

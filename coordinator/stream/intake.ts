@@ -5,7 +5,7 @@ import type { Clock } from "../../common/clock.ts";
  * the others are told: a storm of thousands is served one after the other, each to its end, because whoever is let in half and gives up
  * has cost as much as one that was let in. Agents are known by the peer of their connection, e.g. "10.0.3.7:40312".
  */
-export interface Admission {
+export interface Intake {
   /** A handshake is about to begin; false: there is no room, it is to wait. */
   begin(peer: string): boolean;
   /** An agent said hello: milliseconds that it is to stay away if nobody had let its connection in and there is no room, else undefined. */
@@ -35,7 +35,7 @@ const RETRY_MS = { least: 100, most: 5_000 };
  */
 const CROWD = { agents: 20, withinMs: 10_000 };
 
-export function makeAdmission(clock: Clock): Admission {
+export function makeIntake(clock: Clock): Intake {
   const listeners = new Set<() => void>();
   /** When each began; the longest under way comes first. */
   const underWay = new Map<string, number>();

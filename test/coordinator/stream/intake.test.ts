@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { makeIntake } from "../../../coordinator/stream/intake.ts";
+import { aFakeClock } from "../pods.ts";
+
+const MOST = 128;
+const peers = (from: number, to: number): string[] => Array.from({ length: to - from }, (_, n) => `10.0.0.1:${from + n}`);
+
+test("128 agents are under way at a time, from their handshake on; each that leaves makes room for one", () => {
+  const intake = makeIntake(aFakeClock());
+  let room = 0;
+  intake.onRoom(() => room++);
+  assert.ok(peers(0, MOST).every((peer) => intake.begin(peer)));
+  assert.equal(intake.begin("late"), false);
+  assert.equal(intake.enter("10.0.0.1:0"), undefined, "its connection was let in already");
+  intake.leave("10.0.0.1:0");
+  intake.leave("10.0.0.1:0"); // counts once
+  assert.deepEqual([room, intake.begin("late"), intake.begin("later")], [1, true, false]);
+});
+
+test("an agent on a connection of long ago is told to come back when there is no room, each at its own moment", () => {
+  const intake = makeIntake(aFakeClock());
+  for (const peer of peers(0, MOST)) intake.begin(peer);
+  const waits = peers(1_000, 3_000).map((peer) => intake.enter(peer));
+  assert.deepEqual([waits[0], waits[24], waits[49], waits[1_000], waits[1_999]], [100, 100, 200, 4_004, 5_000]);
+  intake.leave("10.0.0.1:0");
+  assert.deepEqual([intake.enter("10.0.0.1:1000"), typeof intake.enter("10.0.0.1:1001")], [undefined, "number"]);
+});
+
+test("who sends no snapshot gives its place back after 5 s", async () => {
+  const clock = aFakeClock();
+  const intake = makeIntake(clock);
+  for (const peer of peers(0, MOST)) intake.begin(peer);
+  await clock.advance(4_999);
+  assert.equal(intake.begin("late"), false);
+  await clock.advance(1);
+  assert.equal(intake.begin("late"), true);
+  await clock.advance(5_000);
+  assert.equal(clock.pendingSleeps, 0);
+});
+
+test("20 agents within 10 s are a crowd, and whoever finds no room; a rollout that renews them one by one is none", async () => {
+  const clock = aFakeClock();
+  const intake = makeIntake(clock);
+  const come = (peer: string): void => {
+    intake.enter(peer);
+    intake.leave(peer);
+  };
+  for (const peer of peers(0, 40)) {
+    come(peer);
+    await clock.advance(600);
+  }
+  assert.equal(intake.crowded, false);
+  peers(0, 20).forEach(come);
+  await clock.advance(9_999);
+  assert.equal(intake.crowded, true);
+  await clock.advance(1);
+  assert.equal(intake.crowded, false);
+  for (const peer of peers(0, MOST)) intake.begin(peer);
+  assert.equal(intake.crowded, false);
+  intake.begin("late");
+  assert.equal(intake.crowded, true);
+});
