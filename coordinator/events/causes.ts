@@ -4,6 +4,7 @@ import type { AddressClaims } from "../state/address-claims.ts";
 import type { Intents } from "../state/intents.ts";
 import type { ListenerOwners } from "../state/listener-owners.ts";
 import type { Mirror } from "../state/mirror.ts";
+import type { PodFacts } from "../state/pod-facts.ts";
 
 /** Objects named per write; a full batch has 500. */
 const MAX_NAMED = 5;
@@ -29,6 +30,7 @@ export type CausesDeps = {
   /** Why a slot may be taken away, e.g. "Pod shop/web-1 was deleted"; undefined: nobody knows. */
   readonly whyLeaves: (loadBalancerId: string, slot: Slot) => string | undefined;
   readonly intents: Pick<Intents, "get">;
+  readonly facts: Pick<PodFacts, "pods">;
 };
 
 /**
@@ -36,7 +38,7 @@ export type CausesDeps = {
  * where that has been made: what it took away is there no more.
  */
 export function makeCauses(deps: CausesDeps): (loadBalancerId: string, before?: readonly Listener[]) => Causes {
-  const { mirror, addressClaims, listenerOwners, podName, whyLeaves, intents } = deps;
+  const { mirror, addressClaims, listenerOwners, podName, whyLeaves, intents, facts } = deps;
   return (id, before) => {
     const listeners = [...(mirror.listeners(id) ?? []), ...(before ?? [])];
     const find = (named: string): Listener | undefined => listeners.find(({ listenerId, name }) => listenerId === named || name === named);
@@ -59,7 +61,9 @@ export function makeCauses(deps: CausesDeps): (loadBalancerId: string, before?: 
       },
       weight: ({ ip, weight }) => {
         const claimed = addressClaims.podOf(id, ip);
-        return `${claimed === undefined ? ip : podName(claimed)} ${weight === 0 ? "is not ready" : "gets its weight back"}`;
+        const isReady = claimed !== undefined && facts.pods.get(claimed)?.containersReady === true;
+        const why = weight > 0 ? "gets its weight back" : isReady ? "is to have no weight" : "is not ready";
+        return `${claimed === undefined ? ip : podName(claimed)} ${why}`;
       },
       owner: (named) => {
         const listener = find(named);
