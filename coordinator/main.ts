@@ -96,12 +96,12 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
 
   const parts: Part[] = [
     { name: "kubernetes client", start: () => {}, stop: () => client.close() },
+    ...partsOf(webhook), // stops late: it answers for a while, and the Lease is handed over before
     { name: "health server", start: () => {}, stop: () => healthServer.stop() },
     { name: "ops server", start: async () => void (await ops.start()), stop: () => ops.stop() },
     { name: "explain server", start: async () => void (await explain.start()), stop: () => explain.stop() },
     loop("watches", (signal) => Promise.all([serving.run(signal), objects.run(signal)]), stop),
     loop("leader election", (signal) => elector.run(signal)),
-    ...partsOf(webhook),
     { name: "stream server", start: async () => void (await streams.start()), stop: () => streams.stop() },
     { name: "identity", start: () => log.info({ clusterId, identity, ownership: config.ownership, gateType }, "ready to lead") },
   ];
