@@ -74,7 +74,8 @@ export async function setStage(
   const ground = borrowed ?? (await layGround(options, deps));
   const { cluster, nodes, agents } = ground;
   // The default of an installation: only what is addressed to us. The cluster of --cluster kubeconfig may have other Services.
-  const coordinatorEnv = { OWNERSHIP: "class", ...ground.coordinatorEnv };
+  const admission = options.withoutGates ? { ADMISSION: "off" } : {}; // else new Pods would get the gate all the same
+  const coordinatorEnv = { OWNERSHIP: "class", ...admission, ...ground.coordinatorEnv };
   const product = makeProduct({
     ...ground,
     coordinatorEnv,
