@@ -17,6 +17,8 @@ import { CALL_LIMITS } from "./domain/call.ts";
 import { POLICIES, RETIRE } from "./domain/safety/policy.ts";
 
 const required = (hint: string) => z.string(`is missing; ${hint}`);
+/** What the API server takes for a condition's type; with another one every Pod that gets the gate would be refused. */
+const QUALIFIED_NAME = /^([a-z0-9]([-a-z0-9.]*[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 /** A whole number of that range; the message is the fix. */
 const whole = (min: number, max: number) => {
   const fix = `use a whole number from ${min} to ${max}`;
@@ -59,7 +61,7 @@ export const ENVIRONMENT = z.object({
   POLICY: z.enum(POLICIES).default("enforce"),
   /** Before it is uninstalled: gates open; with `keep-traffic` finalizers come off as well, and nothing is removed at the load balancers. */
   RETIRE: z.enum(RETIRE).default("off"),
-  GATE_TYPE: z.string().min(1).default(DEFAULT_GATE_TYPE),
+  GATE_TYPE: z.string().regex(QUALIFIED_NAME, "use a qualified name, e.g. example.com/ready").default(DEFAULT_GATE_TYPE),
   /** Bind Pods of GlobalRouter where TKE's own word (`GlobalRouteDirectAccess`) cannot be read. */
   GLOBAL_ROUTER_DIRECT_ACCESS: z.enum(["true", "false"]).default("false"),
   /** How long a negative verdict of an agent may delay a bind, never longer; 0: not at all. */

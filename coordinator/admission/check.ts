@@ -1,6 +1,6 @@
 import { connect } from "node:tls";
 import type { Clock } from "../../common/clock.ts";
-import { KubeApiError } from "../../common/kubernetes/api-error.ts";
+import { KubeApiError, type KubeFailure } from "../../common/kubernetes/api-error.ts";
 import { kubePath } from "../../common/kubernetes/path.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { makeLatch } from "../../common/latch.ts";
@@ -84,6 +84,9 @@ function tellFailure({ keeper, log, tell }: AdmissionCheckDeps, message: string)
   if (object !== undefined) tell({ object, type: "Warning", reason: "AdmissionNotWorking", message });
 }
 
+/** Answers about the Pod, not about the API server: a patch that does not apply is a 500 to the user, a bad one a 422. */
+const REFUSED: ReadonlySet<KubeFailure> = new Set(["badRequest", "denied", "invalid", "server"]);
+
 type Finding = Pick<CheckResult, "cause" | "message">;
 
 async function findingOf(deps: AdmissionCheckDeps, signal: AbortSignal): Promise<Finding | undefined> {
@@ -102,7 +105,9 @@ async function findingOf(deps: AdmissionCheckDeps, signal: AbortSignal): Promise
     if (!(err instanceof KubeApiError)) throw err;
     if (err.failure === "notFound" || /is being terminated|error looking up service account/.test(err.message))
       return failed("namespace", `Namespace ${CANARY_NAMESPACE} of the check does not exist: apply the chart's objects again`);
-    if (err.failure === "denied") return failed("rights", `${err.message}: apply the chart's roles and policies again`);
+    if (err.failure === "denied" && /cannot \w+ resource|denied request/.test(err.message))
+      return failed("rights", `${err.message}: apply the chart's roles and policies again`);
+    if (REFUSED.has(err.failure)) return failed("unknown", `the API server refuses the Pod of the check: ${err.message}`);
     return undefined;
   }
   const faults = keeper.faults;

@@ -6,7 +6,7 @@ import type { Logger } from "../../common/log.ts";
 import type { AdmissionMode } from "../domain/admission/mode.ts";
 import type { OwnershipMode, ServiceRecord } from "../domain/intent/service.ts";
 import type { Problem } from "../domain/problem.ts";
-import type { Retire } from "../domain/safety/policy.ts";
+import type { Policy, Retire } from "../domain/safety/policy.ts";
 import type { ServingSource } from "../tls/serving.ts";
 import { type CheckCause, type CheckResult, makeAdmissionCheck } from "./check.ts";
 import { makeWebhookKeeper } from "./keeper.ts";
@@ -80,14 +80,18 @@ type Wish = Pick<AdmissionDeps, "gateType" | "ownership"> & {
   readonly listenHost: string;
   readonly webhookPort: number;
   readonly retire: Retire;
+  readonly policy: Policy;
 };
 
 /** The webhook that the configuration asks for; undefined: Pods get their gate from somebody else. */
 export const admissionOf = (
-  { admission, listenHost: host, webhookPort: port, gateType, ownership, retire }: Wish,
+  { admission, listenHost: host, webhookPort: port, gateType, ownership, retire, policy }: Wish,
   deps: Omit<AdmissionDeps, "host" | "port" | "gateType" | "ownership" | "retired">,
 ): Admission | undefined =>
-  admission === "webhook" ? makeAdmission({ ...deps, host, port, gateType, ownership, retired: retire !== "off" }) : undefined;
+  // Where nobody opens gates none are put on.
+  admission === "webhook" && policy !== "observe"
+    ? makeAdmission({ ...deps, host, port, gateType, ownership, retired: retire !== "off" })
+    : undefined;
 
 /** What of it runs on every replica. */
 export const partsOf = (admission: Admission | undefined): readonly Part[] =>

@@ -1,5 +1,4 @@
 import type { Clock } from "../../common/clock.ts";
-import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import { member } from "../../common/kubernetes/json-member.ts";
 import { makeListWatch } from "../../common/kubernetes/list-watch.ts";
 import { kubePath } from "../../common/kubernetes/path.ts";
@@ -100,6 +99,7 @@ export function makeWebhookKeeper(deps: KeeperDeps): WebhookKeeper {
   // Retired, the Service is the uninstallation's to delete: put back, it would stay, and whoever waits for its end would wait in vain.
   const kept = retired ? all.slice(1) : all;
   const isSynced = (): boolean => watches.configuration.synced && watches.service.synced;
+  const isHeadless = (): boolean => member(member(first(watches.service)?.object, "spec"), "clusterIP") === "None";
   const object = (): ObjectRef | undefined => {
     const service = first(watches.service);
     return service && { kind: "Service", namespace, name: WEBHOOK_SERVICE, uid: service.uid };
@@ -107,7 +107,11 @@ export function makeWebhookKeeper(deps: KeeperDeps): WebhookKeeper {
   const repairs = makeRepairs(deps, object);
   return {
     get faults() {
-      return isSynced() ? kept.flatMap(({ what, faults }) => faults().map((fault) => `${what}: ${fault}`)) : [];
+      if (!isSynced()) return ["the MutatingWebhookConfiguration or the webhook's Service cannot be read"];
+      const wrong = kept.flatMap(({ what, faults }) => faults().map((fault) => `${what}: ${fault}`));
+      return isHeadless()
+        ? [...wrong, `Service ${namespace}/${WEBHOOK_SERVICE}: it is headless, so no API server calls it: delete it`]
+        : wrong;
     },
     get clusterIp() {
       const ip = member(member(first(watches.service)?.object, "spec"), "clusterIP");
@@ -119,19 +123,22 @@ export function makeWebhookKeeper(deps: KeeperDeps): WebhookKeeper {
     async run(signal) {
       const unsubscribe = serving.subscribe(() => latch.set());
       const watching = Promise.all(Object.values(watches).map((one) => one.run(signal)));
-      while (!signal.aborted) {
-        const waits: number[] = [LOOK_MS];
-        if (isSynced()) for (const one of kept) waits.push(await repairs.putRight(one, signal));
-        await latch.wait(Math.min(...waits), signal);
+      try {
+        while (!signal.aborted) {
+          const waits: number[] = [LOOK_MS];
+          if (isSynced()) for (const one of kept) waits.push(await repairs.putRight(one, signal));
+          await latch.wait(Math.min(...waits), signal);
+        }
+      } finally {
+        unsubscribe();
+        await watching;
       }
-      unsubscribe();
-      await watching;
     },
   };
 }
 
 /** A Service's list of ports is replaced as a whole; its cluster address is the API server's. */
-const servicePatch = (namespace: string): object => ({ spec: { ...Object(member(serviceFor(namespace), "spec")) } });
+const servicePatch = (namespace: string): object => ({ spec: { externalName: null, ...Object(member(serviceFor(namespace), "spec")) } });
 
 function makeRepairs({ clock, log, tell, onRepaired }: KeeperDeps, object: () => ObjectRef | undefined) {
   /** When each object was put right lately, milliseconds since the epoch. */
@@ -163,8 +170,8 @@ function makeRepairs({ clock, log, tell, onRepaired }: KeeperDeps, object: () =>
         return RETRY_MS;
       } catch (err) {
         written.delete(what);
-        if (!(err instanceof KubeApiError)) throw err;
-        log.warn({ err, object: what, faults: wrong }, "not put right");
+        // Whatever it is, also the fence's refusal and our own abort: what else a leader runs must not end because of it.
+        if (!signal.aborted) log.warn({ err, object: what, faults: wrong }, "not put right");
         return RETRY_MS;
       }
     },

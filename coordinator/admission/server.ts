@@ -31,6 +31,8 @@ const KEEP_ALIVE_MS = 120_000;
 const MOST_BYTES = 4 * 1024 * 1024;
 /** A sender that takes longer is not the API server, which gives up after a second. */
 const REQUEST_MS = 10_000;
+/** An API server keeps up to 25 (policies.md I); three of them, with what they open in a storm. */
+const MOST_CONNECTIONS = 1_000;
 /** Until every API server has heard that this replica is no endpoint any more. */
 const LEAVE_MS = 5_000;
 
@@ -45,10 +47,12 @@ export function makeAdmissionServer(deps: AdmissionServerDeps): AdmissionServer 
   let leaving = false;
   const toContext = ({ certPem, keyPem }: ServingSource["current"]) => ({ cert: certPem, key: keyPem });
   const server = createServer(
-    { ...toContext(serving.current), keepAlive: true, requestTimeout: REQUEST_MS },
+    // Node counts these from the beginning of a connection on which no request has come.
+    { ...toContext(serving.current), keepAlive: true, headersTimeout: KEEP_ALIVE_MS, requestTimeout: KEEP_ALIVE_MS },
     (request, response) => void answer(request, response),
   );
   server.keepAliveTimeout = KEEP_ALIVE_MS;
+  server.maxConnections = MOST_CONNECTIONS;
   const sockets = new Set<Socket>();
   server.on("secureConnection", (socket: Socket) => {
     socket.setNoDelay(true);
@@ -97,9 +101,14 @@ async function answerTo({ review, clock, log, onReview }: AdmissionServerDeps, r
     return refusal(404, `no such path; there are ${MUTATE_PATH} and ${MUTATE_OPTED_IN_PATH}`);
   if (request.method !== "POST") return refusal(405, "use POST");
   const startedMs = clock.now();
+  const read = new AbortController();
+  void clock.sleep(REQUEST_MS, read.signal).then(
+    () => request.destroy(),
+    () => undefined,
+  );
   const done = (result: "injected" | "unchanged" | "invalid"): void => onReview?.(result, (clock.now() - startedMs) / 1000);
   try {
-    const text = await bodyOf(request);
+    const text = await bodyOf(request).finally(() => read.abort());
     if (text === undefined) return refusal(413, `a review has at most ${MOST_BYTES} bytes`);
     const { answer, injected } = review(JSON.parse(text), path === MUTATE_OPTED_IN_PATH);
     done(injected ? "injected" : "unchanged");

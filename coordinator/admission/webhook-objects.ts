@@ -65,6 +65,7 @@ export const serviceFor = (namespace: string): object => ({
   spec: servicePart,
 });
 const servicePart = {
+  type: "ClusterIP",
   selector: { app: COORDINATOR_APP },
   ports: [{ name: "webhook", port: HTTPS, targetPort: WEBHOOK_PORT, protocol: "TCP" }],
 } as const;
@@ -110,6 +111,6 @@ export function serviceFaults(present: unknown): readonly string[] {
   return [
     ...(isDeepStrictEqual(read("selector"), servicePart.selector) ? [] : ["selector"]),
     ...(hasPort && ports.length === 1 ? [] : ["ports"]),
-    ...(read("clusterIP") === "None" ? ["clusterIP: a headless Service cannot be called"] : []),
+    ...((read("type") ?? servicePart.type) === servicePart.type ? [] : ["type"]),
   ];
 }

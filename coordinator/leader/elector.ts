@@ -141,7 +141,10 @@ export class Elector {
     this.#reign = reign; // before the first call asks the fence
     onChange?.(true);
     reign.over = lead({ retire: retire.signal, lost: lost.signal })
-      .catch((err: unknown) => log.error({ err }, "leading ended badly"))
+      .catch((err: unknown) => {
+        log.error({ err }, "leading ended badly");
+        lost.abort(); // what still runs of it must not write beside the next reign
+      })
       .finally(() => {
         this.#reign = undefined;
         onChange?.(false);

@@ -123,6 +123,28 @@ test("a new CA is in the bundle within 5 s", async (t) => {
   });
 });
 
+test("a write that is refused by whatever it is, or aborted, ends nothing: it is tried again, and the run ends well", async () => {
+  const { clock, client, shared } = aWorld(false);
+  let refusals = 0;
+  const refuse = (): Promise<never> => {
+    refusals += 1;
+    return Promise.reject(new Error("not the leader any more"));
+  };
+  const keeper = makeWebhookKeeper({ ...shared, client: { ...client, create: refuse, patch: refuse }, retired: false });
+  await clock.run(
+    (async () => {
+      await client.create("/api/v1/namespaces", { metadata: { name: NAMESPACE } });
+      const stop = new AbortController();
+      const running = keeper.run(stop.signal);
+      await clock.sleep(5_000);
+      stop.abort();
+      await running;
+    })(),
+    60_000,
+  );
+  assert.ok(refusals >= 4, `${refusals} tries in 5 s`); // two objects, each once a second
+});
+
 test("who fights is answered once in 30 s, and told", async (t) => {
   await withKeeper(t, async ({ clock, client, told }) => {
     let writes = 0;
