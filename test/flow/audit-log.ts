@@ -6,7 +6,7 @@ import type { SeenRequest } from "./cluster.ts";
 type Audit = {
   readonly stage: string;
   readonly verb: string;
-  readonly user: { readonly username: string };
+  readonly user: { readonly username?: string };
   readonly impersonatedUser?: { readonly username: string };
   readonly objectRef?: { readonly resource?: string; readonly subresource?: string; readonly namespace?: string; readonly name?: string };
   readonly responseStatus?: { readonly code?: number };
@@ -37,8 +37,8 @@ export function readAudit(file: string): AuditReader {
 
 const PRODUCT = `system:serviceaccount:${DEFAULT_NAMESPACE}:`;
 
-/** A watch is told of when it begins and again when it ends. */
-function seenIn({ stage, verb, user: { username }, ...audit }: Audit): SeenRequest[] {
+/** A watch is told of when it begins and again when it ends. Nobody is named where a server that has just started did not know a token yet. */
+function seenIn({ stage, verb, user: { username = "(unknown)" }, ...audit }: Audit): SeenRequest[] {
   const { resource = "(none)", subresource, namespace, name = "" } = audit.objectRef ?? {};
   const code = audit.responseStatus?.code ?? 0;
   if (verb === "watch" ? stage !== "ResponseStarted" && code < 400 : stage !== "ResponseComplete") return [];
