@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { member } from "../../common/kubernetes/json-member.ts";
 import { COORDINATOR_APP, INJECT_LABEL, WEBHOOK_CONFIGURATION, WEBHOOK_PORT, WEBHOOK_SERVICE } from "../../common/names.ts";
 
 /** Where the API server reaches the webhook, and whom it believes. `caBundlePem`: one certificate or several, PEM. */
@@ -76,7 +77,7 @@ const servicePart = {
  */
 export function configurationFaults(present: unknown, wish: WebhookWish): readonly string[] {
   if (present === undefined) return ["it does not exist"];
-  const listed = Reflect.get(Object(present), "webhooks");
+  const listed = member(present, "webhooks");
   const there: readonly unknown[] = Array.isArray(listed) ? listed : [];
   const wanted = webhooksFor(wish);
   const faults = wanted.flatMap((one, at) => webhookFaults(there[at], one));
@@ -84,27 +85,27 @@ export function configurationFaults(present: unknown, wish: WebhookWish): readon
 }
 
 function webhookFaults(present: unknown, wanted: object): readonly string[] {
-  const name = String(Reflect.get(wanted, "name"));
+  const name = String(member(wanted, "name"));
   if (present === undefined) return [`${name} is missing`];
   return Object.entries(wanted).flatMap(([field, value]) => {
-    const there: unknown = Reflect.get(Object(present), field);
+    const there: unknown = member(present, field);
     if (isDeepStrictEqual(there, value)) return [];
     return [field === "clientConfig" ? `${clientFault(there, value)} of ${name}` : `${field} of ${name}`];
   });
 }
 
 const clientFault = (present: unknown, wanted: unknown): string =>
-  isDeepStrictEqual(Reflect.get(Object(present), "service"), Reflect.get(Object(wanted), "service")) ? "caBundle" : "clientConfig";
+  isDeepStrictEqual(member(present, "service"), member(wanted, "service")) ? "caBundle" : "clientConfig";
 
 /** What is wrong with the webhook's Service; fields that we do not set are somebody else's. */
 export function serviceFaults(present: unknown): readonly string[] {
   if (present === undefined) return ["it does not exist"];
-  const spec: unknown = Reflect.get(Object(present), "spec");
-  const read = (field: string): unknown => Reflect.get(Object(spec), field);
+  const spec = member(present, "spec");
+  const read = (field: string): unknown => member(spec, field);
   const listed = read("ports");
   const ports: readonly unknown[] = Array.isArray(listed) ? listed : [];
   const hasPort = ports.some((one) => {
-    const of = (field: string): unknown => Reflect.get(Object(one), field);
+    const of = (field: string): unknown => member(one, field);
     const leads = of("targetPort") === WEBHOOK_PORT || of("targetPort") === "webhook";
     return of("port") === HTTPS && leads && (of("protocol") ?? "TCP") === "TCP";
   });

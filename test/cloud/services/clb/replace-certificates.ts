@@ -45,7 +45,8 @@ function replace(request: clb.ReplaceCertForLoadBalancersRequest, call: CallCont
 
 type User = { readonly loadBalancer: LoadBalancerRecord; readonly listener: ListenerRecord; readonly rule: RuleRecord | undefined };
 
-const usersOf = (loadBalancer: LoadBalancerRecord, id: string): User[] =>
+/** Where a load balancer has the certificate: listeners, and rules of theirs. */
+export const usersOf = (loadBalancer: LoadBalancerRecord, id: string): User[] =>
   [...loadBalancer.listeners.values()].flatMap((listener) => [
     ...(has(listener.certificate, id) ? [{ loadBalancer, listener, rule: undefined }] : []),
     ...[...listener.rules.values()].filter((rule) => has(rule.certificate, id)).map((rule) => ({ loadBalancer, listener, rule })),

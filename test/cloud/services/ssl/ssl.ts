@@ -4,6 +4,7 @@ import { type Account, type CertificateRecord, OWNER_UIN } from "../../model/acc
 import { CloudError } from "../../model/errors.ts";
 import type { Random } from "../../runtime/random.ts";
 import { certificateRecord } from "../clb/certificates.ts";
+import { usersOf } from "../clb/replace-certificates.ts";
 import { type ActionTable, cloudTime, flag, integer, read, requiredText, text, texts, unused, write } from "../table/action.ts";
 import { pageOf } from "../table/paging.ts";
 
@@ -111,13 +112,7 @@ function requireCertificate(account: Account, id: string): CertificateRecord {
 
 /** Id of a listener that is served with the certificate, or has a domain that is. */
 const userOf = ({ loadBalancers }: Account, id: string): string | undefined =>
-  [...loadBalancers.values()]
-    .flatMap(({ listeners }) => [...listeners.values()])
-    .find(({ certificate, rules }) =>
-      [certificate, ...[...rules.values()].map((rule) => rule.certificate)].some(
-        (choice) => choice !== undefined && (choice.certIds.includes(id) || choice.caCertId === id),
-      ),
-    )?.listenerId;
+  [...loadBalancers.values()].flatMap((one) => usersOf(one, id))[0]?.listener.listenerId;
 
 const typeOf = ({ keyPem }: CertificateRecord): "SVR" | "CA" => (keyPem === "" ? "CA" : "SVR");
 
