@@ -2,11 +2,13 @@ import { once } from "node:events";
 import { type ChannelCredentials, type ChannelOptions, type ClientDuplexStream, Metadata, status } from "@grpc/grpc-js";
 import { backoffMs } from "../common/backoff.ts";
 import type { Clock } from "../common/clock.ts";
+import type { HoldAnswer } from "../common/holds.ts";
 import type { Latch } from "../common/latch.ts";
 import type { Logger } from "../common/log.ts";
 import { OVER } from "../common/signals.ts";
 import { type ConnectRequest, type ConnectResponse, NodeStreamServiceClient } from "../proto/gen/clb/direct/v1/node_stream.ts";
 import { digestOf, inParts, PROTOCOL_VERSION, toPodReport, toRemovedPod } from "../proto/wire.ts";
+import { fromHoldAnswers } from "../proto/wire-holds.ts";
 import { toPodVerdict } from "../proto/wire-reachability.ts";
 import {
   afterHearing,
@@ -57,6 +59,8 @@ export type StreamDeps = {
   readonly latest: () => Report | undefined;
   /** What the coordinator wants to be found out; told at once, in its order. */
   readonly onAsked: (asked: Asked) => void;
+  /** What held Pods wait for; each replaces the earlier one of its Pod. Default: nobody listens. */
+  readonly onHoldAnswers?: ((answers: readonly HoldAnswer[]) => void) | undefined;
   /** Set when `latest` gives something new. */
   readonly latch: Latch;
   readonly onState: (state: LinkState) => void;
@@ -147,6 +151,10 @@ async function converse(call: Call, deps: StreamDeps, over: AbortSignal): Promis
       if (body === undefined) continue; // from a newer coordinator
       if (body.$case === "tasks" || body.$case === "securityGroup") {
         deps.onAsked(body);
+        continue;
+      }
+      if (body.$case === "holdAnswers") {
+        deps.onHoldAnswers?.(fromHoldAnswers(body.value));
         continue;
       }
       const before = talk;

@@ -47,6 +47,10 @@ export const WEBHOOK_CONFIGURATION = "clb-direct";
 export const CANARY_NAMESPACE = "clb-direct-canary";
 /** On a Namespace or a Pod: `enabled` injects whatever selects the Pod, `disabled` never. */
 export const INJECT_LABEL = "clb-direct.io/inject";
+/** On a Pod: the token in its preStop calls. */
+export const HOLD_TOKEN = "clb-direct.io/hold";
+/** A preStop call asks for this path with the token behind it, e.g. "/hold/Jq3xw0…". */
+export const HOLD_PATH = "/hold/";
 /** Label of the coordinator's Pods, by which the Services find them. */
 export const COORDINATOR_APP = "clb-direct-coordinator";
 export const TOKEN_AUDIENCE = "clb-direct";
@@ -57,6 +61,8 @@ export const WEBHOOK_PORT = 8443;
 export const OPS_PORT = 9090;
 export const HEALTH_PORT = 9091;
 export const EXPLAIN_PORT = 9092;
+/** Where the kubelet's preStop calls go: the Pod's own address, from where the node's rule leads them to the hold server. */
+export const HOLD_PORT = 15_999;
 export const METRIC_PREFIX = "clb_direct_";
 
 /** Names in grpc.health.v1 besides "" (this process is fit). */

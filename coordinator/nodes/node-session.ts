@@ -26,11 +26,24 @@ export type WatchNodes = (
   signal: AbortSignal,
 ) => RunningWatch;
 
+/** What agents send. */
+type MessageKind =
+  | "hello"
+  | "snapshot"
+  | "difference"
+  | "digest"
+  | "token"
+  | "verdicts"
+  | "nodeFacts"
+  | "heldPods"
+  | "holdProof"
+  | "leaving";
+
 /** For metrics; every callback is synchronous and must not throw. */
 export type StreamObserver = {
   /** `postponed`: told to come back, because too many agents came at once. */
   onStream(change: "opened" | "closed" | "postponed" | "refused"): void;
-  onMessage(kind: "hello" | "snapshot" | "difference" | "digest" | "token" | "verdicts" | "nodeFacts"): void;
+  onMessage(kind: MessageKind): void;
   onResend(reason: "gap" | "digest" | "doubt"): void;
   onFallback(node: string, change: "on" | "off"): void;
   /** What an agent said of a Pod does not count; see refusals.ts. */

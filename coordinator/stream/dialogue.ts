@@ -1,4 +1,5 @@
 import { status } from "@grpc/grpc-js";
+import type { HeldPods, HoldProof } from "../../common/holds.ts";
 import type { Logger } from "../../common/log.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
 import {
@@ -9,6 +10,7 @@ import {
   type Snapshot,
 } from "../../proto/gen/clb/direct/v1/node_stream.ts";
 import { digestOf, evidenceOf, toPodFact } from "../../proto/wire.ts";
+import { fromHeldPods, fromHoldProof } from "../../proto/wire-holds.ts";
 import { fromPodVerdict } from "../../proto/wire-reachability.ts";
 import type { NodeSession, StreamObserver } from "../nodes/node-session.ts";
 import type { AgentStream } from "../nodes/node-tasks.ts";
@@ -26,8 +28,18 @@ export type DialogueDeps = {
   readonly say: (body: NonNullable<ConnectResponse["body"]>) => Promise<void>;
   /** What this agent found out of what it was asked; default: nobody asks. */
   readonly findings?: Pick<AgentStream, "verdicts" | "nodeFacts"> | undefined;
+  /** What this agent says of its holds; default: nobody listens, and the budget on the node decides. */
+  readonly holds?: HeldAt | undefined;
   readonly observer: StreamObserver;
   readonly log: Logger;
+};
+
+/** What one agent says of preStop calls. */
+export type HeldAt = {
+  held(pods: HeldPods): void;
+  proof(proof: HoldProof): void;
+  /** It was told to stop. */
+  leaving(): void;
 };
 
 /**
@@ -95,6 +107,12 @@ export function makeDialogue(deps: DialogueDeps): (body: NonNullable<ConnectRequ
         return deps.findings?.verdicts(body.value.pods.map(fromPodVerdict));
       case "nodeFacts":
         return deps.findings?.nodeFacts(body.value);
+      case "heldPods":
+        return deps.holds?.held(fromHeldPods(body.value));
+      case "holdProof":
+        return deps.holds?.proof(fromHoldProof(body.value));
+      case "leaving":
+        return deps.holds?.leaving();
       case "hello":
         deps.log.warn({ node: nodeName }, "ignored a second hello");
         return undefined;

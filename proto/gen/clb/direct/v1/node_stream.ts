@@ -196,6 +196,61 @@ export namespace GateStatus {
   export type UNRECOGNIZED = typeof GateStatus.UNRECOGNIZED;
 }
 
+/** Why a hold ended. */
+export const HoldEnd = {
+  /** HOLD_END_UNSPECIFIED - Not said. */
+  HOLD_END_UNSPECIFIED: 0,
+  /** HOLD_END_DRAINED - Weight 0 is effective and no connection is open, or the Pod lives and weight 0 is effective. */
+  HOLD_END_DRAINED: 1,
+  /** HOLD_END_DRAIN_TIME - Weight 0 is effective and the drain time is over. */
+  HOLD_END_DRAIN_TIME: 2,
+  /** HOLD_END_BUDGET - The grace period allows no more. */
+  HOLD_END_BUDGET: 3,
+  /** HOLD_END_RELEASED - The coordinator said RELEASE. */
+  HOLD_END_RELEASED: 4,
+  /** HOLD_END_NO_WORD - Nobody told in time whether the Pod terminates. */
+  HOLD_END_NO_WORD: 5,
+  /** HOLD_END_ABORTED - The kubelet gave up, or the agent had to stop. */
+  HOLD_END_ABORTED: 6,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type HoldEnd = typeof HoldEnd[keyof typeof HoldEnd];
+
+export namespace HoldEnd {
+  export type HOLD_END_UNSPECIFIED = typeof HoldEnd.HOLD_END_UNSPECIFIED;
+  export type HOLD_END_DRAINED = typeof HoldEnd.HOLD_END_DRAINED;
+  export type HOLD_END_DRAIN_TIME = typeof HoldEnd.HOLD_END_DRAIN_TIME;
+  export type HOLD_END_BUDGET = typeof HoldEnd.HOLD_END_BUDGET;
+  export type HOLD_END_RELEASED = typeof HoldEnd.HOLD_END_RELEASED;
+  export type HOLD_END_NO_WORD = typeof HoldEnd.HOLD_END_NO_WORD;
+  export type HOLD_END_ABORTED = typeof HoldEnd.HOLD_END_ABORTED;
+  export type UNRECOGNIZED = typeof HoldEnd.UNRECOGNIZED;
+}
+
+/** How far weight 0 of a held Pod is. */
+export const HoldState = {
+  /** HOLD_STATE_UNSPECIFIED - Not said; treated as WAIT. */
+  HOLD_STATE_UNSPECIFIED: 0,
+  /** HOLD_STATE_WAIT - On its way. */
+  HOLD_STATE_WAIT: 1,
+  /** HOLD_STATE_LOWERED - Effective wherever the Pod is bound: the cloud has confirmed it. */
+  HOLD_STATE_LOWERED: 2,
+  /** HOLD_STATE_RELEASE - Nothing is gained by waiting: the Pod is bound nowhere, or its weight may not be lowered. */
+  HOLD_STATE_RELEASE: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type HoldState = typeof HoldState[keyof typeof HoldState];
+
+export namespace HoldState {
+  export type HOLD_STATE_UNSPECIFIED = typeof HoldState.HOLD_STATE_UNSPECIFIED;
+  export type HOLD_STATE_WAIT = typeof HoldState.HOLD_STATE_WAIT;
+  export type HOLD_STATE_LOWERED = typeof HoldState.HOLD_STATE_LOWERED;
+  export type HOLD_STATE_RELEASE = typeof HoldState.HOLD_STATE_RELEASE;
+  export type UNRECOGNIZED = typeof HoldState.UNRECOGNIZED;
+}
+
 /** From agent to coordinator. */
 export interface ConnectRequest {
   /** Exactly one of them is set. */
@@ -216,11 +271,20 @@ export interface ConnectRequest {
     /** A fresh token before the old one expires. */
     { $case: "token"; value: Token }
     | //
+    /** Pods whose preStop calls this agent keeps waiting. */
+    { $case: "heldPods"; value: HeldPods }
+    | //
+    /** Whether a preStop call on this node would reach this agent. */
+    { $case: "holdProof"; value: HoldProof }
+    | //
     /** What became of tasks; of each Pod the latest. */
     { $case: "verdicts"; value: Verdicts }
     | //
     /** What the metadata service on the node tells. */
     { $case: "nodeFacts"; value: NodeFacts }
+    | //
+    /** This agent was told to stop, and finishes its holds. */
+    { $case: "leaving"; value: Leaving }
     | undefined;
 }
 
@@ -240,6 +304,9 @@ export interface ConnectResponse {
     | //
     /** The token is about to expire; the agent must send a fresh one. */
     { $case: "tokenWanted"; value: TokenWanted }
+    | //
+    /** What held Pods wait for; from the leader only. */
+    { $case: "holdAnswers"; value: HoldAnswers }
     | //
     /** What to find out of Pods of the node. */
     { $case: "tasks"; value: Tasks }
@@ -545,6 +612,78 @@ export interface PodNetworks {
   fault: string;
 }
 
+/** The Pods whose preStop calls an agent keeps waiting. Said at once when a Pod dials; on a new stream first all, also where there is none. */
+export interface HeldPods {
+  /** These are all of this agent; who is not among them is held no more. */
+  complete: boolean;
+  /** Each replaces what was said of its Pod before. */
+  pods: HeldPod[];
+  /** Whose calls were answered. */
+  released: ReleasedPod[];
+}
+
+/** A Pod with the right token in its call. */
+export interface HeldPod {
+  /** metadata.uid */
+  uid: string;
+  /** Since the Pod's first dial, on the node's monotonic clock, when this message was written. */
+  heldMs: number;
+  /** As the node's kernel counts them; unset where it cannot. */
+  openConnections?: number | undefined;
+}
+
+/** A Pod whose preStop calls were answered. */
+export interface ReleasedPod {
+  /** metadata.uid */
+  uid: string;
+  /** Why then. */
+  end: HoldEnd;
+  /** The coordinator had said LOWERED before. Else a Pod that was bound got its SIGTERM while it was sent to. */
+  lowered: boolean;
+  /** Since the Pod's first dial. */
+  heldMs: number;
+}
+
+/** What an agent has found of its own redirect rule. */
+export interface HoldProof {
+  /** A dial over the node's own address and one over a Pod's, where there is one, came back with this agent's nonce. */
+  proven: boolean;
+  /** What the dial met instead, e.g. "connect ECONNREFUSED 10.0.3.7:15999"; empty where proven. */
+  because: string;
+}
+
+/** The agent got SIGTERM: it takes no session over, and the streams of another agent of its node count before this one. */
+export interface Leaving {
+}
+
+/** What held Pods wait for. Said again whenever something of it changes, and of all of them on a new stream and by a new leader. */
+export interface HoldAnswers {
+  /** Each replaces the one before. */
+  pods: HoldAnswer[];
+}
+
+/** What a held Pod waits for. The end of the drain and the budget are decided on the node. */
+export interface HoldAnswer {
+  /** metadata.uid */
+  uid: string;
+  /** How far weight 0 is. */
+  state: HoldState;
+  /** For a person: what is waited for, or why nothing is. */
+  reason: string;
+  /** The Pod is known to terminate. Else the hold ends as soon as weight 0 is effective. */
+  terminating: boolean;
+  /** metadata.deletionTimestamp, the time of the kill; unset where it is not known. */
+  deletionAt:
+    | Date
+    | undefined;
+  /** metadata.deletionGracePeriodSeconds; unset where it is not known. */
+  graceSeconds?:
+    | number
+    | undefined;
+  /** How long the drain takes from weight 0 on where the connections are not counted. */
+  drainMs: number;
+}
+
 function createBaseConnectRequest(): ConnectRequest {
   return { body: undefined };
 }
@@ -567,11 +706,20 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
       case "token":
         Token.encode(message.body.value, writer.uint32(42).fork()).join();
         break;
+      case "heldPods":
+        HeldPods.encode(message.body.value, writer.uint32(50).fork()).join();
+        break;
+      case "holdProof":
+        HoldProof.encode(message.body.value, writer.uint32(58).fork()).join();
+        break;
       case "verdicts":
         Verdicts.encode(message.body.value, writer.uint32(82).fork()).join();
         break;
       case "nodeFacts":
         NodeFacts.encode(message.body.value, writer.uint32(90).fork()).join();
+        break;
+      case "leaving":
+        Leaving.encode(message.body.value, writer.uint32(98).fork()).join();
         break;
     }
     return writer;
@@ -630,6 +778,22 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
             message.body = { $case: "token", value: Token.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.body = { $case: "heldPods", value: HeldPods.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.body = { $case: "holdProof", value: HoldProof.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 10: {
             if (tag !== 82) {
               break;
@@ -644,6 +808,14 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
             }
 
             message.body = { $case: "nodeFacts", value: NodeFacts.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.body = { $case: "leaving", value: Leaving.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -694,6 +866,18 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
         }
         break;
       }
+      case "heldPods": {
+        if (object.body?.value !== undefined && object.body?.value !== null) {
+          message.body = { $case: "heldPods", value: HeldPods.fromPartial(object.body.value) };
+        }
+        break;
+      }
+      case "holdProof": {
+        if (object.body?.value !== undefined && object.body?.value !== null) {
+          message.body = { $case: "holdProof", value: HoldProof.fromPartial(object.body.value) };
+        }
+        break;
+      }
       case "verdicts": {
         if (object.body?.value !== undefined && object.body?.value !== null) {
           message.body = { $case: "verdicts", value: Verdicts.fromPartial(object.body.value) };
@@ -703,6 +887,12 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
       case "nodeFacts": {
         if (object.body?.value !== undefined && object.body?.value !== null) {
           message.body = { $case: "nodeFacts", value: NodeFacts.fromPartial(object.body.value) };
+        }
+        break;
+      }
+      case "leaving": {
+        if (object.body?.value !== undefined && object.body?.value !== null) {
+          message.body = { $case: "leaving", value: Leaving.fromPartial(object.body.value) };
         }
         break;
       }
@@ -729,6 +919,9 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
         break;
       case "tokenWanted":
         TokenWanted.encode(message.body.value, writer.uint32(34).fork()).join();
+        break;
+      case "holdAnswers":
+        HoldAnswers.encode(message.body.value, writer.uint32(42).fork()).join();
         break;
       case "tasks":
         Tasks.encode(message.body.value, writer.uint32(82).fork()).join();
@@ -783,6 +976,14 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
             }
 
             message.body = { $case: "tokenWanted", value: TokenWanted.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.body = { $case: "holdAnswers", value: HoldAnswers.decode(reader, reader.uint32()) };
             continue;
           }
           case 10: {
@@ -840,6 +1041,12 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
       case "tokenWanted": {
         if (object.body?.value !== undefined && object.body?.value !== null) {
           message.body = { $case: "tokenWanted", value: TokenWanted.fromPartial(object.body.value) };
+        }
+        break;
+      }
+      case "holdAnswers": {
+        if (object.body?.value !== undefined && object.body?.value !== null) {
+          message.body = { $case: "holdAnswers", value: HoldAnswers.fromPartial(object.body.value) };
         }
         break;
       }
@@ -3112,6 +3319,555 @@ export const PodNetworks: MessageFns<PodNetworks> = {
     message.statusName = object.statusName ?? "";
     message.statusMac = object.statusMac ?? "";
     message.fault = object.fault ?? "";
+    return message;
+  },
+};
+
+function createBaseHeldPods(): HeldPods {
+  return { complete: false, pods: [], released: [] };
+}
+
+export const HeldPods: MessageFns<HeldPods> = {
+  encode(message: HeldPods, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.complete !== false) {
+      writer.uint32(8).bool(message.complete);
+    }
+    for (const v of message.pods) {
+      HeldPod.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.released) {
+      ReleasedPod.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HeldPods {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHeldPods();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.complete = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pods.push(HeldPod.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.released.push(ReleasedPod.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<HeldPods>, I>>(base?: I): HeldPods {
+    return HeldPods.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<HeldPods>, I>>(object: I): HeldPods {
+    const message = createBaseHeldPods();
+    message.complete = object.complete ?? false;
+    message.pods = object.pods?.map((e) => HeldPod.fromPartial(e)) || [];
+    message.released = object.released?.map((e) => ReleasedPod.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseHeldPod(): HeldPod {
+  return { uid: "", heldMs: 0, openConnections: undefined };
+}
+
+export const HeldPod: MessageFns<HeldPod> = {
+  encode(message: HeldPod, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.uid !== "") {
+      writer.uint32(10).string(message.uid);
+    }
+    if (message.heldMs !== 0) {
+      writer.uint32(16).uint32(message.heldMs);
+    }
+    if (message.openConnections !== undefined) {
+      writer.uint32(24).uint32(message.openConnections);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HeldPod {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHeldPod();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.uid = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.heldMs = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.openConnections = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<HeldPod>, I>>(base?: I): HeldPod {
+    return HeldPod.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<HeldPod>, I>>(object: I): HeldPod {
+    const message = createBaseHeldPod();
+    message.uid = object.uid ?? "";
+    message.heldMs = object.heldMs ?? 0;
+    message.openConnections = object.openConnections ?? undefined;
+    return message;
+  },
+};
+
+function createBaseReleasedPod(): ReleasedPod {
+  return { uid: "", end: 0, lowered: false, heldMs: 0 };
+}
+
+export const ReleasedPod: MessageFns<ReleasedPod> = {
+  encode(message: ReleasedPod, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.uid !== "") {
+      writer.uint32(10).string(message.uid);
+    }
+    if (message.end !== 0) {
+      writer.uint32(16).int32(message.end);
+    }
+    if (message.lowered !== false) {
+      writer.uint32(24).bool(message.lowered);
+    }
+    if (message.heldMs !== 0) {
+      writer.uint32(32).uint32(message.heldMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReleasedPod {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReleasedPod();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.uid = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.end = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.lowered = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.heldMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ReleasedPod>, I>>(base?: I): ReleasedPod {
+    return ReleasedPod.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ReleasedPod>, I>>(object: I): ReleasedPod {
+    const message = createBaseReleasedPod();
+    message.uid = object.uid ?? "";
+    message.end = object.end ?? 0;
+    message.lowered = object.lowered ?? false;
+    message.heldMs = object.heldMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseHoldProof(): HoldProof {
+  return { proven: false, because: "" };
+}
+
+export const HoldProof: MessageFns<HoldProof> = {
+  encode(message: HoldProof, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.proven !== false) {
+      writer.uint32(8).bool(message.proven);
+    }
+    if (message.because !== "") {
+      writer.uint32(18).string(message.because);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HoldProof {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHoldProof();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.proven = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.because = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<HoldProof>, I>>(base?: I): HoldProof {
+    return HoldProof.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<HoldProof>, I>>(object: I): HoldProof {
+    const message = createBaseHoldProof();
+    message.proven = object.proven ?? false;
+    message.because = object.because ?? "";
+    return message;
+  },
+};
+
+function createBaseLeaving(): Leaving {
+  return {};
+}
+
+export const Leaving: MessageFns<Leaving> = {
+  encode(_: Leaving, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Leaving {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLeaving();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Leaving>, I>>(base?: I): Leaving {
+    return Leaving.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Leaving>, I>>(_: I): Leaving {
+    const message = createBaseLeaving();
+    return message;
+  },
+};
+
+function createBaseHoldAnswers(): HoldAnswers {
+  return { pods: [] };
+}
+
+export const HoldAnswers: MessageFns<HoldAnswers> = {
+  encode(message: HoldAnswers, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.pods) {
+      HoldAnswer.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HoldAnswers {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHoldAnswers();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.pods.push(HoldAnswer.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<HoldAnswers>, I>>(base?: I): HoldAnswers {
+    return HoldAnswers.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<HoldAnswers>, I>>(object: I): HoldAnswers {
+    const message = createBaseHoldAnswers();
+    message.pods = object.pods?.map((e) => HoldAnswer.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseHoldAnswer(): HoldAnswer {
+  return {
+    uid: "",
+    state: 0,
+    reason: "",
+    terminating: false,
+    deletionAt: undefined,
+    graceSeconds: undefined,
+    drainMs: 0,
+  };
+}
+
+export const HoldAnswer: MessageFns<HoldAnswer> = {
+  encode(message: HoldAnswer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.uid !== "") {
+      writer.uint32(10).string(message.uid);
+    }
+    if (message.state !== 0) {
+      writer.uint32(16).int32(message.state);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    if (message.terminating !== false) {
+      writer.uint32(32).bool(message.terminating);
+    }
+    if (message.deletionAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.deletionAt), writer.uint32(42).fork()).join();
+    }
+    if (message.graceSeconds !== undefined) {
+      writer.uint32(48).uint32(message.graceSeconds);
+    }
+    if (message.drainMs !== 0) {
+      writer.uint32(56).uint32(message.drainMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HoldAnswer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHoldAnswer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.uid = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.terminating = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.deletionAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.graceSeconds = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.drainMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<HoldAnswer>, I>>(base?: I): HoldAnswer {
+    return HoldAnswer.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<HoldAnswer>, I>>(object: I): HoldAnswer {
+    const message = createBaseHoldAnswer();
+    message.uid = object.uid ?? "";
+    message.state = object.state ?? 0;
+    message.reason = object.reason ?? "";
+    message.terminating = object.terminating ?? false;
+    message.deletionAt = object.deletionAt ?? undefined;
+    message.graceSeconds = object.graceSeconds ?? undefined;
+    message.drainMs = object.drainMs ?? 0;
     return message;
   },
 };

@@ -1,0 +1,61 @@
+/**
+ * The preStop hold: what the agent of a node says of the Pods whose preStop calls it keeps waiting, and what the coordinator answers. The
+ * coordinator decides when weight 0 is effective, or that nothing is gained by waiting; the end of the drain and the budget (the share of
+ * the grace period that a hold may use) are decided on the node.
+ */
+import { HOLD_PATH, HOLD_PORT } from "./names.ts";
+
+/** E.g. { uid: "5e21…", heldMs: 40, openConnections: undefined }: since the Pod's first dial; `openConnections` undefined: not known. */
+export type HeldPod = { readonly uid: string; readonly heldMs: number; readonly openConnections: number | undefined };
+
+/**
+ * Why a hold ended. "drained": weight 0 is effective and no connection is open, or the Pod lives on; "drain-time": weight 0 is effective
+ * and the drain time is over; "budget": the grace period allows no more; "released": the coordinator said so; "no-word": nobody told in
+ * time whether the Pod terminates; "aborted": the kubelet gave up, or the agent had to stop.
+ */
+export const HOLD_ENDS = ["unknown", "drained", "drain-time", "budget", "released", "no-word", "aborted"] as const;
+export type HoldEnd = (typeof HOLD_ENDS)[number];
+
+/** `lowered`: the coordinator had said that weight 0 is effective. */
+export type ReleasedPod = { readonly uid: string; readonly end: HoldEnd; readonly lowered: boolean; readonly heldMs: number };
+
+/** `complete`: these are all that this agent holds. */
+export type HeldPods = { readonly complete: boolean; readonly pods: readonly HeldPod[]; readonly released: readonly ReleasedPod[] };
+
+/** How far weight 0 is: on its way; effective wherever the Pod is bound; or nothing is gained by waiting. */
+export const HOLD_STATES = ["wait", "lowered", "release"] as const;
+export type HoldState = (typeof HOLD_STATES)[number];
+
+/** What a held Pod waits for. */
+export type HoldAnswer = {
+  readonly uid: string;
+  readonly state: HoldState;
+  /** For a person, e.g. "bound nowhere". */
+  readonly reason: string;
+  /** Known to terminate; else the hold ends as soon as weight 0 is effective, and after 5 s at the latest. */
+  readonly terminating: boolean;
+  /** metadata.deletionTimestamp, milliseconds since the epoch; compared with another such timestamp only, never with a clock of the node. */
+  readonly deletionAtMs: number | undefined;
+  /** metadata.deletionGracePeriodSeconds. */
+  readonly graceSeconds: number | undefined;
+  /** How long the drain takes from weight 0 on where connections are not counted, milliseconds. */
+  readonly drainMs: number;
+};
+
+/** `because` is what a dial met instead, e.g. "connect ECONNREFUSED 10.0.3.7:15999"; "" where proven. */
+export type HoldProof = { readonly proven: boolean; readonly because: string };
+
+/** 16 random bytes in base64url. */
+const TOKEN = /^[A-Za-z0-9_-]{22}$/;
+
+export const isHoldToken = (text: string): boolean => TOKEN.test(text);
+
+/** What a container gets as lifecycle.preStop: no host, which Pod Security forbids; the kubelet dials the Pod's address. */
+export const holdHook = (token: string) => ({ httpGet: { path: `${HOLD_PATH}${token}`, port: HOLD_PORT } });
+
+/** The token of a request's path, e.g. "/hold/Jq3xw0…"; some kubelets begin it with "//". undefined: it is none of our calls. */
+export function holdTokenIn(path: string): string | undefined {
+  const plain = path.replace(/^\/+/, "/");
+  const token = plain.startsWith(HOLD_PATH) ? plain.slice(HOLD_PATH.length) : "";
+  return isHoldToken(token) ? token : undefined;
+}
