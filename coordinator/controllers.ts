@@ -145,8 +145,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const shown = { writer, planner, guard };
   const judged = { onJudged: (pod: PodFact) => wakeUps.podJudged(pod), onOutcome: onOutcome("reachability") };
   const reachability = reachabilityOf({ ...deps, ...settings, state, ...judged });
-  const waiting = { add: (uid: string): void => [gates.queue, reachability?.queue].forEach((queue) => queue?.add(uid)) };
-  const queues = { owners: owners.queue, loadBalancers: loadBalancers.queue, gates: waiting };
+  const queues = { owners: owners.queue, loadBalancers: loadBalancers.queue, gates: gates.queue, networks: reachability };
   const wakeUps = new WakeUps({ ...queues, ...state, health, plans: planner, releases: guard });
   beginWith(state, wakeUps);
   return {

@@ -13,7 +13,7 @@ import type { ConfigRecord } from "./state/watched-objects.ts";
 /** Whose pass is due; a key that is there already is not added twice. */
 export type Queue = { add(key: string): void };
 
-/** Who can be woken. Owners by UID of their object, load balancers by id, gates by UID of their Pod. */
+/** Who can be woken. Owners by UID of their object, load balancers by id, gates and networks by UID of their Pod. */
 export type WakeUpsDeps = {
   readonly intents: Pick<Intents, "all" | "get" | "of" | "loadBalancerIds"> & {
     readonly selections: Pick<SelectionIndex, "waitingOf" | "podJudged" | "ownersSelecting">;
@@ -24,6 +24,8 @@ export type WakeUpsDeps = {
   readonly owners: Queue;
   readonly loadBalancers: Queue;
   readonly gates: Queue;
+  /** Whether load balancers reach a waiting Pod; looked at now and then without a word as well. Default: nobody asks. */
+  readonly networks?: Queue | undefined;
   /** Asks for health anew where somebody waits now who did not before. */
   readonly health: { wake(loadBalancerId: string): void };
   /** Plans of a load balancer that rest on these Pods (UIDs) and addresses are made anew. */
@@ -33,24 +35,24 @@ export type WakeUpsDeps = {
 };
 
 /**
- * The one table of who wakes whom. Of gates only those that still wait for their Pods are woken:
+ * The one table of who wakes whom. Of gates and networks only those of Pods that still wait are woken:
  *
- * | what has changed | owner | load balancer | gate | besides |
- * |---|---|---|---|---|
- * | a Pod | | of owners that select it or did, and where it or its address is bound | its own | plans there; health, if its gate waits now |
- * | whether a Pod may be bound, besides its own facts | | of owners that select it | its own | plans there |
- * | a Service | its own | its own, if a release was written | that wait for it | |
- * | a Service has had its first pass | | | that wait for it | |
- * | a TkeServiceConfig | | of owners that name it | | |
- * | what an owner asks for, or where it stands | | its own | of Pods that it selects | |
- * | an owner selects a Pod no longer | | | of that Pod | |
- * | a load balancer, as far as is known: anything | all of it | its own | of Pods that its owners select | health |
- * | targets of it only | | its own | of the Pods behind them | health |
- * | an address passes to another Pod | | | of that Pod | plans there; health |
- * | the cloud refuses a bind | | | of Pods that the owners there select | |
- * | a load balancer comes into doubt, or is to be re-read | | its own | | |
- * | what the cloud's key may do | | | all that wait | |
- * | a quota is raised | | all | | |
+ * | what has changed | owner | load balancer | gate | network | besides |
+ * |---|---|---|---|---|---|
+ * | a Pod | | of owners that select it or did, and where it or its address is bound | its own | its own | plans there; health, if its gate waits now |
+ * | whether a Pod may be bound, besides its own facts | | of owners that select it | its own | | plans there |
+ * | a Service | its own | its own, if a release was written | that wait for it | | |
+ * | a Service has had its first pass | | | that wait for it | | |
+ * | a TkeServiceConfig | | of owners that name it | | | |
+ * | what an owner asks for, or where it stands | | its own | of Pods that it selects | the same | |
+ * | an owner selects a Pod no longer | | | of that Pod | | |
+ * | a load balancer, as far as is known: anything | all of it | its own | of Pods that its owners select | the same | health |
+ * | targets of it only | | its own | of the Pods behind them | | health |
+ * | an address passes to another Pod | | | of that Pod | | plans there; health |
+ * | the cloud refuses a bind | | | of Pods that the owners there select | | |
+ * | a load balancer comes into doubt, or is to be re-read | | its own | | | |
+ * | what the cloud's key may do | | | all that wait | | |
+ * | a quota is raised | | all | | | |
  */
 export class WakeUps {
   readonly #deps: WakeUpsDeps;
@@ -59,7 +61,15 @@ export class WakeUps {
     this.#deps = deps;
   }
 
-  podChanged({ change: { before, after }, loadBalancerIds }: Pick<PodSelection, "change" | "loadBalancerIds">): void {
+  podChanged(selection: Pick<PodSelection, "change" | "loadBalancerIds">): void {
+    const { before, after } = selection.change;
+    const isConcerned = after === undefined || [before, after].some((pod) => pod !== undefined && waitsForGate(pod));
+    const podUid = after?.uid ?? before?.uid;
+    if (isConcerned && podUid !== undefined) this.#deps.networks?.add(podUid); // one that is over is forgotten by its pass
+    this.#podChanged(selection);
+  }
+
+  #podChanged({ change: { before, after }, loadBalancerIds }: Pick<PodSelection, "change" | "loadBalancerIds">): void {
     const { loadBalancers, gates, health, plans, intents } = this.#deps;
     const pod = after ?? before;
     if (pod === undefined) return;
@@ -80,7 +90,7 @@ export class WakeUps {
     const { selections } = this.#deps.intents;
     selections.podJudged(pod);
     const loadBalancerIds = new Set(selections.ownersSelecting(pod).flatMap((owner) => loadBalancerOf(owner) ?? []));
-    this.podChanged({ change: { before: pod, after: pod, end: undefined }, loadBalancerIds });
+    this.#podChanged({ change: { before: pod, after: pod, end: undefined }, loadBalancerIds });
   }
 
   serviceChanged({ record: { uid } }: Change<ServiceRecord>): void {
@@ -110,7 +120,7 @@ export class WakeUps {
   intentChanged(owner: OwnerIntent): void {
     const loadBalancerId = loadBalancerOf(owner);
     if (loadBalancerId !== undefined) this.#deps.loadBalancers.add(loadBalancerId);
-    this.#wakeGates(this.#deps.intents.selections.waitingOf(owner.ref.uid));
+    this.#wakeSelected(owner.ref.uid);
   }
 
   podsDeselected(podUids: readonly string[]): void {
@@ -122,8 +132,10 @@ export class WakeUps {
     loadBalancers.add(loadBalancerId);
     health.wake(loadBalancerId);
     if (change.kind === "targets") return this.#wakeGatesBehind(loadBalancerId, change.ips);
-    for (const { ref } of intents.of(loadBalancerId)) owners.add(ref.uid);
-    this.#wakeGatesAt(loadBalancerId);
+    for (const { ref } of intents.of(loadBalancerId)) {
+      owners.add(ref.uid);
+      this.#wakeSelected(ref.uid);
+    }
   }
 
   /** These addresses were given to other Pods. */
@@ -150,6 +162,15 @@ export class WakeUps {
   /** What the cloud's key may do has changed. */
   accessChanged(): void {
     this.#wakeGates(this.#deps.pods.waitingForGate);
+  }
+
+  /** Gates and networks of the waiting Pods that this owner selects. */
+  #wakeSelected(ownerUid: string): void {
+    for (const podUid of this.#deps.intents.selections.waitingOf(ownerUid)) {
+      if (!this.#deps.pods.waitingForGate.has(podUid)) continue;
+      this.#deps.gates.add(podUid);
+      this.#deps.networks?.add(podUid);
+    }
   }
 
   #wakeGatesAt(loadBalancerId: string): void {

@@ -73,6 +73,8 @@ export type Ground = {
   readonly runAgents: (overMs: number) => Promise<void>;
   readonly acknowledged: (replica?: Replica) => number;
   readonly opsUrl: (replica?: Replica) => string;
+  /** What the API server has answered since the last question, by verb and resource. */
+  readonly requests: () => Readonly<Record<string, number>>;
   /** Who has the Lease ("": nobody), who has had it, and the longest time between two writes of a holder, since the last question. */
   readonly lease: () => {
     readonly holder: string;
@@ -100,7 +102,12 @@ export async function startGround(options: GroundOptions): Promise<Ground> {
   else console.error(`logs: ${directory}`);
   const { plan, release } = await claimSlot();
   steps.push(release);
-  const api = await startApiServer({ host: plan.apiServer });
+  let requests: Record<string, number> = {};
+  const onRequest = ({ verb, resource }: { readonly verb: string; readonly resource: string }): void => {
+    const kind = `${verb} ${resource}`;
+    requests[kind] = (requests[kind] ?? 0) + 1;
+  };
+  const api = await startApiServer({ host: plan.apiServer, onRequest });
   steps.push(() => api.stop());
   const { store } = api;
   const kubeconfig = join(directory, "kubeconfig");
@@ -188,6 +195,11 @@ export async function startGround(options: GroundOptions): Promise<Ground> {
     },
     acknowledged: (replica = 0) => fleet.acknowledged(`${hosts[replica]}:${STREAM_PORT}`),
     opsUrl: (replica = 0) => `http://${hosts[replica]}:9090`,
+    requests: () => {
+      const seen = requests;
+      requests = {};
+      return seen;
+    },
     lease,
     stop: async () => {
       for (const step of steps.toReversed()) await step();

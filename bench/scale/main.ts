@@ -11,7 +11,7 @@ import { drive, type Mix, quantile } from "./changes.ts";
 import { type Ground, type Size, startGround } from "./ground.ts";
 import { type Control, floorMiB, startControl } from "./helpers.ts";
 import { type Measured, measure } from "./measure.ts";
-import { type Goal, goalsText, NOISE_LEGEND, type Row, rounded, verdict } from "./rows.ts";
+import { countsOf, type Goal, goalsText, NOISE_LEGEND, type Row, rounded, verdict } from "./rows.ts";
 import { type Patience, untilAll } from "./wait.ts";
 import { whole } from "./whole.ts";
 
@@ -218,6 +218,7 @@ async function change(run: Run, mix: Mix, restCores: number | undefined): Promis
   run.goal(name, "changes", result.changes / result.seconds, "/s", "amount");
   run.goal(name, "CPU", cpuSeconds === null ? null : cpuSeconds / result.seconds, "cores", "amount", GOALS.cores);
   run.goal(name, "CPU per change, rest taken off", perChangeMs ?? null, "ms", "amount");
+  for (const [what, count] of countsOf(measured)) run.goal(name, what, count, "", "amount");
   run.goal(name, "loop delay p99", row.loopP99Ms, "ms", "delay", GOALS.loopP99Ms);
   run.goal(name, "loop delay p99 of the control process", row.controlP99Ms, "ms", "delay");
   if (mix !== "churn") return perChangeMs;

@@ -31,6 +31,10 @@ export type Measured<T> = {
   readonly row: Pick<Row, "cpuSeconds" | "rssMiB" | "loopP99Ms" | "writes" | "controlP99Ms" | "groundP99Ms">;
   /** Nodes that were watched in place of their agent. */
   readonly fallbacks: number | null;
+  /** Passes by queue. */
+  readonly passes: Readonly<Record<string, number>>;
+  /** Requests that the API server has answered, by verb and resource, e.g. { "patch pods": 600 }. */
+  readonly requests: Readonly<Record<string, number>>;
   /** Longest time between two renewals of the Lease; null where another process took it. */
   readonly leaseGapSeconds: number | null;
 };
@@ -48,6 +52,8 @@ groundDelay.enable();
 
 const CPU = "process_cpu_seconds_total";
 const FALLBACKS = `${METRIC_PREFIX}fallbacks_total{change="on"}`;
+const PASSES = `${METRIC_PREFIX}passes_total`;
+
 export async function measure<T>(
   { ground, control }: { readonly ground: Ground; readonly control: Control },
   work: () => Promise<T>,
@@ -57,12 +63,14 @@ export async function measure<T>(
   const before = fresh ? undefined : await scrape(url);
   await control.p99Ms();
   ground.lease();
+  ground.requests();
   groundDelay.reset();
   const cloudMs = Date.now();
   const startMs = performance.now();
   const result = await work();
   const seconds = (performance.now() - startMs) / 1_000;
   const groundP99Ms = groundDelay.percentile(99) / 1e6;
+  const requests = ground.requests();
   const [after, controlP99Ms] = await Promise.all([scrape(url), control.p99Ms()]);
   const grown = (name: string): number | null => {
     const now = after?.get(name);
@@ -85,6 +93,18 @@ export async function measure<T>(
       groundP99Ms,
     },
     fallbacks: grown(FALLBACKS),
+    passes: passesOf(after, fresh ? undefined : before),
+    requests,
     leaseGapSeconds: new Set(holders).size <= 1 ? gapMs / 1_000 : null,
   };
+}
+
+/** By queue, between the two. */
+function passesOf(after: Scraped = new Map(), before: Scraped = new Map()): Record<string, number> {
+  const passes: Record<string, number> = {};
+  for (const [name, value] of after) {
+    const queue = name.startsWith(PASSES) ? /queue="(\w+)"/.exec(name)?.[1] : undefined;
+    if (queue !== undefined) passes[queue] = (passes[queue] ?? 0) + value - (before.get(name) ?? 0);
+  }
+  return passes;
 }

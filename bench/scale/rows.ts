@@ -66,6 +66,21 @@ export function verdict(goal: Goal): "" | "reached" | "noise" | "MISSED" {
 
 const written = (value: number): string => (Math.abs(value) >= 100 || value === 0 ? Math.round(value).toString() : value.toPrecision(3));
 
+/** Fewer requests of a kind are not worth a line. */
+const MANY = 10;
+
+/** What the work came to in passes and requests: these say the same on a machine that others use too. */
+export const countsOf = ({
+  passes,
+  requests,
+}: {
+  readonly passes: Readonly<Record<string, number>>;
+  readonly requests: Readonly<Record<string, number>>;
+}): [what: string, count: number][] => [
+  ...Object.entries(passes).map(([queue, count]): [string, number] => [`passes: ${queue}`, count]),
+  ...Object.entries(requests).flatMap(([kind, count]): [string, number][] => (count < MANY ? [] : [[`requests: ${kind}`, count]])),
+];
+
 /** One line per measure, the limit beside it. */
 export function goalsText(goals: readonly Goal[]): string {
   const lines = goals.map((goal, index) => [

@@ -13,7 +13,7 @@ import { CALLERS, type Ground, startGround } from "./ground.ts";
 import { startControl } from "./helpers.ts";
 import { measure } from "./measure.ts";
 import { withReadiness } from "./objects.ts";
-import { type Goal, goalsText, NOISE_LEGEND, type Row, rounded, verdict } from "./rows.ts";
+import { countsOf, type Goal, goalsText, NOISE_LEGEND, type Row, rounded, verdict } from "./rows.ts";
 import { whole } from "./whole.ts";
 
 const USAGE = `usage: npm run bench:take-over -- [options]
@@ -145,6 +145,7 @@ async function main({ pods, services, json }: ReturnType<typeof readOptions>): P
     goal("CPU of the new leader", row.cpuSeconds, "s", "amount");
     goal("RSS of the new leader", row.rssMiB, "MiB", "amount");
     goal("writes", row.writes, "", "amount");
+    for (const [what, count] of countsOf(measured)) goal(what, count, "", "amount");
     console.log(`${pods} Pods, ${services} Services, ${agents} agents; seconds since the new leader has the Lease\n`);
     console.log(`${goalsText(goals)}\n\n${NOISE_LEGEND}`);
     console.log(`on ${cpus().length} cores with a load of ${load.toFixed(1)} before`);

@@ -3,7 +3,7 @@ import { SERVICE_CONFIG } from "../../common/names.ts";
 import type { AdmissionMode } from "../domain/admission/mode.ts";
 import type { Call } from "../domain/call.ts";
 import { standingProblems } from "../domain/intent/backends.ts";
-import type { DesiredLoadBalancer, WantedPlace } from "../domain/intent/desired-load-balancer.ts";
+import { type DesiredLoadBalancer, listenersByOwner, type WantedPlace } from "../domain/intent/desired-load-balancer.ts";
 import { intentOf, type OwnerIntent, selectorOf } from "../domain/intent/owner-intent.ts";
 import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
@@ -111,9 +111,10 @@ function makeEmptyTeller({
 }: Pick<FindingsDeps, "intents" | "clock" | "tell">): (desired: DesiredLoadBalancer) => void {
   /** Since when, by UID of the owner. */
   const since = new Map<string, number>();
-  return ({ owners, listeners }) => {
-    for (const { ref, state } of owners) {
-      const own = listeners.filter(({ owner }) => owner.uid === ref.uid).flatMap((one): readonly WantedPlace[] => one.rules ?? [one]);
+  return (desired) => {
+    const listeners = listenersByOwner(desired);
+    for (const { ref, state } of desired.owners) {
+      const own = (listeners.get(ref.uid) ?? []).flatMap((one): readonly WantedPlace[] => one.rules ?? [one]);
       if (state !== "served" || own.length === 0 || own.some(({ standings }) => standings.length > 0)) {
         since.delete(ref.uid);
         continue;

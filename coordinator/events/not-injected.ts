@@ -1,5 +1,6 @@
 import { INJECT_LABEL } from "../../common/names.ts";
-import type { DesiredLoadBalancer, WantedPlace } from "../domain/intent/desired-load-balancer.ts";
+import type { PodFact } from "../../common/vocabulary.ts";
+import { type DesiredLoadBalancer, listenersByOwner, type WantedPlace } from "../domain/intent/desired-load-balancer.ts";
 import type { ObjectRef, Problem } from "../domain/problem.ts";
 
 type Deps = {
@@ -23,23 +24,20 @@ type Seen = { readonly sinceMs: number; readonly told: number };
  */
 export function makeNotInjectedTeller({ clock, tell, lookAgain }: Deps): (desired: DesiredLoadBalancer) => void {
   const seen = new Map<string, Seen>();
-  return ({ loadBalancerId, owners, listeners }) => {
-    for (const { ref, state } of owners) {
-      const pods = new Map(
-        listeners
-          .filter(({ owner }) => owner.uid === ref.uid)
-          .flatMap((listener): readonly WantedPlace[] => listener.rules ?? [listener])
-          .flatMap(({ standings }) => standings.map(({ pod }) => [pod.uid, pod] as const)),
-      );
-      const all = [...pods.values()].filter(({ deletionAtMs, hostNetwork }) => deletionAtMs === undefined && !hostNetwork);
-      const bare = all.filter(({ hasGate }) => !hasGate);
-      if (state !== "served" || bare.length === 0) {
+  return (desired) => {
+    const listeners = listenersByOwner(desired);
+    for (const { ref, state } of desired.owners) {
+      const places = (listeners.get(ref.uid) ?? []).flatMap((listener): readonly WantedPlace[] => listener.rules ?? [listener]);
+      if (state !== "served" || !places.some(({ standings }) => standings.some(({ pod }) => isBare(pod)))) {
         seen.delete(ref.uid);
         continue;
       }
+      const pods = new Map(places.flatMap(({ standings }) => standings.map(({ pod }) => [pod.uid, pod] as const)));
+      const all = [...pods.values()].filter(isLive);
+      const bare = all.filter(isBare);
       const { sinceMs, told } = seen.get(ref.uid) ?? { sinceMs: clock.now(), told: 0 };
       const leftMs = sinceMs + SETTLE_MS - clock.now();
-      if (leftMs > 0) lookAgain(loadBalancerId, leftMs); // at every pass: what brings one takes the place of what was to come
+      if (leftMs > 0) lookAgain(desired.loadBalancerId, leftMs); // at every pass: what brings one takes the place of what was to come
       const isDue = leftMs <= 0 && bare.length > told;
       seen.set(ref.uid, { sinceMs, told: isDue ? bare.length : Math.min(told, bare.length) });
       if (isDue)
@@ -56,6 +54,9 @@ export function makeNotInjectedTeller({ clock, tell, lookAgain }: Deps): (desire
     }
   };
 }
+
+const isLive = ({ deletionAtMs, hostNetwork }: PodFact): boolean => deletionAtMs === undefined && !hostNetwork;
+const isBare = (pod: PodFact): boolean => !pod.hasGate && isLive(pod);
 
 function messageOf({ kind, namespace, name }: ObjectRef, bare: readonly string[], all: number): string {
   const named = bare.slice(0, MOST_NAMED).join(", ");

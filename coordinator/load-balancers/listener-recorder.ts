@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
-import type { DesiredLoadBalancer, WantedListener } from "../domain/intent/desired-load-balancer.ts";
+import { type DesiredLoadBalancer, listenersByOwner, type WantedListener } from "../domain/intent/desired-load-balancer.ts";
 import type { ListenerRecord, OwnerRecord } from "../domain/intent/owner-record.ts";
 import { wishKey } from "../domain/intent/service-config.ts";
 import type { Listener, LoadBalancer } from "../domain/load-balancer.ts";
@@ -63,10 +63,11 @@ export class ListenerRecorder {
     const before = [...ownerRecords.of(id)];
     try {
       for (const misnamed of identity.misnamed(id)) await settleName(this.#deps, id, misnamed, signal);
-      for (const { ref } of desired.owners) {
-        const wanted = desired.listeners.filter(({ owner }) => owner.uid === ref.uid);
-        await ownerRecords.update(id, ref.uid, (known) => known && inStep(known, wanted, actual), signal);
-      }
+      const [wanted, present] = [listenersByOwner(desired), presentAt(actual)];
+      const changes = desired.owners.map(
+        ({ ref }) => [ref.uid, (known?: OwnerRecord) => known && inStep(known, wanted.get(ref.uid) ?? [], present)] as const,
+      );
+      await ownerRecords.updateAll(id, new Map(changes), signal);
       const after = [...ownerRecords.of(id)];
       return after.some((record, at) => record !== before[at]);
     } catch (err) {
@@ -108,18 +109,27 @@ function forgetCleared({ intents, ownerRecords }: ListenerRecorderDeps, actual: 
   }
 }
 
-function inStep(known: OwnerRecord, wanted: readonly WantedListener[], actual: LoadBalancer): OwnerRecord {
-  const present = new Map(actual.listeners.map((listener) => [listener.name, listener]));
-  const ids = new Set(actual.listeners.map(({ listenerId }) => listenerId));
+type Present = { readonly byName: ReadonlyMap<string, Listener>; readonly ids: ReadonlySet<string> };
+
+const presentAt = ({ listeners }: LoadBalancer): Present => ({
+  byName: new Map(listeners.map((listener) => [listener.name, listener])),
+  ids: new Set(listeners.map(({ listenerId }) => listenerId)),
+});
+
+/** The same record where it is in step already: this is asked at every pass. */
+function inStep(known: OwnerRecord, wanted: readonly WantedListener[], { byName, ids }: Present): OwnerRecord {
   const listeners: Record<string, ListenerRecord> = {};
   for (const [key, listener] of Object.entries(known.listeners))
     if (ids.has(listener.id) || wanted.some(({ protocol, port }) => wishKey(protocol, port) === key)) listeners[key] = listener;
   for (const want of wanted) {
     const key = wishKey(want.protocol, want.port);
-    const listener = present.get(want.name);
+    const listener = byName.get(want.name);
     if (listener !== undefined) listeners[key] = recordOf(listeners[key], want, listener);
   }
-  return { ...known, listeners };
+  const entries = Object.entries(listeners);
+  const isSame =
+    entries.length === Object.keys(known.listeners).length && entries.every(([key, listener]) => known.listeners[key] === listener);
+  return isSame ? known : { ...known, listeners };
 }
 
 /** What the listener has once it is set as it is wanted; until then what it had. Checks that nobody wants off are on. */

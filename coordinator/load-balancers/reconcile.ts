@@ -14,6 +14,7 @@ import { pauseAfterFailedCall, pauseAfterFailedClaim } from "./failed-call.ts";
 import { Lanes, workOf } from "./lanes.ts";
 import type { ListenerRecorder } from "./listener-recorder.ts";
 import { LockWait } from "./lock-wait.ts";
+import { PassPace } from "./pass-pace.ts";
 import { ensureCurrent, type RefreshDeps } from "./refresh.ts";
 import { Turns, type TurnsDeps } from "./turns.ts";
 import type { Writer } from "./writer.ts";
@@ -70,8 +71,9 @@ export function makeLoadBalancerReconciler(ports: LoadBalancerDeps): Reconcile {
   const deps: PassDeps = { ...ports, lockWait: new LockWait(), lanes: new Lanes() };
   const { mirror, intents, clock, lanes, lockWait, rateLimit, callsPerSecond = Number.POSITIVE_INFINITY } = deps;
   const turns = rateLimit && new Turns({ rateLimit, callsPerSecond });
+  const pace = new PassPace();
   const forget = (id: string): void => {
-    for (const memory of [lockWait, lanes, deps.refusedItems, deps.writer, turns]) memory?.forget(id);
+    for (const memory of [lockWait, lanes, deps.refusedItems, deps.writer, turns, pace]) memory?.forget(id);
     deps.onForgotten?.(id);
   };
   return async (id, signal) => {
@@ -85,18 +87,22 @@ export function makeLoadBalancerReconciler(ports: LoadBalancerDeps): Reconcile {
       forget(id);
       return resync(deps);
     }
-    const companyMs = lanes.companyMs(id, clock.now());
+    const companyMs = Math.max(lanes.companyMs(id, clock.now()), pace.waitMs(id, clock.now()));
     if (companyMs > 0) return { kind: "again", afterMs: companyMs, because: "company" };
     const actual = mirror.read(id);
     if (actual === undefined) return resync(deps);
+    const begunMs = clock.now();
     const desired = intents.desired(id);
+    const desiredMs = clock.now() - begunMs;
     await adopt(deps, desired, actual, signal);
+    const adoptedMs = clock.now();
     deps.recorder?.keep(desired, actual, signal);
     const plan = deps.plan(desired, actual);
     deps.onPlan?.(id, plan, signal);
     deps.report(desired, plan);
     const allowed = deps.allowed?.(plan.calls) ?? plan.calls;
     const now = clock.now();
+    pace.passed(id, desiredMs + now - adoptedMs, now);
     const open = deps.refusedItems.openCalls(id, lanes.running(id, afterConflicts(allowed), now), now);
     lanes.planned(id, open, now); // what is refused waits for another reason than its turn
     const ordered = inLaneOrder(open, lanes.times(id, now));

@@ -22,6 +22,9 @@ const VERDICT_DELAY_MS = 30_000;
 /** Pods that are looked at at once: most wait for the same read. */
 const CONCURRENCY = 64;
 
+/** A Pod that was looked at is looked at again so much later: what changes at one time is one look. Its agent's word counts at once. */
+const SETTLE_MS = 100;
+
 type ControllerDeps = Pick<ReachabilityDeps, "state" | "findings" | "clusterId" | "verdictDelayMs" | "onJudged" | "onVerdict" | "tell"> & {
   readonly client: Pick<KubeClient, "get">;
   readonly api: VpcApi;
@@ -35,6 +38,8 @@ type ControllerDeps = Pick<ReachabilityDeps, "state" | "findings" | "clusterId" 
 /** The queue of waiting Pods, by UID, and what is known of each one's network. */
 export type ReachabilityController = {
   readonly queue: Worker;
+  /** Something has changed that concerns the network of this Pod (UID). */
+  add(podUid: string): void;
   /** What explain shows. */
   readonly explained: {
     readonly networkOf: ReachabilityPass["networkOf"];
@@ -58,6 +63,7 @@ function makeReachabilityController(deps: ControllerDeps): ReachabilityControlle
   const unfollow = findings.follow((podUid) => queue.add(podUid));
   return {
     queue,
+    add: (podUid) => queue.add(podUid, pass.networkOf(podUid) === undefined ? 0 : SETTLE_MS),
     explained: { networkOf: (podUid) => pass.networkOf(podUid), verdictOf: (podUid) => findings.verdictOf(podUid) },
     close() {
       unfollow();

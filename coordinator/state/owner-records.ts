@@ -7,6 +7,9 @@ import type { Records } from "./records.ts";
 /** Where a listener is on record. `key` e.g. "TCP/80". */
 export type RecordedListener = { readonly owner: OwnerRecord; readonly key: string; readonly listener: ListenerRecord };
 
+/** What becomes of a record; the same or undefined: it stays as it is. */
+type RecordChange = (known: OwnerRecord | undefined) => OwnerRecord | undefined;
+
 const Protocol = z.enum(["TCP", "UDP"]);
 const Optional = z.string().optional();
 const Reference = z.object({ kind: z.enum(["Service", "Pod"]), namespace: z.string(), name: z.string(), uid: z.string() });
@@ -58,13 +61,16 @@ export class OwnerRecords {
 
   /** Takes in what a former leader stored; once, when the records have been read. */
   restore(): void {
-    for (const scope of this.#records.scopes)
+    for (const scope of this.#records.scopes) {
+      const records: OwnerRecord[] = [];
       for (const [key, value] of this.#records.entries(scope)) {
         if (!isOwnerKey(key)) continue;
         const record = decode(value);
-        if (record !== undefined) this.#note(scope, record);
+        if (record !== undefined) records.push(record);
         else this.#log.warn({ scope, key }, "the record of an owner is not understood; what it has is found anew");
       }
+      if (records.length > 0) this.#note(scope, records);
+    }
   }
 
   get loadBalancerIds(): Iterable<string> {
@@ -88,20 +94,24 @@ export class OwnerRecords {
    * Stores what `change` makes of the record; undefined: as it is. One change of a load balancer after the other, each on what the last one
    * made. Rejects with KubeApiError: then nothing has changed.
    */
-  async update(
-    loadBalancerId: string,
-    uid: string,
-    change: (known: OwnerRecord | undefined) => OwnerRecord | undefined,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async update(loadBalancerId: string, uid: string, change: RecordChange, signal: AbortSignal): Promise<void> {
+    await this.updateAll(loadBalancerId, new Map([[uid, change]]), signal);
+  }
+
+  /** The same for several owners (by UID) at once. */
+  async updateAll(loadBalancerId: string, changes: ReadonlyMap<string, RecordChange>, signal: AbortSignal): Promise<void> {
     const before = this.#writes.get(loadBalancerId);
     const write = (async () => {
       await before?.catch(() => undefined);
-      const known = this.get(loadBalancerId, uid);
-      const record = change(known);
-      if (record === undefined || isDeepStrictEqual(record, known)) return;
-      await this.#records.put(loadBalancerId, new Map([[keyOf(uid), JSON.stringify(record)]]), signal);
-      this.#note(loadBalancerId, record);
+      const changed = [...changes].flatMap(([uid, change]): OwnerRecord[] => {
+        const known = this.get(loadBalancerId, uid);
+        const record = change(known);
+        return record === undefined || record === known || isDeepStrictEqual(record, known) ? [] : [record];
+      });
+      if (changed.length === 0) return;
+      const texts = new Map(changed.map((record) => [keyOf(record.ref.uid), JSON.stringify(record)]));
+      await this.#records.put(loadBalancerId, texts, signal);
+      this.#note(loadBalancerId, changed);
     })();
     this.#writes.set(loadBalancerId, write);
     await write;
@@ -122,9 +132,10 @@ export class OwnerRecords {
     this.#listeners.delete(loadBalancerId);
   }
 
-  #note(loadBalancerId: string, record: OwnerRecord): void {
+  #note(loadBalancerId: string, records: readonly OwnerRecord[]): void {
     const owners = this.#owners.get(loadBalancerId) ?? new Map<string, OwnerRecord>();
-    this.#owners.set(loadBalancerId, owners.set(record.ref.uid, record));
+    for (const record of records) owners.set(record.ref.uid, record);
+    this.#owners.set(loadBalancerId, owners);
     this.#index(loadBalancerId);
   }
 

@@ -54,6 +54,7 @@ function aWorld({ waiting = ["pod-8", "pod-9"], releases = [] }: { waiting?: rea
     owners: queue("owner"),
     loadBalancers: queue("load balancer"),
     gates: queue("gate"),
+    networks: queue("network"),
     health: { wake: (id) => void woken.push(`health of ${id}`) },
     plans: { podsChanged: (names, id) => void woken.push(`plans at ${id}: ${names.join(" ")}`) },
     releases: {
@@ -92,7 +93,7 @@ for (const [title, change, expected] of [
   [
     "a Pod that comes, and waits for its gate",
     podChanged({ after: aPod({ uid: "pod-1" }) }, ["lb-1"]),
-    [plansAt("lb-1"), "load balancer lb-1", "health of lb-1", "gate pod-1"],
+    [plansAt("lb-1"), "load balancer lb-1", "health of lb-1", "gate pod-1", "network pod-1"],
   ],
   [
     "a Pod that two Services select",
@@ -110,10 +111,15 @@ for (const [title, change, expected] of [
     podChanged({ before: aPod(OPEN), after: aPod({ ...OPEN, ips: ["10.244.1.2"] }) }, ["lb-1"]),
     [plansAt("lb-1", "pod-1 10.244.1.1 10.244.1.2"), "load balancer lb-1"],
   ],
-  ["a Pod that is over", podChanged({ before: aPod(), end: "deleted" }, ["lb-1"]), [plansAt("lb-1"), "load balancer lb-1", "gate pod-1"]],
-  ["a Pod whose gate begins to wait", podChanged({ before: aPod(OPEN), after: aPod() }), ["gate pod-1"]],
-  ["a Pod whose gate waits still", podChanged({ before: aPod(), after: aPod({ gate: "False" }) }), ["gate pod-1"]],
-  ["a Pod whose gate has opened: its pass forgets it", podChanged({ before: aPod(), after: aPod(OPEN) }), ["gate pod-1"]],
+  [
+    "a Pod that is over",
+    podChanged({ before: aPod(), end: "deleted" }, ["lb-1"]),
+    [plansAt("lb-1"), "load balancer lb-1", "gate pod-1", "network pod-1"],
+  ],
+  ["a Pod with an open gate that is over", podChanged({ before: aPod(OPEN), end: "deleted" }), ["network pod-1"]],
+  ["a Pod whose gate begins to wait", podChanged({ before: aPod(OPEN), after: aPod() }), ["gate pod-1", "network pod-1"]],
+  ["a Pod whose gate waits still", podChanged({ before: aPod(), after: aPod({ gate: "False" }) }), ["gate pod-1", "network pod-1"]],
+  ["a Pod whose gate has opened: its passes forget it", podChanged({ before: aPod(), after: aPod(OPEN) }), ["gate pod-1", "network pod-1"]],
   ["a Pod without gate", podChanged({ after: aPod({ hasGate: false }) }), []],
   ["a Pod that comes and ends already", podChanged({ after: aPod({ deletionAtMs: 1 }) }), []],
   ["a Pod at a load balancer that nobody has any more", podChanged({ after: aPod(OPEN) }, ["lb-9"]), [plansAt("lb-9")]],
@@ -145,13 +151,21 @@ for (const [title, change, expected] of [
   ["one of that name elsewhere", configChanged("shop", "checks"), ["load balancer lb-3"]],
   ["one that nobody names", configChanged("demo", "others"), []],
   // the others
-  ["what an owner asks for", (wakeUps) => wakeUps.intentChanged(intentOfOwner("web")), ["load balancer lb-1", "gate pod-8"]],
-  ["why an owner has no load balancer", (wakeUps) => wakeUps.intentChanged(intentOfOwner("new")), ["gate pod-8", "gate pod-9"]],
+  [
+    "what an owner asks for",
+    (wakeUps) => wakeUps.intentChanged(intentOfOwner("web")),
+    ["load balancer lb-1", "gate pod-8", "network pod-8"],
+  ],
+  [
+    "why an owner has no load balancer",
+    (wakeUps) => wakeUps.intentChanged(intentOfOwner("new")),
+    ["gate pod-8", "gate pod-9", "network pod-8", "network pod-9"],
+  ],
   ["Pods that an owner selects no longer", (wakeUps) => wakeUps.podsDeselected(["pod-9", "pod-gone"]), ["gate pod-9"]],
   [
     "anything that is known of a load balancer",
     (wakeUps) => wakeUps.mirrorChanged("lb-1", { kind: "all" }),
-    ["load balancer lb-1", "owner web", "owner api", "gate pod-8", "health of lb-1"],
+    ["load balancer lb-1", "owner web", "owner api", "gate pod-8", "network pod-8", "health of lb-1"],
   ],
   [
     "targets of a load balancer",

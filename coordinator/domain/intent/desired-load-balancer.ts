@@ -39,6 +39,10 @@ export type DesiredLoadBalancer = {
   readonly settings?: Partial<LoadBalancerSettings>;
   readonly settingConflicts?: readonly SettingConflict[];
 };
+/** By UID of their owner: with 50 owners on a load balancer nobody goes through all listeners for each of them. */
+export const listenersByOwner = ({ listeners }: Pick<DesiredLoadBalancer, "listeners">): ReadonlyMap<string, readonly WantedListener[]> =>
+  Map.groupBy(listeners, ({ owner }) => owner.uid);
+
 /** Two Services of one load balancer wish different things, e.g. { setting: "securityGroups" }; the older one's wish counts. */
 export type SettingConflict = { readonly owner: ObjectRef; readonly holder: ObjectRef; readonly setting: string };
 /** `unserved`: ports that it asks for and that no load balancer serves. */
