@@ -106,7 +106,7 @@ export const listenerName = (clusterId: string, ownerUid: string, protocol: stri
 export function ownerMarkOf(name: string, clusterId: string): string | undefined {
   const prefix = `cd-${clusterId}-`;
   if (!name.startsWith(prefix)) return undefined;
-  return /^([0-9a-f]{1,12})-(?:tcp|udp|http)\d{1,5}$/.exec(name.slice(prefix.length))?.[1];
+  return /^([0-9a-f]{1,12})-(?:tcp|udp|tcp_ssl|quic|https?)\d{1,5}$/.exec(name.slice(prefix.length))?.[1];
 }
 
 /** True if the listener of this name belongs to this owner in this cluster. */

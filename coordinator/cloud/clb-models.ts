@@ -1,11 +1,16 @@
 import type {
+  CertificateInput,
+  CertificateOutput,
   HealthCheck as CloudHealthCheck,
   Listener as CloudListener,
   LoadBalancer as CloudLoadBalancer,
   ListenerHealth,
+  MultiCertInfo,
+  RuleOutput,
   TargetHealth,
 } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import {
+  type Certificate,
   canonicalCheck,
   canonicalDomain,
   canonicalSettings,
@@ -103,7 +108,29 @@ export const scheduling = ({ scheduler, settings }: PlaceWish) => ({
   ...(scheduler !== undefined && { Scheduler: scheduler }),
   ...(settings?.sessionSeconds !== undefined && { SessionExpireTime: settings.sessionSeconds }),
   ...(settings?.resetOnUnbind !== undefined && { DeregisterTargetRst: settings.resetOnUnbind }),
+  ...(settings?.forwardType !== undefined && { ForwardType: settings.forwardType }),
 });
+
+/** One certificate goes in the older form, several in the newer one. Source: clb-api.md §2.2. */
+export function certificateIn(certificate: Certificate | undefined): { Certificate?: CertificateInput; MultiCertInfo?: MultiCertInfo } {
+  if (certificate === undefined) return {};
+  const { certIds, caCertId } = certificate;
+  const SSLMode = caCertId === undefined ? "UNIDIRECTIONAL" : "MUTUAL";
+  const [only, ...others] = certIds;
+  if (only !== undefined && others.length === 0)
+    return { Certificate: { SSLMode, CertId: only, ...(caCertId !== undefined && { CertCaId: caCertId }) } };
+  return {
+    MultiCertInfo: { SSLMode, CertList: [...certIds, ...(caCertId === undefined ? [] : [caCertId])].map((CertId) => ({ CertId })) },
+  };
+}
+
+/** Undefined where the cloud tells none. */
+function certificateOf(shown: Answer<CertificateOutput> | CertificateOutput | null | undefined): { certificate?: Certificate } {
+  const certIds = [shown?.CertId, ...(shown?.ExtCertIds ?? [])].flatMap((id) => (id ? [id] : []));
+  if (certIds.length === 0) return {};
+  const caCertId = shown?.SSLMode === "MUTUAL" ? shown.CertCaId : undefined;
+  return { certificate: { certIds, ...(caCertId && { caCertId }) } };
+}
 
 /** Of a listener of layer 4; none where the cloud tells nothing. */
 function placeSettings(one: Answer<CloudListener>): { settings?: PlaceSettings } {
@@ -124,19 +151,33 @@ export function bareListener(one: Answer<CloudListener>) {
     name: one.ListenerName ?? "",
     protocol: one.Protocol ?? "",
     port: one.Port ?? 0,
-    healthCheck: isLayer7(one.Protocol ?? "") ? fromCloud(one.HealthCheck) : layer4Check(one.HealthCheck),
+    healthCheck: isLayer7(one.Protocol ?? "") ? fromCloud(one.HealthCheck) : wholeCheck(one.HealthCheck, "listener"),
     ...checkSource(one.HealthCheck),
     scheduler: schedulerOf(one.Scheduler),
     ...placeSettings(one),
-    rules: (one.Rules ?? []).map((rule) => ({
-      listenerId,
-      locationId: rule.LocationId ?? "",
-      domain: canonicalDomain(rule.Domain ?? ""),
-      url: rule.Url ?? "",
-      healthCheck: ruleCheck(rule.HealthCheck),
-      ...checkSource(rule.HealthCheck),
-      scheduler: schedulerOf(rule.Scheduler),
-    })),
+    ...certificateOf(one.Certificate),
+    ...(one.KeepaliveEnable === 1 && { keepalive: true as const }),
+    rules: (one.Rules ?? []).map((rule) => bareRule(listenerId, rule)),
+  };
+}
+
+function bareRule(listenerId: string, rule: Answer<RuleOutput>) {
+  const settings = {
+    ...(typeof rule.SessionExpireTime === "number" && { sessionSeconds: rule.SessionExpireTime }),
+    ...(rule.ForwardType && { forwardType: rule.ForwardType }),
+  };
+  return {
+    listenerId,
+    locationId: rule.LocationId ?? "",
+    domain: canonicalDomain(rule.Domain ?? ""),
+    url: rule.Url ?? "",
+    healthCheck: wholeCheck(rule.HealthCheck, "rule"),
+    ...checkSource(rule.HealthCheck),
+    scheduler: schedulerOf(rule.Scheduler),
+    ...canonicalSettings(settings),
+    ...certificateOf(rule.Certificate),
+    ...(rule.Http2 === true && { http2: true as const }),
+    ...(rule.DefaultServer === true && { isDefault: true as const }),
   };
 }
 
@@ -155,23 +196,26 @@ function fromCloud(check: Answer<CloudHealthCheck> | CloudHealthCheck | null | u
   };
 }
 
-/** As `ruleCheck`, and what only checks of layer 4 have. */
-function layer4Check(check: Answer<CloudHealthCheck> | null | undefined): HealthCheck {
+/** As `httpCheck`, and the rest. */
+function wholeCheck(check: Answer<CloudHealthCheck> | CloudHealthCheck | null | undefined, of: "listener" | "rule"): HealthCheck {
   const { CheckType, CheckPort, ContextType, SendContext, RecvContext, HttpVersion, SourceIpType } = check ?? {};
-  return canonicalCheck({
-    ...ruleCheck(check),
-    ...(CheckType && { checkType: CheckType }),
-    ...(typeof CheckPort === "number" && CheckPort > 0 && { checkPort: CheckPort }),
-    ...(ContextType && { contextType: ContextType }),
-    ...(SendContext && { sendContext: SendContext }),
-    ...(RecvContext && { recvContext: RecvContext }),
-    ...(HttpVersion && { httpVersion: HttpVersion }),
-    ...(typeof SourceIpType === "number" && { sourceIpType: SourceIpType }),
-  });
+  return canonicalCheck(
+    {
+      ...httpCheck(check),
+      ...(CheckType && { checkType: CheckType }),
+      ...(typeof CheckPort === "number" && CheckPort > 0 && { checkPort: CheckPort }),
+      ...(ContextType && { contextType: ContextType }),
+      ...(SendContext && { sendContext: SendContext }),
+      ...(RecvContext && { recvContext: RecvContext }),
+      ...(HttpVersion && { httpVersion: HttpVersion }),
+      ...(typeof SourceIpType === "number" && { sourceIpType: SourceIpType }),
+    },
+    of,
+  );
 }
 
-/** As `fromCloud`, and the HTTP fields, which only rules have. */
-function ruleCheck(check: Answer<CloudHealthCheck> | CloudHealthCheck | null | undefined): HealthCheck {
+/** As `fromCloud`, and the fields of HTTP checks. */
+function httpCheck(check: Answer<CloudHealthCheck> | CloudHealthCheck | null | undefined): HealthCheck {
   const { HttpCheckPath: httpPath, HttpCheckDomain: httpDomain, HttpCode: httpCodes } = check ?? {};
   const httpMethod = check?.HttpCheckMethod?.toUpperCase(); // sent as "GET", answered as "get" (clb-api.md §4.3)
   return {

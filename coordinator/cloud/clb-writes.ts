@@ -13,13 +13,14 @@ import type {
   DeleteLoadBalancerListenersRequest,
   DeleteLoadBalancerRequest,
   DeleteRuleRequest,
+  ModifyDomainAttributesRequest,
   ModifyListenerRequest,
   ModifyLoadBalancerAttributesRequest,
   ModifyRuleRequest,
   SetLoadBalancerSecurityGroupsRequest,
 } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import { CLUSTER_TAG, OWNER_TAG } from "../../common/names.ts";
-import type { Call, NewListeners, NewRules } from "../domain/call.ts";
+import type { Call, DomainChange, ListenerChange, NewListeners, NewRules } from "../domain/call.ts";
 import {
   type BoundSlot,
   isLayer7,
@@ -33,7 +34,7 @@ import {
 import { weightEntries } from "../domain/plan/fill-calls.ts";
 import { type ClbCall, withCall } from "./clb-call.ts";
 import { ClbApiError, TASK_FAILED } from "./clb-error.ts";
-import { placeIn, scheduling, toCloud } from "./clb-models.ts";
+import { certificateIn, placeIn, scheduling, toCloud } from "./clb-models.ts";
 
 /** `message` is the cloud's reason, empty if it gives none. */
 export type FailedListeners = { readonly listenerIds: readonly string[]; readonly message: string };
@@ -61,7 +62,8 @@ export function actionOf(call: Call): string {
       return "BatchModifyTargetWeight";
     case "tune":
       if ("weights" in call) return "BatchModifyTargetWeight";
-      return "rename" in call || call.locationId === undefined ? "ModifyListener" : "ModifyRule";
+      if ("domain" in call) return "ModifyDomainAttributes";
+      return "rename" in call || "listener" in call || call.locationId === undefined ? "ModifyListener" : "ModifyRule";
     case "structure":
       if ("loadBalancer" in call)
         return call.loadBalancer.securityGroups === undefined ? "ModifyLoadBalancerAttributes" : "SetLoadBalancerSecurityGroups";
@@ -84,6 +86,8 @@ export function makeClbWrites(clb: ClbCall) {
     createRules: over(createRules),
     modifyPlace: over(modifyPlace),
     renameListener: over(renameListener),
+    modifyListener: over(modifyListener),
+    modifyDomain: over(modifyDomain),
     deleteListeners: over(deleteListeners),
     deleteRules: over(deleteRules),
     bind: over(bind),
@@ -172,6 +176,9 @@ async function createListeners(
     Protocol: create.protocol,
     // Layer 7 has both per rule.
     ...(!isLayer7(create.protocol) && { HealthCheck: toCloud(create.healthCheck), ...scheduling(create) }),
+    // Every domain has a certificate of its own: SNI cannot be switched off, and need not be switched on later.
+    ...(create.protocol === "HTTPS" ? { SniSwitch: 1 } : certificateIn(create.certificate)),
+    ...(create.keepalive !== undefined && { KeepaliveEnable: Number(create.keepalive) }),
   };
   const answer = await clb.call<CreateListenerRequest, CreateListenerResponse>("CreateListener", request, signal);
   await clb.settle("CreateListener", create.listeners.length, answer.RequestId, signal);
@@ -188,6 +195,8 @@ async function createRules(clb: ClbCall, loadBalancerId: string, create: NewRule
       Url: rule.url,
       HealthCheck: toCloud(rule.healthCheck),
       ...scheduling(rule),
+      ...certificateIn(rule.certificate),
+      ...(rule.http2 !== undefined && { Http2: rule.http2 }),
     })),
   };
   const answer = await clb.call<CreateRuleRequest, CreateRuleResponse>("CreateRule", request, signal);
@@ -222,6 +231,34 @@ async function renameListener(
   const request: ModifyListenerRequest = { LoadBalancerId: loadBalancerId, ListenerId: listenerId, ListenerName: name };
   const answer = await clb.call<ModifyListenerRequest, { RequestId?: string }>("ModifyListener", request, signal);
   await clb.settle("ModifyListener", 1, answer.RequestId, signal);
+}
+
+/** Changes a listener apart from its place. */
+async function modifyListener(clb: ClbCall, loadBalancerId: string, change: ListenerChange, signal: AbortSignal): Promise<void> {
+  const { listenerId, certificate, keepalive } = change;
+  const request: ModifyListenerRequest = {
+    LoadBalancerId: loadBalancerId,
+    ListenerId: listenerId,
+    ...certificateIn(certificate),
+    ...(keepalive !== undefined && { KeepaliveEnable: Number(keepalive) }),
+  };
+  const answer = await clb.call<ModifyListenerRequest, { RequestId?: string }>("ModifyListener", request, signal);
+  await clb.settle("ModifyListener", 1, answer.RequestId, signal);
+}
+
+/** Changes what all rules of a domain have in common. */
+async function modifyDomain(clb: ClbCall, loadBalancerId: string, change: DomainChange, signal: AbortSignal): Promise<void> {
+  const { listenerId, domain, certificate, http2, isDefault } = change;
+  const request: ModifyDomainAttributesRequest = {
+    LoadBalancerId: loadBalancerId,
+    ListenerId: listenerId,
+    Domain: domain,
+    ...certificateIn(certificate),
+    ...(http2 !== undefined && { Http2: http2 }),
+    ...(isDefault && { DefaultServer: true }),
+  };
+  const answer = await clb.call<ModifyDomainAttributesRequest, { RequestId?: string }>("ModifyDomainAttributes", request, signal);
+  await clb.settle("ModifyDomainAttributes", 1, answer.RequestId, signal);
 }
 
 async function deleteListeners(clb: ClbCall, loadBalancerId: string, listenerIds: readonly string[], signal: AbortSignal): Promise<void> {

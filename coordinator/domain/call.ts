@@ -1,5 +1,7 @@
 import type {
   BoundSlot,
+  Certificate,
+  DomainSettings,
   HealthCheck,
   ListenerProtocol,
   LoadBalancerSettings,
@@ -28,19 +30,29 @@ export type Call =
       readonly settings?: PlaceSettings;
     })
   | { readonly lane: "tune"; readonly rename: { readonly listenerId: string; readonly name: string } }
+  /** Of a listener itself, apart from how its place is set. */
+  | { readonly lane: "tune"; readonly listener: ListenerChange }
+  /** Of all rules of one domain. */
+  | { readonly lane: "tune"; readonly domain: DomainChange }
   | { readonly lane: "delete"; readonly listenerIds: readonly string[] }
   | { readonly lane: "delete"; readonly rules: { readonly listenerId: string; readonly locationIds: readonly string[] } };
 
-/** Listeners of one protocol and one wish: what CreateListener takes at once. */
+/** Listeners of one protocol and one wish: what CreateListener takes at once. Those of HTTPS are made for a certificate per domain (SNI). */
 export type NewListeners = PlaceWish & {
   readonly protocol: ListenerProtocol;
+  readonly certificate?: Certificate;
+  readonly keepalive?: boolean;
   readonly listeners: readonly { readonly name: string; readonly port: number }[];
 };
 /** Rules of one listener: what CreateRule takes at once. */
 export type NewRules = {
   readonly listenerId: string;
-  readonly rules: readonly (PlaceWish & { readonly domain: string; readonly url: string })[];
+  readonly rules: readonly (PlaceWish & DomainSettings & { readonly domain: string; readonly url: string })[];
 };
+/** What ModifyListener changes besides the place. */
+export type ListenerChange = { readonly listenerId: string; readonly certificate?: Certificate; readonly keepalive?: boolean };
+/** What ModifyDomainAttributes changes; `domain` as the cloud has it. */
+export type DomainChange = DomainSettings & { readonly listenerId: string; readonly domain: string; readonly isDefault?: true };
 
 /**
  * Limits per call. Sources: clb-api.md §0 and §2.3 (weights: 500 targets in at most 100 entries of at most 50), §2.2 (49 ports, 20
@@ -71,4 +83,11 @@ export function itemsOf(call: Call): number {
   if ("rules" in call) return call.rules.locationIds.length;
   if ("createRules" in call) return call.createRules.rules.length;
   return "create" in call ? call.create.listeners.length : 1;
+}
+
+/** The listener that a call tunes, apart from weights. */
+export function tunedListener(call: Exclude<Extract<Call, { lane: "tune" }>, { weights: unknown }>): string {
+  if ("rename" in call) return call.rename.listenerId;
+  if ("listener" in call) return call.listener.listenerId;
+  return "domain" in call ? call.domain.listenerId : call.listenerId;
 }

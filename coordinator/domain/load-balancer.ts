@@ -1,8 +1,16 @@
 /** A load balancer as the cloud has it, in our words. */
 
+/** What runs on the wire to a Pod, and what a Pod declares its ports with. */
 export type Protocol = "TCP" | "UDP";
-/** What we create listeners for: layer 4, or HTTP, whose targets are bound to rules. */
-export type ListenerProtocol = Protocol | "HTTP";
+/** What we create listeners for. TLS ends at TCP_SSL, QUIC and HTTPS; targets of HTTP and HTTPS are bound to rules. Source: clb-api.md §2.2. */
+export const LISTENER_PROTOCOLS = ["TCP", "UDP", "TCP_SSL", "QUIC", "HTTP", "HTTPS"] as const;
+export type ListenerProtocol = (typeof LISTENER_PROTOCOLS)[number];
+
+/**
+ * Certificates that the account has, e.g. { certIds: ["AbCd1234"] }: one for each kind of key (RSA, ECC). `caCertId`: clients have to show
+ * one that this signed (mutual TLS).
+ */
+export type Certificate = { readonly certIds: readonly string[]; readonly caCertId?: string };
 
 /** Seconds and consecutive results, as in the cloud's API, e.g. { enabled: true, intervalSeconds: 5, timeoutSeconds: 2, healthyCount: 3, unhealthyCount: 3 }. */
 export type HealthCheck = {
@@ -26,13 +34,18 @@ export type HealthCheck = {
   readonly sourceIpType?: number;
 };
 
-/** More settings of a layer-4 listener. */
+/** More settings of a layer-4 listener or a rule. */
 export type PlaceSettings = {
   /** 0: persistence is off. */
   readonly sessionSeconds?: number;
-  /** A target that is unbound gets its connections reset. */
+  /** A target that is unbound gets its connections reset; TCP listeners only. */
   readonly resetOnUnbind?: boolean;
+  /** What the load balancer speaks to the targets of a rule, in the cloud's own words; HTTP is the default. */
+  readonly forwardType?: string;
 };
+
+/** What belongs to all rules of one domain. */
+export type DomainSettings = { readonly certificate?: Certificate; readonly http2?: boolean };
 
 /** What the cloud uses where nothing is said. Source: clb-api.md §4.3. */
 export const DEFAULT_HEALTH_CHECK: HealthCheck = {
@@ -44,22 +57,34 @@ export const DEFAULT_HEALTH_CHECK: HealthCheck = {
 };
 
 /** What the cloud fills in by itself, so that what was created is the same as what is read. Source: clb-api.md §4.3. */
-const FILLED_IN = { checkTypes: new Set(["TCP", "PING"]), sourceIpType: 1 } as const;
+const FILLED_IN = { checkTypes: { listener: new Set(["TCP", "PING"]), rule: new Set(["HTTP"]) }, sourceIpType: 1 } as const;
 
-/** The check without what the cloud fills in: the type by protocol, and its own range as source. */
-export function canonicalCheck<C extends Partial<HealthCheck>>(check: C): C {
+/** The check of a listener, or of a rule, without what the cloud fills in: the type by protocol, and its own range as source. */
+export function canonicalCheck<C extends Partial<HealthCheck>>(check: C, of: "listener" | "rule"): C {
   const { checkType, sourceIpType } = check;
-  if (sourceIpType !== FILLED_IN.sourceIpType && (checkType === undefined || !FILLED_IN.checkTypes.has(checkType))) return check;
+  const isTypeFilledIn = checkType !== undefined && FILLED_IN.checkTypes[of].has(checkType);
+  if (sourceIpType !== FILLED_IN.sourceIpType && !isTypeFilledIn) return check;
   const kept: { -readonly [K in keyof C]: C[K] } = { ...check };
   if (sourceIpType === FILLED_IN.sourceIpType) delete kept.sourceIpType;
-  if (checkType !== undefined && FILLED_IN.checkTypes.has(checkType)) delete kept.checkType;
+  if (isTypeFilledIn) delete kept.checkType;
   return kept;
 }
+/** Which of the two a place is. */
+export const kindOf = ({ locationId }: PlaceId): "listener" | "rule" => (locationId === undefined ? "listener" : "rule");
+
+const OFF: readonly unknown[] = [0, false, "HTTP"];
 
 /** Settings that are on; none of what is off, which is the cloud's default. */
 export function canonicalSettings(settings: PlaceSettings | undefined): { settings?: PlaceSettings } {
-  const on = Object.fromEntries(Object.entries(settings ?? {}).filter(([, value]) => value !== 0 && value !== false));
+  const on = Object.fromEntries(Object.entries(settings ?? {}).filter(([, value]) => value !== undefined && !OFF.includes(value)));
   return Object.keys(on).length === 0 ? {} : { settings: on };
+}
+
+/** The same certificates in any order; a wish that names none is met by all. */
+export function hasCertificate(actual: Certificate | undefined, wanted: Certificate | undefined): boolean {
+  if (wanted === undefined) return true;
+  const asText = ({ certIds, caCertId }: Certificate): string => [...new Set(certIds)].sort().join() + " " + (caCertId ?? "");
+  return actual !== undefined && asText(actual) === asText(wanted);
 }
 
 /** The weight a backend gets unless something says otherwise. Source: clb-api.md §2.3. */
@@ -85,6 +110,8 @@ export type Place = PlaceId & {
   readonly scheduler: Scheduler;
   /** As far as the cloud tells them. */
   readonly settings?: PlaceSettings;
+  /** Of a TCP_SSL or QUIC listener, or of a rule at HTTPS, where every domain has its own (SNI). */
+  readonly certificate?: Certificate;
   readonly targets: readonly Target[];
 };
 /** `rules` and `targets`: a listener has the one or the other. */
@@ -96,9 +123,18 @@ export type Listener = Place & {
   readonly protocol: string;
   readonly port: number;
   readonly rules: readonly Rule[];
+  /** Connections to the targets are kept; of layer 7 only. */
+  readonly keepalive?: true;
 };
 /** `domain` as `canonicalDomain` gives it; listener, domain and `url` together are unique. */
-export type Rule = Place & { readonly locationId: string; readonly domain: string; readonly url: string };
+export type Rule = Place & {
+  readonly locationId: string;
+  readonly domain: string;
+  readonly url: string;
+  readonly http2?: true;
+  /** Its domain serves what names no domain of the listener. */
+  readonly isDefault?: true;
+};
 
 /** What of a load balancer can be changed while it lives; an absent wish leaves what it has. */
 export type LoadBalancerSettings = {
@@ -150,14 +186,18 @@ export const placesOf = ({ listeners }: { readonly listeners: readonly Listener[
 
 /** Targets are bound to rules, not to the listener. */
 export const isLayer7 = (protocol: string): boolean => protocol === "HTTP" || protocol === "HTTPS";
+/** TLS ends at the load balancer, so that nothing serves without a certificate. */
+export const needsCertificate = (protocol: string): boolean => protocol === "TCP_SSL" || protocol === "QUIC" || protocol === "HTTPS";
+/** What carries a listener's traffic: TCP and UDP may share a port number; everything else runs over TCP, except QUIC. */
+export const transportOf = (protocol: string): Protocol => (protocol === "UDP" || protocol === "QUIC" ? "UDP" : "TCP");
 
 /** The cloud keeps domains in lower case; a regular expression ("~…") stays as it is. Source: clb-api.md §2.2. */
 export const canonicalDomain = (domain: string): string => (domain.startsWith("~") ? domain : domain.toLowerCase());
 /** "example.com /api": a rule inside one listener. */
 export const ruleKey = ({ domain, url }: { readonly domain: string; readonly url: string }): string => `${domain} ${url}`;
 
-/** TCP and UDP may share a port number; everything else that is not UDP runs over TCP, except QUIC. */
-export const samePort = (actual: string, wanted: string): boolean => (actual === "UDP" || actual === "QUIC") === (wanted === "UDP");
+/** Two listeners on one port number are in each other's way. */
+export const samePort = (actual: string, wanted: string): boolean => transportOf(actual) === transportOf(wanted);
 
 /** What is wished for a place; an absent field leaves the cloud's default or what is there. */
 export type PlaceWish = {
@@ -165,3 +205,5 @@ export type PlaceWish = {
   readonly scheduler?: Scheduler;
   readonly settings?: PlaceSettings;
 };
+/** What is wished for a listener besides its place; `defaultDomain` of those that have rules. */
+export type ListenerWish = { readonly keepalive?: boolean; readonly defaultDomain?: string };

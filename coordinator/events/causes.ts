@@ -1,4 +1,4 @@
-import type { Call } from "../domain/call.ts";
+import { type Call, tunedListener } from "../domain/call.ts";
 import type { Listener, Slot, WeightedSlot } from "../domain/load-balancer.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Intents } from "../state/intents.ts";
@@ -96,7 +96,7 @@ function namesOf(call: Call, { pod, weight, owner, gone }: Causes): string[] {
       return "create" in call ? call.create.listeners.map(({ name }) => owner(name)) : [owner(call.createRules.listenerId)];
     case "tune":
       if ("weights" in call) return call.weights.map((slot) => (slot.weight === 0 ? weight(slot) : owner(slot.listenerId)));
-      return [owner("rename" in call ? call.rename.listenerId : call.listenerId)];
+      return [owner(tunedListener(call))];
     case "delete":
       return "listenerIds" in call ? call.listenerIds.map((id) => gone(id, "listener")) : [gone(call.rules.listenerId, "rule")];
     default:

@@ -1,7 +1,7 @@
 import type { Logger } from "../../common/log.ts";
 import { SERVICE_CONFIG } from "../../common/names.ts";
 import type { AdmissionMode } from "../domain/admission/mode.ts";
-import type { Call } from "../domain/call.ts";
+import { type Call, tunedListener } from "../domain/call.ts";
 import { standingProblems } from "../domain/intent/backends.ts";
 import { type DesiredLoadBalancer, listenersByOwner, type WantedPlace } from "../domain/intent/desired-load-balancer.ts";
 import { intentOf, type OwnerIntent, selectorOf } from "../domain/intent/owner-intent.ts";
@@ -244,8 +244,7 @@ function listenerOf(call: Exclude<Call, { targets: unknown } | { loadBalancer: u
   if ("create" in call) return call.create.listeners[0]?.name;
   if ("createRules" in call) return call.createRules.listenerId;
   if ("listenerIds" in call) return call.listenerIds[0];
-  if ("rename" in call) return call.rename.listenerId;
-  return "rules" in call ? call.rules.listenerId : call.listenerId;
+  return "rules" in call ? call.rules.listenerId : tunedListener(call);
 }
 
 function configProblems(deps: FindingsDeps, service: ObjectRef): Problem[] {

@@ -167,6 +167,8 @@ export function describeForTable(call: Call): { readonly call: string; readonly 
     case "tune":
       if ("weights" in call) return { call: "BatchModifyTargetWeight", what: named("target", call.weights.map(targetKey)) };
       if ("rename" in call) return { call: "ModifyListener", what: `${call.rename.listenerId} named ${call.rename.name}` };
+      if ("listener" in call) return { call: "ModifyListener", what: call.listener.listenerId };
+      if ("domain" in call) return { call: "ModifyDomainAttributes", what: `${call.domain.domain} of ${call.domain.listenerId}` };
       return { call: call.locationId === undefined ? "ModifyListener" : "ModifyRule", what: call.locationId ?? call.listenerId };
     case "delete":
       if ("rules" in call) return { call: "DeleteRule", what: named("rule", call.rules.locationIds) };

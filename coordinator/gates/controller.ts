@@ -37,7 +37,7 @@ export function makeGatesController(deps: GatesDeps): GatesController {
   const podBindings = new PodBindings({
     ...state,
     selections: state.intents.selections,
-    isCheckOff: (owner, protocol, port) => state.intents.isCheckOff(owner, protocol, port),
+    isCheckOff: (owner, asked) => state.intents.isCheckOff(owner, asked),
     progress,
     clock,
     clusterId,

@@ -27,7 +27,7 @@ export type BindProgress = {
 export type PodBindingsDeps = {
   readonly selections: Pick<SelectionIndex, "ownersSelecting">;
   /** The checks of a listener are off because somebody decided that; default: they are off for that reason. */
-  readonly isCheckOff?: (owner: OwnerIntent, protocol: string, port: number) => boolean;
+  readonly isCheckOff?: (owner: OwnerIntent, asked: AskedPlace) => boolean;
   readonly mirror: Pick<Mirror, "read" | "health">;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
   readonly progress: BindProgress;
@@ -119,7 +119,7 @@ export class PodBindings {
       standing,
       place,
       target,
-      isCheckOff: this.#deps.isCheckOff?.(owner, asked.protocol, asked.port) !== false,
+      isCheckOff: this.#deps.isCheckOff?.(owner, asked) !== false,
       strange: claimed !== undefined && claimed !== pod.uid,
       health: slot && mirror.health(loadBalancerId, slot)?.state,
       binding: slot !== undefined && binds(progress.running(loadBalancerId), slotKey(slot)),

@@ -171,6 +171,8 @@ export class Writer {
       case "tune":
         if ("weights" in call) await api.setWeights(loadBalancerId, call.weights, signal);
         else if ("rename" in call) await api.renameListener(loadBalancerId, call.rename, signal);
+        else if ("listener" in call) await api.modifyListener(loadBalancerId, call.listener, signal);
+        else if ("domain" in call) await api.modifyDomain(loadBalancerId, call.domain, signal);
         else await api.modifyPlace(loadBalancerId, call, call, signal);
         return [];
       case "structure":

@@ -3,7 +3,7 @@ import type { PodFact } from "../../common/vocabulary.ts";
 import { placeTaskKey } from "../domain/hindrance.ts";
 import { type AskedPlace, askedPlaces, findPlace, placeName } from "../domain/intent/asked-places.ts";
 import { type OwnerIntent } from "../domain/intent/owner-intent.ts";
-import type { LoadBalancer } from "../domain/load-balancer.ts";
+import { type LoadBalancer, transportOf } from "../domain/load-balancer.ts";
 
 /** A place that is to send to a Pod, with the target there; `actual`: the load balancer as far as it was read. */
 export type WantedPort = {
@@ -38,7 +38,7 @@ const EVERYBODY = ["0.0.0.0/0"];
 
 /** Pure: what the Pod's agent is asked about one place. `groups` judge what reaches the Pod; `unjudged` says why none does. */
 export function portTask({ asked, loadBalancerId, port, actual }: WantedPort, groups: readonly string[], unjudged: string): PortTask {
-  const listener = { protocol: asked.protocol === "UDP" ? "UDP" : "TCP", port: asked.port };
+  const listener = { protocol: transportOf(asked.protocol), port: asked.port };
   const passes = actual?.settings?.passToTarget === true;
   const place = actual === undefined ? undefined : findPlace(asked, actual);
   const clients: SourceSet = { kind: "clients", addresses: EVERYBODY, admittedBy: actual?.settings?.securityGroups ?? [], ...listener };

@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from "node:util";
 import type { PodFact } from "../../common/vocabulary.ts";
-import { type DesiredLoadBalancer, desiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
+import type { AskedPlace } from "../domain/intent/asked-places.ts";
+import { type CertificateOf, type DesiredLoadBalancer, desiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
 import { intentOf, loadBalancerOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
 import type { OwnerRecord } from "../domain/intent/owner-record.ts";
 import { type ServiceIntent, selects } from "../domain/intent/service.ts";
 import { type ConfigWishes, type ListenerWishes, wishKey } from "../domain/intent/service-config.ts";
-import type { Listener } from "../domain/load-balancer.ts";
+import { canonicalDomain, type Listener, ruleKey } from "../domain/load-balancer.ts";
 import type { PodIndex } from "./pod-index.ts";
 import { SelectionIndex } from "./selection-index.ts";
 
@@ -25,6 +26,8 @@ export type IntentsDeps = {
   readonly recorded?: (loadBalancerId: string, ownerUid: string) => OwnerRecord | undefined;
   /** What else it says; default: nothing. */
   readonly moreWishes?: (namespace: string, configName: string) => Omit<ConfigWishes, "wishes"> | undefined;
+  /** Default: none but those that are named by id. */
+  readonly certificateOf?: CertificateOf;
   /** Load balancers where Pods (UIDs) or addresses are bound; default: nothing is known of that. */
   readonly boundAt?: (names: readonly string[]) => Iterable<string>;
   /** Told of live Pods whose gates are closed and that an owner selects no longer, because it asks for others or went; UIDs. */
@@ -129,24 +132,30 @@ export class Intents {
 
   desired(loadBalancerId: string): DesiredLoadBalancer {
     const owners = this.of(loadBalancerId).map((owner) => ({ owner, ...this.#wishesOf(owner) }));
-    const { clusterId, isHeldBack, listenersAt, recorded } = this.#deps;
+    const { clusterId, isHeldBack, listenersAt, recorded, certificateOf } = this.#deps;
     return desiredLoadBalancer({
       loadBalancerId,
       clusterId,
       owners,
       present: listenersAt?.(loadBalancerId) ?? [],
       ...(isHeldBack !== undefined && { isHeldBack }),
+      ...(certificateOf !== undefined && { certificateOf }),
       settings: (owner, port) => recorded?.(loadBalancerId, owner.uid)?.listeners[wishKey(port.protocol, port.port)],
       podsOf: (owner) => this.selections.podsOf(owner),
       remembered: (owner, intent, port, select) => this.selections.ofPort(owner, intent, port, select),
     });
   }
 
-  /** The checks of this listener are off because somebody decided that, now or before; else somebody has only switched them off by hand. */
-  isCheckOff(owner: OwnerIntent, protocol: string, port: number): boolean {
+  /** The checks of this place are off because somebody decided that, now or before; else somebody has only switched them off by hand. */
+  isCheckOff(owner: OwnerIntent, { protocol, port, rule }: Pick<AskedPlace, "protocol" | "port" | "rule">): boolean {
     const key = wishKey(protocol, port);
     const loadBalancerId = loadBalancerOf(owner);
-    const wish = this.#wishesOf(owner).wishes.get(key)?.enabled;
+    const { wishes, rules } = this.#wishesOf(owner);
+    if (rule !== undefined) {
+      const at = ruleKey({ domain: canonicalDomain(rule.domain), url: rule.url });
+      return rules?.get(`${key} ${at}`)?.healthCheck.enabled === false;
+    }
+    const wish = wishes.get(key)?.enabled;
     if (wish !== undefined || loadBalancerId === undefined) return wish === false;
     return this.#deps.recorded?.(loadBalancerId, owner.ref.uid)?.listeners[key]?.healthCheck.enabled === false;
   }

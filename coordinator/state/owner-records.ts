@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
 import type { Logger } from "../../common/log.ts";
 import type { ListenerRecord, OwnerRecord } from "../domain/intent/owner-record.ts";
+import { LISTENER_PROTOCOLS } from "../domain/load-balancer.ts";
 import type { Records } from "./records.ts";
 
 /** Where a listener is on record. `key` e.g. "TCP/80". */
@@ -10,7 +11,7 @@ export type RecordedListener = { readonly owner: OwnerRecord; readonly key: stri
 /** What becomes of a record; the same or undefined: it stays as it is. */
 type RecordChange = (known: OwnerRecord | undefined) => OwnerRecord | undefined;
 
-const Protocol = z.enum(["TCP", "UDP"]);
+const Protocol = z.enum(LISTENER_PROTOCOLS);
 const Optional = z.string().optional();
 const Reference = z.object({ kind: z.enum(["Service", "Pod"]), namespace: z.string(), name: z.string(), uid: z.string() });
 const Check = z.object({

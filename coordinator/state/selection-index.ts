@@ -1,8 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
 import type { PodFact } from "../../common/vocabulary.ts";
 import type { Selection } from "../domain/intent/backends.ts";
+import type { IntentPort } from "../domain/intent/intent-port.ts";
 import { intentOf, loadBalancerOf, type OwnerIntent, selectorOf } from "../domain/intent/owner-intent.ts";
-import { type IntentPort, type ServiceIntent, selectorTest } from "../domain/intent/service.ts";
+import { type ServiceIntent, selectorTest } from "../domain/intent/service.ts";
 import { wishKey } from "../domain/intent/service-config.ts";
 import type { ObjectRef } from "../domain/problem.ts";
 import { LabelIndex } from "./label-index.ts";
@@ -137,9 +138,10 @@ export class SelectionIndex {
   }
 
   /** What one port of an owner selects; asks `select` again after a Pod that it selects or selected has changed. */
-  ofPort({ uid }: ObjectRef, intent: ServiceIntent, { protocol, port, targetPort }: IntentPort, select: () => Selection): Selection {
+  ofPort({ uid }: ObjectRef, intent: ServiceIntent, asked: IntentPort, select: () => Selection): Selection {
+    const { protocol, port, targetPort, selector } = asked;
     const ports = this.#owners.get(uid)?.ports;
-    const key = `${wishKey(protocol, port)} ${targetPort}`;
+    const key = `${wishKey(protocol, port)} ${targetPort}${selector === undefined ? "" : ` ${JSON.stringify(selector)}`}`;
     const known = ports?.get(key);
     if (known !== undefined && known.intent === intent && !known.stale) return known.kept;
     const fresh = select();

@@ -11,6 +11,7 @@ import {
   samePort,
 } from "../load-balancer.ts";
 import { type PodStanding, standings } from "./backends.ts";
+import { type IntentPort, portOfRule } from "./intent-port.ts";
 import { intentOf, type OwnerIntent } from "./owner-intent.ts";
 
 /**
@@ -30,12 +31,17 @@ type RuleName = { readonly domain: string; readonly url: string };
 /** Pure: every place that the owner asks for; none while nothing good is known of it, or when it goes. */
 export function askedPlaces(clusterId: string, owner: OwnerIntent): AskedPlace[] {
   const intent = owner.state === "deleted" ? undefined : intentOf(owner);
-  return (intent?.ports ?? []).map((port) => ({
-    listenerName: listenerName(clusterId, owner.ref.uid, port.protocol, port.port),
-    protocol: port.protocol,
-    port: port.port,
-    standing: (pod) => intent && standings(intent, port, [pod])[0],
-  }));
+  if (intent === undefined) return [];
+  return intent.ports.flatMap((port): AskedPlace[] => {
+    const { protocol, port: number } = port;
+    const place = { listenerName: listenerName(clusterId, owner.ref.uid, protocol, number), protocol, port: number };
+    const standing = (asked: IntentPort) => (pod: PodFact) => standings(intent, asked, [pod])[0];
+    if (!isLayer7(protocol)) return [{ ...place, standing: standing(port) }];
+    return (port.rules ?? []).map((rule) => {
+      const { domain, url } = rule;
+      return { ...place, rule: { domain, url }, standing: standing(portOfRule(port, rule)) };
+    });
+  });
 }
 
 /** "TCP:80" or "HTTP:80 shop.example.com/cart", for people. */

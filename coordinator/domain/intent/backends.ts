@@ -1,6 +1,8 @@
 import { isEnding, type PodFact, podName } from "../../../common/vocabulary.ts";
+import { transportOf } from "../load-balancer.ts";
 import type { ObjectRef, Problem } from "../problem.ts";
-import { type IntentPort, type ServiceIntent, selects } from "./service.ts";
+import type { IntentPort } from "./intent-port.ts";
+import { type ServiceIntent, selects } from "./service.ts";
 import { weightOf } from "./weights.ts";
 
 /**
@@ -42,7 +44,7 @@ export function selection(
 export function standings(intent: ServiceIntent, port: IntentPort, pods: Iterable<PodFact>): PodStanding[] {
   const result: PodStanding[] = [];
   for (const pod of pods) {
-    if (pod.namespace !== intent.service.namespace || !selects(intent.selector, pod.labels)) continue;
+    if (pod.namespace !== intent.service.namespace || !selects(port.selector ?? intent.selector, pod.labels)) continue;
     result.push({ pod, ...standing(intent, port, pod) });
   }
   return result;
@@ -58,7 +60,7 @@ function standing(intent: ServiceIntent, port: IntentPort, pod: PodFact): { back
   }
   const number = podPort(pod, port);
   if (number === undefined) {
-    const message = `${at} declares no ${port.protocol} containerPort named "${port.targetPort}", which port ${port.port} of ${service} targets: name the containerPort or use a number as targetPort`;
+    const message = `${at} declares no ${declaredWith(port)} containerPort named "${port.targetPort}", which port ${port.port} of ${service} targets: name the containerPort or use a number as targetPort`;
     return { unbindable: { reason: "PortNotDeclared", message } };
   }
   const wanted = intent.family === "ipv6" ? "IPv6" : "IPv4";
@@ -80,10 +82,12 @@ function standing(intent: ServiceIntent, port: IntentPort, pod: PodFact): { back
 }
 
 /** A number stands for itself; a name is looked up in the Pod's own declaration. */
-function podPort(pod: PodFact, { targetPort, protocol, declared: wanted = protocol }: IntentPort): number | undefined {
-  if (typeof targetPort === "number") return targetPort;
-  return pod.ports.find((declared) => declared.name === targetPort && declared.protocol === wanted)?.port;
+function podPort(pod: PodFact, port: IntentPort): number | undefined {
+  if (typeof port.targetPort === "number") return port.targetPort;
+  return pod.ports.find((declared) => declared.name === port.targetPort && declared.protocol === declaredWith(port))?.port;
 }
+
+const declaredWith = ({ declared, protocol }: IntentPort): string => declared ?? transportOf(protocol);
 
 /** Events for the Pods that cannot be bound for a reason that a person must mend, on the Pod and summed up on the Service. */
 export function standingProblems(service: ObjectRef, all: readonly PodStanding[]): Problem[] {

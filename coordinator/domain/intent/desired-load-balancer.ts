@@ -1,30 +1,50 @@
 import { listenerName, ownerMark, ownerMarkOf } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
-import type { Listener, ListenerProtocol, LoadBalancerSettings, PlaceWish, Protocol } from "../load-balancer.ts";
+import {
+  type Certificate,
+  canonicalDomain,
+  type DomainSettings,
+  isLayer7,
+  LISTENER_PROTOCOLS,
+  type Listener,
+  type ListenerProtocol,
+  type ListenerWish,
+  type LoadBalancerSettings,
+  needsCertificate,
+  type PlaceWish,
+  ruleKey,
+  transportOf,
+} from "../load-balancer.ts";
 import type { ObjectRef } from "../problem.ts";
 import { type PodStanding, type Selection, selection, type WantedBackend } from "./backends.ts";
+import { type CertificateSource, type IntentPort, type IntentRule, portOfRule } from "./intent-port.ts";
 import type { OwnerWishes } from "./owner-intent.ts";
-import type { IntentPort, ServiceIntent } from "./service.ts";
-import { wishKey } from "./service-config.ts";
+import type { ServiceIntent } from "./service.ts";
+import { type ConfigWishes, wishKey } from "./service-config.ts";
 
 /** A place as somebody asks for it. */
 export type WantedPlace = PlaceWish & {
   readonly backends: readonly WantedBackend[];
   /** Selected Pods of this place, bindable or not. */
   readonly standings: readonly PodStanding[];
+  /** Nothing says which certificate it is to have: it is not created; where it is there already it stays as it is. */
+  readonly lacksCertificate?: true;
 };
 /** A listener as a Service asks for it; one of layer 7 has `rules` instead of backends of its own. */
-export type WantedListener = WantedPlace & {
-  readonly name: string;
-  readonly owner: ObjectRef;
-  readonly protocol: ListenerProtocol;
-  readonly port: number;
-  readonly rules?: readonly WantedRule[];
-  /** Its owner asks for it no more: it is looked after as before until what is asked for instead serves; it is never created. */
-  readonly former?: boolean;
-};
+export type WantedListener = WantedPlace &
+  ListenerWish & {
+    readonly name: string;
+    readonly owner: ObjectRef;
+    readonly protocol: ListenerProtocol;
+    readonly port: number;
+    /** Of TCP_SSL and QUIC; at HTTPS each rule has its own. */
+    readonly certificate?: Certificate;
+    readonly rules?: readonly WantedRule[];
+    /** Its owner asks for it no more: it is looked after as before until what is asked for instead serves; it is never created. */
+    readonly former?: boolean;
+  };
 /** Domain and path as somebody asks for them, e.g. { domain: "Shop.example.com", url: "/cart" }; "" stands for the load balancer's address. */
-export type WantedRule = WantedPlace & { readonly domain: string; readonly url: string };
+export type WantedRule = WantedPlace & DomainSettings & { readonly domain: string; readonly url: string };
 
 /**
  * What one load balancer should be.
@@ -53,7 +73,7 @@ type Owner = {
   readonly retain?: true;
 };
 /** Two Services ask for the same listener; the older assignment keeps it. */
-type PortConflict = { readonly owner: ObjectRef; readonly holder: ObjectRef; readonly protocol: Protocol; readonly port: number };
+type PortConflict = { readonly owner: ObjectRef; readonly holder: ObjectRef; readonly protocol: ListenerProtocol; readonly port: number };
 
 /** What was selected before for one port of an owner, where that still holds; else the result of `select`. */
 export type Remembered = (owner: ObjectRef, intent: ServiceIntent, port: IntentPort, select: () => Selection) => Selection;
@@ -81,6 +101,8 @@ export function desiredLoadBalancer(from: {
   readonly isHeldBack?: (podUid: string) => boolean;
   /** What the listener of an owner's port has where nobody wishes anything else; default: whatever the load balancer has. */
   readonly settings?: (owner: ObjectRef, port: IntentPort) => Pick<Required<PlaceWish>, "healthCheck" | "scheduler"> | undefined;
+  /** The certificate that a source stands for in a Namespace; undefined: it is not known. Default: what is named by id. */
+  readonly certificateOf?: CertificateOf;
 }): DesiredLoadBalancer {
   const listeners: WantedListener[] = [];
   const conflicts: PortConflict[] = [];
@@ -92,7 +114,7 @@ export function desiredLoadBalancer(from: {
     owner.state === "served" ? [{ ...asked(owner.ref, owner.intent, from), ...wishes }] : [],
   );
   for (const { ref, ports } of asking) for (const { key, name } of ports) if (presentNames.has(name)) takenBy.set(key, ref);
-  for (const { ref, mark, intent, wishes, settings, ports } of asking) {
+  for (const { ref, mark, intent, ports, ...wishes } of asking) {
     const selected = (port: IntentPort): Selection => {
       const select = (): Selection => selection(intent, port, from.podsOf(ref), from.isHeldBack);
       return from.remembered?.(ref, intent, port, select) ?? select();
@@ -105,13 +127,24 @@ export function desiredLoadBalancer(from: {
         continue;
       }
       takenBy.set(key, ref);
+      const listener = { name, owner: ref, protocol, port: number };
+      const certified = (source: CertificateSource | undefined) =>
+        needsCertificate(protocol) ? certificateIn((from.certificateOf ?? byId)(ref.namespace, source)) : {};
+      const wishAt = wishKey(protocol, number);
+      if (isLayer7(protocol)) {
+        const rules = (port.rules ?? []).map((rule) => ({
+          ...wantedRule(wishAt, rule, wishes),
+          ...certified(rule.certificate ?? port.certificate),
+          ...selected(portOfRule(port, rule)),
+        }));
+        listeners.push({ ...listener, ...wishes.listeners?.get(wishAt), healthCheck: {}, backends: [], standings: [], rules });
+        continue;
+      }
       listeners.push({
-        name,
-        owner: ref,
-        protocol,
-        port: number,
-        ...wishOf({ ...(intent.preventLoopback && { sourceIpType: 1 }), ...wishes.get(key) }, from.settings?.(ref, port)),
-        ...settings?.get(key),
+        ...listener,
+        ...wishOf({ ...(intent.preventLoopback && { sourceIpType: 1 }), ...wishes.wishes.get(wishAt) }, from.settings?.(ref, port)),
+        ...wishes.settings?.get(wishAt),
+        ...certified(port.certificate),
         ...selected(port),
       });
     }
@@ -140,6 +173,18 @@ export function desiredLoadBalancer(from: {
   return { loadBalancerId: from.loadBalancerId, listeners, owners, conflicts, ...settingsOf(asking) };
 }
 
+/** The certificate that a source stands for in a Namespace; undefined: it is not known. */
+export type CertificateOf = (namespace: string, source: CertificateSource | undefined) => Certificate | undefined;
+
+const byId: CertificateOf = (_, source) => (source === undefined || "secret" in source ? undefined : source);
+const certificateIn = (certificate: Certificate | undefined): { certificate: Certificate } | { lacksCertificate: true } =>
+  certificate === undefined ? { lacksCertificate: true } : { certificate };
+
+/** A rule with what a TkeServiceConfig wishes for it. */
+function wantedRule(wishAt: string, { domain, url }: IntentRule, { rules }: Pick<ConfigWishes, "rules">) {
+  return { domain, url, healthCheck: {}, ...rules?.get(`${wishAt} ${ruleKey({ domain: canonicalDomain(domain), url })}`) };
+}
+
 type Asking = { readonly ref: ObjectRef; readonly intent: ServiceIntent; readonly bandwidthMbps?: number };
 
 function settingsOf(asking: readonly Asking[]): Pick<DesiredLoadBalancer, "settings" | "settingConflicts"> {
@@ -159,7 +204,7 @@ function settingsOf(asking: readonly Asking[]): Pick<DesiredLoadBalancer, "setti
 function asked(ref: ObjectRef, intent: ServiceIntent, { clusterId }: { readonly clusterId: string }) {
   const ports = intent.ports.map((port) => ({
     port,
-    key: wishKey(port.protocol, port.port),
+    key: `${transportOf(port.protocol)}/${port.port}`,
     name: listenerName(clusterId, ref.uid, port.protocol, port.port),
   }));
   return { ref, mark: ownerMark(ref.uid), intent, ports };
@@ -169,8 +214,9 @@ function asked(ref: ObjectRef, intent: ServiceIntent, { clusterId }: { readonly 
  * What a listener that its owner asks for no more was asked for, as far as can be seen from what is bound there: the port that most of its
  * targets have. Undefined: of layer 7, or nothing is bound.
  */
-function formerPort({ protocol, port, targets }: Listener): IntentPort | undefined {
-  if (protocol !== "TCP" && protocol !== "UDP") return undefined;
+function formerPort({ protocol: shown, port, targets }: Listener): IntentPort | undefined {
+  const protocol = LISTENER_PROTOCOLS.find((one) => one === shown);
+  if (protocol === undefined || isLayer7(protocol)) return undefined;
   const counts = new Map<number, number>();
   for (const target of targets) counts.set(target.port, (counts.get(target.port) ?? 0) + 1);
   const [most] = [...counts].sort(([portA, countA], [portB, countB]) => countB - countA || portA - portB);

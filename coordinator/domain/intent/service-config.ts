@@ -1,15 +1,20 @@
-import type { HealthCheck, PlaceWish, Protocol } from "../load-balancer.ts";
+import type { DomainSettings, HealthCheck, ListenerWish, PlaceWish, Protocol } from "../load-balancer.ts";
 
 /** Health check wishes by "TCP/80"; an absent field leaves what the load balancer has. */
 export type ListenerWishes = ReadonlyMap<string, Partial<HealthCheck>>;
 
 /** How a listener spreads and keeps connections. */
 type ListenerSettings = Omit<PlaceWish, "healthCheck">;
-/** What a TkeServiceConfig wishes. `settings` by "TCP/80"; `bandwidthMbps` of a public load balancer; an absent field leaves what is there. */
+/**
+ * What a TkeServiceConfig wishes. `settings` by "TCP/80"; `bandwidthMbps` of a public load balancer; an absent field leaves what is there.
+ * Of layer 7: `listeners` by "HTTPS/443", `rules` by "HTTPS/443 shop.example.com /cart" ("HTTPS/443  /" without a domain).
+ */
 export type ConfigWishes = {
   readonly wishes: ListenerWishes;
   readonly settings?: ReadonlyMap<string, ListenerSettings>;
   readonly bandwidthMbps?: number;
+  readonly listeners?: ReadonlyMap<string, ListenerWish>;
+  readonly rules?: ReadonlyMap<string, PlaceWish & Pick<DomainSettings, "http2">>;
 };
 
 /** What a TkeServiceConfig says, section by section; a bad section is left out whole and named in `faults`. */

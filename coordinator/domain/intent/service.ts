@@ -13,6 +13,7 @@ import type { LoadBalancerOrder, LoadBalancerSettings, Protocol } from "../load-
 import type { ObjectRef, Problem } from "../problem.ts";
 import type { EventReason, FaultReason } from "../reasons.ts";
 import { KEYS } from "./annotation-keys.ts";
+import type { IntentPort } from "./intent-port.ts";
 import { judgeService, type ServiceFault } from "./judge-service.ts";
 import { orderOf, settingsOf, voidKeys } from "./order.ts";
 import { annotationOf } from "./service-annotations.ts";
@@ -165,14 +166,8 @@ export type ServiceIntent = {
   /** Inside the cluster the load balancer's address leads there as well. */
   readonly preventLoopback?: true;
 };
-export type IntentPort = {
-  readonly protocol: Protocol;
-  readonly port: number;
-  readonly targetPort: number | string;
-  /** Protocol with which the Pods declare a named target port, where it is another one. */
-  readonly declared?: Protocol;
-};
-export type UnservedPort = Omit<IntentPort, "protocol"> & { readonly protocol: string };
+/** A port with a protocol that no load balancer serves. */
+export type UnservedPort = { readonly protocol: string; readonly port: number; readonly targetPort: number | string };
 
 /** `fault`, one of the warnings: the Service cannot be served as it stands; what we had for it stays as it was. */
 export type ServiceReading =

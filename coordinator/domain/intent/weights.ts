@@ -1,5 +1,5 @@
 import type { PodFact } from "../../../common/vocabulary.ts";
-import { DEFAULT_WEIGHT } from "../load-balancer.ts";
+import { DEFAULT_WEIGHT, LISTENER_PROTOCOLS, transportOf } from "../load-balancer.ts";
 import { parsedJson } from "./annotations.ts";
 
 /** Weights as annotation lb-rs-weight gives them; `port` is that of the Service. Source: tke-contract.md §2. */
@@ -37,8 +37,8 @@ export function readWeights(value: string): Weights {
   const entries = listIn(given, "groups").flatMap((group): Entry[] => {
     const key = member(group, "key");
     const protocol = member(key, "proto");
-    if (protocol !== "TCP" && protocol !== "UDP")
-      throw new WeightsFault(`groups[].key.proto is ${JSON.stringify(protocol)}: use "TCP" or "UDP"`);
+    if (!isProtocol(protocol))
+      throw new WeightsFault(`groups[].key.proto is ${JSON.stringify(protocol)}: use one of ${LISTENER_PROTOCOLS.join(", ")}`);
     const port = numberIn(key, "port", 65_535);
     if (port === undefined) throw new WeightsFault("groups[].key.port is missing: use the port of the Service");
     return listIn(group, "statefulSets").flatMap((set) => entriesOf(set, protocol, port));
@@ -61,7 +61,9 @@ function entriesOf(set: unknown, protocol: string, port: number): Entry[] {
   });
 }
 
-/** Pure: the entry of its StatefulSet, else the default of the annotation, else 10. */
+const isProtocol = (value: unknown): value is string => LISTENER_PROTOCOLS.some((known) => known === value);
+
+/** Pure: the entry of its StatefulSet, by the listener's protocol or what carries it, else the default of the annotation, else 10. */
 export function weightOf(
   weights: Weights | undefined,
   { protocol, port }: { readonly protocol: string; readonly port: number },
@@ -70,7 +72,10 @@ export function weightOf(
   if (weights === undefined) return DEFAULT_WEIGHT;
   const [, statefulSet, index] = /^(.+)-(\d+)$/.exec(pod.labels[STATEFUL_SET_POD] ?? "") ?? [];
   const isMeant = (entry: Entry): boolean =>
-    entry.protocol === protocol && entry.port === port && entry.statefulSet === statefulSet && entry.index === Number(index);
+    (entry.protocol === protocol || entry.protocol === transportOf(protocol)) &&
+    entry.port === port &&
+    entry.statefulSet === statefulSet &&
+    entry.index === Number(index);
   return weights.entries.find(isMeant)?.weight ?? weights.byDefault;
 }
 

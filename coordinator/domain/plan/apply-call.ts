@@ -1,4 +1,4 @@
-import type { Call, NewListeners, NewRules } from "../call.ts";
+import type { Call, DomainChange, ListenerChange, NewListeners, NewRules } from "../call.ts";
 import {
   type BoundSlot,
   canonicalCheck,
@@ -6,9 +6,11 @@ import {
   canonicalSettings,
   DEFAULT_HEALTH_CHECK,
   type HealthCheck,
+  kindOf,
   type Listener,
   type Place,
   placeKey,
+  type Rule,
   type Slot,
   type Target,
   targetKey,
@@ -32,8 +34,10 @@ export function applyCall(listeners: readonly Listener[], call: Call, created: r
     case "tune":
       if ("weights" in call) return change(listeners, byPlace(call.weights), setWeights);
       if ("rename" in call) return rename(listeners, call.rename);
+      if ("listener" in call) return changeListener(listeners, call.listener);
+      if ("domain" in call) return changeDomain(listeners, call.domain);
       return change(listeners, new Map([[placeKey(call), call]]), ({ scheduler, settings }, tuned) => ({
-        healthCheck: canonicalCheck(tuned.healthCheck),
+        healthCheck: canonicalCheck(tuned.healthCheck, kindOf(call)),
         scheduler: tuned.scheduler ?? scheduler,
         ...checkSource(tuned.healthCheck),
         ...(tuned.settings !== undefined && { settings: canonicalSettings({ ...settings, ...tuned.settings }).settings ?? {} }),
@@ -59,6 +63,34 @@ function rename(
     const { shownName: _, ...rest } = listener;
     return { ...rest, name };
   });
+}
+
+function changeListener(listeners: readonly Listener[], { listenerId, certificate, keepalive }: ListenerChange): readonly Listener[] {
+  return listeners.map((listener): Listener => {
+    if (listener.listenerId !== listenerId) return listener;
+    const { keepalive: was, ...rest } = listener;
+    const keeps = keepalive ?? was === true;
+    return { ...rest, ...(certificate !== undefined && { certificate }), ...(keeps && { keepalive: true }) };
+  });
+}
+
+function changeDomain(
+  listeners: readonly Listener[],
+  { listenerId, domain, certificate, http2, isDefault }: DomainChange,
+): readonly Listener[] {
+  const changed = (rule: Rule): Rule => {
+    const { http2: was, isDefault: wasDefault, ...rest } = rule;
+    if (rule.domain !== domain) return isDefault && wasDefault ? { ...rest, ...(was && { http2: was }) } : rule;
+    const speaks = http2 ?? was === true;
+    const serves = isDefault ?? wasDefault;
+    return {
+      ...rest,
+      ...(certificate !== undefined && { certificate }),
+      ...(speaks && { http2: true }),
+      ...(serves && { isDefault: true }),
+    };
+  };
+  return listeners.map((listener) => (listener.listenerId === listenerId ? { ...listener, rules: listener.rules.map(changed) } : listener));
 }
 
 /** As a read shows it: what is off has no member. */
@@ -125,10 +157,14 @@ function setWeights({ targets }: Place, slots: readonly WeightedSlot[]): Partial
 }
 
 function addListeners(listeners: readonly Listener[], create: NewListeners, created: readonly string[]): readonly Listener[] {
-  const { protocol, scheduler = "WRR", settings } = create;
-  const more = canonicalSettings(settings);
+  const { protocol, scheduler = "WRR", settings, certificate, keepalive } = create;
+  const more = {
+    ...canonicalSettings(settings),
+    ...(certificate !== undefined && { certificate }),
+    ...(keepalive && { keepalive: true as const }),
+  };
   const byVip = create.healthCheck.sourceIpType === 0 ? { checkedByVip: true as const } : {};
-  const healthCheck = canonicalCheck({ ...DEFAULT_HEALTH_CHECK, ...create.healthCheck });
+  const healthCheck = canonicalCheck({ ...DEFAULT_HEALTH_CHECK, ...create.healthCheck }, "listener");
   const added = create.listeners.flatMap(({ name, port }, index): Listener[] => {
     const listenerId = created[index];
     return listenerId === undefined
@@ -139,11 +175,18 @@ function addListeners(listeners: readonly Listener[], create: NewListeners, crea
 }
 
 function addRules(listeners: readonly Listener[], { listenerId, rules }: NewRules, created: readonly string[]): readonly Listener[] {
-  const added = rules.flatMap(({ domain, url, healthCheck, scheduler = "WRR" }, index) => {
+  const added = rules.flatMap(({ domain, url, scheduler = "WRR", ...rule }, index): Rule[] => {
     const locationId = created[index];
     if (locationId === undefined) return [];
-    const check = { ...DEFAULT_HEALTH_CHECK, ...healthCheck };
-    return [{ listenerId, locationId, domain: canonicalDomain(domain), url, healthCheck: check, scheduler, targets: [] }];
+    const healthCheck = canonicalCheck({ ...DEFAULT_HEALTH_CHECK, ...rule.healthCheck }, "rule");
+    const place = { listenerId, locationId, domain: canonicalDomain(domain), url, healthCheck, scheduler, targets: [] };
+    const more = {
+      ...canonicalSettings(rule.settings),
+      ...(rule.healthCheck.sourceIpType === 0 && { checkedByVip: true as const }),
+      ...(rule.certificate !== undefined && { certificate: rule.certificate }),
+      ...(rule.http2 && { http2: true as const }),
+    };
+    return [{ ...place, ...more }];
   });
   return listeners.map((listener) =>
     listener.listenerId === listenerId && added.length > 0 ? { ...listener, rules: [...listener.rules, ...added] } : listener,

@@ -22,6 +22,8 @@ export function callItems(call: Call): readonly CallItem[] {
     case "tune":
       if ("weights" in call) return call.weights.map((slot) => item(`${slotKey(slot)} ${slot.weight}`));
       if ("rename" in call) return [item(`${call.rename.listenerId} named ${call.rename.name}`)];
+      if ("listener" in call) return [item(`listener ${JSON.stringify(call.listener)}`)];
+      if ("domain" in call) return [item(`domain ${JSON.stringify(call.domain)}`)];
       return [item(`${placeKey(call)} ${JSON.stringify([call.healthCheck, call.scheduler, call.settings])}`)];
     case "structure": {
       if ("createRules" in call) {

@@ -4,8 +4,7 @@ import { chunks } from "../chunks.ts";
 import { domainOf } from "../intent/asked-places.ts";
 import type { DesiredLoadBalancer, WantedListener, WantedPlace, WantedRule } from "../intent/desired-load-balancer.ts";
 import {
-  canonicalCheck,
-  type HealthCheck,
+  type DomainSettings,
   isLayer7,
   type Listener,
   type LoadBalancer,
@@ -15,6 +14,7 @@ import {
   ruleKey,
   samePort,
 } from "../load-balancer.ts";
+import { changedListener, changedPlace } from "./changed-settings.ts";
 
 /**
  * A place of ours and what is wanted there; `wanted` undefined: nobody can say, so only ends of Pods count. `leaves`: its owner asks for it
@@ -83,6 +83,7 @@ export function planStructure(input: StructureInput): StructurePlan {
   const leaving: LeavingListener[] = [];
   const orphaned: Listener[] = [];
   const createRules: Creation[] = [];
+  const changed: Call[] = [];
   const missing: Missing[] = desired.conflicts.map(({ owner }) => ({ ownerUid: owner.uid }));
   for (const listener of sortedBy(actual.listeners, ({ name, listenerId }) => `${name} ${listenerId}`)) {
     const mark = ownerMarkOf(listener.name, input.clusterId);
@@ -97,6 +98,7 @@ export function planStructure(input: StructureInput): StructurePlan {
       if (leaves) leaving.push({ listener, owner });
       const found = pairsOf({ listener, ownerUid: owner.ref.uid, leaves }, wanted, actual);
       pairs.push(...found.pairs);
+      if (!leaves && wanted !== undefined) changed.push(...changedListener(listener, wanted, found.rules ?? new Map(), actual));
       if (found.rules === undefined) continue;
       createRules.push(...newRules(listener, found.rules, found.present, input));
       if ([...found.rules.keys()].some((key) => !found.present.has(key))) missing.push({ ownerUid: owner.ref.uid });
@@ -106,7 +108,11 @@ export function planStructure(input: StructureInput): StructurePlan {
   return {
     pairs,
     create: [...create, ...createRules.sort((a, b) => b.followUps - a.followUps)],
-    modify: [...actual.listeners.flatMap((listener) => misnamed(listener, input)), ...pairs.flatMap(changedSettings)],
+    modify: [
+      ...actual.listeners.flatMap((listener) => misnamed(listener, input)),
+      ...changed,
+      ...pairs.flatMap(({ place, wanted, leaves }) => (wanted === undefined || leaves ? [] : changedPlace(place, wanted))),
+    ],
     doomed,
     leaving,
     missing: [...missing, ...absent],
@@ -147,7 +153,7 @@ function wantedRules(listener: WantedListener, { vips }: LoadBalancer): Readonly
   return rules;
 }
 
-/** The rules that binds wait for come first. */
+/** The rules that binds wait for come first; one without its certificate is not made. */
 function newRules(
   { listenerId }: Listener,
   wanted: ReadonlyMap<string, WantedRule>,
@@ -157,7 +163,7 @@ function newRules(
   const running = underWay !== undefined && "createRules" in underWay ? underWay.createRules : undefined;
   const beingMade = new Set(running?.listenerId === listenerId ? running.rules.map(ruleKey) : []);
   const missing = [...wanted].flatMap(([key, rule]) =>
-    present.has(key) || beingMade.has(key) ? [] : [{ rule, followUps: bindable(rule) }],
+    present.has(key) || beingMade.has(key) || rule.lacksCertificate ? [] : [{ rule, followUps: bindable(rule) }],
   );
   return chunks(
     missing.sort((a, b) => b.followUps - a.followUps),
@@ -165,7 +171,10 @@ function newRules(
   ).map((part) => ({
     call: {
       lane: "structure",
-      createRules: { listenerId, rules: part.map(({ rule }) => ({ domain: rule.domain, url: rule.url, ...wishOf(rule) })) },
+      createRules: {
+        listenerId,
+        rules: part.map(({ rule }) => ({ domain: rule.domain, url: rule.url, ...wishOf(rule), ...domainSettings(rule) })),
+      },
     },
     followUps: part.reduce((sum, { followUps }) => sum + followUps, 0),
   }));
@@ -182,14 +191,22 @@ function newListeners({ desired, actual, clusterId, underWay }: StructureInput) 
     if (listener.former === true || present.has(listener.name)) continue;
     const by = actual.listeners.find(({ port, protocol }) => port === listener.port && samePort(protocol, listener.protocol));
     absent.push({ ownerUid: listener.owner.uid, wanted: listener, ...(by && { by }) });
-    if (beingMade.has(listener.name)) continue;
+    if (beingMade.has(listener.name) || isWithheld(listener)) continue;
     if (by !== undefined) {
       // That of an owner which is being deleted goes by itself.
       if (!going.has(ownerMarkOf(by.name, clusterId) ?? "")) portTaken.push({ wanted: listener, by });
       continue;
     }
     const { healthCheck, scheduler, settings } = wishOf(listener);
-    const key = JSON.stringify([listener.protocol, scheduler, settings, sortedBy(Object.entries(healthCheck), ([name]) => name)]);
+    const { certificate, keepalive } = listener;
+    const key = JSON.stringify([
+      listener.protocol,
+      scheduler,
+      settings,
+      certificate,
+      keepalive,
+      sortedBy(Object.entries(healthCheck), ([name]) => name),
+    ]);
     const group = groups.get(key);
     if (group === undefined) groups.set(key, [listener]);
     else group.push(listener);
@@ -203,58 +220,27 @@ function creation(part: readonly WantedListener[]): Creation {
   const create: NewListeners = {
     protocol: first?.protocol ?? "TCP",
     ...(first === undefined ? { healthCheck: {} } : wishOf(first)),
+    ...(first?.certificate !== undefined && { certificate: first.certificate }),
+    ...(first?.keepalive !== undefined && { keepalive: first.keepalive }),
     listeners: part.map(({ name, port }) => ({ name, port })),
   };
   return { call: { lane: "structure", create }, followUps: part.reduce((sum, listener) => sum + bindable(listener), 0) };
 }
 
+/** Nothing could serve there for want of a certificate. */
+const isWithheld = ({ lacksCertificate, rules }: WantedListener): boolean =>
+  lacksCertificate === true || (rules !== undefined && rules.length > 0 && rules.every((rule) => rule.lacksCertificate === true));
+
 const bindable = ({ backends }: WantedPlace): number => backends.reduce((sum, backend) => sum + (backend.bindable ? 1 : 0), 0);
+const domainSettings = ({ certificate, http2 }: DomainSettings): DomainSettings => ({
+  ...(certificate !== undefined && { certificate }),
+  ...(http2 !== undefined && { http2 }),
+});
 const wishOf = ({ healthCheck, scheduler, settings }: PlaceWish): PlaceWish => ({
   healthCheck,
   ...(scheduler !== undefined && { scheduler }),
   ...(settings !== undefined && { settings }),
 });
-
-/** Only what is wished is compared, so that a default which the cloud fills in causes no write. */
-function changedSettings({ place, wanted, leaves }: PlacePair): Call[] {
-  if (wanted === undefined || leaves) return [];
-  const healthCheck = { ...place.healthCheck, ...wanted.healthCheck };
-  const scheduler = wanted.scheduler ?? place.scheduler;
-  const settings = Object.fromEntries(
-    Object.entries(wanted.settings ?? {}).filter(([name, value]) => value !== (Reflect.get(place.settings ?? {}, name) ?? offOf(value))),
-  );
-  const isTuned = Object.keys(settings).length > 0;
-  if (sameCheck(canonicalCheck(healthCheck), canonicalCheck(place.healthCheck)) && scheduler === place.scheduler && !isTuned) return [];
-  const { listenerId, locationId } = place;
-  const at = locationId === undefined ? { listenerId } : { listenerId, locationId };
-  return [{ lane: "tune", ...at, healthCheck, ...(scheduler !== place.scheduler && { scheduler }), ...(isTuned && { settings }) }];
-}
-
-/** A setting that is not told is off. */
-const offOf = (value: unknown): unknown => (typeof value === "boolean" ? false : 0);
-
-/** Checks that are off are the same, whatever else they say. */
-function sameCheck(a: HealthCheck, b: HealthCheck): boolean {
-  if (a.enabled !== b.enabled) return false;
-  return (
-    !a.enabled ||
-    (a.intervalSeconds === b.intervalSeconds &&
-      a.timeoutSeconds === b.timeoutSeconds &&
-      a.healthyCount === b.healthyCount &&
-      a.unhealthyCount === b.unhealthyCount &&
-      a.httpPath === b.httpPath &&
-      a.httpDomain === b.httpDomain &&
-      a.httpMethod === b.httpMethod &&
-      a.httpCodes === b.httpCodes &&
-      a.checkType === b.checkType &&
-      a.checkPort === b.checkPort &&
-      a.contextType === b.contextType &&
-      a.sendContext === b.sendContext &&
-      a.recvContext === b.recvContext &&
-      a.httpVersion === b.httpVersion &&
-      a.sourceIpType === b.sourceIpType)
-  );
-}
 
 /** A copy in the order of a text key, so that the order of what is given decides nothing. */
 function sortedBy<T>(items: readonly T[], keyOf: (item: T) => string): T[] {

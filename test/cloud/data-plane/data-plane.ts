@@ -6,6 +6,7 @@ import { makeChooser } from "./chooser.ts";
 import type { Front, FrontDeps } from "./front.ts";
 import { openHttpFront } from "./http-front.ts";
 import { makePassiveCheck } from "./passive-check.ts";
+import { openQuicFront } from "./quic-front.ts";
 import { makeSourceAddresses } from "./source-address.ts";
 import { openStreamFront } from "./stream-front.ts";
 import { type BackendCounts, type ConnectionRecord, makeTrafficLog } from "./traffic-log.ts";
@@ -70,6 +71,7 @@ const OPEN: Readonly<Record<Protocol, (listener: ListenerRecord, vip: string, de
   TCP: openStreamFront,
   TCP_SSL: openStreamFront,
   UDP: openUdpFront,
+  QUIC: openQuicFront,
   HTTP: openHttpFront,
   HTTPS: openHttpFront,
 };

@@ -10,8 +10,22 @@ type Session = Live & { readonly send: (message: Buffer) => void };
 /** Open sessions, each with a socket of its own; further clients are dropped. */
 const MOST_SESSIONS = 16_384;
 
-/** Rejects if the address cannot be listened on. */
-export async function openUdpFront(listener: ListenerRecord, vip: string, deps: FrontDeps): Promise<Front> {
+/** How what a client sends gets to its backend. */
+export type OpenSession = (from: {
+  readonly record: ConnectionRecord;
+  readonly target: TargetRecord;
+  readonly deps: FrontDeps;
+  readonly answer: (message: Buffer) => void;
+  readonly onEnd: () => void;
+}) => Session;
+
+/** Rejects if the address cannot be listened on. `openSession`: default: by datagrams as well. */
+export async function openUdpFront(
+  listener: ListenerRecord,
+  vip: string,
+  deps: FrontDeps,
+  openSession: OpenSession = openDatagramSession,
+): Promise<Front> {
   const sessions = new Map<string, Session>();
   const live = new Set<Live>();
   const stopping = new AbortController();
@@ -66,13 +80,7 @@ const bind = (socket: Socket, host: string, port: number): Promise<void> =>
   });
 
 /** What comes before the backend's socket is ready waits. */
-function openSession(from: {
-  readonly record: ConnectionRecord;
-  readonly target: TargetRecord;
-  readonly deps: FrontDeps;
-  readonly answer: (message: Buffer) => void;
-  readonly onEnd: () => void;
-}): Session {
+function openDatagramSession(from: Parameters<OpenSession>[0]): Session {
   const { record, target, deps } = from;
   const backend = createSocket(isIPv6(target.ip) ? "udp6" : "udp4");
   let waiting: Buffer[] | undefined = [];

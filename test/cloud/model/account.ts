@@ -30,9 +30,12 @@ export type TargetRecord = {
   credit: number;
 };
 
-/** What a listener can speak. QUIC is not offered here. */
-export const PROTOCOLS = ["TCP", "UDP", "TCP_SSL", "HTTP", "HTTPS"] as const;
+/** What a listener can speak. */
+export const PROTOCOLS = ["TCP", "UDP", "TCP_SSL", "QUIC", "HTTP", "HTTPS"] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
+
+/** What carries a listener's traffic: UDP has ports of its own, the others share theirs. */
+export const transportOf = (protocol: Protocol): "TCP" | "UDP" => (protocol === "UDP" || protocol === "QUIC" ? "UDP" : "TCP");
 
 /** Whether targets are bound to the listener's rules instead of to the listener. */
 export const isLayer7 = (protocol: Protocol): boolean => protocol === "HTTP" || protocol === "HTTPS";
@@ -83,7 +86,7 @@ export type ListenerRecord = Place & {
   proxyProtocol: boolean;
   /** Layer 7: connections to backends are kept; without it each request has one of its own. */
   keepalive: boolean;
-  /** TCP_SSL, and HTTPS without SNI. */
+  /** TCP_SSL, QUIC, and HTTPS without SNI. */
   certificate: CertificateChoice | undefined;
   /** Kept and shown, without effect. */
   extras: ListenerExtras;

@@ -64,7 +64,7 @@ suite("listeners", () => {
 
   /** Whatever is in the fields, a listener like this cannot be made. */
   const refused: readonly { readonly because: string; readonly fields: object; readonly code?: string }[] = [
-    { because: "QUIC is not offered here", fields: { Protocol: "QUIC" }, code: "UnsupportedOperation" },
+    { because: "QUIC needs a certificate", fields: { Protocol: "QUIC" }, code: "MissingParameter" },
     { because: "there is no such protocol", fields: { Protocol: "SCTP" } },
     { because: "rules have their own checks", fields: { Protocol: "HTTP", HealthCheck: FAST_CHECK } },
     { because: "rules have their own schedulers", fields: { Protocol: "HTTP", Scheduler: "LEAST_CONN" } },

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import { suite, type TestContext, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { aCertificate } from "../../certificates.ts";
 import { echoBackend, eventually } from "./fixture.ts";
 import { dial, layer4, portOf } from "./traffic-fixture.ts";
 
@@ -113,6 +114,16 @@ async function udpBackend(t: TestContext, ip: string): Promise<{ ip: string; por
   t.after(() => socket.close());
   return { ip, port: socket.address().port, socket };
 }
+
+suite("QUIC", () => {
+  test("what a client's datagrams hold is one stream to one backend, and comes back as datagrams", async (t) => {
+    const { name: CertName, certPem: CertContent, keyPem: CertKey } = await aCertificate("quic");
+    const { vip, bind } = await layer4(t, { Protocol: "QUIC", Certificate: { CertName, CertContent, CertKey } });
+    await bind(await echoBackend(t, ONE), await echoBackend(t, TWO));
+    const [a, b] = [await udpClient(t, vip, "127.9.0.1"), await udpClient(t, vip, "127.9.0.2")];
+    assert.deepEqual([await a.say("1"), await b.say("2")], [`${ONE} 1`, `${TWO} 2`]);
+  });
+});
 
 suite("UDP", () => {
   test("a client's address and port are a session; another one may go elsewhere; the backend sees the client's address", async (t) => {

@@ -6,8 +6,9 @@ import {
   PROTOCOLS,
   type Protocol,
   requireLoadBalancer,
+  transportOf,
 } from "../../model/account.ts";
-import { CloudError, missing, unsupported } from "../../model/errors.ts";
+import { badValue, CloudError, missing } from "../../model/errors.ts";
 import type { CallContext } from "../../runtime/call.ts";
 import { DEFAULT_CHECK } from "../../runtime/health.ts";
 import { newId } from "../../runtime/random.ts";
@@ -34,12 +35,12 @@ export function createListeners(
 ): Reply<clb.CreateListenerResponse> {
   const { account } = call;
   const protocol = PROTOCOLS.find((one) => one === request.Protocol.toUpperCase());
-  if (protocol === undefined) throw unsupported(`the emulated cloud has no ${request.Protocol} listeners, only ${PROTOCOLS.join(", ")}`);
+  if (protocol === undefined) throw badValue(`\`Protocol\` must be one of ${PROTOCOLS.join(", ")}, got ${request.Protocol}`);
   const ports = requirePorts(request);
   requireFitting(request, protocol);
   requireSessionWithScheduler(request.SessionExpireTime ?? 0, schedulerOf(request.Scheduler) ?? "WRR", ["WRR"]);
   const check = checkOf(request.HealthCheck ?? {}, protocol);
-  const needsCertificate = protocol === "TCP_SSL" || (protocol === "HTTPS" && (request.SniSwitch ?? 0) === 0);
+  const needsCertificate = protocol === "TCP_SSL" || protocol === "QUIC" || (protocol === "HTTPS" && (request.SniSwitch ?? 0) === 0);
   requireOneWay(request);
   if (needsCertificate && request.Certificate === undefined && request.MultiCertInfo === undefined)
     throw missing(`\`Certificate\` or \`MultiCertInfo\` of a ${protocol} listener${protocol === "HTTPS" ? " without SNI" : ""}`);
@@ -88,7 +89,7 @@ export function newListener(
     createdMs: clock.now(),
     scheduler: "WRR",
     sessionExpireTime: 0,
-    idleConnectTimeout: protocol === "UDP" ? 300 : 900,
+    idleConnectTimeout: transportOf(protocol) === "UDP" ? 300 : 900,
     deregisterTargetRst: false,
     certificate: undefined,
     proxyProtocol: false,
@@ -113,10 +114,9 @@ function requirePorts(request: clb.CreateListenerRequest): readonly number[] {
   return ports;
 }
 
-/** UDP has ports of its own, the others share theirs. */
 function requireFreePorts(loadBalancer: LoadBalancerRecord, protocol: Protocol, ports: readonly number[]): void {
   const clash = [...loadBalancer.listeners.values()].find(
-    (listener) => (listener.protocol === "UDP") === (protocol === "UDP") && ports.includes(listener.port),
+    (listener) => transportOf(listener.protocol) === transportOf(protocol) && ports.includes(listener.port),
   );
   if (clash !== undefined)
     throw new CloudError(

@@ -31,7 +31,7 @@ export const healthCheck = {
 
 /** What is checked: a listener of layer 4, or a rule with its first domain. */
 export type CheckSubject =
-  | { readonly protocol: "TCP" | "UDP" | "TCP_SSL" }
+  | { readonly protocol: "TCP" | "UDP" | "TCP_SSL" | "QUIC" }
   | { readonly protocol: "HTTP" | "HTTPS"; readonly forwardType: string; readonly domain: string };
 
 /** Source: clb-api.md §4.3. */
@@ -39,6 +39,7 @@ const CHECK_TYPES: { readonly [P in Protocol]: readonly string[] } = {
   TCP: ["TCP", "HTTP", "CUSTOM"],
   UDP: ["PING", "CUSTOM"],
   TCP_SSL: ["TCP", "HTTP"],
+  QUIC: ["TCP", "HTTP"],
   HTTP: ["HTTP", "GRPC"],
   HTTPS: ["HTTP", "HTTPS", "GRPC"],
 };

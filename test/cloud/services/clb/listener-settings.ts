@@ -55,9 +55,9 @@ type Given = Partial<clb.CreateListenerRequest> & clb.ModifyListenerRequest;
 export type GivenSettings = Omit<Given, "LoadBalancerId" | "ListenerId" | "ListenerName" | "ListenerNames" | "Ports" | "Protocol">;
 
 const TCP_UDP: readonly Protocol[] = ["TCP", "UDP"];
-const LAYER_4: readonly Protocol[] = ["TCP", "UDP", "TCP_SSL"];
+const LAYER_4: readonly Protocol[] = ["TCP", "UDP", "TCP_SSL", "QUIC"];
 const LAYER_7: readonly Protocol[] = ["HTTP", "HTTPS"];
-const WITH_TLS: readonly Protocol[] = ["TCP_SSL", "HTTPS"];
+const WITH_TLS: readonly Protocol[] = ["TCP_SSL", "QUIC", "HTTPS"];
 
 /** Which protocols a setting is for; on layer 7 most are said per rule. A setting that is not here is for all. */
 const IS_FOR: { readonly [K in keyof GivenSettings]?: readonly Protocol[] } = {

@@ -32,7 +32,7 @@ type ModifyPorts = Writing<"addCertificates" | "noteListener"> & Pick<ClbPorts, 
 type DeletePorts = Writing<"removeListener">;
 
 /** In lower case as well: published-differences.md, part B. */
-const SPELLINGS = [...PROTOCOLS, "QUIC"].flatMap((name) => [name, name.toLowerCase()]);
+const SPELLINGS = PROTOCOLS.flatMap((name) => [name, name.toLowerCase()]);
 
 /** Limits: clb-api.md §2.2. */
 export const listenerActions = (

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { PodFact } from "../../../../common/vocabulary.ts";
 import { type PodStanding, standingProblems, standings } from "../../../../coordinator/domain/intent/backends.ts";
-import type { IntentPort, ServiceIntent } from "../../../../coordinator/domain/intent/service.ts";
+import type { IntentPort } from "../../../../coordinator/domain/intent/intent-port.ts";
+import type { ServiceIntent } from "../../../../coordinator/domain/intent/service.ts";
 import { anIntent, aPod, aService } from "../../../builders.ts";
 
 const NUMBER: IntentPort = { protocol: "TCP", port: 80, targetPort: 8080 };

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { desiredLoadBalancer } from "../../../../coordinator/domain/intent/desired-load-balancer.ts";
+import type { IntentPort, IntentRule } from "../../../../coordinator/domain/intent/intent-port.ts";
 import type { OwnerWishes } from "../../../../coordinator/domain/intent/owner-intent.ts";
 import { aListener, anOwner, aPod, aService, CLUSTER, LISTENER_NAME } from "../../../builders.ts";
 
@@ -103,5 +104,58 @@ test("a deleted owner that cannot be read is deleted", () => {
   assert.deepEqual(
     desire([deleted(OLDER)]).owners.map(({ state }) => state),
     ["deleted"],
+  );
+});
+
+test("rules select by their own backends or the port's, have the wishes of their place and the certificate of their domain or the port", () => {
+  const { owner } = claim();
+  assert.ok(owner.state === "served");
+  const source = { secret: "tls" };
+  const rules: IntentRule[] = [
+    { domain: "Shop.example.com", url: "/cart" },
+    { domain: "", url: "/", certificate: { certIds: ["b"] }, backend: { targetPort: 9090, selector: { app: "api" } } },
+    { domain: "late.example.com", url: "/", certificate: { secret: "missing" } },
+  ];
+  const port: IntentPort = { protocol: "HTTPS", port: 443, targetPort: 8080, certificate: source, rules };
+  const { listeners } = desiredLoadBalancer({
+    loadBalancerId: "lb-1",
+    clusterId: CLUSTER,
+    owners: [
+      {
+        owner: { ...owner, intent: { ...owner.intent, ports: [port] } },
+        wishes: new Map(),
+        listeners: new Map([["HTTPS/443", { keepalive: true }]]),
+        rules: new Map([["HTTPS/443 shop.example.com /cart", { healthCheck: { httpPath: "/ok" }, http2: true }]]),
+      },
+    ],
+    podsOf: () => [aPod(), aPod({ uid: "pod-2", labels: { app: "api" }, ips: ["10.244.1.2"] })],
+    certificateOf: (namespace, from) => {
+      if (from === undefined || !("secret" in from)) return from;
+      return from.secret === "tls" ? { certIds: [`${namespace}-a`] } : undefined;
+    },
+  });
+  assert.deepEqual(
+    listeners.map(({ name, keepalive, backends }) => [name, keepalive, backends]),
+    [[LISTENER_NAME.replace("tcp80", "https443"), true, []]],
+  );
+  assert.deepEqual(
+    listeners[0]?.rules?.map(({ standings, backends, ...rule }) => ({
+      ...rule,
+      selected: standings.length,
+      at: backends.map(({ podUid, port: at }) => `${podUid}:${at}`),
+    })),
+    [
+      {
+        domain: "Shop.example.com",
+        url: "/cart",
+        healthCheck: { httpPath: "/ok" },
+        http2: true,
+        certificate: { certIds: ["demo-a"] },
+        selected: 1,
+        at: ["pod-1:8080"],
+      },
+      { domain: "", url: "/", healthCheck: {}, certificate: { certIds: ["b"] }, selected: 1, at: ["pod-2:9090"] },
+      { domain: "late.example.com", url: "/", healthCheck: {}, lacksCertificate: true, selected: 1, at: ["pod-1:8080"] },
+    ],
   );
 });

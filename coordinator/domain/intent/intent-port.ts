@@ -1,0 +1,36 @@
+import type { ListenerProtocol, Protocol } from "../load-balancer.ts";
+
+/** Which Pods a place has as backends, and at which of their ports, e.g. { targetPort: "http", declared: "TCP" }. */
+export type IntentBackend = {
+  readonly targetPort: number | string;
+  /** Protocol with which the Pods declare a named target port; default: that of the listener. */
+  readonly declared?: Protocol;
+  /** Default: that of the whole owner. */
+  readonly selector?: Readonly<Record<string, string>>;
+};
+
+/** A listener that an owner asks for, e.g. { protocol: "HTTPS", port: 443, targetPort: 8080, rules: [{ domain: "shop.example.com", url: "/" }] }. */
+export type IntentPort = IntentBackend & {
+  readonly protocol: ListenerProtocol;
+  readonly port: number;
+  /** Where TLS ends: the certificate, for HTTPS that of the rules that name none. */
+  readonly certificate?: CertificateSource;
+  /** Of HTTP and HTTPS, where the backends are bound; the other protocols have none. */
+  readonly rules?: readonly IntentRule[];
+};
+
+/** "" as `domain` stands for the load balancer's address. Rules of one domain have one certificate. */
+export type IntentRule = {
+  readonly domain: string;
+  readonly url: string;
+  readonly certificate?: CertificateSource;
+  /** Default: that of the port. */
+  readonly backend?: IntentBackend;
+};
+
+/** An Opaque Secret of the owner's Namespace, by its name, or certificates by their ids in the account. */
+export type CertificateSource = { readonly secret: string } | { readonly certIds: readonly string[]; readonly caCertId?: string };
+
+/** Pure: the port as one of its rules asks for it; its backends are those of the rule. */
+export const portOfRule = (port: IntentPort, rule: IntentRule): IntentPort =>
+  rule.backend === undefined ? port : { ...port, ...rule.backend };
