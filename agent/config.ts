@@ -29,6 +29,8 @@ export const ENVIRONMENT = z.object({
   PATH: z.string().default(""),
   /** Folder of this Pod alone where `started` and `ready` appear, for the kubelet's probes; default: none. */
   STATE_DIRECTORY: z.string().optional(),
+  /** The socket of the hold server in the same Pod; default: there is none. */
+  HOLD_SOCKET: z.string().optional(),
   /** Of the ops and the health port. */
   LISTEN_HOST: z.string().min(1).default("0.0.0.0"),
   OPS_PORT: port(OPS_PORT),
@@ -65,6 +67,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env) {
     gateType: data.GATE_TYPE,
     path: data.PATH,
     stateDirectory: data.STATE_DIRECTORY,
+    holdSocket: data.HOLD_SOCKET,
     listenHost: data.LISTEN_HOST,
     opsPort: data.OPS_PORT,
     healthPort: data.HEALTH_PORT,

@@ -16,6 +16,7 @@ export type LinkDeps = {
   /** The latest state of the node; undefined before the Pods were listed. */
   readonly latest: () => Report | undefined;
   readonly onAsked: StreamDeps["onAsked"];
+  readonly onHoldAnswers?: StreamDeps["onHoldAnswers"];
   readonly observer: LinkObserver;
   readonly clock: Clock;
   readonly log: Logger;

@@ -4,6 +4,7 @@ import type { Logger } from "../common/log.ts";
 import type { Endpoint } from "./config.ts";
 import type { CoordinatorLink } from "./coordinator-link.ts";
 import type { Report } from "./domain/plan-report.ts";
+import type { HoldsReport } from "./domain/say-holds.ts";
 import type { Uplink } from "./ports.ts";
 
 export type LinksDeps = {
@@ -19,6 +20,8 @@ export type LinksDeps = {
 export interface CoordinatorLinks extends Uplink {
   /** By address. */
   readonly links: ReadonlyMap<string, CoordinatorLink>;
+  /** The latest of the holds, told at once: it waits for no look at the node. */
+  holds(holds: HoldsReport): void;
   /** Resolves and keeps one link per address until the signal aborts; resolves when all links have ended. */
   run(signal: AbortSignal): Promise<void>;
 }
@@ -38,6 +41,7 @@ export function makeCoordinatorLinks(deps: LinksDeps): CoordinatorLinks {
   const resolved = new Map<Endpoint, readonly string[]>();
   const unresolved = new Set<Endpoint>();
   let latest: Report | undefined;
+  let latestHolds: HoldsReport | undefined;
 
   const start = (address: string): void => {
     const link = deps.makeLink(address, () => latest);
@@ -76,7 +80,12 @@ export function makeCoordinatorLinks(deps: LinksDeps): CoordinatorLinks {
   return {
     links,
     report(report) {
-      latest = report;
+      latest = latestHolds === undefined ? report : { ...report, holds: latestHolds };
+      for (const link of links.values()) link.changed();
+    },
+    holds(holds) {
+      latestHolds = holds;
+      latest &&= { ...latest, holds };
       for (const link of links.values()) link.changed();
     },
     async run(signal) {

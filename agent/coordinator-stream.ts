@@ -8,7 +8,7 @@ import type { Logger } from "../common/log.ts";
 import { OVER } from "../common/signals.ts";
 import { type ConnectRequest, type ConnectResponse, NodeStreamServiceClient } from "../proto/gen/clb/direct/v1/node_stream.ts";
 import { digestOf, inParts, PROTOCOL_VERSION, toPodReport, toRemovedPod } from "../proto/wire.ts";
-import { fromHoldAnswers } from "../proto/wire-holds.ts";
+import { fromHoldAnswers, toHeldPods, toHoldProof } from "../proto/wire-holds.ts";
 import { toPodVerdict } from "../proto/wire-reachability.ts";
 import {
   afterHearing,
@@ -21,13 +21,14 @@ import {
   type Step,
 } from "./domain/conversation.ts";
 import type { Report } from "./domain/plan-report.ts";
+import type { HoldsStep } from "./domain/say-holds.ts";
 
 /** `acknowledged`: the first snapshot of the present stream was. */
 export type LinkState = "away" | "connected" | "acknowledged";
 
 /** Metric hooks; synchronous, must not throw. */
 export type LinkObserver = {
-  onSent(kind: "snapshot" | "difference" | "digest" | "token" | "verdicts" | "nodeFacts"): void;
+  onSent(kind: Body["$case"]): void;
   onAck(seconds: number): void;
   onAckTimeout(): void;
   onResend(): void;
@@ -186,9 +187,10 @@ async function converse(call: Call, deps: StreamDeps, over: AbortSignal): Promis
       if (step.kind === "reconnect") throw new StreamFault(status.DEADLINE_EXCEEDED, step.because);
       if (step.kind === "snapshot" && step.because === "unacknowledged") observer.onAckTimeout();
       talk = afterSaying(talk, step, clock.now());
-      const bodies = step.kind === "token" ? await freshToken(deps) : bodiesOf(step, maxBytes);
-      if (bodies.length === 0) continue;
-      observer.onSent(step.kind);
+      const bodies = step.kind === "token" ? await freshToken(deps) : bodiesOf(step, maxBytes, clock.now());
+      const [first] = bodies;
+      if (first === undefined) continue;
+      observer.onSent(first.$case);
       for (const body of bodies) await write(body);
     }
   };
@@ -229,12 +231,14 @@ async function freshToken({ connection, address, log }: StreamDeps): Promise<rea
 const MOST_VERDICTS = 100;
 
 /** `maxBytes`: the longest message that the coordinator takes; 0: it did not say, and takes a snapshot as a whole only. */
-function bodiesOf(step: Exclude<Step, { kind: "token" | "wait" | "reconnect" }>, maxBytes: number): readonly Body[] {
+function bodiesOf(step: Exclude<Step, { kind: "token" | "wait" | "reconnect" }>, maxBytes: number, nowMs: number): readonly Body[] {
   switch (step.kind) {
     case "nodeFacts":
       return [{ $case: "nodeFacts", value: { ...step.facts, macs: [...step.facts.macs] } }];
     case "verdicts":
       return chunksOf(step.pods, MOST_VERDICTS).map((pods) => ({ $case: "verdicts", value: { pods: pods.map(toPodVerdict) } }));
+    case "holds":
+      return [holdsBody(step.said, nowMs)];
     case "digest":
       return [{ $case: "digest", value: { sequence: step.sequence, sha256: digestOf(step.report.pods.values()) } }];
     case "snapshot":
@@ -248,6 +252,21 @@ function bodiesOf(step: Exclude<Step, { kind: "token" | "wait" | "reconnect" }>,
     }
     default:
       return step satisfies never;
+  }
+}
+
+function holdsBody(said: HoldsStep, nowMs: number): Body {
+  switch (said.kind) {
+    case "leaving":
+      return { $case: "leaving", value: {} };
+    case "holdProof":
+      return { $case: "holdProof", value: toHoldProof(said.proof) };
+    case "heldPods": {
+      const pods = said.pods.map(({ uid, sinceMs, openConnections }) => ({ uid, heldMs: nowMs - sinceMs, openConnections }));
+      return { $case: "heldPods", value: toHeldPods({ ...said, pods }) };
+    }
+    default:
+      return said satisfies never;
   }
 }
 

@@ -11,15 +11,16 @@ import { makePodSource } from "./adapters/pod-source.ts";
 import { missingPrograms } from "./adapters/programs.ts";
 import { readArguments, USAGE } from "./arguments.ts";
 import { type AgentConfig, readConfig } from "./config.ts";
-import { makeCoordinatorLink } from "./coordinator-link.ts";
+import { type LinkDeps, makeCoordinatorLink } from "./coordinator-link.ts";
 import { makeCoordinatorLinks } from "./coordinator-links.ts";
+import { makeHolding } from "./holding.ts";
 import { makeMetrics } from "./metrics.ts";
 import { makeNodeLoop } from "./node-loop.ts";
 import { makeObserving } from "./observing.ts";
 import { makeProbes } from "./probes.ts";
 
-/** Nothing an agent does at its end takes longer than closing connections. */
-const STOP_LIMIT_MS = 5_000;
+/** Holds are finished, 56 s at most; nothing else that an agent does at its end takes longer than closing connections. */
+const STOP_LIMIT_MS = 59_000;
 
 async function main(config: AgentConfig): Promise<void> {
   const clock = makeClock(config.timeScale);
@@ -34,28 +35,26 @@ async function main(config: AgentConfig): Promise<void> {
     pods: () => pods.records.size,
     podWatchAgeSeconds: () => (clock.now() - pods.lastByteAtMs) / 1_000,
     linkStates: () => Array.from(links.links.values(), ({ state }) => state),
+    held: () => holding.holds.held.size,
+    holdProven: () => holding.holds.proof.proven,
   });
-  const { onRelist, onRestart } = metrics;
+  const { onRelist, onRestart, onReleased } = metrics;
   const isAcknowledged = (): boolean => Array.from(links.links.values()).some(({ state }) => state === "acknowledged");
   const { onState, ...probes } = makeProbes({ ...config, isAcknowledged, log });
 
   const hello = { nodeName: config.nodeName, instanceId: randomUUID() };
-  const connection = {
-    serverName: config.serverName,
-    readCaBundle: () => readFile(config.caBundleFile),
-    readToken: async () => (await readFile(config.tokenFile, "utf8")).trim(),
-    keepaliveMs: Math.ceil(config.keepaliveMs / config.timeScale),
-    keepaliveTimeoutMs: Math.ceil(config.keepaliveTimeoutMs / config.timeScale),
-  };
   const observer = { ...metrics.links, onState };
   const onChange = (): void => nodeLoop.trigger();
   const observing = makeObserving({ pods: () => pods.records, metadataUrl: config.metadataUrl, onChange, metrics, clock, log });
   const { network, findings, onAsked } = observing;
+  const socketPath = config.holdSocket;
+  const holding = makeHolding({ socketPath, pods: () => pods, onHolds: (holds) => links.holds(holds), onReleased, clock, log });
+  const { onHoldAnswers } = holding;
+  const link = { connection: connectionOf(config), hello, limits: config, onAsked, onHoldAnswers, observer, clock, log };
   const links = makeCoordinatorLinks({
     endpoints: config.coordinators,
     resolve: resolveOneFamily,
-    makeLink: (address, latest) =>
-      makeCoordinatorLink({ address, connection, hello, limits: config, latest, onAsked, observer, clock, log }),
+    makeLink: (address, latest) => makeCoordinatorLink({ ...link, address, latest }),
     clock,
     log,
   });
@@ -65,8 +64,11 @@ async function main(config: AgentConfig): Promise<void> {
     clients,
     nodeName,
     gateType,
-    onChange: (change) => nodeLoop.podChanged(change),
-    onSynced: onChange,
+    onChange: (change) => {
+      holding.podChanged(change);
+      nodeLoop.podChanged(change);
+    },
+    onSynced: () => holding.synced(onChange),
     onRelist,
     onRestart,
     clock,
@@ -93,12 +95,22 @@ async function main(config: AgentConfig): Promise<void> {
       loop("links", (signal) => links.run(signal)),
       ...observing.parts,
       loop("node loop", (signal) => nodeLoop.run(signal)),
+      holding.part,
       loop("Pods", (signal) => pods.run(signal)),
       probes.fit,
+      holding.leave,
     ],
     { log, clock, limitMs: STOP_LIMIT_MS },
   );
 }
+
+const connectionOf = (config: AgentConfig): LinkDeps["connection"] => ({
+  serverName: config.serverName,
+  readCaBundle: () => readFile(config.caBundleFile),
+  readToken: async () => (await readFile(config.tokenFile, "utf8")).trim(),
+  keepaliveMs: Math.ceil(config.keepaliveMs / config.timeScale),
+  keepaliveTimeoutMs: Math.ceil(config.keepaliveTimeoutMs / config.timeScale),
+});
 
 /** One family only: over both, a dual-stack replica would get two links that take each other's session away. */
 async function resolveOneFamily(host: string): Promise<readonly string[]> {

@@ -3,6 +3,7 @@ import type { RestartCause } from "../common/kubernetes/list-watch.ts";
 import { METRIC_PREFIX } from "../common/names.ts";
 import type { ProbeResult } from "../common/reachability.ts";
 import type { LinkObserver, LinkState } from "./coordinator-stream.ts";
+import type { Released } from "./hold/messages.ts";
 
 /** What gauges show at the moment of a scrape. */
 export type AgentView = {
@@ -10,6 +11,10 @@ export type AgentView = {
   /** Since the API server was last heard. */
   readonly podWatchAgeSeconds: () => number;
   readonly linkStates: () => readonly LinkState[];
+  /** Pods whose preStop calls wait. */
+  readonly held: () => number;
+  /** Whether a preStop call would reach the hold server. */
+  readonly holdProven: () => boolean;
 };
 
 export type AgentMetrics = {
@@ -20,6 +25,7 @@ export type AgentMetrics = {
   readonly onRestart: (cause: RestartCause) => void;
   readonly onProbe: (result: ProbeResult) => void;
   readonly onNetworkRead: (outcome: "ok" | "failed", seconds: number) => void;
+  readonly onReleased: (pod: Released) => void;
 };
 
 const NAME = `${METRIC_PREFIX}agent_`;
@@ -27,6 +33,8 @@ const NAME = `${METRIC_PREFIX}agent_`;
 const ACK_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20];
 /** Two runs of `ip`: 5 ms each, more on a full node. */
 const READ_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
+/** Up to a grace period; the usual one is 30 s. */
+const HOLD_BUCKETS = [0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 120, 300];
 const LINK_STATES: readonly LinkState[] = ["away", "connected", "acknowledged"];
 
 /** Every metric of the agent. */
@@ -50,6 +58,11 @@ export function makeMetrics(view: AgentView): AgentMetrics {
   registry.registerMetric(links);
   registry.registerMetric(gauge("pods", "Pods of this node", view.pods));
   registry.registerMetric(gauge("pod_watch_age_seconds", "Since the API server was last heard on the Pod watch", view.podWatchAgeSeconds));
+  registry.registerMetric(gauge("held_pods", "Pods whose preStop calls wait", view.held));
+  registry.registerMetric(
+    gauge("hold_proven", "1 where a preStop call on this node would reach the hold server, else 0", () => (view.holdProven() ? 1 : 0)),
+  );
+  const onReleased = holdMetrics(registers);
   const relists = counter("pod_relists_total", "Complete lists of the node's Pods", []);
   const restarts = counter("pod_watch_restarts_total", "Lists and watches of Pods begun anew, by cause", ["cause"]);
   const reads = counter("network_reads_total", "Reads of the kernel's rules, routes and links", ["outcome"]);
@@ -83,6 +96,32 @@ export function makeMetrics(view: AgentView): AgentMetrics {
       reads.inc({ outcome });
       readSeconds.observe(seconds);
     },
+    onReleased,
+  };
+}
+
+/** A hold is cut where a backend may still have been sent to: before weight 0 was effective (truncated), or before its connections ended. */
+function holdMetrics(registers: Registry[]): AgentMetrics["onReleased"] {
+  const ended = new Counter({ name: `${NAME}holds_ended_total`, help: "Holds, by why they ended", labelNames: ["end"], registers });
+  const truncated = new Counter({
+    name: `${NAME}holds_truncated_total`,
+    help: "Holds that ended before weight 0 was effective",
+    registers,
+  });
+  const cut = new Counter({ name: `${NAME}drains_cut_total`, help: "Holds that the grace period ended while they drained", registers });
+  const held = new Histogram({
+    name: `${NAME}hold_seconds`,
+    help: "From a Pod's first preStop call to its answer",
+    buckets: HOLD_BUCKETS,
+    registers,
+  });
+  const drain = new Histogram({ name: `${NAME}drain_seconds`, help: "From weight 0 to the answer", buckets: HOLD_BUCKETS, registers });
+  return ({ end, lowered, heldMs, drainMs }) => {
+    ended.inc({ end });
+    held.observe(heldMs / 1_000);
+    if (drainMs !== undefined) drain.observe(drainMs / 1_000);
+    if (!lowered && end !== "released") truncated.inc();
+    if (lowered && end === "budget") cut.inc();
   };
 }
 

@@ -3,7 +3,7 @@ import { makeHealthServer } from "../common/health-server.ts";
 import type { Part } from "../common/lifecycle.ts";
 import type { Logger } from "../common/log.ts";
 import { AGENT_READY_HEALTH } from "../common/names.ts";
-import { StateFiles } from "./adapters/state-files.ts";
+import { AGENT_FILES, StateFiles } from "./adapters/state-files.ts";
 
 export type ProbesDeps = {
   readonly listenHost: string;
@@ -26,7 +26,7 @@ export type Probes = {
 /** What the kubelet and monitoring ask: gRPC health, on a port that the agent of an update has too, and the files of this Pod alone. */
 export function makeProbes({ listenHost: host, healthPort: port, stateDirectory, isAcknowledged, log }: ProbesDeps): Probes {
   const health = new Health(["", AGENT_READY_HEALTH]);
-  const files = new StateFiles(stateDirectory);
+  const files = new StateFiles(stateDirectory, AGENT_FILES);
   const server = makeHealthServer({ host, port, shared: true, health });
   const start = async (): Promise<void> => log.info({ port: await server.start() }, "health server listens");
   return {

@@ -107,6 +107,16 @@ export type PodNetworks = {
   readonly fault: string;
 };
 
+/** What the preStop hold of a Pod goes by; seconds, as the Pod's object has them. */
+export type PodHold = {
+  /** In the path of its preStop calls. */
+  readonly token: string;
+  /** spec.terminationGracePeriodSeconds */
+  readonly graceSeconds: number;
+  /** metadata.deletionGracePeriodSeconds; undefined while it is not being deleted. */
+  readonly deletionGraceSeconds: number | undefined;
+};
+
 export const NO_NETWORKS: PodNetworks = { asked: [], statusName: "", statusMac: "", fault: "" };
 
 /** One Pod as its node sees it. Times are milliseconds since the epoch; undefined where the Pod has none. */
@@ -135,6 +145,8 @@ export type PodFact = {
   readonly networks: PodNetworks;
   /** What an agent could not find out of the Pod's network and why; "" where nothing is missing or no agent looked. */
   readonly networkNote: string;
+  /** Only on the agent of its node, of Pods whose preStop calls come to it. */
+  readonly hold?: PodHold;
 };
 
 /** How we know that a Pod is over: its deletion was seen, a complete list lacks it, or its Node object is gone. */

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import type { Registry } from "prom-client";
 import { ENVIRONMENT_KEYS as AGENT_KEYS } from "../agent/config.ts";
+import { ENVIRONMENT_KEYS as HOLD_KEYS } from "../agent/hold/config.ts";
 import { makeMetrics as makeAgentMetrics } from "../agent/metrics.ts";
 import { findKubeAccess } from "../common/kubernetes/access.ts";
 import { METRIC_PREFIX } from "../common/names.ts";
@@ -158,7 +159,8 @@ const nothing = {
   connections: () => ({ open: 0, waiting: 0 }),
 };
 const coordinatorMetrics = makeMetrics({ ...nothing, leading: () => false, parkedRemovals: () => 0 }).registry;
-const agentMetrics = makeAgentMetrics({ pods: () => 0, podWatchAgeSeconds: () => 0, linkStates: () => [] }).registry;
+const agentView = { pods: () => 0, podWatchAgeSeconds: () => 0, linkStates: () => [], held: () => 0, holdProven: () => false };
+const agentMetrics = makeAgentMetrics(agentView).registry;
 
 /** Our own metrics as the page writes them, e.g. "clb_direct_writes_total{lane,result}". */
 function metricsOf(registry: Registry): string[] {
@@ -208,6 +210,7 @@ test("docs/operations.md has every key that the environment is read for, and no 
   const both = quoted(page, "both");
   assertSame(page, [...quoted(page, "coordinator"), ...both], [...COORDINATOR_KEYS, ...kube]);
   assertSame(page, [...quoted(page, "agent"), ...both], [...AGENT_KEYS, ...kube]);
+  assertSame(page, quoted(page, "hold server"), HOLD_KEYS);
   const product = globSync("{agent,common,coordinator}/**/*.ts").map((file) => ({ file, text: readFileSync(file, "utf8") }));
   const alone = product.flatMap(({ text }) => keysReadIn(text)).filter((key) => !kube.includes(key));
   assertSame(page, quoted(page, "`npm run explain`"), alone);
@@ -215,6 +218,7 @@ test("docs/operations.md has every key that the environment is read for, and no 
   const readers = product.filter(({ text }) => /process\.env|\benv(?:\?\.)?\[|\benv\.|\} = env\b/.test(text)).map(({ file }) => file);
   assert.deepEqual(readers.toSorted(), [
     "agent/config.ts",
+    "agent/hold/config.ts",
     "common/environment.ts",
     "common/kubernetes/access.ts",
     "coordinator/explain/cli.ts",

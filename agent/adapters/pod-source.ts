@@ -48,6 +48,7 @@ export function makePodSource(deps: PodSourceDeps): RunningPodSource {
       {
         nodeName: deps.nodeName,
         gateType: deps.gateType,
+        withHolds: true,
         onChange: (change) => {
           if (!denied.signal.aborted) deps.onChange(change);
         },

@@ -4,6 +4,7 @@
  */
 import type { NodeFacts, PodVerdict } from "../../common/reachability.ts";
 import { type Difference, differenceOf, type Report } from "./plan-report.ts";
+import { afterHoldsStep, type HoldsReport, type HoldsSaid, type HoldsStep, holdsStep, NOTHING_SAID } from "./say-holds.ts";
 
 type InFlight = { readonly kind: "snapshot" | "difference"; readonly sequence: bigint; readonly report: Report; readonly sentAtMs: number };
 
@@ -28,6 +29,7 @@ export type Conversation = {
   /** The map of which all is said. */
   readonly saidAllOf: ReadonlyMap<string, PodVerdict> | undefined;
   readonly saidNode: NodeFacts | undefined;
+  readonly saidHolds: HoldsSaid;
 };
 
 /** All in milliseconds, e.g. { ackTimeoutMs: 5_000, digestIntervalMs: 60_000 } */
@@ -39,6 +41,7 @@ export type Step =
   | { readonly kind: "snapshot"; readonly sequence: bigint; readonly report: Report; readonly because: "first" | "unacknowledged" }
   | { readonly kind: "difference"; readonly sequence: bigint; readonly report: Report; readonly difference: Difference }
   | { readonly kind: "nodeFacts"; readonly facts: NodeFacts }
+  | { readonly kind: "holds"; readonly said: HoldsStep; readonly of: HoldsReport }
   | { readonly kind: "verdicts"; readonly pods: readonly PodVerdict[]; readonly allOf: ReadonlyMap<string, PodVerdict> | undefined }
   | { readonly kind: "reconnect"; readonly because: "no welcome" | "snapshot not acknowledged" }
   /** undefined: until something is heard or changes. */
@@ -74,6 +77,7 @@ export const newConversation = (nowMs: number): Conversation => ({
   saidVerdicts: new Map(),
   saidAllOf: undefined,
   saidNode: undefined,
+  saidHolds: NOTHING_SAID,
 });
 
 /** `latest` is undefined until the Pods were listed once: until then there is nothing that could be called a snapshot. */
@@ -84,6 +88,9 @@ export function nextStep(talk: Conversation, latest: Report | undefined, nowMs: 
     return nowMs < untilMs ? { kind: "wait", untilMs } : { kind: "reconnect", because: "no welcome" };
   }
   if (talk.tokenWanted) return { kind: "token" };
+  const holds = latest?.holds; // a preStop call waits for it: before all else that was found out
+  const said = holds && holdsStep(talk.saidHolds, holds, talk.sequence > 0n);
+  if (holds !== undefined && said !== undefined) return { kind: "holds", said, of: holds };
   const found = talk.sequence > 0n && latest !== undefined ? findings(talk, latest) : undefined; // about Pods that were told
   if (found !== undefined) return found;
   const sequence = talk.sequence + 1n;
@@ -135,6 +142,8 @@ export function afterSaying(talk: Conversation, step: Step, nowMs: number): Conv
     }
     case "nodeFacts":
       return { ...talk, saidNode: step.facts };
+    case "holds":
+      return { ...talk, saidHolds: afterHoldsStep(talk.saidHolds, step.said, step.of) };
     case "verdicts": {
       const said = new Map([...talk.saidVerdicts, ...step.pods.map((pod) => [pod.uid, pod] as const)]);
       for (const uid of step.allOf === undefined ? [] : said.keys()) if (step.allOf?.has(uid) === false) said.delete(uid);

@@ -1,6 +1,7 @@
 import type { NodeFacts, PodVerdict } from "../../common/reachability.ts";
 import { isOver, type PodFact, podName } from "../../common/vocabulary.ts";
 import type { Carrier } from "./carrier.ts";
+import type { HoldsReport } from "./say-holds.ts";
 
 /** What the node has to say: its Pods by UID, and the UIDs whose deletion was seen (the newest ones, bounded). */
 export type Report = {
@@ -10,6 +11,8 @@ export type Report = {
   readonly verdicts?: ReadonlyMap<string, PodVerdict>;
   /** What the metadata service told. */
   readonly node?: NodeFacts | undefined;
+  /** Of the hold server; undefined where there is none. */
+  readonly holds?: HoldsReport | undefined;
 };
 
 /** A Pod that the node no longer has: its deletion was seen, or a complete list lacks it. */

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { POD_NETWORKS, POD_NETWORKS_STATUS } from "../names.ts";
+import { HOLD_PORT, HOLD_TOKEN, POD_NETWORKS, POD_NETWORKS_STATUS } from "../names.ts";
 import type { ContainerPort, GateStatus, PodFact, PodPhase } from "../vocabulary.ts";
 import { member } from "./json-member.ts";
 import { type Change, type ListWatchDeps, makeListWatch, type WatchedSet } from "./list-watch.ts";
@@ -9,17 +9,22 @@ import { readNetworks } from "./pod-networks.ts";
 export type NodePodsOptions = {
   readonly nodeName: string;
   readonly gateType: string;
+  /** With what the preStop hold of a Pod goes by, which only its node's agent has to know. Default: without. */
+  readonly withHolds?: boolean;
   readonly onChange: (change: Change<PodFact>) => void;
   readonly onSynced?: () => void;
   readonly onDenied?: () => void;
 };
 
 /** The Pods of one node, as a watched set; `hostInterface` is left to the agent. */
-export function makeNodePods(deps: ListWatchDeps, { nodeName, gateType, ...callbacks }: NodePodsOptions): WatchedSet<PodFact> {
+export function makeNodePods(
+  deps: ListWatchDeps,
+  { nodeName, gateType, withHolds = false, ...callbacks }: NodePodsOptions,
+): WatchedSet<PodFact> {
   return makeListWatch(deps, {
     path: "/api/v1/pods",
     query: { fieldSelector: `spec.nodeName=${nodeName}` },
-    decode: (raw) => decodePod(raw, gateType),
+    decode: (raw) => (withHolds ? withHold(decodePod(raw, gateType), raw) : decodePod(raw, gateType)),
     ...callbacks,
   });
 }
@@ -105,6 +110,25 @@ export function decodePod(raw: unknown, gateType: string): PodFact {
     networks: readNetworks(metadata.annotations?.[POD_NETWORKS], metadata.annotations?.[POD_NETWORKS_STATUS]),
     networkNote: "",
   };
+}
+
+const HeldPod = z.object({
+  metadata: z.object({
+    annotations: z.record(z.string(), z.unknown()).nullish(),
+    deletionGracePeriodSeconds: z.number().nullish(),
+  }),
+  spec: z.object({ terminationGracePeriodSeconds: z.number().nullish() }),
+});
+/** What the API server fills in. */
+const DEFAULT_GRACE_SECONDS = 30;
+
+/** A Pod that serves on the hold port itself gets no calls of ours, and its address must not be redirected. */
+function withHold(pod: PodFact, raw: unknown): PodFact {
+  const { metadata, spec } = HeldPod.parse(raw);
+  const token = metadata.annotations?.[HOLD_TOKEN];
+  if (typeof token !== "string" || token === "" || pod.hostNetwork || pod.ports.some(({ port }) => port === HOLD_PORT)) return pod;
+  const graceSeconds = spec.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS;
+  return { ...pod, hold: { token, graceSeconds, deletionGraceSeconds: metadata.deletionGracePeriodSeconds ?? undefined } };
 }
 
 /** Init containers that stay (sidecars) count, after the others: so does Kubernetes when it looks for a named port. */

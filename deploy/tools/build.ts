@@ -10,6 +10,7 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 /** Commands of the image by name. */
 const COMMANDS = {
   agent: "agent/main.ts",
+  hold: "agent/hold/main.ts",
   coordinator: "coordinator/main.ts",
   explain: "coordinator/explain/cli.ts",
   installation: "coordinator/installation/main.ts",
@@ -33,7 +34,7 @@ const leftOut: Plugin = {
 
 export type Built = { readonly files: number; readonly bytes: number; readonly packages: number };
 
-/** Replaces `directory` by agent.mjs, coordinator.mjs, explain.mjs, what they share, source maps, THIRD_PARTY_LICENSES.txt and sbom.json. */
+/** Replaces `directory` by agent.mjs, hold.mjs, coordinator.mjs, explain.mjs, what they share, source maps, THIRD_PARTY_LICENSES.txt and sbom.json. */
 export async function build(directory: string): Promise<Built> {
   const { metafile, outputFiles } = await bundle({
     absWorkingDir: ROOT,

@@ -3,13 +3,13 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { StateFiles } from "../../../agent/adapters/state-files.ts";
+import { AGENT_FILES, StateFiles } from "../../../agent/adapters/state-files.ts";
 
 test("a file is there while it is so; what a former process said is taken back at the start", (t) => {
   const directory = mkdtempSync(join(tmpdir(), "state-files-"));
   t.after(() => rmSync(directory, { recursive: true }));
   writeFileSync(join(directory, "ready"), "");
-  const files = new StateFiles(directory);
+  const files = new StateFiles(directory, AGENT_FILES);
   assert.deepEqual(readdirSync(directory), []);
   files.set("started", true);
   files.set("ready", true);
@@ -20,6 +20,6 @@ test("a file is there while it is so; what a former process said is taken back a
 });
 
 test("without a folder nothing is written; a folder that cannot be written is an error", () => {
-  new StateFiles(undefined).set("ready", true);
-  assert.throws(() => new StateFiles("/proc/clb-direct").set("ready", true), { code: "ENOENT" });
+  new StateFiles(undefined, AGENT_FILES).set("ready", true);
+  assert.throws(() => new StateFiles("/proc/clb-direct", AGENT_FILES).set("ready", true), { code: "ENOENT" });
 });

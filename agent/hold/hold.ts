@@ -1,0 +1,114 @@
+import type { Clock } from "../../common/clock.ts";
+import type { HoldProof } from "../../common/holds.ts";
+import { makeLatch } from "../../common/latch.ts";
+import type { Logger } from "../../common/log.ts";
+import { HOLD_FILES, StateFiles } from "../adapters/state-files.ts";
+import { type AgentSocket, makeAgentSocket } from "./agent-socket.ts";
+import type { HoldConfig } from "./config.ts";
+import { watchConnections } from "./connections.ts";
+import { Holds } from "./holds.ts";
+import type { FromAgent, FromHold } from "./messages.ts";
+import { watchProof } from "./proof.ts";
+import { makeRedirectRule } from "./redirect-rule.ts";
+import { makeHoldServer } from "./server.ts";
+
+export type HoldDeps = HoldConfig & {
+  /** Of this process alone, e.g. "1f0c9a2b". */
+  readonly id: string;
+  readonly nonceKind: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+};
+
+/** The parts of the hold server's process; each `signal` ends one. */
+export interface Hold {
+  readonly socket: Pick<AgentSocket, "start" | "stop">;
+  keepRule(signal: AbortSignal): Promise<void>;
+  prove(signal: AbortSignal): Promise<void>;
+  count(signal: AbortSignal): Promise<void>;
+  /** Listens. Rejects where the port is somebody else's. */
+  start(): Promise<void>;
+  /** Takes no more calls and waits until the last one was answered. Drains that are still on are cut in time. */
+  finish(signal: AbortSignal): Promise<void>;
+}
+
+/** What JSON leaves out. */
+const UNKNOWN = { deletionAtMs: undefined, graceSeconds: undefined };
+const LOOPBACK = ["127.0.0.1", "::1"];
+/** Addresses of Pods that are gone leave the set that late at most. */
+const REFRESH_MS = 5_000;
+/** Below the 60 s that the Pod has: what is not drained by then is as far as it gets. */
+const FINISH_MS = 55_000;
+
+export function makeHold(deps: HoldDeps): Hold {
+  const { clock, log, nodeAddress, host, port } = deps;
+  const nonce = `${deps.nonceKind}${deps.id}`;
+  const files = new StateFiles(deps.stateDirectory, HOLD_FILES);
+  const heldChanged = makeLatch(clock);
+  let proof: HoldProof = { proven: false, because: "not tried yet" };
+  let stopping = false;
+  let isListed = false;
+  let isRuleDone = false;
+
+  const rule = makeRedirectRule(deps);
+  const heldNow = (): FromHold => ({ kind: "held", stopping, pods: [...holds.held] });
+  const onHeld = (): void => {
+    rule.setDraining(holds.heldAddresses);
+    socket.say(heldNow());
+    heldChanged.set();
+  };
+  const holds: Holds = new Holds({ onHeld, onReleased: (pod) => socket.say({ kind: "released", pod }), clock, log });
+  const redirect = (): void => rule.setRedirected(nodeAddress === undefined ? holds.addresses : new Set([...holds.addresses, nodeAddress]));
+  const noteReady = (): void => files.set("hold-ready", isListed && isRuleDone);
+  const onMessage = (message: FromAgent): void => {
+    if (message.kind === "answers") return holds.setAnswers(message.answers.map((one) => ({ ...UNKNOWN, ...one })));
+    holds.setPods(message.pods, message.removed, message.complete);
+    redirect();
+    isListed ||= message.complete;
+    noteReady();
+  };
+  const socket: AgentSocket = makeAgentSocket({ path: deps.socket, greet: () => [heldNow(), { kind: "proof", ...proof }], onMessage, log });
+  const hosts = host === undefined ? LOOPBACK : [host];
+  const server = makeHoldServer({ hosts, port, nonce, dial: (...call) => holds.dial(...call), log });
+  const onProof = (found: HoldProof): void => {
+    if (found.proven !== proof.proven || found.because !== proof.because) log.info(found, "dialled ourselves over the redirect rule");
+    proof = found;
+    socket.say({ kind: "proof", ...found });
+  };
+
+  return {
+    socket,
+    async keepRule(signal) {
+      redirect();
+      const refresh = async (): Promise<void> => {
+        while (!signal.aborted) {
+          await clock.sleep(REFRESH_MS, signal).catch(() => undefined);
+          redirect();
+        }
+      };
+      const onReady = (): void => {
+        isRuleDone = true;
+        noteReady();
+      };
+      await Promise.all([rule.run(signal, onReady), refresh()]);
+    },
+    prove: (signal) =>
+      watchProof({ nodeAddress, port, nonce, pods: () => [...holds.addresses], fault: () => rule.fault, onProof, clock }, signal),
+    count: (signal) =>
+      watchConnections({ ...deps, rule, held: () => holds.heldAddresses, onCounted: (counts) => holds.setCounts(counts) }, signal),
+    async start() {
+      log.info({ port: await server.start(), hosts }, "hold server listens");
+      files.set("hold-started", true);
+    },
+    async finish(signal) {
+      stopping = true;
+      rule.retire();
+      server.close();
+      socket.say(heldNow());
+      const limitMs = clock.now() + FINISH_MS;
+      while (holds.held.length > 0 && clock.now() < limitMs && !signal.aborted) await heldChanged.wait(limitMs - clock.now(), signal);
+      holds.cutDrains();
+      if (holds.held.length > 0) log.warn({ pods: holds.held.length }, "holds are cut: this Pod's grace period is over");
+    },
+  };
+}

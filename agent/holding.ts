@@ -1,0 +1,210 @@
+import { connect, type Socket } from "node:net";
+import type { Clock } from "../common/clock.ts";
+import type { HoldAnswer, ReleasedPod } from "../common/holds.ts";
+import type { Change } from "../common/kubernetes/list-watch.ts";
+import { makeLatch } from "../common/latch.ts";
+import { loop, type Part } from "../common/lifecycle.ts";
+import type { Logger } from "../common/log.ts";
+import { type PodFact, podName } from "../common/vocabulary.ts";
+import type { Held, HoldsReport } from "./domain/say-holds.ts";
+import { type FromAgent, type FromHold, type HoldPod, lineOf, makeLines, type Released, readFromHold } from "./hold/messages.ts";
+import type { PodSource } from "./ports.ts";
+
+export type HoldingDeps = {
+  /** Where the hold server of this Pod listens; undefined: there is none. */
+  readonly socketPath: string | undefined;
+  readonly pods: () => PodSource;
+  /** Who is held, or what was proven, has changed. */
+  readonly onHolds: (holds: HoldsReport) => void;
+  /** Metric hook. */
+  readonly onReleased: (pod: Released) => void;
+  readonly clock: Clock;
+  readonly log: Logger;
+};
+
+/** The agent's side of the hold: it tells the hold server of Pods and of coordinators' answers, and the coordinators who waits. */
+export interface Holding {
+  readonly holds: HoldsReport;
+  podChanged(change: Change<PodFact>): void;
+  /** The Pods were listed; `next` is called then. */
+  synced(next?: () => void): void;
+  readonly onHoldAnswers: (answers: readonly HoldAnswer[]) => void;
+  readonly part: Part;
+  /** Stops first: says that this agent leaves, and stays for what the hold server still has to finish. */
+  readonly leave: Part;
+}
+
+const AGAIN_MS = 500;
+/** It speaks every 5 s, for its proof. */
+const SILENT_MS = 15_000;
+/** So many ends are remembered for streams that are slow; a node has few hundred Pods. */
+const REMEMBERED = 512;
+/** Below the Pod's 60 s, and the hold server's own limit of 55 s. */
+const FINISH_MS = 56_000;
+/** How long a hold server that stops as well may take to say so. */
+const STOPPING_MS = 2_000;
+
+export const makeHolding = (deps: HoldingDeps): Holding => new HoldLink(deps);
+
+class HoldLink implements Holding {
+  readonly part: Part;
+  readonly leave: Part;
+  readonly #deps: HoldingDeps;
+  readonly #changed: ReturnType<typeof makeLatch>;
+  /** What the hold server knows of each Pod, as text. */
+  readonly #said = new Map<string, string>();
+  #socket: Socket | undefined;
+  #isStopping = false;
+  #heardAtMs = Number.NEGATIVE_INFINITY;
+  #holds: HoldsReport = { held: new Map(), released: [], proof: { proven: false, because: "no hold server" }, leaving: false };
+
+  constructor(deps: HoldingDeps) {
+    this.#deps = deps;
+    this.#changed = makeLatch(deps.clock);
+    this.part = loop("hold server's socket", (signal) => this.#run(signal));
+    this.leave = { name: "holds", start: () => undefined, stop: (signal) => this.#leave(signal) };
+  }
+
+  get holds(): HoldsReport {
+    return this.#holds;
+  }
+
+  podChanged({ kind, record }: Change<PodFact>): void {
+    const pod = kind === "removed" ? undefined : holdPodOf(record);
+    if (this.#socket === undefined || !this.#deps.pods().synced) return;
+    const text = pod && JSON.stringify(pod);
+    if (this.#said.get(record.uid) === text) return;
+    if (pod === undefined || text === undefined) this.#said.delete(record.uid);
+    else this.#said.set(record.uid, text);
+    this.#say({ kind: "pods", complete: false, pods: pod === undefined ? [] : [pod], removed: pod === undefined ? [record.uid] : [] });
+  }
+
+  synced(next?: () => void): void {
+    next?.();
+    if (this.#socket === undefined || !this.#deps.pods().synced) return;
+    const pods = [...this.#deps.pods().records.values()].flatMap((record) => holdPodOf(record) ?? []);
+    this.#said.clear();
+    for (const pod of pods) this.#said.set(pod.uid, JSON.stringify(pod));
+    this.#say({ kind: "pods", complete: true, pods, removed: [] });
+  }
+
+  readonly onHoldAnswers = (answers: readonly HoldAnswer[]): void => this.#say({ kind: "answers", answers: [...answers] });
+
+  async #run(signal: AbortSignal): Promise<void> {
+    const { socketPath, clock } = this.#deps;
+    if (socketPath === undefined) return;
+    while (!signal.aborted) {
+      await this.#talk(socketPath, signal);
+      await clock.sleep(AGAIN_MS, signal).catch(() => undefined);
+    }
+  }
+
+  /** One connection, to its end. */
+  async #talk(path: string, signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#deps;
+    const over = new AbortController();
+    const socket = connect(path);
+    const end = (): void => void socket.destroy();
+    signal.addEventListener("abort", end, { once: true });
+    let why = "";
+    socket.setEncoding("utf8").on("error", (error) => (why = error.message));
+    socket.once("close", () => over.abort());
+    socket.once("connect", () => {
+      this.#socket = socket;
+      this.#heardAtMs = clock.now();
+      log.info("hold server found");
+      this.synced();
+    });
+    const lines = makeLines((line) => this.#hear(readFromHold(line)));
+    socket.on("data", (chunk) => {
+      try {
+        lines(String(chunk));
+      } catch (err) {
+        log.error({ err }, "the hold server said what is not understood: are its image and this one the same?");
+        socket.destroy();
+      }
+    });
+    while (!over.signal.aborted) {
+      await clock.sleep(SILENT_MS, over.signal).catch(() => undefined);
+      if (!over.signal.aborted && clock.now() > this.#heardAtMs + SILENT_MS)
+        this.#set({ proof: { proven: false, because: "the hold server says nothing" } });
+    }
+    signal.removeEventListener("abort", end);
+    const wasThere = this.#socket === socket;
+    this.#socket = undefined;
+    if (signal.aborted) return;
+    if (wasThere) log.warn({ why }, "hold server is gone");
+    this.#set({ held: new Map(), proof: { proven: false, because: `no hold server${why === "" ? "" : `: ${why}`}` } });
+  }
+
+  #hear(message: FromHold): void {
+    this.#heardAtMs = this.#deps.clock.now();
+    switch (message.kind) {
+      case "held": {
+        this.#isStopping = message.stopping;
+        const held = message.pods.map((pod): Held => {
+          const known = this.#holds.held.get(pod.uid);
+          if (known !== undefined && known.openConnections === pod.openConnections) return known;
+          const sinceMs = known?.sinceMs ?? this.#heardAtMs - pod.heldMs;
+          return { uid: pod.uid, sinceMs, openConnections: pod.openConnections };
+        });
+        return this.#set({ held: new Map(held.map((pod) => [pod.uid, pod])) });
+      }
+      case "released": {
+        this.#deps.onReleased(message.pod);
+        const { uid, end, lowered, heldMs } = message.pod;
+        return this.#release({ uid, end, lowered, heldMs });
+      }
+      case "proof": {
+        const { proven, because } = message;
+        const { proof } = this.#holds;
+        return proof.proven === proven && proof.because === because ? undefined : this.#set({ proof: { proven, because } });
+      }
+      default:
+        return message satisfies never;
+    }
+  }
+
+  #release(pod: ReleasedPod): void {
+    const { held, released } = this.#holds;
+    const number = (released.at(-1)?.number ?? 0) + 1;
+    const left = new Map([...held].filter(([uid]) => uid !== pod.uid));
+    this.#set({ held: left, released: [...released, { number, pod }].slice(-REMEMBERED) });
+  }
+
+  #set(change: Partial<HoldsReport>): void {
+    this.#holds = { ...this.#holds, ...change };
+    this.#deps.onHolds(this.#holds);
+    this.#changed.set();
+  }
+
+  #say(message: FromAgent): void {
+    this.#socket?.write(lineOf(message));
+  }
+
+  async #leave(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#deps;
+    this.#set({ leaving: true });
+    const begunAtMs = clock.now();
+    while (this.#socket !== undefined && this.#holds.held.size > 0 && !signal.aborted) {
+      const limitMs = begunAtMs + (this.#isStopping ? FINISH_MS : STOPPING_MS);
+      if (clock.now() >= limitMs) return; // else only this container ends, and the next one goes on with the same hold server
+      await this.#changed.wait(limitMs - clock.now(), signal);
+    }
+  }
+}
+
+/** undefined: none of this Pod's calls come here. */
+function holdPodOf(pod: PodFact): HoldPod | undefined {
+  const { hold, deletionAtMs: atMs } = pod;
+  if (hold === undefined) return undefined;
+  const graceSeconds = hold.deletionGraceSeconds ?? hold.graceSeconds;
+  return {
+    uid: pod.uid,
+    name: podName(pod),
+    ips: [...pod.ips],
+    token: hold.token,
+    graceSeconds: hold.graceSeconds,
+    ...(atMs !== undefined && { deletion: { atMs, graceSeconds } }),
+  };
+}

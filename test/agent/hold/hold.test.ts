@@ -1,0 +1,212 @@
+/** The hold server with its rule, in this process: what a kubelet's dial meets, and when it is answered. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { request } from "node:http";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { pino } from "pino";
+import { makeHold } from "../../../agent/hold/hold.ts";
+import { type FromAgent, type FromHold, type HoldPod, lineOf, makeLines, readFromHold } from "../../../agent/hold/messages.ts";
+import { KIND } from "../../../agent/hold/proof.ts";
+import { makeClock } from "../../../common/clock.ts";
+import type { HoldAnswer } from "../../../common/holds.ts";
+import { HOLD_PORT } from "../../../common/names.ts";
+import { claimSlot } from "../../cluster/network.ts";
+import { until } from "../../cluster/process.ts";
+
+const POD: HoldPod = { uid: "pod-1", name: "demo/web-1", ips: [], token: "token-1", graceSeconds: 30 };
+const DELETION = { atMs: Date.parse("2026-01-02T03:04:35Z"), graceSeconds: 30 };
+const WAIT: HoldAnswer = {
+  uid: "pod-1",
+  state: "wait",
+  reason: "",
+  terminating: true,
+  drainMs: 30_000,
+  deletionAtMs: undefined,
+  graceSeconds: undefined,
+};
+
+/** Whether rules can be made here: nft is installed and the network is one of our own. */
+const rules = process.env["CLB_DIRECT_NETWORK"] === "namespace" && spawnSync("nft", ["list", "tables"]).status === 0;
+
+type Answered = { readonly status: number | undefined; readonly text: string };
+
+async function start(t: TestContext) {
+  const slot = await claimSlot();
+  const host = slot.plan.nodeAddress(0);
+  const [podAddress = ""] = slot.plan.podAddresses;
+  const directory = mkdtempSync(join(tmpdir(), "hold-"));
+  const socket = join(directory, "hold.sock");
+  const config = { socket, nodeAddress: slot.plan.nodeAddress(1), host, port: HOLD_PORT, ignored: [], stateDirectory: directory };
+  const [clock, log] = [makeClock(), pino({ level: "silent" })];
+  const hold = makeHold({
+    ...config,
+    path: process.env["PATH"] ?? "",
+    logLevel: "silent",
+    id: randomBytes(4).toString("hex"),
+    nonceKind: KIND,
+    clock,
+    log,
+  });
+  const over = new AbortController();
+  const running = [hold.keepRule(over.signal), hold.prove(over.signal), hold.count(over.signal)];
+  await hold.socket.start();
+  await hold.start();
+  const agent = connect(socket);
+  const heard: FromHold[] = [];
+  const lines = makeLines((line) => void heard.push(readFromHold(line)));
+  agent.on("data", (chunk) => lines(String(chunk)));
+  t.after(async () => {
+    agent.destroy();
+    const ended = AbortSignal.abort();
+    await hold.finish(ended);
+    hold.socket.stop();
+    over.abort();
+    await Promise.all(running);
+    await slot.release();
+    rmSync(directory, { recursive: true, force: true });
+  });
+  const say = (message: FromAgent): void => void agent.write(lineOf(message));
+  const tell = (...pods: readonly HoldPod[]): void => say({ kind: "pods", complete: true, pods: [...pods], removed: [] });
+  /** As the kubelet does; straight to the server, or to the Pod's own address. */
+  const dial = (path: string, { from = host, as = podAddress, signal = AbortSignal.timeout(20_000) } = {}): Promise<Answered> =>
+    new Promise((resolve, reject) => {
+      const options = { host: from, port: HOLD_PORT, path, signal, agent: false, headers: { host: `${as}:${HOLD_PORT}` } };
+      const call = request(options, (response) => {
+        let text = "";
+        response.setEncoding("utf8").on("data", (part: string) => (text += part));
+        response.once("error", reject).once("end", () => resolve({ status: response.statusCode, text: text.trim() }));
+        assert.equal(response.headers.connection, "close");
+      });
+      call.once("error", reject).end();
+    });
+  const answer = (change: Partial<HoldAnswer>): void => {
+    const { deletionAtMs: _, graceSeconds: __, ...known } = { ...WAIT, ...change };
+    say({ kind: "answers", answers: [known] });
+  };
+  const held = (): readonly string[] => heard.findLast((message) => message.kind === "held")?.pods.map(({ uid }) => uid) ?? [];
+  const released = () => heard.flatMap((message) => (message.kind === "released" ? message.pod : []));
+  const proof = () => heard.findLast((message) => message.kind === "proof");
+  return { hold, tell, dial, answer, say, held, released, proof, podAddress, directory, plan: slot.plan };
+}
+
+test("a call with a Pod's token waits until the coordinator lets go, one slash or two; others are answered at once", async (t) => {
+  const { tell, dial, answer, held, released, podAddress } = await start(t);
+  tell({ ...POD, ips: [podAddress], deletion: DELETION });
+  await until("the server knows the Pod", async () => (await dial("/hold/other")).status === 404);
+  assert.equal((await dial("/anything")).status, 404);
+  const calls = [dial("/hold/token-1"), dial("//hold/token-1")];
+  await until("it is held", () => held().includes("pod-1"));
+  answer({ state: "release", reason: "bound nowhere" });
+  assert.deepEqual(await Promise.all(calls), [
+    { status: 200, text: "released" },
+    { status: 200, text: "released" },
+  ]);
+  await until("it is told", () => released().length === 1 && held().length === 0);
+  assert.deepEqual([released()[0]?.end, released()[0]?.lowered], ["released", false]);
+  // At least once: a kubelet that was restarted calls again.
+  assert.deepEqual(await dial("/hold/token-1"), { status: 200, text: "released" });
+});
+
+test("weight 0 ends the hold of a Pod that lives on; it may be held again", async (t) => {
+  const { tell, dial, answer, held, released, podAddress } = await start(t);
+  tell({ ...POD, ips: [podAddress] });
+  for (const times of [1, 2]) {
+    const call = dial("/hold/token-1");
+    await until("it is held", () => held().includes("pod-1"));
+    answer({ state: "lowered", terminating: false });
+    assert.equal((await call).text, "drained");
+    await until("it is told", () => released().length === times && held().length === 0);
+  }
+});
+
+test("the drain time counts from weight 0 where connections are not known; without a word the budget decides", async (t) => {
+  const { tell, dial, answer, held, podAddress } = await start(t);
+  tell({ ...POD, ips: [podAddress], deletion: { ...DELETION, graceSeconds: 8 } });
+  const call = dial("/hold/token-1");
+  await until("it is held", () => held().includes("pod-1"));
+  answer({ state: "lowered", drainMs: 300 });
+  assert.equal((await call).text, "drain-time");
+  tell({ ...POD, uid: "pod-2", token: "token-2", ips: [podAddress], deletion: { ...DELETION, graceSeconds: 8 } });
+  await until("the other Pod is known", async () => (await dial("/hold/token-1")).status === 404);
+  assert.equal((await dial("/hold/token-2")).text, "budget");
+});
+
+test("a Pod whose address is not known yet is known by its token; a copied token belongs to the address", async (t) => {
+  const { tell, dial, answer, held, plan, podAddress } = await start(t);
+  const [, second = ""] = plan.podAddresses;
+  tell({ ...POD, ips: [], deletion: DELETION }, { ...POD, uid: "pod-2", ips: [second], deletion: DELETION });
+  const call = dial("/hold/token-1", { as: second });
+  await until("the one with the address is held", () => held().includes("pod-2") && !held().includes("pod-1"));
+  const other = dial("/hold/token-1", { as: podAddress });
+  await until("the one without is held", () => held().includes("pod-1"));
+  answer({ uid: "pod-1", state: "release" });
+  answer({ uid: "pod-2", state: "release" });
+  assert.deepEqual(
+    (await Promise.all([call, other])).map(({ text }) => text),
+    ["released", "released"],
+  );
+});
+
+test("a hold whose caller is gone goes on, and a second call joins it: the budget counts from the first", async (t) => {
+  const { tell, dial, held, released, podAddress } = await start(t);
+  tell({ ...POD, ips: [podAddress], deletion: { ...DELETION, graceSeconds: 9 } });
+  const hungUp = new AbortController();
+  const first = dial("/hold/token-1", { signal: hungUp.signal });
+  await until("it is held", () => held().includes("pod-1"));
+  hungUp.abort();
+  await assert.rejects(first);
+  assert.deepEqual(held(), ["pod-1"]);
+  assert.equal((await dial("/hold/token-1")).text, "budget");
+  await until("it is told once", () => released().length === 1);
+  const heldMs = released()[0]?.heldMs ?? 0;
+  assert.ok(heldMs >= 2_000 && heldMs < 3_500, `${heldMs} ms from the first call`);
+});
+
+test("a server that ends takes no more calls and finishes those that wait", async (t) => {
+  const { hold, tell, dial, answer, held, podAddress } = await start(t);
+  tell({ ...POD, ips: [podAddress], deletion: DELETION });
+  const call = dial("/hold/token-1");
+  await until("it is held", () => held().includes("pod-1"));
+  let isOver = false;
+  const finished = hold.finish(new AbortController().signal).then(() => (isOver = true));
+  await assert.rejects(dial("/hold/token-1"), { code: "ECONNREFUSED" });
+  assert.equal(isOver, false);
+  answer({ state: "release" });
+  assert.equal((await call).text, "released");
+  await finished;
+});
+
+test("the rule leads calls to Pods in the set to the server, from the moment that the Pod has an address", {
+  skip: !rules && "no nft here",
+}, async (t) => {
+  const { tell, dial, answer, held, proof, podAddress, directory } = await start(t);
+  const isRefused = () =>
+    dial("/probe", { from: podAddress }).then(
+      () => false,
+      () => true,
+    );
+  await until("what led there for an earlier test is gone", isRefused);
+  tell(POD);
+  tell({ ...POD, ips: [podAddress], deletion: DELETION });
+  await until(
+    "the rule has it",
+    () =>
+      dial("/probe", { from: podAddress }).then(
+        ({ status }) => status === 200,
+        () => false,
+      ),
+    5_000,
+    1,
+  );
+  const call = dial("/hold/token-1", { from: podAddress });
+  await until("it is held", () => held().includes("pod-1"));
+  answer({ state: "release" });
+  assert.equal((await call).text, "released");
+  await until("the rule is proven", () => proof()?.kind === "proof" && proof()?.proven === true);
+  assert.deepEqual(readdirSync(directory).toSorted(), ["hold-ready", "hold-started", "hold.sock"]);
+});
