@@ -94,12 +94,21 @@ function defined(options: { [K in keyof TlsOptions]: TlsOptions[K] | undefined }
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
-/** The text of a file, read again when the file changed. Projected files are swapped by a link, so the inode tells as well. */
+/**
+ * The text of a file, read again when the file changed; requests of one turn of the event loop look once. Projected files are swapped by a
+ * link, so the inode tells as well.
+ */
 function makeFileReader(path: string): () => string {
   let seen = "";
   let text = "";
+  let isSeenInTurn = false;
   return () => {
+    if (isSeenInTurn) return text;
     const { mtimeMs, ino, size } = statSync(path);
+    isSeenInTurn = true;
+    setImmediate(() => {
+      isSeenInTurn = false;
+    });
     const stamp = `${mtimeMs} ${ino} ${size}`;
     if (stamp !== seen) text = readFileSync(path, "utf8");
     seen = stamp;

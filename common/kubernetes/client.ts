@@ -151,7 +151,7 @@ function makePool(): { with(tls: TlsOptions): Agent; close(): Promise<void> } {
 const TLS_KEYS = ["ca", "cert", "key", "pfx", "passphrase", "servername", "rejectUnauthorized"] as const satisfies (keyof TlsOptions)[];
 
 function sameTls(one: TlsOptions, other: TlsOptions): boolean {
-  return TLS_KEYS.every((key) => comparable(one[key]) === comparable(other[key]));
+  return TLS_KEYS.every((key) => one[key] === other[key] || comparable(one[key]) === comparable(other[key]));
 }
 
 function comparable(value: unknown): unknown {

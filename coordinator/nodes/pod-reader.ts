@@ -1,6 +1,7 @@
 import { backoffMs } from "../../common/backoff.ts";
 import type { Clock } from "../../common/clock.ts";
 import { isCancelled, remedyOf } from "../../common/errors.ts";
+import { makeHeap } from "../../common/heap.ts";
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import { decodePod } from "../../common/kubernetes/node-pods.ts";
 import { kubePath } from "../../common/kubernetes/path.ts";
@@ -54,7 +55,14 @@ const MOST_NAMED = 50;
 const RETRY = { baseMs: 200, maxMs: 30_000 };
 const PAGE = 500;
 
-type Waiting = Wanted & { readonly key: string; dueAtMs: number; failures: number };
+/** After one look at who is due the next one comes so much later: who becomes due meanwhile is asked about together. */
+const SETTLE_MS = 10;
+/** So many of those who are due make up the next requests: more than eight of them can take. */
+const MOST_PLANNED = 1_000;
+
+type Waiting = Wanted & { readonly key: string; readonly dueAtMs: number; readonly failures: number };
+/** `order` in which it was told. */
+type Time = { readonly uid: string; readonly dueAtMs: number; readonly order: number };
 type Listing = { readonly namespace: string; readonly labelSelector: string; readonly of: readonly Waiting[] };
 
 /** Reads Pods one by one, or with a list where more than ten of one Service, or of several that one label tells apart, wait. */
@@ -68,6 +76,16 @@ class Reader implements PodReader {
   readonly #onAnswer: (answer: PodAnswer) => void;
   readonly #signal: AbortSignal;
   readonly #waiting = new Map<string, Waiting>();
+  /** The same by key and UID: who may come in one list. */
+  readonly #groups = new Map<string, Map<string, Waiting>>();
+  /** Those whose time has come, the longest waiting first; by UID. */
+  readonly #due = new Map<string, Waiting>();
+  /** The times of the others, the earliest first; one that differs from `#waiting` is void. */
+  readonly #times = makeHeap<Time>(
+    (one, other) => one.dueAtMs < other.dueAtMs || (one.dueAtMs === other.dueAtMs && one.order < other.order),
+  );
+  #told = 0;
+  #lookedAtMs = Number.NEGATIVE_INFINITY;
   #underWay = 0;
   #timer: AbortController | undefined;
   #wakeAtMs = Number.POSITIVE_INFINITY;
@@ -89,12 +107,30 @@ class Reader implements PodReader {
     const failures = known?.failures ?? 0;
     // After a failure the time of the next attempt stands.
     const due = known === undefined ? dueAtMs : failures > 0 ? known.dueAtMs : Math.min(known.dueAtMs, dueAtMs);
-    this.#waiting.set(uid, { ...wanted, key, failures, dueAtMs: due });
-    this.#wakeAt(due);
+    this.#wait({ ...wanted, key, failures, dueAtMs: due });
+    this.#wakeAt(wanted.isUrgent ? due : Math.max(due, this.#lookedAtMs + SETTLE_MS));
   }
 
   forget(uid: string): void {
+    const known = this.#waiting.get(uid);
+    if (known === undefined) return;
     this.#waiting.delete(uid);
+    this.#due.delete(uid);
+    const group = this.#groups.get(known.key);
+    group?.delete(uid);
+    if (group?.size === 0) this.#groups.delete(known.key);
+  }
+
+  #wait(waiting: Waiting): void {
+    const { uid } = waiting.reported;
+    const wasDue = this.#due.has(uid) && waiting.dueAtMs <= this.#deps.clock.now();
+    const known = this.#waiting.get(uid);
+    if (known?.key !== waiting.key) this.forget(uid);
+    this.#waiting.set(uid, waiting);
+    const group = this.#groups.get(waiting.key) ?? new Map<string, Waiting>();
+    this.#groups.set(waiting.key, group.set(uid, waiting));
+    if (wasDue) this.#due.set(uid, waiting);
+    else if (known?.dueAtMs !== waiting.dueAtMs) this.#times.push({ uid, dueAtMs: waiting.dueAtMs, order: this.#told++ });
   }
 
   #wakeAt(atMs: number): void {
@@ -120,18 +156,36 @@ class Reader implements PodReader {
     const free = MOST_UNDER_WAY - this.#underWay;
     if (free <= 0) return; // the end of one starts the next
     const nowMs = this.#deps.clock.now();
-    const due = [...this.#waiting.values()].filter(({ dueAtMs }) => dueAtMs <= nowMs);
-    const works = this.#plan(due).slice(0, free);
+    this.#lookedAtMs = nowMs;
+    this.#ripen(nowMs);
+    const works = this.#plan([...this.#due.values().take(MOST_PLANNED)]).slice(0, free);
     const singles = works.flatMap((work) => ("of" in work ? [] : [work]));
     for (const work of works) if ("of" in work) this.#run(work.of, 1, this.#list(work));
     if (singles.length > 0) this.#run(singles, singles.length, this.#getAll(singles));
-    const next = Math.min(...[...this.#waiting.values()].map(({ dueAtMs }) => dueAtMs));
-    if (Number.isFinite(next)) this.#wakeAt(Math.max(next, nowMs + 1));
+    const next = this.#firstTime();
+    if (next !== undefined) this.#wakeAt(Math.max(next.dueAtMs, nowMs + SETTLE_MS));
+  }
+
+  #ripen(nowMs: number): void {
+    for (let first = this.#firstTime(); first !== undefined && first.dueAtMs <= nowMs; first = this.#firstTime()) {
+      this.#times.pop();
+      const waiting = this.#waiting.get(first.uid);
+      if (waiting !== undefined) this.#due.set(first.uid, waiting);
+    }
+  }
+
+  #firstTime(): Time | undefined {
+    let first = this.#times.peek();
+    while (first !== undefined && (this.#waiting.get(first.uid)?.dueAtMs !== first.dueAtMs || this.#due.has(first.uid))) {
+      this.#times.pop();
+      first = this.#times.peek();
+    }
+    return first;
   }
 
   #run(of: readonly Waiting[], requests: number, work: Promise<void>): void {
     this.#underWay += requests;
-    for (const { reported } of of) this.#waiting.delete(reported.uid);
+    for (const { reported } of of) this.forget(reported.uid);
     void work
       .catch((err: unknown) => this.#again(of, err))
       .finally(() => {
@@ -152,10 +206,9 @@ class Reader implements PodReader {
 
   /** The requests that read whom is due, and with a list whoever waits for the same. */
   #plan(due: readonly Waiting[]): (Listing | Waiting)[] {
-    const groups = Map.groupBy(this.#waiting.values(), ({ key }) => key);
     const keys = new Set(due.map(({ key }) => key));
-    const isMany = (key: string): boolean => (groups.get(key)?.length ?? 0) > MOST_GETS;
-    const lists = [...keys].filter(isMany).flatMap((key) => listingOf(groups.get(key) ?? []) ?? []);
+    const isMany = (key: string): boolean => (this.#groups.get(key)?.size ?? 0) > MOST_GETS;
+    const lists = [...keys].filter(isMany).flatMap((key) => listingOf([...(this.#groups.get(key)?.values() ?? [])]) ?? []);
     const few = due.filter(({ key, selector }) => selector === undefined || !isMany(key));
     const bundles = [...Map.groupBy(few, ({ reported }) => reported.namespace).values()].flatMap(bundled);
     const listed = new Set([...lists, ...bundles].flatMap(({ of }) => of));
@@ -239,7 +292,7 @@ class Reader implements PodReader {
       const remedy = remedyOf(err);
       const waitMs =
         remedy.kind === "retry" ? backoffMs(failures, RETRY, Math.random) : remedy.kind === "giveUp" ? RETRY.maxMs : remedy.delayMs;
-      this.#waiting.set(one.reported.uid, { ...one, failures, dueAtMs: this.#deps.clock.now() + waitMs });
+      this.#wait({ ...one, failures, dueAtMs: this.#deps.clock.now() + waitMs });
     }
   }
 }

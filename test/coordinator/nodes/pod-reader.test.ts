@@ -114,3 +114,26 @@ test("nobody who is forgotten is asked about, and nothing after the end", async 
   await clock.advance(3_000);
   assert.deepEqual(requests, []);
 });
+
+test("a quarter of a million Pods that wait are no burden: who is due is asked about in lists, whoever else waits", async () => {
+  const { reader, clock, requests, answers } = aReader(...named(20));
+  const later = Array.from({ length: 250_000 }, (_, n) => aPod(`later-${n}`));
+  for (const pod of later) reader.want({ reported: pod, selector: { app: `of-${pod.uid}` }, isUrgent: false });
+  for (const pod of named(20)) reader.want({ reported: pod, selector: web, isUrgent: true });
+  await clock.advance(10);
+  assert.deepEqual(requests, ["LIST /api/v1/namespaces/demo/pods app=web"]);
+  assert.equal(answers.length, 20);
+  for (const { uid } of later) reader.forget(uid);
+  await clock.advance(5_000);
+  assert.equal(requests.length, 1);
+});
+
+test("one that is told again while its time has come is asked about once, as it was told last", async () => {
+  const { reader, clock, requests } = aReader(...named(9));
+  for (const pod of named(8)) reader.want({ reported: pod, selector: undefined, isUrgent: true }); // all that may be asked at a time
+  reader.want({ reported: aPod("p8"), selector: undefined, isUrgent: true });
+  reader.want({ reported: aPod("p8", { name: "renamed" }), selector: undefined, isUrgent: true });
+  await clock.advance(30);
+  assert.equal(requests.length, 9);
+  assert.equal(requests.filter((request) => request.endsWith("/renamed")).length, 1);
+});
