@@ -45,6 +45,7 @@ export class Worker {
   readonly #passes = new Set<Promise<void>>();
   readonly #lasting = new LastingFailures();
   #wake = Promise.withResolvers<void>();
+  #timer: { readonly atMs: number; readonly over: AbortController } | undefined;
 
   constructor(deps: WorkerDeps) {
     this.#deps = deps;
@@ -83,13 +84,26 @@ export class Worker {
     while (!stop.aborted) {
       this.#wake = Promise.withResolvers();
       this.#startReady(passes);
-      const timer = new AbortController();
-      const nextMs = this.#nextMs();
-      const wait = nextMs === undefined ? [] : [this.#deps.clock.sleep(nextMs, timer.signal).catch(() => undefined)];
-      await Promise.race([this.#wake.promise, ...wait]);
-      timer.abort(OVER);
+      this.#wakeIn(this.#nextMs());
+      await this.#wake.promise;
     }
+    this.#timer?.over.abort(OVER);
     await Promise.all(this.#passes);
+  }
+
+  /** One timer at a time: one that comes earlier than it is needed costs less than a new one for every key that comes. */
+  #wakeIn(ms: number | undefined): void {
+    if (ms === undefined) return;
+    const atMs = this.#deps.clock.now() + ms;
+    if (this.#timer !== undefined && this.#timer.atMs <= atMs) return;
+    this.#timer?.over.abort(OVER);
+    const timer = { atMs, over: new AbortController() };
+    this.#timer = timer;
+    const fire = (): void => {
+      this.#timer = undefined;
+      this.#wake.resolve();
+    };
+    this.#deps.clock.sleep(ms, timer.over.signal).then(fire, () => undefined);
   }
 
   /** Starts what is due, as far as hands are free. */
