@@ -2,7 +2,7 @@ import { Health } from "../common/health.ts";
 import { makeHealthServer } from "../common/health-server.ts";
 import type { Part } from "../common/lifecycle.ts";
 import type { Logger } from "../common/log.ts";
-import { AGENT_READY_HEALTH } from "../common/names.ts";
+import { READY_HEALTH } from "../common/names.ts";
 import { AGENT_FILES, StateFiles } from "./adapters/state-files.ts";
 
 export type ProbesDeps = {
@@ -25,13 +25,13 @@ export type Probes = {
 
 /** What the kubelet and monitoring ask: gRPC health, on a port that the agent of an update has too, and the files of this Pod alone. */
 export function makeProbes({ listenHost: host, healthPort: port, stateDirectory, isAcknowledged, log }: ProbesDeps): Probes {
-  const health = new Health(["", AGENT_READY_HEALTH]);
+  const health = new Health(["", READY_HEALTH]);
   const files = new StateFiles(stateDirectory, AGENT_FILES);
   const server = makeHealthServer({ host, port, shared: true, health });
   const start = async (): Promise<void> => log.info({ port: await server.start() }, "health server listens");
   return {
     onState: () => {
-      health.setStatus(AGENT_READY_HEALTH, isAcknowledged() ? "SERVING" : "NOT_SERVING");
+      health.setStatus(READY_HEALTH, isAcknowledged() ? "SERVING" : "NOT_SERVING");
       files.set("ready", isAcknowledged());
     },
     server: { name: "health server", start, stop: () => server.stop() },

@@ -66,7 +66,8 @@ export const HOLD_PORT = 15_999;
 export const METRIC_PREFIX = "clb_direct_";
 
 /** Names in grpc.health.v1 besides "" (this process is fit). */
-export const AGENT_READY_HEALTH = "ready";
+/** Of both processes: it may be asked; what makes it so is each one's own. */
+export const READY_HEALTH = "ready";
 export const STREAM_HEALTH = "clb.direct.v1.NodeStreamService";
 export const LEADER_HEALTH = "leader";
 

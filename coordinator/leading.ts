@@ -12,10 +12,13 @@ import { fencedClient, fencedTransport } from "./leader/fence.ts";
 import type { ServedSelectors } from "./nodes/asked-pods.ts";
 import { type NodeRegistry, nodeChanged } from "./nodes/node-registry.ts";
 import type { ConfigRecord, WatchedObjects, WatchedObjectsDeps } from "./state/watched-objects.ts";
+import type { ServingKeeper } from "./tls/serving.ts";
 
 export type LeadingDeps = Omit<ControllersDeps, "tell"> & {
   /** Undefined: nothing is injected by us. */
   readonly admission: Admission | undefined;
+  /** Secrets and the CA bundle, which the leader alone writes. */
+  readonly serving: Pick<ServingKeeper, "lead">;
   /** False: this process may not write any more, whoever it thinks it is. */
   readonly mayWrite: () => boolean;
 };
@@ -52,19 +55,24 @@ export class Leading {
     this.#controllers?.serviceChanged(change);
   }
 
+  servicesListed(): void {
+    this.#deps.admission?.servicesListed();
+  }
+
   configChanged(change: Change<ConfigRecord>): void {
     this.#controllers?.configChanged(change);
   }
 
   /** Resolves when the reign is over and everything that ran has ended. */
   async run({ retire, lost }: Reign): Promise<void> {
-    const { client, transport, facts, findings, objects, metrics, clock, log, settings, mayWrite } = this.#deps;
+    const { client, transport, facts, findings, objects, metrics, clock, log, settings, serving, mayWrite } = this.#deps;
     const isDry = settings.policy === "observe";
     const writing = {
       client: isDry ? dryClient(client) : fencedClient(client, mayWrite),
       transport: isDry ? dryTransport(transport) : fencedTransport(transport, mayWrite),
     };
     const stopped = eitherSignal(retire, lost);
+    serving.lead(fencedClient(client, mayWrite), stopped); // also of an observer: without a certificate it could not be watched at work
     const events = new EventRecorder({ client: this.#denials.heard(writing.client), clock, log, component: "clb-direct" });
     const tell = events.tell.bind(events);
     const ownersOf = (id: string): readonly ObjectRef[] => this.#controllers?.ownersOf(id) ?? [];
@@ -96,13 +104,18 @@ export const followersOf = (
     readonly registry: NodeRegistry;
     readonly objects: WatchedObjects;
     readonly asked: ServedSelectors;
+    readonly listed: () => void;
   },
 ): Pick<WatchedObjectsDeps, "onService" | "onConfig" | "onNode" | "onNodesListed" | "onServicesListed"> => ({
   onService: (change) => {
     parts().asked.serviceChanged(change);
     parts().leading.serviceChanged(change);
   },
-  onServicesListed: () => parts().asked.listed(),
+  onServicesListed: () => {
+    parts().asked.listed();
+    parts().leading.servicesListed();
+    parts().listed();
+  },
   onConfig: (change) => parts().leading.configChanged(change),
   onNode: (change) => nodeChanged(parts().registry, change),
   onNodesListed: () => parts().registry.setNodes([...parts().objects.nodes.records.values()]),

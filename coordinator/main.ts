@@ -6,7 +6,7 @@ import { makeHealthServer } from "../common/health-server.ts";
 import { makeKubeClient } from "../common/kubernetes/client.ts";
 import { loop, type Part, runParts } from "../common/lifecycle.ts";
 import { makeLogger } from "../common/log.ts";
-import { LEADER_HEALTH, STREAM_HEALTH } from "../common/names.ts";
+import { LEADER_HEALTH, READY_HEALTH, STREAM_HEALTH } from "../common/names.ts";
 import { makeOpsServer } from "../common/ops-server.ts";
 import { admissionOf, partsOf } from "./admission/controller.ts";
 import { makeSdkTransport } from "./cloud/transport.ts";
@@ -44,7 +44,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const clock = makeClock(config.timeScale);
   const wallClock = makeClock(); // certificates and tokens stay in real time
   const { namespace, gateType, replica, listenHost: host, agentGraceMs } = config;
-  const health = new Health(["", STREAM_HEALTH, LEADER_HEALTH]);
+  const health = new Health(["", READY_HEALTH, STREAM_HEALTH, LEADER_HEALTH]);
   const healthServer = makeHealthServer({ host, port: config.healthPort, shared: false, health });
   await healthServer.start();
   health.setStatus("", "SERVING"); // this process is fit, also while it waits for the cluster
@@ -61,7 +61,13 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const readPods = podReaderOf({ client, clock, log, gateType, onRead: metrics.onPodRead });
   const registry = makeNodeRegistry({ clock, log, watchNode, observer, agentGraceMs, asked, readPods }, stop.signal);
   const findings = makeNodeTasks(log);
-  const objects = makeWatchedObjects({ client, clock, log, onRestart, ...followersOf(() => ({ leading, registry, objects, asked })) });
+  const objects = makeWatchedObjects({
+    client,
+    clock,
+    log,
+    onRestart,
+    ...followersOf(() => ({ leading, registry, objects, asked, listed })),
+  });
   const { dns: dnsNames, ip: ipAddresses } = config.servingNames;
   const serving = await makeServing({ kube: client, namespace, dnsNames, ipAddresses, clock: wallClock, log }, stop.signal);
   const webhook = admissionOf(config, { serving, namespace, clock: wallClock, log, metrics: metrics.admission });
@@ -69,8 +75,15 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const mayWrite = (): boolean => elector.mayWrite();
   const settings = { ...config, clusterId };
   const common = { client, transport, facts: registry, findings, objects, metrics, clock, log, settings };
-  const leading = new Leading({ ...common, admission: webhook, mayWrite });
+  const leading = new Leading({ ...common, admission: webhook, serving, mayWrite });
   const identity = `${replica}_${randomUUID().slice(0, 8)}`;
+  let begun = false;
+  const listed = (): void => void (begun && objects.services.synced && health.setStatus(READY_HEALTH, "SERVING"));
+  const takePart = (part: boolean): void => {
+    begun = part;
+    health.setStatus(READY_HEALTH, "NOT_SERVING"); // at the end: first out of the endpoints
+    listed();
+  };
   const onChange = (leads: boolean): void => health.setStatus(LEADER_HEALTH, leads ? "SERVING" : "NOT_SERVING");
   const lead: ElectorDeps["lead"] = (reign) => leading.run(reign);
   const elector: Elector = new Elector({ client, clock: wallClock, log, namespace, identity, times: LEASE_TIMES, lead, onChange });
@@ -104,6 +117,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
     loop("leader election", (signal) => elector.run(signal)),
     { name: "stream server", start: async () => void (await streams.start()), stop: () => streams.stop() },
     { name: "identity", start: () => log.info({ clusterId, identity, ownership: config.ownership, gateType }, "ready to lead") },
+    { name: "readiness", start: () => takePart(true), stop: () => takePart(false) },
   ];
   await runParts(parts, { log, clock: wallClock, limitMs: config.shutdownMs });
 }

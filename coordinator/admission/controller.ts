@@ -27,8 +27,8 @@ export type AdmissionDeps = {
   readonly namespace: string;
   readonly gateType: string;
   readonly ownership: OwnershipMode;
-  /** True: the product is about to be taken away, and nothing is injected any more. */
-  readonly retired: boolean;
+  /** False: the product is about to be taken away, or others give Pods their gate: nothing is injected, and a configuration of ours is emptied. */
+  readonly injects: boolean;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: AdmissionMetrics;
@@ -39,24 +39,30 @@ export type AdmissionReign = { readonly last: CheckResult | undefined; run(signa
 
 /** The webhook of this replica, and what its leader does for all of them. */
 export interface Admission {
-  readonly server: AdmissionServer;
+  /** Undefined: no webhook is asked for. */
+  readonly server: AdmissionServer | undefined;
   serviceChanged(change: Change<ServiceRecord>): void;
+  /** All Services there are have been told. */
+  servicesListed(): void;
   /** `client` that of the leader, which alone writes. */
   reign(of: { readonly client: KubeClient; readonly tell: (problem: Problem) => void }): AdmissionReign;
 }
 
-function makeAdmission(deps: AdmissionDeps): Admission {
-  const { serving, host, port, namespace, gateType, ownership, retired, clock, log, metrics } = deps;
+function makeAdmission(deps: AdmissionDeps, serves: boolean): Admission {
+  const { serving, host, port, namespace, gateType, ownership, injects, clock, log, metrics } = deps;
   const selecting = new SelectingServices(ownership);
   const review = makeReview(selecting.selects, gateType);
+  const listen = { host, port, shared: false };
   return {
-    server: makeAdmissionServer({ host, port, shared: false, review, serving, clock, log, onReview: metrics.onReview }),
+    server: serves ? makeAdmissionServer({ ...listen, review, serving, clock, log, onReview: metrics.onReview }) : undefined,
     serviceChanged: (change) => selecting.serviceChanged(change),
+    servicesListed: () => selecting.servicesListed(),
     reign: ({ client, tell }) => {
       const shared = { client, serving, namespace, clock, log, tell };
       const keeper = makeWebhookKeeper({
         ...shared,
-        retired,
+        port,
+        retired: !injects,
         onRepaired: () => {
           metrics.onRepaired();
           check.soon();
@@ -68,7 +74,7 @@ function makeAdmission(deps: AdmissionDeps): Admission {
           return check.last;
         },
         run: async (signal) => {
-          await Promise.all([keeper.run(signal), ...(retired ? [] : [check.run(signal)])]);
+          await Promise.all([keeper.run(signal), ...(injects ? [check.run(signal)] : [])]);
         },
       };
     },
@@ -83,18 +89,22 @@ type Wish = Pick<AdmissionDeps, "gateType" | "ownership"> & {
   readonly policy: Policy;
 };
 
-/** The webhook that the configuration asks for; undefined: Pods get their gate from somebody else. */
+/** The webhook that the configuration asks for; undefined: nothing may be written, and where nobody opens gates none are put on. */
 export const admissionOf = (
   { admission, listenHost: host, webhookPort: port, gateType, ownership, retire, policy }: Wish,
-  deps: Omit<AdmissionDeps, "host" | "port" | "gateType" | "ownership" | "retired">,
+  deps: Omit<AdmissionDeps, "host" | "port" | "gateType" | "ownership" | "injects">,
 ): Admission | undefined =>
-  // Where nobody opens gates none are put on.
-  admission === "webhook" && policy !== "observe"
-    ? makeAdmission({ ...deps, host, port, gateType, ownership, retired: retire !== "off" })
-    : undefined;
+  policy === "observe"
+    ? undefined
+    : makeAdmission(
+        { ...deps, host, port, gateType, ownership, injects: admission === "webhook" && retire === "off" },
+        admission === "webhook",
+      );
 
 /** What of it runs on every replica. */
-export const partsOf = (admission: Admission | undefined): readonly Part[] =>
-  admission === undefined
+export const partsOf = (admission: Admission | undefined): readonly Part[] => {
+  const server = admission?.server;
+  return server === undefined
     ? []
-    : [{ name: "webhook server", start: async () => void (await admission.server.start()), stop: () => admission.server.stop() }];
+    : [{ name: "webhook server", start: async () => void (await server.start()), stop: () => server.stop() }];
+};

@@ -8,14 +8,24 @@ import type { Logger } from "../../common/log.ts";
 import { FIELD_MANAGER, WEBHOOK_CONFIGURATION, WEBHOOK_SERVICE } from "../../common/names.ts";
 import type { ObjectRef, Problem } from "../domain/problem.ts";
 import type { ServingSource } from "../tls/serving.ts";
-import { configurationFaults, configurationFor, serviceFaults, serviceFor, type WebhookWish, webhooksFor } from "./webhook-objects.ts";
+import {
+  configurationFaults,
+  configurationFor,
+  type ServiceWish,
+  serviceFaults,
+  serviceFor,
+  type WebhookWish,
+  webhooksFor,
+} from "./webhook-objects.ts";
 
 export type KeeperDeps = {
   /** That of the leader: it alone writes. */
   readonly client: Pick<KubeClient, "create" | "patch" | "list" | "watch">;
   readonly serving: ServingSource;
   readonly namespace: string;
-  /** Nothing is injected any more. */
+  /** What the replicas' webhooks listen on. */
+  readonly port: number;
+  /** Nothing is injected by us: whatever there is of a configuration is emptied. */
   readonly retired: boolean;
   readonly clock: Clock;
   readonly log: Logger;
@@ -46,10 +56,12 @@ const FIGHT = { repairs: 20, withinMs: 600_000, pauseMs: 30_000 } as const;
 
 type Raw = { readonly uid: string; readonly resourceVersion: string; readonly object: unknown };
 
-function decode(raw: unknown): Raw {
-  const [uid, resourceVersion] = [member(member(raw, "metadata"), "uid"), member(member(raw, "metadata"), "resourceVersion")];
-  return { uid: String(uid), resourceVersion: String(resourceVersion), object: raw };
-}
+const versionOf = (raw: unknown): string => String(member(member(raw, "metadata"), "resourceVersion"));
+const decode = (raw: unknown): Raw => ({
+  uid: String(member(member(raw, "metadata"), "uid")),
+  resourceVersion: versionOf(raw),
+  object: raw,
+});
 
 const CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
@@ -62,7 +74,7 @@ type Kept = {
 };
 
 export function makeWebhookKeeper(deps: KeeperDeps): WebhookKeeper {
-  const { client, serving, namespace, retired, clock, log } = deps;
+  const { client, serving, namespace, port, retired, clock, log } = deps;
   const latch = makeLatch(clock);
   const services = kubePath`/api/v1/namespaces/${namespace}/services`;
   const watch = (path: string, name: string) =>
@@ -79,9 +91,10 @@ export function makeWebhookKeeper(deps: KeeperDeps): WebhookKeeper {
     {
       what: `Service ${namespace}/${WEBHOOK_SERVICE}`,
       present: () => first(watches.service),
-      faults: () => serviceFaults(first(watches.service)?.object),
-      create: (signal) => client.create(services, serviceFor(namespace), { query, signal }),
-      patch: (signal) => merged(kubePath`/api/v1/namespaces/${namespace}/services/${WEBHOOK_SERVICE}`, servicePatch(namespace), signal),
+      faults: () => serviceFaults(first(watches.service)?.object, { port }),
+      create: (signal) => client.create(services, serviceFor({ namespace, port }), { query, signal }),
+      patch: (signal) =>
+        merged(kubePath`/api/v1/namespaces/${namespace}/services/${WEBHOOK_SERVICE}`, servicePatch({ namespace, port }), signal),
     },
     {
       what: `MutatingWebhookConfiguration ${WEBHOOK_CONFIGURATION}`,
@@ -138,22 +151,39 @@ export function makeWebhookKeeper(deps: KeeperDeps): WebhookKeeper {
 }
 
 /** A Service's list of ports is replaced as a whole; its cluster address is the API server's. */
-const servicePatch = (namespace: string): object => ({ spec: { externalName: null, ...Object(member(serviceFor(namespace), "spec")) } });
+const servicePatch = (wish: ServiceWish): object => ({ spec: { externalName: null, ...Object(member(serviceFor(wish), "spec")) } });
+
+type Manager = { readonly manager?: unknown; readonly time?: unknown };
+
+/** Nobody has written it since we did, as the API server notes who wrote last: it is wrong because a former version of us wanted something else. */
+function isLastOurs(object: unknown): boolean {
+  const listed = member(member(object, "metadata"), "managedFields");
+  const all: readonly Manager[] = Array.isArray(listed) ? listed : [];
+  const last = all.toSorted((a, b) => String(b.time).localeCompare(String(a.time)))[0];
+  return last?.manager === FIELD_MANAGER;
+}
 
 function makeRepairs({ clock, log, tell, onRepaired }: KeeperDeps, object: () => ObjectRef | undefined) {
   /** When each object was put right lately, milliseconds since the epoch. */
   const lately = new Map<string, readonly number[]>();
   /** The version that was put right, and when: what is seen for a moment after that is what was there before. */
   const written = new Map<string, { readonly state: string; readonly atMs: number }>();
+  /** The version of each object that was as it had to be: where it is wrong all the same, we want something else now (a new CA). */
+  const right = new Map<string, string>();
   return {
     /** Returns when to look again, milliseconds. */
     async putRight({ what, present, faults, create, patch }: Kept, signal: AbortSignal): Promise<number> {
       const wrong = faults();
-      if (wrong.length === 0) return LOOK_MS;
       const now = clock.now();
-      const state = present()?.resourceVersion ?? "absent";
+      const there = present();
+      const state = there?.resourceVersion ?? "absent";
+      if (wrong.length === 0) {
+        right.set(what, state);
+        return LOOK_MS;
+      }
       const before = written.get(what);
       if (before?.state === state && now - before.atMs < ARRIVES_MS) return RETRY_MS;
+      const isOurs = there === undefined ? !right.has(what) : right.get(what) === state || (!right.has(what) && isLastOurs(there.object));
       const times = (lately.get(what) ?? []).filter((ms) => now - ms < FIGHT.withinMs);
       const last = times.at(-1);
       if (times.length >= FIGHT.repairs && last !== undefined && now < last + FIGHT.pauseMs) {
@@ -161,11 +191,12 @@ function makeRepairs({ clock, log, tell, onRepaired }: KeeperDeps, object: () =>
         return last + FIGHT.pauseMs - now;
       }
       try {
-        await (present() === undefined ? create(signal) : patch(signal));
+        const after = versionOf(await (there === undefined ? create(signal) : patch(signal)));
         written.set(what, { state, atMs: now });
-        if (lately.has(what) || state !== "absent") tellRepaired(what, wrong); // else it is made for the first time
-        lately.set(what, [...times, now]);
-        log.info({ object: what, faults: wrong }, "put right");
+        right.set(what, after);
+        if (!isOurs) tellRepaired(what, wrong);
+        if (!isOurs || after === state) lately.set(what, [...times, now]); // a write that changes nothing is no cure
+        log.info({ object: what, faults: wrong }, isOurs ? "brought up to date" : "put right");
         onRepaired?.();
         return RETRY_MS;
       } catch (err) {

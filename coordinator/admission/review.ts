@@ -1,27 +1,38 @@
 import * as z from "zod";
 import { checkedPatch, labelsOf, wantsGate } from "../domain/admission/pod-patch.ts";
 
-/** Whether an object with direct access selects Pods with these labels; from an index, not by a search. */
-export type SelectsPods = (namespace: string, labels: Readonly<Record<string, string>>) => boolean;
+/** Whether an object with direct access selects Pods with these labels; from an index, not by a search. Undefined: not known yet. */
+export type SelectsPods = (namespace: string, labels: Readonly<Record<string, string>>) => boolean | undefined;
 
 const Review = z.object({
   apiVersion: z.literal("admission.k8s.io/v1"),
   request: z.object({ uid: z.string().min(1), namespace: z.string().optional(), object: z.unknown() }),
 });
 
+/** Nobody can say yet whether the Pod is selected: another replica may know. */
+export class NotListedError extends Error {
+  override readonly name = "NotListedError";
+
+  constructor() {
+    super("the cluster's Services have not been listed yet");
+  }
+}
+
 /** The answer to one review: always allowed, with a patch where the Pod gets the gate. */
 export type Reviewed = { readonly answer: object; readonly injected: boolean };
 
 /**
  * Answers AdmissionReviews of Pods that are created; the same for a dry run, because nothing is changed elsewhere. Throws ZodError for what
- * is no review: the API server takes any other answer than 200 for a failure and goes on without us.
+ * is no review, and NotListedError: the API server takes any other answer than 200 for a failure and goes on without us.
  */
 export const makeReview =
   (selects: SelectsPods, gateType: string): ((body: unknown, namespaceOptedIn: boolean) => Reviewed) =>
   (body, namespaceOptedIn) => {
     const { request } = Review.parse(body);
     const { uid, namespace = "", object: pod } = request;
-    const wanted = wantsGate(pod, { selected: selects(namespace, labelsOf(pod)), namespaceOptedIn });
+    const selected = selects(namespace, labelsOf(pod));
+    const wanted = wantsGate(pod, { selected: selected ?? false, namespaceOptedIn });
+    if (!wanted && selected === undefined && wantsGate(pod, { selected: true, namespaceOptedIn })) throw new NotListedError();
     const operations = wanted ? checkedPatch(pod, gateType) : [];
     const patch = Buffer.from(JSON.stringify(operations)).toString("base64");
     const response = { uid, allowed: true, ...(operations.length > 0 && { patchType: "JSONPatch", patch }) };

@@ -7,6 +7,7 @@ import type { SelectsPods } from "./review.ts";
 export class SelectingServices {
   readonly #mode: OwnershipMode;
   readonly #selectors = new SelectorTable();
+  #isListed = false;
 
   constructor(mode: OwnershipMode) {
     this.#mode = mode;
@@ -18,5 +19,11 @@ export class SelectingServices {
     else this.#selectors.delete(uid);
   }
 
-  readonly selects: SelectsPods = (namespace, labels) => this.#selectors.matching(namespace, labels).length > 0;
+  /** All Services there are have been told. */
+  servicesListed(): void {
+    this.#isListed = true;
+  }
+
+  readonly selects: SelectsPods = (namespace, labels) =>
+    this.#selectors.matching(namespace, labels).length > 0 || (this.#isListed ? false : undefined);
 }

@@ -5,7 +5,7 @@ import type { Clock } from "../../common/clock.ts";
 import { type Address, listen } from "../../common/listener.ts";
 import type { Logger } from "../../common/log.ts";
 import type { ServingSource } from "../tls/serving.ts";
-import type { Reviewed } from "./review.ts";
+import { NotListedError, type Reviewed } from "./review.ts";
 import { MUTATE_OPTED_IN_PATH, MUTATE_PATH } from "./webhook-objects.ts";
 
 export type AdmissionServerDeps = Address & {
@@ -17,6 +17,8 @@ export type AdmissionServerDeps = Address & {
   readonly onReview?: (result: "injected" | "unchanged" | "invalid", seconds: number) => void;
   /** How long a server that stops goes on answering, milliseconds; default LEAVE_MS. */
   readonly leaveMs?: number;
+  /** What all reviews that are being read may hold together; default MOST_BYTES_AT_ONCE. */
+  readonly bytesAtOnce?: number;
 };
 
 /** `start` resolves with the port and rejects where it is taken; `stop` answers for a while, so that no API server calls in vain. */
@@ -29,6 +31,10 @@ export interface AdmissionServer {
 const KEEP_ALIVE_MS = 120_000;
 /** The API server takes objects of 3 MiB; a review holds one, and what is said about it. */
 const MOST_BYTES = 4 * 1024 * 1024;
+/** Of all reviews that are being read at once; 16 of the greatest, thousands of the usual. */
+const MOST_BYTES_AT_ONCE = 16 * MOST_BYTES;
+/** Bad reviews are logged this often at most, milliseconds. */
+const LOG_EVERY_MS = 10_000;
 /** A sender that takes longer is not the API server, which gives up after a second. */
 const REQUEST_MS = 10_000;
 /** An API server keeps up to 25 (policies.md I); three of them, with what they open in a storm. */
@@ -45,6 +51,8 @@ export function makeAdmissionServer(deps: AdmissionServerDeps): AdmissionServer 
   /** Connections that began with the certificate in use. */
   let current = new WeakSet<Socket>();
   let leaving = false;
+  const budget = makeBudget(deps.bytesAtOnce ?? MOST_BYTES_AT_ONCE);
+  const complain = makeComplaints(deps);
   const toContext = ({ certPem, keyPem }: ServingSource["current"]) => ({ cert: certPem, key: keyPem });
   const server = createServer(
     // Node counts these from the beginning of a connection on which no request has come.
@@ -67,7 +75,7 @@ export function makeAdmissionServer(deps: AdmissionServerDeps): AdmissionServer 
   });
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const { status, body } = await answerTo(deps, request);
+    const { status, body } = await answerTo({ ...deps, budget, complain }, request);
     if (response.destroyed) return;
     const isOld = leaving || !current.has(request.socket);
     response.writeHead(status, {
@@ -95,7 +103,55 @@ export function makeAdmissionServer(deps: AdmissionServerDeps): AdmissionServer 
 
 type Answer = { readonly status: number; readonly body: string };
 
-async function answerTo({ review, clock, log, onReview }: AdmissionServerDeps, request: IncomingMessage): Promise<Answer> {
+/** What all reviews that are being read may hold together. */
+type Budget = { readonly take: (by: IncomingMessage, bytes: number) => boolean; readonly give: (by: IncomingMessage) => void };
+
+/** Whoever has taken longest makes way: an API server sends a review in one go. */
+function makeBudget(mostBytes: number): Budget {
+  /** Bytes of each that is being read, the oldest first. */
+  const held = new Map<IncomingMessage, number>();
+  let all = 0;
+  const give = (by: IncomingMessage): void => {
+    all -= held.get(by) ?? 0;
+    held.delete(by);
+  };
+  return {
+    give,
+    take: (by, bytes) => {
+      for (const oldest of held.keys()) {
+        if (all + bytes <= mostBytes) break;
+        if (oldest === by) return false;
+        give(oldest);
+        oldest.destroy();
+      }
+      all += bytes;
+      held.set(by, (held.get(by) ?? 0) + bytes);
+      return true;
+    },
+  };
+}
+
+/** Anybody in the cluster can send what is no review: the log has the first, then how many there were. */
+function makeComplaints({ clock, log }: Pick<AdmissionServerDeps, "clock" | "log">): (err: unknown) => void {
+  let nextMs = Number.NEGATIVE_INFINITY;
+  let more = 0;
+  return (err) => {
+    if (clock.now() < nextMs) {
+      more += 1;
+      return;
+    }
+    nextMs = clock.now() + LOG_EVERY_MS;
+    log.warn({ err, ...(more > 0 && { unloggedBefore: more }) }, "not a review of a Pod");
+    more = 0;
+  };
+}
+
+type AnswerDeps = Pick<AdmissionServerDeps, "review" | "clock" | "onReview"> & {
+  readonly budget: Budget;
+  readonly complain: (err: unknown) => void;
+};
+
+async function answerTo({ review, clock, onReview, budget, complain }: AnswerDeps, request: IncomingMessage): Promise<Answer> {
   const path = (request.url ?? "").split("?")[0];
   if (path !== MUTATE_PATH && path !== MUTATE_OPTED_IN_PATH)
     return refusal(404, `no such path; there are ${MUTATE_PATH} and ${MUTATE_OPTED_IN_PATH}`);
@@ -108,28 +164,34 @@ async function answerTo({ review, clock, log, onReview }: AdmissionServerDeps, r
   );
   const done = (result: "injected" | "unchanged" | "invalid"): void => onReview?.(result, (clock.now() - startedMs) / 1000);
   try {
-    const text = await bodyOf(request).finally(() => read.abort());
-    if (text === undefined) return refusal(413, `a review has at most ${MOST_BYTES} bytes`);
-    const { answer, injected } = review(JSON.parse(text), path === MUTATE_OPTED_IN_PATH);
+    const body = await bodyOf(request, budget).finally(() => read.abort());
+    if ("status" in body) return body;
+    const { answer, injected } = review(JSON.parse(body.text), path === MUTATE_OPTED_IN_PATH);
     done(injected ? "injected" : "unchanged");
     return { status: 200, body: JSON.stringify(answer) };
   } catch (err) {
+    if (err instanceof NotListedError) return refusal(503, err.message);
     done("invalid");
-    log.warn({ err }, "not a review of a Pod");
+    complain(err);
     return refusal(400, "not an AdmissionReview of admission.k8s.io/v1");
   }
 }
 
 const refusal = (status: number, message: string): Answer => ({ status, body: JSON.stringify({ message }) });
 
-/** Undefined: it is too long. Rejects when the sender goes away. */
-async function bodyOf(request: IncomingMessage): Promise<string | undefined> {
+/** Rejects when the sender goes away. What is refused is not read on. */
+async function bodyOf(request: IncomingMessage, budget: Budget): Promise<{ readonly text: string } | Answer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > MOST_BYTES) return undefined;
-    chunks.push(chunk);
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > MOST_BYTES) return refusal(413, `a review has at most ${MOST_BYTES} bytes`);
+      if (!budget.take(request, chunk.length)) return refusal(503, "too many reviews at once");
+      chunks.push(chunk);
+    }
+    return { text: Buffer.concat(chunks).toString("utf8") };
+  } finally {
+    budget.give(request);
   }
-  return Buffer.concat(chunks).toString("utf8");
 }

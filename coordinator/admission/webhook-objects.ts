@@ -1,12 +1,12 @@
 import { isDeepStrictEqual } from "node:util";
 import { member } from "../../common/kubernetes/json-member.ts";
-import { COORDINATOR_APP, INJECT_LABEL, WEBHOOK_CONFIGURATION, WEBHOOK_PORT, WEBHOOK_SERVICE } from "../../common/names.ts";
+import { COORDINATOR_APP, INJECT_LABEL, WEBHOOK_CONFIGURATION, WEBHOOK_SERVICE } from "../../common/names.ts";
 
 /** Where the API server reaches the webhook, and whom it believes. `caBundlePem`: one certificate or several, PEM. */
 export type WebhookWish = {
   readonly namespace: string;
   readonly caBundlePem: string;
-  /** True: nothing is injected any more; the configuration stays, empty. */
+  /** True: nothing is injected by us; a configuration that is there stays, empty. */
   readonly retired: boolean;
 };
 
@@ -59,24 +59,24 @@ export const configurationFor = (wish: WebhookWish): object => ({
 });
 
 /** The Service that leads to the replicas; ready ones only, because an API server does not route to a headless one. */
-export const serviceFor = (namespace: string): object => ({
+export const serviceFor = ({ namespace, port }: ServiceWish): object => ({
   apiVersion: "v1",
   kind: "Service",
   metadata: { name: WEBHOOK_SERVICE, namespace, labels: { "app.kubernetes.io/name": "clb-direct" } },
-  spec: servicePart,
+  spec: { ...servicePart, ports: [{ name: PORT_NAME, port: HTTPS, targetPort: port, protocol: "TCP" }] },
 });
-const servicePart = {
-  type: "ClusterIP",
-  selector: { app: COORDINATOR_APP },
-  ports: [{ name: "webhook", port: HTTPS, targetPort: WEBHOOK_PORT, protocol: "TCP" }],
-} as const;
+/** `port`: what the replicas listen on, e.g. 8443. */
+export type ServiceWish = { readonly namespace: string; readonly port: number };
+const servicePart = { type: "ClusterIP", selector: { app: COORDINATOR_APP } } as const;
+/** Of the container's port, as the chart names it: each Pod has its own number, so that those of two configurations are reached alike. */
+const PORT_NAME = "webhook";
 
 /**
  * what is wrong with the configuration as it is, for people, e.g. ["caBundle of gate.clb-direct.io"]; empty: nothing. `present`: as
  * the API server gives it; undefined: there is none.
  */
 export function configurationFaults(present: unknown, wish: WebhookWish): readonly string[] {
-  if (present === undefined) return ["it does not exist"];
+  if (present === undefined) return wish.retired ? [] : ["it does not exist"];
   const listed = member(present, "webhooks");
   const there: readonly unknown[] = Array.isArray(listed) ? listed : [];
   const wanted = webhooksFor(wish);
@@ -98,7 +98,7 @@ const clientFault = (present: unknown, wanted: unknown): string =>
   isDeepStrictEqual(member(present, "service"), member(wanted, "service")) ? "caBundle" : "clientConfig";
 
 /** What is wrong with the webhook's Service; fields that we do not set are somebody else's. */
-export function serviceFaults(present: unknown): readonly string[] {
+export function serviceFaults(present: unknown, { port }: Pick<ServiceWish, "port">): readonly string[] {
   if (present === undefined) return ["it does not exist"];
   const spec = member(present, "spec");
   const read = (field: string): unknown => member(spec, field);
@@ -106,7 +106,7 @@ export function serviceFaults(present: unknown): readonly string[] {
   const ports: readonly unknown[] = Array.isArray(listed) ? listed : [];
   const hasPort = ports.some((one) => {
     const of = (field: string): unknown => member(one, field);
-    const leads = of("targetPort") === WEBHOOK_PORT || of("targetPort") === "webhook";
+    const leads = of("targetPort") === port || of("targetPort") === PORT_NAME;
     return of("port") === HTTPS && leads && (of("protocol") ?? "TCP") === "TCP";
   });
   return [

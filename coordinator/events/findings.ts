@@ -109,17 +109,16 @@ function makeEmptyTeller({
   clock,
   tell,
 }: Pick<FindingsDeps, "intents" | "clock" | "tell">): (desired: DesiredLoadBalancer) => void {
-  /** Since when, by UID of the owner. */
-  const since = new Map<string, number>();
+  /** Since when, by load balancer and UID of its owner: who is none any more is forgotten with the pass that says so. */
+  const sinceAt = new Map<string, ReadonlyMap<string, number>>();
   return (desired) => {
+    const before = sinceAt.get(desired.loadBalancerId);
+    const since = new Map<string, number>();
     const listeners = listenersByOwner(desired);
     for (const { ref, state } of desired.owners) {
       const own = (listeners.get(ref.uid) ?? []).flatMap((one): readonly WantedPlace[] => one.rules ?? [one]);
-      if (state !== "served" || own.length === 0 || own.some(({ standings }) => standings.length > 0)) {
-        since.delete(ref.uid);
-        continue;
-      }
-      const sinceMs = since.get(ref.uid) ?? clock.now();
+      if (state !== "served" || own.length === 0 || own.some(({ standings }) => standings.length > 0)) continue;
+      const sinceMs = before?.get(ref.uid) ?? clock.now();
       since.set(ref.uid, sinceMs);
       if (clock.now() - sinceMs < EMPTY_MS) continue;
       const owner = intents.get(ref.uid);
@@ -127,6 +126,8 @@ function makeEmptyTeller({
       const message = `${ref.kind} ${ref.namespace}/${ref.name}: no Pod has matched its selector ${labels.join(",")} for minutes, so nothing is bound: correct spec.selector or the Pods' labels`;
       tell({ object: ref, type: "Warning", reason: "NoBackends", message });
     }
+    if (since.size > 0) sinceAt.set(desired.loadBalancerId, since);
+    else sinceAt.delete(desired.loadBalancerId);
   };
 }
 

@@ -23,19 +23,19 @@ type Seen = { readonly sinceMs: number; readonly told: number };
  * bound and drained like others; only a rollout does not wait for them. Told again when there are more of them.
  */
 export function makeNotInjectedTeller({ clock, tell, lookAgain }: Deps): (desired: DesiredLoadBalancer) => void {
-  const seen = new Map<string, Seen>();
+  /** Of the owners of each load balancer, by UID: who is none any more is forgotten with the pass that says so. */
+  const seenAt = new Map<string, ReadonlyMap<string, Seen>>();
   return (desired) => {
+    const before = seenAt.get(desired.loadBalancerId);
+    const seen = new Map<string, Seen>();
     const listeners = listenersByOwner(desired);
     for (const { ref, state } of desired.owners) {
       const places = (listeners.get(ref.uid) ?? []).flatMap((listener): readonly WantedPlace[] => listener.rules ?? [listener]);
-      if (state !== "served" || !places.some(({ standings }) => standings.some(({ pod }) => isBare(pod)))) {
-        seen.delete(ref.uid);
-        continue;
-      }
+      if (state !== "served" || !places.some(({ standings }) => standings.some(({ pod }) => isBare(pod)))) continue;
       const pods = new Map(places.flatMap(({ standings }) => standings.map(({ pod }) => [pod.uid, pod] as const)));
       const all = [...pods.values()].filter(isLive);
       const bare = all.filter(isBare);
-      const { sinceMs, told } = seen.get(ref.uid) ?? { sinceMs: clock.now(), told: 0 };
+      const { sinceMs, told } = before?.get(ref.uid) ?? { sinceMs: clock.now(), told: 0 };
       const leftMs = sinceMs + SETTLE_MS - clock.now();
       if (leftMs > 0) lookAgain(desired.loadBalancerId, leftMs); // at every pass: what brings one takes the place of what was to come
       const isDue = leftMs <= 0 && bare.length > told;
@@ -52,6 +52,8 @@ export function makeNotInjectedTeller({ clock, tell, lookAgain }: Deps): (desire
           ),
         });
     }
+    if (seen.size > 0) seenAt.set(desired.loadBalancerId, seen);
+    else seenAt.delete(desired.loadBalancerId);
   };
 }
 

@@ -1,3 +1,4 @@
+import type { Clock } from "../../common/clock.ts";
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import { kubePath } from "../../common/kubernetes/path.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
@@ -12,6 +13,7 @@ import {
   RECORD_PREFIX,
   SERVING_SECRET,
   WEBHOOK_CONFIGURATION,
+  WEBHOOK_SERVICE,
 } from "../../common/names.ts";
 
 /** What a Job of the chart found: `ok` is its success, `text` is for the person who installs or removes. */
@@ -49,8 +51,17 @@ export async function mayUninstall(client: KubeClient, namespace: string): Promi
   return { ok: false, text };
 }
 
-/** After an uninstallation: what the processes made themselves goes, so that nothing is left behind. Throws KubeApiError. */
-export async function removeOwnObjects(client: KubeClient, namespace: string): Promise<Verdict> {
+/** A coordinator that is deleted has at most its grace period; somebody who leads on after that is not to be waited for. Milliseconds. */
+const LEADER_ENDS_MS = 40_000;
+const ASK_MS = 500;
+
+/**
+ * After an uninstallation: what the processes made themselves goes, so that nothing is left behind. First the last leader is let end: it would
+ * put back what is deleted. Throws KubeApiError.
+ */
+export async function removeOwnObjects(client: KubeClient, namespace: string, clock: Clock): Promise<Verdict> {
+  const endMs = clock.now() + LEADER_ENDS_MS;
+  while (clock.now() < endMs && (await leaderOf(client, namespace, clock.now())).leads) await clock.sleep(ASK_MS);
   const configMaps = await listAll<Named>(client, kubePath`/api/v1/namespaces/${namespace}/configmaps`);
   const ours = configMaps
     .map(({ metadata }) => metadata.name)
@@ -60,6 +71,7 @@ export async function removeOwnObjects(client: KubeClient, namespace: string): P
     ...[CA_SECRET, SERVING_SECRET].map((name) => kubePath`/api/v1/namespaces/${namespace}/secrets/${name}`),
     kubePath`/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/${LEADER_LEASE}`,
     kubePath`/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/${WEBHOOK_CONFIGURATION}`,
+    kubePath`/api/v1/namespaces/${namespace}/services/${WEBHOOK_SERVICE}`,
   ];
   for (const path of paths) await client.delete(path).catch(unlessGone);
   return { ok: true, text: `removed ${paths.join(", ")}` };
@@ -67,13 +79,11 @@ export async function removeOwnObjects(client: KubeClient, namespace: string): P
 
 /** Whether an installation works: a leader holds the Lease, and every agent has been acknowledged, which is what makes it ready. */
 export async function isWorking(client: KubeClient, namespace: string, nowMs: number): Promise<Verdict> {
-  const [lease, agents] = await Promise.all([
-    client.get<Lease>(kubePath`/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/${LEADER_LEASE}`),
+  const [{ leads, holder, renewTime }, agents] = await Promise.all([
+    leaderOf(client, namespace, nowMs),
     client.get<DaemonSet>(kubePath`/apis/apps/v1/namespaces/${namespace}/daemonsets/${AGENT_SERVICE_ACCOUNT}`),
   ]);
-  const { holderIdentity: holder = "", renewTime = "", leaseDurationSeconds: seconds = 0 } = lease.spec ?? {};
-  const ageSeconds = (nowMs - Date.parse(renewTime)) / 1000;
-  if (holder === "" || !(ageSeconds < seconds))
+  if (!leads)
     return {
       ok: false,
       text: `no coordinator leads: Lease ${LEADER_LEASE} is ${holder === "" ? "nobody's" : `${holder}'s, renewed ${renewTime || "never"}`}`,
@@ -81,6 +91,21 @@ export async function isWorking(client: KubeClient, namespace: string, nowMs: nu
   const { desiredNumberScheduled: wanted = 0, numberReady: ready = 0 } = agents.status ?? {};
   const text = `${holder} leads, and ${ready} of ${wanted} agents are acknowledged`;
   return { ok: wanted > 0 && ready === wanted, text };
+}
+
+async function leaderOf(
+  client: KubeClient,
+  namespace: string,
+  nowMs: number,
+): Promise<{ readonly leads: boolean; readonly holder: string; readonly renewTime: string }> {
+  const path = kubePath`/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/${LEADER_LEASE}`;
+  const lease = await client.get<Lease>(path).catch((error: unknown): Lease => {
+    unlessGone(error);
+    return {};
+  });
+  const { holderIdentity: holder = "", renewTime = "", leaseDurationSeconds: seconds = 0 } = lease.spec ?? {};
+  const ageSeconds = (nowMs - Date.parse(renewTime)) / 1000;
+  return { leads: holder !== "" && ageSeconds < seconds, holder, renewTime };
 }
 
 async function listAll<T>(client: KubeClient, path: string): Promise<readonly T[]> {

@@ -7,7 +7,7 @@ import { isWorking, mayUninstall, removeOwnObjects, type Verdict } from "./jobs.
 const clock = makeClock();
 const JOBS: Readonly<Record<string, (client: KubeClient, namespace: string) => Promise<Verdict>>> = {
   "before-uninstall": mayUninstall,
-  "after-uninstall": removeOwnObjects,
+  "after-uninstall": (client, namespace) => removeOwnObjects(client, namespace, clock),
   test: (client, namespace) => isWorking(client, namespace, clock.now()),
 };
 

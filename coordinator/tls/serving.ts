@@ -28,10 +28,14 @@ export interface ServingSource {
   subscribe(listener: (serving: Serving) => void): () => void;
 }
 
-/** `run` keeps the objects in step until aborted; it never rejects. */
+/** `run` keeps what is served current until aborted; it never rejects. */
 export interface ServingKeeper extends ServingSource {
   run(signal: AbortSignal): Promise<void>;
+  /** Keeps the objects in step as well, with the leader's client, until the signal aborts: the leader alone writes them. */
+  lead(kube: Writing, until: AbortSignal): void;
 }
+
+type Writing = Pick<KubeClient, "get" | "create" | "patch">;
 
 export type ServingDeps = {
   readonly kube: Pick<KubeClient, "get" | "create" | "patch" | "list" | "watch">;
@@ -53,18 +57,21 @@ const CHECK_EVERY_MS = 3_600_000;
  */
 const OVERLAP_MS = 3_600_000;
 const RETRY = { baseMs: 250, maxMs: 30_000 };
+/** Passes of a replica that starts before it writes what it lacks itself: a leader that runs has it back, as it was, well before. */
+const LEFT_TO_LEADER = 4;
 
 type Authority = Material & { readonly previousPem: string };
+type Objects = ReturnType<typeof makeKeptObjects>;
 
 /** What the objects are to hold, and what this process has held until now. */
 class CertificateObjects {
   readonly #deps: ServingDeps;
-  readonly #objects: ReturnType<typeof makeKeptObjects>;
+  readonly #objects: Objects;
   readonly #names: readonly string[];
   #authority: Authority | undefined;
   #serving: Serving | undefined;
 
-  constructor(deps: ServingDeps, objects: ReturnType<typeof makeKeptObjects>) {
+  constructor(deps: ServingDeps, objects: Objects) {
     this.#deps = deps;
     this.#objects = objects;
     this.#names = [...deps.dnsNames, ...deps.ipAddresses];
@@ -74,18 +81,22 @@ class CertificateObjects {
     return this.#serving;
   }
 
-  /** Level-based: looks at what is there, puts right what is wrong; in this order, so that no leaf is served before its issuer is published. */
-  async putRight(signal: AbortSignal): Promise<Serving> {
+  /**
+   * Level-based: looks at what is there, and puts right what is wrong where there is a `writer`; in this order, so that no leaf is served
+   * before its issuer is published. Without one a leaf is issued for this process alone where the Secret's does not do. Throws NoAuthority.
+   */
+  async putRight(signal: AbortSignal, writer: Objects | undefined): Promise<Serving> {
     const objects = this.#objects;
-    const authority = await this.#keepAuthority(await objects.read("secrets", CA_SECRET, signal), signal);
+    const authority = await this.#keepAuthority(await objects.read("secrets", CA_SECRET, signal), signal, writer);
     this.#authority = authority;
-    const caBundlePem = await this.#keepBundle(await objects.read("configmaps", CA_BUNDLE_CONFIG_MAP, signal), authority, signal);
-    const leaf = await this.#keepServing(await objects.read("secrets", SERVING_SECRET, signal), authority, signal);
+    const caBundlePem = authoritiesIn(authority.certPem + authority.previousPem, this.#deps.clock.now()).join("");
+    if (writer !== undefined) await keepBundle(writer, await objects.read("configmaps", CA_BUNDLE_CONFIG_MAP, signal), caBundlePem, signal);
+    const leaf = await this.#keepServing(await objects.read("secrets", SERVING_SECRET, signal), authority, signal, writer);
     this.#serving = { ...leaf, caBundlePem };
     return this.#serving;
   }
 
-  async #keepAuthority(found: Found, signal: AbortSignal): Promise<Authority> {
+  async #keepAuthority(found: Found, signal: AbortSignal, writer: Objects | undefined): Promise<Authority> {
     const { clock, log } = this.#deps;
     const there = {
       certPem: found.data["tls.crt"] ?? "",
@@ -96,74 +107,109 @@ class CertificateObjects {
     if (fault === undefined) return there;
     const held = this.#authority;
     const kept = held !== undefined && authorityFault(held, clock.now()) === undefined ? held : undefined;
+    if (writer === undefined) {
+      const usable = fault === "near-expiry" ? there : (kept ?? held);
+      if (usable !== undefined) return usable;
+      const bundle = await this.#objects.read("configmaps", CA_BUNDLE_CONFIG_MAP, signal);
+      throw new NoAuthority(fault, found.resourceVersion === undefined && bundle.resourceVersion === undefined);
+    }
     const previousPem = fault === "near-expiry" ? there.certPem : (held?.certPem ?? "");
     const wanted = kept ?? { ...(await issueAuthority(clock.now())), previousPem };
     const data = { "tls.crt": wanted.certPem, "tls.key": wanted.keyPem, "previous.crt": wanted.previousPem };
-    await this.#objects.write(found, data, signal);
+    await writer.write(found, data, signal);
     tellWritten(log, found, fault);
     return wanted;
   }
 
-  async #keepServing(found: Found, by: Authority, signal: AbortSignal): Promise<Material> {
+  async #keepServing(found: Found, by: Authority, signal: AbortSignal, writer: Objects | undefined): Promise<Material> {
     const { clock, log, dnsNames, ipAddresses } = this.#deps;
     const names = this.#names;
     const there = { certPem: found.data["tls.crt"] ?? "", keyPem: found.data["tls.key"] ?? "" };
     const fault = servingFault(there, by, names, clock.now());
     if (fault === undefined) return there;
+    // A replica of another configuration keeps the names it needs; else each leader would take the former one's away.
+    const also = fault === "wrong-name" && writer !== undefined ? namesOf(there.certPem) : { dnsNames: [], ipAddresses: [] };
+    const needed = { dnsNames: union(dnsNames, also.dnsNames), ipAddresses: union(ipAddresses, also.ipAddresses) };
     const held = this.#serving;
-    const kept = held !== undefined && servingFault(held, by, names, clock.now()) === undefined ? held : undefined;
-    // A replica of another configuration keeps the names it needs; else both would replace each other's for ever.
-    const also = fault === "wrong-name" ? namesOf(there.certPem) : { dnsNames: [], ipAddresses: [] };
-    const wanted = kept ?? (await issueServing(by, union(dnsNames, also.dnsNames), union(ipAddresses, also.ipAddresses), clock.now()));
-    await this.#objects.write(found, { "tls.crt": wanted.certPem, "tls.key": wanted.keyPem }, signal);
-    tellWritten(log, found, fault);
+    const isKept = held !== undefined && servingFault(held, by, [...needed.dnsNames, ...needed.ipAddresses], clock.now()) === undefined;
+    const kept = isKept ? held : undefined;
+    const wanted = kept ?? (await issueServing(by, needed.dnsNames, needed.ipAddresses, clock.now()));
+    if (writer !== undefined) {
+      await writer.write(found, { "tls.crt": wanted.certPem, "tls.key": wanted.keyPem }, signal);
+      tellWritten(log, found, fault);
+    } else if (kept === undefined) log.info({ secret: found.name, fault }, "certificate issued for this replica until the leader has one");
     return { certPem: wanted.certPem, keyPem: wanted.keyPem };
-  }
-
-  async #keepBundle(found: Found, by: Authority, signal: AbortSignal): Promise<string> {
-    const wanted = authoritiesIn(by.certPem + by.previousPem, this.#deps.clock.now()).join("");
-    if (found.data[CA_BUNDLE_KEY] !== wanted) await this.#objects.write(found, { [CA_BUNDLE_KEY]: wanted }, signal);
-    return wanted;
   }
 }
 
+/** There is no authority to sign with, and only the leader writes one. */
+class NoAuthority extends Error {
+  override readonly name = "NoAuthority";
+  /** True: nobody has ever made one, as far as can be seen. */
+  readonly isFirst: boolean;
+
+  constructor(fault: string, isFirst: boolean) {
+    super(`Secret ${CA_SECRET} has no certificate authority (${fault})`);
+    this.isFirst = isFirst;
+  }
+}
+
+async function keepBundle(writer: Objects, found: Found, wanted: string, signal: AbortSignal): Promise<void> {
+  if (found.data[CA_BUNDLE_KEY] !== wanted) await writer.write(found, { [CA_BUNDLE_KEY]: wanted }, signal);
+}
+
 /**
- * Reads or creates the Secrets and the ConfigMap; retries until they are there or the signal aborts (then rejects with its reason).
- * Two replicas that do so at once end up with the same ones: a write that was not based on what is there is refused, and read again.
+ * Reads the Secrets; retries until there is a certificate to serve with or the signal aborts (then rejects with its reason). A replica that
+ * starts writes them only where nobody else does: at once where there have never been any, else when the leader had time. Two that do so at
+ * once end up with the same ones: a write that was not based on what is there is refused, and read again.
  */
 export async function makeServing(deps: ServingDeps, starting: AbortSignal): Promise<ServingKeeper> {
-  const { clock, log } = deps;
-  const objects = makeKeptObjects(deps.kube, deps.namespace);
+  const { clock, log, namespace } = deps;
+  const objects = makeKeptObjects(deps.kube, namespace);
   const certificates = new CertificateObjects(deps, objects);
   const listeners = new Set<(serving: Serving) => void>();
   const latch = makeLatch(clock);
   let failures = 0;
-  const tryPass = async (signal: AbortSignal): Promise<Serving | undefined> => {
+  /** The leader's, while this process leads. */
+  let writer: Objects | undefined;
+  const tryPass = async (signal: AbortSignal, by: Objects | undefined): Promise<Serving | undefined> => {
     const before = certificates.serving;
     try {
-      const done = await certificates.putRight(signal);
+      const done = await certificates.putRight(signal, by);
       if (before !== undefined && !isSame(before, done)) for (const listener of listeners) listener(done);
       failures = 0;
       return done;
     } catch (err) {
-      if (!signal.aborted) log.warn({ err, failures: ++failures }, "certificate objects not in step, trying again");
+      failures++;
+      lacking = err instanceof NoAuthority ? err : undefined;
+      if (!signal.aborted && lacking?.isFirst !== true) log.warn({ err, failures }, "certificate objects not in step, trying again");
       return undefined;
     }
   };
-  let first = await tryPass(starting);
-  while (first === undefined) {
-    await clock.sleep(backoffMs(failures, RETRY, Math.random), starting);
-    first = await tryPass(starting);
+  let lacking: NoAuthority | undefined;
+  let begun: Serving | undefined;
+  for (let left = LEFT_TO_LEADER; begun === undefined; ) {
+    const isMine = left === 0;
+    begun = await tryPass(starting, isMine ? objects : undefined);
+    if (lacking !== undefined) left = lacking.isFirst ? 0 : Math.max(0, left - 1);
+    if (begun === undefined && (isMine || left > 0)) await clock.sleep(backoffMs(failures, RETRY, Math.random), starting);
   }
-  const begun = first;
+  const first = begun;
 
   return {
     get current() {
-      return certificates.serving ?? begun;
+      return certificates.serving ?? first;
     },
     subscribe(listener) {
       listeners.add(listener);
       return () => void listeners.delete(listener);
+    },
+    lead(kube, until) {
+      if (until.aborted) return;
+      const mine = makeKeptObjects(kube, namespace);
+      writer = mine;
+      until.addEventListener("abort", () => (writer = writer === mine ? undefined : writer), { once: true });
+      latch.set();
     },
     async run(signal) {
       const watches = WATCHED.map(([resource, name]) =>
@@ -179,7 +225,7 @@ export async function makeServing(deps: ServingDeps, starting: AbortSignal): Pro
       );
       while (!signal.aborted) {
         await latch.wait(failures === 0 ? CHECK_EVERY_MS : backoffMs(failures, RETRY, Math.random), signal);
-        if (!signal.aborted) await tryPass(signal);
+        if (!signal.aborted) await tryPass(signal, writer);
       }
       await Promise.all(watches);
     },

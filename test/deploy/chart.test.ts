@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 import { ENVIRONMENT_KEYS as AGENT_KEYS } from "../../agent/config.ts";
 import { VIRTUAL_NODE_LABELS } from "../../common/names.ts";
 import { ENVIRONMENT_KEYS as COORDINATOR_KEYS } from "../../coordinator/config.ts";
@@ -92,6 +93,35 @@ test("in any Namespace: agents ask for the name that the coordinator's certifica
     JSON.stringify(rendered({ namespace: "lb-system" })),
     /clb-direct\.svc|"namespace":"clb-direct"|serviceaccount:clb-direct:/,
   );
+});
+
+test("a port that the settings change reaches the container, the webhook's Service, its fence and the network's policy", needsHelm, () => {
+  const ports = { WEBHOOK_PORT: 18443, EXPLAIN_PORT: 19092 };
+  const set = [...Object.entries(ports).map(([key, port]) => `coordinator.settings.${key}=${port}`), "networkPolicy.enabled=true"];
+  const text = JSON.stringify(rendered({ set }).filter(({ kind }) => kind !== "DaemonSet"));
+  for (const port of Object.values(ports)) assert.match(text, new RegExp(`"(containerPort|port)":${port}\\b`));
+  for (const port of [8443, 9092]) assert.doesNotMatch(text, new RegExp(`[":]${port}\\b`));
+  assert.match(text, /"targetPort":"webhook"/);
+  assert.ok(text.includes(String.raw`[\"webhook\", \"18443\"]`));
+});
+
+type Rule = { readonly resources: readonly string[]; readonly resourceNames?: readonly string[]; readonly verbs: readonly string[] };
+const hasRule = (manifests: readonly Manifest[], rule: Rule): boolean =>
+  manifests
+    .filter(({ kind }) => kind === "ClusterRole")
+    .flatMap((one) => one["rules"] as readonly Rule[])
+    .some((one) => Object.entries(rule).every(([key, value]) => isDeepStrictEqual(one[key as keyof Rule], value)));
+
+test("whatever gives Pods their gate, what the webhook has left can be emptied, and is fenced", needsHelm, () => {
+  for (const admission of ["webhook", "policy", "off"]) {
+    const manifests = rendered({ set: [`admission=${admission}`] });
+    const named = (kind: string, name: string): string =>
+      JSON.stringify(manifests.find((one) => one.kind === kind && one.metadata.name === name) ?? "");
+    const rule = { resources: ["mutatingwebhookconfigurations"], resourceNames: ["clb-direct"], verbs: ["list", "watch", "patch"] };
+    assert.ok(hasRule(manifests, rule), admission);
+    for (const kind of ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"])
+      assert.notEqual(named(kind, "clb-direct-webhook-configuration"), '""', admission);
+  }
 });
 
 test("what would fail later is refused at once, with the fix", needsHelm, () => {

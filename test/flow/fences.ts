@@ -116,7 +116,7 @@ export async function checkServiceFence(clients: Clients, own: string, foreign: 
 }
 
 /** Of our own Namespace: names and types. */
-export async function checkOwnObjects({ ours }: Clients, namespace: string): Promise<void> {
+export async function checkOwnObjects({ admin, ours }: Clients, namespace: string): Promise<void> {
   const path = (resource: string): string => `/api/v1/namespaces/${namespace}/${resource}`;
   const create = (kind: "Secret" | "ConfigMap", name: string, more: object = {}): Promise<number | undefined> =>
     codeOf(
@@ -136,7 +136,24 @@ export async function checkOwnObjects({ ours }: Clients, namespace: string): Pro
   assert.equal(await codeOf(ours.patch(`${path("configmaps")}/kube-root-ca.crt`, { data: { "ca.crt": "stolen" } }, "merge")), 403);
   assert.equal(await codeOf(ours.delete(`${path("configmaps")}/kube-root-ca.crt`)), 403);
   const labels = { metadata: { labels: { mended: "true" } } };
-  assert.equal(await codeOf(ours.patch(`${path("services")}/clb-direct-webhook`, labels, "merge")), 200, "its own Service is mended");
+  const webhook = `${path("services")}/clb-direct-webhook`;
+  assert.equal(await codeOf(ours.patch(webhook, labels, "merge")), 200, "its own Service is mended");
+  const { finalizers, owners } = METADATA;
+  const ports = (port: number, targetPort: unknown): object => ({
+    spec: { ports: [{ name: "webhook", port, targetPort, protocol: "TCP" }] },
+  });
+  assert.equal(await codeOf(ours.patch(webhook, ports(443, 8443), "merge")), 200, "its port by number");
+  for (const [what, body] of Object.entries({
+    finalizers,
+    owners,
+    port: ports(444, 8443),
+    target: ports(443, 9090),
+    name: ports(443, "ops"),
+  }))
+    assert.equal(await codeOf(ours.patch(webhook, body, "merge")), 403, `${what} of the webhook's Service`);
+  const address = { status: { loadBalancer: { ingress: [{ ip: SOMETHING }] } } };
+  const annotation = { metadata: { annotations: { [LOAD_BALANCER_ID]: "lb-test" } } };
+  await changeNothing({ admin, ours }, webhook, { ...METADATA, address, annotation });
   const event = { reason: "Stolen", type: "Normal", message: "x", involvedObject: { kind: "Pod", namespace, name: "x" } };
   const metadata = { name: "stolen", namespace };
   assert.equal(

@@ -21,6 +21,11 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end }}
 {{- end -}}
 
+{{/* A port of the coordinator: as its settings have it, else the default, e.g. (list . "WEBHOOK_PORT" 8443). */}}
+{{- define "clb-direct.port" -}}
+{{ dig (index . 1) (index . 2) (index . 0).Values.coordinator.settings | int }}
+{{- end -}}
+
 {{/* What may not be installed; included once, by the coordinator's template. */}}
 {{- define "clb-direct.preflight" -}}
 {{- if not .Values.region }}{{ fail "region is missing: set the region of your load balancers, e.g. --set region=ap-guangzhou" }}{{ end }}

@@ -1,7 +1,7 @@
 /** What the API server calls the webhook by is kept as it has to be, whoever deletes, edits or corrupts it; and the check tells what stops the gate. */
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import type { KubeClient } from "../../../common/kubernetes/requests.ts";
+import type { KubeClient, ListPage } from "../../../common/kubernetes/requests.ts";
 import { CANARY_NAMESPACE, DEFAULT_GATE_TYPE, WEBHOOK_SERVICE } from "../../../common/names.ts";
 import { makeAdmissionCheck } from "../../../coordinator/admission/check.ts";
 import { makeWebhookKeeper } from "../../../coordinator/admission/keeper.ts";
@@ -52,7 +52,15 @@ function aWorld(retired: boolean) {
     current = { ...current, caBundlePem };
     for (const listener of listeners) listener(current);
   };
-  const shared = { client, serving, namespace: NAMESPACE, clock, log: silentLog, tell: (problem: Problem) => void told.push(problem) };
+  const shared = {
+    client,
+    serving,
+    namespace: NAMESPACE,
+    port: 8443,
+    clock,
+    log: silentLog,
+    tell: (problem: Problem) => void told.push(problem),
+  };
   const keeper = makeWebhookKeeper({ ...shared, retired });
   return { clock, client, told, keeper, renew, shared };
 }
@@ -160,9 +168,76 @@ test("who fights is answered once in 30 s, and told", async (t) => {
   });
 });
 
-test("retired: the configuration stays, without webhooks", async (t) => {
-  await withKeeper(t, async ({ client }) => assert.deepEqual(await webhooksOf(client), []), true);
+test("retired: a configuration stays, without webhooks, and none is made", async (t) => {
+  await withKeeper(
+    t,
+    async ({ clock, client, keeper, told }) => {
+      assert.equal(await client.get(CONFIGURATION).catch(() => "none"), "none");
+      assert.deepEqual(keeper.faults, []);
+      await client.create(CONFIGURATIONS, { metadata: { name: "clb-direct" }, webhooks: [{ name: "gate.clb-direct.io" }] });
+      await clock.sleep(5_000);
+      assert.deepEqual(await webhooksOf(client), []);
+      assert.deepEqual([keeper.faults, told], [[], []]);
+    },
+    true,
+  );
 });
+
+test("what we want otherwise than before is nobody's doing: a new CA; an edit is told", async (t) => {
+  await withKeeper(t, async ({ clock, client, renew, told }) => {
+    for (const bundle of ["bundle two", "bundle three"]) {
+      renew(bundle);
+      await clock.sleep(5_000);
+    }
+    assert.deepEqual(await bundlesOf(client), ["bundle three", "bundle three"]);
+    assert.deepEqual(told, []);
+    await client.patch(CONFIGURATION, { webhooks: [] }, "merge", { query: { fieldManager: "kubectl" } });
+    await clock.sleep(5_000);
+    assert.equal(told.length, 1);
+  });
+});
+
+test("a new leader brings what the former one wrote up to date without a word, and tells of what others wrote meanwhile", async () => {
+  const { clock, client, shared } = aWorld(false);
+  const news: Problem[] = [];
+  await clock.run(
+    (async () => {
+      await client.create("/api/v1/namespaces", { metadata: { name: NAMESPACE } });
+      for (const bundle of ["one", "two"]) await runNext(shared, "clb-direct", bundle, news);
+      assert.deepEqual([await bundlesOf(client), news], [["two", "two"], []]);
+      await runNext(shared, "kubectl", "three", news);
+    })(),
+    60_000,
+  );
+  assert.deepEqual(
+    news.map(({ reason }) => reason),
+    ["AdmissionRepaired"],
+  );
+});
+
+/** A keeper with another bundle, of a new leader; the API server says that `manager` wrote last what it keeps. */
+async function runNext(shared: ReturnType<typeof aWorld>["shared"], manager: string, caBundlePem: string, news: Problem[]): Promise<void> {
+  const { client, clock } = shared;
+  const managedFields = [
+    { manager, time: "2026-01-02T00:00:00Z" },
+    { manager: "helm", time: "2026-01-01T00:00:00Z" },
+  ];
+  const list: KubeClient["list"] = async <T>(...args: Parameters<KubeClient["list"]>): Promise<ListPage<T>> => {
+    const page = await client.list<T>(...args);
+    for (const one of page.items) Object.assign(Object(Reflect.get(Object(one), "metadata")), { managedFields });
+    return page;
+  };
+  const serving = { current: { certPem: "", keyPem: "", caBundlePem }, subscribe: () => () => undefined };
+  const stop = new AbortController();
+  const next = makeWebhookKeeper({
+    ...shared,
+    client: { ...client, list },
+    serving,
+    tell: (problem) => void news.push(problem),
+    retired: false,
+  });
+  await Promise.all([next.run(stop.signal), clock.sleep(300).then(() => stop.abort())]);
+}
 
 const ARRIVES = { spec: { readinessGates: [{ conditionType: DEFAULT_GATE_TYPE }] } };
 for (const { name, client, dial, spoil, cause } of [

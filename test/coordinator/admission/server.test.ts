@@ -5,7 +5,7 @@ import { Agent, request } from "node:https";
 import { type TestContext, test } from "node:test";
 import { makeClock } from "../../../common/clock.ts";
 import { DEFAULT_GATE_TYPE } from "../../../common/names.ts";
-import { makeReview } from "../../../coordinator/admission/review.ts";
+import { makeReview, type SelectsPods } from "../../../coordinator/admission/review.ts";
 import { makeAdmissionServer } from "../../../coordinator/admission/server.ts";
 import { issueAuthority, issueServing } from "../../../coordinator/tls/certificate.ts";
 import type { Serving } from "../../../coordinator/tls/serving.ts";
@@ -22,16 +22,20 @@ async function certificates(): Promise<{ caPem: string; issue: () => Promise<Ser
   return { caPem: authority.certPem, issue };
 }
 
-async function aWebhook(t: TestContext, leaveMs = 50) {
+type Options = { readonly leaveMs?: number; readonly selects?: SelectsPods; readonly bytesAtOnce?: number };
+
+async function aWebhook(t: TestContext, { leaveMs = 50, selects, ...options }: Options = {}) {
   const { caPem, issue } = await certificates();
   let current = await issue();
   const listeners = new Set<(serving: Serving) => void>();
   const results: string[] = [];
+  const warnings: unknown[] = [];
   const server = makeAdmissionServer({
     host: HOST,
     port: 0,
     shared: false,
-    review: makeReview((namespace, labels) => namespace === "shop" && labels["app"] === "web", DEFAULT_GATE_TYPE),
+    review: makeReview(selects ?? ((namespace, labels) => namespace === "shop" && labels["app"] === "web"), DEFAULT_GATE_TYPE),
+    ...options,
     serving: {
       get current() {
         return current;
@@ -42,7 +46,7 @@ async function aWebhook(t: TestContext, leaveMs = 50) {
       },
     },
     clock: makeClock(),
-    log: silentLog,
+    log: { ...silentLog, debug: () => undefined, warn: (...args: unknown[]) => void warnings.push(args) },
     onReview: (result) => void results.push(result),
     leaveMs,
   });
@@ -55,7 +59,7 @@ async function aWebhook(t: TestContext, leaveMs = 50) {
     for (const listener of listeners) listener(current);
   };
   const ask = (path: string, body: string) => post(agent, `https://${HOST}:${port}${path}`, body);
-  return { server, ask, rotate, results, listeners, agent, url: `https://${HOST}:${port}` };
+  return { server, ask, rotate, results, warnings, caPem, listeners, agent, url: `https://${HOST}:${port}` };
 }
 
 type Answer = { readonly status: number; readonly connection: string; readonly body: Record<string, unknown> };
@@ -108,6 +112,41 @@ test("what is no review is refused with the reason, so that the API server goes 
   assert.deepEqual(new Set(results), new Set(["invalid"]));
 });
 
+test("before all Services are listed nobody is told that a Pod needs no gate; who wants it anyway gets it", async (t) => {
+  let isListed = false;
+  const { ask, results, warnings } = await aWebhook(t, { selects: () => (isListed ? false : undefined) });
+  const enabled = { ...WEB, metadata: { labels: { "clb-direct.io/inject": "enabled" } } };
+  assert.equal((await ask("/mutate", review(WEB))).status, 503);
+  assert.equal((await ask("/mutate", review(enabled))).status, 200);
+  assert.equal((await ask("/mutate", review({ ...WEB, spec: { hostNetwork: true } }))).status, 200);
+  isListed = true;
+  assert.equal((await ask("/mutate", review(WEB))).status, 200);
+  assert.deepEqual([results, warnings], [["injected", "unchanged", "unchanged"], []]);
+});
+
+test("who sends nonsense again and again is logged once in a while", async (t) => {
+  const { ask, warnings } = await aWebhook(t);
+  for (let i = 0; i < 20; i++) assert.equal((await ask("/mutate", "nonsense")).status, 400);
+  assert.equal(warnings.length, 1);
+});
+
+test("all reviews together hold so much memory at most: who has sent longest without an end makes way", async (t) => {
+  const { ask, caPem, url } = await aWebhook(t, { bytesAtOnce: 100_000 });
+  const cut: string[] = [];
+  for (const name of ["first", "second"]) {
+    const agent = new Agent({ ca: caPem });
+    t.after(() => agent.destroy());
+    const slow = request(`${url}/mutate`, { agent, method: "POST", headers: { "content-length": 1_000_000 } });
+    slow.on("error", () => void cut.push(name));
+    await new Promise<void>((resolve) => slow.write(Buffer.alloc(49_000), () => resolve()));
+    await new Promise((resolve) => setTimeout(resolve, 100)); // until it is read
+  }
+  const great = { ...WEB, metadata: { ...WEB.metadata, annotations: { a: "x".repeat(30_000) } } };
+  assert.equal((await ask("/mutate", review(great))).status, 200);
+  assert.deepEqual(cut, ["first"]);
+  assert.equal((await ask("/mutate", "x".repeat(200_000))).status, 503);
+});
+
 test("after a change of the certificate answers over older connections ask for a new one; none is cut, and none is lost", async (t) => {
   const { ask, rotate } = await aWebhook(t);
   const connection = async (): Promise<string> => (await ask("/mutate", review(WEB))).connection;
@@ -125,7 +164,7 @@ test("after a change of the certificate answers over older connections ask for a
 });
 
 test("one that stops goes on answering until the API servers have heard of it", async (t) => {
-  const { server, ask, listeners } = await aWebhook(t, 300);
+  const { server, ask, listeners } = await aWebhook(t, { leaveMs: 300 });
   assert.equal((await ask("/mutate", review(WEB))).status, 200);
   const stopped = server.stop();
   const late = await ask("/mutate", review(WEB));

@@ -13,13 +13,13 @@ const owner = anOwner();
 function aTeller(): {
   readonly told: Problem[];
   readonly clock: ReturnType<typeof aFakeClock>;
-  readonly look: (pods: readonly PodFact[]) => void;
+  readonly look: (pods: readonly PodFact[], owners?: readonly (typeof owner)[]) => void;
 } {
   const told: Problem[] = [];
   const clock = aFakeClock();
   const tell = makeNotInjectedTeller({ clock, tell: (problem) => void told.push(problem), lookAgain: () => undefined });
-  const look = (pods: readonly PodFact[]): void => {
-    const owners = [{ owner, wishes: new Map() }];
+  const look = (pods: readonly PodFact[], all: readonly (typeof owner)[] = [owner]): void => {
+    const owners = all.map((one) => ({ owner: one, wishes: new Map() }));
     tell(desiredLoadBalancer({ loadBalancerId: "lb-1", clusterId: CLUSTER, owners, podsOf: () => pods }));
   };
   return { told, clock, look };
@@ -48,6 +48,20 @@ test("Pods without the gate are told when they have been there for a while, and 
   look([aPod(), bare(1), bare(2)]);
   assert.equal(told.length, 2, "two are more than one");
   look([aPod()]);
+  assert.equal(told.length, 2);
+});
+
+test("an owner that is none any more is forgotten: whoever comes back with the same Pods has its time to settle", async () => {
+  const { told, clock, look } = aTeller();
+  look([bare(1)]);
+  await clock.advance(11_000);
+  look([bare(1)]);
+  assert.equal(told.length, 1);
+  look([bare(1)], []);
+  look([bare(1)]);
+  assert.equal(told.length, 1);
+  await clock.advance(11_000);
+  look([bare(1)]);
   assert.equal(told.length, 2);
 });
 

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import type { KubeClient } from "../../../common/kubernetes/requests.ts";
 import { isWorking, mayUninstall, removeOwnObjects } from "../../../coordinator/installation/jobs.ts";
+import { makeVirtualClock } from "../../virtual-clock.ts";
 
 /** Answers lists and reads by path; what is missing is 404. `deleted` keeps what was deleted. */
 function aClient(objects: Readonly<Record<string, unknown>>) {
@@ -53,15 +54,40 @@ test("what the processes made goes at the end, other objects stay, what is gone 
     [`${at}/configmaps`]: names.map((name) => ({ metadata: { name } })),
     ...Object.fromEntries(names.map((name) => [`${at}/configmaps/${name}`, {}])),
     [`${at}/secrets/clb-direct-ca`]: {},
+    [`${at}/services/clb-direct-webhook`]: {},
     "/apis/coordination.k8s.io/v1/namespaces/lb-system/leases/clb-direct-leader": {},
   });
-  assert.equal((await removeOwnObjects(client, "lb-system")).ok, true);
+  assert.equal((await removeOwnObjects(client, "lb-system", makeVirtualClock(0))).ok, true);
   assert.deepEqual(deleted, [
     `${at}/configmaps/clb-direct-ca-bundle`,
     `${at}/configmaps/clb-direct-journal-lb-1`,
     `${at}/secrets/clb-direct-ca`,
     "/apis/coordination.k8s.io/v1/namespaces/lb-system/leases/clb-direct-leader",
+    `${at}/services/clb-direct-webhook`,
   ]);
+});
+
+test("what a leader would put back is deleted when it has ended; one that does not end is not waited for", async () => {
+  const lease = "/apis/coordination.k8s.io/v1/namespaces/x/leases/clb-direct-leader";
+  const webhook = "/api/v1/namespaces/x/services/clb-direct-webhook";
+  for (const [endsMs, goneMs] of [
+    [7_200, 7_500],
+    [Number.POSITIVE_INFINITY, 40_000],
+  ] as const) {
+    const clock = makeVirtualClock(Date.parse("2026-01-01T00:00:00Z"));
+    const startedMs = clock.now();
+    const { client, deleted } = aClient({ "/api/v1/namespaces/x/configmaps": [], [webhook]: {}, [lease]: {} });
+    const held = () => ({
+      spec: {
+        holderIdentity: clock.now() - startedMs < endsMs ? "a" : "",
+        renewTime: new Date(clock.now()).toISOString(),
+        leaseDurationSeconds: 4,
+      },
+    });
+    const reading = { ...client, get: async () => held() } as unknown as KubeClient;
+    await clock.run(removeOwnObjects(reading, "x", clock), 60_000);
+    assert.deepEqual([clock.now() - startedMs, deleted], [goneMs, [lease, webhook]]);
+  }
 });
 
 test("an installation works when somebody leads and every agent is acknowledged", async () => {

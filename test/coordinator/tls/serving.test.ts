@@ -17,7 +17,7 @@ type Stored = { metadata: { name: string; uid: string; resourceVersion: string }
 /** Secrets and ConfigMaps of one Namespace, with optimistic locking and watches; `away` makes every call fail. */
 function anApiServer() {
   const objects = new Map<string, Stored>();
-  const watchers = new Map<string, (type: WatchEventType, object: unknown) => void>();
+  const watchers = new Map<string, Set<(type: WatchEventType, object: unknown) => void>>();
   const state = { away: false, writes: 0, version: 100 };
   const keyOf = (path: string): string => path.replace("/api/v1/namespaces/clb-direct/", "");
   const check = (path: string): void => {
@@ -27,7 +27,7 @@ function anApiServer() {
     const stored = { ...object, metadata: { ...object.metadata, resourceVersion: String(++state.version) } };
     if (type === "DELETED") objects.delete(key);
     else objects.set(key, stored);
-    watchers.get(key)?.(type, structuredClone(stored));
+    for (const tell of watchers.get(key) ?? []) tell(type, structuredClone(stored));
     return structuredClone(stored);
   };
   const kube: Pick<KubeClient, "get" | "create" | "patch" | "list" | "watch"> = {
@@ -65,7 +65,8 @@ function anApiServer() {
       } as unknown as ListPage<T>;
     },
     watch(path, query, onEvent, signal) {
-      watchers.set(`${keyOf(path)}/${String(query["fieldSelector"]).replace("metadata.name=", "")}`, onEvent);
+      const key = `${keyOf(path)}/${String(query["fieldSelector"]).replace("metadata.name=", "")}`;
+      watchers.set(key, (watchers.get(key) ?? new Set()).add(onEvent));
       return new Promise((resolve) => signal.addEventListener("abort", () => resolve({ kind: "aborted" }), { once: true }));
     },
   };
@@ -87,8 +88,12 @@ function anApiServer() {
   return { kube, state, objects, watchers, read, edit, remove };
 }
 
-/** A keeper that runs until the test ends. `atMs` is what its clock shows. */
-async function aKeeper(t: TestContext, api: ReturnType<typeof anApiServer>, options: { dnsNames?: string[]; nowMs?: () => number } = {}) {
+/** A keeper that runs until the test ends, of a leader unless it stands by. `nowMs` is what its clock shows. */
+async function aKeeper(
+  t: TestContext,
+  api: ReturnType<typeof anApiServer>,
+  options: { dnsNames?: string[]; nowMs?: () => number; standsBy?: boolean } = {},
+) {
   const stopped = new AbortController();
   const real = makeClock();
   const clock = { now: options.nowMs ?? (() => real.now()), sleep: (ms: number, signal?: AbortSignal) => real.sleep(ms, signal) };
@@ -97,6 +102,7 @@ async function aKeeper(t: TestContext, api: ReturnType<typeof anApiServer>, opti
   const changes: Serving[] = [];
   keeper.subscribe((serving) => void changes.push(serving));
   const run = keeper.run(stopped.signal);
+  if (options.standsBy !== true) keeper.lead(api.kube, stopped.signal);
   t.after(async () => {
     stopped.abort();
     await run;
@@ -238,4 +244,60 @@ test("while the API server is away the certificate stays, and start waits for it
   assert.deepEqual(changes, []);
   api.state.away = false;
   await until(() => isInStep(api, before), "repaired once the API server is back");
+});
+
+test("a replica that stands by writes nothing and serves on; as soon as it leads it puts right what is wrong", async (t) => {
+  const api = anApiServer();
+  const { keeper, changes } = await aKeeper(t, api, { standsBy: true });
+  const before = keeper.current;
+  assert.equal(api.state.writes, 3, "there was nothing at all");
+  await until(() => api.watchers.size === 3, "all watches run");
+  api.edit(LEAF, { "tls.crt": "garbage" });
+  api.edit(BUNDLE, { "ca.crt": "garbage" });
+  api.remove(CA);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.equal(api.state.writes, 3);
+  assert.deepEqual([keeper.current, changes], [before, []]);
+  const reign = new AbortController();
+  t.after(() => reign.abort());
+  keeper.lead(api.kube, reign.signal);
+  await until(() => isInStep(api, before), "repaired by the leader");
+  reign.abort();
+  const { writes } = api.state;
+  api.edit(BUNDLE, { "ca.crt": "garbage" });
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.equal(api.state.writes, writes, "its reign is over");
+});
+
+test("a replica that stands by has a certificate of its own where the leader's is missing or old, until there is a better one", async (t) => {
+  const api = anApiServer();
+  const authority = await issueAuthority(Date.now());
+  api.edit(CA, { "tls.crt": authority.certPem, "tls.key": authority.keyPem });
+  let nowMs = Date.now();
+  const { keeper, changes } = await aKeeper(t, api, { standsBy: true, nowMs: () => nowMs });
+  assert.ok(isGood(keeper.current));
+  await until(() => api.watchers.size === 3, "all watches run");
+  const first = keeper.current;
+  nowMs += 89 * DAY_MS;
+  api.edit(CA, { note: "any event" });
+  await until(() => changes.length === 1, "renewed");
+  assert.notEqual(keeper.current.certPem, first.certPem);
+  assert.equal(api.state.writes, 0);
+  const leaders = await issueServing(authority, ["coordinator.svc"], ["127.0.0.1"], nowMs);
+  api.edit(LEAF, { "tls.crt": leaders.certPem, "tls.key": leaders.keyPem });
+  await until(() => keeper.current.certPem === leaders.certPem, "the leader's is taken");
+});
+
+test("a replica that starts while the authority is away leaves it to the leader, and makes one only where nobody does", async (t) => {
+  const api = anApiServer();
+  const { keeper } = await aKeeper(t, api);
+  const before = keeper.current;
+  await until(() => api.watchers.size === 3, "all watches run");
+  api.remove(CA);
+  const second = await aKeeper(t, api, { standsBy: true });
+  assert.deepEqual(second.keeper.current, before);
+  const alone = anApiServer();
+  alone.edit(BUNDLE, { "ca.crt": "of former times" });
+  const { keeper: last } = await aKeeper(t, alone, { standsBy: true });
+  assert.ok(isInStep(alone, last.current));
 });
