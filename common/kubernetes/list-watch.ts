@@ -1,6 +1,7 @@
 import { backoffMs } from "../backoff.ts";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../log.ts";
+import { OVER } from "../signals.ts";
 import { KubeApiError, type KubeFailure } from "./api-error.ts";
 import { member } from "./json-member.ts";
 import type { KubeClient, Query, WatchEventType } from "./requests.ts";
@@ -92,6 +93,10 @@ class ListWatch<R extends Watched> implements WatchedSet<R> {
   #position: string | undefined;
   /** How far we ever were; a list below it was answered by a server that is behind, or restored. */
   #furthest = "0";
+  /** Where the watch that runs began: the server tells only what is newer. */
+  #begunAt = "0";
+  /** The server may be another one now, with older data: it is asked how far it is before a watch goes on from `#position`. */
+  #isDoubted = false;
 
   constructor(deps: ListWatchDeps, options: ListWatchOptions<R>) {
     this.#deps = deps;
@@ -121,6 +126,7 @@ class ListWatch<R extends Watched> implements WatchedSet<R> {
       failures = worked ? 0 : failures + 1;
       last = { cause: end.cause, inRow: end.cause === last.cause && !worked ? last.inRow + 1 : 1 };
       if (needsList(end.cause, worked ? 0 : last.inRow)) this.#position = undefined;
+      this.#isDoubted = isSuspicious(end.cause);
       this.#report(end, last.inRow);
       try {
         await this.#deps.clock.sleep(delayMs(end, failures, this.#random), signal);
@@ -180,12 +186,42 @@ class ListWatch<R extends Watched> implements WatchedSet<R> {
     guard(this.#log, () => this.#options.onSynced?.());
   }
 
-  #receive(type: WatchEventType, object: unknown): void {
+  /** False: the server is behind where this watch began, so it has other data than before. */
+  #receive(type: WatchEventType, object: unknown): boolean {
     this.#lastByteAtMs = this.#deps.clock.now();
     const told = member(member(object, "metadata"), "resourceVersion");
+    if (typeof told === "string" && isOlder(told, this.#begunAt)) return false;
     const isWanted = type !== "BOOKMARK" && (this.#options.wanted?.(object) ?? true);
     if (isWanted) this.#tell(this.#store.fold(type, object));
     if (typeof told === "string" && !(this.#position !== undefined && isOlder(told, this.#position))) this.#move(told);
+    return true;
+  }
+
+  /**
+   * Where the watch goes on; undefined: with a list. A server that was restored from a backup answers a position that it has not reached with
+   * silence for as long as it takes to get there, and by then it has told nothing of what is different: so it is asked how far it is, by a
+   * list of one.
+   */
+  async #checkedPosition(signal: AbortSignal): Promise<string | undefined> {
+    const position = this.#position;
+    if (position === undefined || !this.#isDoubted) return position;
+    const resourceVersion = await this.#newest(signal);
+    if (resourceVersion === undefined || !isOlder(resourceVersion, position)) return position;
+    this.#log.warn({ position, resourceVersion }, "the server is behind where it was: its data was restored from a backup; listing anew");
+    this.#position = undefined;
+    return undefined;
+  }
+
+  /** How far the server is; undefined: it does not say, which keeps nobody from watching. Rejects where it is away. */
+  async #newest(signal: AbortSignal): Promise<string | undefined> {
+    const { path, query } = this.#options;
+    try {
+      return (await this.#deps.client.list(path, { ...query, limit: 1 }, { signal })).resourceVersion;
+    } catch (error) {
+      if (signal.aborted || !(error instanceof KubeApiError) || error.failure === "transport") throw error;
+      this.#log.debug({ err: error }, "the server does not say how far it is");
+      return undefined;
+    }
   }
 
   async #listAndWatch(signal: AbortSignal): Promise<End> {
@@ -194,15 +230,20 @@ class ListWatch<R extends Watched> implements WatchedSet<R> {
     let heard = false;
     const watchedMs = (): number => (sinceMs === undefined ? 0 : clock.now() - sinceMs);
     try {
-      const from = this.#position ?? (await this.#list(signal));
+      const from = (await this.#checkedPosition(signal)) ?? (await this.#list(signal));
+      this.#begunAt = from;
       sinceMs = clock.now();
       const timeoutSeconds = Math.round(WATCH_SECONDS.least + this.#random() * (WATCH_SECONDS.most - WATCH_SECONDS.least));
+      const behind = new AbortController();
       const hear = (type: WatchEventType, object: unknown): void => {
+        if (behind.signal.aborted) return;
         heard = true;
-        this.#receive(type, object);
+        if (!this.#receive(type, object)) behind.abort(OVER);
       };
       const { path, query } = this.#options;
-      const end = await client.watch(path, { ...query, resourceVersion: from, timeoutSeconds }, hear, signal);
+      const until = AbortSignal.any([signal, behind.signal]);
+      const end = await client.watch(path, { ...query, resourceVersion: from, timeoutSeconds }, hear, until);
+      if (behind.signal.aborted) return { cause: "gone", heard, watchedMs: watchedMs() };
       if (end.kind === "failed") throw end.error;
       return { cause: end.kind === "silent" ? "silent" : "closed", heard, watchedMs: watchedMs() };
     } catch (error) {
@@ -221,9 +262,14 @@ class ListWatch<R extends Watched> implements WatchedSet<R> {
   }
 }
 
+/** After these ends another server may answer, or the same one with other data. */
+function isSuspicious(cause: RestartCause): boolean {
+  return cause === "transport" || cause === "server" || cause === "silent" || cause === "timeout";
+}
+
 /**
- * Whether going on from the last position makes sense. A position that the server does not know (restored from a backup) shows as silence, one that was compacted
- * sometimes as 5xx; a server that is merely away must not cause lists by everybody.
+ * Whether going on from the last position makes sense. A position that was compacted shows sometimes as 5xx; a server that is merely away
+ * must not cause lists by everybody.
  */
 function needsList(cause: RestartCause, inRow: number): boolean {
   switch (cause) {

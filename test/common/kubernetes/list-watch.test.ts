@@ -35,6 +35,8 @@ type Watching = {
   /** resourceVersions that the watches so far began at. */
   readonly positions: () => (string | null)[];
   readonly lists: () => number;
+  /** How often the server was asked how far it is. */
+  readonly questions: () => number;
 };
 
 /** Time runs 20 times as fast: 20 s of silence are 1 s, a back-off of 250 ms is 13 ms; a list still has 1.5 s on a busy machine. */
@@ -84,10 +86,12 @@ async function watching(
     logged,
     relists: () => relists,
     positions: () => watches().map(({ url }) => url.searchParams.get("resourceVersion")),
-    lists: () => server.seen.filter(({ watch }) => !watch).length,
+    lists: () => server.seen.filter((one) => !one.watch && !isQuestion(one)).length,
+    questions: () => server.seen.filter(isQuestion).length,
   };
 }
 
+const isQuestion = ({ watch, url }: ScriptedServer["seen"][number]): boolean => !watch && url.searchParams.get("limit") === "1";
 const uids = (set: WatchedSet<Slim>): string[] => [...set.records.keys()].sort();
 const added = (name: string, resourceVersion: number, uid?: string): ReturnType<typeof event> =>
   event("ADDED", aPod(name, resourceVersion, uid));
@@ -100,7 +104,7 @@ test("lists page by page, tells all, is synced, and watches from the list's reso
       requests.push(list(10, [aPod("a", 5)], "next"), list(10, [aPod("b", 6)]));
       watches.push(stream([added("c", 11), event("MODIFIED", aPod("a", 12)), event("DELETED", aPod("b", 13))]));
     },
-    { pageSize: 1 },
+    { pageSize: 2 },
   );
   assert.equal(set.synced, false);
   await until("three events", () => told.length === 6);
@@ -111,8 +115,8 @@ test("lists page by page, tells all, is synced, and watches from the list's reso
   assert.deepEqual(
     server.seen.map(({ url }) => [url.searchParams.get("fieldSelector"), url.searchParams.get("limit"), url.searchParams.get("continue")]),
     [
-      ["spec.nodeName=node-a", "1", null],
-      ["spec.nodeName=node-a", "1", "next"],
+      ["spec.nodeName=node-a", "2", null],
+      ["spec.nodeName=node-a", "2", "next"],
       ["spec.nodeName=node-a", null, null],
     ],
   );
@@ -131,7 +135,7 @@ const ONCE_BROKEN = [
 
 for (const { name, step, cause, from } of ONCE_BROKEN)
   test(`goes on from the last resourceVersion, without a list and with all records, when a watch ${name}`, limits, async (t) => {
-    const { set, causes, positions, lists, told } = await watching(t, ({ requests, watches }) => {
+    const { set, causes, positions, lists, questions, told } = await watching(t, ({ requests, watches }) => {
       requests.push(list(10, [aPod("a", 5)]));
       watches.push(step, stream([added("c", 30)]));
     });
@@ -139,8 +143,56 @@ for (const { name, step, cause, from } of ONCE_BROKEN)
     assert.deepEqual(causes, [cause]);
     assert.deepEqual(positions(), ["10", from]);
     assert.equal(lists(), 1);
+    assert.equal(questions(), ["transport", "server", "silent"].includes(cause) ? 1 : 0);
     assert.ok(set.records.has("uid-a"));
     assert.ok(!told.some((line) => line.startsWith("removed")));
+  });
+
+for (const [what, step] of [
+  ["is reset", reset],
+  ["is refused with 500", status(500, "")],
+  ["falls silent", stream([])],
+] as const)
+  test(`a watch that ${what} is followed by a list where the server was restored from a backup meanwhile`, limits, async (t) => {
+    const { positions, told, lists, causes } = await watching(t, ({ requests, watches, questions }) => {
+      requests.push(
+        list(1_000, [aPod("a", 950), aPod("b", 960)]),
+        list(700, [aPod("a", 600), aPod("b", 960)]),
+        list(701, [aPod("a", 600), aPod("b", 960)]),
+      );
+      watches.push(step);
+      questions.push(list(700, [aPod("a", 600)], "more"));
+    });
+    await until("the second watch", () => positions().length === 2);
+    assert.deepEqual(positions(), ["1000", "701"]);
+    assert.deepEqual(told.slice(3), ["changed uid-a 600"]);
+    assert.equal(lists(), 3);
+    assert.equal(causes.length, 1);
+  });
+
+test("a server that does not say how far it is keeps nobody from watching", limits, async (t) => {
+  const { positions, lists } = await watching(t, ({ requests, watches, questions }) => {
+    requests.push(list(10, [aPod("a", 5)]));
+    watches.push(reset);
+    questions.push(status(429, "slow"));
+  });
+  await until("the second watch", () => positions().length === 2);
+  assert.deepEqual([positions(), lists()], [["10", "10"], 1]);
+});
+
+for (const [what, behind] of [
+  ["event", event("MODIFIED", aPod("b", 700))],
+  ["bookmark", bookmark(700)],
+] as const)
+  test(`a watch that is answered by an older ${what} than it began at is followed by a list`, limits, async (t) => {
+    const { positions, told, causes } = await watching(t, ({ requests, watches }) => {
+      requests.push(list(1_000, [aPod("a", 950)]), list(701, [aPod("a", 600)]), list(702, [aPod("a", 600)]));
+      watches.push(stream([added("c", 1_001), behind, added("d", 1_002)]), stream([added("e", 703)]));
+    });
+    await until("the second watch", () => told.includes("added uid-e 703"));
+    assert.deepEqual(positions(), ["1000", "702"]);
+    assert.deepEqual(causes, ["gone"]);
+    assert.deepEqual(told.slice(2), ["added uid-c 1001", "removed uid-c 1001 absent", "changed uid-a 600", "added uid-e 703"]);
   });
 
 for (const [where, step] of [

@@ -23,6 +23,8 @@ export interface ScriptedServer {
   /** Taken one by one; when used up, requests get 500 and watches stay open in silence. */
   readonly requests: Step[];
   readonly watches: Step[];
+  /** Answers to lists of one object, which ask how far the server is; when used up, it is further than anybody was. */
+  readonly questions: Step[];
   /** Connections ever opened, and those open now. */
   readonly connections: { readonly total: number; readonly open: number };
   /** Path of a kubeconfig that leads here. */
@@ -32,21 +34,24 @@ export interface ScriptedServer {
   close(): Promise<void>;
 }
 
+const FAR = 1_000_000;
+
 /** An HTTP server on 127.0.0.1 that answers by script, for failures that no real API server shows on demand. */
 export async function startScriptedServer(tls?: { readonly cert: string; readonly key: string }): Promise<ScriptedServer> {
   const directory = mkdtempSync(join(tmpdir(), "scripted-server-"));
-  const [seen, requests, watches]: [Seen[], Step[], Step[]] = [[], [], []];
+  const [seen, requests, watches, questions]: [Seen[], Step[], Step[], Step[]] = [[], [], [], []];
   let total = 0;
   const open = new Set<Socket>();
   const serve: RequestListener = (request, answer) => {
     const url = new URL(request.url ?? "/", "http://server");
     const watch = url.searchParams.get("watch") === "true";
+    const isQuestion = !watch && url.searchParams.get("limit") === "1";
     const entry: Seen = { method: request.method ?? "", url, watch, headers: request.headers, body: "" };
     seen.push(entry);
     request.setEncoding("utf8").on("data", (text: string) => (entry.body += text));
-    request.on("end", () =>
-      ((watch ? watches : requests).shift() ?? (watch ? stream([]) : status(500, "script is over")))(answer, request),
-    );
+    const script = watch ? watches : isQuestion ? questions : requests;
+    const usual = watch ? stream([]) : isQuestion ? list(FAR, []) : status(500, "script is over");
+    request.on("end", () => (script.shift() ?? usual)(answer, request));
   };
   const server = tls === undefined ? createPlain(serve) : createTls(tls, serve);
   server.on("connection", (socket: Socket) => {
@@ -64,6 +69,7 @@ export async function startScriptedServer(tls?: { readonly cert: string; readonl
     seen,
     requests,
     watches,
+    questions,
     connections: {
       get total() {
         return total;
