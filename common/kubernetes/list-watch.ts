@@ -1,7 +1,7 @@
 import { backoffMs } from "../backoff.ts";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../log.ts";
-import { OVER } from "../signals.ts";
+import { OVER, withEither } from "../signals.ts";
 import { KubeApiError, type KubeFailure } from "./api-error.ts";
 import { member } from "./json-member.ts";
 import type { KubeClient, Query, WatchEventType } from "./requests.ts";
@@ -198,18 +198,14 @@ class ListWatch<R extends Watched> implements WatchedSet<R> {
   }
 
   /**
-   * Where the watch goes on; undefined: with a list. A server that was restored from a backup answers a position that it has not reached with
-   * silence for as long as it takes to get there, and by then it has told nothing of what is different: so it is asked how far it is, by a
-   * list of one.
+   * A server that was restored from a backup answers a position that it has not reached with silence for as long as it takes to get there, and by
+   * then it has told nothing of what is different: so it is asked how far it is, by a list of one, and a position beyond that is given up.
    */
-  async #checkedPosition(signal: AbortSignal): Promise<string | undefined> {
-    const position = this.#position;
-    if (position === undefined || !this.#isDoubted) return position;
+  async #checkPosition(position: string, signal: AbortSignal): Promise<void> {
     const resourceVersion = await this.#newest(signal);
-    if (resourceVersion === undefined || !isOlder(resourceVersion, position)) return position;
+    if (resourceVersion === undefined || !isOlder(resourceVersion, position)) return;
     this.#log.warn({ position, resourceVersion }, "the server is behind where it was: its data was restored from a backup; listing anew");
     this.#position = undefined;
-    return undefined;
   }
 
   /** How far the server is; undefined: it does not say, which keeps nobody from watching. Rejects where it is away. */
@@ -230,7 +226,8 @@ class ListWatch<R extends Watched> implements WatchedSet<R> {
     let heard = false;
     const watchedMs = (): number => (sinceMs === undefined ? 0 : clock.now() - sinceMs);
     try {
-      const from = (await this.#checkedPosition(signal)) ?? (await this.#list(signal));
+      if (this.#isDoubted && this.#position !== undefined) await this.#checkPosition(this.#position, signal);
+      const from = this.#position ?? (await this.#list(signal));
       this.#begunAt = from;
       sinceMs = clock.now();
       const timeoutSeconds = Math.round(WATCH_SECONDS.least + this.#random() * (WATCH_SECONDS.most - WATCH_SECONDS.least));
@@ -241,8 +238,9 @@ class ListWatch<R extends Watched> implements WatchedSet<R> {
         if (!this.#receive(type, object)) behind.abort(OVER);
       };
       const { path, query } = this.#options;
-      const until = AbortSignal.any([signal, behind.signal]);
-      const end = await client.watch(path, { ...query, resourceVersion: from, timeoutSeconds }, hear, until);
+      const end = await withEither([signal, behind.signal], (either) =>
+        client.watch(path, { ...query, resourceVersion: from, timeoutSeconds }, hear, either),
+      );
       if (behind.signal.aborted) return { cause: "gone", heard, watchedMs: watchedMs() };
       if (end.kind === "failed") throw end.error;
       return { cause: end.kind === "silent" ? "silent" : "closed", heard, watchedMs: watchedMs() };

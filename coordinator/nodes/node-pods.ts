@@ -15,7 +15,7 @@ export type NodePodsDeps = {
   /** How long a node may be without an agent before we watch its Pods ourselves, e.g. 10_000 (AGENT_GRACE_MS). */
   readonly agentGraceMs: number;
   /** What agents say goes through it: nothing of a Pod counts before it was read. */
-  readonly reports: Pick<ReportedPods, "offer" | "end" | "watched" | "isReading">;
+  readonly reports: Pick<ReportedPods, "offer" | "end" | "watched" | "contradicted" | "isReading">;
 };
 
 /**
@@ -271,10 +271,16 @@ export class NodePods {
 
   #take(by: Teller, pods: readonly PodFact[], has: Set<string>): void {
     for (const pod of pods) {
-      const outcome = by === "agent" ? this.#deps.reports.offer(pod) : this.#store.tell(pod, by);
-      if (by === "watch") this.#deps.reports.watched(pod.uid);
-      if (outcome !== "over" && outcome !== "foreign" && outcome !== "refused") has.add(pod.uid);
+      const outcome = by === "agent" ? this.#deps.reports.offer(pod) : this.#watched(pod);
+      if (outcome !== "foreign" && outcome !== "refused") has.add(pod.uid);
     }
+  }
+
+  #watched(pod: PodFact): "taken" | "older" | "over" | "foreign" {
+    const outcome = this.#store.tell(pod, "watch");
+    this.#deps.reports.watched(pod.uid);
+    if (outcome === "older" || outcome === "over") this.#deps.reports.contradicted(pod);
+    return outcome;
   }
 
   #end(uid: string, evidence: PodEnd, by: Teller): void {

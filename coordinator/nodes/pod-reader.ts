@@ -20,8 +20,10 @@ export type Wanted = {
   readonly isUrgent: boolean;
 };
 
-/** What the API server says: the Pod, or that there is none of this name and UID. */
-export type PodAnswer = { readonly kind: "found"; readonly pod: PodFact } | { readonly kind: "gone"; readonly uid: string };
+/** What the API server says: the Pod, or that there is none of this name and UID. `askedAtMs`: when the request began, milliseconds since the epoch. */
+export type PodAnswer =
+  | { readonly kind: "found"; readonly pod: PodFact; readonly askedAtMs: number }
+  | { readonly kind: "gone"; readonly uid: string };
 
 export interface PodReader {
   /** Asks, soon; told again of the same UID it takes the newer wish. */
@@ -217,6 +219,7 @@ class Reader implements PodReader {
 
   async #get(one: Waiting): Promise<readonly PodAnswer[]> {
     const { uid, namespace, name } = one.reported;
+    const askedAtMs = this.#deps.clock.now();
     const pod = await this.#read("get", async () => {
       try {
         return await this.#one(namespace, name);
@@ -225,7 +228,7 @@ class Reader implements PodReader {
         throw err;
       }
     });
-    const found = pod === undefined ? [] : [{ kind: "found", pod } as const];
+    const found = pod === undefined ? [] : [{ kind: "found", pod, askedAtMs } as const];
     return pod?.uid === uid ? found : [...found, { kind: "gone", uid }];
   }
 
@@ -254,6 +257,7 @@ class Reader implements PodReader {
     const path = kubePath`/api/v1/namespaces/${namespace}/pods`;
     const seen = new Set<string>();
     let next: string | undefined;
+    const askedAtMs = this.#deps.clock.now(); // the later pages are as old as the first one
     do {
       const query: Query = { labelSelector, limit: PAGE, continue: next };
       const page: ListPage<unknown> = await this.#read("list", () => client.list(path, query, { signal: this.#signal }));
@@ -263,7 +267,7 @@ class Reader implements PodReader {
         if (pod === undefined) log.warn({ namespace, labelSelector }, "a Pod in a list could not be read");
         else {
           seen.add(pod.uid);
-          this.#onAnswer({ kind: "found", pod });
+          this.#onAnswer({ kind: "found", pod, askedAtMs });
         }
       }
     } while (next !== undefined);

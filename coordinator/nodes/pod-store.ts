@@ -20,6 +20,8 @@ export interface PodStore {
   endOf(uid: string): PodEnd | undefined;
   /** Only "taken" changed anything: the others are older than what is known, of a Pod that is over, or of a Pod of another node. */
   tell(fact: PodFact, by: Teller): "taken" | "older" | "over" | "foreign";
+  /** The API server itself has confirmed it: it counts, whatever version, end or node was known. */
+  believe(fact: PodFact): void;
   /** Ignored for Pods that are not known, or known on another node. */
   end(node: string, uid: string, end: PodEnd, by: Teller): void;
   subscribe(listener: (change: PodChange) => void): () => void;
@@ -41,8 +43,18 @@ export function makePodStore(now: () => number): PodStore {
     }
   };
 
+  const put = (fact: PodFact): void => {
+    const before = pods.get(fact.uid);
+    graves.delete(fact.uid);
+    if (isDeepStrictEqual(before, fact)) return;
+    const after = share(fact);
+    pods.set(fact.uid, after);
+    emit({ before, after, end: undefined });
+  };
+
   return {
     pods,
+    believe: put,
     endOf: (uid) => graves.get(uid)?.end,
     subscribe: (listener) => {
       listeners.add(listener);
@@ -54,14 +66,10 @@ export function makePodStore(now: () => number): PodStore {
       if ((before?.nodeName ?? grave?.node ?? fact.nodeName) !== fact.nodeName) return "foreign";
       if (before !== undefined && isOlder(fact.resourceVersion, before.resourceVersion)) return "older";
       if (grave !== undefined && !revives(fact, by, grave)) return "over";
-      graves.delete(fact.uid);
       // Only an agent sees the kernel; what it saw is not unsaid by our watch.
-      const told =
-        by === "watch" && before !== undefined ? { ...fact, hostInterface: before.hostInterface, networkNote: before.networkNote } : fact;
-      if (isDeepStrictEqual(before, told)) return "taken";
-      const after = share(told);
-      pods.set(fact.uid, after);
-      emit({ before, after, end: undefined });
+      put(
+        by === "watch" && before !== undefined ? { ...fact, hostInterface: before.hostInterface, networkNote: before.networkNote } : fact,
+      );
       return "taken";
     },
     end(node, uid, end, by) {
@@ -76,7 +84,7 @@ export function makePodStore(now: () => number): PodStore {
   };
 }
 
-/** A UID that was deleted never comes back. One that was only absent does, if who missed it has it again or anyone has it newer. */
+/** A UID that was deleted never comes back, unless the API server says so when it is asked. One that was only absent does, if who missed it has it again or anyone has it newer. */
 function revives(fact: PodFact, by: Teller, grave: Grave): boolean {
   switch (grave.end) {
     case "deleted":

@@ -4,6 +4,7 @@ import { isOlder } from "../../common/kubernetes/watched-store.ts";
 import { OVER } from "../../common/signals.ts";
 import { isEnding, isOver, NO_NETWORKS, type PodFact, podName } from "../../common/vocabulary.ts";
 import type { AskedPods } from "./asked-pods.ts";
+import { Contradictions } from "./contradictions.ts";
 import { type Held, HeldReports } from "./held-reports.ts";
 import type { MakePodReader, PodAnswer, PodReader } from "./pod-reader.ts";
 import type { PodStore } from "./pod-store.ts";
@@ -50,6 +51,7 @@ export class ReportedPods {
   readonly #ahead = new Map<string, PodFact>();
   /** The last report of a UID that made us read it again. */
   readonly #rereads = new Map<string, Reread>();
+  readonly #contradictions = new Contradictions();
   readonly #toSweep = new Set<string | undefined>();
   readonly #signal: AbortSignal;
 
@@ -67,7 +69,10 @@ export class ReportedPods {
     if (fault !== undefined) return this.#refuse(pod, "name", fault);
     const known = store.pods.get(pod.uid);
     if (known !== undefined) return this.#tell(pod, known);
-    if (store.endOf(pod.uid) === "deleted") return "over";
+    if (store.endOf(pod.uid) === "deleted") {
+      this.contradicted(pod);
+      return "held"; // nobody has it, unless the API server says so
+    }
     const ahead = this.#ahead.get(pod.uid);
     if (ahead !== undefined && (ahead.ips.length > 0 || pod.ips.length === 0)) {
       this.#ahead.delete(pod.uid);
@@ -102,6 +107,17 @@ export class ReportedPods {
     for (const ip of this.#deps.store.pods.get(uid)?.ips ?? []) this.#name(ip);
   }
 
+  /**
+   * An agent or our own watch tells of a Pod what is older than what is known, or that it lives although it was deleted: its word counts when
+   * the API server says so too, which it does after its data was restored from a backup.
+   */
+  contradicted(pod: PodFact): void {
+    const { store, clock } = this.#deps;
+    const known = store.pods.get(pod.uid);
+    const isUrgent = this.#contradictions.note(pod, known?.resourceVersion, clock.now()) === "at once";
+    this.#reader.want({ reported: known ?? pod, selector: this.#deps.asked.selectorOf(known ?? pod), isUrgent });
+  }
+
   /** Some of what the node has said is not judged yet. */
   isReading(node: string): boolean {
     return !this.#deps.asked.known || this.#held.isReading(node);
@@ -122,12 +138,21 @@ export class ReportedPods {
     if (read.nodeName !== pod.nodeName) return this.#refuse(pod, "foreign", `it is on node ${read.nodeName}`);
     this.#recheck(pod, read);
     const outcome = store.tell(withIdentity(pod, read), "agent");
-    if (outcome === "taken") {
-      const taken = this.#taken.get(pod.nodeName) ?? new Set();
-      this.#taken.set(pod.nodeName, taken.add(pod.uid));
-      if (!read.hostNetwork) for (const ip of read.ips) this.#name(ip);
-    }
+    if (outcome === "taken") this.#noteTaken(read);
+    else if (outcome !== "foreign") this.contradicted(pod);
     return outcome;
+  }
+
+  #believe(told: PodFact, read: PodFact): void {
+    this.#rereads.delete(read.uid);
+    this.#deps.store.believe(withIdentity(told, read));
+    this.#noteTaken(read);
+  }
+
+  #noteTaken({ uid, nodeName, hostNetwork, ips }: PodFact): void {
+    const taken = this.#taken.get(nodeName) ?? new Set();
+    this.#taken.set(nodeName, taken.add(uid));
+    if (!hostNetwork) for (const ip of ips) this.#name(ip);
   }
 
   /** Labels, networks and addresses may have changed since it was read, nothing else can have. */
@@ -153,8 +178,10 @@ export class ReportedPods {
       for (const held of this.#held.of(answer.uid)) if (held.state === "reading") this.#unbelieve(held, "unknown", "there is no such Pod");
       return;
     }
-    const { pod } = answer;
+    const { pod, askedAtMs } = answer;
     const { store } = this.#deps;
+    const confirmed = this.#contradictions.confirmedBy(pod, askedAtMs);
+    if (confirmed !== undefined) this.#believe(confirmed, pod);
     const known = store.pods.get(pod.uid);
     if (known !== undefined) this.#takeReread(known, pod);
     const reports = this.#held.of(pod.uid);
@@ -162,7 +189,8 @@ export class ReportedPods {
       if (held.node !== pod.nodeName) this.#unbelieve(held, "foreign", `it is on node ${pod.nodeName || "(none)"}`);
       else {
         this.#held.drop(held);
-        this.#tell(held.fact, pod);
+        // Of a Pod that another node had, and has no more: a restored database may have it scheduled anew.
+        if (this.#tell(held.fact, pod) === "foreign") this.#believe(held.fact, pod);
       }
     if (known === undefined && reports.length === 0 && store.endOf(pod.uid) === undefined) this.#keepAhead(pod);
   }

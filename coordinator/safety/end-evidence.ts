@@ -7,7 +7,6 @@ import type { Mirror } from "../state/mirror.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 import type { PodIndex } from "../state/pod-index.ts";
 import type { PodSelection } from "../state/selection-index.ts";
-
 import type { EndInquiry } from "./end-inquiry.ts";
 
 export type EndEvidenceDeps = {
@@ -15,7 +14,7 @@ export type EndEvidenceDeps = {
   readonly facts: PodFacts;
   readonly pods: Pick<PodIndex, "byIp">;
   /** What the API server said of Pods that are missing, and how the load balancer finds them; default: nothing is known. */
-  readonly inquiry?: Pick<EndInquiry, "isGone">;
+  readonly inquiry?: Pick<EndInquiry, "isGone" | "lives">;
   readonly mirror?: Pick<Mirror, "health">;
   readonly intents: Pick<Intents, "hasAskedFor" | "get">;
   /** UID of the owner that a listener belongs to; undefined where nobody knows. */
@@ -40,6 +39,7 @@ export class EndEvidence {
     const pod = after ?? before;
     if (pod === undefined) return;
     if (after !== undefined) {
+      this.#deps.inquiry?.lives(pod.uid);
       this.#noteLabels(pod.uid, selecting, left);
       return;
     }

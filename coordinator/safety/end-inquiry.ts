@@ -47,6 +47,11 @@ export class EndInquiry {
     return this.#gone.has(podUid);
   }
 
+  /** It is there after all: a database that was restored from a backup has Pods again that were gone. */
+  lives(podUid: string): void {
+    this.#gone.delete(podUid);
+  }
+
   /** Asks, soon; whoever was asked about a moment ago is not asked about again. */
   ask(loadBalancerId: string, pods: readonly MissingPod[], signal: AbortSignal): void {
     const nowMs = this.#deps.clock.now();

@@ -230,6 +230,7 @@ class StoredRecords implements Records {
     const shards = this.#scopes.get(shard.scope);
     if (seen === undefined || shard.writes > 0 || shards?.at(shard.index) !== shard) return;
     if (seen.resourceVersion === shard.version || (!isLate && isOlder(seen.resourceVersion, shard.version))) return;
+    if (!isLate && seen.resourceVersion === shard.mended) return; // not told anew since: after each write it would be mended again
     shard.version = seen.resourceVersion;
     const values = shards.valuesOf(shard);
     const strange = Object.keys(seen.data).filter((key) => !(key in values) && !shard.stale.has(key));
@@ -237,6 +238,7 @@ class StoredRecords implements Records {
     if (strange.length === 0 && Object.entries(values).every(([key, value]) => seen.data[key] === value)) return;
     this.#deps.log.warn({ configMap: nameOf(shard) }, "record changed by somebody else; writing it again");
     shard.isDamaged = true;
+    shard.mended = seen.resourceVersion;
     this.#mend(shards, shard);
   }
 

@@ -15,6 +15,8 @@ export type Shard = {
   isDamaged: boolean;
   /** resourceVersion of our last write, or of what was read. */
   version: string;
+  /** Of the state of somebody else's that was mended last; "": none was. */
+  mended: string;
   wroteAtMs: number;
   /** Writes that have not ended, and the last one of them. */
   writes: number;
@@ -160,6 +162,7 @@ const newShard = (scope: string, index: number): Shard => ({
   exists: false,
   isDamaged: false,
   version: "0",
+  mended: "",
   wroteAtMs: 0,
   writes: 0,
   tail: Promise.resolve(),

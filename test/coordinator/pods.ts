@@ -62,7 +62,7 @@ export function aRecordingObserver(): StreamObserver & { readonly lines: string[
 export const believing = {
   asked: { known: true, selectorOf: () => ({}), follow: () => undefined },
   readPods: (onAnswer: (answer: PodAnswer) => void) => ({
-    want: ({ reported }: Wanted) => onAnswer({ kind: "found", pod: aPod(reported.uid, reported) }),
+    want: ({ reported }: Wanted) => onAnswer({ kind: "found", pod: aPod(reported.uid, reported), askedAtMs: 0 }),
     forget: () => undefined,
   }),
 };

@@ -10,10 +10,9 @@ import { wishKey } from "../../../coordinator/domain/intent/service-config.ts";
 import type { HealthCheck } from "../../../coordinator/domain/load-balancer.ts";
 import type { ConfigRecord, WatchedObjects } from "../../../coordinator/state/watched-objects.ts";
 import { aPod, aService, rawPod } from "../../builders.ts";
+import { backupOf, type Life, type PodListener } from "./backups.ts";
 import { configMaps } from "./config-maps.ts";
 
-/** A Pod's life on the clock; `endingMs`: its deletion was asked for. */
-export type Life = { readonly uid: string; readonly app: string; readonly ip: string; readonly bornMs: number; endingMs: number };
 type Told = { readonly object: string; readonly reason: string; readonly message: string };
 
 /** A write of ours is answered after so long. Milliseconds. */
@@ -51,7 +50,7 @@ export function aCluster(
   const told: Told[] = [];
   const lives: Life[] = [];
   const readyMs = new Map<string, number>();
-  const podListeners = new Set<(uid: string, pod: PodFact | undefined) => void>();
+  const podListeners = new Set<PodListener>();
   const gateListeners: ((pod: PodFact) => void)[] = [];
   const serviceListeners = new Set<(change: Change<ServiceRecord>) => void>();
   let version = 0;
@@ -91,6 +90,7 @@ export function aCluster(
       for (const life of lives) if (life.uid === uid) life.endingMs = clock.now();
       change(uid, { deletionAtMs: clock.now() + 30_000 });
       const gone = (): void => {
+        if (pods.get(uid)?.deletionAtMs === undefined) return; // gone, or the API server knows nothing of it any more
         if (pods.delete(uid)) for (const listener of podListeners) listener(uid, undefined);
       };
       void clock.sleep(STOP_MS).then(gone);
@@ -226,7 +226,18 @@ export function aCluster(
           .entries(loadBalancerId)
           .flatMap(([key, value]) => (key.startsWith("ip.") ? [[key.slice(3), value.split(" ")[0] ?? ""]] : [])),
       ),
-    onPod: (listener: (uid: string, pod: PodFact | undefined) => void): (() => void) => {
+    /** Saves what is stored now; calling the result restores it. */
+    backup: (): (() => void) => {
+      const savedVersion = version;
+      const podChanged: PodListener = (...how) => podListeners.forEach((listener) => listener(...how));
+      const serviceChanged = (how: Change<ServiceRecord>): void => serviceListeners.forEach((listener) => listener(how));
+      const restore = backupOf({ pods, services, lives, records, podChanged, serviceChanged, nowMs: () => clock.now() });
+      return () => {
+        version = savedVersion;
+        restore();
+      };
+    },
+    onPod: (listener: PodListener): (() => void) => {
       podListeners.add(listener);
       return () => void podListeners.delete(listener);
     },

@@ -56,6 +56,18 @@ export function configMaps(nextVersion: () => string) {
 
   return {
     all,
+    /** What is stored now; calling it puts that back, as a restored backup does. */
+    backup: (): (() => void) => {
+      const [saved, savedVersion] = [new Map(all), version];
+      return () => {
+        const [now] = [new Map(all)];
+        version = savedVersion;
+        all.clear();
+        for (const [name, one] of saved) all.set(name, one);
+        for (const one of new Map([...now, ...saved]).values())
+          tell("MODIFIED", saved.get(one.metadata.name) ?? { ...one, metadata: { ...one.metadata, resourceVersion: "1" } });
+      };
+    },
     patch,
     remove,
     create: (path: string, body: unknown): ConfigMap => {

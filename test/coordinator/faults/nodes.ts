@@ -26,8 +26,8 @@ export function anAgent(clock: Clock, cluster: Cluster, registry: NodeRegistry, 
     lies = Math.max(0, lies - 1);
     if (session?.snapshot(pods) === "doubted") void clock.sleep(ASKED_AGAIN_MS).then(tell);
   };
-  cluster.onPod((uid, pod) => {
-    if (pod === undefined) session?.difference([], [{ uid, evidence: "deleted" }]);
+  cluster.onPod((uid, pod, evidence = "deleted") => {
+    if (pod === undefined) session?.difference([], [{ uid, evidence }]);
     else if (pod.nodeName === node) session?.difference([pod], []);
   });
   const disconnect = (): void => {
@@ -61,8 +61,8 @@ export function aWatch(clock: Clock, cluster: Cluster, how: { answers: boolean; 
       const lies = how.lies > 0;
       how.lies = Math.max(0, how.lies - 1);
       onEvent({ kind: "listed", pods: lies ? [] : podsOf(cluster, node) });
-      const unfollow = cluster.onPod((uid, pod) => {
-        if (pod === undefined) onEvent({ kind: "removed", uid, evidence: "deleted" });
+      const unfollow = cluster.onPod((uid, pod, evidence = "deleted") => {
+        if (pod === undefined) onEvent({ kind: "removed", uid, evidence });
         else if (pod.nodeName === node) onEvent({ kind: "changed", pod });
       });
       signal.addEventListener("abort", unfollow, { once: true });

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import { ServedSelectors } from "../../../coordinator/nodes/asked-pods.ts";
 import { makeNodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
-import type { NodeSession } from "../../../coordinator/nodes/node-session.ts";
+import type { NodeSession, NodeWatchEvent } from "../../../coordinator/nodes/node-session.ts";
 import type { PodAnswer, Wanted } from "../../../coordinator/nodes/pod-reader.ts";
 import { aService } from "../../builders.ts";
 import { aFakeClock, aPod as anyPod, aRecordingObserver, silentLog } from "../pods.ts";
@@ -26,7 +26,11 @@ function aRegistry({ services = [aService()], listed = true } = {}) {
     answer = onAnswer;
     return { want: (one: Wanted) => void wanted.set(one.reported.uid, one), forget: (uid: string) => void wanted.delete(uid) };
   };
-  const watchNode = () => ({ lastByteAtMs: 0 });
+  const watches: ((event: NodeWatchEvent) => void)[] = [];
+  const watchNode = (_node: string, onEvent: (event: NodeWatchEvent) => void) => {
+    watches.push(onEvent);
+    return { lastByteAtMs: 0 };
+  };
   const registry = makeNodeRegistry({ clock, observer, log: silentLog, agentGraceMs: 10_000, watchNode, asked, readPods }, stopped.signal);
   const session = (node: string): NodeSession => {
     const opened = registry.open(node, () => undefined);
@@ -38,11 +42,11 @@ function aRegistry({ services = [aService()], listed = true } = {}) {
     wanted.clear();
     for (const uid of uids) {
       const pod = api.get(uid);
-      answer(pod === undefined ? { kind: "gone", uid } : { kind: "found", pod });
+      answer(pod === undefined ? { kind: "gone", uid } : { kind: "found", pod, askedAtMs: clock.now() });
     }
   };
   const uids = (): string[] => [...registry.pods.keys()].sort();
-  return { clock, observer, api, asked, wanted, registry, session, serve, answer: (one: PodAnswer) => answer(one), uids };
+  return { watches, clock, observer, api, asked, wanted, registry, session, serve, answer: (one: PodAnswer) => answer(one), uids };
 }
 const refusals = ({ lines }: { readonly lines: readonly string[] }): string[] => lines.filter((line) => line.startsWith("refused"));
 
@@ -113,7 +117,7 @@ test("labels that change count when they were read again; a lie about them is re
 });
 
 test("a list that was begun before the labels changed does not bring the former ones back", () => {
-  const { api, session, serve, registry, answer } = aRegistry();
+  const { api, clock, session, serve, registry, answer } = aRegistry();
   api.set("p1", aPod("p1"));
   const agent = session("a");
   agent.snapshot([aPod("p1")]);
@@ -122,7 +126,7 @@ test("a list that was begun before the labels changed does not bring the former 
   api.set("p1", changed);
   agent.difference([changed], []);
   serve();
-  answer({ kind: "found", pod: aPod("p1") });
+  answer({ kind: "found", pod: aPod("p1"), askedAtMs: clock.now() });
   assert.deepEqual(registry.pods.get("p1")?.labels, changed.labels);
 });
 
@@ -213,3 +217,95 @@ for (const fault of wrong)
     assert.deepEqual([...wanted.keys()], ["p2"], "the others go on");
     assert.deepEqual(uids(), []);
   });
+
+const RESTORED: readonly { readonly what: string; readonly api: PodFact | undefined; readonly told: PodFact; readonly isTaken: boolean }[] =
+  [
+    {
+      what: "which the API server has in that state: its data was restored",
+      api: aPod("p1", { resourceVersion: "700", gate: "False" }),
+      told: aPod("p1", { resourceVersion: "700", gate: "False" }),
+      isTaken: true,
+    },
+    {
+      what: "which has moved on since in the restored data",
+      api: aPod("p1", { resourceVersion: "720", gate: "False" }),
+      told: aPod("p1", { resourceVersion: "700", gate: "False" }),
+      isTaken: true,
+    },
+    {
+      what: "which the API server has as it is known: the agent lags behind",
+      api: aPod("p1", { resourceVersion: "1400" }),
+      told: aPod("p1", { resourceVersion: "700", gate: "False" }),
+      isTaken: false,
+    },
+    {
+      what: "which the API server does not have",
+      api: undefined,
+      told: aPod("p1", { resourceVersion: "700", gate: "False" }),
+      isTaken: false,
+    },
+  ];
+for (const end of ["lives", "was deleted"] as const)
+  for (const { what, api: stored, told, isTaken } of RESTORED)
+    test(`an older state of a Pod that ${end}, ${what}`, () => {
+      const { api, session, serve, registry, wanted } = aRegistry();
+      api.set("p1", aPod("p1", { resourceVersion: "1400" }));
+      const agent = session("a");
+      agent.snapshot([aPod("p1", { resourceVersion: "1400" })]);
+      serve();
+      if (end === "was deleted") agent.difference([], [{ uid: "p1", evidence: "deleted" }]);
+      agent.difference([told], []);
+      assert.equal(
+        registry.pods.get("p1")?.resourceVersion,
+        end === "lives" ? "1400" : undefined,
+        "nothing moves before the API server was asked",
+      );
+      assert.deepEqual([...wanted.keys()], ["p1"]);
+      if (stored === undefined) api.delete("p1");
+      else api.set("p1", stored);
+      const isThere = end === "was deleted" && stored !== undefined;
+      serve();
+      assert.equal(registry.pods.get("p1")?.gate, isTaken || isThere ? "False" : end === "lives" ? "absent" : undefined);
+      assert.equal(registry.endOf("p1"), end === "was deleted" && !isThere ? "deleted" : undefined);
+    });
+
+test("an answer to a question from before an older state was told confirms nothing", () => {
+  const { api, clock, session, serve, registry, answer } = aRegistry();
+  api.set("p1", aPod("p1", { resourceVersion: "1400" }));
+  const agent = session("a");
+  agent.snapshot([aPod("p1", { resourceVersion: "1400" })]);
+  serve();
+  agent.difference([aPod("p1", { resourceVersion: "700", gate: "False" })], []);
+  answer({ kind: "found", pod: aPod("p1", { resourceVersion: "700" }), askedAtMs: clock.now() - 1 });
+  assert.equal(registry.pods.get("p1")?.resourceVersion, "1400");
+  answer({ kind: "found", pod: aPod("p1", { resourceVersion: "700" }), askedAtMs: clock.now() });
+  assert.equal(registry.pods.get("p1")?.resourceVersion, "700");
+});
+
+test("a Pod that a restored database has on another node is that node's", () => {
+  const { api, session, serve, registry } = aRegistry();
+  api.set("p1", aPod("p1", { resourceVersion: "1400" }));
+  const agent = session("a");
+  agent.snapshot([aPod("p1", { resourceVersion: "1400" }), aPod("p2"), aPod("p3")]);
+  serve();
+  const moved = aPod("p1", { nodeName: "b", resourceVersion: "710" });
+  api.set("p1", moved);
+  agent.difference([], [{ uid: "p1", evidence: "absent" }]);
+  session("b").snapshot([moved]);
+  serve();
+  assert.equal(registry.pods.get("p1")?.nodeName, "b");
+});
+
+test("what our own watch lists anew counts when the API server says so too", async () => {
+  const { api, watches, registry, serve, clock } = aRegistry();
+  registry.nodeSeen({ name: "a", uid: "node-uid-a" });
+  await clock.advance(10_000);
+  const [watch] = watches;
+  watch?.({ kind: "listed", pods: [aPod("p1", { resourceVersion: "1400" })] });
+  const older = aPod("p1", { resourceVersion: "700", gate: "False" });
+  watch?.({ kind: "changed", pod: older });
+  assert.equal(registry.pods.get("p1")?.gate, "absent");
+  api.set("p1", older);
+  serve();
+  assert.equal(registry.pods.get("p1")?.gate, "False");
+});
