@@ -7,7 +7,7 @@ import { parsePrefix } from "../domain/address.ts";
 const address = (fix: string) => z.string().refine((text) => isIP(text) !== 0, fix);
 
 /** docs/operations.md explains each key. */
-const ENVIRONMENT = z.object({
+export const ENVIRONMENT = z.object({
   /** The socket in a folder that only this Pod has; the agent connects to it. */
   HOLD_SOCKET: z.string("is missing; e.g. /run/clb-direct/hold.sock"),
   /** The node's own address, over which the rule is proven: status.hostIP. */
@@ -16,6 +16,8 @@ const ENVIRONMENT = z.object({
   HOLD_HOST: address("use an address, e.g. 127.0.0.1").optional(),
   /** Of the calls and of the server; the hooks in Pods have it as well. */
   HOLD_PORT: z.coerce.number().int().min(1).max(65_535).default(HOLD_PORT),
+  /** `off`: no rule, calls come straight to HOLD_HOST. For simulated nodes on a machine without nft. */
+  HOLD_RULE: z.enum(["on", "off"]).default("on"),
   /** Senders whose connections keep no drain going: the load balancers' health checks come from there. */
   HOLD_IGNORED_SOURCES: z
     .string()
@@ -41,6 +43,7 @@ export function readHoldConfig(env: NodeJS.ProcessEnv = process.env) {
     nodeAddress: data.NODE_IP,
     host: data.HOLD_HOST,
     port: data.HOLD_PORT,
+    hasRule: data.HOLD_RULE === "on",
     ignored: data.HOLD_IGNORED_SOURCES,
     stateDirectory: data.STATE_DIRECTORY,
     path: data.PATH,

@@ -76,6 +76,9 @@ export function makeHold(deps: HoldDeps): Hold {
     socket.say({ kind: "proof", ...found });
   };
 
+  const overRule = { pods: () => [...holds.addresses], fault: () => rule.fault };
+  const straight = { pods: () => [], fault: () => undefined };
+
   return {
     socket,
     async keepRule(signal) {
@@ -90,12 +93,14 @@ export function makeHold(deps: HoldDeps): Hold {
         isRuleDone = true;
         noteReady();
       };
-      await Promise.all([rule.run(signal, onReady), refresh()]);
+      if (deps.hasRule) await Promise.all([rule.run(signal, onReady), refresh()]);
+      else onReady();
     },
-    prove: (signal) =>
-      watchProof({ nodeAddress, port, nonce, pods: () => [...holds.addresses], fault: () => rule.fault, onProof, clock }, signal),
-    count: (signal) =>
-      watchConnections({ ...deps, rule, held: () => holds.heldAddresses, onCounted: (counts) => holds.setCounts(counts) }, signal),
+    prove: (signal) => watchProof({ nodeAddress, port, nonce, ...(deps.hasRule ? overRule : straight), onProof, clock }, signal),
+    count: async (signal) => {
+      if (deps.hasRule)
+        await watchConnections({ ...deps, rule, held: () => holds.heldAddresses, onCounted: (counts) => holds.setCounts(counts) }, signal);
+    },
     async start() {
       log.info({ port: await server.start(), hosts }, "hold server listens");
       files.set("hold-started", true);

@@ -2,6 +2,7 @@
 import { isMap, isScalar, type Pair, parseDocument, type YAMLMap } from "yaml";
 import * as z from "zod";
 import { ENVIRONMENT as AGENT } from "../../agent/config.ts";
+import { ENVIRONMENT as HOLD } from "../../agent/hold/config.ts";
 import { ENVIRONMENT as COORDINATOR } from "../../coordinator/config.ts";
 
 type Json = { readonly [key: string]: unknown };
@@ -40,11 +41,22 @@ export const OWN_KEYS = {
     CA_BUNDLE_FILE: undefined,
     TOKEN_FILE: undefined,
     STATE_DIRECTORY: undefined,
+    HOLD_SOCKET: undefined,
+    PATH: undefined,
+  },
+  hold: {
+    LOG_LEVEL: "logLevel",
+    HOLD_SOCKET: undefined,
+    STATE_DIRECTORY: undefined,
+    NODE_IP: undefined,
+    HOLD_HOST: undefined,
+    HOLD_RULE: undefined,
     PATH: undefined,
   },
 } as const satisfies Record<string, Record<string, string | undefined>>;
 
-const ENVIRONMENTS = { coordinator: COORDINATOR, agent: AGENT } as const;
+const ENVIRONMENTS = { coordinator: COORDINATOR, agent: AGENT, hold: HOLD } as const;
+const SETTINGS = { "coordinator.settings": "coordinator", "agent.settings": "agent", "agent.hold.settings": "hold" } as const;
 
 const PORT = { type: "integer", minimum: 1, maximum: 65_535 };
 /** What the preset alone does not say. */
@@ -110,8 +122,7 @@ function propertiesOf(values: readonly ChartValue[], depth: number): Json {
 
 function typeOf({ path: parts, preset }: ChartValue): Json {
   const path = parts.join(".");
-  if (path === "coordinator.settings" || path === "agent.settings")
-    return settingsSchema(path === "agent.settings" ? "agent" : "coordinator");
+  for (const [of, process] of Object.entries(SETTINGS)) if (of === path) return settingsSchema(process);
   const known = TYPES[path];
   if (known !== undefined) return known;
   if (Array.isArray(preset)) return { type: "array" };

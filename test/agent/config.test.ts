@@ -13,6 +13,7 @@ test("needs four values and has defaults for the others", () => {
     serverName: "coordinator.svc",
     path: "",
     stateDirectory: undefined,
+    holdSocket: undefined,
     caBundleFile: "/ca.crt",
     tokenFile: "/token",
     gateType: "cloud.tencent.com/load-balancer-backendgroup-ready",

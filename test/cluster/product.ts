@@ -19,6 +19,7 @@ import { accountsOf, applyManifests, loadInstallation, type Manifest, withoutWor
 import type { AddressPlan } from "./network.ts";
 import { type RunningProcess, startProcess, until } from "./process.ts";
 import { answered, type Cluster } from "./simulated/cluster.ts";
+import { simulatedHold } from "./simulated/hold-address.ts";
 import { EXTERNAL } from "./simulated/pod-worker.ts";
 import { type Projection, projectConfigMapKey, projectToken } from "./simulated/projected.ts";
 
@@ -43,10 +44,14 @@ export type ProductOptions = {
   readonly directory: string;
   readonly coordinatorEnv?: Readonly<Record<string, string>>;
   readonly agentEnv?: Readonly<Record<string, string>>;
+  /** Whether each agent gets its hold server; default: no. */
+  readonly holds?: boolean;
   /** Command line that every process is put behind, e.g. ["setpriv", "--pdeathsig", "TERM"] where nothing else ends it with us. */
   readonly behind?: readonly string[];
   /** What is run instead of the sources, e.g. bundles with the flags that an installation gives Node. */
-  readonly programs?: Readonly<Record<"agent" | "coordinator", Pick<Parameters<typeof startProcess>[0], "script" | "flags">>>;
+  readonly programs?: {
+    readonly [program in "agent" | "coordinator" | "hold"]?: Pick<Parameters<typeof startProcess>[0], "script" | "flags">;
+  };
   /** What brings a program onto a Node's own network, e.g. RealNodes.enter. Default: agents run where everything runs. */
   readonly enter?: (node: string) => readonly string[];
 };
@@ -65,6 +70,8 @@ export type Product = {
   readonly startCoordinator: (replica?: Replica) => Promise<RunningProcess>;
   /** Starts the agent of a Node; `ready` waits for its first acknowledged snapshot. `address` replaces the coordinators'. */
   readonly startAgent: (node: string, options?: { readonly ready?: boolean; readonly address?: string }) => Promise<RunningProcess>;
+  /** The hold server of a Node; it starts with the agent, or before it. */
+  readonly hold: (node: string) => RunningProcess | undefined;
   /** GET on the leader's explain port, with a token of ServiceAccount clb-direct-reader, e.g. explain("?namespace=demo"). */
   readonly explain: <T>(query: string) => Promise<T>;
   readonly stop: () => Promise<void>;
@@ -82,6 +89,7 @@ export function makeProduct(options: ProductOptions): Product {
   const opsUrls = hosts.map((host) => `http://${host}:${PORTS.ops}`);
   const coordinators = new Map<Replica, RunningProcess>();
   const agents = new Map<string, RunningProcess>();
+  const holdServers = new Map<string, RunningProcess>();
   const projections = new Map<string, Projection>();
   let prepared: Promise<void> | undefined;
   let stopped = false;
@@ -164,6 +172,21 @@ export function makeProduct(options: ProductOptions): Product {
     throw new Error(text);
   };
 
+  /** The socket of the Node's hold server, which goes on when its agent is started anew, as containers of one Pod do. */
+  const startHold = (node: string, behind: readonly string[]): string => {
+    const socket = join(directory, `hold-${node}.sock`);
+    if (holdServers.get(node)?.hasExited() === false) return socket;
+    const index = options.nodes.indexOf(node);
+    const env = {
+      HOLD_SOCKET: socket,
+      ...(options.enter === undefined ? simulatedHold(plan, index) : { NODE_IP: plan.nodeAddress(index) }),
+    };
+    const logFile = join(directory, `hold-${node}.log`);
+    const running = launch({ name: `hold ${node}`, script: "agent/hold/main.ts", ...options.programs?.hold, behind, env, logFile });
+    holdServers.set(node, running);
+    return socket;
+  };
+
   const startAgent: Product["startAgent"] = async (node, { ready: wait = true, address } = {}) => {
     await (prepared ??= prepare(cluster, options.install));
     const host = plan.nodeAddress(options.nodes.indexOf(node));
@@ -186,6 +209,7 @@ export function makeProduct(options: ProductOptions): Product {
       ...options.agentEnv,
     };
     const behind = options.enter?.(node) ?? [];
+    if (options.holds === true) Object.assign(env, { HOLD_SOCKET: startHold(node, behind) });
     const logFile = join(directory, `agent-${node}.log`);
     const agent = launch({ name: `agent ${node}`, script: "agent/main.ts", ...options.programs?.agent, behind, env, logFile });
     agents.set(node, agent);
@@ -198,12 +222,14 @@ export function makeProduct(options: ProductOptions): Product {
     explainUrl: explainUrls[0] ?? "",
     coordinator: (replica = 0) => coordinators.get(replica),
     agent: (node) => agents.get(node),
+    hold: (node) => holdServers.get(node),
     startCoordinator,
     startAgent,
     explain,
     stop: async () => {
       stopped = true;
-      await Promise.all([...agents.values(), ...coordinators.values()].map((one) => one.stop()));
+      for (const one of holdServers.values()) one.signal("SIGKILL"); // it would finish what is held
+      await Promise.all([...agents.values(), ...holdServers.values(), ...coordinators.values()].map((one) => one.stop()));
       await Promise.all([...projections.values()].map((one) => one.stop()));
     },
   };

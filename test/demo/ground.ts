@@ -7,6 +7,7 @@ import type { AddressPlan } from "../cluster/network.ts";
 import { firstJson } from "../cluster/process.ts";
 import { nodeNetwork, planWithRealNodes } from "../cluster/real/nodes/addresses.ts";
 import type { ReadyLine } from "../cluster/real/nodes/main.ts";
+import { redirectFault } from "../cluster/simulated/hold-address.ts";
 import type { DemoOptions } from "./options.ts";
 import { flagsOf, type Ground, type GroundDeps } from "./parts.ts";
 
@@ -63,7 +64,8 @@ async function laySimulatedNodes(options: DemoOptions, deps: GroundDeps): Promis
   const left = real ? { controllers: "", kubelets: kubelets.join(",") } : {}; // what the real one does itself is left to it
   const flags = { kubeconfig: kubeconfigFile, slot: String(plan.slot), nodes, ...left };
   await firstJson(start("nodes", "test/cluster/simulated/main.ts", flagsOf(flags)));
-  say(`simulated nodes ${NODES.join(", ")}`);
+  const fault = redirectFault(plan.kind);
+  say(`simulated nodes ${NODES.join(", ")}${fault === undefined ? "" : `; preStop calls go straight to the hold servers (${fault})`}`);
   return { ...(await own(line, kubeconfigFile, deps)), install: real ? "everything" : "accounts", plan };
 }
 

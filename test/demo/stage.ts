@@ -82,6 +82,7 @@ export async function setStage(
     cloudEndpoint: cloud.endpoint,
     keys: [TEST_KEY],
     directory,
+    holds: options.cluster !== "kubeconfig",
     ...(programs !== undefined && { programs }),
   });
   steps.push(() => product.stop(), ground.leave ?? (() => Promise.resolve()));

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
 import { ENVIRONMENT_KEYS as AGENT_KEYS } from "../../agent/config.ts";
+import { ENVIRONMENT_KEYS as HOLD_KEYS } from "../../agent/hold/config.ts";
 import { VIRTUAL_NODE_LABELS } from "../../common/names.ts";
 import { ENVIRONMENT_KEYS as COORDINATOR_KEYS } from "../../coordinator/config.ts";
 import { OWN_KEYS, readValues, valuesSchema } from "../../deploy/tools/chart-values.ts";
@@ -51,8 +52,9 @@ test("every key of the environment has a value of its own, is a setting, or is s
   const values = readValues(readFileSync(`${CHART}/values.yaml`, "utf8"));
   const paths = values.map(({ path }) => path.join("."));
   const schema = JSON.stringify(valuesSchema(values));
-  const templates = { coordinator: "coordinator.yaml", agent: "agent.yaml" } as const;
-  for (const [process, keys] of [["coordinator", COORDINATOR_KEYS] as const, ["agent", AGENT_KEYS] as const]) {
+  const templates = { coordinator: "coordinator.yaml", agent: "agent.yaml", hold: "agent.yaml" } as const;
+  const all = [["coordinator", COORDINATOR_KEYS] as const, ["agent", AGENT_KEYS] as const, ["hold", HOLD_KEYS] as const];
+  for (const [process, keys] of all) {
     const own: Readonly<Record<string, string | undefined>> = OWN_KEYS[process];
     const template = readFileSync(`${CHART}/templates/${templates[process]}`, "utf8");
     for (const key of keys)
@@ -74,6 +76,32 @@ const envOf = (manifests: readonly Manifest[], kind: string): Readonly<Record<st
   const workload = manifests.find((manifest) => manifest.kind === kind) as unknown as Workload;
   return Object.fromEntries(workload.spec.template.spec.containers[0]?.env.map(({ name, value }) => [name, value]) ?? []);
 };
+
+test("only the hold server may write network rules, and nothing of the agent's Pod declares a port", needsHelm, () => {
+  type Container = { name: string; args: string[]; ports?: unknown; securityContext: { runAsUser: number; capabilities: object } };
+  type Agent = { spec: { template: { spec: { terminationGracePeriodSeconds: number; containers: Container[] } } } };
+  const agentOf = (set: readonly string[]) => {
+    const found = rendered({ set }).find(({ kind }) => kind === "DaemonSet");
+    return (found as unknown as Agent).spec.template.spec;
+  };
+  const { containers, terminationGracePeriodSeconds } = agentOf([]);
+  assert.deepEqual(
+    containers.map(({ name, args, ports, securityContext: { runAsUser, capabilities } }) => [
+      name,
+      args.at(-1),
+      ports,
+      runAsUser,
+      capabilities,
+    ]),
+    [
+      ["agent", "agent.mjs", undefined, 65_532, { drop: ["ALL"] }],
+      ["hold", "hold.mjs", undefined, 0, { drop: ["ALL"], add: ["NET_ADMIN"] }],
+    ],
+  );
+  assert.equal(terminationGracePeriodSeconds, 60);
+  const [agent, ...others] = agentOf(["agent.hold.enabled=false"]).containers;
+  assert.deepEqual([agent?.name, others.length, JSON.stringify(agent).includes("HOLD_SOCKET")], ["agent", 0, false]);
+});
 
 test("settings become environment, whole numbers without an exponent", needsHelm, () => {
   const manifests = rendered({

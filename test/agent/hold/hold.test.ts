@@ -41,7 +41,15 @@ async function start(t: TestContext) {
   const [podAddress = ""] = slot.plan.podAddresses;
   const directory = mkdtempSync(join(tmpdir(), "hold-"));
   const socket = join(directory, "hold.sock");
-  const config = { socket, nodeAddress: slot.plan.nodeAddress(1), host, port: HOLD_PORT, ignored: [], stateDirectory: directory };
+  const config = {
+    socket,
+    nodeAddress: slot.plan.nodeAddress(1),
+    host,
+    port: HOLD_PORT,
+    hasRule: true,
+    ignored: [],
+    stateDirectory: directory,
+  };
   const [clock, log] = [makeClock(), pino({ level: "silent" })];
   const hold = makeHold({
     ...config,

@@ -5,7 +5,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { claimSlot } from "../network.ts";
 import { startApplication } from "./application.ts";
 import type { Container } from "./objects.ts";
-import { runPreStop } from "./pre-stop.ts";
+import { type Caller, runPreStop } from "./pre-stop.ts";
+
+const at = (podIp: string): Caller => ({ podIp, holdAddress: undefined });
 
 const aContainer = (env: Record<string, string> = {}): Container => ({
   name: "web",
@@ -87,15 +89,15 @@ suite("a preStop hook", () => {
     const application = startApplication(container, "web-1", address);
     t.after(application.kill);
     await application.ready;
-    assert.equal(await runPreStop(container, address, AbortSignal.timeout(5000)), undefined);
+    assert.equal(await runPreStop(container, at(address), AbortSignal.timeout(5000)), undefined);
     application.kill();
-    assert.match((await runPreStop(container, address, AbortSignal.timeout(5000))) ?? "", /ECONNREFUSED/);
+    assert.match((await runPreStop(container, at(address), AbortSignal.timeout(5000))) ?? "", /ECONNREFUSED/);
   });
 
   test("names a port that the container does not declare, and sleeps no longer than the grace period", async () => {
     const named: Container = { ...aContainer(), lifecycle: { preStop: { httpGet: { port: "admin" } } } };
-    assert.match((await runPreStop(named, "127.0.0.1", AbortSignal.timeout(5000))) ?? "", /container web has no port named "admin"/);
+    assert.match((await runPreStop(named, at("127.0.0.1"), AbortSignal.timeout(5000))) ?? "", /container web has no port named "admin"/);
     const sleepy: Container = { ...aContainer(), lifecycle: { preStop: { sleep: { seconds: 60 } } } };
-    assert.ok(await runPreStop(sleepy, "127.0.0.1", AbortSignal.timeout(100)));
+    assert.ok(await runPreStop(sleepy, at("127.0.0.1"), AbortSignal.timeout(100)));
   });
 });

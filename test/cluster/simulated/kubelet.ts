@@ -14,6 +14,8 @@ export type KubeletOptions = Cluster & {
   readonly labels?: Readonly<Record<string, string>>;
   /** How often it writes that it is alive. Default 10 s, well within the 50 s after which Kubernetes gives a node up. */
   readonly heartbeatMs?: number;
+  /** Where its hold server listens, if no rule leads calls there (hold-address.ts). */
+  readonly holdAddress?: string | undefined;
 };
 
 export type Kubelet = { readonly stop: () => Promise<void> };
@@ -27,8 +29,8 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const addresses = new AddressPool(options.podAddresses);
   const workers = new Map<string, PodWorker>();
   const ends = new Set<Promise<void>>();
-  const end = (uid: string): void => {
-    const ending = workers.get(uid)?.stop();
+  const end = (uid: string, how: "gone" | "stop"): void => {
+    const ending = workers.get(uid)?.[how]();
     workers.delete(uid);
     if (ending !== undefined) ends.add(ending.finally(() => ends.delete(ending)));
   };
@@ -40,9 +42,10 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       changed: (pod) => {
         const worker = workers.get(pod.metadata.uid);
         if (worker !== undefined) worker.see(pod);
-        else if (!isOver(pod)) workers.set(pod.metadata.uid, new PodWorker({ client, log, hostIp: address, addresses }, pod));
+        else if (!isOver(pod))
+          workers.set(pod.metadata.uid, new PodWorker({ client, log, hostIp: address, addresses, holdAddress: options.holdAddress }, pod));
       },
-      gone: (pod) => end(pod.metadata.uid),
+      gone: (pod) => end(pod.metadata.uid, "gone"),
     },
   );
   const heartbeat = makeLoop(
@@ -58,7 +61,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   return {
     stop: async () => {
       await Promise.all([watch.stop(), heartbeat.stop()]);
-      for (const uid of workers.keys()) end(uid);
+      for (const uid of workers.keys()) end(uid, "stop");
       await Promise.all(ends);
     },
   };

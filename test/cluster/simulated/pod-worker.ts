@@ -6,13 +6,19 @@ import { answered, type Cluster, pathOf } from "./cluster.ts";
 import { type Loop, makeLoop } from "./loop.ts";
 import type { Pod } from "./objects.ts";
 import { type PodRuntime, planPodStatus } from "./pod-status.ts";
-import { runPreStop } from "./pre-stop.ts";
+import { type Caller, runPreStop } from "./pre-stop.ts";
 
-export type WorkerDeps = Pick<Cluster, "client" | "log"> & { readonly hostIp: string; readonly addresses: AddressPool };
+export type WorkerDeps = Pick<Cluster, "client" | "log"> & {
+  readonly hostIp: string;
+  readonly addresses: AddressPool;
+  readonly holdAddress?: string | undefined;
+};
 
 /** What a container gets for SIGTERM even when its hook used up the grace period. Source: kubelet's minimumGracePeriodInSeconds. */
 const LEAST_TERM_MS = 2000;
 const RETRY_MS = 200;
+/** So long after a deletion by force the containers get their SIGTERM, whatever their hooks do. Seen on kubelet 1.36. */
+const FORCED_MS = 1000;
 
 /**
  * Value "true" on a Pod whose process the test harness runs itself, e.g. an agent: its object gets a status and an end, but no server
@@ -30,7 +36,7 @@ export class PodWorker {
   #applications: readonly Application[] = [];
   #status: Loop;
   #over = new AbortController();
-  /** Aborts when the grace period ends; a second DELETE with a shorter one moves it. */
+  /** Aborts the hooks when the grace period ends with which they began: a second DELETE with a shorter one does not reach them. */
   #grace = new AbortController();
   #graceTimer: NodeJS.Timeout | undefined;
   #graceEndsAtMs = Number.POSITIVE_INFINITY;
@@ -73,7 +79,17 @@ export class PodWorker {
     return this.#pod.metadata.annotations?.[UNREADY] === "true";
   }
 
-  /** The object is gone, or the kubelet stops: SIGKILL, and the address is free. */
+  /** The object is gone. By force, if nothing announced it: the hooks are called all the same, and not waited for. */
+  async gone(): Promise<void> {
+    if (!this.#terminating && this.#isStarted) {
+      this.#terminating = true;
+      for (const container of this.#pod.spec.containers) void runPreStop(container, this.#caller, this.#over.signal);
+      await sleep(FORCED_MS, undefined, { signal: this.#over.signal }).catch(() => undefined);
+    }
+    await this.stop();
+  }
+
+  /** The kubelet stops, or nothing of the Pod is left to be waited for: SIGKILL, and the address is free. */
   async stop(): Promise<void> {
     this.#over.abort();
     clearTimeout(this.#graceTimer);
@@ -116,7 +132,7 @@ export class PodWorker {
     await Promise.all(
       this.#applications.map(async (application, index) => {
         const container = spec.containers[index];
-        const failed = container && (await runPreStop(container, this.#runtime.ip ?? "", this.#grace.signal));
+        const failed = container && (await runPreStop(container, this.#caller, this.#grace.signal));
         if (failed !== undefined && !this.#over.signal.aborted)
           this.#deps.log.debug({ pod: this.#pod.metadata.name, failed }, "preStop hook failed");
         const left = Math.max(this.#graceEndsAtMs - Date.now(), LEAST_TERM_MS);
@@ -165,12 +181,15 @@ export class PodWorker {
     if (BigInt(pod.metadata.resourceVersion ?? 0) >= BigInt(this.#pod.metadata.resourceVersion ?? 0)) this.#pod = pod;
   }
 
+  get #caller(): Caller {
+    return { podIp: this.#runtime.ip ?? "", holdAddress: this.#deps.holdAddress };
+  }
+
   #endGraceIn(ms: number): void {
     const endsAtMs = Date.now() + ms;
     if (endsAtMs >= this.#graceEndsAtMs) return;
     this.#graceEndsAtMs = endsAtMs;
-    clearTimeout(this.#graceTimer);
-    this.#graceTimer = setTimeout(() => this.#grace.abort(), ms);
+    this.#graceTimer ??= setTimeout(() => this.#grace.abort(), ms);
   }
 
   #giveBack(): void {

@@ -3,6 +3,7 @@ import type { AddressPlan } from "../network.ts";
 import type { Cluster } from "./cluster.ts";
 import { startDeploymentController } from "./deployments.ts";
 import { startPodCollector } from "./garbage.ts";
+import { redirectFault } from "./hold-address.ts";
 import { startKubelet } from "./kubelet.ts";
 import { startScheduler } from "./scheduler.ts";
 
@@ -31,6 +32,7 @@ export async function startSimulatedCluster(options: SimulatedOptions): Promise<
   const { nodes, plan, controllers = ["deployments", "scheduler", "garbage"] } = options;
   const kubelets = new Map<string, { stop: () => Promise<void> }>();
   const parts: { stop: () => Promise<void> }[] = [];
+  const withRule = redirectFault(plan.kind) === undefined;
   const share = Math.floor(plan.podAddresses.length / Math.max(1, nodes.length));
   const stop = async (): Promise<void> => {
     await Promise.all(parts.splice(0).map((part) => part.stop()));
@@ -42,7 +44,8 @@ export async function startSimulatedCluster(options: SimulatedOptions): Promise<
       const podAddresses = plan.podAddresses.slice(index * share, (index + 1) * share);
       const labels = options.nodeLabels === undefined ? {} : { labels: options.nodeLabels };
       const client = (await options.kubeletClient?.(nodeName)) ?? options.client;
-      const own = { nodeName, podAddresses, address: plan.nodeAddress(index) };
+      const address = plan.nodeAddress(index);
+      const own = { nodeName, podAddresses, address, holdAddress: withRule ? undefined : address };
       kubelets.set(nodeName, await startKubelet({ ...options, ...labels, ...own, client }));
     }
     if (controllers.includes("scheduler")) parts.push(await startScheduler(options));
