@@ -45,6 +45,19 @@ export type HoldAnswer = {
 /** `because` is what a dial met instead, e.g. "connect ECONNREFUSED 10.0.3.7:15999"; "" where proven. */
 export type HoldProof = { readonly proven: boolean; readonly because: string };
 
+/** A Pod whose preStop hook was called, as the coordinator knows it. Times are milliseconds since the epoch on its own clock. */
+export type Dial = {
+  readonly uid: string;
+  readonly node: string;
+  /** Of the first call, as far as the agent told. */
+  readonly sinceMs: number;
+  /** When its calls were answered; undefined: it is held. */
+  readonly releasedAtMs: number | undefined;
+  /** lastTransitionTime of the Pod's ContainersReady at the first call: another one says that its containers have been started anew. */
+  readonly readyAtMs: number | undefined;
+  readonly openConnections: number | undefined;
+};
+
 /** 16 random bytes in base64url. */
 const TOKEN = /^[A-Za-z0-9_-]{22}$/;
 

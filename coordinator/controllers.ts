@@ -9,9 +9,11 @@ import { type ClbApiError, refusedCallOf } from "./cloud/clb-error.ts";
 import { RateLimit, type RateLimitHooks } from "./cloud/rate-limit.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
 import type { AdmissionMode } from "./domain/admission/mode.ts";
+import type { Call } from "./domain/call.ts";
 import type { OwnershipMode, ServiceRecord } from "./domain/intent/service.ts";
 import type { ObjectRef, Problem } from "./domain/problem.ts";
 import type { Retire } from "./domain/safety/policy.ts";
+import { makeDrainsController } from "./drains/controller.ts";
 import { makeCauses } from "./events/causes.ts";
 import { type FindingsDeps, makeFindings, tellParked } from "./events/findings.ts";
 import { type CloudAnswer, makeRefusalTeller } from "./events/refused-calls.ts";
@@ -31,6 +33,7 @@ import { EndInquiry, type EndInquiryDeps } from "./safety/end-inquiry.ts";
 import { releasedAt } from "./safety/releases.ts";
 import { RemovalGuard } from "./safety/removal-guard.ts";
 import { makeEndingAt } from "./state/ending-at.ts";
+import type { Holds } from "./state/holds.ts";
 import type { NodeFindings } from "./state/node-findings.ts";
 import type { PodFacts } from "./state/pod-facts.ts";
 import { makeState, type State } from "./state/state.ts";
@@ -43,6 +46,8 @@ export type ControllersDeps = {
   readonly facts: PodFacts;
   /** What agents are asked and found; default: nobody is asked. */
   readonly findings?: NodeFindings;
+  /** Pods whose preStop hook was called; default: no agent holds any. */
+  readonly holds?: Holds;
   readonly objects: WatchedObjects;
   readonly tell: (problem: Problem) => void;
   readonly metrics: ReturnType<typeof makeMetrics>;
@@ -129,6 +134,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     onMade: noting(writeLog, causes, deps),
     onWrite: metrics.onWrite,
     onOutcome: onOutcome("loadBalancers"),
+    onPlan: (id, plan) => drains.planned(id, plan),
     wakeUps: () => wakeUps,
   });
   const passed: Pick<OwnersDeps, "intentChanged" | "onRead"> = {
@@ -143,10 +149,12 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const poll = { ...pollSettings(settings, rateLimit), awaited, onAnswer: (ids: readonly string[]) => guard.healthRead(ids) };
   const health = new HealthPoller({ ...poll, api, mirror, clock, log, doubt: (id) => wakeUps.loadBalancerDue(id) });
   const shown = { writer, planner, guard };
-  const judged = { onJudged: (pod: PodFact) => wakeUps.podJudged(pod), onOutcome: onOutcome("reachability") };
-  const reachability = reachabilityOf({ ...deps, ...settings, state, ...judged });
-  const queues = { owners: owners.queue, loadBalancers: loadBalancers.queue, gates: gates.queue, networks: reachability };
-  const wakeUps = new WakeUps({ ...queues, ...state, health, plans: planner, releases: guard });
+  const onJudged = (pod: PodFact): void => wakeUps.podJudged(pod);
+  const reachability = reachabilityOf({ ...deps, ...settings, state, onJudged, onOutcome: onOutcome("reachability") });
+  const running = (id: string): Call | undefined => writer.running(id);
+  const drains = makeDrainsController({ ...deps, ...settings, state, running, onStopping: onJudged, onOutcome: onOutcome("drains") });
+  const woken = { owners: owners.queue, loadBalancers: loadBalancers.queue, gates: gates.queue, networks: reachability };
+  const wakeUps = new WakeUps({ ...woken, ...state, health, plans: planner, releases: guard, drains });
   beginWith(state, wakeUps);
   return {
     explain: new Explain({ ...state, ...gates, ...reachability?.explained, ...shown, clock, policy, drainMs }),
@@ -158,15 +166,8 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     gauges: gaugesOf({ services: owners.queue, loadBalancers: loadBalancers.queue, gates: gates.queue }, { guard, mirror, clock }),
     run: async (stop, hard) => {
       const judging = reachability?.queue.run(stop, hard).finally(() => reachability.close());
-      const gatesRun = policy === "observe" ? [] : [gates.queue.run(stop, hard)]; // a gate is a write
-      await Promise.all([
-        state.records.run(stop),
-        owners.queue.run(stop, hard),
-        loadBalancers.run(stop, hard),
-        ...gatesRun,
-        judging,
-        health.run(stop),
-      ]);
+      const queues = [owners.queue, loadBalancers, drains, ...(policy === "observe" ? [] : [gates.queue])]; // a gate is a write
+      await Promise.all([state.records.run(stop), judging, health.run(stop), ...queues.map((one) => one.run(stop, hard))]);
       state.close();
     },
   };

@@ -65,7 +65,7 @@ export class Leading {
 
   /** Resolves when the reign is over and everything that ran has ended. */
   async run({ retire, lost }: Reign): Promise<void> {
-    const { client, transport, facts, findings, objects, metrics, clock, log, settings, serving, mayWrite } = this.#deps;
+    const { client, transport, facts, findings, holds, objects, metrics, clock, log, settings, serving, mayWrite } = this.#deps;
     const isDry = settings.policy === "observe";
     const writing = {
       client: isDry ? dryClient(client) : fencedClient(client, mayWrite),
@@ -82,6 +82,7 @@ export class Leading {
       client: heard,
       facts,
       ...(findings && { findings }),
+      ...(holds && { holds }),
       objects,
       tell,
       metrics,

@@ -21,6 +21,7 @@ import { LEASE_TIMES } from "./leader/lease.ts";
 import { followersOf, Leading } from "./leading.ts";
 import { gaugesFrom, makeMetrics } from "./metrics.ts";
 import { ServedSelectors } from "./nodes/asked-pods.ts";
+import { makeNodeHolds } from "./nodes/node-holds.ts";
 import { makeNodeRegistry } from "./nodes/node-registry.ts";
 import { makeNodeTasks } from "./nodes/node-tasks.ts";
 import { podReaderOf } from "./nodes/pod-reader.ts";
@@ -61,6 +62,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const readPods = podReaderOf({ client, clock, log, gateType, onRead: metrics.onPodRead });
   const registry = makeNodeRegistry({ clock, log, watchNode, observer, agentGraceMs, asked, readPods }, stop.signal);
   const findings = makeNodeTasks(log);
+  const holds = makeNodeHolds({ facts: () => registry, clock, log });
   const objects = makeWatchedObjects({
     client,
     clock,
@@ -74,7 +76,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const transport = makeSdkTransport({ region: config.region, ...config.cloud });
   const mayWrite = (): boolean => elector.mayWrite();
   const settings = { ...config, clusterId };
-  const common = { client, transport, facts: registry, findings, objects, metrics, clock, log, settings };
+  const common = { client, transport, facts: registry, findings, holds, objects, metrics, clock, log, settings };
   const leading = new Leading({ ...common, admission: webhook, serving, mayWrite });
   const identity = `${replica}_${randomUUID().slice(0, 8)}`;
   let begun = false;
@@ -102,7 +104,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const explain = makeExplainServer({ host, port: config.explainPort, serving, mayRead, routes: routesOf(leading), log });
   const review = makeTokenReview({ kube: client, namespace, clock: wallClock });
   const shared = { intake, observer, clock: wallClock, log };
-  const stream = makeNodeStream({ ...shared, registry, tasks: findings, review, replica });
+  const stream = makeNodeStream({ ...shared, registry, tasks: findings, holds, review, replica });
   const { streamPort, keepalive } = config;
   const address = `${host}:${streamPort}`;
   const streams = makeStreamServer({ ...shared, address, stream, serving, health, keepalive });

@@ -135,6 +135,7 @@ export function makeMetrics(gauges: Gauges) {
   return {
     registry,
     admission: admissionMetrics(makers),
+    drains: drainMetrics(makers),
     onDenied: (verb: string, resource: string): void => {
       denied.inc({ verb, resource });
     },
@@ -189,6 +190,21 @@ function mostItems(call: Call): number {
   if ("listenerIds" in call) return CALL_LIMITS.deletedListeners;
   if ("rules" in call) return CALL_LIMITS.deletedRules;
   return "healthCheck" in call ? 1 : CALL_LIMITS.targets;
+}
+
+/** From a preStop call to weight 0, and to its answer. Own choice: a grace period is mostly 30 s. */
+const DRAIN_SECONDS = [0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 13, 20, 30, 60, 120, 300];
+
+/** Of Pods whose preStop hook was called. */
+function drainMetrics({ counter, histogram }: Makers) {
+  const lowered = histogram("hold_lowered_seconds", "From a Pod's preStop call to weight 0 wherever it is bound", [], DRAIN_SECONDS);
+  const held = histogram("hold_seconds", "From a Pod's preStop call to its answer, by what ended it", ["end"], DRAIN_SECONDS);
+  const truncated = counter("holds_truncated_total", "Holds that ended while their Pods were still sent to", ["end"]);
+  return {
+    onLowered: (seconds: number): void => lowered.observe(seconds),
+    onReleased: (end: string, seconds: number): void => held.observe({ end }, seconds),
+    onTruncated: (end: string): void => truncated.inc({ end }),
+  };
 }
 
 /** For the webhook and what keeps it. */

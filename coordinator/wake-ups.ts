@@ -30,6 +30,8 @@ export type WakeUpsDeps = {
   readonly health: { wake(loadBalancerId: string): void };
   /** Plans of a load balancer that rest on these Pods (UIDs) and addresses are made anew. */
   readonly plans: { podsChanged(names: readonly string[], loadBalancerId: string): void };
+  /** Pods whose preStop hook was called are answered anew. */
+  readonly drains: { loadBalancerChanged(loadBalancerId: string): void; podChanged(podUid: string): void };
   /** True: a person has released or taken back a removal at this load balancer. */
   readonly releases: { releasesChanged(loadBalancerId: string): boolean };
 };
@@ -39,15 +41,15 @@ export type WakeUpsDeps = {
  *
  * | what has changed | owner | load balancer | gate | network | besides |
  * |---|---|---|---|---|---|
- * | a Pod | | of owners that select it or did, and where it or its address is bound | its own | its own | plans there; health, if its gate waits now |
- * | whether a Pod may be bound, besides its own facts | | of owners that select it | its own | | plans there |
+ * | a Pod | | of owners that select it or did, and where it or its address is bound | its own | its own | plans there; its hold; health, if its gate waits now |
+ * | whether a Pod may be bound or have a weight, besides its own facts | | of owners that select it | its own | | plans there; its hold |
  * | a Service | its own | its own, if a release was written | that wait for it | | |
  * | a Service has had its first pass | | | that wait for it | | |
  * | a TkeServiceConfig | | of owners that name it | | | |
  * | what an owner asks for, or where it stands | | its own | of Pods that it selects | the same | |
  * | an owner selects a Pod no longer | | | of that Pod | | |
- * | a load balancer, as far as is known: anything | all of it | its own | of Pods that its owners select | the same | health |
- * | targets of it only | | its own | of the Pods behind them | | health |
+ * | a load balancer, as far as is known: anything | all of it | its own | of Pods that its owners select | the same | health; holds of Pods that are bound there |
+ * | targets of it only | | its own | of the Pods behind them | | health; holds of Pods that are bound there |
  * | an address passes to another Pod | | | of that Pod | | plans there; health |
  * | the cloud refuses a bind | | | of Pods that the owners there select | | |
  * | a load balancer comes into doubt, or is to be re-read | | its own | | | |
@@ -70,9 +72,10 @@ export class WakeUps {
   }
 
   #podChanged({ change: { before, after }, loadBalancerIds }: Pick<PodSelection, "change" | "loadBalancerIds">): void {
-    const { loadBalancers, gates, health, plans, intents } = this.#deps;
+    const { loadBalancers, gates, health, plans, intents, drains } = this.#deps;
     const pod = after ?? before;
     if (pod === undefined) return;
+    drains.podChanged(pod.uid);
     const names = [pod.uid, ...(before?.ips ?? []), ...(after?.ips ?? [])];
     for (const id of loadBalancerIds) {
       plans.podsChanged(names, id);
@@ -128,9 +131,10 @@ export class WakeUps {
   }
 
   mirrorChanged(loadBalancerId: string, change: MirrorChange): void {
-    const { owners, loadBalancers, health, intents } = this.#deps;
+    const { owners, loadBalancers, health, intents, drains } = this.#deps;
     loadBalancers.add(loadBalancerId);
     health.wake(loadBalancerId);
+    drains.loadBalancerChanged(loadBalancerId);
     if (change.kind === "targets") return this.#wakeGatesBehind(loadBalancerId, change.ips);
     for (const { ref } of intents.of(loadBalancerId)) {
       owners.add(ref.uid);

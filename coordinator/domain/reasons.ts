@@ -34,6 +34,7 @@ export const EVENT_REASONS = [
   "AdmissionRepaired",
   "BackendSecurityGroupBypassed",
   "DirectAccessRemoved",
+  "DrainTruncated",
   "EnsureServiceSuccess",
   "ForeignBackend",
   "ForeignGate",

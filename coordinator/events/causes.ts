@@ -11,7 +11,7 @@ const MAX_NAMED = 5;
 
 /** Who is behind what a call names, for people. */
 export type Causes = {
-  /** E.g. "Pod shop/web-1 is ready", "Pod shop/web-1 was deleted". */
+  /** E.g. "Pod shop/web-1 is ready", "Pod shop/web-1 was deleted", "Pod shop/web-1 is being stopped". */
   readonly pod: (slot: Slot, podUid: string | undefined) => string;
   /** Why a backend that stays gets this weight, e.g. "Pod shop/web-1 is not ready", "Pod shop/web-1 gets its weight back". */
   readonly weight: (slot: WeightedSlot) => string;
@@ -31,6 +31,8 @@ export type CausesDeps = {
   readonly whyLeaves: (loadBalancerId: string, slot: Slot) => string | undefined;
   readonly intents: Pick<Intents, "get">;
   readonly facts: Pick<PodFacts, "pods">;
+  /** A container of this live Pod is being stopped; default: of none. */
+  readonly isStopping?: (podUid: string) => boolean;
 };
 
 /**
@@ -57,6 +59,9 @@ export function makeCauses(deps: CausesDeps): (loadBalancerId: string, before?: 
         if (podUid !== undefined) return `${podName(podUid)} is ready`;
         const { ip } = slot;
         const claimed = addressClaims.podOf(id, ip);
+        const live = claimed === undefined ? undefined : facts.pods.get(claimed);
+        if (live !== undefined && live.deletionAtMs === undefined && deps.isStopping?.(live.uid) === true)
+          return `${podName(live.uid)} is being stopped`;
         return whyLeaves(id, slot) ?? `${claimed === undefined ? ip : podName(claimed)} is gone or was relabelled`;
       },
       weight: ({ ip, weight }) => {

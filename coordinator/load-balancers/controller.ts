@@ -29,11 +29,13 @@ export type LoadBalancersDeps = Pick<LoadBalancerDeps, "api" | "clock" | "log" |
   readonly rateLimit: NonNullable<LoadBalancerDeps["rateLimit"]>;
   readonly state: Pick<
     State,
-    "mirror" | "addressClaims" | "ownerRecords" | "identity" | "intents" | "facts" | "pods" | "unreadyPods" | "ready"
+    "mirror" | "addressClaims" | "ownerRecords" | "identity" | "intents" | "facts" | "pods" | "unreadyPods" | "isStopping" | "ready"
   >;
   readonly guard: RemovalGuard;
   readonly inquiry: EndInquiry;
   readonly settings: LoadBalancersSettings;
+  /** Told of each plan before its first call is made. */
+  readonly onPlan?: (loadBalancerId: string, plan: Plan) => void;
   /** Told of each call of one item that the cloud refused. */
   readonly onRefused: ConstructorParameters<typeof RefusedItems>[0];
   readonly onRenamed: ListenerRecorderDeps["onRenamed"];
@@ -117,7 +119,10 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
     refusedItems,
     resync,
     recorder: new ListenerRecorder({ ...state, clock, log, onRenamed: deps.onRenamed, due: (id) => wakeUps().loadBalancerDue(id) }),
-    onPlan: (id, plan, signal) => askAboutMissing({ ...state, inquiry: deps.inquiry }, id, plan, signal),
+    onPlan: (id, plan, signal) => {
+      askAboutMissing({ ...state, inquiry: deps.inquiry }, id, plan, signal);
+      deps.onPlan?.(id, plan);
+    },
     plan: (desired, actual) => withoutUnrecorded(planner.plan(desired, actual), state.identity, actual.loadBalancerId),
     allowed: (calls) => allowedCalls(policy, calls),
     takesOver: ({ ip, podUid }) => keepsAll(policy) && pods.byIp(ip)?.uid === podUid,

@@ -24,6 +24,8 @@ export type PlannerDeps = {
   readonly addressClaims: Pick<AddressClaims, "podOf">;
   readonly mirror: Pick<Mirror, "health" | "drainedAtMs" | "loweredAtMs">;
   readonly unreadyPods: Pick<UnreadyPods, "sinceMs">;
+  /** A container of this live Pod is being stopped; default: of none. */
+  readonly isStopping?: (podUid: string) => boolean;
   readonly writer: Pick<Writer, "running" | "overQuota" | "weightsLast">;
   readonly refusedItems: Pick<RefusedItems, "keepsRefusing">;
   readonly guard: Pick<RemovalGuard, "hold" | "floorOf">;
@@ -70,6 +72,7 @@ export class Planner {
       broken: (place, backend, target) => this.#isBroken(id, slotOf(place, backend), backend.podUid, target !== undefined),
       lowering: (place) => ({
         nowMs: clock.now(),
+        ...(this.#deps.isStopping && { stopping: this.#deps.isStopping }),
         unreadySinceMs: (podUid) => unreadyPods.sinceMs(podUid),
         loweredAtMs: (target) => mirror.loweredAtMs(id, slotOf(place, target)),
         floor: () => guard.floorOf(id, place),

@@ -3,7 +3,8 @@ import type { Logger } from "../../common/log.ts";
 import { OVER } from "../../common/signals.ts";
 import type { PodEnd, PodFact } from "../../common/vocabulary.ts";
 import type { NodeState } from "../state/pod-facts.ts";
-import type { NodeSession, NodeWatchEvent, RemovedPod, SessionEnd, StreamObserver, WatchNode } from "./node-session.ts";
+import { AgentSessions } from "./agent-sessions.ts";
+import type { NodeSession, NodeWatchEvent, RemovedPod, SessionCallbacks, StreamObserver, WatchNode } from "./node-session.ts";
 import type { PodStore, Teller } from "./pod-store.ts";
 import type { ReportedPods } from "./reported-pods.ts";
 
@@ -19,7 +20,7 @@ export type NodePodsDeps = {
 };
 
 /**
- * Who speaks for the Pods of one node: the newest session of its agent once its snapshot was applied; without one for the agent grace,
+ * Who speaks for the Pods of one node: the newest session of its agents once its snapshot was applied; without one for the agent grace,
  * our own watch, until the agent has told all that the watch knows. Every Pod known of the node is in `#agentHas` or `#watchHas`; it
  * ends when its deletion was seen, or when whoever had it lists completely without it and nobody else has it.
  */
@@ -32,8 +33,7 @@ export class NodePods {
   /** Can have no agent: nothing is waited for. */
   #virtual = false;
   #over = false;
-  #session: { readonly end: (why: SessionEnd) => void } | undefined;
-  #speaking = false;
+  readonly #agents: AgentSessions;
   /** What the agent had last, also while it is away. */
   #agentHas = new Set<string>();
   #watch: AbortController | undefined;
@@ -60,6 +60,12 @@ export class NodePods {
     this.#deps = deps;
     this.#store = store;
     this.#sinceMs = deps.clock.now();
+    this.#agents = new AgentSessions({
+      snapshot: (pods, told) => this.#snapshot(pods, told),
+      difference: (changed, removed, told) => this.#difference(changed, removed, told),
+      heard: () => this.#heard(),
+      settle: () => this.#settle(),
+    });
   }
 
   get state(): NodeState {
@@ -75,7 +81,7 @@ export class NodePods {
 
   /** Nothing is known of it and nobody speaks for it. */
   get isEmpty(): boolean {
-    return !this.#exists && this.#session === undefined && this.#known().size === 0;
+    return !this.#exists && this.#agents.isEmpty && this.#known().size === 0;
   }
 
   /** Its Node object is there; `virtual`: it can have no agent. */
@@ -88,7 +94,7 @@ export class NodePods {
   /** Its Node object was deleted: its session, its watch and its Pods end. */
   delete(): void {
     const known = this.#known();
-    this.#endSession("node-deleted");
+    this.#agents.endAll("node-deleted");
     this.stop();
     for (const uid of known) this.#end(uid, "node-deleted", "nodes");
   }
@@ -100,35 +106,9 @@ export class NodePods {
     this.#stopWatch();
   }
 
-  /** The newest session wins. */
-  open(onEnd: (why: SessionEnd) => void): NodeSession {
-    this.#endSession("superseded");
-    const session = { end: onEnd };
-    const told = new Map<string, string>();
-    const isOpen = (): boolean => this.#session === session;
-    this.#session = session;
-    this.#heard();
-    this.#settle();
-    return {
-      told,
-      heard: () => isOpen() && this.#heard(),
-      snapshot: (pods) => (isOpen() ? this.#snapshot(pods, told) : "applied"),
-      difference: (changed, removed) => (isOpen() ? this.#difference(changed, removed, told) : "applied"),
-      close: () => isOpen() && this.#close(),
-    };
-  }
-
-  #endSession(why: SessionEnd): void {
-    const session = this.#session;
-    this.#session = undefined;
-    this.#speaking = false;
-    session?.end(why);
-  }
-
-  #close(): void {
-    this.#session = undefined;
-    this.#speaking = false;
-    this.#settle();
+  /** A session of an agent (UID of its Pod); it ends a former one of the same agent. */
+  open(agent: string, callbacks: SessionCallbacks): NodeSession {
+    return this.#agents.open(agent, callbacks);
   }
 
   #snapshot(pods: readonly PodFact[], told: Map<string, string>): "applied" | "doubted" {
@@ -140,8 +120,6 @@ export class NodePods {
     this.#lose(lost);
     this.#agentHas = new Set();
     this.#take("agent", pods, this.#agentHas);
-    this.#speaking = true;
-    this.#settle();
     return "applied";
   }
 
@@ -181,7 +159,7 @@ export class NodePods {
         if (this.#watchHas !== undefined) this.#take("watch", [event.pod], this.#watchHas);
         break;
       case "removed":
-        if (event.evidence === "absent" && this.#speaking && this.#agentHas.has(event.uid)) this.#watchHas?.delete(event.uid);
+        if (event.evidence === "absent" && this.#agents.isSpeaking && this.#agentHas.has(event.uid)) this.#watchHas?.delete(event.uid);
         else this.#end(event.uid, event.evidence, "watch");
         break;
       default:
@@ -192,7 +170,7 @@ export class NodePods {
 
   #listed(pods: readonly PodFact[]): void {
     // What a speaking agent has is not lost because our watch lacks it; what an absent one had is.
-    const known = this.#speaking ? this.#known().difference(this.#agentHas) : this.#known();
+    const known = this.#agents.isSpeaking ? this.#known().difference(this.#agentHas) : this.#known();
     const lost = known.difference(uidsOf(pods));
     // Later lists come from a list-watch that reads twice by itself; only its first one cannot know what we knew.
     if (this.#watchHas === undefined && this.#isDoubtful(lost.size)) {
@@ -208,7 +186,7 @@ export class NodePods {
 
   /** After every change: who speaks for the node now, and does it (still) need our watch? */
   #settle(): void {
-    if (this.#speaking) {
+    if (this.#agents.isSpeaking) {
       this.#grace?.abort(OVER);
       this.#grace = undefined;
       // What only the watch knows is kept alive by it until the agent has it too, or the watch sees its end.
@@ -217,7 +195,7 @@ export class NodePods {
       if (this.#virtual) this.#fallBack("the node can have no agent, watching its Pods");
       else void this.#startGrace();
     }
-    const source = this.#speaking ? "agent" : this.#watchHas === undefined ? "none" : "watch";
+    const source = this.#agents.isSpeaking ? "agent" : this.#watchHas === undefined ? "none" : "watch";
     if (source !== this.#source) this.#sinceMs = this.#deps.clock.now();
     this.#source = source;
     this.#reported = this.hasReported;

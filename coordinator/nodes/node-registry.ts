@@ -2,7 +2,7 @@ import type { Change } from "../../common/kubernetes/list-watch.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 import type { AskedPods } from "./asked-pods.ts";
 import { NodePods, type NodePodsDeps } from "./node-pods.ts";
-import type { NodeSession, SessionEnd } from "./node-session.ts";
+import type { NodeSession, SessionCallbacks } from "./node-session.ts";
 import type { MakePodReader } from "./pod-reader.ts";
 import { makePodStore } from "./pod-store.ts";
 import { Refusals } from "./refusals.ts";
@@ -18,8 +18,11 @@ export interface NodeRegistry extends PodFacts {
   nodeSeen(node: NodeRef): void;
   /** The DELETED event of this Node; ignored unless the UID is the one known. */
   nodeDeleted(node: NodeRef): void;
-  /** The newest session of a node wins; the older one's `onEnd` is called. undefined: the Node object is deleted. */
-  open(node: string, onEnd: (why: SessionEnd) => void): NodeSession | undefined;
+  /**
+   * A session of an agent (UID of its Pod; "": not known) ends its former one: its `onEnd` is called. The sessions of two agents of one
+   * node live side by side. undefined: the Node object is deleted.
+   */
+  open(node: string, callbacks: SessionCallbacks, agent?: string): NodeSession | undefined;
 }
 
 /** Names of deleted Nodes, so that a late agent is turned away; twice the Nodes that a cluster may have (5 000: Kubernetes' own limit). */
@@ -75,6 +78,7 @@ export function makeNodeRegistry({ asked, readPods, ...given }: NodeRegistryDeps
     endOf: (uid) => store.endOf(uid),
     subscribe: (listener) => store.subscribe(listener),
     confirm: (names, until) => reports.confirm(names, until),
+    learn: (pod) => reports.learn(pod),
     nodes: () => [...nodes.values()].map(({ state }) => state),
     /** Once true it stays: a Node that joins later brings no Pod that is bound already. False while not one Node is known. */
     get complete() {
@@ -97,10 +101,10 @@ export function makeNodeRegistry({ asked, readPods, ...given }: NodeRegistryDeps
       if (gone.size > MAX_GONE_NODES) for (const oldest of gone.values().take(1)) gone.delete(oldest);
       node.delete();
     },
-    open(name, onEnd) {
+    open(name, callbacks, agent = "") {
       if (gone.has(name)) return undefined;
       const node = nodeOf(name);
-      const session = node.open(onEnd);
+      const session = node.open(agent, callbacks);
       const close = (): void => {
         session.close();
         if (node.isEmpty && nodes.get(name) === node) nodes.delete(name);

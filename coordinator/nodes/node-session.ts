@@ -44,7 +44,8 @@ export type StreamObserver = {
   /** `postponed`: told to come back, because too many agents came at once. */
   onStream(change: "opened" | "closed" | "postponed" | "refused"): void;
   onMessage(kind: MessageKind): void;
-  onResend(reason: "gap" | "digest" | "doubt"): void;
+  /** `heir`: another agent of its node, which spoke so far, has left. */
+  onResend(reason: "gap" | "digest" | "doubt" | "heir"): void;
   onFallback(node: string, change: "on" | "off"): void;
   /** What an agent said of a Pod does not count; see refusals.ts. */
   onRefused(why: Refusal): void;
@@ -63,7 +64,15 @@ export interface NodeSession {
   readonly told: ReadonlyMap<string, string>;
   /** Any message came. */
   heard(): void;
+  /** The agent was told to stop: another agent of its node speaks before it, whoever connected last. */
+  leaving(): void;
   close(): void;
 }
+
+/** What a session's stream is told; `onWanted`: the agent is to send a snapshot. */
+export type SessionCallbacks = {
+  readonly onEnd: (why: SessionEnd) => void;
+  readonly onWanted: (because: string) => void;
+};
 
 export type SessionEnd = "superseded" | "node-deleted";

@@ -132,6 +132,13 @@ export class ReportedPods {
     signal.throwIfAborted();
   }
 
+  /** Somebody else has read a Pod that is known; what only its node knows stays. */
+  learn(pod: PodFact): void {
+    const known = this.#deps.store.pods.get(pod.uid);
+    if (known === undefined || known.nodeName !== pod.nodeName || isOlder(pod.resourceVersion, known.resourceVersion)) return;
+    this.#deps.store.tell(pod, "watch");
+  }
+
   /** `read`: what the API server said of it. */
   #tell(pod: PodFact, read: PodFact): "taken" | "older" | "over" | "foreign" {
     const { store } = this.#deps;

@@ -26,6 +26,8 @@ export interface PodFacts {
    * resolves when the present ones are known. Rejects with the signal's reason only.
    */
   confirm(names: readonly string[], signal: AbortSignal): Promise<void>;
+  /** A known Pod as the API server gave it a moment ago, e.g. with the deletionTimestamp that no watch has told yet. */
+  learn(pod: PodFact): void;
   nodes(): readonly NodeState[];
   /** Called synchronously after each change; must not throw. Returns the way to unsubscribe. */
   subscribe(listener: (change: PodChange) => void): () => void;

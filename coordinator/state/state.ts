@@ -5,23 +5,24 @@ import type { Logger } from "../../common/log.ts";
 import type { OwnerIntent } from "../domain/intent/owner-intent.ts";
 import { type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
 import { type AddressClaims, type ClaimedPod, makeAddressClaims, tellingClaims } from "./address-claims.ts";
-import { AwaitedServices } from "./awaited-services.ts";
-import { Hindrances } from "./hindrances.ts";
+import { type Holds, NO_HOLDS, stoppingBy } from "./holds.ts";
 import { Intents } from "./intents.ts";
 import { ListenerIdentity } from "./listener-identity.ts";
 import { ListenerOwners } from "./listener-owners.ts";
+import { type Memories, makeMemories } from "./memories.ts";
 import { Mirror, type MirrorChange } from "./mirror.ts";
 import { OwnerRecords } from "./owner-records.ts";
 import type { PodFacts } from "./pod-facts.ts";
 import { makePodIndex, type PodIndex, UnreadyPods } from "./pod-index.ts";
 import { makeRecords, type Records } from "./records.ts";
-import { RefusedCalls } from "./refused-calls.ts";
 import type { PodSelection } from "./selection-index.ts";
 import type { WatchedObjects } from "./watched-objects.ts";
 
 export type StateDeps = {
   readonly client: KubeClient;
   readonly facts: PodFacts;
+  /** Default: no agent holds anything. */
+  readonly holds?: Holds;
   readonly objects: WatchedObjects;
   readonly clock: Clock;
   readonly log: Logger;
@@ -40,8 +41,11 @@ export type StateFollowers = {
 };
 
 /** What is known during one reign of a leader. */
-export interface State {
+export interface State extends Memories {
   readonly facts: PodFacts;
+  readonly holds: Holds;
+  /** A container of this live Pod is being stopped: its preStop hook was called. */
+  readonly isStopping: (podUid: string) => boolean;
   readonly objects: WatchedObjects;
   readonly pods: PodIndex;
   readonly unreadyPods: UnreadyPods;
@@ -54,16 +58,13 @@ export interface State {
   readonly ready: boolean;
   readonly intents: Intents;
   readonly listenerOwners: ListenerOwners;
-  readonly awaitedServices: AwaitedServices;
-  readonly hindrances: Hindrances;
-  readonly refusedCalls: RefusedCalls;
   /** Takes in a Service as it is watched now. */
   serviceChanged(change: Change<ServiceRecord>): void;
   /** Follows the Pod facts no longer. */
   close(): void;
 }
 
-export function makeState({ client, facts, objects, clock, log, settings }: StateDeps, followers: StateFollowers): State {
+export function makeState({ client, facts, holds = NO_HOLDS, objects, clock, log, settings }: StateDeps, followers: StateFollowers): State {
   const { clusterId, namespace } = settings;
   const records = makeRecords({ client, clock, log, namespace, clusterId });
   const ownerRecords = new OwnerRecords(records, log);
@@ -73,12 +74,13 @@ export function makeState({ client, facts, objects, clock, log, settings }: Stat
     if (passedOn.size > 0) mirror.passOn(id, passedOn, clock.now());
   });
   const pods = makePodIndex(facts);
-  const hindrances = new Hindrances(clock);
+  const memories = makeMemories(clock);
   const unreadyPods = new UnreadyPods(clock);
   for (const after of facts.pods.values()) unreadyPods.podChanged({ before: undefined, after });
   pods.follow((change) => unreadyPods.podChanged(change)); // before whoever plans by it
+  const stops = stoppingBy(holds, facts, clock);
   const intents = new Intents({
-    isHeldBack: (podUid) => hindrances.holdsBack(podUid),
+    isHeldBack: (podUid) => memories.hindrances.holdsBack(podUid) || stops(podUid),
     clusterId,
     pods,
     wishes: (inNamespace, name) => objects.config(inNamespace, name)?.wishes ?? new Map(),
@@ -92,7 +94,6 @@ export function makeState({ client, facts, objects, clock, log, settings }: Stat
   intents.selections.follow(followers.podChanged);
   let isRestored = false;
   return {
-    refusedCalls: new RefusedCalls(clock),
     records,
     ownerRecords,
     identity: new ListenerIdentity({ ownerRecords, clusterId, clock }),
@@ -110,15 +111,16 @@ export function makeState({ client, facts, objects, clock, log, settings }: Stat
       return true;
     },
     facts,
+    holds,
+    isStopping: stops,
     objects,
     pods,
-    hindrances,
+    ...memories,
     unreadyPods,
     mirror,
     addressClaims,
     intents,
     listenerOwners,
-    awaitedServices: new AwaitedServices(),
     close: () => pods.close(),
     serviceChanged({ kind, record }) {
       const { uid } = record;

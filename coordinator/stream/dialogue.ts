@@ -1,5 +1,4 @@
 import { status } from "@grpc/grpc-js";
-import type { HeldPods, HoldProof } from "../../common/holds.ts";
 import type { Logger } from "../../common/log.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
 import {
@@ -12,6 +11,7 @@ import {
 import { digestOf, evidenceOf, toPodFact } from "../../proto/wire.ts";
 import { fromHeldPods, fromHoldProof } from "../../proto/wire-holds.ts";
 import { fromPodVerdict } from "../../proto/wire-reachability.ts";
+import type { AgentHolds } from "../nodes/node-holds.ts";
 import type { NodeSession, StreamObserver } from "../nodes/node-session.ts";
 import type { AgentStream } from "../nodes/node-tasks.ts";
 import { StreamEnd } from "./stream-end.ts";
@@ -29,30 +29,29 @@ export type DialogueDeps = {
   /** What this agent found out of what it was asked; default: nobody asks. */
   readonly findings?: Pick<AgentStream, "verdicts" | "nodeFacts"> | undefined;
   /** What this agent says of its holds; default: nobody listens, and the budget on the node decides. */
-  readonly holds?: HeldAt | undefined;
+  readonly holds?: Pick<AgentHolds, "held" | "proof"> | undefined;
   readonly observer: StreamObserver;
   readonly log: Logger;
 };
 
-/** What one agent says of preStop calls. */
-export type HeldAt = {
-  held(pods: HeldPods): void;
-  proof(proof: HoldProof): void;
-  /** It was told to stop. */
-  leaving(): void;
-};
+export interface Dialogue {
+  /** The agent has said this. */
+  hear(body: NonNullable<ConnectRequest["body"]>): Promise<void>;
+  /** What it has told is needed once more. */
+  wanted(because: string): Promise<void>;
+}
 
 /**
  * What follows the hello: each snapshot and difference is applied and acknowledged, or answered once with `resend`; from then on nothing
  * but a snapshot counts. One message at a time.
  */
-export function makeDialogue(deps: DialogueDeps): (body: NonNullable<ConnectRequest["body"]>) => Promise<void> {
+export function makeDialogue(deps: DialogueDeps): Dialogue {
   const { session, nodeName, say } = deps;
   let applied = 0n;
   /** Only a snapshot helps; `asked` once the agent knows. */
   let wanted: "asked" | "first" | undefined = "first";
 
-  const resend = (kind: "gap" | "digest" | "doubt", reason: string): Promise<void> => {
+  const resend = (kind: "gap" | "digest" | "doubt" | "heir", reason: string): Promise<void> => {
     wanted = "asked";
     deps.observer.onResend(kind);
     deps.log.warn({ node: nodeName, reason }, "asked the agent for a snapshot");
@@ -92,7 +91,7 @@ export function makeDialogue(deps: DialogueDeps): (body: NonNullable<ConnectRequ
     if (!ours.equals(sha256)) await resend("digest", `digests differ at sequence ${sequence}`);
   };
 
-  return async (body) => {
+  const hear: Dialogue["hear"] = async (body) => {
     session.heard();
     switch (body.$case) {
       case "snapshot":
@@ -112,7 +111,7 @@ export function makeDialogue(deps: DialogueDeps): (body: NonNullable<ConnectRequ
       case "holdProof":
         return deps.holds?.proof(fromHoldProof(body.value));
       case "leaving":
-        return deps.holds?.leaving();
+        return session.leaving();
       case "hello":
         deps.log.warn({ node: nodeName }, "ignored a second hello");
         return undefined;
@@ -120,4 +119,5 @@ export function makeDialogue(deps: DialogueDeps): (body: NonNullable<ConnectRequ
         return body satisfies never;
     }
   };
+  return { hear, wanted: (because) => resend("heir", because) };
 }

@@ -5,7 +5,9 @@ import type { Logger } from "../../common/log.ts";
 import { eitherSignal, OVER } from "../../common/signals.ts";
 import type { ConnectRequest, ConnectResponse, Hello, NodeStreamServiceServer } from "../../proto/gen/clb/direct/v1/node_stream.ts";
 import { MAX_MESSAGE_BYTES, PROTOCOL_VERSION } from "../../proto/wire.ts";
+import { toHoldAnswer } from "../../proto/wire-holds.ts";
 import { toPodTask, toSecurityGroup } from "../../proto/wire-reachability.ts";
+import type { AgentHolds, NodeHolds } from "../nodes/node-holds.ts";
 import type { NodeRegistry } from "../nodes/node-registry.ts";
 import type { NodeSession, SessionEnd, StreamObserver } from "../nodes/node-session.ts";
 import type { AgentStream, Asking, NodeTasks } from "../nodes/node-tasks.ts";
@@ -23,6 +25,8 @@ export type NodeStreamDeps = {
   readonly intake: Intake;
   /** What agents are asked; default: nothing. */
   readonly tasks?: Pick<NodeTasks, "attach">;
+  /** Who hears of preStop calls; default: nobody, and the budget on the node decides. */
+  readonly holds?: Pick<NodeHolds, "attach">;
   /** Identity of this replica, e.g. its Pod's name. */
   readonly replica: string;
   readonly observer: StreamObserver;
@@ -100,6 +104,7 @@ async function serve(call: NodeCall, deps: Gated, fail: Fail, over: AbortSignal)
   let dialogue: ReturnType<typeof makeDialogue> | undefined;
   const peer = call.getPeer();
   let findings: AgentStream | undefined;
+  let holds: AgentHolds | undefined;
   try {
     // destroyOnReturn: false keeps the call writable after a throw, so that a status can still be sent.
     const requests: AsyncIterable<ConnectRequest> = call.iterator({ destroyOnReturn: false });
@@ -107,7 +112,7 @@ async function serve(call: NodeCall, deps: Gated, fail: Fail, over: AbortSignal)
       if (body === undefined) continue; // from a newer agent
       deps.observer.onMessage(body.$case);
       if (dialogue !== undefined) {
-        await dialogue(body);
+        await dialogue.hear(body);
         if (body.$case === "snapshot" && !body.value.more) deps.intake.leave(peer);
         continue;
       }
@@ -115,18 +120,20 @@ async function serve(call: NodeCall, deps: Gated, fail: Fail, over: AbortSignal)
         throw new StreamEnd(status.FAILED_PRECONDITION, `first message was "${body.$case}": hello must come first`);
       greeted.abort(OVER);
       const life = admit(body.value, call, deps, say);
-      session = openSession(body.value, deps, fail);
+      session = openSession(body.value, deps, { fail, onWanted: (because) => void dialogue?.wanted(because).catch(fail) }, call);
       life.run(over).catch(fail);
       await say({
         $case: "welcome",
         value: { protocolVersion: PROTOCOL_VERSION, replica: deps.replica, maxMessageBytes: MAX_MESSAGE_BYTES },
       });
       findings = deps.tasks?.attach(body.value.nodeName, (asking) => say(askingBody(asking)));
-      dialogue = makeDialogue({ session, nodeName: body.value.nodeName, life, say, findings, ...deps });
+      holds = deps.holds?.attach(body.value.nodeName, (pods) => say({ $case: "holdAnswers", value: { pods: pods.map(toHoldAnswer) } }));
+      dialogue = makeDialogue({ ...deps, session, nodeName: body.value.nodeName, life, say, findings, holds });
     }
   } finally {
     greeted.abort(OVER);
     findings?.close();
+    holds?.close();
     deps.intake.leave(peer);
     if (session !== undefined) deps.observer.onStream("closed");
     session?.close();
@@ -157,8 +164,11 @@ function admit(hello: Hello, call: NodeCall, deps: Gated, say: Say): TokenLife {
   return makeTokenLife(expiresAtMs, { nodeName, review: deps.review, clock: deps.clock, log: deps.log, ask });
 }
 
-function openSession({ nodeName, instanceId }: Hello, deps: NodeStreamDeps, fail: Fail): NodeSession {
-  const session = deps.registry.open(nodeName, (why) => fail(endOf(why, nodeName)));
+type SessionEvents = { readonly fail: Fail; readonly onWanted: (because: string) => void };
+
+function openSession({ nodeName, instanceId }: Hello, deps: Gated, { fail, onWanted }: SessionEvents, call: NodeCall): NodeSession {
+  const callbacks = { onEnd: (why: SessionEnd): void => fail(endOf(why, nodeName)), onWanted };
+  const session = deps.registry.open(nodeName, callbacks, deps.gate.identityOf(call.metadata)?.podUid);
   if (session === undefined)
     throw new StreamEnd(status.FAILED_PRECONDITION, `Node "${nodeName}" was deleted: nothing to report until it is registered again`);
   deps.observer.onStream("opened");

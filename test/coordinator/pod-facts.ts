@@ -26,6 +26,7 @@ export function somePodFacts(...given: readonly PodFact[]) {
       return state.complete;
     },
     confirm: () => Promise.resolve(),
+    learn: (pod) => set(pod),
     nodes: () => nodes,
     subscribe: (listener) => {
       listeners.push(listener);

@@ -57,6 +57,7 @@ function aWorld({ waiting = ["pod-8", "pod-9"], releases = [] }: { waiting?: rea
     networks: queue("network"),
     health: { wake: (id) => void woken.push(`health of ${id}`) },
     plans: { podsChanged: (names, id) => void woken.push(`plans at ${id}: ${names.join(" ")}`) },
+    drains: { loadBalancerChanged: () => undefined, podChanged: () => undefined },
     releases: {
       releasesChanged: (id) => {
         woken.push(`releases of ${id}`);

@@ -120,7 +120,7 @@ function inLanes(changes: readonly PlaceChanges[], { structure, settings, deleti
   // Whoever is raised in a place that drains comes with the drain, or before it where nothing else would be left there.
   const raised = (which: (change: PlaceChanges) => boolean): WeightedSlot[] =>
     changes.flatMap((change) => (which(change) ? [...change.raise] : []));
-  const drains = ({ drain }: PlaceChanges): boolean => drain.length > 0;
+  const drains = ({ drain, stop }: PlaceChanges): boolean => drain.length + stop.length > 0;
   const raises = weights(
     "bind",
     raised((change) => !drains(change)),
@@ -133,7 +133,7 @@ function inLanes(changes: readonly PlaceChanges[], { structure, settings, deleti
       "bind",
       raised((change) => drains(change) && change.raiseFirst),
     ),
-    ...weights("drain", [...raised((change) => drains(change) && !change.raiseFirst), ...all("drain")]),
+    ...weights("drain", [...raised((change) => drains(change) && !change.raiseFirst), ...all("drain"), ...all("stop")]),
     ...(urgent.length > 0 ? [] : conflicts(stale)),
     ...(room ? [...unbinding, ...deleting, ...added] : [...added, ...unbinding]),
     ...weights("tune", [...all("lower"), ...all("tune")]),
@@ -218,6 +218,6 @@ function changesOf(
     },
   });
   const isTimed = changes.unready.some(({ why }) => why !== "lowered" && why !== "none-ready");
-  if (lasting && !isTimed && changes.lower.length === 0) cache?.keep({ place, wanted, changes, holders });
+  if (lasting && !isTimed && changes.lower.length + changes.stop.length === 0) cache?.keep({ place, wanted, changes, holders });
   return changes;
 }

@@ -46,8 +46,9 @@ export type TargetChanges = {
   /** Weights that come back. `raiseFirst`: before the drains, else with them. */
   readonly raise: readonly WeightedSlot[];
   readonly raiseFirst: boolean;
-  /** Weights that become 0 because Pods are not ready. */
+  /** Weights that become 0 because Pods are not ready; `stop`: because a container of theirs is being stopped, which is as urgent as a drain. */
   readonly lower: readonly WeightedSlot[];
+  readonly stop: readonly WeightedSlot[];
   readonly unready: readonly Unready[];
   /** When time alone changes `lower`; milliseconds since the epoch. */
   readonly dueMs: number | undefined;
@@ -108,13 +109,14 @@ export function planTargets(view: TargetView): TargetChanges {
   for (const [key, backend] of wantedByKey) if (backend.bindable && !boundByKey.has(key)) bind.push(boundSlot(place, backend));
   const weights = planWeights({ bound, goes, all: place.targets, serving: view.serving, lowering: view.lowering });
   const raise = weights.raise.map(({ target, backend }): WeightedSlot => ({ ...slot(target), weight: backend.weight }));
-  const lower = weights.lower.map((target): WeightedSlot => ({ ...slot(target), weight: 0 }));
-  const low = new Set(weights.lower.map(targetKey));
+  const toZero = (target: Target): WeightedSlot => ({ ...slot(target), weight: 0 });
+  const [lower, stop] = [weights.lower.map(toZero), weights.stop.map(toZero)];
+  const low = new Set([...weights.lower, ...weights.stop].map(targetKey));
   const tuned = low.size === 0 ? tune : tune.filter((one) => !low.has(targetKey(one)));
-  for (const lane of [conflict, staleConflict, drain, unbind, raise, lower, tuned, bind, foreign, waiting])
+  for (const lane of [conflict, staleConflict, drain, unbind, raise, lower, stop, tuned, bind, foreign, waiting])
     if (lane.length > 1) lane.sort(byAddress);
   const { raiseFirst, unready, dueMs } = weights;
-  return { conflict, staleConflict, drain, unbind, raise, raiseFirst, lower, unready, dueMs, tune: tuned, bind, foreign, waiting };
+  return { conflict, staleConflict, drain, unbind, raise, raiseFirst, lower, stop, unready, dueMs, tune: tuned, bind, foreign, waiting };
 }
 
 /** Written out field by field, because thousands are made at once. */

@@ -57,6 +57,7 @@ export function aCluster(
   let born = 0;
   let recreated = 0;
   let namespaceLists = 0;
+  let podGets = 0;
 
   const put = (pod: PodFact): void => {
     const stored = { ...pod, resourceVersion: String(++version) };
@@ -150,6 +151,7 @@ export function aCluster(
   const get = (path: string): object => {
     const [, podName] = /\/pods\/([^/]+)$/.exec(path) ?? [];
     const pod = podName === undefined ? undefined : pods.get(podName);
+    podGets += Number(podName !== undefined);
     if (pod !== undefined) return rawPod(pod);
     throw notFound(path);
   };
@@ -181,6 +183,8 @@ export function aCluster(
     putService,
     /** How often all Pods of the Namespace were listed. */
     namespaceLists: (): number => namespaceLists,
+    /** How often a single Pod was read. */
+    podGets: (): number => podGets,
     service: (app: string): ServiceRecord | undefined => serviceNamed(app),
     /** A Service vanishes: nobody sees a deletion. */
     vanish: (app: string): void => {

@@ -1,6 +1,8 @@
 /** What tells a coordinator about Pods: one agent per node, and its own watch of a node whose agent is away. */
 import type { Clock } from "../../../common/clock.ts";
+import type { HoldAnswer, HoldEnd } from "../../../common/holds.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
+import type { AgentHolds, NodeHolds } from "../../../coordinator/nodes/node-holds.ts";
 import type { NodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
 import type { NodeSession, WatchNode } from "../../../coordinator/nodes/node-session.ts";
 import type { Cluster } from "./cluster.ts";
@@ -16,9 +18,25 @@ export type Agent = {
   readonly disconnect: () => void;
   /** Its next snapshots, so many, are empty. */
   readonly lie: (snapshots: number) => void;
+  /** The kubelet calls the preStop hook of a Pod; it is held until `release`. */
+  readonly dial: (uid: string) => void;
+  readonly release: (uid: string, end?: HoldEnd) => void;
+  /** It tells of no change of a Pod, as one whose own watch lags. */
+  readonly mute: (on: boolean) => void;
+  /** What the coordinator answered last, by UID, also a former one. */
+  readonly answers: Map<string, HoldAnswer>;
 };
 
-export function anAgent(clock: Clock, cluster: Cluster, registry: NodeRegistry, node: string): Agent {
+export function anAgent(
+  clock: Clock,
+  cluster: Cluster,
+  registry: NodeRegistry,
+  holds: NodeHolds,
+  node: string,
+  held = new Map<string, number>(),
+): Agent {
+  let streamed: AgentHolds | undefined;
+  const answers = new Map<string, HoldAnswer>();
   let session: NodeSession | undefined;
   let lies = 0;
   const tell = (): void => {
@@ -26,19 +44,48 @@ export function anAgent(clock: Clock, cluster: Cluster, registry: NodeRegistry, 
     lies = Math.max(0, lies - 1);
     if (session?.snapshot(pods) === "doubted") void clock.sleep(ASKED_AGAIN_MS).then(tell);
   };
+  let isMuted = false;
   cluster.onPod((uid, pod, evidence = "deleted") => {
+    if (isMuted) return;
     if (pod === undefined) session?.difference([], [{ uid, evidence }]);
     else if (pod.nodeName === node) session?.difference([pod], []);
   });
+  const heldPod = (uid: string) => ({ uid, heldMs: clock.now() - (held.get(uid) ?? clock.now()), openConnections: undefined });
   const disconnect = (): void => {
+    streamed?.close();
+    streamed = undefined;
     session?.close();
     session = undefined;
   };
   return {
     connect: () => {
       disconnect();
-      session = registry.open(node, () => (session = undefined));
+      session = registry.open(node, { onEnd: () => (session = undefined), onWanted: tell });
       tell();
+      streamed = holds.attach(node, async (told) => {
+        for (const answer of told) answers.set(answer.uid, answer);
+        await Promise.resolve();
+      });
+      streamed.held({
+        complete: true,
+        pods: [...held.keys()].filter((uid) => cluster.pods.get(uid)?.nodeName === node).map(heldPod),
+        released: [],
+      });
+    },
+    dial: (uid) => {
+      held.set(uid, clock.now());
+      streamed?.held({ complete: false, pods: [heldPod(uid)], released: [] });
+    },
+    release: (uid, end = "drained") => {
+      const { heldMs } = heldPod(uid);
+      held.delete(uid);
+      const lowered = answers.get(uid)?.state === "lowered";
+      streamed?.held({ complete: false, pods: [], released: [{ uid, end, lowered, heldMs }] });
+    },
+    answers,
+    mute: (on) => {
+      isMuted = on;
+      if (!on) tell();
     },
     disconnect,
     lie: (snapshots) => {

@@ -11,6 +11,7 @@ import type { Policy } from "../../../coordinator/domain/safety/policy.ts";
 import { EventRecorder } from "../../../coordinator/events/event-recorder.ts";
 import { makeMetrics } from "../../../coordinator/metrics.ts";
 import { ServedSelectors } from "../../../coordinator/nodes/asked-pods.ts";
+import { makeNodeHolds } from "../../../coordinator/nodes/node-holds.ts";
 import { makeNodeRegistry, type NodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
 import { podReaderOf } from "../../../coordinator/nodes/pod-reader.ts";
 import { CLUSTER } from "../../builders.ts";
@@ -90,6 +91,8 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
   const metrics = makeMetrics(noGauges);
   const reads = { get: 0, list: 0 };
   let generation = 0;
+  /** What the agents hold, by UID since when: they outlive a coordinator. */
+  const held = new Map<string, number>();
   let running: Coordinator | undefined;
 
   /** A process that knows nothing but what is stored; its agents connect within a second. */
@@ -105,6 +108,7 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
     for (const record of cluster.services.values()) asked.serviceChanged({ kind: "added", record });
     asked.listed();
     registry.setNodes(NODES.map((name) => ({ name, uid: name })));
+    const holds = makeNodeHolds({ ...shared, facts: () => registry });
     const events = new EventRecorder({ ...shared, component: "clb-direct" });
     const toCloud = inProcessTransport(cloud, { name: `coordinator-${++generation}` });
     const transport = withTimeout(clock, async (service, action, request, signal) => {
@@ -115,12 +119,12 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
     });
     const settings = { ...SETTINGS, policy: options.policy ?? "enforce", resyncMs: options.resyncMs ?? SETTINGS.resyncMs };
     const tell = events.tell.bind(events);
-    const controllers = makeControllers({ ...shared, transport, facts: registry, objects, tell, metrics, settings });
+    const controllers = makeControllers({ ...shared, transport, facts: registry, holds, objects, tell, metrics, settings });
     const unfollow = cluster.onService((change) => {
       asked.serviceChanged(change);
       controllers.serviceChanged(change);
     });
-    const agents = NODES.map((node) => anAgent(clock, cluster, registry, node));
+    const agents = NODES.map((node) => anAgent(clock, cluster, registry, holds, node, held));
     connectAll(clock, agents);
     const over = Promise.all([controllers.run(stop.signal, hard.signal), events.run(stop.signal)]);
     const end = async (): Promise<void> => {
@@ -174,7 +178,15 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
     return { over };
   };
 
+  const agentOf = (uid: string): Agent => {
+    const at = NODES.indexOf(cluster.pods.get(uid)?.nodeName ?? "");
+    const agent = coordinator().agents[at];
+    assert.ok(agent, `${uid} is on no node`);
+    return agent;
+  };
+
   return {
+    agentOf,
     clock,
     cloud,
     cluster,

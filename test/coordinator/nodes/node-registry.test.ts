@@ -30,7 +30,7 @@ function aRegistry() {
   const changes: string[] = [];
   registry.subscribe(({ before, after, end }) => void changes.push(`${before?.uid ?? "-"}>${after?.uid ?? "-"} ${end ?? ""}`.trim()));
   const open = (node = "a", ends: string[] = []): NodeSession => {
-    const session = registry.open(node, (why) => void ends.push(why));
+    const session = registry.open(node, { onEnd: (why) => void ends.push(why), onWanted: () => undefined });
     assert.ok(session, `no session for ${node}`);
     return session;
   };
@@ -366,7 +366,7 @@ test("a deleted Node ends its Pods, its stream and its watch; another UID's dele
     assert.equal(registry.endOf("p1"), "node-deleted");
     assert.deepEqual(ends, by === "agent" ? ["node-deleted"] : []);
     assert.equal(
-      registry.open("a", () => undefined),
+      registry.open("a", { onEnd: () => undefined, onWanted: () => undefined }),
       undefined,
       "a late agent of a deleted Node is turned away",
     );

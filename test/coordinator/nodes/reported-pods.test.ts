@@ -33,7 +33,7 @@ function aRegistry({ services = [aService()], listed = true } = {}) {
   };
   const registry = makeNodeRegistry({ clock, observer, log: silentLog, agentGraceMs: 10_000, watchNode, asked, readPods }, stopped.signal);
   const session = (node: string): NodeSession => {
-    const opened = registry.open(node, () => undefined);
+    const opened = registry.open(node, { onEnd: () => undefined, onWanted: () => undefined });
     assert.ok(opened);
     return opened;
   };

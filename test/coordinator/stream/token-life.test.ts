@@ -21,7 +21,7 @@ function aLife() {
       reviewed.push(token);
       const answer = await Promise.resolve(answers.get(token) ?? new Error("connect ECONNREFUSED"));
       if (answer instanceof Error) throw answer;
-      return { node: "a", expiresAtMs: answer };
+      return { node: "a", podUid: "agent-1", expiresAtMs: answer };
     },
   });
   let end: unknown = "still alive";

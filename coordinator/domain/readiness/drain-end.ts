@@ -1,0 +1,59 @@
+import type { Dial, HoldState } from "../../../common/holds.ts";
+import type { PodFact } from "../../../common/vocabulary.ts";
+import type { UnreadyWhy } from "../plan/plan-weights.ts";
+import type { Policy } from "../safety/policy.ts";
+
+/**
+ * A Pod whose calls were answered and that does not terminate is about to have a container stopped and started anew: it counts as stopping
+ * until it is ready again, or for so long, which is the usual grace period of 30 s and something. Milliseconds; own choice.
+ */
+export const STOPPING_MS = 35_000;
+
+/** Pure: whether a container of this live Pod is being stopped, so that it should get no new traffic although it may be ready. */
+export function isStopping(dial: Dial | undefined, pod: PodFact | undefined, nowMs: number): boolean {
+  if (dial === undefined) return false;
+  if (dial.releasedAtMs === undefined) return true;
+  const isAnew = pod?.containersReady === true && pod.containersReadyAtMs !== dial.readyAtMs;
+  return !isAnew && nowMs < dial.releasedAtMs + STOPPING_MS;
+}
+
+/** Where a held Pod is bound; `kept`: why it keeps its weight, as of the last plan. */
+export type HeldAt = { readonly place: string; readonly weight: number; readonly kept: UnreadyWhy | undefined };
+
+export type DrainView = {
+  /** Undefined: nobody has said so far. */
+  readonly terminating: boolean | undefined;
+  readonly places: readonly HeldAt[];
+  /** What is not known yet, e.g. "lb-1 is being read"; undefined: all is. */
+  readonly unknown: string | undefined;
+  readonly policy: Policy;
+};
+
+/**
+ * Pure: how far weight 0 of a held Pod is.
+ *
+ * | | terminates | nobody knows yet | lives |
+ * |---|---|---|---|
+ * | bound nowhere | release | release | release |
+ * | no weight anywhere | lowered | lowered | lowered |
+ * | a weight somewhere | wait | wait | wait; release where it may not be lowered |
+ */
+export function drainEnd({ terminating, places, unknown, policy }: DrainView): { readonly state: HoldState; readonly reason: string } {
+  if (policy !== "enforce") return { state: "release", reason: `POLICY is ${policy}: no weight is lowered` };
+  if (unknown !== undefined) return { state: "wait", reason: unknown };
+  if (places.length === 0) return { state: "release", reason: "it is bound nowhere" };
+  const weighted = places.filter(({ weight }) => weight > 0);
+  if (weighted.length === 0) return { state: "lowered", reason: `weight 0 at ${named(places)}` };
+  const kept = weighted.filter(({ kept: why }) => why === "floor" || why === "none-ready");
+  if (terminating === false && kept.length > 0)
+    return { state: "release", reason: `it keeps its weight at ${named(kept)}: too few others would serve there` };
+  return { state: "wait", reason: `weight 0 at ${named(weighted)}` };
+}
+
+/** Places named in a reason. */
+const MAX_NAMED = 3;
+
+function named(places: readonly HeldAt[]): string {
+  const names = places.slice(0, MAX_NAMED).map(({ place }) => place);
+  return places.length > MAX_NAMED ? `${names.join(", ")} and ${places.length - MAX_NAMED} more` : names.join(", ");
+}

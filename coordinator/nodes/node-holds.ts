@@ -1,0 +1,187 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Clock } from "../../common/clock.ts";
+import type { Dial, HeldPod, HeldPods, HoldAnswer, HoldProof, ReleasedPod } from "../../common/holds.ts";
+import type { Logger } from "../../common/log.ts";
+import type { PodFact } from "../../common/vocabulary.ts";
+import type { HoldEvent, Holds } from "../state/holds.ts";
+
+export type NodeHoldsDeps = {
+  readonly facts: () => { readonly pods: ReadonlyMap<string, PodFact> };
+  readonly clock: Pick<Clock, "now">;
+  readonly log: Logger;
+};
+
+/** What one agent says of preStop calls. */
+export interface AgentHolds {
+  held(pods: HeldPods): void;
+  proof(proof: HoldProof): void;
+  close(): void;
+}
+
+export interface NodeHolds extends Holds {
+  /** An agent has connected. `say` resolves when there is room for the next message; of each Pod it is told the latest. */
+  attach(node: string, say: (answers: readonly HoldAnswer[]) => Promise<void>): AgentHolds;
+  /** What the agents of a node have found of their redirect rule; undefined: none has said. */
+  proofOf(node: string): HoldProof | undefined;
+}
+
+/** Answers in one message. */
+const MOST_ANSWERS = 100;
+/** Pods remembered: more than all agents hold in the greatest node drain. */
+const MOST_DIALS = 20_000;
+/** A Pod that was released is remembered for so long: its container has been started anew by then. Milliseconds; own choice. */
+const REMEMBERED_MS = 120_000;
+
+type Stream = {
+  readonly node: string;
+  readonly say: (answers: readonly HoldAnswer[]) => Promise<void>;
+  readonly held: Map<string, HeldPod>;
+  /** Pods whose answer this agent has not been told. */
+  readonly due: Set<string>;
+  proof: HoldProof | undefined;
+  isSpeaking: boolean;
+  isOver: boolean;
+};
+
+/** What the agents of this replica's streams hold. Two agents of one node, the old one and the new one of an update, hold each its own calls. */
+export const makeNodeHolds = (deps: NodeHoldsDeps): NodeHolds => new Kept(deps);
+
+class Kept implements NodeHolds {
+  readonly dials = new Map<string, Dial>();
+  readonly #deps: NodeHoldsDeps;
+  readonly #streams = new Map<string, Set<Stream>>();
+  readonly #answers = new Map<string, HoldAnswer>();
+  readonly #listeners = new Set<(event: HoldEvent) => void>();
+
+  constructor(deps: NodeHoldsDeps) {
+    this.#deps = deps;
+  }
+
+  answer(answer: HoldAnswer): void {
+    const dial = this.dials.get(answer.uid);
+    if (dial === undefined || dial.releasedAtMs !== undefined || isDeepStrictEqual(this.#answers.get(answer.uid), answer)) return;
+    this.#answers.set(answer.uid, answer);
+    for (const stream of this.#streams.get(dial.node) ?? []) if (stream.held.has(answer.uid)) this.#due(stream, answer.uid);
+  }
+
+  answerOf(podUid: string): HoldAnswer | undefined {
+    return this.#answers.get(podUid);
+  }
+
+  forget(podUid: string): void {
+    if (this.dials.get(podUid)?.releasedAtMs !== undefined) this.dials.delete(podUid);
+  }
+
+  clear(): void {
+    this.#answers.clear();
+    for (const streams of this.#streams.values()) for (const { due } of streams) due.clear();
+  }
+
+  follow(listener: (event: HoldEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** The newest word; where one of two agents has proven its rule, calls get through. */
+  proofOf(node: string): HoldProof | undefined {
+    const proofs = [...(this.#streams.get(node) ?? [])].flatMap(({ proof }) => proof ?? []);
+    return proofs.find(({ proven }) => proven) ?? proofs.at(-1);
+  }
+
+  attach(node: string, say: Stream["say"]): AgentHolds {
+    const stream: Stream = { node, say, held: new Map(), due: new Set(), proof: undefined, isSpeaking: false, isOver: false };
+    const those = this.#streams.get(node) ?? new Set();
+    this.#streams.set(node, those.add(stream));
+    return {
+      held: (pods) => this.#hear(stream, pods),
+      proof: (proof) => void (stream.proof = proof),
+      close: () => {
+        stream.isOver = true;
+        those.delete(stream);
+        if (those.size === 0) this.#streams.delete(node);
+        for (const uid of stream.held.keys()) this.#release(stream, uid, undefined); // it goes on, but nobody tells us how
+      },
+    };
+  }
+
+  #hear(stream: Stream, { complete, pods, released }: HeldPods): void {
+    for (const one of released) this.#release(stream, one.uid, one);
+    const said = new Set(pods.map(({ uid }) => uid));
+    if (complete) for (const uid of stream.held.keys()) if (!said.has(uid)) this.#release(stream, uid, undefined);
+    for (const pod of pods) this.#hold(stream, pod);
+  }
+
+  /** An agent is believed about Pods of its own node only. */
+  #hold(stream: Stream, pod: HeldPod): void {
+    const { clock, log, facts } = this.#deps;
+    const { uid } = pod;
+    const fact = facts().pods.get(uid);
+    if (fact !== undefined && fact.nodeName !== stream.node)
+      return log.warn({ node: stream.node, uid, podNode: fact.nodeName }, "an agent holds a Pod of another node, ignored");
+    const known = this.dials.get(uid);
+    if (known !== undefined && known.node !== stream.node) return;
+    const isNew = !stream.held.has(uid);
+    stream.held.set(uid, pod);
+    const sinceMs = clock.now() - pod.heldMs;
+    const isHeld = known?.releasedAtMs === undefined ? known : undefined;
+    this.dials.delete(uid);
+    this.dials.set(uid, {
+      uid,
+      node: stream.node,
+      sinceMs: isHeld?.sinceMs ?? sinceMs,
+      releasedAtMs: undefined,
+      readyAtMs: isHeld === undefined ? fact?.containersReadyAtMs : isHeld.readyAtMs,
+      openConnections: pod.openConnections,
+    });
+    this.#drop();
+    if (isNew && this.#answers.has(uid)) this.#due(stream, uid);
+    this.#tell({ kind: "held", uid, isNew: isHeld === undefined });
+  }
+
+  #release(stream: Stream, uid: string, released: ReleasedPod | undefined): void {
+    stream.due.delete(uid);
+    const dial = this.dials.get(uid);
+    if (!stream.held.delete(uid) || dial === undefined || dial.releasedAtMs !== undefined) return;
+    if ([...(this.#streams.get(stream.node) ?? [])].some(({ held }) => held.has(uid))) return;
+    const over = { ...dial, releasedAtMs: this.#deps.clock.now() };
+    this.dials.set(uid, over);
+    this.#answers.delete(uid);
+    this.#tell({ kind: "released", dial: over, released });
+  }
+
+  #drop(): void {
+    const nowMs = this.#deps.clock.now();
+    for (const [uid, { releasedAtMs }] of this.dials) {
+      if (this.dials.size <= MOST_DIALS && (releasedAtMs === undefined || releasedAtMs + REMEMBERED_MS > nowMs)) break;
+      this.dials.delete(uid);
+    }
+  }
+
+  #tell(event: HoldEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  #due(stream: Stream, uid: string): void {
+    stream.due.add(uid);
+    void this.#speak(stream);
+  }
+
+  /** One message at a time; what becomes due meanwhile is told with the next. */
+  async #speak(stream: Stream): Promise<void> {
+    if (stream.isSpeaking) return;
+    stream.isSpeaking = true;
+    try {
+      await Promise.resolve(); // many answers come in one turn
+      while (!stream.isOver && stream.due.size > 0) {
+        const uids = [...stream.due].slice(0, MOST_ANSWERS);
+        for (const uid of uids) stream.due.delete(uid);
+        const answers = uids.flatMap((uid) => this.#answers.get(uid) ?? []);
+        if (answers.length > 0) await stream.say(answers);
+      }
+    } catch (err) {
+      if (!stream.isOver) this.#deps.log.debug({ err, node: stream.node }, "answers to holds not told, the stream has ended");
+    } finally {
+      stream.isSpeaking = false;
+    }
+  }
+}

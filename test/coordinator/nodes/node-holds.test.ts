@@ -1,0 +1,138 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { HeldPods, HoldAnswer } from "../../../common/holds.ts";
+import { makeNodeHolds } from "../../../coordinator/nodes/node-holds.ts";
+import type { HoldEvent } from "../../../coordinator/state/holds.ts";
+import { aPod } from "../../builders.ts";
+import { aFakeClock, silentLog } from "../pods.ts";
+
+const held = (uids: readonly string[], complete = false, heldMs = 0): HeldPods => ({
+  complete,
+  pods: uids.map((uid) => ({ uid, heldMs, openConnections: undefined })),
+  released: [],
+});
+const answer = (uid: string, state: HoldAnswer["state"] = "wait"): HoldAnswer => ({
+  uid,
+  state,
+  reason: "",
+  terminating: true,
+  deletionAtMs: undefined,
+  graceSeconds: undefined,
+  drainMs: 30_000,
+});
+
+function someHolds() {
+  const clock = aFakeClock(1_000_000);
+  const facts = { pods: new Map([["p1", aPod({ uid: "p1", nodeName: "a", containersReadyAtMs: 7_000 })]]) };
+  const holds = makeNodeHolds({ facts: () => facts, clock, log: silentLog });
+  const events: string[] = [];
+  holds.follow((event: HoldEvent) => {
+    if (event.kind === "held") events.push(`held ${event.uid}${event.isNew ? " anew" : ""}`);
+    else events.push(`released ${event.dial.uid} ${event.released?.end ?? "(nobody said how)"}`);
+  });
+  const agent = (node: string, said: string[] = []) => ({
+    said,
+    ...holds.attach(node, async (answers) => {
+      await Promise.resolve();
+      for (const { uid, state } of answers) said.push(`${uid} ${state}`);
+    }),
+  });
+  return { clock, holds, events, agent };
+}
+const turns = async (): Promise<void> => {
+  for (let n = 0; n < 10; n++) await Promise.resolve();
+};
+
+test("a hold counts from the first dial on our own clock, whoever of two agents tells of it", async () => {
+  const { clock, holds, agent } = someHolds();
+  const [old, fresh] = [agent("a"), agent("a")];
+  old.held(held(["p1"], false, 400));
+  await clock.advance(1_000);
+  fresh.held(held(["p1"], false, 10));
+  assert.deepEqual(holds.dials.get("p1"), {
+    uid: "p1",
+    node: "a",
+    sinceMs: 999_600,
+    releasedAtMs: undefined,
+    readyAtMs: 7_000,
+    openConnections: undefined,
+  });
+});
+
+test("a Pod is held as long as one of two agents holds a call of it; both are answered", async () => {
+  const { holds, events, agent } = someHolds();
+  const [old, fresh] = [agent("a"), agent("a")];
+  old.held(held(["p1"]));
+  holds.answer(answer("p1"));
+  fresh.held(held(["p1"]));
+  holds.answer(answer("p1", "lowered"));
+  await turns();
+  assert.deepEqual([old.said.at(-1), fresh.said.at(-1)], ["p1 lowered", "p1 lowered"]);
+  const released = { uid: "p1", end: "drained", lowered: true, heldMs: 900 } as const;
+  old.held({ complete: false, pods: [], released: [released] });
+  assert.equal(holds.dials.get("p1")?.releasedAtMs, undefined);
+  fresh.held({ complete: false, pods: [], released: [released] });
+  assert.deepEqual(events.at(-1), "released p1 drained");
+  assert.equal(holds.answerOf("p1"), undefined);
+});
+
+test("a complete list releases what it lacks, a torn stream all of it; a new stream is answered at once", async () => {
+  const { holds, events, agent } = someHolds();
+  const first = agent("a");
+  first.held(held(["p1", "p2"]));
+  first.held(held(["p1"], true));
+  assert.equal(events.at(-2), "released p2 (nobody said how)");
+  holds.answer(answer("p1", "lowered"));
+  await turns();
+  const second = agent("a");
+  second.held(held(["p1"], true, 700));
+  await turns();
+  assert.deepEqual(second.said, ["p1 lowered"]);
+  first.close();
+  assert.equal(holds.dials.get("p1")?.releasedAtMs, undefined, "the other stream has it");
+  second.close();
+  assert.equal(events.at(-1), "released p1 (nobody said how)");
+});
+
+test("nothing is answered that is not held, nor by a replica that leads no more", async () => {
+  const { holds, agent } = someHolds();
+  const one = agent("a");
+  holds.answer(answer("p1"));
+  one.held(held(["p1"]));
+  await turns();
+  assert.deepEqual(one.said, []);
+  holds.answer(answer("p1"));
+  holds.clear();
+  await turns();
+  assert.deepEqual(one.said, []);
+});
+
+test("an agent's word counts for its own node, and a slow one is told the latest only", async () => {
+  const { holds, events, agent } = someHolds();
+  agent("b").held(held(["p1"]));
+  assert.deepEqual(events, []);
+  const said: string[] = [];
+  const gate = Promise.withResolvers<void>();
+  const slow = holds.attach("a", async (answers) => {
+    await gate.promise;
+    for (const { uid, state } of answers) said.push(`${uid} ${state}`);
+  });
+  slow.held(held(["p1", "p2"]));
+  holds.answer(answer("p1"));
+  await turns();
+  for (const state of ["release", "lowered"] as const) holds.answer(answer("p2", state));
+  gate.resolve();
+  await turns();
+  assert.deepEqual(said, ["p1 wait", "p2 lowered"]);
+});
+
+test("what agents have found of their rule: proven where one of two agents has proven it", () => {
+  const { holds, agent } = someHolds();
+  assert.equal(holds.proofOf("a"), undefined);
+  const [old, fresh] = [agent("a"), agent("a")];
+  old.proof({ proven: true, because: "" });
+  fresh.proof({ proven: false, because: "connect ECONNREFUSED" });
+  assert.equal(holds.proofOf("a")?.proven, true);
+  old.close();
+  assert.deepEqual(holds.proofOf("a"), { proven: false, because: "connect ECONNREFUSED" });
+});
