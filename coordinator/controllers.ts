@@ -21,8 +21,9 @@ import { Explain } from "./explain/explain.ts";
 import { Progress } from "./explain/progress.ts";
 import { WriteLog } from "./explain/write-log.ts";
 import { makeGatesController } from "./gates/controller.ts";
+import { OwnShare } from "./gates/own-share.ts";
 import { makeAwaited } from "./health/awaited-targets.ts";
-import { HealthPoller } from "./health/health-poller.ts";
+import { HealthPoller, type HealthPollerDeps } from "./health/health-poller.ts";
 import { type LoadBalancersSettings, makeLoadBalancersController } from "./load-balancers/controller.ts";
 import type { Made } from "./load-balancers/reconcile.ts";
 import type { LeaderGauges, makeMetrics } from "./metrics.ts";
@@ -114,6 +115,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     },
   });
   const { mirror, pods } = state;
+  const ownShare = new OwnShare({ pods, clock, observe: metrics.onOwnShare });
   const endingAt = makeEndingAt({ ...state, clock });
   const awaited = makeAwaited({ ...state, clock, waitingForGate: pods.waitingForGate });
   const findings = findingsDeps(state, deps, (id, afterMs) => loadBalancers.queue.add(id, afterMs));
@@ -131,7 +133,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     log,
     settings,
     ...makeFindings(findings, guard),
-    onMade: noting(writeLog, causes, deps),
+    onMade: noting(writeLog, causes, ownShare, deps),
     onWrite: metrics.onWrite,
     onOutcome: onOutcome("loadBalancers"),
     onPlan: (id, plan) => drains.planned(id, plan),
@@ -145,8 +147,8 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const owners = makeOwnersController({ ...ownersDeps, onOutcome: onOutcome("services") });
   const { writer, planner, progress } = loadBalancers;
   const gatesDeps = { client, state, progress, clusterId, gateType, retire, clock, log, tell, onReady: metrics.onReady };
-  const gates = makeGatesController({ ...gatesDeps, onOutcome: onOutcome("gates") });
-  const poll = { ...pollSettings(settings, rateLimit), awaited, onAnswer: (ids: readonly string[]) => guard.healthRead(ids) };
+  const gates = makeGatesController({ ...gatesDeps, onOpened: (pod) => ownShare.opened(pod), onOutcome: onOutcome("gates") });
+  const poll = { ...pollSettings(settings, rateLimit), awaited, ...heardBy(guard, ownShare) };
   const health = new HealthPoller({ ...poll, api, mirror, clock, log, doubt: (id) => wakeUps.loadBalancerDue(id) });
   const shown = { writer, planner, guard };
   const onJudged = (pod: PodFact): void => wakeUps.podJudged(pod);
@@ -187,8 +189,14 @@ const gaugesOf = (
 
 /** Notes what was written, and why. */
 const noting =
-  (writeLog: WriteLog, causes: ReturnType<typeof makeCauses>, { metrics, log }: Pick<ControllersDeps, "metrics" | "log">) =>
+  (
+    writeLog: WriteLog,
+    causes: ReturnType<typeof makeCauses>,
+    ownShare: OwnShare,
+    { metrics, log }: Pick<ControllersDeps, "metrics" | "log">,
+  ) =>
   (made: Made): void => {
+    ownShare.made(made);
     writeLog.note(made, causes(made.loadBalancerId, made.before), log);
     metrics.onMade(made.call, made.result, made.waitedMs / 1000);
   };
@@ -227,6 +235,12 @@ const pollSettings = ({ healthIdleMs, healthPollMs }: ControllersSettings, rateL
   callsPerSecond: () => rateLimit.state("DescribeTargetHealth").perSecond,
   idleMs: healthIdleMs,
   pollMs: healthPollMs,
+});
+
+/** Who hears what questions about health have brought. */
+const heardBy = (guard: RemovalGuard, ownShare: OwnShare): Pick<HealthPollerDeps, "onAnswer" | "onServing"> => ({
+  onAnswer: (ids) => guard.healthRead(ids),
+  onServing: (ips, questioned) => ownShare.serving(ips, questioned),
 });
 
 function takeIn(state: State, wakeUps: WakeUps, change: Change<ServiceRecord>): void {

@@ -96,6 +96,7 @@ function registerGauges({ gauge, plainGauge }: Makers, gauges: Gauges): void {
 }
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+const OWN_SECONDS = [0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1, 5];
 const FILLS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 1];
 
 /** Every metric of the coordinator; docs/metrics.md explains them. Labels come from closed sets. */
@@ -114,12 +115,6 @@ export function makeMetrics(gauges: Gauges) {
   const parks = counter("brake_parks_total", "Removals that the brake has parked", []);
   const passes = counter("passes_total", "Passes by queue and outcome", ["queue", "outcome"]);
   const passSeconds = histogram("pass_seconds", "Length of a pass", ["queue"], SECONDS);
-  const gateSeconds = histogram(
-    "gate_flip_seconds",
-    "From containers ready to the gate turning True (the start has whole seconds)",
-    [],
-    SECONDS,
-  );
   const streams = counter("streams_total", "Agent streams opened, closed, and told to come back", ["change"]);
   const refused = counter("connections_refused_total", "Connections of agents above the limit", []);
   const messages = counter("stream_messages_total", "Messages of agents", ["kind"]);
@@ -136,6 +131,7 @@ export function makeMetrics(gauges: Gauges) {
     registry,
     admission: admissionMetrics(makers),
     drains: drainMetrics(makers),
+    ...gateMetrics(makers),
     onDenied: (verb: string, resource: string): void => {
       denied.inc({ verb, resource });
     },
@@ -161,9 +157,6 @@ export function makeMetrics(gauges: Gauges) {
     onPass: (queue: string, outcome: string, seconds: number): void => {
       passes.inc({ queue, outcome });
       passSeconds.observe({ queue }, seconds);
-    },
-    onReady: (seconds: number): void => {
-      gateSeconds.observe(seconds);
     },
     onPodRead: (kind: string, outcome: string): void => {
       podReads.inc({ kind, outcome });
@@ -204,6 +197,21 @@ function drainMetrics({ counter, histogram }: Makers) {
     onLowered: (seconds: number): void => lowered.observe(seconds),
     onReleased: (end: string, seconds: number): void => held.observe({ end }, seconds),
     onTruncated: (end: string): void => truncated.inc({ end }),
+  };
+}
+
+/** For the gates: when they turn True, and what we had to do with how long that took. */
+function gateMetrics({ histogram }: Makers) {
+  const readyHelp = "From containers ready to the gate turning True (the start has whole seconds)";
+  const gateSeconds = histogram("gate_flip_seconds", readyHelp, [], SECONDS);
+  const ownSeconds = histogram("own_share_seconds", "Of the time to a gate what is not the cloud's work, by part", ["part"], OWN_SECONDS);
+  return {
+    onReady: (seconds: number): void => {
+      gateSeconds.observe(seconds);
+    },
+    onOwnShare: (part: "ours" | "poll" | "api", seconds: number): void => {
+      ownSeconds.observe({ part }, seconds);
+    },
   };
 }
 

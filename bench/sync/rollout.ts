@@ -19,6 +19,10 @@ export type RolloutFigures = {
   readonly cloudMsP50: number;
   readonly ownMsP50: number;
   readonly ownMsP99: number;
+  /** p50 of its three parts: what we do, the wait for the question that hears of health, and the API's time. */
+  readonly oursMsP50: number;
+  readonly pollMsP50: number;
+  readonly apiMsP50: number;
   readonly writesPerPod: number;
   /** DescribeTargetHealth per bound Pod. */
   readonly readsPerPod: number;
@@ -75,6 +79,18 @@ function figuresOf(summary: Summary): Omit<RolloutFigures, "profile" | "replicas
     ),
     ownMsP50: at(ownMs, 0.5),
     ownMsP99: at(ownMs, 0.99),
+    oursMsP50: at(
+      rolled.map((pod) => pod.oursMs),
+      0.5,
+    ),
+    pollMsP50: at(
+      rolled.map((pod) => pod.pollMs),
+      0.5,
+    ),
+    apiMsP50: at(
+      rolled.map((pod) => pod.apiMs),
+      0.5,
+    ),
     writesPerPod: count(WRITES) / bound,
     readsPerPod: count(READS) / bound,
     bestWritesPerPod: bestWrites(summary.pods, summary.writeMs) / bound,

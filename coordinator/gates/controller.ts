@@ -1,6 +1,7 @@
 import type { Clock } from "../../common/clock.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
+import type { PodFact } from "../../common/vocabulary.ts";
 import type { Problem } from "../domain/problem.ts";
 import type { Retire } from "../domain/safety/policy.ts";
 import type { State } from "../state/state.ts";
@@ -26,6 +27,8 @@ export type GatesDeps = Pick<PodBindingsDeps, "progress" | "clusterId"> & {
   readonly log: Logger;
   /** Told when a gate turned True: seconds since its containers became ready, where known. */
   readonly onReady: (seconds: number) => void;
+  /** The same, for whom the Pod matters. */
+  readonly onOpened?: (pod: PodFact) => void;
   readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]>;
 };
 
@@ -53,7 +56,8 @@ export function makeGatesController(deps: GatesDeps): GatesController {
     log,
     gateType,
     retire: deps.retire,
-    onReady: (_pod, waitedMs) => {
+    onReady: (pod, waitedMs) => {
+      deps.onOpened?.(pod);
       if (waitedMs !== undefined) deps.onReady(Math.max(waitedMs, 0) / 1000);
     },
   });

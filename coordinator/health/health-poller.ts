@@ -28,9 +28,14 @@ export type HealthPollerDeps = {
   readonly awaited: (loadBalancerId: string) => readonly Awaited[];
   /** An answer about these has come, or nothing is bound there; one that the answer leaves out is still not known. */
   readonly onAnswer?: (loadBalancerIds: readonly string[]) => void;
+  /** An answer shows that targets with these addresses serve now. */
+  readonly onServing?: (ips: ReadonlySet<string>, questioned: Questioned) => void;
   /** The cloud refused a question about this load balancer and others: what is known of it is in doubt now. */
   readonly doubt: (loadBalancerId: string) => void;
 };
+
+/** When the question before it went out, when it did, and when it was answered; milliseconds since the epoch. */
+type Questioned = { readonly beforeMs: number | undefined; readonly askedMs: number; readonly answeredMs: number };
 
 /** Longest pause after questions that failed, milliseconds; longer where they have failed for long (LastingFailures). */
 const MOST_FAILED_MS = 5_000;
@@ -142,12 +147,13 @@ export class HealthPoller {
   #ask(ids: readonly string[], signal: AbortSignal): void {
     const sentMs = this.#deps.clock.now();
     this.#lastMs = sentMs;
+    const beforeMs = new Map(ids.map((id) => [id, this.#asked.get(id)?.sentMs]));
     for (const id of ids) {
       this.#underWay.set(id, (this.#underWay.get(id) ?? 0) + 1);
       const before = this.#asked.get(id);
       if (before !== undefined) this.#asked.set(id, { ...before, sentMs });
     }
-    const question = this.#question(ids, signal).finally(() => {
+    const question = this.#question(ids, beforeMs, signal).finally(() => {
       for (const id of ids) {
         const others = (this.#underWay.get(id) ?? 1) - 1;
         if (others > 0) this.#underWay.set(id, others);
@@ -159,7 +165,8 @@ export class HealthPoller {
     this.#questions.push(question);
   }
 
-  async #question(ids: readonly string[], signal: AbortSignal): Promise<void> {
+  /** `beforeMs`: when the question before this one went out, by load balancer. */
+  async #question(ids: readonly string[], beforeMs: ReadonlyMap<string, number | undefined>, signal: AbortSignal): Promise<void> {
     const { mirror, clock, log } = this.#deps;
     const askedMs = clock.now();
     try {
@@ -170,7 +177,10 @@ export class HealthPoller {
       const told = new Set(heard.filter((id) => answer.has(id) || isEmpty(mirror, id)));
       for (const id of heard) this.#noteAnswer(id, told.has(id), askedMs);
       this.#deps.onAnswer?.([...told]);
-      for (const id of heard) mirror.noteHealth(id, answer.get(id) ?? NOTHING, { askedMs, nowMs });
+      for (const id of heard) {
+        const serving = mirror.noteHealth(id, answer.get(id) ?? NOTHING, { askedMs, nowMs });
+        if (serving.size > 0) this.#deps.onServing?.(serving, { beforeMs: beforeMs.get(id), askedMs, answeredMs: nowMs });
+      }
     } catch (err) {
       if (isCancelled(err, signal)) return;
       const isRefused = err instanceof ClbApiError && err.call.code.startsWith("InvalidParameter");

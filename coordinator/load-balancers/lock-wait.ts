@@ -53,6 +53,11 @@ export class LockWait {
     return Math.max(0, (this.#waiting.get(id)?.notBeforeMs ?? 0) - nowMs);
   }
 
+  /** When the last known lock ends or ended, milliseconds since the epoch; 0: none is known. */
+  freeMs(id: string): number {
+    return this.#waiting.get(id)?.notBeforeMs ?? 0;
+  }
+
   /** The load balancer is gone, or not ours any more. What was learned of tails stays. */
   forget(id: string): void {
     this.#waiting.delete(id);

@@ -56,6 +56,8 @@ export type Made = {
   readonly startedMs: number;
   readonly endedMs: number;
   readonly waitedMs: number;
+  /** When the load balancer's lock was free, as far as is known; 0: nobody had held it. */
+  readonly freeMs: number;
   /** The listeners before the call. */
   readonly before: readonly Listener[];
 };
@@ -130,6 +132,7 @@ async function make(deps: PassDeps, id: string, call: Call, signal: AbortSignal)
   const { clock, mirror, refusedItems, lockWait, lanes } = deps;
   const startedMs = clock.now();
   const waitedMs = lanes.waitedMs(id, call.lane, startedMs);
+  const freeMs = lockWait.freeMs(id);
   const before = mirror.listeners(id) ?? [];
   const ended = (result: string): void => {
     const endedMs = clock.now();
@@ -139,7 +142,7 @@ async function make(deps: PassDeps, id: string, call: Call, signal: AbortSignal)
       lanes.wrote(id, call.lane, { startedMs, endedMs }); // a refusal is quick, and no measure of how long others wait
       lockWait.ended(id, { kind: isBatch(call) ? "batch" : "task", items: itemsOf(call), startedMs, endedMs });
     }
-    deps.onMade?.({ loadBalancerId: id, call, result, startedMs, endedMs, waitedMs, before });
+    deps.onMade?.({ loadBalancerId: id, call, result, startedMs, endedMs, waitedMs, freeMs, before });
   };
   try {
     await deps.writer.make(id, call, signal);

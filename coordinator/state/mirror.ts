@@ -153,11 +153,16 @@ export class Mirror {
   /**
    * Takes over what DescribeTargetHealth said; slots without data are left out of `states`. An answer to a question asked before the
    * slot was bound speaks of a former binding and is not believed. An answer may be older than its question: a target that we have bound
-   * ourselves cannot be "Alive" before its check has succeeded often enough.
+   * ourselves cannot be "Alive" before its check has succeeded often enough. Returns the addresses that are "Alive" now and were not.
    */
-  noteHealth(id: string, states: ReadonlyMap<string, HealthState>, times: { readonly askedMs: number; readonly nowMs: number }): void {
+  noteHealth(
+    id: string,
+    states: ReadonlyMap<string, HealthState>,
+    times: { readonly askedMs: number; readonly nowMs: number },
+  ): ReadonlySet<string> {
     const entry = this.#entries.get(id);
-    if (entry === undefined) return;
+    const alive = new Set<string>();
+    if (entry === undefined) return alive;
     const changed = new Set<string>();
     const ips = new Set<string>();
     for (const [key, state] of states) {
@@ -168,8 +173,10 @@ export class Mirror {
       slot.health = { state, sinceMs: times.nowMs };
       changed.add(key.slice(0, at));
       ips.add(ipOf(key.slice(at + 1)));
+      if (state === "Alive") alive.add(ipOf(key.slice(at + 1)));
     }
     this.#renew(id, entry, { places: changed, ips }, times.nowMs);
+    return alive;
   }
 
   /**

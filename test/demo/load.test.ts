@@ -75,6 +75,7 @@ suite("the summary", () => {
     rolloutSeconds: 9,
     ownMsP50: 1,
     ownMsP99: 1,
+    ownParts: { ours: [1, 1], poll: [0, 0], api: [0, 0] },
     pods: [],
     calls: {},
     writeMs: 1,

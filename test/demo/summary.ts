@@ -4,8 +4,10 @@ import type { Failure, LoadResult } from "./load.ts";
 import type { PodTimes } from "./pods.ts";
 
 /**
- * `ownMs` is `bindMs` (to the first write) and `gateMs` (from healthy to gate True) together. Times of the `At` kind are milliseconds
- * since the epoch: containers ready, healthy by the cloud's journal, deletion asked for, object gone.
+ * What is not the cloud's work of the time from ready to gate, `ownMs`, has three parts: `oursMs`, from ready (and the load balancer idle) to
+ * the write, and from the answer that told of health to the gate; `pollMs`, from healthy to the question that heard of it; `apiMs`, the rest of
+ * that question, or of the write where health is not checked. Times of the `At` kind are milliseconds since the epoch: containers ready,
+ * healthy by the cloud's journal, deletion asked for, object gone.
  */
 export type PodShare = {
   readonly name: string;
@@ -15,8 +17,9 @@ export type PodShare = {
   readonly goneAtMs: number | undefined;
   readonly cloudMs: number;
   readonly ownMs: number;
-  readonly bindMs: number;
-  readonly gateMs: number;
+  readonly oursMs: number;
+  readonly pollMs: number;
+  readonly apiMs: number;
 };
 export type Summary = {
   readonly requests: number;
@@ -28,11 +31,15 @@ export type Summary = {
   readonly rolloutSeconds: number;
   readonly ownMsP50: number;
   readonly ownMsP99: number;
+  /** p50 and p99 of each part of it. */
+  readonly ownParts: Readonly<Record<Part, readonly [p50: number, p99: number]>>;
   readonly pods: readonly PodShare[];
   readonly calls: Readonly<Record<string, number>>;
   /** How long a write of backends keeps its load balancer, on the average. */
   readonly writeMs: number;
 };
+
+type Part = "ours" | "poll" | "api";
 
 /** A failure with the Pod that it hit, where anybody knows: "old" was ending at that time, "new" had never been ready. */
 export type NamedFailure = Failure & { readonly backend: string | undefined; readonly victim: string };
@@ -47,6 +54,10 @@ export function summarize(from: {
 }): Summary {
   const pods = [...from.pods].flatMap((pod) => shareOf(pod, from.journal, from.busyAfterReturnMs) ?? []);
   const own = pods.map(({ ownMs }) => ownMs).sort((a, b) => a - b);
+  const part = (of: (pod: PodShare) => number): [number, number] => {
+    const all = pods.map(of).sort((a, b) => a - b);
+    return [percentile(all, 0.5), percentile(all, 0.99)];
+  };
   const causes: Record<string, number> = {};
   for (const failure of from.failures) {
     const cause = `${failure.cause} at ${failure.victim}`;
@@ -63,6 +74,7 @@ export function summarize(from: {
     rolloutSeconds: Math.round(from.rolloutSeconds * 10) / 10,
     ownMsP50: percentile(own, 0.5),
     ownMsP99: percentile(own, 0.99),
+    ownParts: { ours: part(({ oursMs }) => oursMs), poll: part(({ pollMs }) => pollMs), api: part(({ apiMs }) => apiMs) },
     pods,
     calls,
     writeMs: Math.round(meanWriteMs(from.journal, from.busyAfterReturnMs)),
@@ -83,16 +95,18 @@ function shareOf(pod: PodTimes, journal: readonly JournalEntry[], busyAfterRetur
     (entry) => entry.kind === "health" && SERVES.has(entry.to) && entry.ip === ip && entry.timeMs >= containersReadyMs,
   );
   if (bound?.kind !== "target" || healthy === undefined) return undefined;
-  const issuedMs = journal.flatMap((entry) =>
-    entry.kind === "call" && entry.action === "BatchRegisterTargets" && entry.startMs <= bound.timeMs && entry.timeMs >= bound.timeMs
-      ? [entry.startMs]
-      : [],
-  )[0];
-  if (issuedMs === undefined) return undefined;
-  const idleMs = idleBefore(journal, bound.loadBalancerId, issuedMs, busyAfterReturnMs);
-  const bindMs = Math.max(0, issuedMs - Math.max(containersReadyMs, idleMs));
-  const gateMs = Math.max(0, gateTrueMs - Math.max(healthy.timeMs, containersReadyMs));
-  const cloudMs = gateTrueMs - containersReadyMs - bindMs - gateMs;
+  const write = journal.find(
+    (entry) =>
+      entry.kind === "call" && entry.action === "BatchRegisterTargets" && entry.startMs <= bound.timeMs && entry.timeMs >= bound.timeMs,
+  );
+  if (write?.kind !== "call" || healthy.kind !== "health") return undefined;
+  const idleMs = idleBefore(journal, bound.loadBalancerId, write.startMs, busyAfterReturnMs);
+  const bindMs = Math.max(0, write.startMs - Math.max(containersReadyMs, idleMs));
+  const aliveMs = Math.max(healthy.timeMs, containersReadyMs);
+  const gateMs = Math.max(0, gateTrueMs - aliveMs);
+  const told = healthy.to === "Close" ? write : questionAfter(journal, healthy.seq, bound.loadBalancerId);
+  const toldMs = Math.min(gateTrueMs, Math.max(aliveMs, told?.timeMs ?? aliveMs));
+  const pollMs = Math.min(toldMs, Math.max(aliveMs, told?.startMs ?? aliveMs)) - aliveMs;
   return {
     name,
     readyAtMs: containersReadyMs,
@@ -100,11 +114,21 @@ function shareOf(pod: PodTimes, journal: readonly JournalEntry[], busyAfterRetur
     endingAtMs: pod.terminatingMs,
     goneAtMs: pod.goneMs,
     ownMs: Math.round(bindMs + gateMs),
-    cloudMs: Math.round(cloudMs),
-    bindMs: Math.round(bindMs),
-    gateMs: Math.round(gateMs),
+    cloudMs: Math.round(gateTrueMs - containersReadyMs - bindMs - gateMs),
+    oursMs: Math.round(bindMs + Math.max(0, gateTrueMs - toldMs)),
+    pollMs: Math.round(pollMs),
+    apiMs: Math.round(Math.max(0, toldMs - aliveMs - pollMs)),
   };
 }
+
+/** The first question about health that the cloud answered after this happening: an answer tells what is so when it is given. */
+const questionAfter = (journal: readonly JournalEntry[], seq: number, loadBalancerId: string) =>
+  journal
+    .filter((entry) => entry.kind === "call")
+    .find(
+      (entry) =>
+        entry.seq > seq && entry.action === "DescribeTargetHealth" && entry.code === "OK" && entry.loadBalancerIds.includes(loadBalancerId),
+    );
 
 /** Healthy, or not checked at all. */
 const SERVES: ReadonlySet<string> = new Set(["Alive", "Close"]);
@@ -189,11 +213,18 @@ function unsentLines({ requests, unsent }: Summary): string[] {
   return unsent > requests ? [missed, "this machine is too slow for the rate"] : [missed];
 }
 
-const shareLines = (summary: Summary): string[] => [
-  `${"POD".padEnd(28)} ${"READY -> GATE".padStart(14)} ${"CLOUD".padStart(9)} ${"OURS".padStart(9)}`,
-  ...summary.pods.map(
-    ({ name, cloudMs, ownMs }) =>
-      `${name.padEnd(28)} ${`${cloudMs + ownMs} ms`.padStart(14)} ${`${cloudMs} ms`.padStart(9)} ${`${ownMs} ms`.padStart(9)}`,
+const COLUMNS = ["READY -> GATE", "CLOUD", "OURS", "POLL", "API"] as const;
+
+const shareLine = (name: string, cells: readonly string[]): string =>
+  [name.padEnd(28), ...cells.map((cell, index) => cell.padStart(index === 0 ? 14 : 9))].join(" ");
+
+const shareLines = ({ pods, ownMsP50, ownMsP99, ownParts: { ours, poll, api } }: Summary): string[] => [
+  shareLine("POD", COLUMNS),
+  ...pods.map(({ name, cloudMs, ownMs, oursMs, pollMs, apiMs }) =>
+    shareLine(
+      name,
+      [cloudMs + ownMs, cloudMs, oursMs, pollMs, apiMs].map((ms) => `${ms} ms`),
+    ),
   ),
-  `our share: p50 ${summary.ownMsP50} ms, p99 ${summary.ownMsP99} ms (limit 500 ms)`,
+  `our share: p50 ${ownMsP50} ms, p99 ${ownMsP99} ms (limit 500 ms); of it ours ${ours.join(" and ")}, waiting for the question that hears of health ${poll.join(" and ")}, the API's time ${api.join(" and ")}`,
 ];

@@ -271,7 +271,7 @@ test("tells weight and health of a Pod in each of its rules, and of none where i
   const home = ["HTTP:80 /", "bindable", undefined, undefined];
   assert.deepEqual(brief(), [["HTTP:80 Shop.example.com/cart", "checking", 7, "no data"], home]);
   const say = (place: string): void =>
-    mirror.noteHealth("lb-1", new Map([[`${place} 10.244.1.1:8080`, "Dead"]]), { askedMs: clock.now(), nowMs: clock.now() });
+    void mirror.noteHealth("lb-1", new Map([[`${place} 10.244.1.1:8080`, "Dead"]]), { askedMs: clock.now(), nowMs: clock.now() });
   say("lbl-1");
   say("lbl-1/loc-2");
   assert.deepEqual(brief(), [["HTTP:80 Shop.example.com/cart", "checking", 7, "no data"], home]);

@@ -161,7 +161,7 @@ test("in a rule a binding waits for the listener, then for the rule, then goes o
   assert.deepEqual(steps(), [`${CART} checking`]);
   const checkedMs = clock.now() + 10_000;
   const say = (place: string): void =>
-    mirror.noteHealth("lb-1", new Map([[`${place} 10.244.1.1:8080`, "Alive"]]), { askedMs: checkedMs, nowMs: checkedMs });
+    void mirror.noteHealth("lb-1", new Map([[`${place} 10.244.1.1:8080`, "Alive"]]), { askedMs: checkedMs, nowMs: checkedMs });
   say("lbl-1"); // the same Pod, but in the listener: that is no answer about the rule
   assert.deepEqual(steps(), [`${CART} checking`]);
   say("lbl-1/loc-1");
@@ -256,7 +256,7 @@ test("the gate opens when every rule that asks for the Pod finds it healthy, and
     return stored.condition;
   };
   const say = (place: string): void =>
-    mirror.noteHealth("lb-1", new Map([[`${place} 10.244.1.1:8080`, "Alive"]]), { askedMs: clock.now(), nowMs: clock.now() });
+    void mirror.noteHealth("lb-1", new Map([[`${place} 10.244.1.1:8080`, "Alive"]]), { askedMs: clock.now(), nowMs: clock.now() });
   assert.match((await pass())?.message ?? "", /CLB lb-1, listener HTTP:80 Shop\.example\.com\/cart: bound, waiting for/);
   say("lbl-1/loc-1");
   const half = await pass();

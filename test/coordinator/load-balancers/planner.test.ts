@@ -63,7 +63,7 @@ async function aWorld(rules: readonly [Rule, ...Rule[]], count = 2) {
     mirror.fold("lb-1", call, [], clock.now());
   };
   const say = (state: HealthState, place: string, ...ns: readonly number[]): void =>
-    mirror.noteHealth("lb-1", new Map(ns.map((n) => [`lbl-1/${place} ${ip(n)}:8080`, state])), {
+    void mirror.noteHealth("lb-1", new Map(ns.map((n) => [`lbl-1/${place} ${ip(n)}:8080`, state])), {
       askedMs: clock.now(),
       nowMs: clock.now(),
     });

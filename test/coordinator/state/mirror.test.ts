@@ -136,7 +136,7 @@ test("health of a target in a rule is told by that rule's slot key, and is no ot
   const { mirror, slots, all, rulesNow } = filledWithRules();
   const health = (): unknown[] => all((slot) => mirror.health("lb-1", slot)?.state);
   const say = (state: HealthState, ...keys: string[]): void =>
-    mirror.noteHealth("lb-1", new Map(keys.map((key) => [key, state])), { askedMs: 100, nowMs: 150 });
+    void mirror.noteHealth("lb-1", new Map(keys.map((key) => [key, state])), { askedMs: 100, nowMs: 150 });
   const [first, second] = rulesNow();
   say("Alive", "lbl-1/loc-2 10.244.1.1:8080", KEY); // the HTTP listener has no targets of its own
   assert.deepEqual(health(), [undefined, "Alive", undefined]);

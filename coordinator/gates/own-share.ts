@@ -1,0 +1,95 @@
+import type { Clock } from "../../common/clock.ts";
+import { isEnding, type PodFact } from "../../common/vocabulary.ts";
+import type { Call } from "../domain/call.ts";
+import type { PodChange } from "../state/pod-facts.ts";
+import { type PodIndex, waitsForGate } from "../state/pod-index.ts";
+
+/** What of the time from containers ready to the gate True is not the cloud's work. */
+export type OwnSharePart = "ours" | "poll" | "api";
+
+/** A write that ended well. `freeMs`: when its load balancer's lock was free. Milliseconds since the epoch, as all times here. */
+type Made = { readonly call: Call; readonly result: string; readonly startedMs: number; readonly endedMs: number; readonly freeMs: number };
+/** When a question about health was asked, when the one before it, and when it was answered. */
+type Questioned = { readonly beforeMs: number | undefined; readonly askedMs: number; readonly answeredMs: number };
+
+export type OwnShareDeps = {
+  readonly pods: Pick<PodIndex, "byIp" | "follow">;
+  readonly clock: Clock;
+  /** For metrics; once for each part that a gate had. */
+  readonly observe: (part: OwnSharePart, seconds: number) => void;
+};
+
+/**
+ * `toCallMs`: from the event to the call, without the time in which another write held the load balancer; `knownMs`: when an answer told that
+ * it is bound, and serves where that is checked.
+ */
+type Way = {
+  readonly readyMs: number;
+  readonly toCallMs?: number;
+  readonly boundMs?: number;
+  readonly pollMs?: number;
+  readonly apiMs?: number;
+  readonly knownMs?: number;
+};
+
+/** Pods on their way; above so many those that have been on it for longest are not measured. */
+const MOST = 20_000;
+
+/**
+ * Measures the coordinator's own share of each gate's time in three parts: *ours*, from the event to the call and from the answer to the
+ * patch that was answered; *poll*, how long the question before the one that told of health was ago, which is the longest that the news
+ * can have waited; *api*, how long that question took. Pods whose containers were ready before anybody told of them are left out.
+ */
+export class OwnShare {
+  readonly #deps: OwnShareDeps;
+  readonly #ways = new Map<string, Way>();
+
+  constructor(deps: OwnShareDeps) {
+    this.#deps = deps;
+    deps.pods.follow((change) => this.#podChanged(change));
+  }
+
+  #podChanged({ before, after }: Pick<PodChange, "before" | "after">): void {
+    const uid = after?.uid ?? before?.uid ?? "";
+    if (after === undefined || isEnding(after)) this.#ways.delete(uid);
+    else if (before !== undefined && waitsForGate(after) && after.containersReady && !before.containersReady) this.#begin(uid);
+  }
+
+  made({ call, result, startedMs, endedMs, freeMs }: Made): void {
+    if (result !== "ok" || call.lane !== "bind" || !("targets" in call)) return;
+    for (const { podUid } of call.targets) {
+      const way = this.#ways.get(podUid);
+      if (way === undefined) continue;
+      const toCallMs = Math.max(0, startedMs - Math.max(way.readyMs, freeMs));
+      this.#ways.set(podUid, { ...way, toCallMs, boundMs: endedMs, knownMs: endedMs });
+    }
+  }
+
+  /** The answer shows that the targets with these addresses serve now. */
+  serving(ips: Iterable<string>, { beforeMs, askedMs, answeredMs }: Questioned): void {
+    for (const ip of ips) {
+      const podUid = this.#deps.pods.byIp(ip)?.uid;
+      const way = podUid === undefined ? undefined : this.#ways.get(podUid);
+      if (podUid === undefined || way?.boundMs === undefined) continue;
+      const pollMs = askedMs - Math.min(askedMs, Math.max(beforeMs ?? 0, way.boundMs));
+      this.#ways.set(podUid, { ...way, pollMs, apiMs: answeredMs - askedMs, knownMs: answeredMs });
+    }
+  }
+
+  /** The patch that opened its gate has been answered. */
+  opened({ uid }: Pick<PodFact, "uid">): void {
+    const way = this.#ways.get(uid);
+    this.#ways.delete(uid);
+    if (way?.toCallMs === undefined || way.knownMs === undefined) return;
+    const { clock, observe } = this.#deps;
+    observe("ours", (way.toCallMs + clock.now() - way.knownMs) / 1000);
+    if (way.pollMs !== undefined) observe("poll", way.pollMs / 1000);
+    if (way.apiMs !== undefined) observe("api", way.apiMs / 1000);
+  }
+
+  #begin(uid: string): void {
+    this.#ways.set(uid, { readyMs: this.#deps.clock.now() });
+    const [oldest] = this.#ways.keys();
+    if (this.#ways.size > MOST && oldest !== undefined) this.#ways.delete(oldest);
+  }
+}

@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { JournalEntry } from "../cloud/journal/journal.ts";
+import type { PodTimes } from "./pods.ts";
+import { summarize, summaryText } from "./summary.ts";
+
+const AT = { loadBalancerId: "lb-1", listenerId: "lbl-1", ip: "10.244.1.1", port: 8080 } as const;
+type Part = { readonly [key: string]: unknown };
+const journal = (...parts: readonly Part[]): JournalEntry[] =>
+  parts.map((part, index) => ({ seq: index + 1, ...part }) as unknown as JournalEntry);
+const call = (action: string, startMs: number, timeMs: number): Part => ({
+  kind: "call",
+  action,
+  startMs,
+  timeMs,
+  code: "OK",
+  requestId: `r-${timeMs}`,
+  loadBalancerIds: ["lb-1"],
+});
+const bound = (timeMs: number): Part => ({ kind: "target", change: "bound", weight: 10, timeMs, ...AT });
+const health = (to: string, timeMs: number): Part => ({ kind: "health", from: "Unknown", to, timeMs, ...AT });
+const POD = { name: "web-1", ip: AT.ip, containersReadyMs: 1_000, gateTrueMs: 9_010 } as PodTimes;
+
+const partsOf = (pod: PodTimes, entries: JournalEntry[]) => {
+  const load = { requests: 1, unsent: 0, failures: [], minRate: 1, byPod: new Map() };
+  const summary = summarize({ load, failures: [], pods: [pod], journal: entries, busyAfterReturnMs: 0, rolloutSeconds: 1 });
+  const [one] = summary.pods;
+  return { summary, parts: one && [one.oursMs, one.pollMs, one.apiMs, one.ownMs, one.cloudMs] };
+};
+
+test("what is not the cloud's work is told in three parts", () => {
+  const { summary, parts } = partsOf(
+    POD,
+    journal(
+      bound(1_290),
+      call("BatchRegisterTargets", 1_020, 1_300),
+      call("DescribeTargetHealth", 8_840, 8_880),
+      health("Alive", 8_930),
+      call("DescribeTargetHealth", 8_920, 8_920),
+      call("DescribeTargetHealth", 8_950, 8_990),
+    )
+      .toSorted((a, b) => a.timeMs - b.timeMs)
+      .map((entry, index) => ({ ...entry, seq: index + 1 })),
+  );
+  assert.deepEqual(parts, [40, 20, 40, 100, 7_910]);
+  assert.match(summaryText(summary), /web-1 +8010 ms +7910 ms +40 ms +20 ms +40 ms\n/);
+});
+
+test("without checks the rest of the write is the API's time", () => {
+  const { parts } = partsOf(
+    { ...POD, gateTrueMs: 1_320 },
+    journal(bound(1_290), health("Close", 1_290), call("BatchRegisterTargets", 1_020, 1_300)),
+  );
+  assert.deepEqual(parts, [40, 0, 10, 50, 270]);
+});
