@@ -33,6 +33,7 @@ import { EndEvidence } from "./safety/end-evidence.ts";
 import { EndInquiry, type EndInquiryDeps } from "./safety/end-inquiry.ts";
 import { releasedAt } from "./safety/releases.ts";
 import { RemovalGuard } from "./safety/removal-guard.ts";
+import type { SecretName } from "./state/certificate-secrets.ts";
 import { makeEndingAt } from "./state/ending-at.ts";
 import type { Holds } from "./state/holds.ts";
 import type { NodeFindings } from "./state/node-findings.ts";
@@ -83,6 +84,7 @@ export interface Controllers {
   ownersOf(loadBalancerId: string): readonly ObjectRef[];
   serviceChanged(change: Change<ServiceRecord>): void;
   configChanged(change: Change<ConfigRecord>): void;
+  secretChanged(secret: SecretName): void;
   /** Once. Resolves when `stop` has aborted and the running calls have ended; `hard` ends those as well. */
   run(stop: AbortSignal, hard: AbortSignal): Promise<void>;
 }
@@ -165,6 +167,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     ownersOf: (id) => state.intents.of(id).map(({ ref }) => ref),
     serviceChanged: (change) => takeIn(state, wakeUps, change),
     configChanged: (change) => wakeUps.configChanged(change),
+    secretChanged: (secret) => wakeUps.secretChanged(secret),
     gauges: gaugesOf({ services: owners.queue, loadBalancers: loadBalancers.queue, gates: gates.queue }, { guard, mirror, clock }),
     run: async (stop, hard) => {
       const judging = reachability?.queue.run(stop, hard).finally(() => reachability.close());

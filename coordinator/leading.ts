@@ -11,6 +11,7 @@ import type { Reign } from "./leader/elector.ts";
 import { fencedClient, fencedTransport } from "./leader/fence.ts";
 import type { ServedSelectors } from "./nodes/asked-pods.ts";
 import { type NodeRegistry, nodeChanged } from "./nodes/node-registry.ts";
+import type { SecretName } from "./state/certificate-secrets.ts";
 import type { ConfigRecord, WatchedObjects, WatchedObjectsDeps } from "./state/watched-objects.ts";
 import type { ServingKeeper } from "./tls/serving.ts";
 
@@ -57,6 +58,10 @@ export class Leading {
 
   servicesListed(): void {
     this.#deps.admission?.servicesListed();
+  }
+
+  secretChanged(secret: SecretName): void {
+    this.#controllers?.secretChanged(secret);
   }
 
   configChanged(change: Change<ConfigRecord>): void {
@@ -107,7 +112,7 @@ export const followersOf = (
     readonly asked: ServedSelectors;
     readonly listed: () => void;
   },
-): Pick<WatchedObjectsDeps, "onService" | "onConfig" | "onNode" | "onNodesListed" | "onServicesListed"> => ({
+): Pick<WatchedObjectsDeps, "onService" | "onConfig" | "onSecret" | "onNode" | "onNodesListed" | "onServicesListed"> => ({
   onService: (change) => {
     parts().asked.serviceChanged(change);
     parts().leading.serviceChanged(change);
@@ -118,6 +123,7 @@ export const followersOf = (
     parts().listed();
   },
   onConfig: (change) => parts().leading.configChanged(change),
+  onSecret: (secret) => parts().leading.secretChanged(secret),
   onNode: (change) => nodeChanged(parts().registry, change),
   onNodesListed: () => parts().registry.setNodes([...parts().objects.nodes.records.values()]),
 });

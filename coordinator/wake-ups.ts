@@ -1,5 +1,6 @@
 import type { Change } from "../common/kubernetes/list-watch.ts";
 import type { PodFact } from "../common/vocabulary.ts";
+import { certificatesOf, secretsOf } from "./domain/intent/certificate-problems.ts";
 import { intentOf, loadBalancerOf, type OwnerIntent } from "./domain/intent/owner-intent.ts";
 import type { ServiceRecord } from "./domain/intent/service.ts";
 import type { AddressClaims } from "./state/address-claims.ts";
@@ -45,6 +46,7 @@ export type WakeUpsDeps = {
  * | whether a Pod may be bound or have a weight, besides its own facts | | of owners that select it | its own | | plans there; its hold |
  * | a Service | its own | its own, if a release was written | that wait for it | | |
  * | a Service has had its first pass | | | that wait for it | | |
+ * | a Secret with ids of certificates | that name it | of these | | |
  * | a TkeServiceConfig | | of owners that name it | | | |
  * | what an owner asks for, or where it stands | | its own | of Pods that it selects | the same | |
  * | an owner selects a Pod no longer | | | of that Pod | | |
@@ -116,6 +118,15 @@ export class WakeUps {
       const loadBalancerId = loadBalancerOf(owner);
       const isNamed = owner.ref.namespace === record.namespace && intentOf(owner)?.configName === record.name;
       if (isNamed && loadBalancerId !== undefined) this.#deps.loadBalancers.add(loadBalancerId);
+    }
+  }
+
+  secretChanged({ namespace, name }: { readonly namespace: string; readonly name: string }): void {
+    for (const owner of this.#deps.intents.all) {
+      if (owner.ref.namespace !== namespace || !secretsOf(certificatesOf(intentOf(owner)?.ports ?? [])).includes(name)) continue;
+      this.#deps.owners.add(owner.ref.uid);
+      const loadBalancerId = loadBalancerOf(owner);
+      if (loadBalancerId !== undefined) this.#deps.loadBalancers.add(loadBalancerId);
     }
   }
 

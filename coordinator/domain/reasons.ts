@@ -4,6 +4,7 @@ const FAULT_REASONS = [
   "AddressNotOnEni",
   "ApiAccessDenied",
   "BindRefused",
+  "CertificateUnavailable",
   "CloudAccessDenied",
   "CloudCallFailed",
   "ForeignController",

@@ -88,6 +88,7 @@ async function readOnce({ client, transport, clock, log, settings }: ReadOnceDep
     log,
     onService: (change) => state.controllers?.serviceChanged(change),
     onConfig: (change) => state.controllers?.configChanged(change),
+    onSecret: (secret) => state.controllers?.secretChanged(secret),
     onNode: (change) => nodeChanged(registry, change),
     onNodesListed: () => registry.setNodes([...objects.nodes.records.values()]),
   });

@@ -2,6 +2,7 @@ import type { Clock } from "../../common/clock.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
+import { certificateProblems } from "../domain/intent/certificate-problems.ts";
 import type { Problem } from "../domain/problem.ts";
 import type { Retire } from "../domain/safety/policy.ts";
 import type { State } from "../state/state.ts";
@@ -41,6 +42,8 @@ export function makeGatesController(deps: GatesDeps): GatesController {
     ...state,
     selections: state.intents.selections,
     isCheckOff: (owner, asked) => state.intents.isCheckOff(owner, asked),
+    certificateFault: ({ ref }, { certificate }) =>
+      certificate && certificateProblems(ref, [certificate], state.objects.certificates)[0]?.message,
     progress,
     clock,
     clusterId,

@@ -28,6 +28,8 @@ export type PodBindingsDeps = {
   readonly selections: Pick<SelectionIndex, "ownersSelecting">;
   /** The checks of a listener are off because somebody decided that; default: they are off for that reason. */
   readonly isCheckOff?: (owner: OwnerIntent, asked: AskedPlace) => boolean;
+  /** Why a place lacks its certificate; default: none does. */
+  readonly certificateFault?: (owner: OwnerIntent, asked: AskedPlace) => string | undefined;
   readonly mirror: Pick<Mirror, "read" | "health">;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
   readonly progress: BindProgress;
@@ -125,6 +127,7 @@ export class PodBindings {
       binding: slot !== undefined && binds(progress.running(loadBalancerId), slotKey(slot)),
       refused: slot && progress.refusal(loadBalancerId, slotKey(slot), pod.uid),
       hindrance: this.#deps.hindrances?.at(pod.uid, placeTaskKey(loadBalancerId, placeName(asked))),
+      lacksCertificate: at === undefined ? this.#deps.certificateFault?.(owner, asked) : undefined,
       notCreated:
         at === undefined ? progress.notCreated?.(loadBalancerId, asked.rule ? ruleKey(asked.rule) : asked.listenerName) : undefined,
     });

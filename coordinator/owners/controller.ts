@@ -15,7 +15,7 @@ const CONCURRENCY = 10;
 
 export type OwnersDeps = Omit<
   ServiceDeps,
-  "orders" | "contest" | "mirror" | "addressClaims" | "ownerRecords" | "intents" | "service" | "synced"
+  "orders" | "contest" | "mirror" | "addressClaims" | "ownerRecords" | "intents" | "service" | "synced" | "certificates"
 > & {
   readonly state: Pick<State, "mirror" | "addressClaims" | "ownerRecords" | "intents" | "objects" | "ready">;
   /** An object has had its first pass, well or badly. */
@@ -36,7 +36,16 @@ export function makeOwnersController(deps: OwnersDeps): OwnersController {
   const failed = new FailedPasses(clock);
   const api = sharingLists(deps.api, clock);
   const pass = unlessUnsent(
-    makeServiceReconciler({ ...deps, ...state, api, synced, service, orders: new Orders(clock), contest: new StatusContest(deps) }),
+    makeServiceReconciler({
+      ...deps,
+      ...state,
+      api,
+      synced,
+      service,
+      certificates: objects.certificates,
+      orders: new Orders(clock),
+      contest: new StatusContest(deps),
+    }),
   );
   const reconcile = failed.noted(notingFirst({ intents, synced, onRead: deps.onRead }, pass));
   return { queue: new Worker({ name: "services", reconcile, clock, log, concurrency: CONCURRENCY, onOutcome }), failed };

@@ -1,6 +1,10 @@
 import { isOwnListener, listenerName } from "../../common/names.ts";
+import { domainOf } from "../domain/intent/asked-places.ts";
+import { certificateProblems, certificatesOf } from "../domain/intent/certificate-problems.ts";
 import { READY_CONDITION, type ServiceIntent, type ServiceRecord } from "../domain/intent/service.ts";
-import type { LoadBalancer } from "../domain/load-balancer.ts";
+import { type LoadBalancer, ruleKey } from "../domain/load-balancer.ts";
+import type { ObjectRef, Problem } from "../domain/problem.ts";
+import type { CertificateSecrets } from "../state/certificate-secrets.ts";
 
 /** What TKE says where all is well. Source: tke-contract.md §2. */
 const SUCCESS = "Success";
@@ -12,6 +16,18 @@ export type Readiness = { readonly status: "True" | "False"; readonly reason: st
 export function notReady({ reason, message }: { readonly reason: string; readonly message: string }): Readiness {
   const [, code = reason] = /Code:"([EW]\d{4})"/.exec(message) ?? [];
   return { status: "False", reason: code, message };
+}
+
+export type CertificateDeps = {
+  readonly certificates: Pick<CertificateSecrets, "find" | "denied">;
+  readonly tell: (problem: Problem) => void;
+};
+
+/** Tells which certificates the owner asks for and nobody has; undefined: none. */
+export function tellLacking({ certificates, tell }: CertificateDeps, object: ObjectRef, { ports }: ServiceIntent): Readiness | undefined {
+  const lacking = certificateProblems(object, certificatesOf(ports), certificates);
+  for (const one of lacking) tell({ object, type: "Warning", ...one });
+  return lacking[0] && notReady(lacking[0]);
 }
 
 /** Pure: ready when a listener stands for each port that is asked for, and none of former ones is left. */
@@ -26,12 +42,25 @@ export function readinessAt(
   const present = actual.listeners.filter(({ name }) => isOwnListener(name, clusterId, uid)).map(({ name }) => name);
   const missing = [...wanted].filter((name) => !present.includes(name)).length;
   const former = present.filter((name) => !wanted.has(name)).length;
+  const rules = missingRules(clusterId, uid, intent, actual);
+  if (missing + former === 0 && rules > 0) {
+    const pending = `Load balancer ${loadBalancerId}: ${rules} rules are still to come; if that lasts, the Events say why`;
+    return { status: "False", reason: "ListenersPending", message: pending };
+  }
   if (missing + former === 0) {
     const message = `Load balancer ${loadBalancerId} (${vips.length > 0 ? vips.join(", ") : domain}) listens on every port`;
     return { status: "True", reason: SUCCESS, message };
   }
   const message = `Load balancer ${loadBalancerId}: ${missing} listeners are still to come, ${former} still to go; if that lasts, the Events say why`;
   return { status: "False", reason: "ListenersPending", message };
+}
+
+function missingRules(clusterId: string, uid: string, { ports }: ServiceIntent, { listeners, vips }: LoadBalancer): number {
+  return ports.reduce((sum, { protocol, port, rules = [] }) => {
+    const listener = listeners.find(({ name }) => name === listenerName(clusterId, uid, protocol, port));
+    const present = new Set(listener?.rules.map(ruleKey));
+    return sum + rules.filter(({ domain, url }) => !present.has(ruleKey({ domain: domainOf(domain, vips), url }))).length;
+  }, 0);
 }
 
 /** The condition to write; undefined: what is there says the same. `now`: e.g. "2026-01-02T03:04:05Z". */

@@ -15,13 +15,14 @@ import type { Outcome, Reconcile } from "../workqueue/worker.ts";
 import { fitIntent, passToTargetProblem } from "./fit-intent.ts";
 import { ensureLoadBalancer, formerLoadBalancer, hasAddress, refusalOf, type SourceDeps } from "./load-balancer-source.ts";
 import { ensureFinalizer, letGo, publish, type StatusDeps, tellReadiness, withdraw } from "./owner-status.ts";
-import { notReady, readinessAt } from "./ready-condition.ts";
+import { type CertificateDeps, notReady, readinessAt, tellLacking } from "./ready-condition.ts";
 import { recordOwner } from "./recorded-owner.ts";
 import { deleteSurplus, type SurplusDeps } from "./surplus.ts";
 
 export type ServiceDeps = SourceDeps &
   StatusDeps &
-  SurplusDeps & {
+  SurplusDeps &
+  CertificateDeps & {
     readonly mirror: Mirror;
     readonly addressClaims: Pick<AddressClaims, "drop">;
     readonly ownerRecords: OwnerRecords;
@@ -165,7 +166,9 @@ async function serve(deps: ServiceDeps, service: ServiceRecord, signal: AbortSig
   enter(deps, service, { state: "served", intent: fitIntent(intent, service, found.facts), loadBalancerId });
   if (!hasAddress(found.facts)) return { kind: "again", afterMs: ADDRESS_MS, because: "the load balancer has no address yet" };
   const actual = deps.mirror.read(found.facts.loadBalancerId);
-  const readiness = readinessAt(deps.clusterId, service, intent, { ...found.facts, listeners: actual?.listeners ?? [] });
+  const readiness =
+    tellLacking(deps, serviceRef(service), intent) ??
+    readinessAt(deps.clusterId, service, intent, { ...found.facts, listeners: actual?.listeners ?? [] });
   return await publish(deps, service, { facts: found.facts, readiness }, signal);
 }
 

@@ -85,6 +85,11 @@ export function makeState({ client, facts, holds = NO_HOLDS, objects, clock, log
     pods,
     wishes: (inNamespace, name) => objects.config(inNamespace, name)?.wishes ?? new Map(),
     moreWishes: (inNamespace, name) => objects.config(inNamespace, name),
+    certificateOf: (inNamespace, source) => {
+      if (source === undefined || !("secret" in source)) return source;
+      const reading = objects.certificates.find(inNamespace, source.secret);
+      return reading !== undefined && "certificate" in reading ? reading.certificate : undefined;
+    },
     listenersAt: (id) => mirror.listeners(id) ?? [],
     recorded: (id, uid) => ownerRecords.get(id, uid),
     boundAt: (names) => addressClaims.loadBalancersOf(names),

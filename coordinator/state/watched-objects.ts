@@ -7,6 +7,7 @@ import { VIRTUAL_NODE_LABELS } from "../../common/names.ts";
 import { READY_CONDITION, type ServiceRecord } from "../domain/intent/service.ts";
 import { isOfInterest } from "../domain/intent/service-annotations.ts";
 import { type ConfigWishes, readServiceConfig } from "../domain/intent/service-config.ts";
+import { type CertificateSecrets, makeCertificateSecrets, type SecretName } from "./certificate-secrets.ts";
 
 const Metadata = z.object({
   uid: z.string(),
@@ -147,6 +148,8 @@ export type WatchedObjectsDeps = {
   readonly log: Logger;
   readonly onService: (change: Change<ServiceRecord>) => void;
   readonly onConfig: (change: Change<ConfigRecord>) => void;
+  /** What a Secret that somebody names says may have changed. */
+  readonly onSecret?: (secret: SecretName) => void;
   readonly onNode: (change: Change<NodeRecord>) => void;
   readonly onNodesListed: () => void;
   readonly onServicesListed?: () => void;
@@ -158,7 +161,9 @@ export interface WatchedObjects {
   readonly services: WatchedSet<ServiceRecord>;
   readonly configs: WatchedSet<ConfigRecord>;
   readonly nodes: WatchedSet<NodeRecord>;
-  /** All of them have been listed completely once. */
+  /** Nobody waits for them: what needs one of these waits for itself. */
+  readonly certificates: CertificateSecrets;
+  /** All of the others have been listed completely once. */
   readonly synced: boolean;
   /** Seconds since the last byte of each watch, by resource. */
   readonly watchAgeSeconds: Readonly<Record<string, number>>;
@@ -179,11 +184,13 @@ export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
   });
   // Optional: a cluster without that resource has none of them, and it may be installed later.
   const configs = makeListWatch<ConfigRecord>(shared, { path: CONFIGS, decode: decodeConfig, onChange: onConfig, optional: true });
+  const certificates = makeCertificateSecrets(shared, (secret) => deps.onSecret?.(secret));
   const nodes = makeListWatch<NodeRecord>(shared, { path: "/api/v1/nodes", decode: decodeNode, onChange: onNode, onSynced: onNodesListed });
   return {
     services,
     configs,
     nodes,
+    certificates,
     get synced() {
       return services.synced && nodes.synced && configs.synced;
     },
@@ -193,7 +200,7 @@ export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
     },
     config: (namespace, name) => [...configs.records.values()].find((config) => config.namespace === namespace && config.name === name),
     run: async (signal) => {
-      await Promise.all([services, configs, nodes].map((set) => set.run(signal)));
+      await Promise.all([services, configs, nodes, certificates].map((set) => set.run(signal)));
     },
   };
 }

@@ -6,6 +6,7 @@ import type { NewListeners } from "../../coordinator/domain/call.ts";
 import type { BoundSlot, LoadBalancer } from "../../coordinator/domain/load-balancer.ts";
 import { Writer } from "../../coordinator/load-balancers/writer.ts";
 import type { AddressClaims } from "../../coordinator/state/address-claims.ts";
+import type { CertificateSecrets } from "../../coordinator/state/certificate-secrets.ts";
 import { Mirror } from "../../coordinator/state/mirror.ts";
 import type { Records } from "../../coordinator/state/records.ts";
 import { LISTENER_NAME } from "../builders.ts";
@@ -169,3 +170,6 @@ export const withCode =
     const call: unknown = typeof error === "object" && error !== null ? Reflect.get(error, "call") : undefined;
     return typeof call === "object" && call !== null && Reflect.get(call, "code") === code;
   };
+
+/** Nobody names a Secret. */
+export const NO_CERTIFICATES: CertificateSecrets = { find: () => undefined, denied: false, run: () => Promise.resolve() };

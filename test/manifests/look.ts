@@ -51,7 +51,7 @@ function eventFaults(expected: readonly string[], told: readonly string[], some:
   ];
 }
 
-/** Every load balancer as DescribeLoadBalancers shows it, with its listeners and rules and their targets, listeners by port. */
+/** Every load balancer as DescribeLoadBalancers shows it, with its listeners and rules and their targets, listeners by port and rules by name. */
 async function cloudOf({ cloud, store }: ManifestWorld): Promise<Raw[]> {
   const nameOf = (ip: unknown): string => {
     const pod = store.list("pods").find(({ status }) => listIn(status, "podIPs").some((one) => one["ip"] === ip));
@@ -76,6 +76,8 @@ async function cloudOf({ cloud, store }: ManifestWorld): Promise<Raw[]> {
         const there = listIn(targets, "Rules").find(({ LocationId }) => LocationId === rule["LocationId"]) ?? {};
         return { ...rule, Targets: targetsOf(there) };
       });
+      const nameOfRule = ({ Domain, Url }: Raw): string => `${String(Domain)} ${String(Url)}`;
+      rules.sort((a, b) => (nameOfRule(a) < nameOfRule(b) ? -1 : 1));
       return { ...listener, Targets: targetsOf(targets), Rules: rules };
     });
     const portOf = ({ Port, Protocol }: Raw): string => `${String(Port).padStart(5)} ${String(Protocol)}`;

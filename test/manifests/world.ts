@@ -8,6 +8,7 @@ import { makeNodeRegistry } from "../../coordinator/nodes/node-registry.ts";
 import { makeWatchNode } from "../../coordinator/nodes/pod-watch.ts";
 import { makeWatchedObjects } from "../../coordinator/state/watched-objects.ts";
 import { CLUSTER } from "../builders.ts";
+import { aCertificate, aClientAuthority } from "../certificates.ts";
 import { makeCloud } from "../cloud/cloud.ts";
 import { alwaysHealthy, inProcessTransport } from "../cloud/in-process.ts";
 import { inProcessCluster } from "../cluster/embedded/in-process.ts";
@@ -46,7 +47,7 @@ export async function manifestWorld({ given, settings, certificates }: Pick<Case
     profile: "fast",
     probe: alwaysHealthy,
     dataPlane: false,
-    certificates: certificates.map((id) => ({ id, name: id, certPem: "", keyPem: "" })),
+    certificates: await Promise.all(certificates.map((id) => (id.startsWith("ca-") ? aClientAuthority(id) : aCertificate(id)))),
   });
   for (const { id, ...wanted } of given) cloud.addLoadBalancer({ id, ...wanted });
   const cluster = inProcessCluster(clock);
@@ -68,6 +69,7 @@ export async function manifestWorld({ given, settings, certificates }: Pick<Case
       ...shared,
       onService: (change) => controllers.serviceChanged(change),
       onConfig: (change) => controllers.configChanged(change),
+      onSecret: (secret) => controllers.secretChanged(secret),
       onNode: () => undefined,
       onNodesListed: () => undefined,
     });

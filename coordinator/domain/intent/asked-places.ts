@@ -6,12 +6,13 @@ import {
   type Listener,
   type ListenerProtocol,
   type LoadBalancer,
+  needsCertificate,
   type Place,
   ruleKey,
   samePort,
 } from "../load-balancer.ts";
 import { type PodStanding, standings } from "./backends.ts";
-import { type IntentPort, portOfRule } from "./intent-port.ts";
+import { type CertificateSource, type IntentPort, portOfRule } from "./intent-port.ts";
 import { intentOf, type OwnerIntent } from "./owner-intent.ts";
 
 /**
@@ -23,6 +24,8 @@ export type AskedPlace = {
   readonly protocol: ListenerProtocol;
   readonly port: number;
   readonly rule?: RuleName;
+  /** Where its certificate comes from, where TLS ends there. */
+  readonly certificate?: CertificateSource;
   readonly standing: (pod: PodFact) => PodStanding | undefined;
 };
 /** "" as `domain` stands for the load balancer's address. */
@@ -36,10 +39,11 @@ export function askedPlaces(clusterId: string, owner: OwnerIntent): AskedPlace[]
     const { protocol, port: number } = port;
     const place = { listenerName: listenerName(clusterId, owner.ref.uid, protocol, number), protocol, port: number };
     const standing = (asked: IntentPort) => (pod: PodFact) => standings(intent, asked, [pod])[0];
-    if (!isLayer7(protocol)) return [{ ...place, standing: standing(port) }];
+    const certified = (certificate = port.certificate) => (needsCertificate(protocol) && certificate ? { certificate } : {});
+    if (!isLayer7(protocol)) return [{ ...place, ...certified(), standing: standing(port) }];
     return (port.rules ?? []).map((rule) => {
       const { domain, url } = rule;
-      return { ...place, rule: { domain, url }, standing: standing(portOfRule(port, rule)) };
+      return { ...place, rule: { domain, url }, ...certified(rule.certificate), standing: standing(portOfRule(port, rule)) };
     });
   });
 }

@@ -180,9 +180,11 @@ const byId: CertificateOf = (_, source) => (source === undefined || "secret" in 
 const certificateIn = (certificate: Certificate | undefined): { certificate: Certificate } | { lacksCertificate: true } =>
   certificate === undefined ? { lacksCertificate: true } : { certificate };
 
-/** A rule with what a TkeServiceConfig wishes for it. */
+/** A rule with what a TkeServiceConfig wishes for it. The check of a pattern needs a host: one that fits, unless somebody names another. */
 function wantedRule(wishAt: string, { domain, url }: IntentRule, { rules }: Pick<ConfigWishes, "rules">) {
-  return { domain, url, healthCheck: {}, ...rules?.get(`${wishAt} ${ruleKey({ domain: canonicalDomain(domain), url })}`) };
+  const wish = rules?.get(`${wishAt} ${ruleKey({ domain: canonicalDomain(domain), url })}`);
+  const host = domain.includes("*") && !domain.startsWith("~") ? { httpDomain: domain.replace("*", "www") } : {};
+  return { domain, url, ...wish, healthCheck: { ...host, ...wish?.healthCheck } };
 }
 
 type Asking = { readonly ref: ObjectRef; readonly intent: ServiceIntent; readonly bandwidthMbps?: number };

@@ -12,7 +12,7 @@ import { KEYS, KUBERNETES, TKE } from "./annotation-keys.ts";
 import { type Annotation, bool, idList, oneOf, wholeNumber } from "./annotations.ts";
 import { INGRESS_ANNOTATIONS } from "./ingress-annotations.ts";
 import { extensiveFault } from "./order.ts";
-import { needsOthers, specifyFault } from "./specify-protocol.ts";
+import { specifyFault } from "./specify-protocol.ts";
 import { weightsFault } from "./weights.ts";
 
 const LIVE = { on: "Service", verdict: "honoured", takes: "live" } as const;
@@ -57,12 +57,11 @@ const BINDING: readonly Annotation[] = [
   {
     ...LIVE,
     key: KEYS.specifyProtocol,
-    verdict: "refused",
-    syntax: 'JSON, e.g. `{"53":{"protocol":["TCP","UDP"]}}`',
+    syntax:
+      'JSON, e.g. `{"53":{"protocol":["TCP","UDP"]},"80":{"protocol":["TCP_SSL"],"tls":"s1"},"443":{"protocol":["HTTPS"],"hosts":{"a.example.com":{"tls":"s2"}}}}`',
     group: "B",
     fault: specifyFault,
-    isRefused: needsOthers,
-    does: "Listeners of these protocols in place of the port's own: `TCP` and `UDP`, one or both. `TCP_SSL`, `HTTP`, `HTTPS` and `QUIC` are not served yet, and plain ones would be something else: with one of them the Service is refused",
+    does: "Listeners of these protocols in place of the port's own: one of `TCP`, `TCP_SSL`, `HTTP`, `HTTPS` and one of `UDP`, `QUIC` may share a port. `tls`: an Opaque Secret of the Namespace with the key `qcloud_cert_id` (one id, or two by comma: one RSA, one ECC) and for mutual TLS `qcloud_ca_cert_id`. `HTTP` and `HTTPS` need `hosts`; `\"\"` stands for the load balancer's address; a host's own `tls` goes before that of the port. What lacks its certificate is not made (Event `CertificateUnavailable`), the rest is",
   },
   {
     ...LIVE,

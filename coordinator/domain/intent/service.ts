@@ -17,7 +17,7 @@ import type { IntentPort } from "./intent-port.ts";
 import { judgeService, type ServiceFault } from "./judge-service.ts";
 import { orderOf, settingsOf, voidKeys } from "./order.ts";
 import { annotationOf } from "./service-annotations.ts";
-import { specifiedProtocols } from "./specify-protocol.ts";
+import { type SpecifiedListener, specifiedInVain, specifiedListeners } from "./specify-protocol.ts";
 import { readWeights, type Weights } from "./weights.ts";
 
 /** A Service as far as we read it. */
@@ -198,8 +198,12 @@ export function readService(service: ServiceRecord): ServiceReading {
     return unreadable("NoSelector", message);
   }
   const existing = service.annotations[EXISTING_LOAD_BALANCER];
-  const specified = specifiedProtocols(service.annotations[KEYS.specifyProtocol]);
+  const specified = specifiedListeners(service.annotations[KEYS.specifyProtocol]);
   const ports = portsOf(service.ports, specified);
+  for (const what of specifiedInVain(service.annotations[KEYS.specifyProtocol] ?? "{}")) {
+    const message = `${at}: annotation ${KEYS.specifyProtocol}: ${what} has no effect with the protocols that are named there: remove it, or correct them`;
+    warnings.push({ object, type: "Normal", reason: "NoEffect", message });
+  }
   for (const port of specified.keys()) {
     if (service.ports.some((one) => one.port === port)) continue;
     const message = `${at}: annotation ${KEYS.specifyProtocol} names port ${port}, which the Service does not have: correct it`;
@@ -242,19 +246,18 @@ export function readService(service: ServiceRecord): ServiceReading {
 }
 
 /** Each port once per protocol: what the annotation says of a port stands in place of its own protocol. */
-function portsOf(ports: readonly ServicePort[], specified: ReadonlyMap<number, readonly Protocol[]>): IntentPort[] {
+function portsOf(ports: readonly ServicePort[], specified: ReadonlyMap<number, readonly SpecifiedListener[]>): IntentPort[] {
   const found = new Map<string, IntentPort>();
-  for (const { protocol: own, port, targetPort } of ports)
-    for (const protocol of specified.get(port) ?? [own]) {
-      if ((protocol !== "TCP" && protocol !== "UDP") || found.has(`${protocol} ${port}`)) continue;
+  for (const { protocol: own, port, targetPort } of ports) {
+    const plain: Protocol[] = own === "TCP" || own === "UDP" ? [own] : [];
+    const asIs = plain.map((protocol): SpecifiedListener => ({ protocol }));
+    for (const { protocol, ...listener } of specified.get(port) ?? asIs) {
+      if (found.has(`${protocol} ${port}`)) continue;
       const isOwn = protocol === own || typeof targetPort === "number";
-      found.set(`${protocol} ${port}`, {
-        protocol,
-        port,
-        targetPort,
-        ...(!isOwn && (own === "TCP" || own === "UDP") && { declared: own }),
-      });
+      const [declared] = isOwn ? [] : plain;
+      found.set(`${protocol} ${port}`, { protocol, port, targetPort, ...(declared && { declared }), ...listener });
     }
+  }
   return [...found.values()];
 }
 

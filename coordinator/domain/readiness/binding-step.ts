@@ -21,6 +21,8 @@ export type BindingFacts = {
   readonly refused: string | undefined;
   /** The cloud refused to create the place, and why. */
   readonly notCreated?: string | undefined;
+  /** The place is not made for want of its certificate, and why. */
+  readonly lacksCertificate?: string | undefined;
   /** Why the load balancer will not reach it; `holds`: it is not bound for that. */
   readonly hindrance?: (Pick<Hindrance, "reason" | "message"> & { readonly holds: boolean }) | undefined;
 };
@@ -33,7 +35,7 @@ export function stepOf(facts: BindingFacts): Step {
   }
   const { place, target } = facts;
   const { bindable } = facts.standing.backend;
-  if (typeof place === "string") return missing(place, facts.notCreated);
+  if (typeof place === "string") return missing(place, facts);
   if (target === undefined) return unbound(facts, bindable);
   if (facts.strange) return strange(bindable);
   if (target.weight === 0 && !bindable) return LOWERED;
@@ -55,7 +57,8 @@ const MISSING = {
   "no rule": { kind: "bindable", because: "the rule has to be created first" },
 } as const satisfies Record<string, Step>;
 
-function missing(place: keyof typeof MISSING, notCreated: string | undefined): Step {
+function missing(place: keyof typeof MISSING, { notCreated, lacksCertificate }: BindingFacts): Step {
+  if (lacksCertificate !== undefined) return { kind: "pending", reason: "CertificateUnavailable", because: lacksCertificate };
   if (notCreated === undefined || place === "port taken") return MISSING[place];
   const what = place === "no rule" ? "rule" : "listener";
   return { kind: "pending", reason: "WriteRefused", because: `the cloud refused to create the ${what}: ${notCreated}` };

@@ -62,7 +62,7 @@ export const RESOURCES: readonly Resource[] = [
   row("", "pods", "po", "Pod", { ...kinds.pod, counted: true, returnsDeleted: true, subresources: ofPods, fields: podFields }),
   row("", "services", "svc", "Service", { ...kinds.service, returnsDeleted: true, subresources: status, fields: ["spec.type"] }),
   row("", "configmaps", "cm", "ConfigMap", {}),
-  row("", "secrets", "", "Secret", kinds.secret),
+  row("", "secrets", "", "Secret", { ...kinds.secret, fields: ["type"] }),
   row("", "serviceaccounts", "sa", "ServiceAccount", { returnsDeleted: true, subresources: ["token"] }),
   row("", "events", "ev", "Event", { ...kinds.event, putCreates: true, fields: [...about, "reason", "type"] }),
   row("apps", "deployments", "deploy", "Deployment", { ...kinds.deployment, counted: true, subresources: ["status", "scale"] }),

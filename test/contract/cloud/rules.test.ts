@@ -107,7 +107,7 @@ suite("rules", () => {
 
   changing("what needs HTTPS is refused on HTTP, and layer 4 has no rules", async (world) => {
     const { sdk, done, create, LoadBalancerId } = await start(world);
-    for (const more of [{ Http2: true }, { Quic: true }, { ForwardType: "HTTPS" }, { HealthCheck: { CheckType: "TCP" } }])
+    for (const more of [{ Http2: true }, { Quic: true }, { ForwardType: "HTTPS" }, { HealthCheck: { CheckType: "HTTPS" } }])
       await failsWith("InvalidParameterValue", create({ Domain: DOMAIN, Url: "/", ...more }));
     const made = await done(await sdk.CreateListener({ LoadBalancerId, Ports: [81], Protocol: "TCP" }));
     const ListenerId = made.ListenerIds?.[0] ?? "";

@@ -10,6 +10,7 @@ import { wishKey } from "../../../coordinator/domain/intent/service-config.ts";
 import type { HealthCheck } from "../../../coordinator/domain/load-balancer.ts";
 import type { ConfigRecord, WatchedObjects } from "../../../coordinator/state/watched-objects.ts";
 import { aPod, aService, rawPod } from "../../builders.ts";
+import { NO_CERTIFICATES } from "../stage.ts";
 import { backupOf, type Life, type PodListener } from "./backups.ts";
 import { configMaps } from "./config-maps.ts";
 
@@ -332,6 +333,7 @@ function someObjects(
     services: listed(services),
     configs: listed(new Map()),
     nodes: listed(new Map(nodes.map((name) => [name, { uid: name, resourceVersion: "1", name, virtual: false }]))),
+    certificates: NO_CERTIFICATES,
     synced: true,
     watchAgeSeconds: {},
     config: (_namespace, name) => (name === config?.name ? config : undefined),

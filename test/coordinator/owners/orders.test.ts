@@ -9,7 +9,7 @@ import { Intents } from "../../../coordinator/state/intents.ts";
 import { OwnerRecords } from "../../../coordinator/state/owner-records.ts";
 import { aService, CLUSTER } from "../../builders.ts";
 import { silentLog } from "../pods.ts";
-import { aStage, memoryRecords } from "../stage.ts";
+import { aStage, memoryRecords, NO_CERTIFICATES } from "../stage.ts";
 
 const ARREARS = { kind: "error", code: "FailedOperation.InsufficientBalance", message: "the account is in arrears" } as const;
 
@@ -34,6 +34,7 @@ function someOwners(t: TestContext, count: number) {
     services,
     configs: empty,
     nodes: empty,
+    certificates: NO_CERTIFICATES,
     synced: true,
     watchAgeSeconds: {},
     config: () => undefined,

@@ -16,7 +16,7 @@ import { aService, CLUSTER } from "../../builders.ts";
 import type { CloudOptions } from "../../cloud/runtime/options.ts";
 import { aKube } from "../kube.ts";
 import { silentLog } from "../pods.ts";
-import { aStage, memoryRecords, newListeners } from "../stage.ts";
+import { aStage, memoryRecords, NO_CERTIFICATES, newListeners } from "../stage.ts";
 
 const PATH = "/api/v1/namespaces/demo/services/web";
 const ACCESS = "service.cloud.tencent.com/direct-access";
@@ -52,6 +52,7 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
     const intents = new Intents({ clusterId: CLUSTER, pods, wishes: () => new Map() });
     const records = new Map<string, ServiceRecord>();
     const deps: ServiceDeps = {
+      certificates: NO_CERTIFICATES,
       client: kube.client,
       clock: stage.clock,
       api: stage.api,

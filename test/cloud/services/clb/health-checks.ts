@@ -40,8 +40,8 @@ const CHECK_TYPES: { readonly [P in Protocol]: readonly string[] } = {
   UDP: ["PING", "CUSTOM"],
   TCP_SSL: ["TCP", "HTTP"],
   QUIC: ["TCP", "HTTP"],
-  HTTP: ["HTTP", "GRPC"],
-  HTTPS: ["HTTP", "HTTPS", "GRPC"],
+  HTTP: ["HTTP", "TCP", "GRPC"],
+  HTTPS: ["HTTP", "HTTPS", "TCP", "GRPC"],
 };
 
 const HTTP_DEFAULTS = { HttpCode: 31, HttpCheckPath: "/", HttpCheckMethod: "HEAD" } as const;

@@ -51,14 +51,14 @@ test("a timeout may be as long as the interval, not longer", () => {
 });
 
 const MALFORMED: readonly (readonly [section: unknown, fault: string])[] = [
-  [{ port: 80 }, '[0].protocol is missing: use "TCP" or "UDP"'],
-  [{ protocol: "tcp", port: 80 }, '[0].protocol is "tcp": use "TCP" or "UDP"'],
+  [{ port: 80 }, '[0].protocol is missing: use "TCP" or "UDP" or "TCP_SSL" or "QUIC"'],
+  [{ protocol: "tcp", port: 80 }, '[0].protocol is "tcp": use "TCP" or "UDP" or "TCP_SSL" or "QUIC"'],
   [{ protocol: "TCP" }, "[0].port is missing: use a number from 1 to 65535"],
   [{ protocol: "TCP", port: 0 }, "[0].port is 0: use a number from 1 to 65535"],
   [{ protocol: "TCP", port: 65_536 }, "[0].port is 65536: use a number from 1 to 65535"],
   [{ protocol: "TCP", port: "80" }, '[0].port is "80": use a number from 1 to 65535'],
-  ["TCP:80", '[0].protocol is missing: use "TCP" or "UDP"'],
-  [null, '[0].protocol is missing: use "TCP" or "UDP"'],
+  ["TCP:80", '[0].protocol is missing: use "TCP" or "UDP" or "TCP_SSL" or "QUIC"'],
+  [null, '[0].protocol is missing: use "TCP" or "UDP" or "TCP_SSL" or "QUIC"'],
   [checking("on"), '[0].healthCheck must be an object, e.g. {"enable": true}'],
   [checking([]), '[0].healthCheck must be an object, e.g. {"enable": true}'],
   [checking(null), '[0].healthCheck must be an object, e.g. {"enable": true}'],
