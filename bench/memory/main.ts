@@ -11,10 +11,11 @@ import { parseArgs } from "node:util";
 import { build } from "../../deploy/tools/build.ts";
 import { readValues } from "../../deploy/tools/chart-values.ts";
 import { CHART } from "../../deploy/tools/render.ts";
+import { applyInjected } from "../../test/cluster/injected.ts";
 import { applyManifests } from "../../test/cluster/manifests.ts";
 import { until } from "../../test/cluster/process.ts";
 import { isReady, type Pod } from "../../test/cluster/simulated/objects.ts";
-import { exampleManifests, NAMESPACE } from "../../test/demo/example.ts";
+import { exampleManifests, hasWebhook, NAMESPACE } from "../../test/demo/example.ts";
 import { readOptions } from "../../test/demo/options.ts";
 import type { Steps } from "../../test/demo/parts.ts";
 import { setStage } from "../../test/demo/stage.ts";
@@ -72,7 +73,7 @@ async function withPods(pods: number, settleMs: number, dist: string): Promise<{
       coordinator: { script: join(dist, "coordinator.mjs"), flags: flagsOf("coordinator") },
     };
     const { cluster, product, plan } = await setStage(options, steps, () => undefined, programs);
-    await applyManifests(cluster.client, await exampleManifests(options, plan));
+    await (hasWebhook(options, plan) ? applyInjected : applyManifests)(cluster.client, await exampleManifests(options, plan));
     const areReady = async (): Promise<boolean> => {
       const { items } = await cluster.client.list<Pod>(`/api/v1/namespaces/${NAMESPACE}/pods`);
       return items.length === pods && items.every(isReady);

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { DIRECT_ACCESS, SERVICE_CONFIG } from "../../common/names.ts";
 import { collectionPath, exampleFile, loadManifests, parseManifests } from "./manifests.ts";
 
-test("the example is what a careful user has: gate, sleep within the grace period, nothing unavailable, a port by name", async () => {
+test("the example is what a careful user has: no gate, sleep within the grace period, nothing unavailable, a port by name", async () => {
   const manifests = await loadManifests(exampleFile("web.yaml"));
   assert.deepEqual(manifests.map(collectionPath), [
     "/api/v1/namespaces",
@@ -21,7 +21,6 @@ test("the example is what a careful user has: gate, sleep within the grace perio
   assert.equal(replicas, 6);
   assert.deepEqual(strategy, { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 0, maxSurge: 2 } });
   assert.deepEqual(template.spec, {
-    readinessGates: [{ conditionType: "cloud.tencent.com/load-balancer-backendgroup-ready" }],
     terminationGracePeriodSeconds: 30,
     containers: [
       {

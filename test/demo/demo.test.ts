@@ -19,6 +19,8 @@ suite("the demo", () => {
     assert.ok(summary.ownMsP99 > 0 && summary.ownMsP99 >= summary.ownMsP50, `our share: ${summary.ownMsP50}, ${summary.ownMsP99} ms`);
     assert.equal(summary.pods.length, REPLICAS * 2, "every Pod, old and new, has its times");
     assert.ok((summary.calls["BatchRegisterTargets"] ?? 0) > 0);
+    if (!/no network namespace here/.test(output))
+      assert.match(output, /Event PodsNotInjected: Service demo\/web: \d+ of \d+ Pods .* Run kubectl rollout restart/);
     assert.match(output, /requests \d+, failed 0; lowest rate of any second \d+\/s/);
   });
 
@@ -39,6 +41,15 @@ suite("the demo", () => {
         summary.failed,
       );
     });
+
+  test("--without-admission has no Pod with the gate, and says by its exit code whether that cost requests", {
+    timeout: 180_000,
+  }, async (t) => {
+    const { code, summary, output } = await perform(t, ["--without-admission"]);
+    assert.equal(code, summary.failed > 0 ? 1 : 0, output);
+    assert.match(output, /applied deploy\/examples\/web.yaml: \d+ Pods, without gate$/m);
+    assert.deepEqual(summary.pods, [], "times to a gate");
+  });
 
   test("--deny 8080 shows a gate that waits with the rule's name, and ends", { timeout: 120_000 }, async (t) => {
     const demo = startDemo(t, ["--replicas", "2", "--deny", "8080"]);

@@ -2,9 +2,10 @@
 import { DEFAULT_GATE_TYPE } from "../../common/names.ts";
 import type { PodExplanation } from "../../coordinator/explain/explain.ts";
 import { podText } from "../../coordinator/explain/text.ts";
+import { applyInjected } from "../cluster/injected.ts";
 import { applyManifests } from "../cluster/manifests.ts";
 import { until } from "../cluster/process.ts";
-import { exampleManifests, NAMESPACE } from "./example.ts";
+import { exampleManifests, hasWebhook, NAMESPACE } from "./example.ts";
 import type { DemoOptions } from "./options.ts";
 import type { Stage } from "./stage.ts";
 
@@ -23,7 +24,7 @@ type Events = { readonly items: readonly { readonly reason: string; readonly mes
 
 /** The exit code: 0 once a Pod's gate waits for that reason. */
 export async function performDenied(options: DemoOptions, { cluster, product, plan }: Stage, say: (text: string) => void): Promise<number> {
-  await applyManifests(cluster.client, await exampleManifests(options, plan));
+  await (hasWebhook(options, plan) ? applyInjected : applyManifests)(cluster.client, await exampleManifests(options, plan));
   say(`applied deploy/examples/web.yaml: ${options.replicas} Pods, whose security group drops TCP ${options.deny}`);
   const found = await until(
     `a gate that waits with reason ${REASON} (does the example's container listen on ${options.deny}?)`,

@@ -2,14 +2,14 @@
 import { readFile, writeFile } from "node:fs/promises";
 import type { JournalEntry } from "../cloud/journal/journal.ts";
 import { PROFILES } from "../cloud/runtime/options.ts";
-import { applyManifests } from "../cluster/manifests.ts";
 import { until } from "../cluster/process.ts";
 import type { Cluster } from "../cluster/simulated/cluster.ts";
 import { type Board, startBoard } from "./board.ts";
 import { performDenied } from "./denied.ts";
-import { exampleManifests, NAMESPACE } from "./example.ts";
+import { exampleManifests, hasWebhook, NAMESPACE } from "./example.ts";
 import { keepText } from "./keep.ts";
 import { type Failure, type Load, type LoadResult, startLoad } from "./load.ts";
+import { applyAsWritten, toldOfPods } from "./not-injected.ts";
 import { type DemoOptions, optionsOrExit } from "./options.ts";
 import { Refusal, type Steps } from "./parts.ts";
 import { type PodWatch, watchPods } from "./pods.ts";
@@ -72,10 +72,8 @@ async function perform(options: DemoOptions, stage: Stage): Promise<Summary> {
   let load: Load | undefined;
   let board: Board | undefined;
   try {
-    await applyManifests(cluster.client, await exampleManifests(options, plan));
-    say(
-      `applied deploy/examples/web.yaml: ${options.replicas} Pods${options.withoutGates ? ", without gate and sleep" : options.withoutSleep ? ", without sleep" : ""}`,
-    );
+    await applyAsWritten(cluster, await exampleManifests(options, plan), options.replicas);
+    say(`applied deploy/examples/web.yaml: ${options.replicas} Pods${whatIsMissing(options)}`);
     const loadText = (): string => {
       const result = load?.result();
       return result === undefined ? "no load yet" : `${result.requests} requests, ${result.failures.length} failed`;
@@ -90,6 +88,13 @@ async function perform(options: DemoOptions, stage: Stage): Promise<Summary> {
       },
       limitMs,
     );
+    if (hasWebhook(options, plan)) {
+      const told = await toldOfPods(cluster);
+      if (told !== undefined) {
+        say(`\nEvent PodsNotInjected: ${told}\n\nso it is done:`);
+        await rollOut(stage, watch, options.replicas, limitMs);
+      }
+    }
     load = startLoad({
       host: vip,
       port: plan.servicePort,
@@ -97,11 +102,7 @@ async function perform(options: DemoOptions, stage: Stage): Promise<Summary> {
       localAddress: plan.kind === "namespace" ? plan.client : undefined,
     });
     await pause(EDGE_MS);
-    const before = new Set([...watch.pods.values()].filter(({ goneMs }) => goneMs === undefined).map(({ name }) => name));
-    const rolloutMs = performance.now();
-    await restart(cluster);
-    await until("the rollout's end", () => rolledOut(stage, watch, before, options.replicas), limitMs);
-    const rolloutSeconds = (performance.now() - rolloutMs) / 1000;
+    const rolloutSeconds = await rollOut(stage, watch, options.replicas, limitMs);
     await pause(EDGE_MS);
     const result = await load.stop();
     await board.stop();
@@ -111,6 +112,11 @@ async function perform(options: DemoOptions, stage: Stage): Promise<Summary> {
     await load?.stop();
     await watch.stop();
   }
+}
+
+function whatIsMissing({ withoutGates, withoutAdmission, withoutSleep }: DemoOptions): string {
+  const missing = [...(withoutGates || withoutAdmission ? ["gate"] : []), ...(withoutGates || withoutSleep ? ["sleep"] : [])];
+  return missing.length === 0 ? "" : `, without ${missing.join(" and ")}`;
 }
 
 async function conclude(options: DemoOptions, stage: Stage, watch: PodWatch, load: LoadResult, rolloutSeconds: number): Promise<Summary> {
@@ -143,6 +149,15 @@ async function settled(stage: Stage, watch: PodWatch, replicas: number): Promise
   if (ready.length !== replicas) return false;
   const sent = await serving(stage);
   return ready.every(({ ip }) => ip !== undefined && sent.has(ip));
+}
+
+/** Replaces every Pod; returns how long it took. */
+async function rollOut(stage: Stage, watch: PodWatch, replicas: number, limitMs: number): Promise<number> {
+  const before = new Set([...watch.pods.values()].filter(({ goneMs }) => goneMs === undefined).map(({ name }) => name));
+  const startedMs = performance.now();
+  await restart(stage.cluster);
+  await until("the rollout's end", () => rolledOut(stage, watch, before, replicas), limitMs);
+  return (performance.now() - startedMs) / 1000;
 }
 
 /** New Pods serve, and every old one is gone from cluster and load balancer. */

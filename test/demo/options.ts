@@ -14,8 +14,9 @@ const USAGE = `usage: npm run demo -- [options]
   --replicas N             Pods of the example, 1 to 250 (default 6)
   --surge N                new Pods of the rollout at a time, e.g. 2 or 25% (default 2)
   --rate N                 requests per second through the load balancer, 1 to 2000 (default 300)
-  --without-gates          take the ReadinessGate and the preStop sleep out of the example: shows what they are for (exit code 1)
-  --without-sleep          take only the preStop sleep out (exit code 1)
+  --without-gates          no webhook, so that Pods get no ReadinessGate, and no preStop sleep: shows what they are for
+  --without-admission      no webhook only
+  --without-sleep          no preStop sleep only; where requests are lost, as of each of the three, the exit code is 1
   --without-checks         switch the load balancer's health checks off: a bound backend serves at once
   --deny PORT              a security group of the Pods' ENIs drops that port, e.g. 8080: shows a gate that waits with the rule's name, and ends
   --keep                   leave everything running afterwards, and say how to look at it
@@ -33,6 +34,7 @@ export type DemoOptions = {
   readonly surge: number | string;
   readonly rate: number;
   readonly withoutGates: boolean;
+  readonly withoutAdmission: boolean;
   readonly withoutSleep: boolean;
   readonly withoutChecks: boolean;
   /** A port that the Pods' security group drops. */
@@ -69,6 +71,7 @@ export function readOptions(args: readonly string[]): DemoOptions | undefined {
       surge: { type: "string", default: "2" },
       rate: { type: "string", default: "300" },
       "without-gates": { type: "boolean", default: false },
+      "without-admission": { type: "boolean", default: false },
       "without-sleep": { type: "boolean", default: false },
       "without-checks": { type: "boolean", default: false },
       deny: { type: "string" },
@@ -104,6 +107,7 @@ export function readOptions(args: readonly string[]): DemoOptions | undefined {
     surge: surgeOf(values.surge),
     rate: number("rate", 2_000),
     withoutGates: values["without-gates"],
+    withoutAdmission: values["without-admission"],
     withoutSleep: values["without-sleep"],
     withoutChecks: values["without-checks"],
     deny: values.deny === undefined ? undefined : number("deny", 65_535),

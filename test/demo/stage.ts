@@ -10,6 +10,7 @@ import { makeProduct, type Product, type ProductOptions } from "../cluster/produ
 import type { Cluster } from "../cluster/simulated/cluster.ts";
 import { writeAccount } from "./account.ts";
 import { borrowCluster } from "./borrowed.ts";
+import { hasWebhook } from "./example.ts";
 import { backendRanges, layGround } from "./ground.ts";
 import type { DemoOptions } from "./options.ts";
 import { flagsOf, type Ground, type Start, type Steps } from "./parts.ts";
@@ -74,7 +75,7 @@ export async function setStage(
   const ground = borrowed ?? (await layGround(options, deps));
   const { cluster, nodes, agents } = ground;
   // The default of an installation: only what is addressed to us. The cluster of --cluster kubeconfig may have other Services.
-  const admission = options.withoutGates ? { ADMISSION: "off" } : {}; // else new Pods would get the gate all the same
+  const admission = hasWebhook(options, ground.plan) ? {} : { ADMISSION: "off" };
   const coordinatorEnv = { OWNERSHIP: "class", ...admission, ...ground.coordinatorEnv };
   const product = makeProduct({
     ...ground,

@@ -3,30 +3,15 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { CA_SECRET, CANARY_NAMESPACE, DEFAULT_GATE_TYPE, DEFAULT_NAMESPACE, SERVING_SECRET, WEBHOOK_SERVICE } from "../../common/names.ts";
 import { issueAuthority } from "../../coordinator/tls/certificate.ts";
-import type { Manifest } from "../cluster/manifests.ts";
+import { isGated, isInjected } from "../cluster/injected.ts";
 import { applyExample, startWorld, until, type World } from "./world.ts";
 
 const CONFIGURATION = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/clb-direct";
 const OURS = `/api/v1/namespaces/${DEFAULT_NAMESPACE}`;
 const PODS = "/api/v1/namespaces/demo/pods";
 
-/** A user's plain manifest: no gate, no sleep. */
-const plain = (manifest: Manifest): Manifest =>
-  JSON.parse(JSON.stringify(manifest).replaceAll(/"readinessGates":\[[^\]]*\],?/g, "")) as Manifest;
-
-type CreatedPod = { readonly spec: { readonly readinessGates?: readonly { readonly conditionType: string }[] } };
-const isGated = ({ spec }: CreatedPod): boolean =>
-  (spec.readinessGates ?? []).some(({ conditionType }) => conditionType === DEFAULT_GATE_TYPE);
-
 /** A Pod as the user's template makes it, as a dry run. */
-const dryPod = async (world: World, labels: object = { app: "web" }, path = PODS): Promise<boolean> =>
-  isGated(
-    await world.client.create<CreatedPod>(
-      path,
-      { metadata: { generateName: "web-", labels }, spec: { containers: [{ name: "web", image: "web" }] } },
-      { query: { dryRun: "All" } },
-    ),
-  );
+const dryPod = (world: World, labels: object = { app: "web" }, path = PODS): Promise<boolean> => isInjected(world.client, path, labels);
 
 async function aWorld(t: TestContext): Promise<World> {
   const world = await startWorld(t);
@@ -43,13 +28,13 @@ const eventsOf = async (world: World, namespace: string, reason: string): Promis
 
 test("a Deployment that comes before its Service: its Pods are told, and after a restart all have the gate", async (t) => {
   const world = await aWorld(t);
-  await applyExample(world, plain, ({ kind }) => kind !== "Service");
+  await applyExample(world, undefined, ({ kind }) => kind !== "Service");
   await until("its Pods run", () => world.pods().length > 0 && world.pods().every(({ status }) => status?.phase === "Running"), 20_000);
   assert.ok(
-    world.pods().every((pod) => !isGated(pod as CreatedPod)),
+    world.pods().every((pod) => !isGated(pod)),
     "no Service was known",
   );
-  await applyExample(world, plain, ({ kind }) => kind === "Service");
+  await applyExample(world, undefined, ({ kind }) => kind === "Service");
   const [told] = await until(
     "the Service is told",
     async () => {
@@ -66,8 +51,7 @@ test("a Deployment that comes before its Service: its Pods are told, and after a
     () => {
       const pods = world.pods().filter(({ metadata }) => metadata.deletionTimestamp === undefined);
       const open = pods.filter(
-        (pod) =>
-          isGated(pod as CreatedPod) && pod.status?.conditions?.some(({ type, status }) => type === DEFAULT_GATE_TYPE && status === "True"),
+        (pod) => isGated(pod) && pod.status?.conditions?.some(({ type, status }) => type === DEFAULT_GATE_TYPE && status === "True"),
       );
       return pods.length > 0 && open.length === pods.length;
     },
@@ -77,7 +61,7 @@ test("a Deployment that comes before its Service: its Pods are told, and after a
 
 test("whom it gives the gate: by Service, by label of the Pod, by label of the Namespace; never on the node's network", async (t) => {
   const world = await aWorld(t);
-  await applyExample(world, plain, ({ kind }) => kind === "Service" || kind === "Namespace");
+  await applyExample(world, undefined, ({ kind }) => kind === "Service" || kind === "Namespace");
   await until("its Service's Pods get it", () => dryPod(world), 10_000);
   const enabled = { "clb-direct.io/inject": "enabled" };
   assert.equal(await dryPod(world, { app: "other" }), false);
@@ -94,7 +78,7 @@ const HEAL_MS = 5_000;
 
 test("whatever is deleted, edited or corrupted is mended within 5 s, and Pods go on being created", async (t) => {
   const world = await aWorld(t);
-  await applyExample(world, plain, ({ kind }) => kind === "Service" || kind === "Namespace");
+  await applyExample(world, undefined, ({ kind }) => kind === "Service" || kind === "Namespace");
   await until("Pods get the gate", () => dryPod(world), 10_000);
   const encoded = (text: string): string => Buffer.from(text).toString("base64");
   const stranger = await issueAuthority(Date.now());

@@ -7,6 +7,7 @@ import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { type StartedCloud, startCloud } from "../cloud/cli/start.ts";
 import { type ApiKey, type CloudOptions, TEST_KEY } from "../cloud/runtime/options.ts";
 import type { EmbeddedCluster } from "../cluster/embedded/server.ts";
+import { applyInjected } from "../cluster/injected.ts";
 import { applyManifests, exampleFile, loadManifests, type Manifest } from "../cluster/manifests.ts";
 import type { AddressPlan } from "../cluster/network.ts";
 import { lastLines, until } from "../cluster/process.ts";
@@ -117,12 +118,14 @@ async function exampleManifests(
   );
 }
 
+/** Every Pod gets the gate, as in a cluster that has known the Service for a while; without the Service they get none. */
 export async function applyExample(
   world: World,
   change?: (manifest: Manifest) => Manifest,
   wanted: (manifest: Manifest) => boolean = () => true,
 ): Promise<void> {
-  await applyManifests(world.client, (await exampleManifests(world.plan, change)).filter(wanted));
+  const manifests = (await exampleManifests(world.plan, change)).filter(wanted);
+  await (manifests.some(({ kind }) => kind === "Service") ? applyInjected : applyManifests)(world.client, manifests);
 }
 
 /** What the only load balancer of the cloud has bound: "ip:port" -> weight, over all its listeners. */

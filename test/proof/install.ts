@@ -6,10 +6,12 @@ import { parseArgs, promisify } from "node:util";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { DEFAULT_GATE_TYPE } from "../../common/names.ts";
 import { findHelm } from "../../deploy/tools/helm.ts";
-import { applyManifests, exampleFile, loadManifests } from "../cluster/manifests.ts";
+import { isGated } from "../cluster/injected.ts";
+import { exampleFile, loadManifests } from "../cluster/manifests.ts";
 import { until } from "../cluster/process.ts";
 import { isReady, type Pod } from "../cluster/simulated/objects.ts";
 import { type Load, type LoadResult, startLoad } from "../demo/load.ts";
+import { applyAsWritten, toldOfPods } from "../demo/not-injected.ts";
 import { layProofGround, type ProofGround, type Steps } from "./ground.ts";
 import { leftBehind } from "./left-behind.ts";
 import { memoryOf } from "./memory.ts";
@@ -17,6 +19,8 @@ import { IMAGE, NAMESPACE, RELEASE } from "./names.ts";
 
 const { values } = parseArgs({ options: { directory: { type: "string" }, "image-mib": { type: "string" }, json: { type: "string" } } });
 const REQUESTS_PER_SECOND = 200;
+/** Of the example. */
+const REPLICAS = 6;
 const LIMIT_MS = 180_000;
 const startedMs = performance.now();
 const say = (text: string): void => console.log(`${((performance.now() - startedMs) / 1000).toFixed(1).padStart(6)} s  ${text}`);
@@ -93,9 +97,14 @@ async function perform(ground: ProofGround): Promise<Proof> {
   await helm(ground, "test", RELEASE);
   say("helm test: somebody leads, all agents are acknowledged");
 
-  await applyManifests(admin, await loadManifests(exampleFile("web.yaml")));
+  await applyAsWritten({ client: admin }, await loadManifests(exampleFile("web.yaml")), REPLICAS);
   const vip = await until("all Pods of the example are ready, and its Service has an address", () => servedAt(admin), LIMIT_MS);
   say(`deploy/examples/web.yaml is served at ${vip}`);
+  const event = await toldOfPods({ client: admin });
+  if (event === undefined) throw new Error("Pods that were there before their Service have the gate");
+  say(`Event PodsNotInjected: ${event}`);
+  await roll(admin);
+  if (await toldOfPods({ client: admin })) throw new Error("after a rollout Pods have no gate");
   const load = startLoad({ host: vip, port: 80, rate: REQUESTS_PER_SECOND, localAddress: ground.plan.client });
   try {
     const rolloutSeconds = await timed(() => roll(admin));
@@ -136,10 +145,18 @@ async function refusedUninstall(ground: ProofGround): Promise<void> {
 async function retire({ admin, ...ground }: ProofGround, upgrade: (tag: string, ...more: string[]) => Promise<string>): Promise<void> {
   await upgrade("2", "--set", "retire=true");
   await roll(admin);
+  const gated = (await admin.list<Pod>("/api/v1/namespaces/demo/pods")).items.filter(isGated);
+  if (gated.length > 0)
+    throw new Error(`after retire=true Pods still get the gate: ${gated.map(({ metadata }) => metadata.name).join(", ")}`);
+  const byHand = { spec: { template: { spec: { readinessGates: [{ conditionType: DEFAULT_GATE_TYPE }] } } } };
+  await admin.patch("/apis/apps/v1/namespaces/demo/deployments/web", byHand, "merge");
+  await roll(admin);
   const { items } = await admin.list<Pod>("/api/v1/namespaces/demo/pods");
   const reasons = new Set(items.map(({ status }) => status?.conditions?.find(({ type }) => type === DEFAULT_GATE_TYPE)?.reason));
   if (!reasons.has("Retired")) throw new Error(`after retire=true the gates say ${[...reasons].join(", ")}`);
-  say("helm upgrade --set retire=true: gates open with reason Retired, the load balancer goes on");
+  say(
+    "helm upgrade --set retire=true: new Pods get no gate, those that have one see it open with reason Retired, the load balancer goes on",
+  );
   await refusedUninstall({ admin, ...ground });
   await admin.delete("/api/v1/namespaces/demo/services/web");
   const gone = (path: string) => async (): Promise<boolean> =>
@@ -162,7 +179,7 @@ type Service = { readonly status?: { readonly loadBalancer?: { readonly ingress?
 async function servedAt(admin: KubeClient): Promise<string | undefined> {
   const { items } = await admin.list<Pod>("/api/v1/namespaces/demo/pods");
   const { status } = await admin.get<Service>("/api/v1/namespaces/demo/services/web");
-  return items.length === 6 && items.every(isReady) ? status?.loadBalancer?.ingress?.[0]?.ip : undefined;
+  return items.length === REPLICAS && items.every(isReady) ? status?.loadBalancer?.ingress?.[0]?.ip : undefined;
 }
 
 type Deployment = {
@@ -185,7 +202,8 @@ async function roll(admin: KubeClient): Promise<void> {
     const { items } = await admin.list<Pod>("/api/v1/namespaces/demo/pods");
     const { observedGeneration, updatedReplicas, replicas, readyReplicas } = status;
     return (
-      observedGeneration === metadata.generation && [updatedReplicas, replicas, readyReplicas, items.length].every((count) => count === 6)
+      observedGeneration === metadata.generation &&
+      [updatedReplicas, replicas, readyReplicas, items.length].every((count) => count === REPLICAS)
     );
   };
   await until("the rollout is over", isOver, LIMIT_MS);

@@ -8,7 +8,8 @@ import { pino } from "pino";
 import { makeClock } from "../../../../common/clock.ts";
 import { startCloud } from "../../../cloud/cli/start.ts";
 import { TEST_KEY } from "../../../cloud/runtime/options.ts";
-import { applyManifests, exampleFile, loadManifests } from "../../manifests.ts";
+import { applyInjected } from "../../injected.ts";
+import { exampleFile, loadManifests } from "../../manifests.ts";
 import { lastLines, until } from "../../process.ts";
 import { makeProduct, type Product } from "../../product.ts";
 import type { Cluster } from "../../simulated/cluster.ts";
@@ -60,7 +61,7 @@ test("agents on real nodes report the cable that carries a Pod's address, and th
   const { admin, nodes } = world.started;
   const agents = await Promise.all(NODE_NAMES.map((node) => world.product.startAgent(node)));
   await makeNamespace(admin, "demo");
-  await applyManifests(admin, await loadManifests(exampleFile("web.yaml")));
+  await applyInjected(admin, await loadManifests(exampleFile("web.yaml")));
   const pods = await until(
     () => `six Pods are ready:\n${agents.map(({ logFile }) => lastLines(logFile)).join("\n")}`,
     async () => {
