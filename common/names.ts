@@ -81,6 +81,15 @@ export const LOAD_BALANCER_ID = "service.kubernetes.io/loadbalance-id";
 /** "yes" on load balancers that TKE created for one of its objects. */
 export const TKE_CREATED_TAG = "tke-createdBy-flag";
 export const TKE_FINALIZER = "service.k8s.tencent/resources";
+
+/** Controller that an IngressClass names to address us. */
+export const INGRESS_CONTROLLER = "clb-direct.io/ingress";
+/** The old way to say whose an Ingress is, an annotation; TKE's class is `qcloud`. */
+export const INGRESS_CLASS = "kubernetes.io/ingress.class";
+export const TKE_INGRESS_CLASS = "qcloud";
+/** TKE's annotations on Ingresses: the load balancer in use, and its condition, which an Ingress has no field for. */
+export const INGRESS_LOAD_BALANCER_ID = "kubernetes.io/ingress.qcloud-loadbalance-id";
+export const INGRESS_CONDITIONS = "ingress.cloud.tencent.com/status.conditions";
 /** TKE's annotations on Pods: the networks that a Pod asks for, and what multus gave it. Source: tke-contract.md R7, §9. */
 export const POD_NETWORKS = "tke.cloud.tencent.com/networks";
 export const POD_NETWORKS_STATUS = "tke.cloud.tencent.com/networks-status";

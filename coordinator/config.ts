@@ -9,6 +9,7 @@ import {
   HEALTH_PORT,
   OPS_PORT,
   STREAM_PORT,
+  TKE_INGRESS_CLASS,
   WEBHOOK_PORT,
   WEBHOOK_SERVICE,
 } from "../common/names.ts";
@@ -57,6 +58,10 @@ export const ENVIRONMENT = z.object({
     .regex(/^[0-9a-z]{1,16}$/, "use 1 to 16 lower-case letters and digits")
     .optional(),
   OWNERSHIP: z.enum(["class", "annotation"]).default("class"),
+  /** Classes of Ingresses that are TKE's own, comma list: with OWNERSHIP=annotation those with direct access are ours. */
+  INGRESS_CLASSES: z.string().default(TKE_INGRESS_CLASS),
+  /** Ingresses without a class count as TKE's, as with TKE. */
+  CLASSLESS_INGRESSES: z.enum(["true", "false"]).default("false"),
   /** What it may do: everything; all but take away; nothing. */
   POLICY: z.enum(POLICIES).default("enforce"),
   /** Before it is uninstalled: gates open; with `keep-traffic` finalizers come off as well, and nothing is removed at the load balancers. */
@@ -132,6 +137,8 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     vpcId: data.VPC_ID,
     clusterId: data.CLUSTER_ID,
     ownership: data.OWNERSHIP,
+    ingressClasses: data.INGRESS_CLASSES.split(",").flatMap((name) => name.trim() || []),
+    classlessIngresses: data.CLASSLESS_INGRESSES === "true",
     policy: data.RETIRE === "keep-traffic" && data.POLICY === "enforce" ? "no-unbind" : data.POLICY,
     retire: data.RETIRE,
     gateType: data.GATE_TYPE,

@@ -10,7 +10,8 @@ import { RateLimit, type RateLimitHooks } from "./cloud/rate-limit.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
 import type { AdmissionMode } from "./domain/admission/mode.ts";
 import type { Call } from "./domain/call.ts";
-import type { OwnershipMode, ServiceRecord } from "./domain/intent/service.ts";
+import type { IngressRecord } from "./domain/intent/ingress-record.ts";
+import type { ServiceRecord } from "./domain/intent/service.ts";
 import type { ObjectRef, Problem } from "./domain/problem.ts";
 import type { Retire } from "./domain/safety/policy.ts";
 import { makeDrainsController } from "./drains/controller.ts";
@@ -37,6 +38,7 @@ import type { SecretName } from "./state/certificate-secrets.ts";
 import { makeEndingAt } from "./state/ending-at.ts";
 import type { Holds } from "./state/holds.ts";
 import type { NodeFindings } from "./state/node-findings.ts";
+import type { OwnershipSettings } from "./state/object-ownership.ts";
 import type { PodFacts } from "./state/pod-facts.ts";
 import { makeState, type State } from "./state/state.ts";
 import type { ConfigRecord, WatchedObjects } from "./state/watched-objects.ts";
@@ -57,21 +59,21 @@ export type ControllersDeps = {
   readonly log: Logger;
   readonly settings: ControllersSettings;
 };
-export type ControllersSettings = LoadBalancersSettings & {
-  readonly namespace: string;
-  readonly ownership: OwnershipMode;
-  readonly gateType: string;
-  /** Default: off. */
-  readonly retire?: Retire | undefined;
-  readonly admission: AdmissionMode;
-  readonly vpcId: string | undefined;
-  /** Default: not. */
-  readonly globalRouterDirectAccess?: boolean;
-  /** Default: 30 s. */
-  readonly verdictDelayMs?: number;
-  readonly healthPollMs: number;
-  readonly healthIdleMs: number;
-};
+export type ControllersSettings = LoadBalancersSettings &
+  OwnershipSettings & {
+    readonly namespace: string;
+    readonly gateType: string;
+    /** Default: off. */
+    readonly retire?: Retire | undefined;
+    readonly admission: AdmissionMode;
+    readonly vpcId: string | undefined;
+    /** Default: not. */
+    readonly globalRouterDirectAccess?: boolean;
+    /** Default: 30 s. */
+    readonly verdictDelayMs?: number;
+    readonly healthPollMs: number;
+    readonly healthIdleMs: number;
+  };
 
 /** What a reign of a leader runs, and what others ask of it. */
 export interface Controllers {
@@ -85,6 +87,8 @@ export interface Controllers {
   serviceChanged(change: Change<ServiceRecord>): void;
   configChanged(change: Change<ConfigRecord>): void;
   secretChanged(secret: SecretName): void;
+  ingressChanged(change: Change<IngressRecord>): void;
+  ingressClassChanged(): void;
   /** Once. Resolves when `stop` has aborted and the running calls have ended; `hard` ends those as well. */
   run(stop: AbortSignal, hard: AbortSignal): Promise<void>;
 }
@@ -148,11 +152,10 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const ownersDeps = { ...settings, client, api, state, clock, log, tell, ...passed };
   const owners = makeOwnersController({ ...ownersDeps, onOutcome: onOutcome("services") });
   const { writer, planner, progress } = loadBalancers;
-  const gatesDeps = { client, state, progress, clusterId, gateType, retire, clock, log, tell, onReady: metrics.onReady };
+  const gatesDeps = { ...settings, client, state, progress, clusterId, gateType, retire, clock, log, tell, onReady: metrics.onReady };
   const gates = makeGatesController({ ...gatesDeps, onOpened: (pod) => ownShare.opened(pod), onOutcome: onOutcome("gates") });
   const poll = { ...pollSettings(settings, rateLimit), awaited, ...heardBy(guard, ownShare) };
   const health = new HealthPoller({ ...poll, api, mirror, clock, log, doubt: (id) => wakeUps.loadBalancerDue(id) });
-  const shown = { writer, planner, guard };
   const onJudged = (pod: PodFact): void => wakeUps.podJudged(pod);
   const reachability = reachabilityOf({ ...deps, ...settings, state, onJudged, onOutcome: onOutcome("reachability") });
   const running = (id: string): Call | undefined => writer.running(id);
@@ -161,13 +164,15 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const wakeUps = new WakeUps({ ...woken, ...state, health, plans: planner, releases: guard, drains });
   beginWith(state, wakeUps);
   return {
-    explain: new Explain({ ...state, ...gates, ...reachability?.explained, ...shown, clock, policy, drainMs }),
+    explain: new Explain({ ...state, ...gates, ...reachability?.explained, writer, planner, guard, clock, policy, drainMs }),
     progress: new Progress({ ...state, server: client.server, guard, owners, loadBalancers, causes }),
     writeLog,
     ownersOf: (id) => state.intents.of(id).map(({ ref }) => ref),
     serviceChanged: (change) => takeIn(state, wakeUps, change),
     configChanged: (change) => wakeUps.configChanged(change),
     secretChanged: (secret) => wakeUps.secretChanged(secret),
+    ingressChanged: (change) => takeInIngress(state, wakeUps, change),
+    ingressClassChanged: () => wakeUps.ingressClassChanged(),
     gauges: gaugesOf({ services: owners.queue, loadBalancers: loadBalancers.queue, gates: gates.queue }, { guard, mirror, clock }),
     run: async (stop, hard) => {
       const judging = reachability?.queue.run(stop, hard).finally(() => reachability.close());
@@ -251,9 +256,15 @@ function takeIn(state: State, wakeUps: WakeUps, change: Change<ServiceRecord>): 
   wakeUps.serviceChanged(change);
 }
 
+function takeInIngress(state: State, wakeUps: WakeUps, change: Change<IngressRecord>): void {
+  state.ingressChanged(change);
+  wakeUps.ingressChanged(change);
+}
+
 /** What is known already is news to these controllers. */
 function beginWith(state: State, wakeUps: WakeUps): void {
   for (const record of state.objects.services.records.values()) takeIn(state, wakeUps, { kind: "added", record });
+  for (const record of state.objects.ingresses.records.values()) takeInIngress(state, wakeUps, { kind: "added", record });
   const loadBalancerIds: ReadonlySet<string> = new Set(); // nobody's intent is known yet
   for (const after of state.facts.pods.values())
     wakeUps.podChanged({ change: { before: undefined, after, end: undefined }, loadBalancerIds });

@@ -2,6 +2,7 @@ import type { Change } from "../common/kubernetes/list-watch.ts";
 import { eitherSignal } from "../common/signals.ts";
 import type { Admission, AdmissionReign } from "./admission/controller.ts";
 import { type Controllers, type ControllersDeps, makeControllers } from "./controllers.ts";
+import type { IngressRecord } from "./domain/intent/ingress-record.ts";
 import type { ServiceRecord } from "./domain/intent/service.ts";
 import type { ObjectRef } from "./domain/problem.ts";
 import { dryClient, dryTransport } from "./dry-run/dry-clients.ts";
@@ -68,6 +69,16 @@ export class Leading {
     this.#controllers?.configChanged(change);
   }
 
+  ingressChanged(change: Change<IngressRecord>): void {
+    this.#deps.admission?.ingressChanged(change);
+    this.#controllers?.ingressChanged(change);
+  }
+
+  ingressClassChanged(): void {
+    this.#deps.admission?.ingressClassChanged();
+    this.#controllers?.ingressClassChanged();
+  }
+
   /** Resolves when the reign is over and everything that ran has ended. */
   async run({ retire, lost }: Reign): Promise<void> {
     const { client, transport, facts, findings, holds, objects, metrics, clock, log, settings, serving, mayWrite } = this.#deps;
@@ -112,7 +123,10 @@ export const followersOf = (
     readonly asked: ServedSelectors;
     readonly listed: () => void;
   },
-): Pick<WatchedObjectsDeps, "onService" | "onConfig" | "onSecret" | "onNode" | "onNodesListed" | "onServicesListed"> => ({
+): Pick<
+  WatchedObjectsDeps,
+  "onService" | "onConfig" | "onSecret" | "onIngress" | "onIngressClass" | "onNode" | "onNodesListed" | "onServicesListed"
+> => ({
   onService: (change) => {
     parts().asked.serviceChanged(change);
     parts().leading.serviceChanged(change);
@@ -124,6 +138,11 @@ export const followersOf = (
   },
   onConfig: (change) => parts().leading.configChanged(change),
   onSecret: (secret) => parts().leading.secretChanged(secret),
+  onIngress: (change) => {
+    parts().asked.ingressChanged(change);
+    parts().leading.ingressChanged(change);
+  },
+  onIngressClass: () => parts().leading.ingressClassChanged(),
   onNode: (change) => nodeChanged(parts().registry, change),
   onNodesListed: () => parts().registry.setNodes([...parts().objects.nodes.records.values()]),
 });

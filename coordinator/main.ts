@@ -72,7 +72,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   });
   const { dns: dnsNames, ip: ipAddresses } = config.servingNames;
   const serving = await makeServing({ kube: client, namespace, dnsNames, ipAddresses, clock: wallClock, log }, stop.signal);
-  const webhook = admissionOf(config, { serving, namespace, clock: wallClock, log, metrics: metrics.admission });
+  const webhook = admissionOf(config, { objects, serving, namespace, clock: wallClock, log, metrics: metrics.admission });
   const transport = makeSdkTransport({ region: config.region, ...config.cloud });
   const mayWrite = (): boolean => elector.mayWrite();
   const settings = { ...config, clusterId };
@@ -80,7 +80,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const leading = new Leading({ ...common, admission: webhook, serving, mayWrite });
   const identity = `${replica}_${randomUUID().slice(0, 8)}`;
   let begun = false;
-  const listed = (): void => void (begun && objects.services.synced && health.setStatus(READY_HEALTH, "SERVING"));
+  const listed = (): void => void (begun && objects.ownersListed && health.setStatus(READY_HEALTH, "SERVING"));
   const takePart = (part: boolean): void => {
     begun = part;
     health.setStatus(READY_HEALTH, "NOT_SERVING"); // at the end: first out of the endpoints
@@ -91,7 +91,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const elector: Elector = new Elector({ client, clock: wallClock, log, namespace, identity, times: LEASE_TIMES, lead, onChange });
 
   const notReady = (): string | undefined =>
-    objects.synced ? leading.missingRights : "Services, TkeServiceConfigs and Nodes have not been listed yet";
+    objects.synced ? leading.missingRights : "Services, Ingresses, TkeServiceConfigs and Nodes have not been listed yet";
   const ops = makeOpsServer({
     host,
     port: config.opsPort,

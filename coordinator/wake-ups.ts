@@ -1,10 +1,12 @@
 import type { Change } from "../common/kubernetes/list-watch.ts";
 import type { PodFact } from "../common/vocabulary.ts";
 import { certificatesOf, secretsOf } from "./domain/intent/certificate-problems.ts";
+import type { IngressRecord } from "./domain/intent/ingress-record.ts";
 import { intentOf, loadBalancerOf, type OwnerIntent } from "./domain/intent/owner-intent.ts";
 import type { ServiceRecord } from "./domain/intent/service.ts";
 import type { AddressClaims } from "./state/address-claims.ts";
 import type { AwaitedServices } from "./state/awaited-services.ts";
+import type { IngressUses } from "./state/ingress-uses.ts";
 import type { Intents } from "./state/intents.ts";
 import type { MirrorChange } from "./state/mirror.ts";
 import { type PodIndex, waitsForGate } from "./state/pod-index.ts";
@@ -22,6 +24,9 @@ export type WakeUpsDeps = {
   readonly pods: Pick<PodIndex, "waitingForGate" | "byIp">;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
   readonly awaitedServices: Pick<AwaitedServices, "take">;
+  readonly ingressUses: Pick<IngressUses, "of">;
+  /** UIDs of all Ingresses. */
+  readonly ingresses: () => Iterable<string>;
   readonly owners: Queue;
   readonly loadBalancers: Queue;
   readonly gates: Queue;
@@ -44,8 +49,10 @@ export type WakeUpsDeps = {
  * |---|---|---|---|---|---|
  * | a Pod | | of owners that select it or did, and where it or its address is bound | its own | its own | plans there; its hold; health, if its gate waits now |
  * | whether a Pod may be bound or have a weight, besides its own facts | | of owners that select it | its own | | plans there; its hold |
- * | a Service | its own | its own, if a release was written | that wait for it | | |
- * | a Service has had its first pass | | | that wait for it | | |
+ * | a Service | its own, and of Ingresses that lead to it | its own, if a release was written | that wait for it | | |
+ * | an Ingress | its own | its own, if a release was written | that wait for it | | |
+ * | an IngressClass | of all Ingresses | | | | |
+ * | a Service or Ingress has had its first pass | | | that wait for it | | |
  * | a Secret with ids of certificates | that name it | of these | | |
  * | a TkeServiceConfig | | of owners that name it | | | |
  * | what an owner asks for, or where it stands | | its own | of Pods that it selects | the same | |
@@ -98,7 +105,21 @@ export class WakeUps {
     this.#podChanged({ change: { before: pod, after: pod, end: undefined }, loadBalancerIds });
   }
 
-  serviceChanged({ record: { uid } }: Change<ServiceRecord>): void {
+  serviceChanged({ record }: Change<ServiceRecord>): void {
+    for (const ingress of this.#deps.ingressUses.of(record)) this.#deps.owners.add(ingress);
+    this.#ownerChanged(record.uid);
+  }
+
+  ingressChanged({ record }: Change<IngressRecord>): void {
+    this.#ownerChanged(record.uid);
+  }
+
+  /** Whose Ingresses are may have changed. */
+  ingressClassChanged(): void {
+    for (const uid of this.#deps.ingresses()) this.#deps.owners.add(uid);
+  }
+
+  #ownerChanged(uid: string): void {
     const { owners, loadBalancers, releases, intents } = this.#deps;
     owners.add(uid);
     this.serviceRead(uid);

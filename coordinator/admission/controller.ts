@@ -4,9 +4,12 @@ import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Part } from "../../common/lifecycle.ts";
 import type { Logger } from "../../common/log.ts";
 import type { AdmissionMode } from "../domain/admission/mode.ts";
-import type { OwnershipMode, ServiceRecord } from "../domain/intent/service.ts";
+import type { IngressRecord } from "../domain/intent/ingress-record.ts";
+import type { ServiceRecord } from "../domain/intent/service.ts";
 import type { Problem } from "../domain/problem.ts";
 import type { Policy, Retire } from "../domain/safety/policy.ts";
+import { makeOwnershipOf, type OwnershipOf, type OwnershipSettings } from "../state/object-ownership.ts";
+import type { WatchedObjects } from "../state/watched-objects.ts";
 import type { ServingSource } from "../tls/serving.ts";
 import { type CheckCause, type CheckResult, makeAdmissionCheck } from "./check.ts";
 import { makeWebhookKeeper } from "./keeper.ts";
@@ -26,7 +29,7 @@ export type AdmissionDeps = {
   readonly port: number;
   readonly namespace: string;
   readonly gateType: string;
-  readonly ownership: OwnershipMode;
+  readonly ownershipOf: OwnershipOf;
   /** False: the product is about to be taken away, or others give Pods their gate: nothing is injected, and a configuration of ours is emptied. */
   readonly injects: boolean;
   readonly clock: Clock;
@@ -42,20 +45,24 @@ export interface Admission {
   /** Undefined: no webhook is asked for. */
   readonly server: AdmissionServer | undefined;
   serviceChanged(change: Change<ServiceRecord>): void;
-  /** All Services there are have been told. */
+  ingressChanged(change: Change<IngressRecord>): void;
+  ingressClassChanged(): void;
+  /** All Services and Ingresses there are have been told. */
   servicesListed(): void;
   /** `client` that of the leader, which alone writes. */
   reign(of: { readonly client: KubeClient; readonly tell: (problem: Problem) => void }): AdmissionReign;
 }
 
 function makeAdmission(deps: AdmissionDeps, serves: boolean): Admission {
-  const { serving, host, port, namespace, gateType, ownership, injects, clock, log, metrics } = deps;
-  const selecting = new SelectingServices(ownership);
+  const { serving, host, port, namespace, gateType, ownershipOf, injects, clock, log, metrics } = deps;
+  const selecting = new SelectingServices(ownershipOf);
   const review = makeReview(selecting.selects, gateType);
   const listen = { host, port, shared: false };
   return {
     server: serves ? makeAdmissionServer({ ...listen, review, serving, clock, log, onReview: metrics.onReview }) : undefined,
     serviceChanged: (change) => selecting.serviceChanged(change),
+    ingressChanged: (change) => selecting.ingressChanged(change),
+    ingressClassChanged: () => selecting.ingressClassChanged(),
     servicesListed: () => selecting.servicesListed(),
     reign: ({ client, tell }) => {
       const shared = { client, serving, namespace, clock, log, tell };
@@ -81,25 +88,30 @@ function makeAdmission(deps: AdmissionDeps, serves: boolean): Admission {
   };
 }
 
-type Wish = Pick<AdmissionDeps, "gateType" | "ownership"> & {
-  readonly admission: AdmissionMode;
-  readonly listenHost: string;
-  readonly webhookPort: number;
-  readonly retire: Retire;
-  readonly policy: Policy;
-};
+type Wish = Pick<AdmissionDeps, "gateType"> &
+  OwnershipSettings & {
+    readonly admission: AdmissionMode;
+    readonly listenHost: string;
+    readonly webhookPort: number;
+    readonly retire: Retire;
+    readonly policy: Policy;
+  };
 
 /** The webhook that the configuration asks for; undefined: nothing may be written, and where nobody opens gates none are put on. */
 export const admissionOf = (
-  { admission, listenHost: host, webhookPort: port, gateType, ownership, retire, policy }: Wish,
-  deps: Omit<AdmissionDeps, "host" | "port" | "gateType" | "ownership" | "injects">,
-): Admission | undefined =>
-  policy === "observe"
-    ? undefined
-    : makeAdmission(
-        { ...deps, host, port, gateType, ownership, injects: admission === "webhook" && retire === "off" },
-        admission === "webhook",
-      );
+  wish: Wish,
+  {
+    objects,
+    ...deps
+  }: Omit<AdmissionDeps, "host" | "port" | "gateType" | "injects" | "ownershipOf"> & {
+    readonly objects: Pick<WatchedObjects, "ingressClasses">;
+  },
+): Admission | undefined => {
+  const { admission, listenHost: host, webhookPort: port, gateType, retire, policy } = wish;
+  if (policy === "observe") return undefined;
+  const injects = admission === "webhook" && retire === "off";
+  return makeAdmission({ ...deps, host, port, gateType, injects, ownershipOf: makeOwnershipOf(objects, wish) }, admission === "webhook");
+};
 
 /** What of it runs on every replica. */
 export const partsOf = (admission: Admission | undefined): readonly Part[] => {

@@ -1,7 +1,12 @@
 import type { EventReason } from "./reasons.ts";
 
 /** An object of the cluster that an Event can be about. */
-export type ObjectRef = { readonly kind: "Service" | "Pod"; readonly namespace: string; readonly name: string; readonly uid: string };
+export type ObjectRef = {
+  readonly kind: "Service" | "Ingress" | "Pod";
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+};
 
 /**
  * Something a person must know. `reason` is stable; `message` names object, field, value and fix and
@@ -15,4 +20,5 @@ export type Problem = {
 };
 
 /** TKE's text form, which runbooks grep for. Source: tke-contract.md §7. */
-export const tkeCode = (code: string, message: string): string => `ServiceErrorCode{Code:"${code}",Message:"${message}",Retry:false}`;
+export const tkeCode = (code: string, message: string, kind: "Service" | "Ingress" = "Service"): string =>
+  `${kind}ErrorCode{Code:"${code}",Message:"${message}",Retry:false}`;

@@ -4,6 +4,7 @@ import type { Logger } from "../../common/log.ts";
 import { OWNER_TAG } from "../../common/names.ts";
 import type { CloudTransport } from "../cloud/transport.ts";
 import { type Controllers, type ControllersSettings, makeControllers } from "../controllers.ts";
+import { objectName } from "../domain/intent/owner-object.ts";
 import type { Problem } from "../domain/problem.ts";
 import type { Planned, Progress } from "../explain/progress.ts";
 import { makeMetrics } from "../metrics.ts";
@@ -89,6 +90,8 @@ async function readOnce({ client, transport, clock, log, settings }: ReadOnceDep
     onService: (change) => state.controllers?.serviceChanged(change),
     onConfig: (change) => state.controllers?.configChanged(change),
     onSecret: (secret) => state.controllers?.secretChanged(secret),
+    onIngress: (change) => state.controllers?.ingressChanged(change),
+    onIngressClass: () => state.controllers?.ingressClassChanged(),
     onNode: (change) => nodeChanged(registry, change),
     onNodesListed: () => registry.setNodes([...objects.nodes.records.values()]),
   });
@@ -156,9 +159,9 @@ function warningRow({ object, type, reason, message }: Problem): Planned[] {
 /** Load balancers that would be created, one per Service that has none. */
 function orders(created: ReadonlyMap<string, string>, objects: ReturnType<typeof makeWatchedObjects>): Planned[] {
   return [...created].map(([uid, call]) => {
-    const service = objects.services.records.get(uid);
-    const name = service === undefined ? uid : `${service.namespace}/${service.name}`;
+    const object = objects.services.records.get(uid) ?? objects.ingresses.records.get(uid);
+    const name = object === undefined ? uid : objectName(object);
     const what = "1 load balancer, then its listeners and targets";
-    return { loadBalancerId: "(new)", lane: "create", call, what, why: `Service ${name} has none` };
+    return { loadBalancerId: "(new)", lane: "create", call, what, why: `${name} has none` };
   });
 }

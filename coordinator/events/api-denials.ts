@@ -87,8 +87,8 @@ function waitingFor(path: string, body: unknown, { ownersOf }: Tellers): readonl
   const [, record] =
     new RegExp(`/configmaps/${RECORD_PREFIX}(.+)-\\d+$`).exec(path.endsWith("/configmaps") ? `${path}/${created}` : path) ?? [];
   if (record !== undefined) return ownersOf(record);
-  const [, namespace, kind, name] = /\/namespaces\/([^/]+)\/(services|pods)\/([^/]+)\/status$/.exec(path) ?? [];
+  const [, namespace, kind, name] = /\/namespaces\/([^/]+)\/(services|ingresses|pods)\/([^/]+)\/status$/.exec(path) ?? [];
   const uid = member(member(body, "metadata"), "uid");
   if (namespace === undefined || name === undefined || typeof uid !== "string") return [];
-  return [{ kind: kind === "pods" ? "Pod" : "Service", namespace, name, uid }];
+  return [{ kind: kind === "pods" ? "Pod" : kind === "ingresses" ? "Ingress" : "Service", namespace, name, uid }];
 }

@@ -1,10 +1,10 @@
 import type { Logger } from "../../common/log.ts";
-import { SERVICE_CONFIG } from "../../common/names.ts";
 import type { AdmissionMode } from "../domain/admission/mode.ts";
 import { type Call, tunedListener } from "../domain/call.ts";
+import { keysOf } from "../domain/intent/annotation-keys.ts";
 import { standingProblems } from "../domain/intent/backends.ts";
 import { type DesiredLoadBalancer, listenersByOwner, type WantedPlace } from "../domain/intent/desired-load-balancer.ts";
-import { intentOf, type OwnerIntent, selectorOf } from "../domain/intent/owner-intent.ts";
+import { intentOf, type OwnerIntent, selectorsOf } from "../domain/intent/owner-intent.ts";
 import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
 import type { EventReason } from "../domain/reasons.ts";
@@ -78,7 +78,7 @@ export function makeReport(deps: FindingsDeps, held?: Held): (desired: DesiredLo
         for (const problem of standingProblems(listener.owner, place.standings)) deps.tell(problem);
     for (const { ref } of desired.owners) for (const problem of configProblems(deps, ref)) deps.tell(problem);
     for (const { owner, holder, protocol, port } of desired.conflicts) {
-      const message = `Service ${owner.namespace}/${owner.name}: listener ${protocol}:${port} of ${loadBalancerId} belongs to Service ${holder.namespace}/${holder.name}: use another port or another load balancer. What it had instead stays and serves until the port is free`;
+      const message = `${nameOf(owner)}: listener ${protocol}:${port} of ${loadBalancerId} belongs to ${nameOf(holder)}: use another port or another load balancer. What it had instead stays and serves until the port is free`;
       deps.tell({ object: owner, type: "Warning", reason: "ListenerConflict", message });
     }
     for (const { owner, holder, setting } of desired.settingConflicts ?? []) {
@@ -122,8 +122,13 @@ function makeEmptyTeller({
       since.set(ref.uid, sinceMs);
       if (clock.now() - sinceMs < EMPTY_MS) continue;
       const owner = intents.get(ref.uid);
-      const labels = Object.entries(owner === undefined ? {} : selectorOf(owner)).map(([key, value]) => `${key}=${value}`);
-      const message = `${ref.kind} ${ref.namespace}/${ref.name}: no Pod has matched its selector ${labels.join(",")} for minutes, so nothing is bound: correct spec.selector or the Pods' labels`;
+      const selectors = (owner === undefined ? [] : selectorsOf(owner)).map((selector) =>
+        Object.entries(selector)
+          .map(([key, value]) => `${key}=${value}`)
+          .join(","),
+      );
+      const where = ref.kind === "Service" ? "its selector" : "the selectors of its Services,";
+      const message = `${ref.kind} ${ref.namespace}/${ref.name}: no Pod has matched ${where} ${selectors.join(" or ")} for minutes, so nothing is bound: correct spec.selector or the Pods' labels`;
       tell({ object: ref, type: "Warning", reason: "NoBackends", message });
     }
     if (since.size > 0) sinceAt.set(desired.loadBalancerId, since);
@@ -142,7 +147,7 @@ function tellDrift(
     log.warn({ loadBalancerId, listenerId, what }, "listener changed by somebody else");
     const owner = listenerOwners.of(loadBalancerId, listener.name);
     if (owner === undefined) continue;
-    const message = `Service ${owner.namespace}/${owner.name}, load balancer ${loadBalancerId}: somebody else changed listener ${listenerId}: ${what}. What the Service asks for is put back: change the Service, not the listener.`;
+    const message = `${nameOf(owner)}, load balancer ${loadBalancerId}: somebody else changed listener ${listenerId}: ${what}. What the ${owner.kind} asks for is put back: change the ${owner.kind}, not the listener.`;
     tell({ object: owner, type: "Warning", reason: "ListenerDrift", message });
   }
 }
@@ -254,10 +259,10 @@ function configProblems(deps: FindingsDeps, service: ObjectRef): Problem[] {
   const config = deps.config(service.namespace, name);
   const warn = (reason: EventReason, message: string): Problem => ({ object: service, type: "Warning", reason, message });
   if (config !== undefined) return config.faults.map((fault) => warn("InvalidServiceConfig", fault));
-  const at = `Service ${service.namespace}/${service.name}`;
+  const kind = service.kind === "Ingress" ? "Ingress" : "Service";
   const message = tkeCode(
     "E4043",
-    `${at}: annotation ${SERVICE_CONFIG} names TkeServiceConfig "${name}", which does not exist in namespace ${service.namespace}: create it or correct the name`,
+    `${nameOf(service)}: annotation ${keysOf(kind).config} names TkeServiceConfig "${name}", which does not exist in namespace ${service.namespace}: create it or correct the name`,
   );
   return [warn("ServiceConfigMissing", message)];
 }

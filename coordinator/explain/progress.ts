@@ -1,4 +1,5 @@
 import type { Call } from "../domain/call.ts";
+import { objectName } from "../domain/intent/owner-object.ts";
 import type { Parked } from "../domain/safety/brake.ts";
 import { type Causes, reasonsOf } from "../events/causes.ts";
 import { describeForTable } from "../events/wording.ts";
@@ -6,13 +7,15 @@ import type { RemovalGuard } from "../safety/removal-guard.ts";
 import type { Intents } from "../state/intents.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
+import type { State } from "../state/state.ts";
 import type { WatchedObjects } from "../state/watched-objects.ts";
 import type { FailedPasses, Failure } from "../workqueue/failed-passes.ts";
 
 export type ProgressDeps = {
   /** Of the API server, for people. */
   readonly server: string;
-  readonly objects: Pick<WatchedObjects, "synced" | "nodes" | "services">;
+  readonly objects: Pick<WatchedObjects, "synced" | "nodes">;
+  readonly object: State["object"];
   readonly facts: Pick<PodFacts, "complete">;
   readonly intents: Pick<Intents, "unread" | "loadBalancerIds">;
   readonly mirror: Pick<Mirror, "isGone" | "read">;
@@ -58,9 +61,9 @@ export class Progress {
   /** What is still to be read before `planned` is complete, e.g. "load balancer lb-1"; undefined: nothing. */
   get unread(): string | undefined {
     const { server, objects, facts, intents, mirror, guard } = this.#deps;
-    if (!objects.synced) return `Services, TkeServiceConfigs and Nodes of ${server}`;
+    if (!objects.synced) return `Services, Ingresses, TkeServiceConfigs and Nodes of ${server}`;
     if (!facts.complete && objects.nodes.records.size > 0) return `the Pods of every Node of ${server}`;
-    if (intents.unread.size > 0) return `${intents.unread.size} Services and their load balancers`;
+    if (intents.unread.size > 0) return `${intents.unread.size} Services and Ingresses and their load balancers`;
     for (const id of intents.loadBalancerIds) {
       if (mirror.isGone(id)) continue;
       if (mirror.read(id) === undefined) return `load balancer ${id}`;
@@ -71,10 +74,10 @@ export class Progress {
 
   /** What could not be read when it was last tried, e.g. { what: "Service shop/web", error, sinceMs }. */
   get failures(): readonly Failure[] {
-    const { objects, owners, loadBalancers } = this.#deps;
+    const { object, owners, loadBalancers } = this.#deps;
     const nameOf = (uid: string): string => {
-      const service = objects.services.records.get(uid);
-      return `Service ${service === undefined ? uid : `${service.namespace}/${service.name}`}`;
+      const known = object(uid);
+      return known === undefined ? `owner ${uid}` : objectName(known);
     };
     return [
       ...owners.failed.entries.map(({ key, ...pass }) => ({ what: nameOf(key), ...pass })),

@@ -18,9 +18,11 @@ export type GatesDeps = Pick<PodBindingsDeps, "progress" | "clusterId"> & {
   readonly client: Pick<KubeClient, "patch">;
   readonly state: Pick<
     State,
-    "facts" | "hindrances" | "objects" | "refusedCalls" | "intents" | "mirror" | "addressClaims" | "awaitedServices"
+    "facts" | "hindrances" | "objects" | "refusedCalls" | "intents" | "ingressUses" | "mirror" | "addressClaims" | "awaitedServices"
   >;
   readonly gateType: string;
+  /** As of `SelectingServicesDeps`. */
+  readonly ingressClasses?: readonly string[];
   /** Default: off. */
   readonly retire?: Retire | undefined;
   readonly tell: (problem: Problem) => void;
@@ -48,7 +50,7 @@ export function makeGatesController(deps: GatesDeps): GatesController {
     clock,
     clusterId,
   });
-  const services = makeSelectingServices(state);
+  const services = makeSelectingServices({ ...state, ...(deps.ingressClasses && { ingressClasses: deps.ingressClasses }) });
   const reconcile = makePodGateReconciler({
     client,
     facts: state.facts,

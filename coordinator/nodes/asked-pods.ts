@@ -1,6 +1,7 @@
 import type { Change } from "../../common/kubernetes/list-watch.ts";
 import { FINALIZER } from "../../common/names.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
+import { IngressUses, serviceKey } from "../state/ingress-uses.ts";
 import { SelectorTable } from "../state/selector-table.ts";
 
 type Labels = Readonly<Record<string, string>>;
@@ -9,6 +10,7 @@ type Selecting = {
   readonly uid: string;
   readonly resourceVersion: string;
   readonly namespace: string;
+  readonly name: string;
   readonly type: string;
   readonly finalizers: readonly string[];
   readonly selector: Labels;
@@ -24,10 +26,13 @@ export interface AskedPods {
   follow(listener: (namespace: string | undefined) => void): void;
 }
 
-/** The same, as the watch of Services fills it. */
+/** The same, as the watches of Services and Ingresses fill it. */
 export class ServedSelectors implements AskedPods {
   readonly #selectors = new SelectorTable();
   readonly #byUid = new Map<string, Labels>();
+  readonly #uses = new IngressUses();
+  /** Services that none but an Ingress may lead a load balancer to, e.g. "demo/shop". */
+  readonly #others = new Map<string, Selecting>();
   readonly #followers: ((namespace: string | undefined) => void)[] = [];
   #known = false;
 
@@ -35,22 +40,30 @@ export class ServedSelectors implements AskedPods {
     return this.#known;
   }
 
-  /** All Services have been told once. */
+  /** All Services and Ingresses have been told once. */
   listed(): void {
     this.#known = true;
     for (const listener of this.#followers) listener(undefined);
   }
 
   serviceChanged({ kind, record }: Change<Selecting>): void {
-    const { uid, namespace, selector } = record;
-    const mayBeServed = record.type === "LoadBalancer" || record.finalizers.includes(FINALIZER);
-    if (kind === "removed" || !mayBeServed) {
-      this.#selectors.delete(uid);
-      this.#byUid.delete(uid);
-      return;
+    const { uid, namespace, name } = record;
+    const key = serviceKey(namespace, name);
+    const isOwner = record.type === "LoadBalancer" || record.finalizers.includes(FINALIZER);
+    if (kind === "removed" || isOwner) this.#others.delete(key);
+    else this.#others.set(key, record);
+    if (kind === "removed" || !(isOwner || this.#uses.of(record).size > 0)) this.#drop(uid);
+    else this.#add(record);
+  }
+
+  /** Whatever the Ingress is: it may become ours. */
+  ingressChanged(change: Parameters<IngressUses["changed"]>[0]): void {
+    for (const key of this.#uses.changed(change)) {
+      const service = this.#others.get(key);
+      if (service === undefined) continue;
+      if (this.#uses.of(service).size > 0) this.#add(service);
+      else this.#drop(service.uid);
     }
-    this.#byUid.set(uid, selector);
-    if (this.#selectors.set(uid, namespace, selector) && this.#known) for (const listener of this.#followers) listener(namespace);
   }
 
   selectorOf({ namespace, labels }: Pick<PodFact, "namespace" | "labels">): Labels | undefined {
@@ -60,5 +73,15 @@ export class ServedSelectors implements AskedPods {
 
   follow(listener: (namespace: string | undefined) => void): void {
     this.#followers.push(listener);
+  }
+
+  #add({ uid, namespace, selector }: Selecting): void {
+    this.#byUid.set(uid, selector);
+    if (this.#selectors.set(uid, namespace, selector) && this.#known) for (const listener of this.#followers) listener(namespace);
+  }
+
+  #drop(uid: string): void {
+    this.#selectors.delete(uid);
+    this.#byUid.delete(uid);
   }
 }

@@ -1,12 +1,14 @@
 import type { Clock } from "../../common/clock.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
+import { makeOwnershipOf, type OwnershipSettings } from "../state/object-ownership.ts";
 import type { State } from "../state/state.ts";
 import { FailedPasses } from "../workqueue/failed-passes.ts";
 import { unlessUnsent } from "../workqueue/unsent.ts";
 import type { Reconcile } from "../workqueue/worker.ts";
 import { Worker, type WorkerDeps } from "../workqueue/worker.ts";
 import { Orders } from "./orders.ts";
-import { makeServiceReconciler, type ServiceDeps } from "./service.ts";
+import { makeReadObject } from "./read-object.ts";
+import { makeOwnerReconciler, type OwnerDeps } from "./reconcile.ts";
 import { sharingLists } from "./shared-list.ts";
 import { StatusContest } from "./status-contest.ts";
 
@@ -14,16 +16,27 @@ import { StatusContest } from "./status-contest.ts";
 const CONCURRENCY = 10;
 
 export type OwnersDeps = Omit<
-  ServiceDeps,
-  "orders" | "contest" | "mirror" | "addressClaims" | "ownerRecords" | "intents" | "service" | "synced" | "certificates"
-> & {
-  readonly state: Pick<State, "mirror" | "addressClaims" | "ownerRecords" | "intents" | "objects" | "ready">;
-  /** An object has had its first pass, well or badly. */
-  readonly onRead: (uid: string) => void;
-  readonly client: Pick<KubeClient, "list" | "patch">;
-  readonly clock: Clock;
-  readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]>;
-};
+  OwnerDeps,
+  | "orders"
+  | "contest"
+  | "mirror"
+  | "addressClaims"
+  | "ownerRecords"
+  | "intents"
+  | "object"
+  | "synced"
+  | "ownershipOf"
+  | "read"
+  | "certificates"
+> &
+  OwnershipSettings & {
+    readonly state: Pick<State, "mirror" | "addressClaims" | "ownerRecords" | "intents" | "objects" | "object" | "serviceNamed" | "ready">;
+    /** An object has had its first pass, well or badly. */
+    readonly onRead: (uid: string) => void;
+    readonly client: Pick<KubeClient, "list" | "patch">;
+    readonly clock: Clock;
+    readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]>;
+  };
 
 /** The queue of objects that own listeners, by UID, and which of its passes failed. */
 export type OwnersController = { readonly queue: Worker; readonly failed: FailedPasses };
@@ -32,16 +45,18 @@ export function makeOwnersController(deps: OwnersDeps): OwnersController {
   const { clock, log, onOutcome, state } = deps;
   const { intents, objects } = state;
   const synced = (): boolean => state.ready;
-  const service: ServiceDeps["service"] = (uid) => objects.services.records.get(uid);
+  const ownershipOf = makeOwnershipOf(objects, deps);
+  const read = makeReadObject(state);
   const failed = new FailedPasses(clock);
   const api = sharingLists(deps.api, clock);
   const pass = unlessUnsent(
-    makeServiceReconciler({
+    makeOwnerReconciler({
       ...deps,
       ...state,
       api,
       synced,
-      service,
+      ownershipOf,
+      read,
       certificates: objects.certificates,
       orders: new Orders(clock),
       contest: new StatusContest(deps),
@@ -51,7 +66,7 @@ export function makeOwnersController(deps: OwnersDeps): OwnersController {
   return { queue: new Worker({ name: "services", reconcile, clock, log, concurrency: CONCURRENCY, onOutcome }), failed };
 }
 
-type FirstDeps = Pick<ServiceDeps, "intents" | "synced"> & Pick<OwnersDeps, "onRead">;
+type FirstDeps = Pick<OwnerDeps, "intents" | "synced"> & Pick<OwnersDeps, "onRead">;
 
 /** The same passes; notes which objects have had theirs, once all objects are known. */
 function notingFirst({ intents, synced, onRead }: FirstDeps, reconcile: Reconcile): Reconcile {

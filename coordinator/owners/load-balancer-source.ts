@@ -1,10 +1,11 @@
 import type { Logger } from "../../common/log.ts";
-import { CLUSTER_TAG, EXISTING_LOAD_BALANCER, INTERNAL_SUBNET, LOAD_BALANCER_ID, OWNER_TAG, TKE_CREATED_TAG } from "../../common/names.ts";
+import { CLUSTER_TAG, OWNER_TAG, TKE_CREATED_TAG } from "../../common/names.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
 import { ClbApiError, isArrears, isDenied, isQuota, isThrottled } from "../cloud/clb-error.ts";
 import { changedOrder } from "../domain/intent/order.ts";
 import type { Blocker } from "../domain/intent/owner-intent.ts";
-import { namedLoadBalancer, type ServiceIntent, type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
+import { keysOfObject, kindOfObject, namedLoadBalancer, type OwnerObject, objectName, objectRef } from "../domain/intent/owner-object.ts";
+import type { ServiceIntent } from "../domain/intent/service.ts";
 import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
 import { type Problem, tkeCode } from "../domain/problem.ts";
 import type { FaultReason } from "../domain/reasons.ts";
@@ -21,8 +22,8 @@ export type SourceDeps = {
   readonly vpcId: string | undefined;
   readonly tell: (problem: Problem) => void;
   readonly orders: Orders;
-  /** By UID, of all Services. */
-  readonly service: (uid: string) => ServiceRecord | undefined;
+  /** By UID, of all objects that may be owners. */
+  readonly object: (uid: string) => OwnerObject | undefined;
   readonly log: Logger;
 };
 
@@ -37,47 +38,47 @@ export type Found =
   | { readonly kind: "creating"; readonly lookMs: number }
   | { readonly kind: "blocked"; readonly blocker: Blocker };
 
-/** The load balancer that the Service has, names, or gets. `present`: the one that it had until now. */
+/** The load balancer that the object has, names, or gets. `present`: the one that it had until now. */
 export async function ensureLoadBalancer(
   deps: SourceDeps,
-  { service, intent, present }: { readonly service: ServiceRecord; readonly intent: ServiceIntent; readonly present: string | undefined },
+  { object, intent, present }: { readonly object: OwnerObject; readonly intent: ServiceIntent; readonly present: string | undefined },
   signal: AbortSignal,
 ): Promise<Found> {
   const known = present === undefined || deps.mirror.isGone(present) ? undefined : await factsOf(deps, present, signal);
   if (known !== undefined) {
-    tellRefusedChange(deps, service, intent, known);
+    tellRefusedChange(deps, object, intent, known);
     if (hasAddress(known)) return { kind: "found", facts: known };
     return { kind: "found", facts: (await deps.api.loadBalancer(known.loadBalancerId, signal)) ?? known };
   }
-  const at = `Service ${service.namespace}/${service.name}`;
-  if (intent.source.kind === "create") return await findOrCreate(deps, at, service, intent.source, signal);
+  const at = objectName(object);
+  if (intent.source.kind === "create") return await findOrCreate(deps, at, object, intent.source, signal);
   const { loadBalancerId } = intent.source;
-  const errand: Errand = { uid: service.uid, wish: loadBalancerId, action: "DescribeLoadBalancers" };
+  const errand: Errand = { uid: object.uid, wish: loadBalancerId, action: "DescribeLoadBalancers" };
   const facts = await deps.orders.run(errand, () => deps.api.loadBalancer(loadBalancerId, signal));
-  if (facts !== undefined) return unlessForeign(deps, at, service, facts);
-  const fix = `correct the annotation ${EXISTING_LOAD_BALANCER}, or CLB_REGION of the coordinator if it is in another one`;
-  const message = tkeCode("E4018", `${at}: load balancer ${loadBalancerId} does not exist in this region: ${fix}`);
+  if (facts !== undefined) return unlessForeign(deps, at, object, facts);
+  const fix = `correct the annotation ${keysOfObject(object).existing}, or CLB_REGION of the coordinator if it is in another one`;
+  const message = tkeCode("E4018", `${at}: load balancer ${loadBalancerId} does not exist in this region: ${fix}`, kindOfObject(object));
   return { kind: "blocked", blocker: { reason: "LoadBalancerNotFound", message } };
 }
 
-/** Not read yet: the Service has it since before this leader began. */
+/** Not read yet: the object has it since before this leader began. */
 const factsOf = async ({ mirror, api }: SourceDeps, id: string, signal: AbortSignal): Promise<LoadBalancerFacts | undefined> =>
   mirror.facts(id) ?? (await api.loadBalancer(id, signal));
 
-/** A Service keeps the load balancer that it has; another one needs another life of it (tke-contract.md §2.7). */
-function tellRefusedChange(deps: SourceDeps, service: ServiceRecord, { source }: ServiceIntent, present: LoadBalancerFacts): void {
-  const created = present.tags[OWNER_TAG] === service.uid;
+/** An owner keeps the load balancer that it has; another one needs another life of it (tke-contract.md §2.7). */
+function tellRefusedChange(deps: SourceDeps, object: OwnerObject, { source }: ServiceIntent, present: LoadBalancerFacts): void {
+  const created = present.tags[OWNER_TAG] === object.uid;
   const wanted = source.kind === "existing" ? source.loadBalancerId : created ? present.loadBalancerId : "one that we create";
-  if (wanted === present.loadBalancerId) return tellChangedOrder(deps, service, source, present);
-  const at = `Service ${service.namespace}/${service.name}`;
-  const message = `${at}: its load balancer cannot change from ${present.loadBalancerId} to ${wanted} in place: undo the change of annotation ${EXISTING_LOAD_BALANCER}, or create the Service anew`;
-  deps.tell({ object: serviceRef(service), type: "Warning", reason: "LoadBalancerChangeRefused", message });
+  if (wanted === present.loadBalancerId) return tellChangedOrder(deps, object, source, present);
+  const at = objectName(object);
+  const message = `${at}: its load balancer cannot change from ${present.loadBalancerId} to ${wanted} in place: undo the change of annotation ${keysOfObject(object).existing}, or create the ${kindOfObject(object)} anew`;
+  deps.tell({ object: objectRef(object), type: "Warning", reason: "LoadBalancerChangeRefused", message });
 }
 
 /** What was ordered stays as it is; a value that is read only at creation and was edited later is named. */
 function tellChangedOrder(
   deps: SourceDeps,
-  service: ServiceRecord,
+  object: OwnerObject,
   source: ServiceIntent["source"],
   { loadBalancerId, order }: LoadBalancerFacts,
 ): void {
@@ -88,34 +89,38 @@ function tellChangedOrder(
     ...(source.subnetId !== undefined && { SubnetId: source.subnetId }),
   };
   for (const change of changedOrder(wanted, order)) {
-    const at = `Service ${service.namespace}/${service.name}`;
-    const message = `${at}: ${change.field} of load balancer ${loadBalancerId} is ${change.has} and cannot become ${change.wanted}: it counts only for a new load balancer. Undo the edit, or create the Service anew`;
-    deps.tell({ object: serviceRef(service), type: "Warning", reason: "LoadBalancerChangeRefused", message });
+    const at = objectName(object);
+    const message = `${at}: ${change.field} of load balancer ${loadBalancerId} is ${change.has} and cannot become ${change.wanted}: it counts only for a new load balancer. Undo the edit, or create the ${kindOfObject(object)} anew`;
+    deps.tell({ object: objectRef(object), type: "Warning", reason: "LoadBalancerChangeRefused", message });
   }
 }
 
 /** A load balancer that another cluster or owner created is not a user's load balancer. */
-function unlessForeign(deps: SourceDeps, at: string, service: ServiceRecord, facts: LoadBalancerFacts): Found {
+function unlessForeign(deps: SourceDeps, at: string, object: OwnerObject, facts: LoadBalancerFacts): Found {
   const cluster = facts.tags[CLUSTER_TAG] ?? deps.clusterId;
-  const owner = facts.tags[OWNER_TAG] ?? service.uid;
+  const owner = facts.tags[OWNER_TAG] ?? object.uid;
   const byTke = facts.tags[TKE_CREATED_TAG] === "yes";
   // One that was retained has outlived its owner, and whoever names it takes it up.
-  const isFree = owner === service.uid || deps.service(owner) === undefined;
+  const isFree = owner === object.uid || deps.object(owner) === undefined;
   if (!byTke && cluster === deps.clusterId && isFree)
     return facts.running ? { kind: "found", facts } : { kind: "creating", lookMs: LOOK_MS };
-  const by = byTke ? "by TKE" : `for Service ${owner} of cluster ${cluster}`;
-  const message = tkeCode("E4019", `${at}: load balancer ${facts.loadBalancerId} was created ${by}: name one that you created yourself`);
+  const by = byTke ? "by TKE" : `for ${kindOfObject(deps.object(owner) ?? object)} ${owner} of cluster ${cluster}`;
+  const message = tkeCode(
+    "E4019",
+    `${at}: load balancer ${facts.loadBalancerId} was created ${by}: name one that you created yourself`,
+    kindOfObject(object),
+  );
   return { kind: "blocked", blocker: { reason: "ForeignController", message } };
 }
 
 type Creation = Extract<ServiceIntent["source"], { kind: "create" }>;
 
-async function findOrCreate(deps: SourceDeps, at: string, service: ServiceRecord, source: Creation, signal: AbortSignal): Promise<Found> {
+async function findOrCreate(deps: SourceDeps, at: string, object: OwnerObject, source: Creation, signal: AbortSignal): Promise<Found> {
   const { clusterId, orders } = deps;
-  const { uid } = service;
+  const { uid } = object;
   const find = async (): Promise<Found | undefined> => {
     const awaited = orders.awaited(uid);
-    const tagged = ownOf(await deps.api.ownLoadBalancers(clusterId, signal), service);
+    const tagged = ownOf(await deps.api.ownLoadBalancers(clusterId, signal), object);
     // A list may be older than what it is asked about.
     const own = tagged ?? (awaited && (await deps.api.loadBalancer(awaited.loadBalancerId, signal)));
     orders.looked(uid, own !== undefined);
@@ -123,7 +128,7 @@ async function findOrCreate(deps: SourceDeps, at: string, service: ServiceRecord
     return own === undefined && awaited === undefined ? undefined : { kind: "creating", lookMs: awaited?.lookMs ?? LOOK_MS };
   };
   const order: Errand = { uid, wish: wishOf(source), action: "CreateLoadBalancer" };
-  const create = (): Promise<Found> => createFor(deps, at, service, source, signal);
+  const create = (): Promise<Found> => createFor(deps, at, object, source, signal);
   // Once it is known that there is nothing to find, an order that rests needs no look either.
   if (orders.isMissing(uid)) return await orders.run(order, async () => (await find()) ?? (await create()));
   const found = await orders.run({ ...order, wish: "", action: "DescribeLoadBalancers" }, find);
@@ -137,12 +142,14 @@ const wishOf = ({ subnetId = "", order }: Creation): string => (order === undefi
 async function createFor(
   { api, clusterId, vpcId, orders, log }: SourceDeps,
   at: string,
-  { uid, namespace, name, annotations }: ServiceRecord,
+  object: OwnerObject,
   { subnetId, order }: Creation,
   signal: AbortSignal,
 ): Promise<Found> {
+  const { uid, namespace, name, annotations } = object;
+  const keys = keysOfObject(object);
   if (subnetId !== undefined && vpcId === undefined) {
-    const message = `${at}: a private load balancer (annotation ${INTERNAL_SUBNET}) needs the VPC's id: set VPC_ID at the coordinator`;
+    const message = `${at}: a private load balancer (annotation ${keys.subnet}) needs the VPC's id: set VPC_ID at the coordinator`;
     return { kind: "blocked", blocker: { reason: "VpcUnknown", message } };
   }
   const wish = {
@@ -155,13 +162,13 @@ async function createFor(
   };
   try {
     const loadBalancerId = await api.createLoadBalancer({ ...wish, clientToken: orders.token(uid) }, signal);
-    // A token may answer with what it made once, even after that was deleted; what a Service is annotated with has been shown.
-    const isGone = loadBalancerId === annotations[LOAD_BALANCER_ID] && (await api.loadBalancer(loadBalancerId, signal)) === undefined;
+    // A token may answer with what it made once, even after that was deleted; what an object is annotated with has been shown.
+    const isGone = loadBalancerId === annotations[keys.loadBalancerId] && (await api.loadBalancer(loadBalancerId, signal)) === undefined;
     if (isGone) {
       orders.spend(uid);
       return { kind: "creating", lookMs: LOOK_MS };
     }
-    log.info({ loadBalancerId, service: at }, "load balancer created");
+    log.info({ loadBalancerId, owner: at }, "load balancer created");
     orders.made(uid, loadBalancerId);
   } catch (err) {
     // The token is spent: its order failed or expired. Whatever it made would have been found by its tag.
@@ -174,17 +181,17 @@ async function createFor(
 /** A failure that may pass by itself is told when it has lasted for some tries. */
 const PASSING_FAILURES = 2;
 
-/** Why the Service has no load balancer, after what the cloud said; undefined while it may pass by itself. */
-export function refusalOf({ orders }: SourceDeps, service: ServiceRecord, error: ClbApiError): Blocker | undefined {
+/** Why the object has no load balancer, after what the cloud said; undefined while it may pass by itself. */
+export function refusalOf({ orders }: SourceDeps, object: OwnerObject, error: ClbApiError): Blocker | undefined {
   const { call, ambiguous, words } = error;
   if (call.code === UNSENT) return undefined;
   const mayPass = ambiguous || isThrottled(call.code);
-  if (mayPass && orders.failures(service.uid) <= PASSING_FAILURES) return undefined;
-  const at = `Service ${service.namespace}/${service.name}`;
+  if (mayPass && orders.failures(object.uid) <= PASSING_FAILURES) return undefined;
+  const at = objectName(object);
   if (isDenied(call.code)) return accessDenied(at, { ...call, words });
   const { reason, code, fix } = causeOf(error);
   const message = `${at}: ${call.action} failed: ${call.code}: ${words}. ${fix}`;
-  return { reason, message: code === undefined ? message : tkeCode(code, message) };
+  return { reason, message: code === undefined ? message : tkeCode(code, message, kindOfObject(object)) };
 }
 
 const AGAIN = "It is tried again every 30 s at last.";
@@ -198,15 +205,16 @@ function causeOf({ call: { action, code } }: ClbApiError): { readonly reason: Fa
   return { reason, fix: `Correct what the message names. ${AGAIN}` };
 }
 
-/** After a restart: the load balancer that the Service names, or that we created for it. */
-export async function formerLoadBalancer(deps: SourceDeps, service: ServiceRecord, signal: AbortSignal): Promise<string | undefined> {
-  const named = namedLoadBalancer(service);
+/** After a restart: the load balancer that the object names, or that we created for it. */
+export async function formerLoadBalancer(deps: SourceDeps, object: OwnerObject, signal: AbortSignal): Promise<string | undefined> {
+  const named = namedLoadBalancer(object);
   if (named !== undefined) return named;
-  return ownOf(await deps.api.ownLoadBalancers(deps.clusterId, signal), service)?.loadBalancerId;
+  return ownOf(await deps.api.ownLoadBalancers(deps.clusterId, signal), object)?.loadBalancerId;
 }
 
-/** What we created for the Service; of several the one that its status names. */
-function ownOf(all: readonly LoadBalancerFacts[], { uid, annotations }: ServiceRecord): LoadBalancerFacts | undefined {
+/** What we created for the object; of several the one that its status names. */
+function ownOf(all: readonly LoadBalancerFacts[], object: OwnerObject): LoadBalancerFacts | undefined {
+  const { uid, annotations } = object;
   const own = all.filter(({ tags }) => tags[OWNER_TAG] === uid);
-  return own.find(({ loadBalancerId }) => loadBalancerId === annotations[LOAD_BALANCER_ID]) ?? own[0];
+  return own.find(({ loadBalancerId }) => loadBalancerId === annotations[keysOfObject(object).loadBalancerId]) ?? own[0];
 }

@@ -1,7 +1,9 @@
 import { isOwnListener, listenerName } from "../../common/names.ts";
 import { domainOf } from "../domain/intent/asked-places.ts";
 import { certificateProblems, certificatesOf } from "../domain/intent/certificate-problems.ts";
-import { READY_CONDITION, type ServiceIntent, type ServiceRecord } from "../domain/intent/service.ts";
+import type { OwnerObject } from "../domain/intent/owner-object.ts";
+import { READY_CONDITION } from "../domain/intent/ready-condition.ts";
+import type { ServiceIntent } from "../domain/intent/service.ts";
 import { type LoadBalancer, ruleKey } from "../domain/load-balancer.ts";
 import type { ObjectRef, Problem } from "../domain/problem.ts";
 import type { CertificateSecrets } from "../state/certificate-secrets.ts";
@@ -31,12 +33,7 @@ export function tellLacking({ certificates, tell }: CertificateDeps, object: Obj
 }
 
 /** Pure: ready when a listener stands for each port that is asked for, and none of former ones is left. */
-export function readinessAt(
-  clusterId: string,
-  { uid }: Pick<ServiceRecord, "uid">,
-  intent: ServiceIntent,
-  actual: LoadBalancer,
-): Readiness {
+export function readinessAt(clusterId: string, { uid }: Pick<OwnerObject, "uid">, intent: ServiceIntent, actual: LoadBalancer): Readiness {
   const { loadBalancerId, vips, domain } = actual;
   const wanted = new Set(intent.ports.map(({ protocol, port }) => listenerName(clusterId, uid, protocol, port)));
   const present = actual.listeners.filter(({ name }) => isOwnListener(name, clusterId, uid)).map(({ name }) => name);
@@ -65,7 +62,7 @@ function missingRules(clusterId: string, uid: string, { ports }: ServiceIntent, 
 
 /** The condition to write; undefined: what is there says the same. `now`: e.g. "2026-01-02T03:04:05Z". */
 export function changedCondition(
-  { ready, generation }: Pick<ServiceRecord, "ready" | "generation">,
+  { ready, generation }: Pick<OwnerObject, "ready" | "generation">,
   wanted: Readiness,
   now: string,
 ): object | undefined {

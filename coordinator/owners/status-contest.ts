@@ -1,11 +1,11 @@
 import type { Clock } from "../../common/clock.ts";
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import { member } from "../../common/kubernetes/json-member.ts";
-import { kubePath } from "../../common/kubernetes/path.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { FIELD_MANAGER } from "../../common/names.ts";
-import { type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
+import { kindOfObject, type OwnerObject, objectName, objectRef } from "../domain/intent/owner-object.ts";
 import type { Problem } from "../domain/problem.ts";
+import { listPathOf } from "./owner-paths.ts";
 
 /** What somebody else has changed is put back at once, and again after so long, twice as long each time. Milliseconds. */
 const REST_MS = { first: 1_000, most: 30_000 } as const;
@@ -13,8 +13,10 @@ const REST_MS = { first: 1_000, most: 30_000 } as const;
 const QUIET_MS = 600_000;
 /** Put back so often in a row before it is called a contest: a person may have cleared it once or twice. */
 const PATIENCE = 2;
+/** By which field another controller is left out. */
+const CLASS_FIELD = { Service: "spec.loadBalancerClass", Ingress: "spec.ingressClassName" } as const;
 
-/** `from`: the version of the Service that we wrote over. `inRow`: how often the same value was written. */
+/** `from`: the version of the object that we wrote over. `inRow`: how often the same value was written. */
 type Wrote = { readonly value: string; readonly from: string; readonly atMs: number; readonly inRow: number };
 
 export type StatusContestDeps = {
@@ -26,7 +28,7 @@ export type StatusContestDeps = {
 /** Two controllers that write the same status would write for ever: what we wrote and find changed is written ever more rarely. */
 export class StatusContest {
   readonly #deps: StatusContestDeps;
-  /** By UID of the Service. */
+  /** By UID of the object. */
   readonly #wrote = new Map<string, Wrote>();
 
   constructor(deps: StatusContestDeps) {
@@ -34,7 +36,7 @@ export class StatusContest {
   }
 
   /** How long the value must not be written yet, milliseconds; "unseen": our last write has not come back from the watch. */
-  restMs({ uid, resourceVersion }: ServiceRecord, value: string): number | "unseen" {
+  restMs({ uid, resourceVersion }: OwnerObject, value: string): number | "unseen" {
     const known = this.#wrote.get(uid);
     if (known?.value !== value) return 0;
     if (known.from === resourceVersion) return "unseen";
@@ -43,13 +45,13 @@ export class StatusContest {
     return Math.max(known.atMs + restMs - this.#deps.clock.now(), 0);
   }
 
-  /** Before the value is written over what `service` says: tells of the other writer while it can be known. */
-  async foresee(service: ServiceRecord, value: string, signal: AbortSignal): Promise<void> {
-    if (this.#inRow(service.uid, value) === PATIENCE) await this.#tell(service, value, signal);
+  /** Before the value is written over what `object` says: tells of the other writer while it can be known. */
+  async foresee(object: OwnerObject, value: string, signal: AbortSignal): Promise<void> {
+    if (this.#inRow(object.uid, value) === PATIENCE) await this.#tell(object, value, signal);
   }
 
-  /** The value has been written over what `service` says. */
-  wrote({ uid, resourceVersion }: ServiceRecord, value: string): void {
+  /** The value has been written over what `object` says. */
+  wrote({ uid, resourceVersion }: OwnerObject, value: string): void {
     this.#wrote.set(uid, { value, from: resourceVersion, atMs: this.#deps.clock.now(), inRow: this.#inRow(uid, value) + 1 });
   }
 
@@ -65,19 +67,19 @@ export class StatusContest {
     return known?.value === value && this.#deps.clock.now() - known.atMs < QUIET_MS ? known.inRow : 0;
   }
 
-  async #tell(service: ServiceRecord, value: string, signal: AbortSignal): Promise<void> {
-    const { namespace, name, ingress } = service;
+  async #tell(object: OwnerObject, value: string, signal: AbortSignal): Promise<void> {
+    const { ingress } = object;
     const other = ingress.length === 0 ? "empty" : ingress.join(", ");
-    const writer = (await this.#writerOf(service, signal)) ?? "another controller";
-    const message = `Service ${namespace}/${name}: ${writer} writes status.loadBalancer as well: it is ${other} instead of ${value}. Two controllers serve this Service: take it from the other one, e.g. by spec.loadBalancerClass. It is put back once in 30 s`;
-    this.#deps.tell({ object: serviceRef(service), type: "Warning", reason: "StatusContested", message });
+    const writer = (await this.#writerOf(object, signal)) ?? "another controller";
+    const message = `${objectName(object)}: ${writer} writes status.loadBalancer as well: it is ${other} instead of ${value}. Two controllers serve this ${kindOfObject(object)}: take it from the other one, e.g. by ${CLASS_FIELD[kindOfObject(object)]}. It is put back once in 30 s`;
+    this.#deps.tell({ object: objectRef(object), type: "Warning", reason: "StatusContested", message });
   }
 
   /** Who wrote the status besides us, as managedFields tell until we write, e.g. "service-controller"; undefined where they do not. */
-  async #writerOf({ namespace, name }: ServiceRecord, signal: AbortSignal): Promise<string | undefined> {
+  async #writerOf(object: OwnerObject, signal: AbortSignal): Promise<string | undefined> {
     try {
-      const query = { fieldSelector: `metadata.name=${name}` };
-      const { items } = await this.#deps.client.list<unknown>(kubePath`/api/v1/namespaces/${namespace}/services`, query, { signal });
+      const query = { fieldSelector: `metadata.name=${object.name}` };
+      const { items } = await this.#deps.client.list<unknown>(listPathOf(object), query, { signal });
       return otherWriter(items[0]);
     } catch (err) {
       if (err instanceof KubeApiError) return undefined;

@@ -1,7 +1,7 @@
 import { isOwnListener, OWNER_TAG } from "../../common/names.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
 import { ClbApiError, isGone, isLocked, isThrottled } from "../cloud/clb-error.ts";
-import { type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
+import { type OwnerObject, objectName, objectRef } from "../domain/intent/owner-object.ts";
 import type { Listener } from "../domain/load-balancer.ts";
 import { keepsAll, type Policy } from "../domain/safety/policy.ts";
 import type { Intents } from "../state/intents.ts";
@@ -12,46 +12,46 @@ import type { SourceDeps } from "./load-balancer-source.ts";
 export type SurplusDeps = Pick<SourceDeps, "clusterId" | "orders" | "tell" | "log"> & {
   readonly api: Pick<ClbApi, "loadBalancer" | "ownLoadBalancers" | "listeners" | "deleteLoadBalancer">;
   readonly intents: Pick<Intents, "of">;
-  /** Default: what was made for a Service goes with it. */
+  /** Default: what was made for an owner goes with it. */
   readonly policy?: Policy;
 };
 
 /**
- * Whatever else has our tags for a Service that goes: load balancers that were ordered and shown too late. Tags can be copied, so only what
+ * Whatever else has our tags for an owner that goes: load balancers that were ordered and shown too late. Tags can be copied, so only what
  * we remember to have made, or what has listeners of ours, is deleted, and nothing with a listener of others or another owner; the rest is
- * told, as is what the cloud refuses to delete. `had`: the one that the Service had. Undefined: nothing is left to wait for.
+ * told, as is what the cloud refuses to delete. `had`: the one that it had. Undefined: nothing is left to wait for.
  */
 export async function deleteSurplus(
   deps: SurplusDeps,
-  service: ServiceRecord,
+  object: OwnerObject,
   had: string | undefined,
   signal: AbortSignal,
 ): Promise<Outcome | undefined> {
   const { api, clusterId, orders } = deps;
-  const awaited = orders.awaited(service.uid);
-  const tagged = (await api.ownLoadBalancers(clusterId, signal)).filter(({ tags }) => tags[OWNER_TAG] === service.uid);
+  const awaited = orders.awaited(object.uid);
+  const tagged = (await api.ownLoadBalancers(clusterId, signal)).filter(({ tags }) => tags[OWNER_TAG] === object.uid);
   const isMissing =
     awaited !== undefined && awaited.loadBalancerId !== had && !tagged.some((one) => one.loadBalancerId === awaited.loadBalancerId);
   const late = isMissing ? await api.loadBalancer(awaited.loadBalancerId, signal) : undefined;
   if (isMissing && late === undefined) return { kind: "again", afterMs: awaited.lookMs, because: "its load balancer is not shown yet" };
   for (const { loadBalancerId } of late === undefined ? tagged : [...tagged, late])
-    if (loadBalancerId !== had) await deleteOne(deps, service, loadBalancerId, loadBalancerId === awaited?.loadBalancerId, signal);
+    if (loadBalancerId !== had) await deleteOne(deps, object, loadBalancerId, loadBalancerId === awaited?.loadBalancerId, signal);
   return undefined;
 }
 
-async function deleteOne(deps: SurplusDeps, service: ServiceRecord, id: string, isOnRecord: boolean, signal: AbortSignal): Promise<void> {
-  const at = `Service ${service.namespace}/${service.name}`;
+async function deleteOne(deps: SurplusDeps, object: OwnerObject, id: string, isOnRecord: boolean, signal: AbortSignal): Promise<void> {
+  const at = objectName(object);
   const listeners = await deps.api.listeners(id, () => false, signal).catch(unlessGone);
   if (listeners === undefined) return;
-  const kept = whyKept(deps, service, id, listeners, isOnRecord) ?? (await deps.api.deleteLoadBalancer(id, signal).catch(whyRefused));
-  if (kept === undefined) return deps.log.info({ loadBalancerId: id, service: at }, "surplus load balancer deleted");
+  const kept = whyKept(deps, object, id, listeners, isOnRecord) ?? (await deps.api.deleteLoadBalancer(id, signal).catch(whyRefused));
+  if (kept === undefined) return deps.log.info({ loadBalancerId: id, owner: at }, "surplus load balancer deleted");
   const message = `${at} goes, and load balancer ${id} with its tags is kept: ${kept}. Delete it by hand if nobody needs it, or take the tags off`;
-  deps.tell({ object: serviceRef(service), type: "Warning", reason: "LoadBalancerKept", message });
+  deps.tell({ object: objectRef(object), type: "Warning", reason: "LoadBalancerKept", message });
 }
 
 function whyKept(
   { clusterId, intents, policy }: SurplusDeps,
-  { uid }: ServiceRecord,
+  { uid }: OwnerObject,
   loadBalancerId: string,
   listeners: readonly Listener[],
   isOnRecord: boolean,
@@ -64,7 +64,7 @@ function whyKept(
   return policy !== undefined && keepsAll(policy) ? `POLICY of the coordinator is ${policy}` : undefined;
 }
 
-/** What the cloud refuses today it may refuse for ever, e.g. for a protection against deletion: the Service does not wait for that. */
+/** What the cloud refuses today it may refuse for ever, e.g. for a protection against deletion: its owner does not wait for that. */
 function whyRefused(err: unknown): string | undefined {
   if (!(err instanceof ClbApiError) || err.call.code === UNSENT || isThrottled(err.call.code) || isLocked(err.call.code)) throw err;
   if (isGone(err.call.code)) return undefined;

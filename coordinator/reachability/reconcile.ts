@@ -19,7 +19,7 @@ import { portTask, type WantedPort, wantedPorts } from "./tasks.ts";
 import { LOOK_AGAIN_MS, MISSING_MS } from "./timing.ts";
 
 export type ReachabilityDeps = {
-  readonly state: Pick<State, "facts" | "objects" | "intents" | "mirror" | "hindrances">;
+  readonly state: Pick<State, "facts" | "object" | "objects" | "intents" | "mirror" | "hindrances">;
   readonly enis: Enis;
   readonly eniOf: (ip: string, signal: AbortSignal) => Promise<Eni | undefined>;
   readonly groups: GroupSource;
@@ -202,7 +202,7 @@ export class ReachabilityPass {
 
   #untilMs(pod: PodFact, ports: readonly WantedPort[]): number {
     const { clock, state, verdictDelayMs } = this.#deps;
-    const isOff = ports.some(({ owner }) => state.objects.services.records.get(owner.ref.uid)?.annotations[VERDICT_DELAY] === "false");
+    const isOff = ports.some(({ owner }) => state.object(owner.ref.uid)?.annotations[VERDICT_DELAY] === "false");
     if (isOff) return 0;
     if (!pod.containersReady) return clock.now() + verdictDelayMs;
     const sinceMs = this.#readySinceMs.get(pod.uid) ?? clock.now();

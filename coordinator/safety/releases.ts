@@ -1,8 +1,7 @@
 import { RELEASE } from "../../common/names.ts";
-import type { ObjectRef } from "../domain/problem.ts";
 import type { Spent } from "../domain/safety/brake.ts";
 import type { Intents } from "../state/intents.ts";
-import type { WatchedObjects } from "../state/watched-objects.ts";
+import type { State } from "../state/state.ts";
 
 /**
  * So long a release waits for the removal that it names: a coordinator that has just begun must first hear of every Pod and read health
@@ -57,15 +56,11 @@ export class Releases {
 /** Where the ids of released removals are read: the annotations of every owner of a load balancer. */
 export type ReleasesDeps = {
   readonly intents: Pick<Intents, "of">;
-  readonly objects: { readonly services: Pick<WatchedObjects["services"], "records"> };
+  readonly object: State["object"];
 };
 
 /** Removals that a person let go, by an annotation on any owner of the load balancer. */
 export const releasedAt =
-  ({ intents, objects }: ReleasesDeps) =>
+  ({ intents, object }: ReleasesDeps) =>
   (loadBalancerId: string): ReadonlySet<string> =>
-    new Set(intents.of(loadBalancerId).flatMap(({ ref }) => releaseIds(annotationsOf(objects, ref)[RELEASE])));
-
-/** Empty for an owner that is not there. */
-const annotationsOf = (objects: ReleasesDeps["objects"], { kind, uid }: ObjectRef): Readonly<Record<string, string>> =>
-  (kind === "Service" ? objects.services.records.get(uid)?.annotations : undefined) ?? {};
+    new Set(intents.of(loadBalancerId).flatMap(({ ref }) => releaseIds(object(ref.uid)?.annotations[RELEASE])));

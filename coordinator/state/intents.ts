@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { PodFact } from "../../common/vocabulary.ts";
 import type { AskedPlace } from "../domain/intent/asked-places.ts";
 import { type CertificateOf, type DesiredLoadBalancer, desiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
-import { intentOf, loadBalancerOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
+import { intentOf, intentSelectors, loadBalancerOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
 import type { OwnerRecord } from "../domain/intent/owner-record.ts";
 import { type ServiceIntent, selects } from "../domain/intent/service.ts";
 import { type ConfigWishes, type ListenerWishes, wishKey } from "../domain/intent/service-config.ts";
@@ -10,8 +10,8 @@ import { canonicalDomain, type Listener, ruleKey } from "../domain/load-balancer
 import type { PodIndex } from "./pod-index.ts";
 import { SelectionIndex } from "./selection-index.ts";
 
-/** Former selectors remembered of one owner. */
-export const MAX_SELECTORS = 8;
+/** Former selectors remembered of one owner; an Ingress may lead to a new Service in each of 50 rules at once. */
+export const MAX_SELECTORS = 64;
 
 export type IntentsDeps = {
   readonly clusterId: string;
@@ -44,6 +44,8 @@ export class Intents {
   /** By UID of the owner, the latest last. */
   readonly #formerSelectors = new Map<string, readonly OwnerIntent["selector"][]>();
   readonly #unread = new Set<string>();
+  /** Namespaces by UID. */
+  readonly #unreadIngresses = new Map<string, string>();
   readonly #deps: IntentsDeps;
 
   constructor(deps: IntentsDeps) {
@@ -69,14 +71,22 @@ export class Intents {
     return this.#unread;
   }
 
-  /** A new object: its first pass is to come. */
-  expect(ownerUid: string): void {
+  /** A new object: its first pass is to come. `namespace` of an Ingress, of which nobody knows yet which Pods it asks for. */
+  expect(ownerUid: string, namespace?: string): void {
     this.#unread.add(ownerUid);
+    if (namespace !== undefined) this.#unreadIngresses.set(ownerUid, namespace);
   }
 
   /** It has had a pass, well or badly. True: its first one. */
   noteRead(ownerUid: string): boolean {
+    this.#unreadIngresses.delete(ownerUid);
     return this.#unread.delete(ownerUid);
+  }
+
+  /** An Ingress of the Namespace that has not had its first pass; UID. */
+  unreadIngress(namespace: string): string | undefined {
+    for (const [uid, where] of this.#unreadIngresses) if (where === namespace) return uid;
+    return undefined;
   }
 
   set(owner: OwnerIntent): void {
@@ -88,10 +98,8 @@ export class Intents {
     const kept = former !== undefined && isDeepStrictEqual(former, intent) ? withIntent(owner, former) : owner;
     this.#owners.set(uid, kept);
     this.#place(uid, known && loadBalancerOf(known), loadBalancerOf(owner));
-    if (former !== undefined && intent !== undefined && !isDeepStrictEqual(former.selector, intent.selector)) {
-      const selectors = this.#formerSelectors.get(uid) ?? [];
-      this.#formerSelectors.set(uid, [...selectors, former.selector].slice(-MAX_SELECTORS));
-    }
+    const left = former === undefined || intent === undefined ? [] : leftSelectors(former, intent);
+    if (left.length > 0) this.#formerSelectors.set(uid, [...(this.#formerSelectors.get(uid) ?? []), ...left].slice(-MAX_SELECTORS));
     this.#tellDeselected(this.selections.setOwner(kept));
   }
 
@@ -102,10 +110,10 @@ export class Intents {
   hasAskedFor(ownerUid: string, pod: PodFact): boolean {
     const owner = this.#owners.get(ownerUid);
     if (owner === undefined || owner.ref.namespace !== pod.namespace) return false;
-    const selector = intentOf(owner)?.selector;
+    const intent = intentOf(owner);
     const loadBalancerId = loadBalancerOf(owner);
     const stored = loadBalancerId === undefined ? undefined : this.#deps.recorded?.(loadBalancerId, ownerUid)?.formerSelectors;
-    const selectors = [...(selector === undefined ? [] : [selector]), ...(stored ?? this.#formerSelectors.get(ownerUid) ?? [])];
+    const selectors = [...(intent === undefined ? [] : intentSelectors(intent)), ...(stored ?? this.#formerSelectors.get(ownerUid) ?? [])];
     return selectors.some((one) => selects(one, pod.labels));
   }
 
@@ -184,6 +192,12 @@ export class Intents {
     if (present === undefined) this.#byLoadBalancer.set(to, new Set([ownerUid]));
     else present.add(ownerUid);
   }
+}
+
+/** Pure: what an owner asked for and asks for no more. */
+export function leftSelectors(former: ServiceIntent, intent: ServiceIntent): readonly OwnerIntent["selector"][] {
+  const present = intentSelectors(intent);
+  return intentSelectors(former).filter((selector) => !present.some((one) => isDeepStrictEqual(one, selector)));
 }
 
 const withIntent = (owner: OwnerIntent, intent: ServiceIntent): OwnerIntent =>

@@ -13,7 +13,7 @@ type RecordChange = (known: OwnerRecord | undefined) => OwnerRecord | undefined;
 
 const Protocol = z.enum(LISTENER_PROTOCOLS);
 const Optional = z.string().optional();
-const Reference = z.object({ kind: z.enum(["Service", "Pod"]), namespace: z.string(), name: z.string(), uid: z.string() });
+const Reference = z.object({ kind: z.enum(["Service", "Ingress", "Pod"]), namespace: z.string(), name: z.string(), uid: z.string() });
 const Check = z.object({
   enabled: z.boolean(),
   intervalSeconds: z.number(),

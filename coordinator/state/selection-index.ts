@@ -2,14 +2,14 @@ import { isDeepStrictEqual } from "node:util";
 import type { PodFact } from "../../common/vocabulary.ts";
 import type { Selection } from "../domain/intent/backends.ts";
 import type { IntentPort } from "../domain/intent/intent-port.ts";
-import { intentOf, loadBalancerOf, type OwnerIntent, selectorOf } from "../domain/intent/owner-intent.ts";
+import { intentOf, loadBalancerOf, type OwnerIntent, selectorsOf } from "../domain/intent/owner-intent.ts";
 import { type ServiceIntent, selectorTest } from "../domain/intent/service.ts";
 import { wishKey } from "../domain/intent/service-config.ts";
 import type { ObjectRef } from "../domain/problem.ts";
 import { LabelIndex } from "./label-index.ts";
 import type { PodChange } from "./pod-facts.ts";
 import { type PodIndex, waitsForGate } from "./pod-index.ts";
-import { SelectorTable } from "./selector-table.ts";
+import { SelectorLists, SelectorTable } from "./selector-table.ts";
 
 /** A change of a Pod, and whom it concerns. */
 export type PodSelection = {
@@ -28,7 +28,7 @@ type WatchedSelector = { readonly namespace: string; readonly selector: Readonly
 type Indexed = {
   owner: OwnerIntent;
   /** Labels that `#labels` keeps for it. */
-  selector: OwnerIntent["selector"];
+  selectors: readonly OwnerIntent["selector"][];
   /** The Pods that it selects, by UID. */
   readonly pods: Map<string, PodFact>;
   /** Those of them whose gates are still closed. */
@@ -49,7 +49,7 @@ export class SelectionIndex {
   readonly #labels: LabelIndex;
   readonly #boundAt: BoundAt;
   readonly #owners = new Map<string, Indexed>();
-  readonly #ownerSelectors = new SelectorTable();
+  readonly #ownerSelectors = new SelectorLists();
   readonly #serviceSelectors = new SelectorTable();
   readonly #services = new Map<string, WatchedSelector>();
   readonly #followers: ((selection: PodSelection) => void)[] = [];
@@ -69,20 +69,22 @@ export class SelectionIndex {
   /** An owner is new, or asks for something else, or has another load balancer. Returns the waiting Pods that it selects no longer. */
   setOwner(owner: OwnerIntent): readonly string[] {
     const { uid, namespace } = owner.ref;
-    const selector = selectorOf(owner);
+    const selectors = selectorsOf(owner);
     const known = this.#owners.get(uid);
-    const indexed: Indexed = known ?? { owner, selector: {}, pods: new Map(), waiting: new Set(), ports: new Map() };
+    const indexed: Indexed = known ?? { owner, selectors: [], pods: new Map(), waiting: new Set(), ports: new Map() };
     indexed.owner = owner;
     this.#owners.set(uid, indexed);
-    if (!this.#ownerSelectors.set(uid, namespace, selector) && known !== undefined) return [];
+    if (!this.#ownerSelectors.set(uid, namespace, selectors) && known !== undefined) return [];
     const before = [...indexed.waiting];
     indexed.pods.clear();
     indexed.waiting.clear();
-    this.#labels.use(namespace, selector);
-    this.#labels.unuse(namespace, indexed.selector);
-    indexed.selector = selector;
-    const isSelected = selectorTest(selector);
-    for (const pod of this.#labels.candidates(namespace, selector)) if (isSelected(pod.labels)) keep(indexed, pod);
+    for (const selector of selectors) this.#labels.use(namespace, selector);
+    for (const selector of indexed.selectors) this.#labels.unuse(namespace, selector);
+    indexed.selectors = selectors;
+    for (const selector of selectors) {
+      const isSelected = selectorTest(selector);
+      for (const pod of this.#labels.candidates(namespace, selector)) if (isSelected(pod.labels)) keep(indexed, pod);
+    }
     return before.filter((podUid) => !indexed.waiting.has(podUid));
   }
 
@@ -92,7 +94,7 @@ export class SelectionIndex {
     if (indexed === undefined) return [];
     this.#owners.delete(uid);
     this.#ownerSelectors.delete(uid);
-    this.#labels.unuse(indexed.owner.ref.namespace, indexed.selector);
+    for (const selector of indexed.selectors) this.#labels.unuse(indexed.owner.ref.namespace, selector);
     return [...indexed.waiting];
   }
 

@@ -63,3 +63,43 @@ function isSame(a: Labels, b: Labels): boolean {
   const entries = Object.entries(a);
   return entries.length === Object.keys(b).length && entries.every(([name, value]) => b[name] === value);
 }
+
+/** The same for keys with several selectors each, e.g. an Ingress that leads to several Services. */
+export class SelectorLists {
+  readonly #table = new SelectorTable();
+  /** How many selectors a key has, where it is not one; with one its own key is used. */
+  readonly #counts = new Map<string, number>();
+  readonly #keys = new Map<string, string>();
+
+  /** True: at least one of them is another one than before. */
+  set(key: string, namespace: string, selectors: readonly Labels[]): boolean {
+    const before = this.#counts.get(key) ?? 0;
+    let isChanged = before !== selectors.length;
+    for (const [at, selector] of selectors.entries()) {
+      const entry = entryKey(key, at);
+      this.#keys.set(entry, key);
+      if (this.#table.set(entry, namespace, selector)) isChanged = true;
+    }
+    for (let at = selectors.length; at < before; at += 1) this.#drop(entryKey(key, at));
+    this.#counts.set(key, selectors.length);
+    return isChanged;
+  }
+
+  delete(key: string): void {
+    for (let at = 0; at < (this.#counts.get(key) ?? 0); at += 1) this.#drop(entryKey(key, at));
+    this.#counts.delete(key);
+  }
+
+  /** Keys with a selector that matches these labels, each once; in no particular order. */
+  matching(namespace: string, labels: Labels): string[] {
+    const found = this.#table.matching(namespace, labels).map((entry) => this.#keys.get(entry) ?? entry);
+    return found.length < 2 ? found : [...new Set(found)];
+  }
+
+  #drop(entry: string): void {
+    this.#table.delete(entry);
+    this.#keys.delete(entry);
+  }
+}
+
+const entryKey = (key: string, at: number): string => (at === 0 ? key : `${key} ${at}`);

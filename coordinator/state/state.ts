@@ -1,9 +1,8 @@
 import type { Clock } from "../../common/clock.ts";
-import type { Change } from "../../common/kubernetes/list-watch.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import type { OwnerIntent } from "../domain/intent/owner-intent.ts";
-import { type ServiceRecord, serviceRef } from "../domain/intent/service.ts";
+import { objectRef } from "../domain/intent/owner-object.ts";
 import { type AddressClaims, type ClaimedPod, makeAddressClaims, tellingClaims } from "./address-claims.ts";
 import { type Holds, NO_HOLDS, stoppingBy } from "./holds.ts";
 import { Intents } from "./intents.ts";
@@ -11,6 +10,7 @@ import { ListenerIdentity } from "./listener-identity.ts";
 import { ListenerOwners } from "./listener-owners.ts";
 import { type Memories, makeMemories } from "./memories.ts";
 import { Mirror, type MirrorChange } from "./mirror.ts";
+import { type IngressChange, OwnerObjects, type ServiceChange } from "./owner-objects.ts";
 import { OwnerRecords } from "./owner-records.ts";
 import type { PodFacts } from "./pod-facts.ts";
 import { makePodIndex, type PodIndex, UnreadyPods } from "./pod-index.ts";
@@ -41,7 +41,7 @@ export type StateFollowers = {
 };
 
 /** What is known during one reign of a leader. */
-export interface State extends Memories {
+export interface State extends Memories, Pick<OwnerObjects, "ingressUses" | "object" | "serviceNamed" | "ingresses"> {
   readonly facts: PodFacts;
   readonly holds: Holds;
   /** A container of this live Pod is being stopped: its preStop hook was called. */
@@ -59,7 +59,9 @@ export interface State extends Memories {
   readonly intents: Intents;
   readonly listenerOwners: ListenerOwners;
   /** Takes in a Service as it is watched now. */
-  serviceChanged(change: Change<ServiceRecord>): void;
+  serviceChanged(change: ServiceChange): void;
+  /** Takes in an Ingress as it is watched now. */
+  ingressChanged(change: IngressChange): void;
   /** Follows the Pod facts no longer. */
   close(): void;
 }
@@ -97,6 +99,8 @@ export function makeState({ client, facts, holds = NO_HOLDS, objects, clock, log
   });
   const listenerOwners = new ListenerOwners({ intents, mirror, clusterId });
   intents.selections.follow(followers.podChanged);
+  const ownerObjects = new OwnerObjects(objects);
+  const { ingressUses, object, serviceNamed, ingresses } = ownerObjects;
   let isRestored = false;
   return {
     records,
@@ -108,7 +112,7 @@ export function makeState({ client, facts, holds = NO_HOLDS, objects, clock, log
         isRestored = true; // first, for what follows may ask
         addressClaims.restore();
         ownerRecords.restore();
-        for (const owner of restoredOwners(ownerRecords, objects)) {
+        for (const owner of restoredOwners(ownerRecords, object)) {
           intents.set(owner);
           followers.ownerRestored(owner);
         }
@@ -126,19 +130,39 @@ export function makeState({ client, facts, holds = NO_HOLDS, objects, clock, log
     addressClaims,
     intents,
     listenerOwners,
+    ingressUses,
+    object,
+    serviceNamed,
+    ingresses,
     close: () => pods.close(),
-    serviceChanged({ kind, record }) {
-      const { uid } = record;
-      if (kind === "removed") {
-        if (intents.get(uid) !== undefined) listenerOwners.remember(serviceRef(record));
-        intents.selections.deleteService(uid);
-        return;
-      }
-      if (kind === "added") intents.expect(uid);
-      intents.selections.setService(uid, record);
-    },
+    ...takingIn({ ownerObjects, intents, listenerOwners }),
   };
 }
+
+type TakingIn = Pick<State, "intents" | "listenerOwners"> & { readonly ownerObjects: OwnerObjects };
+
+const takingIn = ({ ownerObjects, intents, listenerOwners }: TakingIn): Pick<State, "serviceChanged" | "ingressChanged"> => ({
+  ingressChanged(change) {
+    const { uid, namespace } = change.record;
+    ownerObjects.ingressChanged(change);
+    if (change.kind === "added") intents.expect(uid, namespace);
+    if (change.kind !== "removed") return;
+    intents.noteRead(uid);
+    if (intents.get(uid) !== undefined) listenerOwners.remember(objectRef(change.record));
+  },
+  serviceChanged(change) {
+    const { kind, record } = change;
+    const { uid } = record;
+    ownerObjects.serviceChanged(change);
+    if (kind === "removed") {
+      if (intents.get(uid) !== undefined) listenerOwners.remember(objectRef(record));
+      intents.selections.deleteService(uid);
+      return;
+    }
+    if (kind === "added") intents.expect(uid);
+    intents.selections.setService(uid, record);
+  },
+});
 
 const claimedPod =
   (facts: PodFacts) =>
@@ -148,11 +172,11 @@ const claimedPod =
   };
 
 /** The owners as the former leader knew them last; one whose object is not there any more has vanished meanwhile. */
-function restoredOwners(ownerRecords: OwnerRecords, objects: WatchedObjects): OwnerIntent[] {
+function restoredOwners(ownerRecords: OwnerRecords, object: OwnerObjects["object"]): OwnerIntent[] {
   return [...ownerRecords.loadBalancerIds].flatMap((loadBalancerId) =>
     [...ownerRecords.of(loadBalancerId)].map(({ ref, order, intent }): OwnerIntent => {
       const owner = { ref, order, loadBalancerId };
-      if (!objects.services.records.has(ref.uid)) return { ...owner, selector: {}, state: "vanished" };
+      if (object(ref.uid) === undefined) return { ...owner, selector: {}, state: "vanished" };
       return { ...owner, selector: intent.selector, state: "served", intent };
     }),
   );

@@ -4,10 +4,13 @@ import { type Change, type ListWatchDeps, makeListWatch, type WatchedSet } from 
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import { VIRTUAL_NODE_LABELS } from "../../common/names.ts";
-import { READY_CONDITION, type ServiceRecord } from "../domain/intent/service.ts";
+import type { IngressRecord } from "../domain/intent/ingress-record.ts";
+import { READY_CONDITION } from "../domain/intent/ready-condition.ts";
+import type { ServiceRecord } from "../domain/intent/service.ts";
 import { isOfInterest } from "../domain/intent/service-annotations.ts";
 import { type ConfigWishes, readServiceConfig } from "../domain/intent/service-config.ts";
 import { type CertificateSecrets, makeCertificateSecrets, type SecretName } from "./certificate-secrets.ts";
+import { decodeIngress, decodeIngressClass, type IngressClassRecord } from "./ingress-objects.ts";
 
 const Metadata = z.object({
   uid: z.string(),
@@ -150,8 +153,11 @@ export type WatchedObjectsDeps = {
   readonly onConfig: (change: Change<ConfigRecord>) => void;
   /** What a Secret that somebody names says may have changed. */
   readonly onSecret?: (secret: SecretName) => void;
+  readonly onIngress: (change: Change<IngressRecord>) => void;
+  readonly onIngressClass: () => void;
   readonly onNode: (change: Change<NodeRecord>) => void;
   readonly onNodesListed: () => void;
+  /** Services and Ingresses, all of them. */
   readonly onServicesListed?: () => void;
   readonly onRestart?: NonNullable<ListWatchDeps["onRestart"]>;
 };
@@ -160,10 +166,14 @@ export type WatchedObjectsDeps = {
 export interface WatchedObjects {
   readonly services: WatchedSet<ServiceRecord>;
   readonly configs: WatchedSet<ConfigRecord>;
+  readonly ingresses: WatchedSet<IngressRecord>;
+  readonly ingressClasses: WatchedSet<IngressClassRecord>;
   readonly nodes: WatchedSet<NodeRecord>;
   /** Nobody waits for them: what needs one of these waits for itself. */
   readonly certificates: CertificateSecrets;
-  /** All of the others have been listed completely once. */
+  /** Services, Ingresses and IngressClasses have been listed completely once. */
+  readonly ownersListed: boolean;
+  /** All but certificates have been listed completely once. */
   readonly synced: boolean;
   /** Seconds since the last byte of each watch, by resource. */
   readonly watchAgeSeconds: Readonly<Record<string, number>>;
@@ -172,16 +182,34 @@ export interface WatchedObjects {
 }
 
 const CONFIGS = "/apis/cloud.tencent.com/v1alpha1/tkeserviceconfigs";
+const INGRESSES = "/apis/networking.k8s.io/v1/ingresses";
+const CLASSES = "/apis/networking.k8s.io/v1/ingressclasses";
 
 export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
-  const { client, clock, log, onRestart, onService, onConfig, onNode, onNodesListed, onServicesListed } = deps;
+  const { client, clock, log, onRestart, onService, onConfig, onIngress, onIngressClass, onNode, onNodesListed } = deps;
   const shared: ListWatchDeps = { client, clock, log, ...(onRestart && { onRestart }) };
   const services = makeListWatch<ServiceRecord>(shared, {
     path: "/api/v1/services",
     decode: decodeService,
     onChange: onService,
-    ...(onServicesListed && { onSynced: onServicesListed }),
+    onSynced: () => listed(),
   });
+  const ingresses = makeListWatch<IngressRecord>(shared, {
+    path: INGRESSES,
+    decode: decodeIngress,
+    onChange: onIngress,
+    onSynced: () => listed(),
+  });
+  const ingressClasses = makeListWatch<IngressClassRecord>(shared, {
+    path: CLASSES,
+    decode: decodeIngressClass,
+    onChange: onIngressClass,
+    onSynced: () => listed(),
+  });
+  const ownersListed = (): boolean => services.synced && ingresses.synced && ingressClasses.synced;
+  const listed = (): void => {
+    if (ownersListed()) deps.onServicesListed?.();
+  };
   // Optional: a cluster without that resource has none of them, and it may be installed later.
   const configs = makeListWatch<ConfigRecord>(shared, { path: CONFIGS, decode: decodeConfig, onChange: onConfig, optional: true });
   const certificates = makeCertificateSecrets(shared, (secret) => deps.onSecret?.(secret));
@@ -189,18 +217,29 @@ export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
   return {
     services,
     configs,
+    ingresses,
+    ingressClasses,
     nodes,
     certificates,
+    get ownersListed() {
+      return ownersListed();
+    },
     get synced() {
-      return services.synced && nodes.synced && configs.synced;
+      return [services, nodes, configs, ingresses, ingressClasses].every((set) => set.synced);
     },
     get watchAgeSeconds() {
       const age = ({ lastByteAtMs }: { readonly lastByteAtMs: number }): number => (clock.now() - lastByteAtMs) / 1000;
-      return { services: age(services), tkeserviceconfigs: age(configs), nodes: age(nodes) };
+      return {
+        services: age(services),
+        tkeserviceconfigs: age(configs),
+        ingresses: age(ingresses),
+        ingressclasses: age(ingressClasses),
+        nodes: age(nodes),
+      };
     },
     config: (namespace, name) => [...configs.records.values()].find((config) => config.namespace === namespace && config.name === name),
     run: async (signal) => {
-      await Promise.all([services, configs, nodes, certificates].map((set) => set.run(signal)));
+      await Promise.all([services, configs, ingresses, ingressClasses, nodes, certificates].map((set) => set.run(signal)));
     },
   };
 }

@@ -17,6 +17,8 @@ export const OWN_KEYS = {
     VPC_ID: "vpcId",
     CLUSTER_ID: "clusterId",
     OWNERSHIP: "ownership",
+    INGRESS_CLASSES: "ingress.classes",
+    CLASSLESS_INGRESSES: "ingress.classless",
     POLICY: "policy",
     RETIRE: "retire",
     GATE_TYPE: "gateType",

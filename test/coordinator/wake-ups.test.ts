@@ -51,6 +51,8 @@ function aWorld({ waiting = ["pod-8", "pod-9"], releases = [] }: { waiting?: rea
     pods: { waitingForGate: new Set(waiting), byIp: (ip) => pods.get(ip) },
     addressClaims: { podOf: (id, ip) => (id === "lb-1" && ip === "10.244.1.7" ? "pod-9" : undefined) },
     awaitedServices: { take: (uid) => (uid === "foreign" ? ["pod-9", "pod-gone"] : []) },
+    ingressUses: { of: ({ name }) => new Set(name === "behind" ? ["ingress"] : []) },
+    ingresses: () => ["ingress"],
     owners: queue("owner"),
     loadBalancers: queue("load balancer"),
     gates: queue("gate"),

@@ -22,6 +22,7 @@ const Expected = z.strictObject({
   /** By name; "absent" stands for null. */
   services: z.record(z.string(), z.unknown()).default({}),
   configs: z.record(z.string(), z.unknown()).default({}),
+  ingresses: z.record(z.string(), z.unknown()).default({}),
   /** "Service/web Warning NotSupported /words/", all of them and no others, once each. */
   events: z.array(z.string()).default([]),
   /** Value of the Pods' gates, e.g. { web-1: "True" }. */

@@ -23,6 +23,7 @@ export async function faultsOf(world: ManifestWorld, expected: Expected, some = 
     ...(expected.loadBalancers === undefined ? [] : differences(expected.loadBalancers, await cloudOf(world), "loadBalancers")),
     ...objects("services", expected.services),
     ...objects("tkeserviceconfigs", expected.configs),
+    ...objects("ingresses", expected.ingresses),
     ...gates,
     ...eventFaults(expected.events, eventsOf(world), some),
   ];

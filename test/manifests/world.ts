@@ -29,6 +29,8 @@ type Raw = Readonly<Record<string, unknown>>;
 const GROUPS: Readonly<Record<string, string>> = {
   TkeServiceConfig: "/apis/cloud.tencent.com/v1alpha1",
   EndpointSlice: "/apis/discovery.k8s.io/v1",
+  Ingress: "/apis/networking.k8s.io/v1",
+  IngressClass: "/apis/networking.k8s.io/v1",
 };
 const PLURALS: Readonly<Record<string, string>> = {
   Service: "services",
@@ -37,6 +39,8 @@ const PLURALS: Readonly<Record<string, string>> = {
   Pod: "pods",
   TkeServiceConfig: "tkeserviceconfigs",
   EndpointSlice: "endpointslices",
+  Ingress: "ingresses",
+  IngressClass: "ingressclasses",
 };
 
 export async function manifestWorld({ given, settings, certificates }: Pick<Case, "given" | "settings" | "certificates">) {
@@ -70,6 +74,8 @@ export async function manifestWorld({ given, settings, certificates }: Pick<Case
       onService: (change) => controllers.serviceChanged(change),
       onConfig: (change) => controllers.configChanged(change),
       onSecret: (secret) => controllers.secretChanged(secret),
+      onIngress: (change) => controllers.ingressChanged(change),
+      onIngressClass: () => controllers.ingressClassChanged(),
       onNode: () => undefined,
       onNodesListed: () => undefined,
     });
@@ -127,7 +133,8 @@ type Store = ReturnType<typeof inProcessCluster>["store"];
 function pathOf(kind: string, name: string, namespace = "demo"): string {
   const plural = PLURALS[kind];
   if (plural === undefined) throw new TypeError(`no case may have a ${kind}`);
-  return `${GROUPS[kind] ?? "/api/v1"}/namespaces/${namespace}/${plural}${name === "" ? "" : `/${name}`}`;
+  const where = kind === "IngressClass" ? "" : `/namespaces/${namespace}`;
+  return `${GROUPS[kind] ?? "/api/v1"}${where}/${plural}${name === "" ? "" : `/${name}`}`;
 }
 
 /** Creates the object, or merges what is given into the one that exists. */

@@ -1,3 +1,14 @@
+import {
+  DIRECT_ACCESS,
+  EXISTING_LOAD_BALANCER,
+  INGRESS_CLASS,
+  INGRESS_CONDITIONS,
+  INGRESS_LOAD_BALANCER_ID,
+  INTERNAL_SUBNET,
+  LOAD_BALANCER_ID,
+  SERVICE_CONFIG,
+} from "../../../common/names.ts";
+
 /** Prefixes of TKE's keys on Services. */
 export const TKE = "service.cloud.tencent.com/";
 export const KUBERNETES = "service.kubernetes.io/";
@@ -22,3 +33,77 @@ export const KEYS = {
   retain: `${TKE}loadbalance-retain`,
   mixTargetPrefer: `${TKE}mix-target-prefer`,
 } as const;
+
+/** Prefixes of TKE's keys on Ingresses. */
+export const TKE_INGRESS = "ingress.cloud.tencent.com/";
+const OLD_INGRESS = "kubernetes.io/ingress.";
+
+/** Keys on Ingresses that we read by name. */
+export const INGRESS_KEYS = {
+  class: INGRESS_CLASS,
+  conditions: INGRESS_CONDITIONS,
+  directAccess: `${TKE_INGRESS}direct-access`,
+  existing: `${OLD_INGRESS}existLbId`,
+  loadBalancerId: INGRESS_LOAD_BALANCER_ID,
+  config: `${TKE_INGRESS}tke-service-config`,
+  configAuto: `${TKE_INGRESS}tke-service-config-auto`,
+  subnet: `${OLD_INGRESS}subnetId`,
+  chargeType: `${OLD_INGRESS}internetChargeType`,
+  bandwidth: `${OLD_INGRESS}internetMaxBandwidthOut`,
+  extensive: `${OLD_INGRESS}extensiveParameters`,
+  ruleMix: `${OLD_INGRESS}rule-mix`,
+  ruleMixBoth: `${OLD_INGRESS}rule-mix-both`,
+  httpRules: `${OLD_INGRESS}http-rules`,
+  httpsRules: `${OLD_INGRESS}https-rules`,
+  listenPorts: `${TKE_INGRESS}listen-ports`,
+  certificate: `${TKE_INGRESS}certificate`,
+  group: `${TKE_INGRESS}enable-group`,
+  weights: `${TKE_INGRESS}lb-rs-weight`,
+  customWeight: `${TKE_INGRESS}custom-weight`,
+  securityGroups: `${TKE_INGRESS}security-groups`,
+  passToTarget: `${TKE_INGRESS}pass-to-target`,
+  mode: `${TKE_INGRESS}mode`,
+  modificationProtection: `${TKE_INGRESS}modification-protection`,
+  deletionProtection: `${TKE_INGRESS}deletion-protection`,
+  retain: `${TKE_INGRESS}loadbalance-retain`,
+  mixTargetPrefer: `${TKE_INGRESS}mix-target-prefer`,
+  autoRewrite: `${TKE_INGRESS}auto-rewrite`,
+  autoRewriteCode: `${TKE_INGRESS}auto-rewrite-code`,
+  rewriteSupport: `${TKE_INGRESS}rewrite-support`,
+} as const;
+
+/** The same wish has a key on Services and another one on Ingresses; "": there is none. */
+export type OwnerKeys = {
+  readonly [K in
+    | "directAccess"
+    | "existing"
+    | "loadBalancerId"
+    | "config"
+    | "subnet"
+    | "chargeType"
+    | "bandwidth"
+    | "oldChargeType"
+    | "oldBandwidth"
+    | "extensive"
+    | "weights"
+    | "securityGroups"
+    | "passToTarget"
+    | "preventLoopback"
+    | "mode"
+    | "deletionProtection"
+    | "retain"
+    | "mixTargetPrefer"]: string;
+};
+
+const OF_KIND: Readonly<Record<"Service" | "Ingress", OwnerKeys>> = {
+  Service: {
+    ...KEYS,
+    directAccess: DIRECT_ACCESS,
+    existing: EXISTING_LOAD_BALANCER,
+    loadBalancerId: LOAD_BALANCER_ID,
+    config: SERVICE_CONFIG,
+    subnet: INTERNAL_SUBNET,
+  },
+  Ingress: { ...INGRESS_KEYS, oldChargeType: "", oldBandwidth: "", preventLoopback: "" },
+};
+export const keysOf = (kind: "Service" | "Ingress"): OwnerKeys => OF_KIND[kind];

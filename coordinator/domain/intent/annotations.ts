@@ -14,6 +14,8 @@ export type Annotation = {
   /** E.g. "service.cloud.tencent.com/direct-access". */
   readonly key: string;
   readonly on: "Service" | "Pod" | "Ingress";
+  /** It says the same on Ingresses. */
+  readonly onIngress?: true;
   readonly verdict: Verdict;
   /** For people, in the syntax of the page, e.g. "`\"true\"`, `\"false\"`". */
   readonly syntax: string;
@@ -72,9 +74,9 @@ export function parsedJson(value: string): unknown {
 }
 
 /** What an Event says of a bad value, with TKE's code where it has one. */
-export function badValueText(at: string, { key, code }: Pick<Annotation, "key" | "code">, value: string, fix: string): string {
+export function badValueText(at: string, { key, code, on }: Pick<Annotation, "key" | "code" | "on">, value: string, fix: string): string {
   const message = `${at}: annotation ${key} is "${value}": ${fix}`;
-  return code === undefined ? message : tkeCode(code, message);
+  return code === undefined ? message : tkeCode(code, message, on === "Ingress" ? on : "Service");
 }
 
 /** The known key that looks most like the one that is given; undefined if none looks like it. */

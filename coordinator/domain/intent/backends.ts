@@ -52,7 +52,8 @@ export function standings(intent: ServiceIntent, port: IntentPort, pods: Iterabl
 
 function standing(intent: ServiceIntent, port: IntentPort, pod: PodFact): { backend: WantedBackend } | { unbindable: Unbindable } {
   const at = `Pod ${podName(pod)}`;
-  const service = `Service ${intent.service.namespace}/${intent.service.name}`;
+  const { namespace, name, kind } = intent.service;
+  const service = port.service === undefined ? `${kind} ${namespace}/${name}` : `Service ${namespace}/${port.service.name}`;
   if (isEnding(pod)) return { unbindable: { reason: "Ending", message: `${at} is ending` } };
   if (pod.hostNetwork) {
     const message = `${at} has hostNetwork: true, which a load balancer cannot reach as a Pod: give it a Pod network or take it out of the selector of ${service}`;
@@ -60,7 +61,7 @@ function standing(intent: ServiceIntent, port: IntentPort, pod: PodFact): { back
   }
   const number = podPort(pod, port);
   if (number === undefined) {
-    const message = `${at} declares no ${declaredWith(port)} containerPort named "${port.targetPort}", which port ${port.port} of ${service} targets: name the containerPort or use a number as targetPort`;
+    const message = `${at} declares no ${declaredWith(port)} containerPort named "${port.targetPort}", which port ${port.service?.port ?? port.port} of ${service} targets: name the containerPort or use a number as targetPort`;
     return { unbindable: { reason: "PortNotDeclared", message } };
   }
   const wanted = intent.family === "ipv6" ? "IPv6" : "IPv4";
@@ -76,7 +77,7 @@ function standing(intent: ServiceIntent, port: IntentPort, pod: PodFact): { back
       ip,
       port: number,
       weight: weightOf(intent.weights, port, pod),
-      bindable: pod.containersReady || intent.publishNotReady === true,
+      bindable: pod.containersReady || (port.publishNotReady ?? intent.publishNotReady) === true,
     },
   };
 }
@@ -89,8 +90,8 @@ function podPort(pod: PodFact, port: IntentPort): number | undefined {
 
 const declaredWith = ({ declared, protocol }: IntentPort): string => declared ?? transportOf(protocol);
 
-/** Events for the Pods that cannot be bound for a reason that a person must mend, on the Pod and summed up on the Service. */
-export function standingProblems(service: ObjectRef, all: readonly PodStanding[]): Problem[] {
+/** Events for the Pods that cannot be bound for a reason that a person must mend, on the Pod and summed up on the owner. */
+export function standingProblems(owner: ObjectRef, all: readonly PodStanding[]): Problem[] {
   const problems: Problem[] = [];
   const reasons = new Set<string>();
   for (const entry of all) {
@@ -100,7 +101,7 @@ export function standingProblems(service: ObjectRef, all: readonly PodStanding[]
     problems.push({ object: { kind: "Pod", namespace, name, uid }, type: "Warning", reason, message });
     if (reasons.has(reason)) continue;
     reasons.add(reason);
-    problems.push({ object: service, type: "Warning", reason, message: serviceMessage(service, reason) });
+    problems.push({ object: owner, type: "Warning", reason, message: ownerMessage(owner, reason) });
   }
   return problems;
 }
@@ -108,9 +109,9 @@ export function standingProblems(service: ObjectRef, all: readonly PodStanding[]
 const mendable = (found: Unbindable): found is Unbindable & { readonly reason: Mendable } =>
   found.reason !== "NoAddress" && found.reason !== "Ending";
 
-/** Names no Pod, so that one Event on the Service covers all of them. */
-function serviceMessage(service: ObjectRef, reason: Mendable): string {
-  const at = `Service ${service.namespace}/${service.name}`;
+/** Names no Pod, so that one Event on the owner covers all of them. */
+function ownerMessage({ kind, namespace, name }: ObjectRef, reason: Mendable): string {
+  const at = `${kind} ${namespace}/${name}`;
   switch (reason) {
     case "PodHostNetwork":
       return `${at} selects Pods with hostNetwork: true, which are not bound; the others are: see the Events of those Pods`;

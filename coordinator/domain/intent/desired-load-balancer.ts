@@ -137,7 +137,8 @@ export function desiredLoadBalancer(from: {
           ...certified(rule.certificate ?? port.certificate),
           ...selected(portOfRule(port, rule)),
         }));
-        listeners.push({ ...listener, ...wishes.listeners?.get(wishAt), healthCheck: {}, backends: [], standings: [], rules });
+        const more = { ...(port.defaultDomain !== undefined && { defaultDomain: port.defaultDomain }), ...wishes.listeners?.get(wishAt) };
+        listeners.push({ ...listener, ...more, healthCheck: {}, backends: [], standings: [], rules });
         continue;
       }
       listeners.push({

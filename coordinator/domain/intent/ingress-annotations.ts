@@ -1,54 +1,256 @@
-import type { Annotation } from "./annotations.ts";
+import { INGRESS_KEYS, TKE_INGRESS } from "./annotation-keys.ts";
+import { type Annotation, bool, idList, oneOf, wholeNumber } from "./annotations.ts";
+import { listenPortsFault } from "./ingress-listen-ports.ts";
+import { ruleListFault } from "./ingress-rule-lists.ts";
+import { certificateFault } from "./ingress-tls.ts";
+import { extensiveFault } from "./order.ts";
+import { weightsFault } from "./weights.ts";
 
-const TKE = "ingress.cloud.tencent.com/";
-const OLD = "kubernetes.io/ingress.";
-
+const LIVE = { on: "Ingress", verdict: "honoured", takes: "live" } as const;
+const CREATION = { on: "Ingress", verdict: "honoured", takes: "creation", group: "L C" } as const;
 const NOT_YET = { on: "Ingress", verdict: "not yet", takes: "never" } as const;
-const BOOL = '`"true"`, `"false"`';
+const NO_EFFECT = { on: "Ingress", verdict: "no effect", takes: "never", group: "–", syntax: "any" } as const;
+const REFUSED = { on: "Ingress", verdict: "refused", takes: "never", group: "–" } as const;
 const WRITTEN = { on: "Ingress", verdict: "written", takes: "never", group: "–", syntax: "–" } as const;
+const BOOL = { syntax: '`"true"`, `"false"`', fault: bool } as const;
+const OTHER_NETWORK = "Backends of another network are of another kind, without health by Pod and without an automatic end: remove it";
+const CHARGE_TYPES = "`TRAFFIC_POSTPAID_BY_HOUR`, `BANDWIDTH_POSTPAID_BY_HOUR`";
 
-/** Keys on Ingresses, which are not served yet. Sources: tke-contract.md §2.4 to §2.6. */
-export const INGRESS_ANNOTATIONS: readonly Annotation[] = [
-  { ...NOT_YET, key: `${TKE}direct-access`, syntax: BOOL, group: "B", code: "E4037", does: "Binds Pods" },
-  { ...NOT_YET, key: `${OLD}existLbId`, syntax: "`lb-…`", group: "L C", code: "E4018", does: "Uses this load balancer" },
-  { ...NOT_YET, key: `${OLD}subnetId`, syntax: "`subnet-…`", group: "L C", does: "A private load balancer" },
-  { ...NOT_YET, key: `${OLD}internetChargeType`, syntax: "as for a Service", group: "L C", code: "E4045", does: "How traffic is paid for" },
-  { ...NOT_YET, key: `${OLD}internetMaxBandwidthOut`, syntax: "1–2048", group: "L C", code: "E4046", does: "Mbit/s" },
-  { ...NOT_YET, key: `${OLD}extensiveParameters`, syntax: "JSON object", group: "L C", code: "E4026", does: "Parameters of the order" },
-  { ...NOT_YET, key: `${OLD}rule-mix`, syntax: BOOL, group: "B", code: "E4044", does: "Splits rules between HTTP and HTTPS" },
-  { ...NOT_YET, key: `${OLD}http-rules`, syntax: "JSON array", group: "B", code: "E4022", does: "Rules of the HTTP listener" },
-  { ...NOT_YET, key: `${OLD}https-rules`, syntax: "JSON array", group: "B", code: "E4023", does: "Rules of the HTTPS listener" },
-  { ...NOT_YET, key: `${OLD}rule-mix-both`, syntax: BOOL, group: "B", does: "Every rule at both listeners" },
-  { ...NOT_YET, key: `${TKE}listen-ports`, syntax: '`[{"HTTP":80}]`', group: "B", does: "Ports of its own" },
-  { ...NOT_YET, key: `${TKE}tke-service-config`, syntax: "a name", group: "B", code: "E4043", does: "Tunes listeners" },
-  { ...NOT_YET, key: `${TKE}tke-service-config-auto`, syntax: BOOL, group: "B", code: "E4050", does: "The same, made by the controller" },
-  { ...NOT_YET, key: `${TKE}pass-to-target`, syntax: BOOL, group: "B", does: "Traffic passes the backends' security groups" },
-  { ...NOT_YET, key: `${TKE}security-groups`, syntax: "at most 5 ids", group: "L", does: "Security groups of the load balancer" },
-  { ...NOT_YET, key: `${TKE}enable-grace-shutdown`, syntax: BOOL, group: "B", does: "Always on" },
-  { ...NOT_YET, key: `${TKE}enable-grace-shutdown-tkex`, syntax: BOOL, group: "B", does: "Always on" },
-  { ...NOT_YET, key: `${TKE}enable-grace-deletion`, syntax: BOOL, group: "B", does: "Always on where an agent holds the Pod's end" },
-  { ...NOT_YET, key: `${TKE}lb-rs-weight`, syntax: "JSON", group: "B", does: "Weights of backends" },
-  { ...NOT_YET, key: `${TKE}custom-weight`, on: "Pod", syntax: "0–100", group: "B", does: "Weight of this Pod at Ingresses" },
-  { ...NOT_YET, key: `${TKE}mix-target-prefer`, syntax: "`ipv4`, `ipv6`", group: "B", does: "Family of the Pods' addresses" },
-  { ...NOT_YET, key: `${TKE}certificate`, syntax: "JSON array", group: "L", does: "Certificates instead of `spec.tls`" },
-  { ...NOT_YET, key: `${TKE}enable-group`, syntax: BOOL, group: "B", does: "Several Ingresses at one load balancer" },
-  { ...NOT_YET, key: `${TKE}modification-protection`, syntax: BOOL, group: "L", does: "Locks the load balancer's settings" },
-  { ...NOT_YET, key: `${TKE}deletion-protection`, syntax: BOOL, group: "L", does: "Refuses its deletion" },
-  { ...NOT_YET, key: `${TKE}loadbalance-retain`, syntax: BOOL, group: "L", does: "Keeps it when the Ingress goes" },
-  { ...NOT_YET, key: `${TKE}mode`, syntax: "`skip`", group: "L B", does: "The object is left alone" },
-  { ...NOT_YET, key: `${TKE}auto-rewrite`, syntax: BOOL, group: "–", does: "Redirects to HTTPS" },
-  { ...NOT_YET, key: `${TKE}rewrite-support`, syntax: BOOL, group: "–", does: "Redirects by rule" },
-  { ...NOT_YET, key: `${TKE}auto-rewrite-code`, syntax: "JSON", group: "–", does: "Codes of redirects" },
-  { ...NOT_YET, key: `${TKE}cross-region-id`, syntax: "a region", group: "–", does: "Backends of another region" },
-  { ...NOT_YET, key: `${TKE}cross-vpc-id`, syntax: "`vpc-…`", group: "–", does: "Backends of another VPC" },
-  { ...NOT_YET, key: `${TKE}hybrid-type`, syntax: "`CCN`", group: "–", does: "Backends elsewhere" },
-  { ...NOT_YET, key: `${TKE}snat-pro-info`, syntax: "JSON", group: "–", does: "Backends elsewhere" },
-  { ...WRITTEN, key: `${OLD}qcloud-loadbalance-id`, does: "The load balancer in use" },
-  { ...WRITTEN, key: `${OLD}class`, does: "Whose Ingress it is, on Ingresses of the old form" },
-  { ...WRITTEN, key: `${TKE}loadbalance-nat-ipv6`, does: "The IPv6 address in use" },
-  { ...WRITTEN, key: `${TKE}loadbalance-ipv6`, does: "The IPv6 address in use" },
-  { ...WRITTEN, key: `${TKE}status.conditions`, does: "TKE's condition of the Ingress" },
-  { ...WRITTEN, key: `${TKE}client-token`, does: "TKE's, for its orders" },
-  { ...WRITTEN, key: `${TKE}sync-begin-time`, does: "TKE's, at each of its passes" },
-  { ...WRITTEN, key: `${TKE}sync-end-time`, does: "TKE's, at each of its passes" },
+const RULES: readonly Annotation[] = [
+  {
+    ...LIVE,
+    ...BOOL,
+    key: INGRESS_KEYS.directAccess,
+    group: "B",
+    code: "E4037",
+    reason: "InvalidDirectAccess",
+    does: 'Binds the Pods behind its rules by their own addresses. An Ingress of our own class needs no such word. `"false"` or removed later: the Pods stay bound, because there is no NodePort mode to go back to, and an Event says so',
+  },
+  {
+    ...LIVE,
+    ...BOOL,
+    key: INGRESS_KEYS.ruleMix,
+    group: "B",
+    code: "E4044",
+    does: "Rules are spread over HTTP and HTTPS as `http-rules` and `https-rules` say; a rule in neither list is served over HTTPS",
+  },
+  {
+    ...LIVE,
+    key: INGRESS_KEYS.httpRules,
+    syntax: 'JSON array: `[{"host":"shop.example.com","path":"/","backend":{"serviceName":"shop","servicePort":"80"}}]`, or `null`',
+    group: "B",
+    code: "E4022",
+    fault: ruleListFault,
+    does: "Which rules of `spec.rules` the HTTP listeners have, by host, path, Service and port. Counts with `rule-mix`",
+  },
+  {
+    ...LIVE,
+    key: INGRESS_KEYS.httpsRules,
+    syntax: "as `http-rules`",
+    group: "B",
+    code: "E4023",
+    fault: ruleListFault,
+    does: "The same for the HTTPS listeners",
+  },
+  {
+    ...LIVE,
+    ...BOOL,
+    key: INGRESS_KEYS.ruleMixBoth,
+    group: "B",
+    does: "Every rule at HTTP and at HTTPS. Not together with `rule-mix`, `rewrite-support` or `auto-rewrite`",
+  },
+  {
+    ...LIVE,
+    key: INGRESS_KEYS.listenPorts,
+    syntax: '`[{"HTTP":80},{"HTTPS":443},{"HTTP":8080}]`',
+    default: "`HTTP:80` without TLS, `HTTPS:443` with TLS, both where rules are mixed",
+    group: "B",
+    fault: listenPortsFault,
+    does: "The listeners. Each gets the rules of its protocol, without `rule-mix` all of them",
+  },
+  {
+    ...LIVE,
+    key: INGRESS_KEYS.certificate,
+    syntax: '`[{"hosts":["shop.example.com"],"qcloud_cert_id":["abcd1234"]}]`',
+    group: "L",
+    fault: certificateFault,
+    does: "Certificates by their ids, instead of `spec.tls`; never both",
+  },
+  {
+    ...NOT_YET,
+    ...BOOL,
+    key: INGRESS_KEYS.group,
+    group: "B",
+    does: "Ingresses that share a load balancer need listeners of their own: name different ports by `listen-ports`",
+  },
+  { ...NOT_YET, ...BOOL, key: INGRESS_KEYS.autoRewrite, group: "–", does: "Redirects to HTTPS are not made; those that exist stay" },
+  {
+    ...NOT_YET,
+    ...BOOL,
+    key: INGRESS_KEYS.rewriteSupport,
+    group: "–",
+    does: "Redirects by `rewrite` of a rule are not made; those that exist stay",
+  },
+  { ...NOT_YET, key: INGRESS_KEYS.autoRewriteCode, syntax: "JSON", group: "–", does: "Codes of redirects, which are not made" },
 ];
+
+const LIFE: readonly Annotation[] = [
+  {
+    ...LIVE,
+    key: INGRESS_KEYS.existing,
+    syntax: "`lb-…`",
+    group: "L C",
+    code: "E4018",
+    reason: "InvalidLoadBalancerId",
+    fault: (value) => (/^lb-[0-9a-z]+$/.test(value) ? undefined : "use the id of a load balancer, e.g. lb-1a2b3c4d"),
+    does: "Uses this load balancer, which you created. It gets no tags from us and is never deleted; foreign listeners stay as they are. Cannot be changed in place",
+  },
+  {
+    ...CREATION,
+    key: INGRESS_KEYS.subnet,
+    syntax: "`subnet-…`",
+    code: "E4091",
+    fault: (value) => (/^subnet-[0-9a-z]+$/.test(value) ? undefined : "use the id of a subnet, e.g. subnet-1a2b3c4d"),
+    does: "Creates a private load balancer there (needs `VPC_ID` at the coordinator)",
+  },
+  {
+    ...CREATION,
+    key: INGRESS_KEYS.chargeType,
+    syntax: CHARGE_TYPES,
+    code: "E4045",
+    fault: oneOf("TRAFFIC_POSTPAID_BY_HOUR", "BANDWIDTH_POSTPAID_BY_HOUR"),
+    does: "How the traffic of a public load balancer is paid for",
+  },
+  {
+    ...CREATION,
+    key: INGRESS_KEYS.bandwidth,
+    syntax: "1–2048, Mbit/s",
+    code: "E4046",
+    fault: wholeNumber(1, 2048),
+    does: "The most that a public load balancer sends",
+  },
+  {
+    ...CREATION,
+    key: INGRESS_KEYS.extensive,
+    syntax: "JSON object",
+    code: "E4026",
+    fault: extensiveFault,
+    does: "Merged into the order, as for a Service",
+  },
+  {
+    ...LIVE,
+    key: INGRESS_KEYS.config,
+    syntax: "a name, same namespace",
+    group: "B",
+    code: "E4043",
+    does: "A TkeServiceConfig that tunes its listeners and rules (`l7Listeners`)",
+  },
+  {
+    ...NOT_YET,
+    ...BOOL,
+    key: INGRESS_KEYS.configAuto,
+    group: "B",
+    code: "E4050",
+    does: "No TkeServiceConfig is made: write one and name it",
+  },
+  {
+    ...LIVE,
+    ...BOOL,
+    key: INGRESS_KEYS.passToTarget,
+    group: "B",
+    does: "Traffic passes the backends' security groups. On a load balancer of yours a difference is only told",
+  },
+  {
+    ...LIVE,
+    key: INGRESS_KEYS.securityGroups,
+    syntax: 'at most 5 ids by comma; `""` unbinds all',
+    group: "L",
+    fault: idList("sg", 5),
+    does: "Security groups of the load balancer, in their order; nothing listens before it has them",
+  },
+  {
+    ...LIVE,
+    key: INGRESS_KEYS.weights,
+    syntax: "JSON, as for a Service; `proto` is `HTTP`, `HTTPS` or `TCP`, `port` that of the listener",
+    default: "10",
+    group: "B",
+    fault: weightsFault,
+    does: "Weights of backends, 0–100",
+  },
+  {
+    ...NOT_YET,
+    on: "Pod",
+    key: INGRESS_KEYS.customWeight,
+    syntax: "0–100",
+    group: "B",
+    does: "The weight comes from `lb-rs-weight` of the Ingress, else it is 10",
+  },
+  {
+    ...LIVE,
+    key: INGRESS_KEYS.mixTargetPrefer,
+    syntax: "`ipv4`, `ipv6`",
+    default: "that of the load balancer",
+    group: "B",
+    fault: oneOf("ipv4", "ipv6"),
+    does: "Which address of a Pod is bound where it has both",
+  },
+  {
+    ...NOT_YET,
+    ...BOOL,
+    key: INGRESS_KEYS.modificationProtection,
+    group: "L",
+    does: "The public API has no such switch: set it in the console",
+  },
+  {
+    ...LIVE,
+    ...BOOL,
+    key: INGRESS_KEYS.deletionProtection,
+    group: "L",
+    does: "The cloud refuses to delete the load balancer: it is then kept when its Ingress goes (Event `LoadBalancerKept`)",
+  },
+  {
+    ...LIVE,
+    ...BOOL,
+    key: INGRESS_KEYS.retain,
+    group: "L",
+    does: "What we create for the Ingress stays with its address when the Ingress goes; only the listeners go",
+  },
+  {
+    ...LIVE,
+    key: INGRESS_KEYS.mode,
+    syntax: "`skip`",
+    group: "L B",
+    fault: oneOf("skip"),
+    does: "We stand down, as for a Service: nothing is changed for the object, and what it has stays when it is deleted",
+  },
+];
+
+const OTHERS: readonly Annotation[] = [
+  { ...NO_EFFECT, key: `${TKE_INGRESS}enable-grace-shutdown`, does: "Always on: a Pod that is deleted gets weight 0 first" },
+  { ...NO_EFFECT, key: `${TKE_INGRESS}enable-grace-shutdown-tkex`, does: "Always on, see `enable-grace-shutdown`" },
+  { ...NO_EFFECT, key: `${TKE_INGRESS}enable-grace-deletion`, does: "Always on where an agent holds the Pod's end" },
+  { ...REFUSED, key: `${TKE_INGRESS}cross-region-id`, syntax: "a region", does: OTHER_NETWORK },
+  { ...REFUSED, key: `${TKE_INGRESS}cross-vpc-id`, syntax: "`vpc-…`", does: OTHER_NETWORK },
+  { ...REFUSED, key: `${TKE_INGRESS}hybrid-type`, syntax: "`CCN`", does: OTHER_NETWORK },
+  { ...REFUSED, key: `${TKE_INGRESS}snat-pro-info`, syntax: "JSON", does: OTHER_NETWORK },
+  { ...WRITTEN, key: INGRESS_KEYS.loadBalancerId, does: "The load balancer in use: tools read it" },
+  {
+    ...WRITTEN,
+    key: INGRESS_KEYS.class,
+    syntax: "`qcloud`, or a class of ours",
+    does: "Whose Ingress it is, the older way to write `spec.ingressClassName`",
+  },
+  { ...WRITTEN, key: `${TKE_INGRESS}loadbalance-nat-ipv6`, does: "The IPv6 address in use" },
+  { ...WRITTEN, key: `${TKE_INGRESS}loadbalance-ipv6`, does: "The IPv6 address in use" },
+  {
+    ...WRITTEN,
+    key: INGRESS_KEYS.conditions,
+    does: "The condition `Ready`, for which an Ingress has no field: a JSON text as TKE writes it",
+  },
+  { ...WRITTEN, key: `${TKE_INGRESS}client-token`, does: "TKE's, for its orders" },
+  { ...WRITTEN, key: `${TKE_INGRESS}sync-begin-time`, does: "TKE's, at each of its passes" },
+  { ...WRITTEN, key: `${TKE_INGRESS}sync-end-time`, does: "TKE's, at each of its passes" },
+];
+
+/** Keys on Ingresses. Sources: tke-contract.md §2.4 to §2.6. */
+export const INGRESS_ANNOTATIONS: readonly Annotation[] = [...RULES, ...LIFE, ...OTHERS];

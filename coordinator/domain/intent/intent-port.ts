@@ -7,6 +7,10 @@ export type IntentBackend = {
   readonly declared?: Protocol;
   /** Default: that of the whole owner. */
   readonly selector?: Readonly<Record<string, string>>;
+  /** The Service that selects them, where it is not the owner itself. */
+  readonly service?: { readonly name: string; readonly port: number };
+  /** Pods are bound before their containers are ready; default: as the whole owner says. */
+  readonly publishNotReady?: true;
 };
 
 /** A listener that an owner asks for, e.g. { protocol: "HTTPS", port: 443, targetPort: 8080, rules: [{ domain: "shop.example.com", url: "/" }] }. */
@@ -17,6 +21,8 @@ export type IntentPort = IntentBackend & {
   readonly certificate?: CertificateSource;
   /** Of HTTP and HTTPS, where the backends are bound; the other protocols have none. */
   readonly rules?: readonly IntentRule[];
+  /** The domain that serves what names no domain of it; default: as the cloud chooses, and as a TkeServiceConfig says. */
+  readonly defaultDomain?: string;
 };
 
 /** "" as `domain` stands for the load balancer's address. Rules of one domain have one certificate. */

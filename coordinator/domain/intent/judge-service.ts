@@ -1,27 +1,27 @@
 import { EXISTING_LOAD_BALANCER, MANAGED_ANNOTATION } from "../../../common/names.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../problem.ts";
 import type { EventReason, FaultReason } from "../reasons.ts";
-import { KEYS } from "./annotation-keys.ts";
+import { keysOf } from "./annotation-keys.ts";
 import { type Annotation, badValueText, nearestKey } from "./annotations.ts";
 import { ANNOTATIONS, annotationOf } from "./service-annotations.ts";
 
-/** What concerns the whole Service: it cannot be served as it stands. */
-export type ServiceFault = { readonly reason: FaultReason; readonly message: string };
+/** What concerns the whole object: it cannot be served as it stands. */
+export type OwnerFault = { readonly reason: FaultReason; readonly message: string };
 
-/** What of a Service is judged, and of which object Events are. */
+/** What of an object that may own listeners is judged, and of which object Events are. Of fields only Services have any. */
 type Judged = {
-  readonly object: ObjectRef;
+  readonly object: ObjectRef & { readonly kind: "Service" | "Ingress" };
   readonly annotations: Readonly<Record<string, string>>;
-  readonly sourceRanges: readonly string[];
-  readonly loadBalancerIp: string;
-  readonly sessionAffinity: string;
+  readonly sourceRanges?: readonly string[];
+  readonly loadBalancerIp?: string;
+  readonly sessionAffinity?: string;
 };
 
-/** What is said of a Service before it is read: `faults` keep it from being served, `notes` do not. */
-export type Judgement = { readonly faults: readonly ServiceFault[]; readonly notes: readonly Problem[] };
+/** What is said of an object before it is read: `faults` keep it from being served, `notes` do not. */
+export type Judgement = { readonly faults: readonly OwnerFault[]; readonly notes: readonly Problem[] };
 
 /** Pure: every annotation and field is looked at, so that nothing which a user wrote is without effect and without a word. */
-export function judgeService(service: Judged): Judgement {
+export function judgeOwner(service: Judged): Judgement {
   const faults = fieldFaults(service);
   const notes: Problem[] = fieldNotes(service);
   for (const [key, value] of Object.entries(service.annotations)) {
@@ -33,27 +33,28 @@ export function judgeService(service: Judged): Judgement {
   return { faults, notes };
 }
 
-type Found = { readonly fault?: ServiceFault; readonly note?: Problem };
+type Found = { readonly fault?: OwnerFault; readonly note?: Problem };
 
 function judge(service: Judged, known: Annotation, value: string): Found {
   const { key, verdict, does, fault: faultOf, isRefused } = known;
   const at = nameOf(service);
-  if (known.on !== "Service")
-    return { note: note(service, "NoEffect", `${at}: annotation ${key} is for ${plural(known)}, not for Services: remove it`) };
-  if (key === KEYS.mode && service.annotations[MANAGED_ANNOTATION] === "true") return {}; // addressed to TKE
+  const { kind } = service.object;
+  if (known.on !== kind && !(kind === "Ingress" && known.onIngress))
+    return { note: note(service, "NoEffect", `${at}: annotation ${key} is for ${plural(known.on)}, not for ${plural(kind)}: remove it`) };
+  if (key === keysOf(kind).mode && service.annotations[MANAGED_ANNOTATION] === "true") return {}; // addressed to TKE
   if (verdict === "written") return {};
   if (verdict === "no effect") return { note: note(service, "NoEffect", `${at}: annotation ${key} has no effect. ${plain(does)}`) };
   const fix = faultOf?.(value);
   if (fix !== undefined) return { fault: { reason: faultReason(known), message: badValueText(at, known, value, fix) } };
   if (verdict === "refused" && isRefused?.(value) !== false) {
-    const message = `${at}: annotation ${key} ("${value}") is refused, and so the Service is not served. ${plain(does)}`;
-    return { fault: { reason: "NotSupported", message: known.code === undefined ? message : tkeCode(known.code, message) } };
+    const message = `${at}: annotation ${key} ("${value}") is refused, and so the ${kind} is not served. ${plain(does)}`;
+    return { fault: { reason: "NotSupported", message: known.code === undefined ? message : tkeCode(known.code, message, kind) } };
   }
   if (verdict !== "not yet") return {};
   return { note: warning(service, "NotHonoured", `${at}: annotation ${key} ("${value}") is not honoured. ${plain(does)}`) };
 }
 
-const plural = ({ on }: Annotation): string => (on === "Ingress" ? "Ingresses, which are not served yet" : "Pods");
+const plural = (kind: Annotation["on"]): string => (kind === "Ingress" ? "Ingresses" : `${kind}s`);
 
 function faultReason({ reason }: Annotation): FaultReason {
   return reason === "InvalidDirectAccess" || reason === "InvalidLoadBalancerId" ? reason : "InvalidAnnotation";
@@ -68,23 +69,24 @@ function unknown(service: Judged, key: string): Found {
   return { note: warning(service, "UnknownAnnotation", `${nameOf(service)}: annotation ${key} is not known and has no effect: ${hint}`) };
 }
 
-function fieldFaults(service: Judged): ServiceFault[] {
+function fieldFaults(service: Judged): OwnerFault[] {
   const at = nameOf(service);
-  const faults: ServiceFault[] = [];
+  const faults: OwnerFault[] = [];
+  const { sourceRanges = [], loadBalancerIp = "" } = service;
   const refuse = (field: string, value: string, fix: string): void => {
     const message = `${at}: spec.${field} (${value}) is refused, and so the Service is not served: ${fix}`;
     faults.push({ reason: "NotSupported", message });
   };
-  if (service.sourceRanges.length > 0)
+  if (sourceRanges.length > 0)
     refuse(
       "loadBalancerSourceRanges",
-      service.sourceRanges.join(", "),
+      sourceRanges.join(", "),
       `security groups are never written by us, and without them everybody could come in: bind a security group to a load balancer of yours, name that one by ${EXISTING_LOAD_BALANCER}, and remove the field`,
     );
-  if (service.loadBalancerIp !== "")
+  if (loadBalancerIp !== "")
     refuse(
       "loadBalancerIP",
-      service.loadBalancerIp,
+      loadBalancerIp,
       `create a load balancer with that address and name it by ${EXISTING_LOAD_BALANCER}, and remove the field`,
     );
   return faults;

@@ -1,6 +1,5 @@
-import { INTERNAL_SUBNET } from "../../../common/names.ts";
 import type { LoadBalancerOrder, LoadBalancerSettings } from "../load-balancer.ts";
-import { KEYS } from "./annotation-keys.ts";
+import { keysOf, type OwnerKeys } from "./annotation-keys.ts";
 import { listOf, parsedJson } from "./annotations.ts";
 
 type Annotations = Readonly<Record<string, string>>;
@@ -71,38 +70,43 @@ function fieldsFault(given: object, fields: typeof FIELDS): string | undefined {
  * Pure: parameters of the order besides name, VPC, subnet and our tags; undefined: none. Keys of their own come before the same field of the
  * extensive parameters, and newer keys before older ones. Values have been judged before.
  */
-export function orderOf(annotations: Annotations): LoadBalancerOrder | undefined {
-  const extensive = parsedJson(annotations[KEYS.extensive] ?? "{}");
+export function orderOf(annotations: Annotations, keys: OwnerKeys = keysOf("Service")): LoadBalancerOrder | undefined {
+  const extensive = parsedJson(annotations[keys.extensive] ?? "{}");
   const { InternetAccessible: internet, ...others }: Record<string, unknown> = { ...Object(extensive) };
-  const chargeType = annotations[KEYS.chargeType] ?? annotations[KEYS.oldChargeType];
-  const bandwidth = annotations[KEYS.bandwidth] ?? annotations[KEYS.oldBandwidth];
+  const chargeType = annotations[keys.chargeType] ?? annotations[keys.oldChargeType];
+  const bandwidth = annotations[keys.bandwidth] ?? annotations[keys.oldBandwidth];
   const accessible = {
     ...Object(internet),
     ...(chargeType !== undefined && { InternetChargeType: chargeType }),
     ...(bandwidth !== undefined && { InternetMaxBandwidthOut: Number(bandwidth) }),
   };
-  const isPrivate = annotations[INTERNAL_SUBNET] !== undefined;
+  const isPrivate = annotations[keys.subnet] !== undefined;
   const order = { ...others, ...(!isPrivate && Object.keys(accessible).length > 0 && { InternetAccessible: accessible }) };
   return Object.keys(order).length === 0 ? undefined : order;
 }
 
 /** Keys that are read only when a load balancer is ordered. */
-const OF_ORDERS = [KEYS.chargeType, KEYS.bandwidth, KEYS.oldChargeType, KEYS.oldBandwidth, KEYS.extensive, INTERNAL_SUBNET];
-const OF_PUBLIC = new Set<string>([KEYS.chargeType, KEYS.bandwidth, KEYS.oldChargeType, KEYS.oldBandwidth]);
+const ofPublic = (keys: OwnerKeys): string[] => [keys.chargeType, keys.bandwidth, keys.oldChargeType, keys.oldBandwidth];
 
 /** Pure: keys of an order that nobody makes, each with the reason. */
-export function voidKeys(annotations: Annotations, isExisting: boolean): { readonly key: string; readonly because: string }[] {
-  const given = OF_ORDERS.filter((key) => annotations[key] !== undefined);
+export function voidKeys(
+  annotations: Annotations,
+  isExisting: boolean,
+  keys: OwnerKeys = keysOf("Service"),
+): { readonly key: string; readonly because: string }[] {
+  const given = [...ofPublic(keys), keys.extensive, keys.subnet].filter((key) => annotations[key] !== undefined);
   if (isExisting) return given.map((key) => ({ key, because: "the load balancer exists already, and it says how it is" }));
-  if (annotations[INTERNAL_SUBNET] === undefined) return [];
-  return given.filter((key) => OF_PUBLIC.has(key)).map((key) => ({ key, because: "a private load balancer has no public traffic" }));
+  if (annotations[keys.subnet] === undefined) return [];
+  return given
+    .filter((key) => ofPublic(keys).includes(key))
+    .map((key) => ({ key, because: "a private load balancer has no public traffic" }));
 }
 
 /** Pure: what is wished for the load balancer itself while it lives; undefined: nothing. */
-export function settingsOf(annotations: Annotations): Partial<LoadBalancerSettings> | undefined {
-  const groups = annotations[KEYS.securityGroups];
-  const pass = annotations[KEYS.passToTarget];
-  const protection = annotations[KEYS.deletionProtection];
+export function settingsOf(annotations: Annotations, keys: OwnerKeys = keysOf("Service")): Partial<LoadBalancerSettings> | undefined {
+  const groups = annotations[keys.securityGroups];
+  const pass = annotations[keys.passToTarget];
+  const protection = annotations[keys.deletionProtection];
   const settings = {
     ...(groups !== undefined && { securityGroups: listOf(groups) }),
     ...(pass !== undefined && { passToTarget: pass === "true" }),

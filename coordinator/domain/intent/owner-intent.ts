@@ -51,5 +51,17 @@ export const loadBalancerOf = (owner: OwnerIntent): string | undefined => (owner
 export const blockerOf = (owner: OwnerIntent): Blocker | undefined =>
   owner.state === "held" || owner.state === "waiting" ? owner.blocker : undefined;
 
-/** The labels of the Pods that the owner asks for. */
-export const selectorOf = (owner: OwnerIntent): Readonly<Record<string, string>> => intentOf(owner)?.selector ?? owner.selector;
+/** The labels of the Pods that the owner asks for: of an Ingress, those of each Service that it leads to. */
+export function selectorsOf(owner: OwnerIntent): readonly Labels[] {
+  const intent = intentOf(owner);
+  return intent === undefined ? [owner.selector] : intentSelectors(intent);
+}
+
+/** Pure: each of them once. */
+export function intentSelectors({ selector, ports }: Pick<ServiceIntent, "selector" | "ports">): readonly Labels[] {
+  if (ports.every(({ rules }) => rules === undefined)) return [selector];
+  const all = ports.flatMap((port) => (port.rules ?? [undefined]).map((rule) => rule?.backend?.selector ?? port.selector ?? selector));
+  return [...new Map(all.map((one) => [JSON.stringify(one), one])).values()];
+}
+
+type Labels = Readonly<Record<string, string>>;

@@ -228,6 +228,7 @@ const OTHERS: readonly Annotation[] = [
   { ...NO_EFFECT, key: `${KUBERNETES}topology-aware-hints`, does: "It is kube-proxy's" },
   {
     ...LIVE,
+    onIngress: true,
     key: MANAGED_ANNOTATION,
     syntax: '`"true"`',
     group: "–",
@@ -235,6 +236,7 @@ const OTHERS: readonly Annotation[] = [
   },
   {
     ...LIVE,
+    onIngress: true,
     key: RELEASE,
     syntax: "removal ids, by comma, semicolon or blank",
     group: "–",
@@ -243,6 +245,7 @@ const OTHERS: readonly Annotation[] = [
   {
     ...LIVE,
     ...BOOL,
+    onIngress: true,
     key: VERDICT_DELAY,
     group: "B",
     does: '`"false"`: a negative verdict on reachability is told and delays no bind; else it may, for at most 30 s: see [networking](networking.md)',

@@ -12,11 +12,11 @@ import {
 import type { LoadBalancerOrder, LoadBalancerSettings, Protocol } from "../load-balancer.ts";
 import type { ObjectRef, Problem } from "../problem.ts";
 import type { EventReason, FaultReason } from "../reasons.ts";
-import { KEYS } from "./annotation-keys.ts";
+import { KEYS, keysOf, type OwnerKeys } from "./annotation-keys.ts";
 import type { IntentPort } from "./intent-port.ts";
-import { judgeService, type ServiceFault } from "./judge-service.ts";
+import { judgeOwner, type OwnerFault } from "./judge-service.ts";
 import { orderOf, settingsOf, voidKeys } from "./order.ts";
-import { annotationOf } from "./service-annotations.ts";
+import type { ReadyCondition } from "./ready-condition.ts";
 import { type SpecifiedListener, specifiedInVain, specifiedListeners } from "./specify-protocol.ts";
 import { readWeights, type Weights } from "./weights.ts";
 
@@ -53,21 +53,10 @@ export type ServiceRecord = {
   /** "None" or "ClientIP". */
   readonly sessionAffinity: string;
 };
-/** The condition Ready of a Service as the API server has it; `since`: its last transition, e.g. "2026-01-02T03:04:05Z". */
-export type ReadyCondition = {
-  readonly status: string;
-  readonly reason: string;
-  readonly message: string;
-  readonly observedGeneration: number | undefined;
-  readonly since: string;
-};
 /** E.g. { name: "http", protocol: "TCP", port: 80, targetPort: "http" }. */
 type ServicePort = { readonly name: string; readonly protocol: string; readonly port: number; readonly targetPort: number | string };
 
-/** Type of a Service's condition that says whether this generation is at the load balancer; TKE's own. Source: tke-contract.md §2. */
-export const READY_CONDITION = "Ready";
-
-export const serviceRef = (service: ServiceRecord): ObjectRef => ({
+export const serviceRef = (service: Pick<ServiceRecord, "namespace" | "name" | "uid">): ObjectRef & { readonly kind: "Service" } => ({
   kind: "Service",
   namespace: service.namespace,
   name: service.name,
@@ -172,7 +161,7 @@ export type UnservedPort = { readonly protocol: string; readonly port: number; r
 /** `fault`, one of the warnings: the Service cannot be served as it stands; what we had for it stays as it was. */
 export type ServiceReading =
   | { readonly intent: ServiceIntent; readonly fault?: undefined; readonly warnings: readonly Problem[] }
-  | { readonly intent: undefined; readonly fault: ServiceFault; readonly warnings: readonly Problem[] };
+  | { readonly intent: undefined; readonly fault: OwnerFault; readonly warnings: readonly Problem[] };
 
 /** Reads a Service that is ours. A fault that concerns the whole Service yields no intent: the caller keeps the last good one. */
 export function readService(service: ServiceRecord): ServiceReading {
@@ -184,7 +173,7 @@ export function readService(service: ServiceRecord): ServiceReading {
     return { intent: undefined, fault: { reason, message }, warnings: [...warnings, warn(reason, message)] };
   };
 
-  const judged = judgeService({ ...service, object });
+  const judged = judgeOwner({ ...service, object });
   warnings.push(...judged.notes, ...judged.faults.slice(1).map((fault) => warn(fault.reason, fault.message)));
   const [fault] = judged.faults;
   if (fault !== undefined) return unreadable(fault.reason, fault.message);
@@ -274,13 +263,8 @@ function lifeOf(annotations: ServiceRecord["annotations"], order: LoadBalancerOr
 }
 
 /** Whatever else is wrong with the Service. */
-export const isRetained = (annotations: ServiceRecord["annotations"]): boolean => annotations[KEYS.retain] === "true";
-
-/** The load balancer that the Service names, whatever else is wrong with it; undefined if it names none or what it names cannot be one. */
-export function namedLoadBalancer({ annotations }: ServiceRecord): string | undefined {
-  const id = annotations[EXISTING_LOAD_BALANCER];
-  return id !== undefined && annotationOf(EXISTING_LOAD_BALANCER)?.fault?.(id) === undefined ? id : undefined;
-}
+export const isRetained = (annotations: ServiceRecord["annotations"], keys: OwnerKeys = keysOf("Service")): boolean =>
+  annotations[keys.retain] === "true";
 
 /** Every label of the selector is on the Pod. An empty selector matches nothing here. */
 export const selects = (selector: Readonly<Record<string, string>>, labels: Readonly<Record<string, string>>): boolean =>

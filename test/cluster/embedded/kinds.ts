@@ -100,6 +100,31 @@ export const service: Partial<Rules> = {
   },
 };
 
+/** What a person's manifest meets first: paths begin with "/", each has a type, and a rule has some. */
+export const ingress: Partial<Rules> = {
+  status: {},
+  causes({ spec = {} }) {
+    const { rules = [], defaultBackend } = spec as { rules?: IngressRule[]; defaultBackend?: unknown };
+    const causes =
+      rules.length > 0 || defaultBackend ? [] : [wrong.invalid("spec", "{}", "either `defaultBackend` or `rules` must be specified")];
+    for (const [index, { host = "", http }] of rules.entries()) {
+      const at = `spec.rules[${index}]`;
+      if (/[^a-z0-9.*-]/.test(host)) causes.push(wrong.invalid(`${at}.host`, host, "a lowercase RFC 1123 subdomain is needed"));
+      for (const [position, { path = "", pathType }] of (http?.paths ?? []).entries()) {
+        const field = `${at}.http.paths[${position}]`;
+        if (pathType === undefined) causes.push(wrong.required(`${field}.pathType`, "pathType must be specified"));
+        if (!path.startsWith("/") && (path !== "" || pathType !== "ImplementationSpecific"))
+          causes.push(wrong.invalid(`${field}.path`, path, "must be an absolute path"));
+      }
+    }
+    return causes;
+  },
+};
+type IngressRule = {
+  readonly host?: string;
+  readonly http?: { readonly paths?: readonly { readonly path?: string; readonly pathType?: string }[] };
+};
+
 const selected: Rules["causes"] = ({ spec }) => (spec?.selector ? [] : [wrong.required("spec.selector")]);
 const LIMITS = { maxSurge: "25%", maxUnavailable: "25%" };
 const STRATEGY: Template = { type: "RollingUpdate", rollingUpdate: ({ type }) => (type === "RollingUpdate" ? LIMITS : undefined) };

@@ -69,6 +69,8 @@ export const RESOURCES: readonly Resource[] = [
   row("apps", "replicasets", "rs", "ReplicaSet", { ...kinds.replicaSet, counted: true, subresources: status }),
   row("coordination.k8s.io", "leases", "", "Lease", { ...kinds.lease, putCreates: true, needsVersion: true }),
   row("discovery.k8s.io", "endpointslices", "", "EndpointSlice", { ...kinds.endpointSlice, counted: true }),
+  row("networking.k8s.io", "ingresses", "ing", "Ingress", { ...kinds.ingress, counted: true, subresources: status }),
+  row("networking.k8s.io", "ingressclasses", "", "IngressClass", { namespaced: false, counted: true }),
   row("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", "MutatingWebhookConfiguration", { namespaced: false }),
   row("cloud.tencent.com", "tkeserviceconfigs", "tsc", "TkeServiceConfig", custom),
   row("authorization.k8s.io", "subjectaccessreviews", "", "SubjectAccessReview", { namespaced: false, verbs: ["create"] }),

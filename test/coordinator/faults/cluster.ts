@@ -332,8 +332,11 @@ function someObjects(
   return {
     services: listed(services),
     configs: listed(new Map()),
+    ingresses: listed(new Map()),
+    ingressClasses: listed(new Map()),
     nodes: listed(new Map(nodes.map((name) => [name, { uid: name, resourceVersion: "1", name, virtual: false }]))),
     certificates: NO_CERTIFICATES,
+    ownersListed: true,
     synced: true,
     watchAgeSeconds: {},
     config: (_namespace, name) => (name === config?.name ? config : undefined),

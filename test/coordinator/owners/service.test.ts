@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import { blockerOf, intentOf, loadBalancerOf, type OwnerIntent } from "../../../coordinator/domain/intent/owner-intent.ts";
-import type { ServiceRecord } from "../../../coordinator/domain/intent/service.ts";
+import { ownershipOf, readService, type ServiceRecord } from "../../../coordinator/domain/intent/service.ts";
 import type { LoadBalancerFacts } from "../../../coordinator/domain/load-balancer.ts";
 import type { Problem } from "../../../coordinator/domain/problem.ts";
 import { Orders } from "../../../coordinator/owners/orders.ts";
-import { makeServiceReconciler, type ServiceDeps } from "../../../coordinator/owners/service.ts";
+import { makeOwnerReconciler, type OwnerDeps } from "../../../coordinator/owners/reconcile.ts";
 import { StatusContest } from "../../../coordinator/owners/status-contest.ts";
 import { Intents } from "../../../coordinator/state/intents.ts";
 import { OwnerRecords } from "../../../coordinator/state/owner-records.ts";
@@ -29,7 +29,7 @@ const found = <T>(owner: OwnerIntent | undefined, read: (owner: OwnerIntent) => 
 type Raw = { metadata: { uid: string; finalizers?: string[]; annotations?: Record<string, string> }; status: { loadBalancer?: object } };
 
 /** One Service in a real API server, an emulated cloud, and the reconciler between them; `restart` forgets all that the process knew. */
-async function aWorld(t: TestContext, annotations: Record<string, string> = {}, over: Partial<ServiceDeps> = {}, cloud: CloudOptions = {}) {
+async function aWorld(t: TestContext, annotations: Record<string, string> = {}, over: Partial<OwnerDeps> = {}, cloud: CloudOptions = {}) {
   const kube = await aKube(t);
   const stage = aStage(t, cloud);
   const manifest = {
@@ -48,10 +48,10 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
     follow: () => {},
     close: () => {},
   };
-  const fresh = (other: Partial<ServiceDeps> = {}) => {
+  const fresh = (other: Partial<OwnerDeps> = {}) => {
     const intents = new Intents({ clusterId: CLUSTER, pods, wishes: () => new Map() });
     const records = new Map<string, ServiceRecord>();
-    const deps: ServiceDeps = {
+    const deps: OwnerDeps = {
       certificates: NO_CERTIFICATES,
       client: kube.client,
       clock: stage.clock,
@@ -62,10 +62,11 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
       intents,
       log: silentLog,
       clusterId: CLUSTER,
-      ownership: "annotation",
+      ownershipOf: (object, served) => ("kind" in object ? { kind: "none" } : ownershipOf(object, "annotation", served)),
+      read: (object) => readService("kind" in object ? aService() : object),
       vpcId: undefined,
       synced: () => true,
-      service: (key) => records.get(key) ?? (key === "other-uid" ? aService({ uid: key, name: "other" }) : undefined),
+      object: (key) => records.get(key) ?? (key === "other-uid" ? aService({ uid: key, name: "other" }) : undefined),
       tell: (problem) => void told.push(problem),
       orders: new Orders(stage.clock),
       contest: new StatusContest({ client: kube.client, clock: stage.clock, tell: (problem) => void told.push(problem) }),
@@ -73,7 +74,7 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
       ...over,
       ...other,
     };
-    return { intents, records, reconcile: makeServiceReconciler(deps) };
+    return { intents, records, reconcile: makeOwnerReconciler(deps) };
   };
   let process = fresh();
   const read = () => kube.client.get<Raw>(PATH);
@@ -101,7 +102,7 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
     await stage.fill(id);
   };
   const change = (metadata: object) => kube.client.patch(PATH, { metadata }, "merge");
-  const restart = (other: Partial<ServiceDeps> = {}): void => {
+  const restart = (other: Partial<OwnerDeps> = {}): void => {
     for (const id of stage.mirror.ids) stage.mirror.drop(id);
     process = fresh(other);
   };

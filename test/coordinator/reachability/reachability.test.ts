@@ -105,8 +105,8 @@ function aScene(t: TestContext, { withoutEnis = false, lb = {}, annotations = {}
   const pass = new ReachabilityPass({
     state: {
       facts: Object({ pods }),
+      object: (uid) => (uid === SERVICE_UID ? service : undefined),
       objects: Object({
-        services: { records: new Map([[SERVICE_UID, service]]) },
         nodes: { records: new Map([["n", { uid: "n", name: "node-a", address: "10.0.1.2" }]]) },
       }),
       intents: Object({ selections: { ownersSelecting: () => [anOwner()] } }),

@@ -8,7 +8,7 @@ import {
   loadBalancerOf,
   type OwnerIntent,
   type OwnerStanding,
-  selectorOf,
+  selectorsOf,
 } from "../../../coordinator/domain/intent/owner-intent.ts";
 import { selects } from "../../../coordinator/domain/intent/service.ts";
 import { Intents } from "../../../coordinator/state/intents.ts";
@@ -285,7 +285,7 @@ function naive(
   bound: ReadonlyMap<string, readonly string[]>,
 ) {
   const isAskedFor = (one: OwnerIntent, pod: PodFact): boolean =>
-    one.ref.namespace === pod.namespace && selects(selectorOf(one), pod.labels);
+    one.ref.namespace === pod.namespace && selectorsOf(one).some((selector) => selects(selector, pod.labels));
   const served = [...owners.values()].filter((one) => intentOf(one) !== undefined && loadBalancerOf(one) !== undefined);
   const uids = (of: readonly OwnerIntent[]): string[] => of.map(({ ref }) => ref.uid).sort();
   return {

@@ -80,18 +80,22 @@ test("fills in what a Service leaves out", () => {
   ]);
 });
 
-test("watches Services, TkeServiceConfigs and Nodes, and is synced when each was listed", async (t) => {
+test("watches Services, Ingresses, TkeServiceConfigs and Nodes, and is synced when each was listed", async (t) => {
   const { client } = await aKube(t);
   const seen: string[] = [];
   let nodesListed = 0;
+  let ownersListed = 0;
   const objects = makeWatchedObjects({
     client,
     clock: makeClock(),
     log: silentLog,
     onService: ({ kind, record }) => void seen.push(`Service ${record.name} ${kind}`),
     onConfig: ({ kind, record }) => void seen.push(`Config ${record.name} ${kind} ${record.faults.length}`),
+    onIngress: ({ kind, record }) => void seen.push(`Ingress ${record.name} ${kind}`),
+    onIngressClass: () => undefined,
     onNode: ({ kind, record }) => void seen.push(`Node ${record.name} ${kind}`),
     onNodesListed: () => void (nodesListed += 1),
+    onServicesListed: () => void (ownersListed += 1),
   });
   assert.equal(objects.synced, false);
   const stop = new AbortController();
@@ -102,6 +106,7 @@ test("watches Services, TkeServiceConfigs and Nodes, and is synced when each was
   });
   await eventually("all have synced", () => objects.synced);
   assert.equal(nodesListed, 1);
+  assert.equal(ownersListed, 1, "whichever of Services, Ingresses and IngressClasses was listed last");
   const spec = { loadBalancer: { l4Listeners: [{ protocol: "TCP", port: 80, healthCheck: { intervalTime: 7 } }, { protocol: "SCTP" }] } };
   const config = {
     apiVersion: "cloud.tencent.com/v1alpha1",

@@ -1,0 +1,217 @@
+import type { LoadBalancerSettings } from "../load-balancer.ts";
+import { type Problem, tkeCode } from "../problem.ts";
+import type { EventReason, FaultReason } from "../reasons.ts";
+import { INGRESS_KEYS, keysOf } from "./annotation-keys.ts";
+import { defaultPorts, type ListenPort, listenPorts } from "./ingress-listen-ports.ts";
+import { type Line, linesOf, type Refused } from "./ingress-paths.ts";
+import { type IngressRecord, ingressRef } from "./ingress-record.ts";
+import { isListed, listedRules } from "./ingress-rule-lists.ts";
+import { type Certificates, certificateOf, certificatesOf, hasTls } from "./ingress-tls.ts";
+import type { CertificateSource, IntentBackend, IntentPort, IntentRule } from "./intent-port.ts";
+import { judgeOwner } from "./judge-service.ts";
+import { orderOf, settingsOf, voidKeys } from "./order.ts";
+import { isRetained, type ServiceIntent, type ServiceReading, type ServiceRecord } from "./service.ts";
+import { readWeights } from "./weights.ts";
+
+/** What an Ingress refers to, as it is known now. */
+export type IngressSources = {
+  /** Of the Ingress' Namespace, by name. */
+  readonly service: (name: string) => ServiceRecord | undefined;
+  /** What was read of the Ingress last: a rule whose Service is missing keeps its backends. */
+  readonly former?: ServiceIntent | undefined;
+};
+
+const KEYS = keysOf("Ingress");
+
+/**
+ * Reads an Ingress that is ours. What cannot be served of it is told, and the rest works; a fault that concerns all of it yields no intent:
+ * the caller keeps the last good one.
+ */
+export function readIngress(ingress: IngressRecord, sources: IngressSources): ServiceReading {
+  const object = ingressRef(ingress);
+  const { annotations } = ingress;
+  const at = `Ingress ${ingress.namespace}/${ingress.name}`;
+  const warnings: Problem[] = [];
+  const tell = (type: Problem["type"], reason: EventReason, message: string): void => void warnings.push({ object, type, reason, message });
+  const unreadable = (reason: FaultReason, message: string): ServiceReading => {
+    tell("Warning", reason, message);
+    return { intent: undefined, fault: { reason, message }, warnings };
+  };
+  const judged = judgeOwner({ object, annotations });
+  warnings.push(...judged.notes);
+  for (const { reason, message } of judged.faults.slice(1)) tell("Warning", reason, message);
+  const faults = [...judged.faults.slice(0, 1), ...contradictions(at, ingress)];
+  const [fault] = faults;
+  if (fault !== undefined) return unreadable(fault.reason, fault.message);
+  if (annotations[KEYS.directAccess] === "false") {
+    const message = `${at}: annotation ${KEYS.directAccess} is "false", but there is no NodePort mode to go back to: its Pods stay bound; delete the Ingress or set it to "true"`;
+    tell("Warning", "DirectAccessRemoved", message);
+  }
+  const { ports, refused } = portsOf(ingress, sources);
+  for (const { code, message } of refused)
+    tell("Warning", "RuleRefused", code === undefined ? `${at}: ${message}` : tkeCode(code, `${at}: ${message}`, "Ingress"));
+  if (ports.length === 0) {
+    const message = `${at}: nothing of it can be served: ${refused.length === 0 ? "it has no rules and no defaultBackend" : "its other Events say why"}. What it has stays`;
+    return unreadable("NotServed", message);
+  }
+  const existing = annotations[KEYS.existing];
+  for (const { key, because } of voidKeys(annotations, existing !== undefined, KEYS))
+    tell("Normal", "NoEffect", `${at}: annotation ${key} has no effect: ${because}`);
+  return { intent: { service: object, ...wishesOf(annotations), selector: {}, ports, unserved: [] }, warnings };
+}
+
+/** What an Ingress asks of its load balancer, as annotations that have been judged say. */
+function wishesOf(annotations: IngressRecord["annotations"]): Pick<ServiceIntent, "source" | "configName"> & Partial<ServiceIntent> {
+  const existing = annotations[KEYS.existing];
+  const order = orderOf(annotations, KEYS);
+  const settings: Partial<LoadBalancerSettings> | undefined = settingsOf(annotations, KEYS);
+  const weights = annotations[KEYS.weights];
+  const prefers = annotations[KEYS.mixTargetPrefer];
+  const isIpv6 = prefers === undefined ? order?.["AddressIPVersion"] === "IPv6FullChain" : prefers === "ipv6";
+  return {
+    source:
+      existing === undefined
+        ? { kind: "create", subnetId: annotations[KEYS.subnet], ...(order !== undefined && { order }) }
+        : { kind: "existing", loadBalancerId: existing },
+    configName: annotations[KEYS.config],
+    ...(settings !== undefined && { settings }),
+    ...(weights !== undefined && { weights: readWeights(weights) }),
+    ...(isRetained(annotations, KEYS) && { retain: true }),
+    ...(isIpv6 && { family: "ipv6" }),
+  };
+}
+
+type Fault = { readonly reason: FaultReason; readonly message: string };
+
+/** Annotations that are good by themselves and not together. */
+function contradictions(at: string, { annotations, tls }: IngressRecord): Fault[] {
+  const isOn = (key: string): boolean => annotations[key] === "true";
+  const found: Fault[] = [];
+  const add = (message: string): void => void found.push({ reason: "InvalidAnnotation", message: `${at}: ${message}` });
+  const { ruleMixBoth, ruleMix, rewriteSupport, autoRewrite, certificate, configAuto, config } = INGRESS_KEYS;
+  for (const other of [ruleMix, rewriteSupport, autoRewrite])
+    if (isOn(ruleMixBoth) && isOn(other)) add(`annotations ${ruleMixBoth} and ${other} exclude each other: remove one of them`);
+  if (annotations[certificate] !== undefined && tls.length > 0)
+    add(`annotation ${certificate} and spec.tls exclude each other: keep one of them`);
+  if (isOn(configAuto) && annotations[config] !== undefined)
+    add(`annotations ${configAuto} and ${config} exclude each other: remove one of them`);
+  return found;
+}
+
+type Listed = ReturnType<typeof listedRules>;
+
+/** Listeners with their rules; what of them cannot be served. */
+function portsOf(ingress: IngressRecord, sources: IngressSources): { readonly ports: readonly IntentPort[]; readonly refused: Refused[] } {
+  const { annotations } = ingress;
+  const { lines, refused: badLines } = linesOf(ingress);
+  const isMixed = annotations[INGRESS_KEYS.ruleMix] === "true";
+  const isBoth = annotations[INGRESS_KEYS.ruleMixBoth] === "true";
+  const withTls = hasTls(ingress);
+  const http: Listed = isMixed ? listedRules(annotations[INGRESS_KEYS.httpRules]) : [];
+  const https: Listed = isMixed ? listedRules(annotations[INGRESS_KEYS.httpsRules]) : [];
+  const listens = listenPorts(annotations[INGRESS_KEYS.listenPorts]) ?? defaultPorts(withTls, isMixed || isBoth);
+  const certificates = certificatesOf(ingress);
+  const refused = [...badLines, ...certificates.refused];
+  const isHere = (line: Line, { protocol }: ListenPort): boolean => {
+    if (!isMixed) return true;
+    const onHttp = http.some((one) => isListed(line, one));
+    // Official samples count on it: what is in neither list is served over HTTPS.
+    return protocol === "HTTP" ? onHttp : https.some((one) => isListed(line, one)) || !onHttp;
+  };
+  const told = new Set<string>();
+  const backendOf = (line: Line, listen: ListenPort): IntentBackend | undefined => {
+    const found = findBackend(ingress, line, sources, listen);
+    for (const fault of found.faults) if (!told.has(fault.message)) refused.push(fault);
+    for (const { message } of found.faults) told.add(message);
+    return found.backend;
+  };
+  const ports = listens.flatMap((listen): IntentPort[] => {
+    const here = lines.filter((line) => isHere(line, listen));
+    const rules = rulesOf(here, listen, certificates, { backendOf, refused });
+    const catchAll = here.find(({ isDefault }) => isDefault === true)?.host;
+    return rules.length === 0 ? [] : [{ ...listen, targetPort: 0, rules, ...(catchAll !== undefined && { defaultDomain: catchAll }) }];
+  });
+  return { ports, refused };
+}
+
+function rulesOf(
+  lines: readonly Line[],
+  { protocol, port }: ListenPort,
+  certificates: Certificates,
+  {
+    backendOf,
+    refused,
+  }: { readonly backendOf: (line: Line, listen: ListenPort) => IntentBackend | undefined; readonly refused: Refused[] },
+): IntentRule[] {
+  const rules = new Map<string, IntentRule>();
+  const bare = new Set<string>();
+  for (const line of lines) {
+    const { host, url, at } = line;
+    const key = `${host} ${url}`;
+    if (rules.has(key)) {
+      refused.push({ message: `${at} is there twice at ${protocol}:${port}: the first one counts, remove the other` });
+      continue;
+    }
+    const certificate = protocol === "HTTPS" ? certificateOf(certificates, host) : undefined;
+    if (protocol === "HTTPS" && certificate === undefined) {
+      bare.add(host);
+      continue;
+    }
+    const backend = backendOf(line, { protocol, port });
+    if (backend !== undefined) rules.set(key, { domain: host, url, ...certified(certificate), backend });
+  }
+  for (const host of bare)
+    refused.push({
+      code: "E4040",
+      message: `no certificate covers host ${host === "" ? "of the load balancer's address" : host} at HTTPS:${port}: name it in spec.tls[].hosts, or give one entry without hosts`,
+    });
+  return [...rules.values()];
+}
+
+const certified = (certificate: CertificateSource | undefined): { certificate?: CertificateSource } =>
+  certificate === undefined ? {} : { certificate };
+
+/** The Pods behind a line. Where its Service or port is missing, those that it had; undefined: it had none. */
+function findBackend(
+  { namespace }: Pick<IngressRecord, "namespace">,
+  { at, host, url, backend: { service: name, port } }: Line,
+  { service: find, former }: IngressSources,
+  listen: ListenPort,
+): { readonly backend: IntentBackend | undefined; readonly faults: readonly Refused[] } {
+  const had = former?.ports
+    .find((one) => one.protocol === listen.protocol && one.port === listen.port)
+    ?.rules?.find((rule) => rule.domain === host && rule.url === url)?.backend;
+  const refuse = (code: string | undefined, message: string) => ({
+    backend: had,
+    faults: [
+      {
+        ...(code !== undefined && { code }),
+        message: `${at}: ${message}${had === undefined ? "" : ". It keeps the backends that it has"}`,
+      },
+    ],
+  });
+  if (name === undefined) return refuse(undefined, "its backend is no Service: a load balancer can send to the Pods of a Service only");
+  const service = find(name);
+  if (service === undefined) return refuse("E4041", `Service ${namespace}/${name} does not exist: create it or correct the name`);
+  const found = service.ports.find((one) => one.name === port || one.port === port || String(one.port) === port);
+  if (found === undefined) {
+    const known = service.ports.map((one) => [one.port, one.name].filter((part) => part !== "").join(" "));
+    return refuse("E4042", `Service ${namespace}/${name} has no port ${port}: use one of ${known.join(", ")}`);
+  }
+  if (service.type === "ExternalName" || Object.keys(service.selector).length === 0)
+    return refuse(
+      undefined,
+      `Service ${namespace}/${name} has no spec.selector, so no Pods can be bound: add one that matches the Pods' labels`,
+    );
+  const { targetPort, port: number } = found;
+  return {
+    backend: {
+      targetPort,
+      declared: "TCP",
+      selector: service.selector,
+      service: { name, port: number },
+      ...(service.publishNotReady && { publishNotReady: true }),
+    },
+    faults: [],
+  };
+}

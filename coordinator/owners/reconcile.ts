@@ -1,0 +1,271 @@
+import { KubeApiError } from "../../common/kubernetes/api-error.ts";
+import { CLUSTER_TAG, FINALIZER, isOwnListener, OWNER_TAG } from "../../common/names.ts";
+import { ClbApiError } from "../cloud/clb-error.ts";
+import { apiDenied } from "../domain/api-denied.ts";
+import { type Blocker, blockerOf, intentOf, loadBalancerOf, type OwnerIntent, type OwnerStanding } from "../domain/intent/owner-intent.ts";
+import { keysOfObject, type OwnerObject, objectName, objectRef } from "../domain/intent/owner-object.ts";
+import { isRetained, type Ownership, type ServiceIntent, type ServiceReading } from "../domain/intent/service.ts";
+import type { ObjectRef, Problem } from "../domain/problem.ts";
+import { keepsAll, type Policy, type Retire } from "../domain/safety/policy.ts";
+import type { AddressClaims } from "../state/address-claims.ts";
+import type { Intents } from "../state/intents.ts";
+import type { Mirror } from "../state/mirror.ts";
+import type { OwnerRecords } from "../state/owner-records.ts";
+import type { Outcome, Reconcile } from "../workqueue/worker.ts";
+import { fitIntent, passToTargetProblem } from "./fit-intent.ts";
+import { ensureLoadBalancer, formerLoadBalancer, hasAddress, refusalOf, type SourceDeps } from "./load-balancer-source.ts";
+import { ensureFinalizer, letGo, publish, type StatusDeps, statusResourceOf, tellReadiness, withdraw } from "./owner-status.ts";
+import { type CertificateDeps, notReady, readinessAt, tellLacking } from "./ready-condition.ts";
+import { recordOwner } from "./recorded-owner.ts";
+import { deleteSurplus, type SurplusDeps } from "./surplus.ts";
+
+export type OwnerDeps = SourceDeps &
+  StatusDeps &
+  SurplusDeps &
+  CertificateDeps & {
+    readonly mirror: Mirror;
+    readonly addressClaims: Pick<AddressClaims, "drop">;
+    readonly ownerRecords: OwnerRecords;
+    readonly intents: Intents;
+    /** `served`: this process serves it already. */
+    readonly ownershipOf: (object: OwnerObject, served: boolean) => Ownership;
+    /** `former`: what it asked for before. */
+    readonly read: (object: OwnerObject, former: ServiceIntent | undefined) => ServiceReading;
+    /** Default: off. */
+    readonly retire?: Retire | undefined;
+    readonly synced: () => boolean;
+    /** What the owner asks for, or where it stands, may have changed. */
+    readonly intentChanged: (owner: OwnerIntent) => void;
+  };
+
+const NOT_SYNCED_MS = 100;
+/** A load balancer that is not there is looked for this often. */
+const MISSING_MS = 30_000;
+/** One that runs without an address is looked at this often. */
+const ADDRESS_MS = 5_000;
+const DONE: Outcome = { kind: "done" };
+
+/** One pass over one owner: finalizer, load balancer, intent, status; its listeners and backends are the load balancer's pass. */
+export function makeOwnerReconciler(deps: OwnerDeps): Reconcile {
+  return async (uid, signal) => {
+    if (!deps.synced()) return { kind: "again", afterMs: NOT_SYNCED_MS, because: "not every watch has synced" };
+    const object = deps.object(uid);
+    if (object === undefined) return vanished(deps, uid);
+    const ownership = deps.ownershipOf(object, deps.intents.get(uid) !== undefined);
+    switch (ownership.kind) {
+      case "none":
+        return vanished(deps, uid);
+      case "foreign":
+      case "type":
+        tellLeftAlone(deps, object, ownership);
+        return vanished(deps, uid);
+      case "skip":
+        tellLeftAlone(deps, object, ownership);
+        if (object.deleting && object.finalizers.includes(FINALIZER)) await letGo(deps, object, signal);
+        return vanished(deps, uid);
+      case "deleted":
+        if (deps.retire === "keep-traffic") return await letStay(deps, object, signal);
+        return await telling(deps, object, finishDeletion(deps, object, signal), signal);
+      case "ours":
+        return await telling(deps, object, serve(deps, object, signal), signal);
+      default:
+        return ownership satisfies never;
+    }
+  };
+}
+
+/**
+ * No evidence that its load balancer should change: what is there stays, and Pods that end are drained. Only a deletion that had begun is
+ * finished.
+ */
+function vanished(deps: OwnerDeps, uid: string): Outcome {
+  const owner = deps.intents.get(uid);
+  if (deps.object(uid) === undefined) deps.orders.forget(uid);
+  else deps.orders.rest(uid);
+  deps.contest.forget(uid);
+  if (owner === undefined) return DONE;
+  const loadBalancerId = loadBalancerOf(owner);
+  const isThere = deps.object(uid) !== undefined;
+  if (loadBalancerId === undefined) deps.intents.remove(uid);
+  else if (owner.state !== "deleted" && isThere) {
+    // It is left alone from now on: what we know of it says nothing any more.
+    deps.ownerRecords.remove(loadBalancerId, uid);
+    deps.intents.remove(uid);
+  } else if (owner.state !== "deleted")
+    deps.intents.set({ ref: owner.ref, order: owner.order, selector: {}, state: "vanished", loadBalancerId });
+  else if (isCleared(deps, owner.ref, loadBalancerId, owner.retain === true)) {
+    deps.ownerRecords.remove(loadBalancerId, uid);
+    deps.intents.remove(uid);
+  }
+  deps.intentChanged(owner);
+  return DONE;
+}
+
+const LEFT_ALONE = {
+  foreign: { type: "Warning", reason: "ForeignController" },
+  type: { type: "Warning", reason: "NotSupported" },
+  skip: { type: "Normal", reason: "StoodDown" },
+} as const;
+
+function tellLeftAlone(
+  deps: OwnerDeps,
+  object: OwnerObject,
+  { kind, because }: { readonly kind: keyof typeof LEFT_ALONE; readonly because: string },
+): void {
+  const message = `${objectName(object)} is left alone: ${because}`;
+  deps.tell({ object: objectRef(object), ...LEFT_ALONE[kind], message });
+}
+
+async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal): Promise<Outcome> {
+  const old = deps.intents.get(object.uid);
+  const present = old && loadBalancerOf(old);
+  const stored = (old && intentOf(old)) ?? (present === undefined ? undefined : deps.ownerRecords.get(present, object.uid)?.intent);
+  const reading = deps.read(object, stored);
+  for (const problem of reading.warnings) deps.tell(problem);
+  const intent = reading.intent ?? stored;
+  if (intent === undefined) {
+    // Nothing good is known of it; a load balancer of a former life keeps its listeners as they are.
+    const { fault: blocker } = reading;
+    enter(deps, object, { state: "held", blocker, loadBalancerId: present });
+    const former = present ?? (await formerLoadBalancer(deps, object, signal));
+    if (former !== present) enter(deps, object, { state: "held", blocker, loadBalancerId: former });
+    return DONE;
+  }
+  const { fault } = reading;
+  if (fault !== undefined && present === undefined) {
+    // Nothing is made for what it asked for before: that may be just what it does not want any more.
+    enter(deps, object, { state: "waiting", intent, blocker: fault });
+    return DONE;
+  }
+  // At once, and before anything that can fail: its Pods must not count as selected by nobody while the cloud is away.
+  if (present !== undefined) {
+    if (stored !== undefined) enter(deps, object, { state: "served", intent: stored, loadBalancerId: present });
+    await recordOwner(deps, object, intent, present, signal); // what is not stored is not acted upon: the next leader would not know it
+    enter(deps, object, { state: "served", intent: fitIntent(intent, object, deps.mirror.facts(present)), loadBalancerId: present });
+  } else enter(deps, object, { state: "waiting", intent, blocker: old && blockerOf(old) });
+  if (deps.retire === "keep-traffic") return await letStay(deps, object, signal);
+  if (fault !== undefined) {
+    await tellReadiness(deps, object, notReady(fault), signal); // the last good state stays
+    return DONE;
+  }
+  if (!(await ensureFinalizer(deps, object, signal))) return DONE;
+  const found = await ensureLoadBalancer(deps, { object, intent, present }, signal);
+  if (found.kind === "blocked") {
+    deps.tell({ object: objectRef(object), type: "Warning", ...found.blocker });
+    enter(deps, object, { state: "waiting", intent, blocker: found.blocker });
+    if (found.blocker.reason === "LoadBalancerNotFound") await withdraw(deps, object, signal);
+    await tellReadiness(deps, object, notReady(found.blocker), signal);
+    return { kind: "again", afterMs: MISSING_MS, because: found.blocker.reason };
+  }
+  if (found.kind === "creating") {
+    enter(deps, object, { state: "waiting", intent, blocker: undefined });
+    return { kind: "again", afterMs: found.lookMs, because: "the load balancer is being created" };
+  }
+  const problem = passToTargetProblem(intent, object, found.facts);
+  if (problem !== undefined) deps.tell(problem);
+  const { loadBalancerId } = found.facts;
+  await recordOwner(deps, object, intent, loadBalancerId, signal);
+  if (present !== undefined && present !== loadBalancerId) deps.ownerRecords.remove(present, object.uid); // it is gone
+  enter(deps, object, { state: "served", intent: fitIntent(intent, object, found.facts), loadBalancerId });
+  if (!hasAddress(found.facts)) return { kind: "again", afterMs: ADDRESS_MS, because: "the load balancer has no address yet" };
+  const actual = deps.mirror.read(found.facts.loadBalancerId);
+  const readiness =
+    tellLacking(deps, objectRef(object), intent) ??
+    readinessAt(deps.clusterId, object, intent, { ...found.facts, listeners: actual?.listeners ?? [] });
+  return await publish(deps, object, { facts: found.facts, readiness }, signal);
+}
+
+/** Nothing holds the object back any more, and its load balancer stays as it is; a later installation finds its listeners by their names. */
+async function letStay(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal): Promise<Outcome> {
+  if (object.finalizers.includes(FINALIZER)) await letGo(deps, object, signal);
+  return DONE;
+}
+
+/** What the cloud refuses is said on the object, and by the conditions of the Pods that wait for its load balancer. */
+async function telling(deps: OwnerDeps, object: OwnerObject, pass: Promise<Outcome>, signal: AbortSignal): Promise<Outcome> {
+  try {
+    return await pass;
+  } catch (err) {
+    const blocker = blockerIn(deps, object, err);
+    if (blocker === undefined) throw err;
+    deps.tell({ object: objectRef(object), type: "Warning", ...blocker });
+    const owner = deps.intents.get(object.uid);
+    if (owner?.state === "waiting") enter(deps, object, { state: "waiting", intent: owner.intent, blocker });
+    if (owner?.state === "waiting" && err instanceof ClbApiError) await tellReadiness(deps, object, notReady(blocker), signal);
+    throw err;
+  }
+}
+
+function blockerIn(deps: OwnerDeps, object: OwnerObject, err: unknown): Blocker | undefined {
+  if (err instanceof ClbApiError) return refusalOf(deps, object, err);
+  if (!(err instanceof KubeApiError) || err.failure !== "denied" || !err.request.endsWith("/status")) return undefined;
+  return apiDenied(objectName(object), { verb: "patch", resource: statusResourceOf(object), words: err.message });
+}
+
+const orderOf = ({ createdAt, uid }: OwnerObject): string => `${createdAt} ${uid}`;
+
+function enter(deps: OwnerDeps, object: OwnerObject, standing: OwnerStanding): void {
+  const owner: OwnerIntent = {
+    ref: objectRef(object),
+    order: orderOf(object),
+    selector: "selector" in object ? object.selector : {},
+    ...standing,
+  };
+  deps.intents.set(owner);
+  deps.intentChanged(owner);
+}
+
+/** The owner goes: its listeners are removed by the load balancer's pass; the finalizer last. */
+async function finishDeletion(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal): Promise<Outcome> {
+  const old = deps.intents.get(object.uid);
+  const loadBalancerId = (old && loadBalancerOf(old)) ?? (await formerLoadBalancer(deps, object, signal));
+  const retain = isRetained(object.annotations, keysOfObject(object));
+  enter(deps, object, { state: "deleted", intent: old && intentOf(old), loadBalancerId, ...(retain && { retain }) });
+  if (loadBalancerId !== undefined && !isCleared(deps, objectRef(object), loadBalancerId, retain)) {
+    if (deps.policy !== undefined && keepsAll(deps.policy)) tellKept(deps, object, loadBalancerId, deps.policy);
+    return DONE; // the load balancer's pass brings it back
+  }
+  const waiting = await deleteSurplus(deps, object, loadBalancerId, signal);
+  if (waiting !== undefined) return waiting;
+  if (loadBalancerId !== undefined && deps.intents.of(loadBalancerId).length === 1) {
+    deps.intents.forgetLoadBalancer(loadBalancerId);
+    deps.mirror.drop(loadBalancerId);
+    await deps.addressClaims.drop(loadBalancerId, signal);
+    deps.ownerRecords.forget(loadBalancerId);
+  } else if (loadBalancerId !== undefined) deps.ownerRecords.remove(loadBalancerId, object.uid);
+  await letGo(deps, object, signal);
+  deps.orders.end(object.uid); // a Service whose type has changed may change it back
+  deps.contest.forget(object.uid);
+  deps.intents.remove(object.uid);
+  return DONE;
+}
+
+function tellKept(deps: OwnerDeps, object: OwnerObject, loadBalancerId: string, policy: Policy): void {
+  const at = `${objectName(object)} goes, but its listeners at load balancer ${loadBalancerId} and its finalizer stay`;
+  const message = `${at}: POLICY of the coordinator is ${policy}: set it to enforce to let them go`;
+  deps.tell({ object: objectRef(object), type: "Warning", reason: "KeptByPolicy", message });
+}
+
+/** Nothing of ours is left there: the load balancer is gone, or a current mirror shows no listener of this owner. */
+function isCleared(deps: OwnerDeps, owner: ObjectRef, loadBalancerId: string, retain: boolean): boolean {
+  const actual = deps.mirror.read(loadBalancerId);
+  if (actual === undefined) return deps.mirror.isGone(loadBalancerId);
+  if (deps.mirror.staleBecause(loadBalancerId) !== undefined) return false;
+  if (actual.listeners.some(({ name }) => isOwnListener(name, deps.clusterId, owner.uid))) return false;
+  const created = actual.tags[CLUSTER_TAG] === deps.clusterId && actual.tags[OWNER_TAG] === owner.uid;
+  if (!created) return true;
+  const tell = (type: Problem["type"], because: string): void => {
+    const message = `Load balancer ${loadBalancerId} is kept although ${owner.kind} ${owner.namespace}/${owner.name} goes: ${because}`;
+    deps.tell({ object: owner, type, reason: "LoadBalancerKept", message });
+  };
+  if (retain)
+    tell(
+      "Normal",
+      `annotation ${keysOfObject(owner).retain} says so. Another ${owner.kind} takes it up by ${keysOfObject(owner).existing}`,
+    );
+  else if (actual.settings?.deleteProtect === true)
+    tell("Warning", "it is protected against deletion: take that off and delete it by hand if nobody needs it");
+  else if (actual.listeners.length > 0) tell("Warning", "it has listeners that we did not create");
+  else return false; // it is about to be deleted
+  return true;
+}
