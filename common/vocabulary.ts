@@ -117,6 +117,10 @@ export type PodHold = {
   readonly deletionGraceSeconds: number | undefined;
 };
 
+/** What a Pod's annotations `custom-weight` say at Services and at Ingresses, as they are written, e.g. { service: "50", ingress: "" }. */
+export type PodWeights = { readonly service: string; readonly ingress: string };
+
+export const NO_WEIGHTS: PodWeights = { service: "", ingress: "" };
 export const NO_NETWORKS: PodNetworks = { asked: [], statusName: "", statusMac: "", fault: "" };
 
 /** One Pod as its node sees it. Times are milliseconds since the epoch; undefined where the Pod has none. */
@@ -145,6 +149,8 @@ export type PodFact = {
   readonly networks: PodNetworks;
   /** What an agent could not find out of the Pod's network and why; "" where nothing is missing or no agent looked. */
   readonly networkNote: string;
+  /** Undefined: an agent of a former version tells of none. */
+  readonly weights?: PodWeights | undefined;
   /** Only on the agent of its node, of Pods whose preStop calls come to it. */
   readonly hold?: PodHold;
 };

@@ -1,6 +1,14 @@
 /** Generated messages <-> vocabulary. Numbers of enums that this version does not know stop here. */
 import { createHash } from "node:crypto";
-import { type GateStatus, type HostInterface, type InterfaceKind, NO_NETWORKS, type PodFact, type PodPhase } from "../common/vocabulary.ts";
+import {
+  type GateStatus,
+  type HostInterface,
+  type InterfaceKind,
+  NO_NETWORKS,
+  NO_WEIGHTS,
+  type PodFact,
+  type PodPhase,
+} from "../common/vocabulary.ts";
 import * as wire from "./gen/clb/direct/v1/node_stream.ts";
 
 /** How the agent knows that a Pod is over. */
@@ -60,11 +68,12 @@ const KIND_NUMBERS: Readonly<Record<InterfaceKind, wire.InterfaceKind>> = {
 
 /** The node's name stays behind: the session says it. */
 export function toPodReport(pod: PodFact): wire.PodReport {
-  const { nodeName: _, containersReadyAtMs, deletionAtMs, startedAtMs, hostInterface, networks, ...same } = pod;
+  const { nodeName: _, containersReadyAtMs, deletionAtMs, startedAtMs, hostInterface, networks, weights, ...same } = pod;
   return {
     ...same,
     hostInterface: hostInterface && { ...hostInterface, kind: KIND_NUMBERS[hostInterface.kind] },
     networks: networks === NO_NETWORKS ? undefined : { ...networks, asked: [...networks.asked] },
+    weights: weights && { ...weights },
     ips: [...pod.ips],
     ports: [...pod.ports],
     phase: PHASE_NUMBERS[pod.phase],
@@ -77,7 +86,7 @@ export function toPodReport(pod: PodFact): wire.PodReport {
 
 /** `nodeName` is that of the session, e.g. "node-a": an agent reports on its own node only. */
 export function toPodFact(report: wire.PodReport, nodeName: string): PodFact {
-  const { hostInterface, networks } = report;
+  const { hostInterface, networks, weights } = report;
   // Each field by its name: an object that is copied field by field takes twice the memory, and there are 150 000 of them.
   return {
     uid: report.uid,
@@ -99,6 +108,7 @@ export function toPodFact(report: wire.PodReport, nodeName: string): PodFact {
     hostInterface: hostInterface && toHostInterface(hostInterface),
     networks: networks ?? NO_NETWORKS,
     networkNote: report.networkNote,
+    weights: weights && (weights.service === "" && weights.ingress === "" ? NO_WEIGHTS : weights),
   };
 }
 

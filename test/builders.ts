@@ -1,5 +1,5 @@
 import { DEFAULT_GATE_TYPE } from "../common/names.ts";
-import { NO_NETWORKS, type PodFact } from "../common/vocabulary.ts";
+import { NO_NETWORKS, NO_WEIGHTS, type PodFact } from "../common/vocabulary.ts";
 import type { WantedBackend } from "../coordinator/domain/intent/backends.ts";
 import type { DesiredLoadBalancer, WantedListener, WantedRule } from "../coordinator/domain/intent/desired-load-balancer.ts";
 import type { OwnerIntent, OwnerStanding } from "../coordinator/domain/intent/owner-intent.ts";
@@ -27,6 +27,7 @@ export const aPod = (change: Partial<PodFact> = {}): PodFact => ({
   hostInterface: undefined,
   networks: NO_NETWORKS,
   networkNote: "",
+  weights: NO_WEIGHTS,
   ...change,
 });
 

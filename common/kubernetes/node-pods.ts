@@ -1,6 +1,6 @@
 import * as z from "zod";
-import { HOLD_PORT, HOLD_TOKEN, POD_NETWORKS, POD_NETWORKS_STATUS } from "../names.ts";
-import type { ContainerPort, GateStatus, PodFact, PodPhase } from "../vocabulary.ts";
+import { HOLD_PORT, HOLD_TOKEN, POD_NETWORKS, POD_NETWORKS_STATUS, POD_WEIGHT } from "../names.ts";
+import { type ContainerPort, type GateStatus, NO_WEIGHTS, type PodFact, type PodPhase, type PodWeights } from "../vocabulary.ts";
 import { member } from "./json-member.ts";
 import { type Change, type ListWatchDeps, makeListWatch, type WatchedSet } from "./list-watch.ts";
 import { readNetworks } from "./pod-networks.ts";
@@ -109,7 +109,17 @@ export function decodePod(raw: unknown, gateType: string): PodFact {
     hostInterface: undefined,
     networks: readNetworks(metadata.annotations?.[POD_NETWORKS], metadata.annotations?.[POD_NETWORKS_STATUS]),
     networkNote: "",
+    weights: weightsOf(metadata.annotations ?? {}),
   };
+}
+
+function weightsOf(annotations: Readonly<Record<string, unknown>>): PodWeights {
+  const text = (key: string): string => {
+    const value = annotations[key];
+    return typeof value === "string" ? value : "";
+  };
+  const [service, ingress] = [text(POD_WEIGHT.service), text(POD_WEIGHT.ingress)];
+  return service === "" && ingress === "" ? NO_WEIGHTS : { service, ingress };
 }
 
 const HeldPod = z.object({

@@ -162,12 +162,13 @@ export class ReportedPods {
     if (!hostNetwork) for (const ip of ips) this.#name(ip);
   }
 
-  /** Labels, networks and addresses may have changed since it was read, nothing else can have. */
+  /** Labels, networks, weights and addresses may have changed since it was read, nothing else can have. */
   #recheck(pod: PodFact, read: PodFact): void {
     const hasLostAddress = pod.ips.length === 0 && isEnding(pod);
     const isChanged =
       !isDeepStrictEqual(pod.labels, read.labels) ||
       (pod.networks !== NO_NETWORKS && !isDeepStrictEqual(pod.networks, read.networks)) || // an agent of the former version tells of none
+      (pod.weights !== undefined && !isDeepStrictEqual(pod.weights, read.weights)) ||
       !(hasLostAddress || isDeepStrictEqual(pod.ips, read.ips));
     const last = this.#rereads.get(pod.uid);
     if (!isChanged) this.#rereads.delete(pod.uid);
@@ -293,8 +294,8 @@ export class ReportedPods {
 
 /** A report with all that the API server knows better. A deletion that either has seen stands: it is never taken back. */
 function withIdentity(reported: PodFact, read: PodFact): PodFact {
-  const { uid, namespace, name, nodeName, ips, labels, networks, hostNetwork, ports, hasGate } = read;
-  const identity = { uid, namespace, name, nodeName, ips, labels, networks, hostNetwork, ports, hasGate };
+  const { uid, namespace, name, nodeName, ips, labels, networks, weights, hostNetwork, ports, hasGate } = read;
+  const identity = { uid, namespace, name, nodeName, ips, labels, networks, weights, hostNetwork, ports, hasGate };
   const startedAtMs = read.startedAtMs ?? reported.startedAtMs;
   return { ...reported, ...identity, startedAtMs, deletionAtMs: reported.deletionAtMs ?? read.deletionAtMs };
 }

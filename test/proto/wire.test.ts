@@ -14,7 +14,15 @@ test("a Pod survives the wire, whatever its phase and gate", () => {
     for (const gate of GATES) {
       const hostInterface = { name: "eth1", mac: "20:90:6f:01:02:03", kind: "eni", table: 4_002 } as const;
       const networks = { asked: ["tke-route-eni"], statusName: "tke-route-eni", statusMac: "20:90:6f:01:02:03", fault: "" };
-      const pod = aPod({ phase, gate, deletionAtMs: 1_790_000_000_000, hostInterface, networks, networkNote: "x" });
+      const pod = aPod({
+        phase,
+        gate,
+        deletionAtMs: 1_790_000_000_000,
+        hostInterface,
+        networks,
+        networkNote: "x",
+        weights: { service: "50", ingress: "7" },
+      });
       const sent = PodReport.decode(PodReport.encode(toPodReport(pod)).finish());
       assert.deepEqual(toPodFact(sent, "node-a"), pod);
     }

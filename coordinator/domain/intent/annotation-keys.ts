@@ -23,7 +23,6 @@ export const KEYS = {
   configAuto: `${TKE}tke-service-config-auto`,
   specifyProtocol: `${TKE}specify-protocol`,
   weights: `${TKE}lb-rs-weight`,
-  customWeight: `${TKE}custom-weight`,
   securityGroups: `${TKE}security-groups`,
   passToTarget: `${TKE}pass-to-target`,
   preventLoopback: `${TKE}prevent-loopback`,

@@ -3,7 +3,7 @@ import { transportOf } from "../load-balancer.ts";
 import type { ObjectRef, Problem } from "../problem.ts";
 import type { IntentPort } from "./intent-port.ts";
 import { type ServiceIntent, selects } from "./service.ts";
-import { weightOf } from "./weights.ts";
+import { podWeightFault, weightOf } from "./weights.ts";
 
 /**
  * A Pod that a listener should have. `bindable` false: it stays if it is bound already, but is not bound anew
@@ -95,16 +95,19 @@ export function standingProblems(owner: ObjectRef, all: readonly PodStanding[]):
   const problems: Problem[] = [];
   const reasons = new Set<string>();
   for (const entry of all) {
+    const weight = podWeightFault(entry.pod, "service");
+    if (weight !== undefined) problems.push({ object: podRef(entry.pod), type: "Warning", reason: "InvalidAnnotation", message: weight });
     if (!("unbindable" in entry) || !mendable(entry.unbindable)) continue;
     const { reason, message } = entry.unbindable;
-    const { namespace, name, uid } = entry.pod;
-    problems.push({ object: { kind: "Pod", namespace, name, uid }, type: "Warning", reason, message });
+    problems.push({ object: podRef(entry.pod), type: "Warning", reason, message });
     if (reasons.has(reason)) continue;
     reasons.add(reason);
     problems.push({ object: owner, type: "Warning", reason, message: ownerMessage(owner, reason) });
   }
   return problems;
 }
+
+const podRef = ({ namespace, name, uid }: PodFact): ObjectRef => ({ kind: "Pod", namespace, name, uid });
 
 const mendable = (found: Unbindable): found is Unbindable & { readonly reason: Mendable } =>
   found.reason !== "NoAddress" && found.reason !== "Ending";

@@ -1,6 +1,7 @@
-import type { PodFact } from "../../../common/vocabulary.ts";
+import { POD_WEIGHT } from "../../../common/names.ts";
+import { type PodFact, podName } from "../../../common/vocabulary.ts";
 import { DEFAULT_WEIGHT, LISTENER_PROTOCOLS, transportOf } from "../load-balancer.ts";
-import { parsedJson } from "./annotations.ts";
+import { parsedJson, wholeNumber } from "./annotations.ts";
 
 /** Weights as annotation lb-rs-weight gives them; `port` is that of the Service. Source: tke-contract.md §2. */
 export type Weights = { readonly byDefault: number; readonly entries: readonly Entry[] };
@@ -63,20 +64,36 @@ function entriesOf(set: unknown, protocol: string, port: number): Entry[] {
 
 const isProtocol = (value: unknown): value is string => LISTENER_PROTOCOLS.some((known) => known === value);
 
-/** Pure: the entry of its StatefulSet, by the listener's protocol or what carries it, else the default of the annotation, else 10. */
+/** What is wrong with the Pod's own weight at owners of this kind, with the fix; undefined: nothing, or it has none. */
+export function podWeightFault(pod: PodFact, kind: "service" | "ingress"): string | undefined {
+  const value = pod.weights?.[kind] ?? "";
+  const fix = value === "" ? undefined : wholeNumber(0, 100)(value);
+  return fix && `Pod ${podName(pod)}: annotation ${POD_WEIGHT[kind]} is "${value}": ${fix}. It has the weight of Pods without it`;
+}
+
+function ownWeight(pod: PodFact, kind: "service" | "ingress"): number | undefined {
+  const value = pod.weights?.[kind] ?? "";
+  return value === "" || podWeightFault(pod, kind) !== undefined ? undefined : Number(value);
+}
+
+/**
+ * Pure: the entry of its StatefulSet, by the listener's protocol or what carries it, else the Pod's own weight, else the default of the
+ * annotation, else 10. `kind`: of which owners' weights the Pod speaks. Source of the order: tke-contract.md §2.1.
+ */
 export function weightOf(
   weights: Weights | undefined,
   { protocol, port }: { readonly protocol: string; readonly port: number },
   pod: PodFact,
+  kind: "service" | "ingress" = "service",
 ): number {
-  if (weights === undefined) return DEFAULT_WEIGHT;
+  if (weights === undefined) return ownWeight(pod, kind) ?? DEFAULT_WEIGHT;
   const [, statefulSet, index] = /^(.+)-(\d+)$/.exec(pod.labels[STATEFUL_SET_POD] ?? "") ?? [];
   const isMeant = (entry: Entry): boolean =>
     (entry.protocol === protocol || entry.protocol === transportOf(protocol)) &&
     entry.port === port &&
     entry.statefulSet === statefulSet &&
     entry.index === Number(index);
-  return weights.entries.find(isMeant)?.weight ?? weights.byDefault;
+  return weights.entries.find(isMeant)?.weight ?? ownWeight(pod, kind) ?? weights.byDefault;
 }
 
 const member = (value: unknown, name: string): unknown =>

@@ -45,7 +45,7 @@ function aRawPod(change: { metadata?: object; spec?: object; status?: object } =
 }
 
 test("keeps of a Pod what the load balancer needs, and nothing else", () => {
-  assert.deepEqual(decodePod(aRawPod(), GATE), {
+  assert.deepEqual(decodePod(aRawPod({ metadata: { annotations: { "service.cloud.tencent.com/custom-weight": "50" } } }), GATE), {
     uid: "pod-1",
     resourceVersion: "17",
     namespace: "demo",
@@ -68,6 +68,7 @@ test("keeps of a Pod what the load balancer needs, and nothing else", () => {
     hostInterface: undefined,
     networks: { asked: [], statusName: "", statusMac: "", fault: "" },
     networkNote: "",
+    weights: { service: "50", ingress: "" },
   });
 });
 

@@ -571,11 +571,21 @@ export interface PodReport {
     | undefined;
   /** What the agent could not find out of the Pod's network, and why; empty where nothing is missing. */
   networkNote: string;
+  /** What the Pod's annotations say of its weight; unset by agents of former versions. */
+  weights: PodWeights | undefined;
 }
 
 export interface PodReport_LabelsEntry {
   key: string;
   value: string;
+}
+
+/** What a Pod's annotations say of its weight, as they are written; empty where they say nothing. */
+export interface PodWeights {
+  /** Annotation service.cloud.tencent.com/custom-weight, e.g. "50". */
+  service: string;
+  /** Annotation ingress.cloud.tencent.com/custom-weight. */
+  ingress: string;
 }
 
 /** A port as a container declares it. */
@@ -2722,6 +2732,7 @@ function createBasePodReport(): PodReport {
     hostInterface: undefined,
     networks: undefined,
     networkNote: "",
+    weights: undefined,
   };
 }
 
@@ -2780,6 +2791,9 @@ export const PodReport: MessageFns<PodReport> = {
     }
     if (message.networkNote !== "") {
       writer.uint32(162).string(message.networkNote);
+    }
+    if (message.weights !== undefined) {
+      PodWeights.encode(message.weights, writer.uint32(170).fork()).join();
     }
     return writer;
   },
@@ -2944,6 +2958,14 @@ export const PodReport: MessageFns<PodReport> = {
             message.networkNote = reader.string();
             continue;
           }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.weights = PodWeights.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2991,6 +3013,9 @@ export const PodReport: MessageFns<PodReport> = {
       ? PodNetworks.fromPartial(object.networks)
       : undefined;
     message.networkNote = object.networkNote ?? "";
+    message.weights = (object.weights !== undefined && object.weights !== null)
+      ? PodWeights.fromPartial(object.weights)
+      : undefined;
     return message;
   },
 };
@@ -3058,6 +3083,73 @@ export const PodReport_LabelsEntry: MessageFns<PodReport_LabelsEntry> = {
     const message = createBasePodReport_LabelsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBasePodWeights(): PodWeights {
+  return { service: "", ingress: "" };
+}
+
+export const PodWeights: MessageFns<PodWeights> = {
+  encode(message: PodWeights, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    if (message.ingress !== "") {
+      writer.uint32(18).string(message.ingress);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PodWeights {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePodWeights();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.ingress = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PodWeights>, I>>(base?: I): PodWeights {
+    return PodWeights.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PodWeights>, I>>(object: I): PodWeights {
+    const message = createBasePodWeights();
+    message.service = object.service ?? "";
+    message.ingress = object.ingress ?? "";
     return message;
   },
 };
