@@ -90,7 +90,7 @@ export const TKE_INGRESS_CLASS = "qcloud";
 /** TKE's annotations on Ingresses: the load balancer in use, and its condition, which an Ingress has no field for. */
 export const INGRESS_LOAD_BALANCER_ID = "kubernetes.io/ingress.qcloud-loadbalance-id";
 export const INGRESS_CONDITIONS = "ingress.cloud.tencent.com/status.conditions";
-/** TKE's annotations on Pods: the weight at Services and at Ingresses. Source: tke-contract.md §2.1. */
+/** TKE's annotations on Pods: the weight at Services and at Ingresses. Source: tke-contract.md §2. */
 export const POD_WEIGHT = {
   service: "service.cloud.tencent.com/custom-weight",
   ingress: "ingress.cloud.tencent.com/custom-weight",

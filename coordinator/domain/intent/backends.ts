@@ -76,7 +76,7 @@ function standing(intent: ServiceIntent, port: IntentPort, pod: PodFact): { back
       podUid: pod.uid,
       ip,
       port: number,
-      weight: weightOf(intent.weights, port, pod),
+      weight: weightOf(intent.weights, port, pod, weightKind(kind)),
       bindable: pod.containersReady || (port.publishNotReady ?? intent.publishNotReady) === true,
     },
   };
@@ -95,7 +95,7 @@ export function standingProblems(owner: ObjectRef, all: readonly PodStanding[]):
   const problems: Problem[] = [];
   const reasons = new Set<string>();
   for (const entry of all) {
-    const weight = podWeightFault(entry.pod, "service");
+    const weight = podWeightFault(entry.pod, weightKind(owner.kind));
     if (weight !== undefined) problems.push({ object: podRef(entry.pod), type: "Warning", reason: "InvalidAnnotation", message: weight });
     if (!("unbindable" in entry) || !mendable(entry.unbindable)) continue;
     const { reason, message } = entry.unbindable;
@@ -107,6 +107,8 @@ export function standingProblems(owner: ObjectRef, all: readonly PodStanding[]):
   return problems;
 }
 
+/** Whose annotation of a Pod speaks of its weight at such an owner. */
+const weightKind = (kind: ObjectRef["kind"]): "service" | "ingress" => (kind === "Ingress" ? "ingress" : "service");
 const podRef = ({ namespace, name, uid }: PodFact): ObjectRef => ({ kind: "Pod", namespace, name, uid });
 
 const mendable = (found: Unbindable): found is Unbindable & { readonly reason: Mendable } =>

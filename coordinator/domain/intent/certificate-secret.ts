@@ -1,14 +1,14 @@
 import type { Certificate } from "../load-balancer.ts";
 import { listOf } from "./annotations.ts";
 
-/** Keys of TKE's Secrets; their values are ids in the account, never certificates themselves. Source: tke-contract.md §2.6. */
+/** Keys of TKE's Secrets; their values are ids in the account, never certificates themselves. Source: tke-contract.md §2. */
 const CERTIFICATE = "qcloud_cert_id";
 const CLIENT_AUTHORITY = "qcloud_ca_cert_id";
 
 /** What the cloud gives, e.g. "AbCd1234". */
 const ID = /^[0-9A-Za-z_-]{1,64}$/;
 
-/** TKE's code and what is wrong, with the fix, e.g. { code: "E4011", fault: 'has no key "qcloud_cert_id": …' }. Source: tke-contract.md §2.6. */
+/** TKE's code and what is wrong, with the fix, e.g. { code: "E4011", fault: 'has no key "qcloud_cert_id": …' }. Source: tke-contract.md §2. */
 export type SecretFault = { readonly code: string; readonly fault: string };
 /** What an Opaque Secret says. */
 export type SecretReading = { readonly certificate: Certificate } | SecretFault;

@@ -178,12 +178,13 @@ const LIFE: readonly Annotation[] = [
     does: "Weights of backends, 0–100",
   },
   {
-    ...NOT_YET,
+    ...LIVE,
     on: "Pod",
     key: INGRESS_KEYS.customWeight,
     syntax: "0–100",
+    default: "that of the Ingress",
     group: "B",
-    does: "The weight comes from `lb-rs-weight` of the Ingress, else it is 10",
+    does: "The weight of this Pod at Ingresses, as its key for Services",
   },
   {
     ...LIVE,

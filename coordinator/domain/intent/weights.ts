@@ -78,7 +78,7 @@ function ownWeight(pod: PodFact, kind: "service" | "ingress"): number | undefine
 
 /**
  * Pure: the entry of its StatefulSet, by the listener's protocol or what carries it, else the Pod's own weight, else the default of the
- * annotation, else 10. `kind`: of which owners' weights the Pod speaks. Source of the order: tke-contract.md §2.1.
+ * annotation, else 10. `kind`: of which owners' weights the Pod speaks. Source of the order: tke-contract.md §2.
  */
 export function weightOf(
   weights: Weights | undefined,
