@@ -16,6 +16,8 @@ export type AdoptDeps = {
   readonly addressClaims: Pick<AddressClaims, "podOf">;
   /** A wanted backend gets the target that is bound for the former Pod of its address, because nothing is ever unbound; default: none does. */
   readonly takesOver?: (backend: WantedBackend) => boolean;
+  /** The Pod that is over, had that address and was selected by that owner; default: nobody is remembered. */
+  readonly former?: (ip: string, ownerUid: string) => string | undefined;
   readonly refusedItems: RefusedItems;
   readonly lanes: Lanes;
   readonly clock: Clock;
@@ -23,7 +25,7 @@ export type AdoptDeps = {
 };
 
 /**
- * A target that is wanted and was bound by somebody else is ours from now on: else nobody would unbind it when its Pod ends. A claim that
+ * A target that is wanted, or whose Pod was until it ended, is ours from now on, whoever bound it: else nobody would unbind it. A claim that
  * cannot be stored is tried again by a later pass.
  */
 export async function adopt(deps: AdoptDeps, desired: DesiredLoadBalancer, actual: LoadBalancer, signal: AbortSignal): Promise<void> {
@@ -42,14 +44,22 @@ export async function adopt(deps: AdoptDeps, desired: DesiredLoadBalancer, actua
 }
 
 /** Address -> UID of the Pod that it is to be claimed for. */
-function adoptable({ addressClaims, takesOver }: AdoptDeps, desired: DesiredLoadBalancer, actual: LoadBalancer): Map<string, string> {
+function adoptable(
+  { addressClaims, takesOver, former }: AdoptDeps,
+  desired: DesiredLoadBalancer,
+  actual: LoadBalancer,
+): Map<string, string> {
   const claims = new Map<string, string>();
   const mayClaim = (backend: WantedBackend): boolean => {
-    const former = addressClaims.podOf(actual.loadBalancerId, backend.ip);
-    return former === undefined || (former !== backend.podUid && backend.bindable && takesOver?.(backend) === true);
+    const claimed = addressClaims.podOf(actual.loadBalancerId, backend.ip);
+    return claimed === undefined || (claimed !== backend.podUid && backend.bindable && takesOver?.(backend) === true);
   };
-  for (const { place, wanted } of placePairs(desired, actual)) {
+  for (const { place, wanted, ownerUid } of placePairs(desired, actual)) {
     if (place.targets.length === 0) continue;
+    for (const { ip } of place.targets) {
+      const podUid = addressClaims.podOf(actual.loadBalancerId, ip) === undefined ? former?.(ip, ownerUid) : undefined;
+      if (podUid !== undefined) claims.set(ip, podUid);
+    }
     const unclaimed = wanted?.backends.filter(mayClaim) ?? [];
     if (unclaimed.length === 0) continue;
     const bound = new Set(place.targets.map(targetKey));

@@ -126,6 +126,10 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
     plan: (desired, actual) => withoutUnrecorded(planner.plan(desired, actual), state.identity, actual.loadBalancerId),
     allowed: (calls) => allowedCalls(policy, calls),
     takesOver: ({ ip, podUid }) => keepsAll(policy) && pods.byIp(ip)?.uid === podUid,
+    former: (ip, ownerUid) => {
+      const pod = pods.byIp(ip) === undefined ? state.facts.formerAt(ip) : undefined;
+      return pod !== undefined && intents.hasAskedFor(ownerUid, pod) ? pod.uid : undefined;
+    },
     onForgotten: (id) => {
       guard.forget(id);
       planner.forget(id);

@@ -76,6 +76,7 @@ export function makeNodeRegistry({ asked, readPods, ...given }: NodeRegistryDeps
   return {
     pods: store.pods,
     endOf: (uid) => store.endOf(uid),
+    formerAt: (ip) => store.formerAt(ip),
     subscribe: (listener) => store.subscribe(listener),
     confirm: (names, until) => reports.confirm(names, until),
     learn: (pod) => reports.learn(pod),

@@ -107,7 +107,7 @@ export class Intents {
    * This owner selects the Pod, or did until the owner itself was changed: that it asks for others, or for another port, is its own word.
    * False: the Pod's labels may have changed instead.
    */
-  hasAskedFor(ownerUid: string, pod: PodFact): boolean {
+  hasAskedFor(ownerUid: string, pod: Pick<PodFact, "namespace" | "labels">): boolean {
     const owner = this.#owners.get(ownerUid);
     if (owner === undefined || owner.ref.namespace !== pod.namespace) return false;
     const intent = intentOf(owner);

@@ -13,12 +13,19 @@ export type NodeState = {
 /** `before` undefined: new. `after` undefined: the Pod is over, `end` says how we know. */
 export type PodChange = { readonly before: PodFact | undefined; readonly after: PodFact | undefined; readonly end: PodEnd | undefined };
 
+export type FormerPod = Pick<PodFact, "uid" | "namespace" | "labels">;
+
 /** All that is known about Pods, whoever told it. Nothing leaves it without evidence of an end. */
 export interface PodFacts {
   /** By UID; Pods that are known to be over are not in it. */
   readonly pods: ReadonlyMap<string, PodFact>;
   /** How we know that this Pod is over; undefined for a live or an unknown one. Remembered for at least an hour, bounded. */
   endOf(uid: string): PodEnd | undefined;
+  /**
+   * The Pod that is over and had the address last, as long as `endOf` knows of it; undefined where there was none. Only what it takes to say
+   * whose it was.
+   */
+  formerAt(ip: string): FormerPod | undefined;
   /** Every Node of the cluster has reported or been listed at least once since this process started. */
   readonly complete: boolean;
   /**

@@ -21,6 +21,7 @@ export function somePodFacts(...given: readonly PodFact[]) {
   };
   const facts: PodFacts = {
     pods,
+    formerAt: () => undefined,
     endOf: (uid) => ends.get(uid),
     get complete() {
       return state.complete;

@@ -39,6 +39,8 @@ export type Troubles = {
   readonly forget: () => Promise<void>;
   /** An object is gone without having been deleted; `silently`: no event tells it, only the next list. */
   readonly vanish: (plural: "services", namespace: string, name: string, silently: boolean) => Promise<void>;
+  /** Only on a real cluster: saves the database; the result restores it. */
+  readonly backup?: () => Promise<() => Promise<void>>;
 };
 
 export type FlowCluster = {

@@ -119,6 +119,7 @@ function troublesOf(api: RealCluster, address: string): Troubles {
     },
     leave: async (ms) => await api.restart("kube-apiserver", () => pause(Math.max(0, ms - START_MS))),
     forget: async () => await api.restart("kube-apiserver", compact),
+    backup: () => api.backup(),
     vanish: async (plural, namespace, name, silently) => {
       const remove = (): Promise<void> => etcd.remove(`/registry/${plural}/specs/${namespace}/${name}`);
       if (!silently) return await remove();

@@ -1,5 +1,5 @@
 /** A real control plane: etcd, kube-apiserver, kube-controller-manager and kube-scheduler as child processes of this one, without root. */
-import { rm } from "node:fs/promises";
+import { cp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { KubeClient } from "../../../common/kubernetes/requests.ts";
@@ -46,6 +46,8 @@ export type RealCluster = Access & {
   readonly part: (name: PartName) => RunningProcess;
   /** Ends a part (SIGKILL) and starts it again with the same data when `meanwhile` is over; settles when it is healthy. */
   readonly restart: (name: PartName, meanwhile?: () => Promise<unknown>) => Promise<void>;
+  /** Saves etcd's data as it is at this moment; the result stops everything, puts the data back and starts everything again. */
+  readonly backup: () => Promise<() => Promise<void>>;
   readonly stop: () => Promise<void>;
 };
 
@@ -98,11 +100,47 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<R
         await meanwhile?.();
         await start(name);
       });
-    return { ...access, url, caPem: authority.certPem, version, directory, auditLog: filesIn(directory).auditLog, part, restart, stop };
+    const backup: RealCluster["backup"] = () => saved(filesIn(directory).etcdData, part, start);
+    return {
+      ...access,
+      backup,
+      url,
+      caPem: authority.certPem,
+      version,
+      directory,
+      auditLog: filesIn(directory).auditLog,
+      part,
+      restart,
+      stop,
+    };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+/** As an operator restores a cluster: no part keeps what it has read of the data that was lost. */
+async function saved(
+  data: string,
+  part: (name: PartName) => RunningProcess,
+  start: (name: PartName) => Promise<void>,
+): Promise<() => Promise<void>> {
+  const copy = `${data}-backup-${Date.now()}`;
+  part("etcd").signal("SIGSTOP"); // what is copied meanwhile is as after a crash, which etcd bears
+  await cp(data, copy, { recursive: true });
+  part("etcd").signal("SIGCONT");
+  return () =>
+    inTurn(async () => {
+      for (const name of ["kube-controller-manager", "kube-scheduler", "kube-apiserver", "etcd"] as const) {
+        part(name).signal("SIGKILL");
+        await part(name).exited;
+      }
+      await rm(data, { recursive: true });
+      await cp(copy, data, { recursive: true });
+      await start("etcd");
+      await start("kube-apiserver");
+      await Promise.all([start("kube-controller-manager"), start("kube-scheduler")]);
+    });
 }
 
 /** A start takes all of two cores for 2 s; an outage that several starts at once made longer would not be the one that a test asked for. */

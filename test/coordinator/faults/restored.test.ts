@@ -59,6 +59,31 @@ suite("after a restore from a backup", () => {
       assertNothingWrong(world);
     });
 
+  test("a leader that lost its Lease meanwhile drains a Pod that neither the backup nor the restored record has", async (t) => {
+    const world = aWorld(t, { apps: ["one"], pods: 4 });
+    const { cluster, clock, cloud } = world;
+    await world.run(async () => {
+      world.start();
+      await world.converged("one");
+      await clock.sleep(MINUTE);
+      const restore = cluster.backup();
+      const [young] = cluster.start("one", 1);
+      await world.converged("one");
+      const ips = cluster.pods.get(young ?? "")?.ips;
+      const restoredMs = clock.now();
+      restore();
+      await world.coordinator().leadAgain();
+      await world.converged("one");
+      const changes = cloud.journal.of("target").filter(({ ip, timeMs }) => ips?.includes(ip) === true && timeMs > restoredMs);
+      assert.deepEqual(
+        changes.map(({ change, weight }) => (change === "weight" ? weight : change)),
+        [0, "unbound"],
+      );
+      await world.kill();
+    });
+    assertNothingWrong(world);
+  });
+
   test("records that went back are written again from what is known, and the next leader decides as this one", async (t) => {
     const world = aWorld(t, { apps: ["one"], pods: 4 });
     const { cluster, clock } = world;

@@ -66,6 +66,8 @@ type Coordinator = {
   readonly registry: NodeRegistry;
   readonly agents: readonly Agent[];
   readonly stop: () => Promise<void>;
+  /** It loses the Lease and gets it back: what the process has heard of Pods stays, what the reign knew goes. */
+  readonly leadAgain: () => Promise<void>;
 };
 
 /** Whose end is the end of the world, e.g. a test. */
@@ -97,14 +99,14 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
 
   /** A process that knows nothing but what is stored; its agents connect within a second. */
   const start = (): void => {
-    const [stop, hard] = [new AbortController(), new AbortController()];
+    const stop = new AbortController();
     const watchNode = aWatch(clock, cluster, watch);
     const { client, objects } = cluster;
     const shared = { client, clock, log: silentLog };
     const asked = new ServedSelectors();
     const readPods = podReaderOf({ ...shared, gateType: SETTINGS.gateType, onRead: (kind) => void (reads[kind] += 1) });
-    const told = { observer: metrics.observer, agentGraceMs: 10_000, watchNode };
-    const registry = makeNodeRegistry({ ...shared, ...told, asked, readPods }, stop.signal);
+    const reported = { observer: metrics.observer, agentGraceMs: 10_000, watchNode };
+    const registry = makeNodeRegistry({ ...shared, ...reported, asked, readPods }, stop.signal);
     for (const record of cluster.services.values()) asked.serviceChanged({ kind: "added", record });
     asked.listed();
     registry.setNodes(NODES.map((name) => ({ name, uid: name })));
@@ -119,22 +121,38 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
     });
     const settings = { ...SETTINGS, policy: options.policy ?? "enforce", resyncMs: options.resyncMs ?? SETTINGS.resyncMs };
     const tell = events.tell.bind(events);
-    const controllers = makeControllers({ ...shared, transport, facts: registry, holds, objects, tell, metrics, settings });
-    const unfollow = cluster.onService((change) => {
-      asked.serviceChanged(change);
-      controllers.serviceChanged(change);
-    });
+    const unfollow = cluster.onService((change) => asked.serviceChanged(change));
     const agents = NODES.map((node) => anAgent(clock, cluster, registry, holds, node, held));
     connectAll(clock, agents);
-    const over = Promise.all([controllers.run(stop.signal, hard.signal), events.run(stop.signal)]);
+    const told = events.run(stop.signal);
+    /** One reign. */
+    const lead = () => {
+      const [over, hard] = [new AbortController(), new AbortController()];
+      const controllers = makeControllers({ ...shared, transport, facts: registry, holds, objects, tell, metrics, settings });
+      const ignore = cluster.onService((change) => controllers.serviceChanged(change));
+      const run = controllers.run(over.signal, hard.signal);
+      const end = async (): Promise<void> => {
+        ignore();
+        hard.abort(new DOMException("killed", "AbortError"));
+        over.abort();
+        await run;
+      };
+      return { controllers, end };
+    };
+    let reign = lead();
     const end = async (): Promise<void> => {
       unfollow();
       for (const agent of agents) agent.disconnect();
-      hard.abort(new DOMException("killed", "AbortError"));
+      await reign.end();
       stop.abort();
-      await over;
+      await told;
     };
-    running = { controllers, registry, agents, stop: end };
+    const leadAgain = async (): Promise<void> => {
+      await reign.end();
+      reign = lead();
+      running = { controllers: reign.controllers, registry, agents, stop: end, leadAgain };
+    };
+    running = { controllers: reign.controllers, registry, agents, stop: end, leadAgain };
   };
   const coordinator = (): Coordinator => {
     assert.ok(running, "no coordinator runs");
