@@ -117,6 +117,7 @@ export function refusedCallOf(error: ClbApiError): RefusedCall | undefined {
   const { call, words } = error;
   const { action, code } = call;
   if (isDenied(code)) return { action, code, words, cause: "denied" };
-  if (isGone(code) || (!isRead(action) && isRefusal(error))) return undefined;
+  const hasItems = !isRead(action) && action !== "DeleteLoadBalancer"; // its refusal is nobody else's to tell
+  if (isGone(code) || (hasItems && isRefusal(error))) return undefined;
   return { action, code, words, cause: code === TRANSPORT ? "unanswered" : "failing" };
 }

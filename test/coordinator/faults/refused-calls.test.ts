@@ -1,6 +1,7 @@
 /** Whatever the cloud refuses is told on the object that waits for it, with the words of the one who refused; and it is over when that is. */
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
+import { aService } from "../../builders.ts";
 import { assertNothingWrong, aWorld, type World } from "./world.ts";
 
 const CODES = [
@@ -62,6 +63,59 @@ for (const { action, holdsUp } of ACTIONS)
         if (holdsUp === "pods")
           assert.ok(waits.length > 0 && waits.every((one) => one.includes(action) && one.includes(code)), waits.join("\n"));
         assertNothingWrong(world, { stuck: true });
+      });
+  });
+
+/** Calls that something has to happen for; `ours`: the load balancer was made for the Service. */
+const CAUSED: readonly { readonly action: string; readonly ours?: boolean; readonly cause: (world: World) => unknown }[] = [
+  { action: "BatchModifyTargetWeight", cause: ({ cluster }) => cluster.setReady([cluster.alive("one")[0]?.uid ?? ""], false) },
+  {
+    action: "ModifyListener",
+    cause: (world) => {
+      const ListenerId = world.cloud.state().loadBalancers[0]?.listeners[0]?.id;
+      return world.byHand("one", "ModifyListener", { ListenerId, Scheduler: "LEAST_CONN" });
+    },
+  },
+  {
+    action: "DeleteLoadBalancerListeners",
+    cause: ({ cluster }) => cluster.edit("one", { ports: [{ name: "http", protocol: "TCP", port: 81, targetPort: 8080 }] }),
+  },
+  { action: "DeleteLoadBalancer", ours: true, cause: ({ cluster }) => cluster.remove("one") },
+  {
+    action: "CreateLoadBalancer",
+    cause: ({ cluster }) =>
+      cluster.recreate("one", { uid: "5e21c0ff-ee99-0000-0000-000000000000", name: "new", annotations: aService().annotations }),
+  },
+];
+for (const { action, ours = false, cause } of CAUSED)
+  suite(`${action}, when it becomes necessary, is refused for ten minutes, with`, () => {
+    for (const code of CODES)
+      test(code, async (t) => {
+        const world = aWorld(t, { apps: ["one"], pods: 2, ours });
+        const work = async (): Promise<void> => {
+          world.start();
+          await world.converged("one");
+          world.intercept.by = (called) => (called === action ? code : undefined);
+          await cause(world);
+          await world.clock.sleep(600_000);
+          world.intercept.by = () => undefined;
+          const calls = (): number =>
+            world.cloud.journal.of("call").filter((call) => call.action === action && call.caller.startsWith("coordinator")).length;
+          const before = calls();
+          await world.until(
+            () => `${action} is made again`,
+            () => calls() > before,
+            60_000,
+          );
+          await world.kill();
+        };
+        await world.run(work, 3_600_000);
+        const messages = world.cluster.told.map(({ object, reason, message }) => `${object} ${reason} ${message}`);
+        assert.ok(
+          messages.some((message) => message.includes(action) && message.includes(`${code}: injected refusal`)),
+          messages.join("\n") || "nobody was told",
+        );
+        assert.deepEqual(world.tooEarly, []);
       });
   });
 
