@@ -14,8 +14,11 @@ import type { Writer } from "./writer.ts";
 export type AdoptDeps = {
   readonly writer: Pick<Writer, "claim">;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
-  /** A wanted backend gets the target that is bound for the former Pod of its address, because nothing is ever unbound; default: none does. */
-  readonly takesOver?: (backend: WantedBackend) => boolean;
+  /**
+   * A wanted backend gets the target that is claimed for the Pod `claimed` at its address, because nothing is ever unbound, or because that
+   * claim cannot be true; default: none does.
+   */
+  readonly takesOver?: (backend: WantedBackend, claimed: string) => boolean;
   /** The Pod that is over, had that address and was selected by that owner; default: nobody is remembered. */
   readonly former?: (ip: string, ownerUid: string) => string | undefined;
   readonly refusedItems: RefusedItems;
@@ -52,7 +55,7 @@ function adoptable(
   const claims = new Map<string, string>();
   const mayClaim = (backend: WantedBackend): boolean => {
     const claimed = addressClaims.podOf(actual.loadBalancerId, backend.ip);
-    return claimed === undefined || (claimed !== backend.podUid && backend.bindable && takesOver?.(backend) === true);
+    return claimed === undefined || (claimed !== backend.podUid && backend.bindable && takesOver?.(backend, claimed) === true);
   };
   for (const { place, wanted, ownerUid } of placePairs(desired, actual)) {
     if (place.targets.length === 0) continue;

@@ -1,7 +1,7 @@
 import type { Logger } from "../../common/log.ts";
-import { CLUSTER_TAG, OWNER_TAG, TKE_CREATED_TAG } from "../../common/names.ts";
+import { CLUSTER_TAG, FINALIZER, isOwnListener, OWNER_TAG, TKE_CREATED_TAG } from "../../common/names.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
-import { ClbApiError, isArrears, isDenied, isQuota, isThrottled } from "../cloud/clb-error.ts";
+import { ClbApiError, isArrears, isDenied, isGone, isQuota, isThrottled } from "../cloud/clb-error.ts";
 import { changedOrder } from "../domain/intent/order.ts";
 import type { Blocker } from "../domain/intent/owner-intent.ts";
 import { keysOfObject, kindOfObject, namedLoadBalancer, type OwnerObject, objectName, objectRef } from "../domain/intent/owner-object.ts";
@@ -163,8 +163,8 @@ async function createFor(
   try {
     const loadBalancerId = await api.createLoadBalancer({ ...wish, clientToken: orders.token(uid) }, signal);
     // A token may answer with what it made once, even after that was deleted; what an object is annotated with has been shown.
-    const isGone = loadBalancerId === annotations[keys.loadBalancerId] && (await api.loadBalancer(loadBalancerId, signal)) === undefined;
-    if (isGone) {
+    const isSpent = loadBalancerId === annotations[keys.loadBalancerId] && (await api.loadBalancer(loadBalancerId, signal)) === undefined;
+    if (isSpent) {
       orders.spend(uid);
       return { kind: "creating", lookMs: LOOK_MS };
     }
@@ -203,6 +203,26 @@ function causeOf({ call: { action, code } }: ClbApiError): { readonly reason: Fa
   if (isQuota(code)) return { reason, code: "E4003", fix: `Ask for a higher quota, or delete load balancers that nobody needs. ${AGAIN}` };
   if (code.startsWith("ResourceInsufficient")) return { reason, code: "E4025", fix: `Free addresses, or name another subnet. ${AGAIN}` };
   return { reason, fix: `Correct what the message names. ${AGAIN}` };
+}
+
+/**
+ * Where no record names the load balancer that the object has: the one that we published on it, if a listener there has its mark. What the
+ * object names by now may be another one.
+ */
+export async function publishedLoadBalancer(
+  { api, clusterId }: { readonly api: Pick<ClbApi, "listeners">; readonly clusterId: string },
+  object: OwnerObject,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const published = object.annotations[keysOfObject(object).loadBalancerId];
+  if (published === undefined || !object.finalizers.includes(FINALIZER) || namedLoadBalancer(object) === published) return undefined;
+  try {
+    const listeners = await api.listeners(published, () => false, signal);
+    return listeners.some(({ name }) => isOwnListener(name, clusterId, object.uid)) ? published : undefined;
+  } catch (err) {
+    if (err instanceof ClbApiError && isGone(err.call.code)) return undefined;
+    throw err;
+  }
 }
 
 /** After a restart: the load balancer that the object names, or that we created for it. */

@@ -45,7 +45,10 @@ export async function publish(
   const value = `${wanted.join(", ")} of load balancer ${facts.loadBalancerId}`;
   const restMs = deps.contest.restMs(object, value);
   if (restMs === "unseen") return DONE; // our own write has not come back yet
-  if (restMs > 0) return { kind: "again", afterMs: restMs, because: "somebody else writes the status" };
+  if (restMs > 0) {
+    await tellReadiness(deps, object, readiness, signal); // nobody contests that
+    return { kind: "again", afterMs: restMs, because: "somebody else writes the status" };
+  }
   const ingress = facts.vips.length > 0 ? wanted.map((ip) => ({ ip, ...ipModeOf(object) })) : wanted.map((hostname) => ({ hostname }));
   await deps.contest.foresee(object, value, signal);
   const condition = changedCondition(object, readiness, timeOf(deps));

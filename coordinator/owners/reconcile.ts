@@ -13,7 +13,14 @@ import type { Mirror } from "../state/mirror.ts";
 import type { OwnerRecords } from "../state/owner-records.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
 import { fitIntent, passToTargetProblem } from "./fit-intent.ts";
-import { ensureLoadBalancer, formerLoadBalancer, hasAddress, refusalOf, type SourceDeps } from "./load-balancer-source.ts";
+import {
+  ensureLoadBalancer,
+  formerLoadBalancer,
+  hasAddress,
+  publishedLoadBalancer,
+  refusalOf,
+  type SourceDeps,
+} from "./load-balancer-source.ts";
 import { ensureFinalizer, letGo, publish, type StatusDeps, statusResourceOf, tellReadiness, withdraw } from "./owner-status.ts";
 import { type CertificateDeps, notReady, readinessAt, tellLacking } from "./ready-condition.ts";
 import { recordOwner } from "./recorded-owner.ts";
@@ -118,7 +125,7 @@ function tellLeftAlone(
 
 async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal): Promise<Outcome> {
   const old = deps.intents.get(object.uid);
-  const present = old && loadBalancerOf(old);
+  const present = (old && loadBalancerOf(old)) ?? (await publishedLoadBalancer(deps, object, signal));
   const stored = (old && intentOf(old)) ?? (present === undefined ? undefined : deps.ownerRecords.get(present, object.uid)?.intent);
   const reading = deps.read(object, stored);
   for (const problem of reading.warnings) deps.tell(problem);
@@ -129,13 +136,13 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
     enter(deps, object, { state: "held", blocker, loadBalancerId: present });
     const former = present ?? (await formerLoadBalancer(deps, object, signal));
     if (former !== present) enter(deps, object, { state: "held", blocker, loadBalancerId: former });
-    return DONE;
+    return blocker === undefined ? DONE : await tellReadiness(deps, object, notReady(blocker), signal);
   }
   const { fault } = reading;
   if (fault !== undefined && present === undefined) {
     // Nothing is made for what it asked for before: that may be just what it does not want any more.
     enter(deps, object, { state: "waiting", intent, blocker: fault });
-    return DONE;
+    return await tellReadiness(deps, object, notReady(fault), signal);
   }
   // At once, and before anything that can fail: its Pods must not count as selected by nobody while the cloud is away.
   if (present !== undefined) {
@@ -145,8 +152,7 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
   } else enter(deps, object, { state: "waiting", intent, blocker: old && blockerOf(old) });
   if (deps.retire === "keep-traffic") return await letStay(deps, object, signal);
   if (fault !== undefined) {
-    await tellReadiness(deps, object, notReady(fault), signal); // the last good state stays
-    return DONE;
+    return await tellReadiness(deps, object, notReady(fault), signal); // the last good state stays
   }
   if (!(await ensureFinalizer(deps, object, signal))) return DONE;
   const found = await ensureLoadBalancer(deps, { object, intent, present }, signal);

@@ -173,6 +173,8 @@ export function aCluster(
     pods,
     services,
     lives,
+    /** Some Pod has the address, and its containers have not stopped. */
+    isServing: (ip: string): boolean => [...pods.values()].some(({ ips }) => ips.includes(ip)),
     /** When the containers of a Pod became ready, by UID; milliseconds since the epoch. */
     readyMs,
     told,

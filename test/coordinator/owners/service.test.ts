@@ -26,7 +26,10 @@ const FINALIZER = "clb-direct.io/load-balancer";
 /** What is known of an owner; undefined where it is not known itself. */
 const found = <T>(owner: OwnerIntent | undefined, read: (owner: OwnerIntent) => T): T | undefined => owner && read(owner);
 
-type Raw = { metadata: { uid: string; finalizers?: string[]; annotations?: Record<string, string> }; status: { loadBalancer?: object } };
+type Raw = {
+  metadata: { uid: string; finalizers?: string[]; annotations?: Record<string, string> };
+  status: { loadBalancer?: object; conditions?: { type: string; status: string; reason: string }[] };
+};
 
 /** One Service in a real API server, an emulated cloud, and the reconciler between them; `restart` forgets all that the process knew. */
 async function aWorld(t: TestContext, annotations: Record<string, string> = {}, over: Partial<OwnerDeps> = {}, cloud: CloudOptions = {}) {
@@ -161,6 +164,28 @@ test("two controllers that write the same status do not write for ever", async (
   const messages = told.filter(({ reason }) => reason === "StatusContested").map(({ message }) => message);
   assert.equal(messages.length, 1);
   assert.match(messages[0] ?? "", /it is 203\.0\.113\.7 instead of 198\.18\.0\.1/);
+});
+
+test("the condition says what holds although somebody else writes the status", async (t) => {
+  const { kube, stage, pass, settle, listen, change, read } = await aWorld(t);
+  await listen(await settle());
+  await pass();
+  const theirs = { status: { loadBalancer: { ingress: [{ ip: "203.0.113.7" }] } } };
+  const contest = async (): Promise<void> => {
+    await kube.client.patch(`${PATH}/status`, theirs, "merge");
+    await pass();
+  };
+  for (let n = 0; n < 40; n++) {
+    await contest();
+    await stage.clock.advance(500);
+  }
+  await change({ annotations: { [ACCESS]: "maybe" } });
+  await pass();
+  assert.equal((await read()).status.conditions?.[0]?.status, "False");
+  await change({ annotations: { [ACCESS]: "true" } });
+  await contest();
+  const { conditions, loadBalancer } = (await read()).status;
+  assert.deepEqual([conditions?.[0]?.status, JSON.stringify(loadBalancer).includes("203.0.113.7")], ["True", true]);
 });
 
 test("a crash at any moment of the creation leaves one load balancer", async (t) => {
@@ -338,6 +363,35 @@ test("a Service that cannot be read any more keeps what it has", async (t) => {
     [found(intents().get(uid), loadBalancerOf), found(intents().get(uid), intentOf)?.ports.length, told[0]?.reason],
     [id, 1, "InvalidDirectAccess"],
   );
+});
+
+test("a Service whose record was lost keeps the load balancer that it has, whatever it names by now", async (t) => {
+  const { stage, settle, listen, change, pass, restart, reasons, uid, intents } = await aWorld(t);
+  const named = stage.cloud.addLoadBalancer().loadBalancerId;
+  const other = stage.cloud.addLoadBalancer().loadBalancerId;
+  await change({ annotations: { [EXISTING]: named } });
+  await settle();
+  await listen(named);
+  await pass();
+  for (const wish of [other, null]) {
+    await change({ annotations: { [EXISTING]: wish } });
+    restart();
+    await pass();
+    assert.deepEqual([found(intents().get(uid), loadBalancerOf), orders(stage)], [named, 0]);
+  }
+  assert.ok(reasons().includes("LoadBalancerChangeRefused"));
+});
+
+test("a Service whose record was lost and that cannot be read says so in its condition", async (t) => {
+  const { settle, listen, change, pass, restart, read } = await aWorld(t);
+  await listen(await settle());
+  await pass();
+  assert.equal((await read()).status.conditions?.[0]?.status, "True");
+  await change({ annotations: { [ACCESS]: "maybe" } });
+  restart();
+  await pass();
+  const [condition] = (await read()).status.conditions ?? [];
+  assert.deepEqual([condition?.status, condition?.reason], ["False", "E4037"]);
 });
 
 test("a Service that could never be read has its fault as the reason that its Pods wait", async (t) => {

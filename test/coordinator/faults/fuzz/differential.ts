@@ -1,6 +1,7 @@
 /** Runs a history once as it is and once with its kills, and compares what is left after a quiet time. */
 import { isDeepStrictEqual } from "node:util";
 import { DIRECT_ACCESS, EXISTING_LOAD_BALANCER, RECORD_PREFIX } from "../../../../common/names.ts";
+import type { Probe } from "../../../cloud/runtime/probe.ts";
 import { aWorld, type ByHand, type World } from "../world.ts";
 import { APPS, type History, historyOf, type Step } from "./histories.ts";
 
@@ -43,7 +44,9 @@ async function compare(history: History): Promise<string | undefined> {
 
 async function run({ steps, kills }: History): Promise<Left> {
   const cleanUps: (() => unknown)[] = [];
-  const world = aWorld({ after: (cleanUp) => void cleanUps.push(cleanUp) }, { apps: APPS, pods: 3 });
+  /** A Pod whose containers have stopped answers nobody. */
+  const probe: Probe = ({ ip }) => Promise.resolve(world.cluster.isServing(ip));
+  const world = aWorld({ after: (cleanUp) => void cleanUps.push(cleanUp) }, { apps: APPS, pods: 3, probe });
   const byHand: ByHand[] = [];
   try {
     await world.run(async () => {
