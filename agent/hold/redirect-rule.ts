@@ -8,7 +8,7 @@ import { backoffMs } from "../../common/backoff.ts";
 import type { Clock } from "../../common/clock.ts";
 import { makeLatch } from "../../common/latch.ts";
 import type { Logger } from "../../common/log.ts";
-import { withEither } from "../../common/signals.ts";
+import { OVER } from "../../common/signals.ts";
 import { type Nft, NftError, startNft } from "./nft.ts";
 
 export type RuleDeps = {
@@ -105,13 +105,18 @@ class Rule implements RedirectRule {
     const { clock, log } = this.#deps;
     for (let attempt = 0; !signal.aborted; attempt++) {
       const nft = startNft(this.#deps);
+      const over = new AbortController(); // with this nft, lest the next one finds somebody who waits for the latch
+      const end = (): void => over.abort(OVER);
+      signal.addEventListener("abort", end, { once: true });
       try {
-        await withEither([signal], (over) => this.#keep(nft, over, onReady, () => (attempt = 0)));
+        await this.#keep(nft, over.signal, onReady, () => (attempt = 0));
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error);
         if (why !== this.#fault && !signal.aborted) log.warn({ why }, "no redirect rule: preStop calls are refused until there is one");
         this.#fault = why;
       } finally {
+        signal.removeEventListener("abort", end);
+        end();
         this.#installed = undefined;
         nft.close();
       }

@@ -16,15 +16,17 @@ const NO_ANSWER = 2;
 /** Answers on UDP port 53 of `host`; resolves with its end. */
 export async function startDns(client: KubeClient, host: string): Promise<() => Promise<void>> {
   const socket = createSocket("udp4");
+  let isOpen = true;
   socket.on("message", (query, from) => {
-    void answerTo(client, query).then(
-      (answer) => socket.send(answer, from.port, from.address),
-      () => socket.send(reply(query, [], NO_ANSWER), from.port, from.address),
-    );
+    const send = (answer: Buffer): void => {
+      if (isOpen) socket.send(answer, from.port, from.address);
+    };
+    void answerTo(client, query).then(send, () => send(reply(query, [], NO_ANSWER)));
   });
   socket.bind(53, host);
   await once(socket, "listening");
   return async () => {
+    isOpen = false; // a question of those who end meanwhile may still be with the API server
     socket.close();
     await once(socket, "close");
   };

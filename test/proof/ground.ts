@@ -10,7 +10,7 @@ import { ADMIN } from "../cluster/real/certificates.ts";
 import { startControlPlane } from "../cluster/real/control-plane.ts";
 import { CONTROL_PLANE, PROXY } from "../cluster/real/modules.ts";
 import { findNodes } from "../cluster/real/nodes/requirements.ts";
-import { FLAGS_FOR_REAL_NODES, startRealNodes } from "../cluster/real/nodes/start.ts";
+import { FLAGS_FOR_REAL_NODES, type RealNode, startRealNodes } from "../cluster/real/nodes/start.ts";
 import { NODE_NAMES } from "../cluster/real/nodes/testing.ts";
 import { PORTS } from "../cluster/real/ports.ts";
 import { startDns } from "./dns.ts";
@@ -22,6 +22,7 @@ export type ProofGround = {
   readonly plan: AddressPlan;
   /** E.g. "10.245.3.0/24": nodes and Pods. */
   readonly range: string;
+  readonly nodes: readonly RealNode[];
   readonly cloud: { readonly endpoint: string; readonly adminUrl: string };
   readonly key: { readonly secretId: string; readonly secretKey: string };
 };
@@ -29,8 +30,8 @@ export type ProofGround = {
 /** What must be undone, in reverse order. */
 export type Steps = (() => Promise<unknown>)[];
 
-/** `images` are tars that every node gets. */
-export async function layProofGround(directory: string, images: readonly string[], steps: Steps): Promise<ProofGround> {
+/** `images` are tars that every node gets; `profile` is the cloud's. */
+export async function layProofGround(directory: string, images: readonly string[], steps: Steps, profile = "fast"): Promise<ProofGround> {
   const { plan, release } = await claimSlot();
   steps.push(release);
   const [others, found] = [await findBinaries([...CONTROL_PLANE, ...PROXY]), await findNodes()];
@@ -59,13 +60,15 @@ export async function layProofGround(directory: string, images: readonly string[
     plan.vipRange,
     "--backend-cidr",
     nodes.range,
+    "--profile",
+    profile,
     "--json",
     "--exit-with-parent",
   ];
   const cloud = startProcess({ name: "cloud", script: "test/cloud/main.ts", args, env: {}, logFile: join(directory, "cloud.log") });
   steps.push(() => cloud.stop());
   const { version } = cluster;
-  return { admin, kubeconfig, version, plan, range: nodes.range, cloud: await firstJson(cloud), key: TEST_KEY };
+  return { admin, kubeconfig, version, plan, range: nodes.range, nodes: nodes.nodes, cloud: await firstJson(cloud), key: TEST_KEY };
 }
 
 /** The machine's own settings. */

@@ -1,23 +1,25 @@
 /** The inside of `npm run proof:install` (launch.ts), in the harness's network namespace. */
-import { execFile } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs, promisify } from "node:util";
+import { parseArgs } from "node:util";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { DEFAULT_GATE_TYPE } from "../../common/names.ts";
-import { findHelm } from "../../deploy/tools/helm.ts";
 import { isGated } from "../cluster/injected.ts";
 import { exampleFile, loadManifests } from "../cluster/manifests.ts";
 import { until } from "../cluster/process.ts";
 import { isReady, type Pod } from "../cluster/simulated/objects.ts";
 import { type Load, type LoadResult, startLoad } from "../demo/load.ts";
 import { applyAsWritten, toldOfPods } from "../demo/not-injected.ts";
+import { roll } from "./actions.ts";
 import { layProofGround, type ProofGround, type Steps } from "./ground.ts";
+import { type Helm, makeHelm, settingsFor } from "./helm.ts";
 import { leftBehind } from "./left-behind.ts";
 import { memoryOf } from "./memory.ts";
-import { IMAGE, NAMESPACE, RELEASE } from "./names.ts";
+import { NAMESPACE, RELEASE } from "./names.ts";
 
 const { values } = parseArgs({ options: { directory: { type: "string" }, "image-mib": { type: "string" }, json: { type: "string" } } });
+/** Namespace of the example. */
+const EXAMPLE = "demo";
 const REQUESTS_PER_SECOND = 200;
 /** Of the example. */
 const REPLICAS = 6;
@@ -37,20 +39,6 @@ type Proof = {
   imageMiB: number;
 };
 
-const helmFile = findHelm(process.env);
-const chart = join(values.directory ?? "", "chart");
-
-/** Standard output of Helm; rejects with what it said. */
-async function helm(ground: ProofGround, ...args: readonly string[]): Promise<string> {
-  if (helmFile.kind === "missing") throw new Error(helmFile.reason);
-  const env = { ...process.env, KUBECONFIG: ground.kubeconfig, HOME: values.directory ?? "" };
-  const run = promisify(execFile)(helmFile.file, [...args, "--namespace", NAMESPACE], { env });
-  const { stdout } = await run.catch((error: Error & { stderr?: string; stdout?: string }) => {
-    throw new Error(`helm ${args.join(" ")}: ${error.stdout ?? ""}${error.stderr ?? error.message}`);
-  });
-  return stdout;
-}
-
 /** Seconds that a step takes. */
 async function timed(step: () => Promise<unknown>): Promise<number> {
   const fromMs = performance.now();
@@ -58,43 +46,16 @@ async function timed(step: () => Promise<unknown>): Promise<number> {
   return (performance.now() - fromMs) / 1000;
 }
 
-const settings = (ground: ProofGround): readonly string[] => {
-  const wanted = {
-    region: "ap-guangzhou",
-    "image.repository": IMAGE,
-    "image.pullPolicy": "Never",
-    "networkPolicy.enabled": "true",
-    "networkPolicy.nodeCidrs": `{${ground.range}}`,
-    "coordinator.settings.CLB_ENDPOINT": ground.cloud.endpoint,
-    "coordinator.settings.CLB_PROTOCOL": "http://",
-    "coordinator.settings.DRAIN_MS": "5000",
-  };
-  return Object.entries(wanted).flatMap(([path, value]) => ["--set", `${path}=${value}`]);
-};
-
 async function perform(ground: ProofGround): Promise<Proof> {
   const { admin, key } = ground;
   await admin.create("/api/v1/namespaces", { apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE } });
   const secret = { apiVersion: "v1", kind: "Secret", metadata: { name: "clb-direct-cloud" }, stringData: { ...key } };
   await admin.create(`/api/v1/namespaces/${NAMESPACE}/secrets`, secret);
-  const upgrade = (tag: string, ...more: readonly string[]): Promise<string> =>
-    helm(
-      ground,
-      "upgrade",
-      "--install",
-      RELEASE,
-      chart,
-      ...settings(ground),
-      "--set-string",
-      `image.tag=${tag}`,
-      ...more,
-      "--wait",
-      "--timeout",
-      "3m",
-    );
+  const helm = makeHelm({ ...ground, directory: values.directory ?? "", settings: settingsFor(ground) });
+  const { upgrade } = helm;
   const installSeconds = await timed(() => upgrade("1"));
   say(`helm upgrade --install --wait: ${installSeconds.toFixed(1)} s`);
-  await helm(ground, "test", RELEASE);
+  await helm.run("test", RELEASE);
   say("helm test: somebody leads, all agents are acknowledged");
 
   await applyAsWritten({ client: admin }, await loadManifests(exampleFile("web.yaml")), REPLICAS);
@@ -103,11 +64,11 @@ async function perform(ground: ProofGround): Promise<Proof> {
   const event = await toldOfPods({ client: admin });
   if (event === undefined) throw new Error("Pods that were there before their Service have the gate");
   say(`Event PodsNotInjected: ${event}`);
-  await roll(admin);
+  await roll(admin, EXAMPLE);
   if (await toldOfPods({ client: admin })) throw new Error("after a rollout Pods have no gate");
   const load = startLoad({ host: vip, port: 80, rate: REQUESTS_PER_SECOND, localAddress: ground.plan.client });
   try {
-    const rolloutSeconds = await timed(() => roll(admin));
+    const rolloutSeconds = await timed(() => roll(admin, EXAMPLE));
     say(`rollout of six Pods: ${rolloutSeconds.toFixed(1)} s, ${told(load)}`);
     const memory = await memoryOf(admin, NAMESPACE);
     for (const { pod, container, workingSet, rss, file } of memory)
@@ -116,10 +77,10 @@ async function perform(ground: ProofGround): Promise<Proof> {
       );
     const upgradeSeconds = await timed(() => upgrade("2"));
     say(`helm upgrade to a second build: ${upgradeSeconds.toFixed(1)} s, ${told(load)}`);
-    await roll(admin);
+    await roll(admin, EXAMPLE);
     say(`a rollout after it: ${told(load)}`);
     const result = await load.stop();
-    await retire(ground, upgrade);
+    await retire(ground, helm);
     const most = (name: string): number =>
       Math.max(...memory.filter(({ container }) => container === name).map(({ workingSet }) => workingSet));
     const imageMiB = Number(values["image-mib"]);
@@ -131,8 +92,8 @@ async function perform(ground: ProofGround): Promise<Proof> {
 }
 
 /** Helm asks first, and says what is in the way. */
-async function refusedUninstall(ground: ProofGround): Promise<void> {
-  const refusal = await helm(ground, "uninstall", RELEASE).then(
+async function refusedUninstall(helm: Helm): Promise<void> {
+  const refusal = await helm.run("uninstall", RELEASE).then(
     () => undefined,
     (error: unknown) => String(error),
   );
@@ -142,22 +103,22 @@ async function refusedUninstall(ground: ProofGround): Promise<void> {
 }
 
 /** By the words of docs/install.md: gates open, the user's Services go, then the release. */
-async function retire({ admin, ...ground }: ProofGround, upgrade: (tag: string, ...more: string[]) => Promise<string>): Promise<void> {
-  await upgrade("2", "--set", "retire=true");
-  await roll(admin);
+async function retire({ admin, cloud }: ProofGround, helm: Helm): Promise<void> {
+  await helm.upgrade("2", "--set", "retire=true");
+  await roll(admin, EXAMPLE);
   const gated = (await admin.list<Pod>("/api/v1/namespaces/demo/pods")).items.filter(isGated);
   if (gated.length > 0)
     throw new Error(`after retire=true Pods still get the gate: ${gated.map(({ metadata }) => metadata.name).join(", ")}`);
   const byHand = { spec: { template: { spec: { readinessGates: [{ conditionType: DEFAULT_GATE_TYPE }] } } } };
   await admin.patch("/apis/apps/v1/namespaces/demo/deployments/web", byHand, "merge");
-  await roll(admin);
+  await roll(admin, EXAMPLE);
   const { items } = await admin.list<Pod>("/api/v1/namespaces/demo/pods");
   const reasons = new Set(items.map(({ status }) => status?.conditions?.find(({ type }) => type === DEFAULT_GATE_TYPE)?.reason));
   if (!reasons.has("Retired")) throw new Error(`after retire=true the gates say ${[...reasons].join(", ")}`);
   say(
     "helm upgrade --set retire=true: new Pods get no gate, those that have one see it open with reason Retired, the load balancer goes on",
   );
-  await refusedUninstall({ admin, ...ground });
+  await refusedUninstall(helm);
   await admin.delete("/api/v1/namespaces/demo/services/web");
   const gone = (path: string) => async (): Promise<boolean> =>
     admin.get(path).then(
@@ -167,9 +128,9 @@ async function retire({ admin, ...ground }: ProofGround, upgrade: (tag: string, 
   const seconds = await timed(() => until("Service demo/web is gone", gone("/api/v1/namespaces/demo/services/web"), LIMIT_MS));
   say(`Service demo/web deleted: gone after ${seconds.toFixed(1)} s`);
   await admin.delete("/api/v1/namespaces/demo");
-  const uninstall = await timed(() => helm({ admin, ...ground }, "uninstall", RELEASE, "--wait", "--timeout", "2m"));
+  const uninstall = await timed(() => helm.run("uninstall", RELEASE, "--wait", "--timeout", "2m"));
   say(`helm uninstall: ${uninstall.toFixed(1)} s`);
-  const left = await leftBehind(admin, NAMESPACE, ground.cloud.adminUrl);
+  const left = await leftBehind(admin, NAMESPACE, cloud.adminUrl);
   if (left.length > 0) throw new Error(`left behind: ${left.join(", ")}`);
   say("nothing is left behind, in the cluster or in the cloud");
 }
@@ -180,33 +141,6 @@ async function servedAt(admin: KubeClient): Promise<string | undefined> {
   const { items } = await admin.list<Pod>("/api/v1/namespaces/demo/pods");
   const { status } = await admin.get<Service>("/api/v1/namespaces/demo/services/web");
   return items.length === REPLICAS && items.every(isReady) ? status?.loadBalancer?.ingress?.[0]?.ip : undefined;
-}
-
-type Deployment = {
-  readonly metadata: { readonly generation: number };
-  readonly status: {
-    readonly observedGeneration: number;
-    readonly updatedReplicas?: number;
-    readonly replicas: number;
-    readonly readyReplicas?: number;
-  };
-};
-
-/** As `kubectl rollout restart` and `rollout status` do; over when the old Pods are gone, too. */
-async function roll(admin: KubeClient): Promise<void> {
-  const at = "/apis/apps/v1/namespaces/demo/deployments/web";
-  const annotations = { "kubectl.kubernetes.io/restartedAt": new Date().toISOString() };
-  await admin.patch(at, { spec: { template: { metadata: { annotations } } } }, "merge");
-  const isOver = async (): Promise<boolean> => {
-    const { metadata, status } = await admin.get<Deployment>(at);
-    const { items } = await admin.list<Pod>("/api/v1/namespaces/demo/pods");
-    const { observedGeneration, updatedReplicas, replicas, readyReplicas } = status;
-    return (
-      observedGeneration === metadata.generation &&
-      [updatedReplicas, replicas, readyReplicas, items.length].every((count) => count === REPLICAS)
-    );
-  };
-  await until("the rollout is over", isOver, LIMIT_MS);
 }
 
 const told = (load: Load): string => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -50,12 +50,13 @@ async function start(t: TestContext) {
     ignored: [],
     stateDirectory: directory,
   };
+  const id = randomBytes(4).toString("hex");
   const [clock, log] = [makeClock(), pino({ level: "silent" })];
   const hold = makeHold({
     ...config,
     path: process.env["PATH"] ?? "",
     logLevel: "silent",
-    id: randomBytes(4).toString("hex"),
+    id,
     nonceKind: KIND,
     clock,
     log,
@@ -99,7 +100,7 @@ async function start(t: TestContext) {
   const held = (): readonly string[] => heard.findLast((message) => message.kind === "held")?.pods.map(({ uid }) => uid) ?? [];
   const released = () => heard.flatMap((message) => (message.kind === "released" ? message.pod : []));
   const proof = () => heard.findLast((message) => message.kind === "proof");
-  return { hold, tell, dial, answer, say, held, released, proof, podAddress, directory, plan: slot.plan };
+  return { hold, tell, dial, answer, say, held, released, proof, podAddress, directory, id, plan: slot.plan };
 }
 
 test("a call with a Pod's token waits until the coordinator lets go, one slash or two; others are answered at once", async (t) => {
@@ -218,3 +219,41 @@ test("the rule leads calls to Pods in the set to the server, from the moment tha
   await until("the rule is proven", () => proof()?.kind === "proof" && proof()?.proven === true);
   assert.deepEqual(readdirSync(directory).toSorted(), ["hold-ready", "hold-started", "hold.sock"]);
 });
+
+test("110 Pods are held at once, each until its own answer", async (t) => {
+  const { tell, dial, answer, held, released, plan } = await start(t);
+  const pods = Array.from({ length: 110 }, (_, index) => {
+    const ips = [plan.podAddresses[index] ?? ""];
+    return { ...POD, uid: `pod-${index}`, token: `token-${index}`, ips, deletion: DELETION };
+  });
+  tell(...pods);
+  const calls = pods.map(({ token, ips }) => dial(`/hold/${token}`, { as: ips[0] ?? "" }));
+  await until("all are held", () => held().length === pods.length);
+  for (const { uid } of pods) answer({ uid, state: "release" });
+  for (const { text } of await Promise.all(calls)) assert.equal(text, "released");
+  await until("all are told", () => released().length === pods.length && held().length === 0);
+});
+
+test("a rule that is lost with its nft comes back by itself", { skip: !rules && "no nft here" }, async (t) => {
+  const { tell, dial, podAddress, id } = await start(t);
+  tell({ ...POD, ips: [podAddress] });
+  const leads = (): Promise<boolean> =>
+    dial("/probe", { from: podAddress }).then(
+      ({ status }) => status === 200,
+      () => false,
+    );
+  await until("the rule is there", leads);
+  const table = `clb_direct_${id}_`;
+  const pids = spawnSync("pgrep", ["-x", "nft"], { encoding: "utf8" })
+    .stdout.split("\n")
+    .filter((pid) => parentOf(pid) === process.pid);
+  assert.equal(pids.length, 1);
+  process.kill(Number(pids[0]), "SIGKILL");
+  await until("it is gone", async () => !(await leads()), 5_000, 5);
+  await until("it is back", leads);
+  const tables = spawnSync("nft", ["list", "tables", "ip"], { encoding: "utf8" }).stdout;
+  assert.ok(tables.includes(`${table}2`), tables); // the first one goes with its owner, a moment later
+});
+
+const parentOf = (pid: string): number =>
+  pid === "" ? 0 : Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0);

@@ -1,0 +1,168 @@
+/** The inside of `npm run proof:rollout` (rollout-launch.ts), in the harness's network namespace. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { HOLD_TOKEN } from "../../common/names.ts";
+import { applyManifests } from "../cluster/manifests.ts";
+import { until } from "../cluster/process.ts";
+import type { Pod } from "../cluster/simulated/objects.ts";
+import { type Load, startLoad } from "../demo/load.ts";
+import { deleteLeader, deleteOne, drain, killAgents, podsAt, roll, settled } from "./actions.ts";
+import { layProofGround, type ProofGround, type Steps } from "./ground.ts";
+import { type Helm, makeHelm, settingsFor } from "./helm.ts";
+import { NAMESPACE } from "./names.ts";
+import { MODES, type Mode, manifestsOf, type Plan, type Row, tableOf } from "./rollout-rows.ts";
+
+const { values } = parseArgs({
+  options: {
+    directory: { type: "string", default: "" },
+    quick: { type: "boolean", default: false },
+    json: { type: "string" },
+    rows: { type: "string" },
+    profiles: { type: "string" },
+  },
+});
+const startedMs = performance.now();
+const say = (text: string): void => console.log(`${((performance.now() - startedMs) / 1000).toFixed(1).padStart(6)} s  ${text}`);
+
+/** Half on new connections, half on kept ones. */
+const REQUESTS_PER_SECOND = 500;
+const LIMIT_MS = 180_000;
+/** The Pods that serve, and the load before and after what happens, so that its edges are seen. */
+const EDGE_MS = 2_000;
+const SIZE = values.quick ? 10 : 20;
+const QUICK: Plan = { rollouts: 1, drains: 1, deletions: 0, faults: false };
+/** What lacks something shows it in one rollout; the product has to stand all of it. */
+const FEW: Plan = { rollouts: 1, drains: 1, deletions: 2, faults: false };
+const ALL: Plan = { rollouts: 20, drains: 5, deletions: 20, faults: true };
+
+const chosen = values.rows?.split(",");
+const unknown = chosen?.filter((name) => !MODES.some((mode) => mode === name)) ?? [];
+if (unknown.length > 0) throw new Error(`--rows has ${unknown.join(", ")}; there are ${MODES.join(", ")}`);
+const quickRows: readonly Mode[] = ["product", "no-hold", "no-gate"];
+const modes = (values.quick ? quickRows : MODES).filter((mode) => chosen?.includes(mode) ?? true);
+/** The slow cloud decides. */
+const profiles = values.profiles?.split(",") ?? (values.quick ? ["fast"] : ["tke2020", "fast"]);
+
+type Stage = { readonly ground: ProofGround; readonly helm: Helm; readonly profile: string };
+
+async function perform({ ground, helm, profile }: Stage, mode: Mode): Promise<Row> {
+  const { admin, nodes } = ground;
+  const namespace = `row-${mode}`;
+  const plan = values.quick ? QUICK : mode === "product" ? ALL : FEW;
+  if (mode === "product" || mode === "agents-killed") await untilHoldsAreGiven(ground, namespace);
+  await applyManifests(admin, await manifestsOf(mode, namespace, SIZE));
+  await settled(admin, namespace);
+  const vip = await until("an address in the Service's status", () => addressOf(ground, namespace), LIMIT_MS, 250);
+  const load = startLoad({ host: vip, port: 80, rate: REQUESTS_PER_SECOND, localAddress: ground.plan.client });
+  const told = (what: string): void =>
+    say(`${profile} ${mode}: ${what}: ${load.result().requests} requests, ${load.result().failures.length} failed`);
+  let faults = 0;
+  const times: number[] = [];
+  try {
+    await pause(EDGE_MS);
+    for (let number = 1; number <= plan.rollouts; number++) {
+      const fromMs = performance.now();
+      const fault = faultOf(mode, plan, number);
+      const rolling = roll(admin, namespace);
+      if (fault !== undefined) {
+        await pause(EDGE_MS);
+        faults += 1;
+        if (fault === "leader") await deleteLeader(admin);
+        else if (fault === "kill") say(`${killAgents(nodes.map(({ netns }) => netns))} agents and hold servers killed`);
+        else await helm.upgrade(fault === "update" ? "2" : "1");
+      }
+      await rolling;
+      times.push((performance.now() - fromMs) / 1000);
+      told(`rollout ${number}${fault === undefined ? "" : ` with ${fault}`}, ${times.at(-1)?.toFixed(1)} s`);
+    }
+    for (let number = 0; number < plan.drains; number++) {
+      await drain(admin, namespace, nodes[number % nodes.length]?.name ?? "");
+      told(`drain ${number + 1}`);
+    }
+    for (let number = 0; number < plan.deletions; number++) await deleteOne(admin, namespace, Math.random);
+    await pause(EDGE_MS);
+  } finally {
+    await load.stop();
+  }
+  await admin.delete(`/api/v1/namespaces/${namespace}`);
+  const { rollouts, drains, deletions } = plan;
+  const rolloutSeconds = times.toSorted((one, other) => one - other)[Math.floor(times.length / 2)] ?? 0;
+  return { mode, profile, rollouts, drains, deletions, faults, ...counted(load), rolloutSeconds };
+}
+
+/** Which one a rollout has: of twenty, two lose the leader, one updates the agents, and one brings them back. */
+function faultOf(mode: Mode, { faults }: Plan, number: number): "leader" | "update" | "back" | "kill" | undefined {
+  if (mode === "agents-killed") return "kill";
+  if (!faults) return undefined;
+  return ({ 5: "leader", 8: "update", 12: "leader", 15: "back" } as const)[number];
+}
+
+/** New Pods get the hold once the agents have proven their rule; a Pod that is created as a dry run tells. */
+async function untilHoldsAreGiven({ admin }: ProofGround, namespace: string): Promise<void> {
+  const manifests = await manifestsOf("product", namespace, SIZE);
+  await applyManifests(
+    admin,
+    manifests.filter(({ kind }) => kind !== "Deployment"),
+  );
+  type Deployment = { readonly spec: { readonly template: { readonly metadata: object; readonly spec: object } } };
+  const deployment = manifests.find(({ kind }) => kind === "Deployment") as unknown as Deployment;
+  const { template } = deployment.spec;
+  const pod = { apiVersion: "v1", kind: "Pod", metadata: { ...template.metadata, name: "dry-run" }, spec: template.spec };
+  const isGiven = async (): Promise<boolean> => {
+    const made = await admin.create<Pod>(`${podsAt(namespace)}?dryRun=All`, pod);
+    return made.metadata.annotations?.[HOLD_TOKEN] !== undefined;
+  };
+  await until("new Pods get the hold", isGiven, LIMIT_MS, 1_000);
+}
+
+async function addressOf({ admin }: ProofGround, namespace: string): Promise<string | undefined> {
+  type Service = { readonly status?: { readonly loadBalancer?: { readonly ingress?: readonly { readonly ip: string }[] } } };
+  const { status } = await admin.get<Service>(`/api/v1/namespaces/${namespace}/services/web`);
+  return status?.loadBalancer?.ingress?.[0]?.ip;
+}
+
+function counted(load: Load): Pick<Row, "requests" | "failed" | "causes"> {
+  const { requests, failures } = load.result();
+  const causes: Record<string, number> = {};
+  for (const { cause } of failures) causes[cause] = (causes[cause] ?? 0) + 1;
+  return { requests, failed: failures.length, causes };
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** All rows over one cluster with one cloud. */
+async function performAll(profile: string): Promise<readonly Row[]> {
+  const steps: Steps = [];
+  const directory = join(values.directory, `run-${profile}`);
+  mkdirSync(directory, { recursive: true });
+  try {
+    const images = ["1", "2"].map((tag) => join(values.directory, `image-${tag}.tar`));
+    const ground = await layProofGround(directory, images, steps, profile);
+    const { admin, key } = ground;
+    say(`Kubernetes ${ground.version}, two real nodes with kube-proxy and DNS; cloud: ${profile}`);
+    await admin.create("/api/v1/namespaces", { apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE } });
+    const secret = { apiVersion: "v1", kind: "Secret", metadata: { name: "clb-direct-cloud" }, stringData: { ...key } };
+    await admin.create(`/api/v1/namespaces/${NAMESPACE}/secrets`, secret);
+    const helm = makeHelm({ ...ground, directory: values.directory, settings: settingsFor(ground) });
+    await helm.upgrade("1");
+    say("installed");
+    const rows: Row[] = [];
+    for (const mode of modes) rows.push(await perform({ ground, helm, profile }, mode));
+    return rows;
+  } finally {
+    for (const step of steps.toReversed()) await step().catch((error: unknown) => console.error(`clean-up: ${String(error)}`));
+  }
+}
+
+try {
+  const rows: Row[] = [];
+  for (const profile of profiles) rows.push(...(await performAll(profile)));
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ rows }, null, 2)}\n`);
+  console.log(`\n${tableOf(rows)}`);
+  const lost = rows.filter(({ mode, failed }) => mode === "product" && failed > 0);
+  process.exitCode = lost.length === 0 ? 0 : 1;
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}
