@@ -49,6 +49,10 @@ export const CANARY_NAMESPACE = "clb-direct-canary";
 export const INJECT_LABEL = "clb-direct.io/inject";
 /** On a Pod: the token in its preStop calls. */
 export const HOLD_TOKEN = "clb-direct.io/hold";
+/** On a Pod that was injected: "hold", "sleep" or "none", with why not where its own form decides, e.g. "none OwnPreStop". */
+export const DRAIN = "clb-direct.io/drain";
+/** On a Service: how its Pods are kept from SIGTERM until nothing is sent to them, see `DRAIN_MODE`. */
+export const DRAIN_MODE = "clb-direct.io/drain-mode";
 /** A preStop call asks for this path with the token behind it, e.g. "/hold/Jq3xw0…". */
 export const HOLD_PATH = "/hold/";
 /** Label of the coordinator's Pods, by which the Services find them. */

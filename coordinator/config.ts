@@ -13,6 +13,7 @@ import {
   WEBHOOK_PORT,
   WEBHOOK_SERVICE,
 } from "../common/names.ts";
+import { DRAIN_WISHES } from "./domain/admission/drain-mode.ts";
 import { ADMISSION_MODES } from "./domain/admission/mode.ts";
 import { CALL_LIMITS } from "./domain/call.ts";
 import { POLICIES, RETIRE } from "./domain/safety/policy.ts";
@@ -84,6 +85,8 @@ export const ENVIRONMENT = z.object({
   WEBHOOK_PORT: port.default(WEBHOOK_PORT),
   /** Whether Pods get the readiness gate when they are created: by our webhook, or not by us. */
   ADMISSION: z.enum(ADMISSION_MODES).default("webhook"),
+  /** How the webhook keeps Pods from SIGTERM until nothing is sent to them; a Service may say otherwise (`clb-direct.io/drain-mode`). */
+  DRAIN_MODE: z.enum(DRAIN_WISHES).default("auto"),
   /** Names and addresses in the serving certificate besides those of our Service, comma list, e.g. "10.244.1.200,localhost". */
   SERVING_NAMES: z.string().default(""),
   LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
@@ -153,6 +156,7 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     explainPort: data.EXPLAIN_PORT,
     webhookPort: data.WEBHOOK_PORT,
     admission: data.ADMISSION,
+    drainMode: data.DRAIN_MODE,
     servingNames: {
       dns: [
         `${service}.svc`,

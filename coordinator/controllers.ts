@@ -35,6 +35,7 @@ import { EndInquiry, type EndInquiryDeps } from "./safety/end-inquiry.ts";
 import { releasedAt } from "./safety/releases.ts";
 import { RemovalGuard } from "./safety/removal-guard.ts";
 import type { SecretName } from "./state/certificate-secrets.ts";
+import type { DrainTimes } from "./state/drain-times.ts";
 import { makeEndingAt } from "./state/ending-at.ts";
 import type { Holds } from "./state/holds.ts";
 import type { NodeFindings } from "./state/node-findings.ts";
@@ -52,6 +53,8 @@ export type ControllersDeps = {
   readonly findings?: NodeFindings;
   /** Pods whose preStop hook was called; default: no agent holds any. */
   readonly holds?: Holds;
+  /** Learns how long drains take. */
+  readonly drainTimes?: Pick<DrainTimes, "note">;
   readonly objects: WatchedObjects;
   readonly tell: (problem: Problem) => void;
   readonly metrics: ReturnType<typeof makeMetrics>;
@@ -201,10 +204,11 @@ const noting =
     writeLog: WriteLog,
     causes: ReturnType<typeof makeCauses>,
     ownShare: OwnShare,
-    { metrics, log }: Pick<ControllersDeps, "metrics" | "log">,
+    { metrics, drainTimes, log }: Pick<ControllersDeps, "metrics" | "drainTimes" | "log">,
   ) =>
   (made: Made): void => {
     ownShare.made(made);
+    if (made.call.lane === "drain" && made.result === "ok") drainTimes?.note(made.waitedMs + made.endedMs - made.startedMs);
     writeLog.note(made, causes(made.loadBalancerId, made.before), log);
     metrics.onMade(made.call, made.result, made.waitedMs / 1000);
   };

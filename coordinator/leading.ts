@@ -81,7 +81,7 @@ export class Leading {
 
   /** Resolves when the reign is over and everything that ran has ended. */
   async run({ retire, lost }: Reign): Promise<void> {
-    const { client, transport, facts, findings, holds, objects, metrics, clock, log, settings, serving, mayWrite } = this.#deps;
+    const { client, transport, facts, findings, holds, drainTimes, objects, metrics, clock, log, settings, serving, mayWrite } = this.#deps;
     const isDry = settings.policy === "observe";
     const writing = {
       client: isDry ? dryClient(client) : fencedClient(client, mayWrite),
@@ -99,6 +99,7 @@ export class Leading {
       facts,
       ...(findings && { findings }),
       ...(holds && { holds }),
+      ...(drainTimes && { drainTimes }),
       objects,
       tell,
       metrics,

@@ -27,6 +27,7 @@ import { makeNodeTasks } from "./nodes/node-tasks.ts";
 import { podReaderOf } from "./nodes/pod-reader.ts";
 import { makePacedWatch } from "./nodes/pod-watch.ts";
 import { readClusterId } from "./state/cluster-id.ts";
+import { DrainTimes } from "./state/drain-times.ts";
 import { makeWatchedObjects } from "./state/watched-objects.ts";
 import { makeIntake } from "./stream/intake.ts";
 import { makeNodeStream } from "./stream/node-stream.ts";
@@ -63,20 +64,17 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const registry = makeNodeRegistry({ clock, log, watchNode, observer, agentGraceMs, asked, readPods }, stop.signal);
   const findings = makeNodeTasks(log);
   const holds = makeNodeHolds({ facts: () => registry, clock, log });
-  const objects = makeWatchedObjects({
-    client,
-    clock,
-    log,
-    onRestart,
-    ...followersOf(() => ({ leading, registry, objects, asked, listed })),
-  });
+  const followers = followersOf(() => ({ leading, registry, objects, asked, listed }));
+  const objects = makeWatchedObjects({ client, clock, log, onRestart, ...followers });
   const { dns: dnsNames, ip: ipAddresses } = config.servingNames;
   const serving = await makeServing({ kube: client, namespace, dnsNames, ipAddresses, clock: wallClock, log }, stop.signal);
-  const webhook = admissionOf(config, { objects, serving, namespace, clock: wallClock, log, metrics: metrics.admission });
+  const drainTimes = new DrainTimes();
+  const drains = { nodes: objects.nodes, holds, client, drainTimes };
+  const webhook = admissionOf(config, { objects, serving, namespace, drains, clock: wallClock, log, metrics: metrics.admission });
   const transport = makeSdkTransport({ region: config.region, ...config.cloud });
   const mayWrite = (): boolean => elector.mayWrite();
   const settings = { ...config, clusterId };
-  const common = { client, transport, facts: registry, findings, holds, objects, metrics, clock, log, settings };
+  const common = { client, transport, facts: registry, findings, holds, drainTimes, objects, metrics, clock, log, settings };
   const leading = new Leading({ ...common, admission: webhook, serving, mayWrite });
   const identity = `${replica}_${randomUUID().slice(0, 8)}`;
   let begun = false;

@@ -3,6 +3,7 @@ import type { Change } from "../../common/kubernetes/list-watch.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Part } from "../../common/lifecycle.ts";
 import type { Logger } from "../../common/log.ts";
+import type { DrainWish } from "../domain/admission/drain-mode.ts";
 import type { AdmissionMode } from "../domain/admission/mode.ts";
 import type { IngressRecord } from "../domain/intent/ingress-record.ts";
 import type { ServiceRecord } from "../domain/intent/service.ts";
@@ -12,6 +13,7 @@ import { makeOwnershipOf, type OwnershipOf, type OwnershipSettings } from "../st
 import type { WatchedObjects } from "../state/watched-objects.ts";
 import type { ServingSource } from "../tls/serving.ts";
 import { type CheckCause, type CheckResult, makeAdmissionCheck } from "./check.ts";
+import { type DrainsDeps, hooksBy } from "./hooks.ts";
 import { makeWebhookKeeper } from "./keeper.ts";
 import { makeReview } from "./review.ts";
 import { SelectingServices } from "./selecting-services.ts";
@@ -30,6 +32,9 @@ export type AdmissionDeps = {
   readonly namespace: string;
   readonly gateType: string;
   readonly ownershipOf: OwnershipOf;
+  /** How Pods are kept from SIGTERM until nothing is sent to them; default: not at all. */
+  readonly drains?: DrainsDeps;
+  readonly drainMode: DrainWish;
   /** False: the product is about to be taken away, or others give Pods their gate: nothing is injected, and a configuration of ours is emptied. */
   readonly injects: boolean;
   readonly clock: Clock;
@@ -56,7 +61,7 @@ export interface Admission {
 function makeAdmission(deps: AdmissionDeps, serves: boolean): Admission {
   const { serving, host, port, namespace, gateType, ownershipOf, injects, clock, log, metrics } = deps;
   const selecting = new SelectingServices(ownershipOf);
-  const review = makeReview(selecting.selects, gateType);
+  const review = makeReview(selecting.selects, gateType, hooksBy(deps));
   const listen = { host, port, shared: false };
   return {
     server: serves ? makeAdmissionServer({ ...listen, review, serving, clock, log, onReview: metrics.onReview }) : undefined,
@@ -88,7 +93,7 @@ function makeAdmission(deps: AdmissionDeps, serves: boolean): Admission {
   };
 }
 
-type Wish = Pick<AdmissionDeps, "gateType"> &
+type Wish = Pick<AdmissionDeps, "gateType" | "drainMode"> &
   OwnershipSettings & {
     readonly admission: AdmissionMode;
     readonly listenHost: string;
@@ -103,14 +108,15 @@ export const admissionOf = (
   {
     objects,
     ...deps
-  }: Omit<AdmissionDeps, "host" | "port" | "gateType" | "injects" | "ownershipOf"> & {
+  }: Omit<AdmissionDeps, "host" | "port" | "gateType" | "drainMode" | "injects" | "ownershipOf"> & {
     readonly objects: Pick<WatchedObjects, "ingressClasses">;
   },
 ): Admission | undefined => {
-  const { admission, listenHost: host, webhookPort: port, gateType, retire, policy } = wish;
+  const { admission, listenHost: host, webhookPort: port, gateType, drainMode, retire, policy } = wish;
   if (policy === "observe") return undefined;
   const injects = admission === "webhook" && retire === "off";
-  return makeAdmission({ ...deps, host, port, gateType, injects, ownershipOf: makeOwnershipOf(objects, wish) }, admission === "webhook");
+  const ownershipOf = makeOwnershipOf(objects, wish);
+  return makeAdmission({ ...deps, host, port, gateType, drainMode, injects, ownershipOf }, admission === "webhook");
 };
 
 /** What of it runs on every replica. */

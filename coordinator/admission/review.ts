@@ -1,8 +1,14 @@
 import * as z from "zod";
+import { type DrainHook, hookPatch } from "../domain/admission/drain-hook.ts";
 import { checkedPatch, labelsOf, wantsGate } from "../domain/admission/pod-patch.ts";
+import type { ModeAsker } from "./drain-modes.ts";
 
-/** Whether an object with direct access selects Pods with these labels; from an index, not by a search. Undefined: not known yet. */
-export type SelectsPods = (namespace: string, labels: Readonly<Record<string, string>>) => boolean | undefined;
+/** An object with direct access that selects a Pod, and the Pod's ports that it sends to. */
+export type Selecting = ModeAsker & { readonly targetPorts: readonly (number | string)[] };
+/** Who selects Pods with these labels; from an index, not by a search. Undefined: not known yet. */
+export type SelectsPods = (namespace: string, labels: Readonly<Record<string, string>>) => readonly Selecting[] | undefined;
+/** What containers without a preStop get, for a Pod as it is in a review. */
+export type HookFor = (pod: unknown, selecting: readonly Selecting[]) => DrainHook;
 
 const Review = z.object({
   apiVersion: z.literal("admission.k8s.io/v1"),
@@ -26,15 +32,24 @@ export type Reviewed = { readonly answer: object; readonly injected: boolean };
  * is no review, and NotListedError: the API server takes any other answer than 200 for a failure and goes on without us.
  */
 export const makeReview =
-  (selects: SelectsPods, gateType: string): ((body: unknown, namespaceOptedIn: boolean) => Reviewed) =>
+  (selects: SelectsPods, gateType: string, hookFor: HookFor = noHook): ((body: unknown, namespaceOptedIn: boolean) => Reviewed) =>
   (body, namespaceOptedIn) => {
     const { request } = Review.parse(body);
     const { uid, namespace = "", object: pod } = request;
     const selected = selects(namespace, labelsOf(pod));
-    const wanted = wantsGate(pod, { selected: selected ?? false, namespaceOptedIn });
+    const wanted = wantsGate(pod, { selected: (selected?.length ?? 0) > 0, namespaceOptedIn });
     if (!wanted && selected === undefined && wantsGate(pod, { selected: true, namespaceOptedIn })) throw new NotListedError();
-    const operations = wanted ? checkedPatch(pod, gateType) : [];
+    const operations = wanted ? checkedPatch(pod, gateType, hooksOf(pod, selected ?? [], hookFor)) : [];
     const patch = Buffer.from(JSON.stringify(operations)).toString("base64");
     const response = { uid, allowed: true, ...(operations.length > 0 && { patchType: "JSONPatch", patch }) };
     return { answer: { apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", response }, injected: operations.length > 0 };
   };
+
+const noHook: HookFor = () => ({ mode: "none" });
+
+/** Decided once: the check of the patch asks a second time. */
+function hooksOf(pod: unknown, selecting: readonly Selecting[], hookFor: HookFor): (pod: unknown) => ReturnType<typeof hookPatch> {
+  const hook = hookFor(pod, selecting);
+  const targetPorts = selecting.flatMap((one) => one.targetPorts);
+  return (one) => hookPatch(one, hook, targetPorts);
+}

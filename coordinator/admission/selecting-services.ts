@@ -1,10 +1,12 @@
 import type { Change } from "../../common/kubernetes/list-watch.ts";
+import { DRAIN_MODE } from "../../common/names.ts";
+import { DRAIN_WISHES, type DrainWish } from "../domain/admission/drain-mode.ts";
 import type { IngressRecord } from "../domain/intent/ingress-record.ts";
 import type { ServiceRecord } from "../domain/intent/service.ts";
 import { IngressUses, serviceKey } from "../state/ingress-uses.ts";
 import type { OwnershipOf } from "../state/object-ownership.ts";
 import { SelectorTable } from "../state/selector-table.ts";
-import type { SelectsPods } from "./review.ts";
+import type { Selecting, SelectsPods } from "./review.ts";
 
 /** The selectors of Services that are ours, or that an Ingress of ours leads to, on every replica: a look-up costs what a Pod has of labels. */
 export class SelectingServices {
@@ -14,6 +16,8 @@ export class SelectingServices {
   /** By "demo/shop". */
   readonly #services = new Map<string, ServiceRecord>();
   readonly #ingresses = new Map<string, IngressRecord>();
+  /** What a review goes by, by UID of the Service. */
+  readonly #selecting = new Map<string, Selecting>();
   #isListed = false;
 
   constructor(ownershipOf: OwnershipOf) {
@@ -24,7 +28,7 @@ export class SelectingServices {
     const key = serviceKey(record.namespace, record.name);
     if (kind === "removed") {
       this.#services.delete(key);
-      this.#selectors.delete(record.uid);
+      this.#forget(record.uid);
       return;
     }
     this.#services.set(key, record);
@@ -47,19 +51,31 @@ export class SelectingServices {
     this.#isListed = true;
   }
 
-  readonly selects: SelectsPods = (namespace, labels) =>
-    this.#selectors.matching(namespace, labels).length > 0 || (this.#isListed ? false : undefined);
+  readonly selects: SelectsPods = (namespace, labels) => {
+    const found = this.#selectors.matching(namespace, labels).flatMap((uid) => this.#selecting.get(uid) ?? []);
+    return found.length > 0 || this.#isListed ? found.toSorted((one, other) => (one.name < other.name ? -1 : 1)) : undefined;
+  };
 
   #judge(key: string): void {
     const service = this.#services.get(key);
     if (service === undefined) return;
-    const { uid, namespace, selector } = service;
-    if (this.#isOurs(service) || [...this.#uses.of(service)].some((user) => this.#isOurs(this.#ingresses.get(user))))
-      this.#selectors.set(uid, namespace, selector);
-    else this.#selectors.delete(uid);
+    const { uid, namespace, name, selector, ports, annotations } = service;
+    if (!this.#isOurs(service) && ![...this.#uses.of(service)].some((user) => this.#isOurs(this.#ingresses.get(user))))
+      return this.#forget(uid);
+    this.#selectors.set(uid, namespace, selector);
+    const targetPorts = ports.map(({ targetPort }) => targetPort);
+    this.#selecting.set(uid, { uid, name: `Service ${namespace}/${name}`, targetPorts, wish: wishOf(annotations[DRAIN_MODE]) });
+  }
+
+  #forget(uid: string): void {
+    this.#selectors.delete(uid);
+    this.#selecting.delete(uid);
   }
 
   #isOurs(object: ServiceRecord | IngressRecord | undefined): boolean {
     return object !== undefined && this.#ownershipOf(object, false).kind === "ours";
   }
 }
+
+/** What is none is told by the Service's own pass. */
+const wishOf = (value: string | undefined): DrainWish | undefined => DRAIN_WISHES.find((one) => one === value);

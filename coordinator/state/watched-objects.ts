@@ -4,6 +4,7 @@ import { type Change, type ListWatchDeps, makeListWatch, type WatchedSet } from 
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import { VIRTUAL_NODE_LABELS } from "../../common/names.ts";
+import type { LandingNode } from "../domain/admission/drain-mode.ts";
 import type { IngressRecord } from "../domain/intent/ingress-record.ts";
 import { READY_CONDITION } from "../domain/intent/ready-condition.ts";
 import type { ServiceRecord } from "../domain/intent/service.ts";
@@ -69,6 +70,7 @@ const Service = z.object({
 const Config = z.object({ metadata: Metadata, spec: z.unknown() });
 const Node = z.object({
   metadata: Metadata.extend({ labels: z.record(z.string(), z.string()).default({}) }),
+  spec: z.object({ taints: z.array(z.object({ key: z.string(), value: z.string().default(""), effect: z.string() })).nullish() }).nullish(),
   status: z
     .object({
       allocatable: z.object({ pods: z.coerce.number().int().positive().optional().catch(undefined) }).nullish(),
@@ -127,22 +129,30 @@ function decodeConfig(raw: unknown): ConfigRecord {
 }
 
 /** `virtual`: no machine, no DaemonSet, hence no agent ever. `maxPods`: what its kubelet admits; `address`: its InternalIP of IPv4; both undefined where it does not say. */
-type NodeRecord = {
+type NodeRecord = LandingNode & {
   readonly uid: string;
   readonly resourceVersion: string;
-  readonly name: string;
-  readonly virtual: boolean;
   readonly maxPods?: number | undefined;
   readonly address?: string | undefined;
 };
 
 export function decodeNode(raw: unknown): NodeRecord {
-  const { metadata, status } = Node.parse(raw);
-  const { uid, resourceVersion, name, labels } = metadata;
+  const { metadata, spec, status } = Node.parse(raw);
+  const { uid, resourceVersion, name, labels, creationTimestamp } = metadata;
+  const createdAtMs = Date.parse(creationTimestamp);
   const virtual = VIRTUAL_NODE_LABELS.some(([key, value]) => labels[key] === value);
   const maxPods = status?.allocatable?.pods;
   const address = (status?.addresses ?? []).find((one) => one.type === "InternalIP" && !one.address.includes(":"))?.address;
-  return { uid, resourceVersion, name, virtual, ...(maxPods !== undefined && { maxPods }), ...(address !== undefined && { address }) };
+  const landing = { labels, taints: spec?.taints ?? [], createdAtMs: Number.isNaN(createdAtMs) ? undefined : createdAtMs };
+  return {
+    uid,
+    resourceVersion,
+    name,
+    virtual,
+    ...landing,
+    ...(maxPods !== undefined && { maxPods }),
+    ...(address !== undefined && { address }),
+  };
 }
 
 export type WatchedObjectsDeps = {

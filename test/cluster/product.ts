@@ -136,6 +136,7 @@ export function makeProduct(options: ProductOptions): Product {
       POD_NAME: name,
       LISTEN_HOST: hosts[replica],
       SERVING_NAMES: hosts[replica],
+      ...(options.holds !== true && { DRAIN_MODE: "none" }), // else Pods without a hook of their own would sleep
       ...options.coordinatorEnv,
     };
     const logFile = join(directory, replica === 0 ? "coordinator.log" : `coordinator-${replica}.log`);

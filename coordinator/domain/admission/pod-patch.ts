@@ -58,13 +58,26 @@ export function patched(pod: unknown, operations: readonly AddOperation[]): unkn
   return copy;
 }
 
-/** Pure: the patch whose result has the gate and needs no other patch; empty where there is none, so that a review never makes a Pod fail. */
-export function checkedPatch(pod: unknown, gateType: string): readonly AddOperation[] {
-  const operations = patchFor(pod, gateType);
-  if (operations.length === 0) return [];
+/**
+ * Pure: the patch whose result has the gate and needs no other patch; empty where there is none, so that a review never makes a Pod fail.
+ * `more`: what a Pod gets besides its gate; what of that would not do is left out.
+ */
+export function checkedPatch(
+  pod: unknown,
+  gateType: string,
+  more: (pod: unknown) => readonly AddOperation[] = () => [],
+): readonly AddOperation[] {
+  const gateOnly = checked(pod, (one) => patchFor(one, gateType), gateType);
+  const withMore = checked(pod, (one) => [...patchFor(one, gateType), ...more(one)], gateType);
+  return withMore.length > 0 ? withMore : gateOnly;
+}
+
+function checked(pod: unknown, patchOf: (pod: unknown) => readonly AddOperation[], gateType: string): readonly AddOperation[] {
   try {
+    const operations = patchOf(pod);
+    if (operations.length === 0) return [];
     const result = patched(pod, operations);
-    return hasGate(result, gateType) && patchFor(result, gateType).length === 0 ? operations : [];
+    return hasGate(result, gateType) && patchOf(result).length === 0 ? operations : [];
   } catch {
     return [];
   }

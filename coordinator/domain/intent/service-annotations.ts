@@ -1,5 +1,6 @@
 import {
   DIRECT_ACCESS,
+  DRAIN_MODE,
   EXISTING_LOAD_BALANCER,
   INTERNAL_SUBNET,
   LOAD_BALANCER_ID,
@@ -9,6 +10,7 @@ import {
   SERVICE_CONFIG,
   VERDICT_DELAY,
 } from "../../../common/names.ts";
+import { DRAIN_WISHES } from "../admission/drain-mode.ts";
 import { KEYS, KUBERNETES, TKE } from "./annotation-keys.ts";
 import { type Annotation, bool, idList, oneOf, wholeNumber } from "./annotations.ts";
 import { INGRESS_ANNOTATIONS } from "./ingress-annotations.ts";
@@ -251,6 +253,14 @@ const OTHERS: readonly Annotation[] = [
     key: VERDICT_DELAY,
     group: "B",
     does: '`"false"`: a negative verdict on reachability is told and delays no bind; else it may, for at most 30 s: see [networking](networking.md)',
+  },
+  {
+    ...LIVE,
+    key: DRAIN_MODE,
+    syntax: "`auto`, `hold`, `sleep`, `none`",
+    fault: oneOf(...DRAIN_WISHES),
+    group: "B",
+    does: "How new Pods of the Service are kept from SIGTERM until nothing is sent to them; default: `DRAIN_MODE` of the coordinator, see [operations](operations.md#how-pods-are-drained)",
   },
   { ...WRITTEN, key: LOAD_BALANCER_ID, does: "The load balancer in use: tools read it" },
   { ...WRITTEN, key: `${KUBERNETES}loadbalance-nat-ipv6`, does: "The IPv6 address in use" },

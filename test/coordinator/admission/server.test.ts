@@ -22,6 +22,8 @@ async function certificates(): Promise<{ caPem: string; issue: () => Promise<Ser
   return { caPem: authority.certPem, issue };
 }
 
+const SERVICE = { uid: "web", name: "Service shop/web", targetPorts: [8080], wish: undefined };
+
 type Options = { readonly leaveMs?: number; readonly selects?: SelectsPods; readonly bytesAtOnce?: number };
 
 async function aWebhook(t: TestContext, { leaveMs = 50, selects, ...options }: Options = {}) {
@@ -34,7 +36,10 @@ async function aWebhook(t: TestContext, { leaveMs = 50, selects, ...options }: O
     host: HOST,
     port: 0,
     shared: false,
-    review: makeReview(selects ?? ((namespace, labels) => namespace === "shop" && labels["app"] === "web"), DEFAULT_GATE_TYPE),
+    review: makeReview(
+      selects ?? ((namespace, labels) => (namespace === "shop" && labels["app"] === "web" ? [SERVICE] : [])),
+      DEFAULT_GATE_TYPE,
+    ),
     ...options,
     serving: {
       get current() {
@@ -114,7 +119,7 @@ test("what is no review is refused with the reason, so that the API server goes 
 
 test("before all Services are listed nobody is told that a Pod needs no gate; who wants it anyway gets it", async (t) => {
   let isListed = false;
-  const { ask, results, warnings } = await aWebhook(t, { selects: () => (isListed ? false : undefined) });
+  const { ask, results, warnings } = await aWebhook(t, { selects: () => (isListed ? [] : undefined) });
   const enabled = { ...WEB, metadata: { labels: { "clb-direct.io/inject": "enabled" } } };
   assert.equal((await ask("/mutate", review(WEB))).status, 503);
   assert.equal((await ask("/mutate", review(enabled))).status, 200);

@@ -336,7 +336,11 @@ function someObjects(
     configs: listed(new Map()),
     ingresses: listed(new Map()),
     ingressClasses: listed(new Map()),
-    nodes: listed(new Map(nodes.map((name) => [name, { uid: name, resourceVersion: "1", name, virtual: false }]))),
+    nodes: listed(
+      new Map(
+        nodes.map((name) => [name, { uid: name, resourceVersion: "1", name, virtual: false, labels: {}, taints: [], createdAtMs: 0 }]),
+      ),
+    ),
     certificates: NO_CERTIFICATES,
     ownersListed: true,
     synced: true,

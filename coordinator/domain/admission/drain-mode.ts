@@ -1,0 +1,111 @@
+/** How Pods are kept from SIGTERM until no load balancer sends to them: by the hold of their node's agent, by a native sleep, or not at all. */
+export const DRAIN_MODES = ["hold", "sleep", "none"] as const;
+export type DrainMode = (typeof DRAIN_MODES)[number];
+/** What somebody asks for; "auto": the best that agents have proven. */
+export const DRAIN_WISHES = ["auto", ...DRAIN_MODES] as const;
+export type DrainWish = (typeof DRAIN_WISHES)[number];
+
+type Taint = { readonly key: string; readonly value: string; readonly effect: string };
+
+/** A Node, as far as it decides whether a Pod may land there. */
+export type LandingNode = {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly taints: readonly Taint[];
+  /** Can have no agent. */
+  readonly virtual: boolean;
+  /** Milliseconds since the epoch; undefined: it does not say. */
+  readonly createdAtMs: number | undefined;
+};
+
+/** `because` for a person, e.g. "the agents of all 12 nodes where it may land have proven their rule". */
+export type DrainChoice = { readonly mode: DrainMode; readonly because: string };
+
+/** A node's agent has had the time to start by then; until then its node counts for nothing. Milliseconds. */
+const NEW_MS = 120_000;
+/** Nodes named in a reason. */
+const MAX_NAMED = 3;
+
+/**
+ * Pure: the ladder. A hook that no agent answers is refused within milliseconds and the Pod stops as it would without one; so a hold is
+ * asked for only where every node on which the Pod may land has proven that calls get through.
+ */
+export function chooseDrainMode(from: {
+  readonly wish: DrainWish;
+  /** Where the Pod may land. */
+  readonly nodes: readonly LandingNode[];
+  /** What a node's agent has proven; undefined: none has said. */
+  readonly proofOf: (node: string) => { readonly proven: boolean; readonly because: string } | undefined;
+  /** The API server and its kubelets know the action. */
+  readonly hasSleep: boolean;
+  readonly nowMs: number;
+}): DrainChoice {
+  const { wish, proofOf, hasSleep, nowMs } = from;
+  if (wish === "sleep" && !hasSleep) return { mode: "none", because: "it is asked for sleep, which this API server does not know" };
+  if (wish !== "auto") return { mode: wish, because: "it is asked for" };
+  const nodes = from.nodes.filter(({ virtual, createdAtMs }) => !virtual && (createdAtMs === undefined || createdAtMs + NEW_MS <= nowMs));
+  const unproven = nodes.filter(({ name }) => proofOf(name)?.proven !== true);
+  if (nodes.length > 0 && unproven.length === 0)
+    return { mode: "hold", because: `the agents of all ${nodes.length} nodes where it may land have proven that preStop calls reach them` };
+  const named = unproven.slice(0, MAX_NAMED).map(({ name }) => `${name} (${proofOf(name)?.because ?? "no agent has said anything"})`);
+  const more = unproven.length > MAX_NAMED ? ` and ${unproven.length - MAX_NAMED} more` : "";
+  const because = nodes.length === 0 ? "no node is known where it may land" : `not proven on ${named.join(", ")}${more}`;
+  return hasSleep ? { mode: "sleep", because } : { mode: "none", because: `${because}; this API server does not know sleep` };
+}
+
+type Json = Readonly<Record<string, unknown>>;
+const isRecord = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value);
+const objectOf = (value: unknown): Json => (isRecord(value) ? value : {});
+const listOf = (value: unknown): readonly Json[] => (Array.isArray(value) ? value.map(objectOf) : []);
+const textsOf = (value: unknown): readonly string[] => (Array.isArray(value) ? value.filter((one) => typeof one === "string") : []);
+
+/** Pure: whether the scheduler may put the Pod, as it is in a review, on the node: by name, selector, required affinity and taints. */
+export function mayLand(pod: unknown, node: LandingNode): boolean {
+  const spec = objectOf(objectOf(pod)["spec"]);
+  if (typeof spec["nodeName"] === "string" && spec["nodeName"] !== "") return spec["nodeName"] === node.name;
+  const isSelected = Object.entries(objectOf(spec["nodeSelector"])).every(([key, value]) => node.labels[key] === value);
+  if (!isSelected) return false;
+  const affinity = objectOf(objectOf(spec["affinity"])["nodeAffinity"]);
+  const required = objectOf(affinity["requiredDuringSchedulingIgnoredDuringExecution"]);
+  const terms = listOf(required["nodeSelectorTerms"]);
+  if (terms.length > 0 && !terms.some((term) => fits(term, node))) return false;
+  const tolerations = listOf(spec["tolerations"]);
+  return node.taints.every((taint) => taint.effect === "PreferNoSchedule" || tolerations.some((one) => tolerates(one, taint)));
+}
+
+/** Source: "Assigning Pods to Nodes": all expressions of a term count, and an empty term fits nothing. */
+function fits(term: Json, { name, labels }: LandingNode): boolean {
+  const [expressions, fields] = [listOf(term["matchExpressions"]), listOf(term["matchFields"])];
+  if (expressions.length + fields.length === 0) return false;
+  return (
+    expressions.every((one) => matches(one, labels[String(one["key"])])) &&
+    fields.every((one) => one["key"] === "metadata.name" && matches(one, name))
+  );
+}
+
+function matches({ operator, values: given }: Json, value: string | undefined): boolean {
+  const values = textsOf(given);
+  switch (operator) {
+    case "In":
+      return value !== undefined && values.includes(value);
+    case "NotIn":
+      return value === undefined || !values.includes(value);
+    case "Exists":
+      return value !== undefined;
+    case "DoesNotExist":
+      return value === undefined;
+    case "Gt":
+      return Number(value) > Number(values[0]);
+    case "Lt":
+      return Number(value) < Number(values[0]);
+    default:
+      return false;
+  }
+}
+
+/** Source: "Taints and Tolerations": no key with Exists tolerates all, no effect all effects. */
+function tolerates({ key, operator = "Equal", value = "", effect }: Json, taint: Taint): boolean {
+  if (effect !== undefined && effect !== "" && effect !== taint.effect) return false;
+  if (operator === "Exists") return key === undefined || key === "" || key === taint.key;
+  return key === taint.key && value === taint.value;
+}

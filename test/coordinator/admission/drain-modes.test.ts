@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { DrainModes } from "../../../coordinator/admission/drain-modes.ts";
+import type { DrainWish } from "../../../coordinator/domain/admission/drain-mode.ts";
+import { aFakeClock, silentLog } from "../pods.ts";
+
+const WEB = { uid: "web", name: "Service shop/web", wish: undefined };
+const MINUTE = 60_000;
+
+function someModes(wish: DrainWish = "auto") {
+  const clock = aFakeClock(1_000_000_000);
+  const proven = new Set(["a", "b"]);
+  const node = (name: string) => ({ name, labels: {}, taints: [], virtual: false, createdAtMs: 0 });
+  const modes = new DrainModes({
+    wish,
+    nodes: () => ["a", "b"].map(node),
+    proofOf: (name) => ({ proven: proven.has(name), because: "connect ECONNREFUSED" }),
+    hasSleep: () => true,
+    clock,
+    log: silentLog,
+  });
+  return { clock, proven, modes, of: (...askers: Parameters<DrainModes["of"]>[1][number][]) => modes.of({ spec: {} }, askers).mode };
+}
+
+test("the mode of a Service changes at most once in ten minutes, each on its own", async () => {
+  const { clock, proven, of, modes } = someModes();
+  await clock.advance(2 * MINUTE);
+  assert.equal(of(WEB), "hold");
+  proven.delete("b");
+  assert.equal(of(WEB), "hold", "a node that comes and goes changes nothing at once");
+  assert.equal(of({ ...WEB, uid: "api" }), "sleep");
+  await clock.advance(10 * MINUTE);
+  assert.equal(of(WEB), "sleep");
+  assert.match(modes.chosenFor("web")?.because ?? "", /not proven on b \(connect ECONNREFUSED\)/);
+  proven.add("b");
+  await clock.advance(9 * MINUTE);
+  assert.equal(of(WEB), "sleep");
+  await clock.advance(MINUTE);
+  assert.equal(of(WEB), "hold");
+});
+
+test("while agents connect after a start nothing is settled but a hold", async () => {
+  const { clock, proven, of } = someModes();
+  proven.clear();
+  assert.equal(of(WEB), "sleep");
+  await clock.advance(5_000);
+  for (const name of ["a", "b"]) proven.add(name);
+  assert.equal(of(WEB), "hold");
+});
+
+test("what a Service asks for counts at once, before what the cluster has", () => {
+  const { of } = someModes("none");
+  assert.equal(of(WEB), "none");
+  assert.equal(of({ ...WEB, wish: "sleep" }), "sleep");
+  assert.equal(of(WEB, { ...WEB, uid: "api", wish: "hold" }), "hold");
+  assert.equal(of({ ...WEB, wish: "auto" }), "hold");
+});
