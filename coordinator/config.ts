@@ -72,6 +72,8 @@ export const ENVIRONMENT = z.object({
   GLOBAL_ROUTER_DIRECT_ACCESS: z.enum(["true", "false"]).default("false"),
   /** How long a negative verdict of an agent may delay a bind, never longer; 0: not at all. */
   VERDICT_DELAY_MS: milliseconds(0, 30_000).default(30_000),
+  /** Bind a Pod at weight 0 as soon as its ports answer, before its containers are ready: one write more, a shorter way to the gate. */
+  EARLY_BIND: z.enum(["true", "false"]).default("false"),
   /** Namespace of our own objects. */
   POD_NAMESPACE: z.string().min(1).default(DEFAULT_NAMESPACE),
   /** Identity of this replica; default: the host's name. */
@@ -147,6 +149,7 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     gateType: data.GATE_TYPE,
     globalRouterDirectAccess: data.GLOBAL_ROUTER_DIRECT_ACCESS === "true",
     verdictDelayMs: data.VERDICT_DELAY_MS,
+    earlyBind: data.EARLY_BIND === "true",
     namespace: data.POD_NAMESPACE,
     replica: data.POD_NAME,
     listenHost: data.LISTEN_HOST,

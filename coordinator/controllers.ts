@@ -74,6 +74,8 @@ export type ControllersSettings = LoadBalancersSettings &
     readonly globalRouterDirectAccess?: boolean;
     /** Default: 30 s. */
     readonly verdictDelayMs?: number;
+    /** A Pod that listens already is bound at weight 0 before its containers are ready; default: not. */
+    readonly earlyBind?: boolean;
     readonly healthPollMs: number;
     readonly healthIdleMs: number;
   };
@@ -126,7 +128,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const { mirror, pods } = state;
   const ownShare = new OwnShare({ pods, clock, observe: metrics.onOwnShare });
   const endingAt = makeEndingAt({ ...state, clock });
-  const awaited = makeAwaited({ ...state, clock, waitingForGate: pods.waitingForGate });
+  const awaited = makeAwaited({ ...state, clock, waitingForGate: pods.waitingForGate, ...earlyBy(state, settings) });
   const findings = findingsDeps(state, deps, (id, afterMs) => loadBalancers.queue.add(id, afterMs));
   const onAnswer = makeRefusalTeller({ ...state, tell, onChange: () => wakeUps.accessChanged() });
   const safety = makeSafety(state, findings, deps, (id) => wakeUps.loadBalancerDue(id));
@@ -248,6 +250,10 @@ const pollSettings = ({ healthIdleMs, healthPollMs }: ControllersSettings, rateL
   idleMs: healthIdleMs,
   pollMs: healthPollMs,
 });
+
+/** Which Pods are bound early and wait at weight 0, where that is done. */
+const earlyBy = ({ listening, pods }: Pick<State, "listening" | "pods">, { earlyBind = false }: Pick<ControllersSettings, "earlyBind">) =>
+  earlyBind ? { isEarly: (podUid: string): boolean => listening.has(podUid) && pods.waitingForGate.has(podUid) } : {};
 
 /** Who hears what questions about health have brought. */
 const heardBy = (guard: RemovalGuard, ownShare: OwnShare): Pick<HealthPollerDeps, "onAnswer" | "onServing"> => ({

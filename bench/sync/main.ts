@@ -7,11 +7,13 @@ import { parseArgs } from "node:util";
 import { argumentsOrExit, checkJsonFile, exitAfter, namedOrFormer, positive } from "../arguments.ts";
 import { block } from "./block.ts";
 import { changes } from "./changes.ts";
+import { earlyBinds } from "./early-bind.ts";
 import { newLeader } from "./new-leader.ts";
 import {
   blockFailings,
   blockText,
   changesText,
+  earlyBindText,
   failings,
   LEGEND,
   newLeaderFailings,
@@ -76,6 +78,8 @@ async function main({ quick, wire, scale, json, noRollout }: ReturnType<typeof r
   const pods = await block();
   console.log(`\n${blockText(pods)}`);
   failed.push(...blockFailings(pods));
+  const early = quick ? undefined : await earlyBinds();
+  if (early !== undefined) console.log(`\n${earlyBindText(early)}`);
 
   const wired: ResultRow[] = [];
   if (wire) {
@@ -87,7 +91,10 @@ async function main({ quick, wire, scale, json, noRollout }: ReturnType<typeof r
   const real = quick || noRollout ? undefined : await inRealTime();
   failed.push(...rolloutFailings(real?.rollouts ?? []));
   if (json !== undefined)
-    await writeFile(json, `${JSON.stringify({ rows, wire: wired, newLeader: leader, block: pods, ...real }, undefined, 2)}\n`);
+    await writeFile(
+      json,
+      `${JSON.stringify({ rows, wire: wired, newLeader: leader, block: pods, earlyBind: early, ...real }, undefined, 2)}\n`,
+    );
   for (const line of failed) console.error(`MISSED ${line}`);
   return failed.length === 0;
 }

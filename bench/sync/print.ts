@@ -1,5 +1,6 @@
 import { BLOCK_GOALS, type BlockFigures } from "./block.ts";
 import type { ChangesFigures } from "./changes.ts";
+import type { EarlyBindFigures } from "./early-bind.ts";
 import { ALL_READ_TIMES, type NewLeaderFigures } from "./new-leader.ts";
 import type { RolloutFigures } from "./rollout.ts";
 import type { ResultRow } from "./rows.ts";
@@ -114,6 +115,14 @@ export function blockText({ writes, rolloutWrites, gateMsP50, gateMsP90, gateMsM
   const goals = BLOCK_GOALS;
   return `three rollouts of 6 Pods, 6 to 60, a rollout of 60, on a cloud without latency: ${writes} writes (goal ${goals.writes}), ${rolloutWrites} of them in the last rollout; its gates after ${gateMsP50} ms (p50), ${gateMsP90} ms (p90, goal ${goals.gateMsP90}), ${gateMsMax} ms at most (goal ${goals.gateMsMax})`;
 }
+
+export const earlyBindText = (all: readonly EarlyBindFigures[]): string =>
+  all
+    .map(
+      ({ earlyBind, pods, gateMsP50, gateMsP99, rolloutSeconds, writes }) =>
+        `EARLY_BIND=${earlyBind}: a rollout of ${pods} Pods that listen long before they are ready takes ${rolloutSeconds.toFixed(0)} s and ${writes} writes; ready to gate ${(gateMsP50 / 1_000).toFixed(1)} s (p50), ${(gateMsP99 / 1_000).toFixed(1)} s (p99)`,
+    )
+    .join("\n");
 
 export const blockFailings = ({ writes, gateMsP90, gateMsMax }: BlockFigures): string[] => [
   ...(writes <= BLOCK_GOALS.writes ? [] : [`the block of 60 Pods: ${writes} writes, goal ${BLOCK_GOALS.writes}`]),

@@ -56,10 +56,11 @@ export class OwnShare {
   }
 
   made({ call, result, startedMs, endedMs, freeMs }: Made): void {
-    if (result !== "ok" || call.lane !== "bind" || !("targets" in call)) return;
-    for (const { podUid } of call.targets) {
-      const way = this.#ways.get(podUid);
-      if (way === undefined) continue;
+    if (result !== "ok" || call.lane !== "bind") return;
+    const bound = "targets" in call ? call.targets.map(({ podUid }) => podUid) : "weights" in call ? call.weights.map(this.#podAt) : [];
+    for (const podUid of bound) {
+      const way = podUid === undefined ? undefined : this.#ways.get(podUid);
+      if (podUid === undefined || way === undefined) continue;
       const toCallMs = Math.max(0, startedMs - Math.max(way.readyMs, freeMs));
       this.#ways.set(podUid, { ...way, toCallMs, boundMs: endedMs, knownMs: endedMs });
     }
@@ -86,6 +87,8 @@ export class OwnShare {
     if (way.pollMs !== undefined) observe("poll", way.pollMs / 1000);
     if (way.apiMs !== undefined) observe("api", way.apiMs / 1000);
   }
+
+  readonly #podAt = ({ ip }: { readonly ip: string }): string | undefined => this.#deps.pods.byIp(ip)?.uid;
 
   #begin(uid: string): void {
     this.#ways.set(uid, { readyMs: this.#deps.clock.now() });

@@ -12,20 +12,29 @@ export type AwaitedDeps = {
   readonly clock: Clock;
   /** UIDs of Pods whose gates are still closed. */
   readonly waitingForGate: ReadonlySet<string>;
+  /** The Pod was bound early: its health is found out at weight 0. Default: none was. */
+  readonly isEarly?: (podUid: string) => boolean;
 };
 
 /** A target that has not become healthy for this long is waited for only by its Pod's gate. */
 const PATIENCE_MS = 60_000;
 
 /** A target that could become healthy. */
-type Unproven = Awaited & { readonly ip: string };
+type Unproven = Awaited & { readonly ip: string; readonly weight: number };
 type AllUnproven = { readonly targets: readonly Unproven[]; readonly youngestMs: number };
 
 /**
  * Who waits for health at a load balancer: targets that are young, or whose Pod's gate is still closed. Asked all the time, so what the
  * mirror shows is remembered by its objects, which are others when anything of them has changed, health and times included.
  */
-export function makeAwaited({ mirror, addressClaims, facts, clock, waitingForGate }: AwaitedDeps): (loadBalancerId: string) => Awaited[] {
+export function makeAwaited({
+  mirror,
+  addressClaims,
+  facts,
+  clock,
+  waitingForGate,
+  isEarly,
+}: AwaitedDeps): (loadBalancerId: string) => Awaited[] {
   const byPlace = new WeakMap<Place, readonly Unproven[]>();
   const byListeners = new WeakMap<readonly Listener[], AllUnproven>();
 
@@ -35,8 +44,10 @@ export function makeAwaited({ mirror, addressClaims, facts, clock, waitingForGat
     const { enabled, intervalSeconds, healthyCount } = place.healthCheck;
     const found = place.targets.flatMap((target): Unproven[] => {
       const slot = slotOf(place, target);
-      if (!enabled || target.weight === 0 || mirror.health(id, slot)?.state === "Alive") return [];
-      return [{ ip: target.ip, boundAtMs: mirror.boundAtMs(id, slot) ?? clock.now(), intervalSeconds, healthyCount }];
+      if (!enabled || (target.weight === 0 && isEarly === undefined) || mirror.health(id, slot)?.state === "Alive") return [];
+      return [
+        { ip: target.ip, weight: target.weight, boundAtMs: mirror.boundAtMs(id, slot) ?? clock.now(), intervalSeconds, healthyCount },
+      ];
     });
     byPlace.set(place, found);
     return found;
@@ -57,9 +68,10 @@ export function makeAwaited({ mirror, addressClaims, facts, clock, waitingForGat
     if (targets.length === 0) return [];
     const oldMs = clock.now() - PATIENCE_MS;
     if (youngestMs <= oldMs && waitingForGate.size === 0) return [];
-    return targets.filter(({ ip, boundAtMs }) => {
+    return targets.filter(({ ip, boundAtMs, weight }) => {
       const podUid = addressClaims.podOf(id, ip);
       if (podUid === undefined || facts.pods.get(podUid) === undefined) return false;
+      if (weight === 0 && isEarly?.(podUid) !== true) return false;
       return boundAtMs > oldMs || waitingForGate.has(podUid);
     });
   };

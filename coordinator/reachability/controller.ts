@@ -25,7 +25,10 @@ const CONCURRENCY = 64;
 /** A Pod that was looked at is looked at again so much later: what changes at one time is one look. Its agent's word counts at once. */
 const SETTLE_MS = 100;
 
-type ControllerDeps = Pick<ReachabilityDeps, "state" | "findings" | "clusterId" | "verdictDelayMs" | "onJudged" | "onVerdict" | "tell"> & {
+type ControllerDeps = Pick<
+  ReachabilityDeps,
+  "state" | "findings" | "clusterId" | "verdictDelayMs" | "earlyBind" | "onJudged" | "onVerdict" | "tell"
+> & {
   readonly client: Pick<KubeClient, "get">;
   readonly api: VpcApi;
   readonly vpcId: string | undefined;

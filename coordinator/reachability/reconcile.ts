@@ -1,7 +1,7 @@
 import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
 import { VERDICT_DELAY } from "../../common/names.ts";
-import type { PortTask } from "../../common/reachability.ts";
+import type { PodVerdict, PortTask } from "../../common/reachability.ts";
 import { isEnding, type PodFact } from "../../common/vocabulary.ts";
 import { ClbApiError } from "../cloud/clb-error.ts";
 import type { Eni } from "../domain/eni.ts";
@@ -19,7 +19,7 @@ import { portTask, type WantedPort, wantedPorts } from "./tasks.ts";
 import { LOOK_AGAIN_MS, MISSING_MS } from "./timing.ts";
 
 export type ReachabilityDeps = {
-  readonly state: Pick<State, "facts" | "object" | "objects" | "intents" | "mirror" | "hindrances">;
+  readonly state: Pick<State, "facts" | "object" | "objects" | "intents" | "mirror" | "hindrances" | "listening">;
   readonly enis: Enis;
   readonly eniOf: (ip: string, signal: AbortSignal) => Promise<Eni | undefined>;
   readonly groups: GroupSource;
@@ -28,6 +28,8 @@ export type ReachabilityDeps = {
   readonly clusterId: string;
   /** How long a negative verdict may delay a bind. */
   readonly verdictDelayMs: number;
+  /** Pods that listen are bound before they are ready, so that this is news; default: they are not. */
+  readonly earlyBind?: boolean;
   /** What is decided of the Pod besides its facts has changed. */
   readonly onJudged: (pod: PodFact) => void;
   readonly onVerdict: (verdict: string) => void;
@@ -69,7 +71,8 @@ export class ReachabilityPass {
       return { kind: "done" };
     }
     if (!waitsForGate(pod)) {
-      if (state.hindrances.set(podUid, [])) this.#deps.onJudged(pod);
+      const listened = state.listening.delete(podUid);
+      if (state.hindrances.set(podUid, []) || listened) this.#deps.onJudged(pod);
       return { kind: "done" }; // its agent goes on, and what it says is shown
     }
     const ports = wantedPorts(this.#deps.clusterId, pod, state.intents.selections.ownersSelecting(pod), (id) => state.mirror.read(id));
@@ -143,7 +146,20 @@ export class ReachabilityPass {
     for (const port of verdict?.ports ?? []) for (const source of port.sources) onVerdict(source.verdict);
     this.#bypassed(ports);
     for (const { reason, message } of found) this.#tell(pod, reason, message, ports); // each once: the recorder remembers
-    if (state.hindrances.set(pod.uid, found)) onJudged(pod);
+    const [isNews, turns] = [state.hindrances.set(pod.uid, found), this.#noteListening(pod.uid, verdict)];
+    if (isNews || turns) onJudged(pod);
+  }
+
+  /** True: that is news. */
+  #noteListening(podUid: string, verdict: PodVerdict | undefined): boolean {
+    const { earlyBind, state } = this.#deps;
+    if (earlyBind !== true) return false;
+    const { listening } = state;
+    const listens = verdict !== undefined && verdict.ports.length > 0 && verdict.ports.every(({ probe }) => probe === "open");
+    if (listens === listening.has(podUid)) return false;
+    if (listens) listening.add(podUid);
+    else listening.delete(podUid);
+    return true;
   }
 
   /** On the Pod, and for what concerns all Pods alike on the Service. */
@@ -221,6 +237,7 @@ export class ReachabilityPass {
   #forget(podUid: string): void {
     for (const map of [this.#networks, this.#readySinceMs, this.#missingSinceMs]) map.delete(podUid);
     this.#deps.state.hindrances.forget(podUid);
+    this.#deps.state.listening.delete(podUid);
     this.#deps.findings.forget(podUid);
   }
 }

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { PodFact } from "../../common/vocabulary.ts";
 import type { AskedPlace } from "../domain/intent/asked-places.ts";
+import type { Early } from "../domain/intent/backends.ts";
 import { type CertificateOf, type DesiredLoadBalancer, desiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
 import { intentOf, intentSelectors, loadBalancerOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
 import type { OwnerRecord } from "../domain/intent/owner-record.ts";
@@ -20,6 +21,8 @@ export type IntentsDeps = {
   readonly listenersAt?: (loadBalancerId: string) => readonly Listener[];
   /** Something besides its own facts keeps the Pod (UID) from being bound anew; default: nothing does. */
   readonly isHeldBack?: (podUid: string) => boolean;
+  /** Of a Pod that is not ready; default: nobody is bound before that. */
+  readonly earlyOf?: (pod: PodFact) => Early | undefined;
   /** What a TkeServiceConfig says; empty if there is none of that name. */
   readonly wishes: (namespace: string, configName: string) => ListenerWishes;
   /** What is on record of an owner at its load balancer; default: nothing. */
@@ -140,13 +143,14 @@ export class Intents {
 
   desired(loadBalancerId: string): DesiredLoadBalancer {
     const owners = this.of(loadBalancerId).map((owner) => ({ owner, ...this.#wishesOf(owner) }));
-    const { clusterId, isHeldBack, listenersAt, recorded, certificateOf } = this.#deps;
+    const { clusterId, isHeldBack, earlyOf, listenersAt, recorded, certificateOf } = this.#deps;
     return desiredLoadBalancer({
       loadBalancerId,
       clusterId,
       owners,
       present: listenersAt?.(loadBalancerId) ?? [],
       ...(isHeldBack !== undefined && { isHeldBack }),
+      ...(earlyOf !== undefined && { earlyOf }),
       ...(certificateOf !== undefined && { certificateOf }),
       settings: (owner, port) => recorded?.(loadBalancerId, owner.uid)?.listeners[wishKey(port.protocol, port.port)],
       podsOf: (owner) => this.selections.podsOf(owner),

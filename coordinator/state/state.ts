@@ -26,7 +26,8 @@ export type StateDeps = {
   readonly objects: WatchedObjects;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly settings: { readonly clusterId: string; readonly namespace: string };
+  /** `earlyBind`: a Pod that listens is bound at weight 0 before it is ready; default: not. */
+  readonly settings: { readonly clusterId: string; readonly namespace: string; readonly earlyBind?: boolean };
 };
 
 /** Told after the state has taken a change in; must not throw. */
@@ -82,6 +83,7 @@ export function makeState({ client, facts, holds = NO_HOLDS, objects, clock, log
   pods.follow((change) => unreadyPods.podChanged(change)); // before whoever plans by it
   const stops = stoppingBy(holds, facts, clock);
   const intents = new Intents({
+    ...(settings.earlyBind === true && { earlyOf: memories.earlyOf }),
     isHeldBack: (podUid) => memories.hindrances.holdsBack(podUid) || stops(podUid),
     clusterId,
     pods,

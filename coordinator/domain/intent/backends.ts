@@ -15,7 +15,12 @@ export type WantedBackend = {
   readonly port: number;
   readonly weight: number;
   readonly bindable: boolean;
+  /** Where Pods are bound early, of one that has never been ready: until it is, it gets no weight. */
+  readonly early?: Early;
 };
+
+/** Whether the ports of a Pod that has never been ready answer already: one that "listens" is bound at weight 0. */
+export type Early = "silent" | "listens";
 
 type Mendable = "AddressFamilyUnsupported" | "PodHostNetwork" | "PortNotDeclared";
 /** Why a selected Pod is not a backend, for its condition and for people. */
@@ -26,16 +31,23 @@ export type PodStanding = { readonly pod: PodFact } & ({ readonly backend: Wante
 /** The Pods that one port of a Service selects; `backends` are those of them that a load balancer can have. */
 export type Selection = { readonly standings: readonly PodStanding[]; readonly backends: readonly WantedBackend[] };
 
-/** `isHeldBack`: something besides its own facts keeps a Pod (UID) from being bound anew; default: nothing does. */
+/**
+ * `isHeldBack`: something besides its own facts keeps a Pod (UID) from being bound anew; default: nothing does. `earlyOf`: of one that is not
+ * ready; default: nobody is bound before that.
+ */
 export function selection(
   intent: ServiceIntent,
   port: IntentPort,
   pods: Iterable<PodFact>,
   isHeldBack: (podUid: string) => boolean = () => false,
+  earlyOf: (pod: PodFact) => Early | undefined = () => undefined,
 ): Selection {
   const all = standings(intent, port, pods).map((entry): PodStanding => {
-    if (!("backend" in entry) || !isHeldBack(entry.pod.uid)) return entry;
-    return { pod: entry.pod, backend: { ...entry.backend, bindable: false } };
+    if (!("backend" in entry)) return entry;
+    const { pod, backend } = entry;
+    const early = backend.bindable ? undefined : earlyOf(pod);
+    if (isHeldBack(pod.uid)) return { pod, backend: { ...backend, bindable: false, ...(early && { early: "silent" }) } };
+    return early === undefined ? entry : { pod, backend: { ...backend, early } };
   });
   return { standings: all, backends: all.flatMap((entry) => ("backend" in entry ? [entry.backend] : [])) };
 }

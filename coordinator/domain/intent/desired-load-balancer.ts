@@ -16,7 +16,7 @@ import {
   transportOf,
 } from "../load-balancer.ts";
 import type { ObjectRef } from "../problem.ts";
-import { type PodStanding, type Selection, selection, type WantedBackend } from "./backends.ts";
+import { type Early, type PodStanding, type Selection, selection, type WantedBackend } from "./backends.ts";
 import { type CertificateSource, type IntentPort, type IntentRule, portOfRule } from "./intent-port.ts";
 import type { OwnerWishes } from "./owner-intent.ts";
 import type { ServiceIntent } from "./service.ts";
@@ -99,6 +99,7 @@ export function desiredLoadBalancer(from: {
   readonly remembered?: Remembered;
   /** As in `selection`. */
   readonly isHeldBack?: (podUid: string) => boolean;
+  readonly earlyOf?: (pod: PodFact) => Early | undefined;
   /** What the listener of an owner's port has where nobody wishes anything else; default: whatever the load balancer has. */
   readonly settings?: (owner: ObjectRef, port: IntentPort) => Pick<Required<PlaceWish>, "healthCheck" | "scheduler"> | undefined;
   /** The certificate that a source stands for in a Namespace; undefined: it is not known. Default: what is named by id. */
@@ -116,7 +117,7 @@ export function desiredLoadBalancer(from: {
   for (const { ref, ports } of asking) for (const { key, name } of ports) if (presentNames.has(name)) takenBy.set(key, ref);
   for (const { ref, mark, intent, ports, ...wishes } of asking) {
     const selected = (port: IntentPort): Selection => {
-      const select = (): Selection => selection(intent, port, from.podsOf(ref), from.isHeldBack);
+      const select = (): Selection => selection(intent, port, from.podsOf(ref), from.isHeldBack, from.earlyOf);
       return from.remembered?.(ref, intent, port, select) ?? select();
     };
     for (const { port, key, name } of ports) {
@@ -165,12 +166,7 @@ export function desiredLoadBalancer(from: {
       });
     }
   }
-  const owners = from.owners.map(({ owner }): Owner => {
-    const { ref, state } = owner;
-    if (state === "deleted" && owner.retain) return { ref, state, retain: true };
-    if (state !== "served" || owner.intent.unserved.length === 0) return { ref, state: state === "waiting" ? "served" : state };
-    return { ref, state, unserved: owner.intent.unserved };
-  });
+  const owners = from.owners.map(standingOf);
   return { loadBalancerId: from.loadBalancerId, listeners, owners, conflicts, ...settingsOf(asking) };
 }
 
@@ -186,6 +182,13 @@ function wantedRule(wishAt: string, { domain, url }: IntentRule, { rules }: Pick
   const wish = rules?.get(`${wishAt} ${ruleKey({ domain: canonicalDomain(domain), url })}`);
   const host = domain.includes("*") && !domain.startsWith("~") ? { httpDomain: domain.replace("*", "www") } : {};
   return { domain, url, ...wish, healthCheck: { ...host, ...wish?.healthCheck } };
+}
+
+function standingOf({ owner }: Pick<OwnerWishes, "owner">): Owner {
+  const { ref, state } = owner;
+  if (state === "deleted" && owner.retain) return { ref, state, retain: true };
+  if (state !== "served" || owner.intent.unserved.length === 0) return { ref, state: state === "waiting" ? "served" : state };
+  return { ref, state, unserved: owner.intent.unserved };
 }
 
 type Asking = { readonly ref: ObjectRef; readonly intent: ServiceIntent; readonly bandwidthMbps?: number };

@@ -106,7 +106,11 @@ export function planTargets(view: TargetView): TargetChanges {
     else if ((holder.kind === "over" && !holder.inferred) || view.drained(target)) unbind.push(slot(target));
   }
   const bind: BoundSlot[] = [];
-  for (const [key, backend] of wantedByKey) if (backend.bindable && !boundByKey.has(key)) bind.push(boundSlot(place, backend));
+  for (const [key, backend] of wantedByKey) {
+    if (boundByKey.has(key)) continue;
+    if (backend.bindable) bind.push(boundSlot(place, backend));
+    else if (backend.early === "listens") bind.push({ ...boundSlot(place, backend), weight: 0 }); // its checks begin while it starts
+  }
   const weights = planWeights({ bound, goes, all: place.targets, serving: view.serving, lowering: view.lowering });
   const raise = weights.raise.map(({ target, backend }): WeightedSlot => ({ ...slot(target), weight: backend.weight }));
   const toZero = (target: Target): WeightedSlot => ({ ...slot(target), weight: 0 });

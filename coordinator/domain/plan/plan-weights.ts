@@ -58,7 +58,8 @@ const isReady = ({ backend }: Bound): boolean => backend.bindable;
 /**
  * Pure: who of one place gets its weight back, and who loses it because its Pod is not ready. Who is ready gets its weight at once. Who is
  * not ready loses it, those that are being stopped and then those that are so for longest first, as long as enough of what serves keep
- * theirs; where nobody is ready all keep theirs. Where nothing would be left with a weight, all that have none get theirs back, ready or not.
+ * theirs; where nobody is ready all keep theirs. Where nothing would be left with a weight, all that have none get theirs back, ready or not;
+ * but for those that were bound early, which have never had any.
  */
 export function planWeights({ bound, goes, all, serving, lowering }: WeightView): WeightPlan {
   const atZero = bound.filter(({ target, backend }) => target.weight === 0 && backend.weight > 0);
@@ -67,7 +68,7 @@ export function planWeights({ bound, goes, all, serving, lowering }: WeightView)
   const staying = all.filter((target) => target.weight > 0 && !goes.has(target));
   const ready = atZero.filter(isReady);
   const isEmpty = staying.length === 0;
-  const raise = isEmpty && ready.length === 0 ? atZero : ready;
+  const raise = isEmpty && ready.length === 0 ? atZero.filter(({ backend }) => backend.early === undefined) : ready;
   const someReady = ready.length > 0 || bound.some((one) => one.target.weight > 0 && !goes.has(one.target) && isReady(one));
   const lowered = lowering === undefined ? NONE : planLowering(unready, { staying, someReady, serving }, lowering);
   const low = new Set(raise);

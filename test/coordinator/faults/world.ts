@@ -13,6 +13,7 @@ import { makeMetrics } from "../../../coordinator/metrics.ts";
 import { ServedSelectors } from "../../../coordinator/nodes/asked-pods.ts";
 import { makeNodeHolds } from "../../../coordinator/nodes/node-holds.ts";
 import { makeNodeRegistry, type NodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
+import { makeNodeTasks } from "../../../coordinator/nodes/node-tasks.ts";
 import { podReaderOf } from "../../../coordinator/nodes/pod-reader.ts";
 import { CLUSTER } from "../../builders.ts";
 import { type Cloud, makeCloud } from "../../cloud/cloud.ts";
@@ -27,6 +28,7 @@ import { silentLog } from "../pods.ts";
 import { CONTROLLERS_SETTINGS } from "../stage.ts";
 import { aCluster, type Cluster, uidOf } from "./cluster.ts";
 import { type Agent, anAgent, aWatch, connectAll } from "./nodes.ts";
+import { probing } from "./probing.ts";
 
 const NODES = ["node-a", "node-b", "node-c", "node-d"];
 const LOOK_MS = 250;
@@ -54,6 +56,9 @@ export type Options = {
   /** How long the containers of the next Pod take to become ready, milliseconds. */
   readonly startMs?: () => number;
   readonly profile?: NonNullable<CloudOptions["profile"]>;
+  /** Agents try the ports of waiting Pods, which answer so long after their Pod's birth, milliseconds; default: nobody tries any. */
+  readonly listenMs?: number;
+  readonly earlyBind?: boolean;
   /** Switches of the cloud where nobody knows how the service answers. */
   readonly switches?: CloudOptions;
 };
@@ -119,7 +124,15 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
       await clock.sleep(REFUSED_AFTER_MS, signal);
       throw Object.assign(new Error("injected refusal"), { code, requestId: "req-1" });
     });
-    const settings = { ...SETTINGS, policy: options.policy ?? "enforce", resyncMs: options.resyncMs ?? SETTINGS.resyncMs };
+    const { listenMs } = options;
+    const findings = makeNodeTasks(silentLog);
+    if (listenMs !== undefined) for (const node of NODES) probing(findings, node, { clock, cluster, listenMs }, stop.signal);
+    const settings = {
+      ...SETTINGS,
+      earlyBind: options.earlyBind ?? false,
+      policy: options.policy ?? "enforce",
+      resyncMs: options.resyncMs ?? SETTINGS.resyncMs,
+    };
     const tell = events.tell.bind(events);
     const unfollow = cluster.onService((change) => asked.serviceChanged(change));
     const agents = NODES.map((node) => anAgent(clock, cluster, registry, holds, node, held));
@@ -128,7 +141,8 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
     /** One reign. */
     const lead = () => {
       const [over, hard] = [new AbortController(), new AbortController()];
-      const controllers = makeControllers({ ...shared, transport, facts: registry, holds, objects, tell, metrics, settings });
+      const asking = listenMs === undefined ? {} : { findings };
+      const controllers = makeControllers({ ...shared, ...asking, transport, facts: registry, holds, objects, tell, metrics, settings });
       const ignore = cluster.onService((change) => controllers.serviceChanged(change));
       const run = controllers.run(over.signal, hard.signal);
       const end = async (): Promise<void> => {

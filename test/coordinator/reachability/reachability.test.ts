@@ -112,6 +112,7 @@ function aScene(t: TestContext, { withoutEnis = false, lb = {}, annotations = {}
       intents: Object({ selections: { ownersSelecting: () => [anOwner()] } }),
       mirror: Object({ read: () => loadBalancer }),
       hindrances,
+      listening: new Set<string>(),
     },
     enis,
     eniOf: makeEniLookup({ api, enis, vpcId: undefined }),
