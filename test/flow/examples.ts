@@ -8,8 +8,8 @@ export type ExampleChange = {
   readonly replicas: number;
   /** Ports that every Pod declares and serves. Default: http 8080. */
   readonly ports?: Container["ports"];
-  /** preStop sleep; it has to outlast the weight's change and the client's kept connections (3 s). Default 6. */
-  readonly sleepSeconds?: number;
+  /** preStop sleep; it has to outlast the weight's change and the client's kept connections (3 s). Default 6; "none": no hook at all. */
+  readonly sleepSeconds?: number | "none";
   /** Added to the Service's annotations. */
   readonly annotations?: Readonly<Record<string, string>>;
 };
@@ -33,7 +33,7 @@ function changedDeployment(manifest: Manifest, { replicas, ports, sleepSeconds =
     ...container,
     ...(ports && { ports }),
     env: [{ name: "STARTUP_SECONDS", value: "0.5" }],
-    lifecycle: { preStop: { sleep: { seconds: sleepSeconds } } },
+    lifecycle: sleepSeconds === "none" ? undefined : { preStop: { sleep: { seconds: sleepSeconds } } },
   }));
   return { ...manifest, spec: { ...spec, replicas, template: { ...template, spec: { ...template.spec, containers } } } };
 }

@@ -25,6 +25,8 @@ export type WorldOptions = {
   readonly cloud?: Partial<CloudOptions>;
   readonly coordinatorEnv?: Readonly<Record<string, string>>;
   readonly agentEnv?: Readonly<Record<string, string>>;
+  /** Each agent has a hold server, and new Pods are held where that is proven; default: no Pod gets a hook of ours. */
+  readonly holds?: boolean;
   /** Coordinators that agents are told of; the test starts the second one. Default 1. */
   readonly replicas?: 1 | 2;
   /** Uses the cloud of another world instead of one of its own: two clusters in one account. */
@@ -99,6 +101,7 @@ export async function startWorld(t: TestContext, options: WorldOptions = {}): Pr
     directory,
     coordinatorEnv: { ...COORDINATOR_ENV, ...options.coordinatorEnv },
     ...(options.agentEnv && { agentEnv: options.agentEnv }),
+    ...(options.holds && { holds: options.holds }),
     ...(options.replicas && { replicas: options.replicas }),
   });
   steps.push(() => product.stop());

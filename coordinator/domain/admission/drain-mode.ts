@@ -21,7 +21,7 @@ export type LandingNode = {
 /** `because` for a person, e.g. "the agents of all 12 nodes where it may land have proven their rule". */
 export type DrainChoice = { readonly mode: DrainMode; readonly because: string };
 
-/** A node's agent has had the time to start by then; until then its node counts for nothing. Milliseconds. */
+/** A node's agent has had the time to start by then; a younger node without a proof counts for nothing. Milliseconds. */
 const NEW_MS = 120_000;
 /** Nodes named in a reason. */
 const MAX_NAMED = 3;
@@ -43,8 +43,10 @@ export function chooseDrainMode(from: {
   const { wish, proofOf, hasSleep, nowMs } = from;
   if (wish === "sleep" && !hasSleep) return { mode: "none", because: "it is asked for sleep, which this API server does not know" };
   if (wish !== "auto") return { mode: wish, because: "it is asked for" };
-  const nodes = from.nodes.filter(({ virtual, createdAtMs }) => !virtual && (createdAtMs === undefined || createdAtMs + NEW_MS <= nowMs));
-  const unproven = nodes.filter(({ name }) => proofOf(name)?.proven !== true);
+  const isProven = ({ name }: LandingNode): boolean => proofOf(name)?.proven === true;
+  const isNew = ({ createdAtMs }: LandingNode): boolean => createdAtMs !== undefined && createdAtMs + NEW_MS > nowMs;
+  const nodes = from.nodes.filter((node) => !node.virtual && (isProven(node) || !isNew(node)));
+  const unproven = nodes.filter((node) => !isProven(node));
   if (nodes.length > 0 && unproven.length === 0)
     return { mode: "hold", because: `the agents of all ${nodes.length} nodes where it may land have proven that preStop calls reach them` };
   const named = unproven.slice(0, MAX_NAMED).map(({ name }) => `${name} (${proofOf(name)?.because ?? "no agent has said anything"})`);

@@ -38,6 +38,7 @@ for (const [name, change, mode, because] of [
     "hold",
     /all 1 nodes/,
   ],
+  ["a new node that has proven its rule counts", { nodes: [node("n", { createdAtMs: NOW_MS - 1_000 })] }, "hold", /all 1 nodes/],
   ["no node at all", {}, "sleep", /no node is known/],
   ["without sleep", { nodes: [node("a")], proofOf: () => undefined, hasSleep: false }, "none", /does not know sleep/],
   ["somebody asks for the hold", { wish: "hold", proofOf: () => undefined }, "hold", /asked for/],
