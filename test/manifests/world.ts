@@ -43,14 +43,20 @@ const PLURALS: Readonly<Record<string, string>> = {
   IngressClass: "ingressclasses",
 };
 
-export async function manifestWorld({ given, settings, certificates }: Pick<Case, "given" | "settings" | "certificates">) {
-  const clock = makeVirtualClock();
-  const run = <T>(work: Promise<T>): Promise<T> => clock.run(work, LIMIT_MS);
+/** `real`: time that passes by itself, and a cloud whose ports are open; default: virtual time, and no ports. */
+export async function manifestWorld(
+  { given, settings, certificates }: Pick<Case, "given" | "settings" | "certificates">,
+  real?: { readonly clock: Clock; readonly vipCidr: string },
+) {
+  const virtual = makeVirtualClock();
+  const clock: Clock = real?.clock ?? virtual;
+  const run = <T>(work: Promise<T>): Promise<T> => (real === undefined ? virtual.run(work, LIMIT_MS) : work);
   const cloud = makeCloud({
     clock,
     profile: "fast",
     probe: alwaysHealthy,
-    dataPlane: false,
+    dataPlane: real !== undefined,
+    ...(real && { vipCidr: real.vipCidr }),
     certificates: await Promise.all(certificates.map((id) => (id.startsWith("ca-") ? aClientAuthority(id) : aCertificate(id)))),
   });
   for (const { id, ...wanted } of given) cloud.addLoadBalancer({ id, ...wanted });
