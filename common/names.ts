@@ -82,6 +82,8 @@ export const SERVICE_CONFIG = "service.cloud.tencent.com/tke-service-config";
 export const INTERNAL_SUBNET = "service.kubernetes.io/qcloud-loadbalancer-internal-subnetid";
 /** What TKE writes on an object it manages; we write the first as well, because tools read it, and never use it as input. */
 export const LOAD_BALANCER_ID = "service.kubernetes.io/loadbalance-id";
+/** Label that TKE writes on a Service, and we as well: `OPEN` or `INTERNAL`. Source: tke-contract.md §2. */
+export const LOAD_BALANCE_TYPE = "service.cloud.tencent.com/loadbalance-type";
 /** "yes" on load balancers that TKE created for one of its objects. */
 export const TKE_CREATED_TAG = "tke-createdBy-flag";
 export const TKE_FINALIZER = "service.k8s.tencent/resources";

@@ -1,6 +1,6 @@
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
-import { FINALIZER, INGRESS_CONDITIONS, isOwnListener } from "../../common/names.ts";
+import { FINALIZER, INGRESS_CONDITIONS, isOwnListener, LOAD_BALANCE_TYPE } from "../../common/names.ts";
 import { keysOfObject, kindOfObject, type OwnerObject, objectName, objectRef } from "../domain/intent/owner-object.ts";
 import { READY_CONDITION } from "../domain/intent/ready-condition.ts";
 import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
@@ -39,7 +39,8 @@ export async function publish(
   if (wanted.length === 0 || !listening(deps, object, facts.loadBalancerId)) return DONE;
   const same = wanted.length === object.ingress.length && wanted.every((address, index) => address === object.ingress[index]);
   const isModeRight = facts.vips.length === 0 || object.ipModes.every((mode) => mode === (ipModeOf(object).ipMode ?? "VIP"));
-  if (same && isModeRight && object.annotations[keysOfObject(object).loadBalancerId] === facts.loadBalancerId) {
+  const labels = labelsFor(object, facts);
+  if (same && isModeRight && labels === undefined && object.annotations[keysOfObject(object).loadBalancerId] === facts.loadBalancerId) {
     return await tellReadiness(deps, object, readiness, signal);
   }
   const value = `${wanted.join(", ")} of load balancer ${facts.loadBalancerId}`;
@@ -54,7 +55,10 @@ export async function publish(
   const condition = changedCondition(object, readiness, timeOf(deps));
   const told = conditionIn(object, condition);
   const annotations = { [keysOfObject(object).loadBalancerId]: facts.loadBalancerId, ...told.annotations };
-  const body = { metadata: { uid: object.uid, annotations }, status: { loadBalancer: { ingress }, ...told.status } };
+  const body = {
+    metadata: { uid: object.uid, annotations, ...(labels && { labels }) },
+    status: { loadBalancer: { ingress }, ...told.status },
+  };
   await patchStatus(deps, object, body, signal);
   deps.contest.wrote(object, value);
   const message = `Load balancer ${facts.loadBalancerId} (${wanted.join(", ")}) listens for ${objectName(object)}`;
@@ -81,6 +85,12 @@ export async function tellReadiness(deps: StatusDeps, object: OwnerObject, readi
   );
   deps.contest.wrote(contested, value);
   return DONE;
+}
+
+/** TKE's label, which tools read; undefined: the Service has it, or nobody knows what it is. */
+function labelsFor(object: OwnerObject, { order }: LoadBalancerFacts): Readonly<Record<string, string>> | undefined {
+  const type = order?.["LoadBalancerType"];
+  return typeof type === "string" && "typeLabel" in object && object.typeLabel !== type ? { [LOAD_BALANCE_TYPE]: type } : undefined;
 }
 
 const SUCCESS = { Service: "EnsureServiceSuccess", Ingress: "EnsureIngressSuccess" } as const;
@@ -121,7 +131,8 @@ export async function letGo(deps: StatusDeps, object: OwnerObject, signal: Abort
   // With the annotation left behind, an object that lives on would look like another controller's.
   const isService = kindOfObject(object) === "Service";
   const annotations = { [keysOfObject(object).loadBalancerId]: null, ...(!isService && { [INGRESS_CONDITIONS]: null }) };
-  const metadata = { uid: object.uid, annotations, "$deleteFromPrimitiveList/finalizers": [FINALIZER] };
+  const labels = { [LOAD_BALANCE_TYPE]: null };
+  const metadata = { uid: object.uid, annotations, ...(isService && { labels }), "$deleteFromPrimitiveList/finalizers": [FINALIZER] };
   const conditions = [{ type: READY_CONDITION, $patch: "delete" }];
   const hasCondition = isService && object.ready !== undefined;
   await patchStatus(deps, object, { metadata, ...(hasCondition && { status: { conditions } }) }, signal);

@@ -3,7 +3,7 @@ import type { Clock } from "../../common/clock.ts";
 import { type Change, type ListWatchDeps, makeListWatch, type WatchedSet } from "../../common/kubernetes/list-watch.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
-import { VIRTUAL_NODE_LABELS } from "../../common/names.ts";
+import { LOAD_BALANCE_TYPE, VIRTUAL_NODE_LABELS } from "../../common/names.ts";
 import type { LandingNode } from "../domain/admission/drain-mode.ts";
 import type { IngressRecord } from "../domain/intent/ingress-record.ts";
 import { READY_CONDITION } from "../domain/intent/ready-condition.ts";
@@ -32,8 +32,9 @@ const Condition = z.object({
   observedGeneration: z.number().optional(),
   lastTransitionTime: z.string().nullish(),
 });
+const Labelled = Metadata.extend({ labels: z.record(z.string(), z.string()).default({}) });
 const Service = z.object({
-  metadata: Metadata,
+  metadata: Labelled,
   spec: z.object({
     type: z.string().default("ClusterIP"),
     clusterIP: z.string().nullish(),
@@ -69,7 +70,7 @@ const Service = z.object({
 });
 const Config = z.object({ metadata: Metadata, spec: z.unknown() });
 const Node = z.object({
-  metadata: Metadata.extend({ labels: z.record(z.string(), z.string()).default({}) }),
+  metadata: Labelled,
   spec: z.object({ taints: z.array(z.object({ key: z.string(), value: z.string().default(""), effect: z.string() })).nullish() }).nullish(),
   status: z
     .object({
@@ -90,6 +91,7 @@ export function decodeService(raw: unknown): ServiceRecord {
     type: spec.type,
     loadBalancerClass: spec.loadBalancerClass,
     annotations: Object.fromEntries(Object.entries(metadata.annotations).filter(([key]) => isOfInterest(key))),
+    typeLabel: metadata.labels[LOAD_BALANCE_TYPE],
     finalizers: metadata.finalizers,
     selector: spec.selector ?? {},
     ports: (spec.ports ?? []).map(({ name, protocol, port, targetPort }) => ({ name, protocol, port, targetPort: targetPort ?? port })),

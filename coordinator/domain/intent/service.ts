@@ -31,6 +31,8 @@ export type ServiceRecord = {
   readonly type: string;
   readonly loadBalancerClass: string | undefined;
   readonly annotations: Readonly<Record<string, string>>;
+  /** Value of our label on it, "OPEN" or "INTERNAL"; undefined: it has none. */
+  readonly typeLabel?: string | undefined;
   readonly finalizers: readonly string[];
   readonly selector: Readonly<Record<string, string>>;
   readonly ports: readonly ServicePort[];

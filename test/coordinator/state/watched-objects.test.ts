@@ -50,6 +50,7 @@ test("keeps of a Service what we read, and of its annotations ours and TKE's", (
       type: "LoadBalancer",
       loadBalancerClass: undefined,
       annotations: { "service.cloud.tencent.com/direct-access": "true", "clb-direct.io/managed": "true" },
+      typeLabel: undefined,
       finalizers: [],
       selector: { app: "web" },
       ports: [{ name: "http", protocol: "TCP", port: 80, targetPort: "http" }],
