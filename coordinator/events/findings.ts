@@ -263,6 +263,7 @@ function configProblems(deps: FindingsDeps, service: ObjectRef): Problem[] {
   const message = tkeCode(
     "E4043",
     `${nameOf(service)}: annotation ${keysOf(kind).config} names TkeServiceConfig "${name}", which does not exist in namespace ${service.namespace}: create it or correct the name`,
+    kind,
   );
   return [warn("ServiceConfigMissing", message)];
 }

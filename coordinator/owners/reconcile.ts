@@ -125,17 +125,21 @@ function tellLeftAlone(
 
 async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal): Promise<Outcome> {
   const old = deps.intents.get(object.uid);
-  const present = (old && loadBalancerOf(old)) ?? (await publishedLoadBalancer(deps, object, signal));
-  const stored = (old && intentOf(old)) ?? (present === undefined ? undefined : deps.ownerRecords.get(present, object.uid)?.intent);
+  const held = old && loadBalancerOf(old);
+  const recorded = (old && intentOf(old)) ?? (held === undefined ? undefined : deps.ownerRecords.get(held, object.uid)?.intent);
+  // One that is merely held was never looked at, and may be another controller's.
+  const present = recorded === undefined ? await publishedLoadBalancer(deps, object, signal) : held;
+  const stored = recorded ?? (present === undefined ? undefined : deps.ownerRecords.get(present, object.uid)?.intent);
   const reading = deps.read(object, stored);
   for (const problem of reading.warnings) deps.tell(problem);
   const intent = reading.intent ?? stored;
   if (intent === undefined) {
     // Nothing good is known of it; a load balancer of a former life keeps its listeners as they are.
     const { fault: blocker } = reading;
-    enter(deps, object, { state: "held", blocker, loadBalancerId: present });
-    const former = present ?? (await formerLoadBalancer(deps, object, signal));
-    if (former !== present) enter(deps, object, { state: "held", blocker, loadBalancerId: former });
+    const kept = present ?? held;
+    enter(deps, object, { state: "held", blocker, loadBalancerId: kept });
+    const former = kept ?? (await formerLoadBalancer(deps, object, signal));
+    if (former !== kept) enter(deps, object, { state: "held", blocker, loadBalancerId: former });
     return blocker === undefined ? DONE : await tellReadiness(deps, object, notReady(blocker), signal);
   }
   const { fault } = reading;

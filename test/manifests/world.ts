@@ -149,9 +149,12 @@ async function apply(client: Client, store: Store, object: Raw): Promise<void> {
   const { name, namespace = "demo" } = Object(metadata) as { readonly name: string; readonly namespace?: string };
   const path = pathOf(String(kind), name, namespace);
   const target = targetOf(path);
-  const exists = target !== undefined && store.get(target.resource.plural, namespace, name) !== undefined;
+  const exists = target !== undefined && store.get(target.resource.plural, kind === "IngressClass" ? "" : namespace, name) !== undefined;
   if (exists) await client.patch(path, object, "merge");
-  else await client.create(pathOf(String(kind), "", namespace), { ...object, metadata: { ...Object(metadata), namespace } });
+  else {
+    const where = kind === "IngressClass" ? {} : { namespace };
+    await client.create(pathOf(String(kind), "", namespace), { ...object, metadata: { ...Object(metadata), ...where } });
+  }
 }
 
 async function applyPod(client: Client, store: Store, pod: PodOfCase, at: number): Promise<void> {

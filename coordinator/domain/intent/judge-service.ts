@@ -61,10 +61,14 @@ function faultReason({ reason }: Annotation): FaultReason {
 }
 
 /** Keys that a person writes, for a hint. */
-const WRITABLE = ANNOTATIONS.flatMap(({ key, verdict }) => (verdict === "written" ? [] : key));
+const writable = (kind: "Service" | "Ingress"): string[] =>
+  ANNOTATIONS.flatMap(({ key, on, onIngress, verdict }) =>
+    verdict !== "written" && (on === kind || (kind === "Ingress" && onIngress)) ? key : [],
+  );
+const WRITABLE = { Service: writable("Service"), Ingress: writable("Ingress") };
 
 function unknown(service: Judged, key: string): Found {
-  const nearest = nearestKey(key, WRITABLE);
+  const nearest = nearestKey(key, WRITABLE[service.object.kind]);
   const hint = nearest === undefined ? "remove it, or correct it by docs/annotations.md" : `is ${nearest} meant?`;
   return { note: warning(service, "UnknownAnnotation", `${nameOf(service)}: annotation ${key} is not known and has no effect: ${hint}`) };
 }
