@@ -3,6 +3,7 @@
  * Helm from the image, containers that stop accepting at SIGTERM and know no preStop, a load of 500 requests a second on new and on kept
  * connections. Rolls, drains, deletes, updates the agents, deletes the leader, and counts what failed; beside it rows that lack something.
  * Exit code 0: the product's rows have no failed request, whatever the others lost. `--quick`: fast cloud, three rows, less than 4 minutes.
+ * `--rows product,no-hold`, `--profiles fast`: only these; `--share 0.25`: so much of what the product has to stand.
  */
 import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,7 +14,13 @@ import { launch } from "../cluster/namespace.ts";
 import { makeTwoImages, missingForProof } from "./images.ts";
 
 const { values } = parseArgs({
-  options: { quick: { type: "boolean", default: false }, json: { type: "string" }, rows: { type: "string" }, profiles: { type: "string" } },
+  options: {
+    quick: { type: "boolean", default: false },
+    json: { type: "string" },
+    rows: { type: "string" },
+    profiles: { type: "string" },
+    share: { type: "string" },
+  },
 });
 const { env } = process;
 const directory = mkdtempSync(join(tmpdir(), `clb-direct-proof-${process.pid}-`));
@@ -27,6 +34,7 @@ try {
     ...(values.json !== undefined && { json: resolve(values.json) }),
     ...(values.rows !== undefined && { rows: values.rows }),
     ...(values.profiles !== undefined && { profiles: values.profiles }),
+    ...(values.share !== undefined && { share: values.share }),
   };
   const more = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]);
   process.exitCode = await launch([

@@ -20,6 +20,7 @@ const { values } = parseArgs({
     json: { type: "string" },
     rows: { type: "string" },
     profiles: { type: "string" },
+    share: { type: "string", default: "1" },
   },
 });
 const startedMs = performance.now();
@@ -34,7 +35,10 @@ const SIZE = values.quick ? 10 : 20;
 const QUICK: Plan = { rollouts: 1, drains: 1, deletions: 0, faults: false };
 /** What lacks something shows it in one rollout; the product has to stand all of it. */
 const FEW: Plan = { rollouts: 1, drains: 1, deletions: 2, faults: false };
-const ALL: Plan = { rollouts: 20, drains: 5, deletions: 20, faults: true };
+const share = Number(values.share);
+if (!(share > 0 && share <= 1)) throw new Error(`--share ${values.share}: use a number above 0, at most 1`);
+const ofAll = (count: number): number => Math.ceil(count * share);
+const ALL: Plan = { rollouts: ofAll(20), drains: ofAll(5), deletions: ofAll(20), faults: true };
 
 const chosen = values.rows?.split(",");
 const unknown = chosen?.filter((name) => !MODES.some((mode) => mode === name)) ?? [];
@@ -91,11 +95,18 @@ async function perform({ ground, helm, profile }: Stage, mode: Mode): Promise<Ro
   return { mode, profile, rollouts, drains, deletions, faults, ...counted(load), rolloutSeconds };
 }
 
-/** Which one a rollout has: of twenty, two lose the leader, one updates the agents, and one brings them back. */
-function faultOf(mode: Mode, { faults }: Plan, number: number): "leader" | "update" | "back" | "kill" | undefined {
+type Fault = "leader" | "update" | "back" | "kill";
+/** In the middle of the rollouts at these shares of them: two lose the leader, one updates the agents (and all else), one brings them back. */
+const FAULTS: readonly (readonly [share: number, fault: Fault])[] = [
+  [0.25, "leader"],
+  [0.4, "update"],
+  [0.6, "leader"],
+  [0.8, "back"],
+];
+
+function faultOf(mode: Mode, { faults, rollouts }: Plan, number: number): Fault | undefined {
   if (mode === "agents-killed") return "kill";
-  if (!faults) return undefined;
-  return ({ 5: "leader", 8: "update", 12: "leader", 15: "back" } as const)[number];
+  return faults ? FAULTS.find(([at]) => Math.ceil(at * rollouts) === number)?.[1] : undefined;
 }
 
 /** New Pods get the hold once the agents have proven their rule; a Pod that is created as a dry run tells. */

@@ -1,6 +1,7 @@
 /** One real node: containerd and kubelet in namespaces of their own. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { lastLines, type RunningProcess, until } from "../../process.ts";
 import { kubeletUser } from "../certificates.ts";
 import { startChild } from "../child.ts";
@@ -29,6 +30,8 @@ export type StartedNode = {
   readonly namespace: NodeNamespace;
   /** Ends when the kubelet does; a signal to it does not reach the kubelet, which is in process namespaces of its own. */
   readonly kubelet: Pick<RunningProcess, "hasExited" | "logFile">;
+  /** SIGKILL for the kubelet, and a new one after `downMs`. */
+  readonly restartKubelet: (downMs: number) => Promise<void>;
   readonly stop: () => Promise<void>;
 };
 
@@ -49,7 +52,14 @@ export async function startNode(options: NodeOptions): Promise<StartedNode> {
     namespace = await startNamespace(addresses.name, directory, cgroup);
     await options.connect(namespace.pid);
     await startContainerd(options, namespace);
-    return { namespace, kubelet: await startKubelet(options, namespace), stop };
+    const { inside } = namespace;
+    const own = namespace;
+    const restartKubelet = async (downMs: number): Promise<void> => {
+      await run([...inside, "pkill", "-KILL", "-x", "kubelet"]); // in the node's own process namespace
+      await sleep(downMs);
+      await startKubelet(options, own);
+    };
+    return { namespace, kubelet: await startKubelet(options, namespace), restartKubelet, stop };
   } catch (error) {
     await stop();
     throw error;

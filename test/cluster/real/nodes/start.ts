@@ -57,6 +57,8 @@ export type RealNodes = {
   readonly enter: (node: string) => readonly string[];
   /** Runs a command so; ended with this process, and by stop. */
   readonly exec: (node: string, options: ExecOptions) => RunningProcess;
+  /** Kills a node's kubelet, and starts it anew after `downMs`; containers go on meanwhile. */
+  readonly restartKubelet: (node: string, downMs: number) => Promise<void>;
   /** Brings the images of a tar (docker-archive or OCI layout) to every node. */
   readonly load: (file: string) => Promise<void>;
   /** Ends everything on the nodes at once, containers included, and leaves nothing but files in `directory`. */
@@ -145,7 +147,7 @@ function access(
   network: NodeNetwork,
   started: ReadonlyMap<string, StartedNode>,
   commands: RunningProcess[],
-): Pick<RealNodes, "nodes" | "enter" | "exec"> {
+): Pick<RealNodes, "nodes" | "enter" | "exec" | "restartKubelet"> {
   const nodeOf = (name: string): StartedNode => {
     const node = started.get(name);
     if (node === undefined) throw new Error(`no real node ${name} runs; there are ${[...started.keys()].join(", ") || "none"}`);
@@ -155,6 +157,7 @@ function access(
   return {
     nodes: network.nodes.map(({ name, address, podRange }) => ({ name, address, podRange, netns: nodeOf(name).namespace.netns })),
     enter,
+    restartKubelet: (name, downMs) => nodeOf(name).restartKubelet(downMs),
     exec: (node, { name, command, env, logFile }) => {
       const [file = "", ...args] = [...enter(node), ...command];
       const running = startChild({ name, file, args, env: { PATH: nodePath(), ...env }, logFile, graceMs: EXEC_GRACE_MS });

@@ -1,0 +1,227 @@
+/** The preStop hold under stock kubelets: real Pods, the product's agents and hold servers on the nodes' own networks, an emulated cloud. */
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, suite, test } from "node:test";
+import { pino } from "pino";
+import { makeClock } from "../../../../common/clock.ts";
+import { DEFAULT_GATE_TYPE, HOLD_PORT, HOLD_TOKEN } from "../../../../common/names.ts";
+import { startCloud } from "../../../cloud/cli/start.ts";
+import { TEST_KEY } from "../../../cloud/runtime/options.ts";
+import { applyManifests, exampleFile, loadManifests, type Manifest } from "../../manifests.ts";
+import { until } from "../../process.ts";
+import { makeProduct, type Product } from "../../product.ts";
+import type { Cluster } from "../../simulated/cluster.ts";
+import { isReady, type Pod } from "../../simulated/objects.ts";
+import { makeNamespace, NODE_NAMES, realNodesSkip, startTestNodes, type TestNodes } from "./testing.ts";
+
+const skip = await realNodesSkip();
+const PODS = "/api/v1/namespaces/demo/pods";
+/** Of all Pods of a test: the address tells them apart. */
+const TOKEN = "Ab0Cd1Ef2Gh3Ij4Kl5Mn6Op7";
+
+const isServing = (ip: string): Promise<boolean> =>
+  fetch(`http://${ip}:8080/`, { headers: { connection: "close" }, signal: AbortSignal.timeout(1_000) }).then(
+    ({ ok }) => ok,
+    () => false,
+  );
+
+type Ended = { readonly msg: string; readonly pod?: string; readonly end?: string; readonly heldMs?: number; readonly lowered?: boolean };
+
+/** A skipped suite would not be counted; a skipped test is. */
+const realSuite = (name: string, tests: () => void): void => {
+  if (skip === false) suite(name, tests);
+  else test(name, { skip });
+};
+
+realSuite("the preStop hold on two real nodes", () => {
+  let started: TestNodes;
+  let product: Product;
+  const steps: (() => Promise<unknown>)[] = [];
+
+  before(async () => {
+    started = await startTestNodes();
+    steps.push(() => started.stop());
+    const { admin, slot, nodes } = started;
+    const directory = await mkdtemp(join(tmpdir(), "clb-direct-hold-test-"));
+    steps.push(() => rm(directory, { recursive: true, force: true }));
+    const { cloud: host, vipRange: vipCidr } = slot.plan;
+    const cloud = await startCloud({ host, vipCidr, keys: [TEST_KEY], backendCidrs: [nodes.range] });
+    steps.push(() => cloud.stop());
+    const cluster: Cluster = { client: admin, clock: makeClock(), log: pino({ level: "silent" }) };
+    product = makeProduct({
+      cluster,
+      apiServer: started.cluster,
+      install: "everything",
+      cloudEndpoint: cloud.endpoint,
+      keys: [TEST_KEY],
+      plan: nodes.plan,
+      nodes: NODE_NAMES,
+      enter: nodes.enter,
+      directory,
+      holds: true,
+      coordinatorEnv: { DRAIN_MS: "3000" },
+    });
+    steps.push(() => product.stop());
+    await product.startCoordinator();
+    await Promise.all(NODE_NAMES.map((node) => product.startAgent(node)));
+    await makeNamespace(admin, "demo");
+    const service = (await loadManifests(exampleFile("web.yaml"))).filter(({ kind }) => kind !== "Deployment" && kind !== "Namespace");
+    await applyManifests(admin, service);
+  });
+  after(async () => {
+    for (const step of steps.toReversed()) await step();
+  });
+
+  /** Pods of the Service, with the hook that the webhook gives, all on one node; resolves when they serve behind the load balancer. */
+  const deploy = async (
+    name: string,
+    replicas: number,
+    { node = "node-a", grace = 30, livenessProbe }: { node?: string; grace?: number; livenessProbe?: object } = {},
+  ): Promise<readonly Pod[]> => {
+    const preStop = { httpGet: { path: `/hold/${TOKEN}`, port: HOLD_PORT } };
+    const container = {
+      name: "web",
+      image: "registry.example.com/web:1",
+      imagePullPolicy: "Never",
+      ports: [{ name: "http", containerPort: 8080 }],
+      env: [{ name: "STARTUP_SECONDS", value: "0" }],
+      readinessProbe: { httpGet: { path: "/", port: 8080 }, periodSeconds: 1 },
+      lifecycle: { preStop },
+      ...(livenessProbe && { livenessProbe }),
+    };
+    const readinessGates = [{ conditionType: DEFAULT_GATE_TYPE }];
+    const spec = { nodeName: node, terminationGracePeriodSeconds: grace, readinessGates, containers: [container] };
+    const pods = Array.from({ length: replicas }, (_, index): Manifest => {
+      const metadata = {
+        name: `${name}-${index}`,
+        namespace: "demo",
+        labels: { app: "web", test: name },
+        annotations: { [HOLD_TOKEN]: TOKEN },
+      };
+      return { apiVersion: "v1", kind: "Pod", metadata, spec };
+    });
+    await applyManifests(started.admin, pods);
+    return await until(
+      `the Pods of ${name} are ready`,
+      async () => {
+        const { items } = await started.admin.list<Pod>(PODS, { labelSelector: `test=${name}` });
+        return items.length === replicas && items.every(isReady) && items;
+      },
+      90_000,
+      250,
+    );
+  };
+  /** What the hold server of a node wrote of those Pods. */
+  const ends = async (node: string, pods: readonly Pod[]): Promise<readonly Ended[]> => {
+    const names = new Set(pods.map(({ metadata }) => `demo/${metadata.name}`));
+    const lines = (await readFile(product.hold(node)?.logFile ?? "", "utf8")).split("\n").filter((line) => line.startsWith("{"));
+    const all = lines.map((line) => JSON.parse(line) as Ended);
+    return all.filter(({ msg, pod }) => msg === "hold ends" && pod !== undefined && names.has(pod));
+  };
+  const untilGone = (name: string): Promise<unknown> =>
+    until(
+      `the Pods of ${name} are gone`,
+      async () => (await started.admin.list<Pod>(PODS, { labelSelector: `test=${name}` })).items.length === 0,
+      60_000,
+      100,
+    );
+  const remove = (pods: readonly Pod[], options = {}): Promise<unknown> =>
+    Promise.all(pods.map(({ metadata }) => started.admin.delete(`${PODS}/${metadata.name}`, options)));
+
+  test("twenty Pods at once serve until weight 0 is effective and the drain is over", async () => {
+    const pods = await deploy("twenty", 20);
+    await remove(pods);
+    const [first] = pods;
+    assert.equal(await isServing(first?.status?.podIP ?? ""), true);
+    await untilGone("twenty");
+    const held = await ends("node-a", pods);
+    assert.equal(held.length, 20);
+    for (const { lowered, end } of held)
+      assert.ok(lowered === true && (end === "drained" || end === "drain-time"), `${end}, lowered: ${lowered}`);
+  });
+
+  test("a kubelet that is restarted in the middle calls again, and the budget counts from the first call", async () => {
+    const pods = await deploy("restarted", 1, { node: "node-b", grace: 12 });
+    product.coordinator()?.signal("SIGSTOP"); // nobody tells that weight 0 is effective: the budget alone decides
+    try {
+      await remove(pods);
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      await started.nodes.restartKubelet("node-b", 500);
+      await untilGone("restarted");
+    } finally {
+      product.coordinator()?.signal("SIGCONT");
+    }
+    const [held, ...others] = await ends("node-b", pods);
+    assert.equal(others.length, 0);
+    assert.equal(held?.end, "budget");
+    const heldMs = held?.heldMs ?? 0;
+    assert.ok(heldMs >= 5_000 && heldMs < 6_000, `${heldMs} ms: 12 s without 5 s and 2 s`);
+  });
+
+  test("a second deletion with a shorter grace shortens the hold, which the kubelet alone would not", async () => {
+    const pods = await deploy("shortened", 1, { grace: 60 });
+    product.coordinator()?.signal("SIGSTOP");
+    try {
+      await remove(pods);
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      await remove(pods, { gracePeriodSeconds: 10 });
+      await untilGone("shortened");
+    } finally {
+      product.coordinator()?.signal("SIGCONT");
+    }
+    const [held] = await ends("node-a", pods);
+    const heldMs = held?.heldMs ?? 0;
+    assert.ok(heldMs < 6_000, `${heldMs} ms`);
+  });
+
+  test("an agent that stands still costs an application no grace: the hold server has timers of its own", async () => {
+    const pods = await deploy("frozen", 1, { node: "node-b", grace: 10 });
+    product.agent("node-b")?.signal("SIGSTOP");
+    try {
+      await remove(pods);
+      await untilGone("frozen");
+    } finally {
+      product.agent("node-b")?.signal("SIGCONT");
+    }
+    const [held] = await ends("node-b", pods);
+    const heldMs = held?.heldMs ?? 0;
+    assert.ok(held?.end === "budget" || held?.end === "no-word", held?.end);
+    assert.ok(heldMs < 6_000, `${heldMs} ms`);
+  });
+
+  test("an eviction is held as a deletion is", async () => {
+    const pods = await deploy("evicted", 1);
+    const [pod] = pods;
+    const metadata = { name: pod?.metadata.name, namespace: "demo" };
+    await started.admin.create(`${PODS}/${metadata.name}/eviction`, { apiVersion: "policy/v1", kind: "Eviction", metadata });
+    await untilGone("evicted");
+    const [held] = await ends("node-a", pods);
+    assert.equal(held?.lowered, true);
+  });
+
+  test("a container that its liveness probe kills is held until weight 0 is effective, 5 s at most; the Pod gets its weight back", async () => {
+    const livenessProbe = { httpGet: { path: "/", port: 9 }, periodSeconds: 1, failureThreshold: 1, initialDelaySeconds: 8 };
+    const neighbours = await deploy("neighbours", 2, { node: "node-b" }); // else the floor refuses it
+    const pods = await deploy("killed", 1, { livenessProbe });
+    const [held] = await until("its hold", async () => {
+      const found = await ends("node-a", pods);
+      return found.length > 0 && found;
+    });
+    assert.ok((held?.heldMs ?? 0) < 5_500, `${held?.heldMs} ms`);
+    assert.deepEqual([held?.end, held?.lowered], ["drained", true]);
+    await remove([...pods, ...neighbours], { gracePeriodSeconds: 1 });
+    await untilGone("killed");
+  });
+
+  test("a Pod that is deleted by force is dialled for, and answered at once", async () => {
+    const pods = await deploy("forced", 1);
+    await remove(pods, { gracePeriodSeconds: 0 });
+    const [held] = await until("its hold", async () => {
+      const found = await ends("node-a", pods);
+      return found.length > 0 && found;
+    });
+    assert.ok((held?.heldMs ?? 0) < 1_000, `${held?.heldMs} ms`);
+  });
+});
