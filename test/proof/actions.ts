@@ -32,7 +32,7 @@ export async function settled(admin: KubeClient, namespace: string): Promise<voi
     if (observedGeneration !== metadata.generation) return false;
     if ([updatedReplicas, replicas, readyReplicas].some((count) => count !== spec.replicas)) return false;
     const { items } = await admin.list<Pod>(podsAt(namespace));
-    return items.length === spec.replicas && items.every(isReady);
+    return items.length === spec.replicas && items.every((pod) => isReady(pod) && pod.metadata.deletionTimestamp === undefined);
   };
   await until(`the Pods of ${namespace} are settled`, isSettled, LIMIT_MS, EVERY_MS);
 }

@@ -121,7 +121,7 @@ async function untilHoldsAreGiven({ admin }: ProofGround, namespace: string): Pr
   const { template } = deployment.spec;
   const pod = { apiVersion: "v1", kind: "Pod", metadata: { ...template.metadata, name: "dry-run" }, spec: template.spec };
   const isGiven = async (): Promise<boolean> => {
-    const made = await admin.create<Pod>(`${podsAt(namespace)}?dryRun=All`, pod);
+    const made = await admin.create<Pod>(podsAt(namespace), pod, { query: { dryRun: "All" } });
     return made.metadata.annotations?.[HOLD_TOKEN] !== undefined;
   };
   await until("new Pods get the hold", isGiven, LIMIT_MS, 1_000);

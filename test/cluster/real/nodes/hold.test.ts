@@ -130,6 +130,21 @@ realSuite("the preStop hold on two real nodes", () => {
   const remove = (pods: readonly Pod[], options = {}): Promise<unknown> =>
     Promise.all(pods.map(({ metadata }) => started.admin.delete(`${PODS}/${metadata.name}`, options)));
 
+  // First: where twenty Pods served within ten minutes, the floor refuses to lower one of three.
+  test("a container that its liveness probe kills is held until weight 0 is effective, 5 s at most; the Pod gets its weight back", async () => {
+    const livenessProbe = { httpGet: { path: "/", port: 9 }, periodSeconds: 1, failureThreshold: 1, initialDelaySeconds: 8 };
+    const neighbours = await deploy("neighbours", 2, { node: "node-b" }); // else the floor refuses it
+    const pods = await deploy("killed", 1, { livenessProbe });
+    const [held] = await until("its hold", async () => {
+      const found = await ends("node-a", pods);
+      return found.length > 0 && found;
+    });
+    assert.ok((held?.heldMs ?? 0) < 5_500, `${held?.heldMs} ms`);
+    assert.deepEqual([held?.end, held?.lowered], ["drained", true]);
+    await remove([...pods, ...neighbours], { gracePeriodSeconds: 1 });
+    await untilGone("killed");
+  });
+
   test("twenty Pods at once serve until weight 0 is effective and the drain is over", async () => {
     const pods = await deploy("twenty", 20);
     await remove(pods);
@@ -199,20 +214,6 @@ realSuite("the preStop hold on two real nodes", () => {
     await untilGone("evicted");
     const [held] = await ends("node-a", pods);
     assert.equal(held?.lowered, true);
-  });
-
-  test("a container that its liveness probe kills is held until weight 0 is effective, 5 s at most; the Pod gets its weight back", async () => {
-    const livenessProbe = { httpGet: { path: "/", port: 9 }, periodSeconds: 1, failureThreshold: 1, initialDelaySeconds: 8 };
-    const neighbours = await deploy("neighbours", 2, { node: "node-b" }); // else the floor refuses it
-    const pods = await deploy("killed", 1, { livenessProbe });
-    const [held] = await until("its hold", async () => {
-      const found = await ends("node-a", pods);
-      return found.length > 0 && found;
-    });
-    assert.ok((held?.heldMs ?? 0) < 5_500, `${held?.heldMs} ms`);
-    assert.deepEqual([held?.end, held?.lowered], ["drained", true]);
-    await remove([...pods, ...neighbours], { gracePeriodSeconds: 1 });
-    await untilGone("killed");
   });
 
   test("a Pod that is deleted by force is dialled for, and answered at once", async () => {
