@@ -50,6 +50,7 @@ export function makeHostNetwork({ kernel, clock, log, onChange, onRead }: HostNe
   let wasRead = false;
   let isHeard = false;
   let hasChanged = true;
+  let hasIpv6 = false;
 
   const readInterfaces = async (): Promise<void> => {
     const fromMs = clock.now();
@@ -66,7 +67,7 @@ export function makeHostNetwork({ kernel, clock, log, onChange, onRead }: HostNe
     hasChanged = false;
     readAtMs = fromMs;
     try {
-      carrierOf = carriersIn(await kernel.read(signal));
+      carrierOf = carriersIn(await kernel.read(signal, { ipv6: hasIpv6 }));
       wasRead = true;
       fault = "";
       onRead("ok", (clock.now() - fromMs) / 1_000);
@@ -82,22 +83,17 @@ export function makeHostNetwork({ kernel, clock, log, onChange, onRead }: HostNe
     }
     pauseMs = Math.max(isHeard ? HEARD_PAUSE_MS : UNHEARD_PAUSE_MS, (clock.now() - fromMs) * READ_SHARE);
   };
-  const withFault = (carrier: Carrier): Carrier => {
-    if (fault === "") return carrier;
-    const because = `the kernel's rules could not be read: ${fault}`;
-    return { ...carrier, note: carrier.note === "" ? because : `${carrier.note}; ${because}` };
-  };
-
   return {
     async carriersOf(addresses, signal) {
       const keys = new Set([...addresses].map(([uid, ip]) => `${uid} ${ip}`)); // an address that passed to another Pod is new
+      if (!hasIpv6 && [...addresses.values()].some((ip) => ip.includes(":"))) hasIpv6 = hasChanged = true; // IPv6 was not asked for until now
       const isNew = [...keys].some((key) => !seen.has(key));
       const isDue = hasChanged || (isNew && !isHeard) ? clock.now() >= readAtMs + pauseMs : clock.now() >= readAtMs + READ_AGAIN_MS;
       if (isDue) {
         await read(signal);
         seen = keys;
       } else if (isHeard && !hasChanged) seen = keys; // nothing has changed since, so it would be found now or not at all
-      const found = new Map(Array.from(addresses, ([uid, ip]) => [uid, withFault(carrierOf(ip))]));
+      const found = new Map(Array.from(addresses, ([uid, ip]) => [uid, withFault(carrierOf(ip), fault)]));
       const isSettled = !hasChanged && [...keys].every((key) => seen.has(key));
       return { found, againAtMs: readAtMs + (isSettled ? READ_AGAIN_MS : pauseMs) };
     },
@@ -123,4 +119,11 @@ export function makeHostNetwork({ kernel, clock, log, onChange, onRead }: HostNe
       }
     },
   };
+}
+
+/** `fault`: why the kernel's rules could not be read; "": they could. */
+function withFault(carrier: Carrier, fault: string): Carrier {
+  if (fault === "") return carrier;
+  const because = `the kernel's rules could not be read: ${fault}`;
+  return { ...carrier, note: carrier.note === "" ? because : `${carrier.note}; ${because}` };
 }

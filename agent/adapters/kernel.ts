@@ -1,12 +1,15 @@
 import { execFile, spawn } from "node:child_process";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { promisify } from "node:util";
+import { member } from "../../common/kubernetes/json-member.ts";
 import { type KernelView, kernelViewOf } from "../domain/kernel-view.ts";
 
 /** What is asked of the kernel; replaced in tests. */
 export type Kernel = {
-  /** Rules, routes, links and addresses. Rejects where `ip` is missing (code ENOENT), failed, printed nonsense or took too long. */
-  readonly read: (signal: AbortSignal) => Promise<KernelView>;
+  /**
+   * Rules, routes, links and addresses; `ipv6` false: of IPv4 only, because no Pod has another address. Rejects where `ip` is missing (code ENOENT), failed, printed nonsense or took too long.
+   */
+  readonly read: (signal: AbortSignal, families?: { readonly ipv6: boolean }) => Promise<KernelView>;
   /** Calls `onChange` when it listens and at each change after that; resolves or rejects when it has ended, for whatever reason. */
   readonly monitor: (onChange: () => void, signal: AbortSignal) => Promise<void>;
   /** Interfaces with one address of each family, without `ip`. Slow, and it blocks: see host-network.ts. */
@@ -20,7 +23,9 @@ const IP_MAX_BYTES = 16_777_216;
 /** Asked for by kind, because `ip -d`, which tells it of every link, prints three times as much. */
 const KINDS = ["bridge", "vlan", "vxlan"] as const;
 const BATCH = ["rule show", "route show table all"];
-const BATCH_V4 = [...BATCH, "address show", ...KINDS.map((kind) => `link show type ${kind}`)];
+/** Links come first: `ip` then knows their names, and does not ask the kernel for that of each route. */
+const BATCH_V4 = ["address show", ...BATCH];
+const BATCH_KINDS = KINDS.map((kind) => `link show type ${kind}`);
 
 const run = promisify(execFile);
 
@@ -54,14 +59,53 @@ function parse(line: string): unknown {
   }
 }
 
-async function read(ip: Command, signal: AbortSignal): Promise<KernelView> {
-  const [v4, v6] = await Promise.all([ask(ip, [], BATCH_V4, signal), ask(ip, ["-6"], BATCH, signal).catch(() => [])]);
-  if (v4.length !== BATCH_V4.length) throw new Error(`\`ip -j -batch\` answered ${v4.length} of ${BATCH_V4.length} questions`);
-  const [rules, routes, links, ...ofKind] = v4;
-  const linksOfKind = new Map(KINDS.map((kind, index) => [kind as string, ofKind[index]]));
-  const [rules6 = [], routes6 = []] = v6;
-  await nextTurn();
-  return kernelViewOf({ rules: [rules, rules6], routes: [routes, routes6], links, linksOfKind });
+/** All of them, or an error that says how many came. */
+async function askAll(ip: Command, questions: readonly string[], signal: AbortSignal): Promise<unknown[]> {
+  const answers = await ask(ip, [], questions, signal);
+  if (answers.length !== questions.length) throw new Error(`\`ip -j -batch\` answered ${answers.length} of ${questions.length} questions`);
+  return answers;
+}
+
+/** Of the links that were there when their kinds were asked for. */
+type Kinds = { readonly links: ReadonlySet<string>; readonly lists: ReadonlyMap<string, unknown> };
+const NO_KINDS: Kinds = { links: new Set(), lists: new Map() };
+
+/**
+ * A link's kind never changes, and asking for one whose module is not there starts `modprobe`: only new links are asked about, and not those
+ * whose other end is in another network namespace, which Pods have.
+ */
+function makeKinds(ip: Command): (links: unknown, signal: AbortSignal) => Promise<Kinds["lists"]> {
+  let known = NO_KINDS;
+  return async (links, signal) => {
+    const present = namesOf(links);
+    if (present.isSubsetOf(known.links)) return known.lists;
+    const answers = await askAll(ip, BATCH_KINDS, signal);
+    known = { links: present, lists: new Map(KINDS.map((kind, index) => [kind as string, answers[index]])) };
+    return known.lists;
+  };
+}
+
+/** Index and name of each link that may be a bridge, a VLAN or a tunnel. */
+function namesOf(links: unknown): Set<string> {
+  const names = new Set<string>();
+  for (const link of Array.isArray(links) ? links : [])
+    if (member(link, "link_netnsid") === undefined) names.add(`${String(member(link, "ifindex"))} ${String(member(link, "ifname"))}`);
+  return names;
+}
+
+function makeRead(ip: Command): Kernel["read"] {
+  const kindsOf = makeKinds(ip);
+  return async (signal, { ipv6 } = { ipv6: true }) => {
+    const [v4, v6] = await Promise.all([
+      askAll(ip, BATCH_V4, signal),
+      ipv6 ? ask(ip, ["-6"], BATCH, signal).catch(() => []) : ([] as unknown[]),
+    ]);
+    const [links, rules, routes] = v4;
+    const linksOfKind = await kindsOf(links, signal);
+    const [rules6 = [], routes6 = []] = v6;
+    await nextTurn();
+    return kernelViewOf({ rules: [rules, rules6], routes: [routes, routes6], links, linksOfKind });
+  };
 }
 
 /** What it prints is not read: that it prints says that something has changed. */
@@ -100,7 +144,7 @@ const withoutZeros = (mac: string): string => (/^[0:]*$/.test(mac) ? "" : mac.to
 
 /** The kernel of the network namespace that this process is in; of another one in tests. */
 export const makeKernel = (ip: Command = ["ip"]): Kernel => ({
-  read: (signal) => read(ip, signal),
+  read: makeRead(ip),
   monitor: (onChange, signal) => monitor(ip, onChange, signal),
   readInterfaces,
 });

@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { pino } from "pino";
 import { makeHostNetwork } from "../../../agent/adapters/host-network.ts";
@@ -42,7 +45,7 @@ function aHost(change: Partial<Kernel> = {}) {
   };
   const network = makeHostNetwork({
     kernel: {
-      read: (signal) => (host.asked.reads++, kernel.read(signal)),
+      read: (signal, families) => (host.asked.reads++, kernel.read(signal, families)),
       monitor: (onChange, signal) => (host.asked.monitors++, kernel.monitor(onChange, signal)),
       readInterfaces: () => (host.asked.interfaces++, kernel.readInterfaces()),
     },
@@ -186,12 +189,49 @@ test("a read takes a twentieth of the time at most, however often the kernel cha
   await running;
 });
 
+test("IPv6 is asked for from when a Pod has such an address, and then at once", async () => {
+  const asked: (boolean | undefined)[] = [];
+  const { host, look } = aHost({
+    read: (_signal, families) => {
+      asked.push(families?.ipv6);
+      return Promise.resolve(host.view);
+    },
+  });
+  await look({ a: "10.0.3.7" });
+  host.nowMs += 1_000;
+  await look({ a: "10.0.3.7", b: "fd00::7" });
+  host.nowMs += 60_000;
+  await look({ a: "10.0.3.7" });
+  assert.deepEqual(asked, [false, true, true]);
+});
+
+test("links are asked for their kind once, and not those that Pods have; they are read first", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "clb-direct-ip-"));
+  t.after(() => rm(folder, { recursive: true }));
+  const links = (...more: readonly object[]): string =>
+    JSON.stringify([{ ifindex: 2, ifname: "eth0", address: "20:90:6f:00:00:01", addr_info: [] }, ...more]);
+  // An `ip` that notes what it is asked, and answers from files.
+  const script = `while read -r line; do echo "$line" >> ${folder}/asked; case "$line" in "address show") cat ${folder}/links;; *vlan*) echo '[{"ifname":"eth0.5"}]';; *) echo '[]';; esac; done`;
+  const kernel = makeKernel(["sh", "-c", script]);
+  const read = async (text: string) => {
+    await writeFile(join(folder, "links"), `${text}\n`);
+    return await kernel.read(never, { ipv6: false });
+  };
+  await read(links());
+  await read(links({ ifindex: 3, ifname: "eni1", link_netnsid: 0 }));
+  const { links: seen } = await read(links({ ifindex: 4, ifname: "eth0.5" }));
+  assert.deepEqual([seen.get("eth0")?.kind, seen.get("eth0.5")?.kind], ["", "vlan"]);
+  const kinds = ["bridge", "vlan", "vxlan"].map((kind) => `link show type ${kind}`);
+  const each = ["address show", "rule show", "route show table all"];
+  assert.deepEqual((await readFile(join(folder, "asked"), "utf8")).trim().split("\n"), [...each, ...kinds, ...each, ...each, ...kinds]);
+});
+
 test("an `ip` that prints nonsense is an error that says what is needed", async () => {
   await assert.rejects(
     makeKernel(["sh", "-c", "cat >/dev/null; echo hello"]).read(never),
     /printed no JSON, but "hello": iproute2 5\.0 or newer/,
   );
-  await assert.rejects(makeKernel(["sh", "-c", "cat >/dev/null; echo '[]'"]).read(never), /answered 1 of 6 questions/);
+  await assert.rejects(makeKernel(["sh", "-c", "cat >/dev/null; echo '[]'"]).read(never), /answered 1 of 3 questions/);
   await assert.rejects(makeKernel(["/no/such/ip"]).read(never), { code: "ENOENT" });
 });
 
