@@ -12,6 +12,9 @@ export const LOAD_BALANCER_CLASS = "clb-direct.io/clb";
 export const MANAGED_ANNOTATION = "clb-direct.io/managed";
 /** On an owner: ids of parked removals that may go, comma list. */
 export const RELEASE = "clb-direct.io/release";
+/** Annotation of a Service or Pod; value `open`: waiting gates open without the load balancer. */
+export const GATE_WISH = "clb-direct.io/gate";
+export const GATE_OPEN = "open";
 /** On a Service, value "false": negative verdicts on reachability delay no bind of its Pods. */
 export const VERDICT_DELAY = "clb-direct.io/verdict-delay";
 export const FIELD_MANAGER = "clb-direct";

@@ -151,6 +151,8 @@ export type PodFact = {
   readonly networkNote: string;
   /** Undefined: an agent of a former version tells of none. */
   readonly weights?: PodWeights | undefined;
+  /** Annotation `clb-direct.io/gate`, where the Pod has it. */
+  readonly gateWish?: string;
   /** Only on the agent of its node, of Pods whose preStop calls come to it. */
   readonly hold?: PodHold;
 };

@@ -68,6 +68,8 @@ export const ENVIRONMENT = z.object({
   /** Before it is uninstalled: gates open; with `keep-traffic` finalizers come off as well, and nothing is removed at the load balancers. */
   RETIRE: z.enum(RETIRE).default("off"),
   GATE_TYPE: z.string().regex(QUALIFIED_NAME, "use a qualified name, e.g. example.com/ready").default(DEFAULT_GATE_TYPE),
+  /** Seconds after which a gate opens although the load balancer does not send to its Pod; default: never, for that is what a gate is for. */
+  GATE_EXPIRY: whole(60, 604_800).optional(),
   /** Bind Pods of GlobalRouter where TKE's own word (`GlobalRouteDirectAccess`) cannot be read. */
   GLOBAL_ROUTER_DIRECT_ACCESS: z.enum(["true", "false"]).default("false"),
   /** How long a negative verdict of an agent may delay a bind, never longer; 0: not at all. */
@@ -147,6 +149,7 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     policy: data.RETIRE === "keep-traffic" && data.POLICY === "enforce" ? "no-unbind" : data.POLICY,
     retire: data.RETIRE,
     gateType: data.GATE_TYPE,
+    gateExpiryMs: data.GATE_EXPIRY === undefined ? undefined : data.GATE_EXPIRY * 1000,
     globalRouterDirectAccess: data.GLOBAL_ROUTER_DIRECT_ACCESS === "true",
     verdictDelayMs: data.VERDICT_DELAY_MS,
     earlyBind: data.EARLY_BIND === "true",

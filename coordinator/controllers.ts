@@ -66,6 +66,8 @@ export type ControllersSettings = LoadBalancersSettings &
   OwnershipSettings & {
     readonly namespace: string;
     readonly gateType: string;
+    /** How long after its containers a gate opens by itself; default: never. */
+    readonly gateExpiryMs?: number | undefined;
     /** Default: off. */
     readonly retire?: Retire | undefined;
     readonly admission: AdmissionMode;

@@ -1,4 +1,5 @@
 import type { Change } from "../common/kubernetes/list-watch.ts";
+import { GATE_WISH } from "../common/names.ts";
 import type { PodFact } from "../common/vocabulary.ts";
 import { certificatesOf, secretsOf } from "./domain/intent/certificate-problems.ts";
 import type { IngressRecord } from "./domain/intent/ingress-record.ts";
@@ -107,11 +108,11 @@ export class WakeUps {
 
   serviceChanged({ record }: Change<ServiceRecord>): void {
     for (const ingress of this.#deps.ingressUses.of(record)) this.#deps.owners.add(ingress);
-    this.#ownerChanged(record.uid);
+    this.#ownerChanged(record);
   }
 
   ingressChanged({ record }: Change<IngressRecord>): void {
-    this.#ownerChanged(record.uid);
+    this.#ownerChanged(record);
   }
 
   /** Whose Ingresses are may have changed. */
@@ -119,10 +120,11 @@ export class WakeUps {
     for (const uid of this.#deps.ingresses()) this.#deps.owners.add(uid);
   }
 
-  #ownerChanged(uid: string): void {
+  #ownerChanged({ uid, annotations }: Pick<ServiceRecord, "uid" | "annotations">): void {
     const { owners, loadBalancers, releases, intents } = this.#deps;
     owners.add(uid);
     this.serviceRead(uid);
+    if (annotations[GATE_WISH] !== undefined) this.#wakeSelected(uid);
     const owner = intents.get(uid);
     const loadBalancerId = owner && loadBalancerOf(owner);
     // At once: a release that is taken away and written again within a moment is a new one.

@@ -68,9 +68,10 @@ const KIND_NUMBERS: Readonly<Record<InterfaceKind, wire.InterfaceKind>> = {
 
 /** The node's name stays behind: the session says it. */
 export function toPodReport(pod: PodFact): wire.PodReport {
-  const { nodeName: _, containersReadyAtMs, deletionAtMs, startedAtMs, hostInterface, networks, weights, ...same } = pod;
+  const { nodeName: _, containersReadyAtMs, deletionAtMs, startedAtMs, hostInterface, networks, weights, gateWish = "", ...same } = pod;
   return {
     ...same,
+    gateWish,
     hostInterface: hostInterface && { ...hostInterface, kind: KIND_NUMBERS[hostInterface.kind] },
     networks: networks === NO_NETWORKS ? undefined : { ...networks, asked: [...networks.asked] },
     weights: weights && { ...weights },
@@ -88,7 +89,7 @@ export function toPodReport(pod: PodFact): wire.PodReport {
 export function toPodFact(report: wire.PodReport, nodeName: string): PodFact {
   const { hostInterface, networks, weights } = report;
   // Each field by its name: an object that is copied field by field takes twice the memory, and there are 150 000 of them.
-  return {
+  const fact: PodFact = {
     uid: report.uid,
     resourceVersion: report.resourceVersion,
     namespace: report.namespace,
@@ -110,6 +111,7 @@ export function toPodFact(report: wire.PodReport, nodeName: string): PodFact {
     networkNote: report.networkNote,
     weights: weights && (weights.service === "" && weights.ingress === "" ? NO_WEIGHTS : weights),
   };
+  return report.gateWish === "" ? fact : { ...fact, gateWish: report.gateWish };
 }
 
 const toHostInterface = ({ kind, ...same }: wire.HostInterface): HostInterface => ({

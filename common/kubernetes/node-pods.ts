@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { HOLD_PORT, HOLD_TOKEN, POD_NETWORKS, POD_NETWORKS_STATUS, POD_WEIGHT } from "../names.ts";
+import { GATE_WISH, HOLD_PORT, HOLD_TOKEN, POD_NETWORKS, POD_NETWORKS_STATUS, POD_WEIGHT } from "../names.ts";
 import { type ContainerPort, type GateStatus, NO_WEIGHTS, type PodFact, type PodPhase, type PodWeights } from "../vocabulary.ts";
 import { member } from "./json-member.ts";
 import { type Change, type ListWatchDeps, makeListWatch, type WatchedSet } from "./list-watch.ts";
@@ -84,11 +84,15 @@ const Pod = z.object({
     .prefault({}),
 });
 
+/** Of what people wrote there; what is longer is no word of ours. */
+const MOST_WISH = 64;
+
 /** A Pod as JSON, listed or watched, as a fact. Throws z.ZodError naming the field where it is no Pod. */
 export function decodePod(raw: unknown, gateType: string): PodFact {
   const { metadata, spec, status } = Pod.parse(raw);
   const conditions = new Map((status.conditions ?? []).map((condition) => [condition.type, condition]));
   const containersReady = conditions.get("ContainersReady");
+  const gateWish = metadata.annotations?.[GATE_WISH];
   return {
     uid: metadata.uid,
     resourceVersion: metadata.resourceVersion,
@@ -110,6 +114,7 @@ export function decodePod(raw: unknown, gateType: string): PodFact {
     networks: readNetworks(metadata.annotations?.[POD_NETWORKS], metadata.annotations?.[POD_NETWORKS_STATUS]),
     networkNote: "",
     weights: weightsOf(metadata.annotations ?? {}),
+    ...(typeof gateWish === "string" && { gateWish: gateWish.slice(0, MOST_WISH) }),
   };
 }
 

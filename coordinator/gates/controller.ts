@@ -1,6 +1,7 @@
 import type { Clock } from "../../common/clock.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
+import { GATE_OPEN, GATE_WISH } from "../../common/names.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
 import { certificateProblems } from "../domain/intent/certificate-problems.ts";
 import type { Problem } from "../domain/problem.ts";
@@ -25,6 +26,8 @@ export type GatesDeps = Pick<PodBindingsDeps, "progress" | "clusterId"> & {
   readonly ingressClasses?: readonly string[];
   /** Default: off. */
   readonly retire?: Retire | undefined;
+  /** How long after its containers a gate opens by itself; undefined: never. */
+  readonly gateExpiryMs?: number | undefined;
   readonly tell: (problem: Problem) => void;
   readonly clock: Clock;
   readonly log: Logger;
@@ -46,6 +49,10 @@ export function makeGatesController(deps: GatesDeps): GatesController {
     isCheckOff: (owner, asked) => state.intents.isCheckOff(owner, asked),
     certificateFault: ({ ref }, { certificate }) =>
       certificate && certificateProblems(ref, [certificate], state.objects.certificates)[0]?.message,
+    isOpened: ({ ref: { kind, uid } }) => {
+      const { services, ingresses } = state.objects;
+      return (kind === "Ingress" ? ingresses : services).records.get(uid)?.annotations[GATE_WISH] === GATE_OPEN;
+    },
     progress,
     clock,
     clusterId,
@@ -61,6 +68,7 @@ export function makeGatesController(deps: GatesDeps): GatesController {
     log,
     gateType,
     retire: deps.retire,
+    expiryMs: deps.gateExpiryMs,
     onReady: (pod, waitedMs) => {
       deps.onOpened?.(pod);
       if (waitedMs !== undefined) deps.onReady(Math.max(waitedMs, 0) / 1000);

@@ -28,6 +28,8 @@ export type PodBindingsDeps = {
   readonly selections: Pick<SelectionIndex, "ownersSelecting">;
   /** The checks of a listener are off because somebody decided that; default: they are off for that reason. */
   readonly isCheckOff?: (owner: OwnerIntent, asked: AskedPlace) => boolean;
+  /** A person said that no gate is to wait for the owner; default: nobody did. */
+  readonly isOpened?: (owner: OwnerIntent) => boolean;
   /** Why a place lacks its certificate; default: none does. */
   readonly certificateFault?: (owner: OwnerIntent, asked: AskedPlace) => string | undefined;
   readonly mirror: Pick<Mirror, "read" | "health">;
@@ -72,9 +74,10 @@ export class PodBindings {
 
   #ofOwner(owner: OwnerIntent, pod: PodFact): DatedBinding[] {
     const service = `${owner.ref.kind} ${owner.ref.namespace}/${owner.ref.name}`;
+    const opened = this.#deps.isOpened?.(owner) === true && { openedBy: owner.ref };
     const loadBalancerId = loadBalancerOf(owner);
     if (owner.state !== "served" || loadBalancerId === undefined) {
-      const waits = { service, loadBalancerId, listener: "(none yet)", step: unserved(owner), at: undefined };
+      const waits = { service, loadBalancerId, listener: "(none yet)", step: unserved(owner), at: undefined, ...opened };
       return [this.#dated(pod, waits)];
     }
     const places = this.#deps.places?.(owner) ?? askedPlaces(this.#deps.clusterId, owner);
@@ -82,7 +85,7 @@ export class PodBindings {
       const found = this.#found(loadBalancerId, owner, asked, pod);
       if (found === undefined) return [];
       const step = this.#stuck(loadBalancerId, found.step) ?? found.step;
-      return [this.#dated(pod, { service, loadBalancerId, listener: placeName(asked), at: found.at, step })];
+      return [this.#dated(pod, { service, loadBalancerId, listener: placeName(asked), at: found.at, step, ...opened })];
     });
   }
 

@@ -3,11 +3,11 @@ import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import { kubePath } from "../../common/kubernetes/path.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
-import { DEFAULT_GATE_TYPE } from "../../common/names.ts";
+import { DEFAULT_GATE_TYPE, GATE_OPEN, GATE_WISH } from "../../common/names.ts";
 import { isEnding, type PodFact, podName } from "../../common/vocabulary.ts";
-import type { Problem } from "../domain/problem.ts";
+import type { ObjectRef, Problem } from "../domain/problem.ts";
 import { foreignGate } from "../domain/readiness/foreign-gate.ts";
-import { type GateCondition, readiness } from "../domain/readiness/gate-condition.ts";
+import { type Binding, type GateCondition, readiness } from "../domain/readiness/gate-condition.ts";
 import type { Retire } from "../domain/safety/policy.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 import { waitsForGate } from "../state/pod-index.ts";
@@ -26,6 +26,8 @@ export type PodGateDeps = {
   readonly gateType: string;
   /** Default: off. */
   readonly retire?: Retire | undefined;
+  /** How long after its containers a gate opens by itself; default: never. */
+  readonly expiryMs?: number | undefined;
   readonly tell: (problem: Problem) => void;
   /** Told when a gate turned True; `waitedMs` since its containers became ready, where known. */
   readonly onReady?: (pod: PodFact, waitedMs: number | undefined) => void;
@@ -56,27 +58,64 @@ export function makePodGateReconciler(deps: PodGateDeps): Reconcile {
     const known = deps.services.known(pod);
     if (known === "unsynced") return { kind: "again", afterMs: UNSYNCED_MS, because: "not every watch has synced" };
     if (known === "later") return { kind: "done" };
-    const condition = conditionOf(deps, pod);
+    tellWish(deps, pod);
+    const bindings = deps.podBindings.of(pod);
+    const condition = conditionOf(deps, pod, bindings);
     const text = JSON.stringify(condition);
     if (pending.get(podUid)?.text !== text) pending.delete(podUid); // what comes back later has not lasted meanwhile
     if (condition === undefined || isForeign(deps, pod, condition)) return { kind: "done" };
-    if (written.get(podUid) === text) return { kind: "done" };
+    const done = whenDone(deps, pod, condition);
+    if (written.get(podUid) === text) return done;
     const waitMs = steadyIn(pending, pod, condition, text, deps.clock.now());
     if (waitMs > 0) return { kind: "again", afterMs: waitMs, because: condition.reason };
     await write(deps, pod, condition, signal);
     written.set(podUid, text);
-    return { kind: "done" };
+    tellOpened(deps, pod, condition, bindings);
+    return done;
   };
 }
 
-const conditionOf = (deps: PodGateDeps, pod: PodFact): GateCondition | undefined =>
+/** The condition has a time also while they are not ready. */
+const readyAtOf = ({ containersReady, containersReadyAtMs }: PodFact): number | undefined =>
+  containersReady ? containersReadyAtMs : undefined;
+
+/** A gate that waits is looked at again when it is to open by itself. */
+function whenDone({ expiryMs, clock }: PodGateDeps, pod: PodFact, { status }: GateCondition): Outcome {
+  const readyAtMs = readyAtOf(pod);
+  if (status === "True" || expiryMs === undefined || readyAtMs === undefined) return { kind: "done" };
+  return { kind: "again", afterMs: Math.max(STEADY_MS, readyAtMs + expiryMs - clock.now()), because: "expiry" };
+}
+
+const refOf = ({ namespace, name, uid }: PodFact): ObjectRef => ({ kind: "Pod", namespace, name, uid });
+
+function tellWish({ tell }: PodGateDeps, pod: PodFact): void {
+  if (pod.gateWish === undefined || pod.gateWish === GATE_OPEN) return;
+  const message = `Pod ${podName(pod)}: annotation ${GATE_WISH} is "${pod.gateWish}", which means nothing: use "${GATE_OPEN}" to open its gate, or remove it`;
+  tell({ object: refOf(pod), type: "Warning", reason: "InvalidAnnotation", message });
+}
+
+/** On whoever carries the annotation, or on the Pod whose gate has waited for so long. */
+function tellOpened({ tell }: PodGateDeps, pod: PodFact, { reason, message }: GateCondition, bindings: readonly Binding[]): void {
+  if (reason === "GateExpired") return tell({ object: refOf(pod), type: "Warning", reason, message: `Pod ${podName(pod)}: ${message}` });
+  if (reason !== "GateOpened") return;
+  const own = pod.gateWish === GATE_OPEN ? [refOf(pod)] : [];
+  for (const object of own.length > 0 ? own : bindings.flatMap(({ openedBy }) => openedBy ?? [])) {
+    const text = `${object.kind} ${object.namespace}/${object.name}: annotation ${GATE_WISH}: ${GATE_OPEN} opens gates before the load balancer sends to their Pods: remove it when the load balancer works again`;
+    tell({ object, type: "Warning", reason, message: text });
+  }
+}
+
+const conditionOf = (deps: PodGateDeps, pod: PodFact, bindings: readonly Binding[]): GateCondition | undefined =>
   readiness({
     gateType: deps.gateType,
     gate: pod.gate,
     containersReady: pod.containersReady,
     ending: isEnding(pod),
-    bindings: deps.podBindings.of(pod),
+    bindings,
     retired: (deps.retire ?? "off") !== "off",
+    opened: pod.gateWish === GATE_OPEN,
+    containersReadyAtMs: readyAtOf(pod),
+    expiry: deps.expiryMs === undefined ? undefined : { afterMs: deps.expiryMs, nowMs: deps.clock.now() },
   });
 
 /** Nothing of ours makes the Pod wait, and a Service that another controller serves selects it: the gate is that one's to open. */

@@ -21,6 +21,7 @@ test("a Pod survives the wire, whatever its phase and gate", () => {
         hostInterface,
         networks,
         networkNote: "x",
+        gateWish: "open",
         weights: { service: "50", ingress: "7" },
       });
       const sent = PodReport.decode(PodReport.encode(toPodReport(pod)).finish());

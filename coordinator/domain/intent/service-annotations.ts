@@ -2,6 +2,8 @@ import {
   DIRECT_ACCESS,
   DRAIN_MODE,
   EXISTING_LOAD_BALANCER,
+  GATE_OPEN,
+  GATE_WISH,
   INTERNAL_SUBNET,
   LOAD_BALANCER_ID,
   MANAGED_ANNOTATION,
@@ -245,6 +247,14 @@ const OTHERS: readonly Annotation[] = [
     syntax: "removal ids, by comma, semicolon or blank",
     group: "–",
     does: "Lets removals go that the brake holds, once: see [the brake](operations.md#the-brake)",
+  },
+  {
+    ...LIVE,
+    key: GATE_WISH,
+    syntax: "`open`",
+    fault: oneOf(GATE_OPEN),
+    group: "B",
+    does: "Gates of its Pods open without waiting for it, with an Event: see [a gate that must open](operations.md#a-gate-that-must-open). On a Pod: its own gate",
   },
   {
     ...LIVE,

@@ -1,4 +1,6 @@
+import { GATE_OPEN, GATE_WISH } from "../../../common/names.ts";
 import type { GateStatus } from "../../../common/vocabulary.ts";
+import type { ObjectRef } from "../problem.ts";
 import type { FaultReason, GateReason } from "../reasons.ts";
 
 /** Where one Pod stands in one listener. Times are milliseconds since the epoch. */
@@ -9,6 +11,8 @@ export type Binding = {
   readonly listener: string;
   readonly step: Step;
   readonly sinceMs: number;
+  /** The owner of the place, where a person said by its annotation that no gate is to wait for it. */
+  readonly openedBy?: ObjectRef | undefined;
 };
 export type Step =
   /** The Pod cannot be bound yet; `because` says why and who must act. */
@@ -48,6 +52,8 @@ const RETIRED: GateCondition = {
  * The gate is True when every binding of the Pod is healthy, or when no direct-access object selects it, or only such of which nothing can be
  * served: nobody would ever open it. It never goes back: a gate
  * that is True stays True, later unhealth is the load balancer's business (a rollback would hang otherwise).
+ * A person may open it (`opened`: the Pod's own annotation; `openedBy` of a binding: that of its owner), and it opens by itself so long after
+ * the containers were ready where `expiry` says so.
  * The caller knows every Service: an empty list of bindings proves that none selects the Pod.
  */
 export function readiness(from: {
@@ -58,6 +64,9 @@ export function readiness(from: {
   readonly bindings: readonly Binding[];
   /** The installation is about to go: nobody would open a gate after that. */
   readonly retired?: boolean;
+  readonly opened?: boolean;
+  readonly containersReadyAtMs?: number | undefined;
+  readonly expiry?: { readonly afterMs: number; readonly nowMs: number } | undefined;
 }): GateCondition | undefined {
   if (from.gate === "True" || from.ending) return undefined;
   if (from.retired === true && from.bindings.length > 0) return RETIRED;
@@ -69,16 +78,38 @@ export function readiness(from: {
   const [first] = from.bindings;
   const because = served.length > 0 || first === undefined ? undefined : notServed(first.step);
   if (because !== undefined) return from.containersReady ? { status: "True", reason: "NotServed", message: because } : undefined;
-  const open = served.find(({ step }) => step.kind !== "healthy");
-  return open === undefined ? positive(from.gateType) : waiting(open);
+  const waits = served.filter(({ step }) => step.kind !== "healthy");
+  const [open] = waits;
+  if (open === undefined) return positive(from.gateType);
+  const condition = waiting(open, from.containersReadyAtMs);
+  if (!from.containersReady || condition === undefined) return condition;
+  const waitedFor = `what it waited for: ${condition.reason}: ${condition.message}`;
+  if (from.opened === true || waits.every(({ openedBy }) => openedBy !== undefined)) {
+    const who = from.opened === true ? "this Pod" : [...new Set(waits.map(({ service }) => service))].join(", ");
+    return { status: "True", reason: "GateOpened", message: `Opened by annotation ${GATE_WISH}: ${GATE_OPEN} of ${who}; ${waitedFor}` };
+  }
+  const { containersReadyAtMs: readyAtMs, expiry } = from;
+  if (expiry === undefined || readyAtMs === undefined || expiry.nowMs < readyAtMs + expiry.afterMs) return condition;
+  return { status: "True", reason: "GateExpired", message: `Opened after ${expiry.afterMs / 1000} s (GATE_EXPIRY); ${waitedFor}` };
 }
 
 /** Why nothing of the object can be served; undefined where something is or will be. */
 const notServed = (step: Step): string | undefined => (step.kind === "pending" && step.reason === "NotServed" ? step.because : undefined);
 
-function waiting(binding: Binding): GateCondition | undefined {
+/**
+ * Since when it could have been bound. When the stage began is no part of it: that is known to one leader only, and each new one would write
+ * every waiting gate anew; it is in the explanation.
+ */
+const readySince = (readyAtMs: number | undefined): string =>
+  readyAtMs === undefined ? "" : ` (containers ready at ${new Date(readyAtMs).toISOString().slice(0, 19)}Z)`;
+
+function waiting(binding: Binding, readyAtMs: number | undefined): GateCondition | undefined {
   const at = `${binding.service}, CLB ${binding.loadBalancerId ?? "(none yet)"}, listener ${binding.listener}`;
-  const no = (reason: GateReason, what: string): GateCondition => ({ status: "False", reason, message: `${at}: ${what}` });
+  const no = (reason: GateReason, what: string): GateCondition => ({
+    status: "False",
+    reason,
+    message: `${at}: ${what}${readySince(readyAtMs)}`,
+  });
   switch (binding.step.kind) {
     case "pending":
       return no(binding.step.reason, binding.step.because);

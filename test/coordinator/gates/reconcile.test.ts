@@ -82,6 +82,53 @@ test("opens the gate at once when the installation is about to go, with that rea
   assert.deepEqual([(await condition())?.status, (await condition())?.reason], ["True", "Retired"]);
 });
 
+test("opened by hand: by its Service, told there; by the Pod itself, told there; a word that means nothing is told", async (t) => {
+  const owner = { kind: "Service", namespace: "demo", name: "web", uid: "5e21" } as const;
+  const binding = { service: "Service demo/web", loadBalancerId: undefined, listener: "(none yet)", step: CHECKING, sinceMs: 0 };
+  const of = () => [{ ...binding, isBeginSeen: true, at: undefined, openedBy: owner }];
+  const byService = await aWorld(t, {}, { podBindings: { of } });
+  await byService.pass();
+  await byService.pass();
+  assert.deepEqual([(await byService.condition())?.reason, byService.patches()], ["GateOpened", 1]);
+  assert.deepEqual(
+    byService.told.map(({ reason, object }) => [reason, object.kind, object.name]),
+    [["GateOpened", "Service", "web"]],
+  );
+  const byPod = await aWorld(t, { gateWish: "open" });
+  byPod.steps.push(CHECKING);
+  await byPod.pass();
+  assert.deepEqual([(await byPod.condition())?.reason, byPod.told.map(({ object }) => object.kind)], ["GateOpened", ["Pod"]]);
+  const slip = await aWorld(t, { gateWish: "opne" });
+  slip.steps.push(CHECKING);
+  await slip.pass();
+  assert.deepEqual(
+    slip.told.map(({ reason }) => reason),
+    ["InvalidAnnotation"],
+  );
+  assert.match(slip.told[0]?.message ?? "", /clb-direct\.io\/gate is "opne".*use "open"/);
+});
+
+test("a gate that waits for too long opens by itself where somebody wants that, and is looked at again when it is time", async (t) => {
+  const world = await aWorld(t, { containersReadyAtMs: 1_790_000_000_000 }, { expiryMs: 60_000 });
+  const { clock, steps, pass, condition, told, known, uid } = world;
+  steps.push(CHECKING);
+  await pass();
+  await clock.advance(1_000);
+  assert.deepEqual(await pass(), { kind: "again", afterMs: 59_000, because: "expiry" });
+  await clock.advance(59_000);
+  assert.deepEqual(await pass(), { kind: "done" });
+  assert.equal((await condition())?.reason, "GateExpired");
+  assert.deepEqual(
+    told.map(({ reason, object }) => [reason, object.kind]),
+    [["GateExpired", "Pod"]],
+  );
+  known.set(aPod({ uid, containersReady: false, containersReadyAtMs: 1_000 })); // since when it is not ready
+  steps.splice(0, 1, { kind: "pending", reason: "ContainersNotReady", because: "they are not" });
+  await pass();
+  await clock.advance(1_000);
+  assert.deepEqual(await pass(), { kind: "done" });
+});
+
 test("a cause is written only when it lasts, and only once", async (t) => {
   const { clock, steps, pass, patches, condition, ready } = await aWorld(t);
   steps.push(CHECKING);

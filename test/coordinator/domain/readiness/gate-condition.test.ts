@@ -97,3 +97,38 @@ test("leaves the gate of a Pod that ends as it is", () => {
   assert.equal(ready([], { ending: true }), undefined);
   assert.equal(ready([aBinding({ kind: "draining" })]), undefined);
 });
+
+const SERVICE = { kind: "Service", namespace: "demo", name: "web", uid: "5e21" } as const;
+const CHECKING = aBinding({ kind: "checking", health: "Unknown" });
+
+test("a person opens it for one owner, whatever it waits for; another owner's binding still decides", () => {
+  const opened = { ...CHECKING, openedBy: SERVICE };
+  const other = { ...CHECKING, service: "Service demo/other" };
+  const condition = ready([opened, aBinding(HEALTHY)]);
+  assert.deepEqual([condition?.status, condition?.reason], ["True", "GateOpened"]);
+  for (const part of ["of Service demo/web;", "HealthChecking: Service demo/web, CLB lb-1"])
+    assert.ok(condition?.message.includes(part), condition?.message);
+  assert.equal(ready([opened, other])?.status, "False");
+  assert.equal(ready([{ ...opened, step: HEALTHY }])?.reason, "LoadBalancerNetworkGroupReady", "nothing was waited for");
+  assert.equal(ready([opened], { containersReady: false })?.status, "False");
+});
+
+test("a person opens that of one Pod, for every owner", () => {
+  const condition = ready([CHECKING, { ...CHECKING, service: "Service demo/other" }], { opened: true });
+  assert.equal(condition?.reason, "GateOpened");
+  assert.match(condition?.message ?? "", /of this Pod;/);
+  assert.equal(ready([CHECKING], { opened: true, containersReady: false })?.status, "False");
+});
+
+test("it opens by itself so long after the containers were ready, where somebody wants that", () => {
+  const at = (nowMs: number) => ready([CHECKING], { containersReadyAtMs: 1_000, expiry: { afterMs: 60_000, nowMs } });
+  assert.equal(at(60_999)?.status, "False");
+  assert.deepEqual([at(61_000)?.status, at(61_000)?.reason], ["True", "GateExpired"]);
+  assert.match(at(61_000)?.message ?? "", /^Opened after 60 s \(GATE_EXPIRY\); what it waited for: HealthChecking: /);
+  assert.equal(ready([CHECKING], { expiry: { afterMs: 60_000, nowMs: 1e12 } })?.status, "False", "nobody knows since when");
+});
+
+test("what it waits for says since when it could have been bound, where that is known", () => {
+  assert.match(ready([CHECKING], { containersReadyAtMs: 1_000 })?.message ?? "", / \(containers ready at 1970-01-01T00:00:01Z\)$/);
+  assert.match(ready([CHECKING])?.message ?? "", /health check$/);
+});

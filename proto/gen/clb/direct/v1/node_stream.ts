@@ -572,7 +572,11 @@ export interface PodReport {
   /** What the agent could not find out of the Pod's network, and why; empty where nothing is missing. */
   networkNote: string;
   /** What the Pod's annotations say of its weight; unset by agents of former versions. */
-  weights: PodWeights | undefined;
+  weights:
+    | PodWeights
+    | undefined;
+  /** Annotation clb-direct.io/gate; empty where the Pod has none. */
+  gateWish: string;
 }
 
 export interface PodReport_LabelsEntry {
@@ -2733,6 +2737,7 @@ function createBasePodReport(): PodReport {
     networks: undefined,
     networkNote: "",
     weights: undefined,
+    gateWish: "",
   };
 }
 
@@ -2794,6 +2799,9 @@ export const PodReport: MessageFns<PodReport> = {
     }
     if (message.weights !== undefined) {
       PodWeights.encode(message.weights, writer.uint32(170).fork()).join();
+    }
+    if (message.gateWish !== "") {
+      writer.uint32(242).string(message.gateWish);
     }
     return writer;
   },
@@ -2966,6 +2974,14 @@ export const PodReport: MessageFns<PodReport> = {
             message.weights = PodWeights.decode(reader, reader.uint32());
             continue;
           }
+          case 30: {
+            if (tag !== 242) {
+              break;
+            }
+
+            message.gateWish = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3016,6 +3032,7 @@ export const PodReport: MessageFns<PodReport> = {
     message.weights = (object.weights !== undefined && object.weights !== null)
       ? PodWeights.fromPartial(object.weights)
       : undefined;
+    message.gateWish = object.gateWish ?? "";
     return message;
   },
 };
