@@ -2,19 +2,21 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { AddressPlan } from "../cluster/network.ts";
+import { writeCertificates } from "./ingress.ts";
 import type { DemoOptions } from "./options.ts";
 
 const GROUP = "sg-web00001";
 
 /** The file for `--scenario`; undefined where the nodes are not ours to describe. */
 export async function writeAccount(
-  { cluster, deny }: Pick<DemoOptions, "cluster" | "deny">,
+  { cluster, deny, ingress }: Pick<DemoOptions, "cluster" | "deny" | "ingress">,
   plan: AddressPlan,
   directory: string,
 ): Promise<string | undefined> {
-  if (cluster !== "embedded") return undefined;
+  if (cluster !== "embedded" && !ingress) return undefined;
   const file = join(directory, "account.yaml");
-  await writeFile(file, JSON.stringify(account(plan, deny))); // JSON is YAML
+  const described = cluster === "embedded" ? account(plan, deny) : {};
+  await writeFile(file, JSON.stringify(ingress ? await writeCertificates(described, plan, directory) : described)); // JSON is YAML
   return file;
 }
 

@@ -24,6 +24,17 @@ suite("the demo", () => {
     assert.match(output, /requests \d+, failed 0; lowest rate of any second \d+\/s/);
   });
 
+  test("--ingress: hosts and paths reach the right Pods through a rollout, over HTTP and HTTPS, and a certificate is changed meanwhile", {
+    timeout: 180_000,
+  }, async (t) => {
+    const { code, summary, output } = await perform(t, ["--ingress"]);
+    assert.equal(code, 0, output);
+    assert.deepEqual({ failed: summary.failed, causes: summary.causes }, { failed: 0, causes: {} });
+    assert.equal(summary.pods.length, REPLICAS * 2 * 2, "every Pod of both Deployments, old and new, has its times");
+    assert.match(output, /2 certificates were shown, one after the other/);
+    assert.ok((summary.calls["ModifyDomainAttributes"] ?? 0) > 0);
+  });
+
   for (const [option, expected] of Object.entries(CAUSES))
     test(`${option} loses requests, for the cause that it should, and says so`, { timeout: 180_000 }, async (t) => {
       const { code, summary, output } = await perform(t, [option]);

@@ -21,7 +21,7 @@ const GATES = [{ conditionType: DEFAULT_GATE_TYPE }];
 
 /** The example for the network at hand, less what the options take out. */
 export async function exampleManifests(options: DemoOptions, plan: AddressPlan): Promise<readonly Manifest[]> {
-  const shipped = await loadManifests(exampleFile("web.yaml"));
+  const shipped = await loadManifests(exampleFile(options.ingress ? "ingress.yaml" : "web.yaml"));
   const text = JSON.stringify(shipped)
     .replaceAll(/"port":80(?=[,}])/g, `"port":${plan.servicePort}`)
     .replaceAll(/"replicas":\d+/g, `"replicas":${options.replicas}`)

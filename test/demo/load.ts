@@ -1,6 +1,20 @@
 /** A load generator without mercy: no retries; every reset, timeout and non-200 is a failure, kept with its cause and its connection. */
 import { Agent, type ClientRequest, request } from "node:http";
+import { Agent as TlsAgent, request as tlsRequest } from "node:https";
+import { TLSSocket } from "node:tls";
 import { Pace } from "./pace.ts";
+
+/** Where a request goes, and by whom it has to be answered, e.g. { port: 443, path: "/cart", host: "shop.example.com", pods: "cart-", ca: "…" }. */
+export type Route = {
+  readonly port: number;
+  readonly path: string;
+  /** As the header, and over TLS as the server's name. */
+  readonly host: string;
+  /** How the names of the Pods begin that may answer. */
+  readonly pods: string;
+  /** Over HTTPS: the authority that the server's certificate has to be of. */
+  readonly ca?: string;
+};
 
 export type LoadOptions = {
   readonly host: string;
@@ -11,6 +25,8 @@ export type LoadOptions = {
   readonly localAddress: string | undefined;
   /** A request without an answer by then has failed; time in which this process stood still does not count. Default 2 s. */
   readonly timeoutMs?: number;
+  /** Taken in turn; default: "/" at `port`, whoever answers. */
+  readonly routes?: readonly Route[];
 };
 
 /** `pod` is the one that answered before on the same connection; a new connection that failed has none. */
@@ -32,6 +48,8 @@ export type LoadResult = {
   readonly minRate: number;
   /** Answers by Pod. */
   readonly byPod: ReadonlyMap<string, number>;
+  /** Serial numbers of the certificates that were shown. */
+  readonly certificates: ReadonlySet<string>;
 };
 
 const TIMEOUT_MS = 2_000;
@@ -45,17 +63,21 @@ export function startLoad(options: LoadOptions): Load {
   const failures: Failure[] = [];
   const byPod = new Map<string, number>();
   const perSecond: number[] = [];
-  const kept = new KeptConnections();
+  const kept = (options.routes ?? [undefined]).map((route) => ({ route, connections: new KeptConnections(route) }));
+  const certificates = new Set<string>();
   const running = new Set<Promise<void>>();
   const startedMs = performance.now();
   const pace = new Pace(options.rate, startedMs);
   let sent = 0;
 
-  const sendOn = async (connection: Kept | undefined): Promise<void> => {
-    const { pod, cause, localPort } = await send(options, connection, pace);
+  const sendOn = async (route: Route | undefined, connections: KeptConnections, connection: Kept | undefined): Promise<void> => {
+    const { pod, cause: failed, localPort, certificate } = await send(options, route, connection, pace);
+    const isStray = failed === undefined && route !== undefined && pod?.startsWith(route.pods) === false;
+    const cause = isStray ? `answered by ${pod}` : failed;
+    if (certificate !== undefined) certificates.add(certificate);
     if (pod !== undefined && cause === undefined) {
       byPod.set(pod, (byPod.get(pod) ?? 0) + 1);
-      if (connection !== undefined) kept.giveBack(connection, pod);
+      if (connection !== undefined) connections.giveBack(connection, pod);
       return;
     }
     const kind = connection === undefined ? "new" : "kept";
@@ -72,9 +94,13 @@ export function startLoad(options: LoadOptions): Load {
     const elapsedMs = performance.now() - startedMs;
     const second = Math.floor(elapsedMs / 1000);
     perSecond[second] = (perSecond[second] ?? 0) + 1;
-    const connection = sent % 2 === 0 ? undefined : kept.take();
+    const { route, connections } = kept[Math.floor(sent / 2) % kept.length] ?? {
+      route: undefined,
+      connections: new KeptConnections(undefined),
+    };
+    const connection = sent % 2 === 0 ? undefined : connections.take();
     sent += 1;
-    const done = sendOn(connection);
+    const done = sendOn(route, connections, connection);
     running.add(done);
     void done.finally(() => running.delete(done));
   };
@@ -84,7 +110,7 @@ export function startLoad(options: LoadOptions): Load {
 
   const result = (): LoadResult => {
     const full = Array.from({ length: Math.floor((performance.now() - startedMs) / 1000) }, (_, second) => perSecond[second] ?? 0);
-    return { requests: sent, unsent: pace.unsent, failures, minRate: full.length === 0 ? 0 : Math.min(...full), byPod };
+    return { requests: sent, unsent: pace.unsent, failures, minRate: full.length === 0 ? 0 : Math.min(...full), byPod, certificates };
   };
   let final: LoadResult | undefined;
   return {
@@ -93,7 +119,7 @@ export function startLoad(options: LoadOptions): Load {
       clearInterval(timer);
       final ??= result();
       await Promise.all(running);
-      kept.close();
+      for (const { connections } of kept) connections.close();
       return { ...final, failures };
     },
   };
@@ -104,13 +130,19 @@ type Kept = { readonly agent: Agent; readonly bornMs: number; pod: string | unde
 /** Connections that carry one request after the other until they are 3 s old. */
 class KeptConnections {
   readonly #idle: Kept[] = [];
+  readonly #route: Route | undefined;
+
+  constructor(route: Route | undefined) {
+    this.#route = route;
+  }
 
   take(): Kept {
     for (let one = this.#idle.shift(); one !== undefined; one = this.#idle.shift()) {
       if (performance.now() - one.bornMs < KEPT_MS) return one;
       one.agent.destroy();
     }
-    return { agent: new Agent({ keepAlive: true, maxSockets: 1 }), bornMs: performance.now(), pod: undefined };
+    const Kind = this.#route?.ca === undefined ? Agent : TlsAgent;
+    return { agent: new Kind({ keepAlive: true, maxSockets: 1 }), bornMs: performance.now(), pod: undefined };
   }
 
   giveBack(connection: Kept, pod: string): void {
@@ -124,25 +156,26 @@ class KeptConnections {
   }
 }
 
-type Outcome = { readonly cause: string | undefined; readonly pod: string | undefined; readonly localPort: number | undefined };
+type Outcome = {
+  readonly cause: string | undefined;
+  readonly pod: string | undefined;
+  readonly localPort: number | undefined;
+  readonly certificate?: string | undefined;
+};
 
-function send(options: LoadOptions, connection: Kept | undefined, pace: Pace): Promise<Outcome> {
+function send(options: LoadOptions, route: Route | undefined, connection: Kept | undefined, pace: Pace): Promise<Outcome> {
   const { host, port, localAddress, timeoutMs = TIMEOUT_MS } = options;
   return new Promise((resolve) => {
     const agent = connection?.agent ?? false;
     const local = localAddress === undefined ? {} : { localAddress };
-    const call: ClientRequest = request({
-      host,
-      port,
-      path: "/",
-      agent,
-      ...local,
-      headers: connection === undefined ? { connection: "close" } : {},
-    });
+    const headers = { ...(route && { host: route.host }), ...(connection === undefined && { connection: "close" }) };
+    const plain = { host, port: route?.port ?? port, path: route?.path ?? "/", agent, ...local, headers };
+    const call: ClientRequest = route?.ca === undefined ? request(plain) : tlsRequest({ ...plain, ca: route.ca, servername: route.host });
     let localPort: number | undefined;
+    let certificate: string | undefined;
     const end = (cause: string | undefined, pod?: string): void => {
       clearTimeout(timer);
-      resolve({ cause, pod, localPort });
+      resolve({ cause, pod, localPort, certificate });
     };
     let pausedMs = pace.pausedMs;
     const giveUp = (): void => {
@@ -159,6 +192,7 @@ function send(options: LoadOptions, connection: Kept | undefined, pace: Pace): P
     });
     call.once("response", (response) => {
       const pod = response.headers["x-pod"];
+      if (response.socket instanceof TLSSocket) certificate = response.socket.getPeerCertificate().serialNumber;
       response.once("error", (error) => end(causeOf(error)));
       response.once("end", () =>
         end(response.statusCode === 200 ? undefined : `status ${response.statusCode}`, typeof pod === "string" ? pod : undefined),

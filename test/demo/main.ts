@@ -7,6 +7,7 @@ import type { Cluster } from "../cluster/simulated/cluster.ts";
 import { type Board, startBoard } from "./board.ts";
 import { performDenied } from "./denied.ts";
 import { exampleManifests, hasWebhook, NAMESPACE } from "./example.ts";
+import { changeCertificate, INGRESS_APPS, INGRESS_PATH, ingressRoutes } from "./ingress.ts";
 import { keepText } from "./keep.ts";
 import { type Failure, type Load, type LoadResult, startLoad } from "./load.ts";
 import { applyAsWritten, toldOfPods } from "./not-injected.ts";
@@ -73,18 +74,18 @@ async function perform(options: DemoOptions, stage: Stage): Promise<Summary> {
   let board: Board | undefined;
   try {
     await applyAsWritten(cluster, await exampleManifests(options, plan), options.replicas);
-    say(`applied deploy/examples/web.yaml: ${options.replicas} Pods${whatIsMissing(options)}`);
+    say(`applied deploy/examples/${options.ingress ? "ingress" : "web"}.yaml: ${podsOf(options)} Pods${whatIsMissing(options)}`);
     const loadText = (): string => {
       const result = load?.result();
       return result === undefined ? "no load yet" : `${result.requests} requests, ${result.failures.length} failed`;
     };
     board = startBoard(product, NAMESPACE, loadText);
-    const vip = await until("an address in the Service's status", () => addressOf(cluster), limitMs);
+    const vip = await until("an address in the status", () => addressOf(cluster, options), limitMs);
     await until(
       "every Pod ready and the load balancer sending to all of them",
       async () => {
         await stage.ground.checkPods();
-        return await settled(stage, watch, options.replicas);
+        return await settled(stage, watch, podsOf(options));
       },
       limitMs,
     );
@@ -92,7 +93,7 @@ async function perform(options: DemoOptions, stage: Stage): Promise<Summary> {
       const told = await toldOfPods(cluster);
       if (told !== undefined) {
         say(`\nEvent PodsNotInjected: ${told}\n\nso it is done:`);
-        await rollOut(stage, watch, options.replicas, limitMs);
+        await rollOut(stage, watch, options, limitMs);
       }
     }
     load = startLoad({
@@ -100,18 +101,35 @@ async function perform(options: DemoOptions, stage: Stage): Promise<Summary> {
       port: plan.servicePort,
       rate: options.rate,
       localAddress: plan.kind === "namespace" ? plan.client : undefined,
+      ...(options.ingress && { routes: await ingressRoutes(stage.directory) }),
     });
     await pause(EDGE_MS);
-    const rolloutSeconds = await rollOut(stage, watch, options.replicas, limitMs);
+    const rolling = rollOut(stage, watch, options, limitMs);
+    if (options.ingress) await changeCertificateAmid(stage, rolling);
+    const rolloutSeconds = await rolling;
     await pause(EDGE_MS);
     const result = await load.stop();
     await board.stop();
+    if (options.ingress) say(`\n${result.certificates.size} certificates were shown, one after the other`);
+    if (options.ingress && result.certificates.size < 2) throw new Error("the new certificate was never shown");
     return await conclude(options, stage, watch, result, rolloutSeconds);
   } finally {
     await board?.stop();
     await load?.stop();
     await watch.stop();
   }
+}
+
+/** Of all Deployments of the example. */
+const podsOf = ({ ingress, replicas }: DemoOptions): number => (ingress ? INGRESS_APPS.length * replicas : replicas);
+/** Into the rollout. */
+const AMID_MS = 4_000;
+
+async function changeCertificateAmid({ cluster }: Stage, rolling: Promise<unknown>): Promise<void> {
+  rolling.catch(() => undefined); // awaited by the caller
+  await pause(AMID_MS);
+  await changeCertificate(cluster);
+  say("the Secret names another certificate");
 }
 
 function whatIsMissing({ withoutGates, withoutAdmission, withoutSleep }: DemoOptions): string {
@@ -129,18 +147,21 @@ async function conclude(options: DemoOptions, stage: Stage, watch: PodWatch, loa
   return summarize({ load, failures, pods, journal, busyAfterReturnMs, rolloutSeconds });
 }
 
-async function addressOf({ client }: Cluster): Promise<string | undefined> {
-  const path = `/api/v1/namespaces/${NAMESPACE}/services/web`;
+async function addressOf({ client }: Cluster, { ingress }: DemoOptions): Promise<string | undefined> {
+  const path = ingress ? INGRESS_PATH : `/api/v1/namespaces/${NAMESPACE}/services/web`;
   const service = await client.get<{ status?: { loadBalancer?: { ingress?: { ip?: string }[] } } }>(path);
   return service.status?.loadBalancer?.ingress?.[0]?.ip;
 }
 
-type State = { loadBalancers: { listeners: { targets: { ip: string; weight: number; health: string }[] }[] }[] };
+type Targets = { readonly targets: readonly { readonly ip: string; readonly weight: number; readonly health: string }[] };
+type State = { loadBalancers: { listeners: (Targets & { readonly rules: readonly Targets[] })[] }[] };
 
 /** Addresses that the cloud sends to. */
 async function serving(stage: Stage): Promise<Set<string>> {
   const state = await admin<State>(stage, "/state");
-  const targets = state.loadBalancers.flatMap(({ listeners }) => listeners.flatMap((listener) => listener.targets));
+  const targets = state.loadBalancers.flatMap(({ listeners }) =>
+    listeners.flatMap(({ targets: own, rules }) => [...own, ...rules.flatMap((rule) => rule.targets)]),
+  );
   return new Set(targets.filter(({ weight, health }) => weight > 0 && (health === "Alive" || health === "Close")).map(({ ip }) => ip));
 }
 
@@ -152,11 +173,12 @@ async function settled(stage: Stage, watch: PodWatch, replicas: number): Promise
 }
 
 /** Replaces every Pod; returns how long it took. */
-async function rollOut(stage: Stage, watch: PodWatch, replicas: number, limitMs: number): Promise<number> {
+async function rollOut(stage: Stage, watch: PodWatch, options: DemoOptions, limitMs: number): Promise<number> {
   const before = new Set([...watch.pods.values()].filter(({ goneMs }) => goneMs === undefined).map(({ name }) => name));
   const startedMs = performance.now();
-  await restart(stage.cluster);
-  await until("the rollout's end", () => rolledOut(stage, watch, before, replicas), limitMs);
+  for (const app of options.ingress ? INGRESS_APPS : ["web"]) await restart(stage.cluster, app);
+  say("rollout started (as kubectl rollout restart)");
+  await until("the rollout's end", () => rolledOut(stage, watch, before, podsOf(options)), limitMs);
   return (performance.now() - startedMs) / 1000;
 }
 
@@ -167,14 +189,13 @@ async function rolledOut(stage: Stage, watch: PodWatch, before: ReadonlySet<stri
 }
 
 /** As `kubectl rollout restart` does. */
-async function restart({ client }: Cluster): Promise<void> {
+async function restart({ client }: Cluster, app: string): Promise<void> {
   const annotations = { "kubectl.kubernetes.io/restartedAt": new Date().toISOString() };
   await client.patch(
-    `/apis/apps/v1/namespaces/${NAMESPACE}/deployments/web`,
+    `/apis/apps/v1/namespaces/${NAMESPACE}/deployments/${app}`,
     { spec: { template: { metadata: { annotations } } } },
     "merge",
   );
-  say("rollout started (as kubectl rollout restart)");
 }
 
 async function readJournal(stage: Stage): Promise<readonly JournalEntry[]> {

@@ -18,6 +18,7 @@ const USAGE = `usage: npm run demo -- [options]
   --without-admission      no webhook only
   --without-sleep          no preStop sleep only; where requests are lost, as of each of the three, the exit code is 1
   --without-checks         switch the load balancer's health checks off: a bound backend serves at once
+  --ingress                the example with an Ingress: hosts and paths over HTTP and HTTPS, and a certificate that is changed meanwhile
   --deny PORT              a security group of the Pods' ENIs drops that port, e.g. 8080: shows a gate that waits with the rule's name, and ends
   --keep                   leave everything running afterwards, and say how to look at it
   --json FILE              write the summary as JSON`;
@@ -37,6 +38,7 @@ export type DemoOptions = {
   readonly withoutAdmission: boolean;
   readonly withoutSleep: boolean;
   readonly withoutChecks: boolean;
+  readonly ingress: boolean;
   /** A port that the Pods' security group drops. */
   readonly deny: number | undefined;
   readonly keep: boolean;
@@ -74,6 +76,7 @@ export function readOptions(args: readonly string[]): DemoOptions | undefined {
       "without-admission": { type: "boolean", default: false },
       "without-sleep": { type: "boolean", default: false },
       "without-checks": { type: "boolean", default: false },
+      ingress: { type: "boolean", default: false },
       deny: { type: "string" },
       keep: { type: "boolean", default: false },
       json: { type: "string" },
@@ -94,6 +97,10 @@ export function readOptions(args: readonly string[]): DemoOptions | undefined {
     throw new RangeError(`--json ${values.json}: the folder ${dirname(resolve(values.json))} does not exist`);
   if (values.deny !== undefined && (cluster !== "embedded" || values.scenario !== undefined))
     throw new RangeError("--deny needs the account that the demo makes itself: leave --scenario out, and --cluster embedded");
+  if (values.ingress && (cluster === "kubeconfig" || values.scenario !== undefined || values.deny !== undefined))
+    throw new RangeError(
+      "--ingress needs a cluster and an account that the demo makes itself: leave --cluster kubeconfig, --scenario and --deny out",
+    );
   if (values.scenario !== undefined && !existsSync(values.scenario))
     throw new RangeError(`--scenario ${values.scenario}: there is no such file`);
   if (profile !== "fast" && profile !== "tke2020") throw new RangeError(`--profile must be fast or tke2020, got "${profile}"`);
@@ -110,6 +117,7 @@ export function readOptions(args: readonly string[]): DemoOptions | undefined {
     withoutAdmission: values["without-admission"],
     withoutSleep: values["without-sleep"],
     withoutChecks: values["without-checks"],
+    ingress: values.ingress,
     deny: values.deny === undefined ? undefined : number("deny", 65_535),
     keep: values.keep,
     json: values.json,

@@ -76,7 +76,7 @@ export async function setStage(
   const { cluster, nodes, agents } = ground;
   // The default of an installation: only what is addressed to us. The cluster of --cluster kubeconfig may have other Services.
   const admission = hasWebhook(options, ground.plan) ? {} : { ADMISSION: "off" };
-  const coordinatorEnv = { OWNERSHIP: "class", ...admission, ...ground.coordinatorEnv };
+  const coordinatorEnv = { OWNERSHIP: options.ingress ? "annotation" : "class", ...admission, ...ground.coordinatorEnv };
   const product = makeProduct({
     ...ground,
     coordinatorEnv,

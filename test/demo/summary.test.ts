@@ -22,7 +22,7 @@ const health = (to: string, timeMs: number): Part => ({ kind: "health", from: "U
 const POD = { name: "web-1", ip: AT.ip, containersReadyMs: 1_000, gateTrueMs: 9_010 } as PodTimes;
 
 const partsOf = (pod: PodTimes, entries: JournalEntry[]) => {
-  const load = { requests: 1, unsent: 0, failures: [], minRate: 1, byPod: new Map() };
+  const load = { requests: 1, unsent: 0, failures: [], minRate: 1, byPod: new Map(), certificates: new Set<string>() };
   const summary = summarize({ load, failures: [], pods: [pod], journal: entries, busyAfterReturnMs: 0, rolloutSeconds: 1 });
   const [one] = summary.pods;
   return { summary, parts: one && [one.oursMs, one.pollMs, one.apiMs, one.ownMs, one.cloudMs] };
