@@ -28,6 +28,8 @@ export const SERVING_SECRET = "clb-direct-serving";
 export const CA_BUNDLE_CONFIG_MAP = "clb-direct-ca-bundle";
 /** Key of the ConfigMap above; the agents mount it as a file of this name. */
 export const CA_BUNDLE_KEY = "ca.crt";
+/** ConfigMap in our Namespace, key `rules`: which Namespaces may use which load balancers. */
+export const ACCESS_CONFIG_MAP = "clb-direct-access";
 export const LEADER_LEASE = "clb-direct-leader";
 /** ConfigMaps `clb-direct-record-<load balancer id>-<n>`: what its owners have, and for which Pods its addresses are bound. */
 export const RECORD_PREFIX = "clb-direct-record-";

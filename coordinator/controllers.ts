@@ -94,6 +94,7 @@ export interface Controllers {
   serviceChanged(change: Change<ServiceRecord>): void;
   configChanged(change: Change<ConfigRecord>): void;
   secretChanged(secret: SecretName): void;
+  accessRulesChanged(): void;
   ingressChanged(change: Change<IngressRecord>): void;
   ingressClassChanged(): void;
   /** Once. Resolves when `stop` has aborted and the running calls have ended; `hard` ends those as well. */
@@ -178,6 +179,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     serviceChanged: (change) => takeIn(state, wakeUps, change),
     configChanged: (change) => wakeUps.configChanged(change),
     secretChanged: (secret) => wakeUps.secretChanged(secret),
+    accessRulesChanged: () => wakeUps.accessRulesChanged(),
     ingressChanged: (change) => takeInIngress(state, wakeUps, change),
     ingressClassChanged: () => wakeUps.ingressClassChanged(),
     gauges: gaugesOf({ services: owners.queue, loadBalancers: loadBalancers.queue, gates: gates.queue }, { guard, mirror, clock }),

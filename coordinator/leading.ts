@@ -61,6 +61,10 @@ export class Leading {
     this.#deps.admission?.servicesListed();
   }
 
+  accessRulesChanged(): void {
+    this.#controllers?.accessRulesChanged();
+  }
+
   secretChanged(secret: SecretName): void {
     this.#controllers?.secretChanged(secret);
   }
@@ -126,7 +130,7 @@ export const followersOf = (
   },
 ): Pick<
   WatchedObjectsDeps,
-  "onService" | "onConfig" | "onSecret" | "onIngress" | "onIngressClass" | "onNode" | "onNodesListed" | "onServicesListed"
+  "onService" | "onConfig" | "onSecret" | "onAccess" | "onIngress" | "onIngressClass" | "onNode" | "onNodesListed" | "onServicesListed"
 > => ({
   onService: (change) => {
     parts().asked.serviceChanged(change);
@@ -139,6 +143,7 @@ export const followersOf = (
   },
   onConfig: (change) => parts().leading.configChanged(change),
   onSecret: (secret) => parts().leading.secretChanged(secret),
+  onAccess: () => parts().leading.accessRulesChanged(),
   onIngress: (change) => {
     parts().asked.ingressChanged(change);
     parts().leading.ingressChanged(change);

@@ -54,6 +54,7 @@ export type WakeUpsDeps = {
  * | an Ingress | its own | its own, if a release was written | that wait for it | | |
  * | an IngressClass | of all Ingresses | | | | |
  * | a Service or Ingress has had its first pass | | | that wait for it | | |
+ * | who may use which load balancer | that wait for one | | | |
  * | a Secret with ids of certificates | that name it | of these | | |
  * | a TkeServiceConfig | | of owners that name it | | | |
  * | what an owner asks for, or where it stands | | its own | of Pods that it selects | the same | |
@@ -142,6 +143,11 @@ export class WakeUps {
       const isNamed = owner.ref.namespace === record.namespace && intentOf(owner)?.configName === record.name;
       if (isNamed && loadBalancerId !== undefined) this.#deps.loadBalancers.add(loadBalancerId);
     }
+  }
+
+  /** Who may use which load balancer has changed: whoever waits for one may get it now. */
+  accessRulesChanged(): void {
+    for (const { ref, state } of this.#deps.intents.all) if (state === "waiting") this.#deps.owners.add(ref.uid);
   }
 
   secretChanged({ namespace, name }: { readonly namespace: string; readonly name: string }): void {

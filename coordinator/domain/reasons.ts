@@ -12,6 +12,7 @@ const FAULT_REASONS = [
   "InvalidDirectAccess",
   "InvalidLoadBalancerId",
   "ListenerPortTaken",
+  "LoadBalancerNotAllowed",
   "LoadBalancerNotCreated",
   "LoadBalancerNotFound",
   "NetworkModeUnsupported",

@@ -90,6 +90,8 @@ async function readOnce({ client, transport, clock, log, settings }: ReadOnceDep
     onService: (change) => state.controllers?.serviceChanged(change),
     onConfig: (change) => state.controllers?.configChanged(change),
     onSecret: (secret) => state.controllers?.secretChanged(secret),
+    onAccess: () => state.controllers?.accessRulesChanged(),
+    namespace: settings.namespace,
     onIngress: (change) => state.controllers?.ingressChanged(change),
     onIngressClass: () => state.controllers?.ingressClassChanged(),
     onNode: (change) => nodeChanged(registry, change),

@@ -28,6 +28,7 @@ export type OwnersDeps = Omit<
   | "ownershipOf"
   | "read"
   | "certificates"
+  | "access"
 > &
   OwnershipSettings & {
     readonly state: Pick<State, "mirror" | "addressClaims" | "ownerRecords" | "intents" | "objects" | "object" | "serviceNamed" | "ready">;
@@ -58,6 +59,7 @@ export function makeOwnersController(deps: OwnersDeps): OwnersController {
       ownershipOf,
       read,
       certificates: objects.certificates,
+      access: objects.access,
       orders: new Orders(clock),
       contest: new StatusContest(deps),
     }),

@@ -12,9 +12,12 @@ import type { FaultReason } from "../domain/reasons.ts";
 import { accessDenied } from "../domain/refused-call.ts";
 import type { Mirror } from "../state/mirror.ts";
 import { UNSENT } from "../workqueue/unsent.ts";
+import type { AccessDeps } from "./access.ts";
 import type { Errand, Orders } from "./orders.ts";
 
-export type SourceDeps = {
+export { refusedAccess } from "./access.ts";
+
+export type SourceDeps = AccessDeps & {
   readonly api: Pick<ClbApi, "loadBalancer" | "ownLoadBalancers" | "createLoadBalancer">;
   readonly mirror: Pick<Mirror, "facts" | "isGone">;
   readonly clusterId: string;

@@ -19,6 +19,7 @@ import {
   hasAddress,
   publishedLoadBalancer,
   refusalOf,
+  refusedAccess,
   type SourceDeps,
 } from "./load-balancer-source.ts";
 import { ensureFinalizer, letGo, publish, type StatusDeps, statusResourceOf, tellReadiness, withdraw } from "./owner-status.ts";
@@ -158,15 +159,11 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
   if (fault !== undefined) {
     return await tellReadiness(deps, object, notReady(fault), signal); // the last good state stays
   }
+  const refused = present === undefined ? await refusedAccess(deps, object, intent, signal) : undefined;
+  if (refused !== undefined) return await blocked(deps, object, intent, refused, signal);
   if (!(await ensureFinalizer(deps, object, signal))) return DONE;
   const found = await ensureLoadBalancer(deps, { object, intent, present }, signal);
-  if (found.kind === "blocked") {
-    deps.tell({ object: objectRef(object), type: "Warning", ...found.blocker });
-    enter(deps, object, { state: "waiting", intent, blocker: found.blocker });
-    if (found.blocker.reason === "LoadBalancerNotFound") await withdraw(deps, object, signal);
-    await tellReadiness(deps, object, notReady(found.blocker), signal);
-    return { kind: "again", afterMs: MISSING_MS, because: found.blocker.reason };
-  }
+  if (found.kind === "blocked") return await blocked(deps, object, intent, found.blocker, signal);
   if (found.kind === "creating") {
     enter(deps, object, { state: "waiting", intent, blocker: undefined });
     return { kind: "again", afterMs: found.lookMs, because: "the load balancer is being created" };
@@ -183,6 +180,21 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
     tellLacking(deps, objectRef(object), intent) ??
     readinessAt(deps.clusterId, object, intent, { ...found.facts, listeners: actual?.listeners ?? [] });
   return await publish(deps, object, { facts: found.facts, readiness }, signal);
+}
+
+/** It has no load balancer, for a reason that a person must mend. */
+async function blocked(
+  deps: OwnerDeps,
+  object: OwnerObject,
+  intent: ServiceIntent,
+  blocker: Blocker,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  deps.tell({ object: objectRef(object), type: "Warning", ...blocker });
+  enter(deps, object, { state: "waiting", intent, blocker });
+  if (blocker.reason === "LoadBalancerNotFound") await withdraw(deps, object, signal);
+  await tellReadiness(deps, object, notReady(blocker), signal);
+  return { kind: "again", afterMs: MISSING_MS, because: blocker.reason };
 }
 
 /** Nothing holds the object back any more, and its load balancer stays as it is; a later installation finds its listeners by their names. */

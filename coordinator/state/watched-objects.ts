@@ -10,6 +10,7 @@ import { READY_CONDITION } from "../domain/intent/ready-condition.ts";
 import type { ServiceRecord } from "../domain/intent/service.ts";
 import { isOfInterest } from "../domain/intent/service-annotations.ts";
 import { type ConfigWishes, readServiceConfig } from "../domain/intent/service-config.ts";
+import { type Access, makeAccess } from "./access.ts";
 import { type CertificateSecrets, makeCertificateSecrets, type SecretName } from "./certificate-secrets.ts";
 import { decodeIngress, decodeIngressClass, type IngressClassRecord } from "./ingress-objects.ts";
 
@@ -163,6 +164,10 @@ export type WatchedObjectsDeps = {
   readonly log: Logger;
   readonly onService: (change: Change<ServiceRecord>) => void;
   readonly onConfig: (change: Change<ConfigRecord>) => void;
+  /** Our own; default: nobody restricts who uses which load balancer. */
+  readonly namespace?: string;
+  /** Who may use which load balancer has changed. */
+  readonly onAccess?: () => void;
   /** What a Secret that somebody names says may have changed. */
   readonly onSecret?: (secret: SecretName) => void;
   readonly onIngress: (change: Change<IngressRecord>) => void;
@@ -183,6 +188,7 @@ export interface WatchedObjects {
   readonly nodes: WatchedSet<NodeRecord>;
   /** Nobody waits for them: what needs one of these waits for itself. */
   readonly certificates: CertificateSecrets;
+  readonly access: Access;
   /** Services, Ingresses and IngressClasses have been listed completely once. */
   readonly ownersListed: boolean;
   /** All but certificates have been listed completely once. */
@@ -224,6 +230,7 @@ export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
   };
   // Optional: a cluster without that resource has none of them, and it may be installed later.
   const configs = makeListWatch<ConfigRecord>(shared, { path: CONFIGS, decode: decodeConfig, onChange: onConfig, optional: true });
+  const access = makeAccess({ ...shared, client }, deps.namespace, () => deps.onAccess?.());
   const certificates = makeCertificateSecrets(shared, (secret) => deps.onSecret?.(secret));
   const nodes = makeListWatch<NodeRecord>(shared, { path: "/api/v1/nodes", decode: decodeNode, onChange: onNode, onSynced: onNodesListed });
   return {
@@ -233,11 +240,12 @@ export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
     ingressClasses,
     nodes,
     certificates,
+    access,
     get ownersListed() {
       return ownersListed();
     },
     get synced() {
-      return [services, nodes, configs, ingresses, ingressClasses].every((set) => set.synced);
+      return [services, nodes, configs, ingresses, ingressClasses, access].every((set) => set.synced);
     },
     get watchAgeSeconds() {
       const age = ({ lastByteAtMs }: { readonly lastByteAtMs: number }): number => (clock.now() - lastByteAtMs) / 1000;
@@ -251,7 +259,7 @@ export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
     },
     config: (namespace, name) => [...configs.records.values()].find((config) => config.namespace === namespace && config.name === name),
     run: async (signal) => {
-      await Promise.all([services, configs, ingresses, ingressClasses, nodes, certificates].map((set) => set.run(signal)));
+      await Promise.all([services, configs, ingresses, ingressClasses, nodes, certificates, access].map((set) => set.run(signal)));
     },
   };
 }

@@ -80,6 +80,8 @@ export async function manifestWorld(
       onService: (change) => controllers.serviceChanged(change),
       onConfig: (change) => controllers.configChanged(change),
       onSecret: (secret) => controllers.secretChanged(secret),
+      onAccess: () => controllers.accessRulesChanged(),
+      namespace: "clb-direct",
       onIngress: (change) => controllers.ingressChanged(change),
       onIngressClass: () => controllers.ingressClassChanged(),
       onNode: () => undefined,

@@ -8,6 +8,7 @@ import type { PodFact } from "../../../common/vocabulary.ts";
 import type { ServiceRecord } from "../../../coordinator/domain/intent/service.ts";
 import { wishKey } from "../../../coordinator/domain/intent/service-config.ts";
 import type { HealthCheck } from "../../../coordinator/domain/load-balancer.ts";
+import { OPEN_ACCESS } from "../../../coordinator/state/access.ts";
 import type { ConfigRecord, WatchedObjects } from "../../../coordinator/state/watched-objects.ts";
 import { aPod, aService, rawPod } from "../../builders.ts";
 import { NO_CERTIFICATES } from "../stage.ts";
@@ -342,6 +343,7 @@ function someObjects(
       ),
     ),
     certificates: NO_CERTIFICATES,
+    access: OPEN_ACCESS,
     ownersListed: true,
     synced: true,
     watchAgeSeconds: {},

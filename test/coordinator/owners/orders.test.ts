@@ -5,6 +5,7 @@ import { blockerOf, loadBalancerOf } from "../../../coordinator/domain/intent/ow
 import type { ServiceRecord } from "../../../coordinator/domain/intent/service.ts";
 import type { Problem } from "../../../coordinator/domain/problem.ts";
 import { makeOwnersController } from "../../../coordinator/owners/controller.ts";
+import { OPEN_ACCESS } from "../../../coordinator/state/access.ts";
 import { Intents } from "../../../coordinator/state/intents.ts";
 import { OwnerRecords } from "../../../coordinator/state/owner-records.ts";
 import { aService, CLUSTER } from "../../builders.ts";
@@ -37,6 +38,7 @@ function someOwners(t: TestContext, count: number) {
     ingressClasses: empty,
     nodes: empty,
     certificates: NO_CERTIFICATES,
+    access: OPEN_ACCESS,
     ownersListed: true,
     synced: true,
     watchAgeSeconds: {},

@@ -8,6 +8,7 @@ import type { Problem } from "../../../coordinator/domain/problem.ts";
 import { Orders } from "../../../coordinator/owners/orders.ts";
 import { makeOwnerReconciler, type OwnerDeps } from "../../../coordinator/owners/reconcile.ts";
 import { StatusContest } from "../../../coordinator/owners/status-contest.ts";
+import { OPEN_ACCESS } from "../../../coordinator/state/access.ts";
 import { Intents } from "../../../coordinator/state/intents.ts";
 import { OwnerRecords } from "../../../coordinator/state/owner-records.ts";
 import { decodeService } from "../../../coordinator/state/watched-objects.ts";
@@ -56,6 +57,7 @@ async function aWorld(t: TestContext, annotations: Record<string, string> = {}, 
     const records = new Map<string, ServiceRecord>();
     const deps: OwnerDeps = {
       certificates: NO_CERTIFICATES,
+      access: OPEN_ACCESS,
       client: kube.client,
       clock: stage.clock,
       api: stage.api,
