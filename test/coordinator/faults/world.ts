@@ -101,6 +101,9 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
   /** What the agents hold, by UID since when: they outlive a coordinator. */
   const held = new Map<string, number>();
   let running: Coordinator | undefined;
+  /** Nodes whose objects are deleted, and the UIDs of those that came back. */
+  const goneNodes = new Set<string>();
+  const nodeUids = new Map<string, string>();
 
   /** A process that knows nothing but what is stored; its agents connect within a second. */
   const start = (): void => {
@@ -114,7 +117,7 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
     const registry = makeNodeRegistry({ ...shared, ...reported, asked, readPods }, stop.signal);
     for (const record of cluster.services.values()) asked.serviceChanged({ kind: "added", record });
     asked.listed();
-    registry.setNodes(NODES.map((name) => ({ name, uid: name })));
+    registry.setNodes(NODES.filter((name) => !goneNodes.has(name)).map((name) => ({ name, uid: nodeUids.get(name) ?? name })));
     const holds = makeNodeHolds({ ...shared, facts: () => registry });
     const events = new EventRecorder({ ...shared, component: "clb-direct" });
     const toCloud = inProcessTransport(cloud, { name: `coordinator-${++generation}` });
@@ -136,7 +139,10 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
     const tell = events.tell.bind(events);
     const unfollow = cluster.onService((change) => asked.serviceChanged(change));
     const agents = NODES.map((node) => anAgent(clock, cluster, registry, holds, node, held));
-    connectAll(clock, agents);
+    connectAll(
+      clock,
+      agents.filter((_, at) => !goneNodes.has(NODES[at] ?? "")),
+    );
     const told = events.run(stop.signal);
     /** One reign. */
     const lead = () => {
@@ -255,6 +261,24 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
         }
       }
     },
+    /** The Node object is deleted; machine and Pods live on. */
+    deleteNode: (at: number): void => {
+      const name = NODES[at] ?? "";
+      if (goneNodes.has(name)) return;
+      goneNodes.add(name);
+      running?.agents[at]?.disconnect();
+      running?.registry.nodeDeleted({ name, uid: nodeUids.get(name) ?? name });
+    },
+    /** Its kubelet registers it anew, and its agent connects. */
+    restoreNode: (at: number): void => {
+      const name = NODES[at] ?? "";
+      if (!goneNodes.delete(name)) return;
+      nodeUids.set(name, `${name} ${clock.now()}`);
+      running?.registry.nodeSeen({ name, uid: nodeUids.get(name) ?? name });
+      running?.agents[at]?.connect();
+    },
+    hasNode: (at: number): boolean => !goneNodes.has(NODES[at] ?? ""),
+    nodeCount: NODES.length,
     /** As by SIGKILL: nothing is finished, nothing is stored any more. */
     kill: async () => {
       await coordinator().stop();

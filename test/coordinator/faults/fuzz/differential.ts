@@ -2,10 +2,13 @@
 import { isDeepStrictEqual } from "node:util";
 import { DIRECT_ACCESS, EXISTING_LOAD_BALANCER, RECORD_PREFIX } from "../../../../common/names.ts";
 import type { Probe } from "../../../cloud/runtime/probe.ts";
+import type { ServiceRecord } from "../../../../coordinator/domain/intent/service.ts";
 import { aWorld, type ByHand, type World } from "../world.ts";
 import { APPS, type History, historyOf, type Step } from "./histories.ts";
 
 const RESYNC_MS = 60_000;
+/** A listener that a person has made on each load balancer. */
+const FOREIGN_PORT = 90;
 const QUIET_MS = 3 * RESYNC_MS;
 const LIMIT_MS = 3_600_000;
 type Left = { readonly state: unknown; readonly wrong: readonly string[] };
@@ -52,6 +55,8 @@ async function run({ steps, kills }: History): Promise<Left> {
     await world.run(async () => {
       world.start();
       for (const app of world.apps) await world.converged(app);
+      for (const app of APPS)
+        byHand.push(await world.byHand(app, "CreateListener", { Ports: [FOREIGN_PORT], Protocol: "TCP", ListenerNames: ["by hand"] }));
       const live = async (): Promise<void> => {
         for (const step of steps) {
           await world.clock.sleep(step.afterMs);
@@ -69,6 +74,7 @@ async function run({ steps, kills }: History): Promise<Left> {
       };
       await Promise.all([live(), die()]);
       world.cloud.faults.clear();
+      for (let node = 0; node < world.nodeCount; node++) world.restoreNode(node);
       for (const agent of world.coordinator().agents) {
         agent.lie(0);
         agent.connect();
@@ -145,6 +151,12 @@ async function take(world: World, step: Step, byHand: ByHand[]): Promise<void> {
         cluster.records.patch(`/${name}`, { data: { "ip.10.244.0.1": "somebody", "ip.10.244.0.2": null } });
       return;
     }
+    case "ports":
+      return cluster.edit(step.app, { ports: step.ports.split(" ").map(portOf) });
+    case "node-deleted":
+      return world.deleteNode(step.node);
+    case "node-back":
+      return world.restoreNode(step.node);
     case "agent-away":
       return agentOf(world, step.node)?.disconnect();
     case "agent-back":
@@ -165,7 +177,13 @@ async function take(world: World, step: Step, byHand: ByHand[]): Promise<void> {
   }
 }
 
-const agentOf = (world: World, node: number) => (world.isRunning() ? world.coordinator().agents[node] : undefined);
+/** E.g. "TCP80". */
+function portOf(text: string): ServiceRecord["ports"][number] {
+  const [, protocol = "", number = ""] = /^([A-Z]+)(\d+)$/.exec(text) ?? [];
+  return { name: text.toLowerCase(), protocol, port: Number(number), targetPort: 8080 };
+}
+
+const agentOf = (world: World, node: number) => (world.isRunning() && world.hasNode(node) ? world.coordinator().agents[node] : undefined);
 
 /** Cloud, gates, conditions and standing Events. */
 function stateOf(world: World): unknown {
@@ -178,7 +196,7 @@ function stateOf(world: World): unknown {
         port,
         targets: targets.map(({ ip, weight, health }) => `${ip} ${weight} ${health}`).sort(),
       }))
-      .sort((a, b) => a.port - b.port),
+      .sort((a, b) => (`${a.port} ${a.name}` < `${b.port} ${b.name}` ? -1 : 1)),
   }));
   const gates = [...cluster.pods.values()].map(({ uid, gate }) => `${uid} ${gate}`).sort();
   const conditions = [...cluster.services.values()].map(({ name, ready }) => `${name} ${ready?.status} ${ready?.reason}`).sort();
@@ -201,9 +219,14 @@ function standingReason(
 
 /** What must not be in either run: a live, ready Pod that lost its target, or its weight, without a person's hand; or one without its target at the end. */
 function wrongIn({ cloud, cluster }: World, byHand: readonly ByHand[]): string[] {
+  /** Weights of each address, by listener: whoever has another listener there, for another port, has lost nothing. */
+  const weights = new Map<string, Map<string, number>>();
   const taken = cloud.journal.of("target").flatMap((entry) => {
+    const { ip, timeMs, loadBalancerId, listenerId } = entry;
+    const here = weights.get(`${loadBalancerId} ${ip}`) ?? new Map<string, number>();
+    weights.set(`${loadBalancerId} ${ip}`, here.set(listenerId, entry.change === "unbound" ? 0 : entry.weight));
     if (entry.change === "bound" || (entry.change === "weight" && entry.weight > 0)) return [];
-    const { ip, timeMs, loadBalancerId } = entry;
+    if ([...here.values()].some((weight) => weight > 0)) return [];
     if (byHand.some((one) => one.loadBalancerId === loadBalancerId && one.fromMs <= timeMs && timeMs <= one.untilMs)) return [];
     const alive = cluster.lives.find((life) => life.ip === ip && life.bornMs <= timeMs && timeMs < life.endingMs);
     return alive === undefined ? [] : [`${entry.change} of ${ip} at ${loadBalancerId}, whose Pod ${alive.uid} lived`];
@@ -213,10 +236,9 @@ function wrongIn({ cloud, cluster }: World, byHand: readonly ByHand[]): string[]
     .loadBalancers.flatMap(({ id, listeners }) => listeners.flatMap((listener) => listener.targets.map((target) => ({ id, ...target }))));
   const missing = APPS.flatMap((app) =>
     cluster.alive(app).flatMap(({ uid, ips, containersReady }) => {
-      const target = targets.find(({ id, ip }) => id === `lb-${app}` && ips.includes(ip));
-      return containersReady && (target === undefined || target.weight === 0)
-        ? [`${uid} has ${target === undefined ? "no target" : "weight 0"}`]
-        : [];
+      const own = targets.filter(({ id, ip }) => id === `lb-${app}` && ips.includes(ip));
+      if (!containersReady || own.some(({ weight }) => weight > 0)) return [];
+      return [`${uid} has ${own.length === 0 ? "no target" : "weight 0"}`];
     }),
   );
   return [...taken, ...missing];

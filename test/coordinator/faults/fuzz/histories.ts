@@ -23,7 +23,8 @@ export type Step = { readonly afterMs: number } & (
       readonly app: App;
     }
   | { readonly kind: "unbind-by-hand" | "weigh-by-hand"; readonly app: App; readonly at: number }
-  | { readonly kind: "agent-away" | "agent-back" | "agent-lies"; readonly node: number }
+  | { readonly kind: "agent-away" | "agent-back" | "agent-lies" | "node-deleted" | "node-back"; readonly node: number }
+  | { readonly kind: "ports"; readonly app: App; readonly ports: string }
   | { readonly kind: "throttled" | "slow"; readonly forMs: number }
 );
 /** The leader is killed so long after the beginning, and replaced after a while. Milliseconds. */
@@ -32,7 +33,9 @@ export type History = { readonly steps: readonly Step[]; readonly kills: readonl
 
 const EDITS = ["name-other", "name-none", "mistype", "mistype-access", "undo"] as const;
 const ONCE = ["rename", "switch-off", "vanish", "records-deleted", "records-edited"] as const;
-const AGENTS = ["agent-away", "agent-back", "agent-lies"] as const;
+const AGENTS = ["agent-away", "agent-back", "agent-lies", "node-deleted", "node-deleted", "node-back"] as const;
+/** What the Service asks for; port 90 is a foreign listener's. */
+const PORTS = ["TCP80", "TCP81", "UDP80", "TCP80 TCP82", "TCP90", "SCTP80", "TCP80 SCTP81"] as const;
 
 export function historyOf(seed: number): History {
   const random = makeRandom(seed);
@@ -54,7 +57,8 @@ export function historyOf(seed: number): History {
       steps.push({ afterMs, kind, app });
       if (kind === "vanish") steps.push({ afterMs: one([500, 5_000, 65_000]), kind: "recreate", app });
     } else if (dice < 0.85) steps.push({ afterMs, kind: one(["unbind-by-hand", "weigh-by-hand"]), app, at: below(4) });
-    else if (dice < 0.93) steps.push({ afterMs, kind: one(AGENTS), node: below(4) });
+    else if (dice < 0.91) steps.push({ afterMs, kind: one(AGENTS), node: below(4) });
+    else if (dice < 0.96) steps.push({ afterMs, kind: "ports", app, ports: one(PORTS) });
     else steps.push({ afterMs, kind: one(["throttled", "slow"]), forMs: 5_000 + below(15_000) });
   }
   const lengthMs = steps.reduce((sum, { afterMs }) => sum + afterMs, 20_000);
