@@ -33,6 +33,10 @@ export const ACCESS_CONFIG_MAP = "clb-direct-access";
 export const LEADER_LEASE = "clb-direct-leader";
 /** ConfigMaps `clb-direct-record-<load balancer id>-<n>`: what its owners have, and for which Pods its addresses are bound. */
 export const RECORD_PREFIX = "clb-direct-record-";
+/** In place of a load balancer's id: the UIDs of the cluster's Nodes. */
+export const NODES_SCOPE = "nodes";
+/** Annotation of the first ConfigMap of the Nodes, by which a person says that this cluster is the one whose records these are, and no copy. */
+export const ORIGINAL_CLUSTER = "clb-direct.io/original";
 /** On these ConfigMaps; the value is the identity of the cluster whose record it is. */
 export const RECORD_LABEL = "clb-direct.io/record";
 /** The records of former versions, one ConfigMap per load balancer: address -> UID of a Pod. Read where there is no record. */

@@ -11,6 +11,7 @@ import type { CloudTransport } from "./cloud/transport.ts";
 import type { AdmissionMode } from "./domain/admission/mode.ts";
 import type { Call } from "./domain/call.ts";
 import type { IngressRecord } from "./domain/intent/ingress-record.ts";
+import type { ClusterStanding } from "./domain/intent/owner-intent.ts";
 import type { ServiceRecord } from "./domain/intent/service.ts";
 import type { ObjectRef, Problem } from "./domain/problem.ts";
 import type { Retire } from "./domain/safety/policy.ts";
@@ -30,6 +31,7 @@ import type { Made } from "./load-balancers/reconcile.ts";
 import type { LeaderGauges, makeMetrics } from "./metrics.ts";
 import { makeOwnersController, type OwnersDeps } from "./owners/controller.ts";
 import { reachabilityOf } from "./reachability/controller.ts";
+import { ClusterProof } from "./safety/cluster-proof.ts";
 import { EndEvidence } from "./safety/end-evidence.ts";
 import { EndInquiry, type EndInquiryDeps } from "./safety/end-inquiry.ts";
 import { releasedAt } from "./safety/releases.ts";
@@ -135,7 +137,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const findings = findingsDeps(state, deps, (id, afterMs) => loadBalancers.queue.add(id, afterMs));
   const onAnswer = makeRefusalTeller({ ...state, tell, onChange: () => wakeUps.accessChanged() });
   const safety = makeSafety(state, findings, deps, (id) => wakeUps.loadBalancerDue(id));
-  const { guard, causes } = safety;
+  const { guard, causes, standing, prove } = safety;
   const writeLog = new WriteLog();
 
   const loadBalancers = makeLoadBalancersController({
@@ -157,7 +159,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     intentChanged: (owner) => wakeUps.intentChanged(owner),
     onRead: (uid) => wakeUps.serviceRead(uid),
   };
-  const ownersDeps = { ...settings, client, api, state, clock, log, tell, ...passed };
+  const ownersDeps = { ...settings, standing, client, api, state, clock, log, tell, ...passed };
   const owners = makeOwnersController({ ...ownersDeps, onOutcome: onOutcome("services") });
   const { writer, planner, progress } = loadBalancers;
   const gatesDeps = { ...settings, client, state, progress, clusterId, gateType, retire, clock, log, tell, onReady: metrics.onReady };
@@ -186,7 +188,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     run: async (stop, hard) => {
       const judging = reachability?.queue.run(stop, hard).finally(() => reachability.close());
       const queues = [owners.queue, loadBalancers, drains, ...(policy === "observe" ? [] : [gates.queue])]; // a gate is a write
-      await Promise.all([state.records.run(stop), judging, health.run(stop), ...queues.map((one) => one.run(stop, hard))]);
+      await Promise.all([state.records.run(stop), prove(stop), judging, health.run(stop), ...queues.map((one) => one.run(stop, hard))]);
       state.close();
     },
   };
@@ -288,10 +290,20 @@ function beginWith(state: State, wakeUps: WakeUps): void {
 function makeSafety(
   state: State,
   findings: FindingsDeps,
-  { client, clock, log, metrics }: Pick<ControllersDeps, "client" | "clock" | "log" | "metrics">,
+  { client, clock, log, metrics, settings }: Pick<ControllersDeps, "client" | "clock" | "log" | "metrics" | "settings">,
   onProven: EndInquiryDeps["onProven"],
 ) {
   const ownerOf = (id: string, listenerId: string): string | undefined => state.listenerOwners.ofId(id, listenerId)?.uid;
+  const keepsOff = settings.policy === "observe"; // who writes nothing does no harm in a copy
+  const proof = new ClusterProof({
+    ...settings,
+    client,
+    clock,
+    log,
+    records: state.records,
+    nodes: () => state.objects.nodes.records.values(),
+    speakers: () => state.facts.nodes(),
+  });
   const inquiry = new EndInquiry({ client, clock, log, onProven });
   const evidence = new EndEvidence({ ...state, ownerOf, inquiry });
   const guard: RemovalGuard = new RemovalGuard({
@@ -308,5 +320,7 @@ function makeSafety(
   });
   const podName = (podUid: string): string => evidence.nameOf(podUid);
   const causes = makeCauses({ ...state, podName, whyLeaves: (id, slot) => guard.cause(id, slot) });
-  return { inquiry, evidence, guard, causes };
+  const standing = (): ClusterStanding => (keepsOff ? "ours" : proof.standing);
+  const prove = async (stop: AbortSignal): Promise<void> => (keepsOff ? undefined : await proof.run(() => state.ready, stop));
+  return { inquiry, evidence, guard, causes, standing, isOurs: () => standing() === "ours", prove };
 }

@@ -7,6 +7,7 @@ const FAULT_REASONS = [
   "CertificateUnavailable",
   "CloudAccessDenied",
   "CloudCallFailed",
+  "ClusterCopied",
   "ForeignController",
   "InvalidAnnotation",
   "InvalidDirectAccess",

@@ -34,6 +34,8 @@ export type LoadBalancersDeps = Pick<LoadBalancerDeps, "api" | "clock" | "log" |
   >;
   readonly guard: RemovalGuard;
   readonly inquiry: EndInquiry;
+  /** The cluster is no copy of another one, as far as is known. */
+  readonly isOurs: () => boolean;
   readonly settings: LoadBalancersSettings;
   /** Told of each plan before its first call is made. */
   readonly onPlan?: (loadBalancerId: string, plan: Plan) => void;

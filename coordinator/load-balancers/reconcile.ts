@@ -30,6 +30,8 @@ export type LoadBalancerDeps = RefreshDeps &
     readonly resyncMs: number;
     /** Every watch has synced once. Before that nothing is decided. */
     readonly synced: () => boolean;
+    /** False: nothing is written yet, or ever; default: all is well. */
+    readonly isOurs?: () => boolean;
     readonly plan: (desired: DesiredLoadBalancer, actual: LoadBalancer) => Plan;
     /** Told of each plan before its first call is made. */
     readonly onPlan?: (loadBalancerId: string, plan: Plan, signal: AbortSignal) => void;
@@ -64,6 +66,8 @@ export type Made = {
 
 /** How to wait for the first synchronisation of the watches. */
 const NOT_SYNCED_MS = 100;
+/** And for the proof that this cluster is no copy. */
+const NOT_OURS_MS = 250;
 
 /** What a pass uses: its ports, and what it remembers of each load balancer from one pass to the next. */
 type PassDeps = LoadBalancerDeps & { readonly lockWait: LockWait; readonly lanes: Lanes };
@@ -93,6 +97,7 @@ export function makeLoadBalancerReconciler(ports: LoadBalancerDeps): Reconcile {
     if (companyMs > 0) return { kind: "again", afterMs: companyMs, because: "company" };
     const actual = mirror.read(id);
     if (actual === undefined) return resync(deps);
+    if (deps.isOurs?.() === false) return { kind: "again", afterMs: NOT_OURS_MS, because: "this cluster may be a copy" };
     const begunMs = clock.now();
     const desired = intents.desired(id);
     const desiredMs = clock.now() - begunMs;

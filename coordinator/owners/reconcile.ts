@@ -2,7 +2,15 @@ import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import { CLUSTER_TAG, FINALIZER, isOwnListener, OWNER_TAG } from "../../common/names.ts";
 import { ClbApiError } from "../cloud/clb-error.ts";
 import { apiDenied } from "../domain/api-denied.ts";
-import { type Blocker, blockerOf, intentOf, loadBalancerOf, type OwnerIntent, type OwnerStanding } from "../domain/intent/owner-intent.ts";
+import {
+  type Blocker,
+  blockerOf,
+  type ClusterStanding,
+  intentOf,
+  loadBalancerOf,
+  type OwnerIntent,
+  type OwnerStanding,
+} from "../domain/intent/owner-intent.ts";
 import { keysOfObject, type OwnerObject, objectName, objectRef } from "../domain/intent/owner-object.ts";
 import { isRetained, type Ownership, type ServiceIntent, type ServiceReading } from "../domain/intent/service.ts";
 import type { ObjectRef, Problem } from "../domain/problem.ts";
@@ -42,11 +50,16 @@ export type OwnerDeps = SourceDeps &
     /** Default: off. */
     readonly retire?: Retire | undefined;
     readonly synced: () => boolean;
+    /** Is the cluster a copy of another one? Default: no. */
+    readonly standing?: () => ClusterStanding;
     /** What the owner asks for, or where it stands, may have changed. */
     readonly intentChanged: (owner: OwnerIntent) => void;
   };
 
 const NOT_SYNCED_MS = 100;
+/** How to wait for the proof that the cluster is no copy, and for a word that it is none. */
+const NOT_OURS_MS = 250;
+const COPIED_MS = 5_000;
 /** A load balancer that is not there is looked for this often. */
 const MISSING_MS = 30_000;
 /** One that runs without an address is looked at this often. */
@@ -57,6 +70,8 @@ const DONE: Outcome = { kind: "done" };
 export function makeOwnerReconciler(deps: OwnerDeps): Reconcile {
   return async (uid, signal) => {
     if (!deps.synced()) return { kind: "again", afterMs: NOT_SYNCED_MS, because: "not every watch has synced" };
+    const standing = deps.standing?.() ?? "ours";
+    if (standing === "unknown") return { kind: "again", afterMs: NOT_OURS_MS, because: "this cluster may be a copy" };
     const object = deps.object(uid);
     if (object === undefined) return vanished(deps, uid);
     const ownership = deps.ownershipOf(object, deps.intents.get(uid) !== undefined);
@@ -72,9 +87,11 @@ export function makeOwnerReconciler(deps: OwnerDeps): Reconcile {
         if (object.deleting && object.finalizers.includes(FINALIZER)) await letGo(deps, object, signal);
         return vanished(deps, uid);
       case "deleted":
+        if (standing !== "ours") return await standStill(deps, object, standing.blocker, signal);
         if (deps.retire === "keep-traffic") return await letStay(deps, object, signal);
         return await telling(deps, object, finishDeletion(deps, object, signal), signal);
       case "ours":
+        if (standing !== "ours") return await standStill(deps, object, standing.blocker, signal);
         return await telling(deps, object, serve(deps, object, signal), signal);
       default:
         return ownership satisfies never;
@@ -107,6 +124,15 @@ function vanished(deps: OwnerDeps, uid: string): Outcome {
   }
   deps.intentChanged(owner);
   return DONE;
+}
+
+/** Nothing is done in a copy of another cluster; what the owner has stays on record. */
+async function standStill(deps: OwnerDeps, object: OwnerObject, blocker: Blocker, signal: AbortSignal): Promise<Outcome> {
+  const old = deps.intents.get(object.uid);
+  deps.tell({ object: objectRef(object), type: "Warning", ...blocker });
+  enter(deps, object, { state: "held", blocker, loadBalancerId: old && loadBalancerOf(old) });
+  await tellReadiness(deps, object, notReady(blocker), signal);
+  return { kind: "again", afterMs: COPIED_MS, because: blocker.reason };
 }
 
 const LEFT_ALONE = {

@@ -32,6 +32,8 @@ export interface Records {
   put(scope: string, entries: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void>;
   /** Stored soon after, or with the next entries. */
   forget(scope: string, keys: Iterable<string>): void;
+  /** A person has written this annotation ("true") on the first ConfigMap of the scope. */
+  isMarked(scope: string, annotation: string): boolean;
   /** Nothing of the scope is needed any more. */
   drop(scope: string, signal: AbortSignal): Promise<void>;
   /** What a version before this one stored for a load balancer: address -> UID of the Pod; by scope. Complete once it is `synced`. */
@@ -118,6 +120,10 @@ class StoredRecords implements Records {
   forget(scope: string, keys: Iterable<string>): void {
     const shards = this.#scopes.get(scope);
     for (const key of keys) shards?.forget(key);
+  }
+
+  isMarked(scope: string, annotation: string): boolean {
+    return this.#seen.get(nameOf({ scope, index: 0 }))?.annotations[annotation] === "true";
   }
 
   async drop(scope: string, signal: AbortSignal): Promise<void> {

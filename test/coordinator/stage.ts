@@ -42,6 +42,7 @@ export function memoryRecords(
       return scopes.keys();
     },
     entries: (scope) => scopes.get(scope) ?? [],
+    isMarked: () => false,
     get: (scope, key) => scopes.get(scope)?.get(key),
     put: async (scope, entries) => {
       await Promise.resolve();

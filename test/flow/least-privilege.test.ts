@@ -24,6 +24,7 @@ const NOT_USED_HERE = new Map([
   ["coordinator patch secrets", "rotation, repair"],
   ["coordinator list pods", "nodes without an agent"],
   ["coordinator watch pods", "nodes without an agent"],
+  ["coordinator list leases", "nodes without an agent, after a change of the leader"],
   ["coordinator create leases", "made by PUT, which the API server authorizes as update or create"],
   ["coordinator patch services", "its webhook's Service, when somebody has changed it"],
   ["coordinator patch mutatingwebhookconfigurations", "rotation, repair"],

@@ -152,7 +152,7 @@ export function desiredLoadBalancer(from: {
     }
     const names = new Set(ports.map(({ name }) => name));
     for (const listener of presentByOwner.get(mark) ?? []) {
-      const port = names.has(listener.name) ? undefined : formerPort(listener);
+      const port = names.has(listener.name) ? undefined : formerPort(listener, intent.ports);
       if (port === undefined) continue;
       const { protocol, port: number } = port;
       listeners.push({
@@ -218,13 +218,15 @@ function asked(ref: ObjectRef, intent: ServiceIntent, { clusterId }: { readonly 
 
 /**
  * What a listener that its owner asks for no more was asked for, as far as can be seen from what is bound there: the port that most of its
- * targets have. Undefined: of layer 7, or nothing is bound.
+ * targets have; where nothing is bound, that of the only port that the owner asks for. Undefined: of layer 7, or nobody can tell.
  */
-function formerPort({ protocol: shown, port, targets }: Listener): IntentPort | undefined {
+function formerPort({ protocol: shown, port, targets }: Listener, present: readonly IntentPort[]): IntentPort | undefined {
   const protocol = LISTENER_PROTOCOLS.find((one) => one === shown);
   if (protocol === undefined || isLayer7(protocol)) return undefined;
   const counts = new Map<number, number>();
   for (const target of targets) counts.set(target.port, (counts.get(target.port) ?? 0) + 1);
   const [most] = [...counts].sort(([portA, countA], [portB, countB]) => countB - countA || portA - portB);
-  return most && { protocol, port, targetPort: most[0] };
+  const [only, ...others] = present.filter((one) => transportOf(one.protocol) === transportOf(protocol));
+  const targetPort = most?.[0] ?? (others.length === 0 ? only?.targetPort : undefined);
+  return targetPort === undefined ? undefined : { protocol, port, targetPort };
 }

@@ -3,6 +3,9 @@ import type { FaultReason } from "../reasons.ts";
 import type { ServiceIntent } from "./service.ts";
 import type { ConfigWishes } from "./service-config.ts";
 
+/** `unknown`: nothing is decided before it is known; `blocker`: the cluster is a copy of another one (safety/cluster-proof.ts). */
+export type ClusterStanding = "unknown" | "ours" | { readonly blocker: Blocker };
+
 /** Why an owner has no load balancer; for its Pods' conditions, e.g. { reason: "LoadBalancerNotFound", message: "…" }. */
 export type Blocker = { readonly reason: FaultReason; readonly message: string };
 

@@ -21,6 +21,8 @@ type Told = { readonly object: string; readonly reason: string; readonly message
 const ANSWER_MS = 5;
 /** From the deletion of a Pod to the end of its containers, and from its start to their readiness. Milliseconds. */
 const STOP_MS = 8_000;
+/** A kubelet renews its Lease so often. Milliseconds. */
+const LEASE_MS = 10_000;
 const START_MS = { first: 700, next: 90 } as const;
 
 export type ClusterOptions = {
@@ -50,6 +52,7 @@ export function aCluster(
   );
   const records = configMaps(() => String(++version));
   const told: Told[] = [];
+  const kubelets = { areAlive: true };
   const lives: Life[] = [];
   const readyMs = new Map<string, number>();
   const podListeners = new Set<PodListener>();
@@ -160,6 +163,10 @@ export function aCluster(
 
   /** Of Pods by their app. */
   const list = (path: string, { labelSelector }: Query): object => {
+    if (path.endsWith("/kube-node-lease/leases")) {
+      const renewTime = new Date(kubelets.areAlive ? Math.floor(clock.now() / LEASE_MS) * LEASE_MS : 0).toISOString();
+      return { items: nodes.map((name) => ({ metadata: { name }, spec: { renewTime } })), resourceVersion: String(version) };
+    }
     const [, , app = ""] = /^app(=| in \()([^)]*)\)?$/.exec(String(labelSelector)) ?? [];
     if (path.endsWith("/namespaces/demo/pods") && labelSelector === undefined) {
       namespaceLists += 1;
@@ -173,6 +180,8 @@ export function aCluster(
   return {
     pods,
     services,
+    /** Whether they renew their Leases. */
+    kubelets,
     lives,
     /** Some Pod has the address, and its containers have not stopped. */
     isServing: (ip: string): boolean => [...pods.values()].some(({ ips }) => ips.includes(ip)),

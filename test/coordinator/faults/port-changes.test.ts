@@ -123,6 +123,22 @@ suite("a port becomes", () => {
     });
   });
 
+  test("one that a foreign listener has, while there is no Pod: the old one takes those that come", async (t) => {
+    const world = aWorld(t, { apps: ["one"], pods: POD_COUNT });
+    const { cluster, clock } = world;
+    await world.run(async () => {
+      const edit = await begin(world, "TCP80");
+      await world.byHand("one", "CreateListener", { Ports: [81], Protocol: "TCP", ListenerNames: ["by hand"] });
+      cluster.end(cluster.alive("one").map(({ uid }) => uid));
+      await clock.sleep(MINUTE + 5_000);
+      edit("TCP81");
+      await clock.sleep(5_000);
+      cluster.start("one", 2);
+      await becomes(world, { TCP80: 2, TCP81: 0 });
+      await world.kill();
+    });
+  });
+
   test("one that a foreign listener has: the old one is looked after until the port is free, also by the next leader", async (t) => {
     const world = aWorld(t, { apps: ["one"], pods: POD_COUNT });
     const { cluster } = world;

@@ -106,7 +106,7 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
   const nodeUids = new Map<string, string>();
 
   /** A process that knows nothing but what is stored; its agents connect within a second. */
-  const start = (): void => {
+  const start = ({ withAgents = true }: { readonly withAgents?: boolean } = {}): void => {
     const stop = new AbortController();
     const watchNode = aWatch(clock, cluster, watch);
     const { client, objects } = cluster;
@@ -141,7 +141,7 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
     const agents = NODES.map((node) => anAgent(clock, cluster, registry, holds, node, held));
     connectAll(
       clock,
-      agents.filter((_, at) => !goneNodes.has(NODES[at] ?? "")),
+      agents.filter((_, at) => withAgents && !goneNodes.has(NODES[at] ?? "")),
     );
     const told = events.run(stop.signal);
     /** One reign. */

@@ -1,8 +1,8 @@
 /** Runs a history once as it is and once with its kills, and compares what is left after a quiet time. */
 import { isDeepStrictEqual } from "node:util";
 import { DIRECT_ACCESS, EXISTING_LOAD_BALANCER, RECORD_PREFIX } from "../../../../common/names.ts";
-import type { Probe } from "../../../cloud/runtime/probe.ts";
 import type { ServiceRecord } from "../../../../coordinator/domain/intent/service.ts";
+import type { Probe } from "../../../cloud/runtime/probe.ts";
 import { aWorld, type ByHand, type World } from "../world.ts";
 import { APPS, type History, historyOf, type Step } from "./histories.ts";
 

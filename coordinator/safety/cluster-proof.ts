@@ -1,0 +1,179 @@
+import type { Clock } from "../../common/clock.ts";
+import { KubeApiError } from "../../common/kubernetes/api-error.ts";
+import { member } from "../../common/kubernetes/json-member.ts";
+import { kubePath } from "../../common/kubernetes/path.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
+import type { Logger } from "../../common/log.ts";
+import { NODES_SCOPE, ORIGINAL_CLUSTER, RECORD_PREFIX } from "../../common/names.ts";
+import type { ClusterStanding } from "../domain/intent/owner-intent.ts";
+import type { NodeState } from "../state/pod-facts.ts";
+import type { Records } from "../state/records.ts";
+
+/** A Node object, as far as it matters here. */
+type NodeRef = { readonly name: string; readonly uid: string };
+
+export type ClusterProofDeps = {
+  readonly client: Pick<KubeClient, "list" | "patch">;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly records: Pick<Records, "entries" | "put" | "forget" | "isMarked">;
+  /** The Node objects of the API server that this process talks to. */
+  readonly nodes: () => Iterable<NodeRef>;
+  /** Who speaks for which node. */
+  readonly speakers: () => readonly NodeState[];
+  readonly namespace: string;
+  readonly clusterId: string;
+};
+
+/** A kubelet renews its Lease every 10 s, and one that has lost the API server tries every 7 s at last (kubelet's own defaults). Milliseconds. */
+const PROOF_MS = 45_000;
+/** Agents connect within a second or two; a Lease is worth a look after its next renewal. Milliseconds. */
+const LOOK_MS = 250;
+const LEASES_MS = 5_000;
+/** A copy is looked at again so often: its Nodes may only have been late. Milliseconds. */
+const AGAIN_MS = 30_000;
+/** The record follows the Nodes so often. Milliseconds. */
+const KEEP_MS = 10_000;
+/** Leases of so many Nodes are compared: one of them is enough. */
+const MOST_LEASES = 500;
+const FIRST = `${RECORD_PREFIX}${NODES_SCOPE}-0`;
+const LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
+
+/**
+ * Is this the cluster whose records these are, or a copy of it: a database that was restored into a second cluster, a copied control plane? A
+ * copy has the same Services, records and Node objects, but none of the Nodes is alive for its API server: no agent connects, and no Lease is
+ * renewed. It must not touch the load balancers, for every Pod of the original is absent there.
+ *
+ * Ours: no Node is on record (a new installation, or one of a version that stored none); a recorded Node is alive; or no object of a recorded
+ * Node is left and another Node is alive (all of them were replaced while no leader ran); or a person has said so.
+ */
+export class ClusterProof {
+  readonly #deps: ClusterProofDeps;
+  /** By name of the Node: when its Lease was renewed, as it was read first. */
+  readonly #renewed = new Map<string, string>();
+  readonly #alive = new Set<string>();
+  #leasesAtMs = Number.NEGATIVE_INFINITY;
+  #sinceMs: number | undefined;
+  #standing: ClusterStanding = "unknown";
+
+  constructor(deps: ClusterProofDeps) {
+    this.#deps = deps;
+  }
+
+  get standing(): ClusterStanding {
+    return this.#standing;
+  }
+
+  /** `ready`: Nodes and records have been read. Ends with the signal; never rejects. */
+  async run(ready: () => boolean, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#deps;
+    while (!signal.aborted) {
+      if (ready()) {
+        if (this.#standing !== "ours") await this.#look(signal);
+        if (this.#standing === "ours") await this.#keep(signal);
+      }
+      const pauseMs = this.#standing === "ours" ? KEEP_MS : this.#standing === "unknown" ? LOOK_MS : LEASES_MS;
+      await clock.sleep(pauseMs, signal).catch(() => undefined);
+    }
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    const { clock, log, records, clusterId } = this.#deps;
+    this.#sinceMs ??= clock.now();
+    const recorded = new Map(records.entries(NODES_SCOPE));
+    const because = recorded.size === 0 ? "no Node is on record" : await this.#whyOurs(recorded, signal);
+    if (because !== undefined) {
+      if (this.#standing !== "unknown") log.info({ because }, "this cluster is no copy");
+      this.#standing = "ours";
+      return;
+    }
+    if (this.#standing === "unknown" && clock.now() - this.#sinceMs >= PROOF_MS) {
+      const message = this.#message(recorded.size);
+      log.error({ clusterId, recorded: recorded.size }, message);
+      this.#standing = { blocker: { reason: "ClusterCopied", message } };
+    }
+  }
+
+  #message(recorded: number): string {
+    const { clusterId, namespace } = this.#deps;
+    return `none of the ${recorded} Nodes on record is alive for this API server (no agent is connected, no Lease in kube-node-lease is renewed): this cluster is a copy of the one that owns cluster id ${clusterId}, and nothing is written to its load balancers. Give the copy a CLUSTER_ID of its own; if it is no copy: kubectl -n ${namespace} annotate configmap ${FIRST} ${ORIGINAL_CLUSTER}=true`;
+  }
+
+  async #whyOurs(recorded: ReadonlyMap<string, string>, signal: AbortSignal): Promise<string | undefined> {
+    const { nodes, speakers, records } = this.#deps;
+    if (records.isMarked(NODES_SCOPE, ORIGINAL_CLUSTER)) {
+      await this.#unmark(signal);
+      return "a person has said so";
+    }
+    const present = [...nodes()];
+    const known = new Set(present.flatMap(({ name, uid }) => (recorded.get(keyOf(name)) === uid ? [name] : [])));
+    const candidates = known.size > 0 ? known : new Set(present.map(({ name }) => name));
+    const connected = speakers().find(({ node, source }) => source === "agent" && candidates.has(node));
+    if (connected !== undefined) return `the agent of Node ${connected.node} is connected`;
+    if (!(await this.#readLeases(signal))) return "the Leases of Nodes may not be read";
+    const alive = [...candidates].find((name) => this.#alive.has(name));
+    return alive === undefined ? undefined : `Node ${alive} renews its Lease`;
+  }
+
+  /** What a person has said holds once: else it would hold for a copy of this cluster as well. */
+  async #unmark(signal: AbortSignal): Promise<void> {
+    const { client, namespace, log } = this.#deps;
+    const path = kubePath`/api/v1/namespaces/${namespace}/configmaps/${FIRST}`;
+    const body = { metadata: { annotations: { [ORIGINAL_CLUSTER]: null } } };
+    await client
+      .patch(path, body, "merge", { signal })
+      .catch((err: unknown) => log.warn({ err }, "annotation of the Nodes' record not taken off"));
+  }
+
+  /** False: the role of a former version lacks the right, and nothing can be proven. */
+  async #readLeases(signal: AbortSignal): Promise<boolean> {
+    const { client, clock, log } = this.#deps;
+    const pauseMs = this.#standing === "unknown" ? LEASES_MS : AGAIN_MS;
+    if (clock.now() - this.#leasesAtMs < pauseMs) return true;
+    this.#leasesAtMs = clock.now();
+    try {
+      const { items } = await client.list<unknown>(LEASES, { limit: MOST_LEASES }, { signal });
+      for (const lease of items) this.#note(lease);
+      return true;
+    } catch (err) {
+      if (err instanceof KubeApiError && err.failure === "denied") {
+        log.error(
+          { err },
+          "the coordinator's role lacks list on Leases in kube-node-lease: a copied cluster would not be noticed; apply the access manifest",
+        );
+        return false;
+      }
+      if (!signal.aborted) log.warn({ err }, "Leases of Nodes not read, trying again");
+      return true;
+    }
+  }
+
+  #note(lease: unknown): void {
+    const name = member(member(lease, "metadata"), "name");
+    const renewed = member(member(lease, "spec"), "renewTime");
+    if (typeof name !== "string" || typeof renewed !== "string") return;
+    const first = this.#renewed.get(name);
+    if (first === undefined) this.#renewed.set(name, renewed);
+    else if (first !== renewed) this.#alive.add(name);
+  }
+
+  /** The record names the Nodes that are there. */
+  async #keep(signal: AbortSignal): Promise<void> {
+    const { records, nodes, log } = this.#deps;
+    const wanted = new Map([...nodes()].map(({ name, uid }) => [keyOf(name), uid]));
+    if (wanted.size === 0) return; // nothing is concluded from an empty list
+    const known = new Map(records.entries(NODES_SCOPE));
+    const fresh = new Map([...wanted].filter(([key, uid]) => known.get(key) !== uid));
+    records.forget(
+      NODES_SCOPE,
+      [...known.keys()].filter((key) => !wanted.has(key)),
+    );
+    if (fresh.size === 0) return;
+    await records.put(NODES_SCOPE, fresh, signal).catch((err: unknown) => {
+      if (!signal.aborted) log.warn({ err }, "Nodes not recorded, trying again");
+    });
+  }
+}
+
+/** A name of a Node may hold what a key of a ConfigMap may hold. */
+const keyOf = (name: string): string => `node.${name}`;
