@@ -8,6 +8,8 @@ export type MetadataDeps = {
   /** E.g. "http://metadata.tencentyun.com"; "" asks nobody. */
   readonly url: string;
   readonly onFacts: (facts: NodeFacts) => void;
+  /** An answer that takes longer has not come, milliseconds; default: far more than it takes. */
+  readonly answerMs?: number;
   readonly clock: Clock;
   readonly log: Logger;
 };
@@ -21,12 +23,12 @@ const AGAIN = { baseMs: 2_000, maxMs: 300_000 };
 const REFRESH_MS = 300_000;
 
 /** Asks the metadata service of the node (tke-contract.md §9) again and again until the signal aborts; nothing waits for it. Never rejects. */
-export async function watchMetadata({ url, onFacts, clock, log }: MetadataDeps, signal: AbortSignal): Promise<void> {
+export async function watchMetadata({ url, onFacts, answerMs = ANSWER_MS, clock, log }: MetadataDeps, signal: AbortSignal): Promise<void> {
   if (url === "") return;
   let told = "";
   for (let failures = 0; !signal.aborted; ) {
     try {
-      const facts = await readFacts(url, signal);
+      const facts = await readFacts(url, answerMs, signal);
       const text = JSON.stringify(facts);
       if (text !== told) onFacts(facts);
       told = text;
@@ -42,8 +44,8 @@ export async function watchMetadata({ url, onFacts, clock, log }: MetadataDeps, 
   }
 }
 
-async function readFacts(url: string, signal: AbortSignal): Promise<NodeFacts> {
-  const ask = (path: string): Promise<string> => read(new URL(`/latest/meta-data/${path}`, url), signal);
+async function readFacts(url: string, answerMs: number, signal: AbortSignal): Promise<NodeFacts> {
+  const ask = (path: string): Promise<string> => read(new URL(`/latest/meta-data/${path}`, url), answerMs, signal);
   const instanceId = await ask("instance-id");
   if (!/^[a-z]+-[a-z0-9]+$/.test(instanceId)) throw new Error(`instance-id is "${instanceId.slice(0, 40)}", not like ins-1a2b3c4d`);
   const [region, zone, primary, macs] = await Promise.all([
@@ -58,9 +60,9 @@ async function readFacts(url: string, signal: AbortSignal): Promise<NodeFacts> {
   return { instanceId, region, zone, macs: found.sort((one, other) => Number(other === first) - Number(one === first)) };
 }
 
-function read(url: URL, signal: AbortSignal): Promise<string> {
+function read(url: URL, answerMs: number, signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
-    const request = get(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]) }, (response) => {
+    const request = get(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(answerMs)]) }, (response) => {
       let text = "";
       response.setEncoding("utf8");
       response.on("data", (part: string) => {

@@ -4,16 +4,15 @@
  */
 import { writeFile } from "node:fs/promises";
 import { cpus, loadavg } from "node:os";
-import { parseArgs } from "node:util";
 import { LEASE_TIMES } from "../../coordinator/leader/lease.ts";
-import { argumentsOrExit, checkJsonFile, exitAfter } from "../arguments.ts";
+import { argumentsOrExit, exitAfter } from "../arguments.ts";
 import { drive, type Mix, quantile } from "./changes.ts";
 import { type Ground, type Size, startGround } from "./ground.ts";
 import { type Control, floorMiB, startControl } from "./helpers.ts";
 import { type Measured, measure } from "./measure.ts";
 import { countsOf, type Goal, goalsText, NOISE_LEGEND, type Row, rounded, verdict } from "./rows.ts";
 import { type Patience, untilAll } from "./wait.ts";
-import { whole } from "./whole.ts";
+import { sizedOptions } from "./whole.ts";
 
 const USAGE = `usage: npm run bench:scale -- [options]
   --agents 5000     nodes with an agent each
@@ -26,29 +25,13 @@ const USAGE = `usage: npm run bench:scale -- [options]
 Exit code 1 if a goal is missed by more than a control process beside the coordinator explains; 2 for a mistake in the options.
 The goals are those of the default size; a smaller one is easier.`;
 
-const FLAGS = {
-  agents: { type: "string" },
-  pods: { type: "string" },
-  services: { type: "string" },
-  rate: { type: "string" },
-  seconds: { type: "string" },
-  quick: { type: "boolean", default: false },
-  json: { type: "string" },
-  help: { type: "boolean", default: false },
-} as const;
-
 const FULL = { agents: 5_000, pods: 30, services: 2_000, rate: 500, seconds: 15 };
 const QUICK: typeof FULL = { agents: 100, pods: 10, services: 50, rate: 100, seconds: 2 };
 
 /** Throws an Error that names the option. */
 function readOptions(args: string[]) {
-  const { values } = parseArgs({ args, options: FLAGS });
-  checkJsonFile(values.json);
-  const preset = values.quick ? QUICK : FULL;
-  const number = (flag: keyof typeof FULL, least = 1): number => whole(flag, values[flag] ?? String(preset[flag]), least);
-  const size = { agents: number("agents"), pods: number("pods", 2), services: number("services") };
-  const patience = values.quick ? QUICK_PATIENCE : PATIENCE;
-  return { ...size, patience, rate: number("rate"), seconds: number("seconds"), json: values.json, help: values.help };
+  const { sizes, isQuick, json, help } = sizedOptions(args, FULL, QUICK, { pods: 2 });
+  return { ...sizes, patience: isQuick ? QUICK_PATIENCE : PATIENCE, json, help };
 }
 
 type Options = Omit<ReturnType<typeof readOptions>, "json" | "help">;

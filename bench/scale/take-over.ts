@@ -4,17 +4,16 @@
  */
 import { writeFile } from "node:fs/promises";
 import { cpus, loadavg } from "node:os";
-import { parseArgs } from "node:util";
 import { LEASE_TIMES } from "../../coordinator/leader/lease.ts";
 import { until } from "../../test/cluster/process.ts";
-import { argumentsOrExit, checkJsonFile, exitAfter } from "../arguments.ts";
+import { argumentsOrExit, exitAfter } from "../arguments.ts";
 import { quantile } from "./changes.ts";
 import { CALLERS, type Ground, startGround } from "./ground.ts";
 import { startControl } from "./helpers.ts";
 import { measure } from "./measure.ts";
 import { withReadiness } from "./objects.ts";
 import { countsOf, type Goal, goalsText, NOISE_LEGEND, type Row, rounded, verdict } from "./rows.ts";
-import { whole } from "./whole.ts";
+import { sizedOptions } from "./whole.ts";
 
 const USAGE = `usage: npm run bench:take-over -- [options]
   --pods 10000      Pods with gates that wait for the new leader
@@ -24,14 +23,6 @@ const USAGE = `usage: npm run bench:take-over -- [options]
 Exit code 1 if a goal is missed by more than a control process beside the coordinators explains; 2 for a mistake in the options.
 The goals are those of the default size; a smaller one is easier.`;
 
-const FLAGS = {
-  pods: { type: "string" },
-  services: { type: "string" },
-  quick: { type: "boolean", default: false },
-  json: { type: "string" },
-  help: { type: "boolean", default: false },
-} as const;
-
 const FULL = { pods: 10_000, services: 2_000 };
 const QUICK: typeof FULL = { pods: 600, services: 100 };
 /** Of applications. */
@@ -39,11 +30,8 @@ const PODS_PER_NODE = 100;
 
 /** Throws an Error that names the option. */
 function readOptions(args: string[]) {
-  const { values } = parseArgs({ args, options: FLAGS });
-  checkJsonFile(values.json);
-  const preset = values.quick ? QUICK : FULL;
-  const number = (flag: keyof typeof FULL): number => whole(flag, values[flag] ?? String(preset[flag]), 1);
-  return { pods: number("pods"), services: number("services"), json: values.json, help: values.help };
+  const { sizes, json, help } = sizedOptions(args, FULL, QUICK);
+  return { ...sizes, json, help };
 }
 
 /** Counted from the moment in which the new leader has the Lease. */

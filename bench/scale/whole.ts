@@ -1,6 +1,36 @@
+import { parseArgs } from "node:util";
+import { checkJsonFile } from "../arguments.ts";
+
 /** Of `--<flag> <text>`. Throws a RangeError that names both. */
-export function whole(flag: string, text: string, least: number): number {
+function whole(flag: string, text: string, least: number): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < least) throw new RangeError(`--${flag} must be a whole number from ${least}, got "${text}"`);
   return value;
+}
+
+/**
+ * Options of a benchmark that has sizes: one flag for each of `full`, of which `--quick` takes the small ones, and --json and --help. `least`: what a
+ * size may be at least, where that is not 1. Throws an Error that names the option.
+ */
+export function sizedOptions<Name extends string>(
+  args: string[],
+  full: Readonly<Record<Name, number>>,
+  quick: Readonly<Record<Name, number>>,
+  least?: Readonly<Partial<Record<Name, number>>>,
+) {
+  const names = Object.keys(full) as Name[]; // oxlint-disable-line typescript/no-unsafe-type-assertion -- its own keys
+  const flags = Object.fromEntries(names.map((name) => [name, { type: "string" as const }]));
+  const switches = { quick: { type: "boolean" as const, default: false }, help: { type: "boolean" as const, default: false } };
+  const parsed = parseArgs({ args, options: { ...flags, ...switches, json: { type: "string" } } });
+  const values: Readonly<Record<string, unknown>> = parsed.values;
+  const json = typeof values["json"] === "string" ? values["json"] : undefined;
+  checkJsonFile(json);
+  const isQuick = values["quick"] === true;
+  const preset = isQuick ? quick : full;
+  const size = (name: Name): number => {
+    const given = values[name];
+    return whole(name, typeof given === "string" ? given : String(preset[name]), least?.[name] ?? 1);
+  };
+  const sizes = Object.fromEntries(names.map((name) => [name, size(name)])) as Record<Name, number>; // oxlint-disable-line typescript/no-unsafe-type-assertion -- a number for each name
+  return { sizes, isQuick, json, help: values["help"] === true };
 }

@@ -1,10 +1,10 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
-import type { ListenerRecord, LoadBalancerRecord, RuleRecord } from "../../model/account.ts";
+import type { ListenerRecord, RuleRecord } from "../../model/account.ts";
 import { badValue, CloudError } from "../../model/errors.ts";
 import type { CallContext } from "../../runtime/call.ts";
-import { newId } from "../../runtime/random.ts";
 import { type ActionTable, flag, integer, type NoReply, requiredText, texts, write } from "../table/action.ts";
 import { checkOf as listenerCheckOf, newListener } from "./create-listeners.ts";
+import { plainRule } from "./plain-rule.ts";
 import type { ClbPorts, Writing } from "./ports.ts";
 import { noSuchDomain, requireRuleListener } from "./rule-listener.ts";
 import { checkOf } from "./rule-settings.ts";
@@ -61,7 +61,7 @@ function autoRewrite(request: clb.AutoRewriteRequest, call: CallContext, ports: 
     apply: async () => {
       if (http === undefined) await changes.addListeners(loadBalancer, [from]);
       for (const { target, code, takeUrl, source } of plans) {
-        const rule = source ?? newRule(ports, loadBalancer, from, target);
+        const rule = source ?? plainRule(from, target, checkOf({}, from, "HTTP", target.domains), ports);
         rule.rewrite = { listenerId: target.listenerId, locationId: target.locationId, code, takeUrl, automatic: true };
         if (source === undefined) changes.addRules(from, [rule]);
         else changes.noteRule(rule);
@@ -91,31 +91,3 @@ function redirections(request: clb.AutoRewriteRequest, listener: ListenerRecord)
 
 const sourceOf = ({ rules }: ListenerRecord, { domains, url }: RuleRecord): RuleRecord | undefined =>
   [...rules.values()].find((rule) => rule.url === url && rule.domains.some((domain) => domains.includes(domain)));
-
-function newRule(
-  { random, clock }: Pick<AutoRewritePorts, "random" | "clock">,
-  { id }: LoadBalancerRecord,
-  listener: ListenerRecord,
-  { domains, url }: RuleRecord,
-): RuleRecord {
-  return {
-    loadBalancerId: id,
-    listenerId: listener.listenerId,
-    locationId: newId("loc", random),
-    protocol: listener.protocol,
-    healthCheck: checkOf({}, listener, "HTTP", domains),
-    targets: new Map(),
-    lastHealthyMs: 0,
-    domains,
-    url,
-    createdMs: clock.now(),
-    scheduler: "WRR",
-    sessionExpireTime: 0,
-    forwardType: "HTTP",
-    http2: false,
-    certificate: undefined,
-    quic: false,
-    cookieName: undefined,
-    rewrite: undefined,
-  };
-}

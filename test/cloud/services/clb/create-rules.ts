@@ -2,10 +2,10 @@ import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20
 import type { ListenerRecord, LoadBalancerRecord, RuleRecord } from "../../model/account.ts";
 import { CloudError, missing, unsupported } from "../../model/errors.ts";
 import type { CallContext } from "../../runtime/call.ts";
-import { newId } from "../../runtime/random.ts";
 import type { Reply } from "../table/action.ts";
 import type { ChosenCertificate } from "./certificates.ts";
 import { requireSessionRange, requireSessionWithScheduler, schedulerOf } from "./listener-settings.ts";
+import { plainRule } from "./plain-rule.ts";
 import type { ClbPorts, Writing } from "./ports.ts";
 import { chooseForDomain, requireHttps, requireRuleListener } from "./rule-listener.ts";
 import { domainsOf, requireDomains, requireUnique, requireUrl } from "./rule-names.ts";
@@ -76,17 +76,9 @@ function planRule(input: clb.RuleInput, loadBalancer: LoadBalancerRecord, listen
   requireSessionWithScheduler(seconds, chosenScheduler, ["WRR", "IP_HASH"]);
   requireHttps(listener, { Http2: input.Http2, Quic: input.Quic });
   const chosen = chooseForDomain(input, listener, from);
+  const healthCheck = checkOf(input.HealthCheck ?? {}, listener, forwardType, domains);
   const rule: RuleRecord = {
-    loadBalancerId: loadBalancer.id,
-    listenerId: listener.listenerId,
-    locationId: newId("loc", from.random),
-    protocol: listener.protocol,
-    healthCheck: checkOf(input.HealthCheck ?? {}, listener, forwardType, domains),
-    targets: new Map(),
-    lastHealthyMs: 0,
-    domains,
-    url: input.Url,
-    createdMs: from.clock.now(),
+    ...plainRule(listener, { domains, url: input.Url }, healthCheck, from),
     scheduler: chosenScheduler,
     sessionExpireTime: seconds,
     forwardType,
@@ -94,7 +86,6 @@ function planRule(input: clb.RuleInput, loadBalancer: LoadBalancerRecord, listen
     certificate: chosen?.choice ?? sibling?.certificate,
     quic: input.Quic ?? sibling?.quic ?? false,
     cookieName: input.CookieName,
-    rewrite: undefined,
   };
   return { rule, chosen, asDefault: input.DefaultServer === true };
 }

@@ -89,15 +89,26 @@ function addressOf(
 }
 
 /** An instance stands for the primary IP of its primary ENI. */
-export function boundTarget(place: Place, { EniIp: ip, InstanceId: instanceId, Port: port }: Named): TargetRecord | undefined {
+/** The bound targets of a list, each with how the list names it; `fault`: what it is called when one is not bound. */
+export const boundTargets = <T extends Named>(
+  place: Place,
+  list: readonly T[],
+  fault: (message: string) => CloudError = badValue,
+): { readonly one: T; readonly target: TargetRecord }[] =>
+  list.map((one) => {
+    const target = boundTarget(place, one);
+    if (target === undefined) throw fault(notBound(place, one));
+    return { one, target };
+  });
+
+function boundTarget(place: Place, { EniIp: ip, InstanceId: instanceId, Port: port }: Named): TargetRecord | undefined {
   if (ip !== undefined) return place.targets.get(targetKey(ip, port));
   return [...place.targets.values()].find(
     (target) => target.port === port && target.owner.type === "CVM" && target.owner.instanceId === instanceId,
   );
 }
 
-export const notBound = (place: Place, one: Named): string =>
-  `target ${one.EniIp ?? one.InstanceId}:${one.Port} is not bound to ${nameOf(place)}`;
+const notBound = (place: Place, one: Named): string => `target ${one.EniIp ?? one.InstanceId}:${one.Port} is not bound to ${nameOf(place)}`;
 
 /** E.g. "lbl-1" or "lbl-1/loc-2". */
 const nameOf = ({ listenerId, locationId }: Place): string => (locationId === undefined ? listenerId : `${listenerId}/${locationId}`);

@@ -5,7 +5,7 @@ import type { Limits } from "../../runtime/options.ts";
 import type { TargetChanges } from "../../runtime/target-changes.ts";
 import type { Writes } from "../../runtime/writes.ts";
 import { type ActionTable, port, write } from "../table/action.ts";
-import { boundTarget, notBound, requireOneAddress } from "./target-plan.ts";
+import { boundTargets, requireOneAddress } from "./target-plan.ts";
 import { onePlace, targets } from "./targets.ts";
 
 type Ports = {
@@ -21,9 +21,8 @@ export const targetPortActions = (limits: Limits): ActionTable<Ports> => ({
       request.Targets.forEach(requireOneAddress);
       const loadBalancer = requireLoadBalancer(call.account, request.LoadBalancerId);
       const place = requirePlace(loadBalancer, request);
-      const moved = request.Targets.map((one) => {
-        const bound = boundTarget(place, one);
-        if (bound === undefined) throw new CloudError("InvalidParameter", notBound(place, one));
+      const notBound = (message: string): CloudError => new CloudError("InvalidParameter", message);
+      const moved = boundTargets(place, request.Targets, notBound).map(({ target: bound }) => {
         if (place.targets.has(targetKey(bound.ip, request.NewPort)))
           throw new CloudError("InvalidParameterValue.Duplicate", `target ${bound.ip}:${request.NewPort} is bound already`);
         return bound;

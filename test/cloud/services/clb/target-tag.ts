@@ -1,11 +1,10 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import { requireLoadBalancer, requirePlace } from "../../model/account.ts";
-import { badValue } from "../../model/errors.ts";
 import type { Limits } from "../../runtime/options.ts";
 import type { Writes } from "../../runtime/writes.ts";
 import { type ActionTable, requiredText, text, write } from "../table/action.ts";
-import { boundTarget, notBound, requireOneAddress } from "./target-plan.ts";
-import { targets } from "./targets.ts";
+import { boundTargets, requireOneAddress } from "./target-plan.ts";
+import { modifyList } from "./targets.ts";
 
 type Ports = { readonly writes: Pick<Writes, "requireFree" | "runAtOnce"> };
 
@@ -14,27 +13,14 @@ export const targetTagActions = (limits: Limits): ActionTable<Ports> => ({
   BatchModifyTargetTag: write<clb.BatchModifyTargetTagRequest, clb.BatchModifyTargetTagResponse, Ports>({
     fields: {
       LoadBalancerId: requiredText,
-      ModifyList: {
-        type: "array",
-        required: true,
-        min: 1,
-        max: limits.batchModifyList,
-        of: {
-          type: "object",
-          fields: { ListenerId: requiredText, Targets: targets(limits.batchModifyPerItem), LocationId: text, Tag: text },
-        },
-      },
+      ModifyList: modifyList(limits, { Tag: text }),
     },
     run: async (request, call, { writes }) => {
       for (const { Targets } of request.ModifyList) Targets.forEach(requireOneAddress);
       const loadBalancer = requireLoadBalancer(call.account, request.LoadBalancerId);
       const tagged = request.ModifyList.flatMap((item) => {
         const place = requirePlace(loadBalancer, item);
-        return item.Targets.map((one) => {
-          const target = boundTarget(place, one);
-          if (target === undefined) throw badValue(notBound(place, one));
-          return { target, tag: one.Tag ?? item.Tag };
-        });
+        return boundTargets(place, item.Targets).map(({ one, target }) => ({ target, tag: one.Tag ?? item.Tag }));
       });
       writes.requireFree([loadBalancer]);
       await writes.runAtOnce(call, {

@@ -12,6 +12,16 @@ const target = { type: "object", fields: { Port: port, Type: text, InstanceId: t
 export const onePlace = { LoadBalancerId: requiredText, ListenerId: requiredText, LocationId: text, Domain: text, Url: text } as const;
 export const targets = (max: number) => ({ type: "array", required: true, min: 1, max, of: target }) as const;
 
+/** Lists of targets, each in one listener or rule, with what is to become of them. */
+export const modifyList = <More extends object>({ batchModifyList, batchModifyPerItem }: Limits, more: More) =>
+  ({
+    type: "array",
+    required: true,
+    min: 1,
+    max: batchModifyList,
+    of: { type: "object", fields: { ListenerId: requiredText, Targets: targets(batchModifyPerItem), LocationId: text, ...more } },
+  }) as const;
+
 const batch = (max: number) =>
   ({
     LoadBalancerId: requiredText,

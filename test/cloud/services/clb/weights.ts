@@ -1,13 +1,13 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import { requireLoadBalancer, requirePlace, targetKey } from "../../model/account.ts";
-import { badValue, CloudError } from "../../model/errors.ts";
+import { CloudError } from "../../model/errors.ts";
 import type { CallContext } from "../../runtime/call.ts";
 import type { Limits } from "../../runtime/options.ts";
 import type { TargetChanges } from "../../runtime/target-changes.ts";
 import type { Writes } from "../../runtime/writes.ts";
 import { type ActionTable, requiredText, text, weight, write } from "../table/action.ts";
-import { boundTarget, DEFAULT_WEIGHT, notBound, requireOneAddress } from "./target-plan.ts";
-import { onePlace, targets } from "./targets.ts";
+import { boundTargets, DEFAULT_WEIGHT, requireOneAddress } from "./target-plan.ts";
+import { modifyList, onePlace, targets } from "./targets.ts";
 
 type Ports = { readonly writes: Pick<Writes, "requireFree" | "start">; readonly targets: Pick<TargetChanges, "setWeight"> };
 
@@ -24,23 +24,7 @@ export const weightActions = (limits: Limits): ActionTable<Ports> => ({
   BatchModifyTargetWeight: write<clb.BatchModifyTargetWeightRequest, clb.BatchModifyTargetWeightResponse, Ports>({
     fields: {
       LoadBalancerId: requiredText,
-      ModifyList: {
-        type: "array",
-        required: true,
-        min: 1,
-        max: limits.batchModifyList,
-        of: {
-          type: "object",
-          fields: {
-            ListenerId: requiredText,
-            Targets: targets(limits.batchModifyPerItem),
-            LocationId: text,
-            Domain: text,
-            Url: text,
-            Weight: weight,
-          },
-        },
-      },
+      ModifyList: modifyList(limits, { Domain: text, Url: text, Weight: weight }),
     },
     run: (request, call, ports) => {
       const total = request.ModifyList.reduce((sum, { Targets }) => sum + Targets.length, 0);
@@ -61,9 +45,7 @@ function modifyWeights(loadBalancerId: string, list: readonly clb.RsWeightRule[]
   const loadBalancer = requireLoadBalancer(call.account, loadBalancerId);
   const changes = list.flatMap((item) => {
     const place = requirePlace(loadBalancer, item);
-    return item.Targets.map((one) => {
-      const bound = boundTarget(place, one);
-      if (bound === undefined) throw badValue(notBound(place, one));
+    return boundTargets(place, item.Targets).map(({ one, target: bound }) => {
       const wanted = one.Weight ?? item.Weight ?? DEFAULT_WEIGHT;
       // Looked up again when the task is over: it may have been unbound by another way until then.
       return () => void (place.targets.get(targetKey(bound.ip, bound.port)) === bound && ports.targets.setWeight(place, bound, wanted));
