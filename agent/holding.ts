@@ -5,7 +5,7 @@ import type { Change } from "../common/kubernetes/list-watch.ts";
 import { makeLatch } from "../common/latch.ts";
 import { loop, type Part } from "../common/lifecycle.ts";
 import type { Logger } from "../common/log.ts";
-import { type PodFact, podName } from "../common/vocabulary.ts";
+import { isOver, type PodFact, podName } from "../common/vocabulary.ts";
 import type { Held, HoldsReport } from "./domain/say-holds.ts";
 import { type FromAgent, type FromHold, type HoldPod, lineOf, makeLines, type Released, readFromHold } from "./hold/messages.ts";
 import type { PodSource } from "./ports.ts";
@@ -197,7 +197,7 @@ class HoldLink implements Holding {
 /** undefined: none of this Pod's calls come here. */
 function holdPodOf(pod: PodFact): HoldPod | undefined {
   const { hold, deletionAtMs: atMs } = pod;
-  if (hold === undefined) return undefined;
+  if (hold === undefined || isOver(pod)) return undefined; // its address may be another Pod's by now
   const graceSeconds = hold.deletionGraceSeconds ?? hold.graceSeconds;
   return {
     uid: pod.uid,

@@ -3,7 +3,7 @@ import { join } from "node:path";
 
 /** Of the agent. `started`: it runs; `ready`: a coordinator has acknowledged a snapshot. */
 export const AGENT_FILES = ["started", "ready"] as const;
-/** Of the hold server. `hold-started`: it listens; `hold-ready`: it knows the node's Pods and its rule is in place, or cannot be. */
+/** Of the hold server. `hold-started`: it runs; `hold-ready`: it knows the node's Pods and listens, and its rule is in place, or cannot be. */
 export const HOLD_FILES = ["hold-started", "hold-ready"] as const;
 
 /**

@@ -26,8 +26,8 @@ export interface Hold {
   keepRule(signal: AbortSignal): Promise<void>;
   prove(signal: AbortSignal): Promise<void>;
   count(signal: AbortSignal): Promise<void>;
-  /** Listens. Rejects where the port is somebody else's. */
-  start(): Promise<void>;
+  /** It runs; it listens as soon as the agent has told it the Pods. */
+  start(): void;
   /** Takes no more calls and waits until the last one was answered. Drains that are still on are cut in time. */
   finish(signal: AbortSignal): Promise<void>;
 }
@@ -48,6 +48,7 @@ export function makeHold(deps: HoldDeps): Hold {
   let proof: HoldProof = { proven: false, because: "not tried yet" };
   let stopping = false;
   let isListed = false;
+  let isListening = false;
   let isRuleDone = false;
 
   const rule = makeRedirectRule(deps);
@@ -59,13 +60,24 @@ export function makeHold(deps: HoldDeps): Hold {
   };
   const holds: Holds = new Holds({ onHeld, onReleased: (pod) => socket.say({ kind: "released", pod }), clock, log });
   const redirect = (): void => rule.setRedirected(nodeAddress === undefined ? holds.addresses : new Set([...holds.addresses, nodeAddress]));
-  const noteReady = (): void => files.set("hold-ready", isListed && isRuleDone);
+  const noteReady = (): void => files.set("hold-ready", isListening && isRuleDone);
+  /** Not before the Pods are known: beside the server of an agent that this one replaces, some of the calls would find somebody who knows nobody. */
+  const listen = async (): Promise<void> => {
+    isListed = true;
+    try {
+      log.info({ port: await server.start(), hosts }, "hold server listens");
+      isListening = true;
+      noteReady();
+    } catch (err) {
+      log.error({ err, port }, "hold server cannot listen: preStop calls are refused");
+      isListed = false; // with the next list
+    }
+  };
   const onMessage = (message: FromAgent): void => {
     if (message.kind === "answers") return holds.setAnswers(message.answers.map((one) => ({ ...UNKNOWN, ...one })));
     holds.setPods(message.pods, message.removed, message.complete);
     redirect();
-    isListed ||= message.complete;
-    noteReady();
+    if (message.complete && !isListed && !stopping) void listen();
   };
   const socket: AgentSocket = makeAgentSocket({ path: deps.socket, greet: () => [heldNow(), { kind: "proof", ...proof }], onMessage, log });
   const hosts = host === undefined ? LOOPBACK : [host];
@@ -76,9 +88,7 @@ export function makeHold(deps: HoldDeps): Hold {
     socket.say({ kind: "proof", ...found });
   };
 
-  const overRule = { pods: () => [...holds.addresses], fault: () => rule.fault };
-  const straight = { pods: () => [], fault: () => undefined };
-
+  const way = deps.hasRule ? { pods: () => holds.livingAddresses, fault: () => rule.fault } : { pods: () => [], fault: () => undefined };
   return {
     socket,
     async keepRule(signal) {
@@ -96,15 +106,12 @@ export function makeHold(deps: HoldDeps): Hold {
       if (deps.hasRule) await Promise.all([rule.run(signal, onReady), refresh()]);
       else onReady();
     },
-    prove: (signal) => watchProof({ nodeAddress, port, nonce, ...(deps.hasRule ? overRule : straight), onProof, clock }, signal),
+    prove: (signal) => watchProof({ nodeAddress, port, nonce, ...way, onProof, clock }, signal),
     count: async (signal) => {
       if (deps.hasRule)
         await watchConnections({ ...deps, rule, held: () => holds.heldAddresses, onCounted: (counts) => holds.setCounts(counts) }, signal);
     },
-    async start() {
-      log.info({ port: await server.start(), hosts }, "hold server listens");
-      files.set("hold-started", true);
-    },
+    start: () => files.set("hold-started", true),
     async finish(signal) {
       stopping = true;
       rule.retire();
@@ -113,7 +120,6 @@ export function makeHold(deps: HoldDeps): Hold {
       const limitMs = clock.now() + FINISH_MS;
       while (holds.held.length > 0 && clock.now() < limitMs && !signal.aborted) await heldChanged.wait(limitMs - clock.now(), signal);
       holds.cutDrains();
-      if (holds.held.length > 0) log.warn({ pods: holds.held.length }, "holds are cut: this Pod's grace period is over");
     },
   };
 }

@@ -120,6 +120,11 @@ export class Holds {
     return new Set(Array.from(this.#pods.values()).flatMap(({ ips }) => ips));
   }
 
+  /** Addresses of Pods that are to stay: a call to one of them goes the way of a preStop call. */
+  get livingAddresses(): readonly string[] {
+    return [...this.#pods.values()].flatMap(({ ips, goneAtMs, deletion }) => (goneAtMs === undefined && deletion === undefined ? ips : []));
+  }
+
   /** No time is left: drains that have begun end now. */
   cutDrains(): void {
     for (const entry of this.#running) if (entry.answer?.state === "lowered") this.#end(entry, "drain-time");

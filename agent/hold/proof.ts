@@ -50,7 +50,8 @@ async function firstFault(deps: ProofDeps, targets: readonly string[], signal: A
   if (targets.length === 0) return "no address to dial: set NODE_IP";
   for (const address of targets) {
     const fault = await dial(address, deps);
-    if (fault !== "" || signal.aborted) return fault;
+    if (fault === NO_WAY && address !== deps.nodeAddress) continue; // that Pod's network is gone: it says nothing of the rule
+    if (fault !== "" || signal.aborted) return fault === NO_WAY ? `no way to ${address}` : fault;
   }
   return "";
 }
@@ -66,12 +67,21 @@ function dial(address: string, { port, nonce }: ProofDeps): Promise<string> {
       const isOurs = answered === nonce || (typeof answered === "string" && answered.startsWith(KIND));
       resolve(isOurs ? "" : `somebody else answers at ${at} (status ${response.statusCode})`);
     });
-    call.once("error", (error) =>
-      resolve(error.name === "AbortError" ? `no answer from ${at} within ${TIMEOUT_MS / 1_000} s` : error.message),
+    call.once("error", (error: NodeJS.ErrnoException) =>
+      resolve(
+        UNREACHABLE.has(error.code ?? "")
+          ? NO_WAY
+          : error.name === "AbortError"
+            ? `no answer from ${at} within ${TIMEOUT_MS / 1_000} s`
+            : error.message,
+      ),
     );
     call.end();
   });
 }
+
+const UNREACHABLE = new Set(["EHOSTUNREACH", "ENETUNREACH"]);
+const NO_WAY = "no way";
 
 /** Every hold server's nonce begins so, e.g. "hold-1f0c9a2b". */
 export const KIND = "hold-";

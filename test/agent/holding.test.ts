@@ -52,7 +52,7 @@ async function start(t: TestContext, ...pods: readonly PodFact[]) {
 
 test("a hold server that connects hears all Pods with a token, then each that changes in what concerns it, at once", async (t) => {
   const held = aPod({ uid: "held", ips: [], hold: HOLD });
-  const { holding, heard } = await start(t, held, aPod({ uid: "other" }));
+  const { holding, heard } = await start(t, held, aPod({ uid: "other" }), aPod({ uid: "over", phase: "Succeeded", hold: HOLD }));
   const [first] = heard;
   assert.ok(first?.kind === "pods" && first.complete);
   assert.deepEqual(first.pods, [{ uid: "held", name: `${held.namespace}/${held.name}`, ips: [], token: "token-1", graceSeconds: 30 }]);

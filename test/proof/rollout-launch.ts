@@ -3,7 +3,7 @@
  * Helm from the image, containers that stop accepting at SIGTERM and know no preStop, a load of 500 requests a second on new and on kept
  * connections. Rolls, drains, deletes, updates the agents, deletes the leader, and counts what failed; beside it rows that lack something.
  * Exit code 0: the product's rows have no failed request, whatever the others lost. `--quick`: fast cloud, three rows, less than 4 minutes.
- * `--rows product,no-hold`, `--profiles fast`: only these; `--share 0.25`: so much of what the product has to stand.
+ * `--rows product,no-hold`, `--profiles fast`: only these; `--share 0.2`: so much of what the product has to stand; `--pods 10`: in each row.
  */
 import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,6 +20,7 @@ const { values } = parseArgs({
     rows: { type: "string" },
     profiles: { type: "string" },
     share: { type: "string" },
+    pods: { type: "string" },
   },
 });
 const { env } = process;
@@ -35,6 +36,7 @@ try {
     ...(values.rows !== undefined && { rows: values.rows }),
     ...(values.profiles !== undefined && { profiles: values.profiles }),
     ...(values.share !== undefined && { share: values.share }),
+    ...(values.pods !== undefined && { pods: values.pods }),
   };
   const more = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]);
   process.exitCode = await launch([

@@ -21,6 +21,7 @@ const { values } = parseArgs({
     rows: { type: "string" },
     profiles: { type: "string" },
     share: { type: "string", default: "1" },
+    pods: { type: "string" },
   },
 });
 const startedMs = performance.now();
@@ -31,7 +32,7 @@ const REQUESTS_PER_SECOND = 500;
 const LIMIT_MS = 180_000;
 /** The Pods that serve, and the load before and after what happens, so that its edges are seen. */
 const EDGE_MS = 2_000;
-const SIZE = values.quick ? 10 : 20;
+const SIZE = Number(values.pods ?? (values.quick ? 10 : 20));
 const QUICK: Plan = { rollouts: 1, drains: 1, deletions: 0, faults: false };
 /** What lacks something shows it in one rollout; the product has to stand all of it. */
 const FEW: Plan = { rollouts: 1, drains: 1, deletions: 2, faults: false };
@@ -59,8 +60,7 @@ async function perform({ ground, helm, profile }: Stage, mode: Mode): Promise<Ro
   await settled(admin, namespace);
   const vip = await until("an address in the Service's status", () => addressOf(ground, namespace), LIMIT_MS, 250);
   const load = startLoad({ host: vip, port: 80, rate: REQUESTS_PER_SECOND, localAddress: ground.plan.client });
-  const told = (what: string): void =>
-    say(`${profile} ${mode}: ${what}: ${load.result().requests} requests, ${load.result().failures.length} failed`);
+  const told = makeTold(`${profile} ${mode}`, load);
   let faults = 0;
   const times: number[] = [];
   try {
@@ -94,6 +94,19 @@ async function perform({ ground, helm, profile }: Stage, mode: Mode): Promise<Ro
   const rolloutSeconds = times.toSorted((one, other) => one - other)[Math.floor(times.length / 2)] ?? 0;
   return { mode, profile, rollouts, drains, deletions, faults, ...counted(load), rolloutSeconds };
 }
+
+/** Says what has happened so far, and shows a few of the failures that are new. */
+function makeTold(row: string, load: Load): (what: string) => void {
+  let shown = 0;
+  return (what) => {
+    const { failures, requests, minRate } = load.result();
+    say(`${row}: ${what}: ${requests} requests (${minRate} in the worst second), ${failures.length} failed`);
+    for (const { atMs, cause, connection, pod } of failures.slice(shown, shown + MOST_SHOWN))
+      say(`  ${new Date(atMs).toISOString().slice(11, 23)} ${cause} on a ${connection} connection${pod === undefined ? "" : ` to ${pod}`}`);
+    shown = failures.length;
+  };
+}
+const MOST_SHOWN = 10;
 
 type Fault = "leader" | "update" | "back" | "kill";
 /** In the middle of the rollouts at these shares of them: two lose the leader, one updates the agents (and all else), one brings them back. */

@@ -64,7 +64,7 @@ async function start(t: TestContext) {
   const over = new AbortController();
   const running = [hold.keepRule(over.signal), hold.prove(over.signal), hold.count(over.signal)];
   await hold.socket.start();
-  await hold.start();
+  hold.start();
   const agent = connect(socket);
   const heard: FromHold[] = [];
   const lines = makeLines((line) => void heard.push(readFromHold(line)));
@@ -80,7 +80,6 @@ async function start(t: TestContext) {
     rmSync(directory, { recursive: true, force: true });
   });
   const say = (message: FromAgent): void => void agent.write(lineOf(message));
-  const tell = (...pods: readonly HoldPod[]): void => say({ kind: "pods", complete: true, pods: [...pods], removed: [] });
   /** As the kubelet does; straight to the server, or to the Pod's own address. */
   const dial = (path: string, { from = host, as = podAddress, signal = AbortSignal.timeout(20_000) } = {}): Promise<Answered> =>
     new Promise((resolve, reject) => {
@@ -93,19 +92,30 @@ async function start(t: TestContext) {
       });
       call.once("error", reject).end();
     });
+  /** Resolves when the server takes calls. */
+  const tell = async (...pods: readonly HoldPod[]): Promise<void> => {
+    say({ kind: "pods", complete: true, pods: [...pods], removed: [] });
+    await until("it listens", () =>
+      dial("/probe").then(
+        () => true,
+        () => false,
+      ),
+    );
+  };
   const answer = (change: Partial<HoldAnswer>): void => {
     const { deletionAtMs: _, graceSeconds: __, ...known } = { ...WAIT, ...change };
     say({ kind: "answers", answers: [known] });
   };
   const held = (): readonly string[] => heard.findLast((message) => message.kind === "held")?.pods.map(({ uid }) => uid) ?? [];
   const released = () => heard.flatMap((message) => (message.kind === "released" ? message.pod : []));
+  const proofs = () => heard.flatMap((message) => (message.kind === "proof" && message.because !== "not tried yet" ? message : []));
   const proof = () => heard.findLast((message) => message.kind === "proof");
-  return { hold, tell, dial, answer, say, held, released, proof, podAddress, directory, id, plan: slot.plan };
+  return { hold, tell, dial, answer, say, held, released, proof, proofs, podAddress, directory, id, plan: slot.plan };
 }
 
 test("a call with a Pod's token waits until the coordinator lets go, one slash or two; others are answered at once", async (t) => {
   const { tell, dial, answer, held, released, podAddress } = await start(t);
-  tell({ ...POD, ips: [podAddress], deletion: DELETION });
+  await tell({ ...POD, ips: [podAddress], deletion: DELETION });
   await until("the server knows the Pod", async () => (await dial("/hold/other")).status === 404);
   assert.equal((await dial("/anything")).status, 404);
   const calls = [dial("/hold/token-1"), dial("//hold/token-1")];
@@ -121,9 +131,21 @@ test("a call with a Pod's token waits until the coordinator lets go, one slash o
   assert.deepEqual(await dial("/hold/token-1"), { status: 200, text: "released" });
 });
 
+test("a server that does not know the Pods yet takes no call that the one which it replaces could have", async (t) => {
+  const { tell, dial, podAddress } = await start(t);
+  await assert.rejects(dial("/hold/token-1"), { code: "ECONNREFUSED" });
+  await tell({ ...POD, ips: [podAddress] });
+  await until("it listens", () =>
+    dial("/probe").then(
+      ({ status }) => status === 200,
+      () => false,
+    ),
+  );
+});
+
 test("weight 0 ends the hold of a Pod that lives on; it may be held again", async (t) => {
   const { tell, dial, answer, held, released, podAddress } = await start(t);
-  tell({ ...POD, ips: [podAddress] });
+  await tell({ ...POD, ips: [podAddress] });
   for (const times of [1, 2]) {
     const call = dial("/hold/token-1");
     await until("it is held", () => held().includes("pod-1"));
@@ -135,12 +157,12 @@ test("weight 0 ends the hold of a Pod that lives on; it may be held again", asyn
 
 test("the drain time counts from weight 0 where connections are not known; without a word the budget decides", async (t) => {
   const { tell, dial, answer, held, podAddress } = await start(t);
-  tell({ ...POD, ips: [podAddress], deletion: { ...DELETION, graceSeconds: 8 } });
+  await tell({ ...POD, ips: [podAddress], deletion: { ...DELETION, graceSeconds: 8 } });
   const call = dial("/hold/token-1");
   await until("it is held", () => held().includes("pod-1"));
   answer({ state: "lowered", drainMs: 300 });
   assert.equal((await call).text, "drain-time");
-  tell({ ...POD, uid: "pod-2", token: "token-2", ips: [podAddress], deletion: { ...DELETION, graceSeconds: 8 } });
+  await tell({ ...POD, uid: "pod-2", token: "token-2", ips: [podAddress], deletion: { ...DELETION, graceSeconds: 8 } });
   await until("the other Pod is known", async () => (await dial("/hold/token-1")).status === 404);
   assert.equal((await dial("/hold/token-2")).text, "budget");
 });
@@ -148,7 +170,7 @@ test("the drain time counts from weight 0 where connections are not known; witho
 test("a Pod whose address is not known yet is known by its token; a copied token belongs to the address", async (t) => {
   const { tell, dial, answer, held, plan, podAddress } = await start(t);
   const [, second = ""] = plan.podAddresses;
-  tell({ ...POD, ips: [], deletion: DELETION }, { ...POD, uid: "pod-2", ips: [second], deletion: DELETION });
+  await tell({ ...POD, ips: [], deletion: DELETION }, { ...POD, uid: "pod-2", ips: [second], deletion: DELETION });
   const call = dial("/hold/token-1", { as: second });
   await until("the one with the address is held", () => held().includes("pod-2") && !held().includes("pod-1"));
   const other = dial("/hold/token-1", { as: podAddress });
@@ -163,7 +185,7 @@ test("a Pod whose address is not known yet is known by its token; a copied token
 
 test("a hold whose caller is gone goes on, and a second call joins it: the budget counts from the first", async (t) => {
   const { tell, dial, held, released, podAddress } = await start(t);
-  tell({ ...POD, ips: [podAddress], deletion: { ...DELETION, graceSeconds: 9 } });
+  await tell({ ...POD, ips: [podAddress], deletion: { ...DELETION, graceSeconds: 9 } });
   const hungUp = new AbortController();
   const first = dial("/hold/token-1", { signal: hungUp.signal });
   await until("it is held", () => held().includes("pod-1"));
@@ -178,7 +200,7 @@ test("a hold whose caller is gone goes on, and a second call joins it: the budge
 
 test("a server that ends takes no more calls and finishes those that wait", async (t) => {
   const { hold, tell, dial, answer, held, podAddress } = await start(t);
-  tell({ ...POD, ips: [podAddress], deletion: DELETION });
+  await tell({ ...POD, ips: [podAddress], deletion: DELETION });
   const call = dial("/hold/token-1");
   await until("it is held", () => held().includes("pod-1"));
   let isOver = false;
@@ -200,8 +222,8 @@ test("the rule leads calls to Pods in the set to the server, from the moment tha
       () => true,
     );
   await until("what led there for an earlier test is gone", isRefused);
-  tell(POD);
-  tell({ ...POD, ips: [podAddress], deletion: DELETION });
+  await tell(POD);
+  await tell({ ...POD, ips: [podAddress], deletion: DELETION });
   await until(
     "the rule has it",
     () =>
@@ -220,13 +242,21 @@ test("the rule leads calls to Pods in the set to the server, from the moment tha
   assert.deepEqual(readdirSync(directory).toSorted(), ["hold-ready", "hold-started", "hold.sock"]);
 });
 
+test("a Pod whose network is gone says nothing of the rule", { skip: !rules && "no nft here" }, async (t) => {
+  const { tell, proofs } = await start(t);
+  await tell({ ...POD, ips: ["203.0.113.9"] }); // there is no way to it
+  await until("the rule is proven", () => proofs().length > 0);
+  await until("it is dialled again", () => proofs().length > 1);
+  for (const { proven, because } of proofs()) assert.deepEqual([proven, because], [true, ""]);
+});
+
 test("110 Pods are held at once, each until its own answer", async (t) => {
   const { tell, dial, answer, held, released, plan } = await start(t);
   const pods = Array.from({ length: 110 }, (_, index) => {
     const ips = [plan.podAddresses[index] ?? ""];
     return { ...POD, uid: `pod-${index}`, token: `token-${index}`, ips, deletion: DELETION };
   });
-  tell(...pods);
+  await tell(...pods);
   const calls = pods.map(({ token, ips }) => dial(`/hold/${token}`, { as: ips[0] ?? "" }));
   await until("all are held", () => held().length === pods.length);
   for (const { uid } of pods) answer({ uid, state: "release" });
@@ -236,7 +266,7 @@ test("110 Pods are held at once, each until its own answer", async (t) => {
 
 test("a rule that is lost with its nft comes back by itself", { skip: !rules && "no nft here" }, async (t) => {
   const { tell, dial, podAddress, id } = await start(t);
-  tell({ ...POD, ips: [podAddress] });
+  await tell({ ...POD, ips: [podAddress] });
   const leads = (): Promise<boolean> =>
     dial("/probe", { from: podAddress }).then(
       ({ status }) => status === 200,
