@@ -21,6 +21,8 @@ import { POLICIES, RETIRE } from "./domain/safety/policy.ts";
 const required = (hint: string) => z.string(`is missing; ${hint}`);
 /** What the API server takes for a condition's type; with another one every Pod that gets the gate would be refused. */
 const QUALIFIED_NAME = /^([a-z0-9]([-a-z0-9.]*[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
+/** As all regions are called; what stands in deploy/install.yaml to be replaced is none. */
+const REGION = /^[a-z0-9]+(-[a-z0-9]+)+$/;
 /** A whole number of that range; the message is the fix. */
 const whole = (min: number, max: number) => {
   const fix = `use a whole number from ${min} to ${max}`;
@@ -34,7 +36,7 @@ const RESYNC_DEFAULT_MS = 60_000;
 /** docs/operations.md explains each key. */
 export const ENVIRONMENT = z.object({
   /** Region of the load balancers, e.g. "ap-guangzhou". */
-  CLB_REGION: required("e.g. ap-guangzhou"),
+  CLB_REGION: required("e.g. ap-guangzhou").regex(REGION, "use the name of a region, e.g. ap-guangzhou"),
   /** Where the CLB API is; inside a VPC without Internet "clb.internal.tencentcloudapi.com". */
   CLB_ENDPOINT: z.string().min(1).default("clb.tencentcloudapi.com"),
   /** Where the VPC API is; default: beside the CLB API, e.g. "vpc.tencentcloudapi.com". */

@@ -79,7 +79,10 @@ test("AUDIT_MS, the former name of RESYNC_MS, counts where the new one is not se
 test("an empty variable counts as one that is not set", () => {
   const { streamPort, clusterId, drainMs } = readConfig({ ...LEAST, STREAM_PORT: "", CLUSTER_ID: "", DRAIN_MS: "" });
   assert.deepEqual([streamPort, clusterId, drainMs], [9443, undefined, 30_000]);
-  assert.throws(() => readConfig({ ...LEAST, CLB_REGION: "" }), /CLB_REGION/);
+  for (const region of ["", "REGION", "guangzhou", "ap-guangzhou "])
+    assert.throws(() => readConfig({ ...LEAST, CLB_REGION: region }), /CLB_REGION.*e\.g\. ap-guangzhou/, region);
+  for (const region of ["ap-shanghai-fsi", "na-siliconvalley", "eu-frankfurt"])
+    assert.equal(readConfig({ ...LEAST, CLB_REGION: region }).region, region);
 });
 
 test("tells names from addresses for the serving certificate", () => {
