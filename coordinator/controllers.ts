@@ -300,6 +300,7 @@ function makeSafety(
     client,
     clock,
     log,
+    ready: () => state.ready,
     records: state.records,
     nodes: () => state.objects.nodes.records.values(),
     speakers: () => state.facts.nodes(),
@@ -321,6 +322,6 @@ function makeSafety(
   const podName = (podUid: string): string => evidence.nameOf(podUid);
   const causes = makeCauses({ ...state, podName, whyLeaves: (id, slot) => guard.cause(id, slot) });
   const standing = (): ClusterStanding => (keepsOff ? "ours" : proof.standing);
-  const prove = async (stop: AbortSignal): Promise<void> => (keepsOff ? undefined : await proof.run(() => state.ready, stop));
+  const prove = async (stop: AbortSignal): Promise<void> => (keepsOff ? undefined : await proof.run(stop));
   return { inquiry, evidence, guard, causes, standing, isOurs: () => standing() === "ours", prove };
 }

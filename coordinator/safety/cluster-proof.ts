@@ -16,6 +16,8 @@ export type ClusterProofDeps = {
   readonly client: Pick<KubeClient, "list" | "patch">;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Nodes and records have been read. */
+  readonly ready: () => boolean;
   readonly records: Pick<Records, "entries" | "put" | "forget" | "isMarked">;
   /** The Node objects of the API server that this process talks to. */
   readonly nodes: () => Iterable<NodeRef>;
@@ -30,6 +32,8 @@ const PROOF_MS = 45_000;
 /** Agents connect within a second or two; a Lease is worth a look after its next renewal. Milliseconds. */
 const LOOK_MS = 250;
 const LEASES_MS = 5_000;
+/** Every pass asks; thousands of Nodes are gone through so often at most. Milliseconds. */
+const ASKED_MS = 50;
 /** A copy is looked at again so often: its Nodes may only have been late. Milliseconds. */
 const AGAIN_MS = 30_000;
 /** The record follows the Nodes so often. Milliseconds. */
@@ -53,6 +57,7 @@ export class ClusterProof {
   readonly #renewed = new Map<string, string>();
   readonly #alive = new Set<string>();
   #leasesAtMs = Number.NEGATIVE_INFINITY;
+  #askedAtMs = Number.NEGATIVE_INFINITY;
   #sinceMs: number | undefined;
   #standing: ClusterStanding = "unknown";
 
@@ -60,13 +65,18 @@ export class ClusterProof {
     this.#deps = deps;
   }
 
+  /** What can be said at once is said at once: a new leader must not wait for a look. */
   get standing(): ClusterStanding {
+    const nowMs = this.#deps.clock.now();
+    if (this.#standing !== "unknown" || this.#askedAtMs + ASKED_MS > nowMs || !this.#deps.ready()) return this.#standing;
+    this.#askedAtMs = nowMs;
+    if (this.#atOnce(this.#recorded()) !== undefined) this.#standing = "ours";
     return this.#standing;
   }
 
-  /** `ready`: Nodes and records have been read. Ends with the signal; never rejects. */
-  async run(ready: () => boolean, signal: AbortSignal): Promise<void> {
-    const { clock } = this.#deps;
+  /** Ends with the signal; never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, ready } = this.#deps;
     while (!signal.aborted) {
       if (ready()) {
         if (this.#standing !== "ours") await this.#look(signal);
@@ -78,10 +88,10 @@ export class ClusterProof {
   }
 
   async #look(signal: AbortSignal): Promise<void> {
-    const { clock, log, records, clusterId } = this.#deps;
+    const { clock, log, clusterId } = this.#deps;
     this.#sinceMs ??= clock.now();
-    const recorded = new Map(records.entries(NODES_SCOPE));
-    const because = recorded.size === 0 ? "no Node is on record" : await this.#whyOurs(recorded, signal);
+    const recorded = this.#recorded();
+    const because = this.#atOnce(recorded) ?? (await this.#whyOurs(recorded, signal));
     if (because !== undefined) {
       if (this.#standing !== "unknown") log.info({ because }, "this cluster is no copy");
       this.#standing = "ours";
@@ -99,19 +109,32 @@ export class ClusterProof {
     return `none of the ${recorded} Nodes on record is alive for this API server (no agent is connected, no Lease in kube-node-lease is renewed): this cluster is a copy of the one that owns cluster id ${clusterId}, and nothing is written to its load balancers. Give the copy a CLUSTER_ID of its own; if it is no copy: kubectl -n ${namespace} annotate configmap ${FIRST} ${ORIGINAL_CLUSTER}=true`;
   }
 
+  #recorded(): ReadonlyMap<string, string> {
+    return new Map(this.#deps.records.entries(NODES_SCOPE));
+  }
+
+  /** Names of the Nodes of which one has to be alive. */
+  #candidates(recorded: ReadonlyMap<string, string>): ReadonlySet<string> {
+    const present = [...this.#deps.nodes()];
+    const known = new Set(present.flatMap(({ name, uid }) => (recorded.get(keyOf(name)) === uid ? [name] : [])));
+    return known.size > 0 ? known : new Set(present.map(({ name }) => name));
+  }
+
+  #atOnce(recorded: ReadonlyMap<string, string>): string | undefined {
+    if (recorded.size === 0) return "no Node is on record";
+    const candidates = this.#candidates(recorded);
+    const connected = this.#deps.speakers().find(({ node, source }) => source === "agent" && candidates.has(node));
+    return connected && `the agent of Node ${connected.node} is connected`;
+  }
+
   async #whyOurs(recorded: ReadonlyMap<string, string>, signal: AbortSignal): Promise<string | undefined> {
-    const { nodes, speakers, records } = this.#deps;
+    const { records } = this.#deps;
     if (records.isMarked(NODES_SCOPE, ORIGINAL_CLUSTER)) {
       await this.#unmark(signal);
       return "a person has said so";
     }
-    const present = [...nodes()];
-    const known = new Set(present.flatMap(({ name, uid }) => (recorded.get(keyOf(name)) === uid ? [name] : [])));
-    const candidates = known.size > 0 ? known : new Set(present.map(({ name }) => name));
-    const connected = speakers().find(({ node, source }) => source === "agent" && candidates.has(node));
-    if (connected !== undefined) return `the agent of Node ${connected.node} is connected`;
     if (!(await this.#readLeases(signal))) return "the Leases of Nodes may not be read";
-    const alive = [...candidates].find((name) => this.#alive.has(name));
+    const alive = [...this.#candidates(recorded)].find((name) => this.#alive.has(name));
     return alive === undefined ? undefined : `Node ${alive} renews its Lease`;
   }
 

@@ -41,7 +41,11 @@ export type Troubles = {
   readonly vanish: (plural: "services", namespace: string, name: string, silently: boolean) => Promise<void>;
   /** Only on a real cluster: saves the database; the result restores it. */
   readonly backup?: () => Promise<() => Promise<void>>;
+  /** Only on a real cluster: a second control plane from the same database, without nodes. The caller stops it. */
+  readonly copy?: () => Promise<CopiedCluster>;
 };
+
+export type CopiedCluster = Pick<FlowCluster, "plan" | "cluster" | "client" | "apiServer"> & { readonly stop: () => Promise<void> };
 
 export type FlowCluster = {
   readonly plan: AddressPlan;

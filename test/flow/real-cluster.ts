@@ -1,4 +1,5 @@
 /** A real control plane with simulated nodes. Its start costs seconds, so the tests of a file share it one after the other. */
+import { rm } from "node:fs/promises";
 import { after } from "node:test";
 import { pino } from "pino";
 import { makeClock } from "../../common/clock.ts";
@@ -10,13 +11,14 @@ import { findControlPlane } from "../cluster/real/binaries.ts";
 import { ADMIN, kubeletUser } from "../cluster/real/certificates.ts";
 import { networkFault, type RealCluster, startControlPlane } from "../cluster/real/control-plane.ts";
 import { etcdAt } from "../cluster/real/etcd.ts";
+import { filesIn, makeDirectory } from "../cluster/real/files.ts";
 import { DEFAULT_MINOR, kubernetesMinor } from "../cluster/real/modules.ts";
 import { untilSchedulable } from "../cluster/real/schedulable.ts";
 import { answered, type Cluster, listAll, watchAll } from "../cluster/simulated/cluster.ts";
 import type { Metadata, Pod } from "../cluster/simulated/objects.ts";
 import { startSimulatedCluster } from "../cluster/simulated/start.ts";
 import { type AuditReader, readAudit } from "./audit-log.ts";
-import { type FlowCluster, KIND, type Troubles } from "./cluster.ts";
+import { type CopiedCluster, type FlowCluster, KIND, type Troubles } from "./cluster.ts";
 
 type Running = Omit<FlowCluster, "requests" | "end"> & {
   readonly audit: AuditReader;
@@ -120,6 +122,7 @@ function troublesOf(api: RealCluster, address: string): Troubles {
     leave: async (ms) => await api.restart("kube-apiserver", () => pause(Math.max(0, ms - START_MS))),
     forget: async () => await api.restart("kube-apiserver", compact),
     backup: () => api.backup(),
+    copy: () => copyOf(api),
     vanish: async (plural, namespace, name, silently) => {
       const remove = (): Promise<void> => etcd.remove(`/registry/${plural}/specs/${namespace}/${name}`);
       if (!silently) return await remove();
@@ -129,6 +132,31 @@ function troublesOf(api: RealCluster, address: string): Troubles {
       });
     },
   };
+}
+
+/** Another control plane whose etcd begins with a copy of this one's data; as whoever restores a backup elsewhere has it. */
+async function copyOf(original: RealCluster): Promise<CopiedCluster> {
+  const found = await findControlPlane({ kubernetes: kubernetesMinor(process.env["KUBERNETES"] ?? DEFAULT_MINOR) });
+  if (found.kind === "missing") throw new Error(found.reason);
+  const { plan, release } = await claimSlot();
+  const directory = await makeDirectory();
+  const end = async (): Promise<void> => {
+    await release();
+    await rm(directory, { recursive: true, force: true });
+  };
+  try {
+    await original.copyData(filesIn(directory).etcdData);
+    const api = await startControlPlane({ plan, binaries: found.binaries, directory });
+    const client = await api.client(ADMIN);
+    const stop = async (): Promise<void> => {
+      await api.stop();
+      await end();
+    };
+    return { plan, cluster: { client, clock: makeClock(), log: pino({ level: "silent" }) }, client, apiServer: api, stop };
+  } catch (error) {
+    await end();
+    throw error;
+  }
 }
 
 const DEMO = "/api/v1/namespaces/demo";

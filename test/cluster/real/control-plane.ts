@@ -48,6 +48,8 @@ export type RealCluster = Access & {
   readonly restart: (name: PartName, meanwhile?: () => Promise<unknown>) => Promise<void>;
   /** Saves etcd's data as it is at this moment; the result stops everything, puts the data back and starts everything again. */
   readonly backup: () => Promise<() => Promise<void>>;
+  /** Copies etcd's data as it is at this moment into another folder. */
+  readonly copyData: (to: string) => Promise<void>;
   readonly stop: () => Promise<void>;
 };
 
@@ -100,15 +102,18 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<R
         await meanwhile?.();
         await start(name);
       });
-    const backup: RealCluster["backup"] = () => saved(filesIn(directory).etcdData, part, start);
+    const { etcdData, auditLog } = filesIn(directory);
+    const copyData = (to: string): Promise<void> => copied(etcdData, part("etcd"), to);
+    const backup: RealCluster["backup"] = () => saved(etcdData, part, start);
     return {
       ...access,
       backup,
+      copyData,
       url,
       caPem: authority.certPem,
       version,
       directory,
-      auditLog: filesIn(directory).auditLog,
+      auditLog,
       part,
       restart,
       stop,
@@ -119,6 +124,16 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<R
   }
 }
 
+/** What is copied while etcd is stopped is as after a crash, which it bears. */
+async function copied(data: string, etcd: RunningProcess, to: string): Promise<void> {
+  etcd.signal("SIGSTOP");
+  try {
+    await cp(data, to, { recursive: true });
+  } finally {
+    etcd.signal("SIGCONT");
+  }
+}
+
 /** As an operator restores a cluster: no part keeps what it has read of the data that was lost. */
 async function saved(
   data: string,
@@ -126,9 +141,7 @@ async function saved(
   start: (name: PartName) => Promise<void>,
 ): Promise<() => Promise<void>> {
   const copy = `${data}-backup-${Date.now()}`;
-  part("etcd").signal("SIGSTOP"); // what is copied meanwhile is as after a crash, which etcd bears
-  await cp(data, copy, { recursive: true });
-  part("etcd").signal("SIGCONT");
+  await copied(data, part("etcd"), copy);
   return () =>
     inTurn(async () => {
       for (const name of ["kube-controller-manager", "kube-scheduler", "kube-apiserver", "etcd"] as const) {

@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { DIRECT_ACCESS, EXISTING_LOAD_BALANCER, RECORD_PREFIX } from "../../../../common/names.ts";
 import type { ServiceRecord } from "../../../../coordinator/domain/intent/service.ts";
+import { CloudError } from "../../../cloud/model/errors.ts";
 import type { Probe } from "../../../cloud/runtime/probe.ts";
 import { aWorld, type ByHand, type World } from "../world.ts";
 import { APPS, type History, historyOf, type Step } from "./histories.ts";
@@ -93,8 +94,14 @@ const listenersOf = ({ cloud }: World, app: string) => cloud.state().loadBalance
 
 async function take(world: World, step: Step, byHand: ByHand[]): Promise<void> {
   const { cluster, cloud } = world;
-  const hand = async (app: string, action: string, request: object): Promise<void> =>
-    void byHand.push(await world.byHand(app, action, request));
+  /** What the person names may be gone when the lock is free. */
+  const hand = async (app: string, action: string, request: object): Promise<void> => {
+    try {
+      byHand.push(await world.byHand(app, action, request));
+    } catch (err) {
+      if (!(err instanceof CloudError)) throw err;
+    }
+  };
   /** What the controller wrote stays. */
   const annotate = (app: string, what: Readonly<Record<string, string>>): void => {
     const known = cluster.service(app)?.annotations;
