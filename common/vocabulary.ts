@@ -121,6 +121,10 @@ export type PodHold = {
 export type PodWeights = { readonly service: string; readonly ingress: string };
 
 export const NO_WEIGHTS: PodWeights = { service: "", ingress: "" };
+/** How a Pod is kept from SIGTERM, or why not: its own form decides that. */
+export const DRAIN_MARKS = ["hold", "sleep", "none", "none OwnPreStop", "none HoldPortTaken"] as const;
+export type DrainMark = (typeof DRAIN_MARKS)[number];
+
 export const NO_NETWORKS: PodNetworks = { asked: [], statusName: "", statusMac: "", fault: "" };
 
 /** One Pod as its node sees it. Times are milliseconds since the epoch; undefined where the Pod has none. */
@@ -153,6 +157,8 @@ export type PodFact = {
   readonly weights?: PodWeights | undefined;
   /** Annotation `clb-direct.io/gate`, where the Pod has it. */
   readonly gateWish?: string;
+  /** What the webhook says of its preStop hook in annotation `clb-direct.io/drain`; as the coordinator has read it, absent where it says nothing. */
+  readonly drain?: DrainMark;
   /** Only on the agent of its node, of Pods whose preStop calls come to it. */
   readonly hold?: PodHold;
 };

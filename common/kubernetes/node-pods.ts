@@ -1,6 +1,14 @@
 import * as z from "zod";
-import { GATE_WISH, HOLD_PORT, HOLD_TOKEN, POD_NETWORKS, POD_NETWORKS_STATUS, POD_WEIGHT } from "../names.ts";
-import { type ContainerPort, type GateStatus, NO_WEIGHTS, type PodFact, type PodPhase, type PodWeights } from "../vocabulary.ts";
+import { DRAIN, GATE_WISH, HOLD_PORT, HOLD_TOKEN, POD_NETWORKS, POD_NETWORKS_STATUS, POD_WEIGHT } from "../names.ts";
+import {
+  type ContainerPort,
+  DRAIN_MARKS,
+  type GateStatus,
+  NO_WEIGHTS,
+  type PodFact,
+  type PodPhase,
+  type PodWeights,
+} from "../vocabulary.ts";
 import { member } from "./json-member.ts";
 import { type Change, type ListWatchDeps, makeListWatch, type WatchedSet } from "./list-watch.ts";
 import { readNetworks } from "./pod-networks.ts";
@@ -90,6 +98,7 @@ const MOST_WISH = 64;
 /** A Pod as JSON, listed or watched, as a fact. Throws z.ZodError naming the field where it is no Pod. */
 export function decodePod(raw: unknown, gateType: string): PodFact {
   const { metadata, spec, status } = Pod.parse(raw);
+  const drain = DRAIN_MARKS.find((mark) => mark === metadata.annotations?.[DRAIN]);
   const conditions = new Map((status.conditions ?? []).map((condition) => [condition.type, condition]));
   const containersReady = conditions.get("ContainersReady");
   const gateWish = metadata.annotations?.[GATE_WISH];
@@ -115,6 +124,7 @@ export function decodePod(raw: unknown, gateType: string): PodFact {
     networkNote: "",
     weights: weightsOf(metadata.annotations ?? {}),
     ...(typeof gateWish === "string" && { gateWish: gateWish.slice(0, MOST_WISH) }),
+    ...(drain !== undefined && { drain }),
   };
 }
 

@@ -62,6 +62,8 @@ export type PodExplanation = NetworkExplanation & {
   readonly hostInterface: string | undefined;
   readonly containersReady: boolean;
   readonly terminating: boolean;
+  /** Of its preStop hook, as annotation `clb-direct.io/drain` has it, e.g. "hold" or "none OwnPreStop"; undefined: the webhook said nothing. */
+  readonly drain: string | undefined;
   readonly gate: string;
   readonly bindings: readonly BindingExplanation[];
   /** Where only Services of other controllers select it: who has to open the gate. */
@@ -235,9 +237,10 @@ export class Explain {
       factsFrom: node?.source ?? "none",
       ip: pod.ips[0],
       hostInterface: pod.hostInterface?.name,
-      ...networkFields(pod, this.#deps),
+      ...networkFields(pod, this.#deps, this.#deps.clock),
       containersReady: pod.containersReady,
       terminating: pod.deletionAtMs !== undefined,
+      drain: pod.drain,
       gate: pod.hasGate ? pod.gate : "no gate",
       bindings,
       foreignGate: foreign,

@@ -12,6 +12,8 @@ export function podText(pod: PodExplanation): string {
     `Pod ${pod.pod} on ${pod.node} (facts from: ${pod.factsFrom}), address ${pod.ip ?? "none"} on interface ${pod.hostInterface ?? "unknown"}`,
     `  containers ready: ${pod.containersReady ? "yes" : "no"}, gate: ${pod.gate}${pod.terminating ? ", terminating" : ""}`,
   ];
+  if (pod.drain !== undefined) lines.push(`  preStop hook: ${pod.drain}`);
+  if (pod.held !== undefined) lines.push(`  held: ${pod.held}`);
   if (pod.networkMode !== undefined) lines.push(`  network: ${pod.networkMode}`);
   if (pod.eni !== undefined) lines.push(`  ENI: ${pod.eni}`);
   if (pod.networkNote !== "") lines.push(`  not known: ${pod.networkNote}`);

@@ -294,8 +294,21 @@ export class ReportedPods {
 
 /** A report with all that the API server knows better. A deletion that either has seen stands: it is never taken back. */
 function withIdentity(reported: PodFact, read: PodFact): PodFact {
-  const { uid, namespace, name, nodeName, ips, labels, networks, weights, hostNetwork, ports, hasGate } = read;
-  const identity = { uid, namespace, name, nodeName, ips, labels, networks, weights, hostNetwork, ports, hasGate };
+  const { uid, namespace, name, nodeName, ips, labels, networks, weights, hostNetwork, ports, hasGate, drain } = read;
+  const identity = {
+    ...(drain !== undefined && { drain }),
+    uid,
+    namespace,
+    name,
+    nodeName,
+    ips,
+    labels,
+    networks,
+    weights,
+    hostNetwork,
+    ports,
+    hasGate,
+  };
   const startedAtMs = read.startedAtMs ?? reported.startedAtMs;
   return { ...reported, ...identity, startedAtMs, deletionAtMs: reported.deletionAtMs ?? read.deletionAtMs };
 }

@@ -1,3 +1,4 @@
+import { HOLD_PORT } from "../../../common/names.ts";
 import { isEnding, type PodFact, podName } from "../../../common/vocabulary.ts";
 import { transportOf } from "../load-balancer.ts";
 import type { ObjectRef, Problem } from "../problem.ts";
@@ -106,7 +107,13 @@ const declaredWith = ({ declared, protocol }: IntentPort): string => declared ??
 export function standingProblems(owner: ObjectRef, all: readonly PodStanding[]): Problem[] {
   const problems: Problem[] = [];
   const reasons = new Set<string>();
+  const told = new Set<string>();
   for (const entry of all) {
+    const unhooked = UNHOOKED[entry.pod.drain ?? ""];
+    if (unhooked !== undefined && !told.has(unhooked)) {
+      told.add(unhooked);
+      problems.push({ object: owner, type: "Normal", reason: unhooked, message: unhookedMessage(owner, unhooked) });
+    }
     const weight = podWeightFault(entry.pod, weightKind(owner.kind));
     if (weight !== undefined) problems.push({ object: podRef(entry.pod), type: "Warning", reason: "InvalidAnnotation", message: weight });
     if (!("unbindable" in entry) || !mendable(entry.unbindable)) continue;
@@ -122,6 +129,20 @@ export function standingProblems(owner: ObjectRef, all: readonly PodStanding[]):
 /** Whose annotation of a Pod speaks of its weight at such an owner. */
 const weightKind = (kind: ObjectRef["kind"]): "service" | "ingress" => (kind === "Ingress" ? "ingress" : "service");
 const podRef = ({ namespace, name, uid }: PodFact): ObjectRef => ({ kind: "Pod", namespace, name, uid });
+
+/** By what the webhook wrote on a Pod: why it gets no preStop hook of ours. */
+const UNHOOKED: Readonly<Record<string, "OwnPreStop" | "HoldPortTaken">> = {
+  "none OwnPreStop": "OwnPreStop",
+  "none HoldPortTaken": "HoldPortTaken",
+};
+
+/** Names no Pod, so that one Event covers all of them. */
+function unhookedMessage({ kind, namespace, name }: ObjectRef, reason: "OwnPreStop" | "HoldPortTaken"): string {
+  const at = `${kind} ${namespace}/${name}`;
+  return reason === "OwnPreStop"
+    ? `${at}: in Pods of it the container that serves has a preStop hook of its own, which stays as it is: let it wait until weight 0 is effective and clients have left, or take it out, and new Pods are held`
+    : `${at}: Pods of it use port ${HOLD_PORT}, to which the preStop hook of the hold goes, so they get none and SIGTERM may come while they are still sent to: use another port`;
+}
 
 const mendable = (found: Unbindable): found is Unbindable & { readonly reason: Mendable } =>
   found.reason !== "NoAddress" && found.reason !== "Ending";

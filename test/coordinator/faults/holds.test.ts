@@ -48,6 +48,8 @@ suite("a Pod that terminates:", () => {
     cluster.end([pod.uid]);
     world.agentOf(pod.uid).dial(pod.uid);
     await clock.sleep(100);
+    const held = world.coordinator().controllers.explain.pod(`demo/${pod.name}`)?.held;
+    assert.equal(held, "for 0 s: wait (weight 0 at lb-one TCP:80)");
     assert.deepEqual([answerOf(world, pod.uid)?.state, answerOf(world, pod.uid)?.terminating], ["wait", true]);
     await answered(world, pod.uid, "lowered");
     assert.deepEqual(weightsOf(world, pod.ips[0]), [0]);

@@ -89,3 +89,23 @@ test("tells what a person must mend: on each Pod, and once per reason on the Ser
   // A Service's message names no Pod, so that it stays the same and is told once.
   for (const { object, message } of told) if (object.kind === "Service") assert.doesNotMatch(message, /Pod demo\//);
 });
+
+test("Pods that get no preStop hook because of their own form are told once on their owner", () => {
+  const intent = anIntent(aService());
+  const [port] = intent.ports;
+  assert.ok(port);
+  const pods = [
+    aPod({ uid: "p1", drain: "none OwnPreStop" }),
+    aPod({ uid: "p2", drain: "none OwnPreStop" }),
+    aPod({ uid: "p3", drain: "hold" }),
+    aPod({ uid: "p4", drain: "none HoldPortTaken" }),
+  ];
+  const told = standingProblems(intent.service, standings(intent, port, pods));
+  assert.deepEqual(
+    told.map(({ object, type, reason }) => [object.kind, type, reason]),
+    [
+      ["Service", "Normal", "OwnPreStop"],
+      ["Service", "Normal", "HoldPortTaken"],
+    ],
+  );
+});
