@@ -1,4 +1,4 @@
-/** Manifests of the form that the vendor's documents show (tke-contract.md §1): they work as they are. */
+/** Manifests of the form that the vendor's documents show: they work as they are. */
 import assert from "node:assert/strict";
 import { execFile, spawnSync } from "node:child_process";
 import { join } from "node:path";
@@ -54,8 +54,13 @@ test("a Deployment with tke-route-eni and eni-ip behind a direct-access Service 
   await t.test("kubectl wait --for=condition=Ready service/shop", { skip: noKubectl }, async () => {
     const config = join(world.directory, "kubeconfig");
     const { stdout } = await promisify(execFile)("kubectl", [
-      ...["--kubeconfig", config, "-n", "demo", "wait"],
-      ...["--for=condition=Ready", "service/shop", "--timeout=60s"],
+      "--kubeconfig",
+      config,
+      "--namespace=demo",
+      "wait",
+      "--for=condition=Ready",
+      "service/shop",
+      "--timeout=60s",
     ]);
     assert.match(stdout, /service\/shop condition met/);
   });
