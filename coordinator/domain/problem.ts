@@ -19,6 +19,6 @@ export type Problem = {
   readonly message: string;
 };
 
-/** TKE's text form, which runbooks grep for. Source: tke-contract.md §7. */
+/** TKE's text form, which runbooks grep for; what lies with the cloud or is only a warning is tried again. Source: tke-contract.md §7. */
 export const tkeCode = (code: string, message: string, kind: "Service" | "Ingress" = "Service"): string =>
-  `${kind}ErrorCode{Code:"${code}",Message:"${message}",Retry:false}`;
+  `${kind}ErrorCode{Code:"${code}",Message:"${message}",Retry:${/^(E5|W|E4000)/.test(code)}}`;

@@ -17,7 +17,7 @@ export function refusedCall(at: string, call: RefusedCall): { readonly reason: F
   if (call.cause === "denied") return accessDenied(at, call);
   const { action, code, words } = call;
   const said = `${at}: clb:${action} has failed for more than a minute: ${code}: ${words}. ${hintOf(call)}It is tried again every 30 s at last`;
-  return { reason: "CloudCallFailed", message: said };
+  return { reason: "CloudCallFailed", message: tkeCode("E5003", said) };
 }
 
 function hintOf({ code, cause }: RefusedCall): string {

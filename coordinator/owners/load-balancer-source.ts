@@ -200,11 +200,13 @@ export function refusalOf({ orders }: SourceDeps, object: OwnerObject, error: Cl
 const AGAIN = "It is tried again every 30 s at last.";
 /** What stands behind a failure, TKE's code for it (tke-contract.md §7), and what a person can do. */
 function causeOf({ call: { action, code } }: ClbApiError): { readonly reason: FaultReason; readonly code?: string; readonly fix: string } {
-  if (action !== "CreateLoadBalancer") return { reason: "CloudCallFailed", fix: AGAIN };
+  if (action !== "CreateLoadBalancer") return { reason: "CloudCallFailed", code: "E5003", fix: AGAIN };
   const reason = "LoadBalancerNotCreated";
   if (isArrears(code)) return { reason, code: "E4027", fix: `Top up the account. ${AGAIN}` };
   if (isQuota(code)) return { reason, code: "E4003", fix: `Ask for a higher quota, or delete load balancers that nobody needs. ${AGAIN}` };
   if (code.startsWith("ResourceInsufficient")) return { reason, code: "E4025", fix: `Free addresses, or name another subnet. ${AGAIN}` };
+  if (isThrottled(code)) return { reason, code: "E4000", fix: AGAIN };
+  if (code.startsWith("InternalError")) return { reason, code: "E5003", fix: AGAIN };
   return { reason, fix: `Correct what the message names. ${AGAIN}` };
 }
 

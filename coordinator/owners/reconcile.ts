@@ -11,9 +11,9 @@ import {
   type OwnerIntent,
   type OwnerStanding,
 } from "../domain/intent/owner-intent.ts";
-import { keysOfObject, type OwnerObject, objectName, objectRef } from "../domain/intent/owner-object.ts";
+import { keysOfObject, kindOfObject, type OwnerObject, objectName, objectRef } from "../domain/intent/owner-object.ts";
 import { isRetained, type Ownership, type ServiceIntent, type ServiceReading } from "../domain/intent/service.ts";
-import type { ObjectRef, Problem } from "../domain/problem.ts";
+import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
 import { keepsAll, type Policy, type Retire } from "../domain/safety/policy.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Intents } from "../state/intents.ts";
@@ -302,9 +302,10 @@ function isCleared(deps: OwnerDeps, owner: ObjectRef, loadBalancerId: string, re
   if (actual.listeners.some(({ name }) => isOwnListener(name, deps.clusterId, owner.uid))) return false;
   const created = actual.tags[CLUSTER_TAG] === deps.clusterId && actual.tags[OWNER_TAG] === owner.uid;
   if (!created) return true;
-  const tell = (type: Problem["type"], because: string): void => {
+  const tell = (type: Problem["type"], because: string, code?: string): void => {
     const message = `Load balancer ${loadBalancerId} is kept although ${owner.kind} ${owner.namespace}/${owner.name} goes: ${because}`;
-    deps.tell({ object: owner, type, reason: "LoadBalancerKept", message });
+    const text = code === undefined ? message : tkeCode(code, message, kindOfObject(owner));
+    deps.tell({ object: owner, type, reason: "LoadBalancerKept", message: text });
   };
   if (retain)
     tell(
@@ -313,7 +314,7 @@ function isCleared(deps: OwnerDeps, owner: ObjectRef, loadBalancerId: string, re
     );
   else if (actual.settings?.deleteProtect === true)
     tell("Warning", "it is protected against deletion: take that off and delete it by hand if nobody needs it");
-  else if (actual.listeners.length > 0) tell("Warning", "it has listeners that we did not create");
+  else if (actual.listeners.length > 0) tell("Warning", "it has listeners that we did not create", "W1002");
   else return false; // it is about to be deleted
   return true;
 }
