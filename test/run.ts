@@ -46,6 +46,10 @@ type Counts = { passed: number; failed: number; skipped: number };
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 /** Each with what its report says of the failures. */
 const failing: string[] = [];
+/** Seconds that each file took. */
+const took = new Map<string, number>();
+/** So many of the slowest files are named at the end: what is worth sharing a process, or moving to virtual time. */
+const SLOWEST = 10;
 const FAILURES = "✖ failing tests:";
 const MOST_CHARACTERS = 6_000;
 
@@ -75,8 +79,9 @@ async function runFile(file: string): Promise<void> {
   const output = Buffer.concat(chunks).toString("utf8");
   const line = [...output.matchAll(COUNTS)].at(-1);
   const [passed = 0, failed = 0, skipped = 0] = line?.slice(1).map(Number) ?? [];
-  const seconds = ((performance.now() - fromMs) / 1000).toFixed(1);
-  console.log(`\n## ${file} (${seconds} s)\n${output.replace(COUNTS, "").trimEnd()}`);
+  const seconds = (performance.now() - fromMs) / 1000;
+  took.set(file, seconds);
+  console.log(`\n## ${file} (${seconds.toFixed(1)} s)\n${output.replace(COUNTS, "").trimEnd()}`);
   if (late) console.log(`✖ ${file} did not end within ${LIMIT_MS / 60_000} minutes and was killed`);
   total.passed += passed;
   total.failed += failed === 0 && code !== 0 ? 1 : failed;
@@ -88,6 +93,13 @@ async function runFile(file: string): Promise<void> {
 function failuresIn(output: string): string {
   const from = output.lastIndexOf(FAILURES);
   return from === -1 ? output.slice(-MOST_CHARACTERS) : output.slice(from + FAILURES.length, from + MOST_CHARACTERS);
+}
+
+function slowest(): string {
+  const all = [...took].sort(([, one], [, other]) => other - one).slice(0, SLOWEST);
+  const sum = [...took.values()].reduce((added, seconds) => added + seconds, 0);
+  const lines = all.map(([file, seconds]) => `${seconds.toFixed(1).padStart(7)} s  ${file}`);
+  return `\n# slowest of ${took.size} files, which took ${sum.toFixed(0)} s one after the other\n${lines.join("\n")}`;
 }
 
 /** Why no flow can run on a real control plane here. */
@@ -119,6 +131,7 @@ await round(
 if (reason === undefined)
   await round(`whole-process flows on ${ON_REAL ? "a real control plane" : "the embedded cluster"}`, flows, LANES.flows);
 else for (const file of flows) skip(file, reason);
+if (took.size > SLOWEST) console.log(slowest());
 if (failing.length > 0) console.log(`\n✖ failing files:\n${failing.join("\n")}`);
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed > 0 || (total.passed === 0 && reason === undefined) ? 1 : 0;
