@@ -277,7 +277,7 @@ function findingProblem(deps: FindingsDeps, desired: DesiredLoadBalancer, findin
   const ownerOf = (name: string): ObjectRef | undefined => deps.listenerOwners.of(desired.loadBalancerId, name);
   const warn = (object: ObjectRef, reason: EventReason, fix: string): Problem => {
     const holder = finding.kind === "port-taken" ? ownerOf(finding.by.name) : undefined;
-    const message = `Service ${object.namespace}/${object.name}, load balancer ${desired.loadBalancerId}: ${describeFinding(finding, holder)}. ${fix}`;
+    const message = `${nameOf(object)}, load balancer ${desired.loadBalancerId}: ${describeFinding(finding, holder)}. ${fix}`;
     return { object, type: "Warning", reason, message };
   };
   switch (finding.kind) {
