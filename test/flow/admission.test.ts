@@ -74,6 +74,27 @@ test("whom it gives the gate: by Service, by label of the Pod, by label of the N
   await until("its Pods get it", () => dryPod(world, { app: "other" }, `${there}/pods`), 5_000);
 });
 
+/** As Pod Security `restricted` wants it. */
+const CAREFUL = {
+  securityContext: { runAsNonRoot: true, runAsUser: 65_532, seccompProfile: { type: "RuntimeDefault" } },
+  containers: [{ name: "web", image: "web", securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } } }],
+};
+
+test("Namespaces that enforce Pod Security take the injected Pods", async (t) => {
+  const world = await aWorld(t);
+  for (const level of ["baseline", "restricted"]) {
+    const labels = { "clb-direct.io/inject": "enabled", "pod-security.kubernetes.io/enforce": level };
+    const name = `secured-${level}`;
+    await world.client.create("/api/v1/namespaces", { metadata: { name, labels } });
+    t.after(() => world.client.delete(`/api/v1/namespaces/${name}`).catch(() => undefined));
+    const there = `/api/v1/namespaces/${name}`;
+    await until("Pods can be created there", () => world.client.get(`${there}/serviceaccounts/default`).catch(() => false));
+    const pod = { metadata: { generateName: "web-" }, spec: CAREFUL };
+    const create = (): Promise<unknown> => world.client.create(`${there}/pods`, pod, { query: { dryRun: "All" } });
+    await until(`Pods get the gate under ${level}`, async () => isGated(await create()), 10_000); // rejects where it is refused
+  }
+});
+
 const HEAL_MS = 5_000;
 
 test("whatever is deleted, edited or corrupted is mended within 5 s, and Pods go on being created", async (t) => {

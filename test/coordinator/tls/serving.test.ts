@@ -301,3 +301,16 @@ test("a replica that starts while the authority is away leaves it to the leader,
   const { keeper: last } = await aKeeper(t, alone, { standsBy: true });
   assert.ok(isInStep(alone, last.current));
 });
+
+test("a clock that jumps past every expiry: a leader has a new authority and a new leaf at once", async (t) => {
+  const api = anApiServer();
+  let nowMs = Date.now();
+  const { keeper, changes } = await aKeeper(t, api, { nowMs: () => nowMs });
+  const before = keeper.current;
+  await until(() => api.watchers.size === 3, "all watches run");
+  nowMs += 4_000 * DAY_MS;
+  api.edit(BUNDLE, { note: "any event" });
+  await until(() => changes.length > 0 && isInStep(api, keeper.current), "renewed");
+  assert.ok(isGood(keeper.current, nowMs));
+  assert.notEqual(keeper.current.caBundlePem, before.caBundlePem);
+});
