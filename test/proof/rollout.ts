@@ -6,8 +6,8 @@ import { HOLD_TOKEN } from "../../common/names.ts";
 import { applyManifests } from "../cluster/manifests.ts";
 import { until } from "../cluster/process.ts";
 import type { Pod } from "../cluster/simulated/objects.ts";
-import { type Load, startLoad } from "../demo/load.ts";
 import { deleteLeader, deleteOne, drain, killAgents, podsAt, roll, settled } from "./actions.ts";
+import { type Clients, startClients } from "./clients.ts";
 import { layProofGround, type ProofGround, type Steps } from "./ground.ts";
 import { type Helm, makeHelm, settingsFor } from "./helm.ts";
 import { NAMESPACE } from "./names.ts";
@@ -59,7 +59,7 @@ async function perform({ ground, helm, profile }: Stage, mode: Mode): Promise<Ro
   await applyManifests(admin, await manifestsOf(mode, namespace, SIZE));
   await settled(admin, namespace);
   const vip = await until("an address in the Service's status", () => addressOf(ground, namespace), LIMIT_MS, 250);
-  const load = startLoad({ host: vip, port: 80, rate: REQUESTS_PER_SECOND, localAddress: ground.plan.client });
+  const load = startClients({ plan: ground.plan, host: vip, rate: REQUESTS_PER_SECOND });
   const told = makeTold(`${profile} ${mode}`, load);
   let faults = 0;
   const times: number[] = [];
@@ -96,7 +96,7 @@ async function perform({ ground, helm, profile }: Stage, mode: Mode): Promise<Ro
 }
 
 /** Says what has happened so far, and shows a few of the failures that are new. */
-function makeTold(row: string, load: Load): (what: string) => void {
+function makeTold(row: string, load: Clients): (what: string) => void {
   let shown = 0;
   return (what) => {
     const { failures, requests, minRate } = load.result();
@@ -146,7 +146,7 @@ async function addressOf({ admin }: ProofGround, namespace: string): Promise<str
   return status?.loadBalancer?.ingress?.[0]?.ip;
 }
 
-function counted(load: Load): Pick<Row, "requests" | "failed" | "causes"> {
+function counted(load: Clients): Pick<Row, "requests" | "failed" | "causes"> {
   const { requests, failures } = load.result();
   const causes: Record<string, number> = {};
   for (const { cause } of failures) causes[cause] = (causes[cause] ?? 0) + 1;
