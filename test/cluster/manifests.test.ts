@@ -27,7 +27,6 @@ test("the example is what a careful user has: no gate, sleep within the grace pe
         name: "web",
         image: "registry.example.com/web:1",
         ports: [{ name: "http", containerPort: 8080 }],
-        lifecycle: { preStop: { sleep: { seconds: 8 } } },
       },
     ],
   });

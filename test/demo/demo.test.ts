@@ -3,9 +3,9 @@ import { suite, test } from "node:test";
 import { until } from "../cluster/process.ts";
 import { descendantsOf, isRunning, perform, REPLICAS, startDemo } from "./testing.ts";
 
-/** Without the sleep an old Pod ends while it still gets requests. Without the gate, besides, the rollout may overtake the load balancer. */
+/** Without the hold an old Pod ends while it still gets requests. Without the gate, besides, the rollout may overtake the load balancer. */
 const CAUSES = {
-  "--without-sleep": [/at an old Pod that was ending$/],
+  "--without-hold": [/at an old Pod that was ending$/],
   "--without-gates": [/at an old Pod that was ending$/, /at no Pod: the load balancer had none to send to$/],
 } as const;
 

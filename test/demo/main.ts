@@ -132,8 +132,8 @@ async function changeCertificateAmid({ cluster }: Stage, rolling: Promise<unknow
   say("the Secret names another certificate");
 }
 
-function whatIsMissing({ withoutGates, withoutAdmission, withoutSleep }: DemoOptions): string {
-  const missing = [...(withoutGates || withoutAdmission ? ["gate"] : []), ...(withoutGates || withoutSleep ? ["sleep"] : [])];
+function whatIsMissing({ withoutGates, withoutAdmission, withoutHold }: DemoOptions): string {
+  const missing = [...(withoutGates || withoutAdmission ? ["gate"] : []), ...(withoutGates || withoutHold ? ["hold"] : [])];
   return missing.length === 0 ? "" : `, without ${missing.join(" and ")}`;
 }
 
@@ -169,7 +169,8 @@ async function settled(stage: Stage, watch: PodWatch, replicas: number): Promise
   const ready = [...watch.pods.values()].filter(({ readyMs, terminatingMs }) => readyMs !== undefined && terminatingMs === undefined);
   if (ready.length !== replicas) return false;
   const sent = await serving(stage);
-  return ready.every(({ ip }) => ip !== undefined && sent.has(ip));
+  // Also to nobody else: a Pod without a preStop hook is gone before the load balancer knows.
+  return sent.size === ready.length && ready.every(({ ip }) => ip !== undefined && sent.has(ip));
 }
 
 /** Replaces every Pod; returns how long it took. */

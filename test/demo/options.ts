@@ -14,9 +14,9 @@ const USAGE = `usage: npm run demo -- [options]
   --replicas N             Pods of the example, 1 to 250 (default 6)
   --surge N                new Pods of the rollout at a time, e.g. 2 or 25% (default 2)
   --rate N                 requests per second through the load balancer, 1 to 2000 (default 300)
-  --without-gates          no webhook, so that Pods get no ReadinessGate, and no preStop sleep: shows what they are for
-  --without-admission      no webhook only
-  --without-sleep          no preStop sleep only; where requests are lost, as of each of the three, the exit code is 1
+  --without-gates          no webhook, so that Pods get neither ReadinessGate nor preStop hook: shows what they are for
+  --without-admission      no ReadinessGate only: no webhook, and a preStop sleep in the template
+  --without-hold           no preStop hook only; where requests are lost, as of each of the three, the exit code is 1
   --without-checks         switch the load balancer's health checks off: a bound backend serves at once
   --ingress                the example with an Ingress: hosts and paths over HTTP and HTTPS, and a certificate that is changed meanwhile
   --deny PORT              a security group of the Pods' ENIs drops that port, e.g. 8080: shows a gate that waits with the rule's name, and ends
@@ -36,7 +36,7 @@ export type DemoOptions = {
   readonly rate: number;
   readonly withoutGates: boolean;
   readonly withoutAdmission: boolean;
-  readonly withoutSleep: boolean;
+  readonly withoutHold: boolean;
   readonly withoutChecks: boolean;
   readonly ingress: boolean;
   /** A port that the Pods' security group drops. */
@@ -74,7 +74,7 @@ export function readOptions(args: readonly string[]): DemoOptions | undefined {
       rate: { type: "string", default: "300" },
       "without-gates": { type: "boolean", default: false },
       "without-admission": { type: "boolean", default: false },
-      "without-sleep": { type: "boolean", default: false },
+      "without-hold": { type: "boolean", default: false },
       "without-checks": { type: "boolean", default: false },
       ingress: { type: "boolean", default: false },
       deny: { type: "string" },
@@ -115,7 +115,7 @@ export function readOptions(args: readonly string[]): DemoOptions | undefined {
     rate: number("rate", 2_000),
     withoutGates: values["without-gates"],
     withoutAdmission: values["without-admission"],
-    withoutSleep: values["without-sleep"],
+    withoutHold: values["without-hold"],
     withoutChecks: values["without-checks"],
     ingress: values.ingress,
     deny: values.deny === undefined ? undefined : number("deny", 65_535),

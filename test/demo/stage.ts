@@ -76,7 +76,8 @@ export async function setStage(
   const { cluster, nodes, agents } = ground;
   // The default of an installation: only what is addressed to us. The cluster of --cluster kubeconfig may have other Services.
   const admission = hasWebhook(options, ground.plan) ? {} : { ADMISSION: "off" };
-  const coordinatorEnv = { OWNERSHIP: options.ingress ? "annotation" : "class", ...admission, ...ground.coordinatorEnv };
+  const drains = options.withoutHold ? { DRAIN_MODE: "none" } : {};
+  const coordinatorEnv = { OWNERSHIP: options.ingress ? "annotation" : "class", ...admission, ...drains, ...ground.coordinatorEnv };
   const product = makeProduct({
     ...ground,
     coordinatorEnv,
