@@ -56,7 +56,7 @@ export function certificatesOf({ tls, annotations }: Pick<IngressRecord, "tls" |
     if (secretName === "") {
       refused.push({
         code: "E4009",
-        message: `${at} names no secretName: name a Secret with key qcloud_cert_id, or one of type kubernetes.io/tls`,
+        message: `${at} names no secretName: name an Opaque Secret with key qcloud_cert_id`,
       });
       continue;
     }
