@@ -64,7 +64,9 @@ export function makeOwnersController(deps: OwnersDeps): OwnersController {
       contest: new StatusContest(deps),
     }),
   );
-  const reconcile = failed.noted(notingFirst({ intents, synced, onRead: deps.onRead }, pass));
+  // A pass that only waits for the proof that the cluster is no copy has read nothing: nobody may take the object for another controller's.
+  const decides = (): boolean => synced() && deps.standing?.() !== "unknown";
+  const reconcile = failed.noted(notingFirst({ intents, synced: decides, onRead: deps.onRead }, pass));
   return { queue: new Worker({ name: "services", reconcile, clock, log, concurrency: CONCURRENCY, onOutcome }), failed };
 }
 

@@ -1,11 +1,11 @@
 import { isOwnListener, listenerName } from "../../common/names.ts";
 import { domainOf } from "../domain/intent/asked-places.ts";
-import { certificateProblems, certificatesOf } from "../domain/intent/certificate-problems.ts";
-import type { OwnerObject } from "../domain/intent/owner-object.ts";
+import { certificateProblems, certificatesOf, secretsOf } from "../domain/intent/certificate-problems.ts";
+import { type OwnerObject, objectRef } from "../domain/intent/owner-object.ts";
 import { READY_CONDITION } from "../domain/intent/ready-condition.ts";
 import type { ServiceIntent } from "../domain/intent/service.ts";
 import { type LoadBalancer, ruleKey } from "../domain/load-balancer.ts";
-import type { ObjectRef, Problem } from "../domain/problem.ts";
+import type { Problem } from "../domain/problem.ts";
 import type { CertificateSecrets } from "../state/certificate-secrets.ts";
 
 /** What TKE says where all is well. Source: tke-contract.md §2. */
@@ -25,11 +25,18 @@ export type CertificateDeps = {
   readonly tell: (problem: Problem) => void;
 };
 
-/** Tells which certificates the owner asks for and nobody has; undefined: none. */
-export function tellLacking({ certificates, tell }: CertificateDeps, object: ObjectRef, { ports }: ServiceIntent): Readiness | undefined {
-  const lacking = certificateProblems(object, certificatesOf(ports), certificates);
+/** Tells which certificates the owner asks for and nobody has; undefined: none. While Secrets are being read its condition stays. */
+export function tellLacking({ certificates, tell }: CertificateDeps, owner: OwnerObject, { ports }: ServiceIntent): Readiness | undefined {
+  const object = objectRef(owner);
+  const sources = certificatesOf(ports);
+  const lacking = certificateProblems(object, sources, certificates);
   for (const one of lacking) tell({ object, type: "Warning", ...one });
-  return lacking[0] && notReady(lacking[0]);
+  if (lacking[0] !== undefined) return notReady(lacking[0]);
+  const isUnread = secretsOf(sources).some((secret) => certificates.find(owner.namespace, secret) === undefined);
+  if (!isUnread) return undefined;
+  const { ready } = owner;
+  if (ready === undefined) return notReady({ reason: "CertificateUnavailable", message: "The Secrets that it names are being read" });
+  return { status: ready.status === "True" ? "True" : "False", reason: ready.reason, message: ready.message };
 }
 
 /** Pure: ready when a listener stands for each port that is asked for, and none of former ones is left. */

@@ -203,7 +203,7 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
   if (!hasAddress(found.facts)) return { kind: "again", afterMs: ADDRESS_MS, because: "the load balancer has no address yet" };
   const actual = deps.mirror.read(found.facts.loadBalancerId);
   const readiness =
-    tellLacking(deps, objectRef(object), intent) ??
+    tellLacking(deps, object, intent) ??
     readinessAt(deps.clusterId, object, intent, { ...found.facts, listeners: actual?.listeners ?? [] });
   return await publish(deps, object, { facts: found.facts, readiness }, signal);
 }

@@ -61,7 +61,8 @@ export async function manifestWorld(
   });
   for (const { id, ...wanted } of given) cloud.addLoadBalancer({ id, ...wanted });
   const cluster = inProcessCluster(clock);
-  const { client, store } = cluster;
+  const { store } = cluster;
+  const client = withLeases(cluster.client, clock);
   await run(namespaces(client.create.bind(client)));
   const metrics = makeMetrics(noGauges);
   let stop: (() => Promise<void>) | undefined;
@@ -127,6 +128,22 @@ export async function manifestWorld(
     },
     end: async (): Promise<void> => await cloud.stop(),
   };
+}
+
+/** A kubelet renews its Lease so often. Milliseconds. */
+const LEASE_MS = 10_000;
+
+/** The node is alive: the next leader finds that this cluster is no copy. */
+function withLeases(client: Client, clock: Clock): Client {
+  const leases = () => {
+    const renewTime = new Date(Math.floor(clock.now() / LEASE_MS) * LEASE_MS).toISOString();
+    return { items: [{ metadata: { name: NODE }, spec: { renewTime } }], resourceVersion: "1" };
+  };
+  const list: Client["list"] = async <T>(...asked: Parameters<Client["list"]>) => {
+    if (!asked[0].endsWith("/kube-node-lease/leases")) return await client.list<T>(...asked);
+    return leases() as never; // what the coordinator reads of a Lease
+  };
+  return { ...client, list };
 }
 
 async function namespaces(create: (path: string, body: unknown) => Promise<unknown>): Promise<void> {
