@@ -105,6 +105,10 @@ async function refusedUninstall(helm: Helm): Promise<void> {
 /** By the words of docs/install.md: gates open, the user's Services go, then the release. */
 async function retire({ admin, cloud }: ProofGround, helm: Helm): Promise<void> {
   await helm.upgrade("2", "--set", "retire=true");
+  const configuration = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/clb-direct";
+  const isEmptied = async (): Promise<boolean> =>
+    ((await admin.get<{ readonly webhooks?: readonly unknown[] }>(configuration)).webhooks ?? []).length === 0;
+  await until("the new leader has emptied the webhook's configuration", isEmptied, LIMIT_MS);
   await roll(admin, EXAMPLE);
   const gated = (await admin.list<Pod>("/api/v1/namespaces/demo/pods")).items.filter(isGated);
   if (gated.length > 0)
@@ -144,8 +148,8 @@ async function servedAt(admin: KubeClient): Promise<string | undefined> {
 }
 
 const told = (load: Load): string => {
-  const { requests, failures } = load.result();
-  return `${requests} requests, ${failures.length} failed`;
+  const { requests, failed, causes } = counted(load.result());
+  return `${requests} requests, ${failed} failed${failed > 0 ? `: ${JSON.stringify(causes)}` : ""}`;
 };
 
 function counted({ requests, failures }: LoadResult): Pick<Proof, "requests" | "failed" | "causes"> {
