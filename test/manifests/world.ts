@@ -11,6 +11,7 @@ import { CLUSTER } from "../builders.ts";
 import { aCertificate, aClientAuthority } from "../certificates.ts";
 import { makeCloud } from "../cloud/cloud.ts";
 import { alwaysHealthy, inProcessTransport } from "../cloud/in-process.ts";
+import type { CloudOptions } from "../cloud/runtime/options.ts";
 import { inProcessCluster } from "../cluster/embedded/in-process.ts";
 import { targetOf } from "../cluster/embedded/rest.ts";
 import { believing, silentLog } from "../coordinator/pods.ts";
@@ -43,9 +44,14 @@ const PLURALS: Readonly<Record<string, string>> = {
   IngressClass: "ingressclasses",
 };
 
+type Given = Pick<Case, "given" | "settings" | "certificates"> & {
+  /** Default: as fast as the cloud's quick profile is. */
+  readonly cloud?: CloudOptions;
+};
+
 /** `real`: time that passes by itself, and a cloud whose ports are open; default: virtual time, and no ports. */
 export async function manifestWorld(
-  { given, settings, certificates }: Pick<Case, "given" | "settings" | "certificates">,
+  { given, settings, certificates, cloud: options }: Given,
   real?: { readonly clock: Clock; readonly vipCidr: string },
 ) {
   const virtual = makeVirtualClock();
@@ -54,6 +60,7 @@ export async function manifestWorld(
   const cloud = makeCloud({
     clock,
     profile: "fast",
+    ...options,
     probe: alwaysHealthy,
     dataPlane: real !== undefined,
     ...(real && { vipCidr: real.vipCidr }),

@@ -1,0 +1,97 @@
+/**
+ * `npm run bench:ingress`: rule tables at size through the whole product, from the watch of an Ingress to the emulated cloud, in virtual time:
+ * what the cloud takes is counted, and what we think costs nothing. The rows are those of `npm run bench:sync`.
+ */
+import { inspect } from "node:util";
+import { type ManifestWorld, manifestWorld } from "../../test/manifests/world.ts";
+import { lowerBoundSeconds, PUBLISHED, type PublishedRow, startOf } from "../sync/tables.ts";
+
+const RULES_PER_CALL = 20;
+/** Besides the published rows: what a raised quota allows, beyond them. */
+const MORE: PublishedRow = { table: "B", rules: 500, backends: 50, publishedSeconds: [Number.NaN, Number.NaN, Number.NaN] };
+const rows = [PUBLISHED.find(is("A", 200)), PUBLISHED.find(is("B", 400)), MORE].flatMap((row) => row ?? []);
+
+function is(table: string, rules: number) {
+  return (row: PublishedRow): boolean => row.table === table && row.rules === rules && row.backends === 50;
+}
+
+const backend = { service: { name: "shop", port: { number: 80 } } };
+const anIngress = (rules: number) => ({
+  kind: "Ingress",
+  metadata: { name: "shop", annotations: { "ingress.cloud.tencent.com/direct-access": "true" } },
+  spec: {
+    ingressClassName: "qcloud",
+    rules: [
+      {
+        host: "shop.example.com",
+        http: { paths: Array.from({ length: rules }, (_, index) => ({ path: `/r${index}`, pathType: "Prefix", backend })) },
+      },
+    ],
+  },
+});
+const aPod = (index: number) => ({
+  name: `web-${index}`,
+  labels: { app: "web" },
+  annotations: {},
+  ready: true,
+  hostNetwork: false,
+  ports: [{ name: "http", containerPort: 8080 }],
+});
+
+/** Every rule has so many targets. */
+function isFull({ cloud }: ManifestWorld, rules: number, targets: number): boolean {
+  const listeners = cloud.state().loadBalancers.flatMap((one) => one.listeners);
+  const found = listeners.flatMap((listener) => listener.rules);
+  return found.length === rules && found.every((rule) => rule.targets.length === targets);
+}
+
+async function measure(row: PublishedRow): Promise<number> {
+  const world = await manifestWorld({
+    given: [],
+    certificates: [],
+    settings: { rulesPerCall: RULES_PER_CALL, healthPollMs: 10_000, healthIdleMs: 3_600_000 },
+    cloud: { profile: "tke2020", limits: { rulesPerListener: row.rules, createRules: RULES_PER_CALL }, journalSize: 1_000 },
+  });
+  const { clock } = world;
+  const start = startOf(row);
+  const until = async (rules: number, targets: number): Promise<void> => {
+    while (!isFull(world, rules, targets)) await clock.sleep(500);
+  };
+  const seconds = await world.run(
+    (async () => {
+      world.start();
+      await world.apply({
+        kind: "Service",
+        metadata: { name: "shop" },
+        spec: { selector: { app: "web" }, ports: [{ name: "http", port: 80, targetPort: 8080 }] },
+      });
+      for (let index = 0; index < start.backends; index += 1) await world.applyPod(aPod(index), index);
+      await world.apply(anIngress(start.rules));
+      await until(start.rules, start.backends);
+      await clock.sleep(60_000);
+      const beganMs = clock.now();
+      if (row.rules > start.rules) await world.apply(anIngress(row.rules));
+      for (let index = start.backends; index < row.backends; index += 1) await world.applyPod(aPod(index), index);
+      await until(row.rules, row.backends);
+      const tookMs = clock.now() - beganMs;
+      await world.kill();
+      return tookMs / 1000;
+    })(),
+  );
+  await world.end();
+  return seconds;
+}
+
+for (const row of rows) {
+  const seconds = await measure(row);
+  const bound = lowerBoundSeconds(row, RULES_PER_CALL);
+  const [, , published] = row.publishedSeconds;
+  const ahead = Number.isNaN(published) ? "not published" : `published ${published} s`;
+  console.log(
+    `${row.rules} rules x ${row.backends} Pods: ${seconds.toFixed(1)} s, ${(seconds / bound).toFixed(2)} of the bound ${bound.toFixed(1)} s; ${ahead}`,
+  );
+  if (seconds > bound * 1.05 || seconds > published) {
+    console.error(`too slow: ${inspect(row)}`);
+    process.exitCode = 1;
+  }
+}
