@@ -141,9 +141,9 @@ export class SelectionIndex {
 
   /** What one port of an owner selects; asks `select` again after a Pod that it selects or selected has changed. */
   ofPort({ uid }: ObjectRef, intent: ServiceIntent, asked: IntentPort, select: () => Selection): Selection {
-    const { protocol, port, targetPort, selector } = asked;
+    const { protocol, port, targetPort, selector, service, publishNotReady } = asked;
     const ports = this.#owners.get(uid)?.ports;
-    const key = `${wishKey(protocol, port)} ${targetPort}${selector === undefined ? "" : ` ${JSON.stringify(selector)}`}`;
+    const key = `${wishKey(protocol, port)} ${targetPort}${selector === undefined ? "" : ` ${JSON.stringify([selector, service, publishNotReady])}`}`;
     const known = ports?.get(key);
     if (known !== undefined && known.intent === intent && !known.stale) return known.kept;
     const fresh = select();

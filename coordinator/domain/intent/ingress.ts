@@ -10,7 +10,7 @@ import { type Certificates, certificateOf, certificatesOf, hasTls } from "./ingr
 import type { CertificateSource, IntentBackend, IntentPort, IntentRule } from "./intent-port.ts";
 import { judgeOwner } from "./judge-service.ts";
 import { orderOf, settingsOf, voidKeys } from "./order.ts";
-import { isRetained, type ServiceIntent, type ServiceReading, type ServiceRecord } from "./service.ts";
+import { isRetained, type ServiceIntent, type ServiceReading, type ServiceRecord, type UnservedPort } from "./service.ts";
 import { readWeights } from "./weights.ts";
 
 /** What an Ingress refers to, as it is known now. */
@@ -47,7 +47,7 @@ export function readIngress(ingress: IngressRecord, sources: IngressSources): Se
     const message = `${at}: annotation ${KEYS.directAccess} is "false", but there is no NodePort mode to go back to: its Pods stay bound; delete the Ingress or set it to "true"`;
     tell("Warning", "DirectAccessRemoved", message);
   }
-  const { ports, refused } = portsOf(ingress, sources);
+  const { ports, refused, unserved } = portsOf(ingress, sources);
   for (const { code, message } of refused)
     tell("Warning", "RuleRefused", code === undefined ? `${at}: ${message}` : tkeCode(code, `${at}: ${message}`, "Ingress"));
   if (ports.length === 0) {
@@ -57,7 +57,7 @@ export function readIngress(ingress: IngressRecord, sources: IngressSources): Se
   const existing = annotations[KEYS.existing];
   for (const { key, because } of voidKeys(annotations, existing !== undefined, KEYS))
     tell("Normal", "NoEffect", `${at}: annotation ${key} has no effect: ${because}`);
-  return { intent: { service: object, ...wishesOf(annotations), selector: {}, ports, unserved: [] }, warnings };
+  return { intent: { service: object, ...wishesOf(annotations), selector: {}, ports, unserved }, warnings };
 }
 
 /** What an Ingress asks of its load balancer, as annotations that have been judged say. */
@@ -100,8 +100,14 @@ function contradictions(at: string, { annotations, tls }: IngressRecord): Fault[
 
 type Listed = ReturnType<typeof listedRules>;
 
-/** Listeners with their rules; what of them cannot be served. */
-function portsOf(ingress: IngressRecord, sources: IngressSources): { readonly ports: readonly IntentPort[]; readonly refused: Refused[] } {
+/**
+ * Listeners with their rules; what of them cannot be served. `unserved`: listeners that lack a rule: nobody can tell in place of which one it
+ * is to be, so none that is there goes meanwhile.
+ */
+function portsOf(
+  ingress: IngressRecord,
+  sources: IngressSources,
+): { readonly ports: readonly IntentPort[]; readonly refused: Refused[]; readonly unserved: readonly UnservedPort[] } {
   const { annotations } = ingress;
   const { lines, refused: badLines } = linesOf(ingress);
   const isMixed = annotations[INGRESS_KEYS.ruleMix] === "true";
@@ -111,7 +117,7 @@ function portsOf(ingress: IngressRecord, sources: IngressSources): { readonly po
   const https: Listed = isMixed ? listedRules(annotations[INGRESS_KEYS.httpsRules]) : [];
   const listens = listenPorts(annotations[INGRESS_KEYS.listenPorts]) ?? defaultPorts(withTls, isMixed || isBoth);
   const certificates = certificatesOf(ingress);
-  const refused = [...badLines, ...certificates.refused];
+  const refused = [...badLines.map(staying), ...certificates.refused];
   const isHere = (line: Line, { protocol }: ListenPort): boolean => {
     if (!isMixed) return true;
     const onHttp = http.some((one) => isListed(line, one));
@@ -119,32 +125,51 @@ function portsOf(ingress: IngressRecord, sources: IngressSources): { readonly po
     return protocol === "HTTP" ? onHttp : https.some((one) => isListed(line, one)) || !onHttp;
   };
   const told = new Set<string>();
+  const incomplete = new Set<ListenPort>(badLines.length > 0 ? listens : []);
   const backendOf = (line: Line, listen: ListenPort): IntentBackend | undefined => {
     const found = findBackend(ingress, line, sources, listen);
     for (const fault of found.faults) if (!told.has(fault.message)) refused.push(fault);
     for (const { message } of found.faults) told.add(message);
+    if (found.backend === undefined) incomplete.add(listen);
     return found.backend;
   };
   const ports = listens.flatMap((listen): IntentPort[] => {
     const here = lines.filter((line) => isHere(line, listen));
-    const rules = rulesOf(here, listen, certificates, { backendOf, refused });
+    const had = formerRules(sources.former, listen);
+    const rules = rulesOf(here, listen, certificates, { backendOf, refused, had, lacks: () => void incomplete.add(listen) });
     const catchAll = here.find(({ isDefault }) => isDefault === true)?.host;
     return rules.length === 0 ? [] : [{ ...listen, targetPort: 0, rules, ...(catchAll !== undefined && { defaultDomain: catchAll }) }];
   });
-  return { ports, refused };
+  // A text as port of the Pods may be any port.
+  const unserved = [...incomplete].map(({ protocol, port }): UnservedPort => ({ protocol, port, targetPort: "" }));
+  return { ports, refused, unserved };
 }
+
+const STAYS = ". What is served in its place stays until that is mended";
+const staying = (refused: Refused): Refused => ({ ...refused, message: `${refused.message}${STAYS}` });
+
+/** The rules that a listener was asked for before. */
+const formerRules = (former: ServiceIntent | undefined, { protocol, port }: ListenPort): readonly IntentRule[] =>
+  former?.ports.find((one) => one.protocol === protocol && one.port === port)?.rules ?? [];
+
+type Rest = {
+  readonly backendOf: (line: Line, listen: ListenPort) => IntentBackend | undefined;
+  readonly refused: Refused[];
+  readonly had: readonly IntentRule[];
+  /** Told that a rule is not made. */
+  readonly lacks: () => void;
+};
 
 function rulesOf(
   lines: readonly Line[],
-  { protocol, port }: ListenPort,
+  listen: ListenPort,
   certificates: Certificates,
-  {
-    backendOf,
-    refused,
-  }: { readonly backendOf: (line: Line, listen: ListenPort) => IntentBackend | undefined; readonly refused: Refused[] },
+  { backendOf, refused, had, lacks }: Rest,
 ): IntentRule[] {
+  const { protocol, port } = listen;
   const rules = new Map<string, IntentRule>();
-  const bare = new Set<string>();
+  /** Hosts that no certificate covers; true: they keep the one that they have. */
+  const bare = new Map<string, boolean>();
   for (const line of lines) {
     const { host, url, at } = line;
     const key = `${host} ${url}`;
@@ -152,18 +177,20 @@ function rulesOf(
       refused.push({ message: `${at} is there twice at ${protocol}:${port}: the first one counts, remove the other` });
       continue;
     }
-    const certificate = protocol === "HTTPS" ? certificateOf(certificates, host) : undefined;
+    const named = protocol === "HTTPS" ? certificateOf(certificates, host) : undefined;
+    const certificate = named ?? had.find(({ domain }) => domain === host)?.certificate;
+    if (protocol === "HTTPS" && named === undefined) bare.set(host, certificate !== undefined);
     if (protocol === "HTTPS" && certificate === undefined) {
-      bare.add(host);
+      lacks();
       continue;
     }
-    const backend = backendOf(line, { protocol, port });
+    const backend = backendOf(line, listen);
     if (backend !== undefined) rules.set(key, { domain: host, url, ...certified(certificate), backend });
   }
-  for (const host of bare)
+  for (const [host, keeps] of bare)
     refused.push({
       code: "E4040",
-      message: `no certificate covers host ${host === "" ? "of the load balancer's address" : host} at HTTPS:${port}: name it in spec.tls[].hosts, or give one entry without hosts`,
+      message: `no certificate covers host ${host === "" ? "of the load balancer's address" : host} at HTTPS:${port}: name it in spec.tls[].hosts, or give one entry without hosts${keeps ? ". It keeps the certificate that it has" : STAYS}`,
     });
   return [...rules.values()];
 }
@@ -178,15 +205,13 @@ function findBackend(
   { service: find, former }: IngressSources,
   listen: ListenPort,
 ): { readonly backend: IntentBackend | undefined; readonly faults: readonly Refused[] } {
-  const had = former?.ports
-    .find((one) => one.protocol === listen.protocol && one.port === listen.port)
-    ?.rules?.find((rule) => rule.domain === host && rule.url === url)?.backend;
+  const had = formerRules(former, listen).find((rule) => rule.domain === host && rule.url === url)?.backend;
   const refuse = (code: string | undefined, message: string) => ({
     backend: had,
     faults: [
       {
         ...(code !== undefined && { code }),
-        message: `${at}: ${message}${had === undefined ? "" : ". It keeps the backends that it has"}`,
+        message: `${at}: ${message}${had === undefined ? STAYS : ". It keeps the backends that it has"}`,
       },
     ],
   });

@@ -153,6 +153,7 @@ function planPlaces(
   findings: Finding[],
 ): { readonly changes: readonly PlaceChanges[]; readonly over: ReadonlySet<Place> } {
   for (const { listener } of structure.leaving) findings.push({ kind: "leaving", listener, makesWay: leaving.makeWay.includes(listener) });
+  const leavingListeners = new Set(structure.leaving.map(({ listener }) => listener));
   const changes: PlaceChanges[] = [];
   const over = new Set<Place>();
   for (const pair of structure.pairs) {
@@ -164,7 +165,9 @@ function planPlaces(
     for (const one of change.unready) findings.push({ kind: "unready", ...at, ...one });
     for (const target of change.waiting) findings.push({ kind: "waiting", ...at, target });
     const { unbind, staleConflict, foreign, bind } = change;
-    if (goes && place.targets.length === unbind.length + staleConflict.length + foreign.length) over.add(place);
+    // A rule with targets of somebody else may be theirs, made by hand in a listener of ours.
+    const isKept = foreign.length > 0 && rule !== undefined && !leavingListeners.has(listener);
+    if (goes && !isKept && place.targets.length === unbind.length + staleConflict.length + foreign.length) over.add(place);
     else changes.push({ ...change, serves: bind.length > 0 && place.targets.some((target) => input.serving(place, target)) });
   }
   input.cache?.endPass(new Set(structure.pairs.map(({ place }) => placeKey(place))));

@@ -312,6 +312,18 @@ suite("a rule that nobody asks for any more", () => {
     const empty = aRule({ locationId: "loc-empty", url: "/empty" });
     assert.deepEqual(rules([old, empty, fresh([aTarget()])], wanted), ["drain 1 at lbl-1"]);
   });
+  test("stays where somebody else has bound a target: it may be theirs", () => {
+    const theirs = { ...old, targets: [aTarget({ ip: "10.9.9.9" })] };
+    assert.deepEqual(
+      rules([theirs, fresh([aTarget()])], undefined, { holderOf: (ip) => (ip === "10.9.9.9" ? { kind: "foreign" } : holderOf()) }),
+      [],
+    );
+  });
+  test("stays as long as a rule that may be in its place cannot be served", () => {
+    const desired = aDesired({ listeners: [aWantedHttpListener({ rules: [aWantedRule({ url: "/new", backends: [aBackend()] })] })] });
+    const owners = desired.owners.map((owner) => ({ ...owner, unserved: [{ protocol: "HTTP", port: 80, targetPort: "" }] }));
+    assert.deepEqual(rules([old, fresh([aTarget()])], undefined, { desired: { ...desired, owners } }), []);
+  });
   test("goes with its listener, when that goes, in one call", () => {
     const drained = { ...old, targets: [aTarget({ weight: 0 })] };
     const calls = planLoadBalancer({
