@@ -120,6 +120,14 @@ export function makeProduct(options: ProductOptions): Product {
     return { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port, KUBERNETES_SERVICE_ACCOUNT_DIR: mounted };
   };
 
+  const routeToRunning = async (): Promise<void> => {
+    const running = [...coordinators].filter(([, { hasExited }]) => !hasExited());
+    await routeWebhook(
+      cluster,
+      running.map(([replica]) => hosts[replica]),
+    );
+  };
+
   const startCoordinator = async (replica: Replica = 0): Promise<RunningProcess> => {
     await (prepared ??= prepare(cluster, options.install));
     const name = `clb-direct-coordinator-${replica}`;
@@ -149,10 +157,9 @@ export function makeProduct(options: ProductOptions): Product {
     });
     coordinators.set(replica, coordinator);
     await ready(coordinator, opsUrls[replica] ?? "");
-    await routeWebhook(
-      cluster,
-      [...coordinators.keys()].map((one) => hosts[one]),
-    );
+    await routeToRunning();
+    // As for a Pod whose container died; at the end of a test there is nobody left to tell.
+    void coordinator.exited.then(async () => await routeToRunning().catch(() => undefined));
     await until("a leader", async () => await explain<object>("").catch(() => undefined), READY_MS);
     return coordinator;
   };
