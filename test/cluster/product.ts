@@ -12,16 +12,15 @@ import {
   EXPLAIN_TOKEN_HEADER,
   READER_SERVICE_ACCOUNT,
   TOKEN_AUDIENCE,
-  WEBHOOK_PORT,
-  WEBHOOK_SERVICE,
 } from "../../common/names.ts";
 import { accountsOf, applyManifests, loadInstallation, type Manifest, withoutWorkloads } from "./manifests.ts";
 import type { AddressPlan } from "./network.ts";
 import { type RunningProcess, startProcess, until } from "./process.ts";
-import { answered, type Cluster } from "./simulated/cluster.ts";
+import type { Cluster } from "./simulated/cluster.ts";
 import { simulatedHold } from "./simulated/hold-address.ts";
 import { EXTERNAL } from "./simulated/pod-worker.ts";
 import { type Projection, projectConfigMapKey, projectToken } from "./simulated/projected.ts";
+import { type RouteDeps, routeWebhook } from "./webhook-route.ts";
 
 export type ProductOptions = {
   /** As an administrator. */
@@ -29,6 +28,8 @@ export type ProductOptions = {
   readonly apiServer: { readonly url: string; readonly caPem: string };
   /** Where the process of that Pod finds the API server instead, e.g. behind a proxy that can be cut. */
   readonly apiServerUrl?: (pod: string) => Promise<string>;
+  /** Of an API server in this process; see RouteDeps. */
+  readonly storeSlice?: RouteDeps["storeSlice"];
   /** What is installed first: a server without RBAC and policies takes the accounts only. */
   readonly install: "accounts" | "everything";
   /** E.g. "10.244.3.202:8080"; plain HTTP. */
@@ -123,7 +124,7 @@ export function makeProduct(options: ProductOptions): Product {
   const routeToRunning = async (): Promise<void> => {
     const running = [...coordinators].filter(([, { hasExited }]) => !hasExited());
     await routeWebhook(
-      cluster,
+      options,
       running.map(([replica]) => hosts[replica]),
     );
   };
@@ -305,25 +306,6 @@ function byAnnotation(manifest: Manifest): Manifest {
   const spec = manifest["spec"] as { readonly variables?: readonly { readonly name: string; readonly expression: string }[] };
   const variables = spec.variables?.map((one) => (one.name === "byAnnotation" ? { ...one, expression: "true" } : one));
   return { ...manifest, spec: { ...spec, ...(variables && { variables }) } };
-}
-
-/** What the controller of EndpointSlices does for Pods: the API server finds the coordinators' processes behind their webhook's Service. */
-async function routeWebhook({ client }: Cluster, hosts: readonly string[]): Promise<void> {
-  const path = `/apis/discovery.k8s.io/v1/namespaces/${DEFAULT_NAMESPACE}/endpointslices`;
-  const name = `${WEBHOOK_SERVICE}-processes`;
-  const labels = { "kubernetes.io/service-name": WEBHOOK_SERVICE, "endpointslice.kubernetes.io/managed-by": "processes" };
-  const endpoints = hosts.map((host) => ({ addresses: [host], conditions: { ready: true } }));
-  const slice = {
-    metadata: { name, labels },
-    addressType: "IPv4",
-    endpoints,
-    ports: [{ name: "webhook", port: WEBHOOK_PORT, protocol: "TCP" }],
-  };
-  await client.create(path, slice).catch(async (error: unknown) => {
-    if (answered(error, 422)) return; // loopback addresses, where no network namespace could be made: there the webhook stays away
-    if (!answered(error, 409)) throw error;
-    await client.patch(`${path}/${name}`, { endpoints }, "merge");
-  });
 }
 
 /** On real nodes an image that only waits; where it is not there, nobody is to look for it elsewhere. */

@@ -1,20 +1,26 @@
 /** The embedded API server and the simulated nodes, scheduler and controllers, all in this process; new for each test. */
+import { randomUUID } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pino } from "pino";
 import { makeClock } from "../../common/clock.ts";
 import { makeKubeClient } from "../../common/kubernetes/client.ts";
+import { DEFAULT_NAMESPACE } from "../../common/names.ts";
+import { secondsOf } from "../cluster/embedded/objects.ts";
 import { type AuditEntry, type EmbeddedCluster, startApiServer } from "../cluster/embedded/server.ts";
 import { claimSlot } from "../cluster/network.ts";
 import type { Pod } from "../cluster/simulated/objects.ts";
 import { startSimulatedCluster } from "../cluster/simulated/start.ts";
+import type { RouteDeps } from "../cluster/webhook-route.ts";
 import type { FlowCluster, SeenRequest, Troubles } from "./cluster.ts";
 
 /** Who the simulated nodes and the test are at the API server; the product is everybody else (an agent acts as its node where it can). */
 const CLUSTER_USER = "simulated-cluster";
 const BOOKMARK_MS = 5_000;
 
-export type EmbeddedFlowCluster = FlowCluster & { readonly api: EmbeddedCluster };
+export type EmbeddedFlowCluster = FlowCluster & { readonly api: EmbeddedCluster } & {
+  readonly storeSlice: NonNullable<RouteDeps["storeSlice"]>;
+};
 
 export async function startEmbedded(nodes: readonly string[], directory: string): Promise<EmbeddedFlowCluster> {
   const steps: (() => Promise<unknown>)[] = [];
@@ -36,8 +42,23 @@ export async function startEmbedded(nodes: readonly string[], directory: string)
   const simulated = await startSimulatedCluster({ ...cluster, nodes, plan });
   steps.push(() => simulated.stop());
   const pods = (): readonly Pod[] => api.store.list("pods", "demo") as unknown as readonly Pod[]; // stored as it was sent
-  return { plan, cluster, client, apiServer: api, install: "accounts", pods, requests: () => seen, troubles: troublesOf(api), api, end };
+  const storeSlice = sliceStore(api.store);
+  const troubles = troublesOf(api);
+  return { plan, cluster, client, apiServer: api, storeSlice, install: "accounts", pods, requests: () => seen, troubles, api, end };
 }
+
+const sliceStore =
+  (store: EmbeddedCluster["store"]): EmbeddedFlowCluster["storeSlice"] =>
+  ({ metadata, ...slice }) => {
+    const identity = {
+      namespace: DEFAULT_NAMESPACE,
+      uid: randomUUID() as string,
+      resourceVersion: "",
+      creationTimestamp: secondsOf(Date.now()),
+    };
+    const stored = { ...slice, endpoints: [...slice.endpoints], metadata: { ...metadata, labels: { ...metadata.labels }, ...identity } };
+    store.put("endpointslices", stored);
+  };
 
 /** Watches of that resource, or all, end and cannot go on where they were. */
 export function relist(api: EmbeddedCluster, resource?: string): void {

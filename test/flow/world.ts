@@ -92,6 +92,7 @@ export async function startWorld(t: TestContext, options: WorldOptions = {}): Pr
   const product = makeProduct({
     cluster,
     apiServer,
+    ...(embedded && { storeSlice: embedded.storeSlice }),
     ...(options.wired && { apiServerUrl }),
     install,
     cloudEndpoint: cloud.endpoint,
