@@ -4,17 +4,22 @@ import type { ServiceIntent } from "../domain/intent/service.ts";
 import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
 import type { Problem } from "../domain/problem.ts";
 
-/** What an owner asks for, at the load balancer that it has: the family of addresses is its own, and of a user's one less is changed. */
+/**
+ * What an owner asks for, at the load balancer that it has: the family of addresses is its own, and of a user's one less is changed. Before a
+ * new leader has read the load balancer, what was stored when it was known last decides: nothing is written, and no address bound, by a guess.
+ */
 export function fitIntent(
   intent: ServiceIntent,
   object: Pick<OwnerObject, "annotations" | "uid">,
   facts: LoadBalancerFacts | undefined,
+  stored?: ServiceIntent,
 ): ServiceIntent {
-  if (facts === undefined) return intent;
   const { annotations, uid } = object;
-  const isIpv6 = annotations[keysOfObject(object).mixTargetPrefer] === undefined && facts.order?.["AddressIPVersion"] === "IPv6FullChain";
-  const fitted: ServiceIntent = isIpv6 ? { ...intent, family: "ipv6" } : intent;
-  if (facts.tags[OWNER_TAG] === uid || fitted.settings?.passToTarget === undefined) return fitted;
+  const isIpv6 = facts === undefined ? stored?.family === "ipv6" : facts.order?.["AddressIPVersion"] === "IPv6FullChain";
+  const mayPass = facts === undefined ? stored?.settings?.passToTarget !== undefined : facts.tags[OWNER_TAG] === uid;
+  const prefersNone = annotations[keysOfObject(object).mixTargetPrefer] === undefined;
+  const fitted: ServiceIntent = isIpv6 && prefersNone ? { ...intent, family: "ipv6" } : intent;
+  if (mayPass || fitted.settings?.passToTarget === undefined) return fitted;
   const { passToTarget: _told, ...settings } = fitted.settings;
   return { ...fitted, settings };
 }

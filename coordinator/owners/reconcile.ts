@@ -178,8 +178,9 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
   // At once, and before anything that can fail: its Pods must not count as selected by nobody while the cloud is away.
   if (present !== undefined) {
     if (stored !== undefined) enter(deps, object, { state: "served", intent: stored, loadBalancerId: present });
-    await recordOwner(deps, object, intent, present, signal); // what is not stored is not acted upon: the next leader would not know it
-    enter(deps, object, { state: "served", intent: fitIntent(intent, object, deps.mirror.facts(present)), loadBalancerId: present });
+    const fitted = fitIntent(intent, object, deps.mirror.facts(present), stored);
+    await recordOwner(deps, object, fitted, present, signal); // what is not stored is not acted upon: the next leader would not know it
+    enter(deps, object, { state: "served", intent: fitted, loadBalancerId: present });
   } else enter(deps, object, { state: "waiting", intent, blocker: old && blockerOf(old) });
   if (deps.retire === "keep-traffic") return await letStay(deps, object, signal);
   if (fault !== undefined) {
@@ -197,9 +198,10 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
   const problem = passToTargetProblem(intent, object, found.facts);
   if (problem !== undefined) deps.tell(problem);
   const { loadBalancerId } = found.facts;
-  await recordOwner(deps, object, intent, loadBalancerId, signal);
+  const fitted = fitIntent(intent, object, found.facts);
+  await recordOwner(deps, object, fitted, loadBalancerId, signal);
   if (present !== undefined && present !== loadBalancerId) deps.ownerRecords.remove(present, object.uid); // it is gone
-  enter(deps, object, { state: "served", intent: fitIntent(intent, object, found.facts), loadBalancerId });
+  enter(deps, object, { state: "served", intent: fitted, loadBalancerId });
   if (!hasAddress(found.facts)) return { kind: "again", afterMs: ADDRESS_MS, because: "the load balancer has no address yet" };
   const actual = deps.mirror.read(found.facts.loadBalancerId);
   const readiness =

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import { type ListWatchDeps, makeListWatch } from "../../common/kubernetes/list-watch.ts";
+import { kubePath } from "../../common/kubernetes/path.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { ACCESS_CONFIG_MAP } from "../../common/names.ts";
 import type { AccessReading } from "../domain/intent/access-rules.ts";
@@ -53,7 +54,7 @@ export function makeAccess(
 ): Access {
   if (namespace === undefined) return OPEN_ACCESS;
   const set = makeListWatch<Rules>(deps, {
-    path: `/api/v1/namespaces/${namespace}/configmaps`,
+    path: kubePath`/api/v1/namespaces/${namespace}/configmaps`,
     query: { fieldSelector: `metadata.name=${ACCESS_CONFIG_MAP}` },
     decode,
     onChange: () => onChange(),
@@ -68,9 +69,12 @@ export function makeAccess(
     },
     labelsOf: async (name, signal) => {
       try {
-        const { metadata } = await deps.client.get<{ metadata?: { labels?: Record<string, string> } }>(`/api/v1/namespaces/${name}`, {
-          signal,
-        });
+        const { metadata } = await deps.client.get<{ metadata?: { labels?: Record<string, string> } }>(
+          kubePath`/api/v1/namespaces/${name}`,
+          {
+            signal,
+          },
+        );
         return metadata?.labels ?? {};
       } catch (err) {
         if (err instanceof KubeApiError && err.failure === "notFound") return {};
