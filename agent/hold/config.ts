@@ -18,7 +18,7 @@ export const ENVIRONMENT = z.object({
   HOLD_PORT: z.coerce.number().int().min(1).max(65_535).default(HOLD_PORT),
   /** `off`: no rule, calls come straight to HOLD_HOST. For simulated nodes on a machine without nft. */
   HOLD_RULE: z.enum(["on", "off"]).default("on"),
-  /** Senders whose connections keep no drain going: the load balancers' health checks come from there. */
+  /** The load balancers' health checks come from there: their packets do not say that a Pod is sent to, nor does a check that is over. */
   HOLD_IGNORED_SOURCES: z
     .string()
     .default("100.64.0.0/10")

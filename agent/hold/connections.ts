@@ -10,7 +10,7 @@ import type { RedirectRule } from "./redirect-rule.ts";
 
 export type ConnectionsDeps = {
   readonly rule: Pick<RedirectRule, "seen">;
-  /** Senders that do not count, e.g. ["100.64.0.0/10"]. */
+  /** Senders of health checks, e.g. ["100.64.0.0/10"]: they say nothing of whether the Pod's packets come this way. */
   readonly ignored: readonly string[];
   /** Where conntrack is looked for. */
   readonly path: string;

@@ -115,10 +115,15 @@ export function makeHold(deps: HoldDeps): Hold {
     async finish(signal) {
       stopping = true;
       rule.retire();
-      server.close();
+      let isOver = false;
+      await server.close(() => {
+        isOver = true;
+        heldChanged.set();
+      });
       socket.say(heldNow());
       const limitMs = clock.now() + FINISH_MS;
-      while (holds.held.length > 0 && clock.now() < limitMs && !signal.aborted) await heldChanged.wait(limitMs - clock.now(), signal);
+      while ((holds.held.length > 0 || !isOver) && clock.now() < limitMs && !signal.aborted)
+        await heldChanged.wait(limitMs - clock.now(), signal);
       holds.cutDrains();
     },
   };

@@ -18,8 +18,8 @@ export type HoldServerDeps = {
 export interface HoldServer {
   /** Resolves with the port. Rejects where it is taken by somebody who does not share it. */
   start(): Promise<number>;
-  /** Takes no more calls; those that wait go on. */
-  close(): void;
+  /** Resolves when no more calls are taken; those that wait go on. `onEnd` is called when the last one was answered. */
+  close(onEnd: () => void): Promise<void>;
 }
 
 /** A kubelet sends its few lines at once. */
@@ -52,8 +52,10 @@ export function makeHoldServer(deps: HoldServerDeps): HoldServer {
       }
       return port;
     },
-    close: () => {
-      for (const server of servers) server.close();
+    async close(onEnd) {
+      // The kernel resets whom it has connected and this process has not met yet. After a turn of the loop that is hardly anybody.
+      for (let turns = 0; turns < 2; turns++) await new Promise((resolve) => setImmediate(resolve));
+      void Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve)))).then(onEnd);
     },
   };
 }

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { isHoldToken } from "../holds.ts";
 import { DRAIN, GATE_WISH, HOLD_PORT, HOLD_TOKEN, POD_NETWORKS, POD_NETWORKS_STATUS, POD_WEIGHT } from "../names.ts";
 import {
   type ContainerPort,
@@ -147,11 +148,14 @@ const HeldPod = z.object({
 /** What the API server fills in. */
 const DEFAULT_GRACE_SECONDS = 30;
 
-/** A Pod that serves on the hold port itself gets no calls of ours, and its address must not be redirected. */
-function withHold(pod: PodFact, raw: unknown): PodFact {
+/**
+ * A Pod that serves on the hold port itself gets no calls of ours, and its address must not be redirected. Whoever creates Pods can write
+ * anything into the annotation, of any size.
+ */
+export function withHold(pod: PodFact, raw: unknown): PodFact {
   const { metadata, spec } = HeldPod.parse(raw);
   const token = metadata.annotations?.[HOLD_TOKEN];
-  if (typeof token !== "string" || token === "" || pod.hostNetwork || pod.ports.some(({ port }) => port === HOLD_PORT)) return pod;
+  if (typeof token !== "string" || !isHoldToken(token) || pod.hostNetwork || pod.ports.some(({ port }) => port === HOLD_PORT)) return pod;
   const graceSeconds = spec.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS;
   return { ...pod, hold: { token, graceSeconds, deletionGraceSeconds: metadata.deletionGracePeriodSeconds ?? undefined } };
 }

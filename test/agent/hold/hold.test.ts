@@ -204,11 +204,15 @@ test("a server that ends takes no more calls and finishes those that wait", asyn
   const call = dial("/hold/token-1");
   await until("it is held", () => held().includes("pod-1"));
   let isOver = false;
+  // One is connected already, but the server has not met it.
+  const early = dial("/hold/token-1");
+  await new Promise((resolve) => process.nextTick(resolve));
   const finished = hold.finish(new AbortController().signal).then(() => (isOver = true));
+  for (let turns = 0; turns < 5; turns++) await new Promise((resolve) => setImmediate(resolve));
   await assert.rejects(dial("/hold/token-1"), { code: "ECONNREFUSED" });
   assert.equal(isOver, false);
   answer({ state: "release" });
-  assert.equal((await call).text, "released");
+  assert.deepEqual([(await call).text, (await early).text], ["released", "released"]);
   await finished;
 });
 

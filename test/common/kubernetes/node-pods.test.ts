@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decodePod } from "../../../common/kubernetes/node-pods.ts";
+import { decodePod, withHold } from "../../../common/kubernetes/node-pods.ts";
 
 const GATE = "example.com/gate";
 
@@ -144,4 +144,13 @@ for (const [name, change, look, expected] of cases)
 test("names the field of what is no Pod", () => {
   assert.throws(() => decodePod(aRawPod({ metadata: { uid: undefined } }), GATE), /uid/);
   assert.throws(() => decodePod("Pod", GATE), /object/);
+});
+
+test("a token of the hold that none is, of any size, is not kept", () => {
+  const held = (token: string) => {
+    const raw = aRawPod({ metadata: { annotations: { "clb-direct.io/hold": token } } });
+    return withHold(decodePod(raw, GATE), raw).hold;
+  };
+  assert.equal(held("Jq3xw0Zk8sT1uV2wX3yZ4a")?.token, "Jq3xw0Zk8sT1uV2wX3yZ4a");
+  assert.deepEqual([held("x"), held("y".repeat(200_000)), held("")], [undefined, undefined, undefined]);
 });

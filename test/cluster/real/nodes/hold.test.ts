@@ -19,7 +19,7 @@ import { makeNamespace, NODE_NAMES, realNodesSkip, startTestNodes, type TestNode
 const skip = await realNodesSkip();
 const PODS = "/api/v1/namespaces/demo/pods";
 /** Of all Pods of a test: the address tells them apart. */
-const TOKEN = "Ab0Cd1Ef2Gh3Ij4Kl5Mn6Op7";
+const TOKEN = "Ab0Cd1Ef2Gh3Ij4Kl5Mn6O";
 
 const isServing = (ip: string): Promise<boolean> =>
   fetch(`http://${ip}:8080/`, { headers: { connection: "close" }, signal: AbortSignal.timeout(1_000) }).then(
