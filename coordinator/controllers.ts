@@ -111,7 +111,7 @@ const THROTTLE_PAUSE_MS = 1_000;
  */
 export function makeControllers(deps: ControllersDeps): Controllers {
   const { client, clock, log, metrics, settings, tell } = deps;
-  const { clusterId, gateType, policy, drainMs, retire } = settings;
+  const { clusterId, gateType, policy, retire } = settings;
   const { rateLimit, api } = cloudOf(deps, {
     onAnswer: (answer) => onAnswer(answer),
     doubt: (id) => loadBalancers.doubt(id),
@@ -174,7 +174,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const wakeUps = new WakeUps({ ...woken, ...state, health, plans: planner, releases: guard, drains });
   beginWith(state, wakeUps);
   return {
-    explain: new Explain({ ...state, ...gates, ...reachability?.explained, writer, planner, guard, clock, policy, drainMs }),
+    explain: new Explain({ ...state, ...gates, ...reachability?.explained, writer, planner, guard, clock, policy }),
     progress: new Progress({ ...state, server: client.server, guard, owners, loadBalancers, causes }),
     writeLog,
     ownersOf: (id) => state.intents.of(id).map(({ ref }) => ref),

@@ -1,7 +1,7 @@
 import type { Clock } from "../../common/clock.ts";
 import type { Dial, HoldAnswer } from "../../common/holds.ts";
 import { isEnding } from "../../common/vocabulary.ts";
-import { drainEnd, isStopping, STOPPING_MS } from "../domain/readiness/drain-end.ts";
+import { drainEnd, isForeign, isStopping, STOPPING_MS } from "../domain/readiness/drain-end.ts";
 import type { Policy } from "../domain/safety/policy.ts";
 import type { State } from "../state/state.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
@@ -35,6 +35,7 @@ export function makeDrainReconciler(deps: DrainDeps): Reconcile {
     if (dial === undefined) return { kind: "done" };
     if (!state.ready) return { kind: "again", afterMs: NOT_READY_MS, because: "not every watch has synced" };
     if (dial.releasedAtMs !== undefined) return afterRelease(deps, dial, dial.releasedAtMs);
+    if (isForeign(dial, state.facts.pods.get(uid))) return { kind: "done" };
     const answer = answerFor(deps, dial);
     const before = state.holds.answerOf(uid);
     if (answer.state === "lowered" && before?.state !== "lowered") deps.onLowered((clock.now() - dial.sinceMs) / 1_000);

@@ -1,24 +1,14 @@
 import type { Clock } from "../../common/clock.ts";
 import { type PodFact, podName } from "../../common/vocabulary.ts";
 import type { Call } from "../domain/call.ts";
-import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
-import {
-  type Listener,
-  type LoadBalancer,
-  type PlaceId,
-  placeKey,
-  placesOf,
-  type Slot,
-  slotKey,
-  slotOf,
-  targetKey,
-} from "../domain/load-balancer.ts";
+import { type Listener, type PlaceId, placeKey, placesOf, type Slot, slotKey, slotOf, targetKey } from "../domain/load-balancer.ts";
 import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { Step } from "../domain/readiness/gate-condition.ts";
 import { allowedCalls, type Policy } from "../domain/safety/policy.ts";
 import { describeCall, describeFinding, describeRefused, nameOf, ownerOfPlace, releaseText, unreadyText } from "../events/wording.ts";
 import type { DatedBinding, PodBindings } from "../gates/pod-bindings.ts";
 import type { SelectingServices } from "../gates/selecting-services.ts";
+import type { Planner } from "../load-balancers/planner.ts";
 import type { Writer } from "../load-balancers/writer.ts";
 import type { RemovalGuard } from "../safety/removal-guard.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
@@ -38,11 +28,9 @@ export type ExplainDeps = Networks & {
   readonly writer: Pick<Writer, "running">;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
   readonly clock: Clock;
-  readonly planner: { plan(desired: DesiredLoadBalancer, actual: LoadBalancer): Plan };
+  readonly planner: Pick<Planner, "plan" | "unboundFromMs">;
   /** Which of the planned calls are made. */
   readonly policy: Policy;
-  /** How long weight 0 lasts before a target is unbound. */
-  readonly drainMs: number;
   readonly refusedCalls: Pick<RefusedCalls, "at">;
   readonly listenerOwners: Pick<ListenerOwners, "of">;
   /** Removals that wait, as of the last plan, and ids that a person released and none of them has. */
@@ -203,10 +191,10 @@ export class Explain {
   }
 
   #drainLeftSeconds(id: string, slot: Slot): number | undefined {
-    const { mirror, addressClaims, clock, policy, drainMs } = this.#deps;
-    const drainedAtMs = mirror.drainedAtMs(id, slot);
-    if (drainedAtMs === undefined || policy !== "enforce" || addressClaims.podOf(id, slot.ip) === undefined) return undefined;
-    const leftMs = drainedAtMs + drainMs - clock.now();
+    const { planner, addressClaims, clock, policy } = this.#deps;
+    const fromMs = planner.unboundFromMs(id, slot);
+    if (fromMs === undefined || policy !== "enforce" || addressClaims.podOf(id, slot.ip) === undefined) return undefined;
+    const leftMs = fromMs - clock.now();
     return leftMs > 0 ? Math.ceil(leftMs / 1000) : undefined;
   }
 

@@ -6,6 +6,7 @@ import { PlanCache } from "../domain/plan/plan-cache.ts";
 import { type Plan, planLoadBalancer } from "../domain/plan/plan-load-balancer.ts";
 import type { Holder } from "../domain/plan/plan-targets.ts";
 import type { Quotas } from "../domain/plan/quota-forecast.ts";
+import { unboundFromMs } from "../domain/readiness/drain-end.ts";
 import { keepsAll, type Policy } from "../domain/safety/policy.ts";
 import type { EndInquiry } from "../safety/end-inquiry.ts";
 import type { RemovalGuard } from "../safety/removal-guard.ts";
@@ -65,10 +66,7 @@ export class Planner {
       isClaimed: (ip) => addressClaims.podOf(id, ip) !== undefined,
       serving: (place, target) =>
         target.weight > 0 && (!place.healthCheck.enabled || mirror.health(id, slotOf(place, target))?.state === "Alive"),
-      drained: (place, target) => {
-        const drainedAtMs = mirror.drainedAtMs(id, slotOf(place, target));
-        return drainedAtMs !== undefined && drainedAtMs + settings.drainMs <= clock.now();
-      },
+      drained: (place, target) => (this.unboundFromMs(id, slotOf(place, target)) ?? Number.POSITIVE_INFINITY) <= clock.now(),
       broken: (place, backend, target) => this.#isBroken(id, slotOf(place, backend), backend.podUid, target !== undefined),
       lowering: (place) => ({
         nowMs: clock.now(),
@@ -87,6 +85,15 @@ export class Planner {
     // Where nothing is taken away anyhow there is nothing to release either.
     if (keepsAll(settings.policy)) return plan;
     return { ...plan, calls: guard.hold(actual, plan.calls, inFlight === undefined) };
+  }
+
+  /** From when on a target that leaves may be unbound, milliseconds since the epoch; undefined: it has a weight. */
+  unboundFromMs(loadBalancerId: string, slot: Slot): number | undefined {
+    const { mirror, addressClaims, facts, settings } = this.#deps;
+    const zeroSinceMs = mirror.drainedAtMs(loadBalancerId, slot);
+    const podUid = addressClaims.podOf(loadBalancerId, slot.ip);
+    const pod = podUid === undefined ? undefined : facts.pods.get(podUid);
+    return zeroSinceMs === undefined ? undefined : unboundFromMs(zeroSinceMs, settings.drainMs, pod);
   }
 
   /** Places of this load balancer that name these Pods or addresses are planned anew. */

@@ -29,6 +29,8 @@ export interface NodeHolds extends Holds {
 const MOST_ANSWERS = 100;
 /** Pods remembered: more than all agents hold in the greatest node drain. */
 const MOST_DIALS = 20_000;
+/** Pods that one agent may hold: more than a node may have (TKE: 256), with those that end. What comes above that is none of a node. */
+const MOST_HELD = 1_024;
 /** A Pod that was released is remembered for so long: its container has been started anew by then. Milliseconds; own choice. */
 const REMEMBERED_MS = 120_000;
 
@@ -118,9 +120,13 @@ class Kept implements NodeHolds {
     const fact = facts().pods.get(uid);
     if (fact !== undefined && fact.nodeName !== stream.node)
       return log.warn({ node: stream.node, uid, podNode: fact.nodeName }, "an agent holds a Pod of another node, ignored");
-    const known = this.dials.get(uid);
-    if (known !== undefined && known.node !== stream.node) return;
+    const former = this.dials.get(uid);
+    const isOthers = former !== undefined && former.node !== stream.node;
+    if (isOthers && fact === undefined) return; // who came first, until it is known whose Pod it is
+    const known = isOthers ? undefined : former;
     const isNew = !stream.held.has(uid);
+    if (isNew && stream.held.size >= MOST_HELD)
+      return log.warn({ node: stream.node, uid }, `an agent holds more than ${MOST_HELD} Pods, the rest is ignored`);
     stream.held.set(uid, pod);
     const sinceMs = clock.now() - pod.heldMs;
     const isHeld = known?.releasedAtMs === undefined ? known : undefined;
@@ -141,7 +147,7 @@ class Kept implements NodeHolds {
   #release(stream: Stream, uid: string, released: ReleasedPod | undefined): void {
     stream.due.delete(uid);
     const dial = this.dials.get(uid);
-    if (!stream.held.delete(uid) || dial === undefined || dial.releasedAtMs !== undefined) return;
+    if (!stream.held.delete(uid) || dial?.node !== stream.node || dial.releasedAtMs !== undefined) return;
     if ([...(this.#streams.get(stream.node) ?? [])].some(({ held }) => held.has(uid))) return;
     const over = { ...dial, releasedAtMs: this.#deps.clock.now() };
     this.dials.set(uid, over);

@@ -1,5 +1,5 @@
 import type { Dial, HoldState } from "../../../common/holds.ts";
-import type { PodFact } from "../../../common/vocabulary.ts";
+import { isOver, type PodFact } from "../../../common/vocabulary.ts";
 import type { UnreadyWhy } from "../plan/plan-weights.ts";
 import type { Policy } from "../safety/policy.ts";
 
@@ -11,10 +11,24 @@ export const STOPPING_MS = 35_000;
 
 /** Pure: whether a container of this live Pod is being stopped, so that it should get no new traffic although it may be ready. */
 export function isStopping(dial: Dial | undefined, pod: PodFact | undefined, nowMs: number): boolean {
-  if (dial === undefined) return false;
+  if (dial === undefined || isForeign(dial, pod)) return false;
   if (dial.releasedAtMs === undefined) return true;
   const isAnew = pod?.containersReady === true && pod.containersReadyAtMs !== dial.readyAtMs;
   return !isAnew && nowMs < dial.releasedAtMs + STOPPING_MS;
+}
+
+/** Pure: an agent spoke of a Pod that is not of its node; while no fact was known of the Pod, nobody could tell. */
+export const isForeign = (dial: Dial, pod: PodFact | undefined): boolean => pod !== undefined && pod.nodeName !== dial.node;
+
+/**
+ * Pure: from when on a target without a weight may be unbound, which cuts the connections that are open; milliseconds since the epoch. A
+ * Pod with our hold gets SIGTERM when its drain ends, and finishes what is open by itself: not before its grace period is over, unless
+ * nothing of it runs any more. `deletionAtMs` is the end of that period on the API server's clock; half a minute more or less does no harm.
+ */
+export function unboundFromMs(zeroSinceMs: number, drainMs: number, pod: PodFact | undefined): number {
+  const drainedMs = zeroSinceMs + drainMs;
+  if (pod?.drain !== "hold" || pod.deletionAtMs === undefined || isOver(pod)) return drainedMs;
+  return Math.max(drainedMs, pod.deletionAtMs);
 }
 
 /** Where a held Pod is bound; `kept`: why it keeps its weight, as of the last plan. */

@@ -51,11 +51,16 @@ function aWorld(targets = [aTarget()], plan: Plan = NOTHING, inRules?: readonly 
     facts: known.facts,
     podBindings,
     services: { foreignGates: () => elsewhere },
-    planner: { plan: () => plan },
+    planner: {
+      plan: () => plan,
+      unboundFromMs: (id, slot) => {
+        const zeroSinceMs = mirror.drainedAtMs(id, slot);
+        return zeroSinceMs === undefined ? undefined : zeroSinceMs + 30_000;
+      },
+    },
     refusedCalls: new RefusedCalls(clock),
     listenerOwners: new ListenerOwners({ intents, mirror, clusterId: CLUSTER }),
     guard: { parked: () => held, strayReleases: () => strays },
-    drainMs: 30_000,
     get policy() {
       return policy.is;
     },

@@ -99,6 +99,23 @@ test("what ends is drained in its rules, and unbound in each when the drain ther
   );
 });
 
+test("a Pod with our hold is not cut off before its grace period is over, or nothing of it runs any more", async () => {
+  const { clock, known, brief } = await aWorld([
+    cartRule({ targets: [aTarget({ ip: ip(1), weight: 0 }), aTarget({ ip: ip(2) })] }),
+    homeRule({ targets: targets(2) }),
+  ]);
+  const held = (change = {}) => front(1, { drain: "hold", deletionAtMs: clock.now() + 20_000, ...change });
+  const ending = held();
+  known.set(ending);
+  await clock.advance(DRAIN_MS + 10_000);
+  assert.deepEqual(brief(), [], "its drain is over, and it may still answer what is open");
+  known.set({ ...ending, phase: "Succeeded" });
+  assert.deepEqual(brief(), ["unbind loc-1"]);
+  known.set(held({ deletionAtMs: ending.deletionAtMs }));
+  await clock.advance(5_000);
+  assert.deepEqual(brief(), ["unbind loc-1"]);
+});
+
 test("a backend that is merely not asked for leaves a rule when what is asked for serves in that rule", async () => {
   const { known, brief, say } = await aWorld([cartRule({ targets: targets(1, 2) }), homeRule({ targets: targets(1, 2) })]);
   known.set(relabelled(1));

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { HeldPods, HoldAnswer } from "../../../common/holds.ts";
 import { makeNodeHolds } from "../../../coordinator/nodes/node-holds.ts";
-import type { HoldEvent } from "../../../coordinator/state/holds.ts";
+import { type HoldEvent, stoppingBy } from "../../../coordinator/state/holds.ts";
 import { aPod } from "../../builders.ts";
 import { aFakeClock, silentLog } from "../pods.ts";
 
@@ -37,7 +37,7 @@ function someHolds() {
       for (const { uid, state } of answers) said.push(`${uid} ${state}`);
     }),
   });
-  return { clock, holds, events, agent };
+  return { clock, holds, events, agent, facts };
 }
 const turns = async (): Promise<void> => {
   for (let n = 0; n < 10; n++) await Promise.resolve();
@@ -124,6 +124,31 @@ test("an agent's word counts for its own node, and a slow one is told the latest
   gate.resolve();
   await turns();
   assert.deepEqual(said, ["p1 wait", "p2 lowered"]);
+});
+
+test("who speaks first of a Pod that nobody knows yet is not believed against the agent of its node", async () => {
+  const { holds, events, agent, facts, clock } = someHolds();
+  const [thief, own] = [agent("b"), agent("a")];
+  thief.held(held(["p9"]));
+  assert.equal(holds.dials.get("p9")?.node, "b");
+  const pod = aPod({ uid: "p9", nodeName: "a" });
+  facts.pods.set("p9", pod);
+  assert.equal(stoppingBy(holds, facts, clock)("p9"), false, "no weight is lowered for it");
+  own.held(held(["p9"]));
+  assert.deepEqual([holds.dials.get("p9")?.node, events.at(-1)], ["a", "held p9 anew"]);
+  assert.equal(stoppingBy(holds, facts, clock)("p9"), true);
+  holds.answer(answer("p9", "lowered"));
+  await turns();
+  assert.deepEqual([own.said, thief.said], [["p9 lowered"], []]);
+  thief.close();
+  assert.equal(holds.dials.get("p9")?.releasedAtMs, undefined);
+});
+
+test("an agent holds so many Pods at most, whatever it says", () => {
+  const { holds, agent } = someHolds();
+  const liar = agent("b");
+  for (let n = 0; n < 3; n++) liar.held(held(Array.from({ length: 1_000 }, (_, at) => `nobody-${n}-${at}`)));
+  assert.equal(holds.dials.size, 1_024);
 });
 
 test("what agents have found of their rule: proven where one of two agents has proven it", () => {
