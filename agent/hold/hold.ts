@@ -115,14 +115,10 @@ export function makeHold(deps: HoldDeps): Hold {
     async finish(signal) {
       stopping = true;
       rule.retire();
-      let isOver = false;
-      await server.close(() => {
-        isOver = true;
-        heldChanged.set();
-      });
+      await server.close(() => heldChanged.set());
       socket.say(heldNow());
       const limitMs = clock.now() + FINISH_MS;
-      while ((holds.held.length > 0 || !isOver) && clock.now() < limitMs && !signal.aborted)
+      while ((holds.held.length > 0 || !server.isOver) && clock.now() < limitMs && !signal.aborted)
         await heldChanged.wait(limitMs - clock.now(), signal);
       holds.cutDrains();
     },

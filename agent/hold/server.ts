@@ -18,8 +18,10 @@ export type HoldServerDeps = {
 export interface HoldServer {
   /** Resolves with the port. Rejects where it is taken by somebody who does not share it. */
   start(): Promise<number>;
-  /** Resolves when no more calls are taken; those that wait go on. `onEnd` is called when the last one was answered. */
+  /** Resolves when no more calls are taken; those that wait go on. `onEnd` is called when they were answered. */
   close(onEnd: () => void): Promise<void>;
+  /** It takes no more calls, and all were answered. */
+  readonly isOver: boolean;
 }
 
 /** A kubelet sends its few lines at once. */
@@ -30,6 +32,7 @@ const MOST_CONNECTIONS = 2_048;
 /** HTTP for the kubelet alone: `/hold/<token>` waits, `/probe` tells who answers. An update has two of these on one port. */
 export function makeHoldServer(deps: HoldServerDeps): HoldServer {
   const servers: Server[] = [];
+  let isOver = false;
   const make = (): Server => {
     const server = createServer({ headersTimeout: HEADERS_MS, requestTimeout: HEADERS_MS, connectionsCheckingInterval: 1_000 });
     server.on("request", (request, response) => answer(request, response, deps));
@@ -55,7 +58,17 @@ export function makeHoldServer(deps: HoldServerDeps): HoldServer {
     async close(onEnd) {
       // The kernel resets whom it has connected and this process has not met yet. After a turn of the loop that is hardly anybody.
       for (let turns = 0; turns < 2; turns++) await new Promise((resolve) => setImmediate(resolve));
-      void Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve)))).then(onEnd);
+      let open = servers.length;
+      const closed = (): void => {
+        open -= 1;
+        isOver = open === 0;
+        onEnd();
+      };
+      for (const server of servers) server.close(closed);
+      isOver = open === 0;
+    },
+    get isOver() {
+      return isOver;
     },
   };
 }
