@@ -92,6 +92,13 @@ export function makeOwnerReconciler(deps: OwnerDeps): Reconcile {
         return await telling(deps, object, finishDeletion(deps, object, signal), signal);
       case "ours":
         if (standing !== "ours") return await standStill(deps, object, standing.blocker, signal);
+        if (ownership.note !== undefined)
+          deps.tell({
+            object: objectRef(object),
+            type: "Warning",
+            reason: "NotHonoured",
+            message: `${objectName(object)}: ${ownership.note}`,
+          });
         return await telling(deps, object, serve(deps, object, signal), signal);
       default:
         return ownership satisfies never;

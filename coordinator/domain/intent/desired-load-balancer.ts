@@ -17,6 +17,7 @@ import {
 } from "../load-balancer.ts";
 import type { ObjectRef } from "../problem.ts";
 import { type Early, type PodStanding, type Selection, selection, type WantedBackend } from "./backends.ts";
+import { formerRules } from "./former-rules.ts";
 import { type CertificateSource, type IntentPort, type IntentRule, portOfRule } from "./intent-port.ts";
 import type { OwnerWishes } from "./owner-intent.ts";
 import type { ServiceIntent } from "./service.ts";
@@ -40,6 +41,8 @@ export type WantedListener = WantedPlace &
     /** Of TCP_SSL and QUIC; at HTTPS each rule has its own. */
     readonly certificate?: Certificate;
     readonly rules?: readonly WantedRule[];
+    /** What the rules that its owner asks for no more serve until they go. */
+    readonly formerRules?: readonly WantedRule[];
     /** Its owner asks for it no more: it is looked after as before until what is asked for instead serves; it is never created. */
     readonly former?: boolean;
   };
@@ -84,6 +87,9 @@ const wishOf = (
 ): PlaceWish =>
   settings === undefined ? { healthCheck: wish } : { healthCheck: { ...settings.healthCheck, ...wish }, scheduler: settings.scheduler };
 
+/** A listener with rules has none of its own. */
+const NO_TARGETS = { healthCheck: {}, backends: [], standings: [] } as const;
+
 /**
  * `owners` must come in a stable order, oldest first: the first one to ask for a port gets it, unless another one of them listens there
  * already: nobody's traffic ends because somebody else asks for its port.
@@ -109,12 +115,12 @@ export function desiredLoadBalancer(from: {
   const conflicts: PortConflict[] = [];
   const takenBy = new Map<string, ObjectRef>();
   const present = from.present ?? [];
-  const presentNames = new Set(present.map(({ name }) => name));
+  const presentByName = new Map(present.map((listener) => [listener.name, listener]));
   const presentByOwner = Map.groupBy(present, ({ name }) => ownerMarkOf(name, from.clusterId));
   const asking = from.owners.flatMap(({ owner, ...wishes }) =>
     owner.state === "served" ? [{ ...asked(owner.ref, owner.intent, from), ...wishes }] : [],
   );
-  for (const { ref, ports } of asking) for (const { key, name } of ports) if (presentNames.has(name)) takenBy.set(key, ref);
+  for (const { ref, ports } of asking) for (const { key, name } of ports) if (presentByName.has(name)) takenBy.set(key, ref);
   for (const { ref, mark, intent, ports, ...wishes } of asking) {
     const selected = (port: IntentPort): Selection => {
       const select = (): Selection => selection(intent, port, from.podsOf(ref), from.isHeldBack, from.earlyOf);
@@ -139,7 +145,9 @@ export function desiredLoadBalancer(from: {
           ...selected(portOfRule(port, rule)),
         }));
         const more = { ...(port.defaultDomain !== undefined && { defaultDomain: port.defaultDomain }), ...wishes.listeners?.get(wishAt) };
-        listeners.push({ ...listener, ...more, healthCheck: {}, backends: [], standings: [], rules });
+        const there = presentByName.get(name);
+        const former = there === undefined ? [] : formerRules(there, port, intent.ports, selected);
+        listeners.push({ ...listener, ...more, ...NO_TARGETS, rules, ...(former.length > 0 && { formerRules: former }) });
         continue;
       }
       listeners.push({
@@ -152,6 +160,7 @@ export function desiredLoadBalancer(from: {
     }
     const names = new Set(ports.map(({ name }) => name));
     for (const listener of presentByOwner.get(mark) ?? []) {
+      if (!names.has(listener.name)) listeners.push(...formerLayer7(listener, ref, intent, selected));
       const port = names.has(listener.name) ? undefined : formerPort(listener, intent.ports);
       if (port === undefined) continue;
       const { protocol, port: number } = port;
@@ -214,6 +223,20 @@ function asked(ref: ObjectRef, intent: ServiceIntent, { clusterId }: { readonly 
     name: listenerName(clusterId, ref.uid, port.protocol, port.port),
   }));
   return { ref, mark: ownerMark(ref.uid), intent, ports };
+}
+
+/** A listener with rules that its owner asks for no more; none where it has no rules. */
+function formerLayer7(
+  listener: Listener,
+  owner: ObjectRef,
+  { ports }: ServiceIntent,
+  selected: (port: IntentPort) => Selection,
+): WantedListener[] {
+  const { name, port } = listener;
+  const protocol = LISTENER_PROTOCOLS.find((one) => one === listener.protocol);
+  if (protocol === undefined || !isLayer7(protocol)) return [];
+  const rules = formerRules(listener, undefined, ports, selected);
+  return [{ name, owner, protocol, port, ...NO_TARGETS, rules: [], formerRules: rules, former: true }];
 }
 
 /**

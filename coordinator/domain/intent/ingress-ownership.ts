@@ -26,6 +26,11 @@ export function ingressOwnership(ingress: IngressRecord, classes: IngressClasses
     return { kind: "skip", because: `annotation ${INGRESS_KEYS.mode} is "skip": nothing is changed for it until that is removed` };
   if (deleting) return { kind: held ? "deleted" : "none" };
   if (held && isGivenAway(ingress, classes)) return { kind: "deleted" };
+  if (held && isLeftToTke(ingress, classes))
+    return {
+      kind: "ours",
+      note: `its class ${classOf(ingress)} is TKE's as this coordinator is configured (OWNERSHIP, INGRESS_CLASSES): it is served as before; delete it and make it anew to give it to TKE, or set annotation ${MANAGED_ANNOTATION} to "true"`,
+    };
   if (held) return { kind: "ours" };
   if (!wanted) return { kind: "none" };
   if (annotations[INGRESS_LOAD_BALANCER_ID] !== undefined)
@@ -36,12 +41,18 @@ export function ingressOwnership(ingress: IngressRecord, classes: IngressClasses
   return { kind: "ours" };
 }
 
-/** Its class was changed to another controller's: what we made for it goes, as with TKE. That a class is merely missing says nothing. */
+/**
+ * Its class was changed to another controller's: what we made for it goes, as with TKE. That a class is merely missing says nothing, nor that
+ * it is TKE's: it may be our own configuration that was changed.
+ */
 function isGivenAway(ingress: IngressRecord, classes: IngressClasses): boolean {
   const name = classOf(ingress);
-  if (name === undefined || isAddressed(ingress, classes)) return false;
-  return classes.isOthers(name) || classes.tke.includes(name);
+  if (name === undefined || isAddressed(ingress, classes) || isLeftToTke(ingress, classes)) return false;
+  return classes.isOthers(name);
 }
+
+const isLeftToTke = (ingress: IngressRecord, classes: IngressClasses): boolean =>
+  classes.tke.includes(classOf(ingress) ?? "") && !isAddressed(ingress, classes);
 
 const classOf = ({ className, annotations }: Pick<IngressRecord, "className" | "annotations">): string | undefined =>
   className ?? annotations[INGRESS_CLASS];

@@ -73,7 +73,9 @@ export type OwnershipMode = "class" | "annotation";
  * must go. `foreign`: another controller acts on it.
  */
 export type Ownership =
-  | { readonly kind: "ours" | "deleted" | "none" }
+  | { readonly kind: "deleted" | "none" }
+  /** `note`: what a person should know of it nevertheless. */
+  | { readonly kind: "ours"; readonly note?: string }
   /** `skip`: a person asked that nothing of it is changed. `type`: it is meant for us and can never be served. */
   | { readonly kind: "skip" | "foreign" | "type"; readonly because: string };
 

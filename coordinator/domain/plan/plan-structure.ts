@@ -129,9 +129,11 @@ function pairsOf(about: About, wanted: WantedListener | undefined, actual: LoadB
   const present = new Map(sortedBy(listener.rules, ruleKey).map((rule) => [ruleKey(rule), rule]));
   if (!isLayer7(listener.protocol)) return { pairs: [{ ...about, rule: undefined, place: listener, wanted }], rules: undefined, present };
   const rules = about.leaves || wanted === undefined ? undefined : wantedRules(wanted, actual);
+  const former = new Map((wanted?.formerRules ?? []).map((rule) => [ruleKey(rule), rule]));
   const pairs = [...present].map(([key, rule]): PlacePair => {
     const here = rules?.get(key);
-    return { ...about, rule, place: rule, wanted: here, leaves: about.leaves || (rules !== undefined && here === undefined) };
+    const leaves = about.leaves || (rules !== undefined && here === undefined);
+    return { ...about, rule, place: rule, wanted: here ?? former.get(key), leaves };
   });
   return { pairs, rules, present };
 }

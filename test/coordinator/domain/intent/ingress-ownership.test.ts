@@ -47,6 +47,12 @@ test("what is ours stays ours until it is deleted or its class is another contro
   assert.equal(kind({ ...held, className: "nginx" }), "deleted");
   assert.equal(kind({ ...held, className: "unheard-of" }), "ours", "a class that is merely missing says nothing");
   assert.equal(kind({ ...held, className: undefined }), "ours");
+  assert.equal(kind(held, { mode: "class" }), "ours", "OWNERSHIP was changed: no load balancer goes for that");
+  assert.equal(kind(held, { mode: "class", isOthers: () => true }, true), "ours", "also where TKE has an IngressClass of that name");
+  assert.match(
+    JSON.stringify(ingressOwnership({ ...anIngress(), ...held }, { ...classes, mode: "class" })),
+    /is TKE's as this coordinator/,
+  );
   assert.equal(kind({ ...held, deleting: true }), "deleted");
   assert.equal(kind({ deleting: true }), "none");
   assert.equal(kind({ deleting: true }, {}, true), "deleted");
