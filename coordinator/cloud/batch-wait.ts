@@ -10,8 +10,8 @@ export type Batch = {
 };
 
 export type BatchWaitDeps = {
-  /** Asks about a task once; rejects with ClbApiError. */
-  readonly ask: (taskId: string, signal: AbortSignal) => Promise<TaskStatus>;
+  /** Asks about a task once; rejects with ClbApiError. `isPatient`: nobody waits for the answer. */
+  readonly ask: (taskId: string, signal: AbortSignal, isPatient: boolean) => Promise<TaskStatus>;
   /** Waits for a task like that of any other write; rejects with ClbApiError if it fails or never ends. */
   readonly settle: (action: string, items: number, taskId: string, signal: AbortSignal) => Promise<unknown>;
   /** A batch that was taken for done has failed after all, or nobody can tell. */
@@ -20,6 +20,11 @@ export type BatchWaitDeps = {
 
 /** So many batches in a row have to be over at their answer until the next ones are taken for done at it. Own choice. */
 const TRUSTED_AFTER = 2;
+/**
+ * Questions that nobody waits for stand behind all others, e.g. those of drains. While so many stand there, which is ten seconds of the
+ * cloud's 20 a second (clb-api.md §3.2), no more are asked: the resync shows what such a batch has done.
+ */
+const MOST_UNAWAITED = 200;
 
 /**
  * Batch calls answer when they are done, as far as is known, and nothing in their answer says so: whether a task outlives it is seen by asking
@@ -33,6 +38,8 @@ export class BatchWait {
   #runOn = false;
   /** So many in a row were over at their answer. */
   #over = 0;
+  /** Questions under way that nobody waits for. */
+  #unawaited = 0;
 
   constructor(deps: BatchWaitDeps) {
     this.#deps = deps;
@@ -42,18 +49,24 @@ export class BatchWait {
   async end(batch: Batch, signal: AbortSignal): Promise<void> {
     const { action, items, taskId, loadBalancerId } = batch;
     if (!taskId) return;
-    const done = async (): Promise<void> => {
-      if (this.#runOn || !(await this.#isOver(taskId, signal))) await this.#deps.settle(action, items, taskId, signal);
+    const done = async (isPatient: boolean): Promise<void> => {
+      if (this.#runOn || !(await this.#isOver(taskId, signal, isPatient))) await this.#deps.settle(action, items, taskId, signal);
     };
-    if (this.#runOn || this.#over < TRUSTED_AFTER) return await done();
-    done().catch((err: unknown) => {
-      if (err instanceof ClbApiError) this.#deps.onDoubt(loadBalancerId, err); // else the signal has aborted
-    });
+    if (this.#runOn || this.#over < TRUSTED_AFTER) return await done(false);
+    if (this.#unawaited >= MOST_UNAWAITED) return;
+    this.#unawaited += 1;
+    void done(true)
+      .catch((err: unknown) => {
+        if (err instanceof ClbApiError) this.#deps.onDoubt(loadBalancerId, err); // else the signal has aborted
+      })
+      .finally(() => {
+        this.#unawaited -= 1;
+      });
   }
 
-  async #isOver(taskId: string, signal: AbortSignal): Promise<boolean> {
+  async #isOver(taskId: string, signal: AbortSignal, isPatient: boolean): Promise<boolean> {
     try {
-      const { status } = await this.#deps.ask(taskId, signal);
+      const { status } = await this.#deps.ask(taskId, signal, isPatient);
       if (status === "running") this.#runOn = true;
       this.#over = status === "succeeded" ? this.#over + 1 : 0;
       return status === "succeeded";

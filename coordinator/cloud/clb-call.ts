@@ -1,7 +1,4 @@
-import type {
-  DescribeTaskStatusRequest,
-  DescribeTaskStatusResponse,
-} from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
+import type { DescribeTaskStatusResponse } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import type { Clock } from "../../common/clock.ts";
 import { withDeadline } from "../../common/deadline.ts";
 import { isCancelled, type Remedy } from "../../common/errors.ts";
@@ -46,7 +43,7 @@ export class ClbCall {
     this.#deps = deps;
     this.#tasks = new TaskWait({ clock: deps.clock, ask: (taskId, signal) => this.#askOnce(taskId, signal) });
     this.#batches = new BatchWait({
-      ask: (taskId, signal) => this.#ask(taskId, signal),
+      ask: (taskId, signal, isPatient) => this.#ask(taskId, signal, isPatient),
       settle: (action, items, taskId, signal) => this.settle(action, items, taskId, signal),
       onDoubt: (loadBalancerId, error) => deps.onDoubt?.(loadBalancerId, error),
     });
@@ -113,8 +110,10 @@ export class ClbCall {
     return await withDeadline({ clock, limitMs, late }, signal, (either) => transport(service, action, request, either));
   }
 
-  async #ask(taskId: string, signal: AbortSignal): Promise<TaskStatus> {
-    const said = await this.call<DescribeTaskStatusRequest, DescribeTaskStatusResponse>("DescribeTaskStatus", { TaskId: taskId }, signal);
+  async #ask(taskId: string, signal: AbortSignal, isPatient = false): Promise<TaskStatus> {
+    const action = "DescribeTaskStatus";
+    await this.#deps.rateLimit.take(action, signal, undefined, isPatient);
+    const said = await this.#callNow<DescribeTaskStatusResponse>(action, { TaskId: taskId }, signal);
     const status = said.Status === 0 ? "succeeded" : said.Status === 1 ? "failed" : "running";
     return { status, message: said.Message ?? "", loadBalancerIds: said.LoadBalancerIds ?? [] };
   }

@@ -25,7 +25,7 @@ export function fallen(rate: Rate, most: number, nowMs: number): Rate {
 }
 
 /** `key`: the load balancer that the call is about. `isHere`: somebody waits for the turn; else it is kept, and `onTurn` is told. */
-type Waiter = { readonly key: string | undefined; isHere: boolean; go: () => void };
+type Waiter = { readonly key: string | undefined; readonly isPatient: boolean; isHere: boolean; go: () => void };
 type Bucket = {
   rate: Rate;
   /** When the next token is free, milliseconds since the epoch; long ago means a full bucket. */
@@ -75,15 +75,15 @@ export class RateLimit {
 
   /**
    * Resolves when the call may be made; at once where a turn is kept for `key`. Rejects with the signal's reason when aborted; no token is
-   * spent then.
+   * spent then. `isPatient`: nothing waits for this call, so every other one goes before it.
    */
-  async take(action: string, signal: AbortSignal, key?: string): Promise<void> {
+  async take(action: string, signal: AbortSignal, key?: string, isPatient = false): Promise<void> {
     signal.throwIfAborted();
     const bucket = this.#bucket(action);
     if (key !== undefined && this.#takeKept(bucket, key)) return;
     if (bucket.queue.size === 0 && this.#spend(bucket)) return;
     const turn = Promise.withResolvers<void>();
-    const waiter: Waiter = { key, isHere: true, go: turn.resolve };
+    const waiter: Waiter = { key, isPatient, isHere: true, go: turn.resolve };
     const leave = (): void => {
       bucket.queue.delete(waiter);
       if (bucket.queue.size === 0) bucket.timer?.abort(OVER);
@@ -108,7 +108,7 @@ export class RateLimit {
     };
     let mine: Waiter | undefined;
     for (const waiter of bucket.queue) if (!waiter.isHere && waiter.key === key) mine = waiter;
-    if (mine === undefined) bucket.queue.add((mine = { key, isHere: false, go: come }));
+    if (mine === undefined) bucket.queue.add((mine = { key, isPatient: false, isHere: false, go: come }));
     if (this.#next(bucket) === mine && this.#spend(bucket)) {
       bucket.queue.delete(mine);
       this.#keep(bucket, key);
@@ -180,16 +180,17 @@ export class RateLimit {
     bucket.timer = undefined;
   }
 
-  /** Who waits for longest, of those that are urgent if there are any; undefined also if all are busy, who ask again when they are not. */
+  /** Who waits for longest: of those that are urgent, else of the others, else of the patient ones; undefined also if all are busy, who ask again when they are not. */
   #next({ queue }: Bucket): Waiter | undefined {
     const { isUrgent, isBusy } = this.#hooks;
-    let first: Waiter | undefined;
+    let [first, patient]: (Waiter | undefined)[] = [];
     for (const waiter of queue) {
       if (!waiter.isHere && waiter.key !== undefined && isBusy?.(waiter.key) === true) continue;
-      if (isUrgent === undefined || (waiter.key !== undefined && isUrgent(waiter.key))) return waiter;
-      first ??= waiter;
+      if (waiter.isPatient) patient ??= waiter;
+      else if (isUrgent === undefined || (waiter.key !== undefined && isUrgent(waiter.key))) return waiter;
+      else first ??= waiter;
     }
-    return first;
+    return first ?? patient;
   }
 
   /** When the next token is free. */

@@ -67,6 +67,16 @@ test("the first batches wait until their question is answered, later ones do not
   assert.deepEqual(doubted, []);
 });
 
+test("while 200 questions that nobody waits for are under way, no more are asked", async () => {
+  const { begin, hear, trusted, questions } = batches();
+  await trusted();
+  for (let n = 0; n < 210; n++) assert.equal((await begin()).is, "done");
+  assert.equal(questions.length, 200);
+  await hear("succeeded");
+  await begin();
+  assert.equal(questions.length, 200); // one was answered, one was asked
+});
+
 test("one that runs on after its answer: from then on each is waited for", async () => {
   const { begin, hear, trusted, settled, doubted } = batches();
   await trusted();

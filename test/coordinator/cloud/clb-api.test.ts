@@ -315,3 +315,26 @@ test("names the rule in every call that concerns one, and reads rules back with 
   ]);
   await assert.rejects(api.deleteRules("lb-1", "lbl-1", [], signal), RangeError);
 });
+
+test("a drain does not wait behind questions about batches that are taken for done", async () => {
+  const clock = aFakeClock(1_790_000_000_000);
+  const { signal } = new AbortController();
+  const asked: string[] = [];
+  let requests = 0;
+  const transport = (_service: string, action: string): Promise<unknown> => {
+    asked.push(action);
+    return Promise.resolve(action === "DescribeTaskStatus" ? { Status: 0 } : { RequestId: `request-${requests++}` });
+  };
+  const api = makeClbApi({ transport, rateLimit: new RateLimit(clock, { perSecond: 20, pauseAfterThrottlingMs: 1_000 }), clock });
+  const slot = { listenerId: "lbl-1", ip: "10.244.0.1", port: 8080 };
+  const bind = (n: number): Promise<unknown> => api.bind(`lb-${n}`, [{ ...slot, weight: 10, podUid: "pod-1" }], signal);
+  for (const n of [1, 2]) void bind(n);
+  await clock.advance(1_000); // both were over at their answers
+  for (let n = 0; n < 100; n++) void Promise.all([bind(n), api.unbind(`lb-${n}`, [slot], signal)]);
+  await clock.advance(3_000);
+  const startedMs = clock.now();
+  const drained = api.setWeights("lb-1", [{ ...slot, weight: 0 }], signal).then(() => clock.now() - startedMs);
+  await clock.advance(20_000);
+  assert.ok((await drained) <= 200, `the drain took ${await drained} ms`); // the question a little later, and at most one token's time
+  assert.equal(asked.filter((action) => action === "DescribeTaskStatus").length, 203); // they are asked about all the same
+});

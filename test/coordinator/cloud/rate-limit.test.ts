@@ -161,6 +161,18 @@ test("waiting calls go in the order in which they came, also when one of them is
   assert.equal(limit.state("A").waiting, 0);
 });
 
+test("calls that nothing waits for go after all others, and still go", async () => {
+  const { clock, limit } = aLimit(1);
+  const order: string[] = [];
+  const { signal } = new AbortController();
+  for (const name of ["first", "patient 1", "patient 2", "a", "b"])
+    void limit.take("A", signal, undefined, name.startsWith("patient")).then(() => order.push(name));
+  await clock.advance(2_500);
+  assert.deepEqual(order, ["first", "a", "b"]);
+  await clock.advance(10_000);
+  assert.deepEqual(order, ["first", "a", "b", "patient 1", "patient 2"]);
+});
+
 test("refusals of one moment count once, and the rate never falls to nothing", () => {
   let rate = { perSecond: 20, sinceMs: 0 };
   for (let n = 0; n < 10; n++) rate = fallen(rate, 20, 1_000 + n);
