@@ -1,5 +1,7 @@
 /** One long-lived `nft -i`: a table with `flags owner` lives as long as it does, and a change takes a millisecond instead of ten. */
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import type { Clock } from "../../common/clock.ts";
+import { OVER } from "../../common/signals.ts";
 
 /** What the kernel or nft said of a command, e.g. "Error: Could not process rule: Operation not permitted". */
 export class NftError extends Error {
@@ -18,8 +20,12 @@ export interface Nft {
   close(): void;
 }
 
-/** `path` is where nft is looked for, e.g. "/usr/sbin:/usr/bin". */
-export function startNft(options: { readonly path: string }): Nft {
+/** A change takes milliseconds, a whole table 25 ms; what takes that long hangs, and a rule that cannot be changed is none. Milliseconds; own choice. */
+const LIMIT_MS = 10_000;
+
+/** `path` is where nft is looked for, e.g. "/usr/sbin:/usr/bin". `limitMs`: a command that takes longer is its end. */
+export function startNft(options: { readonly path: string; readonly clock: Clock; readonly limitMs?: number }): Nft {
+  const { clock, limitMs = LIMIT_MS } = options;
   const child: ChildProcessWithoutNullStreams = spawn("nft", ["-i"], { env: { PATH: options.path }, stdio: ["pipe", "pipe", "pipe"] });
   const ended = Promise.withResolvers<never>();
   ended.promise.catch(() => undefined); // whoever asks is told
@@ -39,6 +45,12 @@ export function startNft(options: { readonly path: string }): Nft {
   child.once("error", (error) => ended.reject(new NftError(`nft cannot be started: ${error.message}`, { cause: error })));
   child.once("exit", (code, signal) => ended.reject(new NftError(`nft ended (${signal ?? code})`)));
 
+  const endUnless = async (over: AbortSignal): Promise<void> => {
+    await clock.sleep(limitMs, over).catch(() => undefined);
+    // After a standstill of this process the answer may be there already.
+    for (let turns = 0; turns < 2; turns++) await new Promise((resolve) => setImmediate(resolve));
+    if (!over.aborted) ended.reject(new NftError(`nft did not answer for ${limitMs / 1_000} s`));
+  };
   const perform = async (lines: readonly string[]): Promise<string> => {
     out = "";
     faults = "";
@@ -49,7 +61,9 @@ export function startNft(options: { readonly path: string }): Nft {
       };
     });
     child.stdin.write(`${[...lines, MARK].join("\n")}\n`);
-    await Promise.race([done, ended.promise]);
+    const over = new AbortController();
+    void endUnless(over.signal);
+    await Promise.race([done, ended.promise]).finally(() => over.abort(OVER));
     await new Promise((resolve) => setImmediate(resolve)); // what it printed before is in the other pipe already
     const [fault] = /Error: [^\n]*/.exec(faults.slice(0, faults.lastIndexOf("Error:", faults.indexOf(`${MARK}\n`)))) ?? [];
     if (fault !== undefined) throw new NftError(fault);
