@@ -60,8 +60,8 @@ export async function manifestWorld(
   const cloud = makeCloud({
     clock,
     profile: "fast",
-    ...options,
     probe: alwaysHealthy,
+    ...options,
     dataPlane: real !== undefined,
     ...(real && { vipCidr: real.vipCidr }),
     certificates: await Promise.all(certificates.map((id) => (id.startsWith("ca-") ? aClientAuthority(id) : aCertificate(id)))),
