@@ -71,7 +71,7 @@ test("address claims that were deleted, an address that was bound by hand before
     const [victim] = podsOf(world);
     await world.client.delete(`/api/v1/namespaces/demo/pods/${victim?.metadata.name}`, { gracePeriodSeconds: 0 });
     await world.product.startCoordinator();
-    await converged(world, 3);
+    await converged(world, 3, 40_000, "of those that have one");
   });
 
   await t.test("an address that somebody bound and that is freed by us before stays theirs", async () => {

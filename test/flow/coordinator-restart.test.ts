@@ -34,7 +34,7 @@ test("a Pod that ended while the coordinator was away is unbound when it is back
   await until("the Pod's object gone", () => !podsOf(world).some(({ metadata }) => metadata.uid === victim?.metadata.uid));
   assert.equal(boundTargets(world).size, 3, "nobody was there to unbind it");
   await world.product.startCoordinator();
-  await converged(world, 3);
+  await converged(world, 3, 40_000, "of those that have one");
   checkSafety(world, lives);
   await becomesIdle(world);
 });

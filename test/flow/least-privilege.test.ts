@@ -31,6 +31,23 @@ const NOT_USED_HERE = new Map([
   ["coordinator patch events", "an Event that still holds after an hour"],
 ]);
 
+/** The same Pods behind a rule of layer 7. */
+const INGRESS = {
+  metadata: {
+    name: "shop",
+    namespace: "demo",
+    annotations: { "kubernetes.io/ingress.class": "qcloud", "ingress.cloud.tencent.com/direct-access": "true" },
+  },
+  spec: {
+    rules: [
+      {
+        host: "shop.example.com",
+        http: { paths: [{ path: "/", pathType: "Prefix", backend: { service: { name: "web", port: { number: 80 } } } }] },
+      },
+    ],
+  },
+};
+
 const requestsOf = (world: World, user: string): readonly SeenRequest[] => world.requests().filter(({ username }) => username === user);
 
 const uses = ({ verb, resource }: SeenRequest): string => `${verb} ${resource}`;
@@ -109,6 +126,14 @@ test("both processes can do what they need, and nothing else", { skip, timeout: 
     },
     90_000,
   );
+
+  const ingresses = "/apis/networking.k8s.io/v1/namespaces/demo/ingresses";
+  await world.client.create(ingresses, INGRESS);
+  await until("the Ingress served", async () => {
+    type Served = { readonly status?: { readonly loadBalancer?: { readonly ingress?: readonly unknown[] } } };
+    const { status } = await world.client.get<Served>(`${ingresses}/${INGRESS.metadata.name}`);
+    return status?.loadBalancer?.ingress !== undefined;
+  });
 
   await t.test("the coordinator uses all of its rights, and none was missing", async () => {
     const requests = requestsOf(world, account(COORDINATOR_SERVICE_ACCOUNT));
