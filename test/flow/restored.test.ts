@@ -10,7 +10,7 @@ const REPLICAS = 3;
 /** Each changes every Pod: so far ahead of the backup is what was read. */
 const CHANGES = 60;
 /** From the answer of the API server on. Before, the product was deaf for up to 180 s. Milliseconds. */
-const HEARD_MS = 30_000;
+const HEARD_MS = 60_000;
 
 test("after a restore Pods that end are drained before they are unbound, and new ones are bound", {
   timeout: 300_000,
