@@ -126,9 +126,20 @@ async function findOrCreate(deps: SourceDeps, at: string, object: OwnerObject, s
     const tagged = ownOf(await deps.api.ownLoadBalancers(clusterId, signal), object);
     // A list may be older than what it is asked about.
     const own = tagged ?? (awaited && (await deps.api.loadBalancer(awaited.loadBalancerId, signal)));
+    const lost = orders.unshown(uid);
     orders.looked(uid, own !== undefined);
+    if (own?.running === true) orders.runs(uid);
     if (own?.running === true) return { kind: "found", facts: own };
-    return own === undefined && awaited === undefined ? undefined : { kind: "creating", lookMs: awaited?.lookMs ?? LOOK_MS };
+    if (own !== undefined) {
+      const { lookMs, isLate } = orders.idle(uid);
+      return isLate ? { kind: "blocked", blocker: notRunning(at, own.loadBalancerId, object) } : { kind: "creating", lookMs };
+    }
+    if (awaited !== undefined) return { kind: "creating", lookMs: awaited.lookMs };
+    if (lost === undefined) return undefined;
+    const blocker = neverShown(at, lost.loadBalancerId, object);
+    if (lost.isResting) return { kind: "blocked", blocker };
+    deps.tell({ object: objectRef(object), type: "Warning", ...blocker });
+    return undefined;
   };
   const order: Errand = { uid, wish: wishOf(source), action: "CreateLoadBalancer" };
   const create = (): Promise<Found> => createFor(deps, at, object, source, signal);
@@ -138,6 +149,24 @@ async function findOrCreate(deps: SourceDeps, at: string, object: OwnerObject, s
   if (found !== undefined) return found;
   return await orders.run(order, create);
 }
+
+const neverShown = (at: string, loadBalancerId: string, object: OwnerObject): Blocker => ({
+  reason: "LoadBalancerNotCreated",
+  message: tkeCode(
+    "E4000",
+    `${at}: the cloud created load balancer ${loadBalancerId} and DescribeLoadBalancers does not show it: let the key see it (DescribeLoadBalancers on all load balancers of the region); others are ordered ever more rarely, delete in the console what is not needed`,
+    kindOfObject(object),
+  ),
+});
+
+const notRunning = (at: string, loadBalancerId: string, object: OwnerObject): Blocker => ({
+  reason: "LoadBalancerNotCreated",
+  message: tkeCode(
+    "E4000",
+    `${at}: load balancer ${loadBalancerId} was created more than a minute ago and does not run yet (Status 0): look at it in the console`,
+    kindOfObject(object),
+  ),
+});
 
 /** Whoever asks for something else than before need not wait. */
 const wishOf = ({ subnetId = "", order }: Creation): string => (order === undefined ? subnetId : `${subnetId} ${JSON.stringify(order)}`);

@@ -10,6 +10,10 @@ const REST_MS = { first: 1_000, most: 30_000 } as const;
  * shown and show no more has been deleted, unless it is so young that a read of before may have been answered. Milliseconds.
  */
 const SHOWN_MS = { first: 300_000, again: 60_000 } as const;
+/** After a second load balancer that was never shown: until the next order, longer each time. Else each would be one more that is paid for. */
+const UNSHOWN_MS = { second: 3_600_000, factor: 24, most: 86_400_000 } as const;
+/** So long a new load balancer may take to run before that is told. Milliseconds. */
+const RUNS_MS = 60_000;
 /** Of the time since the order: the pause before the next look. */
 const LOOK_MS = { least: 500, most: 10_000, share: 1 / 8 } as const;
 
@@ -17,6 +21,8 @@ const ACTIONS = ["DescribeLoadBalancers", "CreateLoadBalancer"] as const;
 /** What is asked of the cloud for an owner. `wish`: whoever asks for something else than before need not wait. */
 export type Errand = { readonly uid: string; readonly wish: string; readonly action: (typeof ACTIONS)[number] };
 type Made = { readonly loadBalancerId: string; readonly atMs: number; readonly isShown: boolean };
+/** One that Create returned and no read has ever shown; `untilMs`: nothing is ordered before. */
+export type Unshown = { readonly loadBalancerId: string; readonly inRow: number; readonly untilMs: number };
 type Failed = {
   readonly wish: string;
   readonly error: ClbApiError;
@@ -41,6 +47,10 @@ export class Orders {
   readonly #spent = new Map<string, number>();
   /** What Create returned, by UID of the owner. */
   readonly #made = new Map<string, Made>();
+  /** By UID of the owner. */
+  readonly #unshown = new Map<string, Unshown>();
+  /** Since when the load balancer of an owner has been seen that does not run yet, by UID. */
+  readonly #idleSinceMs = new Map<string, number>();
   /** Owners without a load balancer of ours, as of the last look; UIDs. */
   readonly #missing = new Set<string>();
 
@@ -62,12 +72,37 @@ export class Orders {
   awaited(uid: string): { readonly loadBalancerId: string; readonly lookMs: number } | undefined {
     const made = this.#made.get(uid);
     if (made === undefined) return undefined;
-    const passedMs = this.#clock.now() - made.atMs;
-    const lookMs = Math.min(Math.max(passedMs * LOOK_MS.share, LOOK_MS.least), LOOK_MS.most);
-    if (passedMs < (made.isShown ? SHOWN_MS.again : SHOWN_MS.first)) return { loadBalancerId: made.loadBalancerId, lookMs };
+    const nowMs = this.#clock.now();
+    const passedMs = nowMs - made.atMs;
+    if (passedMs < (made.isShown ? SHOWN_MS.again : SHOWN_MS.first))
+      return { loadBalancerId: made.loadBalancerId, lookMs: nextLookMs(passedMs) };
     this.#made.delete(uid);
+    if (!made.isShown) {
+      const inRow = (this.#unshown.get(uid)?.inRow ?? 0) + 1;
+      const restMs = inRow === 1 ? 0 : Math.min(UNSHOWN_MS.second * UNSHOWN_MS.factor ** (inRow - 2), UNSHOWN_MS.most);
+      this.#unshown.set(uid, { loadBalancerId: made.loadBalancerId, inRow, untilMs: nowMs + restMs });
+    }
     this.spend(uid);
     return undefined;
+  }
+
+  /** The last of those that were made for the owner and never shown. */
+  unshown(uid: string): (Unshown & { readonly isResting: boolean }) | undefined {
+    const last = this.#unshown.get(uid);
+    return last && { ...last, isResting: last.untilMs > this.#clock.now() };
+  }
+
+  /** The owner's load balancer is shown and does not run yet; `isLate`: longer than creations take. */
+  idle(uid: string): { readonly lookMs: number; readonly isLate: boolean } {
+    const nowMs = this.#clock.now();
+    const sinceMs = this.#idleSinceMs.get(uid) ?? nowMs;
+    this.#idleSinceMs.set(uid, sinceMs);
+    return { lookMs: nextLookMs(nowMs - sinceMs), isLate: nowMs - sinceMs > RUNS_MS };
+  }
+
+  /** The owner's load balancer runs. */
+  runs(uid: string): void {
+    this.#idleSinceMs.delete(uid);
   }
 
   /** The token stands for an order that came to nothing, or whose load balancer is gone. */
@@ -90,6 +125,8 @@ export class Orders {
   /** It is not for us to order anything for it, for now. */
   rest(uid: string): void {
     this.#made.delete(uid);
+    this.#unshown.delete(uid);
+    this.#idleSinceMs.delete(uid);
     this.#missing.delete(uid);
     for (const action of ACTIONS) this.#failed.delete(keyOf({ uid, action }));
   }
@@ -103,6 +140,7 @@ export class Orders {
   looked(uid: string, isThere: boolean): void {
     if (!isThere) return void this.#missing.add(uid);
     this.#missing.delete(uid);
+    this.#unshown.delete(uid);
     const made = this.#made.get(uid);
     if (made !== undefined) this.#made.set(uid, { ...made, isShown: true });
   }
@@ -168,6 +206,8 @@ export class Orders {
     return rested({ ...refused, untilMs: refused.untilMs + REST_MS.first }, nowMs);
   }
 }
+
+const nextLookMs = (passedMs: number): number => Math.min(Math.max(passedMs * LOOK_MS.share, LOOK_MS.least), LOOK_MS.most);
 
 const keyOf = ({ uid, action }: Pick<Errand, "uid" | "action">): string => `${action} ${uid}`;
 

@@ -187,3 +187,15 @@ test("a load balancer that is never shown is ordered anew after minutes", async 
   await during(120_000, "CreateLoadBalancer");
   assert.equal(served(), 1);
 });
+
+test("load balancers that are never shown are ordered ever more rarely, and that is told", async (t) => {
+  const { stage, intents, during } = someOwners(t, 1);
+  stage.cloud.faults.add({ kind: "stale", age: "300h", action: "DescribeLoadBalancers" });
+  assert.equal(await during(900_000, "CreateLoadBalancer"), 2, "the first, and one more");
+  assert.deepEqual(
+    [...intents.all].map((owner) => blockerOf(owner)?.reason),
+    ["LoadBalancerNotCreated"],
+  );
+  assert.equal(await during(3_000_000, "CreateLoadBalancer"), 0);
+  assert.equal(await during(1_200_000, "CreateLoadBalancer"), 1);
+});
