@@ -112,12 +112,12 @@ export const isRefusal = (error: ClbApiError): boolean => {
   return isLasting(error) || code === TASK_FAILED || code.startsWith("FailedOperation");
 };
 
-/** A failure as it is told to those whom it holds up; undefined: it is told where it belongs, by item or by what is gone. */
+/** A failure as it is told to those whom it holds up; undefined: it is told where it belongs, by item. What is said to be gone and is still listed is told when that lasts. */
 export function refusedCallOf(error: ClbApiError): RefusedCall | undefined {
   const { call, words } = error;
   const { action, code } = call;
   if (isDenied(code)) return { action, code, words, cause: "denied" };
   const hasItems = !isRead(action) && action !== "DeleteLoadBalancer"; // its refusal is nobody else's to tell
-  if (isGone(code) || (hasItems && isRefusal(error))) return undefined;
+  if (hasItems && isRefusal(error)) return undefined;
   return { action, code, words, cause: code === TRANSPORT ? "unanswered" : "failing" };
 }

@@ -11,6 +11,7 @@ const CODES = [
   "FailedOperation.ResourceInOperating",
   "RequestLimitExceeded",
   "InternalError",
+  "InvalidParameter.LBIdNotFound", // although it is listed
   "FailedOperation.NeverHeard",
   "Something.NeverHeard",
 ];
