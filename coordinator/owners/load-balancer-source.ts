@@ -128,15 +128,17 @@ async function findOrCreate(deps: SourceDeps, at: string, object: OwnerObject, s
     const own = tagged ?? (awaited && (await deps.api.loadBalancer(awaited.loadBalancerId, signal)));
     const lost = orders.unshown(uid);
     orders.looked(uid, own !== undefined);
-    if (own?.running === true) orders.runs(uid);
-    if (own?.running === true) return { kind: "found", facts: own };
+    if (own?.running === true) {
+      orders.runs(uid);
+      return { kind: "found", facts: own };
+    }
     if (own !== undefined) {
       const { lookMs, isLate } = orders.idle(uid);
-      return isLate ? { kind: "blocked", blocker: notRunning(at, own.loadBalancerId, object) } : { kind: "creating", lookMs };
+      return isLate ? { kind: "blocked", blocker: notRunning(object, own.loadBalancerId) } : { kind: "creating", lookMs };
     }
     if (awaited !== undefined) return { kind: "creating", lookMs: awaited.lookMs };
     if (lost === undefined) return undefined;
-    const blocker = neverShown(at, lost.loadBalancerId, object);
+    const blocker = neverShown(object, lost.loadBalancerId);
     if (lost.isResting) return { kind: "blocked", blocker };
     deps.tell({ object: objectRef(object), type: "Warning", ...blocker });
     return undefined;
@@ -150,23 +152,21 @@ async function findOrCreate(deps: SourceDeps, at: string, object: OwnerObject, s
   return await orders.run(order, create);
 }
 
-const neverShown = (at: string, loadBalancerId: string, object: OwnerObject): Blocker => ({
+/** The cloud took the order, and what came of it is of no use yet. */
+const notUsable = (object: OwnerObject, words: string): Blocker => ({
   reason: "LoadBalancerNotCreated",
-  message: tkeCode(
-    "E4000",
-    `${at}: the cloud created load balancer ${loadBalancerId} and DescribeLoadBalancers does not show it: let the key see it (DescribeLoadBalancers on all load balancers of the region); others are ordered ever more rarely, delete in the console what is not needed`,
-    kindOfObject(object),
-  ),
+  message: tkeCode("E4000", `${objectName(object)}: ${words}`, kindOfObject(object)),
 });
-
-const notRunning = (at: string, loadBalancerId: string, object: OwnerObject): Blocker => ({
-  reason: "LoadBalancerNotCreated",
-  message: tkeCode(
-    "E4000",
-    `${at}: load balancer ${loadBalancerId} was created more than a minute ago and does not run yet (Status 0): look at it in the console`,
-    kindOfObject(object),
-  ),
-});
+const neverShown = (object: OwnerObject, loadBalancerId: string): Blocker =>
+  notUsable(
+    object,
+    `the cloud created load balancer ${loadBalancerId} and DescribeLoadBalancers does not show it: let the key see it (DescribeLoadBalancers on all load balancers of the region); others are ordered ever more rarely, delete in the console what is not needed`,
+  );
+const notRunning = (object: OwnerObject, loadBalancerId: string): Blocker =>
+  notUsable(
+    object,
+    `load balancer ${loadBalancerId} was created more than a minute ago and does not run yet (Status 0): look at it in the console`,
+  );
 
 /** Whoever asks for something else than before need not wait. */
 const wishOf = ({ subnetId = "", order }: Creation): string => (order === undefined ? subnetId : `${subnetId} ${JSON.stringify(order)}`);

@@ -3,18 +3,8 @@ import { INGRESS_CONDITIONS } from "../../common/names.ts";
 import type { IngressBackend, IngressRecord } from "../domain/intent/ingress-record.ts";
 import { READY_CONDITION } from "../domain/intent/ready-condition.ts";
 import { isOfInterest } from "../domain/intent/service-annotations.ts";
+import { Condition, Metadata } from "./object-schemas.ts";
 
-const Metadata = z.object({
-  uid: z.string(),
-  resourceVersion: z.string(),
-  generation: z.number().optional(),
-  namespace: z.string().default(""),
-  name: z.string(),
-  creationTimestamp: z.string().default(""),
-  deletionTimestamp: z.string().optional(),
-  finalizers: z.array(z.string()).default([]),
-  annotations: z.record(z.string(), z.string()).default({}),
-});
 const Backend = z.object({
   service: z
     .object({ name: z.string(), port: z.object({ name: z.string().optional(), number: z.number().optional() }).optional() })
@@ -47,16 +37,7 @@ const Ingress = z.object({
     })
     .nullish(),
 });
-const Told = z.array(
-  z.object({
-    type: z.string(),
-    status: z.string().default(""),
-    reason: z.string().default(""),
-    message: z.string().default(""),
-    observedGeneration: z.number().optional(),
-    lastTransitionTime: z.string().nullish(),
-  }),
-);
+const Told = z.array(Condition);
 
 const backendOf = ({ service }: z.output<typeof Backend>): IngressBackend => ({
   service: service?.name,

@@ -13,26 +13,8 @@ import { type ConfigWishes, readServiceConfig } from "../domain/intent/service-c
 import { type Access, makeAccess } from "./access.ts";
 import { type CertificateSecrets, makeCertificateSecrets, type SecretName } from "./certificate-secrets.ts";
 import { decodeIngress, decodeIngressClass, type IngressClassRecord } from "./ingress-objects.ts";
+import { Condition, Metadata } from "./object-schemas.ts";
 
-const Metadata = z.object({
-  uid: z.string(),
-  resourceVersion: z.string(),
-  generation: z.number().optional(),
-  namespace: z.string().default(""),
-  name: z.string(),
-  creationTimestamp: z.string().default(""),
-  deletionTimestamp: z.string().optional(),
-  finalizers: z.array(z.string()).default([]),
-  annotations: z.record(z.string(), z.string()).default({}),
-});
-const Condition = z.object({
-  type: z.string(),
-  status: z.string().default(""),
-  reason: z.string().default(""),
-  message: z.string().default(""),
-  observedGeneration: z.number().optional(),
-  lastTransitionTime: z.string().nullish(),
-});
 const Labelled = Metadata.extend({ labels: z.record(z.string(), z.string()).default({}) });
 const Service = z.object({
   metadata: Labelled,
