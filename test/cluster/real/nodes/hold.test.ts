@@ -1,20 +1,14 @@
 /** The preStop hold under stock kubelets: real Pods, the product's agents and hold servers on the nodes' own networks, an emulated cloud. */
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFile } from "node:fs/promises";
 import { after, before, suite, test } from "node:test";
-import { pino } from "pino";
-import { makeClock } from "../../../../common/clock.ts";
 import { DEFAULT_GATE_TYPE, HOLD_PORT, HOLD_TOKEN } from "../../../../common/names.ts";
-import { startCloud } from "../../../cloud/cli/start.ts";
-import { TEST_KEY } from "../../../cloud/runtime/options.ts";
 import { applyManifests, exampleFile, loadManifests, type Manifest } from "../../manifests.ts";
 import { until } from "../../process.ts";
-import { makeProduct, type Product } from "../../product.ts";
-import type { Cluster } from "../../simulated/cluster.ts";
+import type { Product } from "../../product.ts";
 import { isReady, type Pod } from "../../simulated/objects.ts";
-import { makeNamespace, NODE_NAMES, realNodesSkip, startTestNodes, type TestNodes } from "./testing.ts";
+import { endAll, startTestProduct } from "./test-product.ts";
+import { makeNamespace, NODE_NAMES, realNodesSkip, type TestNodes } from "./testing.ts";
 
 const skip = await realNodesSkip();
 const PODS = "/api/v1/namespaces/demo/pods";
@@ -41,38 +35,14 @@ realSuite("the preStop hold on two real nodes", () => {
   const steps: (() => Promise<unknown>)[] = [];
 
   before(async () => {
-    started = await startTestNodes();
-    steps.push(() => started.stop());
-    const { admin, slot, nodes } = started;
-    const directory = await mkdtemp(join(tmpdir(), "clb-direct-hold-test-"));
-    steps.push(() => rm(directory, { recursive: true, force: true }));
-    const { cloud: host, vipRange: vipCidr } = slot.plan;
-    const cloud = await startCloud({ host, vipCidr, keys: [TEST_KEY], backendCidrs: [nodes.range] });
-    steps.push(() => cloud.stop());
-    const cluster: Cluster = { client: admin, clock: makeClock(), log: pino({ level: "silent" }) };
-    product = makeProduct({
-      cluster,
-      apiServer: started.cluster,
-      install: "everything",
-      cloudEndpoint: cloud.endpoint,
-      keys: [TEST_KEY],
-      plan: nodes.plan,
-      nodes: NODE_NAMES,
-      enter: nodes.enter,
-      directory,
-      holds: true,
-      coordinatorEnv: { DRAIN_MS: "3000" },
-    });
-    steps.push(() => product.stop());
-    await product.startCoordinator();
+    ({ started, product } = await startTestProduct((step) => steps.push(step), true));
+    const { admin } = started;
     await Promise.all(NODE_NAMES.map((node) => product.startAgent(node)));
     await makeNamespace(admin, "demo");
     const service = (await loadManifests(exampleFile("web.yaml"))).filter(({ kind }) => kind !== "Deployment" && kind !== "Namespace");
     await applyManifests(admin, service);
   });
-  after(async () => {
-    for (const step of steps.toReversed()) await step();
-  });
+  after(() => endAll(steps));
 
   /** Pods of the Service, with the hook that the webhook gives, all on one node; resolves when they serve behind the load balancer. */
   const deploy = async (
