@@ -126,7 +126,7 @@ class ListWatch<R extends Watched> implements WatchedSet<R> {
       failures = worked ? 0 : failures + 1;
       last = { cause: end.cause, inRow: end.cause === last.cause && !worked ? last.inRow + 1 : 1 };
       if (needsList(end.cause, worked ? 0 : last.inRow)) this.#position = undefined;
-      this.#isDoubted = isSuspicious(end.cause);
+      this.#isDoubted ||= isSuspicious(end.cause); // until it is answered, whatever fails in between
       this.#report(end, last.inRow);
       try {
         await this.#deps.clock.sleep(delayMs(end, failures, this.#random), signal);
@@ -174,6 +174,7 @@ class ListWatch<R extends Watched> implements WatchedSet<R> {
       read = await this.#readAll(signal);
       this.#furthest = read.resourceVersion; // believed now, even if the server was restored from a backup
     }
+    this.#isDoubted = false;
     this.#tell(store.accept(read.listed));
     this.#move(read.resourceVersion);
     this.#finishFirstList();
@@ -200,24 +201,15 @@ class ListWatch<R extends Watched> implements WatchedSet<R> {
   /**
    * A server that was restored from a backup answers a position that it has not reached with silence for as long as it takes to get there, and by
    * then it has told nothing of what is different: so it is asked how far it is, by a list of one, and a position beyond that is given up.
+   * Rejects where there is no answer: a server that has just begun refuses, throttles or takes long, and a watch on trust would be that silence.
    */
   async #checkPosition(position: string, signal: AbortSignal): Promise<void> {
-    const resourceVersion = await this.#newest(signal);
-    if (resourceVersion === undefined || !isOlder(resourceVersion, position)) return;
+    const { path, query } = this.#options;
+    const { resourceVersion } = await this.#deps.client.list(path, { ...query, limit: 1 }, { signal });
+    this.#isDoubted = false;
+    if (!isOlder(resourceVersion, position)) return;
     this.#log.warn({ position, resourceVersion }, "the server is behind where it was: its data was restored from a backup; listing anew");
     this.#position = undefined;
-  }
-
-  /** How far the server is; undefined: it does not say, which keeps nobody from watching. Rejects where it is away. */
-  async #newest(signal: AbortSignal): Promise<string | undefined> {
-    const { path, query } = this.#options;
-    try {
-      return (await this.#deps.client.list(path, { ...query, limit: 1 }, { signal })).resourceVersion;
-    } catch (error) {
-      if (signal.aborted || !(error instanceof KubeApiError) || error.failure === "transport") throw error;
-      this.#log.debug({ err: error }, "the server does not say how far it is");
-      return undefined;
-    }
   }
 
   async #listAndWatch(signal: AbortSignal): Promise<End> {

@@ -170,15 +170,21 @@ for (const [what, step] of [
     assert.equal(causes.length, 1);
   });
 
-test("a server that does not say how far it is keeps nobody from watching", limits, async (t) => {
-  const { positions, lists } = await watching(t, ({ requests, watches, questions }) => {
-    requests.push(list(10, [aPod("a", 5)]));
-    watches.push(reset);
-    questions.push(status(429, "slow"));
+for (const [what, step] of [
+  ["throttles", status(429, "slow")],
+  ["refuses", status(500, "")],
+  ["breaks the connection", reset],
+  ["knows no rights yet", status(403, "")],
+] as const)
+  test(`a server that ${what} where it is asked how far it is is asked again before a watch goes on`, limits, async (t) => {
+    const { positions, lists, questions } = await watching(t, ({ requests, watches, questions: answers }) => {
+      requests.push(list(1_000, [aPod("a", 5)]), list(700, [aPod("a", 5)]), list(701, [aPod("a", 5)]));
+      watches.push(reset);
+      answers.push(step, list(700, [aPod("a", 5)]));
+    });
+    await until("the second watch", () => positions().length === 2);
+    assert.deepEqual([positions(), lists(), questions()], [["1000", "701"], 3, 2]);
   });
-  await until("the second watch", () => positions().length === 2);
-  assert.deepEqual([positions(), lists()], [["10", "10"], 1]);
-});
 
 for (const [what, behind] of [
   ["event", event("MODIFIED", aPod("b", 700))],
