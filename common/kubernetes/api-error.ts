@@ -51,8 +51,6 @@ export class KubeApiError extends Error {
   }
 }
 
-/** RBAC and tokens get fixed by people or by rotation: slow, but not never. */
-const DENIED_RETRY_MS = 30_000;
 /** Used when a 429 names no time; API servers send `Retry-After: 1` (kubernetes.md §12). */
 const THROTTLED_RETRY_MS = 1_000;
 
@@ -67,11 +65,9 @@ function remedyFor(failure: KubeFailure, causes: readonly KubeCause[], retryAfte
     case "gone":
       return retryAfterMs === undefined ? { kind: "retry" } : { kind: "retryAfter", delayMs: retryAfterMs };
     case "unauthenticated":
-      return { kind: "retryAfter", delayMs: DENIED_RETRY_MS };
+      return { kind: "retry" };
     case "denied": // in a namespace that ends nothing can be created any more (kubernetes.md §9)
-      return causes.some(({ reason }) => reason === "NamespaceTerminating")
-        ? { kind: "giveUp" }
-        : { kind: "retryAfter", delayMs: DENIED_RETRY_MS };
+      return causes.some(({ reason }) => reason === "NamespaceTerminating") ? { kind: "giveUp" } : { kind: "retry" };
     case "badRequest":
     case "notFound":
     case "invalid":

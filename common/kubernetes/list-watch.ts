@@ -35,7 +35,7 @@ export type ListWatchOptions<R extends Watched> = {
   readonly onChange: (change: Change<R>) => void;
   /** Once, after onChange has told all of the first list. */
   readonly onSynced?: () => void;
-  /** 403 on list or watch: once per row of refusals. Tried again slowly meanwhile. */
+  /** 403 on list or watch: once per row of refusals, of one that worked before only when it lasts some seconds. Tried again ever more slowly meanwhile. */
   readonly onDenied?: () => void;
   /** The kind may not be installed (a CRD): then 404 counts as a first list that is complete and empty. Tried again all the same. */
   readonly optional?: boolean;
@@ -62,8 +62,10 @@ const BACKOFF = { baseMs: 250, maxMs: 30_000 };
  * their preStop sleep lasts (8 s in the example) loses their requests.
  */
 const AWAY_BACKOFF = { baseMs: 250, maxMs: 4_000 };
-/** Rights get fixed by people. */
-const DENIED_BACKOFF = { baseMs: 30_000, maxMs: 30_000 };
+/** Rights get fixed by people; but a server that has just begun refuses everybody until it has read its roles, for a second or two. */
+const DENIED_BACKOFF = { baseMs: 1_000, maxMs: 30_000 };
+/** Of one that has answered before, so many refusals in a row are no start of a server any more. */
+const DENIED_ROW = 4;
 /** Client-go's default page; 6 MB of Pods as parsed. */
 const PAGE_SIZE = 500;
 /** A list that would remove most objects is read again after that time: long enough for a server that just started to catch up. */
@@ -248,7 +250,7 @@ class ListWatch<R extends Watched> implements WatchedSet<R> {
     if (end.error === undefined || isMissingKind) this.#log.debug({ cause: end.cause }, "watch ended; going on");
     else this.#log.warn({ cause: end.cause, inRow, err: end.error }, "list or watch failed; trying again");
     if (isMissingKind) this.#finishFirstList();
-    if (end.cause === "denied" && inRow === 1) guard(this.#log, () => this.#options.onDenied?.());
+    if (end.cause === "denied" && inRow === (this.#synced ? DENIED_ROW : 1)) guard(this.#log, () => this.#options.onDenied?.());
   }
 }
 
@@ -288,7 +290,7 @@ function needsList(cause: RestartCause, inRow: number): boolean {
 function delayMs({ cause, error, watchedMs }: End, failures: number, random: () => number): number {
   if (error === undefined && watchedMs >= STEADY_MS) return 0;
   const attempt = Math.max(0, failures - 1);
-  if (cause === "denied") return DENIED_BACKOFF.baseMs / 2 + backoffMs(0, DENIED_BACKOFF, random) / 2;
+  if (cause === "denied") return (backoffMs(attempt, DENIED_BACKOFF, () => 1) + backoffMs(attempt, DENIED_BACKOFF, random)) / 2;
   const asked = error instanceof KubeApiError ? (error.retryAfterMs ?? (cause === "throttled" ? 1_000 : 0)) : 0;
   return asked + backoffMs(attempt, cause === "transport" ? AWAY_BACKOFF : BACKOFF, random);
 }

@@ -10,6 +10,8 @@ import type { ObjectRef, Problem } from "../domain/problem.ts";
 
 /** A denied write is tried again every 30 s; one that is older is of no concern any more. Milliseconds. */
 const BELIEVED_MS = 90_000;
+/** A server that has just begun refuses everybody until it has read its roles, for a second or two. Milliseconds. */
+const BEGINNING_MS = 10_000;
 
 export type ApiDenialsDeps = {
   readonly clock: Clock;
@@ -26,6 +28,8 @@ export class ApiDenials {
   readonly #deps: ApiDenialsDeps;
   /** By verb and resource. */
   readonly #denied = new Map<string, ApiDenied & { readonly atMs: number }>();
+  /** Since when the server knows none of the roles that are bound, by verb and resource; milliseconds. */
+  readonly #unread = new Map<string, number>();
 
   constructor(deps: ApiDenialsDeps) {
     this.#deps = deps;
@@ -45,6 +49,7 @@ export class ApiDenials {
       try {
         const result = await write();
         this.#denied.delete(`${verb} ${resource}`);
+        this.#unread.delete(`${verb} ${resource}`);
         return result;
       } catch (err) {
         if (err instanceof KubeApiError && isRbac(err)) this.#note({ verb, resource, words: err.message }, path, body, tellers);
@@ -60,10 +65,19 @@ export class ApiDenials {
     };
   }
 
+  #isBeginning(key: string, words: string): boolean {
+    const nowMs = this.#deps.clock.now();
+    if (!/RBAC: .*\bnot found\b/.test(words)) return false;
+    const sinceMs = this.#unread.get(key) ?? nowMs;
+    this.#unread.set(key, sinceMs);
+    return nowMs - sinceMs < BEGINNING_MS;
+  }
+
   #note(denied: ApiDenied, path: string, body: unknown, tellers: Tellers | undefined): void {
     const { clock, log, onDenied } = this.#deps;
     const { verb, resource, words } = denied;
     const key = `${verb} ${resource}`;
+    if (this.#isBeginning(key, words)) return;
     if (!this.#denied.has(key)) log.error({ verb, resource, words }, "a right is missing");
     this.#denied.set(key, { ...denied, atMs: clock.now() });
     onDenied(verb, resource);

@@ -56,6 +56,8 @@ const MOST_NAMED = 50;
 /** No request is repeated faster than once in 30 s for ever. Source: design.md §3. */
 const RETRY = { baseMs: 200, maxMs: 30_000 };
 const PAGE = 500;
+/** A server that has just begun refuses everybody for a moment; a role of the former version lacks the right until it is upgraded. Milliseconds. */
+const DENIED_MS = 300_000;
 
 /** After one look at who is due the next one comes so much later: who becomes due meanwhile is asked about together. */
 const SETTLE_MS = 10;
@@ -91,7 +93,8 @@ class Reader implements PodReader {
   #underWay = 0;
   #timer: AbortController | undefined;
   #wakeAtMs = Number.POSITIVE_INFINITY;
-  #isDenied = false;
+  /** Until then they are read with lists; milliseconds since the epoch. */
+  #deniedUntilMs = 0;
 
   constructor(deps: PodReaderDeps, onAnswer: (answer: PodAnswer) => void, signal: AbortSignal) {
     this.#deps = deps;
@@ -234,18 +237,15 @@ class Reader implements PodReader {
 
   /** Without the right to get a Pod, which a role of the former version lacks, by a list of one. */
   async #one(namespace: string, name: string): Promise<PodFact | undefined> {
-    const { client, gateType, log } = this.#deps;
+    const { client, gateType, log, clock } = this.#deps;
     const signal = this.#signal;
-    if (!this.#isDenied)
+    if (this.#deniedUntilMs <= clock.now())
       try {
         return decodePod(await client.get(kubePath`/api/v1/namespaces/${namespace}/pods/${name}`, { signal }), gateType);
       } catch (err) {
         if (!(err instanceof KubeApiError && err.failure === "denied")) throw err;
-        this.#isDenied = true;
-        log.error(
-          { err },
-          "the coordinator's role lacks `get` on Pods: they are read with lists until it restarts; apply the access manifest",
-        );
+        this.#deniedUntilMs = clock.now() + DENIED_MS;
+        log.error({ err }, "the coordinator's role lacks `get` on Pods: they are read with lists for now; apply the access manifest");
       }
     const query = { fieldSelector: `metadata.name=${name}` };
     const { items } = await client.list<unknown>(kubePath`/api/v1/namespaces/${namespace}/pods`, query, { signal });

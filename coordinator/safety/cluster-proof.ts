@@ -38,6 +38,8 @@ const ASKED_MS = 50;
 const AGAIN_MS = 30_000;
 /** The record follows the Nodes so often. Milliseconds. */
 const KEEP_MS = 10_000;
+/** A server that has just begun refuses everybody for a second or two; a role without the right does so all the time. Milliseconds. */
+const DENIED_MS = 20_000;
 /** Leases of so many Nodes are compared: one of them is enough. */
 const MOST_LEASES = 500;
 const FIRST = `${RECORD_PREFIX}${NODES_SCOPE}-0`;
@@ -57,6 +59,8 @@ export class ClusterProof {
   readonly #renewed = new Map<string, string>();
   readonly #alive = new Set<string>();
   #leasesAtMs = Number.NEGATIVE_INFINITY;
+  /** Since when the Leases may not be read, in a row; milliseconds. */
+  #deniedSinceMs: number | undefined;
   #askedAtMs = Number.NEGATIVE_INFINITY;
   #sinceMs: number | undefined;
   #standing: ClusterStanding = "unknown";
@@ -157,9 +161,12 @@ export class ClusterProof {
     try {
       const { items } = await client.list<unknown>(LEASES, { limit: MOST_LEASES }, { signal });
       for (const lease of items) this.#note(lease);
+      this.#deniedSinceMs = undefined;
       return true;
     } catch (err) {
       if (err instanceof KubeApiError && err.failure === "denied") {
+        this.#deniedSinceMs ??= clock.now();
+        if (clock.now() - this.#deniedSinceMs < DENIED_MS) return true;
         log.error(
           { err },
           "the coordinator's role lacks list on Leases in kube-node-lease: a copied cluster would not be noticed; apply the access manifest",

@@ -336,16 +336,37 @@ test("a list that fails in every way is tried until it works", limits, async (t)
   assert.deepEqual(causes, ["server", "transport", "throttled", "timeout"]);
 });
 
-test("403 is reported once per row of refusals, and tried again slowly", limits, async (t) => {
+test("403 is reported once per row of refusals, and tried again ever more slowly", limits, async (t) => {
   let denied = 0;
   const startedAt = Date.now();
-  const { told } = await watching(t, ({ requests }) => requests.push(status(403, ""), status(403, ""), list(10, [])), {
-    onDenied: () => (denied += 1),
-  });
+  const refusals = Array.from({ length: 5 }, () => status(403, ""));
+  const { told } = await watching(t, ({ requests }) => requests.push(...refusals, list(10, [])), { onDenied: () => (denied += 1) });
   await until("sync", () => told.includes("synced"));
   assert.equal(denied, 1);
-  assert.ok((Date.now() - startedAt) * SCALE >= 30_000, "two waits of 15 to 30 s");
+  assert.ok((Date.now() - startedAt) * SCALE >= 15_500, "half of 1 + 2 + 4 + 8 + 16 s at least");
 });
+
+for (const [refusals, reported] of [
+  [3, 0],
+  [4, 1],
+] as const)
+  test(
+    `${refusals} refusals of a watch that worked before are ${reported === 0 ? "a server that has just begun" : "reported"}`,
+    limits,
+    async (t) => {
+      let denied = 0;
+      const { told } = await watching(
+        t,
+        ({ requests, watches }) => {
+          requests.push(list(10, [aPod("a", 5)]));
+          watches.push(...Array.from({ length: refusals }, () => status(403, "")), stream([event("ADDED", aPod("b", 11))]));
+        },
+        { onDenied: () => (denied += 1) },
+      );
+      await until("the event", () => told.includes("added uid-b 11"));
+      assert.equal(denied, reported);
+    },
+  );
 
 test("a kind that is not installed is empty where that is allowed, else never synced", limits, async (t) => {
   const optional = await watching(t, ({ requests }) => requests.push(status(404, ""), list(10, [aPod("a", 5)])), { optional: true });

@@ -66,6 +66,26 @@ for (const { resource, path, on } of WRITES)
     assert.equal(denials.missing, undefined);
   });
 
+test("refusals of an API server that has not read its roles yet are no missing right, unless they last", async () => {
+  const { clock, refusal, told, counted, denials, client } = aWorld();
+  const { path } = WRITES[0];
+  const write = () => client.patch(path, { metadata: { uid: "u-1" } }, "strategic");
+  refusal.is = `${rbac("patch", "services/status")}: RBAC: clusterrole.rbac.authorization.k8s.io "clb-direct-coordinator" not found`;
+  for (let turn = 0; turn < 3; turn++) {
+    await assert.rejects(write());
+    await clock.advance(3_000);
+  }
+  assert.deepEqual([denials.missing, told, counted], [undefined, [], []]);
+  await clock.advance(3_000);
+  await assert.rejects(write());
+  assert.match(denials.missing ?? "", /may not patch services\/status/);
+  refusal.is = undefined;
+  await write();
+  refusal.is = `${rbac("patch", "services/status")}: RBAC: clusterrole.rbac.authorization.k8s.io "clb-direct-coordinator" not found`;
+  await assert.rejects(write());
+  assert.equal(denials.missing, undefined, "another start of the server");
+});
+
 test("what a quota or a namespace that ends refuses is no missing right, and one that is not needed any more is forgotten", async () => {
   const { clock, refusal, told, denials, client } = aWorld();
   const write = () => client.create("/api/v1/namespaces/demo/events", {});

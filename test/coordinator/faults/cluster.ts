@@ -1,6 +1,6 @@
 /** What an API server keeps, in memory and in virtual time: Services, Pods, Events and the ConfigMaps of the records. */
 import type { Clock } from "../../../common/clock.ts";
-import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
+import { errorFromAnswer, KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import type { Change, WatchedSet } from "../../../common/kubernetes/list-watch.ts";
 import type { KubeClient, Query } from "../../../common/kubernetes/requests.ts";
 import { EXISTING_LOAD_BALANCER, FINALIZER, SERVICE_CONFIG } from "../../../common/names.ts";
@@ -52,7 +52,7 @@ export function aCluster(
   );
   const records = configMaps(() => String(++version));
   const told: Told[] = [];
-  const kubelets = { areAlive: true };
+  const kubelets = { areAlive: true, leasesDeniedUntilMs: 0 };
   const lives: Life[] = [];
   const readyMs = new Map<string, number>();
   const podListeners = new Set<PodListener>();
@@ -164,6 +164,7 @@ export function aCluster(
   /** Of Pods by their app. */
   const list = (path: string, { labelSelector }: Query): object => {
     if (path.endsWith("/kube-node-lease/leases")) {
+      if (clock.now() < kubelets.leasesDeniedUntilMs) throw errorFromAnswer(`GET ${path}`, 403, "cannot list resource");
       const renewTime = new Date(kubelets.areAlive ? Math.floor(clock.now() / LEASE_MS) * LEASE_MS : 0).toISOString();
       return { items: nodes.map((name) => ({ metadata: { name }, spec: { renewTime } })), resourceVersion: String(version) };
     }
@@ -180,7 +181,7 @@ export function aCluster(
   return {
     pods,
     services,
-    /** Whether they renew their Leases. */
+    /** Whether they renew their Leases, and until when nobody may read them; milliseconds since the epoch. */
     kubelets,
     lives,
     /** Some Pod has the address, and its containers have not stopped. */

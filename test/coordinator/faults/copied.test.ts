@@ -57,6 +57,23 @@ suite("a copied cluster", () => {
     assertNothingWrong(world);
   });
 
+  test("is one also where its API server, which has just begun, refuses everybody for a moment", async (t) => {
+    const world = aWorld(t, { apps: ["one"], pods: 6 });
+    const { cluster, clock } = world;
+    await world.run(async () => {
+      await aServedCluster(world);
+      copy(world);
+      const sinceMs = clock.now();
+      cluster.kubelets.leasesDeniedUntilMs = sinceMs + 8_000;
+      world.start({ withAgents: false });
+      await clock.sleep(5 * MINUTE);
+      assert.deepEqual(writesSince(world, sinceMs), []);
+      assert.equal(ready(world), "False ClusterCopied");
+      await world.kill();
+    });
+    assertNothingWrong(world);
+  });
+
   test("goes on when a person says that it is none; that word holds once", async (t) => {
     const world = aWorld(t, { apps: ["one"], pods: 2 });
     const { cluster, clock } = world;
@@ -143,6 +160,20 @@ suite("a cluster without agents", () => {
         () => writesSince(world, sinceMs).length > 0,
         PROOF_MS + 11_000, // its Pods are watched after the agent grace
       );
+      await world.converged("one");
+      await world.kill();
+    });
+    assertNothingWrong(world);
+  });
+
+  test("cannot be proven where the role of a former version may not read Leases, and is served", async (t) => {
+    const world = aWorld(t, { apps: ["one"], pods: 4 });
+    const { cluster, clock } = world;
+    await world.run(async () => {
+      await aServedCluster(world);
+      cluster.start("one", 1);
+      cluster.kubelets.leasesDeniedUntilMs = clock.now() + 60 * MINUTE;
+      world.start({ withAgents: false });
       await world.converged("one");
       await world.kill();
     });
