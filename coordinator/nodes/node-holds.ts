@@ -4,6 +4,7 @@ import type { Dial, HeldPod, HeldPods, HoldAnswer, HoldProof, ReleasedPod } from
 import type { Logger } from "../../common/log.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
 import type { HoldEvent, Holds } from "../state/holds.ts";
+import { makeSpeaker, type Speaker } from "./speaker.ts";
 
 export type NodeHoldsDeps = {
   readonly facts: () => { readonly pods: ReadonlyMap<string, PodFact> };
@@ -36,13 +37,11 @@ const REMEMBERED_MS = 120_000;
 
 type Stream = {
   readonly node: string;
-  readonly say: (answers: readonly HoldAnswer[]) => Promise<void>;
+  readonly speaker: Speaker;
   readonly held: Map<string, HeldPod>;
   /** Pods whose answer this agent has not been told. */
   readonly due: Set<string>;
   proof: HoldProof | undefined;
-  isSpeaking: boolean;
-  isOver: boolean;
 };
 
 /** What the agents of this replica's streams hold. Two agents of one node, the old one and the new one of an update, hold each its own calls. */
@@ -90,15 +89,18 @@ class Kept implements NodeHolds {
     return proofs.find(({ proven }) => proven) ?? proofs.at(-1);
   }
 
-  attach(node: string, say: Stream["say"]): AgentHolds {
-    const stream: Stream = { node, say, held: new Map(), due: new Set(), proof: undefined, isSpeaking: false, isOver: false };
+  attach(node: string, say: (answers: readonly HoldAnswer[]) => Promise<void>): AgentHolds {
+    const due = new Set<string>();
+    const next = (): (readonly HoldAnswer[])[] | undefined => this.#next(due);
+    const speaker = makeSpeaker({ node, what: "answers to holds", next, say, log: this.#deps.log });
+    const stream: Stream = { node, speaker, held: new Map(), due, proof: undefined };
     const those = this.#streams.get(node) ?? new Set();
     this.#streams.set(node, those.add(stream));
     return {
       held: (pods) => this.#hear(stream, pods),
       proof: (proof) => void (stream.proof = proof),
       close: () => {
-        stream.isOver = true;
+        speaker.close();
         those.delete(stream);
         if (those.size === 0) this.#streams.delete(node);
         for (const uid of stream.held.keys()) this.#release(stream, uid, undefined); // it goes on, but nobody tells us how
@@ -169,25 +171,14 @@ class Kept implements NodeHolds {
 
   #due(stream: Stream, uid: string): void {
     stream.due.add(uid);
-    void this.#speak(stream);
+    stream.speaker.wake();
   }
 
-  /** One message at a time; what becomes due meanwhile is told with the next. */
-  async #speak(stream: Stream): Promise<void> {
-    if (stream.isSpeaking) return;
-    stream.isSpeaking = true;
-    try {
-      await Promise.resolve(); // many answers come in one turn
-      while (!stream.isOver && stream.due.size > 0) {
-        const uids = [...stream.due].slice(0, MOST_ANSWERS);
-        for (const uid of uids) stream.due.delete(uid);
-        const answers = uids.flatMap((uid) => this.#answers.get(uid) ?? []);
-        if (answers.length > 0) await stream.say(answers);
-      }
-    } catch (err) {
-      if (!stream.isOver) this.#deps.log.debug({ err, node: stream.node }, "answers to holds not told, the stream has ended");
-    } finally {
-      stream.isSpeaking = false;
-    }
+  #next(due: Set<string>): (readonly HoldAnswer[])[] | undefined {
+    if (due.size === 0) return undefined;
+    const uids = [...due].slice(0, MOST_ANSWERS);
+    for (const uid of uids) due.delete(uid);
+    const answers = uids.flatMap((uid) => this.#answers.get(uid) ?? []);
+    return answers.length > 0 ? [answers] : [];
   }
 }

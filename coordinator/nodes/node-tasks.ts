@@ -1,6 +1,7 @@
 import type { Logger } from "../../common/log.ts";
 import type { NodeFacts, PodTask, PodVerdict, SecurityGroup } from "../../common/reachability.ts";
 import type { NodeFindings } from "../state/node-findings.ts";
+import { makeSpeaker, type Speaker } from "./speaker.ts";
 
 /** One message to an agent. `tasks.complete`: what was asked before, by whomever, is over. */
 export type Asking =
@@ -25,15 +26,13 @@ const MOST_PODS = 100;
 /** `told`: UIDs that the agent was asked about; `groups`: the versions of groups that it has. */
 type Stream = {
   readonly node: string;
-  readonly say: (asking: Asking) => Promise<void>;
   readonly due: Set<string>;
   readonly told: Set<string>;
   readonly groups: Map<string, string>;
   readonly dueGroups: Set<string>;
   isFirst: boolean;
-  isSpeaking: boolean;
-  isOver: boolean;
 };
+type Attached = Stream & { readonly speaker: Speaker };
 type Wanted = { readonly node: string; readonly task: PodTask; readonly text: string };
 
 /** Tasks for the agents of this replica's streams: of each Pod the latest, so that a slow agent costs no memory. */
@@ -46,7 +45,7 @@ class Tasks implements NodeTasks {
   readonly #groups = new Map<string, SecurityGroup>();
   readonly #verdicts = new Map<string, PodVerdict>();
   readonly #facts = new Map<string, NodeFacts>();
-  readonly #streams = new Map<string, Set<Stream>>();
+  readonly #streams = new Map<string, Set<Attached>>();
   readonly #listeners = new Set<(podUid: string) => void>();
 
   constructor(log: Logger) {
@@ -84,7 +83,7 @@ class Tasks implements NodeTasks {
     for (const stream of this.#all()) {
       if (!stream.groups.has(group.id) && !this.#byNode.has(stream.node)) continue;
       stream.dueGroups.add(group.id);
-      void this.#speak(stream);
+      stream.speaker.wake();
     }
   }
 
@@ -109,24 +108,26 @@ class Tasks implements NodeTasks {
     return () => void this.#listeners.delete(listener);
   }
 
-  attach(node: string, say: Stream["say"]): AgentStream {
+  attach(node: string, say: (asking: Asking) => Promise<void>): AgentStream {
     const sets = {
       due: new Set(this.#byNode.get(node)),
       told: new Set<string>(),
       groups: new Map<string, string>(),
       dueGroups: new Set<string>(),
     };
-    const stream: Stream = { node, say, ...sets, isFirst: true, isSpeaking: false, isOver: false };
+    const next = (): readonly Asking[] | undefined => this.#next(stream);
+    const speaker = makeSpeaker({ node, what: "tasks", next, say, log: this.#log });
+    const stream: Attached = { node, ...sets, isFirst: true, speaker };
     const those = this.#streams.get(node) ?? new Set();
     this.#streams.set(node, those.add(stream));
-    void this.#speak(stream);
+    speaker.wake();
     return {
       verdicts: (pods) => {
         for (const verdict of pods) this.#take(node, verdict);
       },
       nodeFacts: (told) => void this.#facts.set(node, told),
       close: () => {
-        stream.isOver = true;
+        speaker.close();
         those.delete(stream);
         if (those.size > 0 || this.#streams.get(node) !== those) return;
         this.#streams.delete(node);
@@ -143,33 +144,20 @@ class Tasks implements NodeTasks {
     for (const listener of this.#listeners) listener(verdict.uid);
   }
 
-  *#all(): Iterable<Stream> {
+  *#all(): Iterable<Attached> {
     for (const those of this.#streams.values()) yield* those;
   }
 
   #due(node: string, uid: string): void {
     for (const stream of this.#streams.get(node) ?? []) {
       stream.due.add(uid);
-      void this.#speak(stream);
-    }
-  }
-
-  /** One at a time for each stream; what becomes due meanwhile is told with the next message. */
-  async #speak(stream: Stream): Promise<void> {
-    if (stream.isSpeaking) return;
-    stream.isSpeaking = true;
-    try {
-      while (!stream.isOver && (stream.due.size > 0 || stream.dueGroups.size > 0))
-        for (const asking of this.#next(stream)) if (!stream.isOver) await stream.say(asking);
-    } catch (err) {
-      if (!stream.isOver) this.#log.debug({ err, node: stream.node }, "tasks not told, the stream has ended");
-    } finally {
-      stream.isSpeaking = false;
+      stream.speaker.wake();
     }
   }
 
   /** Takes what is due: first the rules, then the tasks that are judged by them. */
-  #next(stream: Stream): Asking[] {
+  #next(stream: Stream): readonly Asking[] | undefined {
+    if (stream.due.size === 0 && stream.dueGroups.size === 0) return undefined;
     const uids = [...stream.due].slice(0, MOST_PODS);
     for (const uid of uids) stream.due.delete(uid);
     const mine = uids.flatMap((uid) => {

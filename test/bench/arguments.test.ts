@@ -11,6 +11,7 @@ const BENCHMARKS = {
   "bench:cloud": "bench/cloud/main.ts",
   "bench:scale": "bench/scale/main.ts",
   "bench:take-over": "bench/scale/take-over.ts",
+  "bench:path": "bench/path/main.ts",
 } as const;
 
 const MISTAKES: readonly [script: keyof typeof BENCHMARKS, args: readonly string[], message: RegExp][] = [
@@ -27,6 +28,9 @@ const MISTAKES: readonly [script: keyof typeof BENCHMARKS, args: readonly string
   ["bench:scale", ["--agents", "many"], /^--agents must be a whole number from 1, got "many"/],
   ["bench:scale", ["--pods", "1"], /^--pods must be a whole number from 2, got "1"/],
   ["bench:scale", ["--json", "/no/dir/x"], /^--json \/no\/dir\/x: there is no folder \/no\/dir/],
+  ["bench:path", ["--modes", "ipvs"], /^--modes must be of nftables, iptables, got "ipvs"/],
+  ["bench:path", ["--pods", "2,3"], /^--pods must be even numbers up to 100, got "2,3"/],
+  ["bench:path", ["--requests", "0.5"], /^--requests must be whole numbers, got "0.5"/],
   ["bench:take-over", ["--services", "0.5"], /^--services must be a whole number from 1, got "0.5"/],
   ["bench:take-over", ["--agents", "3"], /'--agents'/],
 ];

@@ -9,6 +9,7 @@ import { findBinaries } from "../cluster/real/binaries.ts";
 import { ADMIN } from "../cluster/real/certificates.ts";
 import { startControlPlane } from "../cluster/real/control-plane.ts";
 import { CONTROL_PLANE, PROXY } from "../cluster/real/modules.ts";
+import { startKubeProxies } from "../cluster/real/nodes/kube-proxy.ts";
 import { findNodes } from "../cluster/real/nodes/requirements.ts";
 import { FLAGS_FOR_REAL_NODES, type RealNode, startRealNodes } from "../cluster/real/nodes/start.ts";
 import { NODE_NAMES } from "../cluster/real/nodes/testing.ts";
@@ -46,11 +47,7 @@ export async function layProofGround(directory: string, images: readonly string[
   const admin = await cluster.client(ADMIN);
   steps.push(await startDns(admin, plan.standby));
   await applyManifests(admin, services(plan));
-  for (const { name } of nodes.nodes) {
-    const flags = { kubeconfig, "hostname-override": name, "proxy-mode": "nftables", "cluster-cidr": nodes.range, ...LEFT_ALONE };
-    const command = [others.binaries["kube-proxy"], ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`)];
-    nodes.exec(name, { name: `kube-proxy ${name}`, command, env: {}, logFile: join(directory, `kube-proxy-${name}.log`) });
-  }
+  startKubeProxies({ nodes, binary: others.binaries["kube-proxy"], kubeconfig, mode: "nftables", directory });
   const args = [
     "--host",
     plan.cloud,
@@ -70,15 +67,6 @@ export async function layProofGround(directory: string, images: readonly string[
   const { version } = cluster;
   return { admin, kubeconfig, version, plan, range: nodes.range, nodes: nodes.nodes, cloud: await firstJson(cloud), key: TEST_KEY };
 }
-
-/** The machine's own settings. */
-const LEFT_ALONE = {
-  "conntrack-max-per-core": "0",
-  "conntrack-tcp-timeout-established": "0",
-  "conntrack-tcp-timeout-close-wait": "0",
-  "healthz-bind-address": "127.0.0.1:10256",
-  "metrics-bind-address": "127.0.0.1:10249",
-};
 
 const DNS_ADDRESS = "10.96.0.10"; // as the kubelet is told (configuration.ts)
 

@@ -5,19 +5,15 @@ import { build } from "../../deploy/tools/build.ts";
 import type { Architecture } from "../../deploy/tools/debian.ts";
 import { prepareHelm } from "../../deploy/tools/helm.ts";
 import { archiveOf, type Image, makeImage } from "../../deploy/tools/image.ts";
-import { findBinaries } from "../cluster/real/binaries.ts";
-import { CONTROL_PLANE, PROXY } from "../cluster/real/modules.ts";
-import { findNodes } from "../cluster/real/nodes/requirements.ts";
+import { proxiedClusterFault } from "../cluster/real/nodes/kube-proxy.ts";
 import { IMAGE } from "./names.ts";
 
 const progress = (line: string): void => void process.stderr.write(`${line}\n`);
 
 /** What a proof needs and this machine lacks, with the fix; undefined: nothing. Builds what can be built. */
 export async function missingForProof(env: NodeJS.ProcessEnv): Promise<string | undefined> {
-  const nodes = await findNodes({ build: true, progress });
-  if (nodes.kind === "missing") return nodes.reason;
-  const others = await findBinaries([...CONTROL_PLANE, ...PROXY], { build: true, progress });
-  if (others.kind === "missing") return others.reason;
+  const fault = await proxiedClusterFault(["nftables"], progress);
+  if (fault !== undefined) return fault;
   const helm = prepareHelm(env);
   return helm.kind === "missing" ? helm.reason : undefined;
 }

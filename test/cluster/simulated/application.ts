@@ -48,7 +48,8 @@ function makeServer(pod: string): Server {
   const server = createServer((request, response) => {
     request.resume();
     if (!server.listening) response.setHeader("connection", "close"); // terminating gracefully: this is the last answer on the connection
-    response.writeHead(200, { "content-type": "text/plain", "x-pod": pod }).end(`${pod}\n`);
+    const source = request.socket.remoteAddress ?? "";
+    response.writeHead(200, { "content-type": "text/plain", "x-pod": pod, "x-source": source }).end(`${pod}\n`);
   });
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   return server;

@@ -1,7 +1,7 @@
 /** Builds the sample application, which is the pause container as well: one static binary, standard library only, so it needs no network. */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -48,6 +48,6 @@ function cacheHome(env: NodeJS.ProcessEnv): string {
 
 function sourceHash(): string {
   const hash = createHash("sha256");
-  for (const name of ["go.mod", "main.go"]) hash.update(readFileSync(join(SOURCE, name)));
+  for (const name of readdirSync(SOURCE).toSorted()) hash.update(readFileSync(join(SOURCE, name)));
   return hash.digest("hex").slice(0, 8);
 }

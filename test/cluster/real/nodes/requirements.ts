@@ -32,14 +32,21 @@ export const nodePath = (env: NodeJS.ProcessEnv = process.env): string => [env["
 
 /** E.g. ["runc", "nftables"]: packages of which something is missing. */
 export function missingPackages(env: NodeJS.ProcessEnv = process.env): readonly string[] {
-  const isThere = (wanted: string): boolean =>
-    wanted.includes("/")
-      ? existsSync(wanted)
-      : nodePath(env)
-          .split(":")
-          .some((folder) => isExecutable(join(folder, wanted)));
+  const isThere = (wanted: string): boolean => (wanted.includes("/") ? existsSync(wanted) : isOnPath(wanted, env));
   return Object.keys(PACKAGES).filter((name) => !PACKAGES[name]?.every(isThere));
 }
+
+const isOnPath = (program: string, env: NodeJS.ProcessEnv): boolean =>
+  nodePath(env)
+    .split(":")
+    .some((folder) => isExecutable(join(folder, program)));
+
+const installed = (packages: readonly string[]): string =>
+  `Run: apt-get update && apt-get install -y --no-install-recommends ${packages.join(" ")}`;
+
+/** Of a program whose package has its name, e.g. "iptables", and that only some need; undefined where it is there. */
+export const programFault = (program: string, env: NodeJS.ProcessEnv = process.env): string | undefined =>
+  isOnPath(program, env) ? undefined : `there is no ${program} on PATH. ${installed([program])}`;
 
 function isExecutable(file: string): boolean {
   try {
@@ -56,7 +63,7 @@ export function machineFault(env: NodeJS.ProcessEnv = process.env, uid: number |
   if (uid !== 0) return "real nodes need root (containers, mounts, network namespaces): run it as root, or use simulated nodes";
   const missing = missingPackages(env);
   if (missing.length === 0) return undefined;
-  return `real nodes need ${missing.join(", ")}. Run: apt-get update && apt-get install -y --no-install-recommends ${missing.join(" ")}`;
+  return `real nodes need ${missing.join(", ")}. ${installed(missing)}`;
 }
 
 const TRY = ["unshare", "--net", "--mount", "--pid", "--fork", "true"] as const;

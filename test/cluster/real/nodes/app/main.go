@@ -1,4 +1,4 @@
-// The sample application of the real nodes, and their pause container: "app pause" waits for SIGTERM.
+// The sample application of the real nodes, and their pause container: "app pause" waits for SIGTERM. "app ask" is a client that measures.
 // Same behaviour as test/cluster/simulated/application.ts.
 //
 // Environment: PORTS ("8080", a comma list), STARTUP_SECONDS ("2": listens so long after its start), POD_NAME (default: the host name),
@@ -36,6 +36,10 @@ func main() {
 		<-terminated
 		return
 	}
+	if len(os.Args) > 2 && os.Args[1] == "ask" {
+		ask(os.Args[2])
+		return
+	}
 	hostname, _ := os.Hostname()
 	pod := setting("POD_NAME", hostname)
 	seconds, err := strconv.ParseFloat(setting("STARTUP_SECONDS", "2"), 64)
@@ -58,9 +62,11 @@ func main() {
 }
 
 func serve(pod string, ports []string) []*http.Server {
-	answer := http.HandlerFunc(func(response http.ResponseWriter, _ *http.Request) {
+	answer := http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
+		source, _, _ := net.SplitHostPort(request.RemoteAddr)
 		response.Header().Set("content-type", "text/plain")
 		response.Header().Set("x-pod", pod)
+		response.Header().Set("x-source", source)
 		fmt.Fprintln(response, pod)
 	})
 	var servers []*http.Server

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sort"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Read from the argument after "ask", e.g. {"targets": ["10.245.1.65:8080"], "kept": false, "workers": 1, "requests": 100}.
+type asked struct {
+	Targets  []string `json:"targets"`
+	Kept     bool     `json:"kept"`    // one connection per worker and target; otherwise a new one per request
+	Workers  int      `json:"workers"` // each sends its next request when the one before is answered
+	Requests int      `json:"requests"`
+}
+
+// Printed as one line. Times are microseconds of a request, with its connection where that is new.
+type told struct {
+	Requests int            `json:"requests"`
+	Failed   int            `json:"failed"`
+	Fault    string         `json:"fault"` // the first one
+	Seconds  float64        `json:"seconds"`
+	P50      int64          `json:"p50"`
+	P99      int64          `json:"p99"`
+	Pods     map[string]int `json:"pods"`
+	Sources  map[string]int `json:"sources"` // who asked, as the Pods saw it
+	Ports    []int          `json:"ports"`   // local ports of the connections
+}
+
+const answerLimit = 5 * time.Second
+
+func ask(argument string) {
+	var order asked
+	if err := json.Unmarshal([]byte(argument), &order); err != nil {
+		fail("ask %s: %v", argument, err)
+	}
+	if len(order.Targets) == 0 || order.Workers < 1 || order.Requests < 1 {
+		fail("ask %s: targets, workers and requests are needed", argument)
+	}
+	begun := time.Now()
+	results := make([]worker, order.Workers)
+	var group sync.WaitGroup
+	for number := range results {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			results[number].run(order, number)
+		}()
+	}
+	group.Wait()
+	_ = json.NewEncoder(os.Stdout).Encode(sum(results, time.Since(begun)))
+}
+
+type worker struct {
+	took    []time.Duration
+	faults  []error
+	pods    map[string]int
+	sources map[string]int
+	ports   []int
+	kept    map[string]*connection
+}
+
+type connection struct {
+	net.Conn
+	reader *bufio.Reader
+}
+
+func (own *worker) run(order asked, number int) {
+	own.pods, own.sources, own.kept = map[string]int{}, map[string]int{}, map[string]*connection{}
+	for index := number; index < order.Requests; index += order.Workers {
+		begun := time.Now()
+		if err := own.one(order.Targets[index%len(order.Targets)], order.Kept); err != nil {
+			own.faults = append(own.faults, err)
+			continue
+		}
+		own.took = append(own.took, time.Since(begun))
+	}
+	for _, one := range own.kept {
+		one.Close()
+	}
+}
+
+func (own *worker) one(target string, keep bool) error {
+	link := own.kept[target]
+	if link == nil {
+		opened, err := net.DialTimeout("tcp", target, answerLimit)
+		if err != nil {
+			return err
+		}
+		link = &connection{opened, bufio.NewReader(opened)}
+		own.ports = append(own.ports, opened.LocalAddr().(*net.TCPAddr).Port)
+	}
+	delete(own.kept, target)
+	end := "\r\n"
+	if !keep {
+		end = "Connection: close\r\n\r\n"
+	}
+	_ = link.SetDeadline(time.Now().Add(answerLimit))
+	if _, err := io.WriteString(link, "GET / HTTP/1.1\r\nHost: "+target+"\r\n"+end); err != nil {
+		link.Close()
+		return err
+	}
+	response, err := http.ReadResponse(link.reader, nil)
+	if err != nil {
+		link.Close()
+		return err
+	}
+	_, err = io.Copy(io.Discard, response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("status %s", strconv.Itoa(response.StatusCode))
+	}
+	if err != nil || !keep {
+		link.Close()
+	} else {
+		own.kept[target] = link
+	}
+	if err == nil {
+		own.pods[response.Header.Get("x-pod")]++
+		own.sources[response.Header.Get("x-source")]++
+	}
+	return err
+}
+
+func sum(results []worker, took time.Duration) told {
+	all := told{Seconds: took.Seconds(), Pods: map[string]int{}, Sources: map[string]int{}, Ports: []int{}}
+	var times []time.Duration
+	for _, own := range results {
+		times = append(times, own.took...)
+		all.Ports = append(all.Ports, own.ports...)
+		all.Failed += len(own.faults)
+		if len(own.faults) > 0 && all.Fault == "" {
+			all.Fault = own.faults[0].Error()
+		}
+		for pod, count := range own.pods {
+			all.Pods[pod] += count
+		}
+		for source, count := range own.sources {
+			all.Sources[source] += count
+		}
+	}
+	sort.Slice(times, func(one, other int) bool { return times[one] < times[other] })
+	all.Requests = len(times) + all.Failed
+	if len(times) > 0 {
+		all.P50 = times[len(times)/2].Microseconds()
+		all.P99 = times[len(times)*99/100].Microseconds()
+	}
+	return all
+}
