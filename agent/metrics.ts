@@ -109,6 +109,11 @@ function holdMetrics(registers: Registry[]): AgentMetrics["onReleased"] {
     registers,
   });
   const cut = new Counter({ name: `${NAME}drains_cut_total`, help: "Holds that the grace period ended while they drained", registers });
+  const killed = new Counter({
+    name: `${NAME}holds_killed_total`,
+    help: "Holds for which SIGTERM did not wait: the Pod was deleted by force, or the kubelet hung up",
+    registers,
+  });
   const held = new Histogram({
     name: `${NAME}hold_seconds`,
     help: "From a Pod's first preStop call to its answer",
@@ -116,8 +121,9 @@ function holdMetrics(registers: Registry[]): AgentMetrics["onReleased"] {
     registers,
   });
   const drain = new Histogram({ name: `${NAME}drain_seconds`, help: "From weight 0 to the answer", buckets: HOLD_BUCKETS, registers });
-  return ({ end, lowered, heldMs, drainMs }) => {
+  return ({ end, lowered, heldMs, killed: isKilled, drainMs }) => {
     ended.inc({ end });
+    if (isKilled) killed.inc();
     held.observe(heldMs / 1_000);
     if (drainMs !== undefined) drain.observe(drainMs / 1_000);
     if (!lowered && end !== "released") truncated.inc();

@@ -60,6 +60,8 @@ export const INJECT_LABEL = "clb-direct.io/inject";
 export const HOLD_TOKEN = "clb-direct.io/hold";
 /** On a Pod that was injected: "hold", "sleep" or "none", with why not where its own form decides, e.g. "none OwnPreStop". */
 export const DRAIN = "clb-direct.io/drain";
+/** On a Pod that gets less than a hold on every node, which nobody asked for: why, e.g. "not proven on node-7 (connect ECONNREFUSED 10.0.0.7:15999)". */
+export const DRAIN_BECAUSE = "clb-direct.io/drain-because";
 /** On a Service: how its Pods are kept from SIGTERM until nothing is sent to them, see `DRAIN_MODE`. */
 export const DRAIN_MODE = "clb-direct.io/drain-mode";
 /** A preStop call asks for this path with the token behind it, e.g. "/hold/Jq3xw0…". */

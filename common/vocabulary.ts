@@ -159,6 +159,8 @@ export type PodFact = {
   readonly gateWish?: string;
   /** What the webhook says of its preStop hook in annotation `clb-direct.io/drain`; as the coordinator has read it, absent where it says nothing. */
   readonly drain?: DrainMark;
+  /** Annotation `clb-direct.io/drain-because`: why it gets less than a hold on every node. */
+  readonly drainBecause?: string;
   /** Only on the agent of its node, of Pods whose preStop calls come to it. */
   readonly hold?: PodHold;
 };

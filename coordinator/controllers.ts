@@ -131,7 +131,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     },
   });
   const { mirror, pods } = state;
-  const ownShare = new OwnShare({ pods, clock, observe: metrics.onOwnShare });
+  const ownShare = new OwnShare({ pods, clock, observe: metrics.onOwnShare, observeStage: metrics.onGateStage });
   const endingAt = makeEndingAt({ ...state, clock });
   const awaited = makeAwaited({ ...state, clock, waitingForGate: pods.waitingForGate, ...earlyBy(state, settings) });
   const findings = findingsDeps(state, deps, (id, afterMs) => loadBalancers.queue.add(id, afterMs));

@@ -54,7 +54,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const client = await makeKubeClient({ clock, env, userAgent: "clb-direct-coordinator" });
   const stop = new AbortController();
   const clusterId = config.clusterId ?? (await readClusterId({ client, clock, log }, stop.signal));
-  const metrics = makeMetrics(gaugesFrom(() => ({ objects, registry, leading, elector, streams })));
+  const metrics = makeMetrics(gaugesFrom(() => ({ objects, registry, leading, elector, streams, serving })));
   const { observer, onRestart } = metrics;
   const intake = makeIntake(wallClock);
   const crowded = (): boolean => intake.crowded;

@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { METRIC_PREFIX } from "../common/names.ts";
 import { CALL_LIMITS, type Call, itemsOf } from "./domain/call.ts";
+import { expirySeconds } from "./tls/certificate.ts";
 
 /** Values that are read when somebody asks. */
 export type Gauges = {
@@ -17,6 +18,21 @@ export type Gauges = {
   readonly leading: () => boolean;
   /** Removals that the brake holds now. */
   readonly parkedRemovals: () => number;
+  /** When the certificates in use expire, seconds since the epoch. */
+  readonly certificateExpiry: () => { readonly serving: number; readonly authority: number };
+};
+
+/** Where nobody asks, or nothing runs. */
+export const NO_GAUGES: Gauges = {
+  queueDepth: () => ({}),
+  watchAgeSeconds: () => ({}),
+  mirrorAgeSeconds: () => 0,
+  nodes: () => [],
+  pods: () => 0,
+  connections: () => ({ open: 0, waiting: 0 }),
+  leading: () => false,
+  parkedRemovals: () => 0,
+  certificateExpiry: () => ({ serving: 0, authority: 0 }),
 };
 
 /** A review takes 0.2 ms (policies.md F). */
@@ -35,6 +51,7 @@ export const gaugesFrom = (
     readonly leading: { readonly controllers: { readonly gauges: LeaderGauges } | undefined };
     readonly elector: { readonly leading: boolean };
     readonly streams: { readonly connections: { readonly open: number; readonly waiting: number } };
+    readonly serving: { readonly current: { readonly certPem: string; readonly caBundlePem: string } };
   },
 ): Gauges => ({
   queueDepth: () => parts().leading.controllers?.gauges.queueDepth() ?? {},
@@ -48,6 +65,10 @@ export const gaugesFrom = (
   pods: () => parts().registry.pods.size,
   connections: () => parts().streams.connections,
   leading: () => parts().elector.leading,
+  certificateExpiry: () => {
+    const { certPem, caBundlePem } = parts().serving.current;
+    return { serving: expirySeconds(certPem), authority: expirySeconds(caBundlePem) };
+  },
 });
 
 /** Makers of metrics of one registry, with our prefix. */
@@ -89,6 +110,12 @@ function registerGauges({ gauge, plainGauge }: Makers, gauges: Gauges): void {
   gauge("connections", "Connections on the port for agents; `waiting`: of them, for their handshake", "state", () => ({
     ...gauges.connections(),
   }));
+  gauge(
+    "certificate_expiry_timestamp_seconds",
+    "When the certificate for agents and the API server, and the authority that signs it, expire",
+    "certificate",
+    gauges.certificateExpiry,
+  );
   plainGauge("leader", "1 while this replica leads", () => Number(gauges.leading()));
   plainGauge("mirror_age_seconds", "Seconds since the longest unread load balancer was read as a whole", gauges.mirrorAgeSeconds);
   plainGauge("brake_parked", "Removals that wait because they would take too much away without a confirmed end", gauges.parkedRemovals);
@@ -205,9 +232,13 @@ function gateMetrics({ histogram }: Makers) {
   const readyHelp = "From containers ready to the gate turning True (the start has whole seconds)";
   const gateSeconds = histogram("gate_flip_seconds", readyHelp, [], SECONDS);
   const ownSeconds = histogram("own_share_seconds", "Of the time to a gate what is not the cloud's work, by part", ["part"], OWN_SECONDS);
+  const stages = histogram("gate_stage_seconds", "From containers ready to the gate turning True, by stage", ["stage"], SECONDS);
   return {
     onReady: (seconds: number): void => {
       gateSeconds.observe(seconds);
+    },
+    onGateStage: (stage: "wait" | "bind" | "check" | "patch", seconds: number): void => {
+      stages.observe({ stage }, seconds);
     },
     onOwnShare: (part: "ours" | "poll" | "api", seconds: number): void => {
       ownSeconds.observe({ part }, seconds);

@@ -12,7 +12,7 @@ import { ENVIRONMENT_KEYS as COORDINATOR_KEYS } from "../coordinator/config.ts";
 import { ANNOTATIONS } from "../coordinator/domain/intent/service-annotations.ts";
 import { EVENT_REASONS, GATE_REASONS } from "../coordinator/domain/reasons.ts";
 import { routesOf } from "../coordinator/explain/routes.ts";
-import { makeMetrics } from "../coordinator/metrics.ts";
+import { makeMetrics, NO_GAUGES } from "../coordinator/metrics.ts";
 import { SCENARIO } from "./cloud/scenario/schema.ts";
 import { withTables } from "./pages.ts";
 
@@ -150,15 +150,7 @@ test("every reason in the lists is used by the coordinator", () => {
   );
 });
 
-const nothing = {
-  pods: () => 0,
-  nodes: () => [],
-  queueDepth: () => ({}),
-  watchAgeSeconds: () => ({}),
-  mirrorAgeSeconds: () => 0,
-  connections: () => ({ open: 0, waiting: 0 }),
-};
-const coordinatorMetrics = makeMetrics({ ...nothing, leading: () => false, parkedRemovals: () => 0 }).registry;
+const coordinatorMetrics = makeMetrics(NO_GAUGES).registry;
 const agentView = { pods: () => 0, podWatchAgeSeconds: () => 0, linkStates: () => [], held: () => 0, holdProven: () => false };
 const agentMetrics = makeAgentMetrics(agentView).registry;
 

@@ -81,7 +81,7 @@ export function makeHold(deps: HoldDeps): Hold {
   };
   const socket: AgentSocket = makeAgentSocket({ path: deps.socket, greet: () => [heldNow(), { kind: "proof", ...proof }], onMessage, log });
   const hosts = host === undefined ? LOOPBACK : [host];
-  const server = makeHoldServer({ hosts, port, nonce, dial: (...call) => holds.dial(...call), log });
+  const server = makeHoldServer({ hosts, port, nonce, dial: (...call) => holds.dial(...call), clock, log });
   const onProof = (found: HoldProof): void => {
     if (found.proven !== proof.proven || found.because !== proof.because) log.info(found, "dialled ourselves over the redirect rule");
     proof = found;

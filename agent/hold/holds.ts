@@ -189,7 +189,8 @@ export class Holds {
       "hold ends",
     );
     const drainMs = answer?.loweredAtMs === undefined ? {} : { drainMs: nowMs - answer.loweredAtMs };
-    this.#deps.onReleased({ uid, end, lowered, heldMs, ...drainMs });
+    const killed = end === "aborted" || (pod?.goneAtMs !== undefined && end === "budget");
+    this.#deps.onReleased({ uid, end, lowered, heldMs, killed, ...drainMs });
     // A Pod that lives on may be held again; of one that ends, the kubelet's further calls are answered at once.
     if (entry.deletion === undefined && pod?.goneAtMs === undefined && answer?.terminating !== true) this.#entries.delete(uid);
     this.#deps.onHeld();

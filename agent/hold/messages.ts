@@ -39,6 +39,8 @@ const Released = z.object({
   end: z.enum(HOLD_ENDS),
   lowered: z.boolean(),
   heldMs: z.number(),
+  /** SIGTERM did not wait for it: the Pod was deleted by force, or the kubelet hung up. */
+  killed: z.boolean(),
   /** From weight 0 on; absent where it never came to that. */
   drainMs: z.number().optional(),
 });

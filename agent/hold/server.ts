@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Clock } from "../../common/clock.ts";
 import { listen } from "../../common/listener.ts";
 import type { Logger } from "../../common/log.ts";
 import { HOLD_PATH } from "../../common/names.ts";
@@ -12,6 +13,7 @@ export type HoldServerDeps = {
   readonly nonce: string;
   /** As in Holds. */
   readonly dial: (address: string, token: string, waiting: Waiting) => (() => void) | undefined;
+  readonly clock: Pick<Clock, "now">;
   readonly log: Logger;
 };
 
@@ -29,13 +31,30 @@ const HEADERS_MS = 5_000;
 /** Containers of all Pods that a node can have (TKE: 256), each with a call of its own, and as much again. */
 const MOST_CONNECTIONS = 2_048;
 
+/** Anybody on the node may ask with any token: one line so often, with how many there were. Milliseconds; own choice. */
+const TELL_EVERY_MS = 60_000;
+
+/** Tells of calls with a token that no Pod has, at a bounded rate. */
+function makeUnknown({ clock, log }: Pick<HoldServerDeps, "clock" | "log">): (address: string) => void {
+  let toldAtMs = Number.NEGATIVE_INFINITY;
+  let unsaid = 0;
+  return (address) => {
+    unsaid += 1;
+    if (clock.now() - toldAtMs < TELL_EVERY_MS) return;
+    log.warn({ address, calls: unsaid }, "preStop call with a token that no Pod of this node has");
+    toldAtMs = clock.now();
+    unsaid = 0;
+  };
+}
+
 /** HTTP for the kubelet alone: `/hold/<token>` waits, `/probe` tells who answers. An update has two of these on one port. */
 export function makeHoldServer(deps: HoldServerDeps): HoldServer {
   const servers: Server[] = [];
+  const onUnknown = makeUnknown(deps);
   let isOver = false;
   const make = (): Server => {
     const server = createServer({ headersTimeout: HEADERS_MS, requestTimeout: HEADERS_MS, connectionsCheckingInterval: 1_000 });
-    server.on("request", (request, response) => answer(request, response, deps));
+    server.on("request", (request, response) => answer(request, response, deps, onUnknown));
     server.maxConnections = MOST_CONNECTIONS;
     server.timeout = 0; // a call waits for as long as its hold
     return server;
@@ -73,7 +92,7 @@ export function makeHoldServer(deps: HoldServerDeps): HoldServer {
   };
 }
 
-function answer(request: IncomingMessage, response: ServerResponse, deps: HoldServerDeps): void {
+function answer(request: IncomingMessage, response: ServerResponse, deps: HoldServerDeps, onUnknown: (address: string) => void): void {
   request.resume();
   // Nothing may stay open: this server's end would wait for it, and the next call has to find the agent of an update.
   const say = (status: number, text: string): void => {
@@ -87,7 +106,7 @@ function answer(request: IncomingMessage, response: ServerResponse, deps: HoldSe
   if (token === "") return say(404, `no such path; there are ${HOLD_PATH}<token> and ${PROBE_PATH}`);
   const hangUp = deps.dial(address, token, { answer: (text) => say(200, text) });
   if (hangUp === undefined) {
-    deps.log.warn({ address }, "preStop call with a token that no Pod of this node has");
+    onUnknown(address);
     return say(404, "no such token");
   }
   response.once("close", hangUp);

@@ -16,8 +16,8 @@ export type Told = {
   readonly pods: Readonly<Record<string, number>>;
   /** Requests by the address from which the Pods saw them come. */
   readonly sources: Readonly<Record<string, number>>;
-  /** Local ports of the connections. */
-  readonly ports: readonly number[];
+  /** The connections, e.g. "10.245.1.3:41000 10.245.1.65:8080". */
+  readonly links: readonly string[];
 };
 
 export type Ask = (asked: Asked) => Promise<Told>;
@@ -34,11 +34,11 @@ export type Tracked = { readonly entries: number; readonly newTarget: number; re
 /** One line of /proc/net/nf_conntrack: the addresses as they were sent, and those that the answer has. */
 type Entry = {
   readonly source: string;
-  readonly port: number;
   readonly target: string;
   readonly answers: string;
   readonly answered: string;
-  readonly key: string;
+  /** E.g. "10.245.1.3:41000 10.245.1.2:30080". */
+  readonly link: string;
 };
 
 /** E.g. "ipv4 2 tcp 6 119 TIME_WAIT src=10.245.1.3 dst=10.245.1.2 sport=41000 dport=30080 src=10.245.1.65 dst=10.245.1.2 sport=8080 …". */
@@ -47,17 +47,17 @@ export function entriesOf(listing: string): readonly Entry[] {
     const of = (name: string): string[] => [...line.matchAll(new RegExp(`\\b${name}=(\\S+)`, "g"))].map(([, value = ""]) => value);
     const [[source, answers], [target, answered], [port], [targetPort]] = [of("src"), of("dst"), of("sport"), of("dport")];
     if (source === undefined || answers === undefined || target === undefined || answered === undefined) return [];
-    return [{ source, port: Number(port), target, answers, answered, key: `${source}:${port} ${target}:${targetPort}` }];
+    return [{ source, target, answers, answered, link: `${source}:${port} ${target}:${targetPort}` }];
   });
 }
 
 export const listingOf = async (enter: readonly string[]): Promise<readonly Entry[]> =>
   entriesOf(await run([...enter, "cat", "/proc/self/net/nf_conntrack"]));
 
-/** What connections from `client` with those local `ports` to node `askedNode` left behind. */
+/** What connections to node `askedNode` or its Pods left behind. */
 export type Trace = {
-  readonly client: string;
-  readonly ports: readonly number[];
+  /** As they were opened. */
+  readonly links: readonly string[];
   readonly askedNode: string;
   /** Of the asked node, afterwards. */
   readonly there: readonly Entry[];
@@ -66,12 +66,12 @@ export type Trace = {
   readonly here: readonly Entry[];
 };
 
-export function trackedOf({ client, ports, askedNode, there, hereBefore, here }: Trace): Tracked {
-  const wanted = new Set(ports);
-  const known = new Set(hereBefore.map(({ key }) => key));
-  const first = there.filter(({ source, port }) => source === client && wanted.has(port));
-  const second = here.filter(({ source, key }) => source === askedNode && !known.has(key));
-  const per = (count: number): number => count / Math.max(1, ports.length);
+export function trackedOf({ links, askedNode, there, hereBefore, here }: Trace): Tracked {
+  const opened = new Set(links);
+  const known = new Set(hereBefore.map(({ link }) => link));
+  const first = there.filter(({ link }) => opened.has(link));
+  const second = here.filter(({ source, link }) => source === askedNode && !known.has(link));
+  const per = (count: number): number => count / Math.max(1, opened.size);
   return {
     entries: per(first.length + second.length),
     newTarget: per(first.filter(({ target, answers }) => target !== answers).length),

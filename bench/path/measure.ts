@@ -135,13 +135,13 @@ type Measured = Readonly<Record<"fresh" | "kept", { readonly alone: Told[]; read
 const emptyMeasured = (): Measured => ({ fresh: { alone: [], together: [] }, kept: { alone: [], together: [] } });
 
 async function trace(
-  { ask, enter, client, askedNode }: Ground,
+  { ask, enter, askedNode }: Ground,
   targets: readonly string[],
 ): Promise<{ readonly told: Told; readonly tracked: Tracked }> {
   const hereBefore = await listingOf(enter.here);
   const told = await ask({ targets, kept: false, workers: 1, requests: TRACED });
   const [there, here] = [await listingOf(enter.there), await listingOf(enter.here)];
-  return { told, tracked: trackedOf({ client, ports: told.ports, askedNode, there, hereBefore, here }) };
+  return { told, tracked: trackedOf({ links: told.links, askedNode, there, hereBefore, here }) };
 }
 
 /** A load balancer with persistence sends all of a session to one of its backends. */

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { isHoldToken } from "../holds.ts";
-import { DRAIN, GATE_WISH, HOLD_PORT, HOLD_TOKEN, POD_NETWORKS, POD_NETWORKS_STATUS, POD_WEIGHT } from "../names.ts";
+import { DRAIN, DRAIN_BECAUSE, GATE_WISH, HOLD_PORT, HOLD_TOKEN, POD_NETWORKS, POD_NETWORKS_STATUS, POD_WEIGHT } from "../names.ts";
 import {
   type ContainerPort,
   DRAIN_MARKS,
@@ -95,6 +95,8 @@ const Pod = z.object({
 
 /** Of what people wrote there; what is longer is no word of ours. */
 const MOST_WISH = 64;
+/** As the webhook writes it (drain-hook.ts). */
+const MOST_BECAUSE = 512;
 
 /** A Pod as JSON, listed or watched, as a fact. Throws z.ZodError naming the field where it is no Pod. */
 export function decodePod(raw: unknown, gateType: string): PodFact {
@@ -103,6 +105,7 @@ export function decodePod(raw: unknown, gateType: string): PodFact {
   const conditions = new Map((status.conditions ?? []).map((condition) => [condition.type, condition]));
   const containersReady = conditions.get("ContainersReady");
   const gateWish = metadata.annotations?.[GATE_WISH];
+  const because = metadata.annotations?.[DRAIN_BECAUSE];
   return {
     uid: metadata.uid,
     resourceVersion: metadata.resourceVersion,
@@ -126,6 +129,7 @@ export function decodePod(raw: unknown, gateType: string): PodFact {
     weights: weightsOf(metadata.annotations ?? {}),
     ...(typeof gateWish === "string" && { gateWish: gateWish.slice(0, MOST_WISH) }),
     ...(drain !== undefined && { drain }),
+    ...(typeof because === "string" && { drainBecause: because.slice(0, MOST_BECAUSE) }),
   };
 }
 

@@ -37,14 +37,15 @@ export function hooksBy({ drains, drainMode: wish, clock, log }: HooksDeps): Hoo
     log,
   });
   return (pod, selecting) => {
-    const { mode } = modes.of(pod, selecting);
+    const { mode, because, isLess } = modes.of(pod, selecting);
+    const why = isLess ? { because } : {};
     switch (mode) {
       case "hold":
-        return { mode, token: randomBytes(16).toString("base64url") };
+        return { mode, token: randomBytes(16).toString("base64url"), ...why };
       case "sleep":
-        return { mode, seconds: drainTimes.sleepSeconds };
+        return { mode, seconds: drainTimes.sleepSeconds, ...why };
       case "none":
-        return { mode };
+        return { mode, ...why };
       default:
         return mode satisfies never;
     }

@@ -54,6 +54,7 @@ export const EVENT_REASONS = [
   "NetworkModesMixed",
   "NoBackends",
   "NoEffect",
+  "NotHeld",
   "NotHonoured",
   "LoadBalancerChangeRefused",
   "LoadBalancerKept",

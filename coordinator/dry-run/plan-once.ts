@@ -7,7 +7,7 @@ import { type Controllers, type ControllersSettings, makeControllers } from "../
 import { objectName } from "../domain/intent/owner-object.ts";
 import type { Problem } from "../domain/problem.ts";
 import type { Planned, Progress } from "../explain/progress.ts";
-import { makeMetrics } from "../metrics.ts";
+import { makeMetrics, NO_GAUGES } from "../metrics.ts";
 import { ServedSelectors } from "../nodes/asked-pods.ts";
 import { makeNodeRegistry, nodeChanged } from "../nodes/node-registry.ts";
 import { podReaderOf } from "../nodes/pod-reader.ts";
@@ -68,18 +68,9 @@ async function readOnce({ client, transport, clock, log, settings }: ReadOnceDep
   const problems = new Map<string, Problem>();
   const refused = new Map<string, string>();
   const dry = dryClient(client);
-  const none = (): number => 0;
-  const gauges = {
-    queueDepth: () => ({}),
-    watchAgeSeconds: () => ({}),
-    mirrorAgeSeconds: none,
-    nodes: () => [],
-    pods: none,
-    connections: () => ({ open: 0, waiting: 0 }),
-  };
-  const metrics = makeMetrics({ ...gauges, leading: () => false, parkedRemovals: none });
+  const metrics = makeMetrics(NO_GAUGES);
   const watchNode = makePacedWatch({ client: dry, clock, log }, { gateType: settings.gateType, crowded: () => false });
-  const readPods = podReaderOf({ client: dry, clock, log, gateType: settings.gateType, onRead: none });
+  const readPods = podReaderOf({ client: dry, clock, log, gateType: settings.gateType, onRead: () => undefined });
   const shared = { clock, log, watchNode, observer: metrics.observer };
   const registry = makeNodeRegistry({ ...shared, agentGraceMs: 0, asked: new ServedSelectors(), readPods }, stop.signal);
   const state: { controllers?: Controllers } = {};

@@ -50,7 +50,7 @@ export type PodExplanation = NetworkExplanation & {
   readonly hostInterface: string | undefined;
   readonly containersReady: boolean;
   readonly terminating: boolean;
-  /** Of its preStop hook, as annotation `clb-direct.io/drain` has it, e.g. "hold" or "none OwnPreStop"; undefined: the webhook said nothing. */
+  /** Of its preStop hook, as its annotations have it, e.g. "hold", "none OwnPreStop" or "sleep: not proven on node-7 (…)"; undefined: the webhook said nothing. */
   readonly drain: string | undefined;
   readonly gate: string;
   readonly bindings: readonly BindingExplanation[];
@@ -228,7 +228,7 @@ export class Explain {
       ...networkFields(pod, this.#deps, this.#deps.clock),
       containersReady: pod.containersReady,
       terminating: pod.deletionAtMs !== undefined,
-      drain: pod.drain,
+      drain: pod.drainBecause === undefined ? pod.drain : `${pod.drain}: ${pod.drainBecause}`,
       gate: pod.hasGate ? pod.gate : "no gate",
       bindings,
       foreignGate: foreign,

@@ -7,6 +7,9 @@ import { type PodIndex, waitsForGate } from "../state/pod-index.ts";
 /** What of the time from containers ready to the gate True is not the cloud's work. */
 export type OwnSharePart = "ours" | "poll" | "api";
 
+/** The time from containers ready to the gate True in the order in which it passes: until the bind is called, the call, until an answer tells that it serves, the patch. */
+export type GateStage = "wait" | "bind" | "check" | "patch";
+
 /** A write that ended well. `freeMs`: when its load balancer's lock was free. Milliseconds since the epoch, as all times here. */
 type Made = { readonly call: Call; readonly result: string; readonly startedMs: number; readonly endedMs: number; readonly freeMs: number };
 /** When a question about health was asked, when the one before it, and when it was answered. */
@@ -17,6 +20,8 @@ export type OwnShareDeps = {
   readonly clock: Clock;
   /** For metrics; once for each part that a gate had. */
   readonly observe: (part: OwnSharePart, seconds: number) => void;
+  /** For metrics; once for each gate and stage. */
+  readonly observeStage: (stage: GateStage, seconds: number) => void;
 };
 
 /**
@@ -26,6 +31,7 @@ export type OwnShareDeps = {
 type Way = {
   readonly readyMs: number;
   readonly toCallMs?: number;
+  readonly calledMs?: number;
   readonly boundMs?: number;
   readonly pollMs?: number;
   readonly apiMs?: number;
@@ -62,7 +68,7 @@ export class OwnShare {
       const way = podUid === undefined ? undefined : this.#ways.get(podUid);
       if (podUid === undefined || way === undefined) continue;
       const toCallMs = Math.max(0, startedMs - Math.max(way.readyMs, freeMs));
-      this.#ways.set(podUid, { ...way, toCallMs, boundMs: endedMs, knownMs: endedMs });
+      this.#ways.set(podUid, { ...way, toCallMs, calledMs: startedMs, boundMs: endedMs, knownMs: endedMs });
     }
   }
 
@@ -81,9 +87,14 @@ export class OwnShare {
   opened({ uid }: Pick<PodFact, "uid">): void {
     const way = this.#ways.get(uid);
     this.#ways.delete(uid);
-    if (way?.toCallMs === undefined || way.knownMs === undefined) return;
-    const { clock, observe } = this.#deps;
-    observe("ours", (way.toCallMs + clock.now() - way.knownMs) / 1000);
+    if (way?.toCallMs === undefined || way.calledMs === undefined || way.boundMs === undefined || way.knownMs === undefined) return;
+    const { clock, observe, observeStage } = this.#deps;
+    const nowMs = clock.now();
+    observe("ours", (way.toCallMs + nowMs - way.knownMs) / 1000);
+    observeStage("wait", Math.max(0, way.calledMs - way.readyMs) / 1000);
+    observeStage("bind", (way.boundMs - way.calledMs) / 1000);
+    observeStage("check", (way.knownMs - way.boundMs) / 1000);
+    observeStage("patch", (nowMs - way.knownMs) / 1000);
     if (way.pollMs !== undefined) observe("poll", way.pollMs / 1000);
     if (way.apiMs !== undefined) observe("api", way.apiMs / 1000);
   }

@@ -294,9 +294,10 @@ export class ReportedPods {
 
 /** A report with all that the API server knows better. A deletion that either has seen stands: it is never taken back. */
 function withIdentity(reported: PodFact, read: PodFact): PodFact {
-  const { uid, namespace, name, nodeName, ips, labels, networks, weights, hostNetwork, ports, hasGate, drain } = read;
+  const { uid, namespace, name, nodeName, ips, labels, networks, weights, hostNetwork, ports, hasGate, drain, drainBecause } = read;
   const identity = {
     ...(drain !== undefined && { drain }),
+    ...(drainBecause !== undefined && { drainBecause }),
     uid,
     namespace,
     name,

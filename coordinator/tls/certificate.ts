@@ -33,6 +33,9 @@ const RENEW_AT = 2 / 3;
 
 const KEY = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
 
+/** When the first certificate of the PEM text expires, seconds since the epoch. Throws on what is none. */
+export const expirySeconds = (certPem: string): number => new X509Certificate(certPem).validToDate.getTime() / 1_000;
+
 /** A self-signed P-256 authority, valid for one year from `nowMs` (milliseconds since the epoch, wall time). 20-50 ms. */
 export async function issueAuthority(nowMs: number): Promise<Material> {
   const keys = await newKeys();

@@ -95,7 +95,7 @@ test("who waits keeps its time; an end is told with its number; a hold server th
   });
   await until(() => said.at(-1)?.held.get("a")?.openConnections === 3);
   assert.equal(said.at(-1)?.held.get("a")?.sinceMs, before?.sinceMs);
-  tell({ kind: "released", pod: { uid: "a", end: "drained", lowered: true, heldMs: 1_000, drainMs: 500 } });
+  tell({ kind: "released", pod: { uid: "a", end: "drained", lowered: true, killed: false, heldMs: 1_000, drainMs: 500 } });
   await until(() => said.at(-1)?.released.length === 1);
   assert.deepEqual(said.at(-1)?.released, [{ number: 1, pod: { uid: "a", end: "drained", lowered: true, heldMs: 1_000 } }]);
   assert.deepEqual([...(said.at(-1)?.held.keys() ?? [])], ["b"]);

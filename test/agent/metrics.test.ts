@@ -15,10 +15,11 @@ test("shows what is at the moment of the scrape, under the agent's prefix", asyn
   metrics.links.onAck(0.004);
   metrics.links.onStreamEnd("UNAVAILABLE");
   metrics.onRestart("gone");
-  metrics.onReleased({ uid: "1", end: "drained", lowered: true, heldMs: 4_000, drainMs: 900 });
-  metrics.onReleased({ uid: "2", end: "budget", lowered: false, heldMs: 23_000 });
-  metrics.onReleased({ uid: "3", end: "released", lowered: false, heldMs: 5 }); // bound nowhere: nothing was cut
-  metrics.onReleased({ uid: "4", end: "budget", lowered: true, heldMs: 23_000, drainMs: 20_000 });
+  metrics.onReleased({ uid: "1", end: "drained", lowered: true, heldMs: 4_000, killed: false, drainMs: 900 });
+  metrics.onReleased({ uid: "2", end: "budget", lowered: false, heldMs: 23_000, killed: false });
+  metrics.onReleased({ uid: "3", end: "released", lowered: false, heldMs: 5, killed: false }); // bound nowhere: nothing was cut
+  metrics.onReleased({ uid: "4", end: "budget", lowered: true, heldMs: 23_000, killed: false, drainMs: 20_000 });
+  metrics.onReleased({ uid: "5", end: "aborted", lowered: false, heldMs: 23_000, killed: true });
   pods = 4;
   const text = await metrics.registry.metrics();
   for (const line of [
@@ -34,10 +35,11 @@ test("shows what is at the moment of the scrape, under the agent's prefix", asyn
     "held_pods 2",
     "hold_proven 1",
     'holds_ended_total{end="budget"} 2',
-    "holds_truncated_total 1",
+    "holds_truncated_total 2",
+    "holds_killed_total 1",
     "drains_cut_total 1",
     'drain_seconds_bucket{le="1"} 1',
-    "hold_seconds_count 4",
+    "hold_seconds_count 5",
   ])
     assert.ok(text.split("\n").includes(`clb_direct_agent_${line}`), `${line} is missing in\n${text}`);
   const own = text

@@ -3,7 +3,7 @@ import type { Clock } from "../../common/clock.ts";
 import { DEFAULT_GATE_TYPE } from "../../common/names.ts";
 import { makeControllers } from "../../coordinator/controllers.ts";
 import { EventRecorder } from "../../coordinator/events/event-recorder.ts";
-import { makeMetrics } from "../../coordinator/metrics.ts";
+import { makeMetrics, NO_GAUGES } from "../../coordinator/metrics.ts";
 import { makeNodeRegistry } from "../../coordinator/nodes/node-registry.ts";
 import { makeWatchNode } from "../../coordinator/nodes/pod-watch.ts";
 import { makeWatchedObjects } from "../../coordinator/state/watched-objects.ts";
@@ -71,7 +71,7 @@ export async function manifestWorld(
   const { store } = cluster;
   const client = withLeases(cluster.client, clock);
   await run(namespaces(client.create.bind(client)));
-  const metrics = makeMetrics(noGauges);
+  const metrics = makeMetrics(NO_GAUGES);
   let stop: (() => Promise<void>) | undefined;
   let generation = 0;
 
@@ -206,14 +206,3 @@ async function applyPod(client: Client, store: Store, pod: PodOfCase, at: number
 
 /** A pause that a seed decides, up to so long. */
 export const pause = (clock: Clock, random: () => number, mostMs: number): Promise<void> => clock.sleep(Math.floor(random() * mostMs));
-
-const noGauges = {
-  queueDepth: () => ({}),
-  watchAgeSeconds: () => ({}),
-  mirrorAgeSeconds: () => 0,
-  nodes: () => [],
-  pods: () => 0,
-  leading: () => true,
-  parkedRemovals: () => 0,
-  connections: () => ({ open: 0, waiting: 0 }),
-};

@@ -1,12 +1,13 @@
 import { holdHook, isHoldToken } from "../../../common/holds.ts";
-import { DRAIN, HOLD_PATH, HOLD_PORT, HOLD_TOKEN } from "../../../common/names.ts";
+import { DRAIN, DRAIN_BECAUSE, HOLD_PATH, HOLD_PORT, HOLD_TOKEN } from "../../../common/names.ts";
 import type { AddOperation } from "./pod-patch.ts";
 
-/** What containers without a preStop of their own get: `token` is one per Pod. */
-export type DrainHook =
+/** What containers without a preStop of their own get: `token` is one per Pod; `because` where it is less than a hold on every node, unasked. */
+export type DrainHook = { readonly because?: string } & (
   | { readonly mode: "hold"; readonly token: string }
   | { readonly mode: "sleep"; readonly seconds: number }
-  | { readonly mode: "none" };
+  | { readonly mode: "none" }
+);
 
 /** Why a Pod gets no hook whatever the mode: the container that serves has a preStop of its own; something of the Pod is at the hold port. */
 export const HOOK_HINDRANCES = ["OwnPreStop", "HoldPortTaken"] as const;
@@ -20,6 +21,8 @@ type Container = { readonly at: string; readonly json: Json; readonly isMain: bo
 const RESERVE = { seconds: 5, share: 0.1 };
 /** The kubelet gives SIGTERM that long at least; nothing of it is ours. Source: tke-contract.md §10. */
 const FLOOR_SECONDS = 2;
+/** Characters of the reason in the annotation. */
+const MOST_BECAUSE = 512;
 /** What the API server fills in. */
 const DEFAULT_GRACE_SECONDS = 30;
 
@@ -39,9 +42,12 @@ export function hookPatch(pod: unknown, wanted: DrainHook, targetPorts: readonly
   const preStop = hook.mode === "hold" ? holdHook(hook.token) : { sleep: { seconds } };
   const operations = isNone ? [] : all.flatMap((one) => hookOf(one, preStop));
   const mode = isNone ? "none" : hook.mode;
+  const isLess = hook.because !== undefined && hindrance === undefined && (operations.length > 0 || hook.mode === "none");
+  const isNews = operations.length > 0 || hindrance !== undefined || isLess;
   const marks: Record<string, string> = {
     ...(operations.length > 0 && hook.mode === "hold" && annotations[HOLD_TOKEN] !== hook.token && { [HOLD_TOKEN]: hook.token }),
-    ...markOf(annotations[DRAIN], hindrance === undefined ? mode : `none ${hindrance}`, operations.length > 0 || hindrance !== undefined),
+    ...markOf(annotations[DRAIN], hindrance === undefined ? mode : `none ${hindrance}`, isNews),
+    ...(isLess && { [DRAIN_BECAUSE]: hook.because.slice(0, MOST_BECAUSE) }),
   };
   return [...operations, ...annotate(metadata["annotations"], marks)];
 }

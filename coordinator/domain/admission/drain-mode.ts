@@ -18,17 +18,25 @@ export type LandingNode = {
   readonly createdAtMs: number | undefined;
 };
 
-/** `because` for a person, e.g. "the agents of all 12 nodes where it may land have proven their rule". */
-export type DrainChoice = { readonly mode: DrainMode; readonly because: string };
+/**
+ * `because` for a person, e.g. "the agents of all 12 nodes where it may land have proven their rule"; `isLess`: than a hold on every node, and
+ * nobody asked for that.
+ */
+export type DrainChoice = { readonly mode: DrainMode; readonly because: string; readonly isLess: boolean };
 
 /** A node's agent has had the time to start by then; a younger node without a proof counts for nothing. Milliseconds. */
 const NEW_MS = 120_000;
+/**
+ * So many of the nodes may be unproven all the same: a sleep knows nothing of a slow cloud, so one node that is broken must not take the hold
+ * from the Pods of all others. Who lands on it stops as without a hook. Own choice.
+ */
+const TOLERATED = 0.1;
 /** Nodes named in a reason. */
 const MAX_NAMED = 3;
 
 /**
  * Pure: the ladder. A hook that no agent answers is refused within milliseconds and the Pod stops as it would without one; so a hold is
- * asked for only where every node on which the Pod may land has proven that calls get through.
+ * asked for only where the nodes on which the Pod may land, but for one in ten, have proven that calls get through.
  */
 export function chooseDrainMode(from: {
   readonly wish: DrainWish;
@@ -41,18 +49,26 @@ export function chooseDrainMode(from: {
   readonly nowMs: number;
 }): DrainChoice {
   const { wish, proofOf, hasSleep, nowMs } = from;
-  if (wish === "sleep" && !hasSleep) return { mode: "none", because: "it is asked for sleep, which this API server does not know" };
-  if (wish !== "auto") return { mode: wish, because: "it is asked for" };
+  if (wish === "sleep" && !hasSleep)
+    return { mode: "none", because: "it is asked for sleep, which this API server does not know", isLess: true };
+  if (wish !== "auto") return { mode: wish, because: "it is asked for", isLess: false };
   const isProven = ({ name }: LandingNode): boolean => proofOf(name)?.proven === true;
   const isNew = ({ createdAtMs }: LandingNode): boolean => createdAtMs !== undefined && createdAtMs + NEW_MS > nowMs;
   const nodes = from.nodes.filter((node) => !node.virtual && (isProven(node) || !isNew(node)));
   const unproven = nodes.filter((node) => !isProven(node));
   if (nodes.length > 0 && unproven.length === 0)
-    return { mode: "hold", because: `the agents of all ${nodes.length} nodes where it may land have proven that preStop calls reach them` };
+    return {
+      mode: "hold",
+      because: `the agents of all ${nodes.length} nodes where it may land have proven that preStop calls reach them`,
+      isLess: false,
+    };
   const named = unproven.slice(0, MAX_NAMED).map(({ name }) => `${name} (${proofOf(name)?.because ?? "no agent has said anything"})`);
   const more = unproven.length > MAX_NAMED ? ` and ${unproven.length - MAX_NAMED} more` : "";
   const because = nodes.length === 0 ? "no node is known where it may land" : `not proven on ${named.join(", ")}${more}`;
-  return hasSleep ? { mode: "sleep", because } : { mode: "none", because: `${because}; this API server does not know sleep` };
+  if (unproven.length <= nodes.length * TOLERATED && nodes.length > 0) return { mode: "hold", because, isLess: true };
+  return hasSleep
+    ? { mode: "sleep", because, isLess: true }
+    : { mode: "none", because: `${because}; this API server does not know sleep`, isLess: true };
 }
 
 type Json = Readonly<Record<string, unknown>>;

@@ -1,5 +1,5 @@
 import { HOLD_PORT } from "../../../common/names.ts";
-import { isEnding, type PodFact, podName } from "../../../common/vocabulary.ts";
+import { type DrainMark, isEnding, type PodFact, podName } from "../../../common/vocabulary.ts";
 import { transportOf } from "../load-balancer.ts";
 import type { ObjectRef, Problem } from "../problem.ts";
 import type { IntentPort } from "./intent-port.ts";
@@ -114,6 +114,11 @@ export function standingProblems(owner: ObjectRef, all: readonly PodStanding[]):
       told.add(unhooked);
       problems.push({ object: owner, type: "Normal", reason: unhooked, message: unhookedMessage(owner, unhooked) });
     }
+    const { drain, drainBecause: because } = entry.pod;
+    if (drain !== undefined && because !== undefined && !told.has(because)) {
+      told.add(because);
+      problems.push({ object: owner, type: "Normal", reason: "NotHeld", message: notHeldMessage(owner, drain, because) });
+    }
     const weight = podWeightFault(entry.pod, weightKind(owner.kind));
     if (weight !== undefined) problems.push({ object: podRef(entry.pod), type: "Warning", reason: "InvalidAnnotation", message: weight });
     if (!("unbindable" in entry) || !mendable(entry.unbindable)) continue;
@@ -135,6 +140,15 @@ const UNHOOKED: Readonly<Record<string, "OwnPreStop" | "HoldPortTaken">> = {
   "none OwnPreStop": "OwnPreStop",
   "none HoldPortTaken": "HoldPortTaken",
 };
+
+/** Names no Pod, either. */
+function notHeldMessage({ kind, namespace, name }: ObjectRef, drain: DrainMark, because: string): string {
+  const what: Readonly<Partial<Record<DrainMark, string>>> = {
+    hold: "Pods of it are held from SIGTERM, but not on every node where they may land",
+    sleep: "Pods of it sleep before SIGTERM instead of being held until nothing is sent to them",
+  };
+  return `${kind} ${namespace}/${name}: ${what[drain] ?? "Pods of it get no preStop hook, so SIGTERM may come while they are still sent to"}: ${because}. See the agents there; clb-direct.io/drain-mode on the Service asks for a mode`;
+}
 
 /** Names no Pod, so that one Event covers all of them. */
 function unhookedMessage({ kind, namespace, name }: ObjectRef, reason: "OwnPreStop" | "HoldPortTaken"): string {

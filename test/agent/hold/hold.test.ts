@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -35,7 +35,7 @@ const rules = process.env["CLB_DIRECT_NETWORK"] === "namespace" && spawnSync("nf
 
 type Answered = { readonly status: number | undefined; readonly text: string };
 
-async function start(t: TestContext) {
+async function start(t: TestContext, { path = process.env["PATH"] ?? "", warnings = [] as string[] } = {}) {
   const slot = await claimSlot();
   const host = slot.plan.nodeAddress(0);
   const [podAddress = ""] = slot.plan.podAddresses;
@@ -51,10 +51,11 @@ async function start(t: TestContext) {
     stateDirectory: directory,
   };
   const id = randomBytes(4).toString("hex");
-  const [clock, log] = [makeClock(), pino({ level: "silent" })];
+  const clock = makeClock();
+  const log = pino({ level: "warn" }, { write: (line: string) => void warnings.push(line) });
   const hold = makeHold({
     ...config,
-    path: process.env["PATH"] ?? "",
+    path,
     logLevel: "silent",
     id,
     nonceKind: KIND,
@@ -198,6 +199,30 @@ test("a hold whose caller is gone goes on, and a second call joins it: the budge
   assert.ok(heldMs >= 2_000 && heldMs < 3_500, `${heldMs} ms from the first call`);
 });
 
+test("a hold for which SIGTERM did not wait says so: its Pod is gone by force, or nobody waits for the answer any more", async (t) => {
+  const { tell, dial, say, held, released, podAddress } = await start(t);
+  await tell({ ...POD, ips: [podAddress] });
+  const call = dial("/hold/token-1");
+  await until("it is held", () => held().includes("pod-1"));
+  say({ kind: "pods", complete: false, pods: [], removed: ["pod-1"] });
+  assert.equal((await call).text, "budget");
+  const again = { ...POD, uid: "pod-2", token: "token-2", ips: [podAddress] };
+  await tell(again);
+  const hungUp = new AbortController();
+  const other = dial("/hold/token-2", { signal: hungUp.signal });
+  await until("it is held, too", () => held().includes("pod-2"));
+  hungUp.abort();
+  await assert.rejects(other);
+  await until("both are over", () => released().length === 2, 15_000); // the second one when its time is up
+  assert.deepEqual(
+    released().map(({ uid, end, killed }) => [uid, end, killed]),
+    [
+      ["pod-1", "budget", true],
+      ["pod-2", "aborted", true],
+    ],
+  );
+});
+
 test("a server that ends takes no more calls and finishes those that wait", async (t) => {
   const { hold, tell, dial, answer, held, podAddress } = await start(t);
   await tell({ ...POD, ips: [podAddress], deletion: DELETION });
@@ -252,6 +277,51 @@ test("a Pod whose network is gone says nothing of the rule", { skip: !rules && "
   await until("the rule is proven", () => proofs().length > 0);
   await until("it is dialled again", () => proofs().length > 1);
   for (const { proven, because } of proofs()) assert.deepEqual([proven, because], [true, ""]);
+});
+
+/** An nft as it speaks for a kernel before 5.12, which knows no owners. */
+function oldNft(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), "old-nft-"));
+  const [path, found] = [process.env["PATH"] ?? "", spawnSync("sh", ["-c", "command -v nft"], { encoding: "utf8" }).stdout.trim()];
+  const script = `#!/bin/sh\nsed -u 's/flags owner/flags no-such-flag/' | ${found} "$@"\n`;
+  writeFileSync(join(directory, "nft"), script, { mode: 0o755 });
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  return `${directory}:${path}`;
+}
+
+test("on a kernel without owners a plain table does the same, is put back when somebody deletes it, and outlives who is replaced", {
+  skip: !rules && "no nft here",
+}, async (t) => {
+  const path = oldNft(t);
+  const { hold, tell, dial, answer, held, podAddress } = await start(t, { path });
+  t.after(() => spawnSync("nft", ["delete", "table", "ip", "clb_direct"]));
+  await tell({ ...POD, ips: [podAddress], deletion: DELETION });
+  const leads = (): Promise<boolean> =>
+    dial("/probe", { from: podAddress }).then(
+      ({ status }) => status === 200,
+      () => false,
+    );
+  await until("the rule is there", leads);
+  const tables = (): string => spawnSync("nft", ["list", "tables", "ip"], { encoding: "utf8" }).stdout;
+  assert.match(tables(), /^table ip clb_direct$/m);
+  assert.doesNotMatch(spawnSync("nft", ["list", "table", "ip", "clb_direct"], { encoding: "utf8" }).stdout, /flags owner/);
+  spawnSync("nft", ["delete", "table", "ip", "clb_direct"]);
+  await until("it is put back", leads);
+  const call = dial("/hold/token-1", { from: podAddress });
+  await until("it is held", () => held().includes("pod-1"));
+  const finished = hold.finish(new AbortController().signal);
+  answer({ state: "release" });
+  assert.equal((await call).text, "released");
+  await finished;
+  assert.match(tables(), /^table ip clb_direct$/m, "the agent that comes after has it");
+});
+
+test("calls with tokens that no Pod has are told once, however many there are", async (t) => {
+  const warnings: string[] = [];
+  const { tell, dial } = await start(t, { warnings });
+  await tell(POD);
+  for (let call = 0; call < 5; call++) assert.equal((await dial(`/hold/other-${call}`)).status, 404);
+  assert.equal(warnings.filter((line) => line.includes("token that no Pod of this node has")).length, 1);
 });
 
 test("110 Pods are held at once, each until its own answer", async (t) => {

@@ -9,7 +9,7 @@ import { type Controllers, makeControllers } from "../../../coordinator/controll
 import type { HealthCheck } from "../../../coordinator/domain/load-balancer.ts";
 import type { Policy } from "../../../coordinator/domain/safety/policy.ts";
 import { EventRecorder } from "../../../coordinator/events/event-recorder.ts";
-import { makeMetrics } from "../../../coordinator/metrics.ts";
+import { makeMetrics, NO_GAUGES } from "../../../coordinator/metrics.ts";
 import { ServedSelectors } from "../../../coordinator/nodes/asked-pods.ts";
 import { makeNodeHolds } from "../../../coordinator/nodes/node-holds.ts";
 import { makeNodeRegistry, type NodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
@@ -95,7 +95,7 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
   cluster.onGate((pod) => {
     if (!serves(cloud.state(), pod)) tooEarly.push(pod.uid);
   });
-  const metrics = makeMetrics(noGauges);
+  const metrics = makeMetrics(NO_GAUGES);
   const reads = { get: 0, list: 0 };
   let generation = 0;
   /** What the agents hold, by UID since when: they outlive a coordinator. */
@@ -309,16 +309,6 @@ const withTimeout =
     }
   };
 
-const noGauges = {
-  queueDepth: () => ({}),
-  watchAgeSeconds: () => ({}),
-  mirrorAgeSeconds: () => 0,
-  nodes: () => [],
-  pods: () => 0,
-  leading: () => true,
-  parkedRemovals: () => 0,
-  connections: () => ({ open: 0, waiting: 0 }),
-};
 const SETTINGS = { ...CONTROLLERS_SETTINGS, clusterId: CLUSTER } as const;
 
 const isPlanned = (progress: Controllers["progress"], app: string, but: readonly string[]): boolean =>

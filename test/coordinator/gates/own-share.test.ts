@@ -16,12 +16,14 @@ const BIND: Call = {
 /** Seconds become milliseconds, e.g. "ours 30". */
 function aShare() {
   const observed: string[] = [];
+  const stages: string[] = [];
   const clock = { nowMs: 0, now: () => clock.nowMs, sleep: () => Promise.resolve() };
   const followers: ((change: PodChange) => void)[] = [];
   const share = new OwnShare({
     pods: { follow: (listener) => void followers.push(listener), byIp: (ip) => (ip === "10.244.1.1" ? READY : undefined) },
     clock,
     observe: (part, seconds) => void observed.push(`${part} ${Math.round(seconds * 1_000)}`),
+    observeStage: (stage, seconds) => void stages.push(`${stage} ${Math.round(seconds * 1_000)}`),
   });
   const at = (ms: number): OwnShare => {
     clock.nowMs = ms;
@@ -31,7 +33,7 @@ function aShare() {
     clock.nowMs = ms;
     for (const tell of followers) tell({ before, after, end: undefined });
   };
-  return { at, changed, observed };
+  return { at, changed, observed, stages };
 }
 const made = (startedMs: number, endedMs: number, freeMs = 0, result = "ok") => ({ call: BIND, result, startedMs, endedMs, freeMs });
 
@@ -42,6 +44,15 @@ test("three parts: from the event to the call and from the answer to the patch, 
   at(9_000).serving(["10.244.1.1"], { beforeMs: 8_900, askedMs: 8_956, answeredMs: 9_000 });
   at(9_006).opened(READY);
   assert.deepEqual(observed, ["ours 16", "poll 56", "api 44"]);
+});
+
+test("the stages of the way to the gate are what there is from containers ready to the answered patch", () => {
+  const { at, changed, stages } = aShare();
+  changed(1_000, WAITING, READY);
+  at(2_500).made(made(2_020, 2_500, 2_000));
+  at(9_000).serving(["10.244.1.1"], { beforeMs: 8_900, askedMs: 8_956, answeredMs: 9_000 });
+  at(9_006).opened(READY);
+  assert.deepEqual(stages, ["wait 1020", "bind 480", "check 6500", "patch 6"]);
 });
 
 test("time in which another write held the load balancer is not ours, and without checks there is no question", () => {

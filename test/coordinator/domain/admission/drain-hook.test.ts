@@ -53,6 +53,18 @@ test("sleep, within what the grace period leaves", () => {
   assert.deepEqual(hookPatch(pod([web], { terminationGracePeriodSeconds: 7 }), SLEEP, []), []);
 });
 
+test("where it is less than a hold on every node, which nobody asked for, an annotation says why", () => {
+  const because = "not proven on node-7 (no agent has said anything)";
+  const marks = { "clb-direct.io/drain-because": because };
+  assert.deepEqual(after(pod([web]), { ...SLEEP, because }).metadata.annotations, { "clb-direct.io/drain": "sleep", ...marks });
+  assert.deepEqual(after(pod([web]), { mode: "none", because }).metadata.annotations, { "clb-direct.io/drain": "none", ...marks });
+  const held = { "clb-direct.io/hold": TOKEN, "clb-direct.io/drain": "hold", ...marks };
+  assert.deepEqual(after(pod([web]), { ...HOLD, because }).metadata.annotations, held);
+  assert.equal(hookPatch(pod([web]), { mode: "none" }, []).length, 0, "what was asked for needs no reason");
+  const own = after(pod([{ ...web, lifecycle: OWN }]), { ...HOLD, because }).metadata.annotations;
+  assert.deepEqual(own, { "clb-direct.io/drain": "none OwnPreStop" }, "its own form decides");
+});
+
 test("other annotations stay", () => {
   const result = after(pod([web], {}, { annotations: { a: "b" } }), HOLD);
   assert.deepEqual(result.metadata.annotations, { a: "b", "clb-direct.io/hold": TOKEN, "clb-direct.io/drain": "hold" });

@@ -24,6 +24,18 @@ for (const [name, change, mode, because] of [
     /not proven on b \(no agent/,
   ],
   [
+    "one of ten has not: the others' Pods are held all the same",
+    { nodes: Array.from("abcdefghij", (name) => node(name)), proofOf: (one: string) => (one === "c" ? undefined : PROVEN) },
+    "hold",
+    /not proven on c \(no agent/,
+  ],
+  [
+    "two of ten have not",
+    { nodes: Array.from("abcdefghij", (name) => node(name)), proofOf: (one: string) => (one < "c" ? undefined : PROVEN) },
+    "sleep",
+    /not proven on a \(no agent .*\), b \(/,
+  ],
+  [
     "one has found why not",
     { nodes: [node("a")], proofOf: () => ({ proven: false, because: "connect ECONNREFUSED" }) },
     "sleep",
@@ -49,6 +61,7 @@ for (const [name, change, mode, because] of [
     const choice = choose(change);
     assert.equal(choice.mode, mode);
     assert.match(choice.because, because);
+    assert.equal(choice.isLess, !/^the agents of all|^it is asked for$/.test(choice.because));
   });
 
 const TAINT = { key: "dedicated", value: "db", effect: "NoSchedule" };

@@ -109,3 +109,26 @@ test("Pods that get no preStop hook because of their own form are told once on t
     ],
   );
 });
+
+test("Pods that get less than a hold on every node are told on their owner, once for each reason, with the reason", () => {
+  const intent = anIntent(aService());
+  const [port] = intent.ports;
+  assert.ok(port);
+  const because = "not proven on node-7 (connect ECONNREFUSED 10.0.0.7:15999)";
+  const pods = [
+    aPod({ uid: "p1", drain: "sleep", drainBecause: because }),
+    aPod({ uid: "p2", drain: "sleep", drainBecause: because }),
+    aPod({ uid: "p3", drain: "hold" }),
+    aPod({ uid: "p4", drain: "none", drainBecause: "no node is known where it may land" }),
+  ];
+  const told = standingProblems(intent.service, standings(intent, port, pods));
+  assert.deepEqual(
+    told.map(({ object, type, reason }) => [object.kind, type, reason]),
+    [
+      ["Service", "Normal", "NotHeld"],
+      ["Service", "Normal", "NotHeld"],
+    ],
+  );
+  assert.match(told[0]?.message ?? "", /sleep before SIGTERM .*: not proven on node-7 \(connect ECONNREFUSED 10\.0\.0\.7:15999\)\./);
+  assert.match(told[1]?.message ?? "", /get no preStop hook.*no node is known/);
+});

@@ -32,7 +32,7 @@ type told struct {
 	P99      int64          `json:"p99"`
 	Pods     map[string]int `json:"pods"`
 	Sources  map[string]int `json:"sources"` // who asked, as the Pods saw it
-	Ports    []int          `json:"ports"`   // local ports of the connections
+	Links    []string       `json:"links"`   // the connections, e.g. "10.245.1.3:41000 10.245.1.65:8080"
 }
 
 const answerLimit = 5 * time.Second
@@ -64,7 +64,7 @@ type worker struct {
 	faults  []error
 	pods    map[string]int
 	sources map[string]int
-	ports   []int
+	links   []string
 	kept    map[string]*connection
 }
 
@@ -96,7 +96,7 @@ func (own *worker) one(target string, keep bool) error {
 			return err
 		}
 		link = &connection{opened, bufio.NewReader(opened)}
-		own.ports = append(own.ports, opened.LocalAddr().(*net.TCPAddr).Port)
+		own.links = append(own.links, opened.LocalAddr().String()+" "+target)
 	}
 	delete(own.kept, target)
 	end := "\r\n"
@@ -130,11 +130,11 @@ func (own *worker) one(target string, keep bool) error {
 }
 
 func sum(results []worker, took time.Duration) told {
-	all := told{Seconds: took.Seconds(), Pods: map[string]int{}, Sources: map[string]int{}, Ports: []int{}}
+	all := told{Seconds: took.Seconds(), Pods: map[string]int{}, Sources: map[string]int{}, Links: []string{}}
 	var times []time.Duration
 	for _, own := range results {
 		times = append(times, own.took...)
-		all.Ports = append(all.Ports, own.ports...)
+		all.Links = append(all.Links, own.links...)
 		all.Failed += len(own.faults)
 		if len(own.faults) > 0 && all.Fault == "" {
 			all.Fault = own.faults[0].Error()
