@@ -1,4 +1,5 @@
 import type { Logger } from "../../common/log.ts";
+import { OVER } from "../../common/signals.ts";
 
 /** Tells one stream what is due: one message at a time, so that what becomes due meanwhile goes with the next one. */
 export interface Speaker {
@@ -22,27 +23,26 @@ export type SpeakerDeps<Message> = {
 
 export function makeSpeaker<Message>({ node, what, next, say, log }: SpeakerDeps<Message>): Speaker {
   let isSpeaking = false;
-  let isOver = false;
+  const end = new AbortController();
+  const over = end.signal;
   /** Never rejects. What becomes due in the turn in which it ends wakes it anew. */
   const speak = async (): Promise<void> => {
     try {
       await Promise.resolve(); // much becomes due in one turn
-      for (let messages = next(); messages !== undefined && !isOver; messages = next())
-        for (const message of messages) if (!isOver) await say(message);
+      for (let messages = next(); messages !== undefined && !over.aborted; messages = next())
+        for (const message of messages) if (!over.aborted) await say(message);
     } catch (err) {
-      if (!isOver) log.debug({ err, node }, `${what} not told, the stream has ended`);
+      if (!over.aborted) log.debug({ err, node }, `${what} not told, the stream has ended`);
     } finally {
       isSpeaking = false;
     }
   };
   return {
     wake: () => {
-      if (isSpeaking || isOver) return;
+      if (isSpeaking || over.aborted) return;
       isSpeaking = true;
       void speak();
     },
-    close: () => {
-      isOver = true;
-    },
+    close: () => end.abort(OVER),
   };
 }

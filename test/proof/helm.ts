@@ -41,7 +41,6 @@ export function settingsFor(ground: ProofGround): readonly string[] {
     "networkPolicy.nodeCidrs": `{${ground.range}}`,
     "coordinator.settings.CLB_ENDPOINT": ground.cloud.endpoint,
     "coordinator.settings.CLB_PROTOCOL": "http://",
-    "coordinator.settings.DRAIN_MS": "5000",
   };
   return Object.entries(wanted).flatMap(([path, value]) => ["--set", `${path}=${value}`]);
 }

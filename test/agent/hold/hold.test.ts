@@ -35,7 +35,7 @@ const rules = process.env["CLB_DIRECT_NETWORK"] === "namespace" && spawnSync("nf
 
 type Answered = { readonly status: number | undefined; readonly text: string };
 
-async function start(t: TestContext, { path = process.env["PATH"] ?? "", warnings = [] as string[] } = {}) {
+async function start(t: TestContext, { programs = process.env["PATH"] ?? "", warnings = [] as string[] } = {}) {
   const slot = await claimSlot();
   const host = slot.plan.nodeAddress(0);
   const [podAddress = ""] = slot.plan.podAddresses;
@@ -55,7 +55,7 @@ async function start(t: TestContext, { path = process.env["PATH"] ?? "", warning
   const log = pino({ level: "warn" }, { write: (line: string) => void warnings.push(line) });
   const hold = makeHold({
     ...config,
-    path,
+    path: programs,
     logLevel: "silent",
     id,
     nonceKind: KIND,
@@ -292,8 +292,7 @@ function oldNft(t: TestContext): string {
 test("on a kernel without owners a plain table does the same, is put back when somebody deletes it, and outlives who is replaced", {
   skip: !rules && "no nft here",
 }, async (t) => {
-  const path = oldNft(t);
-  const { hold, tell, dial, answer, held, podAddress } = await start(t, { path });
+  const { hold, tell, dial, answer, held, podAddress } = await start(t, { programs: oldNft(t) });
   t.after(() => spawnSync("nft", ["delete", "table", "ip", "clb_direct"]));
   await tell({ ...POD, ips: [podAddress], deletion: DELETION });
   const leads = (): Promise<boolean> =>

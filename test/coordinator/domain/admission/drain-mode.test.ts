@@ -25,13 +25,13 @@ for (const [name, change, mode, because] of [
   ],
   [
     "one of ten has not: the others' Pods are held all the same",
-    { nodes: Array.from("abcdefghij", (name) => node(name)), proofOf: (one: string) => (one === "c" ? undefined : PROVEN) },
+    { nodes: Array.from("abcdefghij", (one) => node(one)), proofOf: (one: string) => (one === "c" ? undefined : PROVEN) },
     "hold",
     /not proven on c \(no agent/,
   ],
   [
     "two of ten have not",
-    { nodes: Array.from("abcdefghij", (name) => node(name)), proofOf: (one: string) => (one < "c" ? undefined : PROVEN) },
+    { nodes: Array.from("abcdefghij", (one) => node(one)), proofOf: (one: string) => (one < "c" ? undefined : PROVEN) },
     "sleep",
     /not proven on a \(no agent .*\), b \(/,
   ],
