@@ -99,12 +99,13 @@ async function deploy(admin: KubeClient, names: readonly string[], from: number,
 
 type Targets = Readonly<Record<Path, readonly string[]>>;
 
+/** As many for each path: a kept connection that is asked in turn with others is as cold on one path as on another. */
 function targetsOf({ askedNode, names }: Ground, pods: readonly Pod[]): Targets {
   const there = pods.filter(({ spec }) => spec.nodeName === names[0]).map(({ status }) => `${status?.podIP}:${APP_PORT}`);
   return {
     Pod: there,
-    NodePort: [`${askedNode}:${PORTS.NodePort}`],
-    "NodePort, Local": [`${askedNode}:${PORTS["NodePort, Local"]}`],
+    NodePort: there.map(() => `${askedNode}:${PORTS.NodePort}`),
+    "NodePort, Local": there.map(() => `${askedNode}:${PORTS["NodePort, Local"]}`),
   };
 }
 

@@ -14,10 +14,11 @@ import (
 	"time"
 )
 
-// Read from the argument after "ask", e.g. {"targets": ["10.245.1.65:8080"], "kept": false, "workers": 1, "requests": 100}.
+// Read from the argument after "ask", e.g. {"targets": ["10.245.1.65:8080"], "kept": false, "workers": 1, "requests": 100}. Requests go to the
+// targets in turn; one that is there twice gets two connections.
 type asked struct {
 	Targets  []string `json:"targets"`
-	Kept     bool     `json:"kept"`    // one connection per worker and target; otherwise a new one per request
+	Kept     bool     `json:"kept"`    // one connection per worker and place in targets; otherwise a new one per request
 	Workers  int      `json:"workers"` // each sends its next request when the one before is answered
 	Requests int      `json:"requests"`
 }
@@ -65,7 +66,7 @@ type worker struct {
 	pods    map[string]int
 	sources map[string]int
 	links   []string
-	kept    map[string]*connection
+	kept    map[int]*connection
 }
 
 type connection struct {
@@ -74,10 +75,10 @@ type connection struct {
 }
 
 func (own *worker) run(order asked, number int) {
-	own.pods, own.sources, own.kept = map[string]int{}, map[string]int{}, map[string]*connection{}
+	own.pods, own.sources, own.kept = map[string]int{}, map[string]int{}, map[int]*connection{}
 	for index := number; index < order.Requests; index += order.Workers {
 		begun := time.Now()
-		if err := own.one(order.Targets[index%len(order.Targets)], order.Kept); err != nil {
+		if err := own.one(order, (index/order.Workers+number)%len(order.Targets)); err != nil {
 			own.faults = append(own.faults, err)
 			continue
 		}
@@ -88,8 +89,9 @@ func (own *worker) run(order asked, number int) {
 	}
 }
 
-func (own *worker) one(target string, keep bool) error {
-	link := own.kept[target]
+func (own *worker) one(order asked, place int) error {
+	target, keep := order.Targets[place], order.Kept
+	link := own.kept[place]
 	if link == nil {
 		opened, err := net.DialTimeout("tcp", target, answerLimit)
 		if err != nil {
@@ -98,7 +100,7 @@ func (own *worker) one(target string, keep bool) error {
 		link = &connection{opened, bufio.NewReader(opened)}
 		own.links = append(own.links, opened.LocalAddr().String()+" "+target)
 	}
-	delete(own.kept, target)
+	delete(own.kept, place)
 	end := "\r\n"
 	if !keep {
 		end = "Connection: close\r\n\r\n"
@@ -120,7 +122,7 @@ func (own *worker) one(target string, keep bool) error {
 	if err != nil || !keep {
 		link.Close()
 	} else {
-		own.kept[target] = link
+		own.kept[place] = link
 	}
 	if err == nil {
 		own.pods[response.Header.Get("x-pod")]++
