@@ -79,6 +79,7 @@ export function makeOurs(deps: {
       loadBalancerIds: known,
       desired: (id: string) => desired.get(id) ?? wish(id, { urls: [], ips: [] }),
     },
+    ownerRecords: { isMadeFor: () => false },
     clock,
     log,
     clusterId: CLUSTER_ID,

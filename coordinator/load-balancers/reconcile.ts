@@ -1,6 +1,4 @@
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
-import { CLUSTER_TAG, OWNER_TAG } from "../../common/names.ts";
-import type { ClbApi } from "../cloud/clb-api.ts";
 import { ClbApiError, isLocked } from "../cloud/clb-error.ts";
 import { type Call, itemsOf } from "../domain/call.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
@@ -10,6 +8,7 @@ import type { Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { Intents } from "../state/intents.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
 import { type AdoptDeps, adopt } from "./adopt.ts";
+import { type DeletionDeps, deleteIfOver } from "./deletion.ts";
 import { pauseAfterFailedCall, pauseAfterFailedClaim } from "./failed-call.ts";
 import { Lanes, workOf } from "./lanes.ts";
 import type { ListenerRecorder } from "./listener-recorder.ts";
@@ -20,8 +19,8 @@ import { Turns, type TurnsDeps } from "./turns.ts";
 import type { Writer } from "./writer.ts";
 
 export type LoadBalancerDeps = RefreshDeps &
+  DeletionDeps &
   Omit<AdoptDeps, "lanes"> & {
-    readonly api: Pick<ClbApi, "deleteLoadBalancer">;
     readonly writer: Writer;
     readonly intents: Pick<Intents, "desired">;
     /** How long weight 0 lasts before the target is unbound. */
@@ -173,23 +172,6 @@ async function make(deps: PassDeps, id: string, call: Call, signal: AbortSignal)
 
 /** Synchronous calls, after which the load balancer stays locked for a while (clb-api.md §3.3). */
 const isBatch = (call: Call): boolean => "targets" in call || "slots" in call;
-
-/** A load balancer that we created goes with its owner, once nothing is on it any more. */
-async function deleteIfOver(
-  deps: LoadBalancerDeps,
-  desired: DesiredLoadBalancer,
-  actual: LoadBalancer,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const [owner, ...others] = desired.owners;
-  if (owner === undefined || others.length > 0 || owner.state !== "deleted" || actual.listeners.length > 0) return false;
-  if (actual.tags[CLUSTER_TAG] !== deps.clusterId || actual.tags[OWNER_TAG] !== owner.ref.uid) return false;
-  if (owner.retain || actual.settings?.deleteProtect === true) return false; // its owner's pass tells that it is kept
-  await deps.api.deleteLoadBalancer(actual.loadBalancerId, signal);
-  deps.log.info({ loadBalancerId: actual.loadBalancerId }, "load balancer deleted");
-  deps.mirror.forget(actual.loadBalancerId);
-  return true;
-}
 
 const resync = ({ resyncMs }: LoadBalancerDeps): Outcome => ({ kind: "again", afterMs: resyncMs, because: "resync" });
 

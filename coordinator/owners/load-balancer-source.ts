@@ -11,6 +11,7 @@ import { type Problem, tkeCode } from "../domain/problem.ts";
 import type { FaultReason } from "../domain/reasons.ts";
 import { accessDenied } from "../domain/refused-call.ts";
 import type { Mirror } from "../state/mirror.ts";
+import type { OwnerRecords } from "../state/owner-records.ts";
 import { UNSENT } from "../workqueue/unsent.ts";
 import type { AccessDeps } from "./access.ts";
 import type { Errand, Orders } from "./orders.ts";
@@ -20,6 +21,7 @@ export { refusedAccess } from "./access.ts";
 export type SourceDeps = AccessDeps & {
   readonly api: Pick<ClbApi, "loadBalancer" | "ownLoadBalancers" | "createLoadBalancer">;
   readonly mirror: Pick<Mirror, "facts" | "isGone">;
+  readonly ownerRecords: Pick<OwnerRecords, "isMadeFor">;
   readonly clusterId: string;
   /** VPC in which load balancers are created; undefined: the account's default. */
   readonly vpcId: string | undefined;
@@ -70,7 +72,7 @@ const factsOf = async ({ mirror, api }: SourceDeps, id: string, signal: AbortSig
 
 /** An owner keeps the load balancer that it has; another one needs another life of it (tke-contract.md §2.7). */
 function tellRefusedChange(deps: SourceDeps, object: OwnerObject, { source }: ServiceIntent, present: LoadBalancerFacts): void {
-  const created = present.tags[OWNER_TAG] === object.uid;
+  const created = deps.ownerRecords.isMadeFor(present, object.uid);
   const wanted = source.kind === "existing" ? source.loadBalancerId : created ? present.loadBalancerId : "one that we create";
   if (wanted === present.loadBalancerId) return tellChangedOrder(deps, object, source, present);
   const at = objectName(object);

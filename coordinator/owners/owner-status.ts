@@ -36,7 +36,12 @@ export async function publish(
   signal: AbortSignal,
 ): Promise<Outcome> {
   const wanted = facts.vips.length > 0 ? [...facts.vips] : facts.domain === undefined ? [] : [facts.domain];
-  if (wanted.length === 0 || !listening(deps, object, facts.loadBalancerId)) return DONE;
+  if (wanted.length === 0) return DONE;
+  if (!listening(deps, object, facts.loadBalancerId)) {
+    // It did, says the condition: its listener was deleted, or is not known as its own any more.
+    const isRead = deps.mirror.read(facts.loadBalancerId) !== undefined;
+    return isRead && object.ready?.status === "True" ? await tellReadiness(deps, object, readiness, signal) : DONE;
+  }
   const same = wanted.length === object.ingress.length && wanted.every((address, index) => address === object.ingress[index]);
   const isModeRight = facts.vips.length === 0 || object.ipModes.every((mode) => mode === (ipModeOf(object).ipMode ?? "VIP"));
   const labels = labelsFor(object, facts);

@@ -1,5 +1,5 @@
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
-import { CLUSTER_TAG, FINALIZER, isOwnListener, OWNER_TAG } from "../../common/names.ts";
+import { FINALIZER } from "../../common/names.ts";
 import { ClbApiError } from "../cloud/clb-error.ts";
 import { apiDenied } from "../domain/api-denied.ts";
 import {
@@ -11,9 +11,8 @@ import {
   type OwnerIntent,
   type OwnerStanding,
 } from "../domain/intent/owner-intent.ts";
-import { keysOfObject, kindOfObject, type OwnerObject, objectName, objectRef } from "../domain/intent/owner-object.ts";
+import { keysOfObject, type OwnerObject, objectName, objectRef } from "../domain/intent/owner-object.ts";
 import { isRetained, type Ownership, type ServiceIntent, type ServiceReading } from "../domain/intent/service.ts";
-import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
 import { keepsAll, type Policy, type Retire } from "../domain/safety/policy.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Intents } from "../state/intents.ts";
@@ -21,6 +20,7 @@ import type { Mirror } from "../state/mirror.ts";
 import type { OwnerRecords } from "../state/owner-records.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
 import { fitIntent, passToTargetProblem } from "./fit-intent.ts";
+import { loadBalancerLeftFor } from "./heirlooms.ts";
 import {
   ensureLoadBalancer,
   formerLoadBalancer,
@@ -33,7 +33,7 @@ import {
 import { ensureFinalizer, letGo, publish, type StatusDeps, statusResourceOf, tellReadiness, withdraw } from "./owner-status.ts";
 import { type CertificateDeps, notReady, readinessAt, tellLacking } from "./ready-condition.ts";
 import { recordOwner } from "./recorded-owner.ts";
-import { deleteSurplus, type SurplusDeps } from "./surplus.ts";
+import { deleteSurplus, isCleared, type SurplusDeps } from "./surplus.ts";
 
 export type OwnerDeps = SourceDeps &
   StatusDeps &
@@ -162,21 +162,22 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
   const held = old && loadBalancerOf(old);
   const recorded = (old && intentOf(old)) ?? (held === undefined ? undefined : deps.ownerRecords.get(held, object.uid)?.intent);
   // One that is merely held was never looked at, and may be another controller's.
-  const present = recorded === undefined ? await publishedLoadBalancer(deps, object, signal) : held;
-  const stored = recorded ?? (present === undefined ? undefined : deps.ownerRecords.get(present, object.uid)?.intent);
+  const own = recorded === undefined ? await publishedLoadBalancer(deps, object, signal) : held;
+  const stored = recorded ?? (own === undefined ? undefined : deps.ownerRecords.get(own, object.uid)?.intent);
   const reading = deps.read(object, stored);
   for (const problem of reading.warnings) deps.tell(problem);
   const intent = reading.intent ?? stored;
   if (intent === undefined) {
     // Nothing good is known of it; a load balancer of a former life keeps its listeners as they are.
     const { fault: blocker } = reading;
-    const kept = present ?? held;
+    const kept = own ?? held;
     enter(deps, object, { state: "held", blocker, loadBalancerId: kept });
     const former = kept ?? (await formerLoadBalancer(deps, object, signal));
     if (former !== kept) enter(deps, object, { state: "held", blocker, loadBalancerId: former });
     return blocker === undefined ? DONE : await tellReadiness(deps, object, notReady(blocker), signal);
   }
   const { fault } = reading;
+  const present = own ?? (fault === undefined ? await inherited(deps, object, intent, signal) : undefined);
   if (fault !== undefined && present === undefined) {
     // Nothing is made for what it asked for before: that may be just what it does not want any more.
     enter(deps, object, { state: "waiting", intent, blocker: fault });
@@ -185,7 +186,7 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
   // At once, and before anything that can fail: its Pods must not count as selected by nobody while the cloud is away.
   if (present !== undefined) {
     if (stored !== undefined) enter(deps, object, { state: "served", intent: stored, loadBalancerId: present });
-    const fitted = fitIntent(intent, object, deps.mirror.facts(present), stored);
+    const fitted = fitIntent(deps.ownerRecords, intent, object, deps.mirror.facts(present), stored);
     await recordOwner(deps, object, fitted, present, signal); // what is not stored is not acted upon: the next leader would not know it
     enter(deps, object, { state: "served", intent: fitted, loadBalancerId: present });
   } else enter(deps, object, { state: "waiting", intent, blocker: old && blockerOf(old) });
@@ -202,10 +203,10 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
     enter(deps, object, { state: "waiting", intent, blocker: undefined });
     return { kind: "again", afterMs: found.lookMs, because: "the load balancer is being created" };
   }
-  const problem = passToTargetProblem(intent, object, found.facts);
+  const problem = passToTargetProblem(deps.ownerRecords, intent, object, found.facts);
   if (problem !== undefined) deps.tell(problem);
   const { loadBalancerId } = found.facts;
-  const fitted = fitIntent(intent, object, found.facts);
+  const fitted = fitIntent(deps.ownerRecords, intent, object, found.facts);
   await recordOwner(deps, object, fitted, loadBalancerId, signal);
   if (present !== undefined && present !== loadBalancerId) deps.ownerRecords.remove(present, object.uid); // it is gone
   enter(deps, object, { state: "served", intent: fitted, loadBalancerId });
@@ -216,6 +217,10 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
     readinessAt(deps.clusterId, object, intent, { ...found.facts, listeners: actual?.listeners ?? [] });
   return await publish(deps, object, { facts: found.facts, readiness }, signal);
 }
+
+/** One that is on order already is waited for. */
+const inherited = async (deps: OwnerDeps, object: OwnerObject, intent: ServiceIntent, signal: AbortSignal): Promise<string | undefined> =>
+  deps.orders.awaited(object.uid) === undefined ? await loadBalancerLeftFor(deps, object, intent, signal) : undefined;
 
 /** It has no load balancer, for a reason that a person must mend. */
 async function blocked(
@@ -301,29 +306,4 @@ function tellKept(deps: OwnerDeps, object: OwnerObject, loadBalancerId: string, 
   const at = `${objectName(object)} goes, but its listeners at load balancer ${loadBalancerId} and its finalizer stay`;
   const message = `${at}: POLICY of the coordinator is ${policy}: set it to enforce to let them go`;
   deps.tell({ object: objectRef(object), type: "Warning", reason: "KeptByPolicy", message });
-}
-
-/** Nothing of ours is left there: the load balancer is gone, or a current mirror shows no listener of this owner. */
-function isCleared(deps: OwnerDeps, owner: ObjectRef, loadBalancerId: string, retain: boolean): boolean {
-  const actual = deps.mirror.read(loadBalancerId);
-  if (actual === undefined) return deps.mirror.isGone(loadBalancerId);
-  if (deps.mirror.staleBecause(loadBalancerId) !== undefined) return false;
-  if (actual.listeners.some(({ name }) => isOwnListener(name, deps.clusterId, owner.uid))) return false;
-  const created = actual.tags[CLUSTER_TAG] === deps.clusterId && actual.tags[OWNER_TAG] === owner.uid;
-  if (!created) return true;
-  const tell = (type: Problem["type"], because: string, code?: string): void => {
-    const message = `Load balancer ${loadBalancerId} is kept although ${owner.kind} ${owner.namespace}/${owner.name} goes: ${because}`;
-    const text = code === undefined ? message : tkeCode(code, message, kindOfObject(owner));
-    deps.tell({ object: owner, type, reason: "LoadBalancerKept", message: text });
-  };
-  if (retain)
-    tell(
-      "Normal",
-      `annotation ${keysOfObject(owner).retain} says so. Another ${owner.kind} takes it up by ${keysOfObject(owner).existing}`,
-    );
-  else if (actual.settings?.deleteProtect === true)
-    tell("Warning", "it is protected against deletion: take that off and delete it by hand if nobody needs it");
-  else if (actual.listeners.length > 0) tell("Warning", "it has listeners that we did not create", "W1002");
-  else return false; // it is about to be deleted
-  return true;
 }

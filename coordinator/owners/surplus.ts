@@ -1,13 +1,21 @@
-import { isOwnListener, OWNER_TAG } from "../../common/names.ts";
+import { CLUSTER_TAG, isOwnListener, OWNER_TAG } from "../../common/names.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
 import { ClbApiError, isGone, isLocked, isThrottled } from "../cloud/clb-error.ts";
-import { type OwnerObject, objectName, objectRef } from "../domain/intent/owner-object.ts";
+import { keysOfObject, kindOfObject, type OwnerObject, objectName, objectRef } from "../domain/intent/owner-object.ts";
 import type { Listener } from "../domain/load-balancer.ts";
+import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
 import { keepsAll, type Policy } from "../domain/safety/policy.ts";
 import type { Intents } from "../state/intents.ts";
+import type { Mirror } from "../state/mirror.ts";
+import type { OwnerRecords } from "../state/owner-records.ts";
 import { UNSENT } from "../workqueue/unsent.ts";
 import type { Outcome } from "../workqueue/worker.ts";
 import type { SourceDeps } from "./load-balancer-source.ts";
+
+type ClearedDeps = Pick<SourceDeps, "clusterId" | "tell"> & {
+  readonly mirror: Pick<Mirror, "read" | "isGone" | "staleBecause">;
+  readonly ownerRecords: Pick<OwnerRecords, "isMadeFor">;
+};
 
 export type SurplusDeps = Pick<SourceDeps, "clusterId" | "orders" | "tell" | "log"> & {
   readonly api: Pick<ClbApi, "loadBalancer" | "ownLoadBalancers" | "listeners" | "deleteLoadBalancer">;
@@ -75,4 +83,29 @@ function whyRefused(err: unknown): string | undefined {
 function unlessGone(err: unknown): undefined {
   if (err instanceof ClbApiError && isGone(err.call.code)) return undefined;
   throw err;
+}
+
+/** Nothing of ours is left there: the load balancer is gone, or a current mirror shows no listener of this owner. */
+export function isCleared(deps: ClearedDeps, owner: ObjectRef, loadBalancerId: string, retain: boolean): boolean {
+  const actual = deps.mirror.read(loadBalancerId);
+  if (actual === undefined) return deps.mirror.isGone(loadBalancerId);
+  if (deps.mirror.staleBecause(loadBalancerId) !== undefined) return false;
+  if (actual.listeners.some(({ name }) => isOwnListener(name, deps.clusterId, owner.uid))) return false;
+  const created = actual.tags[CLUSTER_TAG] === deps.clusterId && deps.ownerRecords.isMadeFor(actual, owner.uid);
+  if (!created) return true;
+  const tell = (type: Problem["type"], because: string, code?: string): void => {
+    const message = `Load balancer ${loadBalancerId} is kept although ${owner.kind} ${owner.namespace}/${owner.name} goes: ${because}`;
+    const text = code === undefined ? message : tkeCode(code, message, kindOfObject(owner));
+    deps.tell({ object: owner, type, reason: "LoadBalancerKept", message: text });
+  };
+  if (retain)
+    tell(
+      "Normal",
+      `annotation ${keysOfObject(owner).retain} says so. Another ${owner.kind} takes it up by ${keysOfObject(owner).existing}`,
+    );
+  else if (actual.settings?.deleteProtect === true)
+    tell("Warning", "it is protected against deletion: take that off and delete it by hand if nobody needs it");
+  else if (actual.listeners.length > 0) tell("Warning", "it has listeners that we did not create", "W1002");
+  else return false; // it is about to be deleted
+  return true;
 }

@@ -1,8 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
 import type { Logger } from "../../common/log.ts";
+import { OWNER_TAG } from "../../common/names.ts";
 import type { ListenerRecord, OwnerRecord } from "../domain/intent/owner-record.ts";
-import { LISTENER_PROTOCOLS } from "../domain/load-balancer.ts";
+import { LISTENER_PROTOCOLS, type LoadBalancer } from "../domain/load-balancer.ts";
 import type { Records } from "./records.ts";
 
 /** Where a listener is on record. `key` e.g. "TCP/80". */
@@ -36,6 +37,7 @@ const Stored = z.object({
     unserved: z.array(z.looseObject({})),
   }),
   formerSelectors: z.array(z.record(z.string(), z.string())),
+  madeFor: Optional,
   listeners: z.record(
     z.string(),
     z.looseObject({ id: z.string(), healthCheck: z.looseObject(Check.shape), scheduler: z.enum(["WRR", "LEAST_CONN", "IP_HASH"]) }),
@@ -84,6 +86,11 @@ export class OwnerRecords {
 
   get(loadBalancerId: string, uid: string): OwnerRecord | undefined {
     return this.#owners.get(loadBalancerId)?.get(uid);
+  }
+
+  /** The load balancer's tag says that it was made for this owner, or for a vanished one of its name whose place it has taken. */
+  isMadeFor({ loadBalancerId, tags }: Pick<LoadBalancer, "loadBalancerId" | "tags">, uid: string): boolean {
+    return tags[OWNER_TAG] === (this.get(loadBalancerId, uid)?.madeFor ?? uid);
   }
 
   /** The listener with this id, if it is on record. */

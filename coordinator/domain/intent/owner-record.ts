@@ -11,6 +11,8 @@ export type OwnerRecord = {
   readonly intent: ServiceIntent;
   /** What it asked for before, the latest last: that it asks for other Pods now is its own word. */
   readonly formerSelectors: readonly ServiceIntent["selector"][];
+  /** UID of the vanished owner of its name for whom the load balancer was made that this one has taken over; it is in the load balancer's tag. */
+  readonly madeFor?: string | undefined;
   /** By "TCP/80". */
   readonly listeners: Readonly<Record<string, ListenerRecord>>;
 };

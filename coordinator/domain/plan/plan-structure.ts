@@ -111,7 +111,10 @@ export function planStructure(input: StructureInput): StructurePlan {
     modify: [
       ...actual.listeners.flatMap((listener) => misnamed(listener, input)),
       ...changed,
-      ...pairs.flatMap(({ place, wanted, leaves }) => (wanted === undefined || leaves ? [] : changedPlace(place, wanted))),
+      // A listener that waits for its replacement, which may never come, is kept as it was set; its rules go one by one.
+      ...pairs.flatMap(({ rule, place, wanted, leaves }) =>
+        wanted === undefined || (leaves && rule !== undefined) ? [] : changedPlace(place, wanted),
+      ),
     ],
     doomed,
     leaving,

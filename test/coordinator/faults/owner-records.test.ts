@@ -1,8 +1,9 @@
 /** What an owner has is stored: every leader decides as the one before it would have, whatever was edited, renamed, vanished or deleted. */
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { DIRECT_ACCESS, EXISTING_LOAD_BALANCER, listenerName, RECORD_PREFIX } from "../../../common/names.ts";
+import { DIRECT_ACCESS, EXISTING_LOAD_BALANCER, INTERNAL_SUBNET, listenerName, RECORD_PREFIX } from "../../../common/names.ts";
 import { CLUSTER } from "../../builders.ts";
+import { uidOf } from "./cluster.ts";
 import { assertNothingWrong, aWorld, type World } from "./world.ts";
 
 const MINUTE = 60_000;
@@ -212,6 +213,82 @@ suite("a Service that vanishes without a deletion", () => {
     });
   });
 
+  for (const leader of ["the same leader", "another leader"])
+    test(`and whose load balancer we made: one of the same name takes it over, and it goes with that one: ${leader}`, async (t) => {
+      const world = aWorld(t, { apps: ["one"], pods: 4 });
+      const { cluster, clock, cloud } = world;
+      const made = () => cloud.state().loadBalancers.filter(({ id }) => id !== "lb-one");
+      const { [EXISTING_LOAD_BALANCER]: _, ...annotations } = cluster.service("one")?.annotations ?? {};
+      const serves = (): boolean => made()[0]?.listeners[0]?.targets.filter(({ weight }) => weight > 0).length === 4;
+      const change = async (): Promise<void> => (leader === "the same leader" ? undefined : await replace(world));
+      cluster.edit("one", { annotations });
+      await world.run(async () => {
+        world.start();
+        await world.until(() => "a load balancer is made and serves", serves);
+        await clock.sleep(2_000); // its listener is on record
+        const fromMs = clock.now();
+        const [before] = made();
+        for (const round of ["once", "and once more"]) {
+          cluster.vanish("one");
+          if (round === "once") await clock.sleep(2_000); // else the new one comes with the same breath
+          await change();
+          cluster.recreate("one", { annotations });
+          const name = listenerName(CLUSTER, cluster.service("one")?.uid ?? "", "TCP", 80);
+          await world.until(
+            () => `${round}: the listener has the new Service's name`,
+            () => made()[0]?.listeners[0]?.name === name,
+            30_000,
+          );
+          await change();
+          await clock.sleep(2 * MINUTE);
+          assert.deepEqual(
+            made().map(({ id, listeners: [listener] }) => [id, listener?.id]),
+            [[before?.id, before?.listeners[0]?.id]],
+          );
+          assert.ok(serves());
+          assert.ok((cluster.service("one")?.ingress.length ?? 0) > 0, "its address is not published");
+        }
+        assert.deepEqual(
+          cloud.journal.of("target").filter(({ timeMs }) => timeMs >= fromMs),
+          [],
+          "targets were touched",
+        );
+        assert.deepEqual(
+          reasons(world).filter((reason) => reason !== "OrphanedListener"),
+          [],
+        );
+        cluster.remove("one");
+        await world.until(
+          () => "the Service is gone",
+          () => cluster.service("one") === undefined,
+        );
+        assert.deepEqual(made(), [], "what we made goes with the Service that has it");
+        await world.kill();
+      });
+    });
+
+  test("and comes back for another network: what was made for the other one is left alone", async (t) => {
+    const world = aWorld(t, { apps: ["one"], pods: 2 });
+    const { cluster, clock, cloud } = world;
+    const { [EXISTING_LOAD_BALANCER]: _, ...annotations } = cluster.service("one")?.annotations ?? {};
+    const made = () => cloud.state().loadBalancers.filter(({ id }) => id !== "lb-one");
+    cluster.edit("one", { annotations });
+    await world.run(async () => {
+      world.start();
+      await world.until(
+        () => "a load balancer is made and serves",
+        () => made()[0]?.listeners[0]?.targets.length === 2,
+      );
+      await clock.sleep(2_000);
+      cluster.vanish("one");
+      cluster.recreate("one", { annotations: { ...annotations, [INTERNAL_SUBNET]: "subnet-12345678" } });
+      await clock.sleep(MINUTE);
+      const [listener] = made()[0]?.listeners ?? [];
+      assert.equal(listener?.name, listenerName(CLUSTER, uidOf(0), "TCP", 80), "it was taken over");
+      await world.kill();
+    });
+  });
+
   test("is forgotten when a person has deleted its listener", async (t) => {
     const world = aWorld(t, { apps: ["one"], pods: 2 });
     await world.run(async () => {
@@ -265,6 +342,28 @@ suite("a listener that somebody renames in the console", () => {
         await world.kill();
       });
     });
+
+  test("and whose record somebody deletes while no leader is there, is nobody's: the condition says so, and an Event who has the port", async (t) => {
+    const world = aWorld(t, { apps: ["one"], pods: 2 });
+    await world.run(async () => {
+      world.start();
+      await world.converged("one");
+      await world.clock.sleep(2_000);
+      assert.equal(world.cluster.service("one")?.ready?.status, "True");
+      await world.kill();
+      await world.byHand("one", "ModifyListener", { ListenerId: listeners(world)[0]?.id, ListenerName: "mine" });
+      world.cluster.records.removeOf("lb-one");
+      world.start();
+      await world.clock.sleep(10_000);
+      assert.deepEqual(names(world), ["mine"]);
+      assert.equal(targets(world).length, 2);
+      const { status, reason } = world.cluster.service("one")?.ready ?? {};
+      assert.deepEqual([status, reason], ["False", "ListenersPending"]);
+      assert.match(messages(world, "ListenerPortTaken")[0] ?? "", /mine/);
+      await world.kill();
+    });
+    assertNothingWrong(world);
+  });
 
   test("after more than a day is named back once more", async (t) => {
     const world = aWorld(t, { apps: ["one"], pods: 1, resyncMs: DAY / 4 });

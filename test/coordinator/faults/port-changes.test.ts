@@ -167,6 +167,21 @@ suite("a port becomes", () => {
     });
   });
 
+  test("one that a foreign listener has: what a person sets at the old one meanwhile is put back, as long as it serves", async (t) => {
+    const world = aWorld(t, { apps: ["one"], pods: POD_COUNT });
+    const { cloud, clock } = world;
+    await world.run(async () => {
+      const edit = await begin(world, "TCP80");
+      await world.byHand("one", "CreateListener", { Ports: [81], Protocol: "TCP", ListenerNames: ["by hand"] });
+      edit("TCP81");
+      const [old] = cloud.state().loadBalancers[0]?.listeners ?? [];
+      await world.byHand("one", "ModifyListener", { ListenerId: old?.id, HealthCheck: { HealthSwitch: 0 } });
+      await clock.sleep(2 * MINUTE);
+      assert.deepEqual(listening(world), { TCP80: POD_COUNT, TCP81: 0 }); // unchecked ones would not count
+      await world.kill();
+    });
+  });
+
   test("one that another Service has: the old one stays; it changes over when that one goes", async (t) => {
     const world = aWorld(t, { apps: ["one"], pods: POD_COUNT });
     await world.run(async () => {

@@ -1,6 +1,7 @@
 /** The pass over one load balancer on the emulated cloud, in virtual time, driven by hand. */
 import type { TestContext } from "node:test";
 import { remedyOf } from "../../../common/errors.ts";
+import { OWNER_TAG } from "../../../common/names.ts";
 import type { DesiredLoadBalancer } from "../../../coordinator/domain/intent/desired-load-balancer.ts";
 import { serviceRef } from "../../../coordinator/domain/intent/service.ts";
 import { slotOf } from "../../../coordinator/domain/load-balancer.ts";
@@ -50,6 +51,7 @@ export function aWorld(t: TestContext, { pods = 3, cloud = {}, tags = {}, deps =
     addressClaims: stage.addressClaims,
     clock: stage.clock,
     intents: { loadBalancerIds: intents.loadBalancerIds, desired: (one) => asks(intents.desired(one)) },
+    ownerRecords: { isMadeFor: (actual, uid) => actual.tags[OWNER_TAG] === uid },
     log: silentLog,
     clusterId: CLUSTER,
     drainMs,
