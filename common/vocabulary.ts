@@ -161,6 +161,11 @@ export type PodFact = {
   readonly drain?: DrainMark;
   /** Annotation `clb-direct.io/drain-because`: why it gets less than a hold on every node. */
   readonly drainBecause?: string;
+  /**
+   * Services without a selector whose EndpointSlices name an address of it, and its ports there by the Service's protocol and port name, e.g.
+   * { db: { "TCP/sql": 5432 } }. Only at the coordinator.
+   */
+  readonly endpoints?: Readonly<Record<string, Readonly<Record<string, number>>>>;
   /** Only on the agent of its node, of Pods whose preStop calls come to it. */
   readonly hold?: PodHold;
 };

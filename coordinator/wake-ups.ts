@@ -56,6 +56,7 @@ export type WakeUpsDeps = {
  * | a Service or Ingress has had its first pass | | | that wait for it | | |
  * | who may use which load balancer | that wait for one | | | |
  * | a Secret with ids of certificates | that name it | of these | | |
+ * | EndpointSlices of a Service without a selector | that Service | | | |
  * | a TkeServiceConfig | | of owners that name it | | | |
  * | what an owner asks for, or where it stands | | its own | of Pods that it selects | the same | |
  * | an owner selects a Pod no longer | | | of that Pod | | |
@@ -148,6 +149,10 @@ export class WakeUps {
   /** Who may use which load balancer has changed: whoever waits for one may get it now. */
   accessRulesChanged(): void {
     for (const { ref, state } of this.#deps.intents.all) if (state === "waiting") this.#deps.owners.add(ref.uid);
+  }
+
+  endpointsChanged(serviceUid: string): void {
+    this.#deps.owners.add(serviceUid);
   }
 
   secretChanged({ namespace, name }: { readonly namespace: string; readonly name: string }): void {

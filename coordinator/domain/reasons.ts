@@ -38,6 +38,7 @@ export const EVENT_REASONS = [
   "BackendSecurityGroupBypassed",
   "DirectAccessRemoved",
   "DrainTruncated",
+  "EndpointNotBound",
   "EnsureIngressSuccess",
   "EnsureServiceSuccess",
   "ForeignBackend",

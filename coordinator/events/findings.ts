@@ -1,10 +1,9 @@
 import type { Logger } from "../../common/log.ts";
-import type { AdmissionMode } from "../domain/admission/mode.ts";
 import { type Call, tunedListener } from "../domain/call.ts";
 import { keysOf } from "../domain/intent/annotation-keys.ts";
 import { standingProblems } from "../domain/intent/backends.ts";
-import { type DesiredLoadBalancer, listenersByOwner, type WantedPlace } from "../domain/intent/desired-load-balancer.ts";
-import { intentOf, type OwnerIntent, selectorsOf } from "../domain/intent/owner-intent.ts";
+import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
+import { intentOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
 import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
 import type { EventReason } from "../domain/reasons.ts";
@@ -15,22 +14,16 @@ import type { ListenerOwners } from "../state/listener-owners.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 import type { ConfigRecord } from "../state/watched-objects.ts";
-import { makeNotInjectedTeller } from "./not-injected.ts";
+import { type LastingDeps, makeLastingTeller } from "./lasting.ts";
 import { describeFinding, describeForTable, nameOf, ownerOfPlace, releaseText } from "./wording.ts";
 
-export type FindingsDeps = {
+export type FindingsDeps = LastingDeps & {
   readonly intents: Pick<Intents, "get" | "of">;
   readonly config: (namespace: string, name: string) => ConfigRecord | undefined;
   readonly listenerOwners: Pick<ListenerOwners, "of">;
   readonly mirror: Pick<Mirror, "read">;
   readonly facts: Pick<PodFacts, "pods">;
-  readonly tell: (problem: Problem) => void;
-  readonly clock: { now(): number };
   readonly log: Logger;
-  /** Who gives new Pods their gate; only our webhook is missed. Default: somebody else. */
-  readonly admission?: AdmissionMode;
-  /** Brings another pass over a load balancer after so many milliseconds; default: passes come at least once a minute. */
-  readonly lookAgain?: (loadBalancerId: string, afterMs: number) => void;
 };
 
 /** Removals that the brake holds, as somebody who tells of them must know them. */
@@ -67,12 +60,10 @@ export function makeFindings(deps: FindingsDeps, held: Held) {
 /** Turns what a pass found but does not touch into Events; the recorder tells each once. */
 export function makeReport(deps: FindingsDeps, held?: Held): (desired: DesiredLoadBalancer, plan: Plan) => void {
   const logged = new Set<string>();
-  const tellEmpty = makeEmptyTeller(deps);
-  const tellNotInjected = deps.admission === "webhook" ? makeNotInjectedTeller({ lookAgain: () => undefined, ...deps }) : undefined;
+  const tellLasting = makeLastingTeller(deps);
   return (desired, plan) => {
     const { loadBalancerId } = desired;
-    tellEmpty(desired);
-    tellNotInjected?.(desired);
+    tellLasting(desired);
     for (const listener of desired.listeners)
       for (const place of listener.rules ?? [listener])
         for (const problem of standingProblems(listener.owner, place.standings)) deps.tell(problem);
@@ -97,42 +88,6 @@ export function makeReport(deps: FindingsDeps, held?: Held): (desired: DesiredLo
     const strays = held?.strayReleases(loadBalancerId) ?? [];
     if (strays.length === 0 || held?.isHealthRead(loadBalancerId) !== true) return;
     for (const parked of held.parked(loadBalancerId)) tellParked(deps, loadBalancerId, parked, strays);
-  };
-}
-
-/** A Deployment may come after its Service, and Pods may all be replaced at once; after so long that is not it. Milliseconds. */
-const EMPTY_MS = 180_000;
-
-/** An Event for a Service whose selector has matched no Pod for minutes. Passes come at least once a minute. */
-function makeEmptyTeller({
-  intents,
-  clock,
-  tell,
-}: Pick<FindingsDeps, "intents" | "clock" | "tell">): (desired: DesiredLoadBalancer) => void {
-  /** Since when, by load balancer and UID of its owner: who is none any more is forgotten with the pass that says so. */
-  const sinceAt = new Map<string, ReadonlyMap<string, number>>();
-  return (desired) => {
-    const before = sinceAt.get(desired.loadBalancerId);
-    const since = new Map<string, number>();
-    const listeners = listenersByOwner(desired);
-    for (const { ref, state } of desired.owners) {
-      const own = (listeners.get(ref.uid) ?? []).flatMap((one): readonly WantedPlace[] => one.rules ?? [one]);
-      if (state !== "served" || own.length === 0 || own.some(({ standings }) => standings.length > 0)) continue;
-      const sinceMs = before?.get(ref.uid) ?? clock.now();
-      since.set(ref.uid, sinceMs);
-      if (clock.now() - sinceMs < EMPTY_MS) continue;
-      const owner = intents.get(ref.uid);
-      const selectors = (owner === undefined ? [] : selectorsOf(owner)).map((selector) =>
-        Object.entries(selector)
-          .map(([key, value]) => `${key}=${value}`)
-          .join(","),
-      );
-      const where = ref.kind === "Service" ? "its selector" : "the selectors of its Services,";
-      const message = `${ref.kind} ${ref.namespace}/${ref.name}: no Pod has matched ${where} ${selectors.join(" or ")} for minutes, so nothing is bound: correct spec.selector or the Pods' labels`;
-      tell({ object: ref, type: "Warning", reason: "NoBackends", message });
-    }
-    if (since.size > 0) sinceAt.set(desired.loadBalancerId, since);
-    else sinceAt.delete(desired.loadBalancerId);
   };
 }
 

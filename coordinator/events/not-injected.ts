@@ -49,6 +49,7 @@ export function makeNotInjectedTeller({ clock, tell, lookAgain }: Deps): (desire
             ref,
             bare.map(({ name }) => name),
             all.length,
+            bare.every(({ endpoints }) => endpoints?.[ref.name] !== undefined),
           ),
         });
     }
@@ -60,8 +61,12 @@ export function makeNotInjectedTeller({ clock, tell, lookAgain }: Deps): (desire
 const isLive = ({ deletionAtMs, hostNetwork }: PodFact): boolean => deletionAtMs === undefined && !hostNetwork;
 const isBare = (pod: PodFact): boolean => !pod.hasGate && isLive(pod);
 
-function messageOf({ kind, namespace, name }: ObjectRef, bare: readonly string[], all: number): string {
+/** `byEndpoints`: EndpointSlices name them, which nobody knows of a Pod that is being created. */
+function messageOf({ kind, namespace, name }: ObjectRef, bare: readonly string[], all: number, byEndpoints: boolean): string {
   const named = bare.slice(0, MOST_NAMED).join(", ");
   const more = bare.length > MOST_NAMED ? ` and ${bare.length - MOST_NAMED} more` : "";
-  return `${kind} ${namespace}/${name}: ${bare.length} of ${all} Pods (${named}${more}) have no readiness gate, because they were created before this ${kind} was known: the next rollout does not wait for the load balancer. Run kubectl rollout restart on what made them; to be independent of the order, label their Namespace or Pod template ${INJECT_LABEL}=enabled`;
+  const which = `${kind} ${namespace}/${name}: ${bare.length} of ${all} Pods (${named}${more}) have no readiness gate`;
+  if (byEndpoints)
+    return `${which}, because a Pod that only EndpointSlices name is not known when it is created: a rollout does not wait for the load balancer. Label their Namespace or Pod template ${INJECT_LABEL}=enabled, and run kubectl rollout restart on what made them`;
+  return `${which}, because they were created before this ${kind} was known: the next rollout does not wait for the load balancer. Run kubectl rollout restart on what made them; to be independent of the order, label their Namespace or Pod template ${INJECT_LABEL}=enabled`;
 }

@@ -12,7 +12,7 @@ import type { WatchedObjects } from "../state/watched-objects.ts";
 
 export type SelectingServicesDeps = {
   readonly objects: Pick<WatchedObjects, "services" | "ingresses" | "synced">;
-  readonly intents: Pick<Intents, "get" | "unread" | "unreadIngress" | "selections">;
+  readonly intents: Pick<Intents, "get" | "unread" | "unreadAsking" | "selections">;
   readonly ingressUses: Pick<IngressUses, "of">;
   readonly awaitedServices: Pick<AwaitedServices, "wait" | "forget">;
   /** Classes of Ingresses that are TKE's own; default: "qcloud". */
@@ -59,7 +59,7 @@ export function makeSelectingServices(deps: SelectingServicesDeps): SelectingSer
     known: (pod) => {
       if (!objects.synced) return "unsynced";
       const service = intents.selections.servicesSelecting(pod).find((uid) => intents.unread.has(uid));
-      const unread = service ?? intents.unreadIngress(pod.namespace);
+      const unread = service ?? intents.unreadAsking(pod.namespace);
       if (unread === undefined) return "known";
       awaitedServices.wait(unread, pod.uid);
       return "later";

@@ -7,7 +7,7 @@ import { unlessUnsent } from "../workqueue/unsent.ts";
 import type { Reconcile } from "../workqueue/worker.ts";
 import { Worker, type WorkerDeps } from "../workqueue/worker.ts";
 import { Orders } from "./orders.ts";
-import { makeReadObject } from "./read-object.ts";
+import { makeReadObject, makeUnread } from "./read-object.ts";
 import { makeOwnerReconciler, type OwnerDeps } from "./reconcile.ts";
 import { sharingLists } from "./shared-list.ts";
 import { StatusContest } from "./status-contest.ts";
@@ -27,6 +27,7 @@ export type OwnersDeps = Omit<
   | "synced"
   | "ownershipOf"
   | "read"
+  | "unread"
   | "certificates"
   | "access"
 > &
@@ -48,6 +49,7 @@ export function makeOwnersController(deps: OwnersDeps): OwnersController {
   const synced = (): boolean => state.ready;
   const ownershipOf = makeOwnershipOf(objects, deps);
   const read = makeReadObject(state);
+  const unread = makeUnread(state);
   const failed = new FailedPasses(clock);
   const api = sharingLists(deps.api, clock);
   const pass = unlessUnsent(
@@ -58,6 +60,7 @@ export function makeOwnersController(deps: OwnersDeps): OwnersController {
       synced,
       ownershipOf,
       read,
+      unread,
       certificates: objects.certificates,
       access: objects.access,
       orders: new Orders(clock),
@@ -66,20 +69,25 @@ export function makeOwnersController(deps: OwnersDeps): OwnersController {
   );
   // A pass that only waits for the proof that the cluster is no copy has read nothing: nobody may take the object for another controller's.
   const decides = (): boolean => synced() && deps.standing?.() !== "unknown";
-  const reconcile = failed.noted(notingFirst({ intents, synced: decides, onRead: deps.onRead }, pass));
+  const isWaiting = (uid: string): boolean => {
+    const object = intents.get(uid)?.state === "held" ? state.object(uid) : undefined;
+    return object !== undefined && unread(object)?.kind === "not yet";
+  };
+  const reconcile = failed.noted(notingFirst({ intents, synced: decides, onRead: deps.onRead, isWaiting }, pass));
   return { queue: new Worker({ name: "services", reconcile, clock, log, concurrency: CONCURRENCY, onOutcome }), failed };
 }
 
-type FirstDeps = Pick<OwnerDeps, "intents" | "synced"> & Pick<OwnersDeps, "onRead">;
+/** `isWaiting`: the pass of this object (UID) could only wait for what the object refers to. */
+type FirstDeps = Pick<OwnerDeps, "intents" | "synced"> & Pick<OwnersDeps, "onRead"> & { readonly isWaiting: (uid: string) => boolean };
 
 /** The same passes; notes which objects have had theirs, once all objects are known. */
-function notingFirst({ intents, synced, onRead }: FirstDeps, reconcile: Reconcile): Reconcile {
+function notingFirst({ intents, synced, onRead, isWaiting }: FirstDeps, reconcile: Reconcile): Reconcile {
   return async (uid, signal) => {
     const isKnown = synced();
     try {
       return await reconcile(uid, signal);
     } finally {
-      if (isKnown && intents.noteRead(uid)) onRead(uid);
+      if (isKnown && !isWaiting(uid) && intents.noteRead(uid)) onRead(uid);
     }
   };
 }

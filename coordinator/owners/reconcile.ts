@@ -10,6 +10,7 @@ import {
   loadBalancerOf,
   type OwnerIntent,
   type OwnerStanding,
+  type Unread,
 } from "../domain/intent/owner-intent.ts";
 import { keysOfObject, type OwnerObject, objectName, objectRef } from "../domain/intent/owner-object.ts";
 import { isRetained, type Ownership, type ServiceIntent, type ServiceReading } from "../domain/intent/service.ts";
@@ -47,6 +48,8 @@ export type OwnerDeps = SourceDeps &
     readonly ownershipOf: (object: OwnerObject, served: boolean) => Ownership;
     /** `former`: what it asked for before. */
     readonly read: (object: OwnerObject, former: ServiceIntent | undefined) => ServiceReading;
+    /** Why it cannot be read yet; undefined: it can. */
+    readonly unread: (object: OwnerObject) => Unread | undefined;
     /** Default: off. */
     readonly retire?: Retire | undefined;
     readonly synced: () => boolean;
@@ -164,6 +167,8 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
   // One that is merely held was never looked at, and may be another controller's.
   const own = recorded === undefined ? await publishedLoadBalancer(deps, object, signal) : held;
   const stored = recorded ?? (own === undefined ? undefined : deps.ownerRecords.get(own, object.uid)?.intent);
+  const unread = deps.unread(object);
+  if (unread !== undefined) return await waitUntilRead(deps, object, unread, own ?? held, signal);
   const reading = deps.read(object, stored);
   for (const problem of reading.warnings) deps.tell(problem);
   const intent = reading.intent ?? stored;
@@ -221,6 +226,24 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
 /** One that is on order already is waited for. */
 const inherited = async (deps: OwnerDeps, object: OwnerObject, intent: ServiceIntent, signal: AbortSignal): Promise<string | undefined> =>
   deps.orders.awaited(object.uid) === undefined ? await loadBalancerLeftFor(deps, object, intent, signal) : undefined;
+
+/** Which Pods it asks for is not known: what it has stays as it is. */
+async function waitUntilRead(
+  deps: OwnerDeps,
+  object: OwnerObject,
+  unread: Unread,
+  loadBalancerId: string | undefined,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const known = deps.intents.get(object.uid);
+  const because = "its EndpointSlices have not been read";
+  const blocker = unread.kind === "denied" ? unread.blocker : undefined;
+  if (known === undefined || known.state === "held") enter(deps, object, { state: "held", blocker, loadBalancerId });
+  if (blocker === undefined) return { kind: "again", afterMs: NOT_SYNCED_MS, because };
+  deps.tell({ object: objectRef(object), type: "Warning", ...blocker });
+  await tellReadiness(deps, object, notReady(blocker), signal);
+  return { kind: "again", afterMs: MISSING_MS, because };
+}
 
 /** It has no load balancer, for a reason that a person must mend. */
 async function blocked(

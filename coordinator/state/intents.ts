@@ -48,7 +48,7 @@ export class Intents {
   readonly #formerSelectors = new Map<string, readonly OwnerIntent["selector"][]>();
   readonly #unread = new Set<string>();
   /** Namespaces by UID. */
-  readonly #unreadIngresses = new Map<string, string>();
+  readonly #unreadAsking = new Map<string, string>();
   readonly #deps: IntentsDeps;
 
   constructor(deps: IntentsDeps) {
@@ -74,21 +74,21 @@ export class Intents {
     return this.#unread;
   }
 
-  /** A new object: its first pass is to come. `namespace` of an Ingress, of which nobody knows yet which Pods it asks for. */
+  /** A new object: its first pass is to come. `namespace` of one of which nobody knows yet which Pods it asks for: an Ingress, or a Service without a selector. */
   expect(ownerUid: string, namespace?: string): void {
     this.#unread.add(ownerUid);
-    if (namespace !== undefined) this.#unreadIngresses.set(ownerUid, namespace);
+    if (namespace !== undefined) this.#unreadAsking.set(ownerUid, namespace);
   }
 
   /** It has had a pass, well or badly. True: its first one. */
   noteRead(ownerUid: string): boolean {
-    this.#unreadIngresses.delete(ownerUid);
+    this.#unreadAsking.delete(ownerUid);
     return this.#unread.delete(ownerUid);
   }
 
-  /** An Ingress of the Namespace that has not had its first pass; UID. */
-  unreadIngress(namespace: string): string | undefined {
-    for (const [uid, where] of this.#unreadIngresses) if (where === namespace) return uid;
+  /** An Ingress of the Namespace, or a Service without a selector, that has not had its first pass; UID. */
+  unreadAsking(namespace: string): string | undefined {
+    for (const [uid, where] of this.#unreadAsking) if (where === namespace) return uid;
     return undefined;
   }
 

@@ -2,14 +2,15 @@ import type { Clock } from "../../common/clock.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import type { OwnerIntent } from "../domain/intent/owner-intent.ts";
-import { objectRef } from "../domain/intent/owner-object.ts";
 import { type AddressClaims, type ClaimedPod, makeAddressClaims, tellingClaims } from "./address-claims.ts";
+import { EndpointFacts, followSlices, strangeEndpointsOf } from "./endpoint-facts.ts";
 import { type Holds, NO_HOLDS, stoppingBy } from "./holds.ts";
 import { Intents } from "./intents.ts";
 import { ListenerIdentity } from "./listener-identity.ts";
 import { ListenerOwners } from "./listener-owners.ts";
 import { type Memories, makeMemories } from "./memories.ts";
 import { Mirror, type MirrorChange } from "./mirror.ts";
+import { restoredOwners, takingIn } from "./owner-changes.ts";
 import { type IngressChange, OwnerObjects, type ServiceChange } from "./owner-objects.ts";
 import { OwnerRecords } from "./owner-records.ts";
 import type { PodFacts } from "./pod-facts.ts";
@@ -39,6 +40,8 @@ export type StateFollowers = {
   readonly ownerRestored: (owner: OwnerIntent) => void;
   /** Live Pods whose gates are closed and that an owner selects no longer. */
   readonly podsDeselected: (podUids: readonly string[]) => void;
+  /** What EndpointSlices say of a Service (UID) without a selector may have changed. */
+  readonly endpointsChanged: (serviceUid: string) => void;
 };
 
 /** What is known during one reign of a leader. */
@@ -59,6 +62,8 @@ export interface State extends Memories, Pick<OwnerObjects, "ingressUses" | "obj
   readonly ready: boolean;
   readonly intents: Intents;
   readonly listenerOwners: ListenerOwners;
+  /** Addresses in EndpointSlices of a Service without a selector that are bound nowhere. */
+  strangeEndpoints(service: { readonly uid: string }): ReturnType<typeof strangeEndpointsOf>;
   /** Takes in a Service as it is watched now. */
   serviceChanged(change: ServiceChange): void;
   /** Takes in an Ingress as it is watched now. */
@@ -67,8 +72,12 @@ export interface State extends Memories, Pick<OwnerObjects, "ingressUses" | "obj
   close(): void;
 }
 
-export function makeState({ client, facts, holds = NO_HOLDS, objects, clock, log, settings }: StateDeps, followers: StateFollowers): State {
+export function makeState(
+  { client, holds = NO_HOLDS, objects, clock, log, settings, ...deps }: StateDeps,
+  followers: StateFollowers,
+): State {
   const { clusterId, namespace } = settings;
+  const facts = new EndpointFacts(deps.facts, objects.endpointSlices);
   const records = makeRecords({ client, clock, log, namespace, clusterId });
   const ownerRecords = new OwnerRecords(records, log);
   const mirror = new Mirror(followers.mirrorChanged);
@@ -103,6 +112,7 @@ export function makeState({ client, facts, holds = NO_HOLDS, objects, clock, log
   intents.selections.follow(followers.podChanged);
   const ownerObjects = new OwnerObjects(objects);
   const { ingressUses, object, serviceNamed, ingresses } = ownerObjects;
+  const unfollow = followSlices(objects, serviceNamed, followers.endpointsChanged);
   let isRestored = false;
   return {
     records,
@@ -136,35 +146,15 @@ export function makeState({ client, facts, holds = NO_HOLDS, objects, clock, log
     object,
     serviceNamed,
     ingresses,
-    close: () => pods.close(),
+    strangeEndpoints: ({ uid }) => strangeEndpointsOf(object(uid), objects.endpointSlices, { pods, facts }),
+    close: () => {
+      pods.close();
+      facts.close();
+      unfollow();
+    },
     ...takingIn({ ownerObjects, intents, listenerOwners }),
   };
 }
-
-type TakingIn = Pick<State, "intents" | "listenerOwners"> & { readonly ownerObjects: OwnerObjects };
-
-const takingIn = ({ ownerObjects, intents, listenerOwners }: TakingIn): Pick<State, "serviceChanged" | "ingressChanged"> => ({
-  ingressChanged(change) {
-    const { uid, namespace } = change.record;
-    ownerObjects.ingressChanged(change);
-    if (change.kind === "added") intents.expect(uid, namespace);
-    if (change.kind !== "removed") return;
-    intents.noteRead(uid);
-    if (intents.get(uid) !== undefined) listenerOwners.remember(objectRef(change.record));
-  },
-  serviceChanged(change) {
-    const { kind, record } = change;
-    const { uid } = record;
-    ownerObjects.serviceChanged(change);
-    if (kind === "removed") {
-      if (intents.get(uid) !== undefined) listenerOwners.remember(objectRef(record));
-      intents.selections.deleteService(uid);
-      return;
-    }
-    if (kind === "added") intents.expect(uid);
-    intents.selections.setService(uid, record);
-  },
-});
 
 const claimedPod =
   (facts: PodFacts) =>
@@ -172,14 +162,3 @@ const claimedPod =
     const pod = facts.pods.get(uid);
     return pod && { node: pod.nodeName, namespace: pod.namespace, name: pod.name };
   };
-
-/** The owners as the former leader knew them last; one whose object is not there any more has vanished meanwhile. */
-function restoredOwners(ownerRecords: OwnerRecords, object: OwnerObjects["object"]): OwnerIntent[] {
-  return [...ownerRecords.loadBalancerIds].flatMap((loadBalancerId) =>
-    [...ownerRecords.of(loadBalancerId)].map(({ ref, order, intent }): OwnerIntent => {
-      const owner = { ref, order, loadBalancerId };
-      if (object(ref.uid) === undefined) return { ...owner, selector: {}, state: "vanished" };
-      return { ...owner, selector: intent.selector, state: "served", intent };
-    }),
-  );
-}

@@ -12,6 +12,7 @@ import { isOfInterest } from "../domain/intent/service-annotations.ts";
 import { type ConfigWishes, readServiceConfig } from "../domain/intent/service-config.ts";
 import { type Access, makeAccess } from "./access.ts";
 import { type CertificateSecrets, makeCertificateSecrets, type SecretName } from "./certificate-secrets.ts";
+import { type EndpointSlices, makeEndpointSlices } from "./endpoint-slices.ts";
 import { decodeIngress, decodeIngressClass, type IngressClassRecord } from "./ingress-objects.ts";
 import { Condition, Metadata } from "./object-schemas.ts";
 
@@ -168,12 +169,13 @@ export interface WatchedObjects {
   readonly ingresses: WatchedSet<IngressRecord>;
   readonly ingressClasses: WatchedSet<IngressClassRecord>;
   readonly nodes: WatchedSet<NodeRecord>;
-  /** Nobody waits for them: what needs one of these waits for itself. */
+  /** Nobody waits for these two: what needs one of them waits for itself. */
   readonly certificates: CertificateSecrets;
+  readonly endpointSlices: EndpointSlices;
   readonly access: Access;
   /** Services, Ingresses and IngressClasses have been listed completely once. */
   readonly ownersListed: boolean;
-  /** All but certificates have been listed completely once. */
+  /** All but certificates and EndpointSlices have been listed completely once. */
   readonly synced: boolean;
   /** Seconds since the last byte of each watch, by resource. */
   readonly watchAgeSeconds: Readonly<Record<string, number>>;
@@ -214,6 +216,7 @@ export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
   const configs = makeListWatch<ConfigRecord>(shared, { path: CONFIGS, decode: decodeConfig, onChange: onConfig, optional: true });
   const access = makeAccess({ ...shared, client }, deps.namespace, () => deps.onAccess?.());
   const certificates = makeCertificateSecrets(shared, (secret) => deps.onSecret?.(secret));
+  const endpointSlices = makeEndpointSlices(shared);
   const nodes = makeListWatch<NodeRecord>(shared, { path: "/api/v1/nodes", decode: decodeNode, onChange: onNode, onSynced: onNodesListed });
   return {
     services,
@@ -222,6 +225,7 @@ export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
     ingressClasses,
     nodes,
     certificates,
+    endpointSlices,
     access,
     get ownersListed() {
       return ownersListed();
@@ -241,7 +245,8 @@ export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
     },
     config: (namespace, name) => [...configs.records.values()].find((config) => config.namespace === namespace && config.name === name),
     run: async (signal) => {
-      await Promise.all([services, configs, ingresses, ingressClasses, nodes, certificates, access].map((set) => set.run(signal)));
+      const all = [services, configs, ingresses, ingressClasses, nodes, certificates, endpointSlices, access];
+      await Promise.all(all.map((set) => set.run(signal)));
     },
   };
 }

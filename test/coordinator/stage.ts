@@ -7,6 +7,7 @@ import type { BoundSlot, LoadBalancer } from "../../coordinator/domain/load-bala
 import { Writer } from "../../coordinator/load-balancers/writer.ts";
 import type { AddressClaims } from "../../coordinator/state/address-claims.ts";
 import type { CertificateSecrets } from "../../coordinator/state/certificate-secrets.ts";
+import type { EndpointSlices } from "../../coordinator/state/endpoint-slices.ts";
 import { Mirror } from "../../coordinator/state/mirror.ts";
 import type { Records } from "../../coordinator/state/records.ts";
 import { LISTENER_NAME } from "../builders.ts";
@@ -173,4 +174,12 @@ export const withCode =
   };
 
 /** Nobody names a Secret. */
+export const NO_ENDPOINT_SLICES: EndpointSlices = {
+  of: () => undefined,
+  all: [],
+  denied: false,
+  follow: () => () => undefined,
+  followKnown: () => () => undefined,
+  run: () => Promise.resolve(),
+};
 export const NO_CERTIFICATES: CertificateSecrets = { find: () => undefined, denied: false, run: () => Promise.resolve() };

@@ -1,5 +1,6 @@
 /** The coordinator's controllers between the embedded API server and the emulated cloud, in one process and in virtual time. */
 import type { Clock } from "../../common/clock.ts";
+import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import { DEFAULT_GATE_TYPE } from "../../common/names.ts";
 import { makeControllers } from "../../coordinator/controllers.ts";
 import { EventRecorder } from "../../coordinator/events/event-recorder.ts";
@@ -69,7 +70,8 @@ export async function manifestWorld(
   for (const { id, ...wanted } of given) cloud.addLoadBalancer({ id, ...wanted });
   const cluster = inProcessCluster(clock);
   const { store } = cluster;
-  const client = withLeases(cluster.client, clock);
+  const forbidden = new Set<string>();
+  const client = withRights(withLeases(cluster.client, clock), forbidden);
   await run(namespaces(client.create.bind(client)));
   const metrics = makeMetrics(NO_GAUGES);
   let stop: (() => Promise<void>) | undefined;
@@ -123,6 +125,8 @@ export async function manifestWorld(
     run,
     start,
     kill: async (): Promise<void> => await stop?.(),
+    /** Resources that may not be listed or watched, e.g. "endpointslices". */
+    forbidden,
     /** Until nobody writes any more. */
     settle,
     /** Every write to the cluster and to the cloud so far; a patch that changes nothing is none. */
@@ -151,6 +155,23 @@ function withLeases(client: Client, clock: Clock): Client {
     return leases() as never; // what the coordinator reads of a Lease
   };
   return { ...client, list };
+}
+
+/** What is forbidden is refused as the API server does it. */
+function withRights(client: Client, forbidden: ReadonlySet<string>): Client {
+  const check = (path: string): void => {
+    const resource = path.split("/").at(-1) ?? "";
+    if (forbidden.has(resource)) throw new KubeApiError(`list ${path}`, "denied", `cannot list resource "${resource}"`);
+  };
+  const list: Client["list"] = async <T>(...asked: Parameters<Client["list"]>) => {
+    check(asked[0]);
+    return await client.list<T>(...asked);
+  };
+  const watch: Client["watch"] = async (...asked) => {
+    check(asked[0]);
+    return await client.watch(...asked);
+  };
+  return { ...client, list, watch };
 }
 
 async function namespaces(create: (path: string, body: unknown) => Promise<unknown>): Promise<void> {

@@ -74,6 +74,7 @@ function standing(intent: ServiceIntent, port: IntentPort, pod: PodFact): { back
   }
   const number = podPort(pod, port);
   if (number === undefined) {
+    if (port.endpoint !== undefined) return { unbindable: { reason: "PortNotDeclared", message: noEndpointPort(at, service, port) } };
     const message = `${at} declares no ${declaredWith(port)} containerPort named "${port.targetPort}", which port ${port.service?.port ?? port.port} of ${service} targets: name the containerPort or use a number as targetPort`;
     return { unbindable: { reason: "PortNotDeclared", message } };
   }
@@ -95,8 +96,12 @@ function standing(intent: ServiceIntent, port: IntentPort, pod: PodFact): { back
   };
 }
 
-/** A number stands for itself; a name is looked up in the Pod's own declaration. */
+const noEndpointPort = (at: string, service: string, { endpoint, port }: IntentPort): string =>
+  `${at} is named by EndpointSlices of ${service} that have no port ${endpoint?.port}, which is what port ${port} of the Service is called there: add it to the slice`;
+
+/** A number stands for itself; a name is looked up in the Pod's own declaration, or in the EndpointSlices that name the Pod. */
 function podPort(pod: PodFact, port: IntentPort): number | undefined {
+  if (port.endpoint !== undefined) return pod.endpoints?.[port.endpoint.service]?.[port.endpoint.port];
   if (typeof port.targetPort === "number") return port.targetPort;
   return pod.ports.find((declared) => declared.name === port.targetPort && declared.protocol === declaredWith(port))?.port;
 }

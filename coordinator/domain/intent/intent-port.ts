@@ -5,6 +5,8 @@ export type IntentBackend = {
   readonly targetPort: number | string;
   /** Protocol with which the Pods declare a named target port; default: that of the listener. */
   readonly declared?: Protocol;
+  /** The ports are those that EndpointSlices of a Service give under this name, e.g. { service: "db", port: "TCP/sql" }. */
+  readonly endpoint?: { readonly service: string; readonly port: string };
   /** Default: that of the whole owner. */
   readonly selector?: Readonly<Record<string, string>>;
   /** The Service that selects them, where it is not the owner itself. */

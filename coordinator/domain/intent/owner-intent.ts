@@ -9,6 +9,9 @@ export type ClusterStanding = "unknown" | "ours" | { readonly blocker: Blocker }
 /** Why an owner has no load balancer; for its Pods' conditions, e.g. { reason: "LoadBalancerNotFound", message: "…" }. */
 export type Blocker = { readonly reason: FaultReason; readonly message: string };
 
+/** Why nobody knows which Pods an object asks for: what it refers to has not been read yet, or must not be. */
+export type Unread = { readonly kind: "not yet" } | { readonly kind: "denied"; readonly blocker: Blocker };
+
 type Owner = {
   readonly ref: ObjectRef;
   /** Orders the owners of one load balancer: creation time, then UID, e.g. "2026-01-02T03:04:05Z 5e21c0ff-…". */

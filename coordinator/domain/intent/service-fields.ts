@@ -22,7 +22,11 @@ export const SERVICE_FIELDS: readonly ServiceField[] = [
     verdict: "honoured",
     does: "`clb-direct.io/clb` is addressed to us; a foreign one is left alone with one Event `ForeignController`",
   },
-  { field: "selector", verdict: "honoured", does: "The Pods. Without one: Event `NoSelector`" },
+  {
+    field: "selector",
+    verdict: "honoured",
+    does: "The Pods. Without one: those that EndpointSlices of the Service name, see [Services without a selector](#services-without-a-selector); without both: Event `NoSelector`",
+  },
   { field: "ports[].name", verdict: "not ours", does: "For people" },
   { field: "ports[].protocol", verdict: "honoured", does: "`TCP`, `UDP`; another one: Event `UnsupportedProtocol`, the other ports work" },
   { field: "ports[].port", verdict: "honoured", does: "The port of the listener" },

@@ -13,6 +13,7 @@ import type { LoadBalancerOrder, LoadBalancerSettings, Protocol } from "../load-
 import type { ObjectRef, Problem } from "../problem.ts";
 import type { EventReason, FaultReason } from "../reasons.ts";
 import { KEYS, keysOf, type OwnerKeys } from "./annotation-keys.ts";
+import { type EndpointSlice, endpointPort, endpointSelector } from "./endpoints.ts";
 import type { IntentPort } from "./intent-port.ts";
 import { judgeOwner, type OwnerFault } from "./judge-service.ts";
 import { orderOf, settingsOf, voidKeys } from "./order.ts";
@@ -167,8 +168,18 @@ export type ServiceReading =
   | { readonly intent: ServiceIntent; readonly fault?: undefined; readonly warnings: readonly Problem[] }
   | { readonly intent: undefined; readonly fault: OwnerFault; readonly warnings: readonly Problem[] };
 
-/** Reads a Service that is ours. A fault that concerns the whole Service yields no intent: the caller keeps the last good one. */
-export function readService(service: ServiceRecord): ServiceReading {
+/** Its Pods are those that its selector matches; without one they are those that its EndpointSlices name. */
+export const hasSelector = ({ selector }: Pick<ServiceRecord, "selector">): boolean => Object.keys(selector).length > 0;
+
+/** The Pods of a Service by their labels, or by the mark of those that its EndpointSlices name. */
+export const podSelector = (service: Pick<ServiceRecord, "selector" | "name">): Readonly<Record<string, string>> =>
+  hasSelector(service) ? service.selector : endpointSelector(service.name);
+
+/**
+ * Reads a Service that is ours. A fault that concerns the whole Service yields no intent: the caller keeps the last good one. `slices`: its
+ * EndpointSlices, where it has no selector.
+ */
+export function readService(service: ServiceRecord, slices: readonly EndpointSlice[] = []): ServiceReading {
   const object = serviceRef(service);
   const at = `Service ${service.namespace}/${service.name}`;
   const warn = (reason: EventReason, message: string): Problem => ({ object, type: "Warning", reason, message });
@@ -186,13 +197,14 @@ export function readService(service: ServiceRecord): ServiceReading {
     const message = `${at}: annotation ${DIRECT_ACCESS} is ${access === undefined ? "gone" : '"false"'}, but there is no NodePort mode to go back to: its Pods stay bound; delete the Service or set it to "true"`;
     warnings.push(warn("DirectAccessRemoved", message));
   }
-  if (Object.keys(service.selector).length === 0) {
-    const message = `${at} has no spec.selector, so no Pods can be bound: add a selector that matches the Pods' labels`;
+  if (!hasSelector(service) && slices.length === 0) {
+    const message = `${at} has no spec.selector and no EndpointSlice, so no Pods can be bound: add a selector that matches the Pods' labels, or an EndpointSlice with the label kubernetes.io/service-name: ${service.name}`;
     return unreadable("NoSelector", message);
   }
+  warnings.push(...(hasSelector(service) ? [] : sliceProblems(object, service.ports, slices)));
   const existing = service.annotations[EXISTING_LOAD_BALANCER];
   const specified = specifiedListeners(service.annotations[KEYS.specifyProtocol]);
-  const ports = portsOf(service.ports, specified);
+  const ports = portsOf(service, specified);
   for (const what of specifiedInVain(service.annotations[KEYS.specifyProtocol] ?? "{}")) {
     const message = `${at}: annotation ${KEYS.specifyProtocol}: ${what} has no effect with the protocols that are named there: remove it, or correct them`;
     warnings.push({ object, type: "Normal", reason: "NoEffect", message });
@@ -226,7 +238,7 @@ export function readService(service: ServiceRecord): ServiceReading {
     intent: {
       service: object,
       source,
-      selector: service.selector,
+      selector: podSelector(service),
       ports,
       unserved,
       configName: service.annotations[SERVICE_CONFIG],
@@ -239,19 +251,32 @@ export function readService(service: ServiceRecord): ServiceReading {
 }
 
 /** Each port once per protocol: what the annotation says of a port stands in place of its own protocol. */
-function portsOf(ports: readonly ServicePort[], specified: ReadonlyMap<number, readonly SpecifiedListener[]>): IntentPort[] {
+function portsOf(service: ServiceRecord, specified: ReadonlyMap<number, readonly SpecifiedListener[]>): IntentPort[] {
   const found = new Map<string, IntentPort>();
-  for (const { protocol: own, port, targetPort } of ports) {
+  const endpoints = (protocol: string, name: string): Pick<IntentPort, "endpoint"> =>
+    hasSelector(service) ? {} : { endpoint: { service: service.name, port: endpointPort(protocol, name) } };
+  for (const { name, protocol: own, port, targetPort } of service.ports) {
     const plain: Protocol[] = own === "TCP" || own === "UDP" ? [own] : [];
     const asIs = plain.map((protocol): SpecifiedListener => ({ protocol }));
     for (const { protocol, ...listener } of specified.get(port) ?? asIs) {
       if (found.has(`${protocol} ${port}`)) continue;
       const isOwn = protocol === own || typeof targetPort === "number";
       const [declared] = isOwn ? [] : plain;
-      found.set(`${protocol} ${port}`, { protocol, port, targetPort, ...(declared && { declared }), ...listener });
+      found.set(`${protocol} ${port}`, { protocol, port, targetPort, ...(declared && { declared }), ...endpoints(own, name), ...listener });
     }
   }
   return [...found.values()];
+}
+
+/** What is wrong with the EndpointSlices of a Service without a selector, as far as they tell it themselves. */
+function sliceProblems(object: ObjectRef, ports: readonly ServicePort[], slices: readonly EndpointSlice[]): Problem[] {
+  const names = slices.map(({ name }) => name).join(", ");
+  return ports.flatMap(({ name, protocol, port }): Problem[] => {
+    if (slices.some((slice) => slice.ports[endpointPort(protocol, name)] !== undefined)) return [];
+    const called = name === "" ? "without a name" : `called "${name}"`;
+    const message = `Service ${object.namespace}/${object.name}: nothing is bound to port ${port}, because none of its EndpointSlices (${names}) has a ${protocol} port with a number that is ${called}: add it there`;
+    return [{ object, type: "Warning", reason: "EndpointNotBound", message }];
+  });
 }
 
 function lifeOf(annotations: ServiceRecord["annotations"], order: LoadBalancerOrder | undefined): Partial<ServiceIntent> {

@@ -10,7 +10,7 @@ import { Intents } from "../../../coordinator/state/intents.ts";
 import { OwnerRecords } from "../../../coordinator/state/owner-records.ts";
 import { aService, CLUSTER } from "../../builders.ts";
 import { silentLog } from "../pods.ts";
-import { aStage, memoryRecords, NO_CERTIFICATES } from "../stage.ts";
+import { aStage, memoryRecords, NO_CERTIFICATES, NO_ENDPOINT_SLICES } from "../stage.ts";
 
 const ARREARS = { kind: "error", code: "FailedOperation.InsufficientBalance", message: "the account is in arrears" } as const;
 
@@ -38,6 +38,7 @@ function someOwners(t: TestContext, count: number) {
     ingressClasses: empty,
     nodes: empty,
     certificates: NO_CERTIFICATES,
+    endpointSlices: NO_ENDPOINT_SLICES,
     access: OPEN_ACCESS,
     ownersListed: true,
     synced: true,

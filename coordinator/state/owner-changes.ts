@@ -1,0 +1,48 @@
+import { isEndpointSelector } from "../domain/intent/endpoints.ts";
+import type { OwnerIntent } from "../domain/intent/owner-intent.ts";
+import { objectRef } from "../domain/intent/owner-object.ts";
+import { hasSelector, podSelector } from "../domain/intent/service.ts";
+import type { Intents } from "./intents.ts";
+import type { ListenerOwners } from "./listener-owners.ts";
+import type { IngressChange, OwnerObjects, ServiceChange } from "./owner-objects.ts";
+import type { OwnerRecords } from "./owner-records.ts";
+
+type TakingIn = { readonly ownerObjects: OwnerObjects; readonly intents: Intents; readonly listenerOwners: ListenerOwners };
+/** What changes of the objects that may own listeners are told to. */
+type Takers = { serviceChanged(change: ServiceChange): void; ingressChanged(change: IngressChange): void };
+
+export const takingIn = ({ ownerObjects, intents, listenerOwners }: TakingIn): Takers => ({
+  ingressChanged(change) {
+    const { uid, namespace } = change.record;
+    ownerObjects.ingressChanged(change);
+    if (change.kind === "added") intents.expect(uid, namespace);
+    if (change.kind !== "removed") return;
+    intents.noteRead(uid);
+    if (intents.get(uid) !== undefined) listenerOwners.remember(objectRef(change.record));
+  },
+  serviceChanged(change) {
+    const { kind, record } = change;
+    const { uid } = record;
+    ownerObjects.serviceChanged(change);
+    if (kind === "removed") {
+      if (intents.get(uid) !== undefined) listenerOwners.remember(objectRef(record));
+      intents.selections.deleteService(uid);
+      return;
+    }
+    if (kind === "added") intents.expect(uid, hasSelector(record) ? undefined : record.namespace);
+    intents.selections.setService(uid, { namespace: record.namespace, selector: podSelector(record) });
+  },
+});
+
+/** The owners as the former leader knew them last; one whose object is not there any more has vanished meanwhile. */
+export function restoredOwners(ownerRecords: OwnerRecords, object: OwnerObjects["object"]): OwnerIntent[] {
+  return [...ownerRecords.loadBalancerIds].flatMap((loadBalancerId) =>
+    [...ownerRecords.of(loadBalancerId)].map(({ ref, order, intent }): OwnerIntent => {
+      const owner = { ref, order, loadBalancerId };
+      if (object(ref.uid) === undefined) return { ...owner, selector: {}, state: "vanished" };
+      // Which Pods it asks for is known when its EndpointSlices have been read: until its first pass only ends of Pods count.
+      if (isEndpointSelector(intent.selector)) return { ...owner, selector: intent.selector, state: "held", blocker: undefined };
+      return { ...owner, selector: intent.selector, state: "served", intent };
+    }),
+  );
+}
