@@ -250,6 +250,7 @@ function gateMetrics({ histogram }: Makers) {
 function admissionMetrics({ counter, histogram }: Makers) {
   const reviews = counter("admission_reviews_total", "Pods that the API server asked the webhook about, by what came of it", ["result"]);
   const reviewSeconds = histogram("admission_review_seconds", "Answering one of them, without the network", [], REVIEW_SECONDS);
+  const connections = counter("admission_connections_total", "Connections to the webhook, each with a TLS handshake", []);
   const repairs = counter("admission_repairs_total", "Objects of the webhook that were put right", []);
   const checks = counter("admission_checks_total", "Dry runs that prove whether the gate arrives, by what stops it (none: it arrives)", [
     "cause",
@@ -259,6 +260,7 @@ function admissionMetrics({ counter, histogram }: Makers) {
       reviews.inc({ result });
       reviewSeconds.observe(seconds);
     },
+    onConnection: (): void => connections.inc(),
     onRepaired: (): void => repairs.inc(),
     onResult: (cause: string | undefined): void => checks.inc({ cause: cause ?? "none" }),
   };

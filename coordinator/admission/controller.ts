@@ -15,12 +15,13 @@ import type { ServingSource } from "../tls/serving.ts";
 import { type CheckCause, type CheckResult, makeAdmissionCheck } from "./check.ts";
 import { type DrainsDeps, hooksBy } from "./hooks.ts";
 import { makeWebhookKeeper } from "./keeper.ts";
-import { makeReview } from "./review.ts";
+import { letPass, makeReview } from "./review.ts";
 import { SelectingServices } from "./selecting-services.ts";
 import { type AdmissionServer, makeAdmissionServer } from "./server.ts";
 
 export type AdmissionMetrics = {
   readonly onReview: (result: "injected" | "unchanged" | "invalid", seconds: number) => void;
+  readonly onConnection: () => void;
   readonly onRepaired: () => void;
   readonly onResult: (cause: CheckCause | undefined) => void;
 };
@@ -61,10 +62,12 @@ export interface Admission {
 function makeAdmission(deps: AdmissionDeps, serves: boolean): Admission {
   const { serving, host, port, namespace, gateType, ownershipOf, injects, clock, log, metrics } = deps;
   const selecting = new SelectingServices(ownershipOf);
-  const review = makeReview(selecting.selects, gateType, hooksBy(deps));
+  // Retired, it is called until the leader has emptied the configuration, and every API server has heard of that.
+  const review = injects ? makeReview(selecting.selects, gateType, hooksBy(deps)) : letPass;
+  const { onReview, onConnection } = metrics;
   const listen = { host, port, shared: false };
   return {
-    server: serves ? makeAdmissionServer({ ...listen, review, serving, clock, log, onReview: metrics.onReview }) : undefined,
+    server: serves ? makeAdmissionServer({ ...listen, review, serving, clock, log, onReview, onConnection }) : undefined,
     serviceChanged: (change) => selecting.serviceChanged(change),
     ingressChanged: (change) => selecting.ingressChanged(change),
     ingressClassChanged: () => selecting.ingressClassChanged(),

@@ -1,6 +1,13 @@
 import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
-import { chooseDrainMode, type DrainChoice, type DrainWish, type LandingNode, mayLand } from "../domain/admission/drain-mode.ts";
+import {
+  chooseDrainMode,
+  type DrainChoice,
+  type DrainWish,
+  type LandingNode,
+  mayLand,
+  placementOf,
+} from "../domain/admission/drain-mode.ts";
 
 export type DrainModesDeps = {
   /** Of the whole cluster. */
@@ -23,6 +30,9 @@ const SETTLE_MS = 60_000;
 /** Askers remembered. */
 const MOST = 20_000;
 
+/** What the nodes allow is reckoned so often at most for Pods that may land on the same ones: a rollout creates many that are alike. Milliseconds. */
+const RECKONED_MS = 1_000;
+
 type Chosen = DrainChoice & { readonly asked: DrainWish; readonly sinceMs: number };
 
 /** The mode of the Pods of each Service, or of those that no Service selects. */
@@ -30,6 +40,9 @@ export class DrainModes {
   readonly #deps: DrainModesDeps;
   readonly #startedMs: number;
   readonly #chosen = new Map<string, Chosen>();
+  /** By what decides where a Pod may land; of the last second. */
+  readonly #reckoned = new Map<string, DrainChoice>();
+  #reckonedMs = Number.NEGATIVE_INFINITY;
 
   constructor(deps: DrainModesDeps) {
     this.#deps = deps;
@@ -38,12 +51,11 @@ export class DrainModes {
 
   /** For a Pod as it is in a review; `askers`: who selects it. */
   of(pod: unknown, askers: readonly ModeAsker[]): DrainChoice {
-    const { clock, log, nodes, wish, proofOf, hasSleep } = this.#deps;
+    const { clock, log, wish } = this.#deps;
     const nowMs = clock.now();
     const asker = askers.find((one) => one.wish !== undefined) ?? askers[0];
     const asked = asker?.wish ?? wish;
-    const landing = asked === "auto" ? [...nodes()].filter((node) => mayLand(pod, node)) : [];
-    const choice = chooseDrainMode({ wish: asked, nodes: landing, proofOf, hasSleep: hasSleep(), nowMs });
+    const choice = this.#reckon(pod, asked, nowMs);
     const key = asker?.uid ?? "";
     const known = this.#chosen.get(key);
     if (known?.mode === choice.mode && known.asked === asked) {
@@ -61,6 +73,22 @@ export class DrainModes {
   /** What was chosen last for the Pods of a Service (UID). */
   chosenFor(uid: string): DrainChoice | undefined {
     return this.#chosen.get(uid);
+  }
+
+  #reckon(pod: unknown, wish: DrainWish, nowMs: number): DrainChoice {
+    const { nodes, proofOf, hasSleep } = this.#deps;
+    if (wish !== "auto") return chooseDrainMode({ wish, nodes: [], proofOf, hasSleep: hasSleep(), nowMs });
+    if (nowMs >= this.#reckonedMs + RECKONED_MS) {
+      this.#reckoned.clear();
+      this.#reckonedMs = nowMs;
+    }
+    const placement = placementOf(pod);
+    const known = this.#reckoned.get(placement);
+    if (known !== undefined) return known;
+    const landing = [...nodes()].filter((node) => mayLand(pod, node));
+    const choice = chooseDrainMode({ wish, nodes: landing, proofOf, hasSleep: hasSleep(), nowMs });
+    this.#reckoned.set(placement, choice);
+    return choice;
   }
 
   #remember(key: string, choice: Chosen): void {

@@ -24,6 +24,21 @@ export type HooksDeps = {
   readonly log: Logger;
 };
 
+const TOKEN_BYTES = 16;
+/** Drawn at once: a draw of its own for each Pod costs more than the rest of its hook. */
+const TOKENS_DRAWN = 256;
+
+/** Tokens, each one used once, e.g. "Jq3xw0Vb2yQm8h1oXr5cZA". */
+function makeTokens(): () => string {
+  let drawn = Buffer.alloc(0);
+  return () => {
+    if (drawn.length === 0) drawn = randomBytes(TOKENS_DRAWN * TOKEN_BYTES);
+    const token = drawn.toString("base64url", 0, TOKEN_BYTES);
+    drawn = drawn.subarray(TOKEN_BYTES);
+    return token;
+  };
+}
+
 /** The hook of each Pod: its mode, and a token of its own. */
 export function hooksBy({ drains, drainMode: wish, clock, log }: HooksDeps): HookFor | undefined {
   if (drains === undefined) return undefined;
@@ -36,12 +51,13 @@ export function hooksBy({ drains, drainMode: wish, clock, log }: HooksDeps): Hoo
     clock,
     log,
   });
+  const tokenOf = makeTokens();
   return (pod, selecting) => {
     const { mode, because, isLess } = modes.of(pod, selecting);
     const why = isLess ? { because } : {};
     switch (mode) {
       case "hold":
-        return { mode, token: randomBytes(16).toString("base64url"), ...why };
+        return { mode, token: tokenOf(), ...why };
       case "sleep":
         return { mode, seconds: drainTimes.sleepSeconds, ...why };
       case "none":

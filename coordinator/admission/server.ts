@@ -15,6 +15,8 @@ export type AdmissionServerDeps = Address & {
   readonly log: Logger;
   /** Counts a review by its result, and how long it took, seconds. */
   readonly onReview?: (result: "injected" | "unchanged" | "invalid", seconds: number) => void;
+  /** Counts connections that were accepted, each with a TLS handshake. */
+  readonly onConnection?: () => void;
   /** How long a server that stops goes on answering, milliseconds; default LEAVE_MS. */
   readonly leaveMs?: number;
   /** What all reviews that are being read may hold together; default MOST_BYTES_AT_ONCE. */
@@ -52,6 +54,7 @@ export function makeAdmissionServer(deps: AdmissionServerDeps): AdmissionServer 
   let current = new WeakSet<Socket>();
   let leaving = false;
   const budget = makeBudget(deps.bytesAtOnce ?? MOST_BYTES_AT_ONCE);
+  const reading = makeReading(clock);
   const complain = makeComplaints(deps);
   const toContext = ({ certPem, keyPem }: ServingSource["current"]) => ({ cert: certPem, key: keyPem });
   const server = createServer(
@@ -63,6 +66,7 @@ export function makeAdmissionServer(deps: AdmissionServerDeps): AdmissionServer 
   server.maxConnections = MOST_CONNECTIONS;
   const sockets = new Set<Socket>();
   server.on("secureConnection", (socket: Socket) => {
+    deps.onConnection?.();
     socket.setNoDelay(true);
     current.add(socket);
     sockets.add(socket);
@@ -74,10 +78,11 @@ export function makeAdmissionServer(deps: AdmissionServerDeps): AdmissionServer 
     current = new WeakSet();
   });
 
+  const answering = { ...deps, budget, complain, reading };
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const { status, body } = await answerTo({ ...deps, budget, complain }, request);
+    const { status, body } = await answerTo(answering, request);
     if (response.destroyed) return;
-    const isOld = leaving || !current.has(request.socket);
+    const isOld = leaving || !current.has(request.socket) || !request.complete;
     response.writeHead(status, {
       "Content-Type": "application/json",
       "Content-Length": Buffer.byteLength(body),
@@ -93,6 +98,7 @@ export function makeAdmissionServer(deps: AdmissionServerDeps): AdmissionServer 
       const gone = new AbortController();
       await clock.sleep(sockets.size === 0 ? 0 : (deps.leaveMs ?? LEAVE_MS), gone.signal).catch(() => undefined);
       unsubscribe();
+      reading.stop();
       await new Promise<void>((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections();
@@ -131,6 +137,40 @@ function makeBudget(mostBytes: number): Budget {
   };
 }
 
+/** The reviews that are being read, so that none is for ever. */
+type Reading = { readonly begin: (request: IncomingMessage) => void; readonly end: (request: IncomingMessage) => void };
+
+/** One timer for all of them: a timer and its cancellation for each cost more than the review. */
+function makeReading(clock: Clock): Reading & { readonly stop: () => void } {
+  /** Since when, milliseconds since the epoch; the oldest first. */
+  const sinceMs = new Map<IncomingMessage, number>();
+  const stopped = new AbortController();
+  let watched = false;
+  const watch = async (): Promise<void> => {
+    while (sinceMs.size > 0) {
+      const [oldest = clock.now()] = sinceMs.values();
+      await clock.sleep(oldest + REQUEST_MS - clock.now(), stopped.signal);
+      for (const [request, ms] of sinceMs)
+        if (ms + REQUEST_MS <= clock.now()) {
+          sinceMs.delete(request);
+          request.destroy();
+        }
+    }
+  };
+  return {
+    begin(request) {
+      sinceMs.set(request, clock.now());
+      if (watched) return;
+      watched = true;
+      watch()
+        .catch(() => undefined) // stopped
+        .finally(() => (watched = false));
+    },
+    end: (request) => void sinceMs.delete(request),
+    stop: () => stopped.abort(),
+  };
+}
+
 /** Anybody in the cluster can send what is no review: the log has the first, then how many there were. */
 function makeComplaints({ clock, log }: Pick<AdmissionServerDeps, "clock" | "log">): (err: unknown) => void {
   let nextMs = Number.NEGATIVE_INFINITY;
@@ -148,23 +188,19 @@ function makeComplaints({ clock, log }: Pick<AdmissionServerDeps, "clock" | "log
 
 type AnswerDeps = Pick<AdmissionServerDeps, "review" | "clock" | "onReview"> & {
   readonly budget: Budget;
+  readonly reading: Reading;
   readonly complain: (err: unknown) => void;
 };
 
-async function answerTo({ review, clock, onReview, budget, complain }: AnswerDeps, request: IncomingMessage): Promise<Answer> {
+async function answerTo({ review, clock, onReview, complain, ...reads }: AnswerDeps, request: IncomingMessage): Promise<Answer> {
   const path = (request.url ?? "").split("?")[0];
   if (path !== MUTATE_PATH && path !== MUTATE_OPTED_IN_PATH)
     return refusal(404, `no such path; there are ${MUTATE_PATH} and ${MUTATE_OPTED_IN_PATH}`);
   if (request.method !== "POST") return refusal(405, "use POST");
   const startedMs = clock.now();
-  const read = new AbortController();
-  void clock.sleep(REQUEST_MS, read.signal).then(
-    () => request.destroy(),
-    () => undefined,
-  );
   const done = (result: "injected" | "unchanged" | "invalid"): void => onReview?.(result, (clock.now() - startedMs) / 1000);
   try {
-    const body = await bodyOf(request, budget).finally(() => read.abort());
+    const body = await bodyOf(request, reads);
     if ("status" in body) return body;
     const { answer, injected } = review(JSON.parse(body.text), path === MUTATE_OPTED_IN_PATH);
     done(injected ? "injected" : "unchanged");
@@ -179,19 +215,32 @@ async function answerTo({ review, clock, onReview, budget, complain }: AnswerDep
 
 const refusal = (status: number, message: string): Answer => ({ status, body: JSON.stringify({ message }) });
 
-/** Rejects when the sender goes away. What is refused is not read on. */
-async function bodyOf(request: IncomingMessage, budget: Budget): Promise<{ readonly text: string } | Answer> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  try {
-    for await (const chunk of request as AsyncIterable<Buffer>) {
+/** Rejects when the sender goes away. What is refused is not kept, and its sender has the rest of its time to end. */
+function bodyOf(
+  request: IncomingMessage,
+  { budget, reading }: Pick<AnswerDeps, "budget" | "reading">,
+): Promise<{ readonly text: string } | Answer> {
+  reading.begin(request);
+  const read = new Promise<{ readonly text: string } | Answer>((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    const refuse = (status: number, message: string): void => {
+      request.off("data", take).resume(); // Node lets go of what comes
+      resolve(refusal(status, message));
+    };
+    const take = (chunk: Buffer): void => {
       bytes += chunk.length;
-      if (bytes > MOST_BYTES) return refusal(413, `a review has at most ${MOST_BYTES} bytes`);
-      if (!budget.take(request, chunk.length)) return refusal(503, "too many reviews at once");
+      if (bytes > MOST_BYTES) return refuse(413, `a review has at most ${MOST_BYTES} bytes`);
+      if (!budget.take(request, chunk.length)) return refuse(503, "too many reviews at once");
       chunks.push(chunk);
-    }
-    return { text: Buffer.concat(chunks).toString("utf8") };
-  } finally {
-    budget.give(request);
-  }
+    };
+    request.on("data", take);
+    request.once("end", () => resolve({ text: (chunks.length === 1 ? chunks[0] : Buffer.concat(chunks))?.toString("utf8") ?? "" }));
+    request.once("error", reject);
+    request.once("close", () => {
+      reading.end(request);
+      if (!request.readableEnded) reject(new Error("the sender went away"));
+    });
+  });
+  return read.finally(() => budget.give(request));
 }

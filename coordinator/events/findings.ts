@@ -36,30 +36,42 @@ type Held = {
 
 /** Who tells what passes found; `held`: the removals that wait. */
 export function makeFindings(deps: FindingsDeps, held: Held) {
-  /** Listeners that go without a setting: that it is refused again, when it is tried later, is no news. */
-  const without = new Set<string>();
+  /** Names of listeners that go without a setting, by load balancer: that it is refused again, when it is tried later, is no news. */
+  const without = new Map<string, Set<string>>();
+  const logged: Logged = new Map();
   const listenerNameOf = (id: string, listenerId: string): string | undefined =>
     deps.mirror.read(id)?.listeners.find((one) => one.listenerId === listenerId)?.name;
   return {
-    report: makeReport(deps, held),
+    report: makeReport(deps, held, logged),
+    /** The load balancer is nobody's any more. */
+    onForgotten: (loadBalancerId: string): void => {
+      without.delete(loadBalancerId);
+      logged.delete(loadBalancerId);
+    },
     onDrift: (loadBalancerId: string, drifts: readonly Drift[]): void => tellDrift(deps, loadBalancerId, drifts),
     onRenamed: (loadBalancerId: string, owner: ObjectRef, listener: RenamedListener): void =>
       tellRenamed(deps, loadBalancerId, owner, listener),
     onLeftOut: (loadBalancerId: string, listenerName: string, settings: readonly string[], refusal: Refusal): void => {
-      without.add(`${loadBalancerId} ${listenerName}`);
+      without.set(loadBalancerId, (without.get(loadBalancerId) ?? new Set()).add(listenerName));
       tellLeftOut(deps, loadBalancerId, listenerName, settings, refusal);
     },
     onRefused: (loadBalancerId: string, call: Call, refusal: string): void => {
       const isSetting = call.lane === "tune" && "healthCheck" in call;
-      if (isSetting && without.has(`${loadBalancerId} ${listenerNameOf(loadBalancerId, call.listenerId)}`)) return;
+      if (isSetting && without.get(loadBalancerId)?.has(listenerNameOf(loadBalancerId, call.listenerId) ?? "")) return;
       tellRefused(deps, loadBalancerId, call, refusal);
     },
   };
 }
 
+/** What the last pass over each load balancer has found: no news in the next one. */
+type Logged = Map<string, ReadonlySet<string>>;
+
 /** Turns what a pass found but does not touch into Events; the recorder tells each once. */
-export function makeReport(deps: FindingsDeps, held?: Held): (desired: DesiredLoadBalancer, plan: Plan) => void {
-  const logged = new Set<string>();
+export function makeReport(
+  deps: FindingsDeps,
+  held?: Held,
+  logged: Logged = new Map(),
+): (desired: DesiredLoadBalancer, plan: Plan) => void {
   const tellLasting = makeLastingTeller(deps);
   return (desired, plan) => {
     const { loadBalancerId } = desired;
@@ -79,16 +91,26 @@ export function makeReport(deps: FindingsDeps, held?: Held): (desired: DesiredLo
     for (const finding of plan.findings) {
       const told = findingProblem(deps, desired, finding);
       if (told !== undefined) deps.tell(told);
-      const text = `${loadBalancerId}: ${describeFinding(finding)}`;
-      if (finding.kind === "waiting" || finding.kind === "leaving" || finding.kind === "unready" || logged.has(text)) continue;
-      logged.add(text);
-      deps.log.warn({ loadBalancerId, finding: finding.kind }, text);
     }
+    logNews(deps.log, loadBalancerId, plan.findings, logged);
     // The annotation was changed after the Event: it says what is wrong with it. The recorder tells the same message once.
     const strays = held?.strayReleases(loadBalancerId) ?? [];
     if (strays.length === 0 || held?.isHealthRead(loadBalancerId) !== true) return;
     for (const parked of held.parked(loadBalancerId)) tellParked(deps, loadBalancerId, parked, strays);
   };
+}
+
+function logNews(log: Logger, loadBalancerId: string, findings: readonly Finding[], logged: Logged): void {
+  const before = logged.get(loadBalancerId);
+  const now = new Set<string>();
+  for (const finding of findings) {
+    if (finding.kind === "waiting" || finding.kind === "leaving" || finding.kind === "unready") continue;
+    const text = `${loadBalancerId}: ${describeFinding(finding)}`;
+    if (before?.has(text) !== true && !now.has(text)) log.warn({ loadBalancerId, finding: finding.kind }, text);
+    now.add(text);
+  }
+  if (now.size > 0) logged.set(loadBalancerId, now);
+  else logged.delete(loadBalancerId);
 }
 
 /** An Event and a line in the log for each listener of ours that somebody else changed; the next writes put it back. */

@@ -42,6 +42,8 @@ export type LoadBalancersDeps = Pick<LoadBalancerDeps, "api" | "clock" | "log" |
   /** Told of each call of one item that the cloud refused. */
   readonly onRefused: ConstructorParameters<typeof RefusedItems>[0];
   readonly onRenamed: ListenerRecorderDeps["onRenamed"];
+  /** A load balancer is nobody's any more. */
+  readonly onForgotten: (loadBalancerId: string) => void;
   readonly onLeftOut: NonNullable<WriterDeps["onLeftOut"]>;
   readonly onWrite: NonNullable<WriterDeps["onWrite"]>;
   readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]>;
@@ -136,6 +138,7 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
     onForgotten: (id) => {
       guard.forget(id);
       planner.forget(id);
+      deps.onForgotten(id);
     },
   });
   const { onOutcome } = deps;

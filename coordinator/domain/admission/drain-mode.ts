@@ -91,6 +91,12 @@ export function mayLand(pod: unknown, node: LandingNode): boolean {
   return node.taints.every((taint) => taint.effect === "PreferNoSchedule" || tolerations.some((one) => tolerates(one, taint)));
 }
 
+/** Pure: all that `mayLand` reads of a Pod: those for which it is the same may land on the same nodes. */
+export function placementOf(pod: unknown): string {
+  const { nodeName, nodeSelector, affinity, tolerations } = objectOf(objectOf(pod)["spec"]);
+  return JSON.stringify([nodeName, nodeSelector, objectOf(affinity)["nodeAffinity"], tolerations]);
+}
+
 /** Source: "Assigning Pods to Nodes": all expressions of a term count, and an empty term fits nothing. */
 function fits(term: Json, { name, labels }: LandingNode): boolean {
   const [expressions, fields] = [listOf(term["matchExpressions"]), listOf(term["matchFields"])];

@@ -42,20 +42,23 @@ function patchFor(pod: unknown, gateType: string): readonly AddOperation[] {
 }
 
 /**
- * Pure: a copy of the Pod with the operations carried out, as the API server would. Throws RangeError for a path that leads nowhere: the
- * API server answers 500 to the user for such a patch, in spite of `failurePolicy: Ignore`.
+ * Pure: the Pod with the operations carried out, as the API server would; what they leave alone is shared with the Pod given. Throws RangeError
+ * for a path that leads nowhere: the API server answers 500 to the user for such a patch, in spite of `failurePolicy: Ignore`.
  */
 export function patched(pod: unknown, operations: readonly AddOperation[]): unknown {
-  const copy: unknown = structuredClone(pod);
-  for (const { path, value } of operations) {
-    const keys = path.slice(1).split("/").map(unescaped);
-    const last = keys.pop() ?? "";
-    const parent = keys.reduce<unknown>((at, key) => (isRecord(at) ? at[key] : undefined), copy);
-    if (Array.isArray(parent) && last === "-") parent.push(value);
-    else if (isRecord(parent) && !Array.isArray(parent)) parent[last] = value;
-    else throw new RangeError(`the Pod has no ${path}`);
-  }
-  return copy;
+  return operations.reduce<unknown>((at, { path, value }) => withAdded(at, path.slice(1).split("/").map(unescaped), value, path), pod);
+}
+
+/** Copies only what lies on the way: a Pod has kilobytes, and a review is answered for each that is created. */
+function withAdded(at: unknown, [key = "", ...rest]: readonly string[], value: unknown, path: string): unknown {
+  const isLast = rest.length === 0;
+  if (Array.isArray(at)) {
+    const items: readonly unknown[] = at;
+    if (isLast && key === "-") return [...items, value];
+    if (!isLast && /^\d+$/.test(key) && Number(key) < items.length)
+      return items.with(Number(key), withAdded(items[Number(key)], rest, value, path));
+  } else if (isRecord(at)) return { ...at, [key]: isLast ? value : withAdded(at[key], rest, value, path) };
+  throw new RangeError(`the Pod has no ${path}`);
 }
 
 /**
@@ -67,9 +70,8 @@ export function checkedPatch(
   gateType: string,
   more: (pod: unknown) => readonly AddOperation[] = () => [],
 ): readonly AddOperation[] {
-  const gateOnly = checked(pod, (one) => patchFor(one, gateType), gateType);
   const withMore = checked(pod, (one) => [...patchFor(one, gateType), ...more(one)], gateType);
-  return withMore.length > 0 ? withMore : gateOnly;
+  return withMore.length > 0 ? withMore : checked(pod, (one) => patchFor(one, gateType), gateType);
 }
 
 function checked(pod: unknown, patchOf: (pod: unknown) => readonly AddOperation[], gateType: string): readonly AddOperation[] {

@@ -11,15 +11,25 @@ function someModes(wish: DrainWish = "auto") {
   const clock = aFakeClock(1_000_000_000);
   const proven = new Set(["a", "b"]);
   const node = (name: string) => ({ name, labels: {}, taints: [], virtual: false, createdAtMs: 0 });
+  let walks = 0;
   const modes = new DrainModes({
     wish,
-    nodes: () => ["a", "b"].map(node),
+    nodes: () => {
+      walks += 1;
+      return ["a", "b"].map(node);
+    },
     proofOf: (name) => ({ proven: proven.has(name), because: "connect ECONNREFUSED" }),
     hasSleep: () => true,
     clock,
     log: silentLog,
   });
-  return { clock, proven, modes, of: (...askers: Parameters<DrainModes["of"]>[1][number][]) => modes.of({ spec: {} }, askers).mode };
+  return {
+    clock,
+    proven,
+    modes,
+    walks: () => walks,
+    of: (...askers: Parameters<DrainModes["of"]>[1][number][]) => modes.of({ spec: {} }, askers).mode,
+  };
 }
 
 test("the mode of a Service changes at most once in ten minutes, each on its own", async () => {
@@ -28,6 +38,7 @@ test("the mode of a Service changes at most once in ten minutes, each on its own
   assert.equal(of(WEB), "hold");
   proven.delete("b");
   assert.equal(of(WEB), "hold", "a node that comes and goes changes nothing at once");
+  await clock.advance(1_000);
   assert.equal(of({ ...WEB, uid: "api" }), "sleep");
   await clock.advance(10 * MINUTE);
   assert.equal(of(WEB), "sleep");
@@ -54,4 +65,23 @@ test("what a Service asks for counts at once, before what the cluster has", () =
   assert.equal(of({ ...WEB, wish: "sleep" }), "sleep");
   assert.equal(of(WEB, { ...WEB, uid: "api", wish: "hold" }), "hold");
   assert.equal(of({ ...WEB, wish: "auto" }), "hold");
+});
+
+test("Pods that may land on the same nodes cost one walk over the nodes in a second, others one of their own", async () => {
+  const { clock, modes, walks } = someModes();
+  const replica = (spec: object, name: string) => ({ metadata: { name }, spec: { containers: [{ name: "web" }], ...spec } });
+  const mode = (spec: object, name = "web-1") => modes.of(replica(spec, name), [WEB]).mode;
+  for (const name of ["web-1", "web-2", "web-3"]) assert.equal(mode({}, name), "hold");
+  assert.equal(walks(), 1);
+  const elsewhere: readonly object[] = [
+    { nodeName: "c" },
+    { nodeSelector: { zone: "1" } },
+    { tolerations: [{ operator: "Exists" }] },
+    { affinity: { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [{}] } } } },
+  ];
+  for (const spec of elsewhere) mode(spec);
+  assert.equal(walks(), 1 + elsewhere.length);
+  await clock.advance(1_000);
+  mode({});
+  assert.equal(walks(), 2 + elsewhere.length);
 });

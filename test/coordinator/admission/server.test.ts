@@ -1,102 +1,14 @@
 /** The webhook over real TLS, as an API server calls it: HTTP/1.1, connections that are kept. */
-import "reflect-metadata";
 import assert from "node:assert/strict";
 import { Agent, request } from "node:https";
-import { type TestContext, test } from "node:test";
-import { makeClock } from "../../../common/clock.ts";
+import { test } from "node:test";
 import { DEFAULT_GATE_TYPE } from "../../../common/names.ts";
-import { makeReview, type SelectsPods } from "../../../coordinator/admission/review.ts";
-import { makeAdmissionServer } from "../../../coordinator/admission/server.ts";
-import { issueAuthority, issueServing } from "../../../coordinator/tls/certificate.ts";
-import type { Serving } from "../../../coordinator/tls/serving.ts";
-import { silentLog } from "../pods.ts";
-
-const HOST = "127.0.0.1";
-
-async function certificates(): Promise<{ caPem: string; issue: () => Promise<Serving> }> {
-  const authority = await issueAuthority(Date.now());
-  const issue = async (): Promise<Serving> => ({
-    ...(await issueServing(authority, [], [HOST], Date.now())),
-    caBundlePem: authority.certPem,
-  });
-  return { caPem: authority.certPem, issue };
-}
-
-const SERVICE = { uid: "web", name: "Service shop/web", targetPorts: [8080], wish: undefined };
-
-type Options = { readonly leaveMs?: number; readonly selects?: SelectsPods; readonly bytesAtOnce?: number };
-
-async function aWebhook(t: TestContext, { leaveMs = 50, selects, ...options }: Options = {}) {
-  const { caPem, issue } = await certificates();
-  let current = await issue();
-  const listeners = new Set<(serving: Serving) => void>();
-  const results: string[] = [];
-  const warnings: unknown[] = [];
-  const server = makeAdmissionServer({
-    host: HOST,
-    port: 0,
-    shared: false,
-    review: makeReview(
-      selects ?? ((namespace, labels) => (namespace === "shop" && labels["app"] === "web" ? [SERVICE] : [])),
-      DEFAULT_GATE_TYPE,
-    ),
-    ...options,
-    serving: {
-      get current() {
-        return current;
-      },
-      subscribe: (listener) => {
-        listeners.add(listener);
-        return () => void listeners.delete(listener);
-      },
-    },
-    clock: makeClock(),
-    log: { ...silentLog, debug: () => undefined, warn: (...args: unknown[]) => void warnings.push(args) },
-    onReview: (result) => void results.push(result),
-    leaveMs,
-  });
-  const port = await server.start();
-  t.after(() => server.stop());
-  const agent = new Agent({ keepAlive: true, ca: caPem, maxSockets: 1 });
-  t.after(() => agent.destroy());
-  const rotate = async (): Promise<void> => {
-    current = await issue();
-    for (const listener of listeners) listener(current);
-  };
-  const ask = (path: string, body: string) => post(agent, `https://${HOST}:${port}${path}`, body);
-  return { server, ask, rotate, results, warnings, caPem, listeners, agent, url: `https://${HOST}:${port}` };
-}
-
-type Answer = { readonly status: number; readonly connection: string; readonly body: Record<string, unknown> };
-
-function post(agent: Agent, url: string, body: string, method = "POST"): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const sent = request(url, { agent, method, headers: { "content-length": Buffer.byteLength(body) } }, (response) => {
-      const chunks: Buffer[] = [];
-      response.on("data", (chunk: Buffer) => chunks.push(chunk));
-      response.once("end", () =>
-        resolve({
-          status: response.statusCode ?? 0,
-          connection: response.headers.connection ?? "",
-          body: JSON.parse(Buffer.concat(chunks).toString() || "{}"),
-        }),
-      );
-    });
-    sent.once("error", reject);
-    sent.end(body);
-  });
-}
-
-const review = (pod: object, namespace = "shop"): string =>
-  JSON.stringify({
-    apiVersion: "admission.k8s.io/v1",
-    kind: "AdmissionReview",
-    request: { uid: "r-1", namespace, object: pod, dryRun: true },
-  });
-const WEB = { metadata: { labels: { app: "web" } }, spec: { containers: [{ name: "web" }] } };
+import { letPass } from "../../../coordinator/admission/review.ts";
+import { aFakeClock } from "../pods.ts";
+import { type Answer, aWebhook, post, review, WEB } from "./webhook.ts";
 
 test("a selected Pod gets a patch, another one none, and all are allowed", async (t) => {
-  const { ask, results } = await aWebhook(t);
+  const { ask, results, connections } = await aWebhook(t);
   const response = (answer: Answer): unknown => answer.body["response"];
   const patch = Buffer.from(
     JSON.stringify([{ op: "add", path: "/spec/readinessGates", value: [{ conditionType: DEFAULT_GATE_TYPE }] }]),
@@ -106,6 +18,7 @@ test("a selected Pod gets a patch, another one none, and all are allowed", async
   assert.deepEqual(response(await ask("/mutate", review(WEB, "other"))), { uid: "r-1", allowed: true });
   assert.deepEqual(response(await ask("/mutate/opted-in", review(WEB, "other"))), injected);
   assert.deepEqual(results, ["injected", "unchanged", "injected"]);
+  assert.equal(connections(), 1, "a connection is used again");
 });
 
 test("what is no review is refused with the reason, so that the API server goes on without us", async (t) => {
@@ -150,6 +63,34 @@ test("all reviews together hold so much memory at most: who has sent longest wit
   assert.equal((await ask("/mutate", review(great))).status, 200);
   assert.deepEqual(cut, ["first"]);
   assert.equal((await ask("/mutate", "x".repeat(200_000))).status, 503);
+});
+
+test("a sender that does not come to an end is cut after 10 s; one that did is not", async (t) => {
+  const clock = aFakeClock();
+  const atOnce: typeof clock.sleep = (ms, signal) => (ms === 0 ? Promise.resolve() : clock.sleep(ms, signal)); // its end waits for nobody
+  const { ask, caPem, url, connections } = await aWebhook(t, { clock: { now: clock.now, sleep: atOnce }, leaveMs: 0 });
+  const agent = new Agent({ ca: caPem });
+  t.after(() => agent.destroy());
+  const slow = request(`${url}/mutate`, { agent, method: "POST", headers: { "content-length": 100 } });
+  const cut = new Promise((resolve) => slow.on("error", resolve));
+  slow.write("{");
+  while (clock.pendingSleeps === 0) await new Promise((resolve) => setTimeout(resolve, 5)); // until it is read
+  await clock.advance(9_999);
+  assert.equal((await ask("/mutate", review(WEB))).status, 200);
+  assert.equal(slow.destroyed, false);
+  await clock.advance(1);
+  await cut;
+  await clock.advance(10_000);
+  assert.equal(clock.pendingSleeps, 0, "nothing is being read");
+  assert.equal((await ask("/mutate", review(WEB))).status, 200);
+  assert.equal(connections(), 2, "the slow one's, and that of all others");
+});
+
+test("where the product is about to be taken away every Pod passes as it is", async (t) => {
+  const { ask } = await aWebhook(t, { review: letPass });
+  for (const path of ["/mutate", "/mutate/opted-in"])
+    assert.deepEqual((await ask(path, review(WEB))).body["response"], { uid: "r-1", allowed: true });
+  assert.equal((await ask("/mutate", "{}")).status, 400);
 });
 
 test("after a change of the certificate answers over older connections ask for a new one; none is cut, and none is lost", async (t) => {

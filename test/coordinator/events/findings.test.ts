@@ -38,6 +38,7 @@ function report(
     intents.set(anOwner(service, undefined, String(n)));
   }
   const told: Problem[] = [];
+  const logged: string[] = [];
   let nowMs = 0;
   const tell = (problem: Problem): void => void told.push(problem);
   const mirror = { read: () => undefined };
@@ -51,11 +52,11 @@ function report(
     facts: known.facts,
     tell,
     clock: { now: () => nowMs },
-    log: silentLog,
+    log: { ...silentLog, warn: (...args: unknown[]) => void logged.push(String(args.at(-1))) },
   });
   const none = desiredLoadBalancer({ loadBalancerId: "lb-1", clusterId: CLUSTER, owners: [], podsOf: () => [] });
   for (nowMs of atMs) run(services.length === 0 ? none : asks(intents.desired("lb-1")), { calls: [], findings });
-  return { told, lines: told.map(({ object, reason }) => `${object.kind} ${object.name} ${reason}`) };
+  return { told, run, none, logged, lines: told.map(({ object, reason }) => `${object.kind} ${object.name} ${reason}`) };
 }
 const plain = aService({ selector: { app: "none" } });
 const configured = aService({
@@ -69,6 +70,16 @@ const aConfig = (faults: readonly string[]): ConfigRecord => ({
   name: "checks",
   wishes: new Map(),
   faults,
+});
+
+test("what a pass finds is logged when it is news: not again while it lasts, again when it comes back", () => {
+  const finding: Finding = { kind: "foreign-target", listener: anHttpListener(), target: aTarget() };
+  const { run, none, logged } = report([], [finding, finding]);
+  run(none, { calls: [], findings: [finding] });
+  assert.equal(logged.length, 1);
+  run(none, { calls: [], findings: [] });
+  run(none, { calls: [], findings: [finding] });
+  assert.equal(logged.length, 2);
 });
 
 test("tells nothing where all is well", () => assert.deepEqual(report([plain], []).lines, []));
