@@ -68,7 +68,7 @@ test("all reviews together hold so much memory at most: who has sent longest wit
 test("a sender that does not come to an end is cut after 10 s; one that did is not", async (t) => {
   const clock = aFakeClock();
   const atOnce: typeof clock.sleep = (ms, signal) => (ms === 0 ? Promise.resolve() : clock.sleep(ms, signal)); // its end waits for nobody
-  const { ask, caPem, url, connections } = await aWebhook(t, { clock: { now: clock.now, sleep: atOnce }, leaveMs: 0 });
+  const { ask, caPem, url, connections } = await aWebhook(t, { clock: { now: () => clock.now(), sleep: atOnce }, leaveMs: 0 });
   const agent = new Agent({ ca: caPem });
   t.after(() => agent.destroy());
   const slow = request(`${url}/mutate`, { agent, method: "POST", headers: { "content-length": 100 } });
