@@ -17,8 +17,8 @@ const call = (action: string, startMs: number, timeMs: number): Part => ({
   requestId: `r-${timeMs}`,
   loadBalancerIds: ["lb-1"],
 });
-const bound = (timeMs: number): Part => ({ kind: "target", change: "bound", weight: 10, timeMs, ...AT });
-const health = (to: string, timeMs: number): Part => ({ kind: "health", from: "Unknown", to, timeMs, ...AT });
+const bound = (timeMs: number, at: object = AT): Part => ({ kind: "target", change: "bound", weight: 10, timeMs, ...at });
+const health = (to: string, timeMs: number, at: object = AT): Part => ({ kind: "health", from: "Unknown", to, timeMs, ...at });
 const POD = { name: "web-1", ip: AT.ip, containersReadyMs: 1_000, gateTrueMs: 9_010 } as PodTimes;
 
 const partsOf = (pod: PodTimes, entries: JournalEntry[]) => {
@@ -52,4 +52,21 @@ test("without checks the rest of the write is the API's time", () => {
     journal(bound(1_290), health("Close", 1_290), call("BatchRegisterTargets", 1_020, 1_300)),
   );
   assert.deepEqual(parts, [40, 0, 10, 50, 270]);
+});
+
+test("a Pod in two rules waits for the later one: the cloud checks each for itself", () => {
+  const [http, https] = ["lbl-1", "lbl-2"].map((listenerId) => ({ ...AT, listenerId, locationId: `loc-${listenerId}` }));
+  const { parts } = partsOf(
+    POD,
+    journal(
+      bound(1_290, http),
+      bound(1_290, https),
+      call("BatchRegisterTargets", 1_020, 1_300),
+      health("Alive", 7_430, https),
+      call("DescribeTargetHealth", 7_450, 7_490),
+      health("Alive", 8_930, http),
+      call("DescribeTargetHealth", 8_950, 8_990),
+    ),
+  );
+  assert.deepEqual(parts, [40, 20, 40, 100, 7_910]);
 });

@@ -82,24 +82,20 @@ export function summarize(from: {
 }
 
 /**
- * Ours: containers ready (but not before the load balancer is idle) -> the bind is issued, plus the cloud's state turns healthy -> gate True.
+ * Ours: containers ready (but not before the load balancer is idle) -> the bind is issued, plus the cloud's state turns healthy in the last of its places -> gate True.
  * The cloud's: the rest of the time from containers ready to gate True. Undefined for a Pod that was not seen through all of it.
  */
 function shareOf(pod: PodTimes, journal: readonly JournalEntry[], busyAfterReturnMs: number): PodShare | undefined {
   const { name, ip, containersReadyMs, gateTrueMs } = pod;
   if (ip === undefined || containersReadyMs === undefined || gateTrueMs === undefined) return undefined;
-  const bound = journal.find(
-    (entry) => entry.kind === "target" && entry.change === "bound" && entry.ip === ip && entry.timeMs >= containersReadyMs,
-  );
-  const healthy = journal.find(
-    (entry) => entry.kind === "health" && SERVES.has(entry.to) && entry.ip === ip && entry.timeMs >= containersReadyMs,
-  );
-  if (bound?.kind !== "target" || healthy === undefined) return undefined;
+  const last = lastPlace(pod, journal);
+  if (last === undefined) return undefined;
+  const { bound, healthy } = last;
   const write = journal.find(
     (entry) =>
       entry.kind === "call" && entry.action === "BatchRegisterTargets" && entry.startMs <= bound.timeMs && entry.timeMs >= bound.timeMs,
   );
-  if (write?.kind !== "call" || healthy.kind !== "health") return undefined;
+  if (write?.kind !== "call") return undefined;
   const idleMs = idleBefore(journal, bound.loadBalancerId, write.startMs, busyAfterReturnMs);
   const bindMs = Math.max(0, write.startMs - Math.max(containersReadyMs, idleMs));
   const aliveMs = Math.max(healthy.timeMs, containersReadyMs);
@@ -119,6 +115,26 @@ function shareOf(pod: PodTimes, journal: readonly JournalEntry[], busyAfterRetur
     pollMs: Math.round(pollMs),
     apiMs: Math.round(Math.max(0, toldMs - aliveMs - pollMs)),
   };
+}
+
+type Of<K extends JournalEntry["kind"]> = Extract<JournalEntry, { readonly kind: K }>;
+
+/**
+ * Where the gate waited longest: an Ingress binds a Pod in a listener for HTTP, in one for HTTPS and in more rules, each of which the cloud checks
+ * for itself. Undefined: it was seen nowhere, or one of the places was not seen healthy.
+ */
+function lastPlace({ ip, containersReadyMs = 0, gateTrueMs = 0 }: PodTimes, journal: readonly JournalEntry[]) {
+  const places = new Map<string, { readonly bound?: Of<"target">; readonly healthy?: Of<"health"> }>();
+  for (const entry of journal) {
+    if ((entry.kind !== "target" && entry.kind !== "health") || entry.ip !== ip) continue;
+    if (entry.timeMs < containersReadyMs || entry.timeMs > gateTrueMs) continue;
+    const key = `${entry.listenerId}/${entry.locationId ?? ""}:${entry.port}`;
+    const { bound, healthy } = places.get(key) ?? {};
+    if (entry.kind === "target" && entry.change === "bound") places.set(key, { bound: bound ?? entry, ...(healthy && { healthy }) });
+    if (entry.kind === "health" && SERVES.has(entry.to)) places.set(key, { ...(bound && { bound }), healthy: healthy ?? entry });
+  }
+  const seen = [...places.values()].flatMap(({ bound, healthy }) => (bound && healthy ? { bound, healthy } : []));
+  return seen.length < places.size ? undefined : seen.toSorted((a, b) => b.healthy.timeMs - a.healthy.timeMs)[0];
 }
 
 /** The first question about health that the cloud answered after this happening: an answer tells what is so when it is given. */
