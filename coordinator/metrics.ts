@@ -209,6 +209,7 @@ function mostItems(call: Call): number {
   if ("createRules" in call) return CALL_LIMITS.rules;
   if ("listenerIds" in call) return CALL_LIMITS.deletedListeners;
   if ("rules" in call) return CALL_LIMITS.deletedRules;
+  if ("redirects" in call) return CALL_LIMITS.redirects;
   return "healthCheck" in call ? 1 : CALL_LIMITS.targets;
 }
 

@@ -6,6 +6,7 @@ import type {
   LoadBalancer as CloudLoadBalancer,
   ListenerHealth,
   MultiCertInfo,
+  RewriteTarget,
   RuleOutput,
   TargetHealth,
 } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
@@ -23,6 +24,7 @@ import {
   type PlaceId,
   type PlaceSettings,
   type PlaceWish,
+  type Redirect,
   type Scheduler,
   type Target,
 } from "../domain/load-balancer.ts";
@@ -178,7 +180,14 @@ function bareRule(listenerId: string, rule: Answer<RuleOutput>) {
     ...certificateOf(rule.Certificate),
     ...(rule.Http2 === true && { http2: true as const }),
     ...(rule.DefaultServer === true && { isDefault: true as const }),
+    ...redirectOf(rule.RewriteTarget),
   };
+}
+
+/** An older answer has no code (published answers of 2020-11); one without a listener is no redirect. */
+function redirectOf(target: Answer<RewriteTarget> | RewriteTarget | null | undefined): { readonly redirect?: Redirect } {
+  const { TargetListenerId: listenerId, TargetLocationId: locationId, RewriteCode: code } = target ?? {};
+  return listenerId && locationId ? { redirect: { listenerId, locationId, code: code ?? 0 } } : {};
 }
 
 /** 0: the load balancer's own address; 1: the range that security groups never judge (clb-api.md §6.1). */

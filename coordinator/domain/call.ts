@@ -34,6 +34,9 @@ export type Call =
   | { readonly lane: "tune"; readonly listener: ListenerChange }
   /** Of all rules of one domain. */
   | { readonly lane: "tune"; readonly domain: DomainChange }
+  /** Rules send their clients to others from then on, or do so no more. */
+  | { readonly lane: "structure"; readonly redirects: Redirects }
+  | { readonly lane: "delete"; readonly redirects: Redirects }
   | { readonly lane: "delete"; readonly listenerIds: readonly string[] }
   | { readonly lane: "delete"; readonly rules: { readonly listenerId: string; readonly locationIds: readonly string[] } };
 
@@ -49,6 +52,20 @@ export type NewRules = {
   readonly listenerId: string;
   readonly rules: readonly (PlaceWish & DomainSettings & { readonly domain: string; readonly url: string })[];
 };
+/** From rules of one listener to rules of one listener: what ManualRewrite and DeleteRewrite take at once. `domain` is that of the first rule. */
+export type Redirects = {
+  readonly listenerId: string;
+  readonly targetListenerId: string;
+  readonly rules: readonly RedirectedRule[];
+};
+export type RedirectedRule = {
+  readonly locationId: string;
+  readonly targetLocationId: string;
+  readonly domain: string;
+  readonly code: number;
+  /** Clients keep the path that they asked for, else they get that of the other rule. */
+  readonly keepsPath: boolean;
+};
 /** What ModifyListener changes besides the place. */
 export type ListenerChange = { readonly listenerId: string; readonly certificate?: Certificate; readonly keepalive?: boolean };
 /** What ModifyDomainAttributes changes; `domain` as the cloud has it. */
@@ -56,7 +73,8 @@ export type DomainChange = DomainSettings & { readonly listenerId: string; reado
 
 /**
  * Limits per call. Sources: clb-api.md §0 and §2.3 (weights: 500 targets in at most 100 entries of at most 50), §2.2 (49 ports, 20
- * listeners, 20 rules deleted). Rules per CreateRule are documented nowhere (§9); 20 is what a public controller sends.
+ * listeners, 20 rules deleted). Rules per CreateRule are documented nowhere (§9); 20 is what a public controller sends. Nor are rules per
+ * ManualRewrite: the same number.
  */
 export const CALL_LIMITS = {
   targets: 500,
@@ -66,6 +84,7 @@ export const CALL_LIMITS = {
   deletedListeners: 20,
   rules: 20,
   deletedRules: 20,
+  redirects: 20,
 } as const;
 
 /** Nothing that was asked of the cloud takes effect later: the most patient public client waits 12 min, a load balancer takes 10 s (clb-api.md §3.2). */
@@ -81,6 +100,7 @@ export function itemsOf(call: Call): number {
   if ("targets" in call) return call.targets.length;
   if ("listenerIds" in call) return call.listenerIds.length;
   if ("rules" in call) return call.rules.locationIds.length;
+  if ("redirects" in call) return call.redirects.rules.length;
   if ("createRules" in call) return call.createRules.rules.length;
   return "create" in call ? call.create.listeners.length : 1;
 }

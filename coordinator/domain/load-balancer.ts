@@ -134,7 +134,11 @@ export type Rule = Place & {
   readonly http2?: true;
   /** Its domain serves what names no domain of the listener. */
   readonly isDefault?: true;
+  /** Its clients are sent to another rule; its own targets get no requests. */
+  readonly redirect?: Redirect;
 };
+/** Where clients of a rule are sent, e.g. { listenerId: "lbl-2", locationId: "loc-7", code: 301 }; `code` 0: the cloud does not tell it. */
+export type Redirect = { readonly listenerId: string; readonly locationId: string; readonly code: number };
 
 /** What of a load balancer can be changed while it lives; an absent wish leaves what it has. */
 export type LoadBalancerSettings = {

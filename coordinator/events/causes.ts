@@ -98,11 +98,13 @@ function namesOf(call: Call, { pod, weight, owner, gone }: Causes): string[] {
       return call.slots.map((slot) => pod(slot, undefined));
     case "structure":
       if ("loadBalancer" in call) return [];
+      if ("redirects" in call) return [owner(call.redirects.listenerId)];
       return "create" in call ? call.create.listeners.map(({ name }) => owner(name)) : [owner(call.createRules.listenerId)];
     case "tune":
       if ("weights" in call) return call.weights.map((slot) => (slot.weight === 0 ? weight(slot) : owner(slot.listenerId)));
       return [owner(tunedListener(call))];
     case "delete":
+      if ("redirects" in call) return [owner(call.redirects.listenerId)];
       return "listenerIds" in call ? call.listenerIds.map((id) => gone(id, "listener")) : [gone(call.rules.listenerId, "rule")];
     default:
       return call satisfies never;

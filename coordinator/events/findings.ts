@@ -226,6 +226,7 @@ function listenerOf(call: Exclude<Call, { targets: unknown } | { loadBalancer: u
   if ("weights" in call) return call.weights[0]?.listenerId;
   if ("create" in call) return call.create.listeners[0]?.name;
   if ("createRules" in call) return call.createRules.listenerId;
+  if ("redirects" in call) return call.redirects.listenerId;
   if ("listenerIds" in call) return call.listenerIds[0];
   return "rules" in call ? call.rules.listenerId : tunedListener(call);
 }

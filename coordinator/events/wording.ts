@@ -1,5 +1,5 @@
 import { RELEASE } from "../../common/names.ts";
-import { type Call, isRaise, itemsOf } from "../domain/call.ts";
+import { type Call, isRaise, itemsOf, type Redirects } from "../domain/call.ts";
 import { type Listener, type Rule, targetKey } from "../domain/load-balancer.ts";
 import type { Finding } from "../domain/plan/plan-load-balancer.ts";
 import type { UnreadyWhy } from "../domain/plan/plan-weights.ts";
@@ -130,6 +130,12 @@ const named = (what: string, items: readonly string[]): string => {
   return `${items.length} ${what}${items.length === 1 ? "" : "s"}: ${items.slice(0, MAX_NAMED).join(", ")}${more}`;
 };
 
+const redirectsOf = ({ rules }: Redirects): string =>
+  named(
+    "redirect",
+    rules.map(({ locationId, targetLocationId }) => `${locationId} to ${targetLocationId}`),
+  );
+
 /** The cloud's action for a call, and what it is about, e.g. { call: "BatchRegisterTargets", what: "2 targets: 10.0.3.7:8080, 10.0.3.8:8080" }. */
 export function describeForTable(call: Call): { readonly call: string; readonly what: string } {
   switch (call.lane) {
@@ -150,6 +156,7 @@ export function describeForTable(call: Call): { readonly call: string; readonly 
             call.createRules.rules.map(({ domain, url }) => `${domain}${url}`),
           ),
         };
+      if ("redirects" in call) return { call: "ManualRewrite", what: redirectsOf(call.redirects) };
       if ("loadBalancer" in call) {
         const { securityGroups: groups, ...others } = call.loadBalancer;
         if (groups !== undefined) return { call: "SetLoadBalancerSecurityGroups", what: named("security group", groups) };
@@ -171,6 +178,7 @@ export function describeForTable(call: Call): { readonly call: string; readonly 
       if ("domain" in call) return { call: "ModifyDomainAttributes", what: `${call.domain.domain} of ${call.domain.listenerId}` };
       return { call: call.locationId === undefined ? "ModifyListener" : "ModifyRule", what: call.locationId ?? call.listenerId };
     case "delete":
+      if ("redirects" in call) return { call: "DeleteRewrite", what: redirectsOf(call.redirects) };
       if ("rules" in call) return { call: "DeleteRule", what: named("rule", call.rules.locationIds) };
       return { call: "DeleteLoadBalancerListeners", what: named("listener", call.listenerIds) };
     default:

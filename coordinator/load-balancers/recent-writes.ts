@@ -82,7 +82,7 @@ const sorted = (targets: Listener["targets"]): Listener["targets"] =>
 
 /** What the call has created and the read shows is not added again. */
 function carriedOut(listeners: readonly Listener[], call: Call, created: readonly string[]): readonly Listener[] {
-  if (call.lane !== "structure" || "loadBalancer" in call) return applyCall(listeners, call, created);
+  if (call.lane !== "structure" || "loadBalancer" in call || "redirects" in call) return applyCall(listeners, call, created);
   const shown = new Set(listeners.flatMap(({ listenerId, rules }) => [listenerId, ...rules.map(({ locationId }) => locationId)]));
   const missing = created.map((id) => !shown.has(id));
   const ids = created.filter((_, at) => missing[at]);

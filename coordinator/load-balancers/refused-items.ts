@@ -156,7 +156,7 @@ export class RefusedItems {
 
 /** Names of listeners, or keys of rules. */
 function createdBy(call: Call): readonly string[] {
-  if (call.lane !== "structure" || "loadBalancer" in call) return [];
+  if (call.lane !== "structure" || "loadBalancer" in call || "redirects" in call) return [];
   return "create" in call ? call.create.listeners.map(({ name }) => name) : call.createRules.rules.map(ruleKey);
 }
 

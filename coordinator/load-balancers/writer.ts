@@ -176,6 +176,10 @@ export class Writer {
         else await api.modifyPlace(loadBalancerId, call, call, signal);
         return [];
       case "structure":
+        if ("redirects" in call) {
+          await api.makeRedirects(loadBalancerId, call.redirects, signal);
+          return [];
+        }
         if ("create" in call) return await api.createListeners(loadBalancerId, call.create, signal);
         if ("loadBalancer" in call) {
           await api.setLoadBalancer(loadBalancerId, call.loadBalancer, signal);
@@ -183,7 +187,8 @@ export class Writer {
         }
         return await api.createRules(loadBalancerId, call.createRules, signal);
       case "delete":
-        if ("listenerIds" in call) await api.deleteListeners(loadBalancerId, call.listenerIds, signal);
+        if ("redirects" in call) await api.deleteRedirects(loadBalancerId, call.redirects, signal);
+        else if ("listenerIds" in call) await api.deleteListeners(loadBalancerId, call.listenerIds, signal);
         else await api.deleteRules(loadBalancerId, call.rules.listenerId, call.rules.locationIds, signal);
         return [];
       default:
@@ -198,7 +203,7 @@ function unlessSetting(err: unknown): undefined {
   throw err;
 }
 
-const isAddition = (call: Call): boolean => "targets" in call || call.lane === "structure";
+const isAddition = (call: Call): boolean => "targets" in call || (call.lane === "structure" && !("redirects" in call));
 
 function refusePartial(action: string, failed: FailedListeners): void {
   if (failed.listenerIds.length === 0) return;

@@ -52,7 +52,16 @@ function eventFaults(expected: readonly string[], told: readonly string[], some:
   ];
 }
 
-/** Every load balancer as DescribeLoadBalancers shows it, with its listeners and rules and their targets, listeners by port and rules by name. */
+/** "301 HTTPS:443 shop.example.com/" where a rule redirects to another one. */
+function redirectOf({ RewriteTarget: to }: Raw, listeners: readonly Raw[]): string | null {
+  const { TargetListenerId, TargetLocationId, RewriteCode } = Object(to);
+  const listener = listeners.find(({ ListenerId }) => ListenerId === TargetListenerId);
+  const rule = listIn(listener, "Rules").find(({ LocationId }) => LocationId === TargetLocationId);
+  if (listener === undefined || rule === undefined) return null;
+  return `${String(RewriteCode)} ${String(listener["Protocol"])}:${String(listener["Port"])} ${String(rule["Domain"])}${String(rule["Url"])}`;
+}
+
+/** Every load balancer as DescribeLoadBalancers shows it, with its listeners and rules and their targets and redirects, listeners by port and rules by name. */
 async function cloudOf({ cloud, store }: ManifestWorld): Promise<Raw[]> {
   const nameOf = (ip: unknown): string => {
     const pod = store.list("pods").find(({ status }) => listIn(status, "podIPs").some((one) => one["ip"] === ip));
@@ -71,11 +80,12 @@ async function cloudOf({ cloud, store }: ManifestWorld): Promise<Raw[]> {
   for (const one of all.toReversed()) {
     const { LoadBalancerId } = one;
     const bound = listIn(await call("DescribeTargets", { LoadBalancerId }), "Listeners");
-    const listeners = listIn(await call("DescribeListeners", { LoadBalancerId }), "Listeners").map((listener): Raw => {
+    const shown = listIn(await call("DescribeListeners", { LoadBalancerId }), "Listeners");
+    const listeners = shown.map((listener): Raw => {
       const targets = bound.find(({ ListenerId }) => ListenerId === listener["ListenerId"]) ?? {};
       const rules = listIn(listener, "Rules").map((rule): Raw => {
         const there = listIn(targets, "Rules").find(({ LocationId }) => LocationId === rule["LocationId"]) ?? {};
-        return { ...rule, Targets: targetsOf(there) };
+        return { ...rule, Targets: targetsOf(there), RedirectsTo: redirectOf(rule, shown) };
       });
       const nameOfRule = ({ Domain, Url }: Raw): string => `${String(Domain)} ${String(Url)}`;
       rules.sort((a, b) => (nameOfRule(a) < nameOfRule(b) ? -1 : 1));

@@ -12,7 +12,7 @@ import {
   samePort,
 } from "../load-balancer.ts";
 import { type PodStanding, standings } from "./backends.ts";
-import { type CertificateSource, type IntentPort, portOfRule } from "./intent-port.ts";
+import { type CertificateSource, type IntentPort, portOfRule, servingRules } from "./intent-port.ts";
 import { intentOf, type OwnerIntent } from "./owner-intent.ts";
 
 /**
@@ -31,7 +31,7 @@ export type AskedPlace = {
 /** "" as `domain` stands for the load balancer's address. */
 type RuleName = { readonly domain: string; readonly url: string };
 
-/** Pure: every place that the owner asks for; none while nothing good is known of it, or when it goes. */
+/** Pure: every place that the owner asks for as one that has backends; none while nothing good is known of it, or when it goes. */
 export function askedPlaces(clusterId: string, owner: OwnerIntent): AskedPlace[] {
   const intent = owner.state === "deleted" ? undefined : intentOf(owner);
   if (intent === undefined) return [];
@@ -41,7 +41,7 @@ export function askedPlaces(clusterId: string, owner: OwnerIntent): AskedPlace[]
     const standing = (asked: IntentPort) => (pod: PodFact) => standings(intent, asked, [pod])[0];
     const certified = (certificate = port.certificate) => (needsCertificate(protocol) && certificate ? { certificate } : {});
     if (!isLayer7(protocol)) return [{ ...place, ...certified(), standing: standing(port) }];
-    return (port.rules ?? []).map((rule) => {
+    return servingRules(port).map((rule) => {
       const { domain, url } = rule;
       return { ...place, rule: { domain, url }, ...certified(rule.certificate), standing: standing(portOfRule(port, rule)) };
     });

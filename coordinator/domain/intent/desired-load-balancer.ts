@@ -47,7 +47,15 @@ export type WantedListener = WantedPlace &
     readonly former?: boolean;
   };
 /** Domain and path as somebody asks for them, e.g. { domain: "Shop.example.com", url: "/cart" }; "" stands for the load balancer's address. */
-export type WantedRule = WantedPlace & DomainSettings & { readonly domain: string; readonly url: string };
+export type WantedRule = WantedPlace &
+  DomainSettings & {
+    readonly domain: string;
+    readonly url: string;
+    /** Its clients are sent to another rule; "none": nowhere; absent: where somebody sends them, it stays so. */
+    readonly redirect?: WantedRedirect | "none";
+  };
+/** A rule by the name of its listener, e.g. { listener: "cd-1f0c9a2b-5e21c0ffee12-https443", domain: "shop.example.com", url: "/", code: 301 }. */
+export type WantedRedirect = { readonly listener: string; readonly domain: string; readonly url: string; readonly code: number };
 
 /**
  * What one load balancer should be.
@@ -142,7 +150,7 @@ export function desiredLoadBalancer(from: {
         const rules = (port.rules ?? []).map((rule) => ({
           ...wantedRule(wishAt, rule, wishes),
           ...certified(rule.certificate ?? port.certificate),
-          ...selected(portOfRule(port, rule)),
+          ...(redirectOf(from.clusterId, ref, rule) ?? selected(portOfRule(port, rule))),
         }));
         const more = { ...(port.defaultDomain !== undefined && { defaultDomain: port.defaultDomain }), ...wishes.listeners?.get(wishAt) };
         const there = presentByName.get(name);
@@ -187,10 +195,17 @@ const certificateIn = (certificate: Certificate | undefined): { certificate: Cer
   certificate === undefined ? { lacksCertificate: true } : { certificate };
 
 /** A rule with what a TkeServiceConfig wishes for it. The check of a pattern needs a host: one that fits, unless somebody names another. */
-function wantedRule(wishAt: string, { domain, url }: IntentRule, { rules }: Pick<ConfigWishes, "rules">) {
+function wantedRule(wishAt: string, { domain, url, redirect }: IntentRule, { rules }: Pick<ConfigWishes, "rules">) {
   const wish = rules?.get(`${wishAt} ${ruleKey({ domain: canonicalDomain(domain), url })}`);
   const host = domain.includes("*") && !domain.startsWith("~") ? { httpDomain: domain.replace("*", "www") } : {};
-  return { domain, url, ...wish, healthCheck: { ...host, ...wish?.healthCheck } };
+  return { domain, url, ...(redirect === "none" && { redirect }), ...wish, healthCheck: { ...host, ...wish?.healthCheck } };
+}
+
+/** What a rule has instead of backends; undefined: it has backends. */
+function redirectOf(clusterId: string, { uid }: ObjectRef, { redirect: wish }: IntentRule) {
+  if (wish === undefined || wish === "none") return undefined;
+  const { protocol, port, ...to } = wish;
+  return { backends: [], standings: [], redirect: { ...to, listener: listenerName(clusterId, uid, protocol, port) } };
 }
 
 function standingOf({ owner }: Pick<OwnerWishes, "owner">): Owner {

@@ -1,6 +1,6 @@
 import { canonicalDomain, type Listener, type PlaceWish, type Rule, ruleKey, targetKey } from "../load-balancer.ts";
 import type { Selection } from "./backends.ts";
-import { type IntentPort, portOfRule } from "./intent-port.ts";
+import { type IntentPort, portOfRule, servingRules } from "./intent-port.ts";
 
 type FormerRule = PlaceWish & Selection & { readonly domain: string; readonly url: string };
 /** A backend that an owner asks for somewhere, with what it selects; `key` e.g. "shop.example.com /cart". */
@@ -9,7 +9,7 @@ type Candidate = { readonly key: string; readonly selection: Selection };
 /**
  * Rules that their owner asks for no more, with the Pods that they go on serving until they go: those of the backend, among all that the
  * owner asks for now, that most of the rule's targets belong to, else of the same domain and path. A rule for which nobody can tell is left
- * out. `asked`: what the owner asks for of this listener.
+ * out; one that is to redirect serves them until it does. `asked`: what the owner asks for of this listener.
  */
 export function formerRules(
   { rules }: Listener,
@@ -17,11 +17,11 @@ export function formerRules(
   ports: readonly IntentPort[],
   selected: (port: IntentPort) => Selection,
 ): FormerRule[] {
-  const wanted = new Set((asked?.rules ?? []).map(keyOf));
+  const wanted = new Set(asked === undefined ? [] : servingRules(asked).map(keyOf));
   const left = rules.filter((rule) => !namesOf(rule).some((name) => wanted.has(name)));
   if (left.length === 0) return [];
   const candidates = ports.flatMap((port) =>
-    (port.rules ?? []).map((rule): Candidate => ({ key: keyOf(rule), selection: selected(portOfRule(port, rule)) })),
+    servingRules(port).map((rule): Candidate => ({ key: keyOf(rule), selection: selected(portOfRule(port, rule)) })),
   );
   const bySelection = new Map(candidates.map(({ selection }) => [selection, new Set(selection.backends.map(targetKey))]));
   return left.flatMap((rule): FormerRule[] => {

@@ -1,6 +1,7 @@
 import { INGRESS_KEYS, TKE_INGRESS } from "./annotation-keys.ts";
 import { type Annotation, bool, idList, oneOf, wholeNumber } from "./annotations.ts";
 import { listenPortsFault } from "./ingress-listen-ports.ts";
+import { rewriteCodeFault } from "./ingress-redirects.ts";
 import { ruleListFault } from "./ingress-rule-lists.ts";
 import { certificateFault } from "./ingress-tls.ts";
 import { extensiveFault } from "./order.ts";
@@ -83,15 +84,29 @@ const RULES: readonly Annotation[] = [
     group: "B",
     does: "Ingresses that share a load balancer need listeners of their own: name different ports by `listen-ports`",
   },
-  { ...NOT_YET, ...BOOL, key: INGRESS_KEYS.autoRewrite, group: "–", does: "Redirects to HTTPS are not made; those that exist stay" },
   {
-    ...NOT_YET,
+    ...LIVE,
+    ...BOOL,
+    key: INGRESS_KEYS.autoRewrite,
+    group: "B",
+    does: "HTTP:80 redirects to HTTPS:443, for every host and path that is served there. Not together with `rule-mix-both`",
+  },
+  {
+    ...LIVE,
     ...BOOL,
     key: INGRESS_KEYS.rewriteSupport,
-    group: "–",
-    does: "Redirects by `rewrite` of a rule are not made; those that exist stay",
+    group: "B",
+    does: 'Redirects by `rewrite` of an entry of `http-rules` or `https-rules`. `"false"`: redirects of its rules end. Where neither this key nor `auto-rewrite` is there, redirects stay as they are',
   },
-  { ...NOT_YET, key: INGRESS_KEYS.autoRewriteCode, syntax: "JSON", group: "–", does: "Codes of redirects, which are not made" },
+  {
+    ...LIVE,
+    key: INGRESS_KEYS.autoRewriteCode,
+    syntax: '`{"defaultRewriteCode":302,"rewriteCodeInfos":[{"host":"shop.example.com","rewriteCode":307}]}`',
+    default: "301",
+    group: "B",
+    fault: rewriteCodeFault,
+    does: "The status of the redirects of `auto-rewrite`: 301, 302 or 307",
+  },
 ];
 
 const LIFE: readonly Annotation[] = [

@@ -1,4 +1,5 @@
 import type { IngressBackend, IngressRecord } from "./ingress-record.ts";
+import type { RedirectWish } from "./intent-port.ts";
 
 /** One line of an Ingress: a host and a path in the cloud's own form, and what it leads to. `at` e.g. "host shop.example.com path /cart". */
 export type Line = {
@@ -9,6 +10,8 @@ export type Line = {
   readonly url: string;
   readonly backend: IngressBackend;
   readonly isDefault?: true;
+  /** Its clients are sent there; then its backend says nothing. */
+  readonly redirect?: RedirectWish;
 };
 /** Something of an Ingress that cannot be served, with TKE's code where it has one; the rest of it is. */
 export type Refused = { readonly code?: string; readonly message: string };

@@ -5,6 +5,7 @@ import { INGRESS_KEYS, keysOf } from "./annotation-keys.ts";
 import { defaultPorts, type ListenPort, listenPorts } from "./ingress-listen-ports.ts";
 import { type Line, linesOf, type Refused } from "./ingress-paths.ts";
 import { type IngressRecord, ingressRef } from "./ingress-record.ts";
+import { goodRedirects, isAutoRewrite, managesRedirects, redirectLines } from "./ingress-redirects.ts";
 import { isListed, listedRules } from "./ingress-rule-lists.ts";
 import { type Certificates, certificateOf, certificatesOf, hasTls } from "./ingress-tls.ts";
 import type { CertificateSource, IntentBackend, IntentPort, IntentRule } from "./intent-port.ts";
@@ -89,6 +90,8 @@ function contradictions(at: string, { annotations, tls }: IngressRecord): Fault[
   const found: Fault[] = [];
   const add = (message: string): void => void found.push({ reason: "InvalidAnnotation", message: `${at}: ${message}` });
   const { ruleMixBoth, ruleMix, rewriteSupport, autoRewrite, certificate, configAuto, config } = INGRESS_KEYS;
+  if (isOn(autoRewrite) && annotations[rewriteSupport] === "false")
+    add(`annotation ${autoRewrite} is "true" and ${rewriteSupport} "false": remove one of them`);
   for (const other of [ruleMix, rewriteSupport, autoRewrite])
     if (isOn(ruleMixBoth) && isOn(other)) add(`annotations ${ruleMixBoth} and ${other} exclude each other: remove one of them`);
   if (annotations[certificate] !== undefined && tls.length > 0)
@@ -115,7 +118,8 @@ function portsOf(
   const withTls = hasTls(ingress);
   const http: Listed = isMixed ? listedRules(annotations[INGRESS_KEYS.httpRules]) : [];
   const https: Listed = isMixed ? listedRules(annotations[INGRESS_KEYS.httpsRules]) : [];
-  const listens = listenPorts(annotations[INGRESS_KEYS.listenPorts]) ?? defaultPorts(withTls, isMixed || isBoth);
+  const isBothPorts = isMixed || isBoth || (withTls && isAutoRewrite(ingress));
+  const listens = listenPorts(annotations[INGRESS_KEYS.listenPorts]) ?? defaultPorts(withTls, isBothPorts);
   const certificates = certificatesOf(ingress);
   const refused = [...badLines.map(staying), ...certificates.refused];
   const isHere = (line: Line, { protocol }: ListenPort): boolean => {
@@ -133,12 +137,22 @@ function portsOf(
     if (found.backend === undefined) incomplete.add(listen);
     return found.backend;
   };
-  const ports = listens.flatMap((listen): IntentPort[] => {
-    const here = lines.filter((line) => isHere(line, listen));
+  const linesAt = (listen: ListenPort): Line[] => lines.filter((line) => isHere(line, listen));
+  const redirects = redirectLines({ ingress, lines, listens, linesAt });
+  refused.push(...redirects.refused);
+  const isManaged = managesRedirects(ingress);
+  const all = listens.flatMap((listen): IntentPort[] => {
+    const redirecting = redirects.at(listen);
+    const taken = new Set(redirecting.map(({ host, url }) => `${host} ${url}`));
+    const here = [...redirecting, ...linesAt(listen).filter(({ host, url }) => !taken.has(`${host} ${url}`))];
     const had = formerRules(sources.former, listen);
-    const rules = rulesOf(here, listen, certificates, { backendOf, refused, had, lacks: () => void incomplete.add(listen) });
+    const rules = rulesOf(here, listen, certificates, { backendOf, refused, had, isManaged, lacks: () => void incomplete.add(listen) });
     const catchAll = here.find(({ isDefault }) => isDefault === true)?.host;
     return rules.length === 0 ? [] : [{ ...listen, targetPort: 0, rules, ...(catchAll !== undefined && { defaultDomain: catchAll }) }];
+  });
+  const ports = goodRedirects(all, ({ protocol, port }, fault) => {
+    refused.push(staying(fault));
+    for (const listen of listens) if (listen.protocol === protocol && listen.port === port) incomplete.add(listen);
   });
   // A text as port of the Pods may be any port.
   const unserved = [...incomplete].map(({ protocol, port }): UnservedPort => ({ protocol, port, targetPort: "" }));
@@ -156,6 +170,8 @@ type Rest = {
   readonly backendOf: (line: Line, listen: ListenPort) => IntentBackend | undefined;
   readonly refused: Refused[];
   readonly had: readonly IntentRule[];
+  /** Redirects that nobody asks for end. */
+  readonly isManaged: boolean;
   /** Told that a rule is not made. */
   readonly lacks: () => void;
 };
@@ -164,7 +180,7 @@ function rulesOf(
   lines: readonly Line[],
   listen: ListenPort,
   certificates: Certificates,
-  { backendOf, refused, had, lacks }: Rest,
+  { backendOf, refused, had, isManaged, lacks }: Rest,
 ): IntentRule[] {
   const { protocol, port } = listen;
   const rules = new Map<string, IntentRule>();
@@ -184,8 +200,13 @@ function rulesOf(
       lacks();
       continue;
     }
+    const rule = { domain: host, url, ...certified(certificate) };
+    if (line.redirect !== undefined) {
+      rules.set(key, { ...rule, redirect: line.redirect });
+      continue;
+    }
     const backend = backendOf(line, listen);
-    if (backend !== undefined) rules.set(key, { domain: host, url, ...certified(certificate), backend });
+    if (backend !== undefined) rules.set(key, { ...rule, backend, ...(isManaged && { redirect: "none" }) });
   }
   for (const [host, keeps] of bare)
     refused.push({

@@ -34,7 +34,21 @@ export type IntentRule = {
   readonly certificate?: CertificateSource;
   /** Default: that of the port. */
   readonly backend?: IntentBackend;
+  /** It has no backends: its clients are sent to that rule. "none": it may send them nowhere; absent: where somebody sends them, it stays so. */
+  readonly redirect?: RedirectWish | "none";
 };
+/** Another rule of the same owner, e.g. { protocol: "HTTPS", port: 443, domain: "shop.example.com", url: "/", code: 301 }. */
+export type RedirectWish = {
+  readonly protocol: ListenerProtocol;
+  readonly port: number;
+  readonly domain: string;
+  readonly url: string;
+  readonly code: number;
+};
+
+/** Pure: the rules that have backends. */
+export const servingRules = ({ rules = [] }: Pick<IntentPort, "rules">): readonly IntentRule[] =>
+  rules.filter(({ redirect }) => redirect === undefined || redirect === "none");
 
 /** An Opaque Secret of the owner's Namespace, by its name, or certificates by their ids in the account. */
 export type CertificateSource = { readonly secret: string } | { readonly certIds: readonly string[]; readonly caCertId?: string };

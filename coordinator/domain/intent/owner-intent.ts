@@ -1,5 +1,6 @@
 import type { ObjectRef } from "../problem.ts";
 import type { FaultReason } from "../reasons.ts";
+import { servingRules } from "./intent-port.ts";
 import type { ServiceIntent } from "./service.ts";
 import type { ConfigWishes } from "./service-config.ts";
 
@@ -66,7 +67,9 @@ export function selectorsOf(owner: OwnerIntent): readonly Labels[] {
 /** Pure: each of them once. */
 export function intentSelectors({ selector, ports }: Pick<ServiceIntent, "selector" | "ports">): readonly Labels[] {
   if (ports.every(({ rules }) => rules === undefined)) return [selector];
-  const all = ports.flatMap((port) => (port.rules ?? [undefined]).map((rule) => rule?.backend?.selector ?? port.selector ?? selector));
+  const all = ports.flatMap((port) =>
+    (port.rules === undefined ? [undefined] : servingRules(port)).map((rule) => rule?.backend?.selector ?? port.selector ?? selector),
+  );
   return [...new Map(all.map((one) => [JSON.stringify(one), one])).values()];
 }
 

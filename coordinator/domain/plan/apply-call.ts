@@ -1,4 +1,4 @@
-import type { Call, DomainChange, ListenerChange, NewListeners, NewRules } from "../call.ts";
+import type { Call, DomainChange, ListenerChange, NewListeners, NewRules, Redirects } from "../call.ts";
 import {
   type BoundSlot,
   canonicalCheck,
@@ -44,8 +44,10 @@ export function applyCall(listeners: readonly Listener[], call: Call, created: r
       }));
     case "structure":
       if ("loadBalancer" in call) return listeners;
+      if ("redirects" in call) return redirected(listeners, call.redirects, true);
       return "create" in call ? addListeners(listeners, call.create, created) : addRules(listeners, call.createRules, created);
     case "delete":
+      if ("redirects" in call) return redirected(listeners, call.redirects, false);
       return "listenerIds" in call
         ? listeners.filter(({ listenerId }) => !call.listenerIds.includes(listenerId))
         : removeRules(listeners, call.rules.listenerId, call.rules.locationIds);
@@ -191,6 +193,21 @@ function addRules(listeners: readonly Listener[], { listenerId, rules }: NewRule
   return listeners.map((listener) =>
     listener.listenerId === listenerId && added.length > 0 ? { ...listener, rules: [...listener.rules, ...added] } : listener,
   );
+}
+
+function redirected(
+  listeners: readonly Listener[],
+  { listenerId, targetListenerId, rules }: Redirects,
+  isOn: boolean,
+): readonly Listener[] {
+  const changed = new Map(rules.map((one) => [one.locationId, one]));
+  const after = (rule: Rule): Rule => {
+    const one = changed.get(rule.locationId);
+    if (one === undefined) return rule;
+    const { redirect: _, ...rest } = rule;
+    return isOn ? { ...rest, redirect: { listenerId: targetListenerId, locationId: one.targetLocationId, code: one.code } } : rest;
+  };
+  return listeners.map((listener) => (listener.listenerId === listenerId ? { ...listener, rules: listener.rules.map(after) } : listener));
 }
 
 function removeRules(listeners: readonly Listener[], listenerId: string, locationIds: readonly string[]): readonly Listener[] {

@@ -1,4 +1,4 @@
-import type { Call } from "../call.ts";
+import type { Call, Redirects } from "../call.ts";
 import { placeKey, slotKey } from "../load-balancer.ts";
 
 /**
@@ -30,11 +30,13 @@ export function callItems(call: Call): readonly CallItem[] {
         const { listenerId, rules } = call.createRules;
         return rules.map((rule) => ({ key: `${listenerId} ${JSON.stringify(rule)}`, fills: rulesOf(listenerId) }));
       }
+      if ("redirects" in call) return redirectItems(call.redirects);
       if ("loadBalancer" in call) return [item(`settings ${JSON.stringify(call.loadBalancer)}`)];
       const { listeners, ...wish } = call.create;
       return listeners.map((listener) => ({ key: JSON.stringify([listener, wish]), fills: LISTENERS }));
     }
     case "delete":
+      if ("redirects" in call) return redirectItems(call.redirects);
       if ("listenerIds" in call) return call.listenerIds.map(item);
       return call.rules.locationIds.map((locationId) => item(placeKey({ listenerId: call.rules.listenerId, locationId })));
     default:
@@ -57,9 +59,11 @@ export function withItems(call: Call, positions: readonly number[]): Call {
       return "weights" in call ? { ...call, weights: only(call.weights) } : call;
     case "structure":
       if ("createRules" in call) return { ...call, createRules: { ...call.createRules, rules: only(call.createRules.rules) } };
+      if ("redirects" in call) return { ...call, redirects: { ...call.redirects, rules: only(call.redirects.rules) } };
       if ("loadBalancer" in call) return call;
       return { ...call, create: { ...call.create, listeners: only(call.create.listeners) } };
     case "delete":
+      if ("redirects" in call) return { ...call, redirects: { ...call.redirects, rules: only(call.redirects.rules) } };
       if ("listenerIds" in call) return { ...call, listenerIds: only(call.listenerIds) };
       return { ...call, rules: { ...call.rules, locationIds: only(call.rules.locationIds) } };
     default:
@@ -70,9 +74,12 @@ export function withItems(call: Call, positions: readonly number[]): Call {
 /** Pure: what a call makes room in, as `fills` names it; empty: it takes nothing away. */
 export function emptiedBy(call: Call): readonly string[] {
   if ("slots" in call) return call.slots.map((slot) => targetsOf(placeKey(slot)));
-  if (call.lane !== "delete") return [];
+  if (call.lane !== "delete" || "redirects" in call) return [];
   return "listenerIds" in call ? [LISTENERS] : [rulesOf(call.rules.listenerId)];
 }
+
+const redirectItems = ({ listenerId, rules }: Redirects): CallItem[] =>
+  rules.map(({ locationId, targetLocationId, code }) => item(`${listenerId}/${locationId} to ${targetLocationId} by ${code}`));
 
 /** The key of the bind of a Pod in a slot. */
 export const bindKey = (slot: string, podUid: string): string => `${slot} ${podUid}`;

@@ -1,7 +1,7 @@
 import { CALL_LIMITS, type Call } from "../call.ts";
 import { chunks } from "../chunks.ts";
 import type { DesiredLoadBalancer } from "../intent/desired-load-balancer.ts";
-import type { Listener, Place } from "../load-balancer.ts";
+import type { Listener, Place, Rule } from "../load-balancer.ts";
 import type { Missing, PlacePair, StructurePlan } from "./plan-structure.ts";
 
 type Owner = DesiredLoadBalancer["owners"][number];
@@ -41,20 +41,26 @@ export function planLeaving({ structure, owners, serves, roomFirst }: LeavingInp
   if (structure.pairs.every(({ leaves }) => !leaves) && structure.leaving.length === 0) return { goes: () => false, makeWay: [] };
   const known = new Map<string, Standing>();
   const unready = (uid: string): boolean =>
-    structure.pairs.some((pair) => pair.ownerUid === uid && !pair.leaves && pair.wanted !== undefined && !serves(pair));
+    structure.pairs.some((pair) => pair.ownerUid === uid && !pair.leaves && isUnready(pair, serves));
   const standingOf = (uid: string): Standing => {
     const standing = known.get(uid) ?? (isMissing(structure.missing, uid) ? "missing" : unready(uid) ? "made" : "serves");
     known.set(uid, standing);
     return standing;
   };
   const ownerOf = new Map(owners.map((owner) => [owner.ref.uid, owner]));
-  const goes = ({ leaves, ownerUid, listener, place }: PlacePair): boolean => {
+  const goes = ({ leaves, ownerUid, listener, rule, place }: PlacePair): boolean => {
     if (!leaves || standsIn(ownerOf.get(ownerUid), listener)) return false;
     const standing = standingOf(ownerUid);
-    return standing === "serves" || (place.targets.length === 0 && (standing === "made" || roomFirst));
+    if (standing === "serves") return true;
+    const isEmpty = place.targets.length === 0 && rule?.redirect === undefined; // one that redirects serves its clients
+    return isEmpty && (standing === "made" || roomFirst);
   };
   return { goes, makeWay: inEachOthersWay(structure, unready) };
 }
+
+/** A rule that is to redirect and does not yet is as one that does not serve. */
+const isUnready = (pair: PlacePair, serves: (pair: PlacePair) => boolean): boolean =>
+  pair.redirect?.isMade === false || (pair.wanted !== undefined && !serves(pair));
 
 const isMissing = (missing: readonly Missing[], uid: string): boolean => missing.some(({ ownerUid }) => ownerUid === uid);
 
@@ -94,11 +100,15 @@ function inEachOthersWay(
 const isReady = ({ wanted }: Missing): boolean =>
   (wanted?.rules ?? [wanted]).some((place) => place?.backends.some(({ bindable }) => bindable) === true);
 
-/** The deletions: of listeners with all their places, and of rules of listeners that stay. `isOver`: nothing of ours has to drain there any more. */
+/**
+ * The deletions: of listeners with all their places, and of rules of listeners that stay; first those of redirects from and to them. `isOver`:
+ * nothing of ours has to drain there any more.
+ */
 export function deleteCalls(
   { doomed, leaving, pairs }: Pick<StructurePlan, "doomed" | "leaving" | "pairs">,
   { goes, makeWay }: LeavingPlan,
   isOver: (place: Place) => boolean,
+  ends: (isGoing: (rule: Rule) => boolean) => Call[],
 ): Call[] {
   const over = leaving.flatMap(({ listener, owner }) => {
     const places = pairs.filter((pair) => pair.listener === listener);
@@ -111,6 +121,9 @@ export function deleteCalls(
     if (rule === undefined || !leaves || !isOver(place) || leaving.some((one) => one.listener === listener)) continue;
     rules.set(listener.listenerId, [...(rules.get(listener.listenerId) ?? []), rule.locationId]);
   }
+  const [listenerIds, locationIds] = [new Set(ids), new Set([...rules.values()].flat())];
+  const first = ends((rule) => listenerIds.has(rule.listenerId) || locationIds.has(rule.locationId));
+  if (first.length > 0) return first;
   return [
     ...chunks(ids, CALL_LIMITS.deletedListeners).map((listenerIds): Call => ({ lane: "delete", listenerIds })),
     ...[...rules].flatMap(([listenerId, all]) =>

@@ -10,12 +10,14 @@ import {
   type Rule,
   type Slot,
   type Target,
+  targetKey,
   type WeightedSlot,
 } from "../load-balancer.ts";
 import { applyCall } from "./apply-call.ts";
 import { addingCalls, weightCalls } from "./fill-calls.ts";
 import type { PlanCache } from "./plan-cache.ts";
 import { deleteCalls, type LeavingPlan, planLeaving } from "./plan-leaving.ts";
+import { endsBefore, planRedirects } from "./plan-redirects.ts";
 import { settingCalls } from "./plan-settings.ts";
 import { type PlacePair, planStructure, type StructurePlan } from "./plan-structure.ts";
 import { type Holder, planTargets, servesAsWanted, type TargetChanges } from "./plan-targets.ts";
@@ -79,10 +81,17 @@ export function planLoadBalancer(input: PlanInput): Plan {
     for (const shortage of quotaShortages(desired, actual, input.quotas)) findings.push({ kind: "quota", ...shortage });
   for (const taken of structure.portTaken) findings.push({ kind: "port-taken", ...taken });
 
-  const deleting = deleteCalls(structure, leaving, (place) => over.has(place));
+  const isOver = (place: Place): boolean => over.has(place);
+  const deleting = deleteCalls(structure, leaving, isOver, (isGoing) => endsBefore(actual, clusterId, isGoing));
+  const redirects = planRedirects({
+    pairs: structure.pairs,
+    serves: (pair) => asWanted(pair, input) && pair.place.targets.some((target) => input.serving(pair.place, target)),
+    isReady: (pair) => asWanted(pair, input) || isOnlyBroken(pair, input),
+  });
   const calls = inLanes(changes, {
     structure,
     deleting,
+    redirects,
     room,
     settings: settingCalls(desired, actual),
     bindsFirst: input.bindsFirst ?? false,
@@ -95,13 +104,14 @@ type Rest = {
   readonly structure: StructurePlan;
   readonly settings: readonly Call[];
   readonly deleting: readonly Call[];
+  readonly redirects: readonly Call[];
   readonly room: boolean;
   readonly bindsFirst: boolean;
 };
 type TargetLane = { [K in keyof TargetChanges]: TargetChanges[K] extends readonly Slot[] ? K : never }[keyof TargetChanges];
 
 /** The calls in the order of their lanes. */
-function inLanes(changes: readonly PlaceChanges[], { structure, settings, deleting, room, bindsFirst }: Rest): Call[] {
+function inLanes(changes: readonly PlaceChanges[], { structure, settings, deleting, redirects, room, bindsFirst }: Rest): Call[] {
   const all = <K extends TargetLane>(lane: K): TargetChanges[K][number][] => changes.flatMap((change) => [...change[lane]]);
   const weights = (lane: "drain" | "tune" | "bind", items: readonly WeightedSlot[]): Call[] =>
     weightCalls(items).map((some): Call => ({ lane, weights: some }));
@@ -135,7 +145,7 @@ function inLanes(changes: readonly PlaceChanges[], { structure, settings, deleti
     ),
     ...weights("drain", [...raised((change) => drains(change) && !change.raiseFirst), ...all("drain"), ...all("stop")]),
     ...(urgent.length > 0 ? [] : conflicts(stale)),
-    ...(room ? [...unbinding, ...deleting, ...added] : [...added, ...unbinding]),
+    ...(room ? [...unbinding, ...deleting, ...added, ...redirects] : [...added, ...redirects, ...unbinding]),
     ...weights("tune", [...all("lower"), ...all("tune")]),
     ...structure.modify,
     ...(room ? [] : deleting),
@@ -159,7 +169,9 @@ function planPlaces(
   for (const pair of structure.pairs) {
     const { listener, rule, place, wanted } = pair;
     const goes = leaving.goes(pair);
-    const change = goes ? changesOf(place, [], input, true) : changesOf(place, wanted?.backends, input);
+    // What a rule that redirects still has bound gets no requests any more.
+    const empties = goes || pair.redirect?.isMade === true;
+    const change = empties ? changesOf(place, [], input, true) : changesOf(place, wanted?.backends, input);
     const at = rule === undefined ? { listener } : { listener, rule };
     for (const target of change.foreign) findings.push({ kind: "foreign-target", ...at, target });
     for (const one of change.unready) findings.push({ kind: "unready", ...at, ...one });
@@ -183,6 +195,13 @@ function asWanted({ place, wanted, rule }: PlacePair, { serving, broken }: PlanI
     serving: (target) => serving(place, target),
     broken: (backend, target) => broken?.(place, backend, target) === true,
   });
+}
+
+/** Nobody has to wait for any backend of this place, e.g. where a load balancer binds none beside a redirect. */
+function isOnlyBroken({ place, wanted }: PlacePair, { broken }: PlanInput): boolean {
+  const bound = new Map(place.targets.map((target) => [targetKey(target), target]));
+  const due = (wanted?.backends ?? []).filter(({ bindable }) => bindable);
+  return due.length > 0 && due.every((backend) => broken?.(place, backend, bound.get(targetKey(backend))) === true);
 }
 
 /** Remembers the changes if they stay true until place, wish or a Pod changes. */

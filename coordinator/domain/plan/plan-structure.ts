@@ -15,6 +15,7 @@ import {
   samePort,
 } from "../load-balancer.ts";
 import { changedListener, changedPlace } from "./changed-settings.ts";
+import { type RedirectStanding, redirectStanding } from "./plan-redirects.ts";
 
 /**
  * A place of ours and what is wanted there; `wanted` undefined: nobody can say, so only ends of Pods count. `leaves`: its owner asks for it
@@ -27,6 +28,8 @@ export type PlacePair = {
   readonly wanted: WantedPlace | undefined;
   readonly ownerUid: string;
   readonly leaves: boolean;
+  /** Of a rule that is to redirect: until it does, `wanted` is what it serves meanwhile; then it is to have no backends. */
+  readonly redirect?: RedirectStanding;
 };
 /** A listener that its owner asks for no more. */
 type LeavingListener = { readonly listener: Listener; readonly owner: Owner };
@@ -136,7 +139,9 @@ function pairsOf(about: About, wanted: WantedListener | undefined, actual: LoadB
   const pairs = [...present].map(([key, rule]): PlacePair => {
     const here = rules?.get(key);
     const leaves = about.leaves || (rules !== undefined && here === undefined);
-    return { ...about, rule, place: rule, wanted: here ?? former.get(key), leaves };
+    const redirect = redirectStanding(rule, here, actual);
+    if (redirect === undefined) return { ...about, rule, place: rule, wanted: here ?? former.get(key), leaves };
+    return { ...about, rule, place: rule, wanted: redirect.isMade ? here : former.get(key), leaves, redirect };
   });
   return { pairs, rules, present };
 }

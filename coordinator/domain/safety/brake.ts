@@ -93,6 +93,7 @@ export function removedSlots(
   return calls.flatMap((call): readonly Slot[] => {
     if (call.lane === "drain") return call.weights.filter(({ weight }) => weight === 0);
     if (call.lane === "delete") {
+      if ("redirects" in call) return [];
       const all = "rules" in call ? boundIn(call.rules.listenerId, call.rules.locationIds) : call.listenerIds.flatMap((id) => boundIn(id));
       return all.filter((slot) => weightOf(slot) > 0);
     }
@@ -117,7 +118,7 @@ export function withoutParked(calls: readonly Call[], parked: readonly Parked[])
       const listenerIds = call.listenerIds.filter((id) => mayGo(id));
       return listenerIds.length === 0 ? [] : [{ ...call, listenerIds }];
     }
-    if (call.lane === "delete") {
+    if (call.lane === "delete" && "rules" in call) {
       const locationIds = call.rules.locationIds.filter((id) => mayGo(call.rules.listenerId, id));
       return locationIds.length === 0 ? [] : [{ ...call, rules: { ...call.rules, locationIds } }];
     }

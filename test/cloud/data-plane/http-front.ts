@@ -60,5 +60,5 @@ function serve(request: IncomingMessage, response: ServerResponse, setting: Sett
   deps.traffic.end(deps.traffic.begin(listener, clientOf(request)));
   if (found.kind === "none") return answerPlainly(response, 404);
   response.setHeader("Location", found.path);
-  answerPlainly(response, 301);
+  answerPlainly(response, found.code);
 }

@@ -1,7 +1,7 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import { TLSSocket } from "node:tls";
-import type { ListenerRecord } from "../model/account.ts";
-import { matchRule, plainPath } from "./match-rule.ts";
+import type { ListenerRecord, RuleRecord } from "../model/account.ts";
+import { bareHost, matchDomain, matchRule, plainPath } from "./match-rule.ts";
 import type { Client } from "./traffic-log.ts";
 
 /** The rule for a request, or where to send the client: an absolute URL with its query. */
@@ -9,9 +9,21 @@ export function route(request: IncomingMessage, listener: ListenerRecord) {
   const { url = "/", headers } = request;
   const { host = "" } = headers;
   const found = matchRule(listener.rules.values(), listener.defaultDomain, host, plainPath(url));
+  if (found.kind === "rule" && found.rule.rewrite !== undefined)
+    return { kind: "redirect", code: found.rule.rewrite.code, path: rewritten(found.rule.rewrite, host, url) } as const;
   if (found.kind !== "redirect") return found;
   const query = url.includes("?") ? url.slice(url.indexOf("?")) : "";
-  return { ...found, path: `${schemeOf(request)}://${host}${encodeURI(found.path)}${query}` };
+  return { ...found, code: 301, path: `${schemeOf(request)}://${host}${encodeURI(found.path)}${query}` };
+}
+
+const USUAL_PORTS: Readonly<Record<string, number>> = { HTTP: 80, HTTPS: 443 };
+
+/** A wildcard leads to the very host that was asked for. */
+function rewritten({ to: { listener, rule }, takeUrl }: NonNullable<RuleRecord["rewrite"]>, host: string, url: string): string {
+  const bare = bareHost(host);
+  const domain = matchDomain(rule.domains, bare) === undefined ? (rule.domains[0] ?? bare) : bare;
+  const port = listener.port === USUAL_PORTS[listener.protocol] ? "" : `:${listener.port}`;
+  return `${listener.protocol.toLowerCase()}://${domain}${port}${takeUrl ? url : rule.url.replace(/^[=~^* ]+/, "")}`;
 }
 
 /** An answer of the load balancer itself. */

@@ -38,7 +38,7 @@ export function matchRule<Rule extends Names>(
 }
 
 /** Lower case, without port; "[::1]:80" -> "[::1]". */
-const bareHost = (host: string): string => host.toLowerCase().replace(/:\d*$/, "");
+export const bareHost = (host: string): string => host.toLowerCase().replace(/:\d*$/, "");
 
 /** Pure: the most telling of the domains that fit; among equals the longest, among regular expressions the oldest. */
 export function matchDomain(domains: readonly string[], host: string): string | undefined {

@@ -129,12 +129,13 @@ export type RuleRecord = Place & {
   quic: boolean;
   /** Name of the session cookie; undefined takes the service's own. */
   cookieName: string | undefined;
-  /** The rule that requests are redirected to; shown only. `code`: 301, 302 or 307. */
+  /** The rule that requests are redirected to. `code`: 301, 302 or 307. */
   rewrite: Rewrite | undefined;
 };
 
-/** `automatic`: made by AutoRewrite, not by ManualRewrite. */
+/** `automatic`: made by AutoRewrite, not by ManualRewrite. `takeUrl`: clients keep the path that they asked for. `to`: what is named. */
 type Rewrite = {
+  readonly to: { readonly listener: ListenerRecord; readonly rule: RuleRecord };
   readonly listenerId: string;
   readonly locationId: string;
   readonly code: number;

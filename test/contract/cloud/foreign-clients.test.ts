@@ -21,7 +21,7 @@ test("a rule is redirected to another one by hand, shown so, and freed again", a
     ...lb,
     SourceListenerId: from,
     TargetListenerId: to,
-    RewriteInfos: [{ SourceLocationId, TargetLocationId, RewriteCode: 302 }],
+    RewriteInfos: [{ SourceLocationId, TargetLocationId, RewriteCode: 302, TakeUrl: true, SourceDomain: "a.example" }],
   };
   await done(await sdk.ManualRewrite(redirection));
   await failsWith("InvalidParameterValue.Duplicate", sdk.ManualRewrite(redirection));
@@ -31,9 +31,19 @@ test("a rule is redirected to another one by hand, shown so, and freed again", a
     (await sdk.DescribeRewrite({ ...lb, ...request })).RewriteSet?.map(({ LocationId }) => LocationId);
   assert.deepEqual(await found({ SourceListenerIds: [from] }), [SourceLocationId]);
   assert.deepEqual(await found({ SourceLocationIds: [TargetLocationId] }), []);
+  // Neither end can go before the redirection does.
+  for (const [ListenerId, id] of [
+    [from, SourceLocationId],
+    [to, TargetLocationId],
+  ] as const) {
+    await failsWith("FailedOperation", sdk.DeleteRule({ ...lb, ListenerId, LocationIds: [id] }));
+    await failsWith("FailedOperation", sdk.DeleteLoadBalancerListeners({ ...lb, ListenerIds: [ListenerId] }));
+  }
   await done(await sdk.DeleteRewrite(redirection));
   assert.deepEqual([await found({}), (await ruleOf(80))?.RewriteTarget?.TargetLocationId], [[], null]);
   await failsWith("InvalidParameter", sdk.DeleteRewrite(redirection));
+  const withoutDomain = { ...redirection, RewriteInfos: [{ SourceLocationId, TargetLocationId, RewriteCode: 302 }] };
+  await failsWith("InvalidParameterValue", sdk.ManualRewrite(withoutDomain));
   const unknown = { ...redirection, RewriteInfos: [{ SourceLocationId: "loc-none", TargetLocationId }] };
   await failsWith("InvalidParameter.LocationNotFound", sdk.ManualRewrite(unknown));
 });

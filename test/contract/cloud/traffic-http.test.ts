@@ -34,6 +34,29 @@ suite("layer 7: where a request goes", () => {
     assert.deepEqual([redirected.status, redirected.headers.location], [301, "http://e.com/api/?x=1"]);
   });
 
+  test("a rule that is redirected sends its clients to the other one, with the path that they asked for or with its own", async (t) => {
+    const { vip, sdk, done, LoadBalancerId, ListenerId, LocationIds } = await layer7(t, {
+      rules: ["/", "/kept", "/old", "/new"].map((Url) => ({ Domain: Url === "/new" || Url === "/" ? "b.com" : "a.com", Url })),
+    });
+    const [root = "", kept = "", old = "", fresh = ""] = LocationIds;
+    const redirect = (SourceLocationId: string, TargetLocationId: string, TakeUrl: boolean, RewriteCode: number) => ({
+      LoadBalancerId,
+      SourceListenerId: ListenerId,
+      TargetListenerId: ListenerId,
+      RewriteInfos: [{ SourceLocationId, TargetLocationId, TakeUrl, RewriteCode, SourceDomain: "a.com" }],
+    });
+    await done(await sdk.ManualRewrite(redirect(kept, root, true, 301)));
+    await done(await sdk.ManualRewrite(redirect(old, fresh, false, 307)));
+    const asked = async (path: string) => {
+      const { status, headers } = await ask(vip, { path, headers: { host: "a.com:8000" } });
+      return [status, headers.location];
+    };
+    assert.deepEqual(await asked("/kept/x?y=1"), [301, "http://b.com:8000/kept/x?y=1"]);
+    assert.deepEqual(await asked("/old/x"), [307, "http://b.com:8000/new"]);
+    await done(await sdk.DeleteRewrite(redirect(old, fresh, false, 307)));
+    assert.equal((await asked("/old/x"))[0], 502, "a rule without backends");
+  });
+
   test("a rule that is created, changed or deleted counts from the next request on, without a new connection", async (t) => {
     const { vip, bind, sdk, done, LoadBalancerId, ListenerId, LocationIds } = await layer7(t, {
       rules: [{ Domain: "e.com", Url: "/old" }],

@@ -290,11 +290,17 @@ test("names the rule in every call that concerns one, and reads rules back with 
   assert.deepEqual(await finish(api.createRules("lb-1", { listenerId: "lbl-1", rules }, signal)), ["loc-2", "loc-3"]);
   await finish(api.modifyPlace("lb-1", place, { healthCheck: { enabled: false }, scheduler: "WRR" }, signal));
   await finish(api.deleteRules("lb-1", "lbl-1", ["loc-1"], signal));
+  const redirected = { locationId: "loc-1", targetLocationId: "loc-9", domain: "a.example.com", code: 302, keepsPath: true };
+  const redirects = { listenerId: "lbl-1", targetListenerId: "lbl-9", rules: [redirected] };
+  await finish(api.makeRedirects("lb-1", redirects, signal));
+  await finish(api.deleteRedirects("lb-1", redirects, signal));
   await finish(api.bind("lb-1", [slot], signal));
   await finish(api.unbind("lb-1", [slot], signal));
   await finish(api.setWeights("lb-1", [{ ...slot, weight: 0 }], signal));
   const lb = { LoadBalancerId: "lb-1" };
   const at = { ListenerId: "lbl-1", LocationId: "loc-1" };
+  const between = { ...lb, SourceListenerId: "lbl-1", TargetListenerId: "lbl-9" };
+  const locations = { SourceLocationId: "loc-1", TargetLocationId: "loc-9" };
   assert.deepEqual(requests, [
     [
       "CreateRule",
@@ -309,6 +315,8 @@ test("names the rule in every call that concerns one, and reads rules back with 
     ],
     ["ModifyRule", { ...lb, ...at, HealthCheck: { HealthSwitch: 0 }, Scheduler: "WRR" }],
     ["DeleteRule", { ...lb, ListenerId: "lbl-1", LocationIds: ["loc-1"] }],
+    ["ManualRewrite", { ...between, RewriteInfos: [{ ...locations, RewriteCode: 302, TakeUrl: true, SourceDomain: "a.example.com" }] }],
+    ["DeleteRewrite", { ...between, RewriteInfos: [locations] }],
     ["BatchRegisterTargets", { ...lb, Targets: [{ ...at, EniIp: "10.244.0.1", Port: 8080, Weight: 10 }] }],
     ["BatchDeregisterTargets", { ...lb, Targets: [{ ...at, EniIp: "10.244.0.1", Port: 8080 }] }],
     ["BatchModifyTargetWeight", { ...lb, ModifyList: [{ ...at, Weight: 0, Targets: [{ EniIp: "10.244.0.1", Port: 8080, Weight: 0 }] }] }],

@@ -5,6 +5,11 @@ import { planTable } from "../../../coordinator/dry-run/plan-table.ts";
 import { describeForTable } from "../../../coordinator/events/wording.ts";
 import { slots } from "../stage.ts";
 
+const REDIRECTS = {
+  listenerId: "lbl-1",
+  targetListenerId: "lbl-2",
+  rules: [{ locationId: "loc-1", targetLocationId: "loc-2", domain: "a.example", code: 301, keepsPath: true }],
+} as const;
 const CASES: readonly [Call, string, string][] = [
   [{ lane: "bind", targets: slots("lbl-1", 1) }, "BatchRegisterTargets", "1 target: 10.244.0.1:8080"],
   [
@@ -25,6 +30,8 @@ const CASES: readonly [Call, string, string][] = [
     "1 rule: a.example/",
   ],
   [{ lane: "tune", weights: slots("lbl-1", 1) }, "BatchModifyTargetWeight", "1 target: 10.244.0.1:8080"],
+  [{ lane: "structure", redirects: REDIRECTS }, "ManualRewrite", "1 redirect: loc-1 to loc-2"],
+  [{ lane: "delete", redirects: REDIRECTS }, "DeleteRewrite", "1 redirect: loc-1 to loc-2"],
   [{ lane: "delete", listenerIds: ["lbl-1"] }, "DeleteLoadBalancerListeners", "1 listener: lbl-1"],
   [{ lane: "delete", rules: { listenerId: "lbl-1", locationIds: ["loc-1", "loc-2"] } }, "DeleteRule", "2 rules: loc-1, loc-2"],
 ];

@@ -62,7 +62,14 @@ function autoRewrite(request: clb.AutoRewriteRequest, call: CallContext, ports: 
       if (http === undefined) await changes.addListeners(loadBalancer, [from]);
       for (const { target, code, takeUrl, source } of plans) {
         const rule = source ?? plainRule(from, target, checkOf({}, from, "HTTP", target.domains), ports);
-        rule.rewrite = { listenerId: target.listenerId, locationId: target.locationId, code, takeUrl, automatic: true };
+        rule.rewrite = {
+          to: { listener, rule: target },
+          listenerId: target.listenerId,
+          locationId: target.locationId,
+          code,
+          takeUrl,
+          automatic: true,
+        };
         if (source === undefined) changes.addRules(from, [rule]);
         else changes.noteRule(rule);
       }

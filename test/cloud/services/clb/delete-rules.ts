@@ -5,6 +5,7 @@ import type { CallContext } from "../../runtime/call.ts";
 import { type NoReply } from "../table/action.ts";
 import type { Writing } from "./ports.ts";
 import { noSuchDomain, requireRuleListener } from "./rule-listener.ts";
+import { requireUnredirected } from "./unredirected.ts";
 
 export type DeleteRulePorts = Writing<"removeRule">;
 
@@ -15,6 +16,7 @@ export function deleteRules(request: clb.DeleteRuleRequest, call: CallContext, {
   const leaving = new Set(namedRules(request, listener));
   const staying = [...listener.rules.values()].filter((rule) => !leaving.has(rule));
   const heir = defaultAfter(listener, staying, request.NewDefaultServerDomain);
+  requireUnredirected(loadBalancer, [...leaving]);
   writes.requireFree([loadBalancer]);
   writes.start(call, {
     loadBalancers: [loadBalancer],

@@ -27,6 +27,7 @@ import {
 } from "./listener-settings.ts";
 import type { ClbPorts, Writing } from "./ports.ts";
 import { showRule } from "./rules.ts";
+import { requireUnredirected } from "./unredirected.ts";
 
 type ModifyPorts = Writing<"addCertificates" | "noteListener"> & Pick<ClbPorts, "health" | "random">;
 type DeletePorts = Writing<"removeListener">;
@@ -155,6 +156,10 @@ function deleteListeners(
   call: CallContext,
   { writes, changes }: DeletePorts,
 ): void {
+  requireUnredirected(
+    loadBalancer,
+    listeners.flatMap(({ rules }) => [...rules.values()]),
+  );
   writes.requireFree([loadBalancer]);
   writes.start(call, {
     loadBalancers: [loadBalancer],

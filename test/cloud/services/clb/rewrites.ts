@@ -1,5 +1,12 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
-import { type LoadBalancerRecord, type RuleRecord, requireListener, requireLoadBalancer, requireRule } from "../../model/account.ts";
+import {
+  type ListenerRecord,
+  type LoadBalancerRecord,
+  type RuleRecord,
+  requireListener,
+  requireLoadBalancer,
+  requireRule,
+} from "../../model/account.ts";
 import { badValue, CloudError } from "../../model/errors.ts";
 import type { CallContext } from "../../runtime/call.ts";
 import { type ActionTable, flag, integer, type NoReply, read, requiredText, text, texts, write } from "../table/action.ts";
@@ -30,7 +37,7 @@ const between = {
   },
 } as const;
 
-/** Redirections from one rule to another one: kept and shown, without effect on traffic. Shapes: published-differences.md, part B. */
+/** Redirections from one rule to another one. Shapes: published-differences.md, part B. */
 export const rewriteActions = (): ActionTable<Ports & AutoRewritePorts> => ({
   ...autoRewriteActions(),
 
@@ -73,20 +80,34 @@ export const rewriteActions = (): ActionTable<Ports & AutoRewritePorts> => ({
   }),
 });
 
+const isTarget = ({ listeners }: LoadBalancerRecord, rule: RuleRecord): boolean =>
+  [...listeners.values()].some(({ rules }) => [...rules.values()].some(({ rewrite }) => rewrite?.to.rule === rule));
+
 function redirect(request: clb.ManualRewriteRequest, call: CallContext, { writes, changes }: Ports): NoReply {
   const { loadBalancer, pairs } = pairsOf(request, call);
   for (const { source, target, info } of pairs) {
     if (source === target) throw badValue(`rule ${source.locationId} cannot be redirected to itself`);
     if (![301, 302, 307].includes(info.RewriteCode ?? 301))
       throw badValue(`\`RewriteCode\` must be 301, 302 or 307, got ${info.RewriteCode}`);
+    if (target.rewrite !== undefined) throw badValue(`rule ${target.locationId} is redirected itself`);
+    if (isTarget(loadBalancer, source)) throw badValue(`rule ${source.locationId} is what another one is redirected to`);
+    if (info.RewriteCode !== undefined && (info.TakeUrl === undefined || !source.domains.includes(info.SourceDomain ?? "")))
+      throw badValue("`RewriteCode` needs `TakeUrl` and `SourceDomain`, which is a domain of the rule");
     if (source.rewrite !== undefined)
       throw new CloudError("InvalidParameterValue.Duplicate", `rule ${source.locationId} is redirected already`);
   }
   writes.requireFree([loadBalancer]);
   const apply = (): void => {
-    for (const { source, target, info } of pairs) {
+    for (const { source, target, to, info } of pairs) {
       const { listenerId, locationId } = target;
-      source.rewrite = { listenerId, locationId, code: info.RewriteCode ?? 301, takeUrl: info.TakeUrl ?? true, automatic: false };
+      source.rewrite = {
+        to: { listener: to, rule: target },
+        listenerId,
+        locationId,
+        code: info.RewriteCode ?? 301,
+        takeUrl: info.TakeUrl ?? true,
+        automatic: false,
+      };
       changes.noteRule(source);
     }
   };
@@ -94,7 +115,12 @@ function redirect(request: clb.ManualRewriteRequest, call: CallContext, { writes
   return {};
 }
 
-type Pair = { readonly source: RuleRecord; readonly target: RuleRecord; readonly info: clb.RewriteLocationMap };
+type Pair = {
+  readonly source: RuleRecord;
+  readonly target: RuleRecord;
+  readonly to: ListenerRecord;
+  readonly info: clb.RewriteLocationMap;
+};
 
 /** Throws *NotFound. */
 function pairsOf(
@@ -107,6 +133,7 @@ function pairsOf(
   const pairs = request.RewriteInfos.map((info) => ({
     source: requireRule(from, info.SourceLocationId),
     target: requireRule(to, info.TargetLocationId),
+    to,
     info,
   }));
   return { loadBalancer, pairs };

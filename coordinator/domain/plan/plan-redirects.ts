@@ -1,0 +1,102 @@
+import { ownerMarkOf } from "../../../common/names.ts";
+import { CALL_LIMITS, type Call, type RedirectedRule, type Redirects } from "../call.ts";
+import { chunks } from "../chunks.ts";
+import { domainOf } from "../intent/asked-places.ts";
+import type { WantedRedirect, WantedRule } from "../intent/desired-load-balancer.ts";
+import { type Listener, type LoadBalancer, type Redirect, type Rule, ruleKey } from "../load-balancer.ts";
+import type { PlacePair } from "./plan-structure.ts";
+
+/** How far a rule is that is to send its clients elsewhere. `to`: the rule there; undefined: it is not there yet. */
+export type RedirectStanding = { readonly wish: WantedRedirect; readonly to: Rule | undefined; readonly isMade: boolean };
+
+/** Pure: undefined for a rule that is to serve. A code that the cloud does not tell is taken for the one that is wished. */
+export function redirectStanding(
+  { redirect: made }: Rule,
+  wanted: Pick<WantedRule, "redirect"> | undefined,
+  { listeners, vips }: LoadBalancer,
+): RedirectStanding | undefined {
+  const wish = wanted?.redirect;
+  if (wish === undefined || wish === "none") return undefined;
+  const key = ruleKey({ domain: domainOf(wish.domain, vips), url: wish.url });
+  const to = listeners.find(({ name }) => name === wish.listener)?.rules.find((rule) => ruleKey(rule) === key);
+  const isMade = to !== undefined && made !== undefined && leadsTo(made, to) && (made.code === 0 || made.code === wish.code);
+  return { wish, to, isMade };
+}
+
+const leadsTo = (made: Redirect, { listenerId, locationId }: Rule): boolean =>
+  made.listenerId === listenerId && made.locationId === locationId;
+
+export type RedirectInput = {
+  readonly pairs: readonly PlacePair[];
+  /** What is wanted in this place serves, and something does. */
+  readonly serves: (pair: PlacePair) => boolean;
+  /** What is wanted in this place serves, but for what nobody has to wait for. */
+  readonly isReady: (pair: PlacePair) => boolean;
+};
+
+/**
+ * Pure: redirects that are made, and those that end. A redirect takes all requests from its rule, so it is made when the rule that it leads
+ * to serves, or where its own rule serves nobody; it ends when its own rule has the backends that are to serve instead. One that is to
+ * lead elsewhere ends first, because a rule has one only; what it is to lead to is there by then.
+ */
+export function planRedirects({ pairs, serves, isReady }: RedirectInput): Call[] {
+  const byRule = new Map(pairs.flatMap((pair) => (pair.rule === undefined ? [] : [[pair.rule, pair] as const])));
+  const [make, end]: [Link[], Link[]] = [[], []];
+  for (const pair of pairs) {
+    const { rule, wanted, redirect } = pair;
+    if (rule === undefined) continue;
+    if (redirect === undefined) {
+      if (rule.redirect !== undefined && isUnwished(wanted) && isReady(pair)) end.push(linkOf(rule, rule.redirect));
+      continue;
+    }
+    const { wish, to, isMade } = redirect;
+    const target = to && byRule.get(to);
+    if (isMade || to === undefined) continue;
+    const isIdle = rule.redirect === undefined && rule.targets.every(({ weight }) => weight === 0);
+    if (!isIdle && (target === undefined || !serves(target))) continue;
+    if (rule.redirect === undefined) make.push(linkOf(rule, { ...to, code: wish.code }));
+    else end.push(linkOf(rule, rule.redirect));
+  }
+  return [
+    ...grouped(end).map((redirects): Call => ({ lane: "delete", redirects })),
+    ...grouped(make).map((redirects): Call => ({ lane: "structure", redirects })),
+  ];
+}
+
+const isUnwished = (wanted: PlacePair["wanted"]): boolean => wanted !== undefined && "redirect" in wanted && wanted.redirect === "none";
+
+/**
+ * Pure: the ends of redirects from rules that are to go, and to them from listeners of ours: the cloud deletes neither before. Empty: nothing
+ * is in the way. `isGoing`: of a rule.
+ */
+export function endsBefore({ listeners }: LoadBalancer, clusterId: string, isGoing: (rule: Rule) => boolean): Call[] {
+  const going = new Set(listeners.flatMap(({ rules }) => rules.filter(isGoing)).map(({ locationId }) => locationId));
+  const isOurs = ({ name }: Listener): boolean => ownerMarkOf(name, clusterId) !== undefined;
+  const links = listeners.filter(isOurs).flatMap(({ rules }) =>
+    rules.flatMap((rule) => {
+      const { redirect } = rule;
+      return redirect !== undefined && (going.has(rule.locationId) || going.has(redirect.locationId)) ? [linkOf(rule, redirect)] : [];
+    }),
+  );
+  return grouped(links).map((redirects) => ({ lane: "delete", redirects }));
+}
+
+type Link = Pick<Redirects, "listenerId" | "targetListenerId"> & { readonly rule: RedirectedRule };
+
+const linkOf = ({ listenerId, locationId, domain, url }: Rule, to: Redirect & Partial<Pick<Rule, "url">>): Link => ({
+  listenerId,
+  targetListenerId: to.listenerId,
+  rule: { locationId, targetLocationId: to.locationId, domain, code: to.code, keepsPath: url === to.url },
+});
+
+function grouped(links: readonly Link[]): Redirects[] {
+  const groups = Map.groupBy(links, ({ listenerId, targetListenerId }) => `${listenerId} ${targetListenerId}`);
+  return [...groups.values()].flatMap((group) =>
+    chunks(group, CALL_LIMITS.redirects).flatMap((part) => {
+      const [first] = part;
+      if (first === undefined) return [];
+      const { listenerId, targetListenerId } = first;
+      return [{ listenerId, targetListenerId, rules: part.map(({ rule }) => rule) }];
+    }),
+  );
+}
