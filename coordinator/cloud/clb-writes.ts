@@ -12,9 +12,7 @@ import type {
   CreateRuleResponse,
   DeleteLoadBalancerListenersRequest,
   DeleteLoadBalancerRequest,
-  DeleteRewriteRequest,
   DeleteRuleRequest,
-  ManualRewriteRequest,
   ModifyDomainAttributesRequest,
   ModifyListenerRequest,
   ModifyLoadBalancerAttributesRequest,
@@ -22,7 +20,7 @@ import type {
   SetLoadBalancerSecurityGroupsRequest,
 } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import { CLUSTER_TAG, OWNER_TAG } from "../../common/names.ts";
-import type { Call, DomainChange, ListenerChange, NewListeners, NewRules, RedirectedRule, Redirects } from "../domain/call.ts";
+import type { Call, DomainChange, ListenerChange, NewListeners, NewRules } from "../domain/call.ts";
 import {
   type BoundSlot,
   isLayer7,
@@ -37,6 +35,7 @@ import { weightEntries } from "../domain/plan/fill-calls.ts";
 import { type ClbCall, withCall } from "./clb-call.ts";
 import { ClbApiError, TASK_FAILED } from "./clb-error.ts";
 import { certificateIn, placeIn, scheduling, toCloud } from "./clb-models.ts";
+import { deleteRedirects, makeRedirects } from "./clb-redirects.ts";
 
 /** `message` is the cloud's reason, empty if it gives none. */
 export type FailedListeners = { readonly listenerIds: readonly string[]; readonly message: string };
@@ -287,34 +286,6 @@ async function deleteRules(
   const answer = await clb.call<DeleteRuleRequest, { RequestId?: string }>("DeleteRule", request, signal);
   await clb.settle("DeleteRule", locationIds.length, answer.RequestId, signal);
 }
-
-/** The cloud wants the domain wherever it is told a code. */
-async function makeRedirects(clb: ClbCall, loadBalancerId: string, redirects: Redirects, signal: AbortSignal): Promise<void> {
-  const request: ManualRewriteRequest = rewriteRequest(loadBalancerId, redirects, ({ domain, code, keepsPath }) => ({
-    RewriteCode: code,
-    TakeUrl: keepsPath,
-    SourceDomain: domain,
-  }));
-  const answer = await clb.call<ManualRewriteRequest, { RequestId?: string }>("ManualRewrite", request, signal);
-  await clb.settle("ManualRewrite", redirects.rules.length, answer.RequestId, signal);
-}
-
-async function deleteRedirects(clb: ClbCall, loadBalancerId: string, redirects: Redirects, signal: AbortSignal): Promise<void> {
-  const request: DeleteRewriteRequest = rewriteRequest(loadBalancerId, redirects, () => ({}));
-  const answer = await clb.call<DeleteRewriteRequest, { RequestId?: string }>("DeleteRewrite", request, signal);
-  await clb.settle("DeleteRewrite", redirects.rules.length, answer.RequestId, signal);
-}
-
-const rewriteRequest = (
-  loadBalancerId: string,
-  { listenerId, targetListenerId, rules }: Redirects,
-  more: (rule: RedirectedRule) => object,
-): ManualRewriteRequest => ({
-  LoadBalancerId: loadBalancerId,
-  SourceListenerId: listenerId,
-  TargetListenerId: targetListenerId,
-  RewriteInfos: rules.map((rule) => ({ SourceLocationId: rule.locationId, TargetLocationId: rule.targetLocationId, ...more(rule) })),
-});
 
 /** Resolves with the listeners of which the cloud did not bind every target; empty if it bound all. */
 async function bind(clb: ClbCall, loadBalancerId: string, targets: readonly BoundSlot[], signal: AbortSignal): Promise<FailedListeners> {

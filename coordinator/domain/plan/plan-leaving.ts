@@ -121,8 +121,8 @@ export function deleteCalls(
     if (rule === undefined || !leaves || !isOver(place) || leaving.some((one) => one.listener === listener)) continue;
     rules.set(listener.listenerId, [...(rules.get(listener.listenerId) ?? []), rule.locationId]);
   }
-  const [listenerIds, locationIds] = [new Set(ids), new Set([...rules.values()].flat())];
-  const first = ends((rule) => listenerIds.has(rule.listenerId) || locationIds.has(rule.locationId));
+  const [goingListeners, goingRules] = [new Set(ids), new Set([...rules.values()].flat())];
+  const first = ends((rule) => goingListeners.has(rule.listenerId) || goingRules.has(rule.locationId));
   if (first.length > 0) return first;
   return [
     ...chunks(ids, CALL_LIMITS.deletedListeners).map((listenerIds): Call => ({ lane: "delete", listenerIds })),

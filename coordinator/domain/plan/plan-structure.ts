@@ -15,7 +15,7 @@ import {
   samePort,
 } from "../load-balancer.ts";
 import { changedListener, changedPlace } from "./changed-settings.ts";
-import { type RedirectStanding, redirectStanding } from "./plan-redirects.ts";
+import { type RedirectStanding, redirectStanding } from "./redirect-standing.ts";
 
 /**
  * A place of ours and what is wanted there; `wanted` undefined: nobody can say, so only ends of Pods count. `leaves`: its owner asks for it
