@@ -41,6 +41,8 @@ export const ENVIRONMENT = z.object({
   CLB_ENDPOINT: z.string().min(1).default("clb.tencentcloudapi.com"),
   /** Where the VPC API is; default: beside the CLB API, e.g. "vpc.tencentcloudapi.com". */
   VPC_ENDPOINT: z.string().min(1).optional(),
+  /** Where the API of the certificate service is; default: beside the CLB API, e.g. "ssl.tencentcloudapi.com". */
+  SSL_ENDPOINT: z.string().min(1).optional(),
   CLB_PROTOCOL: z.enum(["https://", "http://"]).default("https://"),
   /** A synchronous batch call lasts as long as its task. Source: clb-api.md §3.3. */
   CLB_TIMEOUT_SECONDS: whole(1, 600).default(60),
@@ -133,6 +135,7 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     cloud: {
       endpoint: data.CLB_ENDPOINT,
       vpcEndpoint: data.VPC_ENDPOINT ?? data.CLB_ENDPOINT.replace(/^clb\./, "vpc."),
+      sslEndpoint: data.SSL_ENDPOINT ?? data.CLB_ENDPOINT.replace(/^clb\./, "ssl."),
       protocol: data.CLB_PROTOCOL,
       timeoutSeconds: data.CLB_TIMEOUT_SECONDS,
       credential: {

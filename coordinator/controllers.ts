@@ -7,6 +7,7 @@ import { type ClbApi, makeClbApi } from "./cloud/clb-api.ts";
 import type { Answered } from "./cloud/clb-call.ts";
 import { type ClbApiError, refusedCallOf } from "./cloud/clb-error.ts";
 import { RateLimit, type RateLimitHooks } from "./cloud/rate-limit.ts";
+import { makeSslApi, type SslApi } from "./cloud/ssl-api.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
 import type { AdmissionMode } from "./domain/admission/mode.ts";
 import type { Call } from "./domain/call.ts";
@@ -29,6 +30,7 @@ import { HealthPoller, type HealthPollerDeps } from "./health/health-poller.ts";
 import { type LoadBalancersSettings, makeLoadBalancersController } from "./load-balancers/controller.ts";
 import type { Made } from "./load-balancers/reconcile.ts";
 import type { LeaderGauges, makeMetrics } from "./metrics.ts";
+import { CertificateUploads } from "./owners/certificate-uploads.ts";
 import { makeOwnersController, type OwnersDeps } from "./owners/controller.ts";
 import { reachabilityOf } from "./reachability/controller.ts";
 import { ClusterProof } from "./safety/cluster-proof.ts";
@@ -112,7 +114,7 @@ const THROTTLE_PAUSE_MS = 1_000;
 export function makeControllers(deps: ControllersDeps): Controllers {
   const { client, clock, log, metrics, settings, tell } = deps;
   const { clusterId, gateType, policy, retire } = settings;
-  const { rateLimit, api } = cloudOf(deps, {
+  const { rateLimit, api, ssl } = cloudOf(deps, {
     onAnswer: (answer) => onAnswer(answer),
     doubt: (id) => loadBalancers.doubt(id),
     onTurn: (_action, id) => wakeUps.loadBalancerDue(id),
@@ -120,17 +122,24 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     isBusy: (id) => loadBalancers.writer.running(id) !== undefined,
   });
   const onOutcome = (queue: string) => (outcome: string, seconds: number) => metrics.onPass(queue, outcome, seconds);
-  const state = makeState(deps, {
-    mirrorChanged: (id, change) => wakeUps.mirrorChanged(id, change),
-    addressesClaimed: (id, ips) => wakeUps.addressesClaimed(id, ips),
-    podsDeselected: (podUids) => wakeUps.podsDeselected(podUids),
-    endpointsChanged: (serviceUid) => wakeUps.endpointsChanged(serviceUid),
-    ownerRestored: (owner) => wakeUps.intentChanged(owner),
-    podChanged: (selection) => {
-      safety.evidence.podChanged(selection);
-      wakeUps.podChanged(selection);
+  const mayWrite = (): boolean => policy !== "observe" && safety.isOurs();
+  const onBrought = (secret: SecretName): void => wakeUps.secretChanged(secret);
+  const secrets = deps.objects.certificates;
+  const certificates = new CertificateUploads({ ...deps, secrets, api: ssl, clusterId, mayWrite, onChange: onBrought });
+  const state = makeState(
+    { ...deps, certificates },
+    {
+      mirrorChanged: (id, change) => wakeUps.mirrorChanged(id, change),
+      addressesClaimed: (id, ips) => wakeUps.addressesClaimed(id, ips),
+      podsDeselected: (podUids) => wakeUps.podsDeselected(podUids),
+      endpointsChanged: (serviceUid) => wakeUps.endpointsChanged(serviceUid),
+      ownerRestored: (owner) => wakeUps.intentChanged(owner),
+      podChanged: (selection) => {
+        safety.evidence.podChanged(selection);
+        wakeUps.podChanged(selection);
+      },
     },
-  });
+  );
   const { mirror, pods } = state;
   const ownShare = new OwnShare({ pods, clock, observe: metrics.onOwnShare, observeStage: metrics.onGateStage });
   const endingAt = makeEndingAt({ ...state, clock });
@@ -187,6 +196,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     ingressClassChanged: () => wakeUps.ingressClassChanged(),
     gauges: gaugesOf({ services: owners.queue, loadBalancers: loadBalancers.queue, gates: gates.queue }, { guard, mirror, clock }),
     run: async (stop, hard) => {
+      certificates.begin(stop);
       const judging = reachability?.queue.run(stop, hard).finally(() => reachability.close());
       const queues = [owners.queue, loadBalancers, drains, ...(policy === "observe" ? [] : [gates.queue])]; // a gate is a write
       await Promise.all([state.records.run(stop), prove(stop), judging, health.run(stop), ...queues.map((one) => one.run(stop, hard))]);
@@ -225,7 +235,7 @@ const noting =
 function cloudOf(
   { clock, log, transport, metrics, settings }: ControllersDeps,
   { onAnswer, doubt, ...hooks }: CloudHooks,
-): { readonly rateLimit: RateLimit; readonly api: ClbApi } {
+): { readonly rateLimit: RateLimit; readonly api: ClbApi; readonly ssl: SslApi } {
   const rateLimit = new RateLimit(clock, { perSecond: settings.callsPerSecond, pauseAfterThrottlingMs: THROTTLE_PAUSE_MS }, hooks);
   const passOn = ({ error, ...answer }: Answered): void => {
     const refused = error && refusedCallOf(error);
@@ -235,7 +245,8 @@ function cloudOf(
     log.warn({ err, loadBalancerId }, "a write that had ended well has failed");
     doubt(loadBalancerId);
   };
-  return { rateLimit, api: makeClbApi({ transport, rateLimit, clock, onCall: metrics.onCall, onAnswer: passOn, onDoubt }) };
+  const shared = { transport, rateLimit, clock, onCall: metrics.onCall };
+  return { rateLimit, api: makeClbApi({ ...shared, onAnswer: passOn, onDoubt }), ssl: makeSslApi(shared, settings.clusterId) };
 }
 
 const findingsDeps = (

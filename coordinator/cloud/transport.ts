@@ -2,10 +2,10 @@ import { AbstractClient } from "tencentcloud-sdk-nodejs/tencentcloud/common/abst
 import { Client as ClbClient } from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_client.js";
 
 /** The cloud's services that we call. */
-export type CloudService = "clb" | "vpc";
+export type CloudService = "clb" | "vpc" | "ssl";
 
-/** The version of the VPC service's API. Source: clb-api.md §1.1. */
-const VPC_VERSION = "2017-03-12";
+/** Versions of the other services' APIs. Source: clb-api.md §1.1. */
+const VERSIONS = { vpc: "2017-03-12", ssl: "2019-12-05" } as const;
 
 /**
  * One call to the cloud: implemented by the SDK's clients, and by the emulated cloud's core in one process.
@@ -24,6 +24,8 @@ export type CloudOptions = {
   readonly endpoint: string;
   /** Of the VPC service, e.g. "vpc.tencentcloudapi.com"; default: the same. */
   readonly vpcEndpoint?: string;
+  /** Of the certificate service, e.g. "ssl.tencentcloudapi.com"; default: the same. */
+  readonly sslEndpoint?: string;
   readonly protocol: string;
   readonly timeoutSeconds: number;
   readonly credential: Credential;
@@ -41,11 +43,12 @@ export function makeSdkTransport(options: CloudOptions): CloudTransport {
     },
     profile: { httpProfile: { endpoint: at, protocol: options.protocol, reqTimeout: options.timeoutSeconds } },
   });
-  const { endpoint, vpcEndpoint = endpoint } = options;
+  const { endpoint, vpcEndpoint = endpoint, sslEndpoint = endpoint } = options;
   const clients = {
     clb: new ClbClient(configOf(endpoint)),
-    // The bare client: the one of the service brings 4 MB of models that we read types of only.
-    vpc: new AbstractClient(vpcEndpoint, VPC_VERSION, configOf(vpcEndpoint)),
+    // The bare client: those of the services bring 4 MB of models that we read types of only.
+    vpc: new AbstractClient(vpcEndpoint, VERSIONS.vpc, configOf(vpcEndpoint)),
+    ssl: new AbstractClient(sslEndpoint, VERSIONS.ssl, configOf(sslEndpoint)),
   };
   // The SDK's types leave the signal to the DOM's or Node's AbortSignal, whichever is loaded; both are this one.
   return (service, action, request, signal) => clients[service].request(action, request, { signal });

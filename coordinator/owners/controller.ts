@@ -32,7 +32,10 @@ export type OwnersDeps = Omit<
   | "access"
 > &
   OwnershipSettings & {
-    readonly state: Pick<State, "mirror" | "addressClaims" | "ownerRecords" | "intents" | "objects" | "object" | "serviceNamed" | "ready">;
+    readonly state: Pick<
+      State,
+      "mirror" | "addressClaims" | "ownerRecords" | "intents" | "objects" | "certificates" | "object" | "serviceNamed" | "ready"
+    >;
     /** An object has had its first pass, well or badly. */
     readonly onRead: (uid: string) => void;
     readonly client: Pick<KubeClient, "list" | "patch">;
@@ -61,7 +64,7 @@ export function makeOwnersController(deps: OwnersDeps): OwnersController {
       ownershipOf,
       read,
       unread,
-      certificates: objects.certificates,
+      certificates: state.certificates,
       access: objects.access,
       orders: new Orders(clock),
       contest: new StatusContest(deps),

@@ -1,24 +1,26 @@
 import * as z from "zod";
 import { type ListWatchDeps, makeListWatch } from "../../common/kubernetes/list-watch.ts";
-import { readCertificateSecret, type SecretReading } from "../domain/intent/certificate-secret.ts";
+import { readCertificateSecret, readTlsSecret, type SecretReading } from "../domain/intent/certificate-secret.ts";
 
 /** A Secret by its name. */
 export type SecretName = { readonly namespace: string; readonly name: string };
 
-/** Of a Secret nothing is kept but ids of certificates. */
+/** Of a Secret nothing is kept but ids of certificates, or the fingerprint of one. */
 const Secret = z.object({
   metadata: z.object({ uid: z.string(), resourceVersion: z.string(), namespace: z.string(), name: z.string() }),
   data: z.record(z.string(), z.string()).nullish(),
 });
 type SecretRecord = SecretName & { readonly uid: string; readonly resourceVersion: string; readonly reading: SecretReading };
 
-function decode(raw: unknown): SecretRecord {
-  const { metadata, data } = Secret.parse(raw);
-  const { uid, resourceVersion, namespace, name } = metadata;
-  return { uid, resourceVersion, namespace, name, reading: readCertificateSecret(data ?? {}) };
-}
+const decodeWith =
+  (read: (data: Readonly<Record<string, string>>) => SecretReading) =>
+  (raw: unknown): SecretRecord => {
+    const { metadata, data } = Secret.parse(raw);
+    const { uid, resourceVersion, namespace, name } = metadata;
+    return { uid, resourceVersion, namespace, name, reading: read(data ?? {}) };
+  };
 
-/** Certificates of Opaque Secrets. A cluster in which nobody names one needs no right to read any. */
+/** Secrets that stand for certificates. A cluster in which nobody names one needs no right to read any. */
 export interface CertificateSecrets {
   /** What the Secret says; undefined: Secrets have not been read yet, and are from now on. */
   find(namespace: string, name: string): SecretReading | undefined;
@@ -27,27 +29,56 @@ export interface CertificateSecrets {
   run(signal: AbortSignal): Promise<void>;
 }
 
-/** `onChange`: what a Secret of this name says may have changed. */
+/**
+ * `onChange`: what a Secret of this name says may have changed. Secrets of type kubernetes.io/tls are read only from when somebody names one
+ * that is not Opaque: they bring keys along.
+ */
 export function makeCertificateSecrets(deps: ListWatchDeps, onChange: (secret: SecretName) => void): CertificateSecrets {
-  const byName = new Map<string, SecretReading>();
   const asked = new Set<string>();
-  const needed = Promise.withResolvers<void>();
-  let denied = false;
-  const keyOf = ({ namespace, name }: SecretName): string => `${namespace}/${name}`;
   const tellAsked = (): void => {
     for (const key of asked) {
       const [namespace = "", name = ""] = key.split("/");
       onChange({ namespace, name });
     }
   };
+  const tell = (secret: SecretName): void => {
+    if (asked.has(keyOf(secret))) onChange(secret);
+  };
+  const opaque = secretsOfType(deps, "Opaque", readCertificateSecret, { tell, tellAsked });
+  const tls = secretsOfType(deps, "kubernetes.io/tls", readTlsSecret, { tell, tellAsked });
+  return {
+    find: (namespace, name) => {
+      const key = keyOf({ namespace, name });
+      asked.add(key);
+      const said = opaque.find(key);
+      if (said !== "missing") return said;
+      const other = tls.find(key);
+      return other === "missing" ? MISSING : other;
+    },
+    get denied() {
+      return opaque.denied || tls.denied;
+    },
+    run: async (signal) => void (await Promise.all([opaque.run(signal), tls.run(signal)])),
+  };
+}
+
+const keyOf = ({ namespace, name }: SecretName): string => `${namespace}/${name}`;
+
+type Tell = { readonly tell: (secret: SecretName) => void; readonly tellAsked: () => void };
+
+/** Listed and watched from the first `find` on, which is undefined until the first list is complete. */
+function secretsOfType(deps: ListWatchDeps, type: string, read: Parameters<typeof decodeWith>[0], { tell, tellAsked }: Tell) {
+  const byName = new Map<string, SecretReading>();
+  const needed = Promise.withResolvers<void>();
+  let denied = false;
   const set = makeListWatch<SecretRecord>(deps, {
     path: "/api/v1/secrets",
-    query: { fieldSelector: "type=Opaque" },
-    decode,
+    query: { fieldSelector: `type=${type}` },
+    decode: decodeWith(read),
     onChange: ({ kind, record }) => {
       if (kind === "removed") byName.delete(keyOf(record));
       else byName.set(keyOf(record), record.reading);
-      if (asked.has(keyOf(record))) onChange(record);
+      tell(record);
     },
     onSynced: () => {
       denied = false;
@@ -59,16 +90,14 @@ export function makeCertificateSecrets(deps: ListWatchDeps, onChange: (secret: S
     },
   });
   return {
-    find: (namespace, name) => {
-      asked.add(keyOf({ namespace, name }));
+    find: (key: string): SecretReading | "missing" | undefined => {
       needed.resolve();
-      if (!set.synced) return undefined;
-      return byName.get(keyOf({ namespace, name })) ?? MISSING;
+      return set.synced ? (byName.get(key) ?? "missing") : undefined;
     },
     get denied() {
       return denied;
     },
-    run: async (signal) => {
+    run: async (signal: AbortSignal): Promise<void> => {
       const over = Promise.withResolvers<void>();
       signal.addEventListener("abort", () => over.resolve(), { once: true });
       if (!signal.aborted) await Promise.race([needed.promise, over.promise]);
@@ -77,4 +106,7 @@ export function makeCertificateSecrets(deps: ListWatchDeps, onChange: (secret: S
   };
 }
 
-const MISSING: SecretReading = { code: "E4010", fault: "does not exist, or is not of type Opaque: create it" };
+const MISSING: SecretReading = {
+  code: "E4010",
+  fault: "does not exist, or is neither of type Opaque nor of type kubernetes.io/tls: create it",
+};

@@ -3,6 +3,7 @@ import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import type { OwnerIntent } from "../domain/intent/owner-intent.ts";
 import { type AddressClaims, type ClaimedPod, makeAddressClaims, tellingClaims } from "./address-claims.ts";
+import type { CertificateSecrets } from "./certificate-secrets.ts";
 import { EndpointFacts, followSlices, strangeEndpointsOf } from "./endpoint-facts.ts";
 import { type Holds, NO_HOLDS, stoppingBy } from "./holds.ts";
 import { Intents } from "./intents.ts";
@@ -29,7 +30,10 @@ export type StateDeps = {
   readonly log: Logger;
   /** `earlyBind`: a Pod that listens is bound at weight 0 before it is ready; default: not. */
   readonly settings: { readonly clusterId: string; readonly namespace: string; readonly earlyBind?: boolean };
+  /** Where certificates of Secrets come from; default: only those that name ids. */
+  readonly certificates?: Certificates;
 };
+export type Certificates = Pick<CertificateSecrets, "find" | "denied">;
 
 /** Told after the state has taken a change in; must not throw. */
 export type StateFollowers = {
@@ -51,6 +55,7 @@ export interface State extends Memories, Pick<OwnerObjects, "ingressUses" | "obj
   /** A container of this live Pod is being stopped: its preStop hook was called. */
   readonly isStopping: (podUid: string) => boolean;
   readonly objects: WatchedObjects;
+  readonly certificates: Certificates;
   readonly pods: PodIndex;
   readonly unreadyPods: UnreadyPods;
   readonly mirror: Mirror;
@@ -72,10 +77,8 @@ export interface State extends Memories, Pick<OwnerObjects, "ingressUses" | "obj
   close(): void;
 }
 
-export function makeState(
-  { client, holds = NO_HOLDS, objects, clock, log, settings, ...deps }: StateDeps,
-  followers: StateFollowers,
-): State {
+export function makeState(from: StateDeps, followers: StateFollowers): State {
+  const { client, holds = NO_HOLDS, objects, clock, log, settings, certificates = objects.certificates, ...deps } = from;
   const { clusterId, namespace } = settings;
   const facts = new EndpointFacts(deps.facts, objects.endpointSlices);
   const records = makeRecords({ client, clock, log, namespace, clusterId });
@@ -100,7 +103,7 @@ export function makeState(
     moreWishes: (inNamespace, name) => objects.config(inNamespace, name),
     certificateOf: (inNamespace, source) => {
       if (source === undefined || !("secret" in source)) return source;
-      const reading = objects.certificates.find(inNamespace, source.secret);
+      const reading = certificates.find(inNamespace, source.secret);
       return reading !== undefined && "certificate" in reading ? reading.certificate : undefined;
     },
     listenersAt: (id) => mirror.listeners(id) ?? [],
@@ -131,6 +134,7 @@ export function makeState(
       }
       return true;
     },
+    certificates,
     facts,
     holds,
     isStopping: stops,

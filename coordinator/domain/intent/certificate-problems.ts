@@ -29,7 +29,7 @@ export function certificateProblems(
       const message = `${at} cannot be read: the coordinator's role may not list Secrets: allow it (certificates.readSecrets of the chart). ${rest}`;
       return [{ reason: "CertificateUnavailable", message }];
     }
-    if (reading === undefined || "certificate" in reading) return [];
+    if (reading === undefined || !("fault" in reading)) return [];
     return [{ reason: "CertificateUnavailable", message: tkeCode(reading.code, `${at} ${reading.fault}. ${rest}`) }];
   });
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { Certificate } from "../load-balancer.ts";
 import { listOf } from "./annotations.ts";
 
@@ -10,8 +11,18 @@ const ID = /^[0-9A-Za-z_-]{1,64}$/;
 
 /** TKE's code and what is wrong, with the fix, e.g. { code: "E4011", fault: 'has no key "qcloud_cert_id": …' }. Source: tke-contract.md §2. */
 export type SecretFault = { readonly code: string; readonly fault: string };
-/** What an Opaque Secret says. */
-export type SecretReading = { readonly certificate: Certificate } | SecretFault;
+/** What an Opaque Secret says; of type kubernetes.io/tls `tls`: it has the certificate itself, which has to be brought to the account. */
+export type SecretReading = { readonly certificate: Certificate } | SecretFault | { readonly tls: { readonly fingerprint: string } };
+
+/** Pure: the same for a Secret of type kubernetes.io/tls; neither certificate nor key is kept. */
+export function readTlsSecret(data: Readonly<Record<string, string>>): SecretReading {
+  const lacking = ["tls.crt", "tls.key"].filter((key) => (data[key] ?? "") === "");
+  if (lacking.length > 0) return { code: "E4011", fault: `has no ${lacking.join(" and no ")}: give it a certificate and its key in PEM` };
+  return { tls: { fingerprint: fingerprintOf(Buffer.from(data["tls.crt"] ?? "", "base64").toString("utf8")) } };
+}
+
+/** Of a certificate in PEM. */
+export const fingerprintOf = (cert: string): string => createHash("sha256").update(cert).digest("hex");
 
 /** Pure: `data` as the API server gives it, in base64, e.g. { qcloud_cert_id: "QWJDZDEyMzQ=" }; two ids by comma are one RSA and one ECC. */
 export function readCertificateSecret(data: Readonly<Record<string, string>>): SecretReading {

@@ -55,6 +55,7 @@ function someOwners(t: TestContext, count: number) {
       ownerRecords: new OwnerRecords(memoryRecords(), silentLog),
       intents,
       objects,
+      certificates: NO_CERTIFICATES,
       ready: true,
       object: (uid) => records.get(uid),
       serviceNamed: () => undefined,
