@@ -30,7 +30,7 @@ import { HealthPoller, type HealthPollerDeps } from "./health/health-poller.ts";
 import { type LoadBalancersSettings, makeLoadBalancersController } from "./load-balancers/controller.ts";
 import type { Made } from "./load-balancers/reconcile.ts";
 import type { LeaderGauges, makeMetrics } from "./metrics.ts";
-import { CertificateUploads } from "./owners/certificate-uploads.ts";
+import { uploadsOf } from "./owners/certificate-uploads.ts";
 import { makeOwnersController, type OwnersDeps } from "./owners/controller.ts";
 import { reachabilityOf } from "./reachability/controller.ts";
 import { ClusterProof } from "./safety/cluster-proof.ts";
@@ -123,9 +123,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   });
   const onOutcome = (queue: string) => (outcome: string, seconds: number) => metrics.onPass(queue, outcome, seconds);
   const mayWrite = (): boolean => policy !== "observe" && safety.isOurs();
-  const onBrought = (secret: SecretName): void => wakeUps.secretChanged(secret);
-  const secrets = deps.objects.certificates;
-  const certificates = new CertificateUploads({ ...deps, secrets, api: ssl, clusterId, mayWrite, onChange: onBrought });
+  const certificates = uploadsOf(deps, { api: ssl, mayWrite, onChange: (secret) => wakeUps.secretChanged(secret) });
   const state = makeState(
     { ...deps, certificates },
     {
@@ -188,12 +186,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     progress: new Progress({ ...state, server: client.server, guard, owners, loadBalancers, causes }),
     writeLog,
     ownersOf: (id) => state.intents.of(id).map(({ ref }) => ref),
-    serviceChanged: (change) => takeIn(state, wakeUps, change),
-    configChanged: (change) => wakeUps.configChanged(change),
-    secretChanged: (secret) => wakeUps.secretChanged(secret),
-    accessRulesChanged: () => wakeUps.accessRulesChanged(),
-    ingressChanged: (change) => takeInIngress(state, wakeUps, change),
-    ingressClassChanged: () => wakeUps.ingressClassChanged(),
+    ...takingIn(state, wakeUps),
     gauges: gaugesOf({ services: owners.queue, loadBalancers: loadBalancers.queue, gates: gates.queue }, { guard, mirror, clock }),
     run: async (stop, hard) => {
       certificates.begin(stop);
@@ -215,6 +208,16 @@ const gaugesOf = (
   queueDepth: () => Object.fromEntries(Object.entries(queues).map(([name, { depth }]) => [name, depth])),
   parkedRemovals: () => guard.parkedCount,
   mirrorAgeSeconds: () => mirror.oldestReadSeconds(clock.now()),
+});
+
+/** What is watched besides Pods. */
+const takingIn = (state: State, wakeUps: WakeUps): Pick<Controllers, Extract<keyof Controllers, `${string}Changed`>> => ({
+  serviceChanged: (change) => takeIn(state, wakeUps, change),
+  configChanged: (change) => wakeUps.configChanged(change),
+  secretChanged: (secret) => wakeUps.secretChanged(secret),
+  accessRulesChanged: () => wakeUps.accessRulesChanged(),
+  ingressChanged: (change) => takeInIngress(state, wakeUps, change),
+  ingressClassChanged: () => wakeUps.ingressClassChanged(),
 });
 
 /** Notes what was written, and why. */

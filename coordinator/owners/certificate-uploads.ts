@@ -5,10 +5,10 @@ import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import { ClbApiError, isDenied } from "../cloud/clb-error.ts";
 import type { SslApi } from "../cloud/ssl-api.ts";
-import { fingerprintOf, type SecretFault, type SecretReading } from "../domain/intent/certificate-secret.ts";
-import type { CertificateSecrets, SecretName } from "../state/certificate-secrets.ts";
+import type { SecretFault, SecretReading } from "../domain/intent/certificate-secret.ts";
+import { type CertificateSecrets, fingerprintOf, type SecretName } from "../state/certificate-secrets.ts";
 
-export type UploadDeps = {
+type UploadDeps = {
   readonly secrets: Pick<CertificateSecrets, "find" | "denied">;
   readonly client: Pick<KubeClient, "list">;
   readonly api: SslApi;
@@ -20,6 +20,16 @@ export type UploadDeps = {
   /** What a Secret stands for may have changed. */
   readonly onChange: (secret: SecretName) => void;
 };
+
+type Shared = Pick<UploadDeps, "client" | "clock" | "log"> & {
+  readonly objects: { readonly certificates: UploadDeps["secrets"] };
+  readonly settings: Pick<UploadDeps, "clusterId">;
+};
+export const uploadsOf = (
+  { client, clock, log, objects, settings }: Shared,
+  rest: Pick<UploadDeps, "api" | "mayWrite" | "onChange">,
+): CertificateUploads =>
+  new CertificateUploads({ client, clock, log, secrets: objects.certificates, clusterId: settings.clusterId, ...rest });
 
 /** What was refused is tried again so often. Milliseconds. */
 const AGAIN_MS = 30_000;
@@ -36,7 +46,7 @@ type Upload =
  * and stand for the id that they get there. The key is read when it is sent and is not kept. What is brought stays in the account: nobody
  * can tell who else has come to use it.
  */
-export class CertificateUploads {
+class CertificateUploads {
   readonly #deps: UploadDeps;
   /** By fingerprint. */
   readonly #uploads = new Map<string, Upload>();
@@ -109,7 +119,7 @@ export class CertificateUploads {
           "E4007",
           `${said}. Allow ssl:UploadCertificate in the policy (CAM) of the coordinator's key, or name the certificate's id in an Opaque Secret`,
         );
-      return refused(/^FailedOperation\.Certificate/.test(err.call.code) ? "E4035" : "E5003", said);
+      return refused(err.call.code.startsWith("FailedOperation.Certificate") ? "E4035" : "E5003", said);
     }
   }
 

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import * as z from "zod";
 import { type ListWatchDeps, makeListWatch } from "../../common/kubernetes/list-watch.ts";
 import { readCertificateSecret, readTlsSecret, type SecretReading } from "../domain/intent/certificate-secret.ts";
@@ -45,7 +46,7 @@ export function makeCertificateSecrets(deps: ListWatchDeps, onChange: (secret: S
     if (asked.has(keyOf(secret))) onChange(secret);
   };
   const opaque = secretsOfType(deps, "Opaque", readCertificateSecret, { tell, tellAsked });
-  const tls = secretsOfType(deps, "kubernetes.io/tls", readTlsSecret, { tell, tellAsked });
+  const tls = secretsOfType(deps, "kubernetes.io/tls", (data) => readTlsSecret(data, fingerprintOf), { tell, tellAsked });
   return {
     find: (namespace, name) => {
       const key = keyOf({ namespace, name });
@@ -61,6 +62,9 @@ export function makeCertificateSecrets(deps: ListWatchDeps, onChange: (secret: S
     run: async (signal) => void (await Promise.all([opaque.run(signal), tls.run(signal)])),
   };
 }
+
+/** Of a certificate in PEM. */
+export const fingerprintOf = (cert: string): string => createHash("sha256").update(cert).digest("hex");
 
 const keyOf = ({ namespace, name }: SecretName): string => `${namespace}/${name}`;
 

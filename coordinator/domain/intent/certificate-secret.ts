@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import type { Certificate } from "../load-balancer.ts";
 import { listOf } from "./annotations.ts";
 
@@ -14,15 +13,12 @@ export type SecretFault = { readonly code: string; readonly fault: string };
 /** What an Opaque Secret says; of type kubernetes.io/tls `tls`: it has the certificate itself, which has to be brought to the account. */
 export type SecretReading = { readonly certificate: Certificate } | SecretFault | { readonly tls: { readonly fingerprint: string } };
 
-/** Pure: the same for a Secret of type kubernetes.io/tls; neither certificate nor key is kept. */
-export function readTlsSecret(data: Readonly<Record<string, string>>): SecretReading {
+/** Pure: the same for a Secret of type kubernetes.io/tls; neither certificate nor key is kept. `fingerprintOf`: of a certificate in PEM. */
+export function readTlsSecret(data: Readonly<Record<string, string>>, fingerprintOf: (cert: string) => string): SecretReading {
   const lacking = ["tls.crt", "tls.key"].filter((key) => (data[key] ?? "") === "");
   if (lacking.length > 0) return { code: "E4011", fault: `has no ${lacking.join(" and no ")}: give it a certificate and its key in PEM` };
   return { tls: { fingerprint: fingerprintOf(Buffer.from(data["tls.crt"] ?? "", "base64").toString("utf8")) } };
 }
-
-/** Of a certificate in PEM. */
-export const fingerprintOf = (cert: string): string => createHash("sha256").update(cert).digest("hex");
 
 /** Pure: `data` as the API server gives it, in base64, e.g. { qcloud_cert_id: "QWJDZDEyMzQ=" }; two ids by comma are one RSA and one ECC. */
 export function readCertificateSecret(data: Readonly<Record<string, string>>): SecretReading {
