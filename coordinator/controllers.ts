@@ -122,8 +122,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     isBusy: (id) => loadBalancers.writer.running(id) !== undefined,
   });
   const onOutcome = (queue: string) => (outcome: string, seconds: number) => metrics.onPass(queue, outcome, seconds);
-  const mayWrite = (): boolean => policy !== "observe" && safety.isOurs();
-  const certificates = uploadsOf(deps, { api: ssl, mayWrite, onChange: (secret) => wakeUps.secretChanged(secret) });
+  const certificates = uploadsOf(deps, { api: ssl, isOurs: () => safety.isOurs(), onChange: (secret) => wakeUps.secretChanged(secret) });
   const state = makeState(
     { ...deps, certificates },
     {

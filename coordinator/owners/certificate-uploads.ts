@@ -6,6 +6,7 @@ import type { Logger } from "../../common/log.ts";
 import { ClbApiError, isDenied } from "../cloud/clb-error.ts";
 import type { SslApi } from "../cloud/ssl-api.ts";
 import type { SecretFault, SecretReading } from "../domain/intent/certificate-secret.ts";
+import type { Policy } from "../domain/safety/policy.ts";
 import { type CertificateSecrets, fingerprintOf, type SecretName } from "../state/certificate-secrets.ts";
 
 type UploadDeps = {
@@ -23,13 +24,18 @@ type UploadDeps = {
 
 type Shared = Pick<UploadDeps, "client" | "clock" | "log"> & {
   readonly objects: { readonly certificates: UploadDeps["secrets"] };
-  readonly settings: Pick<UploadDeps, "clusterId">;
+  readonly settings: Pick<UploadDeps, "clusterId"> & { readonly policy: Policy };
 };
 export const uploadsOf = (
   { client, clock, log, objects, settings }: Shared,
-  rest: Pick<UploadDeps, "api" | "mayWrite" | "onChange">,
+  { isOurs, ...rest }: Pick<UploadDeps, "api" | "onChange"> & { readonly isOurs: () => boolean },
 ): CertificateUploads =>
-  new CertificateUploads({ client, clock, log, secrets: objects.certificates, clusterId: settings.clusterId, ...rest });
+  new CertificateUploads({
+    ...{ client, clock, log, ...rest },
+    secrets: objects.certificates,
+    clusterId: settings.clusterId,
+    mayWrite: () => settings.policy !== "observe" && isOurs(),
+  });
 
 /** What was refused is tried again so often. Milliseconds. */
 const AGAIN_MS = 30_000;

@@ -3,7 +3,6 @@ import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import type { OwnerIntent } from "../domain/intent/owner-intent.ts";
 import { type AddressClaims, type ClaimedPod, makeAddressClaims, tellingClaims } from "./address-claims.ts";
-import type { CertificateSecrets } from "./certificate-secrets.ts";
 import { EndpointFacts, followSlices, strangeEndpointsOf } from "./endpoint-facts.ts";
 import { type Holds, NO_HOLDS, stoppingBy } from "./holds.ts";
 import { Intents } from "./intents.ts";
@@ -33,7 +32,7 @@ export type StateDeps = {
   /** Where certificates of Secrets come from; default: only those that name ids. */
   readonly certificates?: Certificates;
 };
-export type Certificates = Pick<CertificateSecrets, "find" | "denied">;
+export type Certificates = Pick<WatchedObjects["certificates"], "find" | "denied">;
 
 /** Told after the state has taken a change in; must not throw. */
 export type StateFollowers = {
