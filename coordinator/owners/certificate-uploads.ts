@@ -31,7 +31,10 @@ export const uploadsOf = (
   { isOurs, ...rest }: Pick<UploadDeps, "api" | "onChange"> & { readonly isOurs: () => boolean },
 ): CertificateUploads =>
   new CertificateUploads({
-    ...{ client, clock, log, ...rest },
+    ...rest,
+    client,
+    clock,
+    log,
     secrets: objects.certificates,
     clusterId: settings.clusterId,
     mayWrite: () => settings.policy !== "observe" && isOurs(),
