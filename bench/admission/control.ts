@@ -1,0 +1,28 @@
+/**
+ * The control of `npm run bench:admission`: a webhook that thinks nothing. Bare TLS of Node, one parse of the review for its uid, and always the
+ * same patch: what an API server pays for any webhook at all. `control.ts HOST PORT`; its certificate in CERT_PEM and KEY_PEM.
+ */
+import { createServer } from "node:https";
+import { DEFAULT_GATE_TYPE } from "../../common/names.ts";
+
+const [host = "127.0.0.1", port = "0"] = process.argv.slice(2);
+const { CERT_PEM: cert = "", KEY_PEM: key = "" } = process.env;
+const operations = [{ op: "add", path: "/spec/readinessGates", value: [{ conditionType: DEFAULT_GATE_TYPE }] }];
+const patch = Buffer.from(JSON.stringify(operations)).toString("base64");
+
+const server = createServer({ cert, key, keepAlive: true }, (request, response) => {
+  const chunks: Buffer[] = [];
+  request.on("data", (chunk: Buffer) => chunks.push(chunk));
+  request.once("end", () => {
+    const review: unknown = JSON.parse(Buffer.concat(chunks).toString());
+    const { uid } = (review as { readonly request: { readonly uid: string } }).request;
+    const answer = { uid, allowed: true, patchType: "JSONPatch", patch };
+    const body = JSON.stringify({ apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", response: answer });
+    response.writeHead(200, { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(body) });
+    response.end(body);
+  });
+});
+server.keepAliveTimeout = 120_000; // longer than an API server's own 90 s
+server.on("secureConnection", (socket) => socket.setNoDelay(true));
+server.listen(Number(port), host);
+process.stdin.on("end", () => process.exit(0)).resume(); // of who started it
