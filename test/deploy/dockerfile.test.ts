@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { PROGRAMS, readPins } from "../../deploy/tools/debian.ts";
 
@@ -24,6 +24,15 @@ test("deploy/Dockerfile makes what npm run image makes: the pinned Node, the age
   for (const name of installed) assert.ok(pinned.includes(name), `${name} is in no image of npm run image`);
   for (const line of ["USER 65532", "WORKDIR /app", 'ENTRYPOINT ["/usr/local/bin/node"]', "RUN node deploy/tools/build-main.ts"])
     assert.ok(dockerfile.split("\n").includes(line), line);
+});
+
+test("whatever deploy/Dockerfile copies and runs is there", () => {
+  const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, files = ""]) => files.split(" "));
+  const run = [...dockerfile.matchAll(/^RUN node (\S+)$/gm)].map(([, script = ""]) => script);
+  assert.ok(copied.length > 1 && run.length > 0);
+  for (const file of [...copied, ...run]) assert.ok(existsSync(file), `${file} does not exist`);
+  const stages = [...dockerfile.matchAll(/^FROM \S+ AS (\S+)$/gm)].map(([, name]) => name);
+  for (const [, from] of dockerfile.matchAll(/--from=(\S+)/g)) assert.ok(stages.includes(from), `there is no stage ${from}`);
 });
 
 test("what the container engine is not given is not asked for: the sources suffice for a build", () => {
