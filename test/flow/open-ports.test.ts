@@ -38,7 +38,8 @@ test("a coordinator listens on the ports that its Pod declares and its NetworkPo
   const open = listeningPorts(product.coordinator()?.pid ?? 0);
   assert.deepEqual(open, portsIn("network-policy.yaml"));
   const deployment = (await loadInstallation()).find(({ kind }) => kind === "Deployment");
-  const { template } = deployment?.["spec"] as Deployment;
+  assert.ok(deployment !== undefined);
+  const { template } = deployment["spec"] as Deployment;
   const declared = template.spec.containers.flatMap(({ ports }) => ports.map(({ containerPort }) => containerPort));
   assert.deepEqual(
     open,

@@ -10,9 +10,9 @@ import { issueAuthority, issueServing } from "../../../coordinator/tls/certifica
 import type { Serving } from "../../../coordinator/tls/serving.ts";
 import { silentLog } from "../pods.ts";
 
-const HOST = "127.0.0.1";
+export const HOST = "127.0.0.1";
 
-async function certificates(): Promise<{ caPem: string; issue: () => Promise<Serving> }> {
+export async function certificates(): Promise<{ caPem: string; issue: () => Promise<Serving> }> {
   const authority = await issueAuthority(Date.now());
   const issue = async (): Promise<Serving> => ({
     ...(await issueServing(authority, [], [HOST], Date.now())),
