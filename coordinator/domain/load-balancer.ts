@@ -200,6 +200,10 @@ export const canonicalDomain = (domain: string): string => (domain.startsWith("~
 /** "example.com /api": a rule inside one listener. */
 export const ruleKey = ({ domain, url }: { readonly domain: string; readonly url: string }): string => `${domain} ${url}`;
 
+/** A rule that is to be created, e.g. "lbl-1 shop.example.com /": the same host and path may be in a listener of HTTP and in one of HTTPS. */
+export const createdRule = (listenerId: string, rule: { readonly domain: string; readonly url: string }): string =>
+  `${listenerId} ${ruleKey(rule)}`;
+
 /** Two listeners on one port number are in each other's way. */
 export const samePort = (actual: string, wanted: string): boolean => transportOf(actual) === transportOf(wanted);
 

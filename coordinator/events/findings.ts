@@ -66,6 +66,9 @@ export function makeFindings(deps: FindingsDeps, held: Held) {
 /** What the last pass over each load balancer has found: no news in the next one. */
 type Logged = Map<string, ReadonlySet<string>>;
 
+/** TKE's codes for an existing load balancer that another Ingress uses, or that has listeners: here only where a port is in the way. */
+const SHARED = { owner: "E4020", listener: "E4021" } as const;
+
 /** Turns what a pass found but does not touch into Events; the recorder tells each once. */
 export function makeReport(
   deps: FindingsDeps,
@@ -82,7 +85,8 @@ export function makeReport(
     for (const { ref } of desired.owners) for (const problem of configProblems(deps, ref)) deps.tell(problem);
     for (const { owner, holder, protocol, port } of desired.conflicts) {
       const message = `${nameOf(owner)}: listener ${protocol}:${port} of ${loadBalancerId} belongs to ${nameOf(holder)}: use another port or another load balancer. What it had instead stays and serves until the port is free`;
-      deps.tell({ object: owner, type: "Warning", reason: "ListenerConflict", message });
+      const told = owner.kind === "Ingress" ? tkeCode(SHARED.owner, message, owner.kind) : message;
+      deps.tell({ object: owner, type: "Warning", reason: "ListenerConflict", message: told });
     }
     for (const { owner, holder, setting } of desired.settingConflicts ?? []) {
       const message = `${nameOf(owner)}: ${setting} of ${loadBalancerId} is what ${nameOf(holder)} wishes, which is older: let both say the same`;
@@ -259,8 +263,11 @@ function findingProblem(deps: FindingsDeps, desired: DesiredLoadBalancer, findin
     return { object, type: "Warning", reason, message };
   };
   switch (finding.kind) {
-    case "port-taken":
-      return warn(finding.wanted.owner, "ListenerPortTaken", PORT_TAKEN);
+    case "port-taken": {
+      const told = warn(finding.wanted.owner, "ListenerPortTaken", PORT_TAKEN);
+      const isOthers = told.object.kind === "Ingress" && ownerOf(finding.by.name) === undefined;
+      return isOthers ? { ...told, message: tkeCode(SHARED.listener, told.message, "Ingress") } : told;
+    }
     case "leaving": {
       const owner = finding.makesWay ? ownerOf(finding.listener.name) : undefined;
       return owner && warn(owner, "ListenerInterrupted", "Go by way of a free port if no request may fail.");

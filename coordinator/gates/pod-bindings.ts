@@ -2,9 +2,9 @@ import type { Clock } from "../../common/clock.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
 import type { Call } from "../domain/call.ts";
 import { placeTaskKey } from "../domain/hindrance.ts";
-import { type AskedPlace, askedPlaces, findPlace, placeName } from "../domain/intent/asked-places.ts";
+import { type AskedPlace, askedPlaces, createdName, findPlace, placeName } from "../domain/intent/asked-places.ts";
 import { blockerOf, loadBalancerOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
-import { type PlaceId, ruleKey, slotKey, slotOf, targetKey } from "../domain/load-balancer.ts";
+import { type PlaceId, slotKey, slotOf, targetKey } from "../domain/load-balancer.ts";
 import { stepOf } from "../domain/readiness/binding-step.ts";
 import type { Binding, Step } from "../domain/readiness/gate-condition.ts";
 import { refusedCall } from "../domain/refused-call.ts";
@@ -131,8 +131,7 @@ export class PodBindings {
       refused: slot && progress.refusal(loadBalancerId, slotKey(slot), pod.uid),
       hindrance: this.#deps.hindrances?.at(pod.uid, placeTaskKey(loadBalancerId, placeName(asked))),
       lacksCertificate: at === undefined ? this.#deps.certificateFault?.(owner, asked) : undefined,
-      notCreated:
-        at === undefined ? progress.notCreated?.(loadBalancerId, asked.rule ? ruleKey(asked.rule) : asked.listenerName) : undefined,
+      notCreated: at === undefined ? progress.notCreated?.(loadBalancerId, createdName(asked, actual)) : undefined,
     });
     return { step, at };
   }

@@ -4,7 +4,7 @@ import type { Logger } from "../../common/log.ts";
 import { type DesiredLoadBalancer, listenersByOwner, type WantedListener } from "../domain/intent/desired-load-balancer.ts";
 import type { ListenerRecord, OwnerRecord } from "../domain/intent/owner-record.ts";
 import { wishKey } from "../domain/intent/service-config.ts";
-import type { Listener, LoadBalancer } from "../domain/load-balancer.ts";
+import { canonicalDomain, type Listener, type LoadBalancer, ruleKey } from "../domain/load-balancer.ts";
 import type { ObjectRef } from "../domain/problem.ts";
 import type { Intents } from "../state/intents.ts";
 import type { ListenerIdentity, Misnamed } from "../state/listener-identity.ts";
@@ -133,17 +133,28 @@ function inStep(known: OwnerRecord, wanted: readonly WantedListener[], { byName,
 }
 
 /** What the listener has once it is set as it is wanted; until then what it had. Checks that nobody wants off are on. */
-function recordOf(
-  known: ListenerRecord | undefined,
-  { healthCheck: wish, scheduler: spread }: WantedListener,
-  listener: Listener,
-): ListenerRecord {
+function recordOf(former: ListenerRecord | undefined, wanted: WantedListener, listener: Listener): ListenerRecord {
+  const { healthCheck: wish, scheduler: spread } = wanted;
   const { listenerId: id, healthCheck: check, scheduler } = listener;
-  if (known?.id !== id) return { id, healthCheck: { ...check, enabled: true, ...wish }, scheduler: spread ?? scheduler };
+  const known = former?.id === id ? withUnchecked(former, wanted) : undefined;
+  if (known === undefined)
+    return withUnchecked({ id, healthCheck: { ...check, enabled: true, ...wish }, scheduler: spread ?? scheduler }, wanted);
   const isSet = isDeepStrictEqual({ ...check, ...wish }, check) && (spread ?? scheduler) === scheduler;
   return isSet && !(isDeepStrictEqual(known.healthCheck, check) && known.scheduler === scheduler)
     ? { ...known, healthCheck: check, scheduler }
     : known;
+}
+
+/** A rule whose config goes keeps its check as it is: without one, where it was switched off. */
+function withUnchecked(known: ListenerRecord, { rules = [] }: WantedListener): ListenerRecord {
+  const { uncheckedRules: before = [], ...rest } = known;
+  const now = rules.flatMap(({ domain, url, healthCheck: { enabled } }) => {
+    const key = ruleKey({ domain: canonicalDomain(domain), url });
+    return (enabled ?? !before.includes(key)) ? [] : key;
+  });
+  now.sort();
+  if (isDeepStrictEqual(now, before)) return known;
+  return now.length === 0 ? rest : { ...rest, uncheckedRules: now };
 }
 
 const withListener = (owner: OwnerRecord, key: string, listener: ListenerRecord | undefined): OwnerRecord =>

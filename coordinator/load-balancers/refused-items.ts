@@ -1,6 +1,6 @@
 import { type ClbApiError, isLasting, isQuota, isRefusal, TASK_FAILED } from "../cloud/clb-error.ts";
 import { CALL_LIMITS, type Call } from "../domain/call.ts";
-import { ruleKey } from "../domain/load-balancer.ts";
+import { createdRule } from "../domain/load-balancer.ts";
 import { bindKey, type CallItem, callItems, emptiedBy, targetsOf, withItems } from "../domain/plan/call-items.ts";
 
 /** What the cloud refused when it was alone in its call is left out for so long, twice as long each time, because one failure may pass. */
@@ -154,10 +154,12 @@ export class RefusedItems {
   }
 }
 
-/** Names of listeners, or keys of rules. */
+/** Names of listeners, or keys of rules in their listeners. */
 function createdBy(call: Call): readonly string[] {
   if (call.lane !== "structure" || "loadBalancer" in call || "redirects" in call) return [];
-  return "create" in call ? call.create.listeners.map(({ name }) => name) : call.createRules.rules.map(ruleKey);
+  return "create" in call
+    ? call.create.listeners.map(({ name }) => name)
+    : call.createRules.rules.map((rule) => createdRule(call.createRules.listenerId, rule));
 }
 
 /** What of the call may be made: half of the suspects in it, else what nothing speaks against, else what was out, little by little. */

@@ -61,7 +61,7 @@ export async function ensureLoadBalancer(
   const errand: Errand = { uid: object.uid, wish: loadBalancerId, action: "DescribeLoadBalancers" };
   const facts = await deps.orders.run(errand, () => deps.api.loadBalancer(loadBalancerId, signal));
   if (facts !== undefined) return unlessForeign(deps, at, object, facts);
-  const fix = `correct the annotation ${keysOfObject(object).existing}, or CLB_REGION of the coordinator if it is in another one`;
+  const fix = `correct the annotation ${keysOfObject(object).existing}, or CLB_REGION of the coordinator if it is in another one. A classic load balancer is not found either: it cannot have Pods as backends`;
   const message = tkeCode("E4018", `${at}: load balancer ${loadBalancerId} does not exist in this region: ${fix}`, kindOfObject(object));
   return { kind: "blocked", blocker: { reason: "LoadBalancerNotFound", message } };
 }

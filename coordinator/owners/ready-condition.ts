@@ -59,11 +59,11 @@ export function readinessAt(clusterId: string, { uid }: Pick<OwnerObject, "uid">
   return { status: "False", reason: "ListenersPending", message };
 }
 
-function missingRules(clusterId: string, uid: string, { ports }: ServiceIntent, { listeners, vips }: LoadBalancer): number {
+function missingRules(clusterId: string, uid: string, { ports }: ServiceIntent, actual: LoadBalancer): number {
   return ports.reduce((sum, { protocol, port, rules = [] }) => {
-    const listener = listeners.find(({ name }) => name === listenerName(clusterId, uid, protocol, port));
+    const listener = actual.listeners.find(({ name }) => name === listenerName(clusterId, uid, protocol, port));
     const present = new Set(listener?.rules.map(ruleKey));
-    return sum + rules.filter(({ domain, url }) => !present.has(ruleKey({ domain: domainOf(domain, vips), url }))).length;
+    return sum + rules.filter(({ domain, url }) => !present.has(ruleKey({ domain: domainOf(domain, actual), url }))).length;
   }, 0);
 }
 

@@ -163,13 +163,11 @@ export class Intents {
     const key = wishKey(protocol, port);
     const loadBalancerId = loadBalancerOf(owner);
     const { wishes, rules } = this.#wishesOf(owner);
-    if (rule !== undefined) {
-      const at = ruleKey({ domain: canonicalDomain(rule.domain), url: rule.url });
-      return rules?.get(`${key} ${at}`)?.healthCheck.enabled === false;
-    }
-    const wish = wishes.get(key)?.enabled;
+    const at = rule && ruleKey({ domain: canonicalDomain(rule.domain), url: rule.url });
+    const wish = at === undefined ? wishes.get(key)?.enabled : rules?.get(`${key} ${at}`)?.healthCheck.enabled;
     if (wish !== undefined || loadBalancerId === undefined) return wish === false;
-    return this.#deps.recorded?.(loadBalancerId, owner.ref.uid)?.listeners[key]?.healthCheck.enabled === false;
+    const stored = this.#deps.recorded?.(loadBalancerId, owner.ref.uid)?.listeners[key];
+    return at === undefined ? stored?.healthCheck.enabled === false : stored?.uncheckedRules?.includes(at) === true;
   }
 
   #wishesOf(owner: OwnerIntent): { readonly wishes: ListenerWishes } & Partial<ConfigWishes> {

@@ -2,6 +2,7 @@ import { listenerName } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import {
   canonicalDomain,
+  createdRule,
   isLayer7,
   type Listener,
   type ListenerProtocol,
@@ -64,10 +65,21 @@ export function findPlace(asked: AskedPlace, actual: LoadBalancer): Place | "por
   return (rule && ruleOf(listener, rule, actual)) ?? "no rule";
 }
 
-function ruleOf(listener: Listener, rule: RuleName, { vips }: LoadBalancer): Place | undefined {
-  const key = ruleKey({ domain: domainOf(rule.domain, vips), url: rule.url });
+function ruleOf(listener: Listener, rule: RuleName, at: LoadBalancer): Place | undefined {
+  const key = ruleKey({ domain: domainOf(rule.domain, at), url: rule.url });
   return listener.rules.find((candidate) => ruleKey(candidate) === key);
 }
 
-/** A rule without a domain serves the load balancer's address, which the cloud wants to be told. Source: clb-api.md §2.2. */
-export const domainOf = (domain: string, vips: readonly string[]): string => (domain === "" ? (vips[0] ?? "") : canonicalDomain(domain));
+/**
+ * A rule without a domain serves the load balancer's address, which the cloud wants to be told (clb-api.md §2.2): its VIP, or the name that it
+ * has instead of one.
+ */
+export const domainOf = (domain: string, { vips, domain: name = "" }: Pick<LoadBalancer, "vips" | "domain">): string =>
+  canonicalDomain(domain === "" ? (vips[0] ?? name) : domain);
+
+/** Pure: a place that is not there, as the call that creates it names it: a listener by its name, a rule in its listener. */
+export function createdName({ listenerName: name, rule }: AskedPlace, actual: LoadBalancer): string {
+  const listener = actual.listeners.find((one) => one.name === name);
+  if (rule === undefined || listener === undefined) return name;
+  return createdRule(listener.listenerId, { domain: domainOf(rule.domain, actual), url: rule.url });
+}

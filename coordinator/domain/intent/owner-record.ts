@@ -23,6 +23,8 @@ export type ListenerRecord = {
   /** As the owner, its TkeServiceConfig or the cloud's defaults set them last: what somebody else makes of them is put back. */
   readonly healthCheck: HealthCheck;
   readonly scheduler: Scheduler;
+  /** Rules whose checks somebody switched off by a TkeServiceConfig and nobody on again, e.g. ["shop.example.com /"]; absent: none. */
+  readonly uncheckedRules?: readonly string[] | undefined;
   /** The name that it had while it was another owner's, from whom this one took it over. */
   readonly formerName?: string | undefined;
   readonly renamed?: Renamed | undefined;

@@ -34,7 +34,7 @@ export function changedListener(
   listener: Listener,
   wanted: WantedListener,
   rules: ReadonlyMap<string, WantedRule>,
-  { vips }: LoadBalancer,
+  actual: LoadBalancer,
 ): Call[] {
   const { listenerId } = listener;
   const own: ListenerChange = {
@@ -42,7 +42,7 @@ export function changedListener(
     ...(!hasCertificate(listener.certificate, wanted.certificate) && wanted.certificate && { certificate: wanted.certificate }),
     ...(wanted.keepalive !== undefined && wanted.keepalive !== (listener.keepalive ?? false) && { keepalive: wanted.keepalive }),
   };
-  const defaultDomain = wanted.defaultDomain === undefined ? undefined : domainOf(wanted.defaultDomain, vips);
+  const defaultDomain = wanted.defaultDomain === undefined ? undefined : domainOf(wanted.defaultDomain, actual);
   const domains = new Map<string, DomainChange>();
   for (const rule of listener.rules) {
     const change = domainChange(rule, rules.get(ruleKey(rule)), defaultDomain);

@@ -153,10 +153,10 @@ function misnamed({ listenerId, name, shownName }: Listener, { clusterId }: Stru
 }
 
 /** By rule key. */
-function wantedRules(listener: WantedListener, { vips }: LoadBalancer): ReadonlyMap<string, WantedRule> {
+function wantedRules(listener: WantedListener, actual: LoadBalancer): ReadonlyMap<string, WantedRule> {
   const rules = new Map<string, WantedRule>();
   for (const rule of sortedBy(listener.rules ?? [], ruleKey)) {
-    const domain = domainOf(rule.domain, vips);
+    const domain = domainOf(rule.domain, actual);
     const key = ruleKey({ domain, url: rule.url });
     if (!rules.has(key)) rules.set(key, domain === rule.domain ? rule : { ...rule, domain });
   }

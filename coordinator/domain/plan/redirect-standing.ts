@@ -9,12 +9,12 @@ export type RedirectStanding = { readonly wish: WantedRedirect; readonly to: Rul
 export function redirectStanding(
   { redirect: made }: Rule,
   wanted: Pick<WantedRule, "redirect"> | undefined,
-  { listeners, vips }: LoadBalancer,
+  actual: LoadBalancer,
 ): RedirectStanding | undefined {
   const wish = wanted?.redirect;
   if (wish === undefined || wish === "none") return undefined;
-  const key = ruleKey({ domain: domainOf(wish.domain, vips), url: wish.url });
-  const to = listeners.find(({ name }) => name === wish.listener)?.rules.find((rule) => ruleKey(rule) === key);
+  const key = ruleKey({ domain: domainOf(wish.domain, actual), url: wish.url });
+  const to = actual.listeners.find(({ name }) => name === wish.listener)?.rules.find((rule) => ruleKey(rule) === key);
   const isMade = to !== undefined && made !== undefined && leadsTo(made, to) && (made.code === 0 || made.code === wish.code);
   return { wish, to, isMade };
 }

@@ -209,3 +209,19 @@ suite("a quota that is full", () => {
     assert.deepEqual([made, refusedItems.nextMs("lb-1", 0)], [[plan[2]], 1_000]);
   });
 });
+
+test("a rule that is refused is another one than that of the same host and path in another listener", () => {
+  const refusedItems = new RefusedItems(() => undefined);
+  const create = (listenerId: string): Call => ({
+    lane: "structure",
+    createRules: { listenerId, rules: [{ domain: "a.example.com", url: "/", healthCheck: {} }] },
+  });
+  refusedItems.failed("lb-1", create("lbl-https"), refusal(), 0);
+  const why = () => ["lbl-http", "lbl-https"].map((id) => refusedItems.whyNotCreated("lb-1", `${id} a.example.com /`)?.slice(0, 8));
+  const refused = [undefined, refusal().message.slice(0, 8)];
+  assert.deepEqual(why(), refused);
+  refusedItems.worked("lb-1", create("lbl-http"), 0);
+  assert.deepEqual(why(), refused);
+  refusedItems.worked("lb-1", create("lbl-https"), 0);
+  assert.deepEqual(why(), [undefined, undefined]);
+});

@@ -251,3 +251,15 @@ test("a quota that will not do is found, and nothing is planned less for it", ()
   const { calls, findings } = planLoadBalancer(from);
   assert.deepEqual([brief(calls), findings.map(({ kind }) => kind)], [["bind 5"], ["quota"]]);
 });
+
+test("a rule without a host is for the VIP, and for the name of a load balancer that has none", () => {
+  const desired = wanting([aWantedRule({ domain: "" })]);
+  for (const [at, domain] of [
+    [{}, "198.18.0.1"],
+    [{ vips: [], domain: "LB-1.clb.example.com" }, "lb-1.clb.example.com"],
+  ] as const) {
+    const { done, listeners } = carryOut(input({ desired, actual: aLoadBalancer(at) }));
+    assert.deepEqual(done, ["structure", "rules 1"]);
+    assert.equal(listeners[0]?.rules[0]?.domain, domain);
+  }
+});
