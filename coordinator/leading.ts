@@ -8,10 +8,11 @@ import type { ObjectRef } from "./domain/problem.ts";
 import { dryClient, dryTransport } from "./dry-run/dry-clients.ts";
 import { ApiDenials } from "./events/api-denials.ts";
 import { EventRecorder } from "./events/event-recorder.ts";
+import { refusedReport } from "./events/refused-reports.ts";
 import type { Reign } from "./leader/elector.ts";
 import { fencedClient, fencedTransport } from "./leader/fence.ts";
 import type { ServedSelectors } from "./nodes/asked-pods.ts";
-import { type NodeRegistry, nodeChanged } from "./nodes/node-registry.ts";
+import { type NodeRegistry, nodeChanged, type RefusalSource } from "./nodes/node-registry.ts";
 import type { SecretName } from "./state/certificate-secrets.ts";
 import type { ConfigRecord, WatchedObjects, WatchedObjectsDeps } from "./state/watched-objects.ts";
 import type { ServingKeeper } from "./tls/serving.ts";
@@ -21,6 +22,8 @@ export type LeadingDeps = Omit<ControllersDeps, "tell"> & {
   readonly admission: Admission | undefined;
   /** Secrets and the CA bundle, which the leader alone writes. */
   readonly serving: Pick<ServingKeeper, "lead">;
+  /** Default: no agent speaks to this process. */
+  readonly refusals?: RefusalSource;
   /** False: this process may not write any more, whoever it thinks it is. */
   readonly mayWrite: () => boolean;
 };
@@ -113,7 +116,9 @@ export class Leading {
     });
     this.#controllers = controllers;
     this.#admission = isDry ? undefined : this.#deps.admission?.reign({ client: heard, tell });
+    const unfollow = this.#deps.refusals?.followRefusals((node, why) => tell(refusedReport(node, why)));
     await Promise.all([controllers.run(stopped, lost), events.run(stopped), this.#admission?.run(stopped)]);
+    unfollow?.();
     this.#controllers = undefined;
     this.#admission = undefined;
   }

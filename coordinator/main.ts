@@ -75,7 +75,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const mayWrite = (): boolean => elector.mayWrite();
   const settings = { ...config, clusterId };
   const common = { client, transport, facts: registry, findings, holds, drainTimes, objects, metrics, clock, log, settings };
-  const leading = new Leading({ ...common, admission: webhook, serving, mayWrite });
+  const leading = new Leading({ ...common, refusals: registry, admission: webhook, serving, mayWrite });
   const identity = `${replica}_${randomUUID().slice(0, 8)}`;
   let begun = false;
   const listed = (): void => void (begun && objects.ownersListed && health.setStatus(READY_HEALTH, "SERVING"));

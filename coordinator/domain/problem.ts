@@ -2,7 +2,8 @@ import type { EventReason } from "./reasons.ts";
 
 /** An object of the cluster that an Event can be about. */
 export type ObjectRef = {
-  readonly kind: "Service" | "Ingress" | "Pod";
+  /** A Node has no Namespace: Events about it are kept in "default". */
+  readonly kind: "Service" | "Ingress" | "Pod" | "Node";
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;

@@ -32,6 +32,7 @@ export type FaultReason = (typeof FAULT_REASONS)[number];
 /** Every reason of an Event; docs/errors.md gives cause and fix of each. */
 export const EVENT_REASONS = [
   ...FAULT_REASONS,
+  "AgentRefused",
   "AdmissionContested",
   "AdmissionNotWorking",
   "AdmissionRepaired",

@@ -85,12 +85,19 @@ export class EventRecorder {
 
   #event(name: string, problem: Problem): object {
     const { object, type, reason, message } = problem;
+    const { kind } = object;
     const time = toTime(this.#deps.clock.now());
     return {
       apiVersion: "v1",
       kind: "Event",
       metadata: { name, namespace: object.namespace },
-      involvedObject: { apiVersion: "v1", ...object },
+      involvedObject: {
+        apiVersion: "v1",
+        kind,
+        name: object.name,
+        uid: object.uid,
+        ...(kind !== "Node" && { namespace: object.namespace }),
+      },
       type,
       reason,
       message,

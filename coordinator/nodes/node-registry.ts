@@ -11,7 +11,7 @@ import { ReportedPods } from "./reported-pods.ts";
 /** E.g. { name: "node-a", uid: "db49…", maxPods: 110 } of the Node object; `virtual`: it can have no agent; `maxPods`: what its kubelet admits. */
 type NodeRef = { readonly name: string; readonly uid: string; readonly virtual?: boolean; readonly maxPods?: number | undefined };
 
-export interface NodeRegistry extends PodFacts {
+export interface NodeRegistry extends PodFacts, RefusalSource {
   /** A complete list of the cluster's Nodes. The first one is needed for `complete`. */
   setNodes(nodes: readonly NodeRef[]): void;
   /** A Node was added or changed. */
@@ -24,6 +24,9 @@ export interface NodeRegistry extends PodFacts {
    */
   open(node: string, callbacks: SessionCallbacks, agent?: string): NodeSession | undefined;
 }
+
+/** Where refusals of what agents say are heard of; of a node and reason at most once a minute. */
+export type RefusalSource = { readonly followRefusals: Refusals["follow"] };
 
 /** Names of deleted Nodes, so that a late agent is turned away; twice the Nodes that a cluster may have (5 000: Kubernetes' own limit). */
 const MAX_GONE_NODES = 10_000;
@@ -44,7 +47,13 @@ export type NodeRegistryDeps = Omit<NodePodsDeps, "reports"> & {
 export function makeNodeRegistry({ asked, readPods, ...given }: NodeRegistryDeps, signal: AbortSignal): NodeRegistry {
   const { clock, log, observer } = given;
   const store = makePodStore(() => clock.now());
-  const refusals = new Refusals({ now: () => clock.now(), log, onRefused: (why) => observer.onRefused(why) });
+  const uids = new Map<string, string>(); // of the Node objects, by name
+  const refusals = new Refusals({
+    now: () => clock.now(),
+    log,
+    onRefused: (why) => observer.onRefused(why),
+    nodeUid: (node) => uids.get(node),
+  });
   const room = new Map<string, number>(); // for Pods, by node
   const mostPods = (node: string): number => {
     const most = room.get(node) ?? USUAL_MOST_PODS;
@@ -53,7 +62,6 @@ export function makeNodeRegistry({ asked, readPods, ...given }: NodeRegistryDeps
   const reports = new ReportedPods({ store, asked, readPods, refusals, mostPods, clock }, signal);
   const deps: NodePodsDeps = { ...given, reports };
   const nodes = new Map<string, NodePods>();
-  const uids = new Map<string, string>(); // of the Node objects, by name
   const gone = new Set<string>();
   let nodesListed = false;
   let complete = false;
@@ -81,6 +89,7 @@ export function makeNodeRegistry({ asked, readPods, ...given }: NodeRegistryDeps
     confirm: (names, until) => reports.confirm(names, until),
     learn: (pod) => reports.learn(pod),
     nodes: () => [...nodes.values()].map(({ state }) => state),
+    followRefusals: (listener) => refusals.follow(listener),
     /** Once true it stays: a Node that joins later brings no Pod that is bound already. False while not one Node is known. */
     get complete() {
       complete ||= allReported();

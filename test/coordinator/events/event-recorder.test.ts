@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import type { Problem } from "../../../coordinator/domain/problem.ts";
 import { EventRecorder } from "../../../coordinator/events/event-recorder.ts";
+import { refusedReport } from "../../../coordinator/events/refused-reports.ts";
 import { aKube, eventually } from "../kube.ts";
 import { aFakeClock, silentLog } from "../pods.ts";
 
@@ -39,6 +40,16 @@ test("writes an Event about the object, and the same one only once", async (t) =
   assert.deepEqual([type, reason, message, count], ["Warning", "NoSelector", "Service demo/web has no spec.selector", 1]);
   assert.deepEqual(involvedObject, { apiVersion: "v1", kind: "Service", namespace: "demo", name: "web", uid: "uid-1" });
   assert.deepEqual([source, firstTimestamp], [{ component: "clb-direct" }, "2026-09-21T14:13:20Z"]);
+});
+
+test("an Event about a Node, which has no Namespace, is kept in the default one", async (t) => {
+  const kube = await aKube(t);
+  const { sink } = await aSink(t, kube);
+  sink.tell(refusedReport({ name: "node-a", uid: "uid-9" }, "foreign"));
+  await eventually("it is written", () => kube.written.length > 0);
+  const [event] = (await kube.client.list<Record<string, unknown>>("/api/v1/namespaces/default/events")).items;
+  assert.deepEqual(event?.["involvedObject"], { apiVersion: "v1", kind: "Node", name: "node-a", uid: "uid-9" });
+  assert.match(String(event?.["message"]), /^Node node-a: its agent reported Pods that the API server has on other nodes: /);
 });
 
 test("another object, reason or message is another Event", async (t) => {

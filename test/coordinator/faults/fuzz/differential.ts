@@ -59,11 +59,14 @@ async function run({ steps, kills }: History): Promise<Left> {
       for (const app of world.apps) await world.converged(app);
       for (const app of APPS)
         byHand.push(await world.byHand(app, "CreateListener", { Ports: [FOREIGN_PORT], Protocol: "TCP", ListenerNames: ["by hand"] }));
+      const edits: Edits = { madeMs: new Map(), leaderSinceMs: 0 };
       const live = async (): Promise<void> => {
         for (const step of steps) {
           await world.clock.sleep(step.afterMs);
           await keepOneMark(world, step);
+          await untilSeen(world, step, edits);
           await take(world, step, byHand);
+          if ("app" in step && EDITS.has(step.kind)) edits.madeMs.set(step.app, world.clock.now());
         }
       };
       const die = async (): Promise<void> => {
@@ -74,6 +77,7 @@ async function run({ steps, kills }: History): Promise<Left> {
           await world.kill();
           await world.clock.sleep(awayMs);
           world.start();
+          edits.leaderSinceMs = world.clock.now();
         }
       };
       await Promise.all([live(), die()]);
@@ -110,6 +114,21 @@ async function keepOneMark(world: World, step: Step): Promise<void> {
   for (let waitedMs = 0; isOnlyOnRecord(world, step.app) && !world.isRunning() && waitedMs < MENDED_MS; waitedMs += LOOK_MS)
     await world.clock.sleep(LOOK_MS);
   if (isOnlyOnRecord(world, step.app)) await recordIsThere(world, step.app);
+}
+
+/** When each Service was edited last, and since when the present leader is there; milliseconds. */
+type Edits = { readonly madeMs: Map<string, number>; leaderSinceMs: number };
+const EDITS: ReadonlySet<Step["kind"]> = new Set(["name-other", "name-none", "mistype", "mistype-access", "undo", "ports", "recreate"]);
+const SEEN_MS = 3_000;
+const SEEN_WITHIN_MS = 15_000;
+
+/** A good state of a Service that is spoilt before any leader has seen it is nobody's last good state: the edit waits until one has. */
+async function untilSeen({ clock, isRunning }: World, step: Step, edits: Edits): Promise<void> {
+  if (!("app" in step) || !EDITS.has(step.kind) || step.kind === "undo") return;
+  const madeMs = edits.madeMs.get(step.app) ?? Number.NEGATIVE_INFINITY;
+  const isSeen = (): boolean => isRunning() && clock.now() - Math.max(madeMs, edits.leaderSinceMs) >= SEEN_MS;
+  for (const fromMs = clock.now(); fromMs - madeMs < SEEN_WITHIN_MS && clock.now() - fromMs < SEEN_WITHIN_MS && !isSeen(); )
+    await clock.sleep(LOOK_MS);
 }
 
 async function recordIsThere({ clock, cluster }: World, app: string): Promise<void> {
