@@ -1,5 +1,5 @@
 import type { Problem } from "../domain/problem.ts";
-import type { Refusal, RefusedNode } from "../nodes/refusals.ts";
+import type { Refusal, RefusedNode } from "../state/agent-refusal.ts";
 
 const WHAT: Readonly<Record<Refusal, string>> = {
   name: "Pods with names, UIDs or addresses that cannot be",

@@ -11,6 +11,7 @@ import { type Binding, type GateCondition, readiness } from "../domain/readiness
 import type { Retire } from "../domain/safety/policy.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 import { waitsForGate } from "../state/pod-index.ts";
+import { PutBacks } from "../state/put-backs.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
 import type { PodBindings } from "./pod-bindings.ts";
 import type { SelectingServices } from "./selecting-services.ts";
@@ -42,6 +43,7 @@ const UNSYNCED_MS = 100;
 /** Makes one Pod's condition match its readiness. Writes only what changed, True at once, causes of waiting when they last. */
 export function makePodGateReconciler(deps: PodGateDeps): Reconcile {
   const written = new Map<string, string>();
+  const putBacks = new PutBacks(deps.clock);
   const pending = new Map<string, { readonly text: string; readonly sinceMs: number }>();
   const forget = (podUid: string): void => {
     written.delete(podUid);
@@ -52,7 +54,8 @@ export function makePodGateReconciler(deps: PodGateDeps): Reconcile {
   return async (podUid, signal): Promise<Outcome> => {
     const pod = deps.facts.pods.get(podUid);
     if (pod === undefined || !waitsForGate(pod)) {
-      forget(podUid); // what we wrote has arrived: should somebody turn it back, it is written again
+      forget(podUid); // what we wrote has arrived: should somebody turn it back, it is written again, though ever more rarely
+      if (pod === undefined) putBacks.forget(podUid);
       return { kind: "done" };
     }
     const known = deps.services.known(pod);
@@ -68,8 +71,12 @@ export function makePodGateReconciler(deps: PodGateDeps): Reconcile {
     if (written.get(podUid) === text) return done;
     const waitMs = steadyIn(pending, pod, condition, text, deps.clock.now());
     if (waitMs > 0) return { kind: "again", afterMs: waitMs, because: condition.reason };
+    const restMs = condition.status === "True" ? putBacks.restMs(podUid, "True", pod.resourceVersion) : 0;
+    if (restMs !== "unseen" && restMs > 0) return { kind: "again", afterMs: restMs, because: "somebody else writes the condition" };
+    if (condition.status === "True" && putBacks.isToBeTold(podUid, "True")) tellContested(deps, pod);
     await write(deps, pod, condition, signal);
     written.set(podUid, text);
+    if (condition.status === "True") putBacks.wrote(podUid, "True", pod.resourceVersion);
     tellOpened(deps, pod, condition, bindings);
     return done;
   };
@@ -92,6 +99,11 @@ function tellWish({ tell }: PodGateDeps, pod: PodFact): void {
   if (pod.gateWish === undefined || pod.gateWish === GATE_OPEN) return;
   const message = `Pod ${podName(pod)}: annotation ${GATE_WISH} is "${pod.gateWish}", which means nothing: use "${GATE_OPEN}" to open its gate, or remove it`;
   tell({ object: refOf(pod), type: "Warning", reason: "InvalidAnnotation", message });
+}
+
+function tellContested({ tell, gateType }: PodGateDeps, pod: PodFact): void {
+  const message = `Pod ${podName(pod)}: somebody else turns the condition ${gateType} back again and again, and the Pod is not ready meanwhile: find out who writes it, e.g. in metadata.managedFields. It is put back once in 30 s`;
+  tell({ object: refOf(pod), type: "Warning", reason: "StatusContested", message });
 }
 
 /** On whoever carries the annotation, or on the Pod whose gate has waited for so long. */

@@ -1,5 +1,5 @@
 import type { PodFact } from "../../common/vocabulary.ts";
-import type { Refusal } from "./refusals.ts";
+import type { Refusal } from "../state/agent-refusal.ts";
 
 /** A Pod that its node no longer has: its deletion was seen, or a complete list lacks it. */
 export type RemovedPod = { readonly uid: string; readonly evidence: "deleted" | "absent" };

@@ -8,8 +8,8 @@ import { kubePath } from "../../common/kubernetes/path.ts";
 import type { KubeClient, ListPage, Query } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
-
-type Labels = Readonly<Record<string, string>>;
+import { FollowedPods } from "./followed-pods.ts";
+import { bundled, type Labels, type Listing, listingOf, MOST_GETS, textOf } from "./pod-listings.ts";
 
 /** A Pod that somebody reported and that the API server is asked about. */
 export type Wanted = {
@@ -18,6 +18,8 @@ export type Wanted = {
   readonly selector: Labels | undefined;
   /** Its containers are ready: it waits for company no longer. */
   readonly isUrgent: boolean;
+  /** The answer must be younger than the question; default: whatever is told of the Pod answers it. */
+  readonly needsFresh?: boolean;
 };
 
 /** What the API server says: the Pod, or that there is none of this name and UID. `askedAtMs`: when the request began, milliseconds since the epoch. */
@@ -36,23 +38,19 @@ export interface PodReader {
 export type MakePodReader = (onAnswer: (answer: PodAnswer) => void, signal: AbortSignal) => PodReader;
 
 export type PodReaderDeps = {
-  readonly client: Pick<KubeClient, "get" | "list">;
+  readonly client: Pick<KubeClient, "get" | "list" | "watch">;
   readonly clock: Clock;
   readonly log: Logger;
   /** Condition type of our ReadinessGate. */
   readonly gateType: string;
   /** For metrics: one request of that kind. */
-  readonly onRead: (kind: "get" | "list", outcome: "ok" | "gone" | "failed") => void;
+  readonly onRead: (kind: "get" | "list" | "watch", outcome: "ok" | "gone" | "failed") => void;
 };
 
-/** More than so many are read with one list. Source: design.md §7. */
-const MOST_GETS = 10;
 /** A Pod that is not ready waits so long for others: containers take seconds to start, and a rollout brings many Pods. */
 const COMPANY_MS = 2_000;
 /** Requests under way at a time. With 5 ms each that is 1 600 a second, below what an API server does (2 000: kubernetes.md §12). */
 const MOST_UNDER_WAY = 8;
-/** Services whose Pods one list names: `app in (…)` with 50 names of 63 characters stays far below the 8 kB that proxies take of a URL. */
-const MOST_NAMED = 50;
 /** No request is repeated faster than once in 30 s for ever. Source: design.md §3. */
 const RETRY = { baseMs: 200, maxMs: 30_000 };
 const PAGE = 500;
@@ -67,9 +65,11 @@ const MOST_PLANNED = 1_000;
 type Waiting = Wanted & { readonly key: string; readonly dueAtMs: number; readonly failures: number };
 /** `order` in which it was told. */
 type Time = { readonly uid: string; readonly dueAtMs: number; readonly order: number };
-type Listing = { readonly namespace: string; readonly labelSelector: string; readonly of: readonly Waiting[] };
 
-/** Reads Pods one by one, or with a list where more than ten of one Service, or of several that one label tells apart, wait. */
+/**
+ * Reads Pods one by one, or with a list where more than ten of one Service, or of several that one label tells apart, wait; those of a
+ * Service that is asked about again and again are watched for as long as that lasts.
+ */
 export const podReaderOf =
   (deps: PodReaderDeps): MakePodReader =>
   (onAnswer, signal) =>
@@ -88,6 +88,7 @@ class Reader implements PodReader {
   readonly #times = makeHeap<Time>(
     (one, other) => one.dueAtMs < other.dueAtMs || (one.dueAtMs === other.dueAtMs && one.order < other.order),
   );
+  readonly #followed: FollowedPods;
   #told = 0;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
   #underWay = 0;
@@ -100,6 +101,7 @@ class Reader implements PodReader {
     this.#deps = deps;
     this.#onAnswer = onAnswer;
     this.#signal = signal;
+    this.#followed = new FollowedPods({ ...deps, onPod: (pod, askedAtMs) => this.#hear(pod, askedAtMs) }, signal);
     signal.addEventListener("abort", () => this.#timer?.abort("over"), { once: true });
   }
 
@@ -110,9 +112,11 @@ class Reader implements PodReader {
     const dueAtMs = wanted.isUrgent ? nowMs : nowMs + COMPANY_MS;
     const key = `${namespace} ${wanted.selector === undefined ? "" : textOf(wanted.selector)}`;
     const failures = known?.failures ?? 0;
+    const needsFresh = wanted.needsFresh === true || known?.needsFresh === true;
+    this.#followed.asked(key);
     // After a failure the time of the next attempt stands.
     const due = known === undefined ? dueAtMs : failures > 0 ? known.dueAtMs : Math.min(known.dueAtMs, dueAtMs);
-    this.#wait({ ...wanted, key, failures, dueAtMs: due });
+    this.#wait({ ...wanted, needsFresh, key, failures, dueAtMs: due });
     this.#wakeAt(wanted.isUrgent ? due : Math.max(due, this.#lookedAtMs + SETTLE_MS));
   }
 
@@ -136,6 +140,12 @@ class Reader implements PodReader {
     this.#groups.set(waiting.key, group.set(uid, waiting));
     if (wasDue) this.#due.set(uid, waiting);
     else if (known?.dueAtMs !== waiting.dueAtMs) this.#times.push({ uid, dueAtMs: waiting.dueAtMs, order: this.#told++ });
+  }
+
+  /** Told by a watch. */
+  #hear(pod: PodFact, askedAtMs: number): void {
+    if (this.#waiting.get(pod.uid)?.needsFresh !== true) this.forget(pod.uid);
+    this.#onAnswer({ kind: "found", pod, askedAtMs });
   }
 
   #wakeAt(atMs: number): void {
@@ -190,6 +200,10 @@ class Reader implements PodReader {
 
   #run(of: readonly Waiting[], requests: number, work: Promise<void>): void {
     this.#underWay += requests;
+    for (const { reported, key, selector } of of.slice(0, requests)) {
+      const { namespace } = reported;
+      if (selector !== undefined) this.#followed.read({ key, namespace, labelSelector: textOf(selector) });
+    }
     for (const { reported } of of) this.forget(reported.uid);
     void work
       .catch((err: unknown) => this.#again(of, err))
@@ -210,7 +224,7 @@ class Reader implements PodReader {
   }
 
   /** The requests that read whom is due, and with a list whoever waits for the same. */
-  #plan(due: readonly Waiting[]): (Listing | Waiting)[] {
+  #plan(due: readonly Waiting[]): (Listing<Waiting> | Waiting)[] {
     const keys = new Set(due.map(({ key }) => key));
     const isMany = (key: string): boolean => (this.#groups.get(key)?.size ?? 0) > MOST_GETS;
     const lists = [...keys].filter(isMany).flatMap((key) => listingOf([...(this.#groups.get(key)?.values() ?? [])]) ?? []);
@@ -252,7 +266,7 @@ class Reader implements PodReader {
     return items[0] === undefined ? undefined : decodePod(items[0], gateType);
   }
 
-  async #list({ namespace, labelSelector, of }: Listing): Promise<void> {
+  async #list({ namespace, labelSelector, of }: Listing<Waiting>): Promise<void> {
     const { client, gateType, log } = this.#deps;
     const path = kubePath`/api/v1/namespaces/${namespace}/pods`;
     const seen = new Set<string>();
@@ -299,39 +313,6 @@ class Reader implements PodReader {
       this.#wait({ ...one, failures, dueAtMs: this.#deps.clock.now() + waitMs });
     }
   }
-}
-
-const textOf = (selector: Labels): string =>
-  Object.entries(selector)
-    .map(([name, value]) => `${name}=${value}`)
-    .sort()
-    .join(",");
-
-function listingOf(of: readonly Waiting[]): Listing | undefined {
-  const [first] = of;
-  if (first?.selector === undefined) return undefined;
-  return { namespace: first.reported.namespace, labelSelector: textOf(first.selector), of };
-}
-
-/** Few of each of many Services of a namespace: lists by the label that most of their selectors have. Empty where there are not many. */
-function bundled(few: readonly Waiting[]): Listing[] {
-  const selected = few.filter(({ selector }) => selector !== undefined);
-  if (selected.length <= MOST_GETS) return [];
-  const uses = Map.groupBy(
-    selected.flatMap(({ selector }) => Object.keys(selector ?? {})),
-    (label) => label,
-  );
-  const [label] = [...uses].sort(([, some], [, others]) => others.length - some.length)[0] ?? [];
-  if (label === undefined) return [];
-  const byValue = [...Map.groupBy(selected, ({ selector }) => selector?.[label])].filter(([value]) => value !== undefined);
-  const listings: Listing[] = [];
-  for (let at = 0; at < byValue.length; at += MOST_NAMED) {
-    const some = byValue.slice(at, at + MOST_NAMED);
-    const of = some.flatMap(([, waiting]) => waiting);
-    const namespace = of[0]?.reported.namespace ?? "";
-    if (of.length > MOST_GETS) listings.push({ namespace, labelSelector: `${label} in (${some.map(([value]) => value).join(",")})`, of });
-  }
-  return listings;
 }
 
 function decoded(item: unknown, gateType: string): PodFact | undefined {

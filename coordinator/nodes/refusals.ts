@@ -1,10 +1,5 @@
 import type { Logger } from "../../common/log.ts";
-
-/**
- * Why a reported Pod does not count. `name`: something in it cannot be. `foreign`: the API server has it on another node. `unknown`: the API
- * server has no such Pod. `contradicts`: it says of a Pod what the API server does not. `limit`: more Pods than a node can have.
- */
-export type Refusal = "name" | "foreign" | "unknown" | "contradicts" | "limit";
+import type { Refusal, RefusedNode } from "../state/agent-refusal.ts";
 
 /** One line a minute for each node and reason, with how many there were. */
 const TELL_EVERY_MS = 60_000;
@@ -17,8 +12,6 @@ const TOLD_FROM: Readonly<Record<Refusal, number>> = { name: 1, foreign: 1, limi
 /** `atMs`: of the last line. `since`: how many more there were. `isTold`: people know of this minute's. */
 type Told = { atMs: number; since: number; isTold: boolean };
 
-/** E.g. { name: "node-a", uid: "db49…" }; `uid` is "" where the Node object is not known. */
-export type RefusedNode = { readonly name: string; readonly uid: string };
 type RefusalListener = (node: RefusedNode, why: Refusal) => void;
 
 export type RefusalsDeps = {

@@ -3,12 +3,13 @@ import type { Clock } from "../../common/clock.ts";
 import { isOlder } from "../../common/kubernetes/watched-store.ts";
 import { OVER } from "../../common/signals.ts";
 import { isEnding, isOver, NO_NETWORKS, type PodFact, podName } from "../../common/vocabulary.ts";
+import type { Refusal } from "../state/agent-refusal.ts";
 import type { AskedPods } from "./asked-pods.ts";
 import { Contradictions } from "./contradictions.ts";
 import { type Held, HeldReports } from "./held-reports.ts";
 import type { MakePodReader, PodAnswer, PodReader } from "./pod-reader.ts";
 import type { PodStore } from "./pod-store.ts";
-import type { Refusal, Refusals } from "./refusals.ts";
+import type { Refusals } from "./refusals.ts";
 import { faultOf } from "./report-fault.ts";
 
 export type ReportedPodsDeps = {
@@ -115,7 +116,7 @@ export class ReportedPods {
     const { store, clock } = this.#deps;
     const known = store.pods.get(pod.uid);
     const isUrgent = this.#contradictions.note(pod, known?.resourceVersion, clock.now()) === "at once";
-    this.#reader.want({ reported: known ?? pod, selector: this.#deps.asked.selectorOf(known ?? pod), isUrgent });
+    this.#reader.want({ reported: known ?? pod, selector: this.#deps.asked.selectorOf(known ?? pod), isUrgent, needsFresh: true });
   }
 
   /** Some of what the node has said is not judged yet. */

@@ -23,9 +23,14 @@ export type StatusDeps = {
 };
 
 /** Before the first write to the cloud; through `status`, so that no right to write the object is needed (kubernetes.md §10). */
-export async function ensureFinalizer(deps: StatusDeps, object: OwnerObject, signal: AbortSignal): Promise<boolean> {
-  if (object.finalizers.includes(FINALIZER)) return true;
-  return await patchStatus(deps, object, { metadata: { uid: object.uid, finalizers: [FINALIZER] } }, signal);
+export async function ensureFinalizer(deps: StatusDeps, object: OwnerObject, signal: AbortSignal): Promise<Outcome | "there"> {
+  if (object.finalizers.includes(FINALIZER)) return "there";
+  const restMs = deps.contest.restMs(object, FINALIZER, "finalizer");
+  if (restMs !== "unseen" && restMs > 0) return { kind: "again", afterMs: restMs, because: "somebody else removes the finalizer" };
+  deps.contest.foreseeFinalizer(object);
+  const isThere = await patchStatus(deps, object, { metadata: { uid: object.uid, finalizers: [FINALIZER] } }, signal);
+  if (isThere) deps.contest.wrote(object, FINALIZER, "finalizer");
+  return isThere ? "there" : DONE;
 }
 
 /** Writes the address where users and tools look for it, only when it differs. */
@@ -76,9 +81,8 @@ export async function tellReadiness(deps: StatusDeps, object: OwnerObject, readi
   const condition = changedCondition(object, readiness, timeOf(deps));
   if (condition === undefined || !object.finalizers.includes(FINALIZER)) return DONE;
   // Where somebody else writes it as well, or nobody keeps it, the same is written ever more rarely.
-  const contested = { ...object, uid: readyKey(object.uid) };
   const value = JSON.stringify([readiness, object.generation]);
-  const restMs = deps.contest.restMs(contested, value);
+  const restMs = deps.contest.restMs(object, value, "ready");
   if (restMs === "unseen") return DONE;
   if (restMs > 0) return { kind: "again", afterMs: restMs, because: "somebody else writes the condition" };
   const { annotations, status } = conditionIn(object, condition);
@@ -88,7 +92,7 @@ export async function tellReadiness(deps: StatusDeps, object: OwnerObject, readi
     { metadata: { uid: object.uid, ...(annotations && { annotations }) }, ...(status && { status }) },
     signal,
   );
-  deps.contest.wrote(contested, value);
+  deps.contest.wrote(object, value, "ready");
   return DONE;
 }
 
@@ -109,8 +113,6 @@ function conditionIn(
   if (kindOfObject(object) === "Service") return { status: { conditions: [condition] } };
   return { annotations: { [INGRESS_CONDITIONS]: JSON.stringify([condition]) } };
 }
-
-const readyKey = (uid: string): string => `${uid} ready`;
 
 /** metav1.Time has whole seconds. */
 const timeOf = ({ clock }: StatusDeps): string => `${new Date(clock.now()).toISOString().slice(0, 19)}Z`;

@@ -201,7 +201,8 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
   }
   const refused = present === undefined ? await refusedAccess(deps, object, intent, signal) : undefined;
   if (refused !== undefined) return await blocked(deps, object, intent, refused, signal);
-  if (!(await ensureFinalizer(deps, object, signal))) return DONE;
+  const finalizer = await ensureFinalizer(deps, object, signal);
+  if (finalizer !== "there") return finalizer;
   const found = await ensureLoadBalancer(deps, { object, intent, present }, signal);
   if (found.kind === "blocked") return await blocked(deps, object, intent, found.blocker, signal);
   if (found.kind === "creating") {

@@ -1,4 +1,3 @@
-import * as z from "zod";
 import type { Clock } from "../../common/clock.ts";
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import { member } from "../../common/kubernetes/json-member.ts";
@@ -8,7 +7,9 @@ import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { isOlder } from "../../common/kubernetes/watched-store.ts";
 import type { Logger } from "../../common/log.ts";
 import { FORMER_RECORD_PREFIX, RECORD_LABEL, RECORD_PREFIX } from "../../common/names.ts";
+import { PutBacks } from "./put-backs.ts";
 import { type Shard, Shards } from "./shards.ts";
+import { ConfigMap, decodeStored, type Stored } from "./stored-record.ts";
 
 export type RecordsDeps = {
   readonly client: KubeClient;
@@ -49,20 +50,6 @@ const FLUSHED_AT_ONCE = 10;
 const RETRY_MS = 1_000;
 const EMPTY: ReadonlyMap<string, string> = new Map();
 
-/** A ConfigMap as it is watched. */
-type Stored = {
-  readonly uid: string;
-  readonly resourceVersion: string;
-  readonly name: string;
-  readonly clusterId: string;
-  readonly annotations: Readonly<Record<string, string>>;
-  readonly data: Readonly<Record<string, string>>;
-};
-const Texts = z.record(z.string(), z.string()).nullish();
-const ConfigMap = z.object({
-  metadata: z.object({ uid: z.string(), resourceVersion: z.string(), name: z.string(), labels: Texts, annotations: Texts }),
-  data: Texts,
-});
 const NAME = new RegExp(`^${RECORD_PREFIX}(.+)-(\\d+)$`);
 
 export const makeRecords = (deps: RecordsDeps): Records => new StoredRecords(deps);
@@ -75,11 +62,13 @@ class StoredRecords implements Records {
   /** What the watch told last, by the ConfigMap's name. */
   readonly #seen = new Map<string, Stored>();
   readonly #watched: WatchedSet<Stored>;
+  readonly #putBacks: PutBacks;
   #isFormerRead = false;
   #stop: AbortSignal | undefined;
 
   constructor(deps: RecordsDeps) {
     this.#deps = deps;
+    this.#putBacks = new PutBacks(deps.clock);
     this.#collection = kubePath`/api/v1/namespaces/${deps.namespace}/configmaps`;
     this.#watched = makeListWatch<Stored>(deps, {
       path: this.#collection,
@@ -223,7 +212,7 @@ class StoredRecords implements Records {
     else if (shard.keys.size > 0) {
       this.#deps.log.warn({ configMap: record.name }, "record deleted by somebody else; writing it again");
       shard.exists = false;
-      this.#mend(shards, shard);
+      this.#putBack(shards, shard, record.resourceVersion);
     }
   }
 
@@ -245,6 +234,20 @@ class StoredRecords implements Records {
     this.#deps.log.warn({ configMap: nameOf(shard) }, "record changed by somebody else; writing it again");
     shard.isDamaged = true;
     shard.mended = seen.resourceVersion;
+    this.#putBack(shards, shard, seen.resourceVersion);
+  }
+
+  /** At once, and ever more rarely where somebody changes it again and again: then with one of the flushes. */
+  #putBack(shards: Shards, shard: Shard, version: string): void {
+    const name = nameOf(shard);
+    const restMs = this.#putBacks.restMs(name, "", version);
+    if (restMs !== "unseen" && restMs > 0) {
+      shard.restsUntilMs = this.#deps.clock.now() + restMs;
+      return;
+    }
+    if (this.#putBacks.isToBeTold(name, ""))
+      this.#deps.log.error({ configMap: name }, "somebody changes the record again and again; from now on it is put back once in 30 s");
+    this.#putBacks.wrote(name, "", version);
     this.#mend(shards, shard);
   }
 
@@ -279,7 +282,9 @@ class StoredRecords implements Records {
       if (signal.aborted || !this.synced) continue;
       const all = [...this.#scopes.values()].flatMap((shards) => [...shards.all].map((shard) => ({ shards, shard })));
       for (const { shard } of all) if (shard.wroteAtMs <= clock.now() - FLUSH_MS) this.#compare(shard, true);
-      for (const { shards, shard } of all.filter(needsWrite).slice(0, FLUSHED_AT_ONCE)) {
+      for (const { shards, shard } of all.filter((one) => needsWrite(one, clock.now())).slice(0, FLUSHED_AT_ONCE)) {
+        if (shard.restsUntilMs > 0) this.#putBacks.wrote(nameOf(shard), "", shard.version);
+        shard.restsUntilMs = 0;
         if (shard.keys.size > 0) this.#mend(shards, shard);
         else this.#remove(shards, shard);
       }
@@ -314,14 +319,9 @@ class StoredRecords implements Records {
 }
 
 const nameOf = ({ scope, index }: Pick<Shard, "scope" | "index">): string => `${RECORD_PREFIX}${scope}-${index}`;
-const needsWrite = ({ shard: { keys, stale, exists, isDamaged, writes } }: { readonly shard: Shard }): boolean =>
-  writes === 0 && (keys.size === 0 || stale.size > 0 || isDamaged || !exists);
-
-function decodeStored(raw: unknown): Stored {
-  const { metadata, data } = ConfigMap.parse(raw);
-  const { uid, resourceVersion, name, labels, annotations } = metadata;
-  return { uid, resourceVersion, name, clusterId: labels?.[RECORD_LABEL] ?? "", annotations: annotations ?? {}, data: data ?? {} };
-}
+const needsWrite = ({ shard }: { readonly shard: Shard }, nowMs: number): boolean =>
+  shard.writes === 0 && shard.restsUntilMs <= nowMs && isBehind(shard);
+const isBehind = ({ keys, stale, exists, isDamaged }: Shard): boolean => keys.size === 0 || stale.size > 0 || isDamaged || !exists;
 
 /** Resolves when that is over, which never rejects; rejects with the signal's reason as soon as it aborts. */
 function orAborted(over: Promise<unknown>, signal: AbortSignal): Promise<void> {

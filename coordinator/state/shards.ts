@@ -17,6 +17,8 @@ export type Shard = {
   version: string;
   /** Of the state of somebody else's that was mended last; "": none was. */
   mended: string;
+  /** What somebody else has changed again and again is not put back before; 0: nobody has. Milliseconds since the epoch. */
+  restsUntilMs: number;
   wroteAtMs: number;
   /** Writes that have not ended, and the last one of them. */
   writes: number;
@@ -163,6 +165,7 @@ const newShard = (scope: string, index: number): Shard => ({
   isDamaged: false,
   version: "0",
   mended: "",
+  restsUntilMs: 0,
   wroteAtMs: 0,
   writes: 0,
   tail: Promise.resolve(),

@@ -2,7 +2,7 @@
 import type { Clock } from "../../../common/clock.ts";
 import { errorFromAnswer, KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import type { Change, WatchedSet } from "../../../common/kubernetes/list-watch.ts";
-import type { KubeClient, Query } from "../../../common/kubernetes/requests.ts";
+import type { KubeClient, Query, WatchEnd, WatchEventType } from "../../../common/kubernetes/requests.ts";
 import { EXISTING_LOAD_BALANCER, FINALIZER, SERVICE_CONFIG } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import type { ServiceRecord } from "../../../coordinator/domain/intent/service.ts";
@@ -178,6 +178,28 @@ export function aCluster(
     return { items, resourceVersion: String(version) };
   };
 
+  /** Pods of an app, from now on; each event comes a moment later. */
+  const watch: Verbs["watch"] = ({ labelSelector }, onEvent, signal) => {
+    const [, app] = /^app=(.+)$/.exec(String(labelSelector)) ?? [];
+    const tell: PodListener = (_uid, pod) => {
+      if (pod === undefined || pod.labels["app"] !== app) return;
+      const object = rawPod(pod);
+      void clock.sleep(ANSWER_MS, signal).then(
+        () => onEvent("MODIFIED", object),
+        () => undefined,
+      );
+    };
+    podListeners.add(tell);
+    return new Promise((resolve) => {
+      const over = (): void => {
+        podListeners.delete(tell);
+        resolve({ kind: "aborted" });
+      };
+      if (signal.aborted) over();
+      else signal.addEventListener("abort", over, { once: true });
+    });
+  };
+
   return {
     pods,
     services,
@@ -191,6 +213,8 @@ export function aCluster(
     told,
     start,
     end,
+    /** Somebody else says that the Pod's gate is closed. */
+    turnBack: (uid: string): void => change(uid, { gate: "False" }),
     /** A Pod's own labels are changed: those of its app, or none at all. */
     relabel: (uid: string, labels: PodFact["labels"]): void => change(uid, { labels }),
     edit,
@@ -234,7 +258,7 @@ export function aCluster(
     },
     objects: someObjects(services, nodes, check && { ...CHECKED, wishes: new Map([[wishKey("TCP", 80), check]]) }),
     records,
-    client: aClient(clock, { get, list, create, patch, remove: (path) => records.remove(path) }, records.reads(clock, ANSWER_MS)),
+    client: aClient(clock, { get, list, watch, create, patch, remove: (path) => records.remove(path) }, records.reads(clock, ANSWER_MS)),
     alive: (app: string): PodFact[] =>
       [...pods.values()].filter(({ labels, deletionAtMs }) => labels["app"] === app && deletionAtMs === undefined),
     /** The stored claims of a load balancer: address -> UID. */
@@ -303,6 +327,8 @@ const reasonOf = (event: unknown) => ({ reason: textOf(member(event, "reason")),
 
 type Verbs = { readonly [verb in "get" | "create" | "patch" | "remove"]: (path: string, body: unknown) => object } & {
   readonly list: (path: string, query: Query) => object;
+  /** Of Pods. */
+  readonly watch: (query: Query, onEvent: (type: WatchEventType, object: unknown) => void, signal: AbortSignal) => Promise<WatchEnd>;
 };
 
 /** Answers after a moment; a caller that has given up by then has changed nothing. */
@@ -323,7 +349,8 @@ function aClient(clock: Clock, verbs: Verbs, records: Pick<KubeClient, "list" | 
       path.endsWith("/configmaps") ? records.list(path, query, options) : after(options.signal, () => verbs.list(path, query)),
     replace: unexpected,
     delete: (path, _body, { signal } = {}) => after(signal, () => verbs.remove(path, undefined)),
-    watch: records.watch,
+    watch: (path, query, onEvent, signal) =>
+      path.endsWith("/pods") ? verbs.watch(query, onEvent, signal) : records.watch(path, query, onEvent, signal),
     close: () => Promise.resolve(),
   };
 }

@@ -96,7 +96,7 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
     if (!serves(cloud.state(), pod)) tooEarly.push(pod.uid);
   });
   const metrics = makeMetrics(NO_GAUGES);
-  const reads = { get: 0, list: 0 };
+  const reads = { get: 0, list: 0, watch: 0 };
   let generation = 0;
   /** What the agents hold, by UID since when: they outlive a coordinator. */
   const held = new Map<string, number>();

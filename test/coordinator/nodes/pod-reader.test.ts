@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
-import type { ListPage, Query } from "../../../common/kubernetes/requests.ts";
+import type { KubeClient, ListPage, Query } from "../../../common/kubernetes/requests.ts";
 import { DEFAULT_GATE_TYPE } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import { type PodAnswer, podReaderOf } from "../../../coordinator/nodes/pod-reader.ts";
@@ -33,13 +33,20 @@ function aReader(...given: readonly PodFact[]) {
       return await Promise.resolve({ items, resourceVersion: "1" });
     },
   };
+  const watches: { tell: (pod: PodFact) => void; signal: AbortSignal }[] = [];
+  const watch: KubeClient["watch"] = async (path, query, onEvent, signal) => {
+    requests.push(`WATCH ${path} ${query["labelSelector"]}`);
+    watches.push({ tell: (pod) => onEvent("MODIFIED", rawPod(pod)), signal });
+    await new Promise((resolve) => signal.addEventListener("abort", resolve));
+    return { kind: "aborted" };
+  };
   const stopped = new AbortController();
-  const deps = { client, clock, log: silentLog, gateType: DEFAULT_GATE_TYPE };
+  const deps = { client: { ...client, watch }, clock, log: silentLog, gateType: DEFAULT_GATE_TYPE };
   const onAnswer = (answer: PodAnswer): void =>
     void answers.push(answer.kind === "gone" ? `gone ${answer.uid}` : `found ${answer.pod.uid}`);
   const onRead = (kind: string, outcome: string): void => void outcomes.push(`${kind} ${outcome}`);
   const reader = podReaderOf({ ...deps, onRead })(onAnswer, stopped.signal);
-  return { reader, clock, pods, requests, answers, outcomes, failures, stopped };
+  return { reader, clock, pods, requests, answers, outcomes, failures, stopped, watches };
 }
 const named = (count: number, over: Partial<PodFact> = {}): PodFact[] => Array.from({ length: count }, (_, n) => aPod(`p${n}`, over));
 
@@ -136,4 +143,38 @@ test("one that is told again while its time has come is asked about once, as it 
   await clock.advance(30);
   assert.equal(requests.length, 9);
   assert.equal(requests.filter((request) => request.endsWith("/renamed")).length, 1);
+});
+
+test("a Service that is asked about again and again is watched: its next Pods cost no request, until its rollout is over", async () => {
+  const { reader, clock, requests, answers, pods, watches } = aReader(...named(12));
+  const ask = async (name: string, isUrgent: boolean): Promise<void> => {
+    reader.want({ reported: aPod(name), selector: web, isUrgent });
+    await clock.advance(100);
+  };
+  for (let n = 0; n < 10; n++) await ask(`p${n}`, true);
+  const path = "/api/v1/namespaces/demo/pods";
+  assert.deepEqual(requests.slice(10), [`LIST ${path} app=web`, `WATCH ${path} app=web`]);
+  pods.set("late", aPod("late"));
+  await ask("late", false);
+  watches[0]?.tell(aPod("late"));
+  await clock.advance(5_000);
+  assert.equal(requests.length, 12);
+  assert.equal(answers.at(-1), "found late");
+  await ask("p3", true); // nobody tells of it, for it has not changed
+  assert.equal(requests.at(-1), `GET ${path}/p3`);
+  await clock.advance(299_000);
+  assert.equal(watches[0]?.signal.aborted, false);
+  await clock.advance(2_000);
+  assert.equal(watches[0]?.signal.aborted, true);
+});
+
+test("a question that needs a younger answer is not answered by a watch", async () => {
+  const { reader, clock, requests, watches } = aReader(...named(12));
+  for (let n = 0; n < 10; n++) reader.want({ reported: aPod(`p${n}`), selector: web, isUrgent: true });
+  await clock.advance(100);
+  const asked = requests.length;
+  reader.want({ reported: aPod("p11"), selector: web, isUrgent: false, needsFresh: true });
+  watches[0]?.tell(aPod("p11"));
+  await clock.advance(3_000);
+  assert.deepEqual(requests.slice(asked), ["GET /api/v1/namespaces/demo/pods/p11"]);
 });

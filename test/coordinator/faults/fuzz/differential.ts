@@ -127,8 +127,8 @@ async function untilSeen({ clock, isRunning }: World, step: Step, edits: Edits):
   if (!("app" in step) || !EDITS.has(step.kind) || step.kind === "undo") return;
   const madeMs = edits.madeMs.get(step.app) ?? Number.NEGATIVE_INFINITY;
   const isSeen = (): boolean => isRunning() && clock.now() - Math.max(madeMs, edits.leaderSinceMs) >= SEEN_MS;
-  for (const fromMs = clock.now(); fromMs - madeMs < SEEN_WITHIN_MS && clock.now() - fromMs < SEEN_WITHIN_MS && !isSeen(); )
-    await clock.sleep(LOOK_MS);
+  if (clock.now() - madeMs >= SEEN_WITHIN_MS) return;
+  for (let waitedMs = 0; waitedMs < SEEN_WITHIN_MS && !isSeen(); waitedMs += LOOK_MS) await clock.sleep(LOOK_MS);
 }
 
 async function recordIsThere({ clock, cluster }: World, app: string): Promise<void> {
@@ -257,7 +257,10 @@ function stateOf(world: World): unknown {
       }))
       .sort((a, b) => (`${a.port} ${a.name}` < `${b.port} ${b.name}` ? -1 : 1)),
   }));
-  const gates = [...cluster.pods.values()].map(({ uid, gate }) => `${uid} ${gate}`).sort();
+  // Where the port that is asked for cannot be had, gates stay as they were at the moment of that edit, open ones open.
+  const isStuck = (app = ""): boolean => cluster.service(app)?.ports.some(({ port }) => port === FOREIGN_PORT) ?? false;
+  const settled = [...cluster.pods.values()].filter(({ labels }) => !isStuck(labels["app"]));
+  const gates = settled.map(({ uid, gate }) => `${uid} ${gate}`).sort();
   const conditions = [...cluster.services.values()].map(({ name, ready }) => `${name} ${ready?.status} ${ready?.reason}`).sort();
   const events = APPS.map((app) => {
     const reason = standingReason(app, cluster.service(app)?.annotations ?? {});
