@@ -5,7 +5,7 @@ import { readsOf } from "../../common/kubernetes/reads-of.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import { RECORD_PREFIX } from "../../common/names.ts";
-import { type ApiDenied, apiDenied } from "../domain/api-denied.ts";
+import { type ApiDenied, apiDenied, lacksRight } from "../domain/api-denied.ts";
 import type { ObjectRef, Problem } from "../domain/problem.ts";
 
 /** A denied write is tried again every 30 s; one that is older is of no concern any more. Milliseconds. */
@@ -23,7 +23,10 @@ export type ApiDenialsDeps = {
 /** Who hears of a denied write, besides the object that it was about. */
 type Tellers = { readonly tell: (problem: Problem) => void; readonly ownersOf: (loadBalancerId: string) => readonly ObjectRef[] };
 
-/** A rule that the coordinator's role lacks: told on the object that waits, counted, logged as an error, and a reason not to be ready. */
+/**
+ * What the API server forbids is told on the object that waits. A rule that the coordinator's role lacks is counted and logged as an error as
+ * well, and a reason not to be ready; a quota or a policy is not ours to be ready for.
+ */
 export class ApiDenials {
   readonly #deps: ApiDenialsDeps;
   /** By verb and resource. */
@@ -52,7 +55,11 @@ export class ApiDenials {
         this.#unread.delete(`${verb} ${resource}`);
         return result;
       } catch (err) {
-        if (err instanceof KubeApiError && isRbac(err)) this.#note({ verb, resource, words: err.message }, path, body, tellers);
+        if (err instanceof KubeApiError && err.failure === "denied") {
+          const denied = { verb, resource, words: err.message };
+          if (lacksRight(denied.words)) this.#note(denied, path, body, tellers);
+          else if (!/being terminated/.test(denied.words)) tellWaiting(denied, path, body, tellers);
+        }
         throw err;
       }
     };
@@ -81,13 +88,14 @@ export class ApiDenials {
     if (!this.#denied.has(key)) log.error({ verb, resource, words }, "a right is missing");
     this.#denied.set(key, { ...denied, atMs: clock.now() });
     onDenied(verb, resource);
-    for (const object of tellers === undefined ? [] : waitingFor(path, body, tellers))
-      tellers?.tell({ object, type: "Warning", ...apiDenied(`${object.kind} ${object.namespace}/${object.name}`, denied) });
+    tellWaiting(denied, path, body, tellers);
   }
 }
 
-/** A role lacks a rule; a quota, a policy and a namespace that ends are 403 as well. */
-const isRbac = ({ failure, message }: KubeApiError): boolean => failure === "denied" && /cannot \w+ resource/.test(message);
+function tellWaiting(denied: ApiDenied, path: string, body: unknown, tellers: Tellers | undefined): void {
+  for (const object of tellers === undefined ? [] : waitingFor(path, body, tellers))
+    tellers?.tell({ object, type: "Warning", ...apiDenied(`${object.kind} ${object.namespace}/${object.name}`, denied) });
+}
 
 /** "services/status" of "/api/v1/namespaces/shop/services/web/status". */
 function resourceOf(path: string): string {

@@ -98,3 +98,24 @@ test("what a quota or a namespace that ends refuses is no missing right, and one
   await clock.advance(100_000);
   assert.equal(denials.missing, undefined);
 });
+
+test("a quota or a policy that refuses the record is told on whoever waits for it, with its words, and blames no right", async () => {
+  const { refusal, told, counted, denials, client } = aWorld();
+  const write = () =>
+    client.create("/api/v1/namespaces/clb-direct/configmaps", { metadata: { name: "clb-direct-record-lb-1-0" } }).catch(() => undefined);
+  for (const words of [
+    'configmaps "clb-direct-record-lb-1-0" is forbidden: exceeded quota: small, requested: count/configmaps=1, used: 5, limited: 5',
+    'admission webhook "policy.example.com" denied the request: no team label',
+  ]) {
+    refusal.is = words;
+    await write();
+    const { object, reason, message } = told.at(-1) ?? {};
+    assert.deepEqual([object?.kind, object?.name, reason], ["Service", "web", "ApiAccessDenied"]);
+    assert.ok(message?.includes(words) && message.includes("No right is missing"), message);
+    assert.ok(!message?.includes("deploy/install.yaml"), message);
+  }
+  assert.deepEqual([denials.missing, counted, told.length], [undefined, [], 2]);
+  refusal.is = "unable to create new content in namespace clb-direct because it is being terminated";
+  await write();
+  assert.equal(told.length, 2);
+});
