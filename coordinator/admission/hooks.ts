@@ -43,11 +43,13 @@ function makeTokens(): () => string {
 export function hooksBy({ drains, drainMode: wish, clock, log }: HooksDeps): HookFor | undefined {
   if (drains === undefined) return undefined;
   const { nodes, holds, drainTimes } = drains;
+  const hasSleep = makeHasSleep({ client: drains.client, clock });
+  hasSleep(); // asks: the first Pod shall not have to do without a sleep because nobody has answered yet
   const modes = new DrainModes({
     wish,
     nodes: () => nodes.records.values(),
     proofOf: (node) => holds.proofOf(node),
-    hasSleep: makeHasSleep({ client: drains.client, clock }),
+    hasSleep,
     clock,
     log,
   });

@@ -1,18 +1,16 @@
 /** Runs coordinators and agents as processes, as a Deployment and a DaemonSet would: with the rights, Pod objects, tokens and mounted files of theirs. */
+import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
-import { request } from "node:https";
 import { join } from "node:path";
 import {
   AGENT_SERVICE_ACCOUNT,
   CA_BUNDLE_CONFIG_MAP,
   CA_BUNDLE_KEY,
-  COORDINATOR_SERVICE,
   COORDINATOR_SERVICE_ACCOUNT,
   DEFAULT_NAMESPACE,
-  EXPLAIN_TOKEN_HEADER,
-  READER_SERVICE_ACCOUNT,
   TOKEN_AUDIENCE,
 } from "../../common/names.ts";
+import { askExplain, type Trust, trustOf } from "./ask-explain.ts";
 import { accountsOf, applyManifests, loadInstallation, type Manifest, withoutWorkloads } from "./manifests.ts";
 import type { AddressPlan } from "./network.ts";
 import { type RunningProcess, startProcess, until } from "./process.ts";
@@ -71,6 +69,11 @@ export type Product = {
   readonly startCoordinator: (replica?: Replica) => Promise<RunningProcess>;
   /** Starts the agent of a Node; `ready` waits for its first acknowledged snapshot. `address` replaces the coordinators'. */
   readonly startAgent: (node: string, options?: { readonly ready?: boolean; readonly address?: string }) => Promise<RunningProcess>;
+  /**
+   * As an update of the DaemonSet with maxSurge 1: another Pod's processes beside the first ones, which get SIGTERM when those are ready. Gives
+   * the first ones, which finish what they hold.
+   */
+  readonly updateAgent: (node: string) => Promise<readonly RunningProcess[]>;
   /** The hold server of a Node; it starts with the agent, or before it. */
   readonly hold: (node: string) => RunningProcess | undefined;
   /** GET on the leader's explain port, with a token of ServiceAccount clb-direct-reader, e.g. explain("?namespace=demo"). */
@@ -91,6 +94,9 @@ export function makeProduct(options: ProductOptions): Product {
   const coordinators = new Map<Replica, RunningProcess>();
   const agents = new Map<string, RunningProcess>();
   const holdServers = new Map<string, RunningProcess>();
+  /** Of each Node, and the processes of those that were replaced. */
+  const updates = new Map<string, number>();
+  const replaced: RunningProcess[] = [];
   const projections = new Map<string, Projection>();
   let prepared: Promise<void> | undefined;
   let stopped = false;
@@ -182,12 +188,13 @@ export function makeProduct(options: ProductOptions): Product {
   };
 
   /** The socket of the Node's hold server, which goes on when its agent is started anew, as containers of one Pod do. */
-  const startHold = (node: string, behind: readonly string[]): string => {
-    const socket = join(directory, `hold-${node}.sock`);
+  const startHold = (node: string, stateDirectory: string, behind: readonly string[]): string => {
+    const socket = join(stateDirectory, "hold.sock");
     if (holdServers.get(node)?.hasExited() === false) return socket;
     const index = options.nodes.indexOf(node);
     const env = {
       HOLD_SOCKET: socket,
+      STATE_DIRECTORY: stateDirectory,
       ...(options.enter === undefined ? simulatedHold(plan, index) : { NODE_IP: plan.nodeAddress(index) }),
     };
     const logFile = join(directory, `hold-${node}.log`);
@@ -199,7 +206,8 @@ export function makeProduct(options: ProductOptions): Product {
   const startAgent: Product["startAgent"] = async (node, { ready: wait = true, address } = {}) => {
     await (prepared ??= prepare(cluster, options.install));
     const host = plan.nodeAddress(options.nodes.indexOf(node));
-    const name = `clb-direct-agent-${node}`;
+    const update = updates.get(node) ?? 0;
+    const name = `clb-direct-agent-${node}${update === 0 ? "" : `-${update}`}`;
     const pod = await ensurePod(cluster, name, AGENT_SERVICE_ACCOUNT, node);
     const access = await inCluster(name, AGENT_SERVICE_ACCOUNT, pod);
     const bundle = { namespace: DEFAULT_NAMESPACE, name: CA_BUNDLE_CONFIG_MAP, key: CA_BUNDLE_KEY };
@@ -215,15 +223,31 @@ export function makeProduct(options: ProductOptions): Product {
       CA_BUNDLE_FILE: await project(join(directory, name, "bundle.crt"), (file) => projectConfigMapKey(cluster, { ...bundle, file })),
       TOKEN_FILE: await token(join(directory, name, "stream-token"), AGENT_SERVICE_ACCOUNT, pod, TOKEN_AUDIENCE),
       LISTEN_HOST: host,
+      STATE_DIRECTORY: join(directory, name),
       ...options.agentEnv,
     };
     const behind = options.enter?.(node) ?? [];
-    if (options.holds === true) Object.assign(env, { HOLD_SOCKET: startHold(node, behind) });
+    if (options.holds === true) Object.assign(env, { HOLD_SOCKET: startHold(node, join(directory, name), behind) });
     const logFile = join(directory, `agent-${node}.log`);
     const agent = launch({ name: `agent ${node}`, script: "agent/main.ts", ...options.programs?.agent, behind, env, logFile });
     agents.set(node, agent);
     if (wait) await ready(agent, `http://${host}:${PORTS.ops}`);
     return agent;
+  };
+
+  const updateAgent: Product["updateAgent"] = async (node) => {
+    const former = [agents.get(node), holdServers.get(node)].flatMap((one) => one ?? []);
+    replaced.push(...former);
+    agents.delete(node);
+    holdServers.delete(node);
+    const update = (updates.get(node) ?? 0) + 1;
+    updates.set(node, update);
+    await startAgent(node);
+    const files = ["ready", ...(options.holds === true ? ["hold-ready"] : [])];
+    const isReady = (): boolean => files.every((file) => existsSync(join(directory, `clb-direct-agent-${node}-${update}`, file)));
+    await until(`the second agent of ${node} is ready`, isReady, READY_MS);
+    for (const one of former) one.signal("SIGTERM");
+    return former;
   };
 
   return {
@@ -234,44 +258,15 @@ export function makeProduct(options: ProductOptions): Product {
     hold: (node) => holdServers.get(node),
     startCoordinator,
     startAgent,
+    updateAgent,
     explain,
     stop: async () => {
       stopped = true;
-      for (const one of holdServers.values()) one.signal("SIGKILL"); // it would finish what is held
-      await Promise.all([...agents.values(), ...holdServers.values(), ...coordinators.values()].map((one) => one.stop()));
+      for (const one of [...holdServers.values(), ...replaced]) one.signal("SIGKILL"); // it would finish what is held
+      await Promise.all([...agents.values(), ...holdServers.values(), ...replaced, ...coordinators.values()].map((one) => one.stop()));
       await Promise.all([...projections.values()].map((one) => one.stop()));
     },
   };
-}
-
-type Trust = { readonly token: string; readonly ca: string };
-
-/** As `npm run explain` finds it by the kubeconfig. */
-async function trustOf({ client }: Cluster): Promise<Trust> {
-  const ours = `/api/v1/namespaces/${DEFAULT_NAMESPACE}`;
-  const spec = { audiences: [TOKEN_AUDIENCE], expirationSeconds: TOKEN_SECONDS };
-  const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec };
-  const path = `${ours}/serviceaccounts/${READER_SERVICE_ACCOUNT}/token`;
-  const { status } = await client.create<{ status: { token: string } }>(path, body);
-  const { data } = await client.get<{ data: Record<string, string> }>(`${ours}/configmaps/${CA_BUNDLE_CONFIG_MAP}`);
-  return { token: status.token, ca: data[CA_BUNDLE_KEY] ?? "" };
-}
-
-/** GET on an explain port. */
-export function askExplain(
-  url: string,
-  { token, ca }: { readonly token: string | undefined; readonly ca: string },
-): Promise<{ readonly status: number; readonly text: string }> {
-  return new Promise((resolve, reject) => {
-    const headers = token === undefined ? {} : { [EXPLAIN_TOKEN_HEADER]: token };
-    const servername = `${COORDINATOR_SERVICE}.${DEFAULT_NAMESPACE}.svc`;
-    const asked = request(url, { ca, servername, headers, agent: false, signal: AbortSignal.timeout(5_000) }, (response) => {
-      let text = "";
-      response.setEncoding("utf8").on("data", (part: string) => (text += part));
-      response.on("end", () => resolve({ status: response.statusCode ?? 0, text })).on("error", reject);
-    });
-    asked.on("error", reject).end();
-  });
 }
 
 async function ready(running: RunningProcess, url: string): Promise<void> {

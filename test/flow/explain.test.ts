@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
-import { askExplain } from "../cluster/product.ts";
+import { askExplain } from "../cluster/ask-explain.ts";
 import { KIND } from "./cluster.ts";
 import { changedExample } from "./examples.ts";
 import { converged } from "./look.ts";

@@ -64,12 +64,17 @@ export function chooseDrainMode(from: {
     };
   const named = unproven.slice(0, MAX_NAMED).map(({ name }) => `${name} (${proofOf(name)?.because ?? "no agent has said anything"})`);
   const more = unproven.length > MAX_NAMED ? ` and ${unproven.length - MAX_NAMED} more` : "";
-  const because = nodes.length === 0 ? "no node is known where it may land" : `not proven on ${named.join(", ")}${more}`;
+  const because = nodes.length === 0 ? noneBecause(from.nodes.length) : `not proven on ${named.join(", ")}${more}`;
   if (unproven.length <= nodes.length * TOLERATED && nodes.length > 0) return { mode: "hold", because, isLess: true };
   return hasSleep
     ? { mode: "sleep", because, isLess: true }
     : { mode: "none", because: `${because}; this API server does not know sleep`, isLess: true };
 }
+
+const noneBecause = (leftOut: number): string =>
+  leftOut === 0
+    ? "no node is known where it may land"
+    : `none of the ${leftOut} nodes where it may land counts: they are virtual, or younger than ${NEW_MS / 60_000} minutes and not proven`;
 
 type Json = Readonly<Record<string, unknown>>;
 const isRecord = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value);

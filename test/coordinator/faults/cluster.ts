@@ -248,6 +248,14 @@ export function aCluster(
     /** What a person writes on the Service of an app, in place of what was written there before. */
     annotate: (app: string, annotations: Readonly<Record<string, string>>): void =>
       edit(app, { annotations: { ...serviceOf(app, apps.indexOf(app)).annotations, ...annotations } }),
+    /** Nothing of these Pods runs any more, and nobody has deleted them: a Job that is done, a node that has shut down. */
+    finish: (uids: readonly string[], phase: "Succeeded" | "Failed"): void => {
+      for (const uid of uids) change(uid, { phase, containersReady: false, containersReadyAtMs: clock.now() });
+    },
+    /** As the garbage collector deletes Pods of a Node that is gone: at once. */
+    collect: (uids: readonly string[]): void => {
+      for (const uid of uids) if (pods.delete(uid)) for (const listener of podListeners) listener(uid, undefined);
+    },
     /** The containers of these Pods are ready now, or are not. */
     setReady: (uids: readonly string[], containersReady: boolean): void => {
       for (const uid of uids) change(uid, { containersReady, containersReadyAtMs: clock.now() });

@@ -1,27 +1,20 @@
 /** The preStop hold under stock kubelets: real Pods, the product's agents and hold servers on the nodes' own networks, an emulated cloud. */
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
 import { after, before, suite, test } from "node:test";
-import { DEFAULT_GATE_TYPE, HOLD_PORT, HOLD_TOKEN } from "../../../../common/names.ts";
-import { applyManifests, exampleFile, loadManifests, type Manifest } from "../../manifests.ts";
 import { until } from "../../process.ts";
 import type { Product } from "../../product.ts";
-import { isReady, type Pod } from "../../simulated/objects.ts";
+import { heldPods, PODS, startAgents } from "./held-pods.ts";
 import { endAll, startTestProduct } from "./test-product.ts";
-import { makeNamespace, NODE_NAMES, realNodesSkip, type TestNodes } from "./testing.ts";
+import { realNodesSkip, type TestNodes } from "./testing.ts";
 
 const skip = await realNodesSkip();
-const PODS = "/api/v1/namespaces/demo/pods";
-/** Of all Pods of a test: the address tells them apart. */
-const TOKEN = "Ab0Cd1Ef2Gh3Ij4Kl5Mn6O";
-
 const isServing = (ip: string): Promise<boolean> =>
   fetch(`http://${ip}:8080/`, { headers: { connection: "close" }, signal: AbortSignal.timeout(1_000) }).then(
     ({ ok }) => ok,
     () => false,
   );
 
-type Ended = { readonly msg: string; readonly pod?: string; readonly end?: string; readonly heldMs?: number; readonly lowered?: boolean };
+type Held = ReturnType<typeof heldPods>;
 
 /** A skipped suite would not be counted; a skipped test is. */
 const realSuite = (name: string, tests: () => void): void => {
@@ -32,73 +25,18 @@ const realSuite = (name: string, tests: () => void): void => {
 realSuite("the preStop hold on two real nodes", () => {
   let started: TestNodes;
   let product: Product;
+  let deploy: Held["deploy"];
+  let ends: Held["ends"];
+  let untilGone: Held["untilGone"];
+  let remove: Held["remove"];
   const steps: (() => Promise<unknown>)[] = [];
 
   before(async () => {
-    ({ started, product } = await startTestProduct((step) => steps.push(step), true));
-    const { admin } = started;
-    await Promise.all(NODE_NAMES.map((node) => product.startAgent(node)));
-    await makeNamespace(admin, "demo");
-    const service = (await loadManifests(exampleFile("web.yaml"))).filter(({ kind }) => kind !== "Deployment" && kind !== "Namespace");
-    await applyManifests(admin, service);
+    ({ started, product } = await startTestProduct((step) => steps.push(step), { holds: true }));
+    await startAgents({ started, product });
+    ({ deploy, ends, untilGone, remove } = heldPods({ started, product }));
   });
   after(() => endAll(steps));
-
-  /** Pods of the Service, with the hook that the webhook gives, all on one node; resolves when they serve behind the load balancer. */
-  const deploy = async (
-    name: string,
-    replicas: number,
-    { node = "node-a", grace = 30, livenessProbe }: { node?: string; grace?: number; livenessProbe?: object } = {},
-  ): Promise<readonly Pod[]> => {
-    const preStop = { httpGet: { path: `/hold/${TOKEN}`, port: HOLD_PORT } };
-    const container = {
-      name: "web",
-      image: "registry.example.com/web:1",
-      imagePullPolicy: "Never",
-      ports: [{ name: "http", containerPort: 8080 }],
-      env: [{ name: "STARTUP_SECONDS", value: "0" }],
-      readinessProbe: { httpGet: { path: "/", port: 8080 }, periodSeconds: 1 },
-      lifecycle: { preStop },
-      ...(livenessProbe && { livenessProbe }),
-    };
-    const readinessGates = [{ conditionType: DEFAULT_GATE_TYPE }];
-    const spec = { nodeName: node, terminationGracePeriodSeconds: grace, readinessGates, containers: [container] };
-    const pods = Array.from({ length: replicas }, (_, index): Manifest => {
-      const metadata = {
-        name: `${name}-${index}`,
-        namespace: "demo",
-        labels: { app: "web", test: name },
-        annotations: { [HOLD_TOKEN]: TOKEN },
-      };
-      return { apiVersion: "v1", kind: "Pod", metadata, spec };
-    });
-    await applyManifests(started.admin, pods);
-    return await until(
-      `the Pods of ${name} are ready`,
-      async () => {
-        const { items } = await started.admin.list<Pod>(PODS, { labelSelector: `test=${name}` });
-        return items.length === replicas && items.every(isReady) && items;
-      },
-      90_000,
-      250,
-    );
-  };
-  /** What the hold server of a node wrote of those Pods. */
-  const ends = async (node: string, pods: readonly Pod[]): Promise<readonly Ended[]> => {
-    const names = new Set(pods.map(({ metadata }) => `demo/${metadata.name}`));
-    const lines = (await readFile(product.hold(node)?.logFile ?? "", "utf8")).split("\n").filter((line) => line.startsWith("{"));
-    const all = lines.map((line) => JSON.parse(line) as Ended);
-    return all.filter(({ msg, pod }) => msg === "hold ends" && pod !== undefined && names.has(pod));
-  };
-  const untilGone = (name: string): Promise<unknown> =>
-    until(
-      `the Pods of ${name} are gone`,
-      async () => (await started.admin.list<Pod>(PODS, { labelSelector: `test=${name}` })).items.length === 0,
-      60_000,
-      100,
-    );
-  const remove = (pods: readonly Pod[], options = {}): Promise<unknown> =>
-    Promise.all(pods.map(({ metadata }) => started.admin.delete(`${PODS}/${metadata.name}`, options)));
 
   // First: where twenty Pods served within ten minutes, the floor refuses to lower one of three.
   test("a container that its liveness probe kills is held until weight 0 is effective, 5 s at most; the Pod gets its weight back", async () => {

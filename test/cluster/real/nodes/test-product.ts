@@ -12,8 +12,14 @@ import { NODE_NAMES, startTestNodes, type TestNodes } from "./testing.ts";
 
 export type TestProduct = { readonly started: TestNodes; readonly product: Product };
 
-/** One coordinator runs, no agent yet. `onEnd` takes what stops a part, also where a later one does not start. `holds`: agents get hold servers. */
-export async function startTestProduct(onEnd: (step: () => Promise<unknown>) => void, holds = false): Promise<TestProduct> {
+/** `holds`: agents get hold servers; `drainMs`: how long a drain takes where connections are not counted. */
+type TestProductOptions = { readonly holds?: boolean; readonly drainMs?: number };
+
+/** One coordinator runs, no agent yet. `onEnd` takes what stops a part, also where a later one does not start. */
+export async function startTestProduct(
+  onEnd: (step: () => Promise<unknown>) => void,
+  { holds = false, drainMs = 3_000 }: TestProductOptions = {},
+): Promise<TestProduct> {
   const started = await startTestNodes();
   onEnd(() => started.stop());
   const { admin, slot, nodes } = started;
@@ -34,7 +40,7 @@ export async function startTestProduct(onEnd: (step: () => Promise<unknown>) => 
     enter: nodes.enter,
     directory,
     holds,
-    coordinatorEnv: { DRAIN_MS: "3000" },
+    coordinatorEnv: { DRAIN_MS: String(drainMs) },
   });
   onEnd(() => product.stop());
   await product.startCoordinator();

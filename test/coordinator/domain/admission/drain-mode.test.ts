@@ -52,6 +52,12 @@ for (const [name, change, mode, because] of [
   ],
   ["a new node that has proven its rule counts", { nodes: [node("n", { createdAtMs: NOW_MS - 1_000 })] }, "hold", /all 1 nodes/],
   ["no node at all", {}, "sleep", /no node is known/],
+  [
+    "none but virtual and new ones",
+    { nodes: [node("v", { virtual: true }), node("n", { createdAtMs: NOW_MS - 60_000 })], proofOf: () => undefined },
+    "sleep",
+    /^none of the 2 nodes where it may land counts: they are virtual, or younger than 2 minutes/,
+  ],
   ["without sleep", { nodes: [node("a")], proofOf: () => undefined, hasSleep: false }, "none", /does not know sleep/],
   ["somebody asks for the hold", { wish: "hold", proofOf: () => undefined }, "hold", /asked for/],
   ["somebody asks for sleep where there is none", { wish: "sleep", hasSleep: false }, "none", /does not know/],

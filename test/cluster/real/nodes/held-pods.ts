@@ -1,0 +1,84 @@
+/** Pods that are held, on real nodes: made as the webhook would make them, and what their hold servers wrote of them. */
+import { readFile } from "node:fs/promises";
+import { DEFAULT_GATE_TYPE, HOLD_PORT, HOLD_TOKEN } from "../../../../common/names.ts";
+import { applyManifests, exampleFile, loadManifests, type Manifest } from "../../manifests.ts";
+import { until } from "../../process.ts";
+import { isReady, type Pod } from "../../simulated/objects.ts";
+import type { TestProduct } from "./test-product.ts";
+import { makeNamespace, NODE_NAMES } from "./testing.ts";
+
+export const PODS = "/api/v1/namespaces/demo/pods";
+/** Of all Pods of a test: the address tells them apart. */
+const TOKEN = "Ab0Cd1Ef2Gh3Ij4Kl5Mn6O";
+
+type Ended = { readonly msg: string; readonly pod?: string; readonly end?: string; readonly heldMs?: number; readonly lowered?: boolean };
+
+/** Namespace demo with the example's Service, and an agent with a hold server on each node. */
+export async function startAgents({ started: { admin }, product }: TestProduct): Promise<void> {
+  await Promise.all(NODE_NAMES.map((node) => product.startAgent(node)));
+  await makeNamespace(admin, "demo");
+  const service = (await loadManifests(exampleFile("web.yaml"))).filter(({ kind }) => kind !== "Deployment" && kind !== "Namespace");
+  await applyManifests(admin, service);
+}
+
+export function heldPods({ started, product }: TestProduct) {
+  /** Pods of the Service, with the hook that the webhook gives, all on one node; resolves when they serve behind the load balancer. */
+  const deploy = async (
+    name: string,
+    replicas: number,
+    { node = "node-a", grace = 30, livenessProbe }: { node?: string; grace?: number; livenessProbe?: object } = {},
+  ): Promise<readonly Pod[]> => {
+    const preStop = { httpGet: { path: `/hold/${TOKEN}`, port: HOLD_PORT } };
+    const container = {
+      name: "web",
+      image: "registry.example.com/web:1",
+      imagePullPolicy: "Never",
+      ports: [{ name: "http", containerPort: 8080 }],
+      env: [{ name: "STARTUP_SECONDS", value: "0" }],
+      readinessProbe: { httpGet: { path: "/", port: 8080 }, periodSeconds: 1 },
+      lifecycle: { preStop },
+      ...(livenessProbe && { livenessProbe }),
+    };
+    const readinessGates = [{ conditionType: DEFAULT_GATE_TYPE }];
+    const spec = { nodeName: node, terminationGracePeriodSeconds: grace, readinessGates, containers: [container] };
+    const pods = Array.from({ length: replicas }, (_, index): Manifest => {
+      const metadata = {
+        name: `${name}-${index}`,
+        namespace: "demo",
+        labels: { app: "web", test: name },
+        annotations: { [HOLD_TOKEN]: TOKEN },
+      };
+      return { apiVersion: "v1", kind: "Pod", metadata, spec };
+    });
+    await applyManifests(started.admin, pods);
+    return await until(
+      `the Pods of ${name} are ready`,
+      async () => {
+        const { items } = await started.admin.list<Pod>(PODS, { labelSelector: `test=${name}` });
+        return items.length === replicas && items.every(isReady) && items;
+      },
+      90_000,
+      250,
+    );
+  };
+  /** What the hold servers of a node wrote of those Pods. */
+  const written = async (node: string, pods: readonly Pod[], what: string): Promise<readonly Ended[]> => {
+    const names = new Set(pods.map(({ metadata }) => `demo/${metadata.name}`));
+    const lines = (await readFile(product.hold(node)?.logFile ?? "", "utf8")).split("\n").filter((line) => line.startsWith("{"));
+    const all = lines.map((line) => JSON.parse(line) as Ended);
+    return all.filter(({ msg, pod }) => msg === what && pod !== undefined && names.has(pod));
+  };
+  const ends = (node: string, pods: readonly Pod[]): Promise<readonly Ended[]> => written(node, pods, "hold ends");
+  /** How many of them have been called for. */
+  const begun = async (node: string, pods: readonly Pod[]): Promise<number> => (await written(node, pods, "hold begins")).length;
+  const untilGone = (name: string): Promise<unknown> =>
+    until(
+      `the Pods of ${name} are gone`,
+      async () => (await started.admin.list<Pod>(PODS, { labelSelector: `test=${name}` })).items.length === 0,
+      120_000,
+      100,
+    );
+  const remove = (pods: readonly Pod[], options = {}): Promise<unknown> =>
+    Promise.all(pods.map(({ metadata }) => started.admin.delete(`${PODS}/${metadata.name}`, options)));
+  return { deploy, begun, ends, untilGone, remove };
+}

@@ -1,0 +1,85 @@
+/** Held Pods while the agent of their node is replaced, and while it stands still: stock kubelets, the product's own processes. */
+import assert from "node:assert/strict";
+import { after, before, suite, test } from "node:test";
+import type { PodExplanation } from "../../../../coordinator/explain/explain.ts";
+import { until } from "../../process.ts";
+import type { Product } from "../../product.ts";
+import { heldPods, startAgents } from "./held-pods.ts";
+import { endAll, startTestProduct } from "./test-product.ts";
+import { realNodesSkip } from "./testing.ts";
+
+const skip = await realNodesSkip();
+/** Longer than an update takes on a busy machine: connections are not counted where nobody connects. */
+const DRAIN_MS = 20_000;
+const GRACE_SECONDS = 60;
+
+/** A skipped suite would not be counted; a skipped test is. */
+const realSuite = (name: string, tests: () => void): void => {
+  if (skip === false) suite(name, tests);
+  else test(name, { skip });
+};
+
+realSuite("held Pods and what becomes of their agent", () => {
+  let product: Product;
+  let pods: ReturnType<typeof heldPods>;
+  const steps: (() => Promise<unknown>)[] = [];
+
+  before(async () => {
+    const started = await startTestProduct((step) => steps.push(step), { holds: true, drainMs: DRAIN_MS });
+    ({ product } = started);
+    await startAgents(started);
+    pods = heldPods(started);
+  });
+  after(() => endAll(steps));
+
+  test("twenty holds across an update of the agent: each is answered when its drain is over, by whoever took the call", async () => {
+    const all = await pods.deploy("updated", 20, { grace: GRACE_SECONDS });
+    const [before, during, then] = [all.slice(0, 8), all.slice(8, 14), all.slice(14)];
+    const begun = async (): Promise<number> => await pods.begun("node-a", all);
+    await pods.remove(before);
+    await until("the old one holds", async () => (await begun()) === before.length, 30_000);
+    const updating = product.updateAgent("node-a");
+    await pods.remove(during);
+    const former = await updating;
+    await pods.remove(then);
+    await until("all are held", async () => (await begun()) === all.length, 30_000);
+    for (const one of former) assert.equal(one.hasExited(), false, `${one.name} finishes what it holds`);
+    await pods.untilGone("updated");
+    const held = await pods.ends("node-a", all);
+    assert.equal(held.length, all.length);
+    for (const { pod, lowered, end, heldMs = 0 } of held) {
+      assert.deepEqual([lowered, end], [true, "drain-time"], pod);
+      assert.ok(heldMs >= DRAIN_MS, `${pod}: ${heldMs} ms`);
+    }
+    assert.deepEqual(
+      await Promise.all(former.map(({ exited }) => exited)),
+      former.map(() => 0),
+    );
+  });
+
+  test("an agent that stands still for ten seconds in the middle takes nothing from a hold", async () => {
+    const some = await pods.deploy("blocked", 3, { node: "node-b", grace: GRACE_SECONDS });
+    await pods.remove(some);
+    await until(
+      "all have weight 0",
+      async () => {
+        const told = some.map(({ metadata }) => product.explain<PodExplanation>(`?pod=demo/${metadata.name}`));
+        return (await Promise.all(told)).every(({ held }) => held?.includes(": lowered") === true);
+      },
+      30_000,
+    );
+    product.agent("node-b")?.signal("SIGSTOP");
+    try {
+      await new Promise((resolve) => setTimeout(resolve, 10_000));
+      assert.deepEqual(await pods.ends("node-b", some), []);
+    } finally {
+      product.agent("node-b")?.signal("SIGCONT");
+    }
+    await pods.untilGone("blocked");
+    const held = await pods.ends("node-b", some);
+    assert.deepEqual(
+      held.map(({ end, lowered }) => [end, lowered]),
+      some.map(() => ["drain-time", true]),
+    );
+  });
+});
