@@ -34,14 +34,14 @@ realSuite("held Pods and what becomes of their agent", () => {
 
   test("twenty holds across an update of the agent: each is answered when its drain is over, by whoever took the call", async () => {
     const all = await pods.deploy("updated", 20, { grace: GRACE_SECONDS });
-    const [before, during, then] = [all.slice(0, 8), all.slice(8, 14), all.slice(14)];
+    const [early, during, late] = [all.slice(0, 8), all.slice(8, 14), all.slice(14)];
     const begun = async (): Promise<number> => await pods.begun("node-a", all);
-    await pods.remove(before);
-    await until("the old one holds", async () => (await begun()) === before.length, 30_000);
+    await pods.remove(early);
+    await until("the old one holds", async () => (await begun()) === early.length, 30_000);
     const updating = product.updateAgent("node-a");
     await pods.remove(during);
     const former = await updating;
-    await pods.remove(then);
+    await pods.remove(late);
     await until("all are held", async () => (await begun()) === all.length, 30_000);
     for (const one of former) assert.equal(one.hasExited(), false, `${one.name} finishes what it holds`);
     await pods.untilGone("updated");
