@@ -103,7 +103,7 @@ inWorld("a machine that is reclaimed without a word is unbound when its Pods are
   await world.until(
     () => `all of it is unbound: ${JSON.stringify(weightsOf(world, leaving))} ${JSON.stringify(writesSince(world, atMs))}`,
     () => weightsOf(world, leaving).length === 0,
-    330_000,
+    60_000,
   );
   const unbinds = writesSince(world, atMs).map((writes) => writes.filter((write) => write.startsWith("unbind")));
   assert.deepEqual(
