@@ -16,8 +16,9 @@ export type HoldingDeps = {
   readonly pods: () => PodSource;
   /** Who is held, or what was proven, has changed. */
   readonly onHolds: (holds: HoldsReport) => void;
-  /** Metric hook. */
+  /** Metric hooks: a hold ended; so many new connections came to a Pod after the end of its hold. */
   readonly onReleased: (pod: Released) => void;
+  readonly onLate: (connections: number) => void;
   readonly clock: Clock;
   readonly log: Logger;
 };
@@ -155,6 +156,8 @@ class HoldLink implements Holding {
         const { uid, end, lowered, heldMs } = message.pod;
         return this.#release({ uid, end, lowered, heldMs });
       }
+      case "late":
+        return this.#deps.onLate(message.connections);
       case "proof": {
         const { proven, because } = message;
         const { proof } = this.#holds;

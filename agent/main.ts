@@ -38,7 +38,7 @@ async function main(config: AgentConfig): Promise<void> {
     held: () => holding.holds.held.size,
     holdProven: () => holding.holds.proof.proven,
   });
-  const { onRelist, onRestart, onReleased } = metrics;
+  const { onRelist, onRestart, onReleased, onLate } = metrics;
   const isAcknowledged = (): boolean => Array.from(links.links.values()).some(({ state }) => state === "acknowledged");
   const { onState, ...probes } = makeProbes({ ...config, isAcknowledged, log });
 
@@ -48,7 +48,7 @@ async function main(config: AgentConfig): Promise<void> {
   const observing = makeObserving({ pods: () => pods.records, metadataUrl: config.metadataUrl, onChange, metrics, clock, log });
   const { network, findings, onAsked } = observing;
   const socketPath = config.holdSocket;
-  const holding = makeHolding({ socketPath, pods: () => pods, onHolds: (holds) => links.holds(holds), onReleased, clock, log });
+  const holding = makeHolding({ socketPath, pods: () => pods, onHolds: (holds) => links.holds(holds), onReleased, onLate, clock, log });
   const { onHoldAnswers } = holding;
   const link = { connection: connectionOf(config), hello, limits: config, onAsked, onHoldAnswers, observer, clock, log };
   const links = makeCoordinatorLinks({

@@ -26,6 +26,7 @@ export type AgentMetrics = {
   readonly onProbe: (result: ProbeResult) => void;
   readonly onNetworkRead: (outcome: "ok" | "failed", seconds: number) => void;
   readonly onReleased: (pod: Released) => void;
+  readonly onLate: (connections: number) => void;
 };
 
 const NAME = `${METRIC_PREFIX}agent_`;
@@ -63,6 +64,7 @@ export function makeMetrics(view: AgentView): AgentMetrics {
     gauge("hold_proven", "1 where a preStop call on this node would reach the hold server, else 0", () => (view.holdProven() ? 1 : 0)),
   );
   const onReleased = holdMetrics(registers);
+  const late = counter("connections_after_hold_total", "New connections to Pods within 3 s of the answer to their hold", []);
   const relists = counter("pod_relists_total", "Complete lists of the node's Pods", []);
   const restarts = counter("pod_watch_restarts_total", "Lists and watches of Pods begun anew, by cause", ["cause"]);
   const reads = counter("network_reads_total", "Reads of the kernel's rules, routes and links", ["outcome"]);
@@ -97,6 +99,7 @@ export function makeMetrics(view: AgentView): AgentMetrics {
       readSeconds.observe(seconds);
     },
     onReleased,
+    onLate: (connections) => late.inc(connections),
   };
 }
 

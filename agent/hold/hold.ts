@@ -2,11 +2,13 @@ import type { Clock } from "../../common/clock.ts";
 import type { HoldProof } from "../../common/holds.ts";
 import { makeLatch } from "../../common/latch.ts";
 import type { Logger } from "../../common/log.ts";
+import { OVER } from "../../common/signals.ts";
 import { HOLD_FILES, StateFiles } from "../adapters/state-files.ts";
 import { type AgentSocket, makeAgentSocket } from "./agent-socket.ts";
 import type { HoldConfig } from "./config.ts";
 import { watchConnections } from "./connections.ts";
-import { Holds } from "./holds.ts";
+import { Holds, type HoldsDeps } from "./holds.ts";
+import { makeLateConnections } from "./late-connections.ts";
 import type { FromAgent, FromHold } from "./messages.ts";
 import { watchProof } from "./proof.ts";
 import { makeRedirectRule } from "./redirect-rule.ts";
@@ -58,7 +60,20 @@ export function makeHold(deps: HoldDeps): Hold {
     socket.say(heldNow());
     heldChanged.set();
   };
-  const holds: Holds = new Holds({ onHeld, onReleased: (pod) => socket.say({ kind: "released", pod }), clock, log });
+  const onReleased: HoldsDeps["onReleased"] = (pod, addresses) => {
+    socket.say({ kind: "released", pod });
+    if (deps.hasRule) countLate(addresses);
+  };
+  const holds: Holds = new Holds({ onHeld, onReleased, clock, log });
+  const over = new AbortController();
+  const countLate = makeLateConnections({
+    rule,
+    isTaken: (address) => holds.livingAddresses.includes(address),
+    onCounted: (connections) => socket.say({ kind: "late", connections }),
+    clock,
+    log,
+    over: over.signal,
+  });
   const redirect = (): void => rule.setRedirected(nodeAddress === undefined ? holds.addresses : new Set([...holds.addresses, nodeAddress]));
   const noteReady = (): void => files.set("hold-ready", isListening && isRuleDone);
   /** Not before the Pods are known: beside the server of an agent that this one replaces, some of the calls would find somebody who knows nobody. */
@@ -121,6 +136,7 @@ export function makeHold(deps: HoldDeps): Hold {
       while ((holds.held.length > 0 || !server.isOver) && clock.now() < limitMs && !signal.aborted)
         await heldChanged.wait(limitMs - clock.now(), signal);
       holds.cutDrains();
+      over.abort(OVER);
     },
   };
 }

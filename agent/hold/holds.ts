@@ -8,7 +8,8 @@ import type { HoldPod, Released } from "./messages.ts";
 export type HoldsDeps = {
   /** Who is held has changed. */
   readonly onHeld: () => void;
-  readonly onReleased: (pod: Released) => void;
+  /** `addresses`: of a Pod that ends now; none where it lives on. */
+  readonly onReleased: (pod: Released, addresses: readonly string[]) => void;
   readonly clock: Clock;
   readonly log: Logger;
 };
@@ -190,9 +191,10 @@ export class Holds {
     );
     const drainMs = answer?.loweredAtMs === undefined ? {} : { drainMs: nowMs - answer.loweredAtMs };
     const killed = end === "aborted" || (pod?.goneAtMs !== undefined && end === "budget");
-    this.#deps.onReleased({ uid, end, lowered, heldMs, killed, ...drainMs });
+    const livesOn = entry.deletion === undefined && pod?.goneAtMs === undefined && answer?.terminating !== true;
+    this.#deps.onReleased({ uid, end, lowered, heldMs, killed, ...drainMs }, livesOn ? [] : (pod?.ips ?? []));
     // A Pod that lives on may be held again; of one that ends, the kubelet's further calls are answered at once.
-    if (entry.deletion === undefined && pod?.goneAtMs === undefined && answer?.terminating !== true) this.#entries.delete(uid);
+    if (livesOn) this.#entries.delete(uid);
     this.#deps.onHeld();
   }
 

@@ -48,6 +48,8 @@ const FromHold = z.discriminatedUnion("kind", [
   /** All that wait now. `stopping`: the server got SIGTERM and finishes these. */
   z.object({ kind: z.literal("held"), stopping: z.boolean(), pods: z.array(Held) }),
   z.object({ kind: z.literal("released"), pod: Released }),
+  /** New connections that came to a Pod after its calls were answered. */
+  z.object({ kind: z.literal("late"), connections: z.number() }),
   z.object({ kind: z.literal("proof"), proven: z.boolean(), because: z.string() }),
 ]);
 export type FromHold = z.output<typeof FromHold>;

@@ -33,6 +33,10 @@ export interface RedirectRule {
   setRedirected(addresses: ReadonlySet<string>): void;
   /** Whose packets are noted. */
   setDraining(addresses: ReadonlySet<string>): void;
+  /** To whom new connections are counted. */
+  setAnswered(addresses: ReadonlySet<string>): void;
+  /** How many there were, by address, ever since; undefined: this kernel or this nft does not count them. Rejects where it cannot be said. */
+  late(): Promise<ReadonlyMap<string, number> | undefined>;
   /** From now on a table that others share is theirs. */
   retire(): void;
   /** Draining addresses that got a packet lately. Rejects where it cannot be said. */
@@ -46,8 +50,16 @@ const FAMILIES = [
   { family: "ip6", type: "ipv6_addr", isOne: isIPv6 },
 ] as const;
 type Family = (typeof FAMILIES)[number];
-type SetName = "redirected" | "draining";
-type Installed = { readonly nft: Nft; readonly table: string; readonly families: readonly Family[]; readonly owned: boolean };
+type SetName = "redirected" | "draining" | "answered";
+type Installed = {
+  readonly nft: Nft;
+  readonly table: string;
+  readonly families: readonly Family[];
+  readonly owned: boolean;
+  /** Connections to answered Pods are counted: sets have counters from kernel 5.7 and nft 0.9.5 on. */
+  readonly counts: boolean;
+};
+const NOBODY: Readonly<Record<SetName, ReadonlySet<string>>> = { redirected: new Set(), draining: new Set(), answered: new Set() };
 
 /** nft ended, or the table is gone: others may need a moment, too. */
 const AGAIN = { baseMs: 100, maxMs: 10_000 };
@@ -63,10 +75,10 @@ export const makeRedirectRule = (deps: RuleDeps): RedirectRule => new Rule(deps)
 class Rule implements RedirectRule {
   readonly #deps: RuleDeps;
   readonly #latch: ReturnType<typeof makeLatch>;
-  readonly #wanted: Record<SetName, ReadonlySet<string>> = { redirected: new Set(), draining: new Set() };
+  readonly #wanted: Record<SetName, ReadonlySet<string>> = { ...NOBODY };
   #installed: Installed | undefined;
   /** What the present table has. */
-  #present: Record<SetName, ReadonlySet<string>> = { redirected: new Set(), draining: new Set() };
+  #present: Readonly<Record<SetName, ReadonlySet<string>>> = NOBODY;
   #fault: string | undefined = "not in place yet";
   #isRetired = false;
   #tables = 0;
@@ -88,6 +100,19 @@ class Rule implements RedirectRule {
   setDraining(addresses: ReadonlySet<string>): void {
     this.#wanted.draining = addresses;
     this.#latch.set();
+  }
+
+  setAnswered(addresses: ReadonlySet<string>): void {
+    this.#wanted.answered = addresses;
+    this.#latch.set();
+  }
+
+  async late(): Promise<ReadonlyMap<string, number> | undefined> {
+    const { nft, table, families, counts } = this.#installed ?? {};
+    if (nft === undefined || families === undefined) throw new NftError(this.#fault ?? "no table");
+    if (counts !== true) return undefined;
+    const text = await nft.run(...families.map(({ family }) => `list set ${family} ${table} late`));
+    return new Map(text.matchAll(/([0-9a-f.:]+) counter packets (\d+)/g).map(([, address = "", packets]) => [address, Number(packets)]));
   }
 
   retire(): void {
@@ -135,7 +160,7 @@ class Rule implements RedirectRule {
     });
     const installed = owned ?? (await this.#install(nft, "clb_direct", false));
     this.#installed = installed;
-    this.#present = { redirected: new Set(), draining: new Set() };
+    this.#present = NOBODY;
     for (let lookAtMs = clock.now() + LOOK_MS; !over.aborted; ) {
       await this.#apply();
       if (this.#fault !== undefined) log.info({ table: installed.table, owned: installed.owned }, "redirect rule is in place");
@@ -162,15 +187,39 @@ class Rule implements RedirectRule {
         this.#deps.log.info({ why: error instanceof Error ? error.message : String(error) }, "no rule for IPv6");
       }
     }
-    return { nft, table, families, owned };
+    const isCounted = async (): Promise<boolean> => {
+      for (const one of families) await nft.run(this.#countsOf(one, table));
+      return true;
+    };
+    const counts = await isCounted().catch((error: unknown) => {
+      this.#deps.log.info({ why: error instanceof Error ? error.message : String(error) }, "no count of connections after a hold's answer");
+      return false;
+    });
+    return { nft, table, families, owned, counts };
+  }
+
+  /** Part of the table where it can be: new connections to Pods whose holds were answered. */
+  #countsOf(one: Family, table: string): string {
+    const { family, type } = one;
+    const it = `${family} ${table}`;
+    return [
+      `add set ${it} answered { type ${type}; }`,
+      `add set ${it} late { type ${type}; flags dynamic; counter; }`,
+      `add rule ${it} through ${this.#known(one)}${family} daddr @answered tcp flags & (fin | syn | rst | ack) == syn update @late { ${family} daddr }`,
+    ].join("; ");
+  }
+
+  /** Leaves the senders of health checks out. */
+  #known({ family }: Family): string {
+    const senders = this.#deps.ignored.filter((range) => range.includes(":") === (family === "ip6"));
+    return senders.length === 0 ? "" : `${family} saddr != { ${senders.join(", ")} } `;
   }
 
   /** One transaction. A plain table is emptied first: it may be that of an agent which is no more. */
-  #tableOf({ family, type }: Family, table: string, owned: boolean): string {
-    const { host, port, ignored } = this.#deps;
+  #tableOf(one: Family, table: string, owned: boolean): string {
+    const { family, type } = one;
+    const { host, port } = this.#deps;
     const it = `${family} ${table}`;
-    const senders = ignored.filter((range) => range.includes(":") === (family === "ip6"));
-    const known = senders.length === 0 ? "" : `${family} saddr != { ${senders.join(", ")} } `;
     const target = host === undefined ? `redirect to :${port}` : `dnat to ${host}:${port}`;
     const fresh = owned ? [`add table ${it} { flags owner; }`] : [`add table ${it}`, `delete table ${it}`, `add table ${it}`];
     return [
@@ -181,16 +230,17 @@ class Rule implements RedirectRule {
       `add chain ${it} out { type nat hook output priority ${PRIORITY}; policy accept; }`,
       `add rule ${it} out ${family} daddr @redirected tcp dport ${port} ${target}`,
       `add chain ${it} through { type filter hook forward priority 0; policy accept; }`,
-      `add rule ${it} through ${known}${family} daddr @draining update @seen { ${family} daddr }`,
+      `add rule ${it} through ${this.#known(one)}${family} daddr @draining update @seen { ${family} daddr }`,
     ].join("; ");
   }
 
   async #apply(): Promise<void> {
-    const { nft, table, families } = this.#installed ?? {};
+    const { nft, table, families, counts } = this.#installed ?? {};
     if (nft === undefined || families === undefined || (this.#isRetired && this.#installed?.owned === false)) return;
     const wanted = { ...this.#wanted };
+    const names: readonly SetName[] = ["redirected", "draining", ...(counts === true ? (["answered"] as const) : [])];
     const lines = families.flatMap((one) => {
-      const steps = (["redirected", "draining"] as const).flatMap((name) => {
+      const steps = names.flatMap((name) => {
         const [before, after] = [this.#present[name], wanted[name]];
         const added = [...after].filter((address) => one.isOne(address) && !before.has(address));
         const removed = [...before].filter((address) => one.isOne(address) && !after.has(address));

@@ -29,11 +29,13 @@ async function start(t: TestContext, ...pods: readonly PodFact[]) {
   await new Promise<void>((resolve) => void server.listen(socketPath, resolve));
   const records = new Map(pods.map((pod) => [pod.uid, pod]));
   const said: HoldsReport[] = [];
+  const late: number[] = [];
   const holding = makeHolding({
     socketPath,
     pods: () => ({ synced: true, records, lastByteAtMs: 0 }),
     onHolds: (holds) => void said.push(holds),
     onReleased: () => undefined,
+    onLate: (connections) => void late.push(connections),
     clock: makeClock(),
     log: pino({ level: "silent" }),
   });
@@ -47,7 +49,7 @@ async function start(t: TestContext, ...pods: readonly PodFact[]) {
   await until(() => heard.length === 1);
   const tell = (message: FromHold): void => void agent?.write(lineOf(message));
   const leave = (): Promise<void> => Promise.resolve(holding.leave.stop?.(new AbortController().signal));
-  return { holding, heard, said, tell, leave, hangUp: () => agent?.destroy() };
+  return { holding, heard, said, late, tell, leave, hangUp: () => agent?.destroy() };
 }
 
 test("a hold server that connects hears all Pods with a token, then each that changes in what concerns it, at once", async (t) => {
@@ -73,7 +75,7 @@ test("a hold server that connects hears all Pods with a token, then each that ch
 });
 
 test("who waits keeps its time; an end is told with its number; a hold server that is gone holds nobody and proves nothing", async (t) => {
-  const { said, tell, hangUp } = await start(t);
+  const { said, late, tell, hangUp } = await start(t);
   tell({ kind: "proof", proven: true, because: "" });
   tell({
     kind: "held",
@@ -99,6 +101,9 @@ test("who waits keeps its time; an end is told with its number; a hold server th
   await until(() => said.at(-1)?.released.length === 1);
   assert.deepEqual(said.at(-1)?.released, [{ number: 1, pod: { uid: "a", end: "drained", lowered: true, heldMs: 1_000 } }]);
   assert.deepEqual([...(said.at(-1)?.held.keys() ?? [])], ["b"]);
+  tell({ kind: "late", connections: 2 });
+  await until(() => late.length === 1);
+  assert.deepEqual(late, [2]);
   assert.equal(said.at(-1)?.proof.proven, true);
   hangUp();
   await until(() => said.at(-1)?.proof.proven === false && said.at(-1)?.held.size === 0);

@@ -1,5 +1,6 @@
 /** The rows of `npm run proof:rollout`: what a user's Pods have in each, and what befalls them. */
 import { exampleFile, loadManifests, type Manifest } from "../cluster/manifests.ts";
+import type { Told } from "./lost-requests.ts";
 
 /**
  * `product`: a user's plain Pods, all else comes from the webhook; `no-hold`: gates, and a preStop of the user's own that does nothing;
@@ -30,6 +31,8 @@ export type Row = {
   readonly causes: Readonly<Record<string, number>>;
   /** Of one rollout, in the middle. */
   readonly rolloutSeconds: number;
+  /** When, and where to. */
+  readonly lost: readonly Told[];
 };
 
 const OPT_OUT = { "clb-direct.io/inject": "disabled" };

@@ -1,5 +1,6 @@
 /** The inside of `npm run proof:rollout` (rollout-launch.ts), in the harness's network namespace. */
 import { mkdirSync, writeFileSync } from "node:fs";
+import { loadavg } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { HOLD_TOKEN } from "../../common/names.ts";
@@ -10,6 +11,7 @@ import { deleteLeader, deleteOne, drain, killAgents, podsAt, roll, settled } fro
 import { type Clients, startClients } from "./clients.ts";
 import { layProofGround, type ProofGround, type Steps } from "./ground.ts";
 import { type Helm, makeHelm, settingsFor } from "./helm.ts";
+import { lostRequests, type Told } from "./lost-requests.ts";
 import { NAMESPACE } from "./names.ts";
 import { MODES, type Mode, manifestsOf, type Plan, type Row, tableOf } from "./rollout-rows.ts";
 
@@ -60,7 +62,7 @@ async function perform({ ground, helm, profile }: Stage, mode: Mode): Promise<Ro
   await settled(admin, namespace);
   const vip = await until("an address in the Service's status", () => addressOf(ground, namespace), LIMIT_MS, 250);
   const load = startClients({ plan: ground.plan, host: vip, rate: REQUESTS_PER_SECOND });
-  const told = makeTold(`${profile} ${mode}`, load);
+  const told = makeTold(`${profile} ${mode}`, load, ground.cloud.adminUrl);
   let faults = 0;
   const times: number[] = [];
   try {
@@ -78,35 +80,41 @@ async function perform({ ground, helm, profile }: Stage, mode: Mode): Promise<Ro
       }
       await rolling;
       times.push((performance.now() - fromMs) / 1000);
-      told(`rollout ${number}${fault === undefined ? "" : ` with ${fault}`}, ${times.at(-1)?.toFixed(1)} s`);
+      await told(`rollout ${number}${fault === undefined ? "" : ` with ${fault}`}, ${times.at(-1)?.toFixed(1)} s`);
     }
     for (let number = 0; number < plan.drains; number++) {
       await drain(admin, namespace, nodes[number % nodes.length]?.name ?? "");
-      told(`drain ${number + 1}`);
+      await told(`drain ${number + 1}`);
     }
     for (let number = 0; number < plan.deletions; number++) await deleteOne(admin, namespace, Math.random);
+    await told(`${plan.deletions} deletions`);
     await pause(EDGE_MS);
   } finally {
     await load.stop();
   }
+  const lost = await told("the end");
   await admin.delete(`/api/v1/namespaces/${namespace}`);
   const { rollouts, drains, deletions } = plan;
   const rolloutSeconds = times.toSorted((one, other) => one - other)[Math.floor(times.length / 2)] ?? 0;
-  return { mode, profile, rollouts, drains, deletions, faults, ...counted(load), rolloutSeconds };
+  return { mode, profile, rollouts, drains, deletions, faults, ...counted(load), rolloutSeconds, lost };
 }
 
-/** Says what has happened so far, and shows a few of the failures that are new. */
-function makeTold(row: string, load: Clients): (what: string) => void {
-  let shown = 0;
-  return (what) => {
+/** Says what has happened so far, how busy the machine is, and whose requests were lost since the last time; gives all of those. */
+function makeTold(row: string, load: Clients, adminUrl: string): (what: string) => Promise<readonly Told[]> {
+  const all: Told[] = [];
+  let told = 0;
+  return async (what) => {
     const { failures, requests, minRate } = load.result();
-    say(`${row}: ${what}: ${requests} requests (${minRate} in the worst second), ${failures.length} failed`);
-    for (const { atMs, cause, connection, pod } of failures.slice(shown, shown + MOST_SHOWN))
-      say(`  ${new Date(atMs).toISOString().slice(11, 23)} ${cause} on a ${connection} connection${pod === undefined ? "" : ` to ${pod}`}`);
-    shown = failures.length;
+    const busy = loadavg()[0]?.toFixed(0);
+    say(`${row}: ${what}: ${requests} requests (${minRate} in the worst second), ${failures.length} failed; load ${busy}`);
+    const lost = await lostRequests(adminUrl, failures.slice(told));
+    for (const one of lost.slice(0, MOST_SHOWN)) say(`  ${one.at} ${one.count} x ${one.what}`);
+    told = failures.length;
+    all.push(...lost);
+    return all;
   };
 }
-const MOST_SHOWN = 10;
+const MOST_SHOWN = 20;
 
 type Fault = "leader" | "update" | "back" | "kill";
 /** In the middle of the rollouts at these shares of them: two lose the leader, one updates the agents (and all else), one brings them back. */

@@ -268,6 +268,7 @@ test("the rule leads calls to Pods in the set to the server, from the moment tha
   answer({ state: "release" });
   assert.equal((await call).text, "released");
   await until("the rule is proven", () => proof()?.kind === "proof" && proof()?.proven === true);
+  assert.match(spawnSync("nft", ["list", "ruleset"], { encoding: "utf8" }).stdout, /@answered tcp flags .* update @late/);
   assert.deepEqual(readdirSync(directory).toSorted(), ["hold-ready", "hold-started", "hold.sock"]);
 });
 

@@ -1,5 +1,6 @@
 /** Held Pods while the agent of their node is replaced, and while it stands still: stock kubelets, the product's own processes. */
 import assert from "node:assert/strict";
+import { connect } from "node:net";
 import { after, before, suite, test } from "node:test";
 import type { PodExplanation } from "../../../../coordinator/explain/explain.ts";
 import { until } from "../../process.ts";
@@ -21,6 +22,7 @@ const realSuite = (name: string, tests: () => void): void => {
 
 realSuite("held Pods and what becomes of their agent", () => {
   let product: Product;
+  let nodeAddress = "";
   let pods: ReturnType<typeof heldPods>;
   const steps: (() => Promise<unknown>)[] = [];
 
@@ -29,6 +31,7 @@ realSuite("held Pods and what becomes of their agent", () => {
     ({ product } = started);
     await startAgents(started);
     pods = heldPods(started);
+    nodeAddress = started.started.nodes.nodes.find(({ name }) => name === "node-b")?.address ?? "";
   });
   after(() => endAll(steps));
 
@@ -55,6 +58,30 @@ realSuite("held Pods and what becomes of their agent", () => {
       await Promise.all(former.map(({ exited }) => exited)),
       former.map(() => 0),
     );
+  });
+
+  test("new connections that still come after the answer are counted: whoever sends them does not know of the drain", async () => {
+    const [pod] = await pods.deploy("asked", 1, { node: "node-b", grace: GRACE_SECONDS });
+    const address = pod?.status?.podIP ?? "";
+    const countOf = async (): Promise<number> => {
+      const text = await (await fetch(`http://${nodeAddress}:9090/metrics`)).text();
+      return Number(/^clb_direct_agent_connections_after_hold_total (\d+)$/m.exec(text)?.[1]);
+    };
+    const before = await countOf();
+    await pods.remove(pod === undefined ? [] : [pod]);
+    const asking = setInterval(
+      () =>
+        void connect(8080, address)
+          .on("error", () => undefined)
+          .destroySoon(),
+      50,
+    );
+    try {
+      await until("some were counted", async () => (await countOf()) > before, 60_000);
+    } finally {
+      clearInterval(asking);
+    }
+    await pods.untilGone("asked");
   });
 
   test("an agent that stands still for ten seconds in the middle takes nothing from a hold", async () => {
