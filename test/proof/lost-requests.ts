@@ -1,7 +1,7 @@
 /** Whose requests were lost, and when: the cloud knows to which backend it gave the connection of a client's port. */
 import type { LostRequest } from "./clients.ts";
 
-/** One line, e.g. "01:19:16 307 × timeout after 10000 ms on new connections to 10.245.1.72:8080, accepted after 3 to 120 ms". */
+/** E.g. { at: "01:19:16", count: 307, what: "timeout after 10000 ms on new connections to 10.245.1.72:8080, which the load balancer accepted 9 s before" }. */
 export type Told = { readonly at: string; readonly count: number; readonly what: string };
 
 /** The cloud is asked about so many at most. */
@@ -14,19 +14,22 @@ export async function lostRequests(adminUrl: string, failures: readonly LostRequ
   const found = new Map<string, Told>();
   for (const failure of failures.slice(0, MOST_ASKED)) {
     const at = new Date(failure.atMs).toISOString().slice(11, 19);
-    const backend = (await connectionOf(adminUrl, failure).catch(() => undefined))?.backend;
-    const to =
-      failure.localPort === undefined
-        ? "that have no port"
-        : backend === undefined
-          ? "that were not accepted"
-          : `to ${backend || "no backend"}`;
     const pod = failure.pod === undefined ? "" : ` (${failure.pod})`;
+    const to = whereTo(failure, await connectionOf(adminUrl, failure).catch(() => undefined));
     const what = `${failure.cause} on ${failure.connection} connections ${to}${pod}`;
     const key = `${at} ${what}`;
     found.set(key, { at, what, count: (found.get(key)?.count ?? 0) + 1 });
   }
   return [...found.values()];
+}
+
+function whereTo({ localPort, atMs }: LostRequest, connection: Connection | undefined): string {
+  if (localPort === undefined) return "that have no port";
+  if (connection === undefined) return "that the load balancer did not accept";
+  const { backend, openedMs } = connection;
+  const seconds = Math.round((atMs - openedMs) / 1_000);
+  const when = seconds < 0 ? `${-seconds} s after the client had given up` : `${seconds} s before`;
+  return `to ${backend === "" ? "no backend" : backend}, which the load balancer accepted ${when}`;
 }
 
 async function connectionOf(adminUrl: string, { localPort, clientAddress }: LostRequest): Promise<Connection | undefined> {
