@@ -11,7 +11,7 @@ import { Holds, type HoldsDeps } from "./holds.ts";
 import { makeLateConnections } from "./late-connections.ts";
 import type { FromAgent, FromHold } from "./messages.ts";
 import { watchProof } from "./proof.ts";
-import { makeRedirectRule } from "./redirect-rule.ts";
+import { makeRedirectRule, type RedirectRule } from "./redirect-rule.ts";
 import { makeHoldServer } from "./server.ts";
 
 export type HoldDeps = HoldConfig & {
@@ -60,22 +60,21 @@ export function makeHold(deps: HoldDeps): Hold {
     socket.say(heldNow());
     heldChanged.set();
   };
+  const over = new AbortController();
+  const isTaken = (address: string): boolean => holds.livingAddresses.includes(address);
+  const onCounted = (connections: number): void => socket.say({ kind: "late", connections });
+  const countLate = makeLateConnections({ rule, isTaken, onCounted, clock, log, over: over.signal });
   const onReleased: HoldsDeps["onReleased"] = (pod, addresses) => {
     socket.say({ kind: "released", pod });
     if (deps.hasRule) countLate(addresses);
   };
   const holds: Holds = new Holds({ onHeld, onReleased, clock, log });
-  const over = new AbortController();
-  const countLate = makeLateConnections({
-    rule,
-    isTaken: (address) => holds.livingAddresses.includes(address),
-    onCounted: (connections) => socket.say({ kind: "late", connections }),
-    clock,
-    log,
-    over: over.signal,
-  });
   const redirect = (): void => rule.setRedirected(nodeAddress === undefined ? holds.addresses : new Set([...holds.addresses, nodeAddress]));
   const noteReady = (): void => files.set("hold-ready", isListening && isRuleDone);
+  const noteRule = (): void => {
+    isRuleDone = true;
+    noteReady();
+  };
   /** Not before the Pods are known: beside the server of an agent that this one replaces, some of the calls would find somebody who knows nobody. */
   const listen = async (): Promise<void> => {
     isListed = true;
@@ -106,20 +105,9 @@ export function makeHold(deps: HoldDeps): Hold {
   const way = deps.hasRule ? { pods: () => holds.livingAddresses, fault: () => rule.fault } : { pods: () => [], fault: () => undefined };
   return {
     socket,
-    async keepRule(signal) {
+    keepRule: async (signal) => {
       redirect();
-      const refresh = async (): Promise<void> => {
-        while (!signal.aborted) {
-          await clock.sleep(REFRESH_MS, signal).catch(() => undefined);
-          redirect();
-        }
-      };
-      const onReady = (): void => {
-        isRuleDone = true;
-        noteReady();
-      };
-      if (deps.hasRule) await Promise.all([rule.run(signal, onReady), refresh()]);
-      else onReady();
+      await keepInPlace(deps, { rule, redirect, onReady: noteRule }, signal);
     },
     prove: (signal) => watchProof({ nodeAddress, port, nonce, ...way, onProof, clock }, signal),
     count: async (signal) => {
@@ -139,4 +127,18 @@ export function makeHold(deps: HoldDeps): Hold {
       over.abort(OVER);
     },
   };
+}
+
+type Kept = { readonly rule: Pick<RedirectRule, "run">; readonly redirect: () => void; readonly onReady: () => void };
+
+/** The rule, where there is one, with addresses that are as they should be also where nobody tells of a change. */
+async function keepInPlace({ hasRule, clock }: HoldDeps, { rule, redirect, onReady }: Kept, signal: AbortSignal): Promise<void> {
+  if (!hasRule) return onReady();
+  const refresh = async (): Promise<void> => {
+    while (!signal.aborted) {
+      await clock.sleep(REFRESH_MS, signal).catch(() => undefined);
+      redirect();
+    }
+  };
+  await Promise.all([rule.run(signal, onReady), refresh()]);
 }

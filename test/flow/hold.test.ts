@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { changedExample, rollOut, scaleTo } from "./examples.ts";
+import { annotationsOf, heldByDefault } from "./held.ts";
 import { assertDrainedFirst, assertNoFailure, converged, eventsOf, podsOf, startClient } from "./look.ts";
-import { applyExample, startWorld, until, type World } from "./world.ts";
+import { applyExample, startWorld } from "./world.ts";
 
 const REPLICAS = 6;
 /** Longer than the client keeps a connection (3 s). */
@@ -11,29 +12,13 @@ const DRAIN_MS = 4_000;
 const HOLD = "clb-direct.io/hold";
 const DRAIN = "clb-direct.io/drain";
 
-type Made = { readonly metadata: { readonly annotations?: Readonly<Record<string, string>> } };
-
-/** Agents have proven their rule by then, and the webhook knows. */
-async function heldByDefault(world: World): Promise<void> {
-  const pod = {
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: { generateName: "ask-", namespace: "default", labels: { "clb-direct.io/inject": "enabled" } },
-    spec: { containers: [{ name: "web", image: "registry.example.com/web:1" }] },
-  };
-  await until("new Pods are held", async () => {
-    const made: Made = await world.client.create("/api/v1/namespaces/default/pods", pod, { query: { dryRun: "All" } });
-    return made.metadata.annotations?.[DRAIN] === "hold";
-  });
-}
-
 test("rollout and scale-down of a plain manifest lose no request, and each Pod is held", { timeout: 180_000 }, async (t) => {
   const world = await startWorld(t, { holds: true, coordinatorEnv: { DRAIN_MS: String(DRAIN_MS), RESYNC_MS: "1000" } });
   await heldByDefault(world);
   await applyExample(world, changedExample({ replicas: REPLICAS, sleepSeconds: "none" }));
   await converged(world, { count: REPLICAS });
   const pods = await podsOf(world, "app=web");
-  const annotations = pods.map(({ metadata }) => (metadata as Made["metadata"]).annotations);
+  const annotations = pods.map((pod) => annotationsOf(pod));
   assert.deepEqual(new Set(annotations.map((all) => all?.[DRAIN])), new Set(["hold"]));
   assert.equal(new Set(annotations.map((all) => all?.[HOLD])).size, REPLICAS, "one token per Pod");
   const client = startClient(world);
