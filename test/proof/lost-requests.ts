@@ -28,13 +28,13 @@ function whereTo({ localPort, atMs }: LostRequest, connection: Connection | unde
   if (connection === undefined) return "that the load balancer did not accept";
   const { backend, openedMs } = connection;
   const seconds = Math.round((atMs - openedMs) / 1_000);
-  const when = seconds < 0 ? `${-seconds} s after the client had given up` : `${seconds} s before`;
-  return `to ${backend === "" ? "no backend" : backend}, which the load balancer accepted ${when}`;
+  return `to ${backend === "" ? "no backend" : backend}, which the load balancer accepted ${seconds} s before`;
 }
 
-async function connectionOf(adminUrl: string, { localPort, clientAddress }: LostRequest): Promise<Connection | undefined> {
+/** Undefined also where the port has been used again since. */
+async function connectionOf(adminUrl: string, { localPort, clientAddress, atMs }: LostRequest): Promise<Connection | undefined> {
   if (localPort === undefined) return undefined;
   const answer = await fetch(`${adminUrl}/connections?clientPort=${localPort}&clientAddress=${clientAddress}`);
   const { connections } = (await answer.json()) as { readonly connections: readonly Connection[] };
-  return connections[0];
+  return connections.find(({ openedMs }) => openedMs <= atMs);
 }

@@ -1,6 +1,6 @@
 /** The inside of `npm run proof:rollout` (rollout-launch.ts), in the harness's network namespace. */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { loadavg } from "node:os";
+import { loadavg, setPriority } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { HOLD_TOKEN } from "../../common/names.ts";
@@ -9,7 +9,7 @@ import { until } from "../cluster/process.ts";
 import type { Pod } from "../cluster/simulated/objects.ts";
 import { deleteLeader, deleteOne, drain, killAgents, podsAt, roll, settled } from "./actions.ts";
 import { type Clients, startClients } from "./clients.ts";
-import { layProofGround, type ProofGround, type Steps } from "./ground.ts";
+import { FIRST, layProofGround, type ProofGround, type Steps } from "./ground.ts";
 import { type Helm, makeHelm, settingsFor } from "./helm.ts";
 import { lostRequests, type Told } from "./lost-requests.ts";
 import { NAMESPACE } from "./names.ts";
@@ -179,6 +179,7 @@ async function performAll(profile: string): Promise<readonly Row[]> {
     const helm = makeHelm({ ...ground, directory: values.directory, settings: settingsFor(ground) });
     await helm.upgrade("1");
     say("installed");
+    setPriority(FIRST); // from here on it is the clients
     const rows: Row[] = [];
     for (const mode of modes) rows.push(await perform({ ground, helm, profile }, mode));
     return rows;

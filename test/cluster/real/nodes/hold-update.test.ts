@@ -67,17 +67,16 @@ realSuite("held Pods and what becomes of their agent", () => {
       const text = await (await fetch(`http://${nodeAddress}:9090/metrics`)).text();
       return Number(/^clb_direct_agent_connections_after_hold_total (\d+)$/m.exec(text)?.[1]);
     };
-    const before = await countOf();
+    const known = await countOf();
     await pods.remove(pod === undefined ? [] : [pod]);
-    const asking = setInterval(
-      () =>
-        void connect(8080, address)
-          .on("error", () => undefined)
-          .destroySoon(),
-      50,
-    );
+    const ask = (): void => {
+      connect(8080, address)
+        .on("error", () => undefined)
+        .destroySoon();
+    };
+    const asking = setInterval(ask, 50);
     try {
-      await until("some were counted", async () => (await countOf()) > before, 60_000);
+      await until("some were counted", async () => (await countOf()) > known, 60_000);
     } finally {
       clearInterval(asking);
     }
