@@ -49,9 +49,7 @@ export function makeHold(deps: HoldDeps): Hold {
   const heldChanged = makeLatch(clock);
   let proof: HoldProof = { proven: false, because: "not tried yet" };
   let stopping = false;
-  let isListed = false;
-  let isListening = false;
-  let isRuleDone = false;
+  const is = { listed: false, listening: false, ruled: false };
 
   const rule = makeRedirectRule(deps);
   const heldNow = (): FromHold => ({ kind: "held", stopping, pods: [...holds.held] });
@@ -70,28 +68,28 @@ export function makeHold(deps: HoldDeps): Hold {
   };
   const holds: Holds = new Holds({ onHeld, onReleased, clock, log });
   const redirect = (): void => rule.setRedirected(nodeAddress === undefined ? holds.addresses : new Set([...holds.addresses, nodeAddress]));
-  const noteReady = (): void => files.set("hold-ready", isListening && isRuleDone);
+  const noteReady = (): void => files.set("hold-ready", is.listening && is.ruled);
   const noteRule = (): void => {
-    isRuleDone = true;
+    is.ruled = true;
     noteReady();
   };
   /** Not before the Pods are known: beside the server of an agent that this one replaces, some of the calls would find somebody who knows nobody. */
   const listen = async (): Promise<void> => {
-    isListed = true;
+    is.listed = true;
     try {
       log.info({ port: await server.start(), hosts }, "hold server listens");
-      isListening = true;
+      is.listening = true;
       noteReady();
     } catch (err) {
       log.error({ err, port }, "hold server cannot listen: preStop calls are refused");
-      isListed = false; // with the next list
+      is.listed = false; // with the next list
     }
   };
   const onMessage = (message: FromAgent): void => {
     if (message.kind === "answers") return holds.setAnswers(message.answers.map((one) => ({ ...UNKNOWN, ...one })));
     holds.setPods(message.pods, message.removed, message.complete);
     redirect();
-    if (message.complete && !isListed && !stopping) void listen();
+    if (message.complete && !is.listed && !stopping) void listen();
   };
   const socket: AgentSocket = makeAgentSocket({ path: deps.socket, greet: () => [heldNow(), { kind: "proof", ...proof }], onMessage, log });
   const hosts = host === undefined ? LOOPBACK : [host];
