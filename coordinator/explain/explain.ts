@@ -95,6 +95,8 @@ export type LoadBalancerExplanation = {
     readonly name: string;
     readonly port: string;
     readonly targets: readonly TargetExplanation[];
+    /** E.g. "loc-1 shop.example.com/ sends its clients to loc-2 shop.example.com/ of HTTPS:443 by 301". */
+    readonly redirects: readonly string[];
   }[];
   readonly runningCall: string | undefined;
   readonly plannedCalls: readonly string[];
@@ -152,6 +154,7 @@ export class Explain {
         listenerId: listener.listenerId,
         name: listener.name,
         port: `${listener.protocol}:${listener.port}`,
+        redirects: redirectTexts(listener, actual?.listeners ?? []),
         targets: placesOf({ listeners: [listener] }).flatMap((place) =>
           place.targets.map((target) => ({
             rule: ruleText(listener, place),
@@ -288,6 +291,17 @@ function ruleText({ rules }: Listener, { locationId }: PlaceId): string | undefi
   const rule = rules.find((one) => one.locationId === locationId);
   return rule && `${rule.locationId} ${rule.domain}${rule.url}`;
 }
+
+const redirectTexts = (listener: Listener, all: readonly Listener[]): string[] =>
+  listener.rules.flatMap((rule) => {
+    const { redirect } = rule;
+    if (redirect === undefined) return [];
+    const there = all.find(({ listenerId }) => listenerId === redirect.listenerId);
+    const to = (there && ruleText(there, redirect)) ?? redirect.locationId;
+    const at = there === undefined ? redirect.listenerId : `${there.protocol}:${there.port}`;
+    const code = redirect.code === 0 ? "" : ` by ${redirect.code}`; // 0: the cloud does not tell it
+    return [`${ruleText(listener, rule) ?? rule.locationId} sends its clients to ${to} of ${at}${code}`];
+  });
 
 function awaited(step: Step): Pick<BindingExplanation, "awaited" | "from"> {
   switch (step.kind) {

@@ -36,6 +36,7 @@ export function loadBalancerText(one: LoadBalancerExplanation): string {
   ];
   for (const listener of one.listeners) {
     lines.push(`  ${listener.port} ${listener.listenerId} ${listener.name}`);
+    for (const redirect of listener.redirects) lines.push(`    ${redirect}`);
     for (const { rule, target, weight, health, pod, unboundInSeconds: seconds } of listener.targets) {
       const drain = seconds === undefined ? "" : `, draining: unbound in ${seconds} s`;
       lines.push(`    ${rule === undefined ? "" : `${rule} `}${target} weight ${weight} ${health} ${pod}${drain}`);

@@ -17,7 +17,18 @@ import { ListenerOwners } from "../../../coordinator/state/listener-owners.ts";
 import { Mirror } from "../../../coordinator/state/mirror.ts";
 import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
 import { RefusedCalls } from "../../../coordinator/state/refused-calls.ts";
-import { aListener, aLoadBalancer, anOwner, aPod, aService, aTarget, aWantedHttpListener, CLUSTER, LISTENER_NAME } from "../../builders.ts";
+import {
+  aListener,
+  aLoadBalancer,
+  anOwner,
+  aPod,
+  aRule,
+  aService,
+  aTarget,
+  aWantedHttpListener,
+  CLUSTER,
+  LISTENER_NAME,
+} from "../../builders.ts";
 import { somePodFacts } from "../pod-facts.ts";
 import { aFakeClock } from "../pods.ts";
 import { anHttpListener, cartRule, homeRule, placesInRules } from "../rules.ts";
@@ -306,6 +317,21 @@ test("tells the targets of a load balancer with rules, rule by rule, with the he
     "    loc-1 shop.example.com/cart 10.244.1.2:8080 weight 0 no data not bound by us",
     "    loc-2 198.18.0.1/ 10.244.1.1:8080 weight 10 Alive demo/web-1",
   ]);
+});
+
+test("tells where a rule sends its clients", () => {
+  const to = aRule({ listenerId: "lbl-2", locationId: "loc-9", domain: "shop.example.com", url: "/" });
+  const https = anHttpListener(to);
+  const listeners = [
+    anHttpListener(cartRule({ redirect: { listenerId: "lbl-2", locationId: "loc-9", code: 302 } }), homeRule()),
+    { ...https, listenerId: "lbl-2", name: "other", protocol: "HTTPS", port: 443 },
+  ];
+  const one = aWorld([], NOTHING, listeners).explain.loadBalancer("lb-1");
+  assert.ok(one !== undefined);
+  assert.match(
+    loadBalancerText(one),
+    /\n {4}loc-1 shop\.example\.com\/cart sends its clients to loc-9 shop\.example\.com\/ of HTTPS:443 by 302\n/,
+  );
 });
 
 test("names the owner of a removal that is parked in a rule", () => {
