@@ -1,5 +1,5 @@
 /**
- * `npm test [-- <pattern> …]`: all tests, each file in a process of its own, in two rounds. Whole-process flows come last: each runs a
+ * `npm test [-- <pattern> …]`: all tests, each file in a process of its own. Whole-process flows come last: each runs a
  * dozen processes' worth of work and watches the clock of its load. A file that does not end in time is killed and counts as failed
  * (Node's own runner waits for ever). The last line is the sum, e.g. "820 passed, 0 failed, 2 skipped".
  * `npm run test:real` is the same with CLUSTER=real and the flows only; FLOWS=few leaves out what says as much on a real cluster.
@@ -22,8 +22,14 @@ const FEW = ["test/flow/torn-watches", "test/flow/empty-list", "test/flow/bind",
 const isWanted = (file: string): boolean => process.env["FLOWS"] !== "few" || FEW.some((start) => file.startsWith(start));
 /** A flow takes 0.4 of a core on the average and waits most of the time; with more at once on two cores its promises of time are not kept. */
 const LANES = { units: 4, flows: ON_REAL ? 4 : 3 } as const;
-/** They take minutes, so they come first. */
+/** They take minutes, so they come first: the last file of a kind would otherwise run alone for as long. */
 const LONG = [
+  "real/nodes/hold",
+  "fuzz/fuzz",
+  "manifests/manifests",
+  "real/nodes/networks",
+  "real/nodes/nodes",
+  "demo/losses",
   "cloud-faults",
   "api-server-faults",
   "leader-lease",
@@ -31,17 +37,20 @@ const LONG = [
   "agent-restart",
   "coordinator-restart",
   "kubeconfig",
-  "demo",
-  "real-nodes",
+  "demo/demo",
+  "demo/real-nodes",
   "by-hand",
 ];
 const rank = (file: string): number => LONG.findIndex((name) => file.endsWith(`/${name}.test.ts`)) + 1 || LONG.length + 1;
+const longestFirst = (files: readonly string[]): string[] => files.toSorted((one, other) => rank(one) - rank(other));
 /** Above the slowest file on two cores (about 3 minutes) by far. */
 const LIMIT_MS = 8 * 60_000;
 const REPORTERS = ["spec", "./test/counts.ts"].flatMap((reporter) => [`--test-reporter=${reporter}`, "--test-reporter-destination=stdout"]);
 
 const COUNTS = /^(\d+) passed, (\d+) failed, (\d+) skipped$/gm;
 
+/** Files that run alike: at most so many at once, those that still run of the kind before among them. */
+type Kind = { readonly name: string; readonly files: readonly string[]; readonly lanes: number };
 type Counts = { passed: number; failed: number; skipped: number };
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 /** Each with what its report says of the failures. */
@@ -53,14 +62,23 @@ const SLOWEST = 10;
 const FAILURES = "✖ failing tests:";
 const MOST_CHARACTERS = 6_000;
 
-async function round(name: string, files: readonly string[], concurrency: number): Promise<void> {
-  if (files.length === 0) return;
-  console.log(`# ${name}: ${files.length} files`);
-  const queue = [...files];
+/** All files of one kind; a lane that finds none left goes on with the next kind, so that no core waits for the longest file of a kind. */
+async function inLanes(kinds: readonly Kind[]): Promise<void> {
+  let running = 0;
+  const queues = kinds
+    .filter(({ files }) => files.length > 0)
+    .map(({ files, ...kind }) => ({ ...kind, left: [...files], all: files.length }));
   const lane = async (): Promise<void> => {
-    for (let file = queue.shift(); file !== undefined; file = queue.shift()) await runFile(file);
+    for (;;) {
+      const queue = queues.find(({ left }) => left.length > 0);
+      if (queue === undefined || running >= queue.lanes) return; // whoever ends looks again
+      if (queue.left.length === queue.all) console.log(`# ${queue.name}: ${queue.all} files`);
+      running += 1;
+      await runFile(queue.left.shift() ?? "");
+      running -= 1;
+    }
   };
-  await Promise.all(Array.from({ length: concurrency }, lane));
+  await Promise.all(Array.from({ length: Math.max(...kinds.map(({ lanes }) => lanes)) }, lane));
 }
 
 async function runFile(file: string): Promise<void> {
@@ -116,21 +134,14 @@ function skip(file: string, reason: string): void {
 const patterns = process.argv.slice(2);
 const files = globSync(patterns.length > 0 ? patterns : ["test/**/*.test.ts"]).sort();
 if (files.length === 0) console.error(`no test file matches ${patterns.join(" ")}`);
-const flows = files
-  .filter(isFlow)
-  .filter(isWanted)
-  .sort((a, b) => rank(a) - rank(b));
+const flows = longestFirst(files.filter(isFlow).filter(isWanted));
 const left = files.filter(isFlow).length - flows.length;
 if (left > 0) console.log(`# FLOWS=few: ${left} files of flows are left to npm run test:real`);
 const reason = ON_REAL ? await noReal() : undefined;
-await round(
-  "units, contracts and stand-ins",
-  files.filter((file) => !isFlow(file)),
-  LANES.units,
-);
-if (reason === undefined)
-  await round(`whole-process flows on ${ON_REAL ? "a real control plane" : "the embedded cluster"}`, flows, LANES.flows);
-else for (const file of flows) skip(file, reason);
+const units = { name: "units, contracts and stand-ins", files: longestFirst(files.filter((file) => !isFlow(file))), lanes: LANES.units };
+const where = ON_REAL ? "a real control plane" : "the embedded cluster";
+await inLanes([units, { name: `whole-process flows on ${where}`, files: reason === undefined ? flows : [], lanes: LANES.flows }]);
+if (reason !== undefined) for (const file of flows) skip(file, reason);
 if (took.size > SLOWEST) console.log(slowest());
 if (failing.length > 0) console.log(`\n✖ failing files:\n${failing.join("\n")}`);
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);

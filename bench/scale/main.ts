@@ -10,6 +10,7 @@ import { drive, type Mix, quantile } from "./changes.ts";
 import { type Ground, type Size, startGround } from "./ground.ts";
 import { type Control, floorMiB, startControl } from "./helpers.ts";
 import { type Measured, measure } from "./measure.ts";
+import { perChange, ratioOf } from "./per-change.ts";
 import { countsOf, type Goal, goalsText, NOISE_LEGEND, type Row, rounded, verdict } from "./rows.ts";
 import { type Patience, untilAll } from "./wait.ts";
 import { sizedOptions } from "./whole.ts";
@@ -61,6 +62,10 @@ const QUICK_PATIENCE: Patience = { stalledMs: 10_000, mostMs: 20_000 };
 /** What a coordinator at rest costs is measured so long, as a share of the measurement, and taken off the cost of a change. */
 const REST_SHARE = 0.4;
 const WARM_SHARE = 0.5;
+/** Agents of each of the two that are compared: their Pods are more than 2 000 Services select. */
+const SIDE_AGENTS = 500;
+/** Of `--seconds`, a turn of one of the two. */
+const TURN_SHARE = 0.2;
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -187,8 +192,7 @@ async function memory(run: Run, floor: number): Promise<void> {
 
 const NAMES: Readonly<Record<Mix, string>> = { touch: "touches of unselected Pods", flip: "ready flips", churn: "churn" };
 
-/** CPU milliseconds per change, without what a coordinator at rest costs; undefined where it did not answer. */
-async function change(run: Run, mix: Mix, restCores: number | undefined): Promise<number | undefined> {
+async function change(run: Run, mix: Mix, restCores: number | undefined): Promise<void> {
   const { rate, seconds } = run.options;
   const name = `${NAMES[mix]}, ${run.services} Services`;
   const measured = await run.measured(() => drive(run.ground, mix, { rate, seconds }));
@@ -202,13 +206,13 @@ async function change(run: Run, mix: Mix, restCores: number | undefined): Promis
   run.goal(name, "CPU", cpuSeconds === null ? null : cpuSeconds / result.seconds, "cores", "amount", GOALS.cores);
   run.goal(name, "CPU per change, rest taken off", perChangeMs ?? null, "ms", "amount");
   for (const [what, count] of countsOf(measured)) run.goal(name, what, count, "", "amount");
+  run.goal(name, "Lease, longest time between renewals", measured.leaseGapSeconds, "s", "time", LEASE_TIMES.writesMs / 1_000);
   run.goal(name, "loop delay p99", row.loopP99Ms, "ms", "delay", GOALS.loopP99Ms);
   run.goal(name, "loop delay p99 of the control process", row.controlP99Ms, "ms", "delay");
-  if (mix !== "churn") return perChangeMs;
+  if (mix !== "churn") return;
   run.goal(name, "ready to gate, p50", ownMsP50, "ms", "time");
   run.goal(name, "ready to gate, p99", ownMsP99, "ms", "time", GOALS.ownMsP99);
   run.goal(name, "gates never opened", result.unopened, "", "amount", 0);
-  return perChangeMs;
 }
 
 /** Cores that the coordinator takes while nothing changes. */
@@ -222,17 +226,35 @@ async function changes(run: Run, floor: number): Promise<void> {
   await settle(run, few);
   const { rate, seconds } = run.options;
   await drive(run.ground, "touch", { rate, seconds: WARM_SHARE * seconds }); // code that was never run before is slow
-  const before = await change(run, "touch", await restOf(run));
+  await change(run, "touch", await restOf(run));
   await memory(run, floor);
   const rest = await restOf(run);
-  const after = await change(run, "touch", rest);
-  run.goal("CPU per touch", `${few} to ${run.options.services} Services`, ratio(before, after), "x", "amount", GOALS.cpuRatio);
-  await change(run, "flip", rest);
-  await change(run, "churn", rest);
+  for (const mix of ["touch", "flip", "churn"] as const) await change(run, mix, rest);
 }
 
-const ratio = (before: number | undefined, after: number | undefined): number | null =>
-  before === undefined || after === undefined || before <= 0 ? null : after / before;
+/** Few and many Services side by side, after everything else has gone: each of the two needs room. */
+async function sideBySide(run: Run): Promise<void> {
+  const { agents, pods, services, rate, seconds, patience } = run.options;
+  const few = Math.min(FEW, services);
+  const row = "CPU per touch, side by side";
+  const sizes = { agents: Math.min(agents, SIDE_AGENTS), pods, few, many: services, rate, seconds: seconds * TURN_SHARE, patience };
+  const costs = await perChange(sizes, run.control);
+  const ratio = costs && ratioOf(costs);
+  for (const [what, values] of [
+    [`${few} Services, median`, costs?.few],
+    [`${services} Services, median`, costs?.many],
+  ] as const)
+    run.goal(row, what, quantile(values ?? [], 0.5) ?? null, "ms", "amount");
+  run.goal(row, `${few} to ${services} Services`, ratio?.median ?? null, "x", "amount", GOALS.cpuRatio);
+  run.goal(row, "least of a turn", ratio?.least ?? null, "x", "amount");
+  run.goal(row, "most of a turn", ratio?.most ?? null, "x", "amount");
+}
+
+/** What was measured until now is told. */
+function toldUntilNow(run: Run, error: unknown): void {
+  console.error(error instanceof Error ? error.stack : error);
+  run.goal("all that follows", "could be measured", null, "", "amount", 1);
+}
 
 async function main(options: Options, json: string | undefined): Promise<boolean> {
   const size: Size = options;
@@ -251,12 +273,12 @@ async function main(options: Options, json: string | undefined): Promise<boolean
     await changes(run, floor);
     await restart(run);
   } catch (error) {
-    console.error(error instanceof Error ? error.stack : error);
-    run.goal("all that follows", "could be measured", null, "", "amount", 1); // what was measured until now is told
+    toldUntilNow(run, error);
   } finally {
     await ground.stop();
-    await control.stop();
   }
+  await sideBySide(run).catch((error: unknown) => toldUntilNow(run, error));
+  await control.stop();
   const { agents, pods, services, rate } = options;
   console.log(
     `${agents} agents x ${pods} Pods, ${services} Services, ${rate} changes a second; CPU and memory are the coordinator's own\n`,

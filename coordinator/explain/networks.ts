@@ -1,4 +1,4 @@
-import type { PodVerdict } from "../../common/reachability.ts";
+import type { NodeFacts, PodVerdict } from "../../common/reachability.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
 import type { Eni } from "../domain/eni.ts";
 import type { ResolvedMode } from "../domain/network-mode.ts";
@@ -10,6 +10,8 @@ export type Networks = {
     podUid: string,
   ) => { readonly mode: ResolvedMode; readonly eni: Eni | undefined; readonly unjudged: string } | undefined;
   readonly verdictOf?: (podUid: string) => PodVerdict | undefined;
+  /** What the metadata service told the agent of that node. */
+  readonly nodeFacts?: (node: string) => NodeFacts | undefined;
   /** Pods whose preStop hook was called. */
   readonly holds?: Pick<Holds, "dials" | "answerOf">;
 };
@@ -17,6 +19,8 @@ export type Networks = {
 export type NetworkExplanation = {
   /** E.g. "tke-route-eni (the cluster's default network is tke-route-eni)"; undefined where nobody has asked yet. */
   readonly networkMode: string | undefined;
+  /** Where it runs, as the node's metadata service says, e.g. "ins-1a2b3c4d in ap-guangzhou-3"; undefined: it says nothing. */
+  readonly instance: string | undefined;
   /** E.g. "eni-pods0001 in subnet-pods0001 (ap-guangzhou-3), sg-pods0001". */
   readonly eni: string | undefined;
   /** What could not be found out. */
@@ -27,10 +31,16 @@ export type NetworkExplanation = {
   readonly held: string | undefined;
 };
 
-export function networkFields(pod: PodFact, { networkOf, verdictOf, holds }: Networks, clock: { now(): number }): NetworkExplanation {
+export function networkFields(
+  pod: PodFact,
+  { networkOf, verdictOf, nodeFacts, holds }: Networks,
+  clock: { now(): number },
+): NetworkExplanation {
   const network = networkOf?.(pod.uid);
   const { mode, eni, unjudged = "" } = network ?? {};
+  const facts = nodeFacts?.(pod.nodeName);
   return {
+    instance: facts && `${facts.instanceId} in ${facts.zone}`,
     networkMode: mode && `${mode.mode} (${mode.because})`,
     eni: eni && `${eni.id} in ${eni.subnetId} (${eni.zone}), ${eni.groups.join(", ") || "no security group"}`,
     networkNote: [pod.networkNote, unjudged].filter((note) => note !== "").join("; "),

@@ -14,6 +14,7 @@ export function podText(pod: PodExplanation): string {
   ];
   if (pod.drain !== undefined) lines.push(`  preStop hook: ${pod.drain}`);
   if (pod.held !== undefined) lines.push(`  held: ${pod.held}`);
+  if (pod.instance !== undefined) lines.push(`  instance: ${pod.instance}`);
   if (pod.networkMode !== undefined) lines.push(`  network: ${pod.networkMode}`);
   if (pod.eni !== undefined) lines.push(`  ENI: ${pod.eni}`);
   if (pod.networkNote !== "") lines.push(`  not known: ${pod.networkNote}`);

@@ -99,6 +99,10 @@ class Tasks implements NodeTasks {
     return this.#verdicts.get(podUid);
   }
 
+  hasAgent(node: string): boolean {
+    return this.#streams.has(node);
+  }
+
   nodeFacts(node: string): NodeFacts | undefined {
     return this.#facts.get(node);
   }

@@ -47,6 +47,7 @@ export type ReachabilityController = {
   readonly explained: {
     readonly networkOf: ReachabilityPass["networkOf"];
     readonly verdictOf: NodeFindings["verdictOf"];
+    readonly nodeFacts: NodeFindings["nodeFacts"];
   };
   /** Ends what was asked of agents. */
   close(): void;
@@ -66,8 +67,15 @@ function makeReachabilityController(deps: ControllerDeps): ReachabilityControlle
   const unfollow = findings.follow((podUid) => queue.add(podUid));
   return {
     queue,
-    add: (podUid) => queue.add(podUid, pass.networkOf(podUid) === undefined ? 0 : SETTLE_MS),
-    explained: { networkOf: (podUid) => pass.networkOf(podUid), verdictOf: (podUid) => findings.verdictOf(podUid) },
+    add: (podUid) => {
+      pass.expect(podUid); // before anybody plans
+      queue.add(podUid, pass.networkOf(podUid) === undefined ? 0 : SETTLE_MS);
+    },
+    explained: {
+      networkOf: (podUid) => pass.networkOf(podUid),
+      verdictOf: (podUid) => findings.verdictOf(podUid),
+      nodeFacts: (node) => findings.nodeFacts(node),
+    },
     close() {
       unfollow();
       findings.clear();

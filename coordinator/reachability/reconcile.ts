@@ -16,7 +16,7 @@ import type { Outcome, Reconcile } from "../workqueue/worker.ts";
 import type { ClusterNetworks } from "./cluster-networks.ts";
 import type { GroupSource } from "./group-source.ts";
 import { portTask, type WantedPort, wantedPorts } from "./tasks.ts";
-import { LOOK_AGAIN_MS, MISSING_MS } from "./timing.ts";
+import { BEGINNING_MS, FIRST_WORD_MS, LOOK_AGAIN_MS, MISSING_MS } from "./timing.ts";
 
 export type ReachabilityDeps = {
   readonly state: Pick<State, "facts" | "object" | "objects" | "intents" | "mirror" | "hindrances" | "listening">;
@@ -53,10 +53,12 @@ export class ReachabilityPass {
   readonly #missingSinceMs = new Map<string, number>();
   /** Kinds of networks seen among an owner's Pods, by its UID. */
   readonly #kinds = new Map<string, Set<string>>();
+  readonly #beganMs: number;
   #toldCode = "";
 
   constructor(deps: ReachabilityDeps) {
     this.#deps = deps;
+    this.#beganMs = deps.clock.now();
   }
 
   networkOf(podUid: string): PodNetwork | undefined {
@@ -72,12 +74,17 @@ export class ReachabilityPass {
     }
     if (!waitsForGate(pod)) {
       const listened = state.listening.delete(podUid);
+      state.hindrances.heard(podUid);
       if (state.hindrances.set(podUid, []) || listened) this.#deps.onJudged(pod);
       return { kind: "done" }; // its agent goes on, and what it says is shown
     }
     const ports = wantedPorts(this.#deps.clusterId, pod, state.intents.selections.ownersSelecting(pod), (id) => state.mirror.read(id));
     const [first] = ports;
-    if (first === undefined) return { kind: "done" };
+    if (first === undefined) {
+      state.hindrances.unwanted(podUid);
+      return { kind: "done" };
+    }
+    if (state.hindrances.set(podUid, state.hindrances.of(podUid))) this.#deps.onJudged(pod); // a time is over, whatever the reads below say
     this.#refuseAtOnce(pod);
     await networks.refresh(signal);
     const mode = networkModeOf(pod, networks.clusterDefault);
@@ -92,6 +99,18 @@ export class ReachabilityPass {
     this.#judge(pod, ports, tasks, eni);
     return { kind: "again", afterMs: this.#nextMs(podUid), because: "the Pod waits" };
   };
+
+  /**
+   * Nobody has asked about this Pod in this reign: its bind waits a moment for its agent's first word. What became ready under the leader before
+   * would otherwise be bound before anybody could say why the load balancer will not reach it. New Pods are asked about while they start.
+   */
+  expect(podUid: string): void {
+    const { clock, findings, state } = this.#deps;
+    const pod = state.facts.pods.get(podUid);
+    if (clock.now() >= this.#beganMs + BEGINNING_MS || pod === undefined || !waitsForGate(pod)) return;
+    if (findings.verdictOf(podUid) === undefined && findings.hasAgent(pod.nodeName))
+      state.hindrances.awaitWord(podUid, clock.now() + FIRST_WORD_MS);
+  }
 
   /** What the Pod itself says needs no read: it must not be bound while somebody reads. */
   #refuseAtOnce(pod: PodFact): void {
@@ -133,6 +152,7 @@ export class ReachabilityPass {
     const { state, findings, networks, onJudged, onVerdict } = this.#deps;
     const { mode } = this.#networks.get(pod.uid) ?? { mode: networkModeOf(pod, networks.clusterDefault) };
     const verdict = findings.verdictOf(pod.uid);
+    if (!findings.hasAgent(pod.nodeName) || isWhole(verdict, tasks)) state.hindrances.heard(pod.uid);
     const byKey = new Map(tasks.map(({ key, port }) => [key, port]));
     const refusal = refusalOf(pod, mode, networks.permit);
     const absent = this.#missing(pod, mode, eni);
@@ -228,9 +248,9 @@ export class ReachabilityPass {
 
   #nextMs(podUid: string): number {
     const nowMs = this.#deps.clock.now();
-    const ends = this.#deps.state.hindrances
-      .of(podUid)
-      .flatMap(({ untilMs }) => (untilMs !== undefined && untilMs > nowMs ? [untilMs - nowMs] : []));
+    const { hindrances } = this.#deps.state;
+    const times = [hindrances.awaitedUntilMs(podUid), ...hindrances.of(podUid).map(({ untilMs }) => untilMs)];
+    const ends = times.flatMap((untilMs) => (untilMs !== undefined && untilMs > nowMs ? [untilMs - nowMs] : []));
     return Math.min(LOOK_AGAIN_MS, ...ends);
   }
 
@@ -241,6 +261,10 @@ export class ReachabilityPass {
     this.#deps.findings.forget(podUid);
   }
 }
+
+/** The agent has answered for every place that is asked about. */
+const isWhole = (verdict: PodVerdict | undefined, tasks: readonly PortTask[]): boolean =>
+  verdict !== undefined && tasks.every(({ key }) => verdict.ports.some((port) => port.key === key));
 
 const groupsOf = ({ groups, sources }: PortTask): string[] => [
   ...groups,

@@ -12,6 +12,8 @@ export interface NodeFindings {
   clear(): void;
   /** The agent's latest word on what is asked now. */
   verdictOf(podUid: string): PodVerdict | undefined;
+  /** Whether an agent of that node is connected, who would answer. */
+  hasAgent(node: string): boolean;
   /** What the metadata service told the node's agent. */
   nodeFacts(node: string): NodeFacts | undefined;
   /** Called after a verdict about this Pod has come; must not throw. Returns the way to unsubscribe. */

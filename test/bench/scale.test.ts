@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { quantile } from "../../bench/scale/changes.ts";
+import { ratioOf } from "../../bench/scale/per-change.ts";
 import { type Goal, goalsText, verdict } from "../../bench/scale/rows.ts";
 import { untilAll } from "../../bench/scale/wait.ts";
 
@@ -44,4 +45,8 @@ test("what still comes is waited for, however slowly; what has stopped coming is
   const stopped = there;
   assert.equal(await untilAll(() => there, 1_000, { stalledMs: 30, mostMs: 10_000 }), stopped);
   assert.equal(await untilAll(() => there++, 1_000_000, { stalledMs: 10_000, mostMs: 50 }).then((count) => count < 1_000_000), true);
+});
+
+test("the ratio of costs is that of the medians, with the least and the most of a turn: one turn that somebody disturbed says nothing", () => {
+  assert.deepEqual(ratioOf({ few: [2, 2, 2, 2, 9], many: [2, 2.5, 2.5, 20, 9] }), { median: 1.25, least: 1, most: 10 });
 });

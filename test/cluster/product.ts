@@ -43,6 +43,8 @@ export type ProductOptions = {
   readonly directory: string;
   readonly coordinatorEnv?: Readonly<Record<string, string>>;
   readonly agentEnv?: Readonly<Record<string, string>>;
+  /** What the agent of that Node alone gets, e.g. where its metadata service is. */
+  readonly agentEnvOf?: (node: string) => Readonly<Record<string, string>>;
   /** Whether each agent gets its hold server; default: no. */
   readonly holds?: boolean;
   /** Command line that every process is put behind, e.g. ["setpriv", "--pdeathsig", "TERM"] where nothing else ends it with us. */
@@ -225,6 +227,7 @@ export function makeProduct(options: ProductOptions): Product {
       LISTEN_HOST: host,
       STATE_DIRECTORY: join(directory, name),
       ...options.agentEnv,
+      ...options.agentEnvOf?.(node),
     };
     const behind = options.enter?.(node) ?? [];
     if (options.holds === true) Object.assign(env, { HOLD_SOCKET: startHold(node, join(directory, name), behind) });

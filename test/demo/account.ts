@@ -7,6 +7,9 @@ import type { DemoOptions } from "./options.ts";
 
 const GROUP = "sg-web00001";
 
+/** The instance that is node number `index`, e.g. "ins-node0001". */
+export const instanceOf = (index: number): string => `ins-node000${index + 1}`;
+
 /** The file for `--scenario`; undefined where the nodes are not ours to describe. */
 export async function writeAccount(
   { cluster, deny, ingress }: Pick<DemoOptions, "cluster" | "deny" | "ingress">,
@@ -29,7 +32,7 @@ function account(plan: AddressPlan, deny: number | undefined) {
     vpcs: [{ id: "vpc-demo0001", name: "demo", cidr: range }],
     subnets: [{ id: "subnet-demo0001", name: "demo", vpc: "vpc-demo0001", cidr: range, zone: "ap-guangzhou-3" }],
     instances: ["node-a", "node-b"].map((name, index) => ({
-      id: `ins-node000${index + 1}`,
+      id: instanceOf(index),
       name,
       enis: [
         { id: `eni-node000${index + 1}`, subnet: "subnet-demo0001", ip: plan.nodeAddress(index), securityGroups: [GROUP] },

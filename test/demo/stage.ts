@@ -8,7 +8,7 @@ import { type AddressPlan, claimSlot } from "../cluster/network.ts";
 import { firstJson, type RunningProcess, startProcess } from "../cluster/process.ts";
 import { makeProduct, type Product, type ProductOptions } from "../cluster/product.ts";
 import type { Cluster } from "../cluster/simulated/cluster.ts";
-import { writeAccount } from "./account.ts";
+import { instanceOf, writeAccount } from "./account.ts";
 import { borrowCluster } from "./borrowed.ts";
 import { hasWebhook } from "./example.ts";
 import { backendRanges, layGround } from "./ground.ts";
@@ -26,6 +26,9 @@ export type Stage = {
 };
 
 const DIRECTORY_PREFIX = "clb-direct-demo-";
+
+/** What the emulated cloud prints; `metadata`: by instance, e.g. "ins-node0001" -> "http://10.244.1.202:41236/latest/meta-data/". */
+type StartedLine = { readonly endpoint: string; readonly adminUrl: string; readonly metadata: Readonly<Record<string, string>> };
 
 /** What demos left that were killed: folders named by a process that is no more. */
 async function sweep(): Promise<void> {
@@ -69,7 +72,7 @@ export async function setStage(
   };
   const ranges = backendRanges(options, plan).flatMap((range) => ["--backend-cidr", range]);
   const cloudProcess = start("cloud", "test/cloud/main.ts", [...flagsOf(flags), ...ranges]);
-  const cloud = await firstJson<{ endpoint: string; adminUrl: string }>(cloudProcess);
+  const cloud = await firstJson<StartedLine>(cloudProcess);
   say(`emulated cloud (profile ${options.profile}) at http://${cloud.endpoint}`);
 
   const ground = borrowed ?? (await layGround(options, deps));
@@ -81,6 +84,8 @@ export async function setStage(
   const product = makeProduct({
     ...ground,
     coordinatorEnv,
+    // On a node of the cloud the agent finds it by its name; where the nodes are none of the account's there is none.
+    agentEnvOf: (node) => ({ METADATA_URL: cloud.metadata[instanceOf(nodes.indexOf(node))] ?? "" }),
     cloudEndpoint: cloud.endpoint,
     keys: [TEST_KEY],
     directory,

@@ -9,7 +9,12 @@ const WITHIN_MS = 1_500;
 const AGAIN_MS = 250;
 
 function serve(port: number): void {
-  createServer((socket) => socket.on("error", () => undefined).end("hello")).listen(port, "0.0.0.0", () => console.log("ready"));
+  createServer((socket) =>
+    socket
+      .on("error", () => undefined)
+      .resume()
+      .end("hello"),
+  ).listen(port, "0.0.0.0", () => console.log("ready"));
   const udp = createSocket("udp4");
   udp.on("message", (message, { port: back, address }) => udp.send(message, back, address)).bind(port, "0.0.0.0");
 }
@@ -23,6 +28,7 @@ const overTcp = ({ from, to, port }: Attempt): Promise<boolean> =>
       resolve(got);
     };
     const timer = setTimeout(() => end(false), WITHIN_MS);
+    socket.once("connect", () => socket.write("GET / HTTP/1.0\r\n\r\n")); // what answers may be a web server
     socket.once("data", () => end(true)).once("error", () => end(false));
   });
 

@@ -11,36 +11,14 @@ import { judge } from "../../../agent/domain/reachability/judge.ts";
 import { addressesOf } from "../../../agent/domain/reachability/ranges.ts";
 import type { GroupRule, SecurityGroup } from "../../../common/reachability.ts";
 import type { Attempt } from "./peer.ts";
+import { PORT, RULE_SETS, type RuleSet, SENDERS } from "./rule-sets.ts";
 import { type Namespace, namespaceSkip, Site } from "./site.ts";
 
 const skip = namespaceSkip();
 if (skip !== false) process.stdout.write(`skipped: ${skip}\n`);
 const run = promisify(execFile);
 const PEER = new URL("peer.ts", import.meta.url).pathname;
-const PORT = 8080;
-/** Two clients, and the load balancer's own address. */
-const SENDERS = ["198.51.100.1", "203.0.113.5", "198.18.0.1"];
-const ANY = "0.0.0.0/0";
-
-const aRule = (action: "ACCEPT" | "DROP", services: readonly string[], sources: readonly string[]) => ({
-  accept: action === "ACCEPT",
-  services,
-  sources,
-});
-type Rule = ReturnType<typeof aRule>;
-
-const RULE_SETS: Readonly<Record<string, readonly (readonly Rule[])[]>> = {
-  "everything accepted": [[aRule("ACCEPT", ["all"], [ANY])]],
-  "the port dropped above an accept": [[aRule("DROP", ["tcp:8000-9000"], [ANY]), aRule("ACCEPT", ["all"], [ANY])]],
-  "one network accepted": [[aRule("ACCEPT", ["tcp:80,8080"], ["198.51.100.0/24"])]],
-  "one network dropped": [[aRule("DROP", ["all"], ["203.0.113.0/24"]), aRule("ACCEPT", ["all"], [ANY])]],
-  "the second of two groups accepts UDP": [[aRule("ACCEPT", ["tcp:22"], [ANY])], [aRule("ACCEPT", ["udp:8080"], [ANY])]],
-  "the first of two groups drops": [[aRule("DROP", ["tcp:8080"], ["198.18.0.0/15"])], [aRule("ACCEPT", ["all"], [ANY])]],
-  "other ports accepted": [[aRule("ACCEPT", ["tcp:443", "udp:53"], [ANY])]],
-  "a group without rules": [[]],
-};
-
-const groupsOf = (rules: readonly (readonly Rule[])[]): SecurityGroup[] =>
+const groupsOf = (rules: RuleSet): SecurityGroup[] =>
   rules.map((own, number) => ({
     id: `sg-${number}`,
     version: "1",
@@ -48,7 +26,7 @@ const groupsOf = (rules: readonly (readonly Rule[])[]): SecurityGroup[] =>
   }));
 
 /** The same as rules of the routing policy, from the top; what none fits goes to the blackhole. Written from `ip-rule(8)`, not from the engine. */
-function policyRules(rules: readonly (readonly Rule[])[], device: string, accepted: string, first: number): string {
+function policyRules(rules: RuleSet, device: string, accepted: string, first: number): string {
   const lines: string[] = [];
   const add = (selector: string, action: string): void =>
     void lines.push(`ip rule add pref ${first + lines.length} iif ${device} ${selector} ${action}`);
@@ -70,7 +48,7 @@ type Mode = {
   readonly name: string;
   readonly ip: string;
   readonly pod: Namespace;
-  readonly filter: (rules: readonly (readonly Rule[])[]) => Promise<void>;
+  readonly filter: (rules: RuleSet) => Promise<void>;
 };
 
 async function serveIn(t: TestContext, pod: Namespace): Promise<void> {
@@ -89,7 +67,7 @@ async function theModes(t: TestContext, site: Site): Promise<Mode[]> {
   await exclusive.sh("ip rule add pref 500 lookup local; ip rule del pref 0");
   await site.vpc.sh(SENDERS.map((ip) => `ip addr add ${ip}/32 dev lo`).join("; "));
   for (const pod of [shared, bridged, exclusive]) await serveIn(t, pod);
-  const laid = (rules: readonly (readonly Rule[])[], device: string, accepted: string, first: number): string =>
+  const laid = (rules: RuleSet, device: string, accepted: string, first: number): string =>
     `${clear(first)}\n${policyRules(rules, device, accepted, first)}`;
   const inNode =
     (device: string, first: number): Mode["filter"] =>

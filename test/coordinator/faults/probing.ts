@@ -1,4 +1,6 @@
-/** Agents that connect to the ports of their Pods, in virtual time: a port answers so long after its Pod was born. */
+/** Agents that connect to the ports of their Pods, in virtual time: a port answers so long after its Pod was born. They judge by groups as agents do. */
+import { type CompiledGroup, compileGroup } from "../../../agent/domain/reachability/group.ts";
+import { groupVerdicts } from "../../../agent/domain/reachability/verdict.ts";
 import type { Clock } from "../../../common/clock.ts";
 import type { PodTask } from "../../../common/reachability.ts";
 import type { NodeTasks } from "../../../coordinator/nodes/node-tasks.ts";
@@ -11,12 +13,14 @@ const AGAIN_MS = 1_000;
 export function probing(
   findings: NodeTasks,
   node: string,
-  from: { clock: Clock; cluster: Cluster; listenMs: number },
+  from: { clock: Clock; cluster: Cluster; listenMs: number; answerMs: number },
   over: AbortSignal,
 ): void {
-  const { clock, cluster, listenMs } = from;
+  const { clock, cluster, listenMs, answerMs } = from;
   const tasks = new Map<string, PodTask>();
+  const groups = new Map<string, CompiledGroup>();
   const stream = findings.attach(node, async (asking) => {
+    if (asking.kind === "group") groups.set(asking.group.id, compileGroup(asking.group));
     if (asking.kind !== "tasks") return;
     for (const uid of asking.removed) tasks.delete(uid);
     for (const task of asking.pods) {
@@ -27,13 +31,16 @@ export function probing(
     await Promise.resolve();
   });
   const probe = async (uid: string): Promise<void> => {
+    await clock.sleep(answerMs, over).catch(() => undefined);
     for (let task = tasks.get(uid); task !== undefined && !over.aborted; task = tasks.get(uid)) {
       const bornMs = cluster.lives.find((life) => life.uid === uid)?.bornMs ?? 0;
       const isOpen = clock.now() >= bornMs + listenMs;
       const result = isOpen
         ? ({ probe: "open", probeText: "" } as const)
         : ({ probe: "refused", probeText: "connect ECONNREFUSED" } as const);
-      stream.verdicts([{ uid, ports: task.ports.map(({ key }) => ({ key, ...result, sources: [] })) }]);
+      const { ip } = task;
+      const ports = task.ports.map((port) => ({ key: port.key, ...result, sources: groupVerdicts(port, ip, (id) => groups.get(id)) }));
+      stream.verdicts([{ uid, ports }]);
       await clock.sleep(isOpen ? 60_000 : AGAIN_MS, over).catch(() => undefined);
     }
   };

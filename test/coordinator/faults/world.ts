@@ -58,6 +58,8 @@ export type Options = {
   readonly profile?: NonNullable<CloudOptions["profile"]>;
   /** Agents try the ports of waiting Pods, which answer so long after their Pod's birth, milliseconds; default: nobody tries any. */
   readonly listenMs?: number;
+  /** An agent's first word about a Pod takes so long, milliseconds; default 0. */
+  readonly answerMs?: number;
   readonly earlyBind?: boolean;
   /** Switches of the cloud where nobody knows how the service answers. */
   readonly switches?: CloudOptions;
@@ -127,9 +129,9 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
       await clock.sleep(REFUSED_AFTER_MS, signal);
       throw Object.assign(new Error("injected refusal"), { code, requestId: "req-1" });
     });
-    const { listenMs } = options;
+    const { listenMs, answerMs = 0 } = options;
     const findings = makeNodeTasks(silentLog);
-    if (listenMs !== undefined) for (const node of NODES) probing(findings, node, { clock, cluster, listenMs }, stop.signal);
+    if (listenMs !== undefined) for (const node of NODES) probing(findings, node, { clock, cluster, listenMs, answerMs }, stop.signal);
     const settings = {
       ...SETTINGS,
       earlyBind: options.earlyBind ?? false,

@@ -7,6 +7,8 @@ export type NodeAddresses = {
   readonly address: string;
   /** E.g. "10.245.3.64/26"; the first address is the Pods' gateway. */
   readonly podRange: string;
+  /** Of its second ENI, from which its Pods have their addresses where the nodes are TKE's, e.g. "10.245.3.34". */
+  readonly eni: { readonly address: string; readonly mac: string; readonly link: string };
   /** The outer end of its cable, e.g. "clbd3n0" (an interface name has 15 characters at most). */
   readonly link: string;
 };
@@ -24,6 +26,8 @@ export type NodeNetwork = {
 const SHARE = 64;
 const PREFIX = 26;
 const MOST_NODES = 3;
+/** In the nodes' own /26, above their addresses. */
+const FIRST_ENI = 34;
 
 /**
  * Out of 10.245.0.0/16, a /24 per slot: the launcher makes all of 10.244.0.0/16 local to the outer namespace (namespace.ts), where no route
@@ -42,6 +46,7 @@ export function nodeNetwork({ slot }: Pick<AddressPlan, "slot">, names: readonly
       address: `${hosts}.${index + 2}`,
       podRange: `${hosts}.${(index + 1) * SHARE}/${PREFIX}`,
       link: `clbd${slot}n${index}`,
+      eni: { address: `${hosts}.${FIRST_ENI + index}`, mac: `20:90:6f:00:01:0${index}`, link: `clbd${slot}e${index}` },
     })),
   };
 }

@@ -12,7 +12,11 @@ const PAUSE_IMAGE = "registry.example.com/pause:1";
 /** All that only wait: the Pods of our own processes, too, which run beside the node's containers (product.ts), not in them. */
 export const PAUSE_IMAGES = [PAUSE_IMAGE, "registry.example.com/clb-direct:1"] as const;
 
-export const containerdConfig = (cniDirectory: string): string => `version = 3
+/** The chained plugin (tke-networks.ts), by the name that CNI calls it by. */
+export const TKE_NETWORKS = "tke-networks";
+
+/** `plugins`: a folder of ours with plugins of ours, beside Debian's. */
+export const containerdConfig = (cniDirectory: string, plugins: readonly string[] = []): string => `version = 3
 root = "/var/lib/containerd"
 state = "/run/containerd"
 disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.snapshotter.v1.blockfile", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.erofs", "io.containerd.snapshotter.v1.zfs"]
@@ -25,17 +29,18 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.snapshotter.v1.bl
 [plugins."io.containerd.cri.v1.runtime"]
   restrict_oom_score_adj = true
 [plugins."io.containerd.cri.v1.runtime".cni]
-  bin_dirs = ["${CNI_PLUGINS}"]
+  bin_dirs = ${JSON.stringify([CNI_PLUGINS, ...plugins])}
   conf_dir = ${JSON.stringify(cniDirectory)}
 `;
 
 /** A cable per Pod to the node, which has a route to the Pod's address over it. */
-export const cniConfig = ({ podRange }: NodeAddresses): string =>
+export const cniConfig = ({ podRange }: NodeAddresses, chained: readonly string[] = []): string =>
   JSON.stringify({
     cniVersion: "1.0.0",
     name: "pods",
     plugins: [
       { type: "ptp", ipMasq: false, ipam: { type: "host-local", ranges: [[{ subnet: podRange }]], routes: [{ dst: "0.0.0.0/0" }] } },
+      ...chained.map((type) => ({ type })),
     ],
   });
 

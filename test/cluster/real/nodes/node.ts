@@ -1,7 +1,8 @@
 /** One real node: containerd and kubelet in namespaces of their own. */
-import { mkdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { lastLines, type RunningProcess, until } from "../../process.ts";
 import { kubeletUser } from "../certificates.ts";
 import { startChild } from "../child.ts";
@@ -9,7 +10,7 @@ import type { RealCluster } from "../control-plane.ts";
 import { filesIn } from "../files.ts";
 import type { NodeAddresses } from "./addresses.ts";
 import { cgroupOf, makeCgroup, removeCgroup } from "./cgroups.ts";
-import { CONTAINERD_SOCKET, cniConfig, containerdConfig, kubeletConfig } from "./configuration.ts";
+import { CONTAINERD_SOCKET, cniConfig, containerdConfig, kubeletConfig, TKE_NETWORKS } from "./configuration.ts";
 import { type NodeNamespace, startNamespace } from "./node-namespace.ts";
 import { type NodeBinaries, nodePath } from "./requirements.ts";
 import { run } from "./run.ts";
@@ -22,6 +23,8 @@ export type NodeOptions = {
   readonly directory: string;
   /** Tar with the images that its Pods may use. */
   readonly imageFile: string;
+  /** The node is one of TKE's: its Pods get rules and tables by the chained plugin. */
+  readonly isTke: boolean;
   /** Lays the node's cable, before anything runs in it. */
   readonly connect: (pid: number) => Promise<void>;
 };
@@ -75,8 +78,9 @@ function startPart({ directory }: NodeOptions, namespace: NodeNamespace, command
 async function startContainerd(options: NodeOptions, namespace: NodeNamespace): Promise<void> {
   const { binaries, directory } = options;
   const file = join(directory, "containerd.toml");
-  await writeFile(file, containerdConfig(join(directory, "cni")));
-  await writeFile(join(directory, "cni", "10-pods.conflist"), cniConfig(options.addresses));
+  const plugins = options.isTke ? [await writePlugin(directory)] : [];
+  await writeFile(file, containerdConfig(join(directory, "cni"), plugins));
+  await writeFile(join(directory, "cni", "10-pods.conflist"), cniConfig(options.addresses, options.isTke ? [TKE_NETWORKS] : []));
   const path = `${dirname(binaries["containerd-shim-runc-v2"])}:${nodePath()}`; // it looks for its shim there
   const containerd = startPart(options, namespace, [binaries.containerd, "--config", file], path);
   const ctr = ctrOf(namespace, binaries.ctr);
@@ -90,6 +94,16 @@ async function startContainerd(options: NodeOptions, namespace: NodeNamespace): 
     100,
   );
   await importImages(namespace, binaries.ctr, options.imageFile);
+}
+
+/** A folder with the chained plugin: CNI calls programs, not scripts of Node. */
+async function writePlugin(directory: string): Promise<string> {
+  const folder = join(directory, "cni-plugins");
+  await mkdir(folder, { recursive: true });
+  const file = join(folder, TKE_NETWORKS);
+  await writeFile(file, `#!/bin/sh\nexec "${process.execPath}" "${fileURLToPath(new URL("tke-networks.ts", import.meta.url))}"\n`);
+  await chmod(file, 0o755);
+  return folder;
 }
 
 const ctrOf = (namespace: NodeNamespace, ctr: string): readonly string[] => [...namespace.inside, ctr, "--address", CONTAINERD_SOCKET];

@@ -12,13 +12,15 @@ import { untilSchedulable } from "../schedulable.ts";
 import { type NodeNetwork, nodeNetwork, planWithRealNodes } from "./addresses.ts";
 import { sweepCgroups } from "./cgroups.ts";
 import { importImages, type StartedNode, startNode } from "./node.ts";
-import { connectNode, removeBridge, setUpBridge } from "./outer-network.ts";
+import { attachEni, connectNode, removeBridge, setUpBridge } from "./outer-network.ts";
 import { type NodeBinaries, nodePath } from "./requirements.ts";
 import { writeImages } from "./write-images.ts";
 
 export type RealNodesOptions = {
   readonly cluster: RealCluster;
   readonly plan: AddressPlan;
+  /** Pods have their addresses from a second ENI of the node, or are bridged, as on nodes of TKE; default: a plain cable. */
+  readonly isTke?: boolean;
   /** Names, 1 to 3. */
   readonly nodes: readonly string[];
   /** From findNodes. */
@@ -33,6 +35,8 @@ export type RealNode = {
   readonly address: string;
   /** E.g. "10.245.3.64/26". */
   readonly podRange: string;
+  /** MAC of its second ENI, where it has one. */
+  readonly eniMac: string;
   /** E.g. "/proc/4711/ns/net". */
   readonly netns: string;
 };
@@ -97,9 +101,16 @@ export async function startRealNodes(options: RealNodesOptions): Promise<RealNod
   try {
     await setUpBridge(network);
     const begun = network.nodes.map(async (addresses, index) => {
-      const connect = (pid: number): Promise<void> => connectNode(network, index, pid);
+      const { isTke = false } = options;
+      const connect = async (pid: number): Promise<void> => {
+        await connectNode(network, index, pid);
+        if (isTke) await attachEni(network, index, pid);
+      };
       const own = join(directory, addresses.name);
-      started.set(addresses.name, await startNode({ cluster, addresses, binaries: options.binaries, directory: own, imageFile, connect }));
+      started.set(
+        addresses.name,
+        await startNode({ cluster, addresses, binaries: options.binaries, directory: own, imageFile, isTke, connect }),
+      );
     });
     await endAll(begun.map((one) => () => one)); // all, so that stop knows each of them
     const admin = await cluster.client(ADMIN);
@@ -155,7 +166,13 @@ function access(
   };
   const enter = (name: string): readonly string[] => nodeOf(name).namespace.onNetwork;
   return {
-    nodes: network.nodes.map(({ name, address, podRange }) => ({ name, address, podRange, netns: nodeOf(name).namespace.netns })),
+    nodes: network.nodes.map(({ name, address, podRange, eni }) => ({
+      name,
+      address,
+      podRange,
+      eniMac: eni.mac,
+      netns: nodeOf(name).namespace.netns,
+    })),
     enter,
     restartKubelet: (name, downMs) => nodeOf(name).restartKubelet(downMs),
     exec: (node, { name, command, env, logFile }) => {

@@ -4,29 +4,40 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { makeClock } from "../../../../common/clock.ts";
-import { startCloud } from "../../../cloud/cli/start.ts";
+import { type StartedCloud, startCloud } from "../../../cloud/cli/start.ts";
 import { TEST_KEY } from "../../../cloud/runtime/options.ts";
+import { readScenario } from "../../../cloud/scenario/scenario.ts";
 import { makeProduct, type Product } from "../../product.ts";
 import type { Cluster } from "../../simulated/cluster.ts";
+import type { RealNode } from "./start.ts";
 import { NODE_NAMES, startTestNodes, type TestNodes } from "./testing.ts";
 
-export type TestProduct = { readonly started: TestNodes; readonly product: Product };
+export type TestProduct = { readonly started: TestNodes; readonly product: Product; readonly cloud: StartedCloud };
 
-/** `holds`: agents get hold servers; `drainMs`: how long a drain takes where connections are not counted. */
-type TestProductOptions = { readonly holds?: boolean; readonly drainMs?: number };
+type TestProductOptions = {
+  /** Agents get hold servers; default: they do not. */
+  readonly holds?: boolean;
+  /** How long a drain takes where connections are not counted; default 3 s. */
+  readonly drainMs?: number;
+  /** The nodes are TKE's, with the account that this says of them, as a scenario has it; default: plain nodes, and nobody described the network. */
+  readonly accountOf?: (nodes: readonly RealNode[]) => object;
+  readonly coordinatorEnv?: Readonly<Record<string, string>>;
+};
 
 /** One coordinator runs, no agent yet. `onEnd` takes what stops a part, also where a later one does not start. */
 export async function startTestProduct(
   onEnd: (step: () => Promise<unknown>) => void,
-  { holds = false, drainMs = 3_000 }: TestProductOptions = {},
+  { holds = false, drainMs = 3_000, accountOf, coordinatorEnv }: TestProductOptions = {},
 ): Promise<TestProduct> {
-  const started = await startTestNodes();
+  const started = await startTestNodes(accountOf !== undefined);
   onEnd(() => started.stop());
   const { admin, slot, nodes } = started;
   const directory = await mkdtemp(join(tmpdir(), "clb-direct-nodes-test-"));
   onEnd(() => rm(directory, { recursive: true, force: true }));
   const { cloud: host, vipRange: vipCidr } = slot.plan;
-  const cloud = await startCloud({ host, vipCidr, keys: [TEST_KEY], backendCidrs: [nodes.range] });
+  const account = accountOf && readScenario(JSON.stringify(accountOf(nodes.nodes)), "account", Date.now()); // JSON is YAML
+  account?.options.network?.globalRouterCidrs.push(nodes.range);
+  const cloud = await startCloud({ ...account?.options, backendCidrs: [nodes.range], host, vipCidr, keys: [TEST_KEY], metadataPort: 0 });
   onEnd(() => cloud.stop());
   const cluster: Cluster = { client: admin, clock: makeClock(), log: pino({ level: "silent" }) };
   const product = makeProduct({
@@ -40,12 +51,18 @@ export async function startTestProduct(
     enter: nodes.enter,
     directory,
     holds,
-    coordinatorEnv: { DRAIN_MS: String(drainMs) },
+    coordinatorEnv: { DRAIN_MS: String(drainMs), ...coordinatorEnv },
+    agentEnvOf: (node) => metadataEnv(cloud, node),
   });
   onEnd(() => product.stop());
   await product.startCoordinator();
-  return { started, product };
+  return { started, product, cloud };
 }
+
+/** Where an agent finds the metadata service of its node: that of the instance "ins-<node>". Nowhere, where the account has none. */
+const metadataEnv = ({ metadata }: StartedCloud, node: string): Record<string, string> => ({
+  METADATA_URL: metadata.get(`ins-${node.replace("-", "")}`) ?? "",
+});
 
 /** Takes all of it away in reverse order; what ran on would keep the file from ending, so a part that fails is told after the others. */
 export async function endAll(steps: readonly (() => Promise<unknown>)[]): Promise<void> {

@@ -1,7 +1,7 @@
 // The sample application of the real nodes, and their pause container: "app pause" waits for SIGTERM. "app ask" is a client that measures.
 // Same behaviour as test/cluster/simulated/application.ts.
 //
-// Environment: PORTS ("8080", a comma list), STARTUP_SECONDS ("2": listens so long after its start), POD_NAME (default: the host name),
+// Environment: PORTS ("8080", a comma list), UDP_PORTS ("": where it sends back what comes; the containers only), STARTUP_SECONDS ("2": listens so long after its start), POD_NAME (default: the host name),
 // GRACEFUL ("true": finishes running requests after SIGTERM; otherwise it ends at once and resets them).
 package main
 
@@ -52,6 +52,9 @@ func main() {
 	case <-time.After(time.Duration(seconds * float64(time.Second))):
 	}
 	servers := serve(pod, strings.Split(setting("PORTS", "8080"), ","))
+	if ports := setting("UDP_PORTS", ""); ports != "" {
+		echo(strings.Split(ports, ","))
+	}
 	<-terminated
 	if setting("GRACEFUL", "false") != "true" {
 		return
@@ -80,6 +83,25 @@ func serve(pod string, ports []string) []*http.Server {
 		go func() { _ = server.Serve(listener) }()
 	}
 	return servers
+}
+
+func echo(ports []string) {
+	for _, port := range ports {
+		socket, err := net.ListenPacket("udp", ":"+strings.TrimSpace(port))
+		if err != nil {
+			fail("UDP_PORTS: %v", err)
+		}
+		go func() {
+			buffer := make([]byte, 1500)
+			for {
+				length, from, err := socket.ReadFrom(buffer)
+				if err != nil {
+					return
+				}
+				_, _ = socket.WriteTo(buffer[:length], from)
+			}
+		}()
+	}
 }
 
 func fail(format string, values ...any) {
