@@ -15,6 +15,7 @@ import { build } from "../../deploy/tools/build.ts";
 import { anAuthority, FakeCoordinator, SERVER_NAME } from "../../test/agent/fake-coordinator.ts";
 import { namespaceSkip, Site } from "../../test/agent/kernel/site.ts";
 import { argumentsOrExit, checkJsonFile, exitAfter, positive } from "../arguments.ts";
+import type { FirstVerdicts } from "./first-verdict.ts";
 
 const USAGE = `usage: npm run bench:agent -- [options]
   --seconds 60   how long the idle agent is watched
@@ -254,6 +255,21 @@ async function readCost(directory: string): Promise<{ readonly cpuMs: number; re
   }
 }
 
+/** On real nodes, in a process of its own inside the harness's network namespace. */
+async function firstVerdicts(): Promise<FirstVerdicts> {
+  const program = new URL("first-verdict.ts", import.meta.url).pathname;
+  const launcher = new URL("../../test/cluster/network.ts", import.meta.url).pathname;
+  const { stdout } = await run(process.execPath, [launcher, "--", "node", program]);
+  return JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as FirstVerdicts; // that program's line
+}
+
+function tellFirstVerdicts(told: FirstVerdicts): void {
+  if ("skipped" in told) return console.log(`Pod created → ENI, subnet and verdict in explain: skipped, ${told.skipped}`);
+  const text = (ms: readonly number[]): string => `${ms[Math.floor(ms.length / 2)]}, ${ms.at(-1)} ms`;
+  line("real nodes: Pod created → its address, median, max", text(told.addressMs), `${told.pods} Pods; scheduler and kubelet`);
+  line("its address → ENI, subnet, verdict in explain", text(told.verdictMs));
+}
+
 const line = (name: string, value: string, limit = ""): void => console.log(`${name.padEnd(52)} ${value.padStart(12)}  ${limit}`);
 
 async function main(): Promise<boolean> {
@@ -287,6 +303,8 @@ async function main(): Promise<boolean> {
       line("one read of 250 Pods with 500 rules: CPU, with `ip`", `${read.cpuMs} ms`, `limit ${LIMITS.readCpuMs} ms`);
       line("the same: longest step without a turn, median", `${read.blockedMs} ms`, "limit 5 ms");
     }
+    const first = await firstVerdicts();
+    tellFirstVerdicts(first);
     const figures = {
       rssMiB: bundle.rssMiB,
       anonMiB: bundle.anonMiB,
@@ -296,6 +314,7 @@ async function main(): Promise<boolean> {
       source,
       imports,
       read,
+      firstVerdicts: first,
     };
     if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(figures, null, 2)}\n`);
     return bundle.rssMiB <= LIMITS.rssMiB && bundle.anonMiB <= LIMITS.anonMiB && bundle.cpuShare <= LIMITS.cpuShare && bundle.missed === 0;
