@@ -7,6 +7,8 @@ import { isReady, type Pod } from "../../simulated/objects.ts";
 import type { TestProduct } from "./test-product.ts";
 import { makeNamespace, NODE_NAMES } from "./testing.ts";
 
+type Running = Pick<TestProduct, "started" | "product">;
+
 export const PODS = "/api/v1/namespaces/demo/pods";
 /** Of all Pods of a test: the address tells them apart. */
 const TOKEN = "Ab0Cd1Ef2Gh3Ij4Kl5Mn6O";
@@ -14,14 +16,14 @@ const TOKEN = "Ab0Cd1Ef2Gh3Ij4Kl5Mn6O";
 type Ended = { readonly msg: string; readonly pod?: string; readonly end?: string; readonly heldMs?: number; readonly lowered?: boolean };
 
 /** Namespace demo with the example's Service, and an agent with a hold server on each node. */
-export async function startAgents({ started: { admin }, product }: TestProduct): Promise<void> {
+export async function startAgents({ started: { admin }, product }: Running): Promise<void> {
   await Promise.all(NODE_NAMES.map((node) => product.startAgent(node)));
   await makeNamespace(admin, "demo");
   const service = (await loadManifests(exampleFile("web.yaml"))).filter(({ kind }) => kind !== "Deployment" && kind !== "Namespace");
   await applyManifests(admin, service);
 }
 
-export function heldPods({ started, product }: TestProduct) {
+export function heldPods({ started, product }: Running) {
   /** Pods of the Service, with the hook that the webhook gives, all on one node; resolves when they serve behind the load balancer. */
   const deploy = async (
     name: string,
