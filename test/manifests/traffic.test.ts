@@ -6,7 +6,7 @@ import { createServer as createHttpServer } from "node:http";
 import { createServer } from "node:net";
 import { type TestContext, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { connect as connectTls } from "node:tls";
+import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { eventually, hurried, VIPS } from "../contract/cloud/fixture.ts";
 import { ask, dial } from "../contract/cloud/traffic-fixture.ts";
 import { manifestWorld } from "./world.ts";
@@ -40,7 +40,7 @@ async function served(
       server.close();
     });
   }
-  const what = { given: [], settings: {}, certificates: ["cert-a", "cert-b"] };
+  const what = { given: [], settings: {}, certificates: ["cert-a", "cert-b", "rsa-a"] };
   const world = await manifestWorld(what, { clock: hurried(), vipCidr: VIPS });
   t.after(async () => {
     await world.kill();
@@ -50,6 +50,7 @@ async function served(
   for (const [name, id] of [
     ["a", "cert-a"],
     ["b", "cert-b"],
+    ["both", "rsa-a,cert-a"],
   ] as const)
     await world.apply({ kind: "Secret", metadata: { name }, data: data(id) });
   if (config !== undefined) await world.apply({ kind: "TkeServiceConfig", metadata: { name: "tuned" }, spec: { loadBalancer: config } });
@@ -84,8 +85,8 @@ async function served(
 const specify = (wish: object) => ({ "service.cloud.tencent.com/specify-protocol": JSON.stringify({ [PORT]: wish }) });
 
 /** For whom the certificate is, and what comes back. */
-async function overTls(host: string, servername: string, text: string): Promise<string> {
-  const socket = connectTls({ host, port: PORT, servername, rejectUnauthorized: false });
+async function overTls(host: string, servername: string, text: string, can: ConnectionOptions = {}): Promise<string> {
+  const socket = connectTls({ host, port: PORT, servername, rejectUnauthorized: false, ...can });
   await once(socket, "secureConnect");
   const name = socket.getPeerCertificate().subjectaltname ?? "";
   socket.write(text);
@@ -128,6 +129,33 @@ test("TCP_SSL: TLS ends at the load balancer; a Secret that is edited counts fro
   assert.match(await overTls(vip(), "x", "hello"), new RegExp(`^DNS:cert-a\\.example\\.com ${NET}\\.\\d 127\\.0\\.0\\.1 hello$`));
   await world.apply({ kind: "Secret", metadata: { name: "a" }, data: data("cert-b") });
   await eventually("the new certificate is shown", async () => (await overTls(vip(), "x", "hello")).startsWith("DNS:cert-b."));
+});
+
+/** What clients of a certain kind can: old ones know TLS 1.2 and one kind of key only. */
+const KINDS: readonly (readonly [what: string, can: ConnectionOptions, certificate: string])[] = [
+  ["TLS 1.2, RSA only", { maxVersion: "TLSv1.2", ciphers: "ECDHE-RSA-AES128-GCM-SHA256" }, "rsa-a"],
+  ["TLS 1.2, ECC only", { maxVersion: "TLSv1.2", ciphers: "ECDHE-ECDSA-AES128-GCM-SHA256" }, "cert-a"],
+  ["TLS 1.3, RSA only", { minVersion: "TLSv1.3", sigalgs: "rsa_pss_rsae_sha256" }, "rsa-a"],
+  ["TLS 1.3, ECC only", { minVersion: "TLSv1.3", sigalgs: "ecdsa_secp256r1_sha256" }, "cert-a"],
+];
+
+test("two certificates in one Secret, one of RSA and one of ECC: each client is shown the one that it can check", async (t) => {
+  const { vip } = await served(t, { annotations: specify({ protocol: ["TCP_SSL"], tls: "both" }) }, { kind: "tcp" });
+  for (const [what, can, certificate] of KINDS)
+    assert.match(await overTls(vip(), "x", "hello", can), new RegExp(`^DNS:${certificate}\\.example\\.com ${NET}\\.\\d .*hello$`), what);
+});
+
+test("the same by SNI: one host of an HTTPS listener has both, its neighbour one", async (t) => {
+  const hosts = { "a.example.com": { tls: "both" }, "b.example.com": { tls: "b" } };
+  const { vip } = await served(t, { annotations: specify({ protocol: ["HTTPS"], hosts }) });
+  const request = (host: string) => `GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
+  for (const [what, can, certificate] of KINDS)
+    assert.match(
+      await overTls(vip(), "a.example.com", request("a.example.com"), can),
+      new RegExp(`^DNS:${certificate}\\.example\\.com HTTP/1\\.1 200`),
+      what,
+    );
+  assert.match(await overTls(vip(), "b.example.com", request("b.example.com")), /^DNS:cert-b\.example\.com HTTP\/1\.1 200/);
 });
 
 test("TCP: the Pod sees the client's address; connections split by the Pods' weights", async (t) => {

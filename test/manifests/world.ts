@@ -9,7 +9,7 @@ import { makeNodeRegistry } from "../../coordinator/nodes/node-registry.ts";
 import { makeWatchNode } from "../../coordinator/nodes/pod-watch.ts";
 import { makeWatchedObjects } from "../../coordinator/state/watched-objects.ts";
 import { CLUSTER } from "../builders.ts";
-import { aCertificate, aClientAuthority } from "../certificates.ts";
+import { aCertificate, aClientAuthority, anRsaCertificate } from "../certificates.ts";
 import { makeCloud } from "../cloud/cloud.ts";
 import { alwaysHealthy, inProcessTransport } from "../cloud/in-process.ts";
 import type { CloudOptions } from "../cloud/runtime/options.ts";
@@ -65,7 +65,7 @@ export async function manifestWorld(
     ...options,
     dataPlane: real !== undefined,
     ...(real && { vipCidr: real.vipCidr }),
-    certificates: await Promise.all(certificates.map((id) => (id.startsWith("ca-") ? aClientAuthority(id) : aCertificate(id)))),
+    certificates: await Promise.all(certificates.map(certificateOf)),
   });
   for (const { id, ...wanted } of given) cloud.addLoadBalancer({ id, ...wanted });
   const cluster = inProcessCluster(clock);
@@ -139,6 +139,12 @@ export async function manifestWorld(
     },
     end: async (): Promise<void> => await cloud.stop(),
   };
+}
+
+/** "ca-…" signs those of clients, "rsa-…" is of RSA, others are of ECC. */
+function certificateOf(id: string): ReturnType<typeof aCertificate> {
+  if (id.startsWith("ca-")) return aClientAuthority(id);
+  return id.startsWith("rsa-") ? anRsaCertificate(id) : aCertificate(id);
 }
 
 /** A kubelet renews its Lease so often. Milliseconds. */

@@ -1,6 +1,8 @@
+import type { Socket } from "node:net";
 import { createSecureContext, type SecureContext, type SecureContextOptions, type Server, type TlsOptions } from "node:tls";
 import type { CertificateChoice, CertificateRecord, ListenerRecord } from "../model/account.ts";
 import { matchDomain } from "./match-rule.ts";
+import { readServerName } from "./server-name.ts";
 
 type Material = { readonly options: SecureContextOptions; readonly context: SecureContext };
 
@@ -51,21 +53,38 @@ function choiceByName({ rules, defaultDomain, certificate }: ListenerRecord, ser
 /** Options for a server whose certificates follow the listener while its port is open; `followCertificate` does the rest. */
 export const tlsOptions = (listener: ListenerRecord, certificates: Certificates): TlsOptions => ({
   SNICallback: (name, done) => {
-    const context = certificates.materialFor(listener, name)?.context;
-    if (context === undefined) done(new Error(`no certificate for ${name}`));
-    else done(null, context);
+    const material = certificates.materialFor(listener, name);
+    if (material === undefined) done(new Error(`no certificate for ${name}`));
+    else if (hasTwo(material))
+      done(null); // the server has both: this way Node would take over one of them only
+    else done(null, material.context);
   },
   requestCert: listener.certificate?.sslMode === "MUTUAL",
   rejectUnauthorized: listener.certificate?.sslMode === "MUTUAL",
 });
 
-/** A client that names no host gets the certificate that the listener has when it comes. */
+/**
+ * A client that names no host gets the certificate that the listener has when it comes. So does one whose host has two: the server itself has
+ * to have both by then, so the name is read before the handshake begins.
+ */
 export function followCertificate(server: Server, listener: ListenerRecord, certificates: Certificates): void {
   let current: Material | undefined;
-  server.prependListener("connection", () => {
-    const wanted = certificates.materialFor(listener, "");
-    if (wanted === undefined || wanted === current) return;
-    current = wanted;
-    server.setSecureContext(wanted.options);
+  const accept = server.listeners("connection");
+  server.removeAllListeners("connection");
+  const take = (socket: Socket, name: string): void => {
+    const wanted = certificates.materialFor(listener, name);
+    if (wanted !== undefined && wanted !== current) {
+      current = wanted;
+      server.setSecureContext(wanted.options);
+    }
+    for (const one of accept) Reflect.apply(one, server, [socket]);
+  };
+  server.on("connection", (socket: Socket) => {
+    const choices = [listener.certificate, ...[...listener.rules.values()].map(({ certificate }) => certificate)];
+    if (!choices.some((choice) => choice !== undefined && choice.certIds.length > 1)) return take(socket, "");
+    socket.on("error", () => undefined);
+    readServerName(socket, (name) => take(socket, name));
   });
 }
+
+const hasTwo = ({ options: { cert } }: Material): boolean => Array.isArray(cert) && cert.length > 1;
