@@ -45,3 +45,11 @@ function fixOf(code: string, action: string): { readonly fix: string; readonly t
   if (/SignatureExpire/.test(code)) return { fix: "Correct the clock of the coordinator's Node" };
   return { fix: "The coordinator's key is wrong, revoked or expired: correct Secret clb-direct-cloud" };
 }
+
+/** TKE's code where a certificate is why the cloud refuses a listener or rule; undefined: it is not. Source: tke-contract.md §2. */
+export function certificateCode(refusal: string): "E4036" | "E4038" | "E4039" | undefined {
+  if (!/certificate/i.test(refusal)) return undefined;
+  if (/expired/i.test(refusal)) return "E4039";
+  if (/not ?found|not exist|NotExist/i.test(refusal)) return "E4036";
+  return /type|kind/i.test(refusal) ? "E4038" : undefined;
+}

@@ -4,9 +4,11 @@ import { keysOf } from "../domain/intent/annotation-keys.ts";
 import { standingProblems } from "../domain/intent/backends.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
 import { intentOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
+import { kindOfObject } from "../domain/intent/owner-object.ts";
 import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
 import type { EventReason } from "../domain/reasons.ts";
+import { certificateCode } from "../domain/refused-call.ts";
 import type { Parked } from "../domain/safety/brake.ts";
 import type { Drift } from "../domain/safety/drift.ts";
 import type { Intents } from "../state/intents.ts";
@@ -187,7 +189,8 @@ function tellRefused(
     if (slot === undefined || pod === undefined) return;
     const { namespace, name, uid } = pod;
     const message = `Pod ${namespace}/${name}: load balancer ${loadBalancerId} refused to bind ${slot.ip}:${slot.port}: ${refusal}`;
-    return tell({ object: { kind: "Pod", namespace, name, uid }, type: "Warning", reason: "BindRefused", message });
+    tell({ object: { kind: "Pod", namespace, name, uid }, type: "Warning", reason: "BindRefused", message });
+    return tellPartlyBound({ listenerOwners, mirror, tell }, loadBalancerId, slot.listenerId);
   }
   if ("loadBalancer" in call) {
     for (const { ref } of intents.of(loadBalancerId)) {
@@ -203,7 +206,22 @@ function tellRefused(
   const what = `load balancer ${loadBalancerId} refused ${describeForTable(call).what} of ${listener?.listenerId ?? named}`;
   const fix = "It is tried again, every 30 s at last, and everything else goes on: correct what the message names.";
   const message = `${owner.kind} ${owner.namespace}/${owner.name}: ${what}: ${refusal}. ${fix}`;
-  tell({ object: owner, type: "Warning", reason: "WriteRefused", message });
+  const code = certificateCode(refusal);
+  if (code === undefined) return tell({ object: owner, type: "Warning", reason: "WriteRefused", message });
+  tell({ object: owner, type: "Warning", reason: "CertificateUnavailable", message: tkeCode(code, message, kindOfObject(owner)) });
+}
+
+/** Names no Pod, so that one Event on the owner covers all of them. */
+function tellPartlyBound(
+  { listenerOwners, mirror, tell }: Pick<TellRefusedDeps, "listenerOwners" | "mirror" | "tell">,
+  loadBalancerId: string,
+  id: string,
+): void {
+  const name = mirror.read(loadBalancerId)?.listeners.find(({ listenerId }) => listenerId === id)?.name;
+  const owner = name === undefined ? undefined : listenerOwners.of(loadBalancerId, name);
+  if (owner === undefined) return;
+  const message = `${nameOf(owner)}: load balancer ${loadBalancerId} refused to bind some of its Pods to listener ${id}; the others are bound. See the Events of those Pods (BindRefused)`;
+  tell({ object: owner, type: "Warning", reason: "BindRefused", message: tkeCode("E5009", message, kindOfObject(owner)) });
 }
 
 /** What the cloud said to a call, e.g. { call: { code: "FailedOperation" }, words: "Uin does not support it" }. */
@@ -257,10 +275,10 @@ const PORT_TAKEN =
 
 function findingProblem(deps: FindingsDeps, desired: DesiredLoadBalancer, finding: Finding): Problem | undefined {
   const ownerOf = (name: string): ObjectRef | undefined => deps.listenerOwners.of(desired.loadBalancerId, name);
-  const warn = (object: ObjectRef, reason: EventReason, fix: string): Problem => {
+  const warn = (object: ObjectRef, reason: EventReason, fix: string, code?: string): Problem => {
     const holder = finding.kind === "port-taken" ? ownerOf(finding.by.name) : undefined;
     const message = `${nameOf(object)}, load balancer ${desired.loadBalancerId}: ${describeFinding(finding, holder)}. ${fix}`;
-    return { object, type: "Warning", reason, message };
+    return { object, type: "Warning", reason, message: code === undefined ? message : tkeCode(code, message, kindOfObject(object)) };
   };
   switch (finding.kind) {
     case "port-taken": {
@@ -276,7 +294,12 @@ function findingProblem(deps: FindingsDeps, desired: DesiredLoadBalancer, findin
       const owner = ownerOf(finding.listener.name);
       return (
         owner &&
-        warn(owner, "OrphanedListener", "The Service vanished without a deletion: create it again, or delete the listener by hand.")
+        warn(
+          owner,
+          "OrphanedListener",
+          `The ${owner.kind} vanished without a deletion: create it again, or delete the listener by hand.`,
+          "W1000",
+        )
       );
     }
     case "foreign-target": {

@@ -184,7 +184,7 @@ async function createFor(
   const keys = keysOfObject(object);
   if (subnetId !== undefined && vpcId === undefined) {
     const message = `${at}: a private load balancer (annotation ${keys.subnet}) needs the VPC's id: set VPC_ID at the coordinator`;
-    return { kind: "blocked", blocker: { reason: "VpcUnknown", message } };
+    return { kind: "blocked", blocker: { reason: "VpcUnknown", message: tkeCode("E6002", message, kindOfObject(object)) } };
   }
   const wish = {
     name: `cd-${clusterId}-${namespace}-${name}`.slice(0, 80),
@@ -230,15 +230,23 @@ export function refusalOf({ orders }: SourceDeps, object: OwnerObject, error: Cl
 
 const AGAIN = "It is tried again every 30 s at last.";
 /** What stands behind a failure, TKE's code for it (tke-contract.md §7), and what a person can do. */
-function causeOf({ call: { action, code } }: ClbApiError): { readonly reason: FaultReason; readonly code?: string; readonly fix: string } {
+function causeOf({ call: { action, code }, words }: ClbApiError): {
+  readonly reason: FaultReason;
+  readonly code?: string;
+  readonly fix: string;
+} {
   if (action !== "CreateLoadBalancer") return { reason: "CloudCallFailed", code: "E5003", fix: AGAIN };
   const reason = "LoadBalancerNotCreated";
   if (isArrears(code)) return { reason, code: "E4027", fix: `Top up the account. ${AGAIN}` };
   if (isQuota(code)) return { reason, code: "E4003", fix: `Ask for a higher quota, or delete load balancers that nobody needs. ${AGAIN}` };
-  if (code.startsWith("ResourceInsufficient")) return { reason, code: "E4025", fix: `Free addresses, or name another subnet. ${AGAIN}` };
+  if (code.startsWith("ResourceInsufficient"))
+    return { reason, code: /subnet/i.test(words) ? "E4053" : "E4025", fix: `Free addresses, or name another subnet. ${AGAIN}` };
   if (isThrottled(code)) return { reason, code: "E4000", fix: AGAIN };
   if (code.startsWith("InternalError")) return { reason, code: "E5003", fix: AGAIN };
-  return { reason, fix: `Correct what the message names. ${AGAIN}` };
+  const isOfTags = /tag/i.test(code) || /\btags?\b/i.test(words);
+  const isParameter = /^(InvalidParameter|MissingParameter|UnknownParameter)/.test(code);
+  const tke = isOfTags ? "E5005" : isParameter ? "E4024" : undefined;
+  return { reason, ...(tke && { code: tke }), fix: `Correct what the message names. ${AGAIN}` };
 }
 
 /**

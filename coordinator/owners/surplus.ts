@@ -92,13 +92,13 @@ export function isCleared(deps: ClearedDeps, owner: ObjectRef, loadBalancerId: s
   if (deps.mirror.staleBecause(loadBalancerId) !== undefined) return false;
   if (actual.listeners.some(({ name }) => isOwnListener(name, deps.clusterId, owner.uid))) return false;
   const created = actual.tags[CLUSTER_TAG] === deps.clusterId && deps.ownerRecords.isMadeFor(actual, owner.uid);
-  if (!created) return true;
   const tell = (type: Problem["type"], because: string, code?: string): void => {
     const message = `Load balancer ${loadBalancerId} is kept although ${owner.kind} ${owner.namespace}/${owner.name} goes: ${because}`;
     const text = code === undefined ? message : tkeCode(code, message, kindOfObject(owner));
     deps.tell({ object: owner, type, reason: "LoadBalancerKept", message: text });
   };
-  if (retain)
+  if (!created) tell("Normal", "it was not created for it. Only the listeners that were made for it are gone", "W1001");
+  else if (retain)
     tell(
       "Normal",
       `annotation ${keysOfObject(owner).retain} says so. Another ${owner.kind} takes it up by ${keysOfObject(owner).existing}`,
