@@ -129,7 +129,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
       mirrorChanged: (id, change) => wakeUps.mirrorChanged(id, change),
       addressesClaimed: (id, ips) => wakeUps.addressesClaimed(id, ips),
       podsDeselected: (podUids) => wakeUps.podsDeselected(podUids),
-      endpointsChanged: (serviceUid) => wakeUps.endpointsChanged(serviceUid),
+      referenceChanged: (serviceUid) => wakeUps.referenceChanged(serviceUid),
       ownerRestored: (owner) => wakeUps.intentChanged(owner),
       podChanged: (selection) => {
         safety.evidence.podChanged(selection);

@@ -57,6 +57,7 @@ export type WakeUpsDeps = {
  * | who may use which load balancer | that wait for one | | | |
  * | a Secret with ids of certificates | that name it | of these | | |
  * | EndpointSlices of a Service without a selector | that Service | | | |
+ * | whether direct access is the default | every Service that does not say | | | |
  * | a TkeServiceConfig | | of owners that name it | | | |
  * | what an owner asks for, or where it stands | | its own | of Pods that it selects | the same | |
  * | an owner selects a Pod no longer | | | of that Pod | | |
@@ -151,7 +152,7 @@ export class WakeUps {
     for (const { ref, state } of this.#deps.intents.all) if (state === "waiting") this.#deps.owners.add(ref.uid);
   }
 
-  endpointsChanged(serviceUid: string): void {
+  referenceChanged(serviceUid: string): void {
     this.#deps.owners.add(serviceUid);
   }
 

@@ -112,14 +112,16 @@ export const admissionOf = (
     objects,
     ...deps
   }: Omit<AdmissionDeps, "host" | "port" | "gateType" | "drainMode" | "injects" | "ownershipOf"> & {
-    readonly objects: Pick<WatchedObjects, "ingressClasses">;
+    readonly objects: Pick<WatchedObjects, "ingressClasses" | "tkeSwitches">;
   },
 ): Admission | undefined => {
   const { admission, listenHost: host, webhookPort: port, gateType, drainMode, retire, policy } = wish;
   if (policy === "observe") return undefined;
   const injects = admission === "webhook" && retire === "off";
   const ownershipOf = makeOwnershipOf(objects, wish);
-  return makeAdmission({ ...deps, host, port, gateType, drainMode, injects, ownershipOf }, admission === "webhook");
+  const made = makeAdmission({ ...deps, host, port, gateType, drainMode, injects, ownershipOf }, admission === "webhook");
+  objects.tkeSwitches.follow(() => made.ingressClassChanged()); // other objects may be ours now
+  return made;
 };
 
 /** What of it runs on every replica. */

@@ -10,7 +10,8 @@ export const makeReadObject =
   ({ serviceNamed, objects }: Pick<State, "serviceNamed" | "objects">) =>
   (object: OwnerObject, former: ServiceIntent | undefined): ServiceReading => {
     if ("kind" in object) return readIngress(object, { former, service: (name) => serviceNamed(object.namespace, name) });
-    return readService(object, hasSelector(object) ? [] : objects.endpointSlices.of(object.namespace, object.name));
+    const slices = hasSelector(object) ? [] : objects.endpointSlices.of(object.namespace, object.name);
+    return readService(object, slices, objects.tkeSwitches.directByDefault);
   };
 
 /** Whether what an object refers to has not been read yet, and it cannot be read without; undefined: it can. */

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { PodEnd, PodFact } from "../../common/vocabulary.ts";
 import { type EndpointSlice, endpointsOf, type StrangeEndpoint, strangeEndpoints, withEndpoints } from "../domain/intent/endpoints.ts";
 import type { OwnerObject } from "../domain/intent/owner-object.ts";
-import { hasSelector, type ServiceRecord } from "../domain/intent/service.ts";
+import { hasSelector } from "../domain/intent/service.ts";
 import type { EndpointSlices } from "./endpoint-slices.ts";
 import type { FormerPod, NodeState, PodChange, PodFacts } from "./pod-facts.ts";
 import type { PodIndex } from "./pod-index.ts";
@@ -118,29 +118,6 @@ export class EndpointFacts implements PodFacts {
   #tell(change: PodChange): void {
     for (const listener of this.#listeners) listener(change);
   }
-}
-
-/** Tells of Services without a selector whose EndpointSlices change, and of all of them when it is known whether there are any. */
-export function followSlices(
-  {
-    endpointSlices,
-    services,
-  }: { readonly endpointSlices: EndpointSlices; readonly services: { readonly records: ReadonlyMap<string, ServiceRecord> } },
-  serviceNamed: (namespace: string, name: string) => ServiceRecord | undefined,
-  tell: (serviceUid: string) => void,
-): () => void {
-  const ends = [
-    endpointSlices.follow((before, after) => {
-      for (const uid of new Set([before, after].map((slice) => slice && serviceNamed(slice.namespace, slice.service)?.uid)))
-        if (uid !== undefined) tell(uid);
-    }),
-    endpointSlices.followKnown(() => {
-      for (const service of services.records.values()) if (!hasSelector(service)) tell(service.uid);
-    }),
-  ];
-  return () => {
-    for (const end of ends) end();
-  };
 }
 
 /** Addresses in the EndpointSlices of a Service that are bound nowhere; none where it has a selector, or while not all Pods are known. */

@@ -17,11 +17,14 @@ export type OwnershipSettings = {
 export type OwnershipOf = (object: OwnerObject, served: boolean) => Ownership;
 
 export function makeOwnershipOf(
-  objects: Pick<WatchedObjects, "ingressClasses">,
+  objects: Pick<WatchedObjects, "ingressClasses" | "tkeSwitches">,
   { ownership, ingressClasses = [TKE_INGRESS_CLASS], classlessIngresses = false }: OwnershipSettings,
 ): OwnershipOf {
   const classes = ingressClassesOf(objects, { ownership, ingressClasses, classlessIngresses });
-  return (object, served) => ("kind" in object ? ingressOwnership(object, classes, served) : ownershipOf(object, ownership, served));
+  return (object, served) => {
+    if ("kind" in object) return ingressOwnership(object, classes, served);
+    return ownershipOf(object, ownership, served, objects.tkeSwitches.directByDefault);
+  };
 }
 
 function ingressClassesOf({ ingressClasses }: Pick<WatchedObjects, "ingressClasses">, settings: OwnershipSettings): IngressClasses {

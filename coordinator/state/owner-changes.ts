@@ -1,11 +1,13 @@
+import { DIRECT_ACCESS } from "../../common/names.ts";
 import { isEndpointSelector } from "../domain/intent/endpoints.ts";
 import type { OwnerIntent } from "../domain/intent/owner-intent.ts";
 import { objectRef } from "../domain/intent/owner-object.ts";
-import { hasSelector, podSelector } from "../domain/intent/service.ts";
+import { hasSelector, podSelector, type ServiceRecord } from "../domain/intent/service.ts";
 import type { Intents } from "./intents.ts";
 import type { ListenerOwners } from "./listener-owners.ts";
 import type { IngressChange, OwnerObjects, ServiceChange } from "./owner-objects.ts";
 import type { OwnerRecords } from "./owner-records.ts";
+import type { WatchedObjects } from "./watched-objects.ts";
 
 type TakingIn = { readonly ownerObjects: OwnerObjects; readonly intents: Intents; readonly listenerOwners: ListenerOwners };
 /** What changes of the objects that may own listeners are told to. */
@@ -45,4 +47,31 @@ export function restoredOwners(ownerRecords: OwnerRecords, object: OwnerObjects[
       return { ...owner, selector: intent.selector, state: "served", intent };
     }),
   );
+}
+
+type References = Pick<WatchedObjects, "endpointSlices" | "services" | "tkeSwitches">;
+
+/**
+ * Tells of Services (UIDs) whose EndpointSlices change, of all without a selector when it is known whether there are any, and of all that do
+ * not say whether they want direct access when the cluster's default changes. Returns the way to end that.
+ */
+export function followReferences(
+  { endpointSlices, services, tkeSwitches }: References,
+  serviceNamed: OwnerObjects["serviceNamed"],
+  tell: (serviceUid: string) => void,
+): () => void {
+  const tellAll = (concerns: (service: ServiceRecord) => boolean) => (): void => {
+    for (const service of services.records.values()) if (concerns(service)) tell(service.uid);
+  };
+  const ends = [
+    endpointSlices.follow((before, after) => {
+      for (const uid of new Set([before, after].map((slice) => slice && serviceNamed(slice.namespace, slice.service)?.uid)))
+        if (uid !== undefined) tell(uid);
+    }),
+    endpointSlices.followKnown(tellAll((service) => !hasSelector(service))),
+    tkeSwitches.follow(tellAll(({ annotations }) => annotations[DIRECT_ACCESS] === undefined)),
+  ];
+  return () => {
+    for (const end of ends) end();
+  };
 }

@@ -3,14 +3,14 @@ import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import type { OwnerIntent } from "../domain/intent/owner-intent.ts";
 import { type AddressClaims, type ClaimedPod, makeAddressClaims, tellingClaims } from "./address-claims.ts";
-import { EndpointFacts, followSlices, strangeEndpointsOf } from "./endpoint-facts.ts";
+import { EndpointFacts, strangeEndpointsOf } from "./endpoint-facts.ts";
 import { type Holds, NO_HOLDS, stoppingBy } from "./holds.ts";
 import { Intents } from "./intents.ts";
 import { ListenerIdentity } from "./listener-identity.ts";
 import { ListenerOwners } from "./listener-owners.ts";
 import { type Memories, makeMemories } from "./memories.ts";
 import { Mirror, type MirrorChange } from "./mirror.ts";
-import { restoredOwners, takingIn } from "./owner-changes.ts";
+import { followReferences, restoredOwners, takingIn } from "./owner-changes.ts";
 import { type IngressChange, OwnerObjects, type ServiceChange } from "./owner-objects.ts";
 import { OwnerRecords } from "./owner-records.ts";
 import type { PodFacts } from "./pod-facts.ts";
@@ -43,8 +43,8 @@ export type StateFollowers = {
   readonly ownerRestored: (owner: OwnerIntent) => void;
   /** Live Pods whose gates are closed and that an owner selects no longer. */
   readonly podsDeselected: (podUids: readonly string[]) => void;
-  /** What EndpointSlices say of a Service (UID) without a selector may have changed. */
-  readonly endpointsChanged: (serviceUid: string) => void;
+  /** What a Service (UID) refers to without naming it may have changed: its EndpointSlices, or a switch of the cluster. */
+  readonly referenceChanged: (serviceUid: string) => void;
 };
 
 /** What is known during one reign of a leader. */
@@ -114,7 +114,7 @@ export function makeState(from: StateDeps, followers: StateFollowers): State {
   intents.selections.follow(followers.podChanged);
   const ownerObjects = new OwnerObjects(objects);
   const { ingressUses, object, serviceNamed, ingresses } = ownerObjects;
-  const unfollow = followSlices(objects, serviceNamed, followers.endpointsChanged);
+  const unfollow = followReferences(objects, serviceNamed, followers.referenceChanged);
   let isRestored = false;
   return {
     records,

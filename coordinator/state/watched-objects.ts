@@ -15,6 +15,7 @@ import { type CertificateSecrets, makeCertificateSecrets, type SecretName } from
 import { type EndpointSlices, makeEndpointSlices } from "./endpoint-slices.ts";
 import { decodeIngress, decodeIngressClass, type IngressClassRecord } from "./ingress-objects.ts";
 import { Condition, Metadata } from "./object-schemas.ts";
+import { makeTkeSwitches, type TkeSwitches } from "./tke-switches.ts";
 
 const Labelled = Metadata.extend({ labels: z.record(z.string(), z.string()).default({}) });
 const Service = z.object({
@@ -169,13 +170,14 @@ export interface WatchedObjects {
   readonly ingresses: WatchedSet<IngressRecord>;
   readonly ingressClasses: WatchedSet<IngressClassRecord>;
   readonly nodes: WatchedSet<NodeRecord>;
-  /** Nobody waits for these two: what needs one of them waits for itself. */
+  /** Nobody waits for these: what needs one of them waits for itself. */
   readonly certificates: CertificateSecrets;
   readonly endpointSlices: EndpointSlices;
+  readonly tkeSwitches: TkeSwitches;
   readonly access: Access;
   /** Services, Ingresses and IngressClasses have been listed completely once. */
   readonly ownersListed: boolean;
-  /** All but certificates and EndpointSlices have been listed completely once. */
+  /** All but certificates, EndpointSlices and TKE's switches have been listed completely once. */
   readonly synced: boolean;
   /** Seconds since the last byte of each watch, by resource. */
   readonly watchAgeSeconds: Readonly<Record<string, number>>;
@@ -217,6 +219,7 @@ export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
   const access = makeAccess({ ...shared, client }, deps.namespace, () => deps.onAccess?.());
   const certificates = makeCertificateSecrets(shared, (secret) => deps.onSecret?.(secret));
   const endpointSlices = makeEndpointSlices(shared);
+  const tkeSwitches = makeTkeSwitches(shared);
   const nodes = makeListWatch<NodeRecord>(shared, { path: "/api/v1/nodes", decode: decodeNode, onChange: onNode, onSynced: onNodesListed });
   return {
     services,
@@ -226,6 +229,7 @@ export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
     nodes,
     certificates,
     endpointSlices,
+    tkeSwitches,
     access,
     get ownersListed() {
       return ownersListed();
@@ -245,7 +249,7 @@ export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
     },
     config: (namespace, name) => [...configs.records.values()].find((config) => config.namespace === namespace && config.name === name),
     run: async (signal) => {
-      const all = [services, configs, ingresses, ingressClasses, nodes, certificates, endpointSlices, access];
+      const all = [services, configs, ingresses, ingressClasses, nodes, certificates, endpointSlices, tkeSwitches, access];
       await Promise.all(all.map((set) => set.run(signal)));
     },
   };

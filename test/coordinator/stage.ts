@@ -10,6 +10,7 @@ import type { CertificateSecrets } from "../../coordinator/state/certificate-sec
 import type { EndpointSlices } from "../../coordinator/state/endpoint-slices.ts";
 import { Mirror } from "../../coordinator/state/mirror.ts";
 import type { Records } from "../../coordinator/state/records.ts";
+import type { TkeSwitches } from "../../coordinator/state/tke-switches.ts";
 import { LISTENER_NAME } from "../builders.ts";
 import { makeCloud } from "../cloud/cloud.ts";
 import type { CloudOptions } from "../cloud/runtime/options.ts";
@@ -182,4 +183,5 @@ export const NO_ENDPOINT_SLICES: EndpointSlices = {
   followKnown: () => () => undefined,
   run: () => Promise.resolve(),
 };
+export const NO_SWITCHES: TkeSwitches = { directByDefault: false, follow: () => () => undefined, run: () => Promise.resolve() };
 export const NO_CERTIFICATES: CertificateSecrets = { find: () => undefined, denied: false, run: () => Promise.resolve() };

@@ -77,21 +77,23 @@ export type Ownership =
   | { readonly kind: "deleted" | "none" }
   /** `note`: what a person should know of it nevertheless. */
   | { readonly kind: "ours"; readonly note?: string }
-  /** `skip`: a person asked that nothing of it is changed. `type`: it is meant for us and can never be served. */
+  /** `skip`: a person asked that nothing of it is changed. `type`: it is meant for us and cannot be served as it is. */
   | { readonly kind: "skip" | "foreign" | "type"; readonly because: string };
 
 /**
  * Decides whose Service it is from the object alone; tags of the load balancer are judged later. `served`: this process serves it already,
- * so that a finalizer of ours that somebody removed by hand is put back, and its Pods go on being drained.
+ * so that a finalizer of ours that somebody removed by hand is put back, and its Pods go on being drained. `directByDefault`: one that is
+ * addressed to us and says nothing of direct access wants it.
  */
-export function ownershipOf(service: ServiceRecord, mode: OwnershipMode, served = false): Ownership {
+export function ownershipOf(service: ServiceRecord, mode: OwnershipMode, served = false, directByDefault = false): Ownership {
   const held = served || service.finalizers.includes(FINALIZER);
-  if (isSkipped(service) && (held || wantsUs(service, mode)))
+  const isWanted = wantsUs(service, mode, directByDefault);
+  if (isSkipped(service) && (held || isWanted))
     return { kind: "skip", because: `annotation ${KEYS.mode} is "skip": nothing is changed for it until that is removed` };
-  if (!held && !service.deleting && wantsUs(service, mode) && service.type !== "LoadBalancer") return otherType(service);
+  if (!held && !service.deleting && isWanted && service.type !== "LoadBalancer") return otherType(service);
   if (service.deleting || service.type !== "LoadBalancer") return { kind: held ? "deleted" : "none" };
   if (held) return { kind: "ours" };
-  if (!wantsUs(service, mode)) return withForeignClass(service, mode);
+  if (!isWanted) return isAddressed(service) ? withoutAccess(service) : withForeignClass(service, mode);
   if (service.finalizers.includes(TKE_FINALIZER)) return { kind: "foreign", because: `it has TKE's finalizer ${TKE_FINALIZER}` };
   if (service.annotations[LOAD_BALANCER_ID] !== undefined)
     return {
@@ -122,11 +124,21 @@ function withForeignClass({ loadBalancerClass, annotations }: ServiceRecord, mod
   return { kind: "foreign", because: `its spec.loadBalancerClass ${loadBalancerClass} addresses another controller` };
 }
 
-function wantsUs(service: ServiceRecord, mode: OwnershipMode): boolean {
-  const access = service.annotations[DIRECT_ACCESS];
-  if (access === undefined || access === "false") return false;
-  const byClass = service.loadBalancerClass === LOAD_BALANCER_CLASS || service.annotations[MANAGED_ANNOTATION] === "true";
-  if (byClass) return true;
+/** Its class or our marker says that no other controller is meant. */
+const isAddressed = ({ loadBalancerClass, annotations }: ServiceRecord): boolean =>
+  loadBalancerClass === LOAD_BALANCER_CLASS || annotations[MANAGED_ANNOTATION] === "true";
+
+/** Nobody else will serve it, so that is said. */
+function withoutAccess({ annotations }: ServiceRecord): Ownership {
+  const access = annotations[DIRECT_ACCESS];
+  const because = `it is addressed to us, and annotation ${DIRECT_ACCESS} ${access === undefined ? "is missing" : `is "${access}"`}: set it to "true", or address another controller`;
+  return { kind: "type", because };
+}
+
+function wantsUs(service: ServiceRecord, mode: OwnershipMode, directByDefault: boolean): boolean {
+  const access = service.annotations[DIRECT_ACCESS] ?? (directByDefault && isAddressed(service) ? "true" : "false");
+  if (access === "false") return false;
+  if (isAddressed(service)) return true;
   // A class that is not ours addresses somebody else, whatever the annotation says.
   return mode === "annotation" && service.loadBalancerClass === undefined;
 }
@@ -179,7 +191,7 @@ export const podSelector = (service: Pick<ServiceRecord, "selector" | "name">): 
  * Reads a Service that is ours. A fault that concerns the whole Service yields no intent: the caller keeps the last good one. `slices`: its
  * EndpointSlices, where it has no selector.
  */
-export function readService(service: ServiceRecord, slices: readonly EndpointSlice[] = []): ServiceReading {
+export function readService(service: ServiceRecord, slices: readonly EndpointSlice[] = [], directByDefault = false): ServiceReading {
   const object = serviceRef(service);
   const at = `Service ${service.namespace}/${service.name}`;
   const warn = (reason: EventReason, message: string): Problem => ({ object, type: "Warning", reason, message });
@@ -193,7 +205,8 @@ export function readService(service: ServiceRecord, slices: readonly EndpointSli
   const [fault] = judged.faults;
   if (fault !== undefined) return unreadable(fault.reason, fault.message);
   const access = service.annotations[DIRECT_ACCESS];
-  if (access !== "true") {
+  const isDefault = access === undefined && directByDefault && isAddressed(service);
+  if (access !== "true" && !isDefault) {
     const message = `${at}: annotation ${DIRECT_ACCESS} is ${access === undefined ? "gone" : '"false"'}, but there is no NodePort mode to go back to: its Pods stay bound; delete the Service or set it to "true"`;
     warnings.push(warn("DirectAccessRemoved", message));
   }

@@ -11,7 +11,7 @@ import type { HealthCheck } from "../../../coordinator/domain/load-balancer.ts";
 import { OPEN_ACCESS } from "../../../coordinator/state/access.ts";
 import type { ConfigRecord, WatchedObjects } from "../../../coordinator/state/watched-objects.ts";
 import { aPod, aService, rawPod } from "../../builders.ts";
-import { NO_CERTIFICATES, NO_ENDPOINT_SLICES } from "../stage.ts";
+import { NO_CERTIFICATES, NO_ENDPOINT_SLICES, NO_SWITCHES } from "../stage.ts";
 import { backupOf, type Life, type PodListener } from "./backups.ts";
 import { configMaps } from "./config-maps.ts";
 
@@ -389,6 +389,7 @@ function someObjects(
     ),
     certificates: NO_CERTIFICATES,
     endpointSlices: NO_ENDPOINT_SLICES,
+    tkeSwitches: NO_SWITCHES,
     access: OPEN_ACCESS,
     ownersListed: true,
     synced: true,

@@ -10,7 +10,7 @@ import { Intents } from "../../../coordinator/state/intents.ts";
 import { OwnerRecords } from "../../../coordinator/state/owner-records.ts";
 import { aService, CLUSTER } from "../../builders.ts";
 import { silentLog } from "../pods.ts";
-import { aStage, memoryRecords, NO_CERTIFICATES, NO_ENDPOINT_SLICES } from "../stage.ts";
+import { aStage, memoryRecords, NO_CERTIFICATES, NO_ENDPOINT_SLICES, NO_SWITCHES } from "../stage.ts";
 
 const ARREARS = { kind: "error", code: "FailedOperation.InsufficientBalance", message: "the account is in arrears" } as const;
 
@@ -39,6 +39,7 @@ function someOwners(t: TestContext, count: number) {
     nodes: empty,
     certificates: NO_CERTIFICATES,
     endpointSlices: NO_ENDPOINT_SLICES,
+    tkeSwitches: NO_SWITCHES,
     access: OPEN_ACCESS,
     ownersListed: true,
     synced: true,
