@@ -7,6 +7,7 @@ import { DEFAULT_GATE_TYPE } from "../../../common/names.ts";
 import { admissionOf } from "../../../coordinator/admission/controller.ts";
 import type { Policy, Retire } from "../../../coordinator/domain/safety/policy.ts";
 import { silentLog } from "../pods.ts";
+import { NO_SWITCHES } from "../stage.ts";
 import { certificates, HOST, post, review, WEB } from "./webhook.ts";
 
 type Wish = { readonly admission?: "webhook" | "off"; readonly retire?: Retire; readonly policy?: Policy };
@@ -21,7 +22,10 @@ async function anAdmission({ admission = "webhook", retire = "off", policy = "en
   const made = admissionOf(
     { ...wish, gateType: DEFAULT_GATE_TYPE, drainMode: "none" },
     {
-      objects: { ingressClasses: { records: new Map(), synced: true, lastByteAtMs: 0, run: () => Promise.resolve() } },
+      objects: {
+        ingressClasses: { records: new Map(), synced: true, lastByteAtMs: 0, run: () => Promise.resolve() },
+        tkeSwitches: NO_SWITCHES,
+      },
       serving: { current, subscribe: () => nothing },
       namespace: "clb-direct",
       clock: { now: () => clock.now(), sleep: (ms, signal) => clock.sleep(Math.min(ms, 50), signal) }, // its end is not waited for
