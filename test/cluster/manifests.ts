@@ -81,6 +81,8 @@ const CLUSTER_SCOPED: ReadonlySet<string> = new Set([
   "CustomResourceDefinition",
   "IngressClass",
   "MutatingWebhookConfiguration",
+  "MutatingAdmissionPolicy",
+  "MutatingAdmissionPolicyBinding",
   "ValidatingAdmissionPolicy",
   "ValidatingAdmissionPolicyBinding",
   "FlowSchema",

@@ -1,11 +1,12 @@
-/** The chart's policy about who may use which load balancer, on a real API server. */
+/** Policies of the chart on a real API server: who may use which load balancer, and the gate without a webhook. */
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
 import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import type { KubeClient } from "../../../common/kubernetes/requests.ts";
+import { DEFAULT_GATE_TYPE, INJECT_LABEL } from "../../../common/names.ts";
 import { findHelm, runHelm } from "../../../deploy/tools/helm.ts";
 import { CHART } from "../../../deploy/tools/render.ts";
-import { applyManifests, parseManifests } from "../manifests.ts";
+import { applyManifests, type Manifest, parseManifests } from "../manifests.ts";
 import { addressPlan, claimSlot, type SlotClaim } from "../network.ts";
 import { until } from "../process.ts";
 import { findControlPlane } from "./binaries.ts";
@@ -37,7 +38,17 @@ const realSuite = (name: string, tests: () => void): void => {
   else test(name, { skip });
 };
 
-realSuite("who may use which load balancer, at kubectl apply", () => {
+/** What the chart makes of these values, of one template. */
+const rendered = (template: string, ...values: readonly string[]): readonly Manifest[] => {
+  assert.ok(helm.kind === "found");
+  const required = ["--namespace", "default", "--kube-version", "1.36", "--set", "region=r", "--set", "image.repository=i"];
+  const args = ["template", "clb-direct", CHART, ...required, ...values, "-s", `templates/${template}.yaml`];
+  return parseManifests(runHelm(helm.file, args, process.env), "the chart");
+};
+
+type Pod = { readonly spec: { readonly readinessGates?: readonly { readonly conditionType: string }[] } };
+
+realSuite("what the chart's policies allow and change", () => {
   let slot: SlotClaim;
   let cluster: RealCluster;
   let admin: KubeClient;
@@ -54,13 +65,11 @@ realSuite("who may use which load balancer, at kubectl apply", () => {
   };
 
   before(async () => {
-    assert.ok(found.kind === "found" && helm.kind === "found");
+    assert.ok(found.kind === "found");
     slot = await claimSlot();
     cluster = await startControlPlane({ plan: slot.plan, binaries: found.binaries });
     admin = await cluster.client(ADMIN);
-    const values = ["--set", "region=r", "--set", "image.repository=i", "--set-json", `loadBalancerAccess=${JSON.stringify(RULES)}`];
-    const args = ["template", "clb-direct", CHART, "--namespace", "default", ...values, "-s", "templates/load-balancer-access.yaml"];
-    await applyManifests(admin, parseManifests(runHelm(helm.file, args, process.env), "the chart"));
+    await applyManifests(admin, rendered("load-balancer-access", "--set-json", `loadBalancerAccess=${JSON.stringify(RULES)}`));
     for (const [name, labels] of [
       ["shop", {}],
       ["team-a", {}],
@@ -96,5 +105,35 @@ realSuite("who may use which load balancer, at kubectl apply", () => {
     const path = "/api/v1/namespaces/shop/services/named";
     await admin.patch(path, { metadata: { labels: { a: "b" } } }, "merge");
     await assert.rejects(admin.patch(path, { metadata: { annotations: OTHER } }, "merge"), /may not use load balancer lb-2/);
+  });
+
+  /** Types of the gates that a Pod gets, as a dry run. */
+  const gatesOf = async (namespace: string, spec: object, labels: object = { [INJECT_LABEL]: "enabled" }): Promise<readonly string[]> => {
+    const pod = { metadata: { generateName: "web-", labels }, spec: { containers: [{ name: "web", image: "web" }], ...spec } };
+    const created = await admin.create<Pod>(`/api/v1/namespaces/${namespace}/pods`, pod, { query: { dryRun: "All" } });
+    return (created.spec.readinessGates ?? []).map(({ conditionType }) => conditionType);
+  };
+
+  test("admission=policy: Pods with the label get the gate once, others and those of the release's Namespace get none", async () => {
+    const policies = rendered("admission-webhook-policies", "--set", "admission=policy");
+    const [gate, other] = [DEFAULT_GATE_TYPE, "example.com/other"];
+    await applyManifests(
+      admin,
+      policies.filter(({ kind }) => kind.startsWith("MutatingAdmissionPolicy")),
+    );
+    await until("the policy is in force", async () => (await gatesOf("shop", {})).length > 0);
+    const having = (...types: readonly string[]): object => ({ readinessGates: types.map((conditionType) => ({ conditionType })) });
+    const cases: readonly (readonly [namespace: string, spec: object, labels: object | undefined, expected: readonly string[]])[] = [
+      ["shop", {}, undefined, [gate]],
+      ["shop", having(other), undefined, [other, gate]],
+      ["shop", having(gate, other), undefined, [gate, other]],
+      ["shop", { hostNetwork: true }, undefined, []],
+      ["shop", {}, {}, []],
+      ["shop", {}, { [INJECT_LABEL]: "disabled" }, []],
+      ["default", {}, undefined, []],
+      ["kube-system", {}, undefined, []],
+    ];
+    for (const [namespace, spec, labels, expected] of cases)
+      assert.deepEqual(await gatesOf(namespace, spec, labels), expected, `${namespace} ${JSON.stringify([spec, labels])}`);
   });
 });
