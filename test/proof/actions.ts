@@ -5,6 +5,7 @@ import { LEADER_LEASE } from "../../common/names.ts";
 import { until } from "../cluster/process.ts";
 import { answered } from "../cluster/simulated/cluster.ts";
 import { isReady, type Pod } from "../cluster/simulated/objects.ts";
+import { processesOf } from "./memory.ts";
 import { NAMESPACE } from "./names.ts";
 
 const LIMIT_MS = 900_000;
@@ -82,6 +83,14 @@ export async function deleteLeader(admin: KubeClient): Promise<void> {
   const { spec } = await admin.get<Lease>(`/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases/${LEADER_LEASE}`);
   const name = spec.holderIdentity?.replace(/_.*/, "") ?? "";
   await admin.delete(`${podsAt(NAMESPACE)}/${name}`, { gracePeriodSeconds: 0 });
+}
+
+/** SIGKILL for the process of one coordinator, as the kernel does it when memory is out; which Pod that was. */
+export async function killCoordinator(admin: KubeClient): Promise<string> {
+  const [victim] = (await processesOf(admin, NAMESPACE)).filter(({ container }) => container === "coordinator");
+  if (victim === undefined) throw new Error("no process of a coordinator is found");
+  process.kill(victim.pid, "SIGKILL");
+  return victim.pod;
 }
 
 /** SIGKILL for every agent and hold server on the networks of these nodes, e.g. ["/proc/4711/ns/net"]; how many there were. */

@@ -10,14 +10,22 @@ import { until } from "../cluster/process.ts";
 import { isReady, type Pod } from "../cluster/simulated/objects.ts";
 import { type Load, type LoadResult, startLoad } from "../demo/load.ts";
 import { applyAsWritten, toldOfPods } from "../demo/not-injected.ts";
-import { roll } from "./actions.ts";
+import { killCoordinator, podsAt, roll } from "./actions.ts";
+import { type Counts, startCreations } from "./creations.ts";
 import { layProofGround, type ProofGround, type Steps } from "./ground.ts";
 import { type Helm, makeHelm, settingsFor } from "./helm.ts";
 import { leftBehind } from "./left-behind.ts";
 import { memoryOf } from "./memory.ts";
 import { NAMESPACE, RELEASE } from "./names.ts";
 
-const { values } = parseArgs({ options: { directory: { type: "string" }, "image-mib": { type: "string" }, json: { type: "string" } } });
+const { values } = parseArgs({
+  options: {
+    directory: { type: "string" },
+    "image-mib": { type: "string" },
+    "limit-seconds": { type: "string" },
+    json: { type: "string" },
+  },
+});
 /** Namespace of the example. */
 const EXAMPLE = "demo";
 const REQUESTS_PER_SECOND = 200;
@@ -25,7 +33,20 @@ const REQUESTS_PER_SECOND = 200;
 const REPLICAS = 6;
 const LIMIT_MS = 180_000;
 const startedMs = performance.now();
-const say = (text: string): void => console.log(`${((performance.now() - startedMs) / 1000).toFixed(1).padStart(6)} s  ${text}`);
+let said = "nothing";
+const say = (text: string): void => {
+  said = text;
+  console.log(`${((performance.now() - startedMs) / 1000).toFixed(1).padStart(6)} s  ${text}`);
+};
+
+/** Rejects when the time is over, or when somebody ends us: what was put up is taken down all the same. */
+function overdue(seconds: number): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    const late = (why: string): void => reject(new Error(`${why}; the last that was done: ${said}`));
+    setTimeout(() => late("the proof hangs: its time is over"), seconds * 1000).unref();
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => late(signal));
+  });
+}
 
 type Proof = {
   requests: number;
@@ -37,6 +58,8 @@ type Proof = {
   agentMiB: number;
   coordinatorMiB: number;
   imageMiB: number;
+  /** Pods created, twenty a second, by what befell the webhook's replicas meanwhile. */
+  creations: Record<string, Counts>;
 };
 
 /** Seconds that a step takes. */
@@ -77,8 +100,23 @@ async function perform(ground: ProofGround): Promise<Proof> {
       say(
         `${pod} ${container}: working set ${workingSet.toFixed(1)} MiB, RSS ${rss.toFixed(1)} MiB, ${file.toFixed(1)} MiB of it pages of files`,
       );
-    const upgradeSeconds = await timed(() => upgrade("2"));
+    const creations: Record<string, Counts> = {};
+    const creating = async (what: string, step: () => Promise<unknown>): Promise<void> => {
+      const { over } = startCreations(admin, podsAt(EXAMPLE), { app: "web" });
+      await step();
+      creations[what] = await over();
+      const { created, bare, refused } = creations[what];
+      say(`Pods created at 20 a second during ${what}: ${created}, ${bare} without the gate, ${refused} refused`);
+    };
+    let upgradeSeconds = 0;
+    await creating("helm upgrade", async () => void (upgradeSeconds = await timed(() => upgrade("2"))));
     say(`helm upgrade to a second build: ${upgradeSeconds.toFixed(1)} s, ${told(load)}`);
+    await creating("helm rollback", () => helm.run("rollback", RELEASE, "1", "--wait", "--timeout", "3m"));
+    await creating("the upgrade once more", () => upgrade("2"));
+    await creating("SIGKILL of one coordinator", async () => {
+      const victim = await killCoordinator(admin);
+      await until(`${victim} runs again`, async () => isReady(await admin.get<Pod>(`${podsAt(NAMESPACE)}/${victim}`)), LIMIT_MS);
+    });
     await roll(admin, EXAMPLE);
     say(`a rollout after it: ${told(load)}`);
     const result = await load.stop();
@@ -87,10 +125,23 @@ async function perform(ground: ProofGround): Promise<Proof> {
       Math.max(...memory.filter(({ container }) => container === name).map(({ workingSet }) => workingSet));
     const imageMiB = Number(values["image-mib"]);
     const sizes = { agentMiB: most("agent"), coordinatorMiB: most("coordinator"), imageMiB };
-    return { ...counted(result), installSeconds, rolloutSeconds, upgradeSeconds, ...sizes };
+    return { ...counted(result), installSeconds, rolloutSeconds, upgradeSeconds, ...sizes, creations };
   } finally {
     await load.stop();
   }
+}
+
+/**
+ * What is not allowed: a Pod that is refused, ever; one without the gate while replicas are replaced in order. A replica that is killed takes the
+ * reviews with it that it was about to answer, and those that API servers send it until its endpoint is gone: at most the creations of five seconds.
+ */
+function creationFaults(creations: Readonly<Record<string, Counts>>): readonly string[] {
+  return Object.entries(creations).flatMap(([what, { created, bare, refused }]) => {
+    const allowed = what.startsWith("SIGKILL") ? 100 : 0;
+    return created > 0 && refused === 0 && bare <= allowed
+      ? []
+      : [`${what}: ${created} Pods created, ${bare} without the gate (${allowed} are allowed), ${refused} refused`];
+  });
 }
 
 type CloudState = {
@@ -176,13 +227,16 @@ const steps: Steps = [];
 let ground: ProofGround | undefined;
 try {
   if (values.directory === undefined) throw new Error("start it by npm run proof:install");
+  const late = overdue(Number(values["limit-seconds"] ?? "1200"));
   const images = ["1", "2"].map((tag) => join(values.directory ?? "", `image-${tag}.tar`));
-  ground = await layProofGround(join(values.directory, "run"), images, steps);
+  ground = await Promise.race([layProofGround(join(values.directory, "run"), images, steps), late]);
   say(`Kubernetes ${ground.version}, two real nodes with kube-proxy and DNS`);
-  const proof = await perform(ground);
+  const proof = await Promise.race([perform(ground), late]);
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(proof, null, 2)}\n`);
   console.log(JSON.stringify(proof, null, 2));
-  process.exitCode = proof.failed === 0 ? 0 : 1;
+  const faults = creationFaults(proof.creations);
+  for (const fault of faults) console.error(fault);
+  process.exitCode = proof.failed === 0 && faults.length === 0 ? 0 : 1;
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   if (ground !== undefined) console.error(await stateOf(ground.admin).catch(String));
@@ -190,6 +244,7 @@ try {
 } finally {
   for (const step of steps.toReversed()) await step().catch((error: unknown) => console.error(`clean-up: ${String(error)}`));
 }
+process.exit(process.exitCode); // what hung may hang still
 
 /** What a person would look at first: our Pods, their Events, their last words. */
 async function stateOf(admin: KubeClient): Promise<string> {

@@ -18,18 +18,29 @@ export type Memory = {
 
 const MEBIBYTE = 2 ** 20;
 
-/** MiB of every container of a Namespace, by the control groups of this machine, on which the nodes are. Throws Error where one is not found. */
-export async function memoryOf(admin: KubeClient, namespace: string): Promise<readonly Memory[]> {
+/** First process of each container of a Namespace, by the control groups of this machine, on which the nodes are. Throws Error where one is not found. */
+export async function processesOf(
+  admin: KubeClient,
+  namespace: string,
+): Promise<readonly { readonly pod: string; readonly container: string; readonly pid: number }[]> {
   const { items } = await admin.list<Listed>(`/api/v1/namespaces/${namespace}/pods`);
   return items.flatMap(({ metadata, status }) =>
     (status?.containerStatuses ?? []).map(({ name, containerID = "" }) => {
       const id = containerID.split("//").at(-1) ?? "";
       const pid = readdirSync("/proc").find((entry) => /^\d+$/.test(entry) && id !== "" && groupOf(entry)?.includes(id));
       if (pid === undefined) throw new Error(`${metadata.name}: no process of container ${name} (${containerID}) is found`);
-      const rss = residentOf(pid, "VmRSS");
-      return { pod: metadata.name, container: name, workingSet: workingSetOf(groupOf(pid) ?? ""), rss, file: residentOf(pid, "RssFile") };
+      return { pod: metadata.name, container: name, pid: Number(pid) };
     }),
   );
+}
+
+/** MiB of every container of a Namespace. Throws Error where the process of one is not found. */
+export async function memoryOf(admin: KubeClient, namespace: string): Promise<readonly Memory[]> {
+  return (await processesOf(admin, namespace)).map(({ pod, container, pid }) => {
+    const process = String(pid);
+    const rss = residentOf(process, "VmRSS");
+    return { pod, container, workingSet: workingSetOf(groupOf(process) ?? ""), rss, file: residentOf(process, "RssFile") };
+  });
 }
 
 const read = (file: string): string => (existsSync(file) ? readFileSync(file, "utf8") : "");
