@@ -102,6 +102,18 @@ test("both replicas are replaced one after the other under 20 creations a second
   assert.ok(counts.gated > 100, JSON.stringify(counts));
 });
 
+test("one of two replicas is killed under 20 creations a second: none is refused, and soon each Pod has the gate again", async (t) => {
+  const world = await aWorld(t);
+  const creating = createOn(world); // rejects where one is refused
+  await pause(1_000);
+  world.product.coordinator(0)?.signal("SIGKILL"); // the leader, to which the API server has connections
+  await until("it is gone", () => world.product.coordinator(0)?.hasExited());
+  await until("twenty in a row have the gate", async () => (await createMany(world, 20, 4)).bare === 0, 20_000);
+  const counts = await creating.over();
+  assert.ok(counts.gated > 20, JSON.stringify(counts));
+  t.diagnostic(`created meanwhile: ${JSON.stringify(counts)}`);
+});
+
 test("both replicas are killed: Pods go on being created, and have the gate again within 5 s after one runs", async (t) => {
   const world = await aWorld(t);
   for (const replica of [0, 1] as const) world.product.coordinator(replica)?.signal("SIGKILL");
