@@ -3,8 +3,14 @@ import { join } from "node:path";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 
 type Listed = {
-  readonly metadata: { readonly name: string };
-  readonly status?: { readonly containerStatuses?: readonly { readonly name: string; readonly containerID?: string }[] };
+  readonly metadata: { readonly name: string; readonly deletionTimestamp?: string };
+  readonly status?: {
+    readonly containerStatuses?: readonly {
+      readonly name: string;
+      readonly containerID?: string;
+      readonly state?: { readonly running?: object };
+    }[];
+  };
 };
 
 /** Of one container; `workingSet` is what counts against a limit, `file` the part of `rss` that is pages of files, such as Node itself. */
@@ -18,14 +24,15 @@ export type Memory = {
 
 const MEBIBYTE = 2 ** 20;
 
-/** First process of each container of a Namespace, by the control groups of this machine, on which the nodes are. Throws Error where one is not found. */
+/** First process of each container of a Namespace that runs, by the control groups of this machine, on which the nodes are. Throws Error where one is not found. */
 export async function processesOf(
   admin: KubeClient,
   namespace: string,
 ): Promise<readonly { readonly pod: string; readonly container: string; readonly pid: number }[]> {
   const { items } = await admin.list<Listed>(`/api/v1/namespaces/${namespace}/pods`);
   return items.flatMap(({ metadata, status }) =>
-    (status?.containerStatuses ?? []).map(({ name, containerID = "" }) => {
+    (status?.containerStatuses ?? []).flatMap(({ name, containerID = "", state }) => {
+      if (state?.running === undefined || metadata.deletionTimestamp !== undefined) return [];
       const id = containerID.split("//").at(-1) ?? "";
       const pid = readdirSync("/proc").find((entry) => /^\d+$/.test(entry) && id !== "" && groupOf(entry)?.includes(id));
       if (pid === undefined) throw new Error(`${metadata.name}: no process of container ${name} (${containerID}) is found`);
