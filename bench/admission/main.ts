@@ -12,12 +12,12 @@ import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { INJECT_LABEL, LOAD_BALANCER_CLASS } from "../../common/names.ts";
 import { issueAuthority, issueServing } from "../../coordinator/tls/certificate.ts";
 import { isGated } from "../../test/cluster/injected.ts";
-import { startProcess, until } from "../../test/cluster/process.ts";
+import { type RunningProcess, startProcess, until } from "../../test/cluster/process.ts";
 import { readOptions } from "../../test/demo/options.ts";
 import type { Steps } from "../../test/demo/parts.ts";
 import { type Stage, setStage } from "../../test/demo/stage.ts";
 import { argumentsOrExit, checkJsonFile, exitAfter, positive } from "../arguments.ts";
-import { between, faultsOf, type Inside, KINDS, type Kind, LIMIT_MS, minus, type Row, timesOf } from "./rows.ts";
+import { between, faultsOf, type Inside, KINDS, type Kind, LIMIT_MS, minus, type Row, type Times, timesOf } from "./rows.ts";
 
 const USAGE = `usage: npm run bench:admission -- [options]
   --cluster real     or embedded: the API server
@@ -95,7 +95,7 @@ async function create(client: KubeClient, many: number, parallel: number, kind: 
 }
 
 /** Starts the control and has the API server call it for the Pods that are meant for it. */
-async function startControl({ plan, directory, cluster: { client } }: Stage, steps: Steps): Promise<void> {
+async function startControl({ plan, directory, cluster: { client } }: Stage, steps: Steps): Promise<RunningProcess> {
   const authority = await issueAuthority(Date.now());
   const { certPem, keyPem } = await issueServing(authority, [], [plan.client], Date.now());
   const script = "bench/admission/control.ts";
@@ -117,6 +117,16 @@ async function startControl({ plan, directory, cluster: { client } }: Stage, ste
   const path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
   await client.create(path, { metadata: { name: "bench-control" }, webhooks: [webhook] });
   await answers(client, 1, "control", "the control is called");
+  return control;
+}
+
+/** How long the control's answers have taken since it was asked last, milliseconds. */
+async function insideOf(control: RunningProcess): Promise<Times> {
+  const lines = (): readonly string[] => readFileSync(control.logFile, "utf8").split("\n").slice(0, -1);
+  const before = lines().length;
+  control.signal("SIGUSR2");
+  const text = await until("the control says how long it took", () => (lines().length > before ? lines().at(-1) : undefined));
+  return JSON.parse(text) as Times;
 }
 
 const answers = (client: KubeClient, many: number, kind: Kind, what: string): Promise<unknown> =>
@@ -154,7 +164,8 @@ async function readInside({ product }: Stage): Promise<Inside> {
   };
 }
 
-async function measure(stage: Stage, parallel: number): Promise<Row> {
+async function measure(stage: Stage, control: RunningProcess, parallel: number): Promise<Row> {
+  await insideOf(control); // what was before
   const took: Record<Kind, number[]> = { alone: [], control: [], webhook: [] };
   const spans: [Inside, Inside][] = [];
   for (let round = 0; round < ROUNDS; round++)
@@ -164,7 +175,12 @@ async function measure(stage: Stage, parallel: number): Promise<Row> {
       if (kind === "webhook") spans.push([before, await readInside(stage)]);
     }
   const times = { alone: timesOf(took.alone), control: timesOf(took.control), webhook: timesOf(took.webhook) };
-  return { parallel, times, ...between(summed(spans.map(([before]) => before)), summed(spans.map(([, after]) => after))) };
+  return {
+    parallel,
+    times,
+    insideControl: await insideOf(control),
+    ...between(summed(spans.map(([before]) => before)), summed(spans.map(([, after]) => after))),
+  };
 }
 
 const summed = (all: readonly Inside[]): Inside =>
@@ -179,9 +195,9 @@ function print(rows: readonly Row[]): void {
   const text = ({ p50, p99 }: { readonly p50: number; readonly p99: number }): string => `${p50} / ${p99}`.padStart(15);
   console.log(`${options.services} Services, ${options.pods} creations of each kind; milliseconds, p50 / p99`);
   console.log(
-    "parallel   API server alone  + bare TLS webhook     + our webhook  ours adds (goal: p99 10)  beyond bare TLS  inside ours  CPU/review  handshakes",
+    "parallel   API server alone  + bare TLS webhook     + our webhook  ours adds (goal: p99 10)  beyond bare TLS  inside ours  inside bare TLS  CPU/review  handshakes",
   );
-  for (const { parallel, times, inside, cpuMsPerReview, connections } of rows) {
+  for (const { parallel, times, inside, insideControl, cpuMsPerReview, connections } of rows) {
     const added = minus(times.webhook, times.alone);
     const beyond = minus(times.webhook, times.control);
     const cells = [
@@ -194,8 +210,9 @@ function print(rows: readonly Row[]): void {
       text(added).padStart(26),
       text(beyond).padStart(17),
       text(inside).padStart(13),
+      text(insideControl).padStart(17),
       String(cpuMsPerReview).padStart(12),
-      connections,
+      String(connections).padStart(12),
     ];
     console.log([...cells, ...more].join(""));
     if (added.p99 > LIMIT_MS)
@@ -216,9 +233,9 @@ await exitAfter(async () => {
     const services = `/api/v1/namespaces/${NAMESPACE}/services`;
     await inParallel(options.services, MAKERS, async (index) => void (await client.create(services, service(index))));
     await answers(client, options.services, "webhook", "the last Service is known");
-    await startControl(stage, steps);
+    const control = await startControl(stage, steps);
     const rows: Row[] = [];
-    for (const parallel of PARALLEL) rows.push(await measure(stage, parallel));
+    for (const parallel of PARALLEL) rows.push(await measure(stage, control, parallel));
     print(rows);
     if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(rows, null, 2)}\n`);
     const faults = rows.flatMap(faultsOf);

@@ -24,16 +24,18 @@ test("of the webhook's process counts what happened between two readings", () =>
 });
 
 test("a row is wrong where our own work is slow, or where ours costs more than a webhook that thinks nothing", () => {
-  const row = (inside: number, control: number, webhook: number): Row => ({
+  const row = (inside: number, control: number, webhook: number, insideControl = 0.3): Row => ({
     parallel: 20,
     times: { alone: { p50: 1, p99: 1 }, control: { p50: 1, p99: control }, webhook: { p50: 1, p99: webhook } },
     inside: { p50: 0.5, p99: inside },
+    insideControl: { p50: 0.1, p99: insideControl },
     cpuMsPerReview: 0.1,
     connections: 3,
   });
   assert.deepEqual(faultsOf(row(1, 50, 59)), []);
   assert.deepEqual(faultsOf(row(1, 400, 438)), [], "of what waits for the same two cores a tenth");
   assert.match(faultsOf(row(50, 50, 50)).join(), /the webhook itself takes up to 50 ms/);
+  assert.deepEqual(faultsOf(row(50, 50, 50, 25)), [], "the other one waits for a core as well");
   assert.match(faultsOf(row(1, 50, 61)).join(), /11 ms above the control's, limit 10/);
   assert.match(faultsOf(row(1, 400, 450)).join(), /50 ms above the control's, limit 40/);
 });
