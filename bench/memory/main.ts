@@ -64,7 +64,8 @@ async function bareNode(): Promise<Row> {
 
 /** Both processes with so many Pods of the example behind one load balancer. */
 async function withPods(pods: number, settleMs: number, dist: string): Promise<{ readonly agent: Row; readonly coordinator: Row }> {
-  const options = readOptions(["--replicas", String(pods)]);
+  // A listener takes 200 targets by default.
+  const options = readOptions(["--replicas", String(pods), "--scenario", "bench/sync/raised-quota.yaml"]);
   if (options === undefined) throw new Error("no options");
   const steps: Steps = [];
   try {

@@ -20,12 +20,11 @@ export class ClbApiError extends Error {
     this.remedy = remedy;
     this.ambiguous = ambiguous;
   }
-
-  /** The same failure, for a caller that must not try again sooner. */
-  restedFor(delayMs: number): ClbApiError {
-    return new ClbApiError(this.call, this.words, { kind: "retryAfter", delayMs }, this.ambiguous, { cause: this });
-  }
 }
+
+/** The same failure, for a caller that must not try again sooner. */
+export const restedFor = (error: ClbApiError, delayMs: number): ClbApiError =>
+  new ClbApiError(error.call, error.words, { kind: "retryAfter", delayMs }, error.ambiguous, { cause: error });
 
 /** Code of a failure without an answer of the cloud: refused, reset, timeout, not JSON. */
 const TRANSPORT = "Transport";

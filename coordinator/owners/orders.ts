@@ -1,5 +1,5 @@
 import type { Clock } from "../../common/clock.ts";
-import { ClbApiError, isAccountWide } from "../cloud/clb-error.ts";
+import { ClbApiError, isAccountWide, restedFor } from "../cloud/clb-error.ts";
 import { UNSENT } from "../workqueue/unsent.ts";
 
 /** After a failure its owner waits so long, twice as long each time; a refusal of the whole account lets all of them wait. Milliseconds. */
@@ -211,7 +211,7 @@ const nextLookMs = (passedMs: number): number => Math.min(Math.max(passedMs * LO
 
 const keyOf = ({ uid, action }: Pick<Errand, "uid" | "action">): string => `${action} ${uid}`;
 
-const rested = ({ error, untilMs }: Failed, nowMs: number): ClbApiError => error.restedFor(Math.max(untilMs - nowMs, REST_MS.first));
+const rested = ({ error, untilMs }: Failed, nowMs: number): ClbApiError => restedFor(error, Math.max(untilMs - nowMs, REST_MS.first));
 
 function failed(before: Failed | undefined, wish: string, error: ClbApiError, nowMs: number): Failed {
   const inRow = (before?.inRow ?? 0) + 1;

@@ -43,6 +43,13 @@ test("a build is the same each time, names whose code it has, and knows no TypeS
   }
 });
 
+test("bundles are ASCII, or V8 keeps them in two bytes a character; errors of ours keep their names, by which logs tell them", () => {
+  for (const [name, text] of Object.entries(contents(dist)).filter(([file]) => file.endsWith(".mjs"))) {
+    assert.doesNotMatch(text, /[^\0-\x7f]/, name);
+    assert.doesNotMatch(text, /class _(ClbApi|KubeApi|Config|NotListed|Unread)Error\b/, name);
+  }
+});
+
 test("the built processes start by themselves, and refuse a configuration with all its mistakes and nothing else", () => {
   for (const [command, first] of [
     ["agent", "NODE_NAME"],
