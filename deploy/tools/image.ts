@@ -53,7 +53,7 @@ export async function makeImage(options: {
       User: USER,
       WorkingDir: "/app",
       Entrypoint: ["/usr/local/bin/node"],
-      Env: ["PATH=/usr/local/bin:/usr/bin:/usr/sbin", "NODE_ENV=production"],
+      Env: ["PATH=/usr/local/bin:/usr/bin:/usr/sbin", "NODE_ENV=production", "MALLOC_ARENA_MAX=2"], // fewer arenas of glibc: 2 MB less
       Labels: { "org.opencontainers.image.title": "clb-direct", "org.opencontainers.image.licenses": "Apache-2.0" },
     });
     const sum = (sizes: readonly number[]): number => sizes.reduce((total, size) => total + size, 0);

@@ -22,7 +22,14 @@ test("deploy/Dockerfile makes what npm run image makes: the pinned Node, the age
   );
   const pinned = readPins().amd64.map((pin) => pin.package);
   for (const name of installed) assert.ok(pinned.includes(name), `${name} is in no image of npm run image`);
-  for (const line of ["USER 65532", "WORKDIR /app", 'ENTRYPOINT ["/usr/local/bin/node"]', "RUN node deploy/tools/build-main.ts"])
+  const environment = /Env: \["PATH=[^"]+", (.+?)\]/.exec(readFileSync("deploy/tools/image.ts", "utf8"))?.[1]?.replaceAll(/[",]/g, "");
+  for (const line of [
+    `ENV ${environment}`,
+    "USER 65532",
+    "WORKDIR /app",
+    'ENTRYPOINT ["/usr/local/bin/node"]',
+    "RUN node deploy/tools/build-main.ts",
+  ])
     assert.ok(dockerfile.split("\n").includes(line), line);
 });
 

@@ -85,12 +85,20 @@ export async function deleteLeader(admin: KubeClient): Promise<void> {
   await admin.delete(`${podsAt(NAMESPACE)}/${name}`, { gracePeriodSeconds: 0 });
 }
 
-/** SIGKILL for the process of one coordinator, as the kernel does it when memory is out; which Pod that was. */
-export async function killCoordinator(admin: KubeClient): Promise<string> {
+/** SIGKILL for the process of one coordinator, as the kernel does it when memory is out; over when its container is ready again. */
+export async function killCoordinator(admin: KubeClient): Promise<void> {
   const [victim] = (await processesOf(admin, NAMESPACE)).filter(({ container }) => container === "coordinator");
   if (victim === undefined) throw new Error("no process of a coordinator is found");
+  type Restarted = Pod & { readonly status?: { readonly containerStatuses?: readonly { readonly restartCount: number }[] } };
+  const read = (): Promise<Restarted> => admin.get<Restarted>(`${podsAt(NAMESPACE)}/${victim.pod}`);
+  const restartsOf = (pod: Restarted): number => pod.status?.containerStatuses?.[0]?.restartCount ?? 0;
+  const before = restartsOf(await read());
   process.kill(victim.pid, "SIGKILL");
-  return victim.pod;
+  const isBack = async (): Promise<boolean> => {
+    const pod = await read();
+    return restartsOf(pod) > before && isReady(pod);
+  };
+  await until(`${victim.pod} runs again`, isBack, LIMIT_MS, EVERY_MS);
 }
 
 /** SIGKILL for every agent and hold server on the networks of these nodes, e.g. ["/proc/4711/ns/net"]; how many there were. */
