@@ -4,6 +4,8 @@
  */
 const UNKNOWN_MS = { first: 80, growth: 1.5 } as const;
 const PAUSE_MS = { shortest: 40, longest: 1_000 } as const;
+/** Of a lock that lasts: the share of the time since its first refusal, up to the rate at which anything may be tried for ever (design.md §3). */
+const LASTING = { share: 1 / 16, longestMs: 30_000 } as const;
 /**
  * What is believed of a batch's tail before it is known: half a second, after which public clients try (clb-api.md §3.3). None after a
  * call that lasted as long as a whole write did when no tail was seen (3.9 s, §7.2), nor after one that was quicker than any service is (§7.5).
@@ -32,6 +34,8 @@ type Waiting = {
   /** How long after the end the first try was to come, milliseconds. */
   readonly planMs: number;
   readonly refusedMs: number | undefined;
+  /** Since when every try has been refused. */
+  readonly sinceMs: number | undefined;
   readonly tries: number;
   readonly notBeforeMs: number;
 };
@@ -66,19 +70,31 @@ export class LockWait {
   ended(id: string, { kind, items, startedMs, endedMs }: EndedWrite): void {
     const size = Math.floor(Math.log2(Math.max(items, 1)));
     const planMs = firstTryMs(this.#known(kind, size) ?? priorOf(kind, endedMs - startedMs));
-    this.#waiting.set(id, { endedMs, kind, size, planMs, refusedMs: undefined, tries: 0, notBeforeMs: endedMs + planMs });
+    this.#waiting.set(id, {
+      endedMs,
+      kind,
+      size,
+      planMs,
+      refusedMs: undefined,
+      sinceMs: undefined,
+      tries: 0,
+      notBeforeMs: endedMs + planMs,
+    });
   }
 
   /** A write that was sent at `sentMs` met the lock. */
   refused(id: string, sentMs: number, nowMs: number): void {
     const present = this.#waiting.get(id);
-    const foreign: Waiting = { endedMs: sentMs, kind: "other", size: 0, planMs: 0, refusedMs: undefined, tries: 0, notBeforeMs: 0 };
+    const sinceMs = present?.sinceMs ?? sentMs;
+    const none = { kind: "other", size: 0, planMs: 0, refusedMs: undefined, sinceMs, tries: 0, notBeforeMs: 0 };
+    const foreign: Waiting = { endedMs: sentMs, ...none };
     const known = present === undefined || sentMs - present.endedMs > OWN_TAIL_MS ? { ...foreign, tries: present?.tries ?? 0 } : present;
     const free = this.#known(known.kind, known.size);
     const leftMs = free === undefined ? 0 : known.endedMs + free.freeMs + ARRIVAL_MS - nowMs;
     const pause = leftMs > 0 ? leftMs : UNKNOWN_MS.first * UNKNOWN_MS.growth ** known.tries * scattered(known.tries);
-    const notBeforeMs = nowMs + Math.min(Math.max(pause, PAUSE_MS.shortest), PAUSE_MS.longest);
-    this.#waiting.set(id, { ...known, refusedMs: sentMs, tries: known.tries + 1, notBeforeMs });
+    const longestMs = Math.min(Math.max(PAUSE_MS.longest, (nowMs - sinceMs) * LASTING.share), LASTING.longestMs);
+    const notBeforeMs = nowMs + Math.min(Math.max(pause, PAUSE_MS.shortest), longestMs);
+    this.#waiting.set(id, { ...known, refusedMs: sentMs, sinceMs, tries: known.tries + 1, notBeforeMs });
   }
 
   /** A write that was sent at `sentMs` met no lock. True: somebody else had held it before: re-read the load balancer. */

@@ -16,7 +16,7 @@ import type { Writer } from "./writer.ts";
 export type RefreshDeps = {
   readonly api: Pick<ClbApi, "loadBalancer" | "listeners">;
   readonly mirror: Mirror;
-  readonly writer: Pick<Writer, "confirm" | "believed" | "rereadAtMs" | "rereadFailed">;
+  readonly writer: Pick<Writer, "confirm" | "believed" | "rereadAtMs" | "rereadFailed" | "hasDeleted">;
   readonly addressClaims: Pick<AddressClaims, "keepOnly">;
   readonly intents: Pick<Intents, "loadBalancerIds">;
   /** Pods that are known live, so what is claimed for them is kept; default: none is. */
@@ -77,9 +77,13 @@ async function readAnew(deps: RefreshDeps, id: string, because: string, signal: 
   const known = mirror.read(id);
   mirror.fill(facts, listeners, clock.now());
   deps.writer.confirm(id, read);
-  // Nothing of ours made this read necessary: every difference is somebody else's.
-  if (because === RESYNC && known !== undefined)
-    deps.onDrift?.(id, driftOf(deps.clusterId, known.listeners, mirror.read(id)?.listeners ?? []));
+  if (known !== undefined) {
+    const drifts = driftOf(deps.clusterId, known.listeners, mirror.read(id)?.listeners ?? []);
+    // Where nothing of ours made this read necessary, every difference is somebody else's; else only the end of a listener that we let be.
+    const isTheirs = ({ listener, isDeleted }: Drift): boolean =>
+      because === RESYNC || (isDeleted === true && !deps.writer.hasDeleted(id, listener.listenerId));
+    deps.onDrift?.(id, drifts.filter(isTheirs));
+  }
   log.debug({ loadBalancerId: id, because }, "load balancer read");
   return true;
 }

@@ -38,6 +38,8 @@ export class Writer {
   readonly #weightsLast = new Set<string>();
   readonly #unconfirmedUnbinds: UnconfirmedUnbinds;
   readonly #recent = new RecentWrites();
+  /** Listeners that we have asked the cloud to delete, by load balancer; their ids. */
+  readonly #deleted = new Map<string, Set<string>>();
 
   constructor(deps: WriterDeps) {
     this.#deps = deps;
@@ -65,6 +67,12 @@ export class Writer {
     this.#overQuota.delete(loadBalancerId);
     this.#unconfirmedUnbinds.forget(loadBalancerId);
     this.#recent.forget(loadBalancerId);
+    this.#deleted.delete(loadBalancerId);
+  }
+
+  /** We have asked for its deletion, whatever was answered. */
+  hasDeleted(loadBalancerId: string, listenerId: string): boolean {
+    return this.#deleted.get(loadBalancerId)?.has(listenerId) === true;
   }
 
   /** The load balancer was just read: addresses of targets that were unbound and are gone by that read are forgotten. */
@@ -109,6 +117,8 @@ export class Writer {
     if (isRaise(call) || (call.lane === "tune" && "weights" in call)) this.#weightsLast.add(loadBalancerId);
     else this.#weightsLast.delete(loadBalancerId);
     const startedMs = clock.now();
+    if ("listenerIds" in call)
+      this.#deleted.set(loadBalancerId, new Set([...(this.#deleted.get(loadBalancerId) ?? []), ...call.listenerIds]));
     try {
       this.#unconfirmedUnbinds.begins(loadBalancerId, call);
       const { made, created } = await this.#perform(loadBalancerId, call, signal);

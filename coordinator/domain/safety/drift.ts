@@ -2,7 +2,7 @@ import { ownerMarkOf } from "../../../common/names.ts";
 import { type Listener, type Place, placeKey, placesOf, type Target, targetKey } from "../load-balancer.ts";
 
 /** What somebody else did to a listener of ours, e.g. "targets removed: 2 (10.244.1.1:8080, 10.244.1.2:8080)". */
-export type Drift = { readonly listener: Listener; readonly what: string };
+export type Drift = { readonly listener: Listener; readonly what: string; readonly isDeleted?: true };
 
 /** Targets named in a drift. */
 const MAX_NAMED = 3;
@@ -14,7 +14,7 @@ export function driftOf(clusterId: string, known: readonly Listener[], read: rea
     if (ownerMarkOf(listener.name, clusterId) === undefined) return [];
     const now = readById.get(listener.listenerId);
     if (now === listener) return [];
-    if (now === undefined) return [{ listener, what: "it was deleted" }];
+    if (now === undefined) return [{ listener, what: "it was deleted", isDeleted: true }];
     // One that is given up is told apart.
     const changes = now.name === listener.name || now.shownName !== undefined ? [] : [`it was renamed to "${now.name}"`];
     if (ownerMarkOf(now.name, clusterId) === undefined) return changes.map((what) => ({ listener, what })); // foreign now: its targets are not read

@@ -58,3 +58,24 @@ test("tasks that are stuck at very many load balancers hold up no drain at anoth
     await world.kill();
   });
 });
+
+test("a listener that somebody deletes, and that the next bind meets before any re-read, is made anew and told", async (t) => {
+  const world = aWorld(t, { apps: ["one"], pods: 2 });
+  const { cluster, cloud, clock } = world;
+  await world.run(async () => {
+    world.start();
+    await world.converged("one");
+    await clock.sleep(61_000); // a re-read has just been
+    const [listener] = cloud.state().loadBalancers[0]?.listeners ?? [];
+    await world.byHand("one", "DeleteListener", { ListenerId: listener?.id });
+    cluster.start("one", 1);
+    await clock.sleep(20_000);
+    const told = cluster.told.flatMap(({ reason, message }) => (reason === "ListenerDrift" ? [message] : []));
+    assert.deepEqual(
+      told.map((message) => message.includes(`somebody else changed listener ${listener?.id}: it was deleted`)),
+      [true],
+    );
+    await world.converged("one");
+    await world.kill();
+  });
+});

@@ -87,14 +87,14 @@ test("a write long after the last one says nothing of the tail", () => {
   assert.equal(tails.waitMs("lb-1", 61_000), 0);
 });
 
-test("a lock that lasts is another writer's: tried ever more rarely, never more than a second apart, and told afterwards", () => {
+test("a lock that lasts is another writer's: tried ever more rarely, hardly more than a second apart at first, and told afterwards", () => {
   const tails = new LockWait();
   let nowMs = 0;
   let tries = 0;
   for (; nowMs < 20_000; tries++) {
     tails.refused("lb-1", nowMs, nowMs + 50);
     nowMs += 50;
-    assert.ok(tails.waitMs("lb-1", nowMs) <= 1_000);
+    assert.ok(tails.waitMs("lb-1", nowMs) <= 1_250); // of twenty seconds the sixteenth part
     nowMs += tails.waitMs("lb-1", nowMs);
   }
   assert.ok(tries > 15 && tries < 40, String(tries));
@@ -140,4 +140,24 @@ test("a load balancer that is forgotten has no lock; what was learned of tails s
   const waitMs = tails.waitMs("lb-1", endMs);
   tails.forget("lb-1");
   assert.deepEqual([tails.waitMs("lb-1", endMs), learned(tails, endMs)], [0, waitMs]);
+});
+
+test("a lock that lasts for minutes is tried ever more rarely, at last once in 30 s; the next one is tried as soon as any", () => {
+  const tails = new LockWait();
+  const refuse = (fromMs: number, forMs: number): number[] => {
+    const tries: number[] = [];
+    for (let nowMs = fromMs; nowMs < fromMs + forMs; nowMs += tails.waitMs("lb-1", nowMs)) {
+      tries.push(nowMs);
+      nowMs += 50;
+      tails.refused("lb-1", nowMs - 50, nowMs);
+    }
+    return tries;
+  };
+  const tries = refuse(1_000_000, 1_200_000);
+  assert.ok(tries.length < 120, `${tries.length} tries in twenty minutes`);
+  const gaps = tries.slice(1).map((ms, at) => ms - (tries[at] ?? 0));
+  assert.ok(Math.max(...gaps.slice(0, 15)) <= 1_100, "within a quarter of a minute once a second, for Pods wait to end");
+  assert.ok((gaps.at(-1) ?? 0) >= 29_000 && Math.max(...gaps) <= 30_100, `${Math.max(...gaps)}`);
+  assert.equal(tails.passed("lb-1", 2_300_000), true);
+  assert.ok(refuse(2_400_000, 10_000).length > 10);
 });
