@@ -26,7 +26,8 @@ export type StatusDeps = {
 export async function ensureFinalizer(deps: StatusDeps, object: OwnerObject, signal: AbortSignal): Promise<Outcome | "there"> {
   if (object.finalizers.includes(FINALIZER)) return "there";
   const restMs = deps.contest.restMs(object, FINALIZER, "finalizer");
-  if (restMs !== "unseen" && restMs > 0) return { kind: "again", afterMs: restMs, because: "somebody else removes the finalizer" };
+  if (restMs === "unseen") return "there"; // our write was answered, and the watch has not shown it yet: nobody has taken it off
+  if (restMs > 0) return { kind: "again", afterMs: restMs, because: "somebody else removes the finalizer" };
   deps.contest.foreseeFinalizer(object);
   const isThere = await patchStatus(deps, object, { metadata: { uid: object.uid, finalizers: [FINALIZER] } }, signal);
   if (isThere) deps.contest.wrote(object, FINALIZER, "finalizer");
