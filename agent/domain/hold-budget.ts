@@ -31,7 +31,7 @@ const RESERVE_MS = 5_000;
 const RESERVE_SHARE = 0.1;
 /** The kubelet gives SIGTERM that long at least; what a hold leaves below it is not ours to use. Source: kubelet's minimumGracePeriodInSeconds. */
 const FLOOR_MS = 2_000;
-/** A dial that nobody explains (liveness kill, eviction by the node, preemption) holds so long, and half of the Pod's grace, at most; our choice. */
+/** A dial of a Pod that is not deleted (liveness kill, eviction by the node, preemption) holds so long, and half of the Pod's grace, at most; our choice. */
 const SIGN_MS = 5_000;
 /** A count of zero counts when it is so much younger than weight 0: what was on its way then has arrived. One listing. */
 const SETTLE_MS = 1_000;
@@ -60,8 +60,10 @@ export function budgetMs({ deletion, isGone, podGraceSeconds, answer }: Hold): n
     return Math.max(0, ofGrace(first.graceSeconds) - Math.max(0, first.atMs - now.atMs));
   }
   if (isGone) return 0; // forced: the kubelet goes on by itself
-  if (answer?.terminating === true) return ofGrace(podGraceSeconds);
-  return Math.min(SIGN_MS, (podGraceSeconds * 1_000) / 2);
+  const signMs = Math.min(SIGN_MS, (podGraceSeconds * 1_000) / 2);
+  // Most dials are deletions. Where agent, leader or API server are too slow to say so (an update, a busy node), SIGTERM must not come before weight 0.
+  if (answer === undefined) return Math.max(signMs, ofGrace(podGraceSeconds));
+  return answer.terminating ? ofGrace(podGraceSeconds) : signMs;
 }
 
 function ofGrace(seconds: number): number {

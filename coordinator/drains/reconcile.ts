@@ -39,8 +39,10 @@ export function makeDrainReconciler(deps: DrainDeps): Reconcile {
     const answer = answerFor(deps, dial);
     const before = state.holds.answerOf(uid);
     if (answer.state === "lowered" && before?.state !== "lowered") deps.onLowered((clock.now() - dial.sinceMs) / 1_000);
-    state.holds.answer(answer);
-    if (answer.terminating || reads.of(uid, dial.sinceMs) !== undefined) return { kind: "done" };
+    // A Pod that may terminate is held as one that does: an answer that it does not would end its hold after 5 s.
+    const isKnown = answer.terminating || reads.of(uid, dial.sinceMs) !== undefined;
+    if (isKnown || answer.state === "release") state.holds.answer(answer);
+    if (isKnown) return { kind: "done" };
     const pod = state.facts.pods.get(uid);
     if (pod !== undefined) reads.ask(pod, dial.sinceMs);
     return { kind: "again", afterMs: AGAIN_MS, because: "nobody has told whether it terminates" };

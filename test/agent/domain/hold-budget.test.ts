@@ -49,20 +49,27 @@ test("a second deletion with an earlier timestamp shortens the budget by the dif
   assert.equal(budgetMs(hold({ deletion: withDeletion(first, { atMs: AT - 60_000, graceSeconds: 0 }) })), 0);
 });
 
-test("a dial that nobody explains holds for 5 s and half of the grace at most; of a Pod that is gone it is answered at once", () => {
-  assert.equal(budgetMs(hold()), 5_000);
-  assert.equal(budgetMs(hold({ podGraceSeconds: 4 })), 2_000);
-  assert.equal(budgetMs(hold({ podGraceSeconds: 0 })), 0);
+test("a dial of a Pod that is not deleted holds for 5 s and half of the grace at most; of a Pod that is gone it is answered at once", () => {
+  const lives = { state: "wait", terminating: false, loweredAtMs: undefined, drainMs: 30_000 } as const;
+  assert.equal(budgetMs(hold({ answer: lives })), 5_000);
+  assert.equal(budgetMs(hold({ answer: lives, podGraceSeconds: 4 })), 2_000);
+  assert.equal(budgetMs(hold({ answer: lives, podGraceSeconds: 0 })), 0);
   assert.equal(budgetMs(hold({ isGone: true })), 0);
   assert.equal(budgetMs(hold({ answer: { state: "wait", terminating: true, loweredAtMs: undefined, drainMs: 30_000 } })), 23_000);
+});
+
+test("while nobody has said whether the Pod is deleted it is held as if it were: agent and leader may be too busy to say so", () => {
+  assert.equal(budgetMs(hold()), 23_000);
+  assert.equal(budgetMs(hold({ podGraceSeconds: 8 })), 4_000);
+  assert.equal(budgetMs(hold({ podGraceSeconds: 0 })), 0);
 });
 
 test("what ends a hold", () => {
   const deletion = deletedIn(30);
   const wait: Hold["answer"] = { state: "wait", terminating: true, loweredAtMs: undefined, drainMs: 30_000 };
   const table: readonly (readonly [why: string, it: Hold, nowMs: number, expected: string])[] = [
-    ["nobody has said anything", hold(), 1_000, "wait 6000"],
-    ["still nobody", hold(), 6_000, "over no-word"],
+    ["nobody has said anything", hold(), 1_000, "wait 24000"],
+    ["still nobody", hold(), 24_000, "over no-word"],
     ["coordinator away, deletion seen", hold({ deletion }), 20_000, "wait 24000"],
     ["the budget alone decides", hold({ deletion }), 24_000, "over budget"],
     ["weight 0 is on its way", hold({ deletion, answer: wait }), 2_000, "wait 24000"],

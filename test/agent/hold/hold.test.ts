@@ -206,7 +206,7 @@ test("a hold for which SIGTERM did not wait says so: its Pod is gone by force, o
   await until("it is held", () => held().includes("pod-1"));
   say({ kind: "pods", complete: false, pods: [], removed: ["pod-1"] });
   assert.equal((await call).text, "budget");
-  const again = { ...POD, uid: "pod-2", token: "token-2", ips: [podAddress] };
+  const again = { ...POD, uid: "pod-2", token: "token-2", ips: [podAddress], graceSeconds: 8 };
   await tell(again);
   const hungUp = new AbortController();
   const other = dial("/hold/token-2", { signal: hungUp.signal });

@@ -96,6 +96,8 @@ suite("a Pod that terminates:", () => {
     agent.mute(true);
     cluster.end([pod.uid]);
     agent.dial(pod.uid);
+    await clock.sleep(50);
+    assert.equal(answerOf(world, pod.uid), undefined, "an answer that it lives, as far as is known, would end its hold after 5 s");
     await world.until(
       () => "it is known to terminate",
       () => answerOf(world, pod.uid)?.terminating === true,
