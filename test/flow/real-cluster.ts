@@ -163,6 +163,9 @@ const DEMO = "/api/v1/namespaces/demo";
 const OURS = `/api/v1/namespaces/${DEFAULT_NAMESPACE}`;
 /** What a test makes, without what the cluster makes for itself; owners first. */
 const LEFT = [
+  "/apis/apps/v1/namespaces/demo/statefulsets",
+  "/apis/batch/v1/namespaces/demo/jobs",
+  "/apis/policy/v1/namespaces/demo/poddisruptionbudgets",
   "/apis/apps/v1/namespaces/demo/deployments",
   "/apis/apps/v1/namespaces/demo/replicasets",
   `${DEMO}/pods`,
