@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
-import { DEFAULT_GATE_TYPE, FINALIZER, LOAD_BALANCER_ID } from "../../common/names.ts";
+import { DEFAULT_GATE_TYPE, FINALIZER, INGRESS_LOAD_BALANCER_ID, LOAD_BALANCER_ID } from "../../common/names.ts";
 
 /** `admin` may everything; `ours` has the coordinator's token. */
 export type Clients = { readonly admin: KubeClient; readonly ours: KubeClient };
@@ -113,6 +113,51 @@ export async function checkServiceFence(clients: Clients, own: string, foreign: 
     annotation: { metadata: { annotations: { [LOAD_BALANCER_ID]: "lb-test" } } },
     conditions: { status: { conditions: other } },
   });
+}
+
+const INGRESSES = "/apis/networking.k8s.io/v1/namespaces/demo/ingresses";
+const ANNOTATION_OF_CONDITIONS = "ingress.cloud.tencent.com/status.conditions";
+const direct = { "ingress.cloud.tencent.com/direct-access": "true" };
+/** What is nobody's of ours under `OWNERSHIP=annotation` with the class qcloud; by name. */
+const FOREIGN_INGRESSES: Readonly<Record<string, { readonly annotations: Record<string, string>; readonly className?: string }>> = {
+  "another-class": { annotations: direct, className: "nginx" },
+  "another-class-by-annotation": { annotations: { ...direct, "kubernetes.io/ingress.class": "nginx" } },
+  "class-beats-annotation": { annotations: { ...direct, "kubernetes.io/ingress.class": "qcloud" }, className: "nginx" },
+  "without-direct-access": { annotations: {}, className: "qcloud" },
+  "direct-access-off": { annotations: { "ingress.cloud.tencent.com/direct-access": "false" }, className: "qcloud" },
+  classless: { annotations: direct },
+};
+
+/** Of an Ingress of ours (a path) the same as of a Service; of others nothing, through `ingresses/status` or `ingresses` itself. */
+export async function checkIngressFence(clients: Clients, own: string): Promise<void> {
+  const { admin, ours } = clients;
+  const { status, metadata } = await admin.get<Live>(own);
+  const write = (path: string, body: object): Promise<number | undefined> => codeOf(ours.patch(`${path}/status`, body, "merge"));
+  const address = { status: { loadBalancer: { ingress: [{ ip: SOMETHING }] } } };
+  const words = {
+    id: { metadata: { annotations: { [INGRESS_LOAD_BALANCER_ID]: "lb-test" } } },
+    conditions: { metadata: { annotations: { [ANNOTATION_OF_CONDITIONS]: "[]" } } },
+  };
+  for (const [what, body] of Object.entries({ ...words, address })) assert.equal(await write(own, body), 200, `${what} of ours`);
+  await admin.patch(`${own}/status`, { metadata: { annotations: metadata["annotations"] }, status }, "merge");
+  await settled(admin, own);
+  const spec = { spec: { ingressClassName: "nginx", defaultBackend: { service: { name: "web", port: { number: 80 } } } } };
+  const access = { metadata: { annotations: { "ingress.cloud.tencent.com/direct-access": "false" } } };
+  await changeNothing(clients, own, { ...METADATA, spec, access });
+  assert.equal(await codeOf(ours.patch(own, words.id, "merge")), 403, "the Ingress itself");
+  const mark = { metadata: { finalizers: [FINALIZER] } };
+  for (const [name, { annotations, className }] of Object.entries(FOREIGN_INGRESSES)) {
+    const body = {
+      apiVersion: "networking.k8s.io/v1",
+      kind: "Ingress",
+      metadata: { name, namespace: "demo", annotations },
+      spec: { ...(className && { ingressClassName: className }), defaultBackend: { service: { name: "web", port: { number: 80 } } } },
+    };
+    await admin.create(INGRESSES, body);
+    const path = `${INGRESSES}/${name}`;
+    await changeNothing(clients, path, { ...METADATA, ...words, address, mark, all: { ...mark, ...address } });
+    assert.equal(await codeOf(ours.patch(path, mark, "merge")), 403, `${name} itself`);
+  }
 }
 
 /** Of our own Namespace: names and types. */

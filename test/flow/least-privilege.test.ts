@@ -10,7 +10,7 @@ import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { AGENT_SERVICE_ACCOUNT, COORDINATOR_SERVICE_ACCOUNT, DEFAULT_NAMESPACE } from "../../common/names.ts";
 import { loadInstallation } from "../cluster/manifests.ts";
 import { onlyOn, type SeenRequest } from "./cluster.ts";
-import { checkOwnObjects, checkPodFence, checkServiceFence } from "./fences.ts";
+import { checkIngressFence, checkOwnObjects, checkPodFence, checkServiceFence } from "./fences.ts";
 import { applyExample, startWorld, until, type World } from "./world.ts";
 
 type Rule = { readonly resources: readonly string[]; readonly verbs: readonly string[] };
@@ -47,18 +47,6 @@ const INGRESS = {
     ],
   },
 };
-
-/** One of the Pods again, by an EndpointSlice: these are read only where a Service has no selector. */
-const BARE = {
-  metadata: { name: "bare", namespace: "demo", annotations: { "service.cloud.tencent.com/direct-access": "true" } },
-  spec: { type: "LoadBalancer", ports: [{ port: 81 }] },
-};
-const sliceOf = (address: string) => ({
-  metadata: { name: "bare-1", namespace: "demo", labels: { "kubernetes.io/service-name": "bare" } },
-  addressType: "IPv4",
-  endpoints: [{ addresses: [address] }],
-  ports: [{ port: 8080 }],
-});
 
 const requestsOf = (world: World, user: string): readonly SeenRequest[] => world.requests().filter(({ username }) => username === user);
 
@@ -124,7 +112,7 @@ test("both processes can do what they need, and nothing else", { skip, timeout: 
   type Pod = {
     readonly metadata: { readonly name: string; readonly uid: string };
     readonly spec: { readonly nodeName?: string };
-    readonly status: { readonly podIP?: string; readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+    readonly status: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
   };
   const ready = await until(
     "six ready Pods",
@@ -145,14 +133,6 @@ test("both processes can do what they need, and nothing else", { skip, timeout: 
     type Served = { readonly status?: { readonly loadBalancer?: { readonly ingress?: readonly unknown[] } } };
     const { status } = await world.client.get<Served>(`${ingresses}/${INGRESS.metadata.name}`);
     return status?.loadBalancer?.ingress !== undefined;
-  });
-
-  await world.client.create("/api/v1/namespaces/demo/services", BARE);
-  await world.client.create("/apis/discovery.k8s.io/v1/namespaces/demo/endpointslices", sliceOf(ready[0]?.status.podIP ?? ""));
-  await until("the Service without selector served", async () => {
-    type Served = { readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] } };
-    const { status } = await world.client.get<Served>("/api/v1/namespaces/demo/services/bare");
-    return status?.conditions?.some(({ type, status: is }) => type === "Ready" && is === "True") === true;
   });
 
   await t.test("the coordinator uses all of its rights, and none was missing", async () => {
@@ -183,21 +163,40 @@ test("both processes can do what they need, and nothing else", { skip, timeout: 
     assert.equal(await codeOf(plain.list("/api/v1/namespaces/clb-direct/secrets")), 403);
   });
 
-  await t.test("of Pods, Services and our own Namespace our token can change what is ours, and no other field", async (inner) => {
-    const ours = await as(t, world, COORDINATOR_SERVICE_ACCOUNT, "clb-direct-coordinator-0");
-    const clients = { admin: world.client, ours };
-    const [pod] = ready;
-    assert.ok(pod);
-    const path = `${pods}/${pod.metadata.name}`;
-    await inner.test("pods/status", () => checkPodFence(clients, path));
-    await inner.test("services/status", async () => {
-      const spec = { selector: { app: "web" }, ports: [{ port: 80 }] };
-      const foreign = { apiVersion: "v1", kind: "Service", metadata: { name: "foreign", namespace: "demo" }, spec };
-      await world.client.create("/api/v1/namespaces/demo/services", foreign);
-      await checkServiceFence(clients, "/api/v1/namespaces/demo/services/web", "/api/v1/namespaces/demo/services/foreign");
+  await t.test(
+    "of Pods, Ingresses, Services and our own Namespace our token can change what is ours, and no other field",
+    async (inner) => {
+      const ours = await as(t, world, COORDINATOR_SERVICE_ACCOUNT, "clb-direct-coordinator-0");
+      const clients = { admin: world.client, ours };
+      const [pod] = ready;
+      assert.ok(pod);
+      const path = `${pods}/${pod.metadata.name}`;
+      await inner.test("pods/status", () => checkPodFence(clients, path));
+      await inner.test("ingresses/status", () => checkIngressFence(clients, `${ingresses}/${INGRESS.metadata.name}`));
+      await inner.test("services/status", async () => {
+        const spec = { selector: { app: "web" }, ports: [{ port: 80 }] };
+        const foreign = { apiVersion: "v1", kind: "Service", metadata: { name: "foreign", namespace: "demo" }, spec };
+        await world.client.create("/api/v1/namespaces/demo/services", foreign);
+        await checkServiceFence(clients, "/api/v1/namespaces/demo/services/web", "/api/v1/namespaces/demo/services/foreign");
+      });
+      await inner.test("our Namespace", () => checkOwnObjects(clients, DEFAULT_NAMESPACE));
+      assert.equal(await codeOf(ours.patch(path, { metadata: { labels: { stolen: "true" } } }, "merge")), 403);
+      assert.equal(await codeOf(ours.delete(path)), 403);
+    },
+  );
+
+  await t.test("an Ingress whose class becomes another controller's, and one that is deleted, are let go", async () => {
+    const className = "nginx";
+    await world.client.create("/apis/networking.k8s.io/v1/ingressclasses", {
+      apiVersion: "networking.k8s.io/v1",
+      kind: "IngressClass",
+      metadata: { name: className },
+      spec: { controller: "k8s.io/ingress-nginx" },
     });
-    await inner.test("our Namespace", () => checkOwnObjects(clients, DEFAULT_NAMESPACE));
-    assert.equal(await codeOf(ours.patch(path, { metadata: { labels: { stolen: "true" } } }, "merge")), 403);
-    assert.equal(await codeOf(ours.delete(path)), 403);
+    const path = `${ingresses}/${INGRESS.metadata.name}`;
+    const annotations = { "kubernetes.io/ingress.class": null };
+    await world.client.patch(path, { metadata: { annotations }, spec: { ingressClassName: className } }, "merge");
+    type Marked = { readonly metadata: { readonly finalizers?: readonly string[] } };
+    await until("our finalizer off", async () => ((await world.client.get<Marked>(path)).metadata.finalizers ?? []).length === 0, 60_000);
   });
 });
