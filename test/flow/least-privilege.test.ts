@@ -48,6 +48,18 @@ const INGRESS = {
   },
 };
 
+/** One of the Pods again, by an EndpointSlice: these are read only where a Service has no selector. */
+const BARE = {
+  metadata: { name: "bare", namespace: "demo", annotations: { "service.cloud.tencent.com/direct-access": "true" } },
+  spec: { type: "LoadBalancer", ports: [{ port: 81 }] },
+};
+const sliceOf = (address: string) => ({
+  metadata: { name: "bare-1", namespace: "demo", labels: { "kubernetes.io/service-name": "bare" } },
+  addressType: "IPv4",
+  endpoints: [{ addresses: [address] }],
+  ports: [{ port: 8080 }],
+});
+
 const requestsOf = (world: World, user: string): readonly SeenRequest[] => world.requests().filter(({ username }) => username === user);
 
 const uses = ({ verb, resource }: SeenRequest): string => `${verb} ${resource}`;
@@ -112,7 +124,7 @@ test("both processes can do what they need, and nothing else", { skip, timeout: 
   type Pod = {
     readonly metadata: { readonly name: string; readonly uid: string };
     readonly spec: { readonly nodeName?: string };
-    readonly status: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+    readonly status: { readonly podIP?: string; readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
   };
   const ready = await until(
     "six ready Pods",
@@ -133,6 +145,14 @@ test("both processes can do what they need, and nothing else", { skip, timeout: 
     type Served = { readonly status?: { readonly loadBalancer?: { readonly ingress?: readonly unknown[] } } };
     const { status } = await world.client.get<Served>(`${ingresses}/${INGRESS.metadata.name}`);
     return status?.loadBalancer?.ingress !== undefined;
+  });
+
+  await world.client.create("/api/v1/namespaces/demo/services", BARE);
+  await world.client.create("/apis/discovery.k8s.io/v1/namespaces/demo/endpointslices", sliceOf(ready[0]?.status.podIP ?? ""));
+  await until("the Service without selector served", async () => {
+    type Served = { readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] } };
+    const { status } = await world.client.get<Served>("/api/v1/namespaces/demo/services/bare");
+    return status?.conditions?.some(({ type, status: is }) => type === "Ready" && is === "True") === true;
   });
 
   await t.test("the coordinator uses all of its rights, and none was missing", async () => {

@@ -73,7 +73,8 @@ function urlOf(path: string, pathType: string): string | { readonly fault: strin
   const plain = path === "" ? "/" : path;
   if (!plain.startsWith("/")) return { fault: `the path is "${path}": begin it with /` };
   const url = pathType === "Exact" ? `=${plain}` : plain;
-  if (url.length > MOST.url) return { fault: `the path has ${plain.length} characters: a load balancer takes ${MOST.url}` };
+  const marked = pathType === "Exact" ? " with the = that marks an exact one" : "";
+  if (url.length > MOST.url) return { fault: `the path has ${url.length} characters${marked}: a load balancer takes ${MOST.url}` };
   if (/\s/.test(url)) return { fault: `the path "${path}" has a blank: a load balancer takes none` };
   return ["Prefix", "Exact", "ImplementationSpecific"].includes(pathType)
     ? url

@@ -95,16 +95,25 @@ function automatic({ ingress, listens, linesAt }: RedirectSources, refused: Refu
     refused.push({ message: `annotation ${key} redirects from HTTP:80 to HTTPS:443, which this Ingress has not both: ${fix}` });
     return [];
   }
-  const { defaultRewriteCode: usual = CODES[0], rewriteCodeInfos: infos = [] } = Object(
-    parsedJson(ingress.annotations[INGRESS_KEYS.autoRewriteCode] ?? "null"),
-  );
-  const codes = new Map<string, number>((Array.isArray(infos) ? infos : []).map((info) => [String(info.host), Number(info.rewriteCode)]));
+  const { usual, byHost: codes } = codesOf(ingress.annotations);
   return linesAt(to).map((line) => {
     const { host, path, url } = line;
-    const wish = { ...AUTO.to, domain: host, url, code: codes.get(host) ?? Number(usual) };
+    const wish = { ...AUTO.to, domain: host, url, code: codes.get(host) ?? usual };
     return { listen: from, line: { ...redirecting(`the redirect of ${nameOf(host, path)}`, line, wish), ...isDefault(line) } };
   });
 }
+
+type Annotations = IngressRecord["annotations"];
+
+function codesOf(annotations: Annotations): { readonly usual: number; readonly byHost: ReadonlyMap<string, number> } {
+  const given = Object(parsedJson(annotations[INGRESS_KEYS.autoRewriteCode] ?? "null"));
+  const { defaultRewriteCode: usual = CODES[0], rewriteCodeInfos: infos = [] } = given;
+  const list: readonly Record<string, unknown>[] = Array.isArray(infos) ? infos : [];
+  return { usual: Number(usual), byHost: new Map(list.map(({ host, rewriteCode }) => [String(host), Number(rewriteCode)])) };
+}
+
+/** Hosts that annotation auto-rewrite-code has a status for. */
+export const namedHosts = (annotations: Annotations): readonly string[] => [...codesOf(annotations).byHost.keys()];
 
 const isDefault = (line: Line): Pick<Line, "isDefault"> => (line.isDefault ? { isDefault: true } : {});
 

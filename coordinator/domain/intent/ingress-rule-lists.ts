@@ -25,7 +25,7 @@ export function ruleListFault(value: string): string | undefined {
 
 function itemFault(item: unknown): string | undefined {
   if (typeof item !== "object" || item === null) return "use an object";
-  const { host, path, backend, rewrite } = Object(item);
+  const { host, path, backend, rewrite } = withoutNulls(item);
   if (host !== undefined && typeof host !== "string") return "host must be a text";
   if (path !== undefined && (typeof path !== "string" || !/^(\/|$)/.test(path))) return "path must begin with /";
   if (backend === undefined && rewrite === undefined) return "it has neither backend nor rewrite";
@@ -34,20 +34,26 @@ function itemFault(item: unknown): string | undefined {
     if (!/^[\w-]+$/.test(String(Object(backend).servicePort ?? ""))) return "backend.servicePort must be a port or its name";
   }
   if (rewrite === undefined) return undefined;
-  const { port, host: to, path: toPath } = Object(rewrite);
+  const { port, host: to, path: toPath }: Item = withoutNulls(rewrite);
   if (!Number.isInteger(Number(port)) || Number(port) < 1 || Number(port) > 65_535) return "rewrite.port must be a port of a listener";
   if (to !== undefined && typeof to !== "string") return "rewrite.host must be a text";
   return toPath === undefined || (typeof toPath === "string" && toPath.startsWith("/")) ? undefined : "rewrite.path must begin with /";
 }
 
+/** What an item or a part of it may have. */
+type Item = Readonly<Partial<Record<"host" | "path" | "backend" | "rewrite" | "port", unknown>>>;
+
+/** Go's encoders write null for what is not there. */
+const withoutNulls = (item: unknown): Item => Object.fromEntries(Object.entries(Object(item)).filter(([, value]) => value !== null));
+
 /** Pure: the items of a list that has been judged before; none where it is absent. */
 export function listedRules(value: string | undefined): readonly ListedRule[] {
   const list: unknown = parsedJson(value ?? "null");
   return (Array.isArray(list) ? list : []).map((item): ListedRule => {
-    const { host = "", path = "", backend, rewrite } = Object(item);
+    const { host = "", path = "", backend, rewrite } = withoutNulls(item);
     // An official sample has the host inside of `backend`.
     const { serviceName, servicePort } = Object(backend);
-    const to = Object(rewrite);
+    const to = withoutNulls(rewrite);
     return {
       host: String(host),
       path: path === "" ? "/" : String(path),
@@ -55,7 +61,7 @@ export function listedRules(value: string | undefined): readonly ListedRule[] {
       rewrite:
         rewrite === undefined
           ? undefined
-          : { port: Number(to.port), host: String(to.host ?? host), path: String(to.path ?? (path || "/")) },
+          : { port: Number(to.port), host: String(to.host ?? host), path: String(to.path ?? (path === "" ? "/" : path)) },
     };
   });
 }
@@ -67,3 +73,12 @@ export const isListed = (line: Line, { host, path, backend }: ListedRule): boole
   (line.path === "" ? "/" : line.path) === path &&
   line.backend.service === backend.service &&
   String(line.backend.port) === backend.port;
+
+/** Items with backends that are about no line of `spec.rules`: `at` e.g. "item 0 (host shop.example.com path /, Service shop port 80)". */
+export const unmatchedItems = (list: readonly ListedRule[], lines: readonly Line[]): { readonly at: string }[] =>
+  list.flatMap((item, index) => {
+    const { host, path, backend } = item;
+    if (backend === undefined || lines.some((line) => isListed(line, item))) return [];
+    const where = host === "" ? `path ${path}` : `host ${host} path ${path}`;
+    return [{ at: `item ${index} (${where}, Service ${backend.service} port ${backend.port})` }];
+  });

@@ -78,5 +78,10 @@ function listedCertificate(item: unknown): { readonly hosts: readonly string[]; 
 
 /** The certificate of a host: its own, else that of the wildcard one level above, else the common one. */
 export function certificateOf({ common, byHost }: Pick<Certificates, "common" | "byHost">, host: string): CertificateSource | undefined {
-  return byHost.get(host) ?? byHost.get(host.replace(/^[^.]+/, "*")) ?? common;
+  return byHost.get(host) ?? byHost.get(wildcardAbove(host)) ?? common;
 }
+
+const wildcardAbove = (host: string): string => host.replace(/^[^.]+/, "*");
+
+/** An entry for `entry`, e.g. "*.example.com", covers a rule's host. */
+export const isFor = (entry: string, host: string): boolean => entry === host || entry === wildcardAbove(host);

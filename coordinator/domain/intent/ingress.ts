@@ -6,8 +6,9 @@ import { defaultPorts, type ListenPort, listenPorts } from "./ingress-listen-por
 import { type Line, linesOf, type Refused } from "./ingress-paths.ts";
 import { type IngressRecord, ingressRef } from "./ingress-record.ts";
 import { goodRedirects, isAutoRewrite, managesRedirects, redirectLines } from "./ingress-redirects.ts";
-import { isListed, listedRules } from "./ingress-rule-lists.ts";
+import { isListed, listedRules, unmatchedItems } from "./ingress-rule-lists.ts";
 import { type Certificates, certificateOf, certificatesOf, hasTls } from "./ingress-tls.ts";
+import { voidParts } from "./ingress-void.ts";
 import type { CertificateSource, IntentBackend, IntentPort, IntentRule } from "./intent-port.ts";
 import { judgeOwner } from "./judge-service.ts";
 import { orderOf, settingsOf, voidKeys } from "./order.ts";
@@ -58,6 +59,8 @@ export function readIngress(ingress: IngressRecord, sources: IngressSources): Se
   const existing = annotations[KEYS.existing];
   for (const { key, because } of voidKeys(annotations, existing !== undefined, KEYS))
     tell("Normal", "NoEffect", `${at}: annotation ${key} has no effect: ${because}`);
+  for (const { what, because } of voidParts(ingress, linesOf(ingress).lines))
+    tell("Normal", "NoEffect", `${at}: ${what} has no effect: ${because}`);
   return { intent: { service: object, ...wishesOf(annotations), selector: {}, ports, unserved }, warnings };
 }
 
@@ -130,6 +133,17 @@ function portsOf(
   };
   const told = new Set<string>();
   const incomplete = new Set<ListenPort>(badLines.length > 0 ? listens : []);
+  const isUnlisted = lines.some((line) => ![...http, ...https].some((one) => isListed(line, one)));
+  for (const [protocol, key, list] of [
+    ["HTTP", INGRESS_KEYS.httpRules, http],
+    ["HTTPS", INGRESS_KEYS.httpsRules, https],
+  ] as const)
+    for (const { at } of unmatchedItems(list, lines)) {
+      const message = `${at} of annotation ${key} is no rule of spec.rules, which has to have the same host, path, Service and port: correct one of them`;
+      // It may mean a rule that no list has: then nobody can tell what is to be served here.
+      refused.push(isUnlisted ? staying({ message }) : { message });
+      if (isUnlisted) for (const listen of listens) if (listen.protocol === protocol) incomplete.add(listen);
+    }
   const backendOf = (line: Line, listen: ListenPort): IntentBackend | undefined => {
     const found = findBackend(ingress, line, sources, listen);
     for (const fault of found.faults) if (!told.has(fault.message)) refused.push(fault);
