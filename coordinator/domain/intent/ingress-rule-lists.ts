@@ -6,7 +6,7 @@ export type ListedRule = {
   readonly host: string;
   readonly path: string;
   /** Undefined: it only redirects. */
-  readonly backend: { readonly service: string; readonly port: string } | undefined;
+  readonly backend: { readonly service: string; readonly port: string; readonly host?: string } | undefined;
   readonly rewrite: { readonly port: number; readonly host: string; readonly path: string } | undefined;
 };
 
@@ -52,12 +52,15 @@ export function listedRules(value: string | undefined): readonly ListedRule[] {
   return (Array.isArray(list) ? list : []).map((item): ListedRule => {
     const { host = "", path = "", backend, rewrite } = withoutNulls(item);
     // An official sample has the host inside of `backend`.
-    const { serviceName, servicePort } = Object(backend);
+    const { serviceName, servicePort, host: misplaced } = Object(backend);
     const to = withoutNulls(rewrite);
     return {
       host: String(host),
       path: path === "" ? "/" : String(path),
-      backend: backend === undefined ? undefined : { service: String(serviceName), port: String(servicePort) },
+      backend:
+        backend === undefined
+          ? undefined
+          : { service: String(serviceName), port: String(servicePort), ...(misplaced && { host: String(misplaced) }) },
       rewrite:
         rewrite === undefined
           ? undefined
@@ -74,11 +77,20 @@ export const isListed = (line: Line, { host, path, backend }: ListedRule): boole
   line.backend.service === backend.service &&
   String(line.backend.port) === backend.port;
 
-/** Items with backends that are about no line of `spec.rules`: `at` e.g. "item 0 (host shop.example.com path /, Service shop port 80)". */
-export const unmatchedItems = (list: readonly ListedRule[], lines: readonly Line[]): { readonly at: string }[] =>
+/**
+ * Items with backends that are about no line of `spec.rules`: `at` e.g. "item 0 (host shop.example.com path /, Service shop port 80)". One for
+ * HTTPS that has its host inside of `backend` does what it says: what no list has is served there.
+ */
+export const unmatchedItems = (
+  list: readonly ListedRule[],
+  lines: readonly Line[],
+  protocol: "HTTP" | "HTTPS",
+): { readonly at: string }[] =>
   list.flatMap((item, index) => {
     const { host, path, backend } = item;
     if (backend === undefined || lines.some((line) => isListed(line, item))) return [];
+    const { host: inside, service, port } = backend;
+    if (protocol === "HTTPS" && inside !== undefined && lines.some((line) => isListed(line, { ...item, host: inside }))) return [];
     const where = host === "" ? `path ${path}` : `host ${host} path ${path}`;
-    return [{ at: `item ${index} (${where}, Service ${backend.service} port ${backend.port})` }];
+    return [{ at: `item ${index} (${where}, Service ${service} port ${port})` }];
   });

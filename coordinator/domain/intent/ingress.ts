@@ -138,7 +138,7 @@ function portsOf(
     ["HTTP", INGRESS_KEYS.httpRules, http],
     ["HTTPS", INGRESS_KEYS.httpsRules, https],
   ] as const)
-    for (const { at } of unmatchedItems(list, lines)) {
+    for (const { at } of unmatchedItems(list, lines, protocol)) {
       const message = `${at} of annotation ${key} is no rule of spec.rules, which has to have the same host, path, Service and port: correct one of them`;
       // It may mean a rule that no list has: then nobody can tell what is to be served here.
       refused.push(isUnlisted ? staying({ message }) : { message });

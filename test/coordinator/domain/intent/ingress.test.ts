@@ -176,12 +176,24 @@ const RULES: readonly (readonly [name: string, change: Partial<IngressRecord>, r
     ["HTTPS:443 shop.example.com/ -> shop 8080 (cert)"],
   ],
   [
-    "mixed: host inside of the backend, as in an official sample",
+    "mixed: host inside of the backend, for HTTP",
     {
       ...WITH_TLS,
       annotations: {
         [`${OLD}rule-mix`]: "true",
         [`${OLD}http-rules`]: '[{"path":"/","backend":{"host":"shop.example.com","serviceName":"shop","servicePort":"80"}}]',
+      },
+    },
+    ["HTTPS:443 shop.example.com/ -> shop 8080 (cert)"],
+    ["RuleRefused"],
+  ],
+  [
+    "mixed: host inside of the backend, as in an official sample",
+    {
+      ...WITH_TLS,
+      annotations: {
+        [`${OLD}rule-mix`]: "true",
+        [`${OLD}https-rules`]: '[{"path":"/","backend":{"host":"shop.example.com","serviceName":"shop","servicePort":"80"}}]',
       },
     },
     ["HTTPS:443 shop.example.com/ -> shop 8080 (cert)"],
