@@ -41,7 +41,7 @@ export async function publish(
   { facts, readiness }: { readonly facts: LoadBalancerFacts; readonly readiness: Readiness },
   signal: AbortSignal,
 ): Promise<Outcome> {
-  const wanted = facts.vips.length > 0 ? [...facts.vips] : facts.domain === undefined ? [] : [facts.domain];
+  const wanted = addressesOf(facts);
   if (wanted.length === 0) return DONE;
   if (!listening(deps, object, facts.loadBalancerId)) {
     // It did, says the condition: its listener was deleted, or is not known as its own any more.
@@ -121,6 +121,31 @@ const timeOf = ({ clock }: StatusDeps): string => `${new Date(clock.now()).toISO
 /** With Proxy, kube-proxy leaves the address to the load balancer; the API server's own default is VIP. */
 const ipModeOf = (object: OwnerObject): { ipMode?: string } =>
   object.annotations[keysOfObject(object).preventLoopback] === "true" ? { ipMode: "Proxy" } : {};
+
+const addressesOf = ({ vips, domain }: LoadBalancerFacts): readonly string[] =>
+  vips.length > 0 ? vips : domain === undefined ? [] : [domain];
+
+/**
+ * The object lives on without us, e.g. an Ingress of another class now: an address of ours that stays would lead clients to whoever gets it
+ * next. One that its new controller has written is left alone. False: it was changed meanwhile, the watch will tell.
+ */
+export async function takeBackAddress(
+  deps: StatusDeps,
+  object: OwnerObject,
+  facts: LoadBalancerFacts | undefined,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { uid, resourceVersion, ingress } = object;
+  const ours = facts === undefined ? [] : addressesOf(facts);
+  if (ingress.length === 0 || !ingress.every((address) => ours.includes(address))) return true;
+  const body = { metadata: { uid, resourceVersion }, status: { loadBalancer: { ingress: null } } };
+  try {
+    return await patchStatus(deps, object, body, signal);
+  } catch (err) {
+    if (err instanceof KubeApiError && err.code === 409) return false;
+    throw err;
+  }
+}
 
 /** The load balancer is gone: its address must not be told any more. Only what we wrote is taken back. */
 export async function withdraw(deps: StatusDeps, object: OwnerObject, signal: AbortSignal): Promise<void> {

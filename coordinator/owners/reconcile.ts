@@ -31,7 +31,16 @@ import {
   refusedAccess,
   type SourceDeps,
 } from "./load-balancer-source.ts";
-import { ensureFinalizer, letGo, publish, type StatusDeps, statusResourceOf, tellReadiness, withdraw } from "./owner-status.ts";
+import {
+  ensureFinalizer,
+  letGo,
+  publish,
+  type StatusDeps,
+  statusResourceOf,
+  takeBackAddress,
+  tellReadiness,
+  withdraw,
+} from "./owner-status.ts";
 import { type CertificateDeps, notReady, readinessAt, tellLacking } from "./ready-condition.ts";
 import { recordOwner } from "./recorded-owner.ts";
 import { deleteSurplus, isCleared, type SurplusDeps } from "./surplus.ts";
@@ -307,6 +316,8 @@ async function finishDeletion(deps: OwnerDeps, object: OwnerObject, signal: Abor
   const loadBalancerId = (old && loadBalancerOf(old)) ?? (await formerLoadBalancer(deps, object, signal));
   const retain = isRetained(object.annotations, keysOfObject(object));
   enter(deps, object, { state: "deleted", intent: old && intentOf(old), loadBalancerId, ...(retain && { retain }) });
+  const facts = loadBalancerId === undefined ? undefined : deps.mirror.facts(loadBalancerId);
+  if (!object.deleting && !(await takeBackAddress(deps, object, facts, signal))) return DONE;
   if (loadBalancerId !== undefined && !isCleared(deps, objectRef(object), loadBalancerId, retain)) {
     if (deps.policy !== undefined && keepsAll(deps.policy)) tellKept(deps, object, loadBalancerId, deps.policy);
     return DONE; // the load balancer's pass brings it back
