@@ -10,7 +10,7 @@ import { makePortProbe } from "./adapters/port-probe.ts";
 import type { StreamDeps } from "./coordinator-stream.ts";
 import type { Report } from "./domain/plan-report.ts";
 import type { AgentMetrics } from "./metrics.ts";
-import { makeReachability, type ReachabilityDeps } from "./reachability.ts";
+import { makeReachability, type Reachability, type ReachabilityDeps } from "./reachability.ts";
 
 export type ObservingDeps = {
   readonly pods: ReachabilityDeps["pods"];
@@ -43,10 +43,7 @@ export function makeObserving({ pods, metadataUrl, onChange, metrics, clock, log
   return {
     network,
     findings: () => ({ verdicts: reachability.verdicts, node }),
-    onAsked: (asked) => {
-      if (asked.$case === "securityGroup") reachability.setGroup(asked.value);
-      else reachability.setTasks(asked.value.pods.map(fromPodTask), asked.value.removed, asked.value.complete);
-    },
+    onAsked: hearing(reachability),
     parts: [
       loop("reachability", (signal) => reachability.run(signal)),
       loop("metadata", (signal) => watchMetadata({ url: metadataUrl, onFacts, clock, log }, signal)),
@@ -54,3 +51,11 @@ export function makeObserving({ pods, metadataUrl, onChange, metrics, clock, log
     ],
   };
 }
+
+/** What a coordinator asks, as it comes over the wire. */
+export const hearing =
+  (reachability: Pick<Reachability, "setGroup" | "setTasks">): StreamDeps["onAsked"] =>
+  (asked) => {
+    if (asked.$case === "securityGroup") reachability.setGroup(asked.value);
+    else reachability.setTasks(asked.value.pods.map(fromPodTask), asked.value.removed, asked.value.complete);
+  };

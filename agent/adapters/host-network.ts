@@ -47,6 +47,8 @@ export function makeHostNetwork({ kernel, clock, log, onChange, onRead }: HostNe
   let interfacesDueMs = Number.NEGATIVE_INFINITY;
   let seen: ReadonlySet<string> = new Set();
   let fault = "";
+  /** In a row. */
+  let failures = 0;
   let wasRead = false;
   let isHeard = false;
   let hasChanged = true;
@@ -79,9 +81,11 @@ export function makeHostNetwork({ kernel, clock, log, onChange, onRead }: HostNe
       if (fault === "")
         log.warn({ err }, missing ? "`ip` is not installed: interfaces only" : "rules and routes not read, going on with the last ones");
       fault = why;
+      hasChanged ||= !missing; // what the read was to find is still to be found; without `ip` a minute is soon enough
       if (!wasRead) await readInterfaces();
     }
-    pauseMs = Math.max(isHeard ? HEARD_PAUSE_MS : UNHEARD_PAUSE_MS, (clock.now() - fromMs) * READ_SHARE);
+    failures = fault === "" ? 0 : failures + 1;
+    pauseMs = pauseAfter(failures, isHeard, clock.now() - fromMs);
   };
   return {
     async carriersOf(addresses, signal) {
@@ -119,6 +123,13 @@ export function makeHostNetwork({ kernel, clock, log, onChange, onRead }: HostNe
       }
     },
   };
+}
+
+/** Until the next read at the earliest. What fails is read ever more rarely. */
+function pauseAfter(failures: number, isHeard: boolean, tookMs: number): number {
+  const least = isHeard ? HEARD_PAUSE_MS : UNHEARD_PAUSE_MS;
+  const leastMs = failures === 0 ? least : Math.min(READ_AGAIN_MS, UNHEARD_PAUSE_MS * 2 ** (failures - 1));
+  return Math.max(leastMs, tookMs * READ_SHARE);
 }
 
 /** `fault`: why the kernel's rules could not be read; "": they could. */

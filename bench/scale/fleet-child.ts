@@ -1,12 +1,14 @@
 /**
  * Many agents in one process: the real loop over a node's Pods and the real links, with Pods that the parent tells of in place of the
- * API server and a kernel that carries every address by one interface. Ends with its parent.
+ * API server, a kernel that carries every address by one interface, and ports that all answer. Ends with its parent.
  */
 import { randomUUID } from "node:crypto";
 import { pino } from "pino";
 import { makeCoordinatorLink, makeCredentials } from "../../agent/coordinator-link.ts";
 import { type CoordinatorLinks, makeCoordinatorLinks } from "../../agent/coordinator-links.ts";
 import { makeNodeLoop, type NodeLoop } from "../../agent/node-loop.ts";
+import { hearing } from "../../agent/observing.ts";
+import { makeReachability } from "../../agent/reachability.ts";
 import { makeClock } from "../../common/clock.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
 import type { AgentSeat, FleetAnswer, FleetOrder, PodChange } from "./fleet.ts";
@@ -65,11 +67,19 @@ function startAgent(agent: Agent, order: Extract<FleetOrder, { kind: "run" }>, s
     onState: (): void => void (changed = true),
   };
   const shared = { clock, log, credentials };
+  const reachability = makeReachability({
+    pods: () => records,
+    probe: async () => ({ result: "open", text: "" }),
+    onChange: () => agent.loop?.trigger(),
+    onProbe: () => undefined,
+    clock,
+    log,
+  });
   const links = makeCoordinatorLinks({
     endpoints: order.endpoints,
     resolve: async (host) => [host],
     makeLink: (address, latest) =>
-      makeCoordinatorLink({ ...shared, address, latest, onAsked: () => undefined, connection, hello, limits: LIMITS, observer }),
+      makeCoordinatorLink({ ...shared, address, latest, onAsked: hearing(reachability), connection, hello, limits: LIMITS, observer }),
     clock,
     log,
   });
@@ -83,13 +93,14 @@ function startAgent(agent: Agent, order: Extract<FleetOrder, { kind: "run" }>, s
         againAtMs: Number.POSITIVE_INFINITY,
       }),
     },
+    findings: () => ({ verdicts: reachability.verdicts }),
     uplink: links,
     clock,
     log,
   });
   agent.loop = loop;
   agent.links = links;
-  running.push(loop.run(signal), links.run(signal));
+  running.push(loop.run(signal), links.run(signal), reachability.run(signal));
   loop.trigger();
 }
 

@@ -19,7 +19,7 @@ export function readNetworks(networks: unknown, status: unknown): PodNetworks {
   const given = orFault(faults, POD_NETWORKS_STATUS, "the JSON list that multus writes", () => statusIn(status));
   return {
     asked: asked.slice(0, MOST_NETWORKS),
-    statusName: given?.name ?? "",
+    statusName: plainName(given?.name ?? ""),
     statusMac: given?.mac.toLowerCase() ?? "",
     fault: faults.join("; "),
   };
@@ -40,9 +40,11 @@ function askedIn(value: unknown): readonly string[] {
   const names = text.startsWith("[")
     ? Asked.parse(JSON.parse(text)).map((one) => (typeof one === "string" ? one : one.name))
     : text.split(",");
-  // A name may carry its namespace and the interface's name: "kube-system/tke-route-eni@eth1".
-  return names.map((name) => name.trim().replace(/^.*\//, "").replace(/@.*$/, "")).filter((name) => name !== "");
+  return names.map(plainName).filter((name) => name !== "");
 }
+
+/** A name may carry its namespace and the interface's name: "kube-system/tke-route-eni@eth1". */
+const plainName = (name: string): string => name.trim().replace(/^.*\//, "").replace(/@.*$/, "");
 
 /** The default network, else the first. */
 function statusIn(value: unknown): z.infer<typeof Status>[number] | undefined {

@@ -14,8 +14,9 @@ export type VpcApi = ReturnType<typeof makeVpcApi>;
 export function makeVpcApi(deps: ClbCallDeps) {
   const call = new ClbCall({ ...deps, service: "vpc" });
   return {
-    /** The ENIs that have these addresses; at most 100. `ipsNow` is asked when the call has its turn. */
-    enisByIp: (ipsNow: () => readonly string[], signal: AbortSignal): Promise<Eni[]> => enisByIp(call, ipsNow, signal),
+    /** The ENIs that have these addresses, IPv4 or IPv6, at most 100, in that VPC or in any. `ipsNow` is asked when the call has its turn. */
+    enisByIp: (ipsNow: () => readonly string[], vpcId: string | undefined, signal: AbortSignal): Promise<Eni[]> =>
+      enisByIp(call, ipsNow, vpcId, signal),
     /** The rules of a group for what comes in. */
     policies: (groupId: string, signal: AbortSignal): Promise<Policy[]> => policies(call, groupId, signal),
     /** What an id in a rule stands for: addresses, services or ids; a text says why that is not known. */
@@ -23,19 +24,36 @@ export function makeVpcApi(deps: ClbCallDeps) {
   };
 }
 
-async function enisByIp(call: ClbCall, ipsNow: () => readonly string[], signal: AbortSignal): Promise<Eni[]> {
-  const request = (): vpc.DescribeNetworkInterfacesRequest => {
-    const ips = [...ipsNow()];
-    // One value alone would fit every address that ends so (clb-api.md §2.6).
-    const exact = ips.length === 1 ? [{ Name: "ip-exact-match", Values: ["true"] }] : [];
-    return { Filters: [{ Name: "address-ip", Values: ips }, ...exact], Limit: PAGE };
+async function enisByIp(call: ClbCall, ipsNow: () => readonly string[], vpcId: string | undefined, signal: AbortSignal): Promise<Eni[]> {
+  let asked: readonly string[] | undefined;
+  const all = (): readonly string[] => (asked ??= [...ipsNow()]);
+  const inVpc = vpcId === undefined ? [] : [{ Name: "vpc-id", Values: [vpcId] }];
+  const read = async (filters: () => vpc.Filter[]): Promise<Eni[]> => {
+    const found: Eni[] = [];
+    // Several VPCs may have the same addresses, so that there are more ENIs than addresses.
+    for (let offset = 0; ; offset += PAGE) {
+      const answer = await call.callLate<vpc.DescribeNetworkInterfacesRequest, vpc.DescribeNetworkInterfacesResponse>(
+        "DescribeNetworkInterfaces",
+        () => ({ Filters: [...filters(), ...inVpc], ...(offset > 0 && { Offset: offset }), Limit: PAGE }),
+        signal,
+      );
+      const page = answer.NetworkInterfaceSet ?? [];
+      found.push(...page.map(eniOf));
+      if (page.length < PAGE) return found;
+    }
   };
-  const answer = await call.callLate<vpc.DescribeNetworkInterfacesRequest, vpc.DescribeNetworkInterfacesResponse>(
-    "DescribeNetworkInterfaces",
-    request,
-    signal,
-  );
-  return (answer.NetworkInterfaceSet ?? []).map(eniOf);
+  const isV6 = (ip: string): boolean => ip.includes(":");
+  const first = await read(() => {
+    const [v4, v6] = [all().filter((ip) => !isV6(ip)), all().filter(isV6)];
+    if (v4.length === 0) return [{ Name: "address-ipv6", Values: v6 }];
+    // One value alone would fit every address that ends so (clb-api.md §2.6).
+    const exact = v4.length === 1 ? [{ Name: "ip-exact-match", Values: ["true"] }] : [];
+    return [{ Name: "address-ip", Values: v4 }, ...exact];
+  });
+  const v6 = all().filter(isV6);
+  if (v6.length === 0 || v6.length === all().length) return first;
+  const others = await read(() => [{ Name: "address-ipv6", Values: v6 }]); // filters are ANDed: each family is a read of its own
+  return [...first, ...others.filter(({ id }) => !first.some((one) => one.id === id))];
 }
 
 function eniOf(one: Answer<vpc.NetworkInterface>): Eni {

@@ -19,14 +19,10 @@ export type ClusterDefault =
   | { readonly kind: "absent" }
   | { readonly kind: "unreadable"; readonly because: string };
 
-const MODES: Readonly<Record<string, NetworkMode>> = {
-  "tke-route-eni": "tke-route-eni",
-  "tke-direct-eni": "tke-direct-eni",
-  "tke-sub-eni": "tke-sub-eni",
-  "tke-bridge": "tke-bridge",
-};
+const MODES: readonly NetworkMode[] = ["tke-route-eni", "tke-direct-eni", "tke-sub-eni", "tke-bridge"];
 
-const modeOf = (name: string): NetworkMode | undefined => MODES[name] ?? (/cilium/i.test(name) ? "cilium-overlay" : undefined);
+const modeOf = (name: string): NetworkMode | undefined =>
+  MODES.find((mode) => mode === name) ?? (/cilium/i.test(name) ? "cilium-overlay" : undefined);
 
 /**
  * Pure: the mode of a Pod in the documented order (tke-contract.md R8): hostNetwork, its annotation, the cluster's default, and what its

@@ -186,10 +186,18 @@ class Tasks implements NodeTasks {
   }
 }
 
-/** What the verdict says of the ports of this task. */
+/** What the verdict says of the ports of this task. Where no group is asked any more, a word about one is old. */
 function about({ uid, ports }: PodVerdict, task: PodTask): PodVerdict {
-  const keys = new Set(task.ports.map(({ key }) => key));
-  return { uid, ports: ports.filter(({ key }) => keys.has(key)) };
+  const asked = new Map(task.ports.map((port) => [port.key, port]));
+  return {
+    uid,
+    ports: ports.flatMap((port) => {
+      const one = asked.get(port.key);
+      if (one === undefined) return [];
+      if (one.groups.length > 0 || port.sources.every(({ verdict }) => verdict === "unknown")) return [port];
+      return [{ ...port, sources: one.sources.map(({ kind }) => ({ kind, verdict: "unknown" as const, because: one.unjudged })) }];
+    }),
+  };
 }
 
 const groupsOf = ({ ports }: PodTask): string[] =>

@@ -59,7 +59,7 @@ function makeReachabilityController(deps: ControllerDeps): ReachabilityControlle
   const pass = new ReachabilityPass({
     ...deps,
     enis,
-    eniOf: makeEniLookup({ api, enis, vpcId }),
+    eniOf: makeEniLookup({ api, enis, vpcId, clock }),
     groups: makeGroupSource({ api, push: (group) => findings.push(group), clock }),
     networks: makeClusterNetworks(deps),
   });

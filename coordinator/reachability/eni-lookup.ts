@@ -9,35 +9,34 @@ export type EniLookupDeps = {
   readonly enis: Enis;
   /** VPC of the load balancers, where it is known. */
   readonly vpcId: string | undefined;
+  readonly clock: { now(): number };
 };
 
 /** So old may what is known of an address be. */
 const MAX_AGE_MS = 60_000;
-/** An address that no ENI has may have come a moment ago: lists lag behind (tke-contract.md §9). */
-const ABSENT_MAX_AGE_MS = 5_000;
+/** An address that no ENI has may have come a moment ago: lists lag behind (tke-contract.md §9). One that stays away is asked about ever more rarely. */
+const ABSENT_MIN_AGE_MS = 5_000;
 
-/** The ENI of an address: all callers of a moment share one read of up to 100 addresses, and all addresses of an ENI come with it. */
-export function makeEniLookup({ api, enis, vpcId }: EniLookupDeps): (ip: string, signal: AbortSignal) => Promise<Eni | undefined> {
-  const batcher = new ReadBatcher<Eni>({
+/** The ENIs that have an address: all callers of a moment share one read of up to 100 addresses, and all addresses of an ENI come with it. */
+export function makeEniLookup({ api, enis, vpcId, clock }: EniLookupDeps): (ip: string, signal: AbortSignal) => Promise<readonly Eni[]> {
+  const batcher = new ReadBatcher<readonly Eni[]>({
     most: MOST_ADDRESSES,
     isRefusal: (err) => err instanceof ClbApiError && err.call.code.startsWith("InvalidParameter"),
     read: async (ips, signal) => {
       let asked: readonly string[] = [];
-      const found = await api.enisByIp(() => (asked = ips()), signal);
+      const found = await api.enisByIp(() => (asked = ips()), vpcId, signal);
       enis.note(asked, found, vpcId);
-      return new Map(
-        asked.flatMap((ip) => {
-          const eni = enis.byIp(ip, MAX_AGE_MS)?.eni;
-          return eni === undefined ? [] : [[ip, eni] as const];
-        }),
-      );
+      return new Map(asked.map((ip) => [ip, enis.byIp(ip)?.enis ?? []]));
     },
   });
   return async (ip, signal) => {
-    const known = enis.byIp(ip, MAX_AGE_MS);
-    if (known?.eni !== undefined) return known.eni;
-    if (enis.byIp(ip, ABSENT_MAX_AGE_MS) !== undefined) return undefined;
-    if (!enis.areKnown && enis.isReadWithin(MAX_AGE_MS)) return undefined; // an account without ENIs is asked once a minute
-    return await batcher.ask(ip, signal);
+    const known = enis.byIp(ip);
+    if (known !== undefined && known.atMs + ageOf(known) > clock.now()) return known.enis;
+    return (await batcher.ask(ip, signal)) ?? [];
   };
+}
+
+/** So old may this be. What one address says is nothing about others: each that is absent is asked for anew. */
+function ageOf({ enis, atMs, sinceMs }: { readonly enis: readonly Eni[]; readonly atMs: number; readonly sinceMs: number }): number {
+  return enis.length > 0 ? MAX_AGE_MS : Math.min(MAX_AGE_MS, Math.max(ABSENT_MIN_AGE_MS, atMs - sinceMs));
 }

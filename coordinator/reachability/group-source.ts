@@ -15,6 +15,8 @@ export type GroupSourceDeps = {
 export interface GroupSource {
   /** Reads the group and what it refers to where that is older than 10 s, and pushes it. Rejects as the read does. */
   ensure(groupId: string, signal: AbortSignal): Promise<void>;
+  /** Its rules were read, however long ago, and pushed. */
+  has(groupId: string): boolean;
 }
 
 /** Groups that nobody asked for in so long are forgotten. */
@@ -34,6 +36,7 @@ export function makeGroupSource({ api, push, clock }: GroupSourceDeps): GroupSou
     for (const [id, atMs] of readAtMs) if (atMs + FORGET_MS < clock.now()) readAtMs.delete(id);
   };
   return {
+    has: (groupId) => readAtMs.has(groupId),
     ensure(groupId, signal) {
       if ((readAtMs.get(groupId) ?? Number.NEGATIVE_INFINITY) + LOOK_AGAIN_MS > clock.now()) return Promise.resolve();
       const present = running.get(groupId) ?? read(groupId, signal).finally(() => running.delete(groupId));

@@ -21,7 +21,7 @@ import { BEGINNING_MS, FIRST_WORD_MS, LOOK_AGAIN_MS, MISSING_MS } from "./timing
 export type ReachabilityDeps = {
   readonly state: Pick<State, "facts" | "object" | "objects" | "intents" | "mirror" | "hindrances" | "listening">;
   readonly enis: Enis;
-  readonly eniOf: (ip: string, signal: AbortSignal) => Promise<Eni | undefined>;
+  readonly eniOf: (ip: string, signal: AbortSignal) => Promise<readonly Eni[]>;
   readonly groups: GroupSource;
   readonly networks: ClusterNetworks;
   readonly findings: NodeFindings;
@@ -41,6 +41,9 @@ export type ReachabilityDeps = {
 /** What is known of the network of one Pod, for people. */
 export type PodNetwork = { readonly mode: ResolvedMode; readonly eni: Eni | undefined; readonly unjudged: string };
 
+/** The ENI of a Pod, or why there is none that is known; `isAbsent`: the account was asked, and has none with its address. */
+type FoundEni = { readonly eni: Eni | undefined; readonly because: string; readonly isAbsent: boolean };
+
 /**
  * Asks the agent of a waiting Pod whether load balancers reach it, and judges the answer. Looks again every 10 s while the Pod waits: rules,
  * ENIs and load balancers change without a word.
@@ -48,6 +51,8 @@ export type PodNetwork = { readonly mode: ResolvedMode; readonly eni: Eni | unde
 export class ReachabilityPass {
   readonly #deps: ReachabilityDeps;
   readonly #networks = new Map<string, PodNetwork>();
+  /** Whose ENI was asked for, by UID of the Pod. */
+  readonly #addresses = new Map<string, string>();
   /** When the Pod could be bound at the earliest: from then on a verdict delays it. */
   readonly #readySinceMs = new Map<string, number>();
   readonly #missingSinceMs = new Map<string, number>();
@@ -78,25 +83,27 @@ export class ReachabilityPass {
       if (state.hindrances.set(podUid, []) || listened) this.#deps.onJudged(pod);
       return { kind: "done" }; // its agent goes on, and what it says is shown
     }
-    const ports = wantedPorts(this.#deps.clusterId, pod, state.intents.selections.ownersSelecting(pod), (id) => state.mirror.read(id));
-    const [first] = ports;
+    const all = wantedPorts(this.#deps.clusterId, pod, state.intents.selections.ownersSelecting(pod), (id) => state.mirror.read(id));
+    const [first] = all;
     if (first === undefined) {
       state.hindrances.unwanted(podUid);
       return { kind: "done" };
     }
+    const ports = all.filter(({ ip }) => ip === first.ip); // an agent is asked about one address of a Pod
     if (state.hindrances.set(podUid, state.hindrances.of(podUid))) this.#deps.onJudged(pod); // a time is over, whatever the reads below say
     this.#refuseAtOnce(pod);
     await networks.refresh(signal);
     const mode = networkModeOf(pod, networks.clusterDefault);
-    const eni = await this.#eniOf(pod, first.ip, mode, signal);
-    const groups = eni?.groups ?? [];
-    const unjudged = whyUnjudged(eni, mode, this.#deps.enis.areKnown);
-    this.#networks.set(podUid, { mode, eni, unjudged });
+    const found = await this.#eniOf(pod, first.ip, mode, signal);
+    const { eni, because } = found;
+    this.#addresses.set(podUid, first.ip);
+    const wanted = ports.map((port) => portTask(port, eni?.groups ?? [], because));
+    const unread = await this.#unreadGroup(new Set(wanted.flatMap(groupsOf)), signal);
+    const tasks = unread === "" ? wanted : ports.map((port) => portTask(port, [], unread));
+    this.#networks.set(podUid, { mode, eni, unjudged: because || unread });
     this.#noteKind(mode, ports);
-    const tasks = ports.map((port) => portTask(port, groups, unjudged));
-    for (const id of new Set(tasks.flatMap(groupsOf))) await this.#read(this.#deps.groups.ensure(id, signal), signal);
     findings.ask(pod.nodeName, { uid: podUid, ip: first.ip, ports: tasks });
-    this.#judge(pod, ports, tasks, eni);
+    this.#judge(pod, ports, tasks, found.isAbsent);
     return { kind: "again", afterMs: this.#nextMs(podUid), because: "the Pod waits" };
   };
 
@@ -121,17 +128,39 @@ export class ReachabilityPass {
   }
 
   /** Without the cloud's lists the Pod is bound as ever; the agent still connects to it. */
-  async #eniOf(pod: PodFact, ip: string, { mode }: ResolvedMode, signal: AbortSignal): Promise<Eni | undefined> {
+  async #eniOf(pod: PodFact, ip: string, { mode }: ResolvedMode, signal: AbortSignal): Promise<FoundEni> {
     const { enis, eniOf, findings } = this.#deps;
-    if (mode !== "tke-bridge") return (await this.#read(eniOf(ip, signal), signal)) ?? enis.byMac(pod.hostInterface?.mac ?? "");
-    const [primary] = findings.nodeFacts(pod.nodeName)?.macs ?? [];
-    const known = primary === undefined ? undefined : enis.byMac(primary);
-    const address = this.#nodeAddress(pod.nodeName);
-    return known ?? (address === undefined ? undefined : await this.#read(eniOf(address, signal), signal));
+    const { instanceId, macs: [primary] = [] } = findings.nodeFacts(pod.nodeName) ?? {};
+    const isBridged = mode === "tke-bridge";
+    const mac = (isBridged ? primary : pod.hostInterface?.mac) ?? "";
+    const known = enis.byMac(mac);
+    const address = isBridged ? (known?.ips[0] ?? this.#nodeAddress(pod.nodeName)) : ip;
+    const answer = address === undefined ? [] : await this.#read(eniOf(address, signal), signal);
+    if (typeof answer === "string") return { eni: known, because: known === undefined ? answer : "", isAbsent: false };
+    const [first, ...others] = answer;
+    const eni =
+      others.length === 0
+        ? (first ?? known)
+        : (answer.find((one) => one.mac === mac) ?? answer.find((one) => one.instanceId !== "" && one.instanceId === instanceId));
+    if (eni !== undefined) return { eni, because: eni.groups.length === 0 ? `${eni.id} has no security group` : "", isAbsent: false };
+    const ids = answer.map(({ id, vpcId }) => `${id} in ${vpcId}`).join(", ");
+    if (answer.length > 0)
+      return { eni, because: `address ${address} is on several ENIs (${ids}): set VPC_ID at the coordinator`, isAbsent: false };
+    return { eni, because: whyAbsent(isBridged, enis.areKnown), isAbsent: !isBridged };
   }
 
-  /** What the cloud refuses to tell is not known, and told once in the log; no Pod waits for it. */
-  async #read<T>(answer: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  /** Why the rules of one of these were never read; "": all were. Old rules stay where a later read fails. */
+  async #unreadGroup(ids: ReadonlySet<string>, signal: AbortSignal): Promise<string> {
+    let first = "";
+    for (const id of ids) {
+      const answer = await this.#read(this.#deps.groups.ensure(id, signal), signal);
+      if (typeof answer === "string" && !this.#deps.groups.has(id)) first ||= `the rules of ${id} could not be read: ${answer}`;
+    }
+    return first;
+  }
+
+  /** What the cloud refuses to tell is not known, and told once in the log; no Pod waits for it. A text: the cloud's own words. */
+  async #read<T>(answer: Promise<T>, signal: AbortSignal): Promise<T | string> {
     try {
       return await answer;
     } catch (err) {
@@ -139,7 +168,7 @@ export class ReachabilityPass {
       if (this.#toldCode !== err.call.code)
         this.#deps.log.warn({ err }, "the VPC API does not answer: verdicts of security groups stay unknown");
       this.#toldCode = err.call.code;
-      return undefined;
+      return err.message;
     }
   }
 
@@ -148,20 +177,26 @@ export class ReachabilityPass {
     return undefined;
   }
 
-  #judge(pod: PodFact, ports: readonly WantedPort[], tasks: readonly PortTask[], eni: Eni | undefined): void {
+  #judge(pod: PodFact, ports: readonly WantedPort[], tasks: readonly PortTask[], isAbsent: boolean): void {
     const { state, findings, networks, onJudged, onVerdict } = this.#deps;
     const { mode } = this.#networks.get(pod.uid) ?? { mode: networkModeOf(pod, networks.clusterDefault) };
     const verdict = findings.verdictOf(pod.uid);
     if (!findings.hasAgent(pod.nodeName) || isWhole(verdict, tasks)) state.hindrances.heard(pod.uid);
     const byKey = new Map(tasks.map(({ key, port }) => [key, port]));
     const refusal = refusalOf(pod, mode, networks.permit);
-    const absent = this.#missing(pod, mode, eni);
+    const absent = this.#missing(pod, mode, isAbsent);
+    // A load balancer that was not read yet may pass everything to its backends.
+    const unread = new Set(tasks.flatMap(({ key }, at) => (ports[at]?.actual === undefined ? [key] : [])));
     const found: Hindrance[] = [
       ...(refusal === undefined
         ? []
         : [{ place: undefined, reason: "NetworkModeUnsupported" as const, message: refusal, untilMs: undefined }]),
       ...(absent === undefined ? [] : [{ place: undefined, reason: "AddressNotOnEni" as const, message: absent, untilMs: 0 }]),
-      ...(verdict === undefined ? [] : hindrancesOf(verdict, byKey, this.#untilMs(pod, ports))),
+      ...(verdict === undefined
+        ? []
+        : hindrancesOf(verdict, byKey, this.#untilMs(pod, ports)).filter(
+            ({ place, reason }) => reason !== "SecurityGroupDenies" || !unread.has(place ?? ""),
+          )),
     ];
     for (const port of verdict?.ports ?? []) for (const source of port.sources) onVerdict(source.verdict);
     this.#bypassed(ports);
@@ -224,9 +259,9 @@ export class ReachabilityPass {
   }
 
   /** Told only once it has lasted, and only of an account that has ENIs at all. */
-  #missing(pod: PodFact, { mode }: ResolvedMode, eni: Eni | undefined): string | undefined {
+  #missing(pod: PodFact, { mode }: ResolvedMode, isAbsent: boolean): string | undefined {
     const { clock, enis } = this.#deps;
-    if (eni !== undefined || !enis.areKnown || mode === "tke-bridge" || mode === "cilium-overlay") {
+    if (!isAbsent || !enis.areKnown || mode === "cilium-overlay") {
       this.#missingSinceMs.delete(pod.uid);
       return undefined;
     }
@@ -241,7 +276,8 @@ export class ReachabilityPass {
     const isOff = ports.some(({ owner }) => state.object(owner.ref.uid)?.annotations[VERDICT_DELAY] === "false");
     if (isOff) return 0;
     if (!pod.containersReady) return clock.now() + verdictDelayMs;
-    const sinceMs = this.#readySinceMs.get(pod.uid) ?? clock.now();
+    // By the Pod's own word: a delay does not begin anew with each leader.
+    const sinceMs = this.#readySinceMs.get(pod.uid) ?? Math.min(clock.now(), pod.containersReadyAtMs ?? clock.now());
     this.#readySinceMs.set(pod.uid, sinceMs);
     return sinceMs + verdictDelayMs;
   }
@@ -255,7 +291,9 @@ export class ReachabilityPass {
   }
 
   #forget(podUid: string): void {
-    for (const map of [this.#networks, this.#readySinceMs, this.#missingSinceMs]) map.delete(podUid);
+    const address = this.#addresses.get(podUid);
+    if (address !== undefined) this.#deps.enis.forget(address);
+    for (const map of [this.#networks, this.#addresses, this.#readySinceMs, this.#missingSinceMs]) map.delete(podUid);
     this.#deps.state.hindrances.forget(podUid);
     this.#deps.state.listening.delete(podUid);
     this.#deps.findings.forget(podUid);
@@ -271,10 +309,7 @@ const groupsOf = ({ groups, sources }: PortTask): string[] => [
   ...(groups.length === 0 ? [] : sources.flatMap(({ admittedBy }) => admittedBy)),
 ];
 
-function whyUnjudged(eni: Eni | undefined, { mode }: ResolvedMode, areKnown: boolean): string {
-  if (eni === undefined) {
-    if (mode === "tke-bridge") return "the node's primary ENI was not found, whose security groups count for GlobalRouter";
-    return areKnown ? "its address is on no ENI of this account" : "this account shows no ENIs";
-  }
-  return eni.groups.length === 0 ? `${eni.id} has no security group` : "";
+function whyAbsent(isBridged: boolean, areKnown: boolean): string {
+  if (isBridged) return "the node's primary ENI was not found, whose security groups count for GlobalRouter";
+  return areKnown ? "its address is on no ENI of this account" : "this account shows no ENIs";
 }

@@ -34,7 +34,7 @@ export function wantedPorts(
   });
 }
 
-const EVERYBODY = ["0.0.0.0/0"];
+const EVERYBODY = ["0.0.0.0/0", "::/0"];
 
 /** Pure: what the Pod's agent is asked about one place. `groups` judge what reaches the Pod; `unjudged` says why none does. */
 export function portTask({ asked, loadBalancerId, port, actual }: WantedPort, groups: readonly string[], unjudged: string): PortTask {

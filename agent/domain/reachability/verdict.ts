@@ -18,6 +18,7 @@ function verdictFor(task: PortTask, source: SourceSet, family: "v4" | "v6", grou
   const found = (ids: readonly string[]): CompiledGroup[] => ids.flatMap((id) => groupOf(id) ?? []);
   const { addresses } = addressesOf(source.addresses);
   const all = common(addresses[family], EVERYBODY[family]);
+  if (all.length === 0) return { verdict: "unknown", because: `no IP${family} address is known of who sends` };
   const asked: Pick<Judgement, "admitted" | "isExact" | "because"> =
     source.admittedBy.length === 0 ? { admitted: all, isExact: true, because: "" } : judge(found(source.admittedBy), source, all, family);
   if (!asked.isExact && asked.admitted.length === 0) return { verdict: "unknown", because: asked.because };

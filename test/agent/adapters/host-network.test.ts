@@ -126,6 +126,22 @@ test("reads anew for an address that passed to another Pod, and once a minute fo
   assert.equal(await nameOf("10.0.3.7"), "veth10");
 });
 
+test("a read that fails is made again after a second, not after a minute", async () => {
+  let fails = true;
+  const { host, network, look, nameOf } = aHost({
+    read: () => (fails ? Promise.reject(new Error("took too long")) : Promise.resolve(viewOf({ "10.0.3.7": "veth1" }))),
+  });
+  const stop = new AbortController();
+  const running = network.run(stop.signal);
+  const { againAtMs } = await look({ a: "10.0.3.7" });
+  assert.equal(againAtMs, host.nowMs + 1_000);
+  fails = false;
+  host.nowMs += 1_000;
+  assert.equal(await nameOf("10.0.3.7"), "veth1");
+  stop.abort();
+  await running;
+});
+
 test("without `ip` goes on with the interfaces, told once in the log and on each Pod", async () => {
   const { host, look } = aHost({ read: missing });
   for (const address of ["10.0.9.5", "10.0.9.6"]) {

@@ -59,6 +59,8 @@ export type EniRecord = {
   readonly type: 0 | 1 | 2;
   readonly primaryIp: string;
   readonly secondaryIps: Set<string>;
+  /** E.g. ["fd00::a"]; default: none. */
+  readonly ipv6?: readonly string[];
   readonly tags: ReadonlyMap<string, string>;
   readonly createdMs: number;
   /** In the order in which they are asked. */

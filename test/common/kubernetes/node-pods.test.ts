@@ -82,7 +82,7 @@ test("reads which networks a Pod asks for and which one it got by default", () =
   assert.deepEqual(networksOf({ [NETWORKS]: '[{"name":"tke-sub-eni"}]' }).asked, ["tke-sub-eni"]);
   const status = [
     { name: "tke-bridge", interface: "eth1", ips: ["172.16.0.7"], mac: "AA:00:00:00:00:01" },
-    { name: "tke-direct-eni", interface: "eth0", ips: ["10.0.3.7"], mac: "20:90:6F:01:02:03", default: true },
+    { name: "kube-system/tke-direct-eni", interface: "eth0", ips: ["10.0.3.7"], mac: "20:90:6F:01:02:03", default: true },
   ];
   const { statusName, statusMac, fault } = networksOf({ [STATUS]: JSON.stringify(status) });
   assert.deepEqual({ statusName, statusMac, fault }, { statusName: "tke-direct-eni", statusMac: "20:90:6f:01:02:03", fault: "" });

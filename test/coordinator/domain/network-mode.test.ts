@@ -18,6 +18,7 @@ const cases: readonly [name: string, pod: Partial<PodFact>, clusterDefault: Clus
   ["the annotation before the default", asking("tke-route-eni"), named("tke-bridge"), "tke-route-eni", false],
   ["the first of several networks", asking("tke-direct-eni", "tke-bridge"), ABSENT, "tke-direct-eni", false],
   ["an annotation that nobody knows", asking("my-net"), named("tke-bridge"), "unresolved", false],
+  ["an annotation that JavaScript knows", asking("constructor"), named("tke-bridge"), "unresolved", false],
   ["what multus wrote before the default", given("tke-sub-eni"), named("tke-bridge"), "tke-sub-eni", false],
   ["the cluster's default before the kernel", over("bridge"), named("tke-route-eni"), "tke-route-eni", false],
   ["a default of GlobalRouter without permission", {}, named("tke-bridge"), "tke-bridge", true],

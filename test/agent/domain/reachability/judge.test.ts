@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { compileGroup } from "../../../../agent/domain/reachability/group.ts";
 import { EVERYBODY, judge } from "../../../../agent/domain/reachability/judge.ts";
 import { addressesOf, common, without } from "../../../../agent/domain/reachability/ranges.ts";
+import { groupVerdicts } from "../../../../agent/domain/reachability/verdict.ts";
 import type { GroupRule, SecurityGroup } from "../../../../common/reachability.ts";
 import { edges, isLetIn } from "./naive.ts";
 
@@ -195,4 +196,14 @@ test("sets of addresses: what is common and what is left", () => {
   assert.deepEqual(without(set, senders("10.0.0.1-10.0.0.9")), senders("10.0.0.0", "10.0.0.10/31"));
   assert.equal(without(set, senders("10.0.1.0/24")), set);
   assert.deepEqual(addressesOf(["10.0.0.9-10.0.0.1", "x", "10.0.0.0/8/9", "::/0"]).wrong, ["10.0.0.9-10.0.0.1", "x", "10.0.0.0/8/9"]);
+});
+
+test("senders of another family than the Pod's are not known, which is no denial", () => {
+  const group = compileGroup(aGroup("sg-a", "ACCEPT all from 0.0.0.0/0"));
+  const source = { kind: "health-check", addresses: ["fd00::1"], admittedBy: [], protocol: "TCP", port: 80 } as const;
+  const task = { key: "lb-1 TCP:80", protocol: "TCP", port: 8080, groups: ["sg-a"], unjudged: "", sources: [source] };
+  assert.deepEqual(
+    groupVerdicts(task, "10.0.0.1", () => group),
+    [{ kind: "health-check", verdict: "unknown", because: "no IPv4 address is known of who sends" }],
+  );
 });

@@ -92,7 +92,7 @@ function interfaces(network: Pick<Network, "enis">, wanted: readonly vpc.Filter[
       "network-interface-description": () => [""],
       "address-ip": (eni) => (exact ? addressesOf(eni) : addressesOf(eni).map((ip) => (ip.endsWith(suffix) ? suffix : ""))),
       "ip-exact-match": () => valuesOf("ip-exact-match"),
-      "address-ipv6": () => [],
+      "address-ipv6": ({ ipv6 = [] }) => ipv6,
       "public-address-ip": () => [],
       "is-primary": ({ primary }) => [String(primary), String(primary).toUpperCase()],
       "eni-type": ({ type }) => [String(type)],
@@ -100,6 +100,17 @@ function interfaces(network: Pick<Network, "enis">, wanted: readonly vpc.Filter[
     },
   };
 }
+
+const showIpv6 = (ip: string, at: number): Answer<vpc.Ipv6Address> => ({
+  Address: ip,
+  Primary: at === 0,
+  AddressId: "",
+  Description: "",
+  IsWanIpBlocked: false,
+  State: "AVAILABLE",
+  PublicIpAddress: "",
+  AddressType: "GUA",
+});
 
 function showInterface(eni: EniRecord): Answer<vpc.NetworkInterface> {
   const { attachment } = eni;
@@ -125,7 +136,7 @@ function showInterface(eni: EniRecord): Answer<vpc.NetworkInterface> {
           },
     Zone: eni.zone,
     CreatedTime: cloudTime(eni.createdMs),
-    Ipv6AddressSet: [],
+    Ipv6AddressSet: (eni.ipv6 ?? []).map(showIpv6),
     TagSet: showTags(eni.tags),
     EniType: eni.type,
     Business: "cvm",

@@ -104,7 +104,12 @@ test("on nodes of TKE: each Pod's ENI and verdict, and the verdict is what a con
 
   await t.test("the ENI is found in the node's kernel, and in the account with subnet and groups", async () => {
     for (const { name, mode, node } of pods) {
-      const told = await untilExplained(world, name, ({ eni, verdicts }) => eni !== undefined && verdicts.length > 0);
+      // What the kernel shows and what the account knows come by different ways.
+      const told = await untilExplained(
+        world,
+        name,
+        ({ eni, hostInterface, verdicts }) => eni !== undefined && hostInterface !== undefined && verdicts.length > 0,
+      );
       assert.match(told.networkMode ?? "", new RegExp(`^${mode} \\(`), name);
       assert.match(
         told.eni ?? "",
