@@ -1,13 +1,8 @@
+import { createHash } from "node:crypto";
 import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
-import {
-  chooseDrainMode,
-  type DrainChoice,
-  type DrainWish,
-  type LandingNode,
-  mayLand,
-  placementOf,
-} from "../domain/admission/drain-mode.ts";
+import { chooseDrainMode, type DrainChoice, type DrainMode, type DrainWish, type LandingNode } from "../domain/admission/drain-mode.ts";
+import { type Placement, placementOf } from "../domain/admission/placement.ts";
 
 export type DrainModesDeps = {
   /** Of the whole cluster. */
@@ -27,22 +22,28 @@ export type ModeAsker = { readonly uid: string; readonly name: string; readonly 
 const LASTS_MS = 600_000;
 /** After the start of this process agents connect first; what is chosen until then binds nobody. Milliseconds. */
 const SETTLE_MS = 60_000;
-/** Askers remembered. */
+/** Choices remembered. */
 const MOST = 20_000;
 
 /** What the nodes allow is reckoned so often at most for Pods that may land on the same ones: a rollout creates many that are alike. Milliseconds. */
 const RECKONED_MS = 1_000;
 
-type Chosen = DrainChoice & { readonly asked: DrainWish; readonly sinceMs: number };
+type Chosen = DrainChoice & { readonly sinceMs: number };
 
-/** The mode of the Pods of each Service, or of those that no Service selects. */
+/**
+ * The mode of the Pods of each Service, or of those that no Service selects, apart by where they may land: what is proven of some nodes says
+ * nothing of others, and whoever creates a Pod, if only as a dry run, or sends a review of his own, decides nothing for the Pods of others.
+ */
 export class DrainModes {
   readonly #deps: DrainModesDeps;
   readonly #startedMs: number;
+  /** By asker and placement. */
   readonly #chosen = new Map<string, Chosen>();
-  /** By what decides where a Pod may land; of the last second. */
+  /** By placement; of the last second. */
   readonly #reckoned = new Map<string, DrainChoice>();
   #reckonedMs = Number.NEGATIVE_INFINITY;
+  /** When each mode of an asker was logged last, milliseconds since the epoch. */
+  readonly #logged = new Map<string, ReadonlyMap<DrainMode, number>>();
 
   constructor(deps: DrainModesDeps) {
     this.#deps = deps;
@@ -51,50 +52,63 @@ export class DrainModes {
 
   /** For a Pod as it is in a review; `askers`: who selects it. */
   of(pod: unknown, askers: readonly ModeAsker[]): DrainChoice {
-    const { clock, log, wish } = this.#deps;
+    const { clock, wish } = this.#deps;
     const nowMs = clock.now();
     const asker = askers.find((one) => one.wish !== undefined) ?? askers[0];
     const asked = asker?.wish ?? wish;
-    const choice = this.#reckon(pod, asked, nowMs);
-    const key = asker?.uid ?? "";
-    const known = this.#chosen.get(key);
-    if (known?.mode === choice.mode && known.asked === asked) {
-      this.#chosen.set(key, { ...choice, asked, sinceMs: known.sinceMs });
+    if (asked !== "auto") {
+      const choice = this.#choose(asked, [], nowMs);
+      this.#log(asker, choice, nowMs);
       return choice;
     }
-    // What somebody asks for counts at once; what agents have proven may come and go.
-    if (known?.asked === "auto" && asked === "auto" && nowMs < known.sinceMs + LASTS_MS) return known;
-    if (asked === "auto" && nowMs < this.#startedMs + SETTLE_MS && choice.mode !== "hold") return choice;
-    this.#remember(key, { ...choice, asked, sinceMs: nowMs });
-    log.info({ owner: asker?.name, mode: choice.mode, formerly: known?.mode, because: choice.because }, "how Pods are drained");
+    const placement = placementOf(pod);
+    const hash = createHash("sha1").update(placement.key).digest("base64"); // a placement may have kilobytes
+    const choice = this.#reckon(placement, hash, nowMs);
+    const key = `${asker?.uid ?? ""} ${hash}`;
+    const known = this.#chosen.get(key);
+    if (known?.mode === choice.mode) {
+      this.#chosen.set(key, { ...choice, sinceMs: known.sinceMs });
+      return choice;
+    }
+    // What agents have proven may come and go.
+    if (known !== undefined && nowMs < known.sinceMs + LASTS_MS) return known;
+    if (nowMs < this.#startedMs + SETTLE_MS && choice.mode !== "hold") return choice;
+    remember(this.#chosen, key, { ...choice, sinceMs: nowMs });
+    this.#log(asker, choice, nowMs);
     return choice;
   }
 
-  /** What was chosen last for the Pods of a Service (UID). */
-  chosenFor(uid: string): DrainChoice | undefined {
-    return this.#chosen.get(uid);
-  }
-
-  #reckon(pod: unknown, wish: DrainWish, nowMs: number): DrainChoice {
-    const { nodes, proofOf, hasSleep } = this.#deps;
-    if (wish !== "auto") return chooseDrainMode({ wish, nodes: [], proofOf, hasSleep: hasSleep(), nowMs });
+  #reckon({ mayLand }: Placement, hash: string, nowMs: number): DrainChoice {
     if (nowMs >= this.#reckonedMs + RECKONED_MS) {
       this.#reckoned.clear();
       this.#reckonedMs = nowMs;
     }
-    const placement = placementOf(pod);
-    const known = this.#reckoned.get(placement);
+    const known = this.#reckoned.get(hash);
     if (known !== undefined) return known;
-    const landing = [...nodes()].filter((node) => mayLand(pod, node));
-    const choice = chooseDrainMode({ wish, nodes: landing, proofOf, hasSleep: hasSleep(), nowMs });
-    this.#reckoned.set(placement, choice);
+    const choice = this.#choose("auto", [...this.#deps.nodes()].filter(mayLand), nowMs);
+    this.#reckoned.set(hash, choice);
     return choice;
   }
 
-  #remember(key: string, choice: Chosen): void {
-    this.#chosen.delete(key);
-    this.#chosen.set(key, choice);
-    const [oldest] = this.#chosen.keys();
-    if (this.#chosen.size > MOST && oldest !== undefined) this.#chosen.delete(oldest);
+  #choose(wish: DrainWish, nodes: readonly LandingNode[], nowMs: number): DrainChoice {
+    const { proofOf, hasSleep } = this.#deps;
+    return chooseDrainMode({ wish, nodes, proofOf, hasSleep: hasSleep(), nowMs });
   }
+
+  /** Each mode of an asker at most once in ten minutes: its Pods may differ in where they land, those of a DaemonSet all do. */
+  #log(asker: ModeAsker | undefined, { mode, because }: DrainChoice, nowMs: number): void {
+    const uid = asker?.uid ?? "";
+    const logged = this.#logged.get(uid);
+    const last = logged?.get(mode);
+    if (last !== undefined && nowMs < last + LASTS_MS) return;
+    remember(this.#logged, uid, new Map(logged).set(mode, nowMs));
+    this.#deps.log.info({ owner: asker?.name, mode, because }, "how Pods are drained");
+  }
+}
+
+function remember<T>(all: Map<string, T>, key: string, value: T): void {
+  all.delete(key);
+  all.set(key, value);
+  const [oldest] = all.keys();
+  if (all.size > MOST && oldest !== undefined) all.delete(oldest);
 }

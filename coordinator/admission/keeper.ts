@@ -11,9 +11,9 @@ import type { ServingSource } from "../tls/serving.ts";
 import {
   configurationFaults,
   configurationFor,
-  type ServiceWish,
   serviceFaults,
   serviceFor,
+  servicePatch,
   type WebhookWish,
   webhooksFor,
 } from "./webhook-objects.ts";
@@ -94,7 +94,11 @@ export function makeWebhookKeeper(deps: KeeperDeps): WebhookKeeper {
       faults: () => serviceFaults(first(watches.service)?.object, { port }),
       create: (signal) => client.create(services, serviceFor({ namespace, port }), { query, signal }),
       patch: (signal) =>
-        merged(kubePath`/api/v1/namespaces/${namespace}/services/${WEBHOOK_SERVICE}`, servicePatch({ namespace, port }), signal),
+        merged(
+          kubePath`/api/v1/namespaces/${namespace}/services/${WEBHOOK_SERVICE}`,
+          servicePatch(first(watches.service)?.object, { namespace, port }),
+          signal,
+        ),
     },
     {
       what: `MutatingWebhookConfiguration ${WEBHOOK_CONFIGURATION}`,
@@ -149,9 +153,6 @@ export function makeWebhookKeeper(deps: KeeperDeps): WebhookKeeper {
     },
   };
 }
-
-/** A Service's list of ports is replaced as a whole; its cluster address is the API server's. */
-const servicePatch = (wish: ServiceWish): object => ({ spec: { externalName: null, ...Object(member(serviceFor(wish), "spec")) } });
 
 type Manager = { readonly manager?: unknown; readonly time?: unknown };
 

@@ -68,6 +68,11 @@ export const serviceFor = ({ namespace, port }: ServiceWish): object => ({
 /** `port`: what the replicas listen on, e.g. 8443. */
 export type ServiceWish = { readonly namespace: string; readonly port: number };
 const servicePart = { type: "ClusterIP", selector: { app: COORDINATOR_APP } } as const;
+/**
+ * What the API server fills in or leaves out, and what has to stay so: `Local` leads an API server's node without a replica nowhere, and a
+ * replica that is not ready does not know the Services yet, or is about to end.
+ */
+const SERVICE_DEFAULTS = { internalTrafficPolicy: "Cluster", publishNotReadyAddresses: false } as const;
 /** Of the container's port, as the chart names it: each Pod has its own number, so that those of two configurations are reached alike. */
 const PORT_NAME = "webhook";
 
@@ -113,5 +118,16 @@ export function serviceFaults(present: unknown, { port }: Pick<ServiceWish, "por
     ...(isDeepStrictEqual(read("selector"), servicePart.selector) ? [] : ["selector"]),
     ...(hasPort && ports.length === 1 ? [] : ["ports"]),
     ...((read("type") ?? servicePart.type) === servicePart.type ? [] : ["type"]),
+    ...Object.entries(SERVICE_DEFAULTS).flatMap(([field, value]) => ((read(field) ?? value) === value ? [] : [field])),
   ];
+}
+
+/**
+ * The merge patch that makes the Service as it has to be. A merge keeps what it does not name: labels that somebody added to the selector are
+ * taken out by name. Its cluster address is the API server's.
+ */
+export function servicePatch(present: unknown, wish: ServiceWish): object {
+  const others = Object.keys(Object(member(member(present, "spec"), "selector"))).map((label) => [label, null] as const);
+  const spec = { externalName: null, externalIPs: null, ...SERVICE_DEFAULTS, ...Object(member(serviceFor(wish), "spec")) };
+  return { spec: { ...spec, selector: { ...Object.fromEntries(others), ...servicePart.selector } } };
 }

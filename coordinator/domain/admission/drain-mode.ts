@@ -1,3 +1,5 @@
+import type { PlacedNode } from "./placement.ts";
+
 /** How Pods are kept from SIGTERM until no load balancer sends to them: by the hold of their node's agent, by a native sleep, or not at all. */
 export const DRAIN_MODES = ["hold", "sleep", "none"] as const;
 export type DrainMode = (typeof DRAIN_MODES)[number];
@@ -5,13 +7,8 @@ export type DrainMode = (typeof DRAIN_MODES)[number];
 export const DRAIN_WISHES = ["auto", ...DRAIN_MODES] as const;
 export type DrainWish = (typeof DRAIN_WISHES)[number];
 
-type Taint = { readonly key: string; readonly value: string; readonly effect: string };
-
-/** A Node, as far as it decides whether a Pod may land there. */
-export type LandingNode = {
-  readonly name: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly taints: readonly Taint[];
+/** A Node, as far as it decides whether a Pod may land there, and what it has then. */
+export type LandingNode = PlacedNode & {
   /** Can have no agent. */
   readonly virtual: boolean;
   /** Milliseconds since the epoch; undefined: it does not say. */
@@ -75,66 +72,3 @@ const noneBecause = (leftOut: number): string =>
   leftOut === 0
     ? "no node is known where it may land"
     : `none of the ${leftOut} nodes where it may land counts: they are virtual, or younger than ${NEW_MS / 60_000} minutes and not proven`;
-
-type Json = Readonly<Record<string, unknown>>;
-const isRecord = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value);
-const objectOf = (value: unknown): Json => (isRecord(value) ? value : {});
-const listOf = (value: unknown): readonly Json[] => (Array.isArray(value) ? value.map(objectOf) : []);
-const textsOf = (value: unknown): readonly string[] => (Array.isArray(value) ? value.filter((one) => typeof one === "string") : []);
-
-/** Pure: whether the scheduler may put the Pod, as it is in a review, on the node: by name, selector, required affinity and taints. */
-export function mayLand(pod: unknown, node: LandingNode): boolean {
-  const spec = objectOf(objectOf(pod)["spec"]);
-  if (typeof spec["nodeName"] === "string" && spec["nodeName"] !== "") return spec["nodeName"] === node.name;
-  const isSelected = Object.entries(objectOf(spec["nodeSelector"])).every(([key, value]) => node.labels[key] === value);
-  if (!isSelected) return false;
-  const affinity = objectOf(objectOf(spec["affinity"])["nodeAffinity"]);
-  const required = objectOf(affinity["requiredDuringSchedulingIgnoredDuringExecution"]);
-  const terms = listOf(required["nodeSelectorTerms"]);
-  if (terms.length > 0 && !terms.some((term) => fits(term, node))) return false;
-  const tolerations = listOf(spec["tolerations"]);
-  return node.taints.every((taint) => taint.effect === "PreferNoSchedule" || tolerations.some((one) => tolerates(one, taint)));
-}
-
-/** Pure: all that `mayLand` reads of a Pod: those for which it is the same may land on the same nodes. */
-export function placementOf(pod: unknown): string {
-  const { nodeName, nodeSelector, affinity, tolerations } = objectOf(objectOf(pod)["spec"]);
-  return JSON.stringify([nodeName, nodeSelector, objectOf(affinity)["nodeAffinity"], tolerations]);
-}
-
-/** Source: "Assigning Pods to Nodes": all expressions of a term count, and an empty term fits nothing. */
-function fits(term: Json, { name, labels }: LandingNode): boolean {
-  const [expressions, fields] = [listOf(term["matchExpressions"]), listOf(term["matchFields"])];
-  if (expressions.length + fields.length === 0) return false;
-  return (
-    expressions.every((one) => matches(one, labels[String(one["key"])])) &&
-    fields.every((one) => one["key"] === "metadata.name" && matches(one, name))
-  );
-}
-
-function matches({ operator, values: given }: Json, value: string | undefined): boolean {
-  const values = textsOf(given);
-  switch (operator) {
-    case "In":
-      return value !== undefined && values.includes(value);
-    case "NotIn":
-      return value === undefined || !values.includes(value);
-    case "Exists":
-      return value !== undefined;
-    case "DoesNotExist":
-      return value === undefined;
-    case "Gt":
-      return Number(value) > Number(values[0]);
-    case "Lt":
-      return Number(value) < Number(values[0]);
-    default:
-      return false;
-  }
-}
-
-/** Source: "Taints and Tolerations": no key with Exists tolerates all, no effect all effects. */
-function tolerates({ key, operator = "Equal", value = "", effect }: Json, taint: Taint): boolean {
-  if (effect !== undefined && effect !== "" && effect !== taint.effect) return false;
-  if (operator === "Exists") return key === undefined || key === "" || key === taint.key;
-  return key === taint.key && value === taint.value;
-}

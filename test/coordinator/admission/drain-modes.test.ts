@@ -12,6 +12,7 @@ function someModes(wish: DrainWish = "auto") {
   const proven = new Set(["a", "b"]);
   const node = (name: string) => ({ name, labels: {}, taints: [], virtual: false, createdAtMs: 0 });
   let walks = 0;
+  const logged: { readonly mode: string }[] = [];
   const modes = new DrainModes({
     wish,
     nodes: () => {
@@ -21,9 +22,10 @@ function someModes(wish: DrainWish = "auto") {
     proofOf: (name) => ({ proven: proven.has(name), because: "connect ECONNREFUSED" }),
     hasSleep: () => true,
     clock,
-    log: silentLog,
+    log: { ...silentLog, info: (line: { readonly mode: string }) => void logged.push(line) },
   });
   return {
+    logged,
     clock,
     proven,
     modes,
@@ -42,12 +44,42 @@ test("the mode of a Service changes at most once in ten minutes, each on its own
   assert.equal(of({ ...WEB, uid: "api" }), "sleep");
   await clock.advance(10 * MINUTE);
   assert.equal(of(WEB), "sleep");
-  assert.match(modes.chosenFor("web")?.because ?? "", /not proven on b \(connect ECONNREFUSED\)/);
+  assert.match(modes.of({ spec: {} }, [WEB]).because, /not proven on b \(connect ECONNREFUSED\)/);
   proven.add("b");
   await clock.advance(9 * MINUTE);
   assert.equal(of(WEB), "sleep");
   await clock.advance(MINUTE);
   assert.equal(of(WEB), "hold");
+});
+
+test("Pods of one Service that land on different nodes have each the mode of theirs, whoever comes first", async () => {
+  const { clock, proven, modes } = someModes();
+  await clock.advance(2 * MINUTE);
+  proven.delete("b");
+  const on = (nodeName: string, askers = [WEB]) => modes.of({ spec: { nodeName } }, askers).mode;
+  assert.equal(on("a"), "hold");
+  assert.equal(on("b"), "sleep", "no agent would answer there");
+  assert.equal(on("a"), "hold");
+});
+
+test("a Pod that may land nowhere decides nothing for those of others, selected or not", async () => {
+  const { clock, modes } = someModes();
+  await clock.advance(2 * MINUTE);
+  for (const askers of [[], [WEB]]) {
+    assert.equal(modes.of({ spec: { nodeName: "no-such-node" } }, askers).mode, "sleep");
+    assert.equal(modes.of({ spec: {} }, askers).mode, "hold");
+  }
+});
+
+test("the mode of a Service's Pods is logged once in ten minutes, however many nodes they are made for", async () => {
+  const { clock, modes, logged } = someModes();
+  await clock.advance(2 * MINUTE);
+  const placed = (nodeName: string) => modes.of({ spec: { nodeName } }, [WEB]).mode;
+  for (const nodeName of ["a", "b", "a", "no-such-node", "nor-this"]) placed(nodeName);
+  assert.deepEqual(
+    logged.map(({ mode }) => mode),
+    ["hold", "sleep"],
+  );
 });
 
 test("while agents connect after a start nothing is settled but a hold", async () => {

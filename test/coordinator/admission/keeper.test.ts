@@ -103,6 +103,11 @@ const DAMAGE: Readonly<Record<string, (client: KubeClient) => Promise<unknown>>>
     await client.patch(CONFIGURATION, { webhooks: [...(await webhooksOf(client)), { name: "other.example" }] }, "merge"),
   "the Service is deleted": (client) => client.delete(SERVICE),
   "the Service leads elsewhere": (client) => client.patch(SERVICE, { spec: { selector: { app: "other" } } }, "merge"),
+  "the Service's selector asks for one label more": (client) => client.patch(SERVICE, { spec: { selector: { version: "2" } } }, "merge"),
+  "the Service leads to replicas of the API server's own node only": (client) =>
+    client.patch(SERVICE, { spec: { internalTrafficPolicy: "Local" } }, "merge"),
+  "the Service leads to replicas that are not ready": (client) =>
+    client.patch(SERVICE, { spec: { publishNotReadyAddresses: true } }, "merge"),
   "the Service has another port": (client) => client.patch(SERVICE, { spec: { ports: [{ port: 8443 }] } }, "merge"),
 };
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { chooseDrainMode, type LandingNode, mayLand } from "../../../../coordinator/domain/admission/drain-mode.ts";
+import { chooseDrainMode, type LandingNode } from "../../../../coordinator/domain/admission/drain-mode.ts";
 
 const NOW_MS = 1_000_000_000;
 const node = (name: string, change: Partial<LandingNode> = {}): LandingNode => ({
@@ -69,53 +69,3 @@ for (const [name, change, mode, because] of [
     assert.match(choice.because, because);
     assert.equal(choice.isLess, !/^the agents of all|^it is asked for$/.test(choice.because));
   });
-
-const TAINT = { key: "dedicated", value: "db", effect: "NoSchedule" };
-const affinity = (...terms: object[]): object => ({
-  affinity: { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: terms } } },
-});
-const expression = (operator: string, values?: string[], key = "zone"): object => ({ matchExpressions: [{ key, operator, values }] });
-for (const [name, spec, on, lands] of [
-  ["anywhere", {}, node("a"), true],
-  ["its selector fits", { nodeSelector: { zone: "a" } }, node("a"), true],
-  ["its selector does not", { nodeSelector: { zone: "b" } }, node("a"), false],
-  ["it is bound by name", { nodeName: "b" }, node("a"), false],
-  ["In", affinity(expression("In", ["a", "b"])), node("a"), true],
-  ["NotIn", affinity(expression("NotIn", ["a"])), node("a"), false],
-  ["NotIn without the label", affinity(expression("NotIn", ["a"], "other")), node("a"), true],
-  ["Exists", affinity(expression("Exists")), node("a"), true],
-  ["DoesNotExist", affinity(expression("DoesNotExist")), node("a"), false],
-  [
-    "Gt and Lt",
-    affinity({
-      matchExpressions: [
-        { key: "n", operator: "Gt", values: ["3"] },
-        { key: "n", operator: "Lt", values: ["9"] },
-      ],
-    }),
-    node("a", { labels: { n: "5" } }),
-    true,
-  ],
-  ["one of two terms", affinity(expression("In", ["x"]), expression("Exists")), node("a"), true],
-  ["an empty term", affinity({}), node("a"), false],
-  ["a DaemonSet's Pod", affinity({ matchFields: [{ key: "metadata.name", operator: "In", values: ["a"] }] }), node("a"), true],
-  [
-    "a DaemonSet's Pod of another node",
-    affinity({ matchFields: [{ key: "metadata.name", operator: "In", values: ["b"] }] }),
-    node("a"),
-    false,
-  ],
-  ["a taint", {}, node("a", { taints: [TAINT] }), false],
-  ["a taint that only prefers", {}, node("a", { taints: [{ ...TAINT, effect: "PreferNoSchedule" }] }), true],
-  ["a taint that it tolerates", { tolerations: [{ key: "dedicated", value: "db" }] }, node("a", { taints: [TAINT] }), true],
-  ["another value", { tolerations: [{ key: "dedicated", value: "web" }] }, node("a", { taints: [TAINT] }), false],
-  [
-    "another effect",
-    { tolerations: [{ key: "dedicated", operator: "Exists", effect: "NoExecute" }] },
-    node("a", { taints: [TAINT] }),
-    false,
-  ],
-  ["everything", { tolerations: [{ operator: "Exists" }] }, node("a", { taints: [TAINT] }), true],
-  ["nonsense", { nodeSelector: 5, affinity: "x", tolerations: {} }, node("a"), true],
-] as const)
-  test(`whether a Pod may land on a node: ${name}`, () => assert.equal(mayLand({ spec }, on), lands));
