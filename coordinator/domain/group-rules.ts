@@ -19,6 +19,11 @@ export type References = { readonly members: ReadonlyMap<string, readonly string
 
 /** Addresses that a rule may have after its references are resolved; more is not pushed to every node. Source: clb-api.md §6.1 (512 rules). */
 export const MOST_MEMBERS = 512;
+/**
+ * Addresses and services of all rules of a group; what comes after them is not known. An IPv6 range is 80 bytes: 2.4 MB, and an agent takes
+ * messages of 4 MiB (the default of gRPC).
+ */
+const MOST_TEXTS = 30_000;
 /** A group of templates that holds groups: deeper than the console allows. */
 const MOST_DEPTH = 4;
 
@@ -27,8 +32,22 @@ export const referencesIn = ({ serviceTemplate, securityGroup, addressTemplate }
   [serviceTemplate, securityGroup, addressTemplate].filter((id) => id !== "");
 
 /** Pure: rules with every reference resolved, for agents. */
-export const groupRules = (policies: readonly Policy[], references: References): GroupRule[] =>
-  policies.map((policy) => ruleOf(policy, references));
+export function groupRules(policies: readonly Policy[], references: References): GroupRule[] {
+  let left = MOST_TEXTS;
+  return policies.map((policy) => {
+    const rule = ruleOf(policy, references);
+    const texts = rule.services.length + rule.sources.length;
+    if (texts > left)
+      return {
+        ...rule,
+        services: [],
+        sources: [],
+        unresolved: `the rules above it have ${MOST_TEXTS - left} addresses, more is not sent to nodes`,
+      };
+    left -= texts;
+    return rule;
+  });
+}
 
 function ruleOf(policy: Policy, references: References): GroupRule {
   const services = policy.serviceTemplate === "" ? { texts: [serviceOf(policy)], fault: "" } : expand(policy.serviceTemplate, references);

@@ -142,11 +142,13 @@ export class ReachabilityPass {
       others.length === 0
         ? (first ?? known)
         : (answer.find((one) => one.mac === mac) ?? answer.find((one) => one.instanceId !== "" && one.instanceId === instanceId));
-    if (eni !== undefined) return { eni, because: eni.groups.length === 0 ? `${eni.id} has no security group` : "", isAbsent: false };
+    // The kernel may lead to an ENI that has not, or no longer, the address: its groups count, and the cloud will refuse the address.
+    const isAbsent = answer.length === 0 && !isBridged;
+    if (eni !== undefined) return { eni, because: eni.groups.length === 0 ? `${eni.id} has no security group` : "", isAbsent };
     const ids = answer.map(({ id, vpcId }) => `${id} in ${vpcId}`).join(", ");
     if (answer.length > 0)
       return { eni, because: `address ${address} is on several ENIs (${ids}): set VPC_ID at the coordinator`, isAbsent: false };
-    return { eni, because: whyAbsent(isBridged, enis.areKnown), isAbsent: !isBridged };
+    return { eni, because: whyAbsent(isBridged, enis.areKnown), isAbsent };
   }
 
   /** Why the rules of one of these were never read; "": all were. Old rules stay where a later read fails. */

@@ -74,3 +74,12 @@ for (const [name, change, services, sources, unresolved] of resolved)
     const rule = first(change);
     assert.deepEqual([rule.services, rule.sources, rule.unresolved], [services, sources, unresolved]);
   });
+
+test("a group whose rules stand for more addresses than a message takes is sent in part, and says of the rest that it is not known", () => {
+  const many = Array.from({ length: 512 }, (_, index) => `fd00:0000:0000:0000:0000:0000:0001:${index.toString(16).padStart(4, "0")}`);
+  const policies = Array.from({ length: 1_000 }, (_, index) => aPolicy({ index, addressTemplate: "ipm-many" }));
+  const rules = groupRules([...policies, aPolicy({ index: 1_000, cidr: "10.0.0.0/8" })], { members: new Map([["ipm-many", many]]) });
+  assert.ok(JSON.stringify(rules).length < 2_500_000, "an agent takes 4 MiB");
+  assert.match(rules[999]?.unresolved ?? "", /more is not sent to nodes/);
+  assert.deepEqual([rules[999]?.sources, rules[1_000]?.unresolved], [[], ""]);
+});

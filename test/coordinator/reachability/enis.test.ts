@@ -88,6 +88,22 @@ test("an address that passes to another Pod is looked up anew: it may have moved
   assert.equal(scene.pass.networkOf("pod-2")?.eni?.id, "eni-new");
 });
 
+test("an address that its own interface's ENI does not have is told, and judged by that ENI's groups", async (t) => {
+  const scene = aScene(t);
+  scene.pods.set("pod-1", aPod({ gate: "False" }));
+  await scene.run();
+  const hostInterface = { name: "eth1", mac: "20:90:6f:00:00:00", kind: "eni", table: 4_001 } as const;
+  scene.pods.set("pod-9", aPod({ uid: "pod-9", name: "web-9", ips: ["10.244.1.9"], gate: "False", hostInterface }));
+  await scene.run("pod-9");
+  assert.deepEqual(scene.task()?.ports[0]?.groups, ["sg-pods"]);
+  await scene.advance(16_000);
+  await scene.run("pod-9");
+  assert.deepEqual(
+    scene.told.map(({ reason }) => reason),
+    ["AddressNotOnEni"],
+  );
+});
+
 test("GlobalRouter: another group of the node's ENI is seen within a minute, though its MAC is known", async (t) => {
   const configMaps = { "tke-service-controller-config": { data: { GlobalRouteDirectAccess: "true" } } };
   const scene = aScene(t, { configMaps });
