@@ -181,7 +181,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const wakeUps = new WakeUps({ ...woken, ...state, health, plans: planner, releases: guard, drains });
   beginWith(state, wakeUps);
   return {
-    explain: new Explain({ ...state, ...gates, ...reachability?.explained, writer, planner, guard, clock, policy }),
+    explain: new Explain({ ...state, ...gates, ...reachability?.explained, writer, planner, guard, clock, policy, ownShare }),
     progress: new Progress({ ...state, server: client.server, guard, owners, loadBalancers, causes }),
     writeLog,
     ownersOf: (id) => state.intents.of(id).map(({ ref }) => ref),

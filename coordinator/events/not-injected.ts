@@ -59,7 +59,8 @@ export function makeNotInjectedTeller({ clock, tell, lookAgain }: Deps): (desire
 }
 
 const isLive = ({ deletionAtMs, hostNetwork }: PodFact): boolean => deletionAtMs === undefined && !hostNetwork;
-const isBare = (pod: PodFact): boolean => !pod.hasGate && isLive(pod);
+/** Whoever has said that it is to be left alone does not miss the gate. */
+const isBare = (pod: PodFact): boolean => !pod.hasGate && isLive(pod) && pod.labels[INJECT_LABEL] !== "disabled";
 
 /** `byEndpoints`: EndpointSlices name them, which nobody knows of a Pod that is being created. */
 function messageOf({ kind, namespace, name }: ObjectRef, bare: readonly string[], all: number, byEndpoints: boolean): string {
@@ -68,5 +69,7 @@ function messageOf({ kind, namespace, name }: ObjectRef, bare: readonly string[]
   const which = `${kind} ${namespace}/${name}: ${bare.length} of ${all} Pods (${named}${more}) have no readiness gate`;
   if (byEndpoints)
     return `${which}, because a Pod that only EndpointSlices name is not known when it is created: a rollout does not wait for the load balancer. Label their Namespace or Pod template ${INJECT_LABEL}=enabled, and run kubectl rollout restart on what made them`;
-  return `${which}, because they were created before this ${kind} was known: the next rollout does not wait for the load balancer. Run kubectl rollout restart on what made them; to be independent of the order, label their Namespace or Pod template ${INJECT_LABEL}=enabled`;
+  if (namespace === "kube-system")
+    return `${which}, because the webhook never sees Pods of kube-system: a rollout does not wait for the load balancer. Put the readiness gate into their template`;
+  return `${which}, because they were created before this ${kind} was known, or while no webhook answered: the next rollout does not wait for the load balancer. Run kubectl rollout restart on what made them; to be independent of the order, label their Namespace or Pod template ${INJECT_LABEL}=enabled. Pods that lack it after that: their Namespace is labelled ${INJECT_LABEL}=disabled, or another webhook takes it off`;
 }

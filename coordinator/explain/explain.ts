@@ -3,7 +3,7 @@ import { type PodFact, podName } from "../../common/vocabulary.ts";
 import type { Call } from "../domain/call.ts";
 import { type Listener, type PlaceId, placeKey, placesOf, type Slot, slotKey, slotOf, targetKey } from "../domain/load-balancer.ts";
 import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
-import type { Step } from "../domain/readiness/gate-condition.ts";
+import type { GateStages, Step } from "../domain/readiness/gate-condition.ts";
 import { allowedCalls, type Policy } from "../domain/safety/policy.ts";
 import { describeCall, describeFinding, describeRefused, nameOf, ownerOfPlace, releaseText, unreadyText } from "../events/wording.ts";
 import type { DatedBinding, PodBindings } from "../gates/pod-bindings.ts";
@@ -27,6 +27,8 @@ export type ExplainDeps = Networks & {
   readonly mirror: Mirror;
   readonly writer: Pick<Writer, "running">;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
+  /** Default: nobody measures. */
+  readonly ownShare?: { readonly stagesOf: (podUid: string) => GateStages | undefined };
   readonly clock: Clock;
   readonly planner: Pick<Planner, "plan" | "unboundFromMs">;
   /** Which of the planned calls are made. */
@@ -53,6 +55,8 @@ export type PodExplanation = NetworkExplanation & {
   /** Of its preStop hook, as its annotations have it, e.g. "hold", "none OwnPreStop" or "sleep: not proven on node-7 (…)"; undefined: the webhook said nothing. */
   readonly drain: string | undefined;
   readonly gate: string;
+  /** Seconds of each stage from containers ready to its gate True; undefined: not seen by this leader. */
+  readonly stages: GateStages | undefined;
   readonly bindings: readonly BindingExplanation[];
   /** Where only Services of other controllers select it: who has to open the gate. */
   readonly foreignGate: string | undefined;
@@ -233,6 +237,7 @@ export class Explain {
       terminating: pod.deletionAtMs !== undefined,
       drain: pod.drainBecause === undefined ? pod.drain : `${pod.drain}: ${pod.drainBecause}`,
       gate: pod.hasGate ? pod.gate : "no gate",
+      stages: this.#deps.ownShare?.stagesOf(pod.uid),
       bindings,
       foreignGate: foreign,
     };

@@ -1,3 +1,4 @@
+import type { GateStages } from "../domain/readiness/gate-condition.ts";
 import type { BindingExplanation, LoadBalancerExplanation, PodExplanation } from "./explain.ts";
 
 /** " for 4 s", or " for at least 4 s"; empty where nothing is known. */
@@ -6,12 +7,19 @@ function lastingText({ sinceSeconds, isBeginSeen }: BindingExplanation): string 
   return sinceSeconds === 0 ? "" : ` for at least ${sinceSeconds} s`;
 }
 
+/** The load balancer's share is the bind and most of the check; the rest is ours, or the wait for other writes. */
+function stagesText({ wait, bind, check, patch }: GateStages): string {
+  const seconds = (of: number): string => `${of.toFixed(1)} s`;
+  return `gate opened ${seconds(wait + bind + check + patch)} after its containers were ready: ${seconds(wait)} until the bind was called, ${seconds(bind)} the bind, ${seconds(check)} until it was known to serve, ${seconds(patch)} the patch`;
+}
+
 /** For people, e.g. on a terminal. */
 export function podText(pod: PodExplanation): string {
   const lines = [
     `Pod ${pod.pod} on ${pod.node} (facts from: ${pod.factsFrom}), address ${pod.ip ?? "none"} on interface ${pod.hostInterface ?? "unknown"}`,
     `  containers ready: ${pod.containersReady ? "yes" : "no"}, gate: ${pod.gate}${pod.terminating ? ", terminating" : ""}`,
   ];
+  if (pod.stages !== undefined) lines.push(`  ${stagesText(pod.stages)}`);
   if (pod.drain !== undefined) lines.push(`  preStop hook: ${pod.drain}`);
   if (pod.held !== undefined) lines.push(`  held: ${pod.held}`);
   if (pod.instance !== undefined) lines.push(`  instance: ${pod.instance}`);

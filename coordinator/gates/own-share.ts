@@ -1,14 +1,12 @@
 import type { Clock } from "../../common/clock.ts";
 import { isEnding, type PodFact } from "../../common/vocabulary.ts";
 import type { Call } from "../domain/call.ts";
+import { GATE_STAGES, type GateStage, type GateStages } from "../domain/readiness/gate-condition.ts";
 import type { PodChange } from "../state/pod-facts.ts";
 import { type PodIndex, waitsForGate } from "../state/pod-index.ts";
 
 /** What of the time from containers ready to the gate True is not the cloud's work. */
 export type OwnSharePart = "ours" | "poll" | "api";
-
-/** The time from containers ready to the gate True in the order in which it passes: until the bind is called, the call, until an answer tells that it serves, the patch. */
-export type GateStage = "wait" | "bind" | "check" | "patch";
 
 /** A write that ended well. `freeMs`: when its load balancer's lock was free. Milliseconds since the epoch, as all times here. */
 type Made = { readonly call: Call; readonly result: string; readonly startedMs: number; readonly endedMs: number; readonly freeMs: number };
@@ -38,7 +36,7 @@ type Way = {
   readonly knownMs?: number;
 };
 
-/** Pods on their way; above so many those that have been on it for longest are not measured. */
+/** Pods on their way, and opened ones; above so many those that have been there for longest are forgotten. */
 const MOST = 20_000;
 
 /**
@@ -49,6 +47,8 @@ const MOST = 20_000;
 export class OwnShare {
   readonly #deps: OwnShareDeps;
   readonly #ways = new Map<string, Way>();
+  /** Of the Pods whose gates were opened here. */
+  readonly #stages = new Map<string, GateStages>();
 
   constructor(deps: OwnShareDeps) {
     this.#deps = deps;
@@ -57,6 +57,7 @@ export class OwnShare {
 
   #podChanged({ before, after }: Pick<PodChange, "before" | "after">): void {
     const uid = after?.uid ?? before?.uid ?? "";
+    if (after === undefined) this.#stages.delete(uid);
     if (after === undefined || isEnding(after)) this.#ways.delete(uid);
     else if (before !== undefined && waitsForGate(after) && after.containersReady && !before.containersReady) this.#begin(uid);
   }
@@ -91,19 +92,33 @@ export class OwnShare {
     const { clock, observe, observeStage } = this.#deps;
     const nowMs = clock.now();
     observe("ours", (way.toCallMs + nowMs - way.knownMs) / 1000);
-    observeStage("wait", Math.max(0, way.calledMs - way.readyMs) / 1000);
-    observeStage("bind", (way.boundMs - way.calledMs) / 1000);
-    observeStage("check", (way.knownMs - way.boundMs) / 1000);
-    observeStage("patch", (nowMs - way.knownMs) / 1000);
+    const stages: GateStages = {
+      wait: Math.max(0, way.calledMs - way.readyMs) / 1000,
+      bind: (way.boundMs - way.calledMs) / 1000,
+      check: (way.knownMs - way.boundMs) / 1000,
+      patch: (nowMs - way.knownMs) / 1000,
+    };
+    for (const stage of GATE_STAGES) observeStage(stage, stages[stage]);
+    this.#stages.set(uid, stages);
+    keepYoungest(this.#stages);
     if (way.pollMs !== undefined) observe("poll", way.pollMs / 1000);
     if (way.apiMs !== undefined) observe("api", way.apiMs / 1000);
+  }
+
+  /** How long each stage of its way took; undefined: its gate is not open, or somebody else saw it. */
+  stagesOf(podUid: string): GateStages | undefined {
+    return this.#stages.get(podUid);
   }
 
   readonly #podAt = ({ ip }: { readonly ip: string }): string | undefined => this.#deps.pods.byIp(ip)?.uid;
 
   #begin(uid: string): void {
     this.#ways.set(uid, { readyMs: this.#deps.clock.now() });
-    const [oldest] = this.#ways.keys();
-    if (this.#ways.size > MOST && oldest !== undefined) this.#ways.delete(oldest);
+    keepYoungest(this.#ways);
   }
+}
+
+function keepYoungest(all: Map<string, unknown>): void {
+  const [oldest] = all.keys();
+  if (all.size > MOST && oldest !== undefined) all.delete(oldest);
 }

@@ -162,6 +162,17 @@ export async function checkIngressFence(clients: Clients, own: string): Promise<
   }
 }
 
+/** What somebody else put into the metadata of one of our own objects does not keep us from mending it, and we may not take it away. */
+async function mendsWhatOthersHold({ admin, ours }: Clients, path: string): Promise<void> {
+  const write = (client: KubeClient, metadata: object): Promise<number | undefined> => codeOf(client.patch(path, { metadata }, "merge"));
+  const before = await admin.get<Live>(path);
+  assert.equal(await write(admin, { finalizers: ["example.com/theirs"] }), 200);
+  assert.equal(await write(ours, { labels: { mended: "again" } }), 200, `${path} with a finalizer of somebody else`);
+  assert.equal(await write(ours, { finalizers: null }), 403, "a finalizer of somebody else taken away");
+  assert.equal(await write(ours, { finalizers: ["example.com/theirs", "example.com/stolen"] }), 403, "one more");
+  assert.equal(await write(admin, { finalizers: before.metadata["finalizers"] ?? null, labels: { mended: null } }), 200);
+}
+
 /** Of our own Namespace: names and types. */
 export async function checkOwnObjects({ admin, ours }: Clients, namespace: string): Promise<void> {
   const path = (resource: string): string => `/api/v1/namespaces/${namespace}/${resource}`;
@@ -198,6 +209,7 @@ export async function checkOwnObjects({ admin, ours }: Clients, namespace: strin
     name: ports(443, "ops"),
   }))
     assert.equal(await codeOf(ours.patch(webhook, body, "merge")), 403, `${what} of the webhook's Service`);
+  for (const own of [webhook, `${path("secrets")}/clb-direct-serving`]) await mendsWhatOthersHold({ admin, ours }, own);
   const address = { status: { loadBalancer: { ingress: [{ ip: SOMETHING }] } } };
   const annotation = { metadata: { annotations: { [LOAD_BALANCER_ID]: "lb-test" } } };
   await changeNothing({ admin, ours }, webhook, { ...METADATA, address, annotation });

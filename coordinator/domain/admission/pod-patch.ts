@@ -79,11 +79,20 @@ function checked(pod: unknown, patchOf: (pod: unknown) => readonly AddOperation[
     const operations = patchOf(pod);
     if (operations.length === 0) return [];
     const result = patched(pod, operations);
-    return hasGate(result, gateType) && patchOf(result).length === 0 ? operations : [];
+    return hasGate(result, gateType) && hasRoom(result) && patchOf(result).length === 0 ? operations : [];
   } catch {
     return [];
   }
 }
+
+/** All annotations of an object together; with more the API server answers 422 to whoever creates it. Source: apimachinery, TotalAnnotationSizeLimitB. */
+const MOST_ANNOTATION_BYTES = 256 * 1024;
+
+const hasRoom = (pod: unknown): boolean =>
+  Object.entries(objectOf(partsOf(pod).metadata["annotations"])).reduce(
+    (sum, [key, value]) => sum + Buffer.byteLength(key) + Buffer.byteLength(String(value)),
+    0,
+  ) <= MOST_ANNOTATION_BYTES;
 
 /** Whether the Pod, as it is in a review or an answer, has our gate. */
 export function hasGate(pod: unknown, gateType: string): boolean {

@@ -35,6 +35,12 @@ export type Step =
 /** The condition that the gate should have. `undefined` from `readiness`: leave it as it is. */
 export type GateCondition = { readonly status: "True" | "False"; readonly reason: GateReason; readonly message: string };
 
+/** The time from containers ready to the gate True as it passes: until the bind is called, the call, until an answer tells that it serves, the patch. */
+export const GATE_STAGES = ["wait", "bind", "check", "patch"] as const;
+export type GateStage = (typeof GATE_STAGES)[number];
+/** Seconds of each stage of a gate that was opened. */
+export type GateStages = Readonly<Record<GateStage, number>>;
+
 /** TKE's positive reason and message, which tools compare. Source: tke-contract.md §5. */
 const positive = (gateType: string): GateCondition => ({
   status: "True",

@@ -32,3 +32,13 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if not .Values.image.repository }}{{ fail "image.repository is missing: set where you pushed the image, e.g. --set image.repository=registry.example.com/clb-direct" }}{{ end }}
 {{- if eq .Release.Namespace "kube-system" }}{{ fail "namespace kube-system: the coordinator may read and delete every ConfigMap of its Namespace; choose another one, e.g. --namespace clb-direct --create-namespace" }}{{ end }}
 {{- end -}}
+
+{{/* A validation of objects of our own Namespace. What somebody else put there may stay: the object has to be mended all the same. */}}
+{{- define "clb-direct.othersMetadata" -}}
+- expression: >-
+    object == null ||
+    (object.metadata.?ownerReferences.orValue([]) == (oldObject == null ? [] : oldObject.metadata.?ownerReferences.orValue([])) &&
+    object.metadata.?finalizers.orValue([]) == (oldObject == null ? [] : oldObject.metadata.?finalizers.orValue([])))
+  message: clb-direct gives its own objects neither owners nor finalizers
+  reason: Forbidden
+{{- end }}

@@ -5,7 +5,7 @@ import type { PodFact } from "../../../common/vocabulary.ts";
 import { desiredLoadBalancer } from "../../../coordinator/domain/intent/desired-load-balancer.ts";
 import type { Problem } from "../../../coordinator/domain/problem.ts";
 import { makeNotInjectedTeller } from "../../../coordinator/events/not-injected.ts";
-import { anOwner, aPod, CLUSTER } from "../../builders.ts";
+import { anOwner, aPod, aService, CLUSTER } from "../../builders.ts";
 import { aFakeClock } from "../pods.ts";
 
 const owner = anOwner();
@@ -72,4 +72,27 @@ test("nobody is told of Pods that have it, that end, or that are on the node's n
   await clock.advance(60_000);
   look(others);
   assert.deepEqual(told, []);
+});
+
+test("Pods that are to be left alone are none that lack it", async () => {
+  const { told, clock, look } = aTeller();
+  const alone = { ...bare(1), labels: { ...bare(1).labels, "clb-direct.io/inject": "disabled" } };
+  look([aPod(), alone]);
+  await clock.advance(11_000);
+  look([aPod(), alone]);
+  assert.equal(told.length, 0);
+  look([aPod(), alone, bare(2)]);
+  await clock.advance(11_000);
+  look([aPod(), alone, bare(2)]);
+  assert.match(told[0]?.message ?? "", /: 1 of 3 Pods \(web-2\) have no readiness gate.*or another webhook takes it off/);
+});
+
+test("Pods of kube-system, which the webhook never sees, are told what helps there", async () => {
+  const system = anOwner(aService({ namespace: "kube-system" }));
+  const { told, clock, look } = aTeller();
+  const pod = { ...bare(1), namespace: "kube-system" };
+  look([pod], [system]);
+  await clock.advance(11_000);
+  look([pod], [system]);
+  assert.match(told[0]?.message ?? "", /never sees Pods of kube-system.*into their template$/);
 });

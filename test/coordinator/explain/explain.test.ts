@@ -5,6 +5,7 @@ import { serviceRef } from "../../../coordinator/domain/intent/service.ts";
 import type { Listener } from "../../../coordinator/domain/load-balancer.ts";
 import type { Plan } from "../../../coordinator/domain/plan/plan-load-balancer.ts";
 import { foreignGateText } from "../../../coordinator/domain/readiness/foreign-gate.ts";
+import type { GateStages } from "../../../coordinator/domain/readiness/gate-condition.ts";
 import type { Parked } from "../../../coordinator/domain/safety/brake.ts";
 import type { Policy } from "../../../coordinator/domain/safety/policy.ts";
 import { describeFinding } from "../../../coordinator/events/wording.ts";
@@ -56,11 +57,13 @@ function aWorld(targets = [aTarget()], plan: Plan = NOTHING, inRules?: readonly 
   const held: Parked[] = [];
   const elsewhere: string[] = [];
   const strays: string[] = [];
+  const stages = new Map<string, GateStages>();
   const policy: { is: Policy } = { is: "enforce" };
   const explain = new Explain({
     ...shared,
     facts: known.facts,
     podBindings,
+    ownShare: { stagesOf: (uid) => stages.get(uid) },
     services: { foreignGates: () => elsewhere },
     planner: {
       plan: () => plan,
@@ -80,7 +83,7 @@ function aWorld(targets = [aTarget()], plan: Plan = NOTHING, inRules?: readonly 
     const pod = explain.pod("demo/web-1");
     return pod === undefined ? "" : podText(pod);
   };
-  return { clock, known, mirror, elsewhere, addressClaims, intents, running, held, strays, policy, explain, text };
+  return { clock, known, mirror, elsewhere, addressClaims, intents, running, held, strays, stages, policy, explain, text };
 }
 
 test("tells who has to open the gate of a Pod that only another controller's Service selects", () => {
@@ -122,6 +125,17 @@ test("tells of the call that runs, of the check, of its failing, and of nothing 
   assert.match(text(), /health check fails: port, path or security group \(from you\)/);
   hear("Alive");
   assert.match(text(), /: healthy for 0 s\n {4}awaited: nothing: bound and healthy\n$/);
+});
+
+test("tells how long each stage took on the way to a gate that this leader opened", () => {
+  const { explain, stages, text } = aWorld();
+  assert.doesNotMatch(text(), /gate opened/);
+  stages.set("pod-1", { wait: 0.11, bind: 1.2, check: 4.44, patch: 0.05 });
+  assert.match(
+    text(),
+    /\n {2}gate opened 5\.8 s after its containers were ready: 0\.1 s until the bind was called, 1\.2 s the bind, 4\.4 s until it was known to serve, 0\.1 s the patch\n/,
+  );
+  assert.equal(explain.pod("demo/web-1")?.stages?.bind, 1.2);
 });
 
 test("tells who must act on a Pod that cannot be bound", () => {

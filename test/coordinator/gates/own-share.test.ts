@@ -53,6 +53,9 @@ test("the stages of the way to the gate are what there is from containers ready 
   at(9_000).serving(["10.244.1.1"], { beforeMs: 8_900, askedMs: 8_956, answeredMs: 9_000 });
   at(9_006).opened(READY);
   assert.deepEqual(stages, ["wait 1020", "bind 480", "check 6500", "patch 6"]);
+  assert.deepEqual(at(9_007).stagesOf("pod-1"), { wait: 1.02, bind: 0.48, check: 6.5, patch: 0.006 });
+  changed(20_000, READY, undefined);
+  assert.equal(at(20_000).stagesOf("pod-1"), undefined, "a Pod that is gone is forgotten");
 });
 
 test("time in which another write held the load balancer is not ours, and without checks there is no question", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DEFAULT_GATE_TYPE } from "../../../../common/names.ts";
-import { checkedPatch, hasGate, patched, wantsGate } from "../../../../coordinator/domain/admission/pod-patch.ts";
+import { type AddOperation, checkedPatch, hasGate, patched, wantsGate } from "../../../../coordinator/domain/admission/pod-patch.ts";
 
 const GATE = { conditionType: DEFAULT_GATE_TYPE };
 const OTHER = { conditionType: "x.io/y" };
@@ -55,3 +55,14 @@ for (const [name, input, from, wanted] of [
 ] as const)
   test(`whether a Pod gets the gate: ${name}`, () =>
     assert.equal(wantsGate(input, { selected: false, namespaceOptedIn: false, ...from }), wanted));
+
+test("annotations that leave no room for ours cost the Pod its hook, not its creation", () => {
+  const more = (): readonly AddOperation[] => [{ op: "add", path: "/metadata/annotations/clb-direct.io~1hold", value: "token" }];
+  const room = 256 * 1024 - "big".length - "clb-direct.io/hold".length - "token".length;
+  const paths = (size: number): readonly string[] =>
+    checkedPatch(pod({}, { annotations: { big: "x".repeat(size) } }), DEFAULT_GATE_TYPE, (one) =>
+      "clb-direct.io/hold" in Object(Reflect.get(Object(Reflect.get(Object(one), "metadata")), "annotations")) ? [] : more(),
+    ).map(({ path }) => path);
+  assert.deepEqual(paths(room), ["/spec/readinessGates", "/metadata/annotations/clb-direct.io~1hold"]);
+  assert.deepEqual(paths(room + 1), ["/spec/readinessGates"]);
+});
