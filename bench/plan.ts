@@ -12,7 +12,7 @@ import { type LoadBalancer, placesOf, slotKey, slotOf } from "../coordinator/dom
 import { PlanCache } from "../coordinator/domain/plan/plan-cache.ts";
 import { type Plan, type PlanInput, planLoadBalancer } from "../coordinator/domain/plan/plan-load-balancer.ts";
 import { Mirror } from "../coordinator/state/mirror.ts";
-import { argumentsOrExit } from "./arguments.ts";
+import { argumentsOrExit } from "../deploy/tools/arguments.ts";
 
 const USAGE = `usage: npm run bench:plan
 Plans one load balancer of 100 000 targets and prints what that costs beside the limits; no options. Takes seconds.

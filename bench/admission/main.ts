@@ -11,12 +11,12 @@ import { parseArgs } from "node:util";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { INJECT_LABEL, LOAD_BALANCER_CLASS } from "../../common/names.ts";
 import { issueAuthority, issueServing } from "../../coordinator/tls/certificate.ts";
+import { argumentsOrExit, checkJsonFile, exitAfter, positive } from "../../deploy/tools/arguments.ts";
 import { isGated } from "../../test/cluster/injected.ts";
 import { type RunningProcess, startProcess, until } from "../../test/cluster/process.ts";
 import { readOptions } from "../../test/demo/options.ts";
 import type { Steps } from "../../test/demo/parts.ts";
 import { type Stage, setStage } from "../../test/demo/stage.ts";
-import { argumentsOrExit, checkJsonFile, exitAfter, positive } from "../arguments.ts";
 import { between, faultsOf, type Inside, KINDS, type Kind, LIMIT_MS, minus, type Row, type Times, timesOf } from "./rows.ts";
 
 const USAGE = `usage: npm run bench:admission -- [options]

@@ -11,10 +11,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs, promisify } from "node:util";
+import { argumentsOrExit, checkJsonFile, exitAfter, positive } from "../../deploy/tools/arguments.ts";
 import { build } from "../../deploy/tools/build.ts";
 import { anAuthority, FakeCoordinator, SERVER_NAME } from "../../test/agent/fake-coordinator.ts";
 import { namespaceSkip, Site } from "../../test/agent/kernel/site.ts";
-import { argumentsOrExit, checkJsonFile, exitAfter, positive } from "../arguments.ts";
 import type { FirstVerdicts } from "./first-verdict.ts";
 
 const USAGE = `usage: npm run bench:agent -- [options]

@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
-import { argumentsOrExit, checkJsonFile, namedOrFormer, positive } from "../arguments.ts";
+import { argumentsOrExit, checkJsonFile, namedOrFormer, positive } from "../../deploy/tools/arguments.ts";
 import { benchCalls } from "./calls.ts";
 import { benchDataPlane } from "./data-plane.ts";
 import { soak } from "./soak.ts";

@@ -2,9 +2,14 @@
  * `npm run bench:ingress`: rule tables at size through the whole product, from the watch of an Ingress to the emulated cloud, in virtual time:
  * what the cloud takes is counted, and what we think costs nothing. The rows are those of `npm run bench:sync`.
  */
-import { inspect } from "node:util";
+import { inspect, parseArgs } from "node:util";
+import { argumentsOrExit } from "../../deploy/tools/arguments.ts";
 import { type ManifestWorld, manifestWorld } from "../../test/manifests/world.ts";
 import { lowerBoundSeconds, PUBLISHED, type PublishedRow, startOf } from "../sync/tables.ts";
+
+const USAGE = `usage: npm run bench:ingress
+Rule tables of 200, 400 and 500 rules beside the bound and what is published; no options.`;
+argumentsOrExit(USAGE, (args) => parseArgs({ args, options: { help: { type: "boolean", default: false } } }).values);
 
 const RULES_PER_CALL = 20;
 /** Besides the published rows: what a raised quota allows, beyond them. */

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { argumentsOrExit, checkJsonFile, exitAfter } from "../../deploy/tools/arguments.ts";
 import { build } from "../../deploy/tools/build.ts";
 import { readValues } from "../../deploy/tools/chart-values.ts";
 import { CHART } from "../../deploy/tools/render.ts";
@@ -19,7 +20,6 @@ import { exampleManifests, hasWebhook, NAMESPACE } from "../../test/demo/example
 import { readOptions } from "../../test/demo/options.ts";
 import type { Steps } from "../../test/demo/parts.ts";
 import { setStage } from "../../test/demo/stage.ts";
-import { argumentsOrExit, checkJsonFile, exitAfter } from "../arguments.ts";
 
 const USAGE = `usage: npm run bench:memory -- [options]
   --quick      12 Pods in all, a settling time of 5 s

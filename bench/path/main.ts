@@ -4,9 +4,9 @@
  */
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { argumentsOrExit, checkJsonFile, positive } from "../../deploy/tools/arguments.ts";
 import { launch } from "../../test/cluster/namespace.ts";
 import { PROXY_MODES, type ProxyMode, proxiedClusterFault } from "../../test/cluster/real/nodes/kube-proxy.ts";
-import { argumentsOrExit, checkJsonFile, positive } from "../arguments.ts";
 
 /** Two nodes have addresses for 60 Pods each (addresses.ts). */
 const MOST_PODS = 100;

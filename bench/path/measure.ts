@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
+import { exitAfter } from "../../deploy/tools/arguments.ts";
 import { applyManifests, type Manifest } from "../../test/cluster/manifests.ts";
 import { until } from "../../test/cluster/process.ts";
 import { findBinaries } from "../../test/cluster/real/binaries.ts";
@@ -13,7 +14,6 @@ import { type ProxyMode, startKubeProxies } from "../../test/cluster/real/nodes/
 import { findNodes } from "../../test/cluster/real/nodes/requirements.ts";
 import { makeNamespace, startTestNodes, type TestNodes } from "../../test/cluster/real/nodes/testing.ts";
 import { isReady, type Pod } from "../../test/cluster/simulated/objects.ts";
-import { exitAfter } from "../arguments.ts";
 import { type Ask, listingOf, makeAsk, type Told, type Tracked, trackedOf } from "./asking.ts";
 import { claimsOf, faultOf, PATHS, type Path, type Row, speedOf, tableOf } from "./rows.ts";
 

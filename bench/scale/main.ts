@@ -5,7 +5,7 @@
 import { writeFile } from "node:fs/promises";
 import { cpus, loadavg } from "node:os";
 import { LEASE_TIMES } from "../../coordinator/leader/lease.ts";
-import { argumentsOrExit, exitAfter } from "../arguments.ts";
+import { argumentsOrExit, exitAfter } from "../../deploy/tools/arguments.ts";
 import { drive, type Mix, quantile } from "./changes.ts";
 import { type Ground, type Size, startGround } from "./ground.ts";
 import { type Control, floorMiB, startControl } from "./helpers.ts";

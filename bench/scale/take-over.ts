@@ -5,8 +5,8 @@
 import { writeFile } from "node:fs/promises";
 import { cpus, loadavg } from "node:os";
 import { LEASE_TIMES } from "../../coordinator/leader/lease.ts";
+import { argumentsOrExit, exitAfter } from "../../deploy/tools/arguments.ts";
 import { until } from "../../test/cluster/process.ts";
-import { argumentsOrExit, exitAfter } from "../arguments.ts";
 import { quantile } from "./changes.ts";
 import { CALLERS, type Ground, startGround } from "./ground.ts";
 import { startControl } from "./helpers.ts";

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { checkJsonFile } from "../arguments.ts";
+import { checkJsonFile } from "../../deploy/tools/arguments.ts";
 
 /** Of `--<flag> <text>`. Throws a RangeError that names both. */
 function whole(flag: string, text: string, least: number): number {

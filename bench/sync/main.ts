@@ -4,7 +4,7 @@
  */
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { argumentsOrExit, checkJsonFile, exitAfter, namedOrFormer, positive } from "../arguments.ts";
+import { argumentsOrExit, checkJsonFile, exitAfter, namedOrFormer, positive } from "../../deploy/tools/arguments.ts";
 import { block } from "./block.ts";
 import { changes } from "./changes.ts";
 import { earlyBinds } from "./early-bind.ts";

@@ -13,6 +13,7 @@ import {
   DEFAULT_NAMESPACE,
   EXPLAIN_PORT,
   EXPLAIN_TOKEN_HEADER,
+  LEADER_LEASE,
   READER_SERVICE_ACCOUNT,
   TOKEN_AUDIENCE,
 } from "../../common/names.ts";
@@ -34,6 +35,8 @@ const OPTIONS = {
 /** A token for one question. The least that the API server gives. */
 const TOKEN_SECONDS = 600;
 const TIMEOUT_MS = 10_000;
+/** What a standby answers. */
+const NO_LEADER = 503;
 
 type Question = {
   readonly subject: string;
@@ -69,6 +72,18 @@ async function caOf(client: KubeClient, namespace: string): Promise<string> {
   return (await client.get<{ data: Record<string, string> }>(path)).data[CA_BUNDLE_KEY] ?? "";
 }
 
+type Lease = { readonly spec?: { readonly holderIdentity?: string } };
+
+/** How to reach the leader; names its Pod where the cluster says who it is. */
+async function wayToLeader(client: KubeClient | undefined, namespace: string): Promise<string> {
+  const path = kubePath`/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/${LEADER_LEASE}`;
+  const lease = await client?.get<Lease>(path).catch(() => undefined); // who may not read it learns the rest
+  const pod = lease?.spec?.holderIdentity?.replace(/_[^_]*$/, ""); // <pod>_<8 hex digits>
+  return pod === undefined || pod === ""
+    ? `Is the leader's explain port reachable, e.g. by kubectl port-forward? Lease ${LEADER_LEASE} in Namespace ${namespace} (--installed) names its Pod; --url names another address.`
+    : `The leader is Pod ${pod}. In another terminal: kubectl -n ${namespace} port-forward pod/${pod} ${EXPLAIN_PORT}:${EXPLAIN_PORT}; --url names another address.`;
+}
+
 async function ask(question: Question, env: NodeJS.ProcessEnv): Promise<number> {
   const { subject, base, installed } = question;
   const url = new URL("/explain", base);
@@ -85,10 +100,10 @@ async function ask(question: Question, env: NodeJS.ProcessEnv): Promise<number> 
     (isOk ? process.stdout : process.stderr).write(
       text || `${url.origin} answered ${status} without a word: is it the coordinator's explain port?\n`,
     );
+    if (status === NO_LEADER) console.error(await wayToLeader(client, installed));
     return isOk ? 0 : 1;
   } catch (err) {
-    const fix = "Is the coordinator's explain port reachable, e.g. by kubectl port-forward? Name it with --url.";
-    console.error(`no answer from ${url.origin}: ${String(err)}\n${fix}`);
+    console.error(`no answer from ${url.origin}: ${String(err)}\n${await wayToLeader(client, installed)}`);
     return 1;
   } finally {
     await client?.close();

@@ -1,31 +1,45 @@
-/**
- * `npm run image [-- --name registry.example.com/clb-direct:0.1.0] [--arch amd64,arm64] [--out dist/image] [--archive FILE]` makes an OCI layout without a
- * container engine, on Debian or Ubuntu; `--update` pins the Debian packages that the archive has now. docs/install.md says how to push it.
- */
+/** `npm run image` makes an OCI layout without a container engine. docs/install.md says how to push it. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { parseArgs } from "node:util";
+import { argumentsOrExit, listed } from "./arguments.ts";
 import { build } from "./build.ts";
 import { ARCHITECTURES, updatePins } from "./debian.ts";
 import { archiveOf, cacheOf, makeImage } from "./image.ts";
 
-const { values } = parseArgs({
-  options: {
-    name: { type: "string", default: "registry.example.com/clb-direct:0.1.0" },
-    arch: { type: "string", default: ARCHITECTURES.join(",") },
-    out: { type: "string", default: "dist/image" },
-    archive: { type: "string" },
-    update: { type: "boolean", default: false },
-  },
+const USAGE = `usage: npm run image -- [options]
+  --name registry.example.com/clb-direct:0.1.0   what the image is called in the layout
+  --arch amd64,arm64                             for which machines
+  --out dist/image                               folder of the OCI layout
+  --archive FILE                                 the same as one tar, for "docker load" or "ctr images import"
+  --update                                       pins the Debian packages that the archive has now, in deploy/image/debian.json
+Needs Debian or Ubuntu, and no container engine. Two runs give one digest.`;
+
+const values = argumentsOrExit(USAGE, (args) => {
+  const { values: given } = parseArgs({
+    args,
+    options: {
+      name: { type: "string", default: "registry.example.com/clb-direct:0.1.0" },
+      arch: { type: "string", default: ARCHITECTURES.join(",") },
+      out: { type: "string", default: "dist/image" },
+      archive: { type: "string" },
+      update: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  return { ...given, architectures: listed("arch", given.arch, ARCHITECTURES) };
 });
-const wanted = values.arch.split(",");
-const architectures = ARCHITECTURES.filter((one) => wanted.includes(one));
-if (architectures.length !== wanted.length) throw new RangeError(`--arch ${values.arch}: known are ${ARCHITECTURES.join(", ")}`);
 
 const { env } = process;
 if (values.update) updatePins(cacheOf(env));
 await build("dist");
-const { digest, images } = await makeImage({ name: values.name, directory: values.out, application: "dist", architectures, env });
+const { digest, images } = await makeImage({
+  name: values.name,
+  directory: values.out,
+  application: "dist",
+  architectures: values.architectures,
+  env,
+});
 if (values.archive !== undefined) {
   mkdirSync(dirname(values.archive), { recursive: true });
   writeFileSync(values.archive, archiveOf(values.out));

@@ -212,6 +212,57 @@ test("agents run on machines only; both workloads have a priority; two coordinat
   assert.deepEqual([hasBudget([]), hasBudget(["coordinator.replicas=1"])], [true, false]);
 });
 
+test("no probe warns where a node is slow: each answers within 5 s, and liveness waits for the start", needsHelm, () => {
+  type Probes = Record<
+    "startupProbe" | "readinessProbe" | "livenessProbe",
+    { timeoutSeconds: number; failureThreshold?: number } | undefined
+  >;
+  const manifests = rendered();
+  const containers = ["DaemonSet", "Deployment"].flatMap((kind) => podOf(manifests, kind).containers) as unknown as readonly (Probes & {
+    name: string;
+  })[];
+  assert.deepEqual(
+    containers.map(({ name }) => name),
+    ["agent", "hold", "coordinator"],
+  );
+  for (const { name, startupProbe, readinessProbe, livenessProbe } of containers) {
+    assert.ok(startupProbe !== undefined && readinessProbe !== undefined, name);
+    for (const probe of [startupProbe, readinessProbe, livenessProbe])
+      assert.ok((probe?.timeoutSeconds ?? 5) >= 5, `${name}: ${JSON.stringify(probe)}`);
+    assert.ok((startupProbe.failureThreshold ?? 3) >= 60, name);
+  }
+});
+
+test(
+  "coordinators spread over nodes and zones; both workloads ask for Linux; memory that is asked for is above what an agent takes",
+  needsHelm,
+  () => {
+    type Spread = { topologyKey: string; labelSelector: object };
+    type Spec = {
+      nodeSelector: object;
+      topologySpreadConstraints?: Spread[];
+      containers: { resources: { requests: { memory: string } } }[];
+    };
+    const manifests = rendered();
+    const [agent, coordinator] = ["DaemonSet", "Deployment"].map((kind) => podOf(manifests, kind) as unknown as Spec);
+    for (const pod of [agent, coordinator]) assert.deepEqual(pod?.nodeSelector, { "kubernetes.io/os": "linux" });
+    assert.deepEqual(
+      coordinator?.topologySpreadConstraints?.map(({ topologyKey, labelSelector }) => [topologyKey, labelSelector]),
+      ["kubernetes.io/hostname", "topology.kubernetes.io/zone"].map((key) => [key, { matchLabels: { app: "clb-direct-coordinator" } }]),
+    );
+    // Goals of docs and proofs, as working sets: 56 and 80 MiB.
+    assert.ok(Number.parseInt(agent?.containers[0]?.resources.requests.memory ?? "", 10) >= 56);
+    assert.ok(Number.parseInt(coordinator.containers[0]?.resources.requests.memory ?? "", 10) >= 80);
+  },
+);
+
+test("a Namespace that the chart makes lets agents use the node's network", needsHelm, () => {
+  const made = rendered({ set: ["namespace.create=true"] }).find(
+    ({ kind, metadata }) => kind === "Namespace" && metadata.name === "lb-system",
+  );
+  assert.deepEqual(made?.metadata["labels"], { "pod-security.kubernetes.io/enforce": "privileged" });
+});
+
 test("a policy for the network lets in each port from where it is asked", needsHelm, () => {
   const set = ["networkPolicy.enabled=true", "networkPolicy.nodeCidrs={10.0.0.0/16}"];
   const policy = rendered({ set }).find(({ kind }) => kind === "NetworkPolicy")?.["spec"] as { ingress: readonly object[] };

@@ -87,6 +87,12 @@ test("explanations are for who may get them", { timeout: 120_000 }, async (t) =>
       const env = { PATH: process.env["PATH"] ?? "", KUBECONFIG: join(world.directory, "kubeconfig") };
       const { stdout } = await promisify(execFile)(process.execPath, args, { env });
       assert.match(stdout, /^Pod demo\/web-\S+ on node-[ab] \(facts from: agent\)/);
+      const nobody = ["coordinator/explain/cli.ts", "--url", "https://127.0.0.1:1", "demo"]; // nothing is forwarded yet
+      await assert.rejects(promisify(execFile)(process.execPath, nobody, { env }), (error: { code: number; stderr: string }) => {
+        assert.match(error.stderr, /^no answer from https:\/\/127\.0\.0\.1:1: /);
+        assert.match(error.stderr, /The leader is Pod (\S+)\. In another terminal: kubectl -n clb-direct port-forward pod\/\1 9092:9092;/);
+        return error.code === 1;
+      });
     },
   );
 });

@@ -32,7 +32,7 @@ export function makeHelm(options: { readonly directory: string; readonly kubecon
   return { run, upgrade };
 }
 
-export function settingsFor(ground: ProofGround): readonly string[] {
+export function settingsFor(ground: Pick<ProofGround, "cloud" | "range">): readonly string[] {
   const wanted = {
     region: "ap-guangzhou",
     "image.repository": IMAGE,

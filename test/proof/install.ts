@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { DEFAULT_GATE_TYPE } from "../../common/names.ts";
+import { findHelm } from "../../deploy/tools/helm.ts";
 import { isGated } from "../cluster/injected.ts";
 import { exampleFile, loadManifests } from "../cluster/manifests.ts";
 import { until } from "../cluster/process.ts";
@@ -11,6 +12,7 @@ import { isReady, type Pod } from "../cluster/simulated/objects.ts";
 import { type Load, type LoadResult, startLoad } from "../demo/load.ts";
 import { applyAsWritten, toldOfPods } from "../demo/not-injected.ts";
 import { killCoordinator, podsAt, roll } from "./actions.ts";
+import { byHandText } from "./by-hand.ts";
 import { type Counts, startCreations } from "./creations.ts";
 import { layProofGround, type ProofGround, type Steps } from "./ground.ts";
 import { type Helm, makeHelm, settingsFor } from "./helm.ts";
@@ -23,6 +25,7 @@ const { values } = parseArgs({
     directory: { type: "string" },
     "image-mib": { type: "string" },
     "limit-seconds": { type: "string" },
+    "by-hand": { type: "boolean", default: false },
     json: { type: "string" },
   },
 });
@@ -39,11 +42,11 @@ const say = (text: string): void => {
   console.log(`${((performance.now() - startedMs) / 1000).toFixed(1).padStart(6)} s  ${text}`);
 };
 
-/** Rejects when the time is over, or when somebody ends us: what was put up is taken down all the same. */
-function overdue(seconds: number): Promise<never> {
+/** Rejects when the time is over, where it is limited, or when somebody ends us: what was put up is taken down all the same. */
+function overdue(seconds: number | undefined): Promise<never> {
   return new Promise((_resolve, reject) => {
     const late = (why: string): void => reject(new Error(`${why}; the last that was done: ${said}`));
-    setTimeout(() => late("the proof hangs: its time is over"), seconds * 1000).unref();
+    if (seconds !== undefined) setTimeout(() => late("the proof hangs: its time is over"), seconds * 1000).unref();
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => late(signal));
   });
 }
@@ -220,20 +223,34 @@ function counted({ requests, failures }: LoadResult): Pick<Proof, "requests" | "
   return { requests, failed: failures.length, causes };
 }
 
-const steps: Steps = [];
-let ground: ProofGround | undefined;
-try {
-  if (values.directory === undefined) throw new Error("start it by npm run proof:install");
-  const late = overdue(Number(values["limit-seconds"] ?? "1200"));
-  const images = ["1", "2"].map((tag) => join(values.directory ?? "", `image-${tag}.tar`));
-  ground = await Promise.race([layProofGround(join(values.directory, "run"), images, steps), late]);
-  say(`Kubernetes ${ground.version}, two real nodes with kube-proxy and DNS`);
-  const proof = await Promise.race([perform(ground), late]);
+/** The ground is laid, all else is the person's; until Ctrl-C. */
+async function leaveToPerson(laid: ProofGround): Promise<void> {
+  const helm = findHelm(process.env);
+  console.log(`\n${byHandText(laid, helm.kind === "found" ? helm.file : "helm", process.pid)}\n`);
+  const ended = Promise.withResolvers<void>();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => ended.resolve());
+  await ended.promise;
+}
+
+function tell(proof: Proof): void {
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(proof, null, 2)}\n`);
   console.log(JSON.stringify(proof, null, 2));
   const faults = creationFaults(proof.creations);
   for (const fault of faults) console.error(fault);
   process.exitCode = proof.failed === 0 && faults.length === 0 ? 0 : 1;
+}
+
+const steps: Steps = [];
+let ground: ProofGround | undefined;
+try {
+  if (values.directory === undefined) throw new Error("start it by npm run proof:install");
+  const byHand = values["by-hand"];
+  const late = overdue(byHand ? undefined : Number(values["limit-seconds"] ?? "1200"));
+  const images = ["1", "2"].map((tag) => join(values.directory ?? "", `image-${tag}.tar`));
+  ground = await Promise.race([layProofGround(join(values.directory, "run"), images, steps), late]);
+  say(`Kubernetes ${ground.version}, two real nodes with kube-proxy and DNS`);
+  if (byHand) await leaveToPerson(ground);
+  else tell(await Promise.race([perform(ground), late]));
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   if (ground !== undefined) console.error(await stateOf(ground.admin).catch(String));

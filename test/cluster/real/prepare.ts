@@ -1,12 +1,12 @@
 /**
- * Finds or builds the binaries of a real cluster, before anything enters the harness's network namespace, from which no module can be
- * downloaded: `node test/cluster/real/prepare.ts [--kubernetes 1.34] [--nodes [--proxy]]`; with --tools instead Helm and what the image is made
- * of. Prints their paths; exit code 1 with the reason.
+ * `npm run real:prepare`: finds or builds the binaries of a real cluster, before anything enters the harness's network namespace, from which no
+ * module can be downloaded.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { argumentsOrExit } from "../../../deploy/tools/arguments.ts";
 import { build } from "../../../deploy/tools/build.ts";
 import { ARCHITECTURES } from "../../../deploy/tools/debian.ts";
 import { prepareHealthProbe } from "../../../deploy/tools/health-probe.ts";
@@ -15,18 +15,31 @@ import { makeImage } from "../../../deploy/tools/image.ts";
 import { findBinaries } from "./binaries.ts";
 import { CONTROL_PLANE, DEFAULT_MINOR, kubernetesMinor, NODE, PROXY } from "./modules.ts";
 
-const { values } = parseArgs({
-  options: {
-    kubernetes: { type: "string", default: DEFAULT_MINOR },
-    nodes: { type: "boolean", default: false },
-    proxy: { type: "boolean", default: false },
-    tools: { type: "boolean", default: false },
-  },
+const USAGE = `usage: npm run real:prepare -- [options]
+  --kubernetes 1.36|1.34  version of the control plane and of the nodes (default ${DEFAULT_MINOR})
+  --nodes                 kubelet and containerd as well
+  --proxy                 kube-proxy as well
+  --tools                 nothing of these, but Helm and what the image is made of
+Finds what is there, builds the rest with Go, and prints where each lies. Exit code 1 with the reason where something cannot be had, 2 for a mistake in the
+options.`;
+
+const values = argumentsOrExit(USAGE, (args) => {
+  const { values: given } = parseArgs({
+    args,
+    options: {
+      kubernetes: { type: "string", default: DEFAULT_MINOR },
+      nodes: { type: "boolean", default: false },
+      proxy: { type: "boolean", default: false },
+      tools: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  return { ...given, kubernetes: kubernetesMinor(given.kubernetes) };
 });
 const found = values.tools
   ? await prepareTools()
   : await findBinaries([...CONTROL_PLANE, ...(values.nodes ? NODE : []), ...(values.proxy ? PROXY : [])], {
-      kubernetes: kubernetesMinor(values.kubernetes),
+      kubernetes: values.kubernetes,
       build: true,
       progress: (line) => process.stderr.write(`${line}\n`),
     });

@@ -15,7 +15,7 @@ export function argumentsOrExit<Asked extends { readonly help: boolean }>(usage:
   return process.exit(0);
 }
 
-/** The process ends with the benchmark: 0 where every goal is held, 1 where one is missed or `main` fails; 130 by SIGINT or SIGTERM. */
+/** The process ends with a benchmark: 0 where every goal is held, 1 where one is missed or `main` fails; 130 by SIGINT or SIGTERM. */
 export async function exitAfter(main: () => Promise<boolean>): Promise<never> {
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130)); // what runs ends with us
   try {
@@ -41,6 +41,21 @@ export function positive(flag: string, text: string): number {
   const value = Number(text);
   if (!(value > 0 && Number.isFinite(value))) throw new RangeError(`--${flag} must be a number above 0, got "${text}"`);
   return value;
+}
+
+/** The same for a whole number. */
+export function wholeAboveZero(flag: string, text: string): number {
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  throw new RangeError(`--${flag} must be a whole number above 0, got "${text}"`);
+}
+
+/** What `--<flag> <text>` lists with commas between, in the order of `known`, e.g. "arm64,amd64". Throws a RangeError that names all three. */
+export function listed<Known extends string>(flag: string, text: string, known: readonly Known[]): readonly Known[] {
+  const wanted = text.split(",");
+  const unknown = wanted.filter((one) => !known.some((other) => other === one));
+  if (unknown.length > 0) throw new RangeError(`--${flag} must be of ${known.join(", ")}, got "${text}"`);
+  return known.filter((one) => wanted.includes(one));
 }
 
 /** Throws a RangeError where `file` could not be written after the run, which takes minutes. */
