@@ -56,7 +56,9 @@ try {
   const own = image.images.find(({ architecture }) => architecture === (process.arch === "x64" ? "amd64" : process.arch));
   if (own === undefined) throw new Error(`there is no image for ${process.arch}`);
   const imageMiB = own.bytes / 2 ** 20;
-  console.log(`image ${image.digest}: ${imageMiB.toFixed(1)} MiB packed; two builds for two architectures in ${seconds(startedMs)} s`);
+  console.log(
+    `image ${image.digest}: ${imageMiB.toFixed(1)} MiB packed; two builds for ${image.images.map(({ architecture }) => architecture).join(" and ")} in ${seconds(startedMs)} s`,
+  );
   if (!byHand) console.log(startedUnderEmulation(join(directory, "layout-1"), image));
   mkdirSync(join(directory, "run"));
   cpSync(CHART, join(directory, "chart"), { recursive: true }); // as it is now, whatever is edited meanwhile
