@@ -3,14 +3,14 @@
  * rolls the example under load, upgrades under load, retires, uninstalls, and looks for what was left behind; or leaves all but the nodes to a
  * person (by-hand.ts). What needs a network is made first, here.
  */
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { argumentsOrExit, checkJsonFile, positive } from "../../deploy/tools/arguments.ts";
 import { CHART } from "../../deploy/tools/render.ts";
 import { launch } from "../cluster/namespace.ts";
 import { startedUnderEmulation } from "./emulation.ts";
+import { proofFolder } from "./folder.ts";
 import { makeTwoImages, missingForProof } from "./images.ts";
 
 const USAGE = `usage: npm run proof:install -- [options], as root
@@ -41,10 +41,9 @@ const byHand = values["by-hand"];
 const begunMs = performance.now();
 /** For the inside to take down what it put up. */
 const GRACE_MS = 120_000;
-const directory = mkdtempSync(join(tmpdir(), `clb-direct-proof-${process.pid}-`));
+const { directory, handOver } = proofFolder();
 const late = (): never => {
   console.error(`the proof may take ${limitMinutes} minutes: it hangs, and is ended`);
-  rmSync(directory, { recursive: true, force: true });
   return process.exit(1); // what runs inside is told by that, and nothing of it is left
 };
 const tooLate = byHand ? undefined : setTimeout(late, limitMinutes * 60_000 + GRACE_MS);
@@ -65,6 +64,7 @@ try {
   const script = ["node", "test/proof/install.ts", "--directory", directory, "--image-mib", String(imageMiB)];
   if (byHand) script.push("--by-hand");
   else script.push("--limit-seconds", String(Math.max(1, limitMinutes * 60 - (performance.now() - begunMs) / 1000)));
+  handOver();
   process.exitCode = await launch([...script, ...(values.json === undefined ? [] : ["--json", resolve(values.json)])]);
   const minutes = (performance.now() - begunMs) / 60_000;
   console.log(`all of it took ${minutes.toFixed(1)} minutes`);
@@ -74,7 +74,6 @@ try {
   process.exitCode = 1;
 } finally {
   clearTimeout(tooLate);
-  rmSync(directory, { recursive: true, force: true });
 }
 
 function seconds(sinceMs: number): string {

@@ -3,13 +3,13 @@
  * that stop accepting at SIGTERM and know no preStop, a load of 500 requests a second on new and on kept connections. Rolls, drains, deletes,
  * updates the agents, deletes the leader, and counts what failed; beside it rows that lack something.
  */
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { argumentsOrExit, checkJsonFile, listed, wholeAboveZero } from "../../deploy/tools/arguments.ts";
 import { CHART } from "../../deploy/tools/render.ts";
 import { launch } from "../cluster/namespace.ts";
+import { proofFolder } from "./folder.ts";
 import { makeTwoImages, missingForProof } from "./images.ts";
 import { MODES } from "./rollout-rows.ts";
 
@@ -47,7 +47,7 @@ const values = argumentsOrExit(USAGE, (args) => {
   return given;
 });
 const { env } = process;
-const directory = mkdtempSync(join(tmpdir(), `clb-direct-proof-${process.pid}-`));
+const { directory, handOver } = proofFolder();
 try {
   const reason = await missingForProof(env);
   if (reason !== undefined) throw new Error(`the proof of rollouts cannot run here: ${reason}`);
@@ -62,6 +62,7 @@ try {
     ...(values.pods !== undefined && { pods: values.pods }),
   };
   const more = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]);
+  handOver();
   process.exitCode = await launch([
     "node",
     "test/proof/rollout.ts",
@@ -73,6 +74,4 @@ try {
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;
-} finally {
-  rmSync(directory, { recursive: true, force: true });
 }
