@@ -70,14 +70,17 @@ class HoldLink implements Holding {
     return this.#holds;
   }
 
-  podChanged({ kind, record }: Change<PodFact>): void {
-    const pod = kind === "removed" ? undefined : holdPodOf(record);
+  podChanged(change: Change<PodFact>): void {
+    const { record } = change;
+    const pod = change.kind === "removed" ? undefined : holdPodOf(record);
     if (this.#socket === undefined || !this.#deps.pods().synced) return;
     const text = pod && JSON.stringify(pod);
     if (this.#said.get(record.uid) === text) return;
     if (pod === undefined || text === undefined) this.#said.delete(record.uid);
     else this.#said.set(record.uid, text);
-    this.#say({ kind: "pods", complete: false, pods: pod === undefined ? [] : [pod], removed: pod === undefined ? [record.uid] : [] });
+    const [gone, pods] = pod === undefined ? [[record.uid], []] : [[], [pod]];
+    const isProven = change.kind !== "removed" || change.evidence === "deleted";
+    this.#say({ kind: "pods", complete: false, pods, removed: isProven ? gone : [], absent: isProven ? [] : gone });
   }
 
   synced(next?: () => void): void {

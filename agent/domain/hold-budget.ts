@@ -33,6 +33,11 @@ const RESERVE_SHARE = 0.1;
 const FLOOR_MS = 2_000;
 /** A dial of a Pod that is not deleted (liveness kill, eviction by the node, preemption) holds so long, and half of the Pod's grace, at most; our choice. */
 const SIGN_MS = 5_000;
+/**
+ * Most dials are deletions. Where agent, leader or API server are too slow to say so (an update, a busy node), SIGTERM must not come before
+ * weight 0; what nobody has heard of for so long is none, and a container that hangs has waited for its restart. Own choice.
+ */
+const NO_WORD_MS = 60_000;
 /** A count of zero counts when it is so much younger than weight 0: what was on its way then has arrived. One listing. */
 const SETTLE_MS = 1_000;
 
@@ -61,8 +66,7 @@ export function budgetMs({ deletion, isGone, podGraceSeconds, answer }: Hold): n
   }
   if (isGone) return 0; // forced: the kubelet goes on by itself
   const signMs = Math.min(SIGN_MS, (podGraceSeconds * 1_000) / 2);
-  // Most dials are deletions. Where agent, leader or API server are too slow to say so (an update, a busy node), SIGTERM must not come before weight 0.
-  if (answer === undefined) return Math.max(signMs, ofGrace(podGraceSeconds));
+  if (answer === undefined) return Math.max(signMs, Math.min(NO_WORD_MS, ofGrace(podGraceSeconds)));
   return answer.terminating ? ofGrace(podGraceSeconds) : signMs;
 }
 

@@ -87,7 +87,7 @@ export function makeHold(deps: HoldDeps): Hold {
   };
   const onMessage = (message: FromAgent): void => {
     if (message.kind === "answers") return holds.setAnswers(message.answers.map((one) => ({ ...UNKNOWN, ...one })));
-    holds.setPods(message.pods, message.removed, message.complete);
+    holds.setPods(message);
     redirect();
     if (message.complete && !is.listed && !stopping) void listen();
   };

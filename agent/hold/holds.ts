@@ -20,7 +20,15 @@ export type Waiting = { readonly answer: (text: string) => void };
 /** A Pod that the API server just forgot is still dialled for (`--force`: 40 ms later), and its containers may still be there. */
 const GONE_MS = 30_000;
 
-type Known = HoldPod & { readonly goneAtMs: number | undefined };
+/** As in FromAgent. */
+type Told = {
+  readonly complete: boolean;
+  readonly pods: readonly HoldPod[];
+  readonly removed: readonly string[];
+  readonly absent?: readonly string[] | undefined;
+};
+/** `isProven`: it has ended; else it is merely not listed any more, and what is held goes on. */
+type Known = HoldPod & { readonly goneAtMs: number | undefined; readonly isProven: boolean };
 type Entry = {
   readonly uid: string;
   readonly firstDialMs: number;
@@ -44,17 +52,17 @@ export class Holds {
     this.#deps = deps;
   }
 
-  /** `complete`: these are all. */
-  setPods(pods: readonly HoldPod[], removed: readonly string[], complete: boolean): void {
+  setPods({ pods, removed, absent = [], complete }: Told): void {
     const nowMs = this.#deps.clock.now();
     const listed = new Set(pods.map(({ uid }) => uid));
-    const gone = complete ? [...this.#pods.keys()].filter((uid) => !listed.has(uid)) : removed;
-    for (const uid of gone) {
+    const missing = complete ? [...this.#pods.keys()].filter((uid) => !listed.has(uid)) : absent;
+    for (const uid of [...missing, ...removed]) {
       const known = this.#pods.get(uid);
-      if (known !== undefined) this.#pods.set(uid, { ...known, goneAtMs: known.goneAtMs ?? nowMs });
+      const isProven = known?.isProven === true || removed.includes(uid);
+      if (known !== undefined) this.#pods.set(uid, { ...known, goneAtMs: known.goneAtMs ?? nowMs, isProven });
     }
-    for (const pod of pods) this.#pods.set(pod.uid, { ...pod, goneAtMs: undefined });
-    for (const uid of [...gone, ...listed]) this.#judge(this.#entries.get(uid));
+    for (const pod of pods) this.#pods.set(pod.uid, { ...pod, goneAtMs: undefined, isProven: false });
+    for (const uid of [...removed, ...listed]) this.#judge(this.#entries.get(uid));
     this.#forget(nowMs);
   }
 
@@ -164,7 +172,7 @@ export class Holds {
     entry.timer?.abort(OVER);
     note(entry, pod.deletion);
     const nowMs = this.#deps.clock.now();
-    const judgement = judgeHold({ ...entry, podGraceSeconds: pod.graceSeconds, isGone: pod.goneAtMs !== undefined }, nowMs);
+    const judgement = judgeHold({ ...entry, podGraceSeconds: pod.graceSeconds, isGone: pod.isProven }, nowMs);
     if (judgement.kind === "over") return this.#end(entry, judgement.end);
     const timer = new AbortController();
     entry.timer = timer;
@@ -190,7 +198,7 @@ export class Holds {
       "hold ends",
     );
     const drainMs = answer?.loweredAtMs === undefined ? {} : { drainMs: nowMs - answer.loweredAtMs };
-    const killed = end === "aborted" || (pod?.goneAtMs !== undefined && end === "budget");
+    const killed = end === "aborted" || (pod?.isProven === true && end === "budget");
     const livesOn = entry.deletion === undefined && pod?.goneAtMs === undefined && answer?.terminating !== true;
     this.#deps.onReleased({ uid, end, lowered, heldMs, killed, ...drainMs }, livesOn ? [] : (pod?.ips ?? []));
     // A Pod that lives on may be held again; of one that ends, the kubelet's further calls are answered at once.
@@ -199,11 +207,13 @@ export class Holds {
   }
 
   #forget(nowMs: number): void {
-    for (const [uid, { goneAtMs, ips }] of this.#pods) {
+    for (const [uid, { goneAtMs, isProven, ips }] of this.#pods) {
       const isTaken = goneAtMs !== undefined && this.#isTaken(uid, ips);
       if (goneAtMs === undefined || (nowMs < goneAtMs + GONE_MS && !isTaken)) continue;
       const entry = this.#entries.get(uid);
-      if (entry !== undefined && entry.ended === undefined) this.#end(entry, "aborted");
+      const isHeld = entry !== undefined && entry.ended === undefined;
+      if (isHeld && !isProven && !isTaken) continue; // its budget ends it
+      if (isHeld) this.#end(entry, "aborted");
       this.#pods.delete(uid);
       this.#entries.delete(uid);
     }

@@ -27,8 +27,14 @@ const Answer = z.object({
 });
 
 const FromAgent = z.discriminatedUnion("kind", [
-  /** `complete`: these are all, whatever was said before. */
-  z.object({ kind: z.literal("pods"), complete: z.boolean(), pods: z.array(HoldPod), removed: z.array(z.string()) }),
+  /** `complete`: these are all, whatever was said before. `removed`: they have ended; `absent`: a list lacks them, which proves nothing. */
+  z.object({
+    kind: z.literal("pods"),
+    complete: z.boolean(),
+    pods: z.array(HoldPod),
+    removed: z.array(z.string()),
+    absent: z.array(z.string()).optional(),
+  }),
   z.object({ kind: z.literal("answers"), answers: z.array(Answer) }),
 ]);
 export type FromAgent = z.output<typeof FromAgent>;

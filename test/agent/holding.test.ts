@@ -74,6 +74,14 @@ test("a hold server that connects hears all Pods with a token, then each that ch
   ]);
 });
 
+test("a Pod that a list lacks is told as absent, not as ended", async (t) => {
+  const held = aPod({ uid: "held", ips: ["10.0.3.7"], hold: HOLD });
+  const { holding, heard } = await start(t, held);
+  holding.podChanged({ kind: "removed", record: held, evidence: "absent" });
+  await until(() => heard.length === 2);
+  assert.deepEqual(heard[1], { kind: "pods", complete: false, pods: [], removed: [], absent: ["held"] });
+});
+
 test("who waits keeps its time; an end is told with its number; a hold server that is gone holds nobody and proves nothing", async (t) => {
   const { said, late, tell, hangUp } = await start(t);
   tell({ kind: "proof", proven: true, because: "" });

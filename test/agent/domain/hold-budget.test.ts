@@ -58,8 +58,9 @@ test("a dial of a Pod that is not deleted holds for 5 s and half of the grace at
   assert.equal(budgetMs(hold({ answer: { state: "wait", terminating: true, loweredAtMs: undefined, drainMs: 30_000 } })), 23_000);
 });
 
-test("while nobody has said whether the Pod is deleted it is held as if it were: agent and leader may be too busy to say so", () => {
+test("while nobody has said whether the Pod is deleted it is held as if it were, for a minute at most: agent and leader may be too busy", () => {
   assert.equal(budgetMs(hold()), 23_000);
+  assert.equal(budgetMs(hold({ podGraceSeconds: 3_600 })), 60_000); // a container that its liveness probe kills while no coordinator runs
   assert.equal(budgetMs(hold({ podGraceSeconds: 8 })), 4_000);
   assert.equal(budgetMs(hold({ podGraceSeconds: 0 })), 0);
 });
