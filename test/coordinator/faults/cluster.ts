@@ -9,7 +9,7 @@ import type { ServiceRecord } from "../../../coordinator/domain/intent/service.t
 import { wishKey } from "../../../coordinator/domain/intent/service-config.ts";
 import type { HealthCheck } from "../../../coordinator/domain/load-balancer.ts";
 import { OPEN_ACCESS } from "../../../coordinator/state/access.ts";
-import type { ConfigRecord, WatchedObjects } from "../../../coordinator/state/watched-objects.ts";
+import { type ConfigRecord, decodeNode, type WatchedObjects } from "../../../coordinator/state/watched-objects.ts";
 import { aPod, aService, rawPod } from "../../builders.ts";
 import { NO_CERTIFICATES, NO_ENDPOINT_SLICES, NO_SWITCHES } from "../stage.ts";
 import { backupOf, type Life, type PodListener } from "./backups.ts";
@@ -50,6 +50,7 @@ export function aCluster(
       return [uidOf(at), { ...service, annotations: { ...own, ...source, ...named } }];
     }),
   );
+  const nodeRecords = new Map(nodes.map((name) => [name, aNode(name, 1)]));
   const records = configMaps(() => String(++version));
   const told: Told[] = [];
   const kubelets = { areAlive: true, leasesDeniedUntilMs: 0 };
@@ -264,8 +265,14 @@ export function aCluster(
     readyTogether: (): void => {
       for (const uid of pods.keys()) change(uid, { containersReady: true, containersReadyAtMs: clock.now() });
     },
-    objects: someObjects(services, nodes, check && { ...CHECKED, wishes: new Map([[wishKey("TCP", 80), check]]) }),
+    objects: someObjects(services, nodeRecords, check && { ...CHECKED, wishes: new Map([[wishKey("TCP", 80), check]]) }),
     records,
+    /** The Node as it is from now on. */
+    editNode: (name: string, spec: object): NodeRecord => {
+      const record = aNode(name, ++version, spec);
+      nodeRecords.set(name, record);
+      return record;
+    },
     client: aClient(clock, { get, list, watch, create, patch, remove: (path) => records.remove(path) }, records.reads(clock, ANSWER_MS)),
     alive: (app: string): PodFact[] =>
       [...pods.values()].filter(({ labels, deletionAtMs }) => labels["app"] === app && deletionAtMs === undefined),
@@ -366,9 +373,18 @@ function aClient(clock: Clock, verbs: Verbs, records: Pick<KubeClient, "list" | 
 /** Names the health check of every Service's port 80. */
 const CHECKED: ConfigRecord = { uid: "c", resourceVersion: "1", namespace: "demo", name: "checked", wishes: new Map(), faults: [] };
 
+type NodeRecord = ReturnType<typeof decodeNode>;
+
+/** As the API server tells of it, e.g. with a spec of { unschedulable: true }; its UID is its name. */
+const aNode = (name: string, version: number, spec = {}): NodeRecord =>
+  decodeNode({
+    metadata: { uid: name, name, resourceVersion: String(version), labels: {}, creationTimestamp: "1970-01-01T00:00:00Z" },
+    spec,
+  });
+
 function someObjects(
   services: ReadonlyMap<string, ServiceRecord>,
-  nodes: readonly string[],
+  nodes: ReadonlyMap<string, NodeRecord>,
   config: ConfigRecord | undefined,
 ): WatchedObjects {
   const listed = <R>(records: ReadonlyMap<string, R>): WatchedSet<R> => ({
@@ -382,11 +398,7 @@ function someObjects(
     configs: listed(new Map()),
     ingresses: listed(new Map()),
     ingressClasses: listed(new Map()),
-    nodes: listed(
-      new Map(
-        nodes.map((name) => [name, { uid: name, resourceVersion: "1", name, virtual: false, labels: {}, taints: [], createdAtMs: 0 }]),
-      ),
-    ),
+    nodes: listed(nodes),
     certificates: NO_CERTIFICATES,
     endpointSlices: NO_ENDPOINT_SLICES,
     tkeSwitches: NO_SWITCHES,

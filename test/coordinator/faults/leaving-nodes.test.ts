@@ -112,17 +112,44 @@ inWorld("a machine that is reclaimed without a word is unbound when its Pods are
   );
 });
 
-inWorld("a node that is cordoned, or tainted before it is reclaimed, keeps its traffic until its Pods are to end", {}, async (world) => {
-  const { clock } = world;
-  const there = onNode(world);
-  const atMs = clock.now();
-  world.coordinator().registry.nodeSeen({ name: NODE, uid: NODE }); // as the watch tells of any change of a Node
-  await clock.sleep(60_000);
-  assert.deepEqual(
-    [weightsOf(world, there).every((weight) => weight === 10), writesSince(world, atMs)],
-    [true, APPS.map((): string[] => [])],
-  );
-});
+/** A Node's spec after `kubectl cordon`, and as cloud, node problem detector and node controller taint one that is about to go. */
+const cordoned = { unschedulable: true, taints: [{ key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" }] };
+const tainted = (key: string, effect: string, more = {}): object => ({ taints: [{ key, effect, ...more }] });
+const LEAVING: Readonly<Record<string, object>> = {
+  cordoned,
+  "tainted as it shuts down": tainted("node.cloudprovider.kubernetes.io/shutdown", "NoSchedule", { timeAdded: "2026-01-02T03:04:05Z" }),
+  "tainted before it is reclaimed": tainted("example.com/spot-termination", "NoExecute", { value: "true" }),
+  "tainted as unreachable": tainted("node.kubernetes.io/unreachable", "NoExecute", { timeAdded: "2026-01-02T03:04:05Z" }),
+};
+
+for (const [what, spec] of Object.entries(LEAVING))
+  inWorld(`a node that is ${what} keeps its traffic until its Pods are to end, and they are drained then`, {}, async (world) => {
+    const { cluster, clock } = world;
+    const there = onNode(world);
+    const atMs = clock.now();
+    world.editNode(0, spec);
+    assert.ok(cluster.objects.nodes.records.get(NODE)?.taints.length === 1, "the coordinator sees the taint");
+    await clock.sleep(60_000);
+    assert.deepEqual(
+      [weightsOf(world, there).every((weight) => weight === 10), writesSince(world, atMs)],
+      [true, APPS.map((): string[] => [])],
+    );
+    cluster.end(uidsOf(there)); // evicted by a drain, or by the taint
+    for (const { uid } of there) world.agentOf(uid).dial(uid);
+    await world.until(
+      () => "all of it is lowered",
+      () => weightsOf(world, there).every((weight) => weight === 0),
+      5_000,
+    );
+    for (const { uid } of there) world.agentOf(uid).release(uid);
+    world.editNode(0, {}); // it stays after all
+    await world.until(
+      () => "all of it is unbound",
+      () => weightsOf(world, there).length === 0,
+      60_000,
+    );
+    assertNothingWrong(world);
+  });
 
 inWorld("a Job that is done gives its address back at once: nothing of it is left to drain", {}, async (world) => {
   const { cluster, clock } = world;

@@ -12,7 +12,7 @@ import { EventRecorder } from "../../../coordinator/events/event-recorder.ts";
 import { makeMetrics, NO_GAUGES } from "../../../coordinator/metrics.ts";
 import { ServedSelectors } from "../../../coordinator/nodes/asked-pods.ts";
 import { makeNodeHolds } from "../../../coordinator/nodes/node-holds.ts";
-import { makeNodeRegistry, type NodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
+import { makeNodeRegistry, type NodeRegistry, nodeChanged } from "../../../coordinator/nodes/node-registry.ts";
 import { makeNodeTasks } from "../../../coordinator/nodes/node-tasks.ts";
 import { podReaderOf } from "../../../coordinator/nodes/pod-reader.ts";
 import { CLUSTER } from "../../builders.ts";
@@ -278,6 +278,11 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
       nodeUids.set(name, `${name} ${clock.now()}`);
       running?.registry.nodeSeen({ name, uid: nodeUids.get(name) ?? name });
       running?.agents[at]?.connect();
+    },
+    /** Of the Node object, e.g. { unschedulable: true }; the watch tells of it. */
+    editNode: (at: number, spec: object): void => {
+      const record = cluster.editNode(NODES[at] ?? "", spec);
+      if (running !== undefined) nodeChanged(running.registry, { kind: "changed", record });
     },
     hasNode: (at: number): boolean => !goneNodes.has(NODES[at] ?? ""),
     nodeCount: NODES.length,
