@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import { connect, type Socket } from "node:net";
 import { suite, type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { makeClock } from "../../../common/clock.ts";
 import { claimSlot } from "../network.ts";
 import { startApplication } from "./application.ts";
 import type { Container } from "./objects.ts";
 import { type Caller, runPreStop } from "./pre-stop.ts";
 
-const at = (podIp: string): Caller => ({ podIp, holdAddress: undefined });
+const at = (podIp: string): Caller => ({ podIp, holdAddress: undefined, clock: makeClock() });
 
 const aContainer = (env: Record<string, string> = {}): Container => ({
   name: "web",

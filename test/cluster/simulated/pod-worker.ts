@@ -1,5 +1,5 @@
 /** The life of one Pod on a simulated node: address, application, status, preStop, SIGTERM, last DELETE. */
-import { setTimeout as sleep } from "node:timers/promises";
+import { type Clock, makeClock } from "../../../common/clock.ts";
 import type { AddressPool } from "./address-pool.ts";
 import { type Application, startApplication } from "./application.ts";
 import { answered, type Cluster, pathOf } from "./cluster.ts";
@@ -12,6 +12,8 @@ export type WorkerDeps = Pick<Cluster, "client" | "log"> & {
   readonly hostIp: string;
   readonly addresses: AddressPool;
   readonly holdAddress?: string | undefined;
+  /** Default: real time. */
+  readonly clock?: Clock | undefined;
 };
 
 /** What a container gets for SIGTERM even when its hook used up the grace period. Source: kubelet's minimumGracePeriodInSeconds. */
@@ -31,6 +33,7 @@ export const UNREADY = "simulated-cluster/unready";
 
 export class PodWorker {
   readonly #deps: WorkerDeps;
+  readonly #clock: Clock;
   #pod: Pod;
   #runtime: PodRuntime;
   #applications: readonly Application[] = [];
@@ -38,7 +41,7 @@ export class PodWorker {
   #over = new AbortController();
   /** Aborts the hooks when the grace period ends with which they began: a second DELETE with a shorter one does not reach them. */
   #grace = new AbortController();
-  #graceTimer: NodeJS.Timeout | undefined;
+  #isGraceTimed = false;
   #graceEndsAtMs = Number.POSITIVE_INFINITY;
   #work: Promise<void>;
   #terminating = false;
@@ -46,6 +49,7 @@ export class PodWorker {
 
   constructor(deps: WorkerDeps, pod: Pod) {
     this.#deps = deps;
+    this.#clock = deps.clock ?? makeClock();
     this.#pod = pod;
     this.#runtime = {
       phase: "Pending",
@@ -84,7 +88,7 @@ export class PodWorker {
     if (!this.#terminating && this.#isStarted) {
       this.#terminating = true;
       for (const container of this.#pod.spec.containers) void runPreStop(container, this.#caller, this.#over.signal);
-      await sleep(FORCED_MS, undefined, { signal: this.#over.signal }).catch(() => undefined);
+      await this.#sleep(FORCED_MS);
     }
     await this.stop();
   }
@@ -92,7 +96,6 @@ export class PodWorker {
   /** The kubelet stops, or nothing of the Pod is left to be waited for: SIGKILL, and the address is free. */
   async stop(): Promise<void> {
     this.#over.abort();
-    clearTimeout(this.#graceTimer);
     this.#grace.abort();
     for (const application of this.#applications) application.kill();
     this.#giveBack();
@@ -106,7 +109,7 @@ export class PodWorker {
     for (;;) {
       const ip = pod.spec.hostNetwork === true ? hostIp : addresses.take(pod.status?.podIP);
       if (ip !== undefined) {
-        this.#be({ phase: "Running", ip, startedAtMs: Date.now() });
+        this.#be({ phase: "Running", ip, startedAtMs: this.#clock.now() });
         break;
       }
       if (await this.#pause()) return; // all addresses are in use: the Pod stays Pending until one is given back
@@ -135,9 +138,8 @@ export class PodWorker {
         const failed = container && (await runPreStop(container, this.#caller, this.#grace.signal));
         if (failed !== undefined && !this.#over.signal.aborted)
           this.#deps.log.debug({ pod: this.#pod.metadata.name, failed }, "preStop hook failed");
-        const left = Math.max(this.#graceEndsAtMs - Date.now(), LEAST_TERM_MS);
-        const timeout = sleep(left, undefined, { signal: this.#over.signal }).catch(() => undefined);
-        await Promise.race([application.terminate(), timeout]);
+        const left = Math.max(this.#graceEndsAtMs - this.#clock.now(), LEAST_TERM_MS);
+        await Promise.race([application.terminate(), this.#sleep(left)]);
         application.kill();
       }),
     );
@@ -162,7 +164,7 @@ export class PodWorker {
   }
 
   async #writeStatus(): Promise<undefined> {
-    const patch = planPodStatus(this.#pod, this.#runtime, Date.now());
+    const patch = planPodStatus(this.#pod, this.#runtime, this.#clock.now());
     if (patch === undefined || this.#over.signal.aborted) return;
     try {
       this.#keepNewer(await this.#deps.client.patch<Pod>(pathOf("pods", this.#pod.metadata, "status"), patch, "strategic"));
@@ -182,14 +184,21 @@ export class PodWorker {
   }
 
   get #caller(): Caller {
-    return { podIp: this.#runtime.ip ?? "", holdAddress: this.#deps.holdAddress };
+    return { podIp: this.#runtime.ip ?? "", holdAddress: this.#deps.holdAddress, clock: this.#clock };
   }
 
   #endGraceIn(ms: number): void {
-    const endsAtMs = Date.now() + ms;
+    const endsAtMs = this.#clock.now() + ms;
     if (endsAtMs >= this.#graceEndsAtMs) return;
     this.#graceEndsAtMs = endsAtMs;
-    this.#graceTimer ??= setTimeout(() => this.#grace.abort(), ms);
+    if (this.#isGraceTimed) return;
+    this.#isGraceTimed = true;
+    void this.#sleep(ms).then(() => this.#grace.abort());
+  }
+
+  /** Until then, or until the Pod is over. */
+  #sleep(ms: number): Promise<void> {
+    return this.#clock.sleep(ms, this.#over.signal).catch(() => undefined);
   }
 
   #giveBack(): void {
@@ -199,7 +208,7 @@ export class PodWorker {
 
   /** True when the Pod is over. */
   async #pause(): Promise<boolean> {
-    await sleep(RETRY_MS, undefined, { signal: this.#over.signal }).catch(() => undefined);
+    await this.#sleep(RETRY_MS);
     return this.#over.signal.aborted || (this.#terminating && this.#runtime.phase === "Pending");
   }
 }

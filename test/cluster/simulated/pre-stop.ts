@@ -1,6 +1,6 @@
 /** preStop hooks as a kubelet runs them (tke-contract.md §10). */
 import { request } from "node:http";
-import { setTimeout as sleep } from "node:timers/promises";
+import type { Clock } from "../../../common/clock.ts";
 import { HOLD_PORT } from "../../../common/names.ts";
 import type { Container, Hook } from "./objects.ts";
 
@@ -8,6 +8,7 @@ export type Caller = {
   readonly podIp: string;
   /** Where calls to the hold port go, for want of a rule that leads them there; undefined: to the Pod, as all others. */
   readonly holdAddress: string | undefined;
+  readonly clock: Pick<Clock, "sleep">;
 };
 
 /**
@@ -17,7 +18,7 @@ export type Caller = {
 export async function runPreStop(container: Container, caller: Caller, signal: AbortSignal): Promise<string | undefined> {
   const hook = container.lifecycle?.preStop;
   try {
-    if (hook?.sleep !== undefined) await sleep(hook.sleep.seconds * 1000, undefined, { signal });
+    if (hook?.sleep !== undefined) await caller.clock.sleep(hook.sleep.seconds * 1000, signal);
     if (hook?.httpGet !== undefined) await get(container, hook.httpGet, caller, signal);
     return undefined;
   } catch (error) {
