@@ -13,7 +13,7 @@ export type Clients = {
 /** At 250 new connections a second, one address alone runs out within two minutes, and the kernel's search for a free port takes the processor. */
 const CLIENTS = 5;
 /** A request that is lost is reset, or never answered. One that is late is not lost: an update starts a dozen processes on the machine that does all. */
-const TIMEOUT_MS = 10_000;
+export const TIMEOUT_MS = 10_000;
 
 /** `rate` is that of all together, evenly spaced; half on new connections, half on kept ones. */
 export function startClients({ plan, host, rate }: { readonly plan: AddressPlan; readonly host: string; readonly rate: number }): Clients {

@@ -22,8 +22,11 @@ test("lost requests are told by second, cause and backend; a port that was used 
   const server = createServer((request, response) => {
     asked.push(request.url ?? "");
     const used = request.url?.includes("clientPort=40312") === true;
+    const soon = { backend: "10.245.3.67:8080", openedMs: AT_MS + 1_003 }; // by its own clock
+    if (request.url?.includes("clientPort=40314") === true) return void response.end(JSON.stringify({ connections: [soon] }));
+    const old = { backend: "10.245.3.66:8080", openedMs: AT_MS - 24_000 };
     const again = { backend: "10.245.3.70:8080", openedMs: AT_MS + 2_000 };
-    response.end(JSON.stringify({ connections: used ? [again, { backend: "10.245.3.65:8080", openedMs: AT_MS - 9_000 }] : [again] }));
+    response.end(JSON.stringify({ connections: used ? [again, { backend: "10.245.3.65:8080", openedMs: AT_MS - 9_000 }] : [again, old] }));
   }).listen(0, "127.0.0.1");
   t.after(() => server.close());
   await once(server, "listening");
@@ -33,6 +36,8 @@ test("lost requests are told by second, cause and backend; a port that was used 
     lost({}),
     lost({ connection: "kept", pod: "web-1" }),
     lost({ atMs: AT_MS + 1_000, localPort: 40_313 }),
+    lost({ atMs: AT_MS + 1_000, localPort: 40_313, connection: "kept", pod: "web-2" }),
+    lost({ atMs: AT_MS + 1_000, localPort: 40_314 }),
     lost({ atMs: AT_MS + 1_000, localPort: undefined, cause: "EADDRNOTAVAIL" }),
   ];
   const told = await lostRequests(`http://127.0.0.1:${port}`, failures);
@@ -41,6 +46,16 @@ test("lost requests are told by second, cause and backend; a port that was used 
     { at: "03:04:05", count: 2, what: `ECONNRESET on new connections ${to}` },
     { at: "03:04:05", count: 1, what: `ECONNRESET on kept connections ${to} (web-1)` },
     { at: "03:04:06", count: 1, what: "ECONNRESET on new connections that the load balancer did not accept" },
+    {
+      at: "03:04:06",
+      count: 1,
+      what: "ECONNRESET on kept connections to 10.245.3.66:8080, which the load balancer accepted 25 s before (web-2)",
+    },
+    {
+      at: "03:04:06",
+      count: 1,
+      what: "ECONNRESET on new connections to 10.245.3.67:8080, which the load balancer accepted 0 s before",
+    },
     { at: "03:04:06", count: 1, what: "EADDRNOTAVAIL on new connections that have no port" },
   ]);
   assert.equal(asked[0], "/connections?clientPort=40312&clientAddress=10.244.3.204");

@@ -1,5 +1,5 @@
 /** Whose requests were lost, and when: the cloud knows to which backend it gave the connection of a client's port. */
-import type { LostRequest } from "./clients.ts";
+import { type LostRequest, TIMEOUT_MS } from "./clients.ts";
 
 /** E.g. { at: "01:19:16", count: 307, what: "timeout after 10000 ms on new connections to 10.245.1.72:8080, which the load balancer accepted 9 s before" }. */
 export type Told = { readonly at: string; readonly count: number; readonly what: string };
@@ -27,14 +27,23 @@ function whereTo({ localPort, atMs }: LostRequest, connection: Connection | unde
   if (localPort === undefined) return "that have no port";
   if (connection === undefined) return "that the load balancer did not accept";
   const { backend, openedMs } = connection;
-  const seconds = Math.round((atMs - openedMs) / 1_000);
+  const seconds = Math.max(0, Math.round((atMs - openedMs) / 1_000));
   return `to ${backend === "" ? "no backend" : backend}, which the load balancer accepted ${seconds} s before`;
 }
 
+/** A kept connection may be older than its request; another one that old was an earlier one of the same port. */
+const oldestMs = ({ connection, atMs }: LostRequest): number =>
+  connection === "kept" ? Number.NEGATIVE_INFINITY : atMs - TIMEOUT_MS - LATE_MS;
+/** So late may a client be that notices its time-out. */
+const LATE_MS = 5_000;
+/** By so much the clocks of client and cloud, one machine's, may differ: a backend that has ended refuses within a millisecond. */
+const SKEW_MS = 200;
+
 /** Undefined also where the port has been used again since. */
-async function connectionOf(adminUrl: string, { localPort, clientAddress, atMs }: LostRequest): Promise<Connection | undefined> {
+async function connectionOf(adminUrl: string, failure: LostRequest): Promise<Connection | undefined> {
+  const { localPort, clientAddress, atMs } = failure;
   if (localPort === undefined) return undefined;
   const answer = await fetch(`${adminUrl}/connections?clientPort=${localPort}&clientAddress=${clientAddress}`);
   const { connections } = (await answer.json()) as { readonly connections: readonly Connection[] };
-  return connections.find(({ openedMs }) => openedMs <= atMs);
+  return connections.find(({ openedMs }) => openedMs <= atMs + SKEW_MS && openedMs >= oldestMs(failure));
 }

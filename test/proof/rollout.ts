@@ -44,7 +44,7 @@ const ALL: Plan = { rollouts: ofAll(20), drains: ofAll(5), deletions: ofAll(20),
 
 const chosen = values.rows?.split(",");
 const quickRows: readonly Mode[] = ["product", "no-hold", "no-gate"];
-const modes = (values.quick ? quickRows : MODES).filter((mode) => chosen?.includes(mode) ?? true);
+const modes = chosen === undefined ? (values.quick ? quickRows : MODES) : MODES.filter((mode) => chosen.includes(mode));
 /** The slow cloud decides. */
 const profiles = values.profiles?.split(",") ?? (values.quick ? ["fast"] : ["tke2020", "fast"]);
 
