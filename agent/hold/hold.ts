@@ -10,7 +10,7 @@ import { watchConnections } from "./connections.ts";
 import { Holds, type HoldsDeps } from "./holds.ts";
 import { makeLateConnections } from "./late-connections.ts";
 import type { FromAgent, FromHold } from "./messages.ts";
-import { watchProof } from "./proof.ts";
+import { answersAt, watchProof } from "./proof.ts";
 import { makeRedirectRule, type RedirectRule } from "./redirect-rule.ts";
 import { makeHoldServer } from "./server.ts";
 
@@ -67,7 +67,8 @@ export function makeHold(deps: HoldDeps): Hold {
     if (deps.hasRule) countLate(addresses);
   };
   const holds: Holds = new Holds({ onHeld, onReleased, clock, log });
-  const redirect = (): void => rule.setRedirected(nodeAddress === undefined ? holds.addresses : new Set([...holds.addresses, nodeAddress]));
+  const redirect = (): void =>
+    rule.setRedirected(nodeAddress === undefined ? holds.addresses : new Set([...holds.addresses, nodeAddress]), is.listed);
   const noteReady = (): void => files.set("hold-ready", is.listening && is.ruled);
   const noteRule = (): void => {
     is.ruled = true;
@@ -123,6 +124,7 @@ export function makeHold(deps: HoldDeps): Hold {
         await heldChanged.wait(limitMs - clock.now(), signal);
       holds.cutDrains();
       over.abort(OVER);
+      if (!(await answersAt(hosts[0] ?? "", port))) await rule.remove();
     },
   };
 }

@@ -1,6 +1,6 @@
 /** Whether a preStop call on this node would reach the hold server: found out by dials that go the same way. */
 import { request } from "node:http";
-import { isIPv6 } from "node:net";
+import { connect, isIPv6 } from "node:net";
 import type { Clock } from "../../common/clock.ts";
 import type { HoldProof } from "../../common/holds.ts";
 
@@ -77,6 +77,19 @@ function dial(address: string, { port, nonce }: ProofDeps): Promise<string> {
       ),
     );
     call.end();
+  });
+}
+
+/** Whether another hold server of this node listens there, e.g. that of the agent which replaces this one; in doubt it does. */
+export function answersAt(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: TIMEOUT_MS });
+    const end = (answers: boolean): void => {
+      socket.destroy();
+      resolve(answers);
+    };
+    socket.once("connect", () => end(true)).once("timeout", () => end(true));
+    socket.once("error", (error: NodeJS.ErrnoException) => end(error.code !== "ECONNREFUSED"));
   });
 }
 

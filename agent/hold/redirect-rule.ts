@@ -29,8 +29,8 @@ export type RuleDeps = {
 export interface RedirectRule {
   /** Why there is no rule now, e.g. "nft ended (1)"; undefined: it is in place. */
   readonly fault: string | undefined;
-  /** Whose calls are redirected, from now on; a change takes milliseconds. */
-  setRedirected(addresses: ReadonlySet<string>): void;
+  /** Whose calls are redirected, from now on; a change takes milliseconds. `areAll`: else there may be more whom only others know of. */
+  setRedirected(addresses: ReadonlySet<string>, areAll: boolean): void;
   /** Whose packets are noted. */
   setDraining(addresses: ReadonlySet<string>): void;
   /** To whom new connections are counted. */
@@ -39,6 +39,8 @@ export interface RedirectRule {
   late(): Promise<ReadonlyMap<string, number> | undefined>;
   /** From now on a table that others share is theirs. */
   retire(): void;
+  /** Nobody shares it any more: a table that would stay goes. Never rejects. */
+  remove(): Promise<void>;
   /** Draining addresses that got a packet lately. Rejects where it cannot be said. */
   seen(): Promise<ReadonlySet<string>>;
   /** Until the signal aborts; never rejects. `onReady` once, when the rule is in place or cannot be. */
@@ -81,6 +83,8 @@ class Rule implements RedirectRule {
   #present: Readonly<Record<SetName, ReadonlySet<string>>> = NOBODY;
   #fault: string | undefined = "not in place yet";
   #isRetired = false;
+  #areAll = false;
+  #isShared = false;
   #tables = 0;
 
   constructor(deps: RuleDeps) {
@@ -92,8 +96,9 @@ class Rule implements RedirectRule {
     return this.#fault;
   }
 
-  setRedirected(addresses: ReadonlySet<string>): void {
+  setRedirected(addresses: ReadonlySet<string>, areAll: boolean): void {
     this.#wanted.redirected = addresses;
+    this.#areAll = areAll;
     this.#latch.set();
   }
 
@@ -119,6 +124,14 @@ class Rule implements RedirectRule {
     this.#isRetired = true;
   }
 
+  async remove(): Promise<void> {
+    const { nft, table, families, owned } = this.#installed ?? {};
+    if (nft === undefined || families === undefined || owned !== false) return;
+    await nft
+      .run(...families.map(({ family }) => `delete table ${family} ${table}`))
+      .catch((err: unknown) => this.#deps.log.info({ err }, "a table of redirects stays"));
+  }
+
   async seen(): Promise<ReadonlySet<string>> {
     const { nft, table, families } = this.#installed ?? {};
     if (nft === undefined || families === undefined) throw new NftError(this.#fault ?? "no table");
@@ -129,6 +142,7 @@ class Rule implements RedirectRule {
   async run(signal: AbortSignal, onReady: () => void): Promise<void> {
     const { clock, log } = this.#deps;
     for (let attempt = 0; !signal.aborted; attempt++) {
+      if (this.#isRetired && this.#isShared) return; // whoever comes after has it
       const nft = startNft(this.#deps);
       const over = new AbortController(); // with this nft, lest the next one finds somebody who waits for the latch
       const end = (): void => over.abort(OVER);
@@ -158,9 +172,10 @@ class Rule implements RedirectRule {
       log.info({ why: error instanceof Error ? error.message : String(error) }, "the kernel gives tables no owner: using a plain one");
       return undefined;
     });
+    this.#isShared = owned === undefined;
     const installed = owned ?? (await this.#install(nft, "clb_direct", false));
     this.#installed = installed;
-    this.#present = NOBODY;
+    this.#present = { ...NOBODY, redirected: this.#isShared ? await this.#redirectedNow(installed) : NOBODY.redirected };
     for (let lookAtMs = clock.now() + LOOK_MS; !over.aborted; ) {
       await this.#apply();
       if (this.#fault !== undefined) log.info({ table: installed.table, owned: installed.owned }, "redirect rule is in place");
@@ -171,8 +186,15 @@ class Rule implements RedirectRule {
       await Promise.race([this.#latch.wait(waitMs, over), nft.ended]);
       if (owned !== undefined || clock.now() < lookAtMs) continue;
       lookAtMs = clock.now() + LOOK_MS;
-      await nft.run(...installed.families.map(({ family }) => `list chain ${family} ${installed.table} out`));
+      this.#present = { ...this.#present, redirected: await this.#redirectedNow(installed) };
     }
+  }
+
+  /** What is in a table that others write as well. Rejects where it is gone. */
+  async #redirectedNow({ nft, table, families }: Installed): Promise<ReadonlySet<string>> {
+    await nft.run(...families.map(({ family }) => `list chain ${family} ${table} out`));
+    const text = await nft.run(...families.map(({ family }) => `list set ${family} ${table} redirected`));
+    return new Set(Array.from(text.matchAll(/elements = \{([^}]*)\}/g)).flatMap(([, all = ""]) => all.match(/[0-9a-f.:]+/g) ?? []));
   }
 
   async #install(nft: Nft, table: string, owned: boolean): Promise<Installed> {
@@ -180,7 +202,9 @@ class Rule implements RedirectRule {
     for (const one of FAMILIES) {
       if (this.#deps.host !== undefined && !one.isOne(this.#deps.host)) continue; // the server has one address only
       try {
-        await nft.run(this.#tableOf(one, table, owned));
+        // A plain one that is of another kind, e.g. of an older version, is made anew.
+        if (owned) await nft.run(this.#tableOf(one, table, "owned"));
+        else await nft.run(this.#tableOf(one, table, "kept")).catch(() => nft.run(this.#tableOf(one, table, "anew")));
         families.push(one);
       } catch (error) {
         if (one.family === "ip") throw error;
@@ -215,29 +239,42 @@ class Rule implements RedirectRule {
     return senders.length === 0 ? "" : `${family} saddr != { ${senders.join(", ")} } `;
   }
 
-  /** One transaction. A plain table is emptied first: it may be that of an agent which is no more. */
-  #tableOf(one: Family, table: string, owned: boolean): string {
+  /**
+   * One transaction. A plain table keeps its addresses: the agent that this one replaces goes on with them, until the Pods of the node are
+   * known here as well; the rules are made anew.
+   */
+  #tableOf(one: Family, table: string, how: "owned" | "kept" | "anew"): string {
     const { family, type } = one;
     const { host, port } = this.#deps;
     const it = `${family} ${table}`;
     const target = host === undefined ? `redirect to :${port}` : `dnat to ${host}:${port}`;
-    const fresh = owned ? [`add table ${it} { flags owner; }`] : [`add table ${it}`, `delete table ${it}`, `add table ${it}`];
+    const fresh = {
+      owned: [`add table ${it} { flags owner; }`],
+      kept: [`add table ${it}`],
+      anew: [`add table ${it}`, `delete table ${it}`, `add table ${it}`],
+    }[how];
     return [
       ...fresh,
       `add set ${it} redirected { type ${type}; }`,
       `add set ${it} draining { type ${type}; }`,
       `add set ${it} seen { type ${type}; flags dynamic,timeout; timeout ${SEEN}; }`,
       `add chain ${it} out { type nat hook output priority ${PRIORITY}; policy accept; }`,
+      `flush chain ${it} out`,
       `add rule ${it} out ${family} daddr @redirected tcp dport ${port} ${target}`,
       `add chain ${it} through { type filter hook forward priority 0; policy accept; }`,
+      `flush chain ${it} through`,
       `add rule ${it} through ${this.#known(one)}${family} daddr @draining update @seen { ${family} daddr }`,
     ].join("; ");
   }
 
   async #apply(): Promise<void> {
-    const { nft, table, families, counts } = this.#installed ?? {};
-    if (nft === undefined || families === undefined || (this.#isRetired && this.#installed?.owned === false)) return;
-    const wanted = { ...this.#wanted };
+    const { nft, table, families, counts, owned } = this.#installed ?? {};
+    if (nft === undefined || families === undefined || (this.#isRetired && owned === false)) return;
+    const { redirected } = this.#wanted;
+    const wanted = {
+      ...this.#wanted,
+      redirected: owned === false && !this.#areAll ? new Set([...this.#present.redirected, ...redirected]) : redirected,
+    };
     const names: readonly SetName[] = ["redirected", "draining", ...(counts === true ? (["answered"] as const) : [])];
     const lines = families.flatMap((one) => {
       const steps = names.flatMap((name) => {
@@ -247,6 +284,8 @@ class Rule implements RedirectRule {
         const it = `element ${one.family} ${table} ${name}`;
         return [
           ...(added.length > 0 ? [`add ${it} { ${added.join(", ")} }`] : []),
+          // Who shares the table may have removed it already, which would be an error.
+          ...(removed.length > 0 && owned === false ? [`add ${it} { ${removed.join(", ")} }`] : []),
           ...(removed.length > 0 ? [`delete ${it} { ${removed.join(", ")} }`] : []),
         ];
       });

@@ -1,5 +1,6 @@
 /** What flows of held Pods begin with. */
 import { DRAIN } from "../../common/names.ts";
+import { type HoldLine, holdLines } from "../cluster/held-log.ts";
 import type { Pod } from "../cluster/simulated/objects.ts";
 import { until, type World } from "./world.ts";
 
@@ -19,4 +20,13 @@ export async function heldByDefault(world: World): Promise<void> {
     const made: Made = await world.client.create("/api/v1/namespaces/default/pods", pod, { query: { dryRun: "All" } });
     return made.metadata.annotations?.[DRAIN] === "hold";
   });
+}
+
+/** What the hold servers of these Nodes wrote so far. */
+export async function writtenOfHolds(
+  { product }: World,
+  nodes: readonly string[],
+  what: Parameters<typeof holdLines>[1],
+): Promise<readonly HoldLine[]> {
+  return (await Promise.all(nodes.map((node) => holdLines(product.hold(node)?.logFile ?? "", what)))).flat();
 }

@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { request } from "node:http";
-import { connect } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -17,6 +18,7 @@ import type { HoldAnswer } from "../../../common/holds.ts";
 import { HOLD_PORT } from "../../../common/names.ts";
 import { claimSlot } from "../../cluster/network.ts";
 import { until } from "../../cluster/process.ts";
+import { oldNft, rules } from "./old-nft.ts";
 
 const POD: HoldPod = { uid: "pod-1", name: "demo/web-1", ips: [], token: "token-1", graceSeconds: 30 };
 const DELETION = { atMs: Date.parse("2026-01-02T03:04:35Z"), graceSeconds: 30 };
@@ -29,9 +31,6 @@ const WAIT: HoldAnswer = {
   deletionAtMs: undefined,
   graceSeconds: undefined,
 };
-
-/** Whether rules can be made here: nft is installed and the network is one of our own. */
-const rules = process.env["CLB_DIRECT_NETWORK"] === "namespace" && spawnSync("nft", ["list", "tables"]).status === 0;
 
 type Answered = { readonly status: number | undefined; readonly text: string };
 
@@ -280,20 +279,10 @@ test("a Pod whose network is gone says nothing of the rule", { skip: !rules && "
   for (const { proven, because } of proofs()) assert.deepEqual([proven, because], [true, ""]);
 });
 
-/** An nft as it speaks for a kernel before 5.12, which knows no owners. */
-function oldNft(t: TestContext): string {
-  const directory = mkdtempSync(join(tmpdir(), "old-nft-"));
-  const [path, found] = [process.env["PATH"] ?? "", spawnSync("sh", ["-c", "command -v nft"], { encoding: "utf8" }).stdout.trim()];
-  const script = `#!/bin/sh\nsed -u 's/flags owner/flags no-such-flag/' | ${found} "$@"\n`;
-  writeFileSync(join(directory, "nft"), script, { mode: 0o755 });
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
-  return `${directory}:${path}`;
-}
-
 test("on a kernel without owners a plain table does the same, is put back when somebody deletes it, and outlives who is replaced", {
   skip: !rules && "no nft here",
 }, async (t) => {
-  const { hold, tell, dial, answer, held, podAddress } = await start(t, { programs: oldNft(t) });
+  const { hold, tell, dial, answer, held, podAddress, plan } = await start(t, { programs: oldNft(t) });
   t.after(() => spawnSync("nft", ["delete", "table", "ip", "clb_direct"]));
   await tell({ ...POD, ips: [podAddress], deletion: DELETION });
   const leads = (): Promise<boolean> =>
@@ -309,6 +298,9 @@ test("on a kernel without owners a plain table does the same, is put back when s
   await until("it is put back", leads);
   const call = dial("/hold/token-1", { from: podAddress });
   await until("it is held", () => held().includes("pod-1"));
+  const next = createServer().listen({ host: plan.nodeAddress(0), port: HOLD_PORT, reusePort: true });
+  t.after(() => next.close());
+  await once(next, "listening");
   const finished = hold.finish(new AbortController().signal);
   answer({ state: "release" });
   assert.equal((await call).text, "released");

@@ -1,6 +1,6 @@
 /** Pods that are held, on real nodes: made as the webhook would make them, and what their hold servers wrote of them. */
-import { readFile } from "node:fs/promises";
 import { DEFAULT_GATE_TYPE, HOLD_PORT, HOLD_TOKEN } from "../../../../common/names.ts";
+import { type HoldLine, holdLines } from "../../held-log.ts";
 import { applyManifests, exampleFile, loadManifests, type Manifest } from "../../manifests.ts";
 import { until } from "../../process.ts";
 import { isReady, type Pod } from "../../simulated/objects.ts";
@@ -12,8 +12,6 @@ type Running = Pick<TestProduct, "started" | "product">;
 export const PODS = "/api/v1/namespaces/demo/pods";
 /** Of all Pods of a test: the address tells them apart. */
 const TOKEN = "Ab0Cd1Ef2Gh3Ij4Kl5Mn6O";
-
-type Ended = { readonly msg: string; readonly pod?: string; readonly end?: string; readonly heldMs?: number; readonly lowered?: boolean };
 
 /** Namespace demo with the example's Service, and an agent with a hold server on each node. */
 export async function startAgents({ started: { admin }, product }: Running): Promise<void> {
@@ -64,13 +62,12 @@ export function heldPods({ started, product }: Running) {
     );
   };
   /** What the hold servers of a node wrote of those Pods. */
-  const written = async (node: string, pods: readonly Pod[], what: string): Promise<readonly Ended[]> => {
+  const written = async (node: string, pods: readonly Pod[], what: Parameters<typeof holdLines>[1]): Promise<readonly HoldLine[]> => {
     const names = new Set(pods.map(({ metadata }) => `demo/${metadata.name}`));
-    const lines = (await readFile(product.hold(node)?.logFile ?? "", "utf8")).split("\n").filter((line) => line.startsWith("{"));
-    const all = lines.map((line) => JSON.parse(line) as Ended);
-    return all.filter(({ msg, pod }) => msg === what && pod !== undefined && names.has(pod));
+    const all = await holdLines(product.hold(node)?.logFile ?? "", what);
+    return all.filter(({ pod }) => pod !== undefined && names.has(pod));
   };
-  const ends = (node: string, pods: readonly Pod[]): Promise<readonly Ended[]> => written(node, pods, "hold ends");
+  const ends = (node: string, pods: readonly Pod[]): Promise<readonly HoldLine[]> => written(node, pods, "hold ends");
   /** How many of them have been called for. */
   const begun = async (node: string, pods: readonly Pod[]): Promise<number> => (await written(node, pods, "hold begins")).length;
   const untilGone = (name: string): Promise<unknown> =>
