@@ -119,14 +119,18 @@ export function makeHold(deps: HoldDeps): Hold {
       rule.retire();
       await server.close(() => heldChanged.set());
       socket.say(heldNow());
-      const limitMs = clock.now() + FINISH_MS;
-      while ((holds.held.length > 0 || !server.isOver) && clock.now() < limitMs && !signal.aborted)
-        await heldChanged.wait(limitMs - clock.now(), signal);
+      await untilOver(() => holds.held.length === 0 && server.isOver, heldChanged, clock, signal);
       holds.cutDrains();
       over.abort(OVER);
       if (!(await answersAt(hosts[0] ?? "", port))) await rule.remove();
     },
   };
+}
+
+/** Looks after each change, for as long as a hold server has. */
+async function untilOver(isOver: () => boolean, changed: ReturnType<typeof makeLatch>, clock: Clock, signal: AbortSignal): Promise<void> {
+  const limitMs = clock.now() + FINISH_MS;
+  while (!isOver() && clock.now() < limitMs && !signal.aborted) await changed.wait(limitMs - clock.now(), signal);
 }
 
 type Kept = { readonly rule: Pick<RedirectRule, "run">; readonly redirect: () => void; readonly onReady: () => void };

@@ -23,10 +23,10 @@ test("lost requests are told by second, cause and backend; a port that was used 
     asked.push(request.url ?? "");
     const used = request.url?.includes("clientPort=40312") === true;
     const soon = { backend: "10.245.3.67:8080", openedMs: AT_MS + 1_003 }; // by its own clock
-    if (request.url?.includes("clientPort=40314") === true) return void response.end(JSON.stringify({ connections: [soon] }));
     const old = { backend: "10.245.3.66:8080", openedMs: AT_MS - 24_000 };
     const again = { backend: "10.245.3.70:8080", openedMs: AT_MS + 2_000 };
-    response.end(JSON.stringify({ connections: used ? [again, { backend: "10.245.3.65:8080", openedMs: AT_MS - 9_000 }] : [again, old] }));
+    const others = request.url?.includes("clientPort=40314") === true ? [soon] : [again, old];
+    response.end(JSON.stringify({ connections: used ? [again, { backend: "10.245.3.65:8080", openedMs: AT_MS - 9_000 }] : others }));
   }).listen(0, "127.0.0.1");
   t.after(() => server.close());
   await once(server, "listening");

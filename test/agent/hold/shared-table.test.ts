@@ -35,15 +35,21 @@ test("a new agent that knows no Pods yet takes no address away; then stale ones 
 }, async (t) => {
   const path = oldNft(t);
   const old = await start(t, path, ["10.9.0.1", "10.9.0.2", "fd00::1", "fd00::2"], true);
-  assert.deepEqual([listed("ip"), listed("ip6")], [
-    ["10.9.0.1", "10.9.0.2"],
-    ["fd00::1", "fd00::2"],
-  ]);
+  assert.deepEqual(
+    [listed("ip"), listed("ip6")],
+    [
+      ["10.9.0.1", "10.9.0.2"],
+      ["fd00::1", "fd00::2"],
+    ],
+  );
   const next = await start(t, path, ["10.9.0.9"], false);
-  assert.deepEqual([listed("ip"), listed("ip6")], [
-    ["10.9.0.1", "10.9.0.2", "10.9.0.9"],
-    ["fd00::1", "fd00::2"],
-  ]);
+  assert.deepEqual(
+    [listed("ip"), listed("ip6")],
+    [
+      ["10.9.0.1", "10.9.0.2", "10.9.0.9"],
+      ["fd00::1", "fd00::2"],
+    ],
+  );
   const chain = spawnSync("nft", ["list", "chain", "ip", "clb_direct", "out"], { encoding: "utf8" }).stdout;
   assert.equal(chain.match(/@redirected/g)?.length, 1, chain);
   // Both hear that one is gone, in whichever order.

@@ -32,10 +32,7 @@ suite("preStop hooks of a simulated kubelet", () => {
   const listen = async (
     t: TestContext,
     host: string,
-    {
-      port = 0,
-      answer = () => undefined,
-    }: { port?: number; answer?: (request: IncomingMessage, response: ServerResponse) => void } = {},
+    { port = 0, answer = () => undefined }: { port?: number; answer?: (request: IncomingMessage, response: ServerResponse) => void } = {},
   ): Promise<Calls> => {
     const waiting = new Map<string, ServerResponse>();
     const heads: string[] = [];
