@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { type DrainHook, hookPatch } from "../domain/admission/drain-hook.ts";
-import { checkedPatch, labelsOf, wantsGate } from "../domain/admission/pod-patch.ts";
+import { checkedPatch, labelsOf, wantsGate, wishFault } from "../domain/admission/pod-patch.ts";
 import type { ModeAsker } from "./drain-modes.ts";
 
 /** An object with direct access that selects a Pod, and the Pod's ports that it sends to. */
@@ -40,16 +40,18 @@ export const makeReview =
     const wanted = wantsGate(pod, { selected: (selected?.length ?? 0) > 0, namespaceOptedIn });
     if (!wanted && selected === undefined && wantsGate(pod, { selected: true, namespaceOptedIn })) throw new NotListedError();
     const operations = wanted ? checkedPatch(pod, gateType, hooksOf(pod, selected ?? [], hookFor)) : [];
-    if (operations.length === 0) return allowed(uid);
+    const fault = wishFault(pod);
+    const warned = fault !== undefined && { warnings: [fault] };
+    if (operations.length === 0) return allowed(uid, { ...warned });
     const patch = Buffer.from(JSON.stringify(operations)).toString("base64");
-    return { ...allowed(uid, { patchType: "JSONPatch", patch }), injected: true };
+    return { ...allowed(uid, { patchType: "JSONPatch", patch, ...warned }), injected: true };
   };
 
 /** Every Pod as it is: of a replica whose product is about to be taken away. Throws ZodError for what is no review. */
 export const letPass = (body: unknown): Reviewed => allowed(Review.parse(body).request.uid);
 
-const allowed = (uid: string, patch: object = {}): Reviewed => ({
-  answer: { apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", response: { uid, allowed: true, ...patch } },
+const allowed = (uid: string, more: object = {}): Reviewed => ({
+  answer: { apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", response: { uid, allowed: true, ...more } },
   injected: false,
 });
 

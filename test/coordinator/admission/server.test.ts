@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { Agent, request } from "node:https";
 import { test } from "node:test";
 import { DEFAULT_GATE_TYPE } from "../../../common/names.ts";
-import { letPass } from "../../../coordinator/admission/review.ts";
+import { letPass, makeReview } from "../../../coordinator/admission/review.ts";
 import { aFakeClock } from "../pods.ts";
-import { type Answer, aWebhook, post, review, WEB } from "./webhook.ts";
+import { type Answer, aWebhook, post, review, SERVICE, WEB } from "./webhook.ts";
 
 test("a selected Pod gets a patch, another one none, and all are allowed", async (t) => {
   const { ask, results, connections } = await aWebhook(t);
@@ -19,6 +19,21 @@ test("a selected Pod gets a patch, another one none, and all are allowed", async
   assert.deepEqual(response(await ask("/mutate/opted-in", review(WEB, "other"))), injected);
   assert.deepEqual(results, ["injected", "unchanged", "injected"]);
   assert.equal(connections(), 1, "a connection is used again");
+});
+
+test("a Pod's own label that means nothing is told to whoever creates it, with and without a patch", () => {
+  const answerTo = (app: string, wish: string): { readonly warnings?: readonly string[]; readonly patch?: string } => {
+    const object = { metadata: { labels: { app, "clb-direct.io/inject": wish } }, spec: { containers: [{ name: "web" }] } };
+    const body = { apiVersion: "admission.k8s.io/v1", request: { uid: "r-1", namespace: "shop", object } };
+    const ask = makeReview((_, labels) => (labels["app"] === "web" ? [SERVICE] : []), DEFAULT_GATE_TYPE);
+    return Reflect.get(ask(body, false).answer, "response");
+  };
+  for (const app of ["web", "other"]) {
+    const { warnings, patch } = answerTo(app, "true");
+    assert.match(String(warnings), /label clb-direct.io\/inject: "true" means nothing: use "enabled" or "disabled"/);
+    assert.equal(patch !== undefined, app === "web");
+    for (const wish of ["enabled", "disabled"]) assert.equal(answerTo(app, wish).warnings, undefined);
+  }
 });
 
 test("what is no review is refused with the reason, so that the API server goes on without us", async (t) => {

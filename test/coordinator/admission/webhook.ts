@@ -21,7 +21,7 @@ export async function certificates(): Promise<{ caPem: string; issue: () => Prom
   return { caPem: authority.certPem, issue };
 }
 
-const SERVICE = { uid: "web", name: "Service shop/web", targetPorts: [8080], wish: undefined };
+export const SERVICE = { uid: "web", name: "Service shop/web", targetPorts: [8080], wish: undefined };
 
 type Options = Partial<Pick<AdmissionServerDeps, "review" | "leaveMs" | "bytesAtOnce">> & {
   readonly selects?: SelectsPods;
