@@ -3,6 +3,7 @@ import type { PodFact } from "../../common/vocabulary.ts";
 import type { AskedPlace } from "../domain/intent/asked-places.ts";
 import type { Early } from "../domain/intent/backends.ts";
 import { type CertificateOf, type DesiredLoadBalancer, desiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
+import type { OwnAddress } from "../domain/intent/former-rules.ts";
 import { intentOf, intentSelectors, loadBalancerOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
 import type { OwnerRecord } from "../domain/intent/owner-record.ts";
 import { type ServiceIntent, selects } from "../domain/intent/service.ts";
@@ -19,6 +20,8 @@ export type IntentsDeps = {
   readonly pods: PodIndex;
   /** The listeners of a load balancer, as far as is known. */
   readonly listenersAt?: (loadBalancerId: string) => readonly Listener[];
+  /** Where it is reached; default: not known. */
+  readonly addressAt?: (loadBalancerId: string) => OwnAddress | undefined;
   /** Something besides its own facts keeps the Pod (UID) from being bound anew; default: nothing does. */
   readonly isHeldBack?: (podUid: string) => boolean;
   /** Of a Pod that is not ready; default: nobody is bound before that. */
@@ -143,7 +146,8 @@ export class Intents {
 
   desired(loadBalancerId: string): DesiredLoadBalancer {
     const owners = this.of(loadBalancerId).map((owner) => ({ owner, ...this.#wishesOf(owner) }));
-    const { clusterId, isHeldBack, earlyOf, listenersAt, recorded, certificateOf } = this.#deps;
+    const { clusterId, isHeldBack, earlyOf, listenersAt, addressAt, recorded, certificateOf } = this.#deps;
+    const address = addressAt?.(loadBalancerId);
     return desiredLoadBalancer({
       loadBalancerId,
       clusterId,
@@ -152,6 +156,7 @@ export class Intents {
       ...(isHeldBack !== undefined && { isHeldBack }),
       ...(earlyOf !== undefined && { earlyOf }),
       ...(certificateOf !== undefined && { certificateOf }),
+      ...(address !== undefined && { address }),
       settings: (owner, port) => recorded?.(loadBalancerId, owner.uid)?.listeners[wishKey(port.protocol, port.port)],
       podsOf: (owner) => this.selections.podsOf(owner),
       remembered: (owner, intent, port, select) => this.selections.ofPort(owner, intent, port, select),

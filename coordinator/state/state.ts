@@ -106,6 +106,7 @@ export function makeState(from: StateDeps, followers: StateFollowers): State {
       return reading !== undefined && "certificate" in reading ? reading.certificate : undefined;
     },
     listenersAt: (id) => mirror.listeners(id) ?? [],
+    addressAt: (id) => mirror.facts(id),
     recorded: (id, uid) => ownerRecords.get(id, uid),
     boundAt: (names) => addressClaims.loadBalancersOf(names),
     onDeselected: followers.podsDeselected,

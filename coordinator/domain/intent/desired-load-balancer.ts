@@ -17,7 +17,7 @@ import {
 } from "../load-balancer.ts";
 import type { ObjectRef } from "../problem.ts";
 import { type Early, type PodStanding, type Selection, selection, type WantedBackend } from "./backends.ts";
-import { formerRules } from "./former-rules.ts";
+import { formerRules, namesOf, type OwnAddress } from "./former-rules.ts";
 import { type CertificateSource, type IntentPort, type IntentRule, portOfRule } from "./intent-port.ts";
 import type { OwnerWishes } from "./owner-intent.ts";
 import type { ServiceIntent } from "./service.ts";
@@ -86,13 +86,15 @@ type Owner = {
 /** Two Services ask for the same listener; the older assignment keeps it. */
 type PortConflict = { readonly owner: ObjectRef; readonly holder: ObjectRef; readonly protocol: ListenerProtocol; readonly port: number };
 
+/** How a listener was set last as its owner had it. `uncheckedRules`: rules whose checks are meant to be off, e.g. ["shop.example.com /"]. */
+export type RecordedSettings = Pick<Required<PlaceWish>, "healthCheck" | "scheduler"> & {
+  readonly uncheckedRules?: readonly string[] | undefined;
+};
+
 /** What was selected before for one port of an owner, where that still holds; else the result of `select`. */
 export type Remembered = (owner: ObjectRef, intent: ServiceIntent, port: IntentPort, select: () => Selection) => Selection;
 
-const wishOf = (
-  wish: PlaceWish["healthCheck"] = {},
-  settings: Pick<Required<PlaceWish>, "healthCheck" | "scheduler"> | undefined,
-): PlaceWish =>
+const wishOf = (wish: PlaceWish["healthCheck"] = {}, settings: RecordedSettings | undefined): PlaceWish =>
   settings === undefined ? { healthCheck: wish } : { healthCheck: { ...settings.healthCheck, ...wish }, scheduler: settings.scheduler };
 
 /** A listener with rules has none of its own. */
@@ -115,7 +117,9 @@ export function desiredLoadBalancer(from: {
   readonly isHeldBack?: (podUid: string) => boolean;
   readonly earlyOf?: (pod: PodFact) => Early | undefined;
   /** What the listener of an owner's port has where nobody wishes anything else; default: whatever the load balancer has. */
-  readonly settings?: (owner: ObjectRef, port: IntentPort) => Pick<Required<PlaceWish>, "healthCheck" | "scheduler"> | undefined;
+  readonly settings?: (owner: ObjectRef, port: IntentPort) => RecordedSettings | undefined;
+  /** By which the rules without a host are named; default: an IP address. */
+  readonly address?: OwnAddress;
   /** The certificate that a source stands for in a Namespace; undefined: it is not known. Default: what is named by id. */
   readonly certificateOf?: CertificateOf;
 }): DesiredLoadBalancer {
@@ -147,14 +151,15 @@ export function desiredLoadBalancer(from: {
         needsCertificate(protocol) ? certificateIn((from.certificateOf ?? byId)(ref.namespace, source)) : {};
       const wishAt = wishKey(protocol, number);
       if (isLayer7(protocol)) {
+        const there = presentByName.get(name);
+        const unchecked = there && uncheckedByHand(there, from.settings?.(ref, port), from.address);
         const rules = (port.rules ?? []).map((rule) => ({
-          ...wantedRule(wishAt, rule, wishes),
+          ...wantedRule(wishAt, rule, wishes, unchecked),
           ...certified(rule.certificate ?? port.certificate),
           ...(redirectOf(from.clusterId, ref, rule) ?? selected(portOfRule(port, rule))),
         }));
         const more = { ...(port.defaultDomain !== undefined && { defaultDomain: port.defaultDomain }), ...wishes.listeners?.get(wishAt) };
-        const there = presentByName.get(name);
-        const former = there === undefined ? [] : formerRules(there, port, intent.ports, selected);
+        const former = there === undefined ? [] : formerRules(there, port, intent.ports, selected, from.address);
         listeners.push({ ...listener, ...more, ...NO_TARGETS, rules, ...(former.length > 0 && { formerRules: former }) });
         continue;
       }
@@ -168,7 +173,7 @@ export function desiredLoadBalancer(from: {
     }
     const names = new Set(ports.map(({ name }) => name));
     for (const listener of presentByOwner.get(mark) ?? []) {
-      if (!names.has(listener.name)) listeners.push(...formerLayer7(listener, ref, intent, selected));
+      if (!names.has(listener.name)) listeners.push(...formerLayer7(listener, ref, intent, selected, from.address));
       const port = names.has(listener.name) ? undefined : formerPort(listener, intent.ports);
       if (port === undefined) continue;
       const { protocol, port: number } = port;
@@ -195,10 +200,34 @@ const certificateIn = (certificate: Certificate | undefined): { certificate: Cer
   certificate === undefined ? { lacksCertificate: true } : { certificate };
 
 /** A rule with what a TkeServiceConfig wishes for it. The check of a pattern needs a host: one that fits, unless somebody names another. */
-function wantedRule(wishAt: string, { domain, url, redirect }: IntentRule, { rules }: Pick<ConfigWishes, "rules">) {
-  const wish = rules?.get(`${wishAt} ${ruleKey({ domain: canonicalDomain(domain), url })}`);
+function wantedRule(
+  wishAt: string,
+  { domain, url, redirect }: IntentRule,
+  { rules }: Pick<ConfigWishes, "rules">,
+  unchecked: ReadonlySet<string> | undefined,
+) {
+  const key = ruleKey({ domain: canonicalDomain(domain), url });
+  const wish = rules?.get(`${wishAt} ${key}`);
   const host = domain.includes("*") && !domain.startsWith("~") ? { httpDomain: domain.replace("*", "www") } : {};
-  return { domain, url, ...(redirect === "none" && { redirect }), ...wish, healthCheck: { ...host, ...wish?.healthCheck } };
+  return {
+    domain,
+    url,
+    ...(redirect === "none" && { redirect }),
+    ...wish,
+    healthCheck: { ...host, ...(unchecked?.has(key) && { enabled: true }), ...wish?.healthCheck },
+  };
+}
+
+/** Rules without a check although nobody wished that, as far as is on record: somebody has switched it off by hand. */
+function uncheckedByHand(
+  { rules }: Listener,
+  recorded: RecordedSettings | undefined,
+  address: OwnAddress | undefined,
+): ReadonlySet<string> | undefined {
+  const off = recorded && rules.filter(({ healthCheck }) => !healthCheck.enabled);
+  if (recorded === undefined || off === undefined || off.length === 0) return undefined;
+  const meant = new Set(recorded.uncheckedRules);
+  return new Set(off.flatMap((rule) => namesOf(rule, address)).filter((name) => !meant.has(name)));
 }
 
 /** What a rule has instead of backends; undefined: it has backends. */
@@ -246,11 +275,12 @@ function formerLayer7(
   owner: ObjectRef,
   { ports }: ServiceIntent,
   selected: (port: IntentPort) => Selection,
+  address: OwnAddress | undefined,
 ): WantedListener[] {
   const { name, port } = listener;
   const protocol = LISTENER_PROTOCOLS.find((one) => one === listener.protocol);
   if (protocol === undefined || !isLayer7(protocol)) return [];
-  const rules = formerRules(listener, undefined, ports, selected);
+  const rules = formerRules(listener, undefined, ports, selected, address);
   return [{ name, owner, protocol, port, ...NO_TARGETS, rules: [], formerRules: rules, former: true }];
 }
 

@@ -1,4 +1,4 @@
-import { canonicalDomain, type Listener, type PlaceWish, type Rule, ruleKey, targetKey } from "../load-balancer.ts";
+import { canonicalDomain, type Listener, type LoadBalancer, type PlaceWish, type Rule, ruleKey, targetKey } from "../load-balancer.ts";
 import type { Selection } from "./backends.ts";
 import { type IntentPort, portOfRule, servingRules } from "./intent-port.ts";
 
@@ -16,16 +16,17 @@ export function formerRules(
   asked: IntentPort | undefined,
   ports: readonly IntentPort[],
   selected: (port: IntentPort) => Selection,
+  address?: OwnAddress,
 ): FormerRule[] {
   const wanted = new Set(asked === undefined ? [] : servingRules(asked).map(keyOf));
-  const left = rules.filter((rule) => !namesOf(rule).some((name) => wanted.has(name)));
+  const left = rules.filter((rule) => !namesOf(rule, address).some((name) => wanted.has(name)));
   if (left.length === 0) return [];
   const candidates = ports.flatMap((port) =>
     servingRules(port).map((rule): Candidate => ({ key: keyOf(rule), selection: selected(portOfRule(port, rule)) })),
   );
   const bySelection = new Map(candidates.map(({ selection }) => [selection, new Set(selection.backends.map(targetKey))]));
   return left.flatMap((rule): FormerRule[] => {
-    const found = mostOf(rule, bySelection) ?? candidates.find(({ key }) => namesOf(rule).includes(key))?.selection;
+    const found = mostOf(rule, bySelection) ?? candidates.find(({ key }) => namesOf(rule, address).includes(key))?.selection;
     return found === undefined ? [] : [{ domain: rule.domain, url: rule.url, healthCheck: {}, ...found }];
   });
 }
@@ -33,9 +34,15 @@ export function formerRules(
 /** An IPv4 or IPv6 address, which no host of an Ingress may be. */
 const ADDRESS = /^[\d.]+$|:/;
 
+/** By which the cloud names the rules of a load balancer that have no host: its VIP, or the name that it has instead of one. */
+export type OwnAddress = Pick<LoadBalancer, "vips" | "domain">;
+
 /** As an owner may have asked for it: the load balancer's own address stands for no domain. */
-const namesOf = ({ domain, url }: Rule): string[] =>
-  [ruleKey({ domain, url }), ADDRESS.test(domain) ? ruleKey({ domain: "", url }) : []].flat();
+export const namesOf = ({ domain, url }: Pick<Rule, "domain" | "url">, address?: OwnAddress): string[] =>
+  [ruleKey({ domain, url }), ADDRESS.test(domain) || isNameOf(address, domain) ? ruleKey({ domain: "", url }) : []].flat();
+
+const isNameOf = (address: OwnAddress | undefined, domain: string): boolean =>
+  address?.vips.length === 0 && address.domain !== undefined && canonicalDomain(address.domain) === canonicalDomain(domain);
 
 const keyOf = ({ domain, url }: { readonly domain: string; readonly url: string }): string =>
   ruleKey({ domain: canonicalDomain(domain), url });
