@@ -76,6 +76,7 @@ function urlOf(path: string, pathType: string): string | { readonly fault: strin
   const marked = pathType === "Exact" ? " with the = that marks an exact one" : "";
   if (url.length > MOST.url) return { fault: `the path has ${url.length} characters${marked}: a load balancer takes ${MOST.url}` };
   if (/\s/.test(url)) return { fault: `the path "${path}" has a blank: a load balancer takes none` };
+  if (/[^\x21-\x7e]/.test(url)) return { fault: `the path "${path}" has other characters than visible ASCII: a load balancer takes none` };
   return ["Prefix", "Exact", "ImplementationSpecific"].includes(pathType)
     ? url
     : { fault: `pathType is ${pathType}: use Prefix, Exact or ImplementationSpecific` };

@@ -96,6 +96,12 @@ const RULES: readonly (readonly [name: string, change: Partial<IngressRecord>, r
     ["RuleRefused E4031"],
   ],
   [
+    "paths with a blank, and with what is no visible ASCII",
+    { rules: [rule("a.example.com", ["/", "shop"], ["/a b", "shop"], ["/\u00fc", "shop"], ["/\u0007", "shop"])] },
+    ["HTTP:80 a.example.com/ -> shop 8080"],
+    ["RuleRefused E4031", "RuleRefused E4031", "RuleRefused E4031"],
+  ],
+  [
     "a host that is too long",
     { rules: [rule("a.example.com", ["/", "shop"]), rule(`${"x".repeat(40)}.${"y".repeat(40)}`, ["/", "shop"])] },
     ["HTTP:80 a.example.com/ -> shop 8080"],
