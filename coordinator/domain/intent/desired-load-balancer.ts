@@ -172,21 +172,8 @@ export function desiredLoadBalancer(from: {
       });
     }
     const names = new Set(ports.map(({ name }) => name));
-    for (const listener of presentByOwner.get(mark) ?? []) {
-      if (!names.has(listener.name)) listeners.push(...formerLayer7(listener, ref, intent, selected, from.address));
-      const port = names.has(listener.name) ? undefined : formerPort(listener, intent.ports);
-      if (port === undefined) continue;
-      const { protocol, port: number } = port;
-      listeners.push({
-        name: listener.name,
-        owner: ref,
-        protocol,
-        port: number,
-        ...wishOf({}, from.settings?.(ref, port)),
-        former: true,
-        ...selected(port),
-      });
-    }
+    const left = (presentByOwner.get(mark) ?? []).filter(({ name }) => !names.has(name));
+    for (const listener of left) listeners.push(...formerListener(listener, ref, intent, selected, from));
   }
   const owners = from.owners.map(standingOf);
   return { loadBalancerId: from.loadBalancerId, listeners, owners, conflicts, ...settingsOf(asking) };
@@ -267,6 +254,21 @@ function asked(ref: ObjectRef, intent: ServiceIntent, { clusterId }: { readonly 
     name: listenerName(clusterId, ref.uid, port.protocol, port.port),
   }));
   return { ref, mark: ownerMark(ref.uid), intent, ports };
+}
+
+/** A listener that its owner asks for no more, as it is looked after until it goes; none where nobody can tell. */
+function formerListener(
+  listener: Listener,
+  owner: ObjectRef,
+  intent: ServiceIntent,
+  selected: (port: IntentPort) => Selection,
+  { settings, address }: Pick<Parameters<typeof desiredLoadBalancer>[0], "settings" | "address">,
+): WantedListener[] {
+  const port = formerPort(listener, intent.ports);
+  if (port === undefined) return formerLayer7(listener, owner, intent, selected, address);
+  const { protocol, port: number } = port;
+  const wish = wishOf({}, settings?.(owner, port));
+  return [{ name: listener.name, owner, protocol, port: number, ...wish, former: true, ...selected(port) }];
 }
 
 /** A listener with rules that its owner asks for no more; none where it has no rules. */
