@@ -6,6 +6,7 @@ import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import { decodePod } from "../../common/kubernetes/node-pods.ts";
 import { kubePath } from "../../common/kubernetes/path.ts";
 import type { KubeClient, ListPage, Query } from "../../common/kubernetes/requests.ts";
+import { isOlder } from "../../common/kubernetes/watched-store.ts";
 import type { Logger } from "../../common/log.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
 import { FollowedPods } from "./followed-pods.ts";
@@ -20,6 +21,8 @@ export type Wanted = {
   readonly isUrgent: boolean;
   /** The answer must be younger than the question; default: whatever is told of the Pod answers it. */
   readonly needsFresh?: boolean;
+  /** What a watch tells of an older version than this resourceVersion answers nothing; a GET or a list always does. */
+  readonly notBefore?: string;
 };
 
 /** What the API server says: the Pod, or that there is none of this name and UID. `askedAtMs`: when the request began, milliseconds since the epoch. */
@@ -113,10 +116,11 @@ class Reader implements PodReader {
     const key = `${namespace} ${wanted.selector === undefined ? "" : textOf(wanted.selector)}`;
     const failures = known?.failures ?? 0;
     const needsFresh = wanted.needsFresh === true || known?.needsFresh === true;
+    const notBefore = wanted.notBefore ?? known?.notBefore;
     this.#followed.asked(key);
     // After a failure the time of the next attempt stands.
     const due = known === undefined ? dueAtMs : failures > 0 ? known.dueAtMs : Math.min(known.dueAtMs, dueAtMs);
-    this.#wait({ ...wanted, needsFresh, key, failures, dueAtMs: due });
+    this.#wait({ ...wanted, needsFresh, ...(notBefore !== undefined && { notBefore }), key, failures, dueAtMs: due });
     this.#wakeAt(wanted.isUrgent ? due : Math.max(due, this.#lookedAtMs + SETTLE_MS));
   }
 
@@ -144,7 +148,8 @@ class Reader implements PodReader {
 
   /** Told by a watch. */
   #hear(pod: PodFact, askedAtMs: number): void {
-    if (this.#waiting.get(pod.uid)?.needsFresh !== true) this.forget(pod.uid);
+    const { needsFresh, notBefore } = this.#waiting.get(pod.uid) ?? {};
+    if (needsFresh !== true && !isOlder(pod.resourceVersion, notBefore ?? "")) this.forget(pod.uid);
     this.#onAnswer({ kind: "found", pod, askedAtMs });
   }
 

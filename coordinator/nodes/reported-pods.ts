@@ -179,7 +179,8 @@ export class ReportedPods {
     const nowMs = this.#deps.clock.now();
     this.#rereads.set(pod.uid, { resourceVersion: pod.resourceVersion, atMs: nowMs });
     const isUrgent = last === undefined || last.atMs + REREAD_MS < nowMs;
-    this.#reader.want({ reported: { uid: pod.uid, namespace: read.namespace, name: read.name }, selector: undefined, isUrgent });
+    const reported = { uid: pod.uid, namespace: read.namespace, name: read.name };
+    this.#reader.want({ reported, selector: undefined, isUrgent, notBefore: pod.resourceVersion });
   }
 
   #hear(answer: PodAnswer): void {

@@ -178,3 +178,20 @@ test("a question that needs a younger answer is not answered by a watch", async 
   await clock.advance(3_000);
   assert.deepEqual(requests.slice(asked), ["GET /api/v1/namespaces/demo/pods/p11"]);
 });
+
+test("a question about a version of a Pod is not answered by a watch that has not come so far, but by one that has", async () => {
+  for (const [resourceVersion, reads] of [
+    ["19", ["GET /api/v1/namespaces/demo/pods/p11"]],
+    ["20", []],
+  ] as const) {
+    const { reader, clock, requests, watches } = aReader(...named(12));
+    for (let n = 0; n < 10; n++) reader.want({ reported: aPod(`p${n}`), selector: web, isUrgent: true });
+    await clock.advance(100);
+    const asked = requests.length;
+    reader.want({ reported: aPod("p11"), selector: undefined, isUrgent: false, notBefore: "20" });
+    reader.want({ reported: aPod("p11"), selector: web, isUrgent: false });
+    watches[0]?.tell(aPod("p11", { resourceVersion }));
+    await clock.advance(3_000);
+    assert.deepEqual(requests.slice(asked), reads);
+  }
+});
