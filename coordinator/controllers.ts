@@ -34,6 +34,7 @@ import { uploadsOf } from "./owners/certificate-uploads.ts";
 import { makeOwnersController, type OwnersDeps } from "./owners/controller.ts";
 import { reachabilityOf } from "./reachability/controller.ts";
 import { ClusterProof } from "./safety/cluster-proof.ts";
+import { servedElsewhere } from "./safety/served-elsewhere.ts";
 import { EndEvidence } from "./safety/end-evidence.ts";
 import { EndInquiry, type EndInquiryDeps } from "./safety/end-inquiry.ts";
 import { releasedAt } from "./safety/releases.ts";
@@ -143,7 +144,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const awaited = makeAwaited({ ...state, clock, waitingForGate: pods.waitingForGate, ...earlyBy(state, settings) });
   const findings = findingsDeps(state, deps, (id, afterMs) => loadBalancers.queue.add(id, afterMs));
   const onAnswer = makeRefusalTeller({ ...state, tell, onChange: () => wakeUps.accessChanged() });
-  const safety = makeSafety(state, findings, deps, (id) => wakeUps.loadBalancerDue(id));
+  const safety = makeSafety(state, api, findings, deps, (id) => wakeUps.loadBalancerDue(id));
   const { guard, causes, standing, prove } = safety;
   const writeLog = new WriteLog();
 
@@ -239,10 +240,7 @@ function cloudOf(
   { onAnswer, doubt, ...hooks }: CloudHooks,
 ): { readonly rateLimit: RateLimit; readonly api: ClbApi; readonly ssl: SslApi } {
   const rateLimit = new RateLimit(clock, { perSecond: settings.callsPerSecond, pauseAfterThrottlingMs: THROTTLE_PAUSE_MS }, hooks);
-  const passOn = ({ error, ...answer }: Answered): void => {
-    const refused = error && refusedCallOf(error);
-    if (error === undefined || refused !== undefined) onAnswer({ ...answer, refused });
-  };
+  const passOn = ({ error, ...answer }: Answered): void => onAnswer({ ...answer, refused: error && refusedCallOf(error) });
   const onDoubt = (loadBalancerId: string, err: ClbApiError): void => {
     log.warn({ err, loadBalancerId }, "a write that had ended well has failed");
     doubt(loadBalancerId);
@@ -303,6 +301,7 @@ function beginWith(state: State, wakeUps: WakeUps): void {
 /** What keeps backends from being taken away without need, and why who leaves. */
 function makeSafety(
   state: State,
+  api: ClbApi,
   findings: FindingsDeps,
   { client, clock, log, metrics, settings }: Pick<ControllersDeps, "client" | "clock" | "log" | "metrics" | "settings">,
   onProven: EndInquiryDeps["onProven"],
@@ -318,6 +317,7 @@ function makeSafety(
     records: state.records,
     nodes: () => state.objects.nodes.records.values(),
     speakers: () => state.facts.nodes(),
+    servedElsewhere: async (signal) => await servedElsewhere({ ...state, ...settings, api }, signal),
   });
   const inquiry = new EndInquiry({ client, clock, log, onProven });
   const evidence = new EndEvidence({ ...state, ownerOf, inquiry });

@@ -8,6 +8,7 @@ import { NODES_SCOPE, ORIGINAL_CLUSTER, RECORD_PREFIX } from "../../common/names
 import type { ClusterStanding } from "../domain/intent/owner-intent.ts";
 import type { NodeState } from "../state/pod-facts.ts";
 import type { Records } from "../state/records.ts";
+import type { ServedElsewhere } from "./served-elsewhere.ts";
 
 /** A Node object, as far as it matters here. */
 type NodeRef = { readonly name: string; readonly uid: string };
@@ -23,6 +24,8 @@ export type ClusterProofDeps = {
   readonly nodes: () => Iterable<NodeRef>;
   /** Who speaks for which node. */
   readonly speakers: () => readonly NodeState[];
+  /** Do somebody else's Pods serve at the load balancers on record? May reject. */
+  readonly servedElsewhere: (signal: AbortSignal) => Promise<ServedElsewhere | undefined>;
   readonly namespace: string;
   readonly clusterId: string;
 };
@@ -42,6 +45,8 @@ const KEEP_MS = 10_000;
 const DENIED_MS = 20_000;
 /** Leases of so many Nodes are compared: one of them is enough. */
 const MOST_LEASES = 500;
+/** Addresses named in a message. */
+const MOST_NAMED = 3;
 const FIRST = `${RECORD_PREFIX}${NODES_SCOPE}-0`;
 const LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
 
@@ -50,8 +55,9 @@ const LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
  * copy has the same Services, records and Node objects, but none of the Nodes is alive for its API server: no agent connects, and no Lease is
  * renewed. It must not touch the load balancers, for every Pod of the original is absent there.
  *
- * Ours: no Node is on record (a new installation, or one of a version that stored none); a recorded Node is alive; or no object of a recorded
- * Node is left and another Node is alive (all of them were replaced while no leader ran); or a person has said so.
+ * Ours: no Node is on record (a new installation, or one of a version that stored none); a recorded Node is alive; or a person has said so. Or
+ * no object of a recorded Node is left, another Node is alive, and no load balancer on record finds a backend healthy that no Pod here is: all
+ * Nodes were replaced while no leader ran. In a copy whose dead Nodes somebody has deleted the original's backends are healthy.
  */
 export class ClusterProof {
   readonly #deps: ClusterProofDeps;
@@ -64,6 +70,9 @@ export class ClusterProof {
   #askedAtMs = Number.NEGATIVE_INFINITY;
   #sinceMs: number | undefined;
   #standing: ClusterStanding = "unknown";
+  /** Why other Nodes than the recorded ones, which are gone, do not prove it; undefined: a recorded one is there. */
+  #doubt: string | undefined;
+  #doubtedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(deps: ClusterProofDeps) {
     this.#deps = deps;
@@ -110,36 +119,70 @@ export class ClusterProof {
 
   #message(recorded: number): string {
     const { clusterId, namespace } = this.#deps;
-    return `none of the ${recorded} Nodes on record is alive for this API server (no agent is connected, no Lease in kube-node-lease is renewed): this cluster is a copy of the one that owns cluster id ${clusterId}, and nothing is written to its load balancers. Give the copy a CLUSTER_ID of its own; if it is no copy: kubectl -n ${namespace} annotate configmap ${FIRST} ${ORIGINAL_CLUSTER}=true`;
+    const away = "is alive for this API server (no agent is connected, no Lease in kube-node-lease is renewed)";
+    const because = `none of the ${recorded} Nodes on record ${this.#doubt ?? away}`;
+    return `${because}: this cluster is a copy of the one that owns cluster id ${clusterId}, and nothing is written to its load balancers. Give the copy a CLUSTER_ID of its own; if it is no copy: kubectl -n ${namespace} annotate configmap ${FIRST} ${ORIGINAL_CLUSTER}=true`;
   }
 
   #recorded(): ReadonlyMap<string, string> {
     return new Map(this.#deps.records.entries(NODES_SCOPE));
   }
 
-  /** Names of the Nodes of which one has to be alive. */
-  #candidates(recorded: ReadonlyMap<string, string>): ReadonlySet<string> {
-    const present = [...this.#deps.nodes()];
-    const known = new Set(present.flatMap(({ name, uid }) => (recorded.get(keyOf(name)) === uid ? [name] : [])));
-    return known.size > 0 ? known : new Set(present.map(({ name }) => name));
+  /** Names of the recorded Nodes that have an object here. */
+  #present(recorded: ReadonlyMap<string, string>): ReadonlySet<string> {
+    return new Set([...this.#deps.nodes()].flatMap(({ name, uid }) => (recorded.get(keyOf(name)) === uid ? [name] : [])));
   }
 
   #atOnce(recorded: ReadonlyMap<string, string>): string | undefined {
-    if (recorded.size === 0) return "no Node is on record";
-    const candidates = this.#candidates(recorded);
-    const connected = this.#deps.speakers().find(({ node, source }) => source === "agent" && candidates.has(node));
+    return recorded.size === 0 ? "no Node is on record" : this.#connected(this.#present(recorded));
+  }
+
+  #connected(nodes: ReadonlySet<string>): string | undefined {
+    const connected = this.#deps.speakers().find(({ node, source }) => source === "agent" && nodes.has(node));
     return connected && `the agent of Node ${connected.node} is connected`;
   }
 
   async #whyOurs(recorded: ReadonlyMap<string, string>, signal: AbortSignal): Promise<string | undefined> {
-    const { records } = this.#deps;
-    if (records.isMarked(NODES_SCOPE, ORIGINAL_CLUSTER)) {
+    if (this.#deps.records.isMarked(NODES_SCOPE, ORIGINAL_CLUSTER)) {
       await this.#unmark(signal);
       return "a person has said so";
     }
+    const present = this.#present(recorded);
+    if (present.size > 0) {
+      this.#doubt = undefined;
+      return await this.#renewing(present, signal);
+    }
+    const others = new Set([...this.#deps.nodes()].map(({ name }) => name));
+    const alive = this.#connected(others) ?? (await this.#renewing(others, signal));
+    return alive !== undefined && (await this.#areReplaced(signal)) ? `all Nodes on record were replaced: ${alive}` : undefined;
+  }
+
+  /** No object of a recorded Node is left. Who serves at the load balancers, if nobody else does? */
+  async #areReplaced(signal: AbortSignal): Promise<boolean> {
+    const { clock, log, servedElsewhere } = this.#deps;
+    if (clock.now() - this.#doubtedAtMs < this.#pauseMs) return false;
+    this.#doubtedAtMs = clock.now();
+    try {
+      const found = await servedElsewhere(signal);
+      if (found === undefined) return true;
+      const { loadBalancerId, ips } = found;
+      const named = ips.slice(0, MOST_NAMED).join(", ") + (ips.length > MOST_NAMED ? ", …" : "");
+      this.#doubt = `has an object here any more, and load balancer ${loadBalancerId} finds backends healthy that are no Pods of this API server (${named})`;
+    } catch (err) {
+      this.#doubt = `has an object here any more, and the load balancers do not tell whose Pods serve there (${String(err)})`;
+      if (!signal.aborted) log.warn({ err }, "load balancers could not be asked who serves there, trying again");
+    }
+    return false;
+  }
+
+  async #renewing(nodes: ReadonlySet<string>, signal: AbortSignal): Promise<string | undefined> {
     if (!(await this.#readLeases(signal))) return "the Leases of Nodes may not be read";
-    const alive = [...this.#candidates(recorded)].find((name) => this.#alive.has(name));
+    const alive = [...nodes].find((name) => this.#alive.has(name));
     return alive === undefined ? undefined : `Node ${alive} renews its Lease`;
+  }
+
+  get #pauseMs(): number {
+    return this.#standing === "unknown" ? LEASES_MS : AGAIN_MS;
   }
 
   /** What a person has said holds once: else it would hold for a copy of this cluster as well. */
@@ -155,8 +198,7 @@ export class ClusterProof {
   /** False: the role of a former version lacks the right, and nothing can be proven. */
   async #readLeases(signal: AbortSignal): Promise<boolean> {
     const { client, clock, log } = this.#deps;
-    const pauseMs = this.#standing === "unknown" ? LEASES_MS : AGAIN_MS;
-    if (clock.now() - this.#leasesAtMs < pauseMs) return true;
+    if (clock.now() - this.#leasesAtMs < this.#pauseMs) return true;
     this.#leasesAtMs = clock.now();
     try {
       const { items } = await client.list<unknown>(LEASES, { limit: MOST_LEASES }, { signal });

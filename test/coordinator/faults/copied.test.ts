@@ -33,6 +33,12 @@ function copy({ cluster }: World): void {
   cluster.pods.clear();
 }
 
+/** None of the Nodes on record has an object any more; those that are there are others. */
+function replaceNodes({ cluster }: World): void {
+  const former = Object.keys(cluster.records.all.get(NODES_RECORD)?.data ?? {}).map((key) => [key, "another UID"]);
+  cluster.records.patch(`/${NODES_RECORD}`, { data: Object.fromEntries(former) });
+}
+
 suite("a copied cluster", () => {
   test("writes nothing to the load balancers, whatever happens in it, and says why and what to do", async (t) => {
     const world = aWorld(t, { apps: ["one"], pods: 6 });
@@ -91,6 +97,43 @@ suite("a copied cluster", () => {
       await world.kill();
     });
     assertNothingWrong(world);
+  });
+
+  test("is one also where its own Nodes have replaced all of the original's, whose backends the load balancer finds healthy", async (t) => {
+    const world = aWorld(t, { apps: ["one"], pods: 6 });
+    const { cluster, clock, cloud } = world;
+    await world.run(async () => {
+      await aServedCluster(world);
+      replaceNodes(world);
+      cluster.pods.clear();
+      const sinceMs = clock.now();
+      world.start();
+      cluster.start("one", 6);
+      await clock.sleep(10 * MINUTE);
+      assert.deepEqual(writesSince(world, sinceMs), []);
+      assert.equal(cloud.journal.of("target").filter(({ timeMs }) => timeMs >= sinceMs).length, 0);
+      assert.equal(ready(world), "False ClusterCopied");
+      assert.match(cluster.told.find(({ reason }) => reason === "ClusterCopied")?.message ?? "", /lb-one.* healthy/);
+      await world.kill();
+    });
+  });
+
+  test("is none where all Nodes were replaced and what is bound serves nobody any more", async (t) => {
+    const serving = new Set<string>();
+    const world = aWorld(t, { apps: ["one"], pods: 6, probe: ({ ip }) => Promise.resolve(serving.size === 0 || serving.has(ip)) });
+    const { cluster, clock } = world;
+    await world.run(async () => {
+      await aServedCluster(world);
+      replaceNodes(world);
+      cluster.pods.clear();
+      cluster.start("one", 6);
+      for (const { ips } of cluster.alive("one")) for (const ip of ips) serving.add(ip);
+      await clock.sleep(MINUTE); // the checks fail
+      world.start();
+      await world.converged("one");
+      assert.equal(ready(world), "True Success");
+      await world.kill();
+    });
   });
 
   test("is none when its Nodes come back late", async (t) => {
@@ -187,8 +230,7 @@ suite("a cluster without agents", () => {
       await aServedCluster(world);
       const record = cluster.records.all.get(NODES_RECORD);
       assert.deepEqual(Object.keys(record?.data ?? {}).toSorted(), ["node.node-a", "node.node-b", "node.node-c", "node.node-d"]);
-      const former = Object.fromEntries(Object.keys(record?.data ?? {}).map((key) => [key, "another UID"]));
-      cluster.records.patch(`/${NODES_RECORD}`, { data: former });
+      replaceNodes(world);
       cluster.start("one", 1);
       world.start({ withAgents: false });
       await world.converged("one");
