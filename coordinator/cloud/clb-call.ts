@@ -16,8 +16,13 @@ import type { CloudService, CloudTransport } from "./transport.ts";
  */
 const READ_LIMIT_MS = { DescribeTaskStatus: 5_000, others: 10_000 } as const;
 
-/** `loadBalancerIds`: those that the call names. */
-export type Answered = { readonly action: string; readonly loadBalancerIds: readonly string[]; readonly error: ClbApiError | undefined };
+/** `loadBalancerIds`: those that the call names; `askedAtMs`: when it was sent, milliseconds since the epoch. */
+export type Answered = {
+  readonly action: string;
+  readonly loadBalancerIds: readonly string[];
+  readonly error: ClbApiError | undefined;
+  readonly askedAtMs: number;
+};
 
 export type ClbCallDeps = {
   /** Default: "clb". */
@@ -70,7 +75,7 @@ export class ClbCall {
     try {
       const response = await this.#send(action, request, signal);
       done("ok");
-      onAnswer?.({ action, loadBalancerIds: namedIn(request), error: undefined });
+      onAnswer?.({ action, loadBalancerIds: namedIn(request), error: undefined, askedAtMs: startedMs });
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the SDK's model of this action; every field is treated as optional
       return response as Answer<R>;
     } catch (err) {
@@ -81,7 +86,7 @@ export class ClbCall {
       const error = toClbApiError(action, err);
       if (isThrottled(error.call.code)) rateLimit.throttled(action);
       done(error.call.code);
-      onAnswer?.({ action, loadBalancerIds: namedIn(request), error });
+      onAnswer?.({ action, loadBalancerIds: namedIn(request), error, askedAtMs: startedMs });
       throw error;
     }
   }

@@ -11,11 +11,12 @@ export type RefusalTellerDeps = {
   readonly onChange: () => void;
 };
 
-/** An answer of the cloud about load balancers; `refused`: it is a refusal that nobody else tells. */
+/** An answer of the cloud about load balancers; `refused`: it is a refusal that nobody else tells; `askedAtMs`: when the call was sent. */
 export type CloudAnswer = {
   readonly action: string;
   readonly loadBalancerIds: readonly string[];
   readonly refused: RefusedCall | undefined;
+  readonly askedAtMs: number;
 };
 
 /** Made for owners: they say themselves what they are refused. Nothing waits for the quota. */
@@ -27,14 +28,14 @@ const TOLD_ELSEWHERE = new Set(["CreateLoadBalancer", "DescribeQuota"]);
  */
 export const makeRefusalTeller =
   ({ refusedCalls, intents, tell, onChange }: RefusalTellerDeps): ((answer: CloudAnswer) => void) =>
-  ({ action, loadBalancerIds, refused }) => {
+  ({ action, loadBalancerIds, refused, askedAtMs }) => {
     const isOfOwners = TOLD_ELSEWHERE.has(action) || (action === "DescribeLoadBalancers" && loadBalancerIds.length === 0);
     if (isOfOwners) return;
     if (refused === undefined) {
       if (refusedCalls.worked(loadBalancerIds, action)) onChange();
       return;
     }
-    const standing = refusedCalls.note(loadBalancerIds, refused);
+    const standing = refusedCalls.note(loadBalancerIds, refused, askedAtMs);
     if (standing !== "passing" && refused.cause !== "unanswered")
       for (const id of loadBalancerIds.length === 0 ? intents.loadBalancerIds : loadBalancerIds)
         for (const { ref } of intents.of(id)) {

@@ -164,6 +164,9 @@ const neverShown = (object: OwnerObject, loadBalancerId: string): Blocker =>
     object,
     `the cloud created load balancer ${loadBalancerId} and DescribeLoadBalancers does not show it: let the key see it (DescribeLoadBalancers on all load balancers of the region); others are ordered ever more rarely, delete in the console what is not needed`,
   );
+/** It runs, and has no address that could be published. */
+export const withoutAddress = (object: OwnerObject, loadBalancerId: string): Blocker =>
+  notUsable(object, `load balancer ${loadBalancerId} has run for more than a minute without an address: look at it in the console`);
 const notRunning = (object: OwnerObject, loadBalancerId: string): Blocker =>
   notUsable(
     object,

@@ -49,7 +49,7 @@ export class Orders {
   readonly #made = new Map<string, Made>();
   /** By UID of the owner. */
   readonly #unshown = new Map<string, Unshown>();
-  /** Since when the load balancer of an owner has been seen that does not run yet, by UID. */
+  /** Since when the load balancer of an owner has been seen that does not run, or has no address, yet; by UID. */
   readonly #idleSinceMs = new Map<string, number>();
   /** Owners without a load balancer of ours, as of the last look; UIDs. */
   readonly #missing = new Set<string>();
@@ -92,7 +92,7 @@ export class Orders {
     return last && { ...last, isResting: last.untilMs > this.#clock.now() };
   }
 
-  /** The owner's load balancer is shown and does not run yet; `isLate`: longer than creations take. */
+  /** The owner's load balancer is shown and does not run, or has no address, yet; `isLate`: longer than creations take. */
   idle(uid: string): { readonly lookMs: number; readonly isLate: boolean } {
     const nowMs = this.#clock.now();
     const sinceMs = this.#idleSinceMs.get(uid) ?? nowMs;
@@ -100,7 +100,7 @@ export class Orders {
     return { lookMs: nextLookMs(nowMs - sinceMs), isLate: nowMs - sinceMs > RUNS_MS };
   }
 
-  /** The owner's load balancer runs. */
+  /** The owner's load balancer runs, or has its address. */
   runs(uid: string): void {
     this.#idleSinceMs.delete(uid);
   }

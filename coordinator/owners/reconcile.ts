@@ -30,6 +30,7 @@ import {
   refusalOf,
   refusedAccess,
   type SourceDeps,
+  withoutAddress,
 } from "./load-balancer-source.ts";
 import {
   ensureFinalizer,
@@ -74,8 +75,6 @@ const NOT_OURS_MS = 250;
 const COPIED_MS = 5_000;
 /** A load balancer that is not there is looked for this often. */
 const MISSING_MS = 30_000;
-/** One that runs without an address is looked at this often. */
-const ADDRESS_MS = 5_000;
 const DONE: Outcome = { kind: "done" };
 
 /** One pass over one owner: finalizer, load balancer, intent, status; its listeners and backends are the load balancer's pass. */
@@ -225,12 +224,24 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
   await recordOwner(deps, object, fitted, loadBalancerId, signal);
   if (present !== undefined && present !== loadBalancerId) deps.ownerRecords.remove(present, object.uid); // it is gone
   enter(deps, object, { state: "served", intent: fitted, loadBalancerId });
-  if (!hasAddress(found.facts)) return { kind: "again", afterMs: ADDRESS_MS, because: "the load balancer has no address yet" };
+  if (!hasAddress(found.facts)) return await waitForAddress(deps, object, loadBalancerId, signal);
+  deps.orders.runs(object.uid);
   const actual = deps.mirror.read(found.facts.loadBalancerId);
   const readiness =
     tellLacking(deps, object, intent) ??
     readinessAt(deps.clusterId, object, intent, { ...found.facts, listeners: actual?.listeners ?? [] });
   return await publish(deps, object, { facts: found.facts, readiness }, signal);
+}
+
+/** Its listeners serve whoever knows it meanwhile. */
+async function waitForAddress(deps: OwnerDeps, object: OwnerObject, loadBalancerId: string, signal: AbortSignal): Promise<Outcome> {
+  const because = "the load balancer has no address yet";
+  const { lookMs, isLate } = deps.orders.idle(object.uid);
+  if (!isLate) return { kind: "again", afterMs: lookMs, because };
+  const blocker = withoutAddress(object, loadBalancerId);
+  deps.tell({ object: objectRef(object), type: "Warning", ...blocker });
+  await tellReadiness(deps, object, notReady(blocker), signal);
+  return { kind: "again", afterMs: MISSING_MS, because };
 }
 
 /** One that is on order already is waited for. */

@@ -150,3 +150,33 @@ test("what fails for less than a minute is nobody's concern, and a cloud that is
   );
   assertNothingWrong(world, { stuck: true });
 });
+
+test("writes that hang for half an hour, whoever's turn it is, are told by the Pod that waits and by explain all the time", async (t) => {
+  const world = aWorld(t, { apps: ["one"], pods: 2 });
+  const writes = ["BatchRegisterTargets", "BatchDeregisterTargets"];
+  const silentAtMs: number[] = [];
+  const work = async (): Promise<void> => {
+    world.start();
+    await world.converged("one");
+    for (const action of writes) world.cloud.faults.add({ kind: "latency", delay: 7_200_000, action });
+    world.cluster.end(world.cluster.alive("one").map(({ uid }) => uid));
+    world.cluster.start("one", 2);
+    await world.clock.sleep(300_000);
+    for (let atMs = 300_000; atMs < 1_800_000; atMs += 7_000) {
+      await world.clock.sleep(7_000);
+      const found = world.coordinator().controllers.explain.loadBalancer("lb-one")?.findings ?? [];
+      const isTold = awaited(world).some((one) => one.includes("cannot be reached"));
+      if (!isTold || !found.some((one) => one.includes("BatchDeregisterTargets"))) silentAtMs.push(atMs);
+    }
+    world.cloud.faults.clear();
+    await world.clock.sleep(400_000);
+    await world.converged("one");
+    assert.ok(
+      awaited(world).every((one) => !one.includes("cannot be reached")),
+      awaited(world).join("\n"),
+    );
+    await world.kill();
+  };
+  await world.run(work, 7_200_000);
+  assert.deepEqual(silentAtMs, []);
+});

@@ -255,8 +255,8 @@ test("a load balancer that the Service names while it is being created is waited
   assert.equal(await settle(), id);
 });
 
-test("a load balancer that runs before it has an address gets its listeners, and its address is published when it comes", async (t) => {
-  const { stage, pass, settle, listen, read } = await aWorld(t);
+test("a load balancer that runs before it has an address gets its listeners, is asked about ever more rarely and told after a minute, and its address is published when it comes", async (t) => {
+  const { stage, pass, settle, listen, read, told } = await aWorld(t);
   const { loadBalancer, ownLoadBalancers } = stage.api;
   let late = true;
   const without = <F extends LoadBalancerFacts>(facts: F): F => (late ? { ...facts, vips: [] } : facts);
@@ -267,8 +267,24 @@ test("a load balancer that runs before it has an address gets its listeners, and
   stage.api.ownLoadBalancers = async (clusterId, signal) => (await ownLoadBalancers(clusterId, signal)).map(without);
   const id = await settle();
   await listen(id);
-  assert.deepEqual(await pass(), { kind: "again", afterMs: 5_000, because: "the load balancer has no address yet" });
+  const waitMs = async (): Promise<number> => {
+    const outcome = await pass();
+    return outcome.kind === "again" && outcome.because === "the load balancer has no address yet" ? outcome.afterMs : 0;
+  };
+  const firstMs = await waitMs();
   assert.deepEqual((await read()).status.loadBalancer, {});
+  await stage.clock.advance(40_000);
+  const laterMs = await waitMs();
+  assert.ok(500 <= firstMs && firstMs < 4_000 && 4_000 < laterMs && laterMs <= 10_000, `${firstMs}, ${laterMs}`);
+  assert.equal(told.length, 0);
+  await stage.clock.advance(25_000);
+  assert.equal(await waitMs(), 30_000);
+  const message = `ServiceErrorCode{Code:"E4000",Message:"Service demo/web: load balancer ${id} has run for more than a minute without an address: look at it in the console",Retry:true}`;
+  assert.deepEqual(
+    told.map((one) => [one.reason, one.message]),
+    [["LoadBalancerNotCreated", message]],
+  );
+  assert.equal((await read()).status.conditions?.find(({ type }) => type === "Ready")?.reason, "E4000");
   late = false;
   assert.equal((await pass()).kind, "done");
   assert.deepEqual((await read()).status.loadBalancer, { ingress: [{ ip: "198.18.0.1", ipMode: "VIP" }] });
