@@ -9,6 +9,10 @@ const MOST_REMEMBERED = 10_000;
 /** So many within a minute are told to people: a Pod that ends while it is read is unknown as well. */
 const TOLD_FROM: Readonly<Record<Refusal, number>> = { name: 1, foreign: 1, limit: 1, contradicts: 3, unknown: 10 };
 
+/** What was said of so many Pods within a minute, and was asked about in vain, makes a node suspect: an invented Pod costs the API server a question. */
+const SUSPECT_FROM = 10;
+const ASKED_IN_VAIN = ["unknown", "foreign"] as const satisfies readonly Refusal[];
+
 /** `atMs`: of the last line. `since`: how many more there were. `isTold`: people know of this minute's. */
 type Told = { atMs: number; since: number; isTold: boolean };
 
@@ -35,6 +39,15 @@ export class Refusals {
   follow(listener: RefusalListener): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
+  }
+
+  /** Much of what the node has said of Pods within this minute was not so. */
+  isSuspect(node: string): boolean {
+    const fromMs = this.#deps.now() - TELL_EVERY_MS;
+    return ASKED_IN_VAIN.some((why) => {
+      const told = this.#told.get(`${node} ${why}`);
+      return told !== undefined && told.atMs > fromMs && told.since + 1 >= SUSPECT_FROM;
+    });
   }
 
   note(node: string, why: Refusal, what: { readonly pod: string; readonly uid: string; readonly because: string }): void {

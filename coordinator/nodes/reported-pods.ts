@@ -244,9 +244,11 @@ export class ReportedPods {
     return this.#deps.asked.selectorOf(pod) !== undefined;
   }
 
-  #want({ fact }: Held): void {
-    const selector = this.#deps.asked.selectorOf(fact);
-    this.#reader.want({ reported: fact, selector, isUrgent: fact.containersReady || isEnding(fact) });
+  /** A node that invents Pods one after the other gets no question at once for each of them. */
+  #want({ fact, node }: Held): void {
+    const { asked, refusals } = this.#deps;
+    const isUrgent = (fact.containersReady || isEnding(fact)) && !refusals.isSuspect(node);
+    this.#reader.want({ reported: fact, selector: asked.selectorOf(fact), isUrgent });
   }
 
   async #considerLater(held: Held): Promise<void> {

@@ -78,6 +78,26 @@ test("an invented Pod never counts, is asked about once, and its end ends nobody
   assert.equal(registry.endOf("invented"), undefined);
 });
 
+test("a node that invents one Pod after the other is not asked about at once for a minute, and others are", async () => {
+  const { clock, session, serve, wanted } = aRegistry();
+  const [thief, honest] = [session("b"), session("a")];
+  for (const agent of [thief, honest]) agent.snapshot([]);
+  const isAskedAtOnce = (agent: NodeSession, uid: string, nodeName: string): boolean | undefined => {
+    agent.difference([aPod(uid, { nodeName, containersReady: true })], []);
+    return wanted.get(uid)?.isUrgent;
+  };
+  for (let n = 0; n < 10; n++) {
+    assert.equal(isAskedAtOnce(thief, `invented-${n}`, "b"), true);
+    serve();
+    thief.difference([], [{ uid: `invented-${n}`, evidence: "deleted" }]);
+  }
+  assert.equal(isAskedAtOnce(thief, "invented-10", "b"), false);
+  assert.equal(isAskedAtOnce(honest, "new", "a"), true);
+  serve();
+  await clock.advance(60_000);
+  assert.equal(isAskedAtOnce(thief, "invented-11", "b"), true);
+});
+
 test("a UID that another node reports first: the API server says whose it is", () => {
   for (const first of ["a", "b"] as const) {
     const { api, session, serve, registry, observer } = aRegistry();
