@@ -8,10 +8,12 @@ import { NODES_SCOPE, ORIGINAL_CLUSTER, RECORD_PREFIX } from "../../common/names
 import type { ClusterStanding } from "../domain/intent/owner-intent.ts";
 import type { NodeState } from "../state/pod-facts.ts";
 import type { Records } from "../state/records.ts";
-import type { ServedElsewhere } from "./served-elsewhere.ts";
 
 /** A Node object, as far as it matters here. */
 type NodeRef = { readonly name: string; readonly uid: string };
+
+/** A load balancer that finds these addresses healthy although no Pod of this API server has them, e.g. { loadBalancerId: "lb-1", ips: ["10.0.3.7"] }. */
+export type ServedElsewhere = { readonly loadBalancerId: string; readonly ips: readonly string[] };
 
 export type ClusterProofDeps = {
   readonly client: Pick<KubeClient, "list" | "patch">;

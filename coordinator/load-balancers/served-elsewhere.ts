@@ -2,6 +2,7 @@ import { NODES_SCOPE, ownerMarkOf } from "../../common/names.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
 import { ClbApiError, isGone } from "../cloud/clb-error.ts";
 import { placesOf, slotKey, slotOf } from "../domain/load-balancer.ts";
+import type { ServedElsewhere } from "../safety/cluster-proof.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 import type { PodIndex } from "../state/pod-index.ts";
 import type { Records } from "../state/records.ts";
@@ -13,9 +14,6 @@ export type ServedElsewhereDeps = {
   readonly pods: Pick<PodIndex, "byIp">;
   readonly clusterId: string;
 };
-
-/** A load balancer that finds these addresses healthy although no Pod of this API server has them, e.g. { loadBalancerId: "lb-1", ips: ["10.0.3.7"] }. */
-export type ServedElsewhere = { readonly loadBalancerId: string; readonly ips: readonly string[] };
 
 /**
  * Whether somebody else's Pods serve in this cluster's listeners at the load balancers on record; gives the first where they do. Backends
