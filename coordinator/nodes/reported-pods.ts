@@ -40,6 +40,10 @@ type Reread = { readonly resourceVersion: string; readonly atMs: number; readonl
  * then on UID, namespace, name, node, addresses, labels, hostNetwork, gate and ports are as read, and the agent's word counts for the rest:
  * containers ready, deletion, phase, its end, and what only the node knows. Only Pods that matter are read: those that a served Service
  * selects by the reported labels, that have our gate, or whose UID or address a load balancer has.
+ *
+ * After a restart they are read again, although the records name those that are bound: what counts of a Pod beside its UID, node and address
+ * (labels, ports, networks, weights) is not stored, since each change of it would be one more write for each bound Pod, to spare one list for
+ * each Service, or for up to 50 of them, in a new process. A leader that stood by has read all of it before.
  */
 export class ReportedPods {
   readonly #deps: ReportedPodsDeps;

@@ -7,8 +7,9 @@ import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
 import type { Problem } from "../domain/problem.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { Outcome } from "../workqueue/worker.ts";
+import { type SourceDeps, withoutAddress } from "./load-balancer-source.ts";
 import { statusPathOf } from "./owner-paths.ts";
-import { changedCondition, type Readiness } from "./ready-condition.ts";
+import { changedCondition, notReady, type Readiness } from "./ready-condition.ts";
 import type { StatusContest } from "./status-contest.ts";
 
 const DONE: Outcome = { kind: "done" };
@@ -185,3 +186,22 @@ async function patchStatus(deps: StatusDeps, object: OwnerObject, body: object, 
 /** As refusals of the API server name it. */
 export const statusResourceOf = (object: OwnerObject): string =>
   kindOfObject(object) === "Service" ? "services/status" : "ingresses/status";
+
+/** Of one that has had no address for a minute. */
+const LATE_LOOK_MS = 30_000;
+
+/** The load balancer runs and has no address that could be published; its listeners serve whoever knows it meanwhile. */
+export async function waitForAddress(
+  deps: Pick<SourceDeps, "orders" | "tell"> & StatusDeps,
+  object: OwnerObject,
+  loadBalancerId: string,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const because = "the load balancer has no address yet";
+  const { lookMs, isLate } = deps.orders.idle(object.uid);
+  if (!isLate) return { kind: "again", afterMs: lookMs, because };
+  const blocker = withoutAddress(object, loadBalancerId);
+  deps.tell({ object: objectRef(object), type: "Warning", ...blocker });
+  await tellReadiness(deps, object, notReady(blocker), signal);
+  return { kind: "again", afterMs: LATE_LOOK_MS, because };
+}

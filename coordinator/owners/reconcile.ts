@@ -30,7 +30,6 @@ import {
   refusalOf,
   refusedAccess,
   type SourceDeps,
-  withoutAddress,
 } from "./load-balancer-source.ts";
 import {
   ensureFinalizer,
@@ -231,17 +230,6 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
     tellLacking(deps, object, intent) ??
     readinessAt(deps.clusterId, object, intent, { ...found.facts, listeners: actual?.listeners ?? [] });
   return await publish(deps, object, { facts: found.facts, readiness }, signal);
-}
-
-/** Its listeners serve whoever knows it meanwhile. */
-async function waitForAddress(deps: OwnerDeps, object: OwnerObject, loadBalancerId: string, signal: AbortSignal): Promise<Outcome> {
-  const because = "the load balancer has no address yet";
-  const { lookMs, isLate } = deps.orders.idle(object.uid);
-  if (!isLate) return { kind: "again", afterMs: lookMs, because };
-  const blocker = withoutAddress(object, loadBalancerId);
-  deps.tell({ object: objectRef(object), type: "Warning", ...blocker });
-  await tellReadiness(deps, object, notReady(blocker), signal);
-  return { kind: "again", afterMs: MISSING_MS, because };
 }
 
 /** One that is on order already is waited for. */
