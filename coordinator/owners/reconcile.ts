@@ -39,6 +39,7 @@ import {
   statusResourceOf,
   takeBackAddress,
   tellReadiness,
+  waitForAddress,
   withdraw,
 } from "./owner-status.ts";
 import { type CertificateDeps, notReady, readinessAt, tellLacking } from "./ready-condition.ts";
