@@ -1,9 +1,7 @@
 import type { Logger } from "../../common/log.ts";
 import { type Call, tunedListener } from "../domain/call.ts";
-import { keysOf } from "../domain/intent/annotation-keys.ts";
 import { standingProblems } from "../domain/intent/backends.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
-import { intentOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
 import { kindOfObject } from "../domain/intent/owner-object.ts";
 import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
@@ -15,18 +13,18 @@ import type { Intents } from "../state/intents.ts";
 import type { ListenerOwners } from "../state/listener-owners.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
-import type { ConfigRecord } from "../state/watched-objects.ts";
+import { type ConfigProblemsDeps, configProblems } from "./config-problems.ts";
 import { type LastingDeps, makeLastingTeller } from "./lasting.ts";
 import { describeFinding, describeForTable, nameOf, ownerOfPlace, releaseText } from "./wording.ts";
 
-export type FindingsDeps = LastingDeps & {
-  readonly intents: Pick<Intents, "get" | "of">;
-  readonly config: (namespace: string, name: string) => ConfigRecord | undefined;
-  readonly listenerOwners: Pick<ListenerOwners, "of">;
-  readonly mirror: Pick<Mirror, "read">;
-  readonly facts: Pick<PodFacts, "pods">;
-  readonly log: Logger;
-};
+export type FindingsDeps = LastingDeps &
+  ConfigProblemsDeps & {
+    readonly intents: Pick<Intents, "get" | "of">;
+    readonly listenerOwners: Pick<ListenerOwners, "of">;
+    readonly mirror: Pick<Mirror, "read">;
+    readonly facts: Pick<PodFacts, "pods">;
+    readonly log: Logger;
+  };
 
 /** Removals that the brake holds, as somebody who tells of them must know them. */
 type Held = {
@@ -252,23 +250,6 @@ function listenerOf(call: Exclude<Call, { targets: unknown } | { loadBalancer: u
   if ("listenerIds" in call) return call.listenerIds[0];
   return "rules" in call ? call.rules.listenerId : tunedListener(call);
 }
-
-function configProblems(deps: FindingsDeps, service: ObjectRef): Problem[] {
-  const name = configNameOf(deps.intents.get(service.uid));
-  if (name === undefined) return [];
-  const config = deps.config(service.namespace, name);
-  const warn = (reason: EventReason, message: string): Problem => ({ object: service, type: "Warning", reason, message });
-  if (config !== undefined) return config.faults.map((fault) => warn("InvalidServiceConfig", fault));
-  const kind = service.kind === "Ingress" ? "Ingress" : "Service";
-  const message = tkeCode(
-    "E4043",
-    `${nameOf(service)}: annotation ${keysOf(kind).config} names TkeServiceConfig "${name}", which does not exist in namespace ${service.namespace}: create it or correct the name`,
-    kind,
-  );
-  return [warn("ServiceConfigMissing", message)];
-}
-
-const configNameOf = (owner: OwnerIntent | undefined): string | undefined => owner && intentOf(owner)?.configName;
 
 const PORT_TAKEN =
   "Remove that listener or use another port. What the Service had instead stays and serves until the port is free, then it changes over by itself.";

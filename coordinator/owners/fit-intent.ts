@@ -1,5 +1,5 @@
 import { keysOfObject, type OwnerObject, objectName, objectRef } from "../domain/intent/owner-object.ts";
-import type { ServiceIntent } from "../domain/intent/service.ts";
+import { familyOf, type ServiceIntent } from "../domain/intent/service.ts";
 import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
 import type { Problem } from "../domain/problem.ts";
 import type { OwnerRecords } from "../state/owner-records.ts";
@@ -18,17 +18,32 @@ export function fitIntent(
   stored?: ServiceIntent,
 ): ServiceIntent {
   const { annotations, uid } = object;
-  const isIpv6 = facts === undefined ? stored?.family === "ipv6" : facts.order?.["AddressIPVersion"] === "IPv6FullChain";
   const mayPass = facts === undefined ? stored?.settings?.passToTarget !== undefined : ownerRecords.isMadeFor(facts, uid);
-  const prefersNone = annotations[keysOfObject(object).mixTargetPrefer] === undefined;
-  const fitted: ServiceIntent = isIpv6 && prefersNone ? { ...intent, family: "ipv6" } : intent;
+  const { family: _ordered, ...others } = intent;
+  const prefers = annotations[keysOfObject(object).mixTargetPrefer];
+  const wasIpv6 = (stored ?? intent).family === "ipv6" && prefers !== "ipv4";
+  const family = facts?.order === undefined ? wasIpv6 && { family: "ipv6" as const } : familyOf(prefers, facts.order);
+  const fitted: ServiceIntent = { ...others, ...family };
   if (mayPass || fitted.settings?.passToTarget === undefined) return fitted;
   const { passToTarget: _told, ...settings } = fitted.settings;
   return { ...fitted, settings };
 }
 
+/** What is asked for and cannot be had of the load balancer that there is. */
+export function unfitProblems(ownerRecords: Made, intent: ServiceIntent, object: OwnerObject, facts: LoadBalancerFacts): Problem[] {
+  return [passToTargetProblem(ownerRecords, intent, object, facts), familyProblem(object, facts)].filter((one) => one !== undefined);
+}
+
+/** A load balancer that is not IPv6 from end to end takes IPv4 addresses only. */
+function familyProblem(object: OwnerObject, { loadBalancerId, order }: LoadBalancerFacts): Problem | undefined {
+  const key = keysOfObject(object).mixTargetPrefer;
+  if (object.annotations[key] !== "ipv6" || order === undefined || order["AddressIPVersion"] === "IPv6FullChain") return undefined;
+  const message = `${objectName(object)}: annotation ${key} has no effect: load balancer ${loadBalancerId} takes IPv4 addresses only, and those are bound; IPv6 needs one whose AddressIPVersion is IPv6FullChain`;
+  return { object: objectRef(object), type: "Normal", reason: "NoEffect", message };
+}
+
 /** Of a user's load balancer `pass-to-target` is not changed; that it is otherwise is told. Undefined: there is nothing to tell. */
-export function passToTargetProblem(
+function passToTargetProblem(
   ownerRecords: Made,
   { settings }: ServiceIntent,
   object: OwnerObject,

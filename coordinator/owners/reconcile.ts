@@ -20,7 +20,7 @@ import type { Intents } from "../state/intents.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { OwnerRecords } from "../state/owner-records.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
-import { fitIntent, passToTargetProblem } from "./fit-intent.ts";
+import { fitIntent, unfitProblems } from "./fit-intent.ts";
 import { loadBalancerLeftFor } from "./heirlooms.ts";
 import {
   ensureLoadBalancer,
@@ -217,8 +217,7 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
     enter(deps, object, { state: "waiting", intent, blocker: undefined });
     return { kind: "again", afterMs: found.lookMs, because: "the load balancer is being created" };
   }
-  const problem = passToTargetProblem(deps.ownerRecords, intent, object, found.facts);
-  if (problem !== undefined) deps.tell(problem);
+  for (const problem of unfitProblems(deps.ownerRecords, intent, object, found.facts)) deps.tell(problem);
   const { loadBalancerId } = found.facts;
   const fitted = fitIntent(deps.ownerRecords, intent, object, found.facts);
   await recordOwner(deps, object, fitted, loadBalancerId, signal);

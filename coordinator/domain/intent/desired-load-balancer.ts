@@ -2,7 +2,6 @@ import { listenerName, ownerMark, ownerMarkOf } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import {
   type Certificate,
-  canonicalDomain,
   type DomainSettings,
   isLayer7,
   LISTENER_PROTOCOLS,
@@ -12,7 +11,6 @@ import {
   type LoadBalancerSettings,
   needsCertificate,
   type PlaceWish,
-  ruleKey,
   transportOf,
 } from "../load-balancer.ts";
 import type { ObjectRef } from "../problem.ts";
@@ -21,7 +19,7 @@ import { formerRules, namesOf, type OwnAddress } from "./former-rules.ts";
 import { type CertificateSource, type IntentPort, type IntentRule, portOfRule } from "./intent-port.ts";
 import type { OwnerWishes } from "./owner-intent.ts";
 import type { ServiceIntent } from "./service.ts";
-import { type ConfigWishes, wishKey } from "./service-config.ts";
+import { type ConfigWishes, ruleWishKey, wishKey } from "./service-config.ts";
 
 /** A place as somebody asks for it. */
 export type WantedPlace = PlaceWish & {
@@ -194,7 +192,7 @@ function wantedRule(
   unchecked: ReadonlySet<string> | undefined,
 ) {
   const key = ruleKey({ domain: canonicalDomain(domain), url });
-  const wish = rules?.get(`${wishAt} ${key}`);
+  const wish = rules?.get(ruleWishKey(wishAt, { domain, url }));
   const host = domain.includes("*") && !domain.startsWith("~") ? { httpDomain: domain.replace("*", "www") } : {};
   return {
     domain,

@@ -12,8 +12,8 @@ import { voidParts } from "./ingress-void.ts";
 import type { CertificateSource, IntentBackend, IntentPort, IntentRule } from "./intent-port.ts";
 import { judgeOwner } from "./judge-service.ts";
 import { orderOf, settingsOf, voidKeys } from "./order.ts";
-import { isRetained, type ServiceIntent, type ServiceReading, type ServiceRecord, type UnservedPort } from "./service.ts";
-import { readWeights } from "./weights.ts";
+import { familyOf, isRetained, type ServiceIntent, type ServiceReading, type ServiceRecord, type UnservedPort } from "./service.ts";
+import { readWeights, weighedInVain } from "./weights.ts";
 
 /** What an Ingress refers to, as it is known now. */
 export type IngressSources = {
@@ -61,6 +61,8 @@ export function readIngress(ingress: IngressRecord, sources: IngressSources): Se
     tell("Normal", "NoEffect", `${at}: annotation ${key} has no effect: ${because}`);
   for (const { what, because } of voidParts(ingress, linesOf(ingress).lines))
     tell("Normal", "NoEffect", `${at}: ${what} has no effect: ${because}`);
+  for (const message of weighedInVain(annotations[KEYS.weights], ports))
+    tell("Normal", "NoEffect", `${at}: annotation ${KEYS.weights} ${message}`);
   return { intent: { service: object, ...wishesOf(annotations), selector: {}, ports, unserved }, warnings };
 }
 
@@ -70,8 +72,6 @@ function wishesOf(annotations: IngressRecord["annotations"]): Pick<ServiceIntent
   const order = orderOf(annotations, KEYS);
   const settings: Partial<LoadBalancerSettings> | undefined = settingsOf(annotations, KEYS);
   const weights = annotations[KEYS.weights];
-  const prefers = annotations[KEYS.mixTargetPrefer];
-  const isIpv6 = prefers === undefined ? order?.["AddressIPVersion"] === "IPv6FullChain" : prefers === "ipv6";
   return {
     source:
       existing === undefined
@@ -81,7 +81,7 @@ function wishesOf(annotations: IngressRecord["annotations"]): Pick<ServiceIntent
     ...(settings !== undefined && { settings }),
     ...(weights !== undefined && { weights: readWeights(weights) }),
     ...(isRetained(annotations, KEYS) && { retain: true }),
-    ...(isIpv6 && { family: "ipv6" }),
+    ...familyOf(annotations[KEYS.mixTargetPrefer], order),
   };
 }
 

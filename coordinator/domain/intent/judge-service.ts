@@ -50,7 +50,7 @@ function judge(service: Judged, known: Annotation, value: string): Found {
     const message = `${at}: annotation ${key} ("${value}") is refused, and so the ${kind} is not served. ${plain(does)}`;
     return { fault: { reason: "NotSupported", message: known.code === undefined ? message : tkeCode(known.code, message, kind) } };
   }
-  if (verdict !== "not yet") return {};
+  if (verdict !== "not yet" || value === "false") return {}; // "false" asks for what there is
   return { note: warning(service, "NotHonoured", `${at}: annotation ${key} ("${value}") is not honoured. ${plain(does)}`) };
 }
 

@@ -236,7 +236,7 @@ const OTHERS: readonly Annotation[] = [
     ...LIVE,
     onIngress: true,
     key: MANAGED_ANNOTATION,
-    syntax: '`"true"`',
+    ...BOOL,
     group: "–",
     does: "Take-over marker, see whose Service it is",
   },

@@ -1,4 +1,4 @@
-import type { HealthCheck, ListenerProtocol, ListenerWish, PlaceWish } from "../load-balancer.ts";
+import { canonicalDomain, type HealthCheck, type ListenerProtocol, type ListenerWish, type PlaceWish, ruleKey } from "../load-balancer.ts";
 import {
   CHECK_FIELDS,
   field,
@@ -12,6 +12,7 @@ import {
   wordIn,
 } from "./config-fields.ts";
 import { type RuleWish, readLayer7 } from "./config-layer7.ts";
+import type { IntentPort } from "./intent-port.ts";
 
 /** Health check wishes by "TCP/80"; an absent field leaves what the load balancer has. */
 export type ListenerWishes = ReadonlyMap<string, Partial<HealthCheck>>;
@@ -59,7 +60,9 @@ export function readServiceConfig(name: string, spec: unknown): ServiceConfigRea
   };
   let bandwidth: { bandwidthMbps?: number } = {};
   guarded(() => void (bandwidth = readBandwidth(body, whole)));
-  faults.push(...unknownFields(body, whole, LOAD_BALANCER_FIELDS));
+  faults.push(...unknownFields(spec, `TkeServiceConfig ${name}: spec`, ["loadBalancer"]));
+  if (body === undefined || isObject(body)) faults.push(...unknownFields(body, whole, LOAD_BALANCER_FIELDS));
+  else faults.push(`${whole} must be an object`);
   each("l4Listeners", (section, at) => {
     const { key, wish, more } = readSection(section, at);
     if (wishes.has(key)) throw new SectionFault(`${at} repeats ${key}: keep one section per protocol and port`);
@@ -77,6 +80,31 @@ export function readServiceConfig(name: string, spec: unknown): ServiceConfigRea
   const layer7 = listeners.size === 0 ? {} : { listeners, rules };
   return { wishes, settings, ...bandwidth, ...layer7, faults };
 }
+
+/**
+ * Pure: sections and rules that fit nothing of what its owners ask for, e.g. "l4Listeners TCP/81", "l7Listeners HTTP/80 shop.example.com /cart".
+ */
+export function tunedInVain(
+  { wishes, listeners, rules }: ConfigWishes,
+  ports: readonly Pick<IntentPort, "protocol" | "port" | "rules">[],
+): string[] {
+  const keys = new Set(ports.map(({ protocol, port }) => wishKey(protocol, port)));
+  const asked = new Set(
+    ports.flatMap(({ protocol, port, rules: all = [] }) => all.map((rule) => ruleWishKey(wishKey(protocol, port), rule))),
+  );
+  const lone = [...(rules?.keys() ?? [])].filter((key) => keys.has(key.split(" ", 1)[0] ?? "") && !asked.has(key));
+  return [
+    ...[...wishes.keys()].filter((key) => !keys.has(key)).map((key) => `l4Listeners ${key}`),
+    ...[...(listeners?.keys() ?? [])].filter((key) => !keys.has(key)).map((key) => `l7Listeners ${key}`),
+    ...lone.map((key) => `l7Listeners ${key}`),
+  ];
+}
+
+/** E.g. "HTTPS/443 shop.example.com /cart", as in `rules` of ConfigWishes. */
+export const ruleWishKey = (wishAt: string, { domain, url }: { readonly domain: string; readonly url: string }): string =>
+  `${wishAt} ${ruleKey({ domain: canonicalDomain(domain), url })}`;
+
+const isObject = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value);
 
 const LOAD_BALANCER_FIELDS = ["internetMaxBandwidthOut", "l4Listeners", "l7Listeners"];
 const SECTION_FIELDS = ["protocol", "port", "scheduler", "deregisterTargetRst", "session", "healthCheck"];

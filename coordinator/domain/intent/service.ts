@@ -9,7 +9,7 @@ import {
   SERVICE_CONFIG,
   TKE_FINALIZER,
 } from "../../../common/names.ts";
-import type { LoadBalancerOrder, LoadBalancerSettings, Protocol } from "../load-balancer.ts";
+import { type LoadBalancerOrder, type LoadBalancerSettings, type Protocol, transportOf } from "../load-balancer.ts";
 import type { ObjectRef, Problem } from "../problem.ts";
 import type { EventReason, FaultReason } from "../reasons.ts";
 import { KEYS, keysOf, type OwnerKeys } from "./annotation-keys.ts";
@@ -19,7 +19,7 @@ import { judgeOwner, type OwnerFault } from "./judge-service.ts";
 import { orderOf, settingsOf, voidKeys } from "./order.ts";
 import type { ReadyCondition } from "./ready-condition.ts";
 import { type SpecifiedListener, specifiedInVain, specifiedListeners } from "./specify-protocol.ts";
-import { readWeights, type Weights } from "./weights.ts";
+import { readWeights, type Weights, weighedInVain } from "./weights.ts";
 
 /** A Service as far as we read it. */
 export type ServiceRecord = {
@@ -243,6 +243,8 @@ export function readService(service: ServiceRecord, slices: readonly EndpointSli
     warnings.push({ object, type: "Normal", reason: "NoEffect", message: `${at}: annotation ${key} has no effect: ${because}` });
   const order = orderOf(service.annotations);
   const weights = service.annotations[KEYS.weights];
+  for (const message of weighedInVain(weights, ports))
+    warnings.push({ object, type: "Normal", reason: "NoEffect", message: `${at}: annotation ${KEYS.weights} ${message}` });
   const source: Source =
     existing === undefined
       ? { kind: "create", subnetId: service.annotations[INTERNAL_SUBNET], ...(order !== undefined && { order }) }
@@ -263,7 +265,10 @@ export function readService(service: ServiceRecord, slices: readonly EndpointSli
   };
 }
 
-/** Each port once per protocol: what the annotation says of a port stands in place of its own protocol. */
+/**
+ * Each port once per protocol: what the annotation says of a port stands in place of its own protocol. Where the Service has the number for
+ * TCP and for UDP, each listener leads to the `targetPort` of the one that it is carried by.
+ */
 function portsOf(service: ServiceRecord, specified: ReadonlyMap<number, readonly SpecifiedListener[]>): IntentPort[] {
   const found = new Map<string, IntentPort>();
   const endpoints = (protocol: string, name: string): Pick<IntentPort, "endpoint"> =>
@@ -272,7 +277,9 @@ function portsOf(service: ServiceRecord, specified: ReadonlyMap<number, readonly
     const plain: Protocol[] = own === "TCP" || own === "UDP" ? [own] : [];
     const asIs = plain.map((protocol): SpecifiedListener => ({ protocol }));
     for (const { protocol, ...listener } of specified.get(port) ?? asIs) {
-      if (found.has(`${protocol} ${port}`)) continue;
+      const carrier = transportOf(protocol);
+      const isOthers = own !== carrier && service.ports.some((other) => other.port === port && other.protocol === carrier);
+      if (isOthers || found.has(`${protocol} ${port}`)) continue;
       const isOwn = protocol === own || typeof targetPort === "number";
       const [declared] = isOwn ? [] : plain;
       found.set(`${protocol} ${port}`, { protocol, port, targetPort, ...(declared && { declared }), ...endpoints(own, name), ...listener });
@@ -294,15 +301,17 @@ function sliceProblems(object: ObjectRef, ports: readonly ServicePort[], slices:
 
 function lifeOf(annotations: ServiceRecord["annotations"], order: LoadBalancerOrder | undefined): Partial<ServiceIntent> {
   const settings = settingsOf(annotations);
-  const prefers = annotations[KEYS.mixTargetPrefer];
-  const isIpv6 = prefers === undefined ? order?.["AddressIPVersion"] === "IPv6FullChain" : prefers === "ipv6";
   return {
     ...(settings !== undefined && { settings }),
     ...(isRetained(annotations) && { retain: true }),
-    ...(isIpv6 && { family: "ipv6" }),
+    ...familyOf(annotations[KEYS.mixTargetPrefer], order),
     ...(annotations[KEYS.preventLoopback] === "true" && { preventLoopback: true }),
   };
 }
+
+/** Pure: IPv6 addresses can be bound where the load balancer is IPv6 from end to end; there somebody may prefer the others. */
+export const familyOf = (prefers: string | undefined, order: LoadBalancerOrder | undefined): Pick<ServiceIntent, "family"> =>
+  order?.["AddressIPVersion"] === "IPv6FullChain" && prefers !== "ipv4" ? { family: "ipv6" } : {};
 
 /** Whatever else is wrong with the Service. */
 export const isRetained = (annotations: ServiceRecord["annotations"], keys: OwnerKeys = keysOf("Service")): boolean =>

@@ -2,6 +2,7 @@ import { POD_WEIGHT } from "../../../common/names.ts";
 import { type PodFact, podName } from "../../../common/vocabulary.ts";
 import { DEFAULT_WEIGHT, LISTENER_PROTOCOLS, transportOf } from "../load-balancer.ts";
 import { parsedJson, wholeNumber } from "./annotations.ts";
+import type { IntentPort } from "./intent-port.ts";
 
 /** Weights as annotation lb-rs-weight gives them; `port` is that of the Service. Source: tke-contract.md §2. */
 export type Weights = { readonly byDefault: number; readonly entries: readonly Entry[] };
@@ -34,9 +35,12 @@ export function readWeights(value: string): Weights {
   const given = parsedJson(value);
   if (typeof given !== "object" || given === null || Array.isArray(given))
     throw new WeightsFault('use a JSON object, e.g. {"defaultWeight":10}');
+  checkNames(given, "defaultWeight", "groups");
   const byDefault = numberIn(given, "defaultWeight", 100) ?? DEFAULT_WEIGHT;
   const entries = listIn(given, "groups").flatMap((group): Entry[] => {
+    checkNames(group, "key", "statefulSets");
     const key = member(group, "key");
+    checkNames(key, "proto", "port");
     const protocol = member(key, "proto");
     if (!isProtocol(protocol))
       throw new WeightsFault(`groups[].key.proto is ${JSON.stringify(protocol)}: use one of ${LISTENER_PROTOCOLS.join(", ")}`);
@@ -48,10 +52,12 @@ export function readWeights(value: string): Weights {
 }
 
 function entriesOf(set: unknown, protocol: string, port: number): Entry[] {
+  checkNames(set, "name", "weights");
   const statefulSet = member(set, "name");
   if (typeof statefulSet !== "string" || statefulSet === "")
     throw new WeightsFault("statefulSets[].name is missing: use the name of a StatefulSet");
   return listIn(set, "weights").flatMap((one) => {
+    checkNames(one, "weight", "podIndexes");
     const weight = numberIn(one, "weight", 100);
     if (weight === undefined) throw new WeightsFault("weights[].weight is missing: use a whole number from 0 to 100");
     return listIn(one, "podIndexes").map((index) => {
@@ -89,11 +95,25 @@ export function weightOf(
   if (weights === undefined) return ownWeight(pod, kind) ?? DEFAULT_WEIGHT;
   const [, statefulSet, index] = /^(.+)-(\d+)$/.exec(pod.labels[STATEFUL_SET_POD] ?? "") ?? [];
   const isMeant = (entry: Entry): boolean =>
-    (entry.protocol === protocol || entry.protocol === transportOf(protocol)) &&
-    entry.port === port &&
-    entry.statefulSet === statefulSet &&
-    entry.index === Number(index);
+    isAt(entry, { protocol, port }) && entry.statefulSet === statefulSet && entry.index === Number(index);
   return weights.entries.find(isMeant)?.weight ?? ownWeight(pod, kind) ?? weights.byDefault;
+}
+
+/** Pure, of a value without faults: what of it is for listeners that their owner does not ask for, each as half a sentence. */
+export function weighedInVain(value: string | undefined, ports: readonly Pick<IntentPort, "protocol" | "port">[]): readonly string[] {
+  const { entries } = value === undefined ? { entries: [] } : readWeights(value);
+  const vain = entries.filter((entry) => !ports.some((one) => isAt(entry, one)));
+  const names = new Set(vain.map(({ protocol, port }) => `${protocol} ${port}`));
+  return [...names].map((name) => `gives weights for ${name}, which is no listener of it: correct proto and port of that group`);
+}
+
+const isAt = (entry: Entry, { protocol, port }: { readonly protocol: string; readonly port: number }): boolean =>
+  (entry.protocol === protocol || entry.protocol === transportOf(protocol)) && entry.port === port;
+
+/** Throws for a field that nobody reads: it would be without effect in silence. */
+function checkNames(value: unknown, ...known: readonly string[]): void {
+  const unknown = Object.keys(Object(value)).find((name) => !known.includes(name));
+  if (unknown !== undefined) throw new WeightsFault(`"${unknown}" is not known: use ${known.join(", ")}`);
 }
 
 const member = (value: unknown, name: string): unknown =>
