@@ -123,6 +123,26 @@ test("docs/errors.md has every reason of an Event, and no others; so have all pa
   );
 });
 
+/** TKE's codes in a text, e.g. "E4043". */
+const codesIn = (text: string): Set<string> => new Set(text.match(/\b[EW]\d{4}\b/g));
+
+test("docs/errors.md has every code of TKE's that the code can tell, each at a reason, and says of no such code that it never comes", () => {
+  const [told = "", never = ""] = readFileSync("docs/errors.md", "utf8").split("## TKE's codes that never come");
+  const rows = told.split("\n").filter((line) => line.startsWith("| `"));
+  const documented = codesIn(rows.map((row) => row.split("|")[1]).join());
+  const sources = globSync("coordinator/**/*.ts").map((file) => readFileSync(file, "utf8").replaceAll(/\/\*[^]*?\*\/|\/\/.*/g, ""));
+  const known = codesIn(sources.flatMap((text) => text.match(/"[EW]\d{4}"/g) ?? []).join());
+  assert.ok(known.size > 40, `${known.size} codes found: are they still written as this test expects?`);
+  assertSame("docs/errors.md", [...documented].toSorted(), [...known].toSorted());
+  const [absent = ""] = never.split("\n## ");
+  assert.deepEqual(
+    [...codesIn(absent)].filter((code) => known.has(code)),
+    [],
+  );
+  const elsewhere = mentions(/\b([EW]\d{4})\b/g).filter(({ name }) => !known.has(name) && !codesIn(absent).has(name));
+  assert.deepEqual(elsewhere, [], "a page names a code that nobody knows");
+});
+
 test("docs/conditions.md has every reason of the gate's condition, and no others", () => {
   assertSame("docs/conditions.md", quoted("docs/conditions.md", "status", 1), GATE_REASONS);
 });

@@ -254,6 +254,9 @@ function listenerOf(call: Exclude<Call, { targets: unknown } | { loadBalancer: u
 const PORT_TAKEN =
   "Remove that listener or use another port. What the Service had instead stays and serves until the port is free, then it changes over by itself.";
 
+/** TKE's codes; it has none for backends. Source: tke-contract.md §7. */
+const QUOTAS = { TOTAL_LISTENER_QUOTA: "E4004", TOTAL_LISTENER_RULE_QUOTA: "E4005", TOTAL_TARGET_BIND_QUOTA: undefined } as const;
+
 function findingProblem(deps: FindingsDeps, desired: DesiredLoadBalancer, finding: Finding): Problem | undefined {
   const ownerOf = (name: string): ObjectRef | undefined => deps.listenerOwners.of(desired.loadBalancerId, name);
   const warn = (object: ObjectRef, reason: EventReason, fix: string, code?: string): Problem => {
@@ -288,7 +291,7 @@ function findingProblem(deps: FindingsDeps, desired: DesiredLoadBalancer, findin
       return owner && warn(owner, "ForeignBackend", "Remove it by hand if nobody needs it.");
     }
     case "quota":
-      return warn(finding.owner, "QuotaExceeded", "Ask for a higher quota, or spread over more load balancers.");
+      return warn(finding.owner, "QuotaExceeded", "Ask for a higher quota, or spread over more load balancers.", QUOTAS[finding.quota]);
     case "unready":
     case "waiting":
       return undefined;

@@ -8,7 +8,7 @@ import { keysOfObject, kindOfObject, namedLoadBalancer, type OwnerObject, object
 import type { ServiceIntent } from "../domain/intent/service.ts";
 import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
 import { type Problem, tkeCode } from "../domain/problem.ts";
-import type { FaultReason } from "../domain/reasons.ts";
+import type { EventReason, FaultReason } from "../domain/reasons.ts";
 import { accessDenied } from "../domain/refused-call.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { OwnerRecords } from "../state/owner-records.ts";
@@ -37,11 +37,16 @@ const LOOK_MS = 500;
 /** An address may come a moment after the load balancer runs. */
 export const hasAddress = ({ vips, domain }: LoadBalancerFacts): boolean => vips.length > 0 || domain !== undefined;
 
-/** `creating`: it was ordered; a later pass finds it running, one of ours by its tag or id. */
+/**
+ * `creating`: it was ordered; a later pass finds it running, one of ours by its tag or id. `refused`: another one is asked for than the one
+ * that it has and keeps.
+ */
 export type Found =
-  | { readonly kind: "found"; readonly facts: LoadBalancerFacts }
+  | { readonly kind: "found"; readonly facts: LoadBalancerFacts; readonly refused?: Refused | undefined }
   | { readonly kind: "creating"; readonly lookMs: number }
   | { readonly kind: "blocked"; readonly blocker: Blocker };
+
+type Refused = { readonly reason: EventReason; readonly message: string };
 
 /** The load balancer that the object has, names, or gets. `present`: the one that it had until now. */
 export async function ensureLoadBalancer(
@@ -51,9 +56,9 @@ export async function ensureLoadBalancer(
 ): Promise<Found> {
   const known = present === undefined || deps.mirror.isGone(present) ? undefined : await factsOf(deps, present, signal);
   if (known !== undefined) {
-    tellRefusedChange(deps, object, intent, known);
-    if (hasAddress(known)) return { kind: "found", facts: known };
-    return { kind: "found", facts: (await deps.api.loadBalancer(known.loadBalancerId, signal)) ?? known };
+    const refused = tellRefusedChange(deps, object, intent, known);
+    if (hasAddress(known)) return { kind: "found", facts: known, refused };
+    return { kind: "found", facts: (await deps.api.loadBalancer(known.loadBalancerId, signal)) ?? known, refused };
   }
   const at = objectName(object);
   if (intent.source.kind === "create") return await findOrCreate(deps, at, object, intent.source, signal);
@@ -71,13 +76,23 @@ const factsOf = async ({ mirror, api }: SourceDeps, id: string, signal: AbortSig
   mirror.facts(id) ?? (await api.loadBalancer(id, signal));
 
 /** An owner keeps the load balancer that it has; another one needs another life of it (tke-contract.md §2.7). */
-function tellRefusedChange(deps: SourceDeps, object: OwnerObject, { source }: ServiceIntent, present: LoadBalancerFacts): void {
+function tellRefusedChange(
+  deps: SourceDeps,
+  object: OwnerObject,
+  { source }: ServiceIntent,
+  present: LoadBalancerFacts,
+): Refused | undefined {
   const created = deps.ownerRecords.isMadeFor(present, object.uid);
   const wanted = source.kind === "existing" ? source.loadBalancerId : created ? present.loadBalancerId : "one that we create";
-  if (wanted === present.loadBalancerId) return tellChangedOrder(deps, object, source, present);
+  if (wanted === present.loadBalancerId) {
+    tellChangedOrder(deps, object, source, present);
+    return undefined;
+  }
   const at = objectName(object);
   const message = `${at}: its load balancer cannot change from ${present.loadBalancerId} to ${wanted} in place: undo the change of annotation ${keysOfObject(object).existing}, or create the ${kindOfObject(object)} anew`;
-  deps.tell({ object: objectRef(object), type: "Warning", reason: "LoadBalancerChangeRefused", message });
+  const refused = { reason: "LoadBalancerChangeRefused", message } as const;
+  deps.tell({ object: objectRef(object), type: "Warning", ...refused });
+  return refused;
 }
 
 /** What was ordered stays as it is; a value that is read only at creation and was edited later is named. */

@@ -227,6 +227,7 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
   deps.orders.runs(object.uid);
   const actual = deps.mirror.read(found.facts.loadBalancerId);
   const readiness =
+    (found.refused && notReady(found.refused)) ??
     tellLacking(deps, object, intent) ??
     readinessAt(deps.clusterId, object, intent, { ...found.facts, listeners: actual?.listeners ?? [] });
   return await publish(deps, object, { facts: found.facts, readiness }, signal);
