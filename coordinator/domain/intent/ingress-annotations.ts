@@ -256,7 +256,11 @@ const OTHERS: readonly Annotation[] = [
     syntax: "`qcloud`, or a class of ours",
     does: "Whose Ingress it is, the older way to write `spec.ingressClassName`",
   },
-  { ...WRITTEN, key: `${TKE_INGRESS}loadbalance-nat-ipv6`, does: "TKE's: the IPv6 address in use. We write addresses into the status only" },
+  {
+    ...WRITTEN,
+    key: `${TKE_INGRESS}loadbalance-nat-ipv6`,
+    does: "TKE's: the IPv6 address in use. We write addresses into the status only",
+  },
   { ...WRITTEN, key: `${TKE_INGRESS}loadbalance-ipv6`, does: "TKE's: the IPv6 address in use. We write addresses into the status only" },
   {
     ...WRITTEN,
