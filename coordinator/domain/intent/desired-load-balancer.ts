@@ -2,6 +2,7 @@ import { listenerName, ownerMark, ownerMarkOf } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import {
   type Certificate,
+  canonicalDomain,
   type DomainSettings,
   isLayer7,
   LISTENER_PROTOCOLS,
@@ -11,6 +12,7 @@ import {
   type LoadBalancerSettings,
   needsCertificate,
   type PlaceWish,
+  ruleKey,
   transportOf,
 } from "../load-balancer.ts";
 import type { ObjectRef } from "../problem.ts";
