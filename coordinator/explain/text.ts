@@ -13,10 +13,14 @@ function stagesText({ wait, bind, check, patch }: GateStages): string {
   return `gate opened ${seconds(wait + bind + check + patch)} after its containers were ready: ${seconds(wait)} until the bind was called, ${seconds(bind)} the bind, ${seconds(check)} until it was known to serve, ${seconds(patch)} the patch`;
 }
 
+/** An exclusive ENI is inside of the Pod and has no name on its node. */
+const interfaceText = ({ hostInterface }: PodExplanation): string =>
+  hostInterface === "" ? "an interface of its own, which the node does not show" : `interface ${hostInterface ?? "unknown"}`;
+
 /** For people, e.g. on a terminal. */
 export function podText(pod: PodExplanation): string {
   const lines = [
-    `Pod ${pod.pod} on ${pod.node} (facts from: ${pod.factsFrom}), address ${pod.ip ?? "none"} on interface ${pod.hostInterface ?? "unknown"}`,
+    `Pod ${pod.pod} on ${pod.node} (facts from: ${pod.factsFrom}), address ${pod.ip ?? "none"} on ${interfaceText(pod)}`,
     `  containers ready: ${pod.containersReady ? "yes" : "no"}, gate: ${pod.gate}${pod.terminating ? ", terminating" : ""}`,
   ];
   if (pod.stages !== undefined) lines.push(`  ${stagesText(pod.stages)}`);

@@ -112,6 +112,12 @@ test("tells of a Pod that waits: step, since when, what is awaited, from whom, a
   );
 });
 
+test("an ENI inside of the Pod has no name on its node, and that is said", () => {
+  const pod = aWorld([]).explain.pod("demo/web-1");
+  assert.ok(pod !== undefined);
+  assert.match(podText({ ...pod, hostInterface: "" }), /address 10\.244\.1\.1 on an interface of its own, which the node does not show\n/);
+});
+
 test("tells of the call that runs, of the check, of its failing, and of nothing more to wait for", () => {
   const { clock, mirror, running, text } = aWorld([]);
   running.call = BIND;

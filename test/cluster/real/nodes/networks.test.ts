@@ -23,7 +23,9 @@ const SETS = Object.entries(RULE_SETS);
 /** Of the nodes' own ENIs, which count for Pods of GlobalRouter. */
 const NODE_SETS = ["one network accepted", "the first of two groups drops"];
 const PROTOCOLS = ["TCP", "UDP"] as const;
-/** A Pod of each set of rules, by VPC-CNI, and one of GlobalRouter on each node. */
+/** Of them have a Pod with an ENI of its own on each node as well. */
+const DIRECT_PER_NODE = 2;
+/** A Pod of each set of rules, by VPC-CNI with a shared ENI; then some with their own, and one of GlobalRouter on each node. */
 const ROUTED = SETS.length;
 
 const setOf = (name: string): RuleSet => RULE_SETS[name] ?? [];
@@ -64,9 +66,12 @@ async function podsWithAddress({ started: { admin, nodes } }: TestProduct, names
     const index = NODE_NAMES.indexOf(node);
     const isBridged = name.startsWith("bridge-");
     const set = isBridged ? (NODE_SETS[index] ?? "") : (SETS[poolOf(nodes.nodes, node, ip, ROUTED)]?.[0] ?? "");
-    return { name, ip, node, mode: isBridged ? "tke-bridge" : "tke-route-eni", set };
+    return { name, ip, node, mode: modeOf(name), set };
   });
 }
+
+const modeOf = (name: string): string =>
+  name.startsWith("bridge-") ? "tke-bridge" : name.startsWith("direct-") ? "tke-direct-eni" : "tke-route-eni";
 
 /** What the product says of that sender: the clients of the load balancer whose own group lets in him alone. */
 function verdictFor({ verdicts }: PodExplanation, loadBalancerId: string, protocol: string): string {
@@ -86,9 +91,13 @@ test("on nodes of TKE: each Pod's ENI and verdict, and the verdict is what a con
   await applyManifests(admin, routed); // first: their addresses are the first ones of each node, so each set of rules gets one
   const names = routed.map(({ metadata }) => metadata.name);
   await podsWithAddress(world, names);
+  const direct = NODE_NAMES.flatMap((node) =>
+    Array.from({ length: DIRECT_PER_NODE }, (_, at) => tkePod(`direct-${node}-${at}`, node, "tke-direct-eni")),
+  );
   const bridged = NODE_NAMES.map((node) => tkePod(`bridge-${node}`, node, "tke-bridge"));
-  await applyManifests(admin, bridged);
-  const pods = await podsWithAddress(world, [...names, ...bridged.map(({ metadata }) => metadata.name)]);
+  const others = [...direct, ...bridged];
+  await applyManifests(admin, others);
+  const pods = await podsWithAddress(world, [...names, ...others.map(({ metadata }) => metadata.name)]);
   // A kubelet that had to make a Pod's network twice has skipped an address, and with it a set.
   const sets = new Set(pods.filter(({ mode }) => mode === "tke-route-eni").map(({ set }) => set));
   assert.ok(sets.size >= 6, `only these sets of rules have a Pod: ${[...sets].join(", ")}`);
@@ -117,6 +126,7 @@ test("on nodes of TKE: each Pod's ENI and verdict, and the verdict is what a con
         name,
       );
       if (mode === "tke-route-eni") assert.equal(told.hostInterface, "eth1", `${name}: the interface that its rule leads to`);
+      if (mode === "tke-direct-eni") assert.equal(told.hostInterface, "", `${name}: an interface that the node does not have`);
     }
   });
 

@@ -1,5 +1,5 @@
 /** The account around real nodes that are TKE's: their ENIs, the addresses of Pods on them, security groups; and what runs there. */
-import { DEFAULT_GATE_TYPE, DIRECT_ACCESS, EXISTING_LOAD_BALANCER } from "../../../../common/names.ts";
+import { DEFAULT_GATE_TYPE, DIRECT_ACCESS, EXISTING_LOAD_BALANCER, POD_NETWORKS, POD_NETWORKS_STATUS } from "../../../../common/names.ts";
 import type { PodExplanation } from "../../../../coordinator/explain/explain.ts";
 import type { RuleSet } from "../../../agent/kernel/rule-sets.ts";
 import { applyManifests, type Manifest } from "../../manifests.ts";
@@ -89,13 +89,23 @@ export function poolOf(nodes: readonly RealNode[], name: string, ip: string, poo
   return (at + Math.floor((index * pools) / nodes.length)) % pools;
 }
 
+/** A MAC of an ENI inside a Pod, which no kernel of a node shows. */
+const OWN_MAC = "20:90:6f:00:0d:01";
+/** What multus writes on a Pod with an ENI of its own. */
+const ownEni = JSON.stringify([{ name: "tke-direct-eni", interface: "eth0", mac: OWN_MAC, default: true }]);
+
 /** A Pod with a gate in that network. Its application answers TCP and UDP at 8080; the load balancers of `from-<n>` send to it. */
 export function tkePod(name: string, node: string, network: string) {
   const env = { STARTUP_SECONDS: "0", UDP_PORTS: "8080" };
   return {
     apiVersion: "v1",
     kind: "Pod",
-    metadata: { name, namespace: "demo", labels: { app: "table" }, annotations: { "tke.cloud.tencent.com/networks": network } },
+    metadata: {
+      name,
+      namespace: "demo",
+      labels: { app: "table" },
+      annotations: { [POD_NETWORKS]: network, ...(network === "tke-direct-eni" && { [POD_NETWORKS_STATUS]: ownEni }) },
+    },
     spec: {
       nodeName: node,
       readinessGates: [{ conditionType: DEFAULT_GATE_TYPE }],

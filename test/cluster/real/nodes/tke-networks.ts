@@ -1,7 +1,8 @@
 /**
  * A chained CNI plugin (CNI 1.0.0), run by containerd inside a node: after `ptp` has made a Pod's cable, it lays what TKE's network plugins lay
- * (tke-contract.md §9). The Pod's name says which: "bridge-…" GlobalRouter (the cable becomes a port of cbr0), any other VPC-CNI with a shared
- * ENI (the two rules, and the table of the ENI that node-network.ts gave the node).
+ * (tke-contract.md §9). The Pod's name says which: "bridge-…" GlobalRouter (the cable becomes a port of cbr0), "direct-…" VPC-CNI with an ENI in the
+ * Pod (nothing on the node: only the cable, which stands for the VPC), any other VPC-CNI with a shared ENI (the two rules, and the table of the ENI
+ * that node-network.ts gave the node).
  */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -42,7 +43,7 @@ function add(result: Result): void {
       ip("address", "flush", "dev", host);
       ip("link", "set", host, "master", BRIDGE);
       ip("route", "replace", `${address}/32`, "dev", BRIDGE);
-    } else {
+    } else if (!podName.startsWith("direct-")) {
       ip("rule", "add", "pref", TO_PRIORITY, "to", address, "lookup", "main");
       ip("rule", "add", "pref", FROM_PRIORITY, "from", address, "lookup", ENI_TABLE);
     }
