@@ -3,7 +3,7 @@ import type { Logger } from "../../common/log.ts";
 import { VERDICT_DELAY } from "../../common/names.ts";
 import type { PodVerdict, PortTask } from "../../common/reachability.ts";
 import { isEnding, type PodFact } from "../../common/vocabulary.ts";
-import { ClbApiError } from "../cloud/clb-error.ts";
+import { ClbApiError, isDenied } from "../cloud/clb-error.ts";
 import type { Eni } from "../domain/eni.ts";
 import { type Hindrance, hindrancesOf } from "../domain/hindrance.ts";
 import { networkModeOf, type ResolvedMode, refusalOf } from "../domain/network-mode.ts";
@@ -38,6 +38,9 @@ export type ReachabilityDeps = {
   readonly log: Logger;
 };
 
+/** What a person has to permit is asked for again so much later. */
+const DENIED_AGAIN_MS = 30_000;
+
 /** What is known of the network of one Pod, for people. */
 export type PodNetwork = { readonly mode: ResolvedMode; readonly eni: Eni | undefined; readonly unjudged: string };
 
@@ -56,8 +59,10 @@ export class ReachabilityPass {
   /** When the Pod could be bound at the earliest: from then on a verdict delays it. */
   readonly #readySinceMs = new Map<string, number>();
   readonly #missingSinceMs = new Map<string, number>();
-  /** Kinds of networks seen among an owner's Pods, by its UID. */
-  readonly #kinds = new Map<string, Set<string>>();
+  /** Kinds of networks of an owner's Pods, by its UID and theirs. */
+  readonly #kinds = new Map<string, Map<string, string>>();
+  /** What the cloud's key may not read, by group ("": ENIs): the cloud's words, and until when nobody asks again. */
+  readonly #denied = new Map<string, { readonly text: string; readonly untilMs: number }>();
   readonly #beganMs: number;
   #toldCode = "";
 
@@ -101,7 +106,7 @@ export class ReachabilityPass {
     const unread = await this.#unreadGroup(new Set(wanted.flatMap(groupsOf)), signal);
     const tasks = unread === "" ? wanted : ports.map((port) => portTask(port, [], unread));
     this.#networks.set(podUid, { mode, eni, unjudged: because || unread });
-    this.#noteKind(mode, ports);
+    this.#noteKind(pod, mode, ports);
     findings.ask(pod.nodeName, { uid: podUid, ip: first.ip, ports: tasks });
     this.#judge(pod, ports, tasks, found.isAbsent);
     return { kind: "again", afterMs: this.#nextMs(podUid), because: "the Pod waits" };
@@ -135,7 +140,7 @@ export class ReachabilityPass {
     const mac = (isBridged ? primary : pod.hostInterface?.mac) ?? "";
     const known = enis.byMac(mac);
     const address = isBridged ? (known?.ips[0] ?? this.#nodeAddress(pod.nodeName)) : ip;
-    const answer = address === undefined ? [] : await this.#read(eniOf(address, signal), signal);
+    const answer = address === undefined ? [] : await this.#read("", () => eniOf(address, signal), signal);
     if (typeof answer === "string") return { eni: known, because: known === undefined ? answer : "", isAbsent: false };
     const [first, ...others] = answer;
     const eni =
@@ -155,21 +160,26 @@ export class ReachabilityPass {
   async #unreadGroup(ids: ReadonlySet<string>, signal: AbortSignal): Promise<string> {
     let first = "";
     for (const id of ids) {
-      const answer = await this.#read(this.#deps.groups.ensure(id, signal), signal);
+      const answer = await this.#read(id, () => this.#deps.groups.ensure(id, signal), signal);
       if (typeof answer === "string" && !this.#deps.groups.has(id)) first ||= `the rules of ${id} could not be read: ${answer}`;
     }
     return first;
   }
 
   /** What the cloud refuses to tell is not known, and told once in the log; no Pod waits for it. A text: the cloud's own words. */
-  async #read<T>(answer: Promise<T>, signal: AbortSignal): Promise<T | string> {
+  async #read<T>(what: string, ask: () => Promise<T>, signal: AbortSignal): Promise<T | string> {
+    const denied = this.#denied.get(what);
+    if (denied !== undefined && this.#deps.clock.now() < denied.untilMs) return denied.text;
     try {
-      return await answer;
+      const answer = await ask();
+      this.#denied.delete(what);
+      return answer;
     } catch (err) {
       if (signal.aborted || !(err instanceof ClbApiError)) throw err;
       if (this.#toldCode !== err.call.code)
         this.#deps.log.warn({ err }, "the VPC API does not answer: verdicts of security groups stay unknown");
       this.#toldCode = err.call.code;
+      if (isDenied(err.call.code)) this.#denied.set(what, { text: err.message, untilMs: this.#deps.clock.now() + DENIED_AGAIN_MS });
       return err.message;
     }
   }
@@ -240,12 +250,12 @@ export class ReachabilityPass {
   }
 
   /** One workload runs in one mode (tke-contract.md R6); where a Service's do not, each Pod is bound in its own way. */
-  #noteKind({ mode }: ResolvedMode, ports: readonly WantedPort[]): void {
+  #noteKind({ uid }: PodFact, { mode }: ResolvedMode, ports: readonly WantedPort[]): void {
     if (mode === "unresolved" || mode === "hostNetwork" || mode === "cilium-overlay") return;
     for (const { owner } of ports) {
-      const kinds = this.#kinds.get(owner.ref.uid) ?? new Set();
-      this.#kinds.set(owner.ref.uid, kinds.add(mode === "tke-bridge" ? "GlobalRouter" : "ENI"));
-      if (kinds.size < 2) continue;
+      const kinds = this.#kinds.get(owner.ref.uid) ?? new Map<string, string>();
+      this.#kinds.set(owner.ref.uid, kinds.set(uid, mode === "tke-bridge" ? "GlobalRouter" : "ENI"));
+      if (new Set(kinds.values()).size < 2) continue;
       const message = `${owner.ref.kind} ${owner.ref.namespace}/${owner.ref.name} selects Pods with ENIs and Pods of GlobalRouter: each is bound in its own way; for the first their ENIs' security groups count, for the others the nodes'`;
       this.#deps.tell({ object: owner.ref, type: "Normal", reason: "NetworkModesMixed", message });
     }
@@ -293,6 +303,7 @@ export class ReachabilityPass {
   }
 
   #forget(podUid: string): void {
+    for (const [owner, kinds] of this.#kinds) if (kinds.delete(podUid) && kinds.size === 0) this.#kinds.delete(owner);
     const address = this.#addresses.get(podUid);
     if (address !== undefined) this.#deps.enis.forget(address);
     for (const map of [this.#networks, this.#addresses, this.#readySinceMs, this.#missingSinceMs]) map.delete(podUid);

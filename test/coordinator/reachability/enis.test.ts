@@ -119,6 +119,17 @@ test("GlobalRouter: another group of the node's ENI is seen within a minute, tho
   assert.deepEqual(scene.task()?.ports[0]?.groups, ["sg-pods"]);
 });
 
+test("a Service whose last Pod of the other kind is over is mixed no more", async (t) => {
+  const scene = aScene(t, { configMaps: { "tke-service-controller-config": { data: { GlobalRouteDirectAccess: "true" } } } });
+  scene.pods.set("pod-2", aPod({ uid: "pod-2", ips: ["172.16.0.7"], gate: "False", networks: bridged }));
+  await scene.run("pod-2");
+  scene.pods.delete("pod-2");
+  await scene.run("pod-2");
+  scene.pods.set("pod-1", aPod({ gate: "False", networks: { ...bridged, asked: ["tke-route-eni"] } }));
+  await scene.run();
+  assert.deepEqual(scene.told, []);
+});
+
 test("what the cloud refuses to tell is said in its own words, and later answers count", async (t) => {
   for (const action of [READS, "DescribeSecurityGroupPolicies"]) {
     const refused = new Map([[action, "UnauthorizedOperation"]]);
@@ -127,8 +138,13 @@ test("what the cloud refuses to tell is said in its own words, and later answers
     await scene.run();
     assert.match(scene.pass.networkOf("pod-1")?.unjudged ?? "", new RegExp(`${action} failed: UnauthorizedOperation`));
     assert.match(scene.task()?.ports[0]?.unjudged ?? "", /UnauthorizedOperation/);
+    for (let times = 0; times < 30; times++) {
+      await scene.advance(10_000);
+      await scene.run();
+    }
+    assert.ok(scene.calls.filter((one) => one === action).length <= 11, "in five minutes");
     refused.clear();
-    await scene.advance(10_000);
+    await scene.advance(30_000);
     await scene.run();
     assert.deepEqual([scene.pass.networkOf("pod-1")?.unjudged, scene.task()?.ports[0]?.groups], ["", ["sg-pods"]]);
   }
