@@ -13,6 +13,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs, promisify } from "node:util";
 import { argumentsOrExit, checkJsonFile, exitAfter, positive } from "../../deploy/tools/arguments.ts";
 import { build } from "../../deploy/tools/build.ts";
+import { nodeFlags } from "../../deploy/tools/render.ts";
 import { anAuthority, FakeCoordinator, SERVER_NAME } from "../../test/agent/fake-coordinator.ts";
 import { namespaceSkip, Site } from "../../test/agent/kernel/site.ts";
 import type { FirstVerdicts } from "./first-verdict.ts";
@@ -26,8 +27,6 @@ Exit code 1 if a limit is exceeded, 2 for a mistake in the options.`;
 const LIMITS = { rssMiB: 100, anonMiB: 55, cpuShare: 0.01, readCpuMs: 20 } as const;
 const PODS = 110;
 const REPLACED_WITHIN_MS = 10_000;
-/** As the image starts it (deploy/chart/templates/agent.yaml). */
-const IMAGE_FLAGS = ["--max-semi-space-size=1"] as const;
 /** From the start to the acknowledged snapshot, and until its garbage is collected. */
 const SETTLE_MS = 8_000;
 
@@ -277,7 +276,7 @@ async function main(): Promise<boolean> {
   try {
     await build(join(world.directory, "dist"));
     const floor = await memoryAfter("const bare: number = 1; void bare;", world.directory, "floor.ts");
-    const bundle = await costOf([...IMAGE_FLAGS, join(world.directory, "dist", "agent.mjs")], world);
+    const bundle = await costOf([...nodeFlags("agent"), join(world.directory, "dist", "agent.mjs")], world);
     const source = await costOf(["agent/main.ts"], world);
     const read = await readCost(world.directory);
     const importing = process.cwd();

@@ -10,8 +10,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { argumentsOrExit, checkJsonFile, exitAfter } from "../../deploy/tools/arguments.ts";
 import { build } from "../../deploy/tools/build.ts";
-import { readValues } from "../../deploy/tools/chart-values.ts";
-import { CHART } from "../../deploy/tools/render.ts";
+import { IMAGE_ENVIRONMENT } from "../../deploy/tools/image.ts";
+import { nodeFlags } from "../../deploy/tools/render.ts";
 import { applyInjected } from "../../test/cluster/injected.ts";
 import { applyManifests } from "../../test/cluster/manifests.ts";
 import { until } from "../../test/cluster/process.ts";
@@ -41,11 +41,6 @@ const GOALS = { agent: 95.4, coordinator: 119.2 } as const;
 const FULL = { agentPods: 220, coordinatorPods: 60, settleMs: 30_000 };
 const QUICK = { agentPods: 12, coordinatorPods: 12, settleMs: 5_000 };
 
-const flagsOf = (process: string): readonly string[] => {
-  const found = readValues(readFileSync(`${CHART}/values.yaml`, "utf8")).find(({ path }) => path.join(".") === `${process}.nodeFlags`);
-  return Array.isArray(found?.preset) ? found.preset.map(String) : [];
-};
-
 function row(what: string, pid: number | undefined, goal?: number): Row {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   const mebibytes = (key: string): number => Number(new RegExp(`^${key}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) / 1024;
@@ -70,8 +65,8 @@ async function withPods(pods: number, settleMs: number, dist: string): Promise<{
   const steps: Steps = [];
   try {
     const programs = {
-      agent: { script: join(dist, "agent.mjs"), flags: flagsOf("agent") },
-      coordinator: { script: join(dist, "coordinator.mjs"), flags: flagsOf("coordinator") },
+      agent: { script: join(dist, "agent.mjs"), flags: nodeFlags("agent") },
+      coordinator: { script: join(dist, "coordinator.mjs"), flags: nodeFlags("coordinator") },
     };
     const { cluster, product, plan } = await setStage(options, steps, () => undefined, programs);
     await (hasWebhook(options, plan) ? applyInjected : applyManifests)(cluster.client, await exampleManifests(options, plan));
@@ -93,6 +88,7 @@ async function withPods(pods: number, settleMs: number, dist: string): Promise<{
 async function main({ quick, json }: { readonly quick: boolean; readonly json: string | undefined }): Promise<boolean> {
   const { agentPods, coordinatorPods, settleMs } = quick ? QUICK : FULL;
   const dist = mkdtempSync(join(tmpdir(), "clb-direct-memory-"));
+  Object.assign(process.env, IMAGE_ENVIRONMENT); // what is started has it too
   try {
     await build(dist);
     const [bare, { agent }, { coordinator }] = [

