@@ -25,8 +25,20 @@ test("gives nodes and Pods addresses of their own per slot, none of which is loc
     bridge: "clbd3",
     gateway: "10.245.3.1/26",
     nodes: [
-      { name: "node-a", address: "10.245.3.2", podRange: "10.245.3.64/26", link: "clbd3n0" },
-      { name: "node-b", address: "10.245.3.3", podRange: "10.245.3.128/26", link: "clbd3n1" },
+      {
+        name: "node-a",
+        address: "10.245.3.2",
+        podRange: "10.245.3.64/26",
+        link: "clbd3n0",
+        eni: { address: "10.245.3.34", link: "clbd3e0", mac: "20:90:6f:00:01:00" },
+      },
+      {
+        name: "node-b",
+        address: "10.245.3.3",
+        podRange: "10.245.3.128/26",
+        link: "clbd3n1",
+        eni: { address: "10.245.3.35", link: "clbd3e1", mac: "20:90:6f:00:01:01" },
+      },
     ],
   });
   assert.equal(planWithRealNodes(plan, network).nodeAddress(1), "10.245.3.3");
