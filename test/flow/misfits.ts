@@ -118,6 +118,7 @@ export const TOLD: readonly (readonly [object: string, reason: string, fix: RegE
   ["Service/mixed", "PodHostNetwork", /see the Events of those Pods/],
   ["Service/named", "PortNotDeclared", /see the Events of those Pods/],
   ["Service/no-selector", "NoSelector", /add a selector/],
+  ["Service/refused", "BindRefused", /E5009.*refused to bind some of its Pods.*See the Events of those Pods/],
   ["Service/taken", "ListenerPortTaken", /Remove that listener or use another port/],
   ["Service/tke-finalized", "ForeignController", /left alone.*finalizer service\.k8s\.tencent\/resources/],
   ["Service/tke-finalized", "ForeignGate", /TKE's service controller has to open the gate of its Pods/],
