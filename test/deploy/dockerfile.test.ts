@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { PROGRAMS, readPins } from "../../deploy/tools/debian.ts";
+import { IMAGE_ENVIRONMENT } from "../../deploy/tools/image.ts";
 
 const dockerfile = readFileSync("deploy/Dockerfile", "utf8");
 /** Packages of Debian with the programs that its slim image lacks. */
@@ -22,9 +23,9 @@ test("deploy/Dockerfile makes what npm run image makes: the pinned Node, the age
   );
   const pinned = readPins().amd64.map((pin) => pin.package);
   for (const name of installed) assert.ok(pinned.includes(name), `${name} is in no image of npm run image`);
-  const environment = /Env: \["PATH=[^"]+", (.+?)\]/.exec(readFileSync("deploy/tools/image.ts", "utf8"))?.[1]?.replaceAll(/[",]/g, "");
+  const environment = Object.entries(IMAGE_ENVIRONMENT).map(([key, value]) => `${key}=${value}`);
   for (const line of [
-    `ENV ${environment}`,
+    `ENV ${environment.join(" ")}`,
     "USER 65532",
     "WORKDIR /app",
     'ENTRYPOINT ["/usr/local/bin/node"]',
