@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { until } from "../cluster/process.ts";
 import { readOptions } from "./options.ts";
-import { descendantsOf, isRunning, perform, REPLICAS, startDemo } from "./testing.ts";
+import { descendantsOf, isRunning, performFairly, REPLICAS, startDemo } from "./testing.ts";
 
 suite("the demo", () => {
-  test("its rollout loses no request", { timeout: 180_000 }, async (t) => {
-    const { code, summary, output } = await perform(t, []);
+  test("its rollout loses no request", { timeout: 360_000 }, async (t) => {
+    const { code, summary, output } = await performFairly(t, []);
     assert.equal(code, 0, output);
     assert.deepEqual({ failed: summary.failed, causes: summary.causes }, { failed: 0, causes: {} });
     assert.ok(summary.minRate >= 200, `${summary.minRate} requests in one second`);
@@ -20,9 +20,9 @@ suite("the demo", () => {
   });
 
   test("--ingress: hosts and paths reach the right Pods through a rollout, over HTTP and HTTPS, and a certificate is changed meanwhile", {
-    timeout: 180_000,
+    timeout: 360_000,
   }, async (t) => {
-    const { code, summary, output } = await perform(t, ["--ingress"]);
+    const { code, summary, output } = await performFairly(t, ["--ingress"]);
     assert.equal(code, 0, output);
     assert.deepEqual({ failed: summary.failed, causes: summary.causes }, { failed: 0, causes: {} });
     assert.equal(summary.pods.length, REPLICAS * 2 * 2, "every Pod of both Deployments, old and new, has its times");

@@ -55,6 +55,21 @@ export async function perform(t: TestContext, args: readonly string[], more: Nod
   return { code, summary: JSON.parse(await readFile(file, "utf8")) as Summary, output: demo.output(), leftovers: demo.leftovers() };
 }
 
+/** Of what was due so much at most may not have been sent. The load generator is a process like the product: where it stands still, so does that. */
+const UNSENT_MOST = 0.02;
+
+/**
+ * The whole demo; once more where requests failed while the load generator itself was held up: a machine that stands still for seconds runs
+ * into the timeouts of requests by itself, and proves nothing about the product. The second time counts, whatever the machine does.
+ */
+export async function performFairly(t: TestContext, args: readonly string[]): Promise<Performance> {
+  const first = await perform(t, args);
+  const { requests, unsent, failed } = first.summary;
+  if (failed === 0 || unsent <= UNSENT_MOST * (requests + unsent)) return first;
+  t.diagnostic(`${unsent} of ${requests + unsent} requests were not sent and ${failed} failed: this machine stood still, once more`);
+  return await perform(t, args);
+}
+
 /** All processes that this one started, and those that they started. */
 export function descendantsOf(pid: number): number[] {
   const parents = new Map(
