@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { PodExplanation } from "../../coordinator/explain/explain.ts";
-import { editPolicies } from "../cloud/model/network.ts";
+import { addGroup, editPolicies } from "../cloud/model/network.ts";
 import { applyManifests, type Manifest } from "../cluster/manifests.ts";
 import { gateOf } from "./look.ts";
 import { aPod, aService } from "./misfits.ts";
@@ -36,19 +36,7 @@ function describeNetwork({ cloud: { cloud }, plan }: World): void {
   };
   add("eni-node0001", 0, [plan.nodeAddress(0)], "sg-node");
   add("eni-pods0001", 1, plan.podAddresses, "sg-pods");
-  for (const id of ["sg-node", "sg-pods"])
-    network.securityGroups.set(id, {
-      id,
-      name: id,
-      description: "",
-      projectId: 0,
-      tags: new Map(),
-      createdMs: 0,
-      updatedMs: 0,
-      version: 1,
-      ingress: [EVERYTHING],
-      egress: [],
-    });
+  for (const id of ["sg-node", "sg-pods"]) addGroup(network, id, [EVERYTHING]);
 }
 
 test("each Pod in its own way: bound, refused by name, or told what stops the load balancer", { timeout: 180_000 }, async (t) => {

@@ -119,6 +119,12 @@ export const emptyNetwork = (): Network => ({
   globalRouterCidrs: [],
 });
 
+/** Adds a group named after its id that lets in what `ingress` says and nothing out, e.g. addGroup(network, "sg-pods", [ACCEPT_ALL]). */
+export function addGroup(network: Network, id: string, ingress: SecurityGroupRecord["ingress"]): void {
+  const unedited = { createdMs: 0, updatedMs: 0, version: 1 };
+  network.securityGroups.set(id, { id, name: id, description: "", projectId: 0, tags: new Map(), ...unedited, ingress, egress: [] });
+}
+
 /** Replaces the policies of a group, as an edit in the console does: the version grows. Throws a RangeError if there is no such group. */
 export function editPolicies(
   network: Network,

@@ -1,7 +1,7 @@
 /** What became ready while nobody led is bound after its agent's first word: a verdict does not lose to the first bind of a reign. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { editPolicies } from "../../cloud/model/network.ts";
+import { addGroup, editPolicies } from "../../cloud/model/network.ts";
 import { assertNothingWrong, aWorld } from "./world.ts";
 
 const DROP_ALL = { action: "DROP", protocol: "ALL", port: "ALL", cidr: "0.0.0.0/0" } as const;
@@ -32,8 +32,7 @@ function aScene(t: Parameters<typeof aWorld>[0], answers: boolean) {
     securityGroupIds: ["sg-pods"],
     attachment: { instanceId: "ins-1", deviceIndex: 1 },
   });
-  const group = { ...shared, id: "sg-pods", description: "", projectId: 0, updatedMs: 0, version: 1, ingress: [ACCEPT_ALL], egress: [] };
-  network.securityGroups.set("sg-pods", group);
+  addGroup(network, "sg-pods", [ACCEPT_ALL]);
   const firstBindMs = (): number | undefined =>
     world.cloud.journal.since(0).find((entry) => entry.kind === "target" && entry.change === "bound")?.timeMs;
   /** How long after the beginning of the reign the first Pod is bound, milliseconds. */

@@ -16,7 +16,7 @@ import { Hindrances } from "../../../coordinator/state/hindrances.ts";
 import { aListener, anIntent, anOwner, aService, CLUSTER, SERVICE_UID } from "../../builders.ts";
 import { makeCloud } from "../../cloud/cloud.ts";
 import { inProcessTransport } from "../../cloud/in-process.ts";
-import type { EniRecord } from "../../cloud/model/network.ts";
+import { addGroup, type EniRecord } from "../../cloud/model/network.ts";
 import { makeVirtualClock } from "../../virtual-clock.ts";
 import { silentLog } from "../pods.ts";
 
@@ -66,19 +66,7 @@ export function aScene(
         securityGroupIds: [index === 0 ? "sg-pods" : "sg-node"],
         attachment: { instanceId: "ins-1", deviceIndex: index },
       });
-  for (const id of ["sg-pods", "sg-node"])
-    network.securityGroups.set(id, {
-      id,
-      name: id,
-      description: "",
-      projectId: 0,
-      tags: new Map(),
-      createdMs: 0,
-      updatedMs: 0,
-      version: 1,
-      ingress: [ACCEPT_ALL],
-      egress: [],
-    });
+  for (const id of ["sg-pods", "sg-node"]) addGroup(network, id, [ACCEPT_ALL]);
   const toCloud = inProcessTransport(cloud, { name: "test" });
   const rateLimit = new RateLimit(clock, { perSecond: 100, pauseAfterThrottlingMs: 1_000 });
   const api = makeVpcApi({
