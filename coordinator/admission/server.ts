@@ -5,11 +5,11 @@ import type { Clock } from "../../common/clock.ts";
 import { type Address, listen } from "../../common/listener.ts";
 import type { Logger } from "../../common/log.ts";
 import type { ServingSource } from "../tls/serving.ts";
-import { NotListedError, type Reviewed } from "./review.ts";
+import { NotListedError, type Review } from "./review.ts";
 import { MUTATE_OPTED_IN_PATH, MUTATE_PATH } from "./webhook-objects.ts";
 
 export type AdmissionServerDeps = Address & {
-  readonly review: (body: unknown, namespaceOptedIn: boolean) => Reviewed;
+  readonly review: Review;
   readonly serving: ServingSource;
   readonly clock: Clock;
   readonly log: Logger;
@@ -202,7 +202,7 @@ async function answerTo({ review, clock, onReview, complain, ...reads }: AnswerD
   try {
     const body = await bodyOf(request, reads);
     if ("status" in body) return body;
-    const { answer, injected } = review(JSON.parse(body.text), path === MUTATE_OPTED_IN_PATH);
+    const { answer, injected } = review(JSON.parse(body.text), path === MUTATE_OPTED_IN_PATH, Buffer.byteLength(body.text));
     done(injected ? "injected" : "unchanged");
     return { status: 200, body: JSON.stringify(answer) };
   } catch (err) {

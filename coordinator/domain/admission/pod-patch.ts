@@ -1,7 +1,9 @@
 import { INJECT_LABEL } from "../../../common/names.ts";
 
 /** One operation of a JSON patch (RFC 6902); no other kinds are needed. */
-export type AddOperation = { readonly op: "add"; readonly path: string; readonly value: unknown };
+export type Operation =
+  | { readonly op: "add"; readonly path: string; readonly value: unknown }
+  | { readonly op: "remove"; readonly path: string };
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -41,7 +43,7 @@ export const labelsOf = (pod: unknown): Readonly<Record<string, string>> =>
  * Pure: the least patch that gives the Pod our gate, e.g. [{ op: "add", path: "/spec/readinessGates", value: [{ conditionType }] }]; empty
  * where it has it, so a second pass over the result changes nothing.
  */
-function patchFor(pod: unknown, gateType: string): readonly AddOperation[] {
+function patchFor(pod: unknown, gateType: string): readonly Operation[] {
   const gates = partsOf(pod).spec["readinessGates"];
   const gate = { conditionType: gateType };
   if (!Array.isArray(gates)) return [{ op: "add", path: "/spec/readinessGates", value: [gate] }];
@@ -52,41 +54,58 @@ function patchFor(pod: unknown, gateType: string): readonly AddOperation[] {
  * Pure: the Pod with the operations carried out, as the API server would; what they leave alone is shared with the Pod given. Throws RangeError
  * for a path that leads nowhere: the API server answers 500 to the user for such a patch, in spite of `failurePolicy: Ignore`.
  */
-export function patched(pod: unknown, operations: readonly AddOperation[]): unknown {
-  return operations.reduce<unknown>((at, { path, value }) => withAdded(at, path.slice(1).split("/").map(unescaped), value, path), pod);
+export function patched(pod: unknown, operations: readonly Operation[]): unknown {
+  const root: Record<string, unknown> = { pod };
+  const own = new Set<object>([root]);
+  for (const operation of operations) carryOut(root, own, operation);
+  return root["pod"];
 }
 
-/** Copies only what lies on the way: a Pod has kilobytes, and a review is answered for each that is created. */
-function withAdded(at: unknown, [key = "", ...rest]: readonly string[], value: unknown, path: string): unknown {
-  const isLast = rest.length === 0;
-  if (Array.isArray(at)) {
-    const items: readonly unknown[] = at;
-    if (isLast && key === "-") return [...items, value];
-    if (!isLast && /^\d+$/.test(key) && Number(key) < items.length)
-      return items.with(Number(key), withAdded(items[Number(key)], rest, value, path));
-  } else if (isRecord(at)) return { ...at, [key]: isLast ? value : withAdded(at[key], rest, value, path) };
-  throw new RangeError(`the Pod has no ${path}`);
+/** Copies only what lies on the way, and that once (`own`): a Pod has kilobytes, and may have thousands of containers with an operation each. */
+function carryOut(root: Record<string, unknown>, own: Set<object>, operation: Operation): void {
+  const nowhere = (): RangeError => new RangeError(`the Pod has no ${operation.path}`);
+  const keys = ["pod", ...operation.path.slice(1).split("/").map(unescaped)];
+  const last = keys.pop() ?? "";
+  let at: Record<string, unknown> | unknown[] = root;
+  for (const key of keys) {
+    const next: unknown = Array.isArray(at) ? (/^\d+$/.test(key) ? at[Number(key)] : undefined) : at[key];
+    if (!isRecord(next)) throw nowhere();
+    const copy: Record<string, unknown> | unknown[] = own.has(next) ? next : Array.isArray(next) ? [...next] : { ...next };
+    own.add(copy);
+    if (Array.isArray(at)) at[Number(key)] = copy;
+    else at[key] = copy;
+    at = copy;
+  }
+  if (operation.op === "add") {
+    if (!Array.isArray(at)) at[last] = operation.value;
+    else if (last === "-") at.push(operation.value);
+    else throw nowhere();
+  } else if (!Array.isArray(at) && last in at) delete at[last];
+  else throw nowhere();
 }
 
 /**
  * Pure: the patch whose result has the gate and needs no other patch; empty where there is none, so that a review never makes a Pod fail.
- * `more`: what a Pod gets besides its gate; what of that would not do is left out.
+ * `more`: what a Pod gets besides its gate; what of that would not do is left out. `mostBytes`: what the Pod has at most as JSON, e.g. the
+ * length of the review that it came in; unknown, it is measured.
  */
 export function checkedPatch(
   pod: unknown,
   gateType: string,
-  more: (pod: unknown) => readonly AddOperation[] = () => [],
-): readonly AddOperation[] {
-  const withMore = checked(pod, (one) => [...patchFor(one, gateType), ...more(one)], gateType);
-  return withMore.length > 0 ? withMore : checked(pod, (one) => patchFor(one, gateType), gateType);
+  more: (pod: unknown) => readonly Operation[] = () => [],
+  mostBytes: number = Number.POSITIVE_INFINITY,
+): readonly Operation[] {
+  const withMore = checked(pod, (one) => [...patchFor(one, gateType), ...more(one)], gateType, mostBytes);
+  return withMore.length > 0 ? withMore : checked(pod, (one) => patchFor(one, gateType), gateType, mostBytes);
 }
 
-function checked(pod: unknown, patchOf: (pod: unknown) => readonly AddOperation[], gateType: string): readonly AddOperation[] {
+function checked(pod: unknown, patchOf: (pod: unknown) => readonly Operation[], gateType: string, mostBytes: number): readonly Operation[] {
   try {
     const operations = patchOf(pod);
     if (operations.length === 0) return [];
     const result = patched(pod, operations);
-    return hasGate(result, gateType) && hasRoom(result) && patchOf(result).length === 0 ? operations : [];
+    const isFit = hasGate(result, gateType) && hasRoom(result) && isStorable(result, mostBytes + JSON.stringify(operations).length);
+    return isFit && patchOf(result).length === 0 ? operations : [];
   } catch {
     return [];
   }
@@ -100,6 +119,18 @@ const hasRoom = (pod: unknown): boolean =>
     (sum, [key, value]) => sum + Buffer.byteLength(key) + Buffer.byteLength(String(value)),
     0,
   ) <= MOST_ANNOTATION_BYTES;
+
+/**
+ * With more the API server answers 500 to whoever creates it: etcd's default limit for a request (1.5 MiB), less what a Pod's status comes to.
+ * JSON is longer than the protobuf that is stored; managed fields are left out by the API server where they would not fit.
+ */
+const MOST_STORED_BYTES = (1_536 - 64) * 1_024;
+
+function isStorable(pod: unknown, mostBytes: number): boolean {
+  if (mostBytes <= MOST_STORED_BYTES) return true;
+  const { metadata, spec } = partsOf(pod);
+  return Buffer.byteLength(JSON.stringify({ metadata: { ...metadata, managedFields: undefined }, spec })) <= MOST_STORED_BYTES;
+}
 
 /** Whether the Pod, as it is in a review or an answer, has our gate. */
 export function hasGate(pod: unknown, gateType: string): boolean {

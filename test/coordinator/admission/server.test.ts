@@ -36,6 +36,19 @@ test("a Pod's own label that means nothing is told to whoever creates it, with a
   }
 });
 
+test("whoever creates a Pod that has no room for the gate is told", () => {
+  const ask = makeReview(() => [SERVICE], DEFAULT_GATE_TYPE);
+  const answerTo = (length: number): { readonly warnings?: readonly string[]; readonly patch?: string } => {
+    const object = { ...WEB, spec: { containers: [{ name: "web", env: [{ name: "LONG", value: "x".repeat(length) }] }] } };
+    const body = { apiVersion: "admission.k8s.io/v1", request: { uid: "r-1", namespace: "shop", object } };
+    return Reflect.get(ask(body, false, JSON.stringify(body).length).answer, "response");
+  };
+  const { warnings, patch } = answerTo(1_510_000);
+  assert.match(String(warnings), /larger than the API server stores/);
+  assert.equal(patch, undefined);
+  assert.equal(answerTo(1_400_000).warnings, undefined);
+});
+
 test("what is no review is refused with the reason, so that the API server goes on without us", async (t) => {
   const { ask, results, agent, url } = await aWebhook(t);
   for (const body of ["", "{", "{}", JSON.stringify({ apiVersion: "admission.k8s.io/v1beta1", request: { uid: "u" } }), "[]"])

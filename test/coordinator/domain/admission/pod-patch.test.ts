@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DEFAULT_GATE_TYPE } from "../../../../common/names.ts";
-import { type AddOperation, checkedPatch, hasGate, patched, wantsGate } from "../../../../coordinator/domain/admission/pod-patch.ts";
+import { checkedPatch, hasGate, type Operation, patched, wantsGate } from "../../../../coordinator/domain/admission/pod-patch.ts";
 
 const GATE = { conditionType: DEFAULT_GATE_TYPE };
 const OTHER = { conditionType: "x.io/y" };
@@ -41,6 +41,48 @@ test("a patch that would not apply is never answered", () => {
   assert.equal(hasGate(pod({ readinessGates: [GATE] }), DEFAULT_GATE_TYPE), true);
 });
 
+test("operations are carried out in their order, one on what another has added; the object given stays as it is", () => {
+  const before = pod({ containers: [{ name: "a", lifecycle: { preStop: {}, postStart: {} } }, { name: "b" }] });
+  const copy = structuredClone(before);
+  const after = patched(before, [
+    { op: "remove", path: "/spec/containers/0/lifecycle/preStop" },
+    { op: "add", path: "/spec/readinessGates", value: [OTHER] },
+    { op: "add", path: "/spec/readinessGates/-", value: GATE },
+    { op: "add", path: "/metadata/annotations", value: { x: "y" } },
+    { op: "add", path: "/metadata/annotations/a~1b", value: "c" },
+    { op: "remove", path: "/metadata/annotations/x" },
+  ]);
+  const metadata = { labels: { app: "web" }, annotations: { "a/b": "c" } };
+  const containers = [{ name: "a", lifecycle: { postStart: {} } }, { name: "b" }];
+  assert.deepEqual(after, { metadata, spec: { containers, readinessGates: [OTHER, GATE] } });
+  assert.deepEqual(before, copy);
+  for (const operation of [
+    { op: "remove", path: "/spec/containers/0/lifecycle/absent" },
+    { op: "remove", path: "/spec/containers/0" },
+    { op: "add", path: "/spec/containers/2/lifecycle", value: {} },
+    { op: "add", path: "/spec/containers/0", value: {} },
+  ] as const)
+    assert.throws(() => patched(before, [operation]), RangeError, operation.path);
+});
+
+const MOST_STORED = (1_536 - 64) * 1_024;
+test("a Pod that would be larger than what is stored gets its gate alone, and nothing where that would be too much; managed fields do not count", () => {
+  const hook = { op: "add", path: "/spec/hook", value: "x".repeat(1_000) } as const;
+  const paths = (bytes: number, metadata: object = {}, mostBytes?: number): readonly string[] => {
+    const empty = JSON.stringify(pod({ filling: "" }, metadata)).length;
+    const input = pod({ filling: "x".repeat(bytes - empty) }, metadata);
+    const more = (one: unknown): readonly Operation[] => ("hook" in Object(Reflect.get(Object(one), "spec")) ? [] : [hook]);
+    return checkedPatch(input, DEFAULT_GATE_TYPE, more, mostBytes).map(({ path }) => path);
+  };
+  const gate = JSON.stringify({ readinessGates: [GATE] }).length;
+  assert.deepEqual(paths(MOST_STORED - gate - 1_010), ["/spec/readinessGates", "/spec/hook"]);
+  assert.deepEqual(paths(MOST_STORED - gate - 500), ["/spec/readinessGates"]);
+  assert.deepEqual(paths(MOST_STORED), []);
+  const managedFields = [{ manager: "x".repeat(100_000) }];
+  assert.deepEqual(paths(MOST_STORED + 90_000, { managedFields }), ["/spec/readinessGates", "/spec/hook"]);
+  assert.deepEqual(paths(MOST_STORED, {}, MOST_STORED + 5_000), [], "a longer review is measured");
+});
+
 const MIRROR = { annotations: { "kubernetes.io/config.mirror": "1" } };
 const asks = (wish: string): object => ({ labels: { "clb-direct.io/inject": wish } });
 for (const [name, input, from, wanted] of [
@@ -57,7 +99,7 @@ for (const [name, input, from, wanted] of [
     assert.equal(wantsGate(input, { selected: false, namespaceOptedIn: false, ...from }), wanted));
 
 test("annotations that leave no room for ours cost the Pod its hook, not its creation", () => {
-  const more = (): readonly AddOperation[] => [{ op: "add", path: "/metadata/annotations/clb-direct.io~1hold", value: "token" }];
+  const more = (): readonly Operation[] => [{ op: "add", path: "/metadata/annotations/clb-direct.io~1hold", value: "token" }];
   const room = 256 * 1024 - "big".length - "clb-direct.io/hold".length - "token".length;
   const paths = (size: number): readonly string[] =>
     checkedPatch(pod({}, { annotations: { big: "x".repeat(size) } }), DEFAULT_GATE_TYPE, (one) =>
