@@ -21,6 +21,12 @@ export function makeClock(scale = 1): Clock & { readonly scale: number } {
   };
 }
 
+/**
+ * The wall clock as it is at the moment, for what others judge by theirs: certificates. It jumps where it is put right, and where a machine
+ * slept; `makeClock` does neither, for deadlines.
+ */
+export const makeWallClock = (): Clock => ({ now: () => Date.now(), sleep: sleepReal });
+
 /** Longest delay that a timer takes; a longer one would fire at once. Source: Node.js documentation of setTimeout. */
 const LONGEST_TIMER_MS = 2_147_483_647;
 

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { makeClock } from "../common/clock.ts";
+import { makeClock, makeWallClock } from "../common/clock.ts";
 import { ConfigError } from "../common/errors.ts";
 import { Health } from "../common/health.ts";
 import { makeHealthServer } from "../common/health-server.ts";
@@ -44,7 +44,8 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const log = await makeLogger("coordinator", config.logLevel);
   for (const warning of config.warnings) log.warn(warning);
   const clock = makeClock(config.timeScale);
-  const wallClock = makeClock(); // certificates and tokens stay in real time
+  const realClock = makeClock(); // leases and tokens stay in real time
+  const wallClock = makeWallClock(); // and certificates follow it where it jumps
   const { namespace, gateType, replica, listenHost: host, agentGraceMs } = config;
   const health = new Health(["", READY_HEALTH, STREAM_HEALTH, LEADER_HEALTH]);
   const healthServer = makeHealthServer({ host, port: config.healthPort, shared: false, health });
@@ -70,7 +71,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const serving = await makeServing({ kube: client, namespace, dnsNames, ipAddresses, clock: wallClock, log }, stop.signal);
   const drainTimes = new DrainTimes();
   const drains = { nodes: objects.nodes, holds, client, drainTimes };
-  const webhook = admissionOf(config, { objects, serving, namespace, drains, clock: wallClock, log, metrics: metrics.admission });
+  const webhook = admissionOf(config, { objects, serving, namespace, drains, clock: realClock, log, metrics: metrics.admission });
   const transport = makeSdkTransport({ region: config.region, ...config.cloud });
   const mayWrite = (): boolean => elector.mayWrite();
   const settings = { ...config, clusterId };
@@ -86,7 +87,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   };
   const onChange = (leads: boolean): void => health.setStatus(LEADER_HEALTH, leads ? "SERVING" : "NOT_SERVING");
   const lead: ElectorDeps["lead"] = (reign) => leading.run(reign);
-  const elector: Elector = new Elector({ client, clock: wallClock, log, namespace, identity, times: LEASE_TIMES, lead, onChange });
+  const elector: Elector = new Elector({ client, clock: realClock, log, namespace, identity, times: LEASE_TIMES, lead, onChange });
 
   const notReady = (): string | undefined =>
     objects.synced ? leading.missingRights : "Services, Ingresses, TkeServiceConfigs and Nodes have not been listed yet";
@@ -100,8 +101,8 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   });
   const mayRead = makeCheckAccess(client);
   const explain = makeExplainServer({ host, port: config.explainPort, serving, mayRead, routes: routesOf(leading), log });
-  const review = makeTokenReview({ kube: client, namespace, clock: wallClock });
-  const shared = { intake, observer, clock: wallClock, log };
+  const review = makeTokenReview({ kube: client, namespace, clock: realClock });
+  const shared = { intake, observer, clock: realClock, log };
   const stream = makeNodeStream({ ...shared, registry, tasks: findings, holds, review, replica });
   const { streamPort, keepalive } = config;
   const address = `${host}:${streamPort}`;
@@ -119,7 +120,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
     { name: "identity", start: () => log.info({ clusterId, identity, ownership: config.ownership, gateType }, "ready to lead") },
     { name: "readiness", start: () => takePart(true), stop: () => takePart(false) },
   ];
-  await runParts(parts, { log, clock: wallClock, limitMs: config.shutdownMs });
+  await runParts(parts, { log, clock: realClock, limitMs: config.shutdownMs });
 }
 
 async function start(args: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {

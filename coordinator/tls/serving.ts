@@ -57,6 +57,10 @@ const CHECK_EVERY_MS = 3_600_000;
  */
 const OVERLAP_MS = 3_600_000;
 const RETRY = { baseMs: 250, maxMs: 30_000 };
+/** The wall clock is compared with what should have passed this often: a clock that is put right, or a machine that slept, ends no timer. */
+const TICK_MS = 1_000;
+/** More than timers are late on a busy machine; certificates are valid since minutes before their issue. */
+const JUMP_MS = 30_000;
 /** Passes of a replica that starts before it writes what it lacks itself: a leader that runs has it back, as it was, well before. */
 const LEFT_TO_LEADER = 4;
 
@@ -223,13 +227,25 @@ export async function makeServing(deps: ServingDeps, starting: AbortSignal): Pro
           },
         ).run(signal),
       );
+      const jumps = watchClock(deps, () => latch.set(), signal);
       while (!signal.aborted) {
         await latch.wait(failures === 0 ? CHECK_EVERY_MS : backoffMs(failures, RETRY, Math.random), signal);
         if (!signal.aborted) await tryPass(signal, writer);
       }
-      await Promise.all(watches);
+      await Promise.all([...watches, jumps]);
     },
   };
+}
+
+/** Tells when the wall clock has gone another way than the time that passed, forth or back. */
+async function watchClock({ clock, log }: Pick<ServingDeps, "clock" | "log">, onJump: () => void, signal: AbortSignal): Promise<void> {
+  for (let before = clock.now(); !signal.aborted; before = clock.now()) {
+    await clock.sleep(TICK_MS, signal).catch(() => undefined);
+    const jumpedMs = clock.now() - before - TICK_MS;
+    if (Math.abs(jumpedMs) < JUMP_MS || signal.aborted) continue;
+    log.warn({ seconds: Math.round(jumpedMs / 1000) }, "the clock has jumped");
+    onJump();
+  }
 }
 
 /** The first time is no event worth a fault. */

@@ -33,6 +33,8 @@ export type WorldOptions = {
   readonly sharing?: World;
   /** Each process of the product reaches the API server by a wire of its own, which a test can break. */
   readonly wired?: boolean;
+  /** What the product's processes are started with, see ProductOptions. */
+  readonly programs?: Parameters<typeof makeProduct>[0]["programs"];
 };
 
 export type World = {
@@ -104,6 +106,7 @@ export async function startWorld(t: TestContext, options: WorldOptions = {}): Pr
     ...(options.agentEnv && { agentEnv: options.agentEnv }),
     ...(options.holds && { holds: options.holds }),
     ...(options.replicas && { replicas: options.replicas }),
+    ...(options.programs && { programs: options.programs }),
   });
   steps.push(() => product.stop());
   await product.startCoordinator();
