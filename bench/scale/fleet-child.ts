@@ -24,7 +24,7 @@ const SERVER_NAME = "clb-direct-coordinator.clb-direct.svc";
 /** How often the parent is told where the links are. */
 const TELL_MS = 100;
 
-type Agent = AgentSeat & { readonly records: Map<string, PodFact>; loop?: NodeLoop; links?: CoordinatorLinks };
+type Agent = AgentSeat & { readonly records: Map<string, PodFact>; loop?: NodeLoop; links?: CoordinatorLinks; stop?: AbortController };
 
 const agents = new Map<string, Agent>();
 const ends: Record<string, number> = {};
@@ -49,7 +49,9 @@ function take({ node, pod, removedUid }: PodChange): void {
   else agent.loop?.podChanged({ kind: known === undefined ? "added" : "changed", record });
 }
 
-function startAgent(agent: Agent, order: Extract<FleetOrder, { kind: "run" }>, signal: AbortSignal): void {
+function startAgent(agent: Agent, order: Extract<FleetOrder, { kind: "run" }>): void {
+  agent.stop = new AbortController(); // its own: a signal goes through all of its listeners for each new one, and thousands of agents have many
+  const { signal } = agent.stop;
   const { node: nodeName, token, records } = agent;
   const hello = { nodeName, instanceId: randomUUID() as string };
   const connection = {
@@ -114,18 +116,20 @@ async function run(order: Extract<FleetOrder, { kind: "run" }>): Promise<void> {
     if (dueMs - clock.now() > 1) await clock.sleep(dueMs - clock.now());
     else await new Promise((resolve) => setImmediate(resolve)); // agents are many processes: what one has sent is not to wait for the last one's start
     if (signal.aborted) return;
-    startAgent(agent, order, signal);
+    startAgent(agent, order);
   }
 }
 
 async function halt(): Promise<void> {
   stop?.abort();
   await starting;
+  for (const agent of agents.values()) agent.stop?.abort();
   await Promise.all(running);
   running = [];
   for (const agent of agents.values()) {
     delete agent.loop;
     delete agent.links;
+    delete agent.stop;
   }
   changed = true;
 }

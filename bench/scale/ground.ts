@@ -19,6 +19,7 @@ import {
   STREAM_PORT,
   TOKEN_AUDIENCE,
 } from "../../common/names.ts";
+import { IMAGE_ENVIRONMENT } from "../../deploy/tools/image.ts";
 import { type StartedCloud, startCloud } from "../../test/cloud/cli/start.ts";
 import { TEST_KEY } from "../../test/cloud/runtime/options.ts";
 import type { KubeObject } from "../../test/cluster/embedded/objects.ts";
@@ -43,6 +44,8 @@ export type Seat = { readonly node: string; readonly name: string; readonly serv
 
 export type GroundOptions = Size & {
   readonly replicas: 1 | 2;
+  /** Of the coordinators' Node. */
+  readonly flags: readonly string[];
   /** Pods that Services select; default 6 per Service. */
   readonly selected?: number;
   /** Of the Pods that Services select, at the beginning. */
@@ -163,8 +166,9 @@ export async function startGround(options: GroundOptions): Promise<Ground> {
     replicas: options.replicas,
     nodes: [nodeName(0), nodeName(1)],
     directory,
+    programs: { coordinator: { script: "coordinator/main.ts", flags: options.flags } },
     behind: ["setpriv", "--pdeathsig", "TERM"], // where no namespace of ours ends what is left
-    coordinatorEnv: { DRAIN_MS: String(DRAIN_MS), LOG_LEVEL: "warn", ...profiling() },
+    coordinatorEnv: { DRAIN_MS: String(DRAIN_MS), LOG_LEVEL: "warn", ...IMAGE_ENVIRONMENT, ...profiling() },
   });
   steps.push(() => product.stop());
   const state = () => cloud.state().loadBalancers.flatMap(({ listeners }) => listeners);

@@ -43,8 +43,10 @@ async function answer(question: HelperQuestion): Promise<HelperAnswer> {
       }
       return { kind: "connected" };
     }
-    case "rss":
-      return { kind: "rss", bytes: process.memoryUsage().rss };
+    case "usage": {
+      const { user, system } = process.cpuUsage();
+      return { kind: "usage", rssBytes: process.memoryUsage().rss, cpuSeconds: (user + system) / 1e6 };
+    }
     default:
       return question satisfies never;
   }

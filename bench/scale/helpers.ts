@@ -7,12 +7,13 @@ export type HelperQuestion =
   | { readonly kind: "delay" }
   | { readonly kind: "listen" }
   | { readonly kind: "connect"; readonly sessions: number; readonly port: number; readonly caPem: string }
-  | { readonly kind: "rss" };
+  /** What the process has taken so far. */
+  | { readonly kind: "usage" };
 export type HelperAnswer =
   | { readonly kind: "delay"; readonly p99Ms: number }
   | { readonly kind: "listening"; readonly port: number; readonly caPem: string }
   | { readonly kind: "connected" }
-  | { readonly kind: "rss"; readonly bytes: number }
+  | { readonly kind: "usage"; readonly rssBytes: number; readonly cpuSeconds: number }
   | { readonly kind: "failed"; readonly reason: string };
 
 type Kind = HelperAnswer["kind"];
@@ -43,13 +44,18 @@ export function startControl(): Control {
   return { p99Ms: async () => (await ask({ kind: "delay" }, "delay")).p99Ms, stop };
 }
 
-/** Resident memory (MiB) of a bare HTTP/2 server under TLS that holds so many idle sessions. */
-export async function floorMiB(sessions: number): Promise<number> {
+/** What connections alone cost: resident memory, and CPU until all are there. */
+export type Floor = { readonly mib: number; readonly cpuSeconds: number };
+
+/** Of a bare HTTP/2 server under TLS that takes so many sessions and then holds them. */
+export async function floorOf(sessions: number): Promise<Floor> {
   const [server, client] = [startHelper("floor-server"), startHelper("floor-client")];
   try {
     const { port, caPem } = await server.ask({ kind: "listen" }, "listening");
+    const before = await server.ask({ kind: "usage" }, "usage");
     await client.ask({ kind: "connect", sessions, port, caPem }, "connected");
-    return (await server.ask({ kind: "rss" }, "rss")).bytes / 2 ** 20;
+    const after = await server.ask({ kind: "usage" }, "usage");
+    return { mib: after.rssBytes / 2 ** 20, cpuSeconds: after.cpuSeconds - before.cpuSeconds };
   } finally {
     await Promise.all([server.stop(), client.stop()]);
   }

@@ -6,9 +6,10 @@ import { writeFile } from "node:fs/promises";
 import { cpus, loadavg } from "node:os";
 import { LEASE_TIMES } from "../../coordinator/leader/lease.ts";
 import { argumentsOrExit, exitAfter } from "../../deploy/tools/arguments.ts";
+import { nodeFlags } from "../../deploy/tools/render.ts";
 import { drive, type Mix, quantile } from "./changes.ts";
 import { type Ground, type Size, startGround } from "./ground.ts";
-import { type Control, floorMiB, startControl } from "./helpers.ts";
+import { type Control, type Floor, floorOf, startControl } from "./helpers.ts";
 import { type Measured, measure } from "./measure.ts";
 import { perChange, ratioOf } from "./per-change.ts";
 import { countsOf, type Goal, goalsText, NOISE_LEGEND, type Row, rounded, verdict } from "./rows.ts";
@@ -22,6 +23,8 @@ const USAGE = `usage: npm run bench:scale -- [options]
   --rate 500        Pod changes per second
   --seconds 15      how long the Pods of each mix change
   --quick           100 agents of 10 Pods, 50 Services, 100 changes a second for 2 s: less than a minute
+  --rows LIST       only these of ramp,storm,changes,restart,side-by-side; the default is all of them
+  --node-flags LIST flags of the coordinator's Node, e.g. --max-semi-space-size=16; the default is those of the chart
   --json FILE       writes the rows as JSON too
 Exit code 1 if a goal is missed by more than a control process beside the coordinator explains; 2 for a mistake in the options.
 The goals are those of the default size; a smaller one is easier.`;
@@ -31,9 +34,16 @@ const QUICK: typeof FULL = { agents: 100, pods: 10, services: 50, rate: 100, sec
 
 /** Throws an Error that names the option. */
 function readOptions(args: string[]) {
-  const { sizes, isQuick, json, help } = sizedOptions(args, FULL, QUICK, { pods: 2 });
-  return { ...sizes, patience: isQuick ? QUICK_PATIENCE : PATIENCE, json, help };
+  const texts = { rows: ROWS.join(","), "node-flags": nodeFlags("coordinator").join(",") };
+  const { sizes, isQuick, json, help, given } = sizedOptions(args, FULL, QUICK, { least: { pods: 2 }, texts });
+  const rows = listOf(given.rows);
+  const unknown = rows.find((row) => !ROWS.includes(row));
+  if (unknown !== undefined) throw new RangeError(`--rows has "${unknown}": use some of ${ROWS.join(",")}`);
+  return { ...sizes, rows, flags: listOf(given["node-flags"]), patience: isQuick ? QUICK_PATIENCE : PATIENCE, json, help };
 }
+
+const ROWS: readonly string[] = ["ramp", "storm", "changes", "restart", "side-by-side"];
+const listOf = (text: string): readonly string[] => text.split(",").filter((one) => one !== "");
 
 type Options = Omit<ReturnType<typeof readOptions>, "json" | "help">;
 
@@ -134,9 +144,10 @@ function arrival(run: Run, name: string, measured: Measured<number | null>, cpuS
   run.goal(name, "RSS", measured.row.rssMiB, "MiB", "amount");
 }
 
-async function ramp(run: Run): Promise<void> {
+async function ramp(run: Run, floor: Floor): Promise<void> {
   const measured = await run.measured(() => run.connect(run.options.agents * RAMP_MS_PER_AGENT));
   arrival(run, "ramp", measured, GOALS.rampCpuSeconds);
+  run.goal("ramp", "CPU of a bare server for the same sessions", floor.cpuSeconds, "s", "amount");
 }
 
 async function storm(run: Run): Promise<void> {
@@ -179,15 +190,15 @@ async function settle(run: Run, services: number): Promise<number | undefined> {
   return settled;
 }
 
-async function memory(run: Run, floor: number): Promise<void> {
+async function memory(run: Run, floor: Floor): Promise<void> {
   const { agents, pods, services } = run.options;
   const measured = await run.measured(() => settle(run, services));
   run.row("Services", measured);
-  const limit = Math.max(GOALS.rssMiB, GOALS.floorFactor * floor + (GOALS.perPodKiB * agents * pods) / 1_024);
+  const limit = Math.max(GOALS.rssMiB, GOALS.floorFactor * floor.mib + (GOALS.perPodKiB * agents * pods) / 1_024);
   run.goal("Services", "all bound", measured.result ?? null, "s", "time");
   run.goal("Services", "CPU", measured.row.cpuSeconds, "s", "amount");
   run.goal("Services", "RSS", measured.row.rssMiB, "MiB", "amount", limit);
-  run.goal("Services", "floor of the connections", floor, "MiB", "amount");
+  run.goal("Services", "floor of the connections", floor.mib, "MiB", "amount");
 }
 
 const NAMES: Readonly<Record<Mix, string>> = { touch: "touches of unselected Pods", flip: "ready flips", churn: "churn" };
@@ -221,7 +232,7 @@ async function restOf(run: Run): Promise<number | undefined> {
   return row.cpuSeconds === null ? undefined : row.cpuSeconds / seconds;
 }
 
-async function changes(run: Run, floor: number): Promise<void> {
+async function changes(run: Run, floor: Floor): Promise<void> {
   const few = Math.min(FEW, run.options.services);
   await settle(run, few);
   const { rate, seconds } = run.options;
@@ -234,10 +245,10 @@ async function changes(run: Run, floor: number): Promise<void> {
 
 /** Few and many Services side by side, after everything else has gone: each of the two needs room. */
 async function sideBySide(run: Run): Promise<void> {
-  const { agents, pods, services, rate, seconds, patience } = run.options;
+  const { agents, pods, services, rate, seconds, patience, flags } = run.options;
   const few = Math.min(FEW, services);
   const row = "CPU per touch, side by side";
-  const sizes = { agents: Math.min(agents, SIDE_AGENTS), pods, few, many: services, rate, seconds: seconds * TURN_SHARE, patience };
+  const sizes = { agents: Math.min(agents, SIDE_AGENTS), pods, few, many: services, rate, seconds: seconds * TURN_SHARE, patience, flags };
   const costs = await perChange(sizes, run.control);
   const ratio = costs && ratioOf(costs);
   for (const [what, values] of [
@@ -259,25 +270,29 @@ function toldUntilNow(run: Run, error: unknown): void {
 async function main(options: Options, json: string | undefined): Promise<boolean> {
   const size: Size = options;
   const [load = 0] = loadavg(); // of others, before we begin
-  const floor = await floorMiB(options.agents);
-  console.error(`a bare server with ${options.agents} idle sessions: ${Math.round(floor)} MiB`);
+  const floor = await floorOf(options.agents);
+  console.error(
+    `a bare server with ${options.agents} idle sessions: ${Math.round(floor.mib)} MiB, ${floor.cpuSeconds.toFixed(1)} s of CPU`,
+  );
   const control = startControl();
-  const ground = await startGround({ ...size, replicas: 1, begin: { ready: true, gateOpen: true } });
+  const ground = await startGround({ ...size, flags: options.flags, replicas: 1, begin: { ready: true, gateOpen: true } });
   const run = new Run(options, ground, control);
   console.error("the cluster is filled");
   try {
     await ground.product.startCoordinator();
     console.error("a coordinator leads");
-    await ramp(run);
-    await storm(run);
-    await changes(run, floor);
-    await restart(run);
+    const is = (row: string): boolean => options.rows.includes(row);
+    if (is("ramp")) await ramp(run, floor);
+    if (is("storm")) await storm(run);
+    if (!is("ramp") && !is("storm")) await run.connect(2 * options.agents * RAMP_MS_PER_AGENT);
+    if (is("changes")) await changes(run, floor);
+    if (is("restart")) await restart(run);
   } catch (error) {
     toldUntilNow(run, error);
   } finally {
     await ground.stop();
   }
-  await sideBySide(run).catch((error: unknown) => toldUntilNow(run, error));
+  if (options.rows.includes("side-by-side")) await sideBySide(run).catch((error: unknown) => toldUntilNow(run, error));
   await control.stop();
   const { agents, pods, services, rate } = options;
   console.log(
@@ -293,7 +308,7 @@ async function main(options: Options, json: string | undefined): Promise<boolean
   if (json !== undefined) {
     const machine = { cores: cpus().length, model: cpus()[0]?.model ?? "", node: process.version, loadBefore: load };
     const goals = run.goals.map((goal) => ({ ...goal, verdict: verdict(goal) }));
-    await writeFile(json, `${JSON.stringify({ machine, floorMiB: floor, rows: run.rows, goals }, undefined, 2)}\n`);
+    await writeFile(json, `${JSON.stringify({ machine, floor, rows: run.rows, goals }, undefined, 2)}\n`);
   }
   return missed.length === 0;
 }

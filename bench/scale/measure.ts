@@ -67,7 +67,10 @@ export async function measure<T>(
   groundDelay.reset();
   const cloudMs = Date.now();
   const startMs = performance.now();
+  const fromUs = process.hrtime.bigint() / 1_000n;
   const result = await work();
+  // oxlint-disable-next-line typescript/dot-notation -- an index signature
+  if (process.env["PROFILE_TO"] !== undefined) console.error(`in the profile: ${fromUs} to ${process.hrtime.bigint() / 1_000n} us`);
   const seconds = (performance.now() - startMs) / 1_000;
   const groundP99Ms = groundDelay.percentile(99) / 1e6;
   const requests = ground.requests();

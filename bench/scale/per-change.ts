@@ -18,6 +18,8 @@ export type PerChangeOptions = {
   readonly rate: number;
   readonly seconds: number;
   readonly patience: Patience;
+  /** Of the coordinators' Node. */
+  readonly flags: readonly string[];
 };
 
 /** CPU milliseconds per change, of each turn. */

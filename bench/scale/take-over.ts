@@ -6,6 +6,7 @@ import { writeFile } from "node:fs/promises";
 import { cpus, loadavg } from "node:os";
 import { LEASE_TIMES } from "../../coordinator/leader/lease.ts";
 import { argumentsOrExit, exitAfter } from "../../deploy/tools/arguments.ts";
+import { nodeFlags } from "../../deploy/tools/render.ts";
 import { until } from "../../test/cluster/process.ts";
 import { quantile } from "./changes.ts";
 import { CALLERS, type Ground, startGround } from "./ground.ts";
@@ -97,6 +98,7 @@ async function main({ pods, services, json }: ReturnType<typeof readOptions>): P
     services,
     selected: pods,
     replicas: 2,
+    flags: nodeFlags("coordinator"),
     begin: { ready: false, gateOpen: false },
   });
   try {

@@ -10,16 +10,17 @@ function whole(flag: string, text: string, least: number): number {
 
 /**
  * Options of a benchmark that has sizes: one flag for each of `full`, of which `--quick` takes the small ones, and --json and --help. `least`: what a
- * size may be at least, where that is not 1. Throws an Error that names the option.
+ * size may be at least, where that is not 1; `texts`: more flags that take a text, with what they are by default. Throws an Error that names the option.
  */
-export function sizedOptions<Name extends string>(
+export function sizedOptions<Name extends string, Text extends string = never>(
   args: string[],
   full: Readonly<Record<Name, number>>,
   quick: Readonly<Record<Name, number>>,
-  least?: Readonly<Partial<Record<Name, number>>>,
+  more: { readonly least?: Readonly<Partial<Record<Name, number>>>; readonly texts?: Readonly<Record<Text, string>> } = {},
 ) {
   const names = Object.keys(full) as Name[]; // oxlint-disable-line typescript/no-unsafe-type-assertion -- its own keys
-  const flags = Object.fromEntries(names.map((name) => [name, { type: "string" as const }]));
+  const texts = Object.keys(more.texts ?? {}) as Text[]; // oxlint-disable-line typescript/no-unsafe-type-assertion -- its own keys
+  const flags = Object.fromEntries([...names, ...texts].map((name) => [name, { type: "string" as const }]));
   const switches = { quick: { type: "boolean" as const, default: false }, help: { type: "boolean" as const, default: false } };
   const parsed = parseArgs({ args, options: { ...flags, ...switches, json: { type: "string" } } });
   const values: Readonly<Record<string, unknown>> = parsed.values;
@@ -27,10 +28,12 @@ export function sizedOptions<Name extends string>(
   checkJsonFile(json);
   const isQuick = values["quick"] === true;
   const preset = isQuick ? quick : full;
-  const size = (name: Name): number => {
-    const given = values[name];
-    return whole(name, typeof given === "string" ? given : String(preset[name]), least?.[name] ?? 1);
+  const textOf = (name: string, otherwise: string): string => {
+    const value = values[name];
+    return typeof value === "string" ? value : otherwise;
   };
+  const size = (name: Name): number => whole(name, textOf(name, String(preset[name])), more.least?.[name] ?? 1);
   const sizes = Object.fromEntries(names.map((name) => [name, size(name)])) as Record<Name, number>; // oxlint-disable-line typescript/no-unsafe-type-assertion -- a number for each name
-  return { sizes, isQuick, json, help: values["help"] === true };
+  const given = Object.fromEntries(texts.map((name) => [name, textOf(name, more.texts?.[name] ?? "")])) as Record<Text, string>; // oxlint-disable-line typescript/no-unsafe-type-assertion -- a text for each name
+  return { sizes, given, isQuick, json, help: values["help"] === true };
 }

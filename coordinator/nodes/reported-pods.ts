@@ -39,7 +39,7 @@ type Reread = { readonly resourceVersion: string; readonly atMs: number; readonl
  * What agents say of Pods, until the API server has said the same. Nothing of a reported Pod counts before the coordinator has read it; from
  * then on UID, namespace, name, node, addresses, labels, hostNetwork, gate and ports are as read, and the agent's word counts for the rest:
  * containers ready, deletion, phase, its end, and what only the node knows. Only Pods that matter are read: those that a served Service
- * selects by the reported labels, that have our gate, or whose UID or address a load balancer has.
+ * selects by the reported labels, whose gate is ours and closed, or whose UID or address a load balancer has.
  *
  * After a restart they are read again, although the records name those that are bound: what counts of a Pod beside its UID, node and address
  * (labels, ports, networks, weights) is not stored, since each change of it would be one more write for each bound Pod, to spare one list for
@@ -244,7 +244,9 @@ export class ReportedPods {
   }
 
   #matters(pod: PodFact): boolean {
-    if (pod.hasGate || this.#names.has(pod.uid) || pod.ips.some((ip) => this.#names.has(ip))) return true;
+    // A gate that is open and that no Service's selector leads to waits for nobody; after a restart there are as many as serve.
+    const waitsForUs = pod.hasGate && (pod.gate !== "True" || isEnding(pod));
+    if (waitsForUs || this.#names.has(pod.uid) || pod.ips.some((ip) => this.#names.has(ip))) return true;
     return this.#deps.asked.selectorOf(pod) !== undefined;
   }
 

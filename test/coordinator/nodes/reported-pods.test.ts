@@ -173,6 +173,22 @@ test("only Pods that matter are read: those that a served Service selects, with 
   assert.deepEqual([...wanted.keys()], ["idle"]);
 });
 
+test("a Pod whose gate is open and that no Service selects is read when its gate closes, when it ends, or when a Service selects it", async () => {
+  const { clock, asked, session, wanted } = aRegistry();
+  const open = (uid: string, ip: string, over: Partial<PodFact> = {}): PodFact =>
+    aPod(uid, { labels: { app: uid }, ips: [ip], hasGate: true, gate: "True", ...over });
+  const agent = session("a");
+  agent.snapshot([open("closes", "10.244.0.1"), open("ends", "10.244.0.2"), open("new", "10.244.0.3"), open("idle", "10.244.0.4")]);
+  assert.deepEqual([...wanted.keys()], []);
+  agent.difference([open("closes", "10.244.0.1", { gate: "False", resourceVersion: "12" })], []);
+  assert.deepEqual([...wanted.keys()], ["closes"]);
+  agent.difference([open("ends", "10.244.0.2", { deletionAtMs: 9_000, resourceVersion: "13" })], []);
+  assert.deepEqual([...wanted.keys()], ["closes", "ends"]);
+  asked.serviceChanged({ kind: "added", record: aService({ uid: "new", selector: { app: "new" } }) });
+  await clock.advance(1_000);
+  assert.deepEqual([...wanted.keys()], ["closes", "ends", "new"]);
+});
+
 test("the address of a Pod that was read is read again when somebody else has it, whoever selects that one", () => {
   const { api, session, serve, wanted } = aRegistry();
   api.set("p1", aPod("p1"));
