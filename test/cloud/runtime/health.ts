@@ -1,4 +1,5 @@
 import type { Clock } from "../../../common/clock.ts";
+import { OVER } from "../../../common/signals.ts";
 import type { Journal } from "../journal/journal.ts";
 import { type HealthSettings, type HealthStatus, isLayer7, type Place, type TargetRecord } from "../model/account.ts";
 import { makeNetworkProbe, type Probe } from "./probe.ts";
@@ -55,7 +56,7 @@ export function makeHealth(deps: Deps): Health {
   const probeOnce = async (place: Place, target: TargetRecord, signal: AbortSignal): Promise<boolean> => {
     const check = place.healthCheck;
     const over = new AbortController();
-    const onGone = (): void => over.abort();
+    const onGone = (): void => over.abort(OVER);
     signal.addEventListener("abort", onGone, { once: true });
     const answered = new AbortController();
     // The timeout goes through the injected clock, so that a scaled run scales it too.
@@ -64,7 +65,7 @@ export function makeHealth(deps: Deps): Health {
     const asked = { protocol: place.protocol, ip: target.ip, port, check, source: deps.sourceOf?.(place) };
     const alive = await probe(asked, over.signal);
     signal.removeEventListener("abort", onGone);
-    answered.abort();
+    answered.abort(OVER);
     return alive;
   };
 
