@@ -1,5 +1,4 @@
 import { keysOf } from "../domain/intent/annotation-keys.ts";
-import type { IntentPort } from "../domain/intent/intent-port.ts";
 import { intentOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
 import { tunedInVain } from "../domain/intent/service-config.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
@@ -9,38 +8,39 @@ import type { ConfigRecord } from "../state/watched-objects.ts";
 import { nameOf } from "./wording.ts";
 
 export type ConfigProblemsDeps = {
-  readonly intents: Pick<Intents, "get" | "all">;
+  readonly intents: Pick<Intents, "get" | "askedThrough">;
   readonly config: (namespace: string, name: string) => ConfigRecord | undefined;
 };
 
-/** What is wrong with the TkeServiceConfig that the owner names, and what of it is without effect. */
-export function configProblems(deps: ConfigProblemsDeps, service: ObjectRef): Problem[] {
-  const name = configNameOf(deps.intents.get(service.uid));
-  if (name === undefined) return [];
-  const config = deps.config(service.namespace, name);
-  const warn = (reason: EventReason, message: string): Problem => ({ object: service, type: "Warning", reason, message });
-  if (config !== undefined)
-    return [...config.faults.map((fault) => warn("InvalidServiceConfig", fault)), ...vainSections(deps, service, config)];
-  const kind = service.kind === "Ingress" ? "Ingress" : "Service";
-  const message = tkeCode(
-    "E4043",
-    `${nameOf(service)}: annotation ${keysOf(kind).config} names TkeServiceConfig "${name}", which does not exist in namespace ${service.namespace}: create it or correct the name`,
-    kind,
-  );
-  return [warn("ServiceConfigMissing", message)];
-}
-
-/** Several owners may name one TkeServiceConfig, each for listeners of its own: what fits none of them is told. */
-function vainSections({ intents }: ConfigProblemsDeps, service: ObjectRef, config: ConfigRecord): Problem[] {
-  const own = intents.get(service.uid);
-  if (tunedInVain(config, portsOf(own)).length === 0) return [];
-  const users = [...intents.all].filter((owner) => owner.ref.namespace === service.namespace && configNameOf(owner) === config.name);
-  return tunedInVain(config, users.flatMap(portsOf)).map((section) => {
-    const message = `TkeServiceConfig ${service.namespace}/${config.name}: section ${section} of spec.loadBalancer has no effect: nothing that names it has such a listener or rule: correct it by protocol, port, domain and url, where specify-protocol counts`;
-    return { object: service, type: "Normal", reason: "NoEffect", message };
+/** What is wrong with the TkeServiceConfigs that these owners name, and what of them is without effect. */
+export function configProblems(deps: ConfigProblemsDeps, owners: readonly ObjectRef[]): Problem[] {
+  const vain = new Map<ConfigRecord, readonly string[]>(); // looked at once for all of the owners: thousands may name one
+  return owners.flatMap((owner) => {
+    const name = configNameOf(deps.intents.get(owner.uid));
+    if (name === undefined) return [];
+    const config = deps.config(owner.namespace, name);
+    if (config === undefined) return [missing(owner, name)];
+    const sections = vain.get(config) ?? tunedInVain(config, deps.intents.askedThrough(owner.namespace, name));
+    vain.set(config, sections);
+    return [
+      ...config.faults.map((fault) => warn(owner, "InvalidServiceConfig", fault)),
+      ...sections.map((one) => inVain(owner, config, one)),
+    ];
   });
 }
 
-const portsOf = (owner: OwnerIntent | undefined): readonly IntentPort[] => (owner && intentOf(owner)?.ports) ?? [];
+const warn = (object: ObjectRef, reason: EventReason, message: string): Problem => ({ object, type: "Warning", reason, message });
+
+function missing(owner: ObjectRef, name: string): Problem {
+  const kind = owner.kind === "Ingress" ? "Ingress" : "Service";
+  const message = `${nameOf(owner)}: annotation ${keysOf(kind).config} names TkeServiceConfig "${name}", which does not exist in namespace ${owner.namespace}: create it or correct the name`;
+  return warn(owner, "ServiceConfigMissing", tkeCode("E4043", message, kind));
+}
+
+/** Several owners may name one TkeServiceConfig, each for listeners of its own: what fits none of them is told. */
+function inVain(owner: ObjectRef, config: ConfigRecord, section: string): Problem {
+  const message = `TkeServiceConfig ${owner.namespace}/${config.name}: section ${section} of spec.loadBalancer has no effect: nothing that names it has such a listener or rule: correct it by protocol, port, domain and url, where specify-protocol counts`;
+  return { object: owner, type: "Normal", reason: "NoEffect", message };
+}
 
 const configNameOf = (owner: OwnerIntent | undefined): string | undefined => owner && intentOf(owner)?.configName;

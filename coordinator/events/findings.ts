@@ -82,7 +82,8 @@ export function makeReport(
     for (const listener of desired.listeners)
       for (const place of listener.rules ?? [listener])
         for (const problem of standingProblems(listener.owner, place.standings)) deps.tell(problem);
-    for (const { ref } of desired.owners) for (const problem of configProblems(deps, ref)) deps.tell(problem);
+    const owners = desired.owners.map(({ ref }) => ref);
+    for (const problem of configProblems(deps, owners)) deps.tell(problem);
     for (const { owner, holder, protocol, port } of desired.conflicts) {
       const message = `${nameOf(owner)}: listener ${protocol}:${port} of ${loadBalancerId} belongs to ${nameOf(holder)}: use another port or another load balancer. What it had instead stays and serves until the port is free`;
       const told = owner.kind === "Ingress" ? tkeCode(SHARED.owner, message, owner.kind) : message;

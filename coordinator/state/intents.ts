@@ -9,6 +9,7 @@ import type { OwnerRecord } from "../domain/intent/owner-record.ts";
 import { type ServiceIntent, selects } from "../domain/intent/service.ts";
 import { type ConfigWishes, type ListenerWishes, wishKey } from "../domain/intent/service-config.ts";
 import { canonicalDomain, type Listener, ruleKey } from "../domain/load-balancer.ts";
+import { ConfigUses } from "./config-uses.ts";
 import type { PodIndex } from "./pod-index.ts";
 import { SelectionIndex } from "./selection-index.ts";
 
@@ -43,6 +44,7 @@ export type IntentsDeps = {
 /** Who asks for what of which load balancer: written by the owners' passes, read by everybody else. */
 export class Intents {
   readonly selections: SelectionIndex;
+  readonly #configUses = new ConfigUses();
   readonly #owners = new Map<string, OwnerIntent>();
   /** UIDs of the owners of each load balancer. */
   readonly #byLoadBalancer = new Map<string, Set<string>>();
@@ -103,6 +105,7 @@ export class Intents {
     // The same intent stays the same object, so that what was selected for it still holds.
     const kept = former !== undefined && isDeepStrictEqual(former, intent) ? withIntent(owner, former) : owner;
     this.#owners.set(uid, kept);
+    this.#configUses.changed(owner.ref.namespace, former, intentOf(kept));
     this.#place(uid, known && loadBalancerOf(known), loadBalancerOf(owner));
     const left = former === undefined || intent === undefined ? [] : leftSelectors(former, intent);
     if (left.length > 0) this.#formerSelectors.set(uid, [...(this.#formerSelectors.get(uid) ?? []), ...left].slice(-MAX_SELECTORS));
@@ -128,6 +131,7 @@ export class Intents {
     const owner = this.#owners.get(ownerUid);
     if (owner === undefined) return;
     this.#owners.delete(ownerUid);
+    this.#configUses.changed(owner.ref.namespace, intentOf(owner), undefined);
     this.#formerSelectors.delete(ownerUid);
     this.#place(ownerUid, loadBalancerOf(owner), undefined);
     this.#tellDeselected(this.selections.deleteOwner(ownerUid));
@@ -173,6 +177,11 @@ export class Intents {
     if (wish !== undefined || loadBalancerId === undefined) return wish === false;
     const stored = this.#deps.recorded?.(loadBalancerId, owner.ref.uid)?.listeners[key];
     return at === undefined ? stored?.healthCheck.enabled === false : stored?.uncheckedRules?.includes(at) === true;
+  }
+
+  /** What owners that name this TkeServiceConfig ask for: "TCP/80", "HTTP/80 shop.example.com /cart". */
+  askedThrough(namespace: string, configName: string): Pick<ReadonlySet<string>, "has"> {
+    return this.#configUses.askedThrough(namespace, configName);
   }
 
   #wishesOf(owner: OwnerIntent): { readonly wishes: ListenerWishes } & Partial<ConfigWishes> {

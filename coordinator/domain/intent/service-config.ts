@@ -12,7 +12,6 @@ import {
   wordIn,
 } from "./config-fields.ts";
 import { type RuleWish, readLayer7 } from "./config-layer7.ts";
-import type { IntentPort } from "./intent-port.ts";
 
 /** Health check wishes by "TCP/80"; an absent field leaves what the load balancer has. */
 export type ListenerWishes = ReadonlyMap<string, Partial<HealthCheck>>;
@@ -83,19 +82,14 @@ export function readServiceConfig(name: string, spec: unknown): ServiceConfigRea
 
 /**
  * Pure: sections and rules that fit nothing of what its owners ask for, e.g. "l4Listeners TCP/81", "l7Listeners HTTP/80 shop.example.com /cart".
+ * `asked` has "TCP/81" or "HTTP/80 shop.example.com /cart" where somebody asks for that.
  */
-export function tunedInVain(
-  { wishes, listeners, rules }: ConfigWishes,
-  ports: readonly Pick<IntentPort, "protocol" | "port" | "rules">[],
-): string[] {
-  const keys = new Set(ports.map(({ protocol, port }) => wishKey(protocol, port)));
-  const asked = new Set(
-    ports.flatMap(({ protocol, port, rules: all = [] }) => all.map((rule) => ruleWishKey(wishKey(protocol, port), rule))),
-  );
-  const lone = [...(rules?.keys() ?? [])].filter((key) => keys.has(key.split(" ", 1)[0] ?? "") && !asked.has(key));
+export function tunedInVain({ wishes, listeners, rules }: ConfigWishes, asked: Pick<ReadonlySet<string>, "has">): string[] {
+  const unasked = (key: string): boolean => !asked.has(key);
+  const lone = [...(rules?.keys() ?? [])].filter((key) => asked.has(key.split(" ", 1)[0] ?? "") && unasked(key));
   return [
-    ...[...wishes.keys()].filter((key) => !keys.has(key)).map((key) => `l4Listeners ${key}`),
-    ...[...(listeners?.keys() ?? [])].filter((key) => !keys.has(key)).map((key) => `l7Listeners ${key}`),
+    ...[...wishes.keys()].filter(unasked).map((key) => `l4Listeners ${key}`),
+    ...[...(listeners?.keys() ?? [])].filter(unasked).map((key) => `l7Listeners ${key}`),
     ...lone.map((key) => `l7Listeners ${key}`),
   ];
 }
