@@ -14,7 +14,7 @@ import { type Measured, measure } from "./measure.ts";
 import { perChange, ratioOf } from "./per-change.ts";
 import { countsOf, type Goal, goalsText, NOISE_LEGEND, type Row, rounded, verdict } from "./rows.ts";
 import { type Patience, untilAll } from "./wait.ts";
-import { sizedOptions } from "./whole.ts";
+import { listOf, sizedOptions } from "./whole.ts";
 
 const USAGE = `usage: npm run bench:scale -- [options]
   --agents 5000     nodes with an agent each
@@ -43,7 +43,6 @@ function readOptions(args: string[]) {
 }
 
 const ROWS: readonly string[] = ["ramp", "storm", "changes", "restart", "side-by-side"];
-const listOf = (text: string): readonly string[] => text.split(",").filter((one) => one !== "");
 
 type Options = Omit<ReturnType<typeof readOptions>, "json" | "help">;
 

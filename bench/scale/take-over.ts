@@ -14,12 +14,13 @@ import { startControl } from "./helpers.ts";
 import { measure } from "./measure.ts";
 import { withReadiness } from "./objects.ts";
 import { countsOf, type Goal, goalsText, NOISE_LEGEND, type Row, rounded, verdict } from "./rows.ts";
-import { sizedOptions } from "./whole.ts";
+import { listOf, sizedOptions } from "./whole.ts";
 
 const USAGE = `usage: npm run bench:take-over -- [options]
   --pods 10000      Pods with gates that wait for the new leader
   --services 2000   that select them, 50 on each load balancer
   --quick           600 Pods, 100 Services: less than a minute
+  --node-flags LIST flags of the coordinators' Node, e.g. --max-semi-space-size=16; the default is those of the chart
   --json FILE       writes the row as JSON too
 Exit code 1 if a goal is missed by more than a control process beside the coordinators explains; 2 for a mistake in the options.
 The goals are those of the default size; a smaller one is easier.`;
@@ -31,8 +32,9 @@ const PODS_PER_NODE = 100;
 
 /** Throws an Error that names the option. */
 function readOptions(args: string[]) {
-  const { sizes, json, help } = sizedOptions(args, FULL, QUICK);
-  return { ...sizes, json, help };
+  const texts = { "node-flags": nodeFlags("coordinator").join(",") };
+  const { sizes, json, help, given } = sizedOptions(args, FULL, QUICK, { texts });
+  return { ...sizes, flags: listOf(given["node-flags"]), json, help };
 }
 
 /** Counted from the moment in which the new leader has the Lease. */
@@ -87,7 +89,7 @@ async function prepared(ground: Ground, { agents, services }: { readonly agents:
   await until(told, () => ground.listeners() >= services, PREPARE_MS, 250);
 }
 
-async function main({ pods, services, json }: ReturnType<typeof readOptions>): Promise<boolean> {
+async function main({ pods, services, flags, json }: ReturnType<typeof readOptions>): Promise<boolean> {
   const agents = Math.ceil(pods / PODS_PER_NODE);
   const perAgent = Math.ceil(pods / agents) + 1; // the agent's own
   const [load = 0] = loadavg(); // of others, before we begin
@@ -98,7 +100,7 @@ async function main({ pods, services, json }: ReturnType<typeof readOptions>): P
     services,
     selected: pods,
     replicas: 2,
-    flags: nodeFlags("coordinator"),
+    flags,
     begin: { ready: false, gateOpen: false },
   });
   try {

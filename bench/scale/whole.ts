@@ -37,3 +37,6 @@ export function sizedOptions<Name extends string, Text extends string = never>(
   const given = Object.fromEntries(texts.map((name) => [name, textOf(name, more.texts?.[name] ?? "")])) as Record<Text, string>; // oxlint-disable-line typescript/no-unsafe-type-assertion -- a text for each name
   return { sizes, given, isQuick, json, help: values["help"] === true };
 }
+
+/** Of an option that takes several values, e.g. "ramp,storm"; "" has none. */
+export const listOf = (text: string): readonly string[] => text.split(",").filter((one) => one !== "");
