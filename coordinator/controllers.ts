@@ -23,7 +23,7 @@ import { type CloudAnswer, makeRefusalTeller } from "./events/refused-calls.ts";
 import { Explain } from "./explain/explain.ts";
 import { Progress } from "./explain/progress.ts";
 import { WriteLog } from "./explain/write-log.ts";
-import { makeGatesController } from "./gates/controller.ts";
+import { type GatesDeps, makeGatesController } from "./gates/controller.ts";
 import { OwnShare } from "./gates/own-share.ts";
 import { makeAwaited } from "./health/awaited-targets.ts";
 import { HealthPoller, type HealthPollerDeps } from "./health/health-poller.ts";
@@ -171,7 +171,7 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const owners = makeOwnersController({ ...ownersDeps, onOutcome: onOutcome("services") });
   const { writer, planner, progress } = loadBalancers;
   const gatesDeps = { ...settings, client, state, progress, clusterId, gateType, retire, clock, log, tell, onReady: metrics.onReady };
-  const gates = makeGatesController({ ...gatesDeps, onOpened: (pod) => ownShare.opened(pod), onOutcome: onOutcome("gates") });
+  const gates = makeGatesController({ ...gatesDeps, ...stagesBy(ownShare), onOutcome: onOutcome("gates") });
   const poll = { ...pollSettings(settings, rateLimit), awaited, ...heardBy(guard, ownShare) };
   const health = new HealthPoller({ ...poll, api, mirror, clock, log, doubt: (id) => wakeUps.loadBalancerDue(id) });
   const onJudged = (pod: PodFact): void => wakeUps.podJudged(pod);
@@ -260,6 +260,7 @@ const findingsDeps = (
   clock,
   log,
   admission: settings.admission,
+  misfitWishOf: (namespace) => objects.misfitNamespaces.wishOf(namespace),
   lookAgain,
 });
 
@@ -274,6 +275,10 @@ const earlyBy = ({ listening, pods }: Pick<State, "listening" | "pods">, { early
   earlyBind ? { isEarly: (podUid: string): boolean => listening.has(podUid) && pods.waitingForGate.has(podUid) } : {};
 
 /** Who hears what questions about health have brought. */
+const stagesBy = (ownShare: OwnShare): Pick<GatesDeps, "onOpened" | "stagesSoFar"> => ({
+  onOpened: (pod) => ownShare.opened(pod),
+  stagesSoFar: (podUid) => ownShare.stagesSoFar(podUid),
+});
 const heardBy = (guard: RemovalGuard, ownShare: OwnShare): Pick<HealthPollerDeps, "onAnswer" | "onServing"> => ({
   onAnswer: (ids) => guard.healthRead(ids),
   onServing: (ips, questioned) => ownShare.serving(ips, questioned),

@@ -66,7 +66,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const findings = makeNodeTasks(log);
   const holds = makeNodeHolds({ facts: () => registry, clock, log });
   const followers = followersOf(() => ({ leading, registry, objects, asked, listed }));
-  const objects = makeWatchedObjects({ client, clock, log, onRestart, namespace, ...followers });
+  const objects = makeWatchedObjects({ client, clock, log, onRestart, namespace, injects: config.admission === "webhook", ...followers });
   const { dns: dnsNames, ip: ipAddresses } = config.servingNames;
   const serving = await makeServing({ kube: client, namespace, dnsNames, ipAddresses, clock: wallClock, log }, stop.signal);
   const drainTimes = new DrainTimes();

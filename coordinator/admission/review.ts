@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { type DrainHook, hookPatch } from "../domain/admission/drain-hook.ts";
-import { checkedPatch, hasGate, labelsOf, wantsGate, wishFault } from "../domain/admission/pod-patch.ts";
+import { injectWishFault } from "../domain/admission/inject-wish.ts";
+import { checkedPatch, hasGate, labelsOf, wantsGate } from "../domain/admission/pod-patch.ts";
 import type { ModeAsker } from "./drain-modes.ts";
 
 /** An object with direct access that selects a Pod, and the Pod's ports that it sends to. */
@@ -42,12 +43,13 @@ export const makeReview =
   (body, namespaceOptedIn, bytes) => {
     const { request } = AdmissionReview.parse(body);
     const { uid, namespace = "", object: pod } = request;
-    const selected = selects(namespace, labelsOf(pod));
+    const labels = labelsOf(pod);
+    const selected = selects(namespace, labels);
     const wanted = wantsGate(pod, { selected: (selected?.length ?? 0) > 0, namespaceOptedIn });
     if (!wanted && selected === undefined && wantsGate(pod, { selected: true, namespaceOptedIn })) throw new NotListedError();
     const operations = wanted ? checkedPatch(pod, gateType, hooksOf(pod, selected ?? [], hookFor), bytes) : [];
     const isLeftOut = wanted && operations.length === 0 && !hasGate(pod, gateType);
-    const warnings = [wishFault(pod) ?? [], isLeftOut ? NO_ROOM : []].flat();
+    const warnings = [injectWishFault(labels) ?? [], isLeftOut ? NO_ROOM : []].flat();
     const warned = warnings.length > 0 && { warnings };
     if (operations.length === 0) return allowed(uid, { ...warned });
     const patch = Buffer.from(JSON.stringify(operations)).toString("base64");

@@ -47,6 +47,7 @@ export const EVENT_REASONS = [
   "GateExpired",
   "GateOpened",
   "HoldPortTaken",
+  "InvalidLabel",
   "InvalidServiceConfig",
   "KeptByPolicy",
   "ListenerConflict",

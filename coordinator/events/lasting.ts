@@ -3,6 +3,7 @@ import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer
 import type { StrangeEndpoint } from "../domain/intent/endpoints.ts";
 import type { ObjectRef, Problem } from "../domain/problem.ts";
 import type { Intents } from "../state/intents.ts";
+import { makeInjectLabelTeller } from "./inject-label.ts";
 import { makeEmptyTeller } from "./no-backends.ts";
 import { makeNotInjectedTeller } from "./not-injected.ts";
 import { makeStrangeEndpointTeller } from "./strange-endpoints.ts";
@@ -15,17 +16,19 @@ export type LastingDeps = {
   readonly strangeEndpoints?: (service: ObjectRef) => readonly StrangeEndpoint[];
   /** Who gives new Pods their gate; only our webhook is missed. Default: somebody else. */
   readonly admission?: AdmissionMode;
+  /** What the label of a Namespace that asks for the gate says where that means nothing; default: no such label is known. */
+  readonly misfitWishOf?: (namespace: string) => string | undefined;
   /** Brings another pass over a load balancer after so many milliseconds; default: passes come at least once a minute. */
   readonly lookAgain?: (loadBalancerId: string, afterMs: number) => void;
 };
 
 /** Tells what is wrong with the Pods of owners once that has lasted: before, it is what happens while objects come one after the other. */
 export function makeLastingTeller(deps: LastingDeps): (desired: DesiredLoadBalancer) => void {
-  const all = { lookAgain: () => undefined, strangeEndpoints: () => [], ...deps };
+  const all = { lookAgain: () => undefined, strangeEndpoints: () => [], misfitWishOf: () => undefined, ...deps };
   const tellers = [
     makeEmptyTeller(all),
     makeStrangeEndpointTeller(all),
-    ...(deps.admission === "webhook" ? [makeNotInjectedTeller(all)] : []),
+    ...(deps.admission === "webhook" ? [makeNotInjectedTeller(all), makeInjectLabelTeller(all)] : []),
   ];
   return (desired) => {
     for (const tell of tellers) tell(desired);

@@ -9,34 +9,35 @@ import type { Retire } from "../domain/safety/policy.ts";
 import type { State } from "../state/state.ts";
 import { Worker, type WorkerDeps } from "../workqueue/worker.ts";
 import { PodBindings, type PodBindingsDeps } from "./pod-bindings.ts";
-import { makePodGateReconciler } from "./reconcile.ts";
+import { makePodGateReconciler, type PodGateDeps } from "./reconcile.ts";
 import { makeSelectingServices, type SelectingServices } from "./selecting-services.ts";
 
 /** Gates that are worked on at once: each waits for one answer of the API server. */
 const CONCURRENCY = 16;
 
-export type GatesDeps = Pick<PodBindingsDeps, "progress" | "clusterId"> & {
-  readonly client: Pick<KubeClient, "patch">;
-  readonly state: Pick<
-    State,
-    "facts" | "hindrances" | "objects" | "refusedCalls" | "intents" | "ingressUses" | "mirror" | "addressClaims" | "awaitedServices"
-  >;
-  readonly gateType: string;
-  /** As of `SelectingServicesDeps`. */
-  readonly ingressClasses?: readonly string[];
-  /** Default: off. */
-  readonly retire?: Retire | undefined;
-  /** How long after its containers a gate opens by itself; undefined: never. */
-  readonly gateExpiryMs?: number | undefined;
-  readonly tell: (problem: Problem) => void;
-  readonly clock: Clock;
-  readonly log: Logger;
-  /** Told when a gate turned True: seconds since its containers became ready, where known. */
-  readonly onReady: (seconds: number) => void;
-  /** The same, for whom the Pod matters. */
-  readonly onOpened?: (pod: PodFact) => void;
-  readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]>;
-};
+export type GatesDeps = Pick<PodBindingsDeps, "progress" | "clusterId"> &
+  Pick<PodGateDeps, "stagesSoFar"> & {
+    readonly client: Pick<KubeClient, "patch">;
+    readonly state: Pick<
+      State,
+      "facts" | "hindrances" | "objects" | "refusedCalls" | "intents" | "ingressUses" | "mirror" | "addressClaims" | "awaitedServices"
+    >;
+    readonly gateType: string;
+    /** As of `SelectingServicesDeps`. */
+    readonly ingressClasses?: readonly string[];
+    /** Default: off. */
+    readonly retire?: Retire | undefined;
+    /** How long after its containers a gate opens by itself; undefined: never. */
+    readonly gateExpiryMs?: number | undefined;
+    readonly tell: (problem: Problem) => void;
+    readonly clock: Clock;
+    readonly log: Logger;
+    /** Told when a gate turned True: seconds since its containers became ready, where known. */
+    readonly onReady: (seconds: number) => void;
+    /** The same, for whom the Pod matters. */
+    readonly onOpened?: (pod: PodFact) => void;
+    readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]>;
+  };
 
 /** The queue of gates, by Pod UID, and where each Pod stands. */
 export type GatesController = { readonly queue: Worker; readonly podBindings: PodBindings; readonly services: SelectingServices };
@@ -69,6 +70,7 @@ export function makeGatesController(deps: GatesDeps): GatesController {
     gateType,
     retire: deps.retire,
     expiryMs: deps.gateExpiryMs,
+    ...(deps.stagesSoFar && { stagesSoFar: deps.stagesSoFar }),
     onReady: (pod, waitedMs) => {
       deps.onOpened?.(pod);
       if (waitedMs !== undefined) deps.onReady(Math.max(waitedMs, 0) / 1000);

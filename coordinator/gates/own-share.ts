@@ -1,7 +1,7 @@
 import type { Clock } from "../../common/clock.ts";
 import { isEnding, type PodFact } from "../../common/vocabulary.ts";
 import type { Call } from "../domain/call.ts";
-import { GATE_STAGES, type GateStage, type GateStages } from "../domain/readiness/gate-condition.ts";
+import { GATE_STAGES, type GateStage, type GateStages, type StagesSoFar } from "../domain/readiness/gate-condition.ts";
 import type { PodChange } from "../state/pod-facts.ts";
 import { type PodIndex, waitsForGate } from "../state/pod-index.ts";
 
@@ -28,6 +28,8 @@ export type OwnShareDeps = {
  */
 type Way = {
   readonly readyMs: number;
+  /** Its containers were ready before anybody told of it: `readyMs` is what the Pod says, to the second. No figure for metrics. */
+  readonly isLate?: true;
   readonly toCallMs?: number;
   readonly calledMs?: number;
   readonly boundMs?: number;
@@ -36,13 +38,15 @@ type Way = {
   readonly knownMs?: number;
 };
 
+/** Times in a Pod's status are whole seconds. */
+const SECOND_MS = 1_000;
 /** Pods on their way, and opened ones; above so many those that have been there for longest are forgotten. */
 const MOST = 20_000;
 
 /**
  * Measures the coordinator's own share of each gate's time in three parts: *ours*, from the event to the call and from the answer to the
  * patch that was answered; *poll*, how long the question before the one that told of health was ago, which is the longest that the news
- * can have waited; *api*, how long that question took. Pods whose containers were ready before anybody told of them are left out.
+ * can have waited; *api*, how long that question took. Pods whose containers were ready before anybody told of them have stages, and are left out of the figures.
  */
 export class OwnShare {
   readonly #deps: OwnShareDeps;
@@ -59,7 +63,7 @@ export class OwnShare {
     const uid = after?.uid ?? before?.uid ?? "";
     if (after === undefined) this.#stages.delete(uid);
     if (after === undefined || isEnding(after)) this.#ways.delete(uid);
-    else if (before !== undefined && waitsForGate(after) && after.containersReady && !before.containersReady) this.#begin(uid);
+    else if (waitsForGate(after) && after.containersReady && before?.containersReady !== true) this.#begin(after, before === undefined);
   }
 
   made({ call, result, startedMs, endedMs, freeMs }: Made): void {
@@ -88,19 +92,16 @@ export class OwnShare {
   opened({ uid }: Pick<PodFact, "uid">): void {
     const way = this.#ways.get(uid);
     this.#ways.delete(uid);
-    if (way?.toCallMs === undefined || way.calledMs === undefined || way.boundMs === undefined || way.knownMs === undefined) return;
+    const before = way && stagesSoFar(way);
+    if (way?.toCallMs === undefined || way.knownMs === undefined || before === undefined) return;
     const { clock, observe, observeStage } = this.#deps;
     const nowMs = clock.now();
-    observe("ours", (way.toCallMs + nowMs - way.knownMs) / 1000);
-    const stages: GateStages = {
-      wait: Math.max(0, way.calledMs - way.readyMs) / 1000,
-      bind: (way.boundMs - way.calledMs) / 1000,
-      check: (way.knownMs - way.boundMs) / 1000,
-      patch: (nowMs - way.knownMs) / 1000,
-    };
-    for (const stage of GATE_STAGES) observeStage(stage, stages[stage]);
+    const stages: GateStages = { ...before, patch: (nowMs - way.knownMs) / 1000 };
     this.#stages.set(uid, stages);
     keepYoungest(this.#stages);
+    if (way.isLate) return;
+    observe("ours", (way.toCallMs + nowMs - way.knownMs) / 1000);
+    for (const stage of GATE_STAGES) observeStage(stage, stages[stage]);
     if (way.pollMs !== undefined) observe("poll", way.pollMs / 1000);
     if (way.apiMs !== undefined) observe("api", way.apiMs / 1000);
   }
@@ -110,12 +111,25 @@ export class OwnShare {
     return this.#stages.get(podUid);
   }
 
+  /** The same before its gate is open, as far as it has come; undefined: it is not known to serve, or somebody else saw it. */
+  stagesSoFar(podUid: string): StagesSoFar | undefined {
+    const way = this.#ways.get(podUid);
+    return way && stagesSoFar(way);
+  }
+
   readonly #podAt = ({ ip }: { readonly ip: string }): string | undefined => this.#deps.pods.byIp(ip)?.uid;
 
-  #begin(uid: string): void {
-    this.#ways.set(uid, { readyMs: this.#deps.clock.now() });
+  #begin({ uid, containersReadyAtMs }: PodFact, isLate: boolean): void {
+    const nowMs = this.#deps.clock.now();
+    const saidMs = (containersReadyAtMs ?? nowMs) + SECOND_MS - 1; // the last moment that it may mean
+    this.#ways.set(uid, isLate ? { readyMs: Math.min(nowMs, saidMs), isLate } : { readyMs: nowMs });
     keepYoungest(this.#ways);
   }
+}
+
+function stagesSoFar({ readyMs, calledMs, boundMs, knownMs }: Way): StagesSoFar | undefined {
+  if (calledMs === undefined || boundMs === undefined || knownMs === undefined) return undefined;
+  return { wait: Math.max(0, calledMs - readyMs) / 1000, bind: (boundMs - calledMs) / 1000, check: (knownMs - boundMs) / 1000 };
 }
 
 function keepYoungest(all: Map<string, unknown>): void {

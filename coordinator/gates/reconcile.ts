@@ -7,7 +7,7 @@ import { DEFAULT_GATE_TYPE, GATE_OPEN, GATE_WISH } from "../../common/names.ts";
 import { isEnding, type PodFact, podName } from "../../common/vocabulary.ts";
 import type { ObjectRef, Problem } from "../domain/problem.ts";
 import { foreignGate } from "../domain/readiness/foreign-gate.ts";
-import { type Binding, type GateCondition, readiness } from "../domain/readiness/gate-condition.ts";
+import { type Binding, type GateCondition, readiness, type StagesSoFar, withStages } from "../domain/readiness/gate-condition.ts";
 import type { Retire } from "../domain/safety/policy.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 import { waitsForGate } from "../state/pod-index.ts";
@@ -30,6 +30,8 @@ export type PodGateDeps = {
   /** How long after its containers a gate opens by itself; default: never. */
   readonly expiryMs?: number | undefined;
   readonly tell: (problem: Problem) => void;
+  /** How long each stage of a Pod's way took until it served; default: nobody knows. */
+  readonly stagesSoFar?: (podUid: string) => StagesSoFar | undefined;
   /** Told when a gate turned True; `waitedMs` since its containers became ready, where known. */
   readonly onReady?: (pod: PodFact, waitedMs: number | undefined) => void;
 };
@@ -74,7 +76,7 @@ export function makePodGateReconciler(deps: PodGateDeps): Reconcile {
     const restMs = condition.status === "True" ? putBacks.restMs(podUid, "True", pod.resourceVersion) : 0;
     if (restMs !== "unseen" && restMs > 0) return { kind: "again", afterMs: restMs, because: "somebody else writes the condition" };
     if (condition.status === "True" && putBacks.isToBeTold(podUid, "True")) tellContested(deps, pod);
-    await write(deps, pod, condition, signal);
+    await write(deps, pod, withStages(condition, deps.stagesSoFar?.(podUid)), signal);
     written.set(podUid, text);
     if (condition.status === "True") putBacks.wrote(podUid, "True", pod.resourceVersion);
     tellOpened(deps, pod, condition, bindings);

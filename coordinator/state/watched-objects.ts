@@ -14,6 +14,7 @@ import { type Access, makeAccess } from "./access.ts";
 import { type CertificateSecrets, makeCertificateSecrets, type SecretName } from "./certificate-secrets.ts";
 import { type EndpointSlices, makeEndpointSlices } from "./endpoint-slices.ts";
 import { decodeIngress, decodeIngressClass, type IngressClassRecord } from "./ingress-objects.ts";
+import { type MisfitNamespaces, makeMisfitNamespaces, NO_MISFITS } from "./misfit-namespaces.ts";
 import { Condition, Metadata } from "./object-schemas.ts";
 import { makeTkeSwitches, type TkeSwitches } from "./tke-switches.ts";
 
@@ -150,6 +151,8 @@ export type WatchedObjectsDeps = {
   readonly onConfig: (change: Change<ConfigRecord>) => void;
   /** Our own; default: nobody restricts who uses which load balancer. */
   readonly namespace?: string;
+  /** New Pods get their gate by our webhook, where labels of Namespaces ask for that; default: no such label is read. */
+  readonly injects?: boolean;
   /** Who may use which load balancer has changed. */
   readonly onAccess?: () => void;
   /** What a Secret that somebody names says may have changed. */
@@ -174,10 +177,11 @@ export interface WatchedObjects {
   readonly certificates: CertificateSecrets;
   readonly endpointSlices: EndpointSlices;
   readonly tkeSwitches: TkeSwitches;
+  readonly misfitNamespaces: MisfitNamespaces;
   readonly access: Access;
   /** Services, Ingresses and IngressClasses have been listed completely once. */
   readonly ownersListed: boolean;
-  /** All but certificates, EndpointSlices and TKE's switches have been listed completely once. */
+  /** All but certificates, EndpointSlices, TKE's switches and Namespaces have been listed completely once. */
   readonly synced: boolean;
   /** Seconds since the last byte of each watch, by resource. */
   readonly watchAgeSeconds: Readonly<Record<string, number>>;
@@ -220,6 +224,7 @@ export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
   const certificates = makeCertificateSecrets(shared, (secret) => deps.onSecret?.(secret));
   const endpointSlices = makeEndpointSlices(shared);
   const tkeSwitches = makeTkeSwitches(shared);
+  const misfitNamespaces = deps.injects === true ? makeMisfitNamespaces(shared) : NO_MISFITS;
   const nodes = makeListWatch<NodeRecord>(shared, { path: "/api/v1/nodes", decode: decodeNode, onChange: onNode, onSynced: onNodesListed });
   return {
     services,
@@ -230,6 +235,7 @@ export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
     certificates,
     endpointSlices,
     tkeSwitches,
+    misfitNamespaces,
     access,
     get ownersListed() {
       return ownersListed();
@@ -249,7 +255,18 @@ export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
     },
     config: (namespace, name) => [...configs.records.values()].find((config) => config.namespace === namespace && config.name === name),
     run: async (signal) => {
-      const all = [services, configs, ingresses, ingressClasses, nodes, certificates, endpointSlices, tkeSwitches, access];
+      const all = [
+        services,
+        configs,
+        ingresses,
+        ingressClasses,
+        nodes,
+        certificates,
+        endpointSlices,
+        tkeSwitches,
+        misfitNamespaces,
+        access,
+      ];
       await Promise.all(all.map((set) => set.run(signal)));
     },
   };

@@ -24,13 +24,6 @@ export function wantsGate(
   return wish === "enabled" || namespaceOptedIn || selected;
 }
 
-/** What a Pod's own label asks for in words that mean nothing, for whoever creates it; undefined: nothing is wrong. */
-export function wishFault(pod: unknown): string | undefined {
-  const wish = labelsOf(pod)[INJECT_LABEL];
-  if (wish === undefined || wish === "enabled" || wish === "disabled") return undefined;
-  return `label ${INJECT_LABEL}: "${wish}" means nothing: use "enabled" or "disabled"`;
-}
-
 /** Labels of a Pod as it is in a review; those that are no text are left out. */
 export const labelsOf = (pod: unknown): Readonly<Record<string, string>> =>
   Object.fromEntries(

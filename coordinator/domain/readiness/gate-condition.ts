@@ -40,8 +40,10 @@ export const GATE_STAGES = ["wait", "bind", "check", "patch"] as const;
 export type GateStage = (typeof GATE_STAGES)[number];
 /** Seconds of each stage of a gate that was opened. */
 export type GateStages = Readonly<Record<GateStage, number>>;
+/** All but the last, which begins with the message that tells them. */
+export type StagesSoFar = Omit<GateStages, "patch">;
 
-/** TKE's positive reason and message, which tools compare. Source: tke-contract.md §5. */
+/** TKE's positive reason, which tools compare, and its sentence, with which the message begins. Source: tke-contract.md §5. */
 const positive = (gateType: string): GateCondition => ({
   status: "True",
   reason: "LoadBalancerNetworkGroupReady",
@@ -97,6 +99,19 @@ export function readiness(from: {
   const { containersReadyAtMs: readyAtMs, expiry } = from;
   if (expiry === undefined || readyAtMs === undefined || expiry.nowMs < readyAtMs + expiry.afterMs) return condition;
   return { status: "True", reason: "GateExpired", message: `Opened after ${expiry.afterMs / 1000} s (GATE_EXPIRY); ${waitedFor}` };
+}
+
+/**
+ * The condition as it is written: one that opens because the Pod serves also tells how long that took, e.g. "Marking condition … to True.
+ * 5.7 s after its containers were ready: wait 0.1, bind 1.2, check 4.4." Apart from `readiness`, so that nobody takes what is known of the stages
+ * for another state, which would be another patch. `stages` undefined: nobody saw them.
+ */
+export function withStages(condition: GateCondition, stages: StagesSoFar | undefined): GateCondition {
+  if (stages === undefined || condition.reason !== "LoadBalancerNetworkGroupReady") return condition;
+  const { wait, bind, check } = stages;
+  const seconds = (of: number): string => of.toFixed(1);
+  const told = `${seconds(wait + bind + check)} s after its containers were ready: wait ${seconds(wait)}, bind ${seconds(bind)}, check ${seconds(check)}.`;
+  return { ...condition, message: `${condition.message} ${told}` };
 }
 
 /** Why nothing of the object can be served; undefined where something is or will be. */

@@ -30,7 +30,7 @@ test("a Pod's own label that means nothing is told to whoever creates it, with a
   };
   for (const app of ["web", "other"]) {
     const { warnings, patch } = answerTo(app, "true");
-    assert.match(String(warnings), /label clb-direct.io\/inject: "true" means nothing: use "enabled" or "disabled"/);
+    assert.match(String(warnings), /label clb-direct.io\/inject: "true", which means nothing: use "enabled" or "disabled"/);
     assert.equal(patch !== undefined, app === "web");
     for (const wish of ["enabled", "disabled"]) assert.equal(answerTo(app, wish).warnings, undefined);
   }

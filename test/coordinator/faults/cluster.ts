@@ -9,6 +9,7 @@ import type { ServiceRecord } from "../../../coordinator/domain/intent/service.t
 import { wishKey } from "../../../coordinator/domain/intent/service-config.ts";
 import type { HealthCheck } from "../../../coordinator/domain/load-balancer.ts";
 import { OPEN_ACCESS } from "../../../coordinator/state/access.ts";
+import { NO_MISFITS } from "../../../coordinator/state/misfit-namespaces.ts";
 import { type ConfigRecord, decodeNode, type WatchedObjects } from "../../../coordinator/state/watched-objects.ts";
 import { aPod, aService, rawPod } from "../../builders.ts";
 import { NO_CERTIFICATES, NO_ENDPOINT_SLICES, NO_SWITCHES } from "../stage.ts";
@@ -398,6 +399,7 @@ function someObjects(
     configs: listed(new Map()),
     ingresses: listed(new Map()),
     ingressClasses: listed(new Map()),
+    misfitNamespaces: NO_MISFITS,
     nodes: listed(nodes),
     certificates: NO_CERTIFICATES,
     endpointSlices: NO_ENDPOINT_SLICES,

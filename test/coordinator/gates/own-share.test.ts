@@ -51,11 +51,24 @@ test("the stages of the way to the gate are what there is from containers ready 
   changed(1_000, WAITING, READY);
   at(2_500).made(made(2_020, 2_500, 2_000));
   at(9_000).serving(["10.244.1.1"], { beforeMs: 8_900, askedMs: 8_956, answeredMs: 9_000 });
+  assert.deepEqual(at(9_003).stagesSoFar("pod-1"), { wait: 1.02, bind: 0.48, check: 6.5 });
   at(9_006).opened(READY);
   assert.deepEqual(stages, ["wait 1020", "bind 480", "check 6500", "patch 6"]);
   assert.deepEqual(at(9_007).stagesOf("pod-1"), { wait: 1.02, bind: 0.48, check: 6.5, patch: 0.006 });
   changed(20_000, READY, undefined);
   assert.equal(at(20_000).stagesOf("pod-1"), undefined, "a Pod that is gone is forgotten");
+});
+
+test("a Pod that was ready when it was first heard of has its stages, from the last moment that its own time may mean, and no figures", () => {
+  const { at, changed, observed, stages } = aShare();
+  changed(3_500, undefined, { ...READY, containersReadyAtMs: 1_000 });
+  at(4_300).made(made(3_999, 4_300));
+  assert.deepEqual(at(4_301).stagesSoFar("pod-1"), { wait: 2, bind: 0.301, check: 0 });
+  at(4_310).opened(READY);
+  assert.deepEqual(at(4_311).stagesOf("pod-1"), { wait: 2, bind: 0.301, check: 0, patch: 0.01 });
+  assert.deepEqual([observed, stages], [[], []]);
+  changed(5_000, undefined, { ...READY, uid: "pod-2", containersReadyAtMs: 4_900 });
+  assert.equal(at(5_000).stagesSoFar("pod-2"), undefined, "not bound yet");
 });
 
 test("time in which another write held the load balancer is not ours, and without checks there is no question", () => {

@@ -16,7 +16,7 @@ const { signal } = new AbortController();
 
 type Raw = {
   metadata: { uid: string };
-  status: { conditions?: { type: string; status: string; reason?: string; lastTransitionTime?: string }[] };
+  status: { conditions?: { type: string; status: string; reason?: string; message?: string; lastTransitionTime?: string }[] };
 };
 
 /** A Pod in a real API server, and the reconciler for its gate; `steps` are the Pod's bindings. */
@@ -73,6 +73,29 @@ test("opens the gate at once when every binding is healthy, once", async (t) => 
   await clock.advance(10_000);
   await pass();
   assert.equal(patches(), 1);
+});
+
+test("a gate that opens because its Pod serves tells what took how long; what is known of that later is no reason for another patch", async (t) => {
+  let stages: { wait: number; bind: number; check: number } | undefined = { wait: 0.12, bind: 1.2, check: 4.44 };
+  const { clock, steps, pass, patches, condition } = await aWorld(t, {}, { stagesSoFar: () => stages });
+  steps.push(HEALTHY);
+  await pass();
+  const told = `Marking condition "${GATE}" to True. 5.8 s after its containers were ready: wait 0.1, bind 1.2, check 4.4.`;
+  assert.equal((await condition())?.message, told);
+  for (stages of [{ wait: 0.12, bind: 1.2, check: 5 }, undefined]) {
+    await clock.advance(10_000);
+    await pass();
+  }
+  assert.deepEqual([patches(), (await condition())?.message], [1, told]);
+  const unseen = await aWorld(t);
+  unseen.steps.push(HEALTHY);
+  await unseen.pass();
+  assert.equal((await unseen.condition())?.message, `Marking condition "${GATE}" to True.`);
+  const unselected = await aWorld(t, {}, { stagesSoFar: () => ({ wait: 1, bind: 1, check: 1 }) });
+  await unselected.pass();
+  await unselected.clock.advance(3_000);
+  await unselected.pass();
+  assert.match((await unselected.condition())?.message ?? "", /waits for no load balancer\.$/);
 });
 
 test("opens the gate at once when the installation is about to go, with that reason", async (t) => {

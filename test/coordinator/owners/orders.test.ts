@@ -7,6 +7,7 @@ import type { Problem } from "../../../coordinator/domain/problem.ts";
 import { makeOwnersController } from "../../../coordinator/owners/controller.ts";
 import { OPEN_ACCESS } from "../../../coordinator/state/access.ts";
 import { Intents } from "../../../coordinator/state/intents.ts";
+import { NO_MISFITS } from "../../../coordinator/state/misfit-namespaces.ts";
 import { OwnerRecords } from "../../../coordinator/state/owner-records.ts";
 import { aService, CLUSTER } from "../../builders.ts";
 import { silentLog } from "../pods.ts";
@@ -40,6 +41,7 @@ function someOwners(t: TestContext, count: number) {
     certificates: NO_CERTIFICATES,
     endpointSlices: NO_ENDPOINT_SLICES,
     tkeSwitches: NO_SWITCHES,
+    misfitNamespaces: NO_MISFITS,
     access: OPEN_ACCESS,
     ownersListed: true,
     synced: true,
