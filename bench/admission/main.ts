@@ -2,7 +2,7 @@
  * `npm run bench:admission`: what the webhook adds to the creation of a Pod, with 2 000 Services of ours in the cluster: the same Pods, as dry
  * runs, opted out by their label, meant for a control that thinks nothing (control.ts), and meant for ours. On a real control plane, with all of
  * it on this machine: where two cores carry creators, API server and webhook, any webhook adds what the API server itself does for it, times the
- * creations that wait for the same cores. So the goal is judged by what is ours: the time inside our process, and what ours adds beyond the control.
+ * creations that wait for the same cores. So the control is created with twice: the goal is missed where ours adds more than it and than the control explains.
  */
 import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
@@ -17,7 +17,7 @@ import { type RunningProcess, startProcess, until } from "../../test/cluster/pro
 import { readOptions } from "../../test/demo/options.ts";
 import type { Steps } from "../../test/demo/parts.ts";
 import { type Stage, setStage } from "../../test/demo/stage.ts";
-import { between, faultsOf, type Inside, KINDS, type Kind, LIMIT_MS, minus, type Row, type Times, timesOf } from "./rows.ts";
+import { bareOf, between, faultsOf, type Inside, KINDS, type Kind, LIMIT_MS, minus, type Row, type Times, timesOf } from "./rows.ts";
 
 const USAGE = `usage: npm run bench:admission -- [options]
   --cluster real     or embedded: the API server
@@ -77,14 +77,19 @@ const LABELS: Readonly<Record<Kind, Readonly<Record<string, string>>>> = {
   alone: { [INJECT_LABEL]: "disabled" },
   control: { [INJECT_LABEL]: "disabled", [CONTROL_LABEL]: "true" },
   webhook: {},
+  again: { [INJECT_LABEL]: "disabled", [CONTROL_LABEL]: "true" },
 };
+
+const podOf = (index: number, kind: Kind): object => ({
+  metadata: { generateName: "web-", labels: { app: `web-${index % options.services}`, ...LABELS[kind] } },
+  spec: { containers: [{ name: "web", image: "web" }] },
+});
 
 /** Milliseconds of each creation. Throws where a Pod has not what it should have. */
 async function create(client: KubeClient, many: number, parallel: number, kind: Kind): Promise<readonly number[]> {
   const took: number[] = [];
   await inParallel(many, parallel, async (index) => {
-    const labels = { app: `web-${index % options.services}`, ...LABELS[kind] };
-    const pod = { metadata: { generateName: "web-", labels }, spec: { containers: [{ name: "web", image: "web" }] } };
+    const pod = podOf(index, kind);
     const startedMs = performance.now();
     const created = await client.create(`/api/v1/namespaces/${NAMESPACE}/pods`, pod, { query: { dryRun: "All" } });
     took.push(performance.now() - startedMs);
@@ -129,6 +134,15 @@ async function insideOf(control: RunningProcess): Promise<Times> {
   return JSON.parse(text) as Times;
 }
 
+/** A Pod of that Service gets the gate; a review that takes a second on a busy machine counts for nothing. */
+const untilKnown = (client: KubeClient, index: number): Promise<unknown> =>
+  until(
+    `Service web-${index} is known`,
+    async () => isGated(await client.create(`/api/v1/namespaces/${NAMESPACE}/pods`, podOf(index, "webhook"), { query: { dryRun: "All" } })),
+    300_000,
+    1_000,
+  );
+
 const answers = (client: KubeClient, many: number, kind: Kind, what: string): Promise<unknown> =>
   until(
     what,
@@ -166,7 +180,7 @@ async function readInside({ product }: Stage): Promise<Inside> {
 
 async function measure(stage: Stage, control: RunningProcess, parallel: number): Promise<Row> {
   await insideOf(control); // what was before
-  const took: Record<Kind, number[]> = { alone: [], control: [], webhook: [] };
+  const took: Record<Kind, number[]> = { alone: [], control: [], webhook: [], again: [] };
   const spans: [Inside, Inside][] = [];
   for (let round = 0; round < ROUNDS; round++)
     for (const kind of KINDS) {
@@ -174,7 +188,12 @@ async function measure(stage: Stage, control: RunningProcess, parallel: number):
       took[kind].push(...(await create(stage.cluster.client, options.pods / ROUNDS, parallel, kind)));
       if (kind === "webhook") spans.push([before, await readInside(stage)]);
     }
-  const times = { alone: timesOf(took.alone), control: timesOf(took.control), webhook: timesOf(took.webhook) };
+  const times = {
+    alone: timesOf(took.alone),
+    control: timesOf(took.control),
+    webhook: timesOf(took.webhook),
+    again: timesOf(took.again),
+  };
   return {
     parallel,
     times,
@@ -195,15 +214,17 @@ function print(rows: readonly Row[]): void {
   const text = ({ p50, p99 }: { readonly p50: number; readonly p99: number }): string => `${p50} / ${p99}`.padStart(15);
   console.log(`${options.services} Services, ${options.pods} creations of each kind; milliseconds, p50 / p99`);
   console.log(
-    "parallel   API server alone  + bare TLS webhook     + our webhook  ours adds (goal: p99 10)  beyond bare TLS  inside ours  inside bare TLS  CPU/review  handshakes",
+    "parallel   API server alone  + bare TLS webhook       (once more)     + our webhook  ours adds (goal: p99 10)  beyond bare TLS  inside ours  inside bare TLS  CPU/review  handshakes",
   );
   for (const { parallel, times, inside, insideControl, cpuMsPerReview, connections } of rows) {
     const added = minus(times.webhook, times.alone);
-    const beyond = minus(times.webhook, times.control);
+    const { mean } = bareOf(times);
+    const beyond = minus(times.webhook, mean);
     const cells = [
       String(parallel).padStart(8),
       text(times.alone).padStart(19),
       text(times.control).padStart(20),
+      text(times.again).padStart(18),
       text(times.webhook).padStart(18),
     ];
     const more = [
@@ -217,7 +238,7 @@ function print(rows: readonly Row[]): void {
     console.log([...cells, ...more].join(""));
     if (added.p99 > LIMIT_MS)
       console.log(
-        `          ${parallel} parallel: the goal of ${LIMIT_MS} ms is not met as the user sees it on this machine; any webhook adds ${minus(times.control, times.alone).p99} ms here`,
+        `          ${parallel} parallel: the goal of ${LIMIT_MS} ms is not met as the user sees it on this machine; any webhook adds ${minus(mean, times.alone).p99} ms here`,
       );
   }
 }
@@ -232,7 +253,7 @@ await exitAfter(async () => {
     await client.create("/api/v1/namespaces", { metadata: { name: NAMESPACE } });
     const services = `/api/v1/namespaces/${NAMESPACE}/services`;
     await inParallel(options.services, MAKERS, async (index) => void (await client.create(services, service(index))));
-    await answers(client, options.services, "webhook", "the last Service is known");
+    await inParallel(options.services, MAKERS, async (index) => void (await untilKnown(client, index)));
     const control = await startControl(stage, steps);
     const rows: Row[] = [];
     for (const parallel of PARALLEL) rows.push(await measure(stage, control, parallel));

@@ -19,18 +19,19 @@ export function wantsGate(
   { selected, namespaceOptedIn }: { readonly selected: boolean; readonly namespaceOptedIn: boolean },
 ): boolean {
   const { metadata, spec } = partsOf(pod);
-  const wish = labelsOf(pod)[INJECT_LABEL];
+  const wish = objectOf(metadata["labels"])[INJECT_LABEL];
   if (spec["hostNetwork"] === true || objectOf(metadata["annotations"])[MIRROR] !== undefined || wish === "disabled") return false;
   return wish === "enabled" || namespaceOptedIn || selected;
 }
 
 /** Labels of a Pod as it is in a review; those that are no text are left out. */
-export const labelsOf = (pod: unknown): Readonly<Record<string, string>> =>
-  Object.fromEntries(
-    Object.entries(objectOf(partsOf(pod).metadata["labels"])).flatMap(([name, value]) =>
-      typeof value === "string" ? [[name, value]] : [],
-    ),
-  );
+export const labelsOf = (pod: unknown): Readonly<Record<string, string>> => {
+  const labels = objectOf(partsOf(pod).metadata["labels"]);
+  if (isTexts(labels)) return labels;
+  return Object.fromEntries(Object.entries(labels).flatMap(([name, value]) => (typeof value === "string" ? [[name, value]] : [])));
+};
+const isTexts = (labels: Json): labels is Readonly<Record<string, string>> =>
+  Object.values(labels).every((value) => typeof value === "string");
 
 /**
  * Pure: the least patch that gives the Pod our gate, e.g. [{ op: "add", path: "/spec/readinessGates", value: [{ conditionType }] }]; empty
@@ -97,7 +98,7 @@ function checked(pod: unknown, patchOf: (pod: unknown) => readonly Operation[], 
     const operations = patchOf(pod);
     if (operations.length === 0) return [];
     const result = patched(pod, operations);
-    const isFit = hasGate(result, gateType) && hasRoom(result) && isStorable(result, mostBytes + JSON.stringify(operations).length);
+    const isFit = hasGate(result, gateType) && hasRoom(result) && isStorable(result, mostBytes + operations.length * MOST_OPERATION_BYTES);
     return isFit && patchOf(result).length === 0 ? operations : [];
   } catch {
     return [];
@@ -118,6 +119,8 @@ const hasRoom = (pod: unknown): boolean =>
  * JSON is longer than the protobuf that is stored; managed fields are left out by the API server where they would not fit.
  */
 const MOST_STORED_BYTES = (1_536 - 64) * 1_024;
+/** What an operation of ours adds at most: the annotation that says why, escaped. */
+const MOST_OPERATION_BYTES = 4_096;
 
 function isStorable(pod: unknown, mostBytes: number): boolean {
   if (mostBytes <= MOST_STORED_BYTES) return true;
