@@ -1,3 +1,4 @@
+import { lackedFamilies } from "../domain/intent/ip-families.ts";
 import { keysOfObject, type OwnerObject, objectName, objectRef } from "../domain/intent/owner-object.ts";
 import { familyOf, type ServiceIntent } from "../domain/intent/service.ts";
 import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
@@ -7,7 +8,8 @@ import type { OwnerRecords } from "../state/owner-records.ts";
 type Made = Pick<OwnerRecords, "isMadeFor">;
 
 /**
- * What an owner asks for, at the load balancer that it has: the family of addresses is its own, and of a user's one less is changed. Before a
+ * What an owner asks for, at the load balancer that it has: the family of addresses is its own, what was ordered stays what was ordered, and
+ * of a user's one less is changed. Before a
  * new leader has read the load balancer, what was stored when it was known last decides: nothing is written, and no address bound, by a guess.
  */
 export function fitIntent(
@@ -23,7 +25,8 @@ export function fitIntent(
   const prefers = annotations[keysOfObject(object).mixTargetPrefer];
   const wasIpv6 = (stored ?? intent).family === "ipv6" && prefers !== "ipv4";
   const family = facts?.order === undefined ? wasIpv6 && { family: "ipv6" as const } : familyOf(prefers, facts.order);
-  const fitted: ServiceIntent = { ...others, ...family };
+  const source = stored?.source.kind === "create" && intent.source.kind === "create" ? stored.source : intent.source;
+  const fitted: ServiceIntent = { ...others, source, ...family };
   if (mayPass || fitted.settings?.passToTarget === undefined) return fitted;
   const { passToTarget: _told, ...settings } = fitted.settings;
   return { ...fitted, settings };
@@ -31,7 +34,12 @@ export function fitIntent(
 
 /** What is asked for and cannot be had of the load balancer that there is. */
 export function unfitProblems(ownerRecords: Made, intent: ServiceIntent, object: OwnerObject, facts: LoadBalancerFacts): Problem[] {
-  return [passToTargetProblem(ownerRecords, intent, object, facts), familyProblem(object, facts)].filter((one) => one !== undefined);
+  const all = [
+    passToTargetProblem(ownerRecords, intent, object, facts),
+    familyProblem(object, facts),
+    familiesProblem(intent, object, facts),
+  ];
+  return all.filter((one) => one !== undefined);
 }
 
 /** A load balancer that is not IPv6 from end to end takes IPv4 addresses only. */
@@ -40,6 +48,15 @@ function familyProblem(object: OwnerObject, { loadBalancerId, order }: LoadBalan
   if (object.annotations[key] !== "ipv6" || order === undefined || order["AddressIPVersion"] === "IPv6FullChain") return undefined;
   const message = `${objectName(object)}: annotation ${key} has no effect: load balancer ${loadBalancerId} takes IPv4 addresses only, and those are bound; IPv6 needs one whose AddressIPVersion is IPv6FullChain`;
   return { object: objectRef(object), type: "Normal", reason: "NoEffect", message };
+}
+
+/** A load balancer of the user has the addresses that it has. */
+function familiesProblem({ source }: ServiceIntent, object: OwnerObject, { loadBalancerId, vips }: LoadBalancerFacts): Problem | undefined {
+  if ("kind" in object || source.kind !== "existing") return undefined;
+  const lacked = lackedFamilies(object, vips);
+  if (lacked.length === 0) return undefined;
+  const message = `${objectName(object)}: spec.ipFamilies asks for ${lacked.join(", ")}, and load balancer ${loadBalancerId}, which is yours, has ${vips.join(", ")} only: name another one, or correct the field`;
+  return { object: objectRef(object), type: "Warning", reason: "NotHonoured", message };
 }
 
 /** Of a user's load balancer `pass-to-target` is not changed; that it is otherwise is told. Undefined: there is nothing to tell. */

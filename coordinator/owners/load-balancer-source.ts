@@ -6,7 +6,7 @@ import { changedOrder } from "../domain/intent/order.ts";
 import type { Blocker } from "../domain/intent/owner-intent.ts";
 import { keysOfObject, kindOfObject, namedLoadBalancer, type OwnerObject, objectName, objectRef } from "../domain/intent/owner-object.ts";
 import type { ServiceIntent } from "../domain/intent/service.ts";
-import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
+import type { LoadBalancerFacts, LoadBalancerOrder } from "../domain/load-balancer.ts";
 import { type Problem, tkeCode } from "../domain/problem.ts";
 import type { EventReason, FaultReason } from "../domain/reasons.ts";
 import { accessDenied } from "../domain/refused-call.ts";
@@ -48,15 +48,25 @@ export type Found =
 
 type Refused = { readonly reason: EventReason; readonly message: string };
 
-/** The load balancer that the object has, names, or gets. `present`: the one that it had until now. */
+/** The load balancer that the object has, names, or gets. `present`: the one that it had until now, `ordered`: how that was ordered. */
 export async function ensureLoadBalancer(
   deps: SourceDeps,
-  { object, intent, present }: { readonly object: OwnerObject; readonly intent: ServiceIntent; readonly present: string | undefined },
+  {
+    object,
+    intent,
+    present,
+    ordered,
+  }: {
+    readonly object: OwnerObject;
+    readonly intent: ServiceIntent;
+    readonly present: string | undefined;
+    readonly ordered?: ServiceIntent["source"] | undefined;
+  },
   signal: AbortSignal,
 ): Promise<Found> {
   const known = present === undefined || deps.mirror.isGone(present) ? undefined : await factsOf(deps, present, signal);
   if (known !== undefined) {
-    const refused = tellRefusedChange(deps, object, intent, known);
+    const refused = tellRefusedChange(deps, object, { wanted: intent.source, ordered }, known);
     if (hasAddress(known)) return { kind: "found", facts: known, refused };
     return { kind: "found", facts: (await deps.api.loadBalancer(known.loadBalancerId, signal)) ?? known, refused };
   }
@@ -79,15 +89,13 @@ const factsOf = async ({ mirror, api }: SourceDeps, id: string, signal: AbortSig
 function tellRefusedChange(
   deps: SourceDeps,
   object: OwnerObject,
-  { source }: ServiceIntent,
+  { wanted: source, ordered }: { readonly wanted: ServiceIntent["source"]; readonly ordered: ServiceIntent["source"] | undefined },
   present: LoadBalancerFacts,
 ): Refused | undefined {
   const created = deps.ownerRecords.isMadeFor(present, object.uid);
   const wanted = source.kind === "existing" ? source.loadBalancerId : created ? present.loadBalancerId : "one that we create";
-  if (wanted === present.loadBalancerId) {
-    tellChangedOrder(deps, object, source, present);
-    return undefined;
-  }
+  if (wanted === present.loadBalancerId)
+    return source.kind === "create" ? tellChangedOrder(deps, object, { source, ordered }, present) : undefined;
   const at = objectName(object);
   const message = `${at}: its load balancer cannot change from ${present.loadBalancerId} to ${wanted} in place: undo the change of annotation ${keysOfObject(object).existing}, or create the ${kindOfObject(object)} anew`;
   const refused = { reason: "LoadBalancerChangeRefused", message } as const;
@@ -95,25 +103,33 @@ function tellRefusedChange(
   return refused;
 }
 
-/** What was ordered stays as it is; a value that is read only at creation and was edited later is named. */
+/** What was ordered stays as it is; each value that is read only at creation and was edited later is named. Undefined: none was. */
 function tellChangedOrder(
   deps: SourceDeps,
   object: OwnerObject,
-  source: ServiceIntent["source"],
-  { loadBalancerId, order }: LoadBalancerFacts,
-): void {
-  if (source.kind !== "create" || order === undefined) return;
-  const wanted = {
-    ...source.order,
-    LoadBalancerType: source.subnetId === undefined ? "OPEN" : "INTERNAL",
-    ...(source.subnetId !== undefined && { SubnetId: source.subnetId }),
-  };
-  for (const change of changedOrder(wanted, order)) {
-    const at = objectName(object);
-    const message = `${at}: ${change.field} of load balancer ${loadBalancerId} is ${change.has} and cannot become ${change.wanted}: it counts only for a new load balancer. Undo the edit, or create the ${kindOfObject(object)} anew`;
-    deps.tell({ object: objectRef(object), type: "Warning", reason: "LoadBalancerChangeRefused", message });
-  }
+  { source, ordered }: { readonly source: Creation; readonly ordered: ServiceIntent["source"] | undefined },
+  { loadBalancerId, order = {}, settings }: LoadBalancerFacts,
+): Refused | undefined {
+  const before = ordered?.kind === "create" ? parametersOf(ordered) : undefined;
+  // The bandwidth alone can be tuned later, by a TkeServiceConfig.
+  const tuned = String(settings?.bandwidthMbps);
+  const isTuned = ({ field, wanted }: { readonly field: string; readonly wanted: string }): boolean =>
+    field === "InternetMaxBandwidthOut" && wanted === tuned;
+  const changes = changedOrder(parametersOf(source), order, before).filter((change) => !isTuned(change));
+  const [first] = changes.map(({ field, has: present, wanted }): Refused => {
+    const message = `${objectName(object)}: ${field} of load balancer ${loadBalancerId} is ${present} and cannot become ${wanted}: it counts only for a new load balancer, and this one serves as it is. Write back what it has, or create the ${kindOfObject(object)} anew`;
+    const refused = { reason: "LoadBalancerChangeRefused", message } as const;
+    deps.tell({ object: objectRef(object), type: "Warning", ...refused });
+    return refused;
+  });
+  return first;
 }
+
+const parametersOf = ({ order, subnetId }: Creation): LoadBalancerOrder => ({
+  ...order,
+  LoadBalancerType: subnetId === undefined ? "OPEN" : "INTERNAL",
+  ...(subnetId !== undefined && { SubnetId: subnetId }),
+});
 
 /** A load balancer that another cluster or owner created is not a user's load balancer. */
 function unlessForeign(deps: SourceDeps, at: string, object: OwnerObject, facts: LoadBalancerFacts): Found {

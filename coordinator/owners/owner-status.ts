@@ -52,7 +52,9 @@ export async function publish(
   const same = wanted.length === object.ingress.length && wanted.every((address, index) => address === object.ingress[index]);
   const isModeRight = facts.vips.length === 0 || object.ipModes.every((mode) => mode === (ipModeOf(object).ipMode ?? "VIP"));
   const labels = labelsFor(object, facts);
-  if (same && isModeRight && labels === undefined && object.annotations[keysOfObject(object).loadBalancerId] === facts.loadBalancerId) {
+  const shown = shownOf(object, facts);
+  const isShown = Object.entries(shown).every(([key, text]) => object.annotations[key] === text);
+  if (same && isModeRight && labels === undefined && isShown) {
     return await tellReadiness(deps, object, readiness, signal);
   }
   const value = `${wanted.join(", ")} of load balancer ${facts.loadBalancerId}`;
@@ -66,7 +68,7 @@ export async function publish(
   await deps.contest.foresee(object, value, signal);
   const condition = changedCondition(object, readiness, timeOf(deps));
   const told = conditionIn(object, condition);
-  const annotations = { [keysOfObject(object).loadBalancerId]: facts.loadBalancerId, ...told.annotations };
+  const annotations = { ...shown, ...told.annotations };
   const body = {
     metadata: { uid: object.uid, annotations, ...(labels && { labels }) },
     status: { loadBalancer: { ingress }, ...told.status },
@@ -96,6 +98,22 @@ export async function tellReadiness(deps: StatusDeps, object: OwnerObject, readi
   );
   deps.contest.wrote(object, value, "ready");
   return DONE;
+}
+
+/** What tools read on the object: the load balancer's id, and where it is one of IPv6 its address under TKE's key. */
+function shownOf(object: OwnerObject, { loadBalancerId, order, vips }: LoadBalancerFacts): Readonly<Record<string, string>> {
+  const keys = keysOfObject(object);
+  const version = order?.["AddressIPVersion"];
+  const key = version === "IPv6Nat64" ? keys.natIpv6 : version === "IPv6FullChain" ? keys.ipv6 : "";
+  const address = vips.find((vip) => vip.includes(":"));
+  return { [keys.loadBalancerId]: loadBalancerId, ...(key !== "" && address !== undefined && { [key]: address }) };
+}
+
+/** Takes all of that off again. */
+function hidden(object: OwnerObject): Readonly<Record<string, null>> {
+  const keys = keysOfObject(object);
+  const present = [keys.natIpv6, keys.ipv6].filter((key) => object.annotations[key] !== undefined);
+  return Object.fromEntries([keys.loadBalancerId, ...present].map((key) => [key, null]));
 }
 
 /** TKE's label, which tools read; undefined: the Service has it, or nobody knows what it is. */
@@ -151,7 +169,7 @@ export async function takeBackAddress(
 /** The load balancer is gone: its address must not be told any more. Only what we wrote is taken back. */
 export async function withdraw(deps: StatusDeps, object: OwnerObject, signal: AbortSignal): Promise<void> {
   if (object.annotations[keysOfObject(object).loadBalancerId] === undefined) return;
-  const metadata = { uid: object.uid, annotations: { [keysOfObject(object).loadBalancerId]: null } };
+  const metadata = { uid: object.uid, annotations: hidden(object) };
   await patchStatus(deps, object, { metadata, status: { loadBalancer: { ingress: null } } }, signal);
   deps.contest.forget(object.uid);
 }
@@ -164,7 +182,7 @@ const listening = (deps: StatusDeps, { uid }: OwnerObject, loadBalancerId: strin
 export async function letGo(deps: StatusDeps, object: OwnerObject, signal: AbortSignal): Promise<void> {
   // With the annotation left behind, an object that lives on would look like another controller's.
   const isService = kindOfObject(object) === "Service";
-  const annotations = { [keysOfObject(object).loadBalancerId]: null, ...(!isService && { [INGRESS_CONDITIONS]: null }) };
+  const annotations = { ...hidden(object), ...(!isService && { [INGRESS_CONDITIONS]: null }) };
   const labels = { [LOAD_BALANCE_TYPE]: null };
   const metadata = { uid: object.uid, annotations, ...(isService && { labels }), "$deleteFromPrimitiveList/finalizers": [FINALIZER] };
   const conditions = [{ type: READY_CONDITION, $patch: "delete" }];

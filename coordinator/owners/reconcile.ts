@@ -211,7 +211,7 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
   if (refused !== undefined) return await blocked(deps, object, intent, refused, signal);
   const finalizer = await ensureFinalizer(deps, object, signal);
   if (finalizer !== "there") return finalizer;
-  const found = await ensureLoadBalancer(deps, { object, intent, present }, signal);
+  const found = await ensureLoadBalancer(deps, { object, intent, present, ordered: stored?.source }, signal);
   if (found.kind === "blocked") return await blocked(deps, object, intent, found.blocker, signal);
   if (found.kind === "creating") {
     enter(deps, object, { state: "waiting", intent, blocker: undefined });
@@ -219,7 +219,7 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
   }
   for (const problem of unfitProblems(deps.ownerRecords, intent, object, found.facts)) deps.tell(problem);
   const { loadBalancerId } = found.facts;
-  const fitted = fitIntent(deps.ownerRecords, intent, object, found.facts);
+  const fitted = fitIntent(deps.ownerRecords, intent, object, found.facts, present === loadBalancerId ? stored : undefined);
   await recordOwner(deps, object, fitted, loadBalancerId, signal);
   if (present !== undefined && present !== loadBalancerId) deps.ownerRecords.remove(present, object.uid); // it is gone
   enter(deps, object, { state: "served", intent: fitted, loadBalancerId });

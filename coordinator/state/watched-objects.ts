@@ -27,6 +27,8 @@ const Service = z.object({
     loadBalancerSourceRanges: z.array(z.string()).nullish(),
     loadBalancerIP: z.string().nullish(),
     sessionAffinity: z.string().nullish(),
+    ipFamilies: z.array(z.string()).nullish(),
+    ipFamilyPolicy: z.string().nullish(),
     loadBalancerClass: z.string().optional(),
     selector: z.record(z.string(), z.string()).nullish(),
     ports: z
@@ -91,6 +93,8 @@ export function decodeService(raw: unknown): ServiceRecord {
     sourceRanges: spec.loadBalancerSourceRanges ?? [],
     loadBalancerIp: spec.loadBalancerIP ?? "",
     sessionAffinity: spec.sessionAffinity ?? "None",
+    ...(spec.ipFamilies && { ipFamilies: spec.ipFamilies }),
+    ...(spec.ipFamilyPolicy && { ipFamilyPolicy: spec.ipFamilyPolicy }),
   };
 }
 

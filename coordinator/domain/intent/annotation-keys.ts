@@ -31,6 +31,7 @@ export const KEYS = {
   deletionProtection: `${TKE}deletion-protection`,
   retain: `${TKE}loadbalance-retain`,
   mixTargetPrefer: `${TKE}mix-target-prefer`,
+  natIpv6: `${KUBERNETES}loadbalance-nat-ipv6`,
 } as const;
 
 /** Prefixes of TKE's keys on Ingresses. */
@@ -66,6 +67,8 @@ export const INGRESS_KEYS = {
   deletionProtection: `${TKE_INGRESS}deletion-protection`,
   retain: `${TKE_INGRESS}loadbalance-retain`,
   mixTargetPrefer: `${TKE_INGRESS}mix-target-prefer`,
+  natIpv6: `${TKE_INGRESS}loadbalance-nat-ipv6`,
+  ipv6: `${TKE_INGRESS}loadbalance-ipv6`,
   autoRewrite: `${TKE_INGRESS}auto-rewrite`,
   autoRewriteCode: `${TKE_INGRESS}auto-rewrite-code`,
   rewriteSupport: `${TKE_INGRESS}rewrite-support`,
@@ -91,7 +94,9 @@ export type OwnerKeys = {
     | "mode"
     | "deletionProtection"
     | "retain"
-    | "mixTargetPrefer"]: string;
+    | "mixTargetPrefer"
+    | "natIpv6"
+    | "ipv6"]: string;
 };
 
 const OF_KIND: Readonly<Record<"Service" | "Ingress", OwnerKeys>> = {
@@ -102,6 +107,7 @@ const OF_KIND: Readonly<Record<"Service" | "Ingress", OwnerKeys>> = {
     loadBalancerId: LOAD_BALANCER_ID,
     config: SERVICE_CONFIG,
     subnet: INTERNAL_SUBNET,
+    ipv6: "",
   },
   Ingress: { ...INGRESS_KEYS, oldChargeType: "", oldBandwidth: "", preventLoopback: "" },
 };

@@ -258,10 +258,10 @@ const OTHERS: readonly Annotation[] = [
   },
   {
     ...WRITTEN,
-    key: `${TKE_INGRESS}loadbalance-nat-ipv6`,
-    does: "TKE's: the IPv6 address in use. We write addresses into the status only",
+    key: INGRESS_KEYS.natIpv6,
+    does: "The address of a load balancer of `AddressIPVersion` `IPV6` (NAT64), besides the status: tools read it",
   },
-  { ...WRITTEN, key: `${TKE_INGRESS}loadbalance-ipv6`, does: "TKE's: the IPv6 address in use. We write addresses into the status only" },
+  { ...WRITTEN, key: INGRESS_KEYS.ipv6, does: "The address of a load balancer of `AddressIPVersion` `IPv6FullChain`, besides the status" },
   {
     ...WRITTEN,
     key: INGRESS_KEYS.conditions,

@@ -3,13 +3,14 @@ import { type ObjectRef, type Problem, tkeCode } from "../problem.ts";
 import type { EventReason, FaultReason } from "../reasons.ts";
 import { keysOf } from "./annotation-keys.ts";
 import { type Annotation, badValueText, nearestKey } from "./annotations.ts";
+import { familiesFault, familiesNote, type IpFamilies } from "./ip-families.ts";
 import { ANNOTATIONS, annotationOf } from "./service-annotations.ts";
 
 /** What concerns the whole object: it cannot be served as it stands. */
 export type OwnerFault = { readonly reason: FaultReason; readonly message: string };
 
 /** What of an object that may own listeners is judged, and of which object Events are. Of fields only Services have any. */
-type Judged = {
+type Judged = IpFamilies & {
   readonly object: ObjectRef & { readonly kind: "Service" | "Ingress" };
   readonly annotations: Readonly<Record<string, string>>;
   readonly sourceRanges?: readonly string[];
@@ -93,13 +94,19 @@ function fieldFaults(service: Judged): OwnerFault[] {
       loadBalancerIp,
       `create a load balancer with that address and name it by ${EXISTING_LOAD_BALANCER}, and remove the field`,
     );
+  const families = familiesFault(service);
+  if (families !== undefined) refuse(families.field, families.value, families.fix);
   return faults;
 }
 
 function fieldNotes(service: Judged): Problem[] {
-  if (service.sessionAffinity !== "ClientIP") return [];
-  const message = `${nameOf(service)}: spec.sessionAffinity ClientIP has no effect at the load balancer: set session.enable and session.sessionExpireTime of the listener in a TkeServiceConfig`;
-  return [note(service, "NoEffect", message)];
+  const notes = [
+    service.sessionAffinity === "ClientIP"
+      ? "spec.sessionAffinity ClientIP has no effect at the load balancer: set session.enable and session.sessionExpireTime of the listener in a TkeServiceConfig"
+      : undefined,
+    familiesNote(service),
+  ];
+  return notes.flatMap((text) => (text === undefined ? [] : note(service, "NoEffect", `${nameOf(service)}: ${text}`)));
 }
 
 const nameOf = ({ object: { kind, namespace, name } }: Judged): string => `${kind} ${namespace}/${name}`;

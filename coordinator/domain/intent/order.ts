@@ -115,19 +115,33 @@ export function settingsOf(annotations: Annotations, keys: OwnerKeys = keysOf("S
   return Object.keys(settings).length === 0 ? undefined : settings;
 }
 
-/** Pure: fields of an order that the load balancer, which exists, has otherwise, e.g. { field: "SlaType", has: "clb.c2.medium", wanted: "…" }. */
-export function changedOrder(
-  wanted: LoadBalancerOrder,
-  has: LoadBalancerOrder,
-): { readonly field: string; readonly has: string; readonly wanted: string }[] {
-  const { InternetAccessible: internet, ...others } = wanted;
-  const flat: LoadBalancerOrder = { ...others, ...Object(internet) };
-  return Object.entries(flat).flatMap(([field, value]) => {
-    const present = has[field];
-    if (typeof present !== "string" || typeof value !== "string" || comparable(present) === comparable(value)) return [];
-    return [{ field, has: present, wanted: value }];
+/** A field of an order that cannot become what is asked for now, e.g. { field: "SlaType", has: "clb.c2.medium", wanted: "clb.c3.small" }. */
+type ChangedField = { readonly field: string; readonly has: string; readonly wanted: string };
+
+/**
+ * Pure: fields in which what is asked for differs from what the load balancer is, as far as the cloud tells (`has`), else from what was
+ * ordered (`ordered`; undefined: nobody knows).
+ */
+export function changedOrder(wanted: LoadBalancerOrder, has: LoadBalancerOrder, ordered: LoadBalancerOrder | undefined): ChangedField[] {
+  const [now, then] = [flat(wanted), ordered && flat(ordered)];
+  const fields = [...new Set([...Object.keys(now), ...Object.keys(then ?? {})])];
+  return fields.flatMap((field): ChangedField[] => {
+    const [asked, before, present] = [now[field], then?.[field], has[field]];
+    if (asked !== undefined && present !== undefined)
+      return same(asked, present) ? [] : [{ field, has: said(present), wanted: said(asked) }];
+    return then === undefined || same(asked, before) ? [] : [{ field, has: said(before), wanted: said(asked) }];
   });
 }
+
+function flat({ InternetAccessible: internet, ...others }: LoadBalancerOrder): LoadBalancerOrder {
+  return { ...others, ...Object(internet) };
+}
+
+const same = (one: unknown, other: unknown): boolean => comparable(said(one)) === comparable(said(other));
+
+/** A value for people; what an order does not say, the cloud chooses. */
+const said = (value: unknown): string =>
+  value === undefined ? "the cloud's choice" : typeof value === "string" ? value : JSON.stringify(value);
 
 /** IP versions are told in other words than they are ordered in. */
 const comparable = (value: string): string => {

@@ -273,7 +273,11 @@ const OTHERS: readonly Annotation[] = [
     does: "How new Pods of the Service are kept from SIGTERM until nothing is sent to them; default: `DRAIN_MODE` of the coordinator, see [operations](operations.md#how-pods-are-drained)",
   },
   { ...WRITTEN, key: LOAD_BALANCER_ID, does: "The load balancer in use: tools read it" },
-  { ...WRITTEN, key: `${KUBERNETES}loadbalance-nat-ipv6`, does: "TKE's: the IPv6 address in use. We write addresses into the status only" },
+  {
+    ...WRITTEN,
+    key: KEYS.natIpv6,
+    does: "The address of a load balancer of `AddressIPVersion` `IPV6` (NAT64), besides the status: tools read it",
+  },
   { ...WRITTEN, key: `${TKE}client-token`, does: "TKE's, for its orders" },
   { ...WRITTEN, key: `${TKE}sync-begin-time`, does: "TKE's, at each of its passes" },
   { ...WRITTEN, key: `${TKE}sync-end-time`, does: "TKE's, at each of its passes" },

@@ -45,8 +45,16 @@ export const SERVICE_FIELDS: readonly ServiceField[] = [
   { field: "externalIPs", verdict: "not ours", does: PROXY },
   { field: "clusterIP", verdict: "honoured", does: "`None` (headless) with direct access: Event `NotSupported`" },
   { field: "clusterIPs", verdict: "not ours", does: "Of the cluster network" },
-  { field: "ipFamilies", verdict: "not ours", does: "Of the cluster network" },
-  { field: "ipFamilyPolicy", verdict: "not ours", does: "Of the cluster network" },
+  {
+    field: "ipFamilies",
+    verdict: "honoured",
+    does: "With `IPv6` first, what is created is IPv6 from end to end (`AddressIPVersion` `IPv6FullChain`), and the Pods' IPv6 addresses are bound; that needs `SubnetId` in `service.kubernetes.io/service.extensiveParameters`, else Event `NotSupported`. `AddressIPVersion` there goes before this field. A load balancer of yours says itself what it is; one of another family: Event `NotHonoured`",
+  },
+  {
+    field: "ipFamilyPolicy",
+    verdict: "honoured",
+    does: "A load balancer has addresses of one family. `PreferDualStack`: it is that of the first of `ipFamilies`, and Event `NoEffect` says so where there are two. `RequireDualStack`: refused (Event `NotSupported`) unless a load balancer of yours is named",
+  },
   { field: "externalName", verdict: "refused", does: "There is nothing to bind: Event `NotSupported`" },
   {
     field: "loadBalancerIP",

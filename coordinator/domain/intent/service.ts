@@ -15,14 +15,15 @@ import type { EventReason, FaultReason } from "../reasons.ts";
 import { KEYS, keysOf, type OwnerKeys } from "./annotation-keys.ts";
 import { type EndpointSlice, endpointPort, endpointSelector } from "./endpoints.ts";
 import type { IntentPort } from "./intent-port.ts";
+import { type IpFamilies, serviceOrder } from "./ip-families.ts";
 import { judgeOwner, type OwnerFault } from "./judge-service.ts";
-import { orderOf, settingsOf, voidKeys } from "./order.ts";
+import { settingsOf, voidKeys } from "./order.ts";
 import type { ReadyCondition } from "./ready-condition.ts";
 import { type SpecifiedListener, specifiedInVain, specifiedListeners } from "./specify-protocol.ts";
 import { readWeights, type Weights, weighedInVain } from "./weights.ts";
 
 /** A Service as far as we read it. */
-export type ServiceRecord = {
+export type ServiceRecord = IpFamilies & {
   readonly uid: string;
   readonly resourceVersion: string;
   readonly namespace: string;
@@ -241,7 +242,7 @@ export function readService(service: ServiceRecord, slices: readonly EndpointSli
   }
   for (const { key, because } of voidKeys(service.annotations, existing !== undefined))
     warnings.push({ object, type: "Normal", reason: "NoEffect", message: `${at}: annotation ${key} has no effect: ${because}` });
-  const order = orderOf(service.annotations);
+  const order = serviceOrder(service);
   const weights = service.annotations[KEYS.weights];
   for (const message of weighedInVain(weights, ports))
     warnings.push({ object, type: "Normal", reason: "NoEffect", message: `${at}: annotation ${KEYS.weights} ${message}` });
