@@ -81,6 +81,7 @@ export function orderOf(annotations: Annotations, keys: OwnerKeys = keysOf("Serv
     ...(bandwidth !== undefined && { InternetMaxBandwidthOut: Number(bandwidth) }),
   };
   const isPrivate = annotations[keys.subnet] !== undefined;
+  if (isPrivate) delete others["SubnetId"];
   const order = { ...others, ...(!isPrivate && Object.keys(accessible).length > 0 && { InternetAccessible: accessible }) };
   return Object.keys(order).length === 0 ? undefined : order;
 }
@@ -88,14 +89,17 @@ export function orderOf(annotations: Annotations, keys: OwnerKeys = keysOf("Serv
 /** Keys that are read only when a load balancer is ordered. */
 const ofPublic = (keys: OwnerKeys): string[] => [keys.chargeType, keys.bandwidth, keys.oldChargeType, keys.oldBandwidth];
 
-/** Pure: keys of an order that nobody makes, each with the reason. */
+/** Pure: keys of an order that nobody makes, or of its end, each with the reason. */
 export function voidKeys(
   annotations: Annotations,
   isExisting: boolean,
   keys: OwnerKeys = keysOf("Service"),
 ): { readonly key: string; readonly because: string }[] {
   const given = [...ofPublic(keys), keys.extensive, keys.subnet].filter((key) => annotations[key] !== undefined);
-  if (isExisting) return given.map((key) => ({ key, because: "the load balancer exists already, and it says how it is" }));
+  if (isExisting) {
+    const kept = annotations[keys.retain] === "true" ? [{ key: keys.retain, because: "a load balancer of yours stays anyway" }] : [];
+    return [...given.map((key) => ({ key, because: "the load balancer exists already, and it says how it is" })), ...kept];
+  }
   if (annotations[keys.subnet] === undefined) return [];
   return given
     .filter((key) => ofPublic(keys).includes(key))

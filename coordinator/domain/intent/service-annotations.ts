@@ -214,6 +214,12 @@ const REFUSALS: readonly Annotation[] = [
     syntax: "JSON",
     does: "A Service with target groups is TKE's, and there is no way back from them: remove it, or leave the Service to TKE",
   },
+  {
+    ...REFUSED,
+    key: "service.beta.kubernetes.io/load-balancer-source-ranges",
+    syntax: "addresses with lengths, by comma",
+    does: "The older way to write `loadBalancerSourceRanges`. Security groups are never written by us, and without them everybody could come in: bind a security group to a load balancer of yours, name that one, and remove the annotation",
+  },
   { ...REFUSED, key: `${TKE}cross-region-id`, syntax: "a region", does: OTHER_NETWORK },
   { ...REFUSED, key: `${TKE}cross-vpc-id`, syntax: "`vpc-…`", does: OTHER_NETWORK },
   { ...REFUSED, key: `${TKE}hybrid-type`, syntax: "`CCN`", does: OTHER_NETWORK },
@@ -294,4 +300,4 @@ const PREFIXES =
   /^(service\.cloud\.tencent\.com|ingress\.cloud\.tencent\.com|service\.kubernetes\.io|clb-direct\.io)\/|^kubernetes\.io\/(service|ingress)\./;
 
 /** Whether an annotation is kept of what the API server says: the rest of an object may be large and changes often. */
-export const isOfInterest = (key: string): boolean => PREFIXES.test(key);
+export const isOfInterest = (key: string): boolean => PREFIXES.test(key) || BY_KEY.has(key);
