@@ -21,7 +21,9 @@ const USAGE = `usage: npm run proof:rollout -- [options], as root
   --profiles tke2020,fast    only these clouds
   --share 0.2                so much of what the product has to stand, at most 1
   --pods 20                  in each row; with --quick 10
-  --json FILE                writes the rows as JSON too
+  --json FILE                writes the rows as JSON too, each as it ends
+  --logs FOLDER              keeps there what the product, its nodes and the cloud say, beyond the run
+Ctrl-C takes down what was put up; the rows that have ended are told.
 Exit code 0: the product's rows have no failed request, whatever the others lost. 1: they have, or something that it needs is missing, with the fix; 2: a
 mistake in the options.`;
 
@@ -35,6 +37,7 @@ const values = argumentsOrExit(USAGE, (args) => {
       profiles: { type: "string" },
       share: { type: "string" },
       pods: { type: "string" },
+      logs: { type: "string" },
       help: { type: "boolean", default: false },
     },
   });
@@ -53,6 +56,7 @@ try {
   if (reason !== undefined) throw new Error(`the proof of rollouts cannot run here: ${reason}`);
   await makeTwoImages(directory, [process.arch === "arm64" ? "arm64" : "amd64"], env);
   mkdirSync(join(directory, "run"));
+  if (values.logs !== undefined) mkdirSync(values.logs, { recursive: true });
   cpSync(CHART, join(directory, "chart"), { recursive: true }); // as it is now, whatever is edited meanwhile
   const flags = {
     ...(values.json !== undefined && { json: resolve(values.json) }),
@@ -60,6 +64,7 @@ try {
     ...(values.profiles !== undefined && { profiles: values.profiles }),
     ...(values.share !== undefined && { share: values.share }),
     ...(values.pods !== undefined && { pods: values.pods }),
+    ...(values.logs !== undefined && { logs: resolve(values.logs) }),
   };
   const more = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]);
   handOver();

@@ -1,5 +1,5 @@
 /** The inside of `npm run proof:rollout` (rollout-launch.ts), in the harness's network namespace. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { loadavg, setPriority } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -13,6 +13,7 @@ import { FIRST, layProofGround, type ProofGround, type Steps } from "./ground.ts
 import { type Helm, makeHelm, settingsFor } from "./helm.ts";
 import { lostRequests, type Told } from "./lost-requests.ts";
 import { NAMESPACE } from "./names.ts";
+import { followPodLogs } from "./pod-logs.ts";
 import { MODES, type Mode, manifestsOf, type Plan, type Row, tableOf } from "./rollout-rows.ts";
 
 const { values } = parseArgs({
@@ -24,6 +25,7 @@ const { values } = parseArgs({
     profiles: { type: "string" },
     share: { type: "string", default: "1" },
     pods: { type: "string" },
+    logs: { type: "string" },
   },
 });
 const startedMs = performance.now();
@@ -48,9 +50,24 @@ const modes = chosen === undefined ? (values.quick ? quickRows : MODES) : MODES.
 /** The slow cloud decides. */
 const profiles = values.profiles?.split(",") ?? (values.quick ? ["fast"] : ["tke2020", "fast"]);
 
-type Stage = { readonly ground: ProofGround; readonly helm: Helm; readonly profile: string };
+type Stage = { readonly ground: ProofGround; readonly helm: Helm; readonly profile: string; readonly steps: Steps };
 
-async function perform({ ground, helm, profile }: Stage, mode: Mode): Promise<Row> {
+/** What is proven so far: a run takes long, and a row that ended counts whatever becomes of the next one. */
+const rows: Row[] = [];
+function keep(row: Row): void {
+  rows.push(row);
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ rows }, null, 2)}\n`);
+  console.log(`\n${tableOf([row])}\n`);
+}
+
+/** Rejects when somebody ends us: what was put up is taken down all the same. */
+const interrupted = new Promise<never>((_resolve, reject) => {
+  const end = (signal: NodeJS.Signals): void => reject(new Error(`ended by ${signal}`));
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, end);
+});
+interrupted.catch(() => undefined); // whoever waits is told
+
+async function perform({ ground, helm, profile, steps }: Stage, mode: Mode): Promise<Row> {
   const { admin, nodes } = ground;
   const namespace = `row-${mode}`;
   const plan = values.quick ? QUICK : mode === "product" ? ALL : FEW;
@@ -59,6 +76,7 @@ async function perform({ ground, helm, profile }: Stage, mode: Mode): Promise<Ro
   await settled(admin, namespace);
   const vip = await until("an address in the Service's status", () => addressOf(ground, namespace), LIMIT_MS, 250);
   const load = startClients({ plan: ground.plan, host: vip, rate: REQUESTS_PER_SECOND });
+  steps.push(() => load.stop());
   const told = makeTold(`${profile} ${mode}`, load, ground.cloud.adminUrl);
   let faults = 0;
   const times: number[] = [];
@@ -68,6 +86,7 @@ async function perform({ ground, helm, profile }: Stage, mode: Mode): Promise<Ro
       const fromMs = performance.now();
       const fault = faultOf(mode, plan, number);
       const rolling = roll(admin, namespace);
+      rolling.catch(() => undefined); // told below, unless the fault fails first
       if (fault !== undefined) {
         await pause(EDGE_MS);
         faults += 1;
@@ -161,38 +180,48 @@ function counted(load: Clients): Pick<Row, "requests" | "failed" | "causes"> {
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** All rows over one cluster with one cloud. */
-async function performAll(profile: string): Promise<readonly Row[]> {
+async function performAll(profile: string): Promise<void> {
   const steps: Steps = [];
   const directory = join(values.directory, `run-${profile}`);
   mkdirSync(directory, { recursive: true });
   try {
-    const images = ["1", "2"].map((tag) => join(values.directory, `image-${tag}.tar`));
-    const ground = await layProofGround(directory, images, steps, profile);
-    const { admin, key } = ground;
-    say(`Kubernetes ${ground.version}, two real nodes with kube-proxy and DNS; cloud: ${profile}`);
-    await admin.create("/api/v1/namespaces", { apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE } });
-    const secret = { apiVersion: "v1", kind: "Secret", metadata: { name: "clb-direct-cloud" }, stringData: { ...key } };
-    await admin.create(`/api/v1/namespaces/${NAMESPACE}/secrets`, secret);
-    const helm = makeHelm({ ...ground, directory: values.directory, settings: settingsFor(ground) });
-    await helm.upgrade("1");
-    say("installed");
-    setPriority(FIRST); // from here on it is the clients
-    const rows: Row[] = [];
-    for (const mode of modes) rows.push(await perform({ ground, helm, profile }, mode));
-    return rows;
+    const stage = await Promise.race([setUp(directory, profile, steps), interrupted]);
+    for (const mode of modes) keep(await Promise.race([perform(stage, mode), interrupted]));
   } finally {
     for (const step of steps.toReversed()) await step().catch((error: unknown) => console.error(`clean-up: ${String(error)}`));
   }
 }
 
+const isLog = (path: string): boolean => path.endsWith(".log") || statSync(path).isDirectory();
+
+/** Cluster, cloud, and the product as it is installed. */
+async function setUp(directory: string, profile: string, steps: Steps): Promise<Stage> {
+  const images = ["1", "2"].map((tag) => join(values.directory, `image-${tag}.tar`));
+  const ground = await layProofGround(directory, images, steps, profile);
+  const { admin, key } = ground;
+  say(`Kubernetes ${ground.version}, two real nodes with kube-proxy and DNS; cloud: ${profile}`);
+  await admin.create("/api/v1/namespaces", { apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE } });
+  const secret = { apiVersion: "v1", kind: "Secret", metadata: { name: "clb-direct-cloud" }, stringData: { ...key } };
+  await admin.create(`/api/v1/namespaces/${NAMESPACE}/secrets`, secret);
+  const helm = makeHelm({ ...ground, directory: values.directory, settings: settingsFor(ground) });
+  const { logs } = values;
+  if (logs !== undefined) {
+    const follow = followPodLogs({ nodes: ground.nodes, namespace: NAMESPACE, directory: join(logs, profile) });
+    steps.push(async () => follow());
+    steps.push(async () => cpSync(directory, join(logs, profile), { recursive: true, filter: isLog }));
+  }
+  await helm.upgrade("1");
+  say("installed");
+  setPriority(FIRST); // from here on it is the clients
+  return { ground, helm, profile, steps };
+}
+
 try {
-  const rows: Row[] = [];
-  for (const profile of profiles) rows.push(...(await performAll(profile)));
-  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ rows }, null, 2)}\n`);
-  console.log(`\n${tableOf(rows)}`);
-  const lost = rows.filter(({ mode, failed }) => mode === "product" && failed > 0);
-  process.exitCode = lost.length === 0 ? 0 : 1;
+  for (const profile of profiles) await performAll(profile);
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;
 }
+if (rows.length > 0) console.log(`\n${tableOf(rows)}`);
+if (rows.some(({ mode, failed }) => mode === "product" && failed > 0)) process.exitCode = 1;
+process.exit(); // what was interrupted may still wait for something
