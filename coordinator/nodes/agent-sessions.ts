@@ -2,7 +2,7 @@ import type { PodFact } from "../../common/vocabulary.ts";
 import type { NodeSession, RemovedPod, SessionCallbacks, SessionEnd } from "./node-session.ts";
 
 /** `agent`: UID of its Pod; "": not known. */
-type Session = SessionCallbacks & { readonly agent: string; isLeaving: boolean; hasTold: boolean };
+type Session = SessionCallbacks & { readonly agent: string; isLeaving: boolean; hasTold: boolean; hasVanished: boolean };
 
 export type AgentSessionsDeps = {
   /** What the agent whose word counts says; `told`: UID -> resourceVersion as its session told them. */
@@ -11,6 +11,8 @@ export type AgentSessionsDeps = {
   readonly heard: () => void;
   /** Somebody speaks now, or nobody does any more. */
   readonly settle: () => void;
+  /** An agent whose session is over will hardly be back soon. */
+  readonly vanished: () => void;
 };
 
 /** An update of the DaemonSet has two agents on a node for a while. */
@@ -44,7 +46,7 @@ export class AgentSessions {
     const same = this.#sessions.find((one) => one.agent === agent);
     const former = same ?? (this.#sessions.length >= MOST_SESSIONS ? this.#sessions[0] : undefined);
     if (former !== undefined) this.#end(former, "superseded");
-    const session: Session = { ...callbacks, agent, isLeaving: same?.isLeaving ?? false, hasTold: false };
+    const session: Session = { ...callbacks, agent, isLeaving: same?.isLeaving ?? false, hasTold: false, hasVanished: false };
     this.#sessions = inOrder([...this.#sessions, session]);
     const told = new Map<string, string>();
     const isOpen = (): boolean => this.#sessions.includes(session);
@@ -56,6 +58,10 @@ export class AgentSessions {
       leaving: () => isOpen() && this.#leaving(session),
       snapshot: (pods) => (isOpen() ? this.#snapshot(session, pods, told) : "applied"),
       difference: (changed, removed) => (isOpen() ? this.#difference(session, changed, removed, told) : "applied"),
+      vanished: () => {
+        session.hasVanished = true;
+        if (!isOpen()) this.#deps.vanished();
+      },
       close: () => isOpen() && this.#close(session),
     };
   }
@@ -113,6 +119,7 @@ export class AgentSessions {
       this.#askHeir(session, "another agent of the node has left");
     }
     this.#deps.settle();
+    if (session.hasVanished) this.#deps.vanished();
   }
 
   /** What it has said so far was not listened to. */

@@ -20,6 +20,13 @@ export type NodePodsDeps = {
 };
 
 /**
+ * For an agent that was silent for the whole keepalive time (15 s) already: a preStop call is held for 23 s of the usual grace period where
+ * nobody tells the hold server of the deletion, and by then weight 0 has to be effective. Long enough for the agents to come back that only we
+ * did not hear, because this process stood still. Own choice.
+ */
+const SILENT_GRACE_MS = 1_000;
+
+/**
  * Who speaks for the Pods of one node: the newest session of its agents once its snapshot was applied; without one for the agent grace,
  * our own watch, until the agent has told all that the watch knows. Every Pod known of the node is in `#agentHas` or `#watchHas`; it
  * ends when its deletion was seen, or when whoever had it lists completely without it and nobody else has it.
@@ -65,6 +72,7 @@ export class NodePods {
       difference: (changed, removed, told) => this.#difference(changed, removed, told),
       heard: () => this.#heard(),
       settle: () => this.#settle(),
+      vanished: () => this.#hasten(),
     });
   }
 
@@ -205,12 +213,19 @@ export class NodePods {
     this.#reported = this.hasReported;
   }
 
+  /** Nobody speaks for it, and who did has been silent for longer than a whole grace: it goes on with a short one. */
+  #hasten(): void {
+    if (this.#grace === undefined) return;
+    this.#grace.abort(OVER);
+    void this.#startGrace(Math.min(SILENT_GRACE_MS, this.#deps.agentGraceMs));
+  }
+
   /** Never rejects. */
-  async #startGrace(): Promise<void> {
-    const { clock, agentGraceMs } = this.#deps;
+  async #startGrace(graceMs = this.#deps.agentGraceMs): Promise<void> {
+    const { clock } = this.#deps;
     const grace = new AbortController();
     this.#grace = grace;
-    await clock.sleep(agentGraceMs, grace.signal).catch(() => undefined);
+    await clock.sleep(graceMs, grace.signal).catch(() => undefined);
     if (grace.signal.aborted) return; // the agent is back, the Node is gone, or we stop
     this.#grace = undefined;
     this.#fallBack("no agent speaks for the node, watching its Pods");

@@ -51,7 +51,7 @@ export type StreamObserver = {
   onRefused(why: Refusal): void;
 };
 
-/** One stream's session. After it was closed, by whomever, everything it is told is ignored. */
+/** One stream's session. After it was closed, by whomever, everything else that it is told is ignored. */
 export interface NodeSession {
   /**
    * All Pods of the node. "doubted": it drops more than half of them; said once more, it is believed as soon as our own list of a Node
@@ -66,6 +66,8 @@ export interface NodeSession {
   heard(): void;
   /** The agent was told to stop: another agent of its node speaks before it, whoever connected last. */
   leaving(): void;
+  /** Its connection ended without a word of the agent, which had answered nothing for the whole keepalive time; before `close` or after it. */
+  vanished(): void;
   close(): void;
 }
 

@@ -5,15 +5,15 @@ import type { Logger } from "../../common/log.ts";
 import { eitherSignal, OVER } from "../../common/signals.ts";
 import type { ConnectRequest, ConnectResponse, Hello, NodeStreamServiceServer } from "../../proto/gen/clb/direct/v1/node_stream.ts";
 import { MAX_MESSAGE_BYTES, PROTOCOL_VERSION } from "../../proto/wire.ts";
-import { toHoldAnswer } from "../../proto/wire-holds.ts";
-import { toPodTask, toSecurityGroup } from "../../proto/wire-reachability.ts";
 import type { AgentHolds, NodeHolds } from "../nodes/node-holds.ts";
 import type { NodeRegistry } from "../nodes/node-registry.ts";
 import type { NodeSession, SessionEnd, StreamObserver } from "../nodes/node-session.ts";
-import type { AgentStream, Asking, NodeTasks } from "../nodes/node-tasks.ts";
+import type { AgentStream, NodeTasks } from "../nodes/node-tasks.ts";
 import { isNodeName } from "../nodes/report-fault.ts";
+import { answersBody, askingBody } from "./bodies.ts";
 import { makeDialogue } from "./dialogue.ts";
 import type { Intake } from "./intake.ts";
+import { makeSilence, type Silence } from "./silence.ts";
 import { StreamEnd, statusOf, toStatus } from "./stream-end.ts";
 import { makeTokenGate, type TokenGate } from "./token-gate.ts";
 import { makeTokenLife, type TokenLife } from "./token-life.ts";
@@ -39,6 +39,8 @@ export interface NodeStream {
   readonly service: NodeStreamServiceServer;
   /** Lets a call begin, before anything of it is read, when its token is accepted. */
   readonly gate: ServerInterceptor;
+  /** A connection that streams may come over. */
+  readonly connected: Silence["watch"];
   close(): void;
 }
 
@@ -54,6 +56,7 @@ type Fail = (error: unknown) => void;
 export function makeNodeStream(deps: NodeStreamDeps): NodeStream {
   const live = new Set<Fail>();
   const gate = makeTokenGate(deps);
+  const silence = makeSilence();
   let closing = false;
 
   const connect = (call: NodeCall): void => {
@@ -73,7 +76,7 @@ export function makeNodeStream(deps: NodeStreamDeps): NodeStream {
     };
     live.add(fail);
     if (closing) fail(new StreamEnd(status.UNAVAILABLE, "this coordinator is stopping: use the other replica"));
-    void serve(call, { ...deps, gate }, fail, over.signal)
+    void serve(call, { ...deps, gate, silence }, fail, over.signal)
       .then(() => over.signal.aborted || call.end(), fail)
       .finally(() => {
         over.abort(OVER);
@@ -84,6 +87,7 @@ export function makeNodeStream(deps: NodeStreamDeps): NodeStream {
   return {
     service: { connect },
     gate: gate.interceptor,
+    connected: silence.watch,
     close() {
       closing = true;
       for (const fail of live) fail(new StreamEnd(status.UNAVAILABLE, "this coordinator is stopping: use the other replica"));
@@ -91,7 +95,7 @@ export function makeNodeStream(deps: NodeStreamDeps): NodeStream {
   };
 }
 
-type Gated = NodeStreamDeps & { readonly gate: Pick<TokenGate, "identityOf"> };
+type Gated = NodeStreamDeps & { readonly gate: Pick<TokenGate, "identityOf">; readonly silence: Pick<Silence, "of"> };
 
 async function serve(call: NodeCall, deps: Gated, fail: Fail, over: AbortSignal): Promise<void> {
   const say: Say = async (body) => {
@@ -127,7 +131,7 @@ async function serve(call: NodeCall, deps: Gated, fail: Fail, over: AbortSignal)
         value: { protocolVersion: PROTOCOL_VERSION, replica: deps.replica, maxMessageBytes: MAX_MESSAGE_BYTES },
       });
       findings = deps.tasks?.attach(body.value.nodeName, (asking) => say(askingBody(asking)));
-      holds = deps.holds?.attach(body.value.nodeName, (pods) => say({ $case: "holdAnswers", value: { pods: pods.map(toHoldAnswer) } }));
+      holds = deps.holds?.attach(body.value.nodeName, (answers) => say(answersBody(answers)));
       dialogue = makeDialogue({ ...deps, session, nodeName: body.value.nodeName, life, say, findings, holds });
     }
   } finally {
@@ -138,11 +142,6 @@ async function serve(call: NodeCall, deps: Gated, fail: Fail, over: AbortSignal)
     if (session !== undefined) deps.observer.onStream("closed");
     session?.close();
   }
-}
-
-function askingBody(asking: Asking): NonNullable<ConnectResponse["body"]> {
-  if (asking.kind === "group") return { $case: "securityGroup", value: toSecurityGroup(asking.group) };
-  return { $case: "tasks", value: { complete: asking.complete, pods: asking.pods.map(toPodTask), removed: [...asking.removed] } };
 }
 
 /** Checks the hello against the token that came with the call. Throws what the agent shall be told. */
@@ -171,6 +170,7 @@ function openSession({ nodeName, instanceId }: Hello, deps: Gated, { fail, onWan
   const session = deps.registry.open(nodeName, callbacks, deps.gate.identityOf(call.metadata)?.podUid);
   if (session === undefined)
     throw new StreamEnd(status.FAILED_PRECONDITION, `Node "${nodeName}" was deleted: nothing to report until it is registered again`);
+  deps.silence.of(call.getPeer(), () => session.vanished());
   deps.observer.onStream("opened");
   deps.log.info({ node: nodeName, instanceId }, "agent connected");
   return session;

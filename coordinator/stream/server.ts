@@ -61,7 +61,10 @@ export function makeStreamServer(deps: StreamServerDeps): StreamServer {
   const http2 = server.createConnectionInjector(ServerCredentials.createInsecure()); // what it gets is decrypted
   const connections = makeConnections({
     serving,
-    onSecure: (socket) => http2.injectConnection(socket),
+    onSecure: (socket) => {
+      deps.stream.connected(socket);
+      http2.injectConnection(socket);
+    },
     mayBegin: (peer) => intake.begin(peer),
     onEnd: (peer) => intake.leave(peer),
     onRefused: () => observer.onConnectionRefused(),

@@ -20,6 +20,7 @@ function aNode() {
     },
     heard: () => undefined,
     settle: () => undefined,
+    vanished: () => void lines.push("vanished"),
   });
   const open = (agent: string): NodeSession =>
     sessions.open(agent, {
@@ -96,4 +97,17 @@ test("the same agent once more, and a third one, end the former session; one wit
   assert.deepEqual(lines, ["b node-deleted", "a node-deleted"]);
   assert.equal(again.snapshot([]), "applied");
   assert.equal(sessions.isEmpty, true);
+});
+
+test("that an agent has vanished is told once its session is over, whichever comes first", () => {
+  const { lines, open, pods } = aNode();
+  const [first, second] = [open("one"), open("two")];
+  first.snapshot(pods("p1"));
+  first.vanished();
+  assert.deepEqual(lines, ["snapshot p1"]);
+  first.close();
+  assert.deepEqual(lines, ["snapshot p1", "vanished"]);
+  second.close();
+  second.vanished();
+  assert.deepEqual(lines, ["snapshot p1", "vanished", "vanished"]);
 });

@@ -415,3 +415,34 @@ test("the abort signal ends timers and watches", async () => {
   assert.equal(clock.pendingSleeps, 0);
   assert.deepEqual(running(), []);
 });
+
+test("a node whose agent answered nothing for the keepalive time is watched a second later, not after another grace", async () => {
+  const { registry, clock, open, running } = aRegistry();
+  registry.setNodes([NODE]);
+  const session = open();
+  session.snapshot(pods("p1"));
+  session.close();
+  session.vanished();
+  await clock.advance(999);
+  assert.deepEqual(running(), []);
+  await clock.advance(1);
+  assert.deepEqual(running(), ["a"]);
+});
+
+test("an agent that vanished is not waited for longer because another session of it comes and goes, and not watched while one speaks", async () => {
+  const { registry, clock, open, running } = aRegistry();
+  registry.setNodes([NODE]);
+  const former = open();
+  former.snapshot(pods("p1"));
+  former.close();
+  const session = open();
+  session.snapshot(pods("p1"));
+  former.vanished();
+  await clock.advance(GRACE_MS);
+  assert.deepEqual(running(), [], "an agent speaks");
+  session.close();
+  await clock.advance(GRACE_MS - 1);
+  assert.deepEqual(running(), [], "it has just left");
+  await clock.advance(1);
+  assert.deepEqual(running(), ["a"]);
+});

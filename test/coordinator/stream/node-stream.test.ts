@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect as connectTcp, createServer, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ChannelCredentials, type ClientDuplexStream, Metadata, status } from "@grpc/grpc-js";
 import { makeClock } from "../../../common/clock.ts";
 import { Health } from "../../../common/health.ts";
@@ -62,10 +63,12 @@ async function aCoordinator(t: TestContext, options: { keepalive?: { timeMs: num
   const observer = aRecordingObserver();
   const api = anApiServer();
   const common = { clock, log: silentLog, observer };
-  const registry = makeNodeRegistry(
-    { ...common, ...believing, agentGraceMs: 60_000, watchNode: () => ({ lastByteAtMs: 0 }) },
-    stopped.signal,
-  );
+  const watched: string[] = [];
+  const watchNode = (node: string) => {
+    watched.push(node);
+    return { lastByteAtMs: 0 };
+  };
+  const registry = makeNodeRegistry({ ...common, ...believing, agentGraceMs: 60_000, watchNode }, stopped.signal);
   const review = makeTokenReview({ kube: api, namespace: "clb-direct", clock });
   const intake = makeIntake(clock);
   const stream = makeNodeStream({ ...common, intake, registry, review, replica: "replica-1" });
@@ -92,7 +95,7 @@ async function aCoordinator(t: TestContext, options: { keepalive?: { timeMs: num
     leaf = await newLeaf();
     for (const subscriber of subscribers) subscriber(leaf);
   };
-  return { port, registry, api, observer, intake, server, rotate };
+  return { port, registry, api, observer, intake, server, rotate, watched };
 }
 
 type Body = NonNullable<ConnectRequest["body"]>;
@@ -456,6 +459,31 @@ test("a frozen peer is noticed within the keepalive time", async (t) => {
   const frozenAtMs = Date.now();
   await until(() => observer.lines.includes("stream closed"), "the session of a frozen peer is closed");
   assert.ok(Date.now() - frozenAtMs < 2_000);
+});
+
+test("a node is watched soon where its agent was silent for the keepalive time, and after the whole grace where the agent or its connection ended", async (t) => {
+  const { port, registry, observer, watched } = await aCoordinator(t, { keepalive: { timeMs: 500, timeoutMs: 500 } });
+  const names = ["frozen", "reset", "closed", "cancelled"] as const;
+  registry.setNodes(names.map((name) => ({ name, uid: `uid-${name}` })));
+  const agents = new Map<string, { sockets: Set<Socket>; end: () => void }>();
+  for (const name of names) {
+    const { port: proxied, sockets } = await aProxy(t, port);
+    const client = aClient(proxied);
+    const agent = anAgent(t, proxied, aToken({ node: name }), client);
+    await agent.hello(name);
+    agent.say(snapshot(1n));
+    await agent.next();
+    agents.set(name, { sockets, end: () => (name === "closed" ? client.close() : agent.call.cancel()) });
+  }
+  const each = (name: string, act: (socket: Socket) => unknown): void => agents.get(name)?.sockets.forEach(act);
+  each("frozen", (socket) => socket.pause().unpipe());
+  each("reset", (socket) => socket.resetAndDestroy());
+  for (const name of ["closed", "cancelled"]) agents.get(name)?.end();
+  each("closed", (socket) => socket.end());
+  await until(() => observer.lines.filter((line) => line === "stream closed").length === names.length, "all streams are over");
+  await until(() => watched.includes("frozen"), "the node of a frozen agent is watched");
+  await sleep(1_500);
+  assert.deepEqual(watched, ["frozen"]);
 });
 
 test("a stream is asked for a fresh token, lives on with it, and ends when none comes", async (t) => {
