@@ -262,7 +262,7 @@ function holdsBody(said: HoldsStep, nowMs: number): Body {
     case "holdProof":
       return { $case: "holdProof", value: toHoldProof(said.proof) };
     case "heldPods": {
-      const pods = said.pods.map(({ uid, sinceMs, openConnections }) => ({ uid, heldMs: nowMs - sinceMs, openConnections }));
+      const pods = said.pods.map(({ sinceMs, ...pod }) => ({ ...pod, heldMs: nowMs - sinceMs }));
       return { $case: "heldPods", value: toHeldPods({ ...said, pods }) };
     }
     default:

@@ -150,7 +150,8 @@ class HoldLink implements Holding {
           const known = this.#holds.held.get(pod.uid);
           if (known !== undefined && known.openConnections === pod.openConnections) return known;
           const sinceMs = known?.sinceMs ?? this.#heardAtMs - pod.heldMs;
-          return { uid: pod.uid, sinceMs, openConnections: pod.openConnections };
+          const graceSeconds = this.#deps.pods().records.get(pod.uid)?.hold?.longestGraceSeconds ?? known?.graceSeconds;
+          return { uid: pod.uid, sinceMs, openConnections: pod.openConnections, ...(graceSeconds !== undefined && { graceSeconds }) };
         });
         return this.#set({ held: new Map(held.map((pod) => [pod.uid, pod])) });
       }

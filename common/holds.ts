@@ -5,8 +5,16 @@
  */
 import { HOLD_PATH, HOLD_PORT } from "./names.ts";
 
-/** E.g. { uid: "5e21…", heldMs: 40, openConnections: undefined }: since the Pod's first dial; `openConnections` undefined: not known. */
-export type HeldPod = { readonly uid: string; readonly heldMs: number; readonly openConnections: number | undefined };
+/**
+ * E.g. { uid: "5e21…", heldMs: 40, openConnections: undefined, graceSeconds: 30 }: since the Pod's first dial; `openConnections` undefined: not
+ * known. `graceSeconds`: the longest that one of its containers may take to stop, from the first dial on; absent: not known.
+ */
+export type HeldPod = {
+  readonly uid: string;
+  readonly heldMs: number;
+  readonly openConnections: number | undefined;
+  readonly graceSeconds?: number | undefined;
+};
 
 /**
  * Why a hold ended. "drained": weight 0 is effective and no connection is open, or the Pod lives on; "drain-time": weight 0 is effective
@@ -56,6 +64,8 @@ export type Dial = {
   /** lastTransitionTime of the Pod's ContainersReady at the first call: another one says that its containers have been started anew. */
   readonly readyAtMs: number | undefined;
   readonly openConnections: number | undefined;
+  /** As in HeldPod. */
+  readonly graceSeconds?: number | undefined;
 };
 
 /** 16 random bytes in base64url. */

@@ -113,6 +113,8 @@ export type PodHold = {
   readonly token: string;
   /** spec.terminationGracePeriodSeconds */
   readonly graceSeconds: number;
+  /** The longest that the kubelet gives one of its containers to stop: the grace of its liveness and startup probes counts as well. */
+  readonly longestGraceSeconds: number;
   /** metadata.deletionGracePeriodSeconds; undefined while it is not being deleted. */
   readonly deletionGraceSeconds: number | undefined;
 };

@@ -33,13 +33,25 @@ const STATE_NUMBERS: Readonly<Record<HoldState, wire.HoldState>> = {
 
 export const toHeldPods = ({ complete, pods, released }: HeldPods): wire.HeldPods => ({
   complete,
-  pods: pods.map(({ uid, heldMs, openConnections }) => ({ uid, heldMs: whole(heldMs), openConnections })),
+  pods: pods.map(({ uid, heldMs, openConnections, graceSeconds }) => ({
+    uid,
+    heldMs: whole(heldMs),
+    openConnections,
+    graceSeconds: graceSeconds === undefined ? undefined : Math.min(LONGEST_GRACE_SECONDS, Math.max(0, Math.ceil(graceSeconds))),
+  })),
   released: released.map(({ uid, end, lowered, heldMs }) => ({ uid, end: END_NUMBERS[end], lowered, heldMs: whole(heldMs) })),
 });
 
 export const fromHeldPods = ({ complete, pods, released }: wire.HeldPods): HeldPods => ({
   complete,
-  pods: few(pods).map(({ uid, heldMs, openConnections }): HeldPod => ({ uid, heldMs: whole(heldMs), openConnections })),
+  pods: few(pods).map(
+    ({ uid, heldMs, openConnections, graceSeconds }): HeldPod => ({
+      uid,
+      heldMs: whole(heldMs),
+      openConnections,
+      ...(graceSeconds !== undefined && { graceSeconds: Math.min(graceSeconds, LONGEST_GRACE_SECONDS) }),
+    }),
+  ),
   released: few(released).map(
     ({ uid, end, lowered, heldMs }): ReleasedPod => ({ uid, end: nameOf(END_NUMBERS, end) ?? "unknown", lowered, heldMs: whole(heldMs) }),
   ),

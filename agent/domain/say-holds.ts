@@ -1,8 +1,13 @@
 /** What an agent says of its holds on one stream, and what it said. */
 import type { HoldProof, ReleasedPod } from "../../common/holds.ts";
 
-/** A Pod that waits, since a time of the injected clock; another object after each change. */
-export type Held = { readonly uid: string; readonly sinceMs: number; readonly openConnections: number | undefined };
+/** A Pod that waits, since a time of the injected clock; another object after each change. `graceSeconds` as in HeldPod. */
+export type Held = {
+  readonly uid: string;
+  readonly sinceMs: number;
+  readonly openConnections: number | undefined;
+  readonly graceSeconds?: number | undefined;
+};
 
 /** The latest of it; another object after each change. */
 export type HoldsReport = {

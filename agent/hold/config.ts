@@ -24,7 +24,7 @@ export const ENVIRONMENT = z.object({
     .default("100.64.0.0/10")
     .transform((text) => text.split(",").filter((range) => range !== ""))
     .refine((ranges) => ranges.every((range) => parsePrefix(range) !== undefined), "use ranges of addresses, e.g. 100.64.0.0/10,fd00::/64"),
-  /** Folder of this Pod alone where `hold-started` and `hold-ready` appear, for the kubelet's probes; default: none. */
+  /** Folder of this Pod alone where `hold-started`, `hold-ready` and `hold-alive` appear, for the kubelet's probes; default: none. */
   STATE_DIRECTORY: z.string().optional(),
   /** Where `nft` and `conntrack` are looked for. */
   PATH: z.string().default(""),

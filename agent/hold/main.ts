@@ -8,6 +8,7 @@ import { missingPrograms } from "../adapters/programs.ts";
 import { type HoldConfig, readHoldConfig } from "./config.ts";
 import { makeHold } from "./hold.ts";
 import { KIND } from "./proof.ts";
+import { keepSignOfLife } from "./sign-of-life.ts";
 
 /** With the packages of Debian that have them. */
 const PROGRAMS = { nft: "nftables", conntrack: "conntrack" };
@@ -21,6 +22,7 @@ async function main(config: HoldConfig): Promise<void> {
   const hold = makeHold({ ...config, id: randomBytes(4).toString("hex"), nonceKind: KIND, clock, log });
   await runParts(
     [
+      loop("sign of life", (signal) => keepSignOfLife({ directory: config.stateDirectory, clock }, signal)),
       loop("redirect rule", (signal) => hold.keepRule(signal)),
       loop("proof", (signal) => hold.prove(signal)),
       loop("connections", (signal) => hold.count(signal)),

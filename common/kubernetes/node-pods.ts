@@ -142,12 +142,18 @@ function weightsOf(annotations: Readonly<Record<string, unknown>>): PodWeights {
   return service === "" && ingress === "" ? NO_WEIGHTS : { service, ingress };
 }
 
+const KillingProbe = z.object({ terminationGracePeriodSeconds: z.number().nullish() }).nullish();
+const Probed = z.object({ livenessProbe: KillingProbe, startupProbe: KillingProbe });
 const HeldPod = z.object({
   metadata: z.object({
     annotations: z.record(z.string(), z.unknown()).nullish(),
     deletionGracePeriodSeconds: z.number().nullish(),
   }),
-  spec: z.object({ terminationGracePeriodSeconds: z.number().nullish() }),
+  spec: z.object({
+    terminationGracePeriodSeconds: z.number().nullish(),
+    containers: z.array(Probed).nullish(),
+    initContainers: z.array(Probed).nullish(),
+  }),
 });
 /** What the API server fills in. */
 const DEFAULT_GRACE_SECONDS = 30;
@@ -161,7 +167,10 @@ export function withHold(pod: PodFact, raw: unknown): PodFact {
   const token = metadata.annotations?.[HOLD_TOKEN];
   if (typeof token !== "string" || !isHoldToken(token) || pod.hostNetwork || pod.ports.some(({ port }) => port === HOLD_PORT)) return pod;
   const graceSeconds = spec.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS;
-  return { ...pod, hold: { token, graceSeconds, deletionGraceSeconds: metadata.deletionGracePeriodSeconds ?? undefined } };
+  const probes = [...(spec.containers ?? []), ...(spec.initContainers ?? [])].flatMap((one) => [one.livenessProbe, one.startupProbe]);
+  const longestGraceSeconds = Math.max(graceSeconds, ...probes.map((probe) => probe?.terminationGracePeriodSeconds ?? 0));
+  const deletionGraceSeconds = metadata.deletionGracePeriodSeconds ?? undefined;
+  return { ...pod, hold: { token, graceSeconds, longestGraceSeconds, deletionGraceSeconds } };
 }
 
 /** Init containers that stay (sidecars) count, after the others: so does Kubernetes when it looks for a named port. */

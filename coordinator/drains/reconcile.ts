@@ -1,7 +1,7 @@
 import type { Clock } from "../../common/clock.ts";
 import type { Dial, HoldAnswer } from "../../common/holds.ts";
 import { isEnding } from "../../common/vocabulary.ts";
-import { drainEnd, isForeign, isStopping, STOPPING_MS } from "../domain/readiness/drain-end.ts";
+import { drainEnd, isForeign, isStopping, stoppedAtMs } from "../domain/readiness/drain-end.ts";
 import type { Policy } from "../domain/safety/policy.ts";
 import type { State } from "../state/state.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
@@ -34,7 +34,7 @@ export function makeDrainReconciler(deps: DrainDeps): Reconcile {
     const dial = state.holds.dials.get(uid);
     if (dial === undefined) return { kind: "done" };
     if (!state.ready) return { kind: "again", afterMs: NOT_READY_MS, because: "not every watch has synced" };
-    if (dial.releasedAtMs !== undefined) return afterRelease(deps, dial, dial.releasedAtMs);
+    if (dial.releasedAtMs !== undefined) return afterRelease(deps, dial);
     if (isForeign(dial, state.facts.pods.get(uid))) return { kind: "done" };
     const answer = answerFor(deps, dial);
     const before = state.holds.answerOf(uid);
@@ -71,13 +71,13 @@ function answerFor({ state, bound, reads, policy, drainMs }: DrainDeps, { uid, s
 }
 
 /** The container that was held is stopped now; where the Pod lives, it is started anew. */
-function afterRelease({ state, clock, reads, onLives }: DrainDeps, dial: Dial, releasedAtMs: number): Outcome {
+function afterRelease({ state, clock, reads, onLives }: DrainDeps, dial: Dial): Outcome {
   const { uid } = dial;
   reads.forget(uid);
   const nowMs = clock.now();
   const pod = state.facts.pods.get(uid);
   if (pod !== undefined && !isEnding(pod) && isStopping(dial, pod, nowMs))
-    return { kind: "again", afterMs: Math.max(1, releasedAtMs + STOPPING_MS - nowMs), because: "a container is being stopped" };
+    return { kind: "again", afterMs: Math.max(1, stoppedAtMs(dial) - nowMs), because: "a container is being stopped" };
   state.holds.forget(uid);
   if (pod !== undefined && !isEnding(pod)) onLives(uid);
   return { kind: "done" };

@@ -3,6 +3,7 @@ import type { Clock } from "../../common/clock.ts";
 import type { Dial, HeldPod, HeldPods, HoldAnswer, HoldProof, ReleasedPod } from "../../common/holds.ts";
 import type { Logger } from "../../common/log.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
+import { stoppedAtMs } from "../domain/readiness/drain-end.ts";
 import type { HoldEvent, Holds } from "../state/holds.ts";
 import { makeSpeaker, type Speaker } from "./speaker.ts";
 
@@ -140,6 +141,7 @@ class Kept implements NodeHolds {
       releasedAtMs: undefined,
       readyAtMs: isHeld === undefined ? fact?.containersReadyAtMs : isHeld.readyAtMs,
       openConnections: pod.openConnections,
+      ...(pod.graceSeconds !== undefined && { graceSeconds: pod.graceSeconds }),
     });
     this.#drop();
     if (isNew && this.#answers.has(uid)) this.#due(stream, uid);
@@ -159,8 +161,12 @@ class Kept implements NodeHolds {
 
   #drop(): void {
     const nowMs = this.#deps.clock.now();
-    for (const [uid, { releasedAtMs }] of this.dials) {
-      if (this.dials.size <= MOST_DIALS && (releasedAtMs === undefined || releasedAtMs + REMEMBERED_MS > nowMs)) break;
+    for (const [uid, dial] of this.dials) {
+      const { releasedAtMs } = dial;
+      if (this.dials.size <= MOST_DIALS) {
+        if (releasedAtMs === undefined || releasedAtMs + REMEMBERED_MS > nowMs) break;
+        if (stoppedAtMs(dial) > nowMs) continue; // its grace period is long
+      }
       this.dials.delete(uid);
     }
   }

@@ -14,7 +14,7 @@ import type { PodFact } from "../../common/vocabulary.ts";
 import { aPod } from "../builders.ts";
 import { until } from "./until.ts";
 
-const HOLD = { token: "token-1", graceSeconds: 30, deletionGraceSeconds: undefined };
+const HOLD = { token: "token-1", graceSeconds: 30, longestGraceSeconds: 90, deletionGraceSeconds: undefined };
 
 async function start(t: TestContext, ...pods: readonly PodFact[]) {
   const directory = mkdtempSync(join(tmpdir(), "holding-"));
@@ -83,7 +83,7 @@ test("a Pod that a list lacks is told as absent, not as ended", async (t) => {
 });
 
 test("who waits keeps its time; an end is told with its number; a hold server that is gone holds nobody and proves nothing", async (t) => {
-  const { said, late, tell, hangUp } = await start(t);
+  const { said, late, tell, hangUp } = await start(t, aPod({ uid: "a", hold: HOLD }));
   tell({ kind: "proof", proven: true, because: "" });
   tell({
     kind: "held",
@@ -95,6 +95,7 @@ test("who waits keeps its time; an end is told with its number; a hold server th
   });
   await until(() => said.at(-1)?.held.size === 2);
   const before = said.at(-1)?.held.get("a");
+  assert.deepEqual([before?.graceSeconds, said.at(-1)?.held.get("b")?.graceSeconds], [90, undefined], "how long a container may stop");
   tell({
     kind: "held",
     stopping: false,

@@ -9,13 +9,15 @@ import { applyExample, boundTargets, startWorld, until } from "./world.ts";
 const NODE = "node-b";
 const REPLICAS = 4;
 const DRAIN_MS = "4000";
+/** As if it had answered a ping of every 10 s just before it stood still: after 15 s of silence, no earlier, its stream ends. */
+const LATEST = { KEEPALIVE_MS: "1000", KEEPALIVE_TIMEOUT_MS: "14000" };
 /** Of 30 s, where nobody tells of the deletion (hold-budget.ts). */
 const BUDGET_MS = 23_000;
 
 test("an agent that stands still before a deletion: its Pod is held until weight 0 is effective, no request fails", {
   timeout: 180_000,
 }, async (t) => {
-  const world = await startWorld(t, { holds: true, coordinatorEnv: { DRAIN_MS } });
+  const world = await startWorld(t, { holds: true, coordinatorEnv: { DRAIN_MS, ...LATEST } });
   await heldByDefault(world);
   await applyExample(world, changedExample({ replicas: REPLICAS, sleepSeconds: "none" })); // with the usual grace period
   await converged(world, { count: REPLICAS });

@@ -19,7 +19,7 @@ test("holds and their ends survive the wire; no count of connections is told fro
     complete: true,
     pods: [
       { uid: "p1", heldMs: 40, openConnections: undefined },
-      { uid: "p2", heldMs: 0, openConnections: 0 },
+      { uid: "p2", heldMs: 0, openConnections: 0, graceSeconds: 600 },
       { uid: "p3", heldMs: 1, openConnections: 7 },
     ],
     released: HOLD_ENDS.map((end) => ({ uid: `r-${end}`, end, lowered: end === "drained", heldMs: 5_000 })),
@@ -53,6 +53,9 @@ test("what cannot be is left out or cut: UIDs, texts, times and numbers of Pods"
     toHeldPods({ complete: false, pods: [{ uid: "p1", heldMs: -3.5, openConnections: undefined }], released: [] }).pods[0]?.heldMs,
     0,
   );
+  const endless = { uid: "p1", heldMs: 1, openConnections: undefined, graceSeconds: 4_000_000_000 };
+  assert.equal(fromHeldPods({ complete: false, pods: [endless], released: [] }).pods[0]?.graceSeconds, 86_400);
+  assert.equal(toHeldPods({ complete: false, pods: [endless], released: [] }).pods[0]?.graceSeconds, 86_400);
   const [told] = fromHoldAnswers({ pods: [toHoldAnswer({ ...answer, reason: "x".repeat(1_000), graceSeconds: 4_000_000_000 })] });
   assert.equal(told?.reason.length, 400);
   assert.equal(told?.graceSeconds, 86_400);

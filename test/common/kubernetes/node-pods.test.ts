@@ -146,6 +146,18 @@ test("names the field of what is no Pod", () => {
   assert.throws(() => decodePod("Pod", GATE), /object/);
 });
 
+test("a container may take as long to stop as the longest of its Pod's graces says", () => {
+  const longest = (spec: object): number | undefined => {
+    const raw = aRawPod({ metadata: { annotations: { "clb-direct.io/hold": "Jq3xw0Zk8sT1uV2wX3yZ4a" } }, spec });
+    return withHold(decodePod(raw, GATE), raw).hold?.longestGraceSeconds;
+  };
+  const probe = (terminationGracePeriodSeconds: number | undefined) => ({ terminationGracePeriodSeconds });
+  assert.equal(longest({}), 30);
+  assert.equal(longest({ terminationGracePeriodSeconds: 120, containers: [{ livenessProbe: probe(5) }] }), 120);
+  assert.equal(longest({ containers: [{ livenessProbe: probe(undefined) }, { livenessProbe: null, startupProbe: probe(300) }] }), 300);
+  assert.equal(longest({ initContainers: [{ restartPolicy: "Always", livenessProbe: probe(77) }] }), 77);
+});
+
 test("a token of the hold that none is, of any size, is not kept", () => {
   const held = (token: string) => {
     const raw = aRawPod({ metadata: { annotations: { "clb-direct.io/hold": token } } });

@@ -179,6 +179,21 @@ suite("a Pod that does not terminate:", () => {
     assert.deepEqual(weightsOf(world, pod.ips[0]), [10]);
   });
 
+  inWorld("with a long grace period gets its weight back when that is over, not while its container may still serve", {}, async (world) => {
+    const { cluster, clock } = world;
+    const [pod] = cluster.alive("one");
+    assert.ok(pod !== undefined);
+    world.agentOf(pod.uid).dial(pod.uid, 300);
+    await answered(world, pod.uid, "lowered");
+    world.agentOf(pod.uid).release(pod.uid);
+    for (const seconds of [40, 100, 155]) {
+      await clock.sleep(seconds * 1_000);
+      assert.deepEqual(weightsOf(world, pod.ips[0]), [0]);
+    }
+    await clock.sleep(15_000);
+    assert.deepEqual(weightsOf(world, pod.ips[0]), [10]);
+  });
+
   inWorld("a dependency that fails every liveness probe empties no listener: all are answered at once", { pods: 10 }, async (world) => {
     const { cluster, clock } = world;
     const pods = cluster.alive("one");

@@ -18,8 +18,8 @@ export type Agent = {
   readonly disconnect: () => void;
   /** Its next snapshots, so many, are empty. */
   readonly lie: (snapshots: number) => void;
-  /** The kubelet calls the preStop hook of a Pod; it is held until `release`. */
-  readonly dial: (uid: string) => void;
+  /** The kubelet calls the preStop hook of a Pod; it is held until `release`. `graceSeconds` as in HeldPod. */
+  readonly dial: (uid: string, graceSeconds?: number) => void;
   readonly release: (uid: string, end?: HoldEnd) => void;
   /** It tells of no change of a Pod, as one whose own watch lags. */
   readonly mute: (on: boolean) => void;
@@ -50,7 +50,13 @@ export function anAgent(
     if (pod === undefined) session?.difference([], [{ uid, evidence }]);
     else if (pod.nodeName === node) session?.difference([pod], []);
   });
-  const heldPod = (uid: string) => ({ uid, heldMs: clock.now() - (held.get(uid) ?? clock.now()), openConnections: undefined });
+  const graces = new Map<string, number>();
+  const heldPod = (uid: string) => ({
+    uid,
+    heldMs: clock.now() - (held.get(uid) ?? clock.now()),
+    openConnections: undefined,
+    graceSeconds: graces.get(uid),
+  });
   const disconnect = (): void => {
     streamed?.close();
     streamed = undefined;
@@ -72,8 +78,9 @@ export function anAgent(
         released: [],
       });
     },
-    dial: (uid) => {
+    dial: (uid, graceSeconds) => {
       held.set(uid, clock.now());
+      if (graceSeconds !== undefined) graces.set(uid, graceSeconds);
       streamed?.held({ complete: false, pods: [heldPod(uid)], released: [] });
     },
     release: (uid, end = "drained") => {

@@ -144,6 +144,22 @@ test("who speaks first of a Pod that nobody knows yet is not believed against th
   assert.equal(holds.dials.get("p9")?.releasedAtMs, undefined);
 });
 
+test("a Pod that was released is remembered until its grace period is over, however many follow", async () => {
+  const { clock, holds, agent } = someHolds();
+  const one = agent("a");
+  const release = (uid: string) => one.held({ complete: false, pods: [], released: [{ uid, end: "drained", lowered: true, heldMs: 900 }] });
+  one.held({ complete: false, pods: [{ uid: "p1", heldMs: 0, openConnections: undefined, graceSeconds: 300 }], released: [] });
+  one.held(held(["p2"]));
+  await clock.advance(1_000);
+  for (const uid of ["p1", "p2"]) release(uid);
+  await clock.advance(121_000);
+  one.held(held(["p3"]));
+  assert.deepEqual([...holds.dials.keys()], ["p1", "p3"]);
+  await clock.advance(300_000);
+  one.held(held(["p4"]));
+  assert.equal(holds.dials.has("p1"), false);
+});
+
 test("an agent holds so many Pods at most, whatever it says", () => {
   const { holds, agent } = someHolds();
   const liar = agent("b");

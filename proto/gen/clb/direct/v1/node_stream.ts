@@ -643,7 +643,11 @@ export interface HeldPod {
   /** Since the Pod's first dial, on the node's monotonic clock, when this message was written. */
   heldMs: number;
   /** As the node's kernel counts them; unset where it cannot. */
-  openConnections?: number | undefined;
+  openConnections?:
+    | number
+    | undefined;
+  /** The longest that one of its containers may take to stop, from the first dial on; unset: not known. */
+  graceSeconds?: number | undefined;
 }
 
 /** A Pod whose preStop calls were answered. */
@@ -3512,7 +3516,7 @@ export const HeldPods: MessageFns<HeldPods> = {
 };
 
 function createBaseHeldPod(): HeldPod {
-  return { uid: "", heldMs: 0, openConnections: undefined };
+  return { uid: "", heldMs: 0, openConnections: undefined, graceSeconds: undefined };
 }
 
 export const HeldPod: MessageFns<HeldPod> = {
@@ -3525,6 +3529,9 @@ export const HeldPod: MessageFns<HeldPod> = {
     }
     if (message.openConnections !== undefined) {
       writer.uint32(24).uint32(message.openConnections);
+    }
+    if (message.graceSeconds !== undefined) {
+      writer.uint32(32).uint32(message.graceSeconds);
     }
     return writer;
   },
@@ -3566,6 +3573,14 @@ export const HeldPod: MessageFns<HeldPod> = {
             message.openConnections = reader.uint32();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.graceSeconds = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3586,6 +3601,7 @@ export const HeldPod: MessageFns<HeldPod> = {
     message.uid = object.uid ?? "";
     message.heldMs = object.heldMs ?? 0;
     message.openConnections = object.openConnections ?? undefined;
+    message.graceSeconds = object.graceSeconds ?? undefined;
     return message;
   },
 };
