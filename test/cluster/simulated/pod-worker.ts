@@ -19,6 +19,8 @@ export type WorkerDeps = Pick<Cluster, "client" | "log"> & {
 /** What a container gets for SIGTERM even when its hook used up the grace period. Source: kubelet's minimumGracePeriodInSeconds. */
 const LEAST_TERM_MS = 2000;
 const RETRY_MS = 200;
+/** What the API server fills in. */
+const DEFAULT_GRACE_SECONDS = 30;
 /** So long after a deletion by force the containers get their SIGTERM, whatever their hooks do. Seen on kubelet 1.36. */
 const FORCED_MS = 1000;
 
@@ -30,6 +32,13 @@ export const EXTERNAL = "simulated-cluster/external";
 
 /** Value "true" on a Pod whose readiness probe is to fail from now on: its containers go on serving, and their status says "not ready". */
 export const UNREADY = "simulated-cluster/unready";
+
+/**
+ * On a Pod that the kubelet ends by itself, without a deletion. "restart": its containers are stopped and started anew, as after a failed
+ * liveness probe. "shutdown 20": its node goes down, with so many seconds of grace; phase Failed follows when the containers have ended, and
+ * the object stays. Each value acts once. Source: kubelet 1.36, killContainer and its shutdown manager.
+ */
+export const KILLED = "simulated-cluster/killed";
 
 export class PodWorker {
   readonly #deps: WorkerDeps;
@@ -46,6 +55,10 @@ export class PodWorker {
   #work: Promise<void>;
   #terminating = false;
   #isStarted = false;
+  /** The last value of KILLED that acted. */
+  #killed: string | undefined;
+  /** The kubelet stops the containers, without a deletion. */
+  #stopping: Promise<void> | undefined;
 
   constructor(deps: WorkerDeps, pod: Pod) {
     this.#deps = deps;
@@ -71,12 +84,20 @@ export class PodWorker {
     this.#status.trigger();
     const containersReady = this.#isStarted && !this.#isUnready;
     if (!this.#terminating && this.#runtime.containersReady !== containersReady) this.#be({ containersReady });
+    this.#seeKill(pod);
     const grace = pod.metadata.deletionGracePeriodSeconds;
     if (pod.metadata.deletionTimestamp === undefined || grace === undefined) return;
     this.#endGraceIn(grace * 1000);
     if (this.#terminating) return;
     this.#terminating = true;
     this.#work = this.#terminate();
+  }
+
+  #seeKill({ metadata }: Pod): void {
+    const killed = metadata.annotations?.[KILLED];
+    if (killed === undefined || killed === this.#killed || !this.#isStarted || this.#terminating || this.#stopping !== undefined) return;
+    this.#killed = killed;
+    this.#stopping = this.#kill(killed).finally(() => (this.#stopping = undefined));
   }
 
   get #isUnready(): boolean {
@@ -100,11 +121,12 @@ export class PodWorker {
     for (const application of this.#applications) application.kill();
     this.#giveBack();
     await this.#status.stop();
+    await this.#stopping;
     await this.#work;
   }
 
   async #run(): Promise<void> {
-    const { addresses, hostIp, log } = this.#deps;
+    const { addresses, hostIp } = this.#deps;
     const pod = this.#pod;
     for (;;) {
       const ip = pod.spec.hostNetwork === true ? hostIp : addresses.take(pod.status?.podIP);
@@ -114,6 +136,12 @@ export class PodWorker {
       }
       if (await this.#pause()) return; // all addresses are in use: the Pod stays Pending until one is given back
     }
+    await this.#startContainers();
+  }
+
+  async #startContainers(): Promise<void> {
+    const { log } = this.#deps;
+    const pod = this.#pod;
     const address = pod.spec.hostNetwork === true ? undefined : this.#runtime.ip;
     const containers = pod.metadata.annotations?.[EXTERNAL] === "true" ? [] : pod.spec.containers;
     this.#applications = containers.map((container) => startApplication(container, pod.metadata.name, address));
@@ -129,23 +157,49 @@ export class PodWorker {
     }
   }
 
-  /** Every container gets SIGTERM after its own hook; the hook's time counts against the grace period. */
   async #terminate(): Promise<void> {
+    await this.#endContainers(this.#grace.signal, () => this.#graceEndsAtMs);
+    await this.#stopping;
+    if (this.#over.signal.aborted) return;
+    this.#be({ phase: "Succeeded", containersReady: false, reason: "PodCompleted", message: "" });
+    await this.#remove();
+  }
+
+  /** Every container gets SIGTERM after its own hook; the hook's time counts against the grace period. */
+  async #endContainers(graceOver: AbortSignal, graceEndsAtMs: () => number): Promise<void> {
     const { spec } = this.#pod;
     await Promise.all(
       this.#applications.map(async (application, index) => {
         const container = spec.containers[index];
-        const failed = container && (await runPreStop(container, this.#caller, this.#grace.signal));
+        const failed = container && (await runPreStop(container, this.#caller, graceOver));
         if (failed !== undefined && !this.#over.signal.aborted)
           this.#deps.log.debug({ pod: this.#pod.metadata.name, failed }, "preStop hook failed");
-        const left = Math.max(this.#graceEndsAtMs - this.#clock.now(), LEAST_TERM_MS);
+        const left = Math.max(graceEndsAtMs() - this.#clock.now(), LEAST_TERM_MS);
         await Promise.race([application.terminate(), this.#sleep(left)]);
         application.kill();
       }),
     );
-    if (this.#over.signal.aborted) return;
-    this.#be({ phase: "Succeeded", containersReady: false, reason: "PodCompleted", message: "" });
-    await this.#remove();
+  }
+
+  /** See KILLED. The hooks are called as ever, and nobody is told of it before the containers have ended. */
+  async #kill(value: string): Promise<void> {
+    const [how, seconds] = value.split(" ");
+    const graceMs = Number(seconds ?? this.#pod.spec.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS) * 1000;
+    const endsAtMs = this.#clock.now() + graceMs;
+    const grace = new AbortController();
+    void this.#sleep(graceMs).then(() => grace.abort());
+    await this.#endContainers(grace.signal, () => endsAtMs);
+    if (this.#over.signal.aborted || this.#terminating) return;
+    this.#isStarted = false;
+    if (how === "shutdown")
+      return this.#be({
+        phase: "Failed",
+        containersReady: false,
+        reason: "Terminated",
+        message: "Pod was terminated in response to imminent node shutdown.",
+      });
+    this.#be({ containersReady: false, reason: "ContainersNotReady", message: "containers are started anew" });
+    await this.#startContainers();
   }
 
   /** The kubelet's last word: status of the end, then DELETE with grace 0. The answer to it comes as `stop`. */

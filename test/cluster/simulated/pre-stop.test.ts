@@ -11,7 +11,7 @@ import { claimSlot, type SlotClaim } from "../network.ts";
 import { until } from "../process.ts";
 import { AddressPool } from "./address-pool.ts";
 import type { Container, Pod } from "./objects.ts";
-import { PodWorker } from "./pod-worker.ts";
+import { KILLED, PodWorker } from "./pod-worker.ts";
 
 /** For what comes over the network, however busy the machine is. */
 const LIMIT_MS = 60_000;
@@ -60,8 +60,12 @@ suite("preStop hooks of a simulated kubelet", () => {
     const metadata = { name: `web-${index}`, namespace: "demo", uid: `pod-${index}` };
     const pod: Pod = { metadata: { ...metadata, resourceVersion: "1" }, spec: { containers } };
     let isRemoved = false;
+    const phases: string[] = [];
     const client = {
-      patch: async () => await Promise.resolve(pod),
+      patch: async (_path: string, patch: { status: { phase: string } }) => {
+        phases.push(patch.status.phase);
+        return await Promise.resolve(pod);
+      },
       delete: async () => {
         isRemoved = true;
         return await Promise.resolve(undefined);
@@ -92,9 +96,14 @@ suite("preStop hooks of a simulated kubelet", () => {
           deletionGracePeriodSeconds: grace,
         },
       });
+    const kill = (how: string): void =>
+      worker.see({ ...pod, metadata: { ...pod.metadata, resourceVersion: "2", annotations: { [KILLED]: how } } });
     return {
       worker,
       remove,
+      kill,
+      /** As told to the API server. */
+      phases,
       ip,
       serves: (port = 8080) => serves(port),
       refused: (port = 8080) => until(`SIGTERM at port ${port}`, async () => !(await serves(port)), LIMIT_MS, 5),
@@ -216,6 +225,34 @@ suite("preStop hooks of a simulated kubelet", () => {
     await pod.pass(1);
     await pod.refused();
     assert.equal(calls.heads.length, 1);
+  });
+
+  test("a container that is killed without a deletion serves until its hook is answered, and is started anew", async (t) => {
+    const calls = await listen(t, slot.plan.client);
+    const container = web("web", 8080, elsewhere(calls.port));
+    const pod = await start(t, [{ ...container, env: [{ name: "STARTUP_SECONDS", value: "1" }] }]);
+    await pod.pass(1);
+    pod.kill("restart");
+    const response = await called(calls);
+    await pod.pass(5_000);
+    assert.equal(await pod.serves(), true);
+    response.end();
+    await pod.refused();
+    await until("it is started anew", () => pod.serves(), LIMIT_MS, 5);
+    assert.deepEqual([calls.heads.length, pod.isRemoved()], [1, false]);
+  });
+
+  test("a node that shuts down calls the hooks, with its own grace, and keeps the Pod's object", async (t) => {
+    const calls = await listen(t, slot.plan.client);
+    const pod = await start(t, [web("web", 8080, elsewhere(calls.port))]);
+    pod.kill("shutdown 20");
+    await called(calls);
+    await pod.pass(19_900);
+    assert.equal(await pod.serves(), true, "nobody answers");
+    await pod.pass(100);
+    await pod.refused();
+    await until("its phase", () => pod.phases.includes("Failed"), LIMIT_MS, 5);
+    assert.equal(pod.isRemoved(), false);
   });
 
   test("without a rule, calls to the hold port go to the hold server, with the Pod's address as their host", async (t) => {
