@@ -68,6 +68,23 @@ export type Dial = {
   readonly graceSeconds?: number | undefined;
 };
 
+/**
+ * A Pod whose calls were answered and that does not terminate is about to have a container stopped and started anew: it counts as stopping
+ * until it is ready again, or for so long, which is the usual grace period of 30 s and something. Milliseconds; own choice.
+ */
+const STOPPING_MS = 35_000;
+/** The kubelet kills what is left when the grace period is over, and may be late. Milliseconds; own choice. */
+const LATE_MS = 5_000;
+
+/**
+ * Pure: when a container whose preStop calls were answered has ended, should nobody see it: the grace period counts from the first call, and a
+ * container that still accepts connections may be given all of it. Infinite while it is held. Milliseconds since the epoch.
+ */
+export function stoppedAtMs({ sinceMs, releasedAtMs, graceSeconds = 0 }: Dial): number {
+  if (releasedAtMs === undefined) return Number.POSITIVE_INFINITY;
+  return Math.max(releasedAtMs + STOPPING_MS, sinceMs + graceSeconds * 1_000 + LATE_MS);
+}
+
 /** 16 random bytes in base64url. */
 const TOKEN = /^[A-Za-z0-9_-]{22}$/;
 

@@ -1,6 +1,6 @@
 /** The hold server of a node: a process of its own, with the right to write the one rule that it needs, and nothing else. */
 import { randomBytes } from "node:crypto";
-import { makeClock } from "../../common/clock.ts";
+import { makeClock, makeWallClock } from "../../common/clock.ts";
 import { ConfigError } from "../../common/errors.ts";
 import { loop, runParts } from "../../common/lifecycle.ts";
 import { makeLogger } from "../../common/log.ts";
@@ -22,7 +22,7 @@ async function main(config: HoldConfig): Promise<void> {
   const hold = makeHold({ ...config, id: randomBytes(4).toString("hex"), nonceKind: KIND, clock, log });
   await runParts(
     [
-      loop("sign of life", (signal) => keepSignOfLife({ directory: config.stateDirectory, clock }, signal)),
+      loop("sign of life", (signal) => keepSignOfLife({ directory: config.stateDirectory, clock: makeWallClock() }, signal)),
       loop("redirect rule", (signal) => hold.keepRule(signal)),
       loop("proof", (signal) => hold.prove(signal)),
       loop("connections", (signal) => hold.count(signal)),

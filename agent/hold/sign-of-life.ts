@@ -14,7 +14,10 @@ const EVERY_MS = 5_000;
 /** Holds end late where a server does not get to run for that long, and are cut by its restart: on a busy node the first is better. Own choice. */
 export const ALIVE_MS = 30_000;
 
-/** Until the signal aborts; never rejects. `directory` undefined: nothing is written. Throws where it cannot be written. */
+/**
+ * Until the signal aborts. `directory` undefined: nothing is written. `clock`: the wall clock, as the kernel's files have it. Rejects where it
+ * cannot be written.
+ */
 export async function keepSignOfLife(
   { directory, clock, aliveMs = ALIVE_MS }: { readonly directory: string | undefined; readonly clock: Clock; readonly aliveMs?: number },
   signal: AbortSignal,
@@ -23,7 +26,7 @@ export async function keepSignOfLife(
   const file = join(directory, FILE);
   writeFileSync(file, "");
   while (!signal.aborted) {
-    const now = Date.now(); // as the file system has it
+    const now = clock.now();
     utimesSync(file, new Date(now), new Date(now + aliveMs));
     await clock.sleep(EVERY_MS, signal).catch(() => undefined);
   }

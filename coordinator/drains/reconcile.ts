@@ -1,7 +1,7 @@
 import type { Clock } from "../../common/clock.ts";
-import type { Dial, HoldAnswer } from "../../common/holds.ts";
+import { type Dial, type HoldAnswer, stoppedAtMs } from "../../common/holds.ts";
 import { isEnding } from "../../common/vocabulary.ts";
-import { drainEnd, isForeign, isStopping, stoppedAtMs } from "../domain/readiness/drain-end.ts";
+import { drainEnd, isForeign, isStopping } from "../domain/readiness/drain-end.ts";
 import type { Policy } from "../domain/safety/policy.ts";
 import type { State } from "../state/state.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";

@@ -1,9 +1,16 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../../common/clock.ts";
-import type { Dial, HeldPod, HeldPods, HoldAnswer, HoldProof, ReleasedPod } from "../../common/holds.ts";
+import {
+  type Dial,
+  type HeldPod,
+  type HeldPods,
+  type HoldAnswer,
+  type HoldProof,
+  type ReleasedPod,
+  stoppedAtMs,
+} from "../../common/holds.ts";
 import type { Logger } from "../../common/log.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
-import { stoppedAtMs } from "../domain/readiness/drain-end.ts";
 import type { HoldEvent, Holds } from "../state/holds.ts";
 import { makeSpeaker, type Speaker } from "./speaker.ts";
 

@@ -87,7 +87,7 @@ export function makeNodeStream(deps: NodeStreamDeps): NodeStream {
   return {
     service: { connect },
     gate: gate.interceptor,
-    connected: silence.watch,
+    connected: (link) => silence.watch(link),
     close() {
       closing = true;
       for (const fail of live) fail(new StreamEnd(status.UNAVAILABLE, "this coordinator is stopping: use the other replica"));

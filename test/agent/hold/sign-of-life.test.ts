@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { keepSignOfLife } from "../../../agent/hold/sign-of-life.ts";
-import { makeClock } from "../../../common/clock.ts";
+import { makeWallClock } from "../../../common/clock.ts";
 import { parseManifests } from "../../cluster/manifests.ts";
 import { until } from "../../cluster/process.ts";
 
@@ -31,7 +31,7 @@ test("the liveness probe passes while the hold server's event loop turns, and fa
   const isAlive = (): boolean => spawnSync(program, args).status === 0;
   assert.equal(isAlive(), false, "before it has begun");
   const over = new AbortController();
-  const running = keepSignOfLife({ directory, clock: makeClock(), aliveMs: 2_000 }, over.signal);
+  const running = keepSignOfLife({ directory, clock: makeWallClock(), aliveMs: 2_000 }, over.signal);
   assert.equal(isAlive(), true);
   over.abort(); // as if no timer came any more
   await running;
@@ -46,7 +46,7 @@ test("the sign is given again and again", async (t) => {
   const over = new AbortController();
   const sleeps: number[] = [];
   const clock = {
-    ...makeClock(),
+    ...makeWallClock(),
     sleep: async (ms: number) => {
       sleeps.push(ms);
       if (sleeps.length === 3) over.abort();
