@@ -12,7 +12,7 @@ import type { Clock } from "../../common/clock.ts";
 const FILE = "hold-alive";
 const EVERY_MS = 5_000;
 /** Holds end late where a server does not get to run for that long, and are cut by its restart: on a busy node the first is better. Own choice. */
-export const ALIVE_MS = 30_000;
+const ALIVE_MS = 30_000;
 
 /**
  * Until the signal aborts. `directory` undefined: nothing is written. `clock`: the wall clock, as the kernel's files have it. Rejects where it
