@@ -101,18 +101,21 @@ export async function killCoordinator(admin: KubeClient): Promise<void> {
   await until(`${victim.pod} runs again`, isBack, LIMIT_MS, EVERY_MS);
 }
 
-/** SIGKILL for every agent and hold server on the networks of these nodes, e.g. ["/proc/4711/ns/net"]; how many there were. */
-export function killAgents(networks: readonly string[]): number {
+/**
+ * A signal for every process of these programs, e.g. ["agent.mjs", "hold.mjs"], on the networks of these nodes, e.g. ["/proc/4711/ns/net"]; how
+ * many there were.
+ */
+export function signalAll(signal: NodeJS.Signals, programs: readonly string[], networks: readonly string[]): number {
   const wanted = new Set(networks.map((network) => statSync(network).ino));
-  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && isAgentOn(name, wanted));
-  for (const pid of pids) process.kill(Number(pid), "SIGKILL");
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && isOneOn(name, programs, wanted));
+  for (const pid of pids) process.kill(Number(pid), signal);
   return pids.length;
 }
 
-function isAgentOn(pid: string, networks: ReadonlySet<number>): boolean {
+function isOneOn(pid: string, programs: readonly string[], networks: ReadonlySet<number>): boolean {
   try {
     const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-    return command.some((part) => part === "agent.mjs" || part === "hold.mjs") && networks.has(statSync(`/proc/${pid}/ns/net`).ino);
+    return command.some((part) => programs.includes(part)) && networks.has(statSync(`/proc/${pid}/ns/net`).ino);
   } catch {
     return false; // it ended meanwhile
   }

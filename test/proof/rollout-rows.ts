@@ -5,9 +5,10 @@ import type { Told } from "./lost-requests.ts";
 /**
  * `product`: a user's plain Pods, all else comes from the webhook; `no-hold`: gates, and a preStop of the user's own that does nothing;
  * `sleep-5`: gates, and the usual sleep; `no-gate`: Pods that are left alone; `late-service`: plain Pods that were there before their
- * Service, first rollout; `agents-killed`: as `product`, with the agents and hold servers of both nodes killed in the middle.
+ * Service, first rollout; `agents-killed`: as `product`, with the agents and hold servers of both nodes killed in the middle; `holds-hang`:
+ * as `product`, with the hold servers of both nodes stopped (SIGSTOP) in the middle.
  */
-export const MODES = ["product", "no-hold", "sleep-5", "no-gate", "late-service", "agents-killed"] as const;
+export const MODES = ["product", "no-hold", "sleep-5", "no-gate", "late-service", "agents-killed", "holds-hang"] as const;
 export type Mode = (typeof MODES)[number];
 
 /** How often what happens in a row. */

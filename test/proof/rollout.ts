@@ -7,7 +7,7 @@ import { HOLD_TOKEN } from "../../common/names.ts";
 import { applyManifests } from "../cluster/manifests.ts";
 import { until } from "../cluster/process.ts";
 import type { Pod } from "../cluster/simulated/objects.ts";
-import { deleteLeader, deleteOne, drain, killAgents, podsAt, roll, settled } from "./actions.ts";
+import { deleteLeader, deleteOne, drain, podsAt, roll, settled, signalAll } from "./actions.ts";
 import { type Clients, startClients } from "./clients.ts";
 import { FIRST, layProofGround, type ProofGround, type Steps } from "./ground.ts";
 import { type Helm, makeHelm, settingsFor } from "./helm.ts";
@@ -71,7 +71,7 @@ async function perform({ ground, helm, profile, steps }: Stage, mode: Mode): Pro
   const { admin, nodes } = ground;
   const namespace = `row-${mode}`;
   const plan = values.quick ? QUICK : mode === "product" ? ALL : FEW;
-  if (mode === "product" || mode === "agents-killed") await untilHoldsAreGiven(ground, namespace);
+  if (mode === "product" || mode === "agents-killed" || mode === "holds-hang") await untilHoldsAreGiven(ground, namespace);
   await applyManifests(admin, await manifestsOf(mode, namespace, SIZE));
   await settled(admin, namespace);
   const vip = await until("an address in the Service's status", () => addressOf(ground, namespace), LIMIT_MS, 250);
@@ -91,7 +91,7 @@ async function perform({ ground, helm, profile, steps }: Stage, mode: Mode): Pro
         await pause(EDGE_MS);
         faults += 1;
         if (fault === "leader") await deleteLeader(admin);
-        else if (fault === "kill") say(`${killAgents(nodes.map(({ netns }) => netns))} agents and hold servers killed`);
+        else if (fault === "kill" || fault === "hang") say(befall(fault, nodes));
         else await helm.upgrade(fault === "update" ? "2" : "1");
       }
       await rolling;
@@ -132,7 +132,14 @@ function makeTold(row: string, load: Clients, adminUrl: string): (what: string) 
 }
 const MOST_SHOWN = 20;
 
-type Fault = "leader" | "update" | "back" | "kill";
+/** What happened, for a person. */
+function befall(fault: "kill" | "hang", nodes: ProofGround["nodes"]): string {
+  const networks = nodes.map(({ netns }) => netns);
+  if (fault === "hang") return `${signalAll("SIGSTOP", ["hold.mjs"], networks)} hold servers stopped`;
+  return `${signalAll("SIGKILL", ["agent.mjs", "hold.mjs"], networks)} agents and hold servers killed`;
+}
+
+type Fault = "leader" | "update" | "back" | "kill" | "hang";
 /** In the middle of the rollouts at these shares of them: two lose the leader, one updates the agents (and all else), one brings them back. */
 const FAULTS: readonly (readonly [share: number, fault: Fault])[] = [
   [0.25, "leader"],
@@ -143,6 +150,7 @@ const FAULTS: readonly (readonly [share: number, fault: Fault])[] = [
 
 function faultOf(mode: Mode, { faults, rollouts }: Plan, number: number): Fault | undefined {
   if (mode === "agents-killed") return "kill";
+  if (mode === "holds-hang") return "hang";
   return faults ? FAULTS.find(([at]) => Math.ceil(at * rollouts) === number)?.[1] : undefined;
 }
 

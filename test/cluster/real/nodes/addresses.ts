@@ -22,7 +22,7 @@ export type NodeNetwork = {
   readonly nodes: readonly NodeAddresses[];
 };
 
-/** A /24 has four /26: one for the nodes themselves, one for the Pods of each node. */
+/** A /24 has four /26: one for the nodes themselves, one for the Pods of each node; a node that is alone has the upper half, for 125 Pods. */
 const SHARE = 64;
 const PREFIX = 26;
 const MOST_NODES = 3;
@@ -44,7 +44,7 @@ export function nodeNetwork({ slot }: Pick<AddressPlan, "slot">, names: readonly
     nodes: names.map((name, index) => ({
       name,
       address: `${hosts}.${index + 2}`,
-      podRange: `${hosts}.${(index + 1) * SHARE}/${PREFIX}`,
+      podRange: names.length === 1 ? `${hosts}.128/25` : `${hosts}.${(index + 1) * SHARE}/${PREFIX}`,
       link: `clbd${slot}n${index}`,
       eni: { address: `${hosts}.${FIRST_ENI + index}`, mac: `20:90:6f:00:01:0${index}`, link: `clbd${slot}e${index}` },
     })),

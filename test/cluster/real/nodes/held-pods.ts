@@ -5,7 +5,7 @@ import { applyManifests, exampleFile, loadManifests, type Manifest } from "../..
 import { until } from "../../process.ts";
 import { isReady, type Pod } from "../../simulated/objects.ts";
 import type { TestProduct } from "./test-product.ts";
-import { makeNamespace, NODE_NAMES } from "./testing.ts";
+import { makeNamespace } from "./testing.ts";
 
 type Running = Pick<TestProduct, "started" | "product">;
 
@@ -14,19 +14,21 @@ export const PODS = "/api/v1/namespaces/demo/pods";
 const TOKEN = "Ab0Cd1Ef2Gh3Ij4Kl5Mn6O";
 
 /** Namespace demo with the example's Service, and an agent with a hold server on each node. */
-export async function startAgents({ started: { admin }, product }: Running): Promise<void> {
-  await Promise.all(NODE_NAMES.map((node) => product.startAgent(node)));
+export async function startAgents({ started: { admin, nodes }, product }: Running): Promise<void> {
+  await Promise.all(nodes.nodes.map(({ name }) => product.startAgent(name)));
   await makeNamespace(admin, "demo");
   const service = (await loadManifests(exampleFile("web.yaml"))).filter(({ kind }) => kind !== "Deployment" && kind !== "Namespace");
   await applyManifests(admin, service);
 }
+
+type DeployOptions = { readonly node?: string; readonly grace?: number; readonly livenessProbe?: object; readonly readyMs?: number };
 
 export function heldPods({ started, product }: Running) {
   /** Pods of the Service, with the hook that the webhook gives, all on one node; resolves when they serve behind the load balancer. */
   const deploy = async (
     name: string,
     replicas: number,
-    { node = "node-a", grace = 30, livenessProbe }: { node?: string; grace?: number; livenessProbe?: object } = {},
+    { node = "node-a", grace = 30, livenessProbe, readyMs = 90_000 }: DeployOptions = {},
   ): Promise<readonly Pod[]> => {
     const preStop = { httpGet: { path: `/hold/${TOKEN}`, port: HOLD_PORT } };
     const container = {
@@ -57,7 +59,7 @@ export function heldPods({ started, product }: Running) {
         const { items } = await started.admin.list<Pod>(PODS, { labelSelector: `test=${name}` });
         return items.length === replicas && items.every(isReady) && items;
       },
-      90_000,
+      readyMs,
       250,
     );
   };
@@ -70,11 +72,11 @@ export function heldPods({ started, product }: Running) {
   const ends = (node: string, pods: readonly Pod[]): Promise<readonly HoldLine[]> => written(node, pods, "hold ends");
   /** How many of them have been called for. */
   const begun = async (node: string, pods: readonly Pod[]): Promise<number> => (await written(node, pods, "hold begins")).length;
-  const untilGone = (name: string): Promise<unknown> =>
+  const untilGone = (name: string, limitMs = 120_000): Promise<unknown> =>
     until(
       `the Pods of ${name} are gone`,
       async () => (await started.admin.list<Pod>(PODS, { labelSelector: `test=${name}` })).items.length === 0,
-      120_000,
+      limitMs,
       100,
     );
   const remove = (pods: readonly Pod[], options = {}): Promise<unknown> =>

@@ -45,6 +45,10 @@ test("gives nodes and Pods addresses of their own per slot, none of which is loc
   assert.throws(() => planWithRealNodes(plan, network).nodeAddress(2), /below 2, got 2/);
 });
 
+test("gives a node that is alone room for as many Pods as a kubelet takes", () => {
+  assert.equal(nodeNetwork({ slot: 3 }, ["node-a"]).nodes[0]?.podRange, "10.245.3.128/25");
+});
+
 test("refuses more nodes than a slot has ranges for, and none", () => {
   for (const count of [0, 4]) {
     const names = Array.from({ length: count }, (_, index) => `n${index}`);

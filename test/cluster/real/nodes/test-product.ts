@@ -22,14 +22,16 @@ type TestProductOptions = {
   /** The nodes are TKE's, with the account that this says of them, as a scenario has it; default: plain nodes, and nobody described the network. */
   readonly accountOf?: (nodes: readonly RealNode[]) => object;
   readonly coordinatorEnv?: Readonly<Record<string, string>>;
+  /** Default: two. */
+  readonly names?: readonly string[];
 };
 
 /** One coordinator runs, no agent yet. `onEnd` takes what stops a part, also where a later one does not start. */
 export async function startTestProduct(
   onEnd: (step: () => Promise<unknown>) => void,
-  { holds = false, drainMs = 3_000, accountOf, coordinatorEnv }: TestProductOptions = {},
+  { holds = false, drainMs = 3_000, accountOf, coordinatorEnv, names = NODE_NAMES }: TestProductOptions = {},
 ): Promise<TestProduct> {
-  const started = await startTestNodes(accountOf !== undefined);
+  const started = await startTestNodes(accountOf !== undefined, names);
   onEnd(() => started.stop());
   const { admin, slot, nodes } = started;
   const directory = await mkdtemp(join(tmpdir(), "clb-direct-nodes-test-"));
@@ -47,7 +49,7 @@ export async function startTestProduct(
     cloudEndpoint: cloud.endpoint,
     keys: [TEST_KEY],
     plan: nodes.plan,
-    nodes: NODE_NAMES,
+    nodes: names,
     enter: nodes.enter,
     directory,
     holds,

@@ -29,7 +29,7 @@ export type TestNodes = {
   readonly stop: () => Promise<void>;
 };
 
-export async function startTestNodes(isTke = false): Promise<TestNodes> {
+export async function startTestNodes(isTke = false, names: readonly string[] = NODE_NAMES): Promise<TestNodes> {
   const [control, found] = [await findControlPlane(), await findNodes()];
   if (control.kind === "missing") throw new Error(control.reason);
   if (found.kind === "missing") throw new Error(found.reason);
@@ -41,7 +41,7 @@ export async function startTestNodes(isTke = false): Promise<TestNodes> {
   };
   try {
     const directory = join(cluster.directory, "nodes");
-    const nodes = await startRealNodes({ cluster, plan: slot.plan, nodes: NODE_NAMES, binaries: found.binaries, directory, isTke });
+    const nodes = await startRealNodes({ cluster, plan: slot.plan, nodes: names, binaries: found.binaries, directory, isTke });
     const stop = async (): Promise<void> => {
       try {
         await nodes.stop();

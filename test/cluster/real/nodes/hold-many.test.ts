@@ -1,0 +1,43 @@
+/** As many Pods as a stock kubelet takes, all deleted at once. */
+import assert from "node:assert/strict";
+import { after, before, suite, test } from "node:test";
+import { until } from "../../process.ts";
+import { heldPods, startAgents } from "./held-pods.ts";
+import { endAll, startTestProduct, type TestProduct } from "./test-product.ts";
+import { realNodesSkip } from "./testing.ts";
+
+const skip = await realNodesSkip();
+/** What a kubelet admits by default (maxPods). */
+const COUNT = 110;
+/** Two cores start and end a hundred containers in a minute or two; the grace outlasts the calls of all. */
+const GRACE_SECONDS = 120;
+const READY_MS = 400_000;
+
+/** A skipped suite would not be counted; a skipped test is. */
+const realSuite = (name: string, tests: () => void): void => {
+  if (skip === false) suite(name, tests);
+  else test(name, { skip });
+};
+
+realSuite("the preStop hold of a full node", () => {
+  let given: TestProduct;
+  const steps: (() => Promise<unknown>)[] = [];
+
+  before(async () => {
+    given = await startTestProduct((step) => steps.push(step), { holds: true, names: ["node-a"] });
+    await startAgents(given);
+  });
+  after(() => endAll(steps));
+
+  test("110 Pods at once: each is called for, and held until weight 0 is effective and its drain is over", async () => {
+    const { deploy, remove, begun, ends, untilGone } = heldPods(given);
+    const pods = await deploy("many", COUNT, { grace: GRACE_SECONDS, readyMs: READY_MS });
+    await remove(pods);
+    await until("all are held or have been", async () => (await begun("node-a", pods)) === COUNT, 60_000);
+    await untilGone("many", READY_MS);
+    const held = await ends("node-a", pods);
+    assert.equal(held.length, COUNT);
+    for (const { pod, lowered, end } of held)
+      assert.ok(lowered === true && (end === "drained" || end === "drain-time"), `${pod}: ${end}, lowered: ${lowered}`);
+  });
+});
