@@ -1,6 +1,7 @@
 /** Kubelets that end Pods by themselves, without a deletion: a failed liveness probe, a node that shuts down. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Pod } from "../cluster/simulated/objects.ts";
 import { KILLED } from "../cluster/simulated/pod-worker.ts";
 import type { LoadResult } from "../demo/load.ts";
 import { changedExample } from "./examples.ts";
@@ -18,14 +19,20 @@ const SIGN_MS = 5_000;
 /** A busy machine notices a timer late. */
 const LATE_MS = 1_500;
 
-const start = async (world: World): Promise<void> => {
-  await heldByDefault(world);
-  await applyExample(world, changedExample({ replicas: REPLICAS, sleepSeconds: "none" }));
-  await converged(world, { count: REPLICAS });
-};
-const kill = (world: World, pod: string, how: string): Promise<unknown> =>
-  world.client.patch(`/api/v1/namespaces/demo/pods/${pod}`, { metadata: { annotations: { [KILLED]: how } } }, "merge");
-const weightOf = (world: World, ip: string | undefined): number | undefined => boundTargets(world).get(`${ip}:8080`);
+const weightOf = (world: World, { status }: Pod): number | undefined => boundTargets(world).get(`${status?.podIP}:8080`);
+
+/** Its kubelet ends these Pods; over when weight 0 was effective for each, within the time of a sign. */
+async function kill(world: World, pods: readonly Pod[], how: string): Promise<void> {
+  const names = new Set(pods.map(({ metadata }) => `demo/${metadata.name}`));
+  const ends = async () => (await writtenOfHolds(world, NODES, "hold ends")).filter(({ pod = "" }) => names.has(pod));
+  const change = { metadata: { annotations: { [KILLED]: how } } };
+  for (const { metadata } of pods) await world.client.patch(`/api/v1/namespaces/demo/pods/${metadata.name}`, change, "merge");
+  await until("all holds are over", async () => (await ends()).length === pods.length, 30_000);
+  for (const { pod, end, lowered, heldMs = 0 } of await ends()) {
+    assert.deepEqual([end, lowered], ["drained", true], pod);
+    assert.ok(heldMs < SIGN_MS + LATE_MS, `${pod}: ${heldMs} ms`);
+  }
+}
 
 /** A sign is held until weight 0 is effective and no longer: what is open then is cut by an application that ends at once. */
 function assertNoNewFailure({ requests, failures }: LoadResult): void {
@@ -37,43 +44,27 @@ function assertNoNewFailure({ requests, failures }: LoadResult): void {
   assert.ok(requests >= 100, `only ${requests} requests were sent`);
 }
 
-test("containers that a liveness probe kills are held until weight 0 is effective, and get their weight back when they are ready anew", {
-  timeout: 180_000,
+test("Pods that their kubelet ends without a deletion are held until weight 0 is effective; no new connection fails", {
+  timeout: 240_000,
 }, async (t) => {
   const world = await startWorld(t, { holds: true });
-  await start(world);
-  const client = startClient(world);
-  t.after(() => client.stop());
-  const pods = (await podsOf(world, "app=web")).slice(0, KILLED_AT_ONCE);
-  for (const { metadata } of pods) await kill(world, metadata.name, "restart");
-  await until("both are held", async () => (await writtenOfHolds(world, NODES, "hold ends")).length === pods.length, 30_000);
-  for (const { end, lowered, heldMs = 0 } of await writtenOfHolds(world, NODES, "hold ends")) {
-    assert.deepEqual([end, lowered], ["drained", true]);
-    assert.ok(heldMs < SIGN_MS + LATE_MS, `${heldMs} ms`);
-  }
-  await until("they have their weight again", () => pods.every(({ status }) => weightOf(world, status?.podIP) === 10), 40_000);
+  await heldByDefault(world);
+  await applyExample(world, changedExample({ replicas: REPLICAS, sleepSeconds: "none" }));
   await converged(world, { count: REPLICAS });
-  assertNoNewFailure(await client.stop());
-  assert.deepEqual(await eventsOf(world, "DrainTruncated"), []);
-});
-
-test("a node that shuts down: its Pods are held until weight 0 is effective, as far as the floor lets; then they have ended and are unbound", {
-  timeout: 180_000,
-}, async (t) => {
-  const world = await startWorld(t, { holds: true });
-  await start(world);
   const client = startClient(world);
   t.after(() => client.stop());
-  const there = (await podsOf(world, "app=web")).filter(({ spec }) => spec.nodeName === NODE);
+  const pods = await podsOf(world, "app=web");
+
+  const restarted = pods.filter(({ spec }) => spec.nodeName !== NODE).slice(0, KILLED_AT_ONCE); // as after a failed liveness probe
+  await kill(world, restarted, "restart");
+  await until("they have their weight again", () => restarted.every((pod) => weightOf(world, pod) === 10), 40_000);
+  await converged(world, { count: REPLICAS });
+
+  const there = pods.filter(({ spec }) => spec.nodeName === NODE);
   assert.ok(there.length > 0 && there.length <= REPLICAS / 2, `${there.length} of ${REPLICAS} Pods are on ${NODE}`);
   await world.client.patch(`/api/v1/nodes/${NODE}`, { spec: { unschedulable: true } }, "merge");
-  for (const { metadata } of there) await kill(world, metadata.name, "shutdown 20");
-  await until("all holds are over", async () => (await writtenOfHolds(world, [NODE], "hold ends")).length === there.length, 30_000);
-  for (const { end, lowered, heldMs = 0 } of await writtenOfHolds(world, [NODE], "hold ends")) {
-    assert.deepEqual([end, lowered], ["drained", true]);
-    assert.ok(heldMs < SIGN_MS + LATE_MS, `${heldMs} ms`);
-  }
-  await until("nothing of the node is bound", () => there.every(({ status }) => weightOf(world, status?.podIP) === undefined), 60_000);
+  await kill(world, there, "shutdown 20");
+  await until("nothing of the node is bound: they have ended", () => there.every((pod) => weightOf(world, pod) === undefined), 60_000);
   assertNoNewFailure(await client.stop());
   assert.deepEqual(await eventsOf(world, "DrainTruncated"), []);
 });
