@@ -134,11 +134,18 @@ const hexDigits = (uid: string): string => uid.replaceAll("-", "").toLowerCase()
 export const listenerName = (clusterId: string, ownerUid: string, protocol: string, port: number): string =>
   `cd-${clusterId}-${ownerMark(ownerUid)}-${protocol.toLowerCase()}${port}`;
 
-/** The owner's mark if the name was given by this cluster, else undefined: the listener is foreign. */
+/** Stands for the owner's mark in the name of a listener that the Ingresses of a group share; no owner has it. */
+export const GROUP_MARK = "group";
+
+/** E.g. "cd-1f0c9a2b-group-http80": a load balancer has one group of a cluster at most. */
+export const sharedListenerName = (clusterId: string, protocol: string, port: number): string =>
+  `cd-${clusterId}-${GROUP_MARK}-${protocol.toLowerCase()}${port}`;
+
+/** The owner's mark, or that of a group, if the name was given by this cluster, else undefined: the listener is foreign. */
 export function ownerMarkOf(name: string, clusterId: string): string | undefined {
   const prefix = `cd-${clusterId}-`;
   if (!name.startsWith(prefix)) return undefined;
-  return /^([0-9a-f]{1,12})-(?:tcp|udp|tcp_ssl|quic|https?)\d{1,5}$/.exec(name.slice(prefix.length))?.[1];
+  return /^([0-9a-f]{1,12}|group)-(?:tcp|udp|tcp_ssl|quic|https?)\d{1,5}$/.exec(name.slice(prefix.length))?.[1];
 }
 
 /** True if the listener of this name belongs to this owner in this cluster. */

@@ -14,6 +14,7 @@ import type { Call } from "./domain/call.ts";
 import type { IngressRecord } from "./domain/intent/ingress-record.ts";
 import type { ClusterStanding } from "./domain/intent/owner-intent.ts";
 import type { ServiceRecord } from "./domain/intent/service.ts";
+import type { PlaceId } from "./domain/load-balancer.ts";
 import type { ObjectRef, Problem } from "./domain/problem.ts";
 import type { Retire } from "./domain/safety/policy.ts";
 import { makeDrainsController } from "./drains/controller.ts";
@@ -311,7 +312,7 @@ function makeSafety(
   { client, clock, log, metrics, settings }: Pick<ControllersDeps, "client" | "clock" | "log" | "metrics" | "settings">,
   onProven: EndInquiryDeps["onProven"],
 ) {
-  const ownerOf = (id: string, listenerId: string): string | undefined => state.listenerOwners.ofId(id, listenerId)?.uid;
+  const ownerOf = (id: string, place: PlaceId): string | undefined => state.listenerOwners.ofPlace(id, place)?.uid;
   const keepsOff = settings.policy === "observe"; // who writes nothing does no harm in a copy
   const proof = new ClusterProof({
     ...settings,

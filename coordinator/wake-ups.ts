@@ -19,7 +19,7 @@ export type Queue = { add(key: string): void };
 
 /** Who can be woken. Owners by UID of their object, load balancers by id, gates and networks by UID of their Pod. */
 export type WakeUpsDeps = {
-  readonly intents: Pick<Intents, "all" | "get" | "of" | "loadBalancerIds"> & {
+  readonly intents: Pick<Intents, "all" | "get" | "of" | "loadBalancerIds" | "shared"> & {
     readonly selections: Pick<SelectionIndex, "waitingOf" | "podJudged" | "ownersSelecting">;
   };
   readonly pods: Pick<PodIndex, "waitingForGate" | "byIp">;
@@ -60,6 +60,7 @@ export type WakeUpsDeps = {
  * | whether direct access is the default | every Service that does not say | | | |
  * | a TkeServiceConfig | | of owners that name it | | | |
  * | what an owner asks for, or where it stands | | its own | of Pods that it selects | the same | |
+ * | whose a rule of a group is | who asked for it in vain, or does now | | of Pods that it selects | the same | |
  * | an owner selects a Pod no longer | | | of that Pod | | |
  * | a load balancer, as far as is known: anything | all of it | its own | of Pods that its owners select | the same | health; holds of Pods that are bound there |
  * | targets of it only | | its own | of the Pods behind them | | health; holds of Pods that are bound there |
@@ -71,6 +72,8 @@ export type WakeUpsDeps = {
  */
 export class WakeUps {
   readonly #deps: WakeUpsDeps;
+  /** By load balancer and UID of the owner: the rules of a group that it asks for in vain. */
+  readonly #refused = new Map<string, ReadonlyMap<string, string>>();
 
   constructor(deps: WakeUpsDeps) {
     this.#deps = deps;
@@ -169,7 +172,25 @@ export class WakeUps {
   intentChanged(owner: OwnerIntent): void {
     const loadBalancerId = loadBalancerOf(owner);
     if (loadBalancerId !== undefined) this.#deps.loadBalancers.add(loadBalancerId);
+    if (loadBalancerId !== undefined) this.#wakeRefused(loadBalancerId);
     this.#wakeSelected(owner.ref.uid);
+  }
+
+  /** Whoever asks for a rule in vain now, or does so no more, is told and has its Pods judged anew. */
+  #wakeRefused(loadBalancerId: string): void {
+    const now = new Map(
+      [...Map.groupBy(this.#deps.intents.shared(loadBalancerId)?.conflicts ?? [], ({ owner }) => owner.uid)].map(
+        ([uid, own]) => [uid, own.map(({ listener, rule, holder }) => `${listener} ${rule} ${holder.uid}`).join()] as const,
+      ),
+    );
+    const before = this.#refused.get(loadBalancerId) ?? new Map<string, string>();
+    for (const uid of new Set([...before.keys(), ...now.keys()])) {
+      if (before.get(uid) === now.get(uid)) continue;
+      this.#deps.owners.add(uid);
+      this.#wakeSelected(uid);
+    }
+    if (now.size > 0) this.#refused.set(loadBalancerId, now);
+    else this.#refused.delete(loadBalancerId);
   }
 
   podsDeselected(podUids: readonly string[]): void {

@@ -120,6 +120,8 @@ export type Listener = Place & {
   readonly name: string;
   /** The name in the cloud, where that is another one. */
   readonly shownName?: string;
+  /** The name that it should have in the cloud, where the Ingresses of a group share it: each of them sees its own rules under its own name. */
+  readonly sharedName?: string;
   readonly protocol: string;
   readonly port: number;
   readonly rules: readonly Rule[];
@@ -187,6 +189,12 @@ export const slotOf = ({ listenerId, locationId }: PlaceId, { ip, port }: { read
 /** Every place of a load balancer, in its order. */
 export const placesOf = ({ listeners }: { readonly listeners: readonly Listener[] }): Place[] =>
   listeners.flatMap((listener): readonly Place[] => (isLayer7(listener.protocol) ? listener.rules : [listener]));
+
+/** The listener with this id as the owner of the rule sees it, where several share it; without a rule as the first of them does. */
+export function listenerAt(listeners: readonly Listener[], { listenerId, locationId }: PlaceId): Listener | undefined {
+  const all = listeners.filter((one) => one.listenerId === listenerId);
+  return all.find(({ rules }) => rules.some((rule) => rule.locationId === locationId)) ?? all[0];
+}
 
 /** Targets are bound to rules, not to the listener. */
 export const isLayer7 = (protocol: string): boolean => protocol === "HTTP" || protocol === "HTTPS";

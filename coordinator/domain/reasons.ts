@@ -66,6 +66,7 @@ export const EVENT_REASONS = [
   "PodsNotInjected",
   "QuotaExceeded",
   "RemovalParked",
+  "RuleConflict",
   "RuleRefused",
   "ServiceConfigMissing",
   "SettingConflict",

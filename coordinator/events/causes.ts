@@ -18,7 +18,7 @@ export type Causes = {
   /** By listener name or id, e.g. "Service shop/web TCP:80". */
   readonly owner: (listener: string) => string;
   /** Why a listener goes, or a rule of it, e.g. "Service shop/web asks for TCP:80 no more". */
-  readonly gone: (listenerId: string, what: "listener" | "rule") => string;
+  readonly gone: (listenerId: string, what: "listener" | "rule", locationIds?: readonly string[]) => string;
 };
 
 export type CausesDeps = {
@@ -43,10 +43,13 @@ export function makeCauses(deps: CausesDeps): (loadBalancerId: string, before?: 
   const { mirror, addressClaims, listenerOwners, podName, whyLeaves, intents, facts } = deps;
   return (id, before) => {
     const listeners = [...(mirror.listeners(id) ?? []), ...(before ?? [])];
-    const find = (named: string): Listener | undefined => listeners.find(({ listenerId, name }) => listenerId === named || name === named);
+    /** `locationIds`: rules of one that several share, each of whom sees it with its own. */
+    const find = (named: string, locationIds?: readonly string[]): Listener | undefined =>
+      listeners.find(({ listenerId, rules }) => listenerId === named && rules.some((rule) => locationIds?.includes(rule.locationId))) ??
+      listeners.find(({ listenerId, name }) => listenerId === named || name === named);
     return {
-      gone: (listenerId, what) => {
-        const listener = find(listenerId);
+      gone: (listenerId, what, locationIds) => {
+        const listener = find(listenerId, locationIds);
         const owner = listenerOwners.of(id, listener?.name ?? "");
         if (listener === undefined || owner === undefined) return `nobody asks for ${listenerId} any more`;
         const at = `${owner.kind} ${owner.namespace}/${owner.name}`;
@@ -105,7 +108,9 @@ function namesOf(call: Call, { pod, weight, owner, gone }: Causes): string[] {
       return [owner(tunedListener(call))];
     case "delete":
       if ("redirects" in call) return [owner(call.redirects.listenerId)];
-      return "listenerIds" in call ? call.listenerIds.map((id) => gone(id, "listener")) : [gone(call.rules.listenerId, "rule")];
+      return "listenerIds" in call
+        ? call.listenerIds.map((id) => gone(id, "listener"))
+        : [gone(call.rules.listenerId, "rule", call.rules.locationIds)];
     default:
       return call satisfies never;
   }

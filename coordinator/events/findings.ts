@@ -3,6 +3,8 @@ import { type Call, tunedListener } from "../domain/call.ts";
 import { standingProblems } from "../domain/intent/backends.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
 import { kindOfObject } from "../domain/intent/owner-object.ts";
+import { ruleConflictMessage } from "../domain/intent/shared-rules.ts";
+import { listenerAt, type PlaceId } from "../domain/load-balancer.ts";
 import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
 import type { EventReason } from "../domain/reasons.ts";
@@ -15,7 +17,7 @@ import type { Mirror } from "../state/mirror.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 import { type ConfigProblemsDeps, configProblems } from "./config-problems.ts";
 import { type LastingDeps, makeLastingTeller } from "./lasting.ts";
-import { describeFinding, describeForTable, nameOf, ownerOfPlace, releaseText } from "./wording.ts";
+import { describeFinding, describeForTable, isGroup, nameOf, ownerOfPlace, releaseText } from "./wording.ts";
 
 export type FindingsDeps = LastingDeps &
   ConfigProblemsDeps & {
@@ -66,8 +68,8 @@ export function makeFindings(deps: FindingsDeps, held: Held) {
 /** What the last pass over each load balancer has found: no news in the next one. */
 type Logged = Map<string, ReadonlySet<string>>;
 
-/** TKE's codes for an existing load balancer that another Ingress uses, or that has listeners: here only where a port is in the way. */
-const SHARED = { owner: "E4020", listener: "E4021" } as const;
+/** TKE's codes for an existing load balancer that another Ingress uses, or a group, or that has listeners: here only where a port is in the way. */
+const SHARED = { owner: "E4020", group: "E4406", listener: "E4021" } as const;
 
 /** Turns what a pass found but does not touch into Events; the recorder tells each once. */
 export function makeReport(
@@ -84,9 +86,14 @@ export function makeReport(
         for (const problem of standingProblems(listener.owner, place.standings)) deps.tell(problem);
     const owners = desired.owners.map(({ ref }) => ref);
     for (const problem of configProblems(deps, owners)) deps.tell(problem);
-    for (const { owner, holder, protocol, port } of desired.conflicts) {
+    for (const own of Map.groupBy(desired.ruleConflicts ?? [], ({ owner }) => owner.uid).values()) {
+      const message = ruleConflictMessage(loadBalancerId, own);
+      if (message !== undefined && own[0] !== undefined)
+        deps.tell({ object: own[0].owner, type: "Warning", reason: "RuleConflict", message });
+    }
+    for (const { owner, holder, protocol, port, isOfGroup } of desired.conflicts) {
       const message = `${nameOf(owner)}: listener ${protocol}:${port} of ${loadBalancerId} belongs to ${nameOf(holder)}: use another port or another load balancer. What it had instead stays and serves until the port is free`;
-      const told = owner.kind === "Ingress" ? tkeCode(SHARED.owner, message, owner.kind) : message;
+      const told = owner.kind === "Ingress" ? tkeCode(isOfGroup ? SHARED.group : SHARED.owner, message, owner.kind) : message;
       deps.tell({ object: owner, type: "Warning", reason: "ListenerConflict", message: told });
     }
     for (const { owner, holder, setting } of desired.settingConflicts ?? []) {
@@ -189,7 +196,7 @@ function tellRefused(
     const { namespace, name, uid } = pod;
     const message = `Pod ${namespace}/${name}: load balancer ${loadBalancerId} refused to bind ${slot.ip}:${slot.port}: ${refusal}`;
     tell({ object: { kind: "Pod", namespace, name, uid }, type: "Warning", reason: "BindRefused", message });
-    return tellPartlyBound({ listenerOwners, mirror, tell }, loadBalancerId, slot.listenerId);
+    return tellPartlyBound({ listenerOwners, mirror, tell }, loadBalancerId, slot);
   }
   if ("loadBalancer" in call) {
     for (const { ref } of intents.of(loadBalancerId)) {
@@ -214,9 +221,10 @@ function tellRefused(
 function tellPartlyBound(
   { listenerOwners, mirror, tell }: Pick<TellRefusedDeps, "listenerOwners" | "mirror" | "tell">,
   loadBalancerId: string,
-  id: string,
+  place: PlaceId,
 ): void {
-  const name = mirror.read(loadBalancerId)?.listeners.find(({ listenerId }) => listenerId === id)?.name;
+  const { listenerId: id } = place;
+  const name = listenerAt(mirror.read(loadBalancerId)?.listeners ?? [], place)?.name;
   const owner = name === undefined ? undefined : listenerOwners.of(loadBalancerId, name);
   if (owner === undefined) return;
   const message = `${nameOf(owner)}: load balancer ${loadBalancerId} refused to bind some of its Pods to listener ${id}; the others are bound. See the Events of those Pods (BindRefused)`;
@@ -282,7 +290,9 @@ function findingProblem(deps: FindingsDeps, desired: DesiredLoadBalancer, findin
         warn(
           owner,
           "OrphanedListener",
-          `The ${owner.kind} vanished without a deletion: create it again, or delete the listener by hand.`,
+          isGroup(finding.listener)
+            ? "No Ingress of the group that is known asks for them: delete them by hand if nobody needs them."
+            : `The ${owner.kind} vanished without a deletion: create it again, or delete the listener by hand.`,
           "W1000",
         )
       );

@@ -1,6 +1,6 @@
-import { RELEASE } from "../../common/names.ts";
+import { GROUP_MARK, RELEASE } from "../../common/names.ts";
 import { type Call, isRaise, itemsOf, type Redirects } from "../domain/call.ts";
-import { type Listener, type Rule, targetKey } from "../domain/load-balancer.ts";
+import { type Listener, listenerAt, type Rule, targetKey } from "../domain/load-balancer.ts";
 import type { Finding } from "../domain/plan/plan-load-balancer.ts";
 import type { UnreadyWhy } from "../domain/plan/plan-weights.ts";
 import type { ObjectRef } from "../domain/problem.ts";
@@ -38,8 +38,9 @@ export function ownerOfPlace(
   loadBalancerId: string,
   place: string,
 ) {
-  const [listenerId] = place.split("/");
-  const listener = mirror.read(loadBalancerId)?.listeners.find((one) => one.listenerId === listenerId);
+  const [listenerId = "", locationId] = place.split("/");
+  const at = locationId === undefined ? { listenerId } : { listenerId, locationId };
+  const listener = listenerAt(mirror.read(loadBalancerId)?.listeners ?? [], at);
   return listenerOwners.of(loadBalancerId, listener?.name ?? "");
 }
 
@@ -72,6 +73,15 @@ function howToRelease(annotation: string, spent: Parked["spent"], owner: string)
 export const describeRefused = (loadBalancerId: string, call: RefusedCall): string =>
   refusedCall(`load balancer ${loadBalancerId}`, call).message;
 
+/** What is left of the listener of a group under its own name: rules of nobody who is known. */
+export const isGroup = ({ name, sharedName }: Listener): boolean => sharedName === undefined && name.includes(`-${GROUP_MARK}-`);
+
+function groupText({ listenerId, rules }: Listener): string {
+  const named = rules.slice(0, MAX_STRAYS).map(({ domain, url }) => `${domain}${url}`);
+  const more = rules.length > MAX_STRAYS ? ` and ${rules.length - MAX_STRAYS} more` : "";
+  return `listener ${listenerId} is a group's, and its rules ${named.join(", ")}${more} belong to nobody who is known`;
+}
+
 /** `owner`: of the listener that the finding names, where it is known. */
 export function describeFinding(finding: Finding, owner?: ObjectRef): string {
   switch (finding.kind) {
@@ -86,6 +96,7 @@ export function describeFinding(finding: Finding, owner?: ObjectRef): string {
       return `${at} stays until what its owner asks for instead serves, then it drains and goes`;
     }
     case "orphaned":
+      if (isGroup(finding.listener)) return `${groupText(finding.listener)}: kept`;
       return `listener ${finding.listener.listenerId} (${finding.listener.name}) is ours, but its owner is unknown: kept`;
     case "quota":
       return `${finding.where} needs ${finding.needed}, quota ${finding.quota} is ${finding.limit}`;

@@ -3,6 +3,7 @@ import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import type { Logger } from "../../common/log.ts";
 import { GATE_OPEN, GATE_WISH } from "../../common/names.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
+import { askedPlaces } from "../domain/intent/asked-places.ts";
 import { certificateProblems } from "../domain/intent/certificate-problems.ts";
 import type { Problem } from "../domain/problem.ts";
 import type { Retire } from "../domain/safety/policy.ts";
@@ -57,6 +58,7 @@ export function makeGatesController(deps: GatesDeps): GatesController {
     progress,
     clock,
     clusterId,
+    places: (owner) => askedPlaces(clusterId, state.intents.granted(owner)),
   });
   const services = makeSelectingServices({ ...state, ...(deps.ingressClasses && { ingressClasses: deps.ingressClasses }) });
   const reconcile = makePodGateReconciler({

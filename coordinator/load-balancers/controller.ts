@@ -113,7 +113,8 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
     settings,
     quotas: () => quotas.current,
   });
-  const resync = new Resync({ ...settings, mirror, rateLimit: deps.rateLimit, clock, log, due: (id) => wakeUps().loadBalancerDue(id) });
+  const due = (id: string): void => wakeUps().loadBalancerDue(id);
+  const resync = new Resync({ ...settings, mirror, rateLimit: deps.rateLimit, clock, log, due });
   const failed = new FailedPasses(clock);
   const reconcile = makeLoadBalancerReconciler({
     ...deps,
@@ -123,7 +124,7 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
     writer,
     refusedItems,
     resync,
-    recorder: new ListenerRecorder({ ...state, clock, log, onRenamed: deps.onRenamed, due: (id) => wakeUps().loadBalancerDue(id) }),
+    recorder: new ListenerRecorder({ ...state, ...settings, clock, log, onRenamed: deps.onRenamed, due }),
     onPlan: (id, plan, signal) => {
       askAboutMissing({ ...state, inquiry: deps.inquiry }, id, plan, signal);
       deps.onPlan?.(id, plan);

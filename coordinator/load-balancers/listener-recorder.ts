@@ -1,9 +1,11 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
+import { isOwnListener } from "../../common/names.ts";
 import { type DesiredLoadBalancer, listenersByOwner, type WantedListener } from "../domain/intent/desired-load-balancer.ts";
 import type { ListenerRecord, OwnerRecord } from "../domain/intent/owner-record.ts";
 import { wishKey } from "../domain/intent/service-config.ts";
+import { sharedRuleName } from "../domain/intent/shared-rules.ts";
 import { canonicalDomain, type Listener, type LoadBalancer, ruleKey } from "../domain/load-balancer.ts";
 import type { ObjectRef } from "../domain/problem.ts";
 import type { Intents } from "../state/intents.ts";
@@ -16,6 +18,7 @@ export type ListenerRecorderDeps = {
   readonly identity: ListenerIdentity;
   readonly intents: Pick<Intents, "of" | "remove">;
   readonly mirror: Pick<Mirror, "markStale">;
+  readonly clusterId: string;
   readonly clock: Clock;
   readonly log: Logger;
   /** Told of a listener that somebody renamed. */
@@ -63,7 +66,7 @@ export class ListenerRecorder {
     const before = [...ownerRecords.of(id)];
     try {
       for (const misnamed of identity.misnamed(id)) await settleName(this.#deps, id, misnamed, signal);
-      const [wanted, present] = [listenersByOwner(desired), presentAt(actual)];
+      const [wanted, present] = [listenersByOwner(desired), presentAt(actual, this.#deps.clusterId)];
       const changes = desired.owners.map(
         ({ ref }) => [ref.uid, (known?: OwnerRecord) => known && inStep(known, wanted.get(ref.uid) ?? [], present)] as const,
       );
@@ -94,14 +97,16 @@ async function settleName(deps: ListenerRecorderDeps, id: string, { listenerId, 
 }
 
 /** A vanished owner of which nothing is left is forgotten. */
-function forgetCleared({ intents, ownerRecords }: ListenerRecorderDeps, actual: LoadBalancer): void {
+function forgetCleared({ intents, ownerRecords, clusterId }: ListenerRecorderDeps, actual: LoadBalancer): void {
   const id = actual.loadBalancerId;
   const present = new Set(actual.listeners.map(({ listenerId }) => listenerId));
   for (const { ref, state } of intents.of(id)) {
     if (state !== "vanished") continue;
     const record = ownerRecords.get(id, ref.uid);
-    const isThere = Object.values(record?.listeners ?? {}).some(
-      (one) => present.has(one.id) && ownerRecords.listener(id, one.id)?.owner === record,
+    const isThere = Object.values(record?.listeners ?? {}).some((one) =>
+      one.rules === undefined
+        ? present.has(one.id) && ownerRecords.listener(id, one.id)?.owner === record
+        : actual.listeners.some(({ name }) => isOwnListener(name, clusterId, ref.uid)),
     );
     if (isThere) continue;
     ownerRecords.remove(id, ref.uid);
@@ -109,22 +114,45 @@ function forgetCleared({ intents, ownerRecords }: ListenerRecorderDeps, actual: 
   }
 }
 
-type Present = { readonly byName: ReadonlyMap<string, Listener>; readonly ids: ReadonlySet<string> };
+type Present = {
+  readonly byName: ReadonlyMap<string, Listener>;
+  readonly ids: ReadonlySet<string>;
+  /** The owner's rules in a listener that it shares; undefined: it has none there. */
+  readonly rulesOf: (uid: string, listenerId: string) => readonly string[] | undefined;
+};
 
-const presentAt = ({ listeners }: LoadBalancer): Present => ({
-  byName: new Map(listeners.map((listener) => [listener.name, listener])),
-  ids: new Set(listeners.map(({ listenerId }) => listenerId)),
-});
+function presentAt(actual: LoadBalancer, clusterId: string): Present {
+  const { listeners } = actual;
+  return {
+    byName: new Map(listeners.map((listener) => [listener.name, listener])),
+    ids: new Set(listeners.map(({ listenerId }) => listenerId)),
+    rulesOf: (uid, listenerId) =>
+      listeners
+        .find((one) => one.listenerId === listenerId && isOwnListener(one.name, clusterId, uid))
+        ?.rules.map((rule) => sharedRuleName(rule, actual))
+        .sort(),
+  };
+}
 
 /** The same record where it is in step already: this is asked at every pass. */
-function inStep(known: OwnerRecord, wanted: readonly WantedListener[], { byName, ids }: Present): OwnerRecord {
+function inStep(known: OwnerRecord, wanted: readonly WantedListener[], { byName, ids, rulesOf }: Present): OwnerRecord {
   const listeners: Record<string, ListenerRecord> = {};
-  for (const [key, listener] of Object.entries(known.listeners))
-    if (ids.has(listener.id) || wanted.some(({ protocol, port }) => wishKey(protocol, port) === key)) listeners[key] = listener;
+  const withRules = (listener: ListenerRecord): ListenerRecord | undefined => {
+    if (known.intent.group !== true) return listener;
+    const rules = rulesOf(known.ref.uid, listener.id);
+    if (rules === undefined) return undefined;
+    return isDeepStrictEqual(rules, listener.rules) ? listener : { ...listener, rules };
+  };
+  for (const [key, listener] of Object.entries(known.listeners)) {
+    const kept = ids.has(listener.id) ? withRules(listener) : undefined;
+    const isWanted = wanted.some(({ protocol, port }) => wishKey(protocol, port) === key);
+    if (kept !== undefined || isWanted) listeners[key] = kept ?? listener;
+  }
   for (const want of wanted) {
     const key = wishKey(want.protocol, want.port);
     const listener = byName.get(want.name);
-    if (listener !== undefined) listeners[key] = recordOf(listeners[key], want, listener);
+    const record = listener && recordOf(listeners[key], want, listener);
+    if (record !== undefined) listeners[key] = withRules(record) ?? record;
   }
   const entries = Object.entries(listeners);
   const isSame =

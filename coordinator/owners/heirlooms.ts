@@ -27,7 +27,7 @@ type Heirloom = {
 export function heirloomsFor(
   { ownerRecords, object: objectOf, clusterId }: HeirloomsDeps,
   object: OwnerObject,
-  { ports }: Pick<ServiceIntent, "ports">,
+  { ports, group }: Pick<ServiceIntent, "ports" | "group">,
   owners: Iterable<OwnerIntent>,
 ): Heirloom[] {
   const { uid, namespace, name } = object;
@@ -40,12 +40,14 @@ export function heirloomsFor(
     // Its own pass, which says that it has vanished, may be still to come.
     if (loadBalancerId === undefined || state === "deleted" || objectOf(ref.uid) !== undefined) continue;
     const from = ownerRecords.get(loadBalancerId, ref.uid);
-    if (from === undefined) continue;
-    const listeners = Object.entries(from.listeners).flatMap(([key, listener]) => {
+    if (from === undefined || from.intent.group !== group) continue;
+    const listeners = Object.entries(from.listeners).flatMap(([key, listener]): Heirloom["listeners"] => {
       const [protocol = "", port = ""] = key.split("/");
-      const { id, healthCheck, scheduler } = listener;
+      if (!asked.has(key)) return [];
+      const { id, healthCheck, scheduler, rules } = listener;
+      if (rules !== undefined) return [[key, { id, healthCheck, scheduler, rules }]]; // its name is that of the group
       const formerName = listenerName(clusterId, ref.uid, protocol, Number(port));
-      return asked.has(key) ? [[key, { id, healthCheck, scheduler, formerName }] as const] : [];
+      return [[key, { id, healthCheck, scheduler, formerName }]];
     });
     if (listeners.length > 0) found.push({ loadBalancerId, from, listeners });
   }

@@ -1,12 +1,15 @@
 import { isOwnListener, listenerName } from "../../common/names.ts";
 import { domainOf } from "../domain/intent/asked-places.ts";
 import { certificateProblems, certificatesOf, secretsOf } from "../domain/intent/certificate-problems.ts";
+import { intentOf } from "../domain/intent/owner-intent.ts";
 import { type OwnerObject, objectRef } from "../domain/intent/owner-object.ts";
 import { READY_CONDITION } from "../domain/intent/ready-condition.ts";
 import type { ServiceIntent } from "../domain/intent/service.ts";
-import { type LoadBalancer, ruleKey } from "../domain/load-balancer.ts";
+import { ruleConflictMessage } from "../domain/intent/shared-rules.ts";
+import { type LoadBalancer, type LoadBalancerFacts, ruleKey } from "../domain/load-balancer.ts";
 import type { Problem } from "../domain/problem.ts";
 import type { CertificateSecrets } from "../state/certificate-secrets.ts";
+import type { Intents } from "../state/intents.ts";
 
 /** What TKE says where all is well. Source: tke-contract.md §2. */
 const SUCCESS = "Success";
@@ -37,6 +40,26 @@ export function tellLacking({ certificates, tell }: CertificateDeps, owner: Owne
   const { ready } = owner;
   if (ready === undefined) return notReady({ reason: "CertificateUnavailable", message: "The Secrets that it names are being read" });
   return { status: ready.status === "True" ? "True" : "False", reason: ready.reason, message: ready.message };
+}
+
+export type ReadinessDeps = CertificateDeps & { readonly clusterId: string; readonly intents: Pick<Intents, "get" | "granted" | "shared"> };
+
+/** What stands in the way of what the owner asks for at its load balancer, else that it is ready. `actual`: as far as is known. */
+export function readinessOf(
+  deps: ReadinessDeps,
+  object: OwnerObject,
+  intent: ServiceIntent,
+  actual: LoadBalancer | undefined,
+  facts: LoadBalancerFacts,
+): Readiness {
+  const lacking = tellLacking(deps, object, intent);
+  if (lacking !== undefined) return lacking;
+  const owner = deps.intents.get(object.uid);
+  const granted = (owner && intentOf(deps.intents.granted(owner))) ?? intent;
+  const at = readinessAt(deps.clusterId, object, granted, { ...facts, listeners: actual?.listeners ?? [] });
+  const own = (deps.intents.shared(facts.loadBalancerId)?.conflicts ?? []).filter((one) => one.owner.uid === object.uid);
+  const message = ruleConflictMessage(facts.loadBalancerId, own);
+  return at.status === "False" || message === undefined ? at : notReady({ reason: "RuleConflict", message });
 }
 
 /** Pure: ready when a listener stands for each port that is asked for, and none of former ones is left. */

@@ -42,14 +42,14 @@ import {
   waitForAddress,
   withdraw,
 } from "./owner-status.ts";
-import { type CertificateDeps, notReady, readinessAt, tellLacking } from "./ready-condition.ts";
-import { recordOwner } from "./recorded-owner.ts";
+import { notReady, type ReadinessDeps, readinessOf } from "./ready-condition.ts";
+import { leaveToOthers, recordOwner } from "./recorded-owner.ts";
 import { deleteSurplus, isCleared, type SurplusDeps } from "./surplus.ts";
 
 export type OwnerDeps = SourceDeps &
   StatusDeps &
   SurplusDeps &
-  CertificateDeps & {
+  ReadinessDeps & {
     readonly mirror: Mirror;
     readonly addressClaims: Pick<AddressClaims, "drop">;
     readonly ownerRecords: OwnerRecords;
@@ -226,10 +226,7 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
   if (!hasAddress(found.facts)) return await waitForAddress(deps, object, loadBalancerId, signal);
   deps.orders.runs(object.uid);
   const actual = deps.mirror.read(found.facts.loadBalancerId);
-  const readiness =
-    (found.refused && notReady(found.refused)) ??
-    tellLacking(deps, object, intent) ??
-    readinessAt(deps.clusterId, object, intent, { ...found.facts, listeners: actual?.listeners ?? [] });
+  const readiness = (found.refused && notReady(found.refused)) ?? readinessOf(deps, object, intent, actual, found.facts);
   return await publish(deps, object, { facts: found.facts, readiness }, signal);
 }
 
@@ -329,7 +326,10 @@ async function finishDeletion(deps: OwnerDeps, object: OwnerObject, signal: Abor
     deps.mirror.drop(loadBalancerId);
     await deps.addressClaims.drop(loadBalancerId, signal);
     deps.ownerRecords.forget(loadBalancerId);
-  } else if (loadBalancerId !== undefined) deps.ownerRecords.remove(loadBalancerId, object.uid);
+  } else if (loadBalancerId !== undefined) {
+    await leaveToOthers(deps, object, loadBalancerId, signal);
+    deps.ownerRecords.remove(loadBalancerId, object.uid);
+  }
   await letGo(deps, object, signal);
   deps.orders.end(object.uid); // a Service whose type has changed may change it back
   deps.contest.forget(object.uid);

@@ -2,6 +2,8 @@ import { intentSelectors } from "../domain/intent/owner-intent.ts";
 import { type OwnerObject, objectRef } from "../domain/intent/owner-object.ts";
 import type { OwnerRecord } from "../domain/intent/owner-record.ts";
 import type { ServiceIntent } from "../domain/intent/service.ts";
+import { wishKey } from "../domain/intent/service-config.ts";
+import { namesAsked } from "../domain/intent/shared-rules.ts";
 import { type Intents, leftSelectors, MAX_SELECTORS } from "../state/intents.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { OwnerRecords } from "../state/owner-records.ts";
@@ -34,7 +36,7 @@ export async function recordOwner(
     const taken = Object.fromEntries(heirlooms.flatMap(({ listeners }) => listeners));
     const left = known === undefined ? [] : leftSelectors(known.intent, intent);
     const formerSelectors = [...(known?.formerSelectors ?? inherited), ...left].slice(-MAX_SELECTORS);
-    const listeners = { ...taken, ...known?.listeners };
+    const listeners = { ...taken, ...(known && listenersWithLeft(known, intent)) };
     const madeFor = known?.madeFor ?? (heirloom && (heirloom.from.madeFor ?? heirloom.from.ref.uid));
     return {
       ref,
@@ -43,6 +45,7 @@ export async function recordOwner(
       formerSelectors,
       ...(madeFor !== undefined && { madeFor }),
       listeners,
+      ...(known?.inherited !== undefined && { inherited: known.inherited }),
     };
   };
   await ownerRecords.update(loadBalancerId, object.uid, change, signal);
@@ -55,4 +58,44 @@ export async function recordOwner(
     } else await ownerRecords.update(loadBalancerId, from.ref.uid, () => ({ ...from, listeners: Object.fromEntries(left) }), signal);
   }
   if (heirlooms.length > 0) deps.mirror.markStale(loadBalancerId, "listeners of a vanished owner were taken over");
+}
+
+/** Rules that it asks for no more may be there already without being on record as its own. */
+function listenersWithLeft({ intent: former, listeners }: OwnerRecord, intent: ServiceIntent): OwnerRecord["listeners"] {
+  if (former.group !== true) return listeners;
+  const askedAt = ({ ports }: ServiceIntent, key: string): ReadonlySet<string> => {
+    const port = ports.find(({ protocol, port: number }) => wishKey(protocol, number) === key);
+    return port === undefined ? new Set() : namesAsked(port);
+  };
+  return Object.fromEntries(
+    Object.entries(listeners).map(([key, listener]) => {
+      const left = askedAt(former, key).difference(askedAt(intent, key));
+      return [key, left.size === 0 ? listener : { ...listener, rules: [...left.union(new Set(listener.rules))].sort() }];
+    }),
+  );
+}
+
+/** Before the object's record goes: who has taken over rules of it in their group has the Pods that it asked for as well. Rejects with KubeApiError. */
+export async function leaveToOthers(
+  { ownerRecords, intents }: { readonly ownerRecords: OwnerRecords; readonly intents: Pick<Intents, "shared"> },
+  { uid, namespace }: Pick<OwnerObject, "uid" | "namespace">,
+  loadBalancerId: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const record = ownerRecords.get(loadBalancerId, uid);
+  if (record?.intent.group !== true) return;
+  const holders = intents.shared(loadBalancerId)?.holders;
+  const heirs = new Set(
+    record.intent.ports.flatMap((port) =>
+      [...namesAsked(port)].flatMap((name) => holders?.get(wishKey(port.protocol, port.port))?.get(name)?.uid ?? []),
+    ),
+  );
+  heirs.delete(uid);
+  const left = [...record.formerSelectors, ...intentSelectors(record.intent)].map((selector) => ({ namespace, selector }));
+  const change = (known: OwnerRecord | undefined): OwnerRecord | undefined => {
+    if (known === undefined) return undefined;
+    const { ref, order, intent, formerSelectors, ...rest } = known; // in the order of `recordOwner`, so that nothing is written twice
+    return { ref, order, intent, formerSelectors, ...rest, inherited: [...(known.inherited ?? []), ...left].slice(-MAX_SELECTORS) };
+  };
+  await ownerRecords.updateAll(loadBalancerId, new Map([...heirs].map((heir) => [heir, change])), signal);
 }

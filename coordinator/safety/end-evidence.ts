@@ -1,5 +1,5 @@
 import { isOver, type PodFact, podName } from "../../common/vocabulary.ts";
-import type { Slot } from "../domain/load-balancer.ts";
+import type { PlaceId, Slot } from "../domain/load-balancer.ts";
 import { takesFrom } from "../domain/plan/address-holder.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Intents } from "../state/intents.ts";
@@ -17,8 +17,8 @@ export type EndEvidenceDeps = {
   readonly inquiry?: Pick<EndInquiry, "isGone" | "lives">;
   readonly mirror?: Pick<Mirror, "health">;
   readonly intents: Pick<Intents, "hasAskedFor" | "get">;
-  /** UID of the owner that a listener belongs to; undefined where nobody knows. */
-  readonly ownerOf: (loadBalancerId: string, listenerId: string) => string | undefined;
+  /** UID of the owner that a listener or rule belongs to; undefined where nobody knows. */
+  readonly ownerOf: (loadBalancerId: string, place: PlaceId) => string | undefined;
 };
 
 /** Names and labels remembered of Pods that are gone or were relabelled. */
@@ -75,19 +75,19 @@ export class EndEvidence {
   }
 
   /** Whoever is bound there goes with the owner of the listener. */
-  #deletedOwner(id: string, { listenerId }: Slot): string | undefined {
-    const uid = this.#deps.ownerOf(id, listenerId);
+  #deletedOwner(id: string, slot: Slot): string | undefined {
+    const uid = this.#deps.ownerOf(id, slot);
     const owner = uid === undefined ? undefined : this.#deps.intents.get(uid);
     return owner?.state === "deleted" ? `${owner.ref.kind} ${owner.ref.namespace}/${owner.ref.name} was deleted` : undefined;
   }
 
   /** What a Service asks for says nothing of a listener of another one, although both have the same Pods. */
-  #whyLeaves(id: string, { listenerId, ip }: Slot, pod: PodFact): string | undefined {
+  #whyLeaves(id: string, slot: Slot, pod: PodFact): string | undefined {
     if (pod.deletionAtMs !== undefined) return `Pod ${podName(pod)} is being deleted`;
     if (isOver(pod)) return `the containers of Pod ${podName(pod)} are over`;
     // A Pod that is told without the address that it had: nobody asked for that.
-    if (!pod.ips.includes(ip)) return undefined;
-    const owner = this.#deps.ownerOf(id, listenerId);
+    if (!pod.ips.includes(slot.ip)) return undefined;
+    const owner = this.#deps.ownerOf(id, slot);
     if (owner === undefined) return undefined;
     // A Pod that is as it was: the Service asks for other ones. One that was relabelled may be a mistake of many.
     if (this.#relabelled.get(pod.uid)?.has(owner) === true || !this.#deps.intents.hasAskedFor(owner, pod)) return undefined;

@@ -8,6 +8,7 @@ import { intentOf, intentSelectors, loadBalancerOf, type OwnerIntent } from "../
 import type { OwnerRecord } from "../domain/intent/owner-record.ts";
 import { type ServiceIntent, selects } from "../domain/intent/service.ts";
 import { type ConfigWishes, type ListenerWishes, wishKey } from "../domain/intent/service-config.ts";
+import { grantedPorts, groupMembers, refusedRule, type SharedRules, shareRules } from "../domain/intent/shared-rules.ts";
 import { canonicalDomain, type Listener, ruleKey } from "../domain/load-balancer.ts";
 import { ConfigUses } from "./config-uses.ts";
 import type { PodIndex } from "./pod-index.ts";
@@ -31,6 +32,8 @@ export type IntentsDeps = {
   readonly wishes: (namespace: string, configName: string) => ListenerWishes;
   /** What is on record of an owner at its load balancer; default: nothing. */
   readonly recorded?: (loadBalancerId: string, ownerUid: string) => OwnerRecord | undefined;
+  /** Another number when anything on record has changed; default: nothing ever does. */
+  readonly recordsVersion?: () => number;
   /** What else it says; default: nothing. */
   readonly moreWishes?: (namespace: string, configName: string) => Omit<ConfigWishes, "wishes"> | undefined;
   /** Default: none but those that are named by id. */
@@ -54,6 +57,8 @@ export class Intents {
   readonly #unread = new Set<string>();
   /** Namespaces by UID. */
   readonly #unreadAsking = new Map<string, string>();
+  #version = 0;
+  readonly #shared = new Map<string, { readonly version: string; readonly shared: SharedRules | undefined }>();
   readonly #deps: IntentsDeps;
 
   constructor(deps: IntentsDeps) {
@@ -104,6 +109,7 @@ export class Intents {
     const intent = intentOf(owner);
     // The same intent stays the same object, so that what was selected for it still holds.
     const kept = former !== undefined && isDeepStrictEqual(former, intent) ? withIntent(owner, former) : owner;
+    this.#version += 1;
     this.#owners.set(uid, kept);
     this.#configUses.changed(owner.ref.namespace, former, intentOf(kept));
     this.#place(uid, known && loadBalancerOf(known), loadBalancerOf(owner));
@@ -118,18 +124,57 @@ export class Intents {
    */
   hasAskedFor(ownerUid: string, pod: Pick<PodFact, "namespace" | "labels">): boolean {
     const owner = this.#owners.get(ownerUid);
-    if (owner === undefined || owner.ref.namespace !== pod.namespace) return false;
+    if (owner === undefined) return false;
+    if (this.#askedItself(owner, pod)) return true;
+    const loadBalancerId = loadBalancerOf(owner);
+    const shared = loadBalancerId === undefined ? undefined : this.shared(loadBalancerId);
+    if (loadBalancerId === undefined || shared?.members.some(({ ref }) => ref.uid === ownerUid) !== true) return false;
+    // A rule that it took over has the Pods of whoever had it before.
+    const { inherited = [] } = this.#deps.recorded?.(loadBalancerId, ownerUid) ?? {};
+    if (inherited.some(({ namespace, selector }) => namespace === pod.namespace && selects(selector, pod.labels))) return true;
+    return shared.members.some(({ ref }) => {
+      const other = ref.uid === ownerUid ? undefined : this.#owners.get(ref.uid);
+      return other !== undefined && this.#askedItself(other, pod);
+    });
+  }
+
+  #askedItself(owner: OwnerIntent, pod: Pick<PodFact, "namespace" | "labels">): boolean {
+    const { uid, namespace } = owner.ref;
+    if (namespace !== pod.namespace) return false;
     const intent = intentOf(owner);
     const loadBalancerId = loadBalancerOf(owner);
-    const stored = loadBalancerId === undefined ? undefined : this.#deps.recorded?.(loadBalancerId, ownerUid)?.formerSelectors;
-    const selectors = [...(intent === undefined ? [] : intentSelectors(intent)), ...(stored ?? this.#formerSelectors.get(ownerUid) ?? [])];
+    const stored = loadBalancerId === undefined ? undefined : this.#deps.recorded?.(loadBalancerId, uid)?.formerSelectors;
+    const selectors = [...(intent === undefined ? [] : intentSelectors(intent)), ...(stored ?? this.#formerSelectors.get(uid) ?? [])];
     return selectors.some((one) => selects(one, pod.labels));
+  }
+
+  /** Whose the rules of listeners are that the Ingresses of a group share; undefined: nobody shares any there. */
+  shared(loadBalancerId: string): SharedRules | undefined {
+    const version = `${this.#version} ${this.#deps.recordsVersion?.() ?? 0}`;
+    const known = this.#shared.get(loadBalancerId);
+    if (known?.version === version) return known.shared;
+    const members = groupMembers(this.of(loadBalancerId), (uid) => this.#deps.recorded?.(loadBalancerId, uid));
+    const shared = members.length === 0 ? undefined : shareRules(members);
+    this.#shared.set(loadBalancerId, { version, shared });
+    return shared;
+  }
+
+  /** The owner with what it asks for and may have: rules of shared listeners that others have are left out. */
+  granted(owner: OwnerIntent): OwnerIntent {
+    const loadBalancerId = loadBalancerOf(owner);
+    if (loadBalancerId === undefined || owner.state !== "served" || owner.intent.group !== true) return owner;
+    const refused = (this.shared(loadBalancerId)?.conflicts ?? []).flatMap((one) =>
+      one.owner.uid === owner.ref.uid ? refusedRule(one) : [],
+    );
+    if (refused.length === 0) return owner;
+    return { ...owner, intent: { ...owner.intent, ports: grantedPorts(owner.intent, new Set(refused)) } };
   }
 
   /** The object is no longer ours or is gone; if it was not `deleted` before, its listeners stay and are reported as orphaned. */
   remove(ownerUid: string): void {
     const owner = this.#owners.get(ownerUid);
     if (owner === undefined) return;
+    this.#version += 1;
     this.#owners.delete(ownerUid);
     this.#configUses.changed(owner.ref.namespace, intentOf(owner), undefined);
     this.#formerSelectors.delete(ownerUid);
@@ -140,6 +185,7 @@ export class Intents {
   /** Nothing of ours is left at this load balancer. */
   forgetLoadBalancer(loadBalancerId: string): void {
     this.#known.delete(loadBalancerId);
+    this.#shared.delete(loadBalancerId);
   }
 
   /** Owners of one load balancer, oldest first. */
@@ -152,6 +198,7 @@ export class Intents {
     const owners = this.of(loadBalancerId).map((owner) => ({ owner, ...this.#wishesOf(owner) }));
     const { clusterId, isHeldBack, earlyOf, listenersAt, addressAt, recorded, certificateOf } = this.#deps;
     const address = addressAt?.(loadBalancerId);
+    const shared = this.shared(loadBalancerId);
     return desiredLoadBalancer({
       loadBalancerId,
       clusterId,
@@ -161,6 +208,7 @@ export class Intents {
       ...(earlyOf !== undefined && { earlyOf }),
       ...(certificateOf !== undefined && { certificateOf }),
       ...(address !== undefined && { address }),
+      ...(shared !== undefined && { shared }),
       settings: (owner, port) => recorded?.(loadBalancerId, owner.uid)?.listeners[wishKey(port.protocol, port.port)],
       podsOf: (owner) => this.selections.podsOf(owner),
       remembered: (owner, intent, port, select) => this.selections.ofPort(owner, intent, port, select),

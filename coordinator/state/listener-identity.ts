@@ -1,4 +1,4 @@
-import { listenerName } from "../../common/names.ts";
+import { listenerName, sharedListenerName } from "../../common/names.ts";
 import type { Listener } from "../domain/load-balancer.ts";
 import { judgeName, type NameVerdict } from "../domain/safety/listener-name.ts";
 import type { OwnerRecords, RecordedListener } from "./owner-records.ts";
@@ -16,6 +16,9 @@ export type Misnamed = {
   readonly recorded: RecordedListener;
   readonly verdict: NameVerdict;
 };
+
+/** Each member of a group has the shared one on record, with its own rules. */
+const isShared = ({ owner: { intent }, listener }: RecordedListener): boolean => intent.group === true && listener.rules !== undefined;
 
 /** A name that nobody gives: nothing of it says that the listener is ours. */
 const givenUp = (shown: string): string => `(given up) ${shown}`;
@@ -44,7 +47,9 @@ export class ListenerIdentity {
       const { owner, key } = recorded;
       const [protocol = "", port = ""] = key.split("/");
       const { clusterId, clock } = this.#deps;
-      const name = listenerName(clusterId, owner.ref.uid, protocol, Number(port));
+      const name = isShared(recorded)
+        ? sharedListenerName(clusterId, protocol, Number(port))
+        : listenerName(clusterId, owner.ref.uid, protocol, Number(port));
       const verdict = judgeName({ clusterId, listener: recorded.listener, name, shown, nowMs: clock.now() });
       if (verdict.record !== undefined) misnamed.push({ listenerId, shown, recorded, verdict });
       if (verdict.kind === "ours") return listener;

@@ -1,4 +1,5 @@
-import { ownerMark, ownerMarkOf } from "../../common/names.ts";
+import { GROUP_MARK, ownerMark, ownerMarkOf } from "../../common/names.ts";
+import { listenerAt, type PlaceId } from "../domain/load-balancer.ts";
 import type { ObjectRef } from "../domain/problem.ts";
 import type { Intents } from "./intents.ts";
 import type { Mirror } from "./mirror.ts";
@@ -7,7 +8,7 @@ import type { Mirror } from "./mirror.ts";
 const MAX_FORMER = 1_000;
 
 export type ListenerOwnersDeps = {
-  readonly intents: Pick<Intents, "of">;
+  readonly intents: Pick<Intents, "of" | "shared">;
   readonly mirror: Pick<Mirror, "read">;
   readonly clusterId: string;
 };
@@ -28,17 +29,18 @@ export class ListenerOwners {
     this.#former.set(ownerMark(former.uid), former);
   }
 
-  /** The owner of a listener by its name; undefined: it is not ours, or nobody remembers whose it was. */
+  /** The owner of a listener by its name, of a group the oldest member; undefined: it is not ours, or nobody remembers whose it was. */
   of(loadBalancerId: string, listenerName: string): ObjectRef | undefined {
     const mark = ownerMarkOf(listenerName, this.#deps.clusterId);
     if (mark === undefined) return undefined;
+    if (mark === GROUP_MARK) return this.#deps.intents.shared(loadBalancerId)?.members[0]?.ref;
     const present = this.#deps.intents.of(loadBalancerId).find(({ ref }) => ownerMark(ref.uid) === mark);
     return present?.ref ?? this.#former.get(mark);
   }
 
-  /** The owner of the listener with this id, as the load balancer has it. */
-  ofId(loadBalancerId: string, listenerId: string): ObjectRef | undefined {
-    const listener = this.#deps.mirror.read(loadBalancerId)?.listeners.find((one) => one.listenerId === listenerId);
+  /** The owner of the listener or rule with this id, as the load balancer has it. */
+  ofPlace(loadBalancerId: string, place: PlaceId): ObjectRef | undefined {
+    const listener = listenerAt(this.#deps.mirror.read(loadBalancerId)?.listeners ?? [], place);
     return listener && this.of(loadBalancerId, listener.name);
   }
 }

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Call } from "../domain/call.ts";
+import type { SharedRules } from "../domain/intent/shared-rules.ts";
 import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
 import {
   type HealthCheck,
@@ -14,6 +15,7 @@ import {
 } from "../domain/load-balancer.ts";
 import { proofMs } from "../domain/pace/health-pace.ts";
 import { applyCall } from "../domain/plan/apply-call.ts";
+import { asOwnersSee } from "../domain/shared-listeners.ts";
 import { keepKnown, renewed } from "../domain/structural-sharing.ts";
 
 /** Health of one slot and since when it is so; times in milliseconds since the epoch. */
@@ -48,6 +50,8 @@ type Entry = {
 
 /** What has changed of a load balancer: targets with these addresses, or anything. */
 export type MirrorChange = { readonly kind: "all" } | { readonly kind: "targets"; readonly ips: ReadonlySet<string> };
+/** The listeners as their owners see them; the same objects as long as nothing of them has changed. */
+type AsSeen = (id: string, actual: LoadBalancer) => readonly Listener[];
 const NOTHING: MirrorChange = { kind: "targets", ips: new Set() };
 
 /**
@@ -60,9 +64,12 @@ export class Mirror {
   readonly #entries = new Map<string, Entry>();
   readonly #gone = new Set<string>();
   readonly #onChange: (loadBalancerId: string, change: MirrorChange) => void;
+  readonly #asSeen: AsSeen;
 
-  constructor(onChange: (loadBalancerId: string, change: MirrorChange) => void) {
+  /** `asSeen`: default: owners see listeners as the cloud has them. */
+  constructor(onChange: (loadBalancerId: string, change: MirrorChange) => void, asSeen: AsSeen = (_, { listeners }) => listeners) {
     this.#onChange = onChange;
+    this.#asSeen = asSeen;
   }
 
   get ids(): readonly string[] {
@@ -71,12 +78,13 @@ export class Mirror {
 
   read(id: string): LoadBalancer | undefined {
     const entry = this.#entries.get(id);
-    return entry && { ...entry.facts, listeners: entry.listeners };
+    return entry && { ...entry.facts, listeners: this.#asSeen(id, { ...entry.facts, listeners: entry.listeners }) };
   }
 
   /** Its listeners; undefined while it is not known. */
   listeners(id: string): readonly Listener[] | undefined {
-    return this.#entries.get(id)?.listeners;
+    const entry = this.#entries.get(id);
+    return entry && this.#asSeen(id, { ...entry.facts, listeners: entry.listeners });
   }
 
   /** What the load balancer is besides its listeners. */
@@ -289,3 +297,22 @@ const isUnchanged = (old: Entry, now: Entry): boolean =>
 
 /** "10.0.3.7:8080" -> "10.0.3.7". */
 const ipOf = (target: string): string => target.slice(0, target.lastIndexOf(":"));
+
+/** How owners see listeners that Ingresses of a group share. Asked all the time, so the same listeners are cut up once for the same owners. */
+export function ownersView(sharedAt: (loadBalancerId: string) => SharedRules | undefined, clusterId: string) {
+  type Seen = { readonly listeners: readonly Listener[]; readonly shared: SharedRules; readonly views: readonly Listener[] };
+  const seen = new Map<string, Seen>();
+  return (id: string, actual: LoadBalancer): readonly Listener[] => {
+    const { listeners } = actual;
+    const shared = sharedAt(id);
+    if (shared === undefined) {
+      seen.delete(id);
+      return listeners;
+    }
+    const known = seen.get(id);
+    if (known?.listeners === listeners && known.shared === shared) return known.views;
+    const views = asOwnersSee(listeners, clusterId, shared, actual);
+    seen.set(id, { listeners, shared, views });
+    return views;
+  };
+}

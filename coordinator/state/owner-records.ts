@@ -38,6 +38,7 @@ const Stored = z.object({
   }),
   formerSelectors: z.array(z.record(z.string(), z.string())),
   madeFor: Optional,
+  inherited: z.array(z.object({ namespace: z.string(), selector: z.record(z.string(), z.string()) })).optional(),
   listeners: z.record(
     z.string(),
     z.looseObject({ id: z.string(), healthCheck: z.looseObject(Check.shape), scheduler: z.enum(["WRR", "LEAST_CONN", "IP_HASH"]) }),
@@ -56,10 +57,16 @@ export class OwnerRecords {
   /** By load balancer and the listener's id. */
   readonly #listeners = new Map<string, Map<string, RecordedListener>>();
   readonly #writes = new Map<string, Promise<unknown>>();
+  #version = 0;
 
   constructor(records: Records, log: Logger) {
     this.#records = records;
     this.#log = log;
+  }
+
+  /** Another number when anything of any record has changed. */
+  get version(): number {
+    return this.#version;
   }
 
   /** Takes in what a former leader stored; once, when the records have been read. */
@@ -136,6 +143,7 @@ export class OwnerRecords {
 
   /** The load balancer is no longer ours to remember. */
   forget(loadBalancerId: string): void {
+    this.#version += 1;
     this.#owners.delete(loadBalancerId);
     this.#listeners.delete(loadBalancerId);
   }
@@ -148,9 +156,13 @@ export class OwnerRecords {
   }
 
   #index(loadBalancerId: string): void {
+    this.#version += 1;
     const listeners = new Map<string, RecordedListener>();
     for (const owner of this.of(loadBalancerId))
-      for (const [key, listener] of Object.entries(owner.listeners)) listeners.set(listener.id, { owner, key, listener });
+      for (const [key, listener] of Object.entries(owner.listeners)) {
+        // What became of the name of one that several share stands in the record of one of them.
+        if (listeners.get(listener.id)?.listener.renamed === undefined) listeners.set(listener.id, { owner, key, listener });
+      }
     this.#listeners.set(loadBalancerId, listeners);
   }
 }

@@ -9,7 +9,7 @@ import { Intents } from "./intents.ts";
 import { ListenerIdentity } from "./listener-identity.ts";
 import { ListenerOwners } from "./listener-owners.ts";
 import { type Memories, makeMemories } from "./memories.ts";
-import { Mirror, type MirrorChange } from "./mirror.ts";
+import { Mirror, type MirrorChange, ownersView } from "./mirror.ts";
 import { followReferences, restoredOwners, takingIn } from "./owner-changes.ts";
 import { type IngressChange, OwnerObjects, type ServiceChange } from "./owner-objects.ts";
 import { OwnerRecords } from "./owner-records.ts";
@@ -82,7 +82,8 @@ export function makeState(from: StateDeps, followers: StateFollowers): State {
   const facts = new EndpointFacts(deps.facts, objects.endpointSlices);
   const records = makeRecords({ client, clock, log, namespace, clusterId });
   const ownerRecords = new OwnerRecords(records, log);
-  const mirror = new Mirror(followers.mirrorChanged);
+  const view = ownersView((id) => intents.shared(id), clusterId);
+  const mirror = new Mirror(followers.mirrorChanged, view);
   const addressClaims = tellingClaims(makeAddressClaims(records, claimedPod(facts)), (id, { ips, passedOn }) => {
     followers.addressesClaimed(id, ips);
     if (passedOn.size > 0) mirror.passOn(id, passedOn, clock.now());
@@ -108,6 +109,7 @@ export function makeState(from: StateDeps, followers: StateFollowers): State {
     listenersAt: (id) => mirror.listeners(id) ?? [],
     addressAt: (id) => mirror.facts(id),
     recorded: (id, uid) => ownerRecords.get(id, uid),
+    recordsVersion: () => ownerRecords.version,
     boundAt: (names) => addressClaims.loadBalancersOf(names),
     onDeselected: followers.podsDeselected,
   });

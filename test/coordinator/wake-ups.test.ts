@@ -42,6 +42,7 @@ function aWorld({ waiting = ["pod-8", "pod-9"], releases = [] }: { waiting?: rea
       get: (uid) => OWNERS.find(({ ref }) => ref.uid === uid),
       of: (id) => OWNERS.filter((one) => loadBalancerOf(one) === id),
       loadBalancerIds: new Set(["lb-1", "lb-2", "lb-3", "lb-left"]),
+      shared: () => undefined,
       selections: {
         podJudged: () => undefined,
         ownersSelecting: () => [],

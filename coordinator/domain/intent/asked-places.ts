@@ -1,4 +1,4 @@
-import { listenerName } from "../../../common/names.ts";
+import { listenerName, sharedListenerName } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import {
   canonicalDomain,
@@ -22,6 +22,8 @@ import { intentOf, type OwnerIntent } from "./owner-intent.ts";
  */
 export type AskedPlace = {
   readonly listenerName: string;
+  /** The name with which it is created, where the Ingresses of a group share it. */
+  readonly sharedName?: string;
   readonly protocol: ListenerProtocol;
   readonly port: number;
   readonly rule?: RuleName;
@@ -38,7 +40,9 @@ export function askedPlaces(clusterId: string, owner: OwnerIntent): AskedPlace[]
   if (intent === undefined) return [];
   return intent.ports.flatMap((port): AskedPlace[] => {
     const { protocol, port: number } = port;
-    const place = { listenerName: listenerName(clusterId, owner.ref.uid, protocol, number), protocol, port: number };
+    const name = listenerName(clusterId, owner.ref.uid, protocol, number);
+    const shared = intent.group && isLayer7(protocol) && { sharedName: sharedListenerName(clusterId, protocol, number) };
+    const place = { listenerName: name, ...shared, protocol, port: number };
     const standing = (asked: IntentPort) => (pod: PodFact) => standings(intent, asked, [pod])[0];
     const certified = (certificate = port.certificate) => (needsCertificate(protocol) && certificate ? { certificate } : {});
     if (!isLayer7(protocol)) return [{ ...place, ...certified(), standing: standing(port) }];
@@ -78,8 +82,8 @@ export const domainOf = (domain: string, { vips, domain: name = "" }: Pick<LoadB
   canonicalDomain(domain === "" ? (vips[0] ?? name) : domain);
 
 /** Pure: a place that is not there, as the call that creates it names it: a listener by its name, a rule in its listener. */
-export function createdName({ listenerName: name, rule }: AskedPlace, actual: LoadBalancer): string {
+export function createdName({ listenerName: name, sharedName, rule }: AskedPlace, actual: LoadBalancer): string {
   const listener = actual.listeners.find((one) => one.name === name);
-  if (rule === undefined || listener === undefined) return name;
+  if (rule === undefined || listener === undefined) return sharedName ?? name;
   return createdRule(listener.listenerId, { domain: domainOf(rule.domain, actual), url: rule.url });
 }

@@ -1,4 +1,4 @@
-import { listenerName, ownerMark, ownerMarkOf } from "../../../common/names.ts";
+import { listenerName, ownerMark, ownerMarkOf, sharedListenerName } from "../../../common/names.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import {
   type Certificate,
@@ -22,6 +22,8 @@ import { type CertificateSource, type IntentPort, type IntentRule, portOfRule } 
 import type { OwnerWishes } from "./owner-intent.ts";
 import type { ServiceIntent } from "./service.ts";
 import { type ConfigWishes, ruleWishKey, wishKey } from "./service-config.ts";
+import { grantedPorts, type RuleConflict, refusedRule, type SharedRules } from "./shared-rules.ts";
+import { type SettingConflict, settleShared } from "./shared-wishes.ts";
 
 /** A place as somebody asks for it. */
 export type WantedPlace = PlaceWish & {
@@ -35,6 +37,8 @@ export type WantedPlace = PlaceWish & {
 export type WantedListener = WantedPlace &
   ListenerWish & {
     readonly name: string;
+    /** The name that it gets, where the Ingresses of a group share it: each of them asks for its own rules under its own name. */
+    readonly sharedName?: string;
     readonly owner: ObjectRef;
     readonly protocol: ListenerProtocol;
     readonly port: number;
@@ -66,6 +70,8 @@ export type DesiredLoadBalancer = {
   readonly listeners: readonly WantedListener[];
   readonly owners: readonly Owner[];
   readonly conflicts: readonly PortConflict[];
+  /** Rules of shared listeners that their owners ask for in vain. */
+  readonly ruleConflicts?: readonly RuleConflict[];
   /** What its owners wish for it; of several wishes the oldest owner's counts. */
   readonly settings?: Partial<LoadBalancerSettings>;
   readonly settingConflicts?: readonly SettingConflict[];
@@ -74,8 +80,6 @@ export type DesiredLoadBalancer = {
 export const listenersByOwner = ({ listeners }: Pick<DesiredLoadBalancer, "listeners">): ReadonlyMap<string, readonly WantedListener[]> =>
   Map.groupBy(listeners, ({ owner }) => owner.uid);
 
-/** Two Services of one load balancer wish different things, e.g. { setting: "securityGroups" }; the older one's wish counts. */
-export type SettingConflict = { readonly owner: ObjectRef; readonly holder: ObjectRef; readonly setting: string };
 /** `unserved`: ports that it asks for and that no load balancer serves. */
 type Owner = {
   readonly ref: ObjectRef;
@@ -83,8 +87,14 @@ type Owner = {
   readonly unserved?: ServiceIntent["unserved"];
   readonly retain?: true;
 };
-/** Two Services ask for the same listener; the older assignment keeps it. */
-type PortConflict = { readonly owner: ObjectRef; readonly holder: ObjectRef; readonly protocol: ListenerProtocol; readonly port: number };
+/** Two Services ask for the same listener; the older assignment keeps it. `isOfGroup`: the one shares listeners and the other does not. */
+type PortConflict = {
+  readonly owner: ObjectRef;
+  readonly holder: ObjectRef;
+  readonly protocol: ListenerProtocol;
+  readonly port: number;
+  readonly isOfGroup?: boolean;
+};
 
 /** How a listener was set last as its owner had it. `uncheckedRules`: rules whose checks are meant to be off, e.g. ["shop.example.com /"]. */
 export type RecordedSettings = Pick<Required<PlaceWish>, "healthCheck" | "scheduler"> & {
@@ -122,31 +132,35 @@ export function desiredLoadBalancer(from: {
   readonly address?: OwnAddress;
   /** The certificate that a source stands for in a Namespace; undefined: it is not known. Default: what is named by id. */
   readonly certificateOf?: CertificateOf;
+  /** Whose the rules of shared listeners are; default: no owner shares any. */
+  readonly shared?: SharedRules | undefined;
 }): DesiredLoadBalancer {
   const listeners: WantedListener[] = [];
   const conflicts: PortConflict[] = [];
-  const takenBy = new Map<string, ObjectRef>();
+  const takenBy = new Map<string, Taker>();
   const present = from.present ?? [];
   const presentByName = new Map(present.map((listener) => [listener.name, listener]));
   const presentByOwner = Map.groupBy(present, ({ name }) => ownerMarkOf(name, from.clusterId));
   const asking = from.owners.flatMap(({ owner, ...wishes }) =>
     owner.state === "served" ? [{ ...asked(owner.ref, owner.intent, from), ...wishes }] : [],
   );
-  for (const { ref, ports } of asking) for (const { key, name } of ports) if (presentByName.has(name)) takenBy.set(key, ref);
+  for (const { ref, ports } of asking)
+    for (const { key, name, sharedName } of ports) if (presentByName.has(name)) takenBy.set(key, { ref, sharedName });
   for (const { ref, mark, intent, ports, ...wishes } of asking) {
     const selected = (port: IntentPort): Selection => {
       const select = (): Selection => selection(intent, port, from.podsOf(ref), from.isHeldBack, from.earlyOf);
       return from.remembered?.(ref, intent, port, select) ?? select();
     };
-    for (const { port, key, name } of ports) {
+    for (const { port, key, name, sharedName } of ports) {
       const { protocol, port: number } = port;
-      const holder = takenBy.get(key);
-      if (holder !== undefined && holder.uid !== ref.uid) {
-        conflicts.push({ owner: ref, holder, protocol, port: number });
+      const taker = takenBy.get(key);
+      if (taker !== undefined && taker.ref.uid !== ref.uid && (sharedName === undefined || taker.sharedName !== sharedName)) {
+        const isOfGroup = (taker.sharedName === undefined) !== (sharedName === undefined);
+        conflicts.push({ owner: ref, holder: taker.ref, protocol, port: number, ...(isOfGroup && { isOfGroup }) });
         continue;
       }
-      takenBy.set(key, ref);
-      const listener = { name, owner: ref, protocol, port: number };
+      if (taker === undefined) takenBy.set(key, { ref, sharedName });
+      const listener = { name, ...(sharedName !== undefined && { sharedName }), owner: ref, protocol, port: number };
       const certified = (source: CertificateSource | undefined) =>
         needsCertificate(protocol) ? certificateIn((from.certificateOf ?? byId)(ref.namespace, source)) : {};
       const wishAt = wishKey(protocol, number);
@@ -176,8 +190,17 @@ export function desiredLoadBalancer(from: {
     for (const listener of left) listeners.push(...formerListener(listener, ref, intent, selected, from));
   }
   const owners = from.owners.map(standingOf);
-  return { loadBalancerId: from.loadBalancerId, listeners, owners, conflicts, ...settingsOf(asking) };
+  const known = { loadBalancerId: from.loadBalancerId, owners, conflicts };
+  const { settings, settingConflicts } = settingsOf(asking);
+  if (from.shared === undefined) return { ...known, listeners, ...(settings !== undefined && { settings, settingConflicts }) };
+  const settled = settleShared(listeners);
+  const all = [...settingConflicts, ...settled.conflicts];
+  const more = { ruleConflicts: from.shared.conflicts, settingConflicts: all, ...(settings !== undefined && { settings }) };
+  return { ...known, listeners: settled.listeners, ...more };
 }
+
+/** Who has a port; others of its group may have it as well. */
+type Taker = { readonly ref: ObjectRef; readonly sharedName: string | undefined };
 
 /** The certificate that a source stands for in a Namespace; undefined: it is not known. */
 export type CertificateOf = (namespace: string, source: CertificateSource | undefined) => Certificate | undefined;
@@ -233,7 +256,10 @@ function standingOf({ owner }: Pick<OwnerWishes, "owner">): Owner {
 
 type Asking = { readonly ref: ObjectRef; readonly intent: ServiceIntent; readonly bandwidthMbps?: number };
 
-function settingsOf(asking: readonly Asking[]): Pick<DesiredLoadBalancer, "settings" | "settingConflicts"> {
+function settingsOf(asking: readonly Asking[]): {
+  readonly settings: DesiredLoadBalancer["settings"] | undefined;
+  readonly settingConflicts: readonly SettingConflict[];
+} {
   const wished = new Map<string, { readonly holder: ObjectRef; readonly value: unknown }>();
   const settingConflicts: SettingConflict[] = [];
   for (const { ref, intent, bandwidthMbps } of asking)
@@ -242,16 +268,23 @@ function settingsOf(asking: readonly Asking[]): Pick<DesiredLoadBalancer, "setti
       if (known === undefined) wished.set(setting, { holder: ref, value });
       else if (JSON.stringify(known.value) !== JSON.stringify(value)) settingConflicts.push({ owner: ref, holder: known.holder, setting });
     }
-  if (wished.size === 0) return {};
+  if (wished.size === 0) return { settings: undefined, settingConflicts };
   return { settings: Object.fromEntries([...wished].map(([setting, { value }]) => [setting, value])), settingConflicts };
 }
 
 /** What a served owner asks for; each name is made once: with 50 owners on a load balancer that is what a pass spends its time on. */
-function asked(ref: ObjectRef, intent: ServiceIntent, { clusterId }: { readonly clusterId: string }) {
-  const ports = intent.ports.map((port) => ({
+function asked(
+  ref: ObjectRef,
+  intent: ServiceIntent,
+  { clusterId, shared }: Pick<Parameters<typeof desiredLoadBalancer>[0], "clusterId" | "shared">,
+) {
+  const refused = (shared?.conflicts ?? []).flatMap((one) => (one.owner.uid === ref.uid ? refusedRule(one) : []));
+  const granted = refused.length === 0 ? intent.ports : grantedPorts(intent, new Set(refused));
+  const ports = granted.map((port) => ({
     port,
     key: `${transportOf(port.protocol)}/${port.port}`,
     name: listenerName(clusterId, ref.uid, port.protocol, port.port),
+    sharedName: intent.group && isLayer7(port.protocol) ? sharedListenerName(clusterId, port.protocol, port.port) : undefined,
   }));
   return { ref, mark: ownerMark(ref.uid), intent, ports };
 }

@@ -78,11 +78,11 @@ const RULES: readonly Annotation[] = [
     does: "Certificates by their ids, instead of `spec.tls`; never both",
   },
   {
-    ...NOT_YET,
+    ...CREATION,
     ...BOOL,
     key: INGRESS_KEYS.group,
     group: "B",
-    does: "Ingresses that share a load balancer need listeners of their own: name different ports by `listen-ports`",
+    does: "Shares the listeners of the load balancer of `existLbId`, which it needs, with other Ingresses, also of other Namespaces: each has its own rules there. A host and path that another one has is refused (`RuleConflict`). Redirects come straight from the rule lists",
   },
   {
     ...LIVE,

@@ -26,9 +26,14 @@ export function rewriteCodeFault(value: string): string | undefined {
   return undefined;
 }
 
-/** Redirects are ours to make and to end: somebody wrote of them. Else those that exist stay, as with TKE. */
+/** It shares the listeners of its load balancer with other Ingresses. */
+export const isGrouped = ({ annotations }: Pick<IngressRecord, "annotations">): boolean => annotations[INGRESS_KEYS.group] === "true";
+
+/** Redirects are ours to make and to end: somebody wrote of them, or it is in a group. Else those that exist stay, as with TKE. */
 export const managesRedirects = ({ annotations }: Pick<IngressRecord, "annotations">): boolean =>
-  annotations[INGRESS_KEYS.autoRewrite] !== undefined || annotations[INGRESS_KEYS.rewriteSupport] !== undefined;
+  isGrouped({ annotations }) ||
+  annotations[INGRESS_KEYS.autoRewrite] !== undefined ||
+  annotations[INGRESS_KEYS.rewriteSupport] !== undefined;
 
 /** All rules served over HTTPS are redirected to from HTTP. */
 export const isAutoRewrite = ({ annotations }: Pick<IngressRecord, "annotations">): boolean =>
@@ -64,7 +69,8 @@ type Found = { readonly listen: ListenPort; readonly line: Line };
 
 function written({ ingress: { annotations }, lines, listens }: RedirectSources, refused: Refused[]): Found[] {
   if (annotations[INGRESS_KEYS.ruleMix] !== "true") return [];
-  const isOn = annotations[INGRESS_KEYS.rewriteSupport] === "true";
+  const support = annotations[INGRESS_KEYS.rewriteSupport];
+  const isOn = support === "true" || (support === undefined && isGrouped({ annotations })); // a group's come straight from the lists
   const urlOf = (host: string, path: string): string => lines.find((line) => line.host === host && pathOf(line) === path)?.url ?? path;
   const of = (protocol: ListenPort["protocol"], key: string, { host, path, rewrite }: ListedRule): Found[] => {
     if (rewrite === undefined) return [];

@@ -5,7 +5,7 @@ import { INGRESS_KEYS, keysOf } from "./annotation-keys.ts";
 import { defaultPorts, type ListenPort, listenPorts } from "./ingress-listen-ports.ts";
 import { type Line, linesOf, type Refused } from "./ingress-paths.ts";
 import { type IngressRecord, ingressRef } from "./ingress-record.ts";
-import { goodRedirects, isAutoRewrite, managesRedirects, redirectLines } from "./ingress-redirects.ts";
+import { goodRedirects, isAutoRewrite, isGrouped, managesRedirects, redirectLines } from "./ingress-redirects.ts";
 import { isListed, listedRules, unmatchedItems } from "./ingress-rule-lists.ts";
 import { type Certificates, certificateOf, certificatesOf, hasTls } from "./ingress-tls.ts";
 import { voidParts } from "./ingress-void.ts";
@@ -43,6 +43,12 @@ export function readIngress(ingress: IngressRecord, sources: IngressSources): Se
   warnings.push(...judged.notes);
   for (const { reason, message } of judged.faults.slice(1)) tell("Warning", reason, message);
   const faults = [...judged.faults.slice(0, 1), ...contradictions(at, ingress)];
+  const group = groupOf(ingress, sources.former);
+  if (group !== isGrouped(ingress)) {
+    const kept = group ? "it stays in the group" : "it stays out of the group, with listeners of its own";
+    const message = `${at}: annotation ${INGRESS_KEYS.group} counts at creation only: ${kept}. Undo the edit, or create the Ingress anew`;
+    tell("Warning", "LoadBalancerChangeRefused", message);
+  }
   const [fault] = faults;
   if (fault !== undefined) return unreadable(fault.reason, fault.message);
   if (annotations[KEYS.directAccess] === "false") {
@@ -63,8 +69,13 @@ export function readIngress(ingress: IngressRecord, sources: IngressSources): Se
     tell("Normal", "NoEffect", `${at}: ${what} has no effect: ${because}`);
   for (const message of weighedInVain(annotations[KEYS.weights], ports))
     tell("Normal", "NoEffect", `${at}: annotation ${KEYS.weights} ${message}`);
-  return { intent: { service: object, ...wishesOf(annotations), selector: {}, ports, unserved }, warnings };
+  const shares = group && { group };
+  return { intent: { service: object, ...wishesOf(annotations), ...shares, selector: {}, ports, unserved }, warnings };
 }
+
+/** Whether it shares listeners with others is decided when it is made: rules cannot pass to another listener on the same port. */
+const groupOf = (ingress: IngressRecord, former: ServiceIntent | undefined): boolean =>
+  former === undefined ? isGrouped(ingress) : former.group === true;
 
 /** What an Ingress asks of its load balancer, as annotations that have been judged say. */
 function wishesOf(annotations: IngressRecord["annotations"]): Pick<ServiceIntent, "source" | "configName"> & Partial<ServiceIntent> {
@@ -92,7 +103,9 @@ function contradictions(at: string, { annotations, tls }: IngressRecord): Fault[
   const isOn = (key: string): boolean => annotations[key] === "true";
   const found: Fault[] = [];
   const add = (message: string): void => void found.push({ reason: "InvalidAnnotation", message: `${at}: ${message}` });
-  const { ruleMixBoth, ruleMix, rewriteSupport, autoRewrite, certificate, configAuto, config } = INGRESS_KEYS;
+  const { ruleMixBoth, ruleMix, rewriteSupport, autoRewrite, certificate, configAuto, config, group, existing } = INGRESS_KEYS;
+  if (isOn(group) && annotations[existing] === undefined)
+    add(`annotation ${group} needs ${existing}: a group shares a load balancer that you created, name it`);
   if (isOn(autoRewrite) && annotations[rewriteSupport] === "false")
     add(`annotation ${autoRewrite} is "true" and ${rewriteSupport} "false": remove one of them`);
   for (const other of [ruleMix, rewriteSupport, autoRewrite])

@@ -11,6 +11,8 @@ export type OwnerRecord = {
   readonly intent: ServiceIntent;
   /** What it asked for before, the latest last: that it asks for other Pods now is its own word. */
   readonly formerSelectors: readonly ServiceIntent["selector"][];
+  /** What the former holders of rules that it took over in a group asked for: their Pods leave as those of a former selector do. */
+  readonly inherited?: readonly { readonly namespace: string; readonly selector: ServiceIntent["selector"] }[] | undefined;
   /** UID of the vanished owner of its name for whom the load balancer was made that this one has taken over; it is in the load balancer's tag. */
   readonly madeFor?: string | undefined;
   /** By "TCP/80". */
@@ -25,6 +27,8 @@ export type ListenerRecord = {
   readonly scheduler: Scheduler;
   /** Rules whose checks somebody switched off by a TkeServiceConfig and nobody on again, e.g. ["shop.example.com /"]; absent: none. */
   readonly uncheckedRules?: readonly string[] | undefined;
+  /** Of one that the Ingresses of a group share: the rules that are this owner's, e.g. ["shop.example.com /"]. */
+  readonly rules?: readonly string[] | undefined;
   /** The name that it had while it was another owner's, from whom this one took it over. */
   readonly formerName?: string | undefined;
   readonly renamed?: Renamed | undefined;

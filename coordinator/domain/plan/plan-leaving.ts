@@ -83,6 +83,7 @@ function inEachOthersWay(
   unready: (uid: string) => boolean,
 ): readonly Listener[] {
   let inTheWay = leaving.filter(({ listener, owner }) => {
+    if (listener.sharedName !== undefined) return false; // others serve there
     const waits = missing.filter(({ by }) => by?.listenerId === listener.listenerId);
     return waits.some(isReady) && !standsIn(owner, listener) && !unready(owner.ref.uid);
   });
@@ -105,7 +106,7 @@ const isReady = ({ wanted }: Missing): boolean =>
  * nothing of ours has to drain there any more.
  */
 export function deleteCalls(
-  { doomed, leaving, pairs }: Pick<StructurePlan, "doomed" | "leaving" | "pairs">,
+  { doomed, leaving, pairs, shared }: Pick<StructurePlan, "doomed" | "leaving" | "pairs" | "shared">,
   { goes, makeWay }: LeavingPlan,
   isOver: (place: Place) => boolean,
   ends: (isGoing: (rule: Rule) => boolean) => Call[],
@@ -115,8 +116,15 @@ export function deleteCalls(
     const bare = { listener, place: listener, rule: undefined, wanted: undefined, ownerUid: owner.ref.uid, leaves: true };
     return (places.length === 0 ? goes(bare) : places.every(({ place }) => isOver(place))) ? listener : [];
   });
-  const ids = [...new Set([...doomed, ...over, ...makeWay].map(({ listenerId }) => listenerId))];
+  const going = new Set([...doomed, ...over, ...makeWay]);
+  const isWhole = ({ listenerId }: Listener): boolean => shared.get(listenerId)?.every((one) => going.has(one)) !== false;
+  const ids = [...new Set([...going].filter(isWhole).map(({ listenerId }) => listenerId))];
   const rules = new Map<string, string[]>();
+  // Of a listener that others share only their own rules go.
+  for (const listener of going) {
+    const own = isWhole(listener) ? [] : listener.rules.map(({ locationId }) => locationId);
+    if (own.length > 0) rules.set(listener.listenerId, [...(rules.get(listener.listenerId) ?? []), ...own]);
+  }
   for (const { listener, rule, leaves, place } of pairs) {
     if (rule === undefined || !leaves || !isOver(place) || leaving.some((one) => one.listener === listener)) continue;
     rules.set(listener.listenerId, [...(rules.get(listener.listenerId) ?? []), rule.locationId]);

@@ -71,7 +71,9 @@ export type Plan = { readonly calls: readonly Call[]; readonly findings: readonl
 export function planLoadBalancer(input: PlanInput): Plan {
   const { clusterId, desired, inFlight: underWay, rulesPerCall = CALL_LIMITS.rules } = input;
   input.cache?.beginPass();
-  const actual = underWay === undefined ? input.actual : { ...input.actual, listeners: applyCall(input.actual.listeners, underWay, []) };
+  // Its owners see a shared listener by other names than the one that it has.
+  const isChanged = underWay !== undefined && !("rename" in underWay);
+  const actual = isChanged ? { ...input.actual, listeners: applyCall(input.actual.listeners, underWay, []) } : input.actual;
   const structure = planStructure({ clusterId, desired, actual, underWay, rulesPerCall });
   const findings: Finding[] = structure.orphaned.map((listener) => ({ kind: "orphaned", listener }));
   const room = input.roomFirst ?? false;

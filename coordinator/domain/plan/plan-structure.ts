@@ -58,6 +58,8 @@ export type StructurePlan = {
   readonly missing: readonly Missing[];
   readonly orphaned: readonly Listener[];
   readonly portTaken: readonly { readonly wanted: WantedListener; readonly by: Listener }[];
+  /** By id of a listener that several owners share: it as each of them sees it. */
+  readonly shared: ReadonlyMap<string, readonly Listener[]>;
 };
 
 /** Places that exist and are wanted, with what is wanted there. */
@@ -85,9 +87,9 @@ export function planStructure(input: StructureInput): StructurePlan {
   const doomed: Listener[] = [];
   const leaving: LeavingListener[] = [];
   const orphaned: Listener[] = [];
-  const createRules: Creation[] = [];
+  const newRules = new Map<string, NewRule[]>();
   const changed: Call[] = [];
-  const missing: Missing[] = desired.conflicts.map(({ owner }) => ({ ownerUid: owner.uid }));
+  const missing: Missing[] = [...desired.conflicts, ...(desired.ruleConflicts ?? [])].map(({ owner }) => ({ ownerUid: owner.uid }));
   for (const listener of sortedBy(actual.listeners, ({ name, listenerId }) => `${name} ${listenerId}`)) {
     const mark = ownerMarkOf(listener.name, input.clusterId);
     if (mark === undefined) continue;
@@ -103,16 +105,18 @@ export function planStructure(input: StructureInput): StructurePlan {
       pairs.push(...found.pairs);
       if (!leaves && wanted !== undefined) changed.push(...changedListener(listener, wanted, found.rules ?? new Map(), actual));
       if (found.rules === undefined) continue;
-      createRules.push(...newRules(listener, found.rules, found.present, input));
+      const { listenerId } = listener;
+      newRules.set(listenerId, [...(newRules.get(listenerId) ?? []), ...absentRules(listener, found.rules, found.present, input)]);
       if ([...found.rules.keys()].some((key) => !found.present.has(key))) missing.push({ ownerUid: owner.ref.uid });
     }
   }
   const { create, absent, portTaken } = newListeners(input);
+  const createRules = [...newRules].flatMap(([listenerId, rules]) => ruleCreations(listenerId, rules, input));
   return {
     pairs,
     create: [...create, ...createRules.sort((a, b) => b.followUps - a.followUps)],
     modify: [
-      ...actual.listeners.flatMap((listener) => misnamed(listener, input)),
+      ...misnamed(input),
       ...changed,
       // A listener that waits for its replacement, which may never come, is kept as it was set; its rules go one by one.
       ...pairs.flatMap(({ rule, place, wanted, leaves }) =>
@@ -124,6 +128,12 @@ export function planStructure(input: StructureInput): StructurePlan {
     missing: [...missing, ...absent],
     orphaned,
     portTaken,
+    shared: Map.groupBy(
+      actual.listeners.filter(({ listenerId }) =>
+        actual.listeners.some((one) => one.listenerId === listenerId && one.sharedName !== undefined),
+      ),
+      ({ listenerId }) => listenerId,
+    ),
   };
 }
 
@@ -146,10 +156,14 @@ function pairsOf(about: About, wanted: WantedListener | undefined, actual: LoadB
   return { pairs, rules, present };
 }
 
-/** One of ours that is shown under another name. */
-function misnamed({ listenerId, name, shownName }: Listener, { clusterId }: StructureInput): Call[] {
-  if (shownName === undefined || ownerMarkOf(name, clusterId) === undefined) return [];
-  return [{ lane: "tune", rename: { listenerId, name } }];
+/** Those of ours that are shown under other names. */
+function misnamed({ actual, clusterId, underWay }: StructureInput): Call[] {
+  const done = new Set(underWay !== undefined && "rename" in underWay ? [underWay.rename.listenerId] : []);
+  return actual.listeners.flatMap(({ listenerId, name, sharedName, shownName }): Call[] => {
+    if (shownName === undefined || ownerMarkOf(name, clusterId) === undefined || done.has(listenerId)) return [];
+    done.add(listenerId);
+    return [{ lane: "tune", rename: { listenerId, name: sharedName ?? name } }];
+  });
 }
 
 /** By rule key. */
@@ -163,20 +177,26 @@ function wantedRules(listener: WantedListener, actual: LoadBalancer): ReadonlyMa
   return rules;
 }
 
-/** The rules that binds wait for come first; one without its certificate is not made. */
-function newRules(
+type NewRule = { readonly rule: WantedRule; readonly followUps: number };
+
+/** One without its certificate is not made. */
+function absentRules(
   { listenerId }: Listener,
   wanted: ReadonlyMap<string, WantedRule>,
   present: ReadonlyMap<string, Rule>,
-  { underWay, rulesPerCall }: StructureInput,
-): Creation[] {
+  { underWay }: StructureInput,
+): NewRule[] {
   const running = underWay !== undefined && "createRules" in underWay ? underWay.createRules : undefined;
   const beingMade = new Set(running?.listenerId === listenerId ? running.rules.map(ruleKey) : []);
-  const missing = [...wanted].flatMap(([key, rule]) =>
+  return [...wanted].flatMap(([key, rule]) =>
     present.has(key) || beingMade.has(key) || rule.lacksCertificate ? [] : [{ rule, followUps: bindable(rule) }],
   );
+}
+
+/** The rules that binds wait for come first; those of several owners of one listener are made together. */
+function ruleCreations(listenerId: string, missing: readonly NewRule[], { rulesPerCall }: StructureInput): Creation[] {
   return chunks(
-    missing.sort((a, b) => b.followUps - a.followUps),
+    missing.toSorted((a, b) => b.followUps - a.followUps),
     rulesPerCall,
   ).map((part) => ({
     call: {
@@ -196,17 +216,20 @@ function newListeners({ desired, actual, clusterId, underWay }: StructureInput) 
   const groups = new Map<string, WantedListener[]>();
   const portTaken: { wanted: WantedListener; by: Listener }[] = [];
   const absent: Missing[] = [];
+  const asked = new Set<string>();
   const going = new Set(desired.owners.flatMap(({ ref, state }) => (state === "deleted" ? ownerMark(ref.uid) : [])));
   for (const listener of sortedBy(desired.listeners, ({ name }) => name)) {
     if (listener.former === true || present.has(listener.name)) continue;
     const by = actual.listeners.find(({ port, protocol }) => port === listener.port && samePort(protocol, listener.protocol));
     absent.push({ ownerUid: listener.owner.uid, wanted: listener, ...(by && { by }) });
-    if (beingMade.has(listener.name) || isWithheld(listener)) continue;
+    if (beingMade.has(createdAs(listener)) || isWithheld(listener)) continue;
     if (by !== undefined) {
       // That of an owner which is being deleted goes by itself.
       if (!going.has(ownerMarkOf(by.name, clusterId) ?? "")) portTaken.push({ wanted: listener, by });
       continue;
     }
+    if (asked.has(createdAs(listener))) continue; // another one of its group asks for the same
+    asked.add(createdAs(listener));
     const { healthCheck, scheduler, settings } = wishOf(listener);
     const { certificate, keepalive } = listener;
     const key = JSON.stringify([
@@ -232,10 +255,12 @@ function creation(part: readonly WantedListener[]): Creation {
     ...(first === undefined ? { healthCheck: {} } : wishOf(first)),
     ...(first?.certificate !== undefined && { certificate: first.certificate }),
     ...(first?.keepalive !== undefined && { keepalive: first.keepalive }),
-    listeners: part.map(({ name, port }) => ({ name, port })),
+    listeners: part.map((one) => ({ name: createdAs(one), port: one.port })),
   };
   return { call: { lane: "structure", create }, followUps: part.reduce((sum, listener) => sum + bindable(listener), 0) };
 }
+
+const createdAs = ({ name, sharedName }: WantedListener): string => sharedName ?? name;
 
 /** Nothing could serve there for want of a certificate. */
 const isWithheld = ({ lacksCertificate, rules }: WantedListener): boolean =>

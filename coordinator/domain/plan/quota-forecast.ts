@@ -27,17 +27,21 @@ export function quotaShortages(desired: DesiredLoadBalancer, actual: LoadBalance
   const check = (found: Omit<QuotaShortage, "limit">, limit: number | undefined): void => {
     if (limit !== undefined && found.needed > limit) shortages.push({ ...found, limit });
   };
-  const names = new Set([...actual.listeners, ...desired.listeners].map(({ name, port }) => `${name} ${port}`));
+  const names = new Set([...actual.listeners, ...desired.listeners].map(({ name, sharedName = name, port }) => `${sharedName} ${port}`));
   const youngest = desired.listeners.at(-1);
   if (youngest !== undefined)
     check(
       { owner: youngest.owner, quota: "TOTAL_LISTENER_QUOTA", needed: names.size, where: "the load balancer" },
       quotas.listenersPerLoadBalancer,
     );
-  for (const { owner, protocol, port, backends, rules = [] } of desired.listeners) {
+  const distinct = new Map<string, Set<string>>();
+  for (const { owner, name, sharedName = name, protocol, port, backends, rules = [] } of desired.listeners) {
     const listener = `${protocol}:${port}`;
-    const distinct = new Set(rules.map(ruleKey));
-    check({ owner, quota: "TOTAL_LISTENER_RULE_QUOTA", needed: distinct.size, where: listener }, quotas.rulesPerListener);
+    // The youngest of those that share a listener is the first for whom there is no room.
+    const here = distinct.get(sharedName) ?? new Set();
+    for (const rule of rules) here.add(ruleKey(rule));
+    distinct.set(sharedName, here);
+    if (rules.length > 0) check({ owner, quota: "TOTAL_LISTENER_RULE_QUOTA", needed: here.size, where: listener }, quotas.rulesPerListener);
     check({ owner, quota: "TOTAL_TARGET_BIND_QUOTA", needed: backends.length, where: listener }, quotas.targetsPerPlace);
     for (const rule of rules) {
       const where = `rule ${rule.domain}${rule.url} of ${listener}`;

@@ -9,10 +9,12 @@ const MAX_NAMED = 3;
 
 /** Pure, added targets apart, which the plan finds or takes over: the difference of a re-read to what we knew, in listeners of this cluster. Only for a re-read that nothing of ours made necessary. */
 export function driftOf(clusterId: string, known: readonly Listener[], read: readonly Listener[]): Drift[] {
-  const readById = new Map(read.map((listener) => [listener.listenerId, listener]));
+  const readById = Map.groupBy(read, ({ listenerId }) => listenerId);
   return known.flatMap((listener): Drift[] => {
     if (ownerMarkOf(listener.name, clusterId) === undefined) return [];
-    const now = readById.get(listener.listenerId);
+    // One that is shared stands there once for each of its owners.
+    const present = readById.get(listener.listenerId) ?? [];
+    const now = present.find(({ name }) => name === listener.name) ?? present[0];
     if (now === listener) return [];
     if (now === undefined) return [{ listener, what: "it was deleted", isDeleted: true }];
     // One that is given up is told apart.

@@ -125,7 +125,7 @@ test("tells of a foreign backend in a rule, and names the rule", () => {
 test("tells of a removal that is parked in a rule, at the owner of its listener", () => {
   const told: Problem[] = [];
   const mirror = { read: () => aLoadBalancer({ listeners: [anHttpListener(cartRule())] }) };
-  const listenerOwners = new ListenerOwners({ intents: { of: () => [anOwner()] }, mirror, clusterId: CLUSTER });
+  const listenerOwners = new ListenerOwners({ intents: { of: () => [anOwner()], shared: () => undefined }, mirror, clusterId: CLUSTER });
   const parked = { id: "r-1", place: "lbl-1/loc-1", slots: [], staying: 0, floor: 1 };
   tellParked({ listenerOwners, mirror, tell: (problem) => void told.push(problem) }, "lb-1", parked, []);
   assert.deepEqual([told[0]?.object.name, told[0]?.reason], ["web", "RemovalParked"]);

@@ -41,7 +41,7 @@ async function aPlace(listener = aListener({ targets })) {
     facts: known.facts,
     pods: makePodIndex(known.facts),
     intents: { hasAskedFor: (serviceUid) => asked.has(serviceUid), get: (serviceUid) => owners.get(serviceUid) },
-    ownerOf: (_id, listenerId) => listenerId.replace("lbl", "service"),
+    ownerOf: (_id, { listenerId }) => listenerId.replace("lbl", "service"),
   });
   const removals = new RemovalGuard({
     mirror,
