@@ -145,7 +145,7 @@ const addressesOf = ({ vips, domain }: LoadBalancerFacts): readonly string[] =>
   vips.length > 0 ? vips : domain === undefined ? [] : [domain];
 
 /**
- * The object lives on without us, e.g. an Ingress of another class now: an address of ours that stays would lead clients to whoever gets it
+ * The object lives on without us, e.g. a Service of another type now: an address of ours that stays would lead clients to whoever gets it
  * next. One that its new controller has written is left alone. False: it was changed meanwhile, the watch will tell.
  */
 export async function takeBackAddress(

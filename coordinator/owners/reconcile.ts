@@ -110,7 +110,7 @@ export function makeOwnerReconciler(deps: OwnerDeps): Reconcile {
             reason: "NotHonoured",
             message: `${objectName(object)}: ${ownership.note}`,
           });
-        return await telling(deps, object, serve(deps, object, signal), signal);
+        return await telling(deps, object, serve(deps, object, signal, ownership.isLeft), signal);
       default:
         return ownership satisfies never;
     }
@@ -168,7 +168,7 @@ function tellLeftAlone(
   deps.tell({ object: objectRef(object), ...LEFT_ALONE[kind], message });
 }
 
-async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal): Promise<Outcome> {
+async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal, isLeft = false): Promise<Outcome> {
   const old = deps.intents.get(object.uid);
   const held = old && loadBalancerOf(old);
   const recorded = (old && intentOf(old)) ?? (held === undefined ? undefined : deps.ownerRecords.get(held, object.uid)?.intent);
@@ -225,6 +225,7 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal):
   enter(deps, object, { state: "served", intent: fitted, loadBalancerId });
   if (!hasAddress(found.facts)) return await waitForAddress(deps, object, loadBalancerId, signal);
   deps.orders.runs(object.uid);
+  if (isLeft) return DONE;
   const actual = deps.mirror.read(found.facts.loadBalancerId);
   const readiness = (found.refused && notReady(found.refused)) ?? readinessOf(deps, object, intent, actual, found.facts);
   return await publish(deps, object, { facts: found.facts, readiness }, signal);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { JournalEntry } from "../cloud/journal/journal.ts";
 import type { PodTimes } from "./pods.ts";
-import { summarize, summaryText } from "./summary.ts";
+import { nameVictim, summarize, summaryText } from "./summary.ts";
 
 const AT = { loadBalancerId: "lb-1", listenerId: "lbl-1", ip: "10.244.1.1", port: 8080 } as const;
 type Part = { readonly [key: string]: unknown };
@@ -69,4 +69,12 @@ test("a Pod in two rules waits for the later one: the cloud checks each for itse
     ),
   );
   assert.deepEqual(parts, [40, 20, 40, 100, 7_910]);
+});
+
+test("that the load balancer had no backend is said only where it says so itself", () => {
+  const failure = { atMs: 5_000, cause: "timeout after 2000 ms", connection: "new", localPort: 40_000, pod: undefined } as const;
+  const victimOf = (backend: string | undefined): string => nameVictim(failure, backend, [POD]).victim;
+  assert.match(victimOf(""), /^no Pod: the load balancer had none to send to$/);
+  assert.match(victimOf(undefined), /^a Pod that nobody knows: the load balancer saw no failure$/);
+  assert.equal(victimOf("10.244.1.1:8080"), "a Pod in service");
 });

@@ -201,8 +201,9 @@ export function nameVictim(failure: Failure, backend: string | undefined, pods: 
   const ip = backend?.split(":")[0];
   const hit = [...pods].filter((pod) => (ip === undefined || ip === "" ? pod.name === failure.pod : pod.ip === ip));
   const ending = hit.some(({ terminatingMs }) => terminatingMs !== undefined && terminatingMs <= failure.atMs + WATCH_LAG_MS);
-  const victim =
-    hit.length === 0 ? "no Pod: the load balancer had none to send to" : ending ? "an old Pod that was ending" : "a Pod in service";
+  const nobody =
+    backend === "" ? "no Pod: the load balancer had none to send to" : "a Pod that nobody knows: the load balancer saw no failure";
+  const victim = hit.length === 0 ? nobody : ending ? "an old Pod that was ending" : "a Pod in service";
   return { ...failure, backend, victim };
 }
 

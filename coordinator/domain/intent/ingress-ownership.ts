@@ -25,7 +25,12 @@ export function ingressOwnership(ingress: IngressRecord, classes: IngressClasses
   if (annotations[INGRESS_KEYS.mode] === "skip" && !isMarked && (held || wanted))
     return { kind: "skip", because: `annotation ${INGRESS_KEYS.mode} is "skip": nothing is changed for it until that is removed` };
   if (deleting) return { kind: held ? "deleted" : "none" };
-  if (held && isGivenAway(ingress, classes)) return { kind: "deleted" };
+  if (held && isGivenAway(ingress, classes))
+    return {
+      kind: "ours",
+      isLeft: true,
+      note: `its class ${classOf(ingress)} is another controller's now: what it has at its load balancer stays and serves as before, and the address in its status is left to that controller. Delete it and make it anew to take the load balancer away, or give it its former class back`,
+    };
   if (held && isLeftToTke(ingress, classes))
     return {
       kind: "ours",
@@ -42,8 +47,9 @@ export function ingressOwnership(ingress: IngressRecord, classes: IngressClasses
 }
 
 /**
- * Its class was changed to another controller's: what we made for it goes, as with TKE. That a class is merely missing says nothing, nor that
- * it is TKE's: it may be our own configuration that was changed.
+ * Its class is another controller's, because it was changed, or because the IngressClass was made anew for that one: all Ingresses of the
+ * class at once. Neither is an order to take load balancers away from clients that still come by them. That a class is merely missing says
+ * nothing, nor that it is TKE's: it may be our own configuration that was changed.
  */
 function isGivenAway(ingress: IngressRecord, classes: IngressClasses): boolean {
   const name = classOf(ingress);

@@ -77,7 +77,8 @@ export type OwnershipMode = "class" | "annotation";
 export type Ownership =
   | { readonly kind: "deleted" | "none" }
   /** `note`: what a person should know of it nevertheless. */
-  | { readonly kind: "ours"; readonly note?: string }
+  /** `isLeft`: it asks for another controller by now, whose the address in its status is. */
+  | { readonly kind: "ours"; readonly note?: string; readonly isLeft?: true }
   /** `skip`: a person asked that nothing of it is changed. `type`: it is meant for us and cannot be served as it is. */
   | { readonly kind: "skip" | "foreign" | "type"; readonly because: string };
 
