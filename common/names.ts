@@ -8,8 +8,10 @@ export const DEFAULT_GATE_TYPE = "cloud.tencent.com/load-balancer-backendgroup-r
 
 export const FINALIZER = "clb-direct.io/load-balancer";
 export const LOAD_BALANCER_CLASS = "clb-direct.io/clb";
-/** Take-over marker on Services and Ingresses, value "true". */
+/** Take-over marker on Services and Ingresses, value "true"; on a TkeServiceConfig: we keep it in step. */
 export const MANAGED_ANNOTATION = "clb-direct.io/managed";
+/** On a TkeServiceConfig that we keep in step: the listeners and rules that it was last brought in step with, a JSON list of their names. */
+export const IN_STEP = "clb-direct.io/in-step";
 /** On an owner: ids of parked removals that may go, comma list. */
 export const RELEASE = "clb-direct.io/release";
 /** Annotation of a Service or Pod; value `open`: waiting gates open without the load balancer. */
@@ -90,6 +92,8 @@ export const LEADER_HEALTH = "leader";
 export const DIRECT_ACCESS = "service.cloud.tencent.com/direct-access";
 export const EXISTING_LOAD_BALANCER = "service.kubernetes.io/tke-existed-lbid";
 export const SERVICE_CONFIG = "service.cloud.tencent.com/tke-service-config";
+/** Ends of the names of TkeServiceConfigs that are made for their owner, e.g. "web-auto-service-config"; nobody else may name theirs so. */
+export const AUTO_CONFIG_SUFFIXES = { Service: "-auto-service-config", Ingress: "-auto-ingress-config" } as const;
 export const INTERNAL_SUBNET = "service.kubernetes.io/qcloud-loadbalancer-internal-subnetid";
 /** What TKE writes on an object it manages; we write the first as well, because tools read it, and never use it as input. */
 export const LOAD_BALANCER_ID = "service.kubernetes.io/loadbalance-id";

@@ -9,6 +9,7 @@ import { type ClbApiError, refusedCallOf } from "./cloud/clb-error.ts";
 import { RateLimit, type RateLimitHooks } from "./cloud/rate-limit.ts";
 import { makeSslApi, type SslApi } from "./cloud/ssl-api.ts";
 import type { CloudTransport } from "./cloud/transport.ts";
+import { makeConfigsController } from "./configs/controller.ts";
 import type { AdmissionMode } from "./domain/admission/mode.ts";
 import type { Call } from "./domain/call.ts";
 import type { IngressRecord } from "./domain/intent/ingress-record.ts";
@@ -41,6 +42,7 @@ import { EndInquiry, type EndInquiryDeps } from "./safety/end-inquiry.ts";
 import { releasedAt } from "./safety/releases.ts";
 import { RemovalGuard } from "./safety/removal-guard.ts";
 import type { SecretName } from "./state/certificate-secrets.ts";
+import type { ConfigRecord } from "./state/config-objects.ts";
 import type { DrainTimes } from "./state/drain-times.ts";
 import { makeEndingAt } from "./state/ending-at.ts";
 import type { Holds } from "./state/holds.ts";
@@ -48,7 +50,7 @@ import type { NodeFindings } from "./state/node-findings.ts";
 import type { OwnershipSettings } from "./state/object-ownership.ts";
 import type { PodFacts } from "./state/pod-facts.ts";
 import { makeState, type State } from "./state/state.ts";
-import type { ConfigRecord, WatchedObjects } from "./state/watched-objects.ts";
+import type { WatchedObjects } from "./state/watched-objects.ts";
 import { WakeUps } from "./wake-ups.ts";
 
 export type ControllersDeps = {
@@ -148,7 +150,6 @@ export function makeControllers(deps: ControllersDeps): Controllers {
   const safety = makeSafety(state, api, findings, deps, (id) => wakeUps.loadBalancerDue(id));
   const { guard, causes, standing, prove } = safety;
   const writeLog = new WriteLog();
-
   const loadBalancers = makeLoadBalancersController({
     api,
     rateLimit,
@@ -168,18 +169,19 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     intentChanged: (owner) => wakeUps.intentChanged(owner),
     onRead: (uid) => wakeUps.serviceRead(uid),
   };
-  const ownersDeps = { ...settings, standing, client, api, state, clock, log, tell, ...passed };
-  const owners = makeOwnersController({ ...ownersDeps, onOutcome: onOutcome("services") });
+  const ownersDeps = { ...settings, standing, client, api, state, clock, log, tell, ...passed, onOutcome: onOutcome("services") };
+  const owners = makeOwnersController(ownersDeps);
   const { writer, planner, progress } = loadBalancers;
   const gatesDeps = { ...settings, client, state, progress, clusterId, gateType, retire, clock, log, tell, onReady: metrics.onReady };
   const gates = makeGatesController({ ...gatesDeps, ...stagesBy(ownShare), onOutcome: onOutcome("gates") });
-  const poll = { ...pollSettings(settings, rateLimit), awaited, ...heardBy(guard, ownShare) };
-  const health = new HealthPoller({ ...poll, api, mirror, clock, log, doubt: (id) => wakeUps.loadBalancerDue(id) });
+  const poll = { ...pollSettings(settings, rateLimit), awaited, ...heardBy(guard, ownShare), api, mirror, clock, log };
+  const health = new HealthPoller({ ...poll, doubt: (id) => wakeUps.loadBalancerDue(id) });
   const onJudged = (pod: PodFact): void => wakeUps.podJudged(pod);
   const reachability = reachabilityOf({ ...deps, ...settings, state, onJudged, onOutcome: onOutcome("reachability") });
-  const running = (id: string): Call | undefined => writer.running(id);
-  const drains = makeDrainsController({ ...deps, ...settings, state, running, onStopping: onJudged, onOutcome: onOutcome("drains") });
-  const woken = { owners: owners.queue, loadBalancers: loadBalancers.queue, gates: gates.queue, networks: reachability };
+  const stopping = { running: (id: string): Call | undefined => writer.running(id), onStopping: onJudged };
+  const drains = makeDrainsController({ ...deps, ...settings, state, ...stopping, onOutcome: onOutcome("drains") });
+  const configs = makeConfigsController({ ...deps, state, onOutcome: onOutcome("configs") });
+  const woken = { owners: owners.queue, loadBalancers: loadBalancers.queue, gates: gates.queue, networks: reachability, configs };
   const wakeUps = new WakeUps({ ...woken, ...state, health, plans: planner, releases: guard, drains });
   beginWith(state, wakeUps);
   return {
@@ -188,12 +190,12 @@ export function makeControllers(deps: ControllersDeps): Controllers {
     writeLog,
     ownersOf: (id) => state.intents.of(id).map(({ ref }) => ref),
     ...takingIn(state, wakeUps),
-    gauges: gaugesOf({ services: owners.queue, loadBalancers: loadBalancers.queue, gates: gates.queue }, { guard, mirror, clock }),
+    gauges: gaugesOf({ services: owners.queue, loadBalancers: loadBalancers.queue, gates: gates.queue, configs }, { guard, mirror, clock }),
     run: async (stop, hard) => {
       certificates.begin(stop);
       const judging = reachability?.queue.run(stop, hard).finally(() => reachability.close());
-      const queues = [owners.queue, loadBalancers, drains, ...(policy === "observe" ? [] : [gates.queue])]; // a gate is a write
-      await Promise.all([state.records.run(stop), prove(stop), judging, health.run(stop), ...queues.map((one) => one.run(stop, hard))]);
+      const worked = [owners.queue, loadBalancers, drains, ...(policy === "observe" ? [] : [gates.queue, configs])]; // these only write
+      await Promise.all([state.records.run(stop), prove(stop), judging, health.run(stop), ...worked.map((one) => one.run(stop, hard))]);
       state.close();
     },
   };

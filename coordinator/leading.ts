@@ -14,7 +14,8 @@ import { fencedClient, fencedTransport } from "./leader/fence.ts";
 import type { ServedSelectors } from "./nodes/asked-pods.ts";
 import { type NodeRegistry, nodeChanged, type RefusalSource } from "./nodes/node-registry.ts";
 import type { SecretName } from "./state/certificate-secrets.ts";
-import type { ConfigRecord, WatchedObjects, WatchedObjectsDeps } from "./state/watched-objects.ts";
+import type { ConfigRecord } from "./state/config-objects.ts";
+import type { WatchedObjects, WatchedObjectsDeps } from "./state/watched-objects.ts";
 import type { ServingKeeper } from "./tls/serving.ts";
 
 export type LeadingDeps = Omit<ControllersDeps, "tell"> & {

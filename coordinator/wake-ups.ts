@@ -1,18 +1,19 @@
 import type { Change } from "../common/kubernetes/list-watch.ts";
 import { GATE_WISH } from "../common/names.ts";
 import type { PodFact } from "../common/vocabulary.ts";
+import { isAutoConfigName } from "./domain/intent/auto-config-name.ts";
 import { certificatesOf, secretsOf } from "./domain/intent/certificate-problems.ts";
 import type { IngressRecord } from "./domain/intent/ingress-record.ts";
 import { intentOf, loadBalancerOf, type OwnerIntent } from "./domain/intent/owner-intent.ts";
 import type { ServiceRecord } from "./domain/intent/service.ts";
 import type { AddressClaims } from "./state/address-claims.ts";
 import type { AwaitedServices } from "./state/awaited-services.ts";
+import type { ConfigRecord } from "./state/config-objects.ts";
 import type { IngressUses } from "./state/ingress-uses.ts";
 import type { Intents } from "./state/intents.ts";
 import type { MirrorChange } from "./state/mirror.ts";
 import { type PodIndex, waitsForGate } from "./state/pod-index.ts";
 import type { PodSelection, SelectionIndex } from "./state/selection-index.ts";
-import type { ConfigRecord } from "./state/watched-objects.ts";
 
 /** Whose pass is due; a key that is there already is not added twice. */
 export type Queue = { add(key: string): void };
@@ -33,6 +34,8 @@ export type WakeUpsDeps = {
   readonly gates: Queue;
   /** Whether load balancers reach a waiting Pod; looked at now and then without a word as well. Default: nobody asks. */
   readonly networks?: Queue | undefined;
+  /** TkeServiceConfigs that are made for owners, by UID of the owner. Default: none are made. */
+  readonly configs?: Queue | undefined;
   /** Asks for health anew where somebody waits now who did not before. */
   readonly health: { wake(loadBalancerId: string): void };
   /** Plans of a load balancer that rest on these Pods (UIDs) and addresses are made anew. */
@@ -58,11 +61,11 @@ export type WakeUpsDeps = {
  * | a Secret with ids of certificates | that name it | of these | | |
  * | EndpointSlices of a Service without a selector | that Service | | | |
  * | whether direct access is the default | every Service that does not say | | | |
- * | a TkeServiceConfig | | of owners that name it | | | |
- * | what an owner asks for, or where it stands | | its own | of Pods that it selects | the same | |
+ * | a TkeServiceConfig | | of owners that name it | | | that itself, where it is made for its owner |
+ * | what an owner asks for, or where it stands | | its own | of Pods that it selects | the same | the TkeServiceConfig that is made for it |
  * | whose a rule of a group is | who asked for it in vain, or does now | | of Pods that it selects | the same | |
  * | an owner selects a Pod no longer | | | of that Pod | | |
- * | a load balancer, as far as is known: anything | all of it | its own | of Pods that its owners select | the same | health; holds of Pods that are bound there |
+ * | a load balancer, as far as is known: anything | all of it | its own | of Pods that its owners select | the same | health; holds of Pods that are bound there; TkeServiceConfigs that are made for its owners |
  * | targets of it only | | its own | of the Pods behind them | | health; holds of Pods that are bound there |
  * | an address passes to another Pod | | | of that Pod | | plans there; health |
  * | the cloud refuses a bind | | | of Pods that the owners there select | | |
@@ -146,6 +149,7 @@ export class WakeUps {
     for (const owner of this.#deps.intents.all) {
       const loadBalancerId = loadBalancerOf(owner);
       const isNamed = owner.ref.namespace === record.namespace && intentOf(owner)?.configName === record.name;
+      if (isNamed) this.#wakeConfig(owner);
       if (isNamed && loadBalancerId !== undefined) this.#deps.loadBalancers.add(loadBalancerId);
     }
   }
@@ -173,6 +177,7 @@ export class WakeUps {
     const loadBalancerId = loadBalancerOf(owner);
     if (loadBalancerId !== undefined) this.#deps.loadBalancers.add(loadBalancerId);
     if (loadBalancerId !== undefined) this.#wakeRefused(loadBalancerId);
+    this.#wakeConfig(owner);
     this.#wakeSelected(owner.ref.uid);
   }
 
@@ -203,9 +208,10 @@ export class WakeUps {
     health.wake(loadBalancerId);
     drains.loadBalancerChanged(loadBalancerId);
     if (change.kind === "targets") return this.#wakeGatesBehind(loadBalancerId, change.ips);
-    for (const { ref } of intents.of(loadBalancerId)) {
-      owners.add(ref.uid);
-      this.#wakeSelected(ref.uid);
+    for (const owner of intents.of(loadBalancerId)) {
+      owners.add(owner.ref.uid);
+      this.#wakeConfig(owner);
+      this.#wakeSelected(owner.ref.uid);
     }
   }
 
@@ -233,6 +239,12 @@ export class WakeUps {
   /** What the cloud's key may do has changed. */
   accessChanged(): void {
     this.#wakeGates(this.#deps.pods.waitingForGate);
+  }
+
+  /** The TkeServiceConfig that is made for the owner, where one is. */
+  #wakeConfig(owner: OwnerIntent): void {
+    const name = intentOf(owner)?.configName;
+    if (name !== undefined && isAutoConfigName(name)) this.#deps.configs?.add(owner.ref.uid);
   }
 
   /** Gates and networks of the waiting Pods that this owner selects. */

@@ -16,7 +16,7 @@ const lineOf = (one: Annotation): string[] => [
   one.default ?? "",
   whenOf(one),
   one.group,
-  one.code ?? "",
+  [one.code ?? [], one.valueCode ?? []].flat().join(", "),
   one.does,
 ];
 const HEADING = ["key", "verdict", "value", "default", "takes effect", "class", "code of a bad value", "what it does"];

@@ -69,6 +69,7 @@ export const EVENT_REASONS = [
   "RuleConflict",
   "RuleRefused",
   "ServiceConfigMissing",
+  "ServiceConfigNotKept",
   "SettingConflict",
   "SettingLeftOut",
   "StatusContested",

@@ -1,10 +1,11 @@
 import { keysOf } from "../domain/intent/annotation-keys.ts";
+import { isAutoConfigName } from "../domain/intent/auto-config-name.ts";
 import { intentOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
 import { tunedInVain } from "../domain/intent/service-config.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
 import type { EventReason } from "../domain/reasons.ts";
 import type { Intents } from "../state/intents.ts";
-import type { ConfigRecord } from "../state/watched-objects.ts";
+import type { ConfigRecord } from "../state/config-objects.ts";
 import { nameOf } from "./wording.ts";
 
 export type ConfigProblemsDeps = {
@@ -19,14 +20,21 @@ export function configProblems(deps: ConfigProblemsDeps, owners: readonly Object
     const name = configNameOf(deps.intents.get(owner.uid));
     if (name === undefined) return [];
     const config = deps.config(owner.namespace, name);
-    if (config === undefined) return [missing(owner, name)];
-    const sections = vain.get(config) ?? tunedInVain(config, deps.intents.askedThrough(owner.namespace, name));
+    // One that is made for its owner: it is being made, or whoever makes it says why not.
+    if (config === undefined) return isAutoConfigName(name) ? [] : [missing(owner, name)];
+    const sections = vain.get(config) ?? withoutLeaving(config, tunedInVain(config, deps.intents.askedThrough(owner.namespace, name)));
     vain.set(config, sections);
     return [
       ...config.faults.map((fault) => warn(owner, "InvalidServiceConfig", fault)),
       ...sections.map((one) => inVain(owner, config, one)),
     ];
   });
+}
+
+/** What is about to be taken out of one that we keep in step is nobody's mistake. */
+function withoutLeaving({ auto }: ConfigRecord, sections: readonly string[]): readonly string[] {
+  const leaving = new Set(auto?.isOurs ? auto.inStep : []);
+  return sections.filter((section) => !leaving.has(section.replace(/^\w+ /, "")));
 }
 
 const warn = (object: ObjectRef, reason: EventReason, message: string): Problem => ({ object, type: "Warning", reason, message });

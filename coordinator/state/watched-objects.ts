@@ -9,9 +9,9 @@ import type { IngressRecord } from "../domain/intent/ingress-record.ts";
 import { READY_CONDITION } from "../domain/intent/ready-condition.ts";
 import type { ServiceRecord } from "../domain/intent/service.ts";
 import { isOfInterest } from "../domain/intent/service-annotations.ts";
-import { type ConfigWishes, readServiceConfig } from "../domain/intent/service-config.ts";
 import { type Access, makeAccess } from "./access.ts";
 import { type CertificateSecrets, makeCertificateSecrets, type SecretName } from "./certificate-secrets.ts";
+import { type ConfigRecord, decodeConfig } from "./config-objects.ts";
 import { type EndpointSlices, makeEndpointSlices } from "./endpoint-slices.ts";
 import { decodeIngress, decodeIngressClass, type IngressClassRecord } from "./ingress-objects.ts";
 import { type MisfitNamespaces, makeMisfitNamespaces, NO_MISFITS } from "./misfit-namespaces.ts";
@@ -56,7 +56,6 @@ const Service = z.object({
     })
     .nullish(),
 });
-const Config = z.object({ metadata: Metadata, spec: z.unknown() });
 const Node = z.object({
   metadata: Labelled,
   spec: z.object({ taints: z.array(z.object({ key: z.string(), value: z.string().default(""), effect: z.string() })).nullish() }).nullish(),
@@ -103,21 +102,6 @@ function readyOf(conditions: readonly z.output<typeof Condition>[]): ServiceReco
   if (found === undefined) return undefined;
   const { status, reason, message, observedGeneration, lastTransitionTime } = found;
   return { status, reason, message, observedGeneration, since: lastTransitionTime ?? "" };
-}
-
-/** A TkeServiceConfig as read: faulty sections are left out and named. */
-export type ConfigRecord = {
-  readonly uid: string;
-  readonly resourceVersion: string;
-  readonly namespace: string;
-  readonly name: string;
-  readonly faults: readonly string[];
-} & ConfigWishes;
-
-function decodeConfig(raw: unknown): ConfigRecord {
-  const { metadata, spec } = Config.parse(raw);
-  const { uid, resourceVersion, namespace, name } = metadata;
-  return { uid, resourceVersion, namespace, name, ...readServiceConfig(`${namespace}/${name}`, spec) };
 }
 
 /** `virtual`: no machine, no DaemonSet, hence no agent ever. `maxPods`: what its kubelet admits; `address`: its InternalIP of IPv4; both undefined where it does not say. */

@@ -7,6 +7,7 @@ import { type Queue, WakeUps } from "../../coordinator/wake-ups.ts";
 import { anIntent, anOwner, aPod, aService } from "../builders.ts";
 
 const CHECKS = { "service.cloud.tencent.com/direct-access": "true", "service.cloud.tencent.com/tke-service-config": "checks" };
+const MADE = { "service.cloud.tencent.com/direct-access": "true", "service.cloud.tencent.com/tke-service-config-auto": "true" };
 const owner = (uid: string, standing: (intent: ReturnType<typeof anIntent>) => OwnerStanding, change = {}): OwnerIntent => {
   const service = aService({ uid, name: uid, ...change });
   return anOwner(service, standing(anIntent(service)), uid);
@@ -21,6 +22,7 @@ const OWNERS: readonly OwnerIntent[] = [
   owner("api", served("lb-1")),
   owner("blog", served("lb-2"), { annotations: CHECKS }),
   owner("news", served("lb-3"), { annotations: CHECKS, namespace: "shop" }),
+  owner("made", served("lb-4"), { annotations: MADE }),
   owner("new", (intent) => ({ state: "waiting", intent, blocker: undefined }), { annotations: CHECKS }),
   owner("torn", () => ({ state: "held", loadBalancerId: "lb-2", blocker: undefined })),
 ];
@@ -41,7 +43,7 @@ function aWorld({ waiting = ["pod-8", "pod-9"], releases = [] }: { waiting?: rea
       all: OWNERS,
       get: (uid) => OWNERS.find(({ ref }) => ref.uid === uid),
       of: (id) => OWNERS.filter((one) => loadBalancerOf(one) === id),
-      loadBalancerIds: new Set(["lb-1", "lb-2", "lb-3", "lb-left"]),
+      loadBalancerIds: new Set(["lb-1", "lb-2", "lb-3", "lb-4", "lb-left"]),
       shared: () => undefined,
       selections: {
         podJudged: () => undefined,
@@ -58,6 +60,7 @@ function aWorld({ waiting = ["pod-8", "pod-9"], releases = [] }: { waiting?: rea
     loadBalancers: queue("load balancer"),
     gates: queue("gate"),
     networks: queue("network"),
+    configs: queue("config"),
     health: { wake: (id) => void woken.push(`health of ${id}`) },
     plans: { podsChanged: (names, id) => void woken.push(`plans at ${id}: ${names.join(" ")}`) },
     drains: { loadBalancerChanged: () => undefined, podChanged: () => undefined },
@@ -154,6 +157,17 @@ for (const [title, change, expected] of [
   ],
   ["one of that name elsewhere", configChanged("shop", "checks"), ["load balancer lb-3"]],
   ["one that nobody names", configChanged("demo", "others"), []],
+  ["one that is made for its owner", configChanged("demo", "made-auto-service-config"), ["config made", "load balancer lb-4"]],
+  [
+    "what an owner asks for whose TkeServiceConfig is made",
+    (wakeUps) => wakeUps.intentChanged(intentOfOwner("made")),
+    ["load balancer lb-4", "config made"],
+  ],
+  [
+    "anything that is known of a load balancer of such a one",
+    (wakeUps) => wakeUps.mirrorChanged("lb-4", { kind: "all" }),
+    ["load balancer lb-4", "owner made", "config made", "health of lb-4"],
+  ],
   // the others
   [
     "what an owner asks for",
@@ -189,7 +203,11 @@ for (const [title, change, expected] of [
   ],
   ["a bind is refused", (wakeUps) => wakeUps.bindRefused("lb-1"), ["gate pod-8"]],
   ["a load balancer comes into doubt", (wakeUps) => wakeUps.loadBalancerDue("lb-1"), ["load balancer lb-1"]],
-  ["a quota is raised", (wakeUps) => wakeUps.quotasRaised(), ["lb-1", "lb-2", "lb-3", "lb-left"].map((id) => `load balancer ${id}`)],
+  [
+    "a quota is raised",
+    (wakeUps) => wakeUps.quotasRaised(),
+    ["lb-1", "lb-2", "lb-3", "lb-4", "lb-left"].map((id) => `load balancer ${id}`),
+  ],
 ] as const satisfies readonly (readonly [string, (wakeUps: WakeUps) => void, readonly string[]])[])
   test(`${title}: ${expected.length === 0 ? "nobody" : expected.join(", ")}`, () => {
     const { wakeUps, woken } = aWorld({ releases: ["lb-2"] });

@@ -2,7 +2,14 @@
 import assert from "node:assert/strict";
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
-import { DEFAULT_GATE_TYPE, FINALIZER, INGRESS_LOAD_BALANCER_ID, LOAD_BALANCER_ID } from "../../common/names.ts";
+import {
+  DEFAULT_GATE_TYPE,
+  FINALIZER,
+  IN_STEP,
+  INGRESS_LOAD_BALANCER_ID,
+  LOAD_BALANCER_ID,
+  MANAGED_ANNOTATION,
+} from "../../common/names.ts";
 
 /** `admin` may everything; `ours` has the coordinator's token. */
 export type Clients = { readonly admin: KubeClient; readonly ours: KubeClient };
@@ -160,6 +167,66 @@ export async function checkIngressFence(clients: Clients, own: string): Promise<
     await changeNothing(clients, path, { ...METADATA, ...words, address, mark, all: { ...mark, ...address } });
     assert.equal(await codeOf(ours.patch(path, mark, "merge")), 403, `${name} itself`);
   }
+}
+
+const CONFIGS = "/apis/cloud.tencent.com/v1alpha1/namespaces/demo/tkeserviceconfigs";
+const IN_STEP_METADATA = { annotations: { [MANAGED_ANNOTATION]: "true", [IN_STEP]: "[]" } };
+const ownedBy = (kind: string, name: string, more: object = {}): object => ({
+  ...IN_STEP_METADATA,
+  ownerReferences: [{ apiVersion: "v1", kind, name, uid: "5e21c0ff-ee12-0000-0000-000000000000", ...more }],
+});
+
+/** Of TkeServiceConfigs: those that are made for an owner (`own`, a path) are written, in their lists and our annotations; others, and their end, never. */
+export async function checkConfigFence({ admin, ours }: Clients, own: string): Promise<void> {
+  const kind = { apiVersion: "cloud.tencent.com/v1alpha1", kind: "TkeServiceConfig" };
+  const spec = { loadBalancer: { l4Listeners: [{ protocol: "TCP", port: 80 }] } };
+  const create = (name: string, metadata: object, more: object = { spec }): Promise<number | undefined> =>
+    codeOf(ours.create(CONFIGS, { ...kind, metadata: { name, namespace: "demo", ...metadata }, ...more }));
+  const refused: Readonly<Record<string, readonly [name: string, metadata: object, more?: object]>> = {
+    "a name of a person": ["checks", ownedBy("Service", "checks")],
+    "without our mark": ["a-auto-service-config", { ...ownedBy("Service", "a"), annotations: {} }],
+    "without an owner": ["a-auto-service-config", IN_STEP_METADATA],
+    "another owner": ["a-auto-service-config", ownedBy("Service", "b")],
+    "an owner of another kind": ["a-auto-service-config", ownedBy("Ingress", "a")],
+    "an owner that waits for it": ["a-auto-service-config", ownedBy("Service", "a", { blockOwnerDeletion: true })],
+    "a finalizer": ["a-auto-service-config", { ...ownedBy("Service", "a"), finalizers: ["example.com/stolen"] }],
+    "a label": ["a-auto-service-config", { ...ownedBy("Service", "a"), labels: { stolen: "true" } }],
+    "an annotation": ["a-auto-service-config", { ...ownedBy("Service", "a"), annotations: { ...IN_STEP_METADATA.annotations, x: "y" } }],
+    "another field": ["a-auto-service-config", ownedBy("Service", "a"), { spec: { ...spec, other: 1 } }],
+    "another setting": [
+      "a-auto-service-config",
+      ownedBy("Service", "a"),
+      { spec: { loadBalancer: { ...spec.loadBalancer, internetMaxBandwidthOut: 1 } } },
+    ],
+    "a status": ["a-auto-service-config", ownedBy("Service", "a"), { spec, status: {} }],
+  };
+  for (const [what, [name, metadata, more]] of Object.entries(refused)) assert.equal(await create(name, metadata, more), 403, what);
+  const patch = (client: KubeClient, path: string, body: object): Promise<number | undefined> => codeOf(client.patch(path, body, "merge"));
+  const lists = { spec: { loadBalancer: { l7Listeners: [{ protocol: "HTTP", port: 99 }] } } };
+  // An edit of somebody else is not ours to undo: our token may write beside it.
+  assert.equal(
+    await patch(admin, own, { metadata: { labels: { team: "web" } }, spec: { loadBalancer: { internetMaxBandwidthOut: 5 } } }),
+    200,
+  );
+  assert.equal(await patch(ours, own, lists), 200, "the lists of ours");
+  assert.equal(await patch(ours, own, { metadata: { annotations: { [IN_STEP]: "[]" } } }), 200, "our annotation");
+  await settled(admin, own);
+  const refusedPatches = {
+    ...METADATA,
+    label: { metadata: { labels: { team: null } } },
+    bandwidth: { spec: { loadBalancer: { internetMaxBandwidthOut: 7 } } },
+    "no bandwidth": { spec: { loadBalancer: { internetMaxBandwidthOut: null } } },
+    other: { spec: { other: true } },
+    mark: { metadata: { annotations: { [MANAGED_ANNOTATION]: "false" } } },
+    status: { status: { stolen: true } },
+  };
+  for (const [what, body] of Object.entries(refusedPatches)) assert.equal(await patch(ours, own, body), 403, what);
+  assert.equal(await codeOf(ours.delete(own)), 403, "its end");
+  await admin.create(CONFIGS, { ...kind, metadata: { name: "b-auto-service-config" }, spec });
+  await admin.create(CONFIGS, { ...kind, metadata: { name: "checks", annotations: IN_STEP_METADATA.annotations }, spec });
+  for (const path of [`${CONFIGS}/b-auto-service-config`, `${CONFIGS}/checks`])
+    for (const body of [lists, { metadata: IN_STEP_METADATA }, { metadata: IN_STEP_METADATA, ...lists }])
+      assert.equal(await patch(ours, path, body), 403, `${path} of a person`);
 }
 
 /** What somebody else put into the metadata of one of our own objects does not keep us from mending it, and we may not take it away. */

@@ -10,7 +10,7 @@ import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { AGENT_SERVICE_ACCOUNT, COORDINATOR_SERVICE_ACCOUNT, DEFAULT_NAMESPACE } from "../../common/names.ts";
 import { loadInstallation } from "../cluster/manifests.ts";
 import { onlyOn, type SeenRequest } from "./cluster.ts";
-import { checkIngressFence, checkOwnObjects, checkPodFence, checkServiceFence } from "./fences.ts";
+import { checkConfigFence, checkIngressFence, checkOwnObjects, checkPodFence, checkServiceFence } from "./fences.ts";
 import { applyExample, startWorld, until, type World } from "./world.ts";
 
 type Rule = { readonly resources: readonly string[]; readonly verbs: readonly string[] };
@@ -50,7 +50,11 @@ const INGRESS = {
 
 /** One of the Pods again, by an EndpointSlice: these are read only where a Service has no selector. */
 const BARE = {
-  metadata: { name: "bare", namespace: "demo", annotations: { "service.cloud.tencent.com/direct-access": "true" } },
+  metadata: {
+    name: "bare",
+    namespace: "demo",
+    annotations: { "service.cloud.tencent.com/direct-access": "true", "service.cloud.tencent.com/tke-service-config-auto": "true" },
+  },
   spec: { type: "LoadBalancer", ports: [{ port: 81 }] },
 };
 const sliceOf = (address: string) => ({
@@ -155,6 +159,14 @@ test("both processes can do what they need, and nothing else", { skip, timeout: 
     return status?.conditions?.some(({ type, status: is }) => type === "Ready" && is === "True") === true;
   });
 
+  const made = "/apis/cloud.tencent.com/v1alpha1/namespaces/demo/tkeserviceconfigs/bare-auto-service-config";
+  type Config = { readonly spec: { readonly loadBalancer: { readonly l4Listeners: readonly { readonly port: number }[] } } };
+  const portsOf = async (): Promise<readonly number[]> =>
+    (await world.client.get<Config>(made)).spec.loadBalancer.l4Listeners.map(({ port }) => port);
+  await until("the TkeServiceConfig that is made for it", async () => (await portsOf().catch((): number[] => [])).includes(81));
+  await world.client.patch(made, { spec: { loadBalancer: { l4Listeners: [] } } }, "merge");
+  await until("what somebody took out of it put back", async () => (await portsOf()).includes(81));
+
   await t.test("the coordinator uses all of its rights, and none was missing", async () => {
     const requests = requestsOf(world, account(COORDINATOR_SERVICE_ACCOUNT));
     assert.deepEqual(requests.filter(({ code }) => code === 403).map(uses), []);
@@ -199,6 +211,7 @@ test("both processes can do what they need, and nothing else", { skip, timeout: 
         await world.client.create("/api/v1/namespaces/demo/services", foreign);
         await checkServiceFence(clients, "/api/v1/namespaces/demo/services/web", "/api/v1/namespaces/demo/services/foreign");
       });
+      await inner.test("tkeserviceconfigs", () => checkConfigFence(clients, made));
       await inner.test("our Namespace", () => checkOwnObjects(clients, DEFAULT_NAMESPACE));
       assert.equal(await codeOf(ours.patch(path, { metadata: { labels: { stolen: "true" } } }, "merge")), 403);
       assert.equal(await codeOf(ours.delete(path)), 403);

@@ -81,6 +81,7 @@ export type OwnerKeys = {
     | "existing"
     | "loadBalancerId"
     | "config"
+    | "configAuto"
     | "subnet"
     | "chargeType"
     | "bandwidth"

@@ -27,6 +27,8 @@ export type Annotation = {
   readonly group: "B" | "L" | "L B" | "L C" | "–";
   /** TKE's code of a bad value. Source: tke-contract.md §7. */
   readonly code?: string;
+  /** TKE's code of a value that cannot be, where `code` is of one that leads nowhere. */
+  readonly valueCode?: string;
   /** Reason of the Event about a bad value; default "InvalidAnnotation". */
   readonly reason?: EventReason;
   /** What it does, what we do instead, or why it is refused and the fix. One sentence or two. */
@@ -74,7 +76,12 @@ export function parsedJson(value: string): unknown {
 }
 
 /** What an Event says of a bad value, with TKE's code where it has one. */
-export function badValueText(at: string, { key, code, on }: Pick<Annotation, "key" | "code" | "on">, value: string, fix: string): string {
+export function badValueText(
+  at: string,
+  { key, code: known, valueCode: code = known, on }: Pick<Annotation, "key" | "code" | "valueCode" | "on">,
+  value: string,
+  fix: string,
+): string {
   const message = `${at}: annotation ${key} is "${value}": ${fix}`;
   return code === undefined ? message : tkeCode(code, message, on === "Ingress" ? on : "Service");
 }

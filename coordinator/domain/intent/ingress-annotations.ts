@@ -1,5 +1,6 @@
 import { INGRESS_KEYS, TKE_INGRESS } from "./annotation-keys.ts";
 import { type Annotation, bool, idList, oneOf, wholeNumber } from "./annotations.ts";
+import { configNameFault } from "./auto-config-name.ts";
 import { listenPortsFault } from "./ingress-listen-ports.ts";
 import { rewriteCodeFault } from "./ingress-redirects.ts";
 import { ruleListFault } from "./ingress-rule-lists.ts";
@@ -158,15 +159,17 @@ const LIFE: readonly Annotation[] = [
     syntax: "a name, same namespace",
     group: "B",
     code: "E4043",
-    does: "A TkeServiceConfig that tunes its listeners and rules (`l7Listeners`)",
+    valueCode: "E4051",
+    fault: configNameFault,
+    does: "A TkeServiceConfig that tunes its listeners and rules (`l7Listeners`). Its name must not end in `-auto-service-config` or `-auto-ingress-config`",
   },
   {
-    ...NOT_YET,
+    ...LIVE,
     ...BOOL,
     key: INGRESS_KEYS.configAuto,
     group: "B",
     code: "E4050",
-    does: "No TkeServiceConfig is made: write one and name it",
+    does: "Makes TkeServiceConfig `<name>-auto-ingress-config` and keeps it in step with listeners and rules. Not together with `tke-service-config`",
   },
   {
     ...LIVE,

@@ -2,6 +2,7 @@ import type { LoadBalancerSettings } from "../load-balancer.ts";
 import { type Problem, tkeCode } from "../problem.ts";
 import type { EventReason, FaultReason } from "../reasons.ts";
 import { INGRESS_KEYS, keysOf } from "./annotation-keys.ts";
+import { configNameOf } from "./auto-config-name.ts";
 import { defaultPorts, type ListenPort, listenPorts } from "./ingress-listen-ports.ts";
 import { type Line, linesOf, type Refused } from "./ingress-paths.ts";
 import { type IngressRecord, ingressRef } from "./ingress-record.ts";
@@ -70,7 +71,7 @@ export function readIngress(ingress: IngressRecord, sources: IngressSources): Se
   for (const message of weighedInVain(annotations[KEYS.weights], ports))
     tell("Normal", "NoEffect", `${at}: annotation ${KEYS.weights} ${message}`);
   const shares = group && { group };
-  return { intent: { service: object, ...wishesOf(annotations), ...shares, selector: {}, ports, unserved }, warnings };
+  return { intent: { service: object, ...wishesOf(ingress), ...shares, selector: {}, ports, unserved }, warnings };
 }
 
 /** Whether it shares listeners with others is decided when it is made: rules cannot pass to another listener on the same port. */
@@ -78,7 +79,8 @@ const groupOf = (ingress: IngressRecord, former: ServiceIntent | undefined): boo
   former === undefined ? isGrouped(ingress) : former.group === true;
 
 /** What an Ingress asks of its load balancer, as annotations that have been judged say. */
-function wishesOf(annotations: IngressRecord["annotations"]): Pick<ServiceIntent, "source" | "configName"> & Partial<ServiceIntent> {
+function wishesOf(ingress: IngressRecord): Pick<ServiceIntent, "source" | "configName"> & Partial<ServiceIntent> {
+  const { annotations } = ingress;
   const existing = annotations[KEYS.existing];
   const order = orderOf(annotations, KEYS);
   const settings: Partial<LoadBalancerSettings> | undefined = settingsOf(annotations, KEYS);
@@ -88,7 +90,7 @@ function wishesOf(annotations: IngressRecord["annotations"]): Pick<ServiceIntent
       existing === undefined
         ? { kind: "create", subnetId: annotations[KEYS.subnet], ...(order !== undefined && { order }) }
         : { kind: "existing", loadBalancerId: existing },
-    configName: annotations[KEYS.config],
+    configName: configNameOf("Ingress", ingress),
     ...(settings !== undefined && { settings }),
     ...(weights !== undefined && { weights: readWeights(weights) }),
     ...(isRetained(annotations, KEYS) && { retain: true }),
@@ -103,17 +105,17 @@ function contradictions(at: string, { annotations, tls }: IngressRecord): Fault[
   const isOn = (key: string): boolean => annotations[key] === "true";
   const found: Fault[] = [];
   const add = (message: string): void => void found.push({ reason: "InvalidAnnotation", message: `${at}: ${message}` });
-  const { ruleMixBoth, ruleMix, rewriteSupport, autoRewrite, certificate, configAuto, config, group, existing } = INGRESS_KEYS;
+  const { ruleMixBoth, ruleMix, rewriteSupport, autoRewrite, certificate, configAuto, group, existing } = INGRESS_KEYS;
   if (isOn(group) && annotations[existing] === undefined)
     add(`annotation ${group} needs ${existing}: a group shares a load balancer that you created, name it`);
+  if (isOn(group) && isOn(configAuto))
+    add(`annotations ${group} and ${configAuto} exclude each other, for the listeners of a group are shared: name a TkeServiceConfig of yours`);
   if (isOn(autoRewrite) && annotations[rewriteSupport] === "false")
     add(`annotation ${autoRewrite} is "true" and ${rewriteSupport} "false": remove one of them`);
   for (const other of [ruleMix, rewriteSupport, autoRewrite])
     if (isOn(ruleMixBoth) && isOn(other)) add(`annotations ${ruleMixBoth} and ${other} exclude each other: remove one of them`);
   if (annotations[certificate] !== undefined && tls.length > 0)
     add(`annotation ${certificate} and spec.tls exclude each other: keep one of them`);
-  if (isOn(configAuto) && annotations[config] !== undefined)
-    add(`annotations ${configAuto} and ${config} exclude each other: remove one of them`);
   return found;
 }
 

@@ -31,7 +31,16 @@ export function judgeOwner(service: Judged): Judgement {
     if (fault !== undefined) faults.push(fault);
     if (note !== undefined) notes.push(note);
   }
+  faults.push(...twoConfigs(service));
   return { faults, notes };
+}
+
+/** One that is named, and one that is made: nobody can tell which of them is to count. */
+function twoConfigs(service: Judged): OwnerFault[] {
+  const { config, configAuto } = keysOf(service.object.kind);
+  if (service.annotations[configAuto] !== "true" || service.annotations[config] === undefined) return [];
+  const message = `${nameOf(service)}: annotations ${configAuto} and ${config} exclude each other: remove one of them`;
+  return [{ reason: "InvalidAnnotation", message }];
 }
 
 type Found = { readonly fault?: OwnerFault; readonly note?: Problem };

@@ -15,6 +15,7 @@ import {
 import { DRAIN_WISHES } from "../admission/drain-mode.ts";
 import { KEYS, KUBERNETES, TKE } from "./annotation-keys.ts";
 import { type Annotation, bool, idList, oneOf, wholeNumber } from "./annotations.ts";
+import { configNameFault } from "./auto-config-name.ts";
 import { INGRESS_ANNOTATIONS } from "./ingress-annotations.ts";
 import { extensiveFault } from "./order.ts";
 import { specifyFault } from "./specify-protocol.ts";
@@ -49,15 +50,17 @@ const BINDING: readonly Annotation[] = [
     syntax: "a name, same namespace",
     group: "B",
     code: "E4043",
-    does: "A TkeServiceConfig that tunes its listeners, see below",
+    valueCode: "E4051",
+    fault: configNameFault,
+    does: "A TkeServiceConfig that tunes its listeners, see below. Its name must not end in `-auto-service-config` or `-auto-ingress-config`",
   },
   {
-    ...NOT_YET,
+    ...LIVE,
     ...BOOL,
     key: KEYS.configAuto,
     group: "B",
     code: "E4050",
-    does: "No TkeServiceConfig is made: write one and name it",
+    does: "Makes TkeServiceConfig `<name>-auto-service-config` and keeps it in step with the ports, see below. Not together with `tke-service-config`",
   },
   {
     ...LIVE,

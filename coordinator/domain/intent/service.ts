@@ -6,13 +6,13 @@ import {
   LOAD_BALANCER_CLASS,
   LOAD_BALANCER_ID,
   MANAGED_ANNOTATION,
-  SERVICE_CONFIG,
   TKE_FINALIZER,
 } from "../../../common/names.ts";
 import { type LoadBalancerOrder, type LoadBalancerSettings, type Protocol, transportOf } from "../load-balancer.ts";
 import type { ObjectRef, Problem } from "../problem.ts";
 import type { EventReason, FaultReason } from "../reasons.ts";
 import { KEYS, keysOf, type OwnerKeys } from "./annotation-keys.ts";
+import { configNameOf } from "./auto-config-name.ts";
 import { type EndpointSlice, endpointPort, endpointSelector } from "./endpoints.ts";
 import type { IntentPort } from "./intent-port.ts";
 import { type IpFamilies, serviceOrder } from "./ip-families.ts";
@@ -159,7 +159,7 @@ export type ServiceIntent = {
   readonly ports: readonly IntentPort[];
   /** Ports with a protocol that no load balancer serves, e.g. SCTP: what listens in their place stays. */
   readonly unserved: readonly UnservedPort[];
-  /** Name of the TkeServiceConfig it names, same namespace. */
+  /** Name of the TkeServiceConfig it names, or of the one that is made for it, same namespace. */
   readonly configName: string | undefined;
   /** What it wishes for the load balancer itself. */
   readonly settings?: Partial<LoadBalancerSettings>;
@@ -260,7 +260,7 @@ export function readService(service: ServiceRecord, slices: readonly EndpointSli
       selector: podSelector(service),
       ports,
       unserved,
-      configName: service.annotations[SERVICE_CONFIG],
+      configName: configNameOf("Service", service),
       ...lifeOf(service.annotations, order),
       ...(weights !== undefined && { weights: readWeights(weights) }),
       ...(service.publishNotReady && { publishNotReady: true }),

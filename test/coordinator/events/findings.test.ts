@@ -6,10 +6,10 @@ import { type ServiceRecord, serviceRef } from "../../../coordinator/domain/inte
 import type { Finding } from "../../../coordinator/domain/plan/plan-load-balancer.ts";
 import type { ObjectRef, Problem } from "../../../coordinator/domain/problem.ts";
 import { makeReport, tellParked } from "../../../coordinator/events/findings.ts";
+import type { ConfigRecord } from "../../../coordinator/state/config-objects.ts";
 import { Intents } from "../../../coordinator/state/intents.ts";
 import { ListenerOwners } from "../../../coordinator/state/listener-owners.ts";
 import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
-import type { ConfigRecord } from "../../../coordinator/state/watched-objects.ts";
 import { aListener, aLoadBalancer, anOwner, aPod, aService, aTarget, CLUSTER } from "../../builders.ts";
 import { somePodFacts } from "../pod-facts.ts";
 import { silentLog } from "../pods.ts";
@@ -170,6 +170,23 @@ test("tells of a TkeServiceConfig that is missing or faulty, with its faults", (
     ],
   );
   assert.deepEqual(report([configured], [], { config: aConfig([]) }).lines, []);
+});
+
+test("tells nothing of a TkeServiceConfig that is being made, nor of sections that are about to be taken out of it", () => {
+  const AUTO = { "service.cloud.tencent.com/direct-access": "true", "service.cloud.tencent.com/tke-service-config-auto": "true" };
+  const made = aService({ annotations: AUTO, selector: { app: "none" } });
+  assert.deepEqual(report([made], []).lines, []);
+  const wishes = new Map([
+    ["TCP/80", {}],
+    ["TCP/81", {}],
+    ["TCP/82", {}],
+  ]);
+  const auto = { isOurs: true, isDeleting: false, owners: [], spec: {}, inStep: ["TCP/80", "TCP/81"] };
+  const config = { ...aConfig([]), name: "web-auto-service-config", wishes };
+  const toldOf = (one: ConfigRecord): (string | undefined)[] =>
+    report([made], [], { config: one }).told.map(({ reason, message }) => `${reason} ${/section (.*?) of/.exec(message)?.[1]}`);
+  assert.deepEqual(toldOf({ ...config, auto }), ["NoEffect l4Listeners TCP/82"]);
+  assert.deepEqual(toldOf({ ...config, auto: { ...auto, isOurs: false } }), ["NoEffect l4Listeners TCP/81", "NoEffect l4Listeners TCP/82"]);
 });
 
 test("tells of a foreign listener on the port, of a foreign backend, and not of what merely waits", () => {

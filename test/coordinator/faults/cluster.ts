@@ -9,8 +9,9 @@ import type { ServiceRecord } from "../../../coordinator/domain/intent/service.t
 import { wishKey } from "../../../coordinator/domain/intent/service-config.ts";
 import type { HealthCheck } from "../../../coordinator/domain/load-balancer.ts";
 import { OPEN_ACCESS } from "../../../coordinator/state/access.ts";
+import type { ConfigRecord } from "../../../coordinator/state/config-objects.ts";
 import { NO_MISFITS } from "../../../coordinator/state/misfit-namespaces.ts";
-import { type ConfigRecord, decodeNode, type WatchedObjects } from "../../../coordinator/state/watched-objects.ts";
+import { decodeNode, type WatchedObjects } from "../../../coordinator/state/watched-objects.ts";
 import { aPod, aService, rawPod } from "../../builders.ts";
 import { NO_CERTIFICATES, NO_ENDPOINT_SLICES, NO_SWITCHES } from "../stage.ts";
 import { backupOf, type Life, type PodListener } from "./backups.ts";
