@@ -4,7 +4,7 @@ import { keysOf } from "./annotation-keys.ts";
 type OwnerKind = keyof typeof AUTO_CONFIG_SUFFIXES;
 
 /** "web-auto-service-config": the TkeServiceConfig that is made for an owner. Source: tke-contract.md §3. */
-export const autoConfigName = (kind: OwnerKind, owner: string): string => `${owner}${AUTO_CONFIG_SUFFIXES[kind]}`;
+const autoConfigName = (kind: OwnerKind, owner: string): string => `${owner}${AUTO_CONFIG_SUFFIXES[kind]}`;
 
 /** The name is one that nobody else may give. */
 export const isAutoConfigName = (name: string): boolean => Object.values(AUTO_CONFIG_SUFFIXES).some((suffix) => name.endsWith(suffix));
