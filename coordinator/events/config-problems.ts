@@ -4,8 +4,8 @@ import { intentOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
 import { tunedInVain } from "../domain/intent/service-config.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
 import type { EventReason } from "../domain/reasons.ts";
-import type { Intents } from "../state/intents.ts";
 import type { ConfigRecord } from "../state/config-objects.ts";
+import type { Intents } from "../state/intents.ts";
 import { nameOf } from "./wording.ts";
 
 export type ConfigProblemsDeps = {
