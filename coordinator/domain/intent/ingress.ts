@@ -109,7 +109,9 @@ function contradictions(at: string, { annotations, tls }: IngressRecord): Fault[
   if (isOn(group) && annotations[existing] === undefined)
     add(`annotation ${group} needs ${existing}: a group shares a load balancer that you created, name it`);
   if (isOn(group) && isOn(configAuto))
-    add(`annotations ${group} and ${configAuto} exclude each other, for the listeners of a group are shared: name a TkeServiceConfig of yours`);
+    add(
+      `annotations ${group} and ${configAuto} exclude each other, for the listeners of a group are shared: name a TkeServiceConfig of yours`,
+    );
   if (isOn(autoRewrite) && annotations[rewriteSupport] === "false")
     add(`annotation ${autoRewrite} is "true" and ${rewriteSupport} "false": remove one of them`);
   for (const other of [ruleMix, rewriteSupport, autoRewrite])
