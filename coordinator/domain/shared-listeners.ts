@@ -5,8 +5,7 @@ import { type SharedRules, sharedRuleName } from "./intent/shared-rules.ts";
 import type { Listener, Rule } from "./load-balancer.ts";
 
 /** The listener is shared by the Ingresses of a group. */
-export const isShared = ({ name, protocol, port }: Listener, clusterId: string): boolean =>
-  name === sharedListenerName(clusterId, protocol, port);
+const isShared = ({ name, protocol, port }: Listener, clusterId: string): boolean => name === sharedListenerName(clusterId, protocol, port);
 
 /**
  * Pure: the listeners as their owners see them. One that the Ingresses of a group share stands there once for each of them, by the name that

@@ -29,7 +29,7 @@ export type CertificateDeps = {
 };
 
 /** Tells which certificates the owner asks for and nobody has; undefined: none. While Secrets are being read its condition stays. */
-export function tellLacking({ certificates, tell }: CertificateDeps, owner: OwnerObject, { ports }: ServiceIntent): Readiness | undefined {
+function tellLacking({ certificates, tell }: CertificateDeps, owner: OwnerObject, { ports }: ServiceIntent): Readiness | undefined {
   const object = objectRef(owner);
   const sources = certificatesOf(ports);
   const lacking = certificateProblems(object, sources, certificates);
