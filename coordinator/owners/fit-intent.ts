@@ -1,11 +1,21 @@
 import { lackedFamilies } from "../domain/intent/ip-families.ts";
+import { intentOf, loadBalancerOf } from "../domain/intent/owner-intent.ts";
 import { keysOfObject, type OwnerObject, objectName, objectRef } from "../domain/intent/owner-object.ts";
 import { familyOf, type ServiceIntent } from "../domain/intent/service.ts";
 import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
 import type { Problem } from "../domain/problem.ts";
+import type { Intents } from "../state/intents.ts";
 import type { OwnerRecords } from "../state/owner-records.ts";
 
 type Made = Pick<OwnerRecords, "isMadeFor">;
+type Known = { readonly intents: Pick<Intents, "get">; readonly ownerRecords: Pick<OwnerRecords, "get"> };
+
+/** What it asked for when that could be read last, by this leader or the one before it. */
+export function lastIntent(deps: Known, uid: string): ServiceIntent | undefined {
+  const owner = deps.intents.get(uid);
+  const held = owner && loadBalancerOf(owner);
+  return (owner && intentOf(owner)) ?? (held === undefined ? undefined : deps.ownerRecords.get(held, uid)?.intent);
+}
 
 /**
  * What an owner asks for, at the load balancer that it has: the family of addresses is its own, what was ordered stays what was ordered, and

@@ -20,7 +20,7 @@ import type { Intents } from "../state/intents.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { OwnerRecords } from "../state/owner-records.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
-import { fitIntent, unfitProblems } from "./fit-intent.ts";
+import { fitIntent, lastIntent, unfitProblems } from "./fit-intent.ts";
 import { loadBalancerLeftFor } from "./heirlooms.ts";
 import {
   ensureLoadBalancer,
@@ -55,7 +55,7 @@ export type OwnerDeps = SourceDeps &
     readonly ownerRecords: OwnerRecords;
     readonly intents: Intents;
     /** `served`: this process serves it already. */
-    readonly ownershipOf: (object: OwnerObject, served: boolean) => Ownership;
+    readonly ownershipOf: (object: OwnerObject, served: boolean, servedClass?: string) => Ownership;
     /** `former`: what it asked for before. */
     readonly read: (object: OwnerObject, former: ServiceIntent | undefined) => ServiceReading;
     /** Why it cannot be read yet; undefined: it can. */
@@ -85,7 +85,7 @@ export function makeOwnerReconciler(deps: OwnerDeps): Reconcile {
     if (standing === "unknown") return { kind: "again", afterMs: NOT_OURS_MS, because: "this cluster may be a copy" };
     const object = deps.object(uid);
     if (object === undefined) return vanished(deps, uid);
-    const ownership = deps.ownershipOf(object, deps.intents.get(uid) !== undefined);
+    const ownership = deps.ownershipOf(object, deps.intents.get(uid) !== undefined, lastIntent(deps, uid)?.className);
     switch (ownership.kind) {
       case "none":
         return vanished(deps, uid);
@@ -171,7 +171,7 @@ function tellLeftAlone(
 async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal, isLeft = false): Promise<Outcome> {
   const old = deps.intents.get(object.uid);
   const held = old && loadBalancerOf(old);
-  const recorded = (old && intentOf(old)) ?? (held === undefined ? undefined : deps.ownerRecords.get(held, object.uid)?.intent);
+  const recorded = lastIntent(deps, object.uid);
   // One that is merely held was never looked at, and may be another controller's.
   const own = recorded === undefined ? await publishedLoadBalancer(deps, object, signal) : held;
   const stored = recorded ?? (own === undefined ? undefined : deps.ownerRecords.get(own, object.uid)?.intent);
@@ -179,7 +179,9 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal, 
   if (unread !== undefined) return await waitUntilRead(deps, object, unread, own ?? held, signal);
   const reading = deps.read(object, stored);
   for (const problem of reading.warnings) deps.tell(problem);
-  const intent = reading.intent ?? stored;
+  // Of one that is left the class stays on record by which it was served.
+  const read = reading.intent && { ...reading.intent, ...(isLeft && { className: stored?.className }) };
+  const intent = read ?? stored;
   if (intent === undefined) {
     // Nothing good is known of it; a load balancer of a former life keeps its listeners as they are.
     const { fault: blocker } = reading;

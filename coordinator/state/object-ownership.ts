@@ -13,16 +13,16 @@ export type OwnershipSettings = {
   readonly classlessIngresses?: boolean;
 };
 
-/** Whose an object is; `served`: this process serves it already. */
-export type OwnershipOf = (object: OwnerObject, served: boolean) => Ownership;
+/** Whose an object is; `served`: this process serves it already. `servedClass`: as in `ingressOwnership`. */
+export type OwnershipOf = (object: OwnerObject, served: boolean, servedClass?: string) => Ownership;
 
 export function makeOwnershipOf(
   objects: Pick<WatchedObjects, "ingressClasses" | "tkeSwitches">,
   { ownership, ingressClasses = [TKE_INGRESS_CLASS], classlessIngresses = false }: OwnershipSettings,
 ): OwnershipOf {
   const classes = ingressClassesOf(objects, { ownership, ingressClasses, classlessIngresses });
-  return (object, served) => {
-    if ("kind" in object) return ingressOwnership(object, classes, served);
+  return (object, served, servedClass) => {
+    if ("kind" in object) return ingressOwnership(object, classes, served, servedClass);
     return ownershipOf(object, ownership, served, objects.tkeSwitches.directByDefault);
   };
 }

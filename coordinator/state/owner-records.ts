@@ -34,6 +34,7 @@ const Stored = z.object({
     selector: z.record(z.string(), z.string()),
     ports: z.array(z.looseObject({ protocol: Protocol, port: z.number(), targetPort: z.union([z.number(), z.string()]) })),
     configName: Optional,
+    className: Optional,
     unserved: z.array(z.looseObject({})),
   }),
   formerSelectors: z.array(z.record(z.string(), z.string())),

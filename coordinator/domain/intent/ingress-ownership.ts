@@ -16,8 +16,11 @@ export type IngressClasses = {
   readonly isOthers: (className: string) => boolean;
 };
 
-/** Decides whose Ingress it is from the object and its class alone; as `ownershipOf` of Services. */
-export function ingressOwnership(ingress: IngressRecord, classes: IngressClasses, served = false): Ownership {
+/**
+ * Decides whose Ingress it is from the object and its class; as `ownershipOf` of Services. `servedClass`: the class by which it is served, ""
+ * for none, as its record has it; undefined: nobody knows.
+ */
+export function ingressOwnership(ingress: IngressRecord, classes: IngressClasses, served = false, servedClass?: string): Ownership {
   const { annotations, finalizers, deleting } = ingress;
   const held = served || finalizers.includes(FINALIZER);
   const isMarked = annotations[MANAGED_ANNOTATION] === "true";
@@ -25,12 +28,14 @@ export function ingressOwnership(ingress: IngressRecord, classes: IngressClasses
   if (annotations[INGRESS_KEYS.mode] === "skip" && !isMarked && (held || wanted))
     return { kind: "skip", because: `annotation ${INGRESS_KEYS.mode} is "skip": nothing is changed for it until that is removed` };
   if (deleting) return { kind: held ? "deleted" : "none" };
-  if (held && isGivenAway(ingress, classes))
+  if (held && isGivenAway(ingress, classes)) {
+    if (servedClass !== undefined && servedClass !== classNameOf(ingress)) return { kind: "deleted" };
     return {
       kind: "ours",
       isLeft: true,
-      note: `its class ${classOf(ingress)} is another controller's now: what it has at its load balancer stays and serves as before, and the address in its status is left to that controller. Delete it and make it anew to take the load balancer away, or give it its former class back`,
+      note: `its class ${classOf(ingress)} is another controller's now: what it has at its load balancer stays and serves as before, and the address in its status is left to that controller. Delete it and make it anew to take the load balancer away, or give it a class of ours back`,
     };
+  }
   if (held && isLeftToTke(ingress, classes))
     return {
       kind: "ours",
@@ -47,9 +52,10 @@ export function ingressOwnership(ingress: IngressRecord, classes: IngressClasses
 }
 
 /**
- * Its class is another controller's, because it was changed, or because the IngressClass was made anew for that one: all Ingresses of the
- * class at once. Neither is an order to take load balancers away from clients that still come by them. That a class is merely missing says
- * nothing, nor that it is TKE's: it may be our own configuration that was changed.
+ * Its class is another controller's. Where a person gave the Ingress another class, what we made for it goes, as with TKE. Where the IngressClass
+ * was made anew for another controller, that concerns all Ingresses of the class at once, and is no order to take load balancers away from
+ * clients that still come by them. That a class is merely missing says nothing, nor that it is TKE's: it may be our own configuration that
+ * was changed.
  */
 function isGivenAway(ingress: IngressRecord, classes: IngressClasses): boolean {
   const name = classOf(ingress);
@@ -62,6 +68,9 @@ const isLeftToTke = (ingress: IngressRecord, classes: IngressClasses): boolean =
 
 const classOf = ({ className, annotations }: Pick<IngressRecord, "className" | "annotations">): string | undefined =>
   className ?? annotations[INGRESS_CLASS];
+
+/** Its class as the record of its owner has it; "" for none. */
+export const classNameOf = (ingress: Pick<IngressRecord, "className" | "annotations">): string => classOf(ingress) ?? "";
 
 /** Our own class needs no other word; of TKE's classes only Ingresses with direct access are ours. */
 function wantsUs(ingress: IngressRecord, classes: IngressClasses): boolean {

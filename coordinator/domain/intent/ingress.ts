@@ -4,6 +4,7 @@ import type { EventReason, FaultReason } from "../reasons.ts";
 import { INGRESS_KEYS, keysOf } from "./annotation-keys.ts";
 import { configNameOf } from "./auto-config-name.ts";
 import { defaultPorts, type ListenPort, listenPorts } from "./ingress-listen-ports.ts";
+import { classNameOf } from "./ingress-ownership.ts";
 import { type Line, linesOf, type Refused } from "./ingress-paths.ts";
 import { type IngressRecord, ingressRef } from "./ingress-record.ts";
 import { goodRedirects, isAutoRewrite, isGrouped, managesRedirects, redirectLines } from "./ingress-redirects.ts";
@@ -90,6 +91,7 @@ function wishesOf(ingress: IngressRecord): Pick<ServiceIntent, "source" | "confi
       existing === undefined
         ? { kind: "create", subnetId: annotations[KEYS.subnet], ...(order !== undefined && { order }) }
         : { kind: "existing", loadBalancerId: existing },
+    className: classNameOf(ingress),
     configName: configNameOf("Ingress", ingress),
     ...(settings !== undefined && { settings }),
     ...(weights !== undefined && { weights: readWeights(weights) }),

@@ -171,6 +171,8 @@ export type ServiceIntent = {
   readonly publishNotReady?: true;
   /** The family of the Pods' addresses that are bound; default IPv4. */
   readonly family?: "ipv6";
+  /** Of an Ingress: the class by which it is served, "" for none. */
+  readonly className?: string | undefined;
   /** Of an Ingress that shares the listeners of its load balancer with others: the group has them, and each its own rules. */
   readonly group?: true;
   /** Inside the cluster the load balancer's address leads there as well. */

@@ -41,13 +41,18 @@ test("an IngressClass of our controller needs no other word, and the take-over m
   assert.equal(kind({ annotations: { [ACCESS]: "true", "clb-direct.io/managed": "true" } }, { mode: "class" }), "ours");
 });
 
-test("what is ours stays ours until it is deleted, whatever becomes of its class", () => {
+test("what is ours stays ours until it is deleted or given another controller's class, whatever becomes of the IngressClass", () => {
   const held = { finalizers: [FINALIZER] };
   assert.equal(kind({ ...held, annotations: {} }), "ours");
-  assert.match(
-    JSON.stringify(ingressOwnership({ ...anIngress(), ...held, className: "nginx" }, classes)),
-    /"kind":"ours","isLeft":true,.*another controller's now/,
-  );
+  const given = (servedClass?: string) => ingressOwnership({ ...anIngress(), ...held, className: "nginx" }, classes, true, servedClass);
+  assert.equal(given("qcloud").kind, "deleted", "a person gave it another class");
+  assert.equal(given("").kind, "deleted", "it had none");
+  for (const servedClass of ["nginx", undefined])
+    assert.match(
+      JSON.stringify(given(servedClass)),
+      /"kind":"ours","isLeft":true,.*another controller's now/,
+      "the class was made anew, or nobody knows",
+    );
   assert.equal(kind({ ...held, className: "unheard-of" }), "ours", "a class that is merely missing says nothing");
   assert.equal(kind({ ...held, className: undefined }), "ours");
   assert.equal(kind(held, { mode: "class" }), "ours", "OWNERSHIP was changed: no load balancer goes for that");
