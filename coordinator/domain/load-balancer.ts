@@ -196,6 +196,16 @@ export function listenerAt(listeners: readonly Listener[], { listenerId, locatio
   return all.find(({ rules }) => rules.some((rule) => rule.locationId === locationId)) ?? all[0];
 }
 
+/** Pure: the listeners as the cloud has them, from how their owners see them: each once, with all of its rules, by the name that it has there. */
+export function asTheCloudHas(seen: readonly Listener[]): readonly Listener[] {
+  return [...Map.groupBy(seen, ({ listenerId }) => listenerId).values()].flatMap((views): readonly Listener[] => {
+    const [first] = views;
+    if (first === undefined) return [];
+    const name = first.shownName ?? first.sharedName ?? first.name;
+    return [views.length === 1 && name === first.name ? first : { ...first, name, rules: views.flatMap(({ rules }) => rules) }];
+  });
+}
+
 /** Targets are bound to rules, not to the listener. */
 export const isLayer7 = (protocol: string): boolean => protocol === "HTTP" || protocol === "HTTPS";
 /** TLS ends at the load balancer, so that nothing serves without a certificate. */

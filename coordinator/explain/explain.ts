@@ -1,7 +1,17 @@
 import type { Clock } from "../../common/clock.ts";
 import { type PodFact, podName } from "../../common/vocabulary.ts";
 import type { Call } from "../domain/call.ts";
-import { type Listener, type PlaceId, placeKey, placesOf, type Slot, slotKey, slotOf, targetKey } from "../domain/load-balancer.ts";
+import {
+  asTheCloudHas,
+  type Listener,
+  type PlaceId,
+  placeKey,
+  placesOf,
+  type Slot,
+  slotKey,
+  slotOf,
+  targetKey,
+} from "../domain/load-balancer.ts";
 import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { GateStages, Step } from "../domain/readiness/gate-condition.ts";
 import { allowedCalls, type Policy } from "../domain/safety/policy.ts";
@@ -121,14 +131,15 @@ export class Explain {
   pod(name: string): PodExplanation | undefined {
     const named = [...this.#deps.facts.pods.values()].filter((pod) => podName(pod) === name);
     const youngest = named.sort((a, b) => (b.startedAtMs ?? 0) - (a.startedAtMs ?? 0))[0];
-    return youngest && this.#explainPod(youngest);
+    return youngest && this.#explainPod(youngest, this.#plans());
   }
 
   /** All Pods of a namespace that a Service with direct access selects, whoever serves it, by name. */
   podsOf(namespace: string): PodExplanation[] {
     const pods = [...this.#deps.facts.pods.values()].filter((pod) => pod.namespace === namespace);
+    const plans = this.#plans();
     return pods
-      .map((pod) => this.#explainPod(pod))
+      .map((pod) => this.#explainPod(pod, plans))
       .filter(({ bindings, foreignGate }) => bindings.length > 0 || foreignGate !== undefined)
       .sort((a, b) => (a.pod < b.pod ? -1 : 1));
   }
@@ -140,9 +151,10 @@ export class Explain {
   }
 
   loadBalancer(id: string): LoadBalancerExplanation | undefined {
-    const { mirror, intents, writer, clock } = this.#deps;
+    const { mirror, intents, writer, clock, refusedCalls, listenerOwners } = this.#deps;
     if (!this.knows(id)) return undefined;
     const actual = mirror.read(id);
+    const listeners = asTheCloudHas(actual?.listeners ?? []);
     const desired = intents.desired(id);
     const plan = actual === undefined ? { calls: [], findings: [] } : this.#deps.planner.plan(desired, actual);
     const otherwise = otherwiseThanByTime(plan);
@@ -154,11 +166,11 @@ export class Explain {
       readSecondsAgo: readAtMs === undefined ? undefined : Math.round((clock.now() - readAtMs) / 1000),
       staleBecause: mirror.staleBecause(id),
       owners: desired.owners.map(({ ref, state }) => `${ref.kind} ${ref.namespace}/${ref.name} (${state})`),
-      listeners: (actual?.listeners ?? []).map((listener) => ({
+      listeners: listeners.map((listener) => ({
         listenerId: listener.listenerId,
         name: listener.name,
         port: `${listener.protocol}:${listener.port}`,
-        redirects: redirectTexts(listener, actual?.listeners ?? []),
+        redirects: redirectTexts(listener, listeners),
         targets: placesOf({ listeners: [listener] }).flatMap((place) =>
           place.targets.map((target) => ({
             rule: ruleText(listener, place),
@@ -172,15 +184,19 @@ export class Explain {
       })),
       runningCall: running && describeCall(running),
       plannedCalls: this.#describePlanned(plan.calls),
-      findings: [...plan.findings.map((finding) => this.#describeFinding(id, finding)), ...this.#refusedAt(id)],
+      findings: [
+        ...plan.findings.map((finding) =>
+          describeFinding(finding, finding.kind === "port-taken" ? listenerOwners.of(id, finding.by.name) : undefined),
+        ),
+        ...refusedCalls.at(id).map((call) => describeRefused(id, call)),
+      ],
       parked: this.#deps.guard.parked(id).map((parked) => this.#describeParked(id, parked)),
     };
   }
 
   get overview() {
     const { intents, facts } = this.#deps;
-    const loadBalancers = [...intents.loadBalancerIds];
-    return { loadBalancers, pods: facts.pods.size, nodes: facts.nodes(), complete: facts.complete };
+    return { loadBalancers: [...intents.loadBalancerIds], pods: facts.pods.size, nodes: facts.nodes(), complete: facts.complete };
   }
 
   #describePlanned(calls: readonly Call[]): string[] {
@@ -205,14 +221,6 @@ export class Explain {
     return leftMs > 0 ? Math.ceil(leftMs / 1000) : undefined;
   }
 
-  #describeFinding(id: string, finding: Finding): string {
-    return describeFinding(finding, finding.kind === "port-taken" ? this.#deps.listenerOwners.of(id, finding.by.name) : undefined);
-  }
-
-  #refusedAt(id: string): string[] {
-    return this.#deps.refusedCalls.at(id).map((call) => describeRefused(id, call));
-  }
-
   #podBehind(id: string, ip: string): string {
     const uid = this.#deps.addressClaims.podOf(id, ip);
     if (uid === undefined) return "not bound by us";
@@ -220,10 +228,21 @@ export class Explain {
     return pod === undefined ? `UID ${uid} (${this.#deps.facts.endOf(uid) ?? "unknown"})` : podName(pod);
   }
 
-  #explainPod(pod: PodFact): PodExplanation {
+  /** One plan per load balancer for all that one answer says: a Pod behind 50 rules asks for it 50 times. */
+  #plans(): PlanAt {
+    const { intents, planner } = this.#deps;
+    const known = new Map<string, Plan>();
+    return (id, actual) => {
+      const plan = known.get(id) ?? planner.plan(intents.desired(id), actual);
+      known.set(id, plan);
+      return plan;
+    };
+  }
+
+  #explainPod(pod: PodFact, plans: PlanAt): PodExplanation {
     const { facts, podBindings, services } = this.#deps;
     const node = facts.nodes().find((state) => state.node === pod.nodeName);
-    const bindings = podBindings.of(pod).map((binding) => this.#explainBinding(pod, binding));
+    const bindings = podBindings.of(pod).map((binding) => this.#explainBinding(pod, binding, plans));
     const [foreign] = bindings.length === 0 && pod.hasGate ? services.foreignGates(pod) : [];
     return {
       pod: podName(pod),
@@ -243,8 +262,8 @@ export class Explain {
     };
   }
 
-  #explainBinding(pod: PodFact, binding: DatedBinding): BindingExplanation {
-    const { mirror, writer, clock, intents, policy } = this.#deps;
+  #explainBinding(pod: PodFact, binding: DatedBinding, plans: PlanAt): BindingExplanation {
+    const { mirror, writer, clock, policy } = this.#deps;
     const { loadBalancerId: id, step, at } = binding;
     const actual = id === undefined ? undefined : mirror.read(id);
     const place = actual && at && placesOf(actual).find((one) => placeKey(one) === placeKey(at));
@@ -253,7 +272,7 @@ export class Explain {
     const running = id === undefined ? undefined : writer.running(id);
     const isUnready = !pod.containersReady && slot !== undefined;
     const settled = (step.kind === "healthy" && !isUnready) || id === undefined || actual === undefined;
-    const { calls, findings } = settled ? NOTHING : this.#deps.planner.plan(intents.desired(id), actual);
+    const { calls, findings } = settled ? NOTHING : plans(id, actual);
     const unready = isUnready ? unreadyAt(findings, slot) : undefined;
     const [next] = this.#describePlanned([...allowedCalls(policy, calls), ...calls].slice(0, 1));
     return {
@@ -272,6 +291,7 @@ export class Explain {
   }
 }
 
+type PlanAt = (loadBalancerId: string, actual: Parameters<Planner["plan"]>[1]) => Plan;
 const NOTHING: Plan = { calls: [], findings: [] };
 
 /** Why the backend in this slot has the weight that it has, although its Pod is not ready. */

@@ -17,6 +17,19 @@ function stagesText({ wait, bind, check, patch }: GateStages): string {
 const interfaceText = ({ hostInterface }: PodExplanation): string =>
   hostInterface === "" ? "an interface of its own, which the node does not show" : `interface ${hostInterface ?? "unknown"}`;
 
+/** Places of one owner that are told one by one; of more that stand alike the one that has stood so for longest. */
+const MAX_PLACES = 3;
+
+/** A Pod may be behind 50 rules and more: those of an owner that differ in nothing but name and time are told together. */
+function alike(bindings: readonly BindingExplanation[]): { readonly one: BindingExplanation; readonly more: number }[] {
+  const groups = Map.groupBy(bindings, (one) => JSON.stringify({ ...one, listener: "", sinceSeconds: 0, isBeginSeen: true }));
+  return [...groups.values()].flatMap((all) => {
+    if (all.length <= MAX_PLACES) return all.map((one) => ({ one, more: 0 }));
+    const one = all.reduce((oldest, next) => (next.sinceSeconds > oldest.sinceSeconds ? next : oldest));
+    return [{ one, more: all.length - 1 }];
+  });
+}
+
 /** For people, e.g. on a terminal. */
 export function podText(pod: PodExplanation): string {
   const lines = [
@@ -31,8 +44,11 @@ export function podText(pod: PodExplanation): string {
   if (pod.eni !== undefined) lines.push(`  ENI: ${pod.eni}`);
   if (pod.networkNote !== "") lines.push(`  not known: ${pod.networkNote}`);
   for (const verdict of pod.verdicts) lines.push(`  verdict: ${verdict}`);
-  for (const one of pod.bindings) {
-    lines.push(`  ${one.service} at ${one.loadBalancerId ?? "(no load balancer)"} ${one.listener}: ${one.step}${lastingText(one)}`);
+  for (const { one, more } of alike(pod.bindings)) {
+    const others = more === 0 ? "" : ` and ${more} more places alike`;
+    lines.push(
+      `  ${one.service} at ${one.loadBalancerId ?? "(no load balancer)"} ${one.listener}${others}: ${one.step}${lastingText(one)}`,
+    );
     lines.push(`    awaited: ${one.awaited}${one.from === "nobody" ? "" : ` (from ${one.from})`}`);
     if (one.runningCall !== undefined) lines.push(`    running call: ${one.runningCall}`);
     if (one.nextCall !== undefined) lines.push(`    next call: ${one.nextCall}`);

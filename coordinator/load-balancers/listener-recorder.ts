@@ -66,7 +66,7 @@ export class ListenerRecorder {
     const before = [...ownerRecords.of(id)];
     try {
       for (const misnamed of identity.misnamed(id)) await settleName(this.#deps, id, misnamed, signal);
-      const [wanted, present] = [listenersByOwner(desired), presentAt(actual, this.#deps.clusterId)];
+      const [wanted, present] = [listenersByOwner(desired), presentAt(actual, this.#deps.clusterId, clock.now())];
       const changes = desired.owners.map(
         ({ ref }) => [ref.uid, (known?: OwnerRecord) => known && inStep(known, wanted.get(ref.uid) ?? [], present)] as const,
       );
@@ -119,9 +119,12 @@ type Present = {
   readonly ids: ReadonlySet<string>;
   /** The owner's rules in a listener that it shares; undefined: it has none there. */
   readonly rulesOf: (uid: string, listenerId: string) => readonly string[] | undefined;
+  /** The same by "HTTP/80". */
+  readonly names: (uid: string, key: string) => ReadonlySet<string>;
+  readonly nowMs: number;
 };
 
-function presentAt(actual: LoadBalancer, clusterId: string): Present {
+function presentAt(actual: LoadBalancer, clusterId: string, nowMs: number): Present {
   const { listeners } = actual;
   return {
     byName: new Map(listeners.map((listener) => [listener.name, listener])),
@@ -131,11 +134,20 @@ function presentAt(actual: LoadBalancer, clusterId: string): Present {
         .find((one) => one.listenerId === listenerId && isOwnListener(one.name, clusterId, uid))
         ?.rules.map((rule) => sharedRuleName(rule, actual))
         .sort(),
+    nowMs,
+    names: (uid, key) =>
+      new Set(
+        listeners.flatMap(({ name, protocol, port, rules }) =>
+          wishKey(protocol, port) === key && isOwnListener(name, clusterId, uid) ? rules.map((rule) => sharedRuleName(rule, actual)) : [],
+        ),
+      ),
   };
 }
 
 /** The same record where it is in step already: this is asked at every pass. */
-function inStep(known: OwnerRecord, wanted: readonly WantedListener[], { byName, ids, rulesOf }: Present): OwnerRecord {
+function inStep(recorded: OwnerRecord, wanted: readonly WantedListener[], present: Present): OwnerRecord {
+  const { byName, ids, rulesOf } = present;
+  const known = withoutGoneRules(recorded, present);
   const listeners: Record<string, ListenerRecord> = {};
   const withRules = (listener: ListenerRecord): ListenerRecord | undefined => {
     if (known.intent.group !== true) return listener;
@@ -158,6 +170,23 @@ function inStep(known: OwnerRecord, wanted: readonly WantedListener[], { byName,
   const isSame =
     entries.length === Object.keys(known.listeners).length && entries.every(([key, listener]) => known.listeners[key] === listener);
   return isSame ? known : { ...known, listeners };
+}
+
+/** A call of a leader that fell takes effect within this time, or never does. Milliseconds; tasks take seconds (clb-api.md §2.1). */
+const LATE_CALL_MS = 180_000;
+
+/** Rules that it left, that are not there and will not come any more are forgotten. */
+function withoutGoneRules(known: OwnerRecord, { names, nowMs }: Present): OwnerRecord {
+  if (known.leftRules === undefined) return known;
+  const left = Object.entries(known.leftRules).flatMap(([key, rules]) => {
+    const there = names(known.ref.uid, key);
+    const stay = Object.entries(rules).filter(([rule, sinceMs]) => there.has(rule) || nowMs - sinceMs < LATE_CALL_MS);
+    return stay.length === 0 ? [] : [[key, Object.fromEntries(stay)] as const];
+  });
+  const now = Object.fromEntries(left);
+  if (isDeepStrictEqual(now, known.leftRules)) return known;
+  const { leftRules: _, ...rest } = known;
+  return left.length === 0 ? rest : { ...rest, leftRules: now };
 }
 
 /** What the listener has once it is set as it is wanted; until then what it had. Checks that nobody wants off are on. */

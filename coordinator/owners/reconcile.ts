@@ -43,7 +43,7 @@ import {
   withdraw,
 } from "./owner-status.ts";
 import { notReady, type ReadinessDeps, readinessOf } from "./ready-condition.ts";
-import { leaveToOthers, recordOwner } from "./recorded-owner.ts";
+import { forgetIntent, leaveToOthers, recordOwner } from "./recorded-owner.ts";
 import { deleteSurplus, isCleared, type SurplusDeps } from "./surplus.ts";
 
 export type OwnerDeps = SourceDeps &
@@ -192,7 +192,8 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal, 
     return blocker === undefined ? DONE : await tellReadiness(deps, object, notReady(blocker), signal);
   }
   const { fault } = reading;
-  const present = own ?? (fault === undefined ? await inherited(deps, object, intent, signal) : undefined);
+  const present = own ?? (fault === undefined && !isLeft ? await inherited(deps, object, intent, signal) : undefined);
+  if (isLeft && (present === undefined || deps.mirror.isGone(present))) return forgetIntent(deps, object);
   if (fault !== undefined && present === undefined) {
     // Nothing is made for what it asked for before: that may be just what it does not want any more.
     enter(deps, object, { state: "waiting", intent, blocker: fault });
@@ -209,6 +210,7 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal, 
   if (fault !== undefined) {
     return await tellReadiness(deps, object, notReady(fault), signal); // the last good state stays
   }
+  if (isLeft) return DONE; // neither a finalizer nor an address may be written for it any more
   const refused = present === undefined ? await refusedAccess(deps, object, intent, signal) : undefined;
   if (refused !== undefined) return await blocked(deps, object, intent, refused, signal);
   const finalizer = await ensureFinalizer(deps, object, signal);
@@ -227,7 +229,6 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal, 
   enter(deps, object, { state: "served", intent: fitted, loadBalancerId });
   if (!hasAddress(found.facts)) return await waitForAddress(deps, object, loadBalancerId, signal);
   deps.orders.runs(object.uid);
-  if (isLeft) return DONE;
   const actual = deps.mirror.read(found.facts.loadBalancerId);
   const readiness = (found.refused && notReady(found.refused)) ?? readinessOf(deps, object, intent, actual, found.facts);
   return await publish(deps, object, { facts: found.facts, readiness }, signal);

@@ -1,4 +1,4 @@
-import { intentSelectors } from "../domain/intent/owner-intent.ts";
+import { intentSelectors, type OwnerIntent } from "../domain/intent/owner-intent.ts";
 import { type OwnerObject, objectRef } from "../domain/intent/owner-object.ts";
 import type { OwnerRecord } from "../domain/intent/owner-record.ts";
 import type { ServiceIntent } from "../domain/intent/service.ts";
@@ -13,6 +13,7 @@ export type RecordedOwnerDeps = HeirloomsDeps & {
   readonly ownerRecords: OwnerRecords;
   readonly intents: Pick<Intents, "of" | "remove">;
   readonly mirror: Pick<Mirror, "markStale">;
+  readonly clock: { now(): number };
 };
 
 /**
@@ -36,7 +37,9 @@ export async function recordOwner(
     const taken = Object.fromEntries(heirlooms.flatMap(({ listeners }) => listeners));
     const left = known === undefined ? [] : leftSelectors(known.intent, intent);
     const formerSelectors = [...(known?.formerSelectors ?? inherited), ...left].slice(-MAX_SELECTORS);
-    const listeners = { ...taken, ...(known && listenersWithLeft(known, intent)) };
+    const listeners = { ...taken, ...known?.listeners };
+    const former = known ?? heirlooms[0]?.from;
+    const leaving = former && leftRules(former, intent, deps.clock.now());
     const madeFor = known?.madeFor ?? (heirloom && (heirloom.from.madeFor ?? heirloom.from.ref.uid));
     return {
       ref,
@@ -45,6 +48,7 @@ export async function recordOwner(
       formerSelectors,
       ...(madeFor !== undefined && { madeFor }),
       listeners,
+      ...(leaving !== undefined && { leftRules: leaving }),
       ...(known?.inherited !== undefined && { inherited: known.inherited }),
     };
   };
@@ -60,20 +64,34 @@ export async function recordOwner(
   if (heirlooms.length > 0) deps.mirror.markStale(loadBalancerId, "listeners of a vanished owner were taken over");
 }
 
-/** Rules that it asks for no more may be there already without being on record as its own. */
-function listenersWithLeft({ intent: former, listeners }: OwnerRecord, intent: ServiceIntent): OwnerRecord["listeners"] {
-  if (former.group !== true) return listeners;
-  const askedAt = ({ ports }: ServiceIntent, key: string): ReadonlySet<string> => {
-    const port = ports.find(({ protocol, port: number }) => wishKey(protocol, number) === key);
-    return port === undefined ? new Set() : namesAsked(port);
-  };
-  return Object.fromEntries(
-    Object.entries(listeners).map(([key, listener]) => {
-      const left = askedAt(former, key).difference(askedAt(intent, key));
-      return [key, left.size === 0 ? listener : { ...listener, rules: [...left.union(new Set(listener.rules))].sort() }];
-    }),
-  );
+/** It asks for another controller, and has nothing at any load balancer: none is made for it, and no Pod waits for one. */
+export function forgetIntent(
+  { intents, intentChanged }: { readonly intents: Intents; readonly intentChanged: (owner: OwnerIntent) => void },
+  { uid }: Pick<OwnerObject, "uid">,
+): { readonly kind: "done" } {
+  const known = intents.get(uid);
+  if (known !== undefined) {
+    intents.remove(uid);
+    intentChanged(known);
+  }
+  return { kind: "done" };
 }
+
+/** Rules that it asks for no more may be there already without being on record as its own: a leader may have fallen right after it made them. */
+function leftRules({ intent: former, leftRules: known = {} }: OwnerRecord, intent: ServiceIntent, nowMs: number): OwnerRecord["leftRules"] {
+  if (former.group !== true) return undefined;
+  const asked = rulesAsked(intent);
+  const before = rulesAsked(former);
+  const left = [...new Set([...before.keys(), ...Object.keys(known)])].flatMap((key) => {
+    const since = { ...known[key], ...Object.fromEntries([...(before.get(key) ?? [])].map((rule) => [rule, nowMs] as const)) };
+    const rules = Object.entries(since).filter(([rule]) => asked.get(key)?.has(rule) !== true);
+    return rules.length === 0 ? [] : [[key, Object.fromEntries(rules)] as const];
+  });
+  return left.length === 0 ? undefined : Object.fromEntries(left);
+}
+
+const rulesAsked = ({ ports }: ServiceIntent): ReadonlyMap<string, ReadonlySet<string>> =>
+  new Map(ports.map((port) => [wishKey(port.protocol, port.port), namesAsked(port)]));
 
 /** Before the object's record goes: who has taken over rules of it in their group has the Pods that it asked for as well. Rejects with KubeApiError. */
 export async function leaveToOthers(

@@ -39,6 +39,7 @@ const Stored = z.object({
   }),
   formerSelectors: z.array(z.record(z.string(), z.string())),
   madeFor: Optional,
+  leftRules: z.record(z.string(), z.record(z.string(), z.number())).optional(),
   inherited: z.array(z.object({ namespace: z.string(), selector: z.record(z.string(), z.string()) })).optional(),
   listeners: z.record(
     z.string(),

@@ -39,7 +39,8 @@ export function ingressOwnership(ingress: IngressRecord, classes: IngressClasses
   if (held && isLeftToTke(ingress, classes))
     return {
       kind: "ours",
-      note: `its class ${classOf(ingress)} is TKE's as this coordinator is configured (OWNERSHIP, INGRESS_CLASSES): it is served as before; delete it and make it anew to give it to TKE, or set annotation ${MANAGED_ANNOTATION} to "true"`,
+      isLeft: true, // the chart's policy of the same configuration lets us write no address there
+      note: `its class ${classOf(ingress)} is TKE's as this coordinator is configured (OWNERSHIP, INGRESS_CLASSES): what it has is served as before, and the address in its status is left to TKE; delete it and make it anew to give it to TKE, or set annotation ${MANAGED_ANNOTATION} to "true"`,
     };
   if (held) return { kind: "ours" };
   if (!wanted) return { kind: "none" };

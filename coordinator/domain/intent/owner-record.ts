@@ -13,6 +13,8 @@ export type OwnerRecord = {
   readonly formerSelectors: readonly ServiceIntent["selector"][];
   /** What the former holders of rules that it took over in a group asked for: their Pods leave as those of a former selector do. */
   readonly inherited?: readonly { readonly namespace: string; readonly selector: ServiceIntent["selector"] }[] | undefined;
+  /** By "HTTP/80", of listeners that it shares: rules that it asks for no more, and since when in milliseconds, e.g. { "shop.example.com /old": 1732700000000 }. */
+  readonly leftRules?: Readonly<Record<string, Readonly<Record<string, number>>>> | undefined;
   /** UID of the vanished owner of its name for whom the load balancer was made that this one has taken over; it is in the load balancer's tag. */
   readonly madeFor?: string | undefined;
   /** By "TCP/80". */

@@ -40,11 +40,16 @@ export function groupMembers(owners: readonly OwnerIntent[], recorded: (uid: str
         ref: owner.ref,
         state: owner.state,
         asks: new Map(intent.ports.flatMap((port) => (isLayer7(port.protocol) ? [[keyOf(port), namesAsked(port)] as const] : []))),
-        holds: new Map(listeners.map(([key, { rules = [] }]) => [key, new Set(rules)])),
+        holds: holdsOf(record),
         listenerIds: new Map(listeners.map(([key, { id }]) => [key, id])),
       },
     ];
   });
+}
+
+function holdsOf({ listeners = {}, leftRules = {} }: Partial<OwnerRecord> = {}): GroupMember["holds"] {
+  const keys = [...new Set([...Object.keys(listeners), ...Object.keys(leftRules)])];
+  return new Map(keys.map((key) => [key, new Set([...(listeners[key]?.rules ?? []), ...Object.keys(leftRules[key] ?? {})])]));
 }
 
 /**

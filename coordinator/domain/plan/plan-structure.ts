@@ -128,12 +128,7 @@ export function planStructure(input: StructureInput): StructurePlan {
     missing: [...missing, ...absent],
     orphaned,
     portTaken,
-    shared: Map.groupBy(
-      actual.listeners.filter(({ listenerId }) =>
-        actual.listeners.some((one) => one.listenerId === listenerId && one.sharedName !== undefined),
-      ),
-      ({ listenerId }) => listenerId,
-    ),
+    shared: sharedListeners(actual),
   };
 }
 
@@ -154,6 +149,14 @@ function pairsOf(about: About, wanted: WantedListener | undefined, actual: LoadB
     return { ...about, rule, place: rule, wanted: redirect.isMade ? here : former.get(key), leaves, redirect };
   });
   return { pairs, rules, present };
+}
+
+function sharedListeners({ listeners }: LoadBalancer): StructurePlan["shared"] {
+  const ids = new Set(listeners.flatMap(({ listenerId, sharedName }) => (sharedName === undefined ? [] : listenerId)));
+  return Map.groupBy(
+    listeners.filter(({ listenerId }) => ids.has(listenerId)),
+    ({ listenerId }) => listenerId,
+  );
 }
 
 /** Those of ours that are shown under other names. */

@@ -39,7 +39,7 @@ const SLOT = "lbl-1 10.244.1.1:8080";
 const BIND: Call = { lane: "bind", targets: [{ listenerId: "lbl-1", ip: "10.244.1.1", port: 8080, weight: 10, podUid: "pod-1" }] };
 const NOTHING: Plan = { calls: [], findings: [] };
 
-function aWorld(targets = [aTarget()], plan: Plan = NOTHING, inRules?: readonly Listener[]) {
+function aWorld(targets = [aTarget()], plan: Plan = NOTHING, inRules?: readonly Listener[], planned: () => unknown = () => undefined) {
   const clock = aFakeClock();
   const known = somePodFacts(aPod());
   const mirror = new Mirror(() => undefined);
@@ -66,7 +66,10 @@ function aWorld(targets = [aTarget()], plan: Plan = NOTHING, inRules?: readonly 
     ownShare: { stagesOf: (uid) => stages.get(uid) },
     services: { foreignGates: () => elsewhere },
     planner: {
-      plan: () => plan,
+      plan: () => {
+        planned();
+        return plan;
+      },
       unboundFromMs: (id, slot) => {
         const zeroSinceMs = mirror.drainedAtMs(id, slot);
         return zeroSinceMs === undefined ? undefined : zeroSinceMs + 30_000;
@@ -358,4 +361,28 @@ test("names the owner of a removal that is parked in a rule", () => {
   const { held, explain } = aWorld([], NOTHING, [anHttpListener(cartRule())]);
   held.push({ id: "r-1", place: "lbl-1/loc-1", slots: [], staying: 0, floor: 1 });
   assert.match(explain.loadBalancer("lb-1")?.parked[0] ?? "", /backends of lbl-1\/loc-1: .*annotate Service demo\/web with/);
+});
+
+test("of many places of a Pod that stand alike one is told for all, and those that stand otherwise for themselves", () => {
+  const { explain } = aWorld();
+  const pod = explain.pod("demo/web-1");
+  const [first] = pod?.bindings ?? [];
+  assert.ok(pod !== undefined && first !== undefined);
+  const rules = Array.from({ length: 50 }, (_, at) => ({ ...first, listener: `HTTP:80 a.example.com/p${at}`, sinceSeconds: at }));
+  const dead = { ...first, listener: "HTTP:80 a.example.com/dead", step: "checking", health: "Dead" } as const;
+  const lines = podText({ ...pod, bindings: [...rules, dead] }).split("\n");
+  assert.equal(lines.filter((line) => line.includes("a.example.com")).length, 2, lines.join("\n"));
+  assert.ok(
+    lines.some((line) => line.includes("HTTP:80 a.example.com/p49 and 49 more places alike: checking")),
+    lines.join("\n"),
+  );
+  assert.ok(lines.some((line) => line.includes("a.example.com/dead: checking")));
+});
+
+test("a Pod in many places that waits costs one plan of its load balancer, not one for each place", () => {
+  let plans = 0;
+  const world = aWorld([], { calls: [BIND], findings: [] }, undefined, () => plans++);
+  world.intents.set(anOwner(aService({ name: "second", uid: "00000000-0000-4000-8000-00000000000b" })));
+  assert.equal(world.explain.pod("demo/web-1")?.bindings.length, 2);
+  assert.equal(plans, 1);
 });
