@@ -156,6 +156,7 @@ export async function takeBackAddress(
 ): Promise<boolean> {
   const { uid, resourceVersion, ingress } = object;
   const ours = facts === undefined ? [] : addressesOf(facts);
+  if (!object.finalizers.includes(FINALIZER)) return true; // taken off by hand: the chart's policy denies every write from then on
   if (ingress.length === 0 || !ingress.every((address) => ours.includes(address))) return true;
   const body = { metadata: { uid, resourceVersion }, status: { loadBalancer: { ingress: null } } };
   try {
@@ -178,8 +179,9 @@ export async function withdraw(deps: StatusDeps, object: OwnerObject, signal: Ab
 const listening = (deps: StatusDeps, { uid }: OwnerObject, loadBalancerId: string): boolean =>
   deps.mirror.read(loadBalancerId)?.listeners.some(({ name }) => isOwnListener(name, deps.clusterId, uid)) === true;
 
-/** The object's own end: its finalizer and what we wrote on it go. */
+/** The object's own end: its finalizer and what we wrote on it go. Nothing where somebody took the finalizer off: no write is allowed there. */
 export async function letGo(deps: StatusDeps, object: OwnerObject, signal: AbortSignal): Promise<void> {
+  if (!object.finalizers.includes(FINALIZER)) return;
   // With the annotation left behind, an object that lives on would look like another controller's.
   const isService = kindOfObject(object) === "Service";
   const annotations = { ...hidden(object), ...(!isService && { [INGRESS_CONDITIONS]: null }) };

@@ -101,3 +101,29 @@ test("the class is given back: it is served as before, with a load balancer of i
     assert.deepEqual(boundOf(world), ["10.244.1.1"]);
   });
 });
+
+test("given another class and without our finalizer it is let go at the load balancer, and no write of it is tried that the policy denies", async () => {
+  const world = await manifestWorld({ given: [], settings: {}, certificates: [] });
+  await world.run(
+    (async () => {
+      world.start();
+      await classOf(world, "clb-direct.io/ingress");
+      await world.apply({ kind: "IngressClass", metadata: { name: "nginx" }, spec: { controller: "k8s.io/ingress-nginx" } });
+      const ports = [{ name: "http", port: 80, targetPort: 8080 }];
+      await world.apply({ kind: "Service", metadata: { name: "shop" }, spec: { selector: { app: "web" }, ports } });
+      await world.apply(INGRESS);
+      await world.applyPod(pod("web-1"), 0);
+      await world.settle();
+      const status: unknown = Object(world.store.get("ingresses", "demo", "shop")).status;
+      await world.apply({ kind: "Ingress", metadata: { name: "shop", finalizers: [] }, spec: { ingressClassName: "nginx" } });
+      const before = world.writes().filter((write) => write.endsWith("ingresses/shop")).length;
+      await world.settle();
+      assert.equal(world.writes().filter((write) => write.endsWith("ingresses/shop")).length, before);
+      assert.deepEqual(Object(world.store.get("ingresses", "demo", "shop")).status, status);
+      assert.deepEqual(world.cloud.state().loadBalancers, []);
+      assert.equal(gateOf(world, "web-1"), "True");
+      await world.kill();
+    })(),
+  );
+  await world.end();
+});

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
+import { FINALIZER } from "../../../common/names.ts";
 import type { LoadBalancerFacts } from "../../../coordinator/domain/load-balancer.ts";
 import { takeBackAddress } from "../../../coordinator/owners/owner-status.ts";
 import { StatusContest } from "../../../coordinator/owners/status-contest.ts";
@@ -11,7 +12,11 @@ const facts = (vips: readonly string[], domain?: string): LoadBalancerFacts =>
   ({ loadBalancerId: "lb-1", vips, ...(domain !== undefined && { domain }), tags: {}, running: true }) as unknown as LoadBalancerFacts;
 
 /** What is written of a status that has these addresses, and the answer. */
-async function takenBack(ingress: readonly string[], of: LoadBalancerFacts | undefined, refusal?: KubeApiError) {
+async function takenBack(
+  ingress: readonly string[],
+  of: LoadBalancerFacts | undefined,
+  { refusal, finalizers = [FINALIZER] }: { readonly refusal?: KubeApiError; readonly finalizers?: readonly string[] } = {},
+) {
   const written: unknown[] = [];
   const patch = async <T>(_path: string, body: unknown): Promise<T> => {
     written.push(body);
@@ -22,7 +27,7 @@ async function takenBack(ingress: readonly string[], of: LoadBalancerFacts | und
   const tell = (): void => undefined;
   const contest = new StatusContest({ client: { list: () => Promise.reject(new Error("nobody is told")) }, clock, tell });
   const deps = { client: { patch }, clock, contest, mirror: { read: () => undefined }, clusterId: CLUSTER, tell };
-  const object = aService({ uid: "u-1", resourceVersion: "7", ingress });
+  const object = aService({ uid: "u-1", resourceVersion: "7", ingress, finalizers });
   const done = await takeBackAddress(deps, object, of, new AbortController().signal);
   return { done, written };
 }
@@ -43,5 +48,9 @@ test("an address of ours is taken back from what lives on without us, as long as
 
 test("written by somebody else meanwhile: it is looked at again", async () => {
   const conflict = new KubeApiError("PATCH …/status", "conflict", "the object has been modified", { code: 409 });
-  assert.deepEqual(await takenBack(["198.18.0.1"], facts(["198.18.0.1"]), conflict), { done: false, written: CLEARED });
+  assert.deepEqual(await takenBack(["198.18.0.1"], facts(["198.18.0.1"]), { refusal: conflict }), { done: false, written: CLEARED });
+});
+
+test("not from one whose finalizer somebody took off: the chart's policy would deny it again and again", async () => {
+  assert.deepEqual(await takenBack(["198.18.0.1"], facts(["198.18.0.1"]), { finalizers: [] }), { done: true, written: [] });
 });
