@@ -1,7 +1,9 @@
 import { keysOf } from "../domain/intent/annotation-keys.ts";
 import { isAutoConfigName } from "../domain/intent/auto-config-name.ts";
+import { type ConfigMisfit, misfits } from "../domain/intent/config-fit.ts";
 import { intentOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
-import { tunedInVain } from "../domain/intent/service-config.ts";
+import { tunedInVain, wishKey } from "../domain/intent/service-config.ts";
+import type { LoadBalancerOrder } from "../domain/load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
 import type { EventReason } from "../domain/reasons.ts";
 import type { ConfigRecord } from "../state/config-objects.ts";
@@ -13,12 +15,13 @@ export type ConfigProblemsDeps = {
   readonly config: (namespace: string, name: string) => ConfigRecord | undefined;
 };
 
-/** What is wrong with the TkeServiceConfigs that these owners name, and what of them is without effect. */
-export function configProblems(deps: ConfigProblemsDeps, owners: readonly ObjectRef[]): Problem[] {
+/** What is wrong with the TkeServiceConfigs that these owners of a load balancer name, and what of them is without effect; `order`: its kind. */
+export function configProblems(deps: ConfigProblemsDeps, owners: readonly ObjectRef[], order: LoadBalancerOrder | undefined): Problem[] {
   const vain = new Map<ConfigRecord, readonly string[]>(); // looked at once for all of the owners: thousands may name one
   return owners.flatMap((owner) => {
-    const name = configNameOf(deps.intents.get(owner.uid));
-    if (name === undefined) return [];
+    const intent = intentOfOwner(deps.intents.get(owner.uid));
+    const name = intent?.configName;
+    if (intent === undefined || name === undefined) return [];
     const config = deps.config(owner.namespace, name);
     // One that is made for its owner: it is being made, or whoever makes it says why not.
     if (config === undefined) return isAutoConfigName(name) ? [] : [missing(owner, name)];
@@ -27,6 +30,9 @@ export function configProblems(deps: ConfigProblemsDeps, owners: readonly Object
     return [
       ...config.faults.map((fault) => warn(owner, "InvalidServiceConfig", fault)),
       ...sections.map((one) => inVain(owner, config, one)),
+      ...misfits(config, order, new Set(intent.ports.map(({ protocol, port }) => wishKey(protocol, port)))).map((one) =>
+        misfit(owner, config, one),
+      ),
     ];
   });
 }
@@ -51,4 +57,9 @@ function inVain(owner: ObjectRef, config: ConfigRecord, section: string): Proble
   return { object: owner, type: "Normal", reason: "NoEffect", message };
 }
 
-const configNameOf = (owner: OwnerIntent | undefined): string | undefined => owner && intentOf(owner)?.configName;
+function misfit(owner: ObjectRef, { name }: ConfigRecord, { reason, what }: ConfigMisfit): Problem {
+  const message = `TkeServiceConfig ${owner.namespace}/${name}: ${what}`;
+  return { object: owner, type: reason === "NoEffect" ? "Normal" : "Warning", reason, message };
+}
+
+const intentOfOwner = (owner: OwnerIntent | undefined) => owner && intentOf(owner);

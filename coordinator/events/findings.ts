@@ -85,7 +85,7 @@ export function makeReport(
       for (const place of listener.rules ?? [listener])
         for (const problem of standingProblems(listener.owner, place.standings)) deps.tell(problem);
     const owners = desired.owners.map(({ ref }) => ref);
-    for (const problem of configProblems(deps, owners)) deps.tell(problem);
+    for (const problem of configProblems(deps, owners, deps.mirror.read(loadBalancerId)?.order)) deps.tell(problem);
     for (const own of Map.groupBy(desired.ruleConflicts ?? [], ({ owner }) => owner.uid).values()) {
       const message = ruleConflictMessage(loadBalancerId, own);
       if (message !== undefined && own[0] !== undefined)

@@ -2,7 +2,7 @@ import type { Logger } from "../../common/log.ts";
 import { CLUSTER_TAG, FINALIZER, isOwnListener, OWNER_TAG, TKE_CREATED_TAG } from "../../common/names.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
 import { ClbApiError, isArrears, isDenied, isGone, isQuota, isThrottled } from "../cloud/clb-error.ts";
-import { changedOrder } from "../domain/intent/order.ts";
+import { changedOrder, isFullChain } from "../domain/intent/order.ts";
 import type { Blocker } from "../domain/intent/owner-intent.ts";
 import { keysOfObject, kindOfObject, namedLoadBalancer, type OwnerObject, objectName, objectRef } from "../domain/intent/owner-object.ts";
 import type { ServiceIntent } from "../domain/intent/service.ts";
@@ -219,6 +219,15 @@ async function createFor(
   if (subnetId !== undefined && vpcId === undefined) {
     const message = `${at}: a private load balancer (annotation ${keys.subnet}) needs the VPC's id: set VPC_ID at the coordinator`;
     return { kind: "blocked", blocker: { reason: "VpcUnknown", message: tkeCode("E6002", message, kindOfObject(object)) } };
+  }
+  const foreign = order?.["VpcId"];
+  if (vpcId !== undefined && foreign !== undefined && foreign !== vpcId) {
+    const message = `${at}: VpcId in annotation ${keys.extensive} is ${JSON.stringify(foreign)}, and the Pods are in ${vpcId} (VPC_ID of the coordinator): a load balancer of another VPC cannot have them as backends: remove the field`;
+    return { kind: "blocked", blocker: { reason: "InvalidAnnotation", message: tkeCode("E4024", message, kindOfObject(object)) } };
+  }
+  if (subnetId === undefined && order?.["SubnetId"] !== undefined && !isFullChain(order)) {
+    const message = `${at}: SubnetId in annotation ${keys.extensive} is for load balancers that are IPv6 from end to end: the address of another public one comes from no subnet: remove the field, or name the subnet by annotation ${keys.subnet} for a private one`;
+    return { kind: "blocked", blocker: { reason: "InvalidAnnotation", message: tkeCode("E4024", message, kindOfObject(object)) } };
   }
   const wish = {
     name: `cd-${clusterId}-${namespace}-${name}`.slice(0, 80),

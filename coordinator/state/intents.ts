@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { PodFact } from "../../common/vocabulary.ts";
 import type { AskedPlace } from "../domain/intent/asked-places.ts";
 import type { Early } from "../domain/intent/backends.ts";
+import { fitWishes } from "../domain/intent/config-fit.ts";
 import { type CertificateOf, type DesiredLoadBalancer, desiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
 import type { OwnAddress } from "../domain/intent/former-rules.ts";
 import { intentOf, intentSelectors, loadBalancerOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
@@ -9,7 +10,7 @@ import type { OwnerRecord } from "../domain/intent/owner-record.ts";
 import { type ServiceIntent, selects } from "../domain/intent/service.ts";
 import { type ConfigWishes, type ListenerWishes, wishKey } from "../domain/intent/service-config.ts";
 import { grantedPorts, groupMembers, refusedRule, type SharedRules, shareRules } from "../domain/intent/shared-rules.ts";
-import { canonicalDomain, type Listener, ruleKey } from "../domain/load-balancer.ts";
+import { canonicalDomain, type Listener, type LoadBalancerOrder, ruleKey } from "../domain/load-balancer.ts";
 import { ConfigUses } from "./config-uses.ts";
 import type { PodIndex } from "./pod-index.ts";
 import { SelectionIndex } from "./selection-index.ts";
@@ -22,8 +23,8 @@ export type IntentsDeps = {
   readonly pods: PodIndex;
   /** The listeners of a load balancer, as far as is known. */
   readonly listenersAt?: (loadBalancerId: string) => readonly Listener[];
-  /** Where it is reached; default: not known. */
-  readonly addressAt?: (loadBalancerId: string) => OwnAddress | undefined;
+  /** Where it is reached and what kind it is of; default: not known. */
+  readonly addressAt?: (loadBalancerId: string) => (OwnAddress & { readonly order?: LoadBalancerOrder }) | undefined;
   /** Something besides its own facts keeps the Pod (UID) from being bound anew; default: nothing does. */
   readonly isHeldBack?: (podUid: string) => boolean;
   /** Of a Pod that is not ready; default: nobody is bound before that. */
@@ -232,11 +233,14 @@ export class Intents {
     return this.#configUses.askedThrough(namespace, configName);
   }
 
-  #wishesOf(owner: OwnerIntent): { readonly wishes: ListenerWishes } & Partial<ConfigWishes> {
+  /** Without what the owner's load balancer cannot have. */
+  #wishesOf(owner: OwnerIntent): ConfigWishes {
     const configName = intentOf(owner)?.configName;
     if (configName === undefined) return { wishes: new Map() };
     const { namespace } = owner.ref;
-    return { ...this.#deps.moreWishes?.(namespace, configName), wishes: this.#deps.wishes(namespace, configName) };
+    const config = { ...this.#deps.moreWishes?.(namespace, configName), wishes: this.#deps.wishes(namespace, configName) };
+    const loadBalancerId = loadBalancerOf(owner);
+    return loadBalancerId === undefined ? config : fitWishes(config, this.#deps.addressAt?.(loadBalancerId)?.order);
   }
 
   #tellDeselected(podUids: readonly string[]): void {

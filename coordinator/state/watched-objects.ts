@@ -81,7 +81,8 @@ export function decodeService(raw: unknown): ServiceRecord {
     typeLabel: metadata.labels[LOAD_BALANCE_TYPE],
     finalizers: metadata.finalizers,
     selector: spec.selector ?? {},
-    ports: (spec.ports ?? []).map(({ name, protocol, port, targetPort }) => ({ name, protocol, port, targetPort: targetPort ?? port })),
+    // As the API server fills it in: 0 and "" are none.
+    ports: (spec.ports ?? []).map(({ name, protocol, port, targetPort }) => ({ name, protocol, port, targetPort: targetPort || port })),
     deleting: metadata.deletionTimestamp !== undefined,
     ingress: (status?.loadBalancer?.ingress ?? []).flatMap(({ ip, hostname }) => ip ?? hostname ?? []),
     ipModes: (status?.loadBalancer?.ingress ?? []).flatMap(({ ip, ipMode }) => (ip === undefined ? [] : (ipMode ?? "VIP"))),

@@ -1,7 +1,7 @@
 import { EXISTING_LOAD_BALANCER, INTERNAL_SUBNET } from "../../../common/names.ts";
 import type { LoadBalancerOrder } from "../load-balancer.ts";
 import { KEYS } from "./annotation-keys.ts";
-import { orderOf } from "./order.ts";
+import { FULL_CHAIN, orderOf, VERSION } from "./order.ts";
 
 /** What a Service says of address families; absent where the API server says nothing. */
 export type IpFamilies = {
@@ -11,9 +11,6 @@ export type IpFamilies = {
   readonly ipFamilyPolicy?: string | undefined;
 };
 type Asked = IpFamilies & { readonly annotations: Readonly<Record<string, string>> };
-
-const FULL_CHAIN = "IPv6FullChain";
-const VERSION = "AddressIPVersion";
 
 /**
  * Pure: the order of a Service's load balancer. Where no annotation names a version, one whose first family is IPv6 gets a load balancer that

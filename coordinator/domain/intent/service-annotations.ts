@@ -31,6 +31,7 @@ const BOOL = { syntax: '`"true"`, `"false"`', fault: bool } as const;
 const CHARGE_TYPES = oneOf("TRAFFIC_POSTPAID_BY_HOUR", "BANDWIDTH_POSTPAID_BY_HOUR");
 const CHARGE = { syntax: "`TRAFFIC_POSTPAID_BY_HOUR`, `BANDWIDTH_POSTPAID_BY_HOUR`", code: "E4045", fault: CHARGE_TYPES } as const;
 const BANDWIDTH = { syntax: "1–2048, Mbit/s", code: "E4046", fault: wholeNumber(1, 2048) } as const;
+const OLDER = "The older key; the newer one goes first, and where both disagree Event `NoEffect` says so";
 const NODES = "Chooses or weighs nodes in NodePort mode; Pods are bound by their own addresses";
 const OTHER_NETWORK = "Backends of another network are of another kind, without health by Pod and without an automatic end: remove it";
 
@@ -79,7 +80,7 @@ const BINDING: readonly Annotation[] = [
     default: "10",
     group: "B",
     fault: weightsFault,
-    does: "Weights of backends, 0–100: of a StatefulSet's Pod at a port of the Service, else `defaultWeight`. A Pod that ends has weight 0 all the same",
+    does: "Weights of backends, 0–100: of a StatefulSet's Pod at a port of the Service, else `defaultWeight`; each Pod once per listener. A Pod that ends has weight 0 all the same",
   },
   {
     ...LIVE,
@@ -125,15 +126,15 @@ const LIFE: readonly Annotation[] = [
     key: KEYS.bandwidth,
     does: "The most that a public load balancer sends; while it lives: `internetMaxBandwidthOut` of a TkeServiceConfig",
   },
-  { ...CREATION, ...CHARGE, key: KEYS.oldChargeType, does: "The older key; the newer one goes first" },
-  { ...CREATION, ...BANDWIDTH, key: KEYS.oldBandwidth, does: "The older key; the newer one goes first" },
+  { ...CREATION, ...CHARGE, key: KEYS.oldChargeType, does: OLDER },
+  { ...CREATION, ...BANDWIDTH, key: KEYS.oldBandwidth, does: OLDER },
   {
     ...CREATION,
     key: KEYS.extensive,
     syntax: 'JSON object, e.g. `{"AddressIPVersion":"IPV6","SlaType":"clb.c2.medium"}`',
     code: "E4026",
     fault: extensiveFault,
-    does: "Merged into the order: `AddressIPVersion`, `BandwidthPackageId`, `DynamicVip`, `InternetAccessible`, `LoadBalancerName`, `LoadBalancerPassToTarget`, `MasterZoneId`, `ProjectId`, `SlaType`, `SlaveZoneId`, `SnatPro`, `SubnetId`, `Tags`, `Vip`, `VipIsp`, `VpcId`, `ZoneId`. A key of its own goes before the same field here",
+    does: "Merged into the order: `AddressIPVersion`, `BandwidthPackageId`, `DynamicVip`, `InternetAccessible`, `LoadBalancerName`, `LoadBalancerPassToTarget`, `MasterZoneId`, `ProjectId`, `SlaType`, `SlaveZoneId`, `SnatPro`, `SubnetId`, `Tags`, `Vip`, `VipIsp`, `VpcId`, `ZoneId`. A key of its own goes before the same field here; where both disagree Event `NoEffect` says so. `VpcId` is that of the coordinator (`VPC_ID`); tags that say whose a load balancer is (`clb-direct.io/…`, `tke-…`) are refused",
   },
   {
     ...LIVE,
@@ -148,14 +149,14 @@ const LIFE: readonly Annotation[] = [
     ...BOOL,
     key: KEYS.passToTarget,
     group: "B",
-    does: "Traffic passes the backends' security groups. On a load balancer of yours a difference is only told",
+    does: 'Traffic passes the backends\' security groups. On a load balancer of yours a difference is only told. One that is IPv6 from end to end passes always: `"false"` there gets Event `NotHonoured`',
   },
   {
     ...LIVE,
     ...BOOL,
     key: KEYS.preventLoopback,
     group: "B",
-    does: "`ipMode: Proxy` in the status, so that kube-proxy sends what comes from inside the cluster to the load balancer as well; health checks come from 100.64.0.0/10 unless a TkeServiceConfig says otherwise",
+    does: "`ipMode: Proxy` in the status, so that kube-proxy sends what comes from inside the cluster to the load balancer as well; health checks come from 100.64.0.0/10 unless a TkeServiceConfig says otherwise, or the load balancer is IPv6 from end to end (Event `NotHonoured`)",
   },
   {
     ...NOT_YET,

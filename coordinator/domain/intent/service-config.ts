@@ -107,7 +107,7 @@ const LAYER_4 = ["TCP", "UDP", "TCP_SSL", "QUIC"] as const satisfies readonly Li
 function readBandwidth(body: unknown, at: string): { bandwidthMbps?: number } {
   const value = field(body, "internetMaxBandwidthOut");
   if (value === undefined) return {};
-  if (!isInteger(value, 0, 2048)) throw new SectionFault(`${at}.internetMaxBandwidthOut is ${show(value)}: use a number from 0 to 2048`);
+  if (!isInteger(value, 1, 2048)) throw new SectionFault(`${at}.internetMaxBandwidthOut is ${show(value)}: use a number from 1 to 2048`);
   return { bandwidthMbps: value };
 }
 

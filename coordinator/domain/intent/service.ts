@@ -17,7 +17,7 @@ import { type EndpointSlice, endpointPort, endpointSelector } from "./endpoints.
 import type { IntentPort } from "./intent-port.ts";
 import { type IpFamilies, serviceOrder } from "./ip-families.ts";
 import { judgeOwner, type OwnerFault } from "./judge-service.ts";
-import { settingsOf, voidKeys } from "./order.ts";
+import { isFullChain, settingsOf, voidKeys } from "./order.ts";
 import type { ReadyCondition } from "./ready-condition.ts";
 import { type SpecifiedListener, specifiedInVain, specifiedListeners } from "./specify-protocol.ts";
 import { readWeights, type Weights, weighedInVain } from "./weights.ts";
@@ -317,7 +317,7 @@ function lifeOf(annotations: ServiceRecord["annotations"], order: LoadBalancerOr
 
 /** Pure: IPv6 addresses can be bound where the load balancer is IPv6 from end to end; there somebody may prefer the others. */
 export const familyOf = (prefers: string | undefined, order: LoadBalancerOrder | undefined): Pick<ServiceIntent, "family"> =>
-  order?.["AddressIPVersion"] === "IPv6FullChain" && prefers !== "ipv4" ? { family: "ipv6" } : {};
+  isFullChain(order) && prefers !== "ipv4" ? { family: "ipv6" } : {};
 
 /** Whatever else is wrong with the Service. */
 export const isRetained = (annotations: ServiceRecord["annotations"], keys: OwnerKeys = keysOf("Service")): boolean =>

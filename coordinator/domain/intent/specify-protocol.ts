@@ -1,4 +1,4 @@
-import { LISTENER_PROTOCOLS, type ListenerProtocol, needsCertificate, transportOf } from "../load-balancer.ts";
+import { canonicalDomain, LISTENER_PROTOCOLS, type ListenerProtocol, needsCertificate, transportOf } from "../load-balancer.ts";
 import { parsedJson } from "./annotations.ts";
 import { field } from "./config-fields.ts";
 import type { IntentPort, IntentRule } from "./intent-port.ts";
@@ -21,7 +21,8 @@ export function specifyFault(value: string): string | undefined {
   if (typeof given !== "object" || given === null || Array.isArray(given))
     return 'use a JSON object, e.g. {"53":{"protocol":["TCP","UDP"]}}';
   for (const [port, wish] of Object.entries(given)) {
-    if (!/^\d{1,5}$/.test(port)) return `"${port}" is no port: use the number of a port of the Service`;
+    if (!/^[1-9]\d{0,4}$/.test(port) || Number(port) > 65_535)
+      return `"${port}" is no port: use the number of a port of the Service, without zeros before it`;
     const fault = shapeFault(port, wish) ?? wishFault(port, wishOf(wish));
     if (fault !== undefined) return fault;
   }
@@ -34,6 +35,9 @@ function shapeFault(port: string, wish: unknown): string | undefined {
   if (typeof wish !== "object" || wish === null) return `port ${port} is no object: use e.g. {"protocol":["TCP"]}`;
   const unknown = Object.keys(wish).find((name) => !FIELDS.includes(name));
   if (unknown !== undefined) return `port ${port} has "${unknown}", which is not known: use ${FIELDS.join(", ")}`;
+  const protocols = namedProtocols(wish);
+  const repeated = protocols.find((protocol, at) => protocols.indexOf(protocol) !== at);
+  if (repeated !== undefined) return `port ${port} names ${repeated} twice: name each protocol once`;
   const [tls, hosts = {}] = [field(wish, "tls"), field(wish, "hosts")];
   if (tls !== undefined && !isSecretName(tls)) return `tls of port ${port} is ${JSON.stringify(tls)}: use the name of a Secret`;
   if (typeof hosts !== "object" || hosts === null || Array.isArray(hosts))
@@ -45,6 +49,9 @@ function shapeFault(port: string, wish: unknown): string | undefined {
     if (typeof says !== "object" || says === null || (secret !== undefined && !isSecretName(secret)))
       return `host "${host}" of port ${port} is ${JSON.stringify(says)}: use {} or {"tls":"name of a Secret"}`;
   }
+  const names = Object.keys(hosts);
+  const [one, same] = names.filter((host) => names.some((other) => other !== host && canonicalDomain(other) === canonicalDomain(host)));
+  if (same !== undefined) return `hosts "${one}" and "${same}" of port ${port} are the same one: keep one of them`;
   return undefined;
 }
 
@@ -107,11 +114,15 @@ const listenersOf = ({ protocols, tls, hosts }: Wish): SpecifiedListener[] =>
 
 const isKnown = (protocol: string): protocol is ListenerProtocol => LISTENER_PROTOCOLS.some((known) => known === protocol);
 
-function wishOf(wish: unknown): Wish {
+function namedProtocols(wish: unknown): readonly string[] {
   const protocols = field(wish, "protocol");
+  return Array.isArray(protocols) ? protocols.map(String) : [];
+}
+
+function wishOf(wish: unknown): Wish {
   const hosts = Object.entries(Object(field(wish, "hosts") ?? {}));
   return {
-    protocols: Array.isArray(protocols) ? [...new Set(protocols.map(String))] : [],
+    protocols: namedProtocols(wish),
     tls: secretIn(wish),
     hosts: new Map(hosts.map(([host, says]) => [host, secretIn(says)])),
   };

@@ -48,8 +48,19 @@ export function readWeights(value: string): Weights {
     if (port === undefined) throw new WeightsFault("groups[].key.port is missing: use the port of the Service");
     return listIn(group, "statefulSets").flatMap((set) => entriesOf(set, protocol, port));
   });
+  const repeated = entries.find((entry, at) => entries.slice(0, at).some((before) => isSame(before, entry)));
+  if (repeated !== undefined) {
+    const { protocol, port, statefulSet, index } = repeated;
+    throw new WeightsFault(
+      `groups give Pod ${index} of StatefulSet ${statefulSet} at ${protocol} ${port} a weight twice: keep one of them`,
+    );
+  }
   return { byDefault, entries };
 }
+
+/** Both speak of one Pod at one listener: a group of TCP is also for what TCP carries. */
+const isSame = (one: Entry, other: Entry): boolean =>
+  one.statefulSet === other.statefulSet && one.index === other.index && (isAt(one, other) || isAt(other, one));
 
 function entriesOf(set: unknown, protocol: string, port: number): Entry[] {
   checkNames(set, "name", "weights");
@@ -60,7 +71,9 @@ function entriesOf(set: unknown, protocol: string, port: number): Entry[] {
     checkNames(one, "weight", "podIndexes");
     const weight = numberIn(one, "weight", 100);
     if (weight === undefined) throw new WeightsFault("weights[].weight is missing: use a whole number from 0 to 100");
-    return listIn(one, "podIndexes").map((index) => {
+    const indexes = listIn(one, "podIndexes");
+    if (indexes.length === 0) throw new WeightsFault("weights[].podIndexes is missing: use the numbers of Pods, e.g. [0,1]");
+    return indexes.map((index) => {
       if (typeof index !== "number" || !Number.isInteger(index) || index < 0)
         throw new WeightsFault(`podIndexes has ${JSON.stringify(index)}: use whole numbers from 0 on`);
       return { protocol, port, statefulSet, index, weight };

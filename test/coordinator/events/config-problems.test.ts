@@ -22,7 +22,9 @@ function aWorld() {
     return owner;
   };
   const told = ({ ref }: OwnerIntent): string[] =>
-    configProblems({ intents, config: () => config }, [ref]).map(({ message }) => /section (.*?) of/.exec(message)?.[1] ?? message);
+    configProblems({ intents, config: () => config }, [ref], undefined).map(
+      ({ message }) => /section (.*?) of/.exec(message)?.[1] ?? message,
+    );
   return { intents, set, told };
 }
 
@@ -52,6 +54,6 @@ test("a TkeServiceConfig is looked at once for all owners of a pass, and the oth
   const asked = { has: () => ++looks > 0 };
   const counted = { get: (uid: string) => intents.get(uid), askedThrough: () => asked };
   const config = { ...CONFIG, wishes: new Map([80, 81].map((port) => [`TCP/${port}`, {}])) };
-  assert.deepEqual(configProblems({ intents: counted, config: () => config }, owners), []);
+  assert.deepEqual(configProblems({ intents: counted, config: () => config }, owners, undefined), []);
   assert.equal(looks, 2);
 });

@@ -48,7 +48,7 @@ function autoRewrite(request: clb.AutoRewriteRequest, call: CallContext, ports: 
       "LimitExceeded",
       `listeners of ${loadBalancer.id}: ${loadBalancer.listeners.size} exist, 1 more would exceed the quota`,
     );
-  const from = http ?? newListener(ports, loadBalancer, "HTTP", HTTP_PORT, listenerCheckOf({}, "HTTP"));
+  const from = http ?? newListener(ports, loadBalancer, "HTTP", HTTP_PORT, listenerCheckOf({}, "HTTP", loadBalancer));
   const plans = wanted.map((one) => ({ ...one, source: sourceOf(from, one.target) }));
   const missing = plans.filter(({ source }) => source === undefined);
   if (from.rules.size + missing.length > limits.rulesPerListener)
@@ -61,7 +61,7 @@ function autoRewrite(request: clb.AutoRewriteRequest, call: CallContext, ports: 
     apply: async () => {
       if (http === undefined) await changes.addListeners(loadBalancer, [from]);
       for (const { target, code, takeUrl, source } of plans) {
-        const rule = source ?? plainRule(from, target, checkOf({}, from, "HTTP", target.domains), ports);
+        const rule = source ?? plainRule(from, target, checkOf({}, from, "HTTP", target.domains, loadBalancer), ports);
         rule.rewrite = {
           to: { listener, rule: target },
           listenerId: target.listenerId,

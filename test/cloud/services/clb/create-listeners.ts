@@ -39,7 +39,7 @@ export function createListeners(
   const ports = requirePorts(request);
   requireFitting(request, protocol);
   requireSessionWithScheduler(request.SessionExpireTime ?? 0, schedulerOf(request.Scheduler) ?? "WRR", ["WRR"]);
-  const check = checkOf(request.HealthCheck ?? {}, protocol);
+  const check = checkOf(request.HealthCheck ?? {}, protocol, account.loadBalancers.get(request.LoadBalancerId) ?? { ipv6: undefined });
   const needsCertificate = protocol === "TCP_SSL" || protocol === "QUIC" || (protocol === "HTTPS" && (request.SniSwitch ?? 0) === 0);
   requireOneWay(request);
   if (needsCertificate && request.Certificate === undefined && request.MultiCertInfo === undefined)
@@ -102,8 +102,8 @@ export function newListener(
 }
 
 /** On layer 7 each rule has a check of its own. */
-export const checkOf = (given: clb.HealthCheck, protocol: Protocol): HealthSettings =>
-  protocol === "HTTP" || protocol === "HTTPS" ? DEFAULT_CHECK : completeCheck(given, { protocol });
+export const checkOf = (given: clb.HealthCheck, protocol: Protocol, at: Pick<LoadBalancerRecord, "ipv6">): HealthSettings =>
+  protocol === "HTTP" || protocol === "HTTPS" ? DEFAULT_CHECK : completeCheck(given, { protocol }, at);
 
 function requirePorts(request: clb.CreateListenerRequest): readonly number[] {
   const ports = request.Ports.map(Number);

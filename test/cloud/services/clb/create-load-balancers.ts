@@ -60,6 +60,12 @@ function requireShape(request: clb.CreateLoadBalancerRequest): void {
     throw badValue("`AddressIPVersion` IPV6 (NAT64) is for public load balancers");
   if (version.toLowerCase() === "ipv6fullchain" && request.SubnetId === undefined)
     throw missing("an IPv6FullChain load balancer needs `SubnetId`");
+  if (version.toLowerCase() === "ipv6fullchain" && request.LoadBalancerPassToTarget === false)
+    throw badValue("`LoadBalancerPassToTarget` of an IPv6FullChain load balancer is always true, got false");
+  const tags = (request.Tags ?? []).map(({ TagKey }) => TagKey);
+  if (new Set(tags).size < tags.length) throw new CloudError("InvalidParameterValue.Duplicate", "`Tags` names a key twice");
+  if (request.SlaveZoneId !== undefined && request.SlaveZoneId === (request.MasterZoneId ?? request.ZoneId))
+    throw badValue(`\`SlaveZoneId\` must be another zone than ${request.SlaveZoneId}`);
   if (type === "OPEN" && request.SubnetId !== undefined && version.toLowerCase() !== "ipv6fullchain")
     throw badValue("`SubnetId` is not for public IPv4 load balancers: their address comes from no subnet");
   if (request.ClientToken !== undefined && !/^[\x20-\x7e]+$/.test(request.ClientToken)) throw badValue("`ClientToken` must be ASCII");

@@ -76,7 +76,7 @@ function planRule(input: clb.RuleInput, loadBalancer: LoadBalancerRecord, listen
   requireSessionWithScheduler(seconds, chosenScheduler, ["WRR", "IP_HASH"]);
   requireHttps(listener, { Http2: input.Http2, Quic: input.Quic });
   const chosen = chooseForDomain(input, listener, from);
-  const healthCheck = checkOf(input.HealthCheck ?? {}, listener, forwardType, domains);
+  const healthCheck = checkOf(input.HealthCheck ?? {}, listener, forwardType, domains, loadBalancer);
   const rule: RuleRecord = {
     ...plainRule(listener, { domains, url: input.Url }, healthCheck, from),
     scheduler: chosenScheduler,

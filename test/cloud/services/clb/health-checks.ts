@@ -1,5 +1,5 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
-import type { HealthSettings, Protocol } from "../../model/account.ts";
+import type { HealthSettings, LoadBalancerRecord, Protocol } from "../../model/account.ts";
 import { badValue, CloudError, missing } from "../../model/errors.ts";
 import { DEFAULT_CHECK } from "../../runtime/health.ts";
 import type { ClbAnswers } from "../../runtime/options.ts";
@@ -48,13 +48,19 @@ const HTTP_DEFAULTS = { HttpCode: 31, HttpCheckPath: "/", HttpCheckMethod: "HEAD
 /** gRPC's UNIMPLEMENTED: what a server without a health service answers. */
 const GRPC_DEFAULTS = { ExtendedCode: "12" } as const;
 
+/** What one that is IPv6 from end to end does not make. Source: cloud.tencent.com/document/product/214/50011. */
+const NOT_IPV6: { readonly [P in Protocol]?: readonly string[] } = { TCP: ["HTTP", "CUSTOM"], UDP: ["CUSTOM"] };
+/** Seconds; clb-api.md §4.3. */
+const LEAST_IPV6_INTERVAL = 5;
+
 /** Fills in the defaults and checks what concerns several fields. Throws MissingParameter, InvalidParameterValue, .Range. */
-export function completeCheck(raw: clb.HealthCheck, subject: CheckSubject): HealthSettings {
+export function completeCheck(raw: clb.HealthCheck, subject: CheckSubject, at: Pick<LoadBalancerRecord, "ipv6">): HealthSettings {
   const given = withoutNeutral(raw);
+  const isIpv6 = at.ipv6?.mode === "IPv6FullChain";
   const type = given.CheckType ?? defaultType(subject);
   const check: HealthSettings = {
     ...DEFAULT_CHECK,
-    SourceIpType: 1, // new accounts since February 2023
+    SourceIpType: isIpv6 ? 0 : 1, // 1: new accounts since February 2023
     ...((type === "HTTP" || type === "HTTPS") && HTTP_DEFAULTS),
     ...(type === "GRPC" && GRPC_DEFAULTS),
     ...given,
@@ -66,6 +72,7 @@ export function completeCheck(raw: clb.HealthCheck, subject: CheckSubject): Heal
   const types = CHECK_TYPES[subject.protocol];
   if (!types.includes(type))
     throw badValue(`\`HealthCheck.CheckType\` of ${subject.protocol} must be one of ${types.join(", ")}, got ${type}`);
+  if (isIpv6) requireIpv6(check, subject.protocol);
   requirePort(check, subject.protocol);
   requireContext(check);
   requirePath(check);
@@ -82,6 +89,17 @@ function defaultType(subject: CheckSubject): string {
   if (subject.protocol === "HTTP") return "HTTP";
   if (subject.protocol !== "HTTPS") return "TCP";
   return subject.forwardType === "GRPCS" ? "GRPC" : subject.forwardType;
+}
+
+function requireIpv6({ CheckType: type, IntervalTime: interval, SourceIpType: source }: HealthSettings, protocol: Protocol): void {
+  if (NOT_IPV6[protocol]?.includes(type ?? "") === true)
+    throw badValue(`\`HealthCheck.CheckType\` of ${protocol} must not be ${type} at an IPv6 load balancer`);
+  if (interval < LEAST_IPV6_INTERVAL)
+    throw new CloudError(
+      "InvalidParameterValue.Range",
+      `\`HealthCheck.IntervalTime\` of an IPv6 load balancer must be from ${LEAST_IPV6_INTERVAL} to 300, got ${interval}`,
+    );
+  if (source === 1) throw badValue("`HealthCheck.SourceIpType` of an IPv6 load balancer must be 0, got 1");
 }
 
 function requirePort({ CheckPort: port }: HealthSettings, protocol: Protocol): void {

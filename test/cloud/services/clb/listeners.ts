@@ -131,7 +131,7 @@ function modifyListener(request: clb.ModifyListenerRequest, call: CallContext, p
   requireSessionWithScheduler(given.SessionExpireTime ?? listener.sessionExpireTime, scheduler, ["WRR"]);
   if (listener.sni && given.SniSwitch !== undefined && given.SniSwitch === 0)
     throw badValue(`SNI of ${listener.listenerId} is on and cannot be switched off`);
-  const check = checkOf({ ...listener.healthCheck, ...request.HealthCheck }, listener.protocol);
+  const check = checkOf({ ...listener.healthCheck, ...request.HealthCheck }, listener.protocol, loadBalancer);
   const certificate = chooseCertificate(request, { account, random });
   writes.requireFree([loadBalancer]);
   writes.start(call, {

@@ -1,6 +1,6 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
 import { type Account, requireLoadBalancer, targetCount } from "../../model/account.ts";
-import { CloudError, unsupported } from "../../model/errors.ts";
+import { badValue, CloudError, unsupported } from "../../model/errors.ts";
 import type { CallContext } from "../../runtime/call.ts";
 import type { Limits } from "../../runtime/options.ts";
 import { type ActionTable, flag, integer, type NoReply, type Reply, requiredText, text, write } from "../table/action.ts";
@@ -90,6 +90,8 @@ function modifyAttributes(
   const loadBalancer = requireLoadBalancer(call.account, request.LoadBalancerId);
   const { InternetChargeInfo: internet } = request;
   requireBandwidth(internet, loadBalancer.purchase.slaType);
+  if (loadBalancer.ipv6?.mode === "IPv6FullChain" && request.LoadBalancerPassToTarget === false)
+    throw badValue(`\`LoadBalancerPassToTarget\` of ${loadBalancer.id}, which is IPv6FullChain, is always true, got false`);
   writes.requireFree([loadBalancer]);
   writes.start(call, {
     loadBalancers: [loadBalancer],

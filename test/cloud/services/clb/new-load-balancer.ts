@@ -30,7 +30,7 @@ export function newLoadBalancer(request: clb.CreateLoadBalancerRequest, account:
     createdMs: clock.now(),
     tags: new Map((request.Tags ?? []).map(({ TagKey, TagValue }) => [TagKey, TagValue])),
     purchase: purchaseOf(request),
-    passToTarget: request.LoadBalancerPassToTarget ?? false,
+    passToTarget: request.LoadBalancerPassToTarget ?? request.AddressIPVersion?.toLowerCase() === "ipv6fullchain", // clb-api.md §6.1
     snatPro: request.SnatPro ?? false,
     snatIps: (request.SnatIps ?? []).map(({ SubnetId, Ip = "" }) => ({ subnetId: SubnetId, ip: Ip })),
     deleteProtect: false,

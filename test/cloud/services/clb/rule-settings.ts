@@ -1,5 +1,5 @@
 import type * as clb from "tencentcloud-sdk-nodejs/tencentcloud/services/clb/v20180317/clb_models.js";
-import type { HealthSettings, ListenerRecord, RuleRecord } from "../../model/account.ts";
+import type { HealthSettings, ListenerRecord, LoadBalancerRecord, RuleRecord } from "../../model/account.ts";
 import { CloudError, unsupported } from "../../model/errors.ts";
 import { completeCheck } from "./health-checks.ts";
 
@@ -22,4 +22,5 @@ export const checkOf = (
   { protocol }: ListenerRecord,
   forwardType: string,
   [domain = ""]: readonly string[],
-): HealthSettings => completeCheck(given, { protocol: protocol === "HTTPS" ? "HTTPS" : "HTTP", forwardType, domain });
+  at: Pick<LoadBalancerRecord, "ipv6">,
+): HealthSettings => completeCheck(given, { protocol: protocol === "HTTPS" ? "HTTPS" : "HTTP", forwardType, domain }, at);

@@ -96,7 +96,7 @@ function modifyRule(request: clb.ModifyRuleRequest, call: CallContext, { writes,
   const nextScheduler = schedulerOf(request.Scheduler) ?? rule.scheduler;
   const seconds = request.SessionExpireTime ?? rule.sessionExpireTime;
   requireSessionWithScheduler(seconds, nextScheduler, ["WRR", "IP_HASH"]);
-  const check = checkOf({ ...rule.healthCheck, ...request.HealthCheck }, listener, forwardType, rule.domains);
+  const check = checkOf({ ...rule.healthCheck, ...request.HealthCheck }, listener, forwardType, rule.domains, loadBalancer);
   const url = request.Url ?? rule.url;
   requireUnique([...listener.rules.values()].map((one) => (one === rule ? { ...rule, url } : one)));
   writes.requireFree([loadBalancer]);
