@@ -87,30 +87,31 @@ class CertificateObjects {
 
   /**
    * Level-based: looks at what is there, and puts right what is wrong where there is a `writer`; in this order, so that no leaf is served
-   * before its issuer is published. Without one a leaf is issued for this process alone where the Secret's does not do. Throws NoAuthority.
+   * before its issuer is published. Without one a leaf is issued for this process alone where the Secret's does not do. All of it is judged by
+   * one moment: where the clock jumps in the middle, the next pass judges anew. Throws NoAuthority.
    */
   async putRight(signal: AbortSignal, writer: Objects | undefined): Promise<Serving> {
     const objects = this.#objects;
-    const authority = await this.#keepAuthority(await objects.read("secrets", CA_SECRET, signal), signal, writer);
+    const nowMs = this.#deps.clock.now();
+    const authority = await this.#keepAuthority(await objects.read("secrets", CA_SECRET, signal), nowMs, signal, writer);
     this.#authority = authority;
-    const caBundlePem = authoritiesIn(authority.certPem + authority.previousPem, this.#deps.clock.now()).join("");
+    const caBundlePem = authoritiesIn(authority.certPem + authority.previousPem, nowMs).join("");
     if (writer !== undefined) await keepBundle(writer, await objects.read("configmaps", CA_BUNDLE_CONFIG_MAP, signal), caBundlePem, signal);
-    const leaf = await this.#keepServing(await objects.read("secrets", SERVING_SECRET, signal), authority, signal, writer);
+    const leaf = await this.#keepServing(await objects.read("secrets", SERVING_SECRET, signal), authority, nowMs, signal, writer);
     this.#serving = { ...leaf, caBundlePem };
     return this.#serving;
   }
 
-  async #keepAuthority(found: Found, signal: AbortSignal, writer: Objects | undefined): Promise<Authority> {
-    const { clock, log } = this.#deps;
+  async #keepAuthority(found: Found, nowMs: number, signal: AbortSignal, writer: Objects | undefined): Promise<Authority> {
     const there = {
       certPem: found.data["tls.crt"] ?? "",
       keyPem: found.data["tls.key"] ?? "",
       previousPem: found.data["previous.crt"] ?? "",
     };
-    const fault = authorityFault(there, clock.now());
+    const fault = authorityFault(there, nowMs);
     if (fault === undefined) return there;
     const held = this.#authority;
-    const kept = held !== undefined && authorityFault(held, clock.now()) === undefined ? held : undefined;
+    const kept = held !== undefined && authorityFault(held, nowMs) === undefined ? held : undefined;
     if (writer === undefined) {
       const usable = fault === "near-expiry" ? there : (kept ?? held);
       if (usable !== undefined) return usable;
@@ -118,26 +119,26 @@ class CertificateObjects {
       throw new NoAuthority(fault, found.resourceVersion === undefined && bundle.resourceVersion === undefined);
     }
     const previousPem = fault === "near-expiry" ? there.certPem : (held?.certPem ?? "");
-    const wanted = kept ?? { ...(await issueAuthority(clock.now())), previousPem };
+    const wanted = kept ?? { ...(await issueAuthority(nowMs)), previousPem };
     const data = { "tls.crt": wanted.certPem, "tls.key": wanted.keyPem, "previous.crt": wanted.previousPem };
     await writer.write(found, data, signal);
-    tellWritten(log, found, fault);
+    tellWritten(this.#deps.log, found, fault);
     return wanted;
   }
 
-  async #keepServing(found: Found, by: Authority, signal: AbortSignal, writer: Objects | undefined): Promise<Material> {
-    const { clock, log, dnsNames, ipAddresses } = this.#deps;
+  async #keepServing(found: Found, by: Authority, nowMs: number, signal: AbortSignal, writer: Objects | undefined): Promise<Material> {
+    const { log, dnsNames, ipAddresses } = this.#deps;
     const names = this.#names;
     const there = { certPem: found.data["tls.crt"] ?? "", keyPem: found.data["tls.key"] ?? "" };
-    const fault = servingFault(there, by, names, clock.now());
+    const fault = servingFault(there, by, names, nowMs);
     if (fault === undefined) return there;
     // A replica of another configuration keeps the names it needs; else each leader would take the former one's away.
     const also = fault === "wrong-name" && writer !== undefined ? namesOf(there.certPem) : { dnsNames: [], ipAddresses: [] };
     const needed = { dnsNames: union(dnsNames, also.dnsNames), ipAddresses: union(ipAddresses, also.ipAddresses) };
     const held = this.#serving;
-    const isKept = held !== undefined && servingFault(held, by, [...needed.dnsNames, ...needed.ipAddresses], clock.now()) === undefined;
+    const isKept = held !== undefined && servingFault(held, by, [...needed.dnsNames, ...needed.ipAddresses], nowMs) === undefined;
     const kept = isKept ? held : undefined;
-    const wanted = kept ?? (await issueServing(by, needed.dnsNames, needed.ipAddresses, clock.now()));
+    const wanted = kept ?? (await issueServing(by, needed.dnsNames, needed.ipAddresses, nowMs));
     if (writer !== undefined) {
       await writer.write(found, { "tls.crt": wanted.certPem, "tls.key": wanted.keyPem }, signal);
       tellWritten(log, found, fault);

@@ -313,3 +313,17 @@ test("a clock that jumps past every expiry: a leader has a new authority and a n
   assert.ok(isGood(keeper.current, nowMs));
   assert.notEqual(keeper.current.caBundlePem, before.caBundlePem);
 });
+
+test("a pass is judged by one moment: a clock that jumps in the middle leaves no leaf of an expired authority, and the next pass mends", async (t) => {
+  const api = anApiServer();
+  const startMs = Date.now();
+  let nowMs = startMs;
+  const get = api.kube.get;
+  api.kube.get = async <T>(path: string): Promise<T> => {
+    if (path.includes("configmaps/")) nowMs = startMs + 4_000 * DAY_MS;
+    return await get<T>(path);
+  };
+  const { keeper } = await aKeeper(t, api, { nowMs: () => nowMs });
+  assert.ok(isGood(keeper.current, startMs), "as of when the pass began");
+  await until(() => isInStep(api, keeper.current) && isGood(keeper.current, nowMs), "renewed");
+});
