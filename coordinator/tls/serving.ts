@@ -211,7 +211,12 @@ export async function makeServing(deps: ServingDeps, starting: AbortSignal): Pro
     },
     lead(kube, until) {
       if (until.aborted) return;
-      const mine = makeKeptObjects(kube, namespace);
+      const kept = makeKeptObjects(kube, namespace);
+      const write: Objects["write"] = async (found, data, signal) => {
+        until.throwIfAborted(); // a pass that had begun before
+        await kept.write(found, data, AbortSignal.any([signal, until]));
+      };
+      const mine: Objects = { ...kept, write };
       writer = mine;
       until.addEventListener("abort", () => (writer = writer === mine ? undefined : writer), { once: true });
       latch.set();
