@@ -4,6 +4,7 @@ import type { EventReason, FaultReason } from "../reasons.ts";
 import { keysOf } from "./annotation-keys.ts";
 import { type Annotation, badValueText, nearestKey } from "./annotations.ts";
 import { familiesFault, familiesNote, type IpFamilies } from "./ip-families.ts";
+import { keyTwice } from "./json-keys.ts";
 import { ANNOTATIONS, annotationOf } from "./service-annotations.ts";
 
 /** What concerns the whole object: it cannot be served as it stands. */
@@ -54,7 +55,7 @@ function judge(service: Judged, known: Annotation, value: string): Found {
   if (key === keysOf(kind).mode && service.annotations[MANAGED_ANNOTATION] === "true") return {}; // addressed to TKE
   if (verdict === "written") return {};
   if (verdict === "no effect") return { note: note(service, "NoEffect", `${at}: annotation ${key} has no effect. ${plain(does)}`) };
-  const fix = faultOf?.(value);
+  const fix = faultOf?.(value) ?? keyTwice(value);
   if (fix !== undefined) return { fault: { reason: faultReason(known), message: badValueText(at, known, value, fix) } };
   if (verdict === "refused" && isRefused?.(value) !== false) {
     const message = `${at}: annotation ${key} ("${value}") is refused, and so the ${kind} is not served. ${plain(does)}`;
