@@ -215,17 +215,9 @@ export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
   const tkeSwitches = makeTkeSwitches(shared);
   const misfitNamespaces = deps.injects === true ? makeMisfitNamespaces(shared) : NO_MISFITS;
   const nodes = makeListWatch<NodeRecord>(shared, { path: "/api/v1/nodes", decode: decodeNode, onChange: onNode, onSynced: onNodesListed });
+  const sets = { services, configs, ingresses, ingressClasses, nodes, certificates, endpointSlices, tkeSwitches, misfitNamespaces, access };
   return {
-    services,
-    configs,
-    ingresses,
-    ingressClasses,
-    nodes,
-    certificates,
-    endpointSlices,
-    tkeSwitches,
-    misfitNamespaces,
-    access,
+    ...sets,
     get ownersListed() {
       return ownersListed();
     },
@@ -244,19 +236,7 @@ export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
     },
     config: (namespace, name) => [...configs.records.values()].find((config) => config.namespace === namespace && config.name === name),
     run: async (signal) => {
-      const all = [
-        services,
-        configs,
-        ingresses,
-        ingressClasses,
-        nodes,
-        certificates,
-        endpointSlices,
-        tkeSwitches,
-        misfitNamespaces,
-        access,
-      ];
-      await Promise.all(all.map((set) => set.run(signal)));
+      await Promise.all(Object.values(sets).map((set) => set.run(signal)));
     },
   };
 }
