@@ -2,6 +2,7 @@ import { backoffMs } from "../backoff.ts";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../log.ts";
 import { OVER, withEither } from "../signals.ts";
+import { type ApiFailures, againMs, NO_FAILURES, withFailure } from "./api-backoff.ts";
 import { KubeApiError, type KubeFailure } from "./api-error.ts";
 import { member } from "./json-member.ts";
 import type { KubeClient, Query, WatchEventType } from "./requests.ts";
@@ -58,11 +59,9 @@ export type ListWatchDeps = {
 /** Source of the limits: client-go's reflector waits 800 ms … 30 s; the first retry may be earlier, since one broken connection is the common case. */
 const BACKOFF = { baseMs: 250, maxMs: 30_000 };
 /**
- * Where nobody answers, nobody is spared by waiting. A controller that is back first deletes Pods at once, and who hears of it later than
- * their preStop sleep lasts (8 s in the example) loses their requests.
+ * Rights get fixed by people; but a server that has just begun refuses everybody until it has read its roles, for a second or two, on a busy
+ * machine for five: what it answered before is asked for twice at each delay.
  */
-const AWAY_BACKOFF = { baseMs: 250, maxMs: 4_000 };
-/** Rights get fixed by people; but a server that has just begun refuses everybody until it has read its roles, for a second or two. */
 const DENIED_BACKOFF = { baseMs: 1_000, maxMs: 30_000 };
 /** Of one that has answered before, so many refusals in a row are no start of a server any more. */
 const DENIED_ROW = 4;
@@ -119,19 +118,19 @@ class ListWatch<R extends Watched> implements WatchedSet<R> {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    let failures = 0;
+    let failures = NO_FAILURES;
     let last: { readonly cause: RestartCause; readonly inRow: number } = { cause: "closed", inRow: 0 };
     for (;;) {
       const end = await this.#listAndWatch(signal);
       if (signal.aborted) return;
       const worked = end.heard || (end.cause === "closed" && end.watchedMs >= STEADY_MS);
-      failures = worked ? 0 : failures + 1;
+      failures = worked ? NO_FAILURES : withFailure(failures, end.error);
       last = { cause: end.cause, inRow: end.cause === last.cause && !worked ? last.inRow + 1 : 1 };
       if (needsList(end.cause, worked ? 0 : last.inRow)) this.#position = undefined;
       this.#isDoubted ||= isSuspicious(end.cause); // until it is answered, whatever fails in between
       this.#report(end, last.inRow);
       try {
-        await this.#deps.clock.sleep(delayMs(end, failures, this.#random), signal);
+        await this.#deps.clock.sleep(delayMs(end, failures, this.#synced, this.#random), signal);
       } catch {
         return; // the signal
       }
@@ -287,12 +286,15 @@ function needsList(cause: RestartCause, inRow: number): boolean {
   }
 }
 
-function delayMs({ cause, error, watchedMs }: End, failures: number, random: () => number): number {
+function delayMs({ cause, error, watchedMs }: End, failures: ApiFailures, hasWorked: boolean, random: () => number): number {
   if (error === undefined && watchedMs >= STEADY_MS) return 0;
-  const attempt = Math.max(0, failures - 1);
-  if (cause === "denied") return (backoffMs(attempt, DENIED_BACKOFF, () => 1) + backoffMs(attempt, DENIED_BACKOFF, random)) / 2;
+  if (cause === "denied") {
+    const attempt = Math.max(0, failures.refused - 1);
+    const slowly = hasWorked ? Math.floor(attempt / 2) : attempt;
+    return (backoffMs(slowly, DENIED_BACKOFF, () => 1) + backoffMs(slowly, DENIED_BACKOFF, random)) / 2;
+  }
   const asked = error instanceof KubeApiError ? (error.retryAfterMs ?? (cause === "throttled" ? 1_000 : 0)) : 0;
-  return asked + backoffMs(attempt, cause === "transport" ? AWAY_BACKOFF : BACKOFF, random);
+  return asked + againMs(failures, error, BACKOFF, random);
 }
 
 /** Runs what others gave us: their mistake is logged, and does not stop the watch. */

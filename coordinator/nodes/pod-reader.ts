@@ -1,7 +1,7 @@
-import { backoffMs } from "../../common/backoff.ts";
 import type { Clock } from "../../common/clock.ts";
 import { isCancelled, remedyOf } from "../../common/errors.ts";
 import { makeHeap } from "../../common/heap.ts";
+import { type ApiFailures, againMs, NO_FAILURES, withFailure } from "../../common/kubernetes/api-backoff.ts";
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import { decodePod } from "../../common/kubernetes/node-pods.ts";
 import { kubePath } from "../../common/kubernetes/path.ts";
@@ -57,7 +57,7 @@ const MOST_UNDER_WAY = 8;
 /** No request is repeated faster than once in 30 s for ever. Source: design.md §3. */
 const RETRY = { baseMs: 200, maxMs: 30_000 };
 const PAGE = 500;
-/** A server that has just begun refuses everybody for a moment; a role of the former version lacks the right until it is upgraded. Milliseconds. */
+/** A role of the former version lacks the right until it is upgraded. Milliseconds. */
 const DENIED_MS = 300_000;
 
 /** After one look at who is due the next one comes so much later: who becomes due meanwhile is asked about together. */
@@ -65,7 +65,7 @@ const SETTLE_MS = 10;
 /** So many of those who are due make up the next requests: more than eight of them can take. */
 const MOST_PLANNED = 1_000;
 
-type Waiting = Wanted & { readonly key: string; readonly dueAtMs: number; readonly failures: number };
+type Waiting = Wanted & { readonly key: string; readonly dueAtMs: number; readonly failures: ApiFailures };
 /** `order` in which it was told. */
 type Time = { readonly uid: string; readonly dueAtMs: number; readonly order: number };
 
@@ -114,12 +114,12 @@ class Reader implements PodReader {
     const known = this.#waiting.get(uid);
     const dueAtMs = wanted.isUrgent ? nowMs : nowMs + COMPANY_MS;
     const key = `${namespace} ${wanted.selector === undefined ? "" : textOf(wanted.selector)}`;
-    const failures = known?.failures ?? 0;
+    const failures = known?.failures ?? NO_FAILURES;
     const needsFresh = wanted.needsFresh === true || known?.needsFresh === true;
     const notBefore = wanted.notBefore ?? known?.notBefore;
     this.#followed.asked(key);
     // After a failure the time of the next attempt stands.
-    const due = known === undefined ? dueAtMs : failures > 0 ? known.dueAtMs : Math.min(known.dueAtMs, dueAtMs);
+    const due = known === undefined ? dueAtMs : failures !== NO_FAILURES ? known.dueAtMs : Math.min(known.dueAtMs, dueAtMs);
     this.#wait({ ...wanted, needsFresh, ...(notBefore !== undefined && { notBefore }), key, failures, dueAtMs: due });
     this.#wakeAt(wanted.isUrgent ? due : Math.max(due, this.#lookedAtMs + SETTLE_MS));
   }
@@ -258,16 +258,21 @@ class Reader implements PodReader {
   async #one(namespace: string, name: string): Promise<PodFact | undefined> {
     const { client, gateType, log, clock } = this.#deps;
     const signal = this.#signal;
+    let denied: unknown;
     if (this.#deniedUntilMs <= clock.now())
       try {
         return decodePod(await client.get(kubePath`/api/v1/namespaces/${namespace}/pods/${name}`, { signal }), gateType);
       } catch (err) {
         if (!(err instanceof KubeApiError && err.failure === "denied")) throw err;
-        this.#deniedUntilMs = clock.now() + DENIED_MS;
-        log.error({ err }, "the coordinator's role lacks `get` on Pods: they are read with lists for now; apply the access manifest");
+        denied = err;
       }
     const query = { fieldSelector: `metadata.name=${name}` };
     const { items } = await client.list<unknown>(kubePath`/api/v1/namespaces/${namespace}/pods`, query, { signal });
+    if (denied !== undefined) {
+      // A server that has just begun denies the list as well.
+      this.#deniedUntilMs = clock.now() + DENIED_MS;
+      log.error({ err: denied }, "the coordinator's role lacks `get` on Pods: they are read with lists for now; apply the access manifest");
+    }
     return items[0] === undefined ? undefined : decodePod(items[0], gateType);
   }
 
@@ -311,10 +316,10 @@ class Reader implements PodReader {
     this.#deps.log.warn({ err, pods: of.length, pod: first?.reported.name }, "reported Pods could not be read, trying again");
     for (const one of of) {
       if (this.#waiting.has(one.reported.uid)) continue; // asked about anew meanwhile
-      const failures = one.failures + 1;
+      const failures = withFailure(one.failures, err);
       const remedy = remedyOf(err);
       const waitMs =
-        remedy.kind === "retry" ? backoffMs(failures, RETRY, Math.random) : remedy.kind === "giveUp" ? RETRY.maxMs : remedy.delayMs;
+        remedy.kind === "retry" ? againMs(failures, err, RETRY, Math.random) : remedy.kind === "giveUp" ? RETRY.maxMs : remedy.delayMs;
       this.#wait({ ...one, failures, dueAtMs: this.#deps.clock.now() + waitMs });
     }
   }

@@ -487,6 +487,15 @@ test("a server that is away is tried every 4 s at least, one that refuses every 
   assert.deepEqual([await longest("transport"), await longest("server")], [4_000, 30_000]);
 });
 
+test("what a server refuses that was away before is counted from its start on: it has just begun", async () => {
+  const away = Array.from({ length: 6 }, () => failed("transport"));
+  const denied = Array.from({ length: 4 }, () => failed("denied"));
+  assert.deepEqual((await delaysAfter(10, [...away, ...denied])).slice(5), [4_000, 1_000, 1_000, 2_000, 2_000]);
+  assert.deepEqual((await delaysAfter(10, [...away, failed("server"), failed("server")])).slice(5), [4_000, 250, 500]);
+  const flapping = Array.from({ length: 6 }, () => [failed("transport"), failed("server")]).flat();
+  assert.deepEqual((await delaysAfter(10, flapping)).slice(-2), [4_000, 250], "a server that flaps is asked as rarely as one that is away");
+});
+
 test("goes on at once after a watch that ended in order, but not in a tight loop", async () => {
   const closed: WatchEnd = { kind: "closed" };
   assert.deepEqual(await delaysAfter(300_000, [closed, closed]), [0, 0]);

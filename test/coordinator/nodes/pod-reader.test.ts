@@ -29,6 +29,8 @@ function aReader(...given: readonly PodFact[]) {
     },
     list: async <T>(path: string, query: Query = {}): Promise<ListPage<T>> => {
       requests.push(`LIST ${path} ${query["labelSelector"] ?? query["fieldSelector"]}`);
+      const failure = failures.shift();
+      if (failure !== undefined) throw failure;
       const items = [...pods.values()].map((pod) => rawPod(pod) as T);
       return await Promise.resolve({ items, resourceVersion: "1" });
     },
@@ -97,6 +99,29 @@ test("a request that fails is made again, at most every 30 s for ever", async ()
   await clock.advance(3_000);
   assert.deepEqual(answers, ["found p0"]);
   assert.deepEqual(outcomes, ["get failed", "get failed", "get ok"]);
+});
+
+test("a server that was away for long is asked again within 4 s, and one that has just begun and denies everything within a second", async () => {
+  const { reader, clock, requests, answers, failures } = aReader(aPod("p0"));
+  const away = (): KubeApiError => new KubeApiError("GET", "transport", "connection refused");
+  const denied = (): KubeApiError => new KubeApiError("GET", "denied", "not yet", { code: 403 });
+  failures.push(...Array.from({ length: 20 }, away), denied(), denied());
+  reader.want({ reported: aPod("p0"), selector: undefined, isUrgent: true });
+  let longestMs = 0;
+  for (let waitedMs = 0, count = requests.length; answers.length === 0 && waitedMs < 120_000; waitedMs += 100) {
+    const since = requests.length;
+    await clock.advance(100);
+    if (requests.length === since) continue;
+    longestMs = Math.max(longestMs, waitedMs - count);
+    count = waitedMs;
+  }
+  assert.deepEqual(answers, ["found p0"]);
+  assert.ok(longestMs <= 4_100, `${longestMs} ms`);
+  assert.deepEqual(
+    requests.slice(20).map((request) => request.split(" ")[0]),
+    ["GET", "LIST", "GET"],
+    "no missing right is concluded",
+  );
 });
 
 test("a role of the former version, which may not get Pods, is helped with lists", async () => {
