@@ -28,7 +28,8 @@ const LANES = { units: 4, flows: ON_REAL ? 4 : 3 } as const;
 const LONG = [
   "real/nodes/hold",
   "fuzz/fuzz",
-  "manifests/manifests",
+  "manifests/services",
+  "manifests/ingresses",
   "real/nodes/networks",
   "real/nodes/nodes",
   "demo/losses",

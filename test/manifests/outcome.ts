@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { globSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { suite, test } from "node:test";
 import { makeRandom } from "../cloud/runtime/random.ts";
@@ -7,7 +7,6 @@ import { type Case, readCase, type Stage } from "./case.ts";
 import { faultsOf } from "./look.ts";
 import { type ManifestWorld, manifestWorld, pause } from "./world.ts";
 
-const FILES = globSync("test/manifests/**/*.yaml").sort();
 /** Two random orders each. */
 const SEEDS = [1, 2];
 /** A leader falls within this time after the first object was written. Milliseconds. */
@@ -89,12 +88,20 @@ async function disturbed(what: Case, file: string, seed: number): Promise<void> 
   await world.end();
 }
 
-suite("what comes of each manifest:", () => {
-  for (const file of FILES) {
-    const what = readCase(file);
-    test(`${basename(file, ".yaml")}: ${what.title}`, async () => {
-      await straight(what, file);
-      for (const seed of SEEDS) await disturbed(what, file, seed);
-    });
-  }
-});
+/**
+ * What comes of each manifest under test/manifests: of those with an Ingress, or of the others. Two suites, so that each is a process of its
+ * own and two cores share the work.
+ */
+export function suiteOf(which: "Services" | "Ingresses"): void {
+  const files = globSync("test/manifests/*.yaml").sort();
+  const isOf = (file: string): boolean => /kind: Ingress\b/.test(readFileSync(file, "utf8")) === (which === "Ingresses");
+  suite(`what comes of each manifest of ${which}:`, () => {
+    for (const file of files.filter(isOf)) {
+      const what = readCase(file);
+      test(`${basename(file, ".yaml")}: ${what.title}`, async () => {
+        await straight(what, file);
+        for (const seed of SEEDS) await disturbed(what, file, seed);
+      });
+    }
+  });
+}

@@ -1,0 +1,3 @@
+import { suiteOf } from "./outcome.ts";
+
+suiteOf("Services");
