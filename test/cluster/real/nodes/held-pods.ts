@@ -1,5 +1,6 @@
 /** Pods that are held, on real nodes: made as the webhook would make them, and what their hold servers wrote of them. */
-import { DEFAULT_GATE_TYPE, HOLD_PORT, HOLD_TOKEN } from "../../../../common/names.ts";
+import { readFile } from "node:fs/promises";
+import { DEFAULT_GATE_TYPE, DRAIN, HOLD_PORT, HOLD_TOKEN } from "../../../../common/names.ts";
 import { type HoldLine, holdLines } from "../../held-log.ts";
 import { applyManifests, exampleFile, loadManifests, type Manifest } from "../../manifests.ts";
 import { until } from "../../process.ts";
@@ -13,12 +14,29 @@ export const PODS = "/api/v1/namespaces/demo/pods";
 /** Of all Pods of a test: the address tells them apart. */
 const TOKEN = "Ab0Cd1Ef2Gh3Ij4Kl5Mn6O";
 
-/** Namespace demo with the example's Service, and an agent with a hold server on each node. */
+/**
+ * Namespace demo with the example's Service, and an agent with a hold server on each node; resolves when new Pods are held there: until
+ * then the webhook takes the hook for one that was copied from elsewhere, and gives another one.
+ */
 export async function startAgents({ started: { admin, nodes }, product }: Running): Promise<void> {
   await Promise.all(nodes.nodes.map(({ name }) => product.startAgent(name)));
   await makeNamespace(admin, "demo");
   const service = (await loadManifests(exampleFile("web.yaml"))).filter(({ kind }) => kind !== "Deployment" && kind !== "Namespace");
   await applyManifests(admin, service);
+  for (const { name } of nodes.nodes) {
+    // Nobody asks before: what the webhook chooses lasts for ten minutes.
+    const hasProven = async (): Promise<boolean> => /"proven":true/.test(await readFile(product.hold(name)?.logFile ?? "", "utf8"));
+    await until(`the hold server of ${name} has proven its rule`, hasProven, 60_000, 100);
+    const pod = {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { generateName: "ask-", namespace: "demo", labels: { app: "web" } },
+      spec: { nodeName: name, containers: [{ name: "web", image: "registry.example.com/web:1" }] },
+    };
+    const isHeld = async (): Promise<boolean> =>
+      (await admin.create<Pod>(PODS, pod, { query: { dryRun: "All" } })).metadata.annotations?.[DRAIN] === "hold";
+    await until(`new Pods on ${name} are held`, isHeld, 30_000, 250);
+  }
 }
 
 type DeployOptions = { readonly node?: string; readonly grace?: number; readonly livenessProbe?: object; readonly readyMs?: number };

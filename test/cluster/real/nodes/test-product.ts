@@ -35,7 +35,7 @@ export async function startTestProduct(
   onEnd(() => started.stop());
   const { admin, slot, nodes } = started;
   const directory = await mkdtemp(join(tmpdir(), "clb-direct-nodes-test-"));
-  onEnd(() => rm(directory, { recursive: true, force: true }));
+  if (process.env["KEEP_LOGS"] === undefined) onEnd(() => rm(directory, { recursive: true, force: true })); // for a look at a run by hand
   const { cloud: host, vipRange: vipCidr } = slot.plan;
   const account = accountOf && readScenario(JSON.stringify(accountOf(nodes.nodes)), "account", Date.now()); // JSON is YAML
   account?.options.network?.globalRouterCidrs.push(nodes.range);
