@@ -3,7 +3,7 @@ import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import type { Logger } from "../../common/log.ts";
 import type { WantedBackend } from "../domain/intent/backends.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
-import { type LoadBalancer, targetKey } from "../domain/load-balancer.ts";
+import { type LoadBalancer, type PlaceId, targetKey } from "../domain/load-balancer.ts";
 import { placePairs } from "../domain/plan/plan-structure.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import { pauseAfterFailedClaim } from "./failed-call.ts";
@@ -20,7 +20,7 @@ export type AdoptDeps = {
    */
   readonly takesOver?: (backend: WantedBackend, claimed: string) => boolean;
   /** The Pod that is over, had that address and was selected by that owner; default: nobody is remembered. */
-  readonly former?: (ip: string, ownerUid: string) => string | undefined;
+  readonly former?: (ip: string, ownerUid: string, place: PlaceId) => string | undefined;
   readonly refusedItems: RefusedItems;
   readonly lanes: Lanes;
   readonly clock: Clock;
@@ -60,7 +60,7 @@ function adoptable(
   for (const { place, wanted, ownerUid } of placePairs(desired, actual)) {
     if (place.targets.length === 0) continue;
     for (const { ip } of place.targets) {
-      const podUid = addressClaims.podOf(actual.loadBalancerId, ip) === undefined ? former?.(ip, ownerUid) : undefined;
+      const podUid = addressClaims.podOf(actual.loadBalancerId, ip) === undefined ? former?.(ip, ownerUid, place) : undefined;
       if (podUid !== undefined) claims.set(ip, podUid);
     }
     const unclaimed = wanted?.backends.filter(mayClaim) ?? [];

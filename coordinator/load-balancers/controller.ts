@@ -30,7 +30,17 @@ export type LoadBalancersDeps = Pick<LoadBalancerDeps, "api" | "clock" | "log" |
   readonly rateLimit: NonNullable<LoadBalancerDeps["rateLimit"]>;
   readonly state: Pick<
     State,
-    "mirror" | "addressClaims" | "ownerRecords" | "identity" | "intents" | "facts" | "pods" | "unreadyPods" | "isStopping" | "ready"
+    | "mirror"
+    | "addressClaims"
+    | "ownerRecords"
+    | "identity"
+    | "intents"
+    | "listenerOwners"
+    | "facts"
+    | "pods"
+    | "unreadyPods"
+    | "isStopping"
+    | "ready"
   >;
   readonly guard: RemovalGuard;
   readonly inquiry: EndInquiry;
@@ -132,9 +142,9 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
     plan: (desired, actual) => withoutUnrecorded(planner.plan(desired, actual), state.identity, actual.loadBalancerId),
     allowed: (calls) => allowedCalls(policy, calls),
     takesOver: ({ ip, podUid }, claimed) => pods.byIp(ip)?.uid === podUid && (keepsAll(policy) || isNoClaim(state.facts, claimed, podUid)),
-    former: (ip, ownerUid) => {
+    former: (ip, ownerUid, place) => {
       const pod = pods.byIp(ip) === undefined ? state.facts.formerAt(ip) : undefined;
-      return pod !== undefined && intents.hasAskedFor(ownerUid, pod) ? pod.uid : undefined;
+      return pod !== undefined && intents.hasAskedFor(ownerUid, pod, place) ? pod.uid : undefined;
     },
     onForgotten: (id) => {
       guard.forget(id);

@@ -6,7 +6,8 @@ import { type DesiredLoadBalancer, listenersByOwner, type WantedListener } from 
 import type { ListenerRecord, OwnerRecord } from "../domain/intent/owner-record.ts";
 import { wishKey } from "../domain/intent/service-config.ts";
 import { sharedRuleName } from "../domain/intent/shared-rules.ts";
-import { canonicalDomain, type Listener, type LoadBalancer, ruleKey } from "../domain/load-balancer.ts";
+import { canonicalDomain, type Listener, type LoadBalancer, ruleKey, targetKey } from "../domain/load-balancer.ts";
+import { placePairs } from "../domain/plan/plan-structure.ts";
 import type { ObjectRef } from "../domain/problem.ts";
 import type { Intents } from "../state/intents.ts";
 import type { ListenerIdentity, Misnamed } from "../state/listener-identity.ts";
@@ -66,7 +67,7 @@ export class ListenerRecorder {
     const before = [...ownerRecords.of(id)];
     try {
       for (const misnamed of identity.misnamed(id)) await settleName(this.#deps, id, misnamed, signal);
-      const [wanted, present] = [listenersByOwner(desired), presentAt(actual, this.#deps.clusterId, clock.now())];
+      const [wanted, present] = [listenersByOwner(desired), presentAt(desired, actual, this.#deps.clusterId, clock.now())];
       const changes = desired.owners.map(
         ({ ref }) => [ref.uid, (known?: OwnerRecord) => known && inStep(known, wanted.get(ref.uid) ?? [], present)] as const,
       );
@@ -121,12 +122,19 @@ type Present = {
   readonly rulesOf: (uid: string, listenerId: string) => readonly string[] | undefined;
   /** The same by "HTTP/80". */
   readonly names: (uid: string, key: string) => ReadonlySet<string>;
+  /** The rule has backends that whoever it belongs to does not want there. */
+  readonly hasOthers: (key: string, rule: string) => boolean;
   readonly nowMs: number;
 };
 
-function presentAt(actual: LoadBalancer, clusterId: string, nowMs: number): Present {
+function presentAt(desired: DesiredLoadBalancer, actual: LoadBalancer, clusterId: string, nowMs: number): Present {
   const { listeners } = actual;
+  let others: ReadonlySet<string> | undefined;
   return {
+    hasOthers: (key, rule) => {
+      others ??= rulesWithOthers(desired, actual);
+      return others.has(`${key} ${rule}`);
+    },
     byName: new Map(listeners.map((listener) => [listener.name, listener])),
     ids: new Set(listeners.map(({ listenerId }) => listenerId)),
     rulesOf: (uid, listenerId) =>
@@ -143,6 +151,17 @@ function presentAt(actual: LoadBalancer, clusterId: string, nowMs: number): Pres
       ),
   };
 }
+
+/** E.g. "HTTP/80 shop.example.com /". */
+const rulesWithOthers = (desired: DesiredLoadBalancer, actual: LoadBalancer): ReadonlySet<string> =>
+  new Set(
+    placePairs(desired, actual).flatMap(({ listener: { protocol, port }, rule, place, wanted }) => {
+      if (rule === undefined) return [];
+      const asked = new Set(wanted?.backends.map(targetKey));
+      const hasOthers = place.targets.some((target) => !asked.has(targetKey(target)));
+      return hasOthers ? `${wishKey(protocol, port)} ${sharedRuleName(rule, actual)}` : [];
+    }),
+  );
 
 /** The same record where it is in step already: this is asked at every pass. */
 function inStep(recorded: OwnerRecord, wanted: readonly WantedListener[], present: Present): OwnerRecord {
@@ -175,12 +194,17 @@ function inStep(recorded: OwnerRecord, wanted: readonly WantedListener[], presen
 /** A call of a leader that fell takes effect within this time, or never does. Milliseconds; tasks take seconds (clb-api.md §2.1). */
 const LATE_CALL_MS = 180_000;
 
-/** Rules that it left, that are not there and will not come any more are forgotten. */
-function withoutGoneRules(known: OwnerRecord, { names, nowMs }: Present): OwnerRecord {
+/**
+ * Rules that it left, that are not there and will not come any more are forgotten; one that another owner has taken over only when the Pods
+ * that were bound for this one are gone from it: every leader is to know why they leave.
+ */
+function withoutGoneRules(known: OwnerRecord, { names, hasOthers, nowMs }: Present): OwnerRecord {
   if (known.leftRules === undefined) return known;
   const left = Object.entries(known.leftRules).flatMap(([key, rules]) => {
     const there = names(known.ref.uid, key);
-    const stay = Object.entries(rules).filter(([rule, sinceMs]) => there.has(rule) || nowMs - sinceMs < LATE_CALL_MS);
+    const stay = Object.entries(rules).filter(
+      ([rule, sinceMs]) => there.has(rule) || nowMs - sinceMs < LATE_CALL_MS || hasOthers(key, rule),
+    );
     return stay.length === 0 ? [] : [[key, Object.fromEntries(stay)] as const];
   });
   const now = Object.fromEntries(left);

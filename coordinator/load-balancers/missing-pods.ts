@@ -1,13 +1,13 @@
 import type { Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { EndInquiry, MissingPod } from "../safety/end-inquiry.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
-import type { Intents } from "../state/intents.ts";
+import type { ListenerOwners } from "../state/listener-owners.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
 
 export type MissingPodsDeps = {
   readonly facts: Pick<PodFacts, "pods" | "endOf" | "complete">;
   readonly addressClaims: Pick<AddressClaims, "podOf" | "claimedPod">;
-  readonly intents: Pick<Intents, "of">;
+  readonly listenerOwners: Pick<ListenerOwners, "of">;
   readonly inquiry: Pick<EndInquiry, "ask">;
 };
 
@@ -16,7 +16,7 @@ export type MissingPodsDeps = {
  * concluded from a node or a list that lacks them.
  */
 export function askAboutMissing(
-  { facts, addressClaims, intents, inquiry }: MissingPodsDeps,
+  { facts, addressClaims, listenerOwners, inquiry }: MissingPodsDeps,
   id: string,
   { findings }: Plan,
   signal: AbortSignal,
@@ -27,9 +27,10 @@ export function askAboutMissing(
     const { ip } = finding.target;
     const uid = addressClaims.podOf(id, ip);
     if (uid === undefined || facts.pods.has(uid) || !(facts.complete || facts.endOf(uid) !== undefined)) continue;
-    const namespace = intents.of(id)[0]?.ref.namespace ?? "";
     const pod = addressClaims.claimedPod(id, ip);
-    if (pod !== undefined || namespace !== "") missing.set(uid, { uid, namespace: pod?.namespace ?? namespace, name: pod?.name });
+    // In another Namespace there is none of that UID either, which would prove nothing.
+    const namespace = pod?.namespace ?? listenerOwners.of(id, finding.listener.name)?.namespace;
+    if (namespace !== undefined) missing.set(uid, { uid, namespace, name: pod?.name });
   }
   if (missing.size > 0) inquiry.ask(id, [...missing.values()], signal);
 }

@@ -90,7 +90,7 @@ export class EndEvidence {
     const owner = this.#deps.ownerOf(id, slot);
     if (owner === undefined) return undefined;
     // A Pod that is as it was: the Service asks for other ones. One that was relabelled may be a mistake of many.
-    if (this.#relabelled.get(pod.uid)?.has(owner) === true || !this.#deps.intents.hasAskedFor(owner, pod)) return undefined;
+    if (this.#relabelled.get(pod.uid)?.has(owner) === true || !this.#deps.intents.hasAskedFor(owner, pod, slot)) return undefined;
     return `Pod ${podName(pod)} is not asked for any more`;
   }
 

@@ -9,8 +9,8 @@ import { intentOf, intentSelectors, loadBalancerOf, type OwnerIntent } from "../
 import type { OwnerRecord } from "../domain/intent/owner-record.ts";
 import { type ServiceIntent, selects } from "../domain/intent/service.ts";
 import { type ConfigWishes, type ListenerWishes, wishKey } from "../domain/intent/service-config.ts";
-import { grantedPorts, groupMembers, refusedRule, type SharedRules, shareRules } from "../domain/intent/shared-rules.ts";
-import { canonicalDomain, type Listener, type LoadBalancerOrder, ruleKey } from "../domain/load-balancer.ts";
+import { grantedPorts, groupMembers, refusedRule, type SharedRules, sharedRuleAt, shareRules } from "../domain/intent/shared-rules.ts";
+import { canonicalDomain, type Listener, type LoadBalancerOrder, type PlaceId, ruleKey } from "../domain/load-balancer.ts";
 import { ConfigUses } from "./config-uses.ts";
 import type { PodIndex } from "./pod-index.ts";
 import { SelectionIndex } from "./selection-index.ts";
@@ -121,9 +121,9 @@ export class Intents {
 
   /**
    * This owner selects the Pod, or did until the owner itself was changed: that it asks for others, or for another port, is its own word.
-   * False: the Pod's labels may have changed instead.
+   * False: the Pod's labels may have changed instead. `place`: where it is bound.
    */
-  hasAskedFor(ownerUid: string, pod: Pick<PodFact, "namespace" | "labels">): boolean {
+  hasAskedFor(ownerUid: string, pod: Pick<PodFact, "namespace" | "labels">, place: PlaceId): boolean {
     const owner = this.#owners.get(ownerUid);
     if (owner === undefined) return false;
     if (this.#askedItself(owner, pod)) return true;
@@ -133,8 +133,11 @@ export class Intents {
     // A rule that it took over has the Pods of whoever had it before.
     const { inherited = [] } = this.#deps.recorded?.(loadBalancerId, ownerUid) ?? {};
     if (inherited.some(({ namespace, selector }) => namespace === pod.namespace && selects(selector, pod.labels))) return true;
-    return shared.members.some(({ ref }) => {
-      const other = ref.uid === ownerUid ? undefined : this.#owners.get(ref.uid);
+    const { listenersAt, addressAt } = this.#deps;
+    const at = sharedRuleAt(listenersAt?.(loadBalancerId) ?? [], place, addressAt?.(loadBalancerId));
+    return shared.members.some(({ ref, asks, holds }) => {
+      const hadIt = at !== undefined && [asks, holds].some((rules) => rules.get(at.listener)?.has(at.rule) === true);
+      const other = hadIt && ref.uid !== ownerUid ? this.#owners.get(ref.uid) : undefined;
       return other !== undefined && this.#askedItself(other, pod);
     });
   }

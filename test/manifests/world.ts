@@ -132,10 +132,10 @@ export async function manifestWorld(
     /** Every write to the cluster and to the cloud so far; a patch that changes nothing is none. */
     writes,
     apply: (object: Raw) => apply(client, store, object),
-    applyPod: (pod: PodOfCase, at: number) => applyPod(client, store, pod, at),
-    remove: async (name: string): Promise<void> => {
+    applyPod: (pod: PodOfCase, at: number, namespace = "demo") => applyPod(client, store, pod, { at, namespace }),
+    remove: async (name: string, namespace = "demo"): Promise<void> => {
       const [kind = "", object = ""] = name.split("/");
-      await client.delete(pathOf(kind, object));
+      await client.delete(pathOf(kind, object, namespace));
     },
     end: async (): Promise<void> => await cloud.stop(),
   };
@@ -181,7 +181,7 @@ function withRights(client: Client, forbidden: ReadonlySet<string>): Client {
 }
 
 async function namespaces(create: (path: string, body: unknown) => Promise<unknown>): Promise<void> {
-  for (const name of ["demo", "clb-direct"])
+  for (const name of ["demo", "press", "clb-direct"])
     await create("/api/v1/namespaces", { apiVersion: "v1", kind: "Namespace", metadata: { name } });
   await create("/api/v1/nodes", { apiVersion: "v1", kind: "Node", metadata: { name: NODE } });
 }
@@ -210,14 +210,16 @@ async function apply(client: Client, store: Store, object: Raw): Promise<void> {
   }
 }
 
-async function applyPod(client: Client, store: Store, pod: PodOfCase, at: number): Promise<void> {
+type PodAt = { readonly at: number; readonly namespace: string };
+
+async function applyPod(client: Client, store: Store, pod: PodOfCase, { at, namespace }: PodAt): Promise<void> {
   const { name, labels, annotations, ready, hostNetwork, ports, ipv6 } = pod;
   const ips = [pod.ip ?? (ipv6 === undefined ? `10.244.1.${at + 1}` : []), ipv6 ?? []].flat();
-  if (store.get("pods", "demo", name) === undefined)
-    await client.create(pathOf("Pod", ""), {
+  if (store.get("pods", namespace, name) === undefined)
+    await client.create(pathOf("Pod", "", namespace), {
       apiVersion: "v1",
       kind: "Pod",
-      metadata: { name, namespace: "demo", labels, annotations },
+      metadata: { name, namespace, labels, annotations },
       spec: {
         nodeName: NODE,
         hostNetwork,
@@ -225,10 +227,10 @@ async function applyPod(client: Client, store: Store, pod: PodOfCase, at: number
         containers: [{ name: "web", image: "registry.example.com/web:1", ports }],
       },
     });
-  else await client.patch(pathOf("Pod", name), { metadata: { labels, annotations } }, "merge");
+  else await client.patch(pathOf("Pod", name, namespace), { metadata: { labels, annotations } }, "merge");
   const conditions = [{ type: "ContainersReady", status: ready ? "True" : "False", lastTransitionTime: "2023-11-14T22:13:20Z" }];
   const status = { phase: "Running", podIP: ips[0], podIPs: ips.map((ip) => ({ ip })), startTime: "2023-11-14T22:13:20Z", conditions };
-  await client.patch(`${pathOf("Pod", name)}/status`, { status }, "strategic");
+  await client.patch(`${pathOf("Pod", name, namespace)}/status`, { status }, "strategic");
 }
 
 /** A pause that a seed decides, up to so long. */

@@ -1,4 +1,4 @@
-import { canonicalDomain, isLayer7, type Rule, ruleKey } from "../load-balancer.ts";
+import { canonicalDomain, isLayer7, type Listener, listenerAt, type PlaceId, type Rule, ruleKey } from "../load-balancer.ts";
 import { type ObjectRef, tkeCode } from "../problem.ts";
 import { namesOf, type OwnAddress } from "./former-rules.ts";
 import type { IntentPort } from "./intent-port.ts";
@@ -110,6 +110,18 @@ export const refusedRule = ({ listener, rule }: Pick<RuleConflict, "listener" | 
 /** A rule that is there, by the name by which it is asked for: the load balancer's own address stands for no domain. */
 export const sharedRuleName = (rule: Pick<Rule, "domain" | "url">, address?: OwnAddress): string =>
   namesOf(rule, address).at(-1) ?? ruleKey(rule);
+
+/** Pure: the rule at this place, by listener and name as in `GroupMember`; undefined: there is none. */
+export function sharedRuleAt(
+  listeners: readonly Listener[],
+  place: PlaceId,
+  address: OwnAddress | undefined,
+): { readonly listener: string; readonly rule: string } | undefined {
+  const listener = listenerAt(listeners, place);
+  const rule = listener?.rules.find(({ locationId }) => locationId === place.locationId);
+  if (listener === undefined || rule === undefined) return undefined;
+  return { listener: wishKey(listener.protocol, listener.port), rule: sharedRuleName(rule, address) };
+}
 
 /** Rules named in one message; an Event holds 1 024 characters. */
 const MAX_NAMED = 5;

@@ -53,13 +53,13 @@ test("has asked for the Pods that a Service selects or selected before it was ch
   const intent = anIntent();
   const pod = aPod();
   const elsewhere = aPod({ namespace: "shop" });
-  const asked = (one = pod): boolean => intents.hasAskedFor("a", one);
+  const asked = (one = pod): boolean => intents.hasAskedFor("a", one, { listenerId: "lbl-1" });
   intents.set(anEntry("a", "1", { intent: { ...intent, selector: { app: "other" } } }));
   assert.equal(asked(), false);
   intents.set(anEntry("a", "1", { intent }));
   assert.equal(asked(), true);
   intents.set(anEntry("a", "1", { intent: { ...intent, selector: { app: "other" } } }));
-  assert.deepEqual([asked(), asked(elsewhere), intents.hasAskedFor("b", pod)], [true, false, false]);
+  assert.deepEqual([asked(), asked(elsewhere), intents.hasAskedFor("b", pod, { listenerId: "lbl-1" })], [true, false, false]);
   intents.remove("a");
   assert.equal(asked(), false);
 });
