@@ -50,13 +50,14 @@ export function makeCoordinatorLink(deps: LinkDeps): CoordinatorLink {
   const credentials = deps.credentials ?? makeCredentials();
   const latch = makeLatch(clock);
   let state: LinkState = "away";
-  let attempt = 0;
+  /** In a row, apart: whom a coordinator that was away long does not serve once, because it has just begun, comes again soon. */
+  let failed = { unserved: 0, else: 0 };
   let toldFault: string | undefined;
 
   const setState = (next: LinkState): void => {
     if (next === "acknowledged" && state !== next) {
       log.info({ coordinator: address }, "coordinator acknowledged the snapshot");
-      attempt = 0;
+      failed = { unserved: 0, else: 0 };
       toldFault = undefined;
     }
     state = next;
@@ -85,8 +86,9 @@ export function makeCoordinatorLink(deps: LinkDeps): CoordinatorLink {
           await speakOn({ ...deps, random, credentials, latch, onState: setState }, signal);
         } catch (error) {
           if (signal.aborted) break;
-          const waitMs = waitAfter(error, attempt, random);
-          attempt += state === "acknowledged" ? 0 : 1;
+          const how = isUnserved(error) ? "unserved" : "else";
+          const waitMs = waitAfter(error, failed[how], random);
+          failed[how] += state === "acknowledged" ? 0 : 1;
           setState("away");
           tell(error, waitMs);
           await clock.sleep(waitMs, signal).catch(() => undefined);
@@ -97,11 +99,17 @@ export function makeCoordinatorLink(deps: LinkDeps): CoordinatorLink {
   };
 }
 
+const codeOf = (error: unknown): status | undefined => (error instanceof StreamFault ? error.code : undefined);
+
+function isUnserved(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === status.DEADLINE_EXCEEDED || code === status.RESOURCE_EXHAUSTED;
+}
+
+/** `attempt` counts failures of this kind so far, from 0. */
 function waitAfter(error: unknown, attempt: number, random: () => number): number {
-  const code = error instanceof StreamFault ? error.code : undefined;
-  if (code === status.ABORTED) return backoffMs(SUPERSEDED_ATTEMPT, RECONNECT, random);
-  const unserved = code === status.DEADLINE_EXCEEDED || code === status.RESOURCE_EXHAUSTED;
-  return backoffMs(attempt, unserved ? UNSERVED : RECONNECT, random);
+  if (codeOf(error) === status.ABORTED) return backoffMs(SUPERSEDED_ATTEMPT, RECONNECT, random);
+  return backoffMs(attempt, isUnserved(error) ? UNSERVED : RECONNECT, random);
 }
 
 /** Credentials of a CA bundle; those of the last one are kept, for reading certificates is what costs most in connecting anew. */

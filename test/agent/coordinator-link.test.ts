@@ -378,6 +378,22 @@ test("a server that is exhausted and gives no time, or forbids another attempt, 
   assert.equal(new Set(coordinator.streams.map(({ peer }) => peer)).size, 4);
 });
 
+test("a coordinator that was away long and has just begun is left no longer than one that was there", async (t) => {
+  const { coordinator, link, authority, port, seen } = await start(t);
+  await until(() => link.state === "acknowledged");
+  coordinator.stop();
+  await until(() => seen.ends.length >= 5);
+  const before = coordinator.streams.length;
+  coordinator.behaviour = (stream, body) => {
+    if (coordinator.streams.length === before + 1) stream.fail(status.RESOURCE_EXHAUSTED);
+    else stream.answer(body);
+  };
+  await coordinator.start(authority, port);
+  await until(() => link.state === "acknowledged", 10_000);
+  assert.equal(seen.ends.at(-1), "RESOURCE_EXHAUSTED");
+  assert.equal(seen.lines.findLast(({ waitMs }) => waitMs !== undefined)?.waitMs, 500);
+});
+
 test("notices a coordinator that froze", async (t) => {
   const sockets = new Set<Socket>();
   const through = async (port: number): Promise<number> => {
