@@ -44,8 +44,8 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const log = await makeLogger("coordinator", config.logLevel);
   for (const warning of config.warnings) log.warn(warning);
   const clock = makeClock(config.timeScale);
-  const realClock = makeClock(); // leases and tokens stay in real time
-  const wallClock = makeWallClock(); // and certificates follow it where it jumps
+  const realClock = makeClock(); // leases stay in real time
+  const wallClock = makeWallClock(); // certificates and tokens follow it where it jumps
   const { namespace, gateType, replica, listenHost: host, agentGraceMs } = config;
   const health = new Health(["", READY_HEALTH, STREAM_HEALTH, LEADER_HEALTH]);
   const healthServer = makeHealthServer({ host, port: config.healthPort, shared: false, health });
@@ -57,7 +57,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const clusterId = config.clusterId ?? (await readClusterId({ client, clock, log }, stop.signal));
   const metrics = makeMetrics(gaugesFrom(() => ({ objects, registry, leading, elector, streams, serving })));
   const { observer, onRestart } = metrics;
-  const intake = makeIntake(wallClock);
+  const intake = makeIntake(realClock);
   const crowded = (): boolean => intake.crowded;
   const watchNode = makePacedWatch({ client, clock, log, onRestart }, { gateType, crowded });
   const asked = new ServedSelectors();
@@ -101,9 +101,9 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   });
   const mayRead = makeCheckAccess(client);
   const explain = makeExplainServer({ host, port: config.explainPort, serving, mayRead, routes: routesOf(leading), log });
-  const review = makeTokenReview({ kube: client, namespace, clock: realClock });
+  const review = makeTokenReview({ kube: client, namespace, clock: wallClock });
   const shared = { intake, observer, clock: realClock, log };
-  const stream = makeNodeStream({ ...shared, registry, tasks: findings, holds, review, replica });
+  const stream = makeNodeStream({ ...shared, wallClock, registry, tasks: findings, holds, review, replica });
   const { streamPort, keepalive } = config;
   const address = `${host}:${streamPort}`;
   const streams = makeStreamServer({ ...shared, address, stream, serving, health, keepalive });

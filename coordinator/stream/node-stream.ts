@@ -31,6 +31,8 @@ export type NodeStreamDeps = {
   readonly replica: string;
   readonly observer: StreamObserver;
   readonly clock: Clock;
+  /** By which tokens expire. */
+  readonly wallClock: Clock;
   readonly log: Logger;
 };
 
@@ -160,7 +162,7 @@ function admit(hello: Hello, call: NodeCall, deps: Gated, say: Say): TokenLife {
   checkNode(identity.node, nodeName);
   const { expiresAtMs } = identity;
   const ask = (atMs: number): void => void say({ $case: "tokenWanted", value: { expiresAt: new Date(atMs) } }).catch(() => undefined);
-  return makeTokenLife(expiresAtMs, { nodeName, review: deps.review, clock: deps.clock, log: deps.log, ask });
+  return makeTokenLife(expiresAtMs, { nodeName, review: deps.review, clock: deps.wallClock, log: deps.log, ask });
 }
 
 type SessionEvents = { readonly fail: Fail; readonly onWanted: (because: string) => void };

@@ -7,10 +7,13 @@ import { type ReviewToken, TokenRefused } from "./token-review.ts";
 const ASK_AT = 0.8;
 /** While the fresh token is still the old one, or the API server cannot be asked: how long until the next attempt. */
 const RETRY_MS = 5_000;
+/** The clock is looked at so often at least: one that is put right, or a machine that slept, ends no timer. The API server takes a token for as long after its expiry. */
+const LOOK_MS = 60_000;
 
 export type TokenLifeDeps = {
   readonly nodeName: string;
   readonly review: ReviewToken;
+  /** The wall clock, by which tokens expire; it may jump. */
   readonly clock: Clock;
   readonly log: Logger;
   /** Tells the agent that a fresh token is wanted. */
@@ -64,7 +67,7 @@ export function makeTokenLife(firstExpiryMs: number, deps: TokenLifeDeps): Token
         while (!signal.aborted) {
           if (clock.now() >= expiresAtMs)
             throw new TokenRefused("unauthenticated", `token expired at ${new Date(expiresAtMs).toISOString()} and no fresh one came`);
-          if (offered === undefined) await latch.wait(Math.min(dueAtMs, expiresAtMs) - clock.now(), signal);
+          if (offered === undefined) await latch.wait(Math.min(Math.min(dueAtMs, expiresAtMs) - clock.now(), LOOK_MS), signal);
           if (!signal.aborted) dueAtMs = await step(dueAtMs, signal);
         }
       } catch (err) {

@@ -34,7 +34,7 @@ async function aCoordinator(t: TestContext) {
   const common = { clock, log: silentLog, observer: aRecordingObserver(), intake: makeIntake(clock) };
   const registry = makeNodeRegistry({ ...common, ...believing, agentGraceMs: 60_000, watchNode: () => ({ lastByteAtMs: 0 }) }, stop.signal);
   const review = makeTokenReview({ kube: { create: () => Promise.reject(new Error("nobody asks")) }, namespace: "clb-direct", clock });
-  const stream = makeNodeStream({ ...common, registry, review, replica: "replica-1" });
+  const stream = makeNodeStream({ ...common, wallClock: clock, registry, review, replica: "replica-1" });
   const health = new Health(["", SERVICE]);
   health.setStatus("", "SERVING");
   const serving = { current: leaf, subscribe: () => () => undefined };

@@ -71,7 +71,7 @@ async function aCoordinator(t: TestContext, options: { keepalive?: { timeMs: num
   const registry = makeNodeRegistry({ ...common, ...believing, agentGraceMs: 60_000, watchNode }, stopped.signal);
   const review = makeTokenReview({ kube: api, namespace: "clb-direct", clock });
   const intake = makeIntake(clock);
-  const stream = makeNodeStream({ ...common, intake, registry, review, replica: "replica-1" });
+  const stream = makeNodeStream({ ...common, wallClock: clock, intake, registry, review, replica: "replica-1" });
   let leaf = await newLeaf();
   const subscribers = new Set<(serving: Serving) => void>();
   const serving = {

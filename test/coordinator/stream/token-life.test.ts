@@ -7,7 +7,10 @@ import { aFakeClock, silentLog } from "../pods.ts";
 const HOUR_MS = 3_600_000;
 
 function aLife() {
-  const clock = aFakeClock(0);
+  const steady = aFakeClock(0);
+  let jumpedMs = 0;
+  const clock = Object.assign(Object.create(steady) as typeof steady, { now: () => steady.now() + jumpedMs });
+  const jump = (ms: number): void => void (jumpedMs += ms);
   const stopped = new AbortController();
   const asked: number[] = [];
   const answers = new Map<string, number | Error>();
@@ -29,7 +32,7 @@ function aLife() {
     () => (end = "stopped"),
     (error) => (end = error),
   );
-  return { clock, life, stopped, asked, answers, reviewed, end: () => end };
+  return { clock, jump, life, stopped, asked, answers, reviewed, end: () => end };
 }
 
 test("a fresh token is asked for at 80 % of the remaining life, again every 5 s, and the stream ends at the expiry", async () => {
@@ -85,6 +88,24 @@ test("the old token once more does not make it ask faster and faster", async () 
     await clock.advance(60_000);
   }
   assert.ok(asked.length < 100, String(asked.length));
+});
+
+test("a clock that jumps is followed within a minute: forth past the expiry, or back from where it was wrong", async () => {
+  const forth = aLife();
+  await forth.clock.advance(1_000);
+  forth.jump(HOUR_MS);
+  await forth.clock.advance(59_999);
+  await forth.clock.advance(0);
+  assert.ok(forth.end() instanceof TokenRefused, String(forth.end()));
+
+  const back = aLife();
+  await back.clock.advance(HOUR_MS / 2);
+  back.jump(-HOUR_MS / 2);
+  await back.clock.advance(HOUR_MS - 1);
+  assert.equal(back.end(), "still alive");
+  await back.clock.advance(1);
+  await back.clock.advance(0);
+  assert.ok(back.end() instanceof TokenRefused, String(back.end()));
 });
 
 test("an aborted life resolves and leaves no timer behind", async () => {
