@@ -27,11 +27,17 @@ export function makeListener({ onConnection, ...address }: Address & { readonly 
   };
 }
 
+/**
+ * Connections that the kernel keeps until we take them; above its own limit (net.core.somaxconn, 4 096) it keeps so many. Node's default is 511: of a
+ * thousand that come at once the others were dropped, and tried again by their clients' kernels after a second, which may be too late.
+ */
+const BACKLOG = 16_384;
+
 /** Resolves with the port. Rejects where it is taken. */
 export function listen(server: Server, { host, port, shared }: Address): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen({ host, port, reusePort: shared }, () => {
+    server.listen({ host, port, backlog: BACKLOG, reusePort: shared }, () => {
       server.off("error", reject);
       const bound = server.address();
       resolve(typeof bound === "object" && bound !== null ? bound.port : port);

@@ -5,6 +5,7 @@ import type { Clock } from "../../common/clock.ts";
 import { type Address, listen } from "../../common/listener.ts";
 import type { Logger } from "../../common/log.ts";
 import type { ServingSource } from "../tls/serving.ts";
+import { makeConnectionRoom } from "./connection-room.ts";
 import { NotListedError, type Review } from "./review.ts";
 import { MUTATE_OPTED_IN_PATH, MUTATE_PATH } from "./webhook-objects.ts";
 
@@ -21,6 +22,8 @@ export type AdmissionServerDeps = Address & {
   readonly leaveMs?: number;
   /** What all reviews that are being read may hold together; default MOST_BYTES_AT_ONCE. */
   readonly bytesAtOnce?: number;
+  /** Connections; default MOST_CONNECTIONS. */
+  readonly connectionsAtOnce?: number;
 };
 
 /** `start` resolves with the port and rejects where it is taken; `stop` answers for a while, so that no API server calls in vain. */
@@ -37,10 +40,12 @@ const MOST_BYTES = 4 * 1024 * 1024;
 const MOST_BYTES_AT_ONCE = 16 * MOST_BYTES;
 /** Bad reviews are logged this often at most, milliseconds. */
 const LOG_EVERY_MS = 10_000;
-/** A sender that takes longer is not the API server, which gives up after a second. */
+/** A sender that takes longer is not the API server, which gives up after TIMEOUT_SECONDS. */
 const REQUEST_MS = 10_000;
-/** An API server keeps up to 25 (policies.md I); three of them, with what they open in a storm. */
-const MOST_CONNECTIONS = 1_000;
+/** An API server keeps up to 25 (policies.md I), and opens one more for each creation under way: three of them, each with 1 000. */
+const MOST_CONNECTIONS = 3_000;
+/** A handshake that takes longer is not the API server's. */
+const HANDSHAKE_MS = 10_000;
 /** Until every API server has heard that this replica is no endpoint any more. */
 const LEAVE_MS = 5_000;
 
@@ -59,11 +64,18 @@ export function makeAdmissionServer(deps: AdmissionServerDeps): AdmissionServer 
   const toContext = ({ certPem, keyPem }: ServingSource["current"]) => ({ cert: certPem, key: keyPem });
   const server = createServer(
     // Node counts these from the beginning of a connection on which no request has come.
-    { ...toContext(serving.current), keepAlive: true, headersTimeout: KEEP_ALIVE_MS, requestTimeout: KEEP_ALIVE_MS },
+    {
+      ...toContext(serving.current),
+      keepAlive: true,
+      headersTimeout: KEEP_ALIVE_MS,
+      requestTimeout: KEEP_ALIVE_MS,
+      handshakeTimeout: HANDSHAKE_MS,
+    },
     (request, response) => void answer(request, response),
   );
   server.keepAliveTimeout = KEEP_ALIVE_MS;
-  server.maxConnections = MOST_CONNECTIONS;
+  const room = makeConnectionRoom(deps.connectionsAtOnce ?? MOST_CONNECTIONS);
+  server.on("connection", (socket: Socket) => room.enter(socket));
   const sockets = new Set<Socket>();
   server.on("secureConnection", (socket: Socket) => {
     deps.onConnection?.();
@@ -80,6 +92,7 @@ export function makeAdmissionServer(deps: AdmissionServerDeps): AdmissionServer 
 
   const answering = { ...deps, budget, complain, reading };
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    room.used(request.socket);
     const { status, body } = await answerTo(answering, request);
     if (response.destroyed) return;
     const isOld = leaving || !current.has(request.socket) || !request.complete;
@@ -101,7 +114,7 @@ export function makeAdmissionServer(deps: AdmissionServerDeps): AdmissionServer 
       reading.stop();
       await new Promise<void>((resolve) => {
         server.close(() => resolve());
-        server.closeAllConnections();
+        room.clear();
       });
     },
   };

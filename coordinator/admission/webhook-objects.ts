@@ -15,10 +15,16 @@ export const MUTATE_PATH = "/mutate";
 export const MUTATE_OPTED_IN_PATH = "/mutate/opted-in";
 
 const HTTPS = 443;
+/**
+ * How long an API server waits for a review; whoever creates a Pod waits with it, and the Pod has no gate after that. One second is too short: it
+ * is TCP's own first wait for a lost packet of a new connection (RFC 6298), and a thousand creations at once are a thousand TLS handshakes. A
+ * replica that hangs is no endpoint any more within about 20 s. Kubernetes' default is 10.
+ */
+export const TIMEOUT_SECONDS = 5;
 
 /**
  * the webhooks of our MutatingWebhookConfiguration, every field that the API server would fill in written out, so that two can be
- * compared. It fails open, waits a second at most, and never sees our own Namespace or kube-system.
+ * compared. It fails open, waits for TIMEOUT_SECONDS at most, and never sees our own Namespace or kube-system.
  */
 export function webhooksFor({ namespace, caBundlePem, retired }: WebhookWish): readonly object[] {
   if (retired) return [];
@@ -36,7 +42,7 @@ export function webhooksFor({ namespace, caBundlePem, retired }: WebhookWish): r
     },
     objectSelector: { matchExpressions: [{ key: INJECT_LABEL, operator: "NotIn", values: ["disabled"] }] },
     sideEffects: "None",
-    timeoutSeconds: 1,
+    timeoutSeconds: TIMEOUT_SECONDS,
     admissionReviewVersions: ["v1"],
     reinvocationPolicy: "IfNeeded",
     matchConditions: [

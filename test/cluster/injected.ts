@@ -12,9 +12,14 @@ export const isGated = (pod: unknown): boolean =>
   ((pod as Gated).spec.readinessGates ?? []).some(({ conditionType }) => conditionType === DEFAULT_GATE_TYPE);
 
 /** A Pod with these labels, as a dry run: whether the webhook gives it the gate. Rejects where no Pod can be created. */
-export async function isInjected(client: KubeClient, path: string, labels: object): Promise<boolean> {
+export async function isInjected(
+  client: KubeClient,
+  path: string,
+  labels: object,
+  options: { readonly timeoutMs?: number } = {},
+): Promise<boolean> {
   const pod = { metadata: { generateName: "dry-", labels }, spec: { containers: [{ name: "web", image: "web" }] } };
-  return isGated(await client.create(path, pod, { query: { dryRun: "All" } }));
+  return isGated(await client.create(path, pod, { ...options, query: { dryRun: "All" } }));
 }
 
 type DeploymentSpec = { readonly template: { readonly metadata: { readonly labels: object } } };

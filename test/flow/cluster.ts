@@ -52,6 +52,8 @@ export type FlowCluster = {
   /** As an administrator. */
   readonly cluster: Cluster;
   readonly client: KubeClient;
+  /** Another one, with connections of its own. Ends with the cluster. */
+  readonly anotherClient: () => Promise<KubeClient>;
   readonly apiServer: { readonly url: string; readonly caPem: string };
   readonly install: ProductOptions["install"];
   /** The Pods of Namespace demo; while a real API server does not answer, as it told them last. */

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { makeClock } from "../../common/clock.ts";
 import { makeKubeClient } from "../../common/kubernetes/client.ts";
+import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { DEFAULT_NAMESPACE } from "../../common/names.ts";
 import { secondsOf } from "../cluster/embedded/objects.ts";
 import { type AuditEntry, type EmbeddedCluster, startApiServer } from "../cluster/embedded/server.ts";
@@ -36,15 +37,32 @@ export async function startEmbedded(nodes: readonly string[], directory: string)
   const kubeconfigFile = join(directory, "kubeconfig");
   await writeFile(kubeconfigFile, api.kubeconfig(), { mode: 0o600 });
   const clock = makeClock();
-  const client = await makeKubeClient({ clock, env: { KUBECONFIG: kubeconfigFile }, impersonateUser: CLUSTER_USER });
-  steps.push(() => client.close());
+  const anotherClient = async (): Promise<KubeClient> => {
+    const made = await makeKubeClient({ clock, env: { KUBECONFIG: kubeconfigFile }, impersonateUser: CLUSTER_USER });
+    steps.push(() => made.close());
+    return made;
+  };
+  const client = await anotherClient();
   const cluster = { client, clock, log: pino({ level: "silent" }) };
   const simulated = await startSimulatedCluster({ ...cluster, nodes, plan });
   steps.push(() => simulated.stop());
   const pods = (): readonly Pod[] => api.store.list("pods", "demo") as unknown as readonly Pod[]; // stored as it was sent
   const storeSlice = sliceStore(api.store);
   const troubles = troublesOf(api);
-  return { plan, cluster, client, apiServer: api, storeSlice, install: "accounts", pods, requests: () => seen, troubles, api, end };
+  return {
+    plan,
+    cluster,
+    client,
+    anotherClient,
+    apiServer: api,
+    storeSlice,
+    install: "accounts",
+    pods,
+    requests: () => seen,
+    troubles,
+    api,
+    end,
+  };
 }
 
 const sliceStore =

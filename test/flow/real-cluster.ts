@@ -91,6 +91,7 @@ async function begin(nodes: readonly string[]): Promise<Running> {
       plan,
       cluster,
       client,
+      anotherClient: () => api.client(ADMIN),
       apiServer: api,
       install: "everything",
       pods: () => [...pods.values()],

@@ -44,6 +44,7 @@ export type World = {
   readonly embedded?: EmbeddedCluster;
   /** As an administrator. */
   readonly client: KubeClient;
+  readonly anotherClient: FlowCluster["anotherClient"];
   readonly apiServer: FlowCluster["apiServer"];
   readonly troubles: Troubles;
   readonly product: Product;

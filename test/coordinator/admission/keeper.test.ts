@@ -75,8 +75,8 @@ test("a fresh cluster gets the configuration and the Service, and nobody is told
     assert.deepEqual(
       (await webhooksOf(client)).map(({ name, failurePolicy, timeoutSeconds }) => [name, failurePolicy, timeoutSeconds]),
       [
-        ["gate.clb-direct.io", "Ignore", 1],
-        ["opted-in.clb-direct.io", "Ignore", 1],
+        ["gate.clb-direct.io", "Ignore", 5],
+        ["opted-in.clb-direct.io", "Ignore", 5],
       ],
     );
     assert.deepEqual(await bundlesOf(client), ["bundle one", "bundle one"]);

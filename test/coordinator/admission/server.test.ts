@@ -1,6 +1,7 @@
 /** The webhook over real TLS, as an API server calls it: HTTP/1.1, connections that are kept. */
 import assert from "node:assert/strict";
 import { Agent, request } from "node:https";
+import { connect } from "node:net";
 import { test } from "node:test";
 import { DEFAULT_GATE_TYPE } from "../../../common/names.ts";
 import { letPass, makeReview } from "../../../coordinator/admission/review.ts";
@@ -112,6 +113,21 @@ test("a sender that does not come to an end is cut after 10 s; one that did is n
   assert.equal(clock.pendingSleeps, 0, "nothing is being read");
   assert.equal((await ask("/mutate", review(WEB))).status, 200);
   assert.equal(connections(), 2, "the slow one's, and that of all others");
+});
+
+test("who fills the webhook with idle connections makes way for others, and turns no API server away", async (t) => {
+  const { ask, caPem, url, agent, connections } = await aWebhook(t, { connectionsAtOnce: 5 });
+  assert.equal((await ask("/mutate", review(WEB))).status, 200);
+  const { hostname, port } = new URL(url);
+  const idle = Array.from({ length: 8 }, () => connect({ host: hostname, port: Number(port), localAddress: "127.0.0.9" }));
+  for (const one of idle) one.on("error", () => undefined).resume();
+  t.after(() => idle.forEach((one) => one.destroy()));
+  while (idle.filter(({ closed }) => closed).length < 4) await new Promise((resolve) => setTimeout(resolve, 5)); // one of five is the API server's
+  const another = new Agent({ ca: caPem });
+  t.after(() => another.destroy());
+  assert.equal((await post(another, `${url}/mutate`, review(WEB))).status, 200, "a new connection is let in");
+  assert.equal((await post(agent, `${url}/mutate`, review(WEB))).status, 200);
+  assert.equal(connections(), 2, "the first one goes on");
 });
 
 test("where the product is about to be taken away every Pod passes as it is", async (t) => {

@@ -23,7 +23,7 @@ export async function certificates(): Promise<{ caPem: string; issue: () => Prom
 
 export const SERVICE = { uid: "web", name: "Service shop/web", targetPorts: [8080], wish: undefined };
 
-type Options = Partial<Pick<AdmissionServerDeps, "review" | "leaveMs" | "bytesAtOnce">> & {
+type Options = Partial<Pick<AdmissionServerDeps, "review" | "leaveMs" | "bytesAtOnce" | "connectionsAtOnce">> & {
   readonly selects?: SelectsPods;
   readonly clock?: Clock;
 };
