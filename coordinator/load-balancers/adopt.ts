@@ -1,11 +1,14 @@
 import type { Clock } from "../../common/clock.ts";
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import type { Logger } from "../../common/log.ts";
+import type { PodFact } from "../../common/vocabulary.ts";
 import type { WantedBackend } from "../domain/intent/backends.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
-import { type LoadBalancer, type PlaceId, targetKey } from "../domain/load-balancer.ts";
+import { type LoadBalancer, type PlaceId, type Target, targetKey } from "../domain/load-balancer.ts";
 import { placePairs } from "../domain/plan/plan-structure.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
+import type { PodFacts } from "../state/pod-facts.ts";
+import type { PodIndex } from "../state/pod-index.ts";
 import { pauseAfterFailedClaim } from "./failed-call.ts";
 import type { Lanes } from "./lanes.ts";
 import type { RefusedItems } from "./refused-items.ts";
@@ -15,10 +18,10 @@ export type AdoptDeps = {
   readonly writer: Pick<Writer, "claim">;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
   /**
-   * A wanted backend gets the target that is claimed for the Pod `claimed` at its address, because nothing is ever unbound, or because that
-   * claim cannot be true; default: none does.
+   * A wanted backend gets the target that is claimed for the Pod `claimed` at its address, because nothing is ever unbound, or because nothing
+   * can come of it that the claim prevents; default: none does. `isAllWanted`: every place that has this address wants this backend.
    */
-  readonly takesOver?: (backend: WantedBackend, claimed: string) => boolean;
+  readonly takesOver?: (backend: WantedBackend, claimed: string, isAllWanted: () => boolean) => boolean;
   /** The Pod that is over, had that address and was selected by that owner; default: nobody is remembered. */
   readonly former?: (ip: string, ownerUid: string, place: PlaceId) => string | undefined;
   readonly refusedItems: RefusedItems;
@@ -53,11 +56,19 @@ function adoptable(
   actual: LoadBalancer,
 ): Map<string, string> {
   const claims = new Map<string, string>();
+  const pairs = placePairs(desired, actual);
+  const isAllWanted = (backend: WantedBackend): boolean =>
+    pairs.every(({ place, wanted }) => {
+      const isWanted = (target: Target): boolean =>
+        wanted?.backends.some((one) => one.podUid === backend.podUid && targetKey(one) === targetKey(target)) === true;
+      return place.targets.every((target) => target.ip !== backend.ip || isWanted(target));
+    });
   const mayClaim = (backend: WantedBackend): boolean => {
     const claimed = addressClaims.podOf(actual.loadBalancerId, backend.ip);
-    return claimed === undefined || (claimed !== backend.podUid && backend.bindable && takesOver?.(backend, claimed) === true);
+    if (claimed === undefined) return true;
+    return claimed !== backend.podUid && backend.bindable && takesOver?.(backend, claimed, () => isAllWanted(backend)) === true;
   };
-  for (const { place, wanted, ownerUid } of placePairs(desired, actual)) {
+  for (const { place, wanted, ownerUid } of pairs) {
     if (place.targets.length === 0) continue;
     for (const { ip } of place.targets) {
       const podUid = addressClaims.podOf(actual.loadBalancerId, ip) === undefined ? former?.(ip, ownerUid, place) : undefined;
@@ -70,3 +81,21 @@ function adoptable(
   }
   return claims;
 }
+
+/**
+ * An address that passed to another Pod is unbound and bound anew, so that no gate opens on what was found of the former one. Where the gate is
+ * open, or the Pod has none and nobody saw the claimed one end, that would only take a live Pod's traffic: somebody has edited the record.
+ */
+const nobodyWaitsFor = ({ gate, hasGate }: PodFact, claimed: string, facts: Pick<PodFacts, "endOf">): boolean =>
+  gate === "True" || (!hasGate && facts.endOf(claimed) === undefined);
+
+/** `keepsAll`: nothing is ever unbound. */
+export const takingOver =
+  (
+    { pods, facts }: { readonly pods: Pick<PodIndex, "byIp">; readonly facts: Pick<PodFacts, "endOf"> },
+    keepsAll: boolean,
+  ): NonNullable<AdoptDeps["takesOver"]> =>
+  ({ ip, podUid }, claimed, isAllWanted) => {
+    const pod = pods.byIp(ip);
+    return pod?.uid === podUid && (keepsAll || (nobodyWaitsFor(pod, claimed, facts) && isAllWanted()));
+  };

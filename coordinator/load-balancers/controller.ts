@@ -7,10 +7,10 @@ import { allowedCalls, keepsAll, type Policy } from "../domain/safety/policy.ts"
 import type { EndInquiry } from "../safety/end-inquiry.ts";
 import type { RemovalGuard } from "../safety/removal-guard.ts";
 import type { ListenerIdentity } from "../state/listener-identity.ts";
-import type { PodFacts } from "../state/pod-facts.ts";
 import type { State } from "../state/state.ts";
 import { FailedPasses } from "../workqueue/failed-passes.ts";
 import { Worker, type WorkerDeps } from "../workqueue/worker.ts";
+import { takingOver } from "./adopt.ts";
 import { ListenerRecorder, type ListenerRecorderDeps } from "./listener-recorder.ts";
 import { askAboutMissing } from "./missing-pods.ts";
 import { Planner } from "./planner.ts";
@@ -141,7 +141,7 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
     },
     plan: (desired, actual) => withoutUnrecorded(planner.plan(desired, actual), state.identity, actual.loadBalancerId),
     allowed: (calls) => allowedCalls(policy, calls),
-    takesOver: ({ ip, podUid }, claimed) => pods.byIp(ip)?.uid === podUid && (keepsAll(policy) || isNoClaim(state.facts, claimed, podUid)),
+    takesOver: takingOver(state, keepsAll(policy)),
     former: (ip, ownerUid, place) => {
       const pod = pods.byIp(ip) === undefined ? state.facts.formerAt(ip) : undefined;
       return pod !== undefined && intents.hasAskedFor(ownerUid, pod, place) ? pod.uid : undefined;
@@ -186,10 +186,3 @@ const withoutUnrecorded = (plan: Plan, identity: Pick<ListenerIdentity, "mayRena
   ...plan,
   calls: plan.calls.filter((call) => !("rename" in call) || identity.mayRename(id, call.rename.listenerId)),
 });
-
-/**
- * Nobody has ever heard of the claimed Pod, and the one that is there has an open gate, so it was bound there for itself and found healthy:
- * somebody has edited the record.
- */
-const isNoClaim = ({ pods, endOf }: Pick<PodFacts, "pods" | "endOf">, claimed: string, podUid: string): boolean =>
-  !pods.has(claimed) && endOf(claimed) === undefined && pods.get(podUid)?.gate === "True";

@@ -1,4 +1,5 @@
 import { listenerName, sharedListenerName } from "../../common/names.ts";
+import { wishKey } from "../domain/intent/service-config.ts";
 import type { Listener } from "../domain/load-balancer.ts";
 import { judgeName, type NameVerdict } from "../domain/safety/listener-name.ts";
 import type { OwnerRecords, RecordedListener } from "./owner-records.ts";
@@ -43,7 +44,8 @@ export class ListenerIdentity {
     const all = read.map((listener): Listener => {
       const { listenerId, name: shown } = listener;
       const recorded = this.#deps.ownerRecords.listener(loadBalancerId, listenerId);
-      if (recorded === undefined) return listener;
+      // Neither port nor protocol of a listener can ever change: a record that says otherwise was edited, and its id is somebody else's listener.
+      if (recorded === undefined || recorded.key !== wishKey(listener.protocol, listener.port)) return listener;
       const { owner, key } = recorded;
       const [protocol = "", port = ""] = key.split("/");
       const { clusterId, clock } = this.#deps;

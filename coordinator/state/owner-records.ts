@@ -38,6 +38,7 @@ const Stored = z.object({
     unserved: z.array(z.looseObject({})),
   }),
   formerSelectors: z.array(z.record(z.string(), z.string())),
+  at: Optional,
   madeFor: Optional,
   leftRules: z.record(z.string(), z.record(z.string(), z.number())).optional(),
   inherited: z.array(z.object({ namespace: z.string(), selector: z.record(z.string(), z.string()) })).optional(),
@@ -75,12 +76,21 @@ export class OwnerRecords {
   restore(): void {
     for (const scope of this.#records.scopes) {
       const records: OwnerRecord[] = [];
+      const misplaced: string[] = [];
       for (const [key, value] of this.#records.entries(scope)) {
         if (!isOwnerKey(key)) continue;
-        const record = decode(value);
-        if (record !== undefined) records.push(record);
-        else this.#log.warn({ scope, key }, "the record of an owner is not understood; what it has is found anew");
+        const stored = decode(value, scope);
+        if (stored === undefined) this.#log.warn({ scope, key }, "the record of an owner is not understood; what it has is found anew");
+        else if (stored.at === scope && keyOf(stored.record.ref.uid) === key) records.push(stored.record);
+        else {
+          this.#log.error(
+            { scope, key },
+            "somebody has put the record of another owner or load balancer here; what this one has is found anew",
+          );
+          misplaced.push(key);
+        }
       }
+      this.#records.forget(scope, misplaced);
       if (records.length > 0) this.#note(scope, records);
     }
   }
@@ -126,7 +136,7 @@ export class OwnerRecords {
         return record === undefined || record === known || isDeepStrictEqual(record, known) ? [] : [record];
       });
       if (changed.length === 0) return;
-      const texts = new Map(changed.map((record) => [keyOf(record.ref.uid), JSON.stringify(record)]));
+      const texts = new Map(changed.map((record) => [keyOf(record.ref.uid), JSON.stringify({ ...record, at: loadBalancerId })]));
       await this.#records.put(loadBalancerId, texts, signal);
       this.#note(loadBalancerId, changed);
     })();
@@ -169,11 +179,13 @@ export class OwnerRecords {
   }
 }
 
-/** Undefined: it is no record of ours. */
-function decode(value: string): OwnerRecord | undefined {
+/** `at`: the load balancer for which it was stored; a former version did not say so. Undefined: it is no record of ours. */
+function decode(value: string, scope: string): { readonly record: OwnerRecord; readonly at: string } | undefined {
   try {
     const { success, data } = Stored.safeParse(JSON.parse(value));
-    return success ? (data as unknown as OwnerRecord) : undefined; // oxlint-disable-line typescript/no-unsafe-type-assertion -- what we wrote ourselves, its shape checked
+    if (!success) return undefined;
+    const { at = scope, ...record } = data;
+    return { record: record as unknown as OwnerRecord, at }; // oxlint-disable-line typescript/no-unsafe-type-assertion -- what we wrote ourselves, its shape checked
   } catch {
     return undefined;
   }

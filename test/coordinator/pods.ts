@@ -1,5 +1,7 @@
+import { AssertionError } from "node:assert/strict";
 import { pino } from "pino";
 import type { Clock } from "../../common/clock.ts";
+import { member } from "../../common/kubernetes/json-member.ts";
 import type { Logger } from "../../common/log.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
 import type { StreamObserver } from "../../coordinator/nodes/node-session.ts";
@@ -43,6 +45,19 @@ export function aFakeClock(startMs = 1_000_000): Clock & { advance(ms: number): 
 }
 
 export const silentLog: Logger = pino({ level: "silent" });
+
+/** Says nothing, and keeps what no call to anybody else can throw: the program itself is wrong. */
+export const crashLog = (crashes: string[]): Logger =>
+  pino({
+    level: "warn",
+    hooks: {
+      logMethod: ([fields]: readonly unknown[]) => {
+        const err = member(fields, "err");
+        if (err instanceof Error && CRASHES.some((kind) => err instanceof kind)) crashes.push(err.stack ?? err.message);
+      },
+    },
+  });
+const CRASHES = [TypeError, RangeError, ReferenceError, AssertionError];
 
 /** Writes each callback down as one line, e.g. "resend gap". */
 export function aRecordingObserver(): StreamObserver & { readonly lines: string[]; onConnectionRefused(): void } {

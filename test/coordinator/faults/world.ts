@@ -24,7 +24,7 @@ import type { CloudState } from "../../cloud/model/view.ts";
 import type { CloudOptions, Limits } from "../../cloud/runtime/options.ts";
 import type { Probe } from "../../cloud/runtime/probe.ts";
 import { makeVirtualClock } from "../../virtual-clock.ts";
-import { silentLog } from "../pods.ts";
+import { crashLog } from "../pods.ts";
 import { CONTROLLERS_SETTINGS } from "../stage.ts";
 import { aCluster, type Cluster, uidOf } from "./cluster.ts";
 import { type Agent, anAgent, aWatch, connectAll } from "./nodes.ts";
@@ -93,6 +93,8 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
   for (const app of apps) cluster.start(app, pods);
   const watch = { answers: true, lies: 0 };
   const tooEarly: string[] = [];
+  const crashes: string[] = [];
+  const log = crashLog(crashes);
   const intercept: { by: Intercept } = { by: () => undefined };
   cluster.onGate((pod) => {
     if (!serves(cloud.state(), pod)) tooEarly.push(pod.uid);
@@ -112,7 +114,7 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
     const stop = new AbortController();
     const watchNode = aWatch(clock, cluster, watch);
     const { client, objects } = cluster;
-    const shared = { client, clock, log: silentLog };
+    const shared = { client, clock, log };
     const asked = new ServedSelectors();
     const readPods = podReaderOf({ ...shared, gateType: SETTINGS.gateType, onRead: (kind) => void (reads[kind] += 1) });
     const reported = { observer: metrics.observer, agentGraceMs: 10_000, watchNode };
@@ -130,7 +132,7 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
       throw Object.assign(new Error("injected refusal"), { code, requestId: "req-1" });
     });
     const { listenMs, answerMs = 0 } = options;
-    const findings = makeNodeTasks(silentLog);
+    const findings = makeNodeTasks(log);
     if (listenMs !== undefined) for (const node of NODES) probing(findings, node, { clock, cluster, listenMs, answerMs }, stop.signal);
     const settings = {
       ...SETTINGS,
@@ -235,6 +237,8 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
     intercept,
     /** Pods whose gate was opened although the cloud did not send to them. */
     tooEarly,
+    /** Faults of the program itself that ended a pass, each with its stack. */
+    crashes,
     /** What coordinators asked the API server about reported Pods, requests of each kind. */
     reads,
     coordinator,
@@ -353,9 +357,10 @@ export type ByHand = { readonly loadBalancerId: string; readonly fromMs: number;
 
 /** No backend of a Pod that lived was unbound or got weight 0, and no coordinator wrote twice at a time to one load balancer. */
 export function assertNothingWrong(
-  { cloud, cluster, tooEarly }: World,
+  { cloud, cluster, tooEarly, crashes }: World,
   { byHand = [], stuck = false }: { byHand?: ByHand[]; stuck?: boolean } = {},
 ): void {
+  assert.deepEqual(crashes, []);
   const entries = cloud.journal.since(0);
   for (const entry of entries) {
     if (entry.kind !== "target" || entry.change === "bound" || (entry.weight > 0 && entry.change === "weight")) continue;

@@ -280,7 +280,7 @@ function standingReason(
 }
 
 /** What must not be in either run: a live, ready Pod that lost its target, or its weight, without a person's hand; or one without its target at the end. */
-function wrongIn({ cloud, cluster }: World, byHand: readonly ByHand[]): string[] {
+function wrongIn({ cloud, cluster, crashes }: World, byHand: readonly ByHand[]): string[] {
   /** Weights of each address, by listener: whoever has another listener there, for another port, has lost nothing. */
   const weights = new Map<string, Map<string, number>>();
   const taken = cloud.journal.of("target").flatMap((entry) => {
@@ -303,5 +303,5 @@ function wrongIn({ cloud, cluster }: World, byHand: readonly ByHand[]): string[]
       return [`${uid} has ${own.length === 0 ? "no target" : "weight 0"}`];
     }),
   );
-  return [...taken, ...missing];
+  return [...new Set(crashes), ...taken, ...missing];
 }
