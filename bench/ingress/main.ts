@@ -6,9 +6,10 @@ import { inspect, parseArgs } from "node:util";
 import { argumentsOrExit } from "../../deploy/tools/arguments.ts";
 import { type ManifestWorld, manifestWorld } from "../../test/manifests/world.ts";
 import { lowerBoundSeconds, PUBLISHED, type PublishedRow, startOf } from "../sync/tables.ts";
+import { costsInGroup } from "./group.ts";
 
 const USAGE = `usage: npm run bench:ingress
-Rule tables of 200, 400 and 500 rules beside the bound and what is published; no options.`;
+Rule tables of 200, 400 and 500 rules beside the bound and what is published, and what a change costs in a group of Ingresses; no options.`;
 argumentsOrExit(USAGE, (args) => parseArgs({ args, options: { help: { type: "boolean", default: false } } }).values);
 
 const RULES_PER_CALL = 20;
@@ -99,4 +100,9 @@ for (const row of rows) {
     console.error(`too slow: ${inspect(row)}`);
     process.exitCode = 1;
   }
+}
+
+for (const members of [10, 100]) {
+  const costs = Object.entries(await costsInGroup(members)).map(([change, ms]) => `${change} ${ms.toFixed(1)}`);
+  console.log(`group of ${members} Ingresses, ms of CPU for each change and the 20 s after it: ${costs.join(", ")}`);
 }

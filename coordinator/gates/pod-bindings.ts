@@ -4,7 +4,7 @@ import type { Call } from "../domain/call.ts";
 import { placeTaskKey } from "../domain/hindrance.ts";
 import { type AskedPlace, askedPlaces, createdName, findPlace, placeName } from "../domain/intent/asked-places.ts";
 import { blockerOf, loadBalancerOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
-import { type PlaceId, slotKey, slotOf, targetKey } from "../domain/load-balancer.ts";
+import { type PlaceId, type Slot, slotKey, slotOf, targetKey } from "../domain/load-balancer.ts";
 import { stepOf } from "../domain/readiness/binding-step.ts";
 import type { Binding, Step } from "../domain/readiness/gate-condition.ts";
 import { refusedCall } from "../domain/refused-call.ts";
@@ -61,6 +61,8 @@ type Since = { readonly step: string; readonly sinceMs: number; readonly isBegin
 export class PodBindings {
   readonly #deps: PodBindingsDeps;
   readonly #since = new Map<string, Since>();
+  /** The slots that a running call binds. */
+  readonly #boundBy = new WeakMap<Call, ReadonlySet<string>>();
 
   constructor(deps: PodBindingsDeps) {
     this.#deps = deps;
@@ -127,13 +129,20 @@ export class PodBindings {
       isCheckOff: this.#deps.isCheckOff?.(owner, asked) !== false,
       strange: claimed !== undefined && claimed !== pod.uid,
       health: slot && mirror.health(loadBalancerId, slot)?.state,
-      binding: slot !== undefined && binds(progress.running(loadBalancerId), slotKey(slot)),
+      binding: slot !== undefined && this.#binds(progress.running(loadBalancerId), slot),
       refused: slot && progress.refusal(loadBalancerId, slotKey(slot), pod.uid),
       hindrance: this.#deps.hindrances?.at(pod.uid, placeTaskKey(loadBalancerId, placeName(asked))),
       lacksCertificate: at === undefined ? this.#deps.certificateFault?.(owner, asked) : undefined,
       notCreated: at === undefined ? progress.notCreated?.(loadBalancerId, createdName(asked, actual)) : undefined,
     });
     return { step, at };
+  }
+
+  #binds(call: Call | undefined, slot: Slot): boolean {
+    if (call?.lane !== "bind" || !("targets" in call)) return false;
+    const slots = this.#boundBy.get(call) ?? new Set(call.targets.map(slotKey));
+    this.#boundBy.set(call, slots);
+    return slots.has(slotKey(slot));
   }
 
   /**
@@ -159,6 +168,3 @@ function unserved(owner: OwnerIntent): Step {
   if (blocker === undefined) return { kind: "bindable", because: "the load balancer has to be found or created first" };
   return { kind: "pending", reason: blocker.reason, because: blocker.message };
 }
-
-const binds = (call: Call | undefined, key: string): boolean =>
-  call?.lane === "bind" && "targets" in call && call.targets.some((slot) => slotKey(slot) === key);

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
-import { isOwnListener } from "../../common/names.ts";
+import { isOwnListener, ownerMark, ownerMarkOf } from "../../common/names.ts";
 import { type DesiredLoadBalancer, listenersByOwner, type WantedListener } from "../domain/intent/desired-load-balancer.ts";
 import type { ListenerRecord, OwnerRecord } from "../domain/intent/owner-record.ts";
 import { wishKey } from "../domain/intent/service-config.ts";
@@ -130,6 +130,8 @@ type Present = {
 function presentAt(desired: DesiredLoadBalancer, actual: LoadBalancer, clusterId: string, nowMs: number): Present {
   const { listeners } = actual;
   let others: ReadonlySet<string> | undefined;
+  const own = Map.groupBy(listeners, ({ name }) => ownerMarkOf(name, clusterId));
+  const ownOf = (uid: string): readonly Listener[] => own.get(ownerMark(uid)) ?? [];
   return {
     hasOthers: (key, rule) => {
       others ??= rulesWithOthers(desired, actual);
@@ -138,15 +140,15 @@ function presentAt(desired: DesiredLoadBalancer, actual: LoadBalancer, clusterId
     byName: new Map(listeners.map((listener) => [listener.name, listener])),
     ids: new Set(listeners.map(({ listenerId }) => listenerId)),
     rulesOf: (uid, listenerId) =>
-      listeners
-        .find((one) => one.listenerId === listenerId && isOwnListener(one.name, clusterId, uid))
+      ownOf(uid)
+        .find((one) => one.listenerId === listenerId)
         ?.rules.map((rule) => sharedRuleName(rule, actual))
         .sort(),
     nowMs,
     names: (uid, key) =>
       new Set(
-        listeners.flatMap(({ name, protocol, port, rules }) =>
-          wishKey(protocol, port) === key && isOwnListener(name, clusterId, uid) ? rules.map((rule) => sharedRuleName(rule, actual)) : [],
+        ownOf(uid).flatMap(({ protocol, port, rules }) =>
+          wishKey(protocol, port) === key ? rules.map((rule) => sharedRuleName(rule, actual)) : [],
         ),
       ),
   };

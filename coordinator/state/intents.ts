@@ -9,7 +9,15 @@ import { intentOf, intentSelectors, loadBalancerOf, type OwnerIntent } from "../
 import type { OwnerRecord } from "../domain/intent/owner-record.ts";
 import { type ServiceIntent, selects } from "../domain/intent/service.ts";
 import { type ConfigWishes, type ListenerWishes, wishKey } from "../domain/intent/service-config.ts";
-import { grantedPorts, groupMembers, refusedRule, type SharedRules, sharedRuleAt, shareRules } from "../domain/intent/shared-rules.ts";
+import {
+  type GroupMember,
+  grantedPorts,
+  groupMember,
+  refusedRule,
+  type SharedRules,
+  sharedRuleAt,
+  shareRules,
+} from "../domain/intent/shared-rules.ts";
 import { canonicalDomain, type Listener, type LoadBalancerOrder, type PlaceId, ruleKey } from "../domain/load-balancer.ts";
 import { ConfigUses } from "./config-uses.ts";
 import type { PodIndex } from "./pod-index.ts";
@@ -33,8 +41,8 @@ export type IntentsDeps = {
   readonly wishes: (namespace: string, configName: string) => ListenerWishes;
   /** What is on record of an owner at its load balancer; default: nothing. */
   readonly recorded?: (loadBalancerId: string, ownerUid: string) => OwnerRecord | undefined;
-  /** Another number when anything on record has changed; default: nothing ever does. */
-  readonly recordsVersion?: () => number;
+  /** Another number when anything on record of that load balancer has changed; default: nothing ever does. */
+  readonly recordsVersion?: (loadBalancerId: string) => number;
   /** What else it says; default: nothing. */
   readonly moreWishes?: (namespace: string, configName: string) => Omit<ConfigWishes, "wishes"> | undefined;
   /** Default: none but those that are named by id. */
@@ -44,6 +52,9 @@ export type IntentsDeps = {
   /** Told of live Pods whose gates are closed and that an owner selects no longer, because it asks for others or went; UIDs. */
   readonly onDeselected?: (podUids: readonly string[]) => void;
 };
+
+/** What follows of the owners and the records of one load balancer. */
+type Shared = { readonly owners: readonly OwnerIntent[]; readonly recordsVersion: number; readonly shared: SharedRules | undefined };
 
 /** Who asks for what of which load balancer: written by the owners' passes, read by everybody else. */
 export class Intents {
@@ -58,8 +69,10 @@ export class Intents {
   readonly #unread = new Set<string>();
   /** Namespaces by UID. */
   readonly #unreadAsking = new Map<string, string>();
-  #version = 0;
-  readonly #shared = new Map<string, { readonly version: string; readonly shared: SharedRules | undefined }>();
+  /** By load balancer: its owners in order, as long as none of them changes. */
+  readonly #inOrder = new Map<string, readonly OwnerIntent[]>();
+  readonly #shared = new Map<string, Shared>();
+  readonly #members = new WeakMap<OwnerIntent, { readonly record: OwnerRecord | undefined; readonly member: GroupMember | undefined }>();
   readonly #deps: IntentsDeps;
 
   constructor(deps: IntentsDeps) {
@@ -110,10 +123,13 @@ export class Intents {
     const intent = intentOf(owner);
     // The same intent stays the same object, so that what was selected for it still holds.
     const kept = former !== undefined && isDeepStrictEqual(former, intent) ? withIntent(owner, former) : owner;
-    this.#version += 1;
+    const loadBalancerId = loadBalancerOf(kept);
+    if (loadBalancerId !== undefined) this.#known.add(loadBalancerId);
+    if (isDeepStrictEqual(known, kept)) return; // every pass of an owner says again what it asks for
+    this.#noteChange(known, kept);
     this.#owners.set(uid, kept);
     this.#configUses.changed(owner.ref.namespace, former, intentOf(kept));
-    this.#place(uid, known && loadBalancerOf(known), loadBalancerOf(owner));
+    this.#place(uid, known && loadBalancerOf(known), loadBalancerId);
     const left = former === undefined || intent === undefined ? [] : leftSelectors(former, intent);
     if (left.length > 0) this.#formerSelectors.set(uid, [...(this.#formerSelectors.get(uid) ?? []), ...left].slice(-MAX_SELECTORS));
     this.#tellDeselected(this.selections.setOwner(kept));
@@ -154,13 +170,22 @@ export class Intents {
 
   /** Whose the rules of listeners are that the Ingresses of a group share; undefined: nobody shares any there. */
   shared(loadBalancerId: string): SharedRules | undefined {
-    const version = `${this.#version} ${this.#deps.recordsVersion?.() ?? 0}`;
+    const owners = this.of(loadBalancerId);
+    const recordsVersion = this.#deps.recordsVersion?.(loadBalancerId) ?? 0;
     const known = this.#shared.get(loadBalancerId);
-    if (known?.version === version) return known.shared;
-    const members = groupMembers(this.of(loadBalancerId), (uid) => this.#deps.recorded?.(loadBalancerId, uid));
+    if (known?.owners === owners && known.recordsVersion === recordsVersion) return known.shared;
+    const members = owners.flatMap((owner) => this.#memberOf(owner, this.#deps.recorded?.(loadBalancerId, owner.ref.uid)) ?? []);
     const shared = members.length === 0 ? undefined : shareRules(members);
-    this.#shared.set(loadBalancerId, { version, shared });
+    this.#shared.set(loadBalancerId, { owners, recordsVersion, shared });
     return shared;
+  }
+
+  #memberOf(owner: OwnerIntent, record: OwnerRecord | undefined): GroupMember | undefined {
+    const known = this.#members.get(owner);
+    if (known !== undefined && known.record === record) return known.member;
+    const member = groupMember(owner, record);
+    this.#members.set(owner, { record, member });
+    return member;
   }
 
   /** The owner with what it asks for and may have: rules of shared listeners that others have are left out. */
@@ -178,7 +203,7 @@ export class Intents {
   remove(ownerUid: string): void {
     const owner = this.#owners.get(ownerUid);
     if (owner === undefined) return;
-    this.#version += 1;
+    this.#noteChange(owner);
     this.#owners.delete(ownerUid);
     this.#configUses.changed(owner.ref.namespace, intentOf(owner), undefined);
     this.#formerSelectors.delete(ownerUid);
@@ -190,12 +215,21 @@ export class Intents {
   forgetLoadBalancer(loadBalancerId: string): void {
     this.#known.delete(loadBalancerId);
     this.#shared.delete(loadBalancerId);
+    this.#inOrder.delete(loadBalancerId);
   }
 
   /** Owners of one load balancer, oldest first. */
-  of(loadBalancerId: string): OwnerIntent[] {
+  of(loadBalancerId: string): readonly OwnerIntent[] {
+    const known = this.#inOrder.get(loadBalancerId);
+    if (known !== undefined) return known;
     const owners = [...(this.#byLoadBalancer.get(loadBalancerId) ?? [])].flatMap((uid) => this.#owners.get(uid) ?? []);
-    return owners.sort((a, b) => (a.order < b.order ? -1 : 1));
+    owners.sort((a, b) => (a.order < b.order ? -1 : 1));
+    this.#inOrder.set(loadBalancerId, owners);
+    return owners;
+  }
+
+  #noteChange(...owners: readonly (OwnerIntent | undefined)[]): void {
+    for (const owner of owners) this.#inOrder.delete((owner && loadBalancerOf(owner)) ?? "");
   }
 
   desired(loadBalancerId: string): DesiredLoadBalancer {
@@ -251,7 +285,6 @@ export class Intents {
   }
 
   #place(ownerUid: string, from: string | undefined, to: string | undefined): void {
-    if (to !== undefined) this.#known.add(to);
     if (from === to) return;
     if (from !== undefined) {
       const left = this.#byLoadBalancer.get(from);

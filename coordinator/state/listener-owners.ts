@@ -1,5 +1,6 @@
 import { GROUP_MARK, ownerMark, ownerMarkOf } from "../../common/names.ts";
-import { listenerAt, type PlaceId } from "../domain/load-balancer.ts";
+import type { OwnerIntent } from "../domain/intent/owner-intent.ts";
+import { type Listener, listenerAt, type PlaceId } from "../domain/load-balancer.ts";
 import type { ObjectRef } from "../domain/problem.ts";
 import type { Intents } from "./intents.ts";
 import type { Mirror } from "./mirror.ts";
@@ -18,6 +19,9 @@ export class ListenerOwners {
   readonly #deps: ListenerOwnersDeps;
   /** By the owner's mark in a listener's name. */
   readonly #former = new Map<string, ObjectRef>();
+  /** The same owners by mark, and the same listeners by rule: asked for each backend that leaves, where hundreds may share a load balancer. */
+  readonly #byMark = new WeakMap<readonly OwnerIntent[], ReadonlyMap<string, ObjectRef>>();
+  readonly #byRule = new WeakMap<readonly Listener[], ReadonlyMap<string, Listener>>();
 
   constructor(deps: ListenerOwnersDeps) {
     this.#deps = deps;
@@ -34,13 +38,24 @@ export class ListenerOwners {
     const mark = ownerMarkOf(listenerName, this.#deps.clusterId);
     if (mark === undefined) return undefined;
     if (mark === GROUP_MARK) return this.#deps.intents.shared(loadBalancerId)?.members[0]?.ref;
-    const present = this.#deps.intents.of(loadBalancerId).find(({ ref }) => ownerMark(ref.uid) === mark);
-    return present?.ref ?? this.#former.get(mark);
+    const owners = this.#deps.intents.of(loadBalancerId);
+    const byMark = this.#byMark.get(owners) ?? new Map(owners.toReversed().map(({ ref }) => [ownerMark(ref.uid), ref]));
+    this.#byMark.set(owners, byMark);
+    return byMark.get(mark) ?? this.#former.get(mark);
   }
 
   /** The owner of the listener or rule with this id, as the load balancer has it. */
   ofPlace(loadBalancerId: string, place: PlaceId): ObjectRef | undefined {
-    const listener = listenerAt(this.#deps.mirror.read(loadBalancerId)?.listeners ?? [], place);
+    const listeners = this.#deps.mirror.read(loadBalancerId)?.listeners ?? [];
+    const listener = this.#listenerOf(listeners, place) ?? listenerAt(listeners, place);
     return listener && this.of(loadBalancerId, listener.name);
+  }
+
+  #listenerOf(listeners: readonly Listener[], { locationId = "" }: PlaceId): Listener | undefined {
+    const byRule =
+      this.#byRule.get(listeners) ??
+      new Map(listeners.flatMap((listener) => listener.rules.map((rule) => [rule.locationId, listener] as const)));
+    this.#byRule.set(listeners, byRule);
+    return byRule.get(locationId);
   }
 }

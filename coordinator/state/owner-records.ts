@@ -60,7 +60,7 @@ export class OwnerRecords {
   /** By load balancer and the listener's id. */
   readonly #listeners = new Map<string, Map<string, RecordedListener>>();
   readonly #writes = new Map<string, Promise<unknown>>();
-  #version = 0;
+  readonly #versions = new Map<string, number>();
 
   constructor(records: Records, log: Logger) {
     this.#records = records;
@@ -68,8 +68,8 @@ export class OwnerRecords {
   }
 
   /** Another number when anything of any record has changed. */
-  get version(): number {
-    return this.#version;
+  version(loadBalancerId: string): number {
+    return this.#versions.get(loadBalancerId) ?? 0;
   }
 
   /** Takes in what a former leader stored; once, when the records have been read. */
@@ -155,7 +155,7 @@ export class OwnerRecords {
 
   /** The load balancer is no longer ours to remember. */
   forget(loadBalancerId: string): void {
-    this.#version += 1;
+    this.#noteChange(loadBalancerId);
     this.#owners.delete(loadBalancerId);
     this.#listeners.delete(loadBalancerId);
   }
@@ -167,8 +167,12 @@ export class OwnerRecords {
     this.#index(loadBalancerId);
   }
 
+  #noteChange(loadBalancerId: string): void {
+    this.#versions.set(loadBalancerId, this.version(loadBalancerId) + 1);
+  }
+
   #index(loadBalancerId: string): void {
-    this.#version += 1;
+    this.#noteChange(loadBalancerId);
     const listeners = new Map<string, RecordedListener>();
     for (const owner of this.of(loadBalancerId))
       for (const [key, listener] of Object.entries(owner.listeners)) {

@@ -109,7 +109,7 @@ export function makeState(from: StateDeps, followers: StateFollowers): State {
     listenersAt: (id) => mirror.listeners(id) ?? [],
     addressAt: (id) => mirror.facts(id),
     recorded: (id, uid) => ownerRecords.get(id, uid),
-    recordsVersion: () => ownerRecords.version,
+    recordsVersion: (id) => ownerRecords.version(id),
     boundAt: (names) => addressClaims.loadBalancersOf(names),
     onDeselected: followers.podsDeselected,
   });

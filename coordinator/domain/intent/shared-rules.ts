@@ -28,23 +28,18 @@ export type SharedRules = {
   readonly conflicts: readonly RuleConflict[];
 };
 
-/** Pure: the members of the group among the owners of a load balancer, in the same order. */
-export function groupMembers(owners: readonly OwnerIntent[], recorded: (uid: string) => OwnerRecord | undefined): GroupMember[] {
-  return owners.flatMap((owner): GroupMember[] => {
-    const record = recorded(owner.ref.uid);
-    const intent = intentOf(owner) ?? record?.intent;
-    if (intent?.group !== true) return [];
-    const listeners = Object.entries(record?.listeners ?? {});
-    return [
-      {
-        ref: owner.ref,
-        state: owner.state,
-        asks: new Map(intent.ports.flatMap((port) => (isLayer7(port.protocol) ? [[keyOf(port), namesAsked(port)] as const] : []))),
-        holds: holdsOf(record),
-        listenerIds: new Map(listeners.map(([key, { id }]) => [key, id])),
-      },
-    ];
-  });
+/** Pure: the owner as a member of the group of its load balancer; undefined: it is none. */
+export function groupMember(owner: OwnerIntent, record: OwnerRecord | undefined): GroupMember | undefined {
+  const intent = intentOf(owner) ?? record?.intent;
+  if (intent?.group !== true) return undefined;
+  const listeners = Object.entries(record?.listeners ?? {});
+  return {
+    ref: owner.ref,
+    state: owner.state,
+    asks: new Map(intent.ports.flatMap((port) => (isLayer7(port.protocol) ? [[keyOf(port), namesAsked(port)] as const] : []))),
+    holds: holdsOf(record),
+    listenerIds: new Map(listeners.map(([key, { id }]) => [key, id])),
+  };
 }
 
 function holdsOf({ listeners = {}, leftRules = {} }: Partial<OwnerRecord> = {}): GroupMember["holds"] {
