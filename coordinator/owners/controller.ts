@@ -30,6 +30,7 @@ export type OwnersDeps = Omit<
   | "unread"
   | "certificates"
   | "access"
+  | "onEntered"
 > &
   OwnershipSettings & {
     readonly state: Pick<
@@ -55,11 +56,15 @@ export function makeOwnersController(deps: OwnersDeps): OwnersController {
   const unread = makeUnread(state);
   const failed = new FailedPasses(clock);
   const api = sharingLists(deps.api, clock);
+  const noteRead = (uid: string): void => {
+    if (intents.noteRead(uid)) deps.onRead(uid);
+  };
   const pass = unlessUnsent(
     makeOwnerReconciler({
       ...deps,
       ...state,
       api,
+      onEntered: noteRead,
       synced,
       ownershipOf,
       read,
@@ -76,21 +81,21 @@ export function makeOwnersController(deps: OwnersDeps): OwnersController {
     const object = intents.get(uid)?.state === "held" ? state.object(uid) : undefined;
     return object !== undefined && unread(object)?.kind === "not yet";
   };
-  const reconcile = failed.noted(notingFirst({ intents, synced: decides, onRead: deps.onRead, isWaiting }, pass));
+  const reconcile = failed.noted(notingFirst({ synced: decides, noteRead, isWaiting }, pass));
   return { queue: new Worker({ name: "services", reconcile, clock, log, concurrency: CONCURRENCY, onOutcome }), failed };
 }
 
 /** `isWaiting`: the pass of this object (UID) could only wait for what the object refers to. */
-type FirstDeps = Pick<OwnerDeps, "intents" | "synced"> & Pick<OwnersDeps, "onRead"> & { readonly isWaiting: (uid: string) => boolean };
+type FirstDeps = Pick<OwnerDeps, "synced"> & { readonly noteRead: (uid: string) => void; readonly isWaiting: (uid: string) => boolean };
 
 /** The same passes; notes which objects have had theirs, once all objects are known. */
-function notingFirst({ intents, synced, onRead, isWaiting }: FirstDeps, reconcile: Reconcile): Reconcile {
+function notingFirst({ synced, noteRead, isWaiting }: FirstDeps, reconcile: Reconcile): Reconcile {
   return async (uid, signal) => {
     const isKnown = synced();
     try {
       return await reconcile(uid, signal);
     } finally {
-      if (isKnown && !isWaiting(uid) && intents.noteRead(uid)) onRead(uid);
+      if (isKnown && !isWaiting(uid)) noteRead(uid);
     }
   };
 }

@@ -67,6 +67,8 @@ export type OwnerDeps = SourceDeps &
     readonly standing?: () => ClusterStanding;
     /** What the owner asks for, or where it stands, may have changed. */
     readonly intentChanged: (owner: OwnerIntent) => void;
+    /** What this object (UID) asks for is known, and stored: who waits for that need not wait for the rest of its pass. */
+    readonly onEntered?: (uid: string) => void;
   };
 
 const NOT_SYNCED_MS = 100;
@@ -203,13 +205,12 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal, 
   if (present !== undefined) {
     if (stored !== undefined) enter(deps, object, { state: "served", intent: stored, loadBalancerId: present });
     const fitted = fitIntent(deps.ownerRecords, intent, object, deps.mirror.facts(present), stored);
-    await recordOwner(deps, object, fitted, present, signal); // what is not stored is not acted upon: the next leader would not know it
-    enter(deps, object, { state: "served", intent: fitted, loadBalancerId: present });
+    const isNews = await recordOwner(deps, object, fitted, present, signal); // what is not stored is not acted upon: the next leader would not know it
+    enter(deps, object, { state: "served", intent: fitted, loadBalancerId: present }, isNews);
+    deps.onEntered?.(object.uid);
   } else enter(deps, object, { state: "waiting", intent, blocker: old && blockerOf(old) });
   if (deps.retire === "keep-traffic") return await letStay(deps, object, signal);
-  if (fault !== undefined) {
-    return await tellReadiness(deps, object, notReady(fault), signal); // the last good state stays
-  }
+  if (fault !== undefined) return await tellReadiness(deps, object, notReady(fault), signal); // the last good state stays
   if (isLeft) return DONE; // neither a finalizer nor an address may be written for it any more
   const refused = present === undefined ? await refusedAccess(deps, object, intent, signal) : undefined;
   if (refused !== undefined) return await blocked(deps, object, intent, refused, signal);
@@ -224,9 +225,9 @@ async function serve(deps: OwnerDeps, object: OwnerObject, signal: AbortSignal, 
   for (const problem of unfitProblems(deps.ownerRecords, intent, object, found.facts)) deps.tell(problem);
   const { loadBalancerId } = found.facts;
   const fitted = fitIntent(deps.ownerRecords, intent, object, found.facts, present === loadBalancerId ? stored : undefined);
-  await recordOwner(deps, object, fitted, loadBalancerId, signal);
+  const isNews = await recordOwner(deps, object, fitted, loadBalancerId, signal);
   if (present !== undefined && present !== loadBalancerId) deps.ownerRecords.remove(present, object.uid); // it is gone
-  enter(deps, object, { state: "served", intent: fitted, loadBalancerId });
+  enter(deps, object, { state: "served", intent: fitted, loadBalancerId }, isNews);
   if (!hasAddress(found.facts)) return await waitForAddress(deps, object, loadBalancerId, signal);
   deps.orders.runs(object.uid);
   const actual = deps.mirror.read(found.facts.loadBalancerId);
@@ -300,15 +301,15 @@ function blockerIn(deps: OwnerDeps, object: OwnerObject, err: unknown): Blocker 
 
 const orderOf = ({ createdAt, uid }: OwnerObject): string => `${createdAt} ${uid}`;
 
-function enter(deps: OwnerDeps, object: OwnerObject, standing: OwnerStanding): void {
+/** `isNews`: something besides has changed. One that is served as it was is nobody's news: most passes of owners change nothing. */
+function enter(deps: OwnerDeps, object: OwnerObject, standing: OwnerStanding, isNews = standing.state !== "served"): void {
   const owner: OwnerIntent = {
     ref: objectRef(object),
     order: orderOf(object),
     selector: "selector" in object ? object.selector : {},
     ...standing,
   };
-  deps.intents.set(owner);
-  deps.intentChanged(owner);
+  if (deps.intents.set(owner) || isNews) deps.intentChanged(owner);
 }
 
 /** The owner goes: its listeners are removed by the load balancer's pass; the finalizer last. */

@@ -18,7 +18,7 @@ export type RecordedOwnerDeps = HeirloomsDeps & {
 
 /**
  * Stores what the object asks for, before anything is done for it. A new object takes over what a vanished one of its name has on ports
- * that it asks for too, and the load balancer itself where it wants one made as well. Rejects with KubeApiError.
+ * that it asks for too, and the load balancer itself where it wants one made as well. True: something is on record that was not. Rejects with KubeApiError.
  */
 export async function recordOwner(
   deps: RecordedOwnerDeps,
@@ -26,7 +26,7 @@ export async function recordOwner(
   intent: ServiceIntent,
   loadBalancerId: string,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   const { ownerRecords } = deps;
   const heirlooms = heirloomsFor(deps, object, intent, deps.intents.of(loadBalancerId));
   const ref = objectRef(object);
@@ -52,6 +52,7 @@ export async function recordOwner(
       ...(known?.inherited !== undefined && { inherited: known.inherited }),
     };
   };
+  const before = ownerRecords.get(loadBalancerId, object.uid);
   await ownerRecords.update(loadBalancerId, object.uid, change, signal);
   for (const { from, listeners } of heirlooms) {
     const taken = new Set(listeners.map(([key]) => key));
@@ -62,6 +63,7 @@ export async function recordOwner(
     } else await ownerRecords.update(loadBalancerId, from.ref.uid, () => ({ ...from, listeners: Object.fromEntries(left) }), signal);
   }
   if (heirlooms.length > 0) deps.mirror.markStale(loadBalancerId, "listeners of a vanished owner were taken over");
+  return heirlooms.length > 0 || ownerRecords.get(loadBalancerId, object.uid) !== before;
 }
 
 /** It asks for another controller, and has nothing at any load balancer: none is made for it, and no Pod waits for one. */

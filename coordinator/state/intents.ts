@@ -116,7 +116,8 @@ export class Intents {
     return undefined;
   }
 
-  set(owner: OwnerIntent): void {
+  /** False: that was known, down to the last word. */
+  set(owner: OwnerIntent): boolean {
     const { uid } = owner.ref;
     const known = this.#owners.get(uid);
     const former = known && intentOf(known);
@@ -124,8 +125,9 @@ export class Intents {
     // The same intent stays the same object, so that what was selected for it still holds.
     const kept = former !== undefined && isDeepStrictEqual(former, intent) ? withIntent(owner, former) : owner;
     const loadBalancerId = loadBalancerOf(kept);
+    const isForgotten = loadBalancerId !== undefined && !this.#known.has(loadBalancerId);
     if (loadBalancerId !== undefined) this.#known.add(loadBalancerId);
-    if (isDeepStrictEqual(known, kept)) return; // every pass of an owner says again what it asks for
+    if (isDeepStrictEqual(known, kept)) return isForgotten; // every pass of an owner says again what it asks for
     this.#noteChange(known, kept);
     this.#owners.set(uid, kept);
     this.#configUses.changed(owner.ref.namespace, former, intentOf(kept));
@@ -133,6 +135,7 @@ export class Intents {
     const left = former === undefined || intent === undefined ? [] : leftSelectors(former, intent);
     if (left.length > 0) this.#formerSelectors.set(uid, [...(this.#formerSelectors.get(uid) ?? []), ...left].slice(-MAX_SELECTORS));
     this.#tellDeselected(this.selections.setOwner(kept));
+    return true;
   }
 
   /**

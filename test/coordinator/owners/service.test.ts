@@ -139,6 +139,20 @@ test("sets the finalizer before it creates the load balancer, and publishes the 
   assert.deepEqual(reasons(), ["EnsureServiceSuccess"]);
 });
 
+test("a pass that finds nothing new wakes nobody, neither load balancer nor gates", async (t) => {
+  const news: string[] = [];
+  const { pass, settle, listen, change } = await aWorld(t, {}, { intentChanged: ({ state }) => void news.push(state) });
+  await listen(await settle());
+  await pass();
+  news.length = 0;
+  await change({ labels: { team: "a" } });
+  await pass();
+  assert.deepEqual(news, []);
+  await change({ annotations: { "service.cloud.tencent.com/tke-service-config": "checks" } });
+  await pass();
+  assert.deepEqual([news.length > 0, new Set(news)], [true, new Set(["served"])]);
+});
+
 test("writes the status only when it changes", async (t) => {
   const { kube, pass, settle, listen } = await aWorld(t);
   await listen(await settle());

@@ -39,6 +39,17 @@ test("wants the Pods of the Service's namespace, and the health check of its Tke
   assert.deepEqual([listener?.backends.map(({ podUid }) => podUid), listener?.healthCheck], [["pod-1"], { intervalSeconds: 7 }]);
 });
 
+test("says whether what an owner asks for, or where it stands, is news; where its load balancer was forgotten meanwhile it is", () => {
+  const intents = someIntents();
+  const said = [anEntry("a", "1"), anEntry("a", "1"), anEntry("a", "2"), anEntry("a", "2", { loadBalancerId: "lb-2" })].map((one) =>
+    intents.set(one),
+  );
+  assert.deepEqual(said, [true, false, true, true]);
+  intents.forgetLoadBalancer("lb-2");
+  const again = intents.set(anEntry("a", "2", { loadBalancerId: "lb-2" }));
+  assert.deepEqual([again, intents.loadBalancerIds.has("lb-2")], [true, true]);
+});
+
 test("keeps a load balancer whose Service vanished, until nothing of ours is left there", () => {
   const intents = someIntents();
   intents.set(anEntry("a", "1"));

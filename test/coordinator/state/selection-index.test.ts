@@ -202,7 +202,7 @@ test("what a port selects is asked for again exactly when a Pod has changed that
 
 test("what a port selects is asked for again when its owner asks for another port, of the same Pods", () => {
   const { intents, podsOf } = aWorld(aPod());
-  const set = (targetPort: number): void =>
+  const set = (targetPort: number): unknown =>
     intents.set(anOwner(aService({ uid: "a", ports: [{ name: "", protocol: "TCP", port: 80, targetPort }] })));
   const backendPorts = (): number[] => intents.desired("lb-1").listeners.flatMap(({ backends }) => backends.map(({ port }) => port));
   set(8080);
