@@ -20,6 +20,7 @@ import {
   slotKey,
   type Target,
 } from "../domain/load-balancer.ts";
+import { isReadWhole, LISTENERS_PER_CALL, placesIn } from "../domain/pace/resync-pace.ts";
 import type { Quotas } from "../domain/plan/quota-forecast.ts";
 import { type ClbCall, withCall } from "./clb-call.ts";
 import { ClbApiError } from "./clb-error.ts";
@@ -27,7 +28,7 @@ import { bareListener, factsOf, healthOf, placeOfHealth, targetsOf } from "./clb
 import { ReadBatcher } from "./read-batcher.ts";
 
 /** Pages and lists. Source: clb-api.md §2.1 to §2.3. */
-const PAGE = { loadBalancers: 100, loadBalancerIds: 20, targetListeners: 20, healthLoadBalancers: 30 } as const;
+const PAGE = { loadBalancers: 100, loadBalancerIds: 20, targetListeners: LISTENERS_PER_CALL, healthLoadBalancers: 30 } as const;
 
 /** As for other reads that fail without a cause that passes: nothing at the load balancer goes on without its listeners. */
 const INCOMPLETE_RETRY_MS = 5_000;
@@ -76,8 +77,8 @@ async function ownLoadBalancers(clb: ClbCall, clusterId: string, signal: AbortSi
 }
 
 /**
- * All listeners with their rules, and the targets of those that `isWanted` picks by name or id: one DescribeTargets
- * per 20 of them, after the list itself. The others come without targets, whatever is bound there.
+ * All listeners with their rules, and the targets of those that `isWanted` picks by name or id: one DescribeTargets for all of them or, at a large
+ * load balancer, per 20, after the list itself. The others come without targets, whatever is bound there.
  */
 async function listeners(
   clb: ClbCall,
@@ -101,14 +102,17 @@ async function listeners(
     );
   const targets = new Map<string, Target[]>();
   const wanted = bare.flatMap(({ listenerId, name }) => (isWanted(name, listenerId) ? listenerId : []));
-  for (const ids of chunks(wanted, PAGE.targetListeners)) {
+  const asked = new Set(wanted);
+  const isWhole = isReadWhole({ wanted: wanted.length, places: placesIn(bare) });
+  for (const page of isWhole ? [{}] : chunks(wanted, PAGE.targetListeners).map((ListenerIds) => ({ ListenerIds }))) {
     const part = await clb.call<DescribeTargetsRequest, DescribeTargetsResponse>(
       "DescribeTargets",
-      { LoadBalancerId: loadBalancerId, ListenerIds: ids },
+      { LoadBalancerId: loadBalancerId, ...page },
       signal,
     );
     for (const one of part.Listeners ?? []) {
       const listenerId = one.ListenerId ?? "";
+      if (!asked.has(listenerId)) continue;
       targets.set(listenerId, targetsOf(one.Targets));
       for (const rule of one.Rules ?? []) targets.set(placeKey({ listenerId, locationId: rule.LocationId ?? "" }), targetsOf(rule.Targets));
     }

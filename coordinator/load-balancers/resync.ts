@@ -4,7 +4,7 @@ import type { Logger } from "../../common/log.ts";
 import { ownerMarkOf } from "../../common/names.ts";
 import type { RateLimit } from "../cloud/rate-limit.ts";
 import type { Listener } from "../domain/load-balancer.ts";
-import { nextResync, type ResyncState, resyncCalls, resyncPeriodMs } from "../domain/pace/resync-pace.ts";
+import { nextResync, placesIn, type ResyncState, resyncCalls, resyncPeriodMs } from "../domain/pace/resync-pace.ts";
 import type { Mirror } from "../state/mirror.ts";
 
 /** The actions that one re-read of a load balancer calls. */
@@ -111,7 +111,8 @@ export class Resync {
   #callsOf(listeners: readonly Listener[]): number {
     const known = this.#calls.get(listeners);
     if (known !== undefined) return known;
-    const calls = resyncCalls(listeners.filter(({ name }) => ownerMarkOf(name, this.#deps.clusterId) !== undefined).length);
+    const wanted = listeners.filter(({ name }) => ownerMarkOf(name, this.#deps.clusterId) !== undefined).length;
+    const calls = resyncCalls({ wanted, places: placesIn(listeners) });
     this.#calls.set(listeners, calls);
     return calls;
   }

@@ -4,10 +4,25 @@ export type ResyncState = { readonly id: string; readonly readAtMs: number; read
 /** A re-read begins this much earlier than asked for, because it takes its time, too. */
 const LEAD = 0.9;
 /** Listeners per DescribeTargets; DescribeLoadBalancers and DescribeListeners are called once. Source: clb-api.md §2.3. */
-const LISTENERS_PER_CALL = 20;
+export const LISTENERS_PER_CALL = 20;
+/**
+ * Of a load balancer with so many listeners and rules at most the targets are read by one call, which names no listener: the answer has no pages, and one
+ * for hundreds of rules has megabytes (clb-api.md §2.3). Own choice.
+ */
+const WHOLE_PLACES = 100;
 
-/** Pure: calls of one re-read in the action that it calls most, for so many listeners whose targets are read. */
-export const resyncCalls = (listeners: number): number => Math.max(1, Math.ceil(listeners / LISTENERS_PER_CALL));
+/** What a load balancer has: listeners whose targets are read, and listeners and rules of whomever. */
+type ReadSize = { readonly wanted: number; readonly places: number };
+
+/** Pure: listeners and rules. */
+export const placesIn = (listeners: readonly { readonly rules: readonly unknown[] }[]): number =>
+  listeners.reduce((sum, { rules }) => sum + 1 + rules.length, 0);
+
+/** Pure: the targets of all are read at once. */
+export const isReadWhole = ({ wanted, places }: ReadSize): boolean => wanted > LISTENERS_PER_CALL && places <= WHOLE_PLACES;
+
+/** Pure: calls of one re-read in the action that it calls most. */
+export const resyncCalls = (size: ReadSize): number => (isReadWhole(size) ? 1 : Math.max(1, Math.ceil(size.wanted / LISTENERS_PER_CALL)));
 
 /** Pure: how long one round of re-reads takes, milliseconds: as long as asked for, longer where `perSecond` calls of each action do not suffice for it. */
 export function resyncPeriodMs(all: readonly ResyncState[], resyncMs: number, perSecond: number): number {

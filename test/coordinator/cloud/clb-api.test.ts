@@ -222,6 +222,34 @@ test("reads answers in which everything may be null", async () => {
   assert.deepEqual((await api.health(["lb-1"], signal)).get("lb-1"), new Map());
 });
 
+test("reads the targets of a load balancer that is not large in one call, whoever's its listeners are, and tells of those asked for only", async () => {
+  for (const { own, rules, calls } of [
+    { own: 49, rules: 1, calls: [[]] },
+    { own: 49, rules: 2, calls: [20, 20, 9] },
+    { own: 20, rules: 0, calls: [20] },
+  ]) {
+    const clock = aFakeClock();
+    const asked: unknown[] = [];
+    const ids = Array.from({ length: own + 1 }, (_, n) => `lbl-${n}`);
+    const Rules = Array.from({ length: rules }, (_, n) => ({ LocationId: `loc-${n}`, Domain: "", Url: `/${n}` }));
+    const target = { PrivateIpAddresses: ["10.244.0.1"], Port: 8080, Weight: 10 };
+    const answers: Record<string, object> = {
+      DescribeListeners: {
+        Listeners: ids.map((ListenerId, n) => ({ ListenerId, Protocol: "HTTP", Port: n + 1, Rules: n === 0 ? undefined : Rules })),
+      },
+      DescribeTargets: { Listeners: ids.map((ListenerId) => ({ ListenerId, Targets: [target] })) },
+    };
+    const transport = (_service: string, action: string, request: object): Promise<unknown> => {
+      const named: unknown = Reflect.get(request, "ListenerIds");
+      if (action === "DescribeTargets") asked.push(Array.isArray(named) ? named.length : []);
+      return Promise.resolve(answers[action]);
+    };
+    const api = makeClbApi({ transport, clock, rateLimit: new RateLimit(clock, { perSecond: 100, pauseAfterThrottlingMs: 1_000 }) });
+    const listeners = await api.listeners("lb-1", (_, id) => id !== "lbl-0", new AbortController().signal);
+    assert.deepEqual([asked, listeners.flatMap(({ targets }) => targets).length, listeners[0]?.targets], [calls, own, []]);
+  }
+});
+
 test("names the rule in every call that concerns one, and reads rules back with their targets and health", async () => {
   const clock = aFakeClock();
   const requests: [string, object][] = [];

@@ -72,5 +72,8 @@ test("the period is as asked for, less a little for the read itself, while the r
   assert.equal(resyncPeriodMs(many(200, undefined, 3), 60_000, 5), 120_000);
 });
 
-test("a re-read costs as many calls of one action as its listeners need", () =>
-  assert.deepEqual([0, 1, 20, 21, 50].map(resyncCalls), [1, 1, 1, 2, 3]));
+test("a re-read costs as many calls of one action as its listeners need: one for all of a load balancer that is not large", () => {
+  const calls = (wanted: number, places: number): number => resyncCalls({ wanted, places });
+  assert.deepEqual([calls(0, 0), calls(1, 900), calls(20, 900), calls(21, 21), calls(50, 100)], [1, 1, 1, 1, 1]);
+  assert.deepEqual([calls(21, 101), calls(50, 101)], [2, 3]);
+});
