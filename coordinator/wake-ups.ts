@@ -17,6 +17,8 @@ import type { PodSelection, SelectionIndex } from "./state/selection-index.ts";
 
 /** Whose pass is due; a key that is there already is not added twice. */
 export type Queue = { add(key: string): void };
+/** `addFirst`: its pass comes before those that only look whether anything has changed. */
+type TwoLanes = Queue & { addFirst(key: string): void };
 
 /** Who can be woken. Owners by UID of their object, load balancers by id, gates and networks by UID of their Pod. */
 export type WakeUpsDeps = {
@@ -31,7 +33,7 @@ export type WakeUpsDeps = {
   readonly ingresses: () => Iterable<string>;
   readonly owners: Queue;
   readonly loadBalancers: Queue;
-  readonly gates: Queue;
+  readonly gates: TwoLanes;
   /** Whether load balancers reach a waiting Pod; looked at now and then without a word as well. Default: nobody asks. */
   readonly networks?: Queue | undefined;
   /** TkeServiceConfigs that are made for owners, by UID of the owner. Default: none are made. */
@@ -58,7 +60,7 @@ export type WakeUpsDeps = {
  * | an IngressClass | of all Ingresses | | | | |
  * | a Service or Ingress has had its first pass | | | that wait for it | | |
  * | who may use which load balancer | that wait for one | | | |
- * | a Secret with ids of certificates | that name it | of these | | |
+ * | a Secret with ids of certificates | that name it | of these | of Pods that these select | the same | |
  * | EndpointSlices of a Service without a selector | that Service | | | |
  * | whether direct access is the default | every Service that does not say | | | |
  * | a TkeServiceConfig | | of owners that name it | | | that itself, where it is made for its owner |
@@ -169,6 +171,7 @@ export class WakeUps {
       this.#deps.owners.add(owner.ref.uid);
       const loadBalancerId = loadBalancerOf(owner);
       if (loadBalancerId !== undefined) this.#deps.loadBalancers.add(loadBalancerId);
+      this.#wakeSelected(owner.ref.uid); // a gate says what its place lacks
     }
   }
 
@@ -261,9 +264,12 @@ export class WakeUps {
     for (const { ref } of intents.of(loadBalancerId)) this.#wakeGates(intents.selections.waitingOf(ref.uid));
   }
 
+  /** First: of all gates that are woken these are the ones that may open. */
   #wakeGatesBehind(loadBalancerId: string, ips: Iterable<string>): void {
-    const { pods, addressClaims } = this.#deps;
-    for (const ip of ips) this.#wakeGates([pods.byIp(ip)?.uid, addressClaims.podOf(loadBalancerId, ip)]);
+    const { pods, addressClaims, gates } = this.#deps;
+    for (const ip of ips)
+      for (const podUid of [pods.byIp(ip)?.uid, addressClaims.podOf(loadBalancerId, ip)])
+        if (podUid !== undefined && pods.waitingForGate.has(podUid)) gates.addFirst(podUid);
   }
 
   #wakeGates(podUids: Iterable<string | undefined>): void {

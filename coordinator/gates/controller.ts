@@ -13,8 +13,11 @@ import { PodBindings, type PodBindingsDeps } from "./pod-bindings.ts";
 import { makePodGateReconciler, type PodGateDeps } from "./reconcile.ts";
 import { makeSelectingServices, type SelectingServices } from "./selecting-services.ts";
 
-/** Gates that are worked on at once: each waits for one answer of the API server. */
-const CONCURRENCY = 16;
+/**
+ * Gates that are worked on at once: each waits for one answer of the API server, on one of the client's 32 connections. Three times as many as owners
+ * (owners/controller.ts): Pods wait for these, and for a Service's status nobody but people.
+ */
+const CONCURRENCY = 32;
 
 export type GatesDeps = Pick<PodBindingsDeps, "progress" | "clusterId"> &
   Pick<PodGateDeps, "stagesSoFar"> & {

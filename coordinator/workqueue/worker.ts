@@ -16,6 +16,9 @@ const RETRY_MS = 1_000;
 /** Wait after a failure that does not pass by itself; the object's next change brings the key back earlier. */
 const GIVEN_UP_MS = 30_000;
 
+/** Of so many passes that begin one at least is of a key that was not added first: these wait, and are not forgotten. */
+const FAIR = 4;
+
 /** So many void entries are not worth the work of dropping them. */
 const FEW = 64;
 
@@ -37,6 +40,8 @@ export class Worker {
   readonly #deps: WorkerDeps;
   /** Keys whose time has come, in the order of coming. */
   readonly #ready = new Set<string>();
+  /** The same, of those that were added first. A key is in one of the two. */
+  readonly #first = new Set<string>();
   /** Key -> when it is due, milliseconds since the epoch; those whose time is to come. */
   readonly #later = new Map<string, number>();
   /** The earliest of `#later` first; an entry that differs from it is void. */
@@ -44,6 +49,7 @@ export class Worker {
   readonly #running = new Set<string>();
   readonly #passes = new Set<Promise<void>>();
   readonly #lasting = new LastingFailures();
+  #begun = 0;
   #wake = Promise.withResolvers<void>();
   #timer: { readonly atMs: number; readonly over: AbortController } | undefined;
 
@@ -54,7 +60,7 @@ export class Worker {
   /** Keys that are due or run; not those whose time is to come. */
   get depth(): number {
     this.#ripen(this.#deps.clock.now());
-    return this.#running.size + this.#ready.size;
+    return this.#running.size + this.#ready.size + this.#first.size;
   }
 
   isRunning(key: string): boolean {
@@ -63,7 +69,7 @@ export class Worker {
 
   /** Keeps the earlier time if the key waits already. */
   add(key: string, delayMs = 0): void {
-    if (this.#ready.has(key)) return;
+    if (this.#ready.has(key) || this.#first.has(key)) return;
     if (delayMs <= 0) {
       this.#later.delete(key);
       this.#ready.add(key);
@@ -75,6 +81,14 @@ export class Worker {
     this.#later.set(key, dueMs);
     this.#times.push({ key, dueMs });
     if (this.#times.size > 2 * this.#later.size + FEW) this.#dropVoid();
+    this.#wake.resolve();
+  }
+
+  /** Before the others that are due: of this key it is known that its pass brings something on, and thousands may be due that only look. */
+  addFirst(key: string): void {
+    this.#ready.delete(key);
+    this.#later.delete(key);
+    this.#first.add(key);
     this.#wake.resolve();
   }
 
@@ -109,14 +123,24 @@ export class Worker {
   /** Starts what is due, as far as hands are free. */
   #startReady(signal: AbortSignal): void {
     this.#ripen(this.#deps.clock.now());
-    for (const key of this.#ready) {
-      if (this.#running.size >= this.#deps.concurrency) return;
-      if (this.#running.has(key)) continue;
+    const [others, first] = [this.#startable(this.#ready), this.#startable(this.#first)];
+    while (this.#running.size < this.#deps.concurrency) {
+      const turn = (this.#begun + 1) % FAIR === 0 ? [others, first] : [first, others];
+      const key = turn[0]?.next().value ?? turn[1]?.next().value;
+      if (key === undefined) return;
+      this.#begun += 1;
       this.#ready.delete(key);
+      this.#first.delete(key);
       this.#running.add(key);
       const pass = this.#pass(key, signal).finally(() => this.#passes.delete(pass));
       this.#passes.add(pass);
     }
+  }
+
+  /** A key whose pass runs is passed again when that has ended. */
+  *#startable(due: Iterable<string>): Generator<string, undefined> {
+    for (const key of due) if (!this.#running.has(key)) yield key;
+    return undefined;
   }
 
   /** How long until the next key is due, milliseconds; undefined if none waits for its time, or all hands are busy. */

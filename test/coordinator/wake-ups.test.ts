@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { loadBalancerOf, type OwnerIntent, type OwnerStanding } from "../../coordinator/domain/intent/owner-intent.ts";
 import type { MirrorChange } from "../../coordinator/state/mirror.ts";
 import type { PodChange } from "../../coordinator/state/pod-facts.ts";
-import { type Queue, WakeUps } from "../../coordinator/wake-ups.ts";
+import { WakeUps } from "../../coordinator/wake-ups.ts";
 import { anIntent, anOwner, aPod, aService } from "../builders.ts";
 
 const CHECKS = { "service.cloud.tencent.com/direct-access": "true", "service.cloud.tencent.com/tke-service-config": "checks" };
@@ -37,7 +37,10 @@ function aWorld({ waiting = ["pod-8", "pod-9"], releases = [] }: { waiting?: rea
     ["10.244.1.8", aPod({ uid: "pod-8" })],
     ["10.244.1.1", aPod({ uid: "pod-open" })],
   ]);
-  const queue = (name: string): Queue => ({ add: (key) => void woken.push(`${name} ${key}`) });
+  const queue = (name: string) => ({
+    add: (key: string) => void woken.push(`${name} ${key}`),
+    addFirst: (key: string) => void woken.push(`${name} ${key} first`),
+  });
   const wakeUps = new WakeUps({
     intents: {
       all: OWNERS,
@@ -188,7 +191,7 @@ for (const [title, change, expected] of [
   [
     "targets of a load balancer",
     (wakeUps) => wakeUps.mirrorChanged("lb-1", targets("10.244.1.8", "10.244.1.7", "10.244.1.1", "10.244.9.9")),
-    ["load balancer lb-1", "gate pod-8", "gate pod-9", "health of lb-1"],
+    ["load balancer lb-1", "gate pod-8 first", "gate pod-9 first", "health of lb-1"],
   ],
   ["a read that finds nothing new", (wakeUps) => wakeUps.mirrorChanged("lb-1", targets()), ["load balancer lb-1", "health of lb-1"]],
   [
@@ -199,7 +202,7 @@ for (const [title, change, expected] of [
   [
     "addresses pass to other Pods",
     (wakeUps) => wakeUps.addressesClaimed("lb-1", ["10.244.1.8", "10.244.1.2"]),
-    ["health of lb-1", plansAt("lb-1", "10.244.1.8 10.244.1.2"), "gate pod-8"],
+    ["health of lb-1", plansAt("lb-1", "10.244.1.8 10.244.1.2"), "gate pod-8 first"],
   ],
   ["a bind is refused", (wakeUps) => wakeUps.bindRefused("lb-1"), ["gate pod-8"]],
   ["a load balancer comes into doubt", (wakeUps) => wakeUps.loadBalancerDue("lb-1"), ["load balancer lb-1"]],

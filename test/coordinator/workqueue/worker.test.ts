@@ -54,6 +54,15 @@ test("a key added many times before its pass is passed once", async (t) => {
   assert.deepEqual([passes, worker.depth], [["a@0", "b@0"], 0]);
 });
 
+test("a key that is added first has its pass before those that are due, of which one in four begins all the same", async (t) => {
+  const { clock, worker, passes } = aWorker(t, () => Promise.resolve(DONE), 1);
+  for (const key of ["a", "b", "c", "d"]) worker.add(key);
+  for (const key of ["1", "2", "3", "4", "5", "c"]) worker.addFirst(key);
+  worker.add("1");
+  await clock.advance(10);
+  assert.deepEqual([passes.map((pass) => pass.replace("@0", "")).join(""), worker.depth], ["123a45cbd", 0]);
+});
+
 test("one pass per key at a time; a key added while its pass runs is passed again, once", async (t) => {
   const { reconcile, finish } = heldPasses();
   const { clock, worker, passes } = aWorker(t, reconcile);
