@@ -30,7 +30,19 @@ import { until } from "../../test/cluster/process.ts";
 import { makeProduct, type Product, type Replica } from "../../test/cluster/product.ts";
 import { INSTANT } from "../cloud/cloud-process.ts";
 import { type Fleet, startFleet } from "./fleet.ts";
-import { aConfig, aNode, anAgentPod, aPod, aService, isGateOpen, NAMESPACE, nodeName, PER_LOAD_BALANCER, POD_RANGE } from "./objects.ts";
+import {
+  aConfig,
+  aNode,
+  anAgentPod,
+  aPod,
+  aService,
+  isGateOpen,
+  isReady,
+  NAMESPACE,
+  nodeName,
+  PER_LOAD_BALANCER,
+  POD_RANGE,
+} from "./objects.ts";
 
 export type Size = {
   readonly agents: number;
@@ -72,6 +84,8 @@ export type Ground = {
   readonly selected: (services: number) => number;
   readonly bound: () => number;
   readonly listeners: () => number;
+  /** Services whose status says that they are ready. */
+  readonly published: () => number;
   /** Starts all agents; resolves when each has begun to connect. */
   readonly runAgents: (overMs: number) => Promise<void>;
   readonly acknowledged: (replica?: Replica) => number;
@@ -139,7 +153,9 @@ export async function startGround(options: GroundOptions): Promise<Ground> {
   steps.push(() => fleet.stop());
   const gates = new Map<string, (atMs: number) => void>();
   const lease = watchLease(store);
+  const ready = new Set<string>();
   store.subscribe(({ type, plural, object }) => {
+    if (plural === "services" && isReady(object)) ready.add(object.metadata.uid);
     if (plural !== "pods") return;
     const node = object.spec?.nodeName ?? "";
     if (type === "DELETED") return fleet.change({ node, removedUid: object.metadata.uid });
@@ -190,6 +206,7 @@ export async function startGround(options: GroundOptions): Promise<Ground> {
     selected: (count) => bySelection.filter((service) => service < count).length,
     bound: () => state().reduce((sum, { targets }) => sum + targets.length, 0),
     listeners: () => state().length,
+    published: () => ready.size,
     runAgents: async (overMs) => {
       const caPem = await until(
         "the coordinator's CA bundle",

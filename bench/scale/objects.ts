@@ -8,6 +8,7 @@ import {
   EXISTING_LOAD_BALANCER,
   SERVICE_CONFIG,
 } from "../../common/names.ts";
+import { READY_CONDITION } from "../../coordinator/domain/intent/ready-condition.ts";
 import * as kinds from "../../test/cluster/embedded/kinds.ts";
 import { type KubeObject, secondsOf } from "../../test/cluster/embedded/objects.ts";
 
@@ -136,6 +137,9 @@ export function aConfig(): KubeObject {
 }
 
 export const isGateOpen = ({ status }: KubeObject): boolean => conditionOf(status, DEFAULT_GATE_TYPE) === "True";
+
+/** Of a Service: it has its address, and listens on every port. */
+export const isReady = ({ status }: KubeObject): boolean => conditionOf(status, READY_CONDITION) === "True";
 
 type Condition = ReturnType<typeof condition>;
 const conditionsOf = (status: KubeObject["status"]): readonly Condition[] => (status?.conditions ?? []) as unknown as readonly Condition[]; // made here, or by the coordinator with the same fields

@@ -87,6 +87,8 @@ async function prepared(ground: Ground, { agents, services }: { readonly agents:
   ground.addServices(0, services);
   const told = () => `the first leader to make its listeners: ${ground.listeners()} of ${services}`;
   await until(told, () => ground.listeners() >= services, PREPARE_MS, 250);
+  // What it has not told yet would be told by the new one, and count for it.
+  await until("the first leader to publish its addresses", () => ground.published() >= services, PREPARE_MS, 250);
 }
 
 async function main({ pods, services, flags, json }: ReturnType<typeof readOptions>): Promise<boolean> {
