@@ -211,6 +211,7 @@ export class WakeUps {
     health.wake(loadBalancerId);
     drains.loadBalancerChanged(loadBalancerId);
     if (change.kind === "targets") return this.#wakeGatesBehind(loadBalancerId, change.ips);
+    this.#wakeRefused(loadBalancerId);
     for (const owner of intents.of(loadBalancerId)) {
       owners.add(owner.ref.uid);
       this.#wakeConfig(owner);
@@ -233,6 +234,7 @@ export class WakeUps {
   /** What is known of the load balancer is in doubt, or its re-read is due. */
   loadBalancerDue(loadBalancerId: string): void {
     this.#deps.loadBalancers.add(loadBalancerId);
+    this.#wakeRefused(loadBalancerId); // what is on record of its owners may have changed, and with it whose a rule is
   }
 
   quotasRaised(): void {
