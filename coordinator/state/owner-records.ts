@@ -48,6 +48,15 @@ const Stored = z.object({
   ),
 });
 
+/**
+ * Of two who have the same listener on record. What became of the name of one that several share stands in the record of one of them. Else the
+ * younger one has taken it over, and a leader has fallen before it stored that the elder one has it no more.
+ */
+const isBefore = (entry: RecordedListener, known: RecordedListener): boolean =>
+  entry.listener.rules !== undefined && known.listener.rules !== undefined
+    ? known.listener.renamed === undefined
+    : entry.owner.order > known.owner.order;
+
 const keyOf = (uid: string): string => `owner.${uid}`;
 const isOwnerKey = (key: string): boolean => key.startsWith("owner.");
 
@@ -176,8 +185,9 @@ export class OwnerRecords {
     const listeners = new Map<string, RecordedListener>();
     for (const owner of this.of(loadBalancerId))
       for (const [key, listener] of Object.entries(owner.listeners)) {
-        // What became of the name of one that several share stands in the record of one of them.
-        if (listeners.get(listener.id)?.listener.renamed === undefined) listeners.set(listener.id, { owner, key, listener });
+        const known = listeners.get(listener.id);
+        const entry = { owner, key, listener };
+        if (known === undefined || isBefore(entry, known)) listeners.set(listener.id, entry);
       }
     this.#listeners.set(loadBalancerId, listeners);
   }

@@ -228,6 +228,41 @@ test("an address of which the record names another Pod, and that really has pass
   });
 });
 
+test("an address that passed on leaves the listener of another Service at once, though its Pod's gate is open", async (t) => {
+  const world = aWorld(t, { apps: ["one", "two"], pods: 4 });
+  const { cluster, clock, cloud } = world;
+  cluster.annotate("two", { [EXISTING_LOAD_BALANCER]: "lb-one" });
+  cluster.edit("two", { ports: [{ name: "", protocol: "TCP", port: 81, targetPort: 8080 }] });
+  await world.run(async () => {
+    world.start();
+    await world.until(
+      () => "both serve",
+      () => listeners(world).every(({ targets }) => targets.length === 4) && listeners(world).length === 2,
+    );
+    await clock.sleep(MINUTE);
+    await world.kill();
+    const [pod] = cluster.alive("two");
+    const ip = pod?.ips[0] ?? "";
+    cluster.end([pod?.uid ?? ""]);
+    await clock.sleep(10_000);
+    const [heir = ""] = cluster.start("one", 1, ip);
+    await clock.sleep(2_000);
+    const known = cluster.pods.get(heir);
+    assert.ok(known);
+    cluster.pods.set(heir, { ...known, gate: "True" });
+    const [served, strange] = [listenerAt(world, 80), listenerAt(world, 81)];
+    await world.byHand("one", "RegisterTargets", { ListenerId: served?.id, Targets: [{ EniIp: ip, Port: 8080, Weight: 10 }] });
+    const fromMs = clock.now();
+    world.start();
+    await clock.sleep(MINUTE);
+    const first = cloud.journal.of("target").find((one) => one.timeMs >= fromMs && one.ip === ip && one.listenerId === strange?.id);
+    assert.equal(first?.change, "unbound");
+    assert.ok(first.timeMs - fromMs < 3 * SOON_MS, `it took ${first.timeMs - fromMs} ms`);
+    await world.kill();
+  });
+  assertNothingWrong(world, { byHand: [{ loadBalancerId: "lb-one", fromMs: 0, untilMs: Number.POSITIVE_INFINITY }] });
+});
+
 test("what the Service asked for is another load balancer's word there: an edit that is refused stays refused", async (t) => {
   const world = aWorld(t, { apps: ["one", "two"], pods: 4 });
   await world.run(async () => {

@@ -289,6 +289,39 @@ suite("a Service that vanishes without a deletion", () => {
     });
   });
 
+  test("and whose listener was renamed before: the leader falls before it has stored that the vanished one has it no more", async (t) => {
+    const world = aWorld(t, { apps: ["one"], pods: 4 });
+    const { cluster, clock } = world;
+    await world.run(async () => {
+      world.start();
+      await world.converged("one");
+      await clock.sleep(2_000);
+      await world.byHand("one", "ModifyListener", { ListenerId: listeners(world)[0]?.id, ListenerName: "mine" });
+      const ownName = (): string => listenerName(CLUSTER, cluster.service("one")?.uid ?? "", "TCP", 80);
+      const isNamed = (): boolean => listeners(world)[0]?.name === ownName();
+      await world.until(() => "the listener is named back", isNamed, 2 * MINUTE);
+      await clock.sleep(MINUTE);
+      const before = cluster.service("one")?.uid ?? "";
+      cluster.vanish("one");
+      cluster.recreate("one");
+      await world.until(() => "the listener has the new Service's name", isNamed, 10_000);
+      assert.ok(
+        cluster.records.entries("lb-one").some(([key]) => key.includes(before)),
+        "what the vanished one had is still on record",
+      );
+      await replace(world);
+      await clock.sleep(2 * MINUTE);
+      assert.deepEqual(
+        listeners(world).map(({ name }) => name),
+        [ownName()],
+      );
+      assert.doesNotMatch(messages(world, "ListenerRenamed").join(" "), /given up/);
+      await assertServed(world);
+      assert.ok(!cluster.records.entries("lb-one").some(([key]) => key.includes(before)), "it is forgotten");
+      await world.kill();
+    });
+  });
+
   test("is forgotten when a person has deleted its listener", async (t) => {
     const world = aWorld(t, { apps: ["one"], pods: 2 });
     await world.run(async () => {

@@ -109,11 +109,14 @@ const LOOK_MS = 100;
  * decide as the one before it would have: such a step waits for a leader, and a kill for the record.
  */
 async function keepOneMark(world: World, step: Step): Promise<void> {
-  if (!("app" in step)) return;
-  if (step.kind !== "records-deleted") return await recordIsThere(world, step.app);
-  for (let waitedMs = 0; isOnlyOnRecord(world, step.app) && !world.isRunning() && waitedMs < MENDED_MS; waitedMs += LOOK_MS)
-    await world.clock.sleep(LOOK_MS);
-  if (isOnlyOnRecord(world, step.app)) await recordIsThere(world, step.app);
+  const apps = "app" in step ? [step.app] : step.kind === "records-swapped" ? APPS : [];
+  if (step.kind !== "records-deleted" && step.kind !== "records-swapped") {
+    for (const app of apps) await recordIsThere(world, app);
+    return;
+  }
+  const isNeeded = (): boolean => apps.some((app) => isOnlyOnRecord(world, app));
+  for (let waitedMs = 0; isNeeded() && !world.isRunning() && waitedMs < MENDED_MS; waitedMs += LOOK_MS) await world.clock.sleep(LOOK_MS);
+  for (const app of apps) if (isOnlyOnRecord(world, app)) await recordIsThere(world, app);
 }
 
 /** When each Service was edited last, and since when the present leader is there; milliseconds. */
@@ -131,9 +134,10 @@ async function untilSeen({ clock, isRunning }: World, step: Step, edits: Edits):
   for (let waitedMs = 0; waitedMs < SEEN_WITHIN_MS && !isSeen(); waitedMs += LOOK_MS) await clock.sleep(LOOK_MS);
 }
 
+/** The app's own one, or none can come. */
 async function recordIsThere({ clock, cluster }: World, app: string): Promise<void> {
-  for (let waitedMs = 0; cluster.records.entries(`lb-${app}`).length === 0 && waitedMs < MENDED_MS; waitedMs += LOOK_MS)
-    await clock.sleep(LOOK_MS);
+  const isThere = (): boolean => cluster.records.entries(`lb-${app}`).some(([, value]) => value.includes(`"at":"lb-${app}"`));
+  for (let waitedMs = 0; !isThere() && waitedMs < MENDED_MS; waitedMs += LOOK_MS) await clock.sleep(LOOK_MS);
 }
 
 function isOnlyOnRecord(world: World, app: string): boolean {
@@ -208,6 +212,16 @@ async function take(world: World, step: Step, byHand: ByHand[]): Promise<void> {
       const name = `${RECORD_PREFIX}lb-${step.app}-0`;
       if (cluster.records.all.has(name))
         cluster.records.patch(`/${name}`, { data: { "ip.10.244.0.1": "somebody", "ip.10.244.0.2": null } });
+      return;
+    }
+    case "records-swapped": {
+      const names = APPS.map((app) => `${RECORD_PREFIX}lb-${app}-0`);
+      const all = names.map((name) => cluster.records.all.get(name)?.data);
+      for (const [at, name] of names.entries()) {
+        const [own, other] = [all[at], all[1 - at]];
+        if (own === undefined || other === undefined) continue;
+        cluster.records.patch(`/${name}`, { data: { ...Object.fromEntries(Object.keys(own).map((key) => [key, null])), ...other } });
+      }
       return;
     }
     case "ports":

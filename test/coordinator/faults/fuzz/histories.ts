@@ -26,6 +26,7 @@ export type Step = { readonly afterMs: number } & (
   | { readonly kind: "agent-away" | "agent-back" | "agent-lies" | "node-deleted" | "node-back"; readonly node: number }
   | { readonly kind: "ports"; readonly app: App; readonly ports: string }
   | { readonly kind: "throttled" | "slow"; readonly forMs: number }
+  | { readonly kind: "records-swapped" }
 );
 /** The leader is killed so long after the beginning, and replaced after a while. Milliseconds. */
 export type Kill = { readonly atMs: number; readonly awayMs: number };
@@ -36,6 +37,8 @@ const ONCE = ["rename", "switch-off", "vanish", "records-deleted", "records-edit
 const AGENTS = ["agent-away", "agent-back", "agent-lies", "node-deleted", "node-deleted", "node-back"] as const;
 /** What the Service asks for; port 90 is a foreign listener's. */
 const PORTS = ["TCP80", "TCP81", "UDP80", "TCP80 TCP82", "TCP90", "SCTP80", "TCP80 SCTP81"] as const;
+
+const OTHER_ROW = 1_000_000;
 
 export function historyOf(seed: number): History {
   const random = makeRandom(seed);
@@ -61,6 +64,10 @@ export function historyOf(seed: number): History {
     else if (dice < 0.96) steps.push({ afterMs, kind: "ports", app, ports: one(PORTS) });
     else steps.push({ afterMs, kind: one(["throttled", "slow"]), forMs: 5_000 + below(15_000) });
   }
+  // Of another row of numbers, so that all else of a seed is as it was before there was this.
+  const other = makeRandom(seed + OTHER_ROW);
+  if (other() < 0.15)
+    steps.splice(Math.floor(other() * steps.length), 0, { afterMs: Math.floor(other() * 9_000), kind: "records-swapped" });
   const lengthMs = steps.reduce((sum, { afterMs }) => sum + afterMs, 20_000);
   const kills = Array.from({ length: 1 + below(3) }, () => ({ atMs: below(lengthMs), awayMs: 100 + below(4_000) })).sort(
     (a, b) => a.atMs - b.atMs,
