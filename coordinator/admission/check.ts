@@ -29,7 +29,7 @@ export type AdmissionCheckDeps = {
   readonly tell: (problem: Problem) => void;
   readonly onResult: (cause: CheckCause | undefined) => void;
   /** How the webhook's Service answers a TLS client that trusts our bundle; default: a connection to its cluster address. */
-  readonly dial?: () => Promise<"ok" | "tls" | "unreachable">;
+  readonly dial?: () => Promise<Dialled>;
 };
 
 const EVERY_MS = 30_000;
@@ -148,13 +148,20 @@ const canary = (): object => ({
   },
 });
 
-function dialService({ keeper, serving, namespace, log }: AdmissionCheckDeps): Promise<"ok" | "tls" | "unreachable"> {
+function dialService({ keeper, serving, namespace, log }: AdmissionCheckDeps): Promise<Dialled> {
   const host = keeper.clusterIp;
   if (host === undefined) return Promise.resolve("unreachable");
+  return dialTls({ host, port: 443, servername: `${WEBHOOK_SERVICE}.${namespace}.svc`, ca: serving.current.caBundlePem }, log);
+}
+
+type Dialled = "ok" | "tls" | "unreachable";
+type Dial = { readonly host: string; readonly port: number; readonly servername: string; readonly ca: string };
+
+/** What an API server meets there that trusts `ca`: "tls" where it does not believe who answers. */
+export function dialTls(to: Dial, log: Pick<Logger, "debug">, withinMs = DIAL_MS): Promise<Dialled> {
   return new Promise((resolve) => {
-    const servername = `${WEBHOOK_SERVICE}.${namespace}.svc`;
-    const socket = connect({ host, port: 443, servername, ca: serving.current.caBundlePem, timeout: DIAL_MS });
-    const end = (how: "ok" | "tls" | "unreachable"): void => {
+    const socket = connect({ ...to, timeout: withinMs });
+    const end = (how: Dialled): void => {
       socket.destroy();
       resolve(how);
     };

@@ -164,7 +164,7 @@ function isLastOurs(object: unknown): boolean {
   return last?.manager === FIELD_MANAGER;
 }
 
-function makeRepairs({ clock, log, tell, onRepaired }: KeeperDeps, object: () => ObjectRef | undefined) {
+function makeRepairs({ namespace, clock, log, tell, onRepaired }: KeeperDeps, object: () => ObjectRef | undefined) {
   /** When each object was put right lately, milliseconds since the epoch. */
   const lately = new Map<string, readonly number[]>();
   /** The version that was put right, and when: what is seen for a moment after that is what was there before. */
@@ -192,10 +192,11 @@ function makeRepairs({ clock, log, tell, onRepaired }: KeeperDeps, object: () =>
         return last + FIGHT.pauseMs - now;
       }
       try {
-        const after = versionOf(await (there === undefined ? create(signal) : patch(signal)));
+        const answer = await (there === undefined ? create(signal) : patch(signal));
+        const after = versionOf(answer);
         written.set(what, { state, atMs: now });
         right.set(what, after);
-        if (!isOurs) tellRepaired(what, wrong);
+        if (!isOurs) tellRepaired(what, wrong, toldOn(answer));
         if (!isOurs || after === state) lately.set(what, [...times, now]); // a write that changes nothing is no cure
         log.info({ object: what, faults: wrong }, isOurs ? "brought up to date" : "put right");
         onRepaired?.();
@@ -209,8 +210,16 @@ function makeRepairs({ clock, log, tell, onRepaired }: KeeperDeps, object: () =>
     },
   };
 
-  function tellRepaired(what: string, wrong: readonly string[]): void {
+  /** The Service, also where it was made just now, and no watch has brought it yet. */
+  function toldOn(answer: unknown): ObjectRef | undefined {
+    const uid = member(member(answer, "metadata"), "uid");
+    const isService = member(member(answer, "metadata"), "name") === WEBHOOK_SERVICE;
+    return isService && typeof uid === "string" ? { kind: "Service", namespace, name: WEBHOOK_SERVICE, uid } : object();
+  }
+
+  function tellRepaired(what: string, wrong: readonly string[], on: ObjectRef | undefined): void {
     say(
+      on,
       "AdmissionRepaired",
       `${what} was changed (${wrong.join(", ")}) and is put back: it is kept by the coordinator; to switch it off set ADMISSION=off`,
     );
@@ -219,11 +228,10 @@ function makeRepairs({ clock, log, tell, onRepaired }: KeeperDeps, object: () =>
   function tellContested(what: string, wrong: readonly string[]): void {
     const message = `${what}: somebody changes it again and again (${wrong.join(", ")}); it is put back once in 30 s, and Pods that are created meanwhile may get no readiness gate: stop who does that, or set ADMISSION=off`;
     log.error({ object: what, faults: wrong }, "somebody fights over the webhook");
-    say("AdmissionContested", message);
+    say(object(), "AdmissionContested", message);
   }
 
-  function say(reason: "AdmissionRepaired" | "AdmissionContested", message: string): void {
-    const on = object();
+  function say(on: ObjectRef | undefined, reason: "AdmissionRepaired" | "AdmissionContested", message: string): void {
     if (on !== undefined) tell({ object: on, type: "Warning", reason, message });
   }
 }

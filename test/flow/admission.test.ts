@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { CA_SECRET, CANARY_NAMESPACE, DEFAULT_GATE_TYPE, DEFAULT_NAMESPACE, SERVING_SECRET, WEBHOOK_SERVICE } from "../../common/names.ts";
-import { issueAuthority } from "../../coordinator/tls/certificate.ts";
+import { issueAuthority, issueServing, namesOf } from "../../coordinator/tls/certificate.ts";
 import { isGated, isInjected } from "../cluster/injected.ts";
 import { applyExample, startWorld, until, type World } from "./world.ts";
 
@@ -155,4 +155,62 @@ test("whatever is deleted, edited or corrupted is mended within 5 s, and Pods go
     const tookMs = Date.now() - startedMs;
     assert.ok(tookMs < HEAL_MS, `${name}: mended after ${tookMs} ms`);
   }
+  // A Secret's damage stops no gate: replicas serve with what they hold until it is back. What could have stopped one is told on the Service.
+  for (const told of [
+    /Configuration.*gate.clb-direct.io is missing/,
+    /Configuration.*caBundle/,
+    /Configuration.*rules/,
+    /Configuration.*it does not exist/,
+    /Service.*it does not exist/,
+  ])
+    await until(`an Event that matches ${told}`, async () =>
+      (await eventsOf(world, DEFAULT_NAMESPACE, "AdmissionRepaired")).some((message) => told.test(message)),
+    );
+});
+
+/** Another leaf of the same authority. */
+async function renewLeaf({ client }: World): Promise<void> {
+  const textOf = async (name: string, key: string): Promise<string> =>
+    Buffer.from((await client.get<{ data: Record<string, string> }>(`${OURS}/secrets/${name}`)).data[key] ?? "", "base64").toString();
+  const authority = { certPem: await textOf(CA_SECRET, "tls.crt"), keyPem: await textOf(CA_SECRET, "tls.key") };
+  const { dnsNames, ipAddresses } = namesOf(await textOf(SERVING_SECRET, "tls.crt"));
+  const { certPem, keyPem } = await issueServing(authority, dnsNames, ipAddresses, Date.now());
+  const data = { "tls.crt": Buffer.from(certPem).toString("base64"), "tls.key": Buffer.from(keyPem).toString("base64") };
+  await client.patch(`${OURS}/secrets/${SERVING_SECRET}`, { data }, "merge");
+}
+
+test("what nobody mends is told by the check with its cause, while Pods go on being created", async (t) => {
+  const world = await aWorld(t);
+  await applyExample(world, undefined, ({ kind }) => kind === "Service" || kind === "Namespace");
+  await until("Pods get the gate", () => dryPod(world), 10_000);
+  const isTold = (cause: string) => async (): Promise<boolean> => {
+    await dryPod(world); // rejects where no Pod can be created
+    return (await eventsOf(world, DEFAULT_NAMESPACE, "AdmissionNotWorking")).some((message) => message.includes(`(${cause})`));
+  };
+  const slice = `/apis/discovery.k8s.io/v1/namespaces/${DEFAULT_NAMESPACE}/endpointslices/${WEBHOOK_SERVICE}-processes`;
+  const { endpoints } = await world.client.get<{ endpoints: unknown }>(slice);
+  await world.client.patch(slice, { endpoints: [] }, "merge");
+  await renewLeaf(world); // an API server goes on with the connections that it has until it is asked to close them
+  await until("the check tells that no replica is reached", isTold("unreachable"), 45_000, 500);
+  assert.equal(await dryPod(world), false);
+  await world.client.patch(slice, { endpoints }, "merge");
+  await until("Pods get the gate again", () => dryPod(world), 10_000);
+
+  const namespace = `/api/v1/namespaces/${CANARY_NAMESPACE}`;
+  await world.client.delete(namespace);
+  t.after(async () => {
+    await until(
+      "the check's Namespace is gone",
+      () =>
+        world.client.get(namespace).then(
+          () => false,
+          () => true,
+        ),
+      30_000,
+      200,
+    );
+    await world.client.create("/api/v1/namespaces", { metadata: { name: CANARY_NAMESPACE } });
+  });
+  await until("the check tells that its Namespace is missing", isTold("namespace"), 45_000, 500);
+  assert.equal(await dryPod(world), true);
 });
