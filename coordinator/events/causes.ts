@@ -1,10 +1,11 @@
-import { type Call, tunedListener } from "../domain/call.ts";
+import type { Call } from "../domain/call.ts";
 import type { Listener, Slot, WeightedSlot } from "../domain/load-balancer.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { Intents } from "../state/intents.ts";
 import type { ListenerOwners } from "../state/listener-owners.ts";
 import type { Mirror } from "../state/mirror.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
+import { ownerOfSubject, type Subject, subjectsOf } from "./call-subjects.ts";
 
 /** Objects named per write; a full batch has 500. */
 const MAX_NAMED = 5;
@@ -15,8 +16,8 @@ export type Causes = {
   readonly pod: (slot: Slot, podUid: string | undefined) => string;
   /** Why a backend that stays gets this weight, e.g. "Pod shop/web-1 is not ready", "Pod shop/web-1 gets its weight back". */
   readonly weight: (slot: WeightedSlot) => string;
-  /** By listener name or id, e.g. "Service shop/web TCP:80". */
-  readonly owner: (listener: string) => string;
+  /** E.g. "Service shop/web TCP:80". */
+  readonly owner: (subject: Subject) => string;
   /** Why a listener goes, or a rule of it, e.g. "Service shop/web asks for TCP:80 no more". */
   readonly gone: (listenerId: string, what: "listener" | "rule", locationIds?: readonly string[]) => string;
 };
@@ -24,7 +25,7 @@ export type Causes = {
 export type CausesDeps = {
   readonly mirror: Pick<Mirror, "listeners">;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
-  readonly listenerOwners: Pick<ListenerOwners, "of">;
+  readonly listenerOwners: Pick<ListenerOwners, "of" | "ofNewRule">;
   /** "Pod shop/web-1", by UID. */
   readonly podName: (podUid: string) => string;
   /** Why a slot may be taken away, e.g. "Pod shop/web-1 was deleted"; undefined: nobody knows. */
@@ -46,7 +47,7 @@ export function makeCauses(deps: CausesDeps): (loadBalancerId: string, before?: 
     /** `locationIds`: rules of one that several share, each of whom sees it with its own. */
     const find = (named: string, locationIds?: readonly string[]): Listener | undefined =>
       listeners.find(({ listenerId, rules }) => listenerId === named && rules.some((rule) => locationIds?.includes(rule.locationId))) ??
-      listeners.find(({ listenerId, name }) => listenerId === named || name === named);
+      listeners.find(({ listenerId }) => listenerId === named);
     return {
       gone: (listenerId, what, locationIds) => {
         const listener = find(listenerId, locationIds);
@@ -73,9 +74,9 @@ export function makeCauses(deps: CausesDeps): (loadBalancerId: string, before?: 
         const why = weight > 0 ? "gets its weight back" : isReady ? "is to have no weight" : "is not ready";
         return `${claimed === undefined ? ip : podName(claimed)} ${why}`;
       },
-      owner: (named) => {
-        const listener = find(named);
-        const owner = listenerOwners.of(id, listener?.name ?? named);
+      owner: (subject) => {
+        const { listener, owner } = ownerOfSubject(listenerOwners, id, listeners, subject);
+        const named = "name" in subject ? subject.name : subject.listenerId;
         const port = listener === undefined ? "" : ` ${listener.protocol}:${listener.port}`;
         return `${owner === undefined ? named : `${owner.kind} ${owner.namespace}/${owner.name}`}${port}`;
       },
@@ -101,13 +102,12 @@ function namesOf(call: Call, { pod, weight, owner, gone }: Causes): string[] {
       return call.slots.map((slot) => pod(slot, undefined));
     case "structure":
       if ("loadBalancer" in call) return [];
-      if ("redirects" in call) return [owner(call.redirects.listenerId)];
-      return "create" in call ? call.create.listeners.map(({ name }) => owner(name)) : [owner(call.createRules.listenerId)];
+      return subjectsOf(call).map(owner);
     case "tune":
-      if ("weights" in call) return call.weights.map((slot) => (slot.weight === 0 ? weight(slot) : owner(slot.listenerId)));
-      return [owner(tunedListener(call))];
+      if ("weights" in call) return call.weights.map((slot) => (slot.weight === 0 ? weight(slot) : owner(slot)));
+      return subjectsOf(call).map(owner);
     case "delete":
-      if ("redirects" in call) return [owner(call.redirects.listenerId)];
+      if ("redirects" in call) return subjectsOf(call).map(owner);
       return "listenerIds" in call
         ? call.listenerIds.map((id) => gone(id, "listener"))
         : [gone(call.rules.listenerId, "rule", call.rules.locationIds)];

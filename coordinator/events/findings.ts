@@ -1,30 +1,26 @@
 import type { Logger } from "../../common/log.ts";
-import { type Call, tunedListener } from "../domain/call.ts";
+import type { Call } from "../domain/call.ts";
 import { standingProblems } from "../domain/intent/backends.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
 import { kindOfObject } from "../domain/intent/owner-object.ts";
 import { ruleConflictMessage } from "../domain/intent/shared-rules.ts";
-import { listenerAt, type PlaceId } from "../domain/load-balancer.ts";
 import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
 import type { EventReason } from "../domain/reasons.ts";
-import { certificateCode } from "../domain/refused-call.ts";
 import type { Parked } from "../domain/safety/brake.ts";
 import type { Drift } from "../domain/safety/drift.ts";
 import type { Intents } from "../state/intents.ts";
-import type { ListenerOwners } from "../state/listener-owners.ts";
 import type { Mirror } from "../state/mirror.ts";
-import type { PodFacts } from "../state/pod-facts.ts";
 import { type ConfigProblemsDeps, configProblems } from "./config-problems.ts";
 import { type LastingDeps, makeLastingTeller } from "./lasting.ts";
-import { describeFinding, describeForTable, isGroup, nameOf, ownerOfPlace, releaseText } from "./wording.ts";
+import { type TellRefusedDeps, tellRefused } from "./refused-writes.ts";
+import { describeFinding, isGroup, nameOf, ownerOfPlace, releaseText } from "./wording.ts";
 
 export type FindingsDeps = LastingDeps &
-  ConfigProblemsDeps & {
-    readonly intents: Pick<Intents, "get" | "of">;
-    readonly listenerOwners: Pick<ListenerOwners, "of">;
+  ConfigProblemsDeps &
+  TellRefusedDeps & {
+    readonly intents: Pick<Intents, "get">;
     readonly mirror: Pick<Mirror, "read">;
-    readonly facts: Pick<PodFacts, "pods">;
     readonly log: Logger;
   };
 
@@ -91,9 +87,9 @@ export function makeReport(
       if (message !== undefined && own[0] !== undefined)
         deps.tell({ object: own[0].owner, type: "Warning", reason: "RuleConflict", message });
     }
-    for (const { owner, holder, protocol, port, isOfGroup } of desired.conflicts) {
-      const message = `${nameOf(owner)}: listener ${protocol}:${port} of ${loadBalancerId} belongs to ${nameOf(holder)}: use another port or another load balancer. What it had instead stays and serves until the port is free`;
-      const told = owner.kind === "Ingress" ? tkeCode(isOfGroup ? SHARED.group : SHARED.owner, message, owner.kind) : message;
+    for (const { owner, holder, protocol, port, group } of desired.conflicts) {
+      const message = `${nameOf(owner)}: listener ${protocol}:${port} of ${loadBalancerId} belongs to ${group === "holder" ? "the group of " : ""}${nameOf(holder)}: use another port or another load balancer. What it had instead stays and serves until the port is free`;
+      const told = owner.kind === "Ingress" ? tkeCode(group === undefined ? SHARED.owner : SHARED.group, message, owner.kind) : message;
       deps.tell({ object: owner, type: "Warning", reason: "ListenerConflict", message: told });
     }
     for (const { owner, holder, setting } of desired.settingConflicts ?? []) {
@@ -177,60 +173,6 @@ export function tellParked(
   tell({ object: owner, type: "Warning", reason: "RemovalParked", message });
 }
 
-type TellRefusedDeps = Pick<FindingsDeps, "intents" | "listenerOwners" | "tell"> & {
-  readonly facts: Pick<PodFacts, "pods">;
-  readonly mirror: Pick<Mirror, "read">;
-};
-
-/** An Event about a call of one item that the cloud refused: at the Pod that it would have bound, else at the owner of the listener. */
-function tellRefused(
-  { facts, intents, listenerOwners, mirror, tell }: TellRefusedDeps,
-  loadBalancerId: string,
-  call: Call,
-  refusal: string,
-): void {
-  if ("targets" in call) {
-    const [slot] = call.targets;
-    const pod = slot && facts.pods.get(slot.podUid);
-    if (slot === undefined || pod === undefined) return;
-    const { namespace, name, uid } = pod;
-    const message = `Pod ${namespace}/${name}: load balancer ${loadBalancerId} refused to bind ${slot.ip}:${slot.port}: ${refusal}`;
-    tell({ object: { kind: "Pod", namespace, name, uid }, type: "Warning", reason: "BindRefused", message });
-    return tellPartlyBound({ listenerOwners, mirror, tell }, loadBalancerId, slot);
-  }
-  if ("loadBalancer" in call) {
-    for (const { ref } of intents.of(loadBalancerId)) {
-      const message = `${ref.kind} ${ref.namespace}/${ref.name}: load balancer ${loadBalancerId} refused ${describeForTable(call).what}: ${refusal}. Correct the annotation; it is tried again, every 30 s at last`;
-      tell({ object: ref, type: "Warning", reason: "WriteRefused", message });
-    }
-    return;
-  }
-  const named = listenerOf(call);
-  const listener = mirror.read(loadBalancerId)?.listeners.find(({ listenerId }) => listenerId === named);
-  const owner = listenerOwners.of(loadBalancerId, listener?.name ?? named ?? "");
-  if (owner === undefined) return;
-  const what = `load balancer ${loadBalancerId} refused ${describeForTable(call).what} of ${listener?.listenerId ?? named}`;
-  const fix = "It is tried again, every 30 s at last, and everything else goes on: correct what the message names.";
-  const message = `${owner.kind} ${owner.namespace}/${owner.name}: ${what}: ${refusal}. ${fix}`;
-  const code = certificateCode(refusal);
-  if (code === undefined) return tell({ object: owner, type: "Warning", reason: "WriteRefused", message });
-  tell({ object: owner, type: "Warning", reason: "CertificateUnavailable", message: tkeCode(code, message, kindOfObject(owner)) });
-}
-
-/** Names no Pod, so that one Event on the owner covers all of them. */
-function tellPartlyBound(
-  { listenerOwners, mirror, tell }: Pick<TellRefusedDeps, "listenerOwners" | "mirror" | "tell">,
-  loadBalancerId: string,
-  place: PlaceId,
-): void {
-  const { listenerId: id } = place;
-  const name = listenerAt(mirror.read(loadBalancerId)?.listeners ?? [], place)?.name;
-  const owner = name === undefined ? undefined : listenerOwners.of(loadBalancerId, name);
-  if (owner === undefined) return;
-  const message = `${nameOf(owner)}: load balancer ${loadBalancerId} refused to bind some of its Pods to listener ${id}; the others are bound. See the Events of those Pods (BindRefused)`;
-  tell({ object: owner, type: "Warning", reason: "BindRefused", message: tkeCode("E5009", message, kindOfObject(owner)) });
-}
-
 /** What the cloud said to a call, e.g. { call: { code: "FailedOperation" }, words: "Uin does not support it" }. */
 type Refusal = { readonly call: { readonly code: string }; readonly words: string };
 
@@ -247,17 +189,6 @@ function tellLeftOut(
   if (owner === undefined) return;
   const message = `${owner.kind} ${owner.namespace}/${owner.name}, load balancer ${loadBalancerId}: listener ${listenerName} was created without ${settings.join(", ")}, which the cloud refuses: ${code}: ${words}. It serves; correct or remove the setting in the TkeServiceConfig`;
   tell({ object: owner, type: "Warning", reason: "SettingLeftOut", message });
-}
-
-/** The id of the listener that a call is about, or the name of the one that it creates. */
-function listenerOf(call: Exclude<Call, { targets: unknown } | { loadBalancer: unknown }>): string | undefined {
-  if ("slots" in call) return call.slots[0]?.listenerId;
-  if ("weights" in call) return call.weights[0]?.listenerId;
-  if ("create" in call) return call.create.listeners[0]?.name;
-  if ("createRules" in call) return call.createRules.listenerId;
-  if ("redirects" in call) return call.redirects.listenerId;
-  if ("listenerIds" in call) return call.listenerIds[0];
-  return "rules" in call ? call.rules.listenerId : tunedListener(call);
 }
 
 const PORT_TAKEN =

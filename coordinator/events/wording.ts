@@ -1,9 +1,10 @@
 import { GROUP_MARK, RELEASE } from "../../common/names.ts";
 import { type Call, isRaise, itemsOf, type Redirects } from "../domain/call.ts";
-import { type Listener, listenerAt, type Rule, targetKey } from "../domain/load-balancer.ts";
+import { type Listener, listenerAt, type PlaceId, type Rule, targetKey } from "../domain/load-balancer.ts";
 import type { Finding } from "../domain/plan/plan-load-balancer.ts";
 import type { UnreadyWhy } from "../domain/plan/plan-weights.ts";
 import type { ObjectRef } from "../domain/problem.ts";
+import type { Step } from "../domain/readiness/gate-condition.ts";
 import { type RefusedCall, refusedCall } from "../domain/refused-call.ts";
 import type { Parked } from "../domain/safety/brake.ts";
 import type { ListenerOwners } from "../state/listener-owners.ts";
@@ -86,8 +87,10 @@ function groupText({ listenerId, rules }: Listener): string {
 export function describeFinding(finding: Finding, owner?: ObjectRef): string {
   switch (finding.kind) {
     case "port-taken": {
-      const { listenerId, name } = finding.by;
-      const holder = owner === undefined ? `foreign listener ${listenerId} ("${name}")` : `listener ${listenerId} of ${nameOf(owner)}`;
+      const { listenerId, name, sharedName } = finding.by;
+      const group = sharedName !== undefined || isGroup(finding.by) ? "the group of " : "";
+      const holder =
+        owner === undefined ? `foreign listener ${listenerId} ("${name}")` : `listener ${listenerId} of ${group}${nameOf(owner)}`;
       return `port ${finding.wanted.protocol}:${finding.wanted.port} is taken by ${holder}`;
     }
     case "leaving": {
@@ -194,5 +197,50 @@ export function describeForTable(call: Call): { readonly call: string; readonly 
       return { call: "DeleteLoadBalancerListeners", what: named("listener", call.listenerIds) };
     default:
       return call satisfies never;
+  }
+}
+
+/** What is awaited, and from whom. */
+export type Awaited = { readonly awaited: string; readonly from: "nobody" | "the cloud" | "the coordinator" | "the Pod" | "you" };
+
+/** E.g. "loc-2 shop.example.com/cart". */
+export function ruleText({ rules }: Listener, { locationId }: PlaceId): string | undefined {
+  const rule = rules.find((one) => one.locationId === locationId);
+  return rule && `${rule.locationId} ${rule.domain}${rule.url}`;
+}
+
+/** `sharer`: whose a rule is, where that is to be said. */
+export const redirectTexts = (listener: Listener, all: readonly Listener[], sharer: (rule: PlaceId) => string | undefined): string[] =>
+  listener.rules.flatMap((rule) => {
+    const { redirect } = rule;
+    if (redirect === undefined) return [];
+    const there = all.find(({ listenerId }) => listenerId === redirect.listenerId);
+    const to = (there && ruleText(there, redirect)) ?? redirect.locationId;
+    const at = there === undefined ? redirect.listenerId : `${there.protocol}:${there.port}`;
+    const code = redirect.code === 0 ? "" : ` by ${redirect.code}`; // 0: the cloud does not tell it
+    const owner = sharer(rule);
+    const of = owner === undefined ? "" : ` of ${owner}`;
+    return [`${ruleText(listener, rule) ?? rule.locationId}${of} sends its clients to ${to} of ${at}${code}`];
+  });
+
+/** What a step waits for, and who has to do something about it. */
+export function awaited(step: Step): Awaited {
+  switch (step.kind) {
+    case "healthy":
+      return { awaited: step.checked ? "nothing: bound and healthy" : "nothing: bound, health checks are off", from: "nobody" };
+    case "checking":
+      if (step.hindrance !== undefined) return { awaited: `the load balancer's health check: ${step.hindrance.message}`, from: "you" };
+      if (step.health === "Dead") return { awaited: "the load balancer's health check fails: port, path or security group", from: "you" };
+      return { awaited: "the load balancer's health check", from: "the cloud" };
+    case "binding":
+      return { awaited: "the bind that runs", from: "the cloud" };
+    case "bindable":
+      return { awaited: step.because, from: "the coordinator" };
+    case "pending":
+      return { awaited: step.because, from: step.reason === "ContainersNotReady" || step.reason === "NoAddress" ? "the Pod" : "you" };
+    case "draining":
+      return { awaited: "weight 0, then the end of the drain time", from: "the coordinator" };
+    default:
+      return step satisfies never;
   }
 }

@@ -15,7 +15,20 @@ import {
 import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { GateStages, Step } from "../domain/readiness/gate-condition.ts";
 import { allowedCalls, type Policy } from "../domain/safety/policy.ts";
-import { describeCall, describeFinding, describeRefused, nameOf, ownerOfPlace, releaseText, unreadyText } from "../events/wording.ts";
+import {
+  type Awaited,
+  awaited,
+  describeCall,
+  describeFinding,
+  describeRefused,
+  isGroup,
+  nameOf,
+  ownerOfPlace,
+  redirectTexts,
+  releaseText,
+  ruleText,
+  unreadyText,
+} from "../events/wording.ts";
 import type { DatedBinding, PodBindings } from "../gates/pod-bindings.ts";
 import type { SelectingServices } from "../gates/selecting-services.ts";
 import type { Planner } from "../load-balancers/planner.ts";
@@ -44,7 +57,7 @@ export type ExplainDeps = Networks & {
   /** Which of the planned calls are made. */
   readonly policy: Policy;
   readonly refusedCalls: Pick<RefusedCalls, "at">;
-  readonly listenerOwners: Pick<ListenerOwners, "of">;
+  readonly listenerOwners: Pick<ListenerOwners, "of" | "ofPlace">;
   /** Removals that wait, as of the last plan, and ids that a person released and none of them has. */
   readonly guard: Pick<RemovalGuard, "parked" | "strayReleases">;
 };
@@ -71,7 +84,7 @@ export type PodExplanation = NetworkExplanation & {
   /** Where only Services of other controllers select it: who has to open the gate. */
   readonly foreignGate: string | undefined;
 };
-export type BindingExplanation = {
+export type BindingExplanation = Awaited & {
   readonly service: string;
   readonly loadBalancerId: string | undefined;
   readonly listener: string;
@@ -81,9 +94,6 @@ export type BindingExplanation = {
   readonly isBeginSeen: boolean;
   readonly health: string | undefined;
   readonly weight: number | undefined;
-  /** What is awaited, and from whom. */
-  readonly awaited: string;
-  readonly from: "nobody" | "the cloud" | "the coordinator" | "the Pod" | "you";
   readonly runningCall: string | undefined;
   readonly nextCall: string | undefined;
 };
@@ -91,6 +101,8 @@ export type BindingExplanation = {
 /** `rule`: the one in which it is bound, e.g. "loc-2 shop.example.com/cart"; undefined in a listener of layer 4. */
 type TargetExplanation = {
   readonly rule: string | undefined;
+  /** Whose the rule is where several share the listener, e.g. "Ingress shop/web"; undefined: the listener is that of one owner. */
+  readonly owner: string | undefined;
   readonly target: string;
   readonly weight: number;
   readonly health: string;
@@ -170,10 +182,11 @@ export class Explain {
         listenerId: listener.listenerId,
         name: listener.name,
         port: `${listener.protocol}:${listener.port}`,
-        redirects: redirectTexts(listener, listeners),
+        redirects: redirectTexts(listener, listeners, (rule) => this.#sharerAt(id, listener, rule)),
         targets: placesOf({ listeners: [listener] }).flatMap((place) =>
           place.targets.map((target) => ({
             rule: ruleText(listener, place),
+            owner: this.#sharerAt(id, listener, place),
             target: targetKey(target),
             weight: target.weight,
             health: mirror.health(id, slotOf(place, target))?.state ?? "no data",
@@ -197,6 +210,12 @@ export class Explain {
   get overview() {
     const { intents, facts } = this.#deps;
     return { loadBalancers: [...intents.loadBalancerIds], pods: facts.pods.size, nodes: facts.nodes(), complete: facts.complete };
+  }
+
+  #sharerAt(id: string, listener: Listener, place: PlaceId): string | undefined {
+    if (!isGroup(listener)) return undefined;
+    const owner = this.#deps.listenerOwners.ofPlace(id, place);
+    return owner && nameOf(owner);
   }
 
   #describePlanned(calls: readonly Call[]): string[] {
@@ -310,41 +329,4 @@ function otherwiseThanByTime({ calls, findings }: Plan): ReadonlySet<string> {
     finding.kind === "waiting" ? slotOf({ ...finding.rule, listenerId: finding.listener.listenerId }, finding.target) : [],
   );
   return new Set([...called, ...waiting].map(slotKey));
-}
-
-function ruleText({ rules }: Listener, { locationId }: PlaceId): string | undefined {
-  const rule = rules.find((one) => one.locationId === locationId);
-  return rule && `${rule.locationId} ${rule.domain}${rule.url}`;
-}
-
-const redirectTexts = (listener: Listener, all: readonly Listener[]): string[] =>
-  listener.rules.flatMap((rule) => {
-    const { redirect } = rule;
-    if (redirect === undefined) return [];
-    const there = all.find(({ listenerId }) => listenerId === redirect.listenerId);
-    const to = (there && ruleText(there, redirect)) ?? redirect.locationId;
-    const at = there === undefined ? redirect.listenerId : `${there.protocol}:${there.port}`;
-    const code = redirect.code === 0 ? "" : ` by ${redirect.code}`; // 0: the cloud does not tell it
-    return [`${ruleText(listener, rule) ?? rule.locationId} sends its clients to ${to} of ${at}${code}`];
-  });
-
-function awaited(step: Step): Pick<BindingExplanation, "awaited" | "from"> {
-  switch (step.kind) {
-    case "healthy":
-      return { awaited: step.checked ? "nothing: bound and healthy" : "nothing: bound, health checks are off", from: "nobody" };
-    case "checking":
-      if (step.hindrance !== undefined) return { awaited: `the load balancer's health check: ${step.hindrance.message}`, from: "you" };
-      if (step.health === "Dead") return { awaited: "the load balancer's health check fails: port, path or security group", from: "you" };
-      return { awaited: "the load balancer's health check", from: "the cloud" };
-    case "binding":
-      return { awaited: "the bind that runs", from: "the cloud" };
-    case "bindable":
-      return { awaited: step.because, from: "the coordinator" };
-    case "pending":
-      return { awaited: step.because, from: step.reason === "ContainersNotReady" || step.reason === "NoAddress" ? "the Pod" : "you" };
-    case "draining":
-      return { awaited: "weight 0, then the end of the drain time", from: "the coordinator" };
-    default:
-      return step satisfies never;
-  }
 }

@@ -66,9 +66,10 @@ export function loadBalancerText(one: LoadBalancerExplanation): string {
   for (const listener of one.listeners) {
     lines.push(`  ${listener.port} ${listener.listenerId} ${listener.name}`);
     for (const redirect of listener.redirects) lines.push(`    ${redirect}`);
-    for (const { rule, target, weight, health, pod, unboundInSeconds: seconds } of listener.targets) {
+    for (const { rule, owner, target, weight, health, pod, unboundInSeconds: seconds } of listener.targets) {
       const drain = seconds === undefined ? "" : `, draining: unbound in ${seconds} s`;
-      lines.push(`    ${rule === undefined ? "" : `${rule} `}${target} weight ${weight} ${health} ${pod}${drain}`);
+      const at = rule === undefined ? "" : `${rule}${owner === undefined ? "" : ` of ${owner}`} `;
+      lines.push(`    ${at}${target} weight ${weight} ${health} ${pod}${drain}`);
     }
   }
   lines.push(`  running call: ${one.runningCall ?? "none"}`);

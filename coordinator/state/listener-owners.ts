@@ -1,6 +1,8 @@
 import { GROUP_MARK, ownerMark, ownerMarkOf } from "../../common/names.ts";
 import type { OwnerIntent } from "../domain/intent/owner-intent.ts";
-import { type Listener, listenerAt, type PlaceId } from "../domain/load-balancer.ts";
+import { wishKey } from "../domain/intent/service-config.ts";
+import { type GroupMember, sharedRuleName } from "../domain/intent/shared-rules.ts";
+import { canonicalDomain, type Listener, listenerAt, type PlaceId } from "../domain/load-balancer.ts";
 import type { ObjectRef } from "../domain/problem.ts";
 import type { Intents } from "./intents.ts";
 import type { Mirror } from "./mirror.ts";
@@ -33,15 +35,33 @@ export class ListenerOwners {
     this.#former.set(ownerMark(former.uid), former);
   }
 
-  /** The owner of a listener by its name, of a group the oldest member; undefined: it is not ours, or nobody remembers whose it was. */
+  /** The owner of a listener by its name, of a group the oldest member that asks for it; undefined: it is not ours, or nobody remembers whose it was. */
   of(loadBalancerId: string, listenerName: string): ObjectRef | undefined {
     const mark = ownerMarkOf(listenerName, this.#deps.clusterId);
     if (mark === undefined) return undefined;
-    if (mark === GROUP_MARK) return this.#deps.intents.shared(loadBalancerId)?.members[0]?.ref;
+    if (mark === GROUP_MARK) return this.#ofGroup(loadBalancerId, listenerName);
     const owners = this.#deps.intents.of(loadBalancerId);
     const byMark = this.#byMark.get(owners) ?? new Map(owners.toReversed().map(({ ref }) => [ownerMark(ref.uid), ref]));
     this.#byMark.set(owners, byMark);
     return byMark.get(mark) ?? this.#former.get(mark);
+  }
+
+  #ofGroup(loadBalancerId: string, listenerName: string): ObjectRef | undefined {
+    const { members = [] } = this.#deps.intents.shared(loadBalancerId) ?? {};
+    const key = /-(http|https)(\d+)$/.exec(listenerName);
+    const asksFor = ({ asks }: GroupMember): boolean => key !== null && asks.has(wishKey((key[1] ?? "").toUpperCase(), Number(key[2])));
+    return (members.find(asksFor) ?? members[0])?.ref;
+  }
+
+  /** Who asks for a rule that is to be made in this listener; undefined: the listener is not shared, or nobody who is known does. */
+  ofNewRule(
+    loadBalancerId: string,
+    { name, sharedName = name, protocol, port }: Pick<Listener, "name" | "sharedName" | "protocol" | "port">,
+    { domain, url }: { readonly domain: string; readonly url: string },
+  ): ObjectRef | undefined {
+    if (ownerMarkOf(sharedName, this.#deps.clusterId) !== GROUP_MARK) return undefined;
+    const rule = sharedRuleName({ domain: canonicalDomain(domain), url }, this.#deps.mirror.read(loadBalancerId));
+    return this.#deps.intents.shared(loadBalancerId)?.holders.get(wishKey(protocol, port))?.get(rule);
   }
 
   /** The owner of the listener or rule with this id, as the load balancer has it. */

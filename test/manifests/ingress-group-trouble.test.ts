@@ -193,3 +193,36 @@ test("an Ingress that is forced away while it is being deleted leaves its rule, 
     assert.doesNotMatch(told(world), /RemovalParked/);
   });
 });
+
+test("a refused call is told to the member whose rule or listener it is about, not to the oldest of the group", async () => {
+  const refusals = ({ store }: ManifestWorld): string[] =>
+    store.list("events").flatMap((event) => {
+      const { name } = Object(Reflect.get(event, "involvedObject"));
+      return Reflect.get(event, "reason") === "WriteRefused" ? [`${name}: ${String(Reflect.get(event, "message"))}`] : [];
+    });
+  const first = async (work: (world: ManifestWorld) => Promise<void>, action: string): Promise<string> => {
+    let found: string[] = [];
+    await inGroup(async (world) => {
+      await world.apply(ingress("shop", ["/"]));
+      await world.clock.sleep(1_100);
+      await world.apply(ingress("blog", ["/"]));
+      await world.settle();
+      world.cloud.faults.add({ kind: "error", action, code: "FailedOperation", message: "not today" });
+      await work(world);
+      await world.clock.sleep(20_000);
+      found = refusals(world);
+    });
+    assert.equal(found.length, 1, found.join("\n"));
+    return found[0] ?? "";
+  };
+  const added = await first((world) => world.apply(ingress("blog", ["/", "/new"])), "CreateRule");
+  assert.match(added, /^blog: .*refused 1 rule: blog\.example\.com\/new/);
+  const taken = await first((world) => world.apply(ingress("blog", ["/new"])), "DeleteRule");
+  assert.match(taken, /^blog: .*refused 1 rule: loc-/);
+  const blog = await aCertificate("blog", "blog.example.com");
+  const made = await first(async (world) => {
+    await world.apply(secret("blog", blog));
+    await world.apply(ingress("blog", ["/"], { isTls: true }));
+  }, "CreateListener");
+  assert.match(made, /^blog: .*refused 1 listener: HTTPS:443/);
+});

@@ -87,13 +87,13 @@ type Owner = {
   readonly unserved?: ServiceIntent["unserved"];
   readonly retain?: true;
 };
-/** Two Services ask for the same listener; the older assignment keeps it. `isOfGroup`: the one shares listeners and the other does not. */
+/** Two Services ask for the same listener; the older assignment keeps it. `group`: which of the two shares its listeners with others. */
 type PortConflict = {
   readonly owner: ObjectRef;
   readonly holder: ObjectRef;
   readonly protocol: ListenerProtocol;
   readonly port: number;
-  readonly isOfGroup?: boolean;
+  readonly group?: "owner" | "holder";
 };
 
 /** How a listener was set last as its owner had it. `uncheckedRules`: rules whose checks are meant to be off, e.g. ["shop.example.com /"]. */
@@ -155,8 +155,8 @@ export function desiredLoadBalancer(from: {
       const { protocol, port: number } = port;
       const taker = takenBy.get(key);
       if (taker !== undefined && taker.ref.uid !== ref.uid && (sharedName === undefined || taker.sharedName !== sharedName)) {
-        const isOfGroup = (taker.sharedName === undefined) !== (sharedName === undefined);
-        conflicts.push({ owner: ref, holder: taker.ref, protocol, port: number, ...(isOfGroup && { isOfGroup }) });
+        const group = taker.sharedName !== undefined ? "holder" : sharedName !== undefined ? "owner" : undefined;
+        conflicts.push({ owner: ref, holder: taker.ref, protocol, port: number, ...(group !== undefined && { group }) });
         continue;
       }
       if (taker === undefined) takenBy.set(key, { ref, sharedName });

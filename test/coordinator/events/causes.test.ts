@@ -16,7 +16,7 @@ for (const [name, containersReady, weight, because] of [
     const causes = makeCauses({
       mirror: { listeners: () => [] },
       addressClaims: { podOf: () => "pod-1" },
-      listenerOwners: { of: () => undefined },
+      listenerOwners: { of: () => undefined, ofNewRule: () => undefined },
       intents: { get: () => undefined },
       facts: { pods: new Map([["pod-1", aPod({ containersReady })]]) },
       podName: () => "Pod demo/web-1",

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { sharedListenerName } from "../../../common/names.ts";
 import type { Call } from "../../../coordinator/domain/call.ts";
 import { serviceRef } from "../../../coordinator/domain/intent/service.ts";
 import type { Listener } from "../../../coordinator/domain/load-balancer.ts";
@@ -21,6 +22,7 @@ import { RefusedCalls } from "../../../coordinator/state/refused-calls.ts";
 import {
   aListener,
   aLoadBalancer,
+  anIntent,
   anOwner,
   aPod,
   aRule,
@@ -386,3 +388,25 @@ test("a Pod in many places that waits costs one plan of its load balancer, not o
   assert.equal(world.explain.pod("demo/web-1")?.bindings.length, 2);
   assert.equal(plans, 1);
 });
+
+test("in a listener that a group shares each rule says whose it is", () => {
+  const listener = { ...anHttpListener(cartRule({ targets: [aTarget()] }), redirecting()), name: sharedListenerName(CLUSTER, "HTTP", 80) };
+  const { explain, intents } = aWorld([], NOTHING, [listener]);
+  const intent = { ...anIntent(), group: true as const, ports: [{ name: "", protocol: "HTTP" as const, port: 80, targetPort: 8080 }] };
+  intents.set(anOwner(aService(), { state: "served", intent, loadBalancerId: "lb-1" }));
+  const one = explain.loadBalancer("lb-1");
+  assert.ok(one !== undefined);
+  assert.deepEqual(loadBalancerText(one).split("\n").slice(2, 5), [
+    `  HTTP:80 lbl-1 cd-${CLUSTER}-group-http80`,
+    "    loc-3 old.example.com/ of Service demo/web sends its clients to loc-1 shop.example.com/cart of HTTP:80 by 301",
+    "    loc-1 shop.example.com/cart of Service demo/web 10.244.1.1:8080 weight 10 no data not bound by us",
+  ]);
+});
+
+const redirecting = () =>
+  aRule({
+    locationId: "loc-3",
+    domain: "old.example.com",
+    url: "/",
+    redirect: { listenerId: "lbl-1", locationId: "loc-1", code: 301 },
+  });

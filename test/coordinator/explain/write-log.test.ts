@@ -8,7 +8,7 @@ import { slots } from "../stage.ts";
 const causes: Causes = {
   pod: ({ ip }, podUid) => `Pod ${podUid ?? ip}`,
   weight: ({ ip, weight }) => `${ip} gets ${weight}`,
-  owner: (listener) => `Service of ${listener}`,
+  owner: (subject) => `Service of ${"name" in subject ? subject.name : subject.listenerId}`,
   gone: (listenerId, what) => `${what} of ${listenerId} is gone`,
 };
 const CASES: readonly [Call, readonly string[]][] = [
@@ -22,7 +22,7 @@ const CASES: readonly [Call, readonly string[]][] = [
   [{ lane: "conflict", slots: slots("lbl-1", 1) }, ["Pod 10.244.0.1"]],
   [{ lane: "unbind", slots: slots("lbl-1", 1) }, ["Pod 10.244.0.1"]],
   [{ lane: "structure", create: { protocol: "TCP", healthCheck: {}, listeners: [{ name: "cd-1", port: 80 }] } }, ["Service of cd-1"]],
-  [{ lane: "structure", createRules: { listenerId: "lbl-2", rules: [] } }, ["Service of lbl-2"]],
+  [{ lane: "structure", createRules: { listenerId: "lbl-2", rules: [{ domain: "", url: "/", healthCheck: {} }] } }, ["Service of lbl-2"]],
   [{ lane: "tune", weights: slots("lbl-1", 3) }, ["Service of lbl-1"]],
   [{ lane: "delete", listenerIds: ["lbl-1", "lbl-2"] }, ["listener of lbl-1 is gone", "listener of lbl-2 is gone"]],
   [{ lane: "delete", rules: { listenerId: "lbl-3", locationIds: ["loc-1"] } }, ["rule of lbl-3 is gone"]],
