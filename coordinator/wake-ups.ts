@@ -1,5 +1,5 @@
 import type { Change } from "../common/kubernetes/list-watch.ts";
-import { GATE_WISH } from "../common/names.ts";
+import { GATE_WISH, VERDICT_DELAY } from "../common/names.ts";
 import type { PodFact } from "../common/vocabulary.ts";
 import { isAutoConfigName } from "./domain/intent/auto-config-name.ts";
 import { certificatesOf, secretsOf } from "./domain/intent/certificate-problems.ts";
@@ -135,7 +135,7 @@ export class WakeUps {
     const { owners, loadBalancers, releases, intents } = this.#deps;
     owners.add(uid);
     this.serviceRead(uid);
-    if (annotations[GATE_WISH] !== undefined) this.#wakeSelected(uid);
+    if (annotations[GATE_WISH] !== undefined || annotations[VERDICT_DELAY] !== undefined) this.#wakeSelected(uid); // no intent says these
     const owner = intents.get(uid);
     const loadBalancerId = owner && loadBalancerOf(owner);
     // At once: a release that is taken away and written again within a moment is a new one.
@@ -162,7 +162,11 @@ export class WakeUps {
   }
 
   referenceChanged(serviceUid: string): void {
-    this.#deps.owners.add(serviceUid);
+    const { owners, loadBalancers, intents } = this.#deps;
+    owners.add(serviceUid);
+    const owner = intents.get(serviceUid);
+    const loadBalancerId = owner && loadBalancerOf(owner);
+    if (loadBalancerId !== undefined) loadBalancers.add(loadBalancerId); // it says which addresses of the slices are bound nowhere
   }
 
   secretChanged({ namespace, name }: { readonly namespace: string; readonly name: string }): void {

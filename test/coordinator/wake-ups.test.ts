@@ -82,9 +82,9 @@ const podChanged =
   (wakeUps: WakeUps): void =>
     wakeUps.podChanged({ change: { before: undefined, after: undefined, end: undefined, ...change }, loadBalancerIds: new Set(ids) });
 const serviceChanged =
-  (uid: string) =>
+  (uid: string, annotations: Readonly<Record<string, string>> = {}) =>
   (wakeUps: WakeUps): void =>
-    wakeUps.serviceChanged({ kind: "changed", record: aService({ uid }) });
+    wakeUps.serviceChanged({ kind: "changed", record: aService({ uid, annotations }) });
 const configChanged =
   (namespace: string, name: string) =>
   (wakeUps: WakeUps): void =>
@@ -149,6 +149,17 @@ for (const [title, change, expected] of [
   ],
   ["a Service without load balancer", serviceChanged("new"), ["owner new"]],
   ["a Service that nobody knows", serviceChanged("unknown"), ["owner unknown"]],
+  [
+    "a Service whose annotation says that no verdict delays a bind",
+    serviceChanged("web", { "clb-direct.io/verdict-delay": "false" }),
+    ["owner web", "releases of lb-1", "gate pod-8", "network pod-8"],
+  ],
+  [
+    "EndpointSlices of a Service: its load balancer's pass tells of addresses that are bound nowhere",
+    (wakeUps) => wakeUps.referenceChanged("web"),
+    ["owner web", "load balancer lb-1"],
+  ],
+  ["those of one without load balancer", (wakeUps) => wakeUps.referenceChanged("new"), ["owner new"]],
   ["a Service of another controller that a gate waits for", serviceChanged("foreign"), ["owner foreign", "gate pod-9"]],
   ["the first pass of a Service that a gate waits for", (wakeUps) => wakeUps.serviceRead("foreign"), ["gate pod-9"]],
   ["the first pass of one that nobody waits for", (wakeUps) => wakeUps.serviceRead("web"), []],

@@ -90,3 +90,26 @@ test("a Pod that waits is not let through because a new leader has not read the 
     [],
   );
 });
+
+test("an address that is added to a slice and is no Pod's is told soon, also where no re-read is near", async () => {
+  const world = await manifestWorld({ given: [], settings: { resyncMs: 3_600_000 }, certificates: [] });
+  const { store, clock } = world;
+  await world.run(
+    (async () => {
+      world.start();
+      await world.apply(SERVICE);
+      await world.apply(slice("10.244.1.1"));
+      await world.applyPod(pod("one"), 0);
+      await world.settle();
+      await world.apply(slice("10.244.1.1", "203.0.113.9"));
+      await clock.sleep(15_000);
+      const told = store.list("events").filter((event) => Reflect.get(event, "reason") === "EndpointNotBound");
+      assert.match(
+        told.map((event) => String(Reflect.get(event, "message"))).join(),
+        /^Service demo\/db: 203\.0\.113\.9 of EndpointSlice db-1/,
+      );
+      await world.kill();
+    })(),
+  );
+  await world.end();
+});
