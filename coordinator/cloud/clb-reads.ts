@@ -100,25 +100,37 @@ async function listeners(
       { kind: "retryAfter", delayMs: INCOMPLETE_RETRY_MS },
       false,
     );
-  const targets = new Map<string, Target[]>();
-  const wanted = bare.flatMap(({ listenerId, name }) => (isWanted(name, listenerId) ? listenerId : []));
-  const asked = new Set(wanted);
-  const isWhole = isReadWhole({ wanted: wanted.length, places: placesIn(bare) });
-  for (const page of isWhole ? [{}] : chunks(wanted, PAGE.targetListeners).map((ListenerIds) => ({ ListenerIds }))) {
-    const part = await clb.call<DescribeTargetsRequest, DescribeTargetsResponse>(
-      "DescribeTargets",
-      { LoadBalancerId: loadBalancerId, ...page },
-      signal,
-    );
-    for (const one of part.Listeners ?? []) {
+  const targets = await targetsOfAll(clb, loadBalancerId, bare, isWanted, signal);
+  const filled = <P extends PlaceId>(place: P) => ({ ...place, targets: targets.get(placeKey(place)) ?? [] });
+  return bare.map((listener) => ({ ...filled(listener), rules: listener.rules.map(filled) }));
+}
+
+/** By place. A wanted listener that the answer leaves out, also when it is asked for by its id, has none. */
+async function targetsOfAll(
+  clb: ClbCall,
+  loadBalancerId: string,
+  bare: readonly (Pick<Listener, "listenerId" | "name"> & { readonly rules: readonly PlaceId[] })[],
+  isWanted: (listenerName: string, listenerId: string) => boolean,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, readonly Target[]>> {
+  const targets = new Map<string, readonly Target[]>();
+  const wanted = bare.filter(({ listenerId, name }) => isWanted(name, listenerId));
+  const asked = new Set(wanted.map(({ listenerId }) => listenerId));
+  const read = async (page: { readonly ListenerIds?: string[] }): Promise<void> => {
+    const request = { LoadBalancerId: loadBalancerId, ...page };
+    const answer = await clb.call<DescribeTargetsRequest, DescribeTargetsResponse>("DescribeTargets", request, signal);
+    for (const one of answer.Listeners ?? []) {
       const listenerId = one.ListenerId ?? "";
       if (!asked.has(listenerId)) continue;
       targets.set(listenerId, targetsOf(one.Targets));
       for (const rule of one.Rules ?? []) targets.set(placeKey({ listenerId, locationId: rule.LocationId ?? "" }), targetsOf(rule.Targets));
     }
-  }
-  const filled = <P extends PlaceId>(place: P) => ({ ...place, targets: targets.get(placeKey(place)) ?? [] });
-  return bare.map((listener) => ({ ...filled(listener), rules: listener.rules.map(filled) }));
+  };
+  if (isReadWhole({ wanted: wanted.length, places: placesIn(bare) })) await read({});
+  // Nobody has published how much an answer for all of them holds. What is missing there would pass for unbound, and its Pods for drained.
+  const left = wanted.filter((listener) => [listener, ...listener.rules].some((place) => !targets.has(placeKey(place))));
+  for (const page of chunks(left, PAGE.targetListeners)) await read({ ListenerIds: page.map(({ listenerId }) => listenerId) });
+  return targets;
 }
 
 /** Health by load balancer and slot key; at most 30 load balancers. A target that the answer leaves out has no data. */

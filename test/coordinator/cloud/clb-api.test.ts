@@ -237,7 +237,7 @@ test("reads the targets of a load balancer that is not large in one call, whoeve
       DescribeListeners: {
         Listeners: ids.map((ListenerId, n) => ({ ListenerId, Protocol: "HTTP", Port: n + 1, Rules: n === 0 ? undefined : Rules })),
       },
-      DescribeTargets: { Listeners: ids.map((ListenerId) => ({ ListenerId, Targets: [target] })) },
+      DescribeTargets: { Listeners: ids.map((ListenerId) => ({ ListenerId, Targets: [target], Rules })) },
     };
     const transport = (_service: string, action: string, request: object): Promise<unknown> => {
       const named: unknown = Reflect.get(request, "ListenerIds");
@@ -248,6 +248,29 @@ test("reads the targets of a load balancer that is not large in one call, whoeve
     const listeners = await api.listeners("lb-1", (_, id) => id !== "lbl-0", new AbortController().signal);
     assert.deepEqual([asked, listeners.flatMap(({ targets }) => targets).length, listeners[0]?.targets], [calls, own, []]);
   }
+});
+
+test("asks by their ids for what an answer for all listeners leaves out: it is not taken for unbound", async () => {
+  const clock = aFakeClock();
+  const ids = Array.from({ length: 22 }, (_, n) => `lbl-${n}`);
+  const targets = [{ PrivateIpAddresses: ["10.244.0.1"], Port: 8080, Weight: 10 }];
+  const Rules = ["loc-1", "loc-2"].map((LocationId) => ({ LocationId, Domain: "", Url: `/${LocationId}` }));
+  const asked: unknown[] = [];
+  const backends = (ListenerId: string, isCut: boolean) => ({
+    ListenerId,
+    Targets: [],
+    Rules: Rules.slice(0, isCut && ListenerId === "lbl-7" ? 1 : 2).map((rule) => ({ ...rule, Targets: targets })),
+  });
+  const transport = (_service: string, action: string, { ListenerIds }: { readonly ListenerIds?: readonly string[] }): Promise<unknown> => {
+    if (action === "DescribeListeners")
+      return Promise.resolve({ Listeners: ids.map((ListenerId, n) => ({ ListenerId, Protocol: "HTTP", Port: n + 1, Rules })) });
+    asked.push(ListenerIds ?? "all");
+    return Promise.resolve({ Listeners: (ListenerIds ?? ids.slice(0, 20)).map((id) => backends(id, ListenerIds === undefined)) });
+  };
+  const api = makeClbApi({ transport, clock, rateLimit: new RateLimit(clock, { perSecond: 100, pauseAfterThrottlingMs: 1_000 }) });
+  const listeners = await api.listeners("lb-1", () => true, new AbortController().signal);
+  const bound = listeners.flatMap(({ rules }) => rules.flatMap((rule) => rule.targets));
+  assert.deepEqual([asked, bound.length], [["all", ["lbl-7", "lbl-20", "lbl-21"]], 44]);
 });
 
 test("names the rule in every call that concerns one, and reads rules back with their targets and health", async () => {
