@@ -48,7 +48,7 @@ const RULES: readonly Annotation[] = [
   {
     ...LIVE,
     key: INGRESS_KEYS.httpsRules,
-    syntax: "as `http-rules`",
+    syntax: 'as "http-rules"',
     group: "B",
     code: "E4023",
     fault: ruleListFault,
@@ -189,7 +189,8 @@ const LIFE: readonly Annotation[] = [
   {
     ...LIVE,
     key: INGRESS_KEYS.weights,
-    syntax: "JSON, as for a Service; `proto` is `HTTP`, `HTTPS` or `TCP`, `port` that of the listener",
+    syntax:
+      'JSON, as for a Service: `{"defaultWeight":10,"groups":[{"key":{"proto":"HTTPS","port":443},"statefulSets":[{"name":"web","weights":[{"weight":0,"podIndexes":[0]}]}]}]}`. "proto" is HTTP, HTTPS or TCP, "port" that of the listener',
     default: "10",
     group: "B",
     fault: weightsFault,
