@@ -51,9 +51,13 @@ export function makeAdmissionCheck(deps: AdmissionCheckDeps): AdmissionCheck {
   const { clock, serving, onResult } = deps;
   const latch = makeLatch(clock);
   let last: CheckResult | undefined;
+  /** An API server that has just begun denies everything for a few seconds: one denial is no missing right. */
+  let wasDenied = false;
   const look = async (signal: AbortSignal): Promise<void> => {
     const found = await findingOf(deps, signal);
-    if (found === undefined) return; // the API server was not heard: nothing is known
+    const isFirstDenial = found?.cause === "rights" && !wasDenied;
+    wasDenied = found?.cause === "rights";
+    if (found === undefined || isFirstDenial) return; // the API server was not heard: nothing is known
     last = { atMs: clock.now(), ...found };
     onResult(found.cause);
     if (found.cause !== undefined) tellFailure(deps, found.message);
@@ -70,7 +74,7 @@ export function makeAdmissionCheck(deps: AdmissionCheckDeps): AdmissionCheck {
         await look(signal).catch((err: unknown) => {
           if (!signal.aborted) deps.log.warn({ err }, "admission not checked");
         });
-        await latch.wait(last?.cause === undefined ? EVERY_MS : AGAIN_MS, signal);
+        await latch.wait(last?.cause === undefined && !wasDenied ? EVERY_MS : AGAIN_MS, signal);
         await clock.sleep(SETTLE_MS, signal).catch(() => undefined);
       }
       unsubscribe();

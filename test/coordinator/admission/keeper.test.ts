@@ -1,6 +1,7 @@
 /** What the API server calls the webhook by is kept as it has to be, whoever deletes, edits or corrupts it; and the check tells what stops the gate. */
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
+import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import type { KubeClient, ListPage } from "../../../common/kubernetes/requests.ts";
 import { CANARY_NAMESPACE, DEFAULT_GATE_TYPE, WEBHOOK_SERVICE } from "../../../common/names.ts";
 import { makeAdmissionCheck } from "../../../coordinator/admission/check.ts";
@@ -245,6 +246,17 @@ async function runNext(shared: ReturnType<typeof aWorld>["shared"], manager: str
 }
 
 const ARRIVES = { spec: { readinessGates: [{ conditionType: DEFAULT_GATE_TYPE }] } };
+/** Denies so many creations, and lets the others through. */
+function denying(times: number): Pick<KubeClient, "create"> {
+  let left = times;
+  const message = 'pods is forbidden: User "clb-direct" cannot create resource "pods"';
+  return {
+    create: async <T>(path: string): Promise<T> => {
+      if (left-- > 0) throw new KubeApiError(`POST ${path}`, "denied", message, { code: 403 });
+      return (await Promise.resolve(ARRIVES)) as T;
+    },
+  };
+}
 for (const { name, client, dial, spoil, cause } of [
   { name: "the gate arrives", client: { create: () => Promise.resolve(ARRIVES) }, cause: undefined },
   {
@@ -256,6 +268,8 @@ for (const { name, client, dial, spoil, cause } of [
   { name: "the certificate is not trusted", dial: "tls", cause: "tls" },
   { name: "no replica answers", dial: "unreachable", cause: "unreachable" },
   { name: "nobody knows", dial: "ok", cause: "unknown" },
+  { name: "our right is missing", client: denying(Infinity), cause: "rights" },
+  { name: "nothing, an API server that has just begun denies everything", client: denying(1), cause: undefined },
 ] as const)
   test(`the check tells what stops the gate: ${name}`, async (t) => {
     await withKeeper(t, async ({ clock, shared, keeper, told }) => {
@@ -271,9 +285,10 @@ for (const { name, client, dial, spoil, cause } of [
       });
       const stop = new AbortController();
       const running = check.run(stop.signal);
-      await clock.sleep(8_000);
+      await clock.sleep(14_000);
       stop.abort();
       await running;
+      assert.ok(results.length > 0, "it has come to a result");
       assert.equal(results.at(-1), cause, told.map(({ message }) => message).join("\n"));
       assert.equal(check.last?.cause, cause);
       const messages = told.filter(({ reason }) => reason === "AdmissionNotWorking").map(({ message }) => message);
