@@ -40,7 +40,7 @@ const MISTAKES: readonly [script: keyof typeof COMMANDS, args: readonly string[]
   ["bench:path", ["--requests", "0.5"], /^--requests must be whole numbers, got "0.5"/],
   ["bench:take-over", ["--services", "0.5"], /^--services must be a whole number from 1, got "0.5"/],
   ["bench:take-over", ["--agents", "3"], /'--agents'/],
-  ["bench:ingress", ["--quick"], /'--quick'/],
+  ["bench:ingress", ["--rules"], /'--rules'/],
   ["proof:install", ["--limit-minutes", "soon"], /^--limit-minutes must be a number above 0, got "soon"/],
   ["proof:install", ["--json", "/no/dir/x"], /^--json \/no\/dir\/x: there is no folder \/no\/dir/],
   ["proof:install", ["--by-hand", "--json", "x"], /^--json x: with --by-hand nothing is measured; leave one of both out/],
