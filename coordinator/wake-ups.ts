@@ -41,7 +41,7 @@ export type WakeUpsDeps = {
   /** Asks for health anew where somebody waits now who did not before. */
   readonly health: { wake(loadBalancerId: string): void };
   /** Plans of a load balancer that rest on these Pods (UIDs) and addresses are made anew. */
-  readonly plans: { podsChanged(names: readonly string[], loadBalancerId: string): void };
+  readonly plans: { podsChanged(names: readonly string[], loadBalancerId: string): void; podsComplete(): void };
   /** Pods whose preStop hook was called are answered anew. */
   readonly drains: { loadBalancerChanged(loadBalancerId: string): void; podChanged(podUid: string): void };
   /** True: a person has released or taken back a removal at this load balancer. */
@@ -74,6 +74,7 @@ export type WakeUpsDeps = {
  * | a load balancer comes into doubt, or is to be re-read | | its own | | | |
  * | what the cloud's key may do | | | all that wait | | |
  * | a quota is raised | | all | | | |
+ * | every Node has told its Pods | | all | | | plans of all |
  */
 export class WakeUps {
   readonly #deps: WakeUpsDeps;
@@ -243,6 +244,13 @@ export class WakeUps {
 
   quotasRaised(): void {
     for (const id of this.#deps.intents.loadBalancerIds) this.#deps.loadBalancers.add(id);
+  }
+
+  /** Every Node has told its Pods: who is missing now can be asked about. */
+  podsComplete(): void {
+    const { intents, plans, loadBalancers } = this.#deps;
+    plans.podsComplete();
+    for (const id of intents.loadBalancerIds) loadBalancers.add(id);
   }
 
   /** What the cloud's key may do has changed. */

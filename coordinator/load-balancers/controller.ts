@@ -12,7 +12,7 @@ import { FailedPasses } from "../workqueue/failed-passes.ts";
 import { Worker, type WorkerDeps } from "../workqueue/worker.ts";
 import { takingOver } from "./adopt.ts";
 import { ListenerRecorder, type ListenerRecorderDeps } from "./listener-recorder.ts";
-import { askAboutMissing } from "./missing-pods.ts";
+import { allPodsTold, askAboutMissing } from "./missing-pods.ts";
 import { Planner } from "./planner.ts";
 import { type LoadBalancerDeps, makeLoadBalancerReconciler } from "./reconcile.ts";
 import { RefusedItems } from "./refused-items.ts";
@@ -60,8 +60,13 @@ export type LoadBalancersDeps = Pick<LoadBalancerDeps, "api" | "clock" | "log" |
   /** Who is to hear of what happens here; asked when it happens. */
   readonly wakeUps: () => WakeUps;
 };
-/** The re-read of a load balancer is due; quotas were raised; the cloud refused to bind a Pod. */
-type WakeUps = { loadBalancerDue(loadBalancerId: string): void; quotasRaised(): void; bindRefused(loadBalancerId: string): void };
+/** The re-read of a load balancer is due; quotas were raised; every Node has told its Pods; the cloud refused to bind a Pod. */
+type WakeUps = {
+  loadBalancerDue(loadBalancerId: string): void;
+  quotasRaised(): void;
+  podsComplete(): void;
+  bindRefused(loadBalancerId: string): void;
+};
 export type LoadBalancersSettings = {
   readonly clusterId: string;
   readonly policy: Policy;
@@ -96,7 +101,7 @@ export interface LoadBalancersController {
 }
 
 export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalancersController {
-  const { api, state, guard, clock, log, settings, wakeUps } = deps;
+  const { api, state, guard, clock, log, settings, wakeUps, onOutcome } = deps;
   const { mirror, intents, pods } = state;
   const { policy } = settings;
   const writer = new Writer({ ...state, api, clock, log, onWrite: deps.onWrite, onLeftOut: deps.onLeftOut });
@@ -152,7 +157,6 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
       deps.onForgotten(id);
     },
   });
-  const { onOutcome } = deps;
   const queue = new Worker({ name: "loadBalancers", reconcile: failed.noted(reconcile), clock, log, concurrency: CONCURRENCY, onOutcome });
   return {
     queue,
@@ -176,7 +180,8 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
         return [{ loadBalancerId, calls, parked: guard.parked(loadBalancerId) }];
       }),
     run: async (stop, hard) => {
-      await Promise.all([queue.run(stop, hard), resync.run(stop), quotas.run(stop)]);
+      const told = allPodsTold({ facts: state.facts, clock }, stop).then((isSo) => isSo && wakeUps().podsComplete());
+      await Promise.all([queue.run(stop, hard), resync.run(stop), quotas.run(stop), told]);
     },
   };
 }

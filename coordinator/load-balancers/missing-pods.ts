@@ -1,3 +1,4 @@
+import type { Clock } from "../../common/clock.ts";
 import type { Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { EndInquiry, MissingPod } from "../safety/end-inquiry.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
@@ -33,4 +34,16 @@ export function askAboutMissing(
     if (namespace !== undefined) missing.set(uid, { uid, namespace, name: pod?.name });
   }
   if (missing.size > 0) inquiry.ask(id, [...missing.values()], signal);
+}
+
+/** So often it is looked whether every Node has told its Pods. Milliseconds. */
+const LOOK_MS = 1_000;
+
+/** Resolves with true once every Node has told its Pods: that is no change of any Pod. With false when `stop` has aborted. */
+export async function allPodsTold(
+  { facts, clock }: { readonly facts: Pick<PodFacts, "complete">; readonly clock: Clock },
+  stop: AbortSignal,
+): Promise<boolean> {
+  while (!facts.complete && !stop.aborted) await clock.sleep(LOOK_MS, stop).catch(() => undefined);
+  return facts.complete;
 }

@@ -101,6 +101,11 @@ export class Planner {
     this.#caches.get(loadBalancerId)?.podsChanged(names);
   }
 
+  /** Every Node has told its Pods: all are planned anew. */
+  podsComplete(): void {
+    this.#caches.clear();
+  }
+
   forget(loadBalancerId: string): void {
     this.#caches.delete(loadBalancerId);
   }

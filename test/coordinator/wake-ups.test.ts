@@ -65,7 +65,10 @@ function aWorld({ waiting = ["pod-8", "pod-9"], releases = [] }: { waiting?: rea
     networks: queue("network"),
     configs: queue("config"),
     health: { wake: (id) => void woken.push(`health of ${id}`) },
-    plans: { podsChanged: (names, id) => void woken.push(`plans at ${id}: ${names.join(" ")}`) },
+    plans: {
+      podsChanged: (names, id) => void woken.push(`plans at ${id}: ${names.join(" ")}`),
+      podsComplete: () => void woken.push("all plans"),
+    },
     drains: { loadBalancerChanged: () => undefined, podChanged: () => undefined },
     releases: {
       releasesChanged: (id) => {
@@ -221,6 +224,11 @@ for (const [title, change, expected] of [
     "a quota is raised",
     (wakeUps) => wakeUps.quotasRaised(),
     ["lb-1", "lb-2", "lb-3", "lb-4", "lb-left"].map((id) => `load balancer ${id}`),
+  ],
+  [
+    "every Node has told its Pods",
+    (wakeUps) => wakeUps.podsComplete(),
+    [...["lb-1", "lb-2", "lb-3", "lb-4", "lb-left"].map((id) => `load balancer ${id}`), "all plans"],
   ],
 ] as const satisfies readonly (readonly [string, (wakeUps: WakeUps) => void, readonly string[]])[])
   test(`${title}: ${expected.length === 0 ? "nobody" : expected.join(", ")}`, () => {

@@ -106,3 +106,26 @@ suite("Pods that ended while nobody looked", () => {
     });
   });
 });
+
+test("who ended while nobody led is asked about when the last Node has told its Pods, also where no re-read is near", async (t) => {
+  const world = aWorld(t, { apps: ["one"], pods: 3, resyncMs: 60 * MINUTE });
+  await world.run(async () => {
+    world.start();
+    await world.converged("one");
+    await world.kill();
+    const [first] = world.cluster.alive("one");
+    world.cluster.end([first?.uid ?? ""]);
+    await world.clock.sleep(2 * MINUTE);
+    assert.equal(serving(world), 3);
+    world.start({ withAgents: false });
+    const { agents } = world.coordinator();
+    for (const agent of agents.slice(0, -1)) agent.connect();
+    await world.clock.sleep(5_000); // less than the grace of the last agent, on whose node none of these Pods is
+    assert.deepEqual([world.coordinator().registry.complete, serving(world)], [false, 3]);
+    agents.at(-1)?.connect();
+    await world.clock.sleep(15_000);
+    assert.deepEqual([serving(world), targets(world).length], [2, 2]);
+    await world.kill();
+  });
+  assertNothingWrong(world);
+});
