@@ -3,6 +3,7 @@ import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import { member } from "../../common/kubernetes/json-member.ts";
 import { kubePath } from "../../common/kubernetes/path.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
+import { LastingFailures } from "../../common/lasting-failures.ts";
 import type { Logger } from "../../common/log.ts";
 
 /** A Pod of which nobody speaks any more; `name` undefined: it was never stored. */
@@ -21,6 +22,8 @@ const MOST_GETS = 10;
 /** The next question to the API server comes so long after the last one, and the same Pod is asked about again after so long. Milliseconds. */
 const PAUSE_MS = 1_000;
 const AGAIN_MS = 30_000;
+/** What the API server did not answer is asked again after so long at least. Milliseconds. */
+const FAILED_MS = 5_000;
 /** Questions wait so long for others: a node that is missed brings all of its Pods. Milliseconds. */
 const COMPANY_MS = 50;
 const PAGE = 500;
@@ -36,6 +39,7 @@ export class EndInquiry {
   readonly #gone = new Set<string>();
   readonly #askedAtMs = new Map<string, number>();
   readonly #waiting = new Map<string, { readonly pod: MissingPod; readonly loadBalancerIds: Set<string> }>();
+  readonly #lasting = new LastingFailures();
   #isRunning = false;
 
   constructor(deps: EndInquiryDeps) {
@@ -72,6 +76,7 @@ export class EndInquiry {
     await clock.sleep(COMPANY_MS, signal).catch(() => undefined);
     while (this.#waiting.size > 0 && !signal.aborted) {
       const [first] = this.#waiting.values();
+      let pauseMs = PAUSE_MS;
       const together = [...this.#waiting.values()].filter(({ pod }) => pod.namespace === first?.pod.namespace);
       const isMany = together.length > MOST_GETS || together.some(({ pod }) => pod.name === undefined);
       for (const { pod } of together) {
@@ -85,12 +90,15 @@ export class EndInquiry {
               together.map(({ pod }) => pod),
               signal,
             );
+        this.#lasting.over("");
         this.#learn(together.filter(({ pod }) => !present.has(pod.uid)));
       } catch (err) {
-        if (!signal.aborted)
-          log.warn({ err, pods: together.length }, "the API server could not be asked about missing Pods; they stay bound");
+        if (signal.aborted) break;
+        pauseMs = Math.max(FAILED_MS, this.#lasting.failed("", clock.now()));
+        for (const one of together) this.#waiting.set(one.pod.uid, one); // no pass may come that asks again
+        log.warn({ err, pods: together.length }, "the API server could not be asked about missing Pods, trying again; they stay bound");
       }
-      await clock.sleep(PAUSE_MS, signal).catch(() => undefined);
+      await clock.sleep(pauseMs, signal).catch(() => undefined);
     }
     this.#isRunning = false;
   }

@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
+import { EndInquiry } from "../../../coordinator/safety/end-inquiry.ts";
+import { aFakeClock, silentLog } from "../pods.ts";
+
+const MISSING = { uid: "pod-1", namespace: "demo", name: "web-1" };
+
+/** An API server that fails as long as it is told to; `asked`: when, milliseconds since the start; `proven`: what was learned, e.g. "lb-1 pod-1". */
+function anInquiry() {
+  const clock = aFakeClock(0);
+  const asked: number[] = [];
+  const proven: string[] = [];
+  const server = { isAway: true };
+  const get = (path: string): Promise<never> => {
+    asked.push(clock.now());
+    return Promise.reject(new KubeApiError(`get ${path}`, server.isAway ? "server" : "notFound", "none"));
+  };
+  const inquiry = new EndInquiry({
+    client: { get, list: () => Promise.reject(new Error("not one by one")) },
+    clock,
+    log: silentLog,
+    onProven: (id, uids) => void proven.push(`${id} ${uids.join()}`),
+  });
+  return { clock, asked, proven, server, inquiry };
+}
+
+test("what the API server could not answer is asked again though no pass comes, ever more rarely, until it is answered", async () => {
+  const { clock, asked, proven, server, inquiry } = anInquiry();
+  const stop = new AbortController();
+  inquiry.ask("lb-1", [MISSING], stop.signal);
+  await clock.advance(300_000);
+  const [first = 0, second = 0] = asked;
+  assert.deepEqual([second - first, asked.length > 10 && asked.length < 60, proven], [5_000, true, []]);
+  assert.ok((asked.at(-1) ?? 0) - (asked.at(-2) ?? 0) > 20_000, "after minutes once in half a minute");
+  server.isAway = false;
+  await clock.advance(30_000);
+  assert.deepEqual([proven, inquiry.isGone("pod-1")], [["lb-1 pod-1"], true]);
+  const { length } = asked;
+  await clock.advance(100_000);
+  assert.equal(asked.length, length);
+});
+
+test("after the end nobody is asked any more", async () => {
+  const { clock, asked, inquiry } = anInquiry();
+  const stop = new AbortController();
+  inquiry.ask("lb-1", [MISSING], stop.signal);
+  await clock.advance(1_000);
+  stop.abort();
+  await clock.advance(100_000);
+  assert.deepEqual([asked.length, clock.pendingSleeps], [1, 0]);
+});
