@@ -85,6 +85,18 @@ export function stoppedAtMs({ sinceMs, releasedAtMs, graceSeconds = 0 }: Dial): 
   return Math.max(releasedAtMs + STOPPING_MS, sinceMs + graceSeconds * 1_000 + LATE_MS);
 }
 
+/** What the application keeps of its grace period: 5 s, and 10 % of it at least; our choice. */
+const RESERVE_MS = 5_000;
+const RESERVE_SHARE = 0.1;
+/** The kubelet gives SIGTERM that long at least; what a hold leaves below it is not ours to use. Source: kubelet's minimumGracePeriodInSeconds. */
+const FLOOR_MS = 2_000;
+
+/** Pure: how long a hold may take of a grace period, from the first dial on, e.g. 23 000 ms of 30 s. */
+export function holdBudgetMs(graceSeconds: number): number {
+  const graceMs = graceSeconds * 1_000;
+  return Math.max(0, graceMs - Math.max(RESERVE_MS, graceMs * RESERVE_SHARE) - FLOOR_MS);
+}
+
 /** 16 random bytes in base64url. */
 const TOKEN = /^[A-Za-z0-9_-]{22}$/;
 

@@ -2,7 +2,7 @@
  * How long a preStop call is kept waiting. All times but those of a deletion are milliseconds on the node's own monotonic clock; timestamps of
  * the API server are compared with each other only.
  */
-import type { HoldEnd, HoldState } from "../../common/holds.ts";
+import { type HoldEnd, type HoldState, holdBudgetMs } from "../../common/holds.ts";
 
 /** metadata.deletionTimestamp (milliseconds since the epoch) and metadata.deletionGracePeriodSeconds. */
 export type Deletion = { readonly atMs: number; readonly graceSeconds: number };
@@ -26,11 +26,6 @@ export type Hold = {
 
 export type Judgement = { readonly kind: "over"; readonly end: HoldEnd } | { readonly kind: "wait"; readonly untilMs: number };
 
-/** What the application keeps of its grace period: 5 s, and 10 % of it at least; our choice. */
-const RESERVE_MS = 5_000;
-const RESERVE_SHARE = 0.1;
-/** The kubelet gives SIGTERM that long at least; what a hold leaves below it is not ours to use. Source: kubelet's minimumGracePeriodInSeconds. */
-const FLOOR_MS = 2_000;
 /** A dial of a Pod that is not deleted (liveness kill, eviction by the node, preemption) holds so long, and half of the Pod's grace, at most; our choice. */
 const SIGN_MS = 5_000;
 /**
@@ -62,17 +57,12 @@ export function judgeHold(hold: Hold, nowMs: number): Judgement {
 export function budgetMs({ deletion, isGone, podGraceSeconds, answer }: Hold): number {
   if (deletion !== undefined) {
     const { first, now } = deletion;
-    return Math.max(0, ofGrace(first.graceSeconds) - Math.max(0, first.atMs - now.atMs));
+    return Math.max(0, holdBudgetMs(first.graceSeconds) - Math.max(0, first.atMs - now.atMs));
   }
   if (isGone) return 0; // forced: the kubelet goes on by itself
   const signMs = Math.min(SIGN_MS, (podGraceSeconds * 1_000) / 2);
-  if (answer === undefined) return Math.max(signMs, Math.min(NO_WORD_MS, ofGrace(podGraceSeconds)));
-  return answer.terminating ? ofGrace(podGraceSeconds) : signMs;
-}
-
-function ofGrace(seconds: number): number {
-  const graceMs = seconds * 1_000;
-  return Math.max(0, graceMs - Math.max(RESERVE_MS, graceMs * RESERVE_SHARE) - FLOOR_MS);
+  if (answer === undefined) return Math.max(signMs, Math.min(NO_WORD_MS, holdBudgetMs(podGraceSeconds)));
+  return answer.terminating ? holdBudgetMs(podGraceSeconds) : signMs;
 }
 
 /** The deletion as it is known after another look at the Pod. */

@@ -88,6 +88,7 @@ export function makeDrainsController(deps: DrainsDeps): DrainsController {
     }
     const { uid } = event.dial;
     queue.add(uid);
+    onStopping(uid); // who served on for as long as it was held leaves now
     if (event.released === undefined) return;
     const { end, lowered, heldMs } = event.released;
     metrics.onReleased(end, heldMs / 1_000);

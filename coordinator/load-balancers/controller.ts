@@ -40,6 +40,7 @@ export type LoadBalancersDeps = Pick<LoadBalancerDeps, "api" | "clock" | "log" |
     | "pods"
     | "unreadyPods"
     | "isStopping"
+    | "lasting"
     | "ready"
   >;
   readonly guard: RemovalGuard;

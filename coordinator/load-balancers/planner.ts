@@ -7,6 +7,7 @@ import { type Plan, planLoadBalancer } from "../domain/plan/plan-load-balancer.t
 import type { Holder } from "../domain/plan/plan-targets.ts";
 import type { Quotas } from "../domain/plan/quota-forecast.ts";
 import { unboundFromMs } from "../domain/readiness/drain-end.ts";
+import type { Lasting } from "../domain/readiness/lasting.ts";
 import { keepsAll, type Policy } from "../domain/safety/policy.ts";
 import type { EndInquiry } from "../safety/end-inquiry.ts";
 import type { RemovalGuard } from "../safety/removal-guard.ts";
@@ -27,6 +28,8 @@ export type PlannerDeps = {
   readonly unreadyPods: Pick<UnreadyPods, "sinceMs">;
   /** A container of this live Pod is being stopped; default: of none. */
   readonly isStopping?: (podUid: string) => boolean;
+  /** As in TargetView; default: no Pod keeps its weight when it terminates. */
+  readonly lasting?: (podUid: string) => Lasting | undefined;
   readonly writer: Pick<Writer, "running" | "overQuota" | "weightsLast">;
   readonly refusedItems: Pick<RefusedItems, "keepsRefusing">;
   readonly guard: Pick<RemovalGuard, "hold" | "floorOf">;
@@ -75,6 +78,7 @@ export class Planner {
         loweredAtMs: (target) => mirror.loweredAtMs(id, slotOf(place, target)),
         floor: () => guard.floorOf(id, place),
       }),
+      ...(this.#deps.lasting && { lasting: this.#deps.lasting, nowMs: clock.now() }),
       bindsFirst: writer.weightsLast(id),
       inFlight,
       roomFirst: writer.overQuota(id) > 0,

@@ -1,5 +1,6 @@
 import type { Dial, HoldAnswer, ReleasedPod } from "../../common/holds.ts";
 import { isStopping } from "../domain/readiness/drain-end.ts";
+import { type Lasting, lastingOf } from "../domain/readiness/lasting.ts";
 import type { PodFacts } from "./pod-facts.ts";
 
 /** A Pod's preStop hook was called (`isNew`), or more is known of it; or its calls were answered (`released` undefined: nobody said how). */
@@ -37,3 +38,25 @@ export const stoppingBy =
   (holds: Pick<Holds, "dials">, facts: Pick<PodFacts, "pods">, clock: { now(): number }) =>
   (podUid: string): boolean =>
     isStopping(holds.dials.get(podUid), facts.pods.get(podUid), clock.now());
+
+/** Pods of which it is remembered since when they terminate. */
+const MOST_SEEN = 10_000;
+
+/** What is known of the ends of Pods (UID): whether a container of a live one is being stopped, and until when one that terminates may keep its weight. */
+export function endsBy(
+  holds: Pick<Holds, "dials">,
+  facts: Pick<PodFacts, "pods">,
+  clock: { now(): number },
+): { readonly isStopping: (podUid: string) => boolean; readonly lasting: (podUid: string) => Lasting | undefined } {
+  const seenMs = new Map<string, number>();
+  return {
+    isStopping: stoppingBy(holds, facts, clock),
+    lasting: (podUid) => {
+      const since = seenMs.get(podUid) ?? clock.now();
+      seenMs.set(podUid, since);
+      const [oldest] = seenMs.keys();
+      if (seenMs.size > MOST_SEEN && oldest !== undefined) seenMs.delete(oldest);
+      return lastingOf(facts.pods.get(podUid), holds.dials.get(podUid), since);
+    },
+  };
+}

@@ -4,7 +4,7 @@ import type { Logger } from "../../common/log.ts";
 import type { OwnerIntent } from "../domain/intent/owner-intent.ts";
 import { type AddressClaims, type ClaimedPod, makeAddressClaims, tellingClaims } from "./address-claims.ts";
 import { EndpointFacts, strangeEndpointsOf } from "./endpoint-facts.ts";
-import { type Holds, NO_HOLDS, stoppingBy } from "./holds.ts";
+import { endsBy, type Holds, NO_HOLDS } from "./holds.ts";
 import { Intents } from "./intents.ts";
 import { ListenerIdentity } from "./listener-identity.ts";
 import { ListenerOwners } from "./listener-owners.ts";
@@ -53,6 +53,8 @@ export interface State extends Memories, Pick<OwnerObjects, "ingressUses" | "obj
   readonly holds: Holds;
   /** A container of this live Pod is being stopped: its preStop hook was called. */
   readonly isStopping: (podUid: string) => boolean;
+  /** Until when this Pod, which terminates, serves on as before; undefined: it does not. */
+  readonly lasting: ReturnType<typeof endsBy>["lasting"];
   readonly objects: WatchedObjects;
   readonly certificates: Certificates;
   readonly pods: PodIndex;
@@ -93,10 +95,10 @@ export function makeState(from: StateDeps, followers: StateFollowers): State {
   const unreadyPods = new UnreadyPods(clock);
   for (const after of facts.pods.values()) unreadyPods.podChanged({ before: undefined, after });
   pods.follow((change) => unreadyPods.podChanged(change)); // before whoever plans by it
-  const stops = stoppingBy(holds, facts, clock);
+  const ends = endsBy(holds, facts, clock);
   const intents = new Intents({
     ...(settings.earlyBind === true && { earlyOf: memories.earlyOf }),
-    isHeldBack: (podUid) => memories.hindrances.holdsBack(podUid) || stops(podUid),
+    isHeldBack: (podUid) => memories.hindrances.holdsBack(podUid) || ends.isStopping(podUid),
     clusterId,
     pods,
     wishes: (inNamespace, name) => objects.config(inNamespace, name)?.wishes ?? new Map(),
@@ -139,7 +141,7 @@ export function makeState(from: StateDeps, followers: StateFollowers): State {
     certificates,
     facts,
     holds,
-    isStopping: stops,
+    ...ends,
     objects,
     pods,
     ...memories,

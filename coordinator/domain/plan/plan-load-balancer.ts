@@ -13,6 +13,7 @@ import {
   targetKey,
   type WeightedSlot,
 } from "../load-balancer.ts";
+import type { Lasting } from "../readiness/lasting.ts";
 import { applyCall } from "./apply-call.ts";
 import { addingCalls, weightCalls } from "./fill-calls.ts";
 import type { PlanCache } from "./plan-cache.ts";
@@ -43,6 +44,10 @@ export type PlanInput = {
   readonly cache?: PlanCache;
   /** What takes the weight of Pods of this place that are not ready; default: nothing does. */
   readonly lowering?: (place: Place) => Lowering;
+  /** As in TargetView; default: no Pod keeps its weight when it terminates. */
+  readonly lasting?: (podUid: string) => Lasting | undefined;
+  /** Milliseconds since the epoch, for `lasting`. */
+  readonly nowMs?: number;
   /** Weights were written last: whoever waits to be bound comes before those that get their weight back. */
   readonly bindsFirst?: boolean;
   /** The cloud refused more for a quota: what is drained or wanted no more makes room before anything is added. */
@@ -210,7 +215,7 @@ function isOnlyBroken({ place, wanted }: PlacePair, { broken }: PlanInput): bool
 function changesOf(
   place: Place,
   wanted: readonly WantedBackend[] | undefined,
-  { cache: all, holderOf, isClaimed, serving, drained, broken, lowering }: PlanInput,
+  { cache: all, holderOf, isClaimed, serving, drained, broken, lowering, lasting: lastingOf, nowMs }: PlanInput,
   replaced?: true,
 ): TargetChanges {
   const cache = replaced === undefined ? all : undefined;
@@ -224,6 +229,11 @@ function changesOf(
     wanted,
     replaced,
     lowering: weighs,
+    lasting: (podUid) => {
+      lasting = false; // depends on time
+      return lastingOf?.(podUid);
+    },
+    nowMs,
     serving: (target) => serving(place, target),
     holderOf: (ip) => {
       const holder = holderOf(ip);

@@ -1,5 +1,6 @@
 import type { WantedBackend } from "../intent/backends.ts";
 import { type BoundSlot, type Place, type Slot, slotOf, type Target, targetKey, type WeightedSlot } from "../load-balancer.ts";
+import type { Lasting } from "../readiness/lasting.ts";
 import { STAYING_SHARE } from "../safety/brake.ts";
 import { type Bound, type Lowering, planWeights, type Unready } from "./plan-weights.ts";
 
@@ -33,6 +34,10 @@ export type TargetView = {
   readonly replaced?: true | undefined;
   /** What takes the weight of Pods that are not ready; default: nothing does. */
   readonly lowering?: Lowering | undefined;
+  /** Until when this Pod, which terminates, may keep its weight where too few others serve; default: no Pod may. */
+  readonly lasting?: ((podUid: string) => Lasting | undefined) | undefined;
+  /** Milliseconds since the epoch; only `lasting` is compared with it. */
+  readonly nowMs?: number | undefined;
 };
 
 /** Changes of one place's backends, by lane; the caller merges places and cuts them into full calls. */
@@ -50,7 +55,7 @@ export type TargetChanges = {
   readonly lower: readonly WeightedSlot[];
   readonly stop: readonly WeightedSlot[];
   readonly unready: readonly Unready[];
-  /** When time alone changes `lower`; milliseconds since the epoch. */
+  /** When time alone changes `lower` or `waiting`; milliseconds since the epoch. */
   readonly dueMs: number | undefined;
   readonly tune: readonly WeightedSlot[];
   /** Bound by somebody else into our place: left alone and reported. */
@@ -65,6 +70,9 @@ export type TargetChanges = {
  * backend whose containers are ready serves. One that is broken is not waited for, else a single bad Pod would keep all others bound for
  * ever, but then at least half of all that are wanted must serve, and one. So what is left is never less than what is wanted without
  * what is broken or not ready, and never less than the share that the brake protects.
+ *
+ * Of Pods that end all together, e.g. with their node, those that are held serve on: they keep their weight for as long as they may and fewer
+ * others serve than leave, unless what is wanted is no more. kube-proxy does the same where all endpoints terminate (KEP-1669).
  */
 export function planTargets(view: TargetView): TargetChanges {
   const { place, wanted } = view;
@@ -81,6 +89,7 @@ export function planTargets(view: TargetView): TargetChanges {
   const waiting: Target[] = [];
   const bound: Bound[] = [];
   const goes = new Set<Target>();
+  const ending: Ending[] = [];
   let { replaced }: { replaced?: boolean | undefined } = view; // found out only if somebody has to leave
 
   for (const [key, target] of boundByKey) {
@@ -102,8 +111,18 @@ export function planTargets(view: TargetView): TargetChanges {
     if (way === "foreign") foreign.push(target);
     else if (way === "wait") waiting.push(target);
     else if (way === "conflict") isInTheWay(target);
-    else if (way === "leave" && target.weight > 0) drain.push({ ...slot(target), weight: 0 });
-    else if ((holder.kind === "over" && !holder.inferred) || view.drained(target)) unbind.push(slot(target));
+    else if (way === "leave" && target.weight > 0) {
+      const lasting = holder.kind === "terminating" && view.replaced === undefined ? view.lasting?.(holder.podUid) : undefined;
+      if (lasting === undefined) drain.push({ ...slot(target), weight: 0 });
+      else ending.push({ target, lasting });
+    } else if ((holder.kind === "over" && !holder.inferred) || view.drained(target)) unbind.push(slot(target));
+  }
+  const last = ending.length === 0 ? NOBODY : lastOnes(ending, view, wantedByKey, goes);
+  for (const { target } of ending) {
+    if (last.keep.has(target)) {
+      goes.delete(target);
+      waiting.push(target);
+    } else drain.push({ ...slot(target), weight: 0 });
   }
   const bind: BoundSlot[] = [];
   for (const [key, backend] of wantedByKey) {
@@ -119,9 +138,44 @@ export function planTargets(view: TargetView): TargetChanges {
   const tuned = low.size === 0 ? tune : tune.filter((one) => !low.has(targetKey(one)));
   for (const lane of [conflict, staleConflict, drain, unbind, raise, lower, stop, tuned, bind, foreign, waiting])
     if (lane.length > 1) lane.sort(byAddress);
-  const { raiseFirst, unready, dueMs } = weights;
+  const { raiseFirst, unready } = weights;
+  const dueMs = earliest(weights.dueMs, last.dueMs);
   return { conflict, staleConflict, drain, unbind, raise, raiseFirst, lower, stop, unready, dueMs, tune: tuned, bind, foreign, waiting };
 }
+
+/** A target whose Pod terminates and is held. */
+type Ending = { readonly target: Target; readonly lasting: Lasting };
+/** Who keeps its weight, and when time alone changes that. */
+type Last = { readonly keep: ReadonlySet<Target>; readonly dueMs: number | undefined };
+const NOBODY: Last = { keep: new Set(), dueMs: undefined };
+
+function lastOnes(
+  ending: readonly Ending[],
+  { place, serving, broken, nowMs = Number.POSITIVE_INFINITY }: TargetView,
+  wanted: ReadonlyMap<string, WantedBackend>,
+  goes: ReadonlySet<Target>,
+): Last {
+  const leaving = ending.filter(({ target }) => serving(target)).length;
+  const staying = place.targets.filter((target) => target.weight > 0 && !goes.has(target) && serving(target)).length;
+  if (leaving === 0 || staying >= leaving) return NOBODY;
+  const keyOf = keysFor(place.targets[0]);
+  const bound = new Map(place.targets.map((target) => [keyOf(target), target]));
+  const coming = [...wanted].filter(([key, backend]) => !broken(backend, bound.get(key))).length;
+  const isSeen = coming > 0;
+  if (isSeen && staying >= coming) return NOBODY; // fewer are wanted than before
+  const keep = new Set<Target>();
+  let dueMs: number | undefined;
+  for (const { target, lasting } of ending) {
+    const untilMs = isSeen ? lasting.untilMs : lasting.sightMs;
+    if (untilMs <= nowMs) continue;
+    keep.add(target);
+    dueMs = earliest(dueMs, untilMs);
+  }
+  return { keep, dueMs };
+}
+
+const earliest = (one: number | undefined, other: number | undefined): number | undefined =>
+  one === undefined || other === undefined ? (one ?? other) : Math.min(one, other);
 
 /** Written out field by field, because thousands are made at once. */
 function boundSlot({ listenerId, locationId }: Place, { ip, port, weight, podUid }: WantedBackend): BoundSlot {

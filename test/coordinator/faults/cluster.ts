@@ -94,7 +94,7 @@ export function aCluster(
       return uid;
     });
   /** Asks for the deletion of Pods; they are gone when their containers have stopped. */
-  const end = (uids: readonly string[]): void => {
+  const end = (uids: readonly string[], stopMs = STOP_MS): void => {
     for (const uid of uids) {
       for (const life of lives) if (life.uid === uid) life.endingMs = clock.now();
       change(uid, { deletionAtMs: clock.now() + 30_000 });
@@ -102,7 +102,7 @@ export function aCluster(
         if (pods.get(uid)?.deletionAtMs === undefined) return; // gone, or the API server knows nothing of it any more
         if (pods.delete(uid)) for (const listener of podListeners) listener(uid, undefined);
       };
-      void clock.sleep(STOP_MS).then(gone);
+      void clock.sleep(stopMs).then(gone);
     }
   };
   const serviceNamed = (app: string): ServiceRecord | undefined => [...services.values()].find(({ name }) => name === app);
@@ -216,6 +216,8 @@ export function aCluster(
     told,
     start,
     end,
+    /** Has the hook of the webhook from now on. */
+    hook: (uid: string): void => change(uid, { drain: "hold" }),
     /** Somebody else says that the Pod's gate is closed. */
     turnBack: (uid: string): void => change(uid, { gate: "False" }),
     /** A Pod's own labels are changed: those of its app, or none at all. */

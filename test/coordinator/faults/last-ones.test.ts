@@ -1,0 +1,126 @@
+/** Pods that end all together and are held: they serve on until others do, as far as their grace period allows. */
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import type { PodFact } from "../../../common/vocabulary.ts";
+import { assertNothingWrong, aWorld, type Options, type World } from "./world.ts";
+
+/** The usual grace period; containers that are held serve nearly as long. */
+const STOP_MS = 28_000;
+const PODS = 4;
+
+type Seen = { readonly atMs: number; readonly serving: number; readonly weighted: ReadonlySet<string> };
+
+/** Bound targets of lb-one with a weight, and how many of them the load balancer sends to. */
+function look(world: World): Omit<Seen, "atMs"> {
+  const targets = world.cloud.state().loadBalancers.flatMap(({ listeners }) => listeners.flatMap((listener) => listener.targets));
+  const weighted = targets.filter(({ weight }) => weight > 0);
+  const serving = weighted.filter(({ ip, health }) => health === "Alive" && world.cluster.isServing(ip));
+  return { serving: serving.length, weighted: new Set(weighted.map(({ ip }) => ip)) };
+}
+
+/** Ends all Pods of the app, each with its dial; what is seen every 100 ms of the next `forMs`. */
+async function endAll(world: World, forMs: number, options: { readonly grace?: number; readonly leave?: number } = {}) {
+  const { cluster, clock } = world;
+  const old = cluster.alive("one").slice(options.leave ?? 0);
+  const atMs = clock.now();
+  cluster.end(
+    old.map(({ uid }) => uid),
+    STOP_MS,
+  );
+  for (const { uid } of old) world.agentOf(uid).dial(uid, options.grace ?? 30);
+  const seen: Seen[] = [];
+  while (clock.now() < atMs + forMs) {
+    seen.push({ atMs: clock.now() - atMs, ...look(world) });
+    await clock.sleep(100);
+  }
+  const ips = old.flatMap((pod) => pod.ips);
+  /** When the last of them had lost its weight, milliseconds after their end. */
+  const loweredMs = seen.find(({ weighted }) => ips.every((ip) => !weighted.has(ip)))?.atMs ?? Infinity;
+  return { seen, loweredMs };
+}
+
+/** The first Pods start as usual, those after them never. */
+function slowly(): Options {
+  let left = PODS;
+  return { startMs: () => (left-- > 0 ? 700 : 600_000) };
+}
+
+const inWorld = (name: string, options: Options, work: (world: World, pods: readonly PodFact[]) => Promise<void>): void =>
+  void test(name, async (t) => {
+    const world = aWorld(t, { apps: ["one"], pods: PODS, ...options });
+    await world.run(async () => {
+      world.start();
+      await world.converged("one");
+      for (const { uid } of world.cluster.alive("one")) world.cluster.hook(uid);
+      await world.clock.sleep(15_000);
+      await work(world, world.cluster.alive("one"));
+      await world.kill();
+    });
+  });
+
+suite("all Pods of a Service end together:", () => {
+  const check = { intervalSeconds: 2, healthyCount: 2 };
+  inWorld("they keep their weight until enough of those that replace them serve", { check }, async (world) => {
+    const { cluster, clock } = world;
+    const born = clock.sleep(1_500).then(() => cluster.start("one", PODS));
+    const { seen, loweredMs } = await endAll(world, 20_000);
+    await born;
+    const empty = seen.filter(({ serving }) => serving === 0);
+    assert.deepEqual(empty, [], "at any time somebody serves");
+    assert.ok(loweredMs > 3_000 && loweredMs < 12_000, `lowered after ${loweredMs} ms`);
+    assertNothingWrong(world);
+  });
+
+  inWorld("with the cloud's own checks, which take 15 s, some serve before the grace period is over", {}, async (world) => {
+    const { cluster, clock } = world;
+    const born = clock.sleep(1_500).then(() => cluster.start("one", PODS));
+    const { seen, loweredMs } = await endAll(world, 22_000);
+    await born;
+    assert.deepEqual(
+      seen.filter(({ serving }) => serving === 0),
+      [],
+      "at any time somebody serves",
+    );
+    assert.ok(loweredMs < 20_000, `lowered after ${loweredMs} ms`);
+  });
+
+  inWorld("where nobody replaces them weight 0 comes after four seconds", {}, async (world) => {
+    const { loweredMs } = await endAll(world, 10_000);
+    assert.ok(loweredMs > 3_900 && loweredMs < 6_500, `lowered after ${loweredMs} ms`);
+  });
+
+  inWorld("what replaces them never serves: weight 0 comes while the grace period lasts", slowly(), async (world) => {
+    const born = world.clock.sleep(500).then(() => world.cluster.start("one", PODS));
+    const { loweredMs } = await endAll(world, 25_000);
+    await born;
+    assert.ok(loweredMs > 17_500 && loweredMs < 20_500, `lowered after ${loweredMs} ms`);
+  });
+
+  inWorld("a grace period that leaves no time is not waited in", slowly(), async (world) => {
+    const born = world.clock.sleep(500).then(() => world.cluster.start("one", PODS));
+    const { loweredMs } = await endAll(world, 5_000, { grace: 10 });
+    await born;
+    assert.ok(loweredMs < 2_500, `lowered after ${loweredMs} ms`);
+  });
+
+  inWorld("half of them stay: the others lose their weight at once", {}, async (world) => {
+    const { loweredMs } = await endAll(world, 5_000, { leave: PODS / 2 });
+    assert.ok(loweredMs < 2_500, `lowered after ${loweredMs} ms`);
+  });
+
+  inWorld("a Service that is made smaller does not wait either", {}, async (world) => {
+    const { loweredMs } = await endAll(world, 5_000, { leave: 1 });
+    assert.ok(loweredMs < 2_500, `lowered after ${loweredMs} ms`);
+  });
+
+  inWorld("a Pod whose hold is over before loses its weight then", slowly(), async (world, pods) => {
+    const born = world.clock.sleep(500).then(() => world.cluster.start("one", PODS));
+    const released = (async () => {
+      await world.clock.sleep(6_000);
+      for (const { uid } of pods) world.agentOf(uid).release(uid, "aborted");
+    })();
+    const { loweredMs } = await endAll(world, 12_000);
+    await Promise.all([born, released]);
+    assert.ok(loweredMs > 5_900 && loweredMs < 8_500, `lowered after ${loweredMs} ms`);
+  });
+});
