@@ -32,6 +32,8 @@ export type ClusterOptions = {
   readonly ours?: boolean | undefined;
   /** How long the containers of the next Pod take to become ready, milliseconds; default: a little longer for each of a group. */
   readonly startMs?: (() => number) | undefined;
+  /** Every other Pod has the hook of the webhook. */
+  readonly hooks?: boolean | undefined;
 };
 export type Cluster = ReturnType<typeof aCluster>;
 
@@ -40,7 +42,7 @@ export function aCluster(
   clock: Clock,
   apps: readonly string[],
   nodes: readonly string[],
-  { check, ours = false, startMs }: ClusterOptions = {},
+  { check, ours = false, startMs, hooks = false }: ClusterOptions = {},
 ) {
   const pods = new Map<string, PodFact>();
   const named = check && { [SERVICE_CONFIG]: CHECKED.name };
@@ -85,7 +87,8 @@ export function aCluster(
       const uid = `${app}-${n}`;
       const nodeName = nodes[n % nodes.length] ?? "";
       lives.push({ uid, app, ip, bornMs: clock.now(), endingMs: Number.POSITIVE_INFINITY });
-      put(aPod({ uid, name: uid, nodeName, ips: [ip], labels: { app }, containersReady: false, startedAtMs: clock.now() }));
+      const hook = hooks && n % 2 === 1 && ({ drain: "hold" } as const);
+      put(aPod({ uid, name: uid, nodeName, ips: [ip], labels: { app }, containersReady: false, startedAtMs: clock.now(), ...hook }));
       const ready = (): void => {
         readyMs.set(uid, clock.now());
         change(uid, { containersReady: true, containersReadyAtMs: clock.now() });

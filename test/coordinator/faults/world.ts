@@ -55,6 +55,8 @@ export type Options = {
   readonly ours?: boolean;
   /** How long the containers of the next Pod take to become ready, milliseconds. */
   readonly startMs?: () => number;
+  /** Every other Pod has the hook of the webhook. */
+  readonly hooks?: boolean;
   readonly profile?: NonNullable<CloudOptions["profile"]>;
   /** Agents try the ports of waiting Pods, which answer so long after their Pod's birth, milliseconds; default: nobody tries any. */
   readonly listenMs?: number;
@@ -89,7 +91,12 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
   t.after(() => cloud.stop());
   for (const [at, app] of apps.entries())
     cloud.addLoadBalancer({ id: `lb-${app}`, ...(options.ours && { tags: { [CLUSTER_TAG]: CLUSTER, [OWNER_TAG]: uidOf(at) } }) });
-  const cluster = aCluster(clock, apps, NODES, { check: options.check, ours: options.ours, startMs: options.startMs });
+  const cluster = aCluster(clock, apps, NODES, {
+    check: options.check,
+    ours: options.ours,
+    startMs: options.startMs,
+    hooks: options.hooks,
+  });
   for (const app of apps) cluster.start(app, pods);
   const watch = { answers: true, lies: 0 };
   const tooEarly: string[] = [];

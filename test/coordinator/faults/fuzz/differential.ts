@@ -51,7 +51,7 @@ async function run({ steps, kills }: History): Promise<Left> {
   const cleanUps: (() => unknown)[] = [];
   /** A Pod whose containers have stopped answers nobody. */
   const probe: Probe = ({ ip }) => Promise.resolve(world.cluster.isServing(ip));
-  const world = aWorld({ after: (cleanUp) => void cleanUps.push(cleanUp) }, { apps: APPS, pods: 3, probe });
+  const world = aWorld({ after: (cleanUp) => void cleanUps.push(cleanUp) }, { apps: APPS, pods: 3, hooks: true, probe });
   const byHand: ByHand[] = [];
   try {
     await world.run(async () => {
