@@ -71,8 +71,8 @@ export type TargetChanges = {
  * ever, but then at least half of all that are wanted must serve, and one. So what is left is never less than what is wanted without
  * what is broken or not ready, and never less than the share that the brake protects.
  *
- * Of Pods that end all together, e.g. with their node, those that are held serve on: they keep their weight for as long as they may and fewer
- * others serve than leave, unless what is wanted is no more. kube-proxy does the same where all endpoints terminate (KEP-1669).
+ * Of Pods that end all together, e.g. with their node, those that are held serve on: they keep their weight for as long as they may and less
+ * than that share of them serves elsewhere, unless what is wanted is no more. kube-proxy does the same where all endpoints terminate (KEP-1669).
  */
 export function planTargets(view: TargetView): TargetChanges {
   const { place, wanted } = view;
@@ -157,7 +157,7 @@ function lastOnes(
 ): Last {
   const leaving = ending.filter(({ target }) => serving(target)).length;
   const staying = place.targets.filter((target) => target.weight > 0 && !goes.has(target) && serving(target)).length;
-  if (leaving === 0 || staying >= leaving) return NOBODY;
+  if (leaving === 0 || staying >= Math.ceil(leaving * STAYING_SHARE)) return NOBODY;
   const keyOf = keysFor(place.targets[0]);
   const bound = new Map(place.targets.map((target) => [keyOf(target), target]));
   const coming = [...wanted].filter(([key, backend]) => !broken(backend, bound.get(key))).length;

@@ -51,7 +51,9 @@ async function run({ steps, kills }: History): Promise<Left> {
   const cleanUps: (() => unknown)[] = [];
   /** A Pod whose containers have stopped answers nobody. */
   const probe: Probe = ({ ip }) => Promise.resolve(world.cluster.isServing(ip));
-  const world = aWorld({ after: (cleanUp) => void cleanUps.push(cleanUp) }, { apps: APPS, pods: 3, hooks: true, probe });
+  // A Pod with the hook stays bound for longer: what it was bound for is lost where records are swapped, while nobody leads and it ends.
+  const hooks = steps.every(({ kind }) => kind !== "records-swapped");
+  const world = aWorld({ after: (cleanUp) => void cleanUps.push(cleanUp) }, { apps: APPS, pods: 3, hooks, probe });
   const byHand: ByHand[] = [];
   try {
     await world.run(async () => {
