@@ -117,7 +117,7 @@ export function planTargets(view: TargetView): TargetChanges {
       else ending.push({ target, lasting });
     } else if ((holder.kind === "over" && !holder.inferred) || view.drained(target)) unbind.push(slot(target));
   }
-  const last = ending.length === 0 ? NOBODY : lastOnes(ending, view, wantedByKey, goes);
+  const last = ending.length === 0 ? NOBODY : lastOnes(ending, view, { wantedByKey, boundByKey, goes });
   for (const { target } of ending) {
     if (last.keep.has(target)) {
       goes.delete(target);
@@ -143,6 +143,8 @@ export function planTargets(view: TargetView): TargetChanges {
   return { conflict, staleConflict, drain, unbind, raise, raiseFirst, lower, stop, unready, dueMs, tune: tuned, bind, foreign, waiting };
 }
 
+/** What is wanted and what is there, by the same keys. */
+type Keyed = { readonly wantedByKey: ReadonlyMap<string, WantedBackend>; readonly boundByKey: ReadonlyMap<string, Target> };
 /** A target whose Pod terminates and is held. */
 type Ending = { readonly target: Target; readonly lasting: Lasting };
 /** Who keeps its weight, and when time alone changes that. */
@@ -152,15 +154,12 @@ const NOBODY: Last = { keep: new Set(), dueMs: undefined };
 function lastOnes(
   ending: readonly Ending[],
   { place, serving, broken, nowMs = Number.POSITIVE_INFINITY }: TargetView,
-  wanted: ReadonlyMap<string, WantedBackend>,
-  goes: ReadonlySet<Target>,
+  { wantedByKey, boundByKey, goes }: Keyed & { readonly goes: ReadonlySet<Target> },
 ): Last {
   const leaving = ending.filter(({ target }) => serving(target)).length;
   const staying = place.targets.filter((target) => target.weight > 0 && !goes.has(target) && serving(target)).length;
   if (leaving === 0 || staying >= Math.ceil(leaving * STAYING_SHARE)) return NOBODY;
-  const keyOf = keysFor(place.targets[0]);
-  const bound = new Map(place.targets.map((target) => [keyOf(target), target]));
-  const coming = [...wanted].filter(([key, backend]) => !broken(backend, bound.get(key))).length;
+  const coming = [...wantedByKey].filter(([key, backend]) => !broken(backend, boundByKey.get(key))).length;
   const isSeen = coming > 0;
   if (isSeen && staying >= coming) return NOBODY; // fewer are wanted than before
   const keep = new Set<Target>();
