@@ -1,41 +1,11 @@
 /** The brake in a group of Ingresses: that another member asks for a Pod says nothing about the rules of this one. */
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
+import { memberIngress, memberPod as pod, memberService as service } from "./group.ts";
 import { type ManifestWorld, manifestWorld } from "./world.ts";
 
-const service = (name: string) => ({
-  kind: "Service",
-  metadata: { name },
-  spec: { selector: { app: name }, ports: [{ name: "http", port: 80, targetPort: 8080 }] },
-});
-const ingress = (name: string, paths: readonly string[]) => ({
-  kind: "Ingress",
-  metadata: {
-    name,
-    annotations: {
-      "ingress.cloud.tencent.com/direct-access": "true",
-      "ingress.cloud.tencent.com/enable-group": "true",
-      "kubernetes.io/ingress.existLbId": "lb-user",
-    },
-  },
-  spec: {
-    ingressClassName: "qcloud",
-    rules: [
-      {
-        host: "www.example.com",
-        http: { paths: paths.map((path) => ({ path, pathType: "Prefix", backend: { service: { name, port: { number: 80 } } } })) },
-      },
-    ],
-  },
-});
-const pod = (name: string, app: string, ready = true) => ({
-  name,
-  labels: { app },
-  annotations: {},
-  ready,
-  hostNetwork: false,
-  ports: [{ name: "http", containerPort: 8080 }],
-});
+const ingress = (name: string, paths: readonly string[]) => memberIngress(name, paths, { host: "www.example.com" });
+
 /** So many Pods of "shop", of which so many are relabelled; "blog" has two. */
 const PODS = 8;
 const AMISS = 6;

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DEFAULT_GATE_TYPE } from "../../common/names.ts";
 import { aCertificate } from "../certificates.ts";
+import { memberPod } from "./group.ts";
 import { type ManifestWorld, manifestWorld } from "./world.ts";
 
 const NAMESPACES = ["demo", "press"] as const;
@@ -13,6 +14,7 @@ const service = (namespace: Namespace) => ({
   metadata: { name: "web", namespace },
   spec: { selector: { app: "web" }, ports: [{ name: "http", port: 80, targetPort: 8080 }] },
 });
+const pod = (at: number) => memberPod(`web-${at}`, "web");
 const secret = (namespace: Namespace, { certPem, keyPem }: { readonly certPem: string; readonly keyPem: string }) => ({
   kind: "Secret",
   type: "kubernetes.io/tls",
@@ -39,14 +41,6 @@ const ingress = (namespace: Namespace, hosts: readonly string[], isTls = false) 
       http: { paths: [{ path: "/", pathType: "Prefix", backend: { service: { name: "web", port: { number: 80 } } } }] },
     })),
   },
-});
-const pod = (at: number) => ({
-  name: `web-${at}`,
-  labels: { app: "web" },
-  annotations: {},
-  ready: true,
-  hostNetwork: false,
-  ports: [{ name: "http", containerPort: 8080 }],
 });
 const addressAt = (namespace: Namespace, at: number): number => 100 * NAMESPACES.indexOf(namespace) + at;
 const ips = (namespace: Namespace, count: number): string[] =>

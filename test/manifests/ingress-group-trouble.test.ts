@@ -2,48 +2,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { aCertificate } from "../certificates.ts";
+import { memberIngress, memberPod as pod, memberService as service } from "./group.ts";
 import { type ManifestWorld, manifestWorld } from "./world.ts";
 
-const service = (name: string) => ({
-  kind: "Service",
-  metadata: { name },
-  spec: { selector: { app: name }, ports: [{ name: "http", port: 80, targetPort: 8080 }] },
-});
+/** Its host is "NAME.example.com"; `isTls`: with the Secret of its name. */
+const ingress = (name: string, paths: readonly string[], { isTls = false, host = `${name}.example.com` } = {}) =>
+  memberIngress(name, paths, { host, isTls });
+
 const secret = (name: string, { certPem, keyPem }: { readonly certPem: string; readonly keyPem: string }) => ({
   kind: "Secret",
   type: "kubernetes.io/tls",
   metadata: { name },
   stringData: { "tls.crt": certPem, "tls.key": keyPem },
-});
-/** Its host is "NAME.example.com"; `isTls`: with the Secret of its name. */
-const ingress = (name: string, paths: readonly string[], { isTls = false, host = `${name}.example.com` } = {}) => ({
-  kind: "Ingress",
-  metadata: {
-    name,
-    annotations: {
-      "ingress.cloud.tencent.com/direct-access": "true",
-      "ingress.cloud.tencent.com/enable-group": "true",
-      "kubernetes.io/ingress.existLbId": "lb-user",
-    },
-  },
-  spec: {
-    ingressClassName: "qcloud",
-    ...(isTls && { tls: [{ secretName: name, hosts: [host] }] }),
-    rules: [
-      {
-        host,
-        http: { paths: paths.map((path) => ({ path, pathType: "Prefix", backend: { service: { name, port: { number: 80 } } } })) },
-      },
-    ],
-  },
-});
-const pod = (name: string, app: string) => ({
-  name,
-  labels: { app },
-  annotations: {},
-  ready: true,
-  hostNetwork: false,
-  ports: [{ name: "http", containerPort: 8080 }],
 });
 
 /** By host and path what serves there, e.g. { "shop.example.com/": ["10.244.1.1"] }. */

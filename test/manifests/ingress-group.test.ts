@@ -1,40 +1,10 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
+import { memberIngress, memberPod as pod, memberService as service } from "./group.ts";
 import { type ManifestWorld, manifestWorld } from "./world.ts";
 
-const service = (name: string) => ({
-  kind: "Service",
-  metadata: { name },
-  spec: { selector: { app: name }, ports: [{ name: "http", port: 80, targetPort: 8080 }] },
-});
-const ingress = (name: string, paths: readonly string[]) => ({
-  kind: "Ingress",
-  metadata: {
-    name,
-    annotations: {
-      "ingress.cloud.tencent.com/direct-access": "true",
-      "ingress.cloud.tencent.com/enable-group": "true",
-      "kubernetes.io/ingress.existLbId": "lb-user",
-    },
-  },
-  spec: {
-    ingressClassName: "qcloud",
-    rules: [
-      {
-        host: "shop.example.com",
-        http: { paths: paths.map((path) => ({ path, pathType: "Prefix", backend: { service: { name, port: { number: 80 } } } })) },
-      },
-    ],
-  },
-});
-const pod = (name: string, app: string) => ({
-  name,
-  labels: { app },
-  annotations: {},
-  ready: true,
-  hostNetwork: false,
-  ports: [{ name: "http", containerPort: 8080 }],
-});
+const ingress = (name: string, paths: readonly string[]) => memberIngress(name, paths, { host: "shop.example.com" });
+
 /** So many Pods of the one that goes, against one of the one that takes over: far below what the brake lets go without a reason. */
 const PODS = 8;
 
