@@ -1,6 +1,6 @@
 import type { Call } from "../domain/call.ts";
 import { kindOfObject } from "../domain/intent/owner-object.ts";
-import { listenerAt, type PlaceId } from "../domain/load-balancer.ts";
+import type { PlaceId } from "../domain/load-balancer.ts";
 import { type Problem, tkeCode } from "../domain/problem.ts";
 import { certificateCode } from "../domain/refused-call.ts";
 import type { Intents } from "../state/intents.ts";
@@ -61,8 +61,7 @@ function tellPartlyBound(
   place: PlaceId,
 ): void {
   const { listenerId: id } = place;
-  const name = listenerAt(mirror.read(loadBalancerId)?.listeners ?? [], place)?.name;
-  const owner = name === undefined ? undefined : listenerOwners.of(loadBalancerId, name);
+  const { owner } = ownerOfSubject(listenerOwners, loadBalancerId, mirror.read(loadBalancerId)?.listeners ?? [], place);
   if (owner === undefined) return;
   const message = `${nameOf(owner)}: load balancer ${loadBalancerId} refused to bind some of its Pods to listener ${id}; the others are bound. See the Events of those Pods (BindRefused)`;
   tell({ object: owner, type: "Warning", reason: "BindRefused", message: tkeCode("E5009", message, kindOfObject(owner)) });

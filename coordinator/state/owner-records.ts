@@ -76,7 +76,7 @@ export class OwnerRecords {
     this.#log = log;
   }
 
-  /** Another number when anything of any record has changed. */
+  /** Another number when anything on record of that load balancer has changed. */
   version(loadBalancerId: string): number {
     return this.#versions.get(loadBalancerId) ?? 0;
   }

@@ -1,5 +1,12 @@
 /** What members of a group of Ingresses at lb-user consist of, as a case would write it. */
 
+/** Makes an Ingress a member of the group. */
+export const MEMBER = {
+  "ingress.cloud.tencent.com/direct-access": "true",
+  "ingress.cloud.tencent.com/enable-group": "true",
+  "kubernetes.io/ingress.existLbId": "lb-user",
+} as const;
+
 /** Selects the Pods with the label app of its name. */
 export const memberService = (name: string) => ({
   kind: "Service",
@@ -16,11 +23,7 @@ export const memberIngress = (
   kind: "Ingress",
   metadata: {
     name,
-    annotations: {
-      "ingress.cloud.tencent.com/direct-access": "true",
-      "ingress.cloud.tencent.com/enable-group": "true",
-      "kubernetes.io/ingress.existLbId": "lb-user",
-    },
+    annotations: MEMBER,
   },
   spec: {
     ingressClassName: "qcloud",

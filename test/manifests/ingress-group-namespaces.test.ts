@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DEFAULT_GATE_TYPE } from "../../common/names.ts";
 import { aCertificate } from "../certificates.ts";
-import { memberPod } from "./group.ts";
+import { MEMBER, memberPod } from "./group.ts";
 import { type ManifestWorld, manifestWorld } from "./world.ts";
 
 const NAMESPACES = ["demo", "press"] as const;
@@ -27,11 +27,7 @@ const ingress = (namespace: Namespace, hosts: readonly string[], isTls = false) 
   metadata: {
     name: "web",
     namespace,
-    annotations: {
-      "ingress.cloud.tencent.com/direct-access": "true",
-      "ingress.cloud.tencent.com/enable-group": "true",
-      "kubernetes.io/ingress.existLbId": "lb-user",
-    },
+    annotations: MEMBER,
   },
   spec: {
     ingressClassName: "qcloud",

@@ -215,7 +215,7 @@ function isOnlyBroken({ place, wanted }: PlacePair, { broken }: PlanInput): bool
 function changesOf(
   place: Place,
   wanted: readonly WantedBackend[] | undefined,
-  { cache: all, holderOf, isClaimed, serving, drained, broken, lowering, lasting: lastingOf, nowMs }: PlanInput,
+  { cache: all, holderOf, isClaimed, serving, drained, broken, lowering, lasting, nowMs }: PlanInput,
   replaced?: true,
 ): TargetChanges {
   const cache = replaced === undefined ? all : undefined;
@@ -223,15 +223,15 @@ function changesOf(
   const weighs = lowering?.(place);
   if (known !== undefined) return known;
   const holders = new Set<string>();
-  let lasting = true;
+  let isTimeless = true;
   const changes = planTargets({
     place,
     wanted,
     replaced,
     lowering: weighs,
     lasting: (podUid) => {
-      lasting = false; // depends on time
-      return lastingOf?.(podUid);
+      isTimeless = false; // depends on time
+      return lasting?.(podUid);
     },
     nowMs,
     serving: (target) => serving(place, target),
@@ -239,19 +239,19 @@ function changesOf(
       const holder = holderOf(ip);
       const isKnown = (holder.kind === "live" || holder.kind === "terminating") && isClaimed?.(ip) !== false;
       if (isKnown) holders.add(holder.podUid);
-      else lasting = false; // may change without a word about a Pod
+      else isTimeless = false; // may change without a word about a Pod
       return holder;
     },
     broken: (backend, target) => {
-      lasting = false; // so does this
+      isTimeless = false; // so does this
       return broken?.(place, backend, target) === true;
     },
     drained: (target) => {
-      lasting = false; // depends on time
+      isTimeless = false; // depends on time
       return drained(place, target);
     },
   });
   const isTimed = changes.unready.some(({ why }) => why !== "lowered" && why !== "none-ready");
-  if (lasting && !isTimed && changes.lower.length + changes.stop.length === 0) cache?.keep({ place, wanted, changes, holders });
+  if (isTimeless && !isTimed && changes.lower.length + changes.stop.length === 0) cache?.keep({ place, wanted, changes, holders });
   return changes;
 }
