@@ -19,7 +19,7 @@ export type CheckCause = (typeof CHECK_CAUSES)[number];
 export type CheckResult = { readonly atMs: number; readonly cause: CheckCause | undefined; readonly message: string };
 
 export type AdmissionCheckDeps = {
-  readonly client: Pick<KubeClient, "create">;
+  readonly client: Pick<KubeClient, "create" | "list">;
   readonly keeper: Pick<WebhookKeeper, "faults" | "clusterIp" | "object">;
   readonly serving: ServingSource;
   readonly namespace: string;
@@ -107,9 +107,14 @@ async function findingOf(deps: AdmissionCheckDeps, signal: AbortSignal): Promise
     if (hasGate(answer, gateType)) return { cause: undefined, message: "the readiness gate arrives" };
   } catch (err) {
     if (!(err instanceof KubeApiError)) throw err;
-    if (err.failure === "notFound" || /is being terminated|error looking up service account/.test(err.message))
+    const isDenied = err.failure === "denied" && /cannot \w+ resource|denied request/.test(err.message);
+    if (
+      err.failure === "notFound" ||
+      /is being terminated|error looking up service account/.test(err.message) ||
+      (isDenied && (await isNamespaceGone(client, signal)))
+    )
       return failed("namespace", `Namespace ${CANARY_NAMESPACE} of the check does not exist: apply the chart's objects again`);
-    if (err.failure === "denied" && /cannot \w+ resource|denied request/.test(err.message))
+    if (isDenied)
       return failed("rights", `${err.message}: apply the chart's roles and policies again`);
     if (REFUSED.has(err.failure)) return failed("unknown", `the API server refuses the Pod of the check: ${err.message}`);
     return undefined;
@@ -128,6 +133,13 @@ async function findingOf(deps: AdmissionCheckDeps, signal: AbortSignal): Promise
     "it can be reached from the coordinator, but not from the API server, or the configuration has not arrived there yet",
   );
 }
+
+/** The right to create the Pod goes away with the Namespace that its Role is in: a denial says nothing of which of the two is missing. */
+const isNamespaceGone = (client: Pick<KubeClient, "list">, signal: AbortSignal): Promise<boolean> =>
+  client.list("/api/v1/namespaces", { fieldSelector: `metadata.name=${CANARY_NAMESPACE}` }, { signal }).then(
+    ({ items }) => items.length === 0,
+    () => false, // unknown
+  );
 
 /** Fits every Pod Security level, and is meant for the webhook by its label. It never runs: only dry runs may be created there. */
 const canary = (): object => ({

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
-import type { KubeClient, ListPage } from "../../../common/kubernetes/requests.ts";
+import type { KubeClient, ListPage, Query } from "../../../common/kubernetes/requests.ts";
 import { CANARY_NAMESPACE, DEFAULT_GATE_TYPE, WEBHOOK_SERVICE } from "../../../common/names.ts";
 import { makeAdmissionCheck } from "../../../coordinator/admission/check.ts";
 import { makeWebhookKeeper } from "../../../coordinator/admission/keeper.ts";
@@ -246,14 +246,18 @@ async function runNext(shared: ReturnType<typeof aWorld>["shared"], manager: str
 }
 
 const ARRIVES = { spec: { readinessGates: [{ conditionType: DEFAULT_GATE_TYPE }] } };
-/** Denies so many creations, and lets the others through. */
-function denying(times: number): Pick<KubeClient, "create"> {
+/** Denies so many creations, and lets the others through; the check's Namespace is there or not. */
+function denying(times: number, hasNamespace = true): Pick<KubeClient, "create" | "list"> {
   let left = times;
   const message = 'pods is forbidden: User "clb-direct" cannot create resource "pods"';
   return {
     create: async <T>(path: string): Promise<T> => {
       if (left-- > 0) throw new KubeApiError(`POST ${path}`, "denied", message, { code: 403 });
       return (await Promise.resolve(ARRIVES)) as T;
+    },
+    list: <T>(path: string, query?: Query): Promise<ListPage<T>> => {
+      assert.deepEqual([path, query?.["fieldSelector"]], ["/api/v1/namespaces", `metadata.name=${CANARY_NAMESPACE}`]);
+      return Promise.resolve({ items: hasNamespace ? [{} as T] : [], resourceVersion: "1" });
     },
   };
 }
@@ -269,6 +273,7 @@ for (const { name, client, dial, spoil, cause } of [
   { name: "no replica answers", dial: "unreachable", cause: "unreachable" },
   { name: "nobody knows", dial: "ok", cause: "unknown" },
   { name: "our right is missing", client: denying(Infinity), cause: "rights" },
+  { name: "the Namespace is missing, and our right with it", client: denying(Infinity, false), cause: "namespace" },
   { name: "nothing, an API server that has just begun denies everything", client: denying(1), cause: undefined },
 ] as const)
   test(`the check tells what stops the gate: ${name}`, async (t) => {
