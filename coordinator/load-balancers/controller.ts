@@ -145,7 +145,7 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
       askAboutMissing({ ...state, inquiry: deps.inquiry }, id, plan, signal);
       deps.onPlan?.(id, plan);
     },
-    plan: (desired, actual) => withoutUnrecorded(planner.plan(desired, actual), state.identity, actual.loadBalancerId),
+    plan: (desired, actual, aheadMs) => withoutUnrecorded(planner.plan(desired, actual, aheadMs), state.identity, actual.loadBalancerId),
     allowed: (calls) => allowedCalls(policy, calls),
     takesOver: takingOver(state, keepsAll(policy)),
     former: (ip, ownerUid, place) => {

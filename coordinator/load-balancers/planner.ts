@@ -57,7 +57,8 @@ export class Planner {
     this.#deps = deps;
   }
 
-  plan(desired: DesiredLoadBalancer, actual: LoadBalancer): Plan {
+  /** `aheadMs`: how long the write takes that comes next, milliseconds. */
+  plan(desired: DesiredLoadBalancer, actual: LoadBalancer, aheadMs = 0): Plan {
     const { settings, writer, guard, mirror, clock, quotas, addressClaims, unreadyPods } = this.#deps;
     const id = actual.loadBalancerId;
     const inFlight = writer.running(id);
@@ -78,7 +79,7 @@ export class Planner {
         loweredAtMs: (target) => mirror.loweredAtMs(id, slotOf(place, target)),
         floor: () => guard.floorOf(id, place),
       }),
-      ...(this.#deps.lasting && { lasting: this.#deps.lasting, nowMs: clock.now() }),
+      ...(this.#deps.lasting && { lasting: this.#deps.lasting, nowMs: clock.now(), aheadMs }),
       bindsFirst: writer.weightsLast(id),
       inFlight,
       roomFirst: writer.overQuota(id) > 0,

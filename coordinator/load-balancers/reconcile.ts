@@ -31,7 +31,8 @@ export type LoadBalancerDeps = RefreshDeps &
     readonly synced: () => boolean;
     /** False: nothing is written yet, or ever; default: all is well. */
     readonly isOurs?: () => boolean;
-    readonly plan: (desired: DesiredLoadBalancer, actual: LoadBalancer) => Plan;
+    /** `aheadMs`: how long the write takes that comes next; default 0. */
+    readonly plan: (desired: DesiredLoadBalancer, actual: LoadBalancer, aheadMs?: number) => Plan;
     /** Told of each plan before its first call is made. */
     readonly onPlan?: (loadBalancerId: string, plan: Plan, signal: AbortSignal) => void;
     /** Says whose turn has come, at so many calls a second; default: each call stands in its action's queue. */
@@ -103,19 +104,17 @@ export function makeLoadBalancerReconciler(ports: LoadBalancerDeps): Reconcile {
     await adopt(deps, desired, actual, signal);
     const adoptedMs = clock.now();
     deps.recorder?.keep(desired, actual, signal);
-    const plan = deps.plan(desired, actual);
+    const { plan, ordered } = duePlan(deps, id, desired, actual);
     deps.onPlan?.(id, plan, signal);
     deps.report(desired, plan);
-    const allowed = deps.allowed?.(plan.calls) ?? plan.calls;
     const now = clock.now();
     pace.passed(id, desiredMs + now - adoptedMs, now);
-    const open = deps.refusedItems.openCalls(id, lanes.running(id, afterConflicts(allowed), now), now);
-    lanes.planned(id, open, now); // what is refused waits for another reason than its turn
-    const ordered = inLaneOrder(open, lanes.times(id, now));
     const lockedMs = ordered.length === 0 ? 0 : lockWait.waitMs(id, clock.now());
     if (lockedMs > 0) return { kind: "again", afterMs: lockedMs, because: "locked" };
     const unbindMs = lanes.unbindCompanyMs(id, ordered, now);
     if (unbindMs > 0) return { kind: "again", afterMs: unbindMs, because: "company" };
+    const freeMs = untilLeft(plan, ordered[0], lanes.times(id, now).tookMs, now);
+    if (freeMs > 0) return { kind: "again", afterMs: freeMs, because: "time" };
     const call = turns === undefined ? ordered[0] : turns.first(id, ordered);
     if (call !== undefined) {
       const made = await make(deps, id, call, signal);
@@ -126,6 +125,42 @@ export function makeLoadBalancerReconciler(ports: LoadBalancerDeps): Reconcile {
       if (await deleteIfOver(deps, desired, actual, signal)) return { kind: "done" };
     return next(deps, id, actual, plan.dueMs);
   };
+}
+
+type Planned = { readonly plan: Plan; readonly ordered: readonly Call[] };
+
+/**
+ * What is due, the first call first. Pods that terminate and serve on have to leave in time, and the load balancer does one write after the
+ * other: those whose time is up before the next write has ended leave first.
+ */
+function duePlan(
+  { plan, allowed, refusedItems, lanes, clock }: PassDeps,
+  id: string,
+  desired: DesiredLoadBalancer,
+  actual: LoadBalancer,
+): Planned {
+  const planned = (aheadMs: number): Planned => {
+    const made = plan(desired, actual, aheadMs);
+    const now = clock.now();
+    const open = refusedItems.openCalls(id, lanes.running(id, afterConflicts(allowed?.(made.calls) ?? made.calls), now), now);
+    lanes.planned(id, open, now); // what is refused waits for another reason than its turn
+    return { plan: made, ordered: inLaneOrder(open, lanes.times(id, now)) };
+  };
+  const present = planned(0);
+  const [first] = present.ordered;
+  const { lastsMs } = present.plan;
+  if (first === undefined || lastsMs === undefined) return present;
+  const tookMs = lanes.times(id, clock.now()).tookMs(first.lane);
+  return lastsMs <= clock.now() + tookMs ? planned(tookMs) : present;
+}
+
+/** What nobody waits for. */
+const PATIENT: ReadonlySet<Call["lane"]> = new Set(["unbind", "tune", "delete"]);
+
+/** How long such a call waits so that it is not under way when the last Pods that serve have to leave, milliseconds. */
+function untilLeft({ lastsMs }: Plan, call: Call | undefined, tookMs: (lane: Call["lane"]) => number, nowMs: number): number {
+  if (lastsMs === undefined || call === undefined || !PATIENT.has(call.lane) || nowMs + tookMs(call.lane) < lastsMs) return 0;
+  return Math.max(0, lastsMs - nowMs);
 }
 
 /** Stands for the deletion of a load balancer, which no lane of a plan is. */

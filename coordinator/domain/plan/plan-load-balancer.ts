@@ -48,6 +48,8 @@ export type PlanInput = {
   readonly lasting?: (podUid: string) => Lasting | undefined;
   /** Milliseconds since the epoch, for `lasting`. */
   readonly nowMs?: number;
+  /** As in TargetView. */
+  readonly aheadMs?: number | undefined;
   /** Weights were written last: whoever waits to be bound comes before those that get their weight back. */
   readonly bindsFirst?: boolean;
   /** The cloud refused more for a quota: what is drained or wanted no more makes room before anything is added. */
@@ -66,8 +68,16 @@ export type Finding =
   | ({ readonly kind: "unready"; readonly listener: Listener; readonly rule?: Rule } & Unready)
   | { readonly kind: "foreign-target" | "waiting"; readonly listener: Listener; readonly rule?: Rule; readonly target: Target };
 
-/** `dueMs`: when time alone changes the plan, beyond the ends of drains; milliseconds since the epoch. */
-export type Plan = { readonly calls: readonly Call[]; readonly findings: readonly Finding[]; readonly dueMs?: number };
+/**
+ * `dueMs`: when time alone changes the plan, beyond the ends of drains. `lastsMs`: by then the drain of Pods that terminate and serve on has to
+ * begin, so no other write should be under way. Milliseconds since the epoch.
+ */
+export type Plan = {
+  readonly calls: readonly Call[];
+  readonly findings: readonly Finding[];
+  readonly dueMs?: number;
+  readonly lastsMs?: number;
+};
 
 /**
  * Calls for one load balancer, most urgent lane first, each filled to its limit across listeners and rules. The caller makes the first
@@ -104,7 +114,8 @@ export function planLoadBalancer(input: PlanInput): Plan {
     bindsFirst: input.bindsFirst ?? false,
   });
   const dueMs = Math.min(...changes.flatMap((change) => change.dueMs ?? []));
-  return { calls, findings, ...(dueMs < Number.POSITIVE_INFINITY && { dueMs }) };
+  const lastsMs = Math.min(...changes.flatMap((change) => change.lastsMs ?? []));
+  return { calls, findings, ...(Number.isFinite(dueMs) && { dueMs }), ...(Number.isFinite(lastsMs) && { lastsMs }) };
 }
 
 type Rest = {
@@ -215,7 +226,7 @@ function isOnlyBroken({ place, wanted }: PlacePair, { broken }: PlanInput): bool
 function changesOf(
   place: Place,
   wanted: readonly WantedBackend[] | undefined,
-  { cache: all, holderOf, isClaimed, serving, drained, broken, lowering, lasting, nowMs }: PlanInput,
+  { cache: all, holderOf, isClaimed, serving, drained, broken, lowering, lasting, nowMs, aheadMs }: PlanInput,
   replaced?: true,
 ): TargetChanges {
   const cache = replaced === undefined ? all : undefined;
@@ -234,6 +245,7 @@ function changesOf(
       return lasting?.(podUid);
     },
     nowMs,
+    aheadMs,
     serving: (target) => serving(place, target),
     holderOf: (ip) => {
       const holder = holderOf(ip);

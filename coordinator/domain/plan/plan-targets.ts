@@ -38,6 +38,8 @@ export type TargetView = {
   readonly lasting?: ((podUid: string) => Lasting | undefined) | undefined;
   /** Milliseconds since the epoch; only `lasting` is compared with it. */
   readonly nowMs?: number | undefined;
+  /** The write that comes next takes so long, milliseconds: where somebody else serves, Pods leave now whose time is up before its end. Default 0. */
+  readonly aheadMs?: number | undefined;
 };
 
 /** Changes of one place's backends, by lane; the caller merges places and cuts them into full calls. */
@@ -57,6 +59,8 @@ export type TargetChanges = {
   readonly unready: readonly Unready[];
   /** When time alone changes `lower` or `waiting`; milliseconds since the epoch. */
   readonly dueMs: number | undefined;
+  /** When the time of the first Pod that terminates and serves on is up. */
+  readonly lastsMs: number | undefined;
   readonly tune: readonly WeightedSlot[];
   /** Bound by somebody else into our place: left alone and reported. */
   readonly foreign: readonly Target[];
@@ -140,20 +144,37 @@ export function planTargets(view: TargetView): TargetChanges {
     if (lane.length > 1) lane.sort(byAddress);
   const { raiseFirst, unready } = weights;
   const dueMs = earliest(weights.dueMs, last.dueMs);
-  return { conflict, staleConflict, drain, unbind, raise, raiseFirst, lower, stop, unready, dueMs, tune: tuned, bind, foreign, waiting };
+  const { lastsMs } = last;
+  return {
+    conflict,
+    staleConflict,
+    drain,
+    unbind,
+    raise,
+    raiseFirst,
+    lower,
+    stop,
+    unready,
+    dueMs,
+    lastsMs,
+    tune: tuned,
+    bind,
+    foreign,
+    waiting,
+  };
 }
 
 /** What is wanted and what is there, by the same keys. */
 type Keyed = { readonly wantedByKey: ReadonlyMap<string, WantedBackend>; readonly boundByKey: ReadonlyMap<string, Target> };
 /** A target whose Pod terminates and is held. */
 type Ending = { readonly target: Target; readonly lasting: Lasting };
-/** Who keeps its weight, and when time alone changes that. */
-type Last = { readonly keep: ReadonlySet<Target>; readonly dueMs: number | undefined };
-const NOBODY: Last = { keep: new Set(), dueMs: undefined };
+/** Who keeps its weight, when time alone changes that, and when the first of them must have left. */
+type Last = { readonly keep: ReadonlySet<Target>; readonly dueMs: number | undefined; readonly lastsMs: number | undefined };
+const NOBODY: Last = { keep: new Set(), dueMs: undefined, lastsMs: undefined };
 
 function lastOnes(
   ending: readonly Ending[],
-  { place, serving, broken, nowMs = Number.POSITIVE_INFINITY }: TargetView,
+  { place, serving, broken, nowMs = Number.POSITIVE_INFINITY, aheadMs = 0 }: TargetView,
   { wantedByKey, boundByKey, goes }: Keyed & { readonly goes: ReadonlySet<Target> },
 ): Last {
   const leaving = ending.filter(({ target }) => serving(target)).length;
@@ -163,14 +184,16 @@ function lastOnes(
   const isSeen = coming > 0;
   if (isSeen && staying >= coming) return NOBODY; // fewer are wanted than before
   const keep = new Set<Target>();
-  let dueMs: number | undefined;
+  let [dueMs, lastsMs]: (number | undefined)[] = [];
+  // Where nobody else serves, somebody who leaves too late loses less than an empty place.
+  const endMs = nowMs + (staying > 0 ? aheadMs : 0);
   for (const { target, lasting } of ending) {
-    const untilMs = isSeen ? lasting.untilMs : lasting.sightMs;
-    if (untilMs <= nowMs) continue;
+    if (lasting.untilMs <= endMs || (!isSeen && lasting.sightMs <= nowMs)) continue;
     keep.add(target);
-    dueMs = earliest(dueMs, untilMs);
+    dueMs = earliest(dueMs, isSeen ? lasting.untilMs : lasting.sightMs);
+    lastsMs = earliest(lastsMs, lasting.untilMs);
   }
-  return { keep, dueMs };
+  return { keep, dueMs, lastsMs };
 }
 
 const earliest = (one: number | undefined, other: number | undefined): number | undefined =>

@@ -1,12 +1,15 @@
 /** Pods that end all together and are held: they serve on until others do, as far as their grace period allows. */
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
+import { holdBudgetMs } from "../../../common/holds.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import { assertNothingWrong, aWorld, type Options, type World } from "./world.ts";
 
 /** The usual grace period; containers that are held serve nearly as long. */
 const STOP_MS = 28_000;
 const PODS = 6;
+/** So long a container with that grace period is held. */
+const HELD_MS = holdBudgetMs(30);
 
 type Seen = { readonly atMs: number; readonly serving: number; readonly weighted: ReadonlySet<string> };
 
@@ -43,6 +46,12 @@ async function endAll(world: World, forMs: number, options: { readonly grace?: n
 function slowly(): Options {
   let left = PODS;
   return { startMs: () => (left-- > 0 ? 700 : 600_000) };
+}
+
+/** The first Pods start as usual, those after them one after the other. */
+function oneByOne(lateMs: number, options: Options): Options {
+  let started = 0;
+  return { ...options, startMs: () => (started++ < PODS ? 700 : 4_000 + lateMs + (started - PODS) * 1_900) };
 }
 
 const inWorld = (name: string, options: Options, work: (world: World, pods: readonly PodFact[]) => Promise<void>): void =>
@@ -83,6 +92,40 @@ suite("all Pods of a Service end together:", () => {
     );
     assert.ok(loweredMs < 18_000, `lowered after ${loweredMs} ms`);
   });
+
+  // A write takes 4 s; each Pod becomes ready while the one before is being bound, so there is always something to write.
+  const slowWrites: Options = { profile: "tke2020", check: { intervalSeconds: 2, healthyCount: 2 } };
+  for (const lateMs of [0, 700, 1_400, 2_100, 2_800, 3_500])
+    inWorld(
+      `no other write stands in the way when their time is up: Pods that become ready ${lateMs} ms later`,
+      oneByOne(lateMs, slowWrites),
+      async (world) => {
+        const { cluster, clock, cloud } = world;
+        const old = cluster.alive("one");
+        const fromMs = clock.now();
+        const born = clock.sleep(1_500).then(() => cluster.start("one", PODS));
+        const dialled = new Map<string, number>();
+        for (const pod of old) {
+          cluster.end([pod.uid], STOP_MS);
+          world.agentOf(pod.uid).dial(pod.uid, 30);
+          dialled.set(pod.ips[0] ?? "", clock.now());
+          await clock.sleep(600);
+        }
+        while (clock.now() < fromMs + 30_000) {
+          assert.ok(look(world).serving > 0, `nobody serves after ${clock.now() - fromMs} ms`);
+          await clock.sleep(100);
+        }
+        await born;
+        const lowered = cloud.journal.of("target").flatMap((entry) => {
+          const sinceMs = dialled.get(entry.ip);
+          return entry.change === "weight" && entry.weight === 0 && sinceMs !== undefined ? [entry.timeMs - sinceMs] : [];
+        });
+        assert.equal(lowered.length, PODS);
+        // where nobody else serves yet, who does is bound first
+        assert.ok(Math.max(...lowered) <= HELD_MS - 1_000, `weight 0 after ${lowered.join(", ")} ms`);
+        assertNothingWrong(world);
+      },
+    );
 
   inWorld("where nobody replaces them weight 0 comes after four seconds", {}, async (world) => {
     const { loweredMs } = await endAll(world, 10_000);
