@@ -114,8 +114,7 @@ async function findingOf(deps: AdmissionCheckDeps, signal: AbortSignal): Promise
       (isDenied && (await isNamespaceGone(client, signal)))
     )
       return failed("namespace", `Namespace ${CANARY_NAMESPACE} of the check does not exist: apply the chart's objects again`);
-    if (isDenied)
-      return failed("rights", `${err.message}: apply the chart's roles and policies again`);
+    if (isDenied) return failed("rights", `${err.message}: apply the chart's roles and policies again`);
     if (REFUSED.has(err.failure)) return failed("unknown", `the API server refuses the Pod of the check: ${err.message}`);
     return undefined;
   }
