@@ -9,8 +9,8 @@ export type Lasting = { readonly untilMs: number; readonly sightMs: number };
 
 /** However long the grace period is: a replacement is started, bound and found healthy within this time, with default checks 20 s. Milliseconds; own choice. */
 const LASTS_MS = 60_000;
-/** So much of the budget is left for weight 0 to become effective (4 s in tke2020), and for running requests; 16 s of the usual 30 remain. Milliseconds; own choice. */
-const LEFT_MS = 7_000;
+/** So much of the budget is left for weight 0 to become effective (4 s in tke2020), and for running requests; 15 s of the usual 30 remain. Milliseconds; own choice. */
+const LEFT_MS = 8_000;
 /** A Pod that is created when this one is deleted has its address by then. A StatefulSet creates none before, and waits so much longer. Own choice. */
 const SIGHT_MS = 4_000;
 /** A kubelet calls the hook within this time; who is not held by then gets SIGTERM. Milliseconds; own choice. */

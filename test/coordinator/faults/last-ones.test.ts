@@ -136,7 +136,7 @@ suite("all Pods of a Service end together:", () => {
     const born = world.clock.sleep(500).then(() => world.cluster.start("one", PODS));
     const { loweredMs } = await endAll(world, 25_000);
     await born;
-    assert.ok(loweredMs > 15_500 && loweredMs < 18_500, `lowered after ${loweredMs} ms`);
+    assert.ok(loweredMs > 14_500 && loweredMs < 17_500, `lowered after ${loweredMs} ms`);
   });
 
   inWorld("a grace period that leaves no time is not waited in", slowly(), async (world) => {
