@@ -263,7 +263,8 @@ function holdsBody(said: HoldsStep, nowMs: number): Body {
       return { $case: "holdProof", value: toHoldProof(said.proof) };
     case "heldPods": {
       const pods = said.pods.map(({ sinceMs, ...pod }) => ({ ...pod, heldMs: nowMs - sinceMs }));
-      return { $case: "heldPods", value: toHeldPods({ ...said, pods }) };
+      const released = said.released.map(({ pod, atMs }) => ({ ...pod, agoMs: nowMs - atMs }));
+      return { $case: "heldPods", value: toHeldPods({ ...said, pods, released }) };
     }
     default:
       return said satisfies never;

@@ -1,12 +1,12 @@
 import { connect, type Socket } from "node:net";
 import type { Clock } from "../common/clock.ts";
-import type { HoldAnswer, ReleasedPod } from "../common/holds.ts";
+import type { HeldPod, HoldAnswer } from "../common/holds.ts";
 import type { Change } from "../common/kubernetes/list-watch.ts";
 import { makeLatch } from "../common/latch.ts";
 import { loop, type Part } from "../common/lifecycle.ts";
 import type { Logger } from "../common/log.ts";
 import { isOver, type PodFact, podName } from "../common/vocabulary.ts";
-import type { Held, HoldsReport } from "./domain/say-holds.ts";
+import type { Ended, Held, HoldsReport } from "./domain/say-holds.ts";
 import { type FromAgent, type FromHold, type HoldPod, lineOf, makeLines, type Released, readFromHold } from "./hold/messages.ts";
 import type { PodSource } from "./ports.ts";
 
@@ -150,15 +150,17 @@ class HoldLink implements Holding {
           const known = this.#holds.held.get(pod.uid);
           if (known !== undefined && known.openConnections === pod.openConnections) return known;
           const sinceMs = known?.sinceMs ?? this.#heardAtMs - pod.heldMs;
-          const graceSeconds = this.#deps.pods().records.get(pod.uid)?.hold?.longestGraceSeconds ?? known?.graceSeconds;
-          return { uid: pod.uid, sinceMs, openConnections: pod.openConnections, ...(graceSeconds !== undefined && { graceSeconds }) };
+          const fact = this.#deps.pods().records.get(pod.uid);
+          const graceSeconds = fact?.hold?.longestGraceSeconds ?? known?.graceSeconds;
+          const restarts = known === undefined ? fact?.restarts : known.restarts;
+          return { uid: pod.uid, sinceMs, openConnections: pod.openConnections, ...stopOf({ graceSeconds, restarts }) };
         });
         return this.#set({ held: new Map(held.map((pod) => [pod.uid, pod])) });
       }
       case "released": {
         this.#deps.onReleased(message.pod);
         const { uid, end, lowered, heldMs } = message.pod;
-        return this.#release({ uid, end, lowered, heldMs });
+        return this.#release({ uid, end, lowered, heldMs, ...stopOf(this.#holds.held.get(uid)) });
       }
       case "late":
         return this.#deps.onLate(message.connections);
@@ -172,11 +174,11 @@ class HoldLink implements Holding {
     }
   }
 
-  #release(pod: ReleasedPod): void {
+  #release(pod: Ended["pod"]): void {
     const { held, released } = this.#holds;
     const number = (released.at(-1)?.number ?? 0) + 1;
     const left = new Map([...held].filter(([uid]) => uid !== pod.uid));
-    this.#set({ held: left, released: [...released, { number, pod }].slice(-REMEMBERED) });
+    this.#set({ held: left, released: [...released, { number, pod, atMs: this.#heardAtMs }].slice(-REMEMBERED) });
   }
 
   #set(change: Partial<HoldsReport>): void {
@@ -200,6 +202,15 @@ class HoldLink implements Holding {
     }
   }
 }
+
+/** What is known of it. */
+const stopOf = ({
+  graceSeconds,
+  restarts,
+}: Pick<HeldPod, "graceSeconds" | "restarts"> = {}): Pick<HeldPod, "graceSeconds" | "restarts"> => ({
+  ...(graceSeconds !== undefined && { graceSeconds }),
+  ...(restarts !== undefined && { restarts }),
+});
 
 /** undefined: none of this Pod's calls come here. */
 function holdPodOf(pod: PodFact): HoldPod | undefined {

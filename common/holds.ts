@@ -7,13 +7,15 @@ import { HOLD_PATH, HOLD_PORT } from "./names.ts";
 
 /**
  * E.g. { uid: "5e21…", heldMs: 40, openConnections: undefined, graceSeconds: 30 }: since the Pod's first dial; `openConnections` undefined: not
- * known. `graceSeconds`: the longest that one of its containers may take to stop, from the first dial on; absent: not known.
+ * known. `graceSeconds`: the longest that one of its containers may take to stop, from the first dial on; `restarts`: as in PodFact, at the
+ * first dial; absent: not known.
  */
 export type HeldPod = {
   readonly uid: string;
   readonly heldMs: number;
   readonly openConnections: number | undefined;
   readonly graceSeconds?: number | undefined;
+  readonly restarts?: number | undefined;
 };
 
 /**
@@ -24,8 +26,19 @@ export type HeldPod = {
 export const HOLD_ENDS = ["unknown", "drained", "drain-time", "budget", "released", "no-word", "aborted"] as const;
 export type HoldEnd = (typeof HOLD_ENDS)[number];
 
-/** `lowered`: the coordinator had said that weight 0 is effective. */
-export type ReleasedPod = { readonly uid: string; readonly end: HoldEnd; readonly lowered: boolean; readonly heldMs: number };
+/**
+ * `lowered`: the coordinator had said that weight 0 is effective. `agoMs`: since its calls were answered; absent where an agent of a former
+ * version tells, and then just now. `graceSeconds`, `restarts`: as in HeldPod.
+ */
+export type ReleasedPod = {
+  readonly uid: string;
+  readonly end: HoldEnd;
+  readonly lowered: boolean;
+  readonly heldMs: number;
+  readonly agoMs?: number | undefined;
+  readonly graceSeconds?: number | undefined;
+  readonly restarts?: number | undefined;
+};
 
 /** `complete`: these are all that this agent holds. */
 export type HeldPods = { readonly complete: boolean; readonly pods: readonly HeldPod[]; readonly released: readonly ReleasedPod[] };
@@ -61,11 +74,15 @@ export type Dial = {
   readonly sinceMs: number;
   /** When its calls were answered; undefined: it is held. */
   readonly releasedAtMs: number | undefined;
-  /** lastTransitionTime of the Pod's ContainersReady at the first call: another one says that its containers have been started anew. */
+  /**
+   * lastTransitionTime of the Pod's ContainersReady at the first call: another one says that its containers have been started anew, where
+   * nobody counts restarts. undefined: not known, and then nothing says it.
+   */
   readonly readyAtMs: number | undefined;
   readonly openConnections: number | undefined;
   /** As in HeldPod. */
   readonly graceSeconds?: number | undefined;
+  readonly restarts?: number | undefined;
 };
 
 /**
@@ -80,7 +97,7 @@ const LATE_MS = 5_000;
  * Pure: when a container whose preStop calls were answered has ended, should nobody see it: the grace period counts from the first call, and a
  * container that still accepts connections may be given all of it. Infinite while it is held. Milliseconds since the epoch.
  */
-export function stoppedAtMs({ sinceMs, releasedAtMs, graceSeconds = 0 }: Dial): number {
+export function stoppedAtMs({ sinceMs, releasedAtMs, graceSeconds = 0 }: Pick<Dial, "sinceMs" | "releasedAtMs" | "graceSeconds">): number {
   if (releasedAtMs === undefined) return Number.POSITIVE_INFINITY;
   return Math.max(releasedAtMs + STOPPING_MS, sinceMs + graceSeconds * 1_000 + LATE_MS);
 }

@@ -150,6 +150,8 @@ export type PodFact = {
   readonly labels: Readonly<Record<string, string>>;
   readonly ports: readonly ContainerPort[];
   readonly startedAtMs: number | undefined;
+  /** How often its containers have been started anew, all together; undefined: nobody has said. */
+  readonly restarts?: number | undefined;
   /** As the agent sees it in the kernel; undefined where no agent looked or nothing carries the address. */
   readonly hostInterface: HostInterface | undefined;
   readonly networks: PodNetworks;

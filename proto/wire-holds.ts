@@ -33,28 +33,48 @@ const STATE_NUMBERS: Readonly<Record<HoldState, wire.HoldState>> = {
 
 export const toHeldPods = ({ complete, pods, released }: HeldPods): wire.HeldPods => ({
   complete,
-  pods: pods.map(({ uid, heldMs, openConnections, graceSeconds }) => ({
+  pods: pods.map(({ uid, heldMs, openConnections, graceSeconds, restarts }) => ({
     uid,
     heldMs: whole(heldMs),
     openConnections,
-    graceSeconds: graceSeconds === undefined ? undefined : Math.min(LONGEST_GRACE_SECONDS, Math.max(0, Math.ceil(graceSeconds))),
+    graceSeconds: wholeSeconds(graceSeconds),
+    restarts,
   })),
-  released: released.map(({ uid, end, lowered, heldMs }) => ({ uid, end: END_NUMBERS[end], lowered, heldMs: whole(heldMs) })),
+  released: released.map(({ uid, end, lowered, heldMs, agoMs, graceSeconds, restarts }) => ({
+    uid,
+    end: END_NUMBERS[end],
+    lowered,
+    heldMs: whole(heldMs),
+    agoMs: agoMs === undefined ? undefined : whole(agoMs),
+    graceSeconds: wholeSeconds(graceSeconds),
+    restarts,
+  })),
 });
 
 export const fromHeldPods = ({ complete, pods, released }: wire.HeldPods): HeldPods => ({
   complete,
   pods: few(pods).map(
-    ({ uid, heldMs, openConnections, graceSeconds }): HeldPod => ({
-      uid,
-      heldMs: whole(heldMs),
-      openConnections,
-      ...(graceSeconds !== undefined && { graceSeconds: Math.min(graceSeconds, LONGEST_GRACE_SECONDS) }),
-    }),
+    ({ uid, heldMs, openConnections, ...same }): HeldPod => ({ uid, heldMs: whole(heldMs), openConnections, ...fromStop(same) }),
   ),
   released: few(released).map(
-    ({ uid, end, lowered, heldMs }): ReleasedPod => ({ uid, end: nameOf(END_NUMBERS, end) ?? "unknown", lowered, heldMs: whole(heldMs) }),
+    ({ uid, end, lowered, heldMs, agoMs, ...same }): ReleasedPod => ({
+      uid,
+      end: nameOf(END_NUMBERS, end) ?? "unknown",
+      lowered,
+      heldMs: whole(heldMs),
+      ...(agoMs !== undefined && { agoMs: whole(agoMs) }),
+      ...fromStop(same),
+    }),
   ),
+});
+
+/** How long its containers may take to stop, and by what one knows that they have been started anew; where it is known. */
+const fromStop = ({
+  graceSeconds,
+  restarts,
+}: Pick<wire.HeldPod, "graceSeconds" | "restarts">): Pick<HeldPod, "graceSeconds" | "restarts"> => ({
+  ...(graceSeconds !== undefined && { graceSeconds: Math.min(graceSeconds, LONGEST_GRACE_SECONDS) }),
+  ...(restarts !== undefined && { restarts }),
 });
 
 export const toHoldAnswer = ({ deletionAtMs, state, drainMs, ...same }: HoldAnswer): wire.HoldAnswer => ({
@@ -83,6 +103,9 @@ export const fromHoldProof = ({ proven, because }: wire.HoldProof): HoldProof =>
 /** Those with an UID that can be one, as many as a node may have. */
 const few = <T extends { readonly uid: string }>(pods: readonly T[]): readonly T[] =>
   pods.filter(({ uid }) => UID.test(uid)).slice(0, MOST_PODS);
+
+const wholeSeconds = (seconds: number | undefined): number | undefined =>
+  seconds === undefined ? undefined : Math.min(LONGEST_GRACE_SECONDS, Math.max(0, Math.ceil(seconds)));
 
 /** Whole milliseconds between 0 and a day. */
 const whole = (ms: number): number => Math.min(LONGEST_MS, Math.max(0, Math.round(ms)));

@@ -106,6 +106,7 @@ export function toPodFact(report: wire.PodReport, nodeName: string): PodFact {
     labels: report.labels,
     ports: report.ports,
     startedAtMs: report.startedAt?.getTime(),
+    restarts: report.restarts,
     hostInterface: hostInterface && toHostInterface(hostInterface),
     networks: networks ?? NO_NETWORKS,
     networkNote: report.networkNote,

@@ -24,6 +24,7 @@ export const aPod = (change: Partial<PodFact> = {}): PodFact => ({
   labels: { app: "web" },
   ports: [{ name: "http", port: 8080, protocol: "TCP" }],
   startedAtMs: 1_000,
+  restarts: 0,
   hostInterface: undefined,
   networks: NO_NETWORKS,
   networkNote: "",
@@ -54,6 +55,7 @@ export function rawPod(pod: PodFact): object {
       phase: pod.phase,
       podIPs: pod.ips.map((ip) => ({ ip })),
       startTime: time(pod.startedAtMs),
+      containerStatuses: pod.restarts === undefined ? [] : [{ name: "main", restartCount: pod.restarts }],
       conditions: [ready, ...gate],
     },
   };

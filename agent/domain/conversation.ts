@@ -89,7 +89,7 @@ export function nextStep(talk: Conversation, latest: Report | undefined, nowMs: 
   }
   if (talk.tokenWanted) return { kind: "token" };
   const holds = latest?.holds; // a preStop call waits for it: before all else that was found out
-  const said = holds && holdsStep(talk.saidHolds, holds, talk.sequence > 0n);
+  const said = holds && holdsStep(talk.saidHolds, holds, talk.sequence > 0n, nowMs);
   if (holds !== undefined && said !== undefined) return { kind: "holds", said, of: holds };
   const found = talk.sequence > 0n && latest !== undefined ? findings(talk, latest) : undefined; // about Pods that were told
   if (found !== undefined) return found;

@@ -64,6 +64,7 @@ export function makePodsOfNodes(
 const list = <T extends z.ZodType>(of: T) => z.array(of).nullish();
 const Port = z.object({ name: z.string().default(""), containerPort: z.int().min(1).max(65_535), protocol: z.string().default("TCP") });
 const Container = z.object({ ports: list(Port), restartPolicy: z.string().nullish() });
+const ContainerStatus = z.object({ restartCount: z.int().min(0).catch(0) });
 const Condition = z.object({ type: z.string(), status: z.string(), lastTransitionTime: z.string().nullish() });
 const Pod = z.object({
   metadata: z.object({
@@ -89,6 +90,8 @@ const Pod = z.object({
       podIPs: list(z.object({ ip: z.string().default("") })),
       startTime: z.string().nullish(),
       conditions: list(Condition),
+      containerStatuses: list(ContainerStatus),
+      initContainerStatuses: list(ContainerStatus),
     })
     .prefault({}),
 });
@@ -123,6 +126,7 @@ export function decodePod(raw: unknown, gateType: string): PodFact {
     labels: metadata.labels ?? {},
     ports: portsOf(spec),
     startedAtMs: timeOf(status.startTime),
+    restarts: restartsOf(status),
     hostInterface: undefined,
     networks: readNetworks(metadata.annotations?.[POD_NETWORKS], metadata.annotations?.[POD_NETWORKS_STATUS]),
     networkNote: "",
@@ -184,6 +188,12 @@ function portsOf({ containers, initContainers }: z.infer<typeof Pod>["spec"]): r
 function ipsOf({ podIP, podIPs }: z.infer<typeof Pod>["status"]): readonly string[] {
   const ips = (podIPs ?? []).map(({ ip }) => ip).filter((ip) => ip !== "");
   return ips.length === 0 && podIP !== null && podIP !== undefined && podIP !== "" ? [podIP] : ips;
+}
+
+/** Sidecars are init containers. Only compared, so that it may begin anew above 32 bits. */
+function restartsOf({ containerStatuses, initContainerStatuses }: z.infer<typeof Pod>["status"]): number | undefined {
+  const all = [...(containerStatuses ?? []), ...(initContainerStatuses ?? [])];
+  return all.length === 0 ? undefined : all.reduce((sum, { restartCount }) => (sum + restartCount) >>> 0, 0);
 }
 
 function phaseOf(phase: string): PodPhase {

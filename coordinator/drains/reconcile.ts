@@ -76,7 +76,9 @@ function afterRelease({ state, clock, reads, onLives }: DrainDeps, dial: Dial): 
   reads.forget(uid);
   const nowMs = clock.now();
   const pod = state.facts.pods.get(uid);
-  if (pod !== undefined && !isEnding(pod) && isStopping(dial, pod, nowMs))
+  // A new leader hears of it before it knows the Pod.
+  const mayStop = pod === undefined ? state.facts.endOf(uid) === undefined : !isEnding(pod);
+  if (mayStop && isStopping(dial, pod, nowMs))
     return { kind: "again", afterMs: Math.max(1, stoppedAtMs(dial) - nowMs), because: "a container is being stopped" };
   state.holds.forget(uid);
   if (pod !== undefined && !isEnding(pod)) onLives(uid);

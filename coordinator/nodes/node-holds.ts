@@ -49,6 +49,8 @@ type Stream = {
   readonly held: Map<string, HeldPod>;
   /** Pods whose answer this agent has not been told. */
   readonly due: Set<string>;
+  /** Of earlier releases, so many. */
+  recalled: number;
   proof: HoldProof | undefined;
 };
 
@@ -101,7 +103,7 @@ class Kept implements NodeHolds {
     const due = new Set<string>();
     const next = (): (readonly HoldAnswer[])[] | undefined => this.#next(due);
     const speaker = makeSpeaker({ node, what: "answers to holds", next, say, log: this.#deps.log });
-    const stream: Stream = { node, speaker, held: new Map(), due, proof: undefined };
+    const stream: Stream = { node, speaker, held: new Map(), due, recalled: 0, proof: undefined };
     const those = this.#streams.get(node) ?? new Set();
     this.#streams.set(node, those.add(stream));
     return {
@@ -117,7 +119,7 @@ class Kept implements NodeHolds {
   }
 
   #hear(stream: Stream, { complete, pods, released }: HeldPods): void {
-    for (const one of released) this.#release(stream, one.uid, one);
+    for (const one of released) if (!this.#release(stream, one.uid, one)) this.#recall(stream, one);
     const said = new Set(pods.map(({ uid }) => uid));
     if (complete) for (const uid of stream.held.keys()) if (!said.has(uid)) this.#release(stream, uid, undefined);
     for (const pod of pods) this.#hold(stream, pod);
@@ -149,21 +151,52 @@ class Kept implements NodeHolds {
       readyAtMs: isHeld === undefined ? fact?.containersReadyAtMs : isHeld.readyAtMs,
       openConnections: pod.openConnections,
       ...(pod.graceSeconds !== undefined && { graceSeconds: pod.graceSeconds }),
+      ...restartsIn(isHeld?.restarts ?? pod.restarts ?? fact?.restarts),
     });
     this.#drop();
     if (isNew && this.#answers.has(uid)) this.#due(stream, uid);
     this.#tell({ kind: "held", uid, isNew: isHeld === undefined });
   }
 
-  #release(stream: Stream, uid: string, released: ReleasedPod | undefined): void {
+  /** Whether this agent held it. */
+  #release(stream: Stream, uid: string, released: ReleasedPod | undefined): boolean {
     stream.due.delete(uid);
     const dial = this.dials.get(uid);
-    if (!stream.held.delete(uid) || dial?.node !== stream.node || dial.releasedAtMs !== undefined) return;
-    if ([...(this.#streams.get(stream.node) ?? [])].some(({ held }) => held.has(uid))) return;
+    if (!stream.held.delete(uid)) return false;
+    if (dial?.node !== stream.node || dial.releasedAtMs !== undefined) return true;
+    if ([...(this.#streams.get(stream.node) ?? [])].some(({ held }) => held.has(uid))) return true;
     const over = { ...dial, releasedAtMs: this.#deps.clock.now() };
     this.dials.set(uid, over);
     this.#answers.delete(uid);
     this.#tell({ kind: "released", dial: over, released });
+    return true;
+  }
+
+  /** Its calls were answered while this agent had no stream to us: who answered them may be gone. Nothing is new where we have heard of it. */
+  #recall(stream: Stream, { uid, agoMs, heldMs, graceSeconds, restarts }: ReleasedPod): void {
+    const { clock, facts } = this.#deps;
+    const fact = facts().pods.get(uid);
+    if (agoMs === undefined || (fact !== undefined && fact.nodeName !== stream.node) || stream.recalled >= MOST_HELD) return;
+    stream.recalled += 1;
+    const releasedAtMs = clock.now() - agoMs;
+    const former = this.dials.get(uid);
+    if (former?.node === stream.node ? (former.releasedAtMs ?? releasedAtMs) >= releasedAtMs : former !== undefined && fact === undefined)
+      return;
+    const dial: Dial = {
+      uid,
+      node: stream.node,
+      sinceMs: releasedAtMs - heldMs,
+      releasedAtMs,
+      readyAtMs: undefined,
+      openConnections: undefined,
+      ...(graceSeconds !== undefined && { graceSeconds }),
+      ...restartsIn(restarts ?? fact?.restarts),
+    };
+    if (stoppedAtMs(dial) <= clock.now()) return;
+    this.dials.delete(uid);
+    this.dials.set(uid, dial);
+    this.#drop();
+    this.#tell({ kind: "released", dial, released: undefined });
   }
 
   #drop(): void {
@@ -195,3 +228,5 @@ class Kept implements NodeHolds {
     return answers.length > 0 ? [answers] : [];
   }
 }
+
+const restartsIn = (restarts: number | undefined): { readonly restarts?: number } => (restarts === undefined ? {} : { restarts });

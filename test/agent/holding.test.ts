@@ -83,7 +83,7 @@ test("a Pod that a list lacks is told as absent, not as ended", async (t) => {
 });
 
 test("who waits keeps its time; an end is told with its number; a hold server that is gone holds nobody and proves nothing", async (t) => {
-  const { said, late, tell, hangUp } = await start(t, aPod({ uid: "a", hold: HOLD }));
+  const { said, late, tell, hangUp } = await start(t, aPod({ uid: "a", hold: HOLD, restarts: 4 }));
   tell({ kind: "proof", proven: true, because: "" });
   tell({
     kind: "held",
@@ -108,7 +108,12 @@ test("who waits keeps its time; an end is told with its number; a hold server th
   assert.equal(said.at(-1)?.held.get("a")?.sinceMs, before?.sinceMs);
   tell({ kind: "released", pod: { uid: "a", end: "drained", lowered: true, killed: false, heldMs: 1_000, drainMs: 500 } });
   await until(() => said.at(-1)?.released.length === 1);
-  assert.deepEqual(said.at(-1)?.released, [{ number: 1, pod: { uid: "a", end: "drained", lowered: true, heldMs: 1_000 } }]);
+  const [ended] = said.at(-1)?.released ?? [];
+  assert.deepEqual(
+    [ended?.number, ended?.pod],
+    [1, { uid: "a", end: "drained", lowered: true, heldMs: 1_000, graceSeconds: 90, restarts: 4 }],
+  );
+  assert.ok((ended?.atMs ?? 0) > (before?.sinceMs ?? 0));
   assert.deepEqual([...(said.at(-1)?.held.keys() ?? [])], ["b"]);
   tell({ kind: "late", connections: 2 });
   await until(() => late.length === 1);

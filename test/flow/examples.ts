@@ -10,6 +10,8 @@ export type ExampleChange = {
   readonly ports?: Container["ports"];
   /** preStop sleep; it has to outlast the weight's change and the client's kept connections (3 s). Default 6; "none": no hook at all. */
   readonly sleepSeconds?: number | "none";
+  /** So long its containers take to end once they refuse connections; default: they end at once. */
+  readonly stoppingSeconds?: number;
   /** Added to the Service's annotations. */
   readonly annotations?: Readonly<Record<string, string>>;
 };
@@ -26,13 +28,16 @@ export const changedExample =
     return { ...manifest, metadata: { ...manifest.metadata, annotations: { ...annotations, ...change.annotations } } };
   };
 
-function changedDeployment(manifest: Manifest, { replicas, ports, sleepSeconds = 6 }: ExampleChange): Manifest {
+function changedDeployment(manifest: Manifest, { replicas, ports, sleepSeconds = 6, stoppingSeconds = 0 }: ExampleChange): Manifest {
   const spec = manifest["spec"] as DeploymentSpec; // the example's own
   const { template } = spec;
   const containers = template.spec.containers.map((container) => ({
     ...container,
     ...(ports && { ports }),
-    env: [{ name: "STARTUP_SECONDS", value: "0.5" }],
+    env: [
+      { name: "STARTUP_SECONDS", value: "0.5" },
+      { name: "STOPPING_SECONDS", value: String(stoppingSeconds) },
+    ],
     lifecycle: sleepSeconds === "none" ? undefined : { preStop: { sleep: { seconds: sleepSeconds } } },
   }));
   return { ...manifest, spec: { ...spec, replicas, template: { ...template, spec: { ...template.spec, containers } } } };

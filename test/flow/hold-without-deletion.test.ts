@@ -19,6 +19,15 @@ const SIGN_MS = 5_000;
 /** A busy machine notices a timer late. */
 const LATE_MS = 1_500;
 
+/** So long a container that was told to end takes to do so, and refuses connections meanwhile. */
+const STOPPING_SECONDS = 24;
+
+async function restartsOf({ client }: World, { metadata }: Pod): Promise<number | undefined> {
+  type Restarted = { readonly status?: { readonly containerStatuses?: readonly { readonly restartCount: number }[] } };
+  const now: Restarted = await client.get(`/api/v1/namespaces/demo/pods/${metadata.name}`);
+  return now.status?.containerStatuses?.[0]?.restartCount;
+}
+
 const weightOf = (world: World, { status }: Pod): number | undefined => boundTargets(world).get(`${status?.podIP}:8080`);
 
 /** Its kubelet ends these Pods; over when weight 0 was effective for each, within the time of a sign. */
@@ -67,4 +76,27 @@ test("Pods that their kubelet ends without a deletion are held until weight 0 is
   await until("nothing of the node is bound: they have ended", () => there.every((pod) => weightOf(world, pod) === undefined), 60_000);
   assertNoNewFailure(await client.stop());
   assert.deepEqual(await eventsOf(world, "DrainTruncated"), []);
+});
+
+test("a coordinator that starts while a container is being stopped sends it nothing: no new connection fails", {
+  timeout: 240_000,
+}, async (t) => {
+  const world = await startWorld(t, { holds: true });
+  await heldByDefault(world);
+  await applyExample(world, changedExample({ replicas: REPLICAS, sleepSeconds: "none", stoppingSeconds: STOPPING_SECONDS }));
+  await converged(world, { count: REPLICAS });
+  const client = startClient(world);
+  t.after(() => client.stop());
+  const [pod] = await podsOf(world, "app=web");
+  assert.ok(pod !== undefined);
+  await kill(world, [pod], "restart");
+  const former = world.product.coordinator();
+  former?.signal("SIGKILL"); // what it knew of the hold is gone
+  await former?.exited;
+  await world.product.startCoordinator();
+  await until("it has its weight again", () => weightOf(world, pod) === 10, 60_000);
+  const restarts = await restartsOf(world, pod);
+  await converged(world, { count: REPLICAS });
+  assertNoNewFailure(await client.stop());
+  assert.equal(restarts, 1);
 });

@@ -20,9 +20,12 @@ test("holds and their ends survive the wire; no count of connections is told fro
     pods: [
       { uid: "p1", heldMs: 40, openConnections: undefined },
       { uid: "p2", heldMs: 0, openConnections: 0, graceSeconds: 600 },
-      { uid: "p3", heldMs: 1, openConnections: 7 },
+      { uid: "p3", heldMs: 1, openConnections: 7, graceSeconds: 30, restarts: 0 },
     ],
-    released: HOLD_ENDS.map((end) => ({ uid: `r-${end}`, end, lowered: end === "drained", heldMs: 5_000 })),
+    released: [
+      ...HOLD_ENDS.map((end) => ({ uid: `r-${end}`, end, lowered: end === "drained", heldMs: 5_000 })),
+      { uid: "r-then", end: "drained", lowered: true, heldMs: 5_000, agoMs: 0, graceSeconds: 600, restarts: 3 } as const,
+    ],
   };
   assert.deepEqual(fromHeldPods(HeldPods.decode(HeldPods.encode(toHeldPods(held)).finish())), held);
 });

@@ -22,6 +22,7 @@ test("a Pod survives the wire, whatever its phase and gate", () => {
         networks,
         networkNote: "x",
         gateWish: "open",
+        restarts: 7,
         weights: { service: "50", ingress: "7" },
       });
       const sent = PodReport.decode(PodReport.encode(toPodReport(pod)).finish());
@@ -37,6 +38,7 @@ test("what a Pod does not have survives the wire as well", () => {
     containersReady: false,
     containersReadyAtMs: undefined,
     startedAtMs: undefined,
+    restarts: undefined,
     hasGate: false,
   });
   assert.deepEqual(toPodFact(PodReport.decode(PodReport.encode(toPodReport(pod)).finish()), "node-a"), pod);

@@ -7,8 +7,16 @@ import type { Policy } from "../safety/policy.ts";
 export function isStopping(dial: Dial | undefined, pod: PodFact | undefined, nowMs: number): boolean {
   if (dial === undefined || isForeign(dial, pod)) return false;
   if (dial.releasedAtMs === undefined) return true;
-  const isAnew = pod?.containersReady === true && pod.containersReadyAtMs !== dial.readyAtMs;
-  return !isAnew && nowMs < stoppedAtMs(dial);
+  return nowMs < stoppedAtMs(dial) && !(pod?.containersReady === true && isAnew(dial, pod));
+}
+
+/**
+ * Pure: whether a container has been started anew since the dial. Readiness alone proves little: a container that is being stopped may become
+ * ready once more, and one without a readiness probe may be started anew without a moment in which the API server is told of it.
+ */
+function isAnew(dial: Dial, pod: PodFact): boolean {
+  if (dial.restarts !== undefined && pod.restarts !== undefined) return pod.restarts !== dial.restarts;
+  return dial.readyAtMs !== undefined && pod.containersReadyAtMs !== dial.readyAtMs;
 }
 
 /** Pure: an agent spoke of a Pod that is not of its node; while no fact was known of the Pod, nobody could tell. */

@@ -11,17 +11,23 @@ const report = (change: Partial<HoldsReport> = {}): HoldsReport => ({
   leaving: false,
   ...change,
 });
-const ended = (number: number, uid: string) => ({ number, pod: { uid, end: "drained", lowered: true, heldMs: 9 } as const });
+/** Its containers have stopped since, unless told otherwise. */
+const ended = (number: number, uid: string, atMs = 0) => ({
+  number,
+  atMs,
+  pod: { uid, end: "drained", lowered: true, heldMs: 9 } as const,
+});
+const NOW_MS = 100_000;
 
 /** Says everything there is, e.g. ["heldPods all a", "holdProof"]. */
 function sayAll(said: HoldsSaid, now: HoldsReport, canTellPods = true): { readonly said: HoldsSaid; readonly steps: readonly string[] } {
   const steps: string[] = [];
   for (let state = said; ; ) {
-    const step = holdsStep(state, now, canTellPods);
+    const step = holdsStep(state, now, canTellPods, NOW_MS);
     if (step === undefined) return { said: state, steps };
     const uids =
       step.kind === "heldPods"
-        ? [step.complete ? "all" : "", ...step.pods.map(({ uid }) => uid), ...step.released.map(({ uid }) => `-${uid}`)]
+        ? [step.complete ? "all" : "", ...step.pods.map(({ uid }) => uid), ...step.released.map(({ pod }) => `-${pod.uid}`)]
         : [];
     steps.push([step.kind, ...uids].filter((word) => word !== "").join(" "));
     state = afterHoldsStep(state, step, now);
@@ -63,4 +69,15 @@ test("leaving is said first, also before the Pods are", () => {
   assert.deepEqual(sayAll(NOTHING_SAID, report({ leaving: true }), false).steps, ["leaving"]);
   const { said } = sayAll(NOTHING_SAID, report());
   assert.deepEqual(sayAll(said, report({ leaving: true, held: new Map([["a", one]]) })).steps, ["leaving", "heldPods a"]);
+});
+
+test("a new stream hears first, before the Pods, whose containers may still be stopping; each end is told once", () => {
+  const graceful = { ...ended(2, "b", 1_000), pod: { ...ended(2, "b").pod, graceSeconds: 120 } };
+  const before = report({ held: new Map([["a", one]]), released: [ended(1, "x"), graceful, ended(3, "c", 70_000)] });
+  const { said, steps } = sayAll(NOTHING_SAID, before, false);
+  assert.deepEqual(steps, ["heldPods -b -c"]);
+  const meanwhile = report({ ...before, held: new Map(), released: [...before.released, ended(4, "a", NOW_MS)] });
+  const next = sayAll(said, meanwhile);
+  assert.deepEqual(next.steps, ["heldPods all -a", "holdProof"]);
+  assert.deepEqual(sayAll(next.said, meanwhile).steps, []);
 });

@@ -7,7 +7,8 @@ export type Application = {
   /** Settles when every port listens, STARTUP_SECONDS (default 2) after the start; rejects if one cannot. */
   readonly ready: Promise<void>;
   /**
-   * SIGTERM: refuses new connections and ends at once, resetting open ones; with GRACEFUL "true" it finishes running requests first.
+   * SIGTERM: refuses new connections and ends at once, resetting open ones; with GRACEFUL "true" it finishes running requests first, with
+   * STOPPING_SECONDS it takes so long to end after that.
    * Settles when the application has ended.
    */
   readonly terminate: () => Promise<void>;
@@ -19,7 +20,7 @@ export type Application = {
 const KEEP_ALIVE_MS = 75_000;
 const DEFAULT_STARTUP_SECONDS = 2;
 
-/** `address` is undefined for a Pod in the host's network: it serves nothing here. Environment: STARTUP_SECONDS, GRACEFUL. */
+/** `address` is undefined for a Pod in the host's network: it serves nothing here. Environment: STARTUP_SECONDS, STOPPING_SECONDS, GRACEFUL. */
 export function startApplication(container: Container, pod: string, address: string | undefined): Application {
   const setting = (name: string): string | undefined => container.env?.find((entry) => entry.name === name)?.value;
   const ports = (container.ports ?? []).filter(({ protocol = "TCP" }) => protocol === "TCP").map(({ containerPort }) => containerPort);
@@ -37,9 +38,12 @@ export function startApplication(container: Container, pod: string, address: str
     }
   };
   const terminate = async (): Promise<void> => {
-    if (setting("GRACEFUL") !== "true") return kill();
+    if (setting("GRACEFUL") !== "true") kill();
     over.abort();
-    await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
+    await Promise.all([
+      sleep(Number(setting("STOPPING_SECONDS") ?? 0) * 1000, undefined, { ref: false }),
+      ...servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
+    ]);
   };
   return { ready, terminate, kill };
 }

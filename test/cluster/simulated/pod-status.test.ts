@@ -13,6 +13,7 @@ const aRuntime = (over: Partial<PodRuntime> = {}): PodRuntime => ({
   hostIp: "10.244.1.210",
   startedAtMs: T0,
   containersReady: false,
+  restarts: 0,
   reason: "ContainersNotReady",
   message: "containers with unready status: [web]",
   ...over,

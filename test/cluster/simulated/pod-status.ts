@@ -8,6 +8,8 @@ export type PodRuntime = {
   readonly hostIp: string;
   readonly startedAtMs: number | undefined;
   readonly containersReady: boolean;
+  /** How often its containers were started anew. */
+  readonly restarts: number;
   /** Why the containers are not ready, e.g. "ContainersNotReady" or "PodCompleted". */
   readonly reason: string;
   readonly message: string;
@@ -71,5 +73,13 @@ function containerStatus(name: string, image: string, runtime: PodRuntime): obje
       : runtime.phase === "Pending"
         ? { waiting: { reason: "ContainerCreating" } }
         : { terminated: { exitCode: runtime.phase === "Failed" ? 1 : 0, reason: "Completed", startedAt: started } };
-  return { name, image, imageID: image, restartCount: 0, ready: runtime.containersReady, started: runtime.phase === "Running", state };
+  return {
+    name,
+    image,
+    imageID: image,
+    restartCount: runtime.restarts,
+    ready: runtime.containersReady,
+    started: runtime.phase === "Running",
+    state,
+  };
 }

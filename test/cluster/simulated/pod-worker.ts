@@ -70,6 +70,7 @@ export class PodWorker {
       hostIp: deps.hostIp,
       startedAtMs: undefined,
       containersReady: false,
+      restarts: 0,
       reason: "ContainersNotReady",
       message: `containers with unready status: [${pod.spec.containers.map(({ name }) => name).join(" ")}]`,
     };
@@ -198,7 +199,8 @@ export class PodWorker {
         reason: "Terminated",
         message: "Pod was terminated in response to imminent node shutdown.",
       });
-    this.#be({ containersReady: false, reason: "ContainersNotReady", message: "containers are started anew" });
+    const restarts = this.#runtime.restarts + 1;
+    this.#be({ containersReady: false, restarts, reason: "ContainersNotReady", message: "containers are started anew" });
     await this.#startContainers();
   }
 

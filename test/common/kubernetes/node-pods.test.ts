@@ -39,6 +39,8 @@ function aRawPod(change: { metadata?: object; spec?: object; status?: object } =
         { type: "ContainersReady", status: "True", lastTransitionTime: "2026-01-02T03:04:07Z" },
         { type: GATE, status: "False", lastTransitionTime: "2026-01-02T03:04:06Z" },
       ],
+      containerStatuses: [{ name: "web", restartCount: 2 }],
+      initContainerStatuses: [{ name: "sidecar", restartCount: 1 }],
       ...change.status,
     },
   };
@@ -65,6 +67,7 @@ test("keeps of a Pod what the load balancer needs, and nothing else", () => {
       { name: "", port: 53, protocol: "UDP" },
     ],
     startedAtMs: Date.UTC(2026, 0, 2, 3, 4, 5),
+    restarts: 3,
     hostInterface: undefined,
     networks: { asked: [], statusName: "", statusMac: "", fault: "" },
     networkNote: "",

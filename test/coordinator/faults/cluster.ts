@@ -268,6 +268,11 @@ export function aCluster(
     setReady: (uids: readonly string[], containersReady: boolean): void => {
       for (const uid of uids) change(uid, { containersReady, containersReadyAtMs: clock.now() });
     },
+    /** The containers of these Pods have been started anew and are ready. */
+    restart: (uids: readonly string[]): void => {
+      for (const uid of uids)
+        change(uid, { containersReady: true, containersReadyAtMs: clock.now(), restarts: (pods.get(uid)?.restarts ?? 0) + 1 });
+    },
     /** The containers of all Pods are ready now. */
     readyTogether: (): void => {
       for (const uid of pods.keys()) change(uid, { containersReady: true, containersReadyAtMs: clock.now() });

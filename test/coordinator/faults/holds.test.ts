@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import type { HoldAnswer } from "../../../common/holds.ts";
+import type { PodFact } from "../../../common/vocabulary.ts";
 import { assertNothingWrong, aWorld, type Options, type World } from "./world.ts";
 
 /** Where nothing is in the way, a drain has taken effect within 1.6 s. Milliseconds. */
@@ -14,6 +15,12 @@ const weightsOf = ({ cloud }: World, ip: string | undefined): readonly number[] 
       listeners.flatMap(({ targets }) => targets.flatMap((target) => (target.ip === ip ? [target.weight] : []))),
     );
 const answerOf = (world: World, uid: string): HoldAnswer | undefined => world.agentOf(uid).answers.get(uid);
+
+/** It has weight 0 all the time. */
+async function weightless(world: World, { ips }: PodFact, forMs: number): Promise<void> {
+  for (const endMs = world.clock.now() + forMs; world.clock.now() < endMs; await world.clock.sleep(100))
+    assert.deepEqual(weightsOf(world, ips[0]), [0], `${endMs - world.clock.now()} ms before the end`);
+}
 
 /** Bound and healthy, for long enough that health is read. */
 async function settled(world: World): Promise<void> {
@@ -155,6 +162,8 @@ suite("a Pod that does not terminate:", () => {
     cluster.setReady([pod.uid], false);
     await clock.sleep(3_000);
     cluster.setReady([pod.uid], true);
+    await weightless(world, pod, 3_000); // it is the same container
+    cluster.restart([pod.uid]);
     await world.until(
       () => "it has its weight again",
       () => weightsOf(world, pod.ips[0])[0] === 10,
@@ -254,6 +263,47 @@ suite("whoever leads:", () => {
     await answered(world, pod.uid, "lowered", 15_000);
     await answered(world, other.uid, "lowered", 15_000);
     assert.deepEqual([weightsOf(world, pod.ips[0]), weightsOf(world, other.ips[0])], [[0], [0]]);
+  });
+
+  inWorld(
+    "a Pod whose calls were answered under a former leader has no weight before its container has been started anew",
+    {},
+    async (world) => {
+      const { cluster, clock } = world;
+      const [pod] = cluster.alive("one");
+      assert.ok(pod !== undefined);
+      world.agentOf(pod.uid).dial(pod.uid);
+      await answered(world, pod.uid, "lowered");
+      world.agentOf(pod.uid).release(pod.uid);
+      await world.kill();
+      world.start();
+      await weightless(world, pod, 20_000); // its container stops, and is ready all the while
+      cluster.setReady([pod.uid], false);
+      await clock.sleep(1_000);
+      cluster.restart([pod.uid]);
+      await world.until(
+        () => "it has its weight again",
+        () => weightsOf(world, pod.ips[0])[0] === 10,
+        3_000,
+      );
+      await world.kill();
+      world.start(); // its agent still remembers
+      await clock.sleep(10_000);
+      assert.deepEqual(weightsOf(world, pod.ips[0]), [10]);
+    },
+  );
+
+  inWorld("a Pod that was held under both leaders has no weight before its container has been started anew", {}, async (world) => {
+    const { cluster } = world;
+    const [pod] = cluster.alive("one");
+    assert.ok(pod !== undefined);
+    world.agentOf(pod.uid).dial(pod.uid);
+    await answered(world, pod.uid, "lowered");
+    await world.kill();
+    world.start();
+    await answered(world, pod.uid, "lowered", 15_000);
+    world.agentOf(pod.uid).release(pod.uid);
+    await weightless(world, pod, 20_000);
   });
 
   inWorld("an agent whose stream was torn is told all answers again", {}, async (world) => {

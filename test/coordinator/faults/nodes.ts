@@ -1,4 +1,5 @@
 /** What tells a coordinator about Pods: one agent per node, and its own watch of a node whose agent is away. */
+import { afterHoldsStep, type Held, type HoldsReport, holdsStep, NOTHING_SAID } from "../../../agent/domain/say-holds.ts";
 import type { Clock } from "../../../common/clock.ts";
 import type { HoldAnswer, HoldEnd } from "../../../common/holds.ts";
 import type { PodFact } from "../../../common/vocabulary.ts";
@@ -27,15 +28,21 @@ export type Agent = {
   readonly answers: Map<string, HoldAnswer>;
 };
 
+/** What the agents hold, by node: they outlive a coordinator. */
+export type AgentMemory = Map<string, HoldsReport>;
+
+const NOTHING_HELD: HoldsReport = { held: new Map(), released: [], proof: { proven: true, because: "" }, leaving: false };
+
 export function anAgent(
   clock: Clock,
   cluster: Cluster,
   registry: NodeRegistry,
   holds: NodeHolds,
   node: string,
-  held = new Map<string, number>(),
+  memory: AgentMemory = new Map(),
 ): Agent {
   let streamed: AgentHolds | undefined;
+  let said = NOTHING_SAID;
   const answers = new Map<string, HoldAnswer>();
   let session: NodeSession | undefined;
   let lies = 0;
@@ -50,13 +57,22 @@ export function anAgent(
     if (pod === undefined) session?.difference([], [{ uid, evidence }]);
     else if (pod.nodeName === node) session?.difference([pod], []);
   });
-  const graces = new Map<string, number>();
-  const heldPod = (uid: string) => ({
-    uid,
-    heldMs: clock.now() - (held.get(uid) ?? clock.now()),
-    openConnections: undefined,
-    graceSeconds: graces.get(uid),
-  });
+  const known = (): HoldsReport => memory.get(node) ?? NOTHING_HELD;
+  /** Says what is not said yet, as agents do. */
+  const sayHolds = (canTellPods = true): void => {
+    const [nowMs, stream] = [clock.now(), streamed];
+    if (stream === undefined) return;
+    for (let step = holdsStep(said, known(), canTellPods, nowMs); step !== undefined; ) {
+      said = afterHoldsStep(said, step, known());
+      if (step.kind === "holdProof") stream.proof(step.proof);
+      if (step.kind === "heldPods") {
+        const pods = step.pods.map(({ sinceMs, ...pod }) => ({ ...pod, heldMs: nowMs - sinceMs }));
+        const released = step.released.map(({ pod, atMs }) => ({ ...pod, agoMs: nowMs - atMs }));
+        stream.held({ complete: step.complete, pods, released });
+      }
+      step = holdsStep(said, known(), canTellPods, nowMs);
+    }
+  };
   const disconnect = (): void => {
     streamed?.close();
     streamed = undefined;
@@ -67,27 +83,32 @@ export function anAgent(
     connect: () => {
       disconnect();
       session = registry.open(node, { onEnd: () => (session = undefined), onWanted: tell });
-      tell();
+      said = NOTHING_SAID;
       streamed = holds.attach(node, async (told) => {
         for (const answer of told) answers.set(answer.uid, answer);
         await Promise.resolve();
       });
-      streamed.held({
-        complete: true,
-        pods: [...held.keys()].filter((uid) => cluster.pods.get(uid)?.nodeName === node).map(heldPod),
-        released: [],
-      });
+      sayHolds(false);
+      tell();
+      sayHolds();
     },
     dial: (uid, graceSeconds) => {
-      held.set(uid, clock.now());
-      if (graceSeconds !== undefined) graces.set(uid, graceSeconds);
-      streamed?.held({ complete: false, pods: [heldPod(uid)], released: [] });
+      const pod: Held = { uid, sinceMs: clock.now(), openConnections: undefined, graceSeconds, restarts: cluster.pods.get(uid)?.restarts };
+      memory.set(node, { ...known(), held: new Map([...known().held, [uid, pod]]) });
+      sayHolds();
     },
     release: (uid, end = "drained") => {
-      const { heldMs } = heldPod(uid);
-      held.delete(uid);
+      const [atMs, pod] = [clock.now(), known().held.get(uid)];
       const lowered = answers.get(uid)?.state === "lowered";
-      streamed?.held({ complete: false, pods: [], released: [{ uid, end, lowered, heldMs }] });
+      const { sinceMs = atMs, graceSeconds, restarts } = pod ?? {};
+      const ended = {
+        number: known().released.length + 1,
+        atMs,
+        pod: { uid, end, lowered, heldMs: atMs - sinceMs, graceSeconds, restarts },
+      };
+      const held = new Map([...known().held].filter(([one]) => one !== uid));
+      memory.set(node, { ...known(), held, released: [...known().released, ended] });
+      sayHolds();
     },
     answers,
     mute: (on) => {

@@ -27,7 +27,7 @@ import { makeVirtualClock } from "../../virtual-clock.ts";
 import { crashLog } from "../pods.ts";
 import { CONTROLLERS_SETTINGS } from "../stage.ts";
 import { aCluster, type Cluster, uidOf } from "./cluster.ts";
-import { type Agent, anAgent, aWatch, connectAll } from "./nodes.ts";
+import { type Agent, type AgentMemory, anAgent, aWatch, connectAll } from "./nodes.ts";
 import { probing } from "./probing.ts";
 
 const NODES = ["node-a", "node-b", "node-c", "node-d"];
@@ -109,8 +109,7 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
   const metrics = makeMetrics(NO_GAUGES);
   const reads = { get: 0, list: 0, watch: 0 };
   let generation = 0;
-  /** What the agents hold, by UID since when: they outlive a coordinator. */
-  const held = new Map<string, number>();
+  const memory: AgentMemory = new Map();
   let running: Coordinator | undefined;
   /** Nodes whose objects are deleted, and the UIDs of those that came back. */
   const goneNodes = new Set<string>();
@@ -149,7 +148,7 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
     };
     const tell = events.tell.bind(events);
     const unfollow = cluster.onService((change) => asked.serviceChanged(change));
-    const agents = NODES.map((node) => anAgent(clock, cluster, registry, holds, node, held));
+    const agents = NODES.map((node) => anAgent(clock, cluster, registry, holds, node, memory));
     connectAll(
       clock,
       agents.filter((_, at) => withAgents && !goneNodes.has(NODES[at] ?? "")),

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import type { HeldPods, HoldAnswer } from "../../../common/holds.ts";
+import { suite, test } from "node:test";
+import type { HeldPods, HoldAnswer, ReleasedPod } from "../../../common/holds.ts";
 import { makeNodeHolds } from "../../../coordinator/nodes/node-holds.ts";
 import { type HoldEvent, stoppingBy } from "../../../coordinator/state/holds.ts";
 import { aPod } from "../../builders.ts";
@@ -56,6 +56,7 @@ test("a hold counts from the first dial on our own clock, whoever of two agents 
     releasedAtMs: undefined,
     readyAtMs: 7_000,
     openConnections: undefined,
+    restarts: 0,
   });
 });
 
@@ -158,6 +159,63 @@ test("a Pod that was released is remembered until its grace period is over, howe
   await clock.advance(300_000);
   one.held(held(["p4"]));
   assert.equal(holds.dials.has("p1"), false);
+});
+
+suite("what ended before the stream:", () => {
+  const earlier = (uid: string, change: Partial<ReleasedPod> = {}): HeldPods => {
+    const pod = { uid, end: "drained", lowered: true, heldMs: 2_000, agoMs: 5_000, graceSeconds: 30, restarts: 0, ...change } as const;
+    return { complete: false, pods: [], released: [pod] };
+  };
+
+  test("counts as if it had been heard, also of a Pod that is not known yet, and tells no end twice", () => {
+    const { clock, holds, agent, facts, events } = someHolds();
+    const one = agent("a");
+    one.held(earlier("p9"));
+    assert.equal(events.at(-1), "released p9 (nobody said how)");
+    const { sinceMs, releasedAtMs } = holds.dials.get("p9") ?? {};
+    assert.deepEqual([sinceMs, releasedAtMs], [993_000, 995_000]);
+    const isStopping = stoppingBy(holds, facts, clock);
+    facts.pods.set("p9", aPod({ uid: "p9", nodeName: "a", containersReadyAtMs: 8_000 }));
+    assert.equal(isStopping("p9"), true, "it is ready, as its container was when its hook was called");
+    facts.pods.set("p9", aPod({ uid: "p9", nodeName: "a", containersReadyAtMs: 8_000, restarts: 1 }));
+    assert.equal(isStopping("p9"), false, "another container");
+    one.held(earlier("p9"));
+    assert.equal(events.length, 1);
+  });
+
+  test("is nothing new where it was heard, is held again, is long ago, of another node, or told by an agent of a former version", () => {
+    const { holds, agent, facts, events } = someHolds();
+    facts.pods.set("p2", aPod({ uid: "p2", nodeName: "b" }));
+    const one = agent("a");
+    one.held(held(["p1"]));
+    one.held({ complete: false, pods: [], released: [{ uid: "p1", end: "drained", lowered: true, heldMs: 0, agoMs: 0 }] });
+    const next = agent("a");
+    const heard = events.length;
+    for (const told of [earlier("p1"), earlier("p2"), earlier("p3", { agoMs: 35_000 }), earlier("p4", { agoMs: undefined })])
+      next.held(told);
+    assert.deepEqual([events.length, [...holds.dials.keys()]], [heard, ["p1"]]);
+    next.held(held(["p5"]));
+    agent("a").held(earlier("p5"));
+    assert.equal(holds.dials.get("p5")?.releasedAtMs, undefined);
+  });
+
+  test("counts where only the end of a stream was heard, which is no end of the hold", async () => {
+    const { clock, holds, agent } = someHolds();
+    const one = agent("a");
+    one.held(held(["p1"]));
+    one.close();
+    assert.equal(holds.dials.get("p1")?.releasedAtMs, clock.now());
+    await clock.advance(20_000);
+    agent("a").held(earlier("p1"));
+    assert.equal(holds.dials.get("p1")?.releasedAtMs, clock.now() - 5_000);
+  });
+
+  test("is as much of an agent as a node may have", () => {
+    const { holds, agent } = someHolds();
+    const liar = agent("b");
+    for (let n = 0; n < 2_000; n++) liar.held(earlier(`nobody-${n}`));
+    assert.equal(holds.dials.size, 1_024);
+  });
 });
 
 test("an agent holds so many Pods at most, whatever it says", () => {

@@ -577,6 +577,8 @@ export interface PodReport {
     | undefined;
   /** Annotation clb-direct.io/gate; empty where the Pod has none. */
   gateWish: string;
+  /** How often its containers have been started anew: restartCount of all; unset where the Pod's status does not say. */
+  restarts?: number | undefined;
 }
 
 export interface PodReport_LabelsEntry {
@@ -626,7 +628,11 @@ export interface PodNetworks {
   fault: string;
 }
 
-/** The Pods whose preStop calls an agent keeps waiting. Said at once when a Pod dials; on a new stream first all, also where there is none. */
+/**
+ * The Pods whose preStop calls an agent keeps waiting. Said at once when a Pod dials. On a new stream, before the snapshot, those whose calls
+ * were answered and whose containers may still be stopping, where there are any: no former coordinator may be left that knows of them. After
+ * the snapshot all that wait, also where there is none.
+ */
 export interface HeldPods {
   /** These are all of this agent; who is not among them is held no more. */
   complete: boolean;
@@ -647,7 +653,11 @@ export interface HeldPod {
     | number
     | undefined;
   /** The longest that one of its containers may take to stop, from the first dial on; unset: not known. */
-  graceSeconds?: number | undefined;
+  graceSeconds?:
+    | number
+    | undefined;
+  /** PodReport.restarts as it was at the first dial: another number says that its containers have been started anew since; unset: not known. */
+  restarts?: number | undefined;
 }
 
 /** A Pod whose preStop calls were answered. */
@@ -658,8 +668,21 @@ export interface ReleasedPod {
   end: HoldEnd;
   /** The coordinator had said LOWERED before. Else a Pod that was bound got its SIGTERM while it was sent to. */
   lowered: boolean;
-  /** Since the Pod's first dial. */
+  /** From the Pod's first dial to the answer. */
   heldMs: number;
+  /**
+   * Since the answer, on the node's monotonic clock, when this message was written. Unset by agents of former versions, which tell of no end
+   * that came before the stream.
+   */
+  agoMs?:
+    | number
+    | undefined;
+  /** As in HeldPod. */
+  graceSeconds?:
+    | number
+    | undefined;
+  /** As in HeldPod. */
+  restarts?: number | undefined;
 }
 
 /** What an agent has found of its own redirect rule. */
@@ -2742,6 +2765,7 @@ function createBasePodReport(): PodReport {
     networkNote: "",
     weights: undefined,
     gateWish: "",
+    restarts: undefined,
   };
 }
 
@@ -2806,6 +2830,9 @@ export const PodReport: MessageFns<PodReport> = {
     }
     if (message.gateWish !== "") {
       writer.uint32(242).string(message.gateWish);
+    }
+    if (message.restarts !== undefined) {
+      writer.uint32(248).uint32(message.restarts);
     }
     return writer;
   },
@@ -2986,6 +3013,14 @@ export const PodReport: MessageFns<PodReport> = {
             message.gateWish = reader.string();
             continue;
           }
+          case 31: {
+            if (tag !== 248) {
+              break;
+            }
+
+            message.restarts = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3037,6 +3072,7 @@ export const PodReport: MessageFns<PodReport> = {
       ? PodWeights.fromPartial(object.weights)
       : undefined;
     message.gateWish = object.gateWish ?? "";
+    message.restarts = object.restarts ?? undefined;
     return message;
   },
 };
@@ -3516,7 +3552,7 @@ export const HeldPods: MessageFns<HeldPods> = {
 };
 
 function createBaseHeldPod(): HeldPod {
-  return { uid: "", heldMs: 0, openConnections: undefined, graceSeconds: undefined };
+  return { uid: "", heldMs: 0, openConnections: undefined, graceSeconds: undefined, restarts: undefined };
 }
 
 export const HeldPod: MessageFns<HeldPod> = {
@@ -3532,6 +3568,9 @@ export const HeldPod: MessageFns<HeldPod> = {
     }
     if (message.graceSeconds !== undefined) {
       writer.uint32(32).uint32(message.graceSeconds);
+    }
+    if (message.restarts !== undefined) {
+      writer.uint32(40).uint32(message.restarts);
     }
     return writer;
   },
@@ -3581,6 +3620,14 @@ export const HeldPod: MessageFns<HeldPod> = {
             message.graceSeconds = reader.uint32();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.restarts = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3602,12 +3649,13 @@ export const HeldPod: MessageFns<HeldPod> = {
     message.heldMs = object.heldMs ?? 0;
     message.openConnections = object.openConnections ?? undefined;
     message.graceSeconds = object.graceSeconds ?? undefined;
+    message.restarts = object.restarts ?? undefined;
     return message;
   },
 };
 
 function createBaseReleasedPod(): ReleasedPod {
-  return { uid: "", end: 0, lowered: false, heldMs: 0 };
+  return { uid: "", end: 0, lowered: false, heldMs: 0, agoMs: undefined, graceSeconds: undefined, restarts: undefined };
 }
 
 export const ReleasedPod: MessageFns<ReleasedPod> = {
@@ -3623,6 +3671,15 @@ export const ReleasedPod: MessageFns<ReleasedPod> = {
     }
     if (message.heldMs !== 0) {
       writer.uint32(32).uint32(message.heldMs);
+    }
+    if (message.agoMs !== undefined) {
+      writer.uint32(40).uint32(message.agoMs);
+    }
+    if (message.graceSeconds !== undefined) {
+      writer.uint32(48).uint32(message.graceSeconds);
+    }
+    if (message.restarts !== undefined) {
+      writer.uint32(56).uint32(message.restarts);
     }
     return writer;
   },
@@ -3672,6 +3729,30 @@ export const ReleasedPod: MessageFns<ReleasedPod> = {
             message.heldMs = reader.uint32();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.agoMs = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.graceSeconds = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.restarts = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3693,6 +3774,9 @@ export const ReleasedPod: MessageFns<ReleasedPod> = {
     message.end = object.end ?? 0;
     message.lowered = object.lowered ?? false;
     message.heldMs = object.heldMs ?? 0;
+    message.agoMs = object.agoMs ?? undefined;
+    message.graceSeconds = object.graceSeconds ?? undefined;
+    message.restarts = object.restarts ?? undefined;
     return message;
   },
 };
@@ -4002,7 +4086,7 @@ export type NodeStreamServiceService = typeof NodeStreamServiceService;
 export const NodeStreamServiceService = {
   /**
    * One stream is one session of one node. The call's metadata carries `authorization: Bearer <ServiceAccount token>`; the
-   * first message must be a hello, the second a snapshot. The session ends with the stream.
+   * first message must be a hello, then a snapshot (before it only HeldPods that were answered earlier). The session ends with the stream.
    */
   connect: {
     path: "/clb.direct.v1.NodeStreamService/Connect" as const,
@@ -4018,7 +4102,7 @@ export const NodeStreamServiceService = {
 export interface NodeStreamServiceServer extends UntypedServiceImplementation {
   /**
    * One stream is one session of one node. The call's metadata carries `authorization: Bearer <ServiceAccount token>`; the
-   * first message must be a hello, the second a snapshot. The session ends with the stream.
+   * first message must be a hello, then a snapshot (before it only HeldPods that were answered earlier). The session ends with the stream.
    */
   connect: handleBidiStreamingCall<ConnectRequest, ConnectResponse>;
 }
@@ -4026,7 +4110,7 @@ export interface NodeStreamServiceServer extends UntypedServiceImplementation {
 export interface NodeStreamServiceClient extends Client {
   /**
    * One stream is one session of one node. The call's metadata carries `authorization: Bearer <ServiceAccount token>`; the
-   * first message must be a hello, the second a snapshot. The session ends with the stream.
+   * first message must be a hello, then a snapshot (before it only HeldPods that were answered earlier). The session ends with the stream.
    */
   connect(): ClientDuplexStream<ConnectRequest, ConnectResponse>;
   connect(options: Partial<CallOptions>): ClientDuplexStream<ConnectRequest, ConnectResponse>;
