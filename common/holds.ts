@@ -124,7 +124,7 @@ export const holdHook = (token: string) => ({ httpGet: { path: `${HOLD_PATH}${to
 
 /** The token of a request's path, e.g. "/hold/Jq3xw0…"; some kubelets begin it with "//". undefined: it is none of our calls. */
 export function holdTokenIn(path: string): string | undefined {
-  const plain = path.replace(/^\/+/, "/");
+  const plain = path.startsWith("//") ? path.replace(/^\/+/, "/") : path;
   const token = plain.startsWith(HOLD_PATH) ? plain.slice(HOLD_PATH.length) : "";
   return isHoldToken(token) ? token : undefined;
 }

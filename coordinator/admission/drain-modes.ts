@@ -27,8 +27,12 @@ const MOST = 20_000;
 
 /** What the nodes allow is reckoned so often at most for Pods that may land on the same ones: a rollout creates many that are alike. Milliseconds. */
 const RECKONED_MS = 1_000;
+/** Characters of a placement's key that is not hashed for each Pod. */
+const MOST_KEY = 512;
 
-type Chosen = DrainChoice & { readonly sinceMs: number };
+type Chosen = { choice: DrainChoice; readonly sinceMs: number };
+/** `hash`: of the placement's key, which may have kilobytes. */
+type Reckoned = { readonly hash: string; readonly choice: DrainChoice };
 
 /**
  * The mode of the Pods of each Service, or of those that no Service selects, apart by where they may land: what is proven of some nodes says
@@ -39,8 +43,8 @@ export class DrainModes {
   readonly #startedMs: number;
   /** By asker and placement. */
   readonly #chosen = new Map<string, Chosen>();
-  /** By placement; of the last second. */
-  readonly #reckoned = new Map<string, DrainChoice>();
+  /** By the key of a placement, or by its hash where it is long; of the last second. */
+  readonly #reckoned = new Map<string, Reckoned>();
   #reckonedMs = Number.NEGATIVE_INFINITY;
   /** When each mode of an asker was logged last, milliseconds since the epoch. */
   readonly #logged = new Map<string, ReadonlyMap<DrainMode, number>>();
@@ -62,32 +66,34 @@ export class DrainModes {
       return choice;
     }
     const placement = placementOf(pod);
-    const hash = createHash("sha1").update(placement.key).digest("base64"); // a placement may have kilobytes
-    const choice = this.#reckon(placement, hash, nowMs);
+    const { hash, choice } = this.#reckon(placement, nowMs);
     const key = `${asker?.uid ?? ""} ${hash}`;
     const known = this.#chosen.get(key);
-    if (known?.mode === choice.mode) {
-      this.#chosen.set(key, { ...choice, sinceMs: known.sinceMs });
+    if (known?.choice.mode === choice.mode) {
+      known.choice = choice;
       return choice;
     }
     // What agents have proven may come and go.
-    if (known !== undefined && nowMs < known.sinceMs + LASTS_MS) return known;
+    if (known !== undefined && nowMs < known.sinceMs + LASTS_MS) return known.choice;
     if (nowMs < this.#startedMs + SETTLE_MS && choice.mode !== "hold") return choice;
-    remember(this.#chosen, key, { ...choice, sinceMs: nowMs });
+    remember(this.#chosen, key, { choice, sinceMs: nowMs });
     this.#log(asker, choice, nowMs);
     return choice;
   }
 
-  #reckon({ mayLand }: Placement, hash: string, nowMs: number): DrainChoice {
+  /** A usual placement has nothing but the tolerations that each Pod gets: to hash these costs more than all else here. */
+  #reckon({ key, mayLand }: Placement, nowMs: number): Reckoned {
     if (nowMs >= this.#reckonedMs + RECKONED_MS) {
       this.#reckoned.clear();
       this.#reckonedMs = nowMs;
     }
-    const known = this.#reckoned.get(hash);
+    const short = key.length <= MOST_KEY ? key : hashOf(key);
+    const known = this.#reckoned.get(short);
     if (known !== undefined) return known;
     const choice = this.#choose("auto", [...this.#deps.nodes()].filter(mayLand), nowMs);
-    this.#reckoned.set(hash, choice);
-    return choice;
+    const reckoned = { hash: short === key ? hashOf(key) : short, choice };
+    this.#reckoned.set(short, reckoned);
+    return reckoned;
   }
 
   #choose(wish: DrainWish, nodes: readonly LandingNode[], nowMs: number): DrainChoice {
@@ -105,6 +111,8 @@ export class DrainModes {
     this.#deps.log.info({ owner: asker?.name, mode, because }, "how Pods are drained");
   }
 }
+
+const hashOf = (key: string): string => createHash("sha1").update(key).digest("base64");
 
 function remember<T>(all: Map<string, T>, key: string, value: T): void {
   all.delete(key);

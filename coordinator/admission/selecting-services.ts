@@ -52,8 +52,13 @@ export class SelectingServices {
   }
 
   readonly selects: SelectsPods = (namespace, labels) => {
-    const found = this.#selectors.matching(namespace, labels).flatMap((uid) => this.#selecting.get(uid) ?? []);
-    return found.length > 0 || this.#isListed ? found.toSorted((one, other) => (one.name < other.name ? -1 : 1)) : undefined;
+    const found: Selecting[] = [];
+    for (const uid of this.#selectors.matching(namespace, labels)) {
+      const one = this.#selecting.get(uid);
+      if (one !== undefined) found.push(one);
+    }
+    if (found.length > 1) found.sort((one, other) => (one.name < other.name ? -1 : 1));
+    return found.length > 0 || this.#isListed ? found : undefined;
   };
 
   #judge(key: string): void {

@@ -14,8 +14,14 @@ export const HOOK_HINDRANCES = ["OwnPreStop", "HoldPortTaken"] as const;
 export type HookHindrance = (typeof HOOK_HINDRANCES)[number];
 
 type Json = Readonly<Record<string, unknown>>;
-/** A container in its place, e.g. { at: "/spec/containers/0" }. */
-type Container = { readonly at: string; readonly json: Json; readonly preStop: PreStop; readonly isMain: boolean };
+/** A container in its place, e.g. { at: "/spec/containers/0" }. `token`: of a call to the hold. */
+type Container = {
+  readonly at: string;
+  readonly json: Json;
+  readonly preStop: PreStop;
+  readonly token: string | undefined;
+  readonly isMain: boolean;
+};
 /** "ours": a call to the hold, with whatever token. */
 type PreStop = "absent" | "ours" | "own";
 
@@ -43,29 +49,31 @@ export function hookPatch(pod: unknown, wanted: DrainHook, targetPorts: readonly
   const decided = decidedHook(annotations, all);
   const asked = decided ?? wanted;
   const hindrance = decided !== undefined || asked.mode === "none" ? undefined : hindranceOf(all, targetPorts);
-  const preStop = hindrance === undefined ? preStopFor(pod, asked, annotations) : undefined;
-  const operations = all.flatMap((one) => hookOf(one, preStop));
+  const preStop = hindrance === undefined ? preStopFor(pod, asked, annotations, all) : undefined;
+  const token = preStop === undefined ? undefined : tokenOf(preStop);
   const mode = preStop === undefined ? "none" : asked.mode;
   const hooked = preStop !== undefined && (decided !== undefined || all.some((one) => one.preStop !== "own"));
   const isLess = asked.because !== undefined && hindrance === undefined && (hooked || asked.mode === "none");
   const isSaid = hooked || hindrance !== undefined || isLess || isNoneAsked(annotations);
-  const token = hooked ? tokenOf(preStop) : undefined;
-  return [
-    ...operations,
-    ...annotate(metadata["annotations"], {
-      [HOLD_TOKEN]: token,
-      [DRAIN]: !isSaid ? undefined : hindrance === undefined ? mode : `none ${hindrance}`,
-      [DRAIN_BECAUSE]: isLess ? asked.because?.slice(0, MOST_BECAUSE) : undefined,
-    }),
-  ];
+  const operations: Operation[] = [];
+  for (const one of all) {
+    const operation = hookOf(one, preStop, token);
+    if (operation !== undefined) operations.push(operation);
+  }
+  annotate(operations, metadata["annotations"], [
+    hooked ? token : undefined,
+    !isSaid ? undefined : hindrance === undefined ? mode : `none ${hindrance}`,
+    isLess ? asked.because?.slice(0, MOST_BECAUSE) : undefined,
+  ]);
+  return operations;
 }
 
 /** Undefined: no hook. A Pod whose own token is in one of its hooks keeps that one: agents tell Pods with the same token apart by their addresses. */
-function preStopFor(pod: unknown, hook: DrainHook, annotations: Json): Json | undefined {
+function preStopFor(pod: unknown, hook: DrainHook, annotations: Json, all: readonly Container[]): Json | undefined {
   switch (hook.mode) {
     case "hold": {
       const own = annotations[HOLD_TOKEN];
-      const isKept = typeof own === "string" && isHoldToken(own) && containersOf(pod).some(({ json }) => tokenOf(preStopOf(json)) === own);
+      const isKept = typeof own === "string" && isHoldToken(own) && all.some(({ token }) => token === own);
       return holdHook(isKept ? own : hook.token);
     }
     case "sleep": {
@@ -79,39 +87,56 @@ function preStopFor(pod: unknown, hook: DrainHook, annotations: Json): Json | un
   }
 }
 
+/** Our annotations, in the order of their values below, each with its path in a patch. */
+const MARKS = [HOLD_TOKEN, DRAIN, DRAIN_BECAUSE].map((key) => ({
+  key,
+  path: `/metadata/annotations/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`,
+}));
+
 /** What is not wanted is taken away: it came with a template, and speaks of another Pod. */
-function annotate(present: unknown, marks: Readonly<Record<string, string | undefined>>): Operation[] {
-  const there = objectOf(present);
-  const wanted = Object.entries(marks).flatMap(([key, value]) => (value === undefined ? [] : [[key, value] as const]));
-  if (!isRecord(present))
-    return wanted.length === 0 ? [] : [{ op: "add", path: "/metadata/annotations", value: Object.fromEntries(wanted) }];
-  return Object.entries(marks).flatMap(([key, value]): Operation[] => {
-    const path = `/metadata/annotations/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`;
-    if (there[key] === value) return [];
-    return [value === undefined ? { op: "remove", path } : { op: "add", path, value }];
-  });
+function annotate(operations: Operation[], present: unknown, values: readonly (string | undefined)[]): void {
+  if (!isRecord(present)) {
+    const wanted = MARKS.flatMap(({ key }, at) => (values[at] === undefined ? [] : [[key, values[at]] as const]));
+    if (wanted.length > 0) operations.push({ op: "add", path: "/metadata/annotations", value: Object.fromEntries(wanted) });
+    return;
+  }
+  for (const [at, { key, path }] of MARKS.entries()) {
+    const value = values[at];
+    if (present[key] !== value) operations.push(value === undefined ? { op: "remove", path } : { op: "add", path, value });
+  }
 }
 
-/** `wanted` undefined: none. A user's own stays in either case. */
-function hookOf({ at, json, preStop }: Container, wanted: Json | undefined): Operation[] {
-  if (preStop === "own") return [];
+/** `wanted` undefined: none; `wantedToken` is in it. A user's own stays in either case. */
+function hookOf({ at, json, preStop, token }: Container, wanted: Json | undefined, wantedToken: string | undefined): Operation | undefined {
+  if (preStop === "own") return undefined;
   const path = `${at}/lifecycle/preStop`;
-  if (wanted === undefined) return preStop === "ours" ? [{ op: "remove", path }] : [];
-  if (preStop === "ours") return tokenOf(preStopOf(json)) === tokenOf(wanted) ? [] : [{ op: "add", path, value: wanted }];
+  if (wanted === undefined) return preStop === "ours" ? { op: "remove", path } : undefined;
+  if (preStop === "ours") return token === wantedToken ? undefined : { op: "add", path, value: wanted };
   return isRecord(json["lifecycle"])
-    ? [{ op: "add", path, value: wanted }]
-    : [{ op: "add", path: `${at}/lifecycle`, value: { preStop: wanted } }];
+    ? { op: "add", path, value: wanted }
+    : { op: "add", path: `${at}/lifecycle`, value: { preStop: wanted } };
 }
 
 /** The containers that live as long as the Pod: the main ones, and native sidecars. */
-function containersOf(pod: unknown): Container[] {
+function containersOf(pod: unknown): readonly Container[] {
   const spec = objectOf(objectOf(pod)["spec"]);
-  const read = (field: string, isMain: boolean): Container[] =>
-    listOf(spec[field]).map((json, at) => ({ at: `/spec/${field}/${at}`, json, preStop: kindOf(preStopOf(json)), isMain }));
-  return [...read("containers", true), ...read("initContainers", false).filter(({ json }) => json["restartPolicy"] === "Always")];
+  const all: Container[] = [];
+  for (const [field, isMain] of FIELDS)
+    for (const [at, json] of listOf(spec[field]).entries()) {
+      if (!isMain && json["restartPolicy"] !== "Always") continue;
+      const preStop = preStopOf(json);
+      const token = tokenOf(preStop);
+      all.push({ at: `/spec/${field}/${at}`, json, preStop: kindOf(preStop, token), token, isMain });
+    }
+  return all;
 }
+const FIELDS = [
+  ["containers", true],
+  ["initContainers", false],
+] as const;
 
-const kindOf = (preStop: unknown): PreStop => (!isRecord(preStop) ? "absent" : tokenOf(preStop) === undefined ? "own" : "ours");
+const kindOf = (preStop: unknown, token: string | undefined): PreStop =>
+  !isRecord(preStop) ? "absent" : token === undefined ? "own" : "ours";
 
 /** Somebody asks for none; where a reason stands beside it, the webhook has said so of the Pod that was copied. */
 const isNoneAsked = (annotations: Json): boolean => annotations[DRAIN] === "none" && annotations[DRAIN_BECAUSE] === undefined;
@@ -138,25 +163,25 @@ function tokenOf(preStop: unknown): string | undefined {
 
 function hindranceOf(all: readonly Container[], targetPorts: readonly (number | string)[]): HookHindrance | undefined {
   if (all.some(usesHoldPort)) return "HoldPortTaken";
+  if (!all.some(({ preStop }) => preStop === "own")) return undefined;
   const serving = all.filter(({ json }) =>
-    portsOf(json).some(({ name, number }) => targetPorts.includes(name) || targetPorts.includes(number)),
+    listOf(json["ports"]).some((one) => targetPorts.includes(textOf(one["name"])) || targetPorts.includes(Number(one["containerPort"]))),
   );
   const served = serving.length > 0 ? serving : all.filter(({ isMain }) => isMain);
   return served.some(({ preStop }) => preStop === "own") ? "OwnPreStop" : undefined;
 }
 
-const portsOf = (json: Json): { readonly name: string; readonly number: number }[] =>
-  listOf(json["ports"]).map((one) => ({ name: textOf(one["name"]), number: Number(one["containerPort"]) }));
-
 /** It listens there, or the kubelet asks there: the node's rule would lead that away. */
 function usesHoldPort({ json, preStop: whose }: Container): boolean {
-  if (portsOf(json).some(({ number }) => number === HOLD_PORT)) return true;
-  const probes = ["livenessProbe", "readinessProbe", "startupProbe"].map((name) => objectOf(json[name]));
+  if (listOf(json["ports"]).some((one) => Number(one["containerPort"]) === HOLD_PORT)) return true;
   const { preStop, postStart } = objectOf(json["lifecycle"]);
-  return [...probes, ...(whose === "own" ? [objectOf(preStop)] : []), objectOf(postStart)].some((one) =>
-    ["httpGet", "tcpSocket", "grpc"].some((kind) => Number(objectOf(one[kind])["port"]) === HOLD_PORT),
-  );
+  return PROBES.some((name) => asksHoldPort(json[name])) || (whose === "own" && asksHoldPort(preStop)) || asksHoldPort(postStart);
 }
+const PROBES = ["livenessProbe", "readinessProbe", "startupProbe"] as const;
+
+const asksHoldPort = (one: unknown): boolean =>
+  isRecord(one) && CALLS.some((kind) => isRecord(one[kind]) && Number(one[kind]["port"]) === HOLD_PORT);
+const CALLS = ["httpGet", "tcpSocket", "grpc"] as const;
 
 /** As long as wished for, and as the Pod's grace period allows. */
 function sleepSeconds(pod: unknown, wished: number): number {

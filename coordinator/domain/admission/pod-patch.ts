@@ -30,8 +30,10 @@ export const labelsOf = (pod: unknown): Readonly<Record<string, string>> => {
   if (isTexts(labels)) return labels;
   return Object.fromEntries(Object.entries(labels).flatMap(([name, value]) => (typeof value === "string" ? [[name, value]] : [])));
 };
-const isTexts = (labels: Json): labels is Readonly<Record<string, string>> =>
-  Object.values(labels).every((value) => typeof value === "string");
+function isTexts(labels: Json): labels is Readonly<Record<string, string>> {
+  for (const name in labels) if (typeof labels[name] !== "string") return false;
+  return true;
+}
 
 /**
  * Pure: the least patch that gives the Pod our gate, e.g. [{ op: "add", path: "/spec/readinessGates", value: [{ conditionType }] }]; empty
@@ -57,13 +59,14 @@ export function patched(pod: unknown, operations: readonly Operation[]): unknown
 
 /** Copies only what lies on the way, and that once (`own`): a Pod has kilobytes, and may have thousands of containers with an operation each. */
 function carryOut(root: Record<string, unknown>, own: Set<object>, operation: Operation): void {
-  const nowhere = (): RangeError => new RangeError(`the Pod has no ${operation.path}`);
-  const keys = ["pod", ...operation.path.slice(1).split("/").map(unescaped)];
-  const last = keys.pop() ?? "";
+  const keys = operation.path.split("/");
+  keys[0] = "pod"; // where the path begins
+  const last = unescaped(keys.pop() ?? "");
   let at: Record<string, unknown> | unknown[] = root;
-  for (const key of keys) {
+  for (const escaped of keys) {
+    const key = unescaped(escaped);
     const next: unknown = Array.isArray(at) ? (/^\d+$/.test(key) ? at[Number(key)] : undefined) : at[key];
-    if (!isRecord(next)) throw nowhere();
+    if (!isRecord(next)) throw nowhere(operation);
     const copy: Record<string, unknown> | unknown[] = own.has(next) ? next : Array.isArray(next) ? [...next] : { ...next };
     own.add(copy);
     if (Array.isArray(at)) at[Number(key)] = copy;
@@ -73,10 +76,12 @@ function carryOut(root: Record<string, unknown>, own: Set<object>, operation: Op
   if (operation.op === "add") {
     if (!Array.isArray(at)) at[last] = operation.value;
     else if (last === "-") at.push(operation.value);
-    else throw nowhere();
+    else throw nowhere(operation);
   } else if (!Array.isArray(at) && last in at) delete at[last];
-  else throw nowhere();
+  else throw nowhere(operation);
 }
+
+const nowhere = ({ path }: Operation): RangeError => new RangeError(`the Pod has no ${path}`);
 
 /**
  * Pure: the patch whose result has the gate and needs no other patch; empty where there is none, so that a review never makes a Pod fail.
@@ -98,7 +103,8 @@ function checked(pod: unknown, patchOf: (pod: unknown) => readonly Operation[], 
     const operations = patchOf(pod);
     if (operations.length === 0) return [];
     const result = patched(pod, operations);
-    const isFit = hasGate(result, gateType) && hasRoom(result) && isStorable(result, mostBytes + operations.length * MOST_OPERATION_BYTES);
+    const mostNow = mostBytes + operations.length * MOST_OPERATION_BYTES;
+    const isFit = hasGate(result, gateType) && hasRoom(result, mostNow) && isStorable(result, mostNow);
     return isFit && patchOf(result).length === 0 ? operations : [];
   } catch {
     return [];
@@ -108,7 +114,9 @@ function checked(pod: unknown, patchOf: (pod: unknown) => readonly Operation[], 
 /** All annotations of an object together; with more the API server answers 422 to whoever creates it. Source: apimachinery, TotalAnnotationSizeLimitB. */
 const MOST_ANNOTATION_BYTES = 256 * 1024;
 
-const hasRoom = (pod: unknown): boolean =>
+/** What is short as a whole has no long part. */
+const hasRoom = (pod: unknown, mostBytes: number): boolean =>
+  mostBytes <= MOST_ANNOTATION_BYTES ||
   Object.entries(objectOf(partsOf(pod).metadata["annotations"])).reduce(
     (sum, [key, value]) => sum + Buffer.byteLength(key) + Buffer.byteLength(String(value)),
     0,
@@ -141,4 +149,4 @@ function partsOf(pod: unknown): { readonly metadata: Json; readonly spec: Json }
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null;
 const objectOf = (value: unknown): Json => (isRecord(value) ? value : {});
-const unescaped = (key: string): string => key.replaceAll("~1", "/").replaceAll("~0", "~");
+const unescaped = (key: string): string => (key.includes("~") ? key.replaceAll("~1", "/").replaceAll("~0", "~") : key);

@@ -324,8 +324,14 @@ export const isRetained = (annotations: ServiceRecord["annotations"], keys: Owne
   annotations[keys.retain] === "true";
 
 /** Every label of the selector is on the Pod. An empty selector matches nothing here. */
-export const selects = (selector: Readonly<Record<string, string>>, labels: Readonly<Record<string, string>>): boolean =>
-  selectorTest(selector)(labels);
+export function selects(selector: Readonly<Record<string, string>>, labels: Readonly<Record<string, string>>): boolean {
+  let isEmpty = true;
+  for (const name in selector) {
+    if (labels[name] !== selector[name]) return false;
+    isEmpty = false;
+  }
+  return !isEmpty;
+}
 
 /** The same for one selector and many Pods: thousands of Services times thousands of Pods are asked about when a leader begins. */
 export function selectorTest(selector: Readonly<Record<string, string>>): (labels: Readonly<Record<string, string>>) => boolean {
