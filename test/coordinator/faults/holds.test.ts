@@ -225,6 +225,34 @@ suite("a Pod that does not terminate:", () => {
     assert.match(answerOf(world, pods[states.indexOf("release")]?.uid ?? "")?.reason ?? "", /keeps its weight at lb-one TCP:80: too few/);
   });
 
+  inWorld(
+    "a node that shuts down: its Pods lose their weight in one call, and are unbound in one when they are over",
+    { pods: 12 },
+    async (world) => {
+      const { cluster, clock, cloud } = world;
+      const pods = cluster.alive("one").filter(({ nodeName }) => nodeName === "node-a");
+      assert.equal(pods.length, 3);
+      const since = cloud.journal.lastSeq;
+      const calls = () =>
+        cloud.journal.since(since).flatMap((one) => (one.kind === "call" && !one.action.startsWith("Describe") ? [one.action] : []));
+      for (const { uid } of pods) world.agentOf(uid).dial(uid);
+      await clock.sleep(2_500);
+      assert.deepEqual(new Set(pods.map(({ uid }) => answerOf(world, uid)?.state)), new Set(["lowered"]));
+      for (const { uid } of pods) world.agentOf(uid).release(uid);
+      await clock.sleep(5_000);
+      cluster.finish(
+        pods.map(({ uid }) => uid),
+        "Succeeded",
+      ); // as a stock kubelet says it of containers that end well
+      await clock.sleep(5_000);
+      assert.deepEqual(calls(), ["BatchModifyTargetWeight", "BatchDeregisterTargets"]);
+      assert.deepEqual(
+        pods.flatMap(({ ips }) => weightsOf(world, ips[0])),
+        [],
+      );
+    },
+  );
+
   inWorld("the last one of its place keeps its weight and is answered at once", { pods: 1 }, async (world) => {
     const [pod] = world.cluster.alive("one");
     assert.ok(pod !== undefined);

@@ -44,14 +44,17 @@ export const cniConfig = ({ podRange }: NodeAddresses, chained: readonly string[
     ],
   });
 
-export type KubeletFiles = { readonly clientCa: string; readonly resolvConf: string };
+/** What a node gives its Pods when its machine is about to go. */
+const SHUTDOWN = { shutdownGracePeriod: "40s", shutdownGracePeriodCriticalPods: "5s" } as const;
+
+export type KubeletFiles = { readonly clientCa: string; readonly resolvConf: string; readonly shutsDown?: boolean | undefined };
 
 /** Nothing is ever evicted: the memory and the disk of the machine are not the node's. */
 const NEVER = Object.fromEntries(
   ["memory.available", "nodefs.available", "nodefs.inodesFree", "imagefs.available"].map((key) => [key, "0%"]),
 );
 
-export const kubeletConfig = ({ address }: NodeAddresses, { clientCa, resolvConf }: KubeletFiles): string =>
+export const kubeletConfig = ({ address }: NodeAddresses, { clientCa, resolvConf, shutsDown }: KubeletFiles): string =>
   JSON.stringify({
     apiVersion: "kubelet.config.k8s.io/v1beta1",
     kind: "KubeletConfiguration",
@@ -73,4 +76,5 @@ export const kubeletConfig = ({ address }: NodeAddresses, { clientCa, resolvConf
     evictionHard: NEVER,
     clusterDNS: ["10.96.0.10"], // nobody answers there; without it every Pod gets a warning
     nodeStatusUpdateFrequency: "5s",
+    ...(shutsDown === true && SHUTDOWN),
   });

@@ -1,5 +1,5 @@
 /** One real node: containerd and kubelet in namespaces of their own. */
-import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -25,6 +25,8 @@ export type NodeOptions = {
   readonly imageFile: string;
   /** The node is one of TKE's: its Pods get rules and tables by the chained plugin. */
   readonly isTke: boolean;
+  /** What stands in for systemd-logind, so that its kubelet hears when the machine is about to shut down; undefined: nothing does. */
+  readonly logind?: string | undefined;
   /** Lays the node's cable, before anything runs in it. */
   readonly connect: (pid: number) => Promise<void>;
 };
@@ -35,10 +37,13 @@ export type StartedNode = {
   readonly kubelet: Pick<RunningProcess, "hasExited" | "logFile">;
   /** SIGKILL for the kubelet, and a new one after `downMs`. */
   readonly restartKubelet: (downMs: number) => Promise<void>;
+  /** The machine is about to shut down; resolves when its kubelet has ended the Pods and lets it. */
+  readonly shutDown: (limitMs: number) => Promise<void>;
   readonly stop: () => Promise<void>;
 };
 
 const CONTAINERD_MS = 20_000;
+const LOGIND_MS = 10_000;
 
 /** Settles when the kubelet has started; it registers its Node a moment later. Nothing is left running if it rejects. */
 export async function startNode(options: NodeOptions): Promise<StartedNode> {
@@ -62,7 +67,8 @@ export async function startNode(options: NodeOptions): Promise<StartedNode> {
       await sleep(downMs);
       await startKubelet(options, own);
     };
-    return { namespace, kubelet: await startKubelet(options, namespace), restartKubelet, stop };
+    const shutDown = await startLogind(options, namespace);
+    return { namespace, kubelet: await startKubelet(options, namespace), restartKubelet, shutDown, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -113,13 +119,31 @@ export async function importImages(namespace: NodeNamespace, ctr: string, file: 
   await run([...ctrOf(namespace, ctr), "--namespace", "k8s.io", "images", "import", file]);
 }
 
+/** Where a kubelet looks for the system bus, which it does once, when it starts. */
+const SYSTEM_BUS = "/run/dbus/system_bus_socket";
+
+async function startLogind(options: NodeOptions, namespace: NodeNamespace): Promise<StartedNode["shutDown"]> {
+  const { logind, directory } = options;
+  if (logind === undefined) return () => Promise.reject(new Error("nothing tells this node's kubelet of a shutdown"));
+  const order = join(directory, "shut-down");
+  const { logFile } = startPart(options, namespace, [logind, SYSTEM_BUS, order], nodePath());
+  const says = (what: string, limitMs: number): Promise<unknown> =>
+    until(`logind says "${what}"`, async () => (await readFile(logFile, "utf8")).split("\n").includes(what), limitMs);
+  await says("listening", LOGIND_MS);
+  return async (limitMs) => {
+    await says("inhibited", LOGIND_MS);
+    await writeFile(order, "");
+    await says("released", limitMs);
+  };
+}
+
 async function startKubelet(options: NodeOptions, namespace: NodeNamespace): Promise<RunningProcess> {
   const { addresses, binaries, cluster, directory } = options;
   const file = join(directory, "kubelet.json");
   const resolvConf = join(directory, "resolv.conf");
   await writeFile(resolvConf, "");
   const clientCa = filesIn(cluster.directory).ca;
-  await writeFile(file, kubeletConfig(addresses, { clientCa, resolvConf }));
+  await writeFile(file, kubeletConfig(addresses, { clientCa, resolvConf, shutsDown: options.logind !== undefined }));
   const flags = {
     config: file,
     kubeconfig: await cluster.kubeconfigFile(kubeletUser(addresses.name)),

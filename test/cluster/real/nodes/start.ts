@@ -21,6 +21,8 @@ export type RealNodesOptions = {
   readonly plan: AddressPlan;
   /** Pods have their addresses from a second ENI of the node, or are bridged, as on nodes of TKE; default: a plain cable. */
   readonly isTke?: boolean;
+  /** What stands in for systemd-logind on each; default: kubelets hear of no shutdown. */
+  readonly logind?: string | undefined;
   /** Names, 1 to 3. */
   readonly nodes: readonly string[];
   /** From findNodes. */
@@ -63,6 +65,8 @@ export type RealNodes = {
   readonly exec: (node: string, options: ExecOptions) => RunningProcess;
   /** Kills a node's kubelet, and starts it anew after `downMs`; containers go on meanwhile. */
   readonly restartKubelet: (node: string, downMs: number) => Promise<void>;
+  /** A node's machine is about to shut down; resolves when its kubelet has ended the Pods. Only with `logind`. */
+  readonly shutDown: (node: string, limitMs: number) => Promise<void>;
   /** Brings the images of a tar (docker-archive or OCI layout) to every node. */
   readonly load: (file: string) => Promise<void>;
   /** Ends everything on the nodes at once, containers included, and leaves nothing but files in `directory`. */
@@ -101,7 +105,7 @@ export async function startRealNodes(options: RealNodesOptions): Promise<RealNod
   try {
     await setUpBridge(network);
     const begun = network.nodes.map(async (addresses, index) => {
-      const { isTke = false } = options;
+      const { isTke = false, logind } = options;
       const connect = async (pid: number): Promise<void> => {
         await connectNode(network, index, pid);
         if (isTke) await attachEni(network, index, pid);
@@ -109,7 +113,7 @@ export async function startRealNodes(options: RealNodesOptions): Promise<RealNod
       const own = join(directory, addresses.name);
       started.set(
         addresses.name,
-        await startNode({ cluster, addresses, binaries: options.binaries, directory: own, imageFile, isTke, connect }),
+        await startNode({ cluster, addresses, binaries: options.binaries, directory: own, imageFile, isTke, logind, connect }),
       );
     });
     await endAll(begun.map((one) => () => one)); // all, so that stop knows each of them
@@ -158,7 +162,7 @@ function access(
   network: NodeNetwork,
   started: ReadonlyMap<string, StartedNode>,
   commands: RunningProcess[],
-): Pick<RealNodes, "nodes" | "enter" | "exec" | "restartKubelet"> {
+): Pick<RealNodes, "nodes" | "enter" | "exec" | "restartKubelet" | "shutDown"> {
   const nodeOf = (name: string): StartedNode => {
     const node = started.get(name);
     if (node === undefined) throw new Error(`no real node ${name} runs; there are ${[...started.keys()].join(", ") || "none"}`);
@@ -175,6 +179,7 @@ function access(
     })),
     enter,
     restartKubelet: (name, downMs) => nodeOf(name).restartKubelet(downMs),
+    shutDown: (name, limitMs) => nodeOf(name).shutDown(limitMs),
     exec: (node, { name, command, env, logFile }) => {
       const [file = "", ...args] = [...enter(node), ...command];
       const running = startChild({ name, file, args, env: { PATH: nodePath(), ...env }, logFile, graceMs: EXEC_GRACE_MS });

@@ -22,6 +22,8 @@ type TestProductOptions = {
   /** The nodes are TKE's, with the account that this says of them, as a scenario has it; default: plain nodes, and nobody described the network. */
   readonly accountOf?: (nodes: readonly RealNode[]) => object;
   readonly coordinatorEnv?: Readonly<Record<string, string>>;
+  /** As in RealNodesOptions. */
+  readonly logind?: string | undefined;
   /** Default: two. */
   readonly names?: readonly string[];
 };
@@ -29,9 +31,9 @@ type TestProductOptions = {
 /** One coordinator runs, no agent yet. `onEnd` takes what stops a part, also where a later one does not start. */
 export async function startTestProduct(
   onEnd: (step: () => Promise<unknown>) => void,
-  { holds = false, drainMs = 3_000, accountOf, coordinatorEnv, names = NODE_NAMES }: TestProductOptions = {},
+  { holds = false, drainMs = 3_000, accountOf, coordinatorEnv, logind, names = NODE_NAMES }: TestProductOptions = {},
 ): Promise<TestProduct> {
-  const started = await startTestNodes(accountOf !== undefined, names);
+  const started = await startTestNodes({ isTke: accountOf !== undefined, logind, names });
   onEnd(() => started.stop());
   const { admin, slot, nodes } = started;
   const directory = await mkdtemp(join(tmpdir(), "clb-direct-nodes-test-"));

@@ -8,7 +8,7 @@ import { findControlPlane } from "../binaries.ts";
 import { ADMIN } from "../certificates.ts";
 import { networkFault, type RealCluster, startControlPlane } from "../control-plane.ts";
 import { findNodes } from "./requirements.ts";
-import { FLAGS_FOR_REAL_NODES, type RealNodes, startRealNodes } from "./start.ts";
+import { FLAGS_FOR_REAL_NODES, type RealNodes, type RealNodesOptions, startRealNodes } from "./start.ts";
 
 export const NODE_NAMES = ["node-a", "node-b"];
 
@@ -29,7 +29,9 @@ export type TestNodes = {
   readonly stop: () => Promise<void>;
 };
 
-export async function startTestNodes(isTke = false, names: readonly string[] = NODE_NAMES): Promise<TestNodes> {
+type TestNodesOptions = Pick<RealNodesOptions, "isTke" | "logind"> & { readonly names?: readonly string[] };
+
+export async function startTestNodes({ names = NODE_NAMES, ...how }: TestNodesOptions = {}): Promise<TestNodes> {
   const [control, found] = [await findControlPlane(), await findNodes()];
   if (control.kind === "missing") throw new Error(control.reason);
   if (found.kind === "missing") throw new Error(found.reason);
@@ -41,7 +43,7 @@ export async function startTestNodes(isTke = false, names: readonly string[] = N
   };
   try {
     const directory = join(cluster.directory, "nodes");
-    const nodes = await startRealNodes({ cluster, plan: slot.plan, nodes: names, binaries: found.binaries, directory, isTke });
+    const nodes = await startRealNodes({ cluster, plan: slot.plan, nodes: names, binaries: found.binaries, directory, ...how });
     const stop = async (): Promise<void> => {
       try {
         await nodes.stop();

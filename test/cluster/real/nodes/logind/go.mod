@@ -1,0 +1,3 @@
+module clb-direct.io/test/logind
+
+go 1.24
