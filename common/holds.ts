@@ -72,8 +72,10 @@ export type Dial = {
   readonly node: string;
   /** Of the first call, as far as the agent told. */
   readonly sinceMs: number;
-  /** When its calls were answered; undefined: it is held. */
+  /** When its calls were answered, or its agent's stream ended; undefined: it is held. */
   readonly releasedAtMs: number | undefined;
+  /** How they were answered, as its agent said; absent: it has not, so they may wait still. */
+  readonly end?: HoldEnd | undefined;
   /**
    * lastTransitionTime of the Pod's ContainersReady at the first call: another one says that its containers have been started anew, where
    * nobody counts restarts. undefined: not known, and then nothing says it.

@@ -1,6 +1,6 @@
 import type { Clock } from "../../common/clock.ts";
 import { type Dial, type HoldAnswer, stoppedAtMs } from "../../common/holds.ts";
-import { isEnding } from "../../common/vocabulary.ts";
+import { isEnding, isOver } from "../../common/vocabulary.ts";
 import { drainEnd, isForeign, isStopping } from "../domain/readiness/drain-end.ts";
 import type { Policy } from "../domain/safety/policy.ts";
 import type { State } from "../state/state.ts";
@@ -70,15 +70,15 @@ function answerFor({ state, bound, reads, policy, drainMs }: DrainDeps, { uid, s
   };
 }
 
-/** The container that was held is stopped now; where the Pod lives, it is started anew. */
+/** The container that was held is stopped now; where the Pod lives, it is started anew, and where it ends it must not count as one that serves on. */
 function afterRelease({ state, clock, reads, onLives }: DrainDeps, dial: Dial): Outcome {
   const { uid } = dial;
   reads.forget(uid);
   const nowMs = clock.now();
   const pod = state.facts.pods.get(uid);
   // A new leader hears of it before it knows the Pod.
-  const mayStop = pod === undefined ? state.facts.endOf(uid) === undefined : !isEnding(pod);
-  if (mayStop && isStopping(dial, pod, nowMs))
+  const isGone = pod === undefined ? state.facts.endOf(uid) !== undefined : isOver(pod);
+  if (!isGone && isStopping(dial, pod, nowMs))
     return { kind: "again", afterMs: Math.max(1, stoppedAtMs(dial) - nowMs), because: "a container is being stopped" };
   state.holds.forget(uid);
   if (pod !== undefined && !isEnding(pod)) onLives(uid);

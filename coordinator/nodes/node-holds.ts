@@ -165,7 +165,7 @@ class Kept implements NodeHolds {
     if (!stream.held.delete(uid)) return false;
     if (dial?.node !== stream.node || dial.releasedAtMs !== undefined) return true;
     if ([...(this.#streams.get(stream.node) ?? [])].some(({ held }) => held.has(uid))) return true;
-    const over = { ...dial, releasedAtMs: this.#deps.clock.now() };
+    const over = { ...dial, releasedAtMs: this.#deps.clock.now(), ...(released !== undefined && { end: released.end }) };
     this.dials.set(uid, over);
     this.#answers.delete(uid);
     this.#tell({ kind: "released", dial: over, released });
@@ -173,7 +173,7 @@ class Kept implements NodeHolds {
   }
 
   /** Its calls were answered while this agent had no stream to us: who answered them may be gone. Nothing is new where we have heard of it. */
-  #recall(stream: Stream, { uid, agoMs, heldMs, graceSeconds, restarts }: ReleasedPod): void {
+  #recall(stream: Stream, { uid, end, agoMs, heldMs, graceSeconds, restarts }: ReleasedPod): void {
     const { clock, facts } = this.#deps;
     const fact = facts().pods.get(uid);
     if (agoMs === undefined || (fact !== undefined && fact.nodeName !== stream.node) || stream.recalled >= MOST_HELD) return;
@@ -187,6 +187,7 @@ class Kept implements NodeHolds {
       node: stream.node,
       sinceMs: releasedAtMs - heldMs,
       releasedAtMs,
+      end,
       readyAtMs: undefined,
       openConnections: undefined,
       ...(graceSeconds !== undefined && { graceSeconds }),

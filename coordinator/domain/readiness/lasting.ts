@@ -18,9 +18,13 @@ const DIAL_MS = 5_000;
 /** What the API server fills in. */
 const DEFAULT_GRACE_SECONDS = 30;
 
-/** Pure: `seenMs`: when it was first seen to terminate. Undefined: it does not last, its containers are being stopped. */
-export function lastingOf(pod: PodFact | undefined, dial: Dial | undefined, seenMs: number): Lasting | undefined {
-  if (pod?.drain !== "hold" || isOver(pod) || dial?.releasedAtMs !== undefined) return undefined;
+/**
+ * Pure: `seenMs`: when it was first seen to terminate. Undefined: it does not last, its containers are being stopped. Where an agent's stream
+ * ended its holds go on, unless its hold server has ended as well: until it says more, the Pod is one of which nobody has told a dial.
+ */
+export function lastingOf(pod: PodFact | undefined, told: Dial | undefined, seenMs: number): Lasting | undefined {
+  if (pod?.drain !== "hold" || isOver(pod) || told?.end !== undefined) return undefined;
+  const dial = told?.releasedAtMs === undefined ? told : undefined;
   const sinceMs = dial?.sinceMs ?? seenMs;
   const budgetMs = holdBudgetMs(dial?.graceSeconds ?? DEFAULT_GRACE_SECONDS) - LEFT_MS;
   const lastsMs = Math.min(LASTS_MS, Math.max(0, budgetMs), dial === undefined ? DIAL_MS : Number.POSITIVE_INFINITY);

@@ -156,14 +156,42 @@ suite("all Pods of a Service end together:", () => {
     assert.ok(loweredMs < 2_500, `lowered after ${loweredMs} ms`);
   });
 
-  inWorld("a Pod whose hold is over before loses its weight then", slowly(), async (world, pods) => {
+  for (const releasedMs of [1_000, 6_000])
+    inWorld(`Pods whose hold is over after ${releasedMs} ms lose their weight then`, slowly(), async (world, pods) => {
+      const born = world.clock.sleep(500).then(() => world.cluster.start("one", PODS));
+      const released = (async () => {
+        await world.clock.sleep(releasedMs);
+        for (const { uid } of pods) world.agentOf(uid).release(uid, "aborted");
+      })();
+      const { loweredMs } = await endAll(world, 12_000);
+      await Promise.all([born, released]);
+      assert.ok(loweredMs > releasedMs - 100 && loweredMs < releasedMs + 2_500, `lowered after ${loweredMs} ms`);
+    });
+
+  inWorld("an agent whose stream is torn for a moment ends no hold: they serve on", slowly(), async (world, pods) => {
+    const born = world.clock.sleep(500).then(() => world.cluster.start("one", PODS));
+    const torn = (async () => {
+      await world.clock.sleep(2_000);
+      const agents = [...new Set(pods.map(({ uid }) => world.agentOf(uid)))];
+      for (const agent of agents) agent.disconnect();
+      await world.clock.sleep(1_500);
+      for (const agent of agents) agent.connect();
+    })();
+    const { loweredMs } = await endAll(world, 25_000);
+    await Promise.all([born, torn]);
+    assert.ok(loweredMs > 14_500 && loweredMs < 17_500, `lowered after ${loweredMs} ms`);
+  });
+
+  inWorld("a new leader does not let Pods serve on whose hold was over before", slowly(), async (world, pods) => {
     const born = world.clock.sleep(500).then(() => world.cluster.start("one", PODS));
     const released = (async () => {
-      await world.clock.sleep(6_000);
+      await world.clock.sleep(1_000);
       for (const { uid } of pods) world.agentOf(uid).release(uid, "aborted");
+      await world.kill();
+      world.start();
     })();
     const { loweredMs } = await endAll(world, 12_000);
     await Promise.all([born, released]);
-    assert.ok(loweredMs > 5_900 && loweredMs < 8_500, `lowered after ${loweredMs} ms`);
+    assert.ok(loweredMs < 4_500, `lowered after ${loweredMs} ms`);
   });
 });
