@@ -52,8 +52,8 @@ export function makeDrainReconciler(deps: DrainDeps): Reconcile {
 function answerFor({ state, bound, reads, policy, drainMs }: DrainDeps, { uid, sinceMs }: Dial): HoldAnswer {
   const pod = state.facts.pods.get(uid);
   const read = reads.of(uid, sinceMs);
-  const isOver = state.facts.endOf(uid) === "deleted" || read?.kind === "gone";
-  const terminating = isOver || (pod !== undefined && isEnding(pod)) || read?.kind === "terminates";
+  const isGone = state.facts.endOf(uid) === "deleted" || read?.kind === "gone";
+  const terminating = isGone || (pod !== undefined && isEnding(pod)) || read?.kind === "terminates";
   const { state: how, reason } = drainEnd({
     terminating: terminating || (read === undefined ? undefined : false),
     ...bound.of(uid, pod?.ips),
