@@ -1,9 +1,10 @@
-import { ChannelCredentials, status } from "@grpc/grpc-js";
+import { status } from "@grpc/grpc-js";
 import { backoffMs } from "../common/backoff.ts";
 import type { Clock } from "../common/clock.ts";
 import { makeLatch } from "../common/latch.ts";
 import type { Logger } from "../common/log.ts";
 import { type LinkObserver, type LinkState, type StreamDeps, StreamFault, speakOn } from "./coordinator-stream.ts";
+import { makeCredentials } from "./credentials.ts";
 import type { ConversationLimits } from "./domain/conversation.ts";
 import type { Report } from "./domain/plan-report.ts";
 
@@ -37,8 +38,8 @@ export interface CoordinatorLink {
 /** Quick, because a coordinator that restarts is back in seconds; at most 5 s, well within the 10 s of AGENT_GRACE_MS. */
 const RECONNECT = { baseMs: 200, maxMs: 5_000 };
 /**
- * Whom the coordinator did not serve within our patience (20 s) comes again the later the more often that happens: it has more than it can do.
- * Own choice; by then the coordinator watches our Pods itself.
+ * Whom the coordinator did not serve within our patience (20 s, 60 s for the welcome) comes again the later the more often that happens: it
+ * has more than it can do. Own choice; by then the coordinator watches our Pods itself.
  */
 const UNSERVED = { baseMs: 1_000, maxMs: 30_000 };
 /** Another agent of this node took the session over (a rollout with surge): as late as after many failures, or the two would take turns for ever. */
@@ -110,13 +111,4 @@ function isUnserved(error: unknown): boolean {
 function waitAfter(error: unknown, attempt: number, random: () => number): number {
   if (codeOf(error) === status.ABORTED) return backoffMs(SUPERSEDED_ATTEMPT, RECONNECT, random);
   return backoffMs(attempt, isUnserved(error) ? UNSERVED : RECONNECT, random);
-}
-
-/** Credentials of a CA bundle; those of the last one are kept, for reading certificates is what costs most in connecting anew. */
-export function makeCredentials(): StreamDeps["credentials"] {
-  let known: { readonly caBundle: Buffer; readonly credentials: ChannelCredentials } | undefined;
-  return (caBundle) => {
-    if (known === undefined || !known.caBundle.equals(caBundle)) known = { caBundle, credentials: ChannelCredentials.createSsl(caBundle) };
-    return known.credentials;
-  };
 }

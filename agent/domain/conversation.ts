@@ -55,10 +55,16 @@ export type Heard =
   | { readonly kind: "tokenWanted" };
 
 /**
- * A coordinator that all agents reach at once applies snapshots and reviews tokens (5 s each at most) slowly; so much longer than for a
- * difference do we wait for a welcome, a snapshot's acknowledgement, or room to write, before the stream counts as dead.
+ * A coordinator that all agents reach at once applies snapshots slowly; so much longer than for a difference do we wait for a snapshot's
+ * acknowledgement, or room to write, before the stream counts as dead.
  */
 export const PATIENCE = 4;
+/**
+ * And so much longer for a welcome. A coordinator begins handshakes in the order of coming: in a storm who gives up has waited longest and
+ * would be next, and comes again as the last; what was begun for it is lost. 5 000 agents are let in within half a minute. A coordinator that
+ * is dead or frozen needs no patience of ours: keepalive finds it out once the handshake is done, and each replica has a link of its own.
+ */
+const WELCOME_PATIENCE = 12;
 /** So many snapshots in a row may be asked for at once; further ones wait for the acknowledgement timeout, so that two ends that never agree stay quiet. */
 const QUICK_RESENDS = 3;
 /** Verdicts in one message: what comes after them does not wait for long. */
@@ -84,7 +90,7 @@ export const newConversation = (nowMs: number): Conversation => ({
 export function nextStep(talk: Conversation, latest: Report | undefined, nowMs: number, limits: ConversationLimits): Step {
   const patienceMs = limits.ackTimeoutMs * PATIENCE;
   if (!talk.welcomed) {
-    const untilMs = talk.startedAtMs + patienceMs;
+    const untilMs = talk.startedAtMs + limits.ackTimeoutMs * WELCOME_PATIENCE;
     return nowMs < untilMs ? { kind: "wait", untilMs } : { kind: "reconnect", because: "no welcome" };
   }
   if (talk.tokenWanted) return { kind: "token" };

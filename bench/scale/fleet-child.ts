@@ -4,8 +4,9 @@
  */
 import { randomUUID } from "node:crypto";
 import { pino } from "pino";
-import { makeCoordinatorLink, makeCredentials } from "../../agent/coordinator-link.ts";
+import { makeCoordinatorLink } from "../../agent/coordinator-link.ts";
 import { type CoordinatorLinks, makeCoordinatorLinks } from "../../agent/coordinator-links.ts";
+import { makeCredentials } from "../../agent/credentials.ts";
 import { makeNodeLoop, type NodeLoop } from "../../agent/node-loop.ts";
 import { hearing } from "../../agent/observing.ts";
 import { makeReachability } from "../../agent/reachability.ts";

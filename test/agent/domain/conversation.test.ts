@@ -47,10 +47,10 @@ function settled(): Play {
   return play;
 }
 
-test("says nothing before the welcome, and gives the stream up when none comes", () => {
+test("says nothing before the welcome, and gives the stream up when none comes: long after, for in a storm it would be the next", () => {
   const play = new Play();
-  assert.deepEqual(play.next(), { kind: "wait", untilMs: 4_000 });
-  play.nowMs = 4_000;
+  assert.deepEqual(play.next(), { kind: "wait", untilMs: 12_000 });
+  play.nowMs = 12_000;
   assert.deepEqual(play.next(), { kind: "reconnect", because: "no welcome" });
 });
 
