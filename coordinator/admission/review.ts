@@ -49,9 +49,9 @@ export const makeReview =
     if (!wanted && selected === undefined && wantsGate(pod, { selected: true, namespaceOptedIn })) throw new NotListedError();
     const operations = wanted ? checkedPatch(pod, gateType, hooksOf(pod, selected ?? [], hookFor), bytes) : [];
     const isLeftOut = wanted && operations.length === 0 && !hasGate(pod, gateType);
-    const warnings = [injectWishFault(labels) ?? [], isLeftOut ? NO_ROOM : []].flat();
-    const warned = warnings.length > 0 && { warnings };
-    if (operations.length === 0) return allowed(uid, { ...warned });
+    const warnings = [injectWishFault(labels), isLeftOut ? NO_ROOM : undefined].filter((one) => one !== undefined);
+    const warned = warnings.length > 0 ? { warnings } : undefined;
+    if (operations.length === 0) return allowed(uid, warned);
     const patch = Buffer.from(JSON.stringify(operations)).toString("base64");
     return { ...allowed(uid, { patchType: "JSONPatch", patch, ...warned }), injected: true };
   };

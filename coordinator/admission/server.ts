@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import type { Clock } from "../../common/clock.ts";
 import { type Address, listen } from "../../common/listener.ts";
 import type { Logger } from "../../common/log.ts";
+import { withoutManagedFields } from "../domain/admission/managed-fields.ts";
 import type { ServingSource } from "../tls/serving.ts";
 import { makeConnectionRoom } from "./connection-room.ts";
 import { NotListedError, type Review } from "./review.ts";
@@ -215,7 +216,7 @@ async function answerTo({ review, clock, onReview, complain, ...reads }: AnswerD
   try {
     const body = await bodyOf(request, reads);
     if ("status" in body) return body;
-    const { answer, injected } = review(JSON.parse(body.text), path === MUTATE_OPTED_IN_PATH, Buffer.byteLength(body.text));
+    const { answer, injected } = review(JSON.parse(withoutManagedFields(body.json)), path === MUTATE_OPTED_IN_PATH, body.json.length);
     done(injected ? "injected" : "unchanged");
     return { status: 200, body: JSON.stringify(answer) };
   } catch (err) {
@@ -232,9 +233,9 @@ const refusal = (status: number, message: string): Answer => ({ status, body: JS
 function bodyOf(
   request: IncomingMessage,
   { budget, reading }: Pick<AnswerDeps, "budget" | "reading">,
-): Promise<{ readonly text: string } | Answer> {
+): Promise<{ readonly json: Buffer } | Answer> {
   reading.begin(request);
-  const read = new Promise<{ readonly text: string } | Answer>((resolve, reject) => {
+  const read = new Promise<{ readonly json: Buffer } | Answer>((resolve, reject) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
     const refuse = (status: number, message: string): void => {
@@ -248,7 +249,7 @@ function bodyOf(
       chunks.push(chunk);
     };
     request.on("data", take);
-    request.once("end", () => resolve({ text: (chunks.length === 1 ? chunks[0] : Buffer.concat(chunks))?.toString("utf8") ?? "" }));
+    request.once("end", () => resolve({ json: chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks) }));
     request.once("error", reject);
     request.once("close", () => {
       reading.end(request);
