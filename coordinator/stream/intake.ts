@@ -8,6 +8,8 @@ import type { Clock } from "../../common/clock.ts";
 export interface Intake {
   /** A handshake is about to begin; false: there is no room, it is to wait. */
   begin(peer: string): boolean;
+  /** Its handshake is done. */
+  secured(peer: string): void;
   /** An agent said hello: milliseconds that it is to stay away if nobody had let its connection in and there is no room, else undefined. */
   enter(peer: string): number | undefined;
   /** It is in, or gone. */
@@ -25,6 +27,11 @@ export interface Intake {
 const MOST = 128;
 /** Who has not sent a snapshot by then (an agent whose own list is slow) goes on without a place. Own choice. */
 const LONGEST_MS = 5_000;
+/**
+ * Who makes no call for so long after its handshake wants nothing for now, or for ever: agents of the former version leave such connections
+ * behind where a coordinator was away. An agent's call follows at once. Own choice.
+ */
+const CALL_WITHIN_MS = 1_000;
 /** Agents that one core lets in, per second: who is turned away comes back at its own moment. Measured with 30 Pods each: 300 to 500. */
 const PER_SECOND = 250;
 /** An agent that is turned away keeps its connection meanwhile; above this wait it is told to come back, and asks again. */
@@ -35,10 +42,12 @@ const RETRY_MS = { least: 100, most: 5_000 };
  */
 const CROWD = { agents: 20, withinMs: 10_000 };
 
+type Place = { readonly sinceMs: number; hasCalled: boolean };
+
 export function makeIntake(clock: Clock): Intake {
   const listeners = new Set<() => void>();
-  /** When each began; the longest under way comes first. */
-  const underWay = new Map<string, number>();
+  /** The longest under way comes first. */
+  const underWay = new Map<string, Place>();
   let isSweeping = false;
   /** When the last few came, oldest first. */
   const cameAtMs: number[] = [];
@@ -60,7 +69,7 @@ export function makeIntake(clock: Clock): Intake {
       lackedRoomAtMs = clock.now();
       return false;
     }
-    underWay.set(peer, clock.now());
+    underWay.set(peer, { sinceMs: clock.now(), hasCalled: false });
     if (!isSweeping) void sweep();
     return true;
   };
@@ -68,19 +77,27 @@ export function makeIntake(clock: Clock): Intake {
   const sweep = async (): Promise<void> => {
     isSweeping = true;
     for (let [first] = underWay; first !== undefined; [first] = underWay) {
-      const [peer, sinceMs] = first;
+      const [peer, { sinceMs }] = first;
       const leftMs = sinceMs + LONGEST_MS - clock.now();
       if (leftMs > 0) await clock.sleep(leftMs);
       else leave(peer);
     }
     isSweeping = false;
   };
+  const endSilent = async (peer: string, place: Place | undefined): Promise<void> => {
+    await clock.sleep(CALL_WITHIN_MS);
+    if (place?.hasCalled === false && underWay.get(peer) === place) leave(peer);
+  };
   return {
     begin,
+    secured: (peer) => void endSilent(peer, underWay.get(peer)),
     enter(peer) {
       cameAtMs.push(clock.now());
       if (cameAtMs.length > CROWD.agents) cameAtMs.shift();
-      return begin(peer) ? undefined : turnAway();
+      if (!begin(peer)) return turnAway();
+      const place = underWay.get(peer);
+      if (place !== undefined) place.hasCalled = true;
+      return undefined;
     },
     leave,
     get crowded() {

@@ -63,6 +63,7 @@ export function makeStreamServer(deps: StreamServerDeps): StreamServer {
     serving,
     onSecure: (socket) => {
       deps.stream.connected(socket);
+      intake.secured(`${socket.remoteAddress}:${socket.remotePort}`);
       http2.injectConnection(socket);
     },
     mayBegin: (peer) => intake.begin(peer),

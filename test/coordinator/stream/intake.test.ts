@@ -39,6 +39,21 @@ test("who sends no snapshot gives its place back after 5 s", async () => {
   assert.equal(clock.pendingSleeps, 0);
 });
 
+test("who makes no call within a second of its handshake gives its place back, and asks for one when it does", async () => {
+  const clock = aFakeClock();
+  const intake = makeIntake(clock);
+  for (const peer of peers(0, MOST)) {
+    intake.begin(peer);
+    intake.secured(peer);
+  }
+  for (const peer of peers(1, MOST)) intake.enter(peer);
+  await clock.advance(999);
+  assert.equal(intake.begin("late"), false);
+  await clock.advance(1);
+  assert.deepEqual([intake.begin("late"), intake.begin("later")], [true, false]);
+  assert.equal(typeof intake.enter("10.0.0.1:0"), "number");
+});
+
 test("20 agents within 10 s are a crowd, and whoever finds no room; a rollout that renews them one by one is none", async () => {
   const clock = aFakeClock();
   const intake = makeIntake(clock);
