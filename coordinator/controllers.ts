@@ -38,7 +38,7 @@ import { makeOwnersController, type OwnersDeps } from "./owners/controller.ts";
 import { reachabilityOf } from "./reachability/controller.ts";
 import { ClusterProof } from "./safety/cluster-proof.ts";
 import { EndEvidence } from "./safety/end-evidence.ts";
-import { EndInquiry, type EndInquiryDeps } from "./safety/end-inquiry.ts";
+import { EndInquiry } from "./safety/end-inquiry.ts";
 import { releasedAt } from "./safety/releases.ts";
 import { RemovalGuard } from "./safety/removal-guard.ts";
 import type { SecretName } from "./state/certificate-secrets.ts";
@@ -312,7 +312,7 @@ function makeSafety(
   api: ClbApi,
   findings: FindingsDeps,
   { client, clock, log, metrics, settings }: Pick<ControllersDeps, "client" | "clock" | "log" | "metrics" | "settings">,
-  onProven: EndInquiryDeps["onProven"],
+  due: (loadBalancerId: string) => void,
 ) {
   const ownerOf = (id: string, place: PlaceId): string | undefined => state.listenerOwners.ofPlace(id, place)?.uid;
   const keepsOff = settings.policy === "observe"; // who writes nothing does no harm in a copy
@@ -327,7 +327,7 @@ function makeSafety(
     speakers: () => state.facts.nodes(),
     servedElsewhere: async (signal) => await servedElsewhere({ ...state, ...settings, api }, signal),
   });
-  const inquiry = new EndInquiry({ client, clock, log, onProven });
+  const inquiry = new EndInquiry({ client, clock, log, onProven: due, onAgain: due });
   const evidence = new EndEvidence({ ...state, ownerOf, inquiry });
   const guard: RemovalGuard = new RemovalGuard({
     ...state,

@@ -21,7 +21,7 @@ import type { Writer } from "./writer.ts";
 export type PlannerDeps = {
   readonly facts: Pick<PodFacts, "pods" | "endOf" | "complete">;
   /** What the API server said of Pods that are missing; default: it was not asked. */
-  readonly inquiry?: Pick<EndInquiry, "isGone">;
+  readonly inquiry?: Pick<EndInquiry, "isGone" | "isEnding">;
   readonly pods: Pick<PodIndex, "byIp">;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
   readonly mirror: Pick<Mirror, "health" | "drainedAtMs" | "loweredAtMs">;
@@ -120,7 +120,8 @@ export class Planner {
     const claimed = addressClaims.podOf(id, ip);
     const claimedPod = claimed === undefined ? undefined : facts.pods.get(claimed);
     const claimedEnd = claimed === undefined ? undefined : this.#endOf(claimed);
-    return holderOf({ claimed, claimedPod, claimedEnd, present: pods.byIp(ip), complete: facts.complete });
+    const isEnding = claimed !== undefined && this.#deps.inquiry?.isEnding(claimed) === true;
+    return holderOf({ claimed, claimedPod, claimedEnd, isEnding, present: pods.byIp(ip), complete: facts.complete });
   }
 
   #endOf(podUid: string): ProvenEnd | undefined {

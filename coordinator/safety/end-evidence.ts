@@ -14,7 +14,7 @@ export type EndEvidenceDeps = {
   readonly facts: PodFacts;
   readonly pods: Pick<PodIndex, "byIp">;
   /** What the API server said of Pods that are missing, and how the load balancer finds them; default: nothing is known. */
-  readonly inquiry?: Pick<EndInquiry, "isGone" | "lives">;
+  readonly inquiry?: Pick<EndInquiry, "isGone" | "isEnding" | "lives">;
   readonly mirror?: Pick<Mirror, "health">;
   readonly intents: Pick<Intents, "hasAskedFor" | "get">;
   /** UID of the owner that a listener or rule belongs to; undefined where nobody knows. */
@@ -61,6 +61,7 @@ export class EndEvidence {
     const pod = facts.pods.get(uid);
     if (pod !== undefined) return this.#whyLeaves(id, slot, pod);
     if (facts.endOf(uid) === "deleted") return `${this.nameOf(uid)} was deleted`;
+    if (this.#deps.inquiry?.isEnding(uid) === true) return `${this.nameOf(uid)} is being deleted`;
     // Proven by its absence alone: as long as the load balancer finds it healthy, many of a place at once are doubted.
     const isGone = this.#deps.inquiry?.isGone(uid) === true;
     return isGone && this.#deps.mirror?.health(id, slot)?.state === "Dead"

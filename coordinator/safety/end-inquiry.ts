@@ -15,6 +15,8 @@ export type EndInquiryDeps = {
   readonly log: Logger;
   /** Something has been learned of Pods whose addresses are bound at this load balancer; UIDs. */
   readonly onProven: (loadBalancerId: string, podUids: readonly string[]) => void;
+  /** Pods of this load balancer were there, and may not be any more: whoever still misses them asks again. */
+  readonly onAgain: (loadBalancerId: string) => void;
 };
 
 /** More than so many of one Namespace are asked about with one list. Source: design.md §7. */
@@ -32,11 +34,15 @@ const MOST = 50_000;
 
 /**
  * Asks the API server whether Pods that are merely missing are there: absence from a list or from an agent's snapshot, and a deleted Node,
- * are signs, and only the answer that there is no Pod of that name and UID is a proof.
+ * are signs, and only the answer that there is no Pod of that name and UID is a proof. One that is there but is being deleted, or whose
+ * containers are over, does not come back either.
  */
 export class EndInquiry {
   readonly #deps: EndInquiryDeps;
   readonly #gone = new Set<string>();
+  readonly #ending = new Set<string>();
+  /** Load balancers that look again when the time has come. */
+  readonly #again = new Set<string>();
   readonly #askedAtMs = new Map<string, number>();
   readonly #waiting = new Map<string, { readonly pod: MissingPod; readonly loadBalancerIds: Set<string> }>();
   readonly #lasting = new LastingFailures();
@@ -51,9 +57,15 @@ export class EndInquiry {
     return this.#gone.has(podUid);
   }
 
-  /** It is there after all: a database that was restored from a backup has Pods again that were gone. */
+  /** The API server has said that the Pod is being deleted, or over. */
+  isEnding(podUid: string): boolean {
+    return this.#ending.has(podUid);
+  }
+
+  /** It is there after all, and somebody speaks of it: a database that was restored from a backup has Pods again that were gone. */
   lives(podUid: string): void {
     this.#gone.delete(podUid);
+    this.#ending.delete(podUid);
   }
 
   /** Asks, soon; whoever was asked about a moment ago is not asked about again. */
@@ -91,7 +103,11 @@ export class EndInquiry {
               signal,
             );
         this.#lasting.over("");
-        this.#learn(together.filter(({ pod }) => !present.has(pod.uid)));
+        this.#learn(together, present);
+        this.#lookAgain(
+          together.filter(({ pod }) => present.has(pod.uid)),
+          signal,
+        );
       } catch (err) {
         if (signal.aborted) break;
         pauseMs = Math.max(FAILED_MS, this.#lasting.failed("", clock.now()));
@@ -103,47 +119,67 @@ export class EndInquiry {
     this.#isRunning = false;
   }
 
-  #learn(gone: readonly { readonly pod: MissingPod; readonly loadBalancerIds: ReadonlySet<string> }[]): void {
+  #learn(asked: readonly Asked[], present: Present): void {
     const byLoadBalancer = new Map<string, string[]>();
-    for (const { pod, loadBalancerIds } of gone) {
-      this.#gone.add(pod.uid);
+    for (const { pod, loadBalancerIds } of asked) {
+      const isEnding = present.get(pod.uid);
+      if (isEnding === false || (isEnding === true && this.#ending.has(pod.uid))) continue;
+      (isEnding === undefined ? this.#gone : this.#ending).add(pod.uid);
       for (const id of loadBalancerIds) byLoadBalancer.set(id, [...(byLoadBalancer.get(id) ?? []), pod.uid]);
     }
-    while (this.#gone.size > MOST) this.#gone.delete(this.#gone.values().next().value ?? "");
+    for (const learned of [this.#gone, this.#ending]) while (learned.size > MOST) learned.delete(learned.values().next().value ?? "");
     for (const [id, uids] of byLoadBalancer) this.#deps.onProven(id, uids);
   }
 
-  /** UIDs of those that are there. */
-  async #get(pods: readonly MissingPod[], signal: AbortSignal): Promise<ReadonlySet<string>> {
+  /** No pass may come by itself before the next re-read. */
+  #lookAgain(asked: readonly Asked[], signal: AbortSignal): void {
+    for (const id of new Set(asked.flatMap(({ loadBalancerIds }) => [...loadBalancerIds]))) {
+      if (this.#again.has(id)) continue;
+      this.#again.add(id);
+      this.#deps.clock
+        .sleep(AGAIN_MS, signal)
+        .then(() => this.#deps.onAgain(id))
+        .catch(() => undefined) // we stop
+        .finally(() => this.#again.delete(id));
+    }
+  }
+
+  async #get(pods: readonly MissingPod[], signal: AbortSignal): Promise<Present> {
     const found = await Promise.all(
       pods.map(async ({ namespace, name = "" }) => {
         try {
-          return uidOf(await this.#deps.client.get<unknown>(kubePath`/api/v1/namespaces/${namespace}/pods/${name}`, { signal }));
+          return entryOf(await this.#deps.client.get<unknown>(kubePath`/api/v1/namespaces/${namespace}/pods/${name}`, { signal }));
         } catch (err) {
           if (err instanceof KubeApiError && err.failure === "notFound") return undefined;
           throw err;
         }
       }),
     );
-    return new Set(found.filter((uid) => uid !== undefined));
+    return new Map(found.filter((entry) => entry !== undefined));
   }
 
-  /** UIDs of all Pods of a Namespace, by a consistent list. */
-  async #list(namespace: string, signal: AbortSignal): Promise<ReadonlySet<string>> {
-    const uids = new Set<string>();
+  /** All Pods of a Namespace, by a consistent list. */
+  async #list(namespace: string, signal: AbortSignal): Promise<Present> {
+    const present = new Map<string, boolean>();
     for (let next: string | undefined; ; ) {
       const path = kubePath`/api/v1/namespaces/${namespace}/pods`;
       const page = await this.#deps.client.list<unknown>(path, { limit: PAGE, continue: next }, { signal });
-      for (const item of page.items) uids.add(uidOf(item) ?? "");
+      for (const item of page.items) present.set(...entryOf(item));
       next = page.continue;
-      if (next === undefined) return uids;
+      if (next === undefined) return present;
     }
   }
 }
 
-function uidOf(pod: unknown): string | undefined {
-  const uid = member(member(pod, "metadata"), "uid");
-  return typeof uid === "string" ? uid : undefined;
+type Asked = { readonly pod: MissingPod; readonly loadBalancerIds: ReadonlySet<string> };
+/** UIDs of those that are there, and whether they end. */
+type Present = ReadonlyMap<string, boolean>;
+
+function entryOf(pod: unknown): [string, boolean] {
+  const metadata = member(pod, "metadata");
+  const phase = member(member(pod, "status"), "phase");
+  const isEnding = member(metadata, "deletionTimestamp") !== undefined || phase === "Succeeded" || phase === "Failed";
+  return [String(member(metadata, "uid")), isEnding];
 }
 
 function remember(times: Map<string, number>, uid: string, atMs: number): void {

@@ -14,6 +14,8 @@ export function holderOf(from: {
   /** The Pod fact of the claimed Pod. */
   readonly claimedPod: PodFact | undefined;
   readonly claimedEnd: ProvenEnd | undefined;
+  /** Nobody speaks of the claimed Pod, but the API server, when it was asked, had it as one that is being deleted or over; default false. */
+  readonly isEnding?: boolean;
   /** The Pod that has the address now. */
   readonly present: PodFact | undefined;
   readonly complete: boolean;
@@ -25,7 +27,7 @@ export function holderOf(from: {
   }
   if (present !== undefined && takesFrom(claimed, present)) return { kind: "reused", podUid: claimed };
   if (claimedPod !== undefined) return alive(claimedPod);
-  if (claimedEnd === undefined) return { kind: "unknown", podUid: claimed };
+  if (claimedEnd === undefined) return { kind: from.isEnding === true ? "terminating" : "unknown", podUid: claimed };
   return { kind: "over", podUid: claimed, inferred: claimedEnd === "gone" };
 }
 

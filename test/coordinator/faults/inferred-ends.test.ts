@@ -129,3 +129,24 @@ test("who ended while nobody led is asked about when the last Node has told its 
   });
   assertNothingWrong(world);
 });
+
+test("a Pod whose Node was deleted gets weight 0 when it is deleted itself, also where no re-read is near", async (t) => {
+  const world = aWorld(t, { apps: ["one"], pods: 4, resyncMs: 60 * MINUTE });
+  await world.run(async () => {
+    world.start();
+    await world.converged("one");
+    const [first] = world.cluster.alive("one");
+    world.deleteNode(world.nodeOf(first?.uid ?? ""));
+    await world.clock.sleep(20_000);
+    assert.equal(serving(world), 4, "it lives, as far as anybody can say");
+    world.cluster.end([first?.uid ?? ""], 5 * MINUTE);
+    await world.clock.sleep(45_000);
+    const weights = targets(world).map(({ ip, weight }) => [first?.ips.includes(ip), weight > 0]);
+    assert.ok(
+      weights.every(([isFirst, hasWeight]) => isFirst !== hasWeight),
+      JSON.stringify(weights),
+    );
+    await world.kill();
+  });
+  assertNothingWrong(world);
+});

@@ -226,9 +226,9 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
     return { over };
   };
 
+  const nodeOf = (uid: string): number => NODES.indexOf(cluster.pods.get(uid)?.nodeName ?? "");
   const agentOf = (uid: string): Agent => {
-    const at = NODES.indexOf(cluster.pods.get(uid)?.nodeName ?? "");
-    const agent = coordinator().agents[at];
+    const agent = coordinator().agents[nodeOf(uid)];
     assert.ok(agent, `${uid} is on no node`);
     return agent;
   };
@@ -296,6 +296,8 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
     },
     hasNode: (at: number): boolean => !goneNodes.has(NODES[at] ?? ""),
     nodeCount: NODES.length,
+    /** The number of the Node that a Pod is on. */
+    nodeOf,
     /** As by SIGKILL: nothing is finished, nothing is stored any more. */
     kill: async () => {
       await coordinator().stop();

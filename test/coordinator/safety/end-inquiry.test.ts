@@ -20,6 +20,7 @@ function anInquiry() {
     client: { get, list: () => Promise.reject(new Error("not one by one")) },
     clock,
     log: silentLog,
+    onAgain: (id) => void proven.push(`${id} again`),
     onProven: (id, uids) => void proven.push(`${id} ${uids.join()}`),
   });
   return { clock, asked, proven, server, inquiry };
@@ -49,4 +50,35 @@ test("after the end nobody is asked any more", async () => {
   stop.abort();
   await clock.advance(100_000);
   assert.deepEqual([asked.length, clock.pendingSleeps], [1, 0]);
+});
+
+test("a Pod that is there is asked about again after half a minute, as long as somebody misses it; one that is being deleted is proven to end", async () => {
+  const clock = aFakeClock(0);
+  const heard: string[] = [];
+  const pod: { metadata: object; status: object } = { metadata: { uid: "pod-1" }, status: { phase: "Running" } };
+  const get = <T>(): Promise<T> => Promise.resolve(structuredClone(pod) as T);
+  const inquiry = new EndInquiry({
+    client: { get, list: () => Promise.reject(new Error("not one by one")) },
+    clock,
+    log: silentLog,
+    onProven: (id, uids) => void heard.push(`${id} ${uids.join()}`),
+    onAgain: (id) => void heard.push(`${id} again`),
+  });
+  const { signal } = new AbortController();
+  inquiry.ask("lb-1", [MISSING], signal);
+  await clock.advance(29_000);
+  assert.deepEqual(heard, []);
+  await clock.advance(2_000);
+  assert.deepEqual([heard, inquiry.isEnding("pod-1")], [["lb-1 again"], false]);
+  await clock.advance(100_000);
+  assert.equal(heard.length, 1, "nobody misses it any more");
+  for (const end of [{ metadata: { uid: "pod-1", deletionTimestamp: "2026-01-01T00:00:00Z" } }, { status: { phase: "Failed" } }]) {
+    inquiry.lives("pod-1");
+    Object.assign(pod, { metadata: { uid: "pod-1" }, status: { phase: "Running" } }, end);
+    heard.length = 0;
+    inquiry.ask("lb-1", [MISSING], signal);
+    await clock.advance(1_000);
+    assert.deepEqual([heard, inquiry.isEnding("pod-1"), inquiry.isGone("pod-1")], [["lb-1 pod-1"], true, false]);
+    await clock.advance(100_000);
+  }
 });
