@@ -4,7 +4,7 @@ import { after, before, suite, test } from "node:test";
 import { until } from "../../process.ts";
 import type { Product } from "../../product.ts";
 import { heldPods, PODS, startAgents } from "./held-pods.ts";
-import { endAll, startTestProduct } from "./test-product.ts";
+import { endAll, startTestProduct, type TestProduct } from "./test-product.ts";
 import { realNodesSkip, type TestNodes } from "./testing.ts";
 
 const skip = await realNodesSkip();
@@ -25,6 +25,7 @@ const realSuite = (name: string, tests: () => void): void => {
 realSuite("the preStop hold on two real nodes", () => {
   let started: TestNodes;
   let product: Product;
+  let cloud: TestProduct["cloud"];
   let deploy: Held["deploy"];
   let ends: Held["ends"];
   let untilGone: Held["untilGone"];
@@ -32,7 +33,7 @@ realSuite("the preStop hold on two real nodes", () => {
   const steps: (() => Promise<unknown>)[] = [];
 
   before(async () => {
-    ({ started, product } = await startTestProduct((step) => steps.push(step), { holds: true }));
+    ({ started, product, cloud } = await startTestProduct((step) => steps.push(step), { holds: true }));
     await startAgents({ started, product });
     ({ deploy, ends, untilGone, remove } = heldPods({ started, product }));
   });
@@ -49,6 +50,10 @@ realSuite("the preStop hold on two real nodes", () => {
     });
     assert.ok((held?.heldMs ?? 0) < 5_500, `${held?.heldMs} ms`);
     assert.deepEqual([held?.end, held?.lowered], ["drained", true]);
+    const { podIP } = pods[0]?.status ?? {};
+    const targets = () => cloud.cloud.state().loadBalancers.flatMap(({ listeners }) => listeners.flatMap((listener) => listener.targets));
+    // Before its probe kills it again: by restartCount, since time alone gives it back after 35 s.
+    await until("its weight back", () => targets().some(({ ip, weight }) => ip === podIP && weight > 0), 8_000, 50);
     await remove([...pods, ...neighbours], { gracePeriodSeconds: 1 });
     await untilGone("killed");
   });
