@@ -44,7 +44,9 @@ export class EndInquiry {
   /** Load balancers that look again when the time has come. */
   readonly #again = new Set<string>();
   readonly #askedAtMs = new Map<string, number>();
-  readonly #waiting = new Map<string, { readonly pod: MissingPod; readonly loadBalancerIds: Set<string> }>();
+  readonly #waiting = new Map<string, Asked>();
+  /** The API server is being asked about these. */
+  readonly #underWay = new Map<string, Asked>();
   readonly #lasting = new LastingFailures();
   #isRunning = false;
 
@@ -68,14 +70,15 @@ export class EndInquiry {
     this.#ending.delete(podUid);
   }
 
-  /** Asks, soon; whoever was asked about a moment ago is not asked about again. */
+  /** Asks, soon; whoever was asked about a moment ago is asked about again when the time has come. Each load balancer that misses a Pod hears of it. */
   ask(loadBalancerId: string, pods: readonly MissingPod[], signal: AbortSignal): void {
     const nowMs = this.#deps.clock.now();
     for (const pod of pods) {
-      if (this.#gone.has(pod.uid) || nowMs - (this.#askedAtMs.get(pod.uid) ?? Number.NEGATIVE_INFINITY) < AGAIN_MS) continue;
-      const waiting = this.#waiting.get(pod.uid);
-      if (waiting === undefined) this.#waiting.set(pod.uid, { pod, loadBalancerIds: new Set([loadBalancerId]) });
-      else waiting.loadBalancerIds.add(loadBalancerId);
+      if (this.#gone.has(pod.uid)) continue;
+      const open = this.#waiting.get(pod.uid) ?? this.#underWay.get(pod.uid);
+      if (open !== undefined) open.loadBalancerIds.add(loadBalancerId);
+      else if (nowMs - (this.#askedAtMs.get(pod.uid) ?? Number.NEGATIVE_INFINITY) < AGAIN_MS) this.#lookAgain([loadBalancerId], signal);
+      else this.#waiting.set(pod.uid, { pod, loadBalancerIds: new Set([loadBalancerId]) });
     }
     if (this.#waiting.size === 0 || this.#isRunning) return;
     this.#isRunning = true;
@@ -91,9 +94,10 @@ export class EndInquiry {
       let pauseMs = PAUSE_MS;
       const together = [...this.#waiting.values()].filter(({ pod }) => pod.namespace === first?.pod.namespace);
       const isMany = together.length > MOST_GETS || together.some(({ pod }) => pod.name === undefined);
-      for (const { pod } of together) {
-        this.#waiting.delete(pod.uid);
-        remember(this.#askedAtMs, pod.uid, clock.now());
+      for (const one of together) {
+        this.#waiting.delete(one.pod.uid);
+        this.#underWay.set(one.pod.uid, one);
+        remember(this.#askedAtMs, one.pod.uid, clock.now());
       }
       try {
         const present = isMany
@@ -104,15 +108,15 @@ export class EndInquiry {
             );
         this.#lasting.over("");
         this.#learn(together, present);
-        this.#lookAgain(
-          together.filter(({ pod }) => present.has(pod.uid)),
-          signal,
-        );
+        const there = together.filter(({ pod }) => present.has(pod.uid));
+        this.#lookAgain(new Set(there.flatMap(({ loadBalancerIds }) => [...loadBalancerIds])), signal);
       } catch (err) {
         if (signal.aborted) break;
         pauseMs = Math.max(FAILED_MS, this.#lasting.failed("", clock.now()));
         for (const one of together) this.#waiting.set(one.pod.uid, one); // no pass may come that asks again
         log.warn({ err, pods: together.length }, "the API server could not be asked about missing Pods, trying again; they stay bound");
+      } finally {
+        this.#underWay.clear();
       }
       await clock.sleep(pauseMs, signal).catch(() => undefined);
     }
@@ -132,15 +136,15 @@ export class EndInquiry {
   }
 
   /** No pass may come by itself before the next re-read. */
-  #lookAgain(asked: readonly Asked[], signal: AbortSignal): void {
-    for (const id of new Set(asked.flatMap(({ loadBalancerIds }) => [...loadBalancerIds]))) {
+  #lookAgain(loadBalancerIds: Iterable<string>, signal: AbortSignal): void {
+    for (const id of loadBalancerIds) {
       if (this.#again.has(id)) continue;
       this.#again.add(id);
       this.#deps.clock
         .sleep(AGAIN_MS, signal)
+        .finally(() => this.#again.delete(id))
         .then(() => this.#deps.onAgain(id))
-        .catch(() => undefined) // we stop
-        .finally(() => this.#again.delete(id));
+        .catch(() => undefined); // we stop
     }
   }
 
@@ -171,7 +175,7 @@ export class EndInquiry {
   }
 }
 
-type Asked = { readonly pod: MissingPod; readonly loadBalancerIds: ReadonlySet<string> };
+type Asked = { readonly pod: MissingPod; readonly loadBalancerIds: Set<string> };
 /** UIDs of those that are there, and whether they end. */
 type Present = ReadonlyMap<string, boolean>;
 

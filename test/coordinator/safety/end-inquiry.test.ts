@@ -82,3 +82,36 @@ test("a Pod that is there is asked about again after half a minute, as long as s
     await clock.advance(100_000);
   }
 });
+
+test("each load balancer that misses a Pod hears of it: one that asks while the question is under way, or after it was answered", async () => {
+  const clock = aFakeClock(0);
+  const heard: string[] = [];
+  const pod: { metadata: object; status: object } = { metadata: { uid: "pod-1" }, status: { phase: "Running" } };
+  const get = async <T>(): Promise<T> => {
+    await clock.sleep(1_000);
+    return structuredClone(pod) as T;
+  };
+  const inquiry = new EndInquiry({
+    client: { get, list: () => Promise.reject(new Error("not one by one")) },
+    clock,
+    log: silentLog,
+    onProven: (id, uids) => void heard.push(`${id} ${uids.join()}`),
+    onAgain: (id) => {
+      const isKnown = inquiry.isEnding("pod-1");
+      heard.push(`${id} ${isKnown ? "pod-1" : "again"}`);
+      if (!isKnown) inquiry.ask(id, [MISSING], signal);
+    },
+  });
+  const { signal } = new AbortController();
+  inquiry.ask("lb-1", [MISSING], signal);
+  await clock.advance(500);
+  inquiry.ask("lb-2", [MISSING], signal);
+  await clock.advance(5_000);
+  inquiry.ask("lb-3", [MISSING], signal);
+  await clock.advance(31_000);
+  assert.deepEqual(heard.toSorted(), ["lb-1 again", "lb-2 again", "lb-3 again"]);
+  heard.length = 0;
+  pod.metadata = { uid: "pod-1", deletionTimestamp: "2026-01-01T00:00:00Z" };
+  await clock.advance(35_000);
+  assert.deepEqual([...new Set(heard.filter((one) => one.endsWith("pod-1")))].toSorted(), ["lb-1 pod-1", "lb-2 pod-1", "lb-3 pod-1"]);
+});
