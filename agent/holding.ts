@@ -72,6 +72,7 @@ class HoldLink implements Holding {
 
   podChanged(change: Change<PodFact>): void {
     const { record } = change;
+    this.#noteDeletion(record);
     const pod = change.kind === "removed" ? undefined : holdPodOf(record);
     if (this.#socket === undefined || !this.#deps.pods().synced) return;
     const text = pod && JSON.stringify(pod);
@@ -151,7 +152,7 @@ class HoldLink implements Holding {
           if (known !== undefined && known.openConnections === pod.openConnections) return known;
           const sinceMs = known?.sinceMs ?? this.#heardAtMs - pod.heldMs;
           const fact = this.#deps.pods().records.get(pod.uid);
-          const graceSeconds = fact?.hold?.longestGraceSeconds ?? known?.graceSeconds;
+          const graceSeconds = graceOf(fact) ?? known?.graceSeconds;
           const restarts = known === undefined ? fact?.restarts : known.restarts;
           return { uid: pod.uid, sinceMs, openConnections: pod.openConnections, ...stopOf({ graceSeconds, restarts }) };
         });
@@ -172,6 +173,14 @@ class HoldLink implements Holding {
       default:
         return message satisfies never;
     }
+  }
+
+  /** A dial may come before the deletion is known, and a second DELETE may shorten the grace period. */
+  #noteDeletion(pod: PodFact): void {
+    const known = this.#holds.held.get(pod.uid);
+    const graceSeconds = graceOf(pod);
+    if (known === undefined || graceSeconds === undefined || graceSeconds === known.graceSeconds) return;
+    this.#set({ held: new Map([...this.#holds.held, [pod.uid, { ...known, graceSeconds }]]) });
   }
 
   #release(pod: Ended["pod"]): void {
@@ -202,6 +211,10 @@ class HoldLink implements Holding {
     }
   }
 }
+
+/** How long its containers may take to stop: whoever deletes a Pod may give it less, or more, than its spec and its probes say. */
+const graceOf = (pod: PodFact | undefined): number | undefined =>
+  (pod?.deletionAtMs === undefined ? undefined : pod.hold?.deletionGraceSeconds) ?? pod?.hold?.longestGraceSeconds;
 
 /** What is known of it. */
 const stopOf = ({

@@ -7,8 +7,8 @@ import { HOLD_PATH, HOLD_PORT } from "./names.ts";
 
 /**
  * E.g. { uid: "5e21…", heldMs: 40, openConnections: undefined, graceSeconds: 30 }: since the Pod's first dial; `openConnections` undefined: not
- * known. `graceSeconds`: the longest that one of its containers may take to stop, from the first dial on; `restarts`: as in PodFact, at the
- * first dial; absent: not known.
+ * known. `graceSeconds`: the longest that one of its containers may take to stop, from the first dial on; once it is being deleted, what the
+ * deletion gives it; `restarts`: as in PodFact, at the first dial; absent: not known.
  */
 export type HeldPod = {
   readonly uid: string;

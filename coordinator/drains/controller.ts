@@ -83,7 +83,7 @@ export function makeDrainsController(deps: DrainsDeps): DrainsController {
   const queue = new Worker({ name: "drains", reconcile, clock, log, concurrency: CONCURRENCY, onOutcome: deps.onOutcome });
   const hear = (event: HoldEvent): void => {
     if (event.kind === "held") {
-      if (event.isNew) onStopping(event.uid);
+      if (event.isNews) onStopping(event.uid);
       return queue.add(event.uid);
     }
     const { uid } = event.dial;

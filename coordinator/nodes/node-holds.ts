@@ -155,7 +155,7 @@ class Kept implements NodeHolds {
     });
     this.#drop();
     if (isNew && this.#answers.has(uid)) this.#due(stream, uid);
-    this.#tell({ kind: "held", uid, isNew: isHeld === undefined });
+    this.#tell({ kind: "held", uid, isNews: isHeld === undefined || isHeld.graceSeconds !== pod.graceSeconds });
   }
 
   /** Whether this agent held it. */

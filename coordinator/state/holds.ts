@@ -3,9 +3,9 @@ import { isStopping } from "../domain/readiness/drain-end.ts";
 import { type Lasting, lastingOf } from "../domain/readiness/lasting.ts";
 import type { PodFacts } from "./pod-facts.ts";
 
-/** A Pod's preStop hook was called (`isNew`), or more is known of it; or its calls were answered (`released` undefined: nobody said how). */
+/** A Pod's preStop hook was called, or its grace period is another one (`isNews`), or more is known of it; or its calls were answered (`released` undefined: nobody said how). */
 export type HoldEvent =
-  | { readonly kind: "held"; readonly uid: string; readonly isNew: boolean }
+  | { readonly kind: "held"; readonly uid: string; readonly isNews: boolean }
   | { readonly kind: "released"; readonly dial: Dial; readonly released: ReleasedPod | undefined };
 
 /** Which Pods agents hold, and what they are answered. Only the replica that leads answers. */

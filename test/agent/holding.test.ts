@@ -123,6 +123,22 @@ test("who waits keeps its time; an end is told with its number; a hold server th
   await until(() => said.at(-1)?.proof.proven === false && said.at(-1)?.held.size === 0);
 });
 
+test("whoever deletes a Pod that waits decides how long its containers may take to stop, also a second time", async (t) => {
+  const pod = aPod({ uid: "a", hold: HOLD });
+  const { holding, said, tell } = await start(t, pod);
+  tell({ kind: "held", stopping: false, pods: [{ uid: "a", heldMs: 40 }] });
+  await until(() => said.at(-1)?.held.size === 1);
+  const sinceMs = said.at(-1)?.held.get("a")?.sinceMs;
+  for (const deletionGraceSeconds of [15, 5]) {
+    holding.podChanged({ kind: "changed", record: { ...pod, deletionAtMs: 5_000, hold: { ...HOLD, deletionGraceSeconds } } });
+    const held = said.at(-1)?.held.get("a");
+    assert.deepEqual([held?.graceSeconds, held?.sinceMs], [deletionGraceSeconds, sinceMs]);
+  }
+  const { length } = said;
+  holding.podChanged({ kind: "changed", record: { ...pod, deletionAtMs: 5_000, hold: { ...HOLD, deletionGraceSeconds: 5 } } });
+  assert.equal(said.length, length, "nothing is said twice");
+});
+
 test("an agent that is told to stop says so, and stays for the holds of a hold server that stops as well", async (t) => {
   const { said, tell, leave } = await start(t);
   tell({ kind: "held", stopping: true, pods: [{ uid: "a", heldMs: 40 }] });

@@ -146,6 +146,21 @@ suite("all Pods of a Service end together:", () => {
     assert.ok(loweredMs < 2_500, `lowered after ${loweredMs} ms`);
   });
 
+  inWorld(
+    "a deletion that gives them less time than their spec says is what counts, also where it becomes known late",
+    slowly(),
+    async (world, pods) => {
+      const born = world.clock.sleep(500).then(() => world.cluster.start("one", PODS));
+      const shortened = (async () => {
+        await world.clock.sleep(3_300);
+        for (const { uid } of pods) world.agentOf(uid).dial(uid, 15);
+      })();
+      const { loweredMs } = await endAll(world, 12_000);
+      await Promise.all([born, shortened]);
+      assert.ok(loweredMs < holdBudgetMs(15) - 2_500, `lowered after ${loweredMs} ms`);
+    },
+  );
+
   inWorld("a third of them stay, half as many as leave: the others lose their weight at once", {}, async (world) => {
     const { loweredMs } = await endAll(world, 5_000, { leave: PODS / 3 });
     assert.ok(loweredMs < 2_500, `lowered after ${loweredMs} ms`);

@@ -27,7 +27,7 @@ function someHolds() {
   const holds = makeNodeHolds({ facts: () => facts, clock, log: silentLog });
   const events: string[] = [];
   holds.follow((event: HoldEvent) => {
-    if (event.kind === "held") events.push(`held ${event.uid}${event.isNew ? " anew" : ""}`);
+    if (event.kind === "held") events.push(`held ${event.uid}${event.isNews ? " anew" : ""}`);
     else events.push(`released ${event.dial.uid} ${event.released?.end ?? "(nobody said how)"}`);
   });
   const agent = (node: string, said: string[] = []) => ({
