@@ -33,7 +33,10 @@ const SIGN_MS = 5_000;
  * weight 0; what nobody has heard of for so long is none, and a container that hangs has waited for its restart. Own choice.
  */
 const NO_WORD_MS = 60_000;
-/** A count of zero counts when it is so much younger than weight 0: what was on its way then has arrived. One listing. */
+/**
+ * A count of zero counts when it is so much younger than weight 0: what was on its way then has arrived. One listing. Who is not deleted goes on
+ * for as long and no longer: requests that came just before are answered, and a container that hangs is started anew.
+ */
 const SETTLE_MS = 1_000;
 
 /** Whether a hold is over, and else when to ask next should nothing be heard. */
@@ -43,13 +46,14 @@ export function judgeHold(hold: Hold, nowMs: number): Judgement {
   const isTerminating = hold.deletion !== undefined || hold.isGone || answer?.terminating === true;
   const loweredAtMs = answer?.state === "lowered" ? answer.loweredAtMs : undefined;
   if (loweredAtMs !== undefined && answer !== undefined) {
-    if (!isTerminating) return { kind: "over", end: "drained" };
+    if (!isTerminating && nowMs >= loweredAtMs + SETTLE_MS) return { kind: "over", end: "drained" };
     if (open?.connections === 0 && open.atMs >= loweredAtMs + SETTLE_MS) return { kind: "over", end: "drained" };
     if (nowMs >= loweredAtMs + answer.drainMs) return { kind: "over", end: "drain-time" };
   }
   const deadlineMs = hold.firstDialMs + budgetMs(hold);
   if (nowMs >= deadlineMs) return { kind: "over", end: isTerminating || answer !== undefined ? "budget" : "no-word" };
-  const drainedAtMs = loweredAtMs === undefined ? Number.POSITIVE_INFINITY : loweredAtMs + (answer?.drainMs ?? 0);
+  const drainMs = isTerminating ? (answer?.drainMs ?? 0) : SETTLE_MS;
+  const drainedAtMs = loweredAtMs === undefined ? Number.POSITIVE_INFINITY : loweredAtMs + drainMs;
   return { kind: "wait", untilMs: Math.min(deadlineMs, drainedAtMs) };
 }
 
