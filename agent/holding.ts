@@ -161,7 +161,10 @@ class HoldLink implements Holding {
       case "released": {
         this.#deps.onReleased(message.pod);
         const { uid, end, lowered, heldMs } = message.pod;
-        return this.#release({ uid, end, lowered, heldMs, ...stopOf(this.#holds.held.get(uid)) });
+        const { graceSeconds, restarts } = this.#holds.held.get(uid) ?? {};
+        // Its container is started anew after this, and others of the Pod may have been while it waited.
+        const counted = this.#deps.pods().records.get(uid)?.restarts ?? restarts;
+        return this.#release({ uid, end, lowered, heldMs, ...stopOf({ graceSeconds, restarts: counted }) });
       }
       case "late":
         return this.#deps.onLate(message.connections);

@@ -28,7 +28,7 @@ export type HoldEnd = (typeof HOLD_ENDS)[number];
 
 /**
  * `lowered`: the coordinator had said that weight 0 is effective. `agoMs`: since its calls were answered; absent where an agent of a former
- * version tells, and then just now. `graceSeconds`, `restarts`: as in HeldPod.
+ * version tells, and then just now. `graceSeconds`: as in HeldPod; `restarts`: as in PodFact, when they were answered.
  */
 export type ReleasedPod = {
   readonly uid: string;
@@ -82,7 +82,7 @@ export type Dial = {
    */
   readonly readyAtMs: number | undefined;
   readonly openConnections: number | undefined;
-  /** As in HeldPod. */
+  /** As in HeldPod; `restarts`, once its calls were answered, as in ReleasedPod. */
   readonly graceSeconds?: number | undefined;
   readonly restarts?: number | undefined;
 };

@@ -165,7 +165,9 @@ class Kept implements NodeHolds {
     if (!stream.held.delete(uid)) return false;
     if (dial?.node !== stream.node || dial.releasedAtMs !== undefined) return true;
     if ([...(this.#streams.get(stream.node) ?? [])].some(({ held }) => held.has(uid))) return true;
-    const over = { ...dial, releasedAtMs: this.#deps.clock.now(), ...(released !== undefined && { end: released.end }) };
+    const { clock, facts } = this.#deps;
+    const restarts = released?.restarts ?? facts().pods.get(uid)?.restarts ?? dial.restarts;
+    const over = { ...dial, releasedAtMs: clock.now(), ...(released !== undefined && { end: released.end }), ...restartsIn(restarts) };
     this.dials.set(uid, over);
     this.#answers.delete(uid);
     this.#tell({ kind: "released", dial: over, released });

@@ -49,7 +49,7 @@ async function start(t: TestContext, ...pods: readonly PodFact[]) {
   await until(() => heard.length === 1);
   const tell = (message: FromHold): void => void agent?.write(lineOf(message));
   const leave = (): Promise<void> => Promise.resolve(holding.leave.stop?.(new AbortController().signal));
-  return { holding, heard, said, late, tell, leave, hangUp: () => agent?.destroy() };
+  return { holding, records, heard, said, late, tell, leave, hangUp: () => agent?.destroy() };
 }
 
 test("a hold server that connects hears all Pods with a token, then each that changes in what concerns it, at once", async (t) => {
@@ -83,7 +83,7 @@ test("a Pod that a list lacks is told as absent, not as ended", async (t) => {
 });
 
 test("who waits keeps its time; an end is told with its number; a hold server that is gone holds nobody and proves nothing", async (t) => {
-  const { said, late, tell, hangUp } = await start(t, aPod({ uid: "a", hold: HOLD, restarts: 4 }));
+  const { said, late, tell, hangUp, records } = await start(t, aPod({ uid: "a", hold: HOLD, restarts: 4 }));
   tell({ kind: "proof", proven: true, because: "" });
   tell({
     kind: "held",
@@ -106,12 +106,13 @@ test("who waits keeps its time; an end is told with its number; a hold server th
   });
   await until(() => said.at(-1)?.held.get("a")?.openConnections === 3);
   assert.equal(said.at(-1)?.held.get("a")?.sinceMs, before?.sinceMs);
+  records.set("a", aPod({ uid: "a", hold: HOLD, restarts: 5 })); // e.g. a sidecar; the container that is held cannot have been
   tell({ kind: "released", pod: { uid: "a", end: "drained", lowered: true, killed: false, heldMs: 1_000, drainMs: 500 } });
   await until(() => said.at(-1)?.released.length === 1);
   const [ended] = said.at(-1)?.released ?? [];
   assert.deepEqual(
     [ended?.number, ended?.pod],
-    [1, { uid: "a", end: "drained", lowered: true, heldMs: 1_000, graceSeconds: 90, restarts: 4 }],
+    [1, { uid: "a", end: "drained", lowered: true, heldMs: 1_000, graceSeconds: 90, restarts: 5 }],
   );
   assert.ok((ended?.atMs ?? 0) > (before?.sinceMs ?? 0));
   assert.deepEqual([...(said.at(-1)?.held.keys() ?? [])], ["b"]);

@@ -293,6 +293,29 @@ suite("whoever leads:", () => {
     assert.deepEqual([weightsOf(world, pod.ips[0]), weightsOf(world, other.ips[0])], [[0], [0]]);
   });
 
+  for (const isNewLeader of [false, true])
+    inWorld(
+      `another container that is started anew while it is held does not bring its weight back${isNewLeader ? ", also under a new leader" : ""}`,
+      {},
+      async (world) => {
+        const { cluster, clock } = world;
+        const [pod] = cluster.alive("one");
+        assert.ok(pod !== undefined);
+        world.agentOf(pod.uid).dial(pod.uid);
+        await answered(world, pod.uid, "lowered");
+        cluster.restart([pod.uid]); // e.g. a sidecar whose failure made the liveness probe fail
+        await clock.sleep(500);
+        world.agentOf(pod.uid).release(pod.uid);
+        if (isNewLeader) {
+          await world.kill();
+          world.start();
+        }
+        await weightless(world, pod, 20_000);
+        cluster.restart([pod.uid]);
+        await world.converged("one");
+      },
+    );
+
   inWorld(
     "a Pod whose calls were answered under a former leader has no weight before its container has been started anew",
     {},

@@ -100,7 +100,8 @@ export function anAgent(
     release: (uid, end = "drained") => {
       const [atMs, pod] = [clock.now(), known().held.get(uid)];
       const lowered = answers.get(uid)?.state === "lowered";
-      const { sinceMs = atMs, graceSeconds, restarts } = pod ?? {};
+      const { sinceMs = atMs, graceSeconds } = pod ?? {};
+      const restarts = cluster.pods.get(uid)?.restarts;
       const ended = {
         number: known().released.length + 1,
         atMs,

@@ -652,11 +652,14 @@ export interface HeldPod {
   openConnections?:
     | number
     | undefined;
-  /** The longest that one of its containers may take to stop, from the first dial on; unset: not known. */
+  /**
+   * The longest that one of its containers may take to stop, from the first dial on; once it is being deleted, what the deletion gives it.
+   * Unset: not known.
+   */
   graceSeconds?:
     | number
     | undefined;
-  /** PodReport.restarts as it was at the first dial: another number says that its containers have been started anew since; unset: not known. */
+  /** PodReport.restarts as it was at the first dial; unset: not known. */
   restarts?: number | undefined;
 }
 
@@ -681,7 +684,7 @@ export interface ReleasedPod {
   graceSeconds?:
     | number
     | undefined;
-  /** As in HeldPod. */
+  /** PodReport.restarts when the calls were answered: another number says that its containers have been started anew since; unset: not known. */
   restarts?: number | undefined;
 }
 
