@@ -40,6 +40,8 @@ const MOST_ANSWERS = 100;
 const MOST_DIALS = 20_000;
 /** Pods that one agent may hold: more than a node may have (TKE: 256), with those that end. What comes above that is none of a node. */
 const MOST_HELD = 1_024;
+/** And of one node, whose agents, the old one and the new one of an update, may hold so many: no node's agent makes those of others forgotten. */
+const MOST_OF_NODE = 2 * MOST_HELD;
 /** A Pod that was released is remembered for so long: its container has been started anew by then. Milliseconds; own choice. */
 const REMEMBERED_MS = 120_000;
 
@@ -62,6 +64,8 @@ class Kept implements NodeHolds {
   readonly #deps: NodeHoldsDeps;
   readonly #streams = new Map<string, Set<Stream>>();
   readonly #answers = new Map<string, HoldAnswer>();
+  /** UIDs of dials by their nodes, oldest first. */
+  readonly #ofNode = new Map<string, Set<string>>();
   readonly #listeners = new Set<(event: HoldEvent) => void>();
 
   constructor(deps: NodeHoldsDeps) {
@@ -80,7 +84,7 @@ class Kept implements NodeHolds {
   }
 
   forget(podUid: string): void {
-    if (this.dials.get(podUid)?.releasedAtMs !== undefined) this.dials.delete(podUid);
+    if (this.dials.get(podUid)?.releasedAtMs !== undefined) this.#forget(podUid);
   }
 
   clear(): void {
@@ -142,8 +146,7 @@ class Kept implements NodeHolds {
     stream.held.set(uid, pod);
     const sinceMs = clock.now() - pod.heldMs;
     const isHeld = known?.releasedAtMs === undefined ? known : undefined;
-    this.dials.delete(uid);
-    this.dials.set(uid, {
+    this.#remember({
       uid,
       node: stream.node,
       sinceMs: isHeld?.sinceMs ?? sinceMs,
@@ -153,7 +156,6 @@ class Kept implements NodeHolds {
       ...(pod.graceSeconds !== undefined && { graceSeconds: pod.graceSeconds }),
       ...restartsIn(isHeld?.restarts ?? pod.restarts ?? fact?.restarts),
     });
-    this.#drop();
     if (isNew && this.#answers.has(uid)) this.#due(stream, uid);
     this.#tell({ kind: "held", uid, isNews: isHeld === undefined || isHeld.graceSeconds !== pod.graceSeconds });
   }
@@ -196,10 +198,28 @@ class Kept implements NodeHolds {
       ...restartsIn(restarts ?? fact?.restarts),
     };
     if (stoppedAtMs(dial) <= clock.now()) return;
-    this.dials.delete(uid);
-    this.dials.set(uid, dial);
-    this.#drop();
+    this.#remember(dial);
     this.#tell({ kind: "released", dial, released: undefined });
+  }
+
+  /** As the youngest. */
+  #remember(dial: Dial): void {
+    const { uid, node } = dial;
+    this.#forget(uid);
+    this.dials.set(uid, dial);
+    const those = this.#ofNode.get(node) ?? new Set();
+    this.#ofNode.set(node, those.add(uid));
+    const [oldest] = those;
+    if (those.size > MOST_OF_NODE && oldest !== undefined) this.#forget(oldest);
+    this.#drop();
+  }
+
+  #forget(uid: string): void {
+    const { node = "" } = this.dials.get(uid) ?? {};
+    const those = this.#ofNode.get(node);
+    those?.delete(uid);
+    if (those?.size === 0) this.#ofNode.delete(node);
+    this.dials.delete(uid);
   }
 
   #drop(): void {
@@ -210,7 +230,7 @@ class Kept implements NodeHolds {
         if (releasedAtMs === undefined || releasedAtMs + REMEMBERED_MS > nowMs) break;
         if (stoppedAtMs(dial) > nowMs) continue; // its grace period is long
       }
-      this.dials.delete(uid);
+      this.#forget(uid);
     }
   }
 

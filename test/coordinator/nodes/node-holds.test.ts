@@ -235,3 +235,23 @@ test("what agents have found of their rule: proven where one of two agents has p
   old.close();
   assert.deepEqual(holds.proofOf("a"), { proven: false, because: "connect ECONNREFUSED" });
 });
+
+test("an agent that connects again and again, each time with other Pods, makes those of no other node forgotten", () => {
+  const { holds, agent } = someHolds();
+  const honest = agent("a");
+  honest.held(held(["p1"]));
+  for (let turn = 0; turn < 25; turn++) {
+    const liar = agent("b");
+    const uids = Array.from({ length: 1_024 }, (_, at) => `none-${turn}-${at}`);
+    const [one, other] = [uids.slice(0, 512), uids.slice(512)];
+    const released = other.map((uid) => ({ uid, end: "drained", lowered: true, heldMs: 1_000, agoMs: 1_000 }) as const);
+    liar.held({ ...held(one), released });
+    liar.close();
+  }
+  assert.equal(holds.dials.get("p1")?.node, "a");
+  assert.ok(holds.dials.size < 3_000, `${holds.dials.size} are remembered`);
+  honest.held({ complete: true, pods: [], released: [{ uid: "p1", end: "drained", lowered: true, heldMs: 1_000 }] });
+  assert.ok(holds.dials.get("p1")?.releasedAtMs !== undefined);
+  holds.forget("p1");
+  assert.equal(holds.dials.has("p1"), false);
+});
