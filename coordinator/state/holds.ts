@@ -45,7 +45,7 @@ const MOST_SEEN = 10_000;
 /** What is known of the ends of Pods (UID): whether a container of a live one is being stopped, and until when one that terminates may keep its weight. */
 export function endsBy(
   holds: Pick<Holds, "dials">,
-  facts: Pick<PodFacts, "pods">,
+  facts: Pick<PodFacts, "pods" | "complete">,
   clock: { now(): number },
 ): { readonly isStopping: (podUid: string) => boolean; readonly lasting: (podUid: string) => Lasting | undefined } {
   const seenMs = new Map<string, number>();
@@ -56,7 +56,9 @@ export function endsBy(
       seenMs.set(podUid, since);
       const [oldest] = seenMs.keys();
       if (seenMs.size > MOST_SEEN && oldest !== undefined) seenMs.delete(oldest);
-      return lastingOf(facts.pods.get(podUid), holds.dials.get(podUid), since);
+      const lasting = lastingOf(facts.pods.get(podUid), holds.dials.get(podUid), since);
+      // What replaces it may be on a node that has not told its Pods.
+      return facts.complete || lasting === undefined ? lasting : { ...lasting, sightMs: lasting.untilMs };
     },
   };
 }

@@ -187,8 +187,13 @@ function lastOnes(
   let [dueMs, lastsMs]: (number | undefined)[] = [];
   // Where nobody else serves, somebody who leaves too late loses less than an empty place.
   const endMs = nowMs + (staying > 0 ? aheadMs : 0);
-  for (const { target, lasting } of ending) {
-    if (lasting.untilMs <= endMs || (!isSeen && lasting.sightMs <= nowMs)) continue;
+  const lasts = ({ lasting }: Ending): boolean => lasting.untilMs > endMs && (isSeen || lasting.sightMs > nowMs);
+  const isReadyOne = (one: Ending): boolean => one.lasting.isReady && serving(one.target) && lasts(one);
+  // As of those that live: who is not ready keeps its weight only where nobody is.
+  const isAnyReady = staying > 0 || ending.some(isReadyOne);
+  for (const one of ending) {
+    const { target, lasting } = one;
+    if (!lasts(one) || (isAnyReady && !lasting.isReady)) continue;
     keep.add(target);
     dueMs = earliest(dueMs, isSeen ? lasting.untilMs : lasting.sightMs);
     lastsMs = earliest(lastsMs, lasting.untilMs);

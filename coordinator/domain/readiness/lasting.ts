@@ -3,9 +3,9 @@ import { isOver, type PodFact } from "../../../common/vocabulary.ts";
 
 /**
  * Until when a Pod that terminates may keep its weight where too few others serve: it serves as before for as long as it is held. Milliseconds
- * since the epoch; `sightMs`: as long as nothing is seen of what replaces it, not beyond that.
+ * since the epoch; `sightMs`: as long as nothing is seen of what replaces it, not beyond that. `isReady`: its containers are.
  */
-export type Lasting = { readonly untilMs: number; readonly sightMs: number };
+export type Lasting = { readonly untilMs: number; readonly sightMs: number; readonly isReady: boolean };
 
 /** However long the grace period is: a replacement is started, bound and found healthy within this time, with default checks 20 s. Milliseconds; own choice. */
 const LASTS_MS = 60_000;
@@ -28,5 +28,5 @@ export function lastingOf(pod: PodFact | undefined, told: Dial | undefined, seen
   const sinceMs = dial?.sinceMs ?? seenMs;
   const budgetMs = holdBudgetMs(dial?.graceSeconds ?? DEFAULT_GRACE_SECONDS) - LEFT_MS;
   const lastsMs = Math.min(LASTS_MS, Math.max(0, budgetMs), dial === undefined ? DIAL_MS : Number.POSITIVE_INFINITY);
-  return { untilMs: sinceMs + lastsMs, sightMs: sinceMs + Math.min(SIGHT_MS, lastsMs) };
+  return { untilMs: sinceMs + lastsMs, sightMs: sinceMs + Math.min(SIGHT_MS, lastsMs), isReady: pod.containersReady };
 }
