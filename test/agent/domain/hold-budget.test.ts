@@ -75,7 +75,12 @@ test("what ends a hold", () => {
     ["the budget alone decides", hold({ deletion }), 24_000, "over budget"],
     ["weight 0 is on its way", hold({ deletion, answer: wait }), 2_000, "wait 24000"],
     ["bound nowhere, or the floor refuses", hold({ deletion, answer: { ...wait, state: "release" } }), 1_005, "over released"],
-    ["a Pod that lives: what came before weight 0 is answered", hold({ answer: lowered(1_500, { terminating: false }) }), 1_500, "wait 2500"],
+    [
+      "a Pod that lives: what came before weight 0 is answered",
+      hold({ answer: lowered(1_500, { terminating: false }) }),
+      1_500,
+      "wait 2500",
+    ],
     ["a Pod that lives: a second after weight 0", hold({ answer: lowered(1_500, { terminating: false }) }), 2_500, "over drained"],
     ["a Pod that lives: weight 0 at the last moment", hold({ answer: lowered(5_900, { terminating: false }) }), 5_950, "wait 6000"],
     ["a Pod that lives, too late", hold({ answer: { ...wait, terminating: false } }), 6_000, "over budget"],
