@@ -46,14 +46,17 @@ export function hookPatch(pod: unknown, wanted: DrainHook, targetPorts: readonly
   const annotations = objectOf(metadata["annotations"]);
   const all = containersOf(pod);
   if (all.length > MOST_CONTAINERS) return [];
-  const decided = decidedHook(annotations, all);
+  const decided = decidedHook(pod, annotations, all);
   const asked = decided ?? wanted;
   const hindrance = decided !== undefined || asked.mode === "none" ? undefined : hindranceOf(all, targetPorts);
   const preStop = hindrance === undefined ? preStopFor(pod, asked, annotations, all) : undefined;
   const token = preStop === undefined ? undefined : tokenOf(preStop);
   const mode = preStop === undefined ? "none" : asked.mode;
-  const hooked = preStop !== undefined && (decided !== undefined || all.some((one) => one.preStop !== "own"));
-  const isLess = asked.because !== undefined && hindrance === undefined && (hooked || asked.mode === "none");
+  const isWanted = decided !== undefined || all.some((one) => one.preStop !== "own");
+  const hooked = preStop !== undefined && isWanted;
+  const isShort = preStop === undefined && hindrance === undefined && asked.mode === "sleep" && isWanted;
+  const because = isShort ? shortBecause(pod, asked.because) : asked.because;
+  const isLess = because !== undefined && hindrance === undefined && (hooked || isShort || asked.mode === "none");
   const isSaid = hooked || hindrance !== undefined || isLess || isNoneAsked(annotations);
   const operations: Operation[] = [];
   for (const one of all) {
@@ -63,7 +66,7 @@ export function hookPatch(pod: unknown, wanted: DrainHook, targetPorts: readonly
   annotate(operations, metadata["annotations"], [
     hooked ? token : undefined,
     !isSaid ? undefined : hindrance === undefined ? mode : `none ${hindrance}`,
-    isLess ? asked.because?.slice(0, MOST_BECAUSE) : undefined,
+    isLess ? because.slice(0, MOST_BECAUSE) : undefined,
   ]);
   return operations;
 }
@@ -143,14 +146,16 @@ const isNoneAsked = (annotations: Json): boolean => annotations[DRAIN] === "none
 
 /**
  * What is decided already: nothing, where an annotation asks for that, and a sleep that an earlier pass has given, which nobody can tell from
- * one of a template. A hold follows what is wanted now.
+ * one of a template; none has given one that the grace period leaves no time for. A hold follows what is wanted now.
  */
-function decidedHook(annotations: Json, all: readonly Container[]): DrainHook | undefined {
+function decidedHook(pod: unknown, annotations: Json, all: readonly Container[]): DrainHook | undefined {
   if (isNoneAsked(annotations)) return { mode: "none" };
   if (annotations[DRAIN] !== "sleep") return undefined;
   const seconds = all.map(({ json }) => objectOf(objectOf(preStopOf(json))["sleep"])["seconds"]).find((one) => typeof one === "number");
   const because = annotations[DRAIN_BECAUSE];
-  return seconds === undefined ? undefined : { mode: "sleep", seconds, ...(typeof because === "string" && { because }) };
+  return seconds === undefined || sleepSeconds(pod, seconds) < 1
+    ? undefined
+    : { mode: "sleep", seconds, ...(typeof because === "string" && { because }) };
 }
 
 const preStopOf = (json: Json): unknown => objectOf(json["lifecycle"])["preStop"];
@@ -185,10 +190,18 @@ const CALLS = ["httpGet", "tcpSocket", "grpc"] as const;
 
 /** As long as wished for, and as the Pod's grace period allows. */
 function sleepSeconds(pod: unknown, wished: number): number {
-  const given = objectOf(objectOf(pod)["spec"])["terminationGracePeriodSeconds"];
-  const grace = typeof given === "number" ? given : DEFAULT_GRACE_SECONDS;
+  const grace = graceOf(pod);
   return Math.floor(Math.min(wished, grace - Math.max(RESERVE.seconds, grace * RESERVE.share) - FLOOR_SECONDS));
 }
+
+function graceOf(pod: unknown): number {
+  const given = objectOf(objectOf(pod)["spec"])["terminationGracePeriodSeconds"];
+  return typeof given === "number" ? given : DEFAULT_GRACE_SECONDS;
+}
+
+/** `because`: why it was to be a sleep. */
+const shortBecause = (pod: unknown, because: string | undefined): string =>
+  `terminationGracePeriodSeconds ${graceOf(pod)} leaves no time for a sleep${because === undefined ? "" : `; ${because}`}`;
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
 const objectOf = (value: unknown): Json => (isRecord(value) ? value : {});

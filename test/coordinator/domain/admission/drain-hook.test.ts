@@ -52,7 +52,26 @@ test("every container and native sidecar without a preStop gets the hook with th
 test("sleep, within what the grace period leaves", () => {
   assert.deepEqual(hooks(after(pod([web]), SLEEP)), [{ preStop: { sleep: { seconds: 12 } } }]);
   assert.deepEqual(hooks(after(pod([web], { terminationGracePeriodSeconds: 15 }), SLEEP)), [{ preStop: { sleep: { seconds: 8 } } }]);
-  assert.deepEqual(hookPatch(pod([web], { terminationGracePeriodSeconds: 7 }), SLEEP, []), []);
+});
+
+test("a grace period that leaves no time for a sleep is said, also where a template brings a sleep", () => {
+  const short = { terminationGracePeriodSeconds: 7 };
+  const why = "terminationGracePeriodSeconds 7 leaves no time for a sleep";
+  for (const [hook, because] of [
+    [SLEEP, why],
+    [{ ...SLEEP, because: "not proven on a" }, `${why}; not proven on a`],
+  ] as const) {
+    const result = after(pod([web], short), hook);
+    assert.deepEqual([hooks(result), marks(result)], [[undefined], [undefined, "none", because]]);
+  }
+  const own = after(pod([{ ...web, lifecycle: OWN }], short), SLEEP);
+  assert.deepEqual(marks(own), [undefined, "none OwnPreStop", undefined]);
+  const asked = after(pod([web], short, { annotations: { "clb-direct.io/drain": "none" } }), SLEEP);
+  assert.deepEqual(marks(asked), [undefined, "none", undefined]);
+  const sleeps = { ...proxy, lifecycle: { preStop: { sleep: { seconds: 5 } } } };
+  const template = pod([web, sleeps], short, { annotations: { "clb-direct.io/drain": "sleep" } });
+  assert.deepEqual(hooks(after(template, HOLD)), [HOOK, sleeps.lifecycle]);
+  assert.deepEqual(marks(after(template, SLEEP)), [undefined, "none", why]);
 });
 
 test("where it is less than a hold on every node, which nobody asked for, an annotation says why", () => {
