@@ -179,6 +179,7 @@ function makeRepairs({ namespace, clock, log, tell, onRepaired }: KeeperDeps, ob
       const there = present();
       const state = there?.resourceVersion ?? "absent";
       if (wrong.length === 0) {
+        written.delete(what); // it has arrived: what is wrong from now on is new, also where it looks as before
         right.set(what, state);
         return LOOK_MS;
       }

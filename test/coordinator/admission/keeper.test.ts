@@ -129,6 +129,18 @@ for (const [name, damage] of Object.entries(DAMAGE))
     });
   });
 
+test("what is deleted again as soon as it is back is put back as soon, each time", async (t) => {
+  await withKeeper(t, async ({ clock, client, told }) => {
+    for (const path of [CONFIGURATION, SERVICE])
+      for (let round = 0; round < 3; round++) {
+        await client.delete(path);
+        await clock.sleep(1_500);
+        await client.get(path); // rejects where it is not back
+      }
+    assert.equal(told.length, 6);
+  });
+});
+
 test("a new CA is in the bundle within 5 s", async (t) => {
   await withKeeper(t, async ({ clock, client, renew }) => {
     renew("bundle two");
