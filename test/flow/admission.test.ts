@@ -1,8 +1,9 @@
 /** New Pods get the gate by themselves, on both kinds of cluster; what the webhook needs is mended while Pods go on being created. */
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 import { CA_SECRET, CANARY_NAMESPACE, DEFAULT_GATE_TYPE, DEFAULT_NAMESPACE, SERVING_SECRET, WEBHOOK_SERVICE } from "../../common/names.ts";
-import { issueAuthority, issueServing, namesOf } from "../../coordinator/tls/certificate.ts";
+import { certificateFault, issueAuthority, issueServing, namesOf } from "../../coordinator/tls/certificate.ts";
 import { isGated, isInjected } from "../cluster/injected.ts";
 import { KIND } from "./cluster.ts";
 import { applyExample, startWorld, until, type World } from "./world.ts";
@@ -98,6 +99,43 @@ test("Namespaces that enforce Pod Security take the injected Pods", async (t) =>
 
 const HEAL_MS = 5_000;
 
+type Kept = {
+  readonly webhooks?: readonly Readonly<Record<string, unknown>>[];
+  readonly spec?: { readonly selector?: object };
+  readonly data?: Readonly<Record<string, string>>;
+};
+
+/** What the webhook needs, as the API server has it: a gate may arrive for a while though something of it is wrong. Rejects where one is missing. */
+async function keptOf({ client }: World): Promise<{ readonly wished: object; readonly faults: readonly string[] }> {
+  const [{ webhooks = [] }, { spec }, ca, serving] = (await Promise.all(
+    [CONFIGURATION, `${OURS}/services/${WEBHOOK_SERVICE}`, `${OURS}/secrets/${CA_SECRET}`, `${OURS}/secrets/${SERVING_SECRET}`].map(
+      (path) => client.get<Kept>(path),
+    ),
+  )) as [Kept, Kept, Kept, Kept];
+  const decoded = (text: unknown): string => Buffer.from(String(text ?? ""), "base64").toString();
+  const material = ({ data = {} }: Kept) => ({ certPem: decoded(data["tls.crt"]), keyPem: decoded(data["tls.key"]) });
+  const caPem = material(ca).certPem;
+  const fault = (name: string, kept: Kept): readonly string[] => {
+    const found = certificateFault({ ...material(kept), caPem }, Date.now(), []);
+    return found === undefined ? [] : [`${name}: ${found}`];
+  };
+  const bundles = webhooks.map(({ clientConfig }) => decoded(Reflect.get(Object(clientConfig), "caBundle")));
+  return {
+    wished: {
+      selector: spec?.selector,
+      webhooks: webhooks.map(({ clientConfig, ...rest }) => ({
+        ...rest,
+        service: Reflect.get(Object(clientConfig), "service") as unknown,
+      })),
+    },
+    faults: [
+      ...fault("CA", ca),
+      ...fault("leaf", serving),
+      ...(bundles.length > 0 && bundles.every((bundle) => bundle.includes(caPem.trim())) ? [] : ["caBundle"]),
+    ],
+  };
+}
+
 test("whatever is deleted, edited or corrupted is mended within 5 s, and Pods go on being created", async (t) => {
   const world = await aWorld(t);
   await applyExample(world, undefined, ({ kind }) => kind === "Service" || kind === "Namespace");
@@ -152,18 +190,19 @@ test("whatever is deleted, edited or corrupted is mended within 5 s, and Pods go
     "the CA is replaced by a stranger's": () =>
       secret(CA_SECRET, { "tls.crt": encoded(stranger.certPem), "tls.key": encoded(stranger.keyPem), "previous.crt": encoded("") }),
   };
+  const before = await keptOf(world);
+  assert.deepEqual(before.faults, []);
   for (const [name, damage] of Object.entries(damages)) {
     await damage();
     const startedMs = Date.now();
+    let seen: unknown;
     await until(
-      `the gate arrives again after ${name}`,
+      () => `what the webhook needs is whole, and the gate arrives, after ${name}; seen last: ${JSON.stringify(seen)}`,
       async () => {
         const gated = await dryPod(world); // rejects where no Pod can be created
-        const [first] = await webhooks().catch(() => []);
-        const kept = await Promise.all(
-          [SERVING_SECRET, CA_SECRET].map((one) => world.client.get(`${OURS}/secrets/${one}`).catch(() => undefined)),
-        );
-        return gated && first !== undefined && kept.every((one) => one !== undefined);
+        const kept = await keptOf(world).catch((error: unknown) => ({ wished: String(error), faults: [] }));
+        seen = { gated, ...kept };
+        return gated && isDeepStrictEqual(kept, before);
       },
       20_000,
     );
