@@ -112,7 +112,7 @@ async function keptOf({ client }: World): Promise<{ readonly wished: object; rea
       (path) => client.get<Kept>(path),
     ),
   )) as [Kept, Kept, Kept, Kept];
-  const decoded = (text: unknown): string => Buffer.from(String(text ?? ""), "base64").toString();
+  const decoded = (text: unknown): string => Buffer.from(typeof text === "string" ? text : "", "base64").toString();
   const material = ({ data = {} }: Kept) => ({ certPem: decoded(data["tls.crt"]), keyPem: decoded(data["tls.key"]) });
   const caPem = material(ca).certPem;
   const fault = (name: string, kept: Kept): readonly string[] => {
