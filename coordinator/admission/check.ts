@@ -111,7 +111,7 @@ async function findingOf(deps: AdmissionCheckDeps, signal: AbortSignal): Promise
     if (
       err.failure === "notFound" ||
       /is being terminated|error looking up service account/.test(err.message) ||
-      (isDenied && (await isNamespaceGone(client, signal)))
+      (isDenied && (await theNamespace(client, signal)) === null)
     )
       return failed("namespace", `Namespace ${CANARY_NAMESPACE} of the check does not exist: apply the chart's objects again`);
     if (isDenied) return failed("rights", `${err.message}: apply the chart's roles and policies again`);
@@ -120,6 +120,11 @@ async function findingOf(deps: AdmissionCheckDeps, signal: AbortSignal): Promise
   }
   const faults = keeper.faults;
   if (faults.length > 0) return failed("configuration", faults.join("; "));
+  if ((await theNamespace(client, signal))?.labels?.[INJECT_LABEL] === "disabled")
+    return failed(
+      "namespace",
+      `Namespace ${CANARY_NAMESPACE} of the check is labelled ${INJECT_LABEL}=disabled, so no webhook is asked there: take the label away`,
+    );
   const dialled = await (deps.dial ?? (() => dialService(deps)))();
   if (dialled === "tls") return failed("tls", "its certificate is not trusted by the configuration's caBundle; the coordinator renews it");
   if (dialled === "unreachable")
@@ -133,12 +138,23 @@ async function findingOf(deps: AdmissionCheckDeps, signal: AbortSignal): Promise
   );
 }
 
-/** The right to create the Pod goes away with the Namespace that its Role is in: a denial says nothing of which of the two is missing. */
-const isNamespaceGone = (client: Pick<KubeClient, "list">, signal: AbortSignal): Promise<boolean> =>
-  client.list("/api/v1/namespaces", { fieldSelector: `metadata.name=${CANARY_NAMESPACE}` }, { signal }).then(
-    ({ items }) => items.length === 0,
-    () => false, // unknown
-  );
+type NamespaceMetadata = { readonly labels?: Readonly<Record<string, string>> };
+
+/**
+ * That of the check; null: there is none; undefined: unknown. The right to create the Pod goes away with the Namespace that its Role is in: a
+ * denial says nothing of which of the two is missing.
+ */
+const theNamespace = (client: Pick<KubeClient, "list">, signal: AbortSignal): Promise<NamespaceMetadata | null | undefined> =>
+  client
+    .list<{ readonly metadata: NamespaceMetadata }>(
+      "/api/v1/namespaces",
+      { fieldSelector: `metadata.name=${CANARY_NAMESPACE}` },
+      { signal },
+    )
+    .then(
+      ({ items }) => (items[0] === undefined ? null : items[0].metadata),
+      () => undefined,
+    );
 
 /** Fits every Pod Security level, and is meant for the webhook by its label. It never runs: only dry runs may be created there. */
 const canary = (): object => ({

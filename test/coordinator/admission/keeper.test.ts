@@ -280,6 +280,12 @@ for (const { name, client, dial, spoil, cause } of [
     spoil: (kube: KubeClient) => kube.delete(`/api/v1/namespaces/${CANARY_NAMESPACE}`),
     cause: "namespace",
   },
+  {
+    name: "the Namespace is labelled so that no webhook is asked there",
+    spoil: (kube: KubeClient) =>
+      kube.patch(`/api/v1/namespaces/${CANARY_NAMESPACE}`, { metadata: { labels: { "clb-direct.io/inject": "disabled" } } }, "merge"),
+    cause: "namespace",
+  },
   { name: "the configuration is edited", spoil: DAMAGE["its webhooks are taken out"], cause: "configuration" },
   { name: "the certificate is not trusted", dial: "tls", cause: "tls" },
   { name: "no replica answers", dial: "unreachable", cause: "unreachable" },
