@@ -34,8 +34,11 @@ export function makeDrainReconciler(deps: DrainDeps): Reconcile {
     const dial = state.holds.dials.get(uid);
     if (dial === undefined) return { kind: "done" };
     if (!state.ready) return { kind: "again", afterMs: NOT_READY_MS, because: "not every watch has synced" };
+    if (isForeign(dial, state.facts.pods.get(uid))) {
+      state.holds.disown(uid);
+      return { kind: "done" };
+    }
     if (dial.releasedAtMs !== undefined) return afterRelease(deps, dial);
-    if (isForeign(dial, state.facts.pods.get(uid))) return { kind: "done" };
     const answer = answerFor(deps, dial);
     const before = state.holds.answerOf(uid);
     if (answer.state === "lowered" && before?.state !== "lowered") deps.onLowered((clock.now() - dial.sinceMs) / 1_000);

@@ -51,6 +51,8 @@ type Stream = {
   readonly held: Map<string, HeldPod>;
   /** Pods whose answer this agent has not been told. */
   readonly due: Set<string>;
+  /** What it said of Pods of which another node's agent had spoken before, and nobody knew whose they are: said again, by UID. */
+  readonly doubted: Map<string, () => void>;
   /** Of earlier releases, so many. */
   recalled: number;
   proof: HoldProof | undefined;
@@ -87,6 +89,18 @@ class Kept implements NodeHolds {
     if (this.dials.get(podUid)?.releasedAtMs !== undefined) this.#forget(podUid);
   }
 
+  disown(podUid: string): void {
+    const [dial, fact] = [this.dials.get(podUid), this.#deps.facts().pods.get(podUid)];
+    if (dial === undefined || fact === undefined || fact.nodeName === dial.node) return;
+    this.#forget(podUid);
+    for (const streams of this.#streams.values())
+      for (const { doubted } of streams) {
+        const sayAgain = doubted.get(podUid);
+        doubted.delete(podUid);
+        sayAgain?.();
+      }
+  }
+
   clear(): void {
     this.#answers.clear();
     for (const streams of this.#streams.values()) for (const { due } of streams) due.clear();
@@ -107,7 +121,7 @@ class Kept implements NodeHolds {
     const due = new Set<string>();
     const next = (): (readonly HoldAnswer[])[] | undefined => this.#next(due);
     const speaker = makeSpeaker({ node, what: "answers to holds", next, say, log: this.#deps.log });
-    const stream: Stream = { node, speaker, held: new Map(), due, recalled: 0, proof: undefined };
+    const stream: Stream = { node, speaker, held: new Map(), due, doubted: new Map(), recalled: 0, proof: undefined };
     const those = this.#streams.get(node) ?? new Set();
     this.#streams.set(node, those.add(stream));
     return {
@@ -138,7 +152,11 @@ class Kept implements NodeHolds {
       return log.warn({ node: stream.node, uid, podNode: fact.nodeName }, "an agent holds a Pod of another node, ignored");
     const former = this.dials.get(uid);
     const isOthers = former !== undefined && former.node !== stream.node;
-    if (isOthers && fact === undefined) return; // who came first, until it is known whose Pod it is
+    if (isOthers && fact === undefined) {
+      // who came first, until it is known whose Pod it is
+      const saidAtMs = clock.now();
+      return this.#doubt(stream, uid, () => this.#hold(stream, { ...pod, heldMs: pod.heldMs + clock.now() - saidAtMs }));
+    }
     const known = isOthers ? undefined : former;
     const isNew = !stream.held.has(uid);
     if (isNew && stream.held.size >= MOST_HELD)
@@ -177,15 +195,17 @@ class Kept implements NodeHolds {
   }
 
   /** Its calls were answered while this agent had no stream to us: who answered them may be gone. Nothing is new where we have heard of it. */
-  #recall(stream: Stream, { uid, end, agoMs, heldMs, graceSeconds, restarts }: ReleasedPod): void {
+  #recall(stream: Stream, released: ReleasedPod): void {
+    const { uid, end, agoMs, heldMs, graceSeconds, restarts } = released;
     const { clock, facts } = this.#deps;
     const fact = facts().pods.get(uid);
     if (agoMs === undefined || (fact !== undefined && fact.nodeName !== stream.node) || stream.recalled >= MOST_HELD) return;
     stream.recalled += 1;
     const releasedAtMs = clock.now() - agoMs;
     const former = this.dials.get(uid);
-    if (former?.node === stream.node ? (former.releasedAtMs ?? releasedAtMs) >= releasedAtMs : former !== undefined && fact === undefined)
-      return;
+    if (former?.node === stream.node && (former.releasedAtMs ?? releasedAtMs) >= releasedAtMs) return;
+    if (former !== undefined && former.node !== stream.node && fact === undefined)
+      return this.#doubt(stream, uid, () => this.#recall(stream, { ...released, agoMs: clock.now() - releasedAtMs }));
     const dial: Dial = {
       uid,
       node: stream.node,
@@ -200,6 +220,10 @@ class Kept implements NodeHolds {
     if (stoppedAtMs(dial) <= clock.now()) return;
     this.#remember(dial);
     this.#tell({ kind: "released", dial, released: undefined });
+  }
+
+  #doubt({ doubted }: Stream, uid: string, sayAgain: () => void): void {
+    if (doubted.has(uid) || doubted.size < MOST_HELD) doubted.set(uid, sayAgain);
   }
 
   /** As the youngest. */

@@ -17,6 +17,8 @@ export interface Holds {
   answerOf(podUid: string): HoldAnswer | undefined;
   /** Nothing has to be remembered of the Pod any more. */
   forget(podUid: string): void;
+  /** It has turned out that the Pod is of another node than the agent that spoke of it: what its own agent said counts. */
+  disown(podUid: string): void;
   /** This replica answers nothing any more. */
   clear(): void;
   /** Must not throw. Returns the way to unsubscribe. */
@@ -29,6 +31,7 @@ export const NO_HOLDS: Holds = {
   answer: () => undefined,
   answerOf: () => undefined,
   forget: () => undefined,
+  disown: () => undefined,
   clear: () => undefined,
   follow: () => () => undefined,
 };

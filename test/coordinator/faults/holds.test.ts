@@ -293,6 +293,17 @@ suite("whoever leads:", () => {
     assert.deepEqual([weightsOf(world, pod.ips[0]), weightsOf(world, other.ips[0])], [[0], [0]]);
   });
 
+  inWorld("an agent that tells a new leader of another node's Pod before that node's own does not hinder it", {}, async (world) => {
+    const pod = world.cluster.alive("one").find(({ uid }) => world.nodeOf(uid) === 2);
+    assert.ok(pod !== undefined);
+    await world.kill();
+    world.start();
+    world.coordinator().agents[0]?.dial(pod.uid); // none of its node
+    world.agentOf(pod.uid).dial(pod.uid);
+    await answered(world, pod.uid, "lowered", 15_000);
+    assert.deepEqual(weightsOf(world, pod.ips[0]), [0]);
+  });
+
   for (const isNewLeader of [false, true])
     inWorld(
       `another container that is started anew while it is held does not bring its weight back${isNewLeader ? ", also under a new leader" : ""}`,

@@ -255,3 +255,21 @@ test("an agent that connects again and again, each time with other Pods, makes t
   holds.forget("p1");
   assert.equal(holds.dials.has("p1"), false);
 });
+
+test("an agent that spoke first of another node's Pod does not drown what its own agent says, once it is known whose it is", async () => {
+  const { clock, holds, agent, facts } = someHolds();
+  const [liar, honest] = [agent("b"), agent("a")];
+  const lie = (uid: string) => ({ uid, end: "drained", lowered: true, heldMs: 1_000, agoMs: 1_000, restarts: 7 }) as const;
+  liar.held({ ...held([]), released: [lie("p8"), lie("p9")] });
+  honest.held({ ...held(["p9"], false, 400), released: [{ ...lie("p8"), restarts: 2 }] });
+  await clock.advance(1_000);
+  for (const uid of ["p8", "p9"]) {
+    facts.pods.set(uid, aPod({ uid, nodeName: "a" }));
+    holds.disown(uid);
+  }
+  const [released, waiting] = [holds.dials.get("p8"), holds.dials.get("p9")];
+  assert.deepEqual([released?.node, released?.releasedAtMs, released?.restarts], ["a", 999_000, 2]);
+  assert.deepEqual([waiting?.node, waiting?.sinceMs, waiting?.releasedAtMs], ["a", 999_600, undefined]);
+  holds.disown("p9");
+  assert.equal(holds.dials.get("p9")?.node, "a", "it is its own");
+});
