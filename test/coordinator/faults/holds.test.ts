@@ -46,6 +46,15 @@ const answered = (world: World, uid: string, state: HoldAnswer["state"], limitMs
     limitMs,
   );
 
+/** The first Pod, which lives and is held, and whose weight is 0. */
+async function heldAtZero(world: World, graceSeconds?: number): Promise<PodFact> {
+  const [pod] = world.cluster.alive("one");
+  assert.ok(pod !== undefined);
+  world.agentOf(pod.uid).dial(pod.uid, graceSeconds);
+  await answered(world, pod.uid, "lowered");
+  return pod;
+}
+
 suite("a Pod that terminates:", () => {
   inWorld("its answer is `lowered` when the cloud has confirmed weight 0, not earlier", {}, async (world) => {
     const { cluster, cloud, clock } = world;
@@ -176,11 +185,8 @@ suite("a Pod that does not terminate:", () => {
   });
 
   inWorld("whose container nobody sees restart gets its weight back after 35 s", {}, async (world) => {
-    const { cluster, clock } = world;
-    const [pod] = cluster.alive("one");
-    assert.ok(pod !== undefined);
-    world.agentOf(pod.uid).dial(pod.uid);
-    await answered(world, pod.uid, "lowered");
+    const { clock } = world;
+    const pod = await heldAtZero(world);
     world.agentOf(pod.uid).release(pod.uid);
     await clock.sleep(33_000);
     assert.deepEqual(weightsOf(world, pod.ips[0]), [0]);
@@ -189,11 +195,8 @@ suite("a Pod that does not terminate:", () => {
   });
 
   inWorld("with a long grace period gets its weight back when that is over, not while its container may still serve", {}, async (world) => {
-    const { cluster, clock } = world;
-    const [pod] = cluster.alive("one");
-    assert.ok(pod !== undefined);
-    world.agentOf(pod.uid).dial(pod.uid, 300);
-    await answered(world, pod.uid, "lowered");
+    const { clock } = world;
+    const pod = await heldAtZero(world, 300);
     world.agentOf(pod.uid).release(pod.uid);
     for (const seconds of [40, 100, 155]) {
       await clock.sleep(seconds * 1_000);
@@ -310,10 +313,7 @@ suite("whoever leads:", () => {
       {},
       async (world) => {
         const { cluster, clock } = world;
-        const [pod] = cluster.alive("one");
-        assert.ok(pod !== undefined);
-        world.agentOf(pod.uid).dial(pod.uid);
-        await answered(world, pod.uid, "lowered");
+        const pod = await heldAtZero(world);
         cluster.restart([pod.uid]); // e.g. a sidecar whose failure made the liveness probe fail
         await clock.sleep(500);
         world.agentOf(pod.uid).release(pod.uid);
@@ -332,10 +332,7 @@ suite("whoever leads:", () => {
     {},
     async (world) => {
       const { cluster, clock } = world;
-      const [pod] = cluster.alive("one");
-      assert.ok(pod !== undefined);
-      world.agentOf(pod.uid).dial(pod.uid);
-      await answered(world, pod.uid, "lowered");
+      const pod = await heldAtZero(world);
       world.agentOf(pod.uid).release(pod.uid);
       await world.kill();
       world.start();
@@ -356,11 +353,7 @@ suite("whoever leads:", () => {
   );
 
   inWorld("a Pod that was held under both leaders has no weight before its container has been started anew", {}, async (world) => {
-    const { cluster } = world;
-    const [pod] = cluster.alive("one");
-    assert.ok(pod !== undefined);
-    world.agentOf(pod.uid).dial(pod.uid);
-    await answered(world, pod.uid, "lowered");
+    const pod = await heldAtZero(world);
     await world.kill();
     world.start();
     await answered(world, pod.uid, "lowered", 15_000);
