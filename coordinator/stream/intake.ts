@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock } from "../../common/clock.ts";
 
 /**
@@ -25,13 +26,18 @@ export interface Intake {
  * of them to keep one core busy, and few enough to be done within a second. Own choice.
  */
 const MOST = 128;
-/** Who has not sent a snapshot by then (an agent whose own list is slow) goes on without a place. Own choice. */
-const LONGEST_MS = 5_000;
 /**
- * Who makes no call for so long after its handshake wants nothing for now, or for ever: agents of the former version leave such connections
- * behind where a coordinator was away. An agent's call follows at once. Own choice.
+ * Those under way are looked at so often, and their time is counted in looks, not in seconds: one for which the event loop stood still would
+ * pass unheard, and whoever has called meanwhile would lose its place.
  */
-const CALL_WITHIN_MS = 1_000;
+const LOOK_MS = 250;
+/** Who has not sent a snapshot after so many looks, 5 s (an agent whose own list is slow), goes on without a place. Own choice. */
+const MOST_LOOKS = 20;
+/**
+ * Who has made no call so many looks, 1 s, after its handshake wants nothing for now, or for ever: agents of the former version leave such
+ * connections behind where a coordinator was away. An agent's call follows at once. Own choice.
+ */
+const MOST_SILENT = 4;
 /** Agents that one core lets in, per second: who is turned away comes back at its own moment. Measured with 30 Pods each: 300 to 500. */
 const PER_SECOND = 250;
 /** An agent that is turned away keeps its connection meanwhile; above this wait it is told to come back, and asks again. */
@@ -42,11 +48,11 @@ const RETRY_MS = { least: 100, most: 5_000 };
  */
 const CROWD = { agents: 20, withinMs: 10_000 };
 
-type Place = { readonly sinceMs: number; hasCalled: boolean };
+/** How often it was looked at; `silent`: how often since its handshake, without a call; undefined where it called, or shakes hands still. */
+type Place = { looks: number; silent: number | undefined };
 
 export function makeIntake(clock: Clock): Intake {
   const listeners = new Set<() => void>();
-  /** The longest under way comes first. */
   const underWay = new Map<string, Place>();
   let isSweeping = false;
   /** When the last few came, oldest first. */
@@ -69,34 +75,37 @@ export function makeIntake(clock: Clock): Intake {
       lackedRoomAtMs = clock.now();
       return false;
     }
-    underWay.set(peer, { sinceMs: clock.now(), hasCalled: false });
+    underWay.set(peer, { looks: 0, silent: undefined });
     if (!isSweeping) void sweep();
     return true;
+  };
+  const look = (peer: string, place: Place): void => {
+    place.looks += 1;
+    if (place.silent !== undefined) place.silent += 1;
+    if (place.looks >= MOST_LOOKS || (place.silent ?? 0) >= MOST_SILENT) leave(peer);
   };
   /** One timer for all. */
   const sweep = async (): Promise<void> => {
     isSweeping = true;
-    for (let [first] = underWay; first !== undefined; [first] = underWay) {
-      const [peer, { sinceMs }] = first;
-      const leftMs = sinceMs + LONGEST_MS - clock.now();
-      if (leftMs > 0) await clock.sleep(leftMs);
-      else leave(peer);
+    while (underWay.size > 0) {
+      await clock.sleep(LOOK_MS);
+      await nextTurn(); // what has arrived is read first
+      for (const [peer, place] of Array.from(underWay)) look(peer, place);
     }
     isSweeping = false;
   };
-  const endSilent = async (peer: string, place: Place | undefined): Promise<void> => {
-    await clock.sleep(CALL_WITHIN_MS);
-    if (place?.hasCalled === false && underWay.get(peer) === place) leave(peer);
-  };
   return {
     begin,
-    secured: (peer) => void endSilent(peer, underWay.get(peer)),
+    secured(peer) {
+      const place = underWay.get(peer);
+      if (place !== undefined) place.silent = 0;
+    },
     enter(peer) {
       cameAtMs.push(clock.now());
       if (cameAtMs.length > CROWD.agents) cameAtMs.shift();
       if (!begin(peer)) return turnAway();
       const place = underWay.get(peer);
-      if (place !== undefined) place.hasCalled = true;
+      if (place !== undefined) place.silent = undefined;
       return undefined;
     },
     leave,

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { makeIntake } from "../../../coordinator/stream/intake.ts";
+import { idle } from "../../virtual-clock.ts";
 import { aFakeClock } from "../pods.ts";
 
 const MOST = 128;
@@ -52,6 +53,45 @@ test("who makes no call within a second of its handshake gives its place back, a
   await clock.advance(1);
   assert.deepEqual([intake.begin("late"), intake.begin("later")], [true, false]);
   assert.equal(typeof intake.enter("10.0.0.1:0"), "number");
+});
+
+test("a call that has arrived while the event loop stood still is heard before its place is given away", async () => {
+  const clock = aFakeClock();
+  const all = peers(0, MOST);
+  let read = (): void => undefined;
+  // As the event loop has it: timers that are due come first, then what is to be read.
+  const turning = { now: () => clock.now(), sleep: (ms: number) => clock.sleep(ms).then(() => void setImmediate(() => read())) };
+  const intake = makeIntake(turning);
+  intake.onRoom(() => intake.begin("late"));
+  for (const peer of all) {
+    intake.begin(peer);
+    intake.secured(peer);
+  }
+  await clock.advance(999);
+  let turnedAway: readonly string[] = [];
+  read = () => {
+    turnedAway = all.filter((peer) => intake.enter(peer) !== undefined);
+    read = () => undefined;
+  };
+  await clock.advance(1);
+  assert.deepEqual(turnedAway, []);
+});
+
+test("a second in which the event loop stood still is none in which an agent was silent", async () => {
+  const clock = aFakeClock();
+  let wakes: (() => void)[] = [];
+  const still = { now: () => clock.now(), sleep: () => new Promise<void>((resolve) => wakes.push(resolve)) };
+  const intake = makeIntake(still);
+  for (const peer of peers(0, MOST)) {
+    intake.begin(peer);
+    intake.secured(peer);
+  }
+  await clock.advance(3_000);
+  const due = wakes;
+  wakes = [];
+  for (const wake of due) wake();
+  await idle();
+  assert.equal(intake.begin("late"), false, "their answers to our settings are still under way");
 });
 
 test("20 agents within 10 s are a crowd, and whoever finds no room; a rollout that renews them one by one is none", async () => {
