@@ -13,6 +13,7 @@ import { makeReachability } from "../../agent/reachability.ts";
 import { makeClock } from "../../common/clock.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
 import type { AgentSeat, FleetAnswer, FleetOrder, PodChange } from "./fleet.ts";
+import { carrierOf } from "./objects.ts";
 
 const clock = makeClock();
 const log = pino({ level: "silent" });
@@ -66,7 +67,10 @@ function startAgent(agent: Agent, order: Extract<FleetOrder, { kind: "run" }>): 
     onAck: () => undefined,
     onAckTimeout: () => undefined,
     onResend: () => undefined,
-    onStreamEnd: (code: string): void => void (ends[code] = (ends[code] ?? 0) + 1),
+    onStreamEnd: (code: string): void => {
+      ends[code] = (ends[code] ?? 0) + 1;
+      changed = true;
+    },
     onState: (): void => void (changed = true),
   };
   const shared = { clock, log, credentials };
@@ -86,8 +90,7 @@ function startAgent(agent: Agent, order: Extract<FleetOrder, { kind: "run" }>): 
     clock,
     log,
   });
-  const mac = `20:90:6f:${nodeName.slice(-4, -2)}:${nodeName.slice(-2)}:01`;
-  const carrier = { hostInterface: { name: "eth1", mac, kind: "eni", table: 4_002 }, note: "" } as const;
+  const carrier = { hostInterface: carrierOf(nodeName), note: "" };
   const loop = makeNodeLoop({
     pods: () => ({ synced: true, records, lastByteAtMs: clock.now() }),
     network: {

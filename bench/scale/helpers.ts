@@ -6,7 +6,8 @@ export type HelperQuestion =
   /** p99 of the event loop's delay since the last question. */
   | { readonly kind: "delay" }
   | { readonly kind: "listen" }
-  | { readonly kind: "connect"; readonly sessions: number; readonly port: number; readonly caPem: string }
+  /** `pods`: of the snapshot that each sends over a stream; 0: the sessions stay idle. */
+  | { readonly kind: "connect"; readonly sessions: number; readonly pods: number; readonly port: number; readonly caPem: string }
   /** What the process has taken so far. */
   | { readonly kind: "usage" };
 export type HelperAnswer =
@@ -18,8 +19,10 @@ export type HelperAnswer =
 
 type Kind = HelperAnswer["kind"];
 
-function startHelper(role: "control" | "floor-server" | "floor-client") {
-  const child = fork(new URL("./helper-child.ts", import.meta.url), [role]);
+type Role = "control" | "floor-server" | "stream-server" | "floor-client";
+
+function startHelper(role: Role, flags: readonly string[] = []) {
+  const child = fork(new URL("./helper-child.ts", import.meta.url), [role], { execArgv: [...process.execArgv, ...flags] });
   const ended = once(child, "exit");
   return {
     ask: async <K extends Kind>(question: HelperQuestion, wanted: K): Promise<Extract<HelperAnswer, { kind: K }>> => {
@@ -44,16 +47,22 @@ export function startControl(): Control {
   return { p99Ms: async () => (await ask({ kind: "delay" }, "delay")).p99Ms, stop };
 }
 
-/** What connections alone cost: resident memory, and CPU until all are there. */
+/** What the platform alone costs: resident memory, and CPU until all are there. */
 export type Floor = { readonly mib: number; readonly cpuSeconds: number };
+/** `bare`: an HTTP/2 server under TLS that holds idle sessions. `streams`: one of grpc-js that decodes the snapshot of each and acknowledges it, no more. */
+export type Floors = { readonly bare: Floor; readonly streams: Floor };
 
-/** Of a bare HTTP/2 server under TLS that takes so many sessions and then holds them. */
-export async function floorOf(sessions: number): Promise<Floor> {
-  const [server, client] = [startHelper("floor-server"), startHelper("floor-client")];
+/** Of so many sessions, with snapshots of so many Pods, under the coordinator's flags of Node. */
+export async function floorsOf(sessions: number, pods: number, flags: readonly string[]): Promise<Floors> {
+  return { bare: await floorOf("floor-server", sessions, 0, flags), streams: await floorOf("stream-server", sessions, pods, flags) };
+}
+
+async function floorOf(role: "floor-server" | "stream-server", sessions: number, pods: number, flags: readonly string[]): Promise<Floor> {
+  const [server, client] = [startHelper(role, flags), startHelper("floor-client")];
   try {
     const { port, caPem } = await server.ask({ kind: "listen" }, "listening");
     const before = await server.ask({ kind: "usage" }, "usage");
-    await client.ask({ kind: "connect", sessions, port, caPem }, "connected");
+    await client.ask({ kind: "connect", sessions, pods, port, caPem }, "connected");
     const after = await server.ask({ kind: "usage" }, "usage");
     return { mib: after.rssBytes / 2 ** 20, cpuSeconds: after.cpuSeconds - before.cpuSeconds };
   } finally {

@@ -9,7 +9,7 @@ import { argumentsOrExit, exitAfter } from "../../deploy/tools/arguments.ts";
 import { nodeFlags } from "../../deploy/tools/render.ts";
 import { drive, type Mix, quantile } from "./changes.ts";
 import { type Ground, type Size, startGround } from "./ground.ts";
-import { type Control, type Floor, floorOf, startControl } from "./helpers.ts";
+import { type Control, type Floor, type Floors, floorsOf, startControl } from "./helpers.ts";
 import { type Measured, measure } from "./measure.ts";
 import { perChange, ratioOf } from "./per-change.ts";
 import { countsOf, type Goal, goalsText, NOISE_LEGEND, type Row, rounded, verdict } from "./rows.ts";
@@ -85,12 +85,14 @@ class Run {
   readonly options: Options;
   readonly ground: Ground;
   readonly control: Control;
+  readonly floors: Floors;
   services = 0;
 
-  constructor(options: Options, ground: Ground, control: Control) {
+  constructor(options: Options, ground: Ground, control: Control, floors: Floors) {
     this.options = options;
     this.ground = ground;
     this.control = control;
+    this.floors = floors;
   }
 
   measured<T>(work: () => Promise<T>, fresh = false): Promise<Measured<T>> {
@@ -136,6 +138,11 @@ function arrival(run: Run, name: string, measured: Measured<number | null>, cpuS
   run.row(name, measured, { ackedSeconds: measured.result });
   run.goal(name, "all acknowledged", measured.result, "s", "time", GOALS.ackedSeconds);
   run.goal(name, "CPU", measured.row.cpuSeconds, "s", "amount", cpuSeconds);
+  const msPerAgent = (seconds: number | null): number | null => seconds && (seconds * 1_000) / run.options.agents;
+  run.goal(name, "CPU per agent", msPerAgent(measured.row.cpuSeconds), "ms", "amount");
+  run.goal(name, "... of a bare server that holds idle sessions", msPerAgent(run.floors.bare.cpuSeconds), "ms", "amount");
+  run.goal(name, "... of grpc-js that acknowledges the same snapshots", msPerAgent(run.floors.streams.cpuSeconds), "ms", "amount");
+  for (const [code, count] of Object.entries(measured.ends)) run.goal(name, `streams that ended with ${code}`, count, "", "amount");
   run.goal(name, "nodes watched in place of their agent", measured.fallbacks, "", "amount", cpuSeconds === undefined ? 0 : undefined);
   run.goal(name, "Lease, longest time between renewals", measured.leaseGapSeconds, "s", "time", LEASE_TIMES.writesMs / 1_000);
   run.goal(name, "loop delay p99", measured.row.loopP99Ms, "ms", "delay");
@@ -143,10 +150,9 @@ function arrival(run: Run, name: string, measured: Measured<number | null>, cpuS
   run.goal(name, "RSS", measured.row.rssMiB, "MiB", "amount");
 }
 
-async function ramp(run: Run, floor: Floor): Promise<void> {
+async function ramp(run: Run): Promise<void> {
   const measured = await run.measured(() => run.connect(run.options.agents * RAMP_MS_PER_AGENT));
   arrival(run, "ramp", measured, GOALS.rampCpuSeconds);
-  run.goal("ramp", "CPU of a bare server for the same sessions", floor.cpuSeconds, "s", "amount");
 }
 
 async function storm(run: Run): Promise<void> {
@@ -189,15 +195,15 @@ async function settle(run: Run, services: number): Promise<number | undefined> {
   return settled;
 }
 
-async function memory(run: Run, floor: Floor): Promise<void> {
+async function memory(run: Run): Promise<void> {
   const { agents, pods, services } = run.options;
   const measured = await run.measured(() => settle(run, services));
   run.row("Services", measured);
-  const limit = Math.max(GOALS.rssMiB, GOALS.floorFactor * floor.mib + (GOALS.perPodKiB * agents * pods) / 1_024);
+  const limit = Math.max(GOALS.rssMiB, GOALS.floorFactor * run.floors.bare.mib + (GOALS.perPodKiB * agents * pods) / 1_024);
   run.goal("Services", "all bound", measured.result ?? null, "s", "time");
   run.goal("Services", "CPU", measured.row.cpuSeconds, "s", "amount");
   run.goal("Services", "RSS", measured.row.rssMiB, "MiB", "amount", limit);
-  run.goal("Services", "floor of the connections", floor.mib, "MiB", "amount");
+  run.goal("Services", "floor of the connections", run.floors.bare.mib, "MiB", "amount");
 }
 
 const NAMES: Readonly<Record<Mix, string>> = { touch: "touches of unselected Pods", flip: "ready flips", churn: "churn" };
@@ -231,13 +237,13 @@ async function restOf(run: Run): Promise<number | undefined> {
   return row.cpuSeconds === null ? undefined : row.cpuSeconds / seconds;
 }
 
-async function changes(run: Run, floor: Floor): Promise<void> {
+async function changes(run: Run): Promise<void> {
   const few = Math.min(FEW, run.options.services);
   await settle(run, few);
   const { rate, seconds } = run.options;
   await drive(run.ground, "touch", { rate, seconds: WARM_SHARE * seconds }); // code that was never run before is slow
   await change(run, "touch", await restOf(run));
-  await memory(run, floor);
+  await memory(run);
   const rest = await restOf(run);
   for (const mix of ["touch", "flip", "churn"] as const) await change(run, mix, rest);
 }
@@ -269,22 +275,22 @@ function toldUntilNow(run: Run, error: unknown): void {
 async function main(options: Options, json: string | undefined): Promise<boolean> {
   const size: Size = options;
   const [load = 0] = loadavg(); // of others, before we begin
-  const floor = await floorOf(options.agents);
-  console.error(
-    `a bare server with ${options.agents} idle sessions: ${Math.round(floor.mib)} MiB, ${floor.cpuSeconds.toFixed(1)} s of CPU`,
-  );
+  const floors = await floorsOf(options.agents, options.pods, options.flags);
+  const told = ({ mib, cpuSeconds }: Floor): string => `${Math.round(mib)} MiB, ${cpuSeconds.toFixed(1)} s of CPU`;
+  console.error(`a bare server with ${options.agents} idle sessions: ${told(floors.bare)}`);
+  console.error(`grpc-js, a snapshot of ${options.pods} Pods acknowledged over each: ${told(floors.streams)}`);
   const control = startControl();
   const ground = await startGround({ ...size, flags: options.flags, replicas: 1, begin: { ready: true, gateOpen: true } });
-  const run = new Run(options, ground, control);
+  const run = new Run(options, ground, control, floors);
   console.error("the cluster is filled");
   try {
     await ground.product.startCoordinator();
     console.error("a coordinator leads");
     const is = (row: string): boolean => options.rows.includes(row);
-    if (is("ramp")) await ramp(run, floor);
+    if (is("ramp")) await ramp(run);
     if (is("storm")) await storm(run);
     if (!is("ramp") && !is("storm")) await run.connect(2 * options.agents * RAMP_MS_PER_AGENT);
-    if (is("changes")) await changes(run, floor);
+    if (is("changes")) await changes(run);
     if (is("restart")) await restart(run);
   } catch (error) {
     toldUntilNow(run, error);
@@ -307,7 +313,7 @@ async function main(options: Options, json: string | undefined): Promise<boolean
   if (json !== undefined) {
     const machine = { cores: cpus().length, model: cpus()[0]?.model ?? "", node: process.version, loadBefore: load };
     const goals = run.goals.map((goal) => ({ ...goal, verdict: verdict(goal) }));
-    await writeFile(json, `${JSON.stringify({ machine, floor, rows: run.rows, goals }, undefined, 2)}\n`);
+    await writeFile(json, `${JSON.stringify({ machine, floors, rows: run.rows, goals }, undefined, 2)}\n`);
   }
   return missed.length === 0;
 }

@@ -35,6 +35,8 @@ export type Measured<T> = {
   readonly passes: Readonly<Record<string, number>>;
   /** Requests that the API server has answered, by verb and resource, e.g. { "patch pods": 600 }. */
   readonly requests: Readonly<Record<string, number>>;
+  /** Streams that ended or were refused, by gRPC status, as the agents saw it, e.g. { RESOURCE_EXHAUSTED: 20 }. */
+  readonly ends: Readonly<Record<string, number>>;
   /** Longest time between two renewals of the Lease; null where another process took it. */
   readonly leaseGapSeconds: number | null;
 };
@@ -65,6 +67,7 @@ export async function measure<T>(
   ground.lease();
   ground.requests();
   groundDelay.reset();
+  const endsBefore = ground.fleet.ends();
   const cloudMs = Date.now();
   const startMs = performance.now();
   const fromUs = process.hrtime.bigint() / 1_000n;
@@ -74,6 +77,7 @@ export async function measure<T>(
   const seconds = (performance.now() - startMs) / 1_000;
   const groundP99Ms = groundDelay.percentile(99) / 1e6;
   const requests = ground.requests();
+  const ends = grownIn(ground.fleet.ends(), endsBefore);
   const [after, controlP99Ms] = await Promise.all([scrape(url), control.p99Ms()]);
   const grown = (name: string): number | null => {
     const now = after?.get(name);
@@ -98,9 +102,15 @@ export async function measure<T>(
     fallbacks: grown(FALLBACKS),
     passes: passesOf(after, fresh ? undefined : before),
     requests,
+    ends,
     leaseGapSeconds: new Set(holders).size <= 1 ? gapMs / 1_000 : null,
   };
 }
+
+const grownIn = (now: Readonly<Record<string, number>>, before: Readonly<Record<string, number>>): Record<string, number> =>
+  Object.fromEntries(
+    Object.entries(now).flatMap(([key, count]) => (count > (before[key] ?? 0) ? [[key, count - (before[key] ?? 0)]] : [])),
+  );
 
 /** By queue, between the two. */
 function passesOf(after: Scraped = new Map(), before: Scraped = new Map()): Record<string, number> {

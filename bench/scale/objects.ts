@@ -1,5 +1,6 @@
 /** What the cluster of the benchmark is made of, as the API server stores it: without kind and apiVersion. */
 import { randomUUID } from "node:crypto";
+import { decodePod } from "../../common/kubernetes/node-pods.ts";
 import {
   AGENT_SERVICE_ACCOUNT,
   DEFAULT_GATE_TYPE,
@@ -8,7 +9,10 @@ import {
   EXISTING_LOAD_BALANCER,
   SERVICE_CONFIG,
 } from "../../common/names.ts";
+import type { HostInterface } from "../../common/vocabulary.ts";
 import { READY_CONDITION } from "../../coordinator/domain/intent/ready-condition.ts";
+import type { PodReport } from "../../proto/gen/clb/direct/v1/node_stream.ts";
+import { toPodReport } from "../../proto/wire.ts";
 import * as kinds from "../../test/cluster/embedded/kinds.ts";
 import { type KubeObject, secondsOf } from "../../test/cluster/embedded/objects.ts";
 
@@ -91,6 +95,24 @@ export function aPod({ node, number, service, ready, gateOpen }: PodWish): KubeO
   const status = { phase: "Running", podIP: ip, podIPs: [{ ip }], startTime: secondsOf(nowMs), conditions };
   const labels = { app, "app.kubernetes.io/part-of": "bench", "pod-template-hash": "5d9c7f8b6" };
   return { metadata: { ...identity(name, NAMESPACE), labels, generation: 1 }, spec: specOf(node, service !== undefined), status };
+}
+
+/** By which every address of a node is carried. */
+export const carrierOf = (node: string): HostInterface => {
+  const mac = `20:90:6f:${node.slice(-4, -2)}:${node.slice(-2)}:01`;
+  return { name: "eth1", mac, kind: "eni", table: 4_002 };
+};
+
+/** What the agent of that node reports where none of its Pods belongs to a Service. */
+export function snapshotOf(index: number, pods: number): PodReport[] {
+  const node = nodeName(index);
+  const hostInterface = carrierOf(node);
+  return Array.from({ length: pods }, (_, slot) => {
+    const number = index * pods + slot;
+    const pod = aPod({ node, number, service: undefined, ready: true, gateOpen: false });
+    pod.metadata.resourceVersion = String(number + 1);
+    return toPodReport({ ...decodePod(pod, DEFAULT_GATE_TYPE), hostInterface });
+  });
 }
 
 /** The Pod that an agent's token is bound to. */
