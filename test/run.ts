@@ -12,6 +12,7 @@ import { addressPlan } from "./cluster/network.ts";
 import { findControlPlane } from "./cluster/real/binaries.ts";
 import { networkFault } from "./cluster/real/control-plane.ts";
 import { DEFAULT_MINOR, kubernetesMinor } from "./cluster/real/modules.ts";
+import { keepTimes, lastTimes } from "./run-times.ts";
 
 const ON_REAL = process.env["CLUSTER"] === "real";
 const FLOWS = ["test/flow/", "test/demo/"];
@@ -24,28 +25,14 @@ const FEW = ["test/flow/torn-watches", "test/flow/empty-list", "test/flow/bind",
 const isWanted = (file: string): boolean => process.env["FLOWS"] !== "few" || FEW.some((start) => file.startsWith(start));
 /** A flow takes 0.4 of a core on the average and waits most of the time; with more at once on two cores its promises of time are not kept. */
 const LANES = { units: 4, flows: ON_REAL ? 4 : 3 } as const;
-/** They take minutes, so they come first: the last file of a kind would otherwise run alone for as long. */
-const LONG = [
-  "real/nodes/hold",
-  "fuzz/fuzz",
-  "manifests/services",
-  "manifests/ingresses",
-  "real/nodes/networks",
-  "real/nodes/nodes",
-  "demo/losses",
-  "cloud-faults",
-  "api-server-faults",
-  "leader-lease",
-  "leader-falls",
-  "agent-restart",
-  "coordinator-restart",
-  "kubeconfig",
-  "demo/demo",
-  "demo/real-nodes",
-  "by-hand",
-];
-const rank = (file: string): number => LONG.findIndex((name) => file.endsWith(`/${name}.test.ts`)) + 1 || LONG.length + 1;
-const longestFirst = (files: readonly string[]): string[] => files.toSorted((one, other) => rank(one) - rank(other));
+/** Where nothing is known of the last run, these come first: they take a minute or more, and the last file of a kind would otherwise run alone for as long. */
+const LONG = ["test/cluster/real/nodes/hold", "test/demo/", "test/manifests/services", "test/coordinator/faults/fuzz/", "test/flow/"];
+const TIMES = lastTimes();
+/** E.g. "real test/flow/bind.test.ts": on a real cluster a flow takes longer. */
+const nameOf = (file: string): string => (ON_REAL ? `real ${file}` : file);
+const LONG_SECONDS = 60;
+const secondsOf = (file: string): number => TIMES[nameOf(file)] ?? (LONG.some((start) => file.startsWith(start)) ? LONG_SECONDS : 0);
+const longestFirst = (files: readonly string[]): string[] => files.toSorted((one, other) => secondsOf(other) - secondsOf(one));
 /** Above the slowest file on two cores (about 3 minutes) by far. */
 const LIMIT_MS = 8 * 60_000;
 const REPORTERS = ["spec", "./test/counts.ts"].flatMap((reporter) => [`--test-reporter=${reporter}`, "--test-reporter-destination=stdout"]);
@@ -56,7 +43,9 @@ const OPTIONS = ["--import", "./test/promises-untracked.ts", ...REPORTERS];
  */
 const COMPILED = { NODE_COMPILE_CACHE: join(process.cwd(), "node_modules/.cache/compiled") };
 
+/** What counts.ts adds to a report. */
 const COUNTS = /^(\d+) passed, (\d+) failed, (\d+) skipped$/gm;
+const CPU = /^cpu ([\d.]+) s$/gm;
 
 /** Files that run alike: at most so many at once, those that still run of the kind before among them. */
 type Kind = { readonly name: string; readonly files: readonly string[]; readonly lanes: number };
@@ -64,8 +53,9 @@ type Counts = { passed: number; failed: number; skipped: number };
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 /** Each with what its report says of the failures. */
 const failing: string[] = [];
-/** Seconds that each file took. */
-const took = new Map<string, number>();
+/** Seconds that each file took, and how many of a processor with all that it started; undefined where it was killed. */
+type Took = { readonly seconds: number; readonly cpu: number | undefined };
+const took = new Map<string, Took>();
 /** So many of the slowest files are named at the end: what is worth sharing a process, or moving to virtual time. */
 const SLOWEST = 10;
 const FAILURES = "✖ failing tests:";
@@ -103,17 +93,19 @@ async function runFile(file: string): Promise<void> {
   }, LIMIT_MS);
   const code = await new Promise<number>((resolve) => child.once("close", (status) => resolve(status ?? 128)));
   clearTimeout(timer);
-  const output = Buffer.concat(chunks).toString("utf8");
-  const line = [...output.matchAll(COUNTS)].at(-1);
+  const text = Buffer.concat(chunks).toString("utf8");
+  const output = text.replace(COUNTS, "").replace(CPU, "").trim();
+  const line = [...text.matchAll(COUNTS)].at(-1);
+  const cpu = [...text.matchAll(CPU)].at(-1)?.[1];
   const [passed = 0, failed = 0, skipped = 0] = line?.slice(1).map(Number) ?? [];
   const seconds = (performance.now() - fromMs) / 1000;
-  took.set(file, seconds);
-  console.log(`\n## ${file} (${seconds.toFixed(1)} s)\n${output.replace(COUNTS, "").trimEnd()}`);
+  took.set(file, { seconds, cpu: cpu === undefined ? undefined : Number(cpu) });
+  console.log(`\n## ${file} (${seconds.toFixed(1)} s, cpu ${cpu ?? "?"} s)\n${output}`);
   if (late) console.log(`✖ ${file} did not end within ${LIMIT_MS / 60_000} minutes and was killed`);
   total.passed += passed;
   total.failed += failed === 0 && code !== 0 ? 1 : failed;
   total.skipped += skipped;
-  if (code !== 0) failing.push(`${file}\n${failuresIn(output.replace(COUNTS, "").trim())}`);
+  if (code !== 0) failing.push(`${file}\n${failuresIn(output)}`);
 }
 
 /** The report's own summary of what failed; where there is none, its end. */
@@ -123,10 +115,13 @@ function failuresIn(output: string): string {
 }
 
 function slowest(): string {
-  const all = [...took].sort(([, one], [, other]) => other - one).slice(0, SLOWEST);
-  const sum = [...took.values()].reduce((added, seconds) => added + seconds, 0);
-  const lines = all.map(([file, seconds]) => `${seconds.toFixed(1).padStart(7)} s  ${file}`);
-  return `\n# slowest of ${took.size} files, which took ${sum.toFixed(0)} s one after the other\n${lines.join("\n")}`;
+  const all = [...took].sort(([, one], [, other]) => other.seconds - one.seconds).slice(0, SLOWEST);
+  const sumOf = (of: (one: Took) => number): string => [...took.values()].reduce((added, one) => added + of(one), 0).toFixed(0);
+  const lines = all.map(
+    ([file, { seconds, cpu }]) => `${seconds.toFixed(1).padStart(7)} s  ${cpu?.toFixed(1).padStart(6) ?? "     ?"} s  ${file}`,
+  );
+  const sums = `${sumOf(({ seconds }) => seconds)} s one after the other and ${sumOf(({ cpu }) => cpu ?? 0)} s of a processor`;
+  return `\n# slowest of ${took.size} files, which took ${sums}\n${lines.join("\n")}`;
 }
 
 /** Why no flow can run on a real control plane here. */
@@ -152,6 +147,7 @@ const where = ON_REAL ? "a real control plane" : "the embedded cluster";
 await inLanes([units, { name: `whole-process flows on ${where}`, files: reason === undefined ? flows : [], lanes: LANES.flows }]);
 if (reason !== undefined) for (const file of flows) skip(file, reason);
 if (took.size > SLOWEST) console.log(slowest());
+keepTimes(Object.fromEntries([...took].map(([file, { seconds }]) => [nameOf(file), seconds])));
 if (failing.length > 0) console.log(`\n✖ failing files:\n${failing.join("\n")}`);
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed > 0 || (total.passed === 0 && reason === undefined) ? 1 : 0;

@@ -38,8 +38,7 @@ const STOP_MS = 25_000;
 
 export function startProcess(options: ProcessOptions): RunningProcess {
   const log = openSync(options.logFile, "a");
-  const { PATH = "", MALLOC_ARENA_MAX } = process.env; // the image sets the second, and a benchmark of memory does
-  const env = { PATH, ...(MALLOC_ARENA_MAX !== undefined && { MALLOC_ARENA_MAX }), ...networkEnv(), ...options.env };
+  const env = { ...inherited(), ...options.env };
   // Standard input is a pipe that we never write to: programs with --exit-with-parent read its end when we are gone.
   const [file = "", ...args] = [
     ...(options.behind ?? []),
@@ -85,10 +84,11 @@ export function watchProcess(
   };
 }
 
-const networkEnv = (): Record<string, string> => {
-  const kind = process.env["CLB_DIRECT_NETWORK"];
-  return kind === undefined ? {} : { CLB_DIRECT_NETWORK: kind };
-};
+/** MALLOC_ARENA_MAX: the image sets it, and a benchmark of memory does. NODE_COMPILE_CACHE: test/run.ts sets it; compiling is half of a start. */
+const INHERITED = ["PATH", "MALLOC_ARENA_MAX", "NODE_COMPILE_CACHE", "CLB_DIRECT_NETWORK"];
+
+const inherited = (): Record<string, string> =>
+  Object.fromEntries(INHERITED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
 
 /** The first line of JSON that the process printed; rejects with its output if it ends before, or after `limitMs`. */
 export async function firstJson<T>(running: RunningProcess, limitMs = 20_000): Promise<T> {

@@ -5,6 +5,7 @@ import { RateLimit } from "../../coordinator/cloud/rate-limit.ts";
 import type { NewListeners } from "../../coordinator/domain/call.ts";
 import type { BoundSlot, LoadBalancer } from "../../coordinator/domain/load-balancer.ts";
 import { Writer } from "../../coordinator/load-balancers/writer.ts";
+import { makeMetrics, NO_GAUGES } from "../../coordinator/metrics.ts";
 import type { AddressClaims } from "../../coordinator/state/address-claims.ts";
 import type { CertificateSecrets } from "../../coordinator/state/certificate-secrets.ts";
 import type { EndpointSlices } from "../../coordinator/state/endpoint-slices.ts";
@@ -15,6 +16,9 @@ import { LISTENER_NAME } from "../builders.ts";
 import { makeCloud } from "../cloud/cloud.ts";
 import type { CloudOptions } from "../cloud/runtime/options.ts";
 import { aFakeClock, silentLog } from "./pods.ts";
+
+/** One for all worlds of a process, since nobody reads them: each takes a timer and an observer of garbage collections, which never end. */
+export const METRICS = makeMetrics(NO_GAUGES);
 
 /** Of controllers for tests; the caller names cluster and policy. */
 export const CONTROLLERS_SETTINGS = {

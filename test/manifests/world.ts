@@ -4,7 +4,6 @@ import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import { DEFAULT_GATE_TYPE } from "../../common/names.ts";
 import { makeControllers } from "../../coordinator/controllers.ts";
 import { EventRecorder } from "../../coordinator/events/event-recorder.ts";
-import { makeMetrics, NO_GAUGES } from "../../coordinator/metrics.ts";
 import { makeNodeRegistry } from "../../coordinator/nodes/node-registry.ts";
 import { makeWatchNode } from "../../coordinator/nodes/pod-watch.ts";
 import { makeWatchedObjects } from "../../coordinator/state/watched-objects.ts";
@@ -16,7 +15,7 @@ import type { CloudOptions } from "../cloud/runtime/options.ts";
 import { inProcessCluster } from "../cluster/embedded/in-process.ts";
 import { targetOf } from "../cluster/embedded/rest.ts";
 import { believing, silentLog } from "../coordinator/pods.ts";
-import { CONTROLLERS_SETTINGS } from "../coordinator/stage.ts";
+import { CONTROLLERS_SETTINGS, METRICS } from "../coordinator/stage.ts";
 import { makeVirtualClock } from "../virtual-clock.ts";
 import type { Case, PodOfCase } from "./case.ts";
 
@@ -73,7 +72,6 @@ export async function manifestWorld(
   const forbidden = new Set<string>();
   const client = withRights(withLeases(cluster.client, clock), forbidden);
   await run(namespaces(client.create.bind(client)));
-  const metrics = makeMetrics(NO_GAUGES);
   let stop: (() => Promise<void>) | undefined;
   let generation = 0;
 
@@ -82,7 +80,7 @@ export async function manifestWorld(
     const ended = new AbortController();
     const shared = { client, clock, log: silentLog };
     const watchNode = makeWatchNode(shared, DEFAULT_GATE_TYPE);
-    const registry = makeNodeRegistry({ ...shared, ...believing, observer: metrics.observer, agentGraceMs: 100, watchNode }, ended.signal);
+    const registry = makeNodeRegistry({ ...shared, ...believing, observer: METRICS.observer, agentGraceMs: 100, watchNode }, ended.signal);
     registry.setNodes([{ name: NODE, uid: NODE }]);
     const events = new EventRecorder({ ...shared, component: "clb-direct" });
     const objects = makeWatchedObjects({
@@ -100,7 +98,7 @@ export async function manifestWorld(
     const transport = inProcessTransport(cloud, { name: `coordinator-${++generation}` });
     const all = { ...CONTROLLERS_SETTINGS, clusterId: CLUSTER, vpcId: "vpc-default", policy: "enforce", ...settings } as const;
     const tell = events.tell.bind(events);
-    const controllers = makeControllers({ ...shared, transport, facts: registry, objects, tell, metrics, settings: all });
+    const controllers = makeControllers({ ...shared, transport, facts: registry, objects, tell, metrics: METRICS, settings: all });
     const { signal } = ended;
     const over = Promise.all([objects.run(signal), controllers.run(signal, signal), events.run(signal)]);
     stop = async () => {

@@ -9,7 +9,6 @@ import { type Controllers, makeControllers } from "../../../coordinator/controll
 import type { HealthCheck } from "../../../coordinator/domain/load-balancer.ts";
 import type { Policy } from "../../../coordinator/domain/safety/policy.ts";
 import { EventRecorder } from "../../../coordinator/events/event-recorder.ts";
-import { makeMetrics, NO_GAUGES } from "../../../coordinator/metrics.ts";
 import { ServedSelectors } from "../../../coordinator/nodes/asked-pods.ts";
 import { makeNodeHolds } from "../../../coordinator/nodes/node-holds.ts";
 import { makeNodeRegistry, type NodeRegistry, nodeChanged } from "../../../coordinator/nodes/node-registry.ts";
@@ -25,7 +24,7 @@ import type { CloudOptions, Limits } from "../../cloud/runtime/options.ts";
 import type { Probe } from "../../cloud/runtime/probe.ts";
 import { makeVirtualClock } from "../../virtual-clock.ts";
 import { crashLog } from "../pods.ts";
-import { CONTROLLERS_SETTINGS } from "../stage.ts";
+import { CONTROLLERS_SETTINGS, METRICS } from "../stage.ts";
 import { aCluster, type Cluster, uidOf } from "./cluster.ts";
 import { type Agent, type AgentMemory, anAgent, aWatch, connectAll } from "./nodes.ts";
 import { probing } from "./probing.ts";
@@ -106,7 +105,6 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
   cluster.onGate((pod) => {
     if (!serves(cloud.state(), pod)) tooEarly.push(pod.uid);
   });
-  const metrics = makeMetrics(NO_GAUGES);
   const reads = { get: 0, list: 0, watch: 0 };
   let generation = 0;
   const memory: AgentMemory = new Map();
@@ -123,7 +121,7 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
     const shared = { client, clock, log };
     const asked = new ServedSelectors();
     const readPods = podReaderOf({ ...shared, gateType: SETTINGS.gateType, onRead: (kind) => void (reads[kind] += 1) });
-    const reported = { observer: metrics.observer, agentGraceMs: 10_000, watchNode };
+    const reported = { observer: METRICS.observer, agentGraceMs: 10_000, watchNode };
     const registry = makeNodeRegistry({ ...shared, ...reported, asked, readPods }, stop.signal);
     for (const record of cluster.services.values()) asked.serviceChanged({ kind: "added", record });
     asked.listed();
@@ -158,7 +156,17 @@ export function aWorld(t: Owner, { apps = ["one", "two"], pods = 8, limits = {},
     const lead = () => {
       const [over, hard] = [new AbortController(), new AbortController()];
       const asking = listenMs === undefined ? {} : { findings };
-      const controllers = makeControllers({ ...shared, ...asking, transport, facts: registry, holds, objects, tell, metrics, settings });
+      const controllers = makeControllers({
+        ...shared,
+        ...asking,
+        transport,
+        facts: registry,
+        holds,
+        objects,
+        tell,
+        metrics: METRICS,
+        settings,
+      });
       const ignore = cluster.onService((change) => controllers.serviceChanged(change));
       const run = controllers.run(over.signal, hard.signal);
       const end = async (): Promise<void> => {
