@@ -71,7 +71,8 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const serving = await makeServing({ kube: client, namespace, dnsNames, ipAddresses, clock: wallClock, log }, stop.signal);
   const drainTimes = new DrainTimes();
   const drains = { nodes: objects.nodes, holds, client, drainTimes };
-  const webhook = admissionOf(config, { objects, serving, namespace, drains, clock: realClock, log, metrics: metrics.admission });
+  const real = { clock: realClock, wallClock, log };
+  const webhook = admissionOf(config, { ...real, objects, serving, namespace, drains, metrics: metrics.admission });
   const transport = makeSdkTransport({ region: config.region, ...config.cloud });
   const mayWrite = (): boolean => elector.mayWrite();
   const settings = { ...config, clusterId };
@@ -102,8 +103,8 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const mayRead = makeCheckAccess(client);
   const explain = makeExplainServer({ host, port: config.explainPort, serving, mayRead, routes: routesOf(leading), log });
   const review = makeTokenReview({ kube: client, namespace, clock: wallClock });
-  const shared = { intake, observer, clock: realClock, log };
-  const stream = makeNodeStream({ ...shared, wallClock, registry, tasks: findings, holds, review, replica });
+  const shared = { ...real, intake, observer };
+  const stream = makeNodeStream({ ...shared, registry, tasks: findings, holds, review, replica });
   const { streamPort, keepalive } = config;
   const address = `${host}:${streamPort}`;
   const streams = makeStreamServer({ ...shared, address, stream, serving, health, keepalive });

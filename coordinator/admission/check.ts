@@ -1,6 +1,7 @@
 import { connect } from "node:tls";
 import type { Clock } from "../../common/clock.ts";
 import { KubeApiError, type KubeFailure } from "../../common/kubernetes/api-error.ts";
+import { member } from "../../common/kubernetes/json-member.ts";
 import { kubePath } from "../../common/kubernetes/path.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
 import { makeLatch } from "../../common/latch.ts";
@@ -8,6 +9,7 @@ import type { Logger } from "../../common/log.ts";
 import { CANARY_NAMESPACE, INJECT_LABEL, WEBHOOK_SERVICE } from "../../common/names.ts";
 import { hasGate } from "../domain/admission/pod-patch.ts";
 import type { Problem } from "../domain/problem.ts";
+import { certificateFault } from "../tls/certificate.ts";
 import type { ServingSource } from "../tls/serving.ts";
 import type { WebhookKeeper } from "./keeper.ts";
 
@@ -20,11 +22,13 @@ export type CheckResult = { readonly atMs: number; readonly cause: CheckCause | 
 
 export type AdmissionCheckDeps = {
   readonly client: Pick<KubeClient, "create" | "list">;
-  readonly keeper: Pick<WebhookKeeper, "faults" | "clusterIp" | "object">;
+  readonly keeper: Pick<WebhookKeeper, "faults" | "lacksTrustOnly" | "clusterIp" | "object">;
   readonly serving: ServingSource;
   readonly namespace: string;
   readonly gateType: string;
   readonly clock: Clock;
+  /** What certificates are judged by, here and at the API server. */
+  readonly wallClock: Pick<Clock, "now">;
   readonly log: Logger;
   readonly tell: (problem: Problem) => void;
   readonly onResult: (cause: CheckCause | undefined) => void;
@@ -36,6 +40,9 @@ const EVERY_MS = 30_000;
 /** A failure is looked at again sooner: the keeper mends within seconds. */
 const AGAIN_MS = 5_000;
 const DIAL_MS = 2_000;
+const MINUTE_MS = 60_000;
+/** Clocks that are so far apart explain a certificate that is not valid elsewhere; it is valid since five minutes before its issue. */
+const CLOCKS_MS = 5 * MINUTE_MS;
 /** What was put right or swapped has arrived at every API server by then (a changed configuration: 12 ms, kubernetes.md §8). */
 const SETTLE_MS = 500;
 
@@ -99,8 +106,9 @@ async function findingOf(deps: AdmissionCheckDeps, signal: AbortSignal): Promise
     cause,
     message: `Pods that are created get no readiness gate from the webhook (${cause}): ${why}. Until it is mended a rollout may be faster than the load balancer`,
   });
+  let answer: unknown;
   try {
-    const answer: unknown = await client.create(kubePath`/api/v1/namespaces/${CANARY_NAMESPACE}/pods`, canary(), {
+    answer = await client.create(kubePath`/api/v1/namespaces/${CANARY_NAMESPACE}/pods`, canary(), {
       query: { dryRun: "All" },
       signal,
     });
@@ -119,14 +127,20 @@ async function findingOf(deps: AdmissionCheckDeps, signal: AbortSignal): Promise
     return undefined;
   }
   const faults = keeper.faults;
-  if (faults.length > 0) return failed("configuration", faults.join("; "));
+  if (faults.length > 0) return failed(keeper.lacksTrustOnly ? "tls" : "configuration", faultsText(keeper));
   if ((await theNamespace(client, signal))?.labels?.[INJECT_LABEL] === "disabled")
     return failed(
       "namespace",
       `Namespace ${CANARY_NAMESPACE} of the check is labelled ${INJECT_LABEL}=disabled, so no webhook is asked there: take the label away`,
     );
+  const untimely = untimelyCertificate(deps, answer);
+  if (untimely !== undefined) return failed("tls", untimely);
   const dialled = await (deps.dial ?? (() => dialService(deps)))();
-  if (dialled === "tls") return failed("tls", "its certificate is not trusted by the configuration's caBundle; the coordinator renews it");
+  if (dialled === "tls")
+    return failed(
+      "tls",
+      `who answers at Service ${WEBHOOK_SERVICE} has no certificate of the coordinator's authority: a replica that lags takes a new one over within seconds, else look who the Service's EndpointSlices lead to`,
+    );
   if (dialled === "unreachable")
     return failed(
       "unreachable",
@@ -136,6 +150,31 @@ async function findingOf(deps: AdmissionCheckDeps, signal: AbortSignal): Promise
     "unknown",
     "it can be reached from the coordinator, but not from the API server, or the configuration has not arrived there yet",
   );
+}
+
+const faultsText = ({ faults, lacksTrustOnly }: AdmissionCheckDeps["keeper"]): string =>
+  lacksTrustOnly
+    ? `the API server is told to trust others than the coordinator's authority (${faults.join("; ")}); the coordinator puts it back, unless somebody changes it again and again or the coordinator's right is missing`
+    : faults.join("; ");
+
+/**
+ * What the API server has against the time of our certificate; undefined: nothing. It judges by its own clock, which it has told: that of the
+ * Pod's creation. Ours may be wrong, and then nothing that we could dial would show it.
+ */
+function untimelyCertificate({ serving, wallClock }: AdmissionCheckDeps, answer: unknown): string | undefined {
+  const createdAt = member(member(answer, "metadata"), "creationTimestamp");
+  const atMs = typeof createdAt === "string" ? Date.parse(createdAt) : Number.NaN;
+  if (Number.isNaN(atMs)) return undefined;
+  const { current } = serving;
+  const fault = certificateFault({ ...current, caPem: current.caBundlePem }, atMs, []);
+  if (fault !== "expired" && fault !== "not-yet-valid") return undefined;
+  const aheadMs = wallClock.now() - atMs;
+  const clocks =
+    Math.abs(aheadMs) < CLOCKS_MS
+      ? "the coordinator renews it"
+      : `the coordinator's own is ${Math.round(Math.abs(aheadMs) / MINUTE_MS)} minutes ${aheadMs > 0 ? "ahead" : "behind"}: put the clocks of the nodes right`;
+  const what = fault === "expired" ? "has expired" : "is not valid yet";
+  return `by the API server's clock its certificate ${what}; ${clocks}`;
 }
 
 type NamespaceMetadata = { readonly labels?: Readonly<Record<string, string>> };

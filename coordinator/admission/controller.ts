@@ -39,6 +39,7 @@ export type AdmissionDeps = {
   /** False: the product is about to be taken away, or others give Pods their gate: nothing is injected, and a configuration of ours is emptied. */
   readonly injects: boolean;
   readonly clock: Clock;
+  readonly wallClock: Clock;
   readonly log: Logger;
   readonly metrics: AdmissionMetrics;
 };
@@ -60,7 +61,7 @@ export interface Admission {
 }
 
 function makeAdmission(deps: AdmissionDeps, serves: boolean): Admission {
-  const { serving, host, port, namespace, gateType, ownershipOf, injects, clock, log, metrics } = deps;
+  const { serving, host, port, namespace, gateType, ownershipOf, injects, clock, wallClock, log, metrics } = deps;
   const selecting = new SelectingServices(ownershipOf);
   // Retired, it is called until the leader has emptied the configuration, and every API server has heard of that.
   const review = injects ? makeReview(selecting.selects, gateType, hooksBy(deps)) : letPass;
@@ -83,7 +84,7 @@ function makeAdmission(deps: AdmissionDeps, serves: boolean): Admission {
           check.soon();
         },
       });
-      const check = makeAdmissionCheck({ ...shared, keeper, gateType, onResult: metrics.onResult });
+      const check = makeAdmissionCheck({ ...shared, wallClock, keeper, gateType, onResult: metrics.onResult });
       return {
         get last() {
           return check.last;

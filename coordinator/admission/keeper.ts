@@ -11,6 +11,7 @@ import type { ServingSource } from "../tls/serving.ts";
 import {
   configurationFaults,
   configurationFor,
+  lacksTrustOnly,
   serviceFaults,
   serviceFor,
   servicePatch,
@@ -38,6 +39,8 @@ export type KeeperDeps = {
 export interface WebhookKeeper {
   /** What is wrong now, for people; empty: nothing, as far as is known. */
   readonly faults: readonly string[];
+  /** What is wrong is that the API server is told to trust others: all else leads to the webhook. */
+  readonly lacksTrustOnly: boolean;
   /** Address of the webhook's Service inside the cluster; undefined while it has none. */
   readonly clusterIp: string | undefined;
   /** The Service that Events are told on; undefined while there is none. */
@@ -129,6 +132,10 @@ export function makeWebhookKeeper(deps: KeeperDeps): WebhookKeeper {
       return isHeadless()
         ? [...wrong, `Service ${namespace}/${WEBHOOK_SERVICE}: it is headless, so no API server calls it: delete it`]
         : wrong;
+    },
+    get lacksTrustOnly() {
+      const isServiceWell = serviceFaults(first(watches.service)?.object, { port }).length === 0 && !isHeadless();
+      return isSynced() && isServiceWell && lacksTrustOnly(first(watches.configuration)?.object, wish());
     },
     get clusterIp() {
       const ip = member(member(first(watches.service)?.object, "spec"), "clusterIP");

@@ -108,6 +108,15 @@ function webhookFaults(present: unknown, wanted: object): readonly string[] {
 const clientFault = (present: unknown, wanted: unknown): string =>
   isDeepStrictEqual(member(present, "service"), member(wanted, "service")) ? "caBundle" : "clientConfig";
 
+/** Whether nothing is wrong with the configuration but a caBundle: it leads to the webhook, and the API server does not believe who answers there. */
+export function lacksTrustOnly(present: unknown, wish: WebhookWish): boolean {
+  const listed = member(present, "webhooks");
+  if (!Array.isArray(listed) || configurationFaults(present, wish).length === 0) return false;
+  const caBundle = Buffer.from(wish.caBundlePem).toString("base64");
+  const trusting = listed.map((one: unknown) => ({ ...Object(one), clientConfig: { ...Object(member(one, "clientConfig")), caBundle } }));
+  return configurationFaults({ webhooks: trusting }, wish).length === 0;
+}
+
 /** What is wrong with the webhook's Service; fields that we do not set are somebody else's. */
 export function serviceFaults(present: unknown, { port }: Pick<ServiceWish, "port">): readonly string[] {
   if (present === undefined) return ["it does not exist"];

@@ -51,14 +51,17 @@ test("the clock jumps past every expiry: Pods go on being created, the check tel
   jumpTo(AWAY_MS);
   await until("they serve with what was valid then", async () => (await expiresAtMs()) < Date.now(), 10_000);
   await until("Pods have no gate", async () => !(await isGated()), 10_000);
-  await until(
+  const messages = await until(
     "the admission check tells it",
     async () => {
-      const { items } = await client.list<{ reason: string }>(`${OURS}/events`);
-      return items.some(({ reason }) => reason === "AdmissionNotWorking");
+      const { items } = await client.list<{ reason: string; message: string }>(`${OURS}/events`);
+      const told = items.filter(({ reason }) => reason === "AdmissionNotWorking").map(({ message }) => message);
+      return told.length > 0 && told;
     },
     15_000,
   );
+  for (const message of messages)
+    assert.match(message, /\(tls\): by the API server's clock its certificate has expired; .* minutes behind/);
   for (const replica of REPLICAS) assert.equal(product.coordinator(replica)?.hasExited(), false);
 
   jumpTo(0);

@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
 import { CA_SECRET, CANARY_NAMESPACE, DEFAULT_GATE_TYPE, DEFAULT_NAMESPACE, SERVING_SECRET, WEBHOOK_SERVICE } from "../../common/names.ts";
-import { certificateFault, issueAuthority, issueServing, namesOf } from "../../coordinator/tls/certificate.ts";
+import { certificateFault, issueAuthority } from "../../coordinator/tls/certificate.ts";
 import { isGated, isInjected } from "../cluster/injected.ts";
+import { renewLeaf } from "../cluster/renew-leaf.ts";
 import { KIND } from "./cluster.ts";
 import { applyExample, startWorld, until, type World } from "./world.ts";
 
@@ -222,17 +223,6 @@ test("whatever is deleted, edited or corrupted is mended within 5 s, and Pods go
     );
 });
 
-/** Another leaf of the same authority. */
-async function renewLeaf({ client }: World): Promise<void> {
-  const textOf = async (name: string, key: string): Promise<string> =>
-    Buffer.from((await client.get<{ data: Record<string, string> }>(`${OURS}/secrets/${name}`)).data[key] ?? "", "base64").toString();
-  const authority = { certPem: await textOf(CA_SECRET, "tls.crt"), keyPem: await textOf(CA_SECRET, "tls.key") };
-  const { dnsNames, ipAddresses } = namesOf(await textOf(SERVING_SECRET, "tls.crt"));
-  const { certPem, keyPem } = await issueServing(authority, dnsNames, ipAddresses, Date.now());
-  const data = { "tls.crt": Buffer.from(certPem).toString("base64"), "tls.key": Buffer.from(keyPem).toString("base64") };
-  await client.patch(`${OURS}/secrets/${SERVING_SECRET}`, { data }, "merge");
-}
-
 test("what nobody mends is told by the check with its cause, while Pods go on being created", async (t) => {
   const world = await aWorld(t);
   await applyExample(world, undefined, ({ kind }) => kind === "Service" || kind === "Namespace");
@@ -244,7 +234,7 @@ test("what nobody mends is told by the check with its cause, while Pods go on be
   const slice = `/apis/discovery.k8s.io/v1/namespaces/${DEFAULT_NAMESPACE}/endpointslices/${WEBHOOK_SERVICE}-processes`;
   const { endpoints } = await world.client.get<{ endpoints: unknown }>(slice);
   await world.client.patch(slice, { endpoints: [] }, "merge");
-  await renewLeaf(world); // an API server goes on with the connections that it has until it is asked to close them
+  await renewLeaf(world.client); // an API server goes on with the connections that it has until it is asked to close them
   await until("the check tells that no replica is reached", isTold("unreachable"), 45_000, 500);
   assert.equal(await dryPod(world), false);
   await world.client.patch(slice, { endpoints }, "merge");

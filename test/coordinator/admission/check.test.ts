@@ -1,11 +1,13 @@
-/** What the check meets at the webhook's Service, over real TLS: which faults are the certificate's, and which those of the way there. */
+/** What the check finds of the certificate: at the webhook's Service over real TLS, which faults are its own and which those of the way there; and by whose clock. */
 import "reflect-metadata";
 import assert from "node:assert/strict";
 import { createServer as createPlain, type Server } from "node:net";
 import { test } from "node:test";
 import { createServer } from "node:tls";
-import { dialTls } from "../../../coordinator/admission/check.ts";
+import { DEFAULT_GATE_TYPE } from "../../../common/names.ts";
+import { dialTls, makeAdmissionCheck } from "../../../coordinator/admission/check.ts";
 import { issueAuthority, issueServing } from "../../../coordinator/tls/certificate.ts";
+import { makeVirtualClock } from "../../virtual-clock.ts";
 import { silentLog } from "../pods.ts";
 
 const HOST = "127.0.0.1";
@@ -61,3 +63,54 @@ test("what is met at the webhook's Service is told apart: trusted, a certificate
     silent: "unreachable",
   });
 });
+
+const DAY_MS = 86_400_000;
+const ISSUED_MS = 1_700_000_000_000;
+for (const { name, apiServerDays, ownDays, told: expected } of [
+  { name: "it is valid", apiServerDays: 1, ownDays: 1, told: /\(unknown\)/ },
+  { name: "it was not renewed", apiServerDays: 91, ownDays: 91, told: /\(tls\).* has expired; the coordinator renews it/ },
+  {
+    name: "our clock is behind",
+    apiServerDays: 400,
+    ownDays: 1,
+    told: /\(tls\).* has expired; .*own is 574560 minutes behind: put the clocks/,
+  },
+  {
+    name: "our clock is ahead",
+    apiServerDays: -10,
+    ownDays: 1,
+    told: /\(tls\).* is not valid yet; .*own is 15840 minutes ahead: put the clocks/,
+  },
+])
+  test(`the check judges our certificate by the API server's clock: ${name}`, async () => {
+    const authority = await issueAuthority(ISSUED_MS);
+    const leaf = await issueServing(authority, [], ["127.0.0.1"], ISSUED_MS);
+    const clock = makeVirtualClock(ISSUED_MS);
+    const told: string[] = [];
+    const creationTimestamp = new Date(ISSUED_MS + apiServerDays * DAY_MS).toISOString();
+    const check = makeAdmissionCheck({
+      client: {
+        create: async <T>() => (await Promise.resolve({ metadata: { creationTimestamp }, spec: {} })) as T,
+        list: async () => await Promise.resolve({ items: [], resourceVersion: "1" }),
+      },
+      keeper: {
+        faults: [],
+        lacksTrustOnly: false,
+        clusterIp: "10.96.0.1",
+        object: { kind: "Service", namespace: "clb-direct", name: "clb-direct-webhook", uid: "1" },
+      },
+      serving: { current: { ...leaf, caBundlePem: authority.certPem }, subscribe: () => () => undefined },
+      namespace: "clb-direct",
+      gateType: DEFAULT_GATE_TYPE,
+      clock,
+      wallClock: { now: () => clock.now() + ownDays * DAY_MS },
+      log: silentLog,
+      tell: ({ message }) => void told.push(message),
+      onResult: () => undefined,
+      dial: () => Promise.resolve("ok"),
+    });
+    const stop = new AbortController();
+    await clock.run(Promise.all([check.run(stop.signal), clock.sleep(20_000).then(() => stop.abort())]));
+    assert.match(told[0] ?? "nothing", expected);
+    assert.equal(new Set(told).size, 1, "the same words each time, or each is an Event of its own");
+  });

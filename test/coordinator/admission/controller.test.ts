@@ -29,6 +29,7 @@ async function anAdmission({ admission = "webhook", retire = "off", policy = "en
       serving: { current, subscribe: () => nothing },
       namespace: "clb-direct",
       clock: { now: () => clock.now(), sleep: (ms, signal) => clock.sleep(Math.min(ms, 50), signal) }, // its end is not waited for
+      wallClock: clock,
       log: silentLog,
       metrics,
     },

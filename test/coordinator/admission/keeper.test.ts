@@ -5,7 +5,7 @@ import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import type { KubeClient, ListPage, Query } from "../../../common/kubernetes/requests.ts";
 import { CANARY_NAMESPACE, DEFAULT_GATE_TYPE, WEBHOOK_SERVICE } from "../../../common/names.ts";
 import { makeAdmissionCheck } from "../../../coordinator/admission/check.ts";
-import { makeWebhookKeeper } from "../../../coordinator/admission/keeper.ts";
+import { makeWebhookKeeper, type WebhookKeeper } from "../../../coordinator/admission/keeper.ts";
 import type { Problem } from "../../../coordinator/domain/problem.ts";
 import type { Serving } from "../../../coordinator/tls/serving.ts";
 import { inProcessCluster } from "../../cluster/embedded/in-process.ts";
@@ -141,6 +141,33 @@ test("what is deleted again as soon as it is back is put back as soon, each time
   });
 });
 
+for (const [name, damage] of Object.entries(DAMAGE))
+  test(`whether the API server only trusts others, as a keeper without the right to mend it has it: ${name}`, async () => {
+    const { clock, client, keeper, shared } = aWorld(false);
+    const refuse = (): Promise<never> => Promise.reject(new Error("not allowed"));
+    const powerless = makeWebhookKeeper({ ...shared, client: { ...client, create: refuse, patch: refuse }, retired: false });
+    const during = async (one: typeof keeper, work: () => Promise<unknown>): Promise<void> => {
+      const stop = new AbortController();
+      const running = one.run(stop.signal);
+      await clock.sleep(3_000);
+      await work();
+      stop.abort();
+      await running;
+    };
+    const all = async (): Promise<void> => {
+      await client.create("/api/v1/namespaces", { metadata: { name: NAMESPACE } });
+      await during(keeper, () => Promise.resolve());
+      await during(powerless, async () => {
+        assert.deepEqual([powerless.faults, powerless.lacksTrustOnly], [[], false]);
+        await damage(client);
+        await clock.sleep(1_000);
+        assert.ok(powerless.faults.length > 0);
+        assert.equal(powerless.lacksTrustOnly, name.startsWith("caBundle"), powerless.faults.join());
+      });
+    };
+    await clock.run(all(), 60_000);
+  });
+
 test("a new CA is in the bundle within 5 s", async (t) => {
   await withKeeper(t, async ({ clock, client, renew }) => {
     renew("bundle two");
@@ -273,6 +300,11 @@ function denying(times: number, hasNamespace = true): Pick<KubeClient, "create" 
     },
   };
 }
+/** As a keeper that cannot mend it has it. */
+const wrong = (cause: string | undefined): Pick<WebhookKeeper, "faults" | "lacksTrustOnly"> => ({
+  faults: cause === "namespace" ? [] : ["MutatingWebhookConfiguration clb-direct"],
+  lacksTrustOnly: cause === "tls",
+});
 for (const { name, client, dial, spoil, cause } of [
   { name: "the gate arrives", client: { create: () => Promise.resolve(ARRIVES) }, cause: undefined },
   {
@@ -287,7 +319,8 @@ for (const { name, client, dial, spoil, cause } of [
     cause: "namespace",
   },
   { name: "the configuration is edited", spoil: DAMAGE["its webhooks are taken out"], cause: "configuration" },
-  { name: "the certificate is not trusted", dial: "tls", cause: "tls" },
+  { name: "the API server is told to trust others", spoil: DAMAGE["caBundle is garbage"], cause: "tls" },
+  { name: "somebody else answers", dial: "tls", cause: "tls" },
   { name: "no replica answers", dial: "unreachable", cause: "unreachable" },
   { name: "nobody knows", dial: "ok", cause: "unknown" },
   { name: "our right is missing", client: denying(Infinity), cause: "rights" },
@@ -301,7 +334,8 @@ for (const { name, client, dial, spoil, cause } of [
       const check = makeAdmissionCheck({
         ...shared,
         client: (client ?? shared.client) as KubeClient,
-        keeper: spoil === undefined ? keeper : { ...keeper, faults: cause === "configuration" ? ["webhooks"] : [], object: keeper.object },
+        keeper: spoil === undefined ? keeper : { ...keeper, ...wrong(cause), object: keeper.object },
+        wallClock: clock,
         gateType: DEFAULT_GATE_TYPE,
         onResult: (one) => void results.push(one),
         dial: () => Promise.resolve(dial ?? "ok"),

@@ -22,6 +22,8 @@ type TestProductOptions = {
   /** The nodes are TKE's, with the account that this says of them, as a scenario has it; default: plain nodes, and nobody described the network. */
   readonly accountOf?: (nodes: readonly RealNode[]) => object;
   readonly coordinatorEnv?: Readonly<Record<string, string>>;
+  /** The coordinator is a process on that node's network, as the Pod of an installation; no agent runs then. Default: it runs where the test does. */
+  readonly coordinatorOn?: string;
   /** As in RealNodesOptions. */
   readonly logind?: string | undefined;
   /** Default: two. */
@@ -31,7 +33,7 @@ type TestProductOptions = {
 /** One coordinator runs, no agent yet. `onEnd` takes what stops a part, also where a later one does not start. */
 export async function startTestProduct(
   onEnd: (step: () => Promise<unknown>) => void,
-  { holds = false, drainMs = 3_000, accountOf, coordinatorEnv, logind, names = NODE_NAMES }: TestProductOptions = {},
+  { holds = false, drainMs = 3_000, accountOf, coordinatorEnv, coordinatorOn, logind, names = NODE_NAMES }: TestProductOptions = {},
 ): Promise<TestProduct> {
   const started = await startTestNodes({ isTke: accountOf !== undefined, logind, names });
   onEnd(() => started.stop());
@@ -43,6 +45,7 @@ export async function startTestProduct(
   account?.options.network?.globalRouterCidrs.push(nodes.range);
   const cloud = await startCloud({ ...account?.options, backendCidrs: [nodes.range], host, vipCidr, keys: [TEST_KEY], metadataPort: 0 });
   onEnd(() => cloud.stop());
+  const place = nodes.nodes.find(({ name }) => name === coordinatorOn);
   const cluster: Cluster = { client: admin, clock: makeClock(), log: pino({ level: "silent" }) };
   const product = makeProduct({
     cluster,
@@ -50,7 +53,8 @@ export async function startTestProduct(
     install: "everything",
     cloudEndpoint: cloud.endpoint,
     keys: [TEST_KEY],
-    plan: nodes.plan,
+    plan: place === undefined ? nodes.plan : { ...nodes.plan, coordinator: place.address },
+    ...(place !== undefined && { behind: nodes.enter(place.name) }),
     nodes: names,
     enter: nodes.enter,
     directory,
