@@ -13,7 +13,7 @@ export type Driven = {
   readonly changes: number;
   readonly seconds: number;
   /** From containers ready to the gate True in the store, per new Pod that a Service selects. */
-  readonly ownMs: readonly number[];
+  readonly gateMs: readonly number[];
   /** New Pods whose gate was not True long after everything was done. */
   readonly unopened: number;
 };
@@ -21,7 +21,8 @@ export type Driven = {
 const TICK_MS = 10;
 /** Longer than the second after which a bound Pod that is not ready gets weight 0. */
 const UNREADY_MS = 2_000;
-const START_MS = 1_000;
+/** Containers take seconds to start; a Pod that is not ready is read after two (pod-reader.ts). */
+const START_MS = 3_000;
 const GRACE_MS = 2_000;
 /** A gate counts as one that never opens when none has opened for so long: a busy machine is slow, and is waited for. */
 const LAST_GATES: Patience = { stalledMs: 20_000, mostMs: 120_000 };
@@ -38,7 +39,7 @@ export async function drive(
   const { seats, get, put } = ground;
   const mayPick = seats.map((_, index) => index).filter((index) => mix !== "touch" || seats[index]?.service === undefined);
   const later: { readonly dueMs: number; readonly act: () => void }[] = [];
-  const ownMs: number[] = [];
+  const gateMs: number[] = [];
   let picked = 0;
   let changes = 0;
   let awaited = 0;
@@ -76,7 +77,7 @@ export async function drive(
         if (service !== undefined) {
           const readyMs = performance.now();
           awaited += 1;
-          ground.onGate(fresh.metadata.uid, (atMs) => void ownMs.push(atMs - readyMs));
+          ground.onGate(fresh.metadata.uid, (atMs) => void gateMs.push(atMs - readyMs));
         }
         change(successor, (pod) => withReadiness(pod, true));
       });
@@ -102,8 +103,8 @@ export async function drive(
       doneMs = nowMs;
     }
   }
-  await untilAll(() => ownMs.length, awaited, LAST_GATES);
-  return { changes, seconds: (doneMs - startMs) / 1_000, ownMs, unopened: awaited - ownMs.length };
+  await untilAll(() => gateMs.length, awaited, LAST_GATES);
+  return { changes, seconds: (doneMs - startMs) / 1_000, gateMs, unopened: awaited - gateMs.length };
 }
 
 /** The share of sorted or unsorted times, e.g. (times, 0.99); undefined of none. */

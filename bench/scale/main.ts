@@ -6,7 +6,6 @@ import { writeFile } from "node:fs/promises";
 import { cpus, loadavg } from "node:os";
 import { LEASE_TIMES } from "../../coordinator/leader/lease.ts";
 import { argumentsOrExit, exitAfter } from "../../deploy/tools/arguments.ts";
-import { nodeFlags } from "../../deploy/tools/render.ts";
 import { drive, type Mix, quantile } from "./changes.ts";
 import { type Ground, type Size, startGround } from "./ground.ts";
 import { type Control, type Floor, type Floors, floorsOf, startControl } from "./helpers.ts";
@@ -14,7 +13,7 @@ import { type Measured, measure } from "./measure.ts";
 import { perChange, ratioOf } from "./per-change.ts";
 import { countsOf, type Goal, goalsText, NOISE_LEGEND, type Row, rounded, verdict } from "./rows.ts";
 import { type Patience, untilAll } from "./wait.ts";
-import { listOf, sizedOptions } from "./whole.ts";
+import { ADVISED, flagsOf, listOf, sizedOptions } from "./whole.ts";
 
 const USAGE = `usage: npm run bench:scale -- [options]
   --agents 5000     nodes with an agent each
@@ -24,7 +23,7 @@ const USAGE = `usage: npm run bench:scale -- [options]
   --seconds 15      how long the Pods of each mix change
   --quick           100 agents of 10 Pods, 50 Services, 100 changes a second for 2 s: less than a minute
   --rows LIST       only these of ramp,storm,changes,restart,side-by-side; the default is all of them
-  --node-flags LIST flags of the coordinator's Node, e.g. --max-semi-space-size=16; the default is those of the chart
+  --node-flags LIST flags of the coordinator's Node, e.g. --max-semi-space-size=16; the default is what the chart advises for the size
   --json FILE       writes the rows as JSON too
 Exit code 1 if a goal is missed by more than a control process beside the coordinator explains; 2 for a mistake in the options.
 The goals are those of the default size; a smaller one is easier.`;
@@ -34,12 +33,12 @@ const QUICK: typeof FULL = { agents: 100, pods: 10, services: 50, rate: 100, sec
 
 /** Throws an Error that names the option. */
 function readOptions(args: string[]) {
-  const texts = { rows: ROWS.join(","), "node-flags": nodeFlags("coordinator").join(",") };
+  const texts = { rows: ROWS.join(","), "node-flags": ADVISED };
   const { sizes, isQuick, json, help, given } = sizedOptions(args, FULL, QUICK, { least: { pods: 2 }, texts });
   const rows = listOf(given.rows);
   const unknown = rows.find((row) => !ROWS.includes(row));
   if (unknown !== undefined) throw new RangeError(`--rows has "${unknown}": use some of ${ROWS.join(",")}`);
-  return { ...sizes, rows, flags: listOf(given["node-flags"]), patience: isQuick ? QUICK_PATIENCE : PATIENCE, json, help };
+  return { ...sizes, rows, flags: flagsOf(given["node-flags"], sizes.services), patience: isQuick ? QUICK_PATIENCE : PATIENCE, json, help };
 }
 
 const ROWS: readonly string[] = ["ramp", "storm", "changes", "restart", "side-by-side"];
@@ -213,7 +212,7 @@ async function change(run: Run, mix: Mix, restCores: number | undefined): Promis
   const name = `${NAMES[mix]}, ${run.services} Services`;
   const measured = await run.measured(() => drive(run.ground, mix, { rate, seconds }));
   const { result, row } = measured;
-  const [ownMsP50 = null, ownMsP99 = null] = [quantile(result.ownMs, 0.5), result.unopened > 0 ? undefined : quantile(result.ownMs, 0.99)];
+  const { p50: ownMsP50 = null, p99: ownMsP99 = null } = measured.ownMs ?? {};
   run.row(name, measured, { rate: result.changes / result.seconds, ownMsP50, ownMsP99 });
   const { cpuSeconds } = row;
   const perChangeMs =
@@ -226,8 +225,11 @@ async function change(run: Run, mix: Mix, restCores: number | undefined): Promis
   run.goal(name, "loop delay p99", row.loopP99Ms, "ms", "delay", GOALS.loopP99Ms);
   run.goal(name, "loop delay p99 of the control process", row.controlP99Ms, "ms", "delay");
   if (mix !== "churn") return;
-  run.goal(name, "ready to gate, p50", ownMsP50, "ms", "time");
-  run.goal(name, "ready to gate, p99", ownMsP99, "ms", "time", GOALS.ownMsP99);
+  run.goal(name, "ready to gate, p50", quantile(result.gateMs, 0.5) ?? null, "ms", "time");
+  run.goal(name, "ready to gate, p99", quantile(result.gateMs, 0.99) ?? null, "ms", "time");
+  for (const [stage, ms] of Object.entries(measured.stageMs)) run.goal(name, `of it on the average: ${stage}`, ms, "ms", "time");
+  run.goal(name, "own share, p50", ownMsP50, "ms", "time");
+  run.goal(name, "own share, p99", ownMsP99, "ms", "time", GOALS.ownMsP99);
   run.goal(name, "gates never opened", result.unopened, "", "amount", 0);
 }
 

@@ -37,6 +37,10 @@ export type Measured<T> = {
   readonly requests: Readonly<Record<string, number>>;
   /** Streams that ended or were refused, by gRPC status, as the agents saw it, e.g. { RESOURCE_EXHAUSTED: 20 }. */
   readonly ends: Readonly<Record<string, number>>;
+  /** Of gates that turned True meanwhile: our own share of that time. Milliseconds; undefined where none did. */
+  readonly ownMs: { readonly p50: number; readonly p99: number } | undefined;
+  /** How long each stage of their way took on the average, milliseconds, e.g. { wait: 80, bind: 12, check: 0, patch: 9 }. */
+  readonly stageMs: Readonly<Record<string, number>>;
   /** Longest time between two renewals of the Lease; null where another process took it. */
   readonly leaseGapSeconds: number | null;
 };
@@ -55,6 +59,8 @@ groundDelay.enable();
 const CPU = "process_cpu_seconds_total";
 const FALLBACKS = `${METRIC_PREFIX}fallbacks_total{change="on"}`;
 const PASSES = `${METRIC_PREFIX}passes_total`;
+const OWN = `${METRIC_PREFIX}own_share_seconds_bucket`;
+const STAGES = `${METRIC_PREFIX}gate_stage_seconds`;
 
 export async function measure<T>(
   { ground, control }: { readonly ground: Ground; readonly control: Control },
@@ -101,6 +107,8 @@ export async function measure<T>(
     },
     fallbacks: grown(FALLBACKS),
     passes: passesOf(after, fresh ? undefined : before),
+    ownMs: ownOf(after, fresh ? undefined : before),
+    stageMs: stagesOf(after, fresh ? undefined : before),
     requests,
     ends,
     leaseGapSeconds: new Set(holders).size <= 1 ? gapMs / 1_000 : null,
@@ -120,4 +128,34 @@ function passesOf(after: Scraped = new Map(), before: Scraped = new Map()): Reco
     if (queue !== undefined) passes[queue] = (passes[queue] ?? 0) + value - (before.get(name) ?? 0);
   }
   return passes;
+}
+
+/** From the histogram: within a bucket the times are taken for evenly spread. */
+function ownOf(after: Scraped = new Map(), before: Scraped = new Map()): Measured<unknown>["ownMs"] {
+  const buckets = [...after].flatMap(([name, value]) => {
+    const edge = name.startsWith(OWN) && name.includes('part="ours"') ? /le="([^"]+)"/.exec(name)?.[1] : undefined;
+    return edge === undefined
+      ? []
+      : [{ edge: edge === "+Inf" ? Number.POSITIVE_INFINITY : Number(edge), count: value - (before.get(name) ?? 0) }];
+  });
+  const all = buckets.at(-1)?.count ?? 0;
+  return all === 0 ? undefined : { p50: quantileIn(buckets, all / 2) * 1_000, p99: quantileIn(buckets, all * 0.99) * 1_000 };
+}
+
+/** Counts are of all up to the edge. Above the last edge nothing is known: infinite. */
+export function quantileIn(buckets: readonly { readonly edge: number; readonly count: number }[], rank: number): number {
+  const at = buckets.findIndex(({ count }) => count >= rank);
+  const { edge = Number.POSITIVE_INFINITY, count = 0 } = buckets[at] ?? {};
+  const { edge: from = 0, count: below = 0 } = buckets[at - 1] ?? {};
+  return Number.isFinite(edge) ? from + ((edge - from) * (rank - below)) / (count - below) : Number.POSITIVE_INFINITY;
+}
+
+function stagesOf(after: Scraped = new Map(), before: Scraped = new Map()): Record<string, number> {
+  const grown = (name: string): number => (after.get(name) ?? 0) - (before.get(name) ?? 0);
+  return Object.fromEntries(
+    ["wait", "bind", "check", "patch"].flatMap((stage) => {
+      const count = grown(`${STAGES}_count{stage="${stage}"}`);
+      return count === 0 ? [] : [[stage, (grown(`${STAGES}_sum{stage="${stage}"}`) / count) * 1_000]];
+    }),
+  );
 }

@@ -17,7 +17,7 @@ export type Row = {
   readonly loopP99Ms: number | null;
   /** Calls that change something in the cloud. */
   readonly writes: number;
-  /** From containers ready to the gate True: the cloud takes no time here. */
+  /** Our own share of the time from containers ready to the gate True, as docs/metrics.md has it. */
   readonly ownMsP50: number | null;
   readonly ownMsP99: number | null;
   /** p99 of the loop delay of a process that did nothing meanwhile. */

@@ -6,7 +6,6 @@ import { writeFile } from "node:fs/promises";
 import { cpus, loadavg } from "node:os";
 import { LEASE_TIMES } from "../../coordinator/leader/lease.ts";
 import { argumentsOrExit, exitAfter } from "../../deploy/tools/arguments.ts";
-import { nodeFlags } from "../../deploy/tools/render.ts";
 import { until } from "../../test/cluster/process.ts";
 import { quantile } from "./changes.ts";
 import { CALLERS, type Ground, startGround } from "./ground.ts";
@@ -14,13 +13,13 @@ import { startControl } from "./helpers.ts";
 import { measure } from "./measure.ts";
 import { withReadiness } from "./objects.ts";
 import { countsOf, type Goal, goalsText, NOISE_LEGEND, type Row, rounded, verdict } from "./rows.ts";
-import { listOf, sizedOptions } from "./whole.ts";
+import { ADVISED, flagsOf, sizedOptions } from "./whole.ts";
 
 const USAGE = `usage: npm run bench:take-over -- [options]
   --pods 10000      Pods with gates that wait for the new leader
   --services 2000   that select them, 50 on each load balancer
   --quick           600 Pods, 100 Services: less than a minute
-  --node-flags LIST flags of the coordinators' Node, e.g. --max-semi-space-size=16; the default is those of the chart
+  --node-flags LIST flags of the coordinators' Node, e.g. --max-semi-space-size=16; the default is what the chart advises for the size
   --json FILE       writes the row as JSON too
 Exit code 1 if a goal is missed by more than a control process beside the coordinators explains; 2 for a mistake in the options.
 The goals are those of the default size; a smaller one is easier.`;
@@ -32,9 +31,9 @@ const PODS_PER_NODE = 100;
 
 /** Throws an Error that names the option. */
 function readOptions(args: string[]) {
-  const texts = { "node-flags": nodeFlags("coordinator").join(",") };
+  const texts = { "node-flags": ADVISED };
   const { sizes, json, help, given } = sizedOptions(args, FULL, QUICK, { texts });
-  return { ...sizes, flags: listOf(given["node-flags"]), json, help };
+  return { ...sizes, flags: flagsOf(given["node-flags"], sizes.services), json, help };
 }
 
 /** Counted from the moment in which the new leader has the Lease. */

@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { checkJsonFile } from "../../deploy/tools/arguments.ts";
+import { nodeFlags } from "../../deploy/tools/render.ts";
 
 /** Of `--<flag> <text>`. Throws a RangeError that names both. */
 function whole(flag: string, text: string, least: number): number {
@@ -40,3 +41,14 @@ export function sizedOptions<Name extends string, Text extends string = never>(
 
 /** Of an option that takes several values, e.g. "ramp,storm"; "" has none. */
 export const listOf = (text: string): readonly string[] => text.split(",").filter((one) => one !== "");
+
+/** For `--node-flags`: as the chart advises for the size. */
+export const ADVISED = "advised";
+/** From so many Services on the chart advises against its own flags, which save memory where there are few. Source: coordinator.nodeFlags in its README. */
+const THOUSANDS = 1_000;
+
+/** Flags of the coordinator's Node, of `--node-flags`, e.g. ["--max-semi-space-size=16"]. */
+export function flagsOf(given: string, services: number): readonly string[] {
+  if (given !== ADVISED) return listOf(given);
+  return services < THOUSANDS ? nodeFlags("coordinator") : [];
+}

@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { quantile } from "../../bench/scale/changes.ts";
+import { quantileIn } from "../../bench/scale/measure.ts";
 import { ratioOf } from "../../bench/scale/per-change.ts";
 import { type Goal, goalsText, verdict } from "../../bench/scale/rows.ts";
 import { untilAll } from "../../bench/scale/wait.ts";
+import { ADVISED, flagsOf } from "../../bench/scale/whole.ts";
+import { nodeFlags } from "../../deploy/tools/render.ts";
 
 const goal = (kind: Goal["kind"], value: number | null, controlP99Ms: number, atMost: number | undefined = 20): Goal => {
   return { row: "storm", what: "all acknowledged", unit: "s", kind, value, controlP99Ms, ...(atMost !== undefined && { atMost }) };
@@ -35,6 +38,24 @@ test("each measure has a line with its limit beside it; the name of the row stan
 
 test("a quantile is one of the times", () => {
   assert.deepEqual([quantile([], 0.5), quantile([3], 0.99), quantile([5, 1, 3], 0.5)], [undefined, 3, 3]);
+});
+
+test("a quantile of a histogram lies evenly within its bucket; above the last edge nothing is known", () => {
+  const buckets = [
+    { edge: 0.1, count: 50 },
+    { edge: 0.2, count: 90 },
+    { edge: Number.POSITIVE_INFINITY, count: 100 },
+  ];
+  assert.deepEqual(
+    [quantileIn(buckets, 25), quantileIn(buckets, 70)].map((seconds) => Math.round(seconds * 1_000)),
+    [50, 150],
+  );
+  assert.equal(quantileIn(buckets, 99), Number.POSITIVE_INFINITY);
+});
+
+test("the coordinator's Node has the chart's flags where there are few Services, and none, as the chart advises, where there are thousands", () => {
+  assert.deepEqual([flagsOf(ADVISED, 50), flagsOf(ADVISED, 2_000)], [nodeFlags("coordinator"), []]);
+  assert.deepEqual([flagsOf("--a,--b=1", 2_000), flagsOf("", 50)], [["--a", "--b=1"], []]);
 });
 
 test("what still comes is waited for, however slowly; what has stopped coming is given up with what there is", async () => {
