@@ -1,5 +1,4 @@
-import type { Clock } from "./clock.ts";
-import { OVER } from "./signals.ts";
+import { after, type Clock } from "./clock.ts";
 
 /** Many sets become one wake-up. */
 export interface Latch {
@@ -10,22 +9,25 @@ export interface Latch {
 
 export function makeLatch(clock: Clock): Latch {
   let isSet = false;
-  let wake: AbortController | undefined;
+  let wake: (() => void) | undefined;
   return {
     set() {
       isSet = true;
-      wake?.abort(OVER);
+      wake?.();
     },
     async wait(ms, signal) {
-      if (!isSet && !signal.aborted) {
-        const waiting = new AbortController();
-        const end = (): void => waiting.abort(OVER);
-        wake = waiting;
-        signal.addEventListener("abort", end, { once: true });
-        await clock.sleep(Math.max(ms, 0), waiting.signal).catch(() => undefined);
-        signal.removeEventListener("abort", end);
-        wake = undefined;
-      }
+      if (!isSet && !signal.aborted)
+        await new Promise<void>((resolve) => {
+          const end = (): void => {
+            callOff();
+            signal.removeEventListener("abort", end);
+            wake = undefined;
+            resolve();
+          };
+          const callOff = after(clock, Math.max(ms, 0), end);
+          wake = end;
+          signal.addEventListener("abort", end, { once: true });
+        });
       isSet = false;
     },
   };

@@ -1,9 +1,10 @@
-import { Agent, request as send } from "undici";
-import type { Clock } from "../clock.ts";
+import { Agent } from "undici";
+import { after, type Clock } from "../clock.ts";
 import { FIELD_MANAGER } from "../names.ts";
-import { OVER, withEither } from "../signals.ts";
+import { withEither } from "../signals.ts";
 import { findKubeAccess, type KubeAccess, type TlsOptions } from "./access.ts";
 import { errorFromAnswer, errorFromTransport, KubeApiError } from "./api-error.ts";
+import { Exchange } from "./exchange.ts";
 import { urlOf } from "./path.ts";
 import type { KubeClient, ListPage, PatchType, Query, RequestOptions } from "./requests.ts";
 import { watchOnce } from "./watch.ts";
@@ -63,22 +64,30 @@ export async function makeKubeClient({
   async function call<T>(what: Call, options: RequestOptions, timeoutMs = TIMEOUT_MS.request): Promise<T> {
     const request = `${what.method} ${what.path}`;
     if (closing.signal.aborted) throw new KubeApiError(request, "transport", "this client is closed");
-    return await within<T>(clock, options.timeoutMs ?? timeoutMs, options.signal, request, async (signal) => {
-      const { headers, tls } = await access.credentials();
-      signal.throwIfAborted();
-      const answer = await send(withQuery(urlOf(access.server, what.path, request), options.query), {
-        method: what.method,
-        headers: what.body === undefined ? headers : { ...headers, "Content-Type": what.contentType ?? "application/json" },
-        ...(what.body !== undefined && { body: JSON.stringify(what.body) }),
-        dispatcher: pool.with(tls),
-        signal,
-      });
-      const text = await answer.body.text();
-      const retryAfter = answer.headers["retry-after"];
-      if (answer.statusCode < 200 || answer.statusCode > 299)
-        throw errorFromAnswer(request, answer.statusCode, text, typeof retryAfter === "string" ? retryAfter : undefined);
+    const { query, signal } = options;
+    signal?.throwIfAborted();
+    const limitMs = options.timeoutMs ?? timeoutMs;
+    const exchange = new Exchange(request);
+    const late = (): void => exchange.end(new KubeApiError(request, "timeout", `no complete answer within ${limitMs} ms`));
+    const calledOff = (): void => exchange.end(signal?.reason);
+    const inTime = after(clock, limitMs, late);
+    signal?.addEventListener("abort", calledOff, { once: true });
+    send(what, query, exchange).catch((error: unknown) => exchange.end(toApiError(request, error))); // not waited for: a credential plugin may hang
+    try {
+      const { status, retryAfter, text } = await exchange.answer;
+      if (status < 200 || status > 299) throw errorFromAnswer(request, status, text, retryAfter);
       return parsed(request, text) as T; // oxlint-disable-line typescript/no-unsafe-type-assertion -- the caller names what the API answers
-    });
+    } finally {
+      inTime();
+      signal?.removeEventListener("abort", calledOff);
+    }
+  }
+
+  async function send({ method, path, body, contentType = "application/json" }: Call, query: Query | undefined, exchange: Exchange) {
+    const { headers, tls } = await access.credentials();
+    const url = urlOf(access.server, path, `${method} ${path}`);
+    const content = body !== undefined && { body: JSON.stringify(body), headers: { ...headers, "Content-Type": contentType } };
+    exchange.send(pool.with(tls), { origin: url.origin, path: `${url.pathname}${searchOf(query)}`, method, headers, ...content });
   }
 
   return {
@@ -158,39 +167,14 @@ function comparable(value: unknown): unknown {
   return Buffer.isBuffer(value) ? value.toString("latin1") : value;
 }
 
-/** Runs one request within its time; tells apart what the caller called off, what took too long, and what failed. */
-async function within<T>(
-  clock: Clock,
-  timeoutMs: number,
-  caller: AbortSignal | undefined,
-  request: string,
-  run: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  caller?.throwIfAborted();
-  const over = new AbortController(); // ends the request
-  const done = new AbortController(); // ends the timer
-  const calledOff = (): void => over.abort(caller?.reason);
-  caller?.addEventListener("abort", calledOff, { once: true });
-  clock.sleep(timeoutMs, done.signal).then(
-    () => over.abort(new KubeApiError(request, "timeout", `no complete answer within ${timeoutMs} ms`)),
-    () => undefined,
-  );
-  const { signal } = over;
-  const ended = new Promise<never>((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
-  try {
-    return await Promise.race([run(over.signal), ended]); // a credential plugin that hangs knows no signal
-  } catch (error) {
-    if (over.signal.aborted) throw over.signal.reason;
-    throw error instanceof KubeApiError ? error : errorFromTransport(request, error);
-  } finally {
-    caller?.removeEventListener("abort", calledOff);
-    done.abort(OVER);
-  }
-}
+const toApiError = (request: string, error: unknown): KubeApiError =>
+  error instanceof KubeApiError ? error : errorFromTransport(request, error);
 
-function withQuery(url: URL, query: Query = {}): string {
-  for (const [key, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(key, String(value));
-  return url.toString();
+/** E.g. "?limit=500"; "" without any. */
+function searchOf(query: Query = {}): string {
+  const search = new URLSearchParams();
+  for (const [key, value] of Object.entries(query)) if (value !== undefined) search.set(key, String(value));
+  return search.size === 0 ? "" : `?${search.toString()}`;
 }
 
 /** JSON becomes the type that the caller named in `call`; callers decode what they do not trust. */

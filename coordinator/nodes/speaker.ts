@@ -1,5 +1,4 @@
 import type { Logger } from "../../common/log.ts";
-import { OVER } from "../../common/signals.ts";
 
 /** Tells one stream what is due: one message at a time, so that what becomes due meanwhile goes with the next one. */
 export interface Speaker {
@@ -23,26 +22,25 @@ export type SpeakerDeps<Message> = {
 
 export function makeSpeaker<Message>({ node, what, next, say, log }: SpeakerDeps<Message>): Speaker {
   let isSpeaking = false;
-  const end = new AbortController();
-  const over = end.signal;
+  const stream = { isOver: false };
   /** Never rejects. What becomes due in the turn in which it ends wakes it anew. */
   const speak = async (): Promise<void> => {
     try {
       await Promise.resolve(); // much becomes due in one turn
-      for (let messages = next(); messages !== undefined && !over.aborted; messages = next())
-        for (const message of messages) if (!over.aborted) await say(message);
+      for (let messages = next(); messages !== undefined && !stream.isOver; messages = next())
+        for (const message of messages) if (!stream.isOver) await say(message);
     } catch (err) {
-      if (!over.aborted) log.debug({ err, node }, `${what} not told, the stream has ended`);
+      if (!stream.isOver) log.debug({ err, node }, `${what} not told, the stream has ended`);
     } finally {
       isSpeaking = false;
     }
   };
   return {
     wake: () => {
-      if (isSpeaking || over.aborted) return;
+      if (isSpeaking || stream.isOver) return;
       isSpeaking = true;
       void speak();
     },
-    close: () => end.abort(OVER),
+    close: () => void (stream.isOver = true),
   };
 }

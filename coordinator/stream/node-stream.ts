@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { type ServerDuplexStream, type ServerInterceptor, status } from "@grpc/grpc-js";
-import type { Clock } from "../../common/clock.ts";
+import { after, type Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
-import { eitherSignal, OVER } from "../../common/signals.ts";
+import { OVER } from "../../common/signals.ts";
 import type { ConnectRequest, ConnectResponse, Hello, NodeStreamServiceServer } from "../../proto/gen/clb/direct/v1/node_stream.ts";
 import { MAX_MESSAGE_BYTES, PROTOCOL_VERSION } from "../../proto/wire.ts";
 import type { AgentHolds, NodeHolds } from "../nodes/node-holds.ts";
@@ -103,9 +103,8 @@ async function serve(call: NodeCall, deps: Gated, fail: Fail, over: AbortSignal)
   const say: Say = async (body) => {
     if (!over.aborted && !call.write({ body })) await once(call, "drain", { signal: over });
   };
-  const greeted = new AbortController();
   const late = (): void => fail(new StreamEnd(status.DEADLINE_EXCEEDED, `no hello within ${HELLO_WITHIN_MS / 1_000} s of connecting`));
-  deps.clock.sleep(HELLO_WITHIN_MS, eitherSignal(greeted.signal, over)).then(late, () => undefined);
+  const greeted = after(deps.clock, HELLO_WITHIN_MS, late);
   let session: NodeSession | undefined;
   let dialogue: ReturnType<typeof makeDialogue> | undefined;
   const peer = call.getPeer();
@@ -124,7 +123,7 @@ async function serve(call: NodeCall, deps: Gated, fail: Fail, over: AbortSignal)
       }
       if (body.$case !== "hello")
         throw new StreamEnd(status.FAILED_PRECONDITION, `first message was "${body.$case}": hello must come first`);
-      greeted.abort(OVER);
+      greeted();
       const life = admit(body.value, call, deps, say);
       session = openSession(body.value, deps, { fail, onWanted: (because) => void dialogue?.wanted(because).catch(fail) }, call);
       life.run(over).catch(fail);
@@ -137,7 +136,7 @@ async function serve(call: NodeCall, deps: Gated, fail: Fail, over: AbortSignal)
       dialogue = makeDialogue({ ...deps, session, nodeName: body.value.nodeName, life, say, findings, holds });
     }
   } finally {
-    greeted.abort(OVER);
+    greeted();
     findings?.close();
     holds?.close();
     deps.intake.leave(peer);

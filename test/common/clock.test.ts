@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { makeClock } from "../../common/clock.ts";
+import { after, type Clock, makeClock } from "../../common/clock.ts";
 
 test("begins at the wall clock's time", () => {
   assert.ok(Math.abs(makeClock().now() - Date.now()) < 1_000);
@@ -23,6 +23,23 @@ test("a sleep that is called off rejects with the signal's reason at once", asyn
   await assert.rejects(sleep, /^Error: stop$/);
   await assert.rejects(makeClock().sleep(60_000, calledOff.signal), /^Error: stop$/);
 });
+
+const sleeping = (clock: Clock): Clock => ({ now: () => clock.now(), sleep: (ms, signal) => clock.sleep(ms, signal) });
+
+for (const [what, clock] of [
+  ["a clock", makeClock(50)],
+  ["a clock that can only sleep", sleeping(makeClock(50))],
+] as const)
+  test(`${what} calls back when the time has come, in its own time, unless that is called off`, async () => {
+    const rung: string[] = [];
+    await new Promise<void>((resolve) => {
+      const callOff = after(clock, 1_000, () => rung.push("called off"));
+      after(clock, 500, () => rung.push("first"));
+      after(clock, 2_000, resolve);
+      callOff();
+    });
+    assert.deepEqual(rung, ["first"]);
+  });
 
 test("leaves no listener behind at a signal that many sleeps share", async () => {
   const { signal } = new AbortController();

@@ -144,6 +144,21 @@ test("a frozen server ends a request after its timeout, and the caller's abort e
   await assert.rejects(client.get(POD, { signal: caller.signal }), reason);
 });
 
+test("a request that is called off while it waits for a connection is never sent", { timeout: 5_000 }, async (t) => {
+  const { server, client } = await setUp(t);
+  const [others, caller] = [new AbortController(), new AbortController()];
+  server.requests.push(...Array.from({ length: 32 }, () => frozen), json(aPod("a", 7)));
+  const frozenOnes = Array.from({ length: 32 }, () => client.get(POD, { signal: others.signal }));
+  await until("every connection is taken", () => server.seen.length === 32);
+  const waiting = client.get("/api/v1/pods", { signal: caller.signal });
+  caller.abort(new Error("called off"));
+  await assert.rejects(waiting, /called off/);
+  others.abort(new Error("over"));
+  await Promise.allSettled(frozenOnes);
+  assert.deepEqual(await client.get(POD), aPod("a", 7));
+  assert.deepEqual(new Set(server.seen.map(({ url }) => url.pathname)), new Set([POD]));
+});
+
 test("the default timeouts are 10 s for a request and 30 s for a list", { timeout: 5_000 }, async (t) => {
   const { server, client } = await setUp(t, { clock: makeClock(100) });
   server.requests.push(frozen, frozen);
