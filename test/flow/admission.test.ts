@@ -70,6 +70,11 @@ test("whom it gives the gate: by Service, by label of the Pod, by label of the N
   assert.equal(await dryPod(world, { app: "other" }), false);
   assert.equal(await dryPod(world, { app: "other", ...enabled }), true);
   assert.equal(await dryPod(world, { app: "web", "clb-direct.io/inject": "disabled" }), false);
+  const onNode = {
+    metadata: { generateName: "dry-", labels: enabled },
+    spec: { hostNetwork: true, containers: [{ name: "web", image: "web" }] },
+  };
+  assert.equal(isGated(await world.client.create(PODS, onNode, { query: { dryRun: "All" } })), false);
   await world.client.create("/api/v1/namespaces", { metadata: { name: "opted", labels: enabled } });
   t.after(() => world.client.delete("/api/v1/namespaces/opted").catch(() => undefined));
   const there = "/api/v1/namespaces/opted";

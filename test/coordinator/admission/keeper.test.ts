@@ -99,6 +99,7 @@ const DAMAGE: Readonly<Record<string, (client: KubeClient) => Promise<unknown>>>
   "it leads elsewhere": edit((one) => void (one["clientConfig"] = { url: "https://elsewhere.example/mutate" })),
   "the rules are edited": edit((one) => void (one["rules"] = [])),
   "the selector is edited": edit((one) => void (one["namespaceSelector"] = { matchLabels: { no: "such" } })),
+  "a condition keeps Pods from it": edit((one) => void (one["matchConditions"] = [{ name: "none", expression: "false" }])),
   "it fails closed": edit((one) => void (one["failurePolicy"] = "Fail")),
   "a webhook that is not ours is put into it": async (client) =>
     await client.patch(CONFIGURATION, { webhooks: [...(await webhooksOf(client)), { name: "other.example" }] }, "merge"),
