@@ -67,7 +67,9 @@ export class ServedSelectors implements AskedPods {
   }
 
   selectorOf({ namespace, labels }: Pick<PodFact, "namespace" | "labels">): Labels | undefined {
-    const [uid] = this.#selectors.matching(namespace, labels).sort(); // always the same of several: one group waits together
+    const uids = this.#selectors.matching(namespace, labels);
+    if (uids.length > 1) uids.sort(); // always the same of several: one group waits together
+    const uid = uids[0];
     return uid === undefined ? undefined : this.#byUid.get(uid);
   }
 

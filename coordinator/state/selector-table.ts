@@ -1,7 +1,13 @@
 import { selects } from "../domain/intent/service.ts";
 
 type Labels = Readonly<Record<string, string>>;
-type Entry = { readonly key: string; readonly namespace: string; readonly selector: Labels; readonly bucket: string };
+type Entry = {
+  readonly key: string;
+  readonly namespace: string;
+  readonly selector: Labels;
+  readonly label: string;
+  readonly bucket: string;
+};
 
 /**
  * Selectors by namespace and one of their labels: a look-up costs what the Pod has of labels, not what the cluster has of selectors.
@@ -11,21 +17,25 @@ export class SelectorTable {
   readonly #entries = new Map<string, Entry>();
   /** By namespace and one label, e.g. "shop app=web". */
   readonly #buckets = new Map<string, Set<Entry>>();
+  /** By namespace, the names of labels that any bucket has: most labels of a Pod lead nowhere, and cost no look-up then. */
+  readonly #names = new Map<string, Map<string, number>>();
 
   /** `key` e.g. the UID of a Service. True: this is another selector than the one known under that key. */
   set(key: string, namespace: string, selector: Labels): boolean {
     const known = this.#entries.get(key);
     if (known !== undefined && known.namespace === namespace && isSame(known.selector, selector)) return false;
     const changed = this.delete(key);
-    const labels = Object.entries(selector).map(([name, value]) => bucketOf(namespace, name, value));
+    const labels = Object.entries(selector).map(([label, value]) => ({ label, bucket: bucketOf(namespace, label, value) }));
     // The rarest label: many Services of one namespace share a label such as `app.kubernetes.io/part-of`.
-    const bucket = labels.reduce<string | undefined>(
-      (rarest, one) => (rarest !== undefined && this.#sizeOf(rarest) <= this.#sizeOf(one) ? rarest : one),
+    const rarest = labels.reduce<(typeof labels)[number] | undefined>(
+      (found, one) => (found !== undefined && this.#sizeOf(found.bucket) <= this.#sizeOf(one.bucket) ? found : one),
       undefined,
     );
-    if (bucket === undefined) return changed;
-    const entry: Entry = { key, namespace, selector, bucket };
+    if (rarest === undefined) return changed;
+    const { label, bucket } = rarest;
+    const entry: Entry = { key, namespace, selector, label, bucket };
     this.#entries.set(key, entry);
+    this.#count(entry, 1);
     const bucketed = this.#buckets.get(bucket);
     if (bucketed === undefined) this.#buckets.set(bucket, new Set([entry]));
     else bucketed.add(entry);
@@ -40,16 +50,30 @@ export class SelectorTable {
     const bucketed = this.#buckets.get(entry.bucket);
     bucketed?.delete(entry);
     if (bucketed?.size === 0) this.#buckets.delete(entry.bucket);
+    this.#count(entry, -1);
     return true;
   }
 
   /** Keys of the selectors that match these labels; in no particular order. */
   matching(namespace: string, labels: Labels): string[] {
     const keys: string[] = [];
-    for (const name in labels)
+    const names = this.#names.get(namespace);
+    if (names === undefined) return keys;
+    for (const name in labels) {
+      if (!names.has(name)) continue;
       for (const { key, selector } of this.#buckets.get(bucketOf(namespace, name, labels[name] ?? "")) ?? [])
         if (selects(selector, labels)) keys.push(key);
+    }
     return keys;
+  }
+
+  #count({ namespace, label }: Entry, change: 1 | -1): void {
+    const names = this.#names.get(namespace) ?? new Map<string, number>();
+    const count = (names.get(label) ?? 0) + change;
+    if (count > 0) names.set(label, count);
+    else names.delete(label);
+    if (names.size > 0) this.#names.set(namespace, names);
+    else this.#names.delete(namespace);
   }
 
   #sizeOf(bucket: string): number {

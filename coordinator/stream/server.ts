@@ -5,6 +5,7 @@ import type { Logger } from "../../common/log.ts";
 import { STREAM_HEALTH } from "../../common/names.ts";
 import { OVER } from "../../common/signals.ts";
 import { NodeStreamServiceService } from "../../proto/gen/clb/direct/v1/node_stream.ts";
+import { makeReadRequest } from "../../proto/read-request.ts";
 import { MAX_MESSAGE_BYTES } from "../../proto/wire.ts";
 import type { ServingSource } from "../tls/serving.ts";
 import { type ConnectionCounts, type ConnectionLimits, makeConnections } from "./connections.ts";
@@ -56,7 +57,8 @@ export function makeStreamServer(deps: StreamServerDeps): StreamServer {
     interceptors: [deps.stream.gate],
     "grpc.enable_channelz": 0, // its records of each connection, which nobody reads
   });
-  server.addService(NodeStreamServiceService, deps.stream.service);
+  const { connect } = NodeStreamServiceService;
+  server.addService({ connect: { ...connect, requestDeserialize: makeReadRequest() } }, deps.stream.service);
   deps.health.addToServer(server);
   const http2 = server.createConnectionInjector(ServerCredentials.createInsecure()); // what it gets is decrypted
   const connections = makeConnections({

@@ -151,6 +151,7 @@ test("a request that is called off while it waits for a connection is never sent
   const frozenOnes = Array.from({ length: 32 }, () => client.get(POD, { signal: others.signal }));
   await until("every connection is taken", () => server.seen.length === 32);
   const waiting = client.get("/api/v1/pods", { signal: caller.signal });
+  await new Promise((resolve) => setTimeout(resolve, 20)); // it is in the queue
   caller.abort(new Error("called off"));
   await assert.rejects(waiting, /called off/);
   others.abort(new Error("over"));
