@@ -11,25 +11,59 @@ const MOST = 20_000;
  * and each report brings them as new objects. Of 150 000 Pods that is a third of what they take.
  */
 export function makeSharing(most = MOST): (fact: PodFact) => PodFact {
+  const labels = makeShared<PodFact["labels"]>({ hintOf: firstValue, isSame: isSameLabels, keyOf: keyOfLabels }, most);
+  const ports = makeShared<PodFact["ports"]>({ hintOf: ([first]) => first?.name ?? "", isSame: isSamePorts, keyOf: keyOfPorts }, most);
+  const interfaces = makeShared<HostInterface>({ hintOf: ({ mac }) => mac, isSame: isSameInterface, keyOf: keyOfInterface }, most);
   const namespaces = new Map<string, string>();
-  const labels = new Map<string, PodFact["labels"]>();
-  const ports = new Map<string, PodFact["ports"]>();
-  const interfaces = new Map<string, HostInterface>();
-
-  const shared = <V>(known: Map<string, V>, key: string, value: V): V => {
-    const first = known.get(key);
+  const sharedNamespace = (namespace: string): string => {
+    const first = namespaces.get(namespace);
     if (first !== undefined) return first;
-    if (known.size >= most) known.clear();
-    known.set(key, value);
-    return value;
+    if (namespaces.size >= most) namespaces.clear();
+    namespaces.set(namespace, namespace);
+    return namespace;
   };
   return (fact) => ({
     ...fact,
-    namespace: shared(namespaces, fact.namespace, fact.namespace),
-    labels: shared(labels, keyOfLabels(fact.labels), fact.labels),
-    ports: shared(ports, fact.ports.map(keyOfPort).join(), fact.ports),
-    hostInterface: fact.hostInterface && shared(interfaces, keyOfInterface(fact.hostInterface), fact.hostInterface),
+    namespace: sharedNamespace(fact.namespace),
+    labels: labels(fact.labels),
+    ports: ports(fact.ports),
+    hostInterface: fact.hostInterface && interfaces(fact.hostInterface),
   });
+}
+
+/** `hintOf`: a text that equal values have in common, and others hardly; it is there already. `keyOf`: one that only equal values have; it is made. */
+type Kind<V> = {
+  readonly hintOf: (value: V) => string;
+  readonly isSame: (one: V, other: V) => boolean;
+  readonly keyOf: (value: V) => string;
+};
+
+/** Gives the first one that was equal. Mostly it is the one that came last with the same hint, and no key has to be made. */
+function makeShared<V>({ hintOf, isSame, keyOf }: Kind<V>, most: number): (value: V) => V {
+  const firsts = new Map<string, V>();
+  const lasts = new Map<string, V>();
+  return (value) => {
+    const hint = hintOf(value);
+    const last = lasts.get(hint);
+    if (last !== undefined && isSame(last, value)) return last;
+    const key = keyOf(value);
+    const first = firsts.get(key) ?? value;
+    if (!firsts.has(key) && firsts.size >= most) for (const values of [firsts, lasts]) values.clear();
+    firsts.set(key, first);
+    lasts.set(hint, first);
+    return first;
+  };
+}
+
+function firstValue(labels: PodFact["labels"]): string {
+  for (const name in labels) return labels[name] ?? "";
+  return "";
+}
+
+function isSameLabels(one: PodFact["labels"], other: PodFact["labels"]): boolean {
+  for (const name in one) if (one[name] !== other[name]) return false;
+  for (const name in other) if (!Object.hasOwn(one, name)) return false;
+  return true;
 }
 
 /** Neither names nor values of labels contain a comma or an equals sign. */
@@ -39,6 +73,18 @@ function keyOfLabels(labels: PodFact["labels"]): string {
   return key;
 }
 
-const keyOfPort = ({ name, port, protocol }: ContainerPort): string => `${name} ${port} ${protocol}`;
+function isSamePorts(one: PodFact["ports"], other: PodFact["ports"]): boolean {
+  if (one.length !== other.length) return false;
+  return one.every(({ name, port, protocol }, at) => {
+    const there = other[at];
+    return name === there?.name && port === there.port && protocol === there.protocol;
+  });
+}
+
+const keyOfPorts = (ports: PodFact["ports"]): string =>
+  ports.map(({ name, port, protocol }: ContainerPort) => `${name} ${port} ${protocol}`).join();
+
+const isSameInterface = (one: HostInterface, other: HostInterface): boolean =>
+  one.name === other.name && one.mac === other.mac && one.kind === other.kind && one.table === other.table;
 
 const keyOfInterface = ({ name, mac, kind, table }: HostInterface): string => `${name} ${mac} ${kind} ${table}`;

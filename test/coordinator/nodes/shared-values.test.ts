@@ -23,6 +23,9 @@ test("what differs in one word is kept apart", () => {
   const changes = [
     { labels: { app: "web", tier: "back" } },
     { labels: { app: "web" } },
+    { labels: { ...workload().labels, zone: "b" } },
+    { labels: { app: "web", zone: "front" } },
+    { labels: { ...workload().labels, constructor: "b" } },
     { labels: {} },
     { ports: [{ name: "http", port: 8081, protocol: "TCP" }] },
     { ports: [] },
