@@ -1,12 +1,14 @@
 /**
- * `npm test [-- <pattern> …]`: all tests, each file in a process of its own, which shares compiled modules with those before it and does
- * without the tracking of promises (promises-untracked.ts). Whole-process flows come last: each runs a
- * dozen processes' worth of work and watches the clock of its load. A file that does not end in time is killed and counts as failed
+ * `npm test [-- <pattern> …]`: all tests that need nothing but `npm ci`, each file in a process of its own, which shares compiled modules with
+ * those before it and does without the tracking of promises (promises-untracked.ts). Whole-process flows go first on the
+ * processors: each runs a dozen processes' worth of work and watches the clock of its load. What does not end in time is killed and counts as failed
  * (Node's own runner waits for ever). The last line is the sum, e.g. "820 passed, 0 failed, 2 skipped".
- * `npm run test:real` is the same with CLUSTER=real and the flows only; FLOWS=few leaves out what says as much on a real cluster.
+ * `npm run test:real` (CLUSTER=real) is all that needs the binaries of a real cluster, and the flows on one; FLOWS=few leaves out what says
+ * as much there. Files that are named run in any case.
  */
 import { spawn } from "node:child_process";
 import { globSync } from "node:fs";
+import { constants, getPriority, setPriority } from "node:os";
 import { join } from "node:path";
 import { addressPlan } from "./cluster/network.ts";
 import { findControlPlane } from "./cluster/real/binaries.ts";
@@ -23,20 +25,64 @@ const isFlow = (file: string): boolean => FLOWS.some((folder) => file.startsWith
  */
 const FEW = ["test/flow/torn-watches", "test/flow/empty-list", "test/flow/bind", "test/demo/"];
 const isWanted = (file: string): boolean => process.env["FLOWS"] !== "few" || FEW.some((start) => file.startsWith(start));
-/** A flow takes 0.4 of a core on the average and waits most of the time; with more at once on two cores its promises of time are not kept. */
-const LANES = { units: 4, flows: ON_REAL ? 4 : 3 } as const;
-/** Where nothing is known of the last run, these come first: they take a minute or more, and the last file of a kind would otherwise run alone for as long. */
-const LONG = ["test/cluster/real/nodes/hold", "test/demo/", "test/manifests/services", "test/coordinator/faults/fuzz/", "test/flow/"];
+/** They have their skips with the reason where the binaries, root or a package are missing. */
+const NEEDS_REAL = [
+  "cluster/real/nodes/",
+  "cluster/real/control-plane.",
+  "cluster/real/chart-policies.",
+  "demo/kubeconfig.",
+  "demo/real-nodes.",
+];
+const needsReal = (file: string): boolean => NEEDS_REAL.some((start) => file.startsWith(`test/${start}`));
+/** Without names: of a run, and of the other one. */
+const isOfRun = (file: string): boolean => (ON_REAL ? file.startsWith("test/flow/") || needsReal(file) : !needsReal(file));
+/**
+ * Of two cores a flow takes a fifth of one on the embedded cluster and two fifths on a real one, and waits most of the time; with more at once
+ * its promises of time are not kept. Units compute, and take what flows leave.
+ */
+const FLOW_LANES = { lanes: ON_REAL ? 4 : 7, nice: 0 };
+const UNIT_LANES = { lanes: 4, nice: 5 };
+/** They take two lanes: hundreds of requests a second, a thousand Pods created at once. On a real cluster the API server takes more than they do. */
+const BROAD = ["test/demo/demo.", "test/demo/losses.", "test/demo/load.", "test/flow/admission-storm."];
+const isBroad = (file: string): boolean => !ON_REAL && BROAD.some((start) => file.startsWith(start));
+/** Where nothing is known of the last run: they take minutes, the others of their kind less than one. */
+const LONG = new Set([
+  "test/cluster/real/nodes/hold-update.test.ts",
+  "test/cluster/real/nodes/hold.test.ts",
+  "test/demo/demo.test.ts",
+  "test/demo/kubeconfig.test.ts",
+  "test/demo/losses.test.ts",
+  "test/flow/admission-storm.test.ts",
+  "test/flow/admission.test.ts",
+  "test/flow/agent-restart.test.ts",
+  "test/flow/api-server-faults.test.ts",
+  "test/flow/by-hand.test.ts",
+  "test/flow/cloud-faults.test.ts",
+  "test/flow/coordinator-restart.test.ts",
+  "test/flow/leader-falls.test.ts",
+  "test/flow/leader-lease.test.ts",
+  "test/manifests/services.test.ts",
+  "test/coordinator/faults/fuzz/fuzz.test.ts",
+]);
 const TIMES = lastTimes();
 /** E.g. "real test/flow/bind.test.ts": on a real cluster a flow takes longer. */
 const nameOf = (file: string): string => (ON_REAL ? `real ${file}` : file);
 const LONG_SECONDS = 60;
-const secondsOf = (file: string): number => TIMES[nameOf(file)] ?? (LONG.some((start) => file.startsWith(start)) ? LONG_SECONDS : 0);
+const secondsOf = (file: string): number =>
+  TIMES[nameOf(file)] ?? (LONG.has(file) ? 2 * LONG_SECONDS : isFlow(file) ? LONG_SECONDS / 2 : 0);
 const longestFirst = (files: readonly string[]): string[] => files.toSorted((one, other) => secondsOf(other) - secondsOf(one));
-/** Above the slowest file on two cores (about 3 minutes) by far. */
-const LIMIT_MS = 8 * 60_000;
+/**
+ * So many flows of less than a minute share a process one after the other: half of what such a one costs is its start. On a real cluster each
+ * has a process and a control plane of its own, since nothing takes away all that a test may have left in one.
+ */
+const FLOWS_PER_PROCESS = 4;
+const mayShare = (file: string): boolean => !ON_REAL && file.startsWith("test/flow/") && secondsOf(file) < LONG_SECONDS;
+const { PRIORITY_LOW: LOWEST_PRIORITY } = constants.priority;
+/** Above the slowest file on two cores (about 4 minutes) by far; what computes waits for longer on a busy machine. */
+const LIMIT_MS = 15 * 60_000;
 const REPORTERS = ["spec", "./test/counts.ts"].flatMap((reporter) => [`--test-reporter=${reporter}`, "--test-reporter-destination=stdout"]);
 const OPTIONS = ["--import", "./test/promises-untracked.ts", ...REPORTERS];
+const SHARED = ["--test", "--test-isolation=none"];
 /**
  * Modules as they are after type stripping and compilation, which is half of what a process spends until its first test. Node writes
  * there when a process ends, under a hash of each module's text; where it cannot write, it goes on without.
@@ -45,44 +91,53 @@ const COMPILED = { NODE_COMPILE_CACHE: join(process.cwd(), "node_modules/.cache/
 
 /** What counts.ts adds to a report. */
 const COUNTS = /^(\d+) passed, (\d+) failed, (\d+) skipped$/gm;
-const CPU = /^cpu ([\d.]+) s$/gm;
+const FILE = /^file (\S+): ([\d.]+) s, cpu ([\d.]+) s$/gm;
 
-/** Files that run alike: at most so many at once, those that still run of the kind before among them. */
-type Kind = { readonly name: string; readonly files: readonly string[]; readonly lanes: number };
+/** Files that share a process. */
+type Job = readonly string[];
+/** Jobs that run alike, so many at once, and by so much behind others where processors are short. */
+type Kind = { readonly name: string; readonly jobs: readonly Job[]; readonly lanes: number; readonly nice: number };
 type Counts = { passed: number; failed: number; skipped: number };
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 /** Each with what its report says of the failures. */
 const failing: string[] = [];
-/** Seconds that each file took, and how many of a processor with all that it started; undefined where it was killed. */
-type Took = { readonly seconds: number; readonly cpu: number | undefined };
+/** Seconds that each file took, and how many of a processor with all that it started; a file that was killed is not there. */
+type Took = { readonly seconds: number; readonly cpu: number };
 const took = new Map<string, Took>();
 /** So many of the slowest files are named at the end: what is worth sharing a process, or moving to virtual time. */
 const SLOWEST = 10;
 const FAILURES = "✖ failing tests:";
 const MOST_CHARACTERS = 6_000;
 
-/** All files of one kind; a lane that finds none left goes on with the next kind, so that no core waits for the longest file of a kind. */
-async function inLanes(kinds: readonly Kind[]): Promise<void> {
-  let running = 0;
-  const queues = kinds
-    .filter(({ files }) => files.length > 0)
-    .map(({ files, ...kind }) => ({ ...kind, left: [...files], all: files.length }));
-  const lane = async (): Promise<void> => {
-    for (;;) {
-      const queue = queues.find(({ left }) => left.length > 0);
-      if (queue === undefined || running >= queue.lanes) return; // whoever ends looks again
-      if (queue.left.length === queue.all) console.log(`# ${queue.name}: ${queue.all} files`);
-      running += 1;
-      await runFile(queue.left.shift() ?? "");
-      running -= 1;
-    }
-  };
-  await Promise.all(Array.from({ length: Math.max(...kinds.map(({ lanes }) => lanes)) }, lane));
+/** All jobs of a kind; whatever ends makes room for the next one. */
+async function inLanes({ name, jobs, lanes, nice }: Kind): Promise<void> {
+  if (jobs.length > 0) console.log(`# ${name}: ${jobs.flat().length} files in ${jobs.length} processes`);
+  const running = new Map<Promise<unknown>, number>();
+  const taken = (): number => [...running.values()].reduce((sum, width) => sum + width, 0);
+  for (const job of jobs) {
+    const width = job.some(isBroad) ? 2 : 1;
+    while (taken() + width > lanes) await Promise.race(running.keys());
+    const run: Promise<unknown> = runJob(job, nice).finally(() => running.delete(run));
+    running.set(run, width);
+  }
+  await Promise.all(running.keys());
 }
 
-async function runFile(file: string): Promise<void> {
-  const fromMs = performance.now();
-  const child = spawn(process.execPath, [...OPTIONS, file], { stdio: ["ignore", "pipe", "pipe"], env: { ...COMPILED, ...process.env } });
+/** Long ones first, each by itself; then those that share a process, what takes longer spread over all. */
+function share(files: readonly string[]): readonly Job[] {
+  const short = files.filter(mayShare);
+  const count = Math.ceil(short.length / FLOWS_PER_PROCESS);
+  const shared = Array.from({ length: count }, (_, at) => short.filter((__, index) => index % count === at));
+  const secondsOfJob = (job: Job): number => job.reduce((sum, file) => sum + secondsOf(file), 0);
+  return [...files.filter((file) => !mayShare(file)).map((file): Job => [file]), ...shared].sort(
+    (one, other) => secondsOfJob(other) - secondsOfJob(one),
+  );
+}
+
+async function runJob(files: Job, nice: number): Promise<void> {
+  const args = [...OPTIONS, ...(files.length > 1 ? SHARED : []), ...files];
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...COMPILED, ...process.env } });
+  if (nice > 0 && child.pid !== undefined) setPriority(child.pid, Math.min(getPriority() + nice, LOWEST_PRIORITY)); // what it starts inherits it
   const chunks: Buffer[] = [];
   child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
   child.stderr.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -94,18 +149,29 @@ async function runFile(file: string): Promise<void> {
   const code = await new Promise<number>((resolve) => child.once("close", (status) => resolve(status ?? 128)));
   clearTimeout(timer);
   const text = Buffer.concat(chunks).toString("utf8");
-  const output = text.replace(COUNTS, "").replace(CPU, "").trim();
+  const output = text.replace(COUNTS, "").replace(FILE, "").trim();
   const line = [...text.matchAll(COUNTS)].at(-1);
-  const cpu = [...text.matchAll(CPU)].at(-1)?.[1];
   const [passed = 0, failed = 0, skipped = 0] = line?.slice(1).map(Number) ?? [];
-  const seconds = (performance.now() - fromMs) / 1000;
-  took.set(file, { seconds, cpu: cpu === undefined ? undefined : Number(cpu) });
-  console.log(`\n## ${file} (${seconds.toFixed(1)} s, cpu ${cpu ?? "?"} s)\n${output}`);
-  if (late) console.log(`✖ ${file} did not end within ${LIMIT_MS / 60_000} minutes and was killed`);
+  for (const [file, one] of tookOf(files, text)) took.set(file, one);
+  const names = files.map((file) => `## ${file} (${took.get(file)?.seconds ?? "?"} s, cpu ${took.get(file)?.cpu ?? "?"} s)`);
+  console.log(`\n${names.join("\n")}\n${output}`);
+  if (late) console.log(`✖ ${files.join(", ")} did not end within ${LIMIT_MS / 60_000} minutes and was killed`);
   total.passed += passed;
   total.failed += failed === 0 && code !== 0 ? 1 : failed;
   total.skipped += skipped;
-  if (code !== 0) failing.push(`${file}\n${failuresIn(output)}`);
+  if (code !== 0) failing.push(`${files.join(", ")}\n${failuresIn(output)}`);
+}
+
+/** Of a file that runs alone all is its own, also a test that another file made for it. */
+function tookOf(files: Job, report: string): readonly (readonly [file: string, took: Took])[] {
+  const all = [...report.matchAll(FILE)].map(([, file = "", seconds, cpu]): [string, Took] => [
+    file,
+    { seconds: Number(seconds), cpu: Number(cpu) },
+  ]);
+  const [file = "", ...others] = files;
+  if (others.length > 0 || all.length === 0) return all;
+  const sumOf = (of: (one: Took) => number): number => all.reduce((sum, [, one]) => sum + of(one), 0);
+  return [[file, { seconds: sumOf(({ seconds }) => seconds), cpu: sumOf(({ cpu }) => cpu) }]];
 }
 
 /** The report's own summary of what failed; where there is none, its end. */
@@ -117,10 +183,8 @@ function failuresIn(output: string): string {
 function slowest(): string {
   const all = [...took].sort(([, one], [, other]) => other.seconds - one.seconds).slice(0, SLOWEST);
   const sumOf = (of: (one: Took) => number): string => [...took.values()].reduce((added, one) => added + of(one), 0).toFixed(0);
-  const lines = all.map(
-    ([file, { seconds, cpu }]) => `${seconds.toFixed(1).padStart(7)} s  ${cpu?.toFixed(1).padStart(6) ?? "     ?"} s  ${file}`,
-  );
-  const sums = `${sumOf(({ seconds }) => seconds)} s one after the other and ${sumOf(({ cpu }) => cpu ?? 0)} s of a processor`;
+  const lines = all.map(([file, { seconds, cpu }]) => `${seconds.toFixed(1).padStart(7)} s  ${cpu.toFixed(1).padStart(6)} s  ${file}`);
+  const sums = `${sumOf(({ seconds }) => seconds)} s one after the other and ${sumOf(({ cpu }) => cpu)} s of a processor`;
   return `\n# slowest of ${took.size} files, which took ${sums}\n${lines.join("\n")}`;
 }
 
@@ -138,14 +202,33 @@ function skip(file: string, reason: string): void {
 const patterns = process.argv.slice(2);
 const files = globSync(patterns.length > 0 ? patterns : ["test/**/*.test.ts"]).sort();
 if (files.length === 0) console.error(`no test file matches ${patterns.join(" ")}`);
-const flows = longestFirst(files.filter(isFlow).filter(isWanted));
-const left = files.filter(isFlow).length - flows.length;
-if (left > 0) console.log(`# FLOWS=few: ${left} files of flows are left to npm run test:real`);
+const ofRun = patterns.length > 0 ? files : files.filter(isOfRun);
+const isFew = (file: string): boolean => isFlow(file) && !isWanted(file);
+const leave = (kind: string, left: readonly string[]): void => {
+  if (left.length > 0) console.log(`# ${left.length} files ${kind} are left to npm run test:real`);
+};
+if (!ON_REAL)
+  leave(
+    "that need a real cluster",
+    files.filter((file) => !ofRun.includes(file)),
+  );
+leave("of flows (FLOWS=few)", ofRun.filter(isFew));
+const wanted = longestFirst(ofRun.filter((file) => !isFew(file)));
+/** Flows on the embedded cluster, on a real one all that needs it: these work for a while and wait for longer. */
+const isWaiting = (file: string): boolean => isFlow(file) || needsReal(file);
 const reason = ON_REAL ? await noReal() : undefined;
-const units = { name: "units, contracts and stand-ins", files: longestFirst(files.filter((file) => !isFlow(file))), lanes: LANES.units };
-const where = ON_REAL ? "a real control plane" : "the embedded cluster";
-await inLanes([units, { name: `whole-process flows on ${where}`, files: reason === undefined ? flows : [], lanes: LANES.flows }]);
-if (reason !== undefined) for (const file of flows) skip(file, reason);
+const flows = wanted.filter(isWaiting);
+const alone = wanted.filter((file) => !isWaiting(file)).map((file): Job => [file]);
+const [able, skipped] = reason === undefined ? [flows, []] : [flows.filter(needsReal), flows.filter((file) => !needsReal(file))];
+await Promise.all([
+  inLanes({
+    name: `whole-process flows on ${ON_REAL ? "a real control plane" : "the embedded cluster"}`,
+    jobs: share(able),
+    ...FLOW_LANES,
+  }),
+  inLanes({ name: "units, contracts and stand-ins", jobs: alone, ...UNIT_LANES }),
+]);
+for (const file of skipped) skip(file, reason ?? "");
 if (took.size > SLOWEST) console.log(slowest());
 keepTimes(Object.fromEntries([...took].map(([file, { seconds }]) => [nameOf(file), seconds])));
 if (failing.length > 0) console.log(`\n✖ failing files:\n${failing.join("\n")}`);
