@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { suite, test } from "node:test";
-import { disturbedRollout, metric } from "./disturbed-rollout.ts";
+import { test } from "node:test";
+import { disturbedRollouts, metric } from "./disturbed-rollout.ts";
 import { startWorld, until, type World } from "./world.ts";
 
 const AWAY_MS = 5_000;
@@ -17,12 +17,13 @@ const TROUBLES: Readonly<Record<string, Trouble>> = {
   "has forgotten where the watches were (410)": { befall: ({ troubles }) => troubles.forget(), isAway: false, restarts: 'cause="gone"' },
 };
 
-suite("in the middle of a rollout the API server", () => {
+test("in the middle of a rollout the API server", { timeout: 400_000 }, async (t) => {
+  const world = await startWorld(t, { wired: true });
+  const roll = await disturbedRollouts(t, world);
+  const counted = (labels: string): Promise<number> => metric(world.product.opsUrl, "clb_direct_watch_restarts_total", labels);
   for (const [what, { befall, isAway, restarts }] of Object.entries(TROUBLES))
-    test(what, { timeout: 180_000 }, async (t) => {
-      const world = await startWorld(t, { wired: true });
-      const counted = (labels: string): Promise<number> => metric(world.product.opsUrl, "clb_direct_watch_restarts_total", labels);
-      await disturbedRollout(t, world, async () => {
+    await t.test(what, { timeout: 180_000 }, async () => {
+      await roll(async () => {
         const { journal } = world.cloud.cloud;
         const sinceSeq = journal.lastSeq;
         const before = restarts === undefined ? 0 : await counted(restarts);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import type { Fault } from "../cloud/faults/script.ts";
-import { becomesIdle, checkSafety, converged, disturbedRollout, pause, trackPods } from "./disturbed-rollout.ts";
+import { becomesIdle, checkSafety, converged, disturbedRollouts, pause, trackPods } from "./disturbed-rollout.ts";
 import { changedExample, scaleTo } from "./examples.ts";
 import { loadBalancer } from "./look.ts";
 import { applyExample, boundTargets, startWorld, until, type World } from "./world.ts";
@@ -14,19 +14,20 @@ const AWAY: Readonly<Record<string, Fault>> = {
   "that the rate limit is exceeded": { kind: "error", code: "RequestLimitExceeded" },
 };
 
-suite("the cloud answers nothing else for 5 s in the middle of a rollout than", () => {
+test("the cloud answers nothing else for 5 s in the middle of a rollout than", { timeout: 400_000 }, async (t) => {
+  const world = await startWorld(t);
+  const roll = await disturbedRollouts(t, world);
   for (const [what, fault] of Object.entries(AWAY))
-    test(what, { timeout: 180_000 }, async (t) => {
-      const world = await startWorld(t);
-      await disturbedRollout(t, world, async () => {
+    await t.test(what, { timeout: 180_000 }, () =>
+      roll(async () => {
         const { journal, faults } = world.cloud.cloud;
         const sinceSeq = journal.lastSeq;
         faults.add({ ...fault, for: AWAY_MS });
         await pause(AWAY_MS);
         const calls = journal.since(sinceSeq).filter((entry) => entry.kind === "call");
         assert.ok(calls.length >= 3 && calls.length < 120, `${calls.length} calls in ${AWAY_MS} ms: it goes on asking, but not in a storm`);
-      });
-    });
+      }),
+    );
 });
 
 suite("one bind goes wrong:", () => {

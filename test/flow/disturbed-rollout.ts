@@ -63,6 +63,7 @@ export const converged = (world: World, replicas: number, limitMs = 40_000, gate
   );
 
 export type Rollout = { readonly world: World; readonly lives: ReadonlyMap<string, Life> };
+type Disturb = (rollout: Rollout) => Promise<void>;
 
 const REPLICAS = 4;
 /** The example's own: what a user has who wants that a short absence of ours costs no request. */
@@ -71,17 +72,31 @@ const SLEEP_SECONDS = 8;
 const RATE = 40;
 
 /**
- * Starts the example, sends requests, rolls it and calls `disturb` when the first new Pod is being bound. Then waits for the end and
- * checks that no request failed, nothing that lives was unbound, nothing was bound twice, and silence follows.
+ * Starts the example. Each call of the result sends requests, rolls it and calls `disturb` when the first new Pod is being bound. Then it
+ * waits for the end and checks that no request failed, nothing that lives was unbound, nothing was bound twice, and silence follows.
  */
-export async function disturbedRollout(t: TestContext, world: World, disturb: (rollout: Rollout) => Promise<void>): Promise<void> {
+export async function disturbedRollouts(t: TestContext, world: World): Promise<(disturb: Disturb) => Promise<void>> {
   const lives = trackPods(t, world);
   await applyExample(world, changedExample({ replicas: REPLICAS, sleepSeconds: SLEEP_SECONDS }));
   await converged(world, REPLICAS);
+  let version = 1;
+  return async (disturb) => {
+    version += 1;
+    await rollOutDisturbed({ world, lives }, String(version), disturb);
+  };
+}
+
+/** One of them. */
+export async function disturbedRollout(t: TestContext, world: World, disturb: Disturb): Promise<void> {
+  const roll = await disturbedRollouts(t, world);
+  await roll(disturb);
+}
+
+async function rollOutDisturbed({ world, lives }: Rollout, version: string, disturb: Disturb): Promise<void> {
   const before = new Set(podsOf(world).map(({ metadata }) => metadata.uid));
   const load = startClient(world, { rate: RATE });
   try {
-    await rollOut(world, "2");
+    await rollOut(world, version);
     await until("a new Pod with ready containers", () =>
       podsOf(world).some((pod) => !before.has(pod.metadata.uid) && isTrue(pod, "ContainersReady")),
     );
