@@ -84,16 +84,18 @@ realSuite("held Pods and what becomes of their agent", () => {
     };
     const known = await countOf();
     await pods.remove(pod === undefined ? [] : [pod]);
+    const asked: Socket[] = [];
     const ask = (): void => {
-      connect(8080, address)
-        .on("error", () => undefined)
-        .destroySoon();
+      const socket = connect(8080, address).on("error", () => undefined);
+      socket.destroySoon();
+      asked.push(socket);
     };
     const asking = setInterval(ask, 50);
     try {
       await until("some were counted", async () => (await countOf()) > known, 60_000);
     } finally {
       clearInterval(asking);
+      for (const socket of asked) socket.destroy(); // the kernel asks for two minutes where nobody is any more
     }
     await pods.untilGone("asked");
   });

@@ -63,13 +63,14 @@ const realSuite = (name: string, tests: () => void): void => {
   else test(name, { skip });
 };
 
+/** Both suites have the same nodes; the last one ends them. */
+let started: TestNodes;
+
 realSuite("two real nodes", () => {
-  let started: TestNodes;
   before(async () => {
     started = await startTestNodes();
     await makeNamespace(started.admin, "demo");
   });
-  after(() => started?.stop());
 
   const podsOf = async (labelSelector: string): Promise<readonly Pod[]> =>
     (await started.admin.list<Pod>(PODS, { labelSelector })).items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
@@ -169,10 +170,6 @@ realSuite("two real nodes", () => {
 });
 
 realSuite("the end of real nodes", () => {
-  let started: TestNodes;
-  before(async () => {
-    started = await startTestNodes();
-  });
   after(() => started?.stop());
 
   const leftovers = async (): Promise<object> => {
@@ -188,7 +185,6 @@ realSuite("the end of real nodes", () => {
   const nothing = { links: 0, routes: "", cgroups: 0, mounts: [] };
 
   test("stop leaves no process, mount, namespace, link, route or control group", async () => {
-    await makeNamespace(started.admin, "demo");
     await started.admin.create(PODS, aPod("left"));
     await until("a Pod runs", async () => (await started.admin.get<Pod>(`${PODS}/left`)).status?.phase === "Running");
     const own = namespacesOf(process.pid);
