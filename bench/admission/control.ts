@@ -1,7 +1,7 @@
 /**
  * The control of `npm run bench:admission`: a webhook that thinks nothing. Bare TLS of Node, one parse of the review for its uid, and always the
  * same patch: what an API server pays for any webhook at all. `control.ts HOST PORT`; its certificate in CERT_PEM and KEY_PEM. At SIGUSR2 it writes a
- * line with how long its answers have taken since the last one, milliseconds, e.g. {"p50":0.1,"p99":3}.
+ * line with how long its answers have taken since the last one, milliseconds, and how many connections have come, e.g. {"p50":0.1,"p99":3,"connections":20}.
  */
 import { writeSync } from "node:fs";
 import { createServer } from "node:https";
@@ -14,9 +14,11 @@ const operations = [{ op: "add", path: "/spec/readinessGates", value: [{ conditi
 const patch = Buffer.from(JSON.stringify(operations)).toString("base64");
 
 let took: number[] = [];
+let connections = 0;
 process.on("SIGUSR2", () => {
-  writeSync(1, `${JSON.stringify(timesOf(took))}\n`);
+  writeSync(1, `${JSON.stringify({ ...timesOf(took), connections })}\n`);
   took = [];
+  connections = 0;
 });
 
 const server = createServer({ cert, key, keepAlive: true }, (request, response) => {
@@ -34,6 +36,9 @@ const server = createServer({ cert, key, keepAlive: true }, (request, response) 
   });
 });
 server.keepAliveTimeout = 120_000; // longer than an API server's own 90 s
-server.on("secureConnection", (socket) => socket.setNoDelay(true));
+server.on("secureConnection", (socket) => {
+  connections += 1;
+  socket.setNoDelay(true);
+});
 server.listen(Number(port), host);
 process.stdin.on("end", () => process.exit(0)).resume(); // of who started it
