@@ -3,8 +3,8 @@
  * those before it and does without the tracking of promises (promises-untracked.ts). Whole-process flows go first on the
  * processors: each runs a dozen processes' worth of work and watches the clock of its load. What does not end in time is killed and counts as failed
  * (Node's own runner waits for ever). The last line is the sum, e.g. "820 passed, 0 failed, 2 skipped".
- * `npm run test:real` (CLUSTER=real) is all that needs the binaries of a real cluster, and the flows on one; FLOWS=few leaves out what says
- * as much there. Files that are named run in any case.
+ * `npm run test:real` (CLUSTER=real) is all that needs the binaries of a real cluster, and the flows on one. FLOWS=few, the default where those
+ * binaries are there, leaves out what says as much there; FLOWS=all does not. Files that are named run in any case.
  */
 import { spawn } from "node:child_process";
 import { globSync } from "node:fs";
@@ -24,7 +24,7 @@ const isFlow = (file: string): boolean => FLOWS.some((folder) => file.startsWith
  * cannot be brought to (an end within a line, an empty list), and one flow without any fault.
  */
 const FEW = ["test/flow/torn-watches", "test/flow/empty-list", "test/flow/bind", "test/demo/"];
-const isWanted = (file: string): boolean => process.env["FLOWS"] !== "few" || FEW.some((start) => file.startsWith(start));
+const isWanted = (file: string): boolean => FEW.some((start) => file.startsWith(start));
 /** They have their skips with the reason where the binaries, root or a package are missing. */
 const NEEDS_REAL = [
   "cluster/real/nodes/",
@@ -203,7 +203,9 @@ const patterns = process.argv.slice(2);
 const files = globSync(patterns.length > 0 ? patterns : ["test/**/*.test.ts"]).sort();
 if (files.length === 0) console.error(`no test file matches ${patterns.join(" ")}`);
 const ofRun = patterns.length > 0 ? files : files.filter(isOfRun);
-const isFew = (file: string): boolean => isFlow(file) && !isWanted(file);
+const isWhole = patterns.length === 0 && !ON_REAL;
+const choice = isWhole ? (process.env["FLOWS"] ?? ((await noReal()) === undefined ? "few" : "all")) : "all";
+const isFew = (file: string): boolean => choice === "few" && isFlow(file) && !isWanted(file);
 const leave = (kind: string, left: readonly string[]): void => {
   if (left.length > 0) console.log(`# ${left.length} files ${kind} are left to npm run test:real`);
 };
@@ -212,7 +214,7 @@ if (!ON_REAL)
     "that need a real cluster",
     files.filter((file) => !ofRun.includes(file)),
   );
-leave("of flows (FLOWS=few)", ofRun.filter(isFew));
+leave("of flows (FLOWS=all runs them here)", ofRun.filter(isFew));
 const wanted = longestFirst(ofRun.filter((file) => !isFew(file)));
 /** Flows on the embedded cluster, on a real one all that needs it: these work for a while and wait for longer. */
 const isWaiting = (file: string): boolean => isFlow(file) || needsReal(file);
