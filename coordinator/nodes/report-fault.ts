@@ -10,6 +10,8 @@ const UID = /^[A-Za-z0-9._-]{1,64}$/;
 /** IFNAMSIZ is 16 with its end. */
 const INTERFACE = /^[^\s/]{0,15}$/;
 const MAC = /^[0-9a-f:]{0,59}$/i;
+/** Characters of a Pod's labels and ports together; the API server bounds a whole object at 1.5 MB, and a Pod has some hundred. Own choice. */
+const MOST_CHARACTERS = 65_536;
 
 export const isNodeName = (name: string): boolean => name.length <= LONGEST_NAME && SUBDOMAIN.test(name);
 
@@ -23,5 +25,14 @@ export function faultOf(pod: PodFact): string | undefined {
   if (address !== undefined) return `ips has ${told(address)}, which is no address`;
   const { name = "", mac = "" } = pod.hostInterface ?? {};
   if (!INTERFACE.test(name) || !MAC.test(mac)) return `host_interface ${told(name)} ${told(mac)} is none`;
+  const length = lengthOf(pod);
+  if (length > MOST_CHARACTERS) return `labels and ports have ${length} characters, at most ${MOST_CHARACTERS} can be kept`;
   return undefined;
+}
+
+function lengthOf({ labels, ports }: PodFact): number {
+  let length = 0;
+  for (const name in labels) length += name.length + (labels[name]?.length ?? 0);
+  for (const { name, protocol } of ports) length += name.length + protocol.length + 1;
+  return length;
 }

@@ -5,6 +5,8 @@ import type { ContainerPort, HostInterface, PodFact } from "../../common/vocabul
  * are forgotten and kept anew, which costs memory only. Own choice.
  */
 const MOST = 20_000;
+/** What is larger is no workload's of thousands of Pods, and is not kept: with it the tables are bounded in bytes too. Characters of its key. Own choice. */
+const LONGEST_KEY = 4_096;
 
 /**
  * Equal parts of different Pods are kept once: the Pods of a workload have the same labels and ports, those of a node the same interfaces,
@@ -31,14 +33,17 @@ export function makeSharing(most = MOST): (fact: PodFact) => PodFact {
   });
 }
 
-/** `hintOf`: a text that equal values have in common, and others hardly; it is there already. `keyOf`: one that only equal values have; it is made. */
+/** `hintOf`: a text that equal values have in common, and others hardly; it is there already. `keyOf`: one that tells more; it is made. */
 type Kind<V> = {
   readonly hintOf: (value: V) => string;
   readonly isSame: (one: V, other: V) => boolean;
   readonly keyOf: (value: V) => string;
 };
 
-/** Gives the first one that was equal. Mostly it is the one that came last with the same hint, and no key has to be made. */
+/**
+ * Gives the first one that was equal. Mostly it is the one that came last with the same hint, and no key has to be made. A key is no proof: what
+ * agents say may have the commas and equals signs that it is made with, and would pass for another Pod's.
+ */
 function makeShared<V>({ hintOf, isSame, keyOf }: Kind<V>, most: number): (value: V) => V {
   const firsts = new Map<string, V>();
   const lasts = new Map<string, V>();
@@ -47,8 +52,10 @@ function makeShared<V>({ hintOf, isSame, keyOf }: Kind<V>, most: number): (value
     const last = lasts.get(hint);
     if (last !== undefined && isSame(last, value)) return last;
     const key = keyOf(value);
-    const first = firsts.get(key) ?? value;
-    if (!firsts.has(key) && firsts.size >= most) for (const values of [firsts, lasts]) values.clear();
+    if (key.length > LONGEST_KEY) return value;
+    const known = firsts.get(key);
+    const first = known !== undefined && isSame(known, value) ? known : value;
+    if (Math.max(firsts.size, lasts.size) >= most) for (const values of [firsts, lasts]) values.clear();
     firsts.set(key, first);
     lasts.set(hint, first);
     return first;
@@ -66,7 +73,6 @@ function isSameLabels(one: PodFact["labels"], other: PodFact["labels"]): boolean
   return true;
 }
 
-/** Neither names nor values of labels contain a comma or an equals sign. */
 function keyOfLabels(labels: PodFact["labels"]): string {
   let key = "";
   for (const name in labels) key += `${name}=${labels[name] ?? ""},`;

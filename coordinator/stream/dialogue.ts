@@ -34,6 +34,8 @@ export type DialogueDeps = {
   readonly log: Logger;
 };
 
+const tooMany = (what: string): StreamEnd => new StreamEnd(status.RESOURCE_EXHAUSTED, `${what} more than ${MOST_PODS} Pods is none`);
+
 export interface Dialogue {
   /** The agent has said this. */
   hear(body: NonNullable<ConnectRequest["body"]>): Promise<void>;
@@ -68,8 +70,7 @@ export function makeDialogue(deps: DialogueDeps): Dialogue {
   const onSnapshot = async ({ sequence, pods, more }: Snapshot): Promise<void> => {
     if (parts?.sequence !== sequence) parts = { sequence, pods: [] };
     for (const pod of pods) parts.pods.push(toPodFact(pod, nodeName));
-    if (parts.pods.length > MOST_PODS)
-      throw new StreamEnd(status.RESOURCE_EXHAUSTED, `a snapshot of more than ${MOST_PODS} Pods is none of a node`);
+    if (parts.pods.length > MOST_PODS) throw tooMany("a snapshot of");
     if (more) return;
     const whole = parts.pods;
     parts = undefined;
@@ -82,7 +83,9 @@ export function makeDialogue(deps: DialogueDeps): Dialogue {
     if (sequence !== applied + 1n) return resend("gap", `expected sequence ${applied + 1n}, got ${sequence}`);
     const reported = changed.map((pod) => toPodFact(pod, nodeName));
     const ended = removed.map((pod) => ({ uid: pod.uid, evidence: evidenceOf(pod) }));
-    await settle(sequence, session.difference(reported, ended));
+    const outcome = session.difference(reported, ended);
+    if (session.told.size > MOST_PODS) throw tooMany("a node that reports");
+    await settle(sequence, outcome);
   };
 
   const onDigest = async ({ sequence, sha256 }: Digest): Promise<void> => {

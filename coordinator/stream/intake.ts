@@ -87,12 +87,15 @@ export function makeIntake(clock: Clock): Intake {
   /** One timer for all. */
   const sweep = async (): Promise<void> => {
     isSweeping = true;
-    while (underWay.size > 0) {
-      await clock.sleep(LOOK_MS);
-      await nextTurn(); // what has arrived is read first
-      for (const [peer, place] of Array.from(underWay)) look(peer, place);
+    try {
+      while (underWay.size > 0) {
+        await clock.sleep(LOOK_MS);
+        await nextTurn(); // what has arrived is read first
+        for (const [peer, place] of Array.from(underWay)) look(peer, place);
+      }
+    } finally {
+      isSweeping = false;
     }
-    isSweeping = false;
   };
   return {
     begin,

@@ -243,10 +243,12 @@ const wrong: readonly Partial<PodFact>[] = [
   { uid: "" },
   { ips: ["10.244.0.999"] },
   { ips: ["nowhere"] },
+  { labels: { app: "web", note: "x".repeat(70_000) } },
+  { ports: Array.from({ length: 10_000 }, (_, n) => ({ name: `p${n}`, port: n, protocol: "TCP" })) },
   { hostInterface: { name: "eth0/../x", mac: "", kind: "eth" } as unknown as PodFact["hostInterface"] },
 ];
 for (const fault of wrong)
-  test(`refused at once: ${JSON.stringify(fault)}`, () => {
+  test(`refused at once: ${JSON.stringify(fault).slice(0, 80)}`, () => {
     const { session, wanted, observer, uids } = aRegistry();
     session("a").snapshot([aPod("p1", fault), aPod("p2")]);
     assert.deepEqual(refusals(observer), ["refused name"]);

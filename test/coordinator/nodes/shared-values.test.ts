@@ -25,10 +25,19 @@ test("what differs in one word is kept apart", () => {
     { labels: { app: "web" } },
     { labels: { ...workload().labels, zone: "b" } },
     { labels: { app: "web", zone: "front" } },
+    { labels: { app: "web,tier=front" } },
+    { labels: { "app=web,tier": "front" } },
     { labels: { ...workload().labels, constructor: "b" } },
     { labels: {} },
     { ports: [{ name: "http", port: 8081, protocol: "TCP" }] },
     { ports: [] },
+    { ports: [{ name: "http 8080 TCP,m", port: 90, protocol: "TCP" }] },
+    {
+      ports: [
+        { name: "http", port: 8080, protocol: "TCP" },
+        { name: "m", port: 90, protocol: "TCP" },
+      ],
+    },
     { ports: [...workload().ports, { name: "", port: 8080, protocol: "TCP" }] },
     { hostInterface: { ...workload().hostInterface, table: 4003 } },
     { hostInterface: undefined },
@@ -46,4 +55,12 @@ test("not more is kept for sharing than was said, and what was forgotten is righ
     const pod = aPod(`p${n}`, { ...workload(), labels: { app: `web-${n % 3}` } });
     assert.deepEqual(share(pod), pod);
   }
+});
+
+test("what is too large for a workload of thousands of Pods is not kept", () => {
+  const share = makeSharing();
+  const large = () => ({ labels: { app: "web", note: "x".repeat(10_000) } });
+  const [first, second] = [share(aPod("p1", large())), share(aPod("p2", large()))];
+  assert.deepEqual(second.labels, first.labels);
+  assert.notEqual(second.labels, first.labels);
 });

@@ -437,6 +437,20 @@ test("a snapshot that never ends does", async (t) => {
   assert.equal(registry.pods.size, 0);
 });
 
+test("so do differences that bring more and more Pods", async (t) => {
+  const { port } = await aCoordinator(t);
+  const agent = anAgent(t, port);
+  await agent.hello();
+  agent.say({ $case: "snapshot", value: { sequence: 1n, pods: [], more: false } });
+  for (let part = 0; part < 8; part++) {
+    const changed = Array.from({ length: 2_000 }, (_, n) => toPodReport(aPod(`p${part}-${n}`, { phase: "Succeeded" })));
+    agent.say({ $case: "difference", value: { sequence: BigInt(part + 2), changed, removed: [] } });
+  }
+  const { code, details } = await agent.ended();
+  assert.equal(code, status.RESOURCE_EXHAUSTED);
+  assert.match(details, /more than 14000 Pods/);
+});
+
 test("a client that vanishes without a word closes its session", async (t) => {
   const { port, registry, observer } = await aCoordinator(t);
   const { port: proxied, sockets } = await aProxy(t, port);
