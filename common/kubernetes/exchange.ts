@@ -47,8 +47,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
+    if (this.#ended !== undefined) throw this.#ended; // while it waited for a connection, which an abort would cut for whoever comes next
     this.#controller = controller;
-    if (this.#ended !== undefined) controller.abort(this.#ended); // while it waited for a connection
   }
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: Readonly<Record<string, unknown>>): void {
