@@ -23,6 +23,7 @@ import {
   mountsOf,
   NODE_NAMES,
   namespacesOf,
+  networkOf,
   processesIn,
   realNodesSkip,
   startTestNodes,
@@ -173,16 +174,13 @@ realSuite("the end of real nodes", () => {
   after(() => started?.stop());
 
   const leftovers = async (): Promise<object> => {
-    const { bridge, range } = nodeNetwork(started.slot.plan, NODE_NAMES);
-    const links = (await run(["ip", "-brief", "link"])).split("\n").filter((line) => new RegExp(`^${bridge}(n\\d|\\b)`).test(line));
     return {
-      links: links.length,
-      routes: await run(["ip", "route", "show", "root", range]),
+      network: await networkOf(started.slot.plan),
       cgroups: nodeCgroups().filter((name) => name.includes(`-${process.pid}-`)).length,
       mounts: mountsOf(started.cluster.directory),
     };
   };
-  const nothing = { links: 0, routes: "", cgroups: 0, mounts: [] };
+  const nothing = { network: [], cgroups: 0, mounts: [] };
 
   test("stop leaves no process, mount, namespace, link, route or control group", async () => {
     await started.admin.create(PODS, aPod("left"));

@@ -2,12 +2,14 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { KubeClient } from "../../../../common/kubernetes/requests.ts";
-import { addressPlan, claimSlot, type SlotClaim } from "../../network.ts";
+import { type AddressPlan, addressPlan, claimSlot, type SlotClaim } from "../../network.ts";
 import { until } from "../../process.ts";
 import { findControlPlane } from "../binaries.ts";
 import { ADMIN } from "../certificates.ts";
 import { networkFault, type RealCluster, startControlPlane } from "../control-plane.ts";
+import { nodeNetwork } from "./addresses.ts";
 import { findNodes } from "./requirements.ts";
+import { run } from "./run.ts";
 import { FLAGS_FOR_REAL_NODES, type RealNodes, type RealNodesOptions, startRealNodes } from "./start.ts";
 
 export const NODE_NAMES = ["node-a", "node-b"];
@@ -88,6 +90,18 @@ export function processesIn(namespaces: readonly string[]): readonly string[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name) && namespacesOf(name).some((namespace) => wanted.has(namespace)))
     .map((pid) => (existsSync(`/proc/${pid}/cmdline`) ? readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ") : pid));
+}
+
+/**
+ * Links and routes of that slot in this network namespace, e.g. ["clbd3", "10.245.3.64/26 via 10.245.3.2 dev clbd3"]; not those of other real
+ * nodes, which may run beside these and share the namespace.
+ */
+export async function networkOf({ slot }: Pick<AddressPlan, "slot">): Promise<readonly string[]> {
+  const { bridge, range } = nodeNetwork({ slot }, NODE_NAMES);
+  const isOurs = new RegExp(`^${bridge}(?!\\d)`);
+  const links = (await run(["ip", "-brief", "link"])).split("\n").filter((line) => isOurs.test(line));
+  const routes = (await run(["ip", "route", "show", "table", "all", "root", range])).split("\n").filter((line) => line !== "");
+  return [...links, ...routes];
 }
 
 /** Mounts that are seen here and have to do with containers or with that directory. */
