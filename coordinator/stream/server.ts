@@ -10,6 +10,7 @@ import { MAX_MESSAGE_BYTES } from "../../proto/wire.ts";
 import type { ServingSource } from "../tls/serving.ts";
 import { type ConnectionCounts, type ConnectionLimits, makeConnections } from "./connections.ts";
 import type { Intake } from "./intake.ts";
+import { type KeepaliveTimes, makeKeepalive } from "./keepalive.ts";
 import type { NodeStream } from "./node-stream.ts";
 
 export type StreamServerDeps = {
@@ -26,7 +27,7 @@ export type StreamServerDeps = {
   readonly log: Logger;
   readonly limits?: Partial<ConnectionLimits>;
   /** A frozen peer is dropped after `timeMs` + `timeoutMs`; default 10 s + 5 s (toolchain.md §7). */
-  readonly keepalive?: { readonly timeMs: number; readonly timeoutMs: number };
+  readonly keepalive?: KeepaliveTimes;
 };
 
 export interface StreamServer {
@@ -48,10 +49,8 @@ const IDLE_MS = 10_000;
 /** The coordinator's gRPC port: streams of agents and the health service, under TLS. */
 export function makeStreamServer(deps: StreamServerDeps): StreamServer {
   const { intake, serving, observer, log } = deps;
-  const { timeMs, timeoutMs } = deps.keepalive ?? { timeMs: 10_000, timeoutMs: 5_000 };
+  const keepalive = makeKeepalive(deps.keepalive ?? { timeMs: 10_000, timeoutMs: 5_000 }, deps.clock);
   const server = new Server({
-    "grpc.keepalive_time_ms": timeMs,
-    "grpc.keepalive_timeout_ms": timeoutMs,
     "grpc.max_connection_idle_ms": IDLE_MS,
     "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
     interceptors: [deps.stream.gate],
@@ -65,6 +64,7 @@ export function makeStreamServer(deps: StreamServerDeps): StreamServer {
     serving,
     onSecure: (socket) => {
       deps.stream.connected(socket);
+      keepalive.watch(socket);
       intake.secured(`${socket.remoteAddress}:${socket.remotePort}`);
       http2.injectConnection(socket);
     },
@@ -88,6 +88,7 @@ export function makeStreamServer(deps: StreamServerDeps): StreamServer {
     await Promise.race([connections.drained(), deps.clock.sleep(STOP_WITHIN_MS, stopped.signal).catch(() => undefined)]);
     stopped.abort(OVER);
     server.forceShutdown();
+    keepalive.stop();
     connections.destroy(); // that of a frozen peer would stay until the kernel gives up
   };
 
