@@ -3,13 +3,16 @@ import { createServer as createTlsServer, type TLSSocket, type Server as TlsServ
 import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
 import type { ServingSource } from "../tls/serving.ts";
+import { peerOf } from "./peer.ts";
 
 export type ConnectionsDeps = {
   readonly serving: ServingSource;
   /** Gets each connection whose handshake is done. */
   readonly onSecure: (socket: TLSSocket) => void;
-  /** False: no handshake may begin now; call `resume` when that ends. Peers as `call.getPeer()` of a stream has them, e.g. "10.0.3.7:40312". */
+  /** False: this one's handshake may not begin now; call `resume` when that ends. Peers as `call.getPeer()` of a stream has them, e.g. "10.0.3.7:40312". */
   readonly mayBegin: (peer: string) => boolean;
+  /** Where one may not: whether one of another address may. */
+  readonly mayAnother: () => boolean;
   /** A handshake failed, or its connection ended. */
   readonly onEnd: (peer: string) => void;
   /** One was turned away because there are too many; must not throw. */
@@ -62,16 +65,15 @@ const LISTENERS = 16;
 const TOLD_EVERY_MS = 60_000;
 
 /**
- * The port: takes every connection at once, but begins handshakes in their order and few at a time. Who only waits costs a socket and
- * nothing else, and is not served anew when it gives up.
+ * The port: takes every connection at once, but begins handshakes few at a time, by turns of their addresses and of each in the order of coming:
+ * thousands of one address keep no other waiting. Who only waits costs a socket and nothing else, and is not served anew when it gives up.
  */
 export function makeConnections(deps: ConnectionsDeps): Connections {
   const { serving, log } = deps;
   const limits = { ...LIMITS, ...deps.limits };
   const open = new Set<Socket>();
   const silent = new Set<Socket>();
-  /** How the handshake begins, in the order of coming. */
-  const waiting = new Map<Socket, () => void>();
+  const waiting = makeTurns();
   const empty = new Set<() => void>();
   let toldAtMs = Number.NEGATIVE_INFINITY;
 
@@ -79,12 +81,13 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
   const unsubscribe = serving.subscribe(({ certPem, keyPem }) => tls.setSecureContext({ cert: certPem, key: keyPem }));
 
   const resume = (): void => {
-    for (const [socket, begin] of waiting) {
+    for (const { socket, begin } of waiting.inTurn()) {
       const peer = peerOf(socket);
-      if (!deps.mayBegin(peer)) return;
-      waiting.delete(socket);
-      socket.once("close", () => deps.onEnd(peer));
-      begin();
+      if (deps.mayBegin(peer)) {
+        waiting.delete(socket);
+        socket.once("close", () => deps.onEnd(peer));
+        begin();
+      } else if (!deps.mayAnother()) return;
     }
   };
   const take = (socket: Socket): void => {
@@ -104,7 +107,7 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
       silent.delete(socket);
       socket.setTimeout(0); // the handshake has a limit of its own
       socket.removeAllListeners("timeout");
-      waiting.set(socket, () => tls.emit("connection", handOver())); // documented: a connection may be given to a TLS server so
+      waiting.add(socket, () => tls.emit("connection", handOver())); // documented: a connection may be given to a TLS server so
       resume();
     });
   };
@@ -135,7 +138,7 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
     close() {
       unsubscribe();
       for (const tcp of listeners) tcp.close();
-      for (const socket of [...silent, ...waiting.keys()]) socket.destroy();
+      for (const socket of [...silent, ...waiting.sockets()]) socket.destroy();
     },
     drained: () => new Promise<void>((resolve) => (open.size === 0 ? resolve() : empty.add(resolve))),
     destroy() {
@@ -179,4 +182,39 @@ async function listen(tcp: TcpServer, host: string, port: number): Promise<numbe
   return typeof address === "object" && address !== null ? address.port : port;
 }
 
-const peerOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress}:${remotePort}`;
+/** Who waits for its handshake, and how that begins. */
+function makeTurns() {
+  const byAddress = new Map<string, Map<Socket, () => void>>();
+  const addresses = new Map<Socket, string>(); // a socket that is closed has none
+  return {
+    get size() {
+      return addresses.size;
+    },
+    sockets: () => addresses.keys(),
+    add(socket: Socket, begin: () => void): void {
+      const address = socket.remoteAddress ?? "";
+      addresses.set(socket, address);
+      byAddress.set(address, (byAddress.get(address) ?? new Map()).set(socket, begin));
+    },
+    delete(socket: Socket): void {
+      const address = addresses.get(socket);
+      if (address === undefined) return;
+      addresses.delete(socket);
+      const sockets = byAddress.get(address);
+      sockets?.delete(socket);
+      if (sockets?.size === 0) byAddress.delete(address);
+    },
+    /** The first of each address; the next of an address whose first was taken comes after the others. */
+    *inTurn() {
+      for (const [address, sockets] of byAddress) {
+        const [first] = sockets;
+        if (first === undefined) continue;
+        const [socket, begin] = first;
+        yield { socket, begin };
+        if (sockets.has(socket) || sockets.size === 0) continue;
+        byAddress.delete(address);
+        byAddress.set(address, sockets);
+      }
+    },
+  };
+}

@@ -12,6 +12,7 @@ import { type ConnectionCounts, type ConnectionLimits, makeConnections } from ".
 import type { Intake } from "./intake.ts";
 import { type KeepaliveTimes, makeKeepalive } from "./keepalive.ts";
 import type { NodeStream } from "./node-stream.ts";
+import { peerOf } from "./peer.ts";
 
 export type StreamServerDeps = {
   /** E.g. "0.0.0.0:9443"; port 0 takes a free one. */
@@ -65,10 +66,11 @@ export function makeStreamServer(deps: StreamServerDeps): StreamServer {
     onSecure: (socket) => {
       deps.stream.connected(socket);
       keepalive.watch(socket);
-      intake.secured(`${socket.remoteAddress}:${socket.remotePort}`);
+      intake.secured(peerOf(socket));
       http2.injectConnection(socket);
     },
     mayBegin: (peer) => intake.begin(peer),
+    mayAnother: () => intake.hasRoom,
     onEnd: (peer) => intake.leave(peer),
     onRefused: () => observer.onConnectionRefused(),
     clock: deps.clock,

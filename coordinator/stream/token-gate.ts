@@ -6,6 +6,7 @@ import { OVER } from "../../common/signals.ts";
 import { NodeStreamServiceService } from "../../proto/gen/clb/direct/v1/node_stream.ts";
 import type { StreamObserver } from "../nodes/node-session.ts";
 import type { Intake } from "./intake.ts";
+import { addressOf } from "./peer.ts";
 import { StreamEnd, statusOf } from "./stream-end.ts";
 import { type Identity, type ReviewToken, TokenRefused } from "./token-review.ts";
 
@@ -113,9 +114,6 @@ export function makeTokenGate(deps: TokenGateDeps): TokenGate {
   };
   return { interceptor, identityOf: (metadata) => identities.get(metadata) };
 }
-
-/** E.g. "10.0.3.7" of "10.0.3.7:40312". */
-const addressOf = (peer: string): string => peer.slice(0, Math.max(0, peer.lastIndexOf(":")));
 
 /** At most 32 at a time; who waits is served by turns of the addresses, so that thousands from one keep nobody else waiting. */
 function makeTurns() {

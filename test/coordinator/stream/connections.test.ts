@@ -5,6 +5,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { connect, type TLSSocket } from "node:tls";
 import { makeClock } from "../../../common/clock.ts";
 import { type ConnectionLimits, makeConnections } from "../../../coordinator/stream/connections.ts";
+import { addressOf } from "../../../coordinator/stream/peer.ts";
 import { issueAuthority, issueServing } from "../../../coordinator/tls/certificate.ts";
 import { until } from "../../agent/until.ts";
 import { silentLog } from "../pods.ts";
@@ -16,15 +17,16 @@ const closed = (socket: Socket | undefined): Promise<void> => new Promise((resol
 
 async function aPort(t: TestContext, limits: Partial<ConnectionLimits> = {}) {
   const secure: TLSSocket[] = [];
-  const state = { most: 100, begun: new Set<string>(), refused: 0 };
+  const state = { most: 100, begun: new Set<string>(), refused: 0, barred: "" };
   const connections = makeConnections({
     serving: { current: leaf, subscribe: () => () => undefined },
     onSecure: (socket) => void secure.push(socket.on("error", () => undefined)),
     mayBegin: (peer) => {
-      if (state.begun.size >= state.most) return false;
+      if (state.begun.size >= state.most || addressOf(peer) === state.barred) return false;
       state.begun.add(peer);
       return true;
     },
+    mayAnother: () => state.begun.size < state.most,
     onEnd: (peer) => {
       state.begun.delete(peer);
       connections.resume();
@@ -46,10 +48,11 @@ async function aPort(t: TestContext, limits: Partial<ConnectionLimits> = {}) {
     clients.push(socket);
     return socket.on("error", () => undefined);
   };
+  const dialFrom = (localAddress: string): Socket => kept(dial({ port, host: "127.0.0.1", localAddress }));
   /** Says a whole handshake, or nothing. */
-  const client = (): TLSSocket =>
-    kept(connect({ port, host: "127.0.0.1", servername: "localhost", ca: authority.certPem, ALPNProtocols: ["h2"] }));
-  const silent = (): Socket => kept(dial(port, "127.0.0.1"));
+  const client = (localAddress = "127.0.0.1"): TLSSocket =>
+    kept(connect({ socket: dialFrom(localAddress), servername: "localhost", ca: authority.certPem, ALPNProtocols: ["h2"] }));
+  const silent = (): Socket => dialFrom("127.0.0.1");
   return { connections, secure, state, client, silent };
 }
 
@@ -79,6 +82,30 @@ test("no more handshakes are begun than may be; the next begins when one has end
   connections.resume();
   await until(() => secure.length === 2);
   assert.deepEqual(new Set(secure.map(({ remoteAddress, remotePort }) => `${remoteAddress}:${remotePort}`)), state.begun);
+});
+
+test("handshakes begin by turns of the addresses; one address that may not keeps no other waiting", async (t) => {
+  const { connections, client, secure, state } = await aPort(t);
+  const from = (): (string | undefined)[] => secure.map(({ remoteAddress }) => remoteAddress);
+  state.most = 0;
+  for (const address of ["127.0.0.2", "127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.4"]) {
+    const waiting = connections.counts.waiting;
+    client(address);
+    await until(() => connections.counts.waiting === waiting + 1);
+  }
+  for (const [most, address] of ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.2"].entries()) {
+    state.most = most + 1;
+    connections.resume();
+    await until(() => secure.length === most + 1);
+    assert.equal(from().at(-1), address);
+  }
+  state.barred = "127.0.0.2";
+  client("127.0.0.3");
+  await until(() => connections.counts.waiting === 2);
+  state.most = 100;
+  connections.resume();
+  await until(() => secure.length === 5);
+  assert.deepEqual([from().at(-1), connections.counts.waiting], ["127.0.0.3", 1]);
 });
 
 test("who leaves while it waits, or says too much, is forgotten without a handshake", async (t) => {

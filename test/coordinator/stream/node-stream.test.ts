@@ -17,7 +17,7 @@ import type { Serving } from "../../../coordinator/tls/serving.ts";
 import { type ConnectRequest, type ConnectResponse, NodeStreamServiceClient } from "../../../proto/gen/clb/direct/v1/node_stream.ts";
 import { HealthClient } from "../../../proto/gen/grpc/health/v1/health.ts";
 import { digestOf, toPodReport } from "../../../proto/wire.ts";
-import { aPod, aRecordingObserver, believing, silentLog } from "../pods.ts";
+import { aFakeClock, aPod, aRecordingObserver, believing, silentLog } from "../pods.ts";
 
 const authority = await issueAuthority(Date.now());
 const newLeaf = async (): Promise<Serving> => ({
@@ -57,7 +57,9 @@ function anApiServer() {
   return { state, create };
 }
 
-async function aCoordinator(t: TestContext, options: { keepalive?: { timeMs: number; timeoutMs: number } } = {}) {
+type Options = { keepalive?: { timeMs: number; timeoutMs: number }; intake?: Intake };
+
+async function aCoordinator(t: TestContext, options: Options = {}) {
   const clock = makeClock();
   const stopped = new AbortController();
   const observer = aRecordingObserver();
@@ -70,7 +72,7 @@ async function aCoordinator(t: TestContext, options: { keepalive?: { timeMs: num
   };
   const registry = makeNodeRegistry({ ...common, ...believing, agentGraceMs: 60_000, watchNode }, stopped.signal);
   const review = makeTokenReview({ kube: api, namespace: "clb-direct", clock });
-  const intake = makeIntake(clock);
+  const { intake = makeIntake(clock) } = options;
   const stream = makeNodeStream({ ...common, wallClock: clock, intake, registry, review, replica: "replica-1" });
   let leaf = await newLeaf();
   const subscribers = new Set<(serving: Serving) => void>();
@@ -84,7 +86,7 @@ async function aCoordinator(t: TestContext, options: { keepalive?: { timeMs: num
     },
   };
   const health = new Health(["", "clb.direct.v1.NodeStreamService"]);
-  const server = makeStreamServer({ ...common, ...options, intake, address: "127.0.0.1:0", stream, serving, health });
+  const server = makeStreamServer({ ...common, intake, ...options, address: "127.0.0.1:0", stream, serving, health });
   const port = await server.start();
   t.after(async () => {
     stopped.abort();
@@ -225,9 +227,9 @@ test("while the API server is away nobody is let in, and the agent is told to tr
   assert.match(details, /ECONNREFUSED/);
 });
 
-/** Takes all places but so many. */
+/** Takes all places but so many, each from another address. */
 function crowd(intake: Intake, free: number): void {
-  for (let n = 0; n < 128 - free; n++) assert.ok(intake.begin(`somebody:${n}`));
+  for (let n = 0; n < 128 - free; n++) assert.ok(intake.begin(`somebody-${n}:1`));
 }
 
 test("an agent above the limit is told when to come again, before its token is reviewed, and then comes in on the same connection", async (t) => {
@@ -248,7 +250,7 @@ test("an agent above the limit is told when to come again, before its token is r
   assert.deepEqual(metadata.get("grpc-retry-pushback-ms"), ["100"]);
   assert.equal(api.state.reviews, reviews);
   assert.ok(observer.lines.includes("stream postponed"));
-  intake.leave("somebody:0");
+  intake.leave("somebody-0:1");
   await anAgent(t, port, aToken(), agent.client).hello();
 });
 
@@ -258,8 +260,25 @@ test("a new connection waits for room before its handshake, and the agent is let
   const agent = anAgent(t, port);
   const welcome = agent.hello();
   await until(() => server.connections.waiting === 1, "a connection waits");
-  intake.leave("somebody:0");
+  intake.leave("somebody-0:1");
   assert.equal((await welcome)?.$case, "welcome");
+});
+
+test("a stranger with hundreds of connections that say one word and fall silent keeps no agent of another address waiting", async (t) => {
+  const intake = makeIntake(aFakeClock()); // none of them loses its time
+  const { port, server } = await aCoordinator(t, { intake });
+  const strangers = Array.from({ length: 300 }, () => {
+    const socket = connectTcp({ port, host: "127.0.0.1", localAddress: "127.0.0.2" }).on("error", () => undefined);
+    socket.write(Buffer.from([0x16, 0x03, 0x01, 0x02, 0x00])); // the head of a record that never comes
+    return socket;
+  });
+  await until(() => server.connections.waiting === strangers.length - 128, "the stranger has every place, and waits for more");
+  assert.equal(intake.begin("127.0.0.2:1"), false);
+  const agent = anAgent(t, port);
+  assert.equal((await agent.hello())?.$case, "welcome");
+  agent.say(snapshot(1n, "p1"));
+  assert.deepEqual(await agent.next(), ack(1n));
+  for (const socket of strangers) socket.destroy();
 });
 
 test("an agent that is let in gives its place back with its first snapshot, or when its stream ends", async (t) => {
