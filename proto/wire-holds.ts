@@ -3,6 +3,7 @@
  * Numbers of enums that this version does not know stop here.
  */
 import type { HeldPod, HeldPods, HoldAnswer, HoldEnd, HoldProof, HoldState, ReleasedPod } from "../common/holds.ts";
+import { cutText } from "./cut-text.ts";
 import * as wire from "./gen/clb/direct/v1/node_stream.ts";
 
 /** As in a PodReport: UUIDs, and what static Pods have. */
@@ -79,7 +80,7 @@ const fromStop = ({
 
 export const toHoldAnswer = ({ deletionAtMs, state, drainMs, ...same }: HoldAnswer): wire.HoldAnswer => ({
   ...same,
-  reason: same.reason.slice(0, LONGEST_TEXT),
+  reason: cutText(same.reason, LONGEST_TEXT),
   state: STATE_NUMBERS[state],
   deletionAt: deletionAtMs === undefined ? undefined : new Date(deletionAtMs),
   drainMs: whole(drainMs),
@@ -89,16 +90,16 @@ export const toHoldAnswer = ({ deletionAtMs, state, drainMs, ...same }: HoldAnsw
 export const fromHoldAnswers = ({ pods }: wire.HoldAnswers): readonly HoldAnswer[] =>
   few(pods).map(({ deletionAt, state, drainMs, graceSeconds, ...same }) => ({
     ...same,
-    reason: same.reason.slice(0, LONGEST_TEXT),
+    reason: cutText(same.reason, LONGEST_TEXT),
     state: nameOf(STATE_NUMBERS, state) ?? "wait",
     deletionAtMs: deletionAt?.getTime(),
     graceSeconds: graceSeconds === undefined ? undefined : Math.min(graceSeconds, LONGEST_GRACE_SECONDS),
     drainMs: whole(drainMs),
   }));
 
-export const toHoldProof = ({ proven, because }: HoldProof): wire.HoldProof => ({ proven, because: because.slice(0, LONGEST_TEXT) });
+export const toHoldProof = ({ proven, because }: HoldProof): wire.HoldProof => ({ proven, because: cutText(because, LONGEST_TEXT) });
 
-export const fromHoldProof = ({ proven, because }: wire.HoldProof): HoldProof => ({ proven, because: because.slice(0, LONGEST_TEXT) });
+export const fromHoldProof = ({ proven, because }: wire.HoldProof): HoldProof => ({ proven, because: cutText(because, LONGEST_TEXT) });
 
 /** Those with an UID that can be one, as many as a node may have. */
 const few = <T extends { readonly uid: string }>(pods: readonly T[]): readonly T[] =>

@@ -1,6 +1,7 @@
 /** Generated messages <-> the types of common/reachability.ts. Numbers of enums that this version does not know stop here. */
 import {
   type GroupVerdict,
+  type NodeFacts,
   type PodTask,
   type PodVerdict,
   type PortTask,
@@ -9,7 +10,15 @@ import {
   type SecurityGroup,
   type SourceKind,
 } from "../common/reachability.ts";
+import { cutText } from "./cut-text.ts";
 import * as wire from "./gen/clb/direct/v1/node_stream.ts";
+
+/** Texts from the other end are for a person; what is longer is cut. Own choice. */
+const LONGEST_TEXT = 1_000;
+/** Sets of senders of a port: there is one of each kind. */
+const MOST_SETS = 8;
+/** More ENIs than a machine takes (some 20), and more characters than an id, a zone or a MAC has. Own choice. */
+const FACTS = { macs: 64, characters: 128 };
 
 const SOURCE_NUMBERS: Readonly<Record<SourceKind, wire.SourceKind>> = {
   "health-check": wire.SourceKind.SOURCE_KIND_HEALTH_CHECK,
@@ -70,15 +79,23 @@ const toPortVerdict = ({ probe, sources, ...same }: PortVerdict): wire.PortVerdi
 /** An answer that this version does not know counts as none. */
 export const fromPodVerdict = ({ uid, ports }: wire.PodVerdict): PodVerdict => ({
   uid,
-  ports: ports.map(({ probe, sources, ...same }) => ({
+  ports: ports.map(({ probe, probeText, sources, ...same }) => ({
     ...same,
     probe: nameOf(PROBE_NUMBERS, probe) ?? "pending",
-    sources: sources.flatMap(({ kind: number, verdict, because }) => {
+    probeText: cutText(probeText, LONGEST_TEXT),
+    sources: sources.slice(0, MOST_SETS).flatMap(({ kind: number, verdict, because }) => {
       const kind = nameOf(SOURCE_NUMBERS, number);
-      return kind === undefined ? [] : [{ kind, verdict: nameOf(VERDICT_NUMBERS, verdict) ?? "unknown", because }];
+      const said = { verdict: nameOf(VERDICT_NUMBERS, verdict) ?? ("unknown" as const), because: cutText(because, LONGEST_TEXT) };
+      return kind === undefined ? [] : [{ kind, ...said }];
     }),
   })),
 });
+
+/** What cannot be of a machine is left out. */
+export const fromNodeFacts = ({ instanceId, region, zone, macs }: wire.NodeFacts): NodeFacts => {
+  const said = (text: string): string => cutText(text, FACTS.characters);
+  return { instanceId: said(instanceId), region: said(region), zone: said(zone), macs: macs.slice(0, FACTS.macs).map(said) };
+};
 
 function nameOf<K extends string>(numbers: Readonly<Record<K, number>>, wanted: number): K | undefined {
   for (const name in numbers) if (numbers[name] === wanted) return name;

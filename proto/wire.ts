@@ -9,6 +9,7 @@ import {
   type PodFact,
   type PodPhase,
 } from "../common/vocabulary.ts";
+import { cutText } from "./cut-text.ts";
 import * as wire from "./gen/clb/direct/v1/node_stream.ts";
 
 /** How the agent knows that a Pod is over. */
@@ -19,6 +20,10 @@ export const PROTOCOL_VERSION = 1;
 
 /** No message is longer: a stranger costs no more memory, and a node's 500 Pods are below 0.5 MB. Longer snapshots come in parts. */
 export const MAX_MESSAGE_BYTES = 1_048_576;
+/** For a person; what is longer is cut. */
+const LONGEST_NOTE = 4_096;
+/** As an agent reads it (common/kubernetes/node-pods.ts). */
+const LONGEST_WISH = 64;
 /** Of a message with Pods, what is left for its other fields and the framing. */
 const MESSAGE_RESERVE_BYTES = 4_096;
 
@@ -109,10 +114,10 @@ export function toPodFact(report: wire.PodReport, nodeName: string): PodFact {
     restarts: report.restarts,
     hostInterface: hostInterface && toHostInterface(hostInterface),
     networks: networks ?? NO_NETWORKS,
-    networkNote: report.networkNote,
+    networkNote: cutText(report.networkNote, LONGEST_NOTE),
     weights: weights && (weights.service === "" && weights.ingress === "" ? NO_WEIGHTS : weights),
   };
-  return report.gateWish === "" ? fact : { ...fact, gateWish: report.gateWish };
+  return report.gateWish === "" ? fact : { ...fact, gateWish: cutText(report.gateWish, LONGEST_WISH) };
 }
 
 const toHostInterface = ({ kind, ...same }: wire.HostInterface): HostInterface => ({

@@ -6,7 +6,7 @@ const WHAT: Readonly<Record<Refusal, string>> = {
   foreign: "Pods that the API server has on other nodes",
   unknown: "Pods that the API server does not have",
   contradicts: "of Pods what the API server says otherwise",
-  limit: "more Pods than the node has room for",
+  limit: "more Pods than the node has room for, or more labels and ports than are kept of a node",
 };
 
 /** An Event for a Node whose agent was not believed; the log names the Pods. */

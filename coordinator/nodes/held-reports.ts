@@ -1,6 +1,7 @@
 import { MultiMap } from "../../common/multi-map.ts";
 import { OVER } from "../../common/signals.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
+import { sizeOf } from "./report-fault.ts";
 import { makeSharing } from "./shared-values.ts";
 
 /**
@@ -10,6 +11,8 @@ import { makeSharing } from "./shared-values.ts";
 export class Held {
   readonly node: string;
   fact: PodFact;
+  /** As `sizeOf` counts it. */
+  characters: number;
   state: "idle" | "reading" | "refused" = "idle";
   readonly sinceMs: number;
   /** Made for who waits for it: most Pods are nobody's business. */
@@ -19,6 +22,7 @@ export class Held {
   constructor(node: string, fact: PodFact, sinceMs: number) {
     this.node = node;
     this.fact = fact;
+    this.characters = 0;
     this.sinceMs = sinceMs;
   }
 
@@ -38,6 +42,8 @@ export class Held {
 /** Reports that are held, by node, UID, namespace and address. */
 export class HeldReports {
   readonly #byNode = new Map<string, Map<string, Held>>();
+  /** Sum of what a node's are large. */
+  readonly #characters = new Map<string, number>();
   readonly #byUid = new MultiMap<string, Held>();
   readonly #byNamespace = new Map<string, Set<Held>>();
   readonly #byIp = new MultiMap<string, Held>();
@@ -75,18 +81,24 @@ export class HeldReports {
     return this.#byNode.get(node)?.size ?? 0;
   }
 
+  /** How large a node's are together, as `sizeOf` counts it. */
+  characters(node: string): number {
+    return this.#characters.get(node) ?? 0;
+  }
+
   isReading(node: string): boolean {
     return (this.#reading.get(node)?.size ?? 0) > 0;
   }
 
   /** What a node says of it now. */
-  put(told: PodFact, nowMs: number): Held {
+  put(told: PodFact, nowMs: number, characters = sizeOf(told)): Held {
     const fact = this.#share(told);
     const node = fact.nodeName;
     const known = this.get(node, fact.uid);
     const held = known ?? new Held(node, fact, nowMs);
     if (known !== undefined) this.#unindex(known);
     held.fact = fact;
+    this.#resize(held, characters);
     const ofNode = this.#byNode.get(node) ?? new Map<string, Held>();
     this.#byNode.set(node, ofNode.set(fact.uid, held));
     this.#index(held);
@@ -107,9 +119,18 @@ export class HeldReports {
     const ofNode = this.#byNode.get(held.node);
     if (ofNode?.get(held.fact.uid) !== held) return;
     ofNode.delete(held.fact.uid);
-    if (ofNode.size === 0) this.#byNode.delete(held.node);
+    this.#resize(held, 0);
+    if (ofNode.size === 0) {
+      this.#byNode.delete(held.node);
+      this.#characters.delete(held.node);
+    }
     this.#unindex(held);
     this.#settle(held);
+  }
+
+  #resize(held: Held, characters: number): void {
+    this.#characters.set(held.node, this.characters(held.node) + characters - held.characters);
+    held.characters = characters;
   }
 
   #settle(held: Held): void {

@@ -193,7 +193,7 @@ function about({ uid, ports }: PodVerdict, task: PodTask): PodVerdict {
     uid,
     ports: ports.flatMap((port) => {
       const one = asked.get(port.key);
-      if (one === undefined) return [];
+      if (one === undefined || !asked.delete(port.key)) return []; // of each port one word
       if (one.groups.length > 0 || port.sources.every(({ verdict }) => verdict === "unknown")) return [port];
       return [{ ...port, sources: one.sources.map(({ kind }) => ({ kind, verdict: "unknown" as const, because: one.unjudged })) }];
     }),

@@ -10,7 +10,7 @@ import { type Held, HeldReports } from "./held-reports.ts";
 import type { MakePodReader, PodAnswer, PodReader } from "./pod-reader.ts";
 import type { PodStore } from "./pod-store.ts";
 import type { Refusals } from "./refusals.ts";
-import { faultOf } from "./report-fault.ts";
+import { faultOf, MOST_OF_NODE, sizeOf, tooLarge } from "./report-fault.ts";
 
 export type ReportedPodsDeps = {
   readonly store: PodStore;
@@ -85,7 +85,10 @@ export class ReportedPods {
     }
     const before = this.#held.get(pod.nodeName, pod.uid);
     if (before === undefined && this.#isFull(pod)) return this.#refuse(pod, "limit", "a node has no room for so many Pods");
-    const held = this.#held.put(pod, clock.now());
+    const characters = sizeOf(pod);
+    const all = this.#held.characters(pod.nodeName) - (before?.characters ?? 0) + characters;
+    if (all > MOST_OF_NODE) return this.#refuse(pod, "limit", tooLarge("of this Pod and the others of its node", all));
+    const held = this.#held.put(pod, clock.now(), characters);
     if (held.state === "refused") return "refused";
     if (held.state === "reading")
       this.#want(held); // its containers may be ready now

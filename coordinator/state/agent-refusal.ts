@@ -1,6 +1,7 @@
 /**
  * Why a reported Pod does not count. `name`: something in it cannot be. `foreign`: the API server has it on another node. `unknown`: the API
- * server has no such Pod. `contradicts`: it says of a Pod what the API server does not. `limit`: more Pods than a node can have.
+ * server has no such Pod. `contradicts`: it says of a Pod what the API server does not. `limit`: more Pods than a node can have, or
+ * more text of them than is kept.
  */
 export type Refusal = "name" | "foreign" | "unknown" | "contradicts" | "limit";
 

@@ -1,6 +1,4 @@
-import { status } from "@grpc/grpc-js";
 import type { Logger } from "../../common/log.ts";
-import type { PodFact } from "../../common/vocabulary.ts";
 import {
   type ConnectRequest,
   type ConnectResponse,
@@ -8,17 +6,14 @@ import {
   type Digest,
   type Snapshot,
 } from "../../proto/gen/clb/direct/v1/node_stream.ts";
-import { digestOf, evidenceOf, toPodFact } from "../../proto/wire.ts";
+import { digestOf, evidenceOf } from "../../proto/wire.ts";
 import { fromHeldPods, fromHoldProof } from "../../proto/wire-holds.ts";
-import { fromPodVerdict } from "../../proto/wire-reachability.ts";
+import { fromNodeFacts, fromPodVerdict } from "../../proto/wire-reachability.ts";
 import type { AgentHolds } from "../nodes/node-holds.ts";
 import type { NodeSession, StreamObserver } from "../nodes/node-session.ts";
 import type { AgentStream } from "../nodes/node-tasks.ts";
-import { StreamEnd } from "./stream-end.ts";
 import type { TokenLife } from "./token-life.ts";
-
-/** Kubernetes keeps 12 500 Pods that have ended, at worst all of one node (--terminated-pod-gc-threshold), beside those that live. */
-const MOST_PODS = 14_000;
+import { makeToldPods } from "./told-pods.ts";
 
 export type DialogueDeps = {
   readonly session: NodeSession;
@@ -33,8 +28,6 @@ export type DialogueDeps = {
   readonly observer: StreamObserver;
   readonly log: Logger;
 };
-
-const tooMany = (what: string): StreamEnd => new StreamEnd(status.RESOURCE_EXHAUSTED, `${what} more than ${MOST_PODS} Pods is none`);
 
 export interface Dialogue {
   /** The agent has said this. */
@@ -66,25 +59,20 @@ export function makeDialogue(deps: DialogueDeps): Dialogue {
     return say({ $case: "ack", value: { sequence } });
   };
 
-  let parts: { readonly sequence: bigint; readonly pods: PodFact[] } | undefined;
-  const onSnapshot = async ({ sequence, pods, more }: Snapshot): Promise<void> => {
-    if (parts?.sequence !== sequence) parts = { sequence, pods: [] };
-    for (const pod of pods) parts.pods.push(toPodFact(pod, nodeName));
-    if (parts.pods.length > MOST_PODS) throw tooMany("a snapshot of");
-    if (more) return;
-    const whole = parts.pods;
-    parts = undefined;
-    await settle(sequence, session.snapshot(whole));
+  const pods = makeToldPods(nodeName);
+  const onSnapshot = async (snapshot: Snapshot): Promise<void> => {
+    const whole = pods.part(snapshot);
+    if (whole !== undefined) await settle(snapshot.sequence, session.snapshot(whole));
   };
 
   const onDifference = async ({ sequence, changed, removed }: Difference): Promise<void> => {
     if (wanted === "asked") return; // sent before our resend arrived
     if (wanted === "first") return resend("gap", `difference ${sequence} came before any snapshot`);
     if (sequence !== applied + 1n) return resend("gap", `expected sequence ${applied + 1n}, got ${sequence}`);
-    const reported = changed.map((pod) => toPodFact(pod, nodeName));
+    const reported = changed.map((report) => pods.factOf(report));
     const ended = removed.map((pod) => ({ uid: pod.uid, evidence: evidenceOf(pod) }));
     const outcome = session.difference(reported, ended);
-    if (session.told.size > MOST_PODS) throw tooMany("a node that reports");
+    pods.check(session.told.size);
     await settle(sequence, outcome);
   };
 
@@ -108,7 +96,7 @@ export function makeDialogue(deps: DialogueDeps): Dialogue {
       case "verdicts":
         return deps.findings?.verdicts(body.value.pods.map(fromPodVerdict));
       case "nodeFacts":
-        return deps.findings?.nodeFacts(body.value);
+        return deps.findings?.nodeFacts(fromNodeFacts(body.value));
       case "heldPods":
         return deps.holds?.held(fromHeldPods(body.value));
       case "holdProof":

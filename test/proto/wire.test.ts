@@ -48,6 +48,11 @@ test("the session says which node a Pod is on, not the message", () => {
   assert.equal(toPodFact(toPodReport(aPod({ nodeName: "node-b" })), "node-a").nodeName, "node-a");
 });
 
+test("a note and a wish are cut where they are longer than anybody reads", () => {
+  const { networkNote, gateWish } = toPodFact(toPodReport(aPod({ networkNote: "n".repeat(9_999), gateWish: "w".repeat(9_999) })), "node-a");
+  assert.deepEqual([networkNote, gateWish], ["n".repeat(4_096), "w".repeat(64)]);
+});
+
 test("numbers that a newer version may send become Unknown", () => {
   const raw = Buffer.from([0x38, 0x63, 0x58, 0x63]); // fields 7 (phase) and 11 (gate), both 99
   const { phase, gate } = toPodFact(PodReport.decode(raw), "node-a");

@@ -88,6 +88,14 @@ test("a verdict counts only for what was asked of that node", () => {
   assert.equal(tasks.verdictOf("p1"), undefined);
 });
 
+test("of each port that was asked about one word is kept, however often a verdict has it", () => {
+  const tasks = makeNodeTasks(pino({ level: "silent" }));
+  tasks.ask("node-a", aTask("p1"));
+  const { ports } = aVerdict("p1");
+  attach(tasks).stream.verdicts([{ uid: "p1", ports: Array.from({ length: 10_000 }, () => ports).flat() }]);
+  assert.deepEqual(tasks.verdictOf("p1")?.ports, ports);
+});
+
 test("another reign asks anew, and what the former one asked is over", async () => {
   const tasks = makeNodeTasks(pino({ level: "silent" }));
   const { heard, stream } = attach(tasks);

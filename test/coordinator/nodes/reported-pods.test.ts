@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { pino } from "pino";
 import type { PodFact } from "../../../common/vocabulary.ts";
 import { ServedSelectors } from "../../../coordinator/nodes/asked-pods.ts";
 import { makeNodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
 import type { NodeSession, NodeWatchEvent } from "../../../coordinator/nodes/node-session.ts";
 import type { PodAnswer, Wanted } from "../../../coordinator/nodes/pod-reader.ts";
 import { aService } from "../../builders.ts";
-import { aFakeClock, aPod as anyPod, aRecordingObserver, silentLog } from "../pods.ts";
+import { aFakeClock, aPod as anyPod, aRecordingObserver } from "../pods.ts";
 
 /** Of Service demo/web, without a gate of its own. */
 const aPod = (uid: string, over: Partial<PodFact> = {}): PodFact => anyPod(uid, { hasGate: false, ...over });
@@ -31,7 +32,9 @@ function aRegistry({ services = [aService()], listed = true } = {}) {
     watches.push(onEvent);
     return { lastByteAtMs: 0 };
   };
-  const registry = makeNodeRegistry({ clock, observer, log: silentLog, agentGraceMs: 10_000, watchNode, asked, readPods }, stopped.signal);
+  const log: string[] = [];
+  const logger = pino({ level: "warn" }, { write: (line: string) => void log.push(line) });
+  const registry = makeNodeRegistry({ clock, observer, log: logger, agentGraceMs: 10_000, watchNode, asked, readPods }, stopped.signal);
   const session = (node: string): NodeSession => {
     const opened = registry.open(node, { onEnd: () => undefined, onWanted: () => undefined });
     assert.ok(opened);
@@ -46,7 +49,7 @@ function aRegistry({ services = [aService()], listed = true } = {}) {
     }
   };
   const uids = (): string[] => [...registry.pods.keys()].sort();
-  return { watches, clock, observer, api, asked, wanted, registry, session, serve, answer: (one: PodAnswer) => answer(one), uids };
+  return { watches, log, clock, observer, api, asked, wanted, registry, session, serve, answer: (one: PodAnswer) => answer(one), uids };
 }
 const refusals = ({ lines }: { readonly lines: readonly string[] }): string[] => lines.filter((line) => line.startsWith("refused"));
 
@@ -233,6 +236,30 @@ test("no more live Pods than a node can have, with some reserve; those that have
   assert.equal(refusals(observer).length, 700);
 });
 
+test("what a node's agents say in all is bounded: more is refused, what is held stays, and what ends makes room", () => {
+  const { session, registry, observer, wanted, log } = aRegistry();
+  registry.nodeSeen({ name: "a", uid: "node-a", maxPods: 800 });
+  const large = (uid: string, length = 60_000): PodFact => aPod(uid, { labels: { app: "web", note: "x".repeat(length) } });
+  const agent = session("a");
+  agent.snapshot(Array.from({ length: 500 }, (_, n) => large(`p${n}`))); // twice as many as a node of TKE has
+  assert.deepEqual(refusals(observer), []);
+  const more = Array.from({ length: 100 }, (_, n) => large(`q${n}`));
+  agent.difference(more, []);
+  const refused = refusals(observer).length;
+  assert.ok(refused > 40 && refused < 60, `${refused}`);
+  assert.deepEqual(new Set(refusals(observer)), new Set(["refused limit"]));
+  assert.match(log.join("\n"), /"node":"a","why":"limit".*have 335\d+ characters, at most 33554432 are kept.*delete the agent's Pod/);
+  assert.equal(wanted.size, 600 - refused);
+  const last = `q${100 - refused - 1}`;
+  agent.difference([{ ...large(last, 65_000), resourceVersion: "11" }], []);
+  agent.difference([{ ...large(last, 500), resourceVersion: "12" }], []); // smaller than before
+  assert.equal(refusals(observer).length, refused);
+  agent.difference([], [{ uid: "p0", evidence: "deleted" }]);
+  agent.difference([large("q99")], []);
+  assert.equal(refusals(observer).length, refused);
+  assert.ok(wanted.has("q99"));
+});
+
 const wrong: readonly Partial<PodFact>[] = [
   { name: "../services/web" },
   { name: "" },
@@ -243,6 +270,7 @@ const wrong: readonly Partial<PodFact>[] = [
   { uid: "" },
   { ips: ["10.244.0.999"] },
   { ips: ["nowhere"] },
+  { ips: Array.from({ length: 17 }, (_, n) => `10.244.0.${n}`) },
   { labels: { app: "web", note: "x".repeat(70_000) } },
   { ports: Array.from({ length: 10_000 }, (_, n) => ({ name: `p${n}`, port: n, protocol: "TCP" })) },
   { hostInterface: { name: "eth0/../x", mac: "", kind: "eth" } as unknown as PodFact["hostInterface"] },

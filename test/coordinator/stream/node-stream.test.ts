@@ -456,6 +456,40 @@ test("a snapshot that never ends does", async (t) => {
   assert.equal(registry.pods.size, 0);
 });
 
+test("a snapshot in parts that are more together than is kept of a node is refused before its end; what was known stays", async (t) => {
+  const { port, registry } = await aCoordinator(t);
+  const agent = anAgent(t, port);
+  await agent.hello();
+  agent.say(snapshot(1n, "p1", "p2"));
+  assert.deepEqual(await agent.next(), ack(1n));
+  for (let n = 0; n < 34; n++) {
+    const pods = [toPodReport(aPod(`large-${n}`, { labels: { app: "x".repeat(1_000_000) } }))];
+    agent.say({ $case: "snapshot", value: { sequence: 2n, pods, more: true } });
+  }
+  const { code, details } = await agent.ended();
+  assert.equal(status[code], "RESOURCE_EXHAUSTED");
+  assert.match(
+    details,
+    /^node "a": snapshot refused: .* of the first 34 Pods have 340\d+ characters, at most 33554432 .*delete the agent's Pod$/,
+  );
+  assert.deepEqual([...registry.pods.keys()], ["p1", "p2"]);
+});
+
+for (const field of ["uid", "resourceVersion"] as const)
+  test(`a Pod whose ${field} is endless ends the stream: it would be kept with all that was told`, async (t) => {
+    const { port, registry } = await aCoordinator(t);
+    const agent = anAgent(t, port);
+    await agent.hello();
+    agent.say(snapshot(1n, "p1"));
+    assert.deepEqual(await agent.next(), ack(1n));
+    const changed = [toPodReport(aPod("p2", { [field]: "7".repeat(1_000) }))];
+    agent.say({ $case: "difference", value: { sequence: 2n, changed, removed: [] } });
+    const { code, details } = await agent.ended();
+    assert.equal(status[code], "RESOURCE_EXHAUSTED");
+    assert.equal(details, `node "a": ${field} of a Pod has 1000 characters, at most 256 are kept`);
+    assert.deepEqual([...registry.pods.keys()], ["p1"]);
+  });
+
 test("so do differences that bring more and more Pods", async (t) => {
   const { port } = await aCoordinator(t);
   const agent = anAgent(t, port);
