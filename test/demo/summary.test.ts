@@ -71,6 +71,41 @@ test("a Pod in two rules waits for the later one: the cloud checks each for itse
   assert.deepEqual(parts, [40, 20, 40, 100, 7_910]);
 });
 
+test("a Pod counts whenever our own watch has seen it ready: before its bind, after it, or with its gate", () => {
+  const places = ["lbl-1", "lbl-2"].map((listenerId) => ({ ...AT, listenerId, locationId: `loc-${listenerId}` }));
+  const entries = journal(
+    ...places.map((place) => bound(1_290, place)),
+    call("BatchRegisterTargets", 1_020, 1_300),
+    health("Alive", 7_430, places[1]),
+    health("Alive", 8_930, places[0]),
+    call("DescribeTargetHealth", 8_950, 8_990),
+  );
+  const of = (containersReadyMs: number) => partsOf({ ...POD, containersReadyMs }, entries).parts;
+  assert.deepEqual(of(1_000), [40, 20, 40, 100, 7_910]);
+  assert.deepEqual(of(1_291), [20, 20, 40, 80, 7_639]);
+  assert.deepEqual(of(9_010), [0, 0, 0, 0, 0]);
+});
+
+test("what a former Pod with the same address had is no place of this one, whether it had a gate or not", () => {
+  const [former, now] = ["lbl-1", "lbl-2"].map((listenerId) => ({ ...AT, listenerId }));
+  const { parts } = partsOf(
+    POD,
+    journal(
+      bound(100, former),
+      bound(100, now),
+      health("Alive", 400, now), // and never in the other one
+      { ...bound(800, former), change: "unbound" },
+      { ...bound(900, now), change: "unbound" },
+      bound(1_290, now),
+      call("BatchRegisterTargets", 1_020, 1_300),
+      health("Alive", 8_930, now),
+      call("DescribeTargetHealth", 8_950, 8_990),
+      bound(9_400, former), // after the gate
+    ),
+  );
+  assert.deepEqual(parts, [40, 20, 40, 100, 7_910]);
+});
+
 test("that the load balancer had no backend is said only where it says so itself", () => {
   const failure = { atMs: 5_000, cause: "timeout after 2000 ms", connection: "new", localPort: 40_000, pod: undefined } as const;
   const victimOf = (backend: string | undefined): string => nameVictim(failure, backend, [POD]).victim;

@@ -121,19 +121,21 @@ type Of<K extends JournalEntry["kind"]> = Extract<JournalEntry, { readonly kind:
 
 /**
  * Where the gate waited longest: an Ingress binds a Pod in a listener for HTTP, in one for HTTPS and in more rules, each of which the cloud checks
- * for itself. Undefined: it was seen nowhere, or one of the places was not seen healthy.
+ * for itself. By the cloud's journal alone: what is bound with the Pod's address when its gate is seen open. A former Pod's places are unbound by
+ * then, and when our own watch has seen the Pod ready says nothing: it may be later than the bind. Undefined: it is bound nowhere, or one of the
+ * places was not seen healthy.
  */
-function lastPlace({ ip, containersReadyMs = 0, gateTrueMs = 0 }: PodTimes, journal: readonly JournalEntry[]) {
-  const places = new Map<string, { readonly bound?: Of<"target">; readonly healthy?: Of<"health"> }>();
+function lastPlace({ ip, gateTrueMs = 0 }: PodTimes, journal: readonly JournalEntry[]) {
+  const places = new Map<string, { readonly bound: Of<"target">; readonly healthy?: Of<"health"> }>();
   for (const entry of journal) {
-    if ((entry.kind !== "target" && entry.kind !== "health") || entry.ip !== ip) continue;
-    if (entry.timeMs < containersReadyMs || entry.timeMs > gateTrueMs) continue;
+    if ((entry.kind !== "target" && entry.kind !== "health") || entry.ip !== ip || entry.timeMs > gateTrueMs) continue;
     const key = `${entry.listenerId}/${entry.locationId ?? ""}:${entry.port}`;
-    const { bound, healthy } = places.get(key) ?? {};
-    if (entry.kind === "target" && entry.change === "bound") places.set(key, { bound: bound ?? entry, ...(healthy && { healthy }) });
-    if (entry.kind === "health" && SERVES.has(entry.to)) places.set(key, { ...(bound && { bound }), healthy: healthy ?? entry });
+    const place = places.get(key);
+    if (entry.kind === "target" && entry.change === "bound") places.set(key, { bound: entry });
+    if (entry.kind === "target" && entry.change === "unbound") places.delete(key);
+    if (entry.kind === "health" && SERVES.has(entry.to) && place !== undefined) places.set(key, { healthy: entry, ...place });
   }
-  const seen = [...places.values()].flatMap(({ bound, healthy }) => (bound && healthy ? { bound, healthy } : []));
+  const seen = [...places.values()].flatMap(({ bound, healthy }) => (healthy ? { bound, healthy } : []));
   return seen.length < places.size ? undefined : seen.toSorted((a, b) => b.healthy.timeMs - a.healthy.timeMs)[0];
 }
 
