@@ -2,6 +2,9 @@ import type { Server } from "node:http";
 import type { Server as TlsServer } from "node:https";
 import type { Socket } from "node:net";
 
+/** Connections that the kernel keeps until they are taken: as many as for a real API server (Go takes net.core.somaxconn), not Node's 511. */
+const BACKLOG = 4_096;
+
 /** A server whose connections can be broken, refused or frozen. */
 export class Listener {
   readonly #server: Server | TlsServer;
@@ -21,7 +24,8 @@ export class Listener {
 
   /** Rejects when the port is taken; a `port` of 0 takes a free one. */
   async start(port = this.port): Promise<void> {
-    await new Promise<void>((resolve, reject) => this.#server.once("error", reject).listen(port, this.#host, resolve));
+    const where = { port, host: this.#host, backlog: BACKLOG };
+    await new Promise<void>((resolve, reject) => this.#server.once("error", reject).listen(where, resolve));
     const address = this.#server.address();
     if (address !== null && typeof address === "object") this.port = address.port;
   }
