@@ -176,7 +176,7 @@ export class Worker {
 
   async #pass(key: string, signal: AbortSignal): Promise<void> {
     const { clock, log, name, reconcile, onOutcome } = this.#deps;
-    await yieldTurn();
+    await yieldTurn(name);
     const startedMs = clock.now();
     const count = (outcome: "done" | "again" | "failed"): void => onOutcome?.(outcome, (clock.now() - startedMs) / 1000);
     let delayMs: number | undefined;
