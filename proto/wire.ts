@@ -137,11 +137,10 @@ export const evidenceOf = ({ evidence }: wire.RemovedPod): Evidence =>
 
 /** Fingerprint of what a node has reported: SHA-256 over the lines "<uid> <resourceVersion>\n" in ascending order of uid (by code unit). */
 export function digestOf(pods: Iterable<{ readonly uid: string; readonly resourceVersion: string }>): Buffer {
-  const lines = Array.from(pods, ({ uid, resourceVersion }) => ({ uid, line: `${uid} ${resourceVersion}\n` }));
-  lines.sort((one, other) => (one.uid < other.uid ? -1 : Number(one.uid > other.uid)));
-  const hash = createHash("sha256");
-  for (const { line } of lines) hash.update(line);
-  return hash.digest();
+  const sorted = Array.from(pods).sort((one, other) => (one.uid < other.uid ? -1 : Number(one.uid > other.uid)));
+  let lines = "";
+  for (const { uid, resourceVersion } of sorted) lines += `${uid} ${resourceVersion}\n`;
+  return createHash("sha256").update(lines).digest();
 }
 
 const toDate = (ms: number | undefined): Date | undefined => (ms === undefined ? undefined : new Date(ms));

@@ -70,6 +70,8 @@ const QUICK_PATIENCE: Patience = { stalledMs: 10_000, mostMs: 20_000 };
 /** What a coordinator at rest costs is measured so long, as a share of the measurement, and taken off the cost of a change. */
 const REST_SHARE = 0.4;
 const WARM_SHARE = 0.5;
+/** After a change, status, Events and what waits for company or its time; it is not counted as rest. */
+const LAST_WORDS_MS = 3_000;
 /** Agents of each of the two that are compared: their Pods are more than 2 000 Services select. */
 const SIDE_AGENTS = 500;
 /** Of `--seconds`, a turn of one of the two. */
@@ -235,8 +237,11 @@ async function change(run: Run, mix: Mix, restCores: number | undefined): Promis
 
 /** Cores that the coordinator takes while nothing changes. */
 async function restOf(run: Run): Promise<number | undefined> {
+  await pause(LAST_WORDS_MS);
   const { row, seconds } = await run.measured(() => pause(run.options.seconds * REST_SHARE * 1_000));
-  return row.cpuSeconds === null ? undefined : row.cpuSeconds / seconds;
+  const cores = row.cpuSeconds === null ? undefined : row.cpuSeconds / seconds;
+  run.goal(`at rest, ${run.services} Services`, "CPU", cores ?? null, "cores", "amount");
+  return cores;
 }
 
 async function changes(run: Run): Promise<void> {
