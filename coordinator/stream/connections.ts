@@ -3,6 +3,7 @@ import { createServer as createTlsServer, type TLSSocket, type Server as TlsServ
 import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
 import type { ServingSource } from "../tls/serving.ts";
+import { makeArrivals } from "./arrivals.ts";
 import { peerOf } from "./peer.ts";
 
 export type ConnectionsDeps = {
@@ -25,6 +26,7 @@ export type ConnectionsDeps = {
 /** See `LIMITS`. */
 export type ConnectionLimits = {
   readonly connections: number;
+  readonly kept: number;
   readonly silentMs: number;
 };
 
@@ -48,6 +50,8 @@ export interface Connections {
 const LIMITS: ConnectionLimits = {
   /** Two agents on each of 5 000 nodes (Kubernetes' own limit; a rollout with surge has two for a moment), and some others. */
   connections: 12_000,
+  /** Above that, so many of an address whose handshake has not begun stay where another address comes. Own choice. */
+  kept: 64,
   /** A client of TLS speaks first: who is silent for so long, or does not end its handshake, is none. Real milliseconds. */
   silentMs: 10_000,
 };
@@ -72,8 +76,7 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
   const { serving, log } = deps;
   const limits = { ...LIMITS, ...deps.limits };
   const open = new Set<Socket>();
-  const silent = new Set<Socket>();
-  const waiting = makeTurns();
+  const arrivals = makeArrivals();
   const empty = new Set<() => void>();
   let toldAtMs = Number.NEGATIVE_INFINITY;
 
@@ -81,44 +84,52 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
   const unsubscribe = serving.subscribe(({ certPem, keyPem }) => tls.setSecureContext({ cert: certPem, key: keyPem }));
 
   const resume = (): void => {
-    for (const { socket, begin } of waiting.inTurn()) {
+    for (const { socket, begin } of arrivals.inTurn()) {
       const peer = peerOf(socket);
       if (deps.mayBegin(peer)) {
-        waiting.delete(socket);
+        arrivals.delete(socket);
         socket.once("close", () => deps.onEnd(peer));
         begin();
       } else if (!deps.mayAnother()) return;
     }
   };
   const take = (socket: Socket): void => {
-    if (open.size >= limits.connections) return refuse(socket);
+    if (open.size >= limits.connections && !makeWay(socket)) return refuse(socket);
     open.add(socket);
-    silent.add(socket);
+    arrivals.add(socket);
     socket.setNoDelay(true);
     socket.setTimeout(limits.silentMs, () => socket.destroy());
     socket.on("error", () => undefined); // of a peer that left; its end follows
     socket.once("close", () => {
       open.delete(socket);
-      silent.delete(socket);
-      waiting.delete(socket);
+      arrivals.delete(socket);
       if (open.size === 0) empty.forEach((resolve) => resolve());
     });
     hearHello(socket, (handOver) => {
-      silent.delete(socket);
       socket.setTimeout(0); // the handshake has a limit of its own
       socket.removeAllListeners("timeout");
-      waiting.add(socket, () => tls.emit("connection", handOver())); // documented: a connection may be given to a TLS server so
+      arrivals.wait(socket, () => tls.emit("connection", handOver())); // documented: a connection may be given to a TLS server so
       resume();
     });
   };
+  /** Cuts off the older half of the address that has the most arrivals, unless that is the one that comes; false: nobody is cut off. */
+  const makeWay = (socket: Socket): boolean => {
+    const most = arrivals.most();
+    if (most === undefined || most.sockets.size <= limits.kept || most.address === socket.remoteAddress) return false;
+    for (const one of [...most.sockets].slice(0, Math.ceil(most.sockets.size / 2))) refuse(one);
+    return true;
+  };
   const refuse = (socket: Socket): void => {
     socket.on("error", () => undefined);
+    const from = socket.remoteAddress;
+    arrivals.delete(socket);
+    open.delete(socket);
     socket.resetAndDestroy();
     deps.onRefused();
     const nowMs = deps.clock.now();
     if (nowMs - toldAtMs < TOLD_EVERY_MS) return;
     toldAtMs = nowMs;
-    log.error({ connections: open.size, from: socket.remoteAddress }, "too many connections, new ones are refused");
+    log.error({ connections: open.size, from }, "too many connections, new ones are refused");
   };
 
   tls.on("secureConnection", deps.onSecure);
@@ -133,12 +144,12 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
     },
     resume,
     get counts() {
-      return { open: open.size, waiting: waiting.size };
+      return { open: open.size, waiting: arrivals.waiting };
     },
     close() {
       unsubscribe();
       for (const tcp of listeners) tcp.close();
-      for (const socket of [...silent, ...waiting.sockets()]) socket.destroy();
+      for (const socket of arrivals.all()) socket.destroy();
     },
     drained: () => new Promise<void>((resolve) => (open.size === 0 ? resolve() : empty.add(resolve))),
     destroy() {
@@ -180,41 +191,4 @@ async function listen(tcp: TcpServer, host: string, port: number): Promise<numbe
   });
   const address = tcp.address();
   return typeof address === "object" && address !== null ? address.port : port;
-}
-
-/** Who waits for its handshake, and how that begins. */
-function makeTurns() {
-  const byAddress = new Map<string, Map<Socket, () => void>>();
-  const addresses = new Map<Socket, string>(); // a socket that is closed has none
-  return {
-    get size() {
-      return addresses.size;
-    },
-    sockets: () => addresses.keys(),
-    add(socket: Socket, begin: () => void): void {
-      const address = socket.remoteAddress ?? "";
-      addresses.set(socket, address);
-      byAddress.set(address, (byAddress.get(address) ?? new Map()).set(socket, begin));
-    },
-    delete(socket: Socket): void {
-      const address = addresses.get(socket);
-      if (address === undefined) return;
-      addresses.delete(socket);
-      const sockets = byAddress.get(address);
-      sockets?.delete(socket);
-      if (sockets?.size === 0) byAddress.delete(address);
-    },
-    /** The first of each address; the next of an address whose first was taken comes after the others. */
-    *inTurn() {
-      for (const [address, sockets] of byAddress) {
-        const [first] = sockets;
-        if (first === undefined) continue;
-        const [socket, begin] = first;
-        yield { socket, begin };
-        if (sockets.has(socket) || sockets.size === 0) continue;
-        byAddress.delete(address);
-        byAddress.set(address, sockets);
-      }
-    },
-  };
 }

@@ -52,7 +52,7 @@ async function aPort(t: TestContext, limits: Partial<ConnectionLimits> = {}) {
   /** Says a whole handshake, or nothing. */
   const client = (localAddress = "127.0.0.1"): TLSSocket =>
     kept(connect({ socket: dialFrom(localAddress), servername: "localhost", ca: authority.certPem, ALPNProtocols: ["h2"] }));
-  const silent = (): Socket => dialFrom("127.0.0.1");
+  const silent = (localAddress = "127.0.0.1"): Socket => dialFrom(localAddress);
   return { connections, secure, state, client, silent };
 }
 
@@ -123,7 +123,7 @@ test("who leaves while it waits, or says too much, is forgotten without a handsh
 
 test("many connections are taken in one turn of the event loop", async (t) => {
   const { connections, silent } = await aPort(t);
-  const sockets = Array.from({ length: 96 }, silent);
+  const sockets = Array.from({ length: 96 }, () => silent());
   let turns = 0;
   for (; connections.counts.open < sockets.length; turns++) {
     assert.ok(turns < 60, `${connections.counts.open} taken in ${turns} turns`); // one by one these would be 96 at least
@@ -142,6 +142,20 @@ test("a connection above the limit is refused at once; one that ends makes room"
   await until(() => connections.counts.open === 1);
   client();
   await until(() => secure.length === 1);
+});
+
+test("above the limit an address with many connections that have not begun makes way for another one", async (t) => {
+  const { connections, client, silent, secure, state } = await aPort(t, { connections: 40, kept: 5 });
+  state.barred = "127.0.0.2";
+  const strangers = Array.from({ length: 40 }, () => silent("127.0.0.2"));
+  for (const socket of strangers.slice(20)) socket.write(Buffer.from([0x16])); // some wait for their turn
+  await until(() => connections.counts.open === 40 && connections.counts.waiting === 20);
+  await closed(silent("127.0.0.2"));
+  assert.deepEqual([state.refused, connections.counts.open], [1, 40], "it is refused itself");
+  client();
+  await until(() => secure.length === 1);
+  assert.deepEqual([state.refused, connections.counts.open], [21, 21], "half of them are cut off");
+  await until(() => strangers.filter(({ destroyed }) => destroyed).length === 20);
 });
 
 test("closing drops who has said nothing and who waits, and leaves the others alone", async (t) => {
