@@ -279,7 +279,7 @@ const earlyBy = ({ listening, pods }: Pick<State, "listening" | "pods">, { early
 
 /** Who hears what questions about health have brought. */
 const stagesBy = (ownShare: OwnShare): Pick<GatesDeps, "onOpened" | "stagesSoFar"> => ({
-  onOpened: (pod) => ownShare.opened(pod),
+  onOpened: (pod, patchMs) => ownShare.opened(pod, patchMs),
   stagesSoFar: (podUid) => ownShare.stagesSoFar(podUid),
 });
 const heardBy = (guard: RemovalGuard, ownShare: OwnShare): Pick<HealthPollerDeps, "onAnswer" | "onServing"> => ({

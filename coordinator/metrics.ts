@@ -123,7 +123,7 @@ function registerGauges({ gauge, plainGauge }: Makers, gauges: Gauges): void {
 }
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
-const OWN_SECONDS = [0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1, 5];
+const OWN_SECONDS = [0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.15, 0.25, 0.5, 1, 2, 5];
 const FILLS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 1];
 
 /** Every metric of the coordinator; docs/metrics.md explains them. Labels come from closed sets. */
@@ -241,7 +241,7 @@ function gateMetrics({ histogram }: Makers) {
     onGateStage: (stage: "wait" | "bind" | "check" | "patch", seconds: number): void => {
       stages.observe({ stage }, seconds);
     },
-    onOwnShare: (part: "ours" | "poll" | "api", seconds: number): void => {
+    onOwnShare: (part: "ours" | "late" | "apiserver" | "poll" | "api", seconds: number): void => {
       ownSeconds.observe({ part }, seconds);
     },
   };

@@ -214,7 +214,7 @@ async function change(run: Run, mix: Mix, restCores: number | undefined): Promis
   const name = `${NAMES[mix]}, ${run.services} Services`;
   const measured = await run.measured(() => drive(run.ground, mix, { rate, seconds }));
   const { result, row } = measured;
-  const { p50: ownMsP50 = null, p99: ownMsP99 = null } = measured.ownMs ?? {};
+  const { p50: ownMsP50 = null, p99: ownMsP99 = null } = measured.ownMs.ours ?? {};
   run.row(name, measured, { rate: result.changes / result.seconds, ownMsP50, ownMsP99 });
   const { cpuSeconds } = row;
   const perChangeMs =
@@ -232,6 +232,11 @@ async function change(run: Run, mix: Mix, restCores: number | undefined): Promis
   for (const [stage, ms] of Object.entries(measured.stageMs)) run.goal(name, `of it on the average: ${stage}`, ms, "ms", "time");
   run.goal(name, "own share, p50", ownMsP50, "ms", "time");
   run.goal(name, "own share, p99", ownMsP99, "ms", "time", GOALS.ownMsP99);
+  const { ours: _, ...others } = measured.ownMs;
+  for (const [part, { p50, p99 }] of Object.entries(others)) {
+    run.goal(name, `... ${part}, p50`, p50, "ms", "time");
+    run.goal(name, `... ${part}, p99`, p99, "ms", "time");
+  }
   run.goal(name, "gates never opened", result.unopened, "", "amount", 0);
 }
 

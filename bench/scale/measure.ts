@@ -1,6 +1,7 @@
 /** The coordinator's own figures over a piece of work, with those of the control process beside them. */
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { METRIC_PREFIX } from "../../common/names.ts";
+import type { OwnSharePart } from "../../coordinator/gates/own-share.ts";
 import type { Replica } from "../../test/cluster/product.ts";
 import type { Ground } from "./ground.ts";
 import type { Control } from "./helpers.ts";
@@ -37,8 +38,8 @@ export type Measured<T> = {
   readonly requests: Readonly<Record<string, number>>;
   /** Streams that ended or were refused, by gRPC status, as the agents saw it, e.g. { RESOURCE_EXHAUSTED: 20 }. */
   readonly ends: Readonly<Record<string, number>>;
-  /** Of gates that turned True meanwhile: our own share of that time. Milliseconds; undefined where none did. */
-  readonly ownMs: { readonly p50: number; readonly p99: number } | undefined;
+  /** Of gates that turned True meanwhile what is not the cloud's work of that time, by part; milliseconds. Without the parts that none had. */
+  readonly ownMs: Readonly<Partial<Record<OwnSharePart, { readonly p50: number; readonly p99: number }>>>;
   /** How long each stage of their way took on the average, milliseconds, e.g. { wait: 80, bind: 12, check: 0, patch: 9 }. */
   readonly stageMs: Readonly<Record<string, number>>;
   /** Longest time between two renewals of the Lease; null where another process took it. */
@@ -60,6 +61,7 @@ const CPU = "process_cpu_seconds_total";
 const FALLBACKS = `${METRIC_PREFIX}fallbacks_total{change="on"}`;
 const PASSES = `${METRIC_PREFIX}passes_total`;
 const OWN = `${METRIC_PREFIX}own_share_seconds_bucket`;
+const OWN_PARTS: readonly OwnSharePart[] = ["ours", "late", "apiserver", "poll", "api"];
 const STAGES = `${METRIC_PREFIX}gate_stage_seconds`;
 
 export async function measure<T>(
@@ -107,7 +109,7 @@ export async function measure<T>(
     },
     fallbacks: grown(FALLBACKS),
     passes: passesOf(after, before),
-    ownMs: ownOf(after, before),
+    ownMs: Object.fromEntries(OWN_PARTS.flatMap((part) => ownOf(part, after, before))),
     stageMs: stagesOf(after, before),
     requests,
     ends,
@@ -131,15 +133,16 @@ function passesOf(after: Scraped = new Map(), before: Scraped = new Map()): Reco
 }
 
 /** From the histogram: within a bucket the times are taken for evenly spread. */
-function ownOf(after: Scraped = new Map(), before: Scraped = new Map()): Measured<unknown>["ownMs"] {
+function ownOf(part: OwnSharePart, after: Scraped = new Map(), before: Scraped = new Map()) {
   const buckets = [...after].flatMap(([name, value]) => {
-    const edge = name.startsWith(OWN) && name.includes('part="ours"') ? /le="([^"]+)"/.exec(name)?.[1] : undefined;
+    const edge = name.startsWith(OWN) && name.includes(`part="${part}"`) ? /le="([^"]+)"/.exec(name)?.[1] : undefined;
     return edge === undefined
       ? []
       : [{ edge: edge === "+Inf" ? Number.POSITIVE_INFINITY : Number(edge), count: value - (before.get(name) ?? 0) }];
   });
   const all = buckets.at(-1)?.count ?? 0;
-  return all === 0 ? undefined : { p50: quantileIn(buckets, all / 2) * 1_000, p99: quantileIn(buckets, all * 0.99) * 1_000 };
+  if (all === 0) return [];
+  return [[part, { p50: quantileIn(buckets, all / 2) * 1_000, p99: quantileIn(buckets, all * 0.99) * 1_000 }] as const];
 }
 
 /** Counts are of all up to the edge. Above the last edge nothing is known: infinite. */

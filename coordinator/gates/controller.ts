@@ -38,8 +38,8 @@ export type GatesDeps = Pick<PodBindingsDeps, "progress" | "clusterId"> &
     readonly log: Logger;
     /** Told when a gate turned True: seconds since its containers became ready, where known. */
     readonly onReady: (seconds: number) => void;
-    /** The same, for whom the Pod matters. */
-    readonly onOpened?: (pod: PodFact) => void;
+    /** The same, for whom the Pod matters; `patchMs`: how long the API server took to answer. */
+    readonly onOpened?: (pod: PodFact, patchMs: number) => void;
     readonly onOutcome: NonNullable<WorkerDeps["onOutcome"]>;
   };
 
@@ -76,8 +76,8 @@ export function makeGatesController(deps: GatesDeps): GatesController {
     retire: deps.retire,
     expiryMs: deps.gateExpiryMs,
     ...(deps.stagesSoFar && { stagesSoFar: deps.stagesSoFar }),
-    onReady: (pod, waitedMs) => {
-      deps.onOpened?.(pod);
+    onReady: (pod, waitedMs, patchMs) => {
+      deps.onOpened?.(pod, patchMs);
       if (waitedMs !== undefined) deps.onReady(Math.max(waitedMs, 0) / 1000);
     },
   });

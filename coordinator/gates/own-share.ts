@@ -6,10 +6,20 @@ import type { PodChange } from "../state/pod-facts.ts";
 import { type PodIndex, waitsForGate } from "../state/pod-index.ts";
 
 /** What of the time from containers ready to the gate True is not the cloud's work. */
-export type OwnSharePart = "ours" | "poll" | "api";
+export type OwnSharePart = "ours" | "late" | "apiserver" | "poll" | "api";
 
-/** A write that ended well. `freeMs`: when its load balancer's lock was free. Milliseconds since the epoch, as all times here. */
-type Made = { readonly call: Call; readonly result: string; readonly startedMs: number; readonly endedMs: number; readonly freeMs: number };
+/**
+ * A write that ended well. `claimMs`: how long the API server took to store its addresses; `freeMs`: when its load balancer's lock was free.
+ * Milliseconds since the epoch, as all times here.
+ */
+type Made = {
+  readonly call: Call;
+  readonly result: string;
+  readonly startedMs: number;
+  readonly endedMs: number;
+  readonly claimMs: number;
+  readonly freeMs: number;
+};
 /** When a question about health was asked, when the one before it, and when it was answered. */
 type Questioned = { readonly beforeMs: number | undefined; readonly askedMs: number; readonly answeredMs: number };
 
@@ -28,9 +38,10 @@ export type OwnShareDeps = {
  */
 type Way = {
   readonly readyMs: number;
-  /** Its containers were ready before anybody told of it: `readyMs` is what the Pod says, to the second. No figure for metrics. */
-  readonly isLate?: true;
+  /** Its containers were ready before anybody told of it, which was then: `readyMs` is what the Pod says, to the second. */
+  readonly lateMs?: number;
   readonly toCallMs?: number;
+  readonly claimMs?: number;
   readonly calledMs?: number;
   readonly boundMs?: number;
   readonly pollMs?: number;
@@ -44,9 +55,10 @@ const SECOND_MS = 1_000;
 const MOST = 20_000;
 
 /**
- * Measures the coordinator's own share of each gate's time in three parts: *ours*, from the event to the call and from the answer to the
- * patch that was answered; *poll*, how long the question before the one that told of health was ago, which is the longest that the news
- * can have waited; *api*, how long that question took. Pods whose containers were ready before anybody told of them have stages, and are left out of the figures.
+ * Measures the coordinator's own share of each gate's time in parts: *ours*, from the event to the call and from the answer to the patch;
+ * *apiserver*, until the claim before the call and the patch were answered; *poll*, how long the question before the one that told of health was
+ * ago, which is the longest that the news can have waited; *api*, how long that question took. Of Pods whose containers were ready before anybody
+ * told of them, e.g. when a leader began, *late* is what is *ours* of others, from when they were told of; they have stages, and no other figures.
  */
 export class OwnShare {
   readonly #deps: OwnShareDeps;
@@ -66,14 +78,14 @@ export class OwnShare {
     else if (waitsForGate(after) && after.containersReady && before?.containersReady !== true) this.#begin(after, before === undefined);
   }
 
-  made({ call, result, startedMs, endedMs, freeMs }: Made): void {
+  made({ call, result, startedMs, endedMs, claimMs, freeMs }: Made): void {
     if (result !== "ok" || call.lane !== "bind") return;
     const bound = "targets" in call ? call.targets.map(({ podUid }) => podUid) : "weights" in call ? call.weights.map(this.#podAt) : [];
     for (const podUid of bound) {
       const way = podUid === undefined ? undefined : this.#ways.get(podUid);
       if (podUid === undefined || way === undefined) continue;
-      const toCallMs = Math.max(0, startedMs - Math.max(way.readyMs, freeMs));
-      this.#ways.set(podUid, { ...way, toCallMs, calledMs: startedMs, boundMs: endedMs, knownMs: endedMs });
+      const toCallMs = Math.max(0, startedMs - Math.max(way.lateMs ?? way.readyMs, freeMs));
+      this.#ways.set(podUid, { ...way, toCallMs, claimMs, calledMs: startedMs, boundMs: endedMs, knownMs: endedMs });
     }
   }
 
@@ -88,8 +100,8 @@ export class OwnShare {
     }
   }
 
-  /** The patch that opened its gate has been answered. */
-  opened({ uid }: Pick<PodFact, "uid">): void {
+  /** The patch that opened its gate has been answered, after so long. */
+  opened({ uid }: Pick<PodFact, "uid">, patchMs: number): void {
     const way = this.#ways.get(uid);
     this.#ways.delete(uid);
     const before = way && stagesSoFar(way);
@@ -99,8 +111,10 @@ export class OwnShare {
     const stages: GateStages = { ...before, patch: (nowMs - way.knownMs) / 1000 };
     this.#stages.set(uid, stages);
     keepYoungest(this.#stages);
-    if (way.isLate) return;
-    observe("ours", (way.toCallMs + nowMs - way.knownMs) / 1000);
+    const oursMs = Math.max(0, way.toCallMs + nowMs - way.knownMs - patchMs);
+    if (way.lateMs !== undefined) return observe("late", oursMs / 1000);
+    observe("ours", oursMs / 1000);
+    observe("apiserver", ((way.claimMs ?? 0) + patchMs) / 1000);
     for (const stage of GATE_STAGES) observeStage(stage, stages[stage]);
     if (way.pollMs !== undefined) observe("poll", way.pollMs / 1000);
     if (way.apiMs !== undefined) observe("api", way.apiMs / 1000);
@@ -122,7 +136,7 @@ export class OwnShare {
   #begin({ uid, containersReadyAtMs }: PodFact, isLate: boolean): void {
     const nowMs = this.#deps.clock.now();
     const saidMs = (containersReadyAtMs ?? nowMs) + SECOND_MS - 1; // the last moment that it may mean
-    this.#ways.set(uid, isLate ? { readyMs: Math.min(nowMs, saidMs), isLate } : { readyMs: nowMs });
+    this.#ways.set(uid, isLate ? { readyMs: Math.min(nowMs, saidMs), lateMs: nowMs } : { readyMs: nowMs });
     keepYoungest(this.#ways);
   }
 }

@@ -32,8 +32,8 @@ export type PodGateDeps = {
   readonly tell: (problem: Problem) => void;
   /** How long each stage of a Pod's way took until it served; default: nobody knows. */
   readonly stagesSoFar?: (podUid: string) => StagesSoFar | undefined;
-  /** Told when a gate turned True; `waitedMs` since its containers became ready, where known. */
-  readonly onReady?: (pod: PodFact, waitedMs: number | undefined) => void;
+  /** Told when a gate turned True; `waitedMs` since its containers became ready, where known, until the patch, which took `patchMs`. */
+  readonly onReady?: (pod: PodFact, waitedMs: number | undefined, patchMs: number) => void;
 };
 
 /** A cause that passes faster than this is not written: most Pods go from bound to healthy without a word. */
@@ -170,5 +170,6 @@ async function write(deps: PodGateDeps, pod: PodFact, condition: GateCondition, 
   }
   deps.log.info({ pod: podName(pod), status: condition.status, reason: condition.reason }, "gate written");
   if (condition.status !== "True") return;
-  deps.onReady?.(pod, pod.containersReadyAtMs === undefined ? undefined : nowMs - pod.containersReadyAtMs);
+  const waitedMs = pod.containersReadyAtMs === undefined ? undefined : nowMs - pod.containersReadyAtMs;
+  deps.onReady?.(pod, waitedMs, deps.clock.now() - nowMs);
 }

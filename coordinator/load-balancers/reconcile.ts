@@ -58,6 +58,8 @@ export type Made = {
   readonly startedMs: number;
   readonly endedMs: number;
   readonly waitedMs: number;
+  /** How long the API server took to store whom the addresses of a bind are for, before the cloud was called. */
+  readonly claimMs: number;
   /** When the load balancer's lock was free, as far as is known; 0: nobody had held it. */
   readonly freeMs: number;
   /** The listeners before the call. */
@@ -173,7 +175,7 @@ async function make(deps: PassDeps, id: string, call: Call, signal: AbortSignal)
   const waitedMs = lanes.waitedMs(id, call.lane, startedMs);
   const freeMs = lockWait.freeMs(id);
   const before = mirror.listeners(id) ?? [];
-  const ended = (result: string): void => {
+  const ended = (result: string, claimMs = 0): void => {
     const endedMs = clock.now();
     // Whoever held the lock for so long has changed something: what we knew before is not what our next decision may rest on.
     if (lockWait.passed(id, startedMs)) mirror.markStale(id, "another writer held the lock");
@@ -181,13 +183,13 @@ async function make(deps: PassDeps, id: string, call: Call, signal: AbortSignal)
       lanes.wrote(id, call.lane, { startedMs, endedMs }); // a refusal is quick, and no measure of how long others wait
       lockWait.ended(id, { kind: isBatch(call) ? "batch" : "task", items: itemsOf(call), startedMs, endedMs });
     }
-    deps.onMade?.({ loadBalancerId: id, call, result, startedMs, endedMs, waitedMs, freeMs, before });
+    deps.onMade?.({ loadBalancerId: id, call, result, startedMs, endedMs, waitedMs, claimMs, freeMs, before });
   };
   try {
-    await deps.writer.make(id, call, signal);
+    const { claimMs } = await deps.writer.make(id, call, signal);
     refusedItems.worked(id, call, clock.now());
     lanes.worked(id, workOf(call));
-    ended("ok");
+    ended("ok", claimMs);
     return true;
   } catch (err) {
     if (err instanceof KubeApiError) {

@@ -109,8 +109,8 @@ export class Writer {
     await withDeadline({ clock, limitMs: CLAIM_MS, late }, signal, (either) => addressClaims.claim(loadBalancerId, claims, either));
   }
 
-  /** Resolves when the cloud has done it. Rejects with ClbApiError, after which the mirror is stale in any doubt, or KubeApiError (`claim`): nothing was asked of the cloud. */
-  async make(loadBalancerId: string, call: Call, signal: AbortSignal): Promise<void> {
+  /** Resolves when the cloud has done it; `claimMs`: how long its addresses took to be claimed before. Rejects with ClbApiError, after which the mirror is stale in any doubt, or KubeApiError (`claim`): nothing was asked of the cloud. */
+  async make(loadBalancerId: string, call: Call, signal: AbortSignal): Promise<{ readonly claimMs: number }> {
     const { mirror, clock, log, onWrite } = this.#deps;
     if (this.#running.has(loadBalancerId)) throw new Error(`a write to ${loadBalancerId} is running already`);
     this.#running.set(loadBalancerId, call);
@@ -121,6 +121,9 @@ export class Writer {
       this.#deleted.set(loadBalancerId, new Set([...(this.#deleted.get(loadBalancerId) ?? []), ...call.listenerIds]));
     try {
       this.#unconfirmedUnbinds.begins(loadBalancerId, call);
+      const claimed = "targets" in call ? call.targets.map(({ ip, podUid }) => [ip, podUid] as const) : [];
+      if (claimed.length > 0) await this.claim(loadBalancerId, new Map(claimed), signal);
+      const claimMs = clock.now() - startedMs;
       const { made, created } = await this.#perform(loadBalancerId, call, signal);
       this.#unconfirmedUnbinds.ended(loadBalancerId, call, mirror.read(loadBalancerId));
       mirror.fold(loadBalancerId, made, created, clock.now());
@@ -128,6 +131,7 @@ export class Writer {
       if (isAddition(call)) this.#overQuota.delete(loadBalancerId);
       onWrite?.(call.lane, itemsOf(call));
       log.info({ loadBalancerId, lane: call.lane, items: itemsOf(call), ms: Math.round(clock.now() - startedMs) }, "load balancer written");
+      return { claimMs };
     } catch (err) {
       if (isAddition(call) && err instanceof ClbApiError && isQuota(err.call.code))
         this.#overQuota.set(loadBalancerId, this.overQuota(loadBalancerId) + 1);
@@ -168,7 +172,6 @@ export class Writer {
           await api.setWeights(loadBalancerId, call.weights, signal);
           return [];
         }
-        await this.claim(loadBalancerId, new Map(call.targets.map(({ ip, podUid }) => [ip, podUid])), signal);
         refusePartial("BatchRegisterTargets", await api.bind(loadBalancerId, call.targets, signal));
         return [];
       case "conflict":

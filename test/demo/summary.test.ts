@@ -54,6 +54,24 @@ test("without checks the rest of the write is the API's time", () => {
   assert.deepEqual(parts, [40, 0, 10, 50, 270]);
 });
 
+test("the end of the task that held the load balancer is heard of by a question: its wait and its time are no work of ours", () => {
+  const drained = { kind: "task", change: "succeeded", taskId: "t-1", action: "BatchModifyTargetWeight", loadBalancerIds: ["lb-1"] };
+  const { parts } = partsOf(
+    { ...POD, gateTrueMs: 1_420 },
+    journal(
+      { ...drained, timeMs: 1_050 },
+      { ...call("DescribeTaskStatus", 1_030, 1_045), loadBalancerIds: [] },
+      { ...call("DescribeTaskStatus", 1_070, 1_110), loadBalancerIds: [] },
+      bound(1_390),
+      health("Close", 1_390),
+      call("BatchRegisterTargets", 1_120, 1_400),
+    )
+      .toSorted((a, b) => a.timeMs - b.timeMs)
+      .map((entry, index) => ({ ...entry, seq: index + 1 })),
+  );
+  assert.deepEqual(parts, [30, 20, 50, 100, 320]);
+});
+
 test("a Pod in two rules waits for the later one: the cloud checks each for itself", () => {
   const [http, https] = ["lbl-1", "lbl-2"].map((listenerId) => ({ ...AT, listenerId, locationId: `loc-${listenerId}` }));
   const { parts } = partsOf(

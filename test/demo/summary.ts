@@ -4,9 +4,10 @@ import type { Failure, LoadResult } from "./load.ts";
 import type { PodTimes } from "./pods.ts";
 
 /**
- * What is not the cloud's work of the time from ready to gate, `ownMs`, has three parts: `oursMs`, from ready (and the load balancer idle) to
- * the write, and from the answer that told of health to the gate; `pollMs`, from healthy to the question that heard of it; `apiMs`, the rest of
- * that question, or of the write where health is not checked. Times of the `At` kind are milliseconds since the epoch: containers ready,
+ * What is not the cloud's work of the time from ready to gate, `ownMs`, has three parts: `oursMs`, from ready (and the load balancer known to be
+ * idle) to the write, and from the answer that told of health to the gate; `pollMs`, from healthy to the question that heard of it, and from the
+ * end of the task that held the load balancer to the question that heard of that; `apiMs`, the rest of these questions, or of the write where
+ * health is not checked. Times of the `At` kind are milliseconds since the epoch: containers ready,
  * healthy by the cloud's journal, deletion asked for, object gone.
  */
 export type PodShare = {
@@ -96,8 +97,12 @@ function shareOf(pod: PodTimes, journal: readonly JournalEntry[], busyAfterRetur
       entry.kind === "call" && entry.action === "BatchRegisterTargets" && entry.startMs <= bound.timeMs && entry.timeMs >= bound.timeMs,
   );
   if (write?.kind !== "call") return undefined;
-  const idleMs = idleBefore(journal, bound.loadBalancerId, write.startMs, busyAfterReturnMs);
-  const bindMs = Math.max(0, write.startMs - Math.max(containersReadyMs, idleMs));
+  const held = heldBefore(journal, bound.loadBalancerId, write.startMs, busyAfterReturnMs);
+  const fromMs = Math.max(containersReadyMs, held.untilMs);
+  const bindMs = Math.max(0, write.startMs - fromMs);
+  // What ended is known by a question only.
+  const askedMs = Math.max(fromMs, held.told?.startMs ?? fromMs);
+  const heard = { pollMs: askedMs - fromMs, apiMs: Math.max(askedMs, held.told?.timeMs ?? askedMs) - askedMs };
   const aliveMs = Math.max(healthy.timeMs, containersReadyMs);
   const gateMs = Math.max(0, gateTrueMs - aliveMs);
   const told = healthy.to === "Close" ? write : questionAfter(journal, healthy.seq, bound.loadBalancerId);
@@ -111,9 +116,9 @@ function shareOf(pod: PodTimes, journal: readonly JournalEntry[], busyAfterRetur
     goneAtMs: pod.goneMs,
     ownMs: Math.round(bindMs + gateMs),
     cloudMs: Math.round(gateTrueMs - containersReadyMs - bindMs - gateMs),
-    oursMs: Math.round(bindMs + Math.max(0, gateTrueMs - toldMs)),
-    pollMs: Math.round(pollMs),
-    apiMs: Math.round(Math.max(0, toldMs - aliveMs - pollMs)),
+    oursMs: Math.round(bindMs - heard.pollMs - heard.apiMs + Math.max(0, gateTrueMs - toldMs)),
+    pollMs: Math.round(heard.pollMs + pollMs),
+    apiMs: Math.round(heard.apiMs + Math.max(0, toldMs - aliveMs - pollMs)),
   };
 }
 
@@ -166,17 +171,27 @@ function meanWriteMs(journal: readonly JournalEntry[], busyAfterReturnMs: number
   return took.length === 0 ? 0 : took.reduce((sum, ms) => sum + ms, 0) / took.length;
 }
 
-/** When the load balancer's lock was free again before the call at `issuedMs`: the end of the last task or synchronous batch call. */
-function idleBefore(journal: readonly JournalEntry[], loadBalancerId: string, issuedMs: number, busyAfterReturnMs: number): number {
-  let idleMs = 0;
+/**
+ * Until when another write held the load balancer before the call at `issuedMs`: the end of the last task or synchronous batch call. `told`: where
+ * it is a task, the question whose answer told of its end before the call.
+ */
+function heldBefore(journal: readonly JournalEntry[], loadBalancerId: string, issuedMs: number, busyAfterReturnMs: number) {
+  let last: { readonly untilMs: number; readonly taskSeq?: number } = { untilMs: 0 };
   for (const entry of journal) {
     if (entry.timeMs > issuedMs || !("loadBalancerIds" in entry) || !entry.loadBalancerIds.includes(loadBalancerId)) continue;
-    if (entry.kind === "task" && entry.change !== "accepted") idleMs = Math.max(idleMs, entry.timeMs);
-    if (entry.kind === "call" && entry.code === "OK" && BATCH.test(entry.action))
-      idleMs = Math.max(idleMs, entry.timeMs + busyAfterReturnMs);
+    if (entry.kind === "task" && entry.change !== "accepted" && entry.timeMs > last.untilMs)
+      last = { untilMs: entry.timeMs, taskSeq: entry.seq };
+    if (entry.kind === "call" && entry.code === "OK" && BATCH.test(entry.action) && entry.timeMs + busyAfterReturnMs > last.untilMs)
+      last = { untilMs: entry.timeMs + busyAfterReturnMs };
   }
-  return idleMs;
+  return { untilMs: last.untilMs, told: last.taskSeq === undefined ? undefined : toldOfTask(journal, last.taskSeq, issuedMs) };
 }
+
+/** The first question about a task that the cloud answered after this happening; it names no load balancer. */
+const toldOfTask = (journal: readonly JournalEntry[], seq: number, beforeMs: number) =>
+  journal
+    .filter((entry) => entry.kind === "call")
+    .find((entry) => entry.seq > seq && entry.action === "DescribeTaskStatus" && entry.code === "OK" && entry.timeMs <= beforeMs);
 
 /** Of ascending values; 0 for none. */
 function percentile(ascending: readonly number[], share: number): number {

@@ -75,6 +75,24 @@ test("opens the gate at once when every binding is healthy, once", async (t) => 
   assert.equal(patches(), 1);
 });
 
+test("tells how long the patch took that opened the gate, apart from the time before it", async (t) => {
+  const told: (number | undefined)[] = [];
+  const over: Partial<PodGateDeps> = { onReady: (_pod, waitedMs, patchMs) => void told.push(waitedMs, patchMs) };
+  const slow: PodGateDeps["client"] = {
+    patch: async (...request) => {
+      await world.clock.sleep(40);
+      return await world.client.patch(...request);
+    },
+  };
+  const world = await aWorld(t, { containersReadyAtMs: 1_789_999_997_000 }, { ...over, client: slow });
+  const { clock, steps, pass } = world;
+  steps.push(HEALTHY);
+  const passed = pass();
+  await clock.advance(40);
+  await passed;
+  assert.deepEqual(told, [3_000, 40]);
+});
+
 test("a gate that opens because its Pod serves tells what took how long; what is known of that later is no reason for another patch", async (t) => {
   let stages: { wait: number; bind: number; check: number } | undefined = { wait: 0.12, bind: 1.2, check: 4.44 };
   const { clock, steps, pass, patches, condition } = await aWorld(t, {}, { stagesSoFar: () => stages });

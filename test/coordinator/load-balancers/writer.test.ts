@@ -83,6 +83,19 @@ test("binds nothing whose claims could not be stored", async (t) => {
   assert.deepEqual((await stage.look(id)).listeners[0]?.targets, []);
 });
 
+test("a bind tells how long its claim took, apart from the call; what claims nothing took no time for it", async (t) => {
+  const stage = aStage(t);
+  const { id, listenerId } = await aListeningLoadBalancer(stage);
+  stage.addressClaims.claim = (_id, _claims, signal) => stage.clock.sleep(300, signal);
+  const targets = slots(listenerId, 2);
+  const bound = await stage.finish(stage.writer.make(id, { lane: "bind", targets }, stage.signal));
+  await stage.clock.advance(1_000);
+  const drained = await stage.finish(
+    stage.writer.make(id, { lane: "drain", weights: targets.map((slot) => ({ ...slot, weight: 0 })) }, stage.signal),
+  );
+  assert.deepEqual([bound.claimMs, drained.claimMs], [300, 0]);
+});
+
 test("a claim that hangs is given up after three seconds; nothing was asked of the cloud, so nothing is in doubt", async (t) => {
   const stage = aStage(t);
   const { id, listenerId } = await aListeningLoadBalancer(stage);
