@@ -241,7 +241,7 @@ function gateMetrics({ histogram }: Makers) {
     onGateStage: (stage: "wait" | "bind" | "check" | "patch", seconds: number): void => {
       stages.observe({ stage }, seconds);
     },
-    onOwnShare: (part: "ours" | "late" | "apiserver" | "poll" | "api", seconds: number): void => {
+    onOwnShare: (part: "ours" | "late" | "turn" | "apiserver" | "poll" | "api", seconds: number): void => {
       ownSeconds.observe({ part }, seconds);
     },
   };

@@ -61,7 +61,7 @@ const CPU = "process_cpu_seconds_total";
 const FALLBACKS = `${METRIC_PREFIX}fallbacks_total{change="on"}`;
 const PASSES = `${METRIC_PREFIX}passes_total`;
 const OWN = `${METRIC_PREFIX}own_share_seconds_bucket`;
-const OWN_PARTS: readonly OwnSharePart[] = ["ours", "late", "apiserver", "poll", "api"];
+const OWN_PARTS: readonly OwnSharePart[] = ["ours", "late", "turn", "apiserver", "poll", "api"];
 const STAGES = `${METRIC_PREFIX}gate_stage_seconds`;
 
 export async function measure<T>(

@@ -123,6 +123,12 @@ export class RateLimit {
     return false;
   }
 
+  /** When the turn came that is kept for `key`, milliseconds since the epoch; undefined: none is. */
+  cameAtMs(action: string, key: string): number | undefined {
+    const untilMs = this.#buckets.get(action)?.kept.get(key);
+    return untilMs === undefined ? undefined : untilMs - KEPT_MS;
+  }
+
   /** `key` needs no turn any more that it has asked for with `place`. */
   leave(action: string, key: string): void {
     const bucket = this.#buckets.get(action);

@@ -6,10 +6,10 @@ import type { PodChange } from "../state/pod-facts.ts";
 import { type PodIndex, waitsForGate } from "../state/pod-index.ts";
 
 /** What of the time from containers ready to the gate True is not the cloud's work. */
-export type OwnSharePart = "ours" | "late" | "apiserver" | "poll" | "api";
+export type OwnSharePart = "ours" | "late" | "turn" | "apiserver" | "poll" | "api";
 
 /**
- * A write that ended well. `claimMs`: how long the API server took to store its addresses; `freeMs`: when its load balancer's lock was free.
+ * A write that ended well. `claimMs`: how long the API server took to store its addresses; `turn`: when it waited for its turn by the rate limit; `freeMs`: when its load balancer's lock was free.
  * Milliseconds since the epoch, as all times here.
  */
 type Made = {
@@ -18,6 +18,7 @@ type Made = {
   readonly startedMs: number;
   readonly endedMs: number;
   readonly claimMs: number;
+  readonly turn?: { readonly fromMs: number; readonly untilMs: number } | undefined;
   readonly freeMs: number;
 };
 /** When a question about health was asked, when the one before it, and when it was answered. */
@@ -33,7 +34,7 @@ export type OwnShareDeps = {
 };
 
 /**
- * `toCallMs`: from the event to the call, without the time in which another write held the load balancer; `knownMs`: when an answer told that
+ * `toCallMs`: from the event to the call, without the time in which another write held the load balancer, and without `turnMs`; `knownMs`: when an answer told that
  * it is bound, and serves where that is checked.
  */
 type Way = {
@@ -41,6 +42,7 @@ type Way = {
   /** Its containers were ready before anybody told of it, which was then: `readyMs` is what the Pod says, to the second. */
   readonly lateMs?: number;
   readonly toCallMs?: number;
+  readonly turnMs?: number;
   readonly claimMs?: number;
   readonly calledMs?: number;
   readonly boundMs?: number;
@@ -56,7 +58,7 @@ const MOST = 20_000;
 
 /**
  * Measures the coordinator's own share of each gate's time in parts: *ours*, from the event to the call and from the answer to the patch;
- * *apiserver*, until the claim before the call and the patch were answered; *poll*, how long the question before the one that told of health was
+ * *turn*, what of that the load balancer had to wait for a call by the rate limit; *apiserver*, until the claim before the call and the patch were answered; *poll*, how long the question before the one that told of health was
  * ago, which is the longest that the news can have waited; *api*, how long that question took. Of Pods whose containers were ready before anybody
  * told of them, e.g. when a leader began, *late* is what is *ours* of others, from when they were told of; they have stages, and no other figures.
  */
@@ -78,14 +80,16 @@ export class OwnShare {
     else if (waitsForGate(after) && after.containersReady && before?.containersReady !== true) this.#begin(after, before === undefined);
   }
 
-  made({ call, result, startedMs, endedMs, claimMs, freeMs }: Made): void {
+  made({ call, result, startedMs, endedMs, claimMs, turn, freeMs }: Made): void {
     if (result !== "ok" || call.lane !== "bind") return;
     const bound = "targets" in call ? call.targets.map(({ podUid }) => podUid) : "weights" in call ? call.weights.map(this.#podAt) : [];
     for (const podUid of bound) {
       const way = podUid === undefined ? undefined : this.#ways.get(podUid);
       if (podUid === undefined || way === undefined) continue;
-      const toCallMs = Math.max(0, startedMs - Math.max(way.lateMs ?? way.readyMs, freeMs));
-      this.#ways.set(podUid, { ...way, toCallMs, claimMs, calledMs: startedMs, boundMs: endedMs, knownMs: endedMs });
+      const fromMs = Math.max(way.lateMs ?? way.readyMs, freeMs);
+      const turnMs = turn === undefined ? 0 : Math.max(0, Math.min(turn.untilMs, startedMs) - Math.max(turn.fromMs, fromMs));
+      const toCallMs = Math.max(0, startedMs - fromMs - turnMs);
+      this.#ways.set(podUid, { ...way, toCallMs, turnMs, claimMs, calledMs: startedMs, boundMs: endedMs, knownMs: endedMs });
     }
   }
 
@@ -114,6 +118,7 @@ export class OwnShare {
     const oursMs = Math.max(0, way.toCallMs + nowMs - way.knownMs - patchMs);
     if (way.lateMs !== undefined) return observe("late", oursMs / 1000);
     observe("ours", oursMs / 1000);
+    if (way.turnMs !== undefined && way.turnMs > 0) observe("turn", way.turnMs / 1000);
     observe("apiserver", ((way.claimMs ?? 0) + patchMs) / 1000);
     for (const stage of GATE_STAGES) observeStage(stage, stages[stage]);
     if (way.pollMs !== undefined) observe("poll", way.pollMs / 1000);

@@ -15,7 +15,7 @@ import type { ListenerRecorder } from "./listener-recorder.ts";
 import { LockWait } from "./lock-wait.ts";
 import { PassPace } from "./pass-pace.ts";
 import { ensureCurrent, type RefreshDeps } from "./refresh.ts";
-import { Turns, type TurnsDeps } from "./turns.ts";
+import { type Turn, Turns, type TurnsDeps } from "./turns.ts";
 import type { Writer } from "./writer.ts";
 
 export type LoadBalancerDeps = RefreshDeps &
@@ -60,6 +60,8 @@ export type Made = {
   readonly waitedMs: number;
   /** How long the API server took to store whom the addresses of a bind are for, before the cloud was called. */
   readonly claimMs: number;
+  /** When it waited for a turn by the rate limit; undefined: it did not. */
+  readonly turn: Turn["waited"];
   /** When the load balancer's lock was free, as far as is known; 0: nobody had held it. */
   readonly freeMs: number;
   /** The listeners before the call. */
@@ -117,9 +119,11 @@ export function makeLoadBalancerReconciler(ports: LoadBalancerDeps): Reconcile {
     if (unbindMs > 0) return { kind: "again", afterMs: unbindMs, because: "company" };
     const freeMs = untilLeft(plan, ordered[0], lanes.times(id, now).tookMs, now);
     if (freeMs > 0) return { kind: "again", afterMs: freeMs, because: "time" };
-    const call = turns === undefined ? ordered[0] : turns.first(id, ordered);
-    if (call !== undefined) {
-      const made = await make(deps, id, call, signal);
+    const [first] = ordered;
+    const turn = turns === undefined ? first && { call: first } : turns.first(id, ordered, clock.now());
+    if (turn !== undefined) {
+      const { call } = turn;
+      const made = await make(deps, id, turn, signal);
       return { kind: "again", afterMs: made ? 0 : lockWait.waitMs(id, clock.now()), because: made ? call.lane : "locked" };
     }
     if (ordered.length > 0) return next(deps, id, actual, plan.dueMs); // its turn wakes it
@@ -169,7 +173,7 @@ function untilLeft({ lastsMs }: Plan, call: Call | undefined, tookMs: (lane: Cal
 const DELETION: readonly Call[] = [{ lane: "delete", listenerIds: [] }];
 
 /** False: the load balancer is locked by another write, perhaps the tail of our own last batch; nothing was done. */
-async function make(deps: PassDeps, id: string, call: Call, signal: AbortSignal): Promise<boolean> {
+async function make(deps: PassDeps, id: string, { call, waited: turn }: Turn, signal: AbortSignal): Promise<boolean> {
   const { clock, mirror, refusedItems, lockWait, lanes } = deps;
   const startedMs = clock.now();
   const waitedMs = lanes.waitedMs(id, call.lane, startedMs);
@@ -183,7 +187,7 @@ async function make(deps: PassDeps, id: string, call: Call, signal: AbortSignal)
       lanes.wrote(id, call.lane, { startedMs, endedMs }); // a refusal is quick, and no measure of how long others wait
       lockWait.ended(id, { kind: isBatch(call) ? "batch" : "task", items: itemsOf(call), startedMs, endedMs });
     }
-    deps.onMade?.({ loadBalancerId: id, call, result, startedMs, endedMs, waitedMs, claimMs, freeMs, before });
+    deps.onMade?.({ loadBalancerId: id, call, result, startedMs, endedMs, waitedMs, claimMs, turn, freeMs, before });
   };
   try {
     const { claimMs } = await deps.writer.make(id, call, signal);

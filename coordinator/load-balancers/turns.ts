@@ -3,7 +3,10 @@ import type { RateLimit } from "../cloud/rate-limit.ts";
 import type { Call } from "../domain/call.ts";
 
 /** `callsPerSecond`: of an action, while nobody slows it down. */
-export type TurnsDeps = { readonly rateLimit: Pick<RateLimit, "place" | "leave" | "state">; readonly callsPerSecond: number };
+export type TurnsDeps = { readonly rateLimit: Pick<RateLimit, "place" | "leave" | "state" | "cameAtMs">; readonly callsPerSecond: number };
+
+/** A call that may go; `waited`: the time, milliseconds since the epoch, in which its load balancer had calls to make and no turn for any. */
+export type Turn = { readonly call: Call; readonly waited?: { readonly fromMs: number; readonly untilMs: number } };
 
 /**
  * Which call of a load balancer may go now. A pass does not stand in the queue of an action: its place is kept while it goes on, so what
@@ -14,6 +17,8 @@ export class Turns {
   readonly #perSecond: number;
   /** Actions in whose queues a load balancer may have a place. */
   readonly #placed = new Map<string, Set<string>>();
+  /** Since when a load balancer has had calls to make and no turn. */
+  readonly #waitsSinceMs = new Map<string, number>();
 
   constructor({ rateLimit, callsPerSecond }: TurnsDeps) {
     this.#rateLimit = rateLimit;
@@ -21,7 +26,16 @@ export class Turns {
   }
 
   /** The first of the calls, in their order, whose turn has come; undefined: the rate limit tells when the next one's comes. */
-  first(id: string, calls: readonly Call[]): Call | undefined {
+  first(id: string, calls: readonly Call[], nowMs: number): Turn | undefined {
+    const call = this.#first(id, calls);
+    const fromMs = this.#waitsSinceMs.get(id);
+    if (call === undefined && calls.length > 0) this.#waitsSinceMs.set(id, fromMs ?? nowMs);
+    else this.#waitsSinceMs.delete(id);
+    if (call === undefined) return undefined;
+    return fromMs === undefined ? { call } : { call, waited: { fromMs, untilMs: this.#rateLimit.cameAtMs(actionOf(call), id) ?? nowMs } };
+  }
+
+  #first(id: string, calls: readonly Call[]): Call | undefined {
     const due = new Set(calls.map(actionOf));
     for (const action of this.#placed.get(id) ?? []) if (!due.has(action)) this.#leave(id, action);
     const asked = new Set<string>();
@@ -41,6 +55,7 @@ export class Turns {
 
   /** The load balancer is gone, or not ours any more. */
   forget(id: string): void {
+    this.#waitsSinceMs.delete(id);
     for (const action of this.#placed.get(id) ?? []) this.#leave(id, action);
   }
 

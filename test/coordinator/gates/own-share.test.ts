@@ -86,6 +86,14 @@ test("time in which another write held the load balancer is not ours, and withou
   assert.deepEqual(observed, ["ours 23", "apiserver 12"]);
 });
 
+test("time in which the load balancer waits for its turn by the rate limit is told apart, as far as the Pod was there", () => {
+  const { at, changed, observed } = aShare();
+  changed(1_000, WAITING, READY);
+  at(2_500).made({ ...made(2_020, 2_500), turn: { fromMs: 600, untilMs: 1_970 } });
+  at(2_508).opened(READY, 5);
+  assert.deepEqual(observed, ["ours 53", "turn 970", "apiserver 12"]);
+});
+
 test("no question was waited for longer than the target has been bound", () => {
   const { at, changed, observed } = aShare();
   changed(1_000, WAITING, READY);
