@@ -17,6 +17,8 @@ export interface Intake {
   secured(peer: string): void;
   /** An agent said hello: milliseconds that it is to stay away if nobody had let its connection in and there is no room, else undefined. */
   enter(peer: string): number | undefined;
+  /** One that had entered is an agent: its token was accepted. Strangers are no crowd. */
+  admitted(): void;
   /** It is in, or gone. */
   leave(peer: string): void;
   /** Agents come in numbers: nodes without one may well hear of theirs before long. */
@@ -123,11 +125,13 @@ export function makeIntake(clock: Clock): Intake {
     },
     secured: (peer) => enterStage(peer, "call"),
     enter(peer) {
-      cameAtMs.push(clock.now());
-      if (cameAtMs.length > CROWD.agents) cameAtMs.shift();
       if (!begin(peer)) return turnAway();
       enterStage(peer, "snapshot");
       return undefined;
+    },
+    admitted() {
+      cameAtMs.push(clock.now());
+      if (cameAtMs.length > CROWD.agents) cameAtMs.shift();
     },
     leave,
     get crowded() {

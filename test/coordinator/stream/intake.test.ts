@@ -142,8 +142,14 @@ test("20 agents within 10 s are a crowd, and whoever finds no room; a rollout th
   const intake = makeIntake(clock);
   const come = (peer: string): void => {
     intake.enter(peer);
+    intake.admitted();
     intake.leave(peer);
   };
+  for (const peer of peers(0, 40)) {
+    intake.enter(peer); // strangers, whose tokens are refused
+    intake.leave(peer);
+  }
+  assert.equal(intake.crowded, false);
   for (const peer of peers(0, 40)) {
     come(peer);
     await clock.advance(600);
