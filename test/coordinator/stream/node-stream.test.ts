@@ -418,6 +418,15 @@ test("a token that was refused is not reviewed again at once", async (t) => {
   assert.equal(api.state.reviews, 1);
 });
 
+test("agents that come in numbers are a crowd, strangers are none", async (t) => {
+  const { port, intake } = await aCoordinator(t);
+  const client = aClient(port);
+  for (let times = 0; times < 25; times++) await anAgent(t, port, aToken({ user: `system:serviceaccount:x:${times}` }), client).ended();
+  assert.equal(intake.crowded, false);
+  for (let times = 0; times < 25; times++) await anAgent(t, port, aToken({ node: `n${times}` }), client).hello(`n${times}`);
+  assert.equal(intake.crowded, true);
+});
+
 test("a message of more than 1 MiB ends the stream", async (t) => {
   const { port } = await aCoordinator(t);
   const agent = anAgent(t, port);
