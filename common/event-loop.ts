@@ -11,7 +11,10 @@ const TURN = { leastMs: 5, mostMs: 20 } as const;
 let turn: { readonly beganMs: number; readonly lastsMs: number } | undefined;
 /** Who waits, by kind: those of a kind in the order of coming. */
 const waiting = new Map<string, (() => void)[]>();
-/** How long passes of each kind have taken; of one for which nobody waited, as if it had taken its share meanwhile. Milliseconds. */
+/**
+ * How long passes of each kind have taken since somebody waited; of one for which nobody waited, as if it had taken its share meanwhile.
+ * Milliseconds. What a kind takes while nobody waits is taken from nobody.
+ */
 const tookMs = new Map<string, number>();
 /** Whoever goes on: what it does is not over; or the next turn is awaited. */
 let present: { readonly kind: string; readonly fromMs: number } | "next turn" | undefined;
@@ -60,7 +63,11 @@ function goOn(): void {
 
 function next(): void {
   present = undefined;
-  if (waiting.size === 0) return;
+  if (waiting.size === 0) {
+    tookMs.clear();
+    evenMs = 0;
+    return;
+  }
   if (!hasTime()) return awaitTurn();
   const [kind = ""] = [...waiting.keys()].sort((a, b) => (tookMs.get(a) ?? 0) - (tookMs.get(b) ?? 0));
   evenMs = tookMs.get(kind) ?? 0;

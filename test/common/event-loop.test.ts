@@ -54,6 +54,23 @@ test("kinds get as much time as each other: short passes wait for one long pass 
   assert.deepEqual(order, ["1", "a", "b", "2", "3", "4"]);
 });
 
+test("a kind that has had the event loop to itself for long does not stand behind all that another kind does later", async () => {
+  await turn();
+  for (let n = 0; n < 10; n++) {
+    await yieldTurn("alone");
+    work();
+    await turn();
+  }
+  const order: string[] = [];
+  const pass = async (kind: string, name: string): Promise<void> => {
+    await yieldTurn(kind);
+    order.push(name);
+    work();
+  };
+  await Promise.all([...["1", "2", "3", "4"].map((name) => pass("other", name)), pass("alone", "a")]);
+  assert.deepEqual(order, ["1", "a", "2", "3", "4"]);
+});
+
 test("passes that take no time follow each other in the order of coming, without a turn between them", async () => {
   await turn();
   const order: string[] = [];
