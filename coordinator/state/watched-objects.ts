@@ -10,6 +10,7 @@ import { READY_CONDITION } from "../domain/intent/ready-condition.ts";
 import type { ServiceRecord } from "../domain/intent/service.ts";
 import { isOfInterest } from "../domain/intent/service-annotations.ts";
 import { type Access, makeAccess } from "./access.ts";
+import { ByName } from "./by-name.ts";
 import { type CertificateSecrets, makeCertificateSecrets, type SecretName } from "./certificate-secrets.ts";
 import { type ConfigRecord, decodeConfig } from "./config-objects.ts";
 import { type EndpointSlices, makeEndpointSlices } from "./endpoint-slices.ts";
@@ -175,6 +176,8 @@ export interface WatchedObjects {
   /** Seconds since the last byte of each watch, by resource. */
   readonly watchAgeSeconds: Readonly<Record<string, number>>;
   config(namespace: string, name: string): ConfigRecord | undefined;
+  /** Another number when any TkeServiceConfig has changed. */
+  readonly configsVersion: number;
   run(signal: AbortSignal): Promise<void>;
 }
 
@@ -208,7 +211,16 @@ export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
     if (ownersListed()) deps.onServicesListed?.();
   };
   // Optional: a cluster without that resource has none of them, and it may be installed later.
-  const configs = makeListWatch<ConfigRecord>(shared, { path: CONFIGS, decode: decodeConfig, onChange: onConfig, optional: true });
+  const configByName = new ByName<ConfigRecord>();
+  const configs = makeListWatch<ConfigRecord>(shared, {
+    path: CONFIGS,
+    decode: decodeConfig,
+    onChange: (change) => {
+      configByName.changed(change);
+      onConfig(change);
+    },
+    optional: true,
+  });
   const access = makeAccess({ ...shared, client }, deps.namespace, () => deps.onAccess?.());
   const certificates = makeCertificateSecrets(shared, (secret) => deps.onSecret?.(secret));
   const endpointSlices = makeEndpointSlices(shared);
@@ -234,9 +246,22 @@ export function makeWatchedObjects(deps: WatchedObjectsDeps): WatchedObjects {
         nodes: age(nodes),
       };
     },
-    config: (namespace, name) => [...configs.records.values()].find((config) => config.namespace === namespace && config.name === name),
+    get configsVersion() {
+      return configByName.version;
+    },
+    config: (namespace, name) => configByName.get(namespace, name),
     run: async (signal) => {
       await Promise.all(Object.values(sets).map((set) => set.run(signal)));
     },
   };
 }
+
+/** The same object each time: whoever asks sees that nothing has changed. */
+const NO_WISHES: ConfigRecord["wishes"] = new Map();
+
+/** What TkeServiceConfigs wish, for `Intents`. */
+export const wishesIn = (objects: Pick<WatchedObjects, "config" | "configsVersion">) => ({
+  wishes: (namespace: string, name: string): ConfigRecord["wishes"] => objects.config(namespace, name)?.wishes ?? NO_WISHES,
+  moreWishes: (namespace: string, name: string): ConfigRecord | undefined => objects.config(namespace, name),
+  configsVersion: (): number => objects.configsVersion,
+});

@@ -419,6 +419,7 @@ function someObjects(
     ownersListed: true,
     synced: true,
     watchAgeSeconds: {},
+    configsVersion: 0,
     config: (_namespace, name) => (name === config?.name ? config : undefined),
     run: () => Promise.resolve(),
   };

@@ -46,6 +46,7 @@ function someOwners(t: TestContext, count: number) {
     ownersListed: true,
     synced: true,
     watchAgeSeconds: {},
+    configsVersion: 0,
     config: () => undefined,
     run: () => Promise.resolve(),
   };
