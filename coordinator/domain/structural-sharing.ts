@@ -47,3 +47,26 @@ function sameTargets(a: readonly Target[], b: readonly Target[]): boolean {
   const weights = new Map(a.map((target) => [targetKey(target), target.weight]));
   return b.every((target) => weights.get(targetKey(target)) === target.weight);
 }
+
+const TARGETS: ReadonlySet<string> = new Set(["targets", "rules"]);
+
+/** Of two states of one listener: nothing of it has changed but its targets, or those of its rules. As objects, so that it costs nearly nothing. */
+export function sameButTargets(before: Listener | undefined, now: Listener): boolean {
+  if (before === now) return true;
+  if (before === undefined || !sameApart(before, now, TARGETS)) return false;
+  return sameEach(before.rules, now.rules, (known, rule) => known !== undefined && sameApart(known, rule, TARGETS));
+}
+
+/** As many, and each the same object as the one in its place, or the same by `isSame`. */
+export const sameEach = <T>(
+  before: readonly T[],
+  now: readonly T[],
+  isSame: (before: T | undefined, now: T) => boolean = () => false,
+): boolean => before === now || (before.length === now.length && now.every((one, at) => one === before[at] || isSame(before[at], one)));
+
+/** The same members, but for those that `apart` names; as objects. */
+export function sameApart(a: object, b: object, apart: ReadonlySet<string>): boolean {
+  for (const name in a) if (!apart.has(name) && Reflect.get(a, name) !== Reflect.get(b, name)) return false;
+  for (const name in b) if (!apart.has(name) && !(name in a)) return false;
+  return true;
+}

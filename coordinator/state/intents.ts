@@ -2,13 +2,14 @@ import { isDeepStrictEqual } from "node:util";
 import type { PodFact } from "../../common/vocabulary.ts";
 import type { AskedPlace } from "../domain/intent/asked-places.ts";
 import type { Early } from "../domain/intent/backends.ts";
-import { fitWishes } from "../domain/intent/config-fit.ts";
-import { type CertificateOf, type DesiredLoadBalancer, desiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
-import type { OwnAddress } from "../domain/intent/former-rules.ts";
+import { desiredLoadBalancer } from "../domain/intent/desire.ts";
+import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
+import type { CertificateOf } from "../domain/intent/intent-port.ts";
+import { OutlineCache } from "../domain/intent/outline-cache.ts";
 import { intentOf, intentSelectors, loadBalancerOf, type OwnerIntent } from "../domain/intent/owner-intent.ts";
 import type { OwnerRecord } from "../domain/intent/owner-record.ts";
 import { type ServiceIntent, selects } from "../domain/intent/service.ts";
-import { type ConfigWishes, type ListenerWishes, wishKey } from "../domain/intent/service-config.ts";
+import { wishKey } from "../domain/intent/service-config.ts";
 import {
   type GroupMember,
   grantedPorts,
@@ -18,7 +19,8 @@ import {
   sharedRuleAt,
   shareRules,
 } from "../domain/intent/shared-rules.ts";
-import { canonicalDomain, type Listener, type LoadBalancerOrder, type PlaceId, ruleKey } from "../domain/load-balancer.ts";
+import { canonicalDomain, type Listener, type PlaceId, ruleKey } from "../domain/load-balancer.ts";
+import { Askings, type AskingsDeps } from "./askings.ts";
 import { ConfigUses } from "./config-uses.ts";
 import type { PodIndex } from "./pod-index.ts";
 import { SelectionIndex } from "./selection-index.ts";
@@ -26,25 +28,15 @@ import { SelectionIndex } from "./selection-index.ts";
 /** Former selectors remembered of one owner; an Ingress may lead to a new Service in each of 50 rules at once. */
 export const MAX_SELECTORS = 64;
 
-export type IntentsDeps = {
+export type IntentsDeps = AskingsDeps & {
   readonly clusterId: string;
   readonly pods: PodIndex;
   /** The listeners of a load balancer, as far as is known. */
   readonly listenersAt?: (loadBalancerId: string) => readonly Listener[];
-  /** Where it is reached and what kind it is of; default: not known. */
-  readonly addressAt?: (loadBalancerId: string) => (OwnAddress & { readonly order?: LoadBalancerOrder }) | undefined;
   /** Something besides its own facts keeps the Pod (UID) from being bound anew; default: nothing does. */
   readonly isHeldBack?: (podUid: string) => boolean;
   /** Of a Pod that is not ready; default: nobody is bound before that. */
   readonly earlyOf?: (pod: PodFact) => Early | undefined;
-  /** What a TkeServiceConfig says; empty if there is none of that name. */
-  readonly wishes: (namespace: string, configName: string) => ListenerWishes;
-  /** What is on record of an owner at its load balancer; default: nothing. */
-  readonly recorded?: (loadBalancerId: string, ownerUid: string) => OwnerRecord | undefined;
-  /** Another number when anything on record of that load balancer has changed; default: nothing ever does. */
-  readonly recordsVersion?: (loadBalancerId: string) => number;
-  /** What else it says; default: nothing. */
-  readonly moreWishes?: (namespace: string, configName: string) => Omit<ConfigWishes, "wishes"> | undefined;
   /** Default: none but those that are named by id. */
   readonly certificateOf?: CertificateOf;
   /** Load balancers where Pods (UIDs) or addresses are bound; default: nothing is known of that. */
@@ -73,10 +65,13 @@ export class Intents {
   readonly #inOrder = new Map<string, readonly OwnerIntent[]>();
   readonly #shared = new Map<string, Shared>();
   readonly #members = new WeakMap<OwnerIntent, { readonly record: OwnerRecord | undefined; readonly member: GroupMember | undefined }>();
+  readonly #askings: Askings;
+  readonly #outlines = new Map<string, OutlineCache<DesiredLoadBalancer>>();
   readonly #deps: IntentsDeps;
 
   constructor(deps: IntentsDeps) {
     this.#deps = deps;
+    this.#askings = new Askings(deps);
     this.selections = new SelectionIndex(deps.pods, deps.boundAt);
   }
 
@@ -219,6 +214,8 @@ export class Intents {
     this.#known.delete(loadBalancerId);
     this.#shared.delete(loadBalancerId);
     this.#inOrder.delete(loadBalancerId);
+    this.#outlines.delete(loadBalancerId);
+    this.#askings.forget(loadBalancerId);
   }
 
   /** Owners of one load balancer, oldest first. */
@@ -236,20 +233,22 @@ export class Intents {
   }
 
   desired(loadBalancerId: string): DesiredLoadBalancer {
-    const owners = this.of(loadBalancerId).map((owner) => ({ owner, ...this.#wishesOf(owner) }));
     const { clusterId, isHeldBack, earlyOf, listenersAt, addressAt, recorded, certificateOf } = this.#deps;
     const address = addressAt?.(loadBalancerId);
-    const shared = this.shared(loadBalancerId);
+    const cache = this.#outlines.get(loadBalancerId) ?? new OutlineCache();
+    this.#outlines.set(loadBalancerId, cache);
     return desiredLoadBalancer({
       loadBalancerId,
       clusterId,
-      owners,
+      cache,
+      owners: this.#askings.of(loadBalancerId, this.of(loadBalancerId)),
+      selected: this.selections.version(loadBalancerId),
       present: listenersAt?.(loadBalancerId) ?? [],
       ...(isHeldBack !== undefined && { isHeldBack }),
       ...(earlyOf !== undefined && { earlyOf }),
       ...(certificateOf !== undefined && { certificateOf }),
       ...(address !== undefined && { address }),
-      ...(shared !== undefined && { shared }),
+      shared: this.shared(loadBalancerId),
       settings: (owner, port) => recorded?.(loadBalancerId, owner.uid)?.listeners[wishKey(port.protocol, port.port)],
       podsOf: (owner) => this.selections.podsOf(owner),
       remembered: (owner, intent, port, select) => this.selections.ofPort(owner, intent, port, select),
@@ -260,7 +259,7 @@ export class Intents {
   isCheckOff(owner: OwnerIntent, { protocol, port, rule }: Pick<AskedPlace, "protocol" | "port" | "rule">): boolean {
     const key = wishKey(protocol, port);
     const loadBalancerId = loadBalancerOf(owner);
-    const { wishes, rules } = this.#wishesOf(owner);
+    const { wishes, rules } = this.#askings.wishesOf(owner);
     const at = rule && ruleKey({ domain: canonicalDomain(rule.domain), url: rule.url });
     const wish = at === undefined ? wishes.get(key)?.enabled : rules?.get(`${key} ${at}`)?.healthCheck.enabled;
     if (wish !== undefined || loadBalancerId === undefined) return wish === false;
@@ -268,19 +267,14 @@ export class Intents {
     return at === undefined ? stored?.healthCheck.enabled === false : stored?.uncheckedRules?.includes(at) === true;
   }
 
+  /** Another number when any owner asks for something else, perhaps through a TkeServiceConfig. */
+  get usesVersion(): number {
+    return this.#configUses.version;
+  }
+
   /** What owners that name this TkeServiceConfig ask for: "TCP/80", "HTTP/80 shop.example.com /cart". */
   askedThrough(namespace: string, configName: string): Pick<ReadonlySet<string>, "has"> {
     return this.#configUses.askedThrough(namespace, configName);
-  }
-
-  /** Without what the owner's load balancer cannot have. */
-  #wishesOf(owner: OwnerIntent): ConfigWishes {
-    const configName = intentOf(owner)?.configName;
-    if (configName === undefined) return { wishes: new Map() };
-    const { namespace } = owner.ref;
-    const config = { ...this.#deps.moreWishes?.(namespace, configName), wishes: this.#deps.wishes(namespace, configName) };
-    const loadBalancerId = loadBalancerOf(owner);
-    return loadBalancerId === undefined ? config : fitWishes(config, this.#deps.addressAt?.(loadBalancerId)?.order);
   }
 
   #tellDeselected(podUids: readonly string[]): void {

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { PodFact } from "../../common/vocabulary.ts";
-import type { Selection } from "../domain/intent/backends.ts";
+import { type Selection, sameBackends } from "../domain/intent/backends.ts";
 import type { IntentPort } from "../domain/intent/intent-port.ts";
 import { intentOf, loadBalancerOf, type OwnerIntent, selectorsOf } from "../domain/intent/owner-intent.ts";
 import { type ServiceIntent, selectorTest } from "../domain/intent/service.ts";
@@ -35,8 +35,10 @@ type Indexed = {
   readonly waiting: Set<string>;
   /** What each of its ports selects, by "TCP/80 8080". */
   readonly ports: Map<string, PortSelection>;
+  /** The same by the ports themselves, for whoever asks again for the same. */
+  readonly asked: WeakMap<IntentPort, PortSelection>;
 };
-type PortSelection = { readonly intent: ServiceIntent; readonly kept: Selection; stale: boolean };
+type PortSelection = { intent: ServiceIntent; kept: Selection; stale: boolean };
 
 /** Load balancers where something is claimed for one of these Pods (UIDs), or one of these addresses. */
 type BoundAt = (names: readonly string[]) => Iterable<string>;
@@ -53,6 +55,8 @@ export class SelectionIndex {
   readonly #serviceSelectors = new SelectorTable();
   readonly #services = new Map<string, WatchedSelector>();
   readonly #followers: ((selection: PodSelection) => void)[] = [];
+  /** By load balancer: how often what an owner there selects has, or may have, changed. */
+  readonly #versions = new Map<string, number>();
 
   /** `boundAt`: default: nothing is known of that. */
   constructor(pods: PodIndex, boundAt: BoundAt = () => []) {
@@ -71,7 +75,7 @@ export class SelectionIndex {
     const { uid, namespace } = owner.ref;
     const selectors = selectorsOf(owner);
     const known = this.#owners.get(uid);
-    const indexed: Indexed = known ?? { owner, selectors: [], pods: new Map(), waiting: new Set(), ports: new Map() };
+    const indexed: Indexed = known ?? { owner, selectors: [], pods: new Map(), waiting: new Set(), ports: new Map(), asked: new WeakMap() };
     indexed.owner = owner;
     this.#owners.set(uid, indexed);
     if (!this.#ownerSelectors.set(uid, namespace, selectors) && known !== undefined) return [];
@@ -135,22 +139,33 @@ export class SelectionIndex {
 
   /** Something besides its own facts keeps the Pod back, or does no more: what owners select of it is asked anew. */
   podJudged({ namespace, labels }: PodFact): void {
-    for (const uid of this.#ownerSelectors.matching(namespace, labels))
-      for (const port of this.#owners.get(uid)?.ports.values() ?? []) port.stale = true;
+    for (const uid of this.#ownerSelectors.matching(namespace, labels)) this.#markStale(this.#owners.get(uid));
+  }
+
+  /** Another number when what any owner of the load balancer selects may have changed, as long as its owners are the same. */
+  version(loadBalancerId: string): number {
+    return this.#versions.get(loadBalancerId) ?? 0;
   }
 
   /** What one port of an owner selects; asks `select` again after a Pod that it selects or selected has changed. */
   ofPort({ uid }: ObjectRef, intent: ServiceIntent, asked: IntentPort, select: () => Selection): Selection {
-    const { protocol, port, targetPort, selector, service, publishNotReady } = asked;
-    const ports = this.#owners.get(uid)?.ports;
-    const key = `${wishKey(protocol, port)} ${targetPort}${selector === undefined ? "" : ` ${JSON.stringify([selector, service, publishNotReady])}`}`;
-    const known = ports?.get(key);
-    if (known !== undefined && known.intent === intent && !known.stale) return known.kept;
+    const indexed = this.#owners.get(uid);
+    if (indexed === undefined) return select();
+    const { ports } = indexed;
+    const known = indexed.asked.get(asked) ?? ports.get(portKey(asked));
+    if (known === undefined) {
+      const first = { intent, stale: false, kept: select() };
+      ports.set(portKey(asked), first);
+      indexed.asked.set(asked, first);
+      return first.kept;
+    }
+    indexed.asked.set(asked, known);
+    if (known.intent === intent && !known.stale) return known.kept;
     const fresh = select();
-    const sameBackends = known !== undefined && isDeepStrictEqual(known.kept.backends, fresh.backends);
-    const kept = sameBackends ? { standings: fresh.standings, backends: known.kept.backends } : fresh;
-    ports?.set(key, { intent, stale: false, kept });
-    return kept;
+    known.kept = sameBackends(known.kept.backends, fresh.backends) ? { standings: fresh.standings, backends: known.kept.backends } : fresh;
+    known.intent = intent;
+    known.stale = false;
+    return known.kept;
   }
 
   #podChanged(change: PodChange): void {
@@ -183,7 +198,7 @@ export class SelectionIndex {
       if (indexed === undefined) continue;
       indexed.pods.set(pod.uid, pod); // keeps its place
       noteGate(indexed, pod);
-      for (const port of indexed.ports.values()) port.stale = true; // whoever looks for another reason finds the Pod as it is now
+      this.#markStale(indexed); // whoever looks for another reason finds the Pod as it is now
     }
     const selection = { change, selecting: selecting.filter((uid) => this.#isServed(uid)), left: [], loadBalancerIds: NONE };
     for (const listener of this.#followers) listener(selection);
@@ -199,7 +214,14 @@ export class SelectionIndex {
     if (indexed === undefined) return;
     if (pod === undefined) drop(indexed, podUid);
     else keep(indexed, pod);
+    this.#markStale(indexed);
+  }
+
+  #markStale(indexed: Indexed | undefined): void {
+    if (indexed === undefined) return;
     for (const port of indexed.ports.values()) port.stale = true;
+    const id = loadBalancerOf(indexed.owner);
+    if (id !== undefined) this.#versions.set(id, this.version(id) + 1);
   }
 
   #isServed(uid: string): boolean {
@@ -211,6 +233,12 @@ export class SelectionIndex {
     const owner = this.#owners.get(uid)?.owner;
     return owner && loadBalancerOf(owner);
   }
+}
+
+/** What decides, besides the owner's intent, whom a port selects and at which of their ports. */
+function portKey({ protocol, port, targetPort, selector, service, publishNotReady }: IntentPort): string {
+  const others = selector === undefined ? "" : ` ${JSON.stringify([selector, service, publishNotReady])}`;
+  return `${wishKey(protocol, port)} ${targetPort}${others}`;
 }
 
 /** The Pod that changed last comes last, and where two are told with one address it is the one that has it. */

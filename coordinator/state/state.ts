@@ -17,7 +17,7 @@ import type { PodFacts } from "./pod-facts.ts";
 import { makePodIndex, type PodIndex, UnreadyPods } from "./pod-index.ts";
 import { makeRecords, type Records } from "./records.ts";
 import type { PodSelection } from "./selection-index.ts";
-import type { WatchedObjects } from "./watched-objects.ts";
+import { type WatchedObjects, wishesIn } from "./watched-objects.ts";
 
 export type StateDeps = {
   readonly client: KubeClient;
@@ -101,8 +101,7 @@ export function makeState(from: StateDeps, followers: StateFollowers): State {
     isHeldBack: (podUid) => memories.hindrances.holdsBack(podUid) || ends.isStopping(podUid),
     clusterId,
     pods,
-    wishes: (inNamespace, name) => objects.config(inNamespace, name)?.wishes ?? new Map(),
-    moreWishes: (inNamespace, name) => objects.config(inNamespace, name),
+    ...wishesIn(objects),
     certificateOf: (inNamespace, source) => {
       if (source === undefined || !("secret" in source)) return source;
       const reading = certificates.find(inNamespace, source.secret);

@@ -53,6 +53,20 @@ export function selection(
   return { standings: all, backends: all.flatMap((entry) => ("backend" in entry ? [entry.backend] : [])) };
 }
 
+/** Pure: the same backends in the same order. */
+export const sameBackends = (one: readonly WantedBackend[], other: readonly WantedBackend[]): boolean =>
+  one.length === other.length && one.every((backend, at) => isSameBackend(backend, other[at]));
+
+const isSameBackend = (a: WantedBackend, b: WantedBackend | undefined): boolean =>
+  a === b ||
+  (b !== undefined &&
+    a.podUid === b.podUid &&
+    a.ip === b.ip &&
+    a.port === b.port &&
+    a.weight === b.weight &&
+    a.bindable === b.bindable &&
+    a.early === b.early);
+
 /** Where each selected Pod stands for one port of a Service. */
 export function standings(intent: ServiceIntent, port: IntentPort, pods: Iterable<PodFact>): PodStanding[] {
   const result: PodStanding[] = [];

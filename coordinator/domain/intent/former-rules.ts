@@ -18,8 +18,7 @@ export function formerRules(
   selected: (port: IntentPort) => Selection,
   address?: OwnAddress,
 ): FormerRule[] {
-  const wanted = new Set(asked === undefined ? [] : servingRules(asked).map(keyOf));
-  const left = rules.filter((rule) => !namesOf(rule, address).some((name) => wanted.has(name)));
+  const left = leftRules({ rules }, asked, address);
   if (left.length === 0) return [];
   const candidates = ports.flatMap((port) =>
     servingRules(port).map((rule): Candidate => ({ key: keyOf(rule), selection: selected(portOfRule(port, rule)) })),
@@ -29,6 +28,12 @@ export function formerRules(
     const found = mostOf(rule, bySelection) ?? candidates.find(({ key }) => namesOf(rule, address).includes(key))?.selection;
     return found === undefined ? [] : [{ domain: rule.domain, url: rule.url, healthCheck: {}, ...found }];
   });
+}
+
+/** Rules of a listener that are not asked for, or are to redirect. */
+export function leftRules({ rules }: Pick<Listener, "rules">, asked: IntentPort | undefined, address?: OwnAddress): readonly Rule[] {
+  const wanted = new Set(asked === undefined ? [] : servingRules(asked).map(keyOf));
+  return rules.filter((rule) => !namesOf(rule, address).some((name) => wanted.has(name)));
 }
 
 /** An IPv4 or IPv6 address, which no host of an Ingress may be. */

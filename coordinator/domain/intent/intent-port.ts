@@ -1,4 +1,4 @@
-import type { ListenerProtocol, Protocol } from "../load-balancer.ts";
+import type { Certificate, ListenerProtocol, Protocol } from "../load-balancer.ts";
 
 /** Which Pods a place has as backends, and at which of their ports, e.g. { targetPort: "http", declared: "TCP" }. */
 export type IntentBackend = {
@@ -52,6 +52,8 @@ export const servingRules = ({ rules = [] }: Pick<IntentPort, "rules">): readonl
 
 /** An Opaque Secret of the owner's Namespace, by its name, or certificates by their ids in the account. */
 export type CertificateSource = { readonly secret: string } | { readonly certIds: readonly string[]; readonly caCertId?: string };
+/** The certificate that a source stands for in a Namespace; undefined: it is not known. */
+export type CertificateOf = (namespace: string, source: CertificateSource | undefined) => Certificate | undefined;
 
 /** Pure: the port as one of its rules asks for it; its backends are those of the rule. */
 export const portOfRule = (port: IntentPort, rule: IntentRule): IntentPort =>

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { PodFact } from "../../../common/vocabulary.ts";
-import { type DesiredLoadBalancer, desiredLoadBalancer } from "../../../coordinator/domain/intent/desired-load-balancer.ts";
+import { desiredLoadBalancer } from "../../../coordinator/domain/intent/desire.ts";
+import type { DesiredLoadBalancer } from "../../../coordinator/domain/intent/desired-load-balancer.ts";
 import { type ServiceRecord, serviceRef } from "../../../coordinator/domain/intent/service.ts";
 import type { Finding } from "../../../coordinator/domain/plan/plan-load-balancer.ts";
 import type { ObjectRef, Problem } from "../../../coordinator/domain/problem.ts";

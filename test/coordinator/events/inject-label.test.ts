@@ -1,7 +1,7 @@
 /** A label that asks for the gate in words that mean nothing is told on who selects the Pods: controllers read no warnings. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { desiredLoadBalancer } from "../../../coordinator/domain/intent/desired-load-balancer.ts";
+import { desiredLoadBalancer } from "../../../coordinator/domain/intent/desire.ts";
 import type { Problem } from "../../../coordinator/domain/problem.ts";
 import { makeInjectLabelTeller } from "../../../coordinator/events/inject-label.ts";
 import { makeMisfitNamespaces } from "../../../coordinator/state/misfit-namespaces.ts";

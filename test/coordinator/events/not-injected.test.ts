@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { PodFact } from "../../../common/vocabulary.ts";
-import { desiredLoadBalancer } from "../../../coordinator/domain/intent/desired-load-balancer.ts";
+import { desiredLoadBalancer } from "../../../coordinator/domain/intent/desire.ts";
 import type { Problem } from "../../../coordinator/domain/problem.ts";
 import { makeNotInjectedTeller } from "../../../coordinator/events/not-injected.ts";
 import { anOwner, aPod, aService, CLUSTER } from "../../builders.ts";

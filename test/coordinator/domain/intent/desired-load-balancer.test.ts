@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { desiredLoadBalancer } from "../../../../coordinator/domain/intent/desired-load-balancer.ts";
+import { desiredLoadBalancer } from "../../../../coordinator/domain/intent/desire.ts";
 import type { IntentPort, IntentRule } from "../../../../coordinator/domain/intent/intent-port.ts";
 import type { OwnerWishes } from "../../../../coordinator/domain/intent/owner-intent.ts";
 import { aListener, anOwner, aPod, aService, CLUSTER, LISTENER_NAME } from "../../../builders.ts";

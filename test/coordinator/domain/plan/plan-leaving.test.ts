@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import type { Call } from "../../../../coordinator/domain/call.ts";
-import { desiredLoadBalancer } from "../../../../coordinator/domain/intent/desired-load-balancer.ts";
+import { desiredLoadBalancer } from "../../../../coordinator/domain/intent/desire.ts";
 import type { OwnerStanding } from "../../../../coordinator/domain/intent/owner-intent.ts";
 import type { ServiceRecord } from "../../../../coordinator/domain/intent/service.ts";
 import type { Listener, Target } from "../../../../coordinator/domain/load-balancer.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Call } from "../../../../coordinator/domain/call.ts";
-import { desiredLoadBalancer } from "../../../../coordinator/domain/intent/desired-load-balancer.ts";
+import { desiredLoadBalancer } from "../../../../coordinator/domain/intent/desire.ts";
 import type { OwnerStanding, OwnerWishes } from "../../../../coordinator/domain/intent/owner-intent.ts";
 import type { LoadBalancer } from "../../../../coordinator/domain/load-balancer.ts";
 import { type PlanInput, planLoadBalancer } from "../../../../coordinator/domain/plan/plan-load-balancer.ts";
