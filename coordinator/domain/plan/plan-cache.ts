@@ -1,13 +1,17 @@
 import type { WantedBackend } from "../intent/backends.ts";
 import { type Place, placeKey } from "../load-balancer.ts";
+import type { PlacePair } from "./place-pair.ts";
 import type { TargetChanges } from "./plan-targets.ts";
+import { StructureCache } from "./structure-cache.ts";
 
 type Entry = {
   readonly place: Place;
   readonly wanted: readonly WantedBackend[] | undefined;
   readonly changes: TargetChanges;
-  /** UIDs of the Pods behind the bound targets. */
-  readonly holders: ReadonlySet<string>;
+  /** UIDs of the Pods behind the bound targets, and their addresses. */
+  readonly names: ReadonlySet<string>;
+  /** It was found in it that there is nothing to do or to tell. */
+  idle?: PlacePair;
 };
 
 /** More changes than this are not told apart. */
@@ -19,14 +23,19 @@ const MAX_CHANGED = 10_000;
  * of which no fact is held, is not kept.
  */
 export class PlanCache {
+  readonly structure = new StructureCache();
   readonly #entries = new Map<string, Entry>();
+  /** Keys of entries by the names in them. */
+  readonly #byName = new Map<string, Set<string>>();
+  /** A pair is another object when its place or what is wanted there is. */
+  readonly #idle = new Set<PlacePair>();
   readonly #changed = new Set<string>();
 
   /** UIDs and addresses of Pods about which something has changed. */
   podsChanged(keys: Iterable<string>): void {
     for (const key of keys) this.#changed.add(key);
     if (this.#changed.size <= MAX_CHANGED) return;
-    this.#entries.clear(); // nobody has planned for long
+    for (const key of this.#entries.keys()) this.#forget(key); // nobody has planned for long
     this.#changed.clear();
   }
 
@@ -35,21 +44,56 @@ export class PlanCache {
     return entry?.place === place && entry.wanted === wanted ? entry.changes : undefined;
   }
 
-  keep(entry: Entry): void {
-    this.#entries.set(placeKey(entry.place), entry);
+  /** `holders`: UIDs of the Pods behind the bound targets. */
+  keep({ holders, ...entry }: Pick<Entry, "place" | "wanted" | "changes"> & { readonly holders: ReadonlySet<string> }): void {
+    const key = placeKey(entry.place);
+    const names = new Set(holders);
+    for (const { ip } of entry.place.targets) names.add(ip);
+    this.#forget(key);
+    this.#entries.set(key, { ...entry, names });
+    for (const name of names) {
+      const keys = this.#byName.get(name);
+      if (keys === undefined) this.#byName.set(name, new Set([key]));
+      else keys.add(key);
+    }
+  }
+
+  /** What is kept of the pair's place is that there is nothing to do, nor to tell. */
+  isIdle(pair: PlacePair): boolean {
+    return this.#idle.has(pair);
+  }
+
+  /** There is nothing to do at the pair's place, nor to tell; noted only if that was kept, so that it is forgotten with it. */
+  noteIdle(pair: PlacePair): void {
+    const entry = this.#entries.get(placeKey(pair.place));
+    if (entry?.place !== pair.place || entry.wanted !== pair.wanted?.backends) return;
+    if (entry.idle !== undefined) this.#idle.delete(entry.idle);
+    entry.idle = pair;
+    this.#idle.add(pair);
   }
 
   /** Forgets what concerns changed Pods; before each plan. */
   beginPass(): void {
-    if (this.#changed.size === 0) return;
-    const changed = (key: string): boolean => this.#changed.has(key);
-    for (const [key, { place, holders }] of this.#entries)
-      if (place.targets.some(({ ip }) => changed(ip)) || [...this.#changed].some((uid) => holders.has(uid))) this.#entries.delete(key);
+    for (const name of this.#changed) for (const key of this.#byName.get(name) ?? []) this.#forget(key);
     this.#changed.clear();
   }
 
   /** Forgets places that are not there any more; after each plan. */
-  endPass(present: ReadonlySet<string>): void {
-    if (this.#entries.size > present.size) for (const key of this.#entries.keys()) if (!present.has(key)) this.#entries.delete(key);
+  endPass(pairs: readonly { readonly place: Place }[]): void {
+    if (this.#entries.size <= pairs.length) return;
+    const present = new Set(pairs.map(({ place }) => placeKey(place)));
+    for (const key of this.#entries.keys()) if (!present.has(key)) this.#forget(key);
+  }
+
+  #forget(key: string): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return;
+    this.#entries.delete(key);
+    if (entry.idle !== undefined) this.#idle.delete(entry.idle);
+    for (const name of entry.names) {
+      const keys = this.#byName.get(name);
+      keys?.delete(key);
+      if (keys?.size === 0) this.#byName.delete(name);
+    }
   }
 }

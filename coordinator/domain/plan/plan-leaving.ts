@@ -2,7 +2,8 @@ import { CALL_LIMITS, type Call } from "../call.ts";
 import { chunks } from "../chunks.ts";
 import type { DesiredLoadBalancer } from "../intent/desired-load-balancer.ts";
 import type { Listener, Place, Rule } from "../load-balancer.ts";
-import type { Missing, PlacePair, StructurePlan } from "./plan-structure.ts";
+import type { PlacePair } from "./place-pair.ts";
+import type { Missing, StructurePlan } from "./plan-structure.ts";
 
 type Owner = DesiredLoadBalancer["owners"][number];
 
@@ -28,7 +29,7 @@ export type LeavingPlan = {
 };
 
 export type LeavingInput = {
-  readonly structure: Pick<StructurePlan, "pairs" | "leaving" | "missing">;
+  readonly structure: Pick<StructurePlan, "isSettled" | "pairs" | "leaving" | "missing">;
   readonly owners: readonly Owner[];
   /** What is wanted in this place serves. */
   readonly serves: (pair: PlacePair) => boolean;
@@ -38,7 +39,8 @@ export type LeavingInput = {
 
 /** Pure: which places that nobody asks for any more go. */
 export function planLeaving({ structure, owners, serves, roomFirst }: LeavingInput): LeavingPlan {
-  if (structure.pairs.every(({ leaves }) => !leaves) && structure.leaving.length === 0) return { goes: () => false, makeWay: [] };
+  if (structure.isSettled || (structure.pairs.every(({ leaves }) => !leaves) && structure.leaving.length === 0))
+    return { goes: () => false, makeWay: [] };
   const known = new Map<string, Standing>();
   const unready = (uid: string): boolean =>
     structure.pairs.some((pair) => pair.ownerUid === uid && !pair.leaves && isUnready(pair, serves));

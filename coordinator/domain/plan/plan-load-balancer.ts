@@ -6,7 +6,6 @@ import {
   type Listener,
   type LoadBalancer,
   type Place,
-  placeKey,
   type Rule,
   type Slot,
   type Target,
@@ -16,11 +15,12 @@ import {
 import type { Lasting } from "../readiness/lasting.ts";
 import { applyCall } from "./apply-call.ts";
 import { addingCalls, weightCalls } from "./fill-calls.ts";
+import type { PlacePair } from "./place-pair.ts";
 import type { PlanCache } from "./plan-cache.ts";
 import { deleteCalls, type LeavingPlan, planLeaving } from "./plan-leaving.ts";
 import { endsBefore, planRedirects } from "./plan-redirects.ts";
 import { settingCalls } from "./plan-settings.ts";
-import { type PlacePair, planStructure, type StructurePlan } from "./plan-structure.ts";
+import { planStructure, type StructurePlan } from "./plan-structure.ts";
 import { type Holder, planTargets, servesAsWanted, type TargetChanges } from "./plan-targets.ts";
 import type { Lowering, Unready } from "./plan-weights.ts";
 import { type QuotaShortage, type Quotas, quotaShortages } from "./quota-forecast.ts";
@@ -89,19 +89,21 @@ export function planLoadBalancer(input: PlanInput): Plan {
   // Its owners see a shared listener by other names than the one that it has.
   const isChanged = underWay !== undefined && !("rename" in underWay);
   const actual = isChanged ? { ...input.actual, listeners: applyCall(input.actual.listeners, underWay, []) } : input.actual;
-  const structure = planStructure({ clusterId, desired, actual, underWay, rulesPerCall });
+  const structure = planStructure({ clusterId, desired, actual, underWay, rulesPerCall, cache: input.cache?.structure });
   const findings: Finding[] = structure.orphaned.map((listener) => ({ kind: "orphaned", listener }));
   const room = input.roomFirst ?? false;
   const leaving = planLeaving({ structure, owners: desired.owners, serves: (pair) => asWanted(pair, input), roomFirst: room });
   const { changes, over } = planPlaces(structure, leaving, input, findings);
   if (input.quotas !== undefined)
-    for (const shortage of quotaShortages(desired, actual, input.quotas)) findings.push({ kind: "quota", ...shortage });
+    for (const shortage of quotaShortages(desired, actual, input.quotas, structure.isSettled))
+      findings.push({ kind: "quota", ...shortage });
   for (const taken of structure.portTaken) findings.push({ kind: "port-taken", ...taken });
 
   const isOver = (place: Place): boolean => over.has(place);
-  const deleting = deleteCalls(structure, leaving, isOver, (isGoing) => endsBefore(actual, clusterId, isGoing));
+  const isSettled = structure.isSettled && leaving.makeWay.length === 0;
+  const deleting = isSettled ? [] : deleteCalls(structure, leaving, isOver, (isGoing) => endsBefore(actual, clusterId, isGoing));
   const redirects = planRedirects({
-    pairs: structure.pairs,
+    pairs: isSettled ? [] : structure.pairs,
     serves: (pair) => asWanted(pair, input) && pair.place.targets.some((target) => input.serving(pair.place, target)),
     isReady: (pair) => asWanted(pair, input) || isOnlyBroken(pair, input),
   });
@@ -185,6 +187,7 @@ function planPlaces(
   const changes: PlaceChanges[] = [];
   const over = new Set<Place>();
   for (const pair of structure.pairs) {
+    if (structure.isSettled && input.cache?.isIdle(pair) === true) continue;
     const { listener, rule, place, wanted } = pair;
     const goes = leaving.goes(pair);
     // What a rule that redirects still has bound gets no requests any more.
@@ -194,15 +197,35 @@ function planPlaces(
     for (const target of change.foreign) findings.push({ kind: "foreign-target", ...at, target });
     for (const one of change.unready) findings.push({ kind: "unready", ...at, ...one });
     for (const target of change.waiting) findings.push({ kind: "waiting", ...at, target });
+    if (!goes && isNothing(change)) {
+      const isIdle = structure.isSettled && change.foreign.length + change.unready.length + change.waiting.length === 0;
+      if (isIdle) input.cache?.noteIdle(pair);
+      continue;
+    }
     const { unbind, staleConflict, foreign, bind } = change;
     // A rule with targets of somebody else may be theirs, made by hand in a listener of ours.
     const isKept = foreign.length > 0 && rule !== undefined && !leavingListeners.has(listener);
     if (goes && !isKept && place.targets.length === unbind.length + staleConflict.length + foreign.length) over.add(place);
     else changes.push({ ...change, serves: bind.length > 0 && place.targets.some((target) => input.serving(place, target)) });
   }
-  input.cache?.endPass(new Set(structure.pairs.map(({ place }) => placeKey(place))));
+  input.cache?.endPass(structure.pairs);
   return { changes, over };
 }
+
+/** Nothing is to be done in the place, now or later. */
+const isNothing = (change: TargetChanges): boolean =>
+  change.dueMs === undefined && change.lastsMs === undefined && LANES.every((lane) => change[lane].length === 0);
+const LANES = [
+  "conflict",
+  "staleConflict",
+  "drain",
+  "bind",
+  "unbind",
+  "raise",
+  "lower",
+  "stop",
+  "tune",
+] as const satisfies readonly TargetLane[];
 
 /** Something is wanted in this place, and serves. A rule that selects no Pods keeps nobody waiting: an Ingress may have many of them. */
 function asWanted({ place, wanted, rule }: PlacePair, { serving, broken }: PlanInput): boolean {
@@ -231,8 +254,8 @@ function changesOf(
 ): TargetChanges {
   const cache = replaced === undefined ? all : undefined;
   const known = cache?.recall(place, wanted);
-  const weighs = lowering?.(place);
   if (known !== undefined) return known;
+  const weighs = lowering?.(place);
   const holders = new Set<string>();
   let isTimeless = true;
   const changes = planTargets({

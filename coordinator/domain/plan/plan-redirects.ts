@@ -2,7 +2,7 @@ import { ownerMarkOf } from "../../../common/names.ts";
 import { CALL_LIMITS, type Call, type RedirectedRule, type Redirects } from "../call.ts";
 import { chunks } from "../chunks.ts";
 import type { Listener, LoadBalancer, Redirect, Rule } from "../load-balancer.ts";
-import type { PlacePair } from "./plan-structure.ts";
+import type { PlacePair } from "./place-pair.ts";
 
 export type RedirectInput = {
   readonly pairs: readonly PlacePair[];

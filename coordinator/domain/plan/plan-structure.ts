@@ -8,29 +8,16 @@ import {
   isLayer7,
   type Listener,
   type LoadBalancer,
-  type Place,
   type PlaceWish,
   type Rule,
   ruleKey,
   samePort,
 } from "../load-balancer.ts";
 import { changedListener, changedPlace } from "./changed-settings.ts";
-import { type RedirectStanding, redirectStanding } from "./redirect-standing.ts";
+import type { PlacePair } from "./place-pair.ts";
+import { redirectStanding } from "./redirect-standing.ts";
+import type { StructureCache } from "./structure-cache.ts";
 
-/**
- * A place of ours and what is wanted there; `wanted` undefined: nobody can say, so only ends of Pods count. `leaves`: its owner asks for it
- * no more, so it goes when what is asked for instead serves.
- */
-export type PlacePair = {
-  readonly listener: Listener;
-  readonly rule: Rule | undefined;
-  readonly place: Place;
-  readonly wanted: WantedPlace | undefined;
-  readonly ownerUid: string;
-  readonly leaves: boolean;
-  /** Of a rule that is to redirect: until it does, `wanted` is what it serves meanwhile; then it is to have no backends. */
-  readonly redirect?: RedirectStanding;
-};
 /** A listener that its owner asks for no more. */
 type LeavingListener = { readonly listener: Listener; readonly owner: Owner };
 /** A listener or rules that an owner asks for and that are not there yet. `by`: the listener that has the port. */
@@ -47,8 +34,12 @@ export type StructureInput = {
   /** What a running call creates already: names of listeners, or rules of a listener. */
   readonly underWay: Call | undefined;
   readonly rulesPerCall: number;
+  /** Changes the time it takes, never the plan. */
+  readonly cache?: StructureCache | undefined;
 };
 export type StructurePlan = {
+  /** What is there is as it is wanted, apart from targets: there is nothing but places, none of which leaves or redirects. */
+  readonly isSettled: boolean;
   readonly pairs: readonly PlacePair[];
   readonly create: readonly Creation[];
   readonly modify: readonly Call[];
@@ -65,21 +56,53 @@ export type StructurePlan = {
 /** Places that exist and are wanted, with what is wanted there. */
 export function placePairs(desired: DesiredLoadBalancer, actual: LoadBalancer): PlacePair[] {
   const wantedByName = new Map(desired.listeners.map((listener) => [listener.name, listener]));
-  return actual.listeners.flatMap((listener): PlacePair[] => {
+  const pairs: PlacePair[] = [];
+  for (const listener of actual.listeners) {
     const wanted = wantedByName.get(listener.name);
-    if (wanted === undefined) return [];
-    const about = { listener, ownerUid: wanted.owner.uid, leaves: wanted.former ?? false };
-    if (!isLayer7(listener.protocol)) return [{ ...about, rule: undefined, place: listener, wanted }];
+    if (wanted === undefined) continue;
+    const [ownerUid, leaves] = [wanted.owner.uid, wanted.former ?? false];
+    if (!isLayer7(listener.protocol)) {
+      pairs.push({ listener, rule: undefined, place: listener, wanted, ownerUid, leaves });
+      continue;
+    }
     const rules = wantedRules(wanted, actual);
-    return listener.rules.flatMap((rule) => {
+    for (const rule of listener.rules) {
       const here = rules.get(ruleKey(rule));
-      return here === undefined ? [] : [{ ...about, rule, place: rule, wanted: here }];
-    });
-  });
+      if (here !== undefined) pairs.push({ listener, rule, place: rule, wanted: here, ownerUid, leaves });
+    }
+  }
+  return pairs;
 }
 
 /** Pure: listeners and rules, whatever the order in which they are given. A rule is ours if its listener is. */
 export function planStructure(input: StructureInput): StructurePlan {
+  const { cache, desired, actual, underWay } = input;
+  if (underWay !== undefined || cache === undefined) return structureOf(input);
+  const known = cache.recall(desired, actual, (about, wanted) => pairsOf(about, wanted, actual).pairs);
+  if (known !== undefined) return { ...NOTHING_TO_DO, pairs: known };
+  const plan = structureOf(input);
+  cache.keep(desired, actual, plan.isSettled ? plan.pairs : undefined);
+  return plan;
+}
+
+const NOTHING_TO_DO: Omit<StructurePlan, "pairs"> = {
+  isSettled: true,
+  create: [],
+  modify: [],
+  doomed: [],
+  leaving: [],
+  missing: [],
+  orphaned: [],
+  portTaken: [],
+  shared: new Map(),
+};
+
+const isSettled = ({ pairs, shared, ...due }: Omit<StructurePlan, "isSettled">): boolean =>
+  [due.create, due.modify, due.doomed, due.leaving, due.missing, due.orphaned, due.portTaken].every(({ length }) => length === 0) &&
+  shared.size === 0 &&
+  pairs.every(({ leaves, redirect, rule }) => !leaves && redirect === undefined && rule?.redirect === undefined);
+
+function structureOf(input: StructureInput): StructurePlan {
   const { desired, actual } = input;
   const wantedByName = new Map(desired.listeners.map((listener) => [listener.name, listener]));
   const owners = new Map(desired.owners.map((owner) => [ownerMark(owner.ref.uid), owner]));
@@ -112,7 +135,7 @@ export function planStructure(input: StructureInput): StructurePlan {
   }
   const { create, absent, portTaken } = newListeners(input);
   const createRules = [...newRules].flatMap(([listenerId, rules]) => ruleCreations(listenerId, rules, input));
-  return {
+  const plan = {
     pairs,
     create: [...create, ...createRules.sort((a, b) => b.followUps - a.followUps)],
     modify: [
@@ -130,6 +153,7 @@ export function planStructure(input: StructureInput): StructurePlan {
     portTaken,
     shared: sharedListeners(actual),
   };
+  return { ...plan, isSettled: isSettled(plan) };
 }
 
 type About = Pick<PlacePair, "listener" | "ownerUid" | "leaves">;

@@ -20,33 +20,45 @@ export type QuotaShortage = {
 
 /**
  * Pure: what will be refused when everything that is wanted is there. A forecast, never a reason to do less: quotas raised for one load
- * balancer are not in the cloud's answer (clb-api.md §2.1).
+ * balancer are not in the cloud's answer (clb-api.md §2.1). `isAllThere`: no listener that is wanted has still to be made.
  */
-export function quotaShortages(desired: DesiredLoadBalancer, actual: LoadBalancer, quotas: Quotas): QuotaShortage[] {
+export function quotaShortages(desired: DesiredLoadBalancer, actual: LoadBalancer, quotas: Quotas, isAllThere = false): QuotaShortage[] {
   const shortages: QuotaShortage[] = [];
-  const check = (found: Omit<QuotaShortage, "limit">, limit: number | undefined): void => {
-    if (limit !== undefined && found.needed > limit) shortages.push({ ...found, limit });
+  // A text is made for what is told only: this is asked at every pass.
+  const check = (needed: number, limit: number | undefined, found: () => Omit<QuotaShortage, "limit" | "needed">): void => {
+    if (limit !== undefined && needed > limit) shortages.push({ ...found(), needed, limit });
   };
-  const names = new Set([...actual.listeners, ...desired.listeners].map(({ name, sharedName = name, port }) => `${sharedName} ${port}`));
+  const { listenersPerLoadBalancer, rulesPerListener, targetsPerPlace } = quotas;
   const youngest = desired.listeners.at(-1);
-  if (youngest !== undefined)
-    check(
-      { owner: youngest.owner, quota: "TOTAL_LISTENER_QUOTA", needed: names.size, where: "the load balancer" },
-      quotas.listenersPerLoadBalancer,
-    );
+  const isRoom = listenersPerLoadBalancer === undefined || (isAllThere && actual.listeners.length <= listenersPerLoadBalancer);
+  if (youngest !== undefined && !isRoom)
+    check(listenersNeeded(desired, actual), listenersPerLoadBalancer, () => {
+      return { owner: youngest.owner, quota: "TOTAL_LISTENER_QUOTA", where: "the load balancer" };
+    });
   const distinct = new Map<string, Set<string>>();
   for (const { owner, name, sharedName = name, protocol, port, backends, rules = [] } of desired.listeners) {
-    const listener = `${protocol}:${port}`;
+    const bound = (where: string) => ({ owner, quota: "TOTAL_TARGET_BIND_QUOTA", where }) as const;
+    check(backends.length, targetsPerPlace, () => bound(`${protocol}:${port}`));
+    if (rules.length === 0) continue;
     // The youngest of those that share a listener is the first for whom there is no room.
     const here = distinct.get(sharedName) ?? new Set();
     for (const rule of rules) here.add(ruleKey(rule));
     distinct.set(sharedName, here);
-    if (rules.length > 0) check({ owner, quota: "TOTAL_LISTENER_RULE_QUOTA", needed: here.size, where: listener }, quotas.rulesPerListener);
-    check({ owner, quota: "TOTAL_TARGET_BIND_QUOTA", needed: backends.length, where: listener }, quotas.targetsPerPlace);
-    for (const rule of rules) {
-      const where = `rule ${rule.domain}${rule.url} of ${listener}`;
-      check({ owner, quota: "TOTAL_TARGET_BIND_QUOTA", needed: rule.backends.length, where }, quotas.targetsPerPlace);
-    }
+    check(here.size, rulesPerListener, () => ({ owner, quota: "TOTAL_LISTENER_RULE_QUOTA", where: `${protocol}:${port}` }));
+    for (const rule of rules)
+      check(rule.backends.length, targetsPerPlace, () => bound(`rule ${rule.domain}${rule.url} of ${protocol}:${port}`));
   }
   return shortages;
+}
+
+/** Listeners that are there or wanted, by their names and ports; nearly always what is there is what is wanted. */
+function listenersNeeded(desired: DesiredLoadBalancer, actual: LoadBalancer): number {
+  const wanted = new Map<string, number>();
+  const others = new Set<string>();
+  for (const { name, sharedName = name, port } of [...desired.listeners, ...actual.listeners]) {
+    const known = wanted.get(sharedName);
+    if (known === undefined) wanted.set(sharedName, port);
+    else if (known !== port) others.add(`${sharedName} ${port}`);
+  }
+  return wanted.size + others.size;
 }
