@@ -4,7 +4,7 @@ import type { Logger } from "../../common/log.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
 import type { WantedBackend } from "../domain/intent/backends.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
-import { type LoadBalancer, type PlaceId, type Target, targetKey } from "../domain/load-balancer.ts";
+import { type LoadBalancer, type Place, type PlaceId, type Target, targetKey } from "../domain/load-balancer.ts";
 import { placePairs } from "../domain/plan/plan-structure.ts";
 import type { AddressClaims } from "../state/address-claims.ts";
 import type { PodFacts } from "../state/pod-facts.ts";
@@ -16,7 +16,9 @@ import type { Writer } from "./writer.ts";
 
 export type AdoptDeps = {
   readonly writer: Pick<Writer, "claim">;
-  readonly addressClaims: Pick<AddressClaims, "podOf">;
+  readonly addressClaims: Pick<AddressClaims, "podOf" | "version">;
+  /** Default: every place is looked at. */
+  readonly claimed?: ClaimedPlaces;
   /**
    * A wanted backend gets the target that is claimed for the Pod `claimed` at its address, because nothing is ever unbound, or because nothing
    * can come of it that the claim prevents; default: none does. `isAllWanted`: every place that has this address wants this backend.
@@ -49,13 +51,44 @@ export async function adopt(deps: AdoptDeps, desired: DesiredLoadBalancer, actua
   }
 }
 
+/** Places with nothing to adopt: every target is claimed, and whoever is wanted has his own. Only what is compared here decides that. */
+export class ClaimedPlaces {
+  readonly #known = new WeakMap<Place, { readonly wanted: readonly WantedBackend[] | undefined; readonly version: number }>();
+
+  readonly #all = new WeakMap<DesiredLoadBalancer["listeners"], { readonly actual: LoadBalancer; readonly version: number }>();
+
+  /** Of all places of the load balancer: these listeners, and these wishes. */
+  areAll({ listeners }: DesiredLoadBalancer, actual: LoadBalancer, version: number): boolean {
+    const known = this.#all.get(listeners);
+    if (known?.version !== version || known.actual.listeners !== actual.listeners) return false;
+    return known.actual.vips === actual.vips && known.actual.domain === actual.domain;
+  }
+
+  noteAll({ listeners }: DesiredLoadBalancer, actual: LoadBalancer, version: number): void {
+    this.#all.set(listeners, { actual, version });
+  }
+
+  /** `version`: of the claims at the load balancer, which `podOf` looks up. */
+  are(place: Place, wanted: readonly WantedBackend[] | undefined, version: number, podOf: (ip: string) => string | undefined): boolean {
+    const known = this.#known.get(place);
+    if (known?.version === version && known.wanted === wanted) return true;
+    if (place.targets.some(({ ip }) => podOf(ip) === undefined)) return false;
+    const others = wanted?.filter(({ ip, podUid }) => podOf(ip) !== podUid) ?? [];
+    if (others.some(({ ip }) => podOf(ip) !== undefined)) return false; // who may take over is not for ever
+    this.#known.set(place, { wanted, version }); // who has no claim is not bound here: every target has one
+    return true;
+  }
+}
+
 /** Address -> UID of the Pod that it is to be claimed for. */
 function adoptable(
-  { addressClaims, takesOver, former }: AdoptDeps,
+  { addressClaims, takesOver, former, claimed: known = new ClaimedPlaces() }: AdoptDeps,
   desired: DesiredLoadBalancer,
   actual: LoadBalancer,
 ): Map<string, string> {
   const claims = new Map<string, string>();
+  const version = addressClaims.version(actual.loadBalancerId);
+  if (known.areAll(desired, actual, version)) return claims;
   const pairs = placePairs(desired, actual);
   const isAllWanted = (backend: WantedBackend): boolean =>
     pairs.every(({ place, wanted }) => {
@@ -68,8 +101,11 @@ function adoptable(
     if (claimed === undefined) return true;
     return claimed !== backend.podUid && backend.bindable && takesOver?.(backend, claimed, () => isAllWanted(backend)) === true;
   };
+  const podOf = (ip: string): string | undefined => addressClaims.podOf(actual.loadBalancerId, ip);
+  let areAll = true;
   for (const { place, wanted, ownerUid } of pairs) {
-    if (place.targets.length === 0) continue;
+    if (place.targets.length === 0 || known.are(place, wanted?.backends, version, podOf)) continue;
+    areAll = false;
     for (const { ip } of place.targets) {
       const podUid = addressClaims.podOf(actual.loadBalancerId, ip) === undefined ? former?.(ip, ownerUid, place) : undefined;
       if (podUid !== undefined) claims.set(ip, podUid);
@@ -79,6 +115,7 @@ function adoptable(
     const bound = new Set(place.targets.map(targetKey));
     for (const backend of unclaimed) if (bound.has(targetKey(backend))) claims.set(backend.ip, backend.podUid);
   }
+  if (areAll) known.noteAll(desired, actual, version);
   return claims;
 }
 

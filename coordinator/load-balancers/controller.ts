@@ -12,7 +12,7 @@ import { FailedPasses } from "../workqueue/failed-passes.ts";
 import { Worker, type WorkerDeps } from "../workqueue/worker.ts";
 import { takingOver } from "./adopt.ts";
 import { ListenerRecorder, type ListenerRecorderDeps } from "./listener-recorder.ts";
-import { allPodsTold, askAboutMissing } from "./missing-pods.ts";
+import { allPodsTold, askAboutMissing, type MissingPodsDeps } from "./missing-pods.ts";
 import { Planner } from "./planner.ts";
 import { type LoadBalancerDeps, makeLoadBalancerReconciler } from "./reconcile.ts";
 import { RefusedItems } from "./refused-items.ts";
@@ -141,10 +141,7 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
     refusedItems,
     resync,
     recorder: new ListenerRecorder({ ...state, ...settings, clock, log, onRenamed: deps.onRenamed, due }),
-    onPlan: (id, plan, signal) => {
-      askAboutMissing({ ...state, inquiry: deps.inquiry }, id, plan, signal);
-      deps.onPlan?.(id, plan);
-    },
+    onPlan: planned({ ...state, inquiry: deps.inquiry }, deps.onPlan),
     plan: (desired, actual, aheadMs) => withoutUnrecorded(planner.plan(desired, actual, aheadMs), state.identity, actual.loadBalancerId),
     allowed: (calls) => allowedCalls(policy, calls),
     takesOver: takingOver(state, keepsAll(policy)),
@@ -186,6 +183,14 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
     },
   };
 }
+
+/** Asks about Pods that a plan misses, and passes it on. */
+const planned =
+  (asking: MissingPodsDeps, onPlan: LoadBalancersDeps["onPlan"]): NonNullable<LoadBalancerDeps["onPlan"]> =>
+  (id, plan, signal) => {
+    askAboutMissing(asking, id, plan, signal);
+    onPlan?.(id, plan);
+  };
 
 /** That a listener is to be named back has to be on record first: a listener that is renamed again is another matter. */
 const withoutUnrecorded = (plan: Plan, identity: Pick<ListenerIdentity, "mayRename">, id: string): Plan => ({

@@ -8,6 +8,7 @@ import { wishKey } from "../domain/intent/service-config.ts";
 import { sharedRuleName } from "../domain/intent/shared-rules.ts";
 import { canonicalDomain, type Listener, type LoadBalancer, ruleKey, targetKey } from "../domain/load-balancer.ts";
 import { placePairs } from "../domain/plan/plan-structure.ts";
+import { isSameStructure, type Seen } from "../domain/plan/structure-cache.ts";
 import type { ObjectRef } from "../domain/problem.ts";
 import type { Intents } from "../state/intents.ts";
 import type { ListenerIdentity, Misnamed } from "../state/listener-identity.ts";
@@ -39,6 +40,8 @@ const RETRY_MS = 5_000;
 export class ListenerRecorder {
   readonly #deps: ListenerRecorderDeps;
   readonly #running = new Set<string>();
+  /** What was in step with its records, of the version that these had; by the owners, which are other objects when anything of them changes. */
+  readonly #inStep = new WeakMap<DesiredLoadBalancer["owners"], Seen & { readonly version: number }>();
 
   constructor(deps: ListenerRecorderDeps) {
     this.#deps = deps;
@@ -49,8 +52,20 @@ export class ListenerRecorder {
     const id = actual.loadBalancerId;
     forgetCleared(this.#deps, actual);
     if (this.#running.has(id)) return; // its end brings the next pass, if it changes anything
+    if (this.#isInStep(desired, actual)) return;
     this.#running.add(id);
     void this.#storeBeside(desired, actual, signal);
+  }
+
+  /** Pods decide nothing of what is on record, but for who shares a listener with others or has left rules of one. */
+  #isInStep(desired: DesiredLoadBalancer, actual: LoadBalancer): boolean {
+    const { ownerRecords, identity } = this.#deps;
+    const id = actual.loadBalancerId;
+    const known = this.#inStep.get(desired.owners);
+    if (known?.version !== ownerRecords.version(id) || identity.misnamed(id).length > 0) return false;
+    if (!isSameStructure(known, desired, actual)) return false;
+    this.#inStep.set(desired.owners, { desired, actual, version: known.version });
+    return true;
   }
 
   async #storeBeside(desired: DesiredLoadBalancer, actual: LoadBalancer, signal: AbortSignal): Promise<void> {
@@ -73,7 +88,10 @@ export class ListenerRecorder {
       );
       await ownerRecords.updateAll(id, new Map(changes), signal);
       const after = [...ownerRecords.of(id)];
-      return after.some((record, at) => record !== before[at]);
+      if (after.some((record, at) => record !== before[at])) return true;
+      const isLasting = after.every(({ intent, leftRules }) => intent.group !== true && leftRules === undefined);
+      if (isLasting) this.#inStep.set(desired.owners, { desired, actual, version: ownerRecords.version(id) });
+      return false;
     } catch (err) {
       if (signal.aborted) return false;
       log.warn({ err, loadBalancerId: id }, "listeners not recorded, trying again");
@@ -100,9 +118,10 @@ async function settleName(deps: ListenerRecorderDeps, id: string, { listenerId, 
 /** A vanished owner of which nothing is left is forgotten. */
 function forgetCleared({ intents, ownerRecords, clusterId }: ListenerRecorderDeps, actual: LoadBalancer): void {
   const id = actual.loadBalancerId;
+  const vanished = intents.of(id).filter(({ state }) => state === "vanished");
+  if (vanished.length === 0) return;
   const present = new Set(actual.listeners.map(({ listenerId }) => listenerId));
-  for (const { ref, state } of intents.of(id)) {
-    if (state !== "vanished") continue;
+  for (const { ref } of vanished) {
     const record = ownerRecords.get(id, ref.uid);
     const isThere = Object.values(record?.listeners ?? {}).some((one) =>
       one.rules === undefined

@@ -2,13 +2,14 @@ import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import { ClbApiError, isLocked } from "../cloud/clb-error.ts";
 import { type Call, itemsOf } from "../domain/call.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
-import { type Listener, type LoadBalancer, placesOf, slotOf } from "../domain/load-balancer.ts";
+import type { Listener, LoadBalancer } from "../domain/load-balancer.ts";
 import { afterConflicts, inLaneOrder } from "../domain/plan/lane-order.ts";
 import type { Plan } from "../domain/plan/plan-load-balancer.ts";
 import type { Intents } from "../state/intents.ts";
 import type { Outcome, Reconcile } from "../workqueue/worker.ts";
-import { type AdoptDeps, adopt } from "./adopt.ts";
+import { type AdoptDeps, adopt, ClaimedPlaces } from "./adopt.ts";
 import { type DeletionDeps, deleteIfOver } from "./deletion.ts";
+import { DrainingTargets } from "./draining.ts";
 import { pauseAfterFailedCall, pauseAfterFailedClaim } from "./failed-call.ts";
 import { Lanes, workOf } from "./lanes.ts";
 import type { ListenerRecorder } from "./listener-recorder.ts";
@@ -20,7 +21,7 @@ import type { Writer } from "./writer.ts";
 
 export type LoadBalancerDeps = RefreshDeps &
   DeletionDeps &
-  Omit<AdoptDeps, "lanes"> & {
+  Omit<AdoptDeps, "lanes" | "claimed"> & {
     readonly writer: Writer;
     readonly intents: Pick<Intents, "desired">;
     /** How long weight 0 lasts before the target is unbound. */
@@ -74,11 +75,17 @@ const NOT_SYNCED_MS = 100;
 const NOT_OURS_MS = 250;
 
 /** What a pass uses: its ports, and what it remembers of each load balancer from one pass to the next. */
-type PassDeps = LoadBalancerDeps & { readonly lockWait: LockWait; readonly lanes: Lanes };
+type PassDeps = LoadBalancerDeps & {
+  readonly lockWait: LockWait;
+  readonly lanes: Lanes;
+  readonly claimed: ClaimedPlaces;
+  readonly draining: DrainingTargets;
+};
 
 /** One pass over one load balancer: observe, plan, make the first call only, and ask for the next pass. */
 export function makeLoadBalancerReconciler(ports: LoadBalancerDeps): Reconcile {
-  const deps: PassDeps = { ...ports, lockWait: new LockWait(), lanes: new Lanes() };
+  const memories = { lockWait: new LockWait(), lanes: new Lanes(), claimed: new ClaimedPlaces(), draining: new DrainingTargets() };
+  const deps: PassDeps = { ...ports, ...memories };
   const { mirror, intents, clock, lanes, lockWait, rateLimit, callsPerSecond = Number.POSITIVE_INFINITY } = deps;
   const turns = rateLimit && new Turns({ rateLimit, callsPerSecond });
   const pace = new PassPace();
@@ -220,12 +227,10 @@ const resync = ({ resyncMs }: LoadBalancerDeps): Outcome => ({ kind: "again", af
 function next(deps: PassDeps, id: string, actual: LoadBalancer, dueMs: number | undefined): Outcome {
   const now = deps.clock.now();
   let atMs = Math.min(now + deps.resyncMs, dueMs ?? Number.POSITIVE_INFINITY);
-  for (const place of placesOf(actual))
-    for (const target of place.targets) {
-      if (target.weight > 0) continue;
-      const drainedAtMs = deps.mirror.drainedAtMs(id, slotOf(place, target));
-      if (drainedAtMs !== undefined && drainedAtMs + deps.drainMs > now) atMs = Math.min(atMs, drainedAtMs + deps.drainMs);
-    }
+  for (const slot of deps.draining.of(actual)) {
+    const drainedAtMs = deps.mirror.drainedAtMs(id, slot);
+    if (drainedAtMs !== undefined && drainedAtMs + deps.drainMs > now) atMs = Math.min(atMs, drainedAtMs + deps.drainMs);
+  }
   for (const ms of [deps.refusedItems.nextMs(id, now), deps.lanes.nextMs(id, now), deps.writer.rereadAtMs(id)])
     if (ms !== undefined) atMs = Math.min(atMs, ms);
   return { kind: "again", afterMs: Math.max(atMs - now, 1), because: "time" };

@@ -62,5 +62,11 @@ export type ReleasesDeps = {
 /** Removals that a person let go, by an annotation on any owner of the load balancer. */
 export const releasedAt =
   ({ intents, object }: ReleasesDeps) =>
-  (loadBalancerId: string): ReadonlySet<string> =>
-    new Set(intents.of(loadBalancerId).flatMap(({ ref }) => releaseIds(object(ref.uid)?.annotations[RELEASE])));
+  (loadBalancerId: string): ReadonlySet<string> => {
+    const ids = new Set<string>();
+    for (const { ref } of intents.of(loadBalancerId)) {
+      const written = object(ref.uid)?.annotations[RELEASE];
+      if (written !== undefined) for (const id of releaseIds(written)) ids.add(id);
+    }
+    return ids;
+  };

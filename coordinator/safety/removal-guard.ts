@@ -81,10 +81,15 @@ export class RemovalGuard {
   hold(actual: LoadBalancer, calls: readonly Call[], acting = true): readonly Call[] {
     const id = actual.loadBalancerId;
     const now = this.#deps.clock.now();
-    const places = new Map(placesOf(actual).map((place) => [placeKey(place), place]));
-    this.#stable.count(id, places);
+    this.#stable.count(actual);
+    if (calls.length === 0 && !this.#letGo.has(id)) {
+      if (acting) this.#noteNothing(id);
+      return calls;
+    }
+    const all = placesOf(actual);
+    const places = new Map(all.map((place) => [placeKey(place), place]));
     const weightOf = weightsOf(places);
-    const slots = removedSlots(calls, (slot) => weightOf(slot) ?? 0, boundIn(places.values()));
+    const slots = removedSlots(calls, (slot) => weightOf(slot) ?? 0, boundIn(all));
     const { addressClaims } = this.#deps;
     const removals = slots.map((slot): Removal => ({ slot, podUid: addressClaims.podOf(id, slot.ip), confirmed: this.cause(id, slot) }));
     const doubted = removals.length === 0 ? [] : brake({ get: (key) => this.#stable.of(id, key, places.get(key)) }, removals, now);
@@ -93,6 +98,12 @@ export class RemovalGuard {
     const parked = this.#release(id, doubted, now);
     this.#park(id, parked, places);
     return withoutParked(calls, parked);
+  }
+
+  /** Nothing goes, so nothing waits. */
+  #noteNothing(id: string): void {
+    this.releasesChanged(id);
+    this.#parked.delete(id);
   }
 
   /** Why a slot may be taken away: evidence, or a person's word, e.g. "Pod shop/web-1: a person released removal r-5e21c0ff". */
@@ -151,13 +162,12 @@ export class RemovalGuard {
 }
 
 /** The slots of a listener, or of some of its rules. */
-const boundIn = (places: Iterable<Place>) => {
-  const all = [...places];
-  return (listenerId: string, locationIds?: readonly string[]): Slot[] =>
-    all
+const boundIn =
+  (places: readonly Place[]) =>
+  (listenerId: string, locationIds?: readonly string[]): Slot[] =>
+    places
       .filter((place) => place.listenerId === listenerId && (locationIds === undefined || locationIds.includes(place.locationId ?? "")))
       .flatMap((place) => place.targets.map((target) => slotOf(place, target)));
-};
 
 type LetGo = { readonly slot: Slot; readonly removal: string };
 type WeightOf = (slot: Slot) => number | undefined;

@@ -1,5 +1,5 @@
 import type { Clock } from "../../common/clock.ts";
-import { type Place, slotKey, slotOf, type Target } from "../domain/load-balancer.ts";
+import { type Listener, type LoadBalancer, type Place, placeKey, placesOf, slotKey, slotOf, type Target } from "../domain/load-balancer.ts";
 import { type Level, noteLevel, type PlaceLoad } from "../domain/safety/brake.ts";
 import type { Mirror } from "../state/mirror.ts";
 
@@ -13,6 +13,8 @@ export class StableBackends {
   readonly #healthRead = new Set<string>();
   /** By load balancer and place key. */
   readonly #counted = new Map<string, Map<string, Counted>>();
+  /** Listeners all of whose places have been counted, as they are. */
+  readonly #all = new Map<string, readonly Listener[]>();
 
   constructor({ mirror, clock }: { readonly mirror: Pick<Mirror, "health">; readonly clock: Clock }) {
     this.#mirror = mirror;
@@ -22,6 +24,7 @@ export class StableBackends {
   /** The load balancer is gone; its health has to be read again should it come back. */
   delete(loadBalancerId: string): void {
     this.#counted.delete(loadBalancerId);
+    this.#all.delete(loadBalancerId);
     this.#healthRead.delete(loadBalancerId);
   }
 
@@ -38,17 +41,28 @@ export class StableBackends {
     return !healthCheck.enabled || this.#healthRead.has(id);
   }
 
-  /** Counts all places of a load balancer, by place key; a place in which nothing has changed is passed over. */
-  count(id: string, places: ReadonlyMap<string, Place>): void {
+  /** Counts all places of a load balancer; a place in which nothing has changed is passed over. */
+  count({ loadBalancerId: id, listeners }: Pick<LoadBalancer, "loadBalancerId" | "listeners">): void {
+    if (this.#all.get(id) === listeners) return;
+    const places = placesOf({ listeners });
     const counted = this.#counted.get(id) ?? new Map<string, Counted>();
     this.#counted.set(id, counted);
     const now = this.#clock.now();
-    for (const [key, place] of places) {
+    let isAll = true;
+    for (const place of places) {
+      const key = placeKey(place);
       const known = counted.get(key);
-      if (known?.place === place || !this.isKnown(id, place)) continue;
+      if (known?.place === place) continue;
+      if (!this.isKnown(id, place)) {
+        isAll = false;
+        continue;
+      }
       counted.set(key, { place, history: noteLevel(known?.history ?? [], this.#serving(id, place).length, now) });
     }
-    if (counted.size > places.size) for (const key of counted.keys()) if (!places.has(key)) counted.delete(key);
+    if (isAll) this.#all.set(id, listeners);
+    if (counted.size <= places.length) return;
+    const present = new Set(places.map(placeKey));
+    for (const key of counted.keys()) if (!present.has(key)) counted.delete(key);
   }
 
   /** Undefined while it cannot be told. */

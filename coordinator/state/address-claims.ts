@@ -16,6 +16,8 @@ export interface AddressClaims {
   keepOnly(loadBalancerId: string, isNeeded: (ip: string, podUid: string) => boolean, readAtMs: number): void;
   /** UID of the Pod that this address was bound for. */
   podOf(loadBalancerId: string, ip: string): string | undefined;
+  /** Another number when any address of the load balancer was claimed for another Pod, or is claimed no more. */
+  version(loadBalancerId: string): number;
   /** Node and name of the Pod that the address was bound for, as they were stored. */
   claimedPod(loadBalancerId: string, ip: string): ClaimedPod | undefined;
   /** Load balancers where something is claimed for one of these Pods (UIDs), or where one of these addresses is claimed. */
@@ -36,6 +38,12 @@ const noClaims = (): KnownClaims => ({ pods: new Map(), missedAtMs: new Map() })
 /** Where a Pod (by UID) or an address is named in a claim: how often, by load balancer. */
 class ClaimsByName {
   readonly #names = new Map<string, Map<string, number>>();
+  /** By load balancer: how often its claims have changed. */
+  readonly #versions = new Map<string, number>();
+
+  version(loadBalancerId: string): number {
+    return this.#versions.get(loadBalancerId) ?? 0;
+  }
 
   of(names: readonly string[]): ReadonlySet<string> {
     const found = new Set<string>();
@@ -46,6 +54,7 @@ class ClaimsByName {
   /** `by` 1: one more claim of the address for the Pod; -1: one less. */
   count(loadBalancerId: string, ip: string, podUid: string | undefined, by: 1 | -1): void {
     if (podUid === undefined) return;
+    this.#versions.set(loadBalancerId, this.version(loadBalancerId) + 1);
     for (const name of [podUid, ip]) {
       const claims = this.#names.get(name) ?? new Map<string, number>();
       const left = (claims.get(loadBalancerId) ?? 0) + by;
@@ -110,6 +119,7 @@ export function makeAddressClaims(records: Records, podOf: (uid: string) => Clai
       );
     },
     podOf: (loadBalancerId, ip) => byLoadBalancer.get(loadBalancerId)?.pods.get(ip),
+    version: (loadBalancerId) => byName.version(loadBalancerId),
     claimedPod(loadBalancerId, ip) {
       const [uid, node, path = ""] = records.get(loadBalancerId, keyOf(ip))?.split(" ") ?? [];
       const [namespace, name] = path.split("/");

@@ -74,13 +74,16 @@ export function memoryClaims(): AddressClaims & { readonly claims: string[] } {
   const byLoadBalancer = new Map<string, Map<string, string>>();
   const claims: string[] = [];
   const claimsOf = (id: string): Map<string, string> => byLoadBalancer.get(id) ?? new Map();
+  let version = 0;
   return {
     claims,
     restore: () => undefined,
     claimedPod: () => undefined,
     keepOnly: () => undefined,
     podOf: (id, ip) => byLoadBalancer.get(id)?.get(ip),
+    version: () => version,
     claim: (id, added) => {
+      version += 1;
       byLoadBalancer.set(id, new Map([...claimsOf(id), ...added]));
       for (const [ip, podUid] of added) claims.push(`${id} ${ip} ${podUid}`);
       return Promise.resolve();
@@ -88,9 +91,11 @@ export function memoryClaims(): AddressClaims & { readonly claims: string[] } {
     loadBalancersOf: (names) =>
       new Set([...byLoadBalancer].flatMap(([id, known]) => ([...known].flat().some((name) => names.includes(name)) ? id : []))),
     forget: (id, ips) => {
+      version += 1;
       for (const ip of ips) byLoadBalancer.get(id)?.delete(ip);
     },
     drop: (id) => {
+      version += 1;
       byLoadBalancer.delete(id);
       return Promise.resolve();
     },
