@@ -259,6 +259,7 @@ const findingsDeps = (
 ): FindingsDeps => ({
   ...state,
   config: (namespace, name) => objects.config(namespace, name),
+  configsVersion: () => `${objects.configsVersion} ${state.intents.usesVersion}`,
   tell,
   clock,
   log,

@@ -18,23 +18,28 @@ export type ConfigProblemsDeps = {
 /** What is wrong with the TkeServiceConfigs that these owners of a load balancer name, and what of them is without effect; `order`: its kind. */
 export function configProblems(deps: ConfigProblemsDeps, owners: readonly ObjectRef[], order: LoadBalancerOrder | undefined): Problem[] {
   const vain = new Map<ConfigRecord, readonly string[]>(); // looked at once for all of the owners: thousands may name one
-  return owners.flatMap((owner) => {
+  const problems: Problem[] = [];
+  for (const owner of owners) {
     const intent = intentOfOwner(deps.intents.get(owner.uid));
     const name = intent?.configName;
-    if (intent === undefined || name === undefined) return [];
+    if (intent === undefined || name === undefined) continue;
     const config = deps.config(owner.namespace, name);
     // One that is made for its owner: it is being made, or whoever makes it says why not.
-    if (config === undefined) return isAutoConfigName(name) ? [] : [missing(owner, name)];
-    const sections = vain.get(config) ?? withoutLeaving(config, tunedInVain(config, deps.intents.askedThrough(owner.namespace, name)));
-    vain.set(config, sections);
-    return [
-      ...config.faults.map((fault) => warn(owner, "InvalidServiceConfig", fault)),
-      ...sections.map((one) => inVain(owner, config, one)),
-      ...misfits(config, order, new Set(intent.ports.map(({ protocol, port }) => wishKey(protocol, port)))).map((one) =>
-        misfit(owner, config, one),
-      ),
-    ];
-  });
+    if (config === undefined) {
+      if (!isAutoConfigName(name)) problems.push(missing(owner, name));
+      continue;
+    }
+    let sections = vain.get(config);
+    if (sections === undefined) {
+      sections = withoutLeaving(config, tunedInVain(config, deps.intents.askedThrough(owner.namespace, name)));
+      vain.set(config, sections);
+    }
+    for (const fault of config.faults) problems.push(warn(owner, "InvalidServiceConfig", fault));
+    for (const one of sections) problems.push(inVain(owner, config, one));
+    const asked = { has: (key: string) => intent.ports.some(({ protocol, port }) => wishKey(protocol, port) === key) };
+    for (const one of misfits(config, order, asked)) problems.push(misfit(owner, config, one));
+  }
+  return problems;
 }
 
 /** What is about to be taken out of one that we keep in step is nobody's mistake. */

@@ -24,6 +24,8 @@ export class EventRecorder {
   /** When it was last told, and how often by this process. */
   readonly #told = new Map<string, { readonly atMs: number; readonly count: number }>();
   readonly #waiting = new Map<string, Problem>();
+  /** Of problems that every pass tells anew, as one object. */
+  readonly #names = new WeakMap<Problem, string>();
   #wake = Promise.withResolvers<void>();
 
   constructor(deps: { client: KubeClient; clock: Clock; log: Logger; component: string }) {
@@ -32,7 +34,8 @@ export class EventRecorder {
 
   /** Takes the problem on; never fails, never waits. */
   tell(problem: Problem): void {
-    const name = eventName(problem);
+    const name = this.#names.get(problem) ?? eventName(problem);
+    this.#names.set(problem, name);
     const told = this.#told.get(name);
     if (told !== undefined && this.#deps.clock.now() - told.atMs < REPEAT_MS) return;
     if (this.#waiting.size >= MAX_WAITING) this.#waiting.delete(this.#waiting.keys().next().value ?? "");

@@ -1,9 +1,10 @@
 import type { Logger } from "../../common/log.ts";
 import type { Call } from "../domain/call.ts";
-import { standingProblems } from "../domain/intent/backends.ts";
+import { type PodStanding, standingProblems } from "../domain/intent/backends.ts";
 import type { DesiredLoadBalancer } from "../domain/intent/desired-load-balancer.ts";
 import { kindOfObject } from "../domain/intent/owner-object.ts";
 import { ruleConflictMessage } from "../domain/intent/shared-rules.ts";
+import type { LoadBalancerOrder } from "../domain/load-balancer.ts";
 import type { Finding, Plan } from "../domain/plan/plan-load-balancer.ts";
 import { type ObjectRef, type Problem, tkeCode } from "../domain/problem.ts";
 import type { EventReason } from "../domain/reasons.ts";
@@ -11,6 +12,7 @@ import type { Parked } from "../domain/safety/brake.ts";
 import type { Drift } from "../domain/safety/drift.ts";
 import type { Intents } from "../state/intents.ts";
 import type { Mirror } from "../state/mirror.ts";
+import { byWishes } from "./by-pods.ts";
 import { type ConfigProblemsDeps, configProblems } from "./config-problems.ts";
 import { type LastingDeps, makeLastingTeller } from "./lasting.ts";
 import { type TellRefusedDeps, tellRefused } from "./refused-writes.ts";
@@ -20,6 +22,8 @@ export type FindingsDeps = LastingDeps &
   ConfigProblemsDeps &
   TellRefusedDeps & {
     readonly intents: Pick<Intents, "get">;
+    /** Another value when any TkeServiceConfig has changed, or what is asked for through one; default: they are looked at each time. */
+    readonly configsVersion?: () => string;
     readonly mirror: Pick<Mirror, "read">;
     readonly log: Logger;
   };
@@ -74,14 +78,18 @@ export function makeReport(
   logged: Logged = new Map(),
 ): (desired: DesiredLoadBalancer, plan: Plan) => void {
   const tellLasting = makeLastingTeller(deps);
+  const problemsAt = problemsByPods();
+  const configProblemsOf = configProblemsOnce(deps);
+  const podProblems = byWishes((desired) =>
+    desired.listeners.flatMap(({ owner, rules, standings }) =>
+      (rules ?? [{ standings }]).flatMap((place) => problemsAt(owner, place.standings)),
+    ),
+  );
   return (desired, plan) => {
     const { loadBalancerId } = desired;
     tellLasting(desired);
-    for (const listener of desired.listeners)
-      for (const place of listener.rules ?? [listener])
-        for (const problem of standingProblems(listener.owner, place.standings)) deps.tell(problem);
-    const owners = desired.owners.map(({ ref }) => ref);
-    for (const problem of configProblems(deps, owners, deps.mirror.read(loadBalancerId)?.order)) deps.tell(problem);
+    for (const problem of podProblems(desired)) deps.tell(problem);
+    for (const problem of configProblemsOf(desired)) deps.tell(problem);
     for (const own of Map.groupBy(desired.ruleConflicts ?? [], ({ owner }) => owner.uid).values()) {
       const message = ruleConflictMessage(loadBalancerId, own);
       if (message !== undefined && own[0] !== undefined)
@@ -105,6 +113,37 @@ export function makeReport(
     const strays = held?.strayReleases(loadBalancerId) ?? [];
     if (strays.length === 0 || held?.isHealthRead(loadBalancerId) !== true) return;
     for (const parked of held.parked(loadBalancerId)) tellParked(deps, loadBalancerId, parked, strays);
+  };
+}
+
+/** Of all owners of a load balancer, once for the same owners, configs and order: they are other objects when one of them has changed. */
+function configProblemsOnce(deps: FindingsDeps): (desired: DesiredLoadBalancer) => readonly Problem[] {
+  type Found = {
+    readonly version: string | undefined;
+    readonly order: LoadBalancerOrder | undefined;
+    readonly problems: readonly Problem[];
+  };
+  const found = new WeakMap<DesiredLoadBalancer["owners"], Found>();
+  return ({ loadBalancerId, owners }) => {
+    const [version, order] = [deps.configsVersion?.(), deps.mirror.read(loadBalancerId)?.order];
+    const known = found.get(owners);
+    if (version !== undefined && known?.version === version && known.order === order) return known.problems;
+    const refs = owners.map(({ ref }) => ref);
+    const problems = configProblems(deps, refs, order);
+    found.set(owners, { version, order, problems });
+    return problems;
+  };
+}
+
+/** The problems of the Pods of a place; the same objects as long as owner and Pods are. */
+function problemsByPods(): typeof standingProblems {
+  const found = new WeakMap<readonly PodStanding[], { readonly owner: ObjectRef; readonly problems: Problem[] }>();
+  return (owner, standings) => {
+    const known = found.get(standings);
+    if (known?.owner === owner) return known.problems;
+    const problems = standingProblems(owner, standings);
+    found.set(standings, { owner, problems });
+    return problems;
   };
 }
 

@@ -1,8 +1,9 @@
-import { type DesiredLoadBalancer, listenersByOwner, type WantedPlace } from "../domain/intent/desired-load-balancer.ts";
+import { listenersByOwner, type WantedPlace } from "../domain/intent/desired-load-balancer.ts";
 import { isEndpointSelector } from "../domain/intent/endpoints.ts";
 import { type OwnerIntent, selectorsOf } from "../domain/intent/owner-intent.ts";
 import type { Problem } from "../domain/problem.ts";
 import type { Intents } from "../state/intents.ts";
+import { byWishes, type LastingTeller, wantedPlaces } from "./by-pods.ts";
 import { nameOf } from "./wording.ts";
 
 type Deps = {
@@ -15,11 +16,13 @@ type Deps = {
 const EMPTY_MS = 180_000;
 
 /** An Event for a Service whose selector has matched no Pod for minutes. Passes come at least once a minute. */
-export function makeEmptyTeller({ intents, clock, tell }: Deps): (desired: DesiredLoadBalancer) => void {
+export function makeEmptyTeller({ intents, clock, tell }: Deps): LastingTeller {
+  const isFull = byWishes((desired) => wantedPlaces(desired).every(({ standings }) => standings.length > 0));
   /** Since when, by load balancer and UID of its owner: who is none any more is forgotten with the pass that says so. */
   const sinceAt = new Map<string, ReadonlyMap<string, number>>();
   return (desired) => {
     const before = sinceAt.get(desired.loadBalancerId);
+    if (before === undefined && isFull(desired)) return;
     const since = new Map<string, number>();
     const listeners = listenersByOwner(desired);
     for (const { ref, state } of desired.owners) {

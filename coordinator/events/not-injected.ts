@@ -1,7 +1,8 @@
 import { INJECT_LABEL } from "../../common/names.ts";
 import type { PodFact } from "../../common/vocabulary.ts";
-import { type DesiredLoadBalancer, listenersByOwner, type WantedPlace } from "../domain/intent/desired-load-balancer.ts";
+import { listenersByOwner, type WantedPlace } from "../domain/intent/desired-load-balancer.ts";
 import type { ObjectRef, Problem } from "../domain/problem.ts";
+import { byPods, byWishes, type LastingTeller, wantedPlaces } from "./by-pods.ts";
 
 type Deps = {
   readonly clock: { now(): number };
@@ -22,16 +23,19 @@ type Seen = { readonly sinceMs: number; readonly told: number };
  * An Event for an owner that selects Pods without our gate: they were created before it was known, or while no webhook answered. They are
  * bound and drained like others; only a rollout does not wait for them. Told again when there are more of them.
  */
-export function makeNotInjectedTeller({ clock, tell, lookAgain }: Deps): (desired: DesiredLoadBalancer) => void {
+export function makeNotInjectedTeller({ clock, tell, lookAgain }: Deps): LastingTeller {
+  const hasBare = byPods((standings) => standings.some(({ pod }) => isBare(pod)));
+  const isAnyBare = byWishes((desired) => wantedPlaces(desired).some(({ standings }) => hasBare(standings)));
   /** Of the owners of each load balancer, by UID: who is none any more is forgotten with the pass that says so. */
   const seenAt = new Map<string, ReadonlyMap<string, Seen>>();
   return (desired) => {
     const before = seenAt.get(desired.loadBalancerId);
+    if (before === undefined && !isAnyBare(desired)) return;
     const seen = new Map<string, Seen>();
     const listeners = listenersByOwner(desired);
     for (const { ref, state } of desired.owners) {
       const places = (listeners.get(ref.uid) ?? []).flatMap((listener): readonly WantedPlace[] => listener.rules ?? [listener]);
-      if (state !== "served" || !places.some(({ standings }) => standings.some(({ pod }) => isBare(pod)))) continue;
+      if (state !== "served" || !places.some(({ standings }) => hasBare(standings))) continue;
       const pods = new Map(places.flatMap(({ standings }) => standings.map(({ pod }) => [pod.uid, pod] as const)));
       const all = [...pods.values()].filter(isLive);
       const bare = all.filter(isBare);

@@ -11,10 +11,17 @@ type Asking = { readonly configName?: string | undefined; readonly ports: readon
 export class ConfigUses {
   /** By "<namespace>/<name>": how many owners ask for "TCP/80", or for "HTTP/80 shop.example.com /cart". */
   readonly #asked = new Map<string, Map<string, number>>();
+  #version = 0;
+
+  /** Another number when any owner asks for something else. */
+  get version(): number {
+    return this.#version;
+  }
 
   /** One owner asks for something else now; undefined: it asked, or asks, for nothing. */
   changed(namespace: string, before: Asking | undefined, after: Asking | undefined): void {
     if (before === after) return;
+    this.#version += 1;
     this.#count(namespace, after, 1);
     this.#count(namespace, before, -1);
   }
