@@ -64,9 +64,19 @@ export const sameEach = <T>(
   isSame: (before: T | undefined, now: T) => boolean = () => false,
 ): boolean => before === now || (before.length === now.length && now.every((one, at) => one === before[at] || isSame(before[at], one)));
 
-/** The same members, but for those that `apart` names; as objects. */
-export function sameApart(a: object, b: object, apart: ReadonlySet<string>): boolean {
-  for (const name in a) if (!apart.has(name) && Reflect.get(a, name) !== Reflect.get(b, name)) return false;
+/** The same members, but for those that `apart` names: as objects, or the same by `isSame`. */
+export function sameApart(
+  a: object,
+  b: object,
+  apart: ReadonlySet<string>,
+  isSame = (_a: unknown, _b: unknown): boolean => false,
+): boolean {
+  for (const name in a) {
+    if (apart.has(name)) continue;
+    const one: unknown = Reflect.get(a, name);
+    const other: unknown = Reflect.get(b, name);
+    if (one !== other && !isSame(one, other)) return false;
+  }
   for (const name in b) if (!apart.has(name) && !(name in a)) return false;
   return true;
 }

@@ -6,6 +6,7 @@ import { intentOf, loadBalancerOf, type OwnerIntent, selectorsOf } from "../doma
 import { type ServiceIntent, selectorTest } from "../domain/intent/service.ts";
 import { wishKey } from "../domain/intent/service-config.ts";
 import type { ObjectRef } from "../domain/problem.ts";
+import { sameApart } from "../domain/structural-sharing.ts";
 import { LabelIndex } from "./label-index.ts";
 import type { PodChange } from "./pod-facts.ts";
 import { type PodIndex, waitsForGate } from "./pod-index.ts";
@@ -261,9 +262,12 @@ const NONE: ReadonlySet<string> = new Set();
  */
 function isSameBackend(before: PodFact, after: PodFact): boolean {
   if (waitsForGate(after) && !waitsForGate(before)) return false;
-  const { resourceVersion, gate } = after;
-  return isDeepStrictEqual({ ...before, resourceVersion, gate }, after);
+  // Nearly all members are the same objects or texts, which tells most without a look into them.
+  return sameApart(before, after, OURS, isDeepStrictEqual);
 }
+
+/** What differs where nothing has changed but what we wrote. */
+const OURS: ReadonlySet<string> = new Set(["resourceVersion", "gate"]);
 
 function drop({ pods, waiting }: Indexed, podUid: string): void {
   pods.delete(podUid);
