@@ -1,9 +1,10 @@
 /** What is remembered of what a load balancer should be: the same objects as long as nothing has changed, and what ends that. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { OwnAddress } from "../../../coordinator/domain/intent/former-rules.ts";
 import type { OwnerRecord } from "../../../coordinator/domain/intent/owner-record.ts";
 import type { ServiceIntent } from "../../../coordinator/domain/intent/service.ts";
-import type { Certificate, Listener } from "../../../coordinator/domain/load-balancer.ts";
+import type { Certificate, Listener, LoadBalancerOrder } from "../../../coordinator/domain/load-balancer.ts";
 import { DEFAULT_HEALTH_CHECK } from "../../../coordinator/domain/load-balancer.ts";
 import { Intents, type IntentsDeps } from "../../../coordinator/state/intents.ts";
 import { makePodIndex } from "../../../coordinator/state/pod-index.ts";
@@ -25,7 +26,7 @@ function aWorld(intent: ServiceIntent = anIntent(), present: readonly Listener[]
     records: 0,
     record: undefined as OwnerRecord | undefined,
     certificate: { certIds: ["cert-1"] } as Certificate | undefined,
-    address: { vips: ["198.18.0.1"], domain: undefined as string | undefined },
+    address: { vips: ["198.18.0.1"], domain: undefined } as OwnAddress & { readonly order?: LoadBalancerOrder },
     held: new Set<string>(),
     wishes: new Map([["TCP/80", { intervalSeconds: 5 }]]),
   };
@@ -178,6 +179,15 @@ test("knows the rule of the load balancer's own address by the name that this ha
   assert.equal(desired().listeners[0]?.formerRules, undefined);
   world.address = { vips: [], domain: "lb.example.com" };
   assert.equal(desired().listeners[0]?.formerRules?.length, 1);
+});
+
+test("wishes what the kind of its load balancer can have, once that is known", () => {
+  const { world, desired } = aWorld();
+  world.wishes = new Map([["TCP/80", { intervalSeconds: 2 }]]);
+  world.configs += 1;
+  assert.equal(desired().listeners[0]?.healthCheck.intervalSeconds, 2);
+  world.address = { ...world.address, order: { AddressIPVersion: "IPv6FullChain" } };
+  assert.equal(desired().listeners[0]?.healthCheck.intervalSeconds, 5);
 });
 
 test("has another certificate as soon as its Secret says so", () => {

@@ -34,7 +34,7 @@ const bound = aListener({ listenerId: "lbl-2", name: NAMES.other, port: 81, targ
 /** A load balancer that is as it is wanted. `plan` compares each plan with one by somebody who remembers nothing. */
 function aWorld() {
   const cache = new PlanCache();
-  const holders = new Map<string, Holder>([["10.244.1.1", { kind: "live", podUid: "pod-1" }]]);
+  const holders = new Map<string, Holder>([1, 2].map((n) => [`10.244.1.${n}`, { kind: "live", podUid: `pod-${n}` }]));
   let [recalled, asked] = [0, 0];
   const recall = cache.structure.recall.bind(cache.structure);
   cache.structure.recall = (...from) => {
@@ -139,6 +139,16 @@ for (const [what, change] of Object.entries(ended))
     assert.equal(recalled, 0);
     assert.ok(lanes.length + findings.length > 0, "it made no difference");
   });
+
+test("tells of a place in each pass what it told of it before", () => {
+  const { plan, want, setListeners } = aWorld();
+  const [ready, unready] = [aBackend(), aBackend({ podUid: "pod-2", ip: "10.244.1.2", bindable: false })];
+  want(wantedHttp, { ...tcp, backends: [ready, unready] });
+  setListeners(http, { ...bound, targets: [aTarget(), aTarget({ ip: "10.244.1.2", weight: 0 })] });
+  const told = plan();
+  assert.deepEqual([told.findings, plan().findings, plan().findings], [told.findings, told.findings, told.findings]);
+  assert.ok(told.findings.includes("unready"));
+});
 
 test("forecasts what is refused, also where listeners and rules are as they are wanted", () => {
   const { plan, want, world } = aWorld();
