@@ -38,15 +38,11 @@ type Bucket = {
   readonly kept: Map<string, number>;
   /** Ends the sleep until the next token; undefined while nobody waits. */
   timer: AbortController | undefined;
-  /** It sleeps until a patient call may go, which is later than others may. */
-  sleepsPatiently: boolean;
 };
 
 /** `share`: how much of a second's calls may go at once; `flow`: how fast the others follow. */
 const FULL = { share: 1 / 2, flow: 1 } as const;
 const SLOWED = { share: 1 / 4, flow: 3 / 4 } as const;
-/** Of a second's calls so many are left to the others by calls that nothing waits for: a write that waits for its task holds up its load balancer. */
-const PATIENT_LEAVES = 1 / 4;
 /** The cloud counts by arrival: calls of a second may arrive a little closer together than they went. */
 const ARRIVAL_MS = 50;
 /** A turn that came is kept so long for whoever has asked for it. */
@@ -79,14 +75,13 @@ export class RateLimit {
 
   /**
    * Resolves when the call may be made; at once where a turn is kept for `key`. Rejects with the signal's reason when aborted; no token is
-   * spent then. `isPatient`: nothing waits for this call, so every other one goes before it, and it leaves some to those that come.
+   * spent then. `isPatient`: nothing waits for this call, so every other one goes before it.
    */
   async take(action: string, signal: AbortSignal, key?: string, isPatient = false): Promise<void> {
     signal.throwIfAborted();
     const bucket = this.#bucket(action);
     if (key !== undefined && this.#takeKept(bucket, key)) return;
-    const isFirst = bucket.queue.size === 0 || (!isPatient && this.#next(bucket)?.isPatient === true);
-    if (isFirst && this.#spend(bucket, isPatient)) return;
+    if (bucket.queue.size === 0 && this.#spend(bucket)) return;
     const turn = Promise.withResolvers<void>();
     const waiter: Waiter = { key, isPatient, isHere: true, go: turn.resolve };
     const leave = (): void => {
@@ -96,7 +91,7 @@ export class RateLimit {
     };
     bucket.queue.add(waiter);
     signal.addEventListener("abort", leave, { once: true });
-    this.#serveSoon(bucket);
+    if (bucket.timer === undefined) void this.#serve(bucket);
     await turn.promise.finally(() => signal.removeEventListener("abort", leave));
   }
 
@@ -119,7 +114,7 @@ export class RateLimit {
       this.#keep(bucket, key);
       return true;
     }
-    this.#serveSoon(bucket);
+    if (bucket.timer === undefined) void this.#serve(bucket);
     return false;
   }
 
@@ -157,7 +152,7 @@ export class RateLimit {
     const present = this.#buckets.get(action);
     if (present !== undefined) return present;
     const rate = { perSecond: this.#limits.perSecond, sinceMs: 0 };
-    const bucket: Bucket = { rate, freeMs: 0, sentMs: [], queue: new Set(), kept: new Map(), timer: undefined, sleepsPatiently: false };
+    const bucket: Bucket = { rate, freeMs: 0, sentMs: [], queue: new Set(), kept: new Map(), timer: undefined };
     this.#buckets.set(action, bucket);
     return bucket;
   }
@@ -174,27 +169,19 @@ export class RateLimit {
     return untilMs !== undefined && untilMs > this.#clock.now();
   }
 
-  /** Somebody has come. */
-  #serveSoon(bucket: Bucket): void {
-    if (bucket.timer === undefined) void this.#serve(bucket);
-    else if (bucket.sleepsPatiently) bucket.timer.abort(OVER);
-  }
-
   /** Lets waiters go as tokens come, until nobody waits. Never rejects. */
   async #serve(bucket: Bucket): Promise<void> {
     for (;;) {
       const next = this.#next(bucket);
       if (next === undefined) break;
-      if (this.#spend(bucket, next.isPatient)) {
+      if (this.#spend(bucket)) {
         bucket.queue.delete(next);
         next.go();
         continue;
       }
       const timer = new AbortController();
       bucket.timer = timer;
-      bucket.sleepsPatiently = next.isPatient;
-      const { freeMs } = this.#pace(bucket, next.isPatient);
-      await this.#clock.sleep(Math.max(freeMs - this.#clock.now(), 1), timer.signal).catch(() => undefined);
+      await this.#clock.sleep(Math.max(this.#freeAtMs(bucket, bucket.freeMs) - this.#clock.now(), 1), timer.signal).catch(() => undefined);
     }
     bucket.timer = undefined;
   }
@@ -212,30 +199,27 @@ export class RateLimit {
     return first ?? patient;
   }
 
-  /** Takes a token if one is free. */
-  #spend(bucket: Bucket, isPatient = false): boolean {
-    const now = this.#clock.now();
-    const { freeMs, nextMs } = this.#pace(bucket, isPatient);
-    if (freeMs > now) return false;
-    bucket.freeMs = nextMs;
-    bucket.sentMs.push(now);
-    if (bucket.sentMs.length > this.#limits.perSecond) bucket.sentMs.shift();
-    return true;
+  /** When the next token is free. */
+  #freeAtMs({ sentMs }: Bucket, freeMs: number): number {
+    const first = sentMs.length < this.#limits.perSecond ? undefined : sentMs[0]; // of all that may go in a second
+    return Math.max(freeMs, first === undefined ? 0 : first + 1_000 + ARRIVAL_MS);
   }
 
-  /** `freeMs`: when the next call may go; `nextMs`: `Bucket.freeMs` after a call that goes now. */
-  #pace({ rate, freeMs, sentMs }: Bucket, isPatient: boolean): { readonly freeMs: number; readonly nextMs: number } {
+  /** Takes a token if one is free. */
+  #spend(bucket: Bucket): boolean {
     const now = this.#clock.now();
     const { perSecond: most } = this.#limits;
-    const perSecond = recovered(rate, most, now);
+    const perSecond = recovered(bucket.rate, most, now);
     // Half of a second's calls may go at once, the rest flows; that there are never more than may go in any second, wherever the cloud's
     // fixed one-second windows begin, is counted. While others use up the rate, a quarter goes at once and the rest at three quarters.
     const { share, flow } = perSecond < most ? SLOWED : FULL;
     const gap = 1000 / (perSecond * flow);
-    const atOnce = Math.max(0, Math.floor(perSecond * share) - 1); // the first call needs no gap before it
-    const left = isPatient ? Math.min(atOnce, Math.floor(most * PATIENT_LEAVES)) : 0;
-    const free = Math.max(freeMs, now - gap * atOnce);
-    const before = sentMs[sentMs.length - (most - left)]; // of all that may go in a second
-    return { freeMs: Math.max(free + gap * left, before === undefined ? 0 : before + 1_000 + ARRIVAL_MS), nextMs: free + gap };
+    const burst = gap * Math.max(0, Math.floor(perSecond * share) - 1); // the first call needs no gap before it
+    const free = Math.max(bucket.freeMs, now - burst);
+    if (this.#freeAtMs(bucket, free) > now) return false;
+    bucket.freeMs = free + gap;
+    bucket.sentMs.push(now);
+    if (bucket.sentMs.length > most) bucket.sentMs.shift();
+    return true;
   }
 }

@@ -173,23 +173,6 @@ test("calls that nothing waits for go after all others, and still go", async () 
   assert.deepEqual(order, ["first", "a", "b", "patient 1", "patient 2"]);
 });
 
-test("calls that nothing waits for leave some to those that come: one goes at once although hundreds of the others wait", async () => {
-  const { clock, limit, atMs, call } = aLimit();
-  const { signal } = new AbortController();
-  const patient: number[] = [];
-  for (let calls = 0; calls < 200; calls++) void limit.take("A", signal, undefined, true).then(() => patient.push(clock.now() - START_MS));
-  for (let calls = 1; calls <= 15; calls++) {
-    await clock.advance(200);
-    call();
-    await clock.advance(0);
-    assert.equal(atMs.length, calls, `after ${clock.now() - START_MS} ms`);
-  }
-  assert.ok(densest([...atMs, ...patient]) <= 20, `${densest([...atMs, ...patient])} in a second`);
-  const before = patient.length;
-  await clock.advance(5_000);
-  assert.ok(patient.length - before >= 65, `${patient.length - before} in 5 s with nobody else`);
-});
-
 test("refusals of one moment count once, and the rate never falls to nothing", () => {
   let rate = { perSecond: 20, sinceMs: 0 };
   for (let n = 0; n < 10; n++) rate = fallen(rate, 20, 1_000 + n);
