@@ -3,8 +3,9 @@ import { createServer as createTlsServer, type TLSSocket, type Server as TlsServ
 import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
 import type { ServingSource } from "../tls/serving.ts";
-import { makeArrivals } from "./arrivals.ts";
+import { type Arrivals, makeArrivals } from "./arrivals.ts";
 import { peerOf } from "./peer.ts";
+import { makeStrangers } from "./strangers.ts";
 
 export type ConnectionsDeps = {
   readonly serving: ServingSource;
@@ -38,6 +39,8 @@ export interface Connections {
   listen(host: string, port: number): Promise<number>;
   /** There may be room again. */
   resume(): void;
+  /** This one is an agent's: it makes way for nobody. */
+  admitted(peer: string): void;
   readonly counts: ConnectionCounts;
   /** Takes no more in, and drops who has not begun its handshake; the others go on. */
   close(): void;
@@ -50,7 +53,7 @@ export interface Connections {
 const LIMITS: ConnectionLimits = {
   /** Two agents on each of 5 000 nodes (Kubernetes' own limit; a rollout with surge has two for a moment), and some others. */
   connections: 12_000,
-  /** Above that, so many of an address whose handshake has not begun stay where another address comes. Own choice. */
+  /** Above that, so many of an address whose handshake has not begun, and so many that are no agents, stay where another address comes. Own choice. */
   kept: 64,
   /** A client of TLS speaks first: who is silent for so long, or does not end its handshake, is none. Real milliseconds. */
   silentMs: 10_000,
@@ -71,14 +74,16 @@ const TOLD_EVERY_MS = 60_000;
 /**
  * The port: takes every connection at once, but begins handshakes few at a time, by turns of their addresses and of each in the order of coming:
  * thousands of one address keep no other waiting. Who only waits costs a socket and nothing else, and is not served anew when it gives up.
+ * Nor do thousands that ended their handshake, e.g. to watch the health for ever, which needs no token.
  */
 export function makeConnections(deps: ConnectionsDeps): Connections {
   const { serving, log } = deps;
   const limits = { ...LIMITS, ...deps.limits };
   const open = new Set<Socket>();
   const arrivals = makeArrivals();
+  const strangers = makeStrangers();
   const empty = new Set<() => void>();
-  let toldAtMs = Number.NEGATIVE_INFINITY;
+  const tell = makeTelling(deps);
 
   const tls = makeTls(serving, limits);
   const unsubscribe = serving.subscribe(({ certPem, keyPem }) => tls.setSecureContext({ cert: certPem, key: keyPem }));
@@ -88,6 +93,7 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
       const peer = peerOf(socket);
       if (deps.mayBegin(peer)) {
         arrivals.delete(socket);
+        strangers.begun(peer, socket);
         socket.once("close", () => deps.onEnd(peer));
         begin();
       } else if (!deps.mayAnother()) return;
@@ -103,6 +109,7 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
     socket.once("close", () => {
       open.delete(socket);
       arrivals.delete(socket);
+      strangers.delete(socket);
       if (open.size === 0) empty.forEach((resolve) => resolve());
     });
     hearHello(socket, (handOver) => {
@@ -112,24 +119,20 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
       resume();
     });
   };
-  /** Cuts off the older half of the address that has the most arrivals, unless that is the one that comes; false: nobody is cut off. */
+  /** False: nobody is cut off. */
   const makeWay = (socket: Socket): boolean => {
-    const most = arrivals.most();
-    if (most === undefined || most.sockets.size <= limits.kept || most.address === socket.remoteAddress) return false;
-    for (const one of [...most.sockets].slice(0, Math.ceil(most.sockets.size / 2))) refuse(one);
-    return true;
+    const sockets = inTheWay([arrivals, strangers], limits.kept, socket.remoteAddress);
+    for (const one of sockets) refuse(one);
+    return sockets.length > 0;
   };
   const refuse = (socket: Socket): void => {
     socket.on("error", () => undefined);
     const from = socket.remoteAddress;
-    arrivals.delete(socket);
+    for (const group of [arrivals, strangers]) group.delete(socket);
     open.delete(socket);
     socket.resetAndDestroy();
     deps.onRefused();
-    const nowMs = deps.clock.now();
-    if (nowMs - toldAtMs < TOLD_EVERY_MS) return;
-    toldAtMs = nowMs;
-    log.error({ connections: open.size, from }, "too many connections, new ones are refused");
+    tell({ connections: open.size, from });
   };
 
   tls.on("secureConnection", deps.onSecure);
@@ -143,6 +146,7 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
       return bound;
     },
     resume,
+    admitted: (peer) => strangers.admitted(peer),
     get counts() {
       return { open: open.size, waiting: arrivals.waiting };
     },
@@ -155,6 +159,25 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
     destroy() {
       for (const socket of open) socket.destroy();
     },
+  };
+}
+
+/** The older half of the address that has the most of the first group, else of the second, unless that is the one that comes; at most `kept` are in nobody's way. */
+function inTheWay(groups: readonly Pick<Arrivals, "most">[], kept: number, comes: string | undefined): readonly Socket[] {
+  for (const group of groups) {
+    const { address, sockets = new Set<Socket>() } = group.most() ?? {};
+    if (sockets.size > kept && address !== comes) return [...sockets].slice(0, Math.ceil(sockets.size / 2));
+  }
+  return [];
+}
+
+function makeTelling({ clock, log }: Pick<ConnectionsDeps, "clock" | "log">) {
+  let toldAtMs = Number.NEGATIVE_INFINITY;
+  return (what: { readonly connections: number; readonly from: string | undefined }): void => {
+    const nowMs = clock.now();
+    if (nowMs - toldAtMs < TOLD_EVERY_MS) return;
+    toldAtMs = nowMs;
+    log.error(what, "too many connections, new ones are refused");
   };
 }
 

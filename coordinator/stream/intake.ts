@@ -18,7 +18,9 @@ export interface Intake {
   /** An agent said hello: milliseconds that it is to stay away if nobody had let its connection in and there is no room, else undefined. */
   enter(peer: string): number | undefined;
   /** One that had entered is an agent: its token was accepted. Strangers are no crowd. */
-  admitted(): void;
+  admitted(peer: string): void;
+  /** Called with the peer of each agent that is admitted. Returns the way to unsubscribe. */
+  onAdmitted(listener: (peer: string) => void): () => void;
   /** It is in, or gone. */
   leave(peer: string): void;
   /** Agents come in numbers: nodes without one may well hear of theirs before long. */
@@ -64,6 +66,7 @@ type Place = { looks: number; inStage: number; stage: "handshake" | "call" | "sn
 
 export function makeIntake(clock: Clock): Intake {
   const listeners = new Set<() => void>();
+  const admissions = new Set<(peer: string) => void>();
   const places = makePlaces();
   let isSweeping = false;
   /** When the last few came, oldest first. */
@@ -129,7 +132,8 @@ export function makeIntake(clock: Clock): Intake {
       enterStage(peer, "snapshot");
       return undefined;
     },
-    admitted() {
+    admitted(peer) {
+      for (const listener of admissions) listener(peer);
       cameAtMs.push(clock.now());
       if (cameAtMs.length > CROWD.agents) cameAtMs.shift();
     },
@@ -139,11 +143,14 @@ export function makeIntake(clock: Clock): Intake {
       const [first = 0] = cameAtMs;
       return lackedRoomAtMs > sinceMs || (cameAtMs.length >= CROWD.agents && first > sinceMs);
     },
-    onRoom(listener) {
-      listeners.add(listener);
-      return () => void listeners.delete(listener);
-    },
+    onAdmitted: (listener) => subscribe(admissions, listener),
+    onRoom: (listener) => subscribe(listeners, listener),
   };
+}
+
+function subscribe<T>(listeners: Set<T>, listener: T): () => void {
+  listeners.add(listener);
+  return () => void listeners.delete(listener);
 }
 
 /** Who has a place, the oldest first. */

@@ -77,12 +77,12 @@ export function makeStreamServer(deps: StreamServerDeps): StreamServer {
     log,
     ...(deps.limits && { limits: deps.limits }),
   });
-  const unsubscribe = intake.onRoom(() => connections.resume());
+  const unsubscribes = [intake.onRoom(() => connections.resume()), intake.onAdmitted((peer) => connections.admitted(peer))];
   let stopping: Promise<void> | undefined;
 
   const stop = async (): Promise<void> => {
     deps.health.setStatus(STREAM_HEALTH, "NOT_SERVING");
-    unsubscribe();
+    for (const unsubscribe of unsubscribes) unsubscribe();
     connections.close();
     const stopped = new AbortController();
     server.tryShutdown(() => undefined); // its answer comes before the streams' ends: it knows nothing of connections that it was given

@@ -78,7 +78,7 @@ export function makeTokenGate(deps: TokenGateDeps): TokenGate {
       throw new StreamEnd(status.RESOURCE_EXHAUSTED, `too many agents come at once: come again in ${retryAfterMs} ms`, retryAfterMs);
     }
     identities.set(metadata, await review(token, peer, signal));
-    intake.admitted();
+    intake.admitted(peer);
   };
   const tell = (peer: string, error: unknown): void => {
     if (error instanceof StreamEnd) return;

@@ -5,7 +5,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { connect, type TLSSocket } from "node:tls";
 import { makeClock } from "../../../common/clock.ts";
 import { type ConnectionLimits, makeConnections } from "../../../coordinator/stream/connections.ts";
-import { addressOf } from "../../../coordinator/stream/peer.ts";
+import { addressOf, peerOf } from "../../../coordinator/stream/peer.ts";
 import { issueAuthority, issueServing } from "../../../coordinator/tls/certificate.ts";
 import { until } from "../../agent/until.ts";
 import { silentLog } from "../pods.ts";
@@ -156,6 +156,22 @@ test("above the limit an address with many connections that have not begun makes
   await until(() => secure.length === 1);
   assert.deepEqual([state.refused, connections.counts.open], [21, 21], "half of them are cut off");
   await until(() => strangers.filter(({ destroyed }) => destroyed).length === 20);
+});
+
+test("above the limit so does one with many connections that ended their handshake and are no agents; those of its agents stay", async (t) => {
+  const { connections, client, secure, state } = await aPort(t, { connections: 12, kept: 5 });
+  const strangers = Array.from({ length: 12 }, () => client("127.0.0.2"));
+  await until(() => secure.length === 12);
+  const agents = secure.slice(0, 2);
+  for (const agent of agents) connections.admitted(peerOf(agent));
+  await closed(client("127.0.0.2"));
+  assert.deepEqual([state.refused, connections.counts.open], [1, 12], "it is refused itself");
+  client();
+  await until(() => secure.length === 13);
+  assert.deepEqual([state.refused, connections.counts.open], [6, 8], "half of them are cut off");
+  await until(() => strangers.filter(({ destroyed }) => destroyed).length === 5);
+  assert.ok(agents.every(({ destroyed }) => !destroyed));
+  await until(() => state.begun.size === 8);
 });
 
 test("closing drops who has said nothing and who waits, and leaves the others alone", async (t) => {

@@ -142,7 +142,7 @@ test("20 agents within 10 s are a crowd, and whoever finds no room; a rollout th
   const intake = makeIntake(clock);
   const come = (peer: string): void => {
     intake.enter(peer);
-    intake.admitted();
+    intake.admitted(peer);
     intake.leave(peer);
   };
   for (const peer of peers(0, 40)) {

@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { connect as connectHttp2 } from "node:http2";
 import { connect as connectTcp, createServer, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { connect as connectTls } from "node:tls";
 import { ChannelCredentials, type ClientDuplexStream, Metadata, status } from "@grpc/grpc-js";
 import { makeClock } from "../../../common/clock.ts";
 import { Health } from "../../../common/health.ts";
 import { KubeApiError } from "../../../common/kubernetes/api-error.ts";
 import { makeNodeRegistry } from "../../../coordinator/nodes/node-registry.ts";
+import type { ConnectionLimits } from "../../../coordinator/stream/connections.ts";
 import { type Intake, makeIntake } from "../../../coordinator/stream/intake.ts";
 import { makeNodeStream } from "../../../coordinator/stream/node-stream.ts";
 import { makeStreamServer } from "../../../coordinator/stream/server.ts";
@@ -57,7 +60,7 @@ function anApiServer() {
   return { state, create };
 }
 
-type Options = { keepalive?: { timeMs: number; timeoutMs: number }; intake?: Intake };
+type Options = { keepalive?: { timeMs: number; timeoutMs: number }; intake?: Intake; limits?: Partial<ConnectionLimits> };
 
 async function aCoordinator(t: TestContext, options: Options = {}) {
   const clock = makeClock();
@@ -279,6 +282,29 @@ test("a stranger with hundreds of connections that say one word and fall silent 
   agent.say(snapshot(1n, "p1"));
   assert.deepEqual(await agent.next(), ack(1n));
   for (const socket of strangers) socket.destroy();
+});
+
+test("a full port makes way for an agent where one address only watches the health, and never at an agent's cost", async (t) => {
+  const { port, server, observer } = await aCoordinator(t, { limits: { connections: 7, kept: 3 } });
+  const first = anAgent(t, port);
+  await first.hello();
+  const watchers = Array.from({ length: 6 }, async () => {
+    const socket = connectTcp({ port, host: "127.0.0.1", localAddress: "127.0.0.2" }).on("error", () => undefined);
+    const secure = connectTls({ socket, servername: "localhost", ca: authority.certPem, ALPNProtocols: ["h2"] });
+    const session = connectHttp2("https://localhost", { createConnection: () => secure }).on("error", () => undefined);
+    t.after(() => session.destroy());
+    const headers = { ":method": "POST", ":path": "/grpc.health.v1.Health/Watch", "content-type": "application/grpc", te: "trailers" };
+    const watch = session.request(headers).on("error", () => undefined);
+    watch.end(Buffer.alloc(5)); // a message without a field
+    await within(once(watch, "response"), "answer");
+  });
+  await Promise.all(watchers);
+  assert.equal(server.connections.open, 7);
+  const second = anAgent(t, port, aToken({ node: "b" }));
+  assert.equal((await second.hello("b"))?.$case, "welcome");
+  assert.deepEqual([server.connections.open, observer.lines.filter((line) => line === "connection refused").length], [5, 3]);
+  first.say(snapshot(1n, "p1"));
+  assert.deepEqual(await first.next(), ack(1n));
 });
 
 test("an agent that is let in gives its place back with its first snapshot, or when its stream ends", async (t) => {
