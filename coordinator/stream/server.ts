@@ -47,6 +47,12 @@ const STOP_WITHIN_MS = 2_000;
  */
 const IDLE_MS = 10_000;
 
+/**
+ * Of one connection at a time; each takes some 10 kB here, and who only watches the health needs no token. An agent has one, and for a moment
+ * two where it comes back. Own choice.
+ */
+const MOST_STREAMS = 32;
+
 /** The coordinator's gRPC port: streams of agents and the health service, under TLS. */
 export function makeStreamServer(deps: StreamServerDeps): StreamServer {
   const { intake, serving, observer, log } = deps;
@@ -54,6 +60,7 @@ export function makeStreamServer(deps: StreamServerDeps): StreamServer {
   const server = new Server({
     "grpc.max_connection_idle_ms": IDLE_MS,
     "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+    "grpc.max_concurrent_streams": MOST_STREAMS,
     interceptors: [deps.stream.gate],
     "grpc.enable_channelz": 0, // its records of each connection, which nobody reads
   });

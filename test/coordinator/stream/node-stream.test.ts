@@ -307,6 +307,27 @@ test("a full port makes way for an agent where one address only watches the heal
   assert.deepEqual(await first.next(), ack(1n));
 });
 
+test("one connection has a few streams at a time, not thousands: health needs no token", async (t) => {
+  const { port } = await aCoordinator(t);
+  const health = new HealthClient(`localhost:${port}`, ChannelCredentials.createSsl(Buffer.from(authority.certPem)), {
+    "grpc.use_local_subchannel_pool": 1,
+  });
+  t.after(() => health.close());
+  let answered = 0;
+  const watches = Array.from({ length: 50 }, () =>
+    health
+      .watch({ service: "" })
+      .on("error", () => undefined)
+      .once("data", () => answered++),
+  );
+  await until(() => answered === 32, "the first ones are answered");
+  await sleep(100);
+  assert.equal(answered, 32);
+  watches[0]?.cancel();
+  await until(() => answered === 33, "the next one follows where one has ended");
+  for (const watch of watches) watch.cancel();
+});
+
 test("an agent that is let in gives its place back with its first snapshot, or when its stream ends", async (t) => {
   const { port, intake } = await aCoordinator(t);
   const hasRoom = (): boolean => {
