@@ -1,13 +1,22 @@
+import type { Socket } from "node:net";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Health } from "./health.ts";
 import { makeListener } from "./listener.ts";
 
-/** grpc.health.v1 on a plaintext port of its own: the kubelet's probe cannot speak TLS (toolchain.md §7). */
+/**
+ * grpc.health.v1 on a plaintext port of its own: the kubelet's probe cannot speak TLS (toolchain.md §7). Whoever reaches the port may ask, so
+ * what can be held open is bounded, and never at the cost of who comes next: a probe that is kept out ends the Pod.
+ */
 export interface HealthServer {
   /** Resolves with the port. Rejects when the address cannot be bound. */
   start(): Promise<number>;
   stop(): void;
 }
+
+/** Of the kubelet, of monitoring, and of people who look: a probe has one for a moment. Above so many the oldest is cut. Own choice. */
+const MOST_CONNECTIONS = 256;
+/** Of one connection at a time; the memory of a watch is some 10 kB. Own choice. */
+const MOST_STREAMS = 32;
 
 /** `host` e.g. "0.0.0.0"; port 0 takes a free one. `shared`: see makeListener. */
 export function makeHealthServer(deps: {
@@ -16,10 +25,20 @@ export function makeHealthServer(deps: {
   readonly shared: boolean;
   readonly health: Health;
 }): HealthServer {
-  const server = new Server();
+  const server = new Server({ "grpc.max_concurrent_streams": MOST_STREAMS });
   deps.health.addToServer(server);
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  const listener = makeListener({ ...deps, onConnection: (socket) => injector.injectConnection(socket) });
+  const open = new Set<Socket>();
+  const onConnection = (socket: Socket): void => {
+    const [oldest] = open;
+    if (oldest !== undefined && open.size >= MOST_CONNECTIONS) {
+      open.delete(oldest);
+      oldest.destroy();
+    }
+    open.add(socket.once("close", () => open.delete(socket)));
+    injector.injectConnection(socket);
+  };
+  const listener = makeListener({ ...deps, onConnection });
   return {
     start: () => listener.start(),
     stop: () => {

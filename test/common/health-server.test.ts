@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { connect } from "node:net";
 import { test } from "node:test";
 import { credentials, Server, ServerCredentials } from "@grpc/grpc-js";
 import { Health } from "../../common/health.ts";
@@ -106,4 +107,36 @@ test("two generations share a port, and the one that stays answers alone when th
   assert.deepEqual(seen, new Set(["old", "young"]));
   first.stop();
   for (let tries = 0; tries < 20; tries += 1) assert.equal(await check(port, "young"), Status.SERVING);
+});
+
+test("thousands of connections are not kept, and do not keep a probe out", { timeout: 20_000 }, async (t) => {
+  const health = new Health([""]);
+  health.setStatus("", "SERVING");
+  const server = aServer(health);
+  const port = await server.start();
+  t.after(() => server.stop());
+  let closed = 0;
+  const strangers = Array.from({ length: 400 }, () => connect(port, "127.0.0.1").on("error", () => undefined));
+  for (const stranger of strangers) stranger.resume().once("close", () => (closed += 1));
+  t.after(() => strangers.forEach((stranger) => stranger.destroy()));
+  await Promise.all(strangers.map((stranger) => stranger.readyState === "opening" && once(stranger, "connect")));
+  assert.equal(await check(port, ""), Status.SERVING);
+  while (closed < 400 - 255) await pause(10); // the probe had one of 256
+  assert.equal(closed, 400 - 255);
+});
+
+test("a connection has so many watches at a time, not thousands", { timeout: 20_000 }, async (t) => {
+  const health = new Health([""]);
+  const server = aServer(health);
+  const client = clientOf(await server.start());
+  t.after(() => {
+    client.close();
+    server.stop();
+  });
+  let answers = 0;
+  const calls = Array.from({ length: 100 }, () => client.watch({ service: "" }));
+  for (const call of calls) call.on("data", () => (answers += 1)).on("error", () => undefined);
+  while (answers < 32) await pause(10);
+  await pause(200);
+  assert.equal(answers, 32);
 });
