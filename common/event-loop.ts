@@ -5,7 +5,7 @@ import { performance } from "node:perf_hooks";
  * stream is read and a timer fires no later than this after its time. Where timers and I/O take longer than `leastMs` in each turn, passes may
  * take as long as they did: else a busy process would read ever more and do ever less of what follows from it. Own choice.
  */
-const TURN = { leastMs: 5, mostMs: 20 } as const;
+const TURN = { leastMs: 5, mostMs: 10 } as const;
 
 /** When the first pass of the present turn of the event loop began, as far as there was one, and how long passes may follow it. */
 let turn: { readonly beganMs: number; readonly lastsMs: number } | undefined;
