@@ -79,6 +79,10 @@ async function createOne(client: KubeClient, labels: object, timeoutMs?: number)
   }
 }
 
+/** `late`: has no gate, and took as long as a review may: the machine had no time for the webhook. `bare`: somebody answered for it. */
+const kindOf = ({ isGated, tookMs }: Created): "gated" | "bare" | "late" =>
+  isGated ? "gated" : tookMs < TIMEOUT_SECONDS * 1_000 ? "bare" : "late";
+
 /** Creates so many Pods as dry runs, so many at a time. Rejects where one cannot be created. */
 async function createMany({ client }: World, many: number, parallel: number): Promise<Counts> {
   const counts: Counts = { gated: 0, bare: 0 };
@@ -145,11 +149,11 @@ function makeRotations(world: World): { readonly count: () => number; readonly n
 
 test("1 000 Pods are created while leaves and the CA are replaced again and again: each has the gate", async (t) => {
   const world = await aWorld(t);
-  const counts: Counts = { gated: 0, bare: 0 };
+  const counts = { gated: 0, bare: 0, late: 0 };
   const rotations = makeRotations(world);
   const isEnough = (): boolean => counts.gated + counts.bare >= 1_000 && rotations.count() >= 5;
   const creating = Array.from({ length: 20 }, async () => {
-    while (!isEnough()) counts[(await createOne(world.client, LABELS)).isGated ? "gated" : "bare"] += 1;
+    while (!isEnough()) counts[kindOf(await createOne(world.client, LABELS))] += 1;
   });
   while (!isEnough()) await rotations.next();
   await Promise.all(creating);
@@ -174,8 +178,8 @@ type Burst = Counts & {
 };
 
 /**
- * All of them at once; what the API server has too much of is created again, as kubectl and controllers do. `late`: has no gate and took as long as a
- * review may. `unconnected`: how often the connection to the API server failed. `slowestMs`: with all that was tried again.
+ * All of them at once; what the API server has too much of is created again, as kubectl and controllers do. `unconnected`: how often the
+ * connection to the API server failed. `slowestMs`: with all that was tried again.
  */
 async function burst(clients: readonly KubeClient[], labels: object): Promise<Burst> {
   const counts = { gated: 0, bare: 0, late: 0, most: 0, retries: 0, unconnected: 0, slowestMs: 0 };
@@ -193,10 +197,10 @@ async function burst(clients: readonly KubeClient[], labels: object): Promise<Bu
   const one = async (client: KubeClient): Promise<void> => {
     counts.most = Math.max(counts.most, ++underWay);
     const startedMs = performance.now();
-    const { isGated, tookMs, unconnected } = await create(client);
+    const created = await create(client);
     counts.slowestMs = Math.max(counts.slowestMs, Math.round(performance.now() - startedMs));
-    counts.unconnected += unconnected;
-    counts[isGated ? "gated" : tookMs < TIMEOUT_SECONDS * 1_000 ? "bare" : "late"] += 1;
+    counts.unconnected += created.unconnected;
+    counts[kindOf(created)] += 1;
     underWay -= 1;
   };
   await Promise.all(Array.from({ length: BURST / clients.length }, () => clients.map(one)).flat());

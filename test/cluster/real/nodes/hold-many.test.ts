@@ -12,8 +12,9 @@ const COUNT = Number(process.env["HELD_PODS"] ?? "20");
 const GRACE_SECONDS = COUNT > 20 ? 120 : 30;
 const READY_MS = 400_000;
 
+/** Who does not serve refuses the connection at once; a machine on which 20 Pods are being deleted may take its time for an answer. */
 const isServing = (ip: string): Promise<boolean> =>
-  fetch(`http://${ip}:8080/`, { headers: { connection: "close" }, signal: AbortSignal.timeout(1_000) }).then(
+  fetch(`http://${ip}:8080/`, { headers: { connection: "close" }, signal: AbortSignal.timeout(5_000) }).then(
     ({ ok }) => ok,
     () => false,
   );
