@@ -5,7 +5,7 @@ import { until } from "../cluster/process.ts";
 import { nodeCgroups } from "../cluster/real/nodes/cgroups.ts";
 import { run } from "../cluster/real/nodes/run.ts";
 import { mountsOf, networkOf, realNodesSkip } from "../cluster/real/nodes/testing.ts";
-import { descendantsOf, isRunning, perform, startDemo } from "./testing.ts";
+import { descendantsOf, isRunning, performFairly, startDemo } from "./testing.ts";
 
 const skip = await realNodesSkip();
 const ON_REAL_NODES = ["--cluster", "real", "--nodes", "real"];
@@ -23,7 +23,7 @@ const tables = async (): Promise<readonly string[]> =>
 
 test("a rollout on real nodes loses no request, and nothing is left", { skip, timeout: 300_000 }, async (t) => {
   const before = await tables();
-  const { code, summary, output, leftovers } = await perform(t, ON_REAL_NODES);
+  const { code, summary, output, leftovers } = await performFairly(t, ON_REAL_NODES);
   assert.equal(code, 0, output);
   assert.equal(summary.failed, 0, JSON.stringify(summary.causes));
   assert.deepEqual([...leftovers, ...mountsOf("clb-direct-demo-")], []);

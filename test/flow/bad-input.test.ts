@@ -113,9 +113,10 @@ async function warnings(world: World): Promise<string[]> {
   return told.map(({ involvedObject: { kind, name }, reason, count }) => `${kind}/${name} ${reason} ${count}`).sort();
 }
 
+/** Without those of Kubernetes itself, e.g. ClusterIPNotAllocated of an API server that puts its own records right. */
 async function allEvents(world: World): Promise<readonly Told[]> {
   const { items } = await world.client.list<Told>("/api/v1/namespaces/demo/events");
-  return items.filter(({ type }) => type === "Warning");
+  return items.filter(({ type, reportingComponent = "" }) => type === "Warning" && reportingComponent.startsWith("clb-direct"));
 }
 
 async function toldOnce(world: World): Promise<void> {

@@ -46,6 +46,7 @@ export async function eventsOf(world: World, reason: string, namespace = "demo")
   return items.filter((event) => event.reason === reason);
 }
 export type Told = {
+  readonly reportingComponent?: string;
   readonly reason: string;
   readonly type: string;
   readonly message: string;
