@@ -4,11 +4,12 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 import type { Clock } from "../../common/clock.ts";
 import { OVER } from "../../common/signals.ts";
+import { peerOf } from "./peer.ts";
 
 /**
  * Finds peers that are frozen or cut off: who was not heard for `timeMs` is pinged, and cut off when nothing follows within `timeoutMs`.
  * Whatever a peer sends counts, its own pings too: agents ping us every 10 s, so they are hardly ever pinged. (The server of grpc-js
- * pings everybody every 10 s: with 5 000 agents a tenth of a core on this side, and as much on theirs.)
+ * pings everybody every 10 s: between a twentieth and an eighth of a core with 5 000 agents, reckoned from 1 500.)
  */
 export interface Keepalive {
   /** A connection whose handshake is done. */
@@ -76,5 +77,4 @@ export function makeKeepalive({ timeMs, timeoutMs }: KeepaliveTimes, clock: Cloc
 const isBegun = (message: unknown): message is Begun => typeof message === "object" && message !== null && "stream" in message;
 
 /** Both ends: other servers of this process hear of streams as well. */
-const nameOf = ({ remoteAddress, remotePort, localPort }: Pick<TLSSocket, "remoteAddress" | "remotePort" | "localPort">): string =>
-  `${remoteAddress}:${remotePort} ${localPort}`;
+const nameOf = (socket: Pick<TLSSocket, "remoteAddress" | "remotePort" | "localPort">): string => `${peerOf(socket)} ${socket.localPort}`;
