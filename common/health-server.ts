@@ -15,8 +15,11 @@ export interface HealthServer {
 
 /** Of the kubelet, of monitoring, and of people who look: a probe has one for a moment. Above so many the oldest is cut. Own choice. */
 const MOST_CONNECTIONS = 256;
-/** Of one connection at a time; the memory of a watch is some 10 kB. Own choice. */
-const MOST_STREAMS = 32;
+/**
+ * Of one connection at a time, wherever the health service is served; each takes some 10 kB here, and who only watches the health needs no token.
+ * An agent has one, and for a moment two where it comes back. Own choice.
+ */
+export const MOST_STREAMS = 32;
 
 /** `host` e.g. "0.0.0.0"; port 0 takes a free one. `shared`: see makeListener. */
 export function makeHealthServer(deps: {

@@ -1,6 +1,7 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Clock } from "../../common/clock.ts";
 import type { Health } from "../../common/health.ts";
+import { MOST_STREAMS } from "../../common/health-server.ts";
 import type { Logger } from "../../common/log.ts";
 import { STREAM_HEALTH } from "../../common/names.ts";
 import { OVER } from "../../common/signals.ts";
@@ -46,12 +47,6 @@ const STOP_WITHIN_MS = 2_000;
  * later (intake.ts). Real milliseconds.
  */
 const IDLE_MS = 10_000;
-
-/**
- * Of one connection at a time; each takes some 10 kB here, and who only watches the health needs no token. An agent has one, and for a moment
- * two where it comes back. Own choice.
- */
-const MOST_STREAMS = 32;
 
 /** The coordinator's gRPC port: streams of agents and the health service, under TLS. */
 export function makeStreamServer(deps: StreamServerDeps): StreamServer {
