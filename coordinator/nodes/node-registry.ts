@@ -65,6 +65,8 @@ export function makeNodeRegistry({ asked, readPods, ...given }: NodeRegistryDeps
   const gone = new Set<string>();
   let nodesListed = false;
   let complete = false;
+  /** Of the Nodes, those that were not seen to have told their Pods: the question is asked for each target of each plan. */
+  const awaited = new Set<string>();
 
   const nodeOf = (name: string): NodePods => {
     const node = nodes.get(name) ?? new NodePods(name, store, deps);
@@ -75,10 +77,18 @@ export function makeNodeRegistry({ asked, readPods, ...given }: NodeRegistryDeps
   const nodeSeen = ({ name, uid, virtual = false, maxPods }: NodeRef): void => {
     gone.delete(name);
     if (maxPods !== undefined) room.set(name, maxPods);
+    if (!complete) awaited.add(name);
     uids.set(name, uid); // another UID under the same name: the kubelet registered anew, its Pods may well live on
     nodeOf(name).exists(virtual);
   };
-  const allReported = (): boolean => nodesListed && uids.size > 0 && [...uids.keys()].every((name) => nodes.get(name)?.hasReported);
+  /** Who has told its Pods once has done so for good. */
+  const allReported = (): boolean => {
+    for (const name of awaited) {
+      if (nodes.get(name)?.hasReported !== true) return false;
+      awaited.delete(name);
+    }
+    return nodesListed && uids.size > 0;
+  };
   signal.addEventListener("abort", () => nodes.forEach((node) => node.stop()), { once: true });
 
   return {
@@ -106,6 +116,7 @@ export function makeNodeRegistry({ asked, readPods, ...given }: NodeRegistryDeps
       const node = nodeOf(name);
       nodes.delete(name);
       uids.delete(name);
+      awaited.delete(name);
       room.delete(name);
       gone.add(name);
       if (gone.size > MAX_GONE_NODES) for (const oldest of gone.values().take(1)) gone.delete(oldest);
