@@ -41,7 +41,7 @@ type MessageKind =
 
 /** For metrics; every callback is synchronous and must not throw. */
 export type StreamObserver = {
-  /** `postponed`: told to come back, because too many agents came at once. */
+  /** `postponed`: told to come back, because too many agents waited, or it had waited too long. */
   onStream(change: "opened" | "closed" | "postponed" | "refused"): void;
   onMessage(kind: MessageKind): void;
   /** `heir`: another agent of its node, which spoke so far, has left. */

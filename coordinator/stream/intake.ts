@@ -1,12 +1,16 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock } from "../../common/clock.ts";
+import { type Line, makeLine } from "./line.ts";
 import { addressOf } from "./peer.ts";
+import { makePlaces, type Place } from "./places.ts";
 
 /**
  * How many agents are let in at a time, each from the beginning of its handshake to the acknowledgement of its first snapshot, and what
  * the others are told: a storm of thousands is served one after the other, each to its end, because whoever is let in half and gives up
  * has cost as much as one that was let in. Agents are known by the peer of their connection, e.g. "10.0.3.7:40312". An address that has many
  * places makes way for others that wait: one stranger keeps nobody out, and many agents behind one address have all places while they are alone.
+ * Who calls after its handshake and has no place any more waits in a line, before those whose handshake has not begun: it has paid for its
+ * handshake, waiting costs nothing, and another call would cost both sides.
  */
 export interface Intake {
   /** A handshake is about to begin; false: there is no room, it is to wait. */
@@ -15,8 +19,11 @@ export interface Intake {
   readonly hasRoom: boolean;
   /** Its handshake is done. */
   secured(peer: string): void;
-  /** An agent said hello: milliseconds that it is to stay away if nobody had let its connection in and there is no room, else undefined. */
-  enter(peer: string): number | undefined;
+  /**
+   * An agent calls: resolves when it has a place, at once if it has kept that of its handshake. Resolves with the milliseconds that it is to
+   * stay away where too many wait or it has waited too long. Rejects with the signal's reason: it waits no longer.
+   */
+  enter(peer: string, signal: AbortSignal): Promise<number | undefined>;
   /** One that had entered is an agent: its token was accepted. Strangers are no crowd. */
   admitted(peer: string): void;
   /** Called with the peer of each agent that is admitted. Returns the way to unsubscribe. */
@@ -51,9 +58,21 @@ const LOOK_MS = 250;
  * whose own list is slow. Own choice.
  */
 const MOST_LOOKS = { handshake: 8, call: 4, all: 20 };
+/**
+ * Calls that wait for a place: of one address, and of all. Each holds its headers and, unread, what its connection may send ahead, 64 KiB at
+ * most. Own choice: more than all agents of 5 000 nodes, and of one address no more than a stranger can hold with bare connections.
+ */
+const LINE = { each: 2_048, all: 8_192 };
+/** In looks, 10 s: with what it has waited before its handshake that is well below the patience of an agent, 60 s (agent/domain/conversation.ts). */
+const MOST_LOOKS_IN_LINE = 40;
+/**
+ * While calls wait, one of so many places that become free is for a handshake, by turns of their addresses: calls whose tokens will be
+ * refused, from dozens of addresses, would keep every new connection out else. Own choice.
+ */
+const FOR_HANDSHAKES = 4;
 /** Agents that one core lets in, per second: who is turned away comes back at its own moment. Measured with 30 Pods each: 300 to 500. */
 const PER_SECOND = 250;
-/** An agent that is turned away keeps its connection meanwhile; above this wait it is told to come back, and asks again. */
+/** How long an agent that is turned away is to stay away, milliseconds; it keeps its connection meanwhile. */
 const RETRY_MS = { least: 100, most: 5_000 };
 /**
  * So many agents within that time are a crowd, and so is one that has to wait for room. Long, because a crowd that falters for a moment has
@@ -61,46 +80,51 @@ const RETRY_MS = { least: 100, most: 5_000 };
  */
 const CROWD = { agents: 20, withinMs: 10_000 };
 
-/** How often it was looked at, all in all and since its stage began, and which stage it is to end next. */
-type Place = { looks: number; inStage: number; stage: "handshake" | "call" | "snapshot" };
+/** A call that waits for a place; `answer` as `enter` resolves. */
+type Caller = { readonly peer: string; readonly answer: (retryAfterMs: number | undefined) => void; looks: number };
 
 export function makeIntake(clock: Clock): Intake {
   const listeners = new Set<() => void>();
   const admissions = new Set<(peer: string) => void>();
-  const places = makePlaces();
-  let isSweeping = false;
-  /** When the last few came, oldest first. */
-  const cameAtMs: number[] = [];
-  /** When the next one that is turned away may come. */
-  let nextAtMs = 0;
-  let lackedRoomAtMs = Number.NEGATIVE_INFINITY;
+  const line = makeLine<Caller>(LINE);
+  const crowd = makeCrowd(clock);
+  const places = makePlaces({ most: MOST, kept: KEPT }, crowd.lackedRoom);
+  const awayMs = makePace(clock);
+  /** Places that became free while calls waited. */
+  let freed = 0;
+  /** The one that is free now is for a handshake, whoever waits. */
+  let isForHandshake = false;
 
-  const turnAway = (): number => {
-    const nowMs = clock.now();
-    nextAtMs = Math.max(nextAtMs, nowMs) + 1_000 / PER_SECOND;
-    return Math.round(Math.min(RETRY_MS.most, Math.max(RETRY_MS.least, nextAtMs - nowMs)));
+  const hasFew = (address: string): boolean => places.hasFew(address);
+  const take = (peer: string): boolean => {
+    const has = places.take(peer);
+    startLooking();
+    return has;
+  };
+  /** Calls of addresses that have few places come first; `few`: nobody else's. */
+  const serve = (few?: "few"): void => {
+    while (line.size > 0 && places.hasRoom) {
+      const caller = line.next(hasFew) ?? (few === undefined && !places.isFull ? line.next() : undefined);
+      if (caller === undefined) return;
+      take(caller.peer);
+      places.enterStage(caller.peer, "snapshot");
+      caller.answer(undefined);
+    }
+  };
+  const tell = (): void => {
+    for (const listener of listeners) listener();
   };
   const leave = (peer: string): void => {
-    if (places.delete(peer)) for (const listener of listeners) listener();
-  };
-  const begin = (peer: string): boolean => {
-    if (places.has(peer)) return true;
-    if (places.size >= MOST) {
-      if (places.ofAddress(peer) >= KEPT) return false; // it waits for its like, which is no crowd
-      const other = places.spare();
-      if (other === undefined) {
-        lackedRoomAtMs = clock.now();
-        return false;
-      }
-      places.delete(other); // it goes on all the same
+    if (!places.delete(peer)) return;
+    if (line.size > 0) {
+      freed += 1;
+      isForHandshake = freed % FOR_HANDSHAKES === 0;
+      if (!isForHandshake) serve("few");
+      tell(); // to handshakes of addresses that have few places; the others would only wait for the calls
+      isForHandshake = false;
+      serve();
     }
-    places.add(peer);
-    if (!isSweeping) void sweep();
-    return true;
-  };
-  const enterStage = (peer: string, stage: Place["stage"]): void => {
-    const place = places.get(peer);
-    if (place !== undefined) Object.assign(place, { stage, inStage: 0 });
+    if (line.size === 0) tell();
   };
   const look = (peer: string, place: Place): void => {
     place.looks += 1;
@@ -108,40 +132,37 @@ export function makeIntake(clock: Clock): Intake {
     const most = place.stage === "snapshot" ? MOST_LOOKS.all : MOST_LOOKS[place.stage];
     if (place.looks >= MOST_LOOKS.all || place.inStage >= most) leave(peer);
   };
-  /** One timer for all. */
-  const sweep = async (): Promise<void> => {
-    isSweeping = true;
-    try {
-      while (places.size > 0) {
-        await clock.sleep(LOOK_MS);
-        await nextTurn(); // what has arrived is read first
-        for (const [peer, place] of places.all()) look(peer, place);
-      }
-    } finally {
-      isSweeping = false;
-    }
+  const lookInLine = (address: string, caller: Caller): void => {
+    caller.looks += 1;
+    if (caller.looks < MOST_LOOKS_IN_LINE) return;
+    line.delete(address, caller);
+    caller.answer(awayMs());
   };
+  /** While one waits in line all places are taken. */
+  const startLooking = makeLooks(clock, () => {
+    for (const [peer, place] of places.all()) look(peer, place);
+    for (const [address, caller] of line.all()) lookInLine(address, caller);
+    return places.size > 0;
+  });
   return {
-    begin,
+    begin: (peer) => (line.size === 0 || isForHandshake || hasFew(addressOf(peer)) || places.has(peer)) && take(peer),
     get hasRoom() {
-      return places.size < MOST || places.spare() !== undefined;
+      return places.hasRoom;
     },
-    secured: (peer) => enterStage(peer, "call"),
-    enter(peer) {
-      if (!begin(peer)) return turnAway();
-      enterStage(peer, "snapshot");
+    secured: (peer) => places.enterStage(peer, "call"),
+    async enter(peer, signal) {
+      signal.throwIfAborted();
+      if (!take(peer)) return await standIn(line, peer, signal, awayMs);
+      places.enterStage(peer, "snapshot");
       return undefined;
     },
     admitted(peer) {
       for (const listener of admissions) listener(peer);
-      cameAtMs.push(clock.now());
-      if (cameAtMs.length > CROWD.agents) cameAtMs.shift();
+      crowd.came();
     },
     leave,
     get crowded() {
-      const sinceMs = clock.now() - CROWD.withinMs;
-      const [first = 0] = cameAtMs;
-      return lackedRoomAtMs > sinceMs || (cameAtMs.length >= CROWD.agents && first > sinceMs);
+      return crowd.is || line.some(hasFew);
     },
     onAdmitted: (listener) => subscribe(admissions, listener),
     onRoom: (listener) => subscribe(listeners, listener),
@@ -153,37 +174,66 @@ function subscribe<T>(listeners: Set<T>, listener: T): () => void {
   return () => void listeners.delete(listener);
 }
 
-/** Who has a place, the oldest first. */
-function makePlaces() {
-  const all = new Map<string, Place>();
-  const byAddress = new Map<string, Set<string>>();
+/** Returns what begins to look, every so often, until `look` says that nobody is left: one timer for all. */
+function makeLooks(clock: Clock, look: () => boolean): () => void {
+  let isLooking = false;
+  const run = async (): Promise<void> => {
+    isLooking = true;
+    try {
+      do {
+        await clock.sleep(LOOK_MS);
+        await nextTurn(); // what has arrived is read first
+      } while (look());
+    } finally {
+      isLooking = false;
+    }
+  };
+  return () => void (isLooking || run());
+}
+
+/** As `enter` resolves and rejects; `awayMs` gives its answer where the line is too long. */
+const standIn = (line: Line<Caller>, peer: string, signal: AbortSignal, awayMs: () => number): Promise<number | undefined> =>
+  new Promise((resolve, reject) => {
+    const address = addressOf(peer);
+    const leave = (): void => {
+      line.delete(address, caller);
+      reject(signal.reason);
+    };
+    const answer: Caller["answer"] = (retryAfterMs) => {
+      signal.removeEventListener("abort", leave);
+      resolve(retryAfterMs);
+    };
+    const caller: Caller = { peer, answer, looks: 0 };
+    if (line.add(address, caller)) signal.addEventListener("abort", leave, { once: true });
+    else resolve(awayMs());
+  });
+
+/** How long those who are turned away are to stay away, milliseconds: each for its own moment. */
+function makePace(clock: Clock): () => number {
+  let nextAtMs = 0;
+  return () => {
+    const nowMs = clock.now();
+    nextAtMs = Math.max(nextAtMs, nowMs) + 1_000 / PER_SECOND;
+    return Math.round(Math.min(RETRY_MS.most, Math.max(RETRY_MS.least, nextAtMs - nowMs)));
+  };
+}
+
+function makeCrowd(clock: Clock) {
+  /** When the last few came, oldest first. */
+  const cameAtMs: number[] = [];
+  let lackedRoomAtMs = Number.NEGATIVE_INFINITY;
   return {
-    get size() {
-      return all.size;
+    came: (): void => {
+      cameAtMs.push(clock.now());
+      if (cameAtMs.length > CROWD.agents) cameAtMs.shift();
     },
-    /** A copy. */
-    all: () => Array.from(all),
-    has: (peer: string) => all.has(peer),
-    get: (peer: string) => all.get(peer),
-    /** How many peers with its address there are. */
-    ofAddress: (peer: string) => byAddress.get(addressOf(peer))?.size ?? 0,
-    /** Whose place is free for others: the oldest one of the address that has the most, and more than it keeps. */
-    spare(): string | undefined {
-      let most: ReadonlySet<string> | undefined;
-      for (const peers of byAddress.values()) if (peers.size > Math.max(KEPT, most?.size ?? 0)) most = peers;
-      return most?.values().next().value;
+    lackedRoom: (): void => {
+      lackedRoomAtMs = clock.now();
     },
-    add(peer: string): void {
-      const address = addressOf(peer);
-      all.set(peer, { looks: 0, inStage: 0, stage: "handshake" });
-      byAddress.set(address, (byAddress.get(address) ?? new Set()).add(peer));
-    },
-    delete(peer: string): boolean {
-      const address = addressOf(peer);
-      const peers = byAddress.get(address);
-      peers?.delete(peer);
-      if (peers?.size === 0) byAddress.delete(address);
-      return all.delete(peer);
+    get is(): boolean {
+      const sinceMs = clock.now() - CROWD.withinMs;
+      const [first = 0] = cameAtMs;
+      return lackedRoomAtMs > sinceMs || (cameAtMs.length >= CROWD.agents && first > sinceMs);
     },
   };
 }

@@ -14,7 +14,7 @@ import { answersBody, askingBody } from "./bodies.ts";
 import { makeDialogue } from "./dialogue.ts";
 import type { Intake } from "./intake.ts";
 import { makeSilence, type Silence } from "./silence.ts";
-import { StreamEnd, statusOf, toStatus } from "./stream-end.ts";
+import { StreamEnd, statusOf, stopping, toStatus } from "./stream-end.ts";
 import { makeTokenGate, type TokenGate } from "./token-gate.ts";
 import { makeTokenLife, type TokenLife } from "./token-life.ts";
 import { checkNode, type ReviewToken } from "./token-review.ts";
@@ -77,7 +77,7 @@ export function makeNodeStream(deps: NodeStreamDeps): NodeStream {
       call.emit("error", Object.assign(new Error(details), end));
     };
     live.add(fail);
-    if (closing) fail(new StreamEnd(status.UNAVAILABLE, "this coordinator is stopping: use the other replica"));
+    if (closing) fail(stopping());
     void serve(call, { ...deps, gate, silence }, fail, over.signal)
       .then(() => over.signal.aborted || call.end(), fail)
       .finally(() => {
@@ -92,7 +92,8 @@ export function makeNodeStream(deps: NodeStreamDeps): NodeStream {
     connected: (link) => silence.watch(link),
     close() {
       closing = true;
-      for (const fail of live) fail(new StreamEnd(status.UNAVAILABLE, "this coordinator is stopping: use the other replica"));
+      gate.close();
+      for (const fail of live) fail(stopping());
     },
   };
 }

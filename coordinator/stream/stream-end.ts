@@ -16,6 +16,9 @@ export class StreamEnd extends Error {
   }
 }
 
+/** What ends all streams when this process stops. */
+export const stopping = (): StreamEnd => new StreamEnd(status.UNAVAILABLE, "this coordinator is stopping: use the other replica");
+
 /** What the client is told of an error: one of ours, or an unknown one as INTERNAL. */
 export const statusOf = (error: unknown): { readonly code: status; readonly details: string; readonly metadata: Metadata } => {
   const { code, message, retryAfterMs } = toStatus(error);

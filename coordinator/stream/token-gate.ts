@@ -6,8 +6,9 @@ import { OVER } from "../../common/signals.ts";
 import { NodeStreamServiceService } from "../../proto/gen/clb/direct/v1/node_stream.ts";
 import type { StreamObserver } from "../nodes/node-session.ts";
 import type { Intake } from "./intake.ts";
+import { makeLine } from "./line.ts";
 import { addressOf } from "./peer.ts";
-import { StreamEnd, statusOf } from "./stream-end.ts";
+import { StreamEnd, statusOf, stopping } from "./stream-end.ts";
 import { type Identity, type ReviewToken, TokenRefused } from "./token-review.ts";
 
 export type TokenGateDeps = {
@@ -23,6 +24,8 @@ export interface TokenGate {
   readonly interceptor: ServerInterceptor;
   /** Of a call that was let in. */
   identityOf(metadata: Metadata): Identity | undefined;
+  /** Calls that wait for room end with UNAVAILABLE, and so does each that comes. */
+  close(): void;
 }
 
 /** Reviews under way at a time, 3 ms each (kubernetes.md §4); the others wait, by turns of their addresses. Own choice. */
@@ -38,46 +41,34 @@ const LONGEST_TOKEN = 8_192;
 /** Refusals are logged once in so long, with their number. */
 const TELL_EVERY_MS = 10_000;
 
-type Turn = { readonly run: () => void };
-
 export function makeTokenGate(deps: TokenGateDeps): TokenGate {
   const { intake, observer, clock, log } = deps;
   const identities = new WeakMap<Metadata, Identity>();
-  const reviews = makeTurns();
-  const refused = new Map<string, { readonly error: TokenRefused; readonly untilMs: number }>();
+  const review = makeReviews(deps);
+  const inLine = new Set<AbortController>();
+  let isClosed = false;
   const told = { atMs: Number.NEGATIVE_INFINITY, since: 0 };
 
-  const review = async (token: string, peer: string, signal: AbortSignal): Promise<Identity> => {
-    if (token.length > LONGEST_TOKEN) throw new TokenRefused("unauthenticated", "token is too long to be one of a ServiceAccount");
-    const key = createHash("sha256").update(token).digest("base64");
-    const known = refused.get(key);
-    if (known !== undefined && known.untilMs > clock.now()) throw known.error;
-    try {
-      // Without a token nobody needs to be asked.
-      if (token === "") return await deps.review(token, undefined, signal);
-      return await reviews.take(addressOf(peer), () => deps.review(token, undefined, signal));
-    } catch (error) {
-      if (error instanceof TokenRefused && token !== "") remember(key, error);
-      throw error;
-    }
+  /** Resolves when there is room for that peer. */
+  const enter = async (peer: string, gone: AbortController): Promise<void> => {
+    if (isClosed) throw stopping();
+    inLine.add(gone);
+    const retryAfterMs = await intake.enter(peer, gone.signal).finally(() => inLine.delete(gone));
+    if (retryAfterMs === undefined) return;
+    observer.onStream("postponed");
+    throw new StreamEnd(status.RESOURCE_EXHAUSTED, `too many agents come at once: come again in ${retryAfterMs} ms`, retryAfterMs);
   };
-  const remember = (key: string, error: TokenRefused): void => {
-    refused.delete(key);
-    refused.set(key, { error, untilMs: clock.now() + REFUSED_MS });
-    for (const oldest of refused.keys()) {
-      if (refused.size <= MOST_REFUSED) break;
-      refused.delete(oldest);
-    }
-  };
-  const admit = async (metadata: Metadata, peer: string, signal: AbortSignal): Promise<void> => {
+  const admit = async (metadata: Metadata, peer: string, gone: AbortController): Promise<void> => {
     const [authorization = ""] = metadata.get("authorization");
     const token = /^Bearer +(\S+)$/i.exec(authorization.toString())?.[1] ?? "";
-    const retryAfterMs = token === "" ? undefined : intake.enter(peer); // who has none is refused, not asked to come back
-    if (retryAfterMs !== undefined) {
-      observer.onStream("postponed");
-      throw new StreamEnd(status.RESOURCE_EXHAUSTED, `too many agents come at once: come again in ${retryAfterMs} ms`, retryAfterMs);
+    if (token !== "") await enter(peer, gone); // who has none is refused, it waits for nothing
+    try {
+      identities.set(metadata, await review(token, peer, gone.signal));
+      gone.signal.throwIfAborted();
+    } catch (error) {
+      intake.leave(peer);
+      throw error;
     }
-    identities.set(metadata, await review(token, peer, signal));
     intake.admitted(peer);
   };
   const tell = (peer: string, error: unknown): void => {
@@ -98,10 +89,9 @@ export function makeTokenGate(deps: TokenGateDeps): TokenGate {
       start: (next) =>
         next({
           onReceiveMetadata: (metadata, letIn) => {
-            admit(metadata, peer, gone.signal).then(
+            admit(metadata, peer, gone).then(
               () => letIn(metadata),
               (error: unknown) => {
-                intake.leave(peer);
                 if (!gone.signal.aborted) tell(peer, error);
                 call.sendStatus(statusOf(error));
               },
@@ -113,42 +103,60 @@ export function makeTokenGate(deps: TokenGateDeps): TokenGate {
         }),
     });
   };
-  return { interceptor, identityOf: (metadata) => identities.get(metadata) };
+  const close = (): void => {
+    isClosed = true;
+    for (const gone of inLine) gone.abort(stopping());
+  };
+  return { interceptor, identityOf: (metadata) => identities.get(metadata), close };
+}
+
+/** Reviews by turns of the addresses; whom the API server refused is not asked about again for a while. */
+function makeReviews(deps: TokenGateDeps) {
+  const { clock } = deps;
+  const reviews = makeTurns();
+  const refused = new Map<string, { readonly error: TokenRefused; readonly untilMs: number }>();
+  const remember = (key: string, error: TokenRefused): void => {
+    refused.delete(key);
+    refused.set(key, { error, untilMs: clock.now() + REFUSED_MS });
+    for (const oldest of refused.keys()) {
+      if (refused.size <= MOST_REFUSED) break;
+      refused.delete(oldest);
+    }
+  };
+  return async (token: string, peer: string, signal: AbortSignal): Promise<Identity> => {
+    if (token.length > LONGEST_TOKEN) throw new TokenRefused("unauthenticated", "token is too long to be one of a ServiceAccount");
+    const key = createHash("sha256").update(token).digest("base64");
+    const known = refused.get(key);
+    if (known !== undefined && known.untilMs > clock.now()) throw known.error;
+    try {
+      // Without a token nobody needs to be asked.
+      if (token === "") return await deps.review(token, undefined, signal);
+      return await reviews.take(addressOf(peer), () => deps.review(token, undefined, signal));
+    } catch (error) {
+      if (error instanceof TokenRefused && token !== "") remember(key, error);
+      throw error;
+    }
+  };
 }
 
 /** At most 32 at a time; who waits is served by turns of the addresses, so that thousands from one keep nobody else waiting. */
 function makeTurns() {
-  const waiting = new Map<string, Turn[]>();
+  const line = makeLine<() => void>(MOST_WAITING);
   let underWay = 0;
-  let all = 0;
-  const next = (): void => {
-    const [first] = waiting;
-    if (first === undefined || underWay >= MOST_REVIEWS) return;
-    const [address, turns] = first;
-    const turn = turns.shift();
-    waiting.delete(address);
-    if (turns.length > 0) waiting.set(address, turns); // behind the others
-    all -= 1;
-    turn?.run();
-  };
+  const stand = (address: string): Promise<void> =>
+    new Promise((run, reject) => {
+      if (line.add(address, run)) return;
+      reject(new StreamEnd(status.RESOURCE_EXHAUSTED, "too many tokens are being reviewed", COME_BACK_MS));
+    });
   return {
     take: async <T>(address: string, work: () => Promise<T>): Promise<T> => {
-      const turns = waiting.get(address) ?? [];
-      if (turns.length >= MOST_WAITING.each || all >= MOST_WAITING.all)
-        throw new StreamEnd(status.RESOURCE_EXHAUSTED, "too many tokens are being reviewed", COME_BACK_MS);
-      if (underWay >= MOST_REVIEWS) {
-        all += 1;
-        await new Promise<void>((run) => {
-          turns.push({ run });
-          waiting.set(address, turns);
-        });
-      }
+      if (underWay >= MOST_REVIEWS) await stand(address);
       underWay += 1;
       try {
         return await work();
       } finally {
         underWay -= 1;
-        next();
+        if (underWay < MOST_REVIEWS) line.next()?.();
       }
     },
   };

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { makeIntake } from "../../../coordinator/stream/intake.ts";
+import { OVER } from "../../../common/signals.ts";
+import { type Intake, makeIntake } from "../../../coordinator/stream/intake.ts";
 import { idle } from "../../virtual-clock.ts";
 import { aFakeClock } from "../pods.ts";
 
@@ -10,25 +11,140 @@ const peers = (from: number, to: number): string[] => Array.from({ length: to - 
 /** All from one. */
 const stranger = (from: number, to: number): string[] => Array.from({ length: to - from }, (_, n) => `10.9.9.9:${from + n}`);
 
-test("128 agents are under way at a time, from their handshake on; each that leaves makes room for one", () => {
+/** A call: "in", the milliseconds that it is to stay away, or none of these yet. */
+function aCall(intake: Intake, peer: string) {
+  const gone = new AbortController();
+  const call = { answer: "waits" as "waits" | "in" | "gone" | number, cancel: () => gone.abort(OVER) };
+  intake.enter(peer, gone.signal).then(
+    (retryAfterMs) => (call.answer = retryAfterMs ?? "in"),
+    (error: unknown) => (call.answer = error === OVER ? "gone" : assert.fail(String(error))),
+  );
+  return call;
+}
+const callsOf = (intake: Intake, those: readonly string[]) => those.map((peer) => aCall(intake, peer));
+const answers = async (calls: readonly ReturnType<typeof aCall>[]) => {
+  await idle();
+  return calls.map(({ answer }) => answer);
+};
+const how = (many: readonly unknown[], answer: unknown): number => many.filter((one) => one === answer).length;
+
+test("128 agents are under way at a time, from their handshake on; each that leaves makes room for one", async () => {
   const intake = makeIntake(aFakeClock());
   let room = 0;
   intake.onRoom(() => room++);
   assert.ok(peers(0, MOST).every((peer) => intake.begin(peer)));
   assert.equal(intake.begin("late"), false);
-  assert.equal(intake.enter("10.0.0.0:40000"), undefined, "its connection was let in already");
+  assert.deepEqual(await answers([aCall(intake, "10.0.0.0:40000")]), ["in"], "its connection was let in already");
   intake.leave("10.0.0.0:40000");
   intake.leave("10.0.0.0:40000"); // counts once
   assert.deepEqual([room, intake.begin("late"), intake.begin("later")], [1, true, false]);
 });
 
-test("an agent on a connection of long ago is told to come back when there is no room, each at its own moment", () => {
+test("a call that has no place waits for one, in the order of coming and before new handshakes", async () => {
+  const intake = makeIntake(aFakeClock());
+  let begun = 0;
+  intake.onRoom(() => (begun += intake.begin(`10.0.9.${begun}:40000`) ? 1 : 0));
+  for (const peer of peers(0, MOST)) intake.begin(peer);
+  const calls = callsOf(intake, peers(1_000, 1_003));
+  assert.deepEqual(await answers(calls), ["waits", "waits", "waits"]);
+  const seen: unknown[] = [];
+  for (const peer of peers(0, 6)) {
+    intake.leave(peer);
+    seen.push([how(await answers(calls), "in"), begun]);
+  }
+  assert.deepEqual(seen, [
+    [1, 0],
+    [2, 0],
+    [3, 0],
+    [3, 1],
+    [3, 2],
+    [3, 3],
+  ]);
+});
+
+test("one place of four is for a handshake while calls wait: those of many addresses, one after the other, keep no connection out", async () => {
+  const intake = makeIntake(aFakeClock());
+  let begun = 0;
+  intake.onRoom(() => (begun += intake.begin(`10.0.9.${begun}:40000`) ? 1 : 0));
+  for (const peer of peers(0, MOST)) intake.begin(peer);
+  const calls = callsOf(intake, peers(1_000, 1_100));
+  for (const peer of peers(0, 40)) intake.leave(peer);
+  assert.deepEqual([how(await answers(calls), "in"), begun], [30, 10]);
+});
+
+test("calls of one address wait only for each other: those of other addresses and their handshakes come first", async () => {
+  const intake = makeIntake(aFakeClock());
+  for (const peer of [...stranger(0, 4), ...peers(0, MOST - 4)]) intake.begin(peer);
+  const [strangers, calls] = [callsOf(intake, stranger(1_000, 2_000)), callsOf(intake, peers(1_000, 1_006))];
+  const waiting = peers(2_000, 2_006);
+  const begun: string[] = [];
+  intake.onRoom(() => {
+    while (waiting[0] !== undefined && intake.begin(waiting[0])) begun.push(...waiting.splice(0, 1));
+  });
+  for (const peer of peers(0, 12)) intake.leave(peer);
+  assert.deepEqual([how(await answers(calls), "in"), begun.length, how(await answers(strangers), "in")], [6, 6, 0]);
+  intake.leave("10.9.9.9:0");
+  intake.leave("10.0.0.20:40000");
+  assert.equal(how(await answers(strangers), "in"), 2, "alone they have what there is");
+  const late = aCall(intake, "10.0.3.0:40000");
+  assert.deepEqual(await answers([late]), ["in"], "the oldest one of that address makes way at once");
+});
+
+test("behind one address calls come before handshakes", async () => {
+  const intake = makeIntake(aFakeClock());
+  let begun = 0;
+  intake.onRoom(() => (begun += intake.begin(`10.9.9.9:${5_000 + begun}`) ? 1 : 0));
+  for (const peer of stranger(0, MOST)) intake.begin(peer);
+  const calls = callsOf(intake, stranger(1_000, 1_100));
+  for (const peer of stranger(0, 40)) intake.leave(peer);
+  assert.deepEqual([how(await answers(calls), "in"), begun], [30, 10]);
+});
+
+test("who waits in line for 10 s, or finds it too long, is told when to come back, each at its own moment", async () => {
+  const clock = aFakeClock();
+  const intake = makeIntake(clock);
+  for (const peer of peers(0, MOST)) intake.begin(peer);
+  const calls = callsOf(intake, peers(1_000, 3_000));
+  const alike = callsOf(intake, stranger(0, 2_050));
+  assert.deepEqual((await answers(alike)).slice(2_046), ["waits", "waits", 100, 100], "2 048 of one address may wait");
+  for (const { cancel } of alike) cancel();
+  assert.deepEqual([how(await answers(alike), "gone"), how(await answers(calls), "waits")], [2_048, 2_000]);
+  await clock.advance(9_999);
+  assert.deepEqual([how(await answers(calls), "in"), how(await answers(calls), "waits")], [2 * MOST, 2_000 - 2 * MOST], "at 2 s and 7 s");
+  await clock.advance(1);
+  const told = (await answers(calls)).slice(2 * MOST);
+  assert.deepEqual([told[0], told[24], told[49], told[1_000], told.at(-1)], [100, 100, 200, 4_004, 5_000]);
+  await clock.advance(5_000);
+  assert.equal(clock.pendingSleeps, 0);
+});
+
+test("a call that is cancelled leaves the line, and takes no place", async () => {
   const intake = makeIntake(aFakeClock());
   for (const peer of peers(0, MOST)) intake.begin(peer);
-  const waits = peers(1_000, 3_000).map((peer) => intake.enter(peer));
-  assert.deepEqual([waits[0], waits[24], waits[49], waits[1_000], waits[1_999]], [100, 100, 200, 4_004, 5_000]);
+  const [first, second] = [aCall(intake, "10.0.5.1:40000"), aCall(intake, "10.0.5.2:40000")];
+  await idle();
+  first.cancel();
   intake.leave("10.0.0.0:40000");
-  assert.deepEqual([intake.enter("10.0.0.1000:40000"), typeof intake.enter("10.0.0.1001:40000")], [undefined, "number"]);
+  assert.deepEqual(await answers([first, second]), ["gone", "in"]);
+  assert.equal(intake.begin("late"), false);
+  const never = new AbortController();
+  never.abort(OVER);
+  await assert.rejects(intake.enter("10.0.0.1:40000", never.signal), OVER);
+});
+
+test("agents that wait in line are a crowd for as long as they do, those of an address that has its places are none", async () => {
+  const clock = aFakeClock();
+  let wake = (): void => undefined;
+  const intake = makeIntake({ now: () => clock.now(), sleep: () => new Promise<void>((resolve) => (wake = resolve)) });
+  for (const peer of [...stranger(0, 4), ...peers(0, MOST - 4)]) intake.begin(peer);
+  const strangers = callsOf(intake, stranger(1_000, 1_010));
+  assert.equal(intake.crowded, false);
+  const call = aCall(intake, "10.0.5.1:40000");
+  await clock.advance(60_000); // in which the event loop stood still
+  assert.deepEqual([intake.crowded, call.answer], [true, "waits"]);
+  call.cancel();
+  assert.deepEqual([intake.crowded, how(await answers(strangers), "waits")], [false, 10]);
+  wake();
 });
 
 test("who sends no snapshot gives its place back after 5 s", async () => {
@@ -37,7 +153,7 @@ test("who sends no snapshot gives its place back after 5 s", async () => {
   for (const peer of peers(0, MOST)) {
     intake.begin(peer);
     intake.secured(peer);
-    intake.enter(peer);
+    aCall(intake, peer);
   }
   await clock.advance(4_999);
   assert.equal(intake.begin("late"), false);
@@ -72,14 +188,14 @@ test("an address has all places while nobody else comes; then its oldest ones ma
   assert.equal(intake.begin("10.0.1.1:40000"), true);
 });
 
-test("of two addresses with many places the one with most makes way, for a call on a connection of long ago too", () => {
+test("of two addresses with many places the one with most makes way, for a call on a connection of long ago too", async () => {
   const intake = makeIntake(aFakeClock());
   const [other] = peers(0, 1);
   for (const peer of [...stranger(0, 100), ...Array.from({ length: 28 }, (_, n) => `${other}${n}`)]) intake.begin(peer);
   let room = 0;
   intake.onRoom(() => room++);
-  assert.equal(intake.enter("10.0.1.1:40000"), undefined);
-  assert.equal(typeof intake.enter("10.9.9.9:0"), "number", "its place is gone");
+  const calls = callsOf(intake, ["10.0.1.1:40000", "10.9.9.9:0"]);
+  assert.deepEqual(await answers(calls), ["in", "waits"], "the place of the second is gone");
   assert.equal(room, 0, "nobody is told of a room that is taken");
 });
 
@@ -90,12 +206,12 @@ test("who makes no call within a second of its handshake gives its place back, a
     intake.begin(peer);
     intake.secured(peer);
   }
-  for (const peer of peers(1, MOST)) intake.enter(peer);
+  callsOf(intake, peers(1, MOST));
   await clock.advance(999);
   assert.equal(intake.begin("late"), false);
   await clock.advance(1);
   assert.deepEqual([intake.begin("late"), intake.begin("later")], [true, false]);
-  assert.equal(typeof intake.enter("10.0.0.0:40000"), "number");
+  assert.deepEqual(await answers([aCall(intake, "10.0.0.0:40000")]), ["waits"]);
 });
 
 test("a call that has arrived while the event loop stood still is heard before its place is given away", async () => {
@@ -111,13 +227,13 @@ test("a call that has arrived while the event loop stood still is heard before i
     intake.secured(peer);
   }
   await clock.advance(999);
-  let turnedAway: readonly string[] = [];
+  let calls: ReturnType<typeof callsOf> = [];
   read = () => {
-    turnedAway = all.filter((peer) => intake.enter(peer) !== undefined);
+    calls = callsOf(intake, all);
     read = () => undefined;
   };
   await clock.advance(1);
-  assert.deepEqual(turnedAway, []);
+  assert.equal(how(await answers(calls), "in"), MOST);
 });
 
 test("a second in which the event loop stood still is none in which an agent was silent", async () => {
@@ -141,12 +257,12 @@ test("20 agents within 10 s are a crowd, and whoever finds no room; a rollout th
   const clock = aFakeClock();
   const intake = makeIntake(clock);
   const come = (peer: string): void => {
-    intake.enter(peer);
+    aCall(intake, peer);
     intake.admitted(peer);
     intake.leave(peer);
   };
   for (const peer of peers(0, 40)) {
-    intake.enter(peer); // strangers, whose tokens are refused
+    aCall(intake, peer); // strangers, whose tokens are refused
     intake.leave(peer);
   }
   assert.equal(intake.crowded, false);

@@ -138,7 +138,7 @@ function anAgent(t: TestContext, port: number, token: string | undefined = aToke
     return next();
   };
   const ended = () => within(over, "end of the stream");
-  return { call, client, say, next, hello, ended };
+  return { call, client, heard, say, next, hello, ended };
 }
 
 const snapshot = (sequence: bigint, ...uids: string[]): Body => ({
@@ -235,17 +235,44 @@ function crowd(intake: Intake, free: number): void {
   for (let n = 0; n < 128 - free; n++) assert.ok(intake.begin(`somebody-${n}:1`));
 }
 
-test("an agent above the limit is told when to come again, before its token is reviewed, and then comes in on the same connection", async (t) => {
-  const { port, api, observer, intake } = await aCoordinator(t);
+/** An agent on a connection of long ago: it was told and has ended its stream. */
+async function anOldConnection(t: TestContext, port: number): Promise<NodeStreamServiceClient> {
   const agent = anAgent(t, port);
   await agent.hello();
   agent.say(snapshot(1n, "p1"));
   assert.deepEqual(await agent.next(), ack(1n));
   agent.call.end();
   await agent.ended();
+  return agent.client;
+}
+
+test("an agent whose connection is there already waits for room, before its token is reviewed, and then comes in", async (t) => {
+  const { port, api, observer, intake } = await aCoordinator(t);
+  const client = await anOldConnection(t, port);
   const reviews = api.state.reviews;
   crowd(intake, 0);
-  const again = anAgent(t, port, aToken(), agent.client);
+  const gone = anAgent(t, port, aToken(), client);
+  gone.hello().catch(() => undefined);
+  const again = anAgent(t, port, aToken(), client);
+  const welcome = again.hello();
+  await sleep(100);
+  assert.deepEqual([api.state.reviews, again.heard.length], [reviews, 0]);
+  gone.call.cancel();
+  await gone.ended();
+  await sleep(50);
+  intake.leave("somebody-0:1");
+  assert.equal((await welcome)?.$case, "welcome");
+  assert.deepEqual([api.state.reviews, observer.lines.includes("stream postponed")], [reviews + 1, false]);
+});
+
+test("where too many of its address wait an agent is told when to come again, and comes in on the same connection", async (t) => {
+  const { port, api, observer, intake } = await aCoordinator(t);
+  const client = await anOldConnection(t, port);
+  const reviews = api.state.reviews;
+  crowd(intake, 0);
+  const over = new AbortController();
+  const others = Array.from({ length: 2_048 }, (_, n) => intake.enter(`127.0.0.1:${n}`, over.signal));
+  const again = anAgent(t, port, aToken(), client);
   again.hello().catch(() => undefined);
   const { code, details, metadata } = await again.ended();
   assert.equal(status[code], "RESOURCE_EXHAUSTED");
@@ -253,8 +280,22 @@ test("an agent above the limit is told when to come again, before its token is r
   assert.deepEqual(metadata.get("grpc-retry-pushback-ms"), ["100"]);
   assert.equal(api.state.reviews, reviews);
   assert.ok(observer.lines.includes("stream postponed"));
+  over.abort();
+  await Promise.allSettled(others);
   intake.leave("somebody-0:1");
-  await anAgent(t, port, aToken(), agent.client).hello();
+  await anAgent(t, port, aToken(), client).hello();
+});
+
+test("who waits when the coordinator stops is sent to the other replica", async (t) => {
+  const { port, intake, server } = await aCoordinator(t);
+  const client = await anOldConnection(t, port);
+  crowd(intake, 0);
+  const again = anAgent(t, port, aToken(), client);
+  again.hello().catch(() => undefined);
+  await until(() => intake.crowded, "it waits");
+  await server.stop();
+  const { code, details } = await again.ended();
+  assert.deepEqual([status[code], details], ["UNAVAILABLE", "this coordinator is stopping: use the other replica"]);
 });
 
 test("a new connection waits for room before its handshake, and the agent is let in then", async (t) => {
