@@ -81,14 +81,6 @@ export function makeNodeRegistry({ asked, readPods, ...given }: NodeRegistryDeps
     uids.set(name, uid); // another UID under the same name: the kubelet registered anew, its Pods may well live on
     nodeOf(name).exists(virtual);
   };
-  /** Who has told its Pods once has done so for good. */
-  const allReported = (): boolean => {
-    for (const name of awaited) {
-      if (nodes.get(name)?.hasReported !== true) return false;
-      awaited.delete(name);
-    }
-    return nodesListed && uids.size > 0;
-  };
   signal.addEventListener("abort", () => nodes.forEach((node) => node.stop()), { once: true });
 
   return {
@@ -102,7 +94,7 @@ export function makeNodeRegistry({ asked, readPods, ...given }: NodeRegistryDeps
     followRefusals: (listener) => refusals.follow(listener),
     /** Once true it stays: a Node that joins later brings no Pod that is bound already. False while not one Node is known. */
     get complete() {
-      complete ||= allReported();
+      complete ||= haveAllTold(awaited, nodes) && nodesListed && uids.size > 0;
       return complete;
     },
     setNodes(list) {
@@ -133,6 +125,15 @@ export function makeNodeRegistry({ asked, readPods, ...given }: NodeRegistryDeps
       return { ...session, close };
     },
   };
+}
+
+/** Who has told its Pods once has done so for good, and is awaited no more. */
+function haveAllTold(awaited: Set<string>, nodes: ReadonlyMap<string, NodePods>): boolean {
+  for (const name of awaited) {
+    if (nodes.get(name)?.hasReported !== true) return false;
+    awaited.delete(name);
+  }
+  return true;
 }
 
 /** A Node that is merely missing from a list may be there: nothing follows from that. */
