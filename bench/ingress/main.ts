@@ -4,9 +4,8 @@
  */
 import { inspect, parseArgs } from "node:util";
 import { argumentsOrExit } from "../../deploy/tools/arguments.ts";
-import { type ManifestWorld, manifestWorld } from "../../test/manifests/world.ts";
+import type { ManifestWorld } from "../../test/manifests/world.ts";
 import { lowerBoundSeconds, PUBLISHED, type PublishedRow, startOf } from "../sync/tables.ts";
-import { costsInGroup } from "./group.ts";
 
 const USAGE = `usage: npm run bench:ingress -- [--quick]
 Rule tables of 200, 400 and 500 rules beside the bound and what is published, and what a change costs in groups of 10, 100 and 300 Ingresses
@@ -16,6 +15,9 @@ const { quick } = argumentsOrExit(
   USAGE,
   (args) => parseArgs({ args, options: { help: { type: "boolean", default: false }, quick: { type: "boolean", default: false } } }).values,
 );
+// A mistake in the options is told without these.
+const { manifestWorld } = await import("../../test/manifests/world.ts");
+const { costsInGroup } = await import("./group.ts");
 
 const RULES_PER_CALL = 20;
 /** Besides the published rows: what a raised quota allows, beyond them. */

@@ -11,7 +11,7 @@ import { CHART } from "../../deploy/tools/render.ts";
 import { launch } from "../cluster/namespace.ts";
 import { proofFolder } from "./folder.ts";
 import { makeTwoImages, missingForProof } from "./images.ts";
-import { MODES } from "./rollout-rows.ts";
+import { MODES } from "./modes.ts";
 
 const PROFILES = ["tke2020", "fast"] as const;
 const USAGE = `usage: npm run proof:rollout -- [options], as root

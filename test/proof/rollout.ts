@@ -12,9 +12,10 @@ import { type Clients, startClients } from "./clients.ts";
 import { FIRST, layProofGround, type ProofGround, type Steps } from "./ground.ts";
 import { type Helm, makeHelm, settingsFor } from "./helm.ts";
 import { lostRequests, type Told } from "./lost-requests.ts";
+import { MODES, type Mode } from "./modes.ts";
 import { NAMESPACE } from "./names.ts";
 import { followPodLogs } from "./pod-logs.ts";
-import { MODES, type Mode, manifestsOf, type Plan, type Row, tableOf } from "./rollout-rows.ts";
+import { manifestsOf, type Plan, type Row, tableOf } from "./rollout-rows.ts";
 
 const { values } = parseArgs({
   options: {
