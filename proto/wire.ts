@@ -100,7 +100,7 @@ export function toPodFact(report: wire.PodReport, nodeName: string): PodFact {
     namespace: report.namespace,
     name: report.name,
     nodeName,
-    ips: report.ips,
+    ips: [...report.ips], // what was pushed to has room for 17
     hostNetwork: report.hostNetwork,
     phase: nameOf(PHASE_NUMBERS, report.phase) ?? "Unknown",
     containersReady: report.containersReady,

@@ -3,6 +3,7 @@
  * API server, a kernel that carries every address by one interface, and ports that all answer. Ends with its parent.
  */
 import { randomUUID } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import { pino } from "pino";
 import { makeCoordinatorLink } from "../../agent/coordinator-link.ts";
 import { type CoordinatorLinks, makeCoordinatorLinks } from "../../agent/coordinator-links.ts";
@@ -11,7 +12,7 @@ import { makeNodeLoop, type NodeLoop } from "../../agent/node-loop.ts";
 import { hearing } from "../../agent/observing.ts";
 import { makeReachability } from "../../agent/reachability.ts";
 import { makeClock } from "../../common/clock.ts";
-import type { PodFact } from "../../common/vocabulary.ts";
+import { NO_NETWORKS, type PodFact } from "../../common/vocabulary.ts";
 import type { AgentSeat, FleetAnswer, FleetOrder, PodChange } from "./fleet.ts";
 import { carrierOf } from "./objects.ts";
 
@@ -39,9 +40,13 @@ let changed = false;
 /** A parent that has just gone hears nothing any more, which is no fault. */
 const tell = (answer: FleetAnswer): void => void process.send?.(answer, undefined, undefined, () => undefined);
 
-function take({ node, pod, removedUid }: PodChange): void {
+/** As an agent has it that has read it for itself: what knows an object by what it is, the way from the parent has copied. */
+const asRead = (pod: PodFact): PodFact => (isDeepStrictEqual(pod.networks, NO_NETWORKS) ? { ...pod, networks: NO_NETWORKS } : pod);
+
+function take({ node, pod: told, removedUid }: PodChange): void {
   const agent = agents.get(node);
   if (agent === undefined) return;
+  const pod = told && asRead(told);
   const known = agent.records.get(pod?.uid ?? removedUid ?? "");
   if (pod !== undefined) agent.records.set(pod.uid, pod);
   else agent.records.delete(removedUid ?? "");
@@ -156,7 +161,8 @@ setInterval(() => {
 process.on("message", (order: FleetOrder) => {
   switch (order.kind) {
     case "seats":
-      for (const { pods, ...seat } of order.seats) agents.set(seat.node, { ...seat, records: new Map(pods.map((pod) => [pod.uid, pod])) });
+      for (const { pods, ...seat } of order.seats)
+        agents.set(seat.node, { ...seat, records: new Map(pods.map((pod) => [pod.uid, asRead(pod)])) });
       return tell({ kind: "done" });
     case "pods":
       return order.changes.forEach(take);

@@ -187,7 +187,7 @@ function portsOf({ containers, initContainers }: z.infer<typeof Pod>["spec"]): r
 
 function ipsOf({ podIP, podIPs }: z.infer<typeof Pod>["status"]): readonly string[] {
   const ips = (podIPs ?? []).map(({ ip }) => ip).filter((ip) => ip !== "");
-  return ips.length === 0 && podIP !== null && podIP !== undefined && podIP !== "" ? [podIP] : ips;
+  return ips.length === 0 && podIP !== null && podIP !== undefined && podIP !== "" ? [podIP] : [...ips]; // what grew has room for 17
 }
 
 /** Sidecars are init containers. Only compared, so that it may begin anew above 32 bits. */

@@ -1,4 +1,4 @@
-import type { ContainerPort, HostInterface, PodFact } from "../../common/vocabulary.ts";
+import { type ContainerPort, type HostInterface, NO_NETWORKS, type PodFact, type PodNetworks } from "../../common/vocabulary.ts";
 
 /**
  * Label sets, lists of ports and so on that are kept for sharing, of each kind. A cluster has one per workload; where there are more, they
@@ -16,6 +16,7 @@ export function makeSharing(most = MOST): (fact: PodFact) => PodFact {
   const labels = makeShared<PodFact["labels"]>({ hintOf: firstValue, isSame: isSameLabels, keyOf: keyOfLabels }, most);
   const ports = makeShared<PodFact["ports"]>({ hintOf: ([first]) => first?.name ?? "", isSame: isSamePorts, keyOf: keyOfPorts }, most);
   const interfaces = makeShared<HostInterface>({ hintOf: ({ mac }) => mac, isSame: isSameInterface, keyOf: keyOfInterface }, most);
+  const networks = makeShared<PodNetworks>({ hintOf: ({ statusMac }) => statusMac, isSame: isSameNetworks, keyOf: keyOfNetworks }, most);
   const namespaces = new Map<string, string>();
   const sharedNamespace = (namespace: string): string => {
     const first = namespaces.get(namespace);
@@ -30,6 +31,7 @@ export function makeSharing(most = MOST): (fact: PodFact) => PodFact {
     labels: labels(fact.labels),
     ports: ports(fact.ports),
     hostInterface: fact.hostInterface && interfaces(fact.hostInterface),
+    networks: fact.networks === NO_NETWORKS ? NO_NETWORKS : networks(fact.networks), // that nothing was told is told by what it is
   });
 }
 
@@ -94,3 +96,13 @@ const isSameInterface = (one: HostInterface, other: HostInterface): boolean =>
   one.name === other.name && one.mac === other.mac && one.kind === other.kind && one.table === other.table;
 
 const keyOfInterface = ({ name, mac, kind, table }: HostInterface): string => `${name} ${mac} ${kind} ${table}`;
+
+const isSameNetworks = (one: PodNetworks, other: PodNetworks): boolean =>
+  one.statusMac === other.statusMac &&
+  one.statusName === other.statusName &&
+  one.fault === other.fault &&
+  one.asked.length === other.asked.length &&
+  one.asked.every((name, at) => name === other.asked[at]);
+
+const keyOfNetworks = ({ asked, statusName, statusMac, fault }: PodNetworks): string =>
+  `${statusMac} ${statusName} ${asked.join()} ${fault}`;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { NO_NETWORKS } from "../../../common/vocabulary.ts";
 import { makeSharing } from "../../../coordinator/nodes/shared-values.ts";
 import { aPod } from "../pods.ts";
 
@@ -7,6 +8,7 @@ const workload = () => ({
   labels: { app: "web", tier: "front" },
   ports: [{ name: "http", port: 8080, protocol: "TCP" }],
   hostInterface: { name: "eth1", mac: "20:90:6f:00:00:01", kind: "eni", table: 4002 } as const,
+  networks: { asked: ["tke-route-eni"], statusName: "tke-route-eni", statusMac: "", fault: "" },
 });
 
 test("equal labels, ports and interfaces of different Pods are one object; each Pod stays as it was told", () => {
@@ -14,7 +16,16 @@ test("equal labels, ports and interfaces of different Pods are one object; each 
   const [one, other] = [aPod("p1", workload()), aPod("p2", workload())];
   const [first, second] = [share(one), share(other)];
   assert.deepEqual([first, second], [one, other]);
-  for (const part of ["labels", "ports", "hostInterface"] as const) assert.equal(first[part], second[part], part);
+  for (const part of ["labels", "ports", "hostInterface", "networks"] as const) assert.equal(first[part], second[part], part);
+});
+
+test("that nothing was told of networks is known by the object that says so", () => {
+  const share = makeSharing();
+  const none = { ...NO_NETWORKS };
+  share(aPod("p1", { networks: none }));
+  assert.equal(share(aPod("p2", { networks: NO_NETWORKS })).networks, NO_NETWORKS);
+  const told = share(aPod("p3", { networks: { ...NO_NETWORKS } })).networks;
+  assert.equal(told, none, "told that there is none");
 });
 
 test("what differs in one word is kept apart", () => {
@@ -41,6 +52,11 @@ test("what differs in one word is kept apart", () => {
     { ports: [...workload().ports, { name: "", port: 8080, protocol: "TCP" }] },
     { hostInterface: { ...workload().hostInterface, table: 4003 } },
     { hostInterface: undefined },
+    { networks: { ...workload().networks, asked: ["tke-route-eni", "other"] } },
+    { networks: { ...workload().networks, asked: ["other"] } },
+    { networks: { ...workload().networks, statusName: "tke-bridge" } },
+    { networks: { ...workload().networks, statusMac: "20:90:6f:00:00:02" } },
+    { networks: { ...workload().networks, fault: "annotation cannot be read" } },
   ];
   for (const change of changes) {
     const pod = aPod("p2", { ...workload(), ...change });

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { connect as dial, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
@@ -53,7 +54,7 @@ async function aPort(t: TestContext, limits: Partial<ConnectionLimits> = {}) {
   const client = (localAddress = "127.0.0.1"): TLSSocket =>
     kept(connect({ socket: dialFrom(localAddress), servername: "localhost", ca: authority.certPem, ALPNProtocols: ["h2"] }));
   const silent = (localAddress = "127.0.0.1"): Socket => dialFrom(localAddress);
-  return { connections, secure, state, client, silent };
+  return { connections, secure, state, client, silent, port };
 }
 
 test("a connection that says nothing is closed, and so is one that never ends its handshake", async (t) => {
@@ -63,6 +64,20 @@ test("a connection that says nothing is closed, and so is one that never ends it
   await Promise.all([closed(mute), closed(babbler)]);
   await until(() => connections.counts.open === 0);
   assert.deepEqual(secure, []);
+});
+
+test("a handshake takes the exchange that costs least, and nothing but HTTP/2 is spoken", async (t) => {
+  const { client, secure, port } = await aPort(t);
+  const ours = client();
+  await until(() => secure.length === 1);
+  assert.equal(secure[0]?.alpnProtocol, "h2");
+  const exchange = ours.getEphemeralKeyInfo();
+  assert.ok(exchange !== null && "name" in exchange);
+  assert.equal(exchange.name, "X25519");
+  const other = connect({ port, host: "127.0.0.1", servername: "localhost", ca: authority.certPem, ALPNProtocols: ["http/1.1"] });
+  const [error] = await once(other, "error");
+  assert.match(String(error), /no.application.protocol/i);
+  assert.equal(secure.length, 1);
 });
 
 test("no more handshakes are begun than may be; the next begins when one has ended", async (t) => {
