@@ -4,6 +4,7 @@ import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
 import type { ServingSource } from "../tls/serving.ts";
 import { type Arrivals, makeArrivals } from "./arrivals.ts";
+import type { Admission } from "./intake.ts";
 import { peerOf } from "./peer.ts";
 import { makeStrangers } from "./strangers.ts";
 
@@ -39,8 +40,8 @@ export interface Connections {
   listen(host: string, port: number): Promise<number>;
   /** There may be room again. */
   resume(): void;
-  /** This one is an agent's: it makes way for nobody. */
-  admitted(peer: string): void;
+  /** This one is an agent's while that stream lasts: it makes way for nobody, unless newer ones of the same agent do. */
+  admitted(admission: Admission): void;
   readonly counts: ConnectionCounts;
   /** Takes no more in, and drops who has not begun its handshake; the others go on. */
   close(): void;
@@ -53,7 +54,7 @@ export interface Connections {
 const LIMITS: ConnectionLimits = {
   /** Two agents on each of 5 000 nodes (Kubernetes' own limit; a rollout with surge has two for a moment), and some others. */
   connections: 12_000,
-  /** Above that, so many of an address whose handshake has not begun, and so many that are no agents, stay where another address comes. Own choice. */
+  /** Above that, so many of an address whose handshake has not begun, and so many that no agent has a stream over, stay where another address comes. Own choice. */
   kept: 64,
   /** A client of TLS speaks first: who is silent for so long, or does not end its handshake, is none. Real milliseconds. */
   silentMs: 10_000,
@@ -74,7 +75,7 @@ const TOLD_EVERY_MS = 60_000;
 /**
  * The port: takes every connection at once, but begins handshakes few at a time, by turns of their addresses and of each in the order of coming:
  * thousands of one address keep no other waiting. Who only waits costs a socket and nothing else, and is not served anew when it gives up.
- * Nor do thousands that ended their handshake, e.g. to watch the health for ever, which needs no token.
+ * Nor do thousands that ended their handshake, e.g. to watch the health for ever, which needs no token, or with the token of one agent.
  */
 export function makeConnections(deps: ConnectionsDeps): Connections {
   const { serving, log } = deps;
@@ -146,7 +147,7 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
       return bound;
     },
     resume,
-    admitted: (peer) => strangers.admitted(peer),
+    admitted: (admission) => strangers.admitted(admission),
     get counts() {
       return { open: open.size, waiting: arrivals.waiting };
     },

@@ -25,9 +25,9 @@ export interface Intake {
    */
   enter(peer: string, signal: AbortSignal): Promise<number | undefined>;
   /** One that had entered is an agent: its token was accepted. Strangers are no crowd. */
-  admitted(peer: string): void;
-  /** Called with the peer of each agent that is admitted. Returns the way to unsubscribe. */
-  onAdmitted(listener: (peer: string) => void): () => void;
+  admitted(admission: Admission): void;
+  /** Called for each agent that is admitted. Returns the way to unsubscribe. */
+  onAdmitted(listener: (admission: Admission) => void): () => void;
   /** It is in, or gone. */
   leave(peer: string): void;
   /** Agents come in numbers: nodes without one may well hear of theirs before long. */
@@ -35,6 +35,9 @@ export interface Intake {
   /** Called when there is room again. Returns the way to unsubscribe. */
   onRoom(listener: () => void): () => void;
 }
+
+/** A stream whose token was accepted: over which connection, whose, e.g. "node-a 5f0c…" (node and UID of its Pod), and when it is over. */
+export type Admission = { readonly peer: string; readonly agent: string; readonly over: AbortSignal };
 
 /**
  * Agents under way at a time. Most of the time each waits for its network, its review (3 ms, kubernetes.md §4) and its own process: enough
@@ -85,7 +88,7 @@ type Caller = { readonly peer: string; readonly answer: (retryAfterMs: number | 
 
 export function makeIntake(clock: Clock): Intake {
   const listeners = new Set<() => void>();
-  const admissions = new Set<(peer: string) => void>();
+  const admissions = new Set<(admission: Admission) => void>();
   const line = makeLine<Caller>(LINE);
   const crowd = makeCrowd(clock);
   const places = makePlaces({ most: MOST, kept: KEPT }, crowd.lackedRoom);
@@ -156,8 +159,8 @@ export function makeIntake(clock: Clock): Intake {
       places.enterStage(peer, "snapshot");
       return undefined;
     },
-    admitted(peer) {
-      for (const listener of admissions) listener(peer);
+    admitted(admission) {
+      for (const listener of admissions) listener(admission);
       crowd.came();
     },
     leave,

@@ -79,7 +79,7 @@ export function makeStreamServer(deps: StreamServerDeps): StreamServer {
     log,
     ...(deps.limits && { limits: deps.limits }),
   });
-  const unsubscribes = [intake.onRoom(() => connections.resume()), intake.onAdmitted((peer) => connections.admitted(peer))];
+  const unsubscribes = [intake.onRoom(() => connections.resume()), intake.onAdmitted((admission) => connections.admitted(admission))];
   let stopping: Promise<void> | undefined;
 
   const stop = async (): Promise<void> => {

@@ -63,13 +63,14 @@ export function makeTokenGate(deps: TokenGateDeps): TokenGate {
     const token = /^Bearer +(\S+)$/i.exec(authorization.toString())?.[1] ?? "";
     if (token !== "") await enter(peer, gone); // who has none is refused, it waits for nothing
     try {
-      identities.set(metadata, await review(token, peer, gone.signal));
+      const identity = await review(token, peer, gone.signal);
       gone.signal.throwIfAborted();
+      identities.set(metadata, identity);
+      intake.admitted({ peer, agent: `${identity.node} ${identity.podUid}`, over: gone.signal });
     } catch (error) {
       intake.leave(peer);
       throw error;
     }
-    intake.admitted(peer);
   };
   const tell = (peer: string, error: unknown): void => {
     if (error instanceof StreamEnd) return;

@@ -5,7 +5,7 @@ import { type TestContext, test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { connect, type TLSSocket } from "node:tls";
 import { makeClock } from "../../../common/clock.ts";
-import { type ConnectionLimits, makeConnections } from "../../../coordinator/stream/connections.ts";
+import { type ConnectionLimits, type Connections, makeConnections } from "../../../coordinator/stream/connections.ts";
 import { addressOf, peerOf } from "../../../coordinator/stream/peer.ts";
 import { issueAuthority, issueServing } from "../../../coordinator/tls/certificate.ts";
 import { until } from "../../agent/until.ts";
@@ -55,6 +55,13 @@ async function aPort(t: TestContext, limits: Partial<ConnectionLimits> = {}) {
     kept(connect({ socket: dialFrom(localAddress), servername: "localhost", ca: authority.certPem, ALPNProtocols: ["h2"] }));
   const silent = (localAddress = "127.0.0.1"): Socket => dialFrom(localAddress);
   return { connections, secure, state, client, silent, port };
+}
+
+/** Over that connection an agent has a stream, until it is aborted. */
+function aStream(connections: Connections, socket: TLSSocket, agent: string): AbortController {
+  const stream = new AbortController();
+  connections.admitted({ peer: peerOf(socket), agent, over: stream.signal });
+  return stream;
 }
 
 test("a connection that says nothing is closed, and so is one that never ends its handshake", async (t) => {
@@ -178,7 +185,7 @@ test("above the limit so does one with many connections that ended their handsha
   const strangers = Array.from({ length: 12 }, () => client("127.0.0.2"));
   await until(() => secure.length === 12);
   const agents = secure.slice(0, 2);
-  for (const agent of agents) connections.admitted(peerOf(agent));
+  for (const agent of agents) aStream(connections, agent, peerOf(agent));
   await closed(client("127.0.0.2"));
   assert.deepEqual([state.refused, connections.counts.open], [1, 12], "it is refused itself");
   client();
@@ -187,6 +194,28 @@ test("above the limit so does one with many connections that ended their handsha
   await until(() => strangers.filter(({ destroyed }) => destroyed).length === 5);
   assert.ok(agents.every(({ destroyed }) => !destroyed));
   await until(() => state.begun.size === 8);
+});
+
+test("a connection is an agent's while a stream of it lasts; of one agent the newest two are", async (t) => {
+  const { connections, client, secure } = await aPort(t, { connections: 7, kept: 3 });
+  for (let n = 0; n < 7; n++) {
+    client("127.0.0.2");
+    await until(() => secure.length === n + 1);
+  }
+  const streams = secure.map((socket, n) => aStream(connections, socket, n < 3 ? `node-${n}` : "node-x"));
+  const [first = assert.fail(), second = assert.fail()] = secure;
+  const another = aStream(connections, second, "node-1");
+  await closed(client());
+  assert.equal(connections.counts.open, 7, "two are no agents' any more, which is few enough to stay");
+  for (const n of [0, 1]) streams[n]?.abort();
+  assert.ok(!first.destroyed);
+  await closed(client());
+  another.abort();
+  client();
+  await until(() => secure.length === 8);
+  assert.equal(connections.counts.open, 6, "half of four are cut off");
+  const left = secure.slice(0, 7).map(({ destroyed }) => !destroyed);
+  assert.deepEqual([left[2], left[5], left[6]], [true, true, true], "none that an agent has a stream over");
 });
 
 test("closing drops who has said nothing and who waits, and leaves the others alone", async (t) => {

@@ -258,7 +258,7 @@ test("20 agents within 10 s are a crowd, and whoever finds no room; a rollout th
   const intake = makeIntake(clock);
   const come = (peer: string): void => {
     aCall(intake, peer);
-    intake.admitted(peer);
+    intake.admitted({ peer, agent: peer, over: new AbortController().signal });
     intake.leave(peer);
   };
   for (const peer of peers(0, 40)) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect as connectHttp2 } from "node:http2";
+import { type ClientHttp2Stream, connect as connectHttp2 } from "node:http2";
 import { connect as connectTcp, createServer, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -17,7 +17,12 @@ import { makeStreamServer } from "../../../coordinator/stream/server.ts";
 import { makeTokenReview } from "../../../coordinator/stream/token-review.ts";
 import { issueAuthority, issueServing } from "../../../coordinator/tls/certificate.ts";
 import type { Serving } from "../../../coordinator/tls/serving.ts";
-import { type ConnectRequest, type ConnectResponse, NodeStreamServiceClient } from "../../../proto/gen/clb/direct/v1/node_stream.ts";
+import {
+  type ConnectRequest,
+  type ConnectResponse,
+  NodeStreamServiceClient,
+  NodeStreamServiceService,
+} from "../../../proto/gen/clb/direct/v1/node_stream.ts";
 import { HealthClient } from "../../../proto/gen/grpc/health/v1/health.ts";
 import { digestOf, toPodReport } from "../../../proto/wire.ts";
 import { aFakeClock, aPod, aRecordingObserver, believing, silentLog } from "../pods.ts";
@@ -325,17 +330,50 @@ test("a stranger with hundreds of connections that say one word and fall silent 
   for (const socket of strangers) socket.destroy();
 });
 
+/** A call without our client, from 127.0.0.2 over a connection of its own, which stays. */
+function aCallFrom(t: TestContext, port: number, path: string, token?: string): ClientHttp2Stream {
+  const socket = connectTcp({ port, host: "127.0.0.1", localAddress: "127.0.0.2" }).on("error", () => undefined);
+  const secure = connectTls({ socket, servername: "localhost", ca: authority.certPem, ALPNProtocols: ["h2"] });
+  const session = connectHttp2("https://localhost", { createConnection: () => secure }).on("error", () => undefined);
+  t.after(() => session.destroy());
+  const headers = { ":method": "POST", ":path": path, "content-type": "application/grpc", te: "trailers" };
+  return session.request({ ...headers, ...(token !== undefined && { authorization: `Bearer ${token}` }) }).on("error", () => undefined);
+}
+
+for (const how of ["is open", "has said hello", "has ended"] as const)
+  test(`a hundred connections that one agent's token was accepted for keep no other agent out: a stream over each ${how}`, async (t) => {
+    const { port, server, registry, observer, intake } = await aCoordinator(t, { limits: { connections: 100 } });
+    registry.nodeSeen({ name: "a", uid: "1" });
+    const first = anAgent(t, port, aToken({ node: "b" }));
+    await first.hello("b");
+    first.say(snapshot(1n, "p1"));
+    assert.deepEqual(await first.next(), ack(1n));
+    let admitted = 0;
+    const over: AbortSignal[] = [];
+    intake.onAdmitted((admission) => over.push(admission.over) && admitted++);
+    const hello = { body: { $case: "hello", value: { nodeName: "a", protocolVersion: 1, instanceId: "i-2" } } } as const;
+    const bytes = NodeStreamServiceService.connect.requestSerialize(hello);
+    for (let n = 0; n < 99; n++) {
+      const call = aCallFrom(t, port, NodeStreamServiceService.connect.path, aToken());
+      if (how === "has said hello") call.write(Buffer.concat([Buffer.from([0, 0, 0, 0, bytes.length]), bytes]));
+      if (how === "has ended") call.end();
+      await until(() => admitted === n + 1 && (how !== "has ended" || over[n]?.aborted === true), "its token is accepted");
+    }
+    assert.equal(server.connections.open, 100);
+    const third = anAgent(t, port, aToken({ node: "c" }));
+    assert.equal((await third.hello("c"))?.$case, "welcome");
+    assert.ok(server.connections.open <= 60, `${server.connections.open} are open`);
+    first.say(difference(2n, ["p2"]));
+    assert.deepEqual(await first.next(), ack(2n), "who has a stream stays");
+    assert.ok(observer.lines.includes("connection refused"));
+  });
+
 test("a full port makes way for an agent where one address only watches the health, and never at an agent's cost", async (t) => {
   const { port, server, observer } = await aCoordinator(t, { limits: { connections: 7, kept: 3 } });
   const first = anAgent(t, port);
   await first.hello();
   const watchers = Array.from({ length: 6 }, async () => {
-    const socket = connectTcp({ port, host: "127.0.0.1", localAddress: "127.0.0.2" }).on("error", () => undefined);
-    const secure = connectTls({ socket, servername: "localhost", ca: authority.certPem, ALPNProtocols: ["h2"] });
-    const session = connectHttp2("https://localhost", { createConnection: () => secure }).on("error", () => undefined);
-    t.after(() => session.destroy());
-    const headers = { ":method": "POST", ":path": "/grpc.health.v1.Health/Watch", "content-type": "application/grpc", te: "trailers" };
-    const watch = session.request(headers).on("error", () => undefined);
+    const watch = aCallFrom(t, port, "/grpc.health.v1.Health/Watch");
     watch.end(Buffer.alloc(5)); // a message without a field
     await within(once(watch, "response"), "answer");
   });
