@@ -1,6 +1,6 @@
 import type { Change } from "../common/kubernetes/list-watch.ts";
 import { GATE_WISH, VERDICT_DELAY } from "../common/names.ts";
-import type { PodFact } from "../common/vocabulary.ts";
+import { isEnding, type PodFact } from "../common/vocabulary.ts";
 import { isAutoConfigName } from "./domain/intent/auto-config-name.ts";
 import { certificatesOf, secretsOf } from "./domain/intent/certificate-problems.ts";
 import type { IngressRecord } from "./domain/intent/ingress-record.ts";
@@ -11,12 +11,15 @@ import type { AwaitedServices } from "./state/awaited-services.ts";
 import type { ConfigRecord } from "./state/config-objects.ts";
 import type { IngressUses } from "./state/ingress-uses.ts";
 import type { Intents } from "./state/intents.ts";
-import type { MirrorChange } from "./state/mirror.ts";
+import type { Mirror, MirrorChange } from "./state/mirror.ts";
+import type { PodChange, PodFacts } from "./state/pod-facts.ts";
 import { type PodIndex, waitsForGate } from "./state/pod-index.ts";
 import type { PodSelection, SelectionIndex } from "./state/selection-index.ts";
 
 /** Whose pass is due; a key that is there already is not added twice. */
 export type Queue = { add(key: string): void };
+/** `delayMs`: its pass may wait so long for others, unless it is due earlier; default 0. */
+type Patient = { add(key: string, delayMs?: number): void };
 /** `addFirst`: its pass comes before those that only look whether anything has changed. */
 type TwoLanes = Queue & { addFirst(key: string): void };
 
@@ -26,13 +29,16 @@ export type WakeUpsDeps = {
     readonly selections: Pick<SelectionIndex, "waitingOf" | "podJudged" | "ownersSelecting">;
   };
   readonly pods: Pick<PodIndex, "waitingForGate" | "byIp">;
+  /** Not `complete`: Nodes have yet to tell their Pods, e.g. after a restart. */
+  readonly facts: Pick<PodFacts, "complete">;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
+  readonly mirror: Pick<Mirror, "hasWeight">;
   readonly awaitedServices: Pick<AwaitedServices, "take">;
   readonly ingressUses: Pick<IngressUses, "of">;
   /** UIDs of all Ingresses. */
   readonly ingresses: () => Iterable<string>;
   readonly owners: Queue;
-  readonly loadBalancers: Queue;
+  readonly loadBalancers: Patient;
   readonly gates: TwoLanes;
   /** Whether load balancers reach a waiting Pod; looked at now and then without a word as well. Default: nobody asks. */
   readonly networks?: Queue | undefined;
@@ -49,11 +55,19 @@ export type WakeUpsDeps = {
 };
 
 /**
+ * After a restart thousands of Nodes tell the Pods that a load balancer has, hundreds for each, and such a Pod changes no call of its plan: it
+ * was bound for it, serves, and nobody waits for it. So those that come within this time are taken in by one pass. Milliseconds; own choice: no
+ * longer than until it is noticed that every Node has told its Pods, which brings a pass anyway.
+ */
+const ARRIVALS_MS = 1_000;
+
+/**
  * The one table of who wakes whom. Of gates and networks only those of Pods that still wait are woken:
  *
  * | what has changed | owner | load balancer | gate | network | besides |
  * |---|---|---|---|---|---|
  * | a Pod | | of owners that select it or did, and where it or its address is bound | its own | its own | plans there; its hold; health, if its gate waits now |
+ * | a Pod comes as it is on record, while Nodes have yet to tell theirs | | the same, within a second | | | the same |
  * | whether a Pod may be bound or have a weight, besides its own facts | | of owners that select it | its own | | plans there; its hold |
  * | a Service | its own, and of Ingresses that lead to it | its own, if a release was written | that wait for it | | |
  * | an Ingress | its own | its own, if a release was written | that wait for it | | |
@@ -93,21 +107,35 @@ export class WakeUps {
     this.#podChanged(selection);
   }
 
-  #podChanged({ change: { before, after }, loadBalancerIds }: Pick<PodSelection, "change" | "loadBalancerIds">): void {
+  #podChanged({ change, loadBalancerIds }: Pick<PodSelection, "change" | "loadBalancerIds">): void {
     const { loadBalancers, gates, health, plans, intents, drains } = this.#deps;
+    const { before, after } = change;
     const pod = after ?? before;
     if (pod === undefined) return;
     drains.podChanged(pod.uid);
     const names = [pod.uid, ...(before?.ips ?? []), ...(after?.ips ?? [])];
     for (const id of loadBalancerIds) {
       plans.podsChanged(names, id);
-      if (intents.loadBalancerIds.has(id)) loadBalancers.add(id);
+      if (intents.loadBalancerIds.has(id)) loadBalancers.add(id, this.#isOnRecord(id, change) ? ARRIVALS_MS : 0);
     }
     const waits = after !== undefined && waitsForGate(after);
     const waited = before !== undefined && waitsForGate(before);
     // A Pod may be bound before anybody told us of it (after a restart): now that it is known, somebody waits for its health.
     if (waits && !waited) for (const id of loadBalancerIds) health.wake(id);
     if (waits || waited) gates.add(pod.uid); // one that waits no longer is forgotten by its pass
+  }
+
+  /**
+   * While Nodes have yet to tell their Pods, one comes that serves there as it is on record. Another one is to be bound, is in the way of whom its
+   * address was bound for, leaves, waits for its gate, is not ready, or gets its weight back: that must not wait.
+   */
+  #isOnRecord(loadBalancerId: string, { before, after }: PodChange): boolean {
+    const { facts, addressClaims, mirror } = this.#deps;
+    if (before !== undefined || after === undefined || facts.complete) return false;
+    if (!after.containersReady || isEnding(after) || waitsForGate(after)) return false;
+    const claimed = after.ips.filter((ip) => addressClaims.podOf(loadBalancerId, ip) !== undefined);
+    const isOwn = (ip: string): boolean => addressClaims.podOf(loadBalancerId, ip) === after.uid && mirror.hasWeight(loadBalancerId, ip);
+    return claimed.length > 0 && claimed.every(isOwn);
   }
 
   /** What is decided of the Pod besides its facts has changed: whether it may be bound now. */

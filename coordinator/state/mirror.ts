@@ -63,6 +63,8 @@ const NOTHING: MirrorChange = { kind: "targets", ips: new Set() };
 export class Mirror {
   readonly #entries = new Map<string, Entry>();
   readonly #gone = new Set<string>();
+  /** Addresses that have a weight in all their places, found when it is asked for: listeners in which anything has changed are another list. */
+  readonly #weighted = new WeakMap<readonly Listener[], ReadonlySet<string>>();
   readonly #onChange: (loadBalancerId: string, change: MirrorChange) => void;
   readonly #asSeen: AsSeen;
 
@@ -221,6 +223,15 @@ export class Mirror {
     return this.#slot(id, slot)?.drainedAtMs;
   }
 
+  /** Targets with this address are there, and each has a weight. */
+  hasWeight(id: string, ip: string): boolean {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return false;
+    const known = this.#weighted.get(entry.listeners) ?? weightedAddresses(entry);
+    this.#weighted.set(entry.listeners, known);
+    return known.has(ip);
+  }
+
   /** When the weight became 0 last, whoever did it; undefined: it has not since the target is known. */
   loweredAtMs(id: string, slot: Slot): number | undefined {
     return this.#slot(id, slot)?.loweredAtMs;
@@ -294,6 +305,12 @@ const isUnchanged = (old: Entry, now: Entry): boolean =>
   isDeepStrictEqual(old.facts, now.facts) &&
   old.listeners.length === now.listeners.length &&
   old.listeners.every((listener, index) => listener === now.listeners[index]);
+
+function weightedAddresses({ listeners }: Pick<Entry, "listeners">): ReadonlySet<string> {
+  const [weighted, atZero] = [new Set<string>(), new Set<string>()];
+  for (const { targets } of placesOf({ listeners })) for (const { ip, weight } of targets) (weight > 0 ? weighted : atZero).add(ip);
+  return weighted.difference(atZero);
+}
 
 /** "10.0.3.7:8080" -> "10.0.3.7". */
 const ipOf = (target: string): string => target.slice(0, target.lastIndexOf(":"));

@@ -4,7 +4,9 @@ import { loadBalancerOf, type OwnerIntent, type OwnerStanding } from "../../coor
 import type { MirrorChange } from "../../coordinator/state/mirror.ts";
 import type { PodChange } from "../../coordinator/state/pod-facts.ts";
 import { WakeUps } from "../../coordinator/wake-ups.ts";
+import { Worker } from "../../coordinator/workqueue/worker.ts";
 import { anIntent, anOwner, aPod, aService } from "../builders.ts";
+import { aFakeClock, silentLog } from "./pods.ts";
 
 const CHECKS = { "service.cloud.tencent.com/direct-access": "true", "service.cloud.tencent.com/tke-service-config": "checks" };
 const MADE = { "service.cloud.tencent.com/direct-access": "true", "service.cloud.tencent.com/tke-service-config-auto": "true" };
@@ -30,15 +32,34 @@ const OWNERS: readonly OwnerIntent[] = [
 /** Waiting Pods that an owner selects. */
 const SELECTS: Readonly<Record<string, readonly string[]>> = { web: ["pod-8"], api: [], blog: ["pod-9"], new: ["pod-8", "pod-9"] };
 
+/** Who has which address at lb-1, where 10.244.1.6 has no weight. */
+const CLAIMS: Readonly<Record<string, string>> = {
+  "10.244.1.1": "pod-1",
+  "10.244.1.6": "pod-6",
+  "10.244.1.7": "pod-9",
+  "fd00::1": "pod-1",
+  "fd00::7": "pod-9",
+};
+
 /** Writes down who is woken, e.g. "owner web", "load balancer lb-1", "gate pod-1", "health", "plans at lb-1: pod-1 10.244.1.1". */
-function aWorld({ waiting = ["pod-8", "pod-9"], releases = [] }: { waiting?: readonly string[]; releases?: readonly string[] } = {}) {
+function aWorld({
+  waiting = ["pod-8", "pod-9"],
+  releases = [],
+  facts = { complete: true },
+  loadBalancers,
+}: {
+  waiting?: readonly string[];
+  releases?: readonly string[];
+  facts?: { complete: boolean };
+  loadBalancers?: Pick<Worker, "add">;
+} = {}) {
   const woken: string[] = [];
   const pods = new Map([
     ["10.244.1.8", aPod({ uid: "pod-8" })],
     ["10.244.1.1", aPod({ uid: "pod-open" })],
   ]);
   const queue = (name: string) => ({
-    add: (key: string) => void woken.push(`${name} ${key}`),
+    add: (key: string, delayMs = 0) => void woken.push(`${name} ${key}${delayMs > 0 ? ` in ${delayMs} ms` : ""}`),
     addFirst: (key: string) => void woken.push(`${name} ${key} first`),
   });
   const wakeUps = new WakeUps({
@@ -55,12 +76,14 @@ function aWorld({ waiting = ["pod-8", "pod-9"], releases = [] }: { waiting?: rea
       },
     },
     pods: { waitingForGate: new Set(waiting), byIp: (ip) => pods.get(ip) },
-    addressClaims: { podOf: (id, ip) => (id === "lb-1" && ip === "10.244.1.7" ? "pod-9" : undefined) },
+    facts,
+    addressClaims: { podOf: (id, ip) => (id === "lb-1" ? CLAIMS[ip] : undefined) },
+    mirror: { hasWeight: (id, ip) => id === "lb-1" && ip !== "10.244.1.6" },
     awaitedServices: { take: (uid) => (uid === "foreign" ? ["pod-9", "pod-gone"] : []) },
     ingressUses: { of: ({ name }) => new Set(name === "behind" ? ["ingress"] : []) },
     ingresses: () => ["ingress"],
     owners: queue("owner"),
-    loadBalancers: queue("load balancer"),
+    loadBalancers: loadBalancers ?? queue("load balancer"),
     gates: queue("gate"),
     networks: queue("network"),
     configs: queue("config"),
@@ -245,4 +268,76 @@ test("where no gate waits, nobody's gate is looked at", () => {
     woken.filter((line) => line.startsWith("gate")),
     [],
   );
+});
+
+const NOW = "load balancer lb-1";
+const SOON = `${NOW} in 1000 ms`;
+for (const [title, change, expected] of [
+  ["one that serves as it is on record is taken in with others", { after: aPod({ uid: "pod-1", ...OPEN }) }, SOON],
+  ["so is one with two addresses", { after: aPod({ uid: "pod-1", ips: ["10.244.1.1", "fd00::1"], ...OPEN }) }, SOON],
+  ["and one without a gate", { after: aPod({ uid: "pod-1", hasGate: false }) }, SOON],
+  ["one that is to be bound is not", { after: aPod({ uid: "pod-2", ips: ["10.244.1.2"], ...OPEN }) }, NOW],
+  ["nor one whose address was bound for another Pod", { after: aPod({ uid: "pod-2", ips: ["10.244.1.7"], ...OPEN }) }, NOW],
+  ["nor one whose other address was", { after: aPod({ uid: "pod-1", ips: ["10.244.1.1", "fd00::7"], ...OPEN }) }, NOW],
+  ["nor one that waits for its gate", { after: aPod({ uid: "pod-1" }) }, NOW],
+  ["nor one whose containers are not ready", { after: aPod({ uid: "pod-1", ...OPEN, containersReady: false }) }, NOW],
+  ["nor one that is not bound in fact, or is to get its weight back", { after: aPod({ uid: "pod-6", ips: ["10.244.1.6"], ...OPEN }) }, NOW],
+  ["nor one that is being deleted", { after: aPod({ uid: "pod-1", ...OPEN, deletionAtMs: 1 }) }, NOW],
+  ["nor one whose containers are over", { after: aPod({ uid: "pod-1", ...OPEN, phase: "Failed" }) }, NOW],
+  ["nor one that was known already", { before: aPod({ uid: "pod-1" }), after: aPod({ uid: "pod-1", ...OPEN }) }, NOW],
+  ["nor one that is gone", { before: aPod({ uid: "pod-1", ...OPEN }), end: "deleted" }, NOW],
+] as const satisfies readonly (readonly [string, Partial<PodChange>, string])[]) {
+  const passesOf = (complete: boolean): string[] => {
+    const { wakeUps, woken } = aWorld({ facts: { complete } });
+    podChanged(change, ["lb-1"])(wakeUps);
+    assert.ok(woken.some((line) => line.startsWith("plans at lb-1"))); // whoever makes a pass meanwhile sees it
+    return woken.filter((line) => line.startsWith("load balancer"));
+  };
+  test(`of Pods that come while Nodes have yet to tell theirs, ${title}`, () => assert.deepEqual(passesOf(false), [expected]));
+  test(`where every Node has told its Pods, none waits for others: ${title}`, () => assert.deepEqual(passesOf(true), [NOW]));
+}
+
+test("what is on record at one load balancer says nothing of another one", () => {
+  const { wakeUps, woken } = aWorld({ facts: { complete: false } });
+  podChanged({ after: aPod({ uid: "pod-1", ...OPEN }) }, ["lb-1", "lb-2"])(wakeUps);
+  assert.deepEqual(
+    woken.filter((line) => line.startsWith("load balancer")),
+    [SOON, "load balancer lb-2"],
+  );
+});
+
+test("Pods that come one after the other make few passes until every Node has told its own, and none of them delays another change", async (t) => {
+  const clock = aFakeClock(0);
+  const passesMs: number[] = [];
+  const reconcile = () => {
+    passesMs.push(clock.now());
+    return Promise.resolve({ kind: "again", afterMs: 60_000, because: "time" } as const);
+  };
+  const worker = new Worker({ name: "test", clock, log: silentLog, concurrency: 1, reconcile });
+  const stop = new AbortController();
+  const ended = worker.run(stop.signal, stop.signal);
+  t.after(async () => {
+    stop.abort();
+    await clock.advance(1);
+    await ended;
+  });
+  const facts = { complete: false };
+  const { wakeUps } = aWorld({ facts, loadBalancers: worker });
+  const known = aPod({ uid: "pod-1", ...OPEN });
+  const come = async (count: number): Promise<void> => {
+    for (let n = 0; n < count; n++) {
+      podChanged({ after: known }, ["lb-1"])(wakeUps);
+      await clock.advance(50);
+    }
+  };
+  worker.add("lb-1"); // the first pass of a leader
+  await come(40);
+  assert.deepEqual(passesMs.splice(0), [0, 1_050]);
+  await come(4);
+  podChanged({ before: known, after: aPod({ uid: "pod-1", ...OPEN, deletionAtMs: 1 }) }, ["lb-1"])(wakeUps);
+  await clock.advance(900);
+  assert.deepEqual(passesMs.splice(0), [2_050, 2_200]); // which has taken in the others as well
+  facts.complete = true;
+  await come(4);
+  assert.deepEqual(passesMs.splice(0), [3_100, 3_150, 3_200, 3_250]);
 });

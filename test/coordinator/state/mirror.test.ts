@@ -41,6 +41,22 @@ test("dates binding and drain by the first read that shows them, and keeps the d
   assert.equal(mirror.drainedAtMs("lb-1", SLOT), undefined); // wanted again: a later drain begins anew
 });
 
+test("knows which addresses have a weight wherever they are bound, in rules as well, as the last read or write has it", () => {
+  const { mirror } = filled([aTarget(), aTarget({ ip: "10.244.1.2", weight: 0 })]);
+  const weighted = (): string[] => ["10.244.1.1", "10.244.1.2", "10.244.1.3"].filter((ip) => mirror.hasWeight("lb-1", ip));
+  assert.deepEqual([weighted(), mirror.hasWeight("lb-2", "10.244.1.1")], [["10.244.1.1"], false]);
+  mirror.fold("lb-1", { lane: "drain", weights: [{ ...SLOT, weight: 0 }] }, [], 200);
+  assert.deepEqual(weighted(), []);
+  mirror.fold("lb-1", { lane: "bind", weights: [{ ...SLOT, ip: "10.244.1.2", weight: 10 }] }, [], 300);
+  assert.deepEqual(weighted(), ["10.244.1.2"]);
+  const rules = [
+    aRule({ locationId: "loc-1", targets: [aTarget({ ip: "10.244.1.1" }), aTarget({ ip: "10.244.1.3" })] }),
+    aRule({ locationId: "loc-2", targets: [aTarget({ ip: "10.244.1.1", weight: 0 })] }),
+  ];
+  mirror.fill(FACTS, [aListener({ protocol: "HTTP", rules })], 400);
+  assert.deepEqual(weighted(), ["10.244.1.3"]);
+});
+
 test("believes no health that was asked for before the target was bound", () => {
   const { mirror, changed } = filled();
   const before = changed.length;
