@@ -21,7 +21,7 @@ export type ClusterProofDeps = {
   readonly log: Logger;
   /** Nodes and records have been read. */
   readonly ready: () => boolean;
-  readonly records: Pick<Records, "entries" | "put" | "forget" | "isMarked">;
+  readonly records: Pick<Records, "entries" | "get" | "put" | "forget" | "isMarked">;
   /** The Node objects of the API server that this process talks to. */
   readonly nodes: () => Iterable<NodeRef>;
   /** Who speaks for which node. */
@@ -85,7 +85,7 @@ export class ClusterProof {
     const nowMs = this.#deps.clock.now();
     if (this.#standing !== "unknown" || this.#askedAtMs + ASKED_MS > nowMs || !this.#deps.ready()) return this.#standing;
     this.#askedAtMs = nowMs;
-    if (this.#atOnce(this.#recorded()) !== undefined) this.#standing = "ours";
+    if (this.#atOnce() !== undefined) this.#standing = "ours";
     return this.#standing;
   }
 
@@ -105,16 +105,16 @@ export class ClusterProof {
   async #look(signal: AbortSignal): Promise<void> {
     const { clock, log, clusterId } = this.#deps;
     this.#sinceMs ??= clock.now();
-    const recorded = this.#recorded();
-    const because = this.#atOnce(recorded) ?? (await this.#whyOurs(recorded, signal));
+    const because = this.#atOnce() ?? (await this.#whyOurs(signal));
     if (because !== undefined) {
       if (this.#standing !== "unknown") log.info({ because }, "this cluster is no copy");
       this.#standing = "ours";
       return;
     }
     if (this.#standing === "unknown" && clock.now() - this.#sinceMs >= PROOF_MS) {
-      const message = this.#message(recorded.size);
-      log.error({ clusterId, recorded: recorded.size }, message);
+      const recorded = [...this.#deps.records.entries(NODES_SCOPE)].length;
+      const message = this.#message(recorded);
+      log.error({ clusterId, recorded }, message);
       this.#standing = { blocker: { reason: "ClusterCopied", message } };
     }
   }
@@ -126,36 +126,44 @@ export class ClusterProof {
     return `${because}: this cluster is a copy of the one that owns cluster id ${clusterId}, and nothing is written to its load balancers. Give the copy a CLUSTER_ID of its own; if it is no copy: kubectl -n ${namespace} annotate configmap ${FIRST} ${ORIGINAL_CLUSTER}=true`;
   }
 
-  #recorded(): ReadonlyMap<string, string> {
-    return new Map(this.#deps.records.entries(NODES_SCOPE));
+  /** It has an object here, and the same one is on record. */
+  #isRecorded({ name, uid }: NodeRef): boolean {
+    return this.#deps.records.get(NODES_SCOPE, keyOf(name)) === uid;
   }
 
   /** Names of the recorded Nodes that have an object here. */
-  #present(recorded: ReadonlyMap<string, string>): ReadonlySet<string> {
-    return new Set([...this.#deps.nodes()].flatMap(({ name, uid }) => (recorded.get(keyOf(name)) === uid ? [name] : [])));
+  #present(): ReadonlySet<string> {
+    const present = new Set<string>();
+    for (const node of this.#deps.nodes()) if (this.#isRecorded(node)) present.add(node.name);
+    return present;
   }
 
-  #atOnce(recorded: ReadonlyMap<string, string>): string | undefined {
-    return recorded.size === 0 ? "no Node is on record" : this.#connected(this.#present(recorded));
+  #atOnce(): string | undefined {
+    const [recorded] = this.#deps.records.entries(NODES_SCOPE);
+    return recorded === undefined ? "no Node is on record" : this.#connected((node) => this.#isRecorded(node));
   }
 
-  #connected(nodes: ReadonlySet<string>): string | undefined {
-    const connected = this.#deps.speakers().find(({ node, source }) => source === "agent" && nodes.has(node));
-    return connected && `the agent of Node ${connected.node} is connected`;
+  /** Of Nodes that have an object here. Nearly always asked while no agent at all is connected, or where the first one that is will do. */
+  #connected(isMeant: (node: NodeRef) => boolean = () => true): string | undefined {
+    const connected = new Set(this.#deps.speakers().flatMap(({ node, source }) => (source === "agent" ? [node] : [])));
+    if (connected.size === 0) return undefined;
+    for (const node of this.#deps.nodes())
+      if (connected.has(node.name) && isMeant(node)) return `the agent of Node ${node.name} is connected`;
+    return undefined;
   }
 
-  async #whyOurs(recorded: ReadonlyMap<string, string>, signal: AbortSignal): Promise<string | undefined> {
+  async #whyOurs(signal: AbortSignal): Promise<string | undefined> {
     if (this.#deps.records.isMarked(NODES_SCOPE, ORIGINAL_CLUSTER)) {
       await this.#unmark(signal);
       return "a person has said so";
     }
-    const present = this.#present(recorded);
+    const present = this.#present();
     if (present.size > 0) {
       this.#doubt = undefined;
       return await this.#renewing(present, signal);
     }
     const others = new Set([...this.#deps.nodes()].map(({ name }) => name));
-    const alive = this.#connected(others) ?? (await this.#renewing(others, signal));
+    const alive = this.#connected() ?? (await this.#renewing(others, signal));
     return alive !== undefined && (await this.#areReplaced(signal)) ? `all Nodes on record were replaced: ${alive}` : undefined;
   }
 
