@@ -152,6 +152,9 @@ export function ownerMarkOf(name: string, clusterId: string): string | undefined
   return /^([0-9a-f]{1,12}|group)-(?:tcp|udp|tcp_ssl|quic|https?)\d{1,5}$/.exec(name.slice(prefix.length))?.[1];
 }
 
-/** True if the listener of this name belongs to this owner in this cluster. */
-export const isOwnListener = (name: string, clusterId: string, ownerUid: string): boolean =>
-  ownerMarkOf(name, clusterId) === ownerMark(ownerUid);
+/** Says of a listener by its name whether it belongs to this owner in this cluster: made once for all the listeners of a load balancer. */
+export function ownListeners(clusterId: string, ownerUid: string): (listener: { readonly name: string }) => boolean {
+  const mark = ownerMark(ownerUid);
+  const prefix = `cd-${clusterId}-${mark}-`;
+  return ({ name }) => name.startsWith(prefix) && ownerMarkOf(name, clusterId) === mark;
+}

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
-import { isOwnListener, ownerMark, ownerMarkOf } from "../../common/names.ts";
+import { ownerMark, ownerMarkOf, ownListeners } from "../../common/names.ts";
 import { type DesiredLoadBalancer, listenersByOwner, type WantedListener } from "../domain/intent/desired-load-balancer.ts";
 import type { ListenerRecord, OwnerRecord } from "../domain/intent/owner-record.ts";
 import { wishKey } from "../domain/intent/service-config.ts";
@@ -126,7 +126,7 @@ function forgetCleared({ intents, ownerRecords, clusterId }: ListenerRecorderDep
     const isThere = Object.values(record?.listeners ?? {}).some((one) =>
       one.rules === undefined
         ? present.has(one.id) && ownerRecords.listener(id, one.id)?.owner === record
-        : actual.listeners.some(({ name }) => isOwnListener(name, clusterId, ref.uid)),
+        : actual.listeners.some(ownListeners(clusterId, ref.uid)),
     );
     if (isThere) continue;
     ownerRecords.remove(id, ref.uid);

@@ -1,5 +1,5 @@
 import type { Logger } from "../../common/log.ts";
-import { CLUSTER_TAG, FINALIZER, isOwnListener, OWNER_TAG, TKE_CREATED_TAG } from "../../common/names.ts";
+import { CLUSTER_TAG, FINALIZER, OWNER_TAG, ownListeners, TKE_CREATED_TAG } from "../../common/names.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
 import { ClbApiError, isArrears, isDenied, isGone, isQuota, isThrottled } from "../cloud/clb-error.ts";
 import { changedOrder, isFullChain } from "../domain/intent/order.ts";
@@ -305,7 +305,7 @@ export async function publishedLoadBalancer(
   if (published === undefined || !object.finalizers.includes(FINALIZER) || namedLoadBalancer(object) === published) return undefined;
   try {
     const listeners = await api.listeners(published, () => false, signal);
-    return listeners.some(({ name }) => isOwnListener(name, clusterId, object.uid)) ? published : undefined;
+    return listeners.some(ownListeners(clusterId, object.uid)) ? published : undefined;
   } catch (err) {
     if (err instanceof ClbApiError && isGone(err.call.code)) return undefined;
     throw err;

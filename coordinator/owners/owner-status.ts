@@ -1,6 +1,6 @@
 import { KubeApiError } from "../../common/kubernetes/api-error.ts";
 import type { KubeClient } from "../../common/kubernetes/requests.ts";
-import { FINALIZER, INGRESS_CONDITIONS, isOwnListener, LOAD_BALANCE_TYPE } from "../../common/names.ts";
+import { FINALIZER, INGRESS_CONDITIONS, LOAD_BALANCE_TYPE, ownListeners } from "../../common/names.ts";
 import { keysOfObject, kindOfObject, type OwnerObject, objectName, objectRef } from "../domain/intent/owner-object.ts";
 import { READY_CONDITION } from "../domain/intent/ready-condition.ts";
 import type { LoadBalancerFacts } from "../domain/load-balancer.ts";
@@ -177,7 +177,7 @@ export async function withdraw(deps: StatusDeps, object: OwnerObject, signal: Ab
 
 /** The address is told once a listener stands behind it; the load balancer's pass brings the object back then. */
 const listening = (deps: StatusDeps, { uid }: OwnerObject, loadBalancerId: string): boolean =>
-  deps.mirror.read(loadBalancerId)?.listeners.some(({ name }) => isOwnListener(name, deps.clusterId, uid)) === true;
+  deps.mirror.read(loadBalancerId)?.listeners.some(ownListeners(deps.clusterId, uid)) === true;
 
 /** The object's own end: its finalizer and what we wrote on it go. Nothing where somebody took the finalizer off: no write is allowed there. */
 export async function letGo(deps: StatusDeps, object: OwnerObject, signal: AbortSignal): Promise<void> {

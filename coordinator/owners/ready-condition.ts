@@ -1,4 +1,4 @@
-import { isOwnListener, listenerName } from "../../common/names.ts";
+import { listenerName, ownListeners } from "../../common/names.ts";
 import { domainOf } from "../domain/intent/asked-places.ts";
 import { certificateProblems, certificatesOf, secretsOf } from "../domain/intent/certificate-problems.ts";
 import { intentOf } from "../domain/intent/owner-intent.ts";
@@ -66,7 +66,7 @@ export function readinessOf(
 export function readinessAt(clusterId: string, { uid }: Pick<OwnerObject, "uid">, intent: ServiceIntent, actual: LoadBalancer): Readiness {
   const { loadBalancerId, vips, domain } = actual;
   const wanted = new Set(intent.ports.map(({ protocol, port }) => listenerName(clusterId, uid, protocol, port)));
-  const present = actual.listeners.filter(({ name }) => isOwnListener(name, clusterId, uid)).map(({ name }) => name);
+  const present = actual.listeners.filter(ownListeners(clusterId, uid)).map(({ name }) => name);
   const missing = [...wanted].filter((name) => !present.includes(name)).length;
   const former = present.filter((name) => !wanted.has(name)).length;
   const rules = missingRules(clusterId, uid, intent, actual);
@@ -84,7 +84,9 @@ export function readinessAt(clusterId: string, { uid }: Pick<OwnerObject, "uid">
 
 function missingRules(clusterId: string, uid: string, { ports }: ServiceIntent, actual: LoadBalancer): number {
   return ports.reduce((sum, { protocol, port, rules = [] }) => {
-    const listener = actual.listeners.find(({ name }) => name === listenerName(clusterId, uid, protocol, port));
+    if (rules.length === 0) return sum;
+    const wanted = listenerName(clusterId, uid, protocol, port);
+    const listener = actual.listeners.find(({ name }) => name === wanted);
     const present = new Set(listener?.rules.map(ruleKey));
     return sum + rules.filter(({ domain, url }) => !present.has(ruleKey({ domain: domainOf(domain, actual), url }))).length;
   }, 0);

@@ -1,4 +1,4 @@
-import { CLUSTER_TAG, isOwnListener, OWNER_TAG } from "../../common/names.ts";
+import { CLUSTER_TAG, OWNER_TAG, ownListeners } from "../../common/names.ts";
 import type { ClbApi } from "../cloud/clb-api.ts";
 import { ClbApiError, isGone, isLocked, isThrottled } from "../cloud/clb-error.ts";
 import { keysOfObject, kindOfObject, type OwnerObject, objectName, objectRef } from "../domain/intent/owner-object.ts";
@@ -66,7 +66,8 @@ function whyKept(
 ): string | undefined {
   const other = intents.of(loadBalancerId).find(({ ref }) => ref.uid !== uid);
   if (other !== undefined) return `${other.ref.kind} ${other.ref.namespace}/${other.ref.name} uses it`;
-  const foreign = listeners.filter(({ name }) => !isOwnListener(name, clusterId, uid));
+  const isOwn = ownListeners(clusterId, uid);
+  const foreign = listeners.filter((one) => !isOwn(one));
   if (foreign.length > 0) return `it has listeners that we did not create (${foreign.map(({ name }) => name).join(", ")})`;
   if (listeners.length === 0 && !isOnRecord) return "nothing but its tags, which can be copied, says that we created it";
   return policy !== undefined && keepsAll(policy) ? `POLICY of the coordinator is ${policy}` : undefined;
@@ -90,7 +91,7 @@ export function isCleared(deps: ClearedDeps, owner: ObjectRef, loadBalancerId: s
   const actual = deps.mirror.read(loadBalancerId);
   if (actual === undefined) return deps.mirror.isGone(loadBalancerId);
   if (deps.mirror.staleBecause(loadBalancerId) !== undefined) return false;
-  if (actual.listeners.some(({ name }) => isOwnListener(name, deps.clusterId, owner.uid))) return false;
+  if (actual.listeners.some(ownListeners(deps.clusterId, owner.uid))) return false;
   const created = actual.tags[CLUSTER_TAG] === deps.clusterId && deps.ownerRecords.isMadeFor(actual, owner.uid);
   const tell = (type: Problem["type"], because: string, code?: string): void => {
     const message = `Load balancer ${loadBalancerId} is kept although ${owner.kind} ${owner.namespace}/${owner.name} goes: ${because}`;

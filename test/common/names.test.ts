@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { clusterIdOf, isOwnListener, listenerName, ownerMarkOf } from "../../common/names.ts";
+import { clusterIdOf, listenerName, ownerMarkOf, ownListeners } from "../../common/names.ts";
 
 const CLUSTER = "1f0c9a2b";
 const OWNER = "5E21C0FF-ee12-4b1c-9d7e-0123456789ab";
@@ -34,8 +34,8 @@ for (const [title, name, mark] of MARKS)
   test(`reads the owner from a listener's name: ${title}`, () => assert.equal(ownerMarkOf(name, CLUSTER), mark));
 
 test("a listener is an owner's only if cluster and owner match", () => {
-  assert.equal(isOwnListener(NAME, CLUSTER, OWNER), true);
-  assert.equal(isOwnListener(NAME, "0123abcd", OWNER), false);
-  assert.equal(isOwnListener(NAME, CLUSTER, "00000000-0000-4b1c-9d7e-0123456789ab"), false);
-  assert.equal(isOwnListener("by hand", CLUSTER, OWNER), false);
+  assert.equal(ownListeners(CLUSTER, OWNER)({ name: NAME }), true);
+  assert.equal(ownListeners("0123abcd", OWNER)({ name: NAME }), false);
+  assert.equal(ownListeners(CLUSTER, "00000000-0000-4b1c-9d7e-0123456789ab")({ name: NAME }), false);
+  assert.equal(ownListeners(CLUSTER, OWNER)({ name: "by hand" }), false);
 });

@@ -1,6 +1,6 @@
 /** Runs a history once as it is and once with its kills, and compares what is left after a quiet time. */
 import { isDeepStrictEqual } from "node:util";
-import { DIRECT_ACCESS, EXISTING_LOAD_BALANCER, isOwnListener, RECORD_PREFIX } from "../../../../common/names.ts";
+import { DIRECT_ACCESS, EXISTING_LOAD_BALANCER, ownListeners, RECORD_PREFIX } from "../../../../common/names.ts";
 import type { ServiceRecord } from "../../../../coordinator/domain/intent/service.ts";
 import { CLUSTER } from "../../../builders.ts";
 import { CloudError } from "../../../cloud/model/errors.ts";
@@ -147,7 +147,8 @@ function isOnlyOnRecord(world: World, app: string): boolean {
   if (service === undefined || standingReason(app, service.annotations) !== "") return true;
   const isServed = ({ protocol, port }: ServiceRecord["ports"][number]): boolean => protocol !== "SCTP" && port !== FOREIGN_PORT;
   if (!service.ports.every(isServed)) return true;
-  return listenersOf(world, app).some(({ name, port }) => port !== FOREIGN_PORT && !isOwnListener(name, CLUSTER, service.uid));
+  const isOwn = ownListeners(CLUSTER, service.uid);
+  return listenersOf(world, app).some((listener) => listener.port !== FOREIGN_PORT && !isOwn(listener));
 }
 
 async function take(world: World, step: Step, byHand: ByHand[]): Promise<void> {
