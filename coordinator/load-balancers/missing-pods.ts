@@ -23,11 +23,12 @@ export function askAboutMissing(
   signal: AbortSignal,
 ): void {
   const missing = new Map<string, MissingPod>();
+  const { complete } = facts;
   for (const finding of findings) {
     if (finding.kind !== "waiting") continue;
     const { ip } = finding.target;
     const uid = addressClaims.podOf(id, ip);
-    if (uid === undefined || facts.pods.has(uid) || !(facts.complete || facts.endOf(uid) !== undefined)) continue;
+    if (uid === undefined || facts.pods.has(uid) || !(complete || facts.endOf(uid) !== undefined)) continue;
     const pod = addressClaims.claimedPod(id, ip);
     // In another Namespace there is none of that UID either, which would prove nothing.
     const namespace = pod?.namespace ?? listenerOwners.of(id, finding.listener.name)?.namespace;

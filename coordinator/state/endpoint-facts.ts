@@ -145,7 +145,7 @@ function overlaid<V>(base: ReadonlyMap<string, V>, others: ReadonlyMap<string, V
     return undefined;
   }
   return {
-    get: (key) => others.get(key) ?? base.get(key),
+    get: (key) => (others.size === 0 ? undefined : others.get(key)) ?? base.get(key), // asked for each target of each plan
     has: (key) => base.has(key),
     get size() {
       return base.size;

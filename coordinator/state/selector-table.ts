@@ -1,12 +1,13 @@
 import { selects } from "../domain/intent/service.ts";
 
 type Labels = Readonly<Record<string, string>>;
+/** `label` and `value`: where it is found. */
 type Entry = {
   readonly key: string;
   readonly namespace: string;
   readonly selector: Labels;
   readonly label: string;
-  readonly bucket: string;
+  readonly value: string;
 };
 
 /**
@@ -15,30 +16,29 @@ type Entry = {
  */
 export class SelectorTable {
   readonly #entries = new Map<string, Entry>();
-  /** By namespace and one label, e.g. "shop app=web". */
-  readonly #buckets = new Map<string, Set<Entry>>();
-  /** By namespace, the names of labels that any bucket has: most labels of a Pod lead nowhere, and cost no look-up then. */
-  readonly #names = new Map<string, Map<string, number>>();
+  /**
+   * By namespace, name of a label and its value. Step by step, because it is asked for each Pod that is reported: most labels lead nowhere, and
+   * no text has to be made of them for that.
+   */
+  readonly #buckets = new Map<string, Map<string, Map<string, Set<Entry>>>>();
 
   /** `key` e.g. the UID of a Service. True: this is another selector than the one known under that key. */
   set(key: string, namespace: string, selector: Labels): boolean {
     const known = this.#entries.get(key);
     if (known !== undefined && known.namespace === namespace && isSame(known.selector, selector)) return false;
     const changed = this.delete(key);
-    const labels = Object.entries(selector).map(([label, value]) => ({ label, bucket: bucketOf(namespace, label, value) }));
+    const labels = Object.entries(selector).map(([label, value]) => ({ label, value }));
     // The rarest label: many Services of one namespace share a label such as `app.kubernetes.io/part-of`.
     const rarest = labels.reduce<(typeof labels)[number] | undefined>(
-      (found, one) => (found !== undefined && this.#sizeOf(found.bucket) <= this.#sizeOf(one.bucket) ? found : one),
+      (found, one) => (found !== undefined && this.#sizeOf(namespace, found) <= this.#sizeOf(namespace, one) ? found : one),
       undefined,
     );
     if (rarest === undefined) return changed;
-    const { label, bucket } = rarest;
-    const entry: Entry = { key, namespace, selector, label, bucket };
+    const entry: Entry = { key, namespace, selector, ...rarest };
     this.#entries.set(key, entry);
-    this.#count(entry, 1);
-    const bucketed = this.#buckets.get(bucket);
-    if (bucketed === undefined) this.#buckets.set(bucket, new Set([entry]));
-    else bucketed.add(entry);
+    const byName = inside(this.#buckets, namespace);
+    const byValue = inside(byName, entry.label);
+    byValue.set(entry.value, (byValue.get(entry.value) ?? new Set()).add(entry));
     return true;
   }
 
@@ -47,41 +47,42 @@ export class SelectorTable {
     const entry = this.#entries.get(key);
     if (entry === undefined) return false;
     this.#entries.delete(key);
-    const bucketed = this.#buckets.get(entry.bucket);
-    bucketed?.delete(entry);
-    if (bucketed?.size === 0) this.#buckets.delete(entry.bucket);
-    this.#count(entry, -1);
+    const { namespace, label, value } = entry;
+    const byName = this.#buckets.get(namespace);
+    const byValue = byName?.get(label);
+    const bucket = byValue?.get(value);
+    bucket?.delete(entry);
+    if (bucket?.size === 0) byValue?.delete(value);
+    if (byValue?.size === 0) byName?.delete(label);
+    if (byName?.size === 0) this.#buckets.delete(namespace);
     return true;
   }
 
   /** Keys of the selectors that match these labels; in no particular order. */
   matching(namespace: string, labels: Labels): string[] {
     const keys: string[] = [];
-    const names = this.#names.get(namespace);
-    if (names === undefined) return keys;
+    const byName = this.#buckets.get(namespace);
+    if (byName === undefined) return keys;
     for (const name in labels) {
-      if (!names.has(name)) continue;
-      for (const { key, selector } of this.#buckets.get(bucketOf(namespace, name, labels[name] ?? "")) ?? [])
-        if (selects(selector, labels)) keys.push(key);
+      const bucket = byName.get(name)?.get(labels[name] ?? "");
+      if (bucket !== undefined) for (const { key, selector } of bucket) if (selects(selector, labels)) keys.push(key);
     }
     return keys;
   }
 
-  #count({ namespace, label }: Entry, change: 1 | -1): void {
-    const names = this.#names.get(namespace) ?? new Map<string, number>();
-    const count = (names.get(label) ?? 0) + change;
-    if (count > 0) names.set(label, count);
-    else names.delete(label);
-    if (names.size > 0) this.#names.set(namespace, names);
-    else this.#names.delete(namespace);
-  }
-
-  #sizeOf(bucket: string): number {
-    return this.#buckets.get(bucket)?.size ?? 0;
+  #sizeOf(namespace: string, { label, value }: Pick<Entry, "label" | "value">): number {
+    return this.#buckets.get(namespace)?.get(label)?.get(value)?.size ?? 0;
   }
 }
 
-const bucketOf = (namespace: string, name: string, value: string): string => `${namespace} ${name}=${value}`;
+/** The map under this key; made where there is none. */
+function inside<V>(maps: Map<string, Map<string, V>>, key: string): Map<string, V> {
+  const known = maps.get(key);
+  if (known !== undefined) return known;
+  const made = new Map<string, V>();
+  maps.set(key, made);
+  return made;
+}
 
 function isSame(a: Labels, b: Labels): boolean {
   const entries = Object.entries(a);
