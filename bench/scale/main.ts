@@ -144,6 +144,7 @@ function arrival(run: Run, name: string, measured: Measured<number | null>, cpuS
   run.goal(name, "... of a bare server that holds idle sessions", msPerAgent(run.floors.bare.cpuSeconds), "ms", "amount");
   run.goal(name, "... of grpc-js that acknowledges the same snapshots", msPerAgent(run.floors.streams.cpuSeconds), "ms", "amount");
   for (const [code, count] of Object.entries(measured.ends)) run.goal(name, `streams that ended with ${code}`, count, "", "amount");
+  for (const [what, count] of countsOf(measured)) run.goal(name, what, count, "", "amount");
   run.goal(name, "nodes watched in place of their agent", measured.fallbacks, "", "amount", cpuSeconds === undefined ? 0 : undefined);
   run.goal(name, "Lease, longest time between renewals", measured.leaseGapSeconds, "s", "time", LEASE_TIMES.writesMs / 1_000);
   run.goal(name, "loop delay p99", measured.row.loopP99Ms, "ms", "delay");
