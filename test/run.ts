@@ -1,7 +1,7 @@
 /**
- * `npm test [-- <pattern> …]`: all tests that need nothing but `npm ci`, each file in a process of its own, which shares compiled modules with
- * those before it and does without the tracking of promises (promises-untracked.ts). Whole-process flows go first on the
- * processors: each runs a dozen processes' worth of work and watches the clock of its load. What does not end in time is killed and counts as failed
+ * `npm test [-- <pattern> …]`: all tests that need nothing but `npm ci`. A process has one file, or some that are alike; it shares compiled modules
+ * with those before it and does without the tracking of promises (promises-untracked.ts). Whole-process flows go first on the processors: each runs
+ * a dozen processes' worth of work and watches the clock of its load. What does not end in time is killed and counts as failed
  * (Node's own runner waits for ever). The last line is the sum, e.g. "820 passed, 0 failed, 2 skipped".
  * `npm run test:real` (CLUSTER=real) is all that needs the binaries of a real cluster, and the flows on one. FLOWS=few, the default where those
  * binaries are there, leaves out what says as much there; FLOWS=all does not. Files that are named run in any case.
@@ -78,6 +78,26 @@ const longestFirst = (files: readonly string[]): string[] => files.toSorted((one
  */
 const FLOWS_PER_PROCESS = 4;
 const mayShare = (file: string): boolean => !ON_REAL && file.startsWith("test/flow/") && secondsOf(file) < LONG_SECONDS;
+/**
+ * Units of these folders share a process with their neighbours, who load the same modules and warm up the same functions. Not in them: files with
+ * tests that a module makes for several of them, which Node counts for the module; with `before` or `after` outside of any suite, which would be for
+ * all files; with a measurement of the process; and those that fork, for a child gets the flags of its parent and would take itself for a test of it.
+ */
+const SHARING = [
+  "test/agent/adapters/",
+  "test/agent/domain/",
+  "test/common/kubernetes/",
+  "test/coordinator/admission/",
+  "test/coordinator/cloud/",
+  "test/coordinator/configs/",
+  "test/coordinator/domain/",
+  "test/coordinator/explain/",
+  "test/coordinator/leader/",
+  "test/coordinator/nodes/",
+  "test/coordinator/state/",
+];
+/** So many at most, and so many seconds together, which leaves enough jobs for all lanes. */
+const UNITS_PER_PROCESS = { files: 10, seconds: 30 };
 const { PRIORITY_LOW: LOWEST_PRIORITY } = constants.priority;
 /** Above the slowest file on two cores (about 4 minutes) by far; what computes waits for longer on a busy machine. */
 const LIMIT_MS = 15 * 60_000;
@@ -124,15 +144,28 @@ async function inLanes({ name, jobs, lanes, nice }: Kind): Promise<void> {
   await Promise.all(running.keys());
 }
 
-/** Long ones first, each by itself; then those that share a process, what takes longer spread over all. */
+const secondsOfJob = (job: Job): number => job.reduce((sum, file) => sum + secondsOf(file), 0);
+const longestJobFirst = (jobs: readonly Job[]): readonly Job[] => jobs.toSorted((one, other) => secondsOfJob(other) - secondsOfJob(one));
+
+/** Units, neighbours in one process as far as they may. */
+function neighbours(files: readonly string[]): readonly Job[] {
+  const { files: most, seconds } = UNITS_PER_PROCESS;
+  const jobs: string[][] = [];
+  let open: string[] = [];
+  for (const file of files.toSorted()) {
+    if (!SHARING.some((folder) => file.startsWith(folder))) jobs.push([file]);
+    else if (open.length > 0 && open.length < most && secondsOfJob([...open, file]) <= seconds) open.push(file);
+    else jobs.push((open = [file]));
+  }
+  return longestJobFirst(jobs);
+}
+
+/** Long flows first, each by itself; then those that share a process, what takes longer spread over all. */
 function share(files: readonly string[]): readonly Job[] {
   const short = files.filter(mayShare);
   const count = Math.ceil(short.length / FLOWS_PER_PROCESS);
   const shared = Array.from({ length: count }, (_, at) => short.filter((__, index) => index % count === at));
-  const secondsOfJob = (job: Job): number => job.reduce((sum, file) => sum + secondsOf(file), 0);
-  return [...files.filter((file) => !mayShare(file)).map((file): Job => [file]), ...shared].sort(
-    (one, other) => secondsOfJob(other) - secondsOfJob(one),
-  );
+  return longestJobFirst([...files.filter((file) => !mayShare(file)).map((file): Job => [file]), ...shared]);
 }
 
 async function runJob(files: Job, nice: number): Promise<void> {
@@ -224,7 +257,7 @@ const wanted = longestFirst(ofRun.filter((file) => !isFew(file)));
 const isWaiting = (file: string): boolean => isFlow(file) || needsReal(file);
 const reason = ON_REAL ? await noReal() : undefined;
 const flows = wanted.filter(isWaiting);
-const alone = wanted.filter((file) => !isWaiting(file)).map((file): Job => [file]);
+const units = wanted.filter((file) => !isWaiting(file));
 const [able, skipped] = reason === undefined ? [flows, []] : [flows.filter(needsReal), flows.filter((file) => !needsReal(file))];
 await Promise.all([
   inLanes({
@@ -232,7 +265,7 @@ await Promise.all([
     jobs: share(able),
     ...FLOW_LANES,
   }),
-  inLanes({ name: "units, contracts and stand-ins", jobs: alone, ...UNIT_LANES }),
+  inLanes({ name: "units, contracts and stand-ins", jobs: neighbours(units), ...UNIT_LANES }),
 ]);
 for (const file of skipped) skip(file, reason ?? "");
 if (took.size > SLOWEST) console.log(slowest());
