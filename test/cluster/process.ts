@@ -87,7 +87,8 @@ export function watchProcess(
 /** MALLOC_ARENA_MAX: the image sets it, and a benchmark of memory does. NODE_COMPILE_CACHE: test/run.ts sets it; compiling is half of a start. */
 const INHERITED = ["PATH", "MALLOC_ARENA_MAX", "NODE_COMPILE_CACHE", "CLB_DIRECT_NETWORK"];
 
-const inherited = (): Record<string, string> =>
+/** What a process of ours gets of this one's environment, whatever else it gets. */
+export const inherited = (): Record<string, string> =>
   Object.fromEntries(INHERITED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
 
 /** The first line of JSON that the process printed; rejects with its output if it ends before, or after `limitMs`. */

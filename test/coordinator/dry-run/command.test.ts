@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { readArguments } from "../../../coordinator/dry-run/command.ts";
 import { TEST_KEY } from "../../cloud/runtime/options.ts";
+import { inherited } from "../../cluster/process.ts";
 import { becomesIdle, converged } from "../../flow/disturbed-rollout.ts";
 import { changedExample, scaleTo } from "../../flow/examples.ts";
 import { applyExample, startWorld, until, type World } from "../../flow/world.ts";
@@ -13,7 +14,7 @@ const LOOKER = "kubernetes-admin";
 
 /** `npm run coordinator -- …` against a world's cluster and cloud. */
 async function coordinator(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
-  const child = spawn(process.execPath, ["coordinator/main.ts", ...args], { env: { PATH: process.env["PATH"], ...env } });
+  const child = spawn(process.execPath, ["coordinator/main.ts", ...args], { env: { ...inherited(), ...env } });
   let [out, error] = ["", ""];
   child.stdout.on("data", (data: Buffer) => (out += data.toString()));
   child.stderr.on("data", (data: Buffer) => (error += data.toString()));
