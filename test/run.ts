@@ -87,6 +87,7 @@ const SHARING = [
   "test/agent/adapters/",
   "test/agent/domain/",
   "test/common/kubernetes/",
+  "test/contract/cloud/",
   "test/coordinator/admission/",
   "test/coordinator/cloud/",
   "test/coordinator/configs/",
@@ -96,6 +97,8 @@ const SHARING = [
   "test/coordinator/nodes/",
   "test/coordinator/state/",
 ];
+/** It does both of the last. */
+const ALONE = "test/contract/cloud/faults-soak.test.ts";
 /** So many at most, and so many seconds together, which leaves enough jobs for all lanes. */
 const UNITS_PER_PROCESS = { files: 10, seconds: 30 };
 const { PRIORITY_LOW: LOWEST_PRIORITY } = constants.priority;
@@ -153,7 +156,7 @@ function neighbours(files: readonly string[]): readonly Job[] {
   const jobs: string[][] = [];
   let open: string[] = [];
   for (const file of files.toSorted()) {
-    if (!SHARING.some((folder) => file.startsWith(folder))) jobs.push([file]);
+    if (file === ALONE || !SHARING.some((folder) => file.startsWith(folder))) jobs.push([file]);
     else if (open.length > 0 && open.length < most && secondsOfJob([...open, file]) <= seconds) open.push(file);
     else jobs.push((open = [file]));
   }
