@@ -79,9 +79,8 @@ const longestFirst = (files: readonly string[]): string[] => files.toSorted((one
 const FLOWS_PER_PROCESS = 4;
 const mayShare = (file: string): boolean => !ON_REAL && file.startsWith("test/flow/") && secondsOf(file) < LONG_SECONDS;
 /**
- * Units of these folders share a process with their neighbours, who load the same modules and warm up the same functions. Not in them: files with
- * tests that a module makes for several of them, which Node counts for the module; with `before` or `after` outside of any suite, which would be for
- * all files; with a measurement of the process; and those that fork, for a child gets the flags of its parent and would take itself for a test of it.
+ * Units of these folders share a process with their neighbours, who load the same modules and warm up the same functions: half a second to a second
+ * of CPU for each file.
  */
 const SHARING = [
   "test/agent/adapters/",
@@ -93,12 +92,25 @@ const SHARING = [
   "test/coordinator/configs/",
   "test/coordinator/domain/",
   "test/coordinator/explain/",
+  "test/coordinator/faults/",
   "test/coordinator/leader/",
   "test/coordinator/nodes/",
   "test/coordinator/state/",
+  "test/manifests/",
 ];
-/** It does both of the last. */
-const ALONE = "test/contract/cloud/faults-soak.test.ts";
+/**
+ * But not these, nor could others be in such a folder: with tests that a module makes for several files, which Node counts for the module; with
+ * `before` or `after` outside of any suite, which would be for all files; with a measurement of the process; that fork, for a child gets the flags of
+ * its parent and would take itself for a test of it; or that are long enough by themselves.
+ */
+const ALONE = new Set([
+  "test/contract/cloud/faults-soak.test.ts",
+  "test/coordinator/faults/fuzz/fuzz.test.ts",
+  "test/coordinator/faults/refused-calls.test.ts",
+  "test/manifests/ingresses.test.ts",
+  "test/manifests/services.test.ts",
+  "test/manifests/traffic.test.ts",
+]);
 /** So many at most, and so many seconds together, which leaves enough jobs for all lanes. */
 const UNITS_PER_PROCESS = { files: 10, seconds: 30 };
 const { PRIORITY_LOW: LOWEST_PRIORITY } = constants.priority;
@@ -156,7 +168,7 @@ function neighbours(files: readonly string[]): readonly Job[] {
   const jobs: string[][] = [];
   let open: string[] = [];
   for (const file of files.toSorted()) {
-    if (file === ALONE || !SHARING.some((folder) => file.startsWith(folder))) jobs.push([file]);
+    if (ALONE.has(file) || !SHARING.some((folder) => file.startsWith(folder))) jobs.push([file]);
     else if (open.length > 0 && open.length < most && secondsOfJob([...open, file]) <= seconds) open.push(file);
     else jobs.push((open = [file]));
   }
