@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import { askExplain } from "../cluster/ask-explain.ts";
+import { inherited } from "../cluster/process.ts";
 import { KIND } from "./cluster.ts";
 import { changedExample } from "./examples.ts";
 import { converged } from "./look.ts";
@@ -84,7 +85,7 @@ test("explanations are for who may get them", { timeout: 120_000 }, async (t) =>
     { skip: KIND !== "embedded" && "its kubeconfig is elsewhere" },
     async () => {
       const args = ["coordinator/explain/cli.ts", "--url", world.product.explainUrl, `demo/${pod?.metadata.name}`];
-      const env = { PATH: process.env["PATH"] ?? "", KUBECONFIG: join(world.directory, "kubeconfig") };
+      const env = { ...inherited(), KUBECONFIG: join(world.directory, "kubeconfig") };
       const { stdout } = await promisify(execFile)(process.execPath, args, { env });
       assert.match(stdout, /^Pod demo\/web-\S+ on node-[ab] \(facts from: agent\)/);
       const nobody = ["coordinator/explain/cli.ts", "--url", "https://127.0.0.1:1", "demo"]; // nothing is forwarded yet
