@@ -78,8 +78,9 @@ const PER_SECOND = 250;
 /** How long an agent that is turned away is to stay away, milliseconds; it keeps its connection meanwhile. */
 const RETRY_MS = { least: 100, most: 5_000 };
 /**
- * So many agents within that time are a crowd, and so is one that has to wait for room. Long, because a crowd that falters for a moment has
- * not ended: the lists that would begin then are what it could not bear. Own choice.
+ * So many agents within that time are a crowd (one that comes again and again is none: its token may be stolen), and so is one that has to
+ * wait for room. Long, because a crowd that falters for a moment has not ended: the lists that would begin then are what it could not bear.
+ * Own choice.
  */
 const CROWD = { agents: 20, withinMs: 10_000 };
 
@@ -100,9 +101,8 @@ export function makeIntake(clock: Clock): Intake {
 
   const hasFew = (address: string): boolean => places.hasFew(address);
   const take = (peer: string): boolean => {
-    const has = places.take(peer);
     startLooking();
-    return has;
+    return places.take(peer);
   };
   /** Calls of addresses that have few places come first; `few`: nobody else's. */
   const serve = (few?: "few"): void => {
@@ -139,6 +139,7 @@ export function makeIntake(clock: Clock): Intake {
     caller.looks += 1;
     if (caller.looks < MOST_LOOKS_IN_LINE) return;
     line.delete(address, caller);
+    if (hasFew(address)) crowd.lackedRoom(); // it comes again before long
     caller.answer(awayMs());
   };
   /** While one waits in line all places are taken. */
@@ -161,7 +162,7 @@ export function makeIntake(clock: Clock): Intake {
     },
     admitted(admission) {
       for (const listener of admissions) listener(admission);
-      crowd.came();
+      crowd.came(admission.agent);
     },
     leave,
     get crowded() {
@@ -222,21 +223,25 @@ function makePace(clock: Clock): () => number {
 }
 
 function makeCrowd(clock: Clock) {
-  /** When the last few came, oldest first. */
-  const cameAtMs: number[] = [];
+  /** When each of the last few came last, oldest first. */
+  const cameAtMs = new Map<string, number>();
   let lackedRoomAtMs = Number.NEGATIVE_INFINITY;
   return {
-    came: (): void => {
-      cameAtMs.push(clock.now());
-      if (cameAtMs.length > CROWD.agents) cameAtMs.shift();
+    came: (agent: string): void => {
+      cameAtMs.delete(agent); // behind the others
+      cameAtMs.set(agent, clock.now());
+      for (const oldest of cameAtMs.keys()) {
+        if (cameAtMs.size <= CROWD.agents) break;
+        cameAtMs.delete(oldest);
+      }
     },
     lackedRoom: (): void => {
       lackedRoomAtMs = clock.now();
     },
     get is(): boolean {
       const sinceMs = clock.now() - CROWD.withinMs;
-      const [first = 0] = cameAtMs;
-      return lackedRoomAtMs > sinceMs || (cameAtMs.length >= CROWD.agents && first > sinceMs);
+      const [first = 0] = cameAtMs.values();
+      return lackedRoomAtMs > sinceMs || (cameAtMs.size >= CROWD.agents && first > sinceMs);
     },
   };
 }

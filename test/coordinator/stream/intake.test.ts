@@ -147,6 +147,18 @@ test("agents that wait in line are a crowd for as long as they do, those of an a
   wake();
 });
 
+test("agents that are told to come back after they waited are a crowd", async () => {
+  const clock = aFakeClock();
+  const intake = makeIntake(clock);
+  for (const peer of peers(0, MOST)) intake.begin(peer);
+  const calls = callsOf(intake, peers(1_000, 1_400));
+  await clock.advance(10_000);
+  assert.deepEqual([how(await answers(calls), "in"), how(await answers(calls), "waits")], [2 * MOST, 0]);
+  assert.equal(intake.crowded, true);
+  await clock.advance(10_000);
+  assert.equal(intake.crowded, false);
+});
+
 test("who sends no snapshot gives its place back after 5 s", async () => {
   const clock = aFakeClock();
   const intake = makeIntake(clock);
@@ -251,6 +263,15 @@ test("a second in which the event loop stood still is none in which an agent was
   for (const wake of due) wake();
   await idle();
   assert.equal(intake.begin("late"), false, "their answers to our settings are still under way");
+});
+
+test("one agent that comes again and again is no crowd: its token may be stolen", () => {
+  const intake = makeIntake(aFakeClock());
+  const come = (agent: string): void => intake.admitted({ peer: "10.0.0.1:1", agent, over: new AbortController().signal });
+  for (let times = 0; times < 100; times++) come(`node-${times % 19}`);
+  assert.equal(intake.crowded, false);
+  come("node-19");
+  assert.equal(intake.crowded, true);
 });
 
 test("20 agents within 10 s are a crowd, and whoever finds no room; a rollout that renews them one by one is none", async () => {
