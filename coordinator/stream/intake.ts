@@ -90,10 +90,10 @@ type Caller = { readonly peer: string; readonly answer: (retryAfterMs: number | 
 export function makeIntake(clock: Clock): Intake {
   const listeners = new Set<() => void>();
   const admissions = new Set<(admission: Admission) => void>();
-  const line = makeLine<Caller>(LINE);
+  const awayMs = makePace(clock);
+  const line = makeLine<Caller>(LINE, ({ answer }) => answer(awayMs()));
   const crowd = makeCrowd(clock);
   const places = makePlaces({ most: MOST, kept: KEPT }, crowd.lackedRoom);
-  const awayMs = makePace(clock);
   /** Places that became free while calls waited. */
   let freed = 0;
   /** The one that is free now is for a handshake, whoever waits. */

@@ -44,7 +44,7 @@ const TELL_EVERY_MS = 10_000;
 export function makeTokenGate(deps: TokenGateDeps): TokenGate {
   const { intake, observer, clock, log } = deps;
   const identities = new WeakMap<Metadata, Identity>();
-  const review = makeReviews(deps);
+  const reviews = makeReviews(deps);
   const inLine = new Set<AbortController>();
   let isClosed = false;
   const told = { atMs: Number.NEGATIVE_INFINITY, since: 0 };
@@ -61,9 +61,9 @@ export function makeTokenGate(deps: TokenGateDeps): TokenGate {
   const admit = async (metadata: Metadata, peer: string, gone: AbortController): Promise<void> => {
     const [authorization = ""] = metadata.get("authorization");
     const token = /^Bearer +(\S+)$/i.exec(authorization.toString())?.[1] ?? "";
-    if (token !== "") await enter(peer, gone); // who has none is refused, it waits for nothing
+    if (!reviews.isRefused(token)) await enter(peer, gone); // who is refused waits for nothing
     try {
-      const identity = await review(token, peer, gone.signal);
+      const identity = await reviews.review(token, peer, gone.signal);
       gone.signal.throwIfAborted();
       identities.set(metadata, identity);
       intake.admitted({ peer, agent: `${identity.node} ${identity.podUid}`, over: gone.signal });
@@ -114,7 +114,7 @@ export function makeTokenGate(deps: TokenGateDeps): TokenGate {
 /** Reviews by turns of the addresses; whom the API server refused is not asked about again for a while. */
 function makeReviews(deps: TokenGateDeps) {
   const { clock } = deps;
-  const reviews = makeTurns();
+  const turns = makeTurns();
   const refused = new Map<string, { readonly error: TokenRefused; readonly untilMs: number }>();
   const remember = (key: string, error: TokenRefused): void => {
     refused.delete(key);
@@ -124,40 +124,63 @@ function makeReviews(deps: TokenGateDeps) {
       refused.delete(oldest);
     }
   };
-  return async (token: string, peer: string, signal: AbortSignal): Promise<Identity> => {
-    if (token.length > LONGEST_TOKEN) throw new TokenRefused("unauthenticated", "token is too long to be one of a ServiceAccount");
-    const key = createHash("sha256").update(token).digest("base64");
-    const known = refused.get(key);
-    if (known !== undefined && known.untilMs > clock.now()) throw known.error;
-    try {
-      // Without a token nobody needs to be asked.
+  const refusalOf = (token: string): TokenRefused | undefined => {
+    if (token.length > LONGEST_TOKEN) return new TokenRefused("unauthenticated", "token is too long to be one of a ServiceAccount");
+    const known = refused.get(keyOf(token));
+    return known !== undefined && known.untilMs > clock.now() ? known.error : undefined;
+  };
+  return {
+    /** Nobody needs to be asked about it. */
+    isRefused: (token: string): boolean => token === "" || refusalOf(token) !== undefined,
+    review: async (token: string, peer: string, signal: AbortSignal): Promise<Identity> => {
+      const refusal = refusalOf(token);
+      if (refusal !== undefined) throw refusal;
       if (token === "") return await deps.review(token, undefined, signal);
-      return await reviews.take(addressOf(peer), () => deps.review(token, undefined, signal));
-    } catch (error) {
-      if (error instanceof TokenRefused && token !== "") remember(key, error);
-      throw error;
-    }
+      try {
+        return await turns.take(addressOf(peer), signal, () => deps.review(token, undefined, signal));
+      } catch (error) {
+        if (error instanceof TokenRefused) remember(keyOf(token), error);
+        throw error;
+      }
+    },
   };
 }
 
+const keyOf = (token: string): string => createHash("sha256").update(token).digest("base64");
+
+const tooMany = (): StreamEnd => new StreamEnd(status.RESOURCE_EXHAUSTED, "too many tokens are being reviewed", COME_BACK_MS);
+
+/** Of a token whose review waits. */
+type Turn = { readonly run: () => void; readonly turnAway: () => void };
+
 /** At most 32 at a time; who waits is served by turns of the addresses, so that thousands from one keep nobody else waiting. */
 function makeTurns() {
-  const line = makeLine<() => void>(MOST_WAITING);
+  const line = makeLine<Turn>(MOST_WAITING, ({ turnAway }) => turnAway());
   let underWay = 0;
-  const stand = (address: string): Promise<void> =>
-    new Promise((run, reject) => {
-      if (line.add(address, run)) return;
-      reject(new StreamEnd(status.RESOURCE_EXHAUSTED, "too many tokens are being reviewed", COME_BACK_MS));
+  const stand = (address: string, signal: AbortSignal): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const leave = (): void => {
+        line.delete(address, turn);
+        reject(signal.reason);
+      };
+      const settle = (end: () => void): void => {
+        signal.removeEventListener("abort", leave);
+        end();
+      };
+      const turn: Turn = { run: () => settle(resolve), turnAway: () => settle(() => reject(tooMany())) };
+      if (line.add(address, turn)) signal.addEventListener("abort", leave, { once: true });
+      else reject(tooMany());
     });
   return {
-    take: async <T>(address: string, work: () => Promise<T>): Promise<T> => {
-      if (underWay >= MOST_REVIEWS) await stand(address);
+    take: async <T>(address: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> => {
+      signal.throwIfAborted();
+      if (underWay >= MOST_REVIEWS) await stand(address, signal);
       underWay += 1;
       try {
         return await work();
       } finally {
         underWay -= 1;
-        if (underWay < MOST_REVIEWS) line.next()?.();
+        if (underWay < MOST_REVIEWS) line.next()?.run();
       }
     },
   };

@@ -544,6 +544,37 @@ test("a token that was refused is not reviewed again at once", async (t) => {
   assert.equal(api.state.reviews, 1);
 });
 
+test("a token that was refused waits in no line", async (t) => {
+  const intake = makeIntake(aFakeClock()); // none of them loses its place
+  const { port, api } = await aCoordinator(t, { intake });
+  const token = aToken({ user: "system:serviceaccount:x:y" });
+  const { client, ended } = anAgent(t, port, token);
+  assert.equal((await ended()).code, status.PERMISSION_DENIED);
+  crowd(intake, 0);
+  assert.equal((await anAgent(t, port, token, client).ended()).code, status.PERMISSION_DENIED);
+  const long = await anAgent(t, port, "x".repeat(9_000), client).ended();
+  assert.deepEqual([status[long.code], long.details], ["UNAUTHENTICATED", "token is too long to be one of a ServiceAccount"]);
+  assert.equal(api.state.reviews, 1);
+});
+
+test("a call that is cancelled while its review waits gives its place back at once", async (t) => {
+  const intake = makeIntake(aFakeClock()); // none of them loses its place
+  const { port, api } = await aCoordinator(t, { intake });
+  const held = Promise.withResolvers<void>();
+  api.state.held = held.promise;
+  const client = aClient(port);
+  const others = Array.from({ length: 32 }, (_, n) => anAgent(t, port, aToken({ node: `n${n}` }), client));
+  await until(() => api.state.reviews === 32, "as many tokens as may be are reviewed");
+  crowd(intake, 2);
+  const late = anAgent(t, port, aToken({ node: "late" }));
+  await until(() => !intake.hasRoom, "it has the last place");
+  late.call.cancel();
+  await until(() => intake.hasRoom, "its place is free");
+  assert.equal(api.state.reviews, 32);
+  for (const { call } of others) call.cancel();
+  held.resolve();
+});
+
 test("agents that come in numbers are a crowd, strangers are none", async (t) => {
   const { port, intake } = await aCoordinator(t);
   const client = aClient(port);
