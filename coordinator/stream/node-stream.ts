@@ -108,7 +108,7 @@ async function serve(call: NodeCall, deps: Gated, fail: Fail, over: AbortSignal)
   const greeted = after(deps.clock, HELLO_WITHIN_MS, late);
   let session: NodeSession | undefined;
   let dialogue: ReturnType<typeof makeDialogue> | undefined;
-  const peer = call.getPeer();
+  const leaveIntake = leavingOnce(deps.intake, call.getPeer());
   let findings: AgentStream | undefined;
   let holds: AgentHolds | undefined;
   try {
@@ -119,7 +119,7 @@ async function serve(call: NodeCall, deps: Gated, fail: Fail, over: AbortSignal)
       deps.observer.onMessage(body.$case);
       if (dialogue !== undefined) {
         await dialogue.hear(body);
-        if (body.$case === "snapshot" && !body.value.more) deps.intake.leave(peer);
+        if (body.$case === "snapshot" && !body.value.more) leaveIntake();
         continue;
       }
       if (body.$case !== "hello")
@@ -140,10 +140,19 @@ async function serve(call: NodeCall, deps: Gated, fail: Fail, over: AbortSignal)
     greeted();
     findings?.close();
     holds?.close();
-    deps.intake.leave(peer);
+    leaveIntake();
     if (session !== undefined) deps.observer.onStream("closed");
     session?.close();
   }
+}
+
+/** The place that its connection has later is that of another stream over it. */
+function leavingOnce(intake: Pick<Intake, "leave">, peer: string): () => void {
+  let hasLeft = false;
+  return () => {
+    if (!hasLeft) intake.leave(peer);
+    hasLeft = true;
+  };
 }
 
 /** Checks the hello against the token that came with the call. Throws what the agent shall be told. */

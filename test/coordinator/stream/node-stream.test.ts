@@ -557,6 +557,26 @@ test("a token that was refused waits in no line", async (t) => {
   assert.equal(api.state.reviews, 1);
 });
 
+test("a stream that has given its place back gives back none of another one over its connection", async (t) => {
+  const { port, api, intake } = await aCoordinator(t);
+  const agent = anAgent(t, port);
+  await agent.hello();
+  agent.say(snapshot(1n, "p1"));
+  assert.deepEqual(await agent.next(), ack(1n));
+  const held = Promise.withResolvers<void>();
+  api.state.held = held.promise;
+  const again = anAgent(t, port, aToken(), agent.client);
+  const welcome = again.hello();
+  await until(() => api.state.reviews === 2, "its token is reviewed");
+  crowd(intake, 1);
+  agent.call.end();
+  await agent.ended();
+  await sleep(50);
+  assert.equal(intake.begin("late:1"), false);
+  held.resolve();
+  assert.equal((await welcome)?.$case, "welcome");
+});
+
 test("a call that is cancelled while its review waits gives its place back at once", async (t) => {
   const intake = makeIntake(aFakeClock()); // none of them loses its place
   const { port, api } = await aCoordinator(t, { intake });
