@@ -31,6 +31,8 @@ export type WakeUpsDeps = {
   readonly pods: Pick<PodIndex, "waitingForGate" | "byIp">;
   /** Not `complete`: Nodes have yet to tell their Pods, e.g. after a restart. */
   readonly facts: Pick<PodFacts, "complete">;
+  /** A container of this live Pod is being stopped. */
+  readonly isStopping: (podUid: string) => boolean;
   readonly addressClaims: Pick<AddressClaims, "podOf">;
   readonly mirror: Pick<Mirror, "hasWeight">;
   readonly awaitedServices: Pick<AwaitedServices, "take">;
@@ -127,12 +129,13 @@ export class WakeUps {
 
   /**
    * While Nodes have yet to tell their Pods, one comes that serves there as it is on record. Another one is to be bound, is in the way of whom its
-   * address was bound for, leaves, waits for its gate, is not ready, or gets its weight back: that must not wait.
+   * address was bound for, leaves, waits for its gate, is not ready, or gets its weight back: that must not wait. Nor must one that its agent holds
+   * before anybody has told its deletion: it loses its weight.
    */
   #isOnRecord(loadBalancerId: string, { before, after }: PodChange): boolean {
-    const { facts, addressClaims, mirror } = this.#deps;
+    const { facts, isStopping, addressClaims, mirror } = this.#deps;
     if (before !== undefined || after === undefined || facts.complete) return false;
-    if (!after.containersReady || isEnding(after) || waitsForGate(after)) return false;
+    if (!after.containersReady || isEnding(after) || waitsForGate(after) || isStopping(after.uid)) return false;
     const claimed = after.ips.filter((ip) => addressClaims.podOf(loadBalancerId, ip) !== undefined);
     const isOwn = (ip: string): boolean => addressClaims.podOf(loadBalancerId, ip) === after.uid && mirror.hasWeight(loadBalancerId, ip);
     return claimed.length > 0 && claimed.every(isOwn);

@@ -32,9 +32,10 @@ const OWNERS: readonly OwnerIntent[] = [
 /** Waiting Pods that an owner selects. */
 const SELECTS: Readonly<Record<string, readonly string[]>> = { web: ["pod-8"], api: [], blog: ["pod-9"], new: ["pod-8", "pod-9"] };
 
-/** Who has which address at lb-1, where 10.244.1.6 has no weight. */
+/** Who has which address at lb-1, where 10.244.1.6 has no weight. A container of pod-5 is being stopped. */
 const CLAIMS: Readonly<Record<string, string>> = {
   "10.244.1.1": "pod-1",
+  "10.244.1.5": "pod-5",
   "10.244.1.6": "pod-6",
   "10.244.1.7": "pod-9",
   "fd00::1": "pod-1",
@@ -77,6 +78,7 @@ function aWorld({
     },
     pods: { waitingForGate: new Set(waiting), byIp: (ip) => pods.get(ip) },
     facts,
+    isStopping: (podUid) => podUid === "pod-5",
     addressClaims: { podOf: (id, ip) => (id === "lb-1" ? CLAIMS[ip] : undefined) },
     mirror: { hasWeight: (id, ip) => id === "lb-1" && ip !== "10.244.1.6" },
     awaitedServices: { take: (uid) => (uid === "foreign" ? ["pod-9", "pod-gone"] : []) },
@@ -282,6 +284,7 @@ for (const [title, change, expected] of [
   ["nor one that waits for its gate", { after: aPod({ uid: "pod-1" }) }, NOW],
   ["nor one whose containers are not ready", { after: aPod({ uid: "pod-1", ...OPEN, containersReady: false }) }, NOW],
   ["nor one that is not bound in fact, or is to get its weight back", { after: aPod({ uid: "pod-6", ips: ["10.244.1.6"], ...OPEN }) }, NOW],
+  ["nor one that its agent holds", { after: aPod({ uid: "pod-5", ips: ["10.244.1.5"], ...OPEN }) }, NOW],
   ["nor one that is being deleted", { after: aPod({ uid: "pod-1", ...OPEN, deletionAtMs: 1 }) }, NOW],
   ["nor one whose containers are over", { after: aPod({ uid: "pod-1", ...OPEN, phase: "Failed" }) }, NOW],
   ["nor one that was known already", { before: aPod({ uid: "pod-1" }), after: aPod({ uid: "pod-1", ...OPEN }) }, NOW],
