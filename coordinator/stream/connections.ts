@@ -2,7 +2,7 @@ import { createServer, type Socket, type Server as TcpServer } from "node:net";
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from "node:tls";
 import type { Clock } from "../../common/clock.ts";
 import type { Logger } from "../../common/log.ts";
-import type { ServingSource } from "../tls/serving.ts";
+import type { Serving, ServingSource } from "../tls/serving.ts";
 import { type Arrivals, makeArrivals } from "./arrivals.ts";
 import type { Admission } from "./intake.ts";
 import { peerOf } from "./peer.ts";
@@ -87,7 +87,7 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
   const tell = makeTelling(deps);
 
   const tls = makeTls(serving, limits);
-  const unsubscribe = serving.subscribe(({ certPem, keyPem }) => tls.setSecureContext({ cert: certPem, key: keyPem }));
+  const unsubscribe = serving.subscribe((renewed) => tls.setSecureContext(contextOf(renewed)));
 
   const resume = (): void => {
     for (const { socket, begin } of arrivals.inTurn()) {
@@ -205,11 +205,13 @@ function hearHello(socket: Socket, onSaid: (handOver: () => Socket) => void): vo
  */
 const EXCHANGES = "X25519:P-256:P-384";
 
+/** All of it each time: what a new context does not name is as Node has it by default again. */
+const contextOf = ({ certPem, keyPem }: Serving) => ({ cert: certPem, key: keyPem, ecdhCurve: EXCHANGES });
+
 function makeTls(serving: ServingSource, limits: ConnectionLimits): TlsServer {
-  const { certPem: cert, keyPem: key } = serving.current;
   // Protocols as a list would be copied for each connection, into one of Node's pools, which that keeps from being freed: 11 kB each (v24).
   const ALPNCallback = ({ protocols }: { readonly protocols: readonly string[] }) => (protocols.includes("h2") ? "h2" : undefined);
-  const tls = createTlsServer({ cert, key, ALPNCallback, ecdhCurve: EXCHANGES, handshakeTimeout: limits.silentMs });
+  const tls = createTlsServer({ ...contextOf(serving.current), ALPNCallback, handshakeTimeout: limits.silentMs });
   return tls.on("tlsClientError", (_error, socket) => void socket.destroy());
 }
 

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { connect as dial, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
@@ -8,6 +9,7 @@ import { makeClock } from "../../../common/clock.ts";
 import { type ConnectionLimits, type Connections, makeConnections } from "../../../coordinator/stream/connections.ts";
 import { addressOf, peerOf } from "../../../coordinator/stream/peer.ts";
 import { issueAuthority, issueServing } from "../../../coordinator/tls/certificate.ts";
+import type { Serving } from "../../../coordinator/tls/serving.ts";
 import { until } from "../../agent/until.ts";
 import { silentLog } from "../pods.ts";
 
@@ -19,8 +21,15 @@ const closed = (socket: Socket | undefined): Promise<void> => new Promise((resol
 async function aPort(t: TestContext, limits: Partial<ConnectionLimits> = {}) {
   const secure: TLSSocket[] = [];
   const state = { most: 100, begun: new Set<string>(), refused: 0, barred: "" };
+  const renewals = new Set<(serving: Serving) => void>();
   const connections = makeConnections({
-    serving: { current: leaf, subscribe: () => () => undefined },
+    serving: {
+      current: leaf,
+      subscribe: (listener) => {
+        renewals.add(listener);
+        return () => void renewals.delete(listener);
+      },
+    },
     onSecure: (socket) => void secure.push(socket.on("error", () => undefined)),
     mayBegin: (peer) => {
       if (state.begun.size >= state.most || addressOf(peer) === state.barred) return false;
@@ -54,7 +63,8 @@ async function aPort(t: TestContext, limits: Partial<ConnectionLimits> = {}) {
   const client = (localAddress = "127.0.0.1"): TLSSocket =>
     kept(connect({ socket: dialFrom(localAddress), servername: "localhost", ca: authority.certPem, ALPNProtocols: ["h2"] }));
   const silent = (localAddress = "127.0.0.1"): Socket => dialFrom(localAddress);
-  return { connections, secure, state, client, silent, port };
+  const renew = (serving: Serving): void => renewals.forEach((listener) => listener(serving));
+  return { connections, secure, state, client, silent, port, renew };
 }
 
 /** Over that connection an agent has a stream, until it is aborted. */
@@ -73,19 +83,25 @@ test("a connection that says nothing is closed, and so is one that never ends it
   assert.deepEqual(secure, []);
 });
 
-test("a handshake takes the exchange that costs least, and nothing but HTTP/2 is spoken", async (t) => {
-  const { client, secure, port } = await aPort(t);
-  const ours = client();
-  await until(() => secure.length === 1);
-  assert.equal(secure[0]?.alpnProtocol, "h2");
-  const exchange = ours.getEphemeralKeyInfo();
-  assert.ok(exchange !== null && "name" in exchange);
-  assert.equal(exchange.name, "X25519");
-  const other = connect({ port, host: "127.0.0.1", servername: "localhost", ca: authority.certPem, ALPNProtocols: ["http/1.1"] });
-  const [error] = await once(other, "error");
-  assert.match(String(error), /no.application.protocol/i);
-  assert.equal(secure.length, 1);
-});
+for (const [title, isRenewed] of [
+  ["a handshake takes the exchange that costs least, and nothing but HTTP/2 is spoken", false],
+  ["so it is with a renewed certificate", true],
+] as const)
+  test(title, async (t) => {
+    const { client, secure, port, renew } = await aPort(t);
+    if (isRenewed) renew({ ...(await issueServing(authority, ["localhost"], [], Date.now())), caBundlePem: authority.certPem });
+    const ours = client();
+    await until(() => secure.length === 1);
+    assert.equal(ours.getPeerX509Certificate()?.serialNumber === new X509Certificate(leaf.certPem).serialNumber, !isRenewed);
+    assert.equal(secure[0]?.alpnProtocol, "h2");
+    const exchange = ours.getEphemeralKeyInfo();
+    assert.ok(exchange !== null && "name" in exchange);
+    assert.equal(exchange.name, "X25519");
+    const other = connect({ port, host: "127.0.0.1", servername: "localhost", ca: authority.certPem, ALPNProtocols: ["http/1.1"] });
+    const [error] = await once(other, "error");
+    assert.match(String(error), /no.application.protocol/i);
+    assert.equal(secure.length, 1);
+  });
 
 test("no more handshakes are begun than may be; the next begins when one has ended", async (t) => {
   const { connections, client, silent, secure, state } = await aPort(t);
