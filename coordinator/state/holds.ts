@@ -61,7 +61,7 @@ export function endsBy(
       if (seenMs.size > MOST_SEEN && oldest !== undefined) seenMs.delete(oldest);
       const lasting = lastingOf(facts.pods.get(podUid), holds.dials.get(podUid), since);
       // What replaces it may be on a node that has not told its Pods.
-      return facts.complete || lasting === undefined ? lasting : { ...lasting, sightMs: lasting.untilMs };
+      return facts.complete || lasting === undefined ? lasting : { ...lasting, sightMs: lasting.untilMs, isPartial: true };
     },
   };
 }

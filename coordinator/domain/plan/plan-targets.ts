@@ -182,7 +182,8 @@ function lastOnes(
   if (leaving === 0 || staying >= Math.ceil(leaving * STAYING_SHARE)) return NOBODY;
   const coming = [...wantedByKey].filter(([key, backend]) => !broken(backend, boundByKey.get(key))).length;
   const isSeen = coming > 0;
-  if (isSeen && staying >= coming) return NOBODY; // fewer are wanted than before
+  const isAll = !ending.some(({ lasting }) => lasting.isPartial === true);
+  if (isSeen && isAll && staying >= coming) return NOBODY; // fewer are wanted than before
   const keep = new Set<Target>();
   let [dueMs, lastsMs]: (number | undefined)[] = [];
   // Where nobody else serves, somebody who leaves too late loses less than an empty place.

@@ -3,9 +3,10 @@ import { isOver, type PodFact } from "../../../common/vocabulary.ts";
 
 /**
  * Until when a Pod that terminates may keep its weight where too few others serve: it serves as before for as long as it is held. Milliseconds
- * since the epoch; `sightMs`: as long as nothing is seen of what replaces it, not beyond that. `isReady`: its containers are.
+ * since the epoch; `sightMs`: as long as nothing is seen of what replaces it, not beyond that. `isReady`: its containers are. `isPartial`: Nodes
+ * have yet to tell their Pods, so more of what is wanted may be there than is known.
  */
-export type Lasting = { readonly untilMs: number; readonly sightMs: number; readonly isReady: boolean };
+export type Lasting = { readonly untilMs: number; readonly sightMs: number; readonly isReady: boolean; readonly isPartial?: boolean };
 
 /** However long the grace period is: a replacement is started, bound and found healthy within this time, with default checks 20 s. Milliseconds; own choice. */
 const LASTS_MS = 60_000;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import type { HeldPods, HoldAnswer, ReleasedPod } from "../../../common/holds.ts";
 import { makeNodeHolds } from "../../../coordinator/nodes/node-holds.ts";
-import { type HoldEvent, stoppingBy } from "../../../coordinator/state/holds.ts";
+import { endsBy, type HoldEvent, stoppingBy } from "../../../coordinator/state/holds.ts";
 import { aPod } from "../../builders.ts";
 import { aFakeClock, silentLog } from "../pods.ts";
 
@@ -143,6 +143,15 @@ test("who speaks first of a Pod that nobody knows yet is not believed against th
   assert.deepEqual([own.said, thief.said], [["p9 lowered"], []]);
   thief.close();
   assert.equal(holds.dials.get("p9")?.releasedAtMs, undefined);
+});
+
+test("while Nodes have yet to tell their Pods, a held Pod that terminates may serve on although nothing is seen of what replaces it", () => {
+  const { holds, agent, facts, clock } = someHolds();
+  facts.pods.set("p1", aPod({ uid: "p1", nodeName: "a", drain: "hold", deletionAtMs: 1_030_000 }));
+  agent("a").held(held(["p1"]));
+  const lasting = (complete: boolean) => endsBy(holds, { ...facts, complete }, clock).lasting("p1");
+  const all = { untilMs: 1_015_000, sightMs: 1_004_000, isReady: true };
+  assert.deepEqual([lasting(true), lasting(false)], [all, { ...all, sightMs: all.untilMs, isPartial: true }]);
 });
 
 test("a Pod that was released is remembered until its grace period is over, however many follow", async () => {

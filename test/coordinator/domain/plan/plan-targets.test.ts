@@ -180,6 +180,29 @@ for (const [wanted, leaves] of REPLACEMENTS)
     assert.deepEqual([changes.drain.length, changes.waiting.length], leaves ? [1, 0] : [0, 1]);
   });
 
+for (const [title, isPartial, expected] of [
+  ["of Pods that end all together, those that are held leave where no more are wanted than serve", false, { drain: 4, waiting: 1 }],
+  ["but not while Nodes have yet to tell what is wanted", true, { drain: 0, waiting: 5 }],
+] as const)
+  test(title, () => {
+    const holderOf = (ip: string): Holder => {
+      const n = Number(ip.slice(-1));
+      if (n <= 4) return { kind: "terminating", podUid: `pod-${n}` };
+      return n === 5 ? live("pod-5") : { kind: "unknown", podUid: "pod-6" };
+    };
+    const { drain, waiting } = planTargets(
+      view({
+        place: aListener({ targets: [1, 2, 3, 4, 5, 6].map((n) => aTarget({ ip: `10.244.1.${n}` })) }),
+        wanted: [aBackend({ podUid: "pod-5", ip: "10.244.1.5" })],
+        holderOf,
+        serving: ({ ip }) => ip !== "10.244.1.6",
+        lasting: () => ({ untilMs: 15_000, sightMs: 15_000, isReady: true, isPartial }),
+        nowMs: 1_000,
+      }),
+    );
+    assert.deepEqual({ drain: drain.length, waiting: waiting.length }, expected);
+  });
+
 test("does not depend on the order of wanted backends or bound targets", () => {
   const wanted: WantedBackend[] = [1, 2, 3, 4, 5].map((n) => aBackend({ podUid: `pod-${n}`, ip: `10.244.1.${n}` }));
   const targets = [4, 5, 6, 7].map((n) => aTarget({ ip: `10.244.1.${n}` }));
