@@ -121,7 +121,12 @@ test("who waits in line for 10 s, or finds it too long, is told when to come bac
 test("calls of a few addresses that fill the line keep those of no other out: the last ones make way", async () => {
   const intake = makeIntake(aFakeClock());
   for (const peer of peers(0, MOST)) intake.begin(peer);
-  const strangers = [1, 2, 3, 4].flatMap((n) => callsOf(intake, stranger(0, 2_048).map((peer) => peer.replace("10.9.9.9", `10.9.9.${n}`))));
+  const strangers = [1, 2, 3, 4].flatMap((n) =>
+    callsOf(
+      intake,
+      stranger(0, 2_048).map((peer) => peer.replace("10.9.9.9", `10.9.9.${n}`)),
+    ),
+  );
   assert.equal(how(await answers(strangers), "waits"), 8_192);
   const calls = callsOf(intake, peers(1_000, 1_100));
   assert.equal(how(await answers(calls), "waits"), 100);
