@@ -55,6 +55,13 @@ function fieldSelector(resource: Resource, text: string): Matches {
 /** The node that a field selector asks for, e.g. "node-a" of "spec.nodeName=node-a": its Pods are found without a look at all others. */
 const onlyNode = (query: URLSearchParams): string | undefined => /^spec\.nodeName==?([^,]+)$/.exec(query.get("fieldSelector") ?? "")?.[1];
 
+/** A label that a selector asks for, e.g. "app=web" of "tier in (a, b),app=web": the same. */
+const oneLabel = (query: URLSearchParams): string | undefined => {
+  const parts = (query.get("labelSelector") ?? "").split(/,(?![^(]*\))/).map((part) => part.trim());
+  const [, name, value] = parts.map((part) => /^([^\s=!,()]+)\s*==?\s*([^\s=!,()]+)$/.exec(part)).find((found) => found !== null) ?? [];
+  return name === undefined ? undefined : `${name}=${value}`;
+};
+
 function selection(resource: Resource, query: URLSearchParams): Matches {
   const byLabel = labelSelector(query.get("labelSelector") ?? "");
   const byField = fieldSelector(resource, query.get("fieldSelector") ?? "");
@@ -96,10 +103,12 @@ export function listJson(store: Store, resource: Resource, namespace: string | u
   if (!/^(\d+\.\d+)?$/.test(token)) throw failure.badRequest("continue key is not valid");
   if (token && version > 0) throw failure.badRequest("specifying resource version is not allowed when using continue");
   const [at = store.version, seen = 0] = token ? token.split(".").map(Number) : [];
-  const nodeName = resource.plural === "pods" && !token ? onlyNode(query) : undefined;
-  const all = nodeName === undefined ? store.at(resource.plural, at, namespace) : store.podsOn(nodeName);
-  const inside = ({ metadata }: KubeObject): boolean =>
-    nodeName === undefined || namespace === undefined || metadata.namespace === namespace;
+  const isFirstOfPods = resource.plural === "pods" && !token;
+  const nodeName = isFirstOfPods ? onlyNode(query) : undefined;
+  const label = isFirstOfPods ? oneLabel(query) : undefined;
+  const some = nodeName !== undefined ? store.podsOn(nodeName) : label !== undefined ? store.podsWith(label) : undefined;
+  const all = some ?? store.at(resource.plural, at, namespace);
+  const inside = ({ metadata }: KubeObject): boolean => namespace === undefined || metadata.namespace === namespace;
   const fits = selection(resource, query);
   const rest = all.filter((object) => inside(object) && fits(object)).slice(seen);
   const limit = query.get("resourceVersion") === "0" ? 0 : Number(query.get("limit") ?? 0); // the watch cache answers "0" and knows no pages

@@ -1,4 +1,5 @@
 import type { KubeObject } from "./objects.ts";
+import { SortedKeys } from "./sorted-keys.ts";
 import { failure } from "./status.ts";
 
 /** `plural` names the resource, e.g. "pods". `previous` is what the object was before; a DELETED carries the last content with a new version. */
@@ -10,36 +11,51 @@ export type StoreEvent = {
   readonly previous?: KubeObject;
 };
 
-type Table = Map<string, KubeObject>;
+type Table = ReadonlyMap<string, KubeObject>;
 const keyOf = ({ namespace = "", name }: { namespace?: string | undefined; name: string }): string => `${namespace}/${name}`;
 
 /** Where a fresh store begins: a watch from resourceVersion 1 is too old on a real server, so here too. */
 const FIRST_VERSION = 1_000;
 /** Events kept for watches that resume: some minutes of the busiest test. */
 const HISTORY_LIMIT = 20_000;
+/** Lists that are read page by page at a time; who reads more of them has theirs made anew for each page. */
+const MOST_PAGES = 8;
 
 /** All objects, one resourceVersion counter, and the last events for watches and consistent pages. Objects in it are never changed in place. */
 export class Store {
-  readonly #tables = new Map<string, Table>();
+  readonly #tables = new Map<string, Map<string, KubeObject>>();
+  /** A benchmark has 150 000 Pods, and lists some of them a hundred times. */
+  readonly #keys = new Map<string, SortedKeys>();
   readonly #listeners = new Set<(event: StoreEvent) => void>();
   #history: StoreEvent[] = [];
   #oldest = FIRST_VERSION;
   #version = FIRST_VERSION;
   /** Pods by their node: every agent, and every watch in its place, lists those of one. */
-  readonly #byNode = new Map<string, Table>();
-  /** The last sorted list: the pages of a long one are cut from it. */
-  #page:
-    | { readonly plural: string; readonly namespace: string | undefined; readonly version: number; readonly items: KubeObject[] }
-    | undefined;
+  readonly #byNode = new Map<string, Map<string, KubeObject>>();
+  /** Pods by each label, e.g. "app=web"; made when it is first asked for. */
+  #byLabel: Map<string, Set<string>> | undefined;
+  /** The last sorted lists, the latest last: the pages of long ones are cut from them. */
+  #pages: {
+    readonly plural: string;
+    readonly namespace: string | undefined;
+    readonly version: number;
+    readonly items: readonly KubeObject[];
+  }[] = [];
 
   get version(): number {
     return this.#version;
   }
 
-  #table(plural: string): Table {
+  #table(plural: string): Map<string, KubeObject> {
     let table = this.#tables.get(plural);
     if (table === undefined) this.#tables.set(plural, (table = new Map()));
     return table;
+  }
+
+  #keysOf(plural: string): SortedKeys {
+    const known = this.#keys.get(plural) ?? new SortedKeys(() => this.#table(plural).keys());
+    this.#keys.set(plural, known);
+    return known;
   }
 
   get(plural: string, namespace: string | undefined, name: string): KubeObject | undefined {
@@ -48,12 +64,22 @@ export class Store {
 
   /** In the order of the real server: by namespace and name. */
   list(plural: string, namespace?: string): KubeObject[] {
-    return sorted(this.#table(plural), namespace);
+    return those(this.#keysOf(plural).of(namespace), this.#table(plural));
   }
 
   /** The Pods of one node, in the order of `list`. */
   podsOn(nodeName: string): KubeObject[] {
-    return sorted(this.#byNode.get(nodeName) ?? new Map(), undefined);
+    const pods = this.#byNode.get(nodeName) ?? new Map<string, KubeObject>();
+    return those([...pods.keys()].toSorted(), pods);
+  }
+
+  /** The Pods with a label, e.g. "app=web", in the order of `list`. */
+  podsWith(label: string): KubeObject[] {
+    if (this.#byLabel === undefined) {
+      this.#byLabel = new Map();
+      for (const pod of this.#table("pods").values()) this.#label(undefined, pod);
+    }
+    return those([...(this.#byLabel.get(label) ?? [])].toSorted(), this.#table("pods"));
   }
 
   /** Every object of every resource: for garbage collection. */
@@ -67,6 +93,7 @@ export class Store {
     const previous = table.get(keyOf(object.metadata));
     const stored = this.#versioned(object);
     table.set(keyOf(object.metadata), stored);
+    if (previous === undefined) this.#keysOf(plural).add(keyOf(object.metadata));
     if (plural === "pods") this.#place(previous, stored);
     this.#tell({ type: previous ? "MODIFIED" : "ADDED", plural, version: this.#version, object: stored, ...(previous && { previous }) });
     return stored;
@@ -77,22 +104,26 @@ export class Store {
     const previous = this.#table(plural).get(keyOf(metadata));
     if (previous === undefined) return;
     this.#table(plural).delete(keyOf(metadata));
+    this.#keysOf(plural).delete(keyOf(metadata));
     if (plural === "pods") this.#place(previous, undefined);
     const object = this.#versioned(previous);
     if (!silent) this.#tell({ type: "DELETED", plural, version: this.#version, object, previous });
   }
 
   /** The list as it was at a version: pages of one list see one state. 410 when the history does not reach back so far. Not to be changed. */
-  at(plural: string, version: number, namespace?: string): KubeObject[] {
-    const page = this.#page;
-    if (page?.plural === plural && page.namespace === namespace && page.version === version) return page.items;
-    const then = new Map(this.#table(plural));
-    for (const { object, previous } of this.since(plural, version).toReversed()) {
-      if (previous) then.set(keyOf(previous.metadata), previous);
-      else then.delete(keyOf(object.metadata));
-    }
-    const items = sorted(then, namespace);
-    this.#page = { plural, namespace, version, items };
+  at(plural: string, version: number, namespace?: string): readonly KubeObject[] {
+    const same = this.#pages.find((page) => page.plural === plural && page.namespace === namespace && page.version === version);
+    if (same !== undefined) return same.items;
+    const table = this.#table(plural);
+    /** What has changed since, as it was; undefined: it was not there. */
+    const former = new Map<string, KubeObject | undefined>();
+    for (const { object, previous } of this.since(plural, version).toReversed()) former.set(keyOf(object.metadata), previous);
+    const isInside = (key: string): boolean => namespace === undefined || key.startsWith(`${namespace}/`);
+    const gone = [...former.keys()].filter((key) => !table.has(key) && isInside(key));
+    const now = this.#keysOf(plural).of(namespace);
+    const keys = gone.length === 0 ? now : [...now, ...gone].toSorted();
+    const items = keys.flatMap((key) => (former.has(key) ? former.get(key) : table.get(key)) ?? []);
+    this.#pages = [...this.#pages.slice(1 - MOST_PAGES), { plural, namespace, version, items }];
     return items;
   }
 
@@ -107,7 +138,7 @@ export class Store {
   compact(): void {
     this.#version += 1;
     this.#history = [];
-    this.#page = undefined;
+    this.#pages = [];
     this.#oldest = this.#version;
   }
 
@@ -115,7 +146,15 @@ export class Store {
     this.#listeners.add(listener);
   }
 
+  #label(previous: KubeObject | undefined, stored: KubeObject | undefined): void {
+    const byLabel = this.#byLabel;
+    if (byLabel === undefined) return;
+    for (const [label, key] of labelsOf(previous)) byLabel.get(label)?.delete(key);
+    for (const [label, key] of labelsOf(stored)) byLabel.set(label, (byLabel.get(label) ?? new Set()).add(key));
+  }
+
   #place(previous: KubeObject | undefined, stored: KubeObject | undefined): void {
+    this.#label(previous, stored);
     if (previous?.spec?.nodeName !== undefined) this.#byNode.get(previous.spec.nodeName)?.delete(keyOf(previous.metadata));
     const node = stored?.spec?.nodeName;
     if (stored === undefined || node === undefined) return;
@@ -138,7 +177,10 @@ export class Store {
   }
 }
 
-function sorted(table: Table, namespace: string | undefined): KubeObject[] {
-  const keys = [...table.keys()].filter((key) => namespace === undefined || key.startsWith(`${namespace}/`)).sort();
-  return keys.flatMap((key) => table.get(key) ?? []);
-}
+/** E.g. [["app=web", "default/web-1"]]. */
+const labelsOf = (object: KubeObject | undefined): [label: string, key: string][] =>
+  object === undefined
+    ? []
+    : Object.entries(object.metadata.labels ?? {}).map(([name, value]) => [`${name}=${value}`, keyOf(object.metadata)]);
+
+const those = (keys: readonly string[], table: Table): KubeObject[] => keys.flatMap((key) => table.get(key) ?? []);
