@@ -47,8 +47,8 @@ export function startControl(): Control {
   return { p99Ms: async () => (await ask({ kind: "delay" }, "delay")).p99Ms, stop };
 }
 
-/** What the platform alone costs: resident memory, and CPU until all are there. */
-export type Floor = { readonly mib: number; readonly cpuSeconds: number };
+/** What the platform alone costs: resident memory, CPU of the server, and how long it takes until all are there, with their clients on the same cores. */
+export type Floor = { readonly mib: number; readonly cpuSeconds: number; readonly seconds: number };
 /** `bare`: an HTTP/2 server under TLS that holds idle sessions. `streams`: one of grpc-js that decodes the snapshot of each and acknowledges it, no more. */
 export type Floors = { readonly bare: Floor; readonly streams: Floor };
 
@@ -62,9 +62,11 @@ async function floorOf(role: "floor-server" | "stream-server", sessions: number,
   try {
     const { port, caPem } = await server.ask({ kind: "listen" }, "listening");
     const before = await server.ask({ kind: "usage" }, "usage");
+    const fromMs = performance.now();
     await client.ask({ kind: "connect", sessions, pods, port, caPem }, "connected");
+    const seconds = (performance.now() - fromMs) / 1_000;
     const after = await server.ask({ kind: "usage" }, "usage");
-    return { mib: after.rssBytes / 2 ** 20, cpuSeconds: after.cpuSeconds - before.cpuSeconds };
+    return { mib: after.rssBytes / 2 ** 20, cpuSeconds: after.cpuSeconds - before.cpuSeconds, seconds };
   } finally {
     await Promise.all([server.stop(), client.stop()]);
   }

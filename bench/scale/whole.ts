@@ -44,11 +44,14 @@ export const listOf = (text: string): readonly string[] => text.split(",").filte
 
 /** For `--node-flags`: as the chart advises for the size. */
 export const ADVISED = "advised";
-/** From so many Services on the chart advises against its own flags, which save memory where there are few. Source: coordinator.nodeFlags in its README. */
+/** From so many Services on the chart advises larger semi-spaces than its own, which save memory where there are few. Source: coordinator.nodeFlags in its README. */
 const THOUSANDS = 1_000;
+const SEMI_SPACE = { flag: "--max-semi-space-size=", advised: 8 };
 
 /** Flags of the coordinator's Node, of `--node-flags`, e.g. ["--max-semi-space-size=16"]. */
 export function flagsOf(given: string, services: number): readonly string[] {
   if (given !== ADVISED) return listOf(given);
-  return services < THOUSANDS ? nodeFlags("coordinator") : [];
+  const own = nodeFlags("coordinator");
+  if (services < THOUSANDS) return own;
+  return own.map((flag) => (flag.startsWith(SEMI_SPACE.flag) ? `${SEMI_SPACE.flag}${SEMI_SPACE.advised}` : flag));
 }

@@ -53,8 +53,16 @@ test("a quantile of a histogram lies evenly within its bucket; above the last ed
   assert.equal(quantileIn(buckets, 99), Number.POSITIVE_INFINITY);
 });
 
-test("the coordinator's Node has the chart's flags where there are few Services, and none, as the chart advises, where there are thousands", () => {
-  assert.deepEqual([flagsOf(ADVISED, 50), flagsOf(ADVISED, 2_000)], [nodeFlags("coordinator"), []]);
+test("the coordinator's Node has the chart's flags, and larger semi-spaces, as the chart advises, where there are thousands of Services", () => {
+  const [semiSpace, ...others] = nodeFlags("coordinator");
+  assert.equal(semiSpace, "--max-semi-space-size=2");
+  assert.deepEqual(
+    [flagsOf(ADVISED, 50), flagsOf(ADVISED, 2_000)],
+    [
+      [semiSpace, ...others],
+      ["--max-semi-space-size=8", ...others],
+    ],
+  );
   assert.deepEqual([flagsOf("--a,--b=1", 2_000), flagsOf("", 50)], [["--a", "--b=1"], []]);
 });
 
