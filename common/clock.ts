@@ -48,9 +48,17 @@ export const makeWallClock = (): Clock => ({ now: () => Date.now(), sleep: sleep
 /** Longest delay that a timer takes; a longer one would fire at once. Source: Node.js documentation of setTimeout. */
 const LONGEST_TIMER_MS = 2_147_483_647;
 
+/**
+ * Rings when what has arrived until then is read: after a standstill of this process a timer is due before the answer that has lain in the socket
+ * for long, and whoever waits for the two would take it for silence.
+ */
 function afterReal(ms: number, ring: () => void): CallOff {
-  const timer = setTimeout(ring, Math.min(Math.max(ms, 0), LONGEST_TIMER_MS));
-  return () => clearTimeout(timer);
+  let soon: NodeJS.Immediate | undefined;
+  const timer = setTimeout(() => void (soon = setImmediate(ring)), Math.min(Math.max(ms, 0), LONGEST_TIMER_MS));
+  return () => {
+    clearTimeout(timer);
+    clearImmediate(soon);
+  };
 }
 
 function sleepReal(ms: number, signal?: AbortSignal): Promise<void> {

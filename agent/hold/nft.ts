@@ -47,8 +47,6 @@ export function startNft(options: { readonly path: string; readonly clock: Clock
 
   const endUnless = async (over: AbortSignal): Promise<void> => {
     await clock.sleep(limitMs, over).catch(() => undefined);
-    // After a standstill of this process the answer may be there already.
-    for (let turns = 0; turns < 2; turns++) await new Promise((resolve) => setImmediate(resolve));
     if (!over.aborted) ended.reject(new NftError(`nft did not answer for ${limitMs / 1_000} s`));
   };
   const perform = async (lines: readonly string[]): Promise<string> => {

@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock } from "../../common/clock.ts";
 import { type Line, makeLine } from "./line.ts";
 import { addressOf } from "./peer.ts";
@@ -186,7 +185,6 @@ function makeLooks(clock: Clock, look: () => boolean): () => void {
     try {
       do {
         await clock.sleep(LOOK_MS);
-        await nextTurn(); // what has arrived is read first
       } while (look());
     } finally {
       isLooking = false;

@@ -1,6 +1,5 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { Http2Session } from "node:http2";
-import { setImmediate as nextTurn } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 import type { Clock } from "../../common/clock.ts";
 import { OVER } from "../../common/signals.ts";
@@ -52,7 +51,6 @@ export function makeKeepalive({ timeMs, timeoutMs }: KeepaliveTimes, clock: Cloc
   const lookAtAll = async (): Promise<void> => {
     while (!stopped.signal.aborted) {
       await clock.sleep(lookMs, stopped.signal);
-      await nextTurn(); // what has arrived is read first
       for (const peer of peers.values()) look(peer);
     }
   };

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { test } from "node:test";
 import { after, type Clock, makeClock } from "../../common/clock.ts";
 
@@ -40,6 +42,32 @@ for (const [what, clock] of [
     });
     assert.deepEqual(rung, ["first"]);
   });
+
+test("after a standstill, what has arrived is read before a limit is over", async (t) => {
+  const server = createServer();
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const client = connect(port, "127.0.0.1");
+  const [[accepted]] = await Promise.all([once(server, "connection"), once(client, "connect")]);
+  t.after(() => client.destroy());
+  const order: string[] = [];
+  client.once("data", () => order.push("answer"));
+  const limit = new Promise<void>((resolve) => {
+    after(makeClock(), 10, () => {
+      order.push("limit");
+      resolve();
+    });
+  });
+  const slept = makeClock()
+    .sleep(10)
+    .then(() => order.push("slept"));
+  (accepted as Socket).end("answer");
+  const untilMs = performance.now() + 50;
+  while (performance.now() < untilMs); // the answer is there since long, and so is the limit
+  await Promise.all([limit, slept]);
+  assert.deepEqual(order, ["answer", "limit", "slept"]);
+});
 
 test("leaves no listener behind at a signal that many sleeps share", async () => {
   const { signal } = new AbortController();

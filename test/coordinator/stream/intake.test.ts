@@ -243,28 +243,6 @@ test("who makes no call within a second of its handshake gives its place back, a
   assert.deepEqual(await answers([aCall(intake, "10.0.0.0:40000")]), ["waits"]);
 });
 
-test("a call that has arrived while the event loop stood still is heard before its place is given away", async () => {
-  const clock = aFakeClock();
-  const all = peers(0, MOST);
-  let read = (): void => undefined;
-  // As the event loop has it: timers that are due come first, then what is to be read.
-  const turning = { now: () => clock.now(), sleep: (ms: number) => clock.sleep(ms).then(() => void setImmediate(() => read())) };
-  const intake = makeIntake(turning);
-  intake.onRoom(() => intake.begin("late"));
-  for (const peer of all) {
-    intake.begin(peer);
-    intake.secured(peer);
-  }
-  await clock.advance(999);
-  let calls: ReturnType<typeof callsOf> = [];
-  read = () => {
-    calls = callsOf(intake, all);
-    read = () => undefined;
-  };
-  await clock.advance(1);
-  assert.equal(how(await answers(calls), "in"), MOST);
-});
-
 test("a second in which the event loop stood still is none in which an agent was silent", async () => {
   const clock = aFakeClock();
   let wakes: (() => void)[] = [];
