@@ -90,7 +90,7 @@ export class Elector {
     try {
       await this.#write(identity, lease, taking, signal);
     } catch (err) {
-      if (!(err instanceof KubeApiError) || err.code !== 409) throw err;
+      if (!isConflict(err)) throw err;
       // Edited, deleted and made anew, or taken by another: read again. If it is still ours, the next round renews it.
       await this.#read(signal);
       if (this.leading && this.#lease?.holder !== identity) await this.#abdicate(`the Lease is held by "${this.#lease?.holder ?? ""}"`);
@@ -161,12 +161,22 @@ export class Elector {
 
   /** A successor need not wait for the expiry. Only what is ours is given up. */
   async #giveUp(): Promise<void> {
-    const lease = this.#lease;
-    if (lease?.holder !== this.#deps.identity) return;
-    const limit = AbortSignal.timeout(this.#deps.times.renewMs);
-    await this.#write("", lease, false, limit).catch((err: unknown) => this.#deps.log.warn({ err }, "Lease not given up, it will expire"));
+    const { identity, log } = this.#deps;
+    const never = new AbortController().signal;
+    const free = async (): Promise<void> => {
+      if (this.#lease?.holder === identity) await this.#write("", this.#lease, false, never);
+    };
+    await free()
+      .catch(async (err: unknown) => {
+        if (!isConflict(err)) throw err;
+        await this.#read(never); // a renewal that was not answered in time has been carried out nevertheless
+        await free();
+      })
+      .catch((err: unknown) => log.warn({ err }, "Lease not given up, it will expire"));
   }
 }
+
+const isConflict = (err: unknown): boolean => err instanceof KubeApiError && err.code === 409;
 
 const toSeen = ({ metadata, spec }: LeaseObject): Omit<SeenLease, "changedAtMs"> => ({
   resourceVersion: metadata.resourceVersion,

@@ -151,6 +151,42 @@ test("a reign that ends while its Lease is being renewed is not followed by anot
   assert.deepEqual([reigns, written.at(-1)], [1, ""], "one reign, and the Lease is released");
 });
 
+test("a Lease whose last renewal was carried out, but not answered, is given up all the same", async (t) => {
+  const lease = { version: 1, holder: "" };
+  let isUnanswered = false;
+  const stop = new AbortController();
+  const conflict = (): Error => new KubeApiError("PUT", "conflict", "the object has been modified", { code: 409 });
+  const elector = new Elector({
+    client: {
+      get: async <T>() => ({ metadata: { resourceVersion: String(lease.version) }, spec: { holderIdentity: lease.holder } }) as T,
+      replace: async <T>(_path: string, body: unknown) => {
+        const { metadata, spec } = body as { metadata: { resourceVersion?: string }; spec: { holderIdentity: string } };
+        if (metadata.resourceVersion !== String(lease.version)) throw conflict();
+        lease.version += 1;
+        lease.holder = spec.holderIdentity;
+        isUnanswered = stop.signal.aborted && spec.holderIdentity !== "";
+        if (isUnanswered) throw new KubeApiError("PUT", "timeout", "no complete answer within 20 ms");
+        return { metadata: { resourceVersion: String(lease.version) }, spec } as T;
+      },
+    },
+    clock: makeClock(),
+    log: pino({ level: "silent" }),
+    namespace: "default",
+    identity: "a",
+    times: { durationMs: 200, renewMs: 20, writesMs: 150, retryMs: 10 },
+    lead: async ({ retire, lost }) => {
+      await new Promise((resolve) => eitherSignal(retire, lost).addEventListener("abort", resolve));
+      await until("a renewal without an answer", () => isUnanswered);
+    },
+  });
+  const running = elector.run(stop.signal);
+  t.after(() => stop.abort());
+  await until("the reign", () => elector.leading);
+  stop.abort();
+  await running;
+  assert.equal(lease.holder, "", "nobody has to wait for its expiry");
+});
+
 test("a leader whose API server is frozen may not write after two thirds of the Lease, and is told", async (t) => {
   const { api, all } = await makeCandidates(t, ["a"]);
   await until("a leader", () => leaders(all) === 1);
