@@ -27,9 +27,19 @@ const SERVER_NAME = "clb-direct-coordinator.clb-direct.svc";
 /** How often the parent is told where the links are. */
 const TELL_MS = 100;
 
-type Agent = AgentSeat & { readonly records: Map<string, PodFact>; loop?: NodeLoop; links?: CoordinatorLinks; stop?: AbortController };
+type Agent = AgentSeat & {
+  readonly records: Map<string, PodFact>;
+  /** Coordinators that had when the parent was told last. */
+  acknowledged: readonly string[];
+  loop?: NodeLoop;
+  links?: CoordinatorLinks;
+  stop?: AbortController;
+};
 
 const agents = new Map<string, Agent>();
+/** Agents whose links may have changed since the parent was told. */
+const stirred = new Set<Agent>();
+const acknowledged: Record<string, number> = {};
 const ends: Record<string, number> = {};
 let stop: AbortController | undefined;
 let running: Promise<unknown>[] = [];
@@ -76,7 +86,10 @@ function startAgent(agent: Agent, order: Extract<FleetOrder, { kind: "run" }>): 
       ends[code] = (ends[code] ?? 0) + 1;
       changed = true;
     },
-    onState: (): void => void (changed = true),
+    onState: (): void => {
+      stirred.add(agent);
+      changed = true;
+    },
   };
   const shared = { clock, log, credentials };
   const reachability = makeReachability({
@@ -139,15 +152,19 @@ async function halt(): Promise<void> {
     delete agent.loop;
     delete agent.links;
     delete agent.stop;
+    stirred.add(agent);
   }
   changed = true;
 }
 
+/** By the coordinator's address; looks at those agents whose state may have changed, not at all of them ten times a second. */
 function where(): FleetAnswer {
-  const acknowledged: Record<string, number> = {};
-  for (const { links } of agents.values())
-    for (const [address, { state }] of links?.links ?? [])
-      if (state === "acknowledged") acknowledged[address] = (acknowledged[address] ?? 0) + 1;
+  for (const agent of stirred) {
+    for (const address of agent.acknowledged) acknowledged[address] = (acknowledged[address] ?? 0) - 1;
+    agent.acknowledged = [...(agent.links?.links ?? [])].flatMap(([address, { state }]) => (state === "acknowledged" ? [address] : []));
+    for (const address of agent.acknowledged) acknowledged[address] = (acknowledged[address] ?? 0) + 1;
+  }
+  stirred.clear();
   const { user, system } = process.cpuUsage();
   return { kind: "links", acknowledged, ends, cpuSeconds: (user + system) / 1e6 };
 }
@@ -162,7 +179,7 @@ process.on("message", (order: FleetOrder) => {
   switch (order.kind) {
     case "seats":
       for (const { pods, ...seat } of order.seats)
-        agents.set(seat.node, { ...seat, records: new Map(pods.map((pod) => [pod.uid, asRead(pod)])) });
+        agents.set(seat.node, { ...seat, acknowledged: [], records: new Map(pods.map((pod) => [pod.uid, asRead(pod)])) });
       return tell({ kind: "done" });
     case "pods":
       return order.changes.forEach(take);

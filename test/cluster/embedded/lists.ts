@@ -9,29 +9,31 @@ export const wantsWatch = (query: URLSearchParams): boolean => isTrue(query.get(
 
 type Matches = WatchRequest["matches"];
 
-function requirement(text: string): (labels: Record<string, string>) => boolean {
+/** One part of a label selector: `oneOf` are the labels of which an object has to have one, e.g. ["app=web"]; undefined where it names none. */
+type Requirement = { readonly fits: (labels: Record<string, string>) => boolean; readonly oneOf?: readonly string[] };
+
+function requirement(text: string): Requirement {
   const set = /^([^\s=!,()]+)\s+(in|notin)\s+\(([^)]*)\)$/.exec(text);
   if (set) {
     const [, key = "", operator, list = ""] = set;
     const values = new Set(list.split(",").map((value) => value.trim()));
-    return (labels) => values.has(labels[key] ?? "") === (operator === "in") && (operator === "notin" || key in labels);
+    if (operator === "notin") return { fits: (labels) => !values.has(labels[key] ?? "") };
+    return { fits: (labels) => key in labels && values.has(labels[key] ?? ""), oneOf: [...values].map((value) => `${key}=${value}`) };
   }
   const equality = /^([^\s=!,()]+)\s*(==|=|!=)\s*([^\s=!,()]*)$/.exec(text);
   if (equality) {
     const [, key = "", operator, value] = equality;
-    return (labels) => (labels[key] === value) === (operator !== "!=");
+    if (operator === "!=") return { fits: (labels) => labels[key] !== value };
+    return { fits: (labels) => labels[key] === value, oneOf: [`${key}=${value}`] };
   }
   const [, not, key = ""] = /^(!?)\s*([^\s=!,()]+)$/.exec(text) ?? [];
   if (not === undefined) throw failure.badRequest(`unable to parse requirement: ${text}`);
-  return (labels) => key in labels === (not === "");
+  return { fits: (labels) => key in labels === (not === "") };
 }
 
 /** Equality, set-based and existence requirements, e.g. "app=web,tier in (a, b),!legacy". */
-function labelSelector(text: string): Matches {
-  const parts = text.split(/,(?![^(]*\))/).map((part) => part.trim());
-  const all = text.trim() === "" ? [] : parts.map(requirement);
-  return ({ metadata }) => all.every((fits) => fits(metadata.labels ?? {}));
-}
+const labelSelector = (text: string): readonly Requirement[] =>
+  text.trim() === "" ? [] : text.split(/,(?![^(]*\))/).map((part) => requirement(part.trim()));
 
 /** "spec.nodeName=node-a,metadata.name!=x". Fields that the resource does not offer are 400, as on the real server. */
 function fieldSelector(resource: Resource, text: string): Matches {
@@ -55,17 +57,14 @@ function fieldSelector(resource: Resource, text: string): Matches {
 /** The node that a field selector asks for, e.g. "node-a" of "spec.nodeName=node-a": its Pods are found without a look at all others. */
 const onlyNode = (query: URLSearchParams): string | undefined => /^spec\.nodeName==?([^,]+)$/.exec(query.get("fieldSelector") ?? "")?.[1];
 
-/** A label that a selector asks for, e.g. "app=web" of "tier in (a, b),app=web": the same. */
-const oneLabel = (query: URLSearchParams): string | undefined => {
-  const parts = (query.get("labelSelector") ?? "").split(/,(?![^(]*\))/).map((part) => part.trim());
-  const [, name, value] = parts.map((part) => /^([^\s=!,()]+)\s*==?\s*([^\s=!,()]+)$/.exec(part)).find((found) => found !== null) ?? [];
-  return name === undefined ? undefined : `${name}=${value}`;
-};
-
-function selection(resource: Resource, query: URLSearchParams): Matches {
+/** `oneOf` as of a requirement: the objects that have one of these labels are all that may fit. */
+function selection(resource: Resource, query: URLSearchParams): { readonly fits: Matches; readonly oneOf: readonly string[] | undefined } {
   const byLabel = labelSelector(query.get("labelSelector") ?? "");
   const byField = fieldSelector(resource, query.get("fieldSelector") ?? "");
-  return (object) => byLabel(object) && byField(object);
+  return {
+    fits: (object) => byLabel.every(({ fits }) => fits(object.metadata.labels ?? {})) && byField(object),
+    oneOf: byLabel.find(({ oneOf }) => oneOf !== undefined)?.oneOf,
+  };
 }
 
 /** The resourceVersion that was asked for, 0 without one; refuses what cannot be asked (ValidateListOptions of apimachinery), and "Exact". */
@@ -89,7 +88,7 @@ export function watchRequest(resource: Resource, namespace: string | undefined, 
     namespace,
     initialEvents,
     bookmarks: isTrue(query.get("allowWatchBookmarks")),
-    matches: selection(resource, query),
+    matches: selection(resource, query).fits,
     since: version === 0 || initialEvents ? undefined : version,
     timeoutSeconds: Number(query.get("timeoutSeconds") ?? 0) || 1_800 + Math.random() * 1_800, // the real server: 30 to 60 minutes
   };
@@ -103,19 +102,33 @@ export function listJson(store: Store, resource: Resource, namespace: string | u
   if (!/^(\d+\.\d+)?$/.test(token)) throw failure.badRequest("continue key is not valid");
   if (token && version > 0) throw failure.badRequest("specifying resource version is not allowed when using continue");
   const [at = store.version, seen = 0] = token ? token.split(".").map(Number) : [];
-  const isFirstOfPods = resource.plural === "pods" && !token;
-  const nodeName = isFirstOfPods ? onlyNode(query) : undefined;
-  const label = isFirstOfPods ? oneLabel(query) : undefined;
-  const some = nodeName !== undefined ? store.podsOn(nodeName) : label !== undefined ? store.podsWith(label) : undefined;
-  const all = some ?? store.at(resource.plural, at, namespace);
-  const inside = ({ metadata }: KubeObject): boolean => namespace === undefined || metadata.namespace === namespace;
-  const fits = selection(resource, query);
-  const rest = all.filter((object) => inside(object) && fits(object)).slice(seen);
+  /** Of what; its pages are cut from one list. */
+  const list = JSON.stringify([resource.plural, namespace, query.get("labelSelector"), query.get("fieldSelector")]);
+  const all = (token ? store.kept(list, at) : undefined) ?? found(store, resource, namespace, query, token ? at : undefined);
+  const rest = seen === 0 ? all : all.slice(seen);
   const limit = query.get("resourceVersion") === "0" ? 0 : Number(query.get("limit") ?? 0); // the watch cache answers "0" and knows no pages
   const items = limit > 0 ? rest.slice(0, limit) : rest;
   const left = rest.length - items.length;
+  if (left > 0) store.keep(list, at, all);
   const counted = left > 0 && !query.get("labelSelector") && !query.get("fieldSelector") && { remainingItemCount: left };
   return listOf(resource, items, { resourceVersion: `${at}`, ...(left > 0 && { continue: `${at}.${seen + items.length}` }), ...counted });
+}
+
+/** All that fits a query: now, or, for a later page, as it was at a version. */
+function found(
+  store: Store,
+  resource: Resource,
+  namespace: string | undefined,
+  query: URLSearchParams,
+  at: number | undefined,
+): readonly KubeObject[] {
+  const { fits, oneOf } = selection(resource, query);
+  const nodeName = onlyNode(query);
+  const inside = ({ metadata }: KubeObject): boolean => namespace === undefined || metadata.namespace === namespace;
+  const isFirstOfPods = resource.plural === "pods" && at === undefined;
+  const some = !isFirstOfPods ? undefined : nodeName !== undefined ? store.podsOn(nodeName) : oneOf && store.podsWith(oneOf);
+  const all = some ?? store.at(resource.plural, at ?? store.version, namespace);
+  return all.filter((object) => inside(object) && fits(object));
 }
 
 /** Items of built-in kinds carry neither kind nor apiVersion. */

@@ -58,10 +58,11 @@ test("Pods are found by a label, before and after it changes", () => {
   store.put("pods", pod("a", "2"));
   store.put("pods", pod("a", "1"));
   store.put("pods", pod("b", "1", "other"));
-  assert.deepEqual(names(store.podsWith("app=web")), ["a/1", "a/2"]);
+  assert.deepEqual(names(store.podsWith(["app=web"])), ["a/1", "a/2"]);
   store.put("pods", pod("a", "1", "other"));
   store.put("pods", pod("a", "3"));
   store.remove("pods", pod("a", "2"));
-  assert.deepEqual(names(store.podsWith("app=web")), ["a/3"]);
-  assert.deepEqual(names(store.podsWith("app=other")), ["a/1", "b/1"]);
+  assert.deepEqual(names(store.podsWith(["app=web"])), ["a/3"]);
+  assert.deepEqual(names(store.podsWith(["app=other"])), ["a/1", "b/1"]);
+  assert.deepEqual(names(store.podsWith(["app=web", "app=other", "app=none"])), ["a/1", "a/3", "b/1"]);
 });

@@ -34,13 +34,8 @@ export class Store {
   readonly #byNode = new Map<string, Map<string, KubeObject>>();
   /** Pods by each label, e.g. "app=web"; made when it is first asked for. */
   #byLabel: Map<string, Set<string>> | undefined;
-  /** The last sorted lists, the latest last: the pages of long ones are cut from them. */
-  #pages: {
-    readonly plural: string;
-    readonly namespace: string | undefined;
-    readonly version: number;
-    readonly items: readonly KubeObject[];
-  }[] = [];
+  /** The last lists, the latest last: the pages of long ones are cut from them. */
+  #pages: { readonly list: string; readonly version: number; readonly items: readonly KubeObject[] }[] = [];
 
   get version(): number {
     return this.#version;
@@ -73,13 +68,14 @@ export class Store {
     return those([...pods.keys()].toSorted(), pods);
   }
 
-  /** The Pods with a label, e.g. "app=web", in the order of `list`. */
-  podsWith(label: string): KubeObject[] {
+  /** The Pods that have one of some labels, e.g. ["app=web", "app=api"], in the order of `list`. */
+  podsWith(labels: readonly string[]): KubeObject[] {
     if (this.#byLabel === undefined) {
       this.#byLabel = new Map();
       for (const pod of this.#table("pods").values()) this.#label(undefined, pod);
     }
-    return those([...(this.#byLabel.get(label) ?? [])].toSorted(), this.#table("pods"));
+    const keys = new Set(labels.flatMap((label) => [...(this.#byLabel?.get(label) ?? [])]));
+    return those([...keys].toSorted(), this.#table("pods"));
   }
 
   /** Every object of every resource: for garbage collection. */
@@ -112,8 +108,6 @@ export class Store {
 
   /** The list as it was at a version: pages of one list see one state. 410 when the history does not reach back so far. Not to be changed. */
   at(plural: string, version: number, namespace?: string): readonly KubeObject[] {
-    const same = this.#pages.find((page) => page.plural === plural && page.namespace === namespace && page.version === version);
-    if (same !== undefined) return same.items;
     const table = this.#table(plural);
     /** What has changed since, as it was; undefined: it was not there. */
     const former = new Map<string, KubeObject | undefined>();
@@ -122,9 +116,18 @@ export class Store {
     const gone = [...former.keys()].filter((key) => !table.has(key) && isInside(key));
     const now = this.#keysOf(plural).of(namespace);
     const keys = gone.length === 0 ? now : [...now, ...gone].toSorted();
-    const items = keys.flatMap((key) => (former.has(key) ? former.get(key) : table.get(key)) ?? []);
-    this.#pages = [...this.#pages.slice(1 - MOST_PAGES), { plural, namespace, version, items }];
-    return items;
+    return keys.flatMap((key) => (former.has(key) ? former.get(key) : table.get(key)) ?? []);
+  }
+
+  /** A list that was kept, e.g. of the first page, as it was at a version; `list` says of what. */
+  kept(list: string, version: number): readonly KubeObject[] | undefined {
+    return this.#pages.find((page) => page.list === list && page.version === version)?.items;
+  }
+
+  /** Keeps a list for its further pages. */
+  keep(list: string, version: number, items: readonly KubeObject[]): void {
+    const others = this.#pages.filter((page) => page.items !== items);
+    this.#pages = [...others.slice(1 - MOST_PAGES), { list, version, items }];
   }
 
   /** Events after a version, oldest first; throws 410 when some of them are forgotten. */
