@@ -14,6 +14,7 @@ import { addressPlan } from "./cluster/network.ts";
 import { findControlPlane } from "./cluster/real/binaries.ts";
 import { networkFault } from "./cluster/real/control-plane.ts";
 import { DEFAULT_MINOR, kubernetesMinor } from "./cluster/real/modules.ts";
+import { nodeArgs } from "./node-args.ts";
 import { keepTimes, lastTimes } from "./run-times.ts";
 
 const ON_REAL = process.env["CLUSTER"] === "real";
@@ -116,9 +117,7 @@ const UNITS_PER_PROCESS = { files: 10, seconds: 30 };
 const { PRIORITY_LOW: LOWEST_PRIORITY } = constants.priority;
 /** Above the slowest file on two cores (about 4 minutes) by far; what computes waits for longer on a busy machine. */
 const LIMIT_MS = 15 * 60_000;
-const REPORTERS = ["spec", "./test/counts.ts"].flatMap((reporter) => [`--test-reporter=${reporter}`, "--test-reporter-destination=stdout"]);
-const OPTIONS = ["--import", "./test/promises-untracked.ts", ...REPORTERS];
-const SHARED = ["--test", "--test-isolation=none"];
+const REPORTERS = ["spec", "./test/counts.ts"];
 /**
  * Modules as they are after type stripping and compilation, which is half of what a process spends until its first test. Node writes
  * there when a process ends, under a hash of each module's text; where it cannot write, it goes on without.
@@ -184,8 +183,10 @@ function share(files: readonly string[]): readonly Job[] {
 }
 
 async function runJob(files: Job, nice: number): Promise<void> {
-  const args = [...OPTIONS, ...(files.length > 1 ? SHARED : []), ...files];
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...COMPILED, ...process.env } });
+  const child = spawn(process.execPath, nodeArgs(files, REPORTERS), {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...COMPILED, ...process.env },
+  });
   if (nice > 0 && child.pid !== undefined) setPriority(child.pid, Math.min(getPriority() + nice, LOWEST_PRIORITY)); // what it starts inherits it
   const chunks: Buffer[] = [];
   child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
