@@ -7,7 +7,7 @@ import type { Records } from "./records.ts";
  */
 export interface AddressClaims {
   /** Takes in what a former leader stored; once, when the records have been read. */
-  restore(): void;
+  restore(): Generator<void>;
   /**
    * A read of the load balancer, begun at `readAtMs` (milliseconds since the epoch), found who is needed: bound, or known to live. The
    * others are forgotten: a former process may have ended before it stored that. But not by the first read that lacks them, which may
@@ -96,14 +96,16 @@ export function makeAddressClaims(records: Records, podOf: (uid: string) => Clai
   };
 
   return {
-    restore() {
-      for (const scope of records.scopes)
+    *restore() {
+      const recorded = new Set(records.scopes);
+      for (const scope of recorded) {
         for (const [key, value] of records.entries(scope)) {
           const ip = ipOf(key);
           const [podUid] = value.split(" ");
           if (ip !== undefined && podUid !== undefined) set(scope, claimsOf(scope), ip, podUid);
         }
-      const recorded = new Set(records.scopes);
+        yield;
+      }
       for (const [scope, data] of records.former)
         if (!recorded.has(scope)) for (const [ip, podUid] of Object.entries(data)) set(scope, claimsOf(scope), ip, podUid);
     },

@@ -3,10 +3,12 @@ import { isEndpointSelector } from "../domain/intent/endpoints.ts";
 import type { OwnerIntent } from "../domain/intent/owner-intent.ts";
 import { objectRef } from "../domain/intent/owner-object.ts";
 import { hasSelector, podSelector, type ServiceRecord } from "../domain/intent/service.ts";
+import type { AddressClaims } from "./address-claims.ts";
 import type { Intents } from "./intents.ts";
 import type { ListenerOwners } from "./listener-owners.ts";
 import type { IngressChange, OwnerObjects, ServiceChange } from "./owner-objects.ts";
 import type { OwnerRecords } from "./owner-records.ts";
+import { makeRestoration, type Restoration } from "./restoration.ts";
 import type { WatchedObjects } from "./watched-objects.ts";
 
 type TakingIn = { readonly ownerObjects: OwnerObjects; readonly intents: Intents; readonly listenerOwners: ListenerOwners };
@@ -36,18 +38,28 @@ export const takingIn = ({ ownerObjects, intents, listenerOwners }: TakingIn): T
   },
 });
 
-/** The owners as the former leader knew them last; one whose object is not there any more has vanished meanwhile. */
-export function restoredOwners(ownerRecords: OwnerRecords, object: OwnerObjects["object"]): OwnerIntent[] {
-  return [...ownerRecords.loadBalancerIds].flatMap((loadBalancerId) =>
-    [...ownerRecords.of(loadBalancerId)].map(({ ref, order, intent }): OwnerIntent => {
-      const owner = { ref, order, loadBalancerId };
-      if (object(ref.uid) === undefined) return { ...owner, selector: {}, state: "vanished" };
-      // Which Pods it asks for is known when its EndpointSlices have been read: until its first pass only ends of Pods count.
-      if (isEndpointSelector(intent.selector)) return { ...owner, selector: intent.selector, state: "held", blocker: undefined };
-      return { ...owner, selector: intent.selector, state: "served", intent };
-    }),
-  );
-}
+type Stored = { readonly addressClaims: AddressClaims; readonly ownerRecords: OwnerRecords; readonly object: OwnerObjects["object"] };
+
+/** Takes in what a former leader stored; `take` is told of each owner. */
+export const restorationOf = ({ addressClaims, ownerRecords, object }: Stored, take: (owner: OwnerIntent) => void): Restoration =>
+  makeRestoration(function* () {
+    yield* addressClaims.restore();
+    yield* ownerRecords.restore();
+    for (const loadBalancerId of ownerRecords.loadBalancerIds) {
+      for (const owner of ownersAt(loadBalancerId, ownerRecords, object)) take(owner);
+      yield;
+    }
+  });
+
+/** The owners of a load balancer as the former leader knew them last; one whose object is not there any more has vanished meanwhile. */
+const ownersAt = (loadBalancerId: string, ownerRecords: OwnerRecords, object: OwnerObjects["object"]): OwnerIntent[] =>
+  [...ownerRecords.of(loadBalancerId)].map(({ ref, order, intent }): OwnerIntent => {
+    const owner = { ref, order, loadBalancerId };
+    if (object(ref.uid) === undefined) return { ...owner, selector: {}, state: "vanished" };
+    // Which Pods it asks for is known when its EndpointSlices have been read: until its first pass only ends of Pods count.
+    if (isEndpointSelector(intent.selector)) return { ...owner, selector: intent.selector, state: "held", blocker: undefined };
+    return { ...owner, selector: intent.selector, state: "served", intent };
+  });
 
 type References = Pick<WatchedObjects, "endpointSlices" | "services" | "tkeSwitches">;
 

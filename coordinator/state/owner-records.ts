@@ -81,8 +81,8 @@ export class OwnerRecords {
     return this.#versions.get(loadBalancerId) ?? 0;
   }
 
-  /** Takes in what a former leader stored; once, when the records have been read. */
-  restore(): void {
+  /** Takes in what a former leader stored, one load balancer after the other; once, when the records have been read. */
+  *restore(): Generator<void> {
     for (const scope of this.#records.scopes) {
       const records: OwnerRecord[] = [];
       const misplaced: string[] = [];
@@ -101,6 +101,7 @@ export class OwnerRecords {
       }
       this.#records.forget(scope, misplaced);
       if (records.length > 0) this.#note(scope, records);
+      yield;
     }
   }
 

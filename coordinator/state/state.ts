@@ -10,7 +10,7 @@ import { ListenerIdentity } from "./listener-identity.ts";
 import { ListenerOwners } from "./listener-owners.ts";
 import { type Memories, makeMemories } from "./memories.ts";
 import { Mirror, type MirrorChange, ownersView } from "./mirror.ts";
-import { followReferences, restoredOwners, takingIn } from "./owner-changes.ts";
+import { followReferences, restorationOf, takingIn } from "./owner-changes.ts";
 import { type IngressChange, OwnerObjects, type ServiceChange } from "./owner-objects.ts";
 import { OwnerRecords } from "./owner-records.ts";
 import type { PodFacts } from "./pod-facts.ts";
@@ -119,23 +119,16 @@ export function makeState(from: StateDeps, followers: StateFollowers): State {
   const ownerObjects = new OwnerObjects(objects);
   const { ingressUses, object, serviceNamed, ingresses } = ownerObjects;
   const unfollow = followReferences(objects, serviceNamed, followers.referenceChanged);
-  let isRestored = false;
+  const restoration = restorationOf({ addressClaims, ownerRecords, object }, (owner) => {
+    intents.set(owner);
+    followers.ownerRestored(owner);
+  });
   return {
     records,
     ownerRecords,
     identity: new ListenerIdentity({ ownerRecords, clusterId, clock }),
     get ready() {
-      if (!objects.synced || !records.synced) return false;
-      if (!isRestored) {
-        isRestored = true; // first, for what follows may ask
-        addressClaims.restore();
-        ownerRecords.restore();
-        for (const owner of restoredOwners(ownerRecords, object)) {
-          intents.set(owner);
-          followers.ownerRestored(owner);
-        }
-      }
-      return true;
+      return objects.synced && records.synced && restoration.isDone();
     },
     certificates,
     facts,

@@ -77,7 +77,7 @@ export function memoryClaims(): AddressClaims & { readonly claims: string[] } {
   let version = 0;
   return {
     claims,
-    restore: () => undefined,
+    restore: function* () {},
     claimedPod: () => undefined,
     keepOnly: () => undefined,
     podOf: (id, ip) => byLoadBalancer.get(id)?.get(ip),

@@ -10,7 +10,7 @@ const { signal } = new AbortController();
 
 const anew = (records: Records): AddressClaims => {
   const addressClaims = makeAddressClaims(records, (uid) => ({ node: "node-a", namespace: "demo", name: `name-of-${uid}` }));
-  addressClaims.restore();
+  for (const _ of addressClaims.restore());
   return addressClaims;
 };
 
