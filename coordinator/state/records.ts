@@ -48,6 +48,8 @@ const FLUSH_MS = 5_000;
 /** ConfigMaps written at once by that. */
 const FLUSHED_AT_ONCE = 10;
 const RETRY_MS = 1_000;
+/** ConfigMaps of a few kB per page: a page is parsed and decoded in one run, 500 of them in a third of a second. */
+const PAGE_SIZE = 100;
 const EMPTY: ReadonlyMap<string, string> = new Map();
 
 const NAME = new RegExp(`^${RECORD_PREFIX}(.+)-(\\d+)$`);
@@ -73,6 +75,7 @@ class StoredRecords implements Records {
     this.#watched = makeListWatch<Stored>(deps, {
       path: this.#collection,
       query: { labelSelector: RECORD_LABEL },
+      pageSize: PAGE_SIZE,
       decode: decodeStored,
       onChange: (change) => this.#hear(change),
     });
