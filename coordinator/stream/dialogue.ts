@@ -1,3 +1,4 @@
+import { yieldTurn } from "../../common/event-loop.ts";
 import type { Logger } from "../../common/log.ts";
 import {
   type ConnectRequest,
@@ -83,6 +84,7 @@ export function makeDialogue(deps: DialogueDeps): Dialogue {
   };
 
   const hear: Dialogue["hear"] = async (body) => {
+    await yieldTurn("streams"); // thousands of agents may have spoken since the last turn of the event loop
     session.heard();
     switch (body.$case) {
       case "snapshot":
