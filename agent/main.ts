@@ -40,7 +40,7 @@ async function main(config: AgentConfig): Promise<void> {
   });
   const { onRelist, onRestart, onReleased, onLate } = metrics;
   const isAcknowledged = (): boolean => Array.from(links.links.values()).some(({ state }) => state === "acknowledged");
-  const { onState, ...probes } = makeProbes({ ...config, isAcknowledged, log });
+  const { onState, ...probes } = makeProbes({ ...config, isAcknowledged, clock, log });
 
   const hello = { nodeName: config.nodeName, instanceId: randomUUID() };
   const observer = { ...metrics.links, onState };

@@ -1,3 +1,4 @@
+import type { Clock } from "../common/clock.ts";
 import { Health } from "../common/health.ts";
 import { makeHealthServer } from "../common/health-server.ts";
 import type { Part } from "../common/lifecycle.ts";
@@ -11,6 +12,7 @@ export type ProbesDeps = {
   readonly stateDirectory: string | undefined;
   /** Whether a coordinator has acknowledged a snapshot on a link that lives. */
   readonly isAcknowledged: () => boolean;
+  readonly clock: Clock;
   readonly log: Logger;
 };
 
@@ -24,10 +26,10 @@ export type Probes = {
 };
 
 /** What the kubelet and monitoring ask: gRPC health, on a port that the agent of an update has too, and the files of this Pod alone. */
-export function makeProbes({ listenHost: host, healthPort: port, stateDirectory, isAcknowledged, log }: ProbesDeps): Probes {
+export function makeProbes({ listenHost: host, healthPort: port, stateDirectory, isAcknowledged, clock, log }: ProbesDeps): Probes {
   const health = new Health(["", READY_HEALTH]);
   const files = new StateFiles(stateDirectory, AGENT_FILES);
-  const server = makeHealthServer({ host, port, shared: true, health });
+  const server = makeHealthServer({ host, port, shared: true, health, clock });
   const start = async (): Promise<void> => log.info({ port: await server.start() }, "health server listens");
   return {
     onState: () => {

@@ -1,5 +1,7 @@
 import type { Socket } from "node:net";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { boundCalls } from "./call-bounds.ts";
+import type { Clock } from "./clock.ts";
 import type { Health } from "./health.ts";
 import { makeListener } from "./listener.ts";
 
@@ -16,10 +18,11 @@ export interface HealthServer {
 /** Of the kubelet, of monitoring, and of people who look: a probe has one for a moment. Above so many the oldest is cut. Own choice. */
 const MOST_CONNECTIONS = 256;
 /**
- * Of one connection at a time, wherever the health service is served; each takes some 10 kB here, and who only watches the health needs no token.
- * An agent has one, and for a moment two where it comes back. Own choice.
+ * Of one connection at a time, wherever the health service is served; each takes some 10 kB here, with its headers 26 kB at most (call-bounds.ts), and
+ * who only watches the health needs no token. An agent has one, and for a moment two where it comes back; a client with more lets the others wait. Own
+ * choice.
  */
-export const MOST_STREAMS = 32;
+export const MOST_STREAMS = 4;
 
 /** `host` e.g. "0.0.0.0"; port 0 takes a free one. `shared`: see makeListener. */
 export function makeHealthServer(deps: {
@@ -27,9 +30,12 @@ export function makeHealthServer(deps: {
   readonly port: number;
   readonly shared: boolean;
   readonly health: Health;
+  readonly clock: Clock;
 }): HealthServer {
   const server = new Server({ "grpc.max_concurrent_streams": MOST_STREAMS });
   deps.health.addToServer(server);
+  let port: number | undefined;
+  const unbound = boundCalls(server, () => port, deps.clock);
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   const open = new Set<Socket>();
   const onConnection = (socket: Socket): void => {
@@ -43,8 +49,9 @@ export function makeHealthServer(deps: {
   };
   const listener = makeListener({ ...deps, onConnection });
   return {
-    start: () => listener.start(),
+    start: async () => (port = await listener.start()),
     stop: () => {
+      unbound();
       void listener.stop();
       server.forceShutdown(); // a Watch never ends by itself
     },

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Registry } from "prom-client";
+import { boundRequests } from "./connection-room.ts";
 import { type Address, listen } from "./listener.ts";
 import type { Logger } from "./log.ts";
 
@@ -23,6 +24,9 @@ export interface OpsServer {
   stop(): Promise<void>;
 }
 
+/** Of Prometheus, of probes and of people. Each holds its headers, 16 KiB, and an answer that nobody reads. Own choice. */
+const MOST_CONNECTIONS = 64;
+
 /** Plain HTTP for people, probes and Prometheus: /metrics, /healthz (the process answers), /readyz, and the routes handed in. */
 export function makeOpsServer(deps: OpsServerDeps): OpsServer {
   const routes = new Map<string, OpsRoute>([
@@ -45,7 +49,10 @@ export function makeOpsServer(deps: OpsServerDeps): OpsServer {
       return text(500, err instanceof Error ? err.message : String(err));
     }
   };
-  const server = createServer((request, response) => void answer(request).then((it) => send(response, it)));
+  const server = createServer((request, response) => {
+    if (!request.socket.destroyed) void answer(request).then((it) => send(response, it));
+  });
+  boundRequests(server, MOST_CONNECTIONS);
 
   return {
     start: () => listen(server, deps),

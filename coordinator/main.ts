@@ -48,7 +48,7 @@ async function main(env: NodeJS.ProcessEnv, observe: boolean): Promise<void> {
   const wallClock = makeWallClock(); // certificates and tokens follow it where it jumps
   const { namespace, gateType, replica, listenHost: host, agentGraceMs } = config;
   const health = new Health(["", READY_HEALTH, STREAM_HEALTH, LEADER_HEALTH]);
-  const healthServer = makeHealthServer({ host, port: config.healthPort, shared: false, health });
+  const healthServer = makeHealthServer({ host, port: config.healthPort, shared: false, health, clock });
   await healthServer.start();
   health.setStatus("", "SERVING"); // this process is fit, also while it waits for the cluster
 

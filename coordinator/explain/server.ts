@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:https";
+import { boundRequests } from "../../common/connection-room.ts";
 import type { Logger } from "../../common/log.ts";
 import { EXPLAIN_TOKEN_HEADER } from "../../common/names.ts";
 import { type CheckAccess, namespaceOf } from "./access.ts";
@@ -58,9 +59,9 @@ export function makeExplainServer({ host, port, serving, mayRead, routes, log }:
   const limits = { headersTimeout: SILENT_MS, requestTimeout: SILENT_MS, handshakeTimeout: SILENT_MS };
   const { certPem, keyPem } = serving.current;
   const server = createServer({ cert: certPem, key: keyPem, ...limits }, (request, response) => {
-    void answer(request).then((it) => send(response, it));
+    if (!request.socket.destroyed) void answer(request).then((it) => send(response, it));
   });
-  server.maxConnections = MOST_CONNECTIONS;
+  boundRequests(server, MOST_CONNECTIONS);
   const unsubscribe = serving.subscribe((changed) => server.setSecureContext({ cert: changed.certPem, key: changed.keyPem }));
   return {
     start: () =>

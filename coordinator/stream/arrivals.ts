@@ -11,6 +11,8 @@ export interface Arrivals {
   /** The first of each address that waits; the next one of an address whose first was deleted comes after the others. */
   inTurn(): Iterable<{ readonly socket: Socket; readonly begin: () => void }>;
   readonly waiting: number;
+  /** Of all. */
+  readonly size: number;
   /** All. */
   all(): Iterable<Socket>;
   /** The address that has the most, with its connections, the oldest first; undefined where there is none. */
@@ -60,6 +62,9 @@ export function makeArrivals(): Arrivals {
     },
     get waiting() {
       return waiting;
+    },
+    get size() {
+      return addresses.size;
     },
     all: () => addresses.keys(),
     most() {

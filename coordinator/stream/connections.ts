@@ -5,8 +5,8 @@ import type { Logger } from "../../common/log.ts";
 import type { Serving, ServingSource } from "../tls/serving.ts";
 import { type Arrivals, makeArrivals } from "./arrivals.ts";
 import type { Admission } from "./intake.ts";
-import { peerOf } from "./peer.ts";
-import { makeStrangers } from "./strangers.ts";
+import { addressOf, peerOf } from "./peer.ts";
+import { makeStrangers, type Strangers } from "./strangers.ts";
 
 export type ConnectionsDeps = {
   readonly serving: ServingSource;
@@ -28,6 +28,7 @@ export type ConnectionsDeps = {
 /** See `LIMITS`. */
 export type ConnectionLimits = {
   readonly connections: number;
+  readonly strangers: number;
   readonly kept: number;
   readonly silentMs: number;
 };
@@ -54,13 +55,19 @@ export interface Connections {
 const LIMITS: ConnectionLimits = {
   /** Two agents on each of 5 000 nodes (Kubernetes' own limit; a rollout with surge has two for a moment), and some others. */
   connections: 12_000,
+  /**
+   * Whose handshake has begun and that no agent has a stream over: above so many an address with many lets its own wait, and makes way for others. Each
+   * holds 90 kB, with what a stranger may send over it up to 600 kB: headers that do not end (9 frames of 16 KiB), and 4 calls (call-bounds.ts) with what
+   * is sent ahead of an answer (64 KiB each): 0.3 GB together. Own choice: four times those that are let in at a time.
+   */
+  strangers: 512,
   /** Above that, so many of an address whose handshake has not begun, and so many that no agent has a stream over, stay where another address comes. Own choice. */
   kept: 64,
   /** A client of TLS speaks first: who is silent for so long, or does not end its handshake, is none. Real milliseconds. */
   silentMs: 10_000,
 };
-/** What a client of TLS says first has at most one record: 16 KiB. Source: RFC 8446, section 5.1. */
-const MOST_SAID = 17_000;
+/** What a client of TLS says first has 0.3 to 2 kB, also with ML-KEM; it is kept until its handshake begins. Own choice. */
+const MOST_SAID = 8_192;
 /** Connections that the kernel keeps until we take them; above its own limit (net.core.somaxconn, 4 096) it keeps so many. A dropped one is tried again after 1 s. */
 const BACKLOG = 16_384;
 /**
@@ -89,17 +96,6 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
   const tls = makeTls(serving, limits);
   const unsubscribe = serving.subscribe((renewed) => tls.setSecureContext(contextOf(renewed)));
 
-  const resume = (): void => {
-    for (const { socket, begin } of arrivals.inTurn()) {
-      const peer = peerOf(socket);
-      if (deps.mayBegin(peer)) {
-        arrivals.delete(socket);
-        strangers.begun(peer, socket);
-        socket.once("close", () => deps.onEnd(peer));
-        begin();
-      } else if (!deps.mayAnother()) return;
-    }
-  };
   const take = (socket: Socket): void => {
     if (open.size >= limits.connections && !makeWay(socket)) return refuse(socket);
     open.add(socket);
@@ -111,6 +107,7 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
       open.delete(socket);
       arrivals.delete(socket);
       strangers.delete(socket);
+      if (arrivals.waiting > 0) resume();
       if (open.size === 0) empty.forEach((resolve) => resolve());
     });
     hearHello(socket, (handOver) => {
@@ -135,6 +132,7 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
     deps.onRefused();
     tell({ connections: open.size, from });
   };
+  const resume = makeBeginning({ ...deps, limits, arrivals, strangers, refuse });
 
   tls.on("secureConnection", deps.onSecure);
   const listeners = Array.from({ length: LISTENERS }, () =>
@@ -147,7 +145,10 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
       return bound;
     },
     resume,
-    admitted: (admission) => strangers.admitted(admission),
+    admitted(admission) {
+      strangers.admitted(admission);
+      if (arrivals.waiting > 0) resume();
+    },
     get counts() {
       return { open: open.size, waiting: arrivals.waiting };
     },
@@ -163,13 +164,45 @@ export function makeConnections(deps: ConnectionsDeps): Connections {
   };
 }
 
+type BeginningDeps = Pick<ConnectionsDeps, "mayBegin" | "mayAnother" | "onEnd"> & {
+  readonly limits: ConnectionLimits;
+  readonly arrivals: Arrivals;
+  readonly strangers: Strangers;
+  readonly refuse: (socket: Socket) => void;
+};
+
+/** Begins the handshakes that may. Where there are too many strangers those of the address that has the most wait, and its oldest makes way for any other one. */
+function makeBeginning({ limits, arrivals, strangers, refuse, ...deps }: BeginningDeps): () => void {
+  return () => {
+    for (const { socket, begin } of arrivals.inTurn()) {
+      const peer = peerOf(socket);
+      const many = strangers.size < limits.strangers ? undefined : mostOf(strangers, limits.kept);
+      if (socket.destroyed || many?.address === addressOf(peer)) continue;
+      if (deps.mayBegin(peer)) {
+        const [oldest] = many?.sockets ?? [];
+        if (oldest !== undefined) refuse(oldest);
+        arrivals.delete(socket);
+        strangers.begun(peer, socket);
+        socket.once("close", () => deps.onEnd(peer));
+        begin();
+      } else if (!deps.mayAnother()) return;
+    }
+  };
+}
+
 /** The older half of the address that has the most of the first group, else of the second, unless that is the one that comes; at most `kept` are in nobody's way. */
 function inTheWay(groups: readonly Pick<Arrivals, "most">[], kept: number, comes: string | undefined): readonly Socket[] {
   for (const group of groups) {
-    const { address, sockets = new Set<Socket>() } = group.most() ?? {};
-    if (sockets.size > kept && address !== comes) return [...sockets].slice(0, Math.ceil(sockets.size / 2));
+    const { address, sockets = new Set<Socket>() } = mostOf(group, kept) ?? {};
+    if (sockets.size > 0 && address !== comes) return [...sockets].slice(0, Math.ceil(sockets.size / 2));
   }
   return [];
+}
+
+/** The address that has the most, if it has more than `kept`. */
+function mostOf(group: Pick<Arrivals, "most">, kept: number): ReturnType<Arrivals["most"]> {
+  const most = group.most();
+  return most !== undefined && most.sockets.size > kept ? most : undefined;
 }
 
 function makeTelling({ clock, log }: Pick<ConnectionsDeps, "clock" | "log">) {

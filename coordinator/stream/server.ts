@@ -1,4 +1,5 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { boundCalls } from "../../common/call-bounds.ts";
 import type { Clock } from "../../common/clock.ts";
 import type { Health } from "../../common/health.ts";
 import { MOST_STREAMS } from "../../common/health-server.ts";
@@ -62,6 +63,8 @@ export function makeStreamServer(deps: StreamServerDeps): StreamServer {
   const { connect } = NodeStreamServiceService;
   server.addService({ connect: { ...connect, requestDeserialize: makeReadRequest() } }, deps.stream.service);
   deps.health.addToServer(server);
+  let port: number | undefined;
+  const unbound = boundCalls(server, () => port, deps.clock);
   const http2 = server.createConnectionInjector(ServerCredentials.createInsecure()); // what it gets is decrypted
   const connections = makeConnections({
     serving,
@@ -93,13 +96,14 @@ export function makeStreamServer(deps: StreamServerDeps): StreamServer {
     stopped.abort(OVER);
     server.forceShutdown();
     keepalive.stop();
+    unbound();
     connections.destroy(); // that of a frozen peer would stay until the kernel gives up
   };
 
   return {
     async start() {
       const { host, port: wanted } = toHostAndPort(deps.address);
-      const port = await connections.listen(host, wanted);
+      port = await connections.listen(host, wanted);
       deps.health.setStatus(STREAM_HEALTH, "SERVING");
       log.info({ address: deps.address, port }, "listening for agents");
       return port;

@@ -9,6 +9,7 @@ export interface Strangers extends Pick<Arrivals, "most"> {
   admitted(admission: Admission): void;
   /** It is closed. */
   delete(socket: Socket): void;
+  readonly size: number;
 }
 
 /** `agents`: for how many it counts. */
@@ -65,5 +66,8 @@ export function makeStrangers(): Strangers {
       if (peer !== undefined && byPeer.get(peer)?.socket === socket) byPeer.delete(peer);
     },
     most: () => sockets.most(),
+    get size() {
+      return sockets.size;
+    },
   };
 }

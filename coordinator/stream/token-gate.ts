@@ -60,6 +60,7 @@ export function makeTokenGate(deps: TokenGateDeps): TokenGate {
   };
   const admit = async (metadata: Metadata, peer: string, gone: AbortController): Promise<void> => {
     const [authorization = ""] = metadata.get("authorization");
+    metadata.remove("authorization"); // the call would keep it for as long as it lasts
     const token = /^Bearer +(\S+)$/i.exec(authorization.toString())?.[1] ?? "";
     if (!reviews.isRefused(token)) await enter(peer, gone); // who is refused waits for nothing
     try {

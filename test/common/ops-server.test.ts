@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { connect, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
 import { pino } from "pino";
 import { Counter, Registry } from "prom-client";
 import { makeOpsServer, type OpsRoute } from "../../common/ops-server.ts";
+import { until } from "../agent/until.ts";
 
 async function start(t: TestContext, routes: Record<string, OpsRoute> = {}, notReady: () => string | undefined = () => undefined) {
   const registry = new Registry();
@@ -60,4 +62,45 @@ test("rejects where the port is taken, and stops with a connection open", async 
   await server.stop();
   await hanging;
   await assert.rejects(ask("/healthz"));
+});
+
+function aStranger(t: TestContext, port: number, localAddress = "127.0.0.2"): Socket {
+  const socket = connect({ port, host: "127.0.0.1", localAddress }).on("error", () => undefined);
+  t.after(() => socket.destroy());
+  return socket.resume();
+}
+
+test("who asks a thousand times before it is answered gets no thousand answers to keep, it is cut off", async (t) => {
+  let asked = 0;
+  const slow: OpsRoute = () => {
+    asked += 1;
+    return new Promise(() => undefined);
+  };
+  const { port, ask } = await start(t, { "/slow": slow });
+  const stranger = aStranger(t, port);
+  stranger.write("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1_000));
+  await until(() => stranger.destroyed);
+  assert.equal(asked, 1);
+  assert.equal((await ask("/healthz")).status, 200);
+});
+
+test("one connection is asked over again and again", async (t) => {
+  const { port } = await start(t);
+  const socket = aStranger(t, port);
+  let answers = "";
+  socket.on("data", (chunk: Buffer) => (answers += chunk.toString()));
+  for (let times = 1; times <= 20; times++) {
+    socket.write("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    await until(() => answers.split("HTTP/1.1 200").length === times + 1 && answers.endsWith("ok\n"));
+  }
+});
+
+test("hundreds of connections are not kept, and keep nobody of another address out", async (t) => {
+  const { port, ask } = await start(t);
+  const strangers = Array.from({ length: 300 }, () => aStranger(t, port));
+  const waiting = aStranger(t, port, "127.0.0.3");
+  for (const stranger of strangers) stranger.write(`GET / HTTP/1.1\r\nx: ${"a".repeat(10_000)}`); // that is no end
+  await until(() => strangers.filter(({ destroyed }) => destroyed).length >= 300 - 64);
+  assert.equal((await ask("/healthz")).status, 200);
+  assert.equal(waiting.destroyed, false);
 });

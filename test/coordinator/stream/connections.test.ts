@@ -20,7 +20,7 @@ const closed = (socket: Socket | undefined): Promise<void> => new Promise((resol
 
 async function aPort(t: TestContext, limits: Partial<ConnectionLimits> = {}) {
   const secure: TLSSocket[] = [];
-  const state = { most: 100, begun: new Set<string>(), refused: 0, barred: "" };
+  const state = { most: 100, begun: new Set<string>(), refused: 0, barred: "", endsMakeRoom: true };
   const renewals = new Set<(serving: Serving) => void>();
   const connections = makeConnections({
     serving: {
@@ -39,7 +39,7 @@ async function aPort(t: TestContext, limits: Partial<ConnectionLimits> = {}) {
     mayAnother: () => state.begun.size < state.most,
     onEnd: (peer) => {
       state.begun.delete(peer);
-      connections.resume();
+      if (state.endsMakeRoom) connections.resume();
     },
     onRefused: () => state.refused++,
     clock: makeClock(),
@@ -210,6 +210,36 @@ test("above the limit so does one with many connections that ended their handsha
   await until(() => strangers.filter(({ destroyed }) => destroyed).length === 5);
   assert.ok(agents.every(({ destroyed }) => !destroyed));
   await until(() => state.begun.size === 8);
+});
+
+test("so many that no agent has a stream over have their handshake: an address with many lets its own wait, and makes way for another one", async (t) => {
+  const { connections, client, secure, state } = await aPort(t, { strangers: 6, kept: 3 });
+  state.endsMakeRoom = false; // none of them has a place any more
+  const agent = client("127.0.0.4");
+  await until(() => secure.length === 1);
+  const [its] = secure;
+  assert.ok(its);
+  aStream(connections, its, "a");
+  const strangers = Array.from({ length: 9 }, () => client("127.0.0.2"));
+  await until(() => secure.length === 7 && connections.counts.waiting === 3);
+  client("127.0.0.3");
+  await until(() => secure.length === 8);
+  await until(() => strangers.filter(({ destroyed }) => destroyed).length === 1);
+  assert.deepEqual([connections.counts.waiting, state.refused], [3, 1], "one of them made way");
+  const stranger = secure[3];
+  assert.ok(stranger);
+  aStream(connections, stranger, "b");
+  await until(() => secure.length === 9 && connections.counts.waiting === 2);
+  secure.at(4)?.destroy();
+  await until(() => secure.length === 10 && connections.counts.waiting === 1);
+  assert.equal(agent.destroyed, false);
+});
+
+test("strangers of many addresses, each with few, are not too many: agents whose tokens cannot be reviewed now", async (t) => {
+  const { client, secure, state } = await aPort(t, { strangers: 6, kept: 3 });
+  for (let n = 0; n < 12; n++) client(`127.0.0.${2 + (n % 6)}`);
+  await until(() => secure.length === 12);
+  assert.equal(state.refused, 0);
 });
 
 test("a connection is an agent's while a stream of it lasts; of one agent the newest two are", async (t) => {

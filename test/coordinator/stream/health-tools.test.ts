@@ -39,7 +39,7 @@ async function aCoordinator(t: TestContext) {
   health.setStatus("", "SERVING");
   const serving = { current: leaf, subscribe: () => () => undefined };
   const server = makeStreamServer({ ...common, address: "127.0.0.1:0", stream, serving, health });
-  const plainServer = makeHealthServer({ host: "127.0.0.1", port: 0, shared: false, health });
+  const plainServer = makeHealthServer({ host: "127.0.0.1", port: 0, shared: false, health, clock });
   const [tls, plain] = [await server.start(), await plainServer.start()];
   const caFile = join(directory, "ca.crt");
   writeFileSync(caFile, authority.certPem);

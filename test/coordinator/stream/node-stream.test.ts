@@ -330,9 +330,9 @@ test("a stranger with hundreds of connections that say one word and fall silent 
   for (const socket of strangers) socket.destroy();
 });
 
-/** A call without our client, from 127.0.0.2 over a connection of its own, which stays. */
-function aCallFrom(t: TestContext, port: number, path: string, token?: string): ClientHttp2Stream {
-  const socket = connectTcp({ port, host: "127.0.0.1", localAddress: "127.0.0.2" }).on("error", () => undefined);
+/** A call without our client, over a connection of its own, which stays. */
+function aCallFrom(t: TestContext, port: number, path: string, token?: string, localAddress = "127.0.0.2"): ClientHttp2Stream {
+  const socket = connectTcp({ port, host: "127.0.0.1", localAddress }).on("error", () => undefined);
   const secure = connectTls({ socket, servername: "localhost", ca: authority.certPem, ALPNProtocols: ["h2"] });
   const session = connectHttp2("https://localhost", { createConnection: () => secure }).on("error", () => undefined);
   t.after(() => session.destroy());
@@ -399,11 +399,11 @@ test("one connection has a few streams at a time, not thousands: health needs no
       .on("error", () => undefined)
       .once("data", () => answered++),
   );
-  await until(() => answered === 32, "the first ones are answered");
+  await until(() => answered === 4, "the first ones are answered");
   await sleep(100);
-  assert.equal(answered, 32);
+  assert.equal(answered, 4);
   watches[0]?.cancel();
-  await until(() => answered === 33, "the next one follows where one has ended");
+  await until(() => answered === 5, "the next one follows where one has ended");
   for (const watch of watches) watch.cancel();
 });
 
@@ -557,6 +557,16 @@ test("a token that was refused waits in no line", async (t) => {
   assert.equal(api.state.reviews, 1);
 });
 
+test("a call with more headers than anybody needs is told so, with the limit", async (t) => {
+  const { port, api } = await aCoordinator(t);
+  const end = await anAgent(t, port, "x".repeat(20_000)).ended();
+  assert.deepEqual(
+    [status[end.code], end.details.replace(/\d+$/, "…")],
+    ["RESOURCE_EXHAUSTED", "the headers of a call have at most 16384 bytes, these have …"],
+  );
+  assert.equal(api.state.reviews, 0);
+});
+
 test("a stream that has given its place back gives back none of another one over its connection", async (t) => {
   const { port, api, intake } = await aCoordinator(t);
   const agent = anAgent(t, port);
@@ -579,19 +589,18 @@ test("a stream that has given its place back gives back none of another one over
 
 test("a call that is cancelled while its review waits gives its place back at once", async (t) => {
   const intake = makeIntake(aFakeClock()); // none of them loses its place
+  const { mock: enter } = t.mock.method(intake, "enter");
   const { port, api } = await aCoordinator(t, { intake });
   const held = Promise.withResolvers<void>();
   api.state.held = held.promise;
-  const client = aClient(port);
-  const others = Array.from({ length: 32 }, (_, n) => anAgent(t, port, aToken({ node: `n${n}` }), client));
+  for (let n = 0; n < 32; n++) aCallFrom(t, port, NodeStreamServiceService.connect.path, aToken({ node: `n${n}` }), `127.0.1.${n + 1}`);
   await until(() => api.state.reviews === 32, "as many tokens as may be are reviewed");
-  crowd(intake, 2);
+  crowd(intake, 33);
   const late = anAgent(t, port, aToken({ node: "late" }));
-  await until(() => !intake.hasRoom, "it has the last place");
+  await until(() => !intake.hasRoom && enter.callCount() === 33, "it has the last place, and its call has come");
   late.call.cancel();
   await until(() => intake.hasRoom, "its place is free");
   assert.equal(api.state.reviews, 32);
-  for (const { call } of others) call.cancel();
   held.resolve();
 });
 
@@ -600,7 +609,7 @@ test("agents that come in numbers are a crowd, strangers are none", async (t) =>
   const client = aClient(port);
   for (let times = 0; times < 25; times++) await anAgent(t, port, aToken({ user: `system:serviceaccount:x:${times}` }), client).ended();
   assert.equal(intake.crowded, false);
-  for (let times = 0; times < 25; times++) await anAgent(t, port, aToken({ node: `n${times}` }), client).hello(`n${times}`);
+  for (let times = 0; times < 25; times++) await anAgent(t, port, aToken({ node: `n${times}` })).hello(`n${times}`);
   assert.equal(intake.crowded, true);
 });
 

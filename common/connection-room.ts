@@ -1,3 +1,4 @@
+import type { Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 
 /** Room for so many connections. Whoever has most of them makes way, with the one that was not used for longest. */
@@ -8,6 +9,21 @@ export interface ConnectionRoom {
   used(socket: Pick<Socket, "remoteAddress" | "remotePort">): void;
   /** Ends all, also those on which no handshake was made. */
   clear(): void;
+}
+
+/**
+ * For who asks one by one, e.g. Prometheus and people: so many connections, of each one answer at a time. Who asks on before it is answered is cut off:
+ * 60 kB of such requests would make a server keep a thousand answers. What else it had asked still comes, with `request.socket.destroyed`.
+ */
+export function boundRequests(server: Pick<Server, "on" | "prependListener">, mostConnections: number): void {
+  const room = makeConnectionRoom(mostConnections);
+  const last = new WeakMap<Socket, ServerResponse>();
+  server.on("connection", (socket: Socket) => room.enter(socket));
+  server.prependListener("request", ({ socket }, response) => {
+    room.used(socket);
+    if (last.get(socket)?.writableEnded === false) socket.destroy();
+    last.set(socket, response);
+  });
 }
 
 /**
