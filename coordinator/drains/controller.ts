@@ -80,7 +80,8 @@ export function makeDrainsController(deps: DrainsDeps): DrainsController {
     over.signal,
   );
   const reconcile = makeDrainReconciler({ ...deps, bound, reads, onLives: onStopping, onLowered: metrics.onLowered });
-  const queue = new Worker({ name: "drains", reconcile, clock, log, concurrency: CONCURRENCY, onOutcome: deps.onOutcome });
+  const { onOutcome } = deps;
+  const queue = new Worker({ name: "drains", reconcile, clock, log, concurrency: CONCURRENCY, onOutcome, mayBegin: () => state.ready });
   const hear = (event: HoldEvent): void => {
     if (event.kind === "held") {
       if (event.isNews) onStopping(event.uid);

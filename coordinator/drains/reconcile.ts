@@ -9,7 +9,7 @@ import type { BoundPlaces } from "./bound-places.ts";
 import type { TerminationReads } from "./termination.ts";
 
 export type DrainDeps = {
-  readonly state: Pick<State, "holds" | "facts" | "ready">;
+  readonly state: Pick<State, "holds" | "facts">;
   readonly bound: Pick<BoundPlaces, "of">;
   readonly reads: Pick<TerminationReads, "of" | "ask" | "forget">;
   readonly policy: Policy;
@@ -24,7 +24,6 @@ export type DrainDeps = {
 
 /** What decides is not known yet: looked for again so soon, should nobody tell. Milliseconds. */
 const AGAIN_MS = 1_000;
-const NOT_READY_MS = 100;
 
 /** One pass over one Pod whose preStop hook was called: what its agent is answered. */
 export function makeDrainReconciler(deps: DrainDeps): Reconcile {
@@ -33,7 +32,6 @@ export function makeDrainReconciler(deps: DrainDeps): Reconcile {
     await Promise.resolve();
     const dial = state.holds.dials.get(uid);
     if (dial === undefined) return { kind: "done" };
-    if (!state.ready) return { kind: "again", afterMs: NOT_READY_MS, because: "not every watch has synced" };
     if (isForeign(dial, state.facts.pods.get(uid))) {
       state.holds.disown(uid);
       return { kind: "done" };

@@ -155,7 +155,8 @@ export function makeLoadBalancersController(deps: LoadBalancersDeps): LoadBalanc
       deps.onForgotten(id);
     },
   });
-  const queue = new Worker({ name: "loadBalancers", reconcile: failed.noted(reconcile), clock, log, concurrency: CONCURRENCY, onOutcome });
+  const worker = { name: "loadBalancers", reconcile: failed.noted(reconcile), mayBegin: () => state.ready };
+  const queue = new Worker({ ...worker, clock, log, concurrency: CONCURRENCY, onOutcome });
   return {
     queue,
     failed,

@@ -82,7 +82,8 @@ export function makeOwnersController(deps: OwnersDeps): OwnersController {
     return object !== undefined && unread(object)?.kind === "not yet";
   };
   const reconcile = failed.noted(notingFirst({ synced: decides, noteRead, isWaiting }, pass));
-  return { queue: new Worker({ name: "services", reconcile, clock, log, concurrency: CONCURRENCY, onOutcome }), failed };
+  const queue = new Worker({ name: "services", reconcile, clock, log, concurrency: CONCURRENCY, onOutcome, mayBegin: decides });
+  return { queue, failed };
 }
 
 /** `isWaiting`: the pass of this object (UID) could only wait for what the object refers to. */

@@ -19,6 +19,9 @@ const GIVEN_UP_MS = 30_000;
 /** Of so many passes that begin one at least is of a key that was not added first: these wait, and are not forgotten. */
 const FAIR = 4;
 
+/** Whether passes may begin is asked so often. */
+const HELD_MS = 100;
+
 /** So many void entries are not worth the work of dropping them. */
 const FEW = 64;
 
@@ -30,6 +33,8 @@ export type WorkerDeps = {
   /** How many keys are worked on at once. */
   readonly concurrency: number;
   readonly onOutcome?: (outcome: "done" | "again" | "failed", seconds: number) => void;
+  /** No pass begins before this is true: thousands of keys would ask for themselves, again and again, what one asks for all. Default: at once. */
+  readonly mayBegin?: () => boolean;
 };
 
 /**
@@ -97,8 +102,9 @@ export class Worker {
     stop.addEventListener("abort", () => this.#wake.resolve(), { once: true });
     while (!stop.aborted) {
       this.#wake = Promise.withResolvers();
-      this.#startReady(passes);
-      this.#wakeIn(this.#nextMs());
+      const mayBegin = this.#deps.mayBegin?.() ?? true;
+      if (mayBegin) this.#startReady(passes);
+      this.#wakeIn(mayBegin ? this.#nextMs() : HELD_MS);
       await this.#wake.promise;
     }
     this.#timer?.over.abort(OVER);

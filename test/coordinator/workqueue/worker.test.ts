@@ -8,7 +8,7 @@ const DONE: Outcome = { kind: "done" };
 const START_MS = 1_000_000;
 
 /** A running worker; `passes` is when each pass began, e.g. "a@0", milliseconds since the start. */
-function aWorker(t: TestContext, reconcile: Reconcile, concurrency = 10) {
+function aWorker(t: TestContext, reconcile: Reconcile, concurrency = 10, mayBegin?: () => boolean) {
   const clock = aFakeClock(START_MS);
   const passes: string[] = [];
   const outcomes: string[] = [];
@@ -17,6 +17,7 @@ function aWorker(t: TestContext, reconcile: Reconcile, concurrency = 10) {
     clock,
     log: silentLog,
     concurrency,
+    ...(mayBegin && { mayBegin }),
     onOutcome: (outcome) => void outcomes.push(outcome),
     reconcile: async (key, signal) => {
       passes.push(`${key}@${clock.now() - START_MS}`);
@@ -105,6 +106,24 @@ test("passes again after the time that a pass asks for", async (t) => {
       ["again", "again", "done"],
     ],
   );
+});
+
+test("begins no pass before it may, and asks once for all keys", async (t) => {
+  let may = false;
+  let asked = 0;
+  const mayBegin = (): boolean => {
+    asked += 1;
+    return may;
+  };
+  const { clock, worker, passes } = aWorker(t, () => Promise.resolve(DONE), 10, mayBegin);
+  for (let key = 0; key < 1_000; key++) worker.add(`${key}`);
+  await clock.advance(1_000);
+  assert.deepEqual(passes, []);
+  assert.equal(worker.depth, 1_000);
+  assert.ok(asked <= 12, `asked ${asked} times in a second`);
+  may = true;
+  await clock.advance(100);
+  assert.equal(passes.length, 1_000);
 });
 
 test("counts what is due or runs, and not what is due later", async (t) => {
