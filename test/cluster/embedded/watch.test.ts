@@ -152,8 +152,8 @@ test("breaks as it is told: gone, frozen, failing, cut watches, empty lists, van
   assert.equal(await half.ended, null);
 
   const frozen = await watch(PODS);
-  faults.inject({ kind: "freeze", ms: 200 });
   const start = performance.now();
+  faults.inject({ kind: "freeze", ms: 200 });
   const slow = core.createNamespacedPod({ namespace, body: aPod("late") });
   await slow;
   assert.ok(performance.now() - start > 190);
