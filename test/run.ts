@@ -80,40 +80,32 @@ const longestFirst = (files: readonly string[]): string[] => files.toSorted((one
 const FLOWS_PER_PROCESS = 4;
 const mayShare = (file: string): boolean => !ON_REAL && file.startsWith("test/flow/") && secondsOf(file) < LONG_SECONDS;
 /**
- * Units of these folders share a process with their neighbours, who load the same modules and warm up the same functions: half a second to a second
- * of CPU for each file.
+ * Units share a process with their neighbours, who load the same modules and warm up the same functions: half a second to a second of CPU for each
+ * file. But not these, and a new one of their kind belongs here: with tests that a module makes for several files, which Node counts for the module;
+ * with `before` or `after` outside of any suite, which would be for all files; with a measurement of the process; that fork, for a child gets the
+ * flags of its parent and would take itself for a test of it; or that are long enough by themselves.
  */
-const SHARING = [
-  "test/agent/adapters/",
-  "test/agent/domain/",
-  "test/common/kubernetes/",
-  "test/contract/cloud/",
-  "test/coordinator/admission/",
-  "test/coordinator/cloud/",
-  "test/coordinator/configs/",
-  "test/coordinator/domain/",
-  "test/coordinator/explain/",
-  "test/coordinator/faults/",
-  "test/coordinator/leader/",
-  "test/coordinator/nodes/",
-  "test/coordinator/state/",
-  "test/manifests/",
+const ALONE = [
+  "test/agent/coordinator-link.",
+  "test/bench/scale.",
+  "test/cluster/network.",
+  "test/cluster/real/",
+  "test/common/event-loop.",
+  "test/contract/cloud/faults-soak.",
+  "test/contract/kubernetes/",
+  "test/coordinator/dry-run/command.",
+  "test/coordinator/faults/fuzz/",
+  "test/coordinator/faults/refused-calls.",
+  "test/deploy/arguments.",
+  "test/deploy/image.",
+  "test/manifests/ingresses.",
+  "test/manifests/services.",
+  "test/manifests/traffic.",
+  "test/promises-untracked.",
 ];
-/**
- * But not these, nor could others be in such a folder: with tests that a module makes for several files, which Node counts for the module; with
- * `before` or `after` outside of any suite, which would be for all files; with a measurement of the process; that fork, for a child gets the flags of
- * its parent and would take itself for a test of it; or that are long enough by themselves.
- */
-const ALONE = new Set([
-  "test/contract/cloud/faults-soak.test.ts",
-  "test/coordinator/faults/fuzz/fuzz.test.ts",
-  "test/coordinator/faults/refused-calls.test.ts",
-  "test/manifests/ingresses.test.ts",
-  "test/manifests/services.test.ts",
-  "test/manifests/traffic.test.ts",
-]);
+const isAlone = (file: string): boolean => ALONE.some((start) => file.startsWith(start));
 /** So many at most, and so many seconds together, which leaves enough jobs for all lanes. */
-const UNITS_PER_PROCESS = { files: 10, seconds: 30 };
+const UNITS_PER_PROCESS = { files: 20, seconds: 30 };
 const { PRIORITY_LOW: LOWEST_PRIORITY } = constants.priority;
 /** Above the slowest file on two cores (about 4 minutes) by far; what computes waits for longer on a busy machine. */
 const LIMIT_MS = 15 * 60_000;
@@ -167,7 +159,7 @@ function neighbours(files: readonly string[]): readonly Job[] {
   const jobs: string[][] = [];
   let open: string[] = [];
   for (const file of files.toSorted()) {
-    if (ALONE.has(file) || !SHARING.some((folder) => file.startsWith(folder))) jobs.push([file]);
+    if (isAlone(file)) jobs.push([file]);
     else if (open.length > 0 && open.length < most && secondsOfJob([...open, file]) <= seconds) open.push(file);
     else jobs.push((open = [file]));
   }
