@@ -51,7 +51,7 @@ const combinations = (switches: Switches): CloudOptions[] =>
 
 /** What failed of these, each with its combination. */
 async function failuresOf(runs: readonly Run[]): Promise<string[]> {
-  const worker = new Worker(new URL("./switches-run.ts", import.meta.url), { workerData: runs });
+  const worker = new Worker(new URL("./switches-run.ts", import.meta.url), { workerData: runs, execArgv: [] }); // those of this process may be of its own script
   const [failed]: unknown[] = await once(worker, "message");
   return [failed].flat().map(String);
 }
