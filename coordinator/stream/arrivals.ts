@@ -13,6 +13,8 @@ export interface Arrivals {
   readonly waiting: number;
   /** Of all. */
   readonly size: number;
+  /** How many of that address there are. */
+  of(address: string): number;
   /** All. */
   all(): Iterable<Socket>;
   /** The address that has the most, with its connections, the oldest first; undefined where there is none. */
@@ -66,6 +68,7 @@ export function makeArrivals(): Arrivals {
     get size() {
       return addresses.size;
     },
+    of: (address) => byAddress.get(address)?.size ?? 0,
     all: () => addresses.keys(),
     most() {
       let most: ReturnType<Arrivals["most"]>;

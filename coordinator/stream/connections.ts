@@ -56,9 +56,9 @@ const LIMITS: ConnectionLimits = {
   /** Two agents on each of 5 000 nodes (Kubernetes' own limit; a rollout with surge has two for a moment), and some others. */
   connections: 12_000,
   /**
-   * Whose handshake has begun and that no agent has a stream over: above so many an address with many lets its own wait, and makes way for others. Each
-   * holds 90 kB, with what a stranger may send over it up to 600 kB: headers that do not end (9 frames of 16 KiB), and 4 calls (call-bounds.ts) with what
-   * is sent ahead of an answer (64 KiB each): 0.3 GB together. Own choice: four times those that are let in at a time.
+   * Whose handshake has begun and that no agent has a stream over: above so many an address with many lets its own wait, and makes way for one with
+   * few. Each holds 90 kB, with what a stranger may send over it up to 600 kB: headers that do not end (9 frames of 16 KiB), and 4 calls (call-bounds.ts)
+   * with what is sent ahead of an answer (64 KiB each): 0.3 GB together. Own choice: four times those that are let in at a time.
    */
   strangers: 512,
   /** Above that, so many of an address whose handshake has not begun, and so many that no agent has a stream over, stay where another address comes. Own choice. */
@@ -171,15 +171,18 @@ type BeginningDeps = Pick<ConnectionsDeps, "mayBegin" | "mayAnother" | "onEnd"> 
   readonly refuse: (socket: Socket) => void;
 };
 
-/** Begins the handshakes that may. Where there are too many strangers those of the address that has the most wait, and its oldest makes way for any other one. */
+/**
+ * Begins the handshakes that may. Where there are too many strangers those of addresses with many wait, and the oldest of the address that has the most
+ * makes way for one of an address with few. Two addresses with many, each with agents behind it, would throw out each other's else, again and again.
+ */
 function makeBeginning({ limits, arrivals, strangers, refuse, ...deps }: BeginningDeps): () => void {
   return () => {
     for (const { socket, begin } of arrivals.inTurn()) {
       const peer = peerOf(socket);
-      const many = strangers.size < limits.strangers ? undefined : mostOf(strangers, limits.kept);
-      if (socket.destroyed || many?.address === addressOf(peer)) continue;
+      const areMany = strangers.size >= limits.strangers;
+      if (socket.destroyed || (areMany && strangers.of(addressOf(peer)) >= limits.kept)) continue;
       if (deps.mayBegin(peer)) {
-        const [oldest] = many?.sockets ?? [];
+        const [oldest] = (areMany ? mostOf(strangers, limits.kept) : undefined)?.sockets ?? [];
         if (oldest !== undefined) refuse(oldest);
         arrivals.delete(socket);
         strangers.begun(peer, socket);

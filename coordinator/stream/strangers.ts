@@ -3,7 +3,7 @@ import { type Arrivals, makeArrivals } from "./arrivals.ts";
 import type { Admission } from "./intake.ts";
 
 /** Connections whose handshake has begun, and which no agent has a stream over. */
-export interface Strangers extends Pick<Arrivals, "most"> {
+export interface Strangers extends Pick<Arrivals, "most" | "of"> {
   begun(peer: string, socket: Socket): void;
   /** A connection is no stranger's while an agent has a stream over it. Of one agent the newest connections count; the others are strangers again. */
   admitted(admission: Admission): void;
@@ -66,6 +66,7 @@ export function makeStrangers(): Strangers {
       if (peer !== undefined && byPeer.get(peer)?.socket === socket) byPeer.delete(peer);
     },
     most: () => sockets.most(),
+    of: (address) => sockets.of(address),
     get size() {
       return sockets.size;
     },

@@ -235,6 +235,22 @@ test("so many that no agent has a stream over have their handshake: an address w
   assert.equal(agent.destroyed, false);
 });
 
+test("so many of several addresses, each with many, throw out nobody: those that come wait", async (t) => {
+  const { connections, client, secure, state } = await aPort(t, { strangers: 6, kept: 3 });
+  for (let n = 0; n < 12; n++) {
+    client(`127.0.0.${2 + (n % 2)}`);
+    await until(() => secure.length + connections.counts.waiting === n + 1);
+  }
+  assert.deepEqual([secure.length, state.refused], [6, 0]);
+  client("127.0.0.4");
+  await until(() => secure.length === 7);
+  assert.deepEqual([connections.counts, state.refused], [{ open: 13, waiting: 6 }, 0], "each has few enough to be in nobody's way");
+  secure[0]?.destroy();
+  secure[1]?.destroy();
+  await until(() => secure.length === 9 && connections.counts.waiting === 4);
+  assert.equal(state.refused, 0);
+});
+
 test("strangers of many addresses, each with few, are not too many: agents whose tokens cannot be reviewed now", async (t) => {
   const { client, secure, state } = await aPort(t, { strangers: 6, kept: 3 });
   for (let n = 0; n < 12; n++) client(`127.0.0.${2 + (n % 6)}`);
