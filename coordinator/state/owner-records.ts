@@ -22,6 +22,27 @@ const Check = z.object({
   healthyCount: z.number(),
   unhealthyCount: z.number(),
 });
+const Strings = z.array(z.string());
+const Selector = z.record(z.string(), z.string());
+const Certificate = z.union([z.looseObject({ secret: z.string() }), z.looseObject({ certIds: Strings })]);
+const Backend = z.looseObject({
+  targetPort: z.union([z.number(), z.string()]),
+  endpoint: z.looseObject({ service: z.string(), port: z.string() }).optional(),
+  selector: Selector.optional(),
+  service: z.looseObject({ name: z.string(), port: z.number() }).optional(),
+});
+const Rule = z.looseObject({
+  domain: z.string(),
+  url: z.string(),
+  certificate: Certificate.optional(),
+  backend: Backend.optional(),
+  redirect: z
+    .union([z.literal("none"), z.looseObject({ protocol: Protocol, port: z.number(), domain: z.string(), url: z.string() })])
+    .optional(),
+});
+const Port = Backend.extend({ protocol: Protocol, port: z.number(), certificate: Certificate.optional(), rules: z.array(Rule).optional() });
+const Weight = z.looseObject({ protocol: z.string(), port: z.number(), statefulSet: z.string(), index: z.number(), weight: z.number() });
+/** Whatever a pass goes into: one that is of another shape would end every pass over its load balancer. */
 const Stored = z.object({
   ref: Reference,
   order: z.string(),
@@ -31,20 +52,30 @@ const Stored = z.object({
       z.looseObject({ kind: z.literal("existing"), loadBalancerId: z.string() }),
       z.looseObject({ kind: z.literal("create"), subnetId: Optional }),
     ]),
-    selector: z.record(z.string(), z.string()),
-    ports: z.array(z.looseObject({ protocol: Protocol, port: z.number(), targetPort: z.union([z.number(), z.string()]) })),
+    selector: Selector,
+    ports: z.array(Port),
     configName: Optional,
     className: Optional,
     unserved: z.array(z.looseObject({})),
+    settings: z.looseObject({ securityGroups: Strings.optional() }).optional(),
+    weights: z.looseObject({ byDefault: z.number(), entries: z.array(Weight) }).optional(),
   }),
-  formerSelectors: z.array(z.record(z.string(), z.string())),
+  formerSelectors: z.array(Selector),
   at: Optional,
   madeFor: Optional,
   leftRules: z.record(z.string(), z.record(z.string(), z.number())).optional(),
-  inherited: z.array(z.object({ namespace: z.string(), selector: z.record(z.string(), z.string()) })).optional(),
+  inherited: z.array(z.object({ namespace: z.string(), selector: Selector })).optional(),
   listeners: z.record(
     z.string(),
-    z.looseObject({ id: z.string(), healthCheck: z.looseObject(Check.shape), scheduler: z.enum(["WRR", "LEAST_CONN", "IP_HASH"]) }),
+    z.looseObject({
+      id: z.string(),
+      healthCheck: z.looseObject(Check.shape),
+      scheduler: z.enum(["WRR", "LEAST_CONN", "IP_HASH"]),
+      uncheckedRules: Strings.optional(),
+      rules: Strings.optional(),
+      formerName: Optional,
+      renamed: z.looseObject({ to: z.string(), atMs: z.number(), state: z.string() }).optional(),
+    }),
   ),
 });
 

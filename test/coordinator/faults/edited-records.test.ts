@@ -33,6 +33,13 @@ function withListenerId(world: World, id: string): string {
   return text.replace(/("TCP\/80":\{"id":")[^"]+/, `$1${id}`);
 }
 
+/** The owner's entry with something of another shape in it than any version of ours writes. */
+function withOdd(world: World, before: string, odd: string): Readonly<Record<string, string>> {
+  const text = dataOf(world, "lb-one")[ownerKey(0)] ?? "";
+  assert.ok(text.includes(before));
+  return { [ownerKey(0)]: text.replace(before, `${odd}${before}`) };
+}
+
 const EDITS: readonly (readonly [title: string, edit: (world: World) => void])[] = [
   ["claims for nobody, and without one", (world) => edit(world, "lb-one", { "ip.10.244.0.1": "somebody", "ip.10.244.0.2": null })],
   [
@@ -48,6 +55,9 @@ const EDITS: readonly (readonly [title: string, edit: (world: World) => void])[]
     "the owner's entry cut off",
     (world) => edit(world, "lb-one", { [ownerKey(0)]: (dataOf(world, "lb-one")[ownerKey(0)] ?? "").slice(0, 99) }),
   ],
+  ["rules that are none", (world) => edit(world, "lb-one", withOdd(world, '"protocol":"TCP"', '"rules":{"a":1},'))],
+  ["weights that are none", (world) => edit(world, "lb-one", withOdd(world, '"unserved"', '"weights":7,'))],
+  ["a listener's rules that are none", (world) => edit(world, "lb-one", withOdd(world, '"id":"lbl-', '"rules":7,'))],
   ["all of it deleted", ({ cluster }) => cluster.records.removeOf("lb-one")],
   [
     "all of it another cluster's",
