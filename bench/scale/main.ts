@@ -11,8 +11,8 @@ import { type Ground, type Size, startGround } from "./ground.ts";
 import { type Control, type Floor, type Floors, floorsOf, startControl } from "./helpers.ts";
 import { type Measured, measure } from "./measure.ts";
 import { perChange, ratioOf } from "./per-change.ts";
-import { countsOf, type Goal, goalsText, NOISE_LEGEND, type Row, rounded, verdict } from "./rows.ts";
-import { type Patience, untilAll } from "./wait.ts";
+import { countsOf, type Goal, goalsText, limitFor, NOISE_LEGEND, type Row, rounded, verdict } from "./rows.ts";
+import { untilAll } from "./wait.ts";
 import { ADVISED, flagsOf, listOf, sizedOptions } from "./whole.ts";
 
 const USAGE = `usage: npm run bench:scale -- [options]
@@ -21,12 +21,12 @@ const USAGE = `usage: npm run bench:scale -- [options]
   --services 2000   50 on each load balancer, 6 Pods each
   --rate 500        Pod changes per second
   --seconds 15      how long the Pods of each mix change
-  --quick           100 agents of 10 Pods, 50 Services, 100 changes a second for 2 s: less than a minute
+  --quick           100 agents of 10 Pods, 50 Services, 100 changes a second for 2 s: about a minute, without goals of loop delay and cores
   --rows LIST       only these of ramp,storm,changes,restart,side-by-side; the default is all of them
   --node-flags LIST flags of the coordinator's Node, e.g. --max-semi-space-size=16; the default is what the chart advises for the size
   --json FILE       writes the rows as JSON too
 Exit code 1 if a goal is missed by more than a control process beside the coordinator explains; 2 for a mistake in the options.
-The goals are those of the default size; a smaller one is easier.`;
+The goals are those of the default size.`;
 
 const FULL = { agents: 5_000, pods: 30, services: 2_000, rate: 500, seconds: 15 };
 const QUICK: typeof FULL = { agents: 100, pods: 10, services: 50, rate: 100, seconds: 2 };
@@ -38,7 +38,7 @@ function readOptions(args: string[]) {
   const rows = listOf(given.rows);
   const unknown = rows.find((row) => !ROWS.includes(row));
   if (unknown !== undefined) throw new RangeError(`--rows has "${unknown}": use some of ${ROWS.join(",")}`);
-  return { ...sizes, rows, flags: flagsOf(given["node-flags"], sizes.services), patience: isQuick ? QUICK_PATIENCE : PATIENCE, json, help };
+  return { ...sizes, rows, flags: flagsOf(given["node-flags"], sizes.services), size: isQuick ? "quick" : "full", json, help } as const;
 }
 
 const ROWS: readonly string[] = ["ramp", "storm", "changes", "restart", "side-by-side"];
@@ -69,8 +69,7 @@ const RAMP_MS_PER_AGENT = 14_000 / 5_000;
  * Then a storm counts as one that never passes, and what was to be bound as not settled: nothing has come for so long, or all in all for
  * longer than what follows is worth. A machine that others use too is slow, and is waited for while it goes on.
  */
-const PATIENCE: Patience = { stalledMs: 30_000, mostMs: 300_000 };
-const QUICK_PATIENCE: Patience = { stalledMs: 10_000, mostMs: 20_000 };
+const PATIENCE = { full: { stalledMs: 30_000, mostMs: 300_000 }, quick: { stalledMs: 10_000, mostMs: 20_000 } } as const;
 /** What a coordinator at rest costs is measured so long, as a share of the measurement, and taken off the cost of a change. */
 const REST_SHARE = 0.4;
 const WARM_SHARE = 0.5;
@@ -113,13 +112,14 @@ class Run {
 
   goal(row: string, what: string, value: number | null, unit: string, kind: Goal["kind"], atMost?: number): void {
     const controlP99Ms = this.rows.at(-1)?.controlP99Ms ?? 0;
-    this.goals.push({ row, what, value, unit, kind, controlP99Ms, ...(atMost !== undefined && { atMost }) });
+    const limit = limitFor(this.options.size, { kind, unit, ...(atMost !== undefined && { atMost }) });
+    this.goals.push({ row, what, value, unit, kind, controlP99Ms, ...(limit !== undefined && { atMost: limit }) });
   }
 
   /** Seconds from `fromMs` until all agents are acknowledged; null if that never comes. */
   async acknowledged(fromMs: number): Promise<number | null> {
-    const { agents, patience } = this.options;
-    const came = await untilAll(() => this.ground.acknowledged(), agents, patience);
+    const { agents, size } = this.options;
+    const came = await untilAll(() => this.ground.acknowledged(), agents, PATIENCE[size]);
     if (came >= agents) return (performance.now() - fromMs) / 1_000;
     console.error(`${came} of ${agents} agents are acknowledged after ${Math.round((performance.now() - fromMs) / 1_000)} s: given up`);
     return null;
@@ -195,7 +195,7 @@ async function settle(run: Run, services: number): Promise<number | undefined> {
   ground.addServices(run.services, services);
   run.services = services;
   const wanted = services + ground.selected(services);
-  const made = await untilAll(() => ground.listeners() + ground.bound(), wanted, run.options.patience);
+  const made = await untilAll(() => ground.listeners() + ground.bound(), wanted, PATIENCE[run.options.size]);
   const seconds = (performance.now() - fromMs) / 1_000;
   const settled = made >= wanted ? seconds : undefined;
   if (settled === undefined)
@@ -270,10 +270,19 @@ async function changes(run: Run): Promise<void> {
 
 /** Few and many Services side by side, after everything else has gone: each of the two needs room. */
 async function sideBySide(run: Run): Promise<void> {
-  const { agents, pods, services, rate, seconds, patience, flags } = run.options;
+  const { agents, pods, services, rate, seconds, size, flags } = run.options;
   const few = Math.min(FEW, services);
   const row = "CPU per touch, side by side";
-  const sizes = { agents: Math.min(agents, SIDE_AGENTS), pods, few, many: services, rate, seconds: seconds * TURN_SHARE, patience, flags };
+  const sizes = {
+    agents: Math.min(agents, SIDE_AGENTS),
+    pods,
+    few,
+    many: services,
+    rate,
+    seconds: seconds * TURN_SHARE,
+    patience: PATIENCE[size],
+    flags,
+  };
   const costs = await perChange(sizes, run.control);
   const ratio = costs && ratioOf(costs);
   for (const [what, values] of [

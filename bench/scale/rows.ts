@@ -44,6 +44,13 @@ export type Goal = {
   readonly controlP99Ms: number;
 };
 
+/**
+ * The limit that a run of the small size has: of loop delay and shares of a core none, for it is over before the code that it runs is compiled. Undefined:
+ * none.
+ */
+export const limitFor = (size: "full" | "quick", { kind, unit, atMost }: Pick<Goal, "kind" | "unit" | "atMost">): number | undefined =>
+  size === "quick" && (kind === "delay" || unit === "cores") ? undefined : atMost;
+
 /** p99 of an undisturbed loop's delay as it is measured, ms: the timer's 10 ms and a little. */
 const QUIET_P99_MS = 12;
 /** Of the delay of a process that does nothing, what a busy one may have. Source: the goals of the benchmark. */

@@ -8,13 +8,14 @@ import { CALLERS, type Ground, startGround } from "./ground.ts";
 import { startControl } from "./helpers.ts";
 import { measure } from "./measure.ts";
 import { withReadiness } from "./objects.ts";
-import { countsOf, type Goal, goalsText, NOISE_LEGEND, type Row, rounded, verdict } from "./rows.ts";
+import { countsOf, type Goal, goalsText, limitFor, NOISE_LEGEND, type Row, rounded, verdict } from "./rows.ts";
 
 export type Options = {
   readonly pods: number;
   readonly services: number;
   /** Of the coordinators' Node. */
   readonly flags: readonly string[];
+  readonly size: "full" | "quick";
   readonly json: string | undefined;
 };
 
@@ -76,7 +77,7 @@ async function prepared(ground: Ground, { agents, services }: { readonly agents:
 }
 
 /** False where a goal is missed. */
-export async function run({ pods, services, flags, json }: Options): Promise<boolean> {
+export async function run({ pods, services, flags, size, json }: Options): Promise<boolean> {
   const agents = Math.ceil(pods / PODS_PER_NODE);
   const perAgent = Math.ceil(pods / agents) + 1; // the agent's own
   const [load = 0] = loadavg(); // of others, before we begin
@@ -109,7 +110,8 @@ export async function run({ pods, services, flags, json }: Options): Promise<boo
     });
     const goals: Goal[] = [];
     const goal = (what: string, value: number | null | undefined, unit: string, kind: Goal["kind"], atMost?: number): void => {
-      const limit = atMost === undefined ? {} : { atMost };
+      const most = limitFor(size, { kind, unit, ...(atMost !== undefined && { atMost }) });
+      const limit = most !== undefined && { atMost: most };
       goals.push({ row: "take-over", what, value: value ?? null, unit, kind, controlP99Ms: row.controlP99Ms, ...limit });
     };
     const seconds = (ms: number | undefined): number | undefined => (ms === undefined ? undefined : ms / 1_000);

@@ -3,7 +3,7 @@ import { suite, test } from "node:test";
 import { quantile } from "../../bench/scale/changes.ts";
 import { quantileIn } from "../../bench/scale/measure.ts";
 import { ratioOf } from "../../bench/scale/per-change.ts";
-import { type Goal, goalsText, verdict } from "../../bench/scale/rows.ts";
+import { type Goal, goalsText, limitFor, verdict } from "../../bench/scale/rows.ts";
 import { untilAll } from "../../bench/scale/wait.ts";
 import { ADVISED, flagsOf } from "../../bench/scale/whole.ts";
 import { nodeFlags } from "../../deploy/tools/render.ts";
@@ -28,6 +28,25 @@ suite("whether a goal is missed", () => {
     const { atMost: _none, ...free } = goal("time", null, 11);
     assert.equal(verdict(free), "");
   });
+});
+
+test("a run of the small size has limits, but none of what it is too short for", () => {
+  const limits = (size: "full" | "quick") =>
+    (
+      [
+        ["time", "s"],
+        ["delay", "ms"],
+        ["amount", "cores"],
+        ["amount", "MiB"],
+      ] as const
+    ).map(([kind, unit]) => limitFor(size, { kind, unit, atMost: 1 }));
+  assert.deepEqual(
+    [limits("full"), limits("quick")],
+    [
+      [1, 1, 1, 1],
+      [1, undefined, undefined, 1],
+    ],
+  );
 });
 
 test("each measure has a line with its limit beside it; the name of the row stands once", () => {

@@ -247,6 +247,8 @@ function unsentLines({ requests, unsent }: Summary): string[] {
   return unsent > requests ? [missed, "this machine is too slow for the rate"] : [missed];
 }
 
+/** Of the p99. Own choice. */
+const OWN_LIMIT_MS = 500;
 const COLUMNS = ["READY -> GATE", "CLOUD", "OURS", "POLL", "API"] as const;
 
 const shareLine = (name: string, cells: readonly string[]): string =>
@@ -260,5 +262,5 @@ const shareLines = ({ pods, ownMsP50, ownMsP99, ownParts: { ours, poll, api } }:
       [cloudMs + ownMs, cloudMs, oursMs, pollMs, apiMs].map((ms) => `${ms} ms`),
     ),
   ),
-  `our share: p50 ${ownMsP50} ms, p99 ${ownMsP99} ms (limit 500 ms); of it ours ${ours.join(" and ")}, waiting for the question that hears of health ${poll.join(" and ")}, the API's time ${api.join(" and ")}`,
+  `our share (what is not CLOUD): p50 ${ownMsP50} ms, p99 ${ownMsP99} ms (limit ${OWN_LIMIT_MS} ms${ownMsP99 > OWN_LIMIT_MS ? ", missed: on a machine that is busy otherwise all of it takes longer" : ""}); of it ours ${ours.join(" and ")} ms, waiting for the question that hears of health ${poll.join(" and ")} ms, the API's time ${api.join(" and ")} ms`,
 ];

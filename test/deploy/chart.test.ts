@@ -156,6 +156,11 @@ test("what would fail later is refused at once, with the fix", needsHelm, () => 
   const refusals: readonly (readonly [string, Parameters<typeof rendered>[0], RegExp])[] = [
     ["no region", { set: ["region="] }, /region is missing.*--set region=/],
     ["no image", { set: ["image.repository="] }, /image\.repository is missing/],
+    [
+      "coordinators on the ports of their node's agent",
+      { set: ["coordinator.hostNetwork=true"] },
+      /agent\.ports\.health is 9091.*--set agent\.ports\.health=9191/,
+    ],
     ["a typo", { set: ["coordinater.replicas=3"] }, /coordinater/],
     ["a setting that does not exist", { set: ["coordinator.settings.DRAIN=3"] }, /DRAIN/],
     ["a setting out of its range", { set: ["agent.settings.ACK_TIMEOUT_MS=1"] }, /ACK_TIMEOUT_MS/],
@@ -261,6 +266,12 @@ test("a Namespace that the chart makes lets agents use the node's network", need
     ({ kind, metadata }) => kind === "Namespace" && metadata.name === "lb-system",
   );
   assert.deepEqual(made?.metadata["labels"], { "pod-security.kubernetes.io/enforce": "privileged" });
+});
+
+test("Prometheus scrapes each agent once: of a container without ports it makes a target, and the agent's Pod has two", needsHelm, () => {
+  const monitors = rendered({ set: ["podMonitor.enabled=true"] }).filter(({ kind }) => kind === "PodMonitor");
+  const agents = JSON.stringify(monitors.find(({ metadata }) => metadata.name === "clb-direct-agent"));
+  assert.match(agents, /\{"sourceLabels":\["__meta_kubernetes_pod_container_name"\],"regex":"agent","action":"keep"\}/);
 });
 
 test("a policy for the network lets in each port from where it is asked", needsHelm, () => {

@@ -31,6 +31,12 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if not .Values.region }}{{ fail "region is missing: set the region of your load balancers, e.g. --set region=ap-guangzhou" }}{{ end }}
 {{- if not .Values.image.repository }}{{ fail "image.repository is missing: set where you pushed the image, e.g. --set image.repository=registry.example.com/clb-direct" }}{{ end }}
 {{- if eq .Release.Namespace "kube-system" }}{{ fail "namespace kube-system: the coordinator may read and delete every ConfigMap of its Namespace; choose another one, e.g. --namespace clb-direct --create-namespace" }}{{ end }}
+{{- if .Values.coordinator.hostNetwork }}
+{{- $own := list 9443 9090 9091 (include "clb-direct.port" (list . "WEBHOOK_PORT" 8443) | int) (include "clb-direct.port" (list . "EXPLAIN_PORT" 9092) | int) }}
+{{- range $key, $port := .Values.agent.ports }}
+{{- if has (int $port) $own }}{{ fail (printf "agent.ports.%s is %d, which the coordinator takes on its node with coordinator.hostNetwork: set another one, e.g. --set agent.ports.%s=%d" $key (int $port) $key (add (int $port) 100)) }}{{ end }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* A validation of objects of our own Namespace. What somebody else put there may stay: the object has to be mended all the same. */}}
