@@ -32,7 +32,7 @@ export type PlannerDeps = {
   readonly lasting?: (podUid: string) => Lasting | undefined;
   readonly writer: Pick<Writer, "running" | "overQuota" | "weightsLast">;
   readonly refusedItems: Pick<RefusedItems, "keepsRefusing">;
-  readonly guard: Pick<RemovalGuard, "hold" | "floorOf">;
+  readonly guard: Pick<RemovalGuard, "hold" | "floorOf" | "isHealthRead">;
   readonly quotas: () => Quotas | undefined;
   readonly clock: Clock;
   readonly settings: PlannerSettings;
@@ -79,7 +79,7 @@ export class Planner {
         loweredAtMs: (target) => mirror.loweredAtMs(id, slotOf(place, target)),
         floor: () => guard.floorOf(id, place),
       }),
-      ...(this.#deps.lasting && { lasting: this.#deps.lasting, nowMs: clock.now(), aheadMs }),
+      ...(this.#deps.lasting && { lasting: this.#deps.lasting, nowMs: clock.now(), unasked: !guard.isHealthRead(id), aheadMs }),
       bindsFirst: writer.weightsLast(id),
       inFlight,
       roomFirst: writer.overQuota(id) > 0,

@@ -50,6 +50,8 @@ export type PlanInput = {
   readonly nowMs?: number;
   /** As in TargetView. */
   readonly aheadMs?: number | undefined;
+  /** As `TargetView.unasked`. */
+  readonly unasked?: boolean | undefined;
   /** Weights were written last: whoever waits to be bound comes before those that get their weight back. */
   readonly bindsFirst?: boolean;
   /** The cloud refused more for a quota: what is drained or wanted no more makes room before anything is added. */
@@ -249,7 +251,7 @@ function isOnlyBroken({ place, wanted }: PlacePair, { broken }: PlanInput): bool
 function changesOf(
   place: Place,
   wanted: readonly WantedBackend[] | undefined,
-  { cache: all, holderOf, isClaimed, serving, drained, broken, lowering, lasting, nowMs, aheadMs }: PlanInput,
+  { cache: all, holderOf, isClaimed, serving, drained, broken, lowering, lasting, nowMs, unasked, aheadMs }: PlanInput,
   replaced?: true,
 ): TargetChanges {
   const cache = replaced === undefined ? all : undefined;
@@ -268,6 +270,7 @@ function changesOf(
       return lasting?.(podUid);
     },
     nowMs,
+    unasked,
     aheadMs,
     serving: (target) => serving(place, target),
     holderOf: (ip) => {

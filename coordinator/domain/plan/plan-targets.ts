@@ -38,6 +38,8 @@ export type TargetView = {
   readonly lasting?: ((podUid: string) => Lasting | undefined) | undefined;
   /** Milliseconds since the epoch; only `lasting` is compared with it. */
   readonly nowMs?: number | undefined;
+  /** Nobody has asked yet how the load balancer finds its targets, as after a change of leaders: whoever has a weight may serve. Default: not so. */
+  readonly unasked?: boolean | undefined;
   /** The write that comes next takes so long, milliseconds: where somebody else serves, Pods leave now whose time is up before its end. Default 0. */
   readonly aheadMs?: number | undefined;
 };
@@ -174,9 +176,10 @@ const NOBODY: Last = { keep: new Set(), dueMs: undefined, lastsMs: undefined };
 
 function lastOnes(
   ending: readonly Ending[],
-  { place, serving, broken, nowMs = Number.POSITIVE_INFINITY, aheadMs = 0 }: TargetView,
+  { place, unasked, broken, nowMs = Number.POSITIVE_INFINITY, aheadMs = 0, ...view }: TargetView,
   { wantedByKey, boundByKey, goes }: Keyed & { readonly goes: ReadonlySet<Target> },
 ): Last {
+  const serving = (target: Target): boolean => view.serving(target) || (unasked === true && target.weight > 0);
   const leaving = ending.filter(({ target }) => serving(target)).length;
   const staying = place.targets.filter((target) => target.weight > 0 && !goes.has(target) && serving(target)).length;
   if (leaving === 0 || staying >= Math.ceil(leaving * STAYING_SHARE)) return NOBODY;

@@ -243,6 +243,18 @@ suite("all Pods of a Service end together:", () => {
     assert.ok(loweredMs > 14_500 && loweredMs < 17_500, `lowered after ${loweredMs} ms`);
   });
 
+  inWorld(
+    "a new leader that knows all Pods at once does not conclude from what it has not asked that nobody serves",
+    slowly(),
+    async (world) => {
+      const born = world.clock.sleep(500).then(() => world.cluster.start("one", PODS));
+      const led = world.clock.sleep(5_000).then(() => world.coordinator().leadAgain());
+      const { loweredMs } = await endAll(world, 25_000);
+      await Promise.all([born, led]);
+      assert.ok(loweredMs > 14_500 && loweredMs < 17_500, `lowered after ${loweredMs} ms`);
+    },
+  );
+
   inWorld("a new leader does not let Pods serve on whose hold was over before", slowly(), async (world, pods) => {
     const born = world.clock.sleep(500).then(() => world.cluster.start("one", PODS));
     const released = (async () => {

@@ -41,7 +41,7 @@ async function aWorld(rules: readonly [Rule, ...Rule[]], count = 2) {
     writer: { running: () => undefined, overQuota: () => 0, weightsLast: () => false },
     unreadyPods: { sinceMs: () => undefined },
     refusedItems: { keepsRefusing: (_id, slot) => refused.has(slot) },
-    guard: { hold: (_actual, calls) => calls, floorOf: () => 0 },
+    guard: { hold: (_actual, calls) => calls, floorOf: () => 0, isHealthRead: () => true },
     quotas: () => undefined,
     settings: { clusterId: CLUSTER, drainMs: DRAIN_MS, rulesPerCall: 20, policy: "enforce" },
   });

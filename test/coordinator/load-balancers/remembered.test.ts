@@ -104,7 +104,7 @@ function aWorld(seed: number) {
     isStopping: (uid: string) => stopping.has(uid),
     writer: { running: () => undefined, overQuota: () => 0, weightsLast: () => false },
     refusedItems: { keepsRefusing: () => world.refused },
-    guard: { hold: (_actual: LoadBalancer, calls: readonly Call[]) => calls, floorOf: () => 1 },
+    guard: { hold: (_actual: LoadBalancer, calls: readonly Call[]) => calls, floorOf: () => 1, isHealthRead: () => true },
     quotas: () => world.quotas,
     settings: { clusterId: CLUSTER, drainMs: 5_000, rulesPerCall: 20, policy: "enforce" },
   } as const;
