@@ -228,10 +228,11 @@ export class OwnerRecords {
 /** `at`: the load balancer for which it was stored; a former version did not say so. Undefined: it is no record of ours. */
 function decode(value: string, scope: string): { readonly record: OwnerRecord; readonly at: string } | undefined {
   try {
-    const { success, data } = Stored.safeParse(JSON.parse(value));
-    if (!success) return undefined;
-    const { at = scope, ...record } = data;
-    return { record: record as unknown as OwnerRecord, at }; // oxlint-disable-line typescript/no-unsafe-type-assertion -- what we wrote ourselves, its shape checked
+    const stored: unknown = JSON.parse(value);
+    if (!Stored.safeParse(stored).success) return undefined;
+    // As it was stored, not as the schema gives it, with other keys first: that would be another text of the same record, and be written again.
+    const { at = scope, ...record } = stored as OwnerRecord & { at?: string }; // oxlint-disable-line typescript/no-unsafe-type-assertion -- what we wrote ourselves, its shape checked
+    return { record, at };
   } catch {
     return undefined;
   }
