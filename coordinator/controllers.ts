@@ -195,8 +195,8 @@ export function makeControllers(deps: ControllersDeps): Controllers {
       certificates.begin(stop);
       const judging = reachability?.queue.run(stop, hard).finally(() => reachability.close());
       const worked = [owners.queue, loadBalancers, drains, ...(policy === "observe" ? [] : [gates.queue, configs])]; // these only write
-      await Promise.all([state.records.run(stop), prove(stop), judging, health.run(stop), ...worked.map((one) => one.run(stop, hard))]);
-      state.close();
+      const working = worked.map((one) => one.run(stop, hard));
+      await Promise.all([state.records.run(stop), prove(stop), judging, health.run(stop), ...working]).finally(() => state.close());
     },
   };
 }

@@ -118,10 +118,13 @@ export class Leading {
     this.#controllers = controllers;
     this.#admission = isDry ? undefined : this.#deps.admission?.reign({ client: heard, tell });
     const unfollow = this.#deps.refusals?.followRefusals((node, why) => tell(refusedReport(node, why)));
-    await Promise.all([controllers.run(stopped, lost), events.run(stopped), this.#admission?.run(stopped)]);
-    unfollow?.();
-    this.#controllers = undefined;
-    this.#admission = undefined;
+    try {
+      await Promise.all([controllers.run(stopped, lost), events.run(stopped), this.#admission?.run(stopped)]);
+    } finally {
+      unfollow?.();
+      this.#controllers = undefined;
+      this.#admission = undefined;
+    }
   }
 }
 

@@ -120,10 +120,13 @@ export function makeDrainsController(deps: DrainsDeps): DrainsController {
       if (holds.dials.has(uid)) queue.add(uid);
     },
     run: async (stop, hard) => {
-      await queue.run(stop, hard);
-      over.abort(OVER);
-      unfollow();
-      holds.clear();
+      try {
+        await queue.run(stop, hard);
+      } finally {
+        over.abort(OVER);
+        unfollow();
+        holds.clear();
+      }
     },
   };
 }
