@@ -115,6 +115,15 @@ test("a leader that stops finishes its work, still holding the Lease, and then h
   assert.notEqual(holderOf(api), "");
 });
 
+/** An elector beside a stand-in of the API server, which answers at once. */
+const QUICK = {
+  clock: makeClock(),
+  log: pino({ level: "silent" }),
+  namespace: "default",
+  identity: "a",
+  times: { durationMs: 200, renewMs: 20, writesMs: 150, retryMs: 10 },
+};
+
 test("a reign that ends while its Lease is being renewed is not followed by another when the process stops", async () => {
   const written: string[] = [];
   const renewal = { begun: Promise.withResolvers<void>(), answered: Promise.withResolvers<void>() };
@@ -131,11 +140,7 @@ test("a reign that ends while its Lease is being renewed is not followed by anot
         return { metadata: { resourceVersion: String(written.length) }, spec } as T;
       },
     },
-    clock: makeClock(),
-    log: pino({ level: "silent" }),
-    namespace: "default",
-    identity: "a",
-    times: { durationMs: 200, renewMs: 20, writesMs: 150, retryMs: 10 },
+    ...QUICK,
     lead: async ({ retire, lost }) => {
       reigns += 1;
       await new Promise((resolve) => eitherSignal(retire, lost).addEventListener("abort", resolve));
@@ -169,11 +174,7 @@ test("a Lease whose last renewal was carried out, but not answered, is given up 
         return { metadata: { resourceVersion: String(lease.version) }, spec } as T;
       },
     },
-    clock: makeClock(),
-    log: pino({ level: "silent" }),
-    namespace: "default",
-    identity: "a",
-    times: { durationMs: 200, renewMs: 20, writesMs: 150, retryMs: 10 },
+    ...QUICK,
     lead: async ({ retire, lost }) => {
       await new Promise((resolve) => eitherSignal(retire, lost).addEventListener("abort", resolve));
       await until("a renewal without an answer", () => isUnanswered);
