@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { yieldTurn } from "../../common/event-loop.ts";
+import { standStill } from "../stand-still.ts";
 
 /** Longer than passes may follow each other without a turn of the event loop. */
-function work(): void {
-  for (const endMs = performance.now() + 6; performance.now() < endMs; );
-}
+const work = (): void => standStill(6);
 
 /** From timer to timer. */
 const turn = (): Promise<void> => new Promise((resolve) => void setTimeout(() => setImmediate(() => setTimeout(resolve))));

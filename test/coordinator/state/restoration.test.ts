@@ -2,11 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { makeRestoration, type Restoration } from "../../../coordinator/state/restoration.ts";
-
-const busy = (ms: number): void => {
-  const untilMs = performance.now() + ms;
-  while (performance.now() < untilMs);
-};
+import { standStill } from "../../stand-still.ts";
 
 /** Turns of the event loop until it is done. */
 async function turnsOf(restoration: Restoration): Promise<number> {
@@ -21,7 +17,7 @@ test("what takes long is done in pieces, once, and the event loop has its turn b
   const done: number[] = [];
   const restoration = makeRestoration(function* () {
     for (let piece = 0; piece < 20; piece++) {
-      busy(6); // longer than a turn may last
+      standStill(6); // longer than a turn may last
       done.push(piece);
       yield;
     }

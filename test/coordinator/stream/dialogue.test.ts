@@ -3,17 +3,13 @@ import { test } from "node:test";
 import { pino } from "pino";
 import type { NodeSession } from "../../../coordinator/nodes/node-session.ts";
 import { makeDialogue } from "../../../coordinator/stream/dialogue.ts";
+import { standStill } from "../../stand-still.ts";
 
 /** How long what one agent says takes; all of them together many turns of the event loop. */
 const EACH_MS = 2;
 const AGENTS = 50;
 
 const quiet = (): void => undefined;
-
-const busy = (ms: number): void => {
-  const untilMs = performance.now() + ms;
-  while (performance.now() < untilMs);
-};
 
 test("when thousands of agents speak at once, timers and I/O have their turn between them", async () => {
   const said: string[] = [];
@@ -22,7 +18,7 @@ test("when thousands of agents speak at once, timers and I/O have their turn bet
     heard: () => true,
     leaving: () => undefined,
     snapshot: () => {
-      busy(EACH_MS);
+      standStill(EACH_MS);
       return "applied";
     },
     difference: () => "applied",
